@@ -1,0 +1,1 @@
+"""The ledger: pure and deterministic; disk only in `chain.storage`."""

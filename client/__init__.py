@@ -1,0 +1,1 @@
+"""The composition root: daemon, worker, HTTP API, SDK, command, keystore, demo."""

@@ -1,0 +1,1 @@
+"""Peers: wire messages, mutually authenticated transport, gossip, discovery, content by CID."""
