@@ -1,0 +1,1 @@
+"""Runs strangers' job images in containers that can do nothing but compute."""

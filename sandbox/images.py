@@ -1,0 +1,351 @@
+"""Builds job images from the running Python interpreter: no registry, no network, no engine, no build tool.
+
+The result is a docker-archive (what `docker save` writes and `docker load` reads) with two layers: the interpreter
+with the wanted packages, and the caller's files. Entries are sorted, owned by root and dated 1970, byte code is
+compiled to its position-independent form, so that the same inputs always give the same image id.
+
+Anything may call this module; it reads the interpreter's own files and writes the one archive it is asked for.
+
+Inside the image the interpreter is `/usr/local/bin/python3`. There is no shell and no `env`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import io
+import json
+import marshal
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+PYTHON_IN_IMAGE = "/usr/local/bin/python3"
+
+_VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
+_STDLIB_IN_IMAGE = f"usr/local/lib/{_VERSION}"
+_SITE_IN_IMAGE = f"{_STDLIB_IN_IMAGE}/site-packages"
+
+# Parts of the standard library that no job needs: tests, desktop toolkits, installers, databases, build tools.
+_STDLIB_SKIPPED = frozenset(
+    {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "pydoc_data", "distutils", "venv"}
+    | {"curses", "sqlite3", "dbm", "msilib", "site-packages", "dist-packages", "__pycache__", "__phello__"}
+    | {"turtle.py", "antigravity.py"}
+)
+# Extension modules that belong to the parts above, or that need a network or a terminal. hashlib and hmac fall back
+# to their built-in implementations without _hashlib, which saves an image the five megabytes of libcrypto.
+_EXTENSIONS_SKIPPED: tuple[str, ...] = (
+    *("_tkinter", "_test", "_ctypes_test", "_xx", "xx", "_curses", "_dbm", "_gdbm", "_sqlite3"),
+    *("_ssl", "_hashlib", "readline", "nis", "ossaudiodev", "spwd", "audioop", "_crypt"),
+)
+_PACKAGE_DIRS_SKIPPED = frozenset({"__pycache__", "f2py", "distutils", "_pyinstaller", "include"})
+_PACKAGE_SUFFIXES_SKIPPED = (".pyi", ".pxd", ".pyx", ".h", ".hpp", ".c", ".cpp", ".a", ".lib", ".pyc", ".build")
+
+_STANDARD_LIBRARY_DIRS = ("/lib", "/usr/lib", "/lib64", "/usr/lib64")
+
+
+class ImageBuildError(Exception):
+    """The image cannot be built from this machine's interpreter; the text says what is missing."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One entry of a layer: a directory, a symbolic link or a regular file with its bytes or the file they come from."""
+
+    kind: bytes
+    mode: int
+    content: bytes | Path = b""
+    link: str = ""
+
+
+@dataclass
+class _Tree:
+    """The content of one layer, by path relative to the root. Parent directories come into being by themselves."""
+
+    entries: dict[str, _Entry] = field(default_factory=dict)
+
+    def add_file(self, path: str, content: bytes | Path, mode: int = 0o644) -> None:
+        self._add(path, _Entry(tarfile.REGTYPE, mode, content))
+
+    def add_link(self, path: str, target: str) -> None:
+        self._add(path, _Entry(tarfile.SYMTYPE, 0o777, link=target))
+
+    def add_dir(self, path: str, mode: int = 0o755) -> None:
+        self._add(path, _Entry(tarfile.DIRTYPE, mode))
+
+    def _add(self, path: str, entry: _Entry) -> None:
+        pure = PurePosixPath(path.lstrip("/"))
+        if not pure.parts or ".." in pure.parts:
+            raise ImageBuildError(f"{path!r} is not a path inside an image")
+        for parent in pure.parents:
+            if parent.parts:
+                self.entries.setdefault(str(parent), _Entry(tarfile.DIRTYPE, 0o755))
+        self.entries[str(pure)] = entry
+
+
+def build_python_image(
+    dest: Path,
+    files: Mapping[str, bytes | Path],
+    *,
+    with_packages: Sequence[str] = ("numpy",),
+    config: Mapping[str, object] | None = None,
+) -> str:
+    """Writes a docker-archive to `dest` (atomically) and returns its image id, "sha256:" and 64 hex digits.
+
+    `files` maps absolute paths in the image to their bytes or to the local file that holds them; a file that starts
+    with `#!` or is an ELF binary is made executable. `with_packages` names installed distributions (as pip does),
+    dependencies included one by one. `config` is merged into the image's configuration (Env, Labels, ...).
+    Raises ImageBuildError.
+    """
+    if sys.platform != "linux":
+        raise ImageBuildError(f"images are built from a Linux interpreter; this one runs on {sys.platform}")
+    base = _Tree()
+    _add_root(base)
+    binaries = [*_add_interpreter(base), *_add_stdlib(base)]
+    for name in with_packages:
+        binaries += _add_package(base, name)
+    _add_shared_libraries(base, binaries)
+    layers = [base]
+    if files:
+        layers.append(_files_layer(files))
+    return _write_archive(dest, layers, config or {})
+
+
+def _files_layer(files: Mapping[str, bytes | Path]) -> _Tree:
+    tree = _Tree()
+    for path, content in files.items():
+        head = content[:4] if isinstance(content, bytes) else _read_head(content)
+        tree.add_file(path, content, 0o755 if head.startswith((b"#!", b"\x7fELF")) else 0o644)
+    return tree
+
+
+def _read_head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4)
+
+
+def _add_root(tree: _Tree) -> None:
+    """The directories that the sandbox mounts over, and the two files without which user look-ups fail."""
+    for path in ("dev", "proc", "sys", "lc/in", "lc/out"):
+        tree.add_dir(path)
+    tree.add_dir("tmp", 0o1777)
+    tree.add_file("etc/passwd", b"root:x:0:0:root:/:/\nnobody:x:65534:65534:nobody:/:/\n")
+    tree.add_file("etc/group", b"root:x:0:\nnogroup:x:65534:\n")
+
+
+def _add_interpreter(tree: _Tree) -> list[Path]:
+    executable = Path(os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable))
+    tree.add_file(f"usr/local/bin/{_VERSION}", _stripped(executable), 0o755)
+    tree.add_link("usr/local/bin/python3", _VERSION)
+    tree.add_link("usr/local/bin/python", _VERSION)
+    return [executable]
+
+
+def _stripped(binary: Path) -> bytes | Path:
+    """The binary without its debug information, which self-built interpreters carry by the ten megabytes."""
+    strip = shutil.which("strip")
+    if strip is None or binary.stat().st_size < 256 << 10:
+        return binary
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "stripped"
+        done = subprocess.run([strip, "--strip-debug", "-o", str(out), str(binary)], capture_output=True, timeout=60, check=False)
+        return out.read_bytes() if done.returncode == 0 else binary
+
+
+def _add_stdlib(tree: _Tree) -> list[Path]:
+    root = Path(os.path.realpath(os.__file__)).parent
+    binaries: list[Path] = []
+    for path in _walk(root, _STDLIB_SKIPPED):
+        relative = path.relative_to(root).as_posix()
+        if relative.startswith("config-") or path.name in _STDLIB_SKIPPED:
+            continue
+        if path.suffix == ".so":
+            if path.name.startswith(_EXTENSIONS_SKIPPED):
+                continue
+            binaries.append(path)
+            tree.add_file(f"{_STDLIB_IN_IMAGE}/{relative}", _stripped(path), 0o755)
+        elif path.suffix == ".py":
+            _add_python_file(tree, f"{_STDLIB_IN_IMAGE}/{relative}", path)
+    if f"{_STDLIB_IN_IMAGE}/os.py" not in tree.entries:
+        raise ImageBuildError(f"{root} holds no Python sources; install the full standard library of this interpreter")
+    # Python looks for lib-dynload to find its platform directory, even where every extension is built in.
+    tree.add_dir(f"{_STDLIB_IN_IMAGE}/lib-dynload")
+    tree.add_dir(_SITE_IN_IMAGE)
+    # Debian's interpreter looks for packages under another name.
+    tree.add_link(f"{_STDLIB_IN_IMAGE}/dist-packages", "site-packages")
+    return binaries
+
+
+def _walk(root: Path, skipped: frozenset[str]) -> Iterator[Path]:
+    for folder, subfolders, names in os.walk(root):
+        subfolders[:] = sorted(name for name in subfolders if name not in skipped and not name.startswith("config-"))
+        for name in sorted(names):
+            path = Path(folder) / name
+            if path.is_file():
+                yield path
+
+
+def _add_package(tree: _Tree, name: str) -> list[Path]:
+    """Adds the installed files of one distribution; returns its binaries."""
+    try:
+        distribution = importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        raise ImageBuildError(f"package {name!r} is not installed for {sys.executable}; install it with pip") from None
+    if distribution.files is None:
+        raise ImageBuildError(f"package {name!r} has no list of installed files (RECORD); install it with pip")
+    binaries: list[Path] = []
+    for file in distribution.files:
+        source = Path(str(distribution.locate_file(file)))
+        if not _wanted(PurePosixPath(file.as_posix())) or not source.is_file():
+            continue
+        if ".so" in source.suffixes:
+            binaries.append(source)
+        _add_python_file(tree, f"{_SITE_IN_IMAGE}/{file.as_posix()}", source)
+    return binaries
+
+
+def _wanted(path: PurePosixPath) -> bool:
+    folders = path.parts[:-1]
+    if ".." in path.parts or path.is_absolute() or _PACKAGE_DIRS_SKIPPED.intersection(folders):
+        return False
+    if path.name.endswith(_PACKAGE_SUFFIXES_SKIPPED):
+        return False
+    if "tests" in folders:
+        # Some packages import helpers out of their own tests folder; those are named with an underscore.
+        return folders[-1] == "tests" and path.name.startswith("_") and path.suffix == ".py"
+    return not any(folder.endswith(".dist-info") for folder in folders) or path.name == "METADATA"
+
+
+def _add_python_file(tree: _Tree, path: str, source: Path) -> None:
+    """Adds a file; beside a Python source also its byte code, so that a read-only image starts quickly."""
+    tree.add_file(path, source, 0o755 if ".so" in source.suffixes else 0o644)
+    if not path.endswith(".py"):
+        return
+    text = source.read_bytes()
+    try:
+        code = compile(text, f"/{path}", "exec", dont_inherit=True, optimize=0)
+    except (SyntaxError, ValueError):
+        return  # templates and samples in some packages are no valid modules
+    # Unchecked-hash form (PEP 552): no dates. Marshal version 2: later versions record how often an object happened
+    # to be referenced in this process, which makes the bytes, and so the image id, change from run to run.
+    head = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + importlib.util.source_hash(text)
+    pure = PurePosixPath(path)
+    cached = pure.parent / "__pycache__" / f"{pure.stem}.{sys.implementation.cache_tag}.pyc"
+    tree.add_file(str(cached), head + marshal.dumps(code, 2))
+
+
+def _add_shared_libraries(tree: _Tree, binaries: Sequence[Path]) -> None:
+    """Adds the libraries that the binaries link to, at the places where the image's loader looks for them."""
+    done = subprocess.run(
+        ["ldd", *map(str, binaries)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C"},
+    )
+    bundled = {os.path.normpath(path.parent) for path in binaries}
+    for line in done.stdout.splitlines():
+        name, arrow, target = (part.strip() for part in line.partition("=>"))
+        resolved = os.path.normpath((target if arrow else name).split(" (")[0].strip())
+        if resolved == "not found":
+            raise ImageBuildError(f"shared library {name} is missing on this machine (ldd finds none); install it")
+        if not line[:1].isspace() or not resolved.startswith("/") or os.path.dirname(resolved) in bundled:
+            continue
+        _add_library(tree, resolved)
+    libc = next((path for path in tree.entries if path.endswith("/libc.so.6")), None)
+    if libc is None:
+        raise ImageBuildError(f"cannot tell the interpreter's shared libraries: ldd says {done.stderr.strip()[:200]!r}")
+    # The C library opens this one by name when a thread is cancelled; ldd does not list it.
+    unwinder = Path("/", libc).with_name("libgcc_s.so.1")
+    if unwinder.exists():
+        _add_library(tree, str(unwinder))
+
+
+def _add_library(tree: _Tree, path: str) -> None:
+    standard = path.startswith(tuple(f"{folder}/" for folder in _STANDARD_LIBRARY_DIRS))
+    place = path if standard else f"/usr/lib/{PurePosixPath(path).name}"
+    if place.lstrip("/") not in tree.entries:
+        tree.add_file(place, _stripped(Path(os.path.realpath(path))), 0o755)
+
+
+def _write_archive(dest: Path, layers: Sequence[_Tree], extra: Mapping[str, object]) -> str:
+    dest.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=dest.parent, prefix=".image-") as scratch:
+        blobs = [Path(scratch) / f"{index}.tar" for index in range(len(layers))]
+        digests = [_write_layer(blob, layer) for blob, layer in zip(blobs, layers, strict=True)]
+        document = _config(digests, extra)
+        image = hashlib.sha256(document).hexdigest()
+        manifest = [{"Config": f"{image}.json", "RepoTags": None, "Layers": [f"{d}/layer.tar" for d in digests]}]
+        unfinished = Path(scratch) / "archive"
+        with tarfile.open(unfinished, "w", format=tarfile.PAX_FORMAT) as archive:
+            _put_bytes(archive, f"{image}.json", document)
+            for digest, blob in zip(digests, blobs, strict=True):
+                info = _info(f"{digest}/layer.tar", tarfile.REGTYPE, 0o644)
+                info.size = blob.stat().st_size
+                with blob.open("rb") as file:
+                    archive.addfile(info, file)
+            _put_bytes(archive, "manifest.json", _json(manifest))
+        os.replace(unfinished, dest)
+    return f"sha256:{image}"
+
+
+def _config(digests: Sequence[str], extra: Mapping[str, object]) -> bytes:
+    """The image's configuration document; its SHA-256 is the image id."""
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    environment = ["PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1"]
+    settings: dict[str, object] = {"Env": environment, "Cmd": [PYTHON_IN_IMAGE]}
+    settings.update(extra)
+    return _json(
+        {
+            "architecture": machine,
+            "config": settings,
+            "created": "1970-01-01T00:00:00Z",
+            "history": [{"created": "1970-01-01T00:00:00Z"} for _ in digests],
+            "os": "linux",
+            "rootfs": {"diff_ids": [f"sha256:{digest}" for digest in digests], "type": "layers"},
+        }
+    )
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _write_layer(blob: Path, tree: _Tree) -> str:
+    """Writes one layer's tar and returns its SHA-256 in hex."""
+    with blob.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for path, entry in sorted(tree.entries.items()):
+            info = _info(path, entry.kind, entry.mode)
+            info.linkname = entry.link
+            if isinstance(entry.content, Path):
+                info.size = entry.content.stat().st_size
+                with entry.content.open("rb") as source:
+                    archive.addfile(info, source)
+            else:
+                info.size = len(entry.content)
+                archive.addfile(info, io.BytesIO(entry.content))
+    with blob.open("rb") as written:
+        return hashlib.file_digest(written, "sha256").hexdigest()
+
+
+def _put_bytes(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    info = _info(name, tarfile.REGTYPE, 0o644)
+    info.size = len(content)
+    reader: IO[bytes] = io.BytesIO(content)
+    archive.addfile(info, reader)
+
+
+def _info(name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.mode, info.mtime, info.uid, info.gid = kind, mode, 0, 0, 0
+    return info
