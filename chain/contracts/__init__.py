@@ -1,1 +1,55 @@
+"""The contracts: one file (or folder) each, found by name; adding one touches no other file.
 
+`CONTRACTS` is every contract in the order of its number; `MESSAGES` maps a message type to its contract's entry. Contracts
+never import each other: they share only `chain.contracts.base`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import reduce
+from operator import or_
+from typing import Any
+
+import msgspec
+
+from chain.codec import encode
+from chain.contracts.base import BASE_STATE, Contract, MessageSpec
+from chain.errors import Malformed
+
+
+def _discover() -> tuple[Contract, ...]:
+    found = []
+    for info in pkgutil.iter_modules(__path__):
+        module = importlib.import_module(f"{__name__}.{info.name}")
+        contract = getattr(module, "CONTRACT", None)
+        if isinstance(contract, Contract):
+            found.append(contract)
+    return tuple(sorted(found, key=lambda c: c.number))
+
+
+CONTRACTS: tuple[Contract, ...] = _discover()
+MESSAGES: dict[type, tuple[Contract, MessageSpec]] = {
+    kind: (contract, spec) for contract in CONTRACTS for kind, spec in contract.messages.items()
+}
+BY_NUMBER: dict[int, Contract] = {contract.number: contract for contract in CONTRACTS}
+STATE_TYPES: dict[bytes, type] = BASE_STATE | {p: t for contract in CONTRACTS for p, t in contract.state.items()}
+
+_decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(reduce(or_, MESSAGES))
+
+
+def decode_message(raw: bytes) -> Any:
+    """One contract message from canonical bytes. Raises `Malformed`: unknown tag, wrong shape, out of bounds, not canonical."""
+    try:
+        message = _decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+        raise Malformed(str(e)) from None
+    if encode(message) != raw:
+        raise Malformed("not the canonical encoding")
+    return message
+
+
+def state_type(key: bytes) -> type:
+    """The record type behind a state key: keys are `<prefix>/<rest>`."""
+    return STATE_TYPES[key[: key.index(b"/") + 1]]

@@ -1,0 +1,373 @@
+"""What contracts may do to the ledger: the host interface. Contracts share this and nothing else.
+
+Credits are never created or lost here but by `mint` and `burn*`: every operation moves an amount between an account's free
+credits, its frozen credits and named escrows, and records the move as an event. A handler refuses by raising `Reject`; whatever
+it did before is then dropped. A deadline handler must not raise.
+
+State keys are `<prefix>/<rest>`; every prefix has one record type. This module owns `a/`, `e/`, `d/` and `g/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Annotated, Any, Protocol, TypeVar
+
+from msgspec import Meta
+
+from chain.codec import Wire
+from chain.crypto import ZERO_HASH, address, sha256
+from chain.errors import BrokenInvariant, Code, Reject
+from chain.params import LANES, MAX_INT, Params
+from chain.types import Event, Hash, Height, Moved, Noted, PublicKey, Uint, Validator, ValidatorSet
+
+T = TypeVar("T")
+
+# --- records ------------------------------------------------------------------------------------------------------------------
+
+ACTIVE, SUSPENDED, BANNED = 0, 1, 2
+
+
+class Account(Wire, frozen=True):
+    """An identity on the ledger. `key` is its current public key, `sequences` the next sequence of each lane."""
+
+    key: PublicKey
+    status: Annotated[int, Meta(ge=ACTIVE, le=BANNED)]
+    balance: Uint
+    frozen: Uint
+    sequences: Annotated[list[Uint], Meta(min_length=LANES, max_length=LANES)]
+
+
+class Escrow(Wire, frozen=True):
+    amount: Uint
+
+
+class Due(Wire, frozen=True):
+    """A deadline of a contract; the key carries time, contract and reference."""
+
+    contract: Uint
+    ref: Annotated[bytes, Meta(max_length=64)]
+
+
+class ChainRecord(Wire, frozen=True):
+    """The block that the state stands after. `clock` is the chain clock."""
+
+    chain_id: Hash
+    height: Height
+    time: Uint
+    clock: Uint
+    beacon: Hash
+
+
+class Supply(Wire, frozen=True):
+    minted: Uint
+    burned: Uint
+
+
+class Validators(Wire, frozen=True):
+    """The set that signs from height `since` on."""
+
+    since: Height
+    members: ValidatorSet
+
+
+class BeaconCommitment(Wire, frozen=True):
+    """A validator's commitment to its next beacon secret, made in its block at `height`."""
+
+    height: Height
+    commitment: Hash
+
+
+class History(Wire, frozen=True):
+    """Heights at which the validator set changed, newest last: evidence is judged by the set of its height."""
+
+    sets: Annotated[list[Validators], Meta(max_length=64)]
+
+
+K_CHAIN, K_SUPPLY, K_VALIDATORS, K_PARAMS, K_HISTORY = b"g/", b"gs/", b"gv/", b"gp/", b"gh/"
+BASE_STATE: dict[bytes, type] = {
+    b"a/": Account,
+    b"e/": Escrow,
+    b"d/": Due,
+    K_CHAIN: ChainRecord,
+    K_SUPPLY: Supply,
+    K_VALIDATORS: Validators,
+    K_PARAMS: Params,
+    K_HISTORY: History,
+    b"gb/": BeaconCommitment,
+}
+
+
+def account_key(identity: bytes) -> bytes:
+    return b"a/" + identity
+
+
+def escrow_key(ref: bytes) -> bytes:
+    return b"e/" + ref
+
+
+def due_key(at: int, contract: int, ref: bytes) -> bytes:
+    return b"d/" + at.to_bytes(8, "big") + bytes((contract,)) + ref
+
+
+# --- what a contract declares -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MessageSpec:
+    """`urgent` messages have a deadline: half of each block is reserved for them."""
+
+    handler: Callable[[Host, bytes, Any], None]
+    urgent: bool = False
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A contract: its number gives the message tags [32*number, 32*number+31] and receipt codes [100*number, 100*number+99]."""
+
+    name: str
+    number: int
+    messages: Mapping[type, MessageSpec]
+    codes: type[IntEnum]
+    state: Mapping[bytes, type]
+    on_due: Callable[[Host, bytes, int], None] | None = None
+    """Called with the reference and the time for which the deadline was set."""
+    on_case_closed: Callable[[Host, bytes, bytes, bool], None] | None = None
+    """Called when a suspension ends: (host, reference given to `suspend`, account, whether it became a ban)."""
+
+
+class Reader(Protocol):
+    """Read access to the state: what views take."""
+
+    def get(self, key: bytes) -> Any | None: ...
+
+    def scan(self, prefix: bytes, limit: int) -> Iterator[tuple[bytes, Any]]:
+        """At most `limit` (key, record) pairs in byte order of keys. Only `d/`, `m/` and `j/` prefixes can be scanned."""
+        ...
+
+
+class Store(Reader, Protocol):
+    def put(self, key: bytes, record: Any) -> None: ...
+
+    def delete(self, key: bytes) -> None: ...
+
+
+class Membership(Protocol):
+    """What the membership contract does for the others."""
+
+    def strike(self, host: Host, identity: bytes, reason: str, ref: bytes) -> None: ...
+
+    def live_strikes(self, host: Host, identity: bytes) -> int: ...
+
+    def suspend(self, host: Host, identity: bytes, ref: bytes, accuser: bytes) -> None: ...
+
+    def corroborate(self, host: Host, identity: bytes, ref: bytes) -> None: ...
+
+    def verifiers(self, host: Host, since_before: int) -> list[bytes]: ...
+
+    def record_draw(self, host: Host, identity: bytes, good: bool) -> None: ...
+
+
+# --- the host -----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Host:
+    """The ledger as one handler sees it, inside one block. Times are milliseconds of the chain clock."""
+
+    store: Store
+    membership: Membership
+    params: Params
+    chain_id: bytes
+    height: int
+    time: int
+    clock: int
+    beacon: bytes
+    """Beacon after this block's reveal: unknown to anybody before the block."""
+    parent_beacon: bytes
+    tx_id: bytes = ZERO_HASH
+    op_index: int = 0
+    events: list[Event] = field(default_factory=list)
+
+    # records
+
+    def get(self, key: bytes, kind: type[T]) -> T | None:
+        record = self.store.get(key)
+        if record is not None and not isinstance(record, kind):
+            raise BrokenInvariant(f"state key {key.hex()} holds {type(record).__name__}, not {kind.__name__}")
+        return record
+
+    def put(self, key: bytes, record: Wire) -> None:
+        self.store.put(key, record)
+
+    def delete(self, key: bytes) -> None:
+        self.store.delete(key)
+
+    # context
+
+    @property
+    def position(self) -> bytes:
+        """Chain position of the running message, as sortable bytes.
+
+        Within a block the order is drawn by the parent's beacon, so that no proposer puts itself first.
+        """
+        drawn = sha256(self.parent_beacon + self.tx_id)
+        return self.height.to_bytes(8, "big") + drawn + bytes((self.op_index,))
+
+    def note(self, topic: str, ref: bytes, *data: int | str | bytes) -> None:
+        self.events.append(Noted(topic, ref, list(data)))
+
+    # accounts and credits
+
+    def account(self, identity: bytes) -> Account | None:
+        return self.get(account_key(identity), Account)
+
+    def known_account(self, identity: bytes) -> Account:
+        account = self.account(identity)
+        if account is None:
+            raise Reject(Code.UNKNOWN_ACCOUNT, f"{address(identity)} has no account on this network")
+        return account
+
+    def is_active(self, identity: bytes) -> bool:
+        account = self.account(identity)
+        return account is not None and account.status == ACTIVE
+
+    def free(self, identity: bytes) -> int:
+        account = self.account(identity)
+        return account.balance if account else 0
+
+    def _set(self, identity: bytes, account: Account, *, balance: int | None = None, frozen: int | None = None) -> None:
+        balance = account.balance if balance is None else balance
+        frozen = account.frozen if frozen is None else frozen
+        if not 0 <= balance <= MAX_INT or not 0 <= frozen <= MAX_INT:
+            raise BrokenInvariant(f"{address(identity)} would hold {balance} free and {frozen} frozen")
+        self.put(account_key(identity), Account(account.key, account.status, balance, frozen, account.sequences))
+
+    def _debit(self, identity: bytes, amount: int) -> None:
+        account = self.known_account(identity)
+        if amount < 0:
+            raise BrokenInvariant("a negative amount")
+        if account.balance < amount:
+            raise Reject(Code.INSUFFICIENT_CREDITS, f"needs {amount} micro-credits, {account.balance} are free")
+        self._set(identity, account, balance=account.balance - amount)
+
+    def _credit(self, identity: bytes, amount: int, reason: str, source: bytes, ref: bytes) -> None:
+        """Free credits for an active account; frozen ones for a suspended account; a banned one's are burned."""
+        account = self.known_account(identity)
+        if account.status == BANNED:
+            self._count(burned=amount)
+            self.events.append(Moved(f"{reason}:banned", source, b"", amount, ref))
+            return
+        if account.status == SUSPENDED:
+            self._set(identity, account, frozen=account.frozen + amount)
+        else:
+            self._set(identity, account, balance=account.balance + amount)
+        self.events.append(Moved(reason, source, identity, amount, ref))
+
+    def move(self, source: bytes, target: bytes, amount: int, reason: str, ref: bytes) -> None:
+        """Free credits of one account to another. Rejects INSUFFICIENT_CREDITS, UNKNOWN_ACCOUNT."""
+        self.known_account(target)
+        self._debit(source, amount)
+        self._credit(target, amount, reason, source, ref)
+
+    def mint(self, target: bytes, amount: int, reason: str, ref: bytes) -> None:
+        if amount == 0:
+            return
+        self._count(minted=amount)
+        self._credit(target, amount, reason, b"", ref)
+
+    def escrowed(self, escrow: bytes) -> int:
+        record = self.get(escrow_key(escrow), Escrow)
+        return record.amount if record else 0
+
+    def lock(self, identity: bytes, escrow: bytes, amount: int, reason: str, ref: bytes) -> None:
+        """Free credits into an escrow (a reference longer than an account id). Rejects INSUFFICIENT_CREDITS."""
+        if amount == 0:
+            return
+        self._debit(identity, amount)
+        self._escrow(escrow, self.escrowed(escrow) + amount)
+        self.events.append(Moved(reason, identity, escrow, amount, ref))
+
+    def pay(self, escrow: bytes, identity: bytes, amount: int, reason: str, ref: bytes) -> None:
+        """Out of an escrow to an account (frozen if it is suspended, burned if it is banned)."""
+        if amount == 0:
+            return
+        self._escrow(escrow, self.escrowed(escrow) - amount)
+        self._credit(identity, amount, reason, escrow, ref)
+
+    def burn(self, escrow: bytes, amount: int, reason: str, ref: bytes) -> None:
+        if amount == 0:
+            return
+        self._escrow(escrow, self.escrowed(escrow) - amount)
+        self._count(burned=amount)
+        self.events.append(Moved(reason, escrow, b"", amount, ref))
+
+    def _escrow(self, escrow: bytes, amount: int) -> None:
+        if amount < 0:
+            raise BrokenInvariant(f"escrow {escrow.hex()} would hold {amount}")
+        if amount == 0:
+            self.delete(escrow_key(escrow))
+        else:
+            self.put(escrow_key(escrow), Escrow(amount))
+
+    def _count(self, *, minted: int = 0, burned: int = 0) -> None:
+        supply = self.get(K_SUPPLY, Supply)
+        if supply is None:
+            raise BrokenInvariant("no supply record")
+        if supply.minted + minted > MAX_INT:
+            raise Reject(Code.OVERFLOW, "the supply is at its limit")
+        self.put(K_SUPPLY, Supply(supply.minted + minted, supply.burned + burned))
+
+    # suspension: used by the membership contract
+
+    def freeze(self, identity: bytes, ref: bytes) -> None:
+        """All free credits become frozen, and the account suspended."""
+        account = self.known_account(identity)
+        if account.balance:
+            self.events.append(Moved("frozen", identity, identity, account.balance, ref))
+        self.put(
+            account_key(identity),
+            Account(account.key, SUSPENDED, 0, account.frozen + account.balance, account.sequences),
+        )
+
+    def thaw(self, identity: bytes, ref: bytes) -> None:
+        account = self.known_account(identity)
+        if account.frozen:
+            self.events.append(Moved("returned", identity, identity, account.frozen, ref))
+        self.put(account_key(identity), Account(account.key, ACTIVE, account.balance + account.frozen, 0, account.sequences))
+
+    def ban(self, identity: bytes, ref: bytes) -> None:
+        """The account is banned for good and what it holds, frozen or free, is burned."""
+        account = self.known_account(identity)
+        lost = account.frozen + account.balance
+        if lost:
+            self._count(burned=lost)
+            self.events.append(Moved("ban", identity, b"", lost, ref))
+        self.put(account_key(identity), Account(account.key, BANNED, 0, 0, account.sequences))
+
+    # deadlines
+
+    def schedule(self, at: int, contract: int, ref: bytes) -> None:
+        """Have `contract`'s `on_due` called once the chain clock reaches `at`."""
+        self.put(due_key(at, contract, ref), Due(contract, ref))
+
+    def cancel(self, at: int, contract: int, ref: bytes) -> None:
+        self.delete(due_key(at, contract, ref))
+
+    # validators
+
+    def validators(self) -> list[Validator]:
+        """The set that signs this block."""
+        record = self.get(K_VALIDATORS, Validators)
+        if record is None:
+            raise BrokenInvariant("no validator set")
+        return record.members
+
+    def validators_at(self, height: int) -> list[Validator] | None:
+        """The set that signed `height`, or None when that is no longer kept."""
+        history = self.get(K_HISTORY, History)
+        for record in reversed(history.sets if history else []):
+            if record.since <= height:
+                return record.members
+        return None
