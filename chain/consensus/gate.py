@@ -1,0 +1,164 @@
+"""What the machine thinks of a message from a peer, before it acts on it: ACCEPT, IGNORE(reason) or REJECT(reason).
+
+Cheap tests come first; a signature is verified once, and only for something that would be used. Messages of the next height are
+verified against the current validators and kept, one per kind and validator, so that a node which is a little behind loses
+nothing: they are let in when the height starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from chain.consensus.height import HeightState
+from chain.consensus.messages import PROPOSAL, Opinion, Step
+from chain.consensus.votes import Standing
+from chain.errors import Malformed, Verdict
+from chain.types import PRECOMMIT, PREVOTE, Certificate, Proposal, Validator, Vote, proposal_is_signed, vote_is_signed
+
+Verify = Callable[[Vote | Proposal, Validator], bool]
+CheckCertificate = Callable[[Certificate, list[Validator]], None]
+
+ACCEPT = Opinion(Verdict.ACCEPT, "")
+
+
+def ignore(reason: str) -> Opinion:
+    return Opinion(Verdict.IGNORE, reason)
+
+
+def reject(reason: str) -> Opinion:
+    return Opinion(Verdict.REJECT, reason)
+
+
+_OLD_HEIGHT, _FUTURE_HEIGHT, _DUPLICATE = ignore("old height"), ignore("future height"), ignore("duplicate")
+_OLD_ROUND, _TOO_FAR, _CONFLICT = ignore("old round"), ignore("too-far round"), ignore("already reported for double signing")
+
+
+def verifier(chain_id: bytes) -> Verify:
+    """The real one: signatures over sign-bytes of this network."""
+
+    def verify(message: Vote | Proposal, validator: Validator) -> bool:
+        if isinstance(message, Vote):
+            return vote_is_signed(chain_id, message, validator.key)
+        return proposal_is_signed(chain_id, message, validator.key)
+
+    return verify
+
+
+class Gate:
+    def __init__(self, verify: Verify, check_certificate: CheckCertificate) -> None:
+        self._verify = verify
+        self._check_certificate = check_certificate
+        self._good: Vote | Proposal | Certificate | None = None
+        """The message verified last: `classify` and `handle` together verify once."""
+        self._next: dict[tuple[int, int], tuple[Vote | Proposal, Validator]] = {}
+        self._next_height = -1
+
+    # --- opinions -------------------------------------------------------------------------------------------------------------
+
+    def classify(self, s: HeightState, message: Vote | Proposal | Certificate) -> Opinion:
+        if message.height < s.height:
+            return _OLD_HEIGHT
+        if isinstance(message, Certificate):
+            return self._certificate(s, message)
+        if message.height > s.height:
+            return self._of_next_height(s, message)
+        return self._vote(s, message) if isinstance(message, Vote) else self._proposal(s, message)
+
+    def _vote(self, s: HeightState, vote: Vote) -> Opinion:
+        index = s.index_of.get(vote.validator)
+        if index is None:
+            return reject("not a validator")
+        if vote.type not in (PREVOTE, PRECOMMIT) or len(vote.block_id) not in (0, 32) or vote.round < 0:
+            return reject("malformed vote")
+        standing = s.book.standing(vote, index)
+        if standing is Standing.DUPLICATE:
+            return _DUPLICATE
+        if standing is Standing.OLD_ROUND:
+            return _OLD_ROUND
+        if standing is Standing.TOO_FAR:
+            return _TOO_FAR
+        if standing is Standing.CONFLICT and index in s.accused and vote.block_id not in s.wanted():
+            return _CONFLICT
+        return self._signed(s, vote, s.validators[index])
+
+    def _proposal(self, s: HeightState, proposal: Proposal) -> Opinion:
+        if proposal.round < 0 or len(proposal.block_id) != 32 or not -1 <= proposal.pol_round < proposal.round:
+            return reject("malformed proposal: a proof of lock is of an earlier round")
+        index = s.proposer(proposal.round)
+        if s.validators[index].id != proposal.proposer:
+            return reject("wrong proposer" if proposal.proposer in s.index_of else "not a validator")
+        if proposal.round < s.round or s.step is Step.DECIDED:
+            return _OLD_ROUND
+        if proposal.round > s.round + 1:
+            return _TOO_FAR
+        held = s.proposals.get(proposal.round)
+        if held is not None:
+            if held.block_id == proposal.block_id:
+                return _DUPLICATE
+            if index in s.accused:
+                return _CONFLICT
+        return self._signed(s, proposal, s.validators[index])
+
+    def _certificate(self, s: HeightState, cert: Certificate) -> Opinion:
+        if cert.height > s.height:
+            return _FUTURE_HEIGHT
+        if s.certificate is not None:
+            return _DUPLICATE
+        if self._good is cert:
+            return ACCEPT
+        if len(cert.block_id) != 32 or not cert.signers:
+            return reject("malformed certificate")
+        try:
+            self._check_certificate(cert, s.validators)
+        except Malformed as e:
+            return reject(str(e))
+        self._good = cert
+        return ACCEPT
+
+    def _signed(self, s: HeightState, message: Vote | Proposal, validator: Validator) -> Opinion:
+        if self._good != message:
+            if not self._verify(message, validator):
+                return reject("bad signature")
+            self._good = message
+        return ACCEPT
+
+    # --- the next height ------------------------------------------------------------------------------------------------------
+
+    def _of_next_height(self, s: HeightState, message: Vote | Proposal) -> Opinion:
+        """Never REJECT: who the next validators are and with what keys is not known before this height is decided."""
+        signer = message.validator if isinstance(message, Vote) else message.proposer
+        index = s.index_of.get(signer)
+        if message.height != s.height + 1 or index is None:
+            return _FUTURE_HEIGHT
+        held = self._next.get((_kind(message), index)) if self._next_height == message.height else None
+        if held is not None and held[0] != message:
+            return ignore("one message of the next height is kept")
+        if held is not None:
+            return _DUPLICATE
+        return ACCEPT if self._signed(s, message, s.validators[index]) is ACCEPT else _FUTURE_HEIGHT
+
+    def keep_for_next(self, s: HeightState, message: Vote | Proposal) -> None:
+        """Keep an accepted message of the next height."""
+        if self._next_height != message.height:
+            self._next, self._next_height = {}, message.height
+        signer = message.validator if isinstance(message, Vote) else message.proposer
+        index = s.index_of[signer]
+        self._next[_kind(message), index] = (message, s.validators[index])
+
+    def take_kept(self, s: HeightState) -> Iterator[Vote | Proposal]:
+        """What was kept for the height that starts, of validators whose key is still the same; to be handled one by one."""
+        kept = self._next if self._next_height == s.height else {}
+        self._next, self._next_height = {}, -1
+        self._good = None
+        for message, signer in kept.values():
+            if signer in s.validators:
+                self._good = message
+                yield message
+
+    def trust(self, message: Vote | Proposal) -> None:
+        """The node's own message, just signed."""
+        self._good = message
+
+
+def _kind(message: Vote | Proposal) -> int:
+    return message.type if isinstance(message, Vote) else PROPOSAL
