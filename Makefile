@@ -1,0 +1,40 @@
+# Everything works on a bare Debian 12 machine, as root, in a fresh clone: each target first sets up what it needs.
+# An engine that a target had to start is stopped at its end; one that was running is left alone.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types unit bench lock clean
+MAKEFLAGS += --no-print-directory
+JSON ?=
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+setup: ## prepare .venv with every package that is needed
+	@scripts/setup.sh
+
+demo: setup ## run the main job on a graph of five nodes; JSON=file also writes a summary
+	@scripts/engine.sh run scripts/demo.sh "$(JSON)"
+
+test: setup ## lint, types, import rule and all tests, with real containers and real processes
+	@scripts/engine.sh run scripts/check.sh
+
+lint: setup ## lint, format and import rule only
+	@scripts/check.sh lint
+
+types: setup ## type check only
+	@scripts/check.sh types
+
+unit: setup ## the unit tests only; they need no engine
+	@.venv/bin/python -m pytest tests/unit
+
+bench: setup ## measure speed on this machine
+	@scripts/engine.sh run .venv/bin/python -m benchmarks
+
+lock: setup ## write requirements/*.txt anew from pyproject.toml; UPGRADE=1 moves to the newest versions
+	@scripts/lock.sh
+
+clean: ## remove .venv, caches and what the targets left in .run
+	@scripts/engine.sh stop
+	@rm -rf .venv .run build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

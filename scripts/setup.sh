@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# Prepares .venv: Python 3.11, every package of requirements/dev.txt (exact versions, checked hashes), and this project
+# itself in editable form, so that `.venv/bin/learningchain` runs the files of this folder. Safe to call at any time and
+# from several terminals at once; when nothing has changed it returns at once.
+#
+# The lock files are made from pyproject.toml by `make lock` (scripts/lock.sh): requirements/run.txt is what a node
+# needs, requirements/dev.txt adds what the tests and the demo need.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+
+LOCK=requirements/dev.txt
+VENV=.venv
+PACKAGES_STAMP="$VENV/.packages-installed"
+PROJECT_STAMP="$VENV/.project-installed"
+
+works() { # PYTHON: is it a Python 3.11 that runs?
+    "$1" -c 'import sys; raise SystemExit(sys.version_info[:2] != (3, 11))' >/dev/null 2>&1
+}
+
+find_python() {
+    local candidate
+    for candidate in python3.11 /usr/bin/python3.11 /usr/local/bin/python3.11 python3 /usr/bin/python3; do
+        if works "$candidate"; then
+            echo "$candidate"
+            return 0
+        fi
+    done
+    return 1
+}
+
+can_make_venv() { # PYTHON: Debian ships the venv module without ensurepip unless python3-venv is installed
+    "$1" -c 'import ensurepip, venv' >/dev/null 2>&1
+}
+
+make_venv() {
+    local python
+    if ! python="$(find_python)"; then
+        apt_install "Python 3.11" python3 python3-venv
+        python="$(find_python)" || die "Python 3.11 is missing and the system's packages have another version." \
+            "Install Python 3.11 (on Debian 12: apt-get install python3 python3-venv) and run this again."
+    fi
+    if ! can_make_venv "$python"; then
+        apt_install "Python's venv module" python3-venv
+        can_make_venv "$python" || die "$python has no venv module, and the package python3-venv does not serve it." \
+            "Install the venv module (with ensurepip) of $python and run this again."
+    fi
+    say "making $VENV with $("$python" --version)"
+    "$python" -m venv --clear "$VENV"
+}
+
+install_packages() {
+    local wanted
+    wanted="$(sha256sum <"$LOCK")"
+    [ "$(cat "$PACKAGES_STAMP" 2>/dev/null)" != "$wanted" ] || return 0
+    say "installing the packages of $LOCK (about a minute the first time)"
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --retries 5 \
+        --require-hashes --requirement "$LOCK" ||
+        die "the packages of $LOCK could not be installed; pip's message is above." \
+            "Check that the Python package index can be reached (proxy, pip.conf) and that the disk is not full, then run this again."
+    echo "$wanted" >"$PACKAGES_STAMP"
+}
+
+install_project() {
+    [ -f learningchain.py ] || return 0
+    local wanted
+    # The folder is part of it: a copied or moved tree must not run the files of the old place.
+    wanted="$(pwd; sha256sum <pyproject.toml)"
+    [ "$(cat "$PROJECT_STAMP" 2>/dev/null)" != "$wanted" ] || [ ! -x "$VENV/bin/learningchain" ] || return 0
+    say "installing the command $VENV/bin/learningchain"
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-index \
+        --no-deps --no-build-isolation --config-settings editable_mode=compat --editable . ||
+        die "the project could not be installed into $VENV; pip's message is above." \
+            "Most likely pyproject.toml names something that is not there."
+    echo "$wanted" >"$PROJECT_STAMP"
+}
+
+mkdir -p .run
+exec 9>.run/setup.lock
+flock --wait 900 9 || die "another setup of this folder has been running for 15 minutes." \
+    "End it (it holds .run/setup.lock) and run this again."
+# The interpreter inside knows the folder by its path: a moved environment is made anew.
+if ! works "$VENV/bin/python" || ! "$VENV/bin/python" -c 'import pip' >/dev/null 2>&1; then
+    make_venv
+fi
+install_packages
+install_project
