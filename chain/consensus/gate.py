@@ -60,6 +60,9 @@ class Gate:
             return _OLD_HEIGHT
         if isinstance(message, Certificate):
             return self._certificate(s, message)
+        fault = _fault(message)
+        if fault is not None:
+            return fault
         if message.height > s.height:
             return self._of_next_height(s, message)
         return self._vote(s, message) if isinstance(message, Vote) else self._proposal(s, message)
@@ -68,8 +71,6 @@ class Gate:
         index = s.index_of.get(vote.validator)
         if index is None:
             return reject("not a validator")
-        if vote.type not in (PREVOTE, PRECOMMIT) or len(vote.block_id) not in (0, 32) or vote.round < 0:
-            return reject("malformed vote")
         standing = s.book.standing(vote, index)
         if standing is Standing.DUPLICATE:
             return _DUPLICATE
@@ -82,8 +83,6 @@ class Gate:
         return self._signed(s, vote, s.validators[index])
 
     def _proposal(self, s: HeightState, proposal: Proposal) -> Opinion:
-        if proposal.round < 0 or len(proposal.block_id) != 32 or not -1 <= proposal.pol_round < proposal.round:
-            return reject("malformed proposal: a proof of lock is of an earlier round")
         index = s.proposer(proposal.round)
         if s.validators[index].id != proposal.proposer:
             return reject("wrong proposer" if proposal.proposer in s.index_of else "not a validator")
@@ -151,7 +150,8 @@ class Gate:
         self._next, self._next_height = {}, -1
         self._good = None
         for message, signer in kept.values():
-            if signer in s.validators:
+            index = s.index_of.get(signer.id)
+            if index is not None and s.validators[index] == signer:
                 self._good = message
                 yield message
 
@@ -162,3 +162,12 @@ class Gate:
 
 def _kind(message: Vote | Proposal) -> int:
     return message.type if isinstance(message, Vote) else PROPOSAL
+
+
+def _fault(message: Vote | Proposal) -> Opinion | None:
+    """What the wire types cannot say."""
+    if isinstance(message, Vote):
+        good = message.type in (PREVOTE, PRECOMMIT) and len(message.block_id) in (0, 32) and message.round >= 0
+        return None if good else reject("malformed vote: its block id has 32 bytes, or none for nil")
+    good = len(message.block_id) == 32 and -1 <= message.pol_round < message.round
+    return None if good else reject("malformed proposal: its proof of lock is not of an earlier round")

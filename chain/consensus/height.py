@@ -6,6 +6,7 @@ Only `machine`, `gate` and `resend` touch this. It decides nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from chain.consensus.messages import RoundState, SignProposal, SignVote, Step, TimeoutKind
 from chain.consensus.votes import VoteBook
@@ -116,7 +117,7 @@ class HeightState:
     @staticmethod
     def start(height: int, validators: list[Validator], own_id: bytes | None) -> HeightState:
         ids = [v.id for v in validators]
-        if not 1 <= len(ids) <= MAX_VALIDATORS or any(a >= b for a, b in zip(ids, ids[1:], strict=False)):
+        if not 1 <= len(ids) <= MAX_VALIDATORS or any(a >= b for a, b in pairwise(ids)):
             raise BrokenInvariant(f"height {height}: validators must be 1 to {MAX_VALIDATORS}, sorted by id, each once")
         index_of = {id_: index for index, id_ in enumerate(ids)}
         own = index_of.get(own_id) if own_id is not None else None
@@ -142,6 +143,20 @@ class HeightState:
         self.proposals[proposal.round] = proposal
         self.book.saw_round(self.index_of[proposal.proposer], proposal.round)
         self.keep_proofs()
+
+    def note_certificate(self, certificate: Certificate) -> None:
+        self.certificate = certificate
+        self.checks.forget_refusal(certificate.block_id)
+
+    def collect(self, round_: int, block_id: bytes) -> Certificate:
+        """The certificate that the precommits held make; only for a quorum."""
+        votes = self.book.tally(PRECOMMIT, round_).votes_for(block_id)
+        return Certificate(self.height, round_, block_id, [self.index_of[v.validator] for v in votes], [v.signature for v in votes])
+
+    def take_unlogged(self) -> tuple[list[Vote], list[Proposal]]:
+        """For the record that is written now."""
+        messages, self.unlogged = self.unlogged, []
+        return [m for m in messages if isinstance(m, Vote)], [m for m in messages if isinstance(m, Proposal)]
 
     def keep_proofs(self) -> None:
         rounds = {self.valid_round, *(p.pol_round for p in self.proposals.values())}

@@ -253,7 +253,7 @@ class Consensus:
 
     def _on_certificate(self, s: HeightState, cert: Certificate) -> None:
         if self._gate.classify(s, cert).verdict is Verdict.ACCEPT:
-            self._certified(s, cert)
+            s.note_certificate(cert)
 
     def _on_built(self, s: HeightState, round_: int, block_id: bytes) -> None:
         """Line 18, second half: the node's own block is valid and in time."""
@@ -270,6 +270,8 @@ class Consensus:
         s.signed[kind, message.round] = message
         s.unlogged = [*s.unlogged, message][-MAX_OWN:]
         self._effects.append(Broadcast(message))
+        if isinstance(message, Proposal) and message.pol_round != NO_ROUND:
+            self._effects += [Broadcast(vote) for vote in resend.proof(s)]
         self._gate.trust(message)
         self._receive(s, message)
 
@@ -325,15 +327,8 @@ class Consensus:
 
     # --- signing --------------------------------------------------------------------------------------------------------------
 
-    def _log(self, s: HeightState, record: Record) -> None:
-        s.unlogged = []
-        self._effects.append(Persist(record))
-
-    def _unlogged(self, s: HeightState) -> tuple[list[Vote], list[Proposal]]:
-        return [m for m in s.unlogged if isinstance(m, Vote)], [m for m in s.unlogged if isinstance(m, Proposal)]
-
     def _sign_proposal(self, s: HeightState, pol_round: int, block_id: bytes) -> None:
-        self._log(s, Intent(s.height, s.round, PROPOSAL, pol_round, block_id, *self._unlogged(s)))
+        self._effects.append(Persist(Intent(s.height, s.round, PROPOSAL, pol_round, block_id, *s.take_unlogged())))
         request = SignProposal(s.height, s.round, pol_round, block_id)
         s.asked[PROPOSAL, s.round] = request
         self._effects.append(Sign(request))
@@ -343,7 +338,7 @@ class Consensus:
         if s.own is None or (type_, s.round) in s.asked:
             return
         if not logged:
-            self._log(s, Intent(s.height, s.round, type_, NO_ROUND, block_id, *self._unlogged(s)))
+            self._effects.append(Persist(Intent(s.height, s.round, type_, NO_ROUND, block_id, *s.take_unlogged())))
         request = SignVote(type_, s.height, s.round, block_id)
         s.asked[type_, s.round] = request
         self._effects.append(Sign(request))
@@ -430,7 +425,7 @@ class Consensus:
             s.locked_round, s.locked_id = s.round, block_id
         s.keep_proofs()
         if s.own is not None:
-            self._log(s, Polka(s.height, s.round, block_id, locks, resend.proof(s), *self._unlogged(s)))
+            self._effects.append(Persist(Polka(s.height, s.round, block_id, locks, resend.proof(s), *s.take_unlogged())))
         if locks:
             self._precommit(s, block_id, logged=True)
         return True
@@ -448,14 +443,10 @@ class Consensus:
             return False
         return self._schedule_once(s, TimeoutKind.PRECOMMIT)
 
-    def _certified(self, s: HeightState, cert: Certificate) -> None:
-        s.certificate = cert
-        s.checks.forget_refusal(cert.block_id)
-
     def _decide(self, s: HeightState) -> bool:
         """Lines 49 to 54; the driver answers with StartHeight."""
         if s.certificate is None and s.book.committed is not None:
-            self._certified(s, self._collect(s, *s.book.committed))
+            s.note_certificate(s.collect(*s.book.committed))
         cert = s.certificate
         if cert is None:
             return False
@@ -468,10 +459,6 @@ class Consensus:
         self.last_certificate = cert
         self._effects.append(Decide(s.height, cert.block_id, cert))
         return True
-
-    def _collect(self, s: HeightState, round_: int, block_id: bytes) -> Certificate:
-        votes = s.book.tally(PRECOMMIT, round_).votes_for(block_id)
-        return Certificate(s.height, round_, block_id, [s.index_of[v.validator] for v in votes], [v.signature for v in votes])
 
     def _skip_round(self, s: HeightState) -> bool:
         """Lines 55 and 56."""

@@ -30,7 +30,7 @@ def _restore_messages(s: HeightState, record: Record) -> None:
         s.signed[vote.type, vote.round] = vote
     for proposal in record.proposals:
         s.signed[PROPOSAL, proposal.round] = proposal
-        if proposal.round == s.round:
+        if proposal.round == s.round and proposal.proposer in s.index_of:
             s.note_proposal(proposal)
     for vote in [*record.votes, *(record.prevotes if isinstance(record, Polka) else [])]:
         index = s.index_of.get(vote.validator)

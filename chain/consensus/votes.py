@@ -78,6 +78,7 @@ class VoteBook:
         self._rounds: dict[int, dict[int, Tally]] = {}
         self._ahead: dict[int, dict[int, Vote]] = {PREVOTE: {}, PRECOMMIT: {}}
         self._highest: dict[int, int] = {}
+        self._top = 0
         self._kept: frozenset[int] = frozenset()
 
     def tally(self, type_: int, round_: int) -> Tally:
@@ -109,7 +110,7 @@ class VoteBook:
 
     def add(self, vote: Vote, index: int) -> None:
         """Count a vote whose standing is NEW, or CONFLICT for a wanted block."""
-        self._highest[index] = max(vote.round, self._highest.get(index, 0))
+        self.saw_round(index, vote.round)
         if vote.round > self.round + 1:
             self._ahead[vote.type].setdefault(index, vote)
             if self._ahead[vote.type][index].round < vote.round:
@@ -126,10 +127,11 @@ class VoteBook:
     def saw_round(self, index: int, round_: int) -> None:
         """A proposal, too, shows that its validator reached a round."""
         self._highest[index] = max(round_, self._highest.get(index, 0))
+        self._top = max(self._top, round_)
 
     def skip_to(self) -> int | None:
         """The highest round above the current one that more than a third of the validators reached or passed (line 55)."""
-        if len(self._highest) < self.skip:
+        if self._top <= self.round or len(self._highest) < self.skip:
             return None
         reached = sorted(self._highest.values(), reverse=True)[self.skip - 1]
         return reached if reached > self.round else None
