@@ -1,0 +1,117 @@
+"""The job contract: a contractor's bounty for the lowest loss, claimed, revealed, evaluated again by others, and paid.
+
+Life cycle (protocol_spec/job.md has every row and formula):
+
+    OPEN ----T0---> REVEAL ----T1---> (KEY ----T2--->) AUDIT -> COMMIT -> COUNT -> PAID | REFUNDED | EMPTY
+     | claims        | reveals         | hidden data    ^ draws    | sealed   | opened
+     v               v                 | needs its key  | committee| votes    | votes, verdicts
+    EMPTY           EMPTY                               +----------+----------+ round two, or the next candidate
+
+    state    event                guard                      effect
+    -        PostJob              credits, sane terms        bounty, fees, deposit escrowed; OPEN until T0
+    OPEN     Claim                before T0, better than     claim replaced; the first one locks a stake
+                                  the own last claim
+    OPEN     T0                   no claim                   EMPTY
+    OPEN     T0                   claims                     the best K must reveal; REVEAL until T1
+    REVEAL   Reveal               opens the commitment       the model's id is known
+    REVEAL   T1                                              the silent lose; finalists; KEY or AUDIT
+    KEY      RevealKey            the posted hash            AUDIT
+    KEY      T2                                              deposit burned, hidden data off; AUDIT
+    AUDIT                                                    committee drawn; COMMIT
+    COMMIT   CommitVote           in the committee, once     last one: COUNT
+    COMMIT   deadline                                        COUNT
+    COUNT    OpenVote             opens the commitment       last one: verdicts
+    COUNT    deadline                                        verdicts: PAID, REFUNDED, round two or next candidate
+
+Every state but the ends has a deadline, so every job ends; every escrow is paid out or burned.
+
+Files: `rules` formulas, `records` messages, state, codes and bounds, `store` reading and changing records, `handlers` messages,
+`settle` what deadlines and verdicts do, `views` what people and clients read.
+"""
+
+from __future__ import annotations
+
+from chain.contracts.base import Contract, MessageSpec
+from chain.contracts.job import handlers, rules, settle, views
+from chain.contracts.job.handlers import check_ballot
+from chain.contracts.job.records import (
+    NUMBER,
+    STATE,
+    Ballot,
+    Claim,
+    CommitVote,
+    HiddenSet,
+    Image,
+    ImageKind,
+    JobCode,
+    Limits,
+    OpenVote,
+    PostJob,
+    Reveal,
+    RevealKey,
+    State,
+    bound,
+    claim_commitment,
+    deposit,
+    is_cid,
+    is_reference,
+    job_id_of,
+    model_id,
+    tolerance,
+    vote_code,
+    vote_commitment,
+)
+from chain.contracts.job.rules import FloatKind, HiddenVote, OnCheat, Result, VoteCode, probe_of
+
+CONTRACT = Contract(
+    name="job",
+    number=NUMBER,
+    messages={
+        PostJob: MessageSpec(handlers.post_job),
+        Claim: MessageSpec(handlers.claim, urgent=True),
+        Reveal: MessageSpec(handlers.reveal, urgent=True),
+        RevealKey: MessageSpec(handlers.reveal_key, urgent=True),
+        CommitVote: MessageSpec(handlers.commit_vote, urgent=True),
+        OpenVote: MessageSpec(handlers.open_vote, urgent=True),
+    },
+    codes=JobCode,
+    state=STATE,
+    on_due=settle.on_due,
+    on_case_closed=settle.on_case_closed,
+)
+
+__all__ = [
+    "CONTRACT",
+    "Ballot",
+    "Claim",
+    "CommitVote",
+    "FloatKind",
+    "HiddenSet",
+    "HiddenVote",
+    "Image",
+    "ImageKind",
+    "JobCode",
+    "Limits",
+    "OnCheat",
+    "OpenVote",
+    "PostJob",
+    "Result",
+    "Reveal",
+    "RevealKey",
+    "State",
+    "VoteCode",
+    "bound",
+    "check_ballot",
+    "claim_commitment",
+    "deposit",
+    "is_cid",
+    "is_reference",
+    "job_id_of",
+    "model_id",
+    "probe_of",
+    "rules",
+    "tolerance",
+    "views",
+    "vote_code",
+    "vote_commitment",
+]
