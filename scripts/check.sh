@@ -18,7 +18,7 @@ step() { # TITLE COMMAND...
 lint() {
     step "lint" .venv/bin/ruff check --quiet .
     step "format" .venv/bin/ruff format --check --quiet .
-    step "import rule" .venv/bin/lint-imports --verbose
+    step "import rule" .venv/bin/lint-imports
 }
 
 case "${1:-all}" in

@@ -17,6 +17,7 @@ LOG=.run/engine.log
 SOCKET=/var/run/docker.sock
 START_TRIES=60 # half seconds
 STOP_TRIES=80
+STARTED=0    # 1 once this very call has started an engine
 
 # An installed `docker` command proves nothing; only an answer of the engine counts.
 engine_answers() {
@@ -89,6 +90,7 @@ check_possible() {
 }
 
 start_service() { # on machines with systemd the engine is the system's service
+    STARTED=1
     systemctl start docker >>"$LOG" 2>&1 && wait_for_answer "$START_TRIES" ||
         die "the service docker does not start." "See: systemctl status docker; journalctl -u docker"
     echo service - >"$PID_FILE"
@@ -104,6 +106,7 @@ start_daemon() {
         die "a dockerd is running but does not answer at $SOCKET." "Stop it (or wait for it) and run this again."
     fi
     : >"$LOG"
+    STARTED=1
     setsid dockerd --bridge=none --iptables=false --ip-forward=false --ip-masq=false \
         >>"$LOG" 2>&1 </dev/null 9>&- &
     pid=$!
@@ -170,12 +173,14 @@ status() {
 }
 
 run() {
-    if ! engine_answers; then
-        trap stop EXIT
-        trap 'exit 130' INT
-        trap 'exit 143' TERM HUP
-        start
+    if engine_answers; then
+        exec "$@"
     fi
+    # Of two calls at the same time only the one that started the engine may stop it.
+    trap '[ "$STARTED" = 0 ] || stop' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    start
     local code=0
     "$@" || code=$?
     exit "$code"

@@ -23,9 +23,9 @@ apt_install() { # WHAT PACKAGE...: installs Debian packages, or says what a pers
     say "installing $* (Debian packages, log in $log)"
     # A failing third-party source must not stop us while Debian's own answer: the install below decides.
     DEBIAN_FRONTEND=noninteractive timeout 300 apt-get -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 update \
-        >"$log" 2>&1 </dev/null || say "warning: apt-get update had problems (log in $log)"
+        >"$log" 2>&1 </dev/null 9>&- || say "warning: apt-get update had problems (log in $log)"
     DEBIAN_FRONTEND=noninteractive timeout 900 apt-get -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 \
-        install -y --no-install-recommends "$@" >>"$log" 2>&1 </dev/null || {
+        install -y --no-install-recommends "$@" >>"$log" 2>&1 </dev/null 9>&- || {
         tail -n 15 "$log" >&2
         die "$what is missing, and installing the Debian packages ($*) failed; the end of $log is above." \
             "Repair the package sources or the network, then run: apt-get update && apt-get install -y --no-install-recommends $*"

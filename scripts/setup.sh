@@ -30,7 +30,12 @@ find_python() {
     return 1
 }
 
-can_make_venv() { # PYTHON: Debian ships the venv module without ensurepip unless python3-venv is installed
+can_# The programs in an environment name their interpreter by its full path, so a moved or copied one is made anew.
+was_moved() {
+    ! grep -q "^command = .* $(pwd -P)/$VENV\$" "$VENV/pyvenv.cfg" 2>/dev/null
+}
+
+make_venv() { # PYTHON: Debian ships the venv module without ensurepip unless python3-venv is installed
     "$1" -c 'import ensurepip, venv' >/dev/null 2>&1
 }
 
@@ -65,8 +70,7 @@ install_packages() {
 install_project() {
     [ -f learningchain.py ] || return 0
     local wanted
-    # The folder is part of it: a copied or moved tree must not run the files of the old place.
-    wanted="$(pwd; sha256sum <pyproject.toml)"
+    wanted="$(sha256sum <pyproject.toml)"
     [ "$(cat "$PROJECT_STAMP" 2>/dev/null)" != "$wanted" ] || [ ! -x "$VENV/bin/learningchain" ] || return 0
     say "installing the command $VENV/bin/learningchain"
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-index \
@@ -80,8 +84,7 @@ mkdir -p .run
 exec 9>.run/setup.lock
 flock --wait 900 9 || die "another setup of this folder has been running for 15 minutes." \
     "End it (it holds .run/setup.lock) and run this again."
-# The interpreter inside knows the folder by its path: a moved environment is made anew.
-if ! works "$VENV/bin/python" || ! "$VENV/bin/python" -c 'import pip' >/dev/null 2>&1; then
+if ! works "$VENV/bin/python" || was_moved || ! "$VENV/bin/python" -c 'import pip' >/dev/null 2>&1; then
     make_venv
 fi
 install_packages
