@@ -359,7 +359,7 @@ class Consensus:
 
     def _apply_rules(self, s: HeightState) -> None:
         """Until none fires. Each firing moves (round, step) on or schedules a timeout that was not, so this ends."""
-        while s.step not in (Step.WAIT, Step.DECIDED) and (
+        while s.step is not Step.DECIDED and (
             self._decide(s)
             or self._skip_round(s)
             or self._prevote_fresh(s)

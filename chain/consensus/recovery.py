@@ -39,11 +39,11 @@ def _restore_messages(s: HeightState, record: Record) -> None:
 
 
 def _restore_intent(s: HeightState, record: Intent) -> None:
-    if record.type == PROPOSAL:
+    if record.kind == PROPOSAL:
         s.asked[PROPOSAL, record.round] = SignProposal(s.height, record.round, record.pol_round, record.block_id)
         return
-    s.asked[record.type, record.round] = SignVote(record.type, s.height, record.round, record.block_id)
-    s.step = Step.PREVOTE if record.type == PREVOTE else Step.PRECOMMIT
+    s.asked[record.kind, record.round] = SignVote(record.kind, s.height, record.round, record.block_id)
+    s.step = Step.PREVOTE if record.kind == PREVOTE else Step.PRECOMMIT
 
 
 def _restore_polka(s: HeightState, record: Polka) -> None:

@@ -24,11 +24,11 @@ MAX_OWN = 16
 
 
 class Intent(Wire, frozen=True, tag=1):
-    """The node is about to sign: `type` 0 a proposal, 1 a prevote, 2 a precommit that locks nothing."""
+    """The node is about to sign: `kind` 0 a proposal, 1 a prevote, 2 a precommit that locks nothing."""
 
     height: Height
     round: Round
-    type: Annotated[int, Meta(ge=0, le=2)]
+    kind: Annotated[int, Meta(ge=0, le=2)]
     pol_round: Annotated[int, Meta(ge=-1, le=2**31 - 1)]
     block_id: BlockId
     votes: Annotated[list[Vote], Meta(max_length=MAX_OWN)]

@@ -31,10 +31,12 @@ from chain.consensus.messages import (
     SignProposal,
     SignVote,
     StartHeight,
+    Step,
     Timeout,
     TimeoutFired,
     TimeoutKind,
     VoteReceived,
+    WakeUp,
 )
 from chain.consensus.wal import Intent
 from chain.errors import Malformed
@@ -178,7 +180,7 @@ def show(effect: Effect) -> str:
     """One effect as text: 'sign prevote A@0'."""
     match effect:
         case Persist(Intent() as r):
-            return f"log {_KINDS[r.type]} {_NAMES[r.block_id]}@{r.round}"
+            return f"log {_KINDS[r.kind]} {_NAMES[r.block_id]}@{r.round}"
         case Persist(r):
             return f"log {'lock' if r.locks else 'valid'} {_NAMES[r.block_id]}@{r.round}"  # type: ignore[union-attr]
         case Sign(SignVote() as q):
@@ -200,3 +202,22 @@ def show(effect: Effect) -> str:
         case ReportEvidence(e):
             return f"accuse {type(e).__name__}"
     raise TypeError(effect)
+
+
+def state_of(consensus: Consensus) -> str:
+    s = consensus.round_state()
+    lock = f"{_NAMES[s.locked_id]}@{s.locked_round}" if s.locked_round >= 0 else "-"
+    valid = f"{_NAMES[s.valid_id]}@{s.valid_round}" if s.valid_round >= 0 else "-"
+    return f"{Step(s.step).name}@{s.round} {lock} {valid}"
+
+
+# --- situations: validator 3 of four at HEIGHT, where validator r proposes in round r
+
+ME = 3
+T_PROPOSE, T_PREVOTE, T_PRECOMMIT, T_RESEND = TimeoutKind
+WAKE = WakeUp(HEIGHT)
+NO_PROPOSAL_0 = [WAKE, timeout(T_PROPOSE, 0)]
+LOCKED_A_AT_0: list[Input] = [proposal(0, "A"), good("A"), *prevotes([0, 1], 0, "A")]
+"""Everybody prevoted A in round 0: locked on it, precommitted it."""
+ROUND_1_AFTER_LOCK = [*LOCKED_A_AT_0, *precommits([0, 1], 0, None), timeout(T_PRECOMMIT, 0)]
+ROUND_1_UNLOCKED = [*NO_PROPOSAL_0, *prevotes([0, 1], 0, None), *precommits([0, 1], 0, None), timeout(T_PRECOMMIT, 0)]
