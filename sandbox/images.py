@@ -20,6 +20,7 @@ import marshal
 import os
 import platform
 import shutil
+import struct
 import subprocess
 import sys
 import tarfile
@@ -117,7 +118,38 @@ def build_python_image(
     layers = [base]
     if files:
         layers.append(_files_layer(files))
-    return _write_archive(dest, layers, config or {})
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    return _write_archive(dest, layers, config or {}, machine)
+
+
+def build_keeper_image(dest: Path, machine: str) -> str:
+    """Writes a docker-archive with one program, /pause, that sleeps until it is killed. Returns its image id.
+
+    `machine` is the engine's architecture, "amd64" or "arm64". The program is a few instructions and needs nothing.
+    """
+    if machine not in _PAUSE_CODE:
+        raise ImageBuildError(f"no keeper for engines of architecture {machine!r}; known: {', '.join(_PAUSE_CODE)}")
+    number, code = _PAUSE_CODE[machine]
+    tree = _Tree()
+    for path in ("dev", "proc", "sys", "etc", "lc/in", "lc/out"):
+        tree.add_dir(path)
+    tree.add_file("pause", _elf(number, code), 0o755)
+    return _write_archive(dest, [tree], {"Env": [], "Cmd": ["/pause"]}, machine)
+
+
+# Machine number of the ELF header, and: wait for a signal, for ever (pause; ppoll without files or time limit).
+_PAUSE_CODE = {
+    "amd64": (62, bytes.fromhex("b8220000000f05ebf7")),
+    "arm64": (183, bytes.fromhex("280980d2 000080d2 010080d2 020080d2 030080d2 010000d4 faffff17")),
+}
+
+
+def _elf(machine: int, code: bytes) -> bytes:
+    """A static 64-bit program: ELF header, one readable and executable segment, the code."""
+    base, head = 0x400000, 64 + 56
+    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, machine, 1, base + head, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    size = head + len(code)
+    return header + struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size, size, 0x1000) + code
 
 
 def _files_layer(files: Mapping[str, bytes | Path]) -> _Tree:
@@ -278,12 +310,12 @@ def _add_library(tree: _Tree, path: str) -> None:
         tree.add_file(place, _stripped(Path(os.path.realpath(path))), 0o755)
 
 
-def _write_archive(dest: Path, layers: Sequence[_Tree], extra: Mapping[str, object]) -> str:
+def _write_archive(dest: Path, layers: Sequence[_Tree], extra: Mapping[str, object], machine: str) -> str:
     dest.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=dest.parent, prefix=".image-") as scratch:
         blobs = [Path(scratch) / f"{index}.tar" for index in range(len(layers))]
         digests = [_write_layer(blob, layer) for blob, layer in zip(blobs, layers, strict=True)]
-        document = _config(digests, extra)
+        document = _config(digests, extra, machine)
         image = hashlib.sha256(document).hexdigest()
         manifest = [{"Config": f"{image}.json", "RepoTags": None, "Layers": [f"{d}/layer.tar" for d in digests]}]
         unfinished = Path(scratch) / "archive"
@@ -299,9 +331,8 @@ def _write_archive(dest: Path, layers: Sequence[_Tree], extra: Mapping[str, obje
     return f"sha256:{image}"
 
 
-def _config(digests: Sequence[str], extra: Mapping[str, object]) -> bytes:
+def _config(digests: Sequence[str], extra: Mapping[str, object], machine: str) -> bytes:
     """The image's configuration document; its SHA-256 is the image id."""
-    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     environment = ["PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1"]
     settings: dict[str, object] = {"Env": environment, "Cmd": [PYTHON_IN_IMAGE]}
     settings.update(extra)

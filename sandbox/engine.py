@@ -1,0 +1,124 @@
+"""The one place that talks to the Engine's API: bounded retries, time limits, and errors that name what was tried.
+
+docker-py's client is not made for several threads at once, so every thread gets its own; the API version is agreed on
+once per client. Other modules of the sandbox pass in what they want done as a function of that client.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import docker.api.client
+import docker.errors
+import docker.utils.utils
+import requests.exceptions
+import urllib3.exceptions
+
+from sandbox.errors import EngineError, SandboxUnavailable
+from sandbox.spec import EngineInfo
+
+T = TypeVar("T")
+
+CALL_TIMEOUT_S = 60
+TRANSFER_TIMEOUT_S = 900
+"""Loading or pulling a large image gives no sign of life while the engine unpacks."""
+_ATTEMPTS = 3
+_PAUSE_S = 0.25
+_DROPPED = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError)
+
+_make_client: Any = docker.api.client.APIClient
+_environment: Any = docker.utils.utils.kwargs_from_env
+
+
+class Engine:
+    """Connections to one engine."""
+
+    def __init__(self, base_url: str | None = None) -> None:
+        self._settings: dict[str, Any] = {"base_url": base_url} if base_url else dict(_environment())
+        self._local = threading.local()
+
+    def api(self, *, transfer: bool = False) -> Any:
+        """This thread's client. Raises SandboxUnavailable where no engine answers."""
+        name = "transfer" if transfer else "plain"
+        client = getattr(self._local, name, None)
+        if client is None:
+            try:
+                timeout = TRANSFER_TIMEOUT_S if transfer else CALL_TIMEOUT_S
+                client = _make_client(version="auto", timeout=timeout, **self._settings)
+            except (docker.errors.DockerException, *_DROPPED) as problem:
+                raise SandboxUnavailable(_no_engine(self._settings.get("base_url"), problem)) from problem
+            setattr(self._local, name, client)
+        return client
+
+    def call(self, what: str, action: Callable[[Any], T], *, attempts: int = _ATTEMPTS) -> T:
+        """Runs `action` on this thread's client, again where the connection dropped or the engine had an inner fault.
+
+        `action` must be safe to repeat. Raises EngineError.
+        """
+        last: EngineError
+        pause = threading.Event()
+        for attempt in range(attempts):
+            if attempt:
+                pause.wait(_PAUSE_S * attempt)
+            try:
+                return action(self.api())
+            except docker.errors.APIError as problem:
+                status = problem.status_code
+                last = EngineError(what, explain(problem), status)
+                if status is not None and status < 500:
+                    raise last from problem
+            except (docker.errors.DockerException, *_DROPPED) as problem:
+                last = EngineError(what, f"the engine does not answer ({type(problem).__name__})")
+            except SandboxUnavailable as problem:
+                last = EngineError(what, str(problem))
+        raise last
+
+    def info(self) -> EngineInfo:
+        """Asks the engine what it is. Raises SandboxUnavailable naming whatever makes it unusable."""
+        api = self.api()
+        try:
+            facts = self.call("asking the engine what it is", lambda api: api.info())
+        except EngineError as problem:
+            raise SandboxUnavailable(str(problem)) from problem
+        version = str(facts.get("ServerVersion", "?"))
+        if facts.get("OSType") != "linux":
+            raise SandboxUnavailable(f"engine {version} runs {facts.get('OSType')} containers; Linux is needed")
+        security = [str(option) for option in facts.get("SecurityOptions") or []]
+        if not any("name=seccomp" in option for option in security):
+            raise SandboxUnavailable(f"engine {version} has no seccomp: system calls of jobs could not be filtered")
+        store = dict(facts.get("DriverStatus") or [])
+        if "snapshotter" in str(store.get("driver-type", "")):
+            raise SandboxUnavailable(
+                f"engine {version} uses the containerd image store, whose image ids are not the hash of the image's "
+                'configuration; set {"features": {"containerd-snapshotter": false}} in daemon.json and restart it'
+            )
+        for key, name in (("MemoryLimit", "memory"), ("PidsLimit", "pids"), ("CpuCfsQuota", "cpu")):
+            if facts.get(key) is False:
+                raise SandboxUnavailable(f"engine {version} cannot limit {name}: enable that cgroup controller")
+        return EngineInfo(
+            version,
+            str(api._version),
+            {"x86_64": "amd64", "aarch64": "arm64"}.get(str(facts["Architecture"]), str(facts["Architecture"])),
+            tuple(sorted(facts.get("Runtimes") or {})),
+            int(facts.get("NCPU", 1)),
+            int(facts.get("MemTotal", 0)) >> 20,
+            any("name=rootless" in option or "name=userns" in option for option in security),
+        )
+
+
+def explain(problem: Exception) -> str:
+    """The engine's own words, on one line and bounded."""
+    text = getattr(problem, "explanation", None) or str(problem)
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    return " ".join(str(text).split())[:400]
+
+
+def _no_engine(base_url: str | None, problem: Exception) -> str:
+    where = base_url or "its usual socket /var/run/docker.sock"
+    return (
+        f"no Docker Engine answers at {where} ({' '.join(str(problem).split())[:200]}). Install one (Debian: "
+        "apt-get install docker.io), start it, and let this user reach its socket; `docker info` must succeed"
+    )

@@ -1,0 +1,28 @@
+"""What can go wrong in the sandbox, by whose fault: this machine's engine, the image, or the engine's answers."""
+
+from __future__ import annotations
+
+
+class SandboxError(Exception):
+    """Base of everything that the sandbox raises."""
+
+
+class SandboxUnavailable(SandboxError):
+    """No usable engine on this machine. The text names what is missing and what to do about it."""
+
+
+class EngineError(SandboxError):
+    """The engine refused a request or did not answer after the allowed number of attempts."""
+
+    def __init__(self, what: str, why: str, status: int | None = None) -> None:
+        super().__init__(f"{what}: {why}")
+        self.status = status
+        """HTTP status of the engine's answer; None where there was no answer."""
+
+
+class BadImage(SandboxError):
+    """The image breaks a rule of the container contract or a limit. The text says which."""
+
+
+class ImageNotFound(SandboxError):
+    """Nobody has this image: neither the engine nor the registry."""

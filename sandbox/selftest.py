@@ -1,0 +1,115 @@
+"""Proves on this engine, with this runtime, that every limit holds, before the first stranger's program runs.
+
+An engine accepts limits that it does not keep: a runtime that ignores control groups, a kernel without a controller, a
+filter that was compiled out. So our own image (the running interpreter and `probe_job.py`) tries to break each of them:
+one container looks around and pushes, three more must be killed for memory, for time and for output.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import platform
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from sandbox import images
+from sandbox.errors import BadImage, SandboxUnavailable
+from sandbox.images import ImageBuildError, build_python_image
+from sandbox.isolation import OUT_INODES, SHM_INODES, out_bytes
+from sandbox.spec import MIB, Check, ImageLimits, Limits, RunOutcome, RunSpec, SelfTestReport, Status
+
+_LIMITS = Limits(cpus=0.5, mem_mb=128, pids=64, model_cap=MIB, tmp_mb=8, tmp_inodes=256, file_cap=2 * MIB, nofile=128, wall_s=60)
+_EXPECTED = (
+    *("network", "sockets", "system_calls", "root_read_only", "other_mounts", "capabilities", "no_new_privileges"),
+    *("uid", "user_limits", "file_size", "space", "inodes", "pids", "cpu"),
+)
+_KILLS: dict[str, tuple[Limits, Status, str]] = {
+    "memory": (_LIMITS, Status.OUT_OF_RESOURCES, "killed for using more than"),
+    "clock": (msgspec.structs.replace(_LIMITS, wall_s=1.0), Status.TIMEOUT, "wall clock"),
+    "log": (msgspec.structs.replace(_LIMITS, log_cap=256 * 1024), Status.FAILED, "bytes of output"),
+}
+
+
+class Runs(Protocol):
+    """What the self-test needs of a sandbox."""
+
+    def load_archive(self, path: Path, expect_image_id: str | None, limits: ImageLimits | None = None) -> str: ...
+
+    def run(self, spec: RunSpec) -> RunOutcome: ...
+
+
+def self_test(sandbox: Runs, cache: Path, runtime: str) -> SelfTestReport:
+    """Runs all probes and reports on every limit. Raises SandboxUnavailable where no probe image can be made."""
+    try:
+        image = sandbox.load_archive(*_probe_archive(cache))
+    except (ImageBuildError, BadImage, OSError) as problem:
+        raise SandboxUnavailable(f"the self-test's image cannot be made: {problem}") from problem
+    stamp = os.urandom(4).hex()
+    want = {
+        "nofile": _LIMITS.nofile,
+        "file_cap": _LIMITS.file_cap,
+        "tmp": _LIMITS.tmp_mb * MIB,
+        "shm": _LIMITS.tmp_mb * MIB,
+        "out": out_bytes(_LIMITS.model_cap),
+        "tmp_inodes": _LIMITS.tmp_inodes,
+        "shm_inodes": SHM_INODES,
+        "out_inodes": OUT_INODES,
+        "pids": _LIMITS.pids,
+        "millicpus": int(_LIMITS.cpus * 1000),
+    }
+
+    def probe(mode: str, limits: Limits) -> RunOutcome:
+        params = json.dumps({"mode": mode, "want": want})
+        run_id = f"selftest-{mode}-{stamp}"
+        return sandbox.run(
+            RunSpec(run_id=run_id, image_id=image, phase="train", seed=1, probe=0, budget_s=60, params=params, limits=limits)
+        )
+
+    with ThreadPoolExecutor(len(_KILLS) + 1) as pool:
+        looking = pool.submit(probe, "limits", _LIMITS)
+        killing = {mode: pool.submit(probe, mode, limits) for mode, (limits, _, _) in _KILLS.items()}
+        checks = _judge_report(looking.result())
+        checks += [_judge_kill(mode, future.result()) for mode, future in killing.items()]
+    return SelfTestReport(runtime, tuple(checks))
+
+
+def _judge_kill(mode: str, outcome: RunOutcome) -> Check:
+    _, status, words = _KILLS[mode]
+    if outcome.model_path is not None:
+        outcome.model_path.unlink(missing_ok=True)
+    ok = outcome.status is status and words in outcome.reason
+    return Check(mode, ok, outcome.reason if ok else f"the run was not stopped as it must be: {outcome.reason}")
+
+
+def _judge_report(outcome: RunOutcome) -> list[Check]:
+    """One check for each limit that the probe must report on; a report that lacks one has failed it."""
+    found: dict[str, tuple[bool, str]] = {}
+    missing = f"no report: {outcome.reason}; {outcome.log_tail.strip()[-300:]}"
+    if outcome.model_path is not None:
+        found = msgspec.json.decode(outcome.model_path.read_bytes(), type=dict[str, tuple[bool, str]])
+        outcome.model_path.unlink()
+        missing = "the probe did not report on it"
+    return [Check(name, *found.get(name, (False, missing))) for name in _EXPECTED]
+
+
+def _probe_archive(cache: Path) -> tuple[Path, str]:
+    """The probe image's archive and id, made once for this interpreter and these sources."""
+    probe = resources.files("sandbox").joinpath("probe_job.py").read_bytes()
+    builder = inspect.getsource(images).encode()
+    described = f"{sys.version}|{sys.base_prefix}|{platform.machine()}".encode()
+    key = hashlib.sha256(b"\0".join((probe, builder, described))).hexdigest()[:16]
+    for path in sorted(cache.glob(f"selftest-{key}-*.tar")):
+        return path, f"sha256:{path.stem.rpartition('-')[2]}"
+    fresh = cache / f"selftest-{key}.{os.getpid()}.new"
+    image_id = build_python_image(fresh, {"/lc/job": probe}, with_packages=())
+    path = cache / f"selftest-{key}-{image_id.removeprefix('sha256:')}.tar"
+    os.replace(fresh, path)
+    return path, image_id

@@ -1,0 +1,194 @@
+"""What goes into a run and what comes out of it. Frozen data, shared by every module of the sandbox and its users."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+Phase = Literal["train", "evaluate"]
+
+MIB = 1 << 20
+RESULT_CAP = 4096
+"""Largest result.json in bytes (contract v1)."""
+PROGRESS_LINE_CAP = 512
+"""A progress line is shorter than this many bytes (contract v1)."""
+
+_RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
+_IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def is_image_id(text: str) -> bool:
+    """True for "sha256:" and 64 lower-case hex digits."""
+    return _IMAGE_ID.fullmatch(text) is not None
+
+
+def _require(ok: bool, text: str) -> None:
+    if not ok:
+        raise ValueError(text)
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one container may use. Raises ValueError for a limit that no engine could keep."""
+
+    cpus: float = 1.0
+    mem_mb: int = 512
+    """Memory in MiB, swap included; /tmp and /lc/out lie in memory and count."""
+    pids: int = 128
+    model_cap: int = 16 * MIB
+    """Largest model in bytes."""
+    tmp_mb: int = 64
+    tmp_inodes: int = 16384
+    log_cap: int = 4 * MIB
+    """Bytes of output after which the run is killed."""
+    file_cap: int = 256 * MIB
+    """Largest single file in bytes (RLIMIT_FSIZE)."""
+    nofile: int = 1024
+    wall_s: float = 600.0
+
+    def __post_init__(self) -> None:
+        _require(0.01 <= self.cpus <= 1024, f"cpus must lie between 0.01 and 1024, not {self.cpus}")
+        _require(16 <= self.mem_mb <= 1 << 24, f"mem_mb must be at least 16, not {self.mem_mb}")
+        _require(8 <= self.pids <= 1 << 20, f"pids must be at least 8, not {self.pids}")
+        _require(1 <= self.model_cap <= 1 << 40, f"model_cap must be at least 1 byte, not {self.model_cap}")
+        _require(1 <= self.tmp_mb <= 1 << 24, f"tmp_mb must be at least 1, not {self.tmp_mb}")
+        _require(16 <= self.tmp_inodes <= 1 << 24, f"tmp_inodes must be at least 16, not {self.tmp_inodes}")
+        _require(1024 <= self.log_cap <= 1 << 30, f"log_cap must be at least 1024 bytes, not {self.log_cap}")
+        _require(self.model_cap <= self.file_cap <= 1 << 41, "file_cap must be at least model_cap")
+        _require(16 <= self.nofile <= 1 << 20, f"nofile must be at least 16, not {self.nofile}")
+        _require(0 < self.wall_s <= 30 * 86400, f"wall_s must lie between 0 and 30 days, not {self.wall_s}")
+
+
+class ImageLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What an image may weigh before it is loaded."""
+
+    archive_bytes: int = 2048 * MIB
+    """The docker-archive, or what a registry sends."""
+    unpacked_bytes: int = 4096 * MIB
+    files: int = 200_000
+    layers: int = 64
+
+
+class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of one image. Raises ValueError where a field is out of its range."""
+
+    run_id: str
+    image_id: str
+    phase: Phase
+    seed: int
+    """64 bits, unsigned."""
+    probe: int
+    """31 bits."""
+    budget_s: int
+    threads: int = 1
+    params: str = "{}"
+    """The job's parameters as posted: the text of one JSON object."""
+    limits: Limits = Limits()
+    model: Path | None = None
+    """The model to evaluate; needed in the phase `evaluate`, refused in `train`."""
+    eval_file: Path | None = None
+    """Hidden evaluation data, decrypted; shown to the job as /lc/in/eval."""
+
+    def __post_init__(self) -> None:
+        _require(_RUN_ID.fullmatch(self.run_id) is not None, f"run_id {self.run_id!r} is not of the form [a-z0-9-]+")
+        _require(is_image_id(self.image_id), f"image_id {self.image_id!r} is not sha256:<64 hex digits>")
+        _require(self.phase in ("train", "evaluate"), f"unknown phase {self.phase!r}")
+        _require(0 <= self.seed < 1 << 64, "seed must be an unsigned number of 64 bits")
+        _require(0 <= self.probe < 1 << 31, "probe must be an unsigned number of 31 bits")
+        _require(0 < self.budget_s <= 30 * 86400, "budget_s must lie between 1 second and 30 days")
+        _require(1 <= self.threads <= 1024, "threads must lie between 1 and 1024")
+        _require(len(self.params) <= 64 * 1024, "params must not exceed 64 KiB")
+        _require((self.model is not None) == (self.phase == "evaluate"), "a model belongs to evaluate, and only there")
+
+
+class Status(Enum):
+    """How a run ended."""
+
+    OK = "ok"
+    UNSUPPORTED = "unsupported"
+    """Exit 64: the image does not know this phase or these parameters."""
+    MODEL_INVALID = "model-invalid"
+    """Exit 65: the model cannot be evaluated; the claim fails."""
+    OUT_OF_RESOURCES = "out-of-resources"
+    """Exit 75, or killed for memory."""
+    FAILED = "failed"
+    """Any other exit, or killed for flooding the log."""
+    BAD_RESULT = "bad-result"
+    """Exit 0, but result.json or the model breaks the contract."""
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    ENGINE_ERROR = "engine-error"
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """One progress line of a job. For display only: nothing in it is checked."""
+
+    step: int
+    of: int | None = None
+    loss: float | None = None
+
+
+class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run came to. `loss` and `probe_loss` are in units of 1e-9."""
+
+    status: Status
+    reason: str
+    """For people: what happened and why. Contains no output of the job."""
+    loss: int | None = None
+    n: int | None = None
+    probe_loss: int | None = None
+    model_path: Path | None = None
+    """The trained model, a file that now belongs to the caller."""
+    model_size: int | None = None
+    model_sha256: bytes | None = None
+    exit_code: int | None = None
+    wall_s: float = 0.0
+    log_tail: str = ""
+    """The last few KiB of the job's output, control characters replaced."""
+
+
+class EngineInfo(msgspec.Struct, frozen=True):
+    """The engine that answered."""
+
+    version: str
+    api_version: str
+    architecture: str
+    runtimes: tuple[str, ...]
+    cpus: int
+    mem_mb: int
+    rootless: bool
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One limit that the self-test tried to break."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class SelfTestReport(msgspec.Struct, frozen=True):
+    """What the self-test proved on this engine with this runtime."""
+
+    runtime: str
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        return bool(self.checks) and all(check.ok for check in self.checks)
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        return tuple(check for check in self.checks if not check.ok)
+
+
+class CleanupReport(msgspec.Struct, frozen=True):
+    """How many objects a clean-up removed, and what it could not remove."""
+
+    containers: int
+    volumes: int
+    images: int
+    problems: tuple[str, ...] = ()
