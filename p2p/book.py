@@ -1,0 +1,314 @@
+"""The peer book: where members were reached, kept over restarts, bounded, with back-off for addresses that do not answer.
+
+An address is *verified* once the member authenticated itself there. What other peers tell stays unverified: few per teller, tried
+at most `RUMOUR_TRIES` times, never pushing out a verified one. Times are Unix seconds and come in, randomness too. Only `load` and
+`save` touch the disk. The file is a cache: a damaged one is put aside and the book starts empty.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import msgspec
+
+from chain.crypto import address as show
+from chain.crypto import parse_address
+from p2p.wire import MAX_ADDRESS, MAX_ADDRESSES, MAX_ENTRIES, PeerAddresses
+
+MAX_MEMBERS: Final = 1_024
+MAX_SEEDS: Final = 64
+MAX_RUMOURS: Final = 64
+"""LC-P2P-32: unverified addresses kept from one teller."""
+RUMOUR_TRIES: Final = 3
+FIRST_RETRY: Final = 0.5
+LAST_RETRY: Final = 120.0
+_MAX_FILE: Final = 4_000_000
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", re.ASCII)
+
+
+def parse_endpoint(text: str) -> tuple[str, int]:
+    """Host and port of `host:port` or `[ipv6]:port`. Raises ValueError with what is wrong."""
+    host, _, port = text.rpartition(":")
+    if len(text) > MAX_ADDRESS or not host or not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65_536):
+        raise ValueError("an address is host:port, with a port from 1 to 65535")
+    if host.startswith("[") and host.endswith("]"):
+        try:
+            return str(ipaddress.IPv6Address(host[1:-1])), int(port)
+        except ValueError:
+            raise ValueError(f"{host} is not an IPv6 address") from None
+    if not _HOST.fullmatch(host):
+        raise ValueError("a host is a name, an IPv4 address or an [IPv6 address]")
+    return host, int(port)
+
+
+def endpoint(host: str, port: int) -> str:
+    """The one text of an address: IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def normal(text: str) -> str | None:
+    """The address in its one form, None when it is none. Names are folded to lower case."""
+    try:
+        host, port = parse_endpoint(text)
+    except ValueError:
+        return None
+    return endpoint(host.lower(), port)
+
+
+def parse_seed(text: str) -> tuple[bytes | None, str]:
+    """Identity (None when not named) and address of `lc1…@host:port` or `host:port`. Raises ValueError."""
+    name, at, where = text.rpartition("@")
+    host, port = parse_endpoint(where)
+    return (parse_address(name) if at else None), endpoint(host.lower(), port)
+
+
+@dataclass(slots=True)
+class Place:
+    """One address and how it went."""
+
+    address: str
+    verified: bool = False
+    teller: bytes | None = None
+    last_success: float = 0.0
+    failures: int = 0
+    next_try: float = 0.0
+
+    def due(self, now: float) -> bool:
+        # A clock that was set back must not postpone a dial for long.
+        return now >= self.next_try or self.next_try - now > LAST_RETRY * 2
+
+    def failed(self, now: float, rng: Random) -> None:
+        self.failures = min(self.failures + 1, 1_000)
+        delay = min(LAST_RETRY, FIRST_RETRY * 2.0 ** min(self.failures - 1, 20))
+        self.next_try = now + delay * rng.uniform(0.5, 1.5)
+
+
+class _SavedPlace(msgspec.Struct, array_like=True):
+    address: str
+    last_success: float
+    failures: int
+
+
+class _Saved(msgspec.Struct):
+    version: int
+    members: dict[str, list[_SavedPlace]]
+
+
+class PeerBook:
+    """Addresses per member. `seeds` are configured addresses whose member need not be known."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        self.changed = False
+        self.damaged: Path | None = None
+        """Where a damaged file was put."""
+        self._members: dict[bytes, list[Place]] = {}
+        self.seeds: dict[str, Place] = {}
+        self._seed_ids: dict[str, bytes] = {}
+        self._pinned: set[str] = set()
+        """Seeds whose member was configured: whoever else answers there is refused."""
+        self._rumours: dict[bytes, int] = {}
+
+    # --- disk -----------------------------------------------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Reads the file, if there is one. Only verified addresses are kept in it."""
+        if self.path is None or not self.path.exists():
+            return
+        try:
+            if self.path.stat().st_size > _MAX_FILE:
+                raise ValueError("too large")
+            saved = msgspec.json.decode(self.path.read_bytes(), type=_Saved)
+            if saved.version != 1:
+                raise ValueError(f"version {saved.version}")
+            for name, places in list(saved.members.items())[:MAX_MEMBERS]:
+                kept = [Place(a, True, None, p.last_success, max(0, p.failures)) for p in places if (a := normal(p.address))]
+                if kept:
+                    self._members[parse_address(name)] = kept[:MAX_ADDRESSES]
+        except (ValueError, msgspec.DecodeError):
+            self._members.clear()
+            self.damaged = self.path.with_suffix(".damaged")
+            os.replace(self.path, self.damaged)
+
+    def snapshot(self) -> bytes:
+        """The file's content; `write` puts it on disk."""
+        members = {
+            show(peer): [_SavedPlace(p.address, p.last_success, p.failures) for p in places if p.verified]
+            for peer, places in self._members.items()
+        }
+        self.changed = False
+        return msgspec.json.encode(_Saved(1, {name: places for name, places in members.items() if places}))
+
+    def write(self, content: bytes) -> None:
+        """Replaces the file in one step, readable by its owner alone. May run in a thread."""
+        if self.path is None:
+            return
+        new = self.path.with_suffix(".new")
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(fd, "wb") as f:
+            f.write(content)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(new, self.path)
+
+    # --- what is known --------------------------------------------------------------------------------------------------------
+
+    def members(self) -> list[bytes]:
+        return sorted(self._members)
+
+    def places(self, peer: bytes) -> list[Place]:
+        """A member's addresses, the most promising first."""
+        return sorted(self._members.get(peer, ()), key=lambda p: (not p.verified, p.failures, -p.last_success, p.address))
+
+    def seed_member(self, address: str) -> bytes | None:
+        """Who answered at a seed, once that is known."""
+        return self._seed_ids.get(address)
+
+    def remove_seed(self, address: str) -> None:
+        """The address turned out to be the node's own."""
+        self.seeds.pop(address, None)
+        self._seed_ids.pop(address, None)
+
+    # --- learning -------------------------------------------------------------------------------------------------------------
+
+    def add_seed(self, text: str) -> None:
+        """A configured `lc1…@host:port` or `host:port`. Raises ValueError."""
+        peer, address = parse_seed(text)
+        if len(self.seeds) >= MAX_SEEDS:
+            raise ValueError(f"at most {MAX_SEEDS} known peers can be configured")
+        self.seeds[address] = Place(address)
+        if peer is not None:
+            self._seed_ids[address] = peer
+            self._pinned.add(address)
+
+    def learn(self, peer: bytes, addresses: list[str], teller: bytes) -> int:
+        """Unverified addresses of a member, told by `teller` (the member itself, or another). How many were new."""
+        new = 0
+        for text in addresses[:MAX_ADDRESSES]:
+            place = normal(text)
+            if place is None or any(p.address == place for p in self._members.get(peer, ())):
+                continue
+            if self._rumours.get(teller, 0) >= MAX_RUMOURS or not self._room(peer):
+                continue
+            self._members.setdefault(peer, []).append(Place(place, teller=teller))
+            self._rumours[teller] = self._rumours.get(teller, 0) + 1
+            new += 1
+        return new
+
+    def _room(self, peer: bytes) -> bool:
+        """Makes room for one more address of this member by giving up a worse one; False when all are worth more."""
+        places = self._members.get(peer)
+        if places is None:
+            if len(self._members) < MAX_MEMBERS:
+                return True
+            worst = max(self._members, key=lambda m: (min(p.failures for p in self._members[m]), m))
+            if all(p.verified or not p.failures for p in self._members[worst]):
+                return False
+            self.forget(worst)
+            return True
+        if len(places) < MAX_ADDRESSES:
+            return True
+        worst_place = max((p for p in places if not p.verified or p.failures > 5), key=lambda p: p.failures, default=None)
+        if worst_place is None or not worst_place.failures:
+            return False
+        self._drop(peer, worst_place)
+        return True
+
+    def _drop(self, peer: bytes, place: Place) -> None:
+        places = self._members.get(peer, [])
+        if place not in places:
+            return
+        places.remove(place)
+        self.changed |= place.verified
+        self._release(place)
+        if not places:
+            del self._members[peer]
+
+    def _release(self, place: Place) -> None:
+        """A rumour that is gone or came true no longer counts against its teller."""
+        if place.teller is None:
+            return
+        left = self._rumours.get(place.teller, 0) - 1
+        if left > 0:
+            self._rumours[place.teller] = left
+        else:
+            self._rumours.pop(place.teller, None)
+        place.teller = None
+
+    def forget(self, peer: bytes) -> None:
+        for place in list(self._members.get(peer, ())):
+            self._drop(peer, place)
+
+    # --- how a dial went ------------------------------------------------------------------------------------------------------
+
+    def succeeded(self, peer: bytes, address: str, now: float) -> None:
+        """`peer` authenticated itself at `address`, which we dialled."""
+        if address in self.seeds:
+            self._seed_ids[address] = peer
+        places = self._members.setdefault(peer, [])
+        place = next((p for p in places if p.address == address), None)
+        if place is None:
+            if len(places) >= MAX_ADDRESSES:
+                self._drop(peer, max(places, key=lambda p: (not p.verified, p.failures, -p.last_success)))
+                places = self._members.setdefault(peer, places)
+            place = Place(address)
+            places.append(place)
+        self._release(place)
+        place.verified, place.last_success = True, now
+        self.changed = True
+        if len(self._members) > MAX_MEMBERS:
+            others = (m for m in self._members if m != peer)
+            self.forget(min(others, key=lambda m: (max(p.last_success for p in self._members[m]), m)))
+
+    def settled(self, peer: bytes, address: str) -> None:
+        """A connection to `address` lasted: its failures are forgotten."""
+        for place in [*self._members.get(peer, ()), *self.seeds.values()]:
+            if place.address == address:
+                place.failures, place.next_try = 0, 0.0
+
+    def failed(self, peer: bytes | None, address: str, now: float, rng: Random) -> None:
+        """Nobody, or nobody who would have us for long, answered at `address`."""
+        if address in self.seeds:
+            self.seeds[address].failed(now, rng)
+        place = next((p for p in self._members.get(peer or b"", ()) if p.address == address), None)
+        if peer is None or place is None:
+            return
+        place.failed(now, rng)
+        if not place.verified and place.failures >= RUMOUR_TRIES:
+            self._drop(peer, place)
+
+    def mistaken(self, peer: bytes | None, address: str) -> None:
+        """Somebody else than `peer` answered at `address`: that address is not this member's."""
+        place = next((p for p in self._members.get(peer or b"", ()) if p.address == address), None)
+        if peer is not None and place is not None:
+            self._drop(peer, place)
+        if address not in self._pinned:
+            self._seed_ids.pop(address, None)
+
+    def postpone(self, peer: bytes, until: float) -> None:
+        """Do not dial this member before `until` (it is blocked, or it just left)."""
+        for place in self._members.get(peer, ()):
+            place.next_try = max(place.next_try, until)
+        for address, member in self._seed_ids.items():
+            if member == peer and address in self.seeds:
+                self.seeds[address].next_try = max(self.seeds[address].next_try, until)
+
+    # --- telling --------------------------------------------------------------------------------------------------------------
+
+    def share(self, rng: Random, exclude: bytes, connected: set[bytes]) -> list[PeerAddresses]:
+        """LC-P2P-31: what another peer is told: verified addresses, and what connected members said of themselves."""
+        out: list[PeerAddresses] = []
+        members = [m for m in self.members() if m != exclude]
+        rng.shuffle(members)
+        members.sort(key=lambda m: m not in connected)
+        for member in members:
+            good = [p.address for p in self.places(member) if p.verified or (p.teller == member and member in connected)]
+            if good and len(out) < MAX_ENTRIES:
+                out.append(PeerAddresses(member, good[:MAX_ADDRESSES]))
+        return out

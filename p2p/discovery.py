@@ -1,0 +1,81 @@
+"""Whom to dial now, and what to believe of what a peer says about others. Pure: the book, time and randomness come in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from random import Random
+from typing import NamedTuple, TypeVar
+
+from p2p.book import PeerBook
+from p2p.wire import Peers
+
+T = TypeVar("T", bytes, str)
+
+
+class Dial(NamedTuple):
+    """An address to dial and whom to expect there (None: whoever proves to be a member)."""
+
+    address: str
+    peer: bytes | None
+
+
+class Wanted(NamedTuple):
+    """How many connections a node keeps up: all validators, and `others` more. At most `dials` attempts run at once."""
+
+    validators: frozenset[bytes]
+    others: int
+    dials: int
+
+
+def choose_dials(
+    book: PeerBook,
+    now: float,
+    wanted: Wanted,
+    *,
+    own_id: bytes,
+    connected: Collection[bytes],
+    dialling: Collection[Dial],
+    rng: Random,
+) -> list[Dial]:
+    """LC-P2P-33: validators first, then configured seeds, then others until there are enough. One attempt per member."""
+    room = wanted.dials - len(dialling)
+    busy = {d.address for d in dialling}
+    taken = {own_id, *connected, *(d.peer for d in dialling if d.peer is not None)}
+    chosen: list[Dial] = []
+
+    def consider(peer: bytes) -> bool:
+        place = next((p for p in book.places(peer) if p.due(now) and p.address not in busy), None)
+        if peer in taken or place is None or len(chosen) >= room:
+            return False
+        chosen.append(Dial(place.address, peer))
+        taken.add(peer)
+        busy.add(place.address)
+        return True
+
+    for validator in _shuffled(wanted.validators, rng):
+        consider(validator)
+    for address in _shuffled(book.seeds, rng):
+        peer = book.seed_member(address)
+        if len(chosen) < room and address not in busy and (peer is None or peer not in taken) and book.seeds[address].due(now):
+            chosen.append(Dial(address, peer))
+            busy.add(address)
+            if peer is not None:
+                taken.add(peer)
+    others = sum(1 for p in connected if p not in wanted.validators) + len(dialling)
+    for peer in _shuffled(book.members(), rng):
+        if others >= wanted.others:
+            break
+        if peer not in wanted.validators and consider(peer):
+            others += 1
+    return chosen
+
+
+def _shuffled(items: Collection[T], rng: Random) -> list[T]:
+    out = sorted(items)
+    rng.shuffle(out)
+    return out
+
+
+def absorb(book: PeerBook, answer: Peers, teller: bytes, own_id: bytes, is_member: Callable[[bytes], bool]) -> int:
+    """LC-P2P-32: takes addresses of members only, as rumours of `teller`. How many were new."""
+    return sum(book.learn(e.id, e.addresses, teller) for e in answer.peers if e.id != own_id and is_member(e.id))

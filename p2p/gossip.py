@@ -1,0 +1,91 @@
+"""Whom to tell: a bounded mesh for pushing transactions, announcements for the rest, everybody who votes for consensus. Pure.
+
+The node decides what is worth relaying (ACCEPT); this only names targets. Randomness comes in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from random import Random
+
+
+class Gossip:
+    """Targets among the connected peers.
+
+    The mesh has at most `degree` peers. It stays as it is while they stay connected, is filled up when one leaves, and one of
+    its members is exchanged at every `refresh`: slowly, so that neither an unlucky nor an arranged choice lasts.
+    """
+
+    def __init__(self, degree: int, rng: Random) -> None:
+        if degree < 1:
+            raise ValueError("a mesh has at least one peer")
+        self._degree, self._rng = degree, rng
+        self._connected: set[bytes] = set()
+        self._validators: frozenset[bytes] = frozenset()
+        self._mesh: list[bytes] = []
+
+    def peer(self, peer: bytes, up: bool) -> None:
+        """A peer connected or left."""
+        if up:
+            self._connected.add(peer)
+        else:
+            self._connected.discard(peer)
+        self._mesh = [p for p in self._mesh if p in self._connected]
+        self._fill()
+
+    def set_validators(self, validators: Collection[bytes]) -> None:
+        self._validators = frozenset(validators)
+
+    def refresh(self) -> None:
+        """Exchanges one mesh member for another peer, if there is one."""
+        if self._mesh and len(self._connected) > len(self._mesh):
+            left = self._mesh.pop(self._rng.randrange(len(self._mesh)))
+            self._fill(avoid=left)
+
+    def _fill(self, avoid: bytes | None = None) -> None:
+        missing = self._degree - len(self._mesh)
+        # Sorted: the choice depends on the generator alone, not on the order of a set.
+        others = sorted(p for p in self._connected if p not in self._mesh and p != avoid) if missing > 0 else []
+        self._mesh += self._rng.sample(others, min(missing, len(others)))
+
+    def push_targets(self, exclude: bytes | None = None) -> list[bytes]:
+        """Peers that get whole transactions."""
+        return [p for p in self._mesh if p != exclude]
+
+    def announce_targets(self, exclude: bytes | None = None) -> list[bytes]:
+        """Peers that get ids only, and ask for what they lack."""
+        return sorted(self._connected.difference(self._mesh, (exclude,)))
+
+    def consensus_targets(self, exclude: bytes | None = None) -> list[bytes]:
+        """Votes, proposals and round states: every connected validator, and the mesh."""
+        return sorted((self._connected & self._validators).union(self._mesh).difference((exclude,)))
+
+
+class SeenCache:
+    """Remembers at least the last `capacity` keys and at most twice as many, in two generations."""
+
+    __slots__ = ("_capacity", "_new", "_old")
+
+    def __init__(self, capacity: int) -> None:
+        if capacity < 1:
+            raise ValueError("a cache holds at least one key")
+        self._capacity = capacity
+        self._new: set[bytes] = set()
+        self._old: set[bytes] = set()
+
+    def __len__(self) -> int:
+        return len(self._new) + len(self._old)
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._new or key in self._old
+
+    def add(self, key: bytes) -> bool:
+        """True when the key is new."""
+        if key in self._new:
+            return False
+        fresh = key not in self._old
+        self._old.discard(key)
+        self._new.add(key)
+        if len(self._new) >= self._capacity:
+            self._old, self._new = self._new, set()
+        return fresh

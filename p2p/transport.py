@@ -1,0 +1,498 @@
+"""The network of one node: listens, dials, keeps one connection per member, carries messages by urgency.
+
+Rules kept here
+- Nobody is heard before it proved to be an active member under its current key (LC-P2P-6), whichever side dialled.
+- One connection per member (LC-P2P-17): of two that cross, the one dialled by the lower id stays; otherwise the newer one.
+- `on_message` and `on_peer` are called on the event loop; a peer's messages in order of arrival, between its up and its down.
+- Whatever a peer does costs that peer: queues, rates, times and scores are per peer; what is not admitted is bounded as a whole.
+
+Time and randomness come in: `clock` is monotonic seconds, `wall` Unix seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any, Final
+
+import structlog
+from aiohttp import web
+
+from chain.crypto import SigningKey, address
+from chain.errors import Malformed
+from chain.params import PROTOCOL_VERSION
+from p2p.book import PeerBook, endpoint
+from p2p.config import NetworkConfig, PeerEvent, PeerInfo
+from p2p.connection import Connection, Link, Rates, Refused, exchange_hello, say_goodbye, tune
+from p2p.dialler import Dialler
+from p2p.discovery import Dial, Wanted, absorb, choose_dials
+from p2p.limits import Bucket, Standing
+from p2p.listener import Listener
+from p2p.tls import CA, NotAuthenticated, OwnAddress, PeerIdentity, WrongPeer, check_member, issue_leaf, make_contexts, peer_identity
+from p2p.wire import (
+    CLOSE_DUPLICATE,
+    CLOSE_GOING,
+    CLOSE_MISBEHAVED,
+    CLOSE_REFUSED,
+    CLOSE_SILENT,
+    LANE_REQUESTS,
+    LANE_VOTES,
+    MAX_ADDRESSES,
+    MAX_FRAME,
+    PATH,
+    PEERS,
+    GetPeers,
+    Hello,
+    Peers,
+    Ping,
+    Pong,
+    message,
+    parse_peers,
+    peers_message,
+)
+
+log: Any = structlog.get_logger("p2p")
+MAX_EVENTS: Final = 128
+
+
+class Network:
+    """See the module's text. `membership(id)` is the member's current public key on the ledger, or None."""
+
+    def __init__(
+        self,
+        *,
+        key: SigningKey,
+        own_id: bytes,
+        chain_id: bytes,
+        ca: CA,
+        membership: Callable[[bytes], bytes | None],
+        on_message: Callable[[bytes, int, bytes], None],
+        on_peer: Callable[[bytes, bool], None],
+        book: PeerBook,
+        listen: tuple[str, int] | None,
+        advertise: list[str],
+        config: NetworkConfig | None = None,
+        height: Callable[[], int] = lambda: 0,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._key, self.own_id, self._chain_id, self._ca = key, own_id, chain_id, ca
+        self._membership, self._on_message, self._on_peer = membership, on_message, on_peer
+        self._book, self._listen, self._advertise = book, listen, advertise[:MAX_ADDRESSES]
+        self._config = config or NetworkConfig()
+        self._height, self._clock, self._wall = height, clock, wall
+        self._rng = rng or random.Random()
+        self._validators: frozenset[bytes] = frozenset()
+        self._peers: dict[bytes, Connection] = {}
+        self._live: set[Connection] = set()
+        self._dialling: set[Dial] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listener: Listener | None = None
+        self._dialler: Dialler | None = None
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._ask_at = self._save_at = clock()
+        self._ask_every = self._config.ask_often
+        self._log_budget = Bucket(5.0, 100.0, clock())
+        c = self._config
+        self._standing = Standing(limit=c.score_limit, half_life=c.score_half_life, block=c.block, longest=c.longest_block)
+        self._rates = Rates(
+            c.bytes_per_s, c.messages_per_s, c.burst_s, c.drain_timeout, c.silence_timeout, c.ping_interval, c.close_timeout
+        )
+        self.events: deque[PeerEvent] = deque(maxlen=MAX_EVENTS)
+
+    # --- life -----------------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Listens and begins to dial. Raises OSError when the address cannot be had, ValueError for a damaged authority."""
+        leaf = issue_leaf(self._key, self.own_id, self._chain_id, self._ca, self._wall())
+        contexts = make_contexts(leaf, self._ca)
+        if self._listen is not None:
+            self._listener = Listener(contexts.server, self._accept, self._refused_outsider, self._config.hello_timeout)
+            self._listener.start(*self._listen)
+        self._dialler = Dialler(contexts.client, self._config.dial_timeout)
+        self._spawn(self._keep_up())
+
+    def _spawn(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(job)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def stop(self) -> None:
+        """Says goodbye to every peer, saves the book, leaves no task and no socket."""
+        self._stopping = True
+        live = list(self._live)
+        for connection in live:
+            connection.close(CLOSE_GOING, "the node is stopping")
+        await asyncio.gather(*(connection.ended.wait() for connection in live))
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._listener is not None:
+            await self._listener.stop()
+        if self._dialler is not None:
+            await self._dialler.close()
+        await self._save_book()
+
+    def port(self) -> int:
+        """The port it listens on, 0 when it does not."""
+        return 0 if self._listener is None else self._listener.port
+
+    def set_validators(self, validators: Collection[bytes]) -> None:
+        """Whom to stay connected with and always admit."""
+        self._validators = frozenset(validators)
+        self._wake.set()
+
+    # --- messages -------------------------------------------------------------------------------------------------------------
+
+    def send(self, peer: bytes, channel: int, payload: bytes, lane: int) -> bool:
+        """Queues a message; False when the peer is not connected or its lane is full. Raises ValueError for our own mistakes."""
+        item = message(channel, payload)
+        connection = self._peers.get(peer)
+        return connection is not None and connection.send(lane, item)
+
+    def broadcast(
+        self, channel: int, payload: bytes, lane: int, exclude: bytes | None = None, to: Collection[bytes] | None = None
+    ) -> int:
+        """Queues one message for all connected peers, or those of `to`. For how many it was queued."""
+        item = message(channel, payload)
+        targets = list(self._peers) if to is None else to
+        connections = [self._peers[p] for p in targets if p != exclude and p in self._peers]
+        return sum(connection.send(lane, item) for connection in connections)
+
+    def _deliver(self, connection: Connection, channel: int, payload: bytes) -> None:
+        if self._peers.get(connection.id) is not connection:
+            return
+        if channel == PEERS:
+            self._peers_message(connection, payload)
+            return
+        try:
+            self._on_message(connection.id, channel, payload)
+        except Exception:
+            # The node's own mistake, provoked by this peer: keep the others, and the evidence.
+            log.exception("a message could not be handled", peer=address(connection.id), channel=channel, size=len(payload))
+            connection.close(CLOSE_REFUSED, "a message could not be handled here")
+
+    def _peers_message(self, connection: Connection, payload: bytes) -> None:
+        try:
+            m = parse_peers(payload)
+        except Malformed as e:
+            self.penalize(connection.id, f"PEERS message: {e}")
+            return
+        now = self._clock()
+        if isinstance(m, Ping):
+            connection.send(LANE_VOTES, peers_message(Pong(m.nonce)))
+        elif isinstance(m, Pong):
+            connection.pong(m.nonce)
+        elif isinstance(m, GetPeers):
+            if now >= connection.answer_due:
+                connection.answer_due = now + self._config.answer_interval
+                known = self._book.share(self._rng, connection.id, set(self._peers))
+                connection.send(LANE_REQUESTS, peers_message(Peers(known)))
+        elif isinstance(m, Peers):
+            # An answer that nobody asked for is ignored: it may be a late one.
+            if connection.asked_peers and absorb(
+                self._book, m, connection.id, self.own_id, lambda p: self._membership(p) is not None
+            ):
+                self._found_something()
+            connection.asked_peers = False
+        else:
+            self.penalize(connection.id, "a second hello")
+
+    # --- standing -------------------------------------------------------------------------------------------------------------
+
+    def penalize(self, peer: bytes, reason: str) -> None:
+        """A REJECT verdict. Enough of them in a short time block the peer for a while, longer each time."""
+        self._penalize(peer, reason, self._config.penalty)
+
+    def _penalize(self, peer: bytes, reason: str, amount: float) -> None:
+        log.debug("message refused", peer=address(peer), reason=reason)
+        if not self._standing.penalize(peer, self._clock(), amount):
+            return
+        seconds = self._standing.blocked_for(peer, self._clock())
+        self._book.postpone(peer, self._wall() + seconds)
+        self._note("blocked", "", peer, f"for {seconds:.0f} s: {reason}")
+        self.disconnect(peer, f"blocked: {reason}", CLOSE_MISBEHAVED)
+
+    def disconnect(self, peer: bytes, reason: str, code: int = CLOSE_REFUSED) -> None:
+        connection = self._peers.get(peer)
+        if connection is not None:
+            connection.close(code, reason)
+
+    def recheck_membership(self) -> None:
+        """Drops peers that were banned or removed since, or whose key was replaced on the ledger."""
+        for peer, connection in list(self._peers.items()):
+            current = self._membership(peer)
+            if current is None:
+                self.disconnect(peer, "no longer an active member of this network")
+                self._book.forget(peer)
+            elif current != connection.key:
+                self.disconnect(peer, "this key was replaced on the ledger")
+
+    def peers(self) -> list[PeerInfo]:
+        return [self._info(self._peers[p]) for p in sorted(self._peers)]
+
+    def _info(self, c: Connection) -> PeerInfo:
+        return PeerInfo(
+            id=c.id,
+            address=c.link.address,
+            direction="out" if c.link.outbound else "in",
+            rtt=c.rtt,
+            bytes_in=c.bytes_in,
+            bytes_out=c.bytes_out,
+            messages_in=c.messages_in,
+            queued=c.lanes.count,
+            queued_bytes=c.lanes.size,
+            dropped=sum(c.lanes.dropped),
+            score=self._standing.score(c.id, self._clock()),
+            height=c.hello.height,
+            since=c.since,
+        )
+
+    def _note(self, event: str, where: str, peer: bytes | None, reason: str) -> None:
+        self.events.append(PeerEvent(self._wall(), event, where, peer, reason))
+        log.info(event, address=where, peer=None if peer is None else address(peer), reason=reason)
+
+    def _refused_outsider(self, where: str, reason: str) -> None:
+        """Outsiders cannot fill the log."""
+        if self._log_budget.take(self._clock(), 1.0) == 0:
+            self._note("connection refused", where, None, reason)
+
+    # --- connections ----------------------------------------------------------------------------------------------------------
+
+    def _authenticate(self, transport: asyncio.BaseTransport | None, expected: bytes | None) -> PeerIdentity:
+        tls = None if transport is None else transport.get_extra_info("ssl_object")
+        if not isinstance(tls, ssl.SSLObject | ssl.SSLSocket):
+            raise NotAuthenticated("connection lost")
+        identity = peer_identity(tls, self._chain_id)
+        if identity.id == self.own_id:
+            raise OwnAddress("this is the node itself")
+        check_member(identity, self._membership(identity.id), expected)
+        return identity
+
+    def _check_room(self, peer: bytes) -> None:
+        blocked = self._standing.blocked_for(peer, self._clock())
+        if blocked > 0:
+            raise Refused(f"blocked for {blocked:.0f} s more after refused messages")
+        if self._stopping:
+            raise Refused("the node is stopping")
+        if len(self._peers) >= self._config.max_peers and peer not in self._peers and peer not in self._validators:
+            raise Refused(f"no room: {len(self._peers)} peers are connected")
+
+    async def _accept(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The server side of a new connection, until its end."""
+        transport, protocol = request.transport, request.protocol
+        where = _remote(transport)
+        try:
+            identity = self._authenticate(transport, None)
+            self._check_room(identity.id)
+            if request.path != PATH or request.method != "GET":
+                raise Refused(f"{request.method} {request.path[:32]!r}: peers speak at {PATH}")
+            ws = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=MAX_FRAME, timeout=self._config.close_timeout)
+            await ws.prepare(request)
+        except (NotAuthenticated, Refused, web.HTTPException) as e:
+            reason = str(e)
+            self._refused_outsider(where, reason)
+            response = web.Response(status=403, text=reason)
+            response.force_close()
+            return response
+        if transport is not None:
+            await self._converse(Link(ws, transport, where, outbound=False), identity, None, protocol)
+        return ws
+
+    async def _dial(self, dial: Dial) -> None:
+        """The client side of a new connection, until its end."""
+        try:
+            link = await self._open(dial)
+        except (NotAuthenticated, Refused) as e:
+            self._dial_failed(dial, e)
+        else:
+            await self._converse(*link, dial, None)
+        finally:
+            self._dialling.discard(dial)
+
+    async def _open(self, dial: Dial) -> tuple[Link, PeerIdentity]:
+        if self._dialler is None:
+            raise Refused("the node is not started")
+        link = await self._dialler.dial(dial.address)
+        try:
+            identity = self._authenticate(link.transport, dial.peer)
+            self._check_room(identity.id)
+        except (NotAuthenticated, Refused) as e:
+            await say_goodbye(link, CLOSE_REFUSED, str(e), self._config.close_timeout)
+            raise
+        return link, identity
+
+    def _dial_failed(self, dial: Dial, error: Exception) -> None:
+        """Notes why, and when to try again."""
+        if isinstance(error, WrongPeer):
+            self._book.mistaken(dial.peer, dial.address)
+        if isinstance(error, OwnAddress):
+            self._book.remove_seed(dial.address)
+        self._book.failed(dial.peer, dial.address, self._wall(), self._rng)
+        by_peer = isinstance(error, Refused) and error.by_peer
+        self._note("refused by peer" if by_peer else "dial failed", dial.address, dial.peer, str(error))
+
+    async def _converse(self, link: Link, identity: PeerIdentity, dial: Dial | None, protocol: asyncio.BaseProtocol | None) -> None:
+        """Hello, then messages until the end. `dial` on our own connections, `protocol` on accepted ones."""
+        tune(link.transport)
+        hello = Hello(PROTOCOL_VERSION, self._chain_id, self.port(), self._advertise, self._height())
+        try:
+            theirs = await exchange_hello(link, hello, self._config.hello_timeout)
+        except Refused as e:
+            link.transport.abort()
+            if dial is not None:
+                self._dial_failed(dial, e)
+            else:
+                self._note("refused by peer" if e.by_peer else "connection refused", link.address, identity.id, str(e))
+            return
+        finally:
+            if self._listener is not None and protocol is not None:
+                self._listener.admit(protocol)
+        self._learn(link, identity.id, theirs)
+        connection = Connection(link, identity, theirs, self._rates, self._clock)
+        self._live.add(connection)
+        if dial is not None:
+            self._dialling.discard(dial)
+        try:
+            if self._up(connection):
+                await connection.run(self._deliver)
+            else:
+                await say_goodbye(link, CLOSE_DUPLICATE, "another connection of ours stays", self._config.close_timeout)
+        except Exception:
+            log.exception("a connection failed by a mistake of this node", peer=address(identity.id))
+            link.transport.abort()
+        finally:
+            connection.ended.set()
+            self._live.discard(connection)
+            self._lasted(connection)
+            self._down(connection)
+
+    def _lasted(self, connection: Connection) -> None:
+        """A connection that ends soon after it began backs off like a failed dial, so nobody dials in circles."""
+        if not connection.link.outbound or self._stopping:
+            return
+        if self._clock() - connection.since >= self._config.settled_after:
+            self._book.settled(connection.id, connection.link.address)
+        else:
+            self._book.failed(connection.id, connection.link.address, self._wall(), self._rng)
+
+    def _learn(self, link: Link, peer: bytes, hello: Hello) -> None:
+        if link.outbound:
+            self._book.succeeded(peer, link.address, self._wall())
+        hints = list(hello.addresses)
+        if hello.port and not link.outbound:
+            hints.append(endpoint(_host(link.address), hello.port))
+        self._book.learn(peer, hints[:MAX_ADDRESSES], peer)
+
+    def _up(self, new: Connection) -> bool:
+        """LC-P2P-17. False when the connection that is there stays."""
+        old = self._peers.get(new.id)
+        if old is not None:
+            crossed = old.link.outbound != new.link.outbound and self._clock() - old.since < self._config.cross_window
+            if crossed and old.link.outbound == (self.own_id < new.id):
+                return False
+            old.close(CLOSE_DUPLICATE, "a newer connection replaces this one")
+            self._down(old)
+        self._peers[new.id] = new
+        self._note("peer connected", new.link.address, new.id, "dialled" if new.link.outbound else "accepted")
+        self._on_peer(new.id, True)
+        new.asked_peers = new.send(LANE_REQUESTS, peers_message(GetPeers()))
+        self._found_something()
+        return True
+
+    def _down(self, connection: Connection) -> None:
+        if self._peers.get(connection.id) is not connection:
+            return
+        del self._peers[connection.id]
+        who = " (its word)" if connection.closed_by_peer else ""
+        self._note("peer gone", connection.link.address, connection.id, f"{connection.closed_because}{who}")
+        if connection.violated:
+            self._penalize(connection.id, connection.closed_because or "", self._config.score_limit / 2)
+        self._on_peer(connection.id, False)
+        self._wake.set()
+
+    # --- upkeep ---------------------------------------------------------------------------------------------------------------
+
+    async def _keep_up(self) -> None:
+        while True:
+            try:
+                self._check_connections()
+                self._dial_more()
+                self._ask_for_peers()
+                if self._book.changed and self._clock() >= self._save_at:
+                    self._save_at = self._clock() + self._config.save_interval
+                    await self._save_book()
+            except Exception:
+                log.exception("the upkeep of connections failed; it goes on")
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(self._config.tick):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    def _check_connections(self) -> None:
+        now = self._clock()
+        for connection in list(self._live):
+            problem = connection.tick(now, self._rng.getrandbits(62))
+            if problem is not None:
+                connection.close(CLOSE_SILENT, problem)
+
+    def _wanted(self) -> Wanted:
+        return Wanted(self._validators, self._config.other_peers, self._config.max_dials)
+
+    def _dial_more(self) -> None:
+        if self._stopping:
+            return
+        dials = choose_dials(
+            self._book,
+            self._wall(),
+            self._wanted(),
+            own_id=self.own_id,
+            connected=self._peers,
+            dialling=self._dialling,
+            rng=self._rng,
+        )
+        for dial in dials:
+            self._dialling.add(dial)
+            self._spawn(self._dial(dial))
+
+    def _found_something(self) -> None:
+        """New peers or addresses: asking for more is worth while again."""
+        self._ask_every = self._config.ask_often
+        self._ask_at = min(self._ask_at, self._clock() + self._ask_every)
+        self._wake.set()
+
+    def _ask_for_peers(self) -> None:
+        now = self._clock()
+        if now < self._ask_at or not self._peers:
+            return
+        self._ask_at = now + self._ask_every
+        self._ask_every = min(self._ask_every * 1.5, self._config.ask_rarely)
+        connection = self._peers[self._rng.choice(sorted(self._peers))]
+        connection.asked_peers = connection.send(LANE_REQUESTS, peers_message(GetPeers()))
+
+    async def _save_book(self) -> None:
+        content = self._book.snapshot()
+        try:
+            await asyncio.to_thread(self._book.write, content)
+        except OSError as e:
+            self._book.changed = True
+            log.warning("the peer book cannot be saved; check the disk", path=str(self._book.path), error=str(e))
+
+
+def _remote(transport: asyncio.BaseTransport | None) -> str:
+    name = None if transport is None else transport.get_extra_info("peername")
+    return endpoint(str(name[0]), int(name[1])) if name else "?"
+
+
+def _host(where: str) -> str:
+    return where.rpartition(":")[0].strip("[]")
