@@ -258,7 +258,7 @@ class Assembly:
         self.wanted: dict[Cid, list[Place]] = {}
         self.leaves: dict[Cid, list[int]] = {}
         """Offsets of each distinct leaf."""
-        self._nodes: dict[Cid, bytes] = {}
+        self.nodes: dict[Cid, bytes] = {}
         if root.raw:
             self.leaves[root] = [0]
         else:
@@ -299,7 +299,7 @@ class Assembly:
             self._limit(node.size)
             self.size = node.size
             places = [Place(0, node.size, node.depth)]
-        self._nodes[cid] = block
+        self.nodes[cid] = block
         fresh: dict[Cid, None] = {}
         pending = [(place, block) for place in reversed(places)]
         while pending:
@@ -314,8 +314,8 @@ class Assembly:
                 if child not in self.leaves:
                     fresh[child] = None
                 self.leaves.setdefault(child, []).append(offset)
-            elif child in self._nodes:
-                pending.append((Place(offset, part, place.depth - 1), self._nodes[child]))
+            elif child in self.nodes:
+                pending.append((Place(offset, part, place.depth - 1), self.nodes[child]))
             else:
                 if child not in self.wanted:
                     fresh[child] = None

@@ -1,0 +1,395 @@
+"""The content exchange as a machine: `handle(now, input) -> effects`. No I/O, no clock, no randomness.
+
+The life of a download (LC-CONTENT-10 to LC-CONTENT-12):
+
+    Fetch -> OPENING   ask the disk what it has (Open -> Opened); ask every peer WhoHas
+          -> LOADING   root first; once the disk made room for the size that the root declares: nodes, then leaves, from all who
+                       have it at once, each within its window; every block's hash is checked before it counts
+          -> COMPLETING all stored: the disk makes the file durable (Complete -> Completed)
+          -> Finished  or, from any phase, Failed with a reason; what arrived stays on disk for a later Fetch
+
+A peer's window starts small, grows with each block that it delivers, falls to one when it lets a request lie. A block that is late
+is asked of others; near the end idle peers are asked for what slow ones still owe. A wrong block costs its sender the session and
+a Penalize. Blocks that nobody asked for are never stored and cost a Penalize. `serving` is the other half: what we send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chain.codec import encode
+from chain.errors import Malformed
+from p2p.content.cid import Cid, from_bytes, names
+from p2p.content.dag import TooLarge
+from p2p.content.events import (
+    Cancel,
+    Complete,
+    Completed,
+    DiskFailed,
+    Effect,
+    Failed,
+    Fetch,
+    Finished,
+    Input,
+    Open,
+    Opened,
+    PeerDown,
+    PeerUp,
+    Penalize,
+    Progress,
+    Received,
+    Release,
+    Send,
+    Served,
+    Stored,
+    StoreLeaf,
+    StoreNode,
+    Tick,
+)
+from p2p.content.faults import Reason
+from p2p.content.messages import MAX_WANTS, Block, DontHave, Has, Message, WantBlocks, WhoHas, decode_message
+from p2p.content.serving import Serving
+from p2p.content.session import Phase, Session
+
+MAX_SESSIONS = 64
+MAX_UNDER_WAY = 64
+"""Blocks of one session asked for or being written: bounds its memory to 16 MiB."""
+WINDOW_START, WINDOW_MAX = 2, 16
+"""Blocks asked of one peer at a time, over all sessions."""
+STALL_MS = 8_000
+"""A peer that was asked and delivers nothing for so long lets its requests lie."""
+MAX_STALLS = 3
+ENDGAME_MS = 1_000
+ASK_AGAIN_MS = 5_000
+NOBODY_MS = 20_000
+"""A session with no peer that has the content gives up after this time, or at its deadline if that is sooner."""
+
+
+class _Peer:
+    """What we know of one connected peer."""
+
+    __slots__ = ("heard", "in_flight", "owed", "window")
+
+    def __init__(self) -> None:
+        self.window = WINDOW_START
+        self.in_flight: set[tuple[Cid, Cid]] = set()
+        self.owed = 0
+        """Blocks asked for and not delivered, late ones included: below zero it sends what nobody asked for."""
+        self.heard = 0
+        """When it last delivered, or was asked after having owed nothing."""
+
+
+class Exchange:
+    """`allowed(peer, root)` says whether that peer may be served that content now (it is complete here, and the policy agrees)."""
+
+    def __init__(self, allowed: Callable[[bytes, Cid], bool]) -> None:
+        self._allowed = allowed
+        self._peers: dict[bytes, _Peer] = {}
+        self._sessions: dict[Cid, Session] = {}
+        self._serving = Serving(allowed)
+        self._out: list[Effect] = []
+        self._now = 0
+
+    @property
+    def busy(self) -> bool:
+        """Ticks are needed."""
+        return bool(self._sessions)
+
+    def handle(self, now: int, given: Input) -> list[Effect]:
+        """One input in (`now` in ms, any monotonic clock), its effects out, to be run in order."""
+        self._now = now
+        match given:
+            case PeerUp():
+                self._peer_up(given.peer)
+            case PeerDown():
+                self._peer_down(given.peer)
+            case Received():
+                self._received(given.peer, given.payload)
+            case Fetch():
+                self._fetch(given)
+            case Cancel():
+                self._fail(given.root, Reason.CANCELLED, "cancelled")
+            case Tick():
+                self._tick()
+            case Opened():
+                self._opened(given)
+            case Stored():
+                self._stored(given.root, given.cid)
+            case Completed():
+                self._completed(given.root)
+            case DiskFailed():
+                self._fail(given.root, Reason.STORAGE, given.text)
+            case Served():
+                self._out += self._serving.served(given.peer)
+        self._pump()
+        out, self._out = self._out, []
+        return out
+
+    # --- peers ----------------------------------------------------------------------------------------------------------------
+
+    def _peer_up(self, peer: bytes) -> None:
+        if peer not in self._peers:
+            self._peers[peer] = _Peer()
+            for root, session in self._sessions.items():
+                if peer not in session.denied:
+                    self._send(peer, WhoHas(root.to_bytes()))
+
+    def _peer_down(self, peer: bytes) -> None:
+        for root in self._sessions:
+            self._drop_provider(root, peer)
+        self._peers.pop(peer, None)
+        self._serving.down(peer)
+
+    def _drop_provider(self, root: Cid, peer: bytes) -> None:
+        """The peer does not have it any more, or may not be asked."""
+        session = self._sessions[root]
+        if session.providers.pop(peer, None) is not None and not session.providers:
+            session.alone_since = self._now
+        self._take_back(root, peer)
+
+    def _take_back(self, root: Cid, peer: bytes) -> None:
+        known = self._peers.get(peer)
+        if known is None:
+            return
+        for key in sorted(known.in_flight):
+            if key[0] == root:
+                known.in_flight.discard(key)
+                self._sessions[root].lost(key[1], peer)
+
+    # --- messages -------------------------------------------------------------------------------------------------------------
+
+    def _received(self, peer: bytes, payload: bytes) -> None:
+        if peer not in self._peers:
+            return
+        try:
+            message = decode_message(payload)
+            root = from_bytes(message.root)
+            match message:
+                case WhoHas():
+                    if self._allowed(peer, root):
+                        self._send(peer, Has(message.root))
+                case Has():
+                    self._has(peer, root)
+                case DontHave():
+                    if root in self._sessions:
+                        self._drop_provider(root, peer)
+                case WantBlocks():
+                    self._wanted(peer, root, [from_bytes(cid) for cid in message.blocks])
+                case Block():
+                    self._block(peer, root, from_bytes(message.cid), message.data)
+        except Malformed as e:
+            self._out.append(Penalize(peer, f"a content message that cannot be read: {e}"))
+
+    def _has(self, peer: bytes, root: Cid) -> None:
+        session = self._sessions.get(root)
+        if session is not None and peer not in session.denied:
+            session.providers.setdefault(peer, 0)
+            session.ever_found = True
+
+    def _wanted(self, peer: bytes, root: Cid, cids: list[Cid]) -> None:
+        if self._allowed(peer, root):
+            self._out += self._serving.want(peer, root, cids)
+        else:
+            self._send(peer, DontHave(root.to_bytes()))
+
+    def _block(self, peer: bytes, root: Cid, cid: Cid, data: bytes) -> None:
+        known = self._peers[peer]
+        if known.owed <= 0:
+            self._out.append(Penalize(peer, "sends blocks that nobody asked for"))
+            return
+        known.owed -= 1
+        known.in_flight.discard((root, cid))
+        session = self._sessions.get(root)
+        if session is None or peer in session.denied or not session.needs(cid):
+            return  # late: another peer was faster, or the session ended
+        if not names(cid, data):
+            self._out.append(Penalize(peer, f"sent wrong bytes for block {cid}"))
+            session.lost(cid, peer)
+            session.denied.add(peer)
+            self._drop_provider(root, peer)
+            return
+        known.heard, known.window = self._now, min(known.window + 1, WINDOW_MAX)
+        if peer in session.providers:
+            session.providers[peer] = 0
+        self._arrived(session, cid, data)
+
+    def _arrived(self, session: Session, cid: Cid, data: bytes) -> None:
+        """Checked bytes of a needed block: place them in the tree and give them to the disk."""
+        root = session.root
+        for asked in session.flying.get(cid, ()):
+            self._peers[asked].in_flight.discard((root, cid))
+        try:
+            if cid.raw:
+                session.tree.check_leaf(cid, data)
+                session.landed(cid)
+                self._out.append(StoreLeaf(root, cid, data, tuple(session.tree.leaves[cid]), session.size))
+            else:
+                session.landed(cid)
+                session.take(cid, data)
+                self._out.append(StoreNode(root, cid, data, session.size))
+        except TooLarge as e:
+            self._fail(root, Reason.TOO_LARGE, str(e))
+        except Malformed as e:
+            self._fail(root, Reason.MALFORMED, f"it is no file of this network's layout: {e}")
+
+    # --- sessions -------------------------------------------------------------------------------------------------------------
+
+    def _fetch(self, given: Fetch) -> None:
+        root = given.root
+        session = self._sessions.get(root)
+        if session is not None:
+            session.deadline = max(session.deadline, given.deadline)
+            session.tree.max_size = max(session.tree.max_size, given.max_size)
+            return
+        if len(self._sessions) >= MAX_SESSIONS:
+            text = f"{MAX_SESSIONS} downloads are under way already: try again when one of them ended"
+            self._out.append(Failed(root, Reason.BUSY, text))
+            return
+        self._sessions[root] = Session(root, given.max_size, given.deadline, self._now)
+        self._out.append(Open(root))
+        for peer in self._peers:
+            self._send(peer, WhoHas(root.to_bytes()))
+
+    def _opened(self, given: Opened) -> None:
+        session = self._sessions.get(given.root)
+        if session is None or session.phase != Phase.OPENING:
+            return
+        if given.complete:
+            self._end(given.root, Finished(given.root))
+            return
+        session.phase = Phase.LOADING
+        try:
+            session.resume(given.nodes, given.leaves)
+        except TooLarge as e:
+            self._fail(given.root, Reason.TOO_LARGE, str(e))
+            return
+        if session.bytes_done:
+            self._out.append(Progress(given.root, session.bytes_done, session.size))
+        self._complete_if_whole(session)
+
+    def _stored(self, root: Cid, cid: Cid) -> None:
+        session = self._sessions.get(root)
+        if session is None or cid not in session.storing:
+            return
+        session.storing.discard(cid)
+        session.room = True
+        if cid.raw:
+            session.leaf_done(cid)
+        session.done.add(cid)
+        self._out.append(Progress(root, session.bytes_done, session.size))
+        self._complete_if_whole(session)
+
+    def _complete_if_whole(self, session: Session) -> None:
+        if session.phase == Phase.LOADING and session.whole:
+            session.phase = Phase.COMPLETING
+            self._out.append(Complete(session.root))
+
+    def _completed(self, root: Cid) -> None:
+        if root in self._sessions:
+            self._end(root, Finished(root))
+
+    def _fail(self, root: Cid, reason: Reason, text: str) -> None:
+        if root in self._sessions:
+            self._end(root, Failed(root, reason, text))
+
+    def _end(self, root: Cid, last: Effect) -> None:
+        for peer in self._peers:
+            self._take_back(root, peer)
+        del self._sessions[root]
+        self._out += [Release(root), last]
+
+    # --- time -----------------------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        for peer, known in self._peers.items():
+            if known.in_flight and self._now - known.heard >= STALL_MS:
+                self._stalled(peer, known)
+        for session in list(self._sessions.values()):
+            self._tick_session(session)
+
+    def _stalled(self, peer: bytes, known: _Peer) -> None:
+        known.window, known.heard = 1, self._now
+        for root in sorted({root for root, _ in known.in_flight}):
+            self._take_back(root, peer)
+            session = self._sessions[root]
+            if peer in session.providers:
+                session.providers[peer] += 1
+                if session.providers[peer] >= MAX_STALLS:  # until it says again that it has it
+                    self._drop_provider(root, peer)
+
+    def _tick_session(self, session: Session) -> None:
+        if session.phase == Phase.COMPLETING:
+            return
+        got = f"{session.bytes_done} of {session.size or 'an unknown number of'} bytes arrived and are kept"
+        if self._now >= session.deadline:
+            reason = Reason.TIMEOUT if session.ever_found else Reason.NOBODY
+            why = "the time is up" if session.ever_found else "no connected peer offers it"
+            self._fail(session.root, reason, f"{why}; {got}; try again, or with a longer timeout")
+        elif not session.providers and self._now - session.alone_since >= NOBODY_MS:
+            why = (
+                "every peer that had it went away, sent wrong data or stopped answering"
+                if session.ever_found
+                else "no connected peer offers it"
+            )
+            self._fail(session.root, Reason.NOBODY, f"{why}; {got}; try again when a node that holds it is connected")
+        elif self._now - session.asked_at >= ASK_AGAIN_MS:
+            session.asked_at = self._now
+            for peer in self._peers:
+                if peer not in session.providers and peer not in session.denied:
+                    self._send(peer, WhoHas(session.root.to_bytes()))
+
+    # --- asking ---------------------------------------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Fill the windows: sessions take turns, block by block."""
+        wants: dict[tuple[bytes, Cid], list[Cid]] = {}
+        ready = [s for s in self._sessions.values() if s.phase == Phase.LOADING and s.providers]
+        while ready:
+            ready = [session for session in ready if self._ask_one(session, wants)]
+        for (peer, root), cids in wants.items():
+            for at in range(0, len(cids), MAX_WANTS):
+                part = [cid.to_bytes() for cid in cids[at : at + MAX_WANTS]]
+                self._send(peer, WantBlocks(root.to_bytes(), part))
+
+    def _ask_one(self, session: Session, wants: dict[tuple[bytes, Cid], list[Cid]]) -> bool:
+        """Ask somebody for one more block of a session; False when there is nothing to ask or nobody with room."""
+        if len(session.flying) + len(session.storing) >= MAX_UNDER_WAY:
+            return False
+        if not session.todo:
+            return self._endgame(session, wants)
+        cid = session.todo[0]
+        if not session.room and cid != session.root:
+            return False
+        peer = max(session.providers, key=self._room)  # the first of equals
+        if self._room(peer) <= 0:
+            return False
+        session.todo.popleft()
+        self._ask(session, cid, peer, wants)
+        return True
+
+    def _room(self, peer: bytes) -> int:
+        known = self._peers[peer]
+        return known.window - len(known.in_flight)
+
+    def _endgame(self, session: Session, wants: dict[tuple[bytes, Cid], list[Cid]]) -> bool:
+        """Nothing is left to ask for: let an idle peer try what another has owed for a while."""
+        idle = next((p for p in session.providers if not self._peers[p].in_flight), None)
+        if idle is None:
+            return False
+        for cid, askers in session.flying.items():
+            if len(askers) == 1 and idle not in askers and self._now - min(askers.values()) >= ENDGAME_MS:
+                self._ask(session, cid, idle, wants)
+                return True
+        return False
+
+    def _ask(self, session: Session, cid: Cid, peer: bytes, wants: dict[tuple[bytes, Cid], list[Cid]]) -> None:
+        known = self._peers[peer]
+        if not known.in_flight:
+            known.heard = self._now
+        known.in_flight.add((session.root, cid))
+        known.owed += 1
+        session.flying.setdefault(cid, {})[peer] = self._now
+        wants.setdefault((peer, session.root), []).append(cid)
+
+    def _send(self, peer: bytes, message: Message) -> None:
+        self._out.append(Send(peer, encode(message)))

@@ -1,0 +1,54 @@
+"""What peers say to each other about content. Numbers and bounds are part of the protocol (LC-CONTENT-8, LC-CONTENT-9). Pure.
+
+One block per frame: a leaf has a quarter of a mebibyte already, and small frames let a link interleave more urgent traffic.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from chain.codec import Wire, decode
+from p2p.content.cid import CidBytes
+from p2p.content.dag import CHUNK
+
+MAX_FRAME = 2**20
+MAX_WANTS = 32
+
+
+class WhoHas(Wire, frozen=True, tag=1):
+    """Do you hold all of `root`, and may I have it?"""
+
+    root: CidBytes
+
+
+class Has(Wire, frozen=True, tag=2):
+    """Yes. The other answer is silence: it gives nothing away about what is held for others."""
+
+    root: CidBytes
+
+
+class DontHave(Wire, frozen=True, tag=3):
+    """The answer to a want that cannot be served (any more)."""
+
+    root: CidBytes
+
+
+class WantBlocks(Wire, frozen=True, tag=4):
+    root: CidBytes
+    blocks: Annotated[list[CidBytes], Meta(min_length=1, max_length=MAX_WANTS)]
+
+
+class Block(Wire, frozen=True, tag=5):
+    root: CidBytes
+    cid: CidBytes
+    data: Annotated[bytes, Meta(max_length=CHUNK)]
+
+
+Message = WhoHas | Has | DontHave | WantBlocks | Block
+
+
+def decode_message(payload: bytes) -> Message:
+    """Raises `Malformed`."""
+    return decode(Message, payload, MAX_FRAME)  # type: ignore[arg-type]

@@ -1,0 +1,332 @@
+"""The content service: runs the exchange machine in an asyncio loop, on a store and a way to send.
+
+The loop does only what takes well under a millisecond (decoding, hashing a quarter of a mebibyte); disk work runs in threads of
+this service's own, one for writing, a few for reading, so votes in the same loop never wait for a disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import structlog
+
+from chain.codec import encode
+from p2p.content.cid import Cid
+from p2p.content.events import (
+    Cancel,
+    Complete,
+    Completed,
+    DiskFailed,
+    Effect,
+    Failed,
+    Fetch,
+    Finished,
+    Input,
+    Open,
+    Opened,
+    PeerDown,
+    PeerUp,
+    Penalize,
+    Progress,
+    Received,
+    Release,
+    Send,
+    Served,
+    Stored,
+    StoreLeaf,
+    StoreNode,
+    Tick,
+)
+from p2p.content.exchange import Exchange
+from p2p.content.faults import Damaged, FetchFailed, Missing, Reason, StoreError
+from p2p.content.messages import Block, DontHave
+from p2p.content.partial import Downloads
+from p2p.content.serving import Serve
+from p2p.content.store import Store
+
+log = structlog.get_logger(__name__)
+
+TICK_S = 0.25
+RETRY_S = 0.02
+"""How soon a frame that the link refused is offered again."""
+SEND_FOR_S = 30
+MAX_WAITING = 256
+"""Requests and answers that wait for a full link, over all peers. More are dropped: the machine asks again."""
+READERS = 4
+
+T = TypeVar("T")
+OnProgress = Callable[[int, int], None]
+Disk = Open | StoreNode | StoreLeaf | Complete | Release
+
+
+class _Waiter:
+    """One call of `fetch`."""
+
+    def __init__(self, max_size: int, on_progress: OnProgress | None, done: asyncio.Future[None]) -> None:
+        self.max_size, self.on_progress, self.done = max_size, on_progress, done
+
+
+class Content:
+    """Content for one node. Create it in a running loop; `close` it before the store.
+
+    `send(peer, payload)` takes a frame or returns False when the peer's queue is full or the peer is gone. `now()` is milliseconds
+    of any monotonic clock. `allow(peer, root)` is the policy on whom to serve what; by default, everybody what is pinned here.
+    `penalize(peer, text)` is told who broke the protocol.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        send: Callable[[bytes, bytes], bool],
+        now: Callable[[], int],
+        *,
+        allow: Callable[[bytes, Cid], bool] | None = None,
+        penalize: Callable[[bytes, str], None] | None = None,
+    ) -> None:
+        self.store = store
+        self._send, self._now, self._penalize = send, now, penalize
+        policy = allow or (lambda _peer, root: store.pinned(root))
+        self._machine = Exchange(lambda peer, root: store.has(root) and policy(peer, root))
+        self._downloads = Downloads(store)
+        self._waiters: dict[Cid, list[_Waiter]] = {}
+        self._peers: set[bytes] = set()
+        self._inputs: deque[Input] = deque()
+        self._feeding = False
+        self._disk: asyncio.Queue[Disk] = asyncio.Queue()
+        self._busy = asyncio.Event()
+        self._waiting = 0
+        self._writer = ThreadPoolExecutor(1, "content-write")
+        self._readers = ThreadPoolExecutor(READERS, "content-read")
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._spawn(self._run_disk())
+        self._spawn(self._run_ticks())
+
+    async def close(self) -> None:
+        """Fail what is under way (it can be resumed) and end every task and thread."""
+        if self._closed:
+            return
+        self._closed = True
+        for root in list(self._waiters):
+            self._fail(root, Reason.CANCELLED, "this node is shutting down")
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self._shut_threads)
+
+    def _shut_threads(self) -> None:
+        self._writer.submit(self._downloads.close)
+        self._writer.shutdown()
+        self._readers.shutdown()
+
+    # --- the network's side ---------------------------------------------------------------------------------------------------
+
+    def on_peer(self, peer: bytes, up: bool) -> None:
+        """A peer connected or is gone."""
+        (self._peers.add if up else self._peers.discard)(peer)
+        self._feed(PeerUp(peer) if up else PeerDown(peer))
+
+    def on_message(self, peer: bytes, payload: bytes) -> None:
+        """A content frame arrived. Never raises on what a peer sent."""
+        self._feed(Received(peer, payload))
+
+    # --- the node's side ------------------------------------------------------------------------------------------------------
+
+    async def add(self, source: Path | bytes | BinaryIO, *, pin: str | None = None) -> Cid:
+        """Take a file into the store; see `Store.add`."""
+        return await self._read(lambda: self.store.add(source, pin=pin))
+
+    async def fetch(
+        self, root: Cid, *, max_size: int, timeout_s: float, on_progress: OnProgress | None = None, pin: str | None = None
+    ) -> Path:
+        """The checked file behind `root`, from the store or from peers. `on_progress(bytes, of)`; `pin` keeps it from collection.
+
+        Raises `FetchFailed` with a reason. Calls for one root share a download, which goes on while anybody waits for it. A call
+        that is cancelled leaves what arrived on disk; the next one goes on from there.
+        """
+        if pin is not None:
+            await self._read(lambda: self.store.pin(root, pin))
+        if self.store.has(root):
+            try:
+                self._check_size(root, max_size)
+                return await self._read(lambda: self.store.open(root))
+            except (Missing, Damaged) as e:
+                log.warning("fetching content again", cid=str(root), why=str(e))
+        await self._download(root, max_size, timeout_s, on_progress)
+        return self.store.path(root)
+
+    def _check_size(self, root: Cid, max_size: int) -> None:
+        size = self.store.size(root)
+        if size > max_size:
+            raise FetchFailed(root, Reason.TOO_LARGE, f"the content has {size} bytes, at most {max_size} are wanted")
+
+    async def _download(self, root: Cid, max_size: int, timeout_s: float, on_progress: OnProgress | None) -> None:
+        if self._closed:
+            raise FetchFailed(root, Reason.CANCELLED, "this node is shutting down")
+        waiter = _Waiter(max_size, on_progress, asyncio.get_running_loop().create_future())
+        self._waiters.setdefault(root, []).append(waiter)
+        try:
+            self._feed(Fetch(root, max_size, self._now() + int(timeout_s * 1000)))
+            async with asyncio.timeout(timeout_s + 2 * TICK_S):  # the machine is first, and knows more
+                await waiter.done
+        except TimeoutError:
+            raise FetchFailed(root, Reason.TIMEOUT, f"not done after {timeout_s} s; what arrived is kept: try again") from None
+        finally:
+            waiters = self._waiters.get(root, [])
+            if waiter in waiters:
+                waiters.remove(waiter)
+                if not waiters:
+                    del self._waiters[root]
+                    self._feed(Cancel(root))
+
+    async def _read(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
+
+    # --- running the machine --------------------------------------------------------------------------------------------------
+
+    def _feed(self, given: Input) -> None:
+        """Inputs are handled one after the other, also when running an effect makes a new one at once."""
+        self._inputs.append(given)
+        if self._feeding:
+            return
+        self._feeding = True
+        try:
+            while self._inputs:
+                for effect in self._machine.handle(self._now(), self._inputs.popleft()):
+                    self._run(effect)
+        finally:
+            self._feeding = False
+        if self._machine.busy:
+            self._busy.set()
+
+    def _run(self, effect: Effect) -> None:
+        match effect:
+            case Send():
+                if not self._send(effect.peer, effect.payload) and self._waiting < MAX_WAITING:
+                    self._waiting += 1
+                    self._spawn(self._insist_later(effect.peer, effect.payload))
+            case Serve():
+                self._spawn(self._serve(effect))
+            case Open() | StoreNode() | StoreLeaf() | Complete() | Release():
+                self._disk.put_nowait(effect)
+            case Progress():
+                self._progress(effect)
+            case Finished():
+                for waiter in self._waiters.pop(effect.root, []):
+                    _settle(waiter, None)
+            case Failed():
+                self._fail(effect.root, effect.reason, effect.text)
+            case Penalize():
+                log.warning("peer broke the content protocol", peer=effect.peer.hex(), why=effect.text)
+                if self._penalize is not None:
+                    self._penalize(effect.peer, effect.text)
+
+    def _fail(self, root: Cid, reason: Reason, text: str) -> None:
+        for waiter in self._waiters.pop(root, []):
+            _settle(waiter, FetchFailed(root, reason, text))
+
+    def _progress(self, effect: Progress) -> None:
+        for waiter in list(self._waiters.get(effect.root, ())):
+            if effect.size > waiter.max_size:
+                text = f"the content has {effect.size} bytes, at most {waiter.max_size} are wanted"
+                _settle(waiter, FetchFailed(effect.root, Reason.TOO_LARGE, text))
+            elif waiter.on_progress is not None:
+                try:
+                    waiter.on_progress(effect.done, effect.size)
+                except Exception as e:  # a caller's mistake ends its own fetch, not the others'
+                    _settle(waiter, e)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a task of the content service ended by a fault", exc_info=task.exception())
+
+    async def _run_ticks(self) -> None:
+        while True:
+            await self._busy.wait()
+            await asyncio.sleep(TICK_S)
+            self._feed(Tick())
+            if not self._machine.busy:
+                self._busy.clear()
+
+    # --- disk -----------------------------------------------------------------------------------------------------------------
+
+    async def _run_disk(self) -> None:
+        """Disk effects one after the other, each answered by an input."""
+        loop = asyncio.get_running_loop()
+        while True:
+            effect = await self._disk.get()
+            answer = await loop.run_in_executor(self._writer, self._do, effect)
+            if answer is not None:
+                self._feed(answer)
+
+    def _do(self, effect: Disk) -> Input | None:
+        root = effect.root
+        try:
+            match effect:
+                case Open():
+                    found = self._downloads.resume(root)
+                    return Opened(root, found.complete, found.nodes, found.leaves)
+                case StoreNode():
+                    self._downloads.put_node(root, effect.cid, effect.block, effect.size)
+                    return Stored(root, effect.cid)
+                case StoreLeaf():
+                    self._downloads.put_leaf(root, effect.data, effect.offsets, effect.size)
+                    return Stored(root, effect.cid)
+                case Complete():
+                    self._downloads.complete(root)
+                    return Completed(root)
+                case Release():
+                    self._downloads.release(root)
+        except StoreError as e:
+            return DiskFailed(root, str(e))
+        except Exception as e:
+            log.exception("a download met a fault of the store", cid=str(root))
+            return DiskFailed(root, f"the content store failed ({e!r}): see this node's log")
+        return None
+
+    async def _serve(self, effect: Serve) -> None:
+        try:
+            try:
+                data = await self._read(lambda: self.store.read_block(effect.root, effect.cid))
+                payload = encode(Block(effect.root.to_bytes(), effect.cid.to_bytes(), data))
+            except (StoreError, OSError) as e:
+                log.warning("content cannot be served", cid=str(effect.root), why=str(e))
+                payload = encode(DontHave(effect.root.to_bytes()))
+            if not self._send(effect.peer, payload):
+                await self._insist(effect.peer, payload)
+        finally:
+            if not self._closed:
+                self._feed(Served(effect.peer))
+
+    async def _insist_later(self, peer: bytes, payload: bytes) -> None:
+        try:
+            await self._insist(peer, payload)
+        finally:
+            self._waiting -= 1
+
+    async def _insist(self, peer: bytes, payload: bytes) -> None:
+        """Offer a frame to a full link until it is taken, the peer is gone, or it is too old to matter."""
+        for _ in range(int(SEND_FOR_S / RETRY_S)):
+            await asyncio.sleep(RETRY_S)
+            if peer not in self._peers or self._send(peer, payload):
+                return
+
+
+def _settle(waiter: _Waiter, fault: Exception | None) -> None:
+    if waiter.done.done():
+        return
+    if fault is None:
+        waiter.done.set_result(None)
+    else:
+        waiter.done.set_exception(fault)

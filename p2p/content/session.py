@@ -1,0 +1,104 @@
+"""One download: which blocks are still needed, who was asked for what, what arrived. State of `exchange`, which decides.
+
+A block is in exactly one of: `todo` (to be asked for), `flying` (asked of one or more peers), `storing` (arrived and checked, on
+its way to the disk), `done`. Nodes come before leaves; nothing but the root is asked for before the disk made room for the whole
+file.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import IntEnum
+
+from p2p.content.cid import Cid
+from p2p.content.dag import Assembly
+
+
+class Phase(IntEnum):
+    OPENING = 0
+    """The disk looks what it has."""
+    LOADING = 1
+    COMPLETING = 2
+    """Everything is written; the disk makes it durable."""
+
+
+class Session:
+    def __init__(self, root: Cid, max_size: int, deadline: int, now: int) -> None:
+        self.root, self.deadline = root, deadline
+        self.tree = Assembly(root, max_size)
+        self.phase = Phase.OPENING
+        self.room = False
+        """The disk took the root, hence made room."""
+        self.todo: deque[Cid] = deque()
+        self.flying: dict[Cid, dict[bytes, int]] = {}
+        """Block -> who was asked, when."""
+        self.storing: set[Cid] = set()
+        self.done: set[Cid] = set()
+        self.bytes_done = 0
+        self.providers: dict[bytes, int] = {}
+        """Peers that have it -> how often in a row they let a request lie."""
+        self.denied: set[bytes] = set()
+        """They sent wrong bytes: never asked again in this session."""
+        self.alone_since = now
+        self.asked_at = now
+        self.ever_found = False
+
+    def take(self, cid: Cid, block: bytes) -> None:
+        """Place a node and queue what it makes wanted. Raises `Malformed`, `TooLarge`."""
+        fresh = self.tree.add_node(cid, block)
+        self.todo.extendleft(child for child in reversed(fresh) if not child.raw)
+        self.todo.extend(child for child in fresh if child.raw)
+
+    def resume(self, nodes: tuple[tuple[Cid, bytes], ...], leaves: frozenset[Cid]) -> None:
+        """Start with what the disk has. Raises `Malformed`, `TooLarge`."""
+        self.todo.append(self.root)
+        held = dict(nodes)
+        pending = [self.root]
+        while pending:
+            cid = pending.pop()
+            if cid not in self.tree.wanted or cid not in held:
+                continue
+            self.todo.remove(cid)
+            before = set(self.tree.wanted)
+            self.take(cid, held[cid])
+            self.done.add(cid)
+            pending += [child for child in self.tree.wanted if child not in before]
+        for leaf in leaves & self.tree.leaves.keys():
+            self.leaf_done(leaf)
+        self.todo = deque(cid for cid in self.todo if cid not in self.done)
+        self.room = self.root in self.done
+
+    def leaf_done(self, leaf: Cid) -> None:
+        if leaf not in self.done:
+            self.done.add(leaf)
+            self.bytes_done += sum(self.tree.leaf_size(offset) for offset in self.tree.leaves[leaf])
+
+    def needs(self, cid: Cid) -> bool:
+        """Wanted by the tree and neither here nor on its way to the disk."""
+        known = cid in self.tree.wanted or cid in self.tree.leaves
+        return known and cid not in self.done and cid not in self.storing
+
+    def landed(self, cid: Cid) -> None:
+        """A block arrived: nobody needs to be asked for it any more."""
+        if self.flying.pop(cid, None) is None and cid in self.todo:
+            self.todo.remove(cid)
+        self.storing.add(cid)
+
+    def lost(self, cid: Cid, peer: bytes) -> None:
+        """A peer will not deliver: ask again unless somebody else still may."""
+        askers = self.flying.get(cid)
+        if askers is None:
+            return
+        askers.pop(peer, None)
+        if not askers:
+            del self.flying[cid]
+            self.todo.appendleft(cid)
+
+    @property
+    def whole(self) -> bool:
+        return self.tree.whole and not self.todo and not self.flying and not self.storing
+
+    @property
+    def size(self) -> int:
+        """0 while it is unknown."""
+        return self.tree.size or 0
