@@ -81,7 +81,7 @@ def verify(message: Vote | Proposal, validator: Validator) -> bool:
 
 
 def check_certificate(cert: Certificate, members: list[Validator]) -> None:
-    if sorted(set(cert.signers)) != cert.signers or len(cert.signers) < quorum(len(members)):
+    if sorted(set(cert.signers)) != cert.signers or cert.signers[-1] >= len(members) or len(cert.signers) < quorum(len(members)):
         raise Malformed("signers")
     for index, signature in zip(cert.signers, cert.signatures, strict=True):
         if make_vote(PRECOMMIT, cert.height, cert.round, cert.block_id, members[index].id).signature != signature:

@@ -78,6 +78,7 @@ class Node:
     life: int = 0
     """Timers and checks of an earlier life are void."""
     height: int = 1
+    down: bool = False
 
 
 class Net:
@@ -130,6 +131,8 @@ class Net:
         self.later(self.rng.randint(0, 40), lambda: self.feed(node, WakeUp(height)) if node.life == life else None)
 
     def feed(self, node: Node, event: Input) -> None:
+        if node.down:
+            return
         self.trace.update(f"{self.now} {node.index} {event}".encode())
         state = node.machine._state
         if self.role.get(node.index) == "amnesiac" and state is not None:
@@ -203,10 +206,11 @@ class Net:
     def crash(self, node: Node) -> None:
         self.crashes += 1
         node.life += 1
+        node.down = True
         life = node.life
 
         def restart() -> None:
-            node.machine = self.new_machine(node.index)
+            node.machine, node.down = self.new_machine(node.index), False
             self.begin(node)
             self.run_effects(node, node.machine.replay(list(node.log)))
 
@@ -257,5 +261,5 @@ class Net:
             case RoundState():
                 self.feed(node, StateReceived(message, peer))
                 behind = node.certificates.get(message.height)
-                if behind is not None:  # what block sync does
+                if behind is not None and not node.down:  # what block sync does
                     self.send(node, sender, behind)

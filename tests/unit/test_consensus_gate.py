@@ -188,7 +188,7 @@ def test_a_very_long_height_forgets_its_old_rounds() -> None:
     assert consensus.round == 500
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, derandomize=True, deadline=None)
 @given(seed=st.integers(0, 2**32), n=st.sampled_from([1, 2, 4, 7]))
 def test_any_sequence_of_messages_is_harmless(seed: int, n: int) -> None:
     """Well-formed and odd messages in any order: nothing is raised, memory stays bounded, at most one decision."""
