@@ -1,0 +1,73 @@
+"""A real engine, and one image whose job misbehaves as its parameters ask. No engine is a failure, never a skip."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox import Limits, RunOutcome, RunSpec, Sandbox, SandboxUnavailable
+from sandbox.images import build_python_image
+from sandbox.spec import MIB
+
+JOB = Path(__file__).with_name("hostile_job.py")
+LIMITS = Limits(cpus=1.0, mem_mb=96, pids=48, model_cap=256 * 1024, tmp_mb=8, file_cap=4 * MIB, wall_s=30)
+
+RunJob = Callable[..., RunOutcome]
+
+
+@pytest.fixture(scope="session")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A sandbox under a tag of its own; at the end it must have left nothing behind."""
+    sandbox = Sandbox(tmp_path_factory.mktemp("room"), node_tag=f"test-{os.getpid()}")
+    try:
+        sandbox.check_engine()
+    except SandboxUnavailable as problem:
+        pytest.fail(f"these tests need a Docker Engine: {problem}", pytrace=False)
+    yield sandbox
+    assert sandbox.cleanup().problems == ()
+    sandbox.close()
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    path = tmp_path_factory.mktemp("images") / "hostile.tar"
+    return path, build_python_image(path, {"/lc/job": JOB.read_bytes()}, with_packages=())
+
+
+@pytest.fixture
+def image(room: Sandbox, archive: tuple[Path, str]) -> str:
+    return room.load_archive(*archive)
+
+
+@pytest.fixture
+def run_job(room: Sandbox, image: str) -> RunJob:
+    """run_job("mode", ...) runs the hostile job so; further arguments are fields of RunSpec or Limits."""
+
+    def run(
+        mode: str,
+        *,
+        limits: Limits = LIMITS,
+        model: Path | None = None,
+        eval_file: Path | None = None,
+        cancel: threading.Event | None = None,
+        on_progress: Callable[..., None] | None = None,
+    ) -> RunOutcome:
+        spec = RunSpec(
+            run_id=f"{mode.replace('_', '-')}-{os.urandom(4).hex()}",
+            image_id=image,
+            phase="train" if model is None else "evaluate",
+            seed=(1 << 64) - 1,
+            probe=77,
+            budget_s=5,
+            params=f'{{"mode":"{mode}"}}',
+            limits=limits,
+            model=model,
+            eval_file=eval_file,
+        )
+        return room.run(spec, cancel=cancel, on_progress=on_progress)
+
+    return run

@@ -1,0 +1,198 @@
+#!/usr/local/bin/python3
+"""The job of the tests' image. `params.mode` says how it behaves; each mode is one small function."""
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import sys
+
+MODEL, RESULT = "/lc/out/model", "/lc/out/result.json"
+GOOD = b'{"v":1,"loss":"0.25","n":100,"probe_loss":"0.5"}'
+
+
+def put(path: str, content: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(content)
+
+
+def finish(result: bytes = GOOD, model: bytes = b"weights") -> None:
+    put(MODEL, model)
+    put(RESULT, result)
+
+
+def good() -> None:
+    for step in (1, 2, 3):
+        print("LC " + json.dumps({"step": step, "of": 3, "loss": 1 / step}), flush=True)
+    finish()
+
+
+def echo() -> None:
+    """The model is a report of what the job sees."""
+    seen = {name: os.environ.get(name) for name in sorted(os.environ) if name not in ("PATH", "LANG")}
+    inputs = {}
+    for name in sorted(os.listdir("/lc/in")):
+        with open(f"/lc/in/{name}") as file:
+            inputs[name] = file.read()
+    here = {"env": seen, "in": inputs, "argv": sys.argv, "uid": os.getuid(), "cwd": os.getcwd()}
+    finish(model=json.dumps(here).encode())
+    print(json.dumps(here))
+
+
+def network() -> None:
+    """Exit 0 only where some way out is open."""
+    for family, address in ((socket.AF_INET, ("1.1.1.1", 53)), (socket.AF_VSOCK, (2, 1024))):
+        try:
+            socket.socket(family, socket.SOCK_STREAM).connect(address)
+        except OSError:
+            continue
+        return finish()
+    sys.exit(9)
+
+
+def fork_bomb() -> None:
+    while True:
+        try:
+            os.fork()
+        except OSError:
+            signal.pause()
+
+
+def memory() -> None:
+    held = []
+    while True:
+        held.append(bytearray(b"x") * (4 << 20))
+
+
+def memory_in_tmp() -> None:
+    """A file system in memory counts as memory."""
+    for number in range(60):
+        put(f"/dev/shm/{number}", bytes(4 << 20))
+
+
+def disk() -> None:
+    """Fills every place; exit 9 where all of them ended in an error."""
+    for place in ("/", "/lc", "/tmp", "/lc/out", "/dev", "/dev/shm", "/var"):
+        try:
+            for number in range(100):
+                put(f"{place}/fill{number}", bytes(2 << 20))
+        except OSError:
+            continue
+        return finish()
+    sys.exit(9)
+
+
+def flood() -> None:
+    while True:
+        os.write(1, b"y" * 65536)
+
+
+def forever() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    print('LC {"step":0}', flush=True)
+    while True:
+        signal.pause()
+
+
+def silent_forever() -> None:
+    """Closes its output, so that nobody hears from it, and stays."""
+    os.close(1)
+    os.close(2)
+    while True:
+        signal.pause()
+
+
+def orphans() -> None:
+    """Leaves a child that would go on for ever."""
+    finish()
+    if os.fork() == 0:
+        os.setsid()
+        while True:
+            put("/lc/out/late", b"late")
+
+
+def root() -> None:
+    """Exit 9 where every way to more rights is refused."""
+    libc = ctypes.CDLL(None)
+    for number in (105, 106, 161, 165):  # setuid, setgid, chroot, mount
+        if libc.syscall(number, 0, 0, 0, 0, 0) == 0:
+            return finish()
+    for path in ("/etc/passwd", "/lc/job", "/lc/in/job.json", "/proc/sysrq-trigger"):
+        try:
+            open(path, "ab").close()
+        except OSError:
+            continue
+        return finish()
+    sys.exit(9)
+
+
+def result_link() -> None:
+    put(MODEL, b"weights")
+    os.symlink("/etc/passwd", RESULT)
+
+
+def model_link() -> None:
+    put(RESULT, GOOD)
+    os.symlink("/etc/passwd", MODEL)
+
+
+def model_folder() -> None:
+    put(RESULT, GOOD)
+    os.mkdir(MODEL)
+    put(MODEL + "/model", b"weights")
+
+
+def model_pipe() -> None:
+    put(RESULT, GOOD)
+    socket.socket(socket.AF_UNIX).bind(MODEL)
+
+
+def model_sparse() -> None:
+    put(RESULT, GOOD)
+    put(MODEL, b"")
+    os.truncate(MODEL, 3 << 20)
+
+
+def model_missing() -> None:
+    put(RESULT, GOOD)
+
+
+def model_empty() -> None:
+    finish(model=b"")
+
+
+def result_missing() -> None:
+    put(MODEL, b"weights")
+
+
+def result_huge() -> None:
+    finish(GOOD + b" " * 5000)
+
+
+def result_nested() -> None:
+    finish(b'{"v":1,"loss":{"x":"1"},"n":1}')
+
+
+def result_duplicate() -> None:
+    finish(b'{"v":1,"loss":"9","loss":"0","n":1}')
+
+
+def result_nan() -> None:
+    finish(b'{"v":1,"loss":"NaN","n":1}')
+
+
+def no_probe() -> None:
+    finish(b'{"v":1,"loss":"1","n":1}')
+
+
+def main() -> None:
+    with open("/lc/in/job.json") as file:
+        mode = json.load(file)["params"]["mode"]
+    if mode.startswith("exit"):
+        sys.exit(int(mode[4:]))
+    globals()[mode]()
+
+
+main()

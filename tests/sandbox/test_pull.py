@@ -1,0 +1,124 @@
+"""Images from a registry: a real pull by digest, from a registry of a few lines on loopback."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import platform
+import tarfile
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import docker
+import docker.errors
+import pytest
+
+from sandbox import BadImage, ImageLimits, ImageNotFound, Sandbox
+
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+CONFIG = "application/vnd.docker.container.image.v1+json"
+LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+
+
+def sha256(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+class Registry:
+    """Serves what is put into it, by digest, over the registry's HTTP API."""
+
+    def __init__(self) -> None:
+        blobs: dict[str, bytes] = {}
+        self.blobs = blobs
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                data = blobs.get(self.path.rpartition("/")[2]) if self.path != "/v2/" else b"{}"
+                self.send_response(200 if data is not None else 404)
+                self.send_header("Content-Type", MANIFEST if "/manifests/" in self.path else "application/octet-stream")
+                body = b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}' if data is None else data
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                if self.command == "GET":
+                    self.wfile.write(body)
+
+            do_HEAD = do_GET
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def add(self, settings: dict[str, object], layer: bytes) -> tuple[str, str]:
+        """Puts an image of one layer in; returns its reference and its image id."""
+        packed = gzip.compress(layer, mtime=0)
+        architecture = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+        rootfs = {"type": "layers", "diff_ids": [sha256(layer)]}
+        config = {"os": "linux", "architecture": architecture, "config": settings, "rootfs": rootfs}
+        document = json.dumps(config).encode()
+        manifest = json.dumps(
+            {
+                "schemaVersion": 2,
+                "mediaType": MANIFEST,
+                "config": {"mediaType": CONFIG, "size": len(document), "digest": sha256(document)},
+                "layers": [{"mediaType": LAYER, "size": len(packed), "digest": sha256(packed)}],
+            }
+        ).encode()
+        for data in (packed, document, manifest):
+            self.blobs[sha256(data)] = data
+        return f"127.0.0.1:{self.server.server_port}/job@{sha256(manifest)}", sha256(document)
+
+
+def layer(*members: tarfile.TarInfo) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for info in members:
+            archive.addfile(info, io.BytesIO(os.urandom(info.size)))
+    return out.getvalue()
+
+
+def file(name: str, size: int) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.size = size
+    return info
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    registry = Registry()
+    yield registry
+    registry.server.shutdown()
+    registry.server.server_close()
+
+
+def test_an_image_is_pulled_by_digest_and_goes_with_the_node(room: Sandbox, registry: Registry) -> None:
+    reference, image_id = registry.add({}, layer(file("lc/job", 100)))
+    assert room.pull(reference) == image_id
+    assert room.has_image(image_id)
+    assert room.pull(reference) == image_id
+    room.remove_image(image_id)
+    assert not room.has_image(image_id)
+
+
+def test_a_pulled_image_that_breaks_a_rule_is_refused_and_does_not_stay(room: Sandbox, registry: Registry) -> None:
+    reference, image_id = registry.add({"Volumes": {"/data": {}}}, layer(file("lc/job", 101)))
+    with pytest.raises(BadImage, match="VOLUME"):
+        room.pull(reference)
+    assert not room.has_image(image_id)
+    reference, image_id = registry.add({}, layer(*(file(f"f{number}", 1) for number in range(30))))
+    with pytest.raises(BadImage, match="more than 10 files"):
+        room.pull(reference, ImageLimits(files=10))
+    assert not room.has_image(image_id)
+
+
+def test_an_image_that_the_registry_does_not_have_is_named(room: Sandbox, registry: Registry) -> None:
+    missing = f"127.0.0.1:{registry.server.server_port}/job@sha256:{'1' * 64}"
+    with pytest.raises(ImageNotFound, match="not in its registry"):
+        room.pull(missing)
+    with pytest.raises(docker.errors.ImageNotFound):
+        docker.from_env().images.get(missing)

@@ -1,0 +1,171 @@
+"""Tar streams and docker-archives from strangers: what the scan lets through, and the reason it gives otherwise."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from sandbox.archive import clean_archive, scan_archive
+from sandbox.errors import BadImage
+from sandbox.spec import ImageLimits
+from sandbox.targuard import BadTar, TarWalk, read_one_file
+
+LIMITS = ImageLimits(archive_bytes=4 << 20, unpacked_bytes=1 << 20, files=50, layers=4)
+
+
+def entry(name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, link: str = "") -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.size = kind, link, len(content)
+    return info, content
+
+
+def tar(*entries: tuple[tarfile.TarInfo, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=form) as archive:
+        for info, content in entries:
+            archive.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def unpacked(layer: bytes) -> bytes:
+    return gzip.decompress(layer) if layer[:2] == b"\x1f\x8b" else layer
+
+
+def docker_archive(
+    path: Path,
+    layers: list[bytes],
+    *,
+    settings: dict[str, object] | None = None,
+    digests: list[str] | None = None,
+    os: str = "linux",
+    extra: tuple[tuple[tarfile.TarInfo, bytes], ...] = (),
+    tags: list[str] | None = None,
+) -> str:
+    named = digests or [f"sha256:{hashlib.sha256(unpacked(layer)).hexdigest()}" for layer in layers]
+    document = json.dumps(
+        {"os": os, "architecture": "amd64", "config": settings or {}, "rootfs": {"type": "layers", "diff_ids": named}}
+    ).encode()
+    image = hashlib.sha256(document).hexdigest()
+    manifest = [{"Config": f"{image}.json", "RepoTags": tags, "Layers": [f"{i}/layer.tar" for i in range(len(layers))]}]
+    files = [entry(f"{i}/layer.tar", layer) for i, layer in enumerate(layers)]
+    path.write_bytes(tar(entry(f"{image}.json", document), *files, entry("manifest.json", json.dumps(manifest).encode()), *extra))
+    return f"sha256:{image}"
+
+
+GOOD = tar(entry("lc", kind=tarfile.DIRTYPE), entry("lc/job", b"#!/bin/true\n"), entry("bin/sh", b"", b"2", "/lc/job"))
+
+
+def test_a_plain_image_passes_under_the_hash_of_its_configuration(tmp_path: Path) -> None:
+    image_id = docker_archive(tmp_path / "a.tar", [GOOD, gzip.compress(GOOD)])
+    assert scan_archive(tmp_path / "a.tar", LIMITS, architecture="amd64").image_id == image_id
+
+
+def test_what_the_engine_gets_holds_our_tag_and_nothing_that_was_not_checked(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    docker_archive(path, [GOOD], extra=(entry("repositories", b"{}"),), tags=["debian:latest"])
+    image = scan_archive(path, LIMITS)
+    rewritten = b"".join(clean_archive(path, image, "learningchain/n:abc"))
+    with tarfile.open(fileobj=io.BytesIO(rewritten)) as archive:
+        names = archive.getnames()
+        manifest = json.loads(archive.extractfile("manifest.json").read())  # type: ignore[union-attr]
+    assert sorted(names) == sorted([f"{image.image_id[7:]}.json", "0/layer.tar", "manifest.json"])
+    assert manifest[0]["RepoTags"] == ["learningchain/n:abc"]
+    (tmp_path / "b.tar").write_bytes(rewritten)
+    assert scan_archive(tmp_path / "b.tar", LIMITS).image_id == image.image_id
+
+
+@pytest.mark.parametrize(
+    ("layer", "why"),
+    [
+        (tar(entry("dev/sda", kind=tarfile.BLKTYPE)), "device"),
+        (tar(entry("dev/tty", kind=tarfile.CHRTYPE)), "device"),
+        (tar(entry("../etc/passwd", b"x")), "leads out"),
+        (tar(entry("a/../../b", b"x")), "leads out"),
+        (tar(entry("a", kind=tarfile.LNKTYPE, link="../../etc/shadow")), "leads out"),
+        (tar(*(entry(f"f{i}") for i in range(51))), "more than 50 files"),
+        (tar(entry("big", bytes(2 << 20))), "unpacks to more than"),
+        (gzip.compress(tar(entry("bomb", bytes(3 << 20)))), "unpacks to more than"),
+        (gzip.compress(GOOD)[:-9], "ends too early|damaged"),
+        (GOOD[:700], "ends within|not a tar"),
+        (GOOD + b"x" * 512, "goes on after its end"),
+        (b"no tar at all" * 100, "not a tar header"),
+    ],
+)
+def test_a_hostile_layer_is_refused_by_name(tmp_path: Path, layer: bytes, why: str) -> None:
+    named = [f"sha256:{hashlib.sha256(layer).hexdigest()}"]
+    docker_archive(tmp_path / "a.tar", [layer], digests=named if layer[:2] == b"\x1f\x8b" else None)
+    with pytest.raises(BadImage, match=why):
+        scan_archive(tmp_path / "a.tar", LIMITS)
+
+
+def test_refused_images(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    docker_archive(path, [GOOD], settings={"Volumes": {"/data": {}}})
+    with pytest.raises(BadImage, match="VOLUME"):
+        scan_archive(path, LIMITS)
+    docker_archive(path, [GOOD], digests=["sha256:" + "0" * 64])
+    with pytest.raises(BadImage, match="does not match its digest"):
+        scan_archive(path, LIMITS)
+    docker_archive(path, [GOOD], os="windows")
+    with pytest.raises(BadImage, match="windows"):
+        scan_archive(path, LIMITS)
+    docker_archive(path, [GOOD])
+    with pytest.raises(BadImage, match="'amd64'; this machine is 'arm64'"):
+        scan_archive(path, LIMITS, architecture="arm64")
+    docker_archive(path, [GOOD] * 5)
+    with pytest.raises(BadImage, match="at most 4"):
+        scan_archive(path, LIMITS)
+    docker_archive(path, [GOOD], extra=(entry("manifest.json", b"[]"),))
+    with pytest.raises(BadImage, match="twice"):
+        scan_archive(path, LIMITS)
+    docker_archive(path, [GOOD], extra=(entry("../out", b"x"),))
+    with pytest.raises(BadImage, match="leads out"):
+        scan_archive(path, LIMITS)
+    docker_archive(path, [GOOD], extra=(entry("pad", bytes(5 << 20)),))
+    with pytest.raises(BadImage, match="the limit is"):
+        scan_archive(path, LIMITS)
+    path.write_bytes(tar(entry("hello", b"world")))
+    with pytest.raises(BadImage, match=r"lacks 'manifest\.json'"):
+        scan_archive(path, LIMITS)
+    with pytest.raises(BadImage, match="cannot be read"):
+        scan_archive(tmp_path / "missing.tar", LIMITS)
+
+
+def test_long_names_are_understood_in_both_dialects() -> None:
+    name = "a" * 90 + "/" + "b" * 200
+    for form in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
+        walk = TarWalk(io.BytesIO(tar(entry(name, b"xy"), form=form)), max_bytes=1 << 20, max_members=3)
+        assert [(member.name, member.size) for member in walk] == [(name, 2)]
+
+
+def test_an_extended_header_of_a_gigabyte_is_refused_before_it_is_read() -> None:
+    info = tarfile.TarInfo("x")
+    info.type, info.size = b"x", 1 << 30
+    with pytest.raises(BadTar, match="extended header of 1073741824 bytes"):
+        list(TarWalk(io.BytesIO(info.tobuf()), max_bytes=1 << 40, max_members=3))
+
+
+def test_an_output_must_be_the_one_regular_file() -> None:
+    def read(*entries: tuple[tarfile.TarInfo, bytes]) -> bytes:
+        return b"".join(read_one_file(io.BytesIO(tar(*entries)), "model", 100))
+
+    assert read(entry("model", b"abc")) == b"abc"
+    for bad, why in [
+        ((entry("model", kind=b"2", link="/etc/shadow"),), "a symbolic link"),
+        ((entry("model", kind=b"1", link="other"),), "a hard link"),
+        ((entry("model", kind=b"3"),), "a device"),
+        ((entry("model", kind=b"5"),), "a folder"),
+        ((entry("model", kind=b"6"),), "a pipe"),
+        ((entry("model", bytes(101)),), "the limit is 100"),
+        ((entry("../model", b"x"),), "besides model"),
+        ((entry("model", b"x"), entry("more", b"x")), "besides model"),
+        ((), "missing"),
+    ]:
+        with pytest.raises(BadTar, match=why):
+            read(*bad)
