@@ -77,7 +77,6 @@ def locked_host_config(runtime: str, memory: int, pids: int, cpus: float) -> dic
         "PidsLimit": pids,
         "NanoCpus": int(cpus * 10**9),
         "IpcMode": "private",
-        "OomScoreAdj": 1000,
         "LogConfig": {"Type": "none", "Config": {}},
         "RestartPolicy": {"Name": "no"},
     }
@@ -89,6 +88,8 @@ def job_config(spec: RunSpec, *, runtime: str, uid: int, labels: dict[str, str],
     host = locked_host_config(runtime, limits.mem_mb * MIB, limits.pids, limits.cpus)
     host |= {
         "Init": True,
+        # When the machine itself runs out of memory, the job goes first; its keeper holds next to none and stays.
+        "OomScoreAdj": 1000,
         "Mounts": mounts,
         "Tmpfs": {
             "/tmp": f"{_LOCKED},size={limits.tmp_mb}m,nr_inodes={limits.tmp_inodes},mode=1777",

@@ -75,6 +75,16 @@ class Keeper:
             volume_mount(f"{self.name}-out", OUT_DIR, outside, labels, read_only=not for_job),
         ]
 
+    def running(self) -> bool:
+        """False where the keeper died, and with it what it kept. Raises EngineError."""
+        try:
+            facts = self._engine.call("looking up a keeper", lambda api: api.inspect_container(self.name))
+        except EngineError as problem:
+            if problem.status == 404:
+                return False
+            raise
+        return bool(facts["State"]["Running"])
+
     def put(self, files: Mapping[str, bytes | Path]) -> None:
         """Writes the inputs, readable by everybody in the container. Raises EngineError, OSError."""
 
@@ -96,7 +106,7 @@ class Keeper:
         try:
             stream, facts = self._engine.call(f"collecting {name}", fetch)
         except EngineError as problem:
-            if problem.status == 404:
+            if problem.status == 404 and self.running():
                 raise BadTar(f"{name} is missing") from problem
             raise
         declared = int(facts.get("size", 0))

@@ -17,6 +17,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from sandbox.engine import Engine
 from sandbox.errors import BadImage, EngineError, ImageNotFound, SandboxUnavailable
 from sandbox.images import build_keeper_image
@@ -99,7 +101,8 @@ class Sandbox:
         return self_test(self, self._cache, self._runtime)
 
     def load_archive(self, path: Path, expect_image_id: str | None, limits: ImageLimits | None = None) -> str:
-        """Checks a docker-archive and loads it; returns its image id. Raises BadImage, EngineError."""
+        """Checks a docker-archive and loads it; returns its image id. Raises BadImage, EngineError,
+        SandboxUnavailable."""
         return self._store.load(path, expect_image_id, limits or ImageLimits(), self._known_engine().architecture)
 
     def pull(self, ref_with_digest: str, limits: ImageLimits | None = None) -> str:
@@ -140,6 +143,7 @@ class Sandbox:
         if cancel is not None and cancel.is_set():
             return RunOutcome(status=Status.CANCELLED, reason="cancelled before it began")
         try:
+            spec = self._within_engine(spec)
             size = _keeper_size(spec)
             self._store.require(spec.image_id)
             keeper = self._take_keeper(size)
@@ -168,6 +172,11 @@ class Sandbox:
                 # Something may still run: nobody goes on before it is removed, as far as the engine allows.
                 self._tidy(name, keeper, prepare=False)
 
+    def _within_engine(self, spec: RunSpec) -> RunSpec:
+        """The same run with no more processors than there are: engines refuse to promise more."""
+        cpus = min(spec.limits.cpus, float(self._known_engine().cpus))
+        return msgspec.structs.replace(spec, limits=msgspec.structs.replace(spec.limits, cpus=cpus))
+
     def _labels(self, run_id: str) -> dict[str, str]:
         return {NODE_LABEL: self._node_tag, RUN_LABEL: run_id}
 
@@ -176,7 +185,7 @@ class Sandbox:
         with self._lock:
             spare, self._spare = self._spare, None
         if spare is not None:
-            if spare.size == size:
+            if spare.size == size and spare.running():
                 return spare
             self._later(lambda: _report(spare.close()))
         return self._open_keeper(size)

@@ -126,10 +126,12 @@ class ImageStore:
 
     def require(self, image_id: str) -> None:
         """Makes sure that a run may use this image. Raises ImageNotFound, BadImage, EngineError."""
+        if image_id in self._checked:
+            return  # where somebody removed it since, creating the container says so
         facts = self._inspect(image_id)
         if facts is None:
             raise ImageNotFound(f"image {image_id} is not on this engine; load or pull it first")
-        if image_id not in self._checked and (facts.get("Config") or {}).get("Volumes"):
+        if (facts.get("Config") or {}).get("Volumes"):
             raise BadImage("the image declares a VOLUME")
         self._checked.add(image_id)
 

@@ -1,0 +1,105 @@
+"""What the sandbox promises without an engine: bounded retries, and limits that are refused before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import docker.errors
+import pytest
+import requests
+
+from sandbox import EngineError, Limits, RunSpec, Sandbox
+from sandbox import engine as engine_module
+from sandbox.engine import Engine
+from sandbox.images import ImageBuildError, build_keeper_image, build_python_image
+
+IMAGE = "sha256:" + "a" * 64
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    monkeypatch.setattr(engine_module, "_PAUSE_S", 0)
+    engine = Engine("unix:///nowhere.sock")
+    monkeypatch.setattr(engine, "api", lambda **_: "a client")
+    return engine
+
+
+def refusal(status: int) -> docker.errors.APIError:
+    response = requests.Response()
+    response.status_code = status
+    return docker.errors.APIError("no", response=response, explanation="because")
+
+
+def answers(*steps: object) -> Any:
+    """An action that raises or returns its steps one after another."""
+    left = list(steps)
+
+    def action(_: object) -> object:
+        step = left.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    action.left = left  # type: ignore[attr-defined]
+    return action
+
+
+def test_a_dropped_connection_and_an_inner_fault_are_tried_again(engine: Engine) -> None:
+    assert engine.call("x", answers(requests.ConnectionError("gone"), refusal(500), "done")) == "done"
+
+
+def test_retries_end(engine: Engine) -> None:
+    action = answers(*(requests.ReadTimeout("slow") for _ in range(9)))
+    with pytest.raises(EngineError, match="starting a run: the engine does not answer"):
+        engine.call("starting a run", action)
+    assert len(action.left) == 6
+
+
+def test_a_refusal_is_final_and_keeps_the_engines_words(engine: Engine) -> None:
+    action = answers(refusal(409), "never")
+    with pytest.raises(EngineError, match="because") as caught:
+        engine.call("x", action)
+    assert caught.value.status == 409
+    assert action.left == ["never"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("cpus", 0), ("mem_mb", 1), ("pids", 1), ("model_cap", 0), ("tmp_mb", 0), ("log_cap", 1), ("file_cap", 1)),
+        *(("wall_s", 0), ("wall_s", float("nan")), ("cpus", float("inf")), ("nofile", 1), ("tmp_inodes", 1)),
+    ],
+)
+def test_an_impossible_limit_is_refused_by_name(field: str, value: float) -> None:
+    with pytest.raises(ValueError, match=field):
+        Limits(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("run_id", "../x"), ("image_id", "debian:latest"), ("phase", "other"), ("seed", 1 << 64)),
+        *(("probe", 1 << 31), ("budget_s", 0), ("threads", 0), ("params", "x" * 70_000), ("model", Path("m"))),
+    ],
+)
+def test_an_impossible_run_is_refused_by_name(field: str, value: object) -> None:
+    good: dict[str, Any] = {"run_id": "r", "image_id": IMAGE, "phase": "train", "seed": 0, "probe": 0, "budget_s": 1}
+    with pytest.raises(ValueError, match=field):
+        RunSpec(**{**good, field: value})
+
+
+def test_a_tag_that_could_reach_another_nodes_objects_is_refused(tmp_path: Path) -> None:
+    for tag in ("", "Upper", "a/b", "a b", "x" * 41, "-a"):
+        with pytest.raises(ValueError, match="node_tag"):
+            Sandbox(tmp_path, node_tag=tag)
+
+
+def test_an_image_that_cannot_be_built_says_why(tmp_path: Path) -> None:
+    with pytest.raises(ImageBuildError, match="'no-such-package' is not installed"):
+        build_python_image(tmp_path / "a.tar", {}, with_packages=("no-such-package",))
+    with pytest.raises(ImageBuildError, match="not a path inside an image"):
+        build_python_image(tmp_path / "a.tar", {"/../etc/x": b""}, with_packages=())
+    with pytest.raises(ImageBuildError, match="riscv64"):
+        build_keeper_image(tmp_path / "a.tar", "riscv64")
+    assert list(tmp_path.iterdir()) == []
