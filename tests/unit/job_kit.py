@@ -9,18 +9,20 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left, insort
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import msgspec
 
 from chain.codec import decode, encode
-from chain.contracts import decode_message, state_type
+from chain.contracts import MESSAGES, decode_message, state_type
 from chain.contracts.base import (
     ACTIVE,
     BANNED,
     K_SUPPLY,
     SUSPENDED,
     Account,
+    Contract,
     Escrow,
     Host,
     Supply,
@@ -60,6 +62,7 @@ def sha(*parts: object) -> bytes:
     return hashlib.sha256(repr(parts).encode()).digest()
 
 
+@cache
 def who(name: object) -> bytes:
     return sha("identity", name)[:20]
 
@@ -181,8 +184,9 @@ class World:
     """A network of members with equal grants, block by block. Members named in `verifiers` have had the flag since the start."""
 
     def __init__(self, members: list[Any], verifiers: list[Any] | None = None, params: Params = PARAMS, grant: int = GRANT) -> None:
-        self.store = MemoryStore()
-        self.membership = FakeMembership()
+        self.store: Any = MemoryStore()
+        self.membership: Any = FakeMembership()
+        self.hooks: dict[int, Contract] = {CONTRACT.number: CONTRACT}
         self.params = params
         self.height = 1
         self.clock = START
@@ -199,8 +203,11 @@ class World:
             self.store.put(account_key(identity), Account(b"\x02" * 33, ACTIVE, grant, 0, [0, 0, 0, 0]))
             self.granted += grant
         self.store.put(K_SUPPLY, Supply(self.granted, 0))
-        for name in members if verifiers is None else verifiers:
-            self.membership.flags[who(name)] = 0
+        self.flag([who(name) for name in (members if verifiers is None else verifiers)])
+
+    def flag(self, identities: list[bytes]) -> None:
+        """Set the verifier flag, long ago."""
+        self.membership.flags |= dict.fromkeys(identities, 0)
 
     # running
 
@@ -209,7 +216,7 @@ class World:
         return Host(
             store=self.store,
             membership=self.membership,
-            hooks={CONTRACT.number: CONTRACT},
+            hooks=self.hooks,
             params=self.params,
             chain_id=CHAIN_ID,
             height=self.height,
@@ -227,7 +234,7 @@ class World:
         host = self.host()
         self.store.begin()
         try:
-            CONTRACT.messages[type(message)].handler(host, sender, message)
+            MESSAGES[type(message)][1].handler(host, sender, message)
         except Reject as e:
             self.store.drop()
             self.refused = e.text
@@ -251,9 +258,8 @@ class World:
             if at > self.clock:
                 break
             self.store.delete(key)
-            assert due.contract == CONTRACT.number
             self.lateness[due.ref] = self.lateness.get(due.ref, 0) + self.clock - at
-            CONTRACT.on_due(host, due.ref, at)  # type: ignore[misc]
+            self.hooks[due.contract].on_due(host, due.ref, at)  # type: ignore[misc]
         self._took(host)
 
     def next_due(self) -> int | None:
