@@ -109,15 +109,14 @@ def build_python_image(
     """
     if sys.platform != "linux":
         raise ImageBuildError(f"images are built from a Linux interpreter; this one runs on {sys.platform}")
+    # What may be wrong with the request comes first: the standard library takes seconds.
+    extra = [_files_layer(files)] if files else []
     base = _Tree()
+    binaries = [binary for name in with_packages for binary in _add_package(base, name)]
     _add_root(base)
-    binaries = [*_add_interpreter(base), *_add_stdlib(base)]
-    for name in with_packages:
-        binaries += _add_package(base, name)
+    binaries += [*_add_interpreter(base), *_add_stdlib(base)]
     _add_shared_libraries(base, binaries)
-    layers = [base]
-    if files:
-        layers.append(_files_layer(files))
+    layers = [base, *extra]
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     return _write_archive(dest, layers, config or {}, machine)
 
