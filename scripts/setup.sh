@@ -30,13 +30,13 @@ find_python() {
     return 1
 }
 
-can_# The programs in an environment name their interpreter by its full path, so a moved or copied one is made anew.
-was_moved() {
-    ! grep -q "^command = .* $(pwd -P)/$VENV\$" "$VENV/pyvenv.cfg" 2>/dev/null
+can_make_venv() { # PYTHON: Debian ships the venv module without ensurepip unless python3-venv is installed
+    "$1" -c 'import ensurepip, venv' >/dev/null 2>&1
 }
 
-make_venv() { # PYTHON: Debian ships the venv module without ensurepip unless python3-venv is installed
-    "$1" -c 'import ensurepip, venv' >/dev/null 2>&1
+# The programs in an environment name their interpreter by its full path, so a moved or copied one is made anew.
+was_moved() {
+    [[ "$(sed -n 's/^command = //p' "$VENV/pyvenv.cfg" 2>/dev/null)" != *" $(pwd -P)/$VENV" ]]
 }
 
 make_venv() {

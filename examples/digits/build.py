@@ -32,8 +32,9 @@ def image_files() -> dict[str, bytes | Path]:
     return {"/lc/job": job, "/lc/train.csv": training, "/lc/eval.csv": evaluation}
 
 
-def build(dest: Path, cache: Path = CACHE) -> str:
+def build(dest: Path, cache: Path | None = None) -> str:
     """Writes the archive to `dest` and returns the image id. Raises DataMissing, ImageBuildError, OSError."""
+    cache = cache or CACHE
     files = image_files()
     name = _cache_name(files)
     archive, note = cache / f"{name}.tar", cache / f"{name}.id"

@@ -1,0 +1,63 @@
+"""The demo's image is built once and then comes from the cache, until anything that goes into it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+import sandbox.images
+from examples.digits import build
+
+
+@pytest.fixture
+def builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, bytes | Path]]:
+    """Stands for the builder, whose own tests are elsewhere; records what each build was given."""
+    calls: list[Mapping[str, bytes | Path]] = []
+
+    def fake(dest: Path, files: Mapping[str, bytes | Path], *, with_packages: tuple[str, ...]) -> str:
+        assert with_packages == ("numpy",)
+        calls.append(files)
+        dest.write_bytes(b"archive %d" % len(calls))
+        return "sha256:" + f"{len(calls):064x}"
+
+    monkeypatch.setattr(build, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(sandbox.images, "build_python_image", fake)
+    return calls
+
+
+def test_the_second_build_comes_from_the_cache(tmp_path: Path, builds: list[Mapping[str, bytes | Path]]) -> None:
+    first = build.build(tmp_path / "one.tar")
+    (tmp_path / "two.tar").write_bytes(b"something older")
+    assert build.build(tmp_path / "two.tar") == first
+    assert len(builds) == 1
+    assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes() == b"archive 1"
+    assert set(builds[0]) == {"/lc/job", "/lc/train.csv", "/lc/eval.csv"}
+    job = builds[0]["/lc/job"]
+    assert isinstance(job, bytes)
+    assert job.startswith(b"#!" + sandbox.images.PYTHON_IN_IMAGE.encode() + b"\n")
+
+
+def test_a_changed_file_or_a_damaged_cache_is_built_anew(
+    tmp_path: Path, builds: list[Mapping[str, bytes | Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    build.build(tmp_path / "a.tar")
+    for note in cache.glob("*.id"):
+        note.write_text("sha256:12")
+    build.build(tmp_path / "a.tar")
+    assert len(builds) == 2
+    monkeypatch.setattr(build, "image_files", lambda: {"/lc/job": b"#!another"})
+    build.build(tmp_path / "a.tar")
+    assert len(builds) == 3
+    assert (tmp_path / "a.tar").read_bytes() == b"archive 3"
+
+
+def test_wrong_usage_and_a_full_or_missing_disk_are_told(
+    tmp_path: Path, builds: list[Mapping[str, bytes | Path]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build.main([]) == 2
+    (tmp_path / "file").write_bytes(b"")
+    assert build.main([str(tmp_path / "file" / "image.tar")]) == 1
+    assert "error: the image cannot be built" in capsys.readouterr().err

@@ -1,0 +1,152 @@
+"""The scripts around the engine and the checks: they touch only what is theirs, and say what is missing.
+
+Each test works on a copy of the scripts in its own folder, with stand-ins for the programs that they call.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ANSWERING = "#!/bin/sh\necho 20.10\n"
+SILENT = "#!/bin/sh\nexit 1\n"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    (tmp_path / ".run").mkdir()
+    (tmp_path / "bin").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def bystander() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that must not be harmed, or that stands for an engine."""
+    with subprocess.Popen(["sleep", "600"]) as process:
+        yield process
+        process.kill()
+
+
+def program(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def call(tree: Path, script: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {"PATH": f"{tree / 'bin'}:{os.environ['PATH']}", "HOME": str(tree), **environment}
+    command = [str(tree / "scripts" / script), *words]
+    return subprocess.run(command, env=clean, capture_output=True, text=True, timeout=60, check=False)
+
+
+def ticks_at_start(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+
+
+@pytest.mark.parametrize("code", [0, 7])
+def test_run_passes_the_exit_code_on_and_owns_no_engine_that_was_there_before(tree: Path, code: int) -> None:
+    program(tree / "bin/docker", ANSWERING)
+    done = call(tree, "engine.sh", "run", "sh", "-c", f"echo worked; exit {code}")
+    assert (done.returncode, done.stdout, done.stderr) == (code, "worked\n", "")
+    assert not (tree / ".run/engine.pid").exists()
+    assert "was not started by this script" in call(tree, "engine.sh", "status").stdout
+
+
+def test_a_client_without_an_engine_is_no_engine(tree: Path) -> None:
+    program(tree / "bin/docker", "#!/bin/sh\nexit 0\n")  # old clients end well and print nothing
+    done = call(tree, "engine.sh", "status")
+    assert (done.returncode, done.stdout) == (1, "no Docker Engine answers\n")
+
+
+def test_an_unreachable_remote_engine_is_named_and_the_command_does_not_run(tree: Path) -> None:
+    program(tree / "bin/docker", SILENT)
+    done = call(tree, "engine.sh", "run", "echo", "ran", DOCKER_HOST="tcp://192.0.2.1:2375")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "DOCKER_HOST=tcp://192.0.2.1:2375" in done.stderr
+    assert "unset DOCKER_HOST" in done.stderr
+
+
+def test_stop_ends_the_engine_that_start_recorded(tree: Path, bystander: subprocess.Popen[bytes]) -> None:
+    (tree / ".run/engine.pid").write_text(f"{bystander.pid} {ticks_at_start(bystander.pid)}\n")
+    program(tree / "bin/docker", ANSWERING)
+    assert "was started by this script" in call(tree, "engine.sh", "status").stdout
+    assert call(tree, "engine.sh", "stop").returncode == 0
+    assert bystander.wait(10) == -15
+    assert not (tree / ".run/engine.pid").exists()
+
+
+@pytest.mark.parametrize("record", ["{pid} 1", "{pid}", "", "-1 5", "{pid} ; true", "x y z"])
+def test_a_stale_record_harms_nobody(tree: Path, bystander: subprocess.Popen[bytes], record: str) -> None:
+    (tree / ".run/engine.pid").write_text(record.format(pid=bystander.pid) + "\n")
+    assert call(tree, "engine.sh", "stop").returncode == 0
+    assert bystander.poll() is None
+    assert not (tree / ".run/engine.pid").exists()
+
+
+@pytest.mark.parametrize("words", [(), ("restart",), ("run",), ("start", "now")])
+def test_wrong_words_are_refused(tree: Path, words: tuple[str, ...]) -> None:
+    program(tree / "bin/docker", ANSWERING)
+    done = call(tree, "engine.sh", *words)
+    assert done.returncode in (1, 2)
+    assert "engine.sh" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("failing", "headline"),
+    [("ruff", "lint"), ("lint-imports", "import rule"), ("mypy", "types"), ("python", "tests")],
+)
+def test_the_first_failing_check_is_named_and_ends_it(tree: Path, failing: str, headline: str) -> None:
+    for name in ("ruff", "lint-imports", "mypy", "python"):
+        program(tree / ".venv/bin" / name, f"#!/bin/sh\necho ran {name}\nexit {3 if name == failing else 0}\n")
+    done = call(tree, "check.sh")
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"== FAILED: {headline} (exit 3")
+    assert done.stdout.endswith(f"ran {failing}\n")
+
+
+def test_the_last_words_of_a_good_check_are_those_of_the_tests(tree: Path) -> None:
+    for name in ("ruff", "lint-imports", "mypy"):
+        program(tree / ".venv/bin" / name, "#!/bin/sh\n")
+    program(tree / ".venv/bin/python", '#!/bin/sh\necho "$@"\necho 5 passed in 1.00s\n')
+    done = call(tree, "check.sh", "all", "-k", "two words")
+    assert (done.returncode, done.stdout.splitlines()[-2:]) == (0, ["-m pytest -k two words", "5 passed in 1.00s"])
+
+
+def test_the_demo_hands_the_summary_file_on(tree: Path) -> None:
+    program(tree / ".venv/bin/learningchain", '#!/bin/sh\nfor word in "$@"; do echo "[$word]"; done\n')
+    assert call(tree, "demo.sh", "a file.json").stdout.splitlines() == ["[demo]", "[--json-file]", "[a file.json]"]
+    assert call(tree, "demo.sh", "").stdout.splitlines() == ["[demo]"]
+
+
+def test_a_python_without_packages_index_is_told_apart_from_success(tree: Path) -> None:
+    """A failed installation leaves no mark, so that the next call tries again."""
+    (tree / "requirements").mkdir()
+    (tree / "requirements/dev.txt").write_text("absent==1.0\n")
+    program(tree / ".venv/bin/python", "#!/bin/sh\ncase \"$*\" in *'pip install'*) echo no route >&2; exit 1;; esac\n")
+    (tree / ".venv/pyvenv.cfg").write_text(f"command = python3.11 -m venv {tree.resolve()}/.venv\n")
+    for _ in range(2):
+        done = call(tree, "setup.sh")
+        assert done.returncode == 1
+        assert "no route" in done.stderr
+        assert "error: the packages of requirements/dev.txt could not be installed" in done.stderr
+
+
+def test_setup_does_nothing_when_nothing_changed_and_installs_again_when_the_lock_did(tree: Path) -> None:
+    (tree / "requirements").mkdir()
+    lock = tree / "requirements/dev.txt"
+    lock.write_text("first==1.0\n")
+    program(tree / ".venv/bin/python", '#!/bin/sh\ncase "$*" in *"pip install"*) echo "$*" >>"$HOME/calls";; esac\n')
+    (tree / ".venv/pyvenv.cfg").write_text(f"command = python3.11 -m venv {tree.resolve()}/.venv\n")
+    calls = tree / "calls"
+    for text, count in (("first==1.0\n", 1), ("first==1.0\n", 1), ("first==2.0\n", 2)):
+        lock.write_text(text)
+        assert call(tree, "setup.sh").returncode == 0
+        assert len(calls.read_text().splitlines()) == count
+    assert "--require-hashes" in calls.read_text()
