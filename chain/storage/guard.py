@@ -49,7 +49,7 @@ _BODY = _HEAD.size + len(Kind) * _ENTRY.size
 _SLOTS = 4
 _PAIRS = ((0, 2), (1, 3))
 _RISK = (
-    "If this key has signed before, on this machine or on any other that still runs, signing now may contradict it, and contradicting "
+    "If this key has signed before, here or on another machine that still runs, signing now may contradict it, and contradicting "
     "signatures cost a validator its seat. Make sure that no second machine uses this key; then start once with: "
     "learningchain node --accept-new-guard"
 )

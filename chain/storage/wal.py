@@ -1,7 +1,7 @@
 """The log of the consensus: what must be on disk before a node votes. Append-only, preallocated, reset after every height.
 
 File: two header slots of one sector each, then records. A header holds the chain id, a salt, the process's `generation` and the
-lowest one (`base`) that still counts. The newest valid header counts; a reset writes the older slot, so a power cut during it leaves
+lowest one (`base`) that still counts. The newest valid header counts; a reset writes the older slot, so a power cut in it leaves
 the log as before or as after. A record is
 
     magic, generation, sequence, synced, length, checksum (36 bytes), payload
@@ -48,7 +48,7 @@ _CRC = struct.Struct(">I")
 _RECORD_HEAD = _FIELDS.size + _CRC.size
 _START = 2 * SECTOR
 _TODO_DAMAGED = (
-    "Stop using this disk until it is checked. Restore the data folder from nothing: move it away, keep the keystore, and let the node "
+    "Check the disk before it is used again. Then move the data folder away, keep the keystore, and let the node "
     "sync from its peers (a validator then needs --accept-new-guard)"
 )
 
@@ -142,7 +142,9 @@ class Wal:
     def _refuse_damage(self, content: bytes, generation: int) -> None:
         """Whatever of this log lies behind its readable part must be the torn tail of a crash."""
         offset = content.find(_MAGIC, self._end)
-        torn: set[int] = set()
+        torn = (
+            {self._count} if any(_begins(content, at, generation, self._count) for at in (self._end, align(self._end))) else set()
+        )
         while offset >= 0:
             record = _parse(content, offset, self._header.salt)
             if record is not None and record.generation >= generation and record.sequence >= self._count:
@@ -304,6 +306,14 @@ def _parse(content: bytes, offset: int, salt: bytes) -> _Record | None:
     if checksum != _checksum(salt, offset, fields, memoryview(content)[start : start + length]):
         return None
     return _Record(generation, sequence, synced, content[start : start + length], start + length)
+
+
+def _begins(content: bytes, offset: int, generation: int, sequence: int) -> bool:
+    """Was record `sequence` begun at `offset`, though it cannot be read?"""
+    if content[offset : offset + len(_MAGIC)] != _MAGIC or offset + _RECORD_HEAD > len(content):
+        return False
+    _, found_generation, found_sequence, _, _ = _FIELDS.unpack_from(content, offset)
+    return bool(found_generation >= generation and found_sequence == sequence)
 
 
 def _scan(content: bytes, header: _Header) -> Iterator[_Record]:

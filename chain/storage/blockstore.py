@@ -1,0 +1,407 @@
+"""Decided blocks, their receipts, the state after the last of them, and the indexes that people ask: one transaction per height.
+
+SQLite (WAL mode, synchronous=FULL) by default, PostgreSQL by URL. Reads see committed heights only and may come from any thread;
+commits are made by one thread at a time, in order, either by the caller (`commit`) or behind a log that was synced first, by a
+writer thread with a bounded queue (`commit_async`). After a failed commit the store takes no other height: the node stops.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from chain.codec import decode, encode
+from chain.storage import schema
+from chain.storage.check import check_store
+from chain.storage.errors import DiskFull, StorageDamaged, StorageError, StorageFailed, StorageMismatch
+from chain.storage.index import Part, Picks, Place, Recent, part_decoder, pick, picks_decoder, prefix_of
+from chain.storage.schema import TODO_DAMAGED, Bulk, at, db_errors, seal, unseal
+from chain.storage.writer import Writer
+from chain.types import Block, Header, decode_block, tx_id
+
+QUEUE_DEPTH = 8
+"""Heights that may wait for the writer thread."""
+MAX_ROWS = 1_000
+"""Most rows that one call of `blocks` or `history` returns."""
+_SEQ_BITS = 20
+_PROBES = 256
+_blobs = msgspec.msgpack.Decoder(list[bytes])
+
+
+@dataclass(frozen=True)
+class CommitBatch:
+    """All that a height changes. Height 0 may come with an empty block: the state of genesis, with the chain id as block id.
+
+    `receipts` are the encoded receipts of the block's transactions in order, before them the block's own receipt. A state value of
+    None deletes the key.
+    """
+
+    height: int
+    block_id: bytes
+    block: bytes
+    certificate: bytes
+    tx_ids: list[bytes]
+    receipts: list[bytes]
+    account_events: list[tuple[bytes, bytes]]
+    state: list[tuple[bytes, bytes | None]]
+
+
+@dataclass(frozen=True)
+class Head:
+    """The last committed height. `header` is None for height 0."""
+
+    height: int
+    block_id: bytes
+    header: Header | None
+
+
+@dataclass(frozen=True)
+class StoredBlock:
+    height: int
+    block_id: bytes
+    block: bytes
+    certificate: bytes
+
+
+@dataclass(frozen=True)
+class TxLocation:
+    height: int
+    index: int
+    raw: bytes
+    receipt: bytes
+
+
+@dataclass(frozen=True)
+class HistoryRow:
+    """One event of an account. `time` is the block's; `cursor` orders all events of an account and is given as `before`."""
+
+    height: int
+    time: int
+    event: bytes
+    cursor: int
+
+
+def _tx_ids(block: bytes) -> list[bytes]:
+    return [tx_id(raw) for raw in decode_block(block).txs] if block else []
+
+
+class BlockStore:
+    """An open store: see `open`."""
+
+    def __init__(self, engine: sa.Engine, where: str, chain_id: bytes) -> None:
+        self.where, self.chain_id = where, chain_id
+        self.engine = engine
+        dialect = engine.dialect
+        self._insert_txs = Bulk(dialect, sa.insert(schema.txs), ("part", "prefix", "height", "position"))
+        self._insert_history = Bulk(dialect, sa.insert(schema.history), ("part", "account", "picks"))
+        self._put_state = Bulk(dialect, schema.upsert_state(dialect), ("key", "value"))
+        self._delete_state = Bulk(dialect, schema.delete_state(), ("key",))
+        self._lock = threading.Lock()
+        """Over head, parts and recent, for moments only."""
+        self._write_lock = threading.Lock()
+        self._head: Head | None = None
+        self._parts: list[int] = []
+        self._recent = Recent()
+        self._failed: StorageError | None = None
+        self._writer: Writer | None = None
+
+    # opening
+
+    @classmethod
+    def open(cls, url_or_path: str, *, chain_id: bytes, create: bool) -> BlockStore:
+        """Open a store; `create` makes the tables where there are none.
+
+        Raises `StorageMismatch` (another network or schema), `StorageDamaged`, `StorageFailed`. Call `check` before using it.
+        """
+        is_file = "://" not in url_or_path
+        where = url_or_path if is_file else sa.make_url(url_or_path).render_as_string()
+        if is_file and not create and not os.path.exists(url_or_path):
+            raise StorageFailed(
+                f"There is no database {where}", "the file does not exist", "Give the right data folder, or run init first"
+            )
+        store = cls(schema.make_engine(url_or_path), where, chain_id)
+        try:
+            with db_errors("open the database", where):
+                store._check_meta(create)
+                store._load()
+        except BaseException:
+            store.engine.dispose()
+            raise
+        if is_file:
+            os.chmod(url_or_path, 0o600)
+        return store
+
+    def _check_meta(self, create: bool) -> None:
+        with self.engine.begin() as c:
+            if sa.inspect(c).has_table("meta"):
+                found = {row.name: bytes(row.value) for row in c.execute(sa.select(schema.meta))}
+            elif create:
+                found = {"schema": str(schema.SCHEMA_VERSION).encode(), "chain": self.chain_id}
+                schema.metadata.create_all(c)
+                c.execute(sa.insert(schema.meta), [{"name": name, "value": value} for name, value in found.items()])
+            else:
+                raise StorageFailed(
+                    f"The database {self.where} is empty", "it has no tables", "Give the right database, or run init first"
+                )
+        version = found.get("schema", b"")
+        if version != str(schema.SCHEMA_VERSION).encode():
+            why = f"its schema is {version.decode(errors='replace') or 'unknown'}, this program's is {schema.SCHEMA_VERSION}"
+            raise StorageMismatch(f"Cannot use the database {self.where}", why, "Use the program's version that wrote it")
+        if found.get("chain") != self.chain_id:
+            why = f"it belongs to the network {found.get('chain', b'').hex()[:16]}, not to {self.chain_id.hex()[:16]}"
+            raise StorageMismatch(f"The database {self.where} is another network's", why, "Give each network its own data folder")
+
+    def _load(self) -> None:
+        """Head, parts and the newest entries of the index."""
+        b = schema.blocks.c
+        with self.read("read the newest blocks") as c:
+            self._parts = sorted(int(part) for (part,) in c.execute(sa.select(schema.parts.c.part)))
+            flushed = self._parts[-1] if self._parts else -1
+            newest = sa.select(b.height, b.block, b.picks).where(b.height > flushed).order_by(b.height)
+            for height, block, picks in c.execute(newest):
+                raw = self._unseal(height, "block", block)
+                self._recent.add(height, _tx_ids(raw), picks_decoder.decode(self._unseal(height, "picks", picks)))
+            row = c.execute(sa.select(b.height, b.block_id, b.header).order_by(b.height.desc()).limit(1)).first()
+        if row is not None:
+            self._head = Head(row.height, bytes(row.block_id), self._header(row.height, row.header))
+
+    def close(self) -> None:
+        """Returns when every submitted height is committed."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        self.engine.dispose()
+
+    # committing
+
+    def commit(self, c: CommitBatch) -> None:
+        """Store a height. Durable and visible on return; on an error nothing of it is stored.
+
+        Raises ValueError unless it follows the head, `DiskFull` (may be tried again), `StorageFailed`.
+        """
+        if self._writer is not None:
+            self.commit_async(c).result()
+        else:
+            self._commit(c)
+
+    def commit_async(self, c: CommitBatch) -> Future[None]:
+        """Have the writer thread store a height after those submitted before it; waits while `QUEUE_DEPTH` heights are waiting.
+
+        Only for a height that can be made again from a log that is already synced. Never cancel the future.
+        """
+        if self._writer is None:
+            self._writer = Writer("block-store", QUEUE_DEPTH)
+        return self._writer.submit(lambda: self._commit(c))
+
+    def _commit(self, c: CommitBatch) -> None:
+        with self._write_lock:
+            if self._failed is not None:
+                raise self._failed
+            self._check_follows(c)
+            events, picks = pick(c.account_events)
+            if any(len(numbers) >> _SEQ_BITS for _, numbers in picks):
+                raise ValueError("more events of one account in one block than a cursor can tell apart")
+            part = self._recent.as_part(c.height, c.tx_ids, picks) if self._recent.is_full_with(c.tx_ids, picks) else None
+            header = decode_block(c.block).header if c.block else None
+            try:
+                with db_errors(f"store height {c.height}", self.where), self.engine.begin() as connection:
+                    self._write(connection, c, header, encode(events), picks, part)
+            except DiskFull:
+                raise
+            except StorageError as e:
+                self._failed = e
+                raise
+            self._show(c, header, picks, part)
+
+    def _check_follows(self, c: CommitBatch) -> None:
+        allowed = (self._head.height + 1,) if self._head else (0, 1)
+        if c.height not in allowed:
+            raise ValueError(f"height {c.height} does not follow the stored head {self._head.height if self._head else None}")
+        if len(c.receipts) not in (len(c.tx_ids), len(c.tx_ids) + 1):
+            raise ValueError(f"{len(c.receipts)} receipts for {len(c.tx_ids)} transactions")
+        if not c.block and c.height != 0:
+            raise ValueError("only height 0 has no block")
+
+    def _write(
+        self, connection: sa.Connection, c: CommitBatch, header: Header | None, events: bytes, picks: Picks, part: Part | None
+    ) -> None:
+        columns = {
+            "header": encode(header) if header else b"",
+            "certificate": c.certificate,
+            "block": c.block,
+            "receipts": encode(c.receipts),
+            "events": events,
+            "picks": encode(picks),
+        }
+        row: dict[str, Any] = {name: seal(at(c.height, name), blob) for name, blob in columns.items()}
+        connection.execute(sa.insert(schema.blocks), {"height": c.height, "block_id": c.block_id, **row})
+        # The last word on a key counts, in the order of keys: neighbours share a page.
+        changes = sorted(dict(c.state).items())
+        self._put_state.run(connection, [(key, seal(key, value)) for key, value in changes if value is not None])
+        self._delete_state.run(connection, [(key,) for key, value in changes if value is None])
+        if part is not None:
+            connection.execute(sa.insert(schema.parts), {"part": part.part})
+            self._insert_txs.run(connection, part.txs)
+            sealed = [(n, account, seal(at(n, "history") + account, blob)) for n, account, blob in part.history]
+            self._insert_history.run(connection, sealed)
+
+    def _show(self, c: CommitBatch, header: Header | None, picks: Picks, part: Part | None) -> None:
+        """Let readers see a height that is committed."""
+        with self._lock:
+            if part is None:
+                self._recent.add(c.height, c.tx_ids, picks)
+            else:
+                self._recent = Recent()
+                self._parts = [*self._parts, part.part]
+            self._head = Head(c.height, c.block_id, header)
+
+    # reading
+
+    @contextmanager
+    def read(self, doing: str) -> Iterator[sa.Connection]:
+        """A connection for reading; the driver's errors come out as ours. For this package."""
+        with db_errors(doing, self.where), self.engine.begin() as connection:
+            yield connection
+
+    def _unseal(self, height: int, column: str, sealed: bytes) -> bytes:
+        return unseal(f"{column} of height {height} in {self.where}", at(height, column), bytes(sealed))
+
+    def _header(self, height: int, sealed: bytes) -> Header | None:
+        raw = self._unseal(height, "header", sealed)
+        return decode(Header, raw, 4096) if raw else None
+
+    def head(self) -> Head | None:
+        """The last committed height, or None in an empty store."""
+        with self._lock:
+            return self._head
+
+    def parts(self) -> list[int]:
+        """The last heights of the index's parts, ascending."""
+        with self._lock:
+            return list(self._parts)
+
+    def load_state(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every (key, value) of the state after the head, in no order that may be relied on."""
+        with self.read("read the state") as c:
+            rows = c.execution_options(yield_per=4096).execute(sa.select(schema.state.c.key, schema.state.c.value))
+            for key, sealed in rows:
+                yield bytes(key), unseal(f"state key {bytes(key).hex()} in {self.where}", bytes(key), bytes(sealed))
+
+    def block(self, height: int) -> StoredBlock | None:
+        return next(iter(self._blocks(schema.blocks.c.height == height, 1)), None)
+
+    def block_by_id(self, block_id: bytes) -> StoredBlock | None:
+        return next(iter(self._blocks(schema.blocks.c.block_id == block_id, 1)), None)
+
+    def blocks(self, start: int, limit: int) -> list[StoredBlock]:
+        """At most `limit` (and `MAX_ROWS`) blocks from height `start` upwards."""
+        return self._blocks(schema.blocks.c.height >= start, min(limit, MAX_ROWS))
+
+    def _blocks(self, condition: sa.ColumnElement[bool], limit: int) -> list[StoredBlock]:
+        b = schema.blocks.c
+        query = sa.select(b.height, b.block_id, b.block, b.certificate).where(condition).order_by(b.height).limit(limit)
+        with self.read("read blocks") as c:
+            rows = c.execute(query).all()
+        return [
+            StoredBlock(h, bytes(i), self._unseal(h, "block", block), self._unseal(h, "certificate", certificate))
+            for h, i, block, certificate in rows
+        ]
+
+    def column(self, height: int, column: str) -> bytes | None:
+        """One checked blob of a height. For this package."""
+        b = schema.blocks.c
+        with self.read(f"read {column}") as c:
+            sealed = c.execute(sa.select(b[column]).where(b.height == height)).scalar()
+        return None if sealed is None else self._unseal(height, column, sealed)
+
+    def header(self, height: int) -> Header | None:
+        raw = self.column(height, "header")
+        return decode(Header, raw, 4096) if raw else None
+
+    def certificate(self, height: int) -> bytes | None:
+        return self.column(height, "certificate")
+
+    def receipts(self, height: int) -> list[bytes]:
+        """The encoded receipts of a height; empty where there is none."""
+        raw = self.column(height, "receipts")
+        return _blobs.decode(raw) if raw else []
+
+    def tx(self, tx: bytes) -> TxLocation | None:
+        """Where a transaction stands, its bytes and its receipt."""
+        with self._lock:
+            place, parts = self._recent.txs.get(tx), self._parts
+        for candidate in (place,) if place else self._probe_txs(prefix_of(tx), parts):
+            block = self._decoded(candidate.height)
+            if candidate.position < len(block.txs) and tx_id(block.txs[candidate.position]) == tx:
+                receipts = self.receipts(candidate.height)
+                receipt = receipts[candidate.position + len(receipts) - len(block.txs)]
+                return TxLocation(candidate.height, candidate.position, block.txs[candidate.position], receipt)
+        return None
+
+    def _decoded(self, height: int) -> Block:
+        raw = self.column(height, "block")
+        if not raw:
+            raise StorageDamaged(f"Height {height} is missing in {self.where}", "the index names it", TODO_DAMAGED)
+        return decode_block(raw)
+
+    def _probe_txs(self, prefix: int, parts: list[int]) -> Iterator[Place]:
+        t = schema.txs.c
+        for chunk in _newest_first(parts):
+            with self.read("look up a transaction") as c:
+                found = c.execute(sa.select(t.height, t.position).where(t.part.in_(chunk), t.prefix == prefix)).all()
+            yield from (Place(int(h), int(p)) for h, p in found)
+
+    def history(self, account: bytes, *, before: int | None, limit: int) -> list[HistoryRow]:
+        """The account's events, newest first: at most `limit` (and `MAX_ROWS`), those below the cursor `before` if one is given."""
+        limit = min(limit, MAX_ROWS)
+        rows: list[HistoryRow] = []
+        for height, numbers in self._picked(account, before):
+            if before is not None and height > before >> _SEQ_BITS:
+                continue
+            events = [(height << _SEQ_BITS | seq, number) for seq, number in enumerate(numbers)]
+            wanted = [e for e in reversed(events) if before is None or e[0] < before][: limit - len(rows)]
+            rows += self._rows(height, wanted)
+            if len(rows) >= limit:
+                break
+        return rows
+
+    def _rows(self, height: int, wanted: list[tuple[int, int]]) -> list[HistoryRow]:
+        if not wanted:
+            return []
+        events = _blobs.decode(self.column(height, "events") or b"\x90")
+        header = self.header(height)
+        return [HistoryRow(height, header.time if header else 0, events[number], cursor) for cursor, number in wanted]
+
+    def _picked(self, account: bytes, before: int | None) -> Iterator[tuple[int, list[int]]]:
+        """(height, event numbers) of an account from the newest height down."""
+        with self._lock:
+            recent, parts = list(self._recent.history.get(account, [])), self._parts
+        yield from reversed(recent)
+        if before is not None:
+            # The part that holds the cursor's height is the first that ends at or above it.
+            first = next((i for i, part in enumerate(parts) if part >= before >> _SEQ_BITS), len(parts) - 1)
+            parts = parts[: first + 1]
+        t = schema.history.c
+        for chunk in _newest_first(parts):
+            with self.read("look up an account's history") as c:
+                found = c.execute(sa.select(t.part, t.picks).where(t.part.in_(chunk), t.account == account)).all()
+            for part, sealed in sorted(found, reverse=True):
+                where = f"the history of {account.hex()} in {self.where}"
+                yield from reversed(part_decoder.decode(unseal(where, at(part, "history") + account, bytes(sealed))))
+
+    def check(self, full: bool) -> None:
+        """Raises `StorageDamaged`. Quick: the database's own check, contiguous heights, the head's block. Full: every byte."""
+        check_store(self, full)
+
+
+def _newest_first(parts: list[int]) -> Iterator[list[int]]:
+    for end in range(len(parts), 0, -_PROBES):
+        yield parts[max(0, end - _PROBES) : end]

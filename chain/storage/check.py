@@ -1,0 +1,136 @@
+"""Is what the block store holds still what was put there? Used through `BlockStore.check`.
+
+Quick, at every start: the database's own check of its pages, heights without gaps, the head's block against its id. Full, on the
+operator's word: every block against its id and its parent, its transactions, receipts and certificate's place, every checksum, and
+the index against the blocks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import sqlalchemy as sa
+
+from chain.codec import decode
+from chain.errors import Malformed
+from chain.merkle import list_root
+from chain.storage import schema
+from chain.storage.errors import StorageDamaged
+from chain.storage.index import part_decoder, picks_decoder, prefix_of
+from chain.storage.schema import TODO_DAMAGED, at, unseal
+from chain.types import Certificate, Header, block_id, decode_block, tx_id, tx_root
+
+if TYPE_CHECKING:
+    from chain.storage.blockstore import BlockStore
+
+_BATCH = 16
+_blobs = msgspec.msgpack.Decoder(list[bytes])
+
+
+def check_store(store: BlockStore, full: bool) -> None:
+    _check_pages(store, full)
+    _check_heights(store)
+    head = store.head()
+    if head is None:
+        return
+    if not full:
+        _check_block(store, head.height)
+        return
+    parent: bytes | None = None
+    first = _first_height(store)
+    for height in range(first, head.height + 1):
+        parent = _check_block(store, height, parent)
+    for _ in store.load_state():
+        pass
+    _check_index(store)
+
+
+def _damaged(what: str, why: str) -> StorageDamaged:
+    return StorageDamaged(f"The database is damaged: {what}", why, TODO_DAMAGED)
+
+
+def _check_pages(store: BlockStore, full: bool) -> None:
+    if store.engine.dialect.name != "sqlite":
+        return
+    pragma = "integrity_check" if full else "quick_check"
+    with store.read("check the database") as c:
+        found = [str(row[0]) for row in c.exec_driver_sql(f"PRAGMA {pragma}(5)")]
+    if found != ["ok"]:
+        raise _damaged(store.where, "; ".join(found))
+
+
+def _first_height(store: BlockStore) -> int:
+    with store.read("check the heights") as c:
+        return int(c.execute(sa.select(sa.func.min(schema.blocks.c.height))).scalar() or 0)
+
+
+def _check_heights(store: BlockStore) -> None:
+    height = schema.blocks.c.height
+    with store.read("check the heights") as c:
+        low, high, count = c.execute(sa.select(sa.func.min(height), sa.func.max(height), sa.func.count(height))).one()
+    head = store.head()
+    if (count == 0) != (head is None):
+        raise _damaged(store.where, "blocks appeared or vanished while it was open")
+    if count and (low > 1 or high - low + 1 != count):
+        raise _damaged(store.where, f"{count} blocks are stored between heights {low} and {high}, and the first must be 0 or 1")
+
+
+def _check_block(store: BlockStore, height: int, parent: bytes | None = None) -> bytes:
+    """Check a height by itself and against its parent's id. Returns its id."""
+    where = f"height {height} in {store.where}"
+    stored = store.block(height)
+    if stored is None:
+        raise _damaged(where, "it cannot be found")
+    if not stored.block:
+        return stored.block_id
+    try:
+        block = decode_block(stored.block)
+        header = decode(Header, store.column(height, "header") or b"", 4096)
+        receipts = _blobs.decode(store.column(height, "receipts") or b"")
+        certificate = decode(Certificate, stored.certificate, 65_536)
+    except (Malformed, msgspec.DecodeError) as e:
+        raise _damaged(where, f"it cannot be decoded: {e}") from e
+    if block_id(block.header) != stored.block_id or header != block.header or header.height != height:
+        raise _damaged(where, "its header does not hash to its id")
+    if tx_root(block.txs) != header.tx_root:
+        raise _damaged(where, "its transactions are not those that its header names")
+    if list_root(receipts) != header.receipt_root:
+        raise _damaged(where, "its receipts are not those that its header names")
+    if (certificate.height, certificate.block_id) != (height, stored.block_id):
+        raise _damaged(where, "its certificate is another block's")
+    if parent is not None and header.parent != parent:
+        raise _damaged(where, "it does not follow the block before it")
+    return stored.block_id
+
+
+def _check_index(store: BlockStore) -> None:
+    """Every part must hold exactly what its blocks give."""
+    begin = -1
+    for part in store.parts():
+        with store.read("check the index") as c:
+            t, h = schema.txs.c, schema.history.c
+            rows = c.execute(sa.select(t.prefix, t.height, t.position).where(t.part == part)).all()
+            picked = c.execute(sa.select(h.account, h.picks).where(h.part == part)).all()
+        found = {(bytes(a), at_, tuple(ns)) for a, raw in picked for at_, ns in part_decoder.decode(_picks_of(store, part, a, raw))}
+        txs, events = _expected(store, begin + 1, part)
+        if {(int(p), int(at_), int(n)) for p, at_, n in rows} != txs or found != events:
+            raise _damaged(store.where, f"the index of heights {begin + 1} to {part} does not agree with the blocks")
+        begin = part
+
+
+def _picks_of(store: BlockStore, part: int, account: bytes, sealed: bytes) -> bytes:
+    where = f"the history of {bytes(account).hex()} in {store.where}"
+    return unseal(where, at(part, "history") + bytes(account), bytes(sealed))
+
+
+def _expected(store: BlockStore, begin: int, end: int) -> tuple[set[tuple[int, int, int]], set[tuple[bytes, int, tuple[int, ...]]]]:
+    txs: set[tuple[int, int, int]] = set()
+    events: set[tuple[bytes, int, tuple[int, ...]]] = set()
+    for start in range(begin, end + 1, _BATCH):
+        for stored in store.blocks(start, min(_BATCH, end + 1 - start)):
+            raw = decode_block(stored.block).txs if stored.block else []
+            txs |= {(prefix_of(tx_id(r)), stored.height, i) for i, r in enumerate(raw)}
+            picks = picks_decoder.decode(store.column(stored.height, "picks") or b"\x90")
+            events |= {(account, stored.height, tuple(numbers)) for account, numbers in picks}
+    return txs, events

@@ -1,0 +1,213 @@
+"""Tables of the block store, and everything that differs between SQLite and PostgreSQL. Used by `chain.storage` alone.
+
+Every stored blob is sealed: a CRC-32 over its place (height, key) and its bytes stands before it, so that rot is noticed when it is
+read, whichever table it hit. SQLite's own checks see the shape of the pages only.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageFailed
+
+SCHEMA_VERSION = 1
+TODO_DAMAGED = (
+    "Check the disk. Then restore the database from a backup, or move it away, keeping the keystore and the guard, and let the node "
+    "sync from its peers"
+)
+
+metadata = sa.MetaData()
+_Int = sa.BigInteger
+
+meta = sa.Table(
+    "meta", metadata, sa.Column("name", sa.String(32), primary_key=True), sa.Column("value", sa.LargeBinary, nullable=False)
+)
+blocks = sa.Table(
+    "blocks",
+    metadata,
+    sa.Column("height", _Int, primary_key=True, autoincrement=False),
+    sa.Column("block_id", sa.LargeBinary(32), nullable=False, unique=True),
+    sa.Column("header", sa.LargeBinary, nullable=False),
+    sa.Column("certificate", sa.LargeBinary, nullable=False),
+    sa.Column("block", sa.LargeBinary, nullable=False),
+    sa.Column("receipts", sa.LargeBinary, nullable=False),
+    sa.Column("events", sa.LargeBinary, nullable=False),
+    sa.Column("picks", sa.LargeBinary, nullable=False),
+)
+parts = sa.Table("parts", metadata, sa.Column("part", _Int, primary_key=True, autoincrement=False))
+txs = sa.Table(
+    "txs",
+    metadata,
+    sa.Column("part", _Int, primary_key=True, autoincrement=False),
+    sa.Column("prefix", _Int, primary_key=True, autoincrement=False),
+    sa.Column("height", _Int, primary_key=True, autoincrement=False),
+    sa.Column("position", _Int, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+history = sa.Table(
+    "history",
+    metadata,
+    sa.Column("part", _Int, primary_key=True, autoincrement=False),
+    sa.Column("account", sa.LargeBinary(64), primary_key=True),
+    sa.Column("picks", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+state = sa.Table(
+    "state",
+    metadata,
+    sa.Column("key", sa.LargeBinary(256), primary_key=True),
+    sa.Column("value", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+
+# --- sealed blobs -------------------------------------------------------------------------------------------------------------
+
+
+def seal(place: bytes, blob: bytes) -> bytes:
+    return zlib.crc32(blob, zlib.crc32(place)).to_bytes(4, "big") + blob
+
+
+def unseal(what: str, place: bytes, sealed: bytes) -> bytes:
+    """Raises `StorageDamaged` naming `what`."""
+    blob = sealed[4:]
+    if zlib.crc32(blob, zlib.crc32(place)).to_bytes(4, "big") != sealed[:4]:
+        raise StorageDamaged(f"The database is damaged at {what}", "the stored bytes do not match their checksum", TODO_DAMAGED)
+    return blob
+
+
+def at(height: int, column: str) -> bytes:
+    """The place of a column of `blocks`."""
+    return column.encode() + height.to_bytes(8, "big")
+
+
+# --- statements ---------------------------------------------------------------------------------------------------------------
+
+
+def upsert_state(dialect: sa.Dialect) -> sa.Insert:
+    """Insert or replace a state record: the one statement that SQL has no common form for."""
+    if dialect.name == "postgresql":
+        pg = postgresql.insert(state)
+        return pg.on_conflict_do_update(index_elements=[state.c.key], set_={"value": pg.excluded.value})
+    lite = sqlite.insert(state)
+    return lite.on_conflict_do_update(index_elements=[state.c.key], set_={"value": lite.excluded.value})
+
+
+def delete_state() -> sa.Delete:
+    return sa.delete(state).where(state.c.key == sa.bindparam("key"))
+
+
+class Bulk:
+    """A statement compiled once and run by the driver for many rows: a third of the time of the general way."""
+
+    def __init__(self, dialect: sa.Dialect, statement: sa.Insert | sa.Delete, columns: Sequence[str]) -> None:
+        compiled = statement.compile(dialect=dialect, column_keys=list(columns))
+        self.text = str(compiled)
+        self._order = [columns.index(name) for name in compiled.positiontup] if compiled.positiontup else None
+        self._columns = columns
+
+    def run(self, connection: sa.Connection, rows: list[tuple[Any, ...]]) -> None:
+        """Rows have the order of `columns`."""
+        if not rows:
+            return
+        params: list[Any]
+        if self._order is None:
+            params = [dict(zip(self._columns, row, strict=True)) for row in rows]
+        elif self._order == sorted(self._order):
+            params = rows
+        else:
+            params = [tuple(row[i] for i in self._order) for row in rows]
+        connection.exec_driver_sql(self.text, params)
+
+
+# --- the engine ---------------------------------------------------------------------------------------------------------------
+
+
+def make_engine(url_or_path: str) -> sa.Engine:
+    """An engine for a path (SQLite) or a database URL. Raises `StorageFailed` when its driver is not there."""
+    url = url_or_path if "://" in url_or_path else sa.URL.create("sqlite", database=url_or_path)
+    try:
+        engine = sa.create_engine(url)
+    except (SQLAlchemyError, ImportError, NoSuchModuleError) as e:
+        shown = sa.make_url(url).render_as_string() if not isinstance(url, str) or "@" not in url else url.split("@")[-1]
+        todo = "Use a path, or an URL such as postgresql+psycopg://user@host/name with the package psycopg installed"
+        raise StorageFailed(f"Cannot use the database {shown}", str(e), todo) from e
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _setup_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+    elif engine.dialect.name != "postgresql":
+        raise StorageFailed(
+            f"Cannot use a {engine.dialect.name} database", "only SQLite and PostgreSQL are supported", "Choose one of them"
+        )
+    return engine
+
+
+def _setup_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions are begun by `_begin_sqlite`, not by the driver's guess
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "busy_timeout=5000",
+        "cache_size=-32768",
+        "temp_store=MEMORY",
+        "cell_size_check=ON",
+        "trusted_schema=OFF",
+        "wal_autocheckpoint=4000",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
+@contextmanager
+def db_errors(doing: str, where: str) -> Iterator[None]:
+    """Turn the driver's errors into ours."""
+    try:
+        yield
+    except DBAPIError as e:
+        raise _translated(f"Could not {doing} ({where})", e) from e
+    except sqlite3.Error as e:  # from the pragmas of a new connection
+        raise _translated_sqlite(f"Could not {doing} ({where})", e) from e
+    except SQLAlchemyError as e:
+        todo = "Check that the database can be reached and may be used, then start the node again"
+        raise StorageFailed(f"Could not {doing} ({where})", str(e), todo) from e
+
+
+def _translated(what: str, e: DBAPIError) -> StorageFailed | StorageDamaged | FolderInUse:
+    if isinstance(e.orig, sqlite3.Error):
+        return _translated_sqlite(what, e.orig)
+    code = str(getattr(e.orig, "sqlstate", "") or "")
+    why = str(e.orig).strip() or type(e.orig).__name__
+    if code == "53100":
+        return DiskFull(
+            what, "no space left for the database", "Free some space on the database's machine, then start the node again"
+        )
+    if code in ("XX001", "XX002"):
+        return StorageDamaged(what, why, TODO_DAMAGED)
+    return StorageFailed(what, why, "Check that the database server runs and lets this node in, then start the node again")
+
+
+def _translated_sqlite(what: str, e: sqlite3.Error) -> StorageFailed | StorageDamaged | FolderInUse:
+    name, why = str(getattr(e, "sqlite_errorname", "")), str(e)
+    if name == "SQLITE_FULL":
+        return DiskFull(what, "no space left on the device", "Free some space there, then start the node again")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return StorageDamaged(what, why, TODO_DAMAGED)
+    if name.startswith("SQLITE_BUSY"):
+        return FolderInUse(what, "another process writes to the database", "Stop that process, then start the node again")
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+        todo = "Give the node's user read and write access to its data folder, then start the node again"
+        return StorageFailed(what, f"{why} (read-only, or no permission)", todo)
+    return StorageFailed(what, f"{why} {name}".strip(), "Check the disk and the kernel's log before the node is started again")

@@ -1,0 +1,223 @@
+"""A validator's signature leaves only when it is durable, and nothing contradicts it afterwards, whatever the disk did."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chain.storage.disk import SECTOR
+from chain.storage.errors import GuardMissing, StorageFailed, StorageMismatch
+from chain.storage.guard import Guard, Kind
+from tests.unit.storage_disk import PowerCut, SimDisk
+
+CHAIN = bytes(range(32))
+ROOT = Path(__file__).parents[2]
+
+
+def digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def sign(d: bytes) -> bytes:
+    """Not deterministic, as a signer may be: the same request must still get the same bytes."""
+    return d + os.urandom(32)
+
+
+def create(disk: SimDisk) -> Guard:
+    return Guard.create("/guard", chain_id=CHAIN, disk=disk)
+
+
+def reopen(disk: SimDisk) -> Guard:
+    return Guard.open("/guard", chain_id=CHAIN, disk=disk)
+
+
+P, V, C = Kind.PROPOSAL, Kind.PREVOTE, Kind.PRECOMMIT
+A, B = "a", "b"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "answer"),
+    [
+        ((V, 5, 0, A), (V, 5, 0, A), "same"),
+        ((V, 5, 0, A), (V, 5, 0, B), "silence"),
+        ((V, 5, 0, A), (V, 5, 1, B), "new"),
+        ((V, 5, 0, A), (V, 6, 0, A), "new"),
+        ((V, 5, 1, A), (V, 5, 0, A), "silence"),
+        ((V, 5, 1, A), (V, 4, 9, A), "silence"),
+        ((V, 5, 0, A), (C, 5, 0, B), "new"),
+        ((C, 5, 0, A), (V, 5, 0, A), "silence"),
+        ((C, 5, 0, A), (P, 5, 0, A), "silence"),
+        ((C, 5, 0, A), (P, 5, 1, A), "new"),
+        ((P, 5, 0, A), (V, 5, 0, A), "new"),
+        ((P, 5, 0, A), (P, 5, 0, B), "silence"),
+    ],
+)
+def test_the_answer_to_a_second_request(first: tuple[Kind, int, int, str], second: tuple[Kind, int, int, str], answer: str) -> None:
+    for restart in (False, True):
+        disk = SimDisk()
+        guard = create(disk)
+        kind, height, round_, text = first
+        given = guard.sign(kind, height, round_, digest(text), sign)
+        assert given is not None
+        guard = reopen(disk) if restart else guard
+        kind, height, round_, text = second
+        again = guard.sign(kind, height, round_, digest(text), sign)
+        assert ("same" if again == given else "silence" if again is None else "new") == answer
+
+
+def test_all_three_kinds_of_a_round_can_be_asked_for_again() -> None:
+    disk = SimDisk()
+    guard = create(disk)
+    given = [guard.sign(kind, 7, 2, digest(str(kind)), sign) for kind in Kind]
+    guard = reopen(disk)
+    assert [guard.sign(kind, 7, 2, digest(str(kind)), sign) for kind in Kind] == given
+    last = guard.last(Kind.PRECOMMIT)
+    assert last is not None and (last.height, last.round, last.signature) == (7, 2, given[2])
+
+
+class Released:
+    """Every signature that left, over all lives of a validator."""
+
+    def __init__(self) -> None:
+        self.by_place: dict[tuple[Kind, int, int], tuple[bytes, bytes]] = {}
+
+    def note(self, kind: Kind, height: int, round_: int, d: bytes, signature: bytes) -> None:
+        known = self.by_place.setdefault((kind, height, round_), (d, signature))
+        assert known == (d, signature), "two signatures for one place"
+
+    def use(self, guard: Guard, rng: random.Random, start: int) -> int:
+        """Ask for random things near `start`; returns the height reached."""
+        height = start
+        for _ in range(12):
+            height += rng.random() < 0.2
+            kind, round_, d = rng.choice(list(Kind)), rng.randrange(3), digest(rng.choice("ab"))
+            signature = guard.sign(kind, height, round_, d, sign)
+            if signature is not None:
+                self.note(kind, height, round_, d, signature)
+        return height
+
+
+def test_power_cuts_and_rot_never_make_a_validator_contradict_itself() -> None:
+    cuts = 0
+    for seed in range(500):
+        rng = random.Random(seed)
+        disk = SimDisk(seed)
+        create(disk)
+        released, height = Released(), 1
+        for _ in range(5):
+            disk.cut_at = disk.steps + rng.randrange(1, 25)
+            try:
+                height = released.use(reopen(disk), rng, height)
+            except PowerCut:
+                cuts += 1
+            whole = disk.cut_at > disk.steps
+            disk = disk.after_cut(rng, kill=rng.random() < 0.2)
+            if whole and rng.random() < 0.5:
+                slot = rng.randrange(4)
+                disk.names["/guard"].content[slot * SECTOR + rng.randrange(300)] ^= 1 << rng.randrange(8)
+        released.use(reopen(disk), rng, max(1, height - 1))
+    assert cuts > 1_000
+
+
+def test_every_cut_while_a_guard_is_made_leaves_one_or_none() -> None:
+    for cut_at in range(1, 9):
+        for seed in range(20):
+            disk = SimDisk(seed, cut_at=cut_at)
+            try:
+                create(disk)
+            except PowerCut:
+                disk = disk.after_cut(random.Random(seed))
+                try:
+                    reopen(disk)
+                except GuardMissing:
+                    create(disk)
+
+
+def test_a_failed_sync_releases_nothing_and_is_final() -> None:
+    disk = SimDisk()
+    guard = create(disk)
+    disk.sync_fails = True
+    with pytest.raises(StorageFailed, match="Could not write the last-signed guard"):
+        guard.sign(V, 1, 0, digest(A), sign)
+    disk.sync_fails = False
+    with pytest.raises(StorageFailed):
+        guard.sign(V, 2, 0, digest(A), sign)
+
+
+def test_a_missing_guard_signs_nothing_and_names_command_and_risk() -> None:
+    with pytest.raises(GuardMissing, match="learningchain node --accept-new-guard") as e:
+        reopen(SimDisk())
+    assert "no second machine uses this key" in str(e.value)
+
+
+def test_a_damaged_guard_signs_nothing_until_the_operator_says_so() -> None:
+    disk = SimDisk()
+    create(disk).sign(V, 9, 0, digest(A), sign)
+    for slot in range(4):
+        disk.names["/guard"].content[slot * SECTOR + 100] ^= 1
+    with pytest.raises(GuardMissing, match="cannot be read"):
+        reopen(disk)
+    guard = Guard.create("/guard", chain_id=CHAIN, after_height=9, disk=disk)
+    assert "/guard.old" in disk.names
+    assert guard.sign(V, 9, 5, digest(B), sign) is None
+    assert guard.sign(V, 10, 0, digest(B), sign) is not None
+    assert reopen(disk).sign(V, 9, 6, digest(B), sign) is None
+
+
+def test_a_good_guard_is_not_replaced() -> None:
+    disk = SimDisk()
+    create(disk)
+    with pytest.raises(StorageFailed, match="is not replaced"):
+        create(disk)
+
+
+def test_another_networks_guard_is_refused() -> None:
+    disk = SimDisk()
+    create(disk)
+    with pytest.raises(StorageMismatch, match="another network"):
+        Guard.open("/guard", chain_id=bytes(32), disk=disk)
+
+
+def test_a_signer_that_fails_changes_nothing() -> None:
+    def broken(_: bytes) -> bytes:
+        raise ValueError("the keystore is locked")
+
+    guard = create(SimDisk())
+    with pytest.raises(ValueError, match="locked"):
+        guard.sign(V, 1, 0, digest(A), broken)
+    assert guard.sign(V, 1, 0, digest(B), sign) is not None
+
+
+SIGNER = """
+import hashlib, os, sys
+from chain.storage.guard import Guard, Kind
+guard = Guard.create(sys.argv[1], chain_id=bytes(range(32)))
+for height in range(1, 10**9):
+    d = hashlib.sha256(b"a%d" % height).digest()
+    print(height, guard.sign(Kind.PREVOTE, height, 0, d, lambda x: x + os.urandom(32)).hex(), flush=True)
+"""
+
+
+def test_a_killed_process_has_kept_what_it_released(tmp_path: Path) -> None:
+    path = str(tmp_path / "guard")
+    child = subprocess.Popen([sys.executable, "-c", SIGNER, path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    lines = [child.stdout.readline() for _ in range(100)]
+    child.send_signal(signal.SIGKILL)
+    lines += child.stdout.readlines()
+    child.wait()
+    height, signature = next(line for line in reversed(lines) if line.endswith("\n")).split()
+    guard = Guard.open(path, chain_id=CHAIN)
+    kept = guard.last(Kind.PREVOTE)
+    assert kept is not None and kept.height in (int(height), int(height) + 1)
+    if kept.height == int(height):
+        assert kept.signature.hex() == signature
+    assert guard.sign(Kind.PREVOTE, int(height), 0, digest("other"), sign) is None
+    guard.close()

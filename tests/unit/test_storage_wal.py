@@ -1,0 +1,309 @@
+"""The log of the consensus keeps what it reported as stored, over power cuts at every operation, and refuses to guess."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import signal
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chain.storage.disk import SECTOR, File, OsDisk
+from chain.storage.errors import DiskFull, StorageDamaged, StorageFailed, StorageMismatch
+from chain.storage.wal import MAX_RECORD, Wal
+from tests.unit.storage_disk import PowerCut, SimDisk, small_file_system
+
+CHAIN = bytes(range(32))
+SEGMENT = 32 * SECTOR
+ROOT = Path(__file__).parents[2]
+
+
+def open_sim(disk: SimDisk) -> Wal:
+    return Wal.open("/wal", chain_id=CHAIN, create=True, disk=disk, segment=SEGMENT)
+
+
+def open_at(path: Path) -> Wal:
+    return Wal.open(str(path), chain_id=CHAIN, create=True, segment=SEGMENT)
+
+
+class Driver:
+    """Uses a log at random and knows what must, and what may, be in it after a crash."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.synced: list[bytes] = []
+        self.unsynced: list[bytes] = []
+        self.resetting = False
+        self.number = 0
+
+    def use(self, wal: Wal, steps: int) -> None:
+        for _ in range(steps):
+            action = self.rng.random()
+            if action < 0.55:
+                self.number += 1
+                size = self.rng.choice([0, 7, 200, 200, 5000, 3 * SECTOR])
+                record = self.number.to_bytes(8, "big") + self.rng.randbytes(size)
+                self.unsynced.append(record)
+                wal.append(record)
+            elif action < 0.9:
+                wal.sync()
+                self.synced += self.unsynced
+                self.unsynced = []
+            else:
+                self.resetting = True
+                wal.truncate()
+                self.synced, self.unsynced, self.resetting = [], [], False
+
+    def check(self, found: list[bytes]) -> None:
+        """What was synced is there, in order; then some of what was appended after it; nothing else."""
+        if self.resetting and found == []:
+            return
+        written = self.synced + self.unsynced
+        assert found == written[: len(found)]
+        assert len(found) >= len(self.synced)
+
+    def restart(self, found: list[bytes]) -> None:
+        self.synced, self.unsynced, self.resetting = list(found), [], False
+
+
+def test_power_cuts_at_every_operation_lose_nothing_synced() -> None:
+    cuts = dropped = 0
+    for seed in range(500):
+        rng = random.Random(seed)
+        disk = SimDisk(seed)
+        driver = Driver(rng)
+        for _ in range(5):
+            disk.cut_at = disk.steps + rng.randrange(1, 30)
+            try:
+                wal = open_sim(disk)
+                dropped += wal.dropped
+                driver.check(wal.records())
+                driver.restart(wal.records())
+                driver.use(wal, 40)
+            except PowerCut:
+                cuts += 1
+            disk = disk.after_cut(rng, kill=rng.random() < 0.2)
+        wal = open_sim(disk)
+        dropped += wal.dropped
+        driver.check(wal.records())
+    assert cuts > 2_000
+    assert dropped > 50, "the tests never saw a torn tail"
+
+
+def test_every_single_operation_of_one_history_can_be_the_last() -> None:
+    cut_at = 0
+    finished = False
+    while not finished:
+        cut_at += 1
+        rng = random.Random(cut_at)
+        driver = Driver(random.Random(7))
+        disk = SimDisk(cut_at, cut_at=cut_at)
+        try:
+            driver.use(open_sim(disk), 60)
+            finished = True
+        except PowerCut:
+            driver.check(open_sim(disk.after_cut(rng)).records())
+    assert cut_at > 60
+
+
+def test_a_flipped_bit_in_a_stored_record_is_refused_or_the_last_record_dropped() -> None:
+    refused = 0
+    for seed in range(300):
+        rng = random.Random(seed)
+        disk = SimDisk(seed)
+        wal = open_sim(disk)
+        records = [rng.randbytes(rng.randrange(1, 6000)) for _ in range(6)]
+        places = []
+        for record in records:
+            wal.append(record)
+            wal.sync()
+            places.append(bytes(disk.names["/wal"].content).index(record))
+        hit = rng.randrange(6)
+        content = disk.names["/wal"].content
+        content[places[hit] + rng.randrange(len(records[hit]))] ^= 1 << rng.randrange(8)
+        if hit == 5:
+            assert open_sim(disk).records() == records[:5]
+            continue
+        with pytest.raises(StorageDamaged, match=rf"record {hit} at byte \d+ was stored safely"):
+            open_sim(disk)
+        refused += 1
+    assert refused > 200
+
+
+def test_a_misdirected_record_is_not_read() -> None:
+    disk = SimDisk()
+    wal = open_sim(disk)
+    for n in range(3):
+        wal.append(b"%d" % n * 100)
+        wal.sync()
+    content = disk.names["/wal"].content
+    content[3 * SECTOR : 4 * SECTOR] = content[4 * SECTOR : 5 * SECTOR]
+    with pytest.raises(StorageDamaged, match="record 1"):
+        open_sim(disk)
+
+
+def test_a_record_inside_a_record_is_not_taken_for_one() -> None:
+    """Peers' bytes are logged: a forged record in a torn payload must not look like damage, nor like a record."""
+    disk = SimDisk()
+    wal = open_sim(disk)
+    wal.append(b"a")
+    wal.sync()
+    payload = bytearray(SECTOR * 3)
+    forged = struct.pack(">4sQQQI", b"\xc3LCW", 99, 2, 2, 10) + bytes(14)
+    payload[2000 : 2000 + len(forged)] = forged
+    wal.append(bytes(payload))
+    content = disk.names["/wal"].content
+    content[3 * SECTOR + 5] ^= 1
+    found = open_sim(disk)
+    assert found.records() == [b"a"]
+
+
+def test_both_headers_damaged_is_refused() -> None:
+    disk = SimDisk()
+    open_sim(disk)
+    for slot in (0, 1):
+        disk.names["/wal"].content[slot * SECTOR + 20] ^= 1
+    with pytest.raises(StorageDamaged, match="neither of its two headers"):
+        open_sim(disk)
+
+
+def test_one_damaged_header_costs_nothing() -> None:
+    for slot in (0, 1):
+        disk = SimDisk()
+        wal = open_sim(disk)
+        wal.append(b"old")
+        wal.truncate()
+        wal.append(b"kept")
+        wal.sync()
+        disk.names["/wal"].content[slot * SECTOR + 20] ^= 1
+        assert open_sim(disk).records() == [b"kept"]
+
+
+def test_a_failed_sync_is_final() -> None:
+    disk = SimDisk()
+    wal = open_sim(disk)
+    wal.append(b"a")
+    disk.sync_fails = True
+    with pytest.raises(StorageFailed, match="input/output error"):
+        wal.sync()
+    disk.sync_fails = False
+    for use in (wal.sync, wal.truncate, lambda: wal.append(b"b")):
+        with pytest.raises(StorageFailed):
+            use()
+
+
+def test_a_full_disk_is_named_and_the_log_goes_on_when_there_is_space() -> None:
+    disk = SimDisk()
+    wal = open_sim(disk)
+    wal.append(b"before")
+    wal.sync()
+    disk.free = 10 * SECTOR
+    with pytest.raises(DiskFull, match="no space left.*Free some space"):
+        wal.append(bytes(SEGMENT))
+    disk.free = None
+    wal.append(b"after")
+    wal.sync()
+    assert open_sim(disk).records() == [b"before", b"after"]
+
+
+def test_a_small_file_system_runs_full(tmp_path: Path) -> None:
+    with small_file_system(tmp_path, 2**20) as disk:
+        wal = Wal.open(str(tmp_path / "wal"), chain_id=CHAIN, create=True, disk=disk, segment=SEGMENT)
+        stored = []
+        with pytest.raises(DiskFull, match="no space left on the device"):
+            for n in range(1000):
+                record = n.to_bytes(4, "big") * 10_000
+                wal.append(record)
+                wal.sync()
+                stored.append(record)
+        assert stored
+        wal.close()
+        again = Wal.open(str(tmp_path / "wal"), chain_id=CHAIN, create=False, disk=disk, segment=SEGMENT)
+        assert again.records() == stored
+        again.truncate()
+        again.append(b"there is space again")
+        again.sync()
+        again.close()
+
+
+def test_a_log_is_made_whole_or_not_at_all_on_a_full_disk(tmp_path: Path) -> None:
+    with small_file_system(tmp_path, 2**20) as disk:
+        with pytest.raises(DiskFull):
+            Wal.open(str(tmp_path / "wal"), chain_id=CHAIN, create=True, disk=disk, segment=4_000_000)
+        assert not (tmp_path / "wal").exists()
+        Wal.open(str(tmp_path / "wal"), chain_id=CHAIN, create=True, disk=disk, segment=SEGMENT).close()
+
+
+def test_a_big_record_grows_the_file_and_a_reset_shrinks_it(tmp_path: Path) -> None:
+    wal = open_at(tmp_path / "wal")
+    big = random.Random(1).randbytes(MAX_RECORD)
+    wal.append(big)
+    wal.sync()
+    wal.close()
+    wal = open_at(tmp_path / "wal")
+    assert wal.records() == [big]
+    wal.truncate()
+    assert wal.records() == []
+    assert (tmp_path / "wal").stat().st_size == SEGMENT
+    with pytest.raises(ValueError, match="at most"):
+        wal.append(big + b"x")
+    wal.close()
+
+
+def test_another_networks_log_is_refused(tmp_path: Path) -> None:
+    open_at(tmp_path / "wal").close()
+    with pytest.raises(StorageMismatch, match="belongs to the network"):
+        Wal.open(str(tmp_path / "wal"), chain_id=bytes(32), create=False)
+
+
+def test_a_missing_log_of_a_chain_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StorageDamaged, match="is missing"):
+        Wal.open(str(tmp_path / "wal"), chain_id=CHAIN, create=False)
+
+
+def test_a_log_without_permission_says_so(tmp_path: Path) -> None:
+    class Denied(OsDisk):
+        def open(self, path: str, *, create: bool = False) -> File:
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    with pytest.raises(StorageFailed, match="permission denied.*read and write access"):
+        Wal.open(str(tmp_path / "wal"), chain_id=CHAIN, create=True, disk=Denied())
+
+
+WRITER = """
+import sys
+from chain.storage.wal import Wal
+wal = Wal.open(sys.argv[1], chain_id=bytes(range(32)), create=True, segment=131072)
+for n in range(10**9):
+    wal.append(n.to_bytes(8, "big") * (1 + n % 900))
+    wal.sync()
+    print(n, flush=True)
+    if n % 50 == 49:
+        wal.truncate()
+        print("reset", n, flush=True)
+"""
+
+
+@pytest.mark.parametrize("lines", [1, 37, 220])
+def test_a_killed_process_leaves_what_it_reported(tmp_path: Path, lines: int) -> None:
+    child = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "wal")], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    seen = [child.stdout.readline() for _ in range(lines)]
+    child.send_signal(signal.SIGKILL)
+    seen += child.stdout.readlines()
+    child.wait()
+    numbers = [int(line) for line in seen if line.strip().isdigit()]
+    wal = open_at(tmp_path / "wal")
+    found = [int.from_bytes(r[:8], "big") for r in wal.records()]
+    wal.close()
+    last = numbers[-1]
+    if found:
+        assert found == list(range(found[0], found[-1] + 1)) and found[0] % 50 == 0
+        assert found[-1] in (last, last + 1)
+    else:
+        assert last % 50 == 49, "a reported record is gone"
