@@ -21,13 +21,18 @@ lint() {
     step "import rule" .venv/bin/lint-imports
 }
 
+types() {
+    step "types" .venv/bin/mypy
+    step "types of the examples" .venv/bin/mypy -p examples
+}
+
 case "${1:-all}" in
     lint) lint ;;
-    types) step "types" .venv/bin/mypy ;;
+    types) types ;;
     all)
         [ $# = 0 ] || shift
         lint
-        step "types" .venv/bin/mypy
+        types
         step "tests" .venv/bin/python -m pytest "$@"
         ;;
     *) echo "usage: check.sh [lint | types | all [words for pytest]]" >&2; exit 2 ;;

@@ -22,6 +22,7 @@ from examples.digits.data import DataMissing, split_digits
 
 CACHE = Path(__file__).resolve().parents[2] / ".run" / "images"
 PACKAGES = ("numpy",)
+KEPT = 3
 _IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -44,6 +45,7 @@ def build(dest: Path, cache: Path | None = None) -> str:
         image_id = sandbox.images.build_python_image(archive, files, with_packages=PACKAGES)
         # Last, and at once: whoever finds the note finds a complete archive.
         _replace(note, image_id.encode())
+        _forget_old(cache)
     if dest.resolve() != archive.resolve():
         _copy(archive, dest)
     return image_id
@@ -70,11 +72,16 @@ def _copy(source: Path, dest: Path) -> None:
     dest.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=dest.parent, prefix=".copy-") as scratch:
         unfinished = Path(scratch) / "archive"
-        try:
-            os.link(source, unfinished)  # the same disk: no second copy of a hundred megabytes
-        except OSError:
-            shutil.copyfile(source, unfinished)
+        shutil.copyfile(source, unfinished)
         os.replace(unfinished, dest)
+
+
+def _forget_old(cache: Path) -> None:
+    """Keeps the newest archives only; each has about a hundred megabytes."""
+    archives = sorted(cache.glob("*.tar"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+    for archive in archives[:-KEPT]:
+        archive.with_suffix(".id").unlink(missing_ok=True)
+        archive.unlink(missing_ok=True)
 
 
 def main(argv: list[str]) -> int:

@@ -54,6 +54,17 @@ def test_a_changed_file_or_a_damaged_cache_is_built_anew(
     assert (tmp_path / "a.tar").read_bytes() == b"archive 3"
 
 
+def test_the_cache_keeps_the_newest_images_only(
+    tmp_path: Path, builds: list[Mapping[str, bytes | Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(build.KEPT + 2):
+        monkeypatch.setattr(build, "image_files", lambda number=number: {"/lc/job": b"#!%d" % number})
+        build.build(tmp_path / "a.tar")
+    assert len(list((tmp_path / "cache").glob("*.tar"))) == len(list((tmp_path / "cache").glob("*.id"))) == build.KEPT
+    build.build(tmp_path / "a.tar")  # the newest is among them
+    assert len(builds) == build.KEPT + 2
+
+
 def test_wrong_usage_and_a_full_or_missing_disk_are_told(
     tmp_path: Path, builds: list[Mapping[str, bytes | Path]], capsys: pytest.CaptureFixture[str]
 ) -> None:
