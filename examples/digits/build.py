@@ -45,7 +45,7 @@ def build(dest: Path, cache: Path | None = None) -> str:
         image_id = sandbox.images.build_python_image(archive, files, with_packages=PACKAGES)
         # Last, and at once: whoever finds the note finds a complete archive.
         _replace(note, image_id.encode())
-        _forget_old(cache)
+        _forget_old(archive)
     if dest.resolve() != archive.resolve():
         _copy(archive, dest)
     return image_id
@@ -76,10 +76,11 @@ def _copy(source: Path, dest: Path) -> None:
         os.replace(unfinished, dest)
 
 
-def _forget_old(cache: Path) -> None:
-    """Keeps the newest archives only; each has about a hundred megabytes."""
-    archives = sorted(cache.glob("*.tar"), key=lambda path: (path.stat().st_mtime_ns, path.name))
-    for archive in archives[:-KEPT]:
+def _forget_old(newest: Path) -> None:
+    """Keeps this archive and the few before it; each has about a hundred megabytes."""
+    others = [path for path in newest.parent.glob("*.tar") if path != newest]
+    others.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for archive in others[KEPT - 1 :]:
         archive.with_suffix(".id").unlink(missing_ok=True)
         archive.unlink(missing_ok=True)
 

@@ -55,7 +55,7 @@ def classify(model_path: Path) -> Reading:
     return Reading(pixels, tuple(map(int, digits)), tuple(map(int, answers)))
 
 
-def picture(reading: Reading, first: int = 0, count: int = 5) -> str:
+def picture(reading: Reading, first: int = 20, count: int = 5) -> str:
     """Some digits side by side, drawn with characters, and below each what the model says."""
     shown = range(first, min(first + count, len(reading.digits)))
     shades = np.rint(reading.pixels * (len(SHADES) - 1)).astype(int).reshape(-1, 8, 8)
@@ -73,7 +73,7 @@ def main(argv: list[str]) -> int:
     if not 1 <= len(argv) <= 3 or not all(text.isascii() and text.isdigit() and len(text) < 6 for text in numbers):
         print("usage: python -m examples.digits.use MODEL [FIRST [COUNT]]", file=sys.stderr)
         return 2
-    first, count = (*map(int, numbers), *(0, 5)[len(numbers) :])
+    first, count = (*map(int, numbers), *(20, 5)[len(numbers) :])
     try:
         reading = classify(Path(argv[0]))
     except (Failure, DataMissing) as problem:
