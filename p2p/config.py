@@ -36,7 +36,7 @@ class NetworkConfig:
     burst_s: float = 2.0
     penalty: float = 10.0
     """What one refused message costs; at `score_limit` the peer is blocked."""
-    score_limit: float = 100.0
+    score_limit: float = 95.0
     score_half_life: float = 300.0
     block: float = 60.0
     longest_block: float = 3_600.0

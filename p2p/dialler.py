@@ -10,7 +10,7 @@ import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientWebSocketResponse, ClientWSTimeout
 
 from p2p.connection import Link, Refused
-from p2p.listener import tls_problem
+from p2p.listener import CUT_OFF, tls_problem
 from p2p.wire import MAX_FRAME, PATH, printable
 
 _MAX_ANSWER: Final = 256
@@ -77,12 +77,11 @@ class Dialler:
 
 
 def _problem(error: Exception) -> str:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            return f"TLS: {tls_problem(cause)}"
-        inner = cause.os_error if isinstance(cause, aiohttp.ClientConnectorError) else None
-        if isinstance(inner, ssl.SSLError):
-            return f"TLS: {tls_problem(inner)}"
-        cause = cause.__cause__ or cause.__context__
+    """Why no connection came about, in words for the operator."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"TLS: {tls_problem(error.certificate_error)}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return tls_problem(error.os_error)
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
+        return CUT_OFF
     return printable(error) or type(error).__name__

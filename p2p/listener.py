@@ -18,11 +18,15 @@ from aiohttp import web
 from aiohttp.base_protocol import BaseProtocol
 
 from p2p.book import endpoint
+from p2p.wire import printable
 
 MAX_HALF_OPEN: Final = 256
 MAX_HALF_OPEN_PER_HOST: Final = 32
 """LC-P2P-8: connections that have not said hello yet."""
 _HTTP_LIMITS: Final = {"max_line_size": 1_024, "max_field_size": 2_048, "max_headers": 32}
+
+CUT_OFF: Final = "cut off in the TLS handshake: the other side refused this node's certificate, or belongs to another network"
+"""The TLS library does not pass on why the other side gave up; that stands in the other side's log."""
 
 # What outsiders send as HTTP is not worth a traceback each; our own handler logs what matters.
 _quiet = logging.getLogger("p2p.http")
@@ -32,10 +36,12 @@ _quiet.setLevel(logging.CRITICAL + 1)
 def tls_problem(error: BaseException) -> str:
     """A TLS failure in words: what the library says, without its file names."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate refused: {error.verify_message}"
+        return f"certificate refused, it belongs to another network: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return (error.reason or str(error)).replace("_", " ").lower()
-    return str(error) or type(error).__name__
+    if isinstance(error, ConnectionResetError):
+        return CUT_OFF
+    return printable(getattr(error, "strerror", None) or error) or type(error).__name__
 
 
 class Listener:

@@ -34,6 +34,8 @@ _DAY: Final = dt.timedelta(days=1)
 _FOREVER: Final = dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
 """RFC 5280, 4.1.2.5: no well-defined expiration date."""
 _LEAF_DAYS: Final = 3_650
+_NO_CHECK_TIME: Final = 0x200000
+"""OpenSSL's X509_V_FLAG_NO_CHECK_TIME: we check validity ourselves, so that the other side is told the reason."""
 
 
 class NotAuthenticated(Exception):
@@ -86,7 +88,8 @@ class Leaf:
     key_pem: bytes
 
 
-def _spki(key: ec.EllipticCurvePublicKey) -> bytes:
+def spki(key: ec.EllipticCurvePublicKey) -> bytes:
+    """DER of a public key as certificates hold it."""
     return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -147,7 +150,7 @@ def _load_ca(ca: CA) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
 def issue_leaf(key: SigningKey, own_id: bytes, chain_id: bytes, ca: CA, now: float) -> Leaf:
     """A certificate that binds a fresh TLS key to `own_id` (LC-P2P-2). `key` signs as the identity's current key."""
     tls_key = ec.generate_private_key(ec.SECP256R1())
-    signature = key.sign(binding_digest(chain_id, _spki(tls_key.public_key())))
+    signature = key.sign(binding_digest(chain_id, spki(tls_key.public_key())))
     return issue_bound(tls_key, Binding(own_id, key.public, signature), ca, now)
 
 
@@ -185,6 +188,7 @@ def make_contexts(leaf: Leaf, ca: CA) -> Contexts:
     for context in contexts:
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
         context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_flags |= _NO_CHECK_TIME
         context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
         context.load_verify_locations(cadata=ca.cert_pem.decode("ascii"))
         _load_chain(context, leaf)
@@ -208,17 +212,17 @@ def _load_chain(context: ssl.SSLContext, leaf: Leaf) -> None:
         context.load_cert_chain(path)
 
 
-def peer_identity(connection: ssl.SSLObject | ssl.SSLSocket, chain_id: bytes) -> PeerIdentity:
-    """Who is at the other end of a finished handshake (LC-P2P-6). Raises `NotAuthenticated` unless it proved that."""
+def peer_identity(connection: ssl.SSLObject | ssl.SSLSocket, chain_id: bytes, now: float) -> PeerIdentity:
+    """Who is at the other end of a finished handshake at Unix time `now` (LC-P2P-6). Raises `NotAuthenticated` unless proven."""
     if connection.version() != "TLSv1.3":
         raise NotAuthenticated(f"{connection.version()} instead of TLS 1.3")
     der = connection.getpeercert(binary_form=True)
     if der is None:
         raise NotAuthenticated("no certificate")
-    return certificate_identity(der, chain_id)
+    return certificate_identity(der, chain_id, now)
 
 
-def certificate_identity(der: bytes, chain_id: bytes) -> PeerIdentity:
+def certificate_identity(der: bytes, chain_id: bytes, now: float) -> PeerIdentity:
     """The identity that a certificate proves for this network. Raises `NotAuthenticated`. Hostile bytes come in here."""
     if len(der) > MAX_CERTIFICATE:
         raise NotAuthenticated(f"a certificate of {len(der)} bytes, at most {MAX_CERTIFICATE} allowed")
@@ -226,10 +230,14 @@ def certificate_identity(der: bytes, chain_id: bytes) -> PeerIdentity:
         cert = x509.load_der_x509_certificate(der)
         extension = cert.extensions.get_extension_for_oid(BINDING_OID).value
         key = cert.public_key()
+        valid = cert.not_valid_before_utc.timestamp(), cert.not_valid_after_utc.timestamp()
     except x509.ExtensionNotFound:
         raise NotAuthenticated("the certificate names no identity") from None
     except Exception as e:  # a parser of another library on hostile bytes: whatever it raises, this peer is refused
         raise NotAuthenticated(f"the certificate cannot be read ({type(e).__name__})") from None
+    if not valid[0] <= now <= valid[1]:
+        problem = "not yet valid" if now < valid[0] else "expired"
+        raise NotAuthenticated(f"the certificate is {problem}: check the clocks, or restart the node that sent it")
     if not isinstance(extension, x509.UnrecognizedExtension) or not isinstance(key, ec.EllipticCurvePublicKey):
         raise NotAuthenticated("the certificate is of another kind")
     try:
@@ -238,7 +246,7 @@ def certificate_identity(der: bytes, chain_id: bytes) -> PeerIdentity:
         raise NotAuthenticated(f"the certificate's identity cannot be read ({e})") from None
     if not is_public_key(binding.key):
         raise NotAuthenticated("the certificate's identity key is no key")
-    if not verify(binding.key, binding_digest(chain_id, _spki(key)), binding.signature):
+    if not verify(binding.key, binding_digest(chain_id, spki(key)), binding.signature):
         raise NotAuthenticated("the identity did not sign this TLS key for this network")
     return PeerIdentity(binding.id, binding.key)
 

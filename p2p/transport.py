@@ -32,7 +32,17 @@ from p2p.dialler import Dialler
 from p2p.discovery import Dial, Wanted, absorb, choose_dials
 from p2p.limits import Bucket, Standing
 from p2p.listener import Listener
-from p2p.tls import CA, NotAuthenticated, OwnAddress, PeerIdentity, WrongPeer, check_member, issue_leaf, make_contexts, peer_identity
+from p2p.tls import (
+    CA,
+    NotAuthenticated,
+    OwnAddress,
+    PeerIdentity,
+    WrongPeer,
+    check_member,
+    issue_leaf,
+    make_contexts,
+    peer_identity,
+)
 from p2p.wire import (
     CLOSE_DUPLICATE,
     CLOSE_GOING,
@@ -271,9 +281,7 @@ class Network:
         tls = None if transport is None else transport.get_extra_info("ssl_object")
         if not isinstance(tls, ssl.SSLObject | ssl.SSLSocket):
             raise NotAuthenticated("connection lost")
-        identity = peer_identity(tls, self._chain_id)
-        if identity.id == self.own_id:
-            raise OwnAddress("this is the node itself")
+        identity = peer_identity(tls, self._chain_id, self._wall())
         check_member(identity, self._membership(identity.id), expected)
         return identity
 
@@ -313,6 +321,9 @@ class Network:
             link = await self._open(dial)
         except (NotAuthenticated, Refused) as e:
             self._dial_failed(dial, e)
+        except Exception as e:
+            log.exception("a dial failed by a mistake of this node", address=dial.address)
+            self._dial_failed(dial, e)
         else:
             await self._converse(*link, dial, None)
         finally:
@@ -324,6 +335,8 @@ class Network:
         link = await self._dialler.dial(dial.address)
         try:
             identity = self._authenticate(link.transport, dial.peer)
+            if identity.id == self.own_id:
+                raise OwnAddress("this is the node itself")
             self._check_room(identity.id)
         except (NotAuthenticated, Refused) as e:
             await say_goodbye(link, CLOSE_REFUSED, str(e), self._config.close_timeout)
@@ -346,6 +359,9 @@ class Network:
         hello = Hello(PROTOCOL_VERSION, self._chain_id, self.port(), self._advertise, self._height())
         try:
             theirs = await exchange_hello(link, hello, self._config.hello_timeout)
+            if identity.id == self.own_id:
+                await say_goodbye(link, CLOSE_REFUSED, "this is the node itself", self._config.close_timeout)
+                raise Refused("somebody else uses this node's key: stop one of the two")
         except Refused as e:
             link.transport.abort()
             if dial is not None:

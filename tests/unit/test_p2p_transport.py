@@ -1,0 +1,560 @@
+"""Networks on loopback: messages, outsiders, crossing dials, reconnection, peer exchange, slow and lying peers, a clean stop."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from chain.crypto import SigningKey, account_id, address, sha256
+from chain.params import PROTOCOL_VERSION
+from p2p.book import PeerBook
+from p2p.config import NetworkConfig
+from p2p.discovery import Dial
+from p2p.tls import CA, Binding, Leaf, binding_digest, issue_bound, issue_leaf, make_ca, make_contexts, spki
+from p2p.transport import Network
+from p2p.wire import CONTENT, MAX_FRAME, NODE, PATH, Hello, Ping, peers_message
+
+CHAIN = sha256(b"a test network")
+CA_ = make_ca(time.time())
+FAST = NetworkConfig(
+    tick=0.02, ask_often=0.05, answer_interval=0.02, dial_timeout=2, hello_timeout=1, close_timeout=0.3, ping_interval=0.05
+)
+
+
+def key_of(i: int) -> SigningKey:
+    return SigningKey(sha256(b"key %d" % i))
+
+
+def id_of(i: int) -> bytes:
+    return account_id(key_of(i).public)
+
+
+class Node:
+    """A network with a log of what it saw, and a way to wait for it."""
+
+    def __init__(
+        self,
+        i: int,
+        members: dict[bytes, bytes],
+        *,
+        seeds: list[str] = [],  # noqa: B006
+        config: NetworkConfig = FAST,
+        chain_id: bytes = CHAIN,
+        ca: CA = CA_,
+        own_id: bytes | None = None,
+        port: int = 0,
+        path: Path | None = None,
+    ) -> None:
+        self.id = own_id or id_of(i)
+        self.messages: list[tuple[bytes, int, bytes]] = []
+        self.ups: list[tuple[bytes, bool]] = []
+        self.changed = asyncio.Event()
+        self.handler: Callable[[bytes, int, bytes], None] = lambda *_: None
+        self.book = PeerBook(path)
+        for seed in seeds:
+            self.book.add_seed(seed)
+        self.net = Network(
+            key=key_of(i),
+            own_id=self.id,
+            chain_id=chain_id,
+            ca=ca,
+            membership=members.get,
+            on_message=self._message,
+            on_peer=self._peer,
+            book=self.book,
+            listen=("127.0.0.1", port),
+            advertise=[],
+            config=config,
+            rng=random.Random(i),
+        )
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.net.port()}"
+
+    def _message(self, peer: bytes, channel: int, payload: bytes) -> None:
+        self.messages.append((peer, channel, payload))
+        self.handler(peer, channel, payload)
+        self.changed.set()
+
+    def _peer(self, peer: bytes, up: bool) -> None:
+        self.ups.append((peer, up))
+        self.changed.set()
+
+    def connected(self) -> set[bytes]:
+        return {p.id for p in self.net.peers()}
+
+    def reasons(self, event: str) -> str:
+        return " | ".join(e.reason for e in self.net.events if e.event == event)
+
+
+async def until(condition: Callable[[], Any], seconds: float = 8.0) -> None:
+    """Looks at every turn of the loop; a polling wait, because the conditions span several nodes."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def members_of(*indices: int) -> dict[bytes, bytes]:
+    return {id_of(i): key_of(i).public for i in indices}
+
+
+@asynccontextmanager
+async def running(*nodes: Node) -> AsyncIterator[None]:
+    try:
+        for node in nodes:
+            await node.net.start()
+        yield
+    finally:
+        await asyncio.gather(*(node.net.stop() for node in nodes))
+
+
+@asynccontextmanager
+async def pair(config: NetworkConfig = FAST) -> AsyncIterator[tuple[Node, Node]]:
+    members = members_of(0, 1)
+    a = Node(0, members, config=config)
+    async with running(a):
+        b = Node(1, members, seeds=[a.address], config=config)
+        async with running(b):
+            await until(lambda: a.connected() and b.connected())
+            yield a, b
+
+
+async def test_messages_arrive_in_order_on_their_channel() -> None:
+    async with pair() as (a, b):
+        for i in range(500):
+            assert b.net.send(a.id, NODE, b"%d" % i, 3)
+        assert b.net.send(a.id, CONTENT, b"piece", 4)
+        await until(lambda: len(a.messages) == 501)
+        assert [m for m in a.messages if m[1] == NODE] == [(b.id, NODE, b"%d" % i) for i in range(500)]
+        assert (b.id, CONTENT, b"piece") in a.messages
+
+
+async def test_a_large_message_arrives_whole_in_both_directions() -> None:
+    block = random.Random(1).randbytes(4_400_000)
+    async with pair() as (a, b):
+        assert b.net.send(a.id, NODE, block, 1)
+        assert a.net.send(b.id, NODE, block, 1)
+        await until(lambda: a.messages and b.messages)
+        assert a.messages[0][2] == block and b.messages[0][2] == block
+
+
+async def test_a_vote_overtakes_a_block_that_is_on_its_way() -> None:
+    async with pair() as (a, b):
+        for _ in range(3):
+            b.net.send(a.id, NODE, bytes(4_000_000), 2)
+        b.net.send(a.id, NODE, b"vote", 0)
+        await until(lambda: len(a.messages) == 4)
+        assert a.messages[0][2] == b"vote"
+
+
+async def test_broadcast_reaches_everybody_but_the_excluded() -> None:
+    async with pair() as (a, b):
+        assert a.net.broadcast(NODE, b"x", 0) == 1
+        assert a.net.broadcast(NODE, b"x", 0, exclude=b.id) == 0
+        assert a.net.broadcast(NODE, b"x", 0, to=[id_of(7)]) == 0
+        assert not a.net.send(id_of(7), NODE, b"x", 0)
+        with pytest.raises(ValueError, match="at most"):
+            a.net.send(b.id, NODE, bytes(4_500_001), 0)
+
+
+async def test_peers_are_listed_with_round_trip_time_and_traffic() -> None:
+    async with pair() as (a, b):
+        await until(lambda: a.net.peers()[0].rtt is not None and b.net.peers()[0].rtt is not None)
+        (of_a,), (of_b,) = a.net.peers(), b.net.peers()
+        assert (of_a.direction, of_b.direction) == ("in", "out")
+        assert of_b.address == a.address and of_a.bytes_in > 0 and of_a.score == 0
+
+
+# --- who is refused -------------------------------------------------------------------------------------------------------------
+
+
+async def refused(node: Node, dialler: Node, expected: str) -> None:
+    """`dialler` dials `node`; both logs give the reason."""
+    async with running(node):
+        dialler.book.add_seed(node.address)
+        async with running(dialler):
+            await until(lambda: all(any(expected in e.reason for e in n.net.events) for n in (node, dialler)))
+            assert not node.connected() and not dialler.connected() and not node.ups and not dialler.ups
+
+
+async def test_an_outsider_without_an_account_is_refused() -> None:
+    await refused(Node(0, members_of(0, 1)), Node(9, members_of(0, 1)), "is not an active member")
+
+
+async def test_a_dialler_refuses_an_outsider_and_tells_it() -> None:
+    await refused(Node(9, members_of(0, 9)), Node(0, members_of(0)), "is not an active member")
+
+
+async def test_a_stolen_identity_claim_is_refused() -> None:
+    """The right id under another key."""
+    await refused(Node(0, members_of(0, 1)), Node(9, members_of(0, 1), own_id=id_of(1)), "has another key on the ledger")
+
+
+async def test_another_network_is_refused() -> None:
+    await refused(Node(0, members_of(0, 1)), Node(1, members_of(0, 1), chain_id=sha256(b"other")), "did not sign this TLS key")
+
+
+async def test_a_certificate_of_another_authority_is_refused() -> None:
+    await refused(Node(0, members_of(0, 1)), Node(1, members_of(0, 1), ca=make_ca(time.time())), "another network")
+
+
+async def test_a_dialled_address_must_belong_to_the_identity_that_was_named() -> None:
+    members = members_of(0, 1, 2)
+    a = Node(0, members)
+    async with running(a):
+        b = Node(1, members, seeds=[f"{address(id_of(2))}@{a.address}"])
+        async with running(b):
+            await until(lambda: "answered" in b.reasons("dial failed") and "answered" in a.reasons("refused by peer"))
+            assert not b.connected()
+
+
+async def test_a_member_that_is_banned_is_dropped_and_stays_out() -> None:
+    members = members_of(0, 1)
+    a = Node(0, members)
+    async with running(a):
+        b = Node(1, dict(members), seeds=[a.address])
+        async with running(b):
+            await until(lambda: a.connected())
+            del members[b.id]
+            a.net.recheck_membership()
+            await until(lambda: "not an active member" in b.reasons("refused by peer"))
+            assert "no longer an active member" in a.reasons("peer gone") and "no longer an active member" in b.reasons("peer gone")
+            assert a.ups == [(b.id, True), (b.id, False)]
+
+
+async def test_a_node_that_dials_itself_forgets_the_address() -> None:
+    a = Node(0, members_of(0))
+    async with running(a):
+        a.book.add_seed(a.address)
+        a.net.set_validators([])
+        await until(lambda: "this is the node itself" in a.reasons("dial failed"))
+        assert not a.book.seeds
+
+
+def forged(kind: str) -> Leaf:
+    """A certificate by the network's authority whose binding is wrong in one way."""
+    tls_key, other = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    me = key_of(1)
+    sign = lambda k, chain=CHAIN: me.sign(binding_digest(chain, spki(k.public_key())))  # noqa: E731
+    good = Binding(id_of(1), me.public, sign(tls_key))
+    now = time.time()
+    return {
+        "none": lambda: issue_bound(tls_key, None, CA_, now),
+        "garbage": lambda: issue_bound(tls_key, b"\xc1garbage", CA_, now),
+        "of another TLS key": lambda: issue_bound(tls_key, replace_signature(good, sign(other)), CA_, now),
+        "expired": lambda: issue_bound(tls_key, good, CA_, now - 3_651 * 86_400),
+        "not yet valid": lambda: issue_bound(tls_key, good, CA_, now + 2 * 86_400),
+        "no key": lambda: issue_bound(tls_key, Binding(id_of(1), bytes(33), good.signature), CA_, now),
+    }[kind]()
+
+
+def replace_signature(binding: Binding, signature: bytes) -> Binding:
+    return Binding(binding.id, binding.key, signature)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("none", "names no identity"),
+        ("garbage", "cannot be read"),
+        ("of another TLS key", "did not sign this TLS key"),
+        ("expired", "expired"),
+        ("not yet valid", "not yet valid"),
+        ("no key", "is no key"),
+    ],
+)
+async def test_a_wrong_certificate_is_refused_with_its_reason(kind: str, reason: str) -> None:
+    a = Node(0, members_of(0, 1))
+    async with running(a):
+        client = make_contexts(forged(kind), CA_).client
+        async with aiohttp.ClientSession() as session, session.get(f"https://{a.address}{PATH}", ssl=client) as response:
+            assert response.status == 403 and reason in await response.text()
+        await until(lambda: reason in a.reasons("connection refused"))
+
+
+@pytest.mark.parametrize("wrong", ["TLS 1.2", "no certificate"])
+async def test_tls_1_2_and_missing_certificates_are_refused(wrong: str) -> None:
+    a = Node(0, members_of(0, 1))
+    async with running(a):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        if wrong == "TLS 1.2":
+            context = make_contexts(issue_leaf(key_of(1), id_of(1), CHAIN, CA_, time.time()), CA_).client
+            context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2
+        async with aiohttp.ClientSession() as session:
+            with pytest.raises(aiohttp.ClientError):
+                await session.get(f"https://{a.address}{PATH}", ssl=context)
+        await until(lambda: "TLS:" in a.reasons("connection refused"))
+
+
+# --- a member that misbehaves on the wire -----------------------------------------------------------------------------------------
+
+
+class Raw:
+    """A member that speaks websocket by hand."""
+
+    def __init__(self, session: aiohttp.ClientSession, ws: aiohttp.ClientWebSocketResponse) -> None:
+        self.session, self.ws = session, ws
+
+    async def reason(self) -> tuple[int | None, str]:
+        """Reads until the other side closes; its code and reason."""
+        async with asyncio.timeout(8):
+            while True:
+                m = await self.ws.receive()
+                if m.type is aiohttp.WSMsgType.CLOSE:
+                    return m.data, m.extra or ""
+                if m.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR):
+                    return None, "cut off"
+
+
+@asynccontextmanager
+async def raw(node: Node, i: int = 1, hello: bytes | None = None, **options: Any) -> AsyncIterator[Raw]:
+    context = make_contexts(issue_leaf(key_of(i), id_of(i), CHAIN, CA_, time.time()), CA_).client
+    async with aiohttp.ClientSession() as session:
+        ws = await session.ws_connect(f"wss://{node.address}{PATH}", ssl=context, autoping=False, **options)
+        await ws.send_bytes(peers_message(Hello(PROTOCOL_VERSION, CHAIN, 0, [], 0)) if hello is None else hello)
+        yield Raw(session, ws)
+        await ws.close()
+
+
+@pytest.mark.parametrize(
+    ("hello", "reason"),
+    [
+        (peers_message(Hello(PROTOCOL_VERSION + 1, CHAIN, 0, [], 0)), "protocol version"),
+        (peers_message(Hello(PROTOCOL_VERSION, sha256(b"x"), 0, [], 0)), "another network"),
+        (peers_message(Ping(1)), "not a hello"),
+        (bytes((NODE,)) + b"hi", "not a hello"),
+        (b"", "not a hello"),
+    ],
+)
+async def test_a_wrong_hello_is_answered_with_the_reason(hello: bytes, reason: str) -> None:
+    a = Node(0, members_of(0, 1))
+    async with running(a), raw(a, hello=hello) as peer:
+        _, said = await peer.reason()
+        assert reason in said and not a.ups
+        await until(lambda: reason in a.reasons("connection refused"))
+
+
+async def test_a_silent_dialler_is_cut_off() -> None:
+    a = Node(0, members_of(0, 1), config=replace(FAST, hello_timeout=0.1))
+    context = make_contexts(issue_leaf(key_of(1), id_of(1), CHAIN, CA_, time.time()), CA_).client
+    async with running(a):
+        reader, writer = await asyncio.open_connection("127.0.0.1", a.net.port(), ssl=context)
+        async with asyncio.timeout(5):  # TLS done, nothing sent: not even a request
+            assert await reader.read() == b""
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [b"", b"\x03x", b"\xff", b"\xff\0\0\0\0", b"\xff\0\0\0\x09a", b"\xfe\x09\x00xx", b"\xfe\x02\x00tiny", b"\x01garbage" * 9_000],
+)
+async def test_a_broken_frame_ends_the_connection_and_counts_against_the_peer(frame: bytes) -> None:
+    a = Node(0, members_of(0, 1))
+    async with running(a), raw(a) as peer:
+        await until(lambda: a.connected())
+        await peer.ws.send_bytes(frame)
+        code, _ = await peer.reason()
+        assert code == 4003
+        await until(lambda: not a.connected())
+        assert a.messages == []
+
+
+async def test_an_oversize_frame_ends_the_connection() -> None:
+    a = Node(0, members_of(0, 1))
+    async with running(a), raw(a) as peer:
+        await until(lambda: a.connected())
+        await peer.ws.send_bytes(bytes(MAX_FRAME + 1))
+        code, _ = await peer.reason()
+        assert code in (1009, 4003, None)
+        await until(lambda: not a.connected())
+
+
+@pytest.mark.parametrize("kind", ["text", "ping"])
+async def test_other_websocket_frames_end_the_connection(kind: str) -> None:
+    a = Node(0, members_of(0, 1))
+    async with running(a), raw(a) as peer:
+        await until(lambda: a.connected())
+        await (peer.ws.send_str("hello") if kind == "text" else peer.ws.ping())
+        assert (await peer.reason())[0] == 4003
+
+
+async def test_refused_messages_block_a_member_for_a_while() -> None:
+    async with pair() as (a, b):
+        for _ in range(10):
+            a.net.penalize(b.id, "a forged vote")
+        await until(lambda: not a.connected() and "blocked for" in b.reasons("refused by peer"))
+        assert "a forged vote" in b.reasons("peer gone") and not a.connected()
+
+
+async def test_a_callback_that_fails_costs_only_the_peer_that_sent_the_message() -> None:
+    members = members_of(0, 1, 2)
+    a = Node(0, members)
+
+    def fail(peer: bytes, _channel: int, payload: bytes) -> None:
+        if payload == b"poison":
+            raise RuntimeError("a mistake of ours")
+
+    a.handler = fail
+    async with running(a), raw(a, 1) as bad, raw(a, 2) as good:
+        await until(lambda: len(a.connected()) == 2)
+        await bad.ws.send_bytes(b"\0poison")
+        await bad.reason()
+        await until(lambda: a.connected() == {id_of(2)})
+        await good.ws.send_bytes(b"\0fine")
+        await until(lambda: (id_of(2), NODE, b"fine") in a.messages)
+
+
+async def test_a_peer_that_does_not_read_is_bounded_dropped_and_slows_nobody() -> None:
+    members = members_of(0, 1, 2)
+    a = Node(0, members, config=replace(FAST, drain_timeout=0.3))
+    async with running(a):
+        b = Node(2, members, seeds=[a.address])
+        async with running(b), raw(a, 1):
+            await until(lambda: len(a.connected()) == 2)
+            deaf_id = id_of(1)
+            # The raw client never calls receive: its buffers fill, then ours.
+            refusals = 0
+            for i in range(40):
+                refusals += not a.net.send(deaf_id, NODE, bytes(1_000_000), 2)
+                a.net.send(b.id, NODE, b"%d" % i, 0)
+            assert refusals > 0
+            info = {p.id: p for p in a.net.peers()}[deaf_id]
+            assert info.queued_bytes <= 16_000_000 and info.dropped == refusals
+            await until(lambda: len(b.messages) == 40)
+            await until(lambda: a.connected() == {b.id})
+            assert "reads nothing" in a.reasons("peer gone")
+
+
+async def test_a_peer_above_its_rate_is_slowed_down_not_lost() -> None:
+    config = replace(FAST, messages_per_s=2_000.0, burst_s=0.05)
+    members = members_of(0, 1)
+    a = Node(0, members, config=config)
+    async with running(a):
+        b = Node(1, members, seeds=[a.address])
+        async with running(b):
+            await until(lambda: a.connected() and b.connected())
+            start = time.monotonic()
+            for i in range(3_000):
+                assert b.net.send(a.id, NODE, b"%d" % i, 0)
+            await until(lambda: len(a.messages) == 3_000)
+            assert [int(m[2]) for m in a.messages] == list(range(3_000))
+            # Not a speed test: the limiter must have made it wait for about half a second after each batch.
+            assert time.monotonic() - start > 0.5
+
+
+# --- coming and going -------------------------------------------------------------------------------------------------------------
+
+
+async def test_members_that_dial_each_other_at_once_end_with_one_connection() -> None:
+    members = members_of(0, 1)
+    a, b = Node(0, members), Node(1, members)
+    async with running(a, b):
+        a.book.add_seed(b.address)
+        b.book.add_seed(a.address)
+        a.net.set_validators(members)
+        b.net.set_validators(members)
+        await until(lambda: a.connected() and b.connected())
+        both = (a.net, b.net)
+        await until(lambda: all(not n._dialling and len(n._live) == 1 and len(n.peers()) == 1 for n in both))
+        await until(lambda: {n.peers()[0].direction for n in both} == {"in", "out"})
+        assert b.net.send(a.id, NODE, b"still here", 0)
+        await until(lambda: a.messages)
+
+
+async def test_a_crossed_connection_is_settled_by_the_lower_id() -> None:
+    """A second connection that comes while the first is young: the one dialled by the lower id stays."""
+    low, high = sorted((0, 1), key=id_of)
+    members = members_of(0, 1)
+    a = Node(low, members)
+    async with running(a):
+        b = Node(high, members, seeds=[a.address])
+        async with running(b):
+            await until(lambda: a.connected() and b.connected())
+            assert b.net.peers()[0].direction == "out"
+            task = a.net._spawn(a.net._dial(Dial(b.address, b.id)))
+            await until(lambda: b.connected() and b.net.peers()[0].direction == "in" and a.net.peers()[0].direction == "out")
+            assert not task.done()
+            assert b.ups[-1] == (a.id, True) and a.ups[-1] == (b.id, True)
+
+
+async def test_a_dropped_peer_comes_back_after_backing_off() -> None:
+    members = members_of(0, 1)
+    a = Node(0, members)
+    await a.net.start()
+    port = a.net.port()
+    b = Node(1, members, seeds=[a.address])
+    async with running(b):
+        await until(lambda: b.connected())
+        await a.net.stop()
+        await until(lambda: not b.connected())
+        assert "the node is stopping" in b.reasons("peer gone")
+        await until(lambda: b.reasons("dial failed"))
+        failures = b.book.places(a.id)[0].failures
+        assert failures >= 1
+        again = Node(0, members, port=port)
+        async with running(again):
+            await until(lambda: b.connected() == {a.id})
+        assert b.ups[:3] == [(a.id, True), (a.id, False), (a.id, True)]
+
+
+async def test_five_nodes_that_know_one_each_find_all_others(tmp_path: Path) -> None:
+    members = members_of(*range(5))
+    nodes: list[Node] = []
+    try:
+        for i in range(5):
+            seeds = [nodes[-1].address] if nodes else []
+            nodes.append(Node(i, members, seeds=seeds, path=tmp_path / f"{i}.json"))
+            await nodes[-1].net.start()
+        await until(lambda: all(len(n.connected()) == 4 for n in nodes), 15)
+    finally:
+        await asyncio.gather(*(n.net.stop() for n in nodes))
+    book = PeerBook(tmp_path / "4.json")
+    book.load()
+    assert (tmp_path / "4.json").stat().st_mode & 0o777 == 0o600 and len(book.members()) >= 1
+
+
+async def test_a_node_with_a_full_house_still_admits_validators() -> None:
+    members = members_of(0, 1, 2, 3)
+    a = Node(0, members, config=replace(FAST, max_peers=1))
+    async with running(a):
+        a.net.set_validators([id_of(3)])
+        async with raw(a, 1):
+            await until(lambda: len(a.connected()) == 1)
+            b, c = Node(2, members, seeds=[a.address]), Node(3, members, seeds=[a.address])
+            async with running(b, c):
+                await until(lambda: "no room" in b.reasons("refused by peer") and c.id in a.connected())
+
+
+async def test_a_stopped_network_leaves_no_task_and_no_socket() -> None:
+    before = asyncio.all_tasks()
+    async with pair() as (a, b):
+        b.net.send(a.id, NODE, bytes(4_000_000), 2)
+    await until(lambda: asyncio.all_tasks() <= before)
+    with pytest.raises(OSError):
+        await asyncio.open_connection("127.0.0.1", a.net.port())
+
+
+async def test_a_network_that_stops_while_dialling_and_greeting_leaves_nothing() -> None:
+    before = asyncio.all_tasks()
+    silent = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    a = Node(0, members_of(0, 1), seeds=[f"127.0.0.1:{port}"], config=replace(FAST, dial_timeout=30))
+    await a.net.start()
+    await until(lambda: a.net._dialling)
+    await a.net.stop()
+    silent.close()
+    await until(lambda: asyncio.all_tasks() <= before)
