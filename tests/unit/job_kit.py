@@ -29,13 +29,12 @@ from chain.contracts.base import (
     account_key,
 )
 from chain.contracts.job import CONTRACT, records, views
-from chain.contracts.job.records import (
+from chain.contracts.job.messages import (
     Ballot,
     Claim,
     CommitVote,
     HiddenSet,
     Image,
-    Job,
     Limits,
     OpenVote,
     PostJob,
@@ -45,6 +44,7 @@ from chain.contracts.job.records import (
     job_id_of,
     vote_commitment,
 )
+from chain.contracts.job.records import Job
 from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.errors import Reject
 from chain.params import Params

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from chain.contracts.base import BANNED, SUSPENDED
-from chain.contracts.job import records
-from chain.contracts.job.records import ClaimRecord, JobCode, OpenVote, PostJob
+from chain.contracts.job import messages, records
+from chain.contracts.job.messages import JobCode, OpenVote, PostJob
+from chain.contracts.job.records import ClaimRecord
 from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.errors import Code, Malformed
 from tests.unit.job_kit import (
@@ -102,8 +103,8 @@ def test_post_with_hidden_data_escrows_a_deposit_as_large_as_the_bounty() -> Non
         ({"image_kind": 2}, JobCode.BAD_IMAGE),
         ({"image_kind": 2, "image_reference": "", "image_cid": cid_of("image")}, JobCode.BAD_IMAGE),
         ({"image_kind": 2, "image_reference": "", "image_cid": b"\x01\x55", "image_image_id": b"x" * 32}, JobCode.BAD_IMAGE),
-        *[({name: low - 1}, JobCode.IMPOSSIBLE_LIMIT) for name, (low, _) in records.LIMITS.items() if low],
-        *[({name: high + 1}, JobCode.IMPOSSIBLE_LIMIT) for name, (_, high) in records.LIMITS.items()],
+        *[({name: low - 1}, JobCode.IMPOSSIBLE_LIMIT) for name, (low, _) in messages.LIMITS.items() if low],
+        *[({name: high + 1}, JobCode.IMPOSSIBLE_LIMIT) for name, (_, high) in messages.LIMITS.items()],
     ],
 )
 def test_post_refuses(changes: dict[str, Any], code: int) -> None:
@@ -125,8 +126,8 @@ def test_post_refuses(changes: dict[str, Any], code: int) -> None:
         {"params": "x" * 8_192},
         {"floor": -(10**18), "tol": 10**18, "float_kind": 2, "on_cheat": 1, "finalists": 8},
         {"finalists": 1, "tmp_mb": 0},
-        *[{name: low} for name, (low, _) in records.LIMITS.items()],
-        *[{name: high} for name, (_, high) in records.LIMITS.items()],
+        *[{name: low} for name, (low, _) in messages.LIMITS.items()],
+        *[{name: high} for name, (_, high) in messages.LIMITS.items()],
     ],
 )
 def test_post_accepts_the_edges(changes: dict[str, Any]) -> None:
@@ -314,7 +315,7 @@ def test_reveal_refuses(name: str, changes: dict[str, Any], code: int) -> None:
 @pytest.mark.parametrize("model", [b"", b"\x01\x55\x12\x20", b"\x01\x71\x12\x20" + b"x" * 32, b"\x12\x20" + b"x" * 32, b"x" * 64])
 def test_reveal_refuses_what_is_no_cid_of_the_store(model: bytes) -> None:
     w, job = revealing()
-    message = records.Reveal(job, 1, model, 10, sha("salt"))
+    message = messages.Reveal(job, 1, model, 10, sha("salt"))
     assert w.send(who("b"), message) == JobCode.BAD_MODEL
 
 
@@ -415,7 +416,7 @@ def test_commit_refuses() -> None:
     assert w.commit(job, who("v1"), GOOD) == 0
     assert w.commit(job, who("v1"), GOOD) == JobCode.ALREADY_COMMITTED
     for audit, round_ in ((0, 2), (1, 1), (0, 0), (255, 255)):
-        assert w.send(who("v2"), records.CommitVote(job, audit, round_, sha(1))) == JobCode.WRONG_ROUND
+        assert w.send(who("v2"), messages.CommitVote(job, audit, round_, sha(1))) == JobCode.WRONG_ROUND
     w.set_status(who("v3"), SUSPENDED)
     assert w.commit(job, who("v3"), GOOD) == JobCode.NOT_ACTIVE
     assert w.open(job, who("v1"), GOOD) == JobCode.WRONG_STATE
@@ -480,7 +481,7 @@ def test_the_last_open_brings_the_verdict() -> None:
         [ballot(OK, 5_000, 0, 3)],
     ],
 )
-def test_a_vote_that_contradicts_itself_cannot_be_opened(ballots: list[records.Ballot]) -> None:
+def test_a_vote_that_contradicts_itself_cannot_be_opened(ballots: list[messages.Ballot]) -> None:
     w, job = committing()
     assert w.commit(job, who("v1"), ballots) == 0
     w.deadline(job)
@@ -507,7 +508,7 @@ def test_a_vote_that_contradicts_itself_cannot_be_opened(ballots: list[records.B
         [ballot(ABSTAIN)],
     ],
 )
-def test_votes_at_their_edges(ballots: list[records.Ballot]) -> None:
+def test_votes_at_their_edges(ballots: list[messages.Ballot]) -> None:
     w, job = committing()
     assert w.commit(job, who("v1"), ballots) == 0
     w.deadline(job)
@@ -526,7 +527,7 @@ def test_votes_at_their_edges(ballots: list[records.Ballot]) -> None:
         (ballot(NOMODEL, 0, 0, HiddenVote.VALUE, 3), JobCode.BAD_VOTE),
     ],
 )
-def test_the_hidden_column(vote: records.Ballot, code: int) -> None:
+def test_the_hidden_column(vote: messages.Ballot, code: int) -> None:
     w = world()
     job = w.post("boss", hidden=hidden_set())
     w.open_to(job, {"a": 5_000})
@@ -560,7 +561,7 @@ def test_oversized_messages_are_malformed(bad: Callable[[PostJob], PostJob]) -> 
 def test_commitments_bind_everything_they_should() -> None:
     base = (sha("chain"), sha("job"), who("a"), sha("model"), sha("salt"))
     changed = [(*base[:i], sha("x")[: len(base[i])], *base[i + 1 :]) for i in range(5)]
-    assert len({records.claim_commitment(*args) for args in [base, *changed]}) == 6
+    assert len({messages.claim_commitment(*args) for args in [base, *changed]}) == 6
     vote = (sha("chain"), sha("job"), 0, 1, who("a"), GOOD, sha("salt"))
     others: list[tuple[Any, ...]] = [
         (sha("x"), *vote[1:]),
@@ -571,11 +572,11 @@ def test_commitments_bind_everything_they_should() -> None:
         (*vote[:5], [ballot(OK, 5_001, 4_000)], vote[6]),
         (*vote[:6], sha("x")),
     ]
-    assert len({records.vote_commitment(*args) for args in [vote, *others]}) == 8
+    assert len({messages.vote_commitment(*args) for args in [vote, *others]}) == 8
 
 
 def test_one_transaction_with_two_postings_makes_two_jobs() -> None:
-    assert records.job_id_of(sha("tx"), 0) != records.job_id_of(sha("tx"), 1)
+    assert messages.job_id_of(sha("tx"), 0) != messages.job_id_of(sha("tx"), 1)
 
 
 def test_codes_tags_and_prefixes_stay_in_the_contracts_ranges() -> None:

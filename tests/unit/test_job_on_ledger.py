@@ -10,8 +10,8 @@ import pytest
 from chain.codec import encode
 from chain.contracts import BY_NUMBER, membership
 from chain.contracts.base import K_HISTORY, K_SUPPLY, K_VALIDATORS, Account, History, Supply, Validators
-from chain.contracts.job import records, views
-from chain.contracts.job.records import Ballot, Claim, CommitVote, OpenVote, Reveal, claim_commitment, job_id_of, vote_commitment
+from chain.contracts.job import messages, records, views
+from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal, claim_commitment, job_id_of, vote_commitment
 from chain.contracts.job.rules import VoteCode
 from chain.contracts.membership import JudgeCase, Member, member_key
 from chain.crypto import SigningKey, account_id
@@ -208,6 +208,6 @@ def test_a_cheater_is_suspended_judged_and_banned_and_the_tenth_returns() -> Non
 
 def test_a_refused_message_leaves_a_receipt_and_nothing_else() -> None:
     chain = Chain(NAMES)
-    assert chain.block(boss=posting(expiry=1)) == [records.JobCode.BAD_EXPIRY]
+    assert chain.block(boss=posting(expiry=1)) == [messages.JobCode.BAD_EXPIRY]
     assert chain.account("boss").balance == 1_000_000
     assert list(chain.state.scan(b"j/", 10)) == []

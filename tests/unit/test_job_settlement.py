@@ -8,7 +8,8 @@ import pytest
 
 from chain.contracts.base import ACTIVE, BANNED, SUSPENDED
 from chain.contracts.job import CONTRACT, records, rules
-from chain.contracts.job.records import Ballot, CaseState, Hidden, Tenth
+from chain.contracts.job.messages import Ballot
+from chain.contracts.job.records import CaseState, Hidden, Tenth
 from chain.contracts.job.rules import HiddenVote, VoteCode
 from tests.unit.job_kit import GRANT, PARAMS, World, ballot, hidden_set, key_message, replaced, sha, who
 

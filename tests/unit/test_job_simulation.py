@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from chain.contracts.base import ACTIVE
-from chain.contracts.job import records, rules, views
-from chain.contracts.job.records import Ballot, CommitVote, OpenVote, Reveal, State, vote_commitment
+from chain.contracts.job import messages, records, rules, views
+from chain.contracts.job.messages import Ballot, CommitVote, OpenVote, Reveal, vote_commitment
+from chain.contracts.job.records import State
 from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.crypto import address
 from chain.params import Params
@@ -121,7 +122,7 @@ class Run:
         r = self.rng
         poster = r.choice(self.posters)
         self.world.refused = ""
-        job = records.job_id_of(sha("tx", self.world._sent + 1), 0)
+        job = messages.job_id_of(sha("tx", self.world._sent + 1), 0)
         message = posting(
             bounty=r.choice([1, 9, 10_000, 12_345]),
             fee=r.choice([1, 10, 77]),
@@ -147,7 +148,7 @@ class Run:
         half = rules.base(self.terms(job).float_kind, value) // 2
         return value + self.rng.randint(-half, half)
 
-    def terms(self, job: bytes) -> records.PostJob:
+    def terms(self, job: bytes) -> messages.PostJob:
         found = self.world.store.get(records.posting_key(job))
         assert isinstance(found, records.Posting)
         return found.terms
@@ -182,6 +183,7 @@ class Run:
             people = w.committee(job)
         else:
             return
+        people = [identity for identity in people if identity in self.members]
         self.rng.shuffle(people)
         for identity in people:
             for duty in views.duties_in(w.store, job, identity, w.clock):
@@ -228,7 +230,7 @@ class Run:
             column, value = HiddenVote.VALUE, self.noise(job, model.hidden)
             if job in self.junk_key:
                 column, value = HiddenVote.BADKEY, 0
-        return Ballot(records.vote_code(terms, claimed, measured), measured, probe, column, value)
+        return Ballot(messages.vote_code(terms, claimed, measured), measured, probe, column, value)
 
     # the world around
 
@@ -319,7 +321,7 @@ class Run:
             described = views.describe(w.store, job)
             assert described is not None
             for claim in described["claims"]:
-                if self.by_address[claim["claimant"]] in honest:
+                if self.by_address.get(claim["claimant"]) in honest:
                     assert claim["result"] in (None, "OK", "UNDECIDED"), f"seed {self.seed}: {claim}"
                     assert claim["stake_is"] != "burned"
 

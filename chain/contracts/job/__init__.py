@@ -25,8 +25,8 @@ Life cycle (protocol_spec/job.md has every row and formula):
 
 Every state but the ends has a deadline, so every job ends; every escrow is paid out or burned.
 
-Files: `rules` formulas, `records` messages, state, codes and bounds, `store` reading and changing records, `handlers` messages,
-`settle` what deadlines and verdicts do, `views` what people and clients read.
+Files: `rules` formulas, `messages` messages, codes and bounds, `records` state, `store` reading and changing records, `handlers`
+what messages do, `settle` what deadlines and verdicts do, `views` what people and clients read.
 """
 
 from __future__ import annotations
@@ -34,9 +34,7 @@ from __future__ import annotations
 from chain.contracts.base import Contract, MessageSpec
 from chain.contracts.job import handlers, rules, settle, views
 from chain.contracts.job.handlers import check_ballot
-from chain.contracts.job.records import (
-    NUMBER,
-    STATE,
+from chain.contracts.job.messages import (
     Ballot,
     Claim,
     CommitVote,
@@ -49,10 +47,10 @@ from chain.contracts.job.records import (
     PostJob,
     Reveal,
     RevealKey,
-    State,
     bound,
     claim_commitment,
     deposit,
+    improved,
     is_cid,
     is_reference,
     job_id_of,
@@ -61,6 +59,7 @@ from chain.contracts.job.records import (
     vote_code,
     vote_commitment,
 )
+from chain.contracts.job.records import NUMBER, STATE, State
 from chain.contracts.job.rules import FloatKind, HiddenVote, OnCheat, Result, VoteCode, probe_of
 
 CONTRACT = Contract(
@@ -104,6 +103,7 @@ __all__ = [
     "check_ballot",
     "claim_commitment",
     "deposit",
+    "improved",
     "is_cid",
     "is_reference",
     "job_id_of",

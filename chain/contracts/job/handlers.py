@@ -5,29 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from chain.contracts.base import Host
-from chain.contracts.job import records, rules, settle, store
-from chain.contracts.job.records import (
-    Claim,
-    ClaimantIndex,
-    ClaimRecord,
-    CommitVote,
-    Hidden,
-    Image,
-    ImageKind,
-    Job,
-    JobCode,
-    Live,
-    Numbered,
-    OpenVote,
-    Posting,
-    PostJob,
-    Reveal,
-    RevealKey,
-    Seat,
-    State,
-    Tenth,
-    Totals,
-)
+from chain.contracts.job import messages, records, rules, settle, store
+from chain.contracts.job.messages import Claim, CommitVote, Image, ImageKind, JobCode, OpenVote, PostJob, Reveal, RevealKey
+from chain.contracts.job.records import ClaimantIndex, ClaimRecord, Hidden, Job, Live, Numbered, Posting, Seat, State, Tenth, Totals
 from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.contracts.job.store import Work
 from chain.crypto import sha256
@@ -41,17 +21,17 @@ def post_job(host: Host, sender: bytes, m: PostJob) -> None:
     _require_standing(host, sender, "post a job")
     _check_expiry(host, m)
     _check_terms(m)
-    fees, deposit = rules.fees_locked(m.fee, m.finalists), records.deposit(m)
+    fees, deposit = rules.fees_locked(m.fee, m.finalists), messages.deposit(m)
     needed, free = m.bounty + fees + deposit, host.free(sender)
     if free < needed:
         text = f"bounty {m.bounty}, fees {fees} and deposit {deposit} need {needed} micro-credits, {free} are free"
         raise Reject(Code.INSUFFICIENT_CREDITS, text)
 
-    job_id = records.job_id_of(host.tx_id, host.op_index)
+    job_id = messages.job_id_of(host.tx_id, host.op_index)
     totals = host.get(records.K_TOTALS, Totals) or Totals(0)
     host.put(records.K_TOTALS, Totals(totals.posted + 1))
     host.put(records.number_key(totals.posted), Numbered(job_id))
-    host.put(records.live_key(job_id), Live(m.expiry))
+    host.put(records.live_key(job_id), Live(totals.posted, m.expiry))
     host.put(records.posting_key(job_id), Posting(sender, totals.posted, host.clock, m))
     host.put(records.job_key(job_id), _new_job(m))
     settle.count_outcome(host, sender, posted=1)
@@ -94,13 +74,13 @@ def _check_expiry(host: Host, m: PostJob) -> None:
 
 def _check_terms(m: PostJob) -> None:
     """LC-JOB-15: every bound of a posting, each with its own code."""
-    for name, (low, high) in records.LIMITS.items():
+    for name, (low, high) in messages.LIMITS.items():
         value = getattr(m.limits, name)
         if not low <= value <= high:
             raise Reject(JobCode.IMPOSSIBLE_LIMIT, f"limit {name} is {value}; no machine can offer that: use {low} to {high}")
     _check_image(m.image)
-    if len(m.params.encode()) > records.MAX_PARAMS_BYTES:
-        raise Reject(JobCode.BAD_PARAMS, f"params may have {records.MAX_PARAMS_BYTES} bytes; put data into the image")
+    if len(m.params.encode()) > messages.MAX_PARAMS_BYTES:
+        raise Reject(JobCode.BAD_PARAMS, f"params may have {messages.MAX_PARAMS_BYTES} bytes; put data into the image")
     if m.bounty < 1 or m.fee < 1:
         raise Reject(JobCode.BAD_TERMS, "bounty and fee per vote must be at least one micro-credit")
     if not 1 <= m.finalists <= rules.MAX_FINALISTS:
@@ -110,19 +90,19 @@ def _check_terms(m: PostJob) -> None:
     if not 0 <= m.tol <= rules.MAX_LOSS or not -rules.MAX_LOSS <= m.floor <= rules.MAX_LOSS:
         raise Reject(JobCode.BAD_TERMS, f"tolerance and floor lie within {rules.MAX_LOSS} loss units")
     for hidden in m.hidden:
-        if not records.is_cid(hidden.cid) or not 1 <= hidden.size <= records.MAX_HIDDEN_BYTES:
-            raise Reject(JobCode.BAD_HIDDEN, f"hidden data needs a CIDv1 and 1 to {records.MAX_HIDDEN_BYTES} bytes")
+        if not messages.is_cid(hidden.cid) or not 1 <= hidden.size <= messages.MAX_HIDDEN_BYTES:
+            raise Reject(JobCode.BAD_HIDDEN, f"hidden data needs a CIDv1 and 1 to {messages.MAX_HIDDEN_BYTES} bytes")
 
 
 def _check_image(image: Image) -> None:
     """LC-JOB-15: nothing but content addresses: a tag could change under a job."""
-    if not 1 <= image.size <= records.MAX_IMAGE_BYTES:
-        raise Reject(JobCode.BAD_IMAGE, f"an image has 1 to {records.MAX_IMAGE_BYTES} bytes, not {image.size}")
+    if not 1 <= image.size <= messages.MAX_IMAGE_BYTES:
+        raise Reject(JobCode.BAD_IMAGE, f"an image has 1 to {messages.MAX_IMAGE_BYTES} bytes, not {image.size}")
     if image.kind == ImageKind.REGISTRY:
-        if not records.is_reference(image.reference) or image.cid or len(image.image_id) not in (0, 32):
+        if not messages.is_reference(image.reference) or image.cid or len(image.image_id) not in (0, 32):
             raise Reject(JobCode.BAD_IMAGE, "a registry image is named with its digest: name@sha256:<64 hex>")
     elif image.kind == ImageKind.ARCHIVE:
-        if not records.is_cid(image.cid) or image.reference or len(image.image_id) != 32:
+        if not messages.is_cid(image.cid) or image.reference or len(image.image_id) != 32:
             raise Reject(JobCode.BAD_IMAGE, "an image archive needs its CID (CIDv1, sha2-256) and its image id (32 bytes)")
     else:
         raise Reject(JobCode.BAD_IMAGE, f"unknown kind of image {image.kind}")
@@ -198,10 +178,10 @@ def reveal(host: Host, sender: bytes, m: Reveal) -> None:
         raise Reject(JobCode.ALREADY_REVEALED, "your claim is revealed already")
     if m.claim != record.count:
         raise Reject(JobCode.CLAIM_REPLACED, f"your claim {record.count} stands, not claim {m.claim}")
-    if not records.is_cid(m.model) or not 1 <= m.size <= work.terms.limits.model_cap:
+    if not messages.is_cid(m.model) or not 1 <= m.size <= work.terms.limits.model_cap:
         text = f"a model is a CIDv1 with sha2-256 and has 1 to {work.terms.limits.model_cap} bytes"
         raise Reject(JobCode.BAD_MODEL, text)
-    opened = records.claim_commitment(host.chain_id, m.job, sender, records.model_id(m.model), m.salt)
+    opened = messages.claim_commitment(host.chain_id, m.job, sender, messages.model_id(m.model), m.salt)
     if opened != record.commitment:
         raise Reject(JobCode.REVEAL_MISMATCH, "model and salt do not open the commitment of your claim")
     work.change_claim(known.index, model=m.model, size=m.size)
@@ -253,7 +233,7 @@ def open_vote(host: Host, sender: bytes, m: OpenVote) -> None:
         raise Reject(JobCode.NOT_COMMITTED, "you committed no vote in this round")
     if seat.ballots:
         raise Reject(JobCode.ALREADY_OPENED, "your vote of this round is open already")
-    if records.vote_commitment(host.chain_id, m.job, m.audit, m.round, sender, m.ballots, m.salt) != seat.commitment:
+    if messages.vote_commitment(host.chain_id, m.job, m.audit, m.round, sender, m.ballots, m.salt) != seat.commitment:
         raise Reject(JobCode.VOTE_MISMATCH, "ballots and salt do not open your commitment")
     if len(m.ballots) != len(seat.candidates):
         raise Reject(JobCode.BAD_VOTE, f"this seat votes on {len(seat.candidates)} candidates, not {len(m.ballots)}")
@@ -271,14 +251,14 @@ def open_vote(host: Host, sender: bytes, m: OpenVote) -> None:
         settle.judge(work)
 
 
-def check_ballot(terms: PostJob, claimed: int, ballot: records.Ballot, hidden: bool) -> None:
+def check_ballot(terms: PostJob, claimed: int, ballot: messages.Ballot, hidden: bool) -> None:
     """LC-JOB-8: code and measured loss agree, unused fields are zero. Raises `Reject`: a client checks before it commits."""
     if ballot.code not in tuple(VoteCode) or ballot.hidden not in tuple(HiddenVote):
         raise Reject(JobCode.BAD_VOTE, f"unknown vote {ballot.code} or unknown hidden column {ballot.hidden}")
     measured = ballot.code in rules.MEASURED
     if not measured and (ballot.measured or ballot.probe or ballot.hidden == HiddenVote.VALUE):
         raise Reject(JobCode.BAD_VOTE, "a vote without a measurement carries no losses")
-    if measured and records.vote_code(terms, claimed, ballot.measured) != ballot.code:
+    if measured and messages.vote_code(terms, claimed, ballot.measured) != ballot.code:
         raise Reject(JobCode.BAD_VOTE, f"a measured loss of {ballot.measured} against a claim of {claimed} is another vote")
     if ballot.hidden != HiddenVote.VALUE and ballot.hidden_loss:
         raise Reject(JobCode.BAD_VOTE, "a hidden loss without a hidden value")

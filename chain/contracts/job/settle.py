@@ -10,17 +10,7 @@ import msgspec
 
 from chain.contracts.base import BANNED, SUSPENDED, Host
 from chain.contracts.job import records, rules, store
-from chain.contracts.job.records import (
-    ENDED,
-    AuditRound,
-    Case,
-    CaseState,
-    Contractor,
-    Hidden,
-    Seat,
-    State,
-    Tenth,
-)
+from chain.contracts.job.records import ENDED, AuditRound, Case, CaseState, Contractor, Hidden, Seat, State, Tenth
 from chain.contracts.job.rules import HiddenVote, OnCheat, Result, Rule
 from chain.contracts.job.store import Work
 

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from chain.contracts.base import Host, Reader
-from chain.contracts.job import records
-from chain.contracts.job.records import AuditRound, ClaimRecord, Job, Posting, PostJob, Seat
+from chain.contracts.job import messages, records
+from chain.contracts.job.messages import PostJob
+from chain.contracts.job.records import AuditRound, ClaimRecord, Job, Posting, Seat
 from chain.contracts.job.rules import Entry
 from chain.errors import BrokenInvariant
 
@@ -39,7 +40,7 @@ class Work:
         self.job = job
 
     def tol(self, loss: int) -> int:
-        return records.tolerance(self.terms, loss)
+        return messages.tolerance(self.terms, loss)
 
     def claim(self, index: int) -> ClaimRecord:
         return read_claim(self.host.store, self.id, index)
@@ -99,7 +100,7 @@ class Opened:
 
     round: int
     voter: bytes
-    ballot: records.Ballot
+    ballot: messages.Ballot
 
 
 def opened_ballots(reader: Reader, job_id: bytes, audit: int, round_: int, candidate: int) -> list[Opened]:

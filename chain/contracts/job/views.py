@@ -10,7 +10,8 @@ from base64 import b32encode
 from typing import Any
 
 from chain.contracts.base import Escrow, Reader, escrow_key
-from chain.contracts.job import records, rules, store
+from chain.contracts.job import messages, records, rules, store
+from chain.contracts.job.messages import PostJob
 from chain.contracts.job.records import (
     ENDED,
     AuditRound,
@@ -22,7 +23,6 @@ from chain.contracts.job.records import (
     Job,
     Numbered,
     Posting,
-    PostJob,
     Seat,
     State,
     Tenth,
@@ -34,6 +34,8 @@ from chain.params import Params
 
 MAX_LIST = 1_000
 """Most jobs that one call lists."""
+MAX_LIVE = 65_536
+"""Most live jobs that one call looks through."""
 
 
 def cid_text(cid: bytes) -> str:
@@ -56,18 +58,17 @@ def _escrowed(reader: Reader, escrow: bytes) -> int:
 
 def list_jobs(reader: Reader, *, live_only: bool = False, before: int | None = None, limit: int = 100) -> list[dict[str, Any]]:
     """Summaries, newest first; `before` is the `number` after which to go on. `live_only`: jobs that have not ended."""
-    limit = min(limit, MAX_LIST)
+    limit = max(0, min(limit, MAX_LIST))
     if live_only:
-        ids = [key[2:] for key, _ in reader.scan(b"j/", MAX_LIST)]
+        live = [(record.number, key[2:]) for key, record in reader.scan(b"j/", MAX_LIVE)]
+        ids = [job_id for number, job_id in sorted(live, reverse=True) if before is None or number < before][:limit]
     else:
         totals = reader.get(records.K_TOTALS)
         top = totals.posted if isinstance(totals, Totals) else 0
         top = top if before is None else max(0, min(before, top))
-        entries = (reader.get(records.number_key(number)) for number in range(max(0, top - limit), top))
+        entries = (reader.get(records.number_key(number)) for number in range(top - 1, max(0, top - limit) - 1, -1))
         ids = [entry.job for entry in entries if isinstance(entry, Numbered)]
-    found = [summary for summary in (summarise(reader, job_id) for job_id in ids) if summary is not None]
-    found = [s for s in found if not live_only or before is None or s["number"] < before]
-    return sorted(found, key=lambda s: -int(s["number"]))[:limit]
+    return [summary for summary in (summarise(reader, job_id) for job_id in ids) if summary is not None]
 
 
 def summarise(reader: Reader, job_id: bytes) -> dict[str, Any] | None:
@@ -110,7 +111,7 @@ def _deadline(job: Job) -> int | None:
 def _image(terms: PostJob) -> dict[str, Any]:
     image = terms.image
     return {
-        "kind": records.ImageKind(image.kind).name.lower(),
+        "kind": messages.ImageKind(image.kind).name.lower(),
         "reference": image.reference,
         "cid": cid_text(image.cid),
         "image_id": image.image_id.hex(),
@@ -119,7 +120,7 @@ def _image(terms: PostJob) -> dict[str, Any]:
 
 
 def _limits(terms: PostJob) -> dict[str, int]:
-    return {name: getattr(terms.limits, name) for name in records.LIMITS}
+    return {name: getattr(terms.limits, name) for name in messages.LIMITS}
 
 
 # --- one job -------------------------------------------------------------------------------------------------------------------
@@ -166,7 +167,7 @@ def _terms(terms: PostJob) -> dict[str, Any]:
         "floor": terms.floor,
         "on_cheat": rules.OnCheat(terms.on_cheat).name.lower().replace("_", "-"),
         "fees_locked": rules.fees_locked(terms.fee, terms.finalists),
-        "deposit": records.deposit(terms),
+        "deposit": messages.deposit(terms),
         "hidden": hidden[0] if hidden else None,
     }
 
@@ -187,7 +188,7 @@ def _latest_end(terms: PostJob, params: Params) -> int:
 def _claims(reader: Reader, job_id: bytes, terms: PostJob, job: Job, claims: list[ClaimRecord]) -> list[dict[str, Any]]:
     """In rank order as far as a rank decides anything (the first K), the others behind by loss and chain order."""
     everybody = [rules.Entry(claim.position, claim.loss, index) for index, claim in enumerate(claims)]
-    ranked = [e.claim for e in rules.rank(everybody, lambda loss: records.tolerance(terms, loss), terms.finalists)]
+    ranked = [e.claim for e in rules.rank(everybody, lambda loss: messages.tolerance(terms, loss), terms.finalists)]
     ahead = job.finalists + [index for index in ranked if index not in job.finalists]
     behind = [e.claim for e in sorted(everybody, key=lambda e: (e.loss, e.position)) if e.claim not in ahead]
     return [_claim(reader, job_id, terms, job, claims[index], index) for index in ahead + behind]
@@ -201,8 +202,9 @@ def _claim(reader: Reader, job_id: bytes, terms: PostJob, job: Job, claim: Claim
         "claimant": address(claim.claimant),
         "claim": claim.count,
         "loss": claim.loss,
-        "tolerance": records.tolerance(terms, claim.loss),
-        "bound": records.bound(terms, claim.loss),
+        "tolerance": messages.tolerance(terms, claim.loss),
+        "bound": messages.bound(terms, claim.loss),
+        "next_at_most": messages.improved(terms, claim.loss),
         "claimed": claim.claimed,
         "commitment": claim.commitment.hex(),
         "must_reveal": index in job.must,
@@ -218,7 +220,7 @@ def _claim(reader: Reader, job_id: bytes, terms: PostJob, job: Job, claim: Claim
 
 
 def _model(claim: ClaimRecord) -> dict[str, Any]:
-    return {"cid": cid_text(claim.model), "sha256": records.model_id(claim.model).hex(), "size": claim.size}
+    return {"cid": cid_text(claim.model), "sha256": messages.model_id(claim.model).hex(), "size": claim.size}
 
 
 def _rounds(reader: Reader, job_id: bytes, job: Job, claims: list[ClaimRecord]) -> list[dict[str, Any]]:
@@ -283,8 +285,8 @@ def _payments(reader: Reader, job_id: bytes, posting: Posting, job: Job, claims:
         "last_tenth_amount": tenth,
         "fees_paid": job.fees_paid,
         "fees_returned": rules.fees_locked(terms.fee, terms.finalists) - job.fees_paid if job.state in ENDED else 0,
-        "deposit_burned": records.deposit(terms) if job.hidden == Hidden.OFF else 0,
-        "deposit_returned": records.deposit(terms) if job.state in ENDED and job.hidden == Hidden.ON else 0,
+        "deposit_burned": messages.deposit(terms) if job.hidden == Hidden.OFF else 0,
+        "deposit_returned": messages.deposit(terms) if job.state in ENDED and job.hidden == Hidden.ON else 0,
         "in_escrow": {
             "bounty": _escrowed(reader, records.bounty_escrow(job_id)),
             "fees": _escrowed(reader, records.fee_escrow(job_id)),
@@ -297,10 +299,13 @@ def _payments(reader: Reader, job_id: bytes, posting: Posting, job: Job, claims:
 # --- duties --------------------------------------------------------------------------------------------------------------------
 
 
-def duties(reader: Reader, identity: bytes, clock: int, limit: int = MAX_LIST) -> list[dict[str, Any]]:
-    """What `identity` must or may do now on live jobs, the nearest deadline first (see `duties_in`)."""
+def duties(reader: Reader, identity: bytes, clock: int) -> list[dict[str, Any]]:
+    """What `identity` must or may do now on live jobs, the nearest deadline first (see `duties_in`).
+
+    Looks at every live job: a client that follows the events asks `duties_in` about the jobs they name instead.
+    """
     found: list[dict[str, Any]] = []
-    for key, _ in reader.scan(b"j/", limit):
+    for key, _ in reader.scan(b"j/", MAX_LIVE):
         found += duties_in(reader, key[2:], identity, clock)
     return sorted(found, key=lambda d: (d["deadline"], d["job"]))
 
@@ -370,7 +375,7 @@ def _evaluation(reader: Reader, job_id: bytes, terms: PostJob, job: Job, record:
     for index in seat.candidates:
         claim = store.read_claim(reader, job_id, index)
         known = {"claimant": address(claim.claimant), "loss": claim.loss, "model": _model(claim)}
-        candidates.append(known | {"tolerance": records.tolerance(terms, claim.loss), "bound": records.bound(terms, claim.loss)})
+        candidates.append(known | {"tolerance": messages.tolerance(terms, claim.loss), "bound": messages.bound(terms, claim.loss)})
     return {
         "candidates": candidates,
         "seed": int.from_bytes(job_id[:8], "big"),
