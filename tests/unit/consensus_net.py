@@ -41,7 +41,7 @@ from chain.consensus.messages import (
     WakeUp,
 )
 from chain.params import Params
-from chain.types import NIL, Certificate, Proposal, Vote
+from chain.types import NIL, PRECOMMIT, PREVOTE, Certificate, Proposal, Vote
 from tests.unit.consensus_kit import ident, machine, make_proposal, make_vote, sign, validators
 
 Message = Proposal | Vote | Certificate | RoundState
@@ -54,7 +54,8 @@ class Profile:
 
     n: int = 4
     byzantine: tuple[str, ...] = ()
-    """'silent', 'equivocator', 'liar' (its blocks are invalid) or 'amnesiac' (forgets its locks), for the last validators."""
+    """Roles of the last validators: silent; equivocator (tells halves of the peers different things); liar (its blocks are
+    invalid); amnesiac (forgets its locks); turncoat (votes for every proposal it sees, before some of the peers)."""
     loss: float = 0.0
     double: float = 0.0
     max_delay: int = 30
@@ -64,6 +65,8 @@ class Profile:
     """Chance of a crash at each effect before healing."""
     untimely: float = 0.0
     """Chance that a node finds a fresh proposal late."""
+    hush: bool = False
+    """The network hides from nodes what a node says after it decided their height: so agreement hangs on the locks alone."""
     heal_at: int = 6_000
 
 
@@ -220,11 +223,18 @@ class Net:
 
     def broadcast(self, node: Node, message: Message) -> None:
         role = self.role.get(node.index)
-        if role == "silent":
+        if role == "silent" or (role == "turncoat" and isinstance(message, Vote)):
             return
         for to in range(self.p.n):
             if to != node.index:
                 self.send(node, to, self.twist(message, to) if role == "equivocator" else message)
+
+    def vote_for_all(self, node: Node, seen: Proposal) -> None:
+        for type_ in (PREVOTE, PRECOMMIT):
+            vote = make_vote(type_, seen.height, seen.round, seen.block_id, ident(node.index))
+            for to in range(self.p.n):
+                if to != node.index and self.rng.random() < 0.6:
+                    self.send(node, to, vote)
 
     def twist(self, message: Message, to: int) -> Message:
         """Half of the peers get another story."""
@@ -242,7 +252,8 @@ class Net:
         healed = self.now >= self.p.heal_at
         if not healed:
             apart = self.now > 500 and (node.index in self.p.partition) != (to in self.p.partition)
-            if apart or self.rng.random() < self.p.loss:
+            hushed = self.p.hush and node.height > self.nodes[to].height
+            if apart or hushed or self.rng.random() < self.p.loss:
                 return
         for _ in range(2 if not healed and self.rng.random() < self.p.double else 1):
             self.later(
@@ -256,6 +267,8 @@ class Net:
                 self.feed(node, VoteReceived(message, peer))
             case Proposal():
                 self.feed(node, ProposalReceived(message, True, peer))
+                if self.role.get(node.index) == "turncoat":
+                    self.vote_for_all(node, message)
             case Certificate():
                 self.feed(node, CertificateReceived(message))
             case RoundState():
