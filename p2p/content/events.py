@@ -6,6 +6,7 @@ import msgspec
 
 from p2p.content.cid import Cid
 from p2p.content.faults import Reason
+from p2p.content.messages import Block
 from p2p.content.serving import Serve
 
 
@@ -20,6 +21,14 @@ class PeerDown(msgspec.Struct, frozen=True):
 class Received(msgspec.Struct, frozen=True):
     peer: bytes
     payload: bytes
+
+
+class Arrived(msgspec.Struct, frozen=True):
+    """A block frame, decoded and its data hashed elsewhere: what `Received` does in one go, for loops that must not wait."""
+
+    peer: bytes
+    block: Block
+    digest: bytes
 
 
 class Fetch(msgspec.Struct, frozen=True):
@@ -131,5 +140,5 @@ class Failed(msgspec.Struct, frozen=True):
     text: str
 
 
-Input = PeerUp | PeerDown | Received | Fetch | Cancel | Tick | Opened | Stored | Completed | DiskFailed | Served
+Input = PeerUp | PeerDown | Received | Arrived | Fetch | Cancel | Tick | Opened | Stored | Completed | DiskFailed | Served
 Effect = Send | Penalize | Open | StoreNode | StoreLeaf | Complete | Release | Progress | Finished | Failed | Serve

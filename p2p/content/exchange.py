@@ -18,10 +18,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chain.codec import encode
+from chain.crypto import sha256
 from chain.errors import Malformed
-from p2p.content.cid import Cid, from_bytes, names
+from p2p.content.cid import Cid, from_bytes
 from p2p.content.dag import TooLarge
 from p2p.content.events import (
+    Arrived,
     Cancel,
     Complete,
     Completed,
@@ -58,6 +60,8 @@ WINDOW_START, WINDOW_MAX = 2, 16
 """Blocks asked of one peer at a time, over all sessions."""
 STALL_MS = 8_000
 """A peer that was asked and delivers nothing for so long lets its requests lie."""
+MAX_OWED = 64
+"""Late blocks that may still come from a peer are counted up to here."""
 MAX_STALLS = 3
 ENDGAME_MS = 1_000
 ASK_AGAIN_MS = 5_000
@@ -105,6 +109,8 @@ class Exchange:
                 self._peer_down(given.peer)
             case Received():
                 self._received(given.peer, given.payload)
+            case Arrived():
+                self._arrived(given)
             case Fetch():
                 self._fetch(given)
             case Cancel():
@@ -176,7 +182,7 @@ class Exchange:
                 case WantBlocks():
                     self._wanted(peer, root, [from_bytes(cid) for cid in message.blocks])
                 case Block():
-                    self._block(peer, root, from_bytes(message.cid), message.data)
+                    self._block(peer, root, from_bytes(message.cid), message.data, sha256(message.data))
         except Malformed as e:
             self._out.append(Penalize(peer, f"a content message that cannot be read: {e}"))
 
@@ -192,7 +198,21 @@ class Exchange:
         else:
             self._send(peer, DontHave(root.to_bytes()))
 
-    def _block(self, peer: bytes, root: Cid, cid: Cid, data: bytes) -> None:
+    def _arrived(self, given: Arrived) -> None:
+        if given.peer not in self._peers:
+            return
+        try:
+            root, cid = from_bytes(given.block.root), from_bytes(given.block.cid)
+            self._block(given.peer, root, cid, given.block.data, given.digest)
+        except Malformed as e:
+            self._out.append(Penalize(given.peer, f"a content message that cannot be read: {e}"))
+
+    def owed(self, peer: bytes) -> int:
+        """How many blocks the peer may still send."""
+        known = self._peers.get(peer)
+        return 0 if known is None else known.owed
+
+    def _block(self, peer: bytes, root: Cid, cid: Cid, data: bytes, digest: bytes) -> None:
         known = self._peers[peer]
         if known.owed <= 0:
             self._out.append(Penalize(peer, "sends blocks that nobody asked for"))
@@ -202,7 +222,7 @@ class Exchange:
         session = self._sessions.get(root)
         if session is None or peer in session.denied or not session.needs(cid):
             return  # late: another peer was faster, or the session ended
-        if not names(cid, data):
+        if digest != cid.digest:
             self._out.append(Penalize(peer, f"sent wrong bytes for block {cid}"))
             session.lost(cid, peer)
             session.denied.add(peer)
@@ -211,9 +231,9 @@ class Exchange:
         known.heard, known.window = self._now, min(known.window + 1, WINDOW_MAX)
         if peer in session.providers:
             session.providers[peer] = 0
-        self._arrived(session, cid, data)
+        self._place(session, cid, data)
 
-    def _arrived(self, session: Session, cid: Cid, data: bytes) -> None:
+    def _place(self, session: Session, cid: Cid, data: bytes) -> None:
         """Checked bytes of a needed block: place them in the tree and give them to the disk."""
         root = session.root
         for asked in session.flying.get(cid, ()):
@@ -387,7 +407,7 @@ class Exchange:
         if not known.in_flight:
             known.heard = self._now
         known.in_flight.add((session.root, cid))
-        known.owed += 1
+        known.owed = min(known.owed + 1, MAX_OWED)
         session.flying.setdefault(cid, {})[peer] = self._now
         wants.setdefault((peer, session.root), []).append(cid)
 

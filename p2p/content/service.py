@@ -1,7 +1,7 @@
 """The content service: runs the exchange machine in an asyncio loop, on a store and a way to send.
 
-The loop does only what takes well under a millisecond (decoding, hashing a quarter of a mebibyte); disk work runs in threads of
-this service's own, one for writing, a few for reading, so votes in the same loop never wait for a disk.
+The loop does only what takes well under a millisecond. Hashing and disk work run in threads of this service's own, one for writing,
+a few for the rest, so votes in the same loop never wait for a disk.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from typing import Any, BinaryIO, TypeVar
 import structlog
 
 from chain.codec import encode
+from chain.crypto import sha256
+from chain.errors import Malformed
 from p2p.content.cid import Cid
 from p2p.content.events import (
+    Arrived,
     Cancel,
     Complete,
     Completed,
@@ -44,7 +47,7 @@ from p2p.content.events import (
 )
 from p2p.content.exchange import Exchange
 from p2p.content.faults import Damaged, FetchFailed, Missing, Reason, StoreError
-from p2p.content.messages import Block, DontHave
+from p2p.content.messages import MAX_FRAME, Block, DontHave, decode_message
 from p2p.content.partial import Downloads
 from p2p.content.serving import Serve
 from p2p.content.store import Store
@@ -58,6 +61,8 @@ SEND_FOR_S = 30
 MAX_WAITING = 256
 """Requests and answers that wait for a full link, over all peers. More are dropped: the machine asks again."""
 READERS = 4
+HASH_APART = 16_384
+"""Frames above this size are decoded and hashed in a thread."""
 
 T = TypeVar("T")
 OnProgress = Callable[[int, int], None]
@@ -95,6 +100,7 @@ class Content:
         self._downloads = Downloads(store)
         self._waiters: dict[Cid, list[_Waiter]] = {}
         self._peers: set[bytes] = set()
+        self._checking: dict[bytes, int] = {}
         self._inputs: deque[Input] = deque()
         self._feeding = False
         self._disk: asyncio.Queue[Disk] = asyncio.Queue()
@@ -133,7 +139,23 @@ class Content:
 
     def on_message(self, peer: bytes, payload: bytes) -> None:
         """A content frame arrived. Never raises on what a peer sent."""
-        self._feed(Received(peer, payload))
+        if not HASH_APART < len(payload) <= MAX_FRAME or self._checking.get(peer, 0) >= self._machine.owed(peer):
+            self._feed(Received(peer, payload))
+            return
+        self._checking[peer] = self._checking.get(peer, 0) + 1
+        self._spawn(self._check(peer, payload))
+
+    async def _check(self, peer: bytes, payload: bytes) -> None:
+        """Decode and hash a large frame in a thread. As many wait here as the peer owes blocks, no more."""
+        try:
+            given = await self._read(lambda: _checked(peer, payload))
+        finally:
+            left = self._checking[peer] - 1
+            if left:
+                self._checking[peer] = left
+            else:
+                del self._checking[peer]
+        self._feed(given)
 
     # --- the node's side ------------------------------------------------------------------------------------------------------
 
@@ -321,6 +343,14 @@ class Content:
             await asyncio.sleep(RETRY_S)
             if peer not in self._peers or self._send(peer, payload):
                 return
+
+
+def _checked(peer: bytes, payload: bytes) -> Input:
+    try:
+        message = decode_message(payload)
+    except Malformed:
+        return Received(peer, payload)
+    return Arrived(peer, message, sha256(message.data)) if isinstance(message, Block) else Received(peer, payload)
 
 
 def _settle(waiter: _Waiter, fault: Exception | None) -> None:
