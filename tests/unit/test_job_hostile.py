@@ -184,13 +184,14 @@ def test_one_absurd_claim_cannot_silence_the_others() -> None:
 
 
 def test_many_shills_add_no_window() -> None:
-    names = [f"s{i}" for i in range(40)]
+    names = [f"s{i}" for i in range(60)]
     w = World(["boss", *names, "v1"], ["v1"])
     job = w.post("boss", finalists=8)
     for i, name in enumerate(names):
-        assert w.claim(job, name, 1_000 * i) == 0
+        assert w.claim(job, name, 1_000 * (60 - i)) == 0
     opened = w.clock
     w.deadline(job)
+    assert w.job(job).must == list(range(59, 51, -1))
     w.deadline(job)
     assert w.state(job) == "EMPTY"
     assert w.clock - opened == 100_000 + w.params.job_reveal

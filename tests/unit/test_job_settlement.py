@@ -741,3 +741,41 @@ def test_every_job_leaves_the_list_of_live_ones() -> None:
     assert [key for key, _ in w.store.scan(b"j/", 10)] == [b"j/" + job]
     everybody(w, job, YES)
     assert list(w.store.scan(b"j/", 10)) == []
+
+
+def test_a_wrong_probe_of_a_round_that_did_not_decide_is_no_strike() -> None:
+    names = [f"m{i}" for i in range(30)]
+    w = World(["boss", "a", *names], names)
+    job = audit(w, {"a": 5_000})
+    first = w.committee(job)
+    odd = ballot(OK, 5_000, 1)
+    w.vote(job, {v: [odd if i == 0 else YES if i < 7 else ballot(NOMODEL)] for i, v in enumerate(first)})
+    everybody(w, job, YES)
+    assert w.state(job) == "PAID"
+    assert w.membership.struck() == []
+    # 6 + 30 units share 130; the odd probe earns nothing for its round
+    assert w.free(first[0]) - GRANT == 130 // 36
+    assert w.free(first[1]) - GRANT == 2 * (130 // 36)
+
+
+def test_undecided_gets_its_stake_back_while_the_job_goes_on() -> None:
+    w = world()
+    job = audit(w, {"a": 4_000, "b": 5_000})
+    everybody(w, job, ballot(ABSTAIN))
+    assert w.state(job) == "COMMIT"
+    assert (paid(w, "a"), paid(w, "b")) == (0, -1_000)
+
+
+def test_round_two_takes_all_undecided_even_when_the_key_was_junk() -> None:
+    names = [f"m{i}" for i in range(20)]
+    w = World(["boss", "a", "b", *names], names)
+    job = hidden_job(w, {"a": 5_000, "b": 3_000})
+    ok = [ballot(OK, 3_000, 1, HiddenVote.BADKEY), ballot(OK, 5_000, 1, HiddenVote.BADKEY)]
+    no = [ballot(NOMODEL, 0, 0, HiddenVote.BADKEY)] * 2
+    w.vote(job, {v: ok if i < 7 else no for i, v in enumerate(w.committee(job))})
+    assert w.job(job).hidden == Hidden.OFF
+    second = w.store.get(records.round_key(job, 0, 2))
+    assert (second.batch, second.hidden) == ([1, 0], False)
+    w.vote(job, {v: [ballot(INVALID), ballot(OK, 5_000)] for v in w.committee(job)})
+    assert (w.result(job, "a"), w.result(job, "b"), w.state(job)) == ("OK", "REFUSED", "PAID")
+    assert w.free("a") == GRANT + 10_000

@@ -79,8 +79,6 @@ def _check_terms(m: PostJob) -> None:
         if not low <= value <= high:
             raise Reject(JobCode.IMPOSSIBLE_LIMIT, f"limit {name} is {value}; no machine can offer that: use {low} to {high}")
     _check_image(m.image)
-    if len(m.params.encode()) > messages.MAX_PARAMS_BYTES:
-        raise Reject(JobCode.BAD_PARAMS, f"params may have {messages.MAX_PARAMS_BYTES} bytes; put data into the image")
     if m.bounty < 1 or m.fee < 1:
         raise Reject(JobCode.BAD_TERMS, "bounty and fee per vote must be at least one micro-credit")
     if not 1 <= m.finalists <= rules.MAX_FINALISTS:
@@ -92,6 +90,8 @@ def _check_terms(m: PostJob) -> None:
     for hidden in m.hidden:
         if not messages.is_cid(hidden.cid) or not 1 <= hidden.size <= messages.MAX_HIDDEN_BYTES:
             raise Reject(JobCode.BAD_HIDDEN, f"hidden data needs a CIDv1 and 1 to {messages.MAX_HIDDEN_BYTES} bytes")
+    if len(m.params.encode()) > messages.MAX_PARAMS_BYTES:
+        raise Reject(JobCode.BAD_PARAMS, f"params may have {messages.MAX_PARAMS_BYTES} bytes; put data into the image")
 
 
 def _check_image(image: Image) -> None:
