@@ -85,7 +85,7 @@ class History(Wire, frozen=True):
     sets: Annotated[list[Validators], Meta(max_length=64)]
 
 
-K_CHAIN, K_SUPPLY, K_VALIDATORS, K_PARAMS, K_HISTORY = b"g/", b"gs/", b"gv/", b"gp/", b"gh/"
+K_CHAIN, K_SUPPLY, K_VALIDATORS, K_NEXT_VALIDATORS, K_PARAMS, K_HISTORY = b"g/", b"gs/", b"gv/", b"gn/", b"gp/", b"gh/"
 BASE_STATE: dict[bytes, type] = {
     b"a/": Account,
     b"e/": Escrow,
@@ -93,6 +93,7 @@ BASE_STATE: dict[bytes, type] = {
     K_CHAIN: ChainRecord,
     K_SUPPLY: Supply,
     K_VALIDATORS: Validators,
+    K_NEXT_VALIDATORS: Validators,
     K_PARAMS: Params,
     K_HISTORY: History,
     b"gb/": BeaconCommitment,
@@ -160,7 +161,7 @@ class Membership(Protocol):
 
     def live_strikes(self, host: Host, identity: bytes) -> int: ...
 
-    def suspend(self, host: Host, identity: bytes, ref: bytes, accuser: bytes) -> None: ...
+    def suspend(self, host: Host, identity: bytes, ref: bytes, accuser: bytes, contract: int) -> None: ...
 
     def corroborate(self, host: Host, identity: bytes, ref: bytes) -> None: ...
 
@@ -178,6 +179,8 @@ class Host:
 
     store: Store
     membership: Membership
+    hooks: Mapping[int, Contract]
+    """Every contract by number."""
     params: Params
     chain_id: bytes
     height: int
@@ -355,7 +358,24 @@ class Host:
     def cancel(self, at: int, contract: int, ref: bytes) -> None:
         self.delete(due_key(at, contract, ref))
 
+    def close_case(self, identity: bytes, refs: list[tuple[int, bytes]], banned: bool) -> None:
+        """Tell the contracts that asked for a suspension how it ended."""
+        for number, ref in refs:
+            hook = self.hooks[number].on_case_closed
+            if hook is not None:
+                hook(self, ref, identity, banned)
+
     # validators
+
+    def change_validators(self, members: list[Validator]) -> None:
+        """The set from the next height on. One change per block: a second one in the same block is refused."""
+        history = self.get(K_HISTORY, History)
+        sets = history.sets if history else []
+        if sets and sets[-1].since > self.height:
+            raise Reject(Code.NOT_ALLOWED, "the validator set changes once per block; try again in the next one")
+        record = Validators(self.height + 1, sorted(members, key=lambda v: v.id))
+        self.put(K_NEXT_VALIDATORS, record)
+        self.put(K_HISTORY, History([*sets, record][-64:]))
 
     def validators(self) -> list[Validator]:
         """The set that signs this block."""

@@ -1,0 +1,312 @@
+"""Membership: who belongs to the network, strikes, suspension and the validators' vote on a ban, evidence of double signing.
+
+Members and validators come from genesis. A false claim suspends an identity: its free credits freeze and a case opens. Until the
+case's end the validators may confirm it or lift it; a verdict on a job never touches the validator set.
+
+    state      event          guard                                              effect
+    -          suspend        by a contract, account active                      credits frozen, case open until clock + APPEAL
+    case       suspend again  another reference                                  reference added; another accuser corroborates
+    case       corroborate    by a contract, for a reference of the case         case corroborated
+    case       JudgeCase      sender is a validator, once per side               counted (a changed mind moves the vote)
+    case       deadline       confirmed by > 2/3 of the validators, or           banned: frozen credits burned
+                              corroborated and not lifted by > 2/3
+    case       deadline       otherwise                                          credits returned, one strike
+    any        ReportDouble   a valid pair, in that height's set, not older      the validator leaves the set from the next
+                              than evidence_age, never the last validator        height on; once per validator and height
+
+A strike lives `strike_life` of chain clock. With three live ones an identity may not post, claim or be drawn; a verifier that
+fails more than five of its last ten draws loses its verifier flag.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from chain.codec import Wire
+from chain.contracts.base import (
+    ACTIVE,
+    K_VALIDATORS,
+    SUSPENDED,
+    Contract,
+    Host,
+    MessageSpec,
+    Reader,
+    Validators,
+    account_key,
+)
+from chain.crypto import address
+from chain.errors import Reject
+from chain.types import (
+    AccountId,
+    Evidence,
+    Height,
+    ProposalEvidence,
+    Uint,
+    Vote,
+    proposal_is_signed,
+    quorum,
+    vote_is_signed,
+)
+
+NUMBER = 2
+MAX_STRIKES = 3
+"""Live strikes that stop posting, claiming and drawing."""
+DRAWS_KEPT = 10
+DRAWS_FAILED = 5
+KEPT_STRIKES = 16
+MAX_CASE_REFS = 64
+MAX_SCAN = 65_536
+"""Members that a scan looks at: the bound on a network's size."""
+
+
+class MemberCode(IntEnum):
+    NOT_A_VALIDATOR = 200
+    NO_CASE = 201
+    ALREADY_VOTED = 202
+    BAD_EVIDENCE = 203
+    OLD_EVIDENCE = 204
+    KNOWN_EVIDENCE = 205
+    LAST_VALIDATOR = 206
+
+
+class Member(Wire, frozen=True):
+    """`verifier_since` is the chain clock at which the flag was set; `strikes` are the clocks at which they end; `draws` the last
+    ten, oldest first, true where the duty was done."""
+
+    verifier: bool
+    verifier_since: Uint
+    strikes: Annotated[list[Uint], Meta(max_length=KEPT_STRIKES)]
+    draws: Annotated[list[bool], Meta(max_length=DRAWS_KEPT)]
+
+
+class CaseRef(Wire, frozen=True):
+    ref: Annotated[bytes, Meta(max_length=64)]
+    contract: Uint
+    accuser: AccountId
+
+
+class Case(Wire, frozen=True):
+    """An open suspension: what it is for, until when it can be judged, and how the validators judged."""
+
+    until: Uint
+    refs: Annotated[list[CaseRef], Meta(max_length=MAX_CASE_REFS)]
+    corroborated: bool
+    confirm: list[AccountId]
+    lift: list[AccountId]
+
+
+class Ejection(Wire, frozen=True):
+    """A double signing at `height` that was dealt with."""
+
+    height: Height
+
+
+class JudgeCase(Wire, frozen=True, tag=64):
+    """A validator's word on an open case: `confirm` the ban, or lift it."""
+
+    account: AccountId
+    confirm: bool
+
+
+class ReportDouble(Wire, frozen=True, tag=65):
+    evidence: Evidence
+
+
+def member_key(identity: bytes) -> bytes:
+    return b"m/" + identity
+
+
+def case_key(identity: bytes) -> bytes:
+    return b"mc/" + identity
+
+
+def ejection_key(identity: bytes, height: int) -> bytes:
+    return b"me/" + identity + height.to_bytes(8, "big")
+
+
+# --- services for other contracts ---------------------------------------------------------------------------------------------
+
+
+def _member(host: Host, identity: bytes) -> Member:
+    return host.get(member_key(identity), Member) or Member(False, 0, [], [])
+
+
+def strike(host: Host, identity: bytes, reason: str, ref: bytes) -> None:
+    m = _member(host, identity)
+    live = [end for end in m.strikes if end > host.clock]
+    strikes = sorted([*live, host.clock + host.params.strike_life])[-KEPT_STRIKES:]
+    host.put(member_key(identity), Member(m.verifier, m.verifier_since, strikes, m.draws))
+    host.note("strike", identity, reason, ref)
+
+
+def live_strikes(host: Host, identity: bytes) -> int:
+    return sum(end > host.clock for end in _member(host, identity).strikes)
+
+
+def suspend(host: Host, identity: bytes, ref: bytes, accuser: bytes, contract: int) -> None:
+    """Suspend for `ref`. An account that is suspended already gets the reference added; a banned one is left as it is."""
+    case = host.get(case_key(identity), Case)
+    if case is not None:
+        refs = [*case.refs, CaseRef(ref, contract, accuser)][:MAX_CASE_REFS]
+        corroborated = case.corroborated or any(r.accuser != accuser for r in case.refs)
+        host.put(case_key(identity), Case(case.until, refs, corroborated, case.confirm, case.lift))
+        return
+    if not host.is_active(identity):
+        return
+    until = host.clock + host.params.appeal
+    host.freeze(identity, ref)
+    host.put(case_key(identity), Case(until, [CaseRef(ref, contract, accuser)], False, [], []))
+    host.schedule(until, NUMBER, identity)
+    host.note("suspended", identity, ref, until)
+
+
+def corroborate(host: Host, identity: bytes, ref: bytes) -> None:
+    """Another claimant of the same job was honest: the job could be done."""
+    case = host.get(case_key(identity), Case)
+    if case is not None and not case.corroborated and any(r.ref == ref for r in case.refs):
+        host.put(case_key(identity), Case(case.until, case.refs, True, case.confirm, case.lift))
+        host.note("case.corroborated", identity, ref)
+
+
+def verifiers(host: Host, since_before: int) -> list[bytes]:
+    """Active identities whose verifier flag is older than `since_before` and that have less than three live strikes, by id."""
+    return [
+        key[2:]
+        for key, m in host.store.scan(b"m/", MAX_SCAN)
+        if m.verifier
+        and m.verifier_since < since_before
+        and sum(end > host.clock for end in m.strikes) < MAX_STRIKES
+        and host.is_active(key[2:])
+    ]
+
+
+def record_draw(host: Host, identity: bytes, good: bool) -> None:
+    """Count a committee duty done or failed; too many failures end the verifier flag."""
+    m = _member(host, identity)
+    draws = [*m.draws, good][-DRAWS_KEPT:]
+    keeps = m.verifier and draws.count(False) <= DRAWS_FAILED
+    host.put(member_key(identity), Member(keeps, m.verifier_since, m.strikes, draws))
+    if m.verifier and not keeps:
+        host.note("verifier.off", identity)
+
+
+# --- messages -----------------------------------------------------------------------------------------------------------------
+
+
+def judge_case(host: Host, sender: bytes, m: JudgeCase) -> None:
+    if all(v.id != sender for v in host.validators()):
+        raise Reject(MemberCode.NOT_A_VALIDATOR, "only validators judge a suspension")
+    case = host.get(case_key(m.account), Case)
+    if case is None:
+        raise Reject(MemberCode.NO_CASE, f"{address(m.account)} is not suspended")
+    if sender in (case.confirm if m.confirm else case.lift):
+        raise Reject(MemberCode.ALREADY_VOTED, "this judgement is recorded already")
+    confirm = sorted({*case.confirm, sender} if m.confirm else {*case.confirm} - {sender})
+    lift = sorted({*case.lift} - {sender} if m.confirm else {*case.lift, sender})
+    host.put(case_key(m.account), Case(case.until, case.refs, case.corroborated, confirm, lift))
+    host.note("case.judged", m.account, sender, "confirm" if m.confirm else "lift")
+
+
+def close_case(host: Host, ref: bytes, at: int) -> None:
+    """The appeal is over: ban, or give everything back."""
+    identity = ref
+    case = host.get(case_key(identity), Case)
+    if case is None:
+        return
+    validators = host.validators()
+    ids = {v.id for v in validators}
+    enough = quorum(len(validators))
+    confirmed = sum(v in ids for v in case.confirm) >= enough
+    lifted = sum(v in ids for v in case.lift) >= enough
+    banned = confirmed or (case.corroborated and not lifted)
+    host.delete(case_key(identity))
+    if banned:
+        host.ban(identity, case.refs[0].ref)
+        host.note("banned", identity, case.refs[0].ref)
+    else:
+        host.thaw(identity, case.refs[0].ref)
+        if not lifted:
+            strike(host, identity, "lapsed", case.refs[0].ref)
+        host.note("reinstated", identity, case.refs[0].ref)
+    host.close_case(identity, [(r.contract, r.ref) for r in case.refs], banned)
+
+
+def report_double(host: Host, sender: bytes, m: ReportDouble) -> None:
+    a = m.evidence.a
+    offender = a.validator if isinstance(a, Vote) else a.proposer
+    then = host.validators_at(a.height)
+    if a.height + host.params.evidence_age < host.height or a.height > host.height or then is None:
+        raise Reject(MemberCode.OLD_EVIDENCE, "the evidence is too old, or from a height that is not decided")
+    key = next((v.key for v in then if v.id == offender), None)
+    if key is None or not is_double(host.chain_id, m.evidence, key):
+        raise Reject(MemberCode.BAD_EVIDENCE, "these are not two conflicting signatures of one validator of that height")
+    if host.get(ejection_key(offender, a.height), Ejection) is not None:
+        raise Reject(MemberCode.KNOWN_EVIDENCE, "this double signing was dealt with")
+    remaining = [v for v in host.validators() if v.id != offender]
+    if not remaining:
+        raise Reject(MemberCode.LAST_VALIDATOR, "the last validator cannot be removed")
+    host.put(ejection_key(offender, a.height), Ejection(a.height))
+    host.change_validators(remaining)
+    host.note("validator.ejected", offender, a.height)
+
+
+def is_double(chain_id: bytes, evidence: Evidence, key: bytes) -> bool:
+    """Two signatures of `key` that no honest validator makes: same type, height and round, different content."""
+    if isinstance(evidence, ProposalEvidence):
+        p, q = evidence.a, evidence.b
+        same = (p.height, p.round, p.proposer) == (q.height, q.round, q.proposer)
+        return same and p.block_id != q.block_id and all(proposal_is_signed(chain_id, x, key) for x in (p, q))
+    v, w = evidence.a, evidence.b
+    same = (v.type, v.height, v.round, v.validator) == (w.type, w.height, w.round, w.validator)
+    return same and v.block_id != w.block_id and all(vote_is_signed(chain_id, x, key) for x in (v, w))
+
+
+CONTRACT = Contract(
+    name="membership",
+    number=NUMBER,
+    messages={JudgeCase: MessageSpec(judge_case, urgent=True), ReportDouble: MessageSpec(report_double, urgent=True)},
+    codes=MemberCode,
+    state={b"m/": Member, b"mc/": Case, b"me/": Ejection},
+    on_due=close_case,
+)
+
+
+# --- views --------------------------------------------------------------------------------------------------------------------
+
+
+def standing(reader: Reader, identity: bytes) -> dict[str, Any] | None:
+    """Status, credits (micro), strikes and case of an identity, or None where there is no account."""
+    account: Any = reader.get(account_key(identity))
+    if account is None:
+        return None
+    member: Any = reader.get(member_key(identity)) or Member(False, 0, [], [])
+    case: Any = reader.get(case_key(identity))
+    validators: Validators = reader.get(K_VALIDATORS)  # type: ignore[assignment]
+    return {
+        "id": address(identity),
+        "status": {ACTIVE: "active", SUSPENDED: "suspended"}.get(account.status, "banned"),
+        "balance": account.balance,
+        "frozen": account.frozen,
+        "verifier": member.verifier,
+        "validator": any(v.id == identity for v in validators.members),
+        "strikes": list(member.strikes),
+        "sequences": list(account.sequences),
+        "case": None
+        if case is None
+        else {
+            "until": case.until,
+            "refs": [r.ref.hex() for r in case.refs],
+            "corroborated": case.corroborated,
+            "confirm": [address(v) for v in case.confirm],
+            "lift": [address(v) for v in case.lift],
+        },
+    }
+
+
+def open_cases(reader: Reader, identities: list[bytes]) -> list[tuple[bytes, Case]]:
+    """Open suspensions among `identities`."""
+    found = [(i, reader.get(case_key(i))) for i in identities]
+    return [(i, case) for i, case in found if case is not None]

@@ -1,0 +1,152 @@
+"""Genesis: what a network starts with, its file, its chain id, its first state.
+
+The chain id is the hash of the canonical genesis, so two networks that differ in anything have different ids. The file is JSON for
+people: keys in hex, credits as decimal text, parameters by name.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from chain.codec import Wire, encode
+from chain.contracts.base import (
+    ACTIVE,
+    K_CHAIN,
+    K_HISTORY,
+    K_PARAMS,
+    K_SUPPLY,
+    K_VALIDATORS,
+    Account,
+    ChainRecord,
+    History,
+    Supply,
+    Validators,
+    account_key,
+)
+from chain.contracts.membership import Member, member_key
+from chain.crypto import account_id, is_public_key, tagged
+from chain.errors import Malformed
+from chain.ledger.state import Overlay, State
+from chain.params import LANES, MAX_INT, MAX_VALIDATORS, PROTOCOL_VERSION, Params
+from chain.types import PublicKey, Uint, Validator, format_credits, parse_credits
+
+MAX_GENESIS_BYTES = 8_000_000
+MAX_ACCOUNTS = 65_536
+
+
+class GenesisAccount(Wire, frozen=True):
+    key: PublicKey
+    credits: Uint
+    validator: bool
+    verifier: bool
+
+
+class Genesis(Wire, frozen=True):
+    """`ca_cert` and `ca_key` (PEM) make both sides of a connection send certificates; they protect nothing by themselves."""
+
+    version: Uint
+    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    time: Uint
+    params: Params
+    accounts: Annotated[list[GenesisAccount], Meta(min_length=1, max_length=MAX_ACCOUNTS)]
+    ca_cert: Annotated[bytes, Meta(max_length=8192)]
+    ca_key: Annotated[bytes, Meta(max_length=8192)]
+
+    @property
+    def chain_id(self) -> bytes:
+        return tagged(b"lc/genesis", encode(self))
+
+    @property
+    def validators(self) -> list[Validator]:
+        """The first validator set, sorted by id."""
+        return sorted((Validator(account_id(a.key), a.key) for a in self.accounts if a.validator), key=lambda v: v.id)
+
+
+def check_genesis(genesis: Genesis) -> None:
+    """Raises `Malformed` naming what a network cannot start with."""
+    keys = [a.key for a in genesis.accounts]
+    if genesis.version != PROTOCOL_VERSION:
+        raise Malformed(f"genesis of protocol version {genesis.version}, this program speaks {PROTOCOL_VERSION}")
+    if any(not is_public_key(k) for k in keys):
+        raise Malformed("an account's key is not a compressed secp256k1 public key")
+    if len(set(keys)) != len(keys):
+        raise Malformed("a key stands twice among the accounts")
+    if not 1 <= sum(a.validator for a in genesis.accounts) <= MAX_VALIDATORS:
+        raise Malformed(f"a network has 1 to {MAX_VALIDATORS} validators")
+    if sum(a.credits for a in genesis.accounts) > MAX_INT:
+        raise Malformed("the grants exceed the largest supply")
+    if genesis.params.job_min_open > genesis.params.job_max_open:
+        raise Malformed("job_min_open is above job_max_open")
+
+
+def first_state(genesis: Genesis) -> tuple[State, list[tuple[bytes, bytes | None]]]:
+    """The state before block 1, and its encoded records. Raises `Malformed`."""
+    check_genesis(genesis)
+    state = State()
+    overlay = Overlay(state)
+    chain_id = genesis.chain_id
+    overlay.put(K_CHAIN, ChainRecord(chain_id, 0, genesis.time, genesis.time, tagged(b"lc/beacon", chain_id)))
+    overlay.put(K_PARAMS, genesis.params)
+    overlay.put(K_SUPPLY, Supply(sum(a.credits for a in genesis.accounts), 0))
+    record = Validators(1, genesis.validators)
+    overlay.put(K_VALIDATORS, record)
+    overlay.put(K_HISTORY, History([record]))
+    for a in genesis.accounts:
+        identity = account_id(a.key)
+        overlay.put(account_key(identity), Account(a.key, ACTIVE, a.credits, 0, [0] * LANES))
+        overlay.put(member_key(identity), Member(a.verifier, 0, [], []))
+    changes, encoded, tree = overlay.finish()
+    state.commit(changes, tree)
+    return state, encoded
+
+
+# --- the file -----------------------------------------------------------------------------------------------------------------
+
+
+def to_json(genesis: Genesis) -> bytes:
+    names = [f.name for f in msgspec.structs.fields(Params)]
+    document = {
+        "version": genesis.version,
+        "name": genesis.name,
+        "time": genesis.time,
+        "params": {name: getattr(genesis.params, name) for name in names},
+        "accounts": [
+            {"key": a.key.hex(), "credits": format_credits(a.credits), "validator": a.validator, "verifier": a.verifier}
+            for a in genesis.accounts
+        ],
+        "ca_cert": genesis.ca_cert.decode(),
+        "ca_key": genesis.ca_key.decode(),
+    }
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+def from_json(raw: bytes) -> Genesis:
+    """Raises `Malformed` naming the field that is wrong."""
+    if len(raw) > MAX_GENESIS_BYTES:
+        raise Malformed(f"a genesis file has at most {MAX_GENESIS_BYTES} bytes")
+    try:
+        document: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
+        unknown = set(document["params"]) - {f.name for f in msgspec.structs.fields(Params)}
+        if unknown:
+            raise Malformed(f"unknown parameters: {', '.join(sorted(unknown))}")
+        accounts = [
+            GenesisAccount(bytes.fromhex(a["key"]), parse_credits(a["credits"]), a["validator"], a["verifier"])
+            for a in document["accounts"]
+        ]
+        genesis = Genesis(
+            document["version"],
+            document["name"],
+            document["time"],
+            Params(**document["params"]),
+            accounts,
+            document["ca_cert"].encode(),
+            document["ca_key"].encode(),
+        )
+        checked = msgspec.msgpack.decode(encode(genesis), type=Genesis)
+    except (msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError) as e:
+        raise Malformed(f"not a genesis file: {type(e).__name__} {e}") from None
+    check_genesis(checked)
+    return checked

@@ -1,0 +1,276 @@
+"""What a block does to the state: `apply_block` reads like a table of contents.
+
+Due deadlines run before the transactions. A transaction's validity (signature, network, membership, sequence, quota,
+valid_until) is the block's validity; then its sequence is consumed, then the handlers of its messages run, and a `Reject` undoes
+the handlers alone, so nothing refused can be replayed. At the end the proposer gets its reward, a decided change of the
+validator set takes effect for the next height, and the supply must balance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from chain.codec import encode
+from chain.contracts import BY_NUMBER, MESSAGES, membership
+from chain.contracts.base import (
+    K_CHAIN,
+    K_NEXT_VALIDATORS,
+    K_PARAMS,
+    K_SUPPLY,
+    K_VALIDATORS,
+    Account,
+    BeaconCommitment,
+    ChainRecord,
+    Host,
+    account_key,
+)
+from chain.crypto import ZERO_HASH, mac, sha256, tagged
+from chain.errors import BrokenInvariant, Code, InvalidBlock, InvalidTx, Reject, TxCode
+from chain.ledger.state import Change, Overlay, State
+from chain.ledger.tx import ParsedTx, check_tx
+from chain.merkle import Node, list_root, root_of
+from chain.params import Params
+from chain.types import Receipt, Validator
+
+
+@dataclass(frozen=True)
+class BlockInput:
+    """What the transition takes from a block; roots are its results, not its inputs."""
+
+    height: int
+    time: int
+    proposer: bytes
+    reveal: bytes
+    commitment: bytes
+    txs: list[ParsedTx]
+
+
+@dataclass(frozen=True)
+class Executed:
+    """A block tried out: nothing of it is in the state until `commit`."""
+
+    txs: list[ParsedTx]
+    receipts: list[Receipt]
+    receipt_bytes: list[bytes]
+    receipt_root: bytes
+    changes: list[Change]
+    encoded: list[tuple[bytes, bytes | None]]
+    tree: Node
+    state_root: bytes
+    next_validators: list[Validator]
+    skipped: list[tuple[ParsedTx, InvalidTx]] = field(default_factory=list)
+
+
+def chain_record(state: State) -> ChainRecord:
+    record: Any = state.get(K_CHAIN)
+    return record  # type: ignore[no-any-return]
+
+
+def params_of(state: State) -> Params:
+    record: Any = state.get(K_PARAMS)
+    return record  # type: ignore[no-any-return]
+
+
+def validators_of(state: State) -> list[Validator]:
+    """The set that signs the next block."""
+    record: Any = state.get(K_VALIDATORS)
+    return record.members  # type: ignore[no-any-return]
+
+
+def clock_at(record: ChainRecord, time: int, params: Params) -> int:
+    """The chain clock of a block with `time` after `record`: grows by the time between blocks, at most by max_step."""
+    return record.clock + max(0, min(time - record.time, params.max_step))
+
+
+def earliest_due(state: State) -> int | None:
+    """Chain clock of the next deadline, or None."""
+    for key, _ in state.scan(b"d/", 1):
+        return int.from_bytes(key[2:10], "big")
+    return None
+
+
+def beacon_secret(beacon_key: bytes, chain_id: bytes, height: int) -> bytes:
+    """The secret that a validator commits to in its block at `height`: recoverable from its key alone."""
+    return mac(beacon_key, b"lc/beacon-secret", chain_id, height.to_bytes(8, "big"))
+
+
+def beacon_commitment(secret: bytes) -> bytes:
+    return tagged(b"lc/beacon-commitment", secret)
+
+
+def due_reveal(state: State, proposer: bytes, beacon_key: bytes) -> bytes:
+    """What `proposer` must reveal in its next block: the secret of its last commitment, or zeros where it has none."""
+    record: Any = state.get(b"gb/" + proposer)
+    return beacon_secret(beacon_key, chain_record(state).chain_id, record.height) if record else ZERO_HASH
+
+
+class _Block:
+    """The working state of one application."""
+
+    def __init__(self, state: State, block: BlockInput) -> None:
+        parent = chain_record(state)
+        self.params = params_of(state)
+        self.block = block
+        self.overlay = Overlay(state)
+        self.chain_id = parent.chain_id
+        if block.height != parent.height + 1:
+            raise InvalidBlock(f"height {block.height} does not follow {parent.height}")
+        if block.time <= parent.time:
+            raise InvalidBlock(f"time {block.time} is not after the parent's {parent.time}")
+        self.clock = clock_at(parent, block.time, self.params)
+        self.parent_beacon = parent.beacon
+        self.beacon, self.rewarded = self._next_beacon(parent.beacon)
+        self.system = self._host(ZERO_HASH)
+        self.used: dict[bytes, int] = {}
+
+    def _next_beacon(self, beacon: bytes) -> tuple[bytes, bool]:
+        promised: Any = self.overlay.get(b"gb/" + self.block.proposer)
+        reveal = self.block.reveal
+        if promised is None or reveal == ZERO_HASH:
+            if reveal != ZERO_HASH:
+                raise InvalidBlock("a beacon secret without a commitment")
+            return sha256(beacon + ZERO_HASH), promised is None
+        if beacon_commitment(reveal) != promised.commitment:
+            raise InvalidBlock("the beacon secret is not the one committed to")
+        return sha256(beacon + reveal), True
+
+    def _host(self, tx: bytes) -> Host:
+        b = self.block
+        return Host(
+            store=self.overlay,
+            membership=membership,
+            hooks=BY_NUMBER,
+            params=self.params,
+            chain_id=self.chain_id,
+            height=b.height,
+            time=b.time,
+            clock=self.clock,
+            beacon=self.beacon,
+            parent_beacon=self.parent_beacon,
+            tx_id=tx,
+        )
+
+    # steps
+
+    def begin(self) -> None:
+        b = self.block
+        self.overlay.put(K_CHAIN, ChainRecord(self.chain_id, b.height, b.time, self.clock, self.beacon))
+        self.overlay.put(b"gb/" + b.proposer, BeaconCommitment(b.height, b.commitment))
+
+    def run_deadlines(self) -> None:
+        due = list(self.overlay.scan(b"d/", self.params.max_due))
+        for key, record in due:
+            at = int.from_bytes(key[2:10], "big")
+            if at > self.clock:
+                return
+            self.overlay.delete(key)
+            handler = BY_NUMBER[record.contract].on_due
+            if handler is None:
+                raise BrokenInvariant(f"contract {record.contract} has a deadline and no handler for it")
+            try:
+                handler(self.system, record.ref, at)
+            except Reject as e:
+                raise BrokenInvariant(f"a deadline of {record.contract} for {record.ref.hex()} was refused: {e.text}") from e
+
+    def run_tx(self, tx: ParsedTx) -> Receipt:
+        """Raises `InvalidTx` where the transaction may not stand in this block."""
+        body = tx.body
+        account = check_tx(self.overlay, self.chain_id, tx, self.block.height)
+        if self.used.get(body.sender, 0) >= self.params.quota:
+            raise InvalidTx(TxCode.QUOTA, f"more than {self.params.quota} transactions of one account in a block")
+        self.used[body.sender] = self.used.get(body.sender, 0) + 1
+        sequences = list(account.sequences)
+        sequences[body.lane] += 1
+        self.overlay.put(account_key(body.sender), Account(account.key, account.status, account.balance, account.frozen, sequences))
+        return self._run_messages(tx)
+
+    def _run_messages(self, tx: ParsedTx) -> Receipt:
+        host = self._host(tx.id)
+        self.overlay.begin()
+        try:
+            for index, op in enumerate(tx.ops):
+                host.op_index = index
+                MESSAGES[type(op)][1].handler(host, tx.body.sender, op)
+        except Reject as e:
+            self.overlay.drop()
+            return Receipt(tx.id, e.code, [])
+        except Exception:
+            self.overlay.drop()
+            raise
+        self.overlay.keep()
+        return Receipt(tx.id, Code.OK, host.events)
+
+    def finish(self) -> None:
+        if self.rewarded:
+            self.system.mint(self.block.proposer, self.params.block_reward, "block reward", b"")
+        following: Any = self.overlay.get(K_NEXT_VALIDATORS)
+        if following is not None:
+            self.overlay.put(K_VALIDATORS, following)
+            self.overlay.delete(K_NEXT_VALIDATORS)
+
+
+def check_supply(state: State, overlay: Overlay) -> None:
+    """Credits appear and vanish only by the counted mints and burns. Raises `BrokenInvariant`."""
+    before: Any = state.get(K_SUPPLY)
+    after: Any = overlay.get(K_SUPPLY)
+    counted = (after.minted - after.burned) - (before.minted - before.burned)
+    if overlay.held_difference() != counted:
+        raise BrokenInvariant(f"accounts and escrows changed by {overlay.held_difference()}, mints and burns by {counted}")
+
+
+def apply_block(state: State, block: BlockInput, *, building: bool = False) -> Executed:
+    """Try out a block.
+
+    Raises `InvalidBlock` where it breaks a rule and `BrokenInvariant` where our own rules do. With `building`, transactions that
+    cannot stand in the block, or that break an invariant, are left out and listed in `skipped`.
+    """
+    work = _Block(state, block)
+    work.begin()
+    work.run_deadlines()
+    receipts, included, skipped = _run_all(work, block.txs, building)
+    work.finish()
+    check_supply(state, work.overlay)
+    receipts.insert(0, Receipt(ZERO_HASH, Code.OK, work.system.events))
+    changes, encoded, tree = work.overlay.finish()
+    following: Any = work.overlay.get(K_VALIDATORS)
+    raw = [encode(r) for r in receipts]
+    return Executed(
+        txs=included,
+        receipts=receipts,
+        receipt_bytes=raw,
+        receipt_root=list_root(raw),
+        changes=changes,
+        encoded=encoded,
+        tree=tree,
+        state_root=root_of(tree),
+        next_validators=following.members,
+        skipped=skipped,
+    )
+
+
+def _run_all(
+    work: _Block, txs: Iterable[ParsedTx], building: bool
+) -> tuple[list[Receipt], list[ParsedTx], list[tuple[ParsedTx, InvalidTx]]]:
+    receipts: list[Receipt] = []
+    included: list[ParsedTx] = []
+    skipped: list[tuple[ParsedTx, InvalidTx]] = []
+    for tx in txs:
+        try:
+            receipts.append(work.run_tx(tx))
+            included.append(tx)
+        except InvalidTx as e:
+            if not building:
+                raise InvalidBlock(f"transaction {tx.id.hex()}: {e.text}") from e
+            skipped.append((tx, e))
+        except BrokenInvariant as e:
+            if not building:
+                raise
+            skipped.append((tx, InvalidTx(TxCode.QUARANTINED, f"breaks an invariant: {e}")))
+    return receipts, included, skipped
+
+
+def commit(state: State, executed: Executed) -> None:
+    """The block was decided: make it the state."""
+    state.commit(executed.changes, executed.tree)

@@ -1,0 +1,75 @@
+"""Transactions as the ledger takes them: decoded once, their signature checked once, kept with their bytes and id."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chain.codec import encode
+from chain.contracts import MESSAGES, decode_message
+from chain.contracts.base import ACTIVE, Account, Reader, account_key
+from chain.crypto import SigningKey, address, verify
+from chain.errors import InvalidTx, Malformed, TxCode
+from chain.params import MAX_VALID_FOR
+from chain.types import SignedTx, TxBody, body_bytes, decode_tx, net_of, tx_digest, tx_id
+
+
+class ParsedTx:
+    """A decoded transaction. `checked_key` is the public key under which the signature was found good, or None."""
+
+    __slots__ = ("body", "checked_key", "id", "ops", "raw", "signature", "urgent")
+
+    def __init__(self, raw: bytes, signed: SignedTx, ops: list[Any]) -> None:
+        self.raw = raw
+        self.id = tx_id(raw)
+        self.body: TxBody = signed.body
+        self.signature = signed.signature
+        self.ops = ops
+        self.urgent = all(MESSAGES[type(op)][1].urgent for op in ops)
+        self.checked_key: bytes | None = None
+
+
+def parse_tx(raw: bytes) -> ParsedTx:
+    """Raises `InvalidTx` MALFORMED."""
+    try:
+        signed = decode_tx(raw)
+        return ParsedTx(raw, signed, [decode_message(bytes(op)) for op in signed.body.ops])
+    except Malformed as e:
+        raise InvalidTx(TxCode.MALFORMED, f"not a transaction: {e}") from None
+
+
+def sign_tx(key: SigningKey, chain_id: bytes, body: TxBody) -> bytes:
+    """The bytes of the signed transaction."""
+    return encode(SignedTx(body, key.sign(tx_digest(chain_id, encode(body)))))
+
+
+def check_sender(reader: Reader, chain_id: bytes, tx: ParsedTx) -> Account:
+    """Network, sender and signature. Raises `InvalidTx`; the signature is checked once per key."""
+    body = tx.body
+    if body.net != net_of(chain_id):
+        raise InvalidTx(TxCode.FOREIGN_NETWORK, "the transaction was signed for another network")
+    account: Any = reader.get(account_key(body.sender))
+    if account is None:
+        raise InvalidTx(TxCode.UNKNOWN_SENDER, f"{address(body.sender)} is no member of this network")
+    if tx.checked_key != account.key:
+        if not verify(account.key, tx_digest(chain_id, body_bytes(tx.raw)), tx.signature):
+            raise InvalidTx(TxCode.BAD_SIGNATURE, "the signature does not fit the sender's key and these bytes")
+        tx.checked_key = account.key
+    if account.status != ACTIVE:
+        raise InvalidTx(TxCode.NOT_ACTIVE, f"{address(body.sender)} is suspended or banned")
+    return account  # type: ignore[no-any-return]
+
+
+def check_tx(reader: Reader, chain_id: bytes, tx: ParsedTx, height: int) -> Account:
+    """All that makes a transaction valid in the block at `height`, but for quotas. Raises `InvalidTx`."""
+    account = check_sender(reader, chain_id, tx)
+    body = tx.body
+    if body.valid_until < height:
+        raise InvalidTx(TxCode.EXPIRED, f"valid until block {body.valid_until}, this is block {height}")
+    if body.valid_until > height + MAX_VALID_FOR:
+        raise InvalidTx(TxCode.TOO_FAR_AHEAD, f"valid_until lies more than {MAX_VALID_FOR} blocks ahead")
+    expected = account.sequences[body.lane]
+    if body.sequence < expected:
+        raise InvalidTx(TxCode.SEQUENCE_USED, f"sequence {body.sequence} of lane {body.lane} was used, next is {expected}")
+    if body.sequence > expected:
+        raise InvalidTx(TxCode.SEQUENCE_GAP, f"sequence {body.sequence} of lane {body.lane} comes after {expected}")
+    return account
