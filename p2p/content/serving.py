@@ -57,19 +57,15 @@ class Serving:
         return sum(self._active.values())
 
     def _next(self) -> list[Serve]:
+        """As many as there is room for. The peer with the fewest under way is next, of equals the one that waits longest."""
         effects: list[Serve] = []
-        progress = True
-        while progress:
-            progress = False
-            for peer in list(self._queues):
-                if self.active >= MAX_ACTIVE:
-                    return effects
-                if self._active.get(peer, 0) >= MAX_PER_PEER:
-                    continue
-                effect = self._take(peer)
-                if effect is not None:
-                    effects.append(effect)
-                    progress = True
+        while self._queues and self.active < MAX_ACTIVE:
+            peer = min(self._queues, key=lambda p: self._active.get(p, 0))
+            if self._active.get(peer, 0) >= MAX_PER_PEER:
+                break
+            effect = self._take(peer)
+            if effect is not None:
+                effects.append(effect)
         return effects
 
     def _take(self, peer: bytes) -> Serve | None:

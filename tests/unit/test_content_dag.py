@@ -1,0 +1,219 @@
+"""The tree above a file: the same root as `ipfs add --cid-version=1`, and nothing else is read."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chain.errors import Malformed
+from p2p.content import dag
+from p2p.content.cid import Cid, Codec, cid_of
+from p2p.content.dag import CHUNK, LINKS, Assembly, Builder, TooLarge, chunks, depth_of, encode_node, parse_node, tree_bytes
+from tests.unit.content_kit import _field, pattern, pieces, reference_root, root_of
+
+# Made with ipfs-unixfs-importer (JavaScript), cidVersion 1, rawLeaves, fixedSize(262144), balanced(174); the last column is the
+# size that it gives for the whole tree. The file is content_kit.pieces(size). Files of 7,936,671,744 and ...745 bytes agreed too:
+# bafybeiea47kbvucz3kkkgx7ngpf4trgjszjp2yje3yp2q5s3raq6cxpcki, bafybeiblfulykpsoejn7cvqrjgq7c6ztkcn62xppgygrwzeqgyz2gmt7tq.
+VECTORS = [
+    (0, "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku", 0),
+    (1, "bafkreic2nz5eovfprz7up7eusmca3bj6pma6hhktpsy52nj4so324whlhu", 1),
+    (262143, "bafkreif6cmfrljif4j4japtffx6vd4oygw6iezubyzzgq3gfsnzlze5eru", 262143),
+    (262144, "bafkreia5pr43ruwt2fzhdipfuwkij2oduoaf4hmzxnsoiswvtjskdjtwva", 262144),
+    (262145, "bafybeicbdnnnyufd6p4ilzrf4mchqymtzhebs7q7ta25gswomcswijyhoe", 262249),
+    (524288, "bafybeigyav5dhtrdujet5vkdlv6qbspshzf5kgwzkzkspatzxmmmoodfu4", 524396),
+    (1000000, "bafybeidrazyxvrfadtsod2pqbde4nwhdfr4xsoavwq3t476vxwncrayp2q", 1000208),
+    (10485760, "bafybeihheb5ul3xbcbokjfcc2tlenu2flgzpoqtd7dbi5w6575rbiis5ta", 10487770),
+    (45613056, "bafybeif3gnsaho7fj7zisfmpsfvx2frij27lf4mwjypievqnakneiqa6um", 45621766),
+    (45613057, "bafybeifmr3x47bhd3npcdtekvcw36yplmnhu32dctrx3v44cvqout3isou", 45621926),
+    (60000000, "bafybeigrnltdoilctvslnpqutyjn6afh73rsmvqlwtgvwbtpqrbdvimkm4", 60011583),
+]
+ZEROS = [
+    (1000000, "bafybeidide6lpcdutn3we5vvypssfhlq2n265w6dygwj37fyeklhlmfi34"),
+    (45613057, "bafybeihqwzd3o6q6v3pmwhzjy22vokhr767burokmqemg63hptx2nqd7ym"),
+]
+
+
+@pytest.mark.parametrize(("size", "text", "all_blocks"), VECTORS)
+def test_files_have_the_names_that_ipfs_gives_them(size: int, text: str, all_blocks: int) -> None:
+    builder = Builder(lambda cid, block: None)
+    for piece in pieces(size):
+        builder.feed(piece)
+    assert str(builder.finish()) == text
+    assert tree_bytes(size, depth_of(size)) == all_blocks
+
+
+@pytest.mark.parametrize(("size", "text"), ZEROS)
+def test_files_of_equal_chunks_too(size: int, text: str) -> None:
+    assert str(root_of(bytes(size))[0]) == text
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 6 * CHUNK), st.integers(0, 2**32))
+def test_a_second_importer_agrees(size: int, seed: int) -> None:
+    data = random.Random(seed).randbytes(size)
+    assert root_of(data)[0].to_bytes() == reference_root(data)
+
+
+@settings(max_examples=30, deadline=None)
+@given(leaves=st.integers(1, 60), tail=st.integers(1, 8), width=st.integers(2, 5))
+def test_the_shape_holds_at_every_depth(leaves: int, tail: int, width: int) -> None:
+    """With small chunks and few links, trees of many levels can be compared with the second importer."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dag, "CHUNK", 8)
+        patch.setattr(dag, "LINKS", width)
+        dag.tree_bytes.cache_clear()
+        data = bytes(range(256)) * 2
+        data = data[: (leaves - 1) * 8 + tail]
+        blocks: dict[Cid, bytes] = {}
+        builder = Builder(blocks.__setitem__)
+        for at in range(0, len(data), 8):
+            builder.feed(data[at : at + 8])
+        root = builder.finish()
+        assert root.to_bytes() == reference_root(data, 8, width)
+        tree = Assembly(root, 10**6)
+        while tree.wanted:
+            cid = next(iter(tree.wanted))
+            tree.add_node(cid, blocks[cid])
+        if not root.raw:
+            offsets = sorted(offset for places in tree.leaves.values() for offset in places)
+            assert offsets == list(range(0, len(data), 8))
+    dag.tree_bytes.cache_clear()
+
+
+def test_a_stream_may_come_in_any_pieces() -> None:
+    data = pattern(3 * CHUNK + 5)
+
+    class Slow:
+        at = 0
+
+        def read(self, size: int, /) -> bytes:
+            piece = data[self.at : self.at + min(size, 100_001)]
+            self.at += len(piece)
+            return piece
+
+    assert list(chunks(Slow())) == [data[at : at + CHUNK] for at in range(0, len(data), CHUNK)]
+
+
+def test_only_the_last_chunk_may_be_short() -> None:
+    builder = Builder(lambda cid, block: None)
+    builder.feed(b"short")
+    with pytest.raises(ValueError, match="only the last"):
+        builder.feed(b"more")
+
+
+# --- hostile trees ----------------------------------------------------------------------------------------------------------------
+
+_LEAVES = [cid_of(Codec.RAW, bytes([i])) for i in range(3)]
+_SIZE = 2 * CHUNK + 10
+_BLOCK = encode_node(_SIZE, 1, _LEAVES)
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=400))
+def test_hostile_bytes_are_malformed_and_nothing_else(block: bytes) -> None:
+    with pytest.raises(Malformed):
+        parse_node(block)
+
+
+@settings(max_examples=300)
+@given(st.integers(0, len(_BLOCK) - 1), st.integers(1, 255), st.sampled_from(["flip", "cut", "insert", "double"]))
+def test_a_changed_block_is_refused_or_names_other_children(at: int, value: int, how: str) -> None:
+    changed = {
+        "flip": _BLOCK[:at] + bytes([_BLOCK[at] ^ value]) + _BLOCK[at + 1 :],
+        "cut": _BLOCK[:at],
+        "insert": _BLOCK[:at] + bytes([value]) + _BLOCK[at:],
+        "double": _BLOCK[:at] + _BLOCK[at:] + _BLOCK[at:],
+    }[how]
+    try:
+        node = parse_node(changed)
+    except Malformed:
+        return
+    assert encode_node(node.size, node.depth, node.children) == changed
+    assert node.children != _LEAVES
+
+
+def _node(
+    sizes: list[int], *, kind: int = 2, total: int | None = None, tsize: int = 0, name: bytes = b"", extra: bytes = b""
+) -> bytes:
+    """A dag-pb file node with anything wrong that a caller likes."""
+    links = b"".join(
+        _field(2, _field(1, _LEAVES[i % 3].to_bytes()) + _field(2, name) + _field(3, part + tsize)) for i, part in enumerate(sizes)
+    )
+    unixfs = (
+        _field(1, kind) + extra + _field(3, sum(sizes) if total is None else total) + b"".join(_field(4, part) for part in sizes)
+    )
+    return links + _field(1, unixfs)
+
+
+def test_the_sound_node_of_the_cases_below_is_read() -> None:
+    assert _node([CHUNK, CHUNK, 10]) == _BLOCK
+    assert parse_node(_BLOCK) == (_SIZE, 1, _LEAVES)
+    assert parse_node(_BLOCK, _SIZE, 1).children == _LEAVES
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        _node([CHUNK, CHUNK, 10], kind=1),  # a directory
+        _node([CHUNK, CHUNK, 10], total=_SIZE + 1),
+        _node([CHUNK, CHUNK, 10], tsize=1),
+        _node([CHUNK, CHUNK, 10], name=b"a"),
+        _node([CHUNK, CHUNK, 10], extra=_field(2, b"inline")),
+        _node([CHUNK, CHUNK // 2, 10]),  # short in the middle
+        _node([CHUNK // 2] * 6),  # another chunk size
+        _node([CHUNK]),  # a root over one leaf
+        _node([CHUNK] * (LINKS + 1)),
+        _node([CHUNK, CHUNK, 0]),
+        _node([]),
+        _node([CHUNK, CHUNK, 10], total=2**62),
+        _BLOCK + b"\x0a\x00",
+        b"\x0a\x04\x08\x02\x18\x00",
+        b"\x12" + b"\xff" * 9,
+    ],
+)
+def test_trees_of_another_shape_are_malformed(block: bytes) -> None:
+    with pytest.raises(Malformed):
+        parse_node(block)
+
+
+def test_a_node_must_fit_its_place() -> None:
+    for size, depth in ((_SIZE + 1, 1), (_SIZE, 2), (CHUNK, 1)):
+        with pytest.raises(Malformed):
+            parse_node(_BLOCK, size, depth)
+
+
+def test_a_root_that_declares_too_much_is_refused_before_anything_is_allocated() -> None:
+    tree = Assembly(cid_of(Codec.DAG_PB, _BLOCK), _SIZE - 1)
+    with pytest.raises(TooLarge):
+        tree.add_node(tree.root, _BLOCK)
+    assert not tree.leaves
+
+
+def test_a_child_with_another_size_than_declared_is_malformed() -> None:
+    small = encode_node(2 * CHUNK, 1, _LEAVES[:2])
+    lie = cid_of(Codec.DAG_PB, small)
+    size = LINKS * CHUNK + 5 * CHUNK
+    root = encode_node(size, 2, [lie, lie])
+    tree = Assembly(cid_of(Codec.DAG_PB, root), 10**9)
+    tree.add_node(tree.root, root)
+    with pytest.raises(Malformed):
+        tree.add_node(lie, small)
+
+
+def test_a_leaf_with_another_length_than_declared_is_malformed() -> None:
+    tree = Assembly(cid_of(Codec.DAG_PB, _BLOCK), 10**9)
+    tree.add_node(tree.root, _BLOCK)
+    with pytest.raises(Malformed):
+        tree.check_leaf(_LEAVES[0], b"\x00")
+
+
+def test_one_leaf_in_many_places_is_one_leaf() -> None:
+    root, blocks = root_of(bytes(200 * CHUNK))
+    tree = Assembly(root, 10**9)
+    while tree.wanted:
+        cid = next(iter(tree.wanted))
+        tree.add_node(cid, blocks[cid])
+    assert [len(offsets) for offsets in tree.leaves.values()] == [200]

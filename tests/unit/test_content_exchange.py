@@ -1,0 +1,370 @@
+"""The exchange machine in virtual time: several peers at once, liars, dead and slow ones, limits, resumption, fairness."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chain.codec import encode
+from p2p.content.cid import Cid, Codec, cid_of
+from p2p.content.dag import CHUNK, encode_node
+from p2p.content.events import Cancel, Failed, Finished, PeerUp, Penalize, Received, Send, Served
+from p2p.content.exchange import MAX_SESSIONS, MAX_UNDER_WAY, NOBODY_MS, WINDOW_MAX, Exchange
+from p2p.content.faults import Reason
+from p2p.content.messages import Block, DontHave, Has, WantBlocks, WhoHas, decode_message
+from p2p.content.serving import MAX_ACTIVE, MAX_PER_PEER, MAX_QUEUED, Serve
+from tests.unit.content_kit import ScriptedPeer, World, pattern, root_of
+
+DATA = pattern(40 * CHUNK + 123)
+ROOT, BLOCKS = root_of(DATA)
+
+
+def test_a_file_comes_from_several_peers_at_once() -> None:
+    world = World()
+    peers = [ScriptedPeer(name, BLOCKS) for name in (b"a", b"b", b"c")]
+    for peer in peers:
+        world.connect(peer)
+    world.fetch(ROOT)
+    assert isinstance(world.run(ROOT), Finished)
+    assert bytes(world.files[ROOT]) == DATA
+    assert all(len(peer.asked) > 5 for peer in peers)
+    assert sum(len(peer.asked) for peer in peers) == len(BLOCKS), "no block is asked for twice"
+    assert world.progress[-1].done == world.progress[-1].size == len(DATA)
+    assert world.released == [ROOT]
+    assert not world.penalized
+
+
+def test_nodes_come_before_leaves() -> None:
+    data = pattern(200 * CHUNK)
+    root, blocks = root_of(data)
+    world = World()
+    peer = ScriptedPeer(b"a", blocks)
+    world.connect(peer)
+    world.fetch(root)
+    assert isinstance(world.run(root), Finished)
+    kinds = [cid.codec for cid in peer.asked]
+    assert kinds == sorted(kinds, reverse=True)
+    assert kinds.count(Codec.DAG_PB) == 3
+
+
+@pytest.mark.parametrize("size", [0, 5, CHUNK])
+def test_a_file_of_one_leaf(size: int) -> None:
+    root, blocks = root_of(pattern(size))
+    world = World()
+    world.connect(ScriptedPeer(b"a", blocks))
+    world.fetch(root)
+    assert isinstance(world.run(root), Finished)
+    assert bytes(world.files[root]) == pattern(size)
+
+
+def test_equal_pieces_travel_once() -> None:
+    root, blocks = root_of(bytes(30 * CHUNK))
+    world = World()
+    peer = ScriptedPeer(b"a", blocks)
+    world.connect(peer)
+    world.fetch(root)
+    assert isinstance(world.run(root), Finished)
+    assert len(peer.asked) == 2
+    assert bytes(world.files[root]) == bytes(30 * CHUNK)
+
+
+def test_a_liar_a_dead_and_a_slow_peer_do_not_stop_a_download() -> None:
+    world = World()
+    liar = ScriptedPeer(b"liar", BLOCKS, lies=True)
+    dead = ScriptedPeer(b"dead", BLOCKS, mute=True)
+    slow = ScriptedPeer(b"slow", BLOCKS, delay=2_500)
+    good = ScriptedPeer(b"good", BLOCKS)
+    for peer in (liar, dead, slow, good):
+        world.connect(peer)
+    world.fetch(ROOT)
+    assert isinstance(world.run(ROOT), Finished)
+    assert bytes(world.files[ROOT]) == DATA
+    assert set(world.penalized) == {b"liar"}
+    assert len(liar.asked) <= 2, "after its first lie nothing more is asked of it"
+    assert len(dead.asked) <= 4
+    assert world.now < 30_000
+
+
+def test_a_liar_is_not_asked_again_even_when_it_is_the_only_one_and_comes_back() -> None:
+    world = World()
+    liar = ScriptedPeer(b"liar", BLOCKS, lies=True)
+    world.connect(liar)
+    world.fetch(ROOT)
+    while not world.penalized:
+        world.step()
+    world.disconnect(b"liar")
+    world.connect(liar)
+    asked = len(liar.asked)
+    ended = world.run(ROOT)
+    assert isinstance(ended, Failed)
+    assert ended.reason == Reason.NOBODY
+    assert len(liar.asked) == asked
+
+
+def test_a_peer_that_leaves_is_replaced_by_one_that_comes() -> None:
+    world = World()
+    world.connect(ScriptedPeer(b"a", BLOCKS, delay=50))
+    world.fetch(ROOT)
+    while world.written < 10:
+        world.step()
+    world.disconnect(b"a")
+    second = ScriptedPeer(b"b", BLOCKS)
+    world.connect(second)
+    assert isinstance(world.run(ROOT), Finished)
+    assert len(second.asked) < len(BLOCKS) - 8, "what arrived is not loaded again"
+
+
+def test_a_peer_that_gets_the_content_later_is_found() -> None:
+    world = World()
+    peer = ScriptedPeer(b"a", {})
+    world.connect(peer)
+    world.fetch(ROOT)
+    while world.now < 7_000:
+        world.step()
+    peer.blocks = BLOCKS
+    assert isinstance(world.run(ROOT), Finished)
+
+
+def test_a_peer_that_loses_the_content_says_so_and_is_left_alone() -> None:
+    world = World()
+    a, b = ScriptedPeer(b"a", dict(BLOCKS), delay=20), ScriptedPeer(b"b", BLOCKS, delay=20)
+    world.connect(a)
+    world.connect(b)
+    world.fetch(ROOT)
+    while world.written < 10:
+        world.step()
+    a.blocks = {}
+    assert isinstance(world.run(ROOT), Finished)
+    assert not world.penalized
+
+
+def test_nobody_has_it() -> None:
+    world = World()
+    world.connect(ScriptedPeer(b"a", {}))
+    world.fetch(ROOT)
+    ended = world.run(ROOT)
+    assert isinstance(ended, Failed)
+    assert (ended.reason, "no connected peer" in ended.text) == (Reason.NOBODY, True)
+    assert NOBODY_MS <= world.now <= NOBODY_MS + 500
+
+
+def test_the_deadline_ends_a_download_that_is_too_slow() -> None:
+    world = World()
+    world.connect(ScriptedPeer(b"a", BLOCKS, delay=2_000))
+    world.fetch(ROOT, deadline=9_000)
+    ended = world.run(ROOT)
+    assert isinstance(ended, Failed)
+    assert ended.reason == Reason.TIMEOUT
+    assert "kept" in ended.text
+
+
+def test_content_above_the_limit_costs_one_node() -> None:
+    world = World()
+    peer = ScriptedPeer(b"a", BLOCKS)
+    world.connect(peer)
+    world.fetch(ROOT, max_size=len(DATA) - 1)
+    ended = world.run(ROOT)
+    assert isinstance(ended, Failed)
+    assert ended.reason == Reason.TOO_LARGE
+    assert peer.asked == [ROOT]
+    assert not world.disk, "nothing reached the disk"
+
+
+def test_a_single_leaf_above_the_limit_is_refused_too() -> None:
+    root, blocks = root_of(pattern(1000))
+    world = World()
+    world.connect(ScriptedPeer(b"a", blocks))
+    world.fetch(root, max_size=999)
+    ended = world.run(root)
+    assert isinstance(ended, Failed)
+    assert ended.reason == Reason.TOO_LARGE
+
+
+@pytest.mark.parametrize("leaf", [b"x" * CHUNK, b"short"])
+def test_a_tree_that_lies_about_its_pieces_fails_without_blaming_the_server(leaf: bytes) -> None:
+    """The publisher made it; the peer only served what was asked for."""
+    other = cid_of(Codec.RAW, leaf)
+    last = cid_of(Codec.RAW, b"end")
+    block = encode_node(2 * CHUNK + 4, 1, [other, other, last])
+    root = cid_of(Codec.DAG_PB, block)
+    world = World()
+    world.connect(ScriptedPeer(b"a", {root: block, other: leaf, last: b"end"}))
+    world.fetch(root)
+    ended = world.run(root)
+    assert isinstance(ended, Failed)
+    assert ended.reason == Reason.MALFORMED
+    assert not world.penalized
+
+
+def test_a_download_goes_on_from_what_the_disk_has() -> None:
+    data = pattern(200 * CHUNK)
+    root, blocks = root_of(data)
+    world = World()
+    rng = random.Random(1)
+    nodes = [cid for cid in blocks if not cid.raw]
+    world.disk = {cid: blocks[cid] for cid in nodes if cid == root or rng.random() < 0.5}
+    world.disk |= {cid: block for cid, block in blocks.items() if cid.raw and rng.random() < 0.6}
+    had = set(world.disk)
+    peer = ScriptedPeer(b"a", blocks)
+    world.connect(peer)
+    world.fetch(root)
+    assert isinstance(world.run(root), Finished)
+    assert root not in peer.asked
+    assert had | set(peer.asked) == set(blocks)
+    assert world.progress[-1].done == len(data)
+
+
+def test_everything_on_disk_needs_no_peer() -> None:
+    world = World()
+    world.disk = dict(BLOCKS)
+    world.fetch(ROOT)
+    assert isinstance(world.run(ROOT), Finished)
+
+
+def test_cancel_ends_at_once_and_late_blocks_harm_nobody() -> None:
+    world = World()
+    world.connect(ScriptedPeer(b"a", BLOCKS, delay=30))
+    world.fetch(ROOT)
+    while world.written < 3:
+        world.step()
+    world.feed(Cancel(ROOT))
+    ended = world.ended[ROOT]
+    assert isinstance(ended, Failed)
+    assert ended.reason == Reason.CANCELLED
+    while world.now < 2_000:
+        world.step()
+    assert not world.penalized
+    assert not world.machine.busy
+
+
+def test_too_many_downloads_are_refused_with_a_reason() -> None:
+    world = World()
+    for i in range(MAX_SESSIONS + 1):
+        world.fetch(cid_of(Codec.RAW, bytes([i])))
+    (ended,) = world.ended.values()
+    assert isinstance(ended, Failed)
+    assert ended.reason == Reason.BUSY
+
+
+def test_what_is_under_way_stays_bounded() -> None:
+    machine = Exchange(lambda peer, root: False)
+    world = World()
+    world.machine = machine
+    peers = [ScriptedPeer(bytes([i]), BLOCKS, delay=1) for i in range(20)]
+    for peer in peers:
+        world.connect(peer)
+    world.fetch(ROOT)
+    while ROOT not in world.ended:
+        world.step()
+        session = machine._sessions.get(ROOT)
+        if session is not None:
+            assert len(session.flying) + len(session.storing) <= MAX_UNDER_WAY
+        for known in machine._peers.values():
+            assert len(known.in_flight) <= WINDOW_MAX
+
+
+# --- hostile peers ----------------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=200)
+@given(st.binary(max_size=200))
+def test_hostile_bytes_are_penalized_and_nothing_else(payload: bytes) -> None:
+    machine = Exchange(lambda peer, root: True)
+    machine.handle(0, PeerUp(b"p"))
+    assert all(isinstance(e, Penalize | Send | Serve) for e in machine.handle(1, Received(b"p", payload)))
+
+
+def test_blocks_that_nobody_asked_for_are_penalized() -> None:
+    machine = Exchange(lambda peer, root: True)
+    machine.handle(0, PeerUp(b"p"))
+    frame = encode(Block(ROOT.to_bytes(), ROOT.to_bytes(), BLOCKS[ROOT]))
+    (effect,) = machine.handle(1, Received(b"p", frame))
+    assert isinstance(effect, Penalize)
+
+
+def test_a_stranger_is_ignored() -> None:
+    machine = Exchange(lambda peer, root: True)
+    assert machine.handle(1, Received(b"p", encode(WhoHas(ROOT.to_bytes())))) == []
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32))
+def test_whatever_peers_do_the_file_is_right_or_not_there(seed: int) -> None:
+    """Peers lie, die, delay, come and go as the seed says; one sound peer stays. The file arrives and no sound peer is blamed."""
+    rng = random.Random(seed)
+    data = pattern(rng.randrange(0, 12 * CHUNK))
+    root, blocks = root_of(data)
+    world = World()
+    kinds = {bytes([i]): rng.choice(["sound", "lies", "mute", "slow", "holes"]) for i in range(rng.randrange(1, 5))}
+    for name, kind in kinds.items():
+        held = blocks if kind != "holes" else {c: b for c, b in blocks.items() if c == root or rng.random() < 0.5}
+        lies, mute = kind == "lies" and len(data) > 0, kind == "mute"
+        world.connect(ScriptedPeer(name, held, delay=rng.choice([1, 40]) if kind != "slow" else 3_000, lies=lies, mute=mute))
+    world.connect(ScriptedPeer(b"sure", blocks, delay=20))
+    world.fetch(root)
+    leaving = [name for name in kinds if rng.random() < 0.3]
+    while root not in world.ended:
+        world.step()
+        if leaving and rng.random() < 0.1:
+            world.disconnect(leaving.pop())
+        assert world.now < 200_000
+    assert isinstance(world.ended[root], Finished)
+    assert bytes(world.files.get(root, b"")) == data
+    assert {kinds.get(name) for name in world.penalized} <= {"lies"}
+
+
+# --- serving ----------------------------------------------------------------------------------------------------------------------
+
+
+def _want(machine: Exchange, peer: bytes, root: Cid, cids: list[Cid]) -> list[object]:
+    frame = encode(WantBlocks(root.to_bytes(), [cid.to_bytes() for cid in cids]))
+    return list(machine.handle(1, Received(peer, frame)))
+
+
+def _server(*peers: bytes) -> Exchange:
+    machine = Exchange(lambda peer, root: root == ROOT and peer != b"stranger")
+    for peer in (*peers, b"stranger"):
+        machine.handle(0, PeerUp(peer))
+    return machine
+
+
+def test_only_what_is_allowed_is_offered_and_served() -> None:
+    machine = _server(b"a")
+    (sent,) = machine.handle(1, Received(b"a", encode(WhoHas(ROOT.to_bytes()))))
+    assert isinstance(sent, Send)
+    assert decode_message(sent.payload) == Has(ROOT.to_bytes())
+    assert machine.handle(1, Received(b"stranger", encode(WhoHas(ROOT.to_bytes())))) == []
+    (sent,) = _want(machine, b"stranger", ROOT, [ROOT])  # type: ignore[assignment]
+    assert decode_message(sent.payload) == DontHave(ROOT.to_bytes())
+    assert _want(machine, b"a", ROOT, [ROOT]) == [Serve(b"a", ROOT, ROOT)]
+
+
+def test_permission_that_is_taken_back_stops_what_waits() -> None:
+    allowed = [True]
+    machine = Exchange(lambda peer, root: allowed[0])
+    machine.handle(0, PeerUp(b"a"))
+    leaves = [cid for cid in BLOCKS if cid.raw]
+    assert len(_want(machine, b"a", ROOT, leaves[:10])) == MAX_PER_PEER
+    allowed[0] = False
+    assert machine.handle(2, Served(b"a")) == []
+
+
+def test_a_greedy_peer_costs_only_itself() -> None:
+    """A queue of its own, few under way at once, and the next peer's first block does not wait for the greedy one's last."""
+    greedy = [bytes([i]) for i in range(5)]
+    machine = _server(*greedy, b"modest")
+    leaves = [cid for cid in BLOCKS if cid.raw]
+    active = 0
+    for _ in range(10):
+        for peer in greedy:
+            active += len(_want(machine, peer, ROOT, leaves[:32]))
+    assert active == MAX_ACTIVE
+    assert all(len(queue) <= MAX_QUEUED for queue in machine._serving._queues.values())
+    assert _want(machine, b"modest", ROOT, leaves[:1]) == []
+    served: list[bytes] = []
+    for i in range(len(greedy)):
+        served += [e.peer for e in machine.handle(2, Served(greedy[i])) if isinstance(e, Serve)]
+    assert b"modest" in served
