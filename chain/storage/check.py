@@ -128,7 +128,8 @@ def _expected(store: BlockStore, begin: int, end: int) -> tuple[set[tuple[int, i
     txs: set[tuple[int, int, int]] = set()
     events: set[tuple[bytes, int, tuple[int, ...]]] = set()
     for start in range(begin, end + 1, _BATCH):
-        for stored in store.blocks(start, min(_BATCH, end + 1 - start)):
+        last = min(start + _BATCH - 1, end)
+        for stored in (b for b in store.blocks(start, _BATCH) if b.height <= last):
             raw = decode_block(stored.block).txs if stored.block else []
             txs |= {(prefix_of(tx_id(r)), stored.height, i) for i, r in enumerate(raw)}
             picks = picks_decoder.decode(store.column(stored.height, "picks") or b"\x90")

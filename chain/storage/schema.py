@@ -20,7 +20,7 @@ from chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageF
 
 SCHEMA_VERSION = 1
 TODO_DAMAGED = (
-    "Check the disk. Then restore the database from a backup, or move it away, keeping the keystore and the guard, and let the node "
+    "Check the disk. Then restore the database from a backup, or move it away, keeping keystore and guard, and let the node "
     "sync from its peers"
 )
 

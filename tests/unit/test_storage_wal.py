@@ -203,7 +203,7 @@ def test_a_full_disk_is_named_and_the_log_goes_on_when_there_is_space() -> None:
     wal.append(b"before")
     wal.sync()
     disk.free = 10 * SECTOR
-    with pytest.raises(DiskFull, match="no space left.*Free some space"):
+    with pytest.raises(DiskFull, match=r"no space left.*Free some space"):
         wal.append(bytes(SEGMENT))
     disk.free = None
     wal.append(b"after")
@@ -215,7 +215,7 @@ def test_a_small_file_system_runs_full(tmp_path: Path) -> None:
     with small_file_system(tmp_path, 2**20) as disk:
         wal = Wal.open(str(tmp_path / "wal"), chain_id=CHAIN, create=True, disk=disk, segment=SEGMENT)
         stored = []
-        with pytest.raises(DiskFull, match="no space left on the device"):
+        with pytest.raises(DiskFull, match=r"no space left on the device"):
             for n in range(1000):
                 record = n.to_bytes(4, "big") * 10_000
                 wal.append(record)
@@ -271,7 +271,7 @@ def test_a_log_without_permission_says_so(tmp_path: Path) -> None:
         def open(self, path: str, *, create: bool = False) -> File:
             raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
 
-    with pytest.raises(StorageFailed, match="permission denied.*read and write access"):
+    with pytest.raises(StorageFailed, match=r"permission denied.*read and write access"):
         Wal.open(str(tmp_path / "wal"), chain_id=CHAIN, create=True, disk=Denied())
 
 

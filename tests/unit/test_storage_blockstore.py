@@ -1,0 +1,441 @@
+"""The block store: one transaction per height, everything found again, damage named, nothing half-written."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from chain.crypto import ZERO_HASH
+from chain.storage import blockstore, index, schema
+from chain.storage.blockstore import BlockStore, CommitBatch
+from chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageError, StorageFailed, StorageMismatch
+from tests.unit.storage_blocks import CHAIN, account, chain_of, make_batch
+from tests.unit.storage_disk import CrampedDisk, small_file_system
+
+ROOT = Path(__file__).parents[2]
+
+
+def open_store(path: Path | str, *, create: bool = True) -> BlockStore:
+    return BlockStore.open(str(path), chain_id=CHAIN, create=create)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[BlockStore]:
+    store = open_store(tmp_path / "db")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "PART_ENTRIES", 40)
+    monkeypatch.setattr(blockstore, "_PROBES", 3)
+
+
+def fill(store: BlockStore, count: int, transfers: int = 3, seed: int = 1) -> list[CommitBatch]:
+    batches = list(islice(chain_of(transfers, seed=seed), count))
+    for batch in batches:
+        store.commit(batch)
+    return batches
+
+
+class Model:
+    """What a store must answer, kept in plain dictionaries."""
+
+    def __init__(self, batches: list[CommitBatch]) -> None:
+        self.state: dict[bytes, bytes] = {}
+        self.history: dict[bytes, list[tuple[int, bytes]]] = {}
+        for batch in batches:
+            for key, value in batch.state:
+                if value is None:
+                    self.state.pop(key, None)
+                else:
+                    self.state[key] = value
+            for who, event in batch.account_events:
+                self.history.setdefault(who, []).append((batch.height, event))
+        self.batches = batches
+
+    def check(self, store: BlockStore) -> None:
+        head = store.head()
+        last = self.batches[-1]
+        assert head is not None and (head.height, head.block_id) == (last.height, last.block_id)
+        assert dict(store.load_state()) == self.state
+        for who, events in self.history.items():
+            rows, before = [], None
+            while page := store.history(who, before=before, limit=1000):
+                rows += page
+                before = page[-1].cursor
+            assert [(r.height, r.event) for r in rows] == events[::-1]
+        for batch in self.batches:
+            stored = store.block(batch.height)
+            assert stored is not None and stored == store.block_by_id(batch.block_id)
+            assert (stored.block, stored.certificate, stored.block_id) == (batch.block, batch.certificate, batch.block_id)
+            assert store.receipts(batch.height) == batch.receipts
+            assert store.certificate(batch.height) == batch.certificate
+            for position, tx in enumerate(batch.tx_ids):
+                found = store.tx(tx)
+                assert found is not None and (found.height, found.index) == (batch.height, position)
+                assert found.receipt == batch.receipts[position + 1] and tx in found.receipt
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_everything_is_found_again_before_and_after_a_restart(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "db")
+    batches = fill(store, 40)
+    assert len(store.parts()) >= 6, "the index was never written out"
+    model = Model(batches)
+    model.check(store)
+    store.check(full=True)
+    store.close()
+    store = open_store(tmp_path / "db", create=False)
+    store.check(full=False)
+    model.check(store)
+    store.close()
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("limit", [1, 4, 17])
+def test_history_is_paged_by_its_cursor(store: BlockStore, limit: int) -> None:
+    model = Model(fill(store, 30))
+    for who, events in model.history.items():
+        pages, before = [], None
+        while rows := store.history(who, before=before, limit=limit):
+            assert len(rows) <= limit
+            pages += rows
+            before = rows[-1].cursor
+        assert [(r.height, r.event) for r in pages] == events[::-1]
+        assert all(r.time == r.height * 1000 for r in pages)
+        assert sorted({r.cursor for r in pages}, reverse=True) == [r.cursor for r in pages]
+
+
+def test_what_is_not_there_is_none(store: BlockStore) -> None:
+    assert store.head() is None and store.block(1) is None and store.tx(bytes(32)) is None
+    fill(store, 3)
+    assert store.block(4) is None and store.block_by_id(bytes(32)) is None and store.certificate(9) is None
+    assert store.receipts(9) == [] and store.history(account(99), before=None, limit=9) == []
+    assert [b.height for b in store.blocks(2, 10)] == [2, 3]
+    assert [b.height for b in store.blocks(1, 2)] == [1, 2]
+
+
+def test_genesis_may_be_stored_as_height_zero(store: BlockStore) -> None:
+    store.commit(CommitBatch(0, CHAIN, b"", b"", [], [], [], [(b"g/", b"first")]))
+    head = store.head()
+    assert head is not None and head.height == 0 and head.header is None
+    assert dict(store.load_state()) == {b"g/": b"first"}
+    store.commit(make_batch(1, CHAIN, 2, 3, random.Random(1)))
+    store.check(full=True)
+
+
+def test_state_keys_are_replaced_and_deleted(store: BlockStore) -> None:
+    first, second = islice(chain_of(0), 2)
+    store.commit(dataclasses.replace(first, state=[(b"a", b"1"), (b"b", b"1"), (b"b", b"2")]))
+    store.commit(dataclasses.replace(second, state=[(b"a", None), (b"b", b"3"), (b"gone", None)]))
+    assert dict(store.load_state()) == {b"b": b"3"}
+
+
+def test_only_the_next_height_is_taken(store: BlockStore) -> None:
+    batches = fill(store, 2)
+    for wrong in (batches[1], dataclasses.replace(batches[1], height=4)):
+        with pytest.raises(ValueError, match="does not follow the stored head 2"):
+            store.commit(wrong)
+    store.commit(next(chain_of(1, parent=batches[1].block_id, start=3)))
+
+
+def test_a_commit_that_fails_leaves_nothing_and_ends_the_store(store: BlockStore) -> None:
+    batches = fill(store, 2)
+    bad = dataclasses.replace(next(chain_of(1, start=3)), block_id=batches[0].block_id)
+    before = dict(store.load_state())
+    with pytest.raises(StorageFailed, match="UNIQUE"):
+        store.commit(bad)
+    assert dict(store.load_state()) == before and store.block(3) is None
+    with pytest.raises(StorageFailed):
+        store.commit(next(chain_of(1, start=3)))
+
+
+def test_commits_behind_the_log_come_in_order_and_readers_see_whole_heights(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "db")
+    batches = list(islice(chain_of(5), 40))
+    done = threading.Event()
+    problems: list[object] = []
+
+    def read() -> None:
+        while not done.is_set():
+            head = store.head()
+            if head is not None:
+                stored = store.block(head.height)
+                tx = store.tx(batches[head.height - 1].tx_ids[0])
+                if stored is None or stored.block_id != head.block_id or tx is None or tx.height != head.height:
+                    problems.append(head)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    futures = [store.commit_async(batch) for batch in batches[:39]]
+    store.commit(batches[39])
+    assert all(f.done() and f.exception() is None for f in futures)
+    done.set()
+    reader.join()
+    assert not problems
+    Model(batches).check(store)
+    store.close()
+
+
+def test_after_a_failed_commit_behind_the_log_the_queued_ones_fail_too(store: BlockStore) -> None:
+    first, second, third = islice(chain_of(1), 3)
+    futures = [store.commit_async(b) for b in (first, dataclasses.replace(second, block_id=first.block_id), third)]
+    assert futures[0].exception() is None
+    assert isinstance(futures[1].exception(), StorageFailed) and futures[2].exception() is futures[1].exception()
+
+
+# --- damage -------------------------------------------------------------------------------------------------------------------
+
+
+def test_flipped_bytes_anywhere_in_the_file_are_noticed_or_harmless(tmp_path: Path) -> None:
+    """A full check and a look at everything after it either refuse, or every answer is right."""
+    path = tmp_path / "db"
+    store = open_store(path)
+    model = Model(fill(store, 12, transfers=8))
+    store.close()
+    whole = path.read_bytes()
+    refused = 0
+    for seed in range(24):
+        rng = random.Random(seed)
+        damaged = bytearray(whole)
+        at = rng.randrange(100, len(damaged) - 64)
+        damaged[at : at + 16] = rng.randbytes(16)
+        path.write_bytes(damaged)
+        for tail in ("-wal", "-shm"):
+            Path(f"{path}{tail}").unlink(missing_ok=True)
+        try:
+            again = open_store(path, create=False)
+            try:
+                again.check(full=True)
+                model.check(again)
+            finally:
+                again.close()
+        except StorageError as e:
+            refused += 1
+            assert str(path) in str(e)
+            if isinstance(e, StorageDamaged):
+                assert "let the node sync from its peers" in str(e)
+    assert refused > 6
+
+
+def test_a_start_notices_damaged_pages_and_a_damaged_head(tmp_path: Path) -> None:
+    path = tmp_path / "db"
+    store = open_store(path)
+    batches = fill(store, 20, transfers=10)
+    store.close()
+    whole = path.read_bytes()
+    pages = bytearray(whole)
+    for page in range(2, len(pages) // 4096):
+        pages[page * 4096 : page * 4096 + 12] = b"\xff" * 12
+    head = bytearray(whole)
+    at = head.rindex(batches[-1].block[-100:])
+    head[at + 50] ^= 1
+    for content in (pages, head):
+        path.write_bytes(content)
+        with pytest.raises(StorageDamaged, match=r"database is damaged|malformed"):
+            open_store(path, create=False).check(full=False)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "db").write_bytes(b"something else entirely, long enough to be a header" * 100)
+    with pytest.raises(StorageDamaged, match="not a database"):
+        open_store(tmp_path / "db", create=False)
+
+
+@pytest.mark.parametrize(
+    ("column", "change", "why"),
+    [
+        ("header", None, "checksum"),
+        ("receipts", None, "checksum"),
+        ("block", None, "checksum"),
+        ("certificate", "swap", "certificate is another block's"),
+        ("receipts", "swap", "receipts are not those"),
+        ("block", "swap", "does not hash to its id"),
+    ],
+)
+def test_a_full_check_finds_a_changed_block(tmp_path: Path, column: str, change: str | None, why: str) -> None:
+    store = open_store(tmp_path / "db")
+    fill(store, 6)
+    c, at = schema.blocks.c, schema.at
+    with store.engine.begin() as connection:
+        good = store.column(2, column) or b""
+        if change == "swap":
+            new = schema.seal(at(3, column), good)
+        else:
+            sealed = schema.seal(at(3, column), good)
+            new = sealed[:-1] + bytes((sealed[-1] ^ 1,))
+        connection.execute(sa.update(schema.blocks).where(c.height == 3).values({column: new}))
+    store.check(full=False)
+    with pytest.raises(StorageDamaged, match=why):
+        store.check(full=True)
+    store.close()
+
+
+def test_missing_heights_are_noticed_at_start(store: BlockStore) -> None:
+    fill(store, 6)
+    with store.engine.begin() as connection:
+        connection.execute(sa.delete(schema.blocks).where(schema.blocks.c.height == 3))
+    with pytest.raises(StorageDamaged, match="5 blocks are stored between heights 1 and 6"):
+        store.check(full=False)
+
+
+def test_a_chain_that_does_not_link_is_noticed(store: BlockStore) -> None:
+    fill(store, 2)
+    store.commit(make_batch(3, ZERO_HASH, 1, 2, random.Random(5)))
+    with pytest.raises(StorageDamaged, match="does not follow the block before it"):
+        store.check(full=True)
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_an_index_that_lost_a_row_is_noticed(store: BlockStore) -> None:
+    fill(store, 20)
+    with store.engine.begin() as connection:
+        connection.execute(sa.delete(schema.txs).where(schema.txs.c.height == 2, schema.txs.c.position == 1))
+    with pytest.raises(StorageDamaged, match="index of heights"):
+        store.check(full=True)
+
+
+# --- the wrong place ----------------------------------------------------------------------------------------------------------
+
+
+def test_another_networks_database_is_refused(tmp_path: Path) -> None:
+    open_store(tmp_path / "db").close()
+    with pytest.raises(StorageMismatch, match="belongs to the network"):
+        BlockStore.open(str(tmp_path / "db"), chain_id=bytes(32), create=False)
+
+
+def test_another_schema_is_refused(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "db")
+    with store.engine.begin() as c:
+        c.execute(sa.update(schema.meta).where(schema.meta.c.name == "schema").values(value=b"2"))
+    store.close()
+    with pytest.raises(StorageMismatch, match="its schema is 2, this program's is 1"):
+        open_store(tmp_path / "db")
+
+
+def test_a_missing_database_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StorageFailed, match="does not exist"):
+        open_store(tmp_path / "db", create=False)
+    with pytest.raises(StorageFailed, match="unable to open database file"):
+        open_store(tmp_path / "missing" / "db")
+
+
+def test_a_database_that_another_process_writes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(tmp_path / "db")
+    batch = next(chain_of(1))
+    other = sqlite3.connect(tmp_path / "db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    sa.event.listen(store.engine, "checkout", lambda connection, *_: connection.execute("PRAGMA busy_timeout=1"))
+    with pytest.raises(FolderInUse, match="another process writes"):
+        store.commit(batch)
+    other.close()
+    store.close()
+
+
+def test_a_full_disk_is_named_and_the_height_can_be_tried_again(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "db")
+    batches = list(islice(chain_of(200), 3))
+    store.commit(batches[0])
+    full = True
+
+    def cramp(connection: sqlite3.Connection, *_: object) -> None:
+        connection.execute(f"PRAGMA max_page_count={1 if full else 10**9}")
+
+    sa.event.listen(store.engine, "checkout", cramp)
+    with pytest.raises(DiskFull, match=r"store height 2 .*Free some space"):
+        store.commit(batches[1])
+    head = store.head()
+    assert head is not None and head.height == 1 and store.block(2) is None
+    full = False
+    store.commit(batches[1])
+    Model(batches[:2]).check(store)
+    store.close()
+
+
+def test_a_small_file_system_runs_full_and_loses_no_height(tmp_path: Path) -> None:
+    with small_file_system(tmp_path, 2**20) as disk:
+        store = open_store(tmp_path / "db")
+        if isinstance(disk, CrampedDisk):
+            pages = disk.limit // 4096
+            sa.event.listen(store.engine, "checkout", lambda c, *_: c.execute(f"PRAGMA max_page_count={pages}"))
+        stored = []
+        with pytest.raises(DiskFull, match="no space left on the device"):
+            for batch in chain_of(60):
+                store.commit(batch)
+                stored.append(batch)
+        assert stored
+        store.close()
+        store = open_store(tmp_path / "db", create=False)
+        Model(stored).check(store)
+        store.close()
+
+
+# --- crashes ------------------------------------------------------------------------------------------------------------------
+
+COMMITTER = """
+import sys
+from chain.storage.blockstore import BlockStore
+from tests.unit.storage_blocks import CHAIN, chain_of
+store = BlockStore.open(sys.argv[1], chain_id=CHAIN, create=True)
+for batch in chain_of(20):
+    if sys.argv[2] == "sync":
+        store.commit(batch)
+        print(batch.height, flush=True)
+    else:
+        store.commit_async(batch).add_done_callback(lambda f, h=batch.height: print(h, flush=True))
+"""
+
+
+@pytest.mark.parametrize(("how", "heights"), [("sync", 30), ("async", 45)])
+def test_a_killed_process_leaves_every_height_that_it_reported(tmp_path: Path, how: str, heights: int) -> None:
+    command = [sys.executable, "-c", COMMITTER, str(tmp_path / "db"), how]
+    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert child.stdout is not None
+    lines = [child.stdout.readline() for _ in range(heights)]
+    child.send_signal(signal.SIGKILL)
+    lines += child.stdout.readlines()
+    child.wait()
+    reported = max(int(line) for line in lines if line.endswith("\n"))
+    store = open_store(tmp_path / "db", create=False)
+    head = store.head()
+    assert head is not None and head.height in (reported, reported + 1)
+    store.check(full=True)
+    Model(list(islice(chain_of(20), head.height))).check(store)
+    store.close()
+
+
+# --- PostgreSQL ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_statements_are_valid_for_postgresql() -> None:
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    upsert = str(schema.upsert_state(dialect).compile(dialect=dialect))
+    assert "ON CONFLICT (key) DO UPDATE SET value = excluded.value" in upsert
+    bulk = schema.Bulk(dialect, sa.insert(schema.txs), ("part", "prefix", "height", "position"))
+    assert "%(part)s" in bulk.text and "INSERT INTO txs" in bulk.text
+    assert "DELETE FROM state WHERE state.key = %(key)s" in schema.Bulk(dialect, schema.delete_state(), ("key",)).text
+    tables = [str(sa.schema.CreateTable(t).compile(dialect=dialect)) for t in schema.metadata.sorted_tables]
+    assert len(tables) == 6 and not any("ROWID" in t or "SERIAL" in t for t in tables)
+    assert any("BYTEA" in t for t in tables)
+
+
+def test_an_unusable_database_url_says_what_would_do() -> None:
+    for url in ("mysql://u@h/db", "postgresql+nothing://u:secret@h/db"):
+        with pytest.raises(StorageFailed) as e:
+            open_store(url)
+        assert "secret" not in str(e.value)
