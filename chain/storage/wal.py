@@ -200,6 +200,14 @@ class Wal:
         self._end = _START
         self._found.clear()
 
+    @property
+    def used(self) -> int:
+        """Bytes that the records since the last reset take.
+
+        Whoever commits behind the log resets it where a height begins with every commit done, and waits for that when this is large.
+        """
+        return self._end - _START
+
     def close(self) -> None:
         self._file.close()
 

@@ -147,6 +147,21 @@ def test_a_misdirected_record_is_not_read() -> None:
         open_sim(disk)
 
 
+def test_a_record_in_another_place_than_its_own_is_not_read() -> None:
+    disk = SimDisk()
+    wal = open_sim(disk)
+    for record in (b"first", b"second"):
+        wal.append(record)
+        wal.sync()
+    assert wal.used == 2 * SECTOR
+    content = disk.names["/wal"].content
+    moved = bytes(content[3 * SECTOR : 3 * SECTOR + 100])
+    content[3 * SECTOR : 3 * SECTOR + 100] = bytes(100)
+    end = content.index(b"first") + 5
+    content[end : end + 100] = moved
+    assert open_sim(disk).records() == [b"first"]
+
+
 def test_a_record_inside_a_record_is_not_taken_for_one() -> None:
     """Peers' bytes are logged: a forged record in a torn payload must not look like damage, nor like a record."""
     disk = SimDisk()
