@@ -204,7 +204,7 @@ class Wal:
     def used(self) -> int:
         """Bytes that the records since the last reset take.
 
-        Whoever commits behind the log resets it where a height begins with every commit done, and waits for that when this is large.
+        Whoever commits behind the log resets it where a height begins with every commit done, and waits when this is large.
         """
         return self._end - _START
 
