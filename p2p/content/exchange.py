@@ -1,6 +1,6 @@
 """The content exchange as a machine: `handle(now, input) -> effects`. No I/O, no clock, no randomness.
 
-The life of a download (LC-CONTENT-10 to LC-CONTENT-12):
+The life of a download (LC-CONTENT-10):
 
     Fetch -> OPENING   ask the disk what it has (Open -> Opened); ask every peer WhoHas
           -> LOADING   root first; once the disk made room for the size that the root declares: nodes, then leaves, from all who
@@ -8,9 +8,10 @@ The life of a download (LC-CONTENT-10 to LC-CONTENT-12):
           -> COMPLETING all stored: the disk makes the file durable (Complete -> Completed)
           -> Finished  or, from any phase, Failed with a reason; what arrived stays on disk for a later Fetch
 
-A peer's window starts small, grows with each block that it delivers, falls to one when it lets a request lie. A block that is late
-is asked of others; near the end idle peers are asked for what slow ones still owe. A wrong block costs its sender the session and
-a Penalize. Blocks that nobody asked for are never stored and cost a Penalize. `serving` is the other half: what we send.
+LC-CONTENT-11: a peer's window starts small, grows with each block that it delivers, falls to one when it lets a request lie. A
+block that is late is asked of others; near the end idle peers are asked for what slow ones still owe. LC-CONTENT-12: a wrong block
+costs its sender the session and a Penalize; blocks that nobody asked for are never stored and cost a Penalize. `serving` is the
+other half: what we send.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Downloads on disk: pieces written in place into a file of full length, resumable after a kill at any instruction.
 
 What a partial file holds is not recorded but found out: a resume hashes every piece whose name is known and keeps those that fit.
-So no bookkeeping can disagree with the disk. Used by `service`, from one writer thread; the hash of every block that comes in here
-was checked by `exchange`.
+So no bookkeeping can disagree with the disk (LC-CONTENT-6). Used by `service`, from one writer thread; the hash of every block that
+comes in here was checked by `exchange`.
 """
 
 from __future__ import annotations

@@ -3,12 +3,12 @@
 The folder: `files/<cid>` (complete, read-only: what containers mount and engines load), `partial/<cid>` (downloads, written in
 place, resumable), `tmp/` (files being added; emptied at start), `index.sqlite` (sizes, nodes, pins), `lock`.
 
-Rules (LC-CONTENT-4 to LC-CONTENT-7):
-- A file counts once its bytes, then its name, then its index entry are on disk, in this order; a start after a kill between any two
-  of them finishes or undoes the step.
-- Bytes are handed out only after their hash was checked in this very read. Damage sets the file aside as a partial download, so the
-  next fetch loads the damaged pieces alone.
-- Pinned content is never collected; unpinned content goes, least recently used first, when room is needed.
+Rules:
+- LC-CONTENT-4: a file counts once its bytes, then its name, then its index entry are on disk, in this order; a start after a kill
+  between any two of them finishes or undoes the step.
+- LC-CONTENT-5: bytes are handed out only after their hash was checked in this very read. Damage sets the file aside as a partial
+  download, so the next fetch loads the damaged pieces alone.
+- LC-CONTENT-7: pinned content is never collected; unpinned content goes, least recently used first, when room is needed.
 
 Calls do disk I/O and may be made from any thread; only `has`, `size`, `pinned` and `reasons` never touch the disk.
 """
@@ -368,6 +368,8 @@ class Store:
                     yield data
         except FileNotFoundError:
             raise self._lost(root) from None
+        except OSError as e:
+            raise self.disk_fault(e) from None
 
     def read_block(self, root: Cid, cid: Cid) -> bytes:
         """One checked block of a complete content. Raises `Missing` (also when `cid` is no block of `root`), `Damaged`."""
@@ -385,6 +387,8 @@ class Store:
                 data = os.pread(file.fileno(), tree.leaf_size(offsets[0]), offsets[0])
         except FileNotFoundError:
             raise self._lost(root) from None
+        except OSError as e:
+            raise self.disk_fault(e) from None
         if not names(cid, data):
             raise self._damage(root, offsets[0])
         return data

@@ -1,0 +1,254 @@
+"""The content service: nodes that exchange files over an in-process link, with real stores on disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from chain.codec import encode
+from p2p.content import service
+from p2p.content.cid import Cid
+from p2p.content.dag import CHUNK
+from p2p.content.faults import FetchFailed, Reason
+from p2p.content.messages import Block, decode_message
+from p2p.content.service import Content
+from p2p.content.store import Store
+from tests.unit.content_kit import pattern, root_of
+from tests.unit.test_content_store import flip
+
+QUOTA = 200 * 2**20
+
+
+class Net:
+    """Services joined in one loop. `taps` see a frame first: they return the frames that really travel, or None for a full link."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.nodes: dict[bytes, Content] = {}
+        self.stores: dict[bytes, Store] = {}
+        self.taps: dict[bytes, Callable[[bytes], list[bytes] | None]] = {}
+        self.blamed: list[bytes] = []
+        self.sent = 0
+        self.loop = asyncio.get_running_loop()
+
+    def add(self, name: bytes, *, allow: Callable[[bytes, Cid], bool] | None = None) -> Content:
+        store = self.stores[name] = Store(self.folder / name.decode(), quota=QUOTA, spare=0)
+        node = Content(
+            store,
+            lambda peer, payload: self._send(name, peer, payload),
+            lambda: int(self.loop.time() * 1000),
+            allow=allow,
+            penalize=lambda peer, text: self.blamed.append(peer),
+        )
+        for other, there in self.nodes.items():
+            node.on_peer(other, True)
+            there.on_peer(name, True)
+        self.nodes[name] = node
+        return node
+
+    def _send(self, source: bytes, target: bytes, payload: bytes) -> bool:
+        frames = self.taps.get(source, lambda frame: [frame])(payload)
+        if frames is None or target not in self.nodes:
+            return False
+        for frame in frames:
+            self.sent += len(frame)
+            self.loop.call_soon(self._deliver, source, target, frame)
+        return True
+
+    def _deliver(self, source: bytes, target: bytes, frame: bytes) -> None:
+        if target in self.nodes:
+            self.nodes[target].on_message(source, frame)
+
+    async def stop(self, name: bytes) -> None:
+        node = self.nodes.pop(name)
+        for other in self.nodes.values():
+            other.on_peer(name, False)
+        await node.close()
+        self.stores.pop(name).close()
+
+    async def close(self) -> None:
+        for name in list(self.nodes):
+            await self.stop(name)
+
+
+@pytest.fixture
+async def net(tmp_path: Path) -> AsyncIterator[Net]:
+    net = Net(tmp_path)
+    yield net
+    await net.close()
+
+
+async def get(node: Content, root: Cid, *, max_size: int = QUOTA, timeout_s: float = 60) -> bytes:
+    return (await node.fetch(root, max_size=max_size, timeout_s=timeout_s)).read_bytes()
+
+
+@pytest.mark.parametrize("size", [0, 1000, 1_000_000, 60_000_000])
+async def test_a_file_travels_from_one_node_to_another(net: Net, size: int) -> None:
+    a, b = net.add(b"a"), net.add(b"b")
+    data = pattern(size)
+    root = await a.add(data, pin="test")
+    seen: list[tuple[int, int]] = []
+    path = await b.fetch(root, max_size=size, timeout_s=60, on_progress=lambda done, of: seen.append((done, of)))
+    assert path.read_bytes() == data
+    assert seen[-1] == (size, size)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert net.sent < size * 1.01 + 2_000
+    assert await get(b, root) == data, "the second time from its own store"
+
+
+async def test_only_pinned_content_is_served_by_default(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = net.add(b"a"), net.add(b"b")
+    root = await a.add(b"private")
+    with pytest.raises(FetchFailed) as failed:
+        await get(b, root, timeout_s=0.3)
+    assert failed.value.reason == Reason.NOBODY
+    net.stores[b"a"].pin(root, "job:1")
+    assert await get(b, root) == b"private"
+
+
+async def test_policy_says_who_is_served_what(net: Net) -> None:
+    data = b"for b alone"
+    root, _ = root_of(data)
+    a = net.add(b"a", allow=lambda peer, cid: peer == b"b" and cid == root)
+    b, c = net.add(b"b"), net.add(b"c")
+    await a.add(data)
+    assert await get(b, root) == data
+    with pytest.raises(FetchFailed):
+        await get(c, root, timeout_s=0.3)
+
+
+async def test_many_waiters_share_one_download(net: Net) -> None:
+    a, b = net.add(b"a"), net.add(b"b")
+    data = pattern(8 * CHUNK)
+    root = await a.add(data, pin="x")
+    impatient = asyncio.create_task(b.fetch(root, max_size=QUOTA, timeout_s=60))
+    others = [asyncio.create_task(get(b, root)) for _ in range(5)]
+    small = asyncio.create_task(get(b, root, max_size=len(data) - 1))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    assert await asyncio.gather(*others) == [data] * 5
+    with pytest.raises(FetchFailed) as failed:
+        await small
+    assert failed.value.reason == Reason.TOO_LARGE
+    assert net.sent < len(data) * 1.05
+
+
+async def test_a_liar_is_blamed_and_the_file_is_right(net: Net) -> None:
+    liar, good, b = net.add(b"liar"), net.add(b"good"), net.add(b"b")
+
+    def lie(frame: bytes) -> list[bytes]:
+        message = decode_message(frame)
+        if isinstance(message, Block) and message.data:
+            return [encode(Block(message.root, message.cid, bytes(len(message.data))))]
+        return [frame]
+
+    net.taps[b"liar"] = lie
+    data = pattern(20 * CHUNK)
+    root = await liar.add(data, pin="x")
+    await good.add(data, pin="x")
+    assert await get(b, root) == data
+    assert set(net.blamed) == {b"liar"}
+
+
+async def test_a_full_link_delays_and_loses_nothing(net: Net) -> None:
+    a, b = net.add(b"a"), net.add(b"b")
+    count = 0
+
+    def narrow(frame: bytes) -> list[bytes] | None:
+        nonlocal count
+        count += 1
+        return [frame] if count % 3 == 0 else None
+
+    net.taps[b"a"] = net.taps[b"b"] = narrow
+    data = pattern(6 * CHUNK)
+    root = await a.add(data, pin="x")
+    assert await get(b, root) == data
+
+
+async def test_a_download_goes_on_after_a_restart(net: Net) -> None:
+    a, b = net.add(b"a"), net.add(b"b")
+    data = pattern(30 * CHUNK)
+    root = await a.add(data, pin="x")
+    half = asyncio.Event()
+    task = asyncio.create_task(
+        b.fetch(root, max_size=QUOTA, timeout_s=60, on_progress=lambda done, of: half.set() if done > of // 2 else None)
+    )
+    await half.wait()
+    await net.stop(b"b")
+    with pytest.raises(FetchFailed) as failed:
+        await task
+    assert failed.value.reason == Reason.CANCELLED
+    before = net.sent
+    assert await get(net.add(b"b"), root) == data
+    assert net.sent - before < len(data) * 0.6
+
+
+async def test_damage_on_disk_is_repaired_from_peers(net: Net) -> None:
+    a, b = net.add(b"a"), net.add(b"b")
+    data = pattern(10 * CHUNK)
+    root = await a.add(data, pin="x")
+    await get(b, root)
+    flip(net.stores[b"b"].path(root), 5 * CHUNK)
+    before = net.sent
+    assert await get(b, root) == data
+    assert net.sent - before < 2 * CHUNK
+
+
+async def test_a_server_with_a_damaged_copy_serves_nothing_wrong(net: Net) -> None:
+    a, b = net.add(b"a"), net.add(b"b")
+    root = await a.add(pattern(3 * CHUNK), pin="x")
+    flip(net.stores[b"a"].path(root), CHUNK + 1)
+    with pytest.raises(FetchFailed):
+        await get(b, root, timeout_s=1)
+    assert not net.blamed
+    assert not net.stores[b"a"].has(root)
+    assert await a.add(pattern(3 * CHUNK)) == root
+    assert await get(b, root) == pattern(3 * CHUNK)
+
+
+async def test_no_room_is_a_failure_with_its_reason(net: Net) -> None:
+    a, b = net.add(b"a"), net.add(b"b")
+    root = await a.add(pattern(3 * CHUNK), pin="x")
+    net.stores[b"b"].quota = CHUNK
+    with pytest.raises(FetchFailed, match="quota") as failed:
+        await get(b, root)
+    assert failed.value.reason == Reason.STORAGE
+    net.stores[b"b"].quota = QUOTA
+    assert await get(b, root) == pattern(3 * CHUNK)
+
+
+async def test_a_callers_mistake_ends_only_its_own_fetch(net: Net) -> None:
+    a, b = net.add(b"a"), net.add(b"b")
+    root = await a.add(pattern(4 * CHUNK), pin="x")
+
+    def broken(done: int, of: int) -> None:
+        raise RuntimeError("mine")
+
+    wrong = asyncio.create_task(b.fetch(root, max_size=QUOTA, timeout_s=60, on_progress=broken))
+    right = asyncio.create_task(get(b, root))
+    with pytest.raises(RuntimeError, match="mine"):
+        await wrong
+    assert await right == pattern(4 * CHUNK)
+
+
+async def test_a_flood_of_unasked_blocks_is_blamed_and_not_hashed(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    b = net.add(b"b")
+    b.on_peer(b"x", True)
+    hashed: list[object] = []
+    monkeypatch.setattr(service, "_checked", lambda *a: hashed.append(a))
+    root, blocks = root_of(pattern(CHUNK))
+    for _ in range(50):
+        b.on_message(b"x", encode(Block(root.to_bytes(), root.to_bytes(), blocks[root])))
+    b.on_message(b"x", bytes(2 * 2**20))
+    assert net.blamed == [b"x"] * 51
+    assert not hashed
+
+
+async def test_a_fetch_pins_what_it_fetches(net: Net) -> None:
+    a, b = net.add(b"a"), net.add(b"b")
+    root = await a.add(b"model", pin="x")
+    await b.fetch(root, max_size=100, timeout_s=10, pin="job:7")
+    assert net.stores[b"b"].reasons(root) == ["job:7"]
