@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from chain.codec import encode
 from p2p.content.cid import Cid, Codec, cid_of, from_bytes, names
@@ -34,6 +36,7 @@ from p2p.content.events import (
 from p2p.content.exchange import Exchange
 from p2p.content.messages import Block, DontHave, Has, Message, WantBlocks, WhoHas, decode_message
 from p2p.content.serving import Serve
+from p2p.content.store import Store
 
 
 def pieces(size: int) -> Iterator[bytes]:
@@ -59,6 +62,26 @@ def root_of(data: bytes) -> tuple[Cid, dict[Cid, bytes]]:
         leaf = data[at : at + CHUNK]
         blocks[cid_of(Codec.RAW, leaf)] = leaf
     return root, blocks
+
+
+def kill(store: Store) -> None:
+    """What the kernel does at the end of a process, and nothing more."""
+    try:
+        os.close(store._owner)
+    except OSError:
+        return
+    store._index._db.close()
+
+
+def flip(path: Path, at: int) -> None:
+    mode = path.stat().st_mode
+    path.chmod(0o600)
+    with path.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte[0] ^ 1]))
+    path.chmod(mode)
 
 
 # --- a second importer, written from the dag-pb and UnixFS specifications, level by level ---------------------------------------

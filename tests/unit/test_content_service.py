@@ -16,8 +16,7 @@ from p2p.content.faults import FetchFailed, Reason
 from p2p.content.messages import Block, decode_message
 from p2p.content.service import Content
 from p2p.content.store import Store
-from tests.unit.content_kit import pattern, root_of
-from tests.unit.test_content_store import flip
+from tests.unit.content_kit import flip, pattern, root_of
 
 QUOTA = 200 * 2**20
 

@@ -21,7 +21,7 @@ from p2p.content.dag import CHUNK, Assembly
 from p2p.content.faults import Damaged, IndexDamaged, Missing, StoreError, StoreFull
 from p2p.content.partial import Downloads, Found
 from p2p.content.store import Store
-from tests.unit.content_kit import pattern, root_of
+from tests.unit.content_kit import flip, kill, pattern, root_of
 
 DATA = pattern(4 * CHUNK + 99)
 ROOT, BLOCKS = root_of(DATA)
@@ -42,15 +42,6 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Store]]:
     yield make
     for store in opened:
         kill(store)
-
-
-def kill(store: Store) -> None:
-    """What the kernel does at the end of a process, and nothing more."""
-    try:
-        os.close(store._owner)
-    except OSError:
-        return
-    store._index._db.close()
 
 
 def read(path: Path) -> bytes:
@@ -256,17 +247,6 @@ def test_a_file_that_somebody_deleted_is_missing_not_an_error_at_start(make: Cal
 
 
 # --- damage -----------------------------------------------------------------------------------------------------------------------
-
-
-def flip(path: Path, at: int) -> None:
-    mode = path.stat().st_mode
-    path.chmod(0o600)
-    with path.open("r+b") as file:
-        file.seek(at)
-        byte = file.read(1)
-        file.seek(at)
-        file.write(bytes([byte[0] ^ 1]))
-    path.chmod(mode)
 
 
 @pytest.mark.parametrize("reader", ["open", "chunks", "read_block"])
