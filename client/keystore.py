@@ -1,0 +1,262 @@
+"""The keystore: a node's identity in one encrypted file.
+
+The file is JSON: the address and public key in clear, the 32-byte secp256k1 secret under ChaCha20-Poly1305 with a key that scrypt
+makes of the passphrase. Everything in clear is authenticated with the secret, and a checksum tells a damaged file from a wrong
+passphrase. An existing keystore is never overwritten: a lost key is a lost identity with all its credits.
+
+Only the composition root and the command line touch this module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+import tempfile
+import unicodedata
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+from msgspec import Meta
+
+from chain.crypto import SigningKey, account_id, address, parse_address, sha256
+from chain.errors import Malformed
+
+VERSION: Final = 1
+SCRYPT_N: Final = 2**17
+"""RFC 7914 cost: 128 MiB and about a third of a second on one core (OWASP's recommendation for scrypt)."""
+MAX_FILE: Final = 16_384
+MIN_PASSPHRASE: Final = 8
+MAX_PASSPHRASE: Final = 1_024
+"""In bytes, after normalisation."""
+_SECRET_AND_TAG: Final = 32 + 16
+
+
+class KeystoreError(Exception):
+    """The keystore cannot be made or opened. The text says what, why, and what to do."""
+
+
+class WrongPassphrase(KeystoreError):
+    """The file is whole, the passphrase does not open it."""
+
+
+class _Kdf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bounds on reading: a crafted file must cost its reader no more than 1 GiB and a few seconds, nor be weak unnoticed."""
+
+    name: Literal["scrypt"]
+    n: Annotated[int, Meta(ge=2**14, le=2**20)]
+    r: Annotated[int, Meta(ge=8, le=8)]
+    p: Annotated[int, Meta(ge=1, le=4)]
+    salt: Annotated[str, Meta(min_length=64, max_length=64)]
+
+
+class _Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: Literal["chacha20-poly1305"]
+    nonce: Annotated[str, Meta(min_length=24, max_length=24)]
+    text: Annotated[str, Meta(min_length=2 * _SECRET_AND_TAG, max_length=2 * _SECRET_AND_TAG)]
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    version: int
+    address: str
+    public_key: Annotated[str, Meta(min_length=66, max_length=66)]
+    kdf: _Kdf
+    cipher: _Box
+    checksum: str = ""
+
+    def header(self) -> bytes:
+        """What is authenticated with the secret: all that stands in clear before it."""
+        return msgspec.json.encode([self.version, self.address, self.public_key, self.kdf])
+
+    def sum(self) -> str:
+        return sha256(self.header() + msgspec.json.encode(self.cipher)).hex()
+
+
+@dataclass(frozen=True)
+class Identity:
+    """An opened keystore. `beacon_key` (32 bytes) makes the secrets that this node commits to in its blocks."""
+
+    key: SigningKey = field(repr=False)
+    id: bytes
+    beacon_key: bytes = field(repr=False)
+
+    @property
+    def address(self) -> str:
+        return address(self.id)
+
+
+@dataclass(frozen=True)
+class Public:
+    """What a keystore says without its passphrase."""
+
+    id: bytes
+    public_key: bytes
+
+    @property
+    def address(self) -> str:
+        return address(self.id)
+
+
+def beacon_key(secret: bytes) -> bytes:
+    """HKDF-SHA256 of the identity's secret: recoverable after a crash, and tells nothing about the secret."""
+    return HKDF(hashes.SHA256(), 32, salt=None, info=b"lc/beacon-key").derive(secret)
+
+
+class Keystore:
+    """Making, opening and looking at keystore files."""
+
+    @staticmethod
+    def create(path: Path, passphrase: str, entropy: bytes | None = None) -> Identity:
+        """Make a new identity in a new file. `entropy` is the 32-byte secret; without it the system's randomness makes one.
+
+        Raises `KeystoreError`: a file is there already, the passphrase is too short, the disk refused.
+        """
+        word = _normal(passphrase)
+        if len(passphrase) < MIN_PASSPHRASE:
+            raise KeystoreError(
+                f"The passphrase is too short: {len(passphrase)} characters protect no credits. "
+                f"Choose at least {MIN_PASSPHRASE} characters"
+            )
+        key = _new_key(entropy)
+        own = account_id(key.public)
+        salt, nonce = secrets.token_bytes(32), secrets.token_bytes(12)
+        kdf = _Kdf("scrypt", SCRYPT_N, 8, 1, salt.hex())
+        empty = _File(VERSION, address(own), key.public.hex(), kdf, _Box("chacha20-poly1305", nonce.hex(), ""))
+        text = ChaCha20Poly1305(_stretch(word, kdf)).encrypt(nonce, key.secret, empty.header())
+        whole = msgspec.structs.replace(empty, cipher=_Box("chacha20-poly1305", nonce.hex(), text.hex()))
+        whole = msgspec.structs.replace(whole, checksum=whole.sum())
+        _write_new(path, msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n")
+        return Identity(key, own, beacon_key(key.secret))
+
+    @staticmethod
+    def open(path: Path, passphrase: str) -> Identity:
+        """The identity in `path`. Raises `WrongPassphrase`, or `KeystoreError`: missing, damaged, readable by others."""
+        word = _normal(passphrase)
+        file = _read(path)
+        try:
+            secret = ChaCha20Poly1305(_stretch(word, file.kdf)).decrypt(
+                bytes.fromhex(file.cipher.nonce), bytes.fromhex(file.cipher.text), file.header()
+            )
+        except InvalidTag:
+            raise WrongPassphrase(
+                f"Wrong passphrase for {file.address}: it does not open {path}. Try again; nobody can recover a lost passphrase"
+            ) from None
+        except (MemoryError, OSError) as e:
+            raise KeystoreError(f"The keystore {path} cannot be opened: {e or 'out of memory'}. It needs 128 MiB of memory") from e
+        key = SigningKey(secret)
+        if key.public.hex() != file.public_key:
+            raise _damaged(path, "its key is not the one it names")
+        return Identity(key, parse_address(file.address), beacon_key(secret))
+
+    @staticmethod
+    def public(path: Path) -> Public:
+        """Address and public key, without the passphrase. Raises `KeystoreError`."""
+        file = _read(path)
+        return Public(parse_address(file.address), bytes.fromhex(file.public_key))
+
+
+def _normal(passphrase: str) -> bytes:
+    """One form of a passphrase, however the keyboard composes its characters. Raises `KeystoreError`."""
+    try:
+        word = unicodedata.normalize("NFKC", passphrase).encode()
+    except UnicodeEncodeError:
+        raise KeystoreError("The passphrase holds bytes that are no text. Type it anew, or save its file as UTF-8") from None
+    if not 0 < len(word) <= MAX_PASSPHRASE:
+        raise KeystoreError(f"A passphrase has 1 to {MAX_PASSPHRASE} bytes, this one has {len(word)}")
+    return word
+
+
+def _new_key(entropy: bytes | None) -> SigningKey:
+    if entropy is not None:
+        try:
+            return SigningKey(entropy)
+        except ValueError:
+            raise KeystoreError("The given entropy is no valid secp256k1 secret: it must be 32 random bytes") from None
+    while True:  # one value in 2^128 is no valid secret
+        with contextlib.suppress(ValueError):
+            return SigningKey(secrets.token_bytes(32))
+
+
+def _stretch(word: bytes, kdf: _Kdf) -> bytes:
+    return Scrypt(salt=bytes.fromhex(kdf.salt), length=32, n=kdf.n, r=kdf.r, p=kdf.p).derive(word)
+
+
+def _damaged(path: Path, why: str) -> KeystoreError:
+    return KeystoreError(f"The keystore {path} is damaged: {why}. Restore it from your backup")
+
+
+def _read(path: Path) -> _File:
+    try:
+        with path.open("rb") as f:
+            mode = os.fstat(f.fileno())
+            if not stat.S_ISREG(mode.st_mode):
+                raise KeystoreError(f"{path} is no keystore: it is not a regular file")
+            if mode.st_mode & 0o077:
+                raise KeystoreError(
+                    f"The keystore {path} may be read by other users (mode {stat.S_IMODE(mode.st_mode):04o}). Run: chmod 600 {path}"
+                )
+            raw = f.read(MAX_FILE + 1)
+    except FileNotFoundError:
+        raise KeystoreError(f"There is no keystore {path}: this data folder has no identity yet. Run: learningchain init") from None
+    except OSError as e:
+        raise KeystoreError(f"The keystore {path} cannot be read: {e.strerror}. Check its owner and its folder") from e
+    if len(raw) > MAX_FILE:
+        raise _damaged(path, f"it has more than {MAX_FILE} bytes")
+    return _parse(path, raw)
+
+
+def _parse(path: Path, raw: bytes) -> _File:
+    try:
+        version = msgspec.json.decode(raw, type=dict[str, msgspec.Raw]).get("version")
+        if version is not None and bytes(version) != str(VERSION).encode():
+            shown = bytes(version)[:20].decode("utf-8", "replace")
+            raise KeystoreError(
+                f"The keystore {path} has version {shown}, this program reads version {VERSION}. Use a newer learningchain"
+            )
+        file = msgspec.json.decode(raw, type=_File)
+        parse_address(file.address)
+        for text in (file.kdf.salt, file.cipher.nonce, file.cipher.text, file.public_key):
+            bytes.fromhex(text)
+        if file.kdf.n & (file.kdf.n - 1):
+            raise Malformed("scrypt's n is no power of two")
+    except (msgspec.MsgspecError, ValueError) as e:
+        raise _damaged(path, str(e)) from None
+    if file.checksum != file.sum():
+        raise _damaged(path, "its checksum does not fit")
+    return file
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    """A file of mode 0600 that is there whole or not at all, also after a power cut, and replaces nothing."""
+    try:
+        fd, temporary = tempfile.mkstemp(prefix=".keystore-", dir=path.parent)  # mode 0600
+        try:
+            with os.fdopen(fd, "wb") as f:
+                f.write(data)
+                f.flush()
+                os.fsync(f.fileno())
+            os.link(temporary, path)  # fails where `path` exists, unlike a rename
+        finally:
+            os.unlink(temporary)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except FileExistsError:
+        raise KeystoreError(
+            f"There is a keystore already: {path}. It is never overwritten, for its key would be lost. "
+            "Choose another data folder, or move the file away yourself"
+        ) from None
+    except OSError as e:
+        hint = "Free some space" if e.errno in (errno.ENOSPC, errno.EDQUOT) else "Check the folder and its owner"
+        raise KeystoreError(f"The keystore {path} cannot be written: {e.strerror}. {hint}") from e
