@@ -149,12 +149,12 @@ SECTIONS: Final[dict[str, type[_Section]]] = {
 
 
 def _settings_of(kind: type[_Section], prefix: str) -> Iterator[Setting]:
-    for field, described in zip(msgspec.structs.fields(kind), msgspec.inspect.type_info(kind).fields, strict=True):
-        if field.name in SECTIONS and not prefix:
+    for field in msgspec.structs.fields(kind):
+        if field.name in SECTIONS:
             continue
-        default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()  # type: ignore[operator]
+        default = field.default if field.default is not msgspec.NODEFAULT else []  # msgspec copies the empty list for each instance
         meta = next(a for a in get_args(field.type)[1:] if isinstance(a, Meta))
-        yield Setting(prefix + described.name, field.type, default, meta.description or "")
+        yield Setting(prefix + field.name, field.type, default, meta.description or "")
 
 
 _KINDS: Final[list[tuple[type[_Section], str]]] = [(Config, ""), *((kind, f"{name}.") for name, kind in SECTIONS.items())]
