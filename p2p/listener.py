@@ -44,6 +44,17 @@ def tls_problem(error: BaseException) -> str:
     return printable(getattr(error, "strerror", None) or error) or type(error).__name__
 
 
+def remote_address(transport: asyncio.BaseTransport | None) -> str:
+    """Where a connection came from, "?" when it is gone."""
+    name = None if transport is None else transport.get_extra_info("peername")
+    return endpoint(str(name[0]), int(name[1])) if name else "?"
+
+
+def host_of(where: str) -> str:
+    """The host of an `endpoint`."""
+    return where.rpartition(":")[0].strip("[]")
+
+
 class Listener:
     """One listening socket. `handle` gets the upgrade request of every connection whose TLS handshake succeeded."""
 
@@ -60,6 +71,8 @@ class Listener:
         self._tasks: set[asyncio.Task[None]] = set()
         self._half_open: dict[asyncio.BaseProtocol, tuple[str, asyncio.TimerHandle]] = {}
         self._hosts: Counter[str] = Counter()
+        self._accepted: set[socket.socket] = set()
+        """Sockets whose handshake has not begun: nobody else would close them."""
         self.port = 0
 
     def start(self, host: str, port: int) -> None:
@@ -93,10 +106,12 @@ class Listener:
                 sock.close()
                 self._refused(endpoint(host, where[1]), "too many connections that have not said hello")
                 continue
+            self._accepted.add(sock)
             self._spawn(self._handshake(sock, host, where[1]))
 
     async def _handshake(self, sock: socket.socket, host: str, port: int) -> None:
         loop = asyncio.get_running_loop()
+        self._accepted.discard(sock)
         protocol = self._server()
         # Twice the time: for the handshake, and for the upgrade and the hello.
         self._half_open[protocol] = host, loop.call_later(2 * self._timeout, self._expire, protocol)
@@ -108,7 +123,6 @@ class Listener:
             self._refused(endpoint(host, port), f"TLS: {tls_problem(e)}")
         except BaseException:
             self.admit(protocol)
-            sock.close()
             raise
 
     def _expire(self, protocol: asyncio.BaseProtocol) -> None:
@@ -132,8 +146,10 @@ class Listener:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._socket is not None:
-            self._socket.close()
+        for sock in (self._socket, *self._accepted):
+            if sock is not None:
+                sock.close()
+        self._accepted.clear()
         for protocol in list(self._half_open):
             self._expire(protocol)
         with contextlib.suppress(TimeoutError):

@@ -25,13 +25,14 @@ from aiohttp import web
 from chain.crypto import SigningKey, address
 from chain.errors import Malformed
 from chain.params import PROTOCOL_VERSION
+from p2p import wire
 from p2p.book import PeerBook, endpoint
 from p2p.config import NetworkConfig, PeerEvent, PeerInfo
 from p2p.connection import Connection, Link, Rates, Refused, exchange_hello, say_goodbye, tune
 from p2p.dialler import Dialler
 from p2p.discovery import Dial, Wanted, absorb, choose_dials
 from p2p.limits import Bucket, Standing
-from p2p.listener import Listener
+from p2p.listener import Listener, host_of, remote_address
 from p2p.tls import (
     CA,
     NotAuthenticated,
@@ -42,27 +43,6 @@ from p2p.tls import (
     issue_leaf,
     make_contexts,
     peer_identity,
-)
-from p2p.wire import (
-    CLOSE_DUPLICATE,
-    CLOSE_GOING,
-    CLOSE_MISBEHAVED,
-    CLOSE_REFUSED,
-    CLOSE_SILENT,
-    LANE_REQUESTS,
-    LANE_VOTES,
-    MAX_ADDRESSES,
-    MAX_FRAME,
-    PATH,
-    PEERS,
-    GetPeers,
-    Hello,
-    Peers,
-    Ping,
-    Pong,
-    message,
-    parse_peers,
-    peers_message,
 )
 
 log: Any = structlog.get_logger("p2p")
@@ -93,7 +73,7 @@ class Network:
     ) -> None:
         self._key, self.own_id, self._chain_id, self._ca = key, own_id, chain_id, ca
         self._membership, self._on_message, self._on_peer = membership, on_message, on_peer
-        self._book, self._listen, self._advertise = book, listen, advertise[:MAX_ADDRESSES]
+        self._book, self._listen, self._advertise = book, listen, advertise[: wire.MAX_ADDRESSES]
         self._config = config or NetworkConfig()
         self._height, self._clock, self._wall = height, clock, wall
         self._rng = rng or random.Random()
@@ -139,12 +119,11 @@ class Network:
         self._stopping = True
         live = list(self._live)
         for connection in live:
-            connection.close(CLOSE_GOING, "the node is stopping")
+            connection.close(wire.CLOSE_GOING, "the node is stopping")
         await asyncio.gather(*(connection.ended.wait() for connection in live))
-        tasks = list(self._tasks)
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._listener is not None:
             await self._listener.stop()
         if self._dialler is not None:
@@ -164,7 +143,7 @@ class Network:
 
     def send(self, peer: bytes, channel: int, payload: bytes, lane: int) -> bool:
         """Queues a message; False when the peer is not connected or its lane is full. Raises ValueError for our own mistakes."""
-        item = message(channel, payload)
+        item = wire.message(channel, payload)
         connection = self._peers.get(peer)
         return connection is not None and connection.send(lane, item)
 
@@ -172,7 +151,7 @@ class Network:
         self, channel: int, payload: bytes, lane: int, exclude: bytes | None = None, to: Collection[bytes] | None = None
     ) -> int:
         """Queues one message for all connected peers, or those of `to`. For how many it was queued."""
-        item = message(channel, payload)
+        item = wire.message(channel, payload)
         targets = list(self._peers) if to is None else to
         connections = [self._peers[p] for p in targets if p != exclude and p in self._peers]
         return sum(connection.send(lane, item) for connection in connections)
@@ -180,7 +159,7 @@ class Network:
     def _deliver(self, connection: Connection, channel: int, payload: bytes) -> None:
         if self._peers.get(connection.id) is not connection:
             return
-        if channel == PEERS:
+        if channel == wire.PEERS:
             self._peers_message(connection, payload)
             return
         try:
@@ -188,25 +167,25 @@ class Network:
         except Exception:
             # The node's own mistake, provoked by this peer: keep the others, and the evidence.
             log.exception("a message could not be handled", peer=address(connection.id), channel=channel, size=len(payload))
-            connection.close(CLOSE_REFUSED, "a message could not be handled here")
+            connection.close(wire.CLOSE_REFUSED, "a message could not be handled here")
 
     def _peers_message(self, connection: Connection, payload: bytes) -> None:
         try:
-            m = parse_peers(payload)
+            m = wire.parse_peers(payload)
         except Malformed as e:
             self.penalize(connection.id, f"PEERS message: {e}")
             return
         now = self._clock()
-        if isinstance(m, Ping):
-            connection.send(LANE_VOTES, peers_message(Pong(m.nonce)))
-        elif isinstance(m, Pong):
+        if isinstance(m, wire.Ping):
+            connection.send(wire.LANE_VOTES, wire.peers_message(wire.Pong(m.nonce)))
+        elif isinstance(m, wire.Pong):
             connection.pong(m.nonce)
-        elif isinstance(m, GetPeers):
+        elif isinstance(m, wire.GetPeers):
             if now >= connection.answer_due:
                 connection.answer_due = now + self._config.answer_interval
                 known = self._book.share(self._rng, connection.id, set(self._peers))
-                connection.send(LANE_REQUESTS, peers_message(Peers(known)))
-        elif isinstance(m, Peers):
+                connection.send(wire.LANE_REQUESTS, wire.peers_message(wire.Peers(known)))
+        elif isinstance(m, wire.Peers):
             # An answer that nobody asked for is ignored: it may be a late one.
             if connection.asked_peers and absorb(
                 self._book, m, connection.id, self.own_id, lambda p: self._membership(p) is not None
@@ -229,9 +208,9 @@ class Network:
         seconds = self._standing.blocked_for(peer, self._clock())
         self._book.postpone(peer, self._wall() + seconds)
         self._note("blocked", "", peer, f"for {seconds:.0f} s: {reason}")
-        self.disconnect(peer, f"blocked: {reason}", CLOSE_MISBEHAVED)
+        self.disconnect(peer, f"blocked: {reason}", wire.CLOSE_MISBEHAVED)
 
-    def disconnect(self, peer: bytes, reason: str, code: int = CLOSE_REFUSED) -> None:
+    def disconnect(self, peer: bytes, reason: str, code: int = wire.CLOSE_REFUSED) -> None:
         connection = self._peers.get(peer)
         if connection is not None:
             connection.close(code, reason)
@@ -297,13 +276,15 @@ class Network:
     async def _accept(self, request: web.BaseRequest) -> web.StreamResponse:
         """The server side of a new connection, until its end."""
         transport, protocol = request.transport, request.protocol
-        where = _remote(transport)
+        where = remote_address(transport)
         try:
             identity = self._authenticate(transport, None)
             self._check_room(identity.id)
-            if request.path != PATH or request.method != "GET":
-                raise Refused(f"{request.method} {request.path[:32]!r}: peers speak at {PATH}")
-            ws = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=MAX_FRAME, timeout=self._config.close_timeout)
+            if request.path != wire.PATH or request.method != "GET":
+                raise Refused(f"{request.method} {request.path[:32]!r}: peers speak at {wire.PATH}")
+            ws = web.WebSocketResponse(
+                autoping=False, compress=False, max_msg_size=wire.MAX_FRAME, timeout=self._config.close_timeout
+            )
             await ws.prepare(request)
         except (NotAuthenticated, Refused, web.HTTPException) as e:
             reason = str(e)
@@ -339,7 +320,7 @@ class Network:
                 raise OwnAddress("this is the node itself")
             self._check_room(identity.id)
         except (NotAuthenticated, Refused) as e:
-            await say_goodbye(link, CLOSE_REFUSED, str(e), self._config.close_timeout)
+            await say_goodbye(link, wire.CLOSE_REFUSED, str(e), self._config.close_timeout)
             raise
         return link, identity
 
@@ -356,12 +337,10 @@ class Network:
     async def _converse(self, link: Link, identity: PeerIdentity, dial: Dial | None, protocol: asyncio.BaseProtocol | None) -> None:
         """Hello, then messages until the end. `dial` on our own connections, `protocol` on accepted ones."""
         tune(link.transport)
-        hello = Hello(PROTOCOL_VERSION, self._chain_id, self.port(), self._advertise, self._height())
+        hello = wire.Hello(PROTOCOL_VERSION, self._chain_id, self.port(), self._advertise, self._height())
         try:
             theirs = await exchange_hello(link, hello, self._config.hello_timeout)
-            if identity.id == self.own_id:
-                await say_goodbye(link, CLOSE_REFUSED, "this is the node itself", self._config.close_timeout)
-                raise Refused("somebody else uses this node's key: stop one of the two")
+            await self._check_again(link, identity)
         except Refused as e:
             link.transport.abort()
             if dial is not None:
@@ -381,7 +360,7 @@ class Network:
             if self._up(connection):
                 await connection.run(self._deliver)
             else:
-                await say_goodbye(link, CLOSE_DUPLICATE, "another connection of ours stays", self._config.close_timeout)
+                await say_goodbye(link, wire.CLOSE_DUPLICATE, "another connection of ours stays", self._config.close_timeout)
         except Exception:
             log.exception("a connection failed by a mistake of this node", peer=address(identity.id))
             link.transport.abort()
@@ -390,6 +369,18 @@ class Network:
             self._live.discard(connection)
             self._lasted(connection)
             self._down(connection)
+
+    async def _check_again(self, link: Link, identity: PeerIdentity) -> None:
+        """What may have changed since the connection was authenticated. Raises `Refused`, and the other side is told."""
+        try:
+            if identity.id == self.own_id:
+                raise Refused("this is the node itself, or somebody else who uses its key: then stop one of the two")
+            if self._membership(identity.id) != identity.key:
+                raise Refused(f"{address(identity.id)} is no longer an active member with this key")
+            self._check_room(identity.id)
+        except Refused as e:
+            await say_goodbye(link, wire.CLOSE_REFUSED, str(e), self._config.close_timeout)
+            raise
 
     def _lasted(self, connection: Connection) -> None:
         """A connection that ends soon after it began backs off like a failed dial, so nobody dials in circles."""
@@ -400,13 +391,13 @@ class Network:
         else:
             self._book.failed(connection.id, connection.link.address, self._wall(), self._rng)
 
-    def _learn(self, link: Link, peer: bytes, hello: Hello) -> None:
+    def _learn(self, link: Link, peer: bytes, hello: wire.Hello) -> None:
         if link.outbound:
             self._book.succeeded(peer, link.address, self._wall())
         hints = list(hello.addresses)
         if hello.port and not link.outbound:
-            hints.append(endpoint(_host(link.address), hello.port))
-        self._book.learn(peer, hints[:MAX_ADDRESSES], peer)
+            hints.append(endpoint(host_of(link.address), hello.port))
+        self._book.learn(peer, hints[: wire.MAX_ADDRESSES], peer)
 
     def _up(self, new: Connection) -> bool:
         """LC-P2P-17. False when the connection that is there stays."""
@@ -415,12 +406,12 @@ class Network:
             crossed = old.link.outbound != new.link.outbound and self._clock() - old.since < self._config.cross_window
             if crossed and old.link.outbound == (self.own_id < new.id):
                 return False
-            old.close(CLOSE_DUPLICATE, "a newer connection replaces this one")
+            old.close(wire.CLOSE_DUPLICATE, "a newer connection replaces this one")
             self._down(old)
         self._peers[new.id] = new
         self._note("peer connected", new.link.address, new.id, "dialled" if new.link.outbound else "accepted")
         self._on_peer(new.id, True)
-        new.asked_peers = new.send(LANE_REQUESTS, peers_message(GetPeers()))
+        new.asked_peers = new.send(wire.LANE_REQUESTS, wire.peers_message(wire.GetPeers()))
         self._found_something()
         return True
 
@@ -431,9 +422,12 @@ class Network:
         who = " (its word)" if connection.closed_by_peer else ""
         self._note("peer gone", connection.link.address, connection.id, f"{connection.closed_because}{who}")
         if connection.violated:
-            self._penalize(connection.id, connection.closed_because or "", self._config.score_limit / 2)
-        self._on_peer(connection.id, False)
+            self._penalize(connection.id, connection.closed_because or "", self._config.score_limit * 0.6)
         self._wake.set()
+        try:
+            self._on_peer(connection.id, False)
+        except Exception:
+            log.exception("the end of a connection could not be handled", peer=address(connection.id))
 
     # --- upkeep ---------------------------------------------------------------------------------------------------------------
 
@@ -460,7 +454,7 @@ class Network:
         for connection in list(self._live):
             problem = connection.tick(now, self._rng.getrandbits(62))
             if problem is not None:
-                connection.close(CLOSE_SILENT, problem)
+                connection.close(wire.CLOSE_SILENT, problem)
 
     def _wanted(self) -> Wanted:
         return Wanted(self._validators, self._config.other_peers, self._config.max_dials)
@@ -494,7 +488,7 @@ class Network:
         self._ask_at = now + self._ask_every
         self._ask_every = min(self._ask_every * 1.5, self._config.ask_rarely)
         connection = self._peers[self._rng.choice(sorted(self._peers))]
-        connection.asked_peers = connection.send(LANE_REQUESTS, peers_message(GetPeers()))
+        connection.asked_peers = connection.send(wire.LANE_REQUESTS, wire.peers_message(wire.GetPeers()))
 
     async def _save_book(self) -> None:
         content = self._book.snapshot()
@@ -503,12 +497,3 @@ class Network:
         except OSError as e:
             self._book.changed = True
             log.warning("the peer book cannot be saved; check the disk", path=str(self._book.path), error=str(e))
-
-
-def _remote(transport: asyncio.BaseTransport | None) -> str:
-    name = None if transport is None else transport.get_extra_info("peername")
-    return endpoint(str(name[0]), int(name[1])) if name else "?"
-
-
-def _host(where: str) -> str:
-    return where.rpartition(":")[0].strip("[]")

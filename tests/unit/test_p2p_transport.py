@@ -247,17 +247,21 @@ def forged(kind: str) -> Leaf:
     """A certificate by the network's authority whose binding is wrong in one way."""
     tls_key, other = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     me = key_of(1)
-    sign = lambda k, chain=CHAIN: me.sign(binding_digest(chain, spki(k.public_key())))  # noqa: E731
+
+    def sign(k: ec.EllipticCurvePrivateKey) -> bytes:
+        return me.sign(binding_digest(CHAIN, spki(k.public_key())))
+
     good = Binding(id_of(1), me.public, sign(tls_key))
     now = time.time()
-    return {
+    makers: dict[str, Callable[[], Leaf]] = {
         "none": lambda: issue_bound(tls_key, None, CA_, now),
         "garbage": lambda: issue_bound(tls_key, b"\xc1garbage", CA_, now),
         "of another TLS key": lambda: issue_bound(tls_key, replace_signature(good, sign(other)), CA_, now),
         "expired": lambda: issue_bound(tls_key, good, CA_, now - 3_651 * 86_400),
         "not yet valid": lambda: issue_bound(tls_key, good, CA_, now + 2 * 86_400),
         "no key": lambda: issue_bound(tls_key, Binding(id_of(1), bytes(33), good.signature), CA_, now),
-    }[kind]()
+    }
+    return makers[kind]()
 
 
 def replace_signature(binding: Binding, signature: bytes) -> Binding:
@@ -550,11 +554,14 @@ async def test_a_stopped_network_leaves_no_task_and_no_socket() -> None:
 
 async def test_a_network_that_stops_while_dialling_and_greeting_leaves_nothing() -> None:
     before = asyncio.all_tasks()
-    silent = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    writers: list[asyncio.StreamWriter] = []
+    silent = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
     port = silent.sockets[0].getsockname()[1]
     a = Node(0, members_of(0, 1), seeds=[f"127.0.0.1:{port}"], config=replace(FAST, dial_timeout=30))
     await a.net.start()
-    await until(lambda: a.net._dialling)
+    await until(lambda: writers)
     await a.net.stop()
     silent.close()
+    for writer in writers:
+        writer.close()
     await until(lambda: asyncio.all_tasks() <= before)

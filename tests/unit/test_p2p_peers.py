@@ -1,0 +1,387 @@
+"""Peer book, discovery, gossip and TLS bindings without a network."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import ssl
+import time
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from chain.crypto import SigningKey, account_id, address, sha256
+from p2p.book import MAX_MEMBERS, MAX_RUMOURS, RUMOUR_TRIES, PeerBook, endpoint, normal, parse_endpoint, parse_seed
+from p2p.discovery import Dial, Wanted, absorb, choose_dials
+from p2p.gossip import Gossip, SeenCache
+from p2p.tls import (
+    BINDING_OID,
+    CA,
+    Binding,
+    NotAuthenticated,
+    WrongPeer,
+    binding_digest,
+    certificate_identity,
+    check_member,
+    issue_bound,
+    issue_leaf,
+    make_ca,
+    make_contexts,
+    spki,
+)
+from p2p.wire import PeerAddresses, Peers
+
+NOW = 1_800_000_000.0
+ME = bytes(20)
+
+
+def peer(i: int) -> bytes:
+    return sha256(b"peer %d" % i)[:20]
+
+
+def rng() -> random.Random:
+    return random.Random(7)
+
+
+# --- addresses --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [("10.0.0.1:7000", "10.0.0.1", 7000), ("[::1]:80", "::1", 80), ("node-1.example.org:65535", "node-1.example.org", 65535)],
+)
+def test_addresses_are_host_and_port(text: str, host: str, port: int) -> None:
+    assert parse_endpoint(text) == (host, port) and endpoint(host, port) == text
+
+
+NO_PORT = ["", "host", ":80", "host:", "host:0", "host:65536", "host:+80", "host:8٠"]
+NO_HOST = [
+    "::1:80",
+    "[::g]:80",
+    "a/b:80",
+    "user@h:80",
+    "h h:80",
+    "-a:80",
+    "a" * 260 + ":80",
+    "h?x:80",
+    "h#:80",
+    "[fe80::1%eth0]:80\n",
+]
+
+
+@pytest.mark.parametrize("text", NO_PORT + NO_HOST)
+def test_anything_else_is_no_address(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_endpoint(text)
+    assert normal(text) is None
+
+
+def test_a_configured_peer_may_name_its_identity() -> None:
+    assert parse_seed(f"{address(peer(1))}@Host:1") == (peer(1), "host:1") and parse_seed("h:1") == (None, "h:1")
+    with pytest.raises(ValueError):
+        parse_seed("lc1typo@h:1")
+
+
+# --- the book ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_book_survives_a_restart_with_what_was_verified_only(tmp_path: Path) -> None:
+    book = PeerBook(tmp_path / "peers.json")
+    book.succeeded(peer(1), "10.0.0.1:1", NOW)
+    book.learn(peer(2), ["10.0.0.2:1"], peer(1))
+    book.write(book.snapshot())
+    assert (tmp_path / "peers.json").stat().st_mode & 0o777 == 0o600
+    again = PeerBook(tmp_path / "peers.json")
+    again.load()
+    assert again.members() == [peer(1)] and again.places(peer(1))[0].last_success == NOW
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b'{"version":2,"members":{}}', b'{"version":1,"members":{"lc1x":[["h:1",1.0,0]]}}', b"\0" * 5_000_000]
+)
+def test_a_damaged_book_is_put_aside_and_the_node_starts_empty(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "peers.json"
+    path.write_bytes(content)
+    book = PeerBook(path)
+    book.load()
+    assert book.members() == [] and book.damaged is not None and book.damaged.exists() and not path.exists()
+
+
+def test_failed_dials_back_off_longer_each_time_with_jitter() -> None:
+    book, r, waits = PeerBook(), rng(), []
+    book.succeeded(peer(1), "h:1", NOW)
+    for _ in range(12):
+        book.failed(peer(1), "h:1", NOW, r)
+        waits.append(book.places(peer(1))[0].next_try - NOW)
+    assert 0.25 <= waits[0] <= 0.75 and 60 <= waits[-1] <= 180 and waits[5] > waits[0]
+    assert not book.places(peer(1))[0].due(NOW) and book.places(peer(1))[0].due(NOW + 180)
+    assert book.places(peer(1))[0].due(NOW - 10_000)  # the clock was set back: no dial waits for ever
+    book.settled(peer(1), "h:1")
+    assert book.places(peer(1))[0].failures == 0 and book.places(peer(1))[0].due(NOW)
+
+
+def test_a_rumour_that_fails_is_forgotten_and_a_verified_address_is_not() -> None:
+    book = PeerBook()
+    book.learn(peer(1), ["liar:1"], peer(9))
+    book.succeeded(peer(2), "good:1", NOW)
+    for _ in range(RUMOUR_TRIES):
+        book.failed(peer(1), "liar:1", NOW, rng())
+        book.failed(peer(2), "good:1", NOW, rng())
+    assert book.members() == [peer(2)]
+
+
+def test_a_liar_can_place_few_rumours_and_never_displace_what_is_verified() -> None:
+    book = PeerBook()
+    book.succeeded(peer(0), "good:1", NOW)
+    for i in range(1_000):
+        book.learn(peer(i % 300), [f"liar:{i + 1}"], teller=peer(9))
+    rumours = [p for m in book.members() for p in book.places(m) if not p.verified]
+    assert len(rumours) == MAX_RUMOURS and book.places(peer(0))[0].address == "good:1"
+    assert book.learn(peer(5), ["other:1"], teller=peer(8)) == 1
+
+
+def test_rumours_free_their_tellers_share_when_they_prove_true_or_false() -> None:
+    book = PeerBook()
+    for i in range(MAX_RUMOURS):
+        assert book.learn(peer(i), ["h:1"], peer(9)) == 1
+    assert book.learn(peer(99), ["h:1"], peer(9)) == 0
+    book.succeeded(peer(0), "h:1", NOW)
+    book.mistaken(peer(1), "h:1")
+    assert book.learn(peer(99), ["h:1"], peer(9)) == 1 and book.learn(peer(98), ["h:1"], peer(9)) == 1
+    assert book.learn(peer(97), ["h:1"], peer(9)) == 0
+
+
+def test_the_book_is_bounded() -> None:
+    book = PeerBook()
+    for i in range(MAX_MEMBERS + 50):
+        book.succeeded(peer(i), "h:1", NOW + i)
+    assert len(book.members()) == MAX_MEMBERS and peer(MAX_MEMBERS + 49) in book.members() and peer(0) not in book.members()
+    for i in range(10):
+        book.succeeded(peer(MAX_MEMBERS), f"h:{i + 1}", NOW)
+    assert len(book.places(peer(MAX_MEMBERS))) == 4
+
+
+def test_others_are_told_verified_addresses_and_what_connected_members_said_of_themselves() -> None:
+    book = PeerBook()
+    book.succeeded(peer(1), "a:1", NOW)
+    book.learn(peer(2), ["b:1"], peer(2))
+    book.learn(peer(3), ["c:1"], peer(1))
+    told = {e.id: e.addresses for e in book.share(rng(), exclude=peer(1), connected={peer(2), peer(3)})}
+    assert told == {peer(2): ["b:1"]}
+    told = {e.id: e.addresses for e in book.share(rng(), exclude=peer(4), connected=set())}
+    assert told == {peer(1): ["a:1"]}
+
+
+def test_a_seed_keeps_its_configured_identity_and_an_open_one_forgets_a_wrong_guess() -> None:
+    book = PeerBook()
+    book.add_seed(f"{address(peer(1))}@h:1")
+    book.add_seed("h:2")
+    book.succeeded(peer(2), "h:2", NOW)
+    book.mistaken(peer(1), "h:1")
+    book.mistaken(peer(2), "h:2")
+    assert book.seed_member("h:1") == peer(1) and book.seed_member("h:2") is None
+
+
+# --- whom to dial -----------------------------------------------------------------------------------------------------------------
+
+
+def dials(book: PeerBook, wanted: Wanted, connected: set[bytes] = set(), dialling: set[Dial] = set()) -> list[Dial]:  # noqa: B006
+    return choose_dials(book, NOW, wanted, own_id=ME, connected=connected, dialling=dialling, rng=rng())
+
+
+def full_book(n: int) -> PeerBook:
+    book = PeerBook()
+    for i in range(n):
+        book.succeeded(peer(i), f"h{i}:1", NOW)
+    return book
+
+
+def test_validators_are_dialled_first_and_all_of_them() -> None:
+    wanted = Wanted(frozenset(peer(i) for i in range(6)), others=0, dials=8)
+    assert {d.peer for d in dials(full_book(20), wanted)} == {peer(i) for i in range(6)}
+    assert {d.peer for d in dials(full_book(20), wanted._replace(others=2))} > {peer(i) for i in range(6)}
+
+
+def test_enough_others_are_dialled_and_no_more_at_once_than_allowed() -> None:
+    assert len(dials(full_book(50), Wanted(frozenset(), others=5, dials=100))) == 5
+    assert len(dials(full_book(50), Wanted(frozenset(), others=50, dials=8))) == 8
+    assert dials(full_book(50), Wanted(frozenset(), others=5, dials=8), connected={peer(i) for i in range(5)}) == []
+
+
+def test_nobody_is_dialled_twice_and_never_the_node_itself() -> None:
+    book = full_book(3)
+    book.succeeded(ME, "me:1", NOW)
+    wanted = Wanted(frozenset({peer(0), ME}), others=9, dials=9)
+    assert {d.peer for d in dials(book, wanted, connected={peer(0)}, dialling={Dial("h1:1", peer(1))})} == {peer(2)}
+
+
+def test_addresses_in_back_off_wait() -> None:
+    book = full_book(2)
+    book.failed(peer(0), "h0:1", NOW, rng())
+    assert [d.peer for d in dials(book, Wanted(frozenset(), 9, 9))] == [peer(1)]
+
+
+def test_seeds_are_dialled_until_their_member_is_connected() -> None:
+    book = PeerBook()
+    book.add_seed("seed:1")
+    wanted = Wanted(frozenset(), others=0, dials=9)
+    assert dials(book, wanted) == [Dial("seed:1", None)]
+    book.succeeded(peer(1), "seed:1", NOW)
+    assert dials(book, wanted) == [Dial("seed:1", peer(1))] and dials(book, wanted, connected={peer(1)}) == []
+
+
+def test_answers_about_strangers_and_about_ourselves_are_not_believed() -> None:
+    book = PeerBook()
+    answer = Peers([PeerAddresses(peer(1), ["a:1"]), PeerAddresses(peer(2), ["b:1"]), PeerAddresses(ME, ["c:1"])])
+    assert absorb(book, answer, peer(9), ME, lambda p: p != peer(2)) == 1 and book.members() == [peer(1)]
+    assert absorb(book, Peers([PeerAddresses(peer(1), ["http://x/", "a:0", "é:1"])]), peer(9), ME, lambda _: True) == 0
+
+
+# --- gossip -----------------------------------------------------------------------------------------------------------------------
+
+
+def mesh_of(n: int, degree: int) -> Gossip:
+    gossip = Gossip(degree, rng())
+    for i in range(n):
+        gossip.peer(peer(i), True)
+    return gossip
+
+
+def test_the_mesh_is_bounded_and_push_and_announce_cover_everybody_once() -> None:
+    gossip = mesh_of(20, 6)
+    push, announce = gossip.push_targets(), gossip.announce_targets()
+    assert len(push) == 6 and sorted(push + announce) == sorted(peer(i) for i in range(20))
+    out = push[0]
+    assert (
+        out not in gossip.push_targets(out) + gossip.announce_targets(announce[0])
+        and len(gossip.announce_targets(announce[0])) == 13
+    )
+
+
+def test_the_mesh_is_stable_and_refills_when_a_member_leaves() -> None:
+    gossip = mesh_of(20, 6)
+    before = gossip.push_targets()
+    gossip.peer(peer(30), True)
+    assert gossip.push_targets() == before
+    gossip.peer(before[0], False)
+    after = gossip.push_targets()
+    assert len(after) == 6 and set(before[1:]) < set(after) and before[0] not in gossip.announce_targets()
+
+
+def test_a_refresh_exchanges_one_member() -> None:
+    gossip = mesh_of(20, 6)
+    before = set(gossip.push_targets())
+    gossip.refresh()
+    assert len(before & set(gossip.push_targets())) == 5 and len(gossip.push_targets()) == 6
+    small = mesh_of(3, 6)
+    small.refresh()
+    assert len(small.push_targets()) == 3
+
+
+def test_the_mesh_depends_on_the_generator_alone() -> None:
+    assert mesh_of(50, 6).push_targets() == mesh_of(50, 6).push_targets()
+
+
+def test_consensus_reaches_every_connected_validator_and_the_mesh() -> None:
+    gossip = mesh_of(20, 3)
+    gossip.set_validators([peer(i) for i in range(10)] + [peer(77)])
+    targets = gossip.consensus_targets()
+    assert set(targets) == {peer(i) for i in range(10)} | set(gossip.push_targets())
+    assert peer(0) not in gossip.consensus_targets(exclude=peer(0))
+
+
+def test_what_was_seen_lately_is_remembered_within_bounds() -> None:
+    seen = SeenCache(100)
+    assert seen.add(b"a") and not seen.add(b"a")
+    for i in range(1_000):
+        seen.add(b"%d" % i)
+        assert b"%d" % max(0, i - 99) in seen
+    assert len(seen) <= 200 and b"a" not in seen and not seen.add(b"999")
+
+
+# --- TLS bindings -----------------------------------------------------------------------------------------------------------------
+
+KEY = SigningKey(sha256(b"key"))
+ID = account_id(KEY.public)
+CHAIN = sha256(b"net")
+CA_ = make_ca(NOW)
+
+
+def der(pem: bytes) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(pem.decode())
+
+
+def test_a_leaf_proves_its_identity_for_its_network_alone() -> None:
+    leaf = der(issue_leaf(KEY, ID, CHAIN, CA_, NOW).cert_pem)
+    assert certificate_identity(leaf, CHAIN, NOW) == (ID, KEY.public)
+    with pytest.raises(NotAuthenticated, match="did not sign"):
+        certificate_identity(leaf, sha256(b"other net"), NOW)
+    for wrong, word in ((NOW - 2 * 86_400, "not yet valid"), (NOW + 3_651 * 86_400, "expired")):
+        with pytest.raises(NotAuthenticated, match=word):
+            certificate_identity(leaf, CHAIN, wrong)
+
+
+def test_each_start_makes_a_new_tls_key() -> None:
+    assert issue_leaf(KEY, ID, CHAIN, CA_, NOW).key_pem != issue_leaf(KEY, ID, CHAIN, CA_, NOW).key_pem
+
+
+def test_a_binding_cannot_be_moved_to_another_tls_key() -> None:
+    mine, thiefs = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    binding = Binding(ID, KEY.public, KEY.sign(binding_digest(CHAIN, spki(mine.public_key()))))
+    assert certificate_identity(der(issue_bound(mine, binding, CA_, NOW).cert_pem), CHAIN, NOW).id == ID
+    with pytest.raises(NotAuthenticated, match="did not sign"):
+        certificate_identity(der(issue_bound(thiefs, binding, CA_, NOW).cert_pem), CHAIN, NOW)
+
+
+@pytest.mark.parametrize("data", [b"", b"junk", b"\x30\x82\xff\xff", bytes(5_000), b"\x30\x80" * 500])
+def test_bytes_that_are_no_certificate_are_refused(data: bytes) -> None:
+    with pytest.raises(NotAuthenticated):
+        certificate_identity(data, CHAIN, NOW)
+
+
+def test_every_flipped_byte_of_a_certificate_is_refused_or_changes_nothing_that_counts() -> None:
+    leaf = der(issue_leaf(KEY, ID, CHAIN, CA_, NOW).cert_pem)
+    for i in range(len(leaf)):
+        try:
+            found = certificate_identity(leaf[:i] + bytes((leaf[i] ^ 1,)) + leaf[i + 1 :], CHAIN, NOW)
+        except NotAuthenticated:
+            continue
+        # The id is vouched for by the ledger's key for it; the key and its signature are vouched for here.
+        assert found.key == KEY.public
+
+
+def test_membership_decides_after_the_proof() -> None:
+    me = certificate_identity(der(issue_leaf(KEY, ID, CHAIN, CA_, NOW).cert_pem), CHAIN, NOW)
+    check_member(me, KEY.public, ID)
+    with pytest.raises(WrongPeer, match="dialled"):
+        check_member(me, KEY.public, peer(1))
+    with pytest.raises(NotAuthenticated, match="not an active member"):
+        check_member(me, None, None)
+    with pytest.raises(NotAuthenticated, match="another key"):
+        check_member(me, SigningKey(sha256(b"new")).public, None)
+
+
+def test_the_authority_is_valid_a_day_before_genesis_and_without_end() -> None:
+    cert = x509.load_pem_x509_certificate(CA_.cert_pem)
+    assert cert.not_valid_before_utc.timestamp() == NOW - 86_400 and cert.not_valid_after_utc.year == 9999
+    assert cert.not_valid_after_utc.tzinfo is dt.UTC
+
+
+def test_a_damaged_authority_is_named() -> None:
+    for bad in (CA(b"junk", CA_.key_pem), CA(CA_.cert_pem, b"junk")):
+        with pytest.raises(ValueError, match="genesis is damaged"):
+            issue_leaf(KEY, ID, CHAIN, bad, NOW)
+
+
+def test_contexts_allow_tls_1_3_with_certificates_only() -> None:
+    for context in make_contexts(issue_leaf(KEY, ID, CHAIN, make_ca(time.time()), time.time()), CA_):
+        assert context.minimum_version == context.maximum_version == ssl.TLSVersion.TLSv1_3
+        assert context.verify_mode == ssl.CERT_REQUIRED
+        assert context.options & ssl.OP_NO_COMPRESSION and context.options & ssl.OP_NO_RENEGOTIATION
+
+
+def test_the_extension_stands_in_the_spec() -> None:
+    spec = (Path(__file__).parents[2] / "protocol_spec" / "p2p.md").read_text()
+    assert BINDING_OID.dotted_string in spec

@@ -1,0 +1,251 @@
+"""Frames and lanes: what goes in comes out, in order, within bounds; hostile bytes are refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chain.crypto import sha256
+from chain.errors import Malformed
+from chain.params import PROTOCOL_VERSION
+from p2p.lanes import LaneLimit, Lanes
+from p2p.limits import Bucket, Standing
+from p2p.wire import (
+    BATCH_MESSAGES,
+    CHANNEL_LIMITS,
+    CONTENT,
+    LANES,
+    MAX_FRAME,
+    NODE,
+    PEERS,
+    PIECE_BYTES,
+    GetPeers,
+    Hello,
+    PeerAddresses,
+    Peers,
+    Ping,
+    Reassembler,
+    batch_frame,
+    check_hello,
+    message,
+    parse_peers,
+    part_frame,
+    peers_message,
+    printable,
+    reason_bytes,
+)
+
+
+def drain(lanes: Lanes) -> list[bytes]:
+    frames = []
+    while (frame := lanes.next_frame()) is not None:
+        frames.append(frame)
+    return frames
+
+
+sizes = st.one_of(st.integers(0, 300), st.sampled_from([PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 200_000]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, LANES - 1), sizes), max_size=40))
+def test_whatever_is_queued_arrives_once_in_order_per_lane(pushed: list[tuple[int, int]]) -> None:
+    lanes, reader = Lanes(), Reassembler()
+    sent: dict[int, list[bytes]] = {lane: [] for lane in range(LANES)}
+    for i, (lane, size) in enumerate(pushed):
+        payload = bytes((lane,)) + i.to_bytes(2, "big") + bytes(size)
+        assert lanes.push(lane, message(NODE, payload))
+        sent[lane].append(payload)
+    frames = drain(lanes)
+    assert all(len(frame) <= MAX_FRAME for frame in frames)
+    received = [payload for frame in frames for channel, payload in reader.feed(frame) if channel == NODE]
+    assert {lane: [p for p in received if p[0] == lane] for lane in range(LANES)} == sent
+    assert not lanes and lanes.size == lanes.count == 0
+
+
+def test_votes_go_first_and_the_other_lanes_take_turns() -> None:
+    lanes, reader = Lanes(), Reassembler()
+    for lane in (4, 3, 2, 1, 0):
+        for _ in range(3):
+            lanes.push(lane, message(NODE, bytes((lane,)) + bytes(60_000)))
+    order = [payload[0] for frame in drain(lanes) for _, payload in reader.feed(frame)]
+    assert order[:6] == [0, 0, 0, 1, 1, 1]
+    assert set(order[6:12]) == {2, 3, 4}
+
+
+def test_a_vote_is_sent_between_the_parts_of_a_block() -> None:
+    lanes, reader = Lanes(), Reassembler()
+    lanes.push(1, message(NODE, bytes(1_000_000)))
+    first = lanes.next_frame()
+    assert first is not None and reader.feed(first) == []
+    lanes.push(0, message(NODE, b"vote"))
+    second = lanes.next_frame()
+    assert second is not None and reader.feed(second) == [(NODE, b"vote")]
+    assert [p for frame in drain(lanes) for _, p in reader.feed(frame)] == [bytes(1_000_000)]
+
+
+def test_small_messages_that_wait_together_share_a_frame() -> None:
+    lanes = Lanes()
+    for i in range(100):
+        lanes.push(3, message(NODE, bytes((i,)) * 150))
+    frames = drain(lanes)
+    assert len(frames) == 1 and len(frames[0]) < 100 * 160
+
+
+def test_a_full_lane_drops_the_oldest_transaction_and_refuses_anything_else_that_is_new() -> None:
+    lanes = Lanes(tuple(LaneLimit(2, 100) for _ in range(LANES)))
+    for lane in (0, 3):
+        results = [lanes.push(lane, bytes((0, i))) for i in range(4)]
+        assert results == ([True] * 4 if lane == 3 else [True, True, False, False])
+        assert lanes.dropped[lane] == 2
+    assert drain(lanes) == [batch_frame([b"\0\0", b"\0\1", b"\0\2", b"\0\3"])]
+    assert lanes.push(2, b"x") is not False and not lanes.push(2, bytes(100))
+
+
+def test_a_transaction_that_is_half_sent_is_never_dropped() -> None:
+    lanes, reader = Lanes(tuple(LaneLimit(2, 1_000_000) for _ in range(LANES))), Reassembler()
+    big = message(NODE, b"a" * 100_000)
+    lanes.push(3, big)
+    frame = lanes.next_frame()
+    assert frame is not None and reader.feed(frame) == []
+    for i in range(5):
+        lanes.push(3, message(NODE, b"%d" % i))
+    assert [p for f in drain(lanes) for _, p in reader.feed(f)] == [big[1:], b"4"]
+
+
+def test_only_existing_lanes_and_channels_and_sizes_can_be_sent() -> None:
+    for bad in (-1, LANES):
+        with pytest.raises(ValueError, match="no lane"):
+            Lanes().push(bad, b"")
+    for channel, payload in ((3, b""), (-1, b""), (PEERS, bytes(CHANNEL_LIMITS[PEERS] + 1)), (CONTENT, bytes(2_200_001))):
+        with pytest.raises(ValueError):
+            message(channel, payload)
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        (b"", "empty frame"),
+        (b"\x03hello", "no channel 3"),
+        (b"\xfd", "no channel 253"),
+        (b"\x01" + bytes(CHANNEL_LIMITS[PEERS] + 1), "at most"),
+        (b"\xff", "empty batch"),
+        (b"\xff\0\0", "do not fit"),
+        (b"\xff\0\0\0\0", "do not fit"),
+        (b"\xff\0\0\0\x05ab", "do not fit"),
+        (b"\xff\xff\xff\xff\xffab", "do not fit"),
+        (b"\xff\0\0\0\x01\xff", "no channel 255"),
+        (b"\xff" + b"\0\0\0\1\0" * (BATCH_MESSAGES + 1), "more than"),
+        (b"\xfe", "empty part"),
+        (b"\xfe\x00", "empty part"),
+        (b"\xfe\x05\x00" + bytes(PIECE_BYTES), "lane 5"),
+        (b"\xfe\x00\x07" + bytes(PIECE_BYTES), "channel 7"),
+        (b"\xfe\x00\xfe" + bytes(PIECE_BYTES), "channel 254"),
+        (b"\xfe\x00\x00" + bytes(100), "too short"),
+        (b"\xfe\x80\x01" + bytes(40_000), "longer than"),
+    ],
+)
+def test_a_malformed_frame_is_refused_with_its_reason(frame: bytes, reason: str) -> None:
+    with pytest.raises(Malformed, match=reason):
+        Reassembler().feed(frame)
+
+
+def test_parts_that_never_end_are_cut_off_at_the_channels_limit() -> None:
+    reader = Reassembler()
+    with pytest.raises(Malformed, match="longer than"):
+        for _ in range(100):
+            reader.feed(b"\xfe\x02\x00" + bytes(PIECE_BYTES))
+
+
+def test_the_last_part_may_be_short_and_the_message_is_whole() -> None:
+    whole, reader, at = message(CONTENT, bytes(range(256)) * 400), Reassembler(), 0
+    got: list[tuple[int, bytes]] = []
+    while at < len(whole):
+        frame, at = part_frame(4, whole, at)
+        got += reader.feed(frame)
+    assert got == [(CONTENT, whole[1:])]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.binary(max_size=80), max_size=8))
+def test_random_frames_never_raise_anything_but_malformed(frames: list[bytes]) -> None:
+    reader = Reassembler()
+    for frame in frames:
+        try:
+            for channel, payload in reader.feed(frame):
+                assert len(payload) <= CHANNEL_LIMITS[channel]
+                parse_peers(payload)
+        except Malformed:
+            continue
+
+
+# --- PEERS messages -------------------------------------------------------------------------------------------------------------
+
+CHAIN = sha256(b"net")
+HELLO = Hello(PROTOCOL_VERSION, CHAIN, 7000, ["10.0.0.1:7000"], 12)
+
+
+def test_a_hello_survives_the_wire() -> None:
+    assert check_hello(peers_message(HELLO), CHAIN) == HELLO
+    assert parse_peers(peers_message(GetPeers())[1:]) == GetPeers()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "not a hello"),
+        (peers_message(Ping(3)), "not a hello"),
+        (message(NODE, peers_message(HELLO)[1:]), "not a hello"),
+        (peers_message(Hello(PROTOCOL_VERSION + 1, CHAIN, 0, [], 0)), "protocol version"),
+        (peers_message(Hello(PROTOCOL_VERSION, bytes(32), 0, [], 0)), "another network"),
+        (peers_message(Hello(PROTOCOL_VERSION, CHAIN, 70_000, [], 0)), "65535"),
+        (peers_message(Hello(PROTOCOL_VERSION, CHAIN, 1, ["10.0.0.1:1"] * 5, 0)), "length <= 4"),
+        (peers_message(Hello(PROTOCOL_VERSION, CHAIN, 1, ["a" * 261], 0)), "length <= 260"),
+        (peers_message(HELLO) + b"\0", "trailing"),
+    ],
+)
+def test_a_wrong_hello_is_refused_with_its_reason(data: bytes, reason: str) -> None:
+    with pytest.raises(Malformed, match=reason):
+        check_hello(data, CHAIN)
+
+
+def test_an_answer_with_too_many_peers_is_refused() -> None:
+    entries = [PeerAddresses(bytes(20), ["10.0.0.1:1"])] * 65
+    with pytest.raises(Malformed, match="length <= 64"):
+        parse_peers(peers_message(Peers(entries))[1:])
+
+
+def test_reasons_fit_a_close_frame_and_a_log_line() -> None:
+    assert len(reason_bytes("ü" * 100)) == 120 and reason_bytes("ü" * 100).decode() == "ü" * 60
+    assert printable("a\nb\x1b[31m") == "a?b?[31m" and len(printable("x" * 999)) == 200
+
+
+# --- rates and standing -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_bucket_lets_bursts_pass_and_makes_debts_wait() -> None:
+    bucket = Bucket(rate=100, burst=50, now=0)
+    assert bucket.take(0, 50) == 0
+    assert bucket.take(0, 10) == pytest.approx(0.1)
+    assert bucket.take(0.1, 0) == pytest.approx(0)
+    assert bucket.take(1_000, 50) == 0 and bucket.take(1_000, 1) > 0
+    assert bucket.take(900, 0) > 0  # a clock that runs backwards gives nothing away
+
+
+def test_scores_halve_with_time_and_repeated_blocks_last_longer() -> None:
+    standing = Standing(limit=95, half_life=100, block=60, longest=200)
+    assert not any(standing.penalize(b"p", 0, 10) for _ in range(9))
+    assert standing.score(b"p", 100) == pytest.approx(45)
+    assert standing.penalize(b"p", 0, 10) and standing.score(b"p", 0) == 0
+    blocks = [standing.blocked_for(b"p", 0)]
+    for _ in range(3):
+        assert standing.penalize(b"p", 0, 1_000)
+        blocks.append(standing.blocked_for(b"p", 0))
+    assert blocks == [60, 120, 200, 200] and standing.blocked_for(b"p", 201) == 0 and standing.blocked_for(b"q", 0) == 0
+
+
+def test_standing_is_bounded() -> None:
+    standing = Standing(limit=95, half_life=100, block=60, longest=200, capacity=10)
+    for i in range(100):
+        standing.penalize(b"%d" % i, 0, 10)
+    assert standing.score(b"0", 0) == 0 and standing.score(b"99", 0) == 10 and len(standing._records) == 10
