@@ -7,7 +7,7 @@ on another.
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -247,7 +247,13 @@ class Noted(Wire, frozen=True, tag=2):
 
     topic: Annotated[str, Meta(max_length=32)]
     ref: Annotated[bytes, Meta(max_length=64)]
-    data: Annotated[list[int | str | bytes], Meta(max_length=32)]
+    data: Annotated[list[Any], Meta(max_length=32)]
+    """int, bool, str or bytes: a union that msgspec cannot decode, so the record checks it itself."""
+
+    def __post_init__(self) -> None:
+        for value in self.data:
+            if not isinstance(value, int | str | bytes):
+                raise ValueError("an event's data are integers, texts and bytes")
 
 
 Event = Moved | Noted

@@ -245,10 +245,15 @@ def report_double(host: Host, sender: bytes, m: ReportDouble) -> None:
         raise Reject(MemberCode.BAD_EVIDENCE, "these are not two conflicting signatures of one validator of that height")
     if host.get(ejection_key(offender, a.height), Ejection) is not None:
         raise Reject(MemberCode.KNOWN_EVIDENCE, "this double signing was dealt with")
-    remaining = [v for v in host.validators() if v.id != offender]
+    present = host.validators()
+    remaining = [v for v in present if v.id != offender]
     if not remaining:
         raise Reject(MemberCode.LAST_VALIDATOR, "the last validator cannot be removed")
     host.put(ejection_key(offender, a.height), Ejection(a.height))
+    if len(remaining) == len(present):
+        # It left already: another change of the set would only push older sets out of the history.
+        host.note("double.signing", offender, a.height)
+        return
     host.change_validators(remaining)
     host.note("validator.ejected", offender, a.height)
 

@@ -35,6 +35,26 @@ from chain.types import PublicKey, Uint, Validator, format_credits, parse_credit
 
 MAX_GENESIS_BYTES = 8_000_000
 MAX_ACCOUNTS = 65_536
+MAX_TIME = 2**48
+"""Bound on the genesis time and on every span: sums of them stay far below MAX_INT."""
+_SPANS = [
+    "max_step",
+    "job_min_open",
+    "job_max_open",
+    "job_reveal",
+    "job_key",
+    "job_vote_base",
+    "job_open_votes",
+    "appeal",
+    "strike_life",
+    "heartbeat",
+    "drift",
+    "timeout_propose",
+    "timeout_vote",
+    "timeout_step",
+    "timeout_max",
+    "evidence_age",
+]
 
 
 class GenesisAccount(Wire, frozen=True):
@@ -80,6 +100,9 @@ def check_genesis(genesis: Genesis) -> None:
         raise Malformed("the grants exceed the largest supply")
     if genesis.params.job_min_open > genesis.params.job_max_open:
         raise Malformed("job_min_open is above job_max_open")
+    for name, value in [("time", genesis.time), *((name, getattr(genesis.params, name)) for name in _SPANS)]:
+        if value > MAX_TIME:
+            raise Malformed(f"{name} is {value}, at most {MAX_TIME} allowed")
 
 
 def first_state(genesis: Genesis) -> tuple[State, list[tuple[bytes, bytes | None]]]:
@@ -146,7 +169,7 @@ def from_json(raw: bytes) -> Genesis:
             document["ca_key"].encode(),
         )
         checked = msgspec.msgpack.decode(encode(genesis), type=Genesis)
-    except (msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError) as e:
+    except (msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as e:
         raise Malformed(f"not a genesis file: {type(e).__name__} {e}") from None
     check_genesis(checked)
     return checked

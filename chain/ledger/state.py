@@ -9,15 +9,15 @@ Iteration is in byte order of keys, for the few prefixes that are indexed.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from heapq import merge
 from typing import Any
 
 from chain.codec import decode, encode
-from chain.contracts import state_type
-from chain.contracts.base import Account, Escrow
+from chain.contracts import STATE_TYPES, state_type
+from chain.contracts.base import Account, Escrow, Supply
 from chain.crypto import sha256
-from chain.errors import BrokenInvariant
+from chain.errors import BrokenInvariant, Malformed
 from chain.merkle import Node, StateProof, prove_key, root_of, update
 
 SCANNED = (b"d/", b"m/", b"j/")
@@ -28,7 +28,8 @@ Change = tuple[bytes, Any | None]
 
 
 def _prefix(key: bytes) -> bytes:
-    return key[: key.index(b"/") + 1]
+    """Empty for what is no key."""
+    return key[: key.find(b"/") + 1]
 
 
 def holding(record: Any) -> int:
@@ -38,6 +39,10 @@ def holding(record: Any) -> int:
     if isinstance(record, Escrow):
         return record.amount
     return 0
+
+
+def _counted(record: Any) -> int:
+    return record.minted - record.burned if isinstance(record, Supply) else 0
 
 
 class State:
@@ -54,6 +59,8 @@ class State:
         state = cls()
         hashes = []
         for key, raw in items:
+            if _prefix(key) not in STATE_TYPES:
+                raise Malformed(f"no record is kept under the state key {key.hex()}")
             state._records[key] = decode(state_type(key), raw, MAX_RECORD)
             hashes.append((sha256(key), sha256(raw)))
         for key in sorted(state._records):
@@ -178,4 +185,21 @@ class Overlay:
 
     def held_difference(self) -> int:
         """How much more credits the records hold than before this block."""
-        return sum(holding(record) - holding(self._state.get(key)) for key, record in self._block.items())
+        return self.block_difference()[0]
+
+    def block_difference(self) -> tuple[int, int]:
+        """How much more credits the records hold than before this block, and how much more the supply record counts."""
+        return _difference(self._block, self._state.get)
+
+    def tx_difference(self) -> tuple[int, int]:
+        """The same for the open transaction alone."""
+        return _difference(self._tx or {}, lambda key: self._block[key] if key in self._block else self._state.get(key))
+
+
+def _difference(changes: dict[bytes, Any | None], before: Callable[[bytes], Any | None]) -> tuple[int, int]:
+    held = counted = 0
+    for key, record in changes.items():
+        old = before(key)
+        held += holding(record) - holding(old)
+        counted += _counted(record) - _counted(old)
+    return held, counted

@@ -31,7 +31,7 @@ from chain.errors import BrokenInvariant, Code, InvalidBlock, InvalidTx, Reject,
 from chain.ledger.state import Change, Overlay, State
 from chain.ledger.tx import ParsedTx, check_tx
 from chain.merkle import Node, list_root, root_of
-from chain.params import Params
+from chain.params import MAX_INT, Params
 from chain.types import Receipt, Validator
 
 
@@ -119,6 +119,8 @@ class _Block:
             raise InvalidBlock(f"height {block.height} does not follow {parent.height}")
         if block.time <= parent.time:
             raise InvalidBlock(f"time {block.time} is not after the parent's {parent.time}")
+        if all(v.id != block.proposer for v in validators_of(state)):
+            raise InvalidBlock("the proposer is no validator of this height")
         self.clock = clock_at(parent, block.time, self.params)
         self.parent_beacon = parent.beacon
         self.beacon, self.rewarded = self._next_beacon(parent.beacon)
@@ -174,50 +176,69 @@ class _Block:
             except Reject as e:
                 raise BrokenInvariant(f"a deadline of {record.contract} for {record.ref.hex()} was refused: {e.text}") from e
 
-    def run_tx(self, tx: ParsedTx) -> Receipt:
-        """Raises `InvalidTx` where the transaction may not stand in this block."""
+    def run_tx(self, tx: ParsedTx, *, audited: bool = False) -> Receipt:
+        """Raises `InvalidTx` where the transaction may not stand in this block, `BrokenInvariant` where a handler fails.
+
+        Whichever it raises, the block is as if the transaction had not been there.
+        """
         body = tx.body
         account = check_tx(self.overlay, self.chain_id, tx, self.block.height)
         if self.used.get(body.sender, 0) >= self.params.quota:
             raise InvalidTx(TxCode.QUOTA, f"more than {self.params.quota} transactions of one account in a block")
-        self.used[body.sender] = self.used.get(body.sender, 0) + 1
         sequences = list(account.sequences)
         sequences[body.lane] += 1
-        self.overlay.put(account_key(body.sender), Account(account.key, account.status, account.balance, account.frozen, sequences))
-        return self._run_messages(tx)
+        key = account_key(body.sender)
+        self.overlay.put(key, Account(account.key, account.status, account.balance, account.frozen, sequences))
+        try:
+            receipt = self._run_messages(tx, audited)
+        except BrokenInvariant:
+            self.overlay.put(key, account)
+            raise
+        self.used[body.sender] = self.used.get(body.sender, 0) + 1
+        return receipt
 
-    def _run_messages(self, tx: ParsedTx) -> Receipt:
+    def _run_messages(self, tx: ParsedTx, audited: bool) -> Receipt:
         host = self._host(tx.id)
         self.overlay.begin()
         try:
             for index, op in enumerate(tx.ops):
                 host.op_index = index
                 MESSAGES[type(op)][1].handler(host, tx.body.sender, op)
+            if audited:
+                _check_balance(self.overlay.tx_difference())
         except Reject as e:
             self.overlay.drop()
             return Receipt(tx.id, e.code, [])
-        except Exception:
+        except BrokenInvariant:
             self.overlay.drop()
             raise
+        except Exception as e:
+            # A handler's bug: one transaction must not be able to stop every proposer.
+            self.overlay.drop()
+            raise BrokenInvariant(f"the handler of a message failed: {type(e).__name__} {e}") from e
         self.overlay.keep()
         return Receipt(tx.id, Code.OK, host.events)
 
     def finish(self) -> None:
         if self.rewarded:
-            self.system.mint(self.block.proposer, self.params.block_reward, "block reward", b"")
+            supply: Any = self.overlay.get(K_SUPPLY)
+            reward = min(self.params.block_reward, MAX_INT - supply.minted)
+            self.system.mint(self.block.proposer, reward, "block reward", b"")
         following: Any = self.overlay.get(K_NEXT_VALIDATORS)
         if following is not None:
             self.overlay.put(K_VALIDATORS, following)
             self.overlay.delete(K_NEXT_VALIDATORS)
 
 
-def check_supply(state: State, overlay: Overlay) -> None:
+def check_supply(overlay: Overlay) -> None:
     """Credits appear and vanish only by the counted mints and burns. Raises `BrokenInvariant`."""
-    before: Any = state.get(K_SUPPLY)
-    after: Any = overlay.get(K_SUPPLY)
-    counted = (after.minted - after.burned) - (before.minted - before.burned)
-    if overlay.held_difference() != counted:
-        raise BrokenInvariant(f"accounts and escrows changed by {overlay.held_difference()}, mints and burns by {counted}")
+    _check_balance(overlay.block_difference())
+
+
+def _check_balance(difference: tuple[int, int]) -> None:
+    held, counted = difference
+    if held != counted:
+        raise BrokenInvariant(f"accounts and escrows changed by {held}, mints and burns by {counted}")
 
 
 def apply_block(state: State, block: BlockInput, *, building: bool = False) -> Executed:
@@ -231,7 +252,7 @@ def apply_block(state: State, block: BlockInput, *, building: bool = False) -> E
     work.run_deadlines()
     receipts, included, skipped = _run_all(work, block.txs, building)
     work.finish()
-    check_supply(state, work.overlay)
+    check_supply(work.overlay)
     receipts.insert(0, Receipt(ZERO_HASH, Code.OK, work.system.events))
     changes, encoded, tree = work.overlay.finish()
     following: Any = work.overlay.get(K_VALIDATORS)
@@ -258,7 +279,7 @@ def _run_all(
     skipped: list[tuple[ParsedTx, InvalidTx]] = []
     for tx in txs:
         try:
-            receipts.append(work.run_tx(tx))
+            receipts.append(work.run_tx(tx, audited=building))
             included.append(tx)
         except InvalidTx as e:
             if not building:
