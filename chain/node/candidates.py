@@ -1,0 +1,202 @@
+"""Undecided blocks of the current height: put together from compact proposals, built, checked, kept until the height is decided.
+
+A candidate's transactions come from the mempool where they are known and from peers otherwise. Whether a block is right does not
+depend on who sent it: its bytes hash to its id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chain.codec import encode
+from chain.errors import InvalidBlock, InvalidTx
+from chain.ledger.state import State
+from chain.ledger.transition import (
+    BlockInput,
+    Executed,
+    apply_block,
+    beacon_commitment,
+    beacon_secret,
+    chain_record,
+    due_reveal,
+    params_of,
+    validators_of,
+)
+from chain.ledger.tx import ParsedTx, parse_tx
+from chain.node.mempool import Mempool
+from chain.node.messages import SHORT
+from chain.params import PROTOCOL_VERSION
+from chain.types import Block, Header, block_id, tx_id, tx_root, validators_hash
+
+MAX_CANDIDATES = 16
+"""Blocks kept per height; honest proposers need one per round, and old rounds' unlocked blocks go first."""
+
+
+@dataclass
+class Candidate:
+    """A block on its way. `slots` are its transactions, None where one is missing."""
+
+    header: Header
+    slots: list[bytes | None]
+    arrived: int
+    source: bytes | None
+    executed: Executed | None = None
+    fault: str = ""
+    logged: bool = False
+    asked: int = 0
+    """How often peers were asked for what is missing."""
+
+    @property
+    def missing(self) -> list[int]:
+        return [i for i, raw in enumerate(self.slots) if raw is None]
+
+    @property
+    def complete(self) -> bool:
+        return None not in self.slots
+
+    @property
+    def short(self) -> list[bytes]:
+        return [tx_id(raw)[:SHORT] for raw in self.slots if raw is not None]
+
+    def block(self) -> Block:
+        return Block(self.header, [raw for raw in self.slots if raw is not None])
+
+
+class Candidates:
+    """The blocks of one height."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[bytes, Candidate] = {}
+
+    def get(self, key: bytes) -> Candidate | None:
+        return self._blocks.get(key)
+
+    def clear(self, height: int) -> None:
+        """Forget the blocks up to `height`; those of the next one may have come early."""
+        self._blocks = {k: c for k, c in self._blocks.items() if c.header.height > height}
+
+    def put(self, key: bytes, candidate: Candidate, keep: frozenset[bytes]) -> None:
+        """Keep a block; the oldest that is not in `keep` makes room."""
+        if len(self._blocks) >= MAX_CANDIDATES:
+            oldest = next((k for k in self._blocks if k not in keep), next(iter(self._blocks)))
+            del self._blocks[oldest]
+        self._blocks[key] = candidate
+
+    def open(self, header: Header, short: list[bytes], pool: Mempool, now: int, source: bytes, keep: frozenset[bytes]) -> Candidate:
+        """A candidate from a compact proposal, with what the mempool has."""
+        found = [pool.by_short(s) for s in short]
+        candidate = Candidate(header, [tx.raw if tx else None for tx in found], now, source)
+        _verify_root(candidate)
+        self.put(block_id(header), candidate, keep)
+        return candidate
+
+
+def _verify_root(candidate: Candidate) -> None:
+    """Two transactions may share a short id: then ask for everything."""
+    if candidate.complete and tx_root([raw for raw in candidate.slots if raw is not None]) != candidate.header.tx_root:
+        candidate.slots = [None] * len(candidate.slots)
+
+
+def fill(candidate: Candidate, places: list[int], txs: list[bytes]) -> bool:
+    """Put transactions into empty places; false when the result is not the block (the sender is wrong, or a short id collided)."""
+    if len(places) != len(txs) or any(i >= len(candidate.slots) for i in places):
+        return False
+    for i, raw in zip(places, txs, strict=True):
+        if candidate.slots[i] is None:
+            candidate.slots[i] = raw
+    if not candidate.complete:
+        return True
+    _verify_root(candidate)
+    return candidate.complete
+
+
+# --- checking -----------------------------------------------------------------------------------------------------------------
+
+
+def _parse_all(raws: list[bytes], pool: Mempool | None) -> list[ParsedTx]:
+    """Parsed once per node: what the mempool holds is taken from there, with its signature checked."""
+    parsed = []
+    for raw in raws:
+        known = pool.get(tx_id(raw)) if pool is not None else None
+        parsed.append(known if known is not None else parse_tx(raw))
+    return parsed
+
+
+def check_header(state: State, header: Header) -> None:
+    """What a header must say after this state, roots apart. Raises `InvalidBlock`."""
+    parent = chain_record(state)
+    expected = validators_hash(validators_of(state))
+    wrong = (
+        ("version", header.version != PROTOCOL_VERSION),
+        ("chain id", header.chain_id != parent.chain_id),
+        ("height", header.height != parent.height + 1),
+        ("validator set", header.validators_hash != expected),
+    )
+    for name, is_wrong in wrong:
+        if is_wrong:
+            raise InvalidBlock(f"the header's {name} is not the one of this chain")
+
+
+def execute(state: State, block: Block, parent: bytes, pool: Mempool | None) -> Executed:
+    """Check a block against the state before it, everything but its time and proposer. Raises `InvalidBlock`."""
+    header = block.header
+    check_header(state, header)
+    params = params_of(state)
+    if header.parent != parent:
+        raise InvalidBlock("the block has another parent")
+    if len(block.txs) > params.block_txs or sum(map(len, block.txs)) > params.block_bytes:
+        raise InvalidBlock("the block is larger than this network allows")
+    if tx_root(block.txs) != header.tx_root:
+        raise InvalidBlock("the transactions are not those of the header")
+    try:
+        txs = _parse_all(block.txs, pool)
+    except InvalidTx as e:
+        raise InvalidBlock(e.text) from e
+    given = BlockInput(header.height, header.time, header.proposer, header.reveal, header.commitment, txs)
+    executed = apply_block(state, given)
+    roots = (
+        ("receipt root", header.receipt_root, executed.receipt_root),
+        ("state root", header.state_root, executed.state_root),
+        ("next validator set", header.next_validators_hash, validators_hash(executed.next_validators)),
+    )
+    for name, stated, found in roots:
+        if stated != found:
+            raise InvalidBlock(f"the header's {name} is {stated.hex()}, executing gives {found.hex()}")
+    return executed
+
+
+# --- building -----------------------------------------------------------------------------------------------------------------
+
+
+def build(
+    state: State, own_id: bytes, beacon_key: bytes, round_: int, parent: bytes, now: int, txs: list[ParsedTx]
+) -> tuple[Candidate, Executed]:
+    """A new block on top of the state; what cannot stand in it is in `executed.skipped`."""
+    record = chain_record(state)
+    height, time = record.height + 1, max(now, record.time + 1)
+    reveal = due_reveal(state, own_id, beacon_key)
+    commitment = beacon_commitment(beacon_secret(beacon_key, record.chain_id, height))
+    executed = apply_block(state, BlockInput(height, time, own_id, reveal, commitment, txs), building=True)
+    raws = [tx.raw for tx in executed.txs]
+    header = Header(
+        PROTOCOL_VERSION,
+        record.chain_id,
+        height,
+        round_,
+        own_id,
+        time,
+        parent,
+        tx_root(raws),
+        executed.receipt_root,
+        executed.state_root,
+        validators_hash(validators_of(state)),
+        validators_hash(executed.next_validators),
+        reveal,
+        commitment,
+    )
+    candidate = Candidate(header, list(raws), now, None, executed)
+    return candidate, executed
+
+
+def encoded(candidate: Candidate) -> bytes:
+    return encode(candidate.block())

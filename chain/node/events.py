@@ -1,0 +1,190 @@
+"""What goes into a node and what comes out. Frozen records; whoever drives the node runs the effects in the order given.
+
+* `Log` is appended; with `sync` the log is on disk before the next effect runs. What was logged without it is covered by the next.
+* `SignRequest` is answered with the input `SignedMessage`, or with nothing where the last-signed guard keeps silence.
+* `Commit` is one database transaction. With `durable` it is done before the next effect; without, it may be written behind the log,
+  which holds the block and its certificate. `TruncateLog` may only empty the log once every commit is done.
+* `SetTimer` comes back as the input `Fired` after `ms` milliseconds.
+* `flush` of the node is called whenever no input waits: batches form by themselves under load and nothing waits without it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from chain.codec import Wire
+from chain.consensus.messages import SignProposal, SignVote, Timeout
+from chain.errors import InvalidTx
+from chain.types import Event, Evidence, Hash, Header, Proposal, Receipt, Validator, Vote
+
+# lanes of the transport, by urgency
+VOTES, PROPOSALS, REQUESTS, TRANSACTIONS = 0, 1, 2, 3
+
+
+class Scope(IntEnum):
+    """Whom a message is for."""
+
+    CONSENSUS = 0
+    """Connected validators and the mesh."""
+    PUSH = 1
+    """The mesh for transactions."""
+    ALL = 2
+
+
+@dataclass(frozen=True)
+class Tick:
+    """The node's own timer, every TICK_MS: deadlines, heartbeat, asking again."""
+
+
+TICK_MS = 100
+
+
+class AccountEvent(Wire, frozen=True):
+    """A line of an account's history: the event and the transaction that caused it (zero id: the block itself)."""
+
+    tx: Hash
+    event: Event
+
+
+# --- inputs -------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PeerUp:
+    peer: bytes
+
+
+@dataclass(frozen=True)
+class PeerDown:
+    peer: bytes
+
+
+@dataclass(frozen=True)
+class Received:
+    """A NODE message from a peer that the transport authenticated."""
+
+    peer: bytes
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class SignedMessage:
+    message: Vote | Proposal
+
+
+@dataclass(frozen=True)
+class Fired:
+    timer: Tick | Timeout
+
+
+@dataclass(frozen=True)
+class BlocksRead:
+    """Answer to `ReadBlocks`: (block, certificate) bytes of consecutive heights."""
+
+    peer: bytes
+    blocks: list[tuple[bytes, bytes]]
+
+
+Input = PeerUp | PeerDown | Received | SignedMessage | Fired | BlocksRead
+
+# --- effects ------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Log:
+    record: bytes
+    sync: bool
+
+
+@dataclass(frozen=True)
+class SignRequest:
+    request: SignVote | SignProposal
+
+
+@dataclass(frozen=True)
+class Send:
+    peer: bytes
+    payload: bytes
+    lane: int
+
+
+@dataclass(frozen=True)
+class Gossip:
+    payload: bytes
+    lane: int
+    scope: Scope
+    exclude: bytes | None = None
+
+
+@dataclass(frozen=True)
+class SetTimer:
+    timer: Tick | Timeout
+    ms: int
+
+
+@dataclass(frozen=True)
+class ReadBlocks:
+    peer: bytes
+    start: int
+    count: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Commit:
+    """All that a decided height changes, for one database transaction."""
+
+    height: int
+    block_id: bytes
+    block: bytes
+    certificate: bytes
+    tx_ids: list[bytes]
+    receipts: list[bytes]
+    account_events: list[tuple[bytes, bytes]]
+    state: list[tuple[bytes, bytes | None]]
+    durable: bool
+
+
+@dataclass(frozen=True)
+class TruncateLog:
+    pass
+
+
+@dataclass(frozen=True)
+class Decided:
+    """The block is final and applied."""
+
+    height: int
+    block_id: bytes
+    header: Header
+    tx_ids: list[bytes]
+    receipts: list[Receipt]
+    validators: list[Validator]
+    """The set from the next height on."""
+
+
+@dataclass(frozen=True)
+class TxDropped:
+    tx: bytes
+    error: InvalidTx
+
+
+@dataclass(frozen=True)
+class Penalize:
+    """A REJECT verdict on a message."""
+
+    peer: bytes
+    reason: str
+
+
+@dataclass(frozen=True)
+class Evidenced:
+    """Somebody signed twice; report it to the ledger."""
+
+    evidence: Evidence
+
+
+Effect = (
+    Log | SignRequest | Send | Gossip | SetTimer | ReadBlocks | Commit | TruncateLog | Decided | TxDropped | Penalize | Evidenced
+)

@@ -1,0 +1,155 @@
+"""What nodes tell each other on the NODE channel. Spec: protocol_spec/node.md.
+
+A proposal travels as its header and the short ids of its transactions (the first eight bytes of each id): everybody holds the
+transactions already, and asks for the few that it lacks.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from chain.codec import Wire, decode, encode
+from chain.consensus.messages import RoundState
+from chain.errors import Malformed
+from chain.params import MAX_BLOCK_BYTES, MAX_BLOCK_TXS, MAX_PEER_MESSAGE
+from chain.types import Certificate, Hash, Header, Height, Proposal, RawTx, Vote
+
+SHORT = 8
+MAX_BATCH = 512
+"""Transactions in one message."""
+MAX_SYNC_BLOCKS = 64
+MAX_SYNC_BYTES = 2_000_000
+"""A sync answer stops after the block that reaches this."""
+
+ShortId = Annotated[bytes, Meta(min_length=SHORT, max_length=SHORT)]
+RawBlock = Annotated[bytes, Meta(max_length=MAX_BLOCK_BYTES + 65_536)]
+Index = Annotated[int, Meta(ge=0, lt=MAX_BLOCK_TXS)]
+
+
+class Txs(Wire, frozen=True, tag=1):
+    """LC-NODE-1: transactions, pushed by the node that first took them, or the answer to GetTxs."""
+
+    txs: Annotated[list[RawTx], Meta(min_length=1, max_length=MAX_BATCH)]
+
+
+class TxIds(Wire, frozen=True, tag=2):
+    """LC-NODE-2: transactions that the sender holds and can be asked for."""
+
+    ids: Annotated[list[ShortId], Meta(min_length=1, max_length=MAX_BATCH)]
+
+
+class GetTxs(Wire, frozen=True, tag=3):
+    """LC-NODE-3"""
+
+    ids: Annotated[list[ShortId], Meta(min_length=1, max_length=MAX_BATCH)]
+
+
+class CompactProposal(Wire, frozen=True, tag=4):
+    """LC-NODE-4: a proposal with the header of its block and short ids of the transactions, in order."""
+
+    proposal: Proposal
+    header: Header
+    ids: Annotated[list[ShortId], Meta(max_length=MAX_BLOCK_TXS)]
+
+
+class VoteMessage(Wire, frozen=True, tag=5):
+    """LC-NODE-5"""
+
+    vote: Vote
+
+
+class CertificateMessage(Wire, frozen=True, tag=6):
+    """LC-NODE-6"""
+
+    certificate: Certificate
+
+
+class StateMessage(Wire, frozen=True, tag=7):
+    """LC-NODE-7: the sender's round state; answered with what it lacks."""
+
+    state: RoundState
+
+
+class Status(Wire, frozen=True, tag=8):
+    """LC-NODE-8: the sender's last decided height."""
+
+    height: Height
+
+
+class GetBlock(Wire, frozen=True, tag=9):
+    """LC-NODE-9: the body of an undecided block: all of it, or only the transactions at `missing`."""
+
+    height: Height
+    block_id: Hash
+    missing: Annotated[list[Index], Meta(max_length=MAX_BLOCK_TXS)]
+
+
+class BlockTxs(Wire, frozen=True, tag=10):
+    """LC-NODE-10: the transactions of a block at the asked places, in order."""
+
+    block_id: Hash
+    missing: Annotated[list[Index], Meta(max_length=MAX_BLOCK_TXS)]
+    txs: Annotated[list[RawTx], Meta(max_length=MAX_BLOCK_TXS)]
+
+
+class FullBlock(Wire, frozen=True, tag=11):
+    """LC-NODE-11: header and all transactions."""
+
+    block: RawBlock
+
+
+class GetBlocks(Wire, frozen=True, tag=12):
+    """LC-NODE-12: decided blocks from `start` on."""
+
+    start: Height
+    count: Annotated[int, Meta(ge=1, le=MAX_SYNC_BLOCKS)]
+
+
+class SyncBlock(Wire, frozen=True):
+    block: RawBlock
+    certificate: Certificate
+
+
+class Blocks(Wire, frozen=True, tag=13):
+    """LC-NODE-13: consecutive decided blocks with their certificates; empty when the sender has none of them."""
+
+    blocks: Annotated[list[SyncBlock], Meta(max_length=MAX_SYNC_BLOCKS)]
+
+
+Message = (
+    Txs
+    | TxIds
+    | GetTxs
+    | CompactProposal
+    | VoteMessage
+    | CertificateMessage
+    | StateMessage
+    | Status
+    | GetBlock
+    | BlockTxs
+    | FullBlock
+    | GetBlocks
+    | Blocks
+)
+
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+
+
+def decode_message(payload: bytes) -> Message:
+    """Raises `Malformed`. LC-NODE-14: what does not re-encode to itself is refused."""
+    if len(payload) > MAX_PEER_MESSAGE:
+        raise Malformed(f"{len(payload)} bytes, at most {MAX_PEER_MESSAGE} allowed")
+    try:
+        message = _decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+        raise Malformed(str(e)) from None
+    if encode(message) != payload:
+        raise Malformed("not the canonical encoding")
+    return message
+
+
+def decode_certificate(raw: bytes) -> Certificate:
+    return decode(Certificate, raw, 65_536)

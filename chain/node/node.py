@@ -1,0 +1,538 @@
+"""The node: one machine made of consensus, ledger, mempool, relay and block sync. Inputs and the time go in, effects come out.
+
+    a user's transaction --submit--> mempool --(something waits)--> WakeUp --> consensus --> BuildBlock / CheckBlock --> ledger
+    a peer's message --handle--> checked: ACCEPT relays it, IGNORE drops it, REJECT also costs the peer
+    consensus --> Decide --> state, Commit, Decided --> the next height
+
+Disk before wire: a block's bytes and every record of the consensus are logged, in that order, before the signature that depends
+on them is asked for. A broken invariant while checking a proposal is a nil vote with the evidence kept in `faults`; on a decided
+block it is raised, and the node must halt.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from chain.codec import encode
+from chain.consensus import messages as c
+from chain.consensus.machine import Consensus
+from chain.errors import BrokenInvariant, InvalidBlock, InvalidTx, Malformed, TxCode, Verdict
+from chain.ledger import transition
+from chain.ledger.state import State
+from chain.ledger.transition import Executed, chain_record, clock_at, earliest_due, params_of, validators_of
+from chain.node import candidates as blocks
+from chain.node import events as e
+from chain.node import messages as m
+from chain.node.candidates import Candidate, Candidates
+from chain.node.history import account_events
+from chain.node.mempool import Mempool
+from chain.node.recovery import BLOCK, CONSENSUS, DECIDED, Recovered, read_log
+from chain.node.relay import Relay, batches
+from chain.node.sync import Sync
+from chain.types import Block, Certificate, Proposal, Vote, block_id, check_certificate, decode_block, tx_id, tx_root
+
+MAX_FAULTS = 16
+STATE_EVERY = 150
+"""Milliseconds between answers to one peer's round state."""
+STATUS_TICKS = 10
+REMIND_TICKS = 20
+"""The oldest waiting transactions are announced again: a push can be lost with its connection."""
+MAX_DELAY_ROUNDS = 6
+_FAULTY_TX = (TxCode.MALFORMED, TxCode.FOREIGN_NETWORK, TxCode.BAD_SIGNATURE)
+
+
+class Node:
+    """`head_id` is the id of the last decided block (the chain id at height 0). Drive it as `chain.node.events` says."""
+
+    def __init__(
+        self, own_id: bytes, beacon_key: bytes, state: State, head_id: bytes, *, consensus: Consensus | None = None
+    ) -> None:
+        record = chain_record(state)
+        self.chain_id, self.own_id = record.chain_id, own_id
+        self.state, self.head_id, self.height = state, head_id, record.height
+        self.params = params_of(state)
+        self.consensus = consensus or Consensus(record.chain_id, own_id, self.params)
+        self.pool = Mempool(record.chain_id, self.params)
+        self.sync = Sync()
+        self.faults: deque[str] = deque(maxlen=MAX_FAULTS)
+        """Evidence of our own mistakes, newest last."""
+        self._beacon_key = beacon_key
+        self._candidates = Candidates()
+        self._wanted: dict[bytes, c.CheckBlock] = {}
+        self._relay = Relay()
+        self._peers: dict[bytes, int] = {}
+        """Connected peers, and when each was last answered with round state."""
+        self._inputs: deque[c.Input] = deque()
+        self._running = False
+        self._out: list[e.Effect] = []
+        self._now = 0
+        self._ticks = 0
+
+    # --- life -----------------------------------------------------------------------------------------------------------------
+
+    def start(self, now: int, log: list[bytes]) -> list[e.Effect]:
+        """Go on from the log. Raises `Malformed` or `BrokenInvariant` when log and state do not fit together."""
+        self._now = now
+        found = read_log(log)
+        while (certificate := found.certificates.get(self.height + 1)) is not None:
+            self._redo(certificate, found)
+        for key, block in found.blocks.items():
+            if block.header.height == self.height + 1:
+                self._candidates.put(key, Candidate(block.header, list(block.txs), now, None, logged=True), frozenset())
+        self._start_height()
+        self._feed_effects(self.consensus.replay(found.of_height(self.height + 1)))
+        self._out.append(e.SetTimer(e.Tick(), e.TICK_MS))
+        return self._take()
+
+    def _redo(self, certificate: Certificate, found: Recovered) -> None:
+        block = found.blocks.get(certificate.block_id)
+        if block is None:
+            raise BrokenInvariant(f"the log holds the decision of block {certificate.height} without its bytes")
+        executed = blocks.execute(self.state, block, self.head_id, None)
+        self._apply(block, certificate, executed, durable=True)
+
+    def _start_height(self) -> None:
+        self.sync.at(self.height, self._now)
+        self._feed(c.StartHeight(self.height + 1, validators_of(self.state), self._now))
+
+    def submit(self, raw: bytes, now: int) -> bytes:
+        """A user's transaction; its id. Raises `InvalidTx`. It travels with the next `flush`."""
+        self._now = now
+        tx = self.pool.add(self.state, raw, self.height + 1, local=True)
+        if tx is None:
+            return tx_id(raw)
+        self._relay.took(tx.id, raw, None)
+        return tx.id
+
+    def flush(self, now: int) -> list[e.Effect]:
+        """No input waits: send what gathered, and start a height if there is something to decide."""
+        self._now = now
+        self._out += self._relay.flush()
+        self._wake_if_due()
+        return self._take()
+
+    def handle(self, event: e.Input, now: int) -> list[e.Effect]:
+        self._now = now
+        match event:
+            case e.Received(peer, payload):
+                self._receive(peer, payload)
+            case e.SignedMessage(message):
+                self._feed(c.Signed(message))
+            case e.Fired(e.Tick()):
+                self._tick()
+            case e.Fired(timer):
+                if isinstance(timer, c.Timeout):
+                    self._feed(c.TimeoutFired(timer))
+            case e.PeerUp(peer):
+                self._peers[peer] = 0
+                self._send(peer, m.Status(self.height), e.VOTES)
+            case e.PeerDown(peer):
+                self._peers.pop(peer, None)
+                self.sync.peer(peer, None)
+            case e.BlocksRead(peer, found):
+                self._serve_blocks(peer, found)
+        return self._take()
+
+    def _take(self) -> list[e.Effect]:
+        out, self._out = self._out, []
+        return out
+
+    # --- time -----------------------------------------------------------------------------------------------------------------
+
+    def clock(self, now: int) -> int:
+        """The chain clock that a block made now would have."""
+        return clock_at(chain_record(self.state), now, self.params)
+
+    def _tick(self) -> None:
+        self._ticks += 1
+        self._out.append(e.SetTimer(e.Tick(), e.TICK_MS))
+        if self._ticks % STATUS_TICKS == 0:
+            self._gossip(m.Status(self.height), e.REQUESTS, e.Scope.ALL)
+        if self._ticks % REMIND_TICKS == 0 and (oldest := self.pool.oldest(m.MAX_BATCH)):
+            self._gossip(m.TxIds(oldest), e.TRANSACTIONS, e.Scope.PUSH)
+        self._out += self._relay.ask(self.pool, self._now)
+        for key in list(self._wanted):
+            self._ask_block(key)
+        self._request_blocks()
+        self._wake_if_due()
+
+    def _wake_if_due(self) -> None:
+        if self.consensus.step is not c.Step.WAIT or self.sync.behind:
+            return
+        due = earliest_due(self.state)
+        idle = self._now - chain_record(self.state).time
+        if self.pool.waiting or idle >= self.params.heartbeat or (due is not None and due <= self.clock(self._now)):
+            self._feed(c.WakeUp(self.height + 1))
+
+    # --- consensus ------------------------------------------------------------------------------------------------------------
+
+    def _feed(self, event: c.Input) -> None:
+        """Hand an input to the consensus and run what follows; inputs that arise on the way wait their turn."""
+        self._inputs.append(event)
+        if self._running:
+            return
+        self._running = True
+        try:
+            while self._inputs:
+                for effect in self.consensus.handle(self._inputs.popleft()):
+                    self._run(effect)
+        finally:
+            self._running = False
+
+    def _feed_effects(self, effects: list[c.Effect]) -> None:
+        self._running = True
+        try:
+            for effect in effects:
+                self._run(effect)
+        finally:
+            self._running = False
+        if self._inputs:
+            self._feed(self._inputs.popleft())
+
+    def _run(self, effect: c.Effect) -> None:
+        match effect:
+            case c.Persist(record):
+                self._out.append(e.Log(CONSENSUS + bytes(record), True))
+            case c.Sign(request):
+                self._out.append(e.SignRequest(request))
+            case c.Broadcast(message):
+                self._gossip(self._wire(message), _lane(message), e.Scope.CONSENSUS)
+            case c.SendTo(peer, message):
+                self._send(peer, self._wire(message), _lane(message))
+            case c.Schedule(timeout):
+                self._out.append(e.SetTimer(timeout, timeout.ms))
+            case c.BuildBlock(height, round_):
+                self._build(height, round_)
+            case c.CheckBlock():
+                self._check(effect)
+            case c.Decide(_, key, certificate):
+                self._decide(key, certificate)
+            case c.ReportEvidence(evidence):
+                self._out.append(e.Evidenced(evidence))
+
+    def _wire(self, message: Proposal | Vote | Certificate | c.RoundState) -> m.Message:
+        if isinstance(message, Vote):
+            return m.VoteMessage(message)
+        if isinstance(message, Certificate):
+            return m.CertificateMessage(message)
+        if isinstance(message, c.RoundState):
+            return m.StateMessage(message)
+        candidate = self._candidates.get(message.block_id)
+        if candidate is None:
+            raise BrokenInvariant("a proposal without its block")
+        return m.CompactProposal(message, candidate.header, candidate.short)
+
+    def _build(self, height: int, round_: int) -> None:
+        if height != self.height + 1:
+            return
+        chosen = self.pool.select(self.state, self.params.block_bytes)
+        candidate, executed = blocks.build(self.state, self.own_id, self._beacon_key, round_, self.head_id, self._now, chosen)
+        for tx, fault in executed.skipped:
+            if fault.code == TxCode.QUARANTINED:
+                self.faults.append(f"transaction {tx.id.hex()}: {fault.text}")
+            if fault.code != TxCode.QUOTA:
+                self.pool.remove(tx.id)
+                self._out.append(e.TxDropped(tx.id, fault))
+        key = block_id(candidate.header)
+        self._candidates.put(key, candidate, self._kept())
+        self._log_block(candidate)
+        self._inputs.append(c.BlockBuilt(height, round_, key))
+
+    def _kept(self) -> frozenset[bytes]:
+        awaited = self.consensus.awaited
+        state = self.consensus.round_state()
+        return frozenset({state.locked_id, state.valid_id, awaited.block_id if awaited else b"", *self._wanted})
+
+    def _log_block(self, candidate: Candidate) -> None:
+        """Logged, not synced: the record of the vote that follows is synced behind it, in the same log."""
+        if not candidate.logged:
+            candidate.logged = True
+            self._out.append(e.Log(BLOCK + blocks.encoded(candidate), False))
+
+    def _check(self, question: c.CheckBlock) -> None:
+        candidate = self._candidates.get(question.block_id)
+        if candidate is None or not candidate.complete:
+            self._wanted[question.block_id] = question
+            self._ask_block(question.block_id)
+            return
+        self._wanted.pop(question.block_id, None)
+        valid = self._is_valid(candidate) and (not question.fresh or self._is_timely(candidate, question.round))
+        awaited = self.consensus.awaited
+        if not valid and awaited is not None and awaited.block_id == question.block_id:
+            raise BrokenInvariant(f"block {question.height} was decided, but here it is invalid: {candidate.fault}")
+        if valid:
+            self._log_block(candidate)
+        self._inputs.append(c.BlockChecked(question.height, question.block_id, valid))
+
+    def _is_valid(self, candidate: Candidate) -> bool:
+        if candidate.executed is not None:
+            return True
+        if candidate.fault:
+            return False
+        header = candidate.header
+        try:
+            if header.proposer != self.consensus.proposer(header.round):
+                raise InvalidBlock("its proposer had no turn in its round")
+            candidate.executed = blocks.execute(self.state, candidate.block(), self.head_id, self.pool)
+        except InvalidBlock as fault:
+            candidate.fault = str(fault)
+        except BrokenInvariant as fault:
+            candidate.fault = f"broken invariant: {fault}"
+            self.faults.append(f"block {header.height} of {header.proposer.hex()}: {candidate.fault}")
+        return candidate.executed is not None
+
+    def _is_timely(self, candidate: Candidate, round_: int) -> bool:
+        """A fresh proposal's time lies around its arrival here; later rounds leave more room for slow links."""
+        header, p = candidate.header, self.params
+        delay = p.timeout_propose * 2 ** min(round_, MAX_DELAY_ROUNDS)
+        return header.round == round_ and candidate.arrived - p.drift - delay <= header.time <= candidate.arrived + p.drift
+
+    def _decide(self, key: bytes, certificate: Certificate) -> None:
+        candidate = self._candidates.get(key)
+        if candidate is None or not candidate.complete or not self._is_valid(candidate) or candidate.executed is None:
+            raise BrokenInvariant(f"block {certificate.height} was decided without having been checked here")
+        self._log_block(candidate)
+        self._out.append(e.Log(DECIDED + encode(certificate), False))
+        self._apply(candidate.block(), certificate, candidate.executed, durable=False)
+        self._inputs.append(self._next_height())
+
+    def _next_height(self) -> c.StartHeight:
+        self.sync.at(self.height, self._now)
+        return c.StartHeight(self.height + 1, validators_of(self.state), self._now)
+
+    def _apply(self, block: Block, certificate: Certificate, executed: Executed, *, durable: bool) -> None:
+        """A decided block becomes the state."""
+        transition.commit(self.state, executed)
+        header = block.header
+        self.height, self.head_id = header.height, certificate.block_id
+        self._candidates.clear(self.height)
+        self._wanted.clear()
+        ids = [tx.id for tx in executed.txs]
+        self._out.append(
+            e.Commit(
+                self.height,
+                self.head_id,
+                encode(block),
+                encode(certificate),
+                ids,
+                executed.receipt_bytes,
+                account_events(executed.receipts),
+                executed.encoded,
+                durable,
+            )
+        )
+        self._out.append(e.Decided(self.height, self.head_id, header, ids, executed.receipts, executed.next_validators))
+        for tx, fault in self.pool.decided(self.state, executed.txs, self.height):
+            self._out.append(e.TxDropped(tx, fault))
+        self._out.append(e.TruncateLog())
+
+    # --- messages -------------------------------------------------------------------------------------------------------------
+
+    def _gossip(self, message: m.Message, lane: int, scope: e.Scope, exclude: bytes | None = None) -> None:
+        self._out.append(e.Gossip(encode(message), lane, scope, exclude))
+
+    def _send(self, peer: bytes, message: m.Message, lane: int) -> None:
+        self._out.append(e.Send(peer, encode(message), lane))
+
+    def _reject(self, peer: bytes, reason: str) -> None:
+        self._out.append(e.Penalize(peer, reason))
+
+    def _receive(self, peer: bytes, payload: bytes) -> None:
+        try:
+            message = m.decode_message(payload)
+        except Malformed as fault:
+            self._reject(peer, f"NODE message: {fault}")
+            return
+        match message:
+            case m.VoteMessage(vote):
+                if self._opinion(peer, vote, payload, e.VOTES) and vote.height > self.height:
+                    self.sync.peer(peer, vote.height - 2)
+                self._feed(c.VoteReceived(vote, peer))
+            case m.CompactProposal():
+                self._on_proposal(peer, message, payload)
+            case m.CertificateMessage(certificate):
+                if self.consensus.classify(certificate).verdict is Verdict.REJECT:
+                    self._reject(peer, "a certificate that does not hold")
+                else:
+                    self._feed(c.CertificateReceived(certificate))
+            case m.StateMessage(state):
+                self._on_state(peer, state)
+            case m.Txs(txs):
+                self._on_txs(peer, txs)
+            case m.TxIds(ids):
+                self._relay.heard(ids, peer, self.pool, self._now)
+            case m.GetTxs(ids):
+                held = [tx.raw for tx in map(self.pool.by_short, ids) if tx is not None]
+                for batch in batches(held):
+                    self._send(peer, m.Txs(batch), e.TRANSACTIONS)
+            case m.Status(height):
+                self.sync.peer(peer, height)
+                self._request_blocks()
+            case m.GetBlock() | m.BlockTxs() | m.FullBlock():
+                self._on_body(peer, message)
+            case m.GetBlocks(start, count):
+                if start <= self.height:
+                    self._out.append(e.ReadBlocks(peer, start, min(count, self.height - start + 1), m.MAX_SYNC_BYTES))
+            case m.Blocks(found):
+                self._on_blocks(peer, found)
+
+    def _opinion(self, peer: bytes, message: Vote | Proposal, payload: bytes, lane: int) -> bool:
+        """ACCEPT relays; REJECT costs the peer. Whether to go on with it."""
+        opinion = self.consensus.classify(message)
+        if opinion.verdict is Verdict.REJECT:
+            self._reject(peer, opinion.reason)
+        elif opinion.verdict is Verdict.ACCEPT:
+            self._out.append(e.Gossip(payload, lane, e.Scope.CONSENSUS, peer))
+        return opinion.verdict is not Verdict.REJECT
+
+    def _on_proposal(self, peer: bytes, message: m.CompactProposal, payload: bytes) -> None:
+        proposal, header = message.proposal, message.header
+        key = proposal.block_id
+        if block_id(header) != key or header.height != proposal.height:
+            self._reject(peer, "a proposal whose header is not that of its block")
+            return
+        accepted = self.consensus.classify(proposal).verdict is Verdict.ACCEPT
+        if not self._opinion(peer, proposal, payload, e.PROPOSALS):
+            return
+        if proposal.height > self.height:
+            self.sync.peer(peer, proposal.height - 2)
+        candidate = self._candidates.get(key)
+        if candidate is None and (accepted or key in self._wanted):
+            candidate = self._candidates.open(header, message.ids, self.pool, self._now, peer, self._kept())
+            if not candidate.complete:
+                self._ask_block(key)
+        if accepted:
+            self._feed(c.ProposalReceived(proposal, True, peer))
+        elif candidate is not None:
+            self._body_arrived(key, candidate)
+
+    def _on_state(self, peer: bytes, state: c.RoundState) -> None:
+        self.sync.peer(peer, state.height - 1)
+        if self._now < self._peers.get(peer, 0) + STATE_EVERY:
+            return
+        self._peers[peer] = self._now
+        if state.height <= self.height:
+            self._send(peer, m.Status(self.height), e.VOTES)
+        self._feed(c.StateReceived(state, peer))
+
+    def _on_txs(self, peer: bytes, txs: list[bytes]) -> None:
+        for raw in txs:
+            try:
+                tx = self.pool.add(self.state, raw, self.height + 1, local=False)
+            except InvalidTx as fault:
+                if fault.code in _FAULTY_TX:
+                    self._reject(peer, f"transaction: {fault.text}")
+                    return
+                continue
+            if tx is not None:
+                self._relay.took(tx.id, raw, peer)
+
+    # --- bodies of undecided blocks ---------------------------------------------------------------------------------------------
+
+    def _ask_block(self, key: bytes) -> None:
+        """Ask for what lacks: the proposal's source first, then the others in turn."""
+        candidate = self._candidates.get(key)
+        missing = candidate.missing if candidate else []
+        if candidate is not None and not missing:
+            return
+        peers = sorted(self._peers)
+        if not peers:
+            return
+        turn = candidate.asked if candidate else self._ticks
+        peer = peers[turn % len(peers)]
+        if candidate is not None:
+            if candidate.asked == 0 and candidate.source in self._peers:
+                peer = candidate.source
+            candidate.asked += 1
+            missing = [] if len(missing) == len(candidate.slots) else missing
+        self._send(peer, m.GetBlock(self.height + 1, key, missing), e.PROPOSALS)
+
+    def _on_body(self, peer: bytes, message: m.GetBlock | m.BlockTxs | m.FullBlock) -> None:
+        match message:
+            case m.GetBlock(_, key, missing):
+                held = self._candidates.get(key)
+                if held is None or not held.complete or any(i >= len(held.slots) for i in missing):
+                    return
+                txs = held.block().txs
+                answer = m.BlockTxs(key, missing, [txs[i] for i in missing]) if missing else m.FullBlock(blocks.encoded(held))
+                self._send(peer, answer, e.PROPOSALS)
+            case m.BlockTxs(key, missing, txs):
+                candidate = self._candidates.get(key)
+                if candidate is not None and not candidate.complete:
+                    blocks.fill(candidate, missing, txs)
+                    self._body_arrived(key, candidate)
+            case m.FullBlock(raw):
+                self._on_full(peer, raw)
+
+    def _on_full(self, peer: bytes, raw: bytes) -> None:
+        try:
+            block = decode_block(raw)
+        except Malformed as fault:
+            self._reject(peer, f"block: {fault}")
+            return
+        key = block_id(block.header)
+        candidate = self._candidates.get(key)
+        if key not in self._wanted and (candidate is None or candidate.complete):
+            return
+        if tx_root(block.txs) != block.header.tx_root:
+            self._reject(peer, "a block whose transactions are not those of its header")
+            return
+        if candidate is None:
+            candidate = Candidate(block.header, [], self._now, peer)
+            self._candidates.put(key, candidate, self._kept())
+        candidate.slots = list(block.txs)
+        self._body_arrived(key, candidate)
+
+    def _body_arrived(self, key: bytes, candidate: Candidate) -> None:
+        question = self._wanted.get(key)
+        if question is not None and candidate.complete:
+            self._check(question)
+            if self._inputs:
+                self._feed(self._inputs.popleft())
+
+    # --- decided blocks ---------------------------------------------------------------------------------------------------------
+
+    def _request_blocks(self) -> None:
+        request = self.sync.next_request(self._now)
+        if request is not None:
+            peer, start, count = request
+            self._send(peer, m.GetBlocks(start, count), e.REQUESTS)
+
+    def _serve_blocks(self, peer: bytes, found: list[tuple[bytes, bytes]]) -> None:
+        answer = [m.SyncBlock(block, m.decode_certificate(raw)) for block, raw in found]
+        self._send(peer, m.Blocks(answer), e.REQUESTS)
+
+    def _on_blocks(self, peer: bytes, found: list[m.SyncBlock]) -> None:
+        if not self.sync.answered(peer):
+            return
+        before = self.height
+        try:
+            for item in found:
+                self._take_decided(item)
+        except Malformed as fault:
+            self._reject(peer, f"sync: {fault}")
+        if self.height == before:
+            self.sync.failed(peer, self._now)
+        else:
+            self._feed(self._next_height())
+        self._request_blocks()
+
+    def _take_decided(self, item: m.SyncBlock) -> None:
+        block = decode_block(item.block)
+        certificate = item.certificate
+        if block.header.height <= self.height:
+            return
+        if block.header.height != self.height + 1 or certificate.height != block.header.height:
+            raise Malformed("the blocks are not consecutive")
+        if certificate.block_id != block_id(block.header) or tx_root(block.txs) != block.header.tx_root:
+            raise Malformed("the certificate is for another block")
+        check_certificate(self.chain_id, certificate, validators_of(self.state))
+        try:
+            executed = blocks.execute(self.state, block, self.head_id, self.pool)
+        except InvalidBlock as fault:
+            raise BrokenInvariant(f"block {certificate.height} was decided, but here it is invalid: {fault}") from fault
+        self._apply(block, certificate, executed, durable=True)
+
+
+def _lane(message: Proposal | Vote | Certificate | c.RoundState) -> int:
+    return e.PROPOSALS if isinstance(message, Proposal) else e.VOTES
