@@ -24,7 +24,7 @@ MAX_BLOCK_TXS = 8_192
 MAX_VALIDATORS = 128
 LANES = 4
 """Independent sequences per account: a stuck transfer must not hold up a reveal or a vote."""
-MAX_VALID_FOR = 1_000
+MAX_VALID_FOR = 100_000
 """A transaction's valid_until lies at most this many blocks ahead."""
 MAX_PEER_MESSAGE = 4_500_000
 CREDIT = 1_000_000

@@ -61,6 +61,13 @@ class Mempool:
     def by_short(self, short: bytes) -> ParsedTx | None:
         return self._short.get(short)
 
+    def next_sequence(self, state: State, sender: bytes, lane: int) -> int:
+        """The first sequence that is neither used nor taken by a waiting transaction."""
+        taken, sequence = self._lanes.get((sender, lane), {}), _expected(state, sender, lane)
+        while sequence in taken:
+            sequence += 1
+        return sequence
+
     def oldest(self, count: int) -> list[bytes]:
         """Short ids of those that wait longest."""
         return [tx[:SHORT] for tx in islice(self._all, count)]

@@ -1,0 +1,259 @@
+"""Runs the effects of the pure node: log, guard, database, network, timers. One event loop, one thread but for the writer.
+
+Disk before wire: effects run in the order given, and a log record that must be synced is on disk before the next effect. A storage
+fault or a broken invariant ends the node: `failed` gets the exception and nothing more is signed or sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import structlog
+
+from chain.consensus.messages import SignVote, Step
+from chain.crypto import SigningKey
+from chain.node import events as e
+from chain.node.node import Node
+from chain.storage.blockstore import BlockStore, CommitBatch
+from chain.storage.guard import Guard, Kind
+from chain.storage.wal import Wal
+from chain.types import Evidence, Proposal, Vote, proposal_digest, vote_digest
+from p2p.gossip import Gossip
+from p2p.transport import Network
+from p2p.wire import NODE
+
+log: Any = structlog.get_logger("node")
+
+LOG_FULL = 64 * 2**20
+"""Bytes of log at which a decided height waits for the database, so that the log can be emptied."""
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Driver:
+    """Feeds inputs to the node and runs what comes out. All methods are for the event loop's thread."""
+
+    def __init__(
+        self,
+        node: Node,
+        *,
+        key: SigningKey,
+        store: BlockStore,
+        wal: Wal,
+        guard: Guard,
+        gossip: Gossip,
+        on_decided: Callable[[e.Decided], None],
+        on_dropped: Callable[[e.TxDropped], None],
+        on_evidence: Callable[[Evidence], None],
+    ) -> None:
+        self.node, self._key = node, key
+        self._store, self._wal, self._guard, self._gossip = store, wal, guard, gossip
+        self._on_decided, self._on_dropped, self._on_evidence = on_decided, on_dropped, on_evidence
+        self._network: Network | None = None
+        self._loop = asyncio.get_running_loop()
+        self.failed: asyncio.Future[None] = self._loop.create_future()
+        self._inputs: deque[e.Input] = deque()
+        self._running = False
+        self._flushing = False
+        self._stopped = False
+        self._commits: set[Future[None]] = set()
+        self._timers: set[asyncio.TimerHandle] = set()
+
+    # --- life -----------------------------------------------------------------------------------------------------------------
+
+    def start(self, network: Network | None) -> None:
+        """Go on from the log. Raises `Malformed`, `BrokenInvariant`, `StorageError` where the disk's contents do not fit."""
+        self._network = network
+        self._run_all(self.node.start(now_ms(), self._wal.records()))
+        self._pump()
+
+    def stop(self) -> None:
+        """No more effects; waits for the database."""
+        self._stopped = True
+        for handle in self._timers:
+            handle.cancel()
+        for commit in list(self._commits):
+            commit.result()
+
+    def _fail(self, fault: BaseException) -> None:
+        self._stopped = True
+        if not self.failed.done():
+            self.failed.set_exception(fault)
+
+    # --- inputs ---------------------------------------------------------------------------------------------------------------
+
+    def feed(self, event: e.Input) -> None:
+        if self._stopped:
+            return
+        self._inputs.append(event)
+        if not self._running:
+            self._pump()
+
+    def submit(self, raw: bytes) -> bytes:
+        """Offer a transaction; its id. Raises `InvalidTx`."""
+        tx = self.node.submit(raw, now_ms())
+        self._flush_soon()
+        return tx
+
+    def _pump(self) -> None:
+        self._running = True
+        try:
+            while self._inputs and not self._stopped:
+                self._run_all(self.node.handle(self._inputs.popleft(), now_ms()))
+        except BaseException as fault:
+            self._fail(fault)
+        finally:
+            self._running = False
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if not self._flushing and not self._stopped:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if self._stopped:
+            return
+        self._running = True
+        try:
+            self._run_all(self.node.flush(now_ms()))
+        except BaseException as fault:
+            self._fail(fault)
+        finally:
+            self._running = False
+        if self._inputs:
+            self._pump()
+
+    # --- effects --------------------------------------------------------------------------------------------------------------
+
+    def _run_all(self, effects: list[e.Effect]) -> None:
+        for effect in effects:
+            if self._stopped:
+                return
+            self._run(effect)
+
+    def _run(self, effect: e.Effect) -> None:
+        match effect:
+            case e.Send(peer, payload, lane):
+                if self._network is not None:
+                    self._network.send(peer, NODE, payload, lane)
+            case e.Gossip():
+                self._broadcast(effect)
+            case e.Log(record, sync):
+                self._wal.append(record)
+                if sync:
+                    self._wal.sync()
+            case e.SignRequest():
+                self._sign(effect)
+            case e.SetTimer(timer, ms):
+                self._set_timer(timer, ms)
+            case e.Commit():
+                self._commit(effect)
+            case e.TruncateLog():
+                self._truncate()
+            case e.Decided():
+                self._on_decided(effect)
+            case e.TxDropped():
+                self._on_dropped(effect)
+            case e.Penalize(peer, reason):
+                if self._network is not None:
+                    self._network.penalize(peer, reason)
+            case e.ReadBlocks():
+                task = self._loop.run_in_executor(None, self._read_blocks, effect)
+                task.add_done_callback(lambda done: self._blocks_read(effect.peer, done))
+            case e.Evidenced(evidence):
+                self._on_evidence(evidence)
+
+    def _broadcast(self, effect: e.Gossip) -> None:
+        if self._network is None:
+            return
+        if effect.scope is e.Scope.CONSENSUS:
+            targets: list[bytes] | None = self._gossip.consensus_targets(effect.exclude)
+        elif effect.scope is e.Scope.PUSH:
+            targets = self._gossip.push_targets(effect.exclude)
+        else:
+            targets = None
+        self._network.broadcast(NODE, effect.payload, effect.lane, effect.exclude, targets)
+
+    def _sign(self, effect: e.SignRequest) -> None:
+        """The guard has the last word: silence where a signature could contradict an earlier one."""
+        r, chain, own = effect.request, self.node.chain_id, self.node.own_id
+        message: Vote | Proposal
+        if isinstance(r, SignVote):
+            digest = vote_digest(chain, r.type, r.height, r.round, r.block_id)
+            signature = self._guard.sign(Kind(r.type), r.height, r.round, digest, self._key.sign)
+            if signature is None:
+                return
+            message = Vote(r.type, r.height, r.round, r.block_id, own, signature)
+        else:
+            digest = proposal_digest(chain, r.height, r.round, r.pol_round, r.block_id)
+            signature = self._guard.sign(Kind.PROPOSAL, r.height, r.round, digest, self._key.sign)
+            if signature is None:
+                return
+            message = Proposal(r.height, r.round, r.pol_round, r.block_id, own, signature)
+        self._inputs.appendleft(e.SignedMessage(message))
+
+    def _set_timer(self, timer: Any, ms: int) -> None:
+        def fire() -> None:
+            self._timers.discard(handle)
+            self.feed(e.Fired(timer))
+
+        handle = self._loop.call_later(ms / 1000, fire)
+        self._timers.add(handle)
+
+    def _read_blocks(self, wanted: e.ReadBlocks) -> list[tuple[bytes, bytes]]:
+        found: list[tuple[bytes, bytes]] = []
+        size = 0
+        for block in self._store.blocks(wanted.start, wanted.count):
+            found.append((block.block, block.certificate))
+            size += len(block.block)
+            if size >= wanted.size:
+                break
+        return found
+
+    def _blocks_read(self, peer: bytes, done: asyncio.Future[list[tuple[bytes, bytes]]]) -> None:
+        if done.cancelled() or self._stopped:
+            return
+        fault = done.exception()
+        if fault is not None:
+            self._fail(fault)
+            return
+        self.feed(e.BlocksRead(peer, done.result()))
+
+    # --- the database ---------------------------------------------------------------------------------------------------------
+
+    def _commit(self, c: e.Commit) -> None:
+        batch = CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.account_events, c.state)
+        if c.durable:
+            self._settle()
+            self._store.commit(batch)
+            return
+        commit = self._store.commit_async(batch)
+        self._commits.add(commit)
+        commit.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._committed, done))
+
+    def _committed(self, done: Future[None]) -> None:
+        self._commits.discard(done)
+        fault = done.exception()
+        if fault is not None:
+            self._fail(fault)
+        elif not self._stopped and not self._commits and self.node.consensus.step is Step.WAIT:
+            # Nothing of the next height is in the log yet: all of it is in the database.
+            self._wal.truncate()
+
+    def _settle(self) -> None:
+        for commit in list(self._commits):
+            commit.result()
+
+    def _truncate(self) -> None:
+        if self._wal.used > LOG_FULL:
+            self._settle()
+            self._wal.truncate()
