@@ -1,0 +1,234 @@
+"""Vectors of what blocks are made of: votes, proposals, certificates, a genesis, and three blocks with transfers."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from chain.codec import encode
+from chain.contracts.base import account_key
+from chain.contracts.credits import Transfer
+from chain.crypto import ZERO_HASH
+from chain.ledger.genesis import Genesis, GenesisAccount, first_state
+from chain.ledger.state import State
+from chain.ledger.transition import (
+    BlockInput,
+    Executed,
+    apply_block,
+    beacon_commitment,
+    beacon_secret,
+    chain_record,
+    commit,
+    due_reveal,
+    validators_of,
+)
+from chain.ledger.tx import parse_tx, sign_tx
+from chain.merkle import prove_item
+from chain.params import Params
+from chain.types import (
+    NIL,
+    PRECOMMIT,
+    PREVOTE,
+    Certificate,
+    Header,
+    Proposal,
+    TxBody,
+    Validator,
+    Vote,
+    block_id,
+    net_of,
+    proposal_digest,
+    quorum,
+    tx_id,
+    tx_root,
+    validators_hash,
+    vote_digest,
+)
+from tests.vectors.base_vectors import CHAIN, ORDER, H
+from tests.vectors.kit import id_of, key_of
+
+NAMES = ("v1", "v2", "v3", "v4")
+BY_ID = {id_of(name): key_of(name) for name in (*NAMES, "alice", "bob")}
+VALIDATORS = sorted((Validator(id_of(n), key_of(n).public) for n in NAMES), key=lambda v: v.id)
+
+
+def _votes() -> list[dict[str, Any]]:
+    key = key_of("v1")
+    found = []
+    for type_, height, round_, block in (
+        (PREVOTE, 1, 0, H[1]),
+        (PRECOMMIT, 1, 0, H[1]),
+        (PRECOMMIT, 1, 0, NIL),
+        (PREVOTE, 2**48, 2**31 - 1, H[2]),
+    ):
+        digest = vote_digest(CHAIN, type_, height, round_, block)
+        vote = Vote(type_, height, round_, block, id_of("v1"), key.sign(digest))
+        signed = {"signed": encode([type_, height, round_, block]).hex(), "digest": digest.hex(), "bytes": encode(vote).hex()}
+        found.append({"type": type_, "height": height, "round": round_, "block_id": block.hex(), **signed})
+    return found
+
+
+def _proposals() -> list[dict[str, Any]]:
+    key = key_of("v1")
+    found = []
+    for height, round_, pol_round in ((1, 0, -1), (9, 4, 2)):
+        digest = proposal_digest(CHAIN, height, round_, pol_round, H[1])
+        made = Proposal(height, round_, pol_round, H[1], id_of("v1"), key.sign(digest))
+        signed = {
+            "signed": encode([height, round_, pol_round, H[1]]).hex(),
+            "digest": digest.hex(),
+            "bytes": encode(made).hex(),
+        }
+        found.append({"height": height, "round": round_, "pol_round": pol_round, "block_id": H[1].hex(), **signed})
+    return found
+
+
+def votes() -> dict[str, Any]:
+    return {"chain_id": CHAIN.hex(), "key": key_of("v1").public.hex(), "votes": _votes(), "proposals": _proposals()}
+
+
+def certify(chain_id: bytes, height: int, round_: int, block: bytes, members: list[Validator], signers: list[int]) -> Certificate:
+    digest = vote_digest(chain_id, PRECOMMIT, height, round_, block)
+    return Certificate(height, round_, block, signers, [BY_ID[members[i].id].sign(digest) for i in signers])
+
+
+def certificates() -> dict[str, Any]:
+    def made(signers: list[int], height: int = 5, round_: int = 1, chain: bytes = CHAIN) -> Certificate:
+        return certify(chain, height, round_, H[1], VALIDATORS, signers)
+
+    good = made([0, 2, 3])
+    high_s = (ORDER - int.from_bytes(good.signatures[0][32:], "big")).to_bytes(32, "big")
+    prevotes = [BY_ID[VALIDATORS[i].id].sign(vote_digest(CHAIN, PREVOTE, 5, 1, H[1])) for i in (0, 2, 3)]
+    other = [good.signatures[0], good.signatures[1], good.signatures[1]]
+    cases: list[tuple[str, Certificate, bool]] = [
+        ("good, three of four", good, True),
+        ("good, all four", made([0, 1, 2, 3]), True),
+        ("too few", made([0, 2]), False),
+        ("wrong order", made([2, 0, 3]), False),
+        ("a signer twice", made([0, 2, 2]), False),
+        ("a signer that does not exist", Certificate(5, 1, H[1], [0, 2, 4], good.signatures), False),
+        ("more signers than signatures", Certificate(5, 1, H[1], [0, 1, 2, 3], good.signatures), False),
+        ("another one's signature", Certificate(5, 1, H[1], [0, 2, 3], other), False),
+        ("another round", Certificate(5, 2, H[1], [0, 2, 3], good.signatures), False),
+        ("another height", Certificate(6, 1, H[1], [0, 2, 3], good.signatures), False),
+        ("another block", Certificate(5, 1, H[2], [0, 2, 3], good.signatures), False),
+        ("another chain", made([0, 2, 3], chain=H[0]), False),
+        ("prevotes", Certificate(5, 1, H[1], [0, 2, 3], prevotes), False),
+        ("high s", Certificate(5, 1, H[1], [0, 2, 3], [good.signatures[0][:32] + high_s, *good.signatures[1:]]), False),
+    ]
+    return {
+        "chain_id": CHAIN.hex(),
+        "validators": encode(VALIDATORS).hex(),
+        "validators_hash": validators_hash(VALIDATORS).hex(),
+        "quorums": [[n, quorum(n)] for n in (1, 2, 3, 4, 5, 6, 7, 9, 10, 13, 64, 100, 128)],
+        "cases": [{"why": why, "certificate": encode(c).hex(), "good": good_} for why, c, good_ in cases],
+    }
+
+
+# --- a genesis and three blocks -----------------------------------------------------------------------------------------------
+
+
+def genesis_of() -> Genesis:
+    accounts = [GenesisAccount(key_of(n).public, 1_000_000_000, True, True) for n in NAMES]
+    accounts += [GenesisAccount(key_of(n).public, 5_000_000, False, False) for n in ("alice", "bob")]
+    return Genesis(1, "vectors", 1_700_000_000_000, Params(block_reward=7), accounts, b"", b"")
+
+
+def genesis() -> dict[str, Any]:
+    made = genesis_of()
+    state, encoded = first_state(made)
+    return {
+        "bytes": encode(made).hex(),
+        "chain_id": made.chain_id.hex(),
+        "net": net_of(made.chain_id),
+        "validators": encode(made.validators).hex(),
+        "records": {key.hex(): raw.hex() for key, raw in encoded if raw is not None},
+        "state_root": state.root.hex(),
+    }
+
+
+def beacon_key(identity: bytes) -> bytes:
+    return hashlib.sha256(b"vector beacon " + identity).digest()
+
+
+class Chain:
+    """A chain that a test drives: blocks by the proper proposers, certified by three of four validators."""
+
+    def __init__(self) -> None:
+        self.genesis = genesis_of()
+        self.chain_id = self.genesis.chain_id
+        self.state: State = first_state(self.genesis)[0]
+        self.sequences: dict[str, int] = {}
+        self.parent = ZERO_HASH
+
+    def transfer(self, source: str, target: str, amount: int) -> bytes:
+        sequence = self.sequences.get(source, 0)
+        self.sequences[source] = sequence + 1
+        ops = [msgspec.Raw(encode(Transfer(id_of(target), amount, b"")))]
+        valid_until = chain_record(self.state).height + 10
+        body = TxBody(net_of(self.chain_id), id_of(source), 0, sequence, valid_until, ops)
+        return sign_tx(key_of(source), self.chain_id, body)
+
+    def block(self, raws: list[bytes], *, round_: int = 0, step: int = 1_000) -> tuple[Header, Certificate, Executed]:
+        record = chain_record(self.state)
+        height = record.height + 1
+        validators = validators_of(self.state)
+        proposer = validators[(height + round_) % len(validators)].id
+        secret = beacon_key(proposer)
+        reveal = due_reveal(self.state, proposer, secret)
+        commitment = beacon_commitment(beacon_secret(secret, self.chain_id, height))
+        given = BlockInput(height, record.time + step, proposer, reveal, commitment, [parse_tx(raw) for raw in raws])
+        done = apply_block(self.state, given)
+        roots = (tx_root(raws), done.receipt_root, done.state_root)
+        sets = (validators_hash(validators), validators_hash(done.next_validators))
+        header = Header(1, self.chain_id, height, round_, proposer, given.time, self.parent, *roots, *sets, reveal, commitment)
+        commit(self.state, done)
+        self.parent = block_id(header)
+        certificate = certify(self.chain_id, height, round_, self.parent, validators, [0, 1, 3])
+        return header, certificate, done
+
+
+@cache
+def chain() -> dict[str, Any]:
+    """The second block has an origin round of 2; the third is proposed by a validator that reveals its secret."""
+    made = Chain()
+    plan: list[tuple[list[tuple[str, str, int]], int, int]] = [
+        ([("alice", "bob", 1_000_000), ("bob", "alice", 250_000), ("alice", "v1", 99_000_000)], 0, 1_000),
+        ([], 2, 3_600_000),
+        ([("bob", "v2", 1)], 2, 1),
+    ]
+    blocks = []
+    for transfers, round_, step in plan:
+        raws = [made.transfer(*t) for t in transfers]
+        header, certificate, done = made.block(raws, round_=round_, step=step)
+        key = account_key(id_of("alice"))
+        value, proof = made.state.prove(key)
+        absent = account_key(bytes(20))
+        record = chain_record(made.state)
+        blocks.append(
+            {
+                "header": encode(header).hex(),
+                "id": block_id(header).hex(),
+                "certificate": encode(certificate).hex(),
+                "validators": encode(made.genesis.validators).hex(),
+                "txs": [raw.hex() for raw in raws],
+                "tx_ids": [tx_id(raw).hex() for raw in raws],
+                "tx_root": header.tx_root.hex(),
+                "receipts": [raw.hex() for raw in done.receipt_bytes],
+                "receipt_root": done.receipt_root.hex(),
+                "receipt_proofs": [encode(prove_item(done.receipt_bytes, i)).hex() for i in range(len(done.receipts))],
+                "changes": {k.hex(): None if raw is None else raw.hex() for k, raw in done.encoded},
+                "state_root": done.state_root.hex(),
+                "clock": record.clock,
+                "beacon": record.beacon.hex(),
+                "reveal": header.reveal.hex(),
+                "commitment": header.commitment.hex(),
+                "present": {"key": key.hex(), "value": (value or b"").hex(), "proof": encode(proof).hex()},
+                "absent": {"key": absent.hex(), "proof": encode(made.state.prove(absent)[1]).hex()},
+            }
+        )
+    secrets = {v.id.hex(): beacon_key(v.id).hex() for v in made.genesis.validators}
+    return {"chain_id": made.chain_id.hex(), "beacon_keys": secrets, "blocks": blocks}

@@ -1,0 +1,41 @@
+"""The vectors of the spec are what the code makes. `LC_WRITE_VECTORS=1 pytest tests/vectors` writes them anew."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.vectors import base_vectors, chain_vectors
+
+FOLDER = Path(__file__).parents[2] / "protocol_spec" / "vectors"
+MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
+    "encodings": base_vectors.encodings,
+    "identities": base_vectors.identities,
+    "signatures": base_vectors.signatures,
+    "transactions": base_vectors.transactions,
+    "lists": base_vectors.lists,
+    "states": base_vectors.states,
+    "votes": chain_vectors.votes,
+    "certificates": chain_vectors.certificates,
+    "genesis": chain_vectors.genesis,
+    "chain": chain_vectors.chain,
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_the_file_holds_what_the_code_makes(name: str) -> None:
+    made = json.dumps(MAKERS[name](), indent=1, ensure_ascii=False) + "\n"
+    path = FOLDER / f"{name}.json"
+    if os.environ.get("LC_WRITE_VECTORS") == "1":
+        path.write_text(made, encoding="utf-8")
+    assert path.exists(), f"{path.name} is missing: write it with LC_WRITE_VECTORS=1"
+    assert path.read_text(encoding="utf-8") == made
+
+
+def test_no_file_is_left_that_nothing_makes() -> None:
+    assert {path.stem for path in FOLDER.glob("*.json")} == set(MAKERS)
