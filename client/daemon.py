@@ -1,0 +1,360 @@
+"""The composition root: opens a data folder, puts a node together, runs it until a signal, and closes it in order.
+
+Start: lock the folder -> config, keystore, genesis -> check the database, load the state, compare its root -> log and guard ->
+network, content, worker, HTTP API. Whatever does not fit stops the start with what is wrong, why, and what to do. While it runs, a
+storage fault or a broken invariant ends the process with exit code 1 and the evidence in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import os
+import random
+import secrets
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from chain.contracts.base import BANNED, Account, account_key
+from chain.contracts.membership import ReportDouble
+from chain.crypto import address
+from chain.errors import BrokenInvariant, InvalidTx, Malformed
+from chain.ledger.genesis import Genesis, first_state, from_json
+from chain.ledger.state import State
+from chain.ledger.transition import validators_of
+from chain.node import events as e
+from chain.node.node import Node
+from chain.storage.blockstore import BlockStore, CommitBatch, Head
+from chain.storage.datadir import DataDir
+from chain.storage.errors import StorageDamaged, StorageError
+from chain.storage.guard import Guard
+from chain.storage.wal import Wal
+from chain.types import Evidence, Noted
+from client import config as configuration
+from client.api import ApiServer
+from client.driver import Driver
+from client.keystore import Identity, Keystore, KeystoreError
+from client.ledger import NodeLedger
+from client.node import RunningNode
+from client.work_room import WorkRoom
+from p2p.book import PeerBook, parse_endpoint
+from p2p.content.service import Content
+from p2p.content.store import Store
+from p2p.gossip import Gossip
+from p2p.tls import CA
+from p2p.transport import Network
+from p2p.wire import CONTENT, LANE_CONTENT, NODE
+
+log: Any = structlog.get_logger("daemon")
+
+MESH = 8
+REFRESH_S = 30.0
+_TODO_STATE = "Move the file `db` of the data folder away and start again: the node fetches the chain from its peers"
+MEMBERSHIP_TOPICS = frozenset({"banned", "validator.ejected"})
+
+
+class StartError(Exception):
+    """The node cannot start. The text says what, why and what to do."""
+
+
+def version() -> str:
+    try:
+        return importlib.metadata.version("learningchain")
+    except importlib.metadata.PackageNotFoundError:
+        return "0.0.0"
+
+
+# --- opening ------------------------------------------------------------------------------------------------------------------
+
+
+def load_genesis(data: Path) -> Genesis:
+    path = data / "genesis.json"
+    try:
+        return from_json(path.read_bytes())
+    except FileNotFoundError:
+        raise StartError(
+            f"There is no network in {data}: genesis.json is missing. Get the file from whoever runs the network, then: "
+            "learningchain genesis install FILE"
+        ) from None
+    except OSError as fault:
+        raise StartError(f"{path} cannot be read: {fault.strerror}. Check its owner and mode") from None
+    except Malformed as fault:
+        raise StartError(f"{path} cannot be used: {fault}. Get the file again, then: learningchain genesis install FILE") from None
+
+
+def api_token(data: Path) -> str:
+    """The token that protects the HTTP API; made at the first start, readable by the owner only."""
+    path = data / "api.token"
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        token = secrets.token_urlsafe(32)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(token + "\n")
+        return token
+
+
+def open_state(store: BlockStore, genesis: Genesis) -> tuple[State, Head]:
+    """The state after the stored head; on an empty store, genesis. Raises `StorageDamaged` where it is not what was decided."""
+    head = store.head()
+    if head is None:
+        state, encoded = first_state(genesis)
+        store.commit(CommitBatch(0, genesis.chain_id, b"", b"", [], [], [], encoded))
+        return state, Head(0, genesis.chain_id, None)
+    store.check(False)
+    try:
+        state = State.load(store.load_state())
+    except (Malformed, KeyError, ValueError) as fault:
+        raise StorageDamaged(f"The state in {store.where} cannot be read", str(fault), _TODO_STATE) from None
+    expected = head.header.state_root if head.header else first_state(genesis)[0].root
+    if state.root != expected:
+        why = f"its root is {state.root.hex()[:16]}, block {head.height} says {expected.hex()[:16]}"
+        raise StorageDamaged(f"The state in {store.where} is not the one that was decided", why, _TODO_STATE)
+    return state, head
+
+
+def open_guard(folder: DataDir, chain_id: bytes, height: int, *, accept_new: bool) -> Guard:
+    """The guard of a chain that has begun must be there; a new one takes the operator's word."""
+    if accept_new:
+        return Guard.create(folder.guard, chain_id=chain_id, after_height=height + 1)
+    if height == 0 and not os.path.exists(folder.guard):
+        return Guard.create(folder.guard, chain_id=chain_id)
+    return Guard.open(folder.guard, chain_id=chain_id)
+
+
+# --- the running node ---------------------------------------------------------------------------------------------------------
+
+
+class Daemon:
+    """All parts of one node. `run` returns the exit code."""
+
+    def __init__(self, data: Path, identity: Identity, genesis: Genesis, settings: configuration.Loaded, *, work: bool) -> None:
+        self.data, self.identity, self.genesis, self.settings = data, identity, genesis, settings
+        self._work_wanted = work
+        self._stop = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def run(self, folder: DataDir, *, accept_new_guard: bool) -> int:
+        async with contextlib.AsyncExitStack() as stack:
+            await self._open(folder, stack, accept_new_guard)
+            log.info(
+                "node started",
+                address=self.identity.address,
+                network=self.genesis.name,
+                height=self.node.height,
+                p2p=self.network.port(),
+                api=self.api_port,
+            )
+            stop = asyncio.create_task(self._stop.wait())
+            ends: set[asyncio.Future[Any]] = {stop, self.driver.failed}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            stop.cancel()
+            if self.driver.failed.done():
+                fault = self.driver.failed.exception()
+                log.error("the node halts", why=str(fault), kind=type(fault).__name__, faults=list(self.node.faults))
+                return 1
+            log.info("node stopping")
+        return 0
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    async def _open(self, folder: DataDir, stack: contextlib.AsyncExitStack, accept_new_guard: bool) -> None:
+        config, chain_id = self.settings.config, self.genesis.chain_id
+        store = BlockStore.open(config.storage.url or folder.db, chain_id=chain_id, create=True)
+        stack.callback(store.close)
+        state, head = open_state(store, self.genesis)
+        wal = Wal.open(folder.wal, chain_id=chain_id, create=head.height == 0)
+        stack.callback(wal.close)
+        guard = open_guard(folder, chain_id, head.height, accept_new=accept_new_guard)
+        stack.callback(guard.close)
+        self.node = Node(self.identity.id, self.identity.beacon_key, state, head.block_id)
+        self.ledger = NodeLedger(self.node, self.identity.key, store)
+        self._gossip = Gossip(MESH, random.Random(secrets.randbits(64)))
+        self.driver = Driver(
+            self.node,
+            key=self.identity.key,
+            store=store,
+            wal=wal,
+            guard=guard,
+            gossip=self._gossip,
+            on_decided=self._decided,
+            on_dropped=self.ledger.on_dropped,
+            on_evidence=self._report,
+        )
+        self.ledger.attach(self.driver)
+        await self._open_network(folder, stack)
+        stack.callback(self.driver.stop)
+        self._open_node(store)
+        self.driver.start(self.network)
+        self._spawn(self._refresh_mesh())
+        stack.push_async_callback(self._end_tasks)
+        await self._open_work(stack)
+        server = ApiServer(self.view, listen=parse_endpoint(config.api.listen), token=api_token(self.data), version=version())
+        self.api_port = await server.start()
+        stack.push_async_callback(server.stop)
+
+    async def _open_network(self, folder: DataDir, stack: contextlib.AsyncExitStack) -> None:
+        config = self.settings.config
+        book = PeerBook(self.data / "peers.book")
+        book.load()
+        for peer in config.network.peers:
+            book.add_seed(peer)
+        self.network = Network(
+            key=self.identity.key,
+            own_id=self.identity.id,
+            chain_id=self.genesis.chain_id,
+            ca=CA(self.genesis.ca_cert, self.genesis.ca_key),
+            membership=self._current_key,
+            on_message=self._message,
+            on_peer=self._peer,
+            book=book,
+            listen=parse_endpoint(config.network.listen),
+            advertise=list(config.network.advertise) or [config.network.listen],
+            height=lambda: self.node.height,
+        )
+        self._set_validators()
+        files = await asyncio.to_thread(Store, Path(folder.blobs), quota=config.storage.quota_mb * 2**20)
+        stack.callback(files.close)
+        self.content = Content(
+            files,
+            lambda peer, payload: self.network.send(peer, CONTENT, payload, LANE_CONTENT),
+            lambda: int(time.monotonic() * 1000),
+            penalize=self.network.penalize,
+        )
+        stack.push_async_callback(self.content.close)
+        await self.network.start()
+        stack.push_async_callback(self.network.stop)
+
+    def _open_node(self, store: BlockStore) -> None:
+        self.view = RunningNode(
+            self.ledger, store, self.network, self.content, self.settings, name=self.genesis.name, version=version()
+        )
+        self.view.mempool = lambda: len(self.node.pool)
+        self.view.behind = lambda: self.node.sync.behind
+        self.view.head = lambda: self.node.head_id
+
+    async def _open_work(self, stack: contextlib.AsyncExitStack) -> None:
+        room = WorkRoom(self.data, self.settings.config, self.ledger, self.view.files, train=self._work_wanted)
+        if not room.wanted:
+            return
+        self.view.working = self._work_wanted
+        room.on_report = self._sandbox_report
+        stack.push_async_callback(room.stop)
+        self.view.runs = room
+        self._spawn(room.start())
+
+    def _sandbox_report(self, report: dict[str, Any]) -> None:
+        self.view.sandbox = report
+
+    # callbacks
+
+    def _message(self, peer: bytes, channel: int, payload: bytes) -> None:
+        if channel == NODE:
+            self.driver.feed(e.Received(peer, payload))
+        elif channel == CONTENT:
+            self.content.on_message(peer, payload)
+
+    def _peer(self, peer: bytes, up: bool) -> None:
+        self._gossip.peer(peer, up)
+        self.content.on_peer(peer, up)
+        self.driver.feed(e.PeerUp(peer) if up else e.PeerDown(peer))
+
+    def _current_key(self, identity: bytes) -> bytes | None:
+        """The key that a peer must prove. Banned members are outsiders, but for those who still vote in the consensus."""
+        account = self.node.state.get(account_key(identity))
+        if not isinstance(account, Account):
+            return None
+        if account.status == BANNED and all(v.id != identity for v in validators_of(self.node.state)):
+            return None
+        return account.key
+
+    def _set_validators(self) -> None:
+        ids = [v.id for v in validators_of(self.node.state)]
+        self._gossip.set_validators(ids)
+        self.network.set_validators(ids)
+
+    def _decided(self, d: e.Decided) -> None:
+        self.ledger.on_decided(d)
+        changed = {x.topic for r in d.receipts for x in r.events if isinstance(x, Noted)} & MEMBERSHIP_TOPICS
+        if changed:
+            self._set_validators()
+            self.network.recheck_membership()
+        log.debug("block decided", height=d.height, txs=len(d.tx_ids), proposer=address(d.header.proposer))
+
+    def _report(self, evidence: Evidence) -> None:
+        log.warning("a validator signed twice", evidence=type(evidence).__name__, height=evidence.a.height)
+        self._spawn(self._submit_report(evidence))
+
+    async def _submit_report(self, evidence: Evidence) -> None:
+        with contextlib.suppress(InvalidTx):
+            await self.ledger.submit([ReportDouble(evidence)], urgent=True)
+
+    # tasks
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a background task failed", why=repr(task.exception()))
+
+    async def _end_tasks(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _refresh_mesh(self) -> None:
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            self._gossip.refresh()
+
+
+# --- the process --------------------------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def _signals(daemon: Daemon) -> AsyncIterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, daemon.stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+async def _run(data: Path, passphrase: str, *, work: bool | None, accept_new_guard: bool) -> int:
+    settings = configuration.load(data)
+    folder = DataDir.open(str(data), create=False)
+    try:
+        folder.check_free()
+        identity = Keystore.open(data / "keystore.json", passphrase)
+        genesis = load_genesis(data)
+        wanted = settings.config.work.enabled if work is None else work
+        daemon = Daemon(data, identity, genesis, settings, work=wanted)
+        async with _signals(daemon):
+            return await daemon.run(folder, accept_new_guard=accept_new_guard)
+    finally:
+        folder.close()
+
+
+def run(data: Path, passphrase: str, *, work: bool | None = None, accept_new_guard: bool = False) -> int:
+    """Run a node until SIGINT or SIGTERM. The exit code: 0 stopped, 1 refused to start or halted (stderr says why)."""
+    try:
+        return asyncio.run(_run(data, passphrase, work=work, accept_new_guard=accept_new_guard))
+    except (StartError, StorageError, KeystoreError, configuration.ConfigError, BrokenInvariant, Malformed, OSError) as fault:
+        print(f"The node does not start: {fault}", file=sys.stderr)  # noqa: T201
+        return 1

@@ -1,0 +1,154 @@
+"""A node as its HTTP API sees it: status, blocks, transactions, history, files (`client.core.Node` and `Files`)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from chain.codec import decode
+from chain.contracts.base import K_HISTORY, Reader
+from chain.crypto import address
+from chain.ledger.transition import chain_record, validators_of
+from chain.node.events import AccountEvent
+from chain.node.messages import decode_certificate
+from chain.storage.blockstore import BlockStore
+from chain.types import Receipt, decode_block, tx_id
+from client.api.render import render_block, render_history, render_supply, render_tx
+from client.config import Loaded, shown
+from client.core import Runs
+from client.ledger import NodeLedger
+from p2p.content import cid as cids
+from p2p.content.service import Content
+from p2p.transport import Network
+
+MAX_RECEIPT = 4_000_000
+MAX_EVENT = 65_536
+
+
+class NodeFiles:
+    """Files by CID text over the content service."""
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+
+    async def add(self, path: Path, *, pin: str) -> tuple[str, int]:
+        cid = await self._content.add(path, pin=pin)
+        return str(cid), self._content.store.size(cid)
+
+    async def fetch(
+        self, cid: str, *, max_size: int, timeout_s: float, on_progress: Callable[[int, int], None] | None = None
+    ) -> Path:
+        return await self._content.fetch(cids.parse(cid), max_size=max_size, timeout_s=timeout_s, on_progress=on_progress)
+
+    def pin(self, cid: str, reason: str) -> None:
+        self._content.store.pin(cids.parse(cid), reason)
+
+    def unpin(self, cid: str, reason: str) -> None:
+        self._content.store.unpin(cids.parse(cid), reason)
+
+
+class RunningNode:
+    """`client.core.Node` over a running daemon's parts."""
+
+    def __init__(
+        self,
+        ledger: NodeLedger,
+        store: BlockStore,
+        network: Network,
+        content: Content,
+        settings: Loaded,
+        *,
+        name: str,
+        version: str,
+    ) -> None:
+        self.ledger = ledger
+        self.files = NodeFiles(content)
+        self.runs: Runs | None = None
+        self.working = False
+        self.sandbox: dict[str, Any] | None = None
+        self._store, self._network, self._settings = store, network, settings
+        self._name, self._version = name, version
+        self.mempool: Callable[[], int] = lambda: 0
+        self.behind: Callable[[], bool] = lambda: False
+        self.head: Callable[[], bytes] = lambda: b""
+
+    def status(self) -> dict[str, Any]:
+        state = self.ledger.state
+        record, validators = chain_record(state), validators_of(state)
+        own = self.ledger.own_id
+        return {
+            "network": self._name,
+            "chain_id": self.ledger.chain_id.hex(),
+            "height": self.ledger.height,
+            "block_id": self.head().hex(),
+            "state_root": state.root.hex(),
+            "time": record.time,
+            "clock": self.ledger.clock,
+            "id": address(own),
+            "validator": any(v.id == own for v in validators),
+            "validators": [address(v.id) for v in validators],
+            "peers": len(self._network.peers()),
+            "syncing": self.behind(),
+            "working": self.working,
+            "mempool": self.mempool(),
+            "supply": render_supply(state),
+            "version": self._version,
+        }
+
+    def peers(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": address(p.id),
+                "address": p.address,
+                "direction": p.direction,
+                "rtt_ms": None if p.rtt is None else round(p.rtt * 1000, 3),
+                "bytes_in": p.bytes_in,
+                "bytes_out": p.bytes_out,
+                "queued": p.queued,
+                "dropped": p.dropped,
+                "score": round(p.score, 3),
+                "height": p.height,
+            }
+            for p in self._network.peers()
+        ]
+
+    def config(self) -> dict[str, Any]:
+        values = shown(self._settings.config)
+        return {name: {"value": value, "source": self._settings.sources[name]} for name, value in values.items()}
+
+    async def block(self, height: int) -> dict[str, Any] | None:
+        stored = await asyncio.to_thread(self._store.block, height)
+        if stored is None or not stored.block:
+            return None
+        block = decode_block(stored.block)
+        validators = _validators_at(self.ledger.state, height)
+        ids = [tx_id(raw) for raw in block.txs]
+        return render_block(block.header, ids, decode_certificate(stored.certificate), validators)
+
+    async def tx(self, tx: bytes) -> dict[str, Any] | None:
+        found = await asyncio.to_thread(self._store.tx, tx)
+        if found is None:
+            return None
+        receipt = decode(Receipt, found.receipt, MAX_RECEIPT)
+        return render_tx(found.raw, height=found.height, index=found.index, receipt=receipt)
+
+    async def history(self, account: bytes, *, before: int | None, limit: int) -> list[dict[str, Any]]:
+        rows = await asyncio.to_thread(lambda: self._store.history(account, before=before, limit=limit))
+        lines = []
+        for row in rows:
+            line = decode(AccountEvent, row.event, MAX_EVENT)
+            tx = line.tx if any(line.tx) else None
+            lines.append(render_history(account, cursor=row.cursor, height=row.height, time=row.time, event=line.event, tx=tx))
+        return lines
+
+    async def sandbox_ready(self) -> dict[str, Any] | None:
+        return self.sandbox
+
+
+def _validators_at(state: Reader, height: int) -> Any:
+    """The set that signed a height, as far back as changes are kept."""
+    history: Any = state.get(K_HISTORY)
+    found = [record.members for record in history.sets if record.since <= height] if history else []
+    return found[-1] if found else None
