@@ -23,7 +23,6 @@ lint() {
 
 types() {
     step "types" .venv/bin/mypy
-    step "types of the examples" .venv/bin/mypy -p examples
 }
 
 case "${1:-all}" in
