@@ -127,6 +127,8 @@ class Client:
         if isinstance(e, aiohttp.InvalidURL):
             return Unreachable(f"{self.url} is no address of an API. It looks like http://127.0.0.1:7401")
         why = "it did not answer in time" if isinstance(e, TimeoutError) else str(e) or type(e).__name__
+        if isinstance(e, aiohttp.ClientConnectorError):
+            why = e.os_error.strerror or str(e.os_error)
         return Unreachable(
             f"Cannot reach the node at {self.url}: {why}. Is it running (learningchain node), is this its address (--api)?"
         )
@@ -252,7 +254,10 @@ class Client:
 
     async def _submit(self, path: str, body: Any, wait: float) -> Submitted:
         params = {"wait": wait} if wait else None
-        return cast(Submitted, await self._call("POST", path, params=params, body=body, extra_s=wait))
+        done = cast(Submitted, await self._call("POST", path, params=params, body=body, extra_s=wait))
+        if code := done.get("code"):
+            raise Rejected(f"Refused in block {done.get('height')}", code=code, name=done.get("code_name"))
+        return done
 
     # --- files ------------------------------------------------------------------------------------------------------------------
 

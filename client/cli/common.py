@@ -1,0 +1,265 @@
+"""What all commands share: their common options, output for people and for machines, connections, passphrases, numbers as text."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json
+import os
+import re
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from cyclopts import Group, Parameter
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from client.sdk import Client
+
+T = TypeVar("T")
+
+PASSPHRASE_VARIABLE = "LEARNINGCHAIN_PASSPHRASE"
+MAX_PASSPHRASE_FILE = 4_096
+
+
+class WrongUsage(Exception):
+    """What was typed, or the files of the data folder, cannot be used. The text says why and what would do. Exit code 2."""
+
+
+@Parameter(name="*", group=Group("Options of every command", sort_key=9))
+@dataclass(frozen=True)
+class Common:
+    """Options that every command has."""
+
+    data: Annotated[
+        Path | None,
+        Parameter(env_var="LEARNINGCHAIN_DATA", show_env_var=True, help="Data folder of the node. Default: this user's."),
+    ] = None
+    api: Annotated[
+        str | None, Parameter(env_var="LEARNINGCHAIN_API", show_env_var=True, help="URL of the node's API. Default: as configured.")
+    ] = None
+    token_file: Annotated[
+        Path | None,
+        Parameter(
+            env_var="LEARNINGCHAIN_TOKEN_FILE", show_env_var=True, help="File with the API token. Default: in the data folder."
+        ),
+    ] = None
+    json: Annotated[bool, Parameter(negative="", help="Print JSON, and errors as JSON on standard error.")] = False
+
+    @property
+    def folder(self) -> Path:
+        if self.data is not None:
+            return self.data.expanduser()
+        from platformdirs import user_data_path
+
+        return user_data_path("learningchain", appauthor=False)
+
+    @property
+    def out(self) -> Output:
+        return Output(self.json)
+
+    def client(self) -> Client:
+        """The SDK on this node. Raises `Usage`."""
+        from client import config
+        from client.sdk import Client, local_url, read_token
+
+        token = read_token(self.token_file or self.folder / "api.token")
+        if self.token_file is not None and token is None:
+            raise WrongUsage(f"There is no token file {self.token_file}. The node writes api.token into its data folder")
+        try:
+            url = self.api or local_url(config.load(self.folder).config.api.listen)
+        except config.ConfigError as e:
+            raise WrongUsage(str(e)) from None
+        if not re.match(r"https?://", url):
+            raise WrongUsage(f"--api is a URL such as http://127.0.0.1:7401, not {url!r}")
+        return Client(url, token)
+
+    def ask(self, call: Callable[[Client], Awaitable[T]]) -> T:
+        """Run one conversation with the node."""
+
+        async def conversation() -> T:
+            async with self.client() as node:
+                return await call(node)
+
+        return asyncio.run(conversation())
+
+
+HERE = Common()
+"""The options when none is given."""
+
+
+class Output:
+    """Results on standard output, everything else on standard error."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self.console = Console(highlight=False, markup=False, emoji=False)
+        self.notes = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+    def show(self, document: Any, people: Callable[[Console], None]) -> None:
+        """One result: the document for machines, `people` prints it for people."""
+        if self.as_json:
+            self.line(document)
+        else:
+            people(self.console)
+
+    def line(self, document: Any) -> None:
+        """One line of JSON; ASCII, so that no terminal and no locale can trip over it."""
+        sys.stdout.write(json.dumps(document, ensure_ascii=True, default=str) + "\n")
+        sys.stdout.flush()
+
+    def note(self, text: str) -> None:
+        """A hint for people; machines are spared it."""
+        if not self.as_json:
+            self.notes.print(Text(clean(text)))
+
+
+# --- text for people -----------------------------------------------------------------------------------------------------------
+
+
+def clean(value: Any) -> str:
+    """Text of strangers made harmless for a terminal: control characters become visible signs."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in str(value))
+
+
+def cell(value: Any, style: str = "") -> Text:
+    shown = "-" if value is None or value == "" else "yes" if value is True else "no" if value is False else clean(value)
+    return Text(shown, style=style)
+
+
+def facts(title: str, rows: list[tuple[str, Any]]) -> Table:
+    """Name and value, one a line."""
+    table = Table(title=clean(title), title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False)
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(Text(name), value if isinstance(value, Text) else cell(value))
+    return table
+
+
+def listing(columns: list[str], rows: list[list[Any]], right: set[str] | None = None) -> Table:
+    """Rows under headings; columns in `right` are aligned to the right."""
+    table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
+    for name in columns:
+        table.add_column(name, justify="right" if right and name in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(value if isinstance(value, Text) else cell(value) for value in row))
+    return table
+
+
+def when(milliseconds: Any) -> str:
+    """A time of day in this machine's zone."""
+    from datetime import datetime
+
+    try:
+        return datetime.fromtimestamp(int(milliseconds) / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (TypeError, ValueError, OverflowError, OSError):
+        return "-"
+
+
+def span(seconds: float) -> str:
+    """A length of time in its two largest units."""
+    rest = max(0, round(seconds))
+    parts: list[str] = []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        if rest >= size or (unit == "s" and not parts):
+            parts.append(f"{rest // size} {unit}")
+            rest %= size
+    return " ".join(parts[:2])
+
+
+def size_text(count: Any) -> str:
+    """Bytes in a unit that people read."""
+    if not isinstance(count, int):
+        return "-"
+    value, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
+_SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*(ms|s|m|min|h|d)?", re.ASCII)
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0, None: 1.0}
+
+
+def seconds(text: str, option: str) -> float:
+    """`60s`, `10m`, `2h`, `1d`, or a number of seconds. Raises `WrongUsage`."""
+    found = _SPAN.fullmatch(text.strip())
+    if not found:
+        raise WrongUsage(f"{option} is a length of time such as 60s, 10m or 2h, not {text!r}")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def amount(text: str, option: str) -> str:
+    """Credits as they are typed, checked. Raises `WrongUsage`."""
+    from chain.types import parse_credits
+
+    try:
+        if parse_credits(text) == 0:
+            raise ValueError("nothing at all")
+    except ValueError as e:
+        raise WrongUsage(f"{option} cannot be {text!r}: {e}. Write credits such as 12 or 0.5") from None
+    return text
+
+
+def account(text: str) -> str:
+    """An address, checked for typing mistakes. Raises `WrongUsage`."""
+    from chain.crypto import parse_address
+
+    try:
+        parse_address(text)
+    except ValueError as e:
+        raise WrongUsage(f"{text!r} is no account: {e}") from None
+    return text
+
+
+# --- passphrases ---------------------------------------------------------------------------------------------------------------
+
+
+def passphrase(file: Path | None, *, confirm: bool) -> str:
+    """From the file, else from the environment, else asked for; never from the command line. Raises `WrongUsage`."""
+    if file is not None:
+        return _from_file(file)
+    if (word := os.environ.get(PASSPHRASE_VARIABLE)) is not None:
+        return word
+    if not sys.stdin.isatty():
+        raise WrongUsage(
+            f"A passphrase is needed and there is no terminal to ask on. Set {PASSPHRASE_VARIABLE}, "
+            "or name a file with --passphrase-file"
+        )
+    word = _prompt("Passphrase: ")
+    if confirm and _prompt("The same passphrase again: ") != word:
+        raise WrongUsage("The two passphrases differ. Try again")
+    return word
+
+
+def _prompt(text: str) -> str:
+    try:
+        return getpass.getpass(text)
+    except EOFError:
+        raise WrongUsage("No passphrase was given") from None
+
+
+def _from_file(file: Path) -> str:
+    try:
+        with file.open("rb") as f:
+            raw = f.read(MAX_PASSPHRASE_FILE + 1)
+        if len(raw) > MAX_PASSPHRASE_FILE:
+            raise WrongUsage(f"The passphrase file {file} has more than {MAX_PASSPHRASE_FILE} bytes. It holds one line")
+        return raw.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise WrongUsage(f"The passphrase file {file} is not UTF-8 text") from None
+    except OSError as e:
+        raise WrongUsage(f"The passphrase file {file} cannot be read: {e.strerror}") from None
+
+
+PassphraseFile = Annotated[
+    Path | None, Parameter(help=f"File with the passphrase. Without it: ${PASSPHRASE_VARIABLE}, else a prompt.")
+]

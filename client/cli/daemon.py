@@ -1,0 +1,50 @@
+"""`node` and `demo`: the commands that start nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from client.cli.common import HERE, Common, PassphraseFile, passphrase
+
+
+def node(
+    *,
+    work: Annotated[bool | None, Parameter(help="Run strangers' jobs and earn, or do not. Default: as configured.")] = None,
+    accept_new_guard: Annotated[
+        bool,
+        Parameter(
+            negative="", help="Sign again although the record of what was signed is lost. Only if no copy of this node runs."
+        ),
+    ] = False,
+    passphrase_file: PassphraseFile = None,
+    common: Common = HERE,
+) -> int:
+    """Run the node until it is interrupted."""
+    from client.keystore import Keystore
+
+    data = common.folder
+    Keystore.public(data / "keystore.json")  # a missing identity is told before the passphrase is asked for
+    word = passphrase(passphrase_file, confirm=False)
+    from client import daemon
+
+    result: Any = daemon.run(data, word, work=work, accept_new_guard=accept_new_guard)
+    return int(asyncio.run(result) if inspect.iscoroutine(result) else result)
+
+
+def demo(
+    *,
+    json_file: Annotated[Path | None, Parameter(help="Also write a summary of the demo to this file.")] = None,
+    common: Common = HERE,
+) -> int:
+    """Run the main job on a graph of five nodes on this machine."""
+    result: Any = importlib.import_module("client.demo").main(json_file=json_file)
+    code = int((asyncio.run(result) if inspect.iscoroutine(result) else result) or 0)
+    if common.json:
+        common.out.line({"ok": code == 0, "summary": str(json_file) if json_file else None})
+    return code

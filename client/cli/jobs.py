@@ -1,0 +1,221 @@
+"""`job list`, `show`, `fetch` and `cancel-run`, and what the job commands share."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.text import Text
+
+from client.cli.common import HERE, Common, Output, WrongUsage, cell, clean, facts, listing, size_text, span, when
+from client.sdk_types import Fetched, Job
+
+if TYPE_CHECKING:
+    from client.sdk import Client
+    from client.sdk import Progress as OnProgress
+
+ENDED = {"PAID": "green", "REFUNDED": "yellow", "EMPTY": "yellow"}
+JobId = Annotated[str, Parameter(name="JOB", help="The job's id, or its first characters.")]
+
+
+# --- shared --------------------------------------------------------------------------------------------------------------------
+
+
+async def find_job(node: Client, text: str) -> str:
+    """The full id behind an id or the beginning of one. Raises `WrongUsage`."""
+    word = text.lower()
+    if not word or any(c not in "0123456789abcdef" for c in word) or len(word) > 64:
+        raise WrongUsage(f"{text[:80]!r} is no job id: ids are up to 64 hex digits (learningchain job list)")
+    if len(word) == 64:
+        return word
+    found = [job["id"] for job in await node.jobs(limit=1_000) if job["id"].startswith(word)]
+    if len(found) != 1:
+        problem = "No job begins" if not found else f"{len(found)} jobs begin"
+        raise WrongUsage(f"{problem} with {word}. learningchain job list shows the ids")
+    return str(found[0])
+
+
+def state_text(state: Any) -> Text:
+    return cell(state, ENDED.get(str(state), "cyan"))
+
+
+def who(identity: Any, own: str | None = None) -> Text:
+    """An identity short enough for a table; the node's own stands out."""
+    text = str(identity) if identity else "-"
+    short = f"{text[:9]}…{text[-4:]}" if len(text) > 16 else text
+    return cell(short + (" (this node)" if own and text == own else ""), "bold" if own and text == own else "")
+
+
+class Bar:
+    """A progress bar on standard error, for people at a terminal only."""
+
+    def __init__(self, out: Output, text: str) -> None:
+        self.on = not out.as_json and sys.stderr.isatty()
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=out.notes, transient=True, disable=not self.on)
+        self._task = self._bar.add_task(clean(text), total=None)
+
+    def __enter__(self) -> OnProgress:
+        self._bar.start()
+        return lambda done, total: self._bar.update(self._task, completed=done, total=total or None)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+# --- commands ------------------------------------------------------------------------------------------------------------------
+
+
+def list_jobs(
+    *,
+    live: Annotated[bool, Parameter(negative="", help="Only jobs that have not ended.")] = False,
+    limit: Annotated[int, Parameter(help="Most jobs to show, up to 1000.")] = 20,
+    before: Annotated[int | None, Parameter(help="Go on below this number.")] = None,
+    common: Common = HERE,
+) -> int:
+    """Jobs of the network, newest first."""
+    found, clock = common.ask(lambda node: _with_clock(node, live, before, limit))
+
+    def people(console: Console) -> None:
+        if not found:
+            console.print("No jobs.")
+            return
+        rows = [
+            [
+                j.get("number"),
+                str(j.get("id"))[:12],
+                state_text(j.get("state")),
+                j.get("bounty"),
+                j.get("claimants"),
+                _left(j, clock),
+                who(j.get("poster")),
+                who(j.get("winner")),
+            ]
+            for j in found
+        ]
+        names = ["no.", "job", "state", "bounty", "claims", "deadline", "contractor", "winner"]
+        console.print(listing(names, rows, {"no.", "bounty", "claims"}))
+
+    common.out.show(found, people)
+    return 0
+
+
+async def _with_clock(node: Client, live: bool, before: int | None, limit: int) -> tuple[list[Job], int]:
+    return await node.jobs(live=live, before=before, limit=limit), (await node.status())["clock"]
+
+
+def _left(job: Job, clock: int) -> str:
+    deadline = job.get("deadline")
+    return "-" if deadline is None else "in " + span((deadline - clock) / 1000) if deadline > clock else "due"
+
+
+def show(job: JobId, /, *, common: Common = HERE) -> int:
+    """Everything about one job."""
+
+    async def read(node: Client) -> tuple[Job, str]:
+        return await node.job(await find_job(node, job)), (await node.status())["id"]
+
+    found, own = common.ask(read)
+    common.out.show(found, lambda console: show_job(console, found, own))
+    return 0
+
+
+def show_job(console: Console, job: Job, own: str | None) -> None:
+    """A job on the terminal: terms, claims, votes, payments."""
+    terms, image, limits = job.get("terms") or {}, job.get("image") or {}, job.get("limits") or {}
+    rows: list[tuple[str, Any]] = [
+        ("state", state_text(job.get("state"))),
+        ("contractor", job.get("poster")),
+        ("bounty", job.get("bounty")),
+        ("posted", when(job.get("posted"))),
+        ("expires", when(job.get("expiry"))),
+        ("image", image.get("reference") or image.get("cid")),
+        ("limits", ", ".join(f"{k}={v}" for k, v in limits.items())),
+        ("terms", ", ".join(f"{k}={terms.get(k)}" for k in ("float_kind", "tol", "floor", "finalists", "on_cheat"))),
+        ("parameters", terms.get("params")),
+    ]
+    if job.get("winner"):
+        model = job.get("model") or {}
+        rows += [("winner", job["winner"]), ("model", f"{model.get('cid')}, {size_text(model.get('size'))}")]
+    console.print(facts(f"Job {job.get('id')}", rows))
+    if claims := job.get("claims"):
+        console.print(claims_table(claims, own))
+    if votes := votes_rows(job, own):
+        console.print(listing(["round", "voter", "candidate", "vote", "measured", "fee"], votes, {"measured", "fee"}))
+    if (paid := job.get("payments")) and job.get("state") in ENDED:
+        names = ("bounty_to", "bounty_paid", "bounty_returned", "fees_paid", "fees_returned", "last_tenth", "last_tenth_amount")
+        console.print(facts("Payments", [(k.replace("_", " "), paid.get(k)) for k in names]))
+
+
+def claims_table(claims: list[Any], own: str | None) -> Any:
+    """Claims in rank order."""
+    rows = [
+        [
+            rank,
+            who(c.get("claimant"), own),
+            c.get("loss"),
+            when(c.get("claimed")),
+            c.get("revealed"),
+            cell(c.get("result"), {"OK": "green", "FALSE": "red", "REFUSED": "red", "SILENT": "red"}.get(str(c.get("result")), "")),
+        ]
+        for rank, c in enumerate(claims, 1)
+    ]
+    return listing(["rank", "claimant", "loss", "claimed", "revealed", "verdict"], rows, {"rank", "loss"})
+
+
+def votes_rows(job: Job, own: str | None) -> list[list[Any]]:
+    """Votes of all rounds, one a row."""
+    rows: list[list[Any]] = []
+    for round_ in job.get("rounds") or []:
+        name = f"{round_.get('audit', 0) + 1}.{round_.get('round')}"
+        for seat in round_.get("committee") or []:
+            votes = seat.get("votes") or []
+            fee = seat.get("fee") if seat.get("opened") else None
+            if not votes:
+                state = "committed" if seat.get("committed") else "waiting"
+                rows.append([name, who(seat.get("voter"), own), "", cell(state, "dim"), None, fee])
+            for vote in votes:
+                style = {"OK": "green", "FALSE": "red", "INVALID": "red"}.get(str(vote.get("vote")), "")
+                shown = [who(vote.get("candidate"), own), cell(vote.get("vote"), style), vote.get("measured"), fee]
+                rows.append([name, who(seat.get("voter"), own), *shown])
+    return rows
+
+
+def fetch(
+    job: JobId,
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="File to write, or a folder.")] = Path("."),
+    force: Annotated[bool, Parameter(negative="", help="Overwrite the file.")] = False,
+    common: Common = HERE,
+) -> int:
+    """Save the winner's model, checked against the ledger."""
+    started = time.monotonic()
+
+    async def download(node: Client) -> Fetched:
+        with Bar(common.out, "model") as on_progress:
+            return await node.fetch_model(await find_job(node, job), out, overwrite=force, on_progress=on_progress)
+
+    got = common.ask(download)
+    document = {"path": str(got.path), "cid": got.cid, "size": got.size, "sha256": got.sha256}
+    rows: list[tuple[str, Any]] = [("file", got.path), ("cid", got.cid), ("size", size_text(got.size)), ("sha256", got.sha256)]
+    common.out.show(document, lambda console: console.print(facts("The winner's model", rows)))
+    common.out.note(f"Fetched in {span(time.monotonic() - started)}. A stranger made these bytes: never unpickle them.")
+    return 0
+
+
+def cancel_run(
+    run: Annotated[str, Parameter(name="RUN", help="The run's id, from: learningchain runs.")],
+    /,
+    *,
+    common: Common = HERE,
+) -> int:
+    """Kill a run of this node."""
+    done = common.ask(lambda node: node.cancel_run(run))
+    common.out.show(done or {"id": run, "cancelled": True}, lambda console: console.print(f"Run {clean(run)} is being killed."))
+    return 0

@@ -1,0 +1,231 @@
+"""Reading the ledger and moving credits: `status`, `balance`, `history`, `transfer`, `block`, `tx`, `peers`, `runs`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from client.cli.common import HERE, Common, account, amount, cell, clean, facts, listing, size_text, when
+from client.sdk_types import Submitted
+
+Wait = Annotated[float, Parameter(help="Seconds to wait until it is final; 0: do not wait.")]
+MAX_WAIT = 300.0
+PENDING = 3
+"""Exit code where the graph did not decide in time: whether it will is not known."""
+
+
+def status(*, common: Common = HERE) -> int:
+    """Where the node stands: network, height, peers."""
+    found = common.ask(lambda node: node.status())
+
+    def people(console: Console) -> None:
+        supply = found.get("supply", {})
+        rows: list[tuple[str, Any]] = [
+            ("identity", found.get("id")),
+            ("role", "validator" if found.get("validator") else "member"),
+            ("height", found.get("height")),
+            ("last block", when(found.get("time"))),
+            ("state root", found.get("state_root")),
+            ("peers", found.get("peers")),
+            ("validators", len(found.get("validators", []))),
+            ("syncing", found.get("syncing")),
+            ("working", found.get("working")),
+            ("supply", supply.get("supply")),
+            ("version", found.get("version")),
+        ]
+        console.print(facts(f"Network {found.get('network')} ({str(found.get('chain_id'))[:16]})", rows))
+
+    common.out.show(found, people)
+    return 0
+
+
+def balance(
+    who: Annotated[str | None, Parameter(name="ACCOUNT", help="lc1...; default: this node's.")] = None,
+    /,
+    *,
+    common: Common = HERE,
+) -> int:
+    """Credits of an account."""
+    who = None if who is None else account(who)
+    found = common.ask(lambda node: node.account(who))
+
+    def people(console: Console) -> None:
+        rows: list[tuple[str, Any]] = [("free", found.get("balance")), ("locked in jobs", found.get("locked"))]
+        if found.get("frozen", "0") != "0":
+            rows.append(("frozen", found["frozen"]))
+        rows.append(("status", found.get("status")))
+        if strikes := found.get("strikes"):
+            rows.append(("strikes", len(strikes)))
+        if case := found.get("case"):
+            votes = f"{len(case['confirm'])} confirm, {len(case['lift'])} lift"
+            rows.append(("suspension", f"judged until {when(case['until'])} of the chain clock; {votes}"))
+        console.print(facts(str(found.get("id")), rows))
+
+    common.out.show(found, people)
+    return 0
+
+
+def history(
+    who: Annotated[str | None, Parameter(name="ACCOUNT", help="lc1...; default: this node's.")] = None,
+    /,
+    *,
+    limit: Annotated[int, Parameter(help="Most entries to show, up to 1000.")] = 50,
+    before: Annotated[int | None, Parameter(help="Go on below this cursor.")] = None,
+    common: Common = HERE,
+) -> int:
+    """Movements of an account's credits, newest first."""
+    who = None if who is None else account(who)
+    found = common.ask(lambda node: node.history(who, before=before, limit=limit))
+
+    def people(console: Console) -> None:
+        if not found:
+            console.print("Nothing yet.")
+            return
+        rows = [
+            [e.get("height"), when(e.get("time")), e.get("reason"), _signed(e.get("amount")), e.get("other"), e.get("ref")]
+            for e in found
+        ]
+        console.print(listing(["block", "time", "reason", "credits", "with", "reference"], rows, {"block", "credits"}))
+        if len(found) >= limit:
+            common.out.note(f"There may be more: --before {found[-1].get('cursor')}")
+
+    common.out.show(found, people)
+    return 0
+
+
+def _signed(text: Any) -> Any:
+    return cell(text, "green" if str(text).startswith("+") else "red" if str(text).startswith("-") else "")
+
+
+def transfer(
+    to: Annotated[str, Parameter(name="TO", help="lc1... of the receiver.")],
+    credits_: Annotated[str, Parameter(name="AMOUNT", help="Credits, such as 12 or 0.5.", allow_leading_hyphen=True)],
+    /,
+    *,
+    memo: Annotated[str | None, Parameter(help="A note for the receiver; everybody can read it.")] = None,
+    wait: Wait = 30,
+    common: Common = HERE,
+) -> int:
+    """Send credits to another account."""
+    receiver, sum_ = account(to), amount(credits_, "AMOUNT")
+    wait = min(wait, MAX_WAIT)
+    done = common.ask(lambda node: node.transfer(receiver, sum_, memo=memo, wait=wait))
+
+    def people(console: Console) -> None:
+        if "height" in done:
+            console.print(f"Sent {sum_} credits to {receiver} in block {done['height']}.", soft_wrap=True)
+        console.print(f"Transaction {clean(done.get('tx'))}", soft_wrap=True)
+
+    common.out.show(done, people)
+    return finished(common, done, wait)
+
+
+def finished(common: Common, done: Submitted, wait: float) -> int:
+    """Exit code of a submission: nobody waited, or it is final, or the time ran out."""
+    if not wait or "height" in done:
+        return 0
+    common.out.note(f"It is not final after {wait:g} s. It may still come: learningchain tx show {done.get('tx')}")
+    return PENDING
+
+
+def block_show(
+    height: Annotated[str, Parameter(name="HEIGHT", help="A height, or latest.")] = "latest",
+    /,
+    *,
+    common: Common = HERE,
+) -> int:
+    """Show a block."""
+    found = common.ask(lambda node: node.block(height))
+
+    def people(console: Console) -> None:
+        signed = found.get("certificate") or {}
+        skipped = {"txs", "certificate", "height", "time"}
+        rows = [("time", when(found.get("time"))), *((k, v) for k, v in found.items() if k not in skipped)]
+        rows.append(("signed by", f"{len(signed.get('signers', []))} validators in round {signed.get('round')}"))
+        console.print(facts(f"Block {found.get('height')}", [(k.replace("_", " "), v) for k, v in rows]))
+        txs = found.get("txs", [])
+        console.print(f"{len(txs)} transactions" + ("" if not txs else ":"))
+        for tx in txs:
+            console.print(f"  {clean(tx)}", soft_wrap=True)
+
+    common.out.show(found, people)
+    return 0
+
+
+def tx_show(
+    tx: Annotated[str, Parameter(name="TX", help="The transaction's id.")],
+    /,
+    *,
+    common: Common = HERE,
+) -> int:
+    """Show a transaction and its receipt."""
+    found = common.ask(lambda node: node.tx(tx))
+
+    def people(console: Console) -> None:
+        code = found.get("code")
+        outcome = cell("applied", "green") if code == 0 else cell(f"refused: {found.get('code_name')} ({code})", "red")
+        rows: list[tuple[str, Any]] = [("result", outcome), ("block", f"{found.get('height')}, index {found.get('index')}")]
+        rows += [("sender", found.get("sender")), ("lane, sequence", f"{found.get('lane')}, {found.get('sequence')}")]
+        for op in found.get("ops", []):
+            rows.append((str(op.get("type")), ", ".join(f"{k}={v}" for k, v in op.items() if k != "type")))
+        for event in found.get("events", []):
+            rows.append(("event", ", ".join(f"{k}={v}" for k, v in event.items() if k != "type")))
+        console.print(facts(f"Transaction {found.get('tx')}", rows))
+
+    common.out.show(found, people)
+    return 0
+
+
+def peers(*, common: Common = HERE) -> int:
+    """Nodes that this one is connected to."""
+    found = common.ask(lambda node: node.peers())
+
+    def people(console: Console) -> None:
+        if not found:
+            console.print("No peers. Give the node one to start with: learningchain config set network.peers HOST:PORT")
+            return
+        rows = [
+            [
+                p.get("id"),
+                p.get("address"),
+                p.get("direction"),
+                p.get("height"),
+                "-" if p.get("rtt") is None else f"{float(p['rtt']) * 1000:.1f} ms",
+                size_text(p.get("bytes_in")),
+                size_text(p.get("bytes_out")),
+            ]
+            for p in found
+        ]
+        console.print(listing(["identity", "address", "direction", "height", "round trip", "in", "out"], rows))
+
+    common.out.show(found, people)
+    return 0
+
+
+def runs(*, common: Common = HERE) -> int:
+    """Runs of this node's worker and verifier."""
+    found = common.ask(lambda node: node.runs())
+
+    def people(console: Console) -> None:
+        if not found:
+            console.print("No runs. A node that works is started with: learningchain node --work")
+            return
+        rows = [
+            [
+                r.get("id"),
+                str(r.get("job"))[:12],
+                r.get("phase"),
+                r.get("state"),
+                r.get("attempt"),
+                r.get("loss"),
+                when(r.get("started")),
+                r.get("reason"),
+            ]
+            for r in found
+        ]
+        console.print(listing(["run", "job", "phase", "state", "attempt", "loss", "started", "reason"], rows, {"loss"}))
+
+    common.out.show(found, people)
+    return 0

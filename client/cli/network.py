@@ -1,0 +1,196 @@
+"""`genesis`: the file that a network starts from."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+from rich.console import Console
+
+from chain.crypto import account_id, address, is_public_key
+from chain.errors import Malformed
+from chain.ledger.genesis import MAX_GENESIS_BYTES, Genesis, GenesisAccount, check_genesis, from_json, to_json
+from chain.params import PROTOCOL_VERSION, Params
+from chain.types import format_credits, parse_credits
+from client.cli.common import HERE, Common, WrongUsage, facts, listing
+from client.config import suggest
+
+FILE = "genesis.json"
+_PARAMS = {f.name: f for f in msgspec.structs.fields(Params)}
+
+
+def new(
+    *,
+    name: Annotated[str, Parameter(help="Name of the network.")],
+    validator: Annotated[list[str], Parameter(negative="", help="PUBLICKEY=CREDITS of a validator. Repeat for each.")],
+    member: Annotated[
+        list[str] | None, Parameter(negative="", help="PUBLICKEY=CREDITS of another member. Repeat for each.")
+    ] = None,
+    param: Annotated[
+        list[str] | None, Parameter(negative="", help="NAME=NUMBER of a parameter (times in milliseconds). Repeat for each.")
+    ] = None,
+    out: Annotated[Path, Parameter(help="File to write.")] = Path(FILE),
+    force: Annotated[bool, Parameter(negative="", help="Overwrite the file.")] = False,
+    common: Common = HERE,
+) -> int:
+    """Make the file of a new network. Every member gets the same file; keys are what `init` printed as public key."""
+    genesis = make_genesis(name, validator, member or [], param or [], now=time.time())
+    from client.sdk_files import appearing
+
+    with appearing(out, overwrite=force) as file:
+        file.write(to_json(genesis))
+    common.out.show(
+        _document(genesis) | {"file": str(out)},
+        lambda console: console.print(f"{out}: network {genesis.chain_id.hex()}", soft_wrap=True),
+    )
+    common.out.note(f"Next, on every member's machine: learningchain genesis install {out}")
+    return 0
+
+
+def show(
+    file: Annotated[Path | None, Parameter(help="The file. Default: the one in the data folder.")] = None,
+    /,
+    *,
+    common: Common = HERE,
+) -> int:
+    """Show what a network starts with."""
+    genesis = read_genesis(file or common.folder / FILE)
+    document = _document(genesis)
+    defaults = {n: f.default for n, f in _PARAMS.items()}
+
+    def people(console: Console) -> None:
+        rows: list[tuple[str, Any]] = [("chain id", genesis.chain_id.hex()), ("validators", len(genesis.validators))]
+        rows += [("accounts", len(genesis.accounts)), ("credits", document["supply"])]
+        rows += [(n, v) for n, v in document["params"].items() if v != defaults[n]]
+        console.print(facts(genesis.name, rows))
+        listed = [[a["id"], a["validator"], a["credits"]] for a in document["accounts"]]
+        console.print(listing(["account", "validator", "credits"], listed, {"credits"}))
+
+    common.out.show(document, people)
+    return 0
+
+
+def install(
+    file: Annotated[Path, Parameter(help="The network's file.")],
+    /,
+    *,
+    common: Common = HERE,
+) -> int:
+    """Check a network's file and put it into the data folder."""
+    data = common.folder
+    genesis = put_genesis(data, file)
+    own = _own(data)
+    member = None if own is None else any(a.key == own for a in genesis.accounts)
+    document = {"chain_id": genesis.chain_id.hex(), "name": genesis.name, "file": str(data / FILE), "member": member}
+    common.out.show(document, lambda console: console.print(f"{data / FILE}: network {genesis.chain_id.hex()}", soft_wrap=True))
+    if member is False:
+        common.out.note("This node's identity is no member of that network: the other nodes will refuse it.")
+    common.out.note("Next: learningchain node")
+    return 0
+
+
+# --- parts ---------------------------------------------------------------------------------------------------------------------
+
+
+def make_genesis(name: str, validators: list[str], members: list[str], params: list[str], *, now: float) -> Genesis:
+    """A checked genesis from `KEY=CREDITS` and `NAME=NUMBER` texts. `now` in Unix seconds. Raises `WrongUsage`."""
+    from p2p.tls import make_ca
+
+    accounts = [_member(text, validator=True) for text in validators] + [_member(text, validator=False) for text in members]
+    ca = make_ca(now)
+    genesis = Genesis(PROTOCOL_VERSION, name, int(now * 1000), _params(params), accounts, ca.cert_pem, ca.key_pem)
+    try:
+        check_genesis(genesis)
+        return from_json(to_json(genesis))
+    except Malformed as e:
+        raise WrongUsage(f"Such a network cannot start: {e}") from None
+
+
+def _member(text: str, *, validator: bool) -> GenesisAccount:
+    key, _, grant = text.partition("=")
+    try:
+        public = bytes.fromhex(key)
+        if not is_public_key(public):
+            raise ValueError("the key is no compressed secp256k1 public key (66 hex digits that init printed)")
+        return GenesisAccount(public, parse_credits(grant or "0"), validator, True)
+    except ValueError as e:
+        raise WrongUsage(f"{text[:100]!r} is no PUBLICKEY=CREDITS: {e}") from None
+
+
+def _params(texts: list[str]) -> Params:
+    values: dict[str, int] = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        if name not in _PARAMS:
+            raise WrongUsage(f"There is no parameter {name!r}{suggest(name, list(_PARAMS)) or '. They are: ' + ', '.join(_PARAMS)}")
+        try:
+            values[name] = msgspec.convert(number, _PARAMS[name].type, strict=False)
+        except msgspec.ValidationError as e:
+            raise WrongUsage(f"Parameter {name} cannot be {number!r}: {e}") from None
+    return Params(**values)
+
+
+def read_genesis(file: Path) -> Genesis:
+    """Raises `WrongUsage`."""
+    try:
+        with file.open("rb") as f:
+            raw = f.read(MAX_GENESIS_BYTES + 1)
+        return from_json(raw)
+    except FileNotFoundError:
+        raise WrongUsage(f"There is no network file {file}. Ask a member for it, or make one: learningchain genesis new") from None
+    except OSError as e:
+        raise WrongUsage(f"The network file {file} cannot be read: {e.strerror}") from None
+    except Malformed as e:
+        raise WrongUsage(f"{file} is damaged or no network file: {e}") from None
+
+
+def put_genesis(data: Path, file: Path) -> Genesis:
+    """Install a genesis. A data folder belongs to one network for ever. Raises `WrongUsage`."""
+    from client.sdk_files import appearing
+
+    genesis = read_genesis(file)
+    target = data / FILE
+    if not data.is_dir():
+        raise WrongUsage(f"There is no data folder {data}. Run: learningchain init")
+    if os.path.lexists(target):
+        if read_genesis(target).chain_id != genesis.chain_id:
+            raise WrongUsage(
+                f"{data} belongs to another network already. Use another data folder for this one: learningchain init --data"
+            )
+        return genesis
+    with appearing(target, overwrite=False) as f:
+        f.write(to_json(genesis))
+    return genesis
+
+
+def _own(data: Path) -> bytes | None:
+    from client.keystore import Keystore, KeystoreError
+
+    try:
+        return Keystore.public(data / "keystore.json").public_key
+    except KeystoreError:
+        return None
+
+
+def _document(genesis: Genesis) -> dict[str, Any]:
+    return {
+        "chain_id": genesis.chain_id.hex(),
+        "name": genesis.name,
+        "time": genesis.time,
+        "supply": format_credits(sum(a.credits for a in genesis.accounts)),
+        "params": {name: getattr(genesis.params, name) for name in _PARAMS},
+        "accounts": [
+            {
+                "id": address(account_id(a.key)),
+                "key": a.key.hex(),
+                "credits": format_credits(a.credits),
+                "validator": a.validator,
+                "verifier": a.verifier,
+            }
+            for a in genesis.accounts
+        ],
+    }

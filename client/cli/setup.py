@@ -1,0 +1,137 @@
+"""`init` and `config`: an identity, its data folder, its settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from client.cli.common import HERE, Common, PassphraseFile, WrongUsage, cell, facts, listing, passphrase
+
+_OPTIONAL = Parameter(negative="")
+
+
+def init(
+    *,
+    name: Annotated[str | None, Parameter(help="What the node is called in its own displays.")] = None,
+    listen: Annotated[str | None, Parameter(help="Where other nodes reach this one, host:port.")] = None,
+    advertise: Annotated[list[str] | None, Parameter(negative="", help="Address to tell other nodes. May be repeated.")] = None,
+    peer: Annotated[
+        list[str] | None, Parameter(negative="", help="A node to connect to first, host:port. May be repeated.")
+    ] = None,
+    api_listen: Annotated[str | None, Parameter(help="Where the HTTP API listens, host:port.")] = None,
+    work: Annotated[bool, Parameter(negative="", help="Run strangers' jobs and earn.")] = False,
+    genesis: Annotated[Path | None, Parameter(help="File of the network to join; it can be installed later too.")] = None,
+    passphrase_file: PassphraseFile = None,
+    common: Common = HERE,
+) -> int:
+    """Make an identity, its settings and its data folder."""
+    from client import config
+    from client.keystore import Keystore
+
+    given: dict[str, Any] = {
+        "name": name,
+        "network.listen": listen,
+        "network.advertise": advertise,
+        "network.peers": peer,
+        "api.listen": api_listen,
+        "work.enabled": work or None,
+    }
+    changes = {key: value for key, value in given.items() if value is not None}
+    data = common.folder
+    keystore = data / "keystore.json"
+    config.parse(config.render(changes), "this command")  # before anything is made
+    if os.path.lexists(keystore):
+        raise WrongUsage(f"{data} holds an identity already ({keystore}). Choose another folder with --data")
+    if genesis is not None:
+        from client.cli.network import read_genesis
+
+        read_genesis(genesis)
+    word = passphrase(passphrase_file, confirm=True)
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    data.chmod(0o700)
+    config.change(data, changes)
+    identity = Keystore.create(keystore, word)
+    if genesis is not None:
+        from client.cli.network import put_genesis
+
+        put_genesis(data, genesis)
+    _report(common, data, identity.address, identity.key.public.hex(), installed=genesis is not None)
+    return 0
+
+
+def _report(common: Common, data: Path, address: str, public_key: str, *, installed: bool) -> None:
+    document = {"address": address, "public_key": public_key, "data": str(data)}
+    rows: list[tuple[str, Any]] = [("address", address), ("public key", public_key), ("data folder", data)]
+
+    def people(console: Console) -> None:
+        console.print(facts("A new identity", rows))
+
+    common.out.show(document, people)
+    common.out.note("Back up keystore.json and remember its passphrase: without both, the identity and its credits are lost.")
+    if not installed:
+        common.out.note(
+            "Next: give the public key to whoever makes the network's file, then: learningchain genesis install genesis.json"
+        )
+
+
+def config_show(*, common: Common = HERE) -> int:
+    """Show the effective settings and where each comes from, or change one."""
+    from client import config
+
+    loaded = config.load(common.folder)
+    values = config.shown(loaded.config)
+    settings = [
+        {
+            "name": s.name,
+            "value": values[s.name],
+            "source": loaded.sources[s.name],
+            "default": s.default,
+            "variable": s.variable,
+            "description": s.description,
+        }
+        for s in config.SETTINGS.values()
+    ]
+
+    def people(console: Console) -> None:
+        rows = [
+            [
+                s["name"],
+                config.toml_value(s["value"]),
+                cell(s["source"], "" if s["source"] == "default" else "green"),
+                s["description"],
+            ]
+            for s in settings
+        ]
+        console.print(listing(["setting", "value", "from", "meaning"], rows))
+        console.print(f"\nFile: {common.folder / config.FILE}", soft_wrap=True)
+
+    common.out.show({"file": str(common.folder / config.FILE), "settings": settings}, people)
+    return 0
+
+
+def config_set(
+    name: Annotated[str, Parameter(help="Dotted name, such as work.attempts.")],
+    value: Annotated[str, Parameter(help="The new value; lists are separated by commas.", allow_leading_hyphen=True)],
+    /,
+    *,
+    common: Common = HERE,
+) -> int:
+    """Change a setting in the file."""
+    from client import config
+
+    data = common.folder
+    if not data.is_dir():
+        raise WrongUsage(f"There is no data folder {data}. Run: learningchain init")
+    parsed = config.parse_value(name, value, "config set")
+    config.change(data, {name: parsed})
+    source = config.load(data).sources[name]
+    document = {"name": name, "value": parsed, "file": str(data / config.FILE), "effective": source == "file"}
+    common.out.show(document, lambda console: console.print(f"{name} = {config.toml_value(parsed)}", soft_wrap=True))
+    if source == "environment":
+        common.out.note(f"{config.SETTINGS[name].variable} in the environment still overrides it.")
+    common.out.note("A running node takes it up when it is started again.")
+    return 0
