@@ -40,9 +40,14 @@ class TxResult:
 class Ledger(Protocol):
     """The node's ledger, as its other parts see it."""
 
-    chain_id: bytes
-    own_id: bytes
-    params: Params
+    @property
+    def chain_id(self) -> bytes: ...
+
+    @property
+    def own_id(self) -> bytes: ...
+
+    @property
+    def params(self) -> Params: ...
 
     @property
     def state(self) -> State:
@@ -111,9 +116,16 @@ class Runs(Protocol):
 class Node(Protocol):
     """All of a node, for the HTTP API. The blocking reads of the block store run in threads."""
 
-    ledger: Ledger
-    files: Files
-    runs: Runs | None
+    @property
+    def ledger(self) -> Ledger: ...
+
+    @property
+    def files(self) -> Files: ...
+
+    @property
+    def runs(self) -> Runs | None:
+        """None where this node runs no jobs."""
+        ...
 
     def status(self) -> dict[str, Any]: ...
 
