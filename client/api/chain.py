@@ -1,0 +1,63 @@
+"""The chain: blocks, transactions, and signed transactions that somebody else made."""
+
+from __future__ import annotations
+
+import re
+
+from chain.errors import InvalidTx
+from client.api.errors import invalid, not_found
+from client.api.render import Json
+from client.api.route import Call, Reply, Route, parse_field, parse_hash
+from client.api.schema import BlockView, RawTxRequest, TxAnswer, TxView, WaitQuery
+from client.api.submit import answer
+
+_HEIGHT = re.compile(r"0|[1-9][0-9]{0,14}", re.ASCII)
+
+
+def _parse_height(text: str) -> int:
+    if not _HEIGHT.fullmatch(text):
+        raise ValueError("a height is a decimal number, or latest")
+    return int(text)
+
+
+async def get_block(call: Call) -> Json:
+    text = call.path("height")
+    height = call.node.ledger.height if text == "latest" else parse_field("height", _parse_height, text)
+    block = await call.node.block(height)
+    if block is None:
+        raise not_found(
+            f"This node has no block {height}: its newest is {call.node.ledger.height}, the first is 1. Ask for one of these"
+        )
+    return block
+
+
+async def get_tx(call: Call) -> Json:
+    tx = parse_field("tx", parse_hash, call.path("tx"))
+    found = await call.node.tx(tx)
+    if found is None:
+        raise not_found(f"Transaction {tx.hex()} stands in no block here: it is pending, was dropped, or never existed. Try again")
+    return found
+
+
+def _parse_raw(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise ValueError("the bytes of a signed transaction in hex are expected") from None
+
+
+async def post_tx(call: Call) -> Reply:
+    body: RawTxRequest = call.body
+    raw = parse_field("raw", _parse_raw, body.raw)
+    try:
+        tx = await call.node.ledger.submit_raw(raw)
+    except InvalidTx as e:
+        raise invalid("The transaction was not accepted", e) from None
+    return await answer(call, "The transaction", tx)
+
+
+ROUTES = (
+    Route("GET", "/v1/blocks/{height}", "A block by height, or latest", get_block, BlockView, failures=(404,)),
+    Route("GET", "/v1/tx/{tx}", "A final transaction with its receipt", get_tx, TxView, failures=(404,)),
+    Route("POST", "/v1/tx", "Offer a signed transaction", post_tx, TxAnswer, RawTxRequest, WaitQuery, failures=(422,)),
+)

@@ -1,0 +1,63 @@
+"""The one shape of every refusal that the HTTP API answers with. Only this folder uses it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from chain.errors import InvalidTx
+from client.api.explain import explain
+from client.api.render import code_name
+
+Kind = Literal["rejected", "invalid", "usage", "not_found", "unauthorized", "unavailable"]
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """`code` and `name` are the ledger's own where the rules refused; `message` says what, why and what to do."""
+
+    kind: Kind
+    code: int | None
+    name: str
+    message: str
+
+
+class ErrorResponse(msgspec.Struct, frozen=True):
+    error: ErrorBody
+
+
+class ApiError(Exception):
+    """Raised by handlers; the server turns it into an answer."""
+
+    def __init__(self, status: int, kind: Kind, name: str, message: str, *, code: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = ErrorBody(kind, code, name, message)
+
+
+def usage(message: str, *, name: str = "BAD_REQUEST", status: int = 400) -> ApiError:
+    return ApiError(status, "usage", name, message)
+
+
+def not_found(message: str, *, name: str = "NOT_FOUND") -> ApiError:
+    return ApiError(404, "not_found", name, message)
+
+
+def unavailable(message: str, *, name: str = "UNAVAILABLE") -> ApiError:
+    return ApiError(503, "unavailable", name, message)
+
+
+def unauthorized(message: str) -> ApiError:
+    return ApiError(401, "unauthorized", "UNAUTHORIZED", message)
+
+
+def rejected(what: str, code: int, why: str | None = None) -> ApiError:
+    """The rules refuse: `why` is the handler's own text where it is known, else the code's."""
+    reason, advice = explain(code)
+    return ApiError(422, "rejected", code_name(code), f"{what}: {why or reason}. {advice}", code=code)
+
+
+def invalid(what: str, e: InvalidTx) -> ApiError:
+    """The transaction can stand in no block."""
+    _, advice = explain(e.code)
+    return ApiError(422, "invalid", e.code.name, f"{what}: {e.text}. {advice}", code=int(e.code))

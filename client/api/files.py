@@ -1,0 +1,171 @@
+"""Files by CID: an upload is streamed to disk with a cap and a look at the free space; downloads come from the graph."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import BinaryIO
+
+from aiohttp import web
+
+from chain.errors import Malformed
+from client.api.errors import ApiError, not_found, unavailable, usage
+from client.api.render import Json
+from client.api.route import Call, Context, Route, parse_field
+from client.api.schema import FileQuery, FileStored
+from p2p.content.cid import parse as parse_cid
+from p2p.content.faults import FetchFailed, Reason, StoreError
+
+PIECE = 1 << 20
+CHECK_EVERY = 64 << 20
+"""Bytes of an upload between two looks at the free space."""
+PIN = "user"
+MEDIA = "application/octet-stream"
+
+
+# --- upload -------------------------------------------------------------------------------------------------------------------
+
+
+def _need_space(context: Context, more: int) -> None:
+    free = shutil.disk_usage(context.spool).free
+    if free < more + context.limits.spare_bytes:
+        raise unavailable(
+            f"The disk of this node has {free} bytes free and keeps {context.limits.spare_bytes} of them; {more} more do not fit. "
+            "Free some space, then upload again",
+            name="DISK_FULL",
+        )
+
+
+def _too_large(limit: int) -> ApiError:
+    return usage(f"The file is larger than {limit} bytes, the most that this node takes. Upload a smaller one", status=413)
+
+
+async def _receive(call: Call, out: BinaryIO) -> int:
+    """Write the body to `out` in pieces; nothing of it is ever held as a whole."""
+    limits = call.context.limits
+    size, checked = 0, 0
+    while True:
+        try:
+            async with asyncio.timeout(limits.read_idle_s):
+                piece = await call.request.content.read(PIECE)
+        except TimeoutError:
+            text = f"No byte arrived for {limits.read_idle_s:g} s. Upload the file again"
+            raise usage(text, name="TIMEOUT", status=408) from None
+        if not piece:
+            return size
+        size += len(piece)
+        if size > limits.upload_bytes:
+            raise _too_large(limits.upload_bytes)
+        if size - checked >= CHECK_EVERY:
+            checked = size
+            _need_space(call.context, CHECK_EVERY)
+        await asyncio.to_thread(out.write, piece)
+
+
+async def post_file(call: Call) -> Json:
+    context = call.context
+    expected = call.request.content_length
+    with context.uploads.take():
+        if (expected or 0) > context.limits.upload_bytes:
+            raise _too_large(context.limits.upload_bytes)
+        _need_space(context, expected or CHECK_EVERY)
+        fd, name = tempfile.mkstemp(prefix="upload-", dir=context.spool)
+        path = Path(name)
+        try:
+            with os.fdopen(fd, "wb") as out:
+                received = await _receive(call, out)
+            if expected is not None and received != expected:
+                raise usage(f"{received} bytes arrived, {expected} were announced. Upload the file again")
+            cid, size = await call.node.files.add(path, pin=PIN)
+        except StoreError as e:
+            raise unavailable(f"The file was not stored: {e}", name="STORE") from None
+        except Malformed as e:
+            raise usage(f"The file was not stored: {e}. Upload another one") from None
+        except OSError as e:
+            raise unavailable(f"The file was not stored: {e.strerror}. Check the disk of this node", name="DISK") from None
+        finally:
+            path.unlink(missing_ok=True)
+    return {"cid": cid, "size": size}
+
+
+# --- download -----------------------------------------------------------------------------------------------------------------
+
+_FETCH: dict[Reason, str] = {
+    Reason.NOBODY: "Make sure that a node that has it is connected (GET /v1/peers), then try again",
+    Reason.TIMEOUT: "Try again: what arrived is kept",
+    Reason.TOO_LARGE: "Give a larger max_size if you want it",
+    Reason.BUSY: "Too much is being fetched: try again shortly",
+}
+
+
+def _failed(cid: str, e: FetchFailed) -> ApiError:
+    advice = _FETCH.get(e.reason, "Try again; GET /v1/peers shows who is connected")
+    name = e.reason.name
+    text = f"{e}. {advice}"
+    if e.reason == Reason.NOBODY:
+        return not_found(text, name=name)
+    if e.reason == Reason.TOO_LARGE:
+        return usage(text, name=name, status=413)
+    return unavailable(text, name=name)
+
+
+async def local_copy(call: Call, cid: str, *, max_size: int, timeout_s: float) -> Path:
+    """The verified file on this node's disk, fetched from peers if needed."""
+    try:
+        return await call.node.files.fetch(cid, max_size=max_size, timeout_s=timeout_s)
+    except FetchFailed as e:
+        raise _failed(cid, e) from None
+    except TimeoutError:
+        raise unavailable(f"{cid} did not arrive within {timeout_s:g} s. Try again: what arrived is kept", name="TIMEOUT") from None
+    except StoreError as e:
+        raise unavailable(f"{cid} cannot be handed out: {e}", name="STORE") from None
+    except Malformed as e:
+        raise usage(f"{cid} is not valid: {e}. Correct the CID") from None
+
+
+async def serve_file(call: Call, cid: str, *, max_size: int, timeout_s: float) -> web.StreamResponse:
+    """Stream a file; ranges are answered, so a broken download can go on."""
+    if not math.isfinite(timeout_s):
+        raise usage("timeout_s is not valid: it must be a finite number of seconds. Correct timeout_s")
+    with call.context.downloads.take():
+        path = await local_copy(call, cid, max_size=max_size, timeout_s=timeout_s)
+        headers = {
+            "Content-Type": MEDIA,
+            "Content-Disposition": f'attachment; filename="{cid}"',
+            "ETag": f'"{cid}"',
+        }
+        response = web.FileResponse(path, chunk_size=256 * 1024, headers=headers)
+        # Sent here, not by the framework afterwards: the slot is held until the last byte.
+        await response.prepare(call.request)
+        return response
+
+
+async def get_file(call: Call) -> web.StreamResponse:
+    cid = str(parse_field("cid", parse_cid, call.path("cid")))
+    return await serve_file(call, cid, max_size=call.query.max_size, timeout_s=call.query.timeout_s)
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/v1/files",
+        "Store a file and serve it to the graph; the body is the file",
+        post_file,
+        FileStored,
+        upload=True,
+        failures=(408, 413),
+    ),
+    Route(
+        "GET",
+        "/v1/files/{cid}",
+        "A file by CID, fetched from the graph where needed",
+        get_file,
+        query=FileQuery,
+        media=MEDIA,
+        failures=(404, 413),
+    ),
+)

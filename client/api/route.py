@@ -1,0 +1,202 @@
+"""What the themes of the API share: a route, one call with its parsed parts, and the limits that every request obeys.
+
+Requests are hostile: bodies are bounded, JSON and queries are parsed into types that refuse unknown fields, every number has a
+bound. Handlers get parsed values only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from chain.crypto import parse_address
+from chain.errors import Malformed
+from client.api.errors import unavailable, usage
+from client.api.schema import NoQuery, Strict
+from client.core import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from client.api.hub import Hub
+    from client.api.metrics import Metrics
+
+T = TypeVar("T")
+
+MAX_JSON = 256 * 1024
+BODY_TIMEOUT_S = 30.0
+_SEE = "GET /v1/openapi.json describes every request"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one server. Counts are of requests at the same time."""
+
+    waits: int = 256
+    streams: int = 32
+    uploads: int = 4
+    downloads: int = 16
+    requests: int = 512
+    upload_bytes: int = 64 * 2**30
+    spare_bytes: int = 256 * 2**20
+    """Disk space that an upload leaves free."""
+    queue_bytes: int = 4 * 2**20
+    """What an event stream may lag behind before it is dropped."""
+    read_idle_s: float = 60.0
+    heartbeat_s: float = 15.0
+    run_poll_s: float = 0.5
+
+
+class Slots:
+    """A bounded number of something at the same time; the one above it is refused, not queued."""
+
+    def __init__(self, what: str, most: int) -> None:
+        self.what, self.most, self.used = what, most, 0
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        if self.used >= self.most:
+            raise unavailable(
+                f"This node answers at most {self.most} {self.what} at the same time and all are taken. Try again shortly",
+                name="TOO_MANY",
+            )
+        self.used += 1
+        try:
+            yield
+        finally:
+            self.used -= 1
+
+
+@dataclass
+class Context:
+    """What handlers work with."""
+
+    node: Node
+    version: str
+    limits: Limits
+    spool: Path
+    hub: Hub
+    waits: Slots
+    uploads: Slots
+    downloads: Slots
+    metrics: Metrics
+    openapi: bytes
+    supply: tuple[dict[str, Any], float] | None = None
+    """The last count of all credits, and when (a steady clock's seconds) the next may be made."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request: `query` and `body` are instances of the route's types."""
+
+    context: Context
+    request: web.Request
+    query: Any
+    body: Any
+
+    @property
+    def node(self) -> Node:
+        return self.context.node
+
+    def path(self, name: str) -> str:
+        return self.request.match_info[name]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer with a status of its own."""
+
+    status: int
+    body: Any
+
+
+Handler = Callable[[Call], Awaitable[Any]]
+"""Returns what JSON can carry, a `Reply`, or a response that it made itself."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """A line of the table that the server and openapi.json are made from. `response` None: `media` is streamed."""
+
+    method: str
+    path: str
+    summary: str
+    handler: Handler
+    response: Any = None
+    request: type | None = None
+    query: type[Strict] = NoQuery
+    public: bool = False
+    media: str = "application/json"
+    upload: bool = False
+    failures: tuple[int, ...] = ()
+    """Statuses beyond 400, 401 and 503 that this route answers with."""
+
+
+# --- parsing ------------------------------------------------------------------------------------------------------------------
+
+
+def parse_query(request: web.Request, kind: type[T]) -> T:
+    names = list(request.query.keys())
+    if len(set(names)) != len(names):
+        raise usage(f"A query parameter stands twice in this request. Give each once; {_SEE}")
+    try:
+        return msgspec.convert(dict(request.query), kind, strict=False)
+    except msgspec.ValidationError as e:
+        raise usage(f"The query is not valid: {e}. Correct it; {_SEE}") from None
+
+
+async def parse_body(request: web.Request, kind: type[T]) -> T:
+    raw = await read_bounded(request, MAX_JSON)
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError as e:
+        raise usage(f"The request is not valid: {e}. Correct that field; {_SEE}") from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as e:
+        raise usage(f"The body is no JSON: {e}. Send one JSON object; {_SEE}", name="BAD_JSON") from None
+
+
+async def read_bounded(request: web.Request, limit: int) -> bytes:
+    """The body, at most `limit` bytes of it and within BODY_TIMEOUT_S."""
+    too_large = usage(f"The body is larger than {limit} bytes, the most that this endpoint reads", name="TOO_LARGE", status=413)
+    if (request.content_length or 0) > limit:
+        raise too_large
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for part in request.content.iter_any():
+                size += len(part)
+                if size > limit:
+                    raise too_large
+                parts.append(part)
+    except TimeoutError:
+        raise usage(f"The body did not arrive within {BODY_TIMEOUT_S:g} s. Send it again", name="TIMEOUT", status=408) from None
+    return b"".join(parts)
+
+
+def parse_field(name: str, parse: Callable[[str], T], text: str) -> T:
+    """A text with a form of its own; a refusal names the field."""
+    try:
+        return parse(text)
+    except (ValueError, Malformed) as e:
+        raise usage(f"{name} is not valid: {e}. Correct {name}; {_SEE}") from None
+
+
+_HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+def parse_hash(text: str) -> bytes:
+    if not _HASH.fullmatch(text):
+        raise ValueError("an id is 64 lower-case hex digits")
+    return bytes.fromhex(text)
+
+
+def parse_account(name: str, text: str) -> bytes:
+    return parse_field(name, parse_address, text)

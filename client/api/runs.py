@@ -1,0 +1,46 @@
+"""Runs of this node's worker and verifier: what they do, and the word to stop one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from client.api.errors import not_found, usage
+from client.api.render import Json
+from client.api.route import Call, Route
+from client.api.schema import RunCancelled
+
+MAX_RUN_ID = 128
+
+
+def _found(call: Call) -> Json:
+    run_id = call.path("run")
+    runs = call.node.runs
+    run = runs.get_run(run_id) if runs is not None and len(run_id) <= MAX_RUN_ID else None
+    if run is None:
+        why = "it runs no jobs: start it with --work" if runs is None else "GET /v1/runs lists the runs that it remembers"
+        raise not_found(f"There is no run {run_id[:MAX_RUN_ID]} on this node; {why}", name="NO_SUCH_RUN")
+    return run
+
+
+async def get_runs(call: Call) -> list[Json]:
+    return [] if call.node.runs is None else call.node.runs.list_runs()
+
+
+async def get_run(call: Call) -> Json:
+    return _found(call)
+
+
+async def delete_run(call: Call) -> Json:
+    run = _found(call)
+    runs = call.node.runs
+    if runs is None or not runs.cancel_run(call.path("run")):
+        state = run.get("state")
+        raise usage(f"Run {call.path('run')} has ended already (it is {state}): there is nothing to stop", name="RUN_ENDED")
+    return {"cancelled": True}
+
+
+ROUTES = (
+    Route("GET", "/v1/runs", "Runs of this node, with their progress", get_runs, list[dict[str, Any]]),
+    Route("GET", "/v1/runs/{run}", "One run", get_run, dict[str, Any], failures=(404,)),
+    Route("DELETE", "/v1/runs/{run}", "Stop a run: its container is killed", delete_run, RunCancelled, failures=(404,)),
+)

@@ -1,0 +1,371 @@
+"""Requests, queries and answers of the HTTP API as types: what is parsed strictly, and what openapi.json is made from.
+
+Credits and losses are decimal text, ids hex, identities `lc1…`, times milliseconds, sizes bytes unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from chain.params import MAX_INT, MAX_TX_BYTES
+
+MAX_WAIT_S = 300
+MAX_PAGE = 1_000
+MAX_TEXT = 1_024
+
+Amount = Annotated[str, Meta(max_length=32, description="credits as decimal text with at most six digits behind the point")]
+LossText = Annotated[str, Meta(max_length=40, description="a loss as decimal text")]
+Address = Annotated[str, Meta(max_length=64, description="an identity, lc1…")]
+Hex = Annotated[str, Meta(description="bytes in hex")]
+CidText = Annotated[str, Meta(max_length=MAX_TEXT, description="a CIDv1 in base32, b…")]
+Count = Annotated[int, Meta(ge=0, le=MAX_INT)]
+Page = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
+
+
+class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Unknown and misspelt fields are refused by name."""
+
+
+# --- queries ------------------------------------------------------------------------------------------------------------------
+
+
+class NoQuery(Strict, frozen=True, kw_only=True):
+    pass
+
+
+class WaitQuery(Strict, frozen=True, kw_only=True):
+    wait: Annotated[float, Meta(ge=0, le=MAX_WAIT_S, description="seconds to wait until the transaction is final")] = 0.0
+
+
+class AccountsQuery(Strict, frozen=True, kw_only=True):
+    after: Address | None = None
+    limit: Page = 100
+
+
+class HistoryQuery(Strict, frozen=True, kw_only=True):
+    before: Annotated[int, Meta(ge=0, le=MAX_INT, description="the cursor after which to go on")] | None = None
+    limit: Page = 100
+
+
+class JobsQuery(Strict, frozen=True, kw_only=True):
+    live: bool = False
+    before: Annotated[int, Meta(ge=0, le=MAX_INT, description="the job number below which to go on")] | None = None
+    limit: Page = 100
+
+
+class FileQuery(Strict, frozen=True, kw_only=True):
+    max_size: Annotated[int, Meta(ge=1, le=2**46, description="refuse a larger file")] = 16 * 2**30
+    timeout_s: Annotated[float, Meta(gt=0, le=24 * 3_600)] = 600.0
+
+
+class ModelQuery(Strict, frozen=True, kw_only=True):
+    timeout_s: Annotated[float, Meta(gt=0, le=24 * 3_600)] = 600.0
+
+
+class EventsQuery(Strict, frozen=True, kw_only=True):
+    kinds: Annotated[str, Meta(max_length=64, description="which of block, note, move, run; comma-separated")] = "block,note,run"
+
+
+# --- requests -----------------------------------------------------------------------------------------------------------------
+
+
+class TransferRequest(Strict, frozen=True, kw_only=True):
+    to: Address
+    amount: Amount
+    memo: Annotated[str, Meta(max_length=64, description="at most 64 bytes of UTF-8")] = ""
+
+
+class RawTxRequest(Strict, frozen=True, kw_only=True):
+    raw: Annotated[str, Meta(max_length=2 * MAX_TX_BYTES, description="a signed transaction in hex")]
+
+
+class JudgementRequest(Strict, frozen=True, kw_only=True):
+    account: Address
+    confirm: Annotated[bool, Meta(description="true confirms the ban, false lifts the suspension")]
+
+
+class ImageRequest(Strict, frozen=True, kw_only=True):
+    """An archive in the content store (`cid`, `image_id`, `size`), or a registry image pinned by digest (`reference`)."""
+
+    cid: CidText | None = None
+    reference: Annotated[str, Meta(max_length=MAX_TEXT, description="name@sha256:<64 hex>")] | None = None
+    image_id: Annotated[str, Meta(max_length=80, description="64 hex digits, with or without sha256:")] | None = None
+    size: (
+        Annotated[int, Meta(ge=1, le=MAX_INT, description="bytes; needed for an archive, 1 when left out for a registry image")]
+        | None
+    ) = None
+
+
+class LimitsRequest(Strict, frozen=True, kw_only=True):
+    """What one run of the container may use. `train_s` defaults to half of the time until expiry, at most an hour."""
+
+    cpus: Annotated[float, Meta(gt=0, le=1_000_000)] = 1.0
+    mem_mb: Count = 1_024
+    train_s: Count | None = None
+    eval_s: Count = 60
+    model_cap: Annotated[int, Meta(ge=0, le=MAX_INT, description="bytes of the largest model")] = 64 * 2**20
+    tmp_mb: Count = 64
+    threads: Annotated[int, Meta(ge=0, le=MAX_INT, description="defaults to cpus, rounded up")] | None = None
+
+
+class JobRequest(Strict, frozen=True, kw_only=True):
+    """A job to post. One of `expires_in_s` and `expiry` is needed; everything that has a default may be left out.
+
+    `fee` is paid per judged vote, and fee × 13 × finalists is locked while the job runs; left out it is a thousandth of the
+    bounty (at least 0.000001). `floor` is the lowest loss that is believed possible: claims below it are refused. `tol` is the
+    tolerance between machines, kept by the rules between what rounding needs and ten times that.
+    """
+
+    image: ImageRequest
+    bounty: Amount
+    expires_in_s: Annotated[float, Meta(gt=0, le=10**9)] | None = None
+    expiry: Annotated[int, Meta(ge=0, le=MAX_INT, description="milliseconds of the chain clock")] | None = None
+    fee: Amount | None = None
+    tol: LossText = "0"
+    floor: LossText = "0"
+    float_kind: Literal["f64", "f32"] = "f32"
+    finalists: Count = 3
+    on_cheat: Literal["refund", "next-best"] = "refund"
+    params: Annotated[dict[str, Any], Meta(description="handed to the container as it is; at most 8192 bytes of JSON")] = {}
+    limits: LimitsRequest = LimitsRequest()
+
+
+# --- answers: transactions and chain ------------------------------------------------------------------------------------------
+
+
+class MovedEvent(Strict, frozen=True, kw_only=True, tag_field="type", tag="moved"):
+    """`source` null: minted; `target` null: burned. Escrows are shown as bounty:…, fees:…, deposit:… and stake:…."""
+
+    reason: str
+    source: str | None
+    target: str | None
+    amount: Amount
+    ref: str
+
+
+class NotedEvent(Strict, frozen=True, kw_only=True, tag_field="type", tag="noted"):
+    topic: str
+    ref: str
+    data: dict[str, Any]
+
+
+class TxAnswer(Strict, frozen=True, kw_only=True):
+    """`status` is pending until the transaction is final; then `height`, `index`, `code` (0) and `events` are there."""
+
+    tx: Hex
+    status: Literal["pending", "final"]
+    height: int | None = None
+    index: int | None = None
+    code: int | None = None
+    code_name: str | None = None
+    events: list[MovedEvent | NotedEvent] | None = None
+
+
+class JobPosted(TxAnswer, frozen=True, kw_only=True):
+    job: Hex
+    expiry: int
+
+
+class TxView(Strict, frozen=True, kw_only=True):
+    """`ops` have their type's name in `type` and the message's fields beside it."""
+
+    tx: Hex
+    height: int
+    index: int
+    sender: Address
+    lane: int
+    sequence: int
+    valid_until: int
+    ops: list[dict[str, Any]]
+    code: int
+    code_name: str
+    events: list[MovedEvent | NotedEvent]
+
+
+class CertificateView(Strict, frozen=True, kw_only=True):
+    round: int
+    signers: list[str]
+
+
+class BlockView(Strict, frozen=True, kw_only=True):
+    height: int
+    block_id: Hex
+    version: int
+    chain_id: Hex
+    round: int
+    proposer: Address
+    time: int
+    parent: Hex
+    tx_root: Hex
+    receipt_root: Hex
+    state_root: Hex
+    validators_hash: Hex
+    next_validators_hash: Hex
+    reveal: Hex
+    commitment: Hex
+    txs: list[Hex]
+    certificate: CertificateView | None
+
+
+class SupplyPart(Strict, frozen=True, kw_only=True):
+    minted: Amount
+    burned: Amount
+    supply: Amount
+
+
+class SupplyView(SupplyPart, frozen=True, kw_only=True):
+    """Counted at `height`: accounts + escrows equal supply, or the ledger is broken."""
+
+    accounts: Amount
+    escrows: Amount
+    height: int
+
+
+class StatusView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node says of itself; a later version may add fields."""
+
+    network: str
+    chain_id: Hex
+    height: int
+    block_id: Hex
+    state_root: Hex
+    time: int
+    clock: int
+    id: Address
+    validator: bool
+    validators: list[Address]
+    peers: int
+    syncing: bool
+    working: bool
+    supply: SupplyPart
+    version: str
+
+
+# --- answers: accounts --------------------------------------------------------------------------------------------------------
+
+
+class CaseView(Strict, frozen=True, kw_only=True):
+    until: int
+    refs: list[Hex]
+    corroborated: bool
+    confirm: list[Address]
+    lift: list[Address]
+
+
+class AccountView(Strict, frozen=True, kw_only=True):
+    """`strikes` are the chain clocks at which they end. `locked` lies in escrows of live jobs; null where too many jobs live."""
+
+    id: Address
+    key: Hex
+    status: Literal["active", "suspended", "banned"]
+    balance: Amount
+    frozen: Amount
+    locked: Amount | None
+    verifier: bool
+    validator: bool
+    strikes: list[int]
+    sequences: list[int]
+    case: CaseView | None
+
+
+class HistoryView(Strict, frozen=True, kw_only=True):
+    """`amount` is the change of the account's free credits, with its sign."""
+
+    cursor: int
+    height: int
+    time: int
+    tx: Hex | None
+    reason: str
+    amount: str | None
+    ref: str
+    other: str | None
+
+
+# --- answers: jobs ------------------------------------------------------------------------------------------------------------
+
+
+class ImageView(Strict, frozen=True, kw_only=True):
+    kind: str
+    reference: str
+    cid: str
+    image_id: Hex
+    size: int
+
+
+class LimitsView(Strict, frozen=True, kw_only=True):
+    cpus_milli: int
+    mem_mb: int
+    train_s: int
+    eval_s: int
+    model_cap: int
+    tmp_mb: int
+    threads: int
+
+
+class ModelView(Strict, frozen=True, kw_only=True):
+    """`sha256` is the digest inside the CID: of the file itself when it fits one block, else of its tree's root."""
+
+    cid: CidText
+    sha256: Hex
+    size: int
+
+
+class JobSummary(Strict, frozen=True, kw_only=True):
+    id: Hex
+    number: int
+    state: str
+    poster: Address
+    bounty: Amount
+    fee: Amount
+    posted: int
+    expiry: int
+    deadline: int | None
+    claimants: int
+    hidden: str
+    image: ImageView
+    limits: LimitsView
+    winner: Address | None
+    ended: int | None
+
+
+class JobView(JobSummary, frozen=True, kw_only=True):
+    """Everything about a job: terms, claims in rank order, audits with their votes, verdicts, payments."""
+
+    terms: dict[str, Any]
+    latest_end: int | None
+    contractor: dict[str, int]
+    key: Hex
+    audit: int
+    round: int
+    claims: list[dict[str, Any]]
+    must_reveal: list[Address]
+    finalists: list[Address]
+    rounds: list[dict[str, Any]]
+    cases: list[dict[str, Any]]
+    payments: dict[str, Any]
+    model: ModelView | None
+
+
+# --- answers: the rest --------------------------------------------------------------------------------------------------------
+
+
+class FileStored(Strict, frozen=True, kw_only=True):
+    cid: CidText
+    size: int
+
+
+class RunCancelled(Strict, frozen=True, kw_only=True):
+    cancelled: bool
+
+
+class Health(Strict, frozen=True, kw_only=True):
+    ok: bool
+
+
+class Ready(Strict, frozen=True, kw_only=True):
+    ready: bool
+    height: int
+    sandbox: dict[str, Any] | None
