@@ -157,7 +157,8 @@ class Node:
         self._wake_if_due()
 
     def _wake_if_due(self) -> None:
-        if self.consensus.step is not c.Step.WAIT or self.sync.behind:
+        """Not held back by peers that say they are ahead: one liar among them could silence everybody."""
+        if self.consensus.step is not c.Step.WAIT:
             return
         due = earliest_due(self.state)
         idle = self._now - chain_record(self.state).time
