@@ -1,4 +1,4 @@
-"""The one canonical encoding: msgspec structs as MessagePack arrays with integer tags.
+"""The one canonical encoding (LC-ENC-1 to LC-ENC-6): msgspec structs as MessagePack arrays with integer tags.
 
 Wire types are int, bool, str, bytes, list and struct. No map, set, float, default or extension: their encoding is not unique.
 Bytes that do not re-encode to themselves are refused, so every value has exactly one encoding and every hash one pre-image.
@@ -31,7 +31,7 @@ def _decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
 def decode(kind: type[T], data: bytes, limit: int) -> T:
     """Decode canonical bytes of at most `limit` bytes.
 
-    Raises `Malformed` on anything that is too long, of another shape, out of bounds, trailing, or not canonical.
+    LC-ENC-3. Raises `Malformed` on anything that is too long, of another shape, out of bounds, trailing, or not canonical.
     """
     if len(data) > limit:
         raise Malformed(f"{len(data)} bytes, at most {limit} allowed")

@@ -28,7 +28,7 @@ def sha256(data: bytes) -> bytes:
 
 
 def tagged(tag: bytes, *parts: bytes) -> bytes:
-    """SHA-256 over a domain tag (length-prefixed) and the parts, which must be of fixed size or one last variable one."""
+    """LC-ID-1: SHA-256 over a domain tag (length-prefixed) and the parts, which must be of fixed size or one last variable one."""
     h = hashlib.sha256(bytes((len(tag),)) + tag)
     for part in parts:
         h.update(part)
@@ -50,7 +50,7 @@ class SigningKey:
         self.public: bytes = self._key.public_key.format(compressed=True)
 
     def sign(self, digest: bytes) -> bytes:
-        """Sign a 32-byte digest: 64 bytes, deterministic (RFC 6979), low-s."""
+        """LC-ID-4: sign a 32-byte digest: 64 bytes, deterministic (RFC 6979), low-s."""
         if len(digest) != 32:
             raise ValueError("a digest has 32 bytes")
         return bytes(self._key.sign_recoverable(digest, hasher=None)[:64])
@@ -58,7 +58,7 @@ class SigningKey:
 
 @lru_cache(maxsize=16384)
 def _parsed(public: bytes) -> Any:
-    """Parsing costs a square root: parsed keys are kept."""
+    """LC-ID-2. Parsing costs a square root: parsed keys are kept."""
     if len(public) != 33 or public[0] not in (2, 3):
         return None
     point = ffi.new("secp256k1_pubkey *")
@@ -70,7 +70,7 @@ def is_public_key(public: bytes) -> bool:
 
 
 def verify(public: bytes, digest: bytes, signature: bytes) -> bool:
-    """True when `signature` (64 bytes, low-s) over `digest` (32 bytes) was made by `public` (33 bytes). Never raises."""
+    """LC-ID-4, 5: whether `public` (33 bytes) made `signature` (64 bytes, low-s) over `digest` (32 bytes). Never raises."""
     point = _parsed(public)
     if point is None or len(signature) != 64 or len(digest) != 32:
         return False
@@ -82,7 +82,7 @@ def verify(public: bytes, digest: bytes, signature: bytes) -> bool:
 
 
 def account_id(public: bytes) -> bytes:
-    """The id (20 bytes) of the identity whose first public key is `public`."""
+    """LC-ID-3: the id (20 bytes) of the identity whose first public key is `public`."""
     if not is_public_key(public):
         raise Malformed("not a compressed secp256k1 public key")
     return tagged(b"lc/id", public)[:ID_SIZE]
@@ -111,7 +111,7 @@ _HRP_EXPANDED = [ord(c) >> 5 for c in _HRP] + [0] + [ord(c) & 31 for c in _HRP]
 
 @lru_cache(maxsize=16384)
 def address(identity: bytes) -> str:
-    """`lc1…` for a 20-byte id (160 bits are exactly 32 characters of five bits)."""
+    """LC-ID-6: `lc1…` for a 20-byte id (160 bits are exactly 32 characters of five bits)."""
     if len(identity) != ID_SIZE:
         raise ValueError(f"an id has {ID_SIZE} bytes")
     number = int.from_bytes(identity, "big")
@@ -121,7 +121,7 @@ def address(identity: bytes) -> str:
 
 
 def parse_address(text: str) -> bytes:
-    """The id behind `lc1…`. Raises `Malformed` with what is wrong."""
+    """LC-ID-6: the id behind `lc1…`. Raises `Malformed` with what is wrong."""
     if not text.startswith(_HRP + "1"):
         raise Malformed(f"an address starts with {_HRP}1")
     if len(text) != 3 + 38 or any(c not in _CHARSET for c in text[3:]):

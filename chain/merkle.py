@@ -5,7 +5,7 @@
   its root, depends only on the contents. Nodes are immutable and shared between versions: an update costs what it touches,
   and trying out a block costs nothing to undo.
 
-Tags: 0x00 list leaf, 0x01 list node, 0x02 state leaf, 0x03 state node. The empty tree has the root of 32 zero bytes.
+LC-MRK-1. Tags: 0x00 list leaf, 0x01 list node, 0x02 state leaf, 0x03 state node. The empty tree has the root of 32 zero bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _sha = hashlib.sha256
 
 
 def list_root(items: Sequence[bytes]) -> bytes:
-    """Root over the items' bytes; EMPTY for none."""
+    """LC-MRK-2: root over the items' bytes; EMPTY for none."""
     if not items:
         return EMPTY
     level = [_sha(b"\x00" + item).digest() for item in items]
@@ -34,7 +34,7 @@ def list_root(items: Sequence[bytes]) -> bytes:
 
 
 class ListProof(Wire, frozen=True):
-    """That `item` stands at `index` of a list of `count` items; `path` lists the siblings from the leaf up."""
+    """LC-MRK-3: that `item` stands at `index` of a list of `count` items; `path` lists the siblings from the leaf up."""
 
     index: int
     count: int
@@ -102,7 +102,7 @@ def root_of(node: Node) -> bytes:
 
 
 def update(node: Node, changes: Sequence[tuple[bytes, bytes | None]]) -> Node:
-    """The tree with `changes`: (SHA-256(key), SHA-256(value) or None to remove), sorted by path, each path once."""
+    """LC-MRK-4: the tree with `changes`: (SHA-256(key), SHA-256(value) or None to remove), sorted by path, each path once."""
     return _update(node, changes, 0, len(changes), 0)
 
 
@@ -191,7 +191,7 @@ def prove_key(node: Node, key: bytes) -> StateProof:
 
 
 def check_key(root: bytes, key: bytes, value: bytes | None, proof: StateProof) -> bool:
-    """True when `proof` shows that `key` has `value` (None: is absent) under `root`."""
+    """LC-MRK-5, 6: true when `proof` shows that `key` has `value` (None: is absent) under `root`."""
     path = _sha(key).digest()
     if len(proof.siblings) > 256 or len(proof.other) not in (0, 64):
         return False

@@ -35,7 +35,7 @@ NO_ROUND = -1
 
 
 class TxBody(Wire, frozen=True):
-    """What a sender signs. `ops` are contract messages, applied all or none; `valid_until` is the last height it may stand in."""
+    """LC-TX-1: what a sender signs. `ops` are messages, applied all or none; `valid_until` is the last height it may stand in."""
 
     net: Annotated[int, Meta(ge=0, le=2**32 - 1)]
     sender: AccountId
@@ -55,16 +55,17 @@ _SIGNATURE_TAIL = 66
 
 
 def net_of(chain_id: bytes) -> int:
-    """The network number that every transaction carries: tells a foreign transaction from a forged one."""
+    """LC-TX-3: the network number that every transaction carries: tells a foreign transaction from a forged one."""
     return int.from_bytes(chain_id[:4], "big")
 
 
 def tx_digest(chain_id: bytes, body: bytes) -> bytes:
+    """LC-ID-7"""
     return tagged(b"lc/tx", chain_id, body)
 
 
 def tx_id(raw: bytes) -> bytes:
-    """Id of a signed transaction: the hash of all its bytes."""
+    """LC-TX-2: id of a signed transaction: the hash of all its bytes."""
     return tagged(b"lc/txid", raw)
 
 
@@ -91,11 +92,12 @@ ValidatorSet = Annotated[list[Validator], Meta(min_length=1, max_length=MAX_VALI
 
 
 def validators_hash(validators: list[Validator]) -> bytes:
+    """LC-BLK-5"""
     return tagged(b"lc/validators", encode(validators))
 
 
 def quorum(n: int) -> int:
-    """More than two thirds of n."""
+    """LC-CON-3: more than two thirds of n."""
     return 2 * n // 3 + 1
 
 
@@ -103,7 +105,7 @@ PREVOTE, PRECOMMIT = 1, 2
 
 
 class Vote(Wire, frozen=True):
-    """A prevote or precommit. Carries no time, so equal votes have equal sign-bytes."""
+    """LC-CON-1: a prevote or precommit. Carries no time, so equal votes have equal sign-bytes."""
 
     type: Annotated[int, Meta(ge=PREVOTE, le=PRECOMMIT)]
     height: Height
@@ -158,7 +160,7 @@ Evidence = VoteEvidence | ProposalEvidence
 
 
 class Certificate(Wire, frozen=True):
-    """More than two thirds of a height's validators precommitted `block_id`: it is final.
+    """LC-BLK-6: more than two thirds of a height's validators precommitted `block_id`: it is final.
 
     `signers` are strictly ascending indices into the height's validator set, `signatures` stand in the same order.
     """
@@ -171,7 +173,7 @@ class Certificate(Wire, frozen=True):
 
 
 def check_certificate(chain_id: bytes, cert: Certificate, validators: list[Validator]) -> None:
-    """Raises `Malformed` naming what does not hold."""
+    """LC-BLK-6. Raises `Malformed` naming what does not hold."""
     if len(cert.signers) != len(cert.signatures):
         raise Malformed("a certificate has one signature per signer")
     if any(a >= b for a, b in zip(cert.signers, cert.signers[1:], strict=False)) or cert.signers[-1] >= len(validators):
@@ -188,7 +190,7 @@ def check_certificate(chain_id: bytes, cert: Certificate, validators: list[Valid
 
 
 class Header(Wire, frozen=True):
-    """`round` is the origin round: a re-proposal keeps the header unchanged. `state_root` is the state after this block."""
+    """LC-BLK-1. `round` is the origin round: re-proposals keep the header as it is. `state_root` is the state after this block."""
 
     version: Uint
     chain_id: Hash
@@ -215,10 +217,12 @@ class Block(Wire, frozen=True):
 
 
 def block_id(header: Header) -> bytes:
+    """LC-BLK-2"""
     return tagged(b"lc/block", encode(header))
 
 
 def tx_root(txs: list[bytes]) -> bytes:
+    """LC-BLK-3"""
     return list_root([tx_id(raw) for raw in txs])
 
 
@@ -260,7 +264,7 @@ Event = Moved | Noted
 
 
 class Receipt(Wire, frozen=True):
-    """What became of a transaction (`code` 0: applied). The block's own events (deadlines, reward) have the zero id, first."""
+    """LC-BLK-4: what became of a transaction (`code` 0: applied). The block's own events have the zero id and come first."""
 
     tx: Hash
     code: Uint
@@ -274,7 +278,7 @@ _LOSS = re.compile(r"-?(0|[1-9][0-9]{0,8})(\.[0-9]{1,18})?", re.ASCII)
 
 
 def parse_loss(text: str) -> int:
-    """A loss as units of 1e-9, rounded towards plus infinity. Raises ValueError unless it is a plain decimal.
+    """LC-ENC-7: a loss as units of 1e-9, rounded towards plus infinity. Raises ValueError unless it is a plain decimal.
 
     At most 9 digits before and 18 behind the point; no exponent, no plus sign, no NaN.
     """
@@ -297,7 +301,7 @@ _CREDITS = re.compile(r"(0|[1-9][0-9]{0,12})(\.[0-9]{1,6})?", re.ASCII)
 
 
 def parse_credits(text: str) -> int:
-    """Micro-credits from a decimal number of credits with at most six digits behind the point. Raises ValueError."""
+    """LC-ENC-8: micro-credits from a decimal number of credits with at most six digits behind the point. Raises ValueError."""
     if not _CREDITS.fullmatch(text):
         raise ValueError("credits are a decimal number such as 12 or 0.5 (at most six digits behind the point)")
     whole, _, fraction = text.partition(".")

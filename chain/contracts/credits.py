@@ -1,4 +1,4 @@
-"""Credits: transfer, allowance, supply.
+"""Credits: transfer, allowance, supply (LC-CRD-1 to LC-CRD-6).
 
 Life cycle: genesis grants; afterwards credits only move. An allowance lets a spender take up to an amount from an owner's free
 credits. It is changed by compare-and-set (`expected` must be the present amount), so that a change cannot race a spending.
@@ -33,7 +33,7 @@ class CreditCode(IntEnum):
 
 
 class Transfer(Wire, frozen=True, tag=32):
-    """`amount` micro-credits of the sender to `target`; `memo` is for the parties and means nothing to the ledger."""
+    """LC-CRD-2: `amount` micro-credits of the sender to `target`; `memo` is for the parties and means nothing to the ledger."""
 
     target: AccountId
     amount: Uint
@@ -41,12 +41,16 @@ class Transfer(Wire, frozen=True, tag=32):
 
 
 class Approve(Wire, frozen=True, tag=33):
+    """LC-CRD-3"""
+
     spender: AccountId
     expected: Uint
     amount: Uint
 
 
 class TransferFrom(Wire, frozen=True, tag=34):
+    """LC-CRD-4"""
+
     owner: AccountId
     target: AccountId
     amount: Uint

@@ -105,13 +105,15 @@ class Ejection(Wire, frozen=True):
 
 
 class JudgeCase(Wire, frozen=True, tag=64):
-    """A validator's word on an open case: `confirm` the ban, or lift it."""
+    """LC-MEM-6: a validator's word on an open case: `confirm` the ban, or lift it."""
 
     account: AccountId
     confirm: bool
 
 
 class ReportDouble(Wire, frozen=True, tag=65):
+    """LC-MEM-10, 11, 12"""
+
     evidence: Evidence
 
 
@@ -135,6 +137,7 @@ def _member(host: Host, identity: bytes) -> Member:
 
 
 def strike(host: Host, identity: bytes, reason: str, ref: bytes) -> None:
+    """LC-MEM-1"""
     m = _member(host, identity)
     live = [end for end in m.strikes if end > host.clock]
     strikes = sorted([*live, host.clock + host.params.strike_life])[-KEPT_STRIKES:]
@@ -147,7 +150,7 @@ def live_strikes(host: Host, identity: bytes) -> int:
 
 
 def suspend(host: Host, identity: bytes, ref: bytes, accuser: bytes, contract: int) -> None:
-    """Suspend for `ref`. An account that is suspended already gets the reference added; a banned one is left as it is."""
+    """LC-MEM-4: suspend for `ref`. An account that is suspended already gets the reference added; a banned one is left as it is."""
     case = host.get(case_key(identity), Case)
     if case is not None:
         refs = [*case.refs, CaseRef(ref, contract, accuser)][:MAX_CASE_REFS]
@@ -164,7 +167,7 @@ def suspend(host: Host, identity: bytes, ref: bytes, accuser: bytes, contract: i
 
 
 def corroborate(host: Host, identity: bytes, ref: bytes) -> None:
-    """Another claimant of the same job was honest: the job could be done."""
+    """LC-MEM-5: another claimant of the same job was honest: the job could be done."""
     case = host.get(case_key(identity), Case)
     if case is not None and not case.corroborated and any(r.ref == ref for r in case.refs):
         host.put(case_key(identity), Case(case.until, case.refs, True, case.confirm, case.lift))
@@ -172,7 +175,7 @@ def corroborate(host: Host, identity: bytes, ref: bytes) -> None:
 
 
 def verifiers(host: Host, since_before: int) -> list[bytes]:
-    """Active identities whose verifier flag is older than `since_before` and that have less than three live strikes, by id."""
+    """LC-MEM-2: active identities with a verifier flag older than `since_before` and less than three live strikes, by id."""
     return [
         key[2:]
         for key, m in host.store.scan(b"m/", MAX_SCAN)
@@ -184,7 +187,7 @@ def verifiers(host: Host, since_before: int) -> list[bytes]:
 
 
 def record_draw(host: Host, identity: bytes, good: bool) -> None:
-    """Count a committee duty done or failed; too many failures end the verifier flag."""
+    """LC-MEM-3: count a committee duty done or failed; too many failures end the verifier flag."""
     m = _member(host, identity)
     draws = [*m.draws, good][-DRAWS_KEPT:]
     keeps = m.verifier and draws.count(False) <= DRAWS_FAILED
@@ -211,7 +214,7 @@ def judge_case(host: Host, sender: bytes, m: JudgeCase) -> None:
 
 
 def close_case(host: Host, ref: bytes, at: int) -> None:
-    """The appeal is over: ban, or give everything back."""
+    """LC-MEM-7, 8: the appeal is over: ban, or give everything back."""
     identity = ref
     case = host.get(case_key(identity), Case)
     if case is None:

@@ -86,7 +86,7 @@ class Genesis(Wire, frozen=True):
 
 
 def check_genesis(genesis: Genesis) -> None:
-    """Raises `Malformed` naming what a network cannot start with."""
+    """LC-BLK-9. Raises `Malformed` naming what a network cannot start with."""
     keys = [a.key for a in genesis.accounts]
     if genesis.version != PROTOCOL_VERSION:
         raise Malformed(f"genesis of protocol version {genesis.version}, this program speaks {PROTOCOL_VERSION}")
@@ -106,7 +106,7 @@ def check_genesis(genesis: Genesis) -> None:
 
 
 def first_state(genesis: Genesis) -> tuple[State, list[tuple[bytes, bytes | None]]]:
-    """The state before block 1, and its encoded records. Raises `Malformed`."""
+    """LC-BLK-9: the state before block 1, and its encoded records. Raises `Malformed`."""
     check_genesis(genesis)
     state = State()
     overlay = Overlay(state)
@@ -147,7 +147,7 @@ def to_json(genesis: Genesis) -> bytes:
 
 
 def from_json(raw: bytes) -> Genesis:
-    """Raises `Malformed` naming the field that is wrong."""
+    """LC-BLK-16. Raises `Malformed` naming the field that is wrong."""
     if len(raw) > MAX_GENESIS_BYTES:
         raise Malformed(f"a genesis file has at most {MAX_GENESIS_BYTES} bytes")
     try:

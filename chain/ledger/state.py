@@ -1,5 +1,7 @@
 """The state: records under keys, their Merkle tree, and overlays that try out a block.
 
+The keys and records are those of LC-MRK-7.
+
 `State` is what the last decided block left. `Overlay` is one block on top of it: the transition writes there, and either its
 changes are committed (`State.commit`) or the overlay is dropped. Inside an overlay one more level can be opened for a transaction.
 

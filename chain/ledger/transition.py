@@ -80,7 +80,7 @@ def validators_of(state: State) -> list[Validator]:
 
 
 def clock_at(record: ChainRecord, time: int, params: Params) -> int:
-    """The chain clock of a block with `time` after `record`: grows by the time between blocks, at most by max_step."""
+    """LC-BLK-10: the chain clock of a block with `time` after `record`: grows by the time between blocks, at most by max_step."""
     return record.clock + max(0, min(time - record.time, params.max_step))
 
 
@@ -92,7 +92,7 @@ def earliest_due(state: State) -> int | None:
 
 
 def beacon_secret(beacon_key: bytes, chain_id: bytes, height: int) -> bytes:
-    """The secret that a validator commits to in its block at `height`: recoverable from its key alone."""
+    """LC-BLK-12: the secret that a validator commits to in its block at `height`: recoverable from its key alone."""
     return mac(beacon_key, b"lc/beacon-secret", chain_id, height.to_bytes(8, "big"))
 
 
@@ -101,7 +101,7 @@ def beacon_commitment(secret: bytes) -> bytes:
 
 
 def due_reveal(state: State, proposer: bytes, beacon_key: bytes) -> bytes:
-    """What `proposer` must reveal in its next block: the secret of its last commitment, or zeros where it has none."""
+    """LC-BLK-12: what `proposer` must reveal in its next block: the secret of its last commitment, or zeros where it has none."""
     record: Any = state.get(b"gb/" + proposer)
     return beacon_secret(beacon_key, chain_record(state).chain_id, record.height) if record else ZERO_HASH
 
@@ -162,6 +162,7 @@ class _Block:
         self.overlay.put(b"gb/" + b.proposer, BeaconCommitment(b.height, b.commitment))
 
     def run_deadlines(self) -> None:
+        """LC-BLK-14"""
         due = list(self.overlay.scan(b"d/", self.params.max_due))
         for key, record in due:
             at = int.from_bytes(key[2:10], "big")
@@ -177,7 +178,7 @@ class _Block:
                 raise BrokenInvariant(f"a deadline of {record.contract} for {record.ref.hex()} was refused: {e.text}") from e
 
     def run_tx(self, tx: ParsedTx, *, audited: bool = False) -> Receipt:
-        """Raises `InvalidTx` where the transaction may not stand in this block, `BrokenInvariant` where a handler fails.
+        """LC-TX-4, 5. Raises `InvalidTx` where the transaction may not stand in this block, `BrokenInvariant` for our own faults.
 
         Whichever it raises, the block is as if the transaction had not been there.
         """
@@ -198,6 +199,7 @@ class _Block:
         return receipt
 
     def _run_messages(self, tx: ParsedTx, audited: bool) -> Receipt:
+        """LC-TX-6"""
         host = self._host(tx.id)
         self.overlay.begin()
         try:
@@ -231,7 +233,7 @@ class _Block:
 
 
 def check_supply(overlay: Overlay) -> None:
-    """Credits appear and vanish only by the counted mints and burns. Raises `BrokenInvariant`."""
+    """LC-BLK-15: credits appear and vanish only by the counted mints and burns. Raises `BrokenInvariant`."""
     _check_balance(overlay.block_difference())
 
 
@@ -242,7 +244,7 @@ def _check_balance(difference: tuple[int, int]) -> None:
 
 
 def apply_block(state: State, block: BlockInput, *, building: bool = False) -> Executed:
-    """Try out a block.
+    """Try out a block (LC-BLK-11, 13).
 
     Raises `InvalidBlock` where it breaks a rule and `BrokenInvariant` where our own rules do. With `building`, transactions that
     cannot stand in the block, or that break an invariant, are left out and listed in `skipped`.

@@ -14,7 +14,7 @@ from chain.types import SignedTx, TxBody, body_bytes, decode_tx, net_of, tx_dige
 
 
 class ParsedTx:
-    """A decoded transaction. `checked_key` is the public key under which the signature was found good, or None."""
+    """A decoded transaction. `urgent`: LC-TX-7. `checked_key`: the key under which its signature was found good, or None."""
 
     __slots__ = ("body", "checked_key", "id", "ops", "raw", "signature", "urgent")
 
@@ -60,7 +60,7 @@ def check_sender(reader: Reader, chain_id: bytes, tx: ParsedTx) -> Account:
 
 
 def check_tx(reader: Reader, chain_id: bytes, tx: ParsedTx, height: int) -> Account:
-    """All that makes a transaction valid in the block at `height`, but for quotas. Raises `InvalidTx`."""
+    """LC-TX-4: all that makes a transaction valid in the block at `height`, but for quotas. Raises `InvalidTx`."""
     account = check_sender(reader, chain_id, tx)
     body = tx.body
     if body.valid_until < height:

@@ -237,7 +237,7 @@ def test_the_chain_from_genesis_by_a_light_client() -> None:
     chain_id, validators = light.genesis_chain(unhex(start["bytes"]))
     assert chain_id.hex() == vector["chain_id"]
     records = {unhex(k): unhex(v) for k, v in start["records"].items()}
-    parent, time, clock = bytes(32), 1_700_000_000_000, 1_700_000_000_000
+    parent, time, clock = chain_id, 1_700_000_000_000, 1_700_000_000_000
     beacon, promises = keys.tagged("lc/beacon", chain_id), dict[bytes, bytes]()
     for block in vector["blocks"]:
         txs, receipts = [unhex(t) for t in block["txs"]], [unhex(r) for r in block["receipts"]]

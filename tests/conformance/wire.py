@@ -120,7 +120,7 @@ def one_of(*schemas: tuple[int, Schema]) -> Schema:
     return check
 
 
-# --- the records of the chapters blocks, transactions, consensus, credits, membership -----------------------------------------
+# --- LC-ENC-6: the records of the chapters blocks, transactions, consensus, credits, membership -------------------------------
 
 MAX = 2**63 - 1
 UINT, HEIGHT, ROUND = integer(0, MAX), integer(0, 2**48), integer(0, 2**31 - 1)

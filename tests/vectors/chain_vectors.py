@@ -11,7 +11,6 @@ import msgspec
 from chain.codec import encode
 from chain.contracts.base import account_key
 from chain.contracts.credits import Transfer
-from chain.crypto import ZERO_HASH
 from chain.ledger.genesis import Genesis, GenesisAccount, first_state
 from chain.ledger.state import State
 from chain.ledger.transition import (
@@ -162,7 +161,7 @@ class Chain:
         self.chain_id = self.genesis.chain_id
         self.state: State = first_state(self.genesis)[0]
         self.sequences: dict[str, int] = {}
-        self.parent = ZERO_HASH
+        self.parent = self.chain_id
 
     def transfer(self, source: str, target: str, amount: int) -> bytes:
         sequence = self.sequences.get(source, 0)

@@ -1,0 +1,236 @@
+"""Spec and code name the same statements, codes, constants, tags; the generated chapters are what the code makes.
+
+`LC_WRITE_VECTORS=1` writes the generated chapters anew.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import chain.params as params
+from chain.consensus import resend, votes
+from chain.contracts import BASE_STATE, CONTRACTS, membership
+from chain.errors import Code, TxCode
+from chain.ledger import genesis
+from chain.params import Params
+from chain.types import quorum
+
+ROOT = Path(__file__).parents[2]
+SPEC = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "protocol_spec").glob("*.md"))}
+ELSEWHERE = {"LC-JOB"}
+"""Chapters with a test of their own that says more."""
+CONSENSUS = {
+    "LC-CON-1": "chain.types:Proposal",
+    "LC-CON-2": "chain.consensus.height:HeightState.collect",
+    "LC-CON-3": "chain.types:quorum",
+    "LC-CON-4": "chain.consensus.height:HeightState.proposer",
+    "LC-CON-5": "chain.consensus.machine:Consensus._apply_rules",
+    "LC-CON-6": "chain.consensus.machine:Consensus._schedule",
+    "LC-CON-7": "chain.consensus.machine:Consensus._wake",
+    "LC-CON-8": "chain.consensus.machine:Consensus._sign_vote",
+    "LC-CON-9": "chain.consensus.resend:again",
+    "LC-CON-10": "chain.consensus.messages:RoundState",
+    "LC-CON-11": "chain.consensus.resend:answer",
+    "LC-CON-12": "chain.consensus.votes:VoteBook",
+    "LC-CON-13": "chain.consensus.gate:Gate.classify",
+    "LC-CON-14": "chain.consensus.machine:Consensus._accuse",
+    "LC-CON-15": "chain.consensus.machine:Consensus",
+    "LC-CON-16": "chain.node.node:Node._is_timely",
+}
+"""Where the statements on consensus are carried out: whole modules follow the paper line by line."""
+_NUMBERS = r"\d+(?:(?:, | and )\d+)*"
+
+
+def named(text: str) -> set[str]:
+    """Ids in a text: `LC-TX-4, 5` names two, `LC-TX-4 to LC-TX-6` three."""
+    found = set()
+    for prefix, low, high in re.findall(r"LC-([A-Z0-9]+)-(\d+) to LC-[A-Z0-9]+-(\d+)", text):
+        found |= {f"LC-{prefix}-{n}" for n in range(int(low), int(high) + 1)}
+    for prefix, numbers in re.findall(rf"LC-([A-Z0-9]+)-({_NUMBERS})", text):
+        found |= {f"LC-{prefix}-{n}" for n in re.split(r", | and ", numbers)}
+    return found
+
+
+def sources() -> str:
+    folders = ("chain", "p2p", "sandbox", "client", "tests/conformance", "tests/vectors", "tests/unit")
+    files = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    return "\n".join(path.read_text(encoding="utf-8") for path in files)
+
+
+def of_chapters(ids: set[str]) -> set[str]:
+    return {i for i in ids if i.rsplit("-", 1)[0] not in ELSEWHERE}
+
+
+STATED = {i for text in SPEC.values() for i in re.findall(r"\*\*(LC-[A-Z0-9]+-\d+)\*\*", text)}
+
+
+def test_every_statement_is_named_in_code_or_tests() -> None:
+    assert of_chapters(STATED) - named(sources()) == set()
+
+
+def test_no_code_names_a_statement_that_the_spec_lacks() -> None:
+    prefixes = {i.rsplit("-", 1)[0] for i in STATED}
+    assert "LC-CON" in prefixes
+    missing = {i for i in of_chapters(named(sources())) - STATED if i.rsplit("-", 1)[0] in prefixes}
+    ranges = {i for i in missing if i in named("\n".join(SPEC.values()))}
+    assert missing - ranges == set()
+
+
+def test_no_chapter_refers_to_a_statement_that_does_not_exist() -> None:
+    for name, text in SPEC.items():
+        single = {f"LC-{p}-{n}" for p, n in re.findall(r"LC-([A-Z0-9]+)-(\d+)", text)}
+        prefixes = {i.rsplit("-", 1)[0] for i in STATED}
+        assert {i for i in single - STATED if i.rsplit("-", 1)[0] in prefixes} == set(), name
+
+
+def test_no_statement_is_made_twice() -> None:
+    every = [i for text in SPEC.values() for i in re.findall(r"\*\*(LC-[A-Z0-9]+-\d+)\*\*", text)]
+    assert sorted(every) == sorted(set(every))
+
+
+@pytest.mark.parametrize(("statement", "place"), CONSENSUS.items())
+def test_the_consensus_chapter_is_carried_out_where_it_says(statement: str, place: str) -> None:
+    assert statement in STATED
+    module, _, path = place.partition(":")
+    found: Any = importlib.import_module(module)
+    for name in path.split("."):
+        found = getattr(found, name)
+
+
+def test_the_index_lists_every_chapter() -> None:
+    for name in SPEC:
+        assert name == "README" or f"{name}.md" in SPEC["README"], name
+
+
+# --- what chapters say in numbers ---------------------------------------------------------------------------------------------
+
+
+def test_domain_tags_are_those_of_the_code() -> None:
+    """LC-ID-8"""
+    used = set(re.findall(r'tagged\(b"(lc/[a-z-]+)"', sources().split("tests/conformance")[0]))
+    table = SPEC["identities"][SPEC["identities"].index("**LC-ID-8**") :]
+    stated = set(re.findall(r"\| (lc/[a-z-]+) \|", table))
+    product = "\n".join(p.read_text() for f in ("chain", "p2p", "sandbox", "client") for p in (ROOT / f).rglob("*.py"))
+    assert set(re.findall(r'tagged\(b"(lc/[a-z-]+)"', product)) == stated
+    assert used >= stated
+
+
+def test_state_keys_are_those_of_the_code() -> None:
+    """LC-MRK-7"""
+    prefixes = {p.decode(): kind.__name__ for p, kind in BASE_STATE.items()}
+    prefixes |= {p.decode(): kind.__name__ for c in CONTRACTS if c.name != "job" for p, kind in c.state.items()}
+    rows = re.findall(r"^  \| `([a-z]+/)`[^|]*\| (\w+) \|", SPEC["merkle"], re.MULTILINE)
+    assert dict(rows) == prefixes
+
+
+def test_message_tags_are_those_of_the_code() -> None:
+    """LC-TX-1"""
+    table = SPEC["transactions"][SPEC["transactions"].index("| tag |") : SPEC["transactions"].index("**LC-TX-2**")]
+    rows = {int(tag): (name, chapter) for tag, name, chapter in re.findall(r"(\d+) \| (\w+) \| (\w+) \|", table)}
+    tags = {kind.__struct_config__.tag: (kind.__name__, c.name) for c in CONTRACTS for kind in c.messages}
+    assert rows == tags
+    for contract in CONTRACTS:
+        assert all(32 * contract.number <= kind.__struct_config__.tag < 32 * contract.number + 32 for kind in contract.messages)
+        assert all(100 * contract.number <= code < 100 * contract.number + 100 for code in contract.codes)
+
+
+def test_bounds_of_the_consensus_are_those_of_the_code() -> None:
+    text = SPEC["consensus"]
+    assert f"up to {resend.RESEND_OTHERS} votes of others" in text
+    assert f"at most {resend.MAX_ANSWER} messages" in text
+    assert f"from {votes.KEEP_ROUNDS} behind" in text
+    assert [quorum(n) for n in (1, 2, 3, 4, 7, 10)] == [1, 2, 3, 3, 5, 7]
+
+
+def test_bounds_of_membership_are_those_of_the_code() -> None:
+    text = SPEC["membership"]
+    assert f"the {membership.KEPT_STRIKES} that end last" in text
+    assert f"at most {membership.MAX_CASE_REFS} are kept" in text
+    assert (membership.MAX_STRIKES, membership.DRAWS_KEPT, membership.DRAWS_FAILED) == (3, 10, 5)
+
+
+def test_topics_and_reasons_of_credits_and_membership_are_stated() -> None:
+    for name in ("credits", "membership"):
+        code = (ROOT / "chain" / "contracts" / f"{name}.py").read_text()
+        for topic in re.findall(r'note\(\s*"([a-z.-]+)"', code):
+            assert f"`{topic}`" in SPEC[name], topic
+    for reason in ("transfer", "transfer-from"):
+        assert f"`{reason}`" in SPEC["credits"]
+
+
+# --- generated chapters -------------------------------------------------------------------------------------------------------
+
+
+def documented(path: str, owner: str | None) -> dict[str, str]:
+    """The text below each assignment of a module or class: its documentation."""
+    tree: ast.Module | ast.ClassDef = ast.parse((ROOT / path).read_text())
+    if owner is not None:
+        tree = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == owner)
+    found = {}
+    for node, after in zip(tree.body, tree.body[1:], strict=False):
+        target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0] if isinstance(node, ast.Assign) else None
+        if isinstance(target, ast.Name) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            found[target.id] = " ".join(str(after.value.value).split())
+    return found
+
+
+def codes_chapter() -> str:
+    lines = [
+        "# Codes",
+        "",
+        "Generated from the code. 1 to 5 and from 100 on stand in receipts (LC-TX-6): the transaction stands in a block, its sequence is used,",
+        "its messages did nothing. 10 to 21 tell a submitter why a transaction cannot stand in a block (LC-TX-4, 9); they are in no receipt.",
+        "",
+        "| code | name | of |",
+        "|---|---|---|",
+    ]
+    rows = [(int(c), c.name, "all contracts") for c in Code] + [(int(c), c.name, "transactions") for c in TxCode]
+    rows += [(int(c), c.name, contract.name) for contract in CONTRACTS for c in contract.codes]
+    lines += [f"| {number} | {name} | {of} |" for number, name, of in sorted(rows)]
+    return "\n".join(lines) + "\n"
+
+
+def constants_chapter() -> str:
+    texts, fields = documented("chain/params.py", None), documented("chain/params.py", "Params")
+    names = ["PROTOCOL_VERSION", "CREDIT", "LANES", *sorted(n for n in dir(params) if n.startswith("MAX_"))]
+    lines = ["# Constants and parameters", "", "Generated from the code.", "", "## Constants", "", "| name | value | |", "|---|---|---|"]
+    lines += [f"| {name} | {getattr(params, name):,} | {texts.get(name, '')} |" for name in names]
+    own = {"MAX_ACCOUNTS": genesis.MAX_ACCOUNTS, "MAX_GENESIS_BYTES": genesis.MAX_GENESIS_BYTES, "MAX_TIME": genesis.MAX_TIME}
+    lines += [f"| {name} | {value:,} | genesis (LC-BLK-9, 16) |" for name, value in own.items()]
+    lines += [
+        "",
+        "## Parameters",
+        "",
+        "Fixed by genesis, in this order in the record Params. All are integers from 1, block_reward from 0.",
+        "",
+        "| name | default | |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {f.name} | {f.default:,} | {fields.get(f.name, '')} |" for f in msgspec.structs.fields(Params)]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(("name", "make"), [("codes", codes_chapter), ("constants", constants_chapter)])
+def test_the_generated_chapter_is_what_the_code_makes(name: str, make: Any) -> None:
+    path = ROOT / "protocol_spec" / f"{name}.md"
+    if os.environ.get("LC_WRITE_VECTORS") == "1":
+        path.write_text(make(), encoding="utf-8")
+    assert path.exists() and path.read_text(encoding="utf-8") == make()
+
+
+def test_codes_are_unique_and_named_in_their_chapters() -> None:
+    """LC-TX-9"""
+    every = [*Code, *TxCode, *(c for contract in CONTRACTS for c in contract.codes)]
+    assert len({int(c) for c in every}) == len(every)
+    for contract in CONTRACTS:
+        if contract.name != "job":
+            for code in contract.codes:
+                assert f"({int(code)})" in SPEC[contract.name], code
