@@ -23,7 +23,7 @@ from typing import Any
 import structlog
 
 from chain.contracts.base import BANNED, Account, account_key
-from chain.contracts.membership import ReportDouble
+from chain.contracts.membership import Member, ReportDouble, member_key
 from chain.crypto import address
 from chain.errors import BrokenInvariant, InvalidTx, Malformed
 from chain.ledger.genesis import Genesis, first_state, from_json
@@ -38,12 +38,12 @@ from chain.storage.guard import Guard
 from chain.storage.wal import Wal
 from chain.types import Evidence, Noted
 from client import config as configuration
+from client import logs
 from client.api import ApiServer
 from client.driver import Driver
 from client.keystore import Identity, Keystore, KeystoreError
 from client.ledger import NodeLedger
 from client.node import RunningNode
-from client.work_room import WorkRoom
 from p2p.book import PeerBook, parse_endpoint
 from p2p.content.service import Content
 from p2p.content.store import Store
@@ -243,9 +243,14 @@ class Daemon:
         self.view.head = lambda: self.node.head_id
 
     async def _open_work(self, stack: contextlib.AsyncExitStack) -> None:
-        room = WorkRoom(self.data, self.settings.config, self.ledger, self.view.files, train=self._work_wanted)
-        if not room.wanted:
+        member = self.node.state.get(member_key(self.identity.id))
+        drawn = isinstance(member, Member) and member.verifier and self.settings.config.work.verify
+        if not self._work_wanted and not drawn:
             return
+        # A node that neither trains nor verifies needs no engine, and none of what talks to one.
+        from client.work_room import WorkRoom
+
+        room = WorkRoom(self.data, self.settings.config, self.ledger, self.view.files, train=self._work_wanted)
         self.view.working = self._work_wanted
         room.on_report = self._sandbox_report
         stack.push_async_callback(room.stop)
@@ -338,6 +343,7 @@ async def _signals(daemon: Daemon) -> AsyncIterator[None]:
 
 async def _run(data: Path, passphrase: str, *, work: bool | None, accept_new_guard: bool) -> int:
     settings = configuration.load(data)
+    logs.configure(settings.config.log.level, settings.config.log.format)
     folder = DataDir.open(str(data), create=False)
     try:
         folder.check_free()

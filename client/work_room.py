@@ -14,7 +14,6 @@ from typing import Any
 
 import structlog
 
-from chain.contracts.membership import Member, member_key
 from chain.crypto import address
 from client.config import Config
 from client.core import Files, Ledger
@@ -49,7 +48,7 @@ def work_config(config: Config, *, train: bool) -> WorkConfig:
 
 
 class WorkRoom:
-    """The working part of a node; `client.core.Runs` for the API. `wanted` is false where this node neither trains nor verifies."""
+    """The working part of a node; `client.core.Runs` for the API."""
 
     def __init__(self, data: Path, config: Config, ledger: Ledger, files: Files, *, train: bool) -> None:
         self._data, self._config, self._ledger, self._files = data, config, ledger, files
@@ -58,12 +57,6 @@ class WorkRoom:
         self._sandbox: Sandbox | None = None
         self._stopped = False
         self.on_report: Callable[[dict[str, Any]], None] = lambda _report: None
-
-    @property
-    def wanted(self) -> bool:
-        member = self._ledger.state.get(member_key(self._ledger.own_id))
-        drawn = isinstance(member, Member) and member.verifier and self._config.work.verify
-        return self._train or drawn
 
     async def start(self) -> None:
         """Retries while the engine is missing; an engine that fails the self-test is not used."""
