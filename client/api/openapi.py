@@ -1,13 +1,11 @@
 """The OpenAPI 3.1 description of the API, made from the table of routes and the types of requests and answers.
 
-`python -m client.api.openapi` writes protocol_spec/openapi.json; a test compares.
+protocol_spec/openapi.json is these bytes: tests/unit/test_api_ops.py compares, and writes it where LC_WRITE_SPEC=1 is set.
 """
 
 from __future__ import annotations
 
 import re
-import sys
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -123,13 +121,3 @@ def build() -> dict[str, Any]:
 def document() -> bytes:
     """openapi.json, always the same bytes."""
     return msgspec.json.format(msgspec.json.encode(build()), indent=2) + b"\n"
-
-
-def main() -> int:
-    target = Path(__file__).parents[2] / "protocol_spec" / "openapi.json"
-    target.write_bytes(document())
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -144,7 +144,7 @@ class Route:
 
 
 def parse_query(request: web.Request, kind: type[T]) -> T:
-    names = list(request.query.keys())
+    names = [name for name, _ in request.query.items()]
     if len(set(names)) != len(names):
         raise usage(f"A query parameter stands twice in this request. Give each once; {_SEE}")
     try:

@@ -15,6 +15,8 @@ from chain.params import MAX_INT, MAX_TX_BYTES
 MAX_WAIT_S = 300
 MAX_PAGE = 1_000
 MAX_TEXT = 1_024
+MAX_TXS = 1_000
+"""Transactions in one request."""
 
 Amount = Annotated[str, Meta(max_length=32, description="credits as decimal text with at most six digits behind the point")]
 LossText = Annotated[str, Meta(max_length=40, description="a loss as decimal text")]
@@ -80,6 +82,12 @@ class TransferRequest(Strict, frozen=True, kw_only=True):
 
 class RawTxRequest(Strict, frozen=True, kw_only=True):
     raw: Annotated[str, Meta(max_length=2 * MAX_TX_BYTES, description="a signed transaction in hex")]
+
+
+class RawTxsRequest(Strict, frozen=True, kw_only=True):
+    """Signed transactions, each in hex; of one account in the order of their sequences."""
+
+    raws: Annotated[list[Annotated[str, Meta(max_length=2 * MAX_TX_BYTES)]], Meta(min_length=1, max_length=MAX_TXS)]
 
 
 class JudgementRequest(Strict, frozen=True, kw_only=True):
@@ -164,6 +172,22 @@ class TxAnswer(Strict, frozen=True, kw_only=True):
     events: list[MovedEvent | NotedEvent] | None = None
 
 
+class TxRefused(Strict, frozen=True, kw_only=True):
+    """`index` is its place in the request."""
+
+    index: int
+    code: int
+    name: str
+    message: str
+
+
+class TxsAnswer(Strict, frozen=True, kw_only=True):
+    """`txs` are the ids of those that were taken, in order; the others are in `refused`."""
+
+    txs: list[Hex]
+    refused: list[TxRefused]
+
+
 class JobPosted(TxAnswer, frozen=True, kw_only=True):
     job: Hex
     expiry: int
@@ -240,6 +264,7 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     peers: int
     syncing: bool
     working: bool
+    mempool: int = 0
     supply: SupplyPart
     version: str
 

@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 MIN_TOKEN = 16
 SHUTDOWN_S = 2.0
+_ROUTE = web.RequestKey("route", Route)
 LINGER_S = 2.0
 _SAFE = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -127,7 +128,7 @@ class ApiServer:
 
     def _endpoint(self, route: Route, context: Context) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def endpoint(request: web.Request) -> web.StreamResponse:
-            request["route"] = route
+            request[_ROUTE] = route
             if not route.public:
                 self._authorise(request)
             query: Any = parse_query(request, route.query)
@@ -155,7 +156,7 @@ class ApiServer:
             response = _failure(
                 ApiError(500, "unavailable", "INTERNAL", "The node failed to answer this. Its log says why; report it")
             )
-        route: Route | None = request.get("route")
+        route: Route | None = request.get(_ROUTE)
         self._metrics.count(f"{route.method} {route.path}" if route else "none", response.status, perf_counter() - started)
         return response
 

@@ -1,0 +1,415 @@
+"""What the tests of the HTTP API share: a node whose ledger is the real one, a real server before it, a client that checks answers.
+
+`FakeNode` applies signed transactions in real blocks: nothing stands between it and the contracts. Files and runs are small doubles.
+Every answer that a test receives is checked against the type that the route declares, every refusal against the one shape.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from chain.codec import encode
+from chain.contracts.job import messages, views
+from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal, claim_commitment, job_id_of, vote_commitment
+from chain.crypto import SigningKey, account_id, address
+from chain.ledger.genesis import Genesis, GenesisAccount, first_state
+from chain.ledger.state import State
+from chain.ledger.transition import BlockInput, apply_block, chain_record, commit, validators_of
+from chain.ledger.tx import ParsedTx, check_tx, parse_tx, sign_tx
+from chain.params import Params
+from chain.types import Certificate, Header, Receipt, TxBody, block_id, net_of, tx_root
+from client.api import ApiServer, Limits
+from client.api.errors import ErrorResponse
+from client.api.render import render_block, render_history, render_supply, render_tx
+from client.api.table import ROUTES
+from client.core import Committed, TxResult
+from p2p.content.cid import Codec, cid_of, parse
+from p2p.content.faults import FetchFailed, Reason
+
+TOKEN = "t" * 43
+CREDIT = 10**6
+GRANT = 1_000 * CREDIT
+PARAMS = Params(
+    max_step=10**9,
+    job_min_open=10_000,
+    job_reveal=60_000,
+    job_key=50_000,
+    job_vote_base=100_000,
+    job_open_votes=40_000,
+    appeal=500_000,
+)
+NAMES = ("boss", "n1", "n2", "n3", "n4")
+ZERO = bytes(32)
+
+
+def sha(*parts: object) -> bytes:
+    return hashlib.sha256(repr(parts).encode()).digest()
+
+
+MODEL = b"a model" * 100
+MODEL_CID = cid_of(Codec.RAW, MODEL)
+
+
+class FakeLedger:
+    """One proposer, real transitions. With `auto` a block follows every accepted transaction."""
+
+    def __init__(self, own: str = "boss") -> None:
+        self.keys = {name: SigningKey(sha("key", name)) for name in NAMES}
+        self.ids = {name: account_id(key.public) for name, key in self.keys.items()}
+        accounts = [GenesisAccount(key.public, GRANT, name != "boss", name != "boss") for name, key in self.keys.items()]
+        self.genesis = Genesis(1, "test", 1_000_000, PARAMS, accounts, b"", b"")
+        self.state: State
+        self.state, _ = first_state(self.genesis)
+        self.chain_id, self.params, self.own = self.genesis.chain_id, PARAMS, own
+        self.auto = True
+        self.pool: list[ParsedTx] = []
+        self.blocks: list[tuple[Header, list[ParsedTx], list[Receipt]]] = []
+        self.readers: list[asyncio.Queue[Committed | Exception]] = []
+        self.mined = asyncio.Condition()
+
+    @property
+    def own_id(self) -> bytes:
+        return self.ids[self.own]
+
+    @property
+    def height(self) -> int:
+        return chain_record(self.state).height
+
+    @property
+    def clock(self) -> int:
+        return chain_record(self.state).clock
+
+    def signed(self, name: str, op: Any, *, ahead: int = 0, sequence: int | None = None) -> bytes:
+        if sequence is None:
+            account: Any = self.state.get(b"a/" + self.ids[name])
+            sequence = account.sequences[0] + sum(tx.body.sender == self.ids[name] for tx in self.pool) + ahead
+        body = TxBody(net_of(self.chain_id), self.ids[name], 0, sequence, self.height + 10, [msgspec.Raw(encode(op))])
+        return sign_tx(self.keys[name], self.chain_id, body)
+
+    def block(self, step: int = 1_000, **ops: Any) -> list[int]:
+        """A block with one message each of the named members; the codes of their receipts."""
+        self.pool += [parse_tx(self.signed(name, op)) for name, op in ops.items()]
+        return [receipt.code for receipt in self.mine(step).receipts[1:]]
+
+    def mine(self, step: int = 1_000) -> Committed:
+        parent = chain_record(self.state)
+        txs, self.pool = self.pool, []
+        proposer = self.genesis.validators[0].id
+        made = apply_block(self.state, BlockInput(parent.height + 1, parent.time + step, proposer, ZERO, ZERO, txs))
+        commit(self.state, made)
+        height, raws = parent.height + 1, [tx.raw for tx in txs]
+        roots = (tx_root(raws), made.receipt_root, made.state_root)
+        header = Header(1, self.chain_id, height, 0, proposer, parent.time + step, ZERO, *roots, ZERO, ZERO, ZERO, ZERO)
+        self.blocks.append((header, txs, made.receipts))
+        committed = Committed(height, block_id(header), header, [tx.id for tx in txs], made.receipts)
+        for queue in self.readers:
+            queue.put_nowait(committed)
+        return committed
+
+    # client.core.Ledger
+
+    async def submit_raw(self, raw: bytes) -> bytes:
+        tx = parse_tx(raw)
+        waiting = sum(other.body.sender == tx.body.sender for other in self.pool)
+        if not waiting:
+            check_tx(self.state, self.chain_id, tx, self.height + 1)
+        self.pool.append(tx)
+        if self.auto:
+            asyncio.get_running_loop().call_soon(self.mine)
+        return tx.id
+
+    async def submit(self, ops: list[Any], *, urgent: bool = False) -> bytes:
+        return await self.submit_raw(self.signed(self.own, ops[0]))
+
+    def find(self, tx: bytes) -> TxResult | None:
+        for header, txs, receipts in self.blocks:
+            for index, parsed in enumerate(txs):
+                if parsed.id == tx:
+                    receipt = receipts[index + 1]
+                    return TxResult(tx, header.height, index, receipt.code, list(receipt.events))
+        return None
+
+    async def result(self, tx: bytes, timeout_s: float) -> TxResult:
+        if self.find(tx) is None:
+            async for block in self.limited(timeout_s):
+                if tx in block.tx_ids:
+                    break
+        found = self.find(tx)
+        assert found is not None
+        return found
+
+    async def limited(self, timeout_s: float) -> AsyncIterator[Committed]:
+        blocks = self.committed()
+        while True:
+            yield await asyncio.wait_for(anext(blocks), timeout_s)
+
+    def committed(self) -> AsyncIterator[Committed]:
+        queue: asyncio.Queue[Committed | Exception] = asyncio.Queue()
+        self.readers.append(queue)
+        return self._follow(queue)
+
+    async def _follow(self, queue: asyncio.Queue[Committed | Exception]) -> AsyncIterator[Committed]:
+        while True:
+            item = await queue.get()
+            if isinstance(item, Exception):
+                self.readers.remove(queue)
+                raise item
+            yield item
+
+    # a whole job
+
+    def posting(self, **changed: Any) -> messages.PostJob:
+        image = messages.Image(messages.ImageKind.ARCHIVE, "", MODEL_CID.to_bytes(), sha("image"), 1_000)
+        terms: dict[str, Any] = {
+            "image": image,
+            "params": "",
+            "bounty": 10 * CREDIT,
+            "fee": 1_000,
+            "finalists": 3,
+            "expiry": self.clock + 50_000,
+            "float_kind": 1,
+            "tol": 0,
+            "floor": 0,
+            "on_cheat": 0,
+            "limits": messages.Limits(1_000, 512, 20, 20, 10**6, 16, 1),
+            "hidden": [],
+        }
+        return messages.PostJob(**terms | changed)
+
+    def claimed_job(self, worker: str = "n1", loss: int = 5_000) -> bytes:
+        assert self.block(boss=self.posting()) == [0]
+        job = job_id_of(self.blocks[-1][1][0].id, 0)
+        sealed = claim_commitment(self.chain_id, job, self.ids[worker], MODEL_CID.digest, sha("salt"))
+        assert self.block(**{worker: Claim(job, loss, sealed)}) == [0]
+        return job
+
+    def judged_job(self, ballot: Ballot, worker: str = "n1") -> bytes:
+        """A job from posting to its verdict, with every committee member voting `ballot`."""
+        job = self.claimed_job(worker)
+        self.block(50_000)
+        assert self.block(**{worker: Reveal(job, 1, MODEL_CID.to_bytes(), len(MODEL), sha("salt"))}) == [0]
+        self.block(PARAMS.job_reveal)
+        voters = [n for n in NAMES if any(d["do"] == "commit" for d in views.duties_in(self.state, job, self.ids[n], self.clock))]
+        sealed = {v: vote_commitment(self.chain_id, job, 0, 1, self.ids[v], [ballot], sha(v)) for v in voters}
+        assert set(self.block(**{v: CommitVote(job, 0, 1, sealed[v]) for v in voters})) == {0}
+        assert set(self.block(**{v: OpenVote(job, 0, 1, [ballot], sha(v)) for v in voters})) == {0}
+        return job
+
+
+class FakeFiles:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.added: list[tuple[Path, str]] = []
+        self.fault: Exception | None = None
+        self.hold: asyncio.Event | None = None
+
+    def put(self, data: bytes) -> str:
+        cid = str(cid_of(Codec.RAW, data))
+        (self.folder / cid).write_bytes(data)
+        return cid
+
+    async def add(self, path: Path, *, pin: str) -> tuple[str, int]:
+        self.added.append((path, pin))
+        if self.fault:
+            raise self.fault
+        data = path.read_bytes()
+        return self.put(data), len(data)
+
+    async def fetch(
+        self, cid: str, *, max_size: int, timeout_s: float, on_progress: Callable[[int, int], None] | None = None
+    ) -> Path:
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.fault:
+            raise self.fault
+        path = self.folder / cid
+        if not path.exists():
+            raise FetchFailed(parse(cid), Reason.NOBODY, "nobody has it")
+        if path.stat().st_size > max_size:
+            raise FetchFailed(parse(cid), Reason.TOO_LARGE, f"it has more than {max_size} bytes")
+        return path
+
+    def pin(self, cid: str, reason: str) -> None:
+        raise NotImplementedError
+
+    def unpin(self, cid: str, reason: str) -> None:
+        raise NotImplementedError
+
+
+class FakeRuns:
+    def __init__(self) -> None:
+        self.all: list[dict[str, Any]] = []
+
+    def list_runs(self) -> list[dict[str, Any]]:
+        return self.all
+
+    def get_run(self, run_id: str) -> dict[str, Any] | None:
+        return next((run for run in self.all if run["id"] == run_id), None)
+
+    def cancel_run(self, run_id: str) -> bool:
+        run = self.get_run(run_id)
+        if run is None or run["state"] != "running":
+            return False
+        run["state"] = "cancelled"
+        return True
+
+
+def a_run(run_id: str = "r1", state: str = "running") -> dict[str, Any]:
+    return {
+        "id": run_id,
+        "job": sha("job").hex(),
+        "phase": "train",
+        "state": state,
+        "attempt": 1,
+        "seed": 7,
+        "progress": [{"step": 1, "of": 9, "loss": "0.3"}],
+        "loss": None,
+        "reason": None,
+        "log": "a long log",
+        "started": 1,
+        "ended": None,
+    }
+
+
+class FakeNode:
+    def __init__(self, folder: Path, own: str = "boss") -> None:
+        self.ledger = FakeLedger(own)
+        self.files = FakeFiles(folder)
+        self.runs: FakeRuns | None = FakeRuns()
+        self.extra: dict[str, Any] = {}
+        self.sandbox: dict[str, Any] | None = None
+        self.fault: Exception | None = None
+
+    def status(self) -> dict[str, Any]:
+        if self.fault:
+            raise self.fault
+        ledger = self.ledger
+        record = chain_record(ledger.state)
+        return {
+            "network": "test",
+            "chain_id": ledger.chain_id.hex(),
+            "height": ledger.height,
+            "block_id": block_id(ledger.blocks[-1][0]).hex() if ledger.blocks else "",
+            "state_root": ledger.state.root.hex(),
+            "time": record.time,
+            "clock": record.clock,
+            "id": address(ledger.own_id),
+            "validator": False,
+            "validators": [address(v.id) for v in validators_of(ledger.state)],
+            "peers": 3,
+            "syncing": False,
+            "working": False,
+            "supply": render_supply(ledger.state),
+        } | self.extra
+
+    def peers(self) -> list[dict[str, Any]]:
+        return [{"id": address(self.ledger.ids["n1"]), "address": "127.0.0.1:1"}]
+
+    def config(self) -> dict[str, Any]:
+        return {"name": {"value": "test", "source": "default"}}
+
+    async def block(self, height: int) -> dict[str, Any] | None:
+        if not 1 <= height <= len(self.ledger.blocks):
+            return None
+        header, txs, _ = self.ledger.blocks[height - 1]
+        certificate = Certificate(height, 0, block_id(header), [0, 1, 2], [bytes(64)] * 3)
+        return render_block(header, [tx.id for tx in txs], certificate, validators_of(self.ledger.state))
+
+    async def tx(self, tx: bytes) -> dict[str, Any] | None:
+        for header, txs, receipts in self.ledger.blocks:
+            for index, parsed in enumerate(txs):
+                if parsed.id == tx:
+                    return render_tx(parsed, height=header.height, index=index, receipt=receipts[index + 1])
+        return None
+
+    async def history(self, account: bytes, *, before: int | None, limit: int) -> list[dict[str, Any]]:
+        rows = []
+        for header, txs, receipts in self.ledger.blocks:
+            for index, receipt in enumerate(receipts):
+                for event in receipt.events:
+                    if account in (getattr(event, "source", b""), getattr(event, "target", b"")):
+                        tx = txs[index - 1].id if index else None
+                        rows.append(
+                            render_history(account, cursor=len(rows), height=header.height, time=header.time, event=event, tx=tx)
+                        )
+        return [row for row in reversed(rows) if before is None or row["cursor"] < before][:limit]
+
+    async def sandbox_ready(self) -> dict[str, Any] | None:
+        return self.sandbox
+
+
+# --- the client -----------------------------------------------------------------------------------------------------------------
+
+_MATCHERS = [(route, re.compile(re.sub(r"{\w+}", "[^/]+", route.path))) for _, route in ROUTES]
+
+
+def route_of(method: str, path: str) -> Any:
+    """Literal paths stand before patterns with the same shape."""
+    return next((r for r, pattern in _MATCHERS if r.method == method and pattern.fullmatch(path.partition("?")[0])), None)
+
+
+class Api:
+    """Requests to a running server. `call` checks every JSON answer against the route's declared type."""
+
+    def __init__(self, node: FakeNode, port: int, session: aiohttp.ClientSession) -> None:
+        self.node, self.port, self.session = node, port, session
+        self.url = f"http://127.0.0.1:{port}"
+
+    async def call(self, method: str, path: str, *, token: str | None = TOKEN, **how: Any) -> tuple[int, Any]:
+        headers = dict(how.pop("headers", {}))
+        if token is not None:
+            headers.setdefault("Authorization", f"Bearer {token}")
+        async with self.session.request(method, self.url + path, headers=headers, **how) as response:
+            raw = await response.read()
+        if response.content_type != "application/json":
+            return response.status, raw
+        answer = msgspec.json.decode(raw)
+        if response.status >= 400:
+            assert set(answer) == {"error"} and set(answer["error"]) == {"kind", "code", "name", "message"}
+            msgspec.convert(answer, ErrorResponse)
+            assert len(answer["error"]["message"]) > 20
+        elif (route := route_of(method, path)) is not None and route.response is not None:
+            msgspec.convert(answer, route.response)
+        return response.status, answer
+
+    async def get(self, path: str, **how: Any) -> Any:
+        """The answer of a request that must succeed."""
+        status, answer = await self.call("GET", path, **how)
+        assert status == 200, answer
+        return answer
+
+    async def post(self, path: str, body: Any, status: int = 200) -> Any:
+        got, answer = await self.call("POST", path, json=body)
+        assert got == status, answer
+        return answer
+
+    async def refused(self, method: str, path: str, status: int, **how: Any) -> dict[str, Any]:
+        """The error of a request that must be refused."""
+        got, answer = await self.call(method, path, **how)
+        assert got == status, answer
+        error: dict[str, Any] = answer["error"]
+        return error
+
+
+@asynccontextmanager
+async def serving(
+    folder: Path, *, own: str = "boss", listen: str = "127.0.0.1", limits: Limits | None = None
+) -> AsyncIterator[Api]:
+    (folder / "files").mkdir(exist_ok=True)
+    node = FakeNode(folder / "files", own)
+    server = ApiServer(node, listen=(listen, 0), token=TOKEN, version="9.9", spool=folder / "spool", limits=limits)
+    port = await server.start()
+    try:
+        async with aiohttp.ClientSession(auto_decompress=False) as session:
+            yield Api(node, port, session)
+    finally:
+        await server.stop()

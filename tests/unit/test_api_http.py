@@ -1,0 +1,172 @@
+"""The gate of the HTTP API: token, Host, sizes, strict parsing, one shape for every refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from client.api import ApiServer, Limits
+from client.api.table import ROUTES
+from tests.unit.api_kit import TOKEN, Api, FakeNode, serving
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with serving(tmp_path) as api:
+        yield api
+
+
+def example(path: str) -> str:
+    for name in ("account", "height", "tx", "job", "cid", "run"):
+        path = path.replace("{" + name + "}", "x")
+    return path
+
+
+@pytest.mark.parametrize("token", [None, "", "wrong", TOKEN[:-1], TOKEN + "t", "ü" * 43])
+async def test_without_the_token_nothing_is_answered_but_health(api: Api, token: str | None) -> None:
+    for _, route in ROUTES:
+        if not route.public:
+            headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+            error = await api.refused(route.method, example(route.path), 401, token=None, headers=headers)
+            assert error["kind"] == "unauthorized"
+    for path in ("/healthz", "/readyz", "/metrics", "/v1/openapi.json"):
+        assert (await api.call("GET", path, token=None))[0] == 200
+
+
+async def test_another_scheme_is_no_token(api: Api) -> None:
+    await api.refused("GET", "/v1/status", 401, headers={"Authorization": f"Basic {TOKEN}"})
+    assert (await api.call("GET", "/v1/status", headers={"Authorization": f"bearer {TOKEN}"}))[0] == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:7401", "127.0.0.1.evil.example", "10.0.0.1", "[::2]:1", ""])
+async def test_a_foreign_host_name_is_refused_even_with_the_token(api: Api, host: str) -> None:
+    error = await api.refused("GET", "/v1/status", 403, headers={"Host": host})
+    assert error["name"] == "WRONG_HOST"
+    assert (await api.refused("GET", "/healthz", 403, headers={"Host": host}))["name"] == "WRONG_HOST"
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:7401", "127.0.0.1", "[::1]:7401", "[::1]"])
+async def test_names_of_this_machine_are_answered(api: Api, host: str) -> None:
+    await api.get("/v1/status", headers={"Host": host})
+
+
+async def test_a_server_on_all_addresses_answers_addresses_but_no_names(tmp_path: Path) -> None:
+    async with serving(tmp_path, listen="0.0.0.0") as api:
+        await api.get("/v1/status", headers={"Host": "192.168.1.7:7401"})
+        await api.refused("GET", "/v1/status", 403, headers={"Host": "evil.example"})
+
+
+async def test_no_answer_allows_another_origin(api: Api) -> None:
+    headers = {"Origin": "http://evil.example", "Authorization": f"Bearer {TOKEN}"}
+    async with api.session.get(api.url + "/v1/status", headers=headers) as response:
+        assert not [name for name in response.headers if name.lower().startswith("access-control")]
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Cache-Control"] == "no-store"
+
+
+async def test_unknown_paths_and_methods_are_refused_in_the_one_shape(api: Api) -> None:
+    assert (await api.refused("GET", "/v1/nothing", 404))["name"] == "NO_SUCH_PATH"
+    error = await api.refused("DELETE", "/v1/status", 405)
+    assert error["name"] == "WRONG_METHOD"
+    assert "GET" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (b"", "JSON"),
+        (b"{", "JSON"),
+        (b"\xff\xfe", "JSON"),
+        (b"[" * 100_000, "object"),
+        (b"[]", "object"),
+        (b"{}", "to"),
+        (b'{"to": "lc1", "amount": 5}', "$.amount"),
+        (b'{"to": "lc1", "amount": "5", "fee": "1"}', "fee"),
+        (b'{"to": "lc1", "amount": "5"}', "to is not valid"),
+        (b'{"to": "lc1", "amount": "1e5"}', "to is not valid"),
+        (b'{"to": null, "amount": "5"}', "$.to"),
+    ],
+)
+async def test_a_body_that_is_not_what_was_asked_for_names_the_field(api: Api, body: bytes, named: str) -> None:
+    error = await api.refused("POST", "/v1/transfers", 400, data=body)
+    assert error["kind"] == "usage"
+    assert named in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/v1/jobs?limit=0", "limit"),
+        ("/v1/jobs?limit=1001", "limit"),
+        ("/v1/jobs?limit=ten", "limit"),
+        ("/v1/jobs?before=-1", "before"),
+        ("/v1/jobs?before=99999999999999999999", "before"),
+        ("/v1/jobs?live=perhaps", "live"),
+        ("/v1/jobs?colour=red", "colour"),
+        ("/v1/jobs?limit=1&limit=2", "twice"),
+        ("/v1/status?x=1", "x"),
+        ("/v1/accounts?after=lc1zzz", "after"),
+        ("/v1/blocks/-1", "height"),
+        ("/v1/blocks/0x10", "height"),
+        ("/v1/tx/zz", "tx"),
+        ("/v1/jobs/" + "A" * 64, "job"),
+    ],
+)
+async def test_queries_and_ids_are_parsed_strictly(api: Api, path: str, named: str) -> None:
+    error = await api.refused("GET", path, 400)
+    assert error["kind"] == "usage"
+    assert named in error["message"]
+
+
+@pytest.mark.parametrize("wait", ["-1", "301", "nan", "inf", "soon"])
+async def test_a_wait_is_a_bounded_number(api: Api, wait: str) -> None:
+    error = await api.refused("POST", f"/v1/transfers?wait={wait}", 400, data=b"{}")
+    assert "wait" in error["message"]
+
+
+async def test_a_json_body_above_the_bound_is_refused_announced_or_not(api: Api) -> None:
+    too_large = b"x" * (256 * 1024 + 1)
+    assert (await api.refused("POST", "/v1/transfers", 413, data=too_large))["name"] == "TOO_LARGE"
+
+    async def stream() -> AsyncIterator[bytes]:
+        for _ in range(300):
+            yield b"x" * 1024
+
+    assert (await api.refused("POST", "/v1/transfers", 413, data=stream()))["name"] == "TOO_LARGE"
+
+
+async def test_a_compressed_body_is_refused_and_not_unpacked(api: Api) -> None:
+    bomb = gzip.compress(b" " * 10**7)
+    error = await api.refused("POST", "/v1/transfers", 415, data=bomb, headers={"Content-Encoding": "gzip"})
+    assert error["name"] == "BAD_ENCODING"
+
+
+async def test_requests_above_the_limit_are_refused_and_the_slot_comes_back(tmp_path: Path) -> None:
+    async with serving(tmp_path, limits=Limits(requests=1)) as api:
+        api.node.files.hold = asyncio.Event()
+        cid = api.node.files.put(b"data")
+        held = asyncio.create_task(api.call("GET", f"/v1/files/{cid}"))
+        while (await api.call("GET", "/healthz"))[0] != 503:
+            await asyncio.sleep(0)
+        api.node.files.hold.set()
+        assert (await held)[0] == 200
+        assert (await api.call("GET", "/healthz"))[0] == 200
+
+
+async def test_a_fault_of_the_node_is_logged_and_told_without_its_text(api: Api) -> None:
+    api.node.fault = RuntimeError("a secret of the node")
+    error = await api.refused("GET", "/v1/status", 500)
+    assert (error["kind"], error["name"]) == ("unavailable", "INTERNAL")
+    assert "secret" not in error["message"]
+
+
+async def test_a_server_says_its_port_and_an_address_that_is_taken_is_an_error(tmp_path: Path, api: Api) -> None:
+    other = ApiServer(FakeNode(tmp_path), listen=("127.0.0.1", api.port), token=TOKEN, version="1")
+    with pytest.raises(OSError, match="address"):
+        await other.start()
+    with pytest.raises(ValueError, match="token"):
+        ApiServer(FakeNode(tmp_path), listen=("127.0.0.1", 0), token="short", version="1")

@@ -1,0 +1,233 @@
+"""Accounts, supply, transfers, judgements, blocks and transactions over HTTP, on a real ledger."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain.contracts.credits import CreditCode, Transfer
+from chain.contracts.job.messages import Ballot
+from chain.contracts.job.rules import VoteCode
+from chain.contracts.membership import MemberCode
+from chain.crypto import address
+from chain.errors import Code, TxCode
+from client.api import Limits
+from tests.unit.api_kit import CREDIT, GRANT, NAMES, Api, serving, sha
+
+FALSE = Ballot(VoteCode.FALSE, 900_000, 4_000, 0, 0)
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with serving(tmp_path) as api:
+        yield api
+
+
+def who(api: Api, name: str) -> str:
+    return address(api.node.ledger.ids[name])
+
+
+# --- accounts and supply --------------------------------------------------------------------------------------------------------
+
+
+async def test_an_account_shows_its_credits_as_text_and_what_its_jobs_lock(api: Api) -> None:
+    api.node.ledger.claimed_job("n1")
+    boss = await api.get(f"/v1/accounts/{who(api, 'boss')}")
+    assert (boss["balance"], boss["frozen"], boss["locked"]) == ("989.961", "0", "10.039")
+    worker = await api.get(f"/v1/accounts/{who(api, 'n1')}")
+    assert (worker["balance"], worker["locked"], worker["validator"]) == ("999", "1", True)
+    assert worker["key"] == api.node.ledger.keys["n1"].public.hex()
+
+
+async def test_accounts_are_listed_in_pages(api: Api) -> None:
+    everybody = sorted(api.node.ledger.ids.values())
+    first = await api.get("/v1/accounts?limit=2")
+    rest = await api.get(f"/v1/accounts?after={first[-1]['id']}")
+    assert [a["id"] for a in first + rest] == [address(i) for i in everybody]
+    assert await api.get(f"/v1/accounts?after={rest[-1]['id']}") == []
+
+
+async def test_an_unknown_account_is_not_found_and_a_misspelt_one_is_usage(api: Api) -> None:
+    for path in ("", "/history"):
+        error = await api.refused("GET", f"/v1/accounts/{address(bytes(20))}{path}", 404)
+        assert (error["kind"], error["name"]) == ("not_found", "UNKNOWN_ACCOUNT")
+    swapped = who(api, "n1")[:-1] + ("q" if who(api, "n1")[-1] != "q" else "p")
+    assert "checksum" in (await api.refused("GET", f"/v1/accounts/{swapped}", 400))["message"]
+
+
+async def test_history_shows_signed_amounts_newest_first(api: Api) -> None:
+    ids = api.node.ledger.ids
+    api.node.ledger.block(boss=Transfer(ids["n1"], 3 * CREDIT // 2, b"for you"), n1=Transfer(ids["boss"], 1, b""))
+    lines = await api.get(f"/v1/accounts/{who(api, 'boss')}/history")
+    assert [(line["amount"], line["other"], line["reason"], line["ref"]) for line in lines] == [
+        ("+0.000001", who(api, "n1"), "transfer", ""),
+        ("-1.5", who(api, "n1"), "transfer", "for you"),
+    ]
+    older = await api.get(f"/v1/accounts/{who(api, 'boss')}/history?before={lines[0]['cursor']}&limit=1")
+    assert older == lines[1:]
+
+
+async def test_the_supply_adds_up_while_credits_lie_in_escrow(api: Api) -> None:
+    before = await api.get("/v1/supply")
+    assert (before["supply"], before["escrows"]) == (str(GRANT // CREDIT * len(NAMES)), "0")
+    api.node.ledger.claimed_job("n1")
+    api.node.ledger.block()
+    shown = await api.get("/v1/supply")
+    while shown["height"] != api.node.ledger.height:
+        shown = await api.get("/v1/supply")
+    assert shown["escrows"] == "11.039"
+    assert Decimal(shown["accounts"]) + Decimal(shown["escrows"]) == Decimal(shown["supply"])
+    assert Decimal(shown["minted"]) - Decimal(shown["burned"]) == Decimal(shown["supply"])
+
+
+# --- transfers ------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_transfer_that_is_waited_for_is_final_with_its_events(api: Api) -> None:
+    sent = await api.post("/v1/transfers?wait=10", {"to": who(api, "n1"), "amount": "2.5", "memo": "grüße"})
+    assert (sent["status"], sent["code"], sent["code_name"], sent["height"], sent["index"]) == ("final", 0, "OK", 1, 0)
+    assert sent["events"][0] | {"amount": "2.5", "target": who(api, "n1"), "ref": "grüße"} == sent["events"][0]
+    tx = await api.get(f"/v1/tx/{sent['tx']}")
+    assert tx["ops"] == [{"type": "Transfer", "target": who(api, "n1"), "amount": "2.5", "memo": "grüße"}]
+    assert tx["events"] == sent["events"]
+    assert (await api.get(f"/v1/accounts/{who(api, 'n1')}"))["balance"] == "1002.5"
+
+
+async def test_without_a_wait_the_answer_is_the_id_alone(api: Api) -> None:
+    sent = await api.post("/v1/transfers", {"to": who(api, "n1"), "amount": "1"}, 202)
+    assert (set(sent), sent["status"]) == ({"tx", "status"}, "pending")
+
+
+async def test_a_wait_that_ends_early_says_pending(api: Api) -> None:
+    api.node.ledger.auto = False
+    sent = await api.post("/v1/transfers?wait=0.01", {"to": who(api, "n1"), "amount": "1"}, 202)
+    assert sent["status"] == "pending"
+    error = await api.refused("GET", f"/v1/tx/{sent['tx']}", 404)
+    assert "pending" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("to", "amount", "code"),
+    [
+        ("boss", "1", CreditCode.SELF_TRANSFER),
+        ("n1", "1000.000001", Code.INSUFFICIENT_CREDITS),
+        ("n1", "0", Code.BAD_AMOUNT),
+        (None, "1", Code.UNKNOWN_ACCOUNT),
+    ],
+)
+async def test_a_transfer_against_the_rules_is_refused_before_it_is_sent(api: Api, to: str | None, amount: str, code: Any) -> None:
+    target = who(api, to) if to else address(bytes(20))
+    error = await api.refused("POST", "/v1/transfers", 422, json={"to": target, "amount": amount})
+    assert (error["kind"], error["code"], error["name"]) == ("rejected", code, code.name)
+    assert not api.node.ledger.pool and not api.node.ledger.blocks
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("amount", "-1"), ("amount", "1e3"), ("amount", "0.0000001"), ("amount", "9" * 14), ("memo", "ü" * 33), ("to", "n1")],
+)
+async def test_a_field_that_is_no_amount_address_or_memo_is_named(api: Api, field: str, value: str) -> None:
+    body = {"to": who(api, "n1"), "amount": "1", field: value}
+    assert field in (await api.refused("POST", "/v1/transfers", 400, json=body))["message"]
+
+
+async def test_a_sender_that_is_not_active_is_told_that_its_transaction_is_invalid(tmp_path: Path) -> None:
+    async with serving(tmp_path, own="n1") as api:
+        api.node.ledger.judged_job(FALSE)
+        error = await api.refused("POST", "/v1/transfers", 422, json={"to": who(api, "n2"), "amount": "0.1"})
+        assert error["kind"] in ("invalid", "rejected")
+        raw = api.node.ledger.signed("n1", Transfer(api.node.ledger.ids["n2"], 1, b""))
+        error = await api.refused("POST", "/v1/tx", 422, json={"raw": raw.hex()})
+        assert (error["kind"], error["code"], error["name"]) == ("invalid", TxCode.NOT_ACTIVE, "NOT_ACTIVE")
+
+
+async def test_waits_above_the_limit_are_refused(tmp_path: Path) -> None:
+    async with serving(tmp_path, limits=Limits(waits=1)) as api:
+        api.node.ledger.auto = False
+        body = {"to": who(api, "n1"), "amount": "1"}
+        first = asyncio.create_task(api.call("POST", "/v1/transfers?wait=30", json=body))
+        while not api.node.ledger.readers[1:]:
+            await asyncio.sleep(0)
+        error = await api.refused("POST", "/v1/transfers?wait=30", 503, json=body)
+        assert (error["kind"], error["name"]) == ("unavailable", "TOO_MANY")
+        api.node.ledger.mine()
+        assert (await first)[0] == 200
+
+
+# --- signed elsewhere -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_transaction_signed_elsewhere_is_offered_and_its_receipt_answered(api: Api) -> None:
+    ledger = api.node.ledger
+    good = ledger.signed("n1", Transfer(ledger.ids["n2"], 7, b""))
+    assert (await api.post("/v1/tx?wait=10", {"raw": good.hex()}))["code"] == 0
+    refused = ledger.signed("n1", Transfer(ledger.ids["n2"], 2 * GRANT, b""))
+    error = await api.refused("POST", "/v1/tx?wait=10", 422, json={"raw": refused.hex()})
+    assert (error["kind"], error["code"], error["name"]) == ("rejected", 1, "INSUFFICIENT_CREDITS")
+    assert "block 2" in error["message"]
+    shown = await api.get(f"/v1/tx/{ledger.blocks[-1][1][0].id.hex()}")
+    assert (shown["code"], shown["code_name"], shown["events"]) == (1, "INSUFFICIENT_CREDITS", [])
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (lambda raw: b"\x00" + raw, "MALFORMED"),
+        (lambda raw: raw[:-1] + bytes([raw[-1] ^ 1]), "BAD_SIGNATURE"),
+    ],
+)
+async def test_bytes_that_can_stand_in_no_block_are_invalid(api: Api, change: Any, name: str) -> None:
+    raw = change(api.node.ledger.signed("n1", Transfer(api.node.ledger.ids["n2"], 7, b"")))
+    error = await api.refused("POST", "/v1/tx", 422, json={"raw": raw.hex()})
+    assert (error["kind"], error["name"], error["code"]) == ("invalid", name, TxCode[name])
+
+
+async def test_a_sequence_ahead_and_text_that_is_no_hex(api: Api) -> None:
+    raw = api.node.ledger.signed("n1", Transfer(api.node.ledger.ids["n2"], 7, b""), ahead=3)
+    assert (await api.refused("POST", "/v1/tx", 422, json={"raw": raw.hex()}))["name"] == "SEQUENCE_GAP"
+    assert "raw" in (await api.refused("POST", "/v1/tx", 400, json={"raw": "xyz"}))["message"]
+    assert "raw" in (await api.refused("POST", "/v1/tx", 400, json={"raw": "0" * 131_074}))["message"]
+
+
+# --- blocks ---------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_block_by_height_and_the_latest(api: Api) -> None:
+    ledger = api.node.ledger
+    await api.refused("GET", "/v1/blocks/latest", 404)
+    ledger.block(n1=Transfer(ledger.ids["n2"], 1, b""))
+    ledger.block()
+    first, latest = await api.get("/v1/blocks/1"), await api.get("/v1/blocks/latest")
+    assert (first["height"], first["txs"]) == (1, [ledger.blocks[0][1][0].id.hex()])
+    assert (latest["height"], latest["txs"], latest["state_root"]) == (2, [], ledger.state.root.hex())
+    assert first["certificate"]["signers"] == [address(v.id) for v in ledger.genesis.validators[:3]]
+    assert first["certificate"]["round"] == 0
+    error = await api.refused("GET", "/v1/blocks/3", 404)
+    assert "newest is 2" in error["message"]
+    await api.refused("GET", f"/v1/tx/{sha('none').hex()}", 404)
+
+
+# --- judgements -----------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_validator_judges_an_open_case(tmp_path: Path) -> None:
+    async with serving(tmp_path, own="n2") as api:
+        api.node.ledger.judged_job(FALSE)
+        account = await api.get(f"/v1/accounts/{who(api, 'n1')}")
+        assert (account["status"], account["frozen"]) == ("suspended", "999")
+        body = {"account": who(api, "n1"), "confirm": True}
+        assert (await api.post("/v1/judgements?wait=10", body))["code"] == 0
+        account = await api.get(f"/v1/accounts/{who(api, 'n1')}")
+        assert account["case"]["confirm"] == [who(api, "n2")]
+        error = await api.refused("POST", "/v1/judgements", 422, json=body)
+        assert error["name"] == MemberCode.ALREADY_VOTED.name
+
+
+async def test_who_is_no_validator_may_not_judge(api: Api) -> None:
+    error = await api.refused("POST", "/v1/judgements", 422, json={"account": who(api, "n1"), "confirm": False})
+    assert error["name"] == MemberCode.NOT_A_VALIDATOR.name
