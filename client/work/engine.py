@@ -1,0 +1,192 @@
+"""The sandbox as the worker's event loop sees it, and the record of what ran: the only place where threads and runs meet.
+
+`Engine` is what the driver asks of a sandbox; `ThreadedSandbox` runs the real one in threads of its own, so that nothing here holds
+up the loop that votes. `RunLog` is what people see: bounded, in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from chain.types import format_loss
+from sandbox import ImageLimits, Progress, RunOutcome, RunSpec, Sandbox, SandboxUnavailable
+
+T = TypeVar("T")
+
+MAX_RUNS = 200
+"""Runs that are remembered; those under way always are."""
+MAX_PROGRESS = 200
+"""Progress lines per run: when there are more, every second one goes."""
+
+
+class Engine(Protocol):
+    """What the driver asks of a sandbox. Errors are the sandbox's own."""
+
+    async def prepare(self, keep_images: Collection[str]) -> dict[str, Any]: ...
+
+    async def load(self, path: Path, image_id: str, limits: ImageLimits) -> str: ...
+
+    async def pull(self, reference: str, limits: ImageLimits) -> str: ...
+
+    async def has_image(self, image_id: str) -> bool: ...
+
+    async def remove(self, image_id: str) -> None: ...
+
+    async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunOutcome: ...
+
+    async def close(self) -> None: ...
+
+
+class ThreadedSandbox:
+    """The real sandbox. `runs`: how many containers may run at a time."""
+
+    def __init__(self, sandbox: Sandbox, runs: int) -> None:
+        self._sandbox = sandbox
+        self._runs = ThreadPoolExecutor(runs, thread_name_prefix="work-run")
+        self._other = ThreadPoolExecutor(2, thread_name_prefix="work-image")
+
+    async def prepare(self, keep_images: Collection[str]) -> dict[str, Any]:
+        """Remove what a killed node left, then prove every limit. Raises SandboxUnavailable naming what is wrong."""
+        return await self._call(lambda: self._prepare(keep_images))
+
+    def _prepare(self, keep_images: Collection[str]) -> dict[str, Any]:
+        info = self._sandbox.check_engine()
+        cleaned = self._sandbox.cleanup(keep_images=keep_images)
+        report = self._sandbox.self_test()
+        if not report.ok:
+            failed = "; ".join(f"{check.name}: {check.detail}" for check in report.failures) or "no check was made"
+            raise SandboxUnavailable(f"the engine does not enforce every limit with the runtime {report.runtime} ({failed})")
+        return {
+            "ok": True,
+            "runtime": report.runtime,
+            "engine": info.version,
+            "cpus": info.cpus,
+            "mem_mb": info.mem_mb,
+            "checks": [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in report.checks],
+            "cleaned": {"containers": cleaned.containers, "volumes": cleaned.volumes, "images": cleaned.images},
+            "problems": list(cleaned.problems),
+        }
+
+    async def load(self, path: Path, image_id: str, limits: ImageLimits) -> str:
+        return await self._call(lambda: self._sandbox.load_archive(path, image_id, limits))
+
+    async def pull(self, reference: str, limits: ImageLimits) -> str:
+        return await self._call(lambda: self._sandbox.pull(reference, limits))
+
+    async def has_image(self, image_id: str) -> bool:
+        return await self._call(lambda: self._sandbox.has_image(image_id))
+
+    async def remove(self, image_id: str) -> None:
+        await self._call(lambda: self._sandbox.remove_image(image_id))
+
+    async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunOutcome:
+        """Progress arrives on the loop's thread."""
+        loop = asyncio.get_running_loop()
+
+        def tell(progress: Progress) -> None:
+            loop.call_soon_threadsafe(on_progress, progress)
+
+        return await loop.run_in_executor(self._runs, lambda: self._sandbox.run(spec, on_progress=tell, cancel=cancel))
+
+    async def close(self) -> None:
+        await self._call(self._sandbox.close)
+        self._runs.shutdown(wait=False)
+        self._other.shutdown(wait=False)
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._other, work)
+
+
+@dataclass
+class Run:
+    """One run as people see it. `phase`: train, check (a worker evaluates its own model), verify or hidden (for a committee)."""
+
+    id: str
+    job: bytes
+    phase: str
+    attempt: int
+    """Of a training; of an evaluation the number of the candidate."""
+    seed: int
+    started: int
+    state: str = "running"
+    progress: list[dict[str, Any]] = field(default_factory=list)
+    loss: int | None = None
+    reason: str = ""
+    log: str = ""
+    ended: int | None = None
+    cancel: threading.Event = field(default_factory=threading.Event)
+
+    def show(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "job": self.job.hex(),
+            "phase": self.phase,
+            "state": self.state,
+            "attempt": self.attempt,
+            "seed": str(self.seed),
+            "progress": list(self.progress),
+            "loss": None if self.loss is None else format_loss(self.loss),
+            "reason": self.reason,
+            "log": self.log,
+            "started": self.started,
+            "ended": self.ended,
+        }
+
+
+class RunLog:
+    """The runs of this node. `tell` is called with every change (without log and earlier progress)."""
+
+    def __init__(self, now: Callable[[], int], tell: Callable[[dict[str, Any]], None]) -> None:
+        self._now, self._tell = now, tell
+        self._runs: dict[str, Run] = {}
+
+    def begin(self, run_id: str, job: bytes, phase: str, attempt: int, seed: int) -> Run:
+        ended = [run.id for run in self._runs.values() if run.ended is not None]
+        for old in ended[: max(0, len(self._runs) + 1 - MAX_RUNS)]:
+            del self._runs[old]
+        run = self._runs[run_id] = Run(run_id, job, phase, attempt, seed, self._now())
+        self._told(run)
+        return run
+
+    def progress(self, run: Run, progress: Progress) -> None:
+        if run.ended is not None:
+            return
+        if len(run.progress) >= MAX_PROGRESS:
+            del run.progress[::2]
+        run.progress.append({"step": progress.step, "of": progress.of, "loss": progress.loss})
+        self._told(run)
+
+    def end(self, run: Run, outcome: RunOutcome) -> None:
+        run.state, run.loss, run.log, run.ended = outcome.status.value, outcome.loss, outcome.log_tail, self._now()
+        run.reason = run.reason or outcome.reason
+        self._told(run)
+
+    def _told(self, run: Run) -> None:
+        self._tell(run.show() | {"log": "", "progress": run.progress[-1:]})
+
+    def list(self) -> list[dict[str, Any]]:
+        """Newest first, without their logs."""
+        return [run.show() | {"log": ""} for run in reversed(self._runs.values())]
+
+    def get(self, run_id: str) -> dict[str, Any] | None:
+        run = self._runs.get(run_id)
+        return run.show() if run else None
+
+    def cancel(self, run_id: str, reason: str) -> bool:
+        """Kill a run; false when there is no such run or it has ended."""
+        run = self._runs.get(run_id)
+        if run is None or run.ended is not None:
+            return False
+        run.reason = run.reason or reason
+        run.cancel.set()
+        return True
+
+    def cancel_all(self, reason: str) -> None:
+        for run_id in list(self._runs):
+            self.cancel(run_id, reason)

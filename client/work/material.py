@@ -1,0 +1,209 @@
+"""What jobs need on this machine and what they leave: images, hidden data, own models, pins in the content store.
+
+Everything is held for a job and given up when the job has ended. Pins are noted in the work book first, so that a killed node takes
+back what it pinned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from chain.contracts.job.messages import ImageKind, PostJob
+from chain.contracts.job.views import cid_text
+from client.core import Files
+from client.work import policy
+from client.work.book import Book
+from client.work.engine import Engine
+from client.work.events import Model
+from client.work.policy import WorkConfig
+from p2p.content.cid import Cid
+from p2p.content.dag import Builder, chunks
+from sandbox import BadImage, SandboxError
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+SLOWEST = 1_000_000
+"""Bytes per second below which a transfer is given up."""
+PATIENCE_S = 60.0
+
+
+def transfer_s(size: int) -> float:
+    return PATIENCE_S + size / SLOWEST
+
+
+async def in_thread(executor: Executor, work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(executor, work)
+
+
+class Pins:
+    """Pins in the content store that end with their job, or at a time of the wall clock (milliseconds)."""
+
+    def __init__(self, files: Files, book: Book, executor: Executor) -> None:
+        self._files, self._book, self._executor = files, book, executor
+        self._held: dict[tuple[str, str], tuple[bytes, int]] = {}
+
+    async def load(self) -> None:
+        """What was pinned before this start."""
+        for cid, reason, job, until in await in_thread(self._executor, self._book.pins):
+            self._held[(cid, reason)] = (job, until)
+
+    @property
+    def jobs(self) -> set[bytes]:
+        """Jobs with pins that end with them."""
+        return {job for job, until in self._held.values() if not until}
+
+    def holds(self, cid: str, reason: str) -> bool:
+        return (cid, reason) in self._held
+
+    async def pin(self, cid: str, reason: str, job: bytes, until: int = 0) -> None:
+        if self._held.get((cid, reason)) == (job, until):
+            return
+        await in_thread(self._executor, lambda: self._book.pin(cid, reason, job, until))
+        self._held[(cid, reason)] = (job, until)
+        self._files.pin(cid, reason)
+
+    async def release(self, job: bytes) -> None:
+        await self._take_back([key for key, (of, until) in self._held.items() if of == job and not until])
+
+    async def expire(self, now: int) -> None:
+        await self._take_back([key for key, (_, until) in self._held.items() if until and until <= now])
+
+    async def _take_back(self, keys: Iterable[tuple[str, str]]) -> None:
+        for cid, reason in list(keys):
+            self._files.unpin(cid, reason)
+            self._held.pop((cid, reason), None)
+            await in_thread(self._executor, lambda cid=cid, reason=reason: self._book.unpin(cid, reason))  # type: ignore[misc]
+
+
+class Images:
+    """Job images on the engine and encrypted hidden data on the disk, held for the jobs that need them.
+
+    A holder pins and so serves them until the job ends: neither may vanish while people work on it.
+    """
+
+    def __init__(self, files: Files, engine: Engine, pins: Pins, config: WorkConfig) -> None:
+        self._files, self._engine, self._pins, self._config = files, engine, pins, config
+        self._holds: dict[bytes, str] = {}
+        self._one = asyncio.Lock()
+
+    @property
+    def jobs(self) -> set[bytes]:
+        return set(self._holds)
+
+    async def adopt(self, known: dict[bytes, str]) -> None:
+        """Images of live jobs that an earlier start of this node left on the engine."""
+        for job, image_id in known.items():
+            if await self._engine.has_image(image_id):
+                self._holds[job] = image_id
+
+    async def ensure(self, job: bytes, terms: PostJob) -> str:
+        """The id of the job's image, on the engine now. Raises BadImage for good, other errors for now."""
+        await self._fetch_hidden(job, terms)
+        async with self._one:  # one load at a time: two of a gigabyte would only hold up each other
+            image = await self._load(job, terms)
+        self._holds[job] = image
+        return image
+
+    async def _load(self, job: bytes, terms: PostJob) -> str:
+        posted, limits = terms.image, policy.image_limits(self._config, terms)
+        wanted = f"sha256:{posted.image_id.hex()}" if posted.image_id else ""
+        if posted.kind == ImageKind.ARCHIVE:
+            cid = cid_text(posted.cid)
+            await self._pins.pin(cid, _reason("image", job), job)
+            if job in self._holds and await self._engine.has_image(wanted):
+                return wanted
+            path = await self._files.fetch(cid, max_size=posted.size, timeout_s=transfer_s(posted.size))
+            return await self._engine.load(path, wanted, limits)
+        image = await self._engine.pull(posted.reference, limits)
+        if wanted and image != wanted:
+            raise BadImage(f"{posted.reference} is image {image}, not {wanted} as posted")
+        return image
+
+    async def _fetch_hidden(self, job: bytes, terms: PostJob) -> None:
+        for hidden in terms.hidden:
+            cid = cid_text(hidden.cid)
+            await self._pins.pin(cid, _reason("hidden", job), job)
+            await self._files.fetch(cid, max_size=hidden.size, timeout_s=transfer_s(hidden.size))
+
+    async def release(self, job: bytes) -> None:
+        """The image leaves the engine with the last job that holds it."""
+        image = self._holds.pop(job, None)
+        if image is None or image in self._holds.values():
+            return
+        try:
+            await self._engine.remove(image)
+        except SandboxError as problem:
+            log.warning("an image stays until the next start", image=image, why=str(problem))
+
+
+def _reason(what: str, job: bytes) -> str:
+    return f"{what}:{job.hex()}"
+
+
+class Models:
+    """This node's own models: files that nobody else sees before they are published. Calls run in the executor."""
+
+    def __init__(self, folder: Path, executor: Executor) -> None:
+        self._folder, self._executor = folder, executor
+
+    async def adopt(self, path: Path, run: str) -> Model:
+        """Take over a file from the sandbox; it is on the disk, with its name, when this returns. Raises OSError."""
+        return await in_thread(self._executor, lambda: self._adopt(path, run))
+
+    def _adopt(self, path: Path, run: str) -> Model:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        target = self._folder / f"{run}.model"
+        try:
+            os.replace(path, target)
+        except OSError:  # another file system
+            shutil.copyfile(path, target)
+            path.unlink(missing_ok=True)
+        with target.open("rb") as file:
+            os.fsync(file.fileno())
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        cid, size = cid_of_file(target)
+        return Model(target, cid.to_bytes(), size)
+
+    async def drop(self, path: Path) -> None:
+        def unlink() -> None:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as problem:
+                log.warning("a model stays until the next start", path=str(path), why=str(problem))
+
+        await in_thread(self._executor, unlink)
+
+    async def sweep(self, keep: set[Path], leftovers: Path) -> None:
+        """Remove models that no claim names, and what a killed node's sandbox left behind."""
+
+        def remove() -> None:
+            for folder in (self._folder, leftovers):
+                for path in folder.glob("*.model") if folder.is_dir() else ():
+                    if path not in keep:
+                        path.unlink(missing_ok=True)
+
+        await in_thread(self._executor, remove)
+
+
+def cid_of_file(path: Path) -> tuple[Cid, int]:
+    """The name that the content store will give to a file, and its size. Raises OSError."""
+    builder = Builder(lambda _cid, _block: None)
+    with path.open("rb") as file:
+        for chunk in chunks(file):
+            builder.feed(chunk)
+    size = builder.size
+    return builder.finish(), size

@@ -1,0 +1,425 @@
+"""The verifier: evaluates the candidates of its committees, commits its ballots, opens them, and judges. Pure: inputs to effects.
+
+A seat is (job, audit, round). For each seat that the beacon gave this node:
+
+    input                     when                                        effect
+    Chain, REVEAL or KEY      this node may be drawn                      FetchImage, ahead of the audit
+    Chain, COMMIT             a new seat                                  FetchImage, FetchModel for each candidate, OpenHidden
+    ImageReady, ModelReady    one evaluation at a time, nearest deadline  StartEvaluate (seed from the job, probe of the round)
+    RunEnded                  loss measured                               OK, NEAR or FALSE; with hidden data a second run
+    RunEnded                  exit 65                                     INVALID
+    ModelMissing              nobody served it in time                    NOMODEL
+    RunEnded, ImageFailed     anything else                               ABSTAIN; an engine that failed is tried again
+    Chain                     a ballot for each, or no time left          CommitBallots (stored on this disk before)
+    Chain, COUNT              own commitment stands                       OpenBallots
+    Chain                     the round is over                           Kill, SeatDone
+    Chain, case open          own measurement said FALSE, a validator     Judge: confirm the ban
+
+A ballot that is stored is never made anew: a verifier that starts again commits and opens the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from chain.contracts.base import ACTIVE, K_VALIDATORS, Account, Reader, Validators, account_key
+from chain.contracts.job import check_ballot, messages, records, rules, store, views
+from chain.contracts.job.messages import Ballot, PostJob
+from chain.contracts.job.records import ENDED, Job, Posting, State
+from chain.contracts.job.rules import HiddenVote, VoteCode
+from chain.contracts.membership import Case, Member, case_key, member_key
+from chain.crypto import parse_address
+from chain.errors import Reject
+from client.work import policy
+from client.work.events import (
+    Chain,
+    CommitBallots,
+    Effect,
+    FetchImage,
+    FetchModel,
+    HiddenReady,
+    ImageFailed,
+    ImageReady,
+    Input,
+    Judge,
+    Kill,
+    ModelMissing,
+    ModelReady,
+    OpenBallots,
+    OpenHidden,
+    RunEnded,
+    Seat,
+    SeatDone,
+    StartEvaluate,
+)
+from client.work.policy import WorkConfig
+from sandbox import Status
+
+MAX_MARGIN_MS = 15_000
+"""Time kept free before the deadline, to have the commitment in a block: a tenth of the window, at most this."""
+MAX_TRIES = 3
+"""Engine failures of one evaluation before this node abstains."""
+RETRY_MS = 3_000
+SLACK = 1.5
+"""A verifier grants more wall clock than was posted: machines differ, and the window allows twice."""
+SLACK_S = 5.0
+
+
+@dataclass
+class Memory:
+    """What this node knew before it was stopped."""
+
+    votes: dict[Seat, bytes] = field(default_factory=dict)
+    """Commitment of each stored ballot."""
+    false: set[tuple[bytes, bytes]] = field(default_factory=set)
+    """(account, job): this node measured the account's model on the job as false."""
+
+
+@dataclass
+class _Candidate:
+    claimant: bytes
+    loss: int
+    path: Path | None = None
+    public: tuple[int, int] | None = None
+    """(loss, probe loss) of the run without hidden data."""
+    ballot: Ballot | None = None
+    run: str = ""
+    tries: int = 0
+    retry_at: int = 0
+
+
+@dataclass
+class _Duty:
+    seat: Seat
+    terms: PostJob
+    deadline: int
+    commit_by: int
+    seed: int
+    probe: int
+    hidden: bool
+    candidates: list[_Candidate]
+    eval_file: Path | None = None
+    bad_key: bool = False
+
+    @property
+    def job(self) -> bytes:
+        return self.seat[0]
+
+
+class Verifier:
+    """The machine of one node. `me` is its identity."""
+
+    def __init__(self, me: bytes, config: WorkConfig, memory: Memory | None = None) -> None:
+        memory = memory or Memory()
+        self._me, self._config = me, config
+        self._votes, self._false = dict(memory.votes), set(memory.false)
+        self._duties: dict[Seat, _Duty] = {}
+        self._images: dict[bytes, str] = {}
+        self._asked: dict[bytes, int] = {}
+        """Jobs whose image was asked for; the value is the chain clock before which it is not asked for again."""
+        self._said: set[tuple[str, bytes, int, int]] = set()
+        self._clock = 0
+        self._started = 0
+
+    @property
+    def busy(self) -> bool:
+        """An evaluation for a committee waits or runs: no training should start now."""
+        return bool(self._duties)
+
+    def handle(self, given: Input) -> list[Effect]:
+        """The effects of one input. After every other input the driver gives `Chain` again: runs and commits start there."""
+        match given:
+            case Chain():
+                return self._chain(given.reader, given.clock)
+            case ImageReady():
+                self._images[given.job] = given.image_id
+            case ImageFailed():
+                self._image_failed(given)
+            case ModelReady() if (candidate := self._candidate(given.seat, given.index)) is not None:
+                candidate.path = given.path
+            case ModelMissing() if (candidate := self._candidate(given.seat, given.index)) is not None:
+                code = VoteCode.ABSTAIN if given.local else VoteCode.NOMODEL
+                candidate.ballot = candidate.ballot or self._ballot(self._duties[given.seat], code)
+            case HiddenReady():
+                self._hidden_ready(given)
+            case RunEnded():
+                self._ended(given)
+        return []
+
+    # --- the chain -------------------------------------------------------------------------------------------------------------
+
+    def _chain(self, reader: Reader, clock: int) -> list[Effect]:
+        self._clock = clock
+        effects: list[Effect] = []
+        current: set[Seat] = set()
+        live = [key[2:] for key, _ in reader.scan(b"j/", views.MAX_LIVE)]
+        for job in live:
+            record = reader.get(records.job_key(job))
+            if not isinstance(record, Job) or record.state in (State.OPEN, *ENDED):
+                continue
+            if record.state in (State.COMMIT, State.COUNT):
+                effects += self._audit(reader, job, clock, current)
+            else:
+                effects += self._ahead(reader, job)
+        effects += self._leave(current)
+        for duty in sorted(self._duties.values(), key=lambda d: (d.deadline, d.seat)):
+            effects += self._advance(duty, clock)
+        self._forget(reader, set(live))
+        return effects + self._judge(reader)
+
+    def _ahead(self, reader: Reader, job: bytes) -> list[Effect]:
+        """The image, before the audit starts, where this node may sit on its committee."""
+        member, posting = reader.get(member_key(self._me)), reader.get(records.posting_key(job))
+        if not isinstance(member, Member) or not isinstance(posting, Posting) or not member.verifier or posting.poster == self._me:
+            return []
+        if not self._config.verify or policy.too_large(self._config, posting.terms):
+            return []
+        return self._want_image(job)
+
+    def _want_image(self, job: bytes) -> list[Effect]:
+        if job in self._images or self._clock < self._asked.get(job, 0):
+            return []
+        self._asked[job] = 2**63
+        return [FetchImage(job)]
+
+    def _audit(self, reader: Reader, job: bytes, clock: int, current: set[Seat]) -> list[Effect]:
+        effects: list[Effect] = []
+        for duty in views.duties_in(reader, job, self._me, clock):
+            if duty["do"] not in ("commit", "open"):
+                continue
+            seat = (job, duty["audit"], duty["round"])
+            if duty["do"] == "commit" and seat not in self._votes:
+                current.add(seat)
+                if seat not in self._duties:
+                    effects += self._sit(reader, seat, duty)
+            elif duty["do"] == "open" and self._votes.get(seat) == bytes.fromhex(duty["commitment"]) and self._first("open", seat):
+                effects.append(OpenBallots(seat, self._votes[seat]))
+        return effects
+
+    def _first(self, what: str, seat: Seat) -> bool:
+        key = (what, *seat)
+        if key in self._said:
+            return False
+        self._said.add(key)
+        return True
+
+    def _sit(self, reader: Reader, seat: Seat, asked: dict[str, Any]) -> list[Effect]:
+        """A new seat: fetch everything at once, evaluate one after the other."""
+        posting = reader.get(records.posting_key(seat[0]))
+        if not isinstance(posting, Posting):
+            return []
+        terms, count = posting.terms, len(asked["candidates"])
+        started = store.read_round(reader, *seat).started
+        window = asked["deadline"] - started
+        margin = min(MAX_MARGIN_MS, window // 10)
+        duty = _Duty(
+            seat=seat,
+            terms=terms,
+            deadline=asked["deadline"],
+            commit_by=asked["deadline"] - margin,
+            seed=asked["seed"],
+            probe=asked["probe"],
+            hidden=asked["hidden"] is not None,
+            candidates=[_Candidate(parse_address(c["claimant"]), c["loss"]) for c in asked["candidates"]],
+        )
+        self._duties[seat] = duty
+        if not self._config.verify or policy.too_large(self._config, terms):
+            self._abstain(duty)
+            return []
+        # A model that comes later leaves no time for its evaluation.
+        until = max(duty.commit_by - 2_000 * terms.limits.eval_s * count, started + window // 4)
+        effects = self._want_image(seat[0])
+        for index, known in enumerate(asked["candidates"]):
+            effects.append(FetchModel(seat, index, known["model"]["cid"], known["model"]["size"], until))
+        if asked["hidden"] is not None:
+            h, key = asked["hidden"], bytes.fromhex(asked["key"])
+            effects.append(OpenHidden(seat, h["cid"], h["size"], bytes.fromhex(h["plain_hash"]), key, until))
+        return effects
+
+    def _leave(self, current: set[Seat]) -> list[Effect]:
+        """Rounds that ended, and ballots that are stored by now."""
+        effects: list[Effect] = []
+        for seat in [seat for seat in self._duties if seat not in current]:
+            for candidate in self._duties.pop(seat).candidates:
+                if candidate.run:
+                    effects.append(Kill(candidate.run, "the round is over"))
+            effects.append(SeatDone(seat))
+        return effects
+
+    def _forget(self, reader: Reader, live: set[bytes]) -> None:
+        """Nothing is kept about jobs that ended, but what a judgement may still need."""
+        self._images = {job: image for job, image in self._images.items() if job in live}
+        self._asked = {job: at for job, at in self._asked.items() if job in live}
+        self._said = {key for key in self._said if key[1] in live or key[0] == "judge"}
+        self._votes = {seat: commitment for seat, commitment in self._votes.items() if seat[0] in live}
+
+    # --- a duty ----------------------------------------------------------------------------------------------------------------
+
+    def _advance(self, duty: _Duty, clock: int) -> list[Effect]:
+        effects: list[Effect] = []
+        if clock >= duty.commit_by:
+            effects += self._give_up(duty)
+        if all(candidate.ballot is not None for candidate in duty.candidates):
+            return effects + self._commit(duty)
+        image = self._images.get(duty.job)
+        if image is None:
+            return effects + self._want_image(duty.job)
+        if any(c.run for d in self._duties.values() for c in d.candidates):
+            return effects
+        for index, candidate in enumerate(duty.candidates):
+            if candidate.path is None or candidate.ballot is not None or clock < candidate.retry_at:
+                continue
+            if duty.hidden and not duty.bad_key and duty.eval_file is None:
+                continue  # decrypting
+            return [*effects, self._evaluate(duty, index, candidate, image, clock)]
+        return effects
+
+    def _evaluate(self, duty: _Duty, index: int, candidate: _Candidate, image: str, clock: int) -> StartEvaluate:
+        self._started += 1
+        what = "verify" if candidate.public is None else "hidden"
+        candidate.run = f"{what}-{duty.job.hex()[:32]}-{duty.seat[1]}-{duty.seat[2]}-{index}-{self._started}"
+        left = (duty.commit_by - clock) / 1_000
+        return StartEvaluate(
+            run=candidate.run,
+            seat=duty.seat,
+            index=index,
+            model=candidate.path or Path(),
+            eval_file=duty.eval_file if what == "hidden" else None,
+            seed=duty.seed,
+            probe=duty.probe,
+            image_id=image,
+            wall_s=max(1.0, min(duty.terms.limits.eval_s * SLACK + SLACK_S, left)),
+        )
+
+    def _give_up(self, duty: _Duty) -> list[Effect]:
+        """No time is left: what was not had is NOMODEL, what was not measured an abstention."""
+        effects: list[Effect] = []
+        for candidate in duty.candidates:
+            if candidate.run:
+                effects.append(Kill(candidate.run, "no time is left before the vote"))
+                candidate.run = ""
+            if candidate.ballot is None:
+                code = VoteCode.NOMODEL if candidate.path is None else VoteCode.ABSTAIN
+                candidate.ballot = self._ballot(duty, code)
+        return effects
+
+    def _commit(self, duty: _Duty) -> list[Effect]:
+        if not self._first("commit", duty.seat):
+            return []
+        ballots = tuple(self._checked(duty, candidate) for candidate in duty.candidates)
+        return [CommitBallots(duty.seat, ballots, tuple(candidate.claimant for candidate in duty.candidates))]
+
+    def _checked(self, duty: _Duty, candidate: _Candidate) -> Ballot:
+        """The ledger would refuse an odd ballot when it is opened, and silence is struck: an abstention is not."""
+        ballot = candidate.ballot or self._ballot(duty, VoteCode.ABSTAIN)
+        try:
+            check_ballot(duty.terms, candidate.loss, ballot, duty.hidden)
+        except Reject:
+            return self._ballot(duty, VoteCode.ABSTAIN)
+        return ballot
+
+    def stored(self, seat: Seat, commitment: bytes, ballots: tuple[Ballot, ...], claimants: tuple[bytes, ...]) -> None:
+        """The ballots of a seat are on this disk: from now on they are this node's vote."""
+        self._votes[seat] = commitment
+        self._false |= {(claimant, seat[0]) for claimant, b in zip(claimants, ballots, strict=True) if b.code == VoteCode.FALSE}
+
+    def not_stored(self, seat: Seat) -> None:
+        """The disk refused: the same ballots are offered again at the next chance."""
+        self._said.discard(("commit", *seat))
+
+    # --- what runs and files came to -------------------------------------------------------------------------------------------
+
+    def _candidate(self, seat: Seat, index: int) -> _Candidate | None:
+        duty = self._duties.get(seat)
+        return duty.candidates[index] if duty else None
+
+    def _ballot(self, duty: _Duty, code: VoteCode) -> Ballot:
+        """A vote without a measurement; in a hidden round it still says that the key is bad."""
+        return Ballot(int(code), 0, 0, int(HiddenVote.BADKEY if duty.bad_key else HiddenVote.NONE), 0)
+
+    def _abstain(self, duty: _Duty) -> None:
+        for candidate in duty.candidates:
+            candidate.ballot = candidate.ballot or self._ballot(duty, VoteCode.ABSTAIN)
+
+    def _image_failed(self, failed: ImageFailed) -> None:
+        self._asked[failed.job] = self._clock + RETRY_MS
+        if failed.lasting:
+            for duty in self._duties.values():
+                if duty.job == failed.job:
+                    self._abstain(duty)
+
+    def _hidden_ready(self, given: HiddenReady) -> None:
+        duty = self._duties.get(given.seat)
+        if duty is None:
+            return
+        duty.eval_file, duty.bad_key = given.path, given.bad
+        if given.path is None and not given.bad:
+            self._abstain(duty)
+
+    def _ended(self, ended: RunEnded) -> None:
+        for duty in self._duties.values():
+            for candidate in duty.candidates:
+                if candidate.run == ended.run:
+                    candidate.run = ""
+                    self._measured(duty, candidate, ended)
+
+    def _measured(self, duty: _Duty, candidate: _Candidate, ended: RunEnded) -> None:
+        if candidate.ballot is not None:
+            return
+        if ended.status is Status.ENGINE_ERROR and candidate.tries + 1 < MAX_TRIES:
+            candidate.tries, candidate.retry_at = candidate.tries + 1, self._clock + RETRY_MS
+        elif ended.status is Status.MODEL_INVALID:
+            candidate.ballot = self._ballot(duty, VoteCode.INVALID)
+        elif candidate.public is None:
+            self._public(duty, candidate, ended)
+        else:
+            candidate.ballot = self._with_hidden(duty, candidate, ended)
+
+    def _public(self, duty: _Duty, candidate: _Candidate, ended: RunEnded) -> None:
+        if ended.status is not Status.OK or ended.loss is None or ended.probe_loss is None:
+            candidate.ballot = self._ballot(duty, VoteCode.ABSTAIN)
+            return
+        candidate.public = (ended.loss, ended.probe_loss)
+        if not duty.hidden or duty.bad_key:
+            bad = HiddenVote.BADKEY if duty.bad_key else HiddenVote.NONE
+            candidate.ballot = self._measurement(duty, candidate, bad, 0)
+
+    def _with_hidden(self, duty: _Duty, candidate: _Candidate, ended: RunEnded) -> Ballot:
+        """A claim that the public data refute stays refuted, even where its model fails on the hidden data."""
+        if ended.status is Status.OK and ended.loss is not None:
+            return self._measurement(duty, candidate, HiddenVote.VALUE, ended.loss)
+        worst = self._measurement(duty, candidate, HiddenVote.VALUE, rules.MAX_LOSS)
+        return worst if worst.code != VoteCode.OK else self._ballot(duty, VoteCode.ABSTAIN)
+
+    def _measurement(self, duty: _Duty, candidate: _Candidate, hidden: HiddenVote, hidden_loss: int) -> Ballot:
+        loss, probe = candidate.public or (0, 0)
+        code = messages.vote_code(duty.terms, candidate.loss, loss)
+        return Ballot(int(code), loss, probe, int(hidden), hidden_loss)
+
+    # --- judging ---------------------------------------------------------------------------------------------------------------
+
+    def _judge(self, reader: Reader) -> list[Effect]:
+        """Confirm the ban only of those whose model this node measured as false; what people said by hand stands."""
+        if self._config.judge != "own-measurement" or not self._false:
+            return []
+        validators = reader.get(K_VALIDATORS)
+        judges = isinstance(validators, Validators) and any(v.id == self._me for v in validators.members)
+        return [
+            Judge(account, job) for account, job in self._open_cases(reader) if judges and self._first("judge", (account, 0, 0))
+        ]
+
+    def _open_cases(self, reader: Reader) -> Iterator[tuple[bytes, bytes]]:
+        for account, job in sorted(self._false):
+            case, record = reader.get(case_key(account)), reader.get(records.job_key(job))
+            if isinstance(case, Case):
+                if self._me not in (*case.confirm, *case.lift) and any(r.ref == job for r in case.refs):
+                    yield account, job
+                continue
+            standing = reader.get(account_key(account))
+            over = isinstance(record, Job) and record.state in ENDED
+            if over or not isinstance(standing, Account) or standing.status != ACTIVE:
+                self._false.discard((account, job))
+                self._said.discard(("judge", account, 0, 0))

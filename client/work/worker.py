@@ -1,0 +1,307 @@
+"""The worker: trains for bounties, claims what it measured, reveals, serves its model to the committee. Pure: inputs to effects.
+
+For each job that the policy accepts, best-paying first:
+
+    input                      when                                   effect
+    Chain, OPEN                image unknown                          FetchImage
+    Chain, OPEN                image ready, a slot free, not busy     StartTrain (attempt n, its own seed)
+    RunEnded train OK          still OPEN                             StartSelfCheck: the job's own evaluation, a probe of ours
+    RunEnded check OK          better than this job's best so far     kept; the other model is dropped
+    Chain, OPEN                the best improves on the own claim     SubmitClaim with the measured loss, never the trained one
+    Chain, expiry or not OPEN  runs under way                         Kill
+    Chain, REVEAL              own claim stands                       Reveal (must-claims; the others by policy)
+    Chain, COMMIT or COUNT     own model under audit                  Publish: nobody gets a model that is not under audit
+    Chain, ended               anything kept for the job              Cleanup
+
+Claims stand on the ledger and models, salts and attempts on this disk: a worker that starts again goes on from both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from chain.contracts.base import Reader
+from chain.contracts.job import records, store, views
+from chain.contracts.job.records import ENDED, Job, State
+from client.work import policy
+from client.work.events import (
+    Chain,
+    ClaimSettled,
+    ClaimStored,
+    Cleanup,
+    DropModel,
+    Effect,
+    FetchImage,
+    ImageFailed,
+    ImageReady,
+    Input,
+    Kill,
+    Model,
+    Publish,
+    PublishFailed,
+    Reveal,
+    RunEnded,
+    StartSelfCheck,
+    StartTrain,
+    SubmitClaim,
+)
+from client.work.policy import Offer, WorkConfig
+from sandbox import Status
+
+MAX_JOBS = 4_096
+"""Live jobs that a worker looks at."""
+MAX_FAILURES = 3
+"""Failures in a row after which a job is given up."""
+RETRY_MS = 10_000
+"""How long the chain clock runs before an image or an engine that failed is tried again; doubles with each failure."""
+
+
+@dataclass
+class Memory:
+    """What this node knew before it was stopped."""
+
+    attempts: dict[bytes, set[int]] = field(default_factory=dict)
+    """Attempts per job that are used up."""
+    claims: dict[bytes, bytes] = field(default_factory=dict)
+    """Commitment to job, for every claim whose model and salt are on this disk."""
+    claiming: set[bytes] = field(default_factory=set)
+    """Jobs with a claim on its way."""
+
+
+@dataclass
+class _Running:
+    attempt: int
+    model: Model | None
+    """Set during a self-check."""
+    killed: bool = False
+
+
+@dataclass
+class _Race:
+    """One job that this node works on."""
+
+    used: set[int] = field(default_factory=set)
+    image: str = ""
+    asked: bool = False
+    failures: int = 0
+    retry_at: int = 0
+    gave_up: str = ""
+    best: tuple[int, int, Model] | None = None
+    """(measured loss, attempt, model) that is not claimed yet."""
+    runs: dict[str, _Running] = field(default_factory=dict)
+    starts: int = 0
+    eval_s: int = 1
+
+
+class Worker:
+    """The machine of one node. `me` is its identity."""
+
+    def __init__(self, me: bytes, config: WorkConfig, memory: Memory | None = None) -> None:
+        memory = memory or Memory()
+        self._me, self._config = me, config
+        self._races: dict[bytes, _Race] = {job: _Race(used=set(used)) for job, used in memory.attempts.items()}
+        self._claims = dict(memory.claims)
+        self._claiming = set(memory.claiming)
+        self._said: set[tuple[str, bytes, int]] = set()
+        self._clock = 0
+
+    def handle(self, given: Input) -> list[Effect]:
+        """The effects of one input. After every other input the driver gives `Chain` again: starts and claims happen there."""
+        match given:
+            case Chain():
+                return self._chain(given.reader, given.clock, given.busy)
+            case ImageReady() if (race := self._races.get(given.job)) is not None:
+                race.image, race.failures = given.image_id, 0
+            case ImageFailed() if (race := self._races.get(given.job)) is not None:
+                race.asked = False
+                self._failed(race, given.reason, given.lasting)
+            case RunEnded():
+                return self._ended(given)
+            case ClaimStored():
+                self._claims[given.commitment] = given.job
+            case ClaimSettled():
+                self._claiming.discard(given.job)
+            case PublishFailed():
+                self._said.discard(("publish", given.job, 0))
+        return []
+
+    def explain(self, reader: Reader, job: bytes, clock: int) -> str | None:
+        """Why this node does not (any longer) train for a job, in words; None where it does or will."""
+        offer = policy.read_offer(reader, job, self._me)
+        if offer is None:
+            return "there is no such job"
+        race = self._races.get(job) or _Race()
+        return policy.unfit(reader, self._me, clock) or self._refusal(offer, race, clock) or race.gave_up or None
+
+    def _refusal(self, offer: Offer, race: _Race, clock: int) -> str | None:
+        taken = race.used | {run.attempt for run in race.runs.values()}
+        return policy.explain(self._config, offer, clock=clock, me=self._me, attempts=len(taken))
+
+    # --- the chain -------------------------------------------------------------------------------------------------------------
+
+    def _chain(self, reader: Reader, clock: int, busy: bool) -> list[Effect]:
+        self._clock = clock
+        effects: list[Effect] = []
+        for job in sorted({*self._races, *self._claims.values()}):
+            effects += self._follow(reader, job, clock)
+        return effects + self._start_runs(reader, clock, busy)
+
+    def _follow(self, reader: Reader, job: bytes, clock: int) -> list[Effect]:
+        """What a job in which this node takes part asks for now."""
+        offer, record = policy.read_offer(reader, job, self._me), reader.get(records.job_key(job))
+        if offer is None or not isinstance(record, Job):
+            return []
+        is_open = record.state == State.OPEN and clock < offer.terms.expiry
+        effects: list[Effect] = [] if is_open else self._stop_runs(job, "the job takes no more claims")
+        effects += self._claim_best(offer, is_open) + self._drop_replaced(offer)
+        if record.state in ENDED:
+            return effects + self._finish(reader, job, record)
+        for duty in views.duties_in(reader, job, self._me, clock):
+            effects += self._duty(job, duty, offer)
+        return effects
+
+    def _claim_best(self, offer: Offer, is_open: bool) -> list[Effect]:
+        race = self._races.get(offer.job)
+        if race is None or race.best is None or offer.job in self._claiming:
+            return []
+        (measured, attempt, model), race.best = race.best, None
+        loss = max(measured, offer.terms.floor)
+        if not is_open or not policy.improves(offer.terms, offer.own, loss):
+            return [DropModel(model)]
+        self._claiming.add(offer.job)
+        return [SubmitClaim(offer.job, attempt, loss, model)]
+
+    def _drop_replaced(self, offer: Offer) -> list[Effect]:
+        """Models of claims that do not stand and never will."""
+        if offer.job in self._claiming:
+            return []
+        standing = offer.own.commitment if offer.own else b""
+        gone = [commitment for commitment, job in self._claims.items() if job == offer.job and commitment != standing]
+        for commitment in gone:
+            del self._claims[commitment]
+        return [DropModel(None, commitment) for commitment in gone]
+
+    def _duty(self, job: bytes, duty: dict[str, object], offer: Offer) -> list[Effect]:
+        own = offer.own
+        if own is None or own.commitment not in self._claims:
+            return []  # made from another data folder: only that one can open it
+        if duty["do"] == "reveal" and (duty["must"] or self._config.reveal == "always") and self._first("reveal", job, own.count):
+            return [Reveal(job, own.count, own.commitment)]
+        if duty["do"] == "serve" and self._first("publish", job, 0):
+            return [Publish(job, own.commitment)]
+        return []
+
+    def _first(self, what: str, job: bytes, number: int) -> bool:
+        """True once for each thing to be said."""
+        key = (what, job, number)
+        if key in self._said:
+            return False
+        self._said.add(key)
+        return True
+
+    def _finish(self, reader: Reader, job: bytes, record: Job) -> list[Effect]:
+        race = self._races.get(job)
+        if race is not None and race.runs:
+            return []  # its runs are being killed
+        self._races.pop(job, None)
+        self._claims = {commitment: of for commitment, of in self._claims.items() if of != job}
+        self._claiming.discard(job)
+        self._said = {key for key in self._said if key[1] != job}
+        won = bool(record.winner) and store.read_claim(reader, job, record.winner[0]).claimant == self._me
+        return [Cleanup(job, won)]
+
+    # --- runs ------------------------------------------------------------------------------------------------------------------
+
+    def _stop_runs(self, job: bytes, reason: str) -> list[Effect]:
+        race = self._races.get(job)
+        killed: list[Effect] = []
+        for run, running in (race or _Race()).runs.items():
+            if not running.killed:
+                running.killed = True
+                killed.append(Kill(run, reason))
+        return killed
+
+    def _start_runs(self, reader: Reader, clock: int, busy: bool) -> list[Effect]:
+        reason = policy.unfit(reader, self._me, clock)
+        if reason is not None:
+            return [effect for job in list(self._races) for effect in self._stop_runs(job, reason)]
+        effects: list[Effect] = []
+        slots = self._config.concurrent - sum(len(race.runs) for race in self._races.values())
+        fetching = sum(race.asked and not race.image for race in self._races.values())
+        for offer in policy.best_paying(self._offers(reader, clock)):
+            race = self._races.setdefault(offer.job, _Race())
+            race.eval_s = offer.terms.limits.eval_s
+            if not race.image:
+                if not race.asked and fetching <= self._config.concurrent:
+                    race.asked, fetching = True, fetching + 1
+                    effects.append(FetchImage(offer.job))
+                continue
+            while slots > 0 and not busy and self._refusal(offer, race, clock) is None:
+                effects.append(self._train(offer, race, clock))
+                slots -= 1
+        return effects
+
+    def _offers(self, reader: Reader, clock: int) -> list[Offer]:
+        """The open jobs that this node would take up now."""
+        found = []
+        for key, live in reader.scan(b"j/", MAX_JOBS):
+            if clock >= live.expiry:
+                continue
+            offer = policy.read_offer(reader, key[2:], self._me)
+            race = self._races.get(key[2:]) or _Race()
+            if offer is None or race.gave_up or clock < race.retry_at:
+                continue
+            if self._refusal(offer, race, clock) is None:
+                found.append(offer)
+        return found
+
+    def _train(self, offer: Offer, race: _Race, clock: int) -> StartTrain:
+        taken = race.used | {run.attempt for run in race.runs.values()}
+        attempt = next(n for n in range(1, self._config.attempts + 1) if n not in taken)
+        race.starts += 1
+        run = f"train-{offer.job.hex()[:32]}-{attempt}-{race.starts}"
+        race.runs[run] = _Running(attempt, None)
+        wall = policy.train_seconds(self._config, offer.terms, clock) or 1.0
+        return StartTrain(run, offer.job, attempt, policy.train_seed(self._me, offer.job, attempt), race.image, wall)
+
+    def _ended(self, ended: RunEnded) -> list[Effect]:
+        found = next(((job, race) for job, race in self._races.items() if ended.run in race.runs), None)
+        if found is None:
+            return [DropModel(ended.model)] if ended.model else []
+        job, race = found
+        running = race.runs.pop(ended.run)
+        if ended.status is Status.ENGINE_ERROR:
+            self._failed(race, ended.reason, lasting=False)
+            return [DropModel(running.model)] if running.model else []
+        if running.model is None:
+            return self._trained(job, race, running, ended)
+        race.used.add(running.attempt)
+        if ended.status is not Status.OK or ended.loss is None:
+            self._failed(race, f"its own model did not pass the evaluation: {ended.reason}", lasting=False)
+            return [DropModel(running.model)]
+        race.failures = 0
+        if race.best is not None and race.best[0] <= ended.loss:
+            return [DropModel(running.model)]
+        dropped = race.best
+        race.best = (ended.loss, running.attempt, running.model)
+        return [DropModel(dropped[2])] if dropped else []
+
+    def _trained(self, job: bytes, race: _Race, running: _Running, ended: RunEnded) -> list[Effect]:
+        if ended.status is Status.OK and ended.model is not None and not running.killed:
+            race.starts += 1
+            run = f"check-{job.hex()[:32]}-{running.attempt}-{race.starts}"
+            race.runs[run] = _Running(running.attempt, ended.model)
+            drawn = hashlib.sha256(b"lc/self-check" + ended.model.cid).digest()
+            probe = int.from_bytes(drawn[:4], "big") >> 1
+            return [StartSelfCheck(run, job, running.attempt, ended.model, probe, race.image, float(race.eval_s))]
+        race.used.add(running.attempt)
+        if ended.status not in (Status.OK, Status.CANCELLED):
+            self._failed(race, ended.reason, lasting=ended.status is Status.UNSUPPORTED)
+        return [DropModel(ended.model)] if ended.model else []
+
+    def _failed(self, race: _Race, reason: str, lasting: bool) -> None:
+        race.failures += 1
+        if lasting or race.failures >= MAX_FAILURES:
+            race.gave_up = f"given up after {race.failures} failures in a row: {reason}"
+        race.retry_at = self._clock + RETRY_MS * 2 ** (race.failures - 1)
