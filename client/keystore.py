@@ -178,6 +178,8 @@ def _normal(passphrase: str) -> bytes:
 def _new_key(entropy: bytes | None) -> SigningKey:
     if entropy is not None:
         try:
+            if len(entropy) != 32:
+                raise ValueError("not 32 bytes")
             return SigningKey(entropy)
         except ValueError:
             raise KeystoreError("The given entropy is no valid secp256k1 secret: it must be 32 random bytes") from None

@@ -56,6 +56,7 @@ TIMEOUT_S: Final = 30.0
 SILENCE_S: Final = 600.0
 """A transfer of a file, or the stream of events, may be silent this long: the graph may be fetching the file."""
 _PIECE: Final = 256 * 1024
+_BROKEN: Final = (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, TimeoutError)
 _BY_STATUS: Final = {400: "usage", 401: "unauthorized", 403: "unauthorized", 404: "not_found", 422: "rejected"}
 
 
@@ -104,7 +105,7 @@ class Client:
         try:
             async with self._open().request(method, self.url + path, params=query, timeout=timeout, **sent) as response:
                 return await self._answer(response)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as e:
+        except (*_BROKEN, OSError, ValueError) as e:
             raise self._unreachable(e) from None
 
     async def _answer(self, response: aiohttp.ClientResponse) -> Any:
@@ -136,13 +137,13 @@ class Client:
     # --- reading ----------------------------------------------------------------------------------------------------------------
 
     async def status(self) -> Status:
-        return cast(Status, await self._call("GET", "/v1/status"))
+        return cast(Status, _document(await self._call("GET", "/v1/status")))
 
     async def account(self, account: str | None = None) -> Account:
         """Standing and credits of an account, the node's own without one."""
         if account is None:
             account = (await self.status())["id"]
-        return cast(Account, await self._call("GET", f"/v1/accounts/{_id(account)}"))
+        return cast(Account, _document(await self._call("GET", f"/v1/accounts/{_id(account)}")))
 
     async def balance(self, account: str | None = None) -> str:
         """Free credits, as decimal text."""
@@ -161,37 +162,37 @@ class Client:
         )
 
     async def supply(self) -> dict[str, str]:
-        return cast(dict[str, str], await self._call("GET", "/v1/supply"))
+        return cast(dict[str, str], _document(await self._call("GET", "/v1/supply")))
 
     async def peers(self) -> list[Json]:
         return _rows(await self._call("GET", "/v1/peers"), "peers")
 
     async def config(self) -> Json:
         """The node's effective settings."""
-        return cast(Json, await self._call("GET", "/v1/config"))
+        return _document(await self._call("GET", "/v1/config"))
 
     async def block(self, height: int | str = "latest") -> Json:
-        return cast(Json, await self._call("GET", f"/v1/blocks/{_id(str(height))}"))
+        return _document(await self._call("GET", f"/v1/blocks/{_id(str(height))}"))
 
     async def tx(self, tx: str) -> Json:
-        return cast(Json, await self._call("GET", f"/v1/tx/{_id(tx)}"))
+        return _document(await self._call("GET", f"/v1/tx/{_id(tx)}"))
 
     async def jobs(self, *, live: bool = False, before: int | None = None, limit: int = 50) -> list[Job]:
         params = {"live": "true" if live else None, "before": before, "limit": limit}
         return _rows(await self._call("GET", "/v1/jobs", params=params), "jobs")
 
     async def job(self, job: str) -> Job:
-        return cast(Job, await self._call("GET", f"/v1/jobs/{_id(job)}"))
+        return _document(await self._call("GET", f"/v1/jobs/{_id(job)}"))
 
     async def runs(self) -> list[Json]:
         """Runs of the node's own worker and verifier, with progress."""
         return _rows(await self._call("GET", "/v1/runs"), "runs")
 
     async def run(self, run: str) -> Json:
-        return cast(Json, await self._call("GET", f"/v1/runs/{_id(run)}"))
+        return _document(await self._call("GET", f"/v1/runs/{_id(run)}"))
 
     async def cancel_run(self, run: str) -> Json:
-        return cast(Json, await self._call("DELETE", f"/v1/runs/{_id(run)}"))
+        return _document(await self._call("DELETE", f"/v1/runs/{_id(run)}"))
 
     # --- submitting -------------------------------------------------------------------------------------------------------------
 
@@ -254,7 +255,7 @@ class Client:
 
     async def _submit(self, path: str, body: Any, wait: float) -> Submitted:
         params = {"wait": wait} if wait else None
-        done = cast(Submitted, await self._call("POST", path, params=params, body=body, extra_s=wait))
+        done = cast(Submitted, _document(await self._call("POST", path, params=params, body=body, extra_s=wait)))
         if code := done.get("code"):
             raise Rejected(f"Refused in block {done.get('height')}", code=code, name=done.get("code_name"))
         return done
@@ -270,10 +271,10 @@ class Client:
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=SILENCE_S)
             headers = {"Content-Length": str(total), "Content-Type": "application/octet-stream"}
             async with self._open().post(self.url + "/v1/files", data=pieces, headers=headers, timeout=timeout) as response:
-                stored = cast(Stored, await self._answer(response))
+                stored = cast(Stored, _document(await self._answer(response)))
         except FileNotFoundError:
             raise Usage(f"There is no file {path}") from None
-        except (aiohttp.ClientError, TimeoutError, OSError) as e:
+        except (*_BROKEN, OSError) as e:
             raise self._unreachable(e) from None
         own, _ = name.finish()
         if stored["cid"] != own:
@@ -319,7 +320,7 @@ class Client:
                 found, sha256 = name.finish()
                 if found != cid:
                     raise BadContent(f"The bytes received are {found}, not {cid}. Nothing was kept; fetch it again")
-        except (aiohttp.ClientError, TimeoutError) as e:
+        except _BROKEN as e:
             raise self._unreachable(e) from None
         except OSError as e:
             raise Usage(f"{dest} cannot be written: {e.strerror}. Check the folder and its free space") from None
@@ -327,19 +328,20 @@ class Client:
 
     # --- events -----------------------------------------------------------------------------------------------------------------
 
-    async def watch(self) -> AsyncIterator[Event]:
-        """What happens on the node from now on: blocks, the ledger's notes, the progress of runs.
+    async def watch(self, *, kinds: Sequence[str] | None = None) -> AsyncIterator[Event]:
+        """What happens on the node from now on: "block", "note" (the ledger's events), "run" (progress); `kinds` asks for some.
 
         Ends with `Unreachable` when the connection breaks. Events in between are lost then: read the state again.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=SILENCE_S)
+        query = {"kinds": ",".join(kinds)} if kinds else {}
         try:
-            async with self._open().get(self.url + "/v1/events", timeout=timeout) as response:
+            async with self._open().get(self.url + "/v1/events", params=query, timeout=timeout) as response:
                 if response.status >= 400:
                     await self._answer(response)
                 async for event in _events(response.content):
                     yield event
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as e:
+        except (*_BROKEN, OSError, ValueError) as e:
             raise self._unreachable(e) from None
         raise Unreachable(f"The node at {self.url} closed the stream of events. Is it still running?")
 
@@ -373,6 +375,13 @@ def _id(text: str) -> str:
     if not text.isascii() or not text.replace("-", "").replace("_", "").isalnum() or len(text) > 128:
         raise Usage(f"{text[:80]!r} is no id: ids are letters and digits")
     return text
+
+
+def _document(found: Any) -> Json:
+    """An object, as every answer is that is no list."""
+    if not isinstance(found, dict):
+        raise Unreachable("The node's answer is of another kind than expected: its version does not fit this client's")
+    return found
 
 
 def _rows(found: Any, name: str) -> list[Any]:

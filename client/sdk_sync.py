@@ -160,8 +160,8 @@ class SyncClient:
     def fetch_model(self, job: str, dest: Path, *, overwrite: bool = False, on_progress: Progress | None = None) -> Fetched:
         return self._wait(self._client.fetch_model(job, dest, overwrite=overwrite, on_progress=on_progress))
 
-    def watch(self) -> Iterator[Event]:
-        events = self._client.watch()
+    def watch(self, *, kinds: Sequence[str] | None = None) -> Iterator[Event]:
+        events = self._client.watch(kinds=kinds)
         try:
             while True:
                 yield self._wait(_next(events))

@@ -193,7 +193,7 @@ def _run(words: list[str], as_json: bool) -> int:
 
 
 def _parse_text(e: CycloptsError) -> str:
-    return " ".join(str(e).split()).partition(" Available commands:")[0].rstrip(".")
+    return " ".join(str(e).split()).partition(" Available commands:")[0].rstrip(".?")
 
 
 def _usage(text: str, as_json: bool) -> int:

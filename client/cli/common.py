@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from cyclopts import Group, Parameter
-from rich.console import Console
+from cyclopts import Group as Heading
+from cyclopts import Parameter
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -25,13 +26,14 @@ T = TypeVar("T")
 
 PASSPHRASE_VARIABLE = "LEARNINGCHAIN_PASSPHRASE"
 MAX_PASSPHRASE_FILE = 4_096
+PIPE_WIDTH = 240
 
 
 class WrongUsage(Exception):
     """What was typed, or the files of the data folder, cannot be used. The text says why and what would do. Exit code 2."""
 
 
-@Parameter(name="*", group=Group("Options of every command", sort_key=9))
+@Parameter(name="*", group=Heading("Options of every command", sort_key=9))
 @dataclass(frozen=True)
 class Common:
     """Options that every command has."""
@@ -98,7 +100,9 @@ class Output:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        self.console = Console(highlight=False, markup=False, emoji=False)
+        # Into a pipe or a file nothing is folded: lines are for grep there.
+        width = None if sys.stdout.isatty() else PIPE_WIDTH
+        self.console = Console(highlight=False, markup=False, emoji=False, width=width)
         self.notes = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
     def show(self, document: Any, people: Callable[[Console], None]) -> None:
@@ -116,7 +120,7 @@ class Output:
     def note(self, text: str) -> None:
         """A hint for people; machines are spared it."""
         if not self.as_json:
-            self.notes.print(Text(clean(text)))
+            self.notes.print(Text(clean(text)), soft_wrap=True)
 
 
 # --- text for people -----------------------------------------------------------------------------------------------------------
@@ -132,14 +136,14 @@ def cell(value: Any, style: str = "") -> Text:
     return Text(shown, style=style)
 
 
-def facts(title: str, rows: list[tuple[str, Any]]) -> Table:
-    """Name and value, one a line."""
-    table = Table(title=clean(title), title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False)
+def facts(title: str, rows: list[tuple[str, Any]]) -> Group:
+    """A heading, then name and value, one a line."""
+    table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
         table.add_row(Text(name), value if isinstance(value, Text) else cell(value))
-    return table
+    return Group(Text(clean(title), style="bold"), table)
 
 
 def listing(columns: list[str], rows: list[list[Any]], right: set[str] | None = None) -> Table:

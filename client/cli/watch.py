@@ -107,7 +107,7 @@ async def _listen(node: Client, job_id: str, bell: asyncio.Event) -> None:
     """Ring when something concerns the job. A broken stream is opened again; polling goes on meanwhile."""
     while True:
         with suppress(ApiError):
-            async for event in node.watch():
+            async for event in node.watch(kinds=["note", "run"]):
                 if event.data.get("ref") == job_id or event.data.get("job") == job_id:
                     bell.set()
         await asyncio.sleep(1.0)

@@ -1,0 +1,232 @@
+"""A small HTTP API with fixed answers, in a thread of its own, for tests of the SDK and the command line.
+
+It speaks the shapes of the real one (client/api): what the fake says wrong on purpose, tests set in `Fake.answers`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from aiohttp import web
+
+from client.sdk_files import StreamName
+
+TOKEN = "test-token"
+OWN = "lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq"
+OTHER = "lc1p6d9qa0fjffaqk75dwpvn5dydvk7trshr6d9x3"
+CHAIN = "ab" * 32
+JOB = "3fa9c1" + "00" * 29
+TX = "9c" * 32
+MODEL = bytes(range(256)) * 2_000
+"""More than one chunk, so its CID is that of a tree."""
+
+
+def cid_of(data: bytes) -> tuple[str, str]:
+    name = StreamName()
+    name.feed(data)
+    return name.finish()
+
+
+STATUS = {
+    "network": "test",
+    "chain_id": CHAIN,
+    "height": 7,
+    "block_id": "cd" * 32,
+    "state_root": "ef" * 32,
+    "time": 1_700_000_000_000,
+    "clock": 1_700_000_000_000,
+    "id": OWN,
+    "validator": True,
+    "validators": [OWN],
+    "peers": 3,
+    "syncing": False,
+    "working": True,
+    "supply": {"minted": "1000", "burned": "1", "supply": "999"},
+    "version": "0.1.0",
+}
+ACCOUNT = {
+    "id": OWN,
+    "status": "active",
+    "balance": "12.5",
+    "frozen": "0",
+    "locked": "3",
+    "verifier": True,
+    "validator": True,
+    "strikes": [],
+    "sequences": [4, 0, 0, 0],
+    "case": None,
+}
+ENTRY = {
+    "cursor": 3,
+    "height": 5,
+    "time": 1_700_000_000_000,
+    "tx": TX,
+    "reason": "transfer",
+    "amount": "-2",
+    "ref": "memo \x1b[31mred",
+    "other": OTHER,
+}
+VOTE = {"candidate": OTHER, "vote": "OK", "measured": "0.100000000", "probe_loss": "0.1", "hidden_loss": None, "bad_key": False}
+CLAIM = {"claimant": OTHER, "loss": "0.100000000", "claimed": 1_700_000_000_000, "revealed": True, "result": "OK"}
+FINISHED: dict[str, Any] = {
+    "id": JOB,
+    "number": 0,
+    "state": "PAID",
+    "poster": OWN,
+    "bounty": "100",
+    "fee": "0.1",
+    "posted": 1_700_000_000_000,
+    "expiry": 1_700_000_060_000,
+    "deadline": None,
+    "claimants": 1,
+    "image": {"kind": "archive", "reference": "", "cid": cid_of(b"image")[0], "image_id": "11" * 32, "size": 5},
+    "limits": {"cpus_milli": 1000, "mem_mb": 512},
+    "winner": OTHER,
+    "terms": {"params": "{}", "finalists": 3, "float_kind": "f32", "tol": "0", "floor": "0", "on_cheat": "refund"},
+    "claims": [CLAIM],
+    "rounds": [
+        {"audit": 0, "round": 1, "committee": [{"voter": OWN, "committed": True, "opened": True, "votes": [VOTE], "fee": "0.1"}]}
+    ],
+    "payments": {"bounty_to": OTHER, "bounty_paid": "100"},
+    "model": {"cid": cid_of(MODEL)[0], "sha256": "00" * 32, "size": len(MODEL)},
+}
+OPEN: dict[str, Any] = FINISHED | {
+    "state": "OPEN",
+    "winner": None,
+    "model": None,
+    "deadline": 1_700_000_060_000,
+    "rounds": [],
+    "claims": [CLAIM | {"revealed": False, "result": None}],
+}
+RUN = {
+    "id": "r-17",
+    "job": JOB,
+    "phase": "train",
+    "state": "running",
+    "attempt": 1,
+    "seed": 7,
+    "progress": [{"step": 1, "of": 3, "loss": 0.5}, {"step": 2, "of": 3, "loss": 0.2}],
+    "loss": None,
+    "reason": "",
+    "log": "",
+    "started": 1_700_000_000_000,
+    "ended": None,
+}
+PEER = {"id": OTHER, "address": "127.0.0.1:7400", "direction": "out", "rtt": 0.001, "height": 7, "bytes_in": 10, "bytes_out": 2048}
+BLOCK = STATUS | {"round": 0, "proposer": OWN, "txs": [TX], "certificate": {"round": 0, "signers": [OWN]}}
+TX_VIEW = {
+    "tx": TX,
+    "height": 7,
+    "index": 0,
+    "sender": OWN,
+    "lane": 0,
+    "sequence": 3,
+    "ops": [{"type": "Transfer", "target": OTHER, "amount": "2"}],
+    "code": 0,
+    "code_name": "OK",
+    "events": [{"type": "moved", "amount": "2"}],
+}
+DONE = {"tx": TX, "status": "final", "height": 8, "index": 0, "code": 0, "code_name": "OK"}
+
+
+def refusal(kind: str, status: int, code: int | None = None, name: str | None = None) -> tuple[int, Any]:
+    return status, {"error": {"kind": kind, "code": code, "name": name, "message": f"{kind} because of the test"}}
+
+
+class Fake:
+    """`answers` maps "METHOD /path" to JSON, or to (status, JSON or bytes), or to a list of the latter: one a call, the last stays.
+
+    `seen` are the requests that arrived: (method, path, query, body).
+    """
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Any] = {
+            "GET /v1/status": STATUS,
+            f"GET /v1/accounts/{OWN}": ACCOUNT,
+            f"GET /v1/accounts/{OTHER}": ACCOUNT | {"id": OTHER},
+            "GET /v1/accounts": [ACCOUNT],
+            f"GET /v1/accounts/{OWN}/history": [ENTRY],
+            "GET /v1/supply": {"minted": "1000", "burned": "1", "supply": "999", "accounts": "900", "escrows": "99"},
+            "GET /v1/peers": [PEER],
+            "GET /v1/config": {"name": "node"},
+            "GET /v1/blocks/latest": BLOCK,
+            f"GET /v1/tx/{TX}": TX_VIEW,
+            "GET /v1/jobs": [FINISHED],
+            f"GET /v1/jobs/{JOB}": FINISHED,
+            f"GET /v1/jobs/{JOB}/model": (200, MODEL),
+            "GET /v1/runs": [RUN],
+            "GET /v1/runs/r-17": RUN,
+            "DELETE /v1/runs/r-17": {"id": "r-17", "cancelled": True},
+            "POST /v1/transfers": DONE,
+            "POST /v1/tx": DONE,
+            "POST /v1/judgements": DONE,
+            "POST /v1/jobs": DONE | {"job": JOB, "expiry": 1_700_000_060_000},
+            "GET /v1/events": (200, b"retry: 1000\n\n"),
+        }
+        self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
+        self.url = ""
+        self.hold = threading.Event()
+        """While set, streams of events stay open at their end."""
+
+    def bodies(self, method: str, path: str) -> list[Any]:
+        return [json.loads(body) for m, p, _, body in self.seen if (m, p) == (method, path)]
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        self.seen.append((request.method, request.path, dict(request.query), body))
+        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+            status, document = refusal("unauthorized", 401)
+            return web.json_response(document, status=status)
+        answer = self.answers.get(f"{request.method} {request.path}")
+        if request.path == "/v1/files" and request.method == "POST" and answer is None:
+            answer = {"cid": cid_of(body)[0], "size": len(body)}
+        if isinstance(answer, list) and answer and isinstance(answer[0], tuple):
+            answer = answer.pop(0) if len(answer) > 1 else answer[0]
+        if answer is None:
+            answer = refusal("not_found", 404)
+        status, document = answer if isinstance(answer, tuple) else (200, answer)
+        if isinstance(document, bytes):
+            return await self._stream(request, status, document)
+        return web.json_response(document, status=status)
+
+    async def _stream(self, request: web.Request, status: int, data: bytes) -> web.StreamResponse:
+        response = web.StreamResponse(status=status)
+        await response.prepare(request)
+        await response.write(data)
+        while request.path == "/v1/events" and self.hold.is_set():
+            await asyncio.sleep(0.01)
+        await response.write_eof()
+        return response
+
+
+@contextmanager
+def serving() -> Iterator[Fake]:
+    """A fake API on a free port."""
+    fake = Fake()
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def start() -> web.AppRunner:
+        app = web.Application(client_max_size=2**26)
+        app.router.add_route("*", "/{path:.*}", fake.handle)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return runner
+
+    runner = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+    fake.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield fake
+    finally:
+        fake.hold.clear()
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()

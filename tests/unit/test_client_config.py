@@ -1,0 +1,162 @@
+"""Settings: every one has a default and a bound, a mistake is named with what would do, the file survives being changed."""
+
+from __future__ import annotations
+
+import stat
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from client import config
+from client.config import SETTINGS, Config, ConfigError, change, load, parse, render, value_of
+
+ME = "lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq"
+
+
+def test_defaults_without_a_file(tmp_path: Path) -> None:
+    loaded = load(tmp_path, {})
+    assert loaded.config == Config()
+    assert set(loaded.sources.values()) == {"default"}
+    assert loaded.sources.keys() == SETTINGS.keys()
+
+
+def test_the_written_file_explains_every_setting_and_changes_nothing(tmp_path: Path) -> None:
+    text = render({})
+    assert parse(text, "") == {}
+    for setting in SETTINGS.values():
+        assert setting.description and f"# {setting.description}" in text
+        assert f"# {setting.name.rpartition('.')[2]} = " in text
+
+
+def test_every_default_is_within_its_own_bounds() -> None:
+    values = {name: setting.default for name, setting in SETTINGS.items()}
+    assert parse(render(values), "") == values
+
+
+def test_environment_over_file_over_default(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('name = "alice"\n[work]\nattempts = 5\nenabled = true\n')
+    loaded = load(tmp_path, {"LEARNINGCHAIN_WORK_ATTEMPTS": "7", "LEARNINGCHAIN_NETWORK_PEERS": "a:1, [::1]:2", "HOME": "/"})
+    assert (loaded.config.name, loaded.config.work.attempts, loaded.config.work.enabled) == ("alice", 7, True)
+    assert loaded.config.network.peers == ["a:1", "[::1]:2"]
+    assert loaded.sources["work.attempts"] == loaded.sources["network.peers"] == "environment"
+    assert loaded.sources["name"] == loaded.sources["work.enabled"] == "file"
+    assert loaded.sources["work.verify"] == "default"
+
+
+def test_variables_that_are_no_settings_are_left_alone(tmp_path: Path) -> None:
+    words = ("DATA", "API", "TOKEN_FILE", "PASSPHRASE")
+    assert load(tmp_path, {f"LEARNINGCHAIN_{word}": "x" for word in words}).config == Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[work]\natempts = 3", 'no setting "work.atempts"; did you mean "work.attempts"?'),
+        ('nme = "x"', 'did you mean "name"?'),
+        ("[wrk]\nattempts = 3", 'no setting "wrk"'),
+        ("work = 3", "work is a section"),
+        ("[work]\nattempts = 0", "work.attempts = 0"),
+        ("[work]\nattempts = 1001", "work.attempts = 1001"),
+        ('[work]\nattempts = "3"', "work.attempts"),
+        ("[work]\nenabled = 1", "work.enabled"),
+        ('[work]\nmin_bounty = "-1"', "work.min_bounty"),
+        ('[work]\nmin_bounty = "0.0000001"', "six digits"),
+        ('[work]\njudge = "always"', "work.judge"),
+        (f'[work]\nallowed_contractors = ["{ME[:-1]}x"]', "typing mistake"),
+        ('[network]\npeers = ["nowhere"]', "host:port"),
+        ('[network]\nlisten = "example.org:7400"', "no IP address"),
+        ('[api]\nlisten = "127.0.0.1:0"', "port from 1"),
+        ('[log]\nlevel = "loud"', "log.level"),
+        ("name = ", "not TOML"),
+        ('name = "a"\nname = "b"', "not TOML"),
+        ("a = " + "[" * 100_000, "not TOML"),
+    ],
+)
+def test_mistakes_are_named(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as e:
+        parse(text, "config.toml")
+    assert said in str(e.value) and "config.toml" in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("LEARNINGCHAIN_WORK_ATEMPTS", "3", "LEARNINGCHAIN_WORK_ATTEMPTS"),
+        ("LEARNINGCHAIN_WORK_ATTEMPTS", "many", "work.attempts"),
+        ("LEARNINGCHAIN_WORK_ENABLED", "perhaps", "work.enabled"),
+    ],
+)
+def test_mistakes_in_the_environment_are_named(tmp_path: Path, variable: str, value: str, said: str) -> None:
+    with pytest.raises(ConfigError) as e:
+        load(tmp_path, {variable: value})
+    assert variable in str(e.value) and said in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "value"), [("yes", True), ("on", True), ("TRUE", True), ("1", True), ("no", False), ("off", False)]
+)
+def test_switches_in_the_environment(tmp_path: Path, word: str, value: bool) -> None:
+    assert load(tmp_path, {"LEARNINGCHAIN_WORK_ENABLED": word}).config.work.enabled is value
+
+
+@pytest.mark.parametrize("raw", [b"\xff\xfe", b"#" * (config.MAX_FILE + 1)])
+def test_a_file_that_is_no_text_or_too_large(tmp_path: Path, raw: bytes) -> None:
+    (tmp_path / "config.toml").write_bytes(raw)
+    with pytest.raises(ConfigError):
+        load(tmp_path, {})
+
+
+def test_a_change_keeps_own_comments_and_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('# mine\nname = "alice"  # me\n\n[work] # earn\n# attempts = 3\nconcurrent = 2\n')
+    change(tmp_path, {"work.attempts": 9})
+    text = path.read_text()
+    assert "# mine" in text and "# me" in text and "# earn" in text
+    assert parse(text, "") == {"name": "alice", "work.attempts": 9, "work.concurrent": 2}
+    change(tmp_path, {"work.attempts": 10, "work.verify": False, "name": "bob"})
+    assert parse(path.read_text(), "") == {"name": "bob", "work.attempts": 10, "work.concurrent": 2, "work.verify": False}
+    assert "# mine" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "[work]\n",
+        'network.peers = [\n  "a:1", # first\n]\n',
+        '[network]\npeers = [\n  "a:1",\n  "b:2",\n]\n',
+        'network = {peers = ["a:1"]}\n',
+    ],
+)
+def test_a_change_is_right_in_every_form_of_toml(tmp_path: Path, before: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(before)
+    wanted = parse(before, "") | {"network.peers": ["c:3"], "name": 'quo"te\\ \x1b'}
+    change(tmp_path, {"network.peers": ["c:3"], "name": 'quo"te\\ \x1b'})
+    assert parse(path.read_text(), "") == wanted
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_refused_change_leaves_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("[work]\nattempts = 4\n")
+    with pytest.raises(ConfigError):
+        change(tmp_path, {"work.attempts": 0})
+    assert path.read_text() == "[work]\nattempts = 4\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_values_survive_the_file(tmp_path: Path) -> None:
+    change(tmp_path, {"storage.url": "postgresql://u:p%20w@h/db", "work.denied_contractors": [ME], "work.min_bounty": "0.5"})
+    loaded = load(tmp_path, {}).config
+    assert value_of(loaded, "storage.url") == "postgresql://u:p%20w@h/db"
+    assert loaded.work.denied_contractors == [ME]
+    assert loaded.work.min_bounty_micro == 500_000
+    assert tomllib.loads((tmp_path / "config.toml").read_text())["work"]["min_bounty"] == "0.5"
+
+
+def test_a_password_in_the_database_url_is_not_shown(tmp_path: Path) -> None:
+    change(tmp_path, {"storage.url": "postgresql://u:secret@h/db"})
+    shown = config.shown(load(tmp_path, {}).config)
+    assert "secret" not in str(shown) and shown["storage.url"] == "postgresql://u:***@h/db"

@@ -1,0 +1,203 @@
+"""The keystore keeps an identity: it opens with its passphrase only, tells what is wrong with it, and is never overwritten."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from chain.crypto import account_id, address
+from client import keystore
+from client.keystore import Keystore, KeystoreError, WrongPassphrase, beacon_key
+
+WORD = "correct horse battery"
+SECRET = bytes(range(1, 33))
+
+
+@pytest.fixture(autouse=True)
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lowest cost that is read; one test below uses the real one."""
+    monkeypatch.setattr(keystore, "SCRYPT_N", 2**14)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "keystore.json"
+
+
+def change(path: Path, edit: Any) -> None:
+    """Rewrite the file with a correct checksum, as somebody would who means harm."""
+    document = json.loads(path.read_text())
+    edit(document)
+    raw = json.dumps(document)
+    try:
+        file = keystore.msgspec.json.decode(raw, type=keystore._File)
+        document["checksum"] = file.sum()
+    except keystore.msgspec.MsgspecError:
+        pass
+    path.write_text(json.dumps(document))
+
+
+def test_what_was_created_opens_again(path: Path) -> None:
+    made = Keystore.create(path, WORD)
+    opened = Keystore.open(path, WORD)
+    assert opened.key.secret == made.key.secret
+    assert opened.id == made.id == account_id(made.key.public)
+    assert opened.beacon_key == made.beacon_key
+    assert Keystore.public(path).public_key == made.key.public
+    assert Keystore.public(path).address == made.address == address(made.id)
+
+
+def test_two_identities_share_nothing(tmp_path: Path) -> None:
+    one, two = (Keystore.create(tmp_path / name, WORD) for name in ("a", "b"))
+    assert one.key.secret != two.key.secret
+    texts = [json.loads((tmp_path / name).read_text()) for name in ("a", "b")]
+    assert texts[0]["kdf"]["salt"] != texts[1]["kdf"]["salt"]
+    assert texts[0]["cipher"]["nonce"] != texts[1]["cipher"]["nonce"]
+
+
+def test_given_entropy_is_the_secret_and_stands_nowhere_in_clear(path: Path) -> None:
+    made = Keystore.create(path, WORD, SECRET)
+    assert made.key.secret == SECRET
+    raw = path.read_bytes()
+    assert SECRET.hex().encode() not in raw and SECRET not in raw and made.beacon_key.hex().encode() not in raw
+    assert SECRET.hex() not in repr(made)
+
+
+@pytest.mark.parametrize("entropy", [bytes(32), b"\xff" * 32, b"short"])
+def test_entropy_that_is_no_secret_is_refused(path: Path, entropy: bytes) -> None:
+    with pytest.raises(KeystoreError, match="no valid secp256k1 secret"):
+        Keystore.create(path, WORD, entropy)
+    assert not path.exists()
+
+
+def test_beacon_key_is_fixed_by_the_secret_and_differs_from_it() -> None:
+    # RFC 5869 written out: a node must find the same secrets again after any upgrade.
+    extracted = hmac.digest(bytes(32), SECRET, "sha256")
+    assert beacon_key(SECRET) == hmac.digest(extracted, b"lc/beacon-key" + b"\x01", "sha256")
+    assert beacon_key(SECRET) != SECRET
+
+
+def test_only_the_owner_may_read_it(path: Path) -> None:
+    Keystore.create(path, WORD)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(0o640)
+    for use in (lambda: Keystore.open(path, WORD), lambda: Keystore.public(path)):
+        with pytest.raises(KeystoreError, match="chmod 600"):
+            use()
+
+
+def test_wrong_passphrase_is_said_to_be_one(path: Path) -> None:
+    Keystore.create(path, WORD)
+    with pytest.raises(WrongPassphrase, match="Wrong passphrase"):
+        Keystore.open(path, WORD + "!")
+
+
+def test_passphrase_is_the_same_however_it_was_typed(path: Path) -> None:
+    made = Keystore.create(path, "caf\u00e9-caf\u00e9")
+    assert Keystore.open(path, "cafe\u0301-cafe\u0301").id == made.id
+
+
+@pytest.mark.parametrize(
+    ("word", "text"), [("short", "at least 8"), ("", "1 to 1024"), ("x" * 1025, "1 to 1024"), ("a\udc80" * 8, "UTF-8")]
+)
+def test_unusable_passphrases_are_refused(path: Path, word: str, text: str) -> None:
+    with pytest.raises(KeystoreError, match=text):
+        Keystore.create(path, word)
+    assert not path.exists()
+
+
+def test_an_existing_keystore_is_never_overwritten(path: Path) -> None:
+    Keystore.create(path, WORD)
+    before = path.read_bytes()
+    with pytest.raises(KeystoreError, match="never overwritten"):
+        Keystore.create(path, WORD)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]  # no temporary file is left
+
+
+def test_missing_keystore_says_what_to_do(path: Path) -> None:
+    with pytest.raises(KeystoreError, match="learningchain init"):
+        Keystore.open(path, WORD)
+
+
+def test_every_damaged_byte_is_noticed(path: Path) -> None:
+    """A flipped bit anywhere is damage, never taken for a wrong passphrase, and never opens."""
+    Keystore.create(path, WORD)
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 7):
+        path.write_bytes(whole[:at] + bytes((whole[at] ^ 1,)) + whole[at + 1 :])
+        with pytest.raises(KeystoreError) as e:
+            Keystore.public(path)
+        assert not isinstance(e.value, WrongPassphrase)
+    for cut in range(0, len(whole), 97):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(KeystoreError, match="damaged"):
+            Keystore.open(path, WORD)
+
+
+@pytest.mark.parametrize("raw", [b"", b"null", b"[]", b"{}", b"\xff\xfe", b"[" * 10_000, b"x" * 20_000])
+def test_a_file_that_is_no_keystore_is_damaged(path: Path, raw: bytes) -> None:
+    path.write_bytes(raw)
+    path.chmod(0o600)
+    with pytest.raises(KeystoreError, match="damaged"):
+        Keystore.open(path, WORD)
+
+
+def test_a_folder_is_no_keystore(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(KeystoreError):
+        Keystore.open(path, WORD)
+
+
+def test_newer_version_is_named(path: Path) -> None:
+    Keystore.create(path, WORD)
+    change(path, lambda d: d.update(version=2))
+    with pytest.raises(KeystoreError, match="version 2"):
+        Keystore.open(path, WORD)
+
+
+@pytest.mark.parametrize(
+    "kdf", [{"n": 2**21}, {"n": 2**13}, {"n": 2**14 + 2}, {"r": 1024}, {"p": 1_000_000}, {"salt": ""}, {"name": "md5"}]
+)
+def test_costs_out_of_bounds_are_refused_before_they_are_paid(path: Path, kdf: dict[str, Any]) -> None:
+    Keystore.create(path, WORD)
+    change(path, lambda d: d["kdf"].update(kdf))
+    with pytest.raises(KeystoreError, match="damaged"):
+        Keystore.open(path, WORD)
+
+
+def test_clear_text_is_bound_to_the_secret(tmp_path: Path, path: Path) -> None:
+    """Another address in front of the same secret does not open, even with a correct checksum."""
+    Keystore.create(path, WORD)
+    other = Keystore.create(tmp_path / "other.json", WORD)
+    change(path, lambda d: d.update(address=other.address))
+    with pytest.raises(WrongPassphrase):
+        Keystore.open(path, WORD)
+
+
+def test_a_secret_that_is_not_the_named_key_is_damage(path: Path) -> None:
+    made = Keystore.create(path, WORD, SECRET)
+    other = bytes(reversed(SECRET))
+
+    def swap(document: dict[str, Any]) -> None:
+        file = keystore.msgspec.json.decode(path.read_bytes(), type=keystore._File)
+        box = ChaCha20Poly1305(keystore._stretch(WORD.encode(), file.kdf))
+        document["cipher"]["text"] = box.encrypt(bytes.fromhex(file.cipher.nonce), other, file.header()).hex()
+
+    change(path, swap)
+    with pytest.raises(KeystoreError, match="not the one it names"):
+        Keystore.open(path, WORD)
+    assert made.key.secret != other
+
+
+def test_real_cost(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    made = Keystore.create(path, WORD)
+    assert json.loads(path.read_text())["kdf"]["n"] >= 2**17
+    assert Keystore.open(path, WORD).id == made.id

@@ -1,0 +1,369 @@
+"""The SDK against an API with fixed answers: what goes over the wire, what comes back, and every way in which it can fail."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain.contracts.credits import Transfer
+from chain.crypto import SigningKey, account_id, address, parse_address
+from chain.errors import TxCode
+from chain.ledger.tx import parse_tx
+from chain.types import net_of
+from client import sdk_types as t
+from client.sdk import Client, local_url, read_token
+from client.sdk_sync import SyncClient
+from tests.unit.client_fake_api import (
+    ACCOUNT,
+    CHAIN,
+    DONE,
+    FINISHED,
+    JOB,
+    MODEL,
+    OPEN,
+    OTHER,
+    OWN,
+    STATUS,
+    TOKEN,
+    TX,
+    Fake,
+    cid_of,
+    refusal,
+    serving,
+)
+
+KEY = SigningKey(bytes(range(1, 33)))
+ME = address(account_id(KEY.public))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Fake]:
+    with serving() as fake:
+        yield fake
+
+
+@pytest.fixture
+def api(server: Fake) -> Iterator[Fake]:
+    before = dict(server.answers)
+    server.seen.clear()
+    yield server
+    server.hold.clear()
+    server.answers = before
+
+
+@pytest.fixture
+async def node(api: Fake) -> AsyncIterator[Client]:
+    async with Client(api.url, TOKEN, timeout_s=5) as client:
+        yield client
+
+
+async def test_reading(node: Client) -> None:
+    assert await node.status() == STATUS
+    assert await node.balance() == "12.5"
+    assert (await node.account(OTHER))["id"] == OTHER
+    assert (await node.history(limit=5))[0]["amount"] == "-2"
+    assert (await node.accounts())[0] == ACCOUNT
+    assert (await node.supply())["supply"] == "999"
+    assert (await node.block())["txs"] == [TX]
+    assert (await node.tx(TX))["code"] == 0
+    assert [job["id"] for job in await node.jobs(live=True)] == [JOB]
+    assert (await node.job(JOB))["winner"] == OTHER
+    assert (await node.peers())[0]["id"] == OTHER
+    assert (await node.run("r-17"))["phase"] == (await node.runs())[0]["phase"] == "train"
+    assert (await node.cancel_run("r-17"))["cancelled"]
+    assert await node.config() == {"name": "node"}
+
+
+async def test_lists_under_a_name_are_lists_too(node: Client, api: Fake) -> None:
+    api.answers["GET /v1/jobs"] = {"jobs": [FINISHED]}
+    assert await node.jobs() == [FINISHED]
+    api.answers["GET /v1/jobs"] = {"other": 1}
+    api.answers["GET /v1/status"] = [1]
+    for call in (node.jobs(), node.status()):
+        with pytest.raises(t.Unreachable, match="version"):
+            await call
+
+
+async def test_submitting(node: Client, api: Fake) -> None:
+    assert (await node.transfer(OTHER, "1.5", memo="hello", wait=2))["height"] == 8
+    assert api.seen[-1][2] == {"wait": "2"}
+    assert api.bodies("POST", "/v1/transfers") == [{"to": OTHER, "amount": "1.5", "memo": "hello"}]
+    posted = await node.submit_job({"reference": "x@sha256:" + "0" * 64}, "5", 60, {"finalists": 2, "params": {"a": 1}})
+    assert posted["job"] == JOB and api.seen[-1][2] == {}
+    body = {"image": {"reference": "x@sha256:" + "0" * 64}, "bounty": "5", "expires_in_s": 60, "finalists": 2, "params": {"a": 1}}
+    assert api.bodies("POST", "/v1/jobs") == [body]
+    await node.judge(OTHER, confirm=True)
+    assert api.bodies("POST", "/v1/judgements") == [{"account": OTHER, "confirm": True}]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "error"),
+    [
+        ("rejected", 422, t.Rejected),
+        ("invalid", 422, t.Invalid),
+        ("usage", 400, t.Usage),
+        ("not_found", 404, t.NotFound),
+        ("unauthorized", 401, t.Unauthorized),
+        ("unavailable", 503, t.Unavailable),
+    ],
+)
+async def test_every_kind_of_error(node: Client, api: Fake, kind: str, status: int, error: type[t.ApiError]) -> None:
+    api.answers["POST /v1/transfers"] = refusal(kind, status, 100, "SELF_TRANSFER")
+    with pytest.raises(error) as e:
+        await node.transfer(OTHER, "1")
+    assert type(e.value) is error
+    assert (e.value.code, e.value.name, e.value.kind) == (100, "SELF_TRANSFER", kind)
+    assert e.value.as_json()["error"]["message"] == f"{kind} because of the test"
+
+
+@pytest.mark.parametrize("document", [{}, [], {"error": "text"}, {"error": {"kind": "new", "code": "x"}}, "x"])
+async def test_errors_of_another_shape_still_have_a_kind(node: Client, api: Fake, document: Any) -> None:
+    api.answers["GET /v1/status"] = (404, document)
+    with pytest.raises(t.NotFound):
+        await node.status()
+    api.answers["GET /v1/status"] = (500, document)
+    with pytest.raises(t.Unavailable):
+        await node.status()
+
+
+async def test_a_receipt_with_a_code_is_a_refusal(node: Client, api: Fake) -> None:
+    api.answers["POST /v1/transfers"] = DONE | {"code": 1, "code_name": "INSUFFICIENT_CREDITS"}
+    with pytest.raises(t.Rejected) as e:
+        await node.transfer(OTHER, "1", wait=1)
+    assert (e.value.code, e.value.name) == (1, "INSUFFICIENT_CREDITS")
+
+
+async def test_without_or_with_a_wrong_token(api: Fake) -> None:
+    for token in (None, "wrong"):
+        async with Client(api.url, token) as client:
+            with pytest.raises(t.Unauthorized):
+                await client.status()
+
+
+async def test_nobody_there() -> None:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{s.getsockname()[1]}"
+        async with Client(url, TOKEN) as client:
+            with pytest.raises(t.Unreachable, match="learningchain node"):
+                await client.status()
+            with pytest.raises(t.Unreachable):
+                await anext(client.watch())
+
+
+async def test_somebody_else_there(node: Client, api: Fake) -> None:
+    api.answers["GET /v1/status"] = (200, b"<html>hello</html>")
+    with pytest.raises(t.Unreachable, match="else than JSON"):
+        await node.status()
+
+
+async def test_a_silent_node_is_given_up(api: Fake) -> None:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        async with Client(f"http://127.0.0.1:{s.getsockname()[1]}", TOKEN, timeout_s=0.2) as client:
+            with pytest.raises(t.Unreachable, match="in time"):
+                await client.status()
+
+
+async def test_an_endless_answer_is_cut(node: Client, api: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("client.sdk.MAX_ANSWER", 1000)
+    api.answers["GET /v1/status"] = STATUS | {"more": "x" * 2000}
+    with pytest.raises(t.Unreachable, match="sent more"):
+        await node.status()
+
+
+@pytest.mark.parametrize("text", ["../../etc", "a/b", "a?b=c", "", "a" * 200, "ä"])
+async def test_ids_cannot_become_other_paths(node: Client, api: Fake, text: str) -> None:
+    for call in (node.tx(text), node.job(text), node.account(text), node.cancel_run(text)):
+        with pytest.raises(t.Usage):
+            await call
+    assert api.seen == []
+
+
+# --- transactions signed by the caller -----------------------------------------------------------------------------------------
+
+
+async def test_own_transactions_carry_rising_sequences(node: Client, api: Fake) -> None:
+    api.answers[f"GET /v1/accounts/{ME}"] = ACCOUNT | {"id": ME, "sequences": [4, 9, 0, 0]}
+    op = Transfer(parse_address(OTHER), 5, b"")
+    for lane in (0, 0, 1):
+        await node.submit_tx([op], KEY, lane=lane, valid_for=10)
+    sent = [parse_tx(bytes.fromhex(body["raw"])) for body in api.bodies("POST", "/v1/tx")]
+    assert [(tx.body.lane, tx.body.sequence) for tx in sent] == [(0, 4), (0, 5), (1, 9)]
+    assert all(tx.body.net == net_of(bytes.fromhex(CHAIN)) and tx.body.valid_until == 17 for tx in sent)
+    assert all(tx.ops == [op] and address(tx.body.sender) == ME for tx in sent)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "next_sequence"),
+    [
+        (refusal("rejected", 422, 1), t.Rejected, 5),  # it stands in a block: the sequence is used
+        (refusal("invalid", 422, TxCode.SEQUENCE_GAP), t.Invalid, 4),  # it does not: the ledger's count stands
+        (refusal("unavailable", 503), t.Unavailable, 4),
+    ],
+)
+async def test_sequences_after_a_refusal(node: Client, api: Fake, answer: Any, error: type[t.ApiError], next_sequence: int) -> None:
+    api.answers[f"GET /v1/accounts/{ME}"] = ACCOUNT | {"id": ME}
+    api.answers["POST /v1/tx"] = [answer, (200, DONE)]
+    with pytest.raises(error):
+        await node.submit_tx([Transfer(parse_address(OTHER), 5, b"")], KEY)
+    await node.submit_tx([Transfer(parse_address(OTHER), 5, b"")], KEY)
+    last = parse_tx(bytes.fromhex(api.bodies("POST", "/v1/tx")[-1]["raw"]))
+    assert last.body.sequence == next_sequence
+
+
+# --- files ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 262_144, 262_145, 600_000])
+async def test_upload_names_what_was_sent(node: Client, api: Fake, tmp_path: Path, size: int) -> None:
+    path = tmp_path / "image.tar"
+    path.write_bytes(b"\x07" * size)
+    seen: list[tuple[int, int]] = []
+    stored = await node.upload(path, lambda done, total: seen.append((done, total)))
+    assert stored == {"cid": cid_of(b"\x07" * size)[0], "size": size}
+    assert api.seen[-1][3] == path.read_bytes()
+    assert seen == sorted(seen) and (not size or seen[-1] == (size, size))
+
+
+async def test_upload_that_the_node_names_otherwise(node: Client, api: Fake, tmp_path: Path) -> None:
+    path = tmp_path / "image.tar"
+    path.write_bytes(b"abc")
+    api.answers["POST /v1/files"] = {"cid": cid_of(b"abd")[0], "size": 3}
+    with pytest.raises(t.BadContent):
+        await node.upload(path)
+
+
+async def test_upload_of_nothing(node: Client, tmp_path: Path) -> None:
+    with pytest.raises(t.Usage, match="no file"):
+        await node.upload(tmp_path / "none")
+
+
+async def test_model_is_saved_and_checked(node: Client, tmp_path: Path) -> None:
+    seen: list[int] = []
+    got = await node.fetch_model(JOB, tmp_path, on_progress=lambda done, _: seen.append(done))
+    assert got.path == tmp_path / f"model-{JOB[:16]}"
+    assert got.path.read_bytes() == MODEL
+    assert (got.cid, got.sha256) == cid_of(MODEL) and got.size == len(MODEL) == seen[-1]
+    with pytest.raises(t.Usage, match="not overwritten"):
+        await node.fetch_model(JOB, got.path)
+    assert (await node.fetch_model(JOB, got.path, overwrite=True)).size == len(MODEL)
+
+
+@pytest.mark.parametrize("wrong", [MODEL[:-1], MODEL + b"x", MODEL[:-1] + b"x", b"", MODEL * 3])
+async def test_wrong_bytes_are_never_kept(node: Client, api: Fake, tmp_path: Path, wrong: bytes) -> None:
+    api.answers[f"GET /v1/jobs/{JOB}/model"] = (200, wrong)
+    with pytest.raises(t.BadContent):
+        await node.fetch_model(JOB, tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_failed_fetch_keeps_the_old_file(node: Client, api: Fake, tmp_path: Path) -> None:
+    (tmp_path / "m").write_bytes(b"old")
+    api.answers[f"GET /v1/jobs/{JOB}/model"] = refusal("unavailable", 503)
+    with pytest.raises(t.Unavailable):
+        await node.fetch_model(JOB, tmp_path / "m", overwrite=True)
+    assert (tmp_path / "m").read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
+
+
+async def test_a_job_without_a_model(node: Client, api: Fake, tmp_path: Path) -> None:
+    api.answers[f"GET /v1/jobs/{JOB}"] = OPEN
+    with pytest.raises(t.NotFound, match="no winner"):
+        await node.fetch_model(JOB, tmp_path)
+
+
+async def test_fetch_by_cid(node: Client, api: Fake, tmp_path: Path) -> None:
+    cid = cid_of(MODEL)[0]
+    api.answers[f"GET /v1/files/{cid}"] = (200, MODEL)
+    assert (await node.fetch(cid, tmp_path / "f", max_size=10**6)).path.read_bytes() == MODEL
+    assert api.seen[-1][2] == {"max_size": "1000000"}
+    with pytest.raises(t.BadContent, match="larger"):
+        await node.fetch(cid, tmp_path / "g", max_size=1000)
+    with pytest.raises(t.Usage, match="cannot be written"):
+        await node.fetch(cid, tmp_path / "no" / "f", max_size=10**6)
+
+
+# --- events --------------------------------------------------------------------------------------------------------------------
+
+
+async def test_events(node: Client, api: Fake) -> None:
+    api.answers["GET /v1/events"] = (
+        200,
+        b': hello\r\nretry: 10\r\n\r\nevent: block\r\nid: 8\r\ndata: {"height":8}\r\n\r\n'
+        b'event: note\ndata: {"topic":\ndata: "claim"}\n\nevent: empty\n\ndata:[1]\n\n',
+    )
+    found = []
+    with pytest.raises(t.Unreachable, match="closed the stream"):
+        async for event in node.watch(kinds=["block", "note"]):
+            found.append(event)
+    assert found == [t.Event("block", {"height": 8}), t.Event("note", {"topic": "claim"}), t.Event("message", {"value": [1]})]
+    assert api.seen[-1][2] == {"kinds": "block,note"}
+
+
+@pytest.mark.parametrize("data", [b"data: {nonsense\n\n", b"data: " + b"x" * 2**21 + b"\n\n"])
+async def test_events_that_are_none(node: Client, api: Fake, data: bytes) -> None:
+    api.answers["GET /v1/events"] = (200, data)
+    with pytest.raises(t.Unreachable):
+        await anext(node.watch())
+
+
+async def test_events_without_a_token(api: Fake) -> None:
+    async with Client(api.url) as client:
+        with pytest.raises(t.Unauthorized):
+            await anext(client.watch())
+
+
+# --- without await -------------------------------------------------------------------------------------------------------------
+
+
+def test_everything_without_await(api: Fake, tmp_path: Path) -> None:
+    with SyncClient(api.url, TOKEN) as node:
+        assert node.status()["height"] == 7
+        assert node.balance(OWN) == "12.5"
+        assert node.transfer(OTHER, "1", wait=1)["height"] == 8
+        assert node.fetch_model(JOB, tmp_path).size == len(MODEL)
+        with pytest.raises(t.NotFound):
+            node.tx("00" * 32)
+        api.answers["GET /v1/events"] = (200, b'event: block\ndata: {"height":8}\n\n')
+        api.hold.set()
+        assert next(iter(node.watch())).data == {"height": 8}
+    node.close()  # twice does no harm
+
+
+def test_the_two_clients_offer_the_same_calls() -> None:
+    public = {name for name in vars(Client) if not name.startswith("_")}
+    assert public - {"url"} == {name for name in vars(SyncClient) if not name.startswith("_")}
+
+
+# --- parts ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("listen", "url"),
+    [("127.0.0.1:1", "http://127.0.0.1:1"), ("0.0.0.0:1", "http://127.0.0.1:1"), ("[::]:1", "http://[::1]:1")],
+)
+def test_the_address_of_a_listening_api(listen: str, url: str) -> None:
+    assert local_url(listen) == url
+
+
+def test_of_folder_uses_its_token_and_settings(tmp_path: Path) -> None:
+    (tmp_path / "api.token").write_text("abc\n")
+    (tmp_path / "config.toml").write_text('[api]\nlisten = "127.0.0.1:7999"\n')
+    assert Client.of_folder(tmp_path).url == "http://127.0.0.1:7999"
+    assert read_token(tmp_path / "api.token") == "abc"
+    assert read_token(tmp_path / "none") is None
+    (tmp_path / "config.toml").write_text("x")
+    with pytest.raises(t.Usage):
+        Client.of_folder(tmp_path)
+
+
+@pytest.mark.parametrize("raw", [b"", b"\xff", b"a\nb", b"x" * 2000])
+def test_a_file_that_holds_no_token(tmp_path: Path, raw: bytes) -> None:
+    (tmp_path / "api.token").write_bytes(raw)
+    with pytest.raises(t.Usage):
+        read_token(tmp_path / "api.token")
