@@ -17,7 +17,8 @@ import pytest
 
 import chain.params as params
 from chain.consensus import resend, votes
-from chain.contracts import BASE_STATE, CONTRACTS, membership
+from chain.contracts import CONTRACTS, membership
+from chain.contracts.base import BASE_STATE
 from chain.errors import Code, TxCode
 from chain.ledger import genesis
 from chain.params import Params
@@ -27,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 SPEC = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "protocol_spec").glob("*.md"))}
 ELSEWHERE = {"LC-JOB"}
 """Chapters with a test of their own that says more."""
-CONSENSUS = {
+PLACES = {
     "LC-CON-1": "chain.types:Proposal",
     "LC-CON-2": "chain.consensus.height:HeightState.collect",
     "LC-CON-3": "chain.types:quorum",
@@ -44,8 +45,15 @@ CONSENSUS = {
     "LC-CON-14": "chain.consensus.machine:Consensus._accuse",
     "LC-CON-15": "chain.consensus.machine:Consensus",
     "LC-CON-16": "chain.node.node:Node._is_timely",
+    "LC-P2P-9": "p2p.transport:Transport._up",
+    "LC-P2P-11": "p2p.wire:MAX_FRAME",
+    "LC-P2P-18": "p2p.wire:CLOSE_REFUSED",
+    "LC-P2P-21": "p2p.transport:Transport._check_connections",
+    "LC-P2P-22": "p2p.connection:Rates",
+    "LC-P2P-23": "p2p.transport:Transport.penalize",
+    "LC-P2P-30": "p2p.transport:Transport._peers_message",
 }
-"""Where the statements on consensus are carried out: whole modules follow the paper line by line."""
+"""Where statements are carried out that the code does not name: the consensus follows the paper line by line."""
 _NUMBERS = r"\d+(?:(?:, | and )\d+)*"
 
 
@@ -96,8 +104,8 @@ def test_no_statement_is_made_twice() -> None:
     assert sorted(every) == sorted(set(every))
 
 
-@pytest.mark.parametrize(("statement", "place"), CONSENSUS.items())
-def test_the_consensus_chapter_is_carried_out_where_it_says(statement: str, place: str) -> None:
+@pytest.mark.parametrize(("statement", "place"), PLACES.items())
+def test_a_statement_is_carried_out_where_this_table_says(statement: str, place: str) -> None:
     assert statement in STATED
     module, _, path = place.partition(":")
     found: Any = importlib.import_module(module)
@@ -131,14 +139,18 @@ def test_state_keys_are_those_of_the_code() -> None:
     assert dict(rows) == prefixes
 
 
+def tag_of(kind: Any) -> int:
+    return int(kind.__struct_config__.tag)
+
+
 def test_message_tags_are_those_of_the_code() -> None:
     """LC-TX-1"""
     table = SPEC["transactions"][SPEC["transactions"].index("| tag |") : SPEC["transactions"].index("**LC-TX-2**")]
     rows = {int(tag): (name, chapter) for tag, name, chapter in re.findall(r"(\d+) \| (\w+) \| (\w+) \|", table)}
-    tags = {kind.__struct_config__.tag: (kind.__name__, c.name) for c in CONTRACTS for kind in c.messages}
+    tags = {tag_of(kind): (kind.__name__, c.name) for c in CONTRACTS for kind in c.messages}
     assert rows == tags
     for contract in CONTRACTS:
-        assert all(32 * contract.number <= kind.__struct_config__.tag < 32 * contract.number + 32 for kind in contract.messages)
+        assert all(32 * contract.number <= tag_of(kind) < 32 * contract.number + 32 for kind in contract.messages)
         assert all(100 * contract.number <= code < 100 * contract.number + 100 for code in contract.codes)
 
 
@@ -186,8 +198,9 @@ def codes_chapter() -> str:
     lines = [
         "# Codes",
         "",
-        "Generated from the code. 1 to 5 and from 100 on stand in receipts (LC-TX-6): the transaction stands in a block, its sequence is used,",
-        "its messages did nothing. 10 to 21 tell a submitter why a transaction cannot stand in a block (LC-TX-4, 9); they are in no receipt.",
+        "Generated from the code. 1 to 5 and from 100 on stand in receipts (LC-TX-6): the transaction stands in a block,",
+        "its sequence is used, its messages did nothing. 10 to 21 tell a submitter why a transaction cannot stand in a block",
+        "(LC-TX-4, 9); no receipt has them.",
         "",
         "| code | name | of |",
         "|---|---|---|",
@@ -201,7 +214,16 @@ def codes_chapter() -> str:
 def constants_chapter() -> str:
     texts, fields = documented("chain/params.py", None), documented("chain/params.py", "Params")
     names = ["PROTOCOL_VERSION", "CREDIT", "LANES", *sorted(n for n in dir(params) if n.startswith("MAX_"))]
-    lines = ["# Constants and parameters", "", "Generated from the code.", "", "## Constants", "", "| name | value | |", "|---|---|---|"]
+    lines = [
+        "# Constants and parameters",
+        "",
+        "Generated from the code.",
+        "",
+        "## Constants",
+        "",
+        "| name | value | |",
+        "|---|---|---|",
+    ]
     lines += [f"| {name} | {getattr(params, name):,} | {texts.get(name, '')} |" for name in names]
     own = {"MAX_ACCOUNTS": genesis.MAX_ACCOUNTS, "MAX_GENESIS_BYTES": genesis.MAX_GENESIS_BYTES, "MAX_TIME": genesis.MAX_TIME}
     lines += [f"| {name} | {value:,} | genesis (LC-BLK-9, 16) |" for name, value in own.items()]
