@@ -241,6 +241,7 @@ class Daemon:
         self.view.mempool = lambda: len(self.node.pool)
         self.view.behind = lambda: self.node.sync.behind
         self.view.head = lambda: self.node.head_id
+        self.view.settled = self.driver.settled
 
     async def _open_work(self, stack: contextlib.AsyncExitStack) -> None:
         member = self.node.state.get(member_key(self.identity.id))

@@ -249,6 +249,11 @@ class Driver:
             # Nothing of the next height is in the log yet: all of it is in the database.
             self._wal.truncate()
 
+    async def settled(self) -> None:
+        """Returns when every height decided so far is in the database: readers there then see what callers were told."""
+        if self._commits:
+            await asyncio.wait([asyncio.wrap_future(commit) for commit in self._commits])
+
     def _settle(self) -> None:
         for commit in list(self._commits):
             commit.result()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,8 @@ class RunningNode:
         self.mempool: Callable[[], int] = lambda: 0
         self.behind: Callable[[], bool] = lambda: False
         self.head: Callable[[], bytes] = lambda: b""
+        self.settled: Callable[[], Awaitable[None]] = _at_once
+        """The database runs a little behind the ledger: reads of it wait for what is decided already."""
 
     def status(self) -> dict[str, Any]:
         state = self.ledger.state
@@ -119,6 +121,7 @@ class RunningNode:
         return {name: {"value": value, "source": self._settings.sources[name]} for name, value in values.items()}
 
     async def block(self, height: int) -> dict[str, Any] | None:
+        await self.settled()
         stored = await asyncio.to_thread(self._store.block, height)
         if stored is None or not stored.block:
             return None
@@ -128,6 +131,7 @@ class RunningNode:
         return render_block(block.header, ids, decode_certificate(stored.certificate), validators)
 
     async def tx(self, tx: bytes) -> dict[str, Any] | None:
+        await self.settled()
         found = await asyncio.to_thread(self._store.tx, tx)
         if found is None:
             return None
@@ -135,6 +139,7 @@ class RunningNode:
         return render_tx(found.raw, height=found.height, index=found.index, receipt=receipt)
 
     async def history(self, account: bytes, *, before: int | None, limit: int) -> list[dict[str, Any]]:
+        await self.settled()
         rows = await asyncio.to_thread(lambda: self._store.history(account, before=before, limit=limit))
         lines = []
         for row in rows:
@@ -145,6 +150,10 @@ class RunningNode:
 
     async def sandbox_ready(self) -> dict[str, Any] | None:
         return self.sandbox
+
+
+async def _at_once() -> None:
+    return
 
 
 def _validators_at(state: Reader, height: int) -> Any:
