@@ -6,7 +6,6 @@ A node whose engine is missing or fails the self-test keeps its ledger running a
 from __future__ import annotations
 
 import asyncio
-import random
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -92,7 +91,7 @@ class WorkRoom:
             self._data / "work",
             work_config(self._config, train=self._train),
             now=now_ms,
-            rng=random.Random(secrets.randbits(64)),
+            rng=secrets.token_bytes,
         )
         await self._work.start()
         log.info("ready to work", train=self._train, verify=self._config.work.verify)
