@@ -1,0 +1,137 @@
+"""The demo: the main job on a graph of five nodes on this machine, from nothing to the balances at the end.
+
+`main` sets everything up, shows what happens, checks every promise on every node, and leaves nothing behind but the logs. It uses
+only what a user has: the command, the configuration, and the nodes' APIs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from client.demo.board import Board, Step
+from client.demo.check import Verdict, judge, summary
+from client.demo.graph import ROOT, DemoFailed, Graph, clean_engine, clean_folder, end_processes, new_folder
+from client.demo.show import Screen, final_tables, screen
+from client.demo.story import Scene, run_fraud, run_race, set_up, upload
+from client.sdk_types import ApiError
+
+DONE: Final = 0
+FAILED: Final = 1
+INTERRUPTED: Final = 130
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main(json_file: Path | None = None, keep: bool = False, folder: Path | None = None) -> int:
+    """Run the demo. 0: everything promised is true on every node; 1: something is not, and it is named; 130: interrupted.
+
+    `json_file` gets the summary; `keep` leaves the nodes' data folders; `folder` is where logs go (`.run/demo`).
+    """
+    return asyncio.run(_guarded(json_file, keep, folder or ROOT / ".run" / "demo"))
+
+
+async def _guarded(json_file: Path | None, keep: bool, base: Path) -> int:
+    """The first signal ends the demo in order; further ones change nothing, for cleaning up is under way."""
+    shown = screen()
+    work = asyncio.create_task(_run(json_file, keep, base, shown))
+    loop = asyncio.get_running_loop()
+    interrupted = False
+
+    def stop() -> None:
+        nonlocal interrupted
+        shown.say("still cleaning up" if interrupted else "interrupted: the nodes are ended and everything is cleaned up", "yellow")
+        if not interrupted:
+            interrupted = True
+            work.cancel()
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        return INTERRUPTED
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+async def _run(json_file: Path | None, keep: bool, base: Path, shown: Screen) -> int:
+    graph = Graph(new_folder(base), keep)
+    scene = Scene(graph, Board(shown.say))
+    shown.start(scene.board)
+    code = FAILED
+    try:
+        verdict = await _play(scene)
+        code = _tell(scene, verdict, shown)
+        if json_file is not None:
+            await asyncio.to_thread(_write, json_file, json.dumps(summary(verdict, scene), indent=2) + "\n")
+    except (DemoFailed, ApiError, OSError) as problem:
+        shown.say(f"The demo failed: {problem}", "bold red")
+    finally:
+        # Shielded: whoever interrupts waits until nothing is left.
+        clean = await _finished(asyncio.create_task(_clean(scene, shown)))
+    return code if clean else FAILED
+
+
+async def _finished(cleaning: asyncio.Task[bool]) -> bool:
+    while not cleaning.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(cleaning)
+    return cleaning.result()
+
+
+async def _play(scene: Scene) -> Verdict:
+    archive, image_id = await set_up(scene)
+    image = await upload(scene, archive, image_id)
+    await run_race(scene, image)
+    await run_fraud(scene, image)
+    scene.board.title = "Checking every node"
+    return await judge(scene)
+
+
+def _tell(scene: Scene, verdict: Verdict, shown: Screen) -> int:
+    shown.stop()
+    final_tables(shown.console, scene, verdict)
+    for failure in verdict.failures:
+        shown.say(f"NOT TRUE: {failure}", "bold red")
+    if verdict.failures:
+        shown.say(f"{len(verdict.failures)} of {verdict.promises} promises do not hold", "bold red")
+        return FAILED
+    shown.say(f"all {verdict.promises} promises hold on every node", "bold green")
+    return DONE
+
+
+async def _clean(scene: Scene, shown: Screen) -> bool:
+    """End and remove everything. False where something may be left."""
+    graph = scene.graph
+    step: Step = scene.board.step("Cleaning up", 0)
+    if scene.watcher is not None:
+        await scene.watcher.stop()
+    for client in scene.clients.values():
+        await client.close()
+    for text in await end_processes(graph):
+        shown.say(text, "yellow")
+    problems = await asyncio.to_thread(clean_engine, graph)
+    for text in problems:
+        shown.say(f"left on the engine: {text}", "red")
+    await asyncio.to_thread(clean_folder, graph)
+    scene.board.finish(step)
+    shown.stop()
+    shown.say(f"logs: {graph.logs}" + (f", data folders: {graph.folder / 'nodes'}" if graph.keep else ""), "")
+    return not problems
+
+
+def _write(path: Path, text: str) -> None:
+    """The file is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".summary-")
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, path)

@@ -1,0 +1,280 @@
+"""What happens in the demo: the set-up, the race for job one, the fraud on job two. Every wait is bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import importlib
+import json
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from client.demo.board import Board, Json, NodeLine
+from client.demo.graph import ROOT, DemoFailed, Graph, check_alive, make_homes, make_network, start_node, tail
+from client.demo.plan import CONTRACTOR, FALSE_LOSS, FRAUD, RACE, JobPlan
+from client.demo.watch import Watcher, read_job
+from client.sdk import Client
+from client.sdk_types import ApiError, ArchiveImage, Fetched, JobTerms
+from sandbox import Sandbox, SandboxError
+
+START_S: Final = 60.0
+READY_S: Final = 120.0
+POST_S: Final = 15.0
+SETTLE_S: Final = 120.0
+"""From a job's expiry to its end, and from its end to the end of an appeal."""
+LOOK_S: Final = 0.1
+ENDED: Final = ("PAID", "REFUNDED", "EMPTY")
+
+
+@dataclass
+class Scene:
+    """What the demo has in hand, and what came of it."""
+
+    graph: Graph
+    board: Board
+    clients: dict[str, Client] = field(default_factory=dict)
+    watcher: Watcher | None = None
+    race: str = ""
+    fraud: str = ""
+    fetched: Fetched | None = None
+    right: int = 0
+    digits: int = 0
+    cheater_said: list[Json] = field(default_factory=list)
+
+    @property
+    def contractor(self) -> Client:
+        return self.clients[CONTRACTOR]
+
+    @property
+    def accuracy(self) -> float:
+        return self.right / self.digits if self.digits else 0.0
+
+
+async def until(what: str, look: Callable[[], bool] | Callable[[], Awaitable[bool]], limit_s: float, scene: Scene) -> None:
+    """Wait until `look` is true. Raises `DemoFailed` when time is up, or at once when a node ended."""
+    end = time.monotonic() + limit_s
+    while True:
+        check_alive(scene.graph)
+        found = look()
+        if found if isinstance(found, bool) else await found:
+            return
+        if time.monotonic() > end:
+            raise DemoFailed(f"{what} did not happen within {limit_s:.0f} s")
+        await asyncio.sleep(LOOK_S)
+
+
+# --- set-up --------------------------------------------------------------------------------------------------------------------
+
+
+def example(name: str) -> ModuleType:
+    """A module of the examples: they lie beside the program in its repository, and are no part of the installed package."""
+    try:
+        return importlib.import_module(f"examples.{name}")
+    except ImportError as problem:
+        raise DemoFailed(f"the demo needs the folder examples of the repository ({problem}). Run `make demo` in a clone") from None
+
+
+def check_engine() -> None:
+    """Raises `DemoFailed` naming what is missing."""
+    try:
+        room = Sandbox(ROOT / ".run" / "sandbox", node_tag="demo")
+        room.check_engine()
+        room.close()
+    except SandboxError as fault:
+        raise DemoFailed(
+            f"jobs run in containers, and that is not possible here: {fault}. `make demo` installs an engine"
+        ) from None
+
+
+async def set_up(scene: Scene) -> tuple[Path, str]:
+    """Five running nodes that know each other and whose sandboxes hold. Returns the job's image: archive and id."""
+    graph, board = scene.graph, scene.board
+    step = board.step("Engine")
+    await asyncio.to_thread(check_engine)
+    board.finish(step)
+    build = example("digits.build")
+    image = graph.folder / "nodes" / "digits.tar"
+    built = asyncio.create_task(asyncio.to_thread(build.build, image))
+    try:
+        await _members(scene)
+        await _running(scene)
+        step = board.step("Image of the job", 0)
+        image_id = await built
+        board.finish(step)
+    finally:
+        built.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await built
+    return image, str(image_id)
+
+
+async def _members(scene: Scene) -> None:
+    graph, board = scene.graph, scene.board
+    step = board.step("Six identities, five data folders", 0)
+    await make_homes(graph)
+    for home in [*graph.nodes, *([graph.cheater] if graph.cheater else [])]:
+        board.names[home.address] = home.name
+        board.say(f"{home.name}: {home.address}, {home.part.role}, {home.part.grant} credits", "")
+    board.finish(step)
+    step = board.step("Genesis, installed with every node", 0)
+    await make_network(graph)
+    board.finish(step)
+
+
+async def _running(scene: Scene) -> None:
+    graph, board = scene.graph, scene.board
+    step = board.step("Nodes started", len(graph.nodes))
+    for home in graph.nodes:
+        start_node(graph, home)
+    for home in graph.nodes:
+        await until(f"{home.name}'s API", lambda home=home: _answers(scene, home), START_S, scene)
+        board.nodes[home.name] = NodeLine(home.part, home.address)
+        step.done += 1
+    scene.watcher = Watcher(graph, board, scene.clients)
+    scene.watcher.start()
+    board.finish(step)
+    lines = list(board.nodes.values())
+    step = board.step("Connections", len(lines) * (len(lines) - 1))
+
+    def connected() -> bool:
+        step.done = sum(line.peers for line in lines)
+        return all(line.peers >= len(lines) - 1 for line in lines) and min(line.height for line in lines) > 0
+
+    await until("every node connected with every other, and a first block", connected, START_S, scene)
+    board.finish(step)
+    proving = [line for line in lines if line.needs_sandbox]
+    step = board.step("Sandboxes that prove their isolation", len(proving))
+
+    def proven() -> bool:
+        step.done = sum(line.sandbox is True for line in proving)
+        failed = next((line for line in proving if line.sandbox is False), None)
+        if failed:
+            raise DemoFailed(f"the sandbox of {failed.part.name} cannot be used: {failed.note}")
+        return step.done == len(proving)
+
+    await until("the self-test of every sandbox", proven, READY_S, scene)
+    board.finish(step)
+
+
+async def _answers(scene: Scene, home: Any) -> bool:
+    if not (home.data / "api.token").is_file():
+        return False
+    try:
+        client = scene.clients.get(home.name) or scene.graph.client(home)
+        scene.clients[home.name] = client
+        await client.status()
+    except (ApiError, OSError):
+        await scene.clients.pop(home.name).close()
+        return False
+    return True
+
+
+# --- jobs ----------------------------------------------------------------------------------------------------------------------
+
+
+async def upload(scene: Scene, image: Path, image_id: str) -> ArchiveImage:
+    """The image goes into the contractor's node; the others fetch it over the graph by its CID."""
+    step = scene.board.step("Image uploaded to the contractor's node", image.stat().st_size)
+
+    def progress(done: int, _total: int) -> None:
+        step.done = done
+
+    stored = await scene.contractor.upload(image, progress)
+    scene.board.finish(step)
+    return ArchiveImage(cid=stored["cid"], image_id=image_id, size=stored["size"])
+
+
+async def post(scene: Scene, plan: JobPlan, image: ArchiveImage) -> str:
+    scene.board.title = plan.title
+    terms = JobTerms(fee=plan.fee, float_kind="f64", params=plan.params, limits=plan.limits)
+    posted = await scene.contractor.submit_job(image, plan.bounty, plan.expires_in_s, terms, wait=POST_S)
+    if "code" not in posted:
+        raise DemoFailed(f"the posting was not in a block within {POST_S:.0f} s")
+    scene.board.job_id = posted["job"]
+    await read_job(scene.board, scene.contractor)
+    return posted["job"]
+
+
+async def ended(scene: Scene, plan: JobPlan) -> Json:
+    async def over() -> bool:
+        return (await read_job(scene.board, scene.contractor))["state"] in ENDED
+
+    await until(f"the end of {plan.title.lower()}", over, plan.expires_in_s + SETTLE_S, scene)
+    return scene.board.job or {}
+
+
+async def run_race(scene: Scene, image: ArchiveImage) -> None:
+    """Job one, and what the contractor does with the model it bought."""
+    scene.race = await post(scene, RACE, image)
+    job = await ended(scene, RACE)
+    model = job.get("model")
+    if job["state"] != "PAID" or not model:
+        raise DemoFailed(f"job one ended {job['state']} instead of PAID")
+    scene.fetched = await scene.contractor.fetch(model["cid"], scene.graph.folder / "model", max_size=model["size"])
+    scene.board.say(f"erin fetched the model {model['cid']}, sha256 {scene.fetched.sha256}", "bold")
+    use = example("digits.use")
+    reading = await asyncio.to_thread(use.classify, scene.fetched.path)
+    scene.right, scene.digits = reading.right, len(reading.digits)
+    for line in use.picture(reading).splitlines():
+        scene.board.say(line, "bold white")
+    scene.board.say(f"the model reads {scene.right} of {scene.digits} digits correctly ({scene.accuracy:.1%})", "bold")
+
+
+async def run_fraud(scene: Scene, image: ArchiveImage) -> None:
+    """Job two: a member announces what its model does not hold, through the contractor's own node."""
+    scene.fraud = await post(scene, FRAUD, image)
+    cheater = asyncio.create_task(_cheat(scene, scene.fraud))
+    try:
+        await ended(scene, FRAUD)
+        account = scene.graph.cheater.address if scene.graph.cheater else ""
+
+        async def judged() -> bool:
+            await read_job(scene.board, scene.contractor)
+            return (await scene.contractor.account(account))["status"] in ("banned", "active") or cheater.done()
+
+        await until("the end of the appeal", judged, SETTLE_S, scene)
+        await asyncio.wait_for(cheater, SETTLE_S)
+    except TimeoutError:
+        raise DemoFailed("the cheater's script did not end") from None
+    finally:
+        cheater.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await cheater
+
+
+async def _cheat(scene: Scene, job: str) -> None:
+    """The cheater's script, a process of its own. What it says of itself is shown, never relied on."""
+    graph, home, cheater = scene.graph, scene.graph.node(CONTRACTOR), scene.graph.cheater
+    if cheater is None:
+        raise DemoFailed("there is no cheater")
+    words = ["--api", home.url, "--token-file", str(home.data / "api.token"), "--keystore", str(cheater.data / "keystore.json")]
+    with cheater.log.open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "examples.cheater", *words, "--job", job, "--loss", FALSE_LOSS),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+            env=graph.environment(),
+            start_new_session=True,
+        )
+    graph.helpers.append(process)
+    if process.stdout is not None:
+        async for line in process.stdout:
+            step: Json = json.loads(line)
+            scene.cheater_said.append(step)
+            facts = ", ".join(f"{k} {v}" for k, v in step.items() if k not in ("step", "job"))
+            scene.board.say(f"mallory's script: {step.get('step')}" + (f" ({facts})" if facts else ""), "dim")
+    code = await process.wait()
+    if code:
+        raise DemoFailed(f"the cheater's script ended with exit code {code}; its log {cheater.log} ends with:\n{tail(cheater.log)}")
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
