@@ -6,7 +6,7 @@ depend on who sent it: its bytes hash to its id.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chain.codec import encode
 from chain.errors import InvalidBlock, InvalidTx
@@ -43,71 +43,76 @@ class Candidate:
     executed: Executed | None = None
     fault: str = ""
     logged: bool = False
+    complete: bool = False
+    """The slots are the header's transactions: their root was compared."""
     asked: int = 0
     """How often peers were asked for what is missing."""
+    asked_of: set[bytes] = field(default_factory=set)
 
     @property
     def missing(self) -> list[int]:
         return [i for i, raw in enumerate(self.slots) if raw is None]
 
     @property
-    def complete(self) -> bool:
-        return None not in self.slots
-
-    @property
     def short(self) -> list[bytes]:
+        """Short ids of a complete block."""
         return [tx_id(raw)[:SHORT] for raw in self.slots if raw is not None]
 
     def block(self) -> Block:
         return Block(self.header, [raw for raw in self.slots if raw is not None])
 
+    def fill(self, places: list[int], txs: list[bytes]) -> bool:
+        """Put transactions into empty places; whether the block is complete now."""
+        if len(places) != len(txs) or any(i >= len(self.slots) for i in places):
+            return False
+        for i, raw in zip(places, txs, strict=True):
+            if self.slots[i] is None:
+                self.slots[i] = raw
+        return self.seal()
+
+    def seal(self) -> bool:
+        """Complete when every slot is filled and the root is the header's. Otherwise everything has to come again: two
+        transactions may share a short id, and the list of ids may be wrong."""
+        if None not in self.slots:
+            self.complete = tx_root([raw for raw in self.slots if raw is not None]) == self.header.tx_root
+            if not self.complete:
+                self.slots = [None] * len(self.slots)
+        return self.complete
+
 
 class Candidates:
-    """The blocks of one height."""
+    """The blocks of one height, and what came early of the next one."""
 
     def __init__(self) -> None:
         self._blocks: dict[bytes, Candidate] = {}
+        self._height = 0
+
+    def __len__(self) -> int:
+        return len(self._blocks)
 
     def get(self, key: bytes) -> Candidate | None:
         return self._blocks.get(key)
 
     def clear(self, height: int) -> None:
         """Forget the blocks up to `height`; those of the next one may have come early."""
+        self._height = height
         self._blocks = {k: c for k, c in self._blocks.items() if c.header.height > height}
 
     def put(self, key: bytes, candidate: Candidate, keep: frozenset[bytes]) -> None:
-        """Keep a block; the oldest that is not in `keep` makes room."""
+        """Keep a block. Room is made by the early ones first, then by the oldest that is not in `keep`."""
         if len(self._blocks) >= MAX_CANDIDATES:
-            oldest = next((k for k in self._blocks if k not in keep), next(iter(self._blocks)))
-            del self._blocks[oldest]
+            free = [k for k in self._blocks if k not in keep] or list(self._blocks)
+            early = [k for k in free if self._blocks[k].header.height > self._height + 1]
+            del self._blocks[(early or free)[0]]
         self._blocks[key] = candidate
 
     def open(self, header: Header, short: list[bytes], pool: Mempool, now: int, source: bytes, keep: frozenset[bytes]) -> Candidate:
         """A candidate from a compact proposal, with what the mempool has."""
         found = [pool.by_short(s) for s in short]
         candidate = Candidate(header, [tx.raw if tx else None for tx in found], now, source)
-        _verify_root(candidate)
+        candidate.seal()
         self.put(block_id(header), candidate, keep)
         return candidate
-
-
-def _verify_root(candidate: Candidate) -> None:
-    """Two transactions may share a short id: then ask for everything."""
-    if candidate.complete and tx_root([raw for raw in candidate.slots if raw is not None]) != candidate.header.tx_root:
-        candidate.slots = [None] * len(candidate.slots)
-
-
-def fill(candidate: Candidate, places: list[int], txs: list[bytes]) -> bool:
-    """Put transactions into empty places; false when the result is not the block (the sender is wrong, or a short id collided)."""
-    if len(places) != len(txs) or any(i >= len(candidate.slots) for i in places):
-        return False
-    for i, raw in zip(places, txs, strict=True):
-        if candidate.slots[i] is None:
-            candidate.slots[i] = raw
-    if not candidate.complete:
-        return True
-    _verify_root(candidate)
-    return candidate.complete
 
 
 # --- checking -----------------------------------------------------------------------------------------------------------------
@@ -194,7 +199,7 @@ def build(
         reveal,
         commitment,
     )
-    candidate = Candidate(header, list(raws), now, None, executed)
+    candidate = Candidate(header, list(raws), now, None, executed, complete=True)
     return candidate, executed
 
 

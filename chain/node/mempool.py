@@ -159,6 +159,7 @@ class Mempool:
         """Forget one that cannot stand in a block; its successors wait again."""
         gone = self._drop(tx)
         if gone is not None:
+            self._note_dropped(tx)
             lane = self._lanes.get((gone.body.sender, gone.body.lane), {})
             sequence = gone.body.sequence + 1
             while (follower := lane.get(sequence)) is not None and self._demote(follower.id):
@@ -195,10 +196,13 @@ class Mempool:
                 dropped.append((tx.id, InvalidTx(TxCode.EXPIRED, f"valid until block {tx.body.valid_until}, now at {height}")))
                 self.remove(tx.id)
         for key, _ in dropped:
-            self._dropped[key] = None
-        while len(self._dropped) > MAX_DROPPED:
-            del self._dropped[next(iter(self._dropped))]
+            self._note_dropped(key)
         return dropped
+
+    def _note_dropped(self, tx: bytes) -> None:
+        self._dropped[tx] = None
+        if len(self._dropped) > MAX_DROPPED:
+            del self._dropped[next(iter(self._dropped))]
 
     def _refresh(self, state: State, key: Lane) -> list[tuple[bytes, InvalidTx]]:
         lane = self._lanes.get(key)

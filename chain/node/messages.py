@@ -23,6 +23,8 @@ MAX_BATCH = 512
 MAX_SYNC_BLOCKS = 64
 MAX_SYNC_BYTES = 2_000_000
 """A sync answer stops after the block that reaches this."""
+MAX_SYNC_ANSWER = 4_200_000
+"""Block bytes in one sync answer, unless it is one block: with 64 certificates of 128 validators they stay a peer message."""
 
 ShortId = Annotated[bytes, Meta(min_length=SHORT, max_length=SHORT)]
 RawBlock = Annotated[bytes, Meta(max_length=MAX_BLOCK_BYTES + 65_536)]

@@ -21,15 +21,16 @@ from chain.ledger import transition
 from chain.ledger.state import State
 from chain.ledger.transition import Executed, chain_record, clock_at, earliest_due, params_of, validators_of
 from chain.node import candidates as blocks
+from chain.node import decided
 from chain.node import events as e
 from chain.node import messages as m
-from chain.node.candidates import Candidate, Candidates
-from chain.node.history import account_events
+from chain.node.bodies import Bodies
+from chain.node.candidates import Candidate
 from chain.node.mempool import Mempool
 from chain.node.recovery import BLOCK, CONSENSUS, DECIDED, Recovered, read_log
 from chain.node.relay import Relay, batches
 from chain.node.sync import Sync
-from chain.types import Block, Certificate, Proposal, Vote, block_id, check_certificate, decode_block, tx_id, tx_root
+from chain.types import Block, Certificate, Proposal, Vote, block_id, tx_id
 
 MAX_FAULTS = 16
 STATE_EVERY = 150
@@ -57,8 +58,7 @@ class Node:
         self.faults: deque[str] = deque(maxlen=MAX_FAULTS)
         """Evidence of our own mistakes, newest last."""
         self._beacon_key = beacon_key
-        self._candidates = Candidates()
-        self._wanted: dict[bytes, c.CheckBlock] = {}
+        self._bodies = Bodies()
         self._relay = Relay()
         self._peers: dict[bytes, int] = {}
         """Connected peers, and when each was last answered with round state."""
@@ -76,11 +76,11 @@ class Node:
         found = read_log(log)
         while (certificate := found.certificates.get(self.height + 1)) is not None:
             self._redo(certificate, found)
-        for key, block in found.blocks.items():
-            if block.header.height == self.height + 1:
-                self._candidates.put(key, Candidate(block.header, list(block.txs), now, None, logged=True), frozenset())
+        for key, block in found.undecided(self.height + 1):
+            known = Candidate(block.header, list(block.txs), now, None, logged=True, complete=True)
+            self._bodies.blocks.put(key, known, frozenset())
         self._start_height()
-        self._feed_effects(self.consensus.replay(found.of_height(self.height + 1)))
+        self._run_all(self.consensus.replay(found.of_height(self.height + 1)))
         self._out.append(e.SetTimer(e.Tick(), e.TICK_MS))
         return self._take()
 
@@ -88,8 +88,9 @@ class Node:
         block = found.blocks.get(certificate.block_id)
         if block is None:
             raise BrokenInvariant(f"the log holds the decision of block {certificate.height} without its bytes")
-        executed = blocks.execute(self.state, block, self.head_id, None)
-        self._apply(block, certificate, executed, durable=True)
+        executed = decided.redo(self.state, self.head_id, block, None)
+        # The log stays: it may hold what this node signed of the height after.
+        self._apply(block, certificate, executed, durable=True, truncate=False)
 
     def _start_height(self) -> None:
         self.sync.at(self.height, self._now)
@@ -151,7 +152,7 @@ class Node:
         if self._ticks % REMIND_TICKS == 0 and (oldest := self.pool.oldest(m.MAX_BATCH)):
             self._gossip(m.TxIds(oldest), e.TRANSACTIONS, e.Scope.PUSH)
         self._out += self._relay.ask(self.pool, self._now)
-        for key in list(self._wanted):
+        for key in list(self._bodies.wanted):
             self._ask_block(key)
         self._request_blocks()
         self._wake_if_due()
@@ -170,25 +171,22 @@ class Node:
     def _feed(self, event: c.Input) -> None:
         """Hand an input to the consensus and run what follows; inputs that arise on the way wait their turn."""
         self._inputs.append(event)
+        self._run_all([])
+
+    def _run_all(self, effects: list[c.Effect]) -> None:
+        """Run effects, then the inputs that wait."""
         if self._running:
             return
         self._running = True
         try:
-            while self._inputs:
-                for effect in self.consensus.handle(self._inputs.popleft()):
+            while True:
+                for effect in effects:
                     self._run(effect)
+                if not self._inputs:
+                    return
+                effects = self.consensus.handle(self._inputs.popleft())
         finally:
             self._running = False
-
-    def _feed_effects(self, effects: list[c.Effect]) -> None:
-        self._running = True
-        try:
-            for effect in effects:
-                self._run(effect)
-        finally:
-            self._running = False
-        if self._inputs:
-            self._feed(self._inputs.popleft())
 
     def _run(self, effect: c.Effect) -> None:
         match effect:
@@ -197,9 +195,11 @@ class Node:
             case c.Sign(request):
                 self._out.append(e.SignRequest(request))
             case c.Broadcast(message):
-                self._gossip(self._wire(message), _lane(message), e.Scope.CONSENSUS)
+                if (wire := self._wire(message)) is not None:
+                    self._gossip(wire, _lane(message), e.Scope.CONSENSUS)
             case c.SendTo(peer, message):
-                self._send(peer, self._wire(message), _lane(message))
+                if (wire := self._wire(message)) is not None:
+                    self._send(peer, wire, _lane(message))
             case c.Schedule(timeout):
                 self._out.append(e.SetTimer(timeout, timeout.ms))
             case c.BuildBlock(height, round_):
@@ -211,23 +211,28 @@ class Node:
             case c.ReportEvidence(evidence):
                 self._out.append(e.Evidenced(evidence))
 
-    def _wire(self, message: Proposal | Vote | Certificate | c.RoundState) -> m.Message:
+    def _wire(self, message: Proposal | Vote | Certificate | c.RoundState) -> m.Message | None:
+        """None for a proposal whose block is not here: only who has it can tell of it."""
         if isinstance(message, Vote):
             return m.VoteMessage(message)
         if isinstance(message, Certificate):
             return m.CertificateMessage(message)
         if isinstance(message, c.RoundState):
             return m.StateMessage(message)
-        candidate = self._candidates.get(message.block_id)
-        if candidate is None:
-            raise BrokenInvariant("a proposal without its block")
+        candidate = self._bodies.blocks.get(message.block_id)
+        if candidate is None or not candidate.complete:
+            return None
         return m.CompactProposal(message, candidate.header, candidate.short)
 
     def _build(self, height: int, round_: int) -> None:
         if height != self.height + 1:
             return
         chosen = self.pool.select(self.state, self.params.block_bytes)
-        candidate, executed = blocks.build(self.state, self.own_id, self._beacon_key, round_, self.head_id, self._now, chosen)
+        try:
+            candidate, executed = blocks.build(self.state, self.own_id, self._beacon_key, round_, self.head_id, self._now, chosen)
+        except BrokenInvariant as broken:
+            self.faults.append(f"no block {height} could be built: {broken}")
+            return
         for tx, fault in executed.skipped:
             if fault.code == TxCode.QUARANTINED:
                 self.faults.append(f"transaction {tx.id.hex()}: {fault.text}")
@@ -235,14 +240,14 @@ class Node:
                 self.pool.remove(tx.id)
                 self._out.append(e.TxDropped(tx.id, fault))
         key = block_id(candidate.header)
-        self._candidates.put(key, candidate, self._kept())
+        self._bodies.blocks.put(key, candidate, self._kept())
         self._log_block(candidate)
         self._inputs.append(c.BlockBuilt(height, round_, key))
 
     def _kept(self) -> frozenset[bytes]:
         awaited = self.consensus.awaited
         state = self.consensus.round_state()
-        return frozenset({state.locked_id, state.valid_id, awaited.block_id if awaited else b"", *self._wanted})
+        return frozenset({state.locked_id, state.valid_id, awaited.block_id if awaited else b"", *self._bodies.wanted})
 
     def _log_block(self, candidate: Candidate) -> None:
         """Logged, not synced: the record of the vote that follows is synced behind it, in the same log."""
@@ -251,12 +256,12 @@ class Node:
             self._out.append(e.Log(BLOCK + blocks.encoded(candidate), False))
 
     def _check(self, question: c.CheckBlock) -> None:
-        candidate = self._candidates.get(question.block_id)
+        candidate = self._bodies.blocks.get(question.block_id)
         if candidate is None or not candidate.complete:
-            self._wanted[question.block_id] = question
+            self._bodies.want(question, self._kept())
             self._ask_block(question.block_id)
             return
-        self._wanted.pop(question.block_id, None)
+        self._bodies.wanted.pop(question.block_id, None)
         valid = self._is_valid(candidate) and (not question.fresh or self._is_timely(candidate, question.round))
         awaited = self.consensus.awaited
         if not valid and awaited is not None and awaited.block_id == question.block_id:
@@ -289,7 +294,7 @@ class Node:
         return header.round == round_ and candidate.arrived - p.drift - delay <= header.time <= candidate.arrived + p.drift
 
     def _decide(self, key: bytes, certificate: Certificate) -> None:
-        candidate = self._candidates.get(key)
+        candidate = self._bodies.blocks.get(key)
         if candidate is None or not candidate.complete or not self._is_valid(candidate) or candidate.executed is None:
             raise BrokenInvariant(f"block {certificate.height} was decided without having been checked here")
         self._log_block(candidate)
@@ -301,31 +306,20 @@ class Node:
         self.sync.at(self.height, self._now)
         return c.StartHeight(self.height + 1, validators_of(self.state), self._now)
 
-    def _apply(self, block: Block, certificate: Certificate, executed: Executed, *, durable: bool) -> None:
+    def _apply(self, block: Block, certificate: Certificate, executed: Executed, *, durable: bool, truncate: bool = True) -> None:
         """A decided block becomes the state."""
         transition.commit(self.state, executed)
         header = block.header
         self.height, self.head_id = header.height, certificate.block_id
-        self._candidates.clear(self.height)
-        self._wanted.clear()
-        ids = [tx.id for tx in executed.txs]
-        self._out.append(
-            e.Commit(
-                self.height,
-                self.head_id,
-                encode(block),
-                encode(certificate),
-                ids,
-                executed.receipt_bytes,
-                account_events(executed.receipts),
-                executed.encoded,
-                durable,
-            )
-        )
-        self._out.append(e.Decided(self.height, self.head_id, header, ids, executed.receipts, executed.next_validators))
+        self._bodies.clear(self.height)
+        commit = decided.commit(block, certificate, executed, durable=durable)
+        self._out.append(commit)
+        following = executed.next_validators
+        self._out.append(e.Decided(self.height, self.head_id, header, commit.tx_ids, executed.receipts, following))
         for tx, fault in self.pool.decided(self.state, executed.txs, self.height):
             self._out.append(e.TxDropped(tx, fault))
-        self._out.append(e.TruncateLog())
+        if truncate:
+            self._out.append(e.TruncateLog())
 
     # --- messages -------------------------------------------------------------------------------------------------------------
 
@@ -346,9 +340,10 @@ class Node:
             return
         match message:
             case m.VoteMessage(vote):
-                if self._opinion(peer, vote, payload, e.VOTES) and vote.height > self.height:
-                    self.sync.peer(peer, vote.height - 2)
-                self._feed(c.VoteReceived(vote, peer))
+                if self._opinion(peer, vote, payload, e.VOTES):
+                    if vote.height > self.height:
+                        self.sync.peer(peer, vote.height - 2)
+                    self._feed(c.VoteReceived(vote, peer))
             case m.CompactProposal():
                 self._on_proposal(peer, message, payload)
             case m.CertificateMessage(certificate):
@@ -363,7 +358,7 @@ class Node:
             case m.TxIds(ids):
                 self._relay.heard(ids, peer, self.pool, self._now)
             case m.GetTxs(ids):
-                held = [tx.raw for tx in map(self.pool.by_short, ids) if tx is not None]
+                held = [tx.raw for tx in map(self.pool.by_short, dict.fromkeys(ids)) if tx is not None]
                 for batch in batches(held):
                     self._send(peer, m.Txs(batch), e.TRANSACTIONS)
             case m.Status(height):
@@ -372,8 +367,10 @@ class Node:
             case m.GetBlock() | m.BlockTxs() | m.FullBlock():
                 self._on_body(peer, message)
             case m.GetBlocks(start, count):
-                if start <= self.height:
+                if 1 <= start <= self.height:
                     self._out.append(e.ReadBlocks(peer, start, min(count, self.height - start + 1), m.MAX_SYNC_BYTES))
+                else:
+                    self._serve_blocks(peer, [])
             case m.Blocks(found):
                 self._on_blocks(peer, found)
 
@@ -397,15 +394,15 @@ class Node:
             return
         if proposal.height > self.height:
             self.sync.peer(peer, proposal.height - 2)
-        candidate = self._candidates.get(key)
-        if candidate is None and (accepted or key in self._wanted):
-            candidate = self._candidates.open(header, message.ids, self.pool, self._now, peer, self._kept())
+        candidate = self._bodies.blocks.get(key)
+        if candidate is None and (accepted or key in self._bodies.wanted):
+            candidate = self._bodies.blocks.open(header, message.ids, self.pool, self._now, peer, self._kept())
             if not candidate.complete:
                 self._ask_block(key)
         if accepted:
             self._feed(c.ProposalReceived(proposal, True, peer))
-        elif candidate is not None:
-            self._body_arrived(key, candidate)
+        elif candidate is not None and candidate.complete:
+            self._body_arrived(key)
 
     def _on_state(self, peer: bytes, state: c.RoundState) -> None:
         self.sync.peer(peer, state.height - 1)
@@ -431,65 +428,31 @@ class Node:
     # --- bodies of undecided blocks ---------------------------------------------------------------------------------------------
 
     def _ask_block(self, key: bytes) -> None:
-        """Ask for what lacks: the proposal's source first, then the others in turn."""
-        candidate = self._candidates.get(key)
-        missing = candidate.missing if candidate else []
-        if candidate is not None and not missing:
-            return
-        peers = sorted(self._peers)
-        if not peers:
-            return
-        turn = candidate.asked if candidate else self._ticks
-        peer = peers[turn % len(peers)]
-        if candidate is not None:
-            if candidate.asked == 0 and candidate.source in self._peers:
-                peer = candidate.source
-            candidate.asked += 1
-            missing = [] if len(missing) == len(candidate.slots) else missing
-        self._send(peer, m.GetBlock(self.height + 1, key, missing), e.PROPOSALS)
+        request = self._bodies.ask(key, self.height + 1, sorted(self._peers), self._ticks)
+        if request is not None:
+            self._send(*request, e.PROPOSALS)
 
     def _on_body(self, peer: bytes, message: m.GetBlock | m.BlockTxs | m.FullBlock) -> None:
-        match message:
-            case m.GetBlock(_, key, missing):
-                held = self._candidates.get(key)
-                if held is None or not held.complete or any(i >= len(held.slots) for i in missing):
-                    return
-                txs = held.block().txs
-                answer = m.BlockTxs(key, missing, [txs[i] for i in missing]) if missing else m.FullBlock(blocks.encoded(held))
-                self._send(peer, answer, e.PROPOSALS)
-            case m.BlockTxs(key, missing, txs):
-                candidate = self._candidates.get(key)
-                if candidate is not None and not candidate.complete:
-                    blocks.fill(candidate, missing, txs)
-                    self._body_arrived(key, candidate)
-            case m.FullBlock(raw):
-                self._on_full(peer, raw)
-
-    def _on_full(self, peer: bytes, raw: bytes) -> None:
+        came = None
         try:
-            block = decode_block(raw)
+            match message:
+                case m.GetBlock():
+                    answer = self._bodies.answer(message)
+                    if answer is not None:
+                        self._send(peer, answer, e.PROPOSALS)
+                case m.BlockTxs():
+                    came = self._bodies.take_txs(peer, message)
+                case m.FullBlock(raw):
+                    came = self._bodies.take_full(peer, raw, self._now, self._kept())
         except Malformed as fault:
             self._reject(peer, f"block: {fault}")
-            return
-        key = block_id(block.header)
-        candidate = self._candidates.get(key)
-        if key not in self._wanted and (candidate is None or candidate.complete):
-            return
-        if tx_root(block.txs) != block.header.tx_root:
-            self._reject(peer, "a block whose transactions are not those of its header")
-            return
-        if candidate is None:
-            candidate = Candidate(block.header, [], self._now, peer)
-            self._candidates.put(key, candidate, self._kept())
-        candidate.slots = list(block.txs)
-        self._body_arrived(key, candidate)
+        if came is not None:
+            self._body_arrived(block_id(came.header))
 
-    def _body_arrived(self, key: bytes, candidate: Candidate) -> None:
-        question = self._wanted.get(key)
-        if question is not None and candidate.complete:
-            self._check(question)
-            if self._inputs:
-                self._feed(self._inputs.popleft())
+    def _body_arrived(self, key: bytes) -> None:
+        question = self._bodies.wanted.get(key)
+        if question is not None:
+            self._run_all([question])
 
     # --- decided blocks ---------------------------------------------------------------------------------------------------------
 
@@ -500,39 +463,28 @@ class Node:
             self._send(peer, m.GetBlocks(start, count), e.REQUESTS)
 
     def _serve_blocks(self, peer: bytes, found: list[tuple[bytes, bytes]]) -> None:
-        answer = [m.SyncBlock(block, m.decode_certificate(raw)) for block, raw in found]
-        self._send(peer, m.Blocks(answer), e.REQUESTS)
+        self._send(peer, decided.answer(found), e.REQUESTS)
 
     def _on_blocks(self, peer: bytes, found: list[m.SyncBlock]) -> None:
-        if not self.sync.answered(peer):
+        start = self.sync.answered(peer)
+        if start is None:
             return
         before = self.height
         try:
             for item in found:
-                self._take_decided(item)
+                new = decided.check(self.state, self.head_id, item, self.pool)
+                if new is not None:
+                    self._apply(new[0], item.certificate, new[1], durable=True)
+            if self.height >= start:
+                self.sync.useful(peer)
+            else:
+                self.sync.failed(peer, self._now)
         except Malformed as fault:
             self._reject(peer, f"sync: {fault}")
-        if self.height == before:
             self.sync.failed(peer, self._now)
-        else:
+        if self.height > before:
             self._feed(self._next_height())
         self._request_blocks()
-
-    def _take_decided(self, item: m.SyncBlock) -> None:
-        block = decode_block(item.block)
-        certificate = item.certificate
-        if block.header.height <= self.height:
-            return
-        if block.header.height != self.height + 1 or certificate.height != block.header.height:
-            raise Malformed("the blocks are not consecutive")
-        if certificate.block_id != block_id(block.header) or tx_root(block.txs) != block.header.tx_root:
-            raise Malformed("the certificate is for another block")
-        check_certificate(self.chain_id, certificate, validators_of(self.state))
-        try:
-            executed = blocks.execute(self.state, block, self.head_id, self.pool)
-        except InvalidBlock as fault:
-            raise BrokenInvariant(f"block {certificate.height} was decided, but here it is invalid: {fault}") from fault
-        self._apply(block, certificate, executed, durable=True)
 
 
 def _lane(message: Proposal | Vote | Certificate | c.RoundState) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from chain.consensus.wal import Record, decode_record
+from chain.consensus.wal import Polka, Record, decode_record
 from chain.errors import Malformed
 from chain.node.messages import decode_certificate
 from chain.types import Block, Certificate, block_id, decode_block
@@ -27,6 +27,12 @@ class Recovered:
 
     def of_height(self, height: int) -> list[Record]:
         return [r for r in self.records if r.height == height]
+
+    def undecided(self, height: int) -> list[tuple[bytes, Block]]:
+        """(id, block) of `height`, those last that the node locked or took for valid: they must not make room for others."""
+        named = {r.block_id for r in self.of_height(height) if isinstance(r, Polka)}
+        found = [(key, block) for key, block in self.blocks.items() if block.header.height == height]
+        return sorted(found, key=lambda pair: pair[0] in named)
 
 
 def read_log(records: list[bytes]) -> Recovered:

@@ -13,6 +13,8 @@ from chain.node.messages import MAX_SYNC_BLOCKS
 PATIENCE = 600
 """Milliseconds at a height before a gap of one is closed by asking."""
 DEADLINE = 5_000
+SHUN, MAX_SHUN = 1_000, 300_000
+"""For how long a peer without a useful answer is passed over: doubled every time, until it gives one."""
 MAX_PEERS = 1_024
 
 
@@ -27,7 +29,8 @@ class Sync:
     def __init__(self) -> None:
         self._heights: dict[bytes, int] = {}
         self._asked: Asked | None = None
-        self._shunned: dict[bytes, int] = {}
+        self._shunned: dict[bytes, tuple[int, int]] = {}
+        """Until when a peer is passed over, and for how long that was."""
         self._since = 0
         self._height = 0
 
@@ -44,14 +47,13 @@ class Sync:
         """This node's own last decided height."""
         self._height, self._since = height, now
 
-    @property
-    def best(self) -> int:
-        return max(self._heights.values(), default=0)
+    def best(self, now: int) -> int:
+        """The highest height that a peer which is not passed over tells."""
+        return max((h for p, h in self._heights.items() if self._trusted(p, now)), default=0)
 
-    @property
-    def behind(self) -> bool:
-        """Two or more blocks behind somebody."""
-        return self.best > self._height + 1
+    def _trusted(self, peer: bytes, now: int) -> bool:
+        until, _ = self._shunned.get(peer, (0, 0))
+        return until <= now
 
     def next_request(self, now: int) -> tuple[bytes, int, int] | None:
         """(peer, first height, count) to ask for now, if anything."""
@@ -59,28 +61,33 @@ class Sync:
             if now < self._asked.until:
                 return None
             self.failed(self._asked.peer, now)
-        gap = self.best - self._height
+        gap = self.best(now) - self._height
         if gap <= 0 or (gap == 1 and now < self._since + PATIENCE):
             return None
-        able = [p for p, h in self._heights.items() if h > self._height and self._shunned.get(p, 0) <= now]
-        if not able:
-            return None
+        able = [p for p, h in self._heights.items() if h > self._height and self._trusted(p, now)]
         # The heights say who is able; the id breaks ties, rotated by height so that one peer does not serve everybody.
         peer = min(able, key=lambda p: bytes(b ^ (self._height & 0xFF) for b in p))
         self._asked = Asked(peer, self._height + 1, now + DEADLINE)
         return peer, self._height + 1, MAX_SYNC_BLOCKS
 
-    def answered(self, peer: bytes) -> bool:
-        """An answer came; false when nobody asked this peer."""
+    def answered(self, peer: bytes) -> int | None:
+        """An answer came: the height that was asked for, or None when nobody asked this peer."""
         if self._asked is None or self._asked.peer != peer:
-            return False
+            return None
+        start = self._asked.start
         self._asked = None
-        return True
+        return start
+
+    def useful(self, peer: bytes) -> None:
+        """Its answer brought what was asked for."""
+        self._shunned.pop(peer, None)
 
     def failed(self, peer: bytes, now: int) -> None:
         """No useful answer: ask others first for a while, and believe its height again when it says it again."""
         self._asked = None
-        self._shunned[peer] = now + 2 * DEADLINE
+        _, before = self._shunned.get(peer, (0, 0))
+        span = min(MAX_SHUN, max(SHUN, 2 * before))
+        self._shunned[peer] = (now + span, span)
         self._heights.pop(peer, None)
-        if len(self._shunned) > MAX_PEERS:
-            self._shunned = {p: t for p, t in self._shunned.items() if t > now}
+        while len(self._shunned) > MAX_PEERS:
+            del self._shunned[next(iter(self._shunned))]

@@ -1,0 +1,168 @@
+"""What must hold, looked at after every step, at every decision, at every signature and after every restart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from chain.codec import decode
+from chain.contracts.base import ACTIVE, K_SUPPLY, Account, Supply, account_key
+from chain.errors import Malformed
+from chain.ledger.transition import validators_of
+from chain.node import events as e
+from chain.node import mempool, relay
+from chain.node.bodies import MAX_WANTED
+from chain.node.candidates import MAX_CANDIDATES
+from chain.node.recovery import DECIDED
+from chain.types import PRECOMMIT, Certificate, Validator, check_certificate, decode_block
+from chain.types import block_id as id_of
+
+if TYPE_CHECKING:
+    from chain.consensus.messages import SignProposal, SignVote
+    from chain.storage.guard import Kind
+    from tests.sim.machine import Machine
+    from tests.sim.world import World
+
+
+class Violation(AssertionError):
+    """Something that must always hold did not."""
+
+
+class Checks:
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.chosen: dict[int, bytes] = {}
+        self.roots: dict[int, bytes] = {}
+        self.sets: dict[int, list[Validator]] = {1: validators_of(world.genesis_state)}
+        """The validators of each height whose predecessor is decided."""
+        self._signed: dict[tuple[int, int, int, int], tuple[Any, ...]] = {}
+        self._locked: dict[int, tuple[int, int, bytes]] = {}
+        """(height, round, block) of each machine's last signed precommit for a block."""
+        self._safe: dict[int, int] = {}
+        """The height to which a machine must come back: on disk, in the log or in the store."""
+        self._logged: dict[int, int] = {}
+        """The last decision that a machine wrote to its log, perhaps not on disk."""
+        self._before: dict[int, int] = {}
+        """The height at which a killed machine must come back."""
+        self._fresh: set[int] = set()
+        """Machines that decided something in this step."""
+        self._steps = 0
+
+    def _fail(self, machine: Machine, what: str) -> None:
+        raise Violation(f"n{machine.index} at {self.world.now} ms: {what}")
+
+    # --- decisions --------------------------------------------------------------------------------------------------------------
+
+    def decided(self, machine: Machine, d: e.Decided) -> None:
+        if not machine.honest:
+            return
+        if self.chosen.setdefault(d.height, d.block_id) != d.block_id:
+            self._fail(machine, f"agreement: height {d.height} was decided differently elsewhere")
+        self.sets.setdefault(d.height + 1, d.validators)
+        self.roots[d.height] = d.header.state_root
+        self._fresh.add(machine.index)
+
+    def _state(self, machine: Machine) -> None:
+        """After the effects of a decision: several heights may have come at once."""
+        state, height = machine.node.state, machine.node.height
+        if self.roots[height] != state.root:
+            self._fail(machine, f"the state after height {height} has another root")
+        supply: Any = state.get(K_SUPPLY)
+        if not isinstance(supply, Supply) or state.total() != supply.minted - supply.burned:
+            self._fail(machine, f"supply: the accounts hold {state.total()} at height {height}")
+
+    def committed(self, machine: Machine, c: e.Commit) -> None:
+        block, certificate = decode_block(c.block), decode(Certificate, c.certificate, 65_536)
+        if id_of(block.header) != c.block_id or certificate.block_id != c.block_id or certificate.height != c.height:
+            self._fail(machine, "a commit whose block, certificate and id do not belong together")
+        try:
+            check_certificate(self.world.chain_id, certificate, self.sets[c.height])
+        except Malformed as fault:
+            self._fail(machine, f"an unsound certificate: {fault}")
+        if c.durable:
+            self._safe[machine.index] = c.height
+
+    def settled(self, machine: Machine) -> None:
+        self._safe[machine.index] = max(self._safe.get(machine.index, 0), machine.store.height)
+
+    # --- signatures -------------------------------------------------------------------------------------------------------------
+
+    def signed(self, machine: Machine, kind: Kind, r: SignVote | SignProposal) -> None:
+        """A signature leaves."""
+        if not machine.honest:
+            return
+        place = (machine.index, int(kind), r.height, r.round)
+        said = (r.block_id, getattr(r, "pol_round", None))
+        if self._signed.setdefault(place, said) != said:
+            self._fail(machine, f"double signing: {kind.name} at height {r.height}, round {r.round}")
+        if kind == PRECOMMIT and r.block_id:
+            self._locked[machine.index] = (r.height, r.round, r.block_id)
+
+    def logged(self, machine: Machine, record: bytes, sync: bool) -> None:
+        i = machine.index
+        if record[:1] == DECIDED:
+            self._logged[i] = decode(Certificate, record[1:], 65_536).height
+        if sync and i in self._logged:
+            self._safe[i] = max(self._safe.get(i, 0), self._logged[i])
+
+    # --- crashes ----------------------------------------------------------------------------------------------------------------
+
+    def crashed(self, machine: Machine, kill: bool) -> None:
+        i = machine.index
+        if kill and i in self._logged:
+            self._before[i] = self._logged[i]
+
+    def restarted(self, machine: Machine) -> None:
+        if not machine.honest:
+            return
+        i, node = machine.index, machine.node
+        needed = max(self._safe.get(i, 0), self._before.pop(i, 0))
+        if node.height < needed:
+            self._fail(machine, f"came back at height {node.height}, it had decided {needed} durably")
+        self._logged.pop(i, None)
+        height, round_, block = self._locked.get(i, (0, 0, b""))
+        if height == node.height + 1:
+            state = node.consensus.round_state()
+            if state.locked_round < round_ or (state.locked_round == round_ and state.locked_id != block):
+                self._fail(machine, f"forgot its lock of height {height}, round {round_}")
+
+    # --- always -----------------------------------------------------------------------------------------------------------------
+
+    def penalized(self, machine: Machine, peer: int, reason: str) -> None:
+        if machine.honest and self.world.machines[peer].honest:
+            self._fail(machine, f"penalized the honest n{peer}: {reason}")
+        self.world.faults["penalty"] += 1
+
+    def stepped(self, machine: Machine) -> None:
+        if machine.index in self._fresh:
+            self._fresh.discard(machine.index)
+            self._state(machine)
+        self._steps += 1
+        if self._steps % 64 or not machine.up or not machine.honest:
+            return
+        node = machine.node
+        n = len(validators_of(node.state))
+        bounds = (
+            ("mempool", len(node.pool), mempool.MAX_TXS),
+            ("candidates", len(node._bodies.blocks), MAX_CANDIDATES),
+            ("wanted blocks", len(node._bodies.wanted), MAX_WANTED),
+            ("votes", node.consensus.votes_held, 4 * n * 20),
+            ("announced", len(node._relay._announced), relay.MAX_ANNOUNCED),
+            ("waiting inputs", len(node._inputs), 0),
+        )
+        for name, size, most in bounds:
+            if size > most:
+                self._fail(machine, f"{size} {name}, at most {most} allowed")
+        if node.faults:
+            self._fail(machine, f"a fault of its own: {node.faults[-1]}")
+
+    def final(self) -> None:
+        """Everybody has the same chain, and nobody honest lost anything."""
+        for machine in self.world.honest:
+            node = machine.node
+            present = {v.id for v in validators_of(node.state)}
+            for other in self.world.honest:
+                if other.index < self.world.profile.validators and other.id not in present:
+                    self._fail(machine, f"the honest validator n{other.index} was ejected")
+                account: Any = node.state.get(account_key(other.id))
+                if not isinstance(account, Account) or account.status != ACTIVE:
+                    self._fail(machine, f"the honest n{other.index} is not active any more")

@@ -1,0 +1,225 @@
+"""One computer of the simulated graph: the real node, log and guard on a disk that can lose power, and the driver's duties.
+
+A crash comes between two effects or in the middle of a disk operation. After it the machine starts again from what its disk and
+its store kept.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from chain.consensus.messages import SignProposal, SignVote, Step
+from chain.crypto import SigningKey, account_id, sha256
+from chain.node import events as e
+from chain.node.node import Node
+from chain.storage.guard import Guard, Kind
+from chain.storage.wal import Wal
+from chain.types import Proposal, Vote, proposal_digest, vote_digest
+from tests.sim.store import Store
+from tests.unit.storage_disk import PowerCut, SimDisk
+
+if TYPE_CHECKING:
+    from tests.sim.world import World
+
+SEGMENT = 64 * 1024
+EPOCH = 1_700_000_000_000
+
+
+class Machine:
+    def __init__(self, world: World, index: int, key: SigningKey) -> None:
+        self.world, self.index, self.key = world, index, key
+        self.id = account_id(key.public)
+        self.rng = random.Random(world.seed * 1_000 + index)
+        self.chain_id = world.chain_id
+        self.disk = SimDisk(self.rng.randrange(2**32))
+        Wal.open("wal", chain_id=self.chain_id, create=True, disk=self.disk, segment=SEGMENT).close()
+        Guard.create("guard", chain_id=self.chain_id, disk=self.disk).close()
+        self.store = Store(world.genesis_items, self.chain_id)
+        self.node: Node
+        self.wal: Wal
+        self.guard: Guard
+        self.up = False
+        self.life = 0
+        """Timers and answers of an earlier life are void."""
+        self.fuse: int | None = None
+        """Effects until a crash."""
+        self.peers: set[int] = set()
+        self.eager_truncate = self.rng.random() < 0.5
+        self.flushing = False
+        self.honest = True
+
+    @property
+    def wall(self) -> int:
+        return EPOCH + self.world.now + self.world.skew(self.index)
+
+    # --- life -----------------------------------------------------------------------------------------------------------------
+
+    def boot(self) -> None:
+        if self.up:
+            return
+        self.up, self.flushing, self.fuse = True, False, None
+        self.life += 1
+        self.world.note(self.index, "boot", b"")
+        try:
+            self._open()
+            self.run(self.node.start(self.wall, self.wal.records()))
+        except PowerCut:
+            self.crash()
+            return
+        if self.up:
+            self.world.checks.restarted(self)
+            self.world.connect(self)
+
+    def _open(self) -> None:
+        self.wal = Wal.open("wal", chain_id=self.chain_id, create=False, disk=self.disk, segment=SEGMENT)
+        self.guard = Guard.open("guard", chain_id=self.chain_id, disk=self.disk)
+        state, head = self.store.load()
+        self.node = self.world.new_node(self, state, head)
+
+    def doom(self) -> None:
+        """A crash is near: between two effects, in a disk operation, or at the latest in a moment."""
+        if not self.up:
+            return
+        if self.rng.random() < 0.5:
+            self.disk.cut_at = self.disk.steps + self.rng.randint(1, 12)
+        else:
+            self.fuse = self.rng.randint(0, 60)
+        life = self.life
+        self.world.later(self.rng.randint(1, 400), lambda: self.crash() if self.life == life else None)
+
+    def crash(self) -> None:
+        if not self.up:
+            return
+        self.up = False
+        self.life += 1
+        kill = self.rng.random() < 0.4
+        self.world.note(self.index, "killed" if kill else "power cut", b"")
+        self.world.faults["crash"] += 1
+        self.world.checks.crashed(self, kill)
+        self.disk = self.disk.after_cut(self.rng, kill=kill)
+        self.store.crash(self.rng)
+        self.world.disconnect(self)
+        self.world.later(self.rng.choice([5, 50, 400, 1_500]), self.boot)
+
+    # --- inputs ---------------------------------------------------------------------------------------------------------------
+
+    def feed(self, event: e.Input) -> None:
+        if not self.up:
+            return
+        try:
+            self.run(self.node.handle(event, self.wall))
+            self._flush_soon()
+        except PowerCut:
+            self.crash()
+
+    def later(self, delay: int, event: e.Input) -> None:
+        life = self.life
+        self.world.later(delay, lambda: self.feed(event) if self.life == life else None)
+
+    def submit(self, raw: bytes) -> None:
+        """Raises `InvalidTx`."""
+        self.node.submit(raw, self.wall)
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if self.up and not self.flushing:
+            self.flushing = True
+            life = self.life
+            self.world.later(self.rng.randint(0, 1), lambda: self._flush() if self.life == life else None)
+
+    def _flush(self) -> None:
+        self.flushing = False
+        try:
+            self.run(self.node.flush(self.wall))
+        except PowerCut:
+            self.crash()
+
+    # --- effects --------------------------------------------------------------------------------------------------------------
+
+    def run(self, effects: list[e.Effect]) -> None:
+        for effect in effects:
+            if self.fuse is not None:
+                self.fuse -= 1
+                if self.fuse < 0:
+                    raise PowerCut
+            self.run_effect(effect)
+        self.world.checks.stepped(self)
+
+    def run_effect(self, effect: e.Effect) -> None:
+        match effect:
+            case e.Send(peer, payload, _):
+                self.emit(self.world.index_of[peer], payload)
+            case e.Gossip(payload, _, _, exclude):
+                skip = self.world.index_of.get(exclude) if exclude is not None else None
+                for peer in sorted(self.peers):
+                    if peer != skip:
+                        self.emit(peer, payload)
+            case e.Log(record, sync):
+                self.wal.append(record)
+                if sync:
+                    self.wal.sync()
+                self.world.checks.logged(self, record, sync)
+            case e.SignRequest(request):
+                self.sign(request)
+            case e.SetTimer(timer, ms):
+                self.later(ms, e.Fired(timer))
+            case e.ReadBlocks(peer, start, count, size):
+                self.later(self.rng.randint(0, 5), e.BlocksRead(peer, self.store.read(start, count, size)))
+            case e.Commit():
+                self._commit(effect)
+            case e.TruncateLog():
+                if self.eager_truncate and not self.store.pending:
+                    self.wal.truncate()
+            case e.Decided():
+                self.world.note(self.index, "decided", effect.block_id)
+                self.world.checks.decided(self, effect)
+            case e.Penalize(peer, reason):
+                self.world.note(self.index, "penalize", reason.encode())
+                self.world.checks.penalized(self, self.world.index_of[peer], reason)
+            case e.Evidenced(evidence):
+                self.world.market.report(self, evidence)
+            case e.TxDropped(tx, error):
+                self.world.note(self.index, f"dropped {error.code.name}", tx)
+
+    def emit(self, peer: int, payload: bytes) -> None:
+        self.world.send(self.index, peer, payload)
+
+    def sign(self, request: SignVote | SignProposal) -> None:
+        """The guard has the last word."""
+        r = request
+        if isinstance(r, SignVote):
+            kind, digest = Kind(r.type), vote_digest(self.chain_id, r.type, r.height, r.round, r.block_id)
+        else:
+            kind, digest = Kind.PROPOSAL, proposal_digest(self.chain_id, r.height, r.round, r.pol_round, r.block_id)
+        signature = self.guard.sign(kind, r.height, r.round, digest, self.key.sign)
+        if signature is None:
+            return
+        self.world.checks.signed(self, kind, r)
+        self.later(self.rng.choice([0, 0, 1, 3]), e.SignedMessage(self.message(r, signature)))
+
+    def message(self, r: SignVote | SignProposal, signature: bytes) -> Vote | Proposal:
+        if isinstance(r, SignVote):
+            return Vote(r.type, r.height, r.round, r.block_id, self.id, signature)
+        return Proposal(r.height, r.round, r.pol_round, r.block_id, self.id, signature)
+
+    def _commit(self, commit: e.Commit) -> None:
+        self.world.checks.committed(self, commit)
+        self.store.commit(commit)
+        if self.store.pending:
+            life = self.life
+            self.world.later(self.rng.choice([0, 1, 10, 200]), lambda: self._committed() if self.life == life else None)
+
+    def _committed(self) -> None:
+        """The writer is done; where the next height has not begun, nothing in the log is needed any more."""
+        self.store.settle(self.rng.randint(0, len(self.store.pending)) if self.rng.random() < 0.3 else len(self.store.pending))
+        self.world.checks.settled(self)
+        if not self.store.pending and self.node.consensus.step is Step.WAIT and not self.eager_truncate:
+            try:
+                self.wal.truncate()
+            except PowerCut:
+                self.crash()
+
+
+def beacon_key(index: int) -> bytes:
+    return sha256(b"beacon key %d" % index)

@@ -1,0 +1,53 @@
+"""One run, and what came of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+from chain.errors import BrokenInvariant
+from chain.storage.errors import StorageError
+from tests.sim.checks import Violation
+from tests.sim.mutants import BY_NAME
+from tests.sim.profile import Profile
+from tests.sim.signatures import verified_once
+from tests.sim.world import World
+
+
+@dataclass(frozen=True)
+class Outcome:
+    seed: int
+    profile: Profile
+    fault: str
+    """Empty for a good run."""
+    digest: str
+    height: int
+    took: int
+    """Virtual milliseconds."""
+    steps: int
+    job: int | None
+    faults: Counter[str]
+    tail: tuple[str, ...]
+
+    def __str__(self) -> str:
+        result = f"FAILED: {self.fault}" if self.fault else "good"
+        return (
+            f"seed {self.seed}: {result}\n  {self.profile}\n"
+            f"  height {self.height}, {self.took} ms, {self.steps} events, digest {self.digest[:16]}"
+        )
+
+
+def one(seed: int, *, profile: Profile | None = None, real: bool = False, mutant: str = "", tail: int = 0) -> Outcome:
+    """Run a seed. Only what the checkers and the node itself call a fault is one; anything else that is raised is a bug here."""
+    with verified_once(not real), BY_NAME[mutant]() if mutant else nullcontext():
+        world = World(seed, profile)
+        fault = ""
+        try:
+            world.run()
+        except (Violation, BrokenInvariant, StorageError) as e:
+            fault = f"{type(e).__name__}: {e}"
+    height = max(world.checks.chosen, default=0)
+    shown = tuple(world.tail(tail)) if tail else ()
+    job = world.market.job_state
+    return Outcome(seed, world.profile, fault, world.digest, height, world.now, world.steps, job, world.faults, shown)
