@@ -8,11 +8,11 @@ from aiohttp import web
 
 from client.api.errors import unavailable, usage
 from client.api.hub import KINDS, Listener
-from client.api.route import Call, Route
+from client.api.route import SAFE_HEADERS, Call, Route
 from client.api.schema import EventsQuery
 
 WRITE_TIMEOUT_S = 30.0
-_HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no", **SAFE_HEADERS}
 
 
 def _kinds(text: str) -> frozenset[str]:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
 from chain.errors import Malformed
 from client.api.errors import ApiError, not_found, unavailable, usage
 from client.api.render import Json
-from client.api.route import Call, Context, Route, parse_field
+from client.api.route import SAFE_HEADERS, Call, Context, Route, parse_field
 from client.api.schema import FileQuery, FileStored
 from p2p.content.cid import parse as parse_cid
 from p2p.content.faults import FetchFailed, Reason, StoreError
@@ -127,6 +128,17 @@ async def local_copy(call: Call, cid: str, *, max_size: int, timeout_s: float) -
         raise usage(f"{cid} is not valid: {e}. Correct the CID") from None
 
 
+class _SentFile(web.FileResponse):
+    """A file that is sent by its handler: the framework's second `prepare` finds it done."""
+
+    _writer: AbstractStreamWriter | None = None
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        if not self.prepared:
+            self._writer = await super().prepare(request)
+        return self._writer
+
+
 async def serve_file(call: Call, cid: str, *, max_size: int, timeout_s: float) -> web.StreamResponse:
     """Stream a file; ranges are answered, so a broken download can go on."""
     if not math.isfinite(timeout_s):
@@ -136,9 +148,9 @@ async def serve_file(call: Call, cid: str, *, max_size: int, timeout_s: float) -
         headers = {
             "Content-Type": MEDIA,
             "Content-Disposition": f'attachment; filename="{cid}"',
-            "ETag": f'"{cid}"',
+            **SAFE_HEADERS,
         }
-        response = web.FileResponse(path, chunk_size=256 * 1024, headers=headers)
+        response = _SentFile(path, chunk_size=256 * 1024, headers=headers)
         # Sent here, not by the framework afterwards: the slot is held until the last byte.
         await response.prepare(call.request)
         return response

@@ -120,11 +120,22 @@ class Hub:
             except LookupError as e:
                 # This loop was too busy for 1,000 blocks. The listeners are told that something is missing.
                 log.warning("the live stream lost blocks and goes on with the newest", reason=str(e))
-                for listener in self.listeners:
-                    listener.offer(message("gap", {"reason": str(e)}))
+                self._gap(str(e))
             await asyncio.sleep(RETRY_S)
 
     def _tell(self, block: Committed) -> None:
+        try:
+            self._tell_all(block)
+        except Exception as e:
+            log.exception("a block could not be shown in the live stream", height=block.height)
+            self._gap(f"block {block.height} could not be shown: {type(e).__name__}")
+
+    def _gap(self, reason: str) -> None:
+        """Something is missing in the stream: listeners read the state again."""
+        for listener in self.listeners:
+            listener.offer(message("gap", {"reason": reason}))
+
+    def _tell_all(self, block: Committed) -> None:
         self._send("block", [message("block", block_data(block), event_id=block.height)])
         for kind, noted in (("note", True), ("move", False)):
             if self._wanted(kind):
@@ -145,8 +156,11 @@ class Hub:
     async def _follow_runs(self) -> None:
         while True:
             await asyncio.sleep(self._poll_s)
-            if self._wanted("run") and self._node.runs is not None:
-                self._send("run", self._changed_runs(self._node.runs.list_runs()))
+            try:
+                if self._wanted("run") and self._node.runs is not None:
+                    self._send("run", self._changed_runs(self._node.runs.list_runs()))
+            except Exception:
+                log.exception("the runs could not be shown in the live stream")
 
     def _changed_runs(self, runs: list[Json]) -> list[bytes]:
         """Runs that moved since the last look; the log stays out of the stream, and of the progress only the last step."""

@@ -6,6 +6,7 @@ protocol_spec/openapi.json is these bytes: tests/unit/test_api_ops.py compares, 
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -118,6 +119,7 @@ def build() -> dict[str, Any]:
     }
 
 
+@cache
 def document() -> bytes:
     """openapi.json, always the same bytes."""
     return msgspec.json.format(msgspec.json.encode(build()), indent=2) + b"\n"

@@ -204,6 +204,7 @@ _TOPICS: dict[str, Spec] = {
     "verifier.off": (),
     "banned": (("job", _hex),),
     "reinstated": (("job", _hex),),
+    "double.signing": (("height", _plain),),
     "validator.ejected": (("height", _plain),),
 }
 
@@ -212,10 +213,18 @@ def _named(spec: Spec, data: Sequence[Any]) -> Json:
     shown: Json = {}
     for position, (name, form) in enumerate(spec):
         if name.endswith("*"):
-            shown[name[:-1]] = [form(item) for item in data[position:]]
+            shown[name[:-1]] = [_shaped(form, item) for item in data[position:]]
         elif position < len(data):
-            shown[name] = form(data[position])
+            shown[name] = _shaped(form, data[position])
     return shown
+
+
+def _shaped(form: Callable[[Any], Any], value: Any) -> Any:
+    """A value in its form, or plain where a later rule put something else there: reading must never fail."""
+    try:
+        return form(value)
+    except (TypeError, AttributeError):
+        return _plain(value)
 
 
 def render_event(event: Event) -> Json:

@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 MAX_JSON = 256 * 1024
 BODY_TIMEOUT_S = 30.0
+SAFE_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 _SEE = "GET /v1/openapi.json describes every request"
 
 

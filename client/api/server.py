@@ -22,7 +22,7 @@ from client.api.errors import ApiError, ErrorBody, ErrorResponse, not_found, una
 from client.api.hub import Hub
 from client.api.metrics import Metrics
 from client.api.openapi import document
-from client.api.route import MAX_JSON, Call, Context, Limits, Reply, Route, Slots, parse_body, parse_query
+from client.api.route import MAX_JSON, SAFE_HEADERS, Call, Context, Limits, Reply, Route, Slots, parse_body, parse_query
 from client.api.table import ROUTES
 from client.core import Node
 
@@ -32,7 +32,6 @@ MIN_TOKEN = 16
 SHUTDOWN_S = 2.0
 _ROUTE = web.RequestKey("route", Route)
 LINGER_S = 2.0
-_SAFE = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _WILDCARD = frozenset({"0.0.0.0", "::", ""})
 
@@ -209,14 +208,14 @@ def _check_encoding(request: web.Request) -> None:
 def _response(value: Any) -> web.StreamResponse:
     if isinstance(value, web.StreamResponse):
         if not value.prepared:
-            value.headers.update(_SAFE)
+            value.headers.update(SAFE_HEADERS)
         return value
     status, body = (value.status, value.body) if isinstance(value, Reply) else (200, value)
-    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json", headers=_SAFE)
+    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json", headers=SAFE_HEADERS)
 
 
 def _failure(e: ApiError) -> web.Response:
-    headers = dict(_SAFE)
+    headers = dict(SAFE_HEADERS)
     if e.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="learningchain"'
     body: ErrorBody = e.body

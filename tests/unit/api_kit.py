@@ -1,6 +1,6 @@
 """What the tests of the HTTP API share: a node whose ledger is the real one, a real server before it, a client that checks answers.
 
-`FakeNode` applies signed transactions in real blocks: nothing stands between it and the contracts. Files and runs are small doubles.
+`FakeNode` applies signed transactions in real blocks: nothing stands between it and the contracts. Files and runs are doubles.
 Every answer that a test receives is checked against the type that the route declares, every refusal against the one shape.
 """
 
@@ -92,7 +92,8 @@ class FakeLedger:
         if sequence is None:
             account: Any = self.state.get(b"a/" + self.ids[name])
             sequence = account.sequences[0] + sum(tx.body.sender == self.ids[name] for tx in self.pool) + ahead
-        body = TxBody(net_of(self.chain_id), self.ids[name], 0, sequence, self.height + 10, [msgspec.Raw(encode(op))])
+        ops = [msgspec.Raw(encode(each)) for each in (op if isinstance(op, list) else [op])]
+        body = TxBody(net_of(self.chain_id), self.ids[name], 0, sequence, self.height + 10, ops)
         return sign_tx(self.keys[name], self.chain_id, body)
 
     def block(self, step: int = 1_000, **ops: Any) -> list[int]:
@@ -211,6 +212,7 @@ class FakeFiles:
         self.added: list[tuple[Path, str]] = []
         self.fault: Exception | None = None
         self.hold: asyncio.Event | None = None
+        self.waiting = 0
 
     def put(self, data: bytes) -> str:
         cid = str(cid_of(Codec.RAW, data))
@@ -228,6 +230,7 @@ class FakeFiles:
         self, cid: str, *, max_size: int, timeout_s: float, on_progress: Callable[[int, int], None] | None = None
     ) -> Path:
         if self.hold is not None:
+            self.waiting += 1
             await self.hold.wait()
         if self.fault:
             raise self.fault

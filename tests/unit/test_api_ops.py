@@ -1,0 +1,145 @@
+"""Status, peers, settings, health, readiness, metrics, runs, and the description of the API."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from chain.crypto import address
+from client.api.openapi import build, document
+from client.api.table import ROUTES
+from tests.unit.api_kit import GRANT, Api, a_run, serving
+
+SPEC = Path(__file__).parents[2] / "protocol_spec" / "openapi.json"
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with serving(tmp_path) as api:
+        yield api
+
+
+async def test_status_peers_and_settings(api: Api) -> None:
+    api.node.ledger.block()
+    status = await api.get("/v1/status")
+    assert (status["height"], status["state_root"]) == (1, api.node.ledger.state.root.hex())
+    assert (status["id"], status["version"]) == (address(api.node.ledger.own_id), "9.9")
+    total = str(5 * GRANT // 10**6)
+    assert status["supply"] == {"minted": total, "burned": "0", "supply": total}
+    assert (await api.get("/v1/peers"))[0]["address"] == "127.0.0.1:1"
+    assert (await api.get("/v1/config"))["name"]["source"] == "default"
+
+
+async def test_health_and_readiness(api: Api) -> None:
+    assert await api.get("/healthz", token=None) == {"ok": True}
+    assert (await api.get("/readyz", token=None))["ready"] is True
+    api.node.extra = {"syncing": True}
+    error = await api.refused("GET", "/readyz", 503, token=None)
+    assert (error["kind"], error["name"]) == ("unavailable", "SYNCING")
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "ready", "named"),
+    [
+        (None, False, "not ended"),
+        ({"ok": True, "runtime": "runc", "checks": []}, True, ""),
+        ({"ok": False, "runtime": "runsc", "checks": [{"name": "memory", "ok": False, "detail": ""}]}, False, "memory"),
+        ({"ok": False, "reason": "no engine"}, False, "no engine"),
+    ],
+)
+async def test_a_working_node_is_ready_once_its_sandbox_holds(
+    api: Api, sandbox: dict[str, Any] | None, ready: bool, named: str
+) -> None:
+    api.node.extra, api.node.sandbox = {"working": True}, sandbox
+    if ready:
+        assert (await api.get("/readyz"))["sandbox"] == sandbox
+    else:
+        error = await api.refused("GET", "/readyz", 503)
+        assert error["name"] == "SANDBOX"
+        assert named in error["message"]
+
+
+async def test_metrics_tell_height_peers_runs_and_requests_by_route(api: Api) -> None:
+    runs = api.node.runs
+    assert runs is not None
+    runs.all += [a_run("r1"), a_run("r2"), a_run("r3", "done")]
+    api.node.extra = {"mempool": 7}
+    api.node.ledger.block()
+    await api.get("/v1/blocks/1")
+    await api.call("GET", "/v1/blocks/99")
+    await api.call("GET", "/v1/whatever/a/client/writes")
+    lines = (await api.get("/metrics", token=None)).decode().splitlines()
+    for line in (
+        "lc_height 1.0",
+        "lc_peers 3.0",
+        "lc_mempool 7.0",
+        "lc_syncing 0.0",
+        'lc_runs{phase="train",state="running"} 2.0',
+        'lc_http_requests_total{route="GET /v1/blocks/{height}",status="200"} 1.0',
+        'lc_http_requests_total{route="GET /v1/blocks/{height}",status="404"} 1.0',
+        'lc_http_requests_total{route="none",status="404"} 1.0',
+    ):
+        assert line in lines
+
+
+async def test_runs_are_shown_and_stopped(api: Api) -> None:
+    runs = api.node.runs
+    assert runs is not None
+    runs.all += [a_run("r1"), a_run("r2", "done")]
+    assert [run["id"] for run in await api.get("/v1/runs")] == ["r1", "r2"]
+    assert (await api.get("/v1/runs/r1"))["log"] == "a long log"
+    assert (await api.call("DELETE", "/v1/runs/r1")) == (200, {"cancelled": True})
+    assert (await api.get("/v1/runs/r1"))["state"] == "cancelled"
+    for ended in ("r1", "r2"):
+        assert (await api.refused("DELETE", f"/v1/runs/{ended}", 400))["name"] == "RUN_ENDED"
+    for method in ("GET", "DELETE"):
+        assert (await api.refused(method, "/v1/runs/none", 404))["name"] == "NO_SUCH_RUN"
+
+
+async def test_a_node_that_runs_no_jobs_says_so(api: Api) -> None:
+    api.node.runs = None
+    assert await api.get("/v1/runs") == []
+    assert "--work" in (await api.refused("GET", "/v1/runs/r1", 404))["message"]
+    assert b"lc_height" in await api.get("/metrics")
+
+
+# --- the description ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_published_description_is_the_one_that_the_routes_make() -> None:
+    if os.environ.get("LC_WRITE_SPEC") == "1":
+        SPEC.write_bytes(document())
+    assert SPEC.read_bytes() == document(), "protocol_spec/openapi.json is old: run this test with LC_WRITE_SPEC=1"
+
+
+async def test_the_node_serves_that_description(api: Api) -> None:
+    assert msgspec.json.encode(await api.get("/v1/openapi.json", token=None)) == msgspec.json.encode(
+        msgspec.json.decode(document())
+    )
+
+
+def test_every_route_is_described_with_its_parameters_and_refusals() -> None:
+    described = build()
+    for theme, route in ROUTES:
+        operation = described["paths"][route.path][route.method.lower()]
+        assert operation["tags"] == [theme]
+        assert {"200", "400", "503"} <= set(operation["responses"])
+        assert ("401" in operation["responses"]) is not route.public
+        assert len(route.summary) > 5
+        names = {parameter["name"] for parameter in operation["parameters"]}
+        assert set(route.query.__struct_fields__) <= names
+        assert all("{" + name + "}" in route.path or name in route.query.__struct_fields__ for name in names)
+    identifiers = [op["operationId"] for path in described["paths"].values() for op in path.values()]
+    assert len(set(identifiers)) == len(identifiers) == len(ROUTES)
+
+
+def test_every_reference_of_the_description_resolves() -> None:
+    text = document().decode()
+    names = set(build()["components"]["schemas"])
+    used = {part.partition('"')[0] for part in text.split("#/components/schemas/")[1:]}
+    assert used <= names

@@ -1,0 +1,225 @@
+"""Ledger records as JSON: every message, every event and every code has a form that people can read."""
+
+from __future__ import annotations
+
+import re
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import chain.contracts
+from chain.codec import encode
+from chain.contracts import CONTRACTS, MESSAGES
+from chain.contracts.credits import Transfer
+from chain.contracts.job import messages
+from chain.contracts.membership import ReportDouble
+from chain.crypto import address
+from chain.errors import Code, InvalidTx, TxCode
+from chain.types import Certificate, Header, Moved, Noted, Receipt, Vote, VoteEvidence
+from client.api.explain import explain
+from client.api.render import (
+    code_name,
+    render_block,
+    render_event,
+    render_history,
+    render_job,
+    render_op,
+    render_party,
+    render_tx,
+)
+from tests.unit.api_kit import MODEL_CID, FakeLedger, sha
+
+A, B, JOB = b"a" * 20, b"b" * 20, sha("job")
+HASH = bytes(32)
+
+
+# --- codes ----------------------------------------------------------------------------------------------------------------------
+
+
+def every_code() -> list[IntEnum]:
+    return [code for codes in (Code, TxCode, *(contract.codes for contract in CONTRACTS)) for code in codes]
+
+
+def test_every_code_has_one_name_and_no_two_share_a_number() -> None:
+    assert {int(code): code.name for code in every_code()} == {int(code): code_name(code) for code in every_code()}
+    assert len({int(code) for code in every_code()}) == len(every_code())
+    assert code_name(99_999) == "CODE_99999"
+
+
+@pytest.mark.parametrize("code", [code for code in every_code() if code], ids=lambda code: code.name)
+def test_every_refusal_is_explained_with_what_to_do(code: IntEnum) -> None:
+    why, advice = explain(code)
+    assert "refused with code" not in why
+    assert len(advice) > 8
+    assert not why.endswith(".") and not advice.endswith(".")
+
+
+def test_a_code_of_a_later_contract_is_still_answered() -> None:
+    assert "99999" in explain(99_999)[0]
+
+
+# --- messages -------------------------------------------------------------------------------------------------------------------
+
+VOTE = Vote(1, 5, 0, HASH, A, bytes(64))
+IMAGE = messages.Image(2, "", MODEL_CID.to_bytes(), HASH, 9)
+POSTING = messages.PostJob(IMAGE, "{}", 2_500_000, 1, 3, 77, 2, 10**6, -5, 1, messages.Limits(1, 2, 3, 4, 5, 6, 7), [])
+BALLOT = messages.Ballot(3, 900_000, 4_000, 0, 0)
+
+
+def example(kind: Any) -> Any:
+    special = {messages.PostJob: POSTING, ReportDouble: ReportDouble(VoteEvidence(VOTE, VOTE))}
+    if kind in special:
+        return special[kind]
+    values = {
+        bytes: HASH,
+    }
+    fields = []
+    for field in msgspec.structs.fields(kind):
+        if field.name in ("target", "spender", "owner", "account"):
+            fields.append(A)
+        elif field.name == "model":
+            fields.append(MODEL_CID.to_bytes())
+        elif field.name == "memo":
+            fields.append(b"text")
+        elif field.name == "ballots":
+            fields.append([BALLOT])
+        elif field.name in ("job", "commitment", "salt", "key"):
+            fields.append(values[bytes])
+        elif field.name == "confirm":
+            fields.append(True)
+        else:
+            fields.append(1)
+    return kind(*fields)
+
+
+@pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
+def test_every_message_shows_its_type_and_every_field_as_json(kind: Any) -> None:
+    op = example(kind)
+    shown = render_op(op)
+    assert shown["type"] == kind.__name__
+    assert set(shown) == {"type", *kind.__struct_fields__}
+    assert msgspec.json.decode(msgspec.json.encode(shown)) == shown
+    for name in ("amount", "fee", "loss", "bounty"):
+        assert isinstance(shown.get(name, ""), str)
+
+
+def test_a_posting_and_a_ballot_read_like_the_requests_that_made_them() -> None:
+    shown = render_op(POSTING)
+    assert (shown["bounty"], shown["fee"], shown["tol"], shown["floor"]) == ("2.5", "0.000001", "0.001000000", "-0.000000005")
+    assert (shown["float_kind"], shown["on_cheat"], shown["image"]["kind"]) == ("f32", "next-best", "archive")
+    assert (shown["image"]["cid"], shown["image"]["image_id"]) == (str(MODEL_CID), HASH.hex())
+    opened = render_op(messages.OpenVote(JOB, 0, 1, [BALLOT], HASH))
+    assert opened["ballots"][0] | {"code": "FALSE", "measured": "0.000900000", "hidden": "NONE"} == opened["ballots"][0]
+
+
+def test_numbers_that_name_nothing_stay_numbers() -> None:
+    odd = msgspec.structs.replace(POSTING, float_kind=99, on_cheat=98, image=msgspec.structs.replace(IMAGE, kind=97))
+    shown = render_op(odd)
+    assert (shown["float_kind"], shown["on_cheat"], shown["image"]["kind"]) == (99, 98, 97)
+
+
+@pytest.mark.parametrize(("memo", "shown"), [(b"", ""), ("grüße".encode(), "grüße"), (b"\xff\x00", "hex:ff00"), (b"\n", "hex:0a")])
+def test_a_memo_is_text_where_it_can_be(memo: bytes, shown: str) -> None:
+    assert render_op(Transfer(A, 1, memo))["memo"] == shown
+    assert render_event(Moved("transfer", A, B, 1, memo))["ref"] == shown
+
+
+def test_a_transaction_from_its_bytes_and_bytes_that_are_none() -> None:
+    ledger = FakeLedger()
+    raw = ledger.signed("boss", Transfer(ledger.ids["n1"], 10**6, b""))
+    receipt = Receipt(HASH, 1, [])
+    shown = render_tx(raw, height=4, index=2, receipt=receipt)
+    assert (shown["sender"], shown["height"], shown["index"]) == (address(ledger.ids["boss"]), 4, 2)
+    assert (shown["code"], shown["code_name"], shown["sequence"]) == (1, "INSUFFICIENT_CREDITS", 0)
+    with pytest.raises(InvalidTx):
+        render_tx(b"junk", height=1, index=0, receipt=receipt)
+
+
+# --- events ---------------------------------------------------------------------------------------------------------------------
+
+
+def noted_topics() -> dict[str, int]:
+    """Topics that the contracts note, with how many values each carries at least."""
+    found: dict[str, int] = {}
+    for path in Path(chain.contracts.__path__[0]).rglob("*.py"):
+        for topic, rest in re.findall(r'\bnote\("([a-z.]+)", [\w.]+((?:, [^()\n]*(?:\([^()]*\))?[^()\n]*)?)\)\n', path.read_text()):
+            found[topic] = len([part for part in rest.split(", ") if part and not part.startswith("*")])
+    return found
+
+
+def test_every_topic_that_a_contract_notes_has_names_for_its_values() -> None:
+    topics = noted_topics()
+    assert len(topics) >= 25
+    for topic, count in topics.items():
+        data: list[Any] = [b"\x01" * 32 if topic in ("key", "banned", "reinstated", "case.corroborated") else 1] * count
+        if topic in ("strike", "suspended"):
+            data = ["reason", JOB] if topic == "strike" else [JOB, 5]
+        shown = render_event(Noted(topic, JOB, data))
+        assert "values" not in shown["data"], topic
+        assert len([value for value in shown["data"].values() if not isinstance(value, list)]) == count, topic
+
+
+def test_a_value_that_is_not_what_a_topic_expects_is_shown_plainly() -> None:
+    shown = render_event(Noted("key", JOB, [5]))["data"] | render_event(Noted("claim", JOB, ["x", "y", 1, 2]))["data"]
+    assert shown == {"key": 5, "claimant": "x", "loss": "y", "claim": 1}
+
+
+def test_a_topic_of_a_later_contract_is_shown_with_its_bare_values() -> None:
+    shown = render_event(Noted("weather", A, [1, "x", B, HASH, MODEL_CID.to_bytes()]))
+    assert shown["ref"] == address(A)
+    assert shown["data"] == {"values": [1, "x", address(B), HASH.hex(), str(MODEL_CID)]}
+
+
+def test_the_parties_of_a_movement_are_named() -> None:
+    job = JOB.hex()
+    assert render_party(b"") is None
+    assert render_party(A) == address(A)
+    assert [render_party(JOB + kind) for kind in (b"B", b"F", b"D")] == [f"bounty:{job}", f"fees:{job}", f"deposit:{job}"]
+    assert render_party(JOB + A) == f"stake:{job}:{address(A)}"
+    assert render_party(b"other") == "escrow:" + b"other".hex()
+
+
+@pytest.mark.parametrize(
+    ("event", "amount", "other"),
+    [
+        (Moved("transfer", A, B, 1_500_000, b""), "-1.5", address(B)),
+        (Moved("transfer", B, A, 1_500_000, b""), "+1.5", address(B)),
+        (Moved("block reward", b"", A, 1, b""), "+0.000001", None),
+        (Moved("ban", A, b"", 5, b""), "-0.000005", None),
+        (Moved("stake.locked", A, JOB + A, 10**6, JOB), "-1", f"stake:{JOB.hex()}:{address(A)}"),
+        (Moved("frozen", A, A, 10**6, JOB), "-1", None),
+        (Moved("returned", A, A, 10**6, JOB), "+1", None),
+        (Noted("strike", A, ["why", JOB]), None, None),
+    ],
+)
+def test_history_has_the_sign_of_what_happened_to_the_account(event: Any, amount: str | None, other: str | None) -> None:
+    for form in (event, encode(event)):
+        shown = render_history(A, cursor=9, height=1, time=2, event=form, tx=HASH)
+        assert (shown["amount"], shown["other"], shown["cursor"], shown["tx"]) == (amount, other, 9, HASH.hex())
+
+
+# --- blocks and jobs ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_block_with_and_without_the_set_that_signed_it() -> None:
+    validators = FakeLedger().genesis.validators
+    header = Header(1, HASH, 7, 0, A, 5, HASH, HASH, HASH, HASH, HASH, HASH, HASH, HASH)
+    certificate = Certificate(7, 2, HASH, [0, 2], [bytes(64)] * 2)
+    shown = render_block(header, [JOB], certificate, validators)
+    assert shown["certificate"] == {"round": 2, "signers": [address(validators[0].id), address(validators[2].id)]}
+    assert render_block(header, [], certificate)["certificate"] == {"round": 2, "signers": ["0", "2"]}
+    assert render_block(header, [], None)["certificate"] is None
+    assert (shown["txs"], shown["proposer"], shown["height"]) == ([JOB.hex()], address(A), 7)
+
+
+def test_a_job_view_keeps_what_is_no_amount() -> None:
+    view = {"bounty": 1, "number": 5, "contractor": {"paid": 3}, "claims": [{"loss": -1, "stake": 0, "revealed": True, "size": 7}]}
+    assert render_job(view) == {
+        "bounty": "0.000001",
+        "number": 5,
+        "contractor": {"paid": 3},
+        "claims": [{"loss": "-0.000000001", "stake": "0", "revealed": True, "size": 7}],
+    }
