@@ -40,7 +40,7 @@ from chain.types import Evidence, Noted
 from client import config as configuration
 from client import logs
 from client.api import ApiServer
-from client.driver import Driver
+from client.driver import Driver, now_ms
 from client.keystore import Identity, Keystore, KeystoreError
 from client.ledger import NodeLedger
 from client.node import RunningNode
@@ -239,7 +239,7 @@ class Daemon:
             self.ledger, store, self.network, self.content, self.settings, name=self.genesis.name, version=version()
         )
         self.view.mempool = lambda: len(self.node.pool)
-        self.view.behind = lambda: self.node.sync.behind
+        self.view.behind = lambda: self.node.sync.best(now_ms()) > self.node.height + 1
         self.view.head = lambda: self.node.head_id
         self.view.settled = self.driver.settled
 
