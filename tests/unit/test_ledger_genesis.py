@@ -1,0 +1,272 @@
+"""Genesis and the state: files, chain ids, first states, loading, overlays (LC-BLK-9, 16; LC-MRK-7)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chain.codec import encode
+from chain.contracts.base import Account, Due, Escrow, account_key, due_key, escrow_key
+from chain.contracts.credits import Allowance
+from chain.contracts.membership import Member, member_key
+from chain.errors import BrokenInvariant, Malformed
+from chain.ledger.genesis import MAX_TIME, Genesis, check_genesis, first_state, from_json, to_json
+from chain.ledger.state import Overlay, State
+from chain.ledger.transition import chain_record, params_of, validators_of
+from chain.merkle import check_key, update
+from chain.params import MAX_INT, Params
+from tests.unit.ledger_kit import GRANT, genesis_of, id_of, key_of
+
+# --- the file -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_genesis_survives_its_file() -> None:
+    genesis = genesis_of("alice", grant=1_234_567, block_reward=3, max_due=9)
+    assert from_json(to_json(genesis)) == genesis
+    assert from_json(to_json(genesis)).chain_id == genesis.chain_id
+
+
+def test_networks_that_differ_in_anything_have_different_ids() -> None:
+    genesis = genesis_of("alice")
+    others = [
+        msgspec.structs.replace(genesis, name="other"),
+        msgspec.structs.replace(genesis, time=genesis.time + 1),
+        msgspec.structs.replace(genesis, accounts=genesis.accounts[::-1]),
+        msgspec.structs.replace(genesis, ca_key=b"x"),
+        genesis_of("alice", drift=2_001),
+    ]
+    assert len({g.chain_id for g in [genesis, *others]}) == 6
+
+
+def test_parameters_that_a_file_leaves_out_have_their_defaults() -> None:
+    document = json.loads(to_json(genesis_of()))
+    document["params"] = {"drift": 7}
+    assert from_json(json.dumps(document).encode()).params == Params(drift=7)
+
+
+def edited(change: Callable[[dict[str, Any]], object]) -> bytes:
+    document: dict[str, Any] = json.loads(to_json(genesis_of("alice")))
+    change(document)
+    return json.dumps(document).encode()
+
+
+BAD: dict[str, bytes] = {
+    "empty": b"",
+    "not JSON": b"{",
+    "a list": b"[]",
+    "null": b"null",
+    "not UTF-8": b"\xff\xfe",
+    "nested without end": b'{"params":' + b"[" * 100_000,
+    "too long": b" " * 8_000_001,
+    "version 2": edited(lambda d: d.update(version=2)),
+    "no name": edited(lambda d: d.update(name="")),
+    "name too long": edited(lambda d: d.update(name="x" * 65)),
+    "negative time": edited(lambda d: d.update(time=-1)),
+    "a time above every integer": edited(lambda d: d.update(time=2**70)),
+    "time far in the future": edited(lambda d: d.update(time=MAX_TIME + 1)),
+    "time as a float": edited(lambda d: d.update(time=1.5)),
+    "no accounts": edited(lambda d: d.update(accounts=[])),
+    "accounts missing": edited(lambda d: d.pop("accounts")),
+    "accounts as text": edited(lambda d: d.update(accounts="xx")),
+    "no validator": edited(lambda d: [a.update(validator=False) for a in d["accounts"]]),
+    "validator as a number": edited(lambda d: d["accounts"][0].update(validator=1)),
+    "a key twice": edited(lambda d: d["accounts"].append(d["accounts"][0])),
+    "a key that is none": edited(lambda d: d["accounts"][0].update(key="02" + "ff" * 32)),
+    "a short key": edited(lambda d: d["accounts"][0].update(key="02")),
+    "a key that is not hex": edited(lambda d: d["accounts"][0].update(key="zz")),
+    "credits as a number": edited(lambda d: d["accounts"][0].update(credits=5)),
+    "negative credits": edited(lambda d: d["accounts"][0].update(credits="-5")),
+    "seven digits behind the point": edited(lambda d: d["accounts"][0].update(credits="1.0000001")),
+    "more credits than can exist": edited(lambda d: [a.update(credits="9000000000000") for a in d["accounts"]]),
+    "an unknown parameter": edited(lambda d: d["params"].update(drfit=1)),
+    "a parameter of zero": edited(lambda d: d["params"].update(max_due=0)),
+    "a parameter as text": edited(lambda d: d["params"].update(max_due="9")),
+    "an endless appeal": edited(lambda d: d["params"].update(appeal=MAX_INT)),
+    "jobs that are too short and too long": edited(lambda d: d["params"].update(job_min_open=2, job_max_open=1)),
+    "a certificate too long": edited(lambda d: d.update(ca_cert="x" * 8_193)),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_is_refused_with_a_reason(name: str) -> None:
+    with pytest.raises(Malformed, match=r".{5,}"):
+        from_json(BAD[name])
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["version", "name", "time", "params", "accounts", "ca_cert", "ca_key"]),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+            lambda inner: (
+                st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["key", "credits", "x"]), inner, max_size=3)
+            ),
+            max_leaves=6,
+        ),
+    )
+)
+@settings(max_examples=80, deadline=None)
+def test_any_json_is_a_genesis_or_malformed(changes: dict[str, Any]) -> None:
+    with contextlib.suppress(Malformed):
+        from_json(edited(lambda d: d.update(changes)))
+
+
+def test_more_than_128_validators_are_too_many() -> None:
+    names = tuple(f"v{n}" for n in range(129))
+    check_genesis(genesis_of(validators=names[:128]))
+    with pytest.raises(Malformed, match="128"):
+        check_genesis(genesis_of(validators=names))
+
+
+# --- the first state ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_state() -> None:
+    genesis = genesis_of("alice", drift=77)
+    state, encoded = first_state(genesis)
+    record = chain_record(state)
+    assert (record.chain_id, record.height, record.time, record.clock) == (genesis.chain_id, 0, 1_000_000, 1_000_000)
+    assert params_of(state).drift == 77
+    assert [v.id for v in validators_of(state)] == sorted(id_of(n) for n in ("v1", "v2", "v3", "v4"))
+    assert state.get(account_key(id_of("alice"))) == Account(key_of("alice").public, 0, GRANT, 0, [0] * 4)
+    assert state.get(member_key(id_of("alice"))) == Member(False, 0, [], [])
+    assert state.total() == 5 * GRANT
+    assert State.load((k, v) for k, v in encoded if v is not None).root == state.root
+
+
+def test_a_genesis_with_faults_has_no_first_state() -> None:
+    genesis = msgspec.structs.replace(genesis_of(), version=9)
+    with pytest.raises(Malformed, match="version 9"):
+        first_state(genesis)
+
+
+# --- loading ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "raw"),
+    [
+        (b"a/" + bytes(20), b"\x95"),
+        (b"a/" + bytes(20), b""),
+        (b"a/" + bytes(20), encode(Escrow(1))),
+        (b"e/" + bytes(32), b"\x91\xcc\x05"),
+        (b"zz/" + bytes(20), encode(Escrow(1))),
+        (b"no slash", encode(Escrow(1))),
+        (b"", b""),
+    ],
+)
+def test_a_damaged_record_is_told(key: bytes, raw: bytes) -> None:
+    with pytest.raises(Malformed):
+        State.load([(key, raw)])
+
+
+# --- overlays -----------------------------------------------------------------------------------------------------------------
+
+KEYS = [due_key(t, 1, r) for t in (0, 1, 255, 256) for r in (b"", b"\x00", b"\xff" * 32)]
+KEYS += [escrow_key(bytes([n]) * 21) for n in range(4)]
+
+
+def record_for(key: bytes, n: int) -> Any:
+    return Due(n, b"") if key.startswith(b"d/") else Escrow(n)
+
+
+class OverlayModel:
+    """The same thing on dictionaries."""
+
+    def __init__(self) -> None:
+        self.committed: dict[bytes, Any] = {}
+        self.block: dict[bytes, Any] = {}
+        self.tx: dict[bytes, Any] | None = None
+
+    @property
+    def now(self) -> dict[bytes, Any]:
+        return self.block if self.tx is None else self.tx
+
+
+WHAT = ["put", "delete", "begin", "keep", "drop", "commit", "forget"]
+STEPS = st.lists(
+    st.tuples(st.sampled_from(WHAT), st.sampled_from(KEYS), st.integers(0, 9)),
+    max_size=60,
+)
+
+
+@given(STEPS)
+@settings(max_examples=100, deadline=None)
+def test_an_overlay_is_what_dictionaries_are(steps: list[tuple[str, bytes, int]]) -> None:
+    state, model = State(), OverlayModel()
+    overlay = Overlay(state)
+    for what, key, n in steps:
+        if what == "put":
+            overlay.put(key, record_for(key, n))
+            model.now[key] = record_for(key, n)
+        elif what == "delete":
+            overlay.delete(key)
+            model.now.pop(key, None)
+        elif what == "begin" and model.tx is None:
+            overlay.begin()
+            model.tx = dict(model.block)
+        elif what in ("keep", "drop") and model.tx is not None:
+            getattr(overlay, what)()
+            model.block, model.tx = (model.tx if what == "keep" else model.block), None
+        elif what in ("commit", "forget") and model.tx is None:
+            if what == "commit":
+                changes, _, tree = overlay.finish()
+                state.commit(changes, tree)
+                model.committed = dict(model.block)
+            overlay, model.block = Overlay(state), dict(model.committed)
+        _same(overlay, state, model)
+
+
+def _same(overlay: Overlay, state: State, model: OverlayModel) -> None:
+    assert {k: v for k in KEYS if (v := overlay.get(k)) is not None} == model.now
+    due = sorted((k, v) for k, v in model.now.items() if k.startswith(b"d/"))
+    for prefix, limit in ((b"d/", 99), (b"d/", 2), (b"d/" + bytes(7), 99), (b"d/", 0)):
+        assert list(overlay.scan(prefix, limit)) == [(k, v) for k, v in due if k.startswith(prefix)][:limit]
+    stored = sorted((k, v) for k, v in model.committed.items() if k.startswith(b"d/"))
+    assert list(state.scan(b"d/", 99)) == stored
+    assert State.load((k, encode(v)) for k, v in model.committed.items()).root == state.root
+    assert state.total() == sum(v.amount for k, v in model.committed.items() if k.startswith(b"e/"))
+
+
+def test_finish_leaves_out_what_did_not_change() -> None:
+    state, _ = first_state(genesis_of())
+    overlay = Overlay(state)
+    key = account_key(id_of("v1"))
+    overlay.put(key, overlay.get(key))
+    overlay.put(escrow_key(b"x" * 32), Escrow(1))
+    overlay.delete(escrow_key(b"x" * 32))
+    changes, encoded, tree = overlay.finish()
+    assert (changes, encoded) == ([], [])
+    assert tree is state.tree
+
+
+def test_a_key_holds_one_type_of_record() -> None:
+    with pytest.raises(BrokenInvariant, match="cannot hold"):
+        Overlay(State()).put(account_key(bytes(20)), Allowance(1))
+
+
+def test_the_state_proves_what_it_holds_and_what_not() -> None:
+    state, _ = first_state(genesis_of("alice"))
+    key, absent = account_key(id_of("alice")), account_key(bytes(20))
+    value, proof = state.prove(key)
+    assert check_key(state.root, key, value, proof)
+    nothing, proof = state.prove(absent)
+    assert nothing is None
+    assert check_key(state.root, absent, None, proof)
+
+
+def test_an_update_of_nothing_keeps_the_tree() -> None:
+    state, _ = first_state(genesis_of())
+    assert update(state.tree, []) is state.tree
+
+
+def test_genesis_is_encoded_in_one_way() -> None:
+    genesis = genesis_of("alice")
+    assert msgspec.msgpack.decode(encode(genesis), type=Genesis) == genesis
