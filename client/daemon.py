@@ -198,7 +198,13 @@ class Daemon:
         self._spawn(self._refresh_mesh())
         stack.push_async_callback(self._end_tasks)
         await self._open_work(stack)
-        server = ApiServer(self.view, listen=parse_endpoint(config.api.listen), token=api_token(self.data), version=version())
+        server = ApiServer(
+            self.view,
+            listen=parse_endpoint(config.api.listen),
+            token=api_token(self.data),
+            version=version(),
+            spool=self.data / "spool",
+        )
         self.api_port = await server.start()
         stack.push_async_callback(server.stop)
 

@@ -94,7 +94,7 @@ def _expiry(body: JobRequest, clock: int) -> int:
 
 
 def _params(params: dict[str, Any]) -> str:
-    text = msgspec.json.encode(params).decode("utf-8") if params else ""
+    text = msgspec.json.encode(params).decode("utf-8")
     if len(text.encode("utf-8")) > MAX_PARAMS_BYTES:
         raise usage(f"params is not valid: more than {MAX_PARAMS_BYTES} bytes. Keep settings in params, put data into the image")
     return text
