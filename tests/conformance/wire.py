@@ -157,6 +157,12 @@ GENESIS = record(UINT, text(1, 64), UINT, PARAMS, items(GENESIS_ACCOUNT, 1, 65_5
 ACCOUNT = record(KEY, integer(0, 2), UINT, UINT, items(UINT, 4, 4))
 VALIDATORS = record(HEIGHT, VALIDATOR_SET)
 CASE_REF = record(REF, UINT, ID)
+# LC-TX-10: the messages of jobs
+SMALL, INT, LOSS, CID = integer(0, 255), integer(-(2**63), MAX), integer(-(10**18), 10**18), binary(0, 64)
+IMAGE = record(SMALL, text(0, 512), CID, binary(0, 32), UINT)
+HIDDEN_SET = record(CID, HASH, HASH, UINT)
+TERMS = (UINT, UINT, UINT, UINT, UINT, UINT, INT, UINT)
+BALLOT = record(SMALL, LOSS, LOSS, SMALL, LOSS)
 SCHEMAS: dict[str, Schema] = {
     "TxBody": TX_BODY,
     "SignedTx": SIGNED_TX,
@@ -182,6 +188,12 @@ SCHEMAS: dict[str, Schema] = {
     "TransferFrom": tagged_record(34, ID, ID, UINT),
     "JudgeCase": tagged_record(64, ID, boolean),
     "ReportDouble": tagged_record(65, one_of((1, VOTE_EVIDENCE), (2, PROPOSAL_EVIDENCE))),
+    "PostJob": tagged_record(96, IMAGE, text(0, 16_384), *TERMS, record(*[UINT] * 7), items(HIDDEN_SET, 0, 1)),
+    "Claim": tagged_record(97, HASH, INT, HASH),
+    "Reveal": tagged_record(98, HASH, UINT, CID, UINT, HASH),
+    "RevealKey": tagged_record(99, HASH, HASH),
+    "CommitVote": tagged_record(100, HASH, SMALL, SMALL, HASH),
+    "OpenVote": tagged_record(101, HASH, SMALL, SMALL, items(BALLOT, 1, 8), HASH),
     "Account": ACCOUNT,
     "Escrow": record(UINT),
     "Due": record(UINT, REF),

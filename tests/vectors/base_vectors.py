@@ -11,6 +11,7 @@ import msgspec
 
 from chain.codec import encode
 from chain.contracts import base, credits, membership
+from chain.contracts.job import messages as job
 from chain.crypto import account_id, address, tagged
 from chain.ledger.genesis import Genesis, GenesisAccount
 from chain.ledger.tx import sign_tx
@@ -102,7 +103,26 @@ def records() -> list[tuple[str, Any]]:
         ("Case", case),
         ("Ejection", membership.Ejection(5)),
     ]
-    return found
+    return found + job_messages()
+
+
+def job_messages() -> list[tuple[str, Any]]:
+    """The messages of jobs, each in the forms that it has."""
+    cid = b"\x01\x55\x12\x20" + H[1]
+    limits = job.Limits(2_000, 1_024, 600, 60, 10_000_000, 64, 1)
+    by_name = job.Image(1, "registry.example/digits@sha256:" + "0" * 64, b"", b"", 5_000_000)
+    archive = job.Image(2, "", cid, H[2], 5_000_000)
+    terms = (5_000_000, 1_000, 3, 1_700_000_060_000, 1, 0, -5, 0, limits)
+    opened = [job.Ballot(1, 123_456_789, 120_000_000, 0, 0), job.Ballot(4, 0, 0, 2, 0)]
+    return [
+        ("PostJob", job.PostJob(by_name, '{"epochs":3}', *terms, [])),
+        ("PostJob", job.PostJob(archive, "", *terms, [job.HiddenSet(cid, H[3], H[4], 77)])),
+        ("Claim", job.Claim(H[1], -123_456_789, H[2])),
+        ("Reveal", job.Reveal(H[1], 2, cid, 1_000_000, H[3])),
+        ("RevealKey", job.RevealKey(H[1], H[2])),
+        ("CommitVote", job.CommitVote(H[1], 0, 1, H[2])),
+        ("OpenVote", job.OpenVote(H[1], 1, 2, opened, H[3])),
+    ]
 
 
 def _refused() -> list[dict[str, str]]:

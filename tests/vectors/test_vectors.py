@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from chain.contracts import CONTRACTS
+from chain.contracts.base import BASE_STATE
 from tests.vectors import base_vectors, chain_vectors
 
 FOLDER = Path(__file__).parents[2] / "protocol_spec" / "vectors"
@@ -35,6 +37,14 @@ def test_the_file_holds_what_the_code_makes(name: str) -> None:
         path.write_text(made, encoding="utf-8")
     assert path.exists(), f"{path.name} is missing: write it with LC_WRITE_VECTORS=1"
     assert path.read_text(encoding="utf-8") == made
+
+
+def test_every_message_and_record_has_an_encoding() -> None:
+    shown = {type(value).__name__ for _, value in base_vectors.records()}
+    wanted = {kind.__name__ for contract in CONTRACTS for kind in contract.messages}
+    wanted |= {kind.__name__ for kind in BASE_STATE.values()}
+    wanted |= {kind.__name__ for contract in CONTRACTS if contract.name != "job" for kind in contract.state.values()}
+    assert wanted - shown == set()
 
 
 def test_no_file_is_left_that_nothing_makes() -> None:
