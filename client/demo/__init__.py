@@ -17,7 +17,7 @@ from typing import Final
 
 from client.demo.board import Board, Step
 from client.demo.check import Verdict, judge, summary
-from client.demo.graph import ROOT, DemoFailed, Graph, clean_engine, clean_folder, end_processes, new_folder
+from client.demo.graph import ROOT, DemoFailed, Graph, clean_engine, clean_folder, dead, end_processes, new_folder
 from client.demo.show import Screen, final_tables, screen
 from client.demo.story import Scene, run_fraud, run_race, set_up, upload
 from client.sdk_types import ApiError
@@ -72,7 +72,8 @@ async def _run(json_file: Path | None, keep: bool, base: Path, shown: Screen) ->
         if json_file is not None:
             await asyncio.to_thread(_write, json_file, json.dumps(summary(verdict, scene), indent=2) + "\n")
     except (DemoFailed, ApiError, OSError) as problem:
-        shown.say(f"The demo failed: {problem}", "bold red")
+        died = dead(graph)
+        shown.say(f"The demo failed: {died or problem}", "bold red")
     finally:
         # Shielded: whoever interrupts waits until nothing is left.
         clean = await _finished(asyncio.create_task(_clean(scene, shown)))

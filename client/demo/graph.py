@@ -25,6 +25,7 @@ from chain.ledger.genesis import Genesis, GenesisAccount, check_genesis, to_json
 from chain.params import PROTOCOL_VERSION
 from chain.types import parse_credits
 from client import config
+from client.cli.network import put_genesis
 from client.demo.plan import ATTEMPTS, CHEATER, MIN_BOUNTY, NODES, PARAMS, Part
 from client.keystore import Keystore
 from client.sdk import Client
@@ -182,7 +183,7 @@ async def make_network(graph: Graph) -> Genesis:
     path = graph.folder / "genesis.json"
     path.write_bytes(to_json(genesis))
     for home in graph.nodes:
-        await _command(graph, "genesis", "install", str(path), "--data", str(home.data))
+        await asyncio.to_thread(put_genesis, home.data, path)
     return genesis
 
 
@@ -225,14 +226,22 @@ def start_node(graph: Graph, home: Home) -> None:
         )
 
 
-def check_alive(graph: Graph) -> None:
-    """Raises `DemoFailed` naming a node that ended by itself, with the end of its log."""
+def dead(graph: Graph) -> str:
+    """A node that ended while it was needed, with the end of its log; empty where all run."""
     for home in graph.nodes:
         if home.process is not None and home.process.poll() is not None:
-            raise DemoFailed(
-                f"the node of {home.name} ended by itself with exit code {home.process.returncode}. Its log {home.log} ends with:\n"
-                + tail(home.log)
+            code = home.process.returncode
+            why = (
+                f"was ended by signal {-code}" if code < 0 else "was told to stop" if code == 0 else f"ended with exit code {code}"
             )
+            return f"the node of {home.name} {why}, not by the demo. Its log {home.log} ends with:\n{tail(home.log)}"
+    return ""
+
+
+def check_alive(graph: Graph) -> None:
+    """Raises `DemoFailed` where a node has ended."""
+    if died := dead(graph):
+        raise DemoFailed(died)
 
 
 def tail(path: Path, lines: int = 12) -> str:

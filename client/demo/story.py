@@ -20,7 +20,7 @@ from client.demo.graph import ROOT, DemoFailed, Graph, check_alive, make_homes, 
 from client.demo.plan import CONTRACTOR, FALSE_LOSS, FRAUD, RACE, JobPlan
 from client.demo.watch import Watcher, read_job
 from client.sdk import Client
-from client.sdk_types import ApiError, ArchiveImage, Fetched, JobTerms
+from client.sdk_types import ApiError, ArchiveImage, Fetched, JobTerms, Unavailable, Unreachable
 from sandbox import Sandbox, SandboxError
 
 START_S: Final = 60.0
@@ -59,13 +59,17 @@ class Scene:
 async def until(what: str, look: Callable[[], bool] | Callable[[], Awaitable[bool]], limit_s: float, scene: Scene) -> None:
     """Wait until `look` is true. Raises `DemoFailed` when time is up, or at once when a node ended."""
     end = time.monotonic() + limit_s
+    problem = ""
     while True:
         check_alive(scene.graph)
-        found = look()
-        if found if isinstance(found, bool) else await found:
-            return
+        try:
+            found = look()
+            if found if isinstance(found, bool) else await found:
+                return
+        except (Unreachable, Unavailable) as fault:
+            problem = f" ({fault})"  # a busy machine: asked again until time is up
         if time.monotonic() > end:
-            raise DemoFailed(f"{what} did not happen within {limit_s:.0f} s")
+            raise DemoFailed(f"{what} did not happen within {limit_s:.0f} s{problem}")
         await asyncio.sleep(LOOK_S)
 
 

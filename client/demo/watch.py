@@ -47,7 +47,7 @@ class Watcher:
                 status = await client.status()
                 line.height, line.peers = status["height"], status["peers"]
                 line.validator, line.working = status["validator"], status["working"]
-                for run in await client.runs():
+                for run in reversed(await client.runs()):  # oldest first, as it happened
                     self._run(line, run)
             if line.needs_sandbox and line.sandbox is not True:
                 await self._sandbox(home, line)
