@@ -36,10 +36,11 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-WAIT_S = 5.0
+WAIT_S = 4.0
 """How long one wait for a receipt lasts before the state is asked again."""
-STALE_WAITS = 3
-"""After so many waits, in which the chain went on, a transaction that is not in it is taken for lost and sent again."""
+MAX_WAITS = 8
+"""A transaction that is not in the chain after one wait, in which the chain went on, is taken for lost and sent again; then after
+two waits, and so on up to this many: a chain that is behind must not be fed copies."""
 RETRY_S, MAX_RETRY_S = 0.5, 15.0
 
 
@@ -157,7 +158,7 @@ class Outbox:
     async def _deliver(self, intent: Intent) -> None:
         op = decode_message(intent.op)
         # What was sent before a restart is sent again at once: nobody may have heard of it, and twice does no harm.
-        tx, sent_at, waits, pause = b"", 0, 0, RETRY_S
+        tx, sent_at, waits, patience, pause = b"", 0, 0, 1, RETRY_S
         while True:
             known = fate(self._ledger.state, self._ledger.own_id, self._ledger.clock, op)
             if known is not Fate.OPEN:
@@ -165,7 +166,8 @@ class Outbox:
                 await self._settle(intent, state, known.value)
                 return
             try:
-                if not tx or (waits >= STALE_WAITS and self._ledger.height > sent_at):
+                if not tx or (waits >= patience and self._ledger.height > sent_at):
+                    patience = min(2 * patience, MAX_WAITS) if tx else 1
                     tx, sent_at, waits = await self._submit(intent, op), self._ledger.height, 0
                 result = await self._ledger.result(tx, WAIT_S)
             except TimeoutError:

@@ -1,0 +1,343 @@
+"""Whole nodes' work over one real ledger, in virtual time: jobs settle, cheaters are banned, kills and losses change nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain.codec import encode
+from chain.contracts.base import account_key
+from chain.contracts.job import OnCheat
+from chain.contracts.job.messages import Claim, CommitVote, OpenVote, RevealKey, claim_commitment, model_id
+from chain.contracts.job.messages import Reveal as RevealMessage
+from chain.contracts.membership import JudgeCase
+from chain.crypto import address
+from chain.types import parse_loss
+from client.work import WorkConfig, hidden
+from p2p.content.cid import parse
+from sandbox import Status
+from tests.unit.work_kit import Chain, Node, Web, blocks, hidden_set, run_virtual
+
+VALIDATORS = ["a", "b", "c", "d"]
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In memory where there is such a place: these tests sync hundreds of times and no power is cut in them."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
+        yield Path(folder)
+
+
+SEEDS = int(os.environ.get("WORK_SEEDS", "10"))
+
+
+class Graph:
+    """Four validators that work, and a contractor."""
+
+    def __init__(self, tmp: Path, seed: int = 0, config: WorkConfig | None = None, **faults: float) -> None:
+        self.tmp, self.web = tmp, Web()
+        self.chain = Chain(VALIDATORS, ["boss", "cheat"])
+        names = (*VALIDATORS, "boss")
+        self.nodes = {n: Node(self.chain, self.web, n, tmp / n, config or WorkConfig(), seed, **faults) for n in names}
+        self.cheat = Node(self.chain, self.web, "cheat", tmp / "cheat", WorkConfig(), seed)
+
+    async def start(self, *names: str) -> None:
+        for name in names or VALIDATORS:
+            await self.nodes[name].start()
+
+    async def stop(self) -> None:
+        for node in self.nodes.values():
+            if node.work is not None:
+                await node.work.stop()
+
+    async def finish(self, *jobs: bytes) -> list[dict[str, Any]]:
+        await blocks(self.chain, lambda: all(self.chain.ended(job) for job in jobs))
+        return [self.chain.describe(job) for job in jobs]
+
+    async def cheating(self, job: bytes, claimed: str, real: str) -> None:
+        """A claim that its model does not keep, by somebody who does all else as it should be."""
+        chain, me = self.chain, self.chain.ids["cheat"]
+        path = self.tmp / "lie.model"
+        path.write_text(json.dumps({"loss": real}))
+        cid, size = await self.cheat.files.add(path, pin="lie")
+        binary, salt = parse(cid).to_bytes(), bytes(32)
+        sealed = claim_commitment(chain.chain_id, job, me, model_id(binary), salt)
+        chain.offer("cheat", [Claim(job, parse_loss(claimed), sealed)])
+        await blocks(chain, lambda: chain.describe(job)["state"] == "REVEAL")
+        chain.offer("cheat", [RevealMessage(job, 1, binary, size, salt)])
+
+    def honest(self) -> None:
+        """No node contradicted itself, nobody honest was struck or lost anything."""
+        said: dict[tuple[str, str, Any], set[bytes]] = defaultdict(set)
+        for name, op in self.chain.sent:
+            if isinstance(op, CommitVote | OpenVote):
+                said[(name, type(op).__name__, (op.job, op.audit, op.round))].add(encode(op))
+            elif isinstance(op, RevealMessage):
+                said[(name, "reveal", op.job)].add(encode(op))
+        assert all(len(messages) == 1 for messages in said.values())
+        assert {n: self.chain.strikes(n) for n in self.nodes} == dict.fromkeys(self.nodes, 0)
+
+    def committed(self, name: str) -> int:
+        return len({encode(op) for who, op in self.chain.sent if who == name and isinstance(op, CommitVote)})
+
+
+def test_a_job_is_trained_claimed_verified_and_paid(tmp_path: Path) -> None:
+    async def main() -> None:
+        graph = Graph(tmp_path)
+        await graph.start()
+        job = graph.chain.post("boss")
+        (found,) = await graph.finish(job)
+        assert found["state"] == "PAID"
+        first = min(found["claims"], key=lambda claim: claim["loss"])
+        assert found["winner"] == first["claimant"]
+        votes = [v for r in found["rounds"] for seat in r["committee"] for v in seat["votes"]]
+        assert {v["vote"] for v in votes} == {"OK"}
+        assert all(len({s.seed for s in n.engine.specs if s.phase == "train"}) == 3 for n in map(graph.nodes.get, VALIDATORS) if n)
+        # Only the model under audit left its node.
+        added = [cid for node in graph.nodes.values() for cid in node.files.added]
+        assert added == [found["model"]["cid"]]
+        await blocks(graph.chain, lambda: all(not n.engine.images for n in graph.nodes.values()), 30)
+        kept = [p.name for n in graph.nodes.values() for p in (n.folder / "work").rglob("*.model")]
+        assert kept == []
+        winner = graph.nodes[graph.chain.names[next(i for i in graph.chain.names if address(i) == found["winner"])]]
+        assert winner.files.pins[found["model"]["cid"]] == {f"won:{job.hex()}"}
+        graph.honest()
+        await graph.stop()
+
+    run_virtual(main())
+
+
+def test_the_claimed_loss_is_the_one_its_own_evaluation_measured(tmp_path: Path) -> None:
+    async def main() -> None:
+        graph = Graph(tmp_path)
+        node = graph.nodes["a"]
+        node.engine.losses = lambda spec: "0.5"  # training itself reports 1e-9
+        await graph.start("a")
+        job = graph.chain.post("boss")
+        await blocks(graph.chain, lambda: bool(graph.chain.describe(job)["claims"]))
+        assert graph.chain.describe(job)["claims"][0]["loss"] == parse_loss("0.5")
+        probes = {spec.probe for spec in node.engine.specs if spec.phase == "evaluate"}
+        assert probes
+        assert {spec.seed for spec in node.engine.specs if spec.phase == "evaluate"} == {int.from_bytes(job[:8], "big")}
+        await graph.stop()
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("on_cheat", [OnCheat.REFUND, OnCheat.NEXT_BEST], ids=["refund", "next-best"])
+def test_a_cheater_is_measured_voted_and_banned(tmp_path: Path, on_cheat: OnCheat) -> None:
+    async def main() -> None:
+        graph = Graph(tmp_path)
+        await graph.start()
+        job = graph.chain.post("boss", on_cheat=int(on_cheat))
+        await graph.cheating(job, "0.0001", "0.9")
+        (found,) = await graph.finish(job)
+        assert found["state"] == ("REFUNDED" if on_cheat is OnCheat.REFUND else "PAID")
+        cheat = graph.chain.ids["cheat"]
+        await blocks(graph.chain, lambda: graph.chain.state.get(account_key(cheat)).status == 2, 120)  # type: ignore[union-attr]
+        judged = {(name, op.confirm) for name, op in graph.chain.sent if isinstance(op, JudgeCase)}
+        seats = {seat["voter"] for r in found["rounds"] for seat in r["committee"] if seat["votes"][0]["vote"] == "FALSE"}
+        assert judged == {(name, True) for name in VALIDATORS if address(graph.chain.ids[name]) in seats}
+        assert len(judged) >= 3
+        assert graph.chain.state.get(account_key(cheat)).balance == 0  # type: ignore[union-attr]
+        graph.honest()
+        await graph.stop()
+
+    run_virtual(main())
+
+
+def test_a_node_that_never_judges_leaves_it_to_people(tmp_path: Path) -> None:
+    async def main() -> None:
+        graph = Graph(tmp_path, config=WorkConfig(judge="never", enabled=False))
+        await graph.start()
+        job = graph.chain.post("boss")
+        await graph.cheating(job, "0.0001", "0.9")
+        (found,) = await graph.finish(job)
+        assert found["claims"][0]["result"] == "FALSE"
+        await blocks(graph.chain, lambda: graph.chain.state.get(account_key(graph.chain.ids["cheat"])).status == 0, 120)  # type: ignore[union-attr]
+        assert not [op for _, op in graph.chain.sent if isinstance(op, JudgeCase)]
+        await graph.stop()
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    ("model", "vote", "result"),
+    [('{"loss":"junk"}', "INVALID", "REFUSED"), ("", "NOMODEL", "REFUSED"), ('{"loss":"0.9"}', "FALSE", "FALSE")],
+    ids=["not a model", "not served", "false"],
+)
+def test_what_a_committee_says_of_bad_models(tmp_path: Path, model: str, vote: str, result: str) -> None:
+    async def main() -> None:
+        graph = Graph(tmp_path, config=WorkConfig(enabled=False))
+        await graph.start()
+        job = graph.chain.post("boss")
+        task = asyncio.ensure_future(graph.cheating(job, "0.1", "0.9"))
+        await blocks(graph.chain, lambda: graph.chain.describe(job)["state"] == "REVEAL")
+        await task
+        cid = graph.cheat.files.added[0]
+        if model:
+            graph.cheat.files.held[cid].write_text(model)
+        else:
+            graph.cheat.files.up = False
+        (found,) = await graph.finish(job)
+        votes = {v["vote"] for r in found["rounds"] for seat in r["committee"] for v in seat["votes"]}
+        assert (votes, found["claims"][0]["result"]) == ({vote}, result)
+        graph.honest()
+        await graph.stop()
+
+    run_virtual(main())
+
+
+def test_a_verifier_that_cannot_run_abstains_and_is_not_struck(tmp_path: Path) -> None:
+    async def main() -> None:
+        graph = Graph(tmp_path, config=WorkConfig(enabled=False))
+        graph.nodes["a"].engine.end = lambda spec: Status.ENGINE_ERROR
+        graph.nodes["b"].config = WorkConfig(verify=False, enabled=False)
+        graph.nodes["c"].config = WorkConfig(max_mem_mb=16, enabled=False)
+        await graph.start()
+        job = graph.chain.post("boss")
+        await graph.cheating(job, "0.5", "0.5")
+        (found,) = await graph.finish(job)
+        votes = {s["voter"]: s["votes"][0]["vote"] for s in found["rounds"][0]["committee"]}
+        named = {graph.chain.names[i]: votes[address(i)] for i in graph.chain.names if address(i) in votes}
+        assert named == {"a": "ABSTAIN", "b": "ABSTAIN", "c": "ABSTAIN", "d": "OK"}
+        graph.honest()
+        await graph.stop()
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("key", ["good", "junk", "kept"])
+def test_hidden_data_decide_and_a_bad_key_costs_the_contractor(tmp_path: Path, key: str) -> None:
+    async def main() -> None:
+        graph = Graph(tmp_path)
+        boss, secret = graph.nodes["boss"], bytes(range(32))
+        boss.config = WorkConfig(enabled=False)
+        plain, sealed = tmp_path / "plain", tmp_path / "sealed"
+        plain.write_text("0.25")
+        hidden.encrypt(plain, sealed, secret, bytes(12))
+        cid, size = await boss.files.add(sealed, pin="hidden")
+        await graph.start(*VALIDATORS, "boss")
+        assert boss.work is not None
+        if key != "kept":
+            await boss.work.keep_key(secret)
+        job = graph.chain.post("boss", hidden=[hidden_set(cid, b"0.25" if key == "good" else b"other", secret, size)])
+        (found,) = await graph.finish(job)
+        assert found["state"] == "PAID"
+        assert found["hidden"] == ("ON" if key == "good" else "OFF")
+        won = next(c for c in found["claims"] if c["claimant"] == found["winner"])
+        if key == "good":
+            assert won["hidden_loss"] == won["loss"] + parse_loss("0.25")
+        else:
+            assert found["payments"]["deposit_burned"] == found["bounty"]
+        assert [op for _, op in graph.chain.sent if isinstance(op, RevealKey)] == (
+            [] if key == "kept" else [RevealKey(job, secret)]
+        )
+        left = [p for n in graph.nodes.values() for p in (n.folder / "work" / "hidden").glob("*")]
+        await blocks(graph.chain, lambda: not [p for p in left if p.exists()], 30)
+        graph.honest()
+        await graph.stop()
+
+    run_virtual(main())
+
+
+def test_runs_are_shown_bounded_and_can_be_cancelled(tmp_path: Path) -> None:
+    async def main() -> None:
+        graph = Graph(tmp_path)
+        told: list[dict[str, Any]] = []
+        await graph.start("a")
+        node = graph.nodes["a"]
+        assert node.work is not None
+        node.work._log._tell = told.append
+        node.engine.train_s = 15.0
+        job = graph.chain.post("boss")
+        await blocks(graph.chain, lambda: node.engine.running == 1)
+        (run,) = node.work.list_runs()
+        assert (run["phase"], run["state"], run["job"], run["loss"], run["ended"]) == ("train", "running", job.hex(), None, None)
+        assert node.work.cancel_run(run["id"])
+        assert not node.work.cancel_run("no such run")
+        await blocks(graph.chain, lambda: bool(node.work and node.work.get_run(run["id"])["ended"]))  # type: ignore[index]
+        shown = node.work.get_run(run["id"])
+        assert shown is not None
+        assert (shown["state"], shown["reason"]) == ("cancelled", "cancelled by the operator")
+        assert not node.work.cancel_run(run["id"])
+        assert shown["progress"]
+        assert told
+        assert node.work.explain(job) is None
+        await graph.stop()
+
+    run_virtual(main())
+
+
+def test_work_goes_on_only_until_the_job_expires(tmp_path: Path) -> None:
+    async def main() -> None:
+        graph = Graph(tmp_path)
+        node = graph.nodes["a"]
+        node.engine.train_s = 10_000.0
+        await graph.start("a")
+        job = graph.chain.post("boss")
+        (found,) = await graph.finish(job)
+        assert found["state"] == "EMPTY"
+        await blocks(graph.chain, lambda: node.engine.running == 0, 20)
+        assert [s.limits.wall_s <= 40 for s in node.engine.specs] == [True] * len(node.engine.specs)
+        await graph.stop()
+
+    run_virtual(main())
+
+
+# --- random runs ---------------------------------------------------------------------------------------------------------------
+
+
+async def trouble(graph: Graph, rng: random.Random, stop: asyncio.Event) -> int:
+    """Kill nodes at random moments and start them again a little later."""
+    kills = 0
+    while not stop.is_set():
+        await asyncio.sleep(rng.uniform(0.2, 12.0))
+        node = graph.nodes[rng.choice(VALIDATORS)]
+        if node.work is None:
+            continue
+        await node.kill()
+        kills += 1
+        await asyncio.sleep(rng.uniform(0.1, 3.0))
+        await node.start()
+    return kills
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_jobs_settle_rightly_however_nodes_are_killed(tmp_path: Path, seed: int) -> None:
+    async def main() -> None:
+        rng = random.Random(seed)
+        graph = Graph(tmp_path, seed, WorkConfig(attempts=2, concurrent=rng.choice((1, 2))), loss=0.15, fail=0.05)
+        await graph.start()
+        stop = asyncio.Event()
+        killer = asyncio.ensure_future(trouble(graph, rng, stop))
+        jobs = [graph.chain.post("boss", bounty=rng.randrange(1, 9) * 10**6, on_cheat=rng.randrange(2)) for _ in range(2)]
+        lying = rng.random() < 0.5
+        if lying:
+            await graph.cheating(jobs[0], "0.00001", "0.99")
+        ended = await graph.finish(*jobs)
+        stop.set()
+        assert await killer
+        for found in ended:
+            false = [c for c in found["claims"] if c["result"] == "FALSE"]
+            assert {c["claimant"] for c in false} <= {address(graph.chain.ids["cheat"])}
+            assert found["state"] in ("PAID", "REFUNDED" if false else "PAID")
+            for claim in found["claims"]:
+                assert claim["result"] not in ("SILENT", "REFUSED", "UNDECIDED"), claim
+        if lying:
+            cheat = account_key(graph.chain.ids["cheat"])
+            await blocks(graph.chain, lambda: graph.chain.state.get(cheat).status == 2, 200)  # type: ignore[union-attr]
+        await blocks(graph.chain, lambda: all(n.work is None or n.work._outbox.waiting == 0 for n in graph.nodes.values()), 60)
+        graph.honest()
+        await graph.stop()
+
+    run_virtual(main())

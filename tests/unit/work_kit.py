@@ -1,0 +1,459 @@
+"""What the tests of worker, verifier and outbox share: a loop in virtual time, a chain of one proposer that many nodes use, files
+that only pinned copies serve, an engine whose runs take virtual time.
+
+`Chain` applies and commits real blocks on the real ledger. `Node` is one identity's ledger, files, engine and work; it can be
+killed between any two steps and started again on the same folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import selectors
+import shutil
+import threading
+from collections.abc import AsyncIterator, Callable, Collection
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from chain.codec import encode
+from chain.contracts import decode_message
+from chain.contracts.job import Image, ImageKind, Limits, PostJob, records, views
+from chain.contracts.job.messages import HiddenSet
+from chain.contracts.membership import Member, member_key
+from chain.crypto import SigningKey, account_id, sha256
+from chain.errors import InvalidTx, TxCode
+from chain.ledger.genesis import Genesis, GenesisAccount, first_state
+from chain.ledger.state import State
+from chain.ledger.transition import BlockInput, apply_block, chain_record, clock_at, commit
+from chain.ledger.tx import ParsedTx, parse_tx, sign_tx
+from chain.params import Params
+from chain.types import Header, TxBody, net_of, parse_loss
+from client.core import Committed, TxResult
+from client.work import Work, WorkConfig
+from client.work.material import cid_of_file
+from p2p.content.cid import parse
+from p2p.content.faults import FetchFailed, Reason
+from sandbox import ImageLimits, Progress, RunOutcome, RunSpec, Status
+
+START_MS = 1_700_000_000_000
+PARAMS = Params(job_reveal=20_000, job_key=20_000, job_vote_base=30_000, job_open_votes=20_000, appeal=60_000, heartbeat=1_000)
+GRANT = 1_000_000_000
+LIMITS = Limits(cpus_milli=1_000, mem_mb=64, train_s=20, eval_s=5, model_cap=4_096, tmp_mb=8, threads=1)
+
+
+class _Jumping(selectors.DefaultSelector):
+    """Waits for nothing: where the loop would sleep, time jumps."""
+
+    loop: VirtualLoop
+
+    def select(self, timeout: float | None = None) -> Any:
+        if timeout is None:
+            raise AssertionError("nothing is scheduled and nothing can happen any more")
+        if timeout > 0:
+            self.loop.virtual += timeout
+        return super().select(0)
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock jumps from one timer to the next. Nothing in it may use threads."""
+
+    def __init__(self) -> None:
+        self.virtual = 0.0
+        selector = _Jumping()
+        selector.loop = self
+        super().__init__(selector)
+
+    def time(self) -> float:
+        return self.virtual
+
+
+def run_virtual(main: Any) -> Any:
+    """Run to the end in virtual time; whatever still runs then, also after a failure, is ended with the loop."""
+    loop = VirtualLoop()
+    try:
+        return loop.run_until_complete(main)
+    finally:
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.wait(left))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+class Inline(Executor):
+    """Does the work at once, on the loop's thread."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as problem:
+            future.set_exception(problem)
+        return future
+
+
+def key_of(name: str) -> SigningKey:
+    return SigningKey(sha256(b"work kit" + name.encode()))
+
+
+class Chain:
+    """One state, blocks made by whoever asks. `validators` are also verifiers; `others` are members only."""
+
+    def __init__(self, validators: list[str], others: list[str], params: Params = PARAMS) -> None:
+        self.names = {account_id(key_of(name).public): name for name in (*validators, *others)}
+        self.ids = {name: identity for identity, name in self.names.items()}
+        accounts = [GenesisAccount(key_of(n).public, GRANT, n in validators, n in validators) for n in (*validators, *others)]
+        self.genesis = Genesis(1, "work kit", START_MS, params, accounts, b"", b"")
+        self.state: State = first_state(self.genesis)[0]
+        self.chain_id, self.params = self.genesis.chain_id, params
+        self.pool: dict[bytes, ParsedTx] = {}
+        self.waiting: dict[bytes, list[asyncio.Future[TxResult]]] = {}
+        self.readers: list[asyncio.Queue[Committed]] = []
+        self.results: dict[bytes, TxResult] = {}
+        self.sent: list[tuple[str, Any]] = []
+        """Every message that was ever offered, by whom."""
+        self.time = START_MS
+
+    # time and blocks
+
+    @property
+    def clock(self) -> int:
+        return clock_at(chain_record(self.state), self.time, self.params)
+
+    def block(self, step_ms: int = 1_000) -> Committed:
+        """A block `step_ms` after the last one, with all that waits."""
+        record = chain_record(self.state)
+        self.time = max(self.time, record.time + step_ms)
+        proposer = self.genesis.validators[0].id
+        block = BlockInput(record.height + 1, self.time, proposer, bytes(32), bytes(32), list(self.pool.values()))
+        made = apply_block(self.state, block, building=True)
+        commit(self.state, made)
+        assert self.state.total() == GRANT * len(self.names) - self.burned()
+        for index, tx in enumerate(made.txs):
+            del self.pool[tx.id]
+            receipt = made.receipts[index + 1]
+            self._resolve(tx.id, TxResult(tx.id, record.height + 1, index, receipt.code, list(receipt.events)))
+        for tx, problem in made.skipped:
+            if problem.code != TxCode.SEQUENCE_GAP:
+                self.drop(tx.id, problem)
+        header = Header(1, self.chain_id, block.height, 0, proposer, self.time, *[bytes(32)] * 4, *[bytes(32)] * 4)
+        committed = Committed(block.height, sha256(encode(block.height)), header, [tx.id for tx in made.txs], made.receipts)
+        for queue in self.readers:
+            queue.put_nowait(committed)
+        return committed
+
+    def burned(self) -> int:
+        supply: Any = self.state.get(b"gs/")
+        return int(supply.burned)
+
+    def _resolve(self, tx: bytes, result: TxResult) -> None:
+        self.results[tx] = result
+        for future in self.waiting.pop(tx, []):
+            if not future.done():
+                future.set_result(result)
+
+    def drop(self, tx: bytes, problem: InvalidTx | None = None) -> None:
+        """Lose a transaction: silently, or with a reason for who waits."""
+        self.pool.pop(tx, None)
+        for future in self.waiting.pop(tx, []) if problem else ():
+            if not future.done():
+                future.set_exception(problem)
+
+    # transactions
+
+    def offer(self, name: str, ops: list[Any], lane: int = 1) -> bytes:
+        ops = [decode_message(encode(op)) for op in ops]
+        account: Any = self.state.get(b"a/" + self.ids[name])
+        used = {tx.body.sequence for tx in self.pool.values() if tx.body.sender == self.ids[name] and tx.body.lane == lane}
+        sequence = next(n for n in range(account.sequences[lane], 2**62) if n not in used)
+        height = chain_record(self.state).height
+        raws = [msgspec.Raw(encode(op)) for op in ops]
+        body = TxBody(net_of(self.chain_id), self.ids[name], lane, sequence, height + 100, raws)
+        tx = parse_tx(sign_tx(key_of(name), self.chain_id, body))
+        if account.status != 0:
+            raise InvalidTx(TxCode.NOT_ACTIVE, "suspended or banned")
+        self.pool[tx.id] = tx
+        self.sent += [(name, op) for op in ops]
+        return tx.id
+
+    def now(self, name: str, op: Any) -> int:
+        """Offer one message and make a block: its code."""
+        tx = self.offer(name, [op])
+        self.block()
+        return self.results[tx].code
+
+    def post(self, poster: str, **changes: Any) -> bytes:
+        """A job, in the next block: its id."""
+        tx = self.offer(poster, [posting(self.clock + 40_000, **changes)])
+        self.block()
+        assert self.results[tx].code == 0
+        return next(bytes.fromhex(job["id"]) for job in views.list_jobs(self.state, limit=1))
+
+    # reading
+
+    def describe(self, job: bytes) -> dict[str, Any]:
+        found = views.describe(self.state, job, self.params)
+        assert found is not None
+        return found
+
+    def strikes(self, name: str) -> int:
+        member = self.state.get(member_key(self.ids[name]))
+        assert isinstance(member, Member)
+        return len(member.strikes)
+
+    def ended(self, job: bytes) -> bool:
+        record = self.state.get(records.job_key(job))
+        assert isinstance(record, records.Job)
+        return record.state in records.ENDED
+
+
+def posting(expiry: int, **changes: Any) -> PostJob:
+    fields: dict[str, Any] = {
+        "image": Image(ImageKind.REGISTRY, "jobs/test@sha256:" + "ab" * 32, b"", b"", 1_000),
+        "params": "{}",
+        "bounty": 10_000_000,
+        "fee": 1_000,
+        "finalists": 3,
+        "expiry": expiry,
+        "float_kind": 1,
+        "tol": 1_000,
+        "floor": 0,
+        "on_cheat": 0,
+        "limits": LIMITS,
+        "hidden": [],
+    }
+    return PostJob(**(fields | changes))
+
+
+def hidden_set(cid: str, plain: bytes, key: bytes, size: int) -> HiddenSet:
+    return HiddenSet(parse(cid).to_bytes(), sha256(plain), sha256(key), size)
+
+
+class LedgerDouble:
+    """`client.core.Ledger` of one identity over the shared chain. `lose(rng)`: how often a transaction vanishes on its way."""
+
+    def __init__(self, chain: Chain, name: str, rng: random.Random | None = None, loss: float = 0.0) -> None:
+        self._chain, self._name, self._rng, self._loss = chain, name, rng or random.Random(0), loss
+        self.chain_id, self.own_id, self.params = chain.chain_id, chain.ids[name], chain.params
+
+    @property
+    def state(self) -> State:
+        return self._chain.state
+
+    @property
+    def height(self) -> int:
+        return chain_record(self._chain.state).height
+
+    @property
+    def clock(self) -> int:
+        return self._chain.clock
+
+    async def submit_raw(self, raw: bytes) -> bytes:
+        raise NotImplementedError
+
+    async def submit(self, ops: list[Any], *, urgent: bool = False) -> bytes:
+        tx = self._chain.offer(self._name, ops, 1 if urgent else 0)
+        if self._rng.random() < self._loss:
+            self._chain.drop(tx)
+        return tx
+
+    async def result(self, tx: bytes, timeout_s: float) -> TxResult:
+        if tx in self._chain.results:
+            return self._chain.results[tx]
+        future: asyncio.Future[TxResult] = asyncio.get_running_loop().create_future()
+        self._chain.waiting.setdefault(tx, []).append(future)
+        async with asyncio.timeout(timeout_s):
+            return await future
+
+    async def committed(self) -> AsyncIterator[Committed]:
+        queue: asyncio.Queue[Committed] = asyncio.Queue()
+        self._chain.readers.append(queue)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self._chain.readers.remove(queue)
+
+
+class Web:
+    """Who serves what to whom."""
+
+    def __init__(self) -> None:
+        self.stores: dict[str, FilesDouble] = {}
+
+    def serving(self, cid: str, but: FilesDouble) -> Path | None:
+        found = [s.held[cid] for s in self.stores.values() if s is not but and s.up and cid in s.held and s.pins.get(cid)]
+        return found[0] if found else None
+
+
+class FilesDouble:
+    """`client.core.Files`: what is pinned here is served while the node is up."""
+
+    def __init__(self, web: Web, name: str, folder: Path) -> None:
+        self._web, self._folder = web, folder
+        folder.mkdir(parents=True)
+        self.held: dict[str, Path] = {}
+        self.pins: dict[str, set[str]] = {}
+        self.up = True
+        self.added: list[str] = []
+        web.stores[name] = self
+
+    async def add(self, path: Path, *, pin: str) -> tuple[str, int]:
+        cid, size = cid_of_file(path)
+        shutil.copyfile(path, self._folder / str(cid))
+        self.held[str(cid)] = self._folder / str(cid)
+        self.added.append(str(cid))
+        self.pin(str(cid), pin)
+        return str(cid), size
+
+    async def fetch(self, cid: str, *, max_size: int, timeout_s: float, on_progress: Any = None) -> Path:
+        if cid not in self.held:
+            await asyncio.sleep(min(0.3, timeout_s))
+            found = self._web.serving(cid, self)
+            if found is None:
+                raise FetchFailed(parse(cid), Reason.NOBODY, "nobody serves it")
+            shutil.copyfile(found, self._folder / cid)
+            self.held[cid] = self._folder / cid
+        if self.held[cid].stat().st_size > max_size:
+            raise FetchFailed(parse(cid), Reason.TOO_LARGE, "too large")
+        return self.held[cid]
+
+    def pin(self, cid: str, reason: str) -> None:
+        self.pins.setdefault(cid, set()).add(reason)
+
+    def unpin(self, cid: str, reason: str) -> None:
+        self.pins.get(cid, set()).discard(reason)
+
+
+def lie(loss: str, claimed: str = "0.1") -> bytes:
+    return json.dumps({"loss": loss}).encode()
+
+
+class FakeEngine:
+    """`client.work.engine.Engine` in virtual time. A model is the JSON text of its loss; evaluating it gives that loss."""
+
+    def __init__(self, folder: Path, rng: random.Random, fail: float = 0.0) -> None:
+        self._folder, self._rng, self._fail = folder, rng, fail
+        folder.mkdir(parents=True, exist_ok=True)
+        self.specs: list[RunSpec] = []
+        self.images: set[str] = set()
+        self.running = 0
+        self.train_s = 5.0
+        self.eval_s = 1.0
+        self.losses: Callable[[RunSpec], str] = lambda spec: f"0.{self._rng.randrange(10**8, 10**9)}"
+        self.end: Callable[[RunSpec], Status | None] = lambda spec: None
+
+    async def prepare(self, keep_images: Collection[str]) -> dict[str, Any]:
+        self.images &= set(keep_images)
+        return {"ok": True, "checks": []}
+
+    async def load(self, path: Path, image_id: str, limits: ImageLimits) -> str:
+        self.images.add(image_id)
+        return image_id
+
+    async def pull(self, reference: str, limits: ImageLimits) -> str:
+        self.images.add("sha256:" + "cd" * 32)
+        return "sha256:" + "cd" * 32
+
+    async def has_image(self, image_id: str) -> bool:
+        return image_id in self.images
+
+    async def remove(self, image_id: str) -> None:
+        self.images.discard(image_id)
+
+    async def close(self) -> None:
+        return None
+
+    async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunOutcome:
+        assert spec.image_id in self.images
+        self.specs.append(spec)
+        self.running += 1
+        try:
+            if self._rng.random() < self._fail:
+                return RunOutcome(status=Status.ENGINE_ERROR, reason="the engine hiccups")
+            left = self.train_s if spec.phase == "train" else self.eval_s
+            while left > 0:
+                await asyncio.sleep(min(left, 0.25))
+                left -= 0.25
+                if cancel.is_set():
+                    return RunOutcome(status=Status.CANCELLED, reason="cancelled")
+                on_progress(Progress(1, 2, 0.5))
+            return self._outcome(spec)
+        finally:
+            self.running -= 1
+
+    def _outcome(self, spec: RunSpec) -> RunOutcome:
+        forced = self.end(spec)
+        if forced is not None:
+            return RunOutcome(status=forced, reason=f"forced {forced.value}")
+        if spec.phase == "train":
+            path = self._folder / f"{spec.run_id}.model"
+            path.write_bytes(json.dumps({"loss": self.losses(spec), "seed": spec.seed}).encode())
+            return RunOutcome(status=Status.OK, reason="done", loss=1, n=1, model_path=path, model_size=path.stat().st_size)
+        assert spec.model is not None
+        try:
+            loss = parse_loss(json.loads(spec.model.read_bytes())["loss"])
+        except (ValueError, KeyError, TypeError):
+            return RunOutcome(status=Status.MODEL_INVALID, reason="not a model")
+        if spec.eval_file is not None:
+            loss += parse_loss(spec.eval_file.read_text())
+        return RunOutcome(status=Status.OK, reason="done", loss=loss, n=9, probe_loss=loss ^ (spec.probe & 1))
+
+
+class Node:
+    """One member of the graph with its work."""
+
+    def __init__(self, chain: Chain, web: Web, name: str, folder: Path, config: WorkConfig, seed: int, **faults: float) -> None:
+        self.chain, self.name, self.config, self.folder = chain, name, config, folder
+        self.rng = random.Random(f"{seed}-{name}")
+        self.files = FilesDouble(web, name, folder / "files")
+        self.ledger = LedgerDouble(chain, name, self.rng, faults.get("loss", 0.0))
+        self.engine = FakeEngine(folder / "sandbox" / "out", self.rng, faults.get("fail", 0.0))
+        self.work: Work | None = None
+
+    async def start(self) -> Work:
+        loop = asyncio.get_running_loop()
+        self.files.up = True
+        self.work = Work(
+            self.ledger,
+            self.files,
+            None,
+            self.folder,
+            self.config,
+            now=lambda: START_MS + int(loop.time() * 1_000),
+            rng=self.rng.randbytes,
+            engine=self.engine,
+            executor=Inline(),
+        )
+        await self.work.start()
+        return self.work
+
+    async def kill(self) -> None:
+        """As kill -9 does it: no task goes on, nothing is told to anybody, the book's file stays as it is."""
+        work, self.work = self.work, None
+        assert work is not None
+        self.files.up = False
+        work._stopping = True
+        tasks = [*work._tasks, *work._outbox._tasks.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        work._book.close()
+
+
+async def blocks(chain: Chain, until: Callable[[], bool], limit_s: float = 600.0, every_s: float = 1.0) -> None:
+    """Make blocks as virtual time goes by, until something holds."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + limit_s
+    while not until():
+        assert loop.time() < end, "it did not happen in time"
+        await asyncio.sleep(every_s)
+        chain.time = START_MS + int(loop.time() * 1_000)
+        chain.block(1)
