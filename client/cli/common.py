@@ -177,6 +177,13 @@ def span(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
+def relative(clock_ms: Any, clock: int) -> str:
+    """A time of the chain clock as seen from now: that clock stands still while the graph does, so no wall clock shows it."""
+    if not isinstance(clock_ms, int):
+        return "-"
+    return f"in {span((clock_ms - clock) / 1000)}" if clock_ms > clock else f"{span((clock - clock_ms) / 1000)} ago"
+
+
 def size_text(count: Any) -> str:
     """Bytes in a unit that people read."""
     if not isinstance(count, int):

@@ -40,10 +40,12 @@ def node(
 def demo(
     *,
     json_file: Annotated[Path | None, Parameter(help="Also write a summary of the demo to this file.")] = None,
+    keep: Annotated[bool, Parameter(negative="", help="Keep the nodes' data folders.")] = False,
     common: Common = HERE,
 ) -> int:
     """Run the main job on a graph of five nodes on this machine."""
-    result: Any = importlib.import_module("client.demo").main(json_file=json_file)
+    scene = importlib.import_module("client.demo")
+    result: Any = scene.main(json_file=json_file, keep=keep, to_stderr=common.json)
     code = int((asyncio.run(result) if inspect.iscoroutine(result) else result) or 0)
     if common.json:
         common.out.line({"ok": code == 0, "summary": str(json_file) if json_file else None})

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.text import Text
 
-from client.cli.common import HERE, Common, Output, WrongUsage, cell, clean, facts, listing, size_text, span, when
-from client.sdk_types import Fetched, Job
+from client.cli.common import HERE, Common, Output, WrongUsage, cell, clean, facts, listing, relative, size_text, span
+from client.sdk_types import Fetched, Job, Status
 
 if TYPE_CHECKING:
     from client.sdk import Client
@@ -111,29 +111,29 @@ async def _with_clock(node: Client, live: bool, before: int | None, limit: int) 
 
 def _left(job: Job, clock: int) -> str:
     deadline = job.get("deadline")
-    return "-" if deadline is None else "in " + span((deadline - clock) / 1000) if deadline > clock else "due"
+    return "due" if isinstance(deadline, int) and deadline <= clock else relative(deadline, clock)
 
 
 def show(job: JobId, /, *, common: Common = HERE) -> int:
     """Everything about one job."""
 
-    async def read(node: Client) -> tuple[Job, str]:
-        return await node.job(await find_job(node, job)), (await node.status())["id"]
+    async def read(node: Client) -> tuple[Job, Status]:
+        return await node.job(await find_job(node, job)), await node.status()
 
-    found, own = common.ask(read)
-    common.out.show(found, lambda console: show_job(console, found, own))
+    found, status = common.ask(read)
+    common.out.show(found, lambda console: show_job(console, found, status["id"], status["clock"]))
     return 0
 
 
-def show_job(console: Console, job: Job, own: str | None) -> None:
+def show_job(console: Console, job: Job, own: str | None, clock: int) -> None:
     """A job on the terminal: terms, claims, votes, payments."""
     terms, image, limits = job.get("terms") or {}, job.get("image") or {}, job.get("limits") or {}
     rows: list[tuple[str, Any]] = [
         ("state", state_text(job.get("state"))),
         ("contractor", job.get("poster")),
         ("bounty", job.get("bounty")),
-        ("posted", when(job.get("posted"))),
-        ("expires", when(job.get("expiry"))),
+        ("posted", relative(job.get("posted"), clock)),
+        ("claims end", relative(job.get("expiry"), clock)),
         ("image", image.get("reference") or image.get("cid")),
         ("limits", ", ".join(f"{k}={v}" for k, v in limits.items())),
         ("terms", ", ".join(f"{k}={terms.get(k)}" for k in ("float_kind", "tol", "floor", "finalists", "on_cheat"))),
@@ -144,7 +144,7 @@ def show_job(console: Console, job: Job, own: str | None) -> None:
         rows += [("winner", job["winner"]), ("model", f"{model.get('cid')}, {size_text(model.get('size'))}")]
     console.print(facts(f"Job {job.get('id')}", rows))
     if claims := job.get("claims"):
-        console.print(claims_table(claims, own))
+        console.print(claims_table(claims, own, clock))
     if votes := votes_rows(job, own):
         console.print(listing(["round", "voter", "candidate", "vote", "measured", "fee"], votes, {"measured", "fee"}))
     if (paid := job.get("payments")) and job.get("state") in ENDED:
@@ -152,14 +152,14 @@ def show_job(console: Console, job: Job, own: str | None) -> None:
         console.print(facts("Payments", [(k.replace("_", " "), paid.get(k)) for k in names]))
 
 
-def claims_table(claims: list[Any], own: str | None) -> Any:
+def claims_table(claims: list[Any], own: str | None, clock: int) -> Any:
     """Claims in rank order."""
     rows = [
         [
             rank,
             who(c.get("claimant"), own),
             c.get("loss"),
-            when(c.get("claimed")),
+            relative(c.get("claimed"), clock),
             c.get("revealed"),
             cell(c.get("result"), {"OK": "green", "FALSE": "red", "REFUSED": "red", "SILENT": "red"}.get(str(c.get("result")), "")),
         ]

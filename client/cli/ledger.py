@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, account, amount, cell, clean, facts, listing, size_text, when
-from client.sdk_types import Submitted
+from client.cli.common import HERE, Common, account, amount, cell, clean, facts, listing, relative, size_text, when
+from client.sdk_types import Account, Submitted
+
+if TYPE_CHECKING:
+    from client.sdk import Client
 
 Wait = Annotated[float, Parameter(help="Seconds to wait until it is final; 0: do not wait.")]
 MAX_WAIT = 300.0
@@ -49,7 +52,7 @@ def balance(
 ) -> int:
     """Credits of an account."""
     who = None if who is None else account(who)
-    found = common.ask(lambda node: node.account(who))
+    found, clock = common.ask(lambda node: _standing(node, who))
 
     def people(console: Console) -> None:
         rows: list[tuple[str, Any]] = [("free", found.get("balance")), ("locked in jobs", found.get("locked"))]
@@ -60,11 +63,15 @@ def balance(
             rows.append(("strikes", len(strikes)))
         if case := found.get("case"):
             votes = f"{len(case['confirm'])} confirm, {len(case['lift'])} lift"
-            rows.append(("suspension", f"judged until {when(case['until'])} of the chain clock; {votes}"))
+            rows.append(("suspension", f"decided {relative(case['until'], clock)}; {votes}"))
         console.print(facts(str(found.get("id")), rows))
 
     common.out.show(found, people)
     return 0
+
+
+async def _standing(node: Client, who: str | None) -> tuple[Account, int]:
+    return await node.account(who), (await node.status())["clock"]
 
 
 def history(

@@ -56,10 +56,14 @@ class Shown:
     def __init__(self, job: Job, runs: list[Any], clock: int) -> None:
         self.job, self.runs, self.clock, self.at = job, runs, clock, time.monotonic()
 
+    def now(self) -> int:
+        """The chain clock, counted on from the last reading."""
+        return self.clock + round(1000 * (time.monotonic() - self.at))
+
     def left(self) -> float | None:
-        """Seconds until the present deadline, counted on from the last reading."""
+        """Seconds until the present deadline."""
         deadline = self.job.get("deadline")
-        return None if deadline is None else (deadline - self.clock) / 1000 - (time.monotonic() - self.at)
+        return None if deadline is None else (deadline - self.now()) / 1000
 
 
 async def changes(node: Client, job_id: str) -> AsyncIterator[Shown]:
@@ -150,7 +154,7 @@ class LineView(View):
                 self._said.add(line)
                 self._out.console.print(clean(line), soft_wrap=True)
         if shown.job.get("state") in ENDED:
-            show_job(self._out.console, shown.job, self._own)
+            show_job(self._out.console, shown.job, self._own, shown.now())
 
 
 def news(shown: Shown) -> list[str]:
@@ -184,7 +188,7 @@ class LiveView(View):
     def __exit__(self, *_: object) -> None:
         self._live.stop()
         if self._shown is not None:
-            show_job(self._console, self._shown.job, self._own)
+            show_job(self._console, self._shown.job, self._own, self._shown.now())
 
     def update(self, shown: Shown) -> None:
         self._shown = shown
@@ -207,7 +211,7 @@ def display(shown: Shown, own: str) -> list[Any]:
         rows.append(("winner", who(job["winner"], own)))
     parts: list[Any] = [facts(f"Job {job.get('id')}", rows)]
     if claims := job.get("claims"):
-        parts += [Text(), claims_table(claims[:20], own)]
+        parts += [Text(), claims_table(claims[:20], own, shown.now())]
     if votes := votes_rows(job, own):
         parts += [Text(), listing(["round", "voter", "candidate", "vote", "measured", "fee"], votes[:30], {"measured", "fee"})]
     if shown.runs:

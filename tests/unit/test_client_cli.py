@@ -674,11 +674,14 @@ def test_node_hands_over_to_the_daemon(run: Any, tmp_path: Path, monkeypatch: py
 def test_demo_hands_over_to_its_scene(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = type(sys)("client.demo")
     seen: list[Any] = []
-    scene.main = lambda *, json_file: seen.append(json_file) or 1  # type: ignore[attr-defined]
+    scene.main = lambda **options: seen.append(options) or 1  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "client.demo", scene)
     assert run("demo", "--json-file", tmp_path / "s.json").code == 1
-    assert run("demo").code == 1
-    assert seen == [tmp_path / "s.json", None]
+    assert run("demo", "--keep", "--json").code == 1
+    assert seen == [
+        {"json_file": tmp_path / "s.json", "keep": False, "to_stderr": False},
+        {"json_file": None, "keep": True, "to_stderr": True},
+    ]
 
 
 # --- the public face -----------------------------------------------------------------------------------------------------------
