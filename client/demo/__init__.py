@@ -28,17 +28,17 @@ INTERRUPTED: Final = 130
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def main(json_file: Path | None = None, keep: bool = False, folder: Path | None = None) -> int:
+def main(json_file: Path | None = None, keep: bool = False, folder: Path | None = None, to_stderr: bool = False) -> int:
     """Run the demo. 0: everything promised is true on every node; 1: something is not, and it is named; 130: interrupted.
 
-    `json_file` gets the summary; `keep` leaves the nodes' data folders; `folder` is where logs go (`.run/demo`).
+    `json_file` gets the summary; `keep` leaves the nodes' data folders; `folder` is where logs go (`.run/demo`); `to_stderr`
+    shows nothing on standard output.
     """
-    return asyncio.run(_guarded(json_file, keep, folder or ROOT / ".run" / "demo"))
+    return asyncio.run(_guarded(json_file, keep, folder or ROOT / ".run" / "demo", screen(to_stderr=to_stderr)))
 
 
-async def _guarded(json_file: Path | None, keep: bool, base: Path) -> int:
+async def _guarded(json_file: Path | None, keep: bool, base: Path, shown: Screen) -> int:
     """The first signal ends the demo in order; further ones change nothing, for cleaning up is under way."""
-    shown = screen()
     work = asyncio.create_task(_run(json_file, keep, base, shown))
     loop = asyncio.get_running_loop()
     interrupted = False

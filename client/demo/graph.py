@@ -213,7 +213,10 @@ async def _command(graph: Graph, *words: str) -> None:
 
 
 def start_node(graph: Graph, home: Home) -> None:
-    words = [sys.executable, "-m", "learningchain", "node", "--data", str(home.data)]
+    """A session of its own keeps the terminal's Ctrl-C away from it; with setpriv it still ends when the demo is killed."""
+    setpriv = shutil.which("setpriv")
+    words = [setpriv, "--pdeathsig", "TERM"] if setpriv else []
+    words += [sys.executable, "-m", "learningchain", "node", "--data", str(home.data)]
     with home.log.open("ab") as log:
         home.process = subprocess.Popen(
             words + (["--work"] if home.part.works else []),

@@ -45,15 +45,16 @@ class Screen(Protocol):
     def stop(self) -> None: ...
 
 
-def screen() -> Screen:
-    return LiveScreen() if sys.stdout.isatty() else LineScreen()
+def screen(*, to_stderr: bool) -> Screen:
+    """`to_stderr` leaves standard output to whoever wants a result there."""
+    return LiveScreen() if sys.stdout.isatty() and not to_stderr else LineScreen(to_stderr)
 
 
 class LineScreen:
     """One line for each thing that happens."""
 
-    def __init__(self) -> None:
-        self.console = Console(highlight=False, markup=False, emoji=False, width=120)
+    def __init__(self, to_stderr: bool) -> None:
+        self.console = Console(stderr=to_stderr, highlight=False, markup=False, emoji=False, width=120)
         self._began = time.monotonic()
 
     def start(self, board: Board) -> None:
