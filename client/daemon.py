@@ -40,6 +40,7 @@ from chain.types import Evidence, Noted
 from client import config as configuration
 from client import logs
 from client.api import ApiServer
+from client.api.server import MIN_TOKEN
 from client.driver import Driver, now_ms
 from client.keystore import Identity, Keystore, KeystoreError
 from client.ledger import NodeLedger
@@ -93,13 +94,20 @@ def api_token(data: Path) -> str:
     """The token that protects the HTTP API; made at the first start, readable by the owner only."""
     path = data / "api.token"
     try:
-        return path.read_text().strip()
+        token = path.read_text().strip()
     except FileNotFoundError:
         token = secrets.token_urlsafe(32)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        # Readers see the whole token or none, also after a crash.
+        temporary = path.with_suffix(".new")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(token + "\n")
-        return token
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    if len(token) < MIN_TOKEN:
+        raise StartError(f"{path} holds no token: it has {len(token)} characters. Remove the file, and the node makes a new one")
+    return token
 
 
 def open_state(store: BlockStore, genesis: Genesis) -> tuple[State, Head]:
