@@ -1,7 +1,7 @@
 """Run the simulator.
 
-    python -m tests.sim --seed 17             replay one run exactly, with its trace where it fails
-    python -m tests.sim --seeds 0..5000 --jobs 2
+python -m tests.sim --seed 17             replay one run exactly, with its trace where it fails
+python -m tests.sim --seeds 0..5000 --jobs 2
 """
 
 from __future__ import annotations

@@ -13,11 +13,15 @@ from chain.node import mempool, relay
 from chain.node.bodies import MAX_WANTED
 from chain.node.candidates import MAX_CANDIDATES
 from chain.node.recovery import DECIDED
-from chain.types import PRECOMMIT, Certificate, Validator, check_certificate, decode_block
+from chain.types import PRECOMMIT, PREVOTE, Certificate, Validator, check_certificate, decode_block
 from chain.types import block_id as id_of
+
+EPOCH = 1_700_000_000_000
+"""The wall clock at virtual time zero."""
 
 if TYPE_CHECKING:
     from chain.consensus.messages import SignProposal, SignVote
+    from chain.consensus.votes import VoteBook
     from chain.storage.guard import Kind
     from tests.sim.machine import Machine
     from tests.sim.world import World
@@ -74,6 +78,12 @@ class Checks:
         block, certificate = decode_block(c.block), decode(Certificate, c.certificate, 65_536)
         if id_of(block.header) != c.block_id or certificate.block_id != c.block_id or certificate.height != c.height:
             self._fail(machine, "a commit whose block, certificate and id do not belong together")
+        latest = EPOCH + self.world.now + 2 * self.world.params.drift
+        if block.header.time > latest:
+            self._fail(machine, f"block {c.height} has a time that lies {block.header.time - latest} ms ahead")
+        n = len(self.sets[c.height])
+        if 3 * len(set(certificate.signers)) <= 2 * n:
+            self._fail(machine, f"a certificate with {len(certificate.signers)} of {n} signatures")
         try:
             check_certificate(self.world.chain_id, certificate, self.sets[c.height])
         except Malformed as fault:
@@ -94,8 +104,20 @@ class Checks:
         said = (r.block_id, getattr(r, "pol_round", None))
         if self._signed.setdefault(place, said) != said:
             self._fail(machine, f"double signing: {kind.name} at height {r.height}, round {r.round}")
+        height, round_, block = self._locked.get(machine.index, (0, 0, b""))
+        if kind == PREVOTE and r.block_id and r.height == height and r.block_id != block:
+            book = self._book(machine)
+            if all(book.tally(PREVOTE, at).majority != r.block_id for at in range(round_ + 1, r.round)):
+                self._fail(machine, f"a prevote in round {r.round} against its lock of round {round_}, without a proof")
         if kind == PRECOMMIT and r.block_id:
             self._locked[machine.index] = (r.height, r.round, r.block_id)
+
+    @staticmethod
+    def _book(machine: Machine) -> VoteBook:
+        state = machine.node.consensus._state
+        if state is None:
+            raise Violation("a signature before the first height")
+        return state.book
 
     def logged(self, machine: Machine, record: bytes, sync: bool) -> None:
         i = machine.index

@@ -16,6 +16,7 @@ from chain.node.node import Node
 from chain.storage.guard import Guard, Kind
 from chain.storage.wal import Wal
 from chain.types import Proposal, Vote, proposal_digest, vote_digest
+from tests.sim.checks import EPOCH
 from tests.sim.store import Store
 from tests.unit.storage_disk import PowerCut, SimDisk
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from tests.sim.world import World
 
 SEGMENT = 64 * 1024
-EPOCH = 1_700_000_000_000
 
 
 class Machine:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from chain.errors import BrokenInvariant
 from chain.storage.errors import StorageError
+from tests.sim import mutants
+from tests.sim.attacks.table import BY_NAME, NAMES
 from tests.sim.checks import Violation
-from tests.sim.mutants import BY_NAME
-from tests.sim.profile import Profile
+from tests.sim.profile import Profile, draw
 from tests.sim.signatures import verified_once
 from tests.sim.world import World
 
@@ -40,8 +41,8 @@ class Outcome:
 
 def one(seed: int, *, profile: Profile | None = None, real: bool = False, mutant: str = "", tail: int = 0) -> Outcome:
     """Run a seed. Only what the checkers and the node itself call a fault is one; anything else that is raised is a bug here."""
-    with verified_once(not real), BY_NAME[mutant]() if mutant else nullcontext():
-        world = World(seed, profile)
+    with verified_once(not real), mutants.BY_NAME[mutant]() if mutant else nullcontext():
+        world = World(seed, profile or draw(seed, NAMES), BY_NAME)
         fault = ""
         try:
             world.run()

@@ -10,10 +10,9 @@ import hashlib
 import heapq
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 
-from chain.consensus.machine import Consensus
 from chain.crypto import SigningKey, account_id, sha256
 from chain.errors import Malformed
 from chain.ledger.genesis import Genesis, GenesisAccount, first_state
@@ -21,11 +20,10 @@ from chain.ledger.state import State
 from chain.node import events as e
 from chain.node.messages import decode_message
 from chain.node.node import Node
-from tests.sim import attacks
-from tests.sim.checks import Checks, Violation
-from tests.sim.machine import EPOCH, Machine, beacon_key
+from tests.sim.checks import EPOCH, Checks, Violation
+from tests.sim.machine import Machine, beacon_key
 from tests.sim.market import Market
-from tests.sim.profile import PARAMS, Profile, draw
+from tests.sim.profile import PARAMS, Profile
 
 PATIENCE = 40_000
 """Milliseconds after healing in which everything must be settled."""
@@ -45,15 +43,16 @@ def _genesis(validators: int) -> Genesis:
 
 
 class World:
-    def __init__(self, seed: int, profile: Profile | None = None, make_node: type[Node] = Node) -> None:
+    def __init__(self, seed: int, profile: Profile, attacks: Mapping[str, type[Machine]]) -> None:
         self.seed = seed
-        self.profile = profile or draw(seed, attacks.NAMES)
+        self.profile = profile
+        self._attacks = attacks
+        self.params = PARAMS
         self.rng = random.Random(seed * 7 + 3)
         self.now = 0
         self.steps = 0
         self.faults: Counter[str] = Counter()
         self.trace: deque[tuple[int, int, str, bytes]] = deque(maxlen=TRACE)
-        self._make_node = make_node
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._count = 0
         self._digest = hashlib.sha256()
@@ -70,7 +69,7 @@ class World:
 
     def _machine(self, index: int) -> Machine:
         if self.profile.attack and index == self.profile.validators - 1:
-            return attacks.BY_NAME[self.profile.attack](self, index, _key(index))
+            return self._attacks[self.profile.attack](self, index, _key(index))
         return Machine(self, index, _key(index))
 
     def _draw_links(self) -> set[tuple[int, int]]:
@@ -81,10 +80,7 @@ class World:
         return {pair for a, b in pairs for pair in ((a, b), (b, a)) if a != b}
 
     def new_node(self, machine: Machine, state: State, head: bytes) -> Node:
-        return self._make_node(machine.id, beacon_key(machine.index), state, head, consensus=self.new_consensus(machine))
-
-    def new_consensus(self, machine: Machine) -> Consensus:
-        return Consensus(self.chain_id, machine.id, PARAMS)
+        return Node(machine.id, beacon_key(machine.index), state, head)
 
     # --- time -----------------------------------------------------------------------------------------------------------------
 
@@ -191,7 +187,7 @@ class World:
             delay = p.delay
         slow = self._slow.get((source, target), 0)
         for _ in range(copies):
-            self.later(rng.randint(1, delay) + slow, lambda: self._deliver(source, target, payload))
+            self.later(1 + int(rng.random() * delay) + slow, lambda: self._deliver(source, target, payload))
 
     def _deliver(self, source: int, target: int, payload: bytes) -> None:
         machine = self.machines[target]

@@ -1,0 +1,39 @@
+"""Its blocks hold a transaction that nobody else has, and it gives no bodies away."""
+
+from __future__ import annotations
+
+import msgspec
+
+from chain.codec import encode
+from chain.contracts.base import Account, account_key
+from chain.contracts.credits import Transfer
+from chain.errors import InvalidTx
+from chain.ledger.tx import sign_tx
+from chain.node import events as e
+from chain.node import messages as m
+from chain.types import TxBody, net_of
+from tests.sim.attacks.base import Byzantine
+
+LANE = 3
+
+
+class Withholder(Byzantine):
+    def feed(self, event: e.Input) -> None:
+        if self.up and isinstance(event, e.Fired) and isinstance(event.timer, e.Tick):
+            self._hide_one()
+        super().feed(event)
+
+    def _hide_one(self) -> None:
+        node = self.node
+        account = node.state.get(account_key(self.id))
+        sequence = account.sequences[LANE] if isinstance(account, Account) else 0
+        op = msgspec.Raw(encode(Transfer(self.world.ids[0], 1, b"hidden")))
+        raw = sign_tx(self.key, self.chain_id, TxBody(net_of(self.chain_id), self.id, LANE, sequence, node.height + 9, [op]))
+        try:
+            node.pool.add(node.state, raw, node.height + 1, local=True)
+        except InvalidTx:
+            return
+
+    def twist(self, peer: int, message: m.Message, payload: bytes) -> list[bytes]:
+        hidden = isinstance(message, m.BlockTxs | m.FullBlock | m.Txs | m.TxIds)
+        return [] if hidden else [payload]
