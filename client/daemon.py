@@ -263,17 +263,16 @@ class Daemon:
         if not self._work_wanted and not drawn:
             return
         # A node that neither trains nor verifies needs no engine, and none of what talks to one.
+        from client.work.book import BookError
         from client.work_room import WorkRoom
 
         room = WorkRoom(self.data, self.settings.config, self.ledger, self.view.files, train=self._work_wanted)
-        self.view.working = self._work_wanted
-        room.on_report = self._sandbox_report
         stack.push_async_callback(room.stop)
-        self.view.runs = room
-        self._spawn(room.start())
-
-    def _sandbox_report(self, report: dict[str, Any]) -> None:
-        self.view.sandbox = report
+        try:
+            await room.start()
+        except BookError as fault:
+            raise StartError(str(fault)) from None
+        self.view.working, self.view.runs, self.view.sandbox = self._work_wanted, room, lambda: room.report
 
     # callbacks
 

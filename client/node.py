@@ -67,7 +67,7 @@ class RunningNode:
         self.files = NodeFiles(content)
         self.runs: Runs | None = None
         self.working = False
-        self.sandbox: dict[str, Any] | None = None
+        self.sandbox: Callable[[], dict[str, Any] | None] = lambda: None
         self._store, self._network, self._settings = store, network, settings
         self._name, self._version = name, version
         self.mempool: Callable[[], int] = lambda: 0
@@ -149,7 +149,7 @@ class RunningNode:
         return lines
 
     async def sandbox_ready(self) -> dict[str, Any] | None:
-        return self.sandbox
+        return self.sandbox()
 
 
 async def _at_once() -> None:

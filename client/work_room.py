@@ -1,13 +1,11 @@
-"""Joins the sandbox and the work machines to a node: checks the engine, proves the isolation, then lets the work begin.
+"""Joins the sandbox and the work machines to a node.
 
 A node whose engine is missing or fails the self-test keeps its ledger running and says what is wrong; it runs no stranger's job.
 """
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +17,9 @@ from client.core import Files, Ledger
 from client.driver import now_ms
 from client.work.policy import WorkConfig
 from client.work.runner import Work
-from sandbox import Sandbox, SandboxError
+from sandbox import Sandbox
 
 log: Any = structlog.get_logger("work")
-
-RETRY_S = 30.0
-"""Between looks for an engine that is missing."""
 
 
 def work_config(config: Config, *, train: bool) -> WorkConfig:
@@ -53,55 +48,37 @@ class WorkRoom:
         self._data, self._config, self._ledger, self._files = data, config, ledger, files
         self._train = train
         self._work: Work | None = None
-        self._sandbox: Sandbox | None = None
-        self._stopped = False
-        self.on_report: Callable[[dict[str, Any]], None] = lambda _report: None
+
+    @property
+    def report(self) -> dict[str, Any] | None:
+        """What the sandbox's self-test said; None before it is over."""
+        return self._work.report if self._work else None
 
     async def start(self) -> None:
-        """Retries while the engine is missing; an engine that fails the self-test is not used."""
+        """Returns at once: the engine is looked for, and its limits are proved, while the node runs."""
         s = self._config.sandbox
-        cache = Path(s.cache_dir) if s.cache_dir else None
-        tag = address(self._ledger.own_id)[:20]
-        while not self._stopped:
-            try:
-                sandbox = Sandbox(
-                    self._data / "sandbox", base_url=s.engine or None, runtime=s.runtime, node_tag=tag, cache_dir=cache
-                )
-                self._sandbox = sandbox
-                await asyncio.to_thread(sandbox.check_engine)
-                report = await asyncio.to_thread(sandbox.self_test)
-            except SandboxError as fault:
-                log.warning("no sandbox, so no jobs are run", why=str(fault), again_in_s=RETRY_S)
-                self.on_report({"ok": False, "reason": str(fault), "checks": []})
-                await asyncio.sleep(RETRY_S)
-                continue
-            checks = [{"name": c.name, "ok": c.ok, "detail": c.detail} for c in report.checks]
-            self.on_report({"ok": report.ok, "reason": "", "checks": checks})
-            if not report.ok:
-                log.error("the engine does not isolate, so no jobs are run", failed=[f.name for f in report.failures])
-                return
-            await self._begin(sandbox)
-            return
-
-    async def _begin(self, sandbox: Sandbox) -> None:
+        sandbox = Sandbox(
+            self._data / "sandbox",
+            base_url=s.engine or None,
+            runtime=s.runtime,
+            node_tag=address(self._ledger.own_id)[:20],
+            cache_dir=Path(s.cache_dir) if s.cache_dir else None,
+        )
         self._work = Work(
             self._ledger,
             self._files,
             sandbox,
-            self._data / "work",
+            self._data,
             work_config(self._config, train=self._train),
             now=now_ms,
             rng=secrets.token_bytes,
         )
         await self._work.start()
-        log.info("ready to work", train=self._train, verify=self._config.work.verify)
+        log.info("looking for work", train=self._train, verify=self._config.work.verify)
 
     async def stop(self) -> None:
-        self._stopped = True
         if self._work is not None:
             await self._work.stop()
-        if self._sandbox is not None:
-            await asyncio.to_thread(self._sandbox.close)
 
     # client.core.Runs
 
