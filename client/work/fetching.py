@@ -61,10 +61,10 @@ class Fetching:
     async def model(self, wanted: FetchModel) -> Input:
         """Ask for a candidate's model until its time is over: it is served only once it is under audit."""
         job = wanted.seat[0]
-        await self._pins.pin(wanted.cid, f"verify:{job.hex()}", job)
         try_s, pause, why, local = SHORT_TRY_S, FIRST_RETRY_S, "nobody was asked", False
         while (left := (wanted.until - self._ledger.clock) / 1_000) > 0:
             try:
+                await self._pins.pin(wanted.cid, f"verify:{job.hex()}", job)
                 path = await self._files.fetch(wanted.cid, max_size=wanted.max_size, timeout_s=min(left, try_s))
                 return ModelReady(wanted.seat, wanted.index, path)
             except FetchFailed as problem:

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -70,7 +71,7 @@ class Pins:
             return
         await in_thread(self._executor, lambda: self._book.pin(cid, reason, job, until))
         self._held[(cid, reason)] = (job, until)
-        self._files.pin(cid, reason)
+        await in_thread(self._executor, lambda: self._files.pin(cid, reason))
 
     async def release(self, job: bytes) -> None:
         await self._take_back([key for key, (of, until) in self._held.items() if of == job and not until])
@@ -79,10 +80,13 @@ class Pins:
         await self._take_back([key for key, (_, until) in self._held.items() if until and until <= now])
 
     async def _take_back(self, keys: Iterable[tuple[str, str]]) -> None:
-        for cid, reason in list(keys):
+        def take(cid: str, reason: str) -> None:
             self._files.unpin(cid, reason)
+            self._book.unpin(cid, reason)
+
+        for cid, reason in list(keys):
+            await in_thread(self._executor, partial(take, cid, reason))
             self._held.pop((cid, reason), None)
-            await in_thread(self._executor, lambda cid=cid, reason=reason: self._book.unpin(cid, reason))  # type: ignore[misc]
 
 
 class Images:

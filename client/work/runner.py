@@ -9,6 +9,7 @@ an effect comes to goes back into the machines as an input. A node that is kille
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
@@ -65,6 +66,8 @@ TICK_S = 1.0
 """The chain clock goes on between blocks: deadlines are looked at this often."""
 PUMP_S = 0.02
 """Blocks that come faster than this are looked at together."""
+LOOK_SHARE = 20
+"""After a look at the state the next one waits this many times as long as it took."""
 PREPARE_AGAIN_S = 60.0
 STOP_S = 30.0
 """How long killing the containers may take."""
@@ -74,10 +77,11 @@ DAY_MS = 24 * 3_600_000
 
 
 class Work:
-    """Implements `client.core.Runs`. `data` is the node's data folder: this uses `data/work`, the sandbox `data/sandbox`.
+    """Implements `client.core.Runs`. `data` is the folder of this part alone, beside the sandbox's own (`sandbox`).
 
-    `now()`: wall-clock milliseconds; `rng(n)`: n random bytes. `engine` and `executor` replace the sandbox and the threads.
-    `on_run` is told of every change of a run. The sandbox is closed by `stop`.
+    `now()`: wall-clock milliseconds; `rng(n)`: n random bytes. `on_run` is told of every change of a run. `self_test`: prove every
+    limit of the sandbox here, where the caller has not done it before. `engine` and `executor` replace the sandbox and the threads.
+    `stop` closes the sandbox.
     """
 
     def __init__(
@@ -90,16 +94,17 @@ class Work:
         *,
         now: Callable[[], int],
         rng: Callable[[int], bytes],
+        on_run: Callable[[dict[str, Any]], None] | None = None,
+        self_test: bool = False,
         engine: Engine | None = None,
         executor: Executor | None = None,
-        on_run: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         if engine is None and sandbox is None:
             raise ValueError("work needs a sandbox")
         self._ledger, self._files, self._config = ledger, files, config
         self._now, self._rng = now, rng
-        self._folder, self._leftovers = data / "work", data / "sandbox" / "out"
-        self._engine: Engine = engine or ThreadedSandbox(sandbox, config.concurrent + 1)  # type: ignore[arg-type]
+        self._folder, self._leftovers = data, data.parent / "sandbox" / "out"
+        self._engine: Engine = engine or ThreadedSandbox(sandbox, config.concurrent + 1, self_test)  # type: ignore[arg-type]
         self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="work-book")
         self._log = RunLog(now, on_run or (lambda _run: None))
         self._tasks: set[asyncio.Task[None]] = set()
@@ -205,18 +210,19 @@ class Work:
                 self._wake.set()
 
     async def _pump(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
+            began = loop.time()
             try:
                 self._step()
             except Exception:
                 log.exception("a step of worker or verifier failed; the next block is the next try")
-            try:
+            # With very many jobs a look takes long: never more than a small part of the loop that votes.
+            await asyncio.sleep(min(TICK_S, max(PUMP_S, LOOK_SHARE * (loop.time() - began))))
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TICK_S):
                     await self._wake.wait()
-            except TimeoutError:
-                pass
             self._wake.clear()
-            await asyncio.sleep(PUMP_S)
 
     def _step(self) -> None:
         """One look at the committed state."""

@@ -425,7 +425,7 @@ class Node:
             self.ledger,
             self.files,
             None,
-            self.folder,
+            self.folder / "work",
             self.config,
             now=lambda: START_MS + int(loop.time() * 1_000),
             rng=self.rng.randbytes,
