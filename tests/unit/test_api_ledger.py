@@ -16,6 +16,7 @@ from chain.contracts.job.rules import VoteCode
 from chain.contracts.membership import MemberCode
 from chain.crypto import address
 from chain.errors import Code, TxCode
+from chain.types import tx_id
 from client.api import Limits
 from tests.unit.api_kit import CREDIT, GRANT, NAMES, Api, serving, sha
 
@@ -192,6 +193,24 @@ async def test_a_sequence_ahead_and_text_that_is_no_hex(api: Api) -> None:
     assert (await api.refused("POST", "/v1/tx", 422, json={"raw": raw.hex()}))["name"] == "SEQUENCE_GAP"
     assert "raw" in (await api.refused("POST", "/v1/tx", 400, json={"raw": "xyz"}))["message"]
     assert "raw" in (await api.refused("POST", "/v1/tx", 400, json={"raw": "0" * 131_074}))["message"]
+
+
+async def test_a_batch_is_taken_but_for_what_can_stand_in_no_block(api: Api) -> None:
+    ledger = api.node.ledger
+    ledger.auto = False
+    good = [ledger.signed(name, Transfer(ledger.ids["boss"], 1, b"")) for name in ("n1", "n2")]
+    forged = ledger.signed("n3", Transfer(ledger.ids["boss"], 1, b""))[:-1] + b"\x00"
+    answer = await api.post("/v1/txs", {"raws": [good[0].hex(), forged.hex(), good[1].hex()]})
+    assert answer["txs"] == [tx_id(raw).hex() for raw in good]
+    assert [(r["index"], r["code"], r["name"]) for r in answer["refused"]] == [(1, TxCode.BAD_SIGNATURE, "BAD_SIGNATURE")]
+    ledger.mine()
+    assert [tx.raw for tx in ledger.blocks[-1][1]] == good
+
+
+@pytest.mark.parametrize("raws", [[], ["00"] * 1_001, ["00", "xyz"]])
+async def test_a_batch_that_is_empty_too_long_or_no_hex_is_refused_whole(api: Api, raws: list[str]) -> None:
+    assert "raws" in (await api.refused("POST", "/v1/txs", 400, json={"raws": raws}))["message"]
+    assert not api.node.ledger.pool
 
 
 # --- blocks ---------------------------------------------------------------------------------------------------------------------
