@@ -39,6 +39,7 @@ from client.keystore import Identity, Keystore
 from client.sdk import Client, local_url, read_token
 from client.sdk_types import ApiError, Json, Status, Submitted
 from p2p.tls import make_ca
+from sandbox import Sandbox, SandboxError
 
 T = TypeVar("T")
 
@@ -348,8 +349,17 @@ class Graph:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await asyncio.gather(*(node.close() for node in self.nodes.values()))
+        await asyncio.to_thread(self._sweep)
         if error is None:
             Graph.live.remove(self)
+
+    def _sweep(self) -> None:
+        """Containers, volumes and images of nodes that were killed: their next start would remove them."""
+        for node in self:
+            if (node.data / "sandbox").exists():
+                room = Sandbox(node.data / "sandbox", node_tag=node.address[:20])
+                with contextlib.closing(room), contextlib.suppress(SandboxError):
+                    room.cleanup()
 
     def _genesis(self) -> Genesis:
         ca = make_ca(time.time())
