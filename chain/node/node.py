@@ -28,7 +28,7 @@ from chain.node.bodies import Bodies
 from chain.node.candidates import Candidate
 from chain.node.mempool import Mempool
 from chain.node.recovery import BLOCK, CONSENSUS, DECIDED, Recovered, read_log
-from chain.node.relay import Relay, batches
+from chain.node.relay import Relay
 from chain.node.sync import Sync
 from chain.types import Block, Certificate, Proposal, Vote, block_id, tx_id
 
@@ -342,7 +342,7 @@ class Node:
             case m.VoteMessage(vote):
                 if self._opinion(peer, vote, payload, e.VOTES):
                     if vote.height > self.height:
-                        self.sync.peer(peer, vote.height - 2)
+                        self._told(peer, vote.height - 2)
                     self._feed(c.VoteReceived(vote, peer))
             case m.CompactProposal():
                 self._on_proposal(peer, message, payload)
@@ -358,11 +358,9 @@ class Node:
             case m.TxIds(ids):
                 self._relay.heard(ids, peer, self.pool, self._now)
             case m.GetTxs(ids):
-                held = [tx.raw for tx in map(self.pool.by_short, dict.fromkeys(ids)) if tx is not None]
-                for batch in batches(held):
-                    self._send(peer, m.Txs(batch), e.TRANSACTIONS)
+                self._out += self._relay.answer(ids, peer, self.pool)
             case m.Status(height):
-                self.sync.peer(peer, height)
+                self._told(peer, height)
                 self._request_blocks()
             case m.GetBlock() | m.BlockTxs() | m.FullBlock():
                 self._on_body(peer, message)
@@ -373,6 +371,11 @@ class Node:
                     self._serve_blocks(peer, [])
             case m.Blocks(found):
                 self._on_blocks(peer, found)
+
+    def _told(self, peer: bytes, height: int) -> None:
+        """A peer's word on its last decided height; one that has gone is nobody to ask."""
+        if peer in self._peers:
+            self.sync.peer(peer, height)
 
     def _opinion(self, peer: bytes, message: Vote | Proposal, payload: bytes, lane: int) -> bool:
         """ACCEPT relays; REJECT costs the peer. Whether to go on with it."""
@@ -393,7 +396,7 @@ class Node:
         if not self._opinion(peer, proposal, payload, e.PROPOSALS):
             return
         if proposal.height > self.height:
-            self.sync.peer(peer, proposal.height - 2)
+            self._told(peer, proposal.height - 2)
         candidate = self._bodies.blocks.get(key)
         if candidate is None and (accepted or key in self._bodies.wanted):
             candidate = self._bodies.blocks.open(header, message.ids, self.pool, self._now, peer, self._kept())
@@ -405,8 +408,8 @@ class Node:
             self._body_arrived(key)
 
     def _on_state(self, peer: bytes, state: c.RoundState) -> None:
-        self.sync.peer(peer, state.height - 1)
-        if self._now < self._peers.get(peer, 0) + STATE_EVERY:
+        self._told(peer, state.height - 1)
+        if peer not in self._peers or self._now < self._peers[peer] + STATE_EVERY:
             return
         self._peers[peer] = self._now
         if state.height <= self.height:

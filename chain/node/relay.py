@@ -5,6 +5,8 @@ An announced transaction is asked for only after GRACE, for its push is usually 
 
 from __future__ import annotations
 
+from collections import Counter
+
 from chain.codec import encode
 from chain.node.events import TRANSACTIONS, Gossip, Scope, Send
 from chain.node.mempool import Mempool
@@ -13,6 +15,10 @@ from chain.node.messages import MAX_BATCH, SHORT, GetTxs, TxIds, Txs
 GRACE = 60
 """Milliseconds."""
 MAX_ANNOUNCED = 16_384
+MAX_OF_PEER = 4_096
+"""Announcements of one peer that wait for their push: nobody takes the room of the others."""
+MAX_ANSWER = 4
+"""Messages of about BATCH_BYTES that answer one request; the rest has to be asked for again."""
 BATCH_BYTES = 1_000_000
 
 
@@ -21,6 +27,7 @@ class Relay:
         self._own: list[bytes] = []
         self._others: dict[bytes, list[bytes]] = {}
         self._announced: dict[bytes, tuple[bytes, int]] = {}
+        self._of_peer: Counter[bytes] = Counter()
 
     def took(self, tx: bytes, raw: bytes, source: bytes | None) -> None:
         """A transaction entered the mempool, from a user (`source` None) or a peer."""
@@ -28,15 +35,33 @@ class Relay:
             self._own.append(raw)
         else:
             self._others.setdefault(source, []).append(tx[:SHORT])
-        self._announced.pop(tx[:SHORT], None)
+        self._pop(tx[:SHORT])
+
+    def _pop(self, short: bytes) -> None:
+        gone = self._announced.pop(short, None)
+        if gone is not None:
+            peer, _ = gone
+            self._of_peer[peer] -= 1
+            if not self._of_peer[peer]:
+                del self._of_peer[peer]
 
     def heard(self, ids: list[bytes], peer: bytes, pool: Mempool, now: int) -> None:
         for short in ids:
-            if len(self._announced) < MAX_ANNOUNCED and pool.by_short(short) is None:
-                self._announced.setdefault(short, (peer, now + GRACE))
+            if len(self._announced) >= MAX_ANNOUNCED or self._of_peer[peer] >= MAX_OF_PEER:
+                return
+            if short not in self._announced and pool.by_short(short) is None:
+                self._announced[short] = (peer, now + GRACE)
+                self._of_peer[peer] += 1
 
-    def forget(self, tx: bytes) -> None:
-        self._announced.pop(tx[:SHORT], None)
+    @property
+    def waiting(self) -> int:
+        """Announcements whose transaction is not here."""
+        return len(self._announced)
+
+    def answer(self, ids: list[bytes], peer: bytes, pool: Mempool) -> list[Send]:
+        """What we hold of the ids that a peer asks for."""
+        held = [tx.raw for tx in map(pool.by_short, dict.fromkeys(ids)) if tx is not None]
+        return [Send(peer, encode(Txs(batch)), TRANSACTIONS) for batch in batches(held)[:MAX_ANSWER]]
 
     def flush(self) -> list[Gossip]:
         """What to send now: full transactions of our own users, short ids of the others'."""
@@ -52,7 +77,7 @@ class Relay:
         due: dict[bytes, list[bytes]] = {}
         for short, (peer, at) in list(self._announced.items()):
             if at <= now:
-                del self._announced[short]
+                self._pop(short)
                 if pool.by_short(short) is None:
                     due.setdefault(peer, []).append(short)
         return [

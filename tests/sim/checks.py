@@ -130,6 +130,7 @@ class Checks:
 
     def crashed(self, machine: Machine, kill: bool) -> None:
         i = machine.index
+        self._fresh.discard(i)
         if kill and i in self._logged:
             self._before[i] = self._logged[i]
 
@@ -168,7 +169,7 @@ class Checks:
             ("candidates", len(node._bodies.blocks), MAX_CANDIDATES),
             ("wanted blocks", len(node._bodies.wanted), MAX_WANTED),
             ("votes", node.consensus.votes_held, 4 * n * 20),
-            ("announced", len(node._relay._announced), relay.MAX_ANNOUNCED),
+            ("announced", node._relay.waiting, relay.MAX_ANNOUNCED),
             ("waiting inputs", len(node._inputs), 0),
         )
         for name, size, most in bounds:

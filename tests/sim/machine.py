@@ -152,9 +152,9 @@ class Machine:
                 self.emit(self.world.index_of[peer], payload)
             case e.Gossip(payload, _, _, exclude):
                 skip = self.world.index_of.get(exclude) if exclude is not None else None
-                for peer in sorted(self.peers):
-                    if peer != skip:
-                        self.emit(peer, payload)
+                for target in sorted(self.peers):
+                    if target != skip:
+                        self.emit(target, payload)
             case e.Log(record, sync):
                 self.wal.append(record)
                 if sync:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
-from chain.errors import BrokenInvariant
-from chain.storage.errors import StorageError
 from tests.sim import mutants
 from tests.sim.attacks.table import BY_NAME, NAMES
-from tests.sim.checks import Violation
 from tests.sim.profile import Profile, draw
 from tests.sim.signatures import verified_once
 from tests.sim.world import World
@@ -39,15 +38,20 @@ class Outcome:
         )
 
 
+def _place(fault: Exception) -> str:
+    last = traceback.extract_tb(fault.__traceback__)[-1]
+    return f"{Path(last.filename).name}:{last.lineno}"
+
+
 def one(seed: int, *, profile: Profile | None = None, real: bool = False, mutant: str = "", tail: int = 0) -> Outcome:
-    """Run a seed. Only what the checkers and the node itself call a fault is one; anything else that is raised is a bug here."""
+    """Run a seed. Whatever is raised, by a checker or by the node, is the run's fault."""
     with verified_once(not real), mutants.BY_NAME[mutant]() if mutant else nullcontext():
         world = World(seed, profile or draw(seed, NAMES), BY_NAME)
         fault = ""
         try:
             world.run()
-        except (Violation, BrokenInvariant, StorageError) as e:
-            fault = f"{type(e).__name__}: {e}"
+        except Exception as e:
+            fault = f"{type(e).__name__}: {e} ({_place(e)})"
     height = max(world.checks.chosen, default=0)
     shown = tuple(world.tail(tail)) if tail else ()
     job = world.market.job_state

@@ -34,8 +34,8 @@ class Equivocator(Byzantine):
         if known is not None or proposal.height != self.node.height + 1:
             return known
         node = self.node
-        args = (node.state, self.id, beacon_key(self.index), proposal.round, node.head_id, self.wall + 1, [])
-        made, _ = candidates.build(*args)
+        secret, later = beacon_key(self.index), self.wall + 1
+        made, _ = candidates.build(node.state, self.id, secret, proposal.round, node.head_id, later, [])
         node._bodies.blocks.put(block_id(made.header), made, frozenset({proposal.block_id}))
         self.twins[proposal.block_id] = made
         return made
