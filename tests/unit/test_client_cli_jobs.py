@@ -1,0 +1,189 @@
+"""The job commands: what a contractor types becomes a posting, a job is followed to its end, a model is checked."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client.cli import common, watch
+from tests.unit.client_fake_api import FINISHED, JOB, MODEL, OPEN, OTHER, OWN, Fake, cid_of, refusal
+
+pytest_plugins = ["tests.unit.client_cli_kit"]
+
+
+def archive(path: Path, **more: Any) -> str:
+    """A docker-archive of one empty layer; its image id."""
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w"):
+        pass
+    raw = layer.getvalue()
+    config = {
+        "os": "linux",
+        "architecture": "amd64",
+        "config": more,
+        "rootfs": {"diff_ids": ["sha256:" + hashlib.sha256(raw).hexdigest()]},
+    }
+    document = json.dumps(config).encode()
+    manifest = json.dumps([{"Config": "c.json", "RepoTags": ["x:1"], "Layers": ["l/layer.tar"]}]).encode()
+    with tarfile.open(path, "w") as tar:
+        for name, data in (("c.json", document), ("l/layer.tar", raw), ("manifest.json", manifest)):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return "sha256:" + hashlib.sha256(document).hexdigest()
+
+
+def test_submit_an_archive(api: Fake, run: Any, tmp_path: Path) -> None:
+    tar = tmp_path / "job.tar"
+    image_id = archive(tar)
+    (tmp_path / "p.json").write_text('{"epochs": 5}')
+    terms = ["--params", f"@{tmp_path / 'p.json'}", "--fee", "0.1", "--finalists", "2", "--tol", "0.001", "--floor", "-1.5"]
+    limits = ["--cpus", "0.5", "--mem-mb", "256", "--train-time", "30s", "--eval-time", "1m", "--model-mb", "2", "--threads", "1"]
+    more = ["--float-kind", "f64", "--on-cheat", "next-best", "--tmp-mb", "8"]
+    ran = run("job", "submit", "--image-archive", tar, "--bounty", "100", "--expires", "10m", *terms, *limits, *more, "--json")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.json["job"] == JOB
+    cid = cid_of(tar.read_bytes())[0]
+    assert api.bodies("POST", "/v1/jobs") == [
+        {
+            "image": {"cid": cid, "image_id": image_id, "size": tar.stat().st_size},
+            "bounty": "100",
+            "expires_in_s": 600.0,
+            "fee": "0.1",
+            "finalists": 2,
+            "tol": "0.001",
+            "floor": "-1.5",
+            "float_kind": "f64",
+            "on_cheat": "next-best",
+            "params": {"epochs": 5},
+            "limits": {
+                "cpus": 0.5,
+                "mem_mb": 256,
+                "tmp_mb": 8,
+                "threads": 1,
+                "train_s": 30,
+                "eval_s": 60,
+                "model_cap": 2 * 2**20,
+            },
+        }
+    ]
+
+
+def test_submit_from_a_registry(api: Fake, run: Any) -> None:
+    reference = "registry.example.org/team/job@sha256:" + "a" * 64
+    ran = run("job", "submit", "--image", reference, "--bounty", "5", "--expires", "60")
+    assert ran.code == 0 and JOB in ran.out and "job watch" in ran.err
+    assert api.bodies("POST", "/v1/jobs") == [{"image": {"reference": reference}, "bounty": "5", "expires_in_s": 60.0}]
+
+
+def test_the_ledgers_refusal_of_a_job_counts(api: Fake, run: Any) -> None:
+    api.answers["POST /v1/jobs"] = refusal("rejected", 422, 301, "BAD_EXPIRY")
+    ran = run("job", "submit", "--image", "x@sha256:" + "a" * 64, "--bounty", "5", "--expires", "1s", "--json")
+    assert ran.code == 1 and ran.error["code"] == 301
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ([], "one image"),
+        (["--image", "x:latest"], "not pinned"),
+        (["--image-archive", "/nonexistent.tar"], "no image archive"),
+        (["--image", "x@sha256:" + "a" * 64, "--image-archive", "y.tar"], "one image"),
+        (["--expires", "0s"], "not in the future"),
+        (["--expires", "10 weeks"], "length of time"),
+        (["--bounty", "0"], "--bounty"),
+        (["--bounty", "much"], "--bounty"),
+        (["--params", "{"], "no JSON"),
+        (["--params", "[1]"], "JSON object"),
+        (["--params", '{"a": NaN}'], "no JSON"),
+        (["--params", '{"a": "' + "x" * 9000 + '"}'], "8192"),
+        (["--params", "@/nonexistent"], "cannot be read"),
+        (["--finalists", "9"], "1 to 8"),
+        (["--tol", "-1"], "not negative"),
+        (["--tol", "small"], "--tol"),
+        (["--floor", "1e-3"], "--floor"),
+        (["--fee", "0.00000001"], "--fee"),
+        (["--cpus", "0"], "--cpus"),
+        (["--mem-mb", "1"], "--mem-mb"),
+        (["--threads", "100000"], "--threads"),
+        (["--train-time", "2h"], "longer than the job is open"),
+        (["--eval-time", "3d"], "--eval-time"),
+        (["--model-mb", "999999"], "--model-mb"),
+        (["--on-cheat", "shrug"], "on-cheat"),
+    ],
+)
+def test_obvious_mistakes_in_a_job_cost_nothing(api: Fake, run: Any, more: list[str], said: str) -> None:
+    given = {"--bounty": "5", "--expires": "10m"} | dict(zip(more[::2], more[1::2], strict=True))
+    ran = run("job", "submit", *(word for pair in given.items() for word in pair))
+    assert ran.code == 2 and said in ran.err
+    assert not any(method == "POST" for method, *_ in api.seen)
+
+
+def test_an_archive_that_no_worker_would_run_is_refused_before_the_upload(api: Fake, run: Any, tmp_path: Path) -> None:
+    tar = tmp_path / "job.tar"
+    archive(tar, Volumes={"/data": {}})
+    ran = run("job", "submit", "--image-archive", tar, "--bounty", "5", "--expires", "10m")
+    assert ran.code == 2 and "VOLUME" in ran.err
+    tar.write_bytes(b"no tar")
+    assert run("job", "submit", "--image-archive", tar, "--bounty", "5", "--expires", "10m").code == 2
+    assert not any(method == "POST" for method, *_ in api.seen)
+
+
+def test_fetch(api: Fake, run: Any, tmp_path: Path) -> None:
+    out = tmp_path / "model.bin"
+    ran = run("job", "fetch", "3fa9c1", "--out", out, "--json")
+    assert (ran.code, ran.err) == (0, "")
+    assert out.read_bytes() == MODEL
+    assert ran.json == {"path": str(out), "cid": cid_of(MODEL)[0], "size": len(MODEL), "sha256": hashlib.sha256(MODEL).hexdigest()}
+    assert run("job", "fetch", JOB, "--out", out).code == 2
+    ran = run("job", "fetch", JOB, "--out", out, "--force")
+    assert ran.code == 0 and hashlib.sha256(MODEL).hexdigest() in ran.out
+
+
+def test_fetch_of_other_bytes_is_no_success(api: Fake, run: Any, tmp_path: Path) -> None:
+    api.answers[f"GET /v1/jobs/{JOB}/model"] = (200, MODEL[:-1] + b"?")
+    ran = run("job", "fetch", JOB, "--out", tmp_path / "m", "--json")
+    assert ran.code == 3 and ran.error["kind"] == "bad_content"
+    assert not (tmp_path / "m").exists()
+
+
+def test_watch_follows_to_the_end(api: Fake, run: Any) -> None:
+    later = OPEN | {"claims": [*OPEN["claims"], OPEN["claims"][0] | {"claimant": OWN, "loss": "0.050000000"}]}
+    api.answers["GET /v1/events"] = (200, f'event: note\ndata: {{"topic":"claim","ref":"{JOB}"}}\n\n'.encode())
+    steps = [(200, OPEN), (200, later), (200, FINISHED)]
+    api.answers[f"GET /v1/jobs/{JOB}"] = list(steps)
+    watch.POLL_S, before = 0.05, watch.POLL_S
+    try:
+        ran = run("job", "watch", JOB, "--json")
+        assert ran.code == 0
+        lines = [json.loads(line) for line in ran.out.splitlines()]
+        assert [line["job"]["state"] for line in lines] == ["OPEN", "OPEN", "PAID"]
+        assert lines[0]["runs"][0]["id"] == "r-17"
+        api.answers[f"GET /v1/jobs/{JOB}"] = list(steps)
+        ran = run("job", "watch", JOB)
+    finally:
+        watch.POLL_S = before
+    assert ran.code == 0
+    for told in (f"{OWN} claims loss 0.050000000", f"{OWN} votes OK on {OTHER}", f"job {JOB} is PAID"):
+        assert told in ran.out
+
+
+def test_the_live_display_counts_down_and_draws_curves(api: Fake) -> None:
+    console = common.Console(file=io.StringIO(), width=160, force_terminal=False)
+    shown = watch.Shown(OPEN, [api.answers["GET /v1/runs"][0]], OPEN["deadline"] - 30_000)
+    for part in watch.display(shown, OWN):
+        console.print(part)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "claims end in" in text and ("30 s" in text or "29 s" in text)
+    assert "█▁" in text and "2/3" in text and "0.100000000" in text
+
+
+@pytest.mark.parametrize(("values", "bars"), [([], ""), ([1, None, "x", float("nan")], "▁"), ([3, 2, 1], "█▅▁"), ([5, 5], "▁▁")])
+def test_loss_curves(values: list[Any], bars: str) -> None:
+    assert watch.sparkline(values) == bars

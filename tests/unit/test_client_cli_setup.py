@@ -1,0 +1,175 @@
+"""The commands that make identities, networks and settings, and those that start nodes."""
+
+from __future__ import annotations
+
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client import keystore
+from tests.unit.client_cli_kit import WORD
+
+pytest_plugins = ["tests.unit.client_cli_kit"]
+
+KEYS = [
+    "026807a6d6a3e2562d9de1facc563808565a2bbb0bac06856b12fd9510ba4e4bd4",
+    "025d75c937b4a477b9b642d8ac4da9a0e3164e81e64a137d5e313b87bbac0bbdaa",
+]
+
+
+def test_init_makes_a_node(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tmp_path / "new" / "node"
+    (tmp_path / "word").write_text(WORD + "\n")
+    ran = run("init", "--data", data, "--name", "alice", "--peer", "a:1", "--passphrase-file", tmp_path / "word", "--json")
+    assert (ran.code, ran.err) == (0, "")
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    for name in ("keystore.json", "config.toml"):
+        assert stat.S_IMODE((data / name).stat().st_mode) == 0o600
+    identity = keystore.Keystore.open(data / "keystore.json", WORD)
+    assert ran.json["address"] == identity.address and ran.json["public_key"] == identity.key.public.hex()
+    settings = {s["name"]: s for s in run("config", "--data", data, "--json").json["settings"]}
+    assert settings["name"]["value"] == "alice" and settings["name"]["source"] == "file"
+    assert settings["network.peers"]["value"] == ["a:1"] and settings["work.enabled"]["source"] == "default"
+    before = (data / "keystore.json").read_bytes()
+    assert run("init", "--data", data, "--passphrase-file", tmp_path / "word").code == 2
+    assert (data / "keystore.json").read_bytes() == before
+
+
+def test_init_from_the_environment_and_for_people(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEARNINGCHAIN_PASSPHRASE", WORD)
+    ran = run("init", "--data", tmp_path / "n")
+    assert ran.code == 0
+    assert keystore.Keystore.open(tmp_path / "n" / "keystore.json", WORD).key.public.hex() in ran.out
+    assert "Back up" in ran.err
+
+
+def test_passphrases_are_asked_for_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Any) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    typed = iter([WORD, WORD + "x", WORD, WORD])
+    monkeypatch.setattr("getpass.getpass", lambda _prompt: next(typed))
+    ran = run("init", "--data", tmp_path / "n")
+    assert ran.code == 2 and "differ" in ran.err and not (tmp_path / "n" / "keystore.json").exists()
+    assert run("init", "--data", tmp_path / "n").code == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--passphrase-file", "/nonexistent"], "cannot be read"),
+        ([], "no terminal"),
+        (["--listen", "everywhere"], "network.listen"),
+        (["--peer", "x"], "network.peers"),
+        (["--genesis", "/nonexistent"], "no network file"),
+    ],
+)
+def test_a_wrong_init_makes_nothing(run: Any, tmp_path: Path, more: list[str], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if more and more[0] in ("--listen", "--peer", "--genesis"):
+        monkeypatch.setenv("LEARNINGCHAIN_PASSPHRASE", WORD)
+    ran = run("init", "--data", tmp_path / "n", *more)
+    assert ran.code == 2 and said in ran.err
+    assert not (tmp_path / "n").exists()
+
+
+def test_a_short_passphrase_leaves_no_identity(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEARNINGCHAIN_PASSPHRASE", "short")
+    ran = run("init", "--data", tmp_path / "n")
+    assert ran.code == 2 and "too short" in ran.err
+    assert not (tmp_path / "n" / "keystore.json").exists()
+
+
+def test_a_network_from_keys(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEARNINGCHAIN_PASSPHRASE", WORD)
+    own = run("init", "--data", tmp_path / "n", "--json").json["public_key"]
+    file = tmp_path / "genesis.json"
+    members = ["--validator", f"{own}=1000", "--validator", f"{KEYS[0]}=1000", "--member", f"{KEYS[1]}=0.5"]
+    made = run("genesis", "new", "--name", "demo", *members, "--param", "job_min_open=5000", "--out", file, "--json")
+    assert made.code == 0
+    shown = run("genesis", "show", file, "--json").json
+    assert shown == {k: v for k, v in made.json.items() if k != "file"}
+    assert shown["supply"] == "2000.5" and shown["params"]["job_min_open"] == 5000
+    assert [a["validator"] for a in shown["accounts"]] == [True, True, False]
+    assert "job_min_open" in run("genesis", "show", file).out
+    assert run("genesis", "new", "--name", "demo", *members, "--out", file).code == 2  # never overwritten unasked
+    installed = run("genesis", "install", file, "--data", tmp_path / "n", "--json")
+    assert installed.json["chain_id"] == shown["chain_id"] and installed.json["member"] is True
+    assert run("genesis", "install", file, "--data", tmp_path / "n").code == 0  # the same again
+    assert run("genesis", "show", "--data", tmp_path / "n", "--json").json == shown
+    assert run("genesis", "new", "--name", "other", "--validator", f"{KEYS[0]}=1", "--out", tmp_path / "g2").code == 0
+    ran = run("genesis", "install", tmp_path / "g2", "--data", tmp_path / "n")
+    assert ran.code == 2 and "another network" in ran.err
+    assert run("init", "--data", tmp_path / "m", "--genesis", tmp_path / "g2", "--json").code == 0
+    ran = run("genesis", "install", tmp_path / "g2", "--data", tmp_path / "m")
+    assert ran.code == 0 and "no member" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--validator", "xyz=5"], "PUBLICKEY=CREDITS"),
+        (["--validator", "02" + "00" * 32 + "=5"], "public key"),
+        (["--validator", f"{KEYS[0]}=much"], "decimal"),
+        (["--validator", f"{KEYS[0]}=1", "--member", f"{KEYS[0]}=1"], "twice"),
+        (["--validator", f"{KEYS[0]}=1", "--param", "job_mn_open=5"], 'did you mean "job_min_open"'),
+        (["--validator", f"{KEYS[0]}=1", "--param", "job_min_open=0"], "job_min_open"),
+        (["--validator", f"{KEYS[0]}=1", "--param", "job_min_open=x"], "job_min_open"),
+        (["--validator", f"{KEYS[0]}=1", "--param", "job_min_open=99999999999"], "above job_max_open"),
+        (["--validator", f"{KEYS[0]}=9000000000000", "--member", f"{KEYS[1]}=9000000000000"], "largest supply"),
+        (["--validator", f"{KEYS[0]}=9999999999999"], "more credits than can exist"),
+        (["--member", f"{KEYS[0]}=1"], "validator"),
+    ],
+)
+def test_networks_that_cannot_start(run: Any, tmp_path: Path, more: list[str], said: str) -> None:
+    ran = run("genesis", "new", "--name", "x", *more, "--out", tmp_path / "g")
+    assert ran.code == 2 and said in ran.err
+    assert not (tmp_path / "g").exists()
+
+
+def test_a_damaged_network_file(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "g").write_text("{}")
+    ran = run("genesis", "show", tmp_path / "g")
+    assert ran.code == 2 and "damaged or no network file" in ran.err
+
+
+def test_settings_are_changed_in_the_file(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("config", "set", "work.attempts", "5", "--data", tmp_path).code == 0
+    assert run("config", "set", "network.peers", "a:1,b:2", "--data", tmp_path, "--json").json["value"] == ["a:1", "b:2"]
+    settings = {s["name"]: s for s in run("config", "--data", tmp_path, "--json").json["settings"]}
+    assert (settings["work.attempts"]["value"], settings["work.attempts"]["source"]) == (5, "file")
+    monkeypatch.setenv("LEARNINGCHAIN_WORK_ATTEMPTS", "7")
+    assert "still overrides" in run("config", "set", "work.attempts", "6", "--data", tmp_path).err
+    assert run("config", "set", "work.attempts", "6", "--data", tmp_path / "none").code == 2
+
+
+def test_node_hands_over_to_the_daemon(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEARNINGCHAIN_PASSPHRASE", WORD)
+    run("init", "--data", tmp_path / "n")
+    calls: list[Any] = []
+
+    def daemon_run(data: Path, word: str, *, work: bool | None, accept_new_guard: bool) -> int:
+        calls.append((data, word, work, accept_new_guard))
+        return 7
+
+    daemon = type(sys)("client.daemon")
+    daemon.run = daemon_run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "client.daemon", daemon)
+    monkeypatch.setattr("client.daemon", daemon, raising=False)
+    assert run("node", "--data", tmp_path / "n").code == 7
+    assert run("node", "--data", tmp_path / "n", "--work", "--accept-new-guard").code == 7
+    assert run("node", "--data", tmp_path / "n", "--no-work").code == 7
+    assert calls == [(tmp_path / "n", WORD, work, guard) for work, guard in ((None, False), (True, True), (False, False))]
+
+
+def test_demo_hands_over_to_its_scene(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = type(sys)("client.demo")
+    seen: list[Any] = []
+    scene.main = lambda **options: seen.append(options) or 1  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "client.demo", scene)
+    assert run("demo", "--json-file", tmp_path / "s.json").code == 1
+    assert run("demo", "--keep", "--json").code == 1
+    assert seen == [
+        {"json_file": tmp_path / "s.json", "keep": False, "to_stderr": False},
+        {"json_file": None, "keep": True, "to_stderr": True},
+    ]
