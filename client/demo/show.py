@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from client.demo.check import Verdict
     from client.demo.story import Scene
 
-BAR: Final = 24
+BAR: Final = 20
+WIDE: Final = 120
+"""Columns of a terminal that shows everything."""
 _WAITING: Final = {
     "OPEN": "claims end in",
     "REVEAL": "models due in",
@@ -76,7 +78,9 @@ class LiveScreen:
         self._live: Live | None = None
 
     def start(self, board: Board) -> None:
-        self._live = Live(console=self.console, refresh_per_second=5, transient=True, get_renderable=lambda: display(board))
+        self._live = Live(
+            console=self.console, refresh_per_second=5, transient=True, get_renderable=lambda: display(board, self.console.width)
+        )
         self._live.start()
 
     def say(self, text: str, style: str) -> None:
@@ -91,13 +95,14 @@ class LiveScreen:
 # --- the live display -----------------------------------------------------------------------------------------------------------
 
 
-def display(board: Board) -> RenderableType:
+def display(board: Board, width: int) -> RenderableType:
+    """What goes on now. A narrow terminal is spared the columns that others do without."""
     parts: list[RenderableType] = []
     open_steps = [step for step in board.steps if not step.over]
     if open_steps:
         parts.append(_steps(open_steps))
     if board.nodes:
-        parts.append(_nodes(list(board.nodes.values())))
+        parts.append(_nodes(list(board.nodes.values()), wide=width >= WIDE))
     if board.job is not None:
         parts.append(_job(board, board.job))
     elapsed = time.monotonic() - board.began
@@ -117,26 +122,31 @@ def _bar(done: float | None, total: float) -> ProgressBar:
     return ProgressBar(total=total or 1, completed=done or 0, width=BAR, pulse=done is None)
 
 
-def _nodes(nodes: list[NodeLine]) -> Table:
+def _nodes(nodes: list[NodeLine], *, wide: bool) -> Table:
+    """One line a node; a wide terminal also shows roles and loss curves."""
+    right = {"block", "peers", "loss"}
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for name in ("node", "role", "block", "peers", "sandbox", "at work on", "progress", "loss curve", "loss"):
-        table.add_column(name, justify="right" if name in ("block", "peers", "loss") else "left", no_wrap=True)
+        if wide or name not in ("role", "loss curve"):
+            table.add_column(name, justify="right" if name in right else "left", no_wrap=True)
     for line in nodes:
         proven = "-" if not line.needs_sandbox else {None: "testing", True: "proven", False: "FAILED"}[line.sandbox]
-        head = [cell(line.part.name, "bold"), cell(line.part.role), cell(line.height), cell(line.peers), cell(proven)]
+        role = [cell(line.part.role)] if wide else []
         current = line.current()
-        table.add_row(*head, *(_run(current[0]) if current else [Text("-")]))
+        run = _run(current[0], wide=wide) if current else [Text("-")]
+        table.add_row(cell(line.part.name, "bold"), *role, cell(line.height), cell(line.peers), cell(proven), *run)
     return table
 
 
-def _run(run: Json) -> list[RenderableType]:
+def _run(run: Json, *, wide: bool) -> list[RenderableType]:
     progress = [p for p in run.get("progress") or [] if isinstance(p, dict)]
     last: Json = progress[-1] if progress else {}
     what = f"{run.get('phase')} {run.get('attempt') or ''}".strip()
     step, of = last.get("step"), last.get("of")
     known = isinstance(step, int | float) and isinstance(of, int | float) and of > 0
     bar = _bar(float(step), float(of)) if known and step is not None and of is not None else _bar(None, 0)
-    return [cell(what), bar, cell(sparkline([p.get("loss") for p in progress], 20), "cyan"), cell(_short(last.get("loss")))]
+    curve = [cell(sparkline([p.get("loss") for p in progress], 20), "cyan")] if wide else []
+    return [cell(what), bar, *curve, cell(_short(last.get("loss")))]
 
 
 def _short(loss: Any) -> str:
