@@ -1,0 +1,214 @@
+"""Threads around the sandbox, the record of runs, and what is held for a job: images, models, pins."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain.contracts.job import Image, ImageKind
+from client.work import WorkConfig
+from client.work.book import Book
+from client.work.engine import MAX_PROGRESS, MAX_RUNS, RunLog, ThreadedSandbox
+from client.work.events import Model, StartEvaluate, StartSelfCheck, StartTrain
+from client.work.execution import evaluate_spec, train_spec
+from client.work.material import Images, Models, Pins, cid_of_file
+from p2p.content.cid import parse
+from sandbox import (
+    BadImage,
+    Check,
+    CleanupReport,
+    EngineInfo,
+    Progress,
+    RunOutcome,
+    RunSpec,
+    SandboxUnavailable,
+    SelfTestReport,
+    Status,
+)
+from tests.unit.work_kit import FakeEngine, FilesDouble, Inline, Web, posting
+
+IMAGE = "sha256:" + "ab" * 32
+JOB, OTHER = b"j" * 32, b"k" * 32
+
+
+class StubSandbox:
+    """Answers what `Sandbox` answers; `run` waits until it is cancelled."""
+
+    def __init__(self, proved: bool = True) -> None:
+        self.proved, self.calls = proved, list[str]()
+        self.began = threading.Event()
+
+    def check_engine(self) -> EngineInfo:
+        return EngineInfo("20.10", "1.41", "amd64", ("runc",), 2, 4_096, False)
+
+    def cleanup(self, *, keep_images: Any) -> CleanupReport:
+        self.calls.append(f"cleanup {sorted(keep_images)}")
+        return CleanupReport(1, 2, 3, ())
+
+    def self_test(self) -> SelfTestReport:
+        self.calls.append("self_test")
+        return SelfTestReport("runc", (Check("network", self.proved, "a packet left"),))
+
+    def run(self, spec: RunSpec, *, on_progress: Any, cancel: threading.Event) -> RunOutcome:
+        on_progress(Progress(1, 2, 0.5))
+        self.began.set()
+        assert cancel.wait(10)
+        return RunOutcome(status=Status.CANCELLED, reason="cancelled")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+def spec() -> RunSpec:
+    return RunSpec(run_id="r", image_id=IMAGE, phase="train", seed=1, probe=0, budget_s=1)
+
+
+async def test_a_run_is_in_a_thread_and_its_progress_on_the_loop() -> None:
+    stub = StubSandbox()
+    engine = ThreadedSandbox(stub, 1, self_test=False)  # type: ignore[arg-type]
+    seen: list[tuple[Progress, int]] = []
+    cancel = threading.Event()
+    task = asyncio.ensure_future(engine.run(spec(), lambda p: seen.append((p, threading.get_ident())), cancel))
+    await asyncio.to_thread(stub.began.wait, 10)
+    cancel.set()
+    assert (await task).status is Status.CANCELLED
+    assert seen == [(Progress(1, 2, 0.5), threading.get_ident())]
+    await engine.close()
+    assert stub.calls == ["close"]
+
+
+async def test_before_the_first_run_leftovers_go_and_the_limits_are_proved() -> None:
+    stub = StubSandbox()
+    report = await ThreadedSandbox(stub, 1, self_test=True).prepare({IMAGE})  # type: ignore[arg-type]
+    assert stub.calls == [f"cleanup {[IMAGE]}", "self_test"]
+    assert report["ok"]
+    assert report["cleaned"] == {"containers": 1, "volumes": 2, "images": 3}
+    assert report["checks"] == [{"name": "network", "ok": True, "detail": "a packet left"}]
+
+
+async def test_a_sandbox_that_leaks_runs_nothing() -> None:
+    with pytest.raises(SandboxUnavailable, match="network: a packet left"):
+        await ThreadedSandbox(StubSandbox(proved=False), 1, self_test=True).prepare(())  # type: ignore[arg-type]
+
+
+# --- the record of runs --------------------------------------------------------------------------------------------------------
+
+
+def test_the_record_of_runs_is_bounded_and_keeps_those_under_way() -> None:
+    told: list[dict[str, Any]] = []
+    log = RunLog(lambda: 5, told.append)
+    first = log.begin("first", JOB, "train", 1, 7)
+    for number in range(2 * MAX_RUNS):
+        run = log.begin(f"r{number}", JOB, "train", 1, 7)
+        log.end(run, RunOutcome(status=Status.OK, reason="done", loss=5, log_tail="tail"))
+    assert len(log.list()) == MAX_RUNS
+    assert log.list()[0]["id"] == f"r{2 * MAX_RUNS - 1}"
+    assert log.list()[0]["log"] == ""
+    shown = log.get(f"r{2 * MAX_RUNS - 1}")
+    assert shown is not None
+    assert (shown["log"], shown["loss"], shown["state"], shown["seed"]) == ("tail", "0.000000005", "ok", "7")
+    for step in range(3 * MAX_PROGRESS):
+        log.progress(first, Progress(step, None, None))
+    shown = log.get("first")
+    assert shown is not None
+    assert len(shown["progress"]) <= MAX_PROGRESS
+    assert shown["progress"][-1]["step"] == 3 * MAX_PROGRESS - 1
+    assert len(told[-1]["progress"]) == 1
+    assert log.cancel("first", "because")
+    assert first.cancel.is_set()
+    log.end(first, RunOutcome(status=Status.CANCELLED, reason="cancelled"))
+    log.progress(first, Progress(1, None, None))
+    assert not log.cancel("first", "again")
+    assert log.get("gone") is None
+
+
+# --- specs ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_every_verifier_hands_its_job_the_same_and_a_self_check_differs_only_in_the_probe(tmp_path: Path) -> None:
+    terms = posting(0, params='{"x":1}')
+    seed = int.from_bytes(JOB[:8], "big")
+    of_a = evaluate_spec(terms, StartEvaluate("verify-1", (JOB, 0, 1), 0, tmp_path / "a", None, seed, 99, IMAGE, 12.5))
+    of_b = evaluate_spec(terms, StartEvaluate("verify-2", (JOB, 0, 1), 0, tmp_path / "b", None, seed, 99, IMAGE, 9.0))
+    own = evaluate_spec(terms, StartSelfCheck("check-1", JOB, 1, Model(tmp_path / "a", b"", 1), 7, IMAGE, 5.0))
+
+    def shown(s: RunSpec) -> tuple[Any, ...]:
+        return (s.phase, s.seed, s.probe, s.budget_s, s.threads, s.limits.mem_mb, s.params)
+
+    assert shown(of_a) == shown(of_b) == ("evaluate", seed, 99, 5, 1, 64, '{"x":1}')
+    assert shown(own) == ("evaluate", seed, 7, 5, 1, 64, '{"x":1}')
+
+
+def test_a_training_is_told_less_than_its_wall_clock() -> None:
+    found = train_spec(posting(0), StartTrain("train-1", JOB, 1, 5, IMAGE, 10.0))
+    assert (found.phase, found.seed, found.budget_s, found.limits.wall_s, found.model) == ("train", 5, 9, 10.0, None)
+
+
+# --- material ------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_model_is_named_as_the_content_store_will_name_it_and_leftovers_go(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as executor:
+        models = Models(tmp_path / "models", executor)
+        left = tmp_path / "out"
+        left.mkdir()
+        (left / "new.model").write_bytes(b"weights" * 100_000)
+        (left / "old.model").write_bytes(b"left by a killed node")
+        model = await models.adopt(left / "new.model", "train-1")
+        files = FilesDouble(Web(), "n", tmp_path / "files")
+        cid, size = await files.add(model.path, pin="p")
+        assert (parse(cid).to_bytes(), size) == (model.cid, model.size)
+        (tmp_path / "models" / "stray.model").write_bytes(b"x")
+        await models.sweep({model.path}, left)
+        assert sorted(p.name for p in tmp_path.rglob("*.model")) == ["train-1.model"]
+        await models.drop(model.path)
+        await models.drop(model.path)
+        assert not model.path.exists()
+
+
+def make_images(tmp_path: Path) -> tuple[Images, FilesDouble, FakeEngine, Pins, Book]:
+    files = FilesDouble(Web(), "n", tmp_path / "files")
+    engine = FakeEngine(tmp_path / "out", random.Random(0))
+    book = Book(tmp_path / "work.db", bytes(32), bytes(20))
+    pins = Pins(files, book, Inline())
+    return Images(files, engine, pins, WorkConfig()), files, engine, pins, book
+
+
+async def test_an_image_is_pinned_and_stays_until_its_last_job_ended(tmp_path: Path) -> None:
+    images, files, engine, pins, book = make_images(tmp_path)
+    (tmp_path / "image.tar").write_bytes(b"an image")
+    cid, size = await files.add(tmp_path / "image.tar", pin="boss")
+    files.unpin(cid, "boss")
+    terms = posting(0, image=Image(ImageKind.ARCHIVE, "", parse(cid).to_bytes(), b"\xab" * 32, size))
+    assert await images.ensure(JOB, terms) == IMAGE
+    assert await images.ensure(OTHER, terms) == IMAGE
+    assert files.pins[cid] == {f"image:{JOB.hex()}", f"image:{OTHER.hex()}"}
+    assert {job for _, _, job, _ in book.pins()} == {JOB, OTHER} == pins.jobs
+    await images.release(JOB)
+    assert engine.images == {IMAGE}
+    await images.release(OTHER)
+    assert engine.images == set()
+    again = Pins(files, book, Inline())
+    await again.load()
+    await again.release(JOB)
+    await again.release(OTHER)
+    assert (files.pins[cid], book.pins()) == (set(), [])
+
+
+async def test_a_registry_image_that_is_another_one_than_posted_is_refused(tmp_path: Path) -> None:
+    images, *_ = make_images(tmp_path)
+    posted = Image(ImageKind.REGISTRY, "jobs/test@sha256:" + "ab" * 32, b"", b"\xee" * 32, 1_000)
+    with pytest.raises(BadImage, match="not sha256:eeee"):
+        await images.ensure(JOB, posting(0, image=posted))
+
+
+def test_an_empty_file_has_a_name_too(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_bytes(b"")
+    cid, size = cid_of_file(tmp_path / "empty")
+    assert (cid.raw, size) == (True, 0)

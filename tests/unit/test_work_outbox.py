@@ -1,0 +1,410 @@
+"""The outbox and the work book: killed at any step, whatever is lost on the way, everything lands once, nothing is contradicted."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain.codec import encode
+from chain.contracts.job.messages import Ballot, Claim, CommitVote, claim_commitment, model_id
+from chain.contracts.job.messages import Reveal as RevealMessage
+from chain.contracts.membership import JudgeCase
+from chain.errors import InvalidTx, TxCode
+from client.work.book import Book, BookError, Intent, IntentState, StoredVote
+from client.work.events import CommitBallots, Model, Reveal, SubmitClaim
+from client.work.outbox import Fate, Outbox, fate
+from client.work.sending import Sending
+from tests.unit.work_kit import START_MS, Chain, Inline, LedgerDouble, blocks, run_virtual
+
+CID = b"\x01\x55\x12\x20" + b"m" * 32
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """In memory where there is such a place: nothing here cuts the power."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as name:
+        yield Path(name)
+
+
+class Killed(BaseException):
+    """kill -9 at this very step."""
+
+
+class Deadly(Inline):
+    """An executor that is killed at its n-th call, before or after the work is done."""
+
+    def __init__(self, at: int, after: bool) -> None:
+        self.at, self.after, self.calls = at, after, 0
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.calls += 1
+        if self.calls < self.at:
+            return super().submit(fn, *args, **kwargs)
+        if self.calls == self.at and self.after:
+            fn(*args, **kwargs)
+        future: Future[Any] = Future()
+        future.set_exception(Killed())
+        return future
+
+
+class Desk:
+    """One life of a node's outbox over a chain that outlives it."""
+
+    def __init__(self, chain: Chain, folder: Path, name: str = "w", executor: Inline | None = None) -> None:
+        self.chain, self.name = chain, name
+        self.ledger = LedgerDouble(chain, name)
+        self.book = Book(folder / "work.db", chain.chain_id, chain.ids[name])
+        self.settled: list[tuple[str, IntentState]] = []
+        executor = executor or Inline()
+
+        def now() -> int:
+            return START_MS
+
+        def told(key: str, job: bytes, state: IntentState, note: str) -> None:
+            self.settled.append((key, state))
+
+        self.outbox = Outbox(self.book, self.ledger, now=now, executor=executor, settled=told)
+        self.sending = Sending(self.book, self.outbox, self.ledger, executor, now, os.urandom)
+
+    async def life(self, work: Any) -> bool:
+        """Until everything is settled: true; or until it is killed: false."""
+        try:
+            await self.outbox.start()
+            await work(self)
+            for _ in range(100):
+                tasks = list(self.outbox._tasks.values())
+                if not tasks:
+                    return True
+                done, _ = await asyncio.wait(tasks, timeout=1)
+                if any(isinstance(task.exception(), Killed) for task in done):
+                    return False
+                self.chain.time += 500
+                self.chain.block(1)
+            raise AssertionError("it never ended")
+        except Killed:
+            return False
+        finally:
+            await self.outbox.stop()
+            self.book.close()
+
+
+def claim_effect(job: bytes, folder: Path, loss: int = 500) -> SubmitClaim:
+    path = folder / "model"
+    path.write_bytes(b"weights")
+    return SubmitClaim(job, 1, loss, Model(path, CID, 7))
+
+
+async def kill_everywhere(folder: Path, chain: Callable[[], Chain], work: Any, check: Callable[[Chain], None]) -> int:
+    """Kill a life at every step of the work, let a second one go on, and check what stands. How many points there were."""
+    points = 0
+    for at in range(1, 100):
+        for after in (False, True):
+            here = folder / f"{at}{after}"
+            here.mkdir()
+            graph = chain()
+            finished = await Desk(graph, here, executor=Deadly(at, after)).life(lambda desk, here=here: work(desk, here))
+            assert await Desk(graph, here).life(lambda desk, here=here: work(desk, here))
+            check(graph)
+            if finished:
+                return points
+            points += 1
+    raise AssertionError("the work never ended without being killed")
+
+
+def one_job() -> Chain:
+    chain = Chain(["v"], ["boss", "w"])
+    chain.post("boss")
+    return chain
+
+
+def job_of(chain: Chain) -> bytes:
+    return next(key[2:] for key, _ in chain.state.scan(b"j/", 1))
+
+
+def test_a_claim_stands_once_and_can_be_revealed_wherever_the_node_was_killed(folder: Path) -> None:
+    async def work(desk: Desk, here: Path) -> None:
+        job = job_of(desk.chain)
+        if not desk.book.claims():  # as the worker does: what is stored is not claimed anew
+            await desk.sending.claim(claim_effect(job, here))
+
+    def check(chain: Chain) -> None:
+        job = job_of(chain)
+        (claim,) = chain.describe(job)["claims"]
+        assert (claim["claim"], claim["loss"]) == (1, 500)
+
+    async def main() -> None:
+        assert await kill_everywhere(folder, one_job, work, check) > 6
+
+    run_virtual(main())
+
+
+def test_the_salt_is_on_the_disk_before_the_commitment_is_on_its_way(folder: Path) -> None:
+    async def main() -> None:
+        chain = one_job()
+        desk = Desk(chain, folder)
+        seen: list[int] = []
+        offer = chain.offer
+
+        def watched(name: str, ops: list[Any], lane: int = 1) -> bytes:
+            seen.append(sqlite3.connect(folder / "work.db").execute("SELECT count(*) FROM claims").fetchone()[0])
+            return offer(name, ops, lane)
+
+        chain.offer = watched  # type: ignore[method-assign]
+        assert await desk.life(lambda d: d.sending.claim(claim_effect(job_of(chain), folder)))
+        assert seen == [1]
+
+    run_virtual(main())
+
+
+def test_a_claim_that_was_stored_opens_after_a_restart(folder: Path) -> None:
+    async def main() -> None:
+        chain = one_job()
+        job = job_of(chain)
+        assert await Desk(chain, folder).life(lambda d: d.sending.claim(claim_effect(job, folder)))
+        chain.block(50_000)
+        desk = Desk(chain, folder)
+        (stored,) = desk.book.claims()
+        digest = model_id(stored.model.cid)
+        assert stored.commitment == claim_commitment(chain.chain_id, job, chain.ids["w"], digest, stored.salt)
+        assert await desk.life(lambda d: d.sending.reveal(Reveal(job, 1, stored.commitment)))
+        assert chain.describe(job)["claims"][0]["revealed"]
+        assert desk.settled == [(f"reveal:{job.hex()}", IntentState.DONE)]
+
+    run_virtual(main())
+
+
+def committee() -> Chain:
+    """A job in its commit window; `w` is one of its verifiers."""
+    chain = Chain(["w", "x", "y"], ["boss", "z"])
+    job = chain.post("boss")
+    sealed = claim_commitment(chain.chain_id, job, chain.ids["z"], model_id(CID), bytes(32))
+    assert chain.now("z", Claim(job, 10**8, sealed)) == 0
+    chain.block(50_000)
+    assert chain.now("z", RevealMessage(job, 1, CID, 100, bytes(32))) == 0
+    chain.block(20_000)
+    return chain
+
+
+def test_a_vote_is_never_another_one_wherever_the_node_was_killed(folder: Path) -> None:
+    lives = iter(range(10**6))
+
+    async def work(desk: Desk, here: Path) -> None:
+        # Another measurement in every life: only the first one that was stored may count.
+        job, loss = job_of(desk.chain), 10**8 - next(lives)
+        await desk.sending.commit(CommitBallots((job, 0, 1), (Ballot(1, loss, 7, 0, 0),), (desk.chain.ids["z"],)))
+
+    def check(chain: Chain) -> None:
+        said = {encode(op) for name, op in chain.sent if name == "w" and isinstance(op, CommitVote)}
+        assert len(said) == 1
+        (seat,) = [s for s in chain.describe(job_of(chain))["rounds"][0]["committee"] if s["committed"]]
+        assert seat["voter"].startswith("lc1")
+
+    async def main() -> None:
+        assert await kill_everywhere(folder, committee, work, check) > 6
+
+    run_virtual(main())
+
+
+# --- losses and refusals -------------------------------------------------------------------------------------------------------
+
+
+def test_a_transaction_that_vanished_is_sent_again_while_it_can_still_land(folder: Path) -> None:
+    async def main() -> None:
+        chain = one_job()
+        desk = Desk(chain, folder)
+        lost = iter((0.0, 0.0, 1.0))
+        desk.ledger._rng = type("R", (), {"random": lambda self: next(lost, 1.0)})()  # type: ignore[assignment]
+        desk.ledger._loss = 0.5
+        assert await desk.life(lambda d: d.sending.claim(claim_effect(job_of(chain), folder)))
+        assert len([op for _, op in chain.sent if isinstance(op, Claim)]) == 3
+        assert desk.settled[0][1] is IntentState.DONE
+
+    run_virtual(main())
+
+
+def test_a_chain_that_stands_still_is_not_fed_copies(folder: Path) -> None:
+    async def main() -> None:
+        chain = one_job()
+        desk = Desk(chain, folder)
+        await desk.sending.claim(claim_effect(job_of(chain), folder))
+        await asyncio.sleep(120)
+        assert len([op for _, op in chain.sent if isinstance(op, Claim)]) == 1
+        await desk.outbox.stop()
+        desk.book.close()
+
+    run_virtual(main())
+
+
+def test_an_invalid_transaction_is_tried_again_with_growing_pauses(folder: Path) -> None:
+    async def main() -> None:
+        chain = one_job()
+        desk = Desk(chain, folder)
+        offer, tries = chain.offer, []
+        loop = asyncio.get_running_loop()
+
+        def full(name: str, ops: list[Any], lane: int = 1) -> bytes:
+            tries.append(loop.time())
+            if len(tries) < 5:
+                raise InvalidTx(TxCode.MEMPOOL_FULL, "the mempool is full")
+            return offer(name, ops, lane)
+
+        chain.offer = full  # type: ignore[method-assign]
+        assert await desk.life(lambda d: d.sending.claim(claim_effect(job_of(chain), folder)))
+        gaps = [b - a for a, b in itertools.pairwise(tries)]
+        assert gaps == sorted(gaps)
+        assert desk.settled[0][1] is IntentState.DONE
+
+    run_virtual(main())
+
+
+def test_a_refusal_is_final_and_says_its_code(folder: Path) -> None:
+    async def main() -> None:
+        chain = one_job()
+        job = job_of(chain)
+        desk = Desk(chain, folder)
+        assert await desk.life(lambda d: d.sending.claim(claim_effect(job, folder, -5)))  # below the floor
+        key, state = desk.settled[0]
+        again = Desk(chain, folder)
+        assert state is IntentState.REFUSED
+        intent = again.book.intent(key)
+        assert intent is not None
+        assert intent.note == "refused with code 312"
+        assert again.book.pending() == []
+        assert await again.life(lambda d: d.sending.claim(claim_effect(job, folder)))
+        assert again.settled == [(f"claim:{job.hex()}:2", IntentState.DONE)]
+
+    run_virtual(main())
+
+
+def test_what_can_no_longer_take_effect_is_void_and_never_sent(folder: Path) -> None:
+    async def main() -> None:
+        chain = one_job()
+        job = job_of(chain)
+        chain.block(50_000)
+        desk = Desk(chain, folder)
+        assert await desk.life(lambda d: d.sending.claim(claim_effect(job, folder)))
+        assert desk.settled == [(f"claim:{job.hex()}:1", IntentState.VOID)]
+        assert not [op for _, op in chain.sent if isinstance(op, Claim)]
+
+    run_virtual(main())
+
+
+def test_a_key_is_used_once(folder: Path) -> None:
+    async def main() -> None:
+        chain = one_job()
+        job = job_of(chain)
+
+        async def work(desk: Desk) -> None:
+            for salt in (1, 2):
+                await desk.outbox.put("claim", job, Claim(job, salt, bytes([salt]) * 32))
+
+        assert await Desk(chain, folder).life(work)
+        assert [op for _, op in chain.sent if isinstance(op, Claim)] == [Claim(job, 1, b"\x01" * 32)]
+
+    run_virtual(main())
+
+
+def test_what_the_state_says_about_a_vote_of_ours() -> None:
+    chain = committee()
+    job, me = job_of(chain), chain.ids["w"]
+    mine, other = CommitVote(job, 0, 1, b"1" * 32), CommitVote(job, 0, 1, b"2" * 32)
+    assert fate(chain.state, me, chain.clock, mine) is Fate.OPEN
+    assert fate(chain.state, me, chain.clock, CommitVote(job, 1, 1, b"1" * 32)) is Fate.TOO_LATE
+    assert fate(chain.state, chain.ids["boss"], chain.clock, mine) is Fate.TOO_LATE
+    assert chain.now("w", mine) == 0
+    assert fate(chain.state, me, chain.clock, mine) is Fate.STANDS
+    assert fate(chain.state, me, chain.clock, other) is Fate.DISPLACED
+    assert fate(chain.state, me, chain.clock, JudgeCase(me, True)) is Fate.TOO_LATE
+    assert fate(chain.state, me, chain.clock, Claim(bytes(32), 1, bytes(32))) is Fate.TOO_LATE
+    with pytest.raises(TypeError, match="int"):
+        fate(chain.state, me, chain.clock, type("int", (), {"job": job})())
+
+
+# --- the book ------------------------------------------------------------------------------------------------------------------
+
+CHAIN, ME, JOB = b"c" * 32, b"m" * 20, b"j" * 32
+
+
+def test_a_book_remembers_and_belongs_to_one_identity_on_one_network(folder: Path) -> None:
+    book = Book(folder / "b" / "work.db", CHAIN, ME)
+    assert (folder / "b" / "work.db").stat().st_mode & 0o777 == 0o600
+    key_hash = book.save_key(b"k" * 32)
+    book.attempt_started(JOB, 1)
+    book.attempt_started(JOB, 1)
+    book.attempt_started(JOB, 2)
+    book.attempt_started(JOB, 3)
+    book.attempt_done(JOB, 3)
+    book.pin("bafy", "won:1", JOB, 5)
+    book.close()
+    book = Book(folder / "b" / "work.db", CHAIN, ME)
+    assert (book.key(key_hash), book.key(bytes(32)), book.keys()) == (b"k" * 32, None, {key_hash})
+    assert book.attempts(2) == {JOB: {1, 3}}
+    assert book.pins() == [("bafy", "won:1", JOB, 5)]
+    book.unpin("bafy", "won:1")
+    assert book.pins() == []
+    book.close()
+    for chain, owner in ((b"d" * 32, ME), (CHAIN, b"n" * 20)):
+        with pytest.raises(BookError, match="another identity or network"):
+            Book(folder / "b" / "work.db", chain, owner)
+
+
+def test_the_first_ballots_and_the_first_settlement_stay(folder: Path) -> None:
+    book = Book(folder / "work.db", CHAIN, ME)
+    first = StoredVote((JOB, 0, 1), b"1" * 32, bytes(32), (Ballot(1, 5, 6, 0, 0),), (b"a" * 20,))
+    second = StoredVote((JOB, 0, 1), b"2" * 32, bytes(32), (Ballot(3, 9, 6, 0, 0),), (b"a" * 20,))
+    assert book.save_vote(first, b"op1", 1) == first
+    assert book.save_vote(second, b"op2", 2) == first
+    (intent,) = book.pending()
+    assert intent.op == b"op1"
+    book.settle(intent.key, IntentState.DONE, "stands", 3)
+    book.settle(intent.key, IntentState.VOID, "late", 4)
+    known = book.intent(intent.key)
+    assert known is not None
+    assert (known.state, known.note) == (IntentState.DONE, "stands")
+    book.prune(10**15)
+    assert book.intent(intent.key) is None
+    assert book.votes() == []
+
+
+def test_a_pending_intent_is_never_pruned(folder: Path) -> None:
+    book = Book(folder / "work.db", CHAIN, ME)
+    assert book.put(Intent("k", JOB, b"op"), 0)
+    assert not book.put(Intent("k", JOB, b"other"), 0)
+    book.prune(10**15)
+    assert [intent.op for intent in book.pending()] == [b"op"]
+    with pytest.raises(BookError, match="65537 bytes"):
+        book.put(Intent("l", JOB, bytes(65_537)), 0)
+
+
+@pytest.mark.parametrize("damage", [b"not a database at all, but long enough to be read as one" * 40, b""])
+def test_a_damaged_book_is_refused_with_what_to_do(folder: Path, damage: bytes) -> None:
+    path = folder / "work.db"
+    Book(path, CHAIN, ME).close()
+    if not damage:
+        raw = bytearray(path.read_bytes())
+        raw[4096:8192] = bytes(4096)
+        damage = bytes(raw)
+    path.write_bytes(damage)
+    with pytest.raises(BookError, match="restore it from a copy, or move it away"):
+        Book(path, CHAIN, ME)
+
+
+def test_a_claim_that_cannot_be_stored_is_not_made(folder: Path) -> None:
+    async def main() -> None:
+        chain = one_job()
+        desk = Desk(chain, folder)
+        desk.book.save_claim = lambda *_: (_ for _ in ()).throw(sqlite3.OperationalError("disk is full"))  # type: ignore[assignment]
+        assert await desk.sending.claim(claim_effect(job_of(chain), folder)) is None
+        await blocks(chain, lambda: True)
+        assert not [op for _, op in chain.sent if isinstance(op, Claim)]
+
+    run_virtual(main())
