@@ -68,10 +68,11 @@ class WorkRoom:
             self._ledger,
             self._files,
             sandbox,
-            self._data,
+            self._data / "work",
             work_config(self._config, train=self._train),
             now=now_ms,
             rng=secrets.token_bytes,
+            self_test=True,
         )
         await self._work.start()
         log.info("looking for work", train=self._train, verify=self._config.work.verify)
