@@ -159,10 +159,14 @@ async def _running(scene: Scene) -> None:
         step.done = sum(line.sandbox is True for line in proving)
         failed = next((line for line in proving if line.sandbox is False), None)
         if failed:
-            raise DemoFailed(f"the sandbox of {failed.part.name} cannot be used: {failed.note}")
+            raise DemoFailed(f"the sandbox of {failed.part.name} does not prove its limits: {failed.note or 'it made no check'}")
         return step.done == len(proving)
 
-    await until("the self-test of every sandbox", proven, READY_S, scene)
+    try:
+        await until("the self-test of every sandbox", proven, READY_S, scene)
+    except DemoFailed as failed:
+        said = "; ".join(f"{line.part.name}: {line.note}" for line in proving if line.note)
+        raise DemoFailed(f"{failed}. {said}") from None
     board.finish(step)
 
 

@@ -59,7 +59,9 @@ class Watcher:
             async with self._ready.get(f"{home.url}/readyz") as response:
                 answer = await response.json()
             report = answer.get("sandbox")
-            line.sandbox = bool(report.get("ok")) if isinstance(report, dict) else None
+            if isinstance(report, dict):
+                # A report without checks proves nothing.
+                line.sandbox = bool(report.get("ok")) and bool(report.get("checks"))
             line.note = str((answer.get("error") or {}).get("message") or "")[:300]
 
     def _run(self, line: NodeLine, run: Json) -> None:
