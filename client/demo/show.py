@@ -106,7 +106,9 @@ def display(board: Board, width: int) -> RenderableType:
     if board.job is not None:
         parts.append(_job(board, board.job))
     elapsed = time.monotonic() - board.began
-    return Panel(Group(*parts), title=Text(f"{board.title}, {elapsed:.0f} s"), title_align="left", border_style="blue")
+    title = Text(f"{board.title}, {elapsed:.0f} s")
+    # Room for the terminal's own ^C: a line that wraps would leave pieces of the display behind.
+    return Panel(Group(*parts), title=title, title_align="left", border_style="blue", width=max(20, width - 3))
 
 
 def _steps(steps: list[Step]) -> Table:
