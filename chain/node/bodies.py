@@ -2,7 +2,7 @@
 
 Whether a body is right does not depend on who sent it: its transactions hash to the root in the header, and the header to the id.
 The short ids of a compact proposal are not signed, so a list of them may be wrong: what they led to counts only once it has that
-root, and whoever asks a second time asks for everything. Pure; used by the node alone.
+root, and whoever asks a second time asks for everything. Pure; used by the node alone. LC-NODE-20, 21.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Transactions that wait for a block. Pure and bounded.
 
 Within one lane of one account transactions stand in the order of their sequences; `_ready` holds those whose turn can come, in
-the order of arrival, `_gapped` those that wait for a predecessor. A transaction's signature is checked once, on entry.
+the order of arrival; the others wait for a predecessor. A transaction's signature is checked once, on entry.
+
+LC-NODE-15 says what is taken, LC-NODE-16 in which order, LC-NODE-19 what leaves.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
 
 Disk before wire: a block's bytes and every record of the consensus are logged, in that order, before the signature that depends
 on them is asked for. A broken invariant while checking a proposal is a nil vote with the evidence kept in `faults`; on a decided
-block it is raised, and the node must halt.
+block it is raised, and the node must halt (LC-NODE-28).
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Node:
         if block is None:
             raise BrokenInvariant(f"the log holds the decision of block {certificate.height} without its bytes")
         executed = decided.redo(self.state, self.head_id, block, None)
-        # The log stays: it may hold what this node signed of the height after.
+        # LC-NODE-27: the log may hold what this node signed of the height after.
         self._apply(block, certificate, executed, durable=True, truncate=False)
 
     def _start_height(self) -> None:
@@ -373,7 +373,7 @@ class Node:
                 self._on_blocks(peer, found)
 
     def _told(self, peer: bytes, height: int) -> None:
-        """A peer's word on its last decided height; one that has gone is nobody to ask."""
+        """A peer's word on its last decided height (LC-NODE-23); one that has gone is nobody to ask."""
         if peer in self._peers:
             self.sync.peer(peer, height)
 

@@ -2,7 +2,7 @@
 
 A record is one letter and a body: `B` the bytes of a block that this node may vote for, `C` a record of the consensus, `D` the
 certificate of a decided block. A block's database transaction may be written behind the log, so after a crash the log can be
-ahead of the database: the decided blocks in it are applied again, then the consensus goes on from its own records.
+ahead of the database: the decided blocks in it are applied again, then the consensus goes on from its own records. LC-NODE-25, 26.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How transactions travel: pushed in full once, by the node that took them from a user, to its mesh; announced by everybody else.
 
-An announced transaction is asked for only after GRACE, for its push is usually on the way. Pure and bounded.
+An announced transaction is asked for only after GRACE, for its push is usually on the way. Pure and bounded. LC-NODE-17, 18.
 """
 
 from __future__ import annotations

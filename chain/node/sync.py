@@ -1,7 +1,7 @@
 """Catching up: which decided blocks to ask for, and of whom. Pure; one request is out at a time, each with a deadline.
 
 A node is behind when a peer has decided more. The gossip of the current height closes a gap of one block by itself, so a request
-goes out at once for larger gaps, and after PATIENCE for a gap of one.
+goes out at once for larger gaps, and after PATIENCE for a gap of one. LC-NODE-22, 24.
 """
 
 from __future__ import annotations

@@ -1,0 +1,332 @@
+"""The node as a whole: proposals and votes from peers, what they cost their senders, time, and when a height begins."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from chain.codec import encode
+from chain.consensus.messages import CheckBlock, SignVote, Timeout, TimeoutKind
+from chain.contracts.job.messages import job_id_of
+from chain.contracts.job.records import job_key
+from chain.crypto import sha256
+from chain.errors import BrokenInvariant, InvalidTx, TxCode
+from chain.ledger.transition import chain_record
+from chain.ledger.tx import parse_tx
+from chain.node import candidates
+from chain.node import events as e
+from chain.node import messages as m
+from chain.node.candidates import MAX_CANDIDATES, Candidate
+from chain.node.node import Node
+from chain.types import NIL, PRECOMMIT, PREVOTE, Certificate, Header, block_id, tx_id
+from tests.unit.job_kit import posting
+from tests.unit.node_kit import (
+    PARAMS,
+    T0,
+    Net,
+    fresh,
+    genesis,
+    ident,
+    of_kind,
+    propose,
+    receive,
+    sent,
+    signed,
+    state_of,
+    transfer,
+    vote,
+)
+
+ORDER = [next(i for i in range(4) if ident(i) == v.id) for v in genesis().validators]
+
+
+def proposer_of(node: Node, round_: int = 0) -> int:
+    return next(i for i in range(4) if ident(i) == node.consensus.proposer(round_))
+
+
+def victim() -> tuple[Node, int]:
+    """A validator that has no turn in round 0, and the proposer."""
+    probe = fresh(0)
+    proposer = proposer_of(probe)
+    own = (proposer + 1) % 4
+    return fresh(own, peers=tuple(i for i in range(5) if i != own)), proposer
+
+
+def block_of(proposer: int, *raws: bytes, now: int = T0 + 5) -> Candidate:
+    state, txs = state_of(genesis()), [parse_tx(raw) for raw in raws]
+    return candidates.build(state, ident(proposer), sha256(b"b%d" % proposer), 0, genesis().chain_id, now, txs)[0]
+
+
+def compact(proposer: int, candidate: Candidate, header: Header | None = None, round_: int = 0) -> m.CompactProposal:
+    header = header or candidate.header
+    return m.CompactProposal(propose(proposer, 1, round_, block_id(header)), header, candidate.short)
+
+
+def prevoted(effects: list[e.Effect]) -> list[bytes]:
+    requests = [s.request for s in of_kind(effects, e.SignRequest)]
+    return [r.block_id for r in requests if isinstance(r, SignVote) and r.type == PREVOTE]
+
+
+# --- proposals -------------------------------------------------------------------------------------------------------
+
+
+def test_a_good_proposal_is_relayed_logged_and_voted_for() -> None:
+    node, proposer = victim()
+    good = block_of(proposer)
+    effects = receive(node, proposer, compact(proposer, good), T0 + 6)
+    key = block_id(good.header)
+    assert prevoted(effects) == [key]
+    assert [g.exclude for g in of_kind(effects, e.Gossip) if isinstance(m.decode_message(g.payload), m.CompactProposal)] == [
+        ident(proposer)
+    ]
+    kinds = [(f.record[:1], f.sync) if isinstance(f, e.Log) else type(f) for f in effects]
+    body, intent, sign = kinds.index((b"B", False)), kinds.index((b"C", True)), kinds.index(e.SignRequest)
+    assert body < intent < sign, "disk before wire"
+
+
+@pytest.mark.parametrize(
+    "field", ["parent", "tx_root", "receipt_root", "state_root", "validators_hash", "next_validators_hash", "reveal", "chain_id"]
+)
+def test_a_proposal_with_a_wrong_header_gets_a_nil_vote(field: str) -> None:
+    node, proposer = victim()
+    good = block_of(proposer)
+    wrong = replace(good.header, **{field: bytes(31) + b"\1"})
+    effects = receive(node, proposer, compact(proposer, good, wrong), T0 + 6)
+    effects += receive(node, proposer, m.FullBlock(candidates.encoded(replace_header(good, wrong))), T0 + 7)
+    effects += node.handle(e.Fired(Timeout(TimeoutKind.PROPOSE, 1, 0, 300)), T0 + 400)
+    assert prevoted(effects) == [NIL]
+    assert not node.faults, "a peer's mistake is none of ours"
+
+
+def replace_header(candidate: Candidate, header: Header) -> Candidate:
+    return Candidate(header, candidate.slots, candidate.arrived, None, complete=True)
+
+
+@pytest.mark.parametrize("change", [{"height": 2}, {"version": 9}, {"proposer": ident(9)}, {"round": 1}])
+def test_a_header_out_of_its_place_is_never_voted_for(change: dict[str, object]) -> None:
+    node, proposer = victim()
+    good = block_of(proposer)
+    effects = receive(node, proposer, compact(proposer, good, replace(good.header, **change)), T0 + 6)
+    assert block_id(replace(good.header, **change)) not in prevoted(effects)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "voted"),
+    [(0, True), (PARAMS.drift, True), (PARAMS.drift + 1, False), (-PARAMS.drift - PARAMS.timeout_propose - 1, False)],
+)
+def test_a_fresh_block_s_time_lies_around_its_arrival(ahead: int, voted: bool) -> None:
+    node, proposer = victim()
+    arrival = T0 + 50_000
+    made = block_of(proposer, now=arrival + ahead)
+    effects = receive(node, proposer, compact(proposer, made), arrival)
+    assert prevoted(effects) == [block_id(made.header) if voted else NIL]
+
+
+def test_a_proposal_whose_header_is_another_block_s_costs_its_sender() -> None:
+    node, proposer = victim()
+    good = block_of(proposer)
+    message = m.CompactProposal(propose(proposer, 1, 0, sha256(b"other")), good.header, [])
+    assert [p.peer for p in of_kind(receive(node, 4, message), e.Penalize)] == [ident(4)]
+    assert len(node._bodies.blocks) == 0
+
+
+def test_a_proposal_out_of_turn_or_with_a_bad_signature_costs_its_sender() -> None:
+    node, proposer = victim()
+    good = block_of(proposer)
+    other = next(i for i in range(4) if i not in (proposer, (proposer + 1) % 4))
+    assert of_kind(receive(node, other, compact(other, good)), e.Penalize) != []
+    forged = compact(proposer, good)
+    forged = m.CompactProposal(replace(forged.proposal, signature=bytes(64)), forged.header, forged.ids)
+    assert of_kind(receive(node, other, forged), e.Penalize) != []
+    assert sent(receive(node, other, forged), m.CompactProposal) == [], "nothing refused is passed on"
+
+
+def test_the_body_is_fetched_when_transactions_are_missing() -> None:
+    node, proposer = victim()
+    good = block_of(proposer, transfer(0, 0), transfer(1, 0))
+    key = block_id(good.header)
+    effects = receive(node, proposer, compact(proposer, good), T0 + 6)
+    assert prevoted(effects) == []
+    (request,) = [f for f in of_kind(effects, e.Send) if isinstance(m.decode_message(f.payload), m.GetBlock)][:1]
+    assert request.peer == ident(proposer)
+    raws = good.block().txs
+    effects = receive(node, proposer, m.BlockTxs(key, [0, 1], raws), T0 + 8)
+    if not prevoted(effects):
+        effects = receive(node, proposer, m.FullBlock(candidates.encoded(good)), T0 + 9)
+    assert prevoted(effects) == [key]
+
+
+def test_a_body_that_does_not_come_is_asked_for_at_every_tick_of_another_peer() -> None:
+    node, proposer = victim()
+    good = block_of(proposer, transfer(0, 0))
+    receive(node, proposer, compact(proposer, good), T0 + 6)
+    asked = []
+    for n in range(4):
+        effects = node.handle(e.Fired(e.Tick()), T0 + 100 * n + 100)
+        asked += [f.peer for f in of_kind(effects, e.Send) if isinstance(m.decode_message(f.payload), m.GetBlock)]
+    assert len(set(asked)) >= 3
+
+
+def test_a_wrong_list_of_ids_from_a_peer_makes_no_nil_vote() -> None:
+    """The list is not signed. It once made a node find a good block invalid, and halt when the others decided it."""
+    node, proposer = victim()
+    good = block_of(proposer, transfer(0, 0))
+    poisoned = compact(proposer, good)
+    poisoned = m.CompactProposal(poisoned.proposal, poisoned.header, [])
+    effects = receive(node, 4, poisoned, T0 + 6)
+    assert prevoted(effects) == []
+    effects = receive(node, proposer, m.FullBlock(candidates.encoded(good)), T0 + 7)
+    assert prevoted(effects) == [block_id(good.header)]
+
+
+def test_a_proposal_whose_body_is_not_here_is_not_sent_again_with_a_shorter_list() -> None:
+    node, proposer = victim()
+    good = block_of(proposer, transfer(0, 0))
+    receive(node, proposer, compact(proposer, good), T0 + 6)
+    assert node._wire(compact(proposer, good).proposal) is None
+    receive(node, proposer, m.FullBlock(candidates.encoded(good)), T0 + 7)
+    assert node._wire(compact(proposer, good).proposal) == compact(proposer, good)
+
+
+# --- votes, certificates, bytes --------------------------------------------------------------------------------------------------
+
+
+def test_ignored_messages_cost_nothing_refused_ones_do() -> None:
+    node, proposer = victim()
+    other = next(i for i in range(4) if i != proposer and ident(i) != node.own_id)
+    good = vote(other, PREVOTE, 1, 0, NIL)
+    assert sent(receive(node, other, m.VoteMessage(good)), m.VoteMessage) == [m.VoteMessage(good)], "accepted: passed on"
+    for dull in (good, vote(other, PREVOTE, 0, 0, NIL), vote(other, PREVOTE, 9, 0, NIL)):
+        effects = receive(node, 4, m.VoteMessage(dull))
+        assert of_kind(effects, e.Penalize) == []
+        assert sent(effects, m.VoteMessage) == []
+    for bad in (replace(good, round=1), vote(4, PREVOTE, 1, 0, NIL), vote(other, PREVOTE, 1, 0, b"short")):
+        assert [p.peer for p in of_kind(receive(node, 4, m.VoteMessage(bad)), e.Penalize)] == [ident(4)]
+
+
+def test_a_forged_certificate_costs_its_sender_and_decides_nothing() -> None:
+    node, proposer = victim()
+    key = block_id(block_of(proposer).header)
+    for signers in ([0, 1, 2], [0], [2, 1, 0]):
+        forged = Certificate(1, 0, key, signers, [bytes(64)] * len(signers))
+        assert of_kind(receive(node, 4, m.CertificateMessage(forged)), e.Penalize) != []
+    assert node.consensus.awaited is None
+
+
+def certificate(candidate: Candidate) -> Certificate:
+    key = block_id(candidate.header)
+    votes = [vote(i, PRECOMMIT, 1, 0, key) for i in ORDER]
+    return Certificate(1, 0, key, [0, 1, 2], [v.signature for v in votes[:3]])
+
+
+def test_a_certificate_decides_once_its_block_is_here() -> None:
+    node, proposer = victim()
+    good = block_of(proposer, transfer(0, 0))
+    receive(node, 4, m.CertificateMessage(certificate(good)))
+    assert node.height == 0
+    effects = receive(node, 4, m.FullBlock(candidates.encoded(good)), T0 + 9)
+    assert node.height == 1
+    (commit,) = of_kind(effects, e.Commit)
+    assert not commit.durable
+    records = [f for f in effects if isinstance(f, e.Log)]
+    assert [f.record[:1] for f in records][-2:] == [b"B", b"D"], "the block and its certificate stand in the log before the commit"
+    assert effects.index(records[-1]) < effects.index(commit)
+
+
+def test_a_decided_block_that_is_invalid_here_stops_the_node() -> None:
+    node, proposer = victim()
+    bad = block_of(proposer)
+    bad = replace_header(bad, replace(bad.header, state_root=bytes(32)))
+    receive(node, 4, m.CertificateMessage(certificate(bad)))
+    with pytest.raises(BrokenInvariant):
+        receive(node, 4, m.FullBlock(candidates.encoded(bad)))
+
+
+@pytest.mark.parametrize("raw", [b"", b"\x00", b"\x91\x63", encode(m.Status(1)) + b"\0", b"\x92\x08\xcd\x00\x01", bytes(5_000_000)])
+def test_bytes_that_are_no_message_cost_their_sender(raw: bytes) -> None:
+    assert len(of_kind(receive(fresh(), 1, raw), e.Penalize)) == 1
+
+
+# --- when a height begins ----------------------------------------------------------------------------------------------
+
+
+def test_an_idle_graph_makes_no_blocks_until_the_heartbeat() -> None:
+    net = Net()
+    net.run(PARAMS.heartbeat - 1_000)
+    assert {node.height for node in net.nodes} == {0}
+    net.run(3_000)
+    assert {node.height for node in net.nodes} == {1}
+
+
+def test_a_transaction_at_an_observer_starts_a_height_everywhere() -> None:
+    net = Net()
+    raw = transfer(4, 0)
+    assert net.submit(4, raw) == tx_id(raw)
+    net.reach(1)
+    assert [net.balance(i, 5) for i in range(5)] == [10**12 + 5] * 5
+
+
+def test_a_deadline_starts_a_height_when_it_is_due() -> None:
+    net = Net()
+    clock = chain_record(net.nodes[0].state).clock
+    raw = signed(0, 0, msgspec.Raw(encode(posting(expiry=clock + 20_000))))
+    net.submit(0, raw)
+    net.reach(1)
+    assert net.nodes[3].state.get(job_key(job_id_of(tx_id(raw), 0))) is not None
+    net.run(19_000)
+    assert {node.height for node in net.nodes} == {1}
+    net.run(3_000)
+    assert {node.height for node in net.nodes} == {2}
+
+
+def test_a_user_is_told_at_once_why_not() -> None:
+    node = fresh()
+    with pytest.raises(InvalidTx) as caught:
+        node.submit(b"junk", T0)
+    assert caught.value.code is TxCode.MALFORMED
+    assert node.submit(transfer(0, 0), T0) == node.submit(transfer(0, 0), T0)
+
+
+def test_a_block_that_breaks_our_own_rules_is_not_proposed_and_the_node_lives_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = Net(validators=1, observers=0)
+
+    def broken(*_: object) -> object:
+        raise BrokenInvariant("a deadline that fails")
+
+    monkeypatch.setattr(candidates, "build", broken)
+    net.submit(0, transfer(0, 0, chain=net.genesis.chain_id))
+    net.run(500)
+    assert "a deadline that fails" in net.nodes[0].faults[0]
+    monkeypatch.undo()
+    net.reach(1)
+
+
+# --- bounds ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_flood_of_proposals_leaves_a_bounded_number_of_blocks_and_the_evidence() -> None:
+    node, proposer = victim()
+    evidence = []
+    for n in range(60):
+        made = block_of(proposer, now=T0 + 5 + n)
+        evidence += of_kind(receive(node, proposer, compact(proposer, made), T0 + 6), e.Evidenced)
+    assert len(node._bodies.blocks) <= MAX_CANDIDATES
+    assert len(evidence) == 1
+
+
+def test_proposals_that_name_blocks_nobody_has_are_bounded() -> None:
+    node, _ = victim()
+    for n in range(200):
+        node._run_all([CheckBlock(1, n, sha256(b"%d" % n), False)])
+    assert len(node._bodies.wanted) <= 64
+
+
+def test_next_height_proposals_of_everybody_do_not_push_out_the_current_block() -> None:
+    node, proposer = victim()
+    good = block_of(proposer)
+    receive(node, proposer, compact(proposer, good), T0 + 6)
+    for i in range(4):
+        header = replace(good.header, height=2, time=T0 + i)
+        receive(node, i, m.CompactProposal(propose(i, 2, 0, block_id(header)), header, []), T0 + 7)
+    assert node._bodies.blocks.get(block_id(good.header)) is not None

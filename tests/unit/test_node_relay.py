@@ -1,0 +1,122 @@
+"""How transactions travel: pushed once by their user's node, announced by the others, asked for after a while; all bounded."""
+
+from __future__ import annotations
+
+from chain.ledger.state import State
+from chain.node import relay
+from chain.node.events import Gossip, Penalize, Send
+from chain.node.mempool import Mempool
+from chain.node.messages import MAX_BATCH, SHORT, GetTxs, TxIds, Txs, decode_message
+from chain.node.relay import BATCH_BYTES, GRACE, Relay, batches
+from chain.params import Params
+from chain.types import tx_id
+from tests.unit.node_kit import CHAIN, Net, fresh, genesis, ident, of_kind, receive, sent, state_of, transfer
+
+STATE: State = state_of(genesis())
+A, B = ident(1), ident(2)
+
+
+def pool(*raws: bytes) -> Mempool:
+    found = Mempool(CHAIN, Params())
+    for raw in raws:
+        found.add(STATE, raw, 1, local=True)
+    return found
+
+
+def payloads(found: list[Gossip] | list[Send]) -> list[object]:
+    return [decode_message(effect.payload) for effect in found]
+
+
+def test_a_user_s_transaction_is_pushed_in_full_once() -> None:
+    r, raw = Relay(), transfer(0, 0)
+    r.took(tx_id(raw), raw, None)
+    (push,) = r.flush()
+    assert payloads([push]) == [Txs([raw])]
+    assert push.exclude is None
+    assert r.flush() == []
+
+
+def test_a_peer_s_transaction_is_announced_to_all_but_that_peer() -> None:
+    r, raw = Relay(), transfer(0, 0)
+    r.took(tx_id(raw), raw, A)
+    (told,) = r.flush()
+    assert payloads([told]) == [TxIds([tx_id(raw)[:SHORT]])]
+    assert told.exclude == A
+
+
+def test_an_announced_one_is_asked_for_once_and_only_after_its_push_had_time() -> None:
+    r, raw = Relay(), transfer(0, 0)
+    short = tx_id(raw)[:SHORT]
+    r.heard([short], A, pool(), 1_000)
+    r.heard([short], B, pool(), 1_001)
+    assert r.ask(pool(), 1_000 + GRACE - 1) == []
+    (request,) = r.ask(pool(), 1_000 + GRACE)
+    assert (request.peer, payloads([request])) == (A, [GetTxs([short])])
+    assert r.ask(pool(), 9_999) == []
+    assert r.waiting == 0
+
+
+def test_nobody_asks_for_what_came_meanwhile_or_is_here() -> None:
+    r, raw = Relay(), transfer(0, 0)
+    short = tx_id(raw)[:SHORT]
+    r.heard([short], A, pool(raw), 0)
+    assert r.waiting == 0
+    r.heard([short], A, pool(), 0)
+    r.took(tx_id(raw), raw, B)
+    assert r.waiting == 0
+    r.heard([short], A, pool(), 0)
+    assert r.ask(pool(raw), 9_999) == []
+
+
+def test_one_peer_s_flood_of_ids_leaves_room_for_the_others() -> None:
+    r, nothing = Relay(), pool()
+    for i in range(40):
+        r.heard([(i * MAX_BATCH + j).to_bytes(SHORT, "big") for j in range(MAX_BATCH)], A, nothing, 0)
+    assert r.waiting == relay.MAX_OF_PEER < relay.MAX_ANNOUNCED
+    r.heard([b"x" * SHORT], B, nothing, 0)
+    assert [s.peer for s in r.ask(nothing, GRACE)].count(B) == 1
+    for peer in range(9):
+        r.heard([bytes((peer,)) + i.to_bytes(7, "big") for i in range(relay.MAX_OF_PEER)], bytes((peer,)), nothing, 0)
+    assert r.waiting == relay.MAX_ANNOUNCED
+
+
+def test_a_request_is_answered_with_each_transaction_once_and_a_bounded_number_of_bytes() -> None:
+    r, raw = Relay(), transfer(0, 0)
+    short = tx_id(raw)[:SHORT]
+    assert payloads(r.answer([short] * MAX_BATCH, A, pool(raw))) == [Txs([raw])]
+    assert r.answer([b"unknown!"], A, pool(raw)) == []
+
+
+def test_batches_are_cut_by_number_and_size() -> None:
+    assert [len(b) for b in batches([b"x"] * (MAX_BATCH + 3))] == [MAX_BATCH, 3]
+    assert [len(b) for b in batches([bytes(BATCH_BYTES // 2)] * 5)] == [2, 2, 1]
+    assert batches([]) == []
+
+
+# --- between nodes --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_lost_push_is_made_good_by_the_reminder() -> None:
+    """A push can be lost with its connection; without a validator's copy no block would ever hold it."""
+    net = Net(lost=lambda source, target, message: source == 4 and isinstance(message, Txs) and net.now < net_start + 1_000)
+    net_start = net.now
+    net.run(10)
+    net.submit(4, transfer(4, 0))
+    net.reach(1)
+    assert net.balance(0, 5) == 10**12 + 5
+
+
+def test_a_forged_transaction_costs_its_sender_a_stale_one_does_not() -> None:
+    node = fresh()
+    good = transfer(1, 0)
+    assert [p.peer for p in of_kind(receive(node, 1, Txs([good[:-1] + bytes((good[-1] ^ 1,))])), Penalize)] == [A]
+    assert of_kind(receive(node, 1, Txs([b"junk"])), Penalize) != []
+    assert of_kind(receive(node, 1, Txs([transfer(1, 0, until=0)])), Penalize) == []
+    assert of_kind(receive(node, 1, Txs([transfer(77, 0), good])), Penalize) == []
+    assert node.pool.get(tx_id(good)) is not None
+
+
+def test_what_a_peer_asks_for_it_gets() -> None:
+    node, raw = fresh(), transfer(1, 0)
+    receive(node, 1, Txs([raw]))
+    assert sent(receive(node, 2, GetTxs([tx_id(raw)[:SHORT]])), Txs) == [Txs([raw])]

@@ -1,0 +1,224 @@
+"""Catching up: whom a node asks for decided blocks, when, and what liars and silence cost."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from chain.codec import encode
+from chain.consensus.messages import RoundState
+from chain.errors import BrokenInvariant, Malformed
+from chain.node import decided, sync
+from chain.node import events as e
+from chain.node import messages as m
+from chain.node.candidates import MAX_CANDIDATES
+from chain.node.sync import DEADLINE, MAX_PEERS, PATIENCE, SHUN, Sync
+from chain.types import Block, Certificate, block_id, decode_block
+from tests.unit.node_kit import PARAMS, T0, Net, fresh, genesis, ident, of_kind, receive, sent, state_of, transfer
+
+A, B = ident(1), ident(2)
+
+
+def at(height: int, **peers: int) -> Sync:
+    s = Sync()
+    s.at(height, 0)
+    for name, told in peers.items():
+        s.peer(name.encode(), told)
+    return s
+
+
+def test_a_larger_gap_is_closed_at_once_a_gap_of_one_after_a_while() -> None:
+    assert at(5, a=7).next_request(0) == (b"a", 6, m.MAX_SYNC_BLOCKS)
+    s = at(5, a=6)
+    assert s.next_request(PATIENCE - 1) is None
+    assert s.next_request(PATIENCE) == (b"a", 6, m.MAX_SYNC_BLOCKS)
+    assert at(5, a=5, b=3).next_request(9_999) is None
+
+
+def test_one_request_is_out_at_a_time_and_a_silent_peer_is_passed_over() -> None:
+    s = at(0, a=9, b=9)
+    first = s.next_request(0)
+    assert first is not None
+    assert s.next_request(DEADLINE - 1) is None
+    second = s.next_request(DEADLINE)
+    assert second is not None
+    assert {first[0], second[0]} == {b"a", b"b"}
+
+
+def test_every_useless_answer_doubles_the_time_for_which_a_peer_is_passed_over() -> None:
+    s, now = at(0, a=9), 0
+    for n in range(5):
+        assert s.next_request(now) is not None
+        s.answered(b"a")
+        s.failed(b"a", now)
+        s.peer(b"a", 2**40)
+        assert s.next_request(now + SHUN * 2**n - 1) is None
+        now += SHUN * 2**n
+    s.useful(b"a")
+    assert s.next_request(now) is not None
+
+
+def test_only_the_peer_that_was_asked_can_answer() -> None:
+    s = at(0, a=9)
+    assert s.answered(b"a") is None
+    s.next_request(0)
+    assert s.answered(b"b") is None
+    assert s.answered(b"a") == 1
+    assert s.answered(b"a") is None
+
+
+def test_a_peer_that_goes_frees_the_request() -> None:
+    s = at(0, a=9)
+    s.next_request(0)
+    s.peer(b"a", None)
+    assert s.next_request(0) is None
+    s.peer(b"b", 9)
+    assert s.next_request(1) == (b"b", 1, m.MAX_SYNC_BLOCKS)
+
+
+def test_the_peers_remembered_are_bounded() -> None:
+    s = Sync()
+    for n in range(3 * MAX_PEERS):
+        s.peer(b"%d" % n, 5)
+        s.failed(b"x%d" % n, 0)
+    assert len(s._heights) <= MAX_PEERS
+    assert len(s._shunned) <= MAX_PEERS
+
+
+# --- between nodes ----------------------------------------------------------------------------------------------------------------
+
+
+def chain_of(heights: int) -> Net:
+    net = Net()
+    for n in range(heights):
+        net.submit(0, transfer(0, n))
+        net.reach(n + 1)
+    return net
+
+
+@pytest.fixture(scope="module")
+def net() -> Net:
+    return chain_of(5)
+
+
+def items(net: Net) -> list[m.SyncBlock]:
+    commits = [net.commits[0][h] for h in range(1, 6)]
+    return [m.SyncBlock(c.block, m.decode_certificate(c.certificate)) for c in commits]
+
+
+def test_a_node_that_was_away_catches_up_by_certificates_alone(net: Net) -> None:
+    node = fresh(4)
+    (request,) = sent(receive(node, 1, m.Status(5)), m.GetBlocks)
+    assert request == m.GetBlocks(1, m.MAX_SYNC_BLOCKS)
+    effects = receive(node, 1, m.Blocks(items(net)))
+    assert node.height == 5
+    assert node.state.root == net.nodes[0].state.root
+    assert [c.durable for c in of_kind(effects, e.Commit)] == [True] * 5
+    assert [d.height for d in of_kind(effects, e.Decided)] == [1, 2, 3, 4, 5]
+    assert node.consensus.height == 6
+
+
+def test_without_having_asked_nothing_is_taken(net: Net) -> None:
+    node = fresh(4)
+    assert receive(node, 1, m.Blocks(items(net))) == []
+    assert node.height == 0
+
+
+def forge(item: m.SyncBlock, what: str) -> m.SyncBlock:
+    block, cert = decode_block(item.block), item.certificate
+    if what == "signature":
+        return m.SyncBlock(item.block, replace(cert, signatures=[bytes(64), *cert.signatures[1:]]))
+    if what == "too few":
+        return m.SyncBlock(item.block, replace(cert, signers=cert.signers[:2], signatures=cert.signatures[:2]))
+    if what == "block":
+        header = replace(block.header, time=block.header.time + 1)
+        return m.SyncBlock(encode(Block(header, block.txs)), replace(cert, block_id=block_id(header)))
+    if what == "body":
+        return m.SyncBlock(encode(Block(block.header, [])), cert)
+    return m.SyncBlock(b"junk", cert)
+
+
+@pytest.mark.parametrize("what", ["signature", "too few", "block", "body", "bytes"])
+def test_a_forged_block_costs_its_sender_and_the_good_ones_before_it_stay(net: Net, what: str) -> None:
+    node = fresh(4)
+    receive(node, 1, m.Status(5))
+    good = items(net)
+    effects = receive(node, 1, m.Blocks([*good[:2], forge(good[2], what), *good[3:]]))
+    assert [p.peer for p in of_kind(effects, e.Penalize)] == [A]
+    assert node.height == 2
+    receive(node, 2, m.Status(5), T0 + 1)
+    receive(node, 2, m.Blocks(good[2:]), T0 + 2)
+    assert node.height == 5
+
+
+def test_an_empty_or_late_answer_is_no_crime(net: Net) -> None:
+    node = fresh(4)
+    receive(node, 1, m.Status(5))
+    assert of_kind(receive(node, 1, m.Blocks([])), e.Penalize) == []
+    receive(node, 2, m.Status(5))
+    receive(node, 2, m.Blocks(items(net)))
+    node.sync._asked = sync.Asked(A, 3, T0 + DEADLINE)
+    assert of_kind(receive(node, 1, m.Blocks(items(net)[2:])), e.Penalize) == []
+    assert A not in node.sync._shunned
+
+
+def test_a_decided_block_that_our_rules_forbid_stops_the_node(net: Net) -> None:
+    """Two thirds of the validators run other rules, or this machine is damaged: going on would mean another state."""
+    item = items(net)[0]
+    with pytest.raises(BrokenInvariant):
+        decided.redo(net.nodes[0].state, bytes(32), decode_block(item.block), None)
+
+
+def test_blocks_are_consecutive(net: Net) -> None:
+    state = state_of(genesis())
+    with pytest.raises(Malformed):
+        decided.check(state, genesis().chain_id, items(net)[1], fresh().pool)
+
+
+def test_an_answer_stays_a_peer_message() -> None:
+    cert = encode(Certificate(1, 0, bytes(32), [0], [bytes(64)]))
+    assert len(decided.answer([(bytes(2_000_000), cert)] * 5).blocks) == 2
+    assert len(decided.answer([(bytes(4_060_000), cert)] * 2).blocks) == 1
+
+
+def test_a_request_for_what_is_not_here_gets_an_empty_answer() -> None:
+    node = fresh()
+    for start in (0, 1, 99):
+        assert sent(receive(node, 1, m.GetBlocks(start, 9)), m.Blocks) == [m.Blocks([])]
+
+
+def test_a_request_is_answered_from_the_store(net: Net) -> None:
+    (read,) = of_kind(receive(net.nodes[0], 1, m.GetBlocks(4, 64), net.now), e.ReadBlocks)
+    assert (read.peer, read.start, read.count, read.size) == (A, 4, 2, m.MAX_SYNC_BYTES)
+
+
+def test_somebody_who_claims_to_be_far_ahead_stops_nobody() -> None:
+    net = Net()
+    net.run(10)
+    for node in net.nodes[:4]:
+        receive(node, 4, m.Status(2**48), net.now)
+    net.submit(0, transfer(0, 0))
+    net.run(200)
+    assert [node.height for node in net.nodes] == [1] * 5
+
+
+def test_a_peer_that_has_gone_is_nobody_to_ask() -> None:
+    node = fresh()
+    node.handle(e.PeerDown(A), T0)
+    assert sent(receive(node, 1, m.Status(9)), m.GetBlocks) == []
+    assert A not in node._peers
+
+
+def test_floods_of_heights_states_and_unknown_blocks_leave_no_trace() -> None:
+    node = fresh()
+    for n in range(300):
+        receive(node, 1, m.Status(n * 1_000), T0 + n)
+        state = RoundState(2**40 + n, 0, 0, -1, b"", -1, b"", [], False, b"", b"")
+        receive(node, 2, m.StateMessage(state), T0 + n)
+        receive(node, 3, m.GetBlock(n, n.to_bytes(32, "big"), []), T0 + n)
+        receive(node, 3, m.BlockTxs(n.to_bytes(32, "big"), [0], [b"x"]), T0 + n)
+    assert len(node._bodies.blocks) <= MAX_CANDIDATES
+    assert len(node._bodies.wanted) == 0
+    assert len(node._inputs) == 0
+    assert len(node.sync._heights) <= 3
+    assert node.params == PARAMS
