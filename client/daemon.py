@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import importlib.metadata
 import os
 import random
@@ -16,7 +17,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,19 @@ def open_guard(folder: DataDir, chain_id: bytes, height: int, *, accept_new: boo
     return Guard.open(folder.guard, chain_id=chain_id)
 
 
+@contextlib.contextmanager
+def listening(setting: str, where: str) -> Iterator[None]:
+    """An address that cannot be had stops the start with the setting that names it."""
+    try:
+        yield
+    except OSError as fault:
+        why = "it is in use by another program" if fault.errno == errno.EADDRINUSE else fault.strerror or str(fault)
+        raise StartError(
+            f"The node cannot listen on {where}: {why}. Stop that program, or choose another address: "
+            f"learningchain config set {setting} HOST:PORT"
+        ) from None
+
+
 # --- the running node ---------------------------------------------------------------------------------------------------------
 
 
@@ -213,7 +227,8 @@ class Daemon:
             version=version(),
             spool=self.data / "spool",
         )
-        self.api_port = await server.start()
+        with listening("api.listen", config.api.listen):
+            self.api_port = await server.start()
         stack.push_async_callback(server.stop)
 
     async def _open_network(self, folder: DataDir, stack: contextlib.AsyncExitStack) -> None:
@@ -245,7 +260,8 @@ class Daemon:
             penalize=self.network.penalize,
         )
         stack.push_async_callback(self.content.close)
-        await self.network.start()
+        with listening("network.listen", config.network.listen):
+            await self.network.start()
         stack.push_async_callback(self.network.stop)
 
     def _open_node(self, store: BlockStore) -> None:
