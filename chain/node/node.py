@@ -262,10 +262,11 @@ class Node:
             self._ask_block(question.block_id)
             return
         self._bodies.wanted.pop(question.block_id, None)
-        valid = self._is_valid(candidate) and (not question.fresh or self._is_timely(candidate, question.round))
-        awaited = self.consensus.awaited
+        valid, awaited = self._is_valid(candidate), self.consensus.awaited
         if not valid and awaited is not None and awaited.block_id == question.block_id:
             raise BrokenInvariant(f"block {question.height} was decided, but here it is invalid: {candidate.fault}")
+        if valid and question.fresh:
+            valid = self._is_timely(candidate, question.round)
         if valid:
             self._log_block(candidate)
         self._inputs.append(c.BlockChecked(question.height, question.block_id, valid))

@@ -14,7 +14,7 @@ PATIENCE = 600
 """Milliseconds at a height before a gap of one is closed by asking."""
 DEADLINE = 5_000
 SHUN, MAX_SHUN = 1_000, 300_000
-"""For how long a peer without a useful answer is passed over: doubled every time, until it gives one."""
+"""For how long others are asked instead of a peer without a useful answer: doubled every time, until it gives one."""
 MAX_PEERS = 1_024
 
 
@@ -30,7 +30,7 @@ class Sync:
         self._heights: dict[bytes, int] = {}
         self._asked: Asked | None = None
         self._shunned: dict[bytes, tuple[int, int]] = {}
-        """Until when a peer is passed over, and for how long that was."""
+        """Until when others are asked instead of a peer, and for how long that was."""
         self._since = 0
         self._height = 0
 
@@ -47,9 +47,10 @@ class Sync:
         """This node's own last decided height."""
         self._height, self._since = height, now
 
-    def best(self, now: int) -> int:
-        """The highest height that a peer which is not passed over tells."""
-        return max((h for p, h in self._heights.items() if self._trusted(p, now)), default=0)
+    @property
+    def best(self) -> int:
+        """The highest height that a peer tells."""
+        return max(self._heights.values(), default=0)
 
     def _trusted(self, peer: bytes, now: int) -> bool:
         until, _ = self._shunned.get(peer, (0, 0))
@@ -61,10 +62,11 @@ class Sync:
             if now < self._asked.until:
                 return None
             self.failed(self._asked.peer, now)
-        gap = self.best(now) - self._height
+        gap = self.best - self._height
         if gap <= 0 or (gap == 1 and now < self._since + PATIENCE):
             return None
-        able = [p for p, h in self._heights.items() if h > self._height and self._trusted(p, now)]
+        able = [p for p, h in self._heights.items() if h > self._height]
+        able = [p for p in able if self._trusted(p, now)] or able
         # The heights say who is able; the id breaks ties, rotated by height so that one peer does not serve everybody.
         peer = min(able, key=lambda p: bytes(b ^ (self._height & 0xFF) for b in p))
         self._asked = Asked(peer, self._height + 1, now + DEADLINE)

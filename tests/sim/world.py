@@ -11,7 +11,7 @@ import heapq
 import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 
 from chain.crypto import SigningKey, account_id, sha256
 from chain.errors import Malformed
@@ -160,14 +160,18 @@ class World:
             if other.up and machine.up:
                 for a, b in ((machine, other), (other, machine)):
                     a.peers.add(b.index)
-                    a.later(self.rng.randint(1, 20), e.PeerUp(b.id))
+                    self.later(self.rng.randint(1, 20), partial(self._tell, a, b))
 
     def disconnect(self, machine: Machine) -> None:
         for other in self.linked(machine):
             if machine.index in other.peers:
                 other.peers.discard(machine.index)
-                other.later(self.rng.randint(1, 20), e.PeerDown(machine.id))
+                self.later(self.rng.randint(1, 20), partial(self._tell, other, machine))
         machine.peers.clear()
+
+    def _tell(self, machine: Machine, peer: Machine) -> None:
+        """Whether a peer is connected."""
+        machine.feed(e.PeerUp(peer.id) if peer.index in machine.peers else e.PeerDown(peer.id))
 
     def send(self, source: int, target: int, payload: bytes) -> None:
         p, rng = self.profile, self.rng

@@ -234,6 +234,16 @@ def test_a_certificate_decides_once_its_block_is_here() -> None:
     assert effects.index(records[-1]) < effects.index(commit)
 
 
+def test_a_block_that_comes_late_but_is_decided_is_taken() -> None:
+    """It was asked for as a fresh proposal; while its body was on the way the others decided it. Once that stopped the node."""
+    node, proposer = victim()
+    good = block_of(proposer, transfer(0, 0), now=T0 + 10_000)
+    receive(node, proposer, compact(proposer, good), T0 + 6)
+    receive(node, 4, m.CertificateMessage(certificate(good)), T0 + 7)
+    receive(node, proposer, m.FullBlock(candidates.encoded(good)), T0 + 8)
+    assert node.height == 1
+
+
 def test_a_decided_block_that_is_invalid_here_stops_the_node() -> None:
     node, proposer = victim()
     bad = block_of(proposer)

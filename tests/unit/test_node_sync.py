@@ -45,17 +45,36 @@ def test_one_request_is_out_at_a_time_and_a_silent_peer_is_passed_over() -> None
     assert {first[0], second[0]} == {b"a", b"b"}
 
 
-def test_every_useless_answer_doubles_the_time_for_which_a_peer_is_passed_over() -> None:
-    s, now = at(0, a=9), 0
+def asked(s: Sync, now: int) -> bytes:
+    request = s.next_request(now)
+    assert request is not None
+    s.answered(request[0])
+    return request[0]
+
+
+def test_every_useless_answer_doubles_the_time_for_which_others_are_asked_instead() -> None:
+    s, now = at(0, a=9, b=9), 0
+    assert asked(s, now) == b"a"
     for n in range(5):
-        assert s.next_request(now) is not None
-        s.answered(b"a")
         s.failed(b"a", now)
         s.peer(b"a", 2**40)
-        assert s.next_request(now + SHUN * 2**n - 1) is None
+        assert asked(s, now + SHUN * 2**n - 1) == b"b"
         now += SHUN * 2**n
+        assert asked(s, now) == b"a"
+    s.failed(b"a", now)
     s.useful(b"a")
-    assert s.next_request(now) is not None
+    s.peer(b"a", 9)
+    assert asked(s, now) == b"a"
+
+
+def test_where_nobody_else_is_higher_a_peer_is_asked_again_once_it_repeats_its_height() -> None:
+    """The only link to the graph may just be bad."""
+    s = at(0, a=9)
+    for now in range(10):
+        assert asked(s, now) == b"a"
+        s.failed(b"a", now)
+        assert s.next_request(now) is None
+        s.peer(b"a", 9)
 
 
 def test_only_the_peer_that_was_asked_can_answer() -> None:
