@@ -61,12 +61,13 @@ class Verdict:
 
 async def judge(scene: Scene) -> Verdict:
     """Read every node and hold it against what was promised."""
-    verdict = Verdict()
-    verdict.refusals = await _refusals(scene)
-    verdict.height = await _one_height(scene)
-    verdict.seen = [await _read(scene, name, client, verdict.height) for name, client in scene.clients.items()]
-    winner = verdict.seen[0].race.get("winner")
-    verdict.winner_sha256 = await _winners_file(scene, scene.board.name(winner), verdict.seen[0].race.get("model") or {})
+    verdict = await read(scene)
+    hold(verdict, scene)
+    return verdict
+
+
+def hold(verdict: Verdict, scene: Scene) -> None:
+    """Every promise against what was read: `verdict.failures` names those that do not hold."""
     for seen in verdict.seen:
         _alike(verdict, seen)
         _roles(verdict, seen)
@@ -75,10 +76,20 @@ async def judge(scene: Scene) -> Verdict:
         _fraud(verdict, scene, seen)
     _work(verdict, scene)
     _model(verdict, scene)
-    return verdict
 
 
 # --- reading -------------------------------------------------------------------------------------------------------------------
+
+
+async def read(scene: Scene) -> Verdict:
+    """What every node tells now that all stand at one height."""
+    verdict = Verdict()
+    verdict.refusals = await _refusals(scene)
+    verdict.height = await _one_height(scene)
+    verdict.seen = [await _read(scene, name, client, verdict.height) for name, client in scene.clients.items()]
+    first = verdict.seen[0].race
+    verdict.winner_sha256 = await _winners_file(scene, scene.board.name(first.get("winner")), first.get("model") or {})
+    return verdict
 
 
 async def _one_height(scene: Scene) -> int:

@@ -258,27 +258,24 @@ def tail(path: Path, lines: int = 12) -> str:
 
 
 async def end_processes(graph: Graph) -> list[str]:
-    """Everything that runs: asked first, killed where that does not help. What is worth telling comes back."""
+    """Ends all that runs: asked first, killed where that does not help. What is worth telling comes back."""
     for helper in graph.helpers:
         with contextlib.suppress(ProcessLookupError):
             if helper.returncode is None:
                 os.killpg(helper.pid, signal.SIGKILL)
         await helper.wait()
-    running = [home for home in graph.nodes if home.process is not None]
-    ended_before = [f"the node of {h.name} had ended by itself" for h in running if h.process and h.process.poll() is not None]
-    for home in running:
+    running = [home for home in graph.nodes if home.process is not None and home.process.poll() is None]
+    for home in graph.nodes:
         _signal(home, signal.SIGTERM)
-    told = await asyncio.gather(*(_wait_end(home) for home in running))
-    return ended_before + [text for text in told if text]
+    told = await asyncio.gather(*(_wait_end(home, home.process) for home in running if home.process is not None))
+    for home in graph.nodes:
+        _signal(home, signal.SIGKILL)  # whatever is left of its group
+    return [text for text in told if text]
 
 
-async def _wait_end(home: Home) -> str:
-    process = home.process
-    if process is None:
-        return ""
+async def _wait_end(home: Home, process: subprocess.Popen[bytes]) -> str:
     try:
         code = await asyncio.to_thread(process.wait, STOP_S)
-        _signal(home, signal.SIGKILL)  # whatever it may have left in its group
         return f"the node of {home.name} ended with exit code {code}; its log is {home.log}" if code else ""
     except subprocess.TimeoutExpired:
         _signal(home, signal.SIGKILL)

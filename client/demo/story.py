@@ -91,9 +91,7 @@ def check_engine() -> None:
         room.check_engine()
         room.close()
     except SandboxError as fault:
-        raise DemoFailed(
-            f"jobs run in containers, and that is not possible here: {fault}. `make demo` installs an engine"
-        ) from None
+        raise DemoFailed(f"jobs run in containers, and that is not possible here: {fault}") from None
 
 
 async def set_up(scene: Scene) -> tuple[Path, str]:
