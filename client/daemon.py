@@ -42,7 +42,7 @@ from client import config as configuration
 from client import logs
 from client.api import ApiServer
 from client.api.server import MIN_TOKEN
-from client.driver import Driver, now_ms
+from client.driver import Driver
 from client.keystore import Identity, Keystore, KeystoreError
 from client.ledger import NodeLedger
 from client.node import RunningNode
@@ -269,7 +269,7 @@ class Daemon:
             self.ledger, store, self.network, self.content, self.settings, name=self.genesis.name, version=version()
         )
         self.view.mempool = lambda: len(self.node.pool)
-        self.view.behind = lambda: self.node.sync.best(now_ms()) > self.node.height + 1
+        self.view.behind = lambda: self.node.sync.best > self.node.height + 1
         self.view.head = lambda: self.node.head_id
         self.view.settled = self.driver.settled
 
