@@ -97,10 +97,13 @@ def _named(name: str) -> Callable[[], Any]:
 
 BY_NAME: dict[str, Callable[[], Any]] = {name: _named(name) for name in MUTANTS}
 
-_CUTS = Profile(heal_at=3_000, crashes=tuple((at, -1) for at in range(150, 3_000, 130)), transfers=8, delay=8)
+_CUTS = Profile(heal_at=4_000, crashes=tuple((at, -1) for at in range(150, 4_000, 90)), transfers=10, delay=2)
 """The whole graph loses its power again and again."""
 _STORM = Profile(heal_at=3_000, loss=0.15, crashes=tuple((at, at // 97 % 4) for at in range(100, 3_000, 97)), delay=30, skew=())
+_DEAF = Profile(heal_at=6_000, loss=0.5, transfers=10, delay=100)
+"""Half of everything is lost: some lock, and the others never hear of it."""
 PROFILES: dict[str, Profile] = {
+    "lock dropped": _DEAF,
     "log not replayed": _STORM,
     "log not synced": _STORM,
     "log not synced, no guard": _STORM,

@@ -7,7 +7,7 @@ import pytest
 from tests.sim.mutants import MUTANTS, PROFILES
 from tests.sim.run import one
 
-SEEDS = 12
+SEEDS = 20
 
 
 @pytest.mark.parametrize("name", MUTANTS)
