@@ -32,12 +32,13 @@ from chain.ledger.state import State
 from chain.ledger.transition import validators_of
 from chain.node import events as e
 from chain.node.node import Node
+from chain.node.recovery import read_log
 from chain.storage.blockstore import BlockStore, CommitBatch, Head
 from chain.storage.datadir import DataDir
 from chain.storage.errors import StorageDamaged, StorageError
 from chain.storage.guard import Guard
 from chain.storage.wal import Wal
-from chain.types import Evidence, Noted
+from chain.types import Evidence, Noted, Validator, quorum
 from client import config as configuration
 from client import logs
 from client.api import ApiServer
@@ -130,11 +131,18 @@ def open_state(store: BlockStore, genesis: Genesis) -> tuple[State, Head]:
     return state, head
 
 
-def open_guard(folder: DataDir, chain_id: bytes, height: int, *, accept_new: bool) -> Guard:
-    """The guard of a chain that has begun must be there; a new one takes the operator's word."""
+def open_guard(folder: DataDir, wal: Wal, head: Head, validators: list[Validator], *, accept_new: bool) -> Guard:
+    """The guard of a chain that has begun must be there; a new one takes the operator's word.
+
+    A new guard leaves the height that may be half signed to the others. Where they cannot decide without this node (a quorum is
+    everybody), that would end the chain: there the operator's word, that nothing else uses this key, has to do.
+    """
+    chain_id = wal.chain_id
     if accept_new:
-        return Guard.create(folder.guard, chain_id=chain_id, after_height=height + 1)
-    if height == 0 and not os.path.exists(folder.guard):
+        last = max([head.height, *read_log(wal.records()).certificates])
+        spare = quorum(len(validators)) < len(validators)
+        return Guard.create(folder.guard, chain_id=chain_id, after_height=last + 1 if spare else last)
+    if head.height == 0 and not wal.records() and not os.path.exists(folder.guard):
         return Guard.create(folder.guard, chain_id=chain_id)
     return Guard.open(folder.guard, chain_id=chain_id)
 
@@ -196,7 +204,7 @@ class Daemon:
         state, head = open_state(store, self.genesis)
         wal = Wal.open(folder.wal, chain_id=chain_id, create=head.height == 0)
         stack.callback(wal.close)
-        guard = open_guard(folder, chain_id, head.height, accept_new=accept_new_guard)
+        guard = open_guard(folder, wal, head, validators_of(state), accept_new=accept_new_guard)
         stack.callback(guard.close)
         self.node = Node(self.identity.id, self.identity.beacon_key, state, head.block_id)
         self.ledger = NodeLedger(self.node, self.identity.key, store)
