@@ -1,4 +1,4 @@
-"""The hidden file format of jobs: ChaCha20-Poly1305 (RFC 8439) of the whole evaluation file under one key.
+"""The hidden file of jobs (LC-HIDDEN-1, 2, 3): ChaCha20-Poly1305 (RFC 8439) of the whole evaluation file under one key.
 
     file = nonce (12 bytes) || ciphertext (as long as the plaintext) || tag (16 bytes), no associated data
 

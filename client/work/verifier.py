@@ -388,7 +388,7 @@ class Verifier:
             candidate.ballot = self._measurement(duty, candidate, bad, 0)
 
     def _with_hidden(self, duty: _Duty, candidate: _Candidate, ended: RunEnded) -> Ballot:
-        """A claim that the public data refute stays refuted, even where its model fails on the hidden data."""
+        """A claim that the public data refute stays refuted, even where its model fails on the hidden data (LC-HIDDEN-4, 5)."""
         if ended.status is Status.OK and ended.loss is not None:
             return self._measurement(duty, candidate, HiddenVote.VALUE, ended.loss)
         worst = self._measurement(duty, candidate, HiddenVote.VALUE, rules.MAX_LOSS)

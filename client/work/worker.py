@@ -55,6 +55,8 @@ MAX_FAILURES = 3
 """Failures in a row after which a job is given up."""
 RETRY_MS = 10_000
 """How long the chain clock runs before an image or an engine that failed is tried again; doubles with each failure."""
+AHEAD_MS = 2_000
+"""While every slot is taken, jobs to fetch images for are looked at only this often."""
 
 
 @dataclass
@@ -104,7 +106,7 @@ class Worker:
         self._claims = dict(memory.claims)
         self._claiming = set(memory.claiming)
         self._said: set[tuple[str, bytes, int]] = set()
-        self._clock = 0
+        self._clock = self._look_again = 0
 
     def handle(self, given: Input) -> list[Effect]:
         """The effects of one input. After every other input the driver gives `Chain` again: starts and claims happen there."""
@@ -229,11 +231,14 @@ class Worker:
         effects: list[Effect] = []
         slots = self._config.concurrent - sum(len(race.runs) for race in self._races.values())
         fetching = sum(race.asked and not race.image for race in self._races.values())
+        if slots <= 0 and clock < self._look_again:
+            return []
+        self._look_again = clock + AHEAD_MS
         for offer in policy.best_paying(self._offers(reader, clock)):
-            race = self._races.setdefault(offer.job, _Race())
-            race.eval_s = offer.terms.limits.eval_s
+            race = self._races.get(offer.job) or _Race()
             if not race.image:
                 if not race.asked and fetching <= self._config.concurrent:
+                    self._races[offer.job] = race
                     race.asked, fetching = True, fetching + 1
                     effects.append(FetchImage(offer.job))
                 continue
@@ -259,7 +264,7 @@ class Worker:
     def _train(self, offer: Offer, race: _Race, clock: int) -> StartTrain:
         taken = race.used | {run.attempt for run in race.runs.values()}
         attempt = next(n for n in range(1, self._config.attempts + 1) if n not in taken)
-        race.starts += 1
+        race.starts, race.eval_s = race.starts + 1, offer.terms.limits.eval_s
         run = f"train-{offer.job.hex()[:32]}-{attempt}-{race.starts}"
         race.runs[run] = _Running(attempt, None)
         wall = policy.train_seconds(self._config, offer.terms, clock) or 1.0

@@ -259,7 +259,8 @@ def test_a_model_is_published_only_under_audit_and_all_is_given_up_at_the_end() 
     job = b.chain.post("boss", finalists=1)
     sealed = b.stands(job, 10**8, 1)
     expire(b, job)
-    assert not [e for e in b.look() if isinstance(e, Publish)]
+    assert b.look() == [RevealEffect(job, 1, sealed)]
+    assert b.look() == []
     assert b.chain.now("w", Reveal(job, 1, model(1).cid, 100, bytes(32))) == 0
     b.chain.block(PARAMS.job_reveal)
     assert b.look() == [Publish(job, sealed)]
@@ -281,6 +282,7 @@ def test_after_a_restart_used_attempts_stay_used_and_claims_are_revealed() -> No
     b.worker = Worker(b.me, WorkConfig(attempts=3), Memory({job: {1, 2}}, {sealed: job}, set()))
     (train,) = b.ready(job)
     assert train.attempt == 3
+    assert b.trained(train, 2).wall_s == 5.0
     b.chain.block(50_000)
     assert RevealEffect(job, 1, sealed) in b.look()
 
