@@ -18,5 +18,5 @@ def pytest_runtest_makereport(
         for graph in Graph.live:
             report.sections.append((f"nodes in {graph.folder}", graph.logs()))
     if report.when == "teardown":
-        Graph.live.clear()
+        Graph.live[:] = [graph for graph in Graph.live if not graph.closed]
     return report

@@ -315,10 +315,12 @@ class Graph:
     """Nodes of one network. Entering makes folders, keys, genesis and settings; nothing runs before `start`."""
 
     live: ClassVar[list[Graph]] = []
+    """Graphs whose logs a failing test may want shown."""
 
     def __init__(self, folder: Path, roles: Sequence[Role], *, people: Sequence[Person] = (), params: Params = QUICK) -> None:
         self.folder, self.roles, self.people, self.params = folder, list(roles), list(people), params
         self.nodes: dict[str, NodeProcess] = {}
+        self.closed = False
 
     def __getitem__(self, name: str) -> NodeProcess:
         return self.nodes[name]
@@ -350,6 +352,7 @@ class Graph:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await asyncio.gather(*(node.close() for node in self.nodes.values()))
         await asyncio.to_thread(self._sweep)
+        self.closed = True
         if error is None:
             Graph.live.remove(self)
 
