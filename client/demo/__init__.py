@@ -19,22 +19,40 @@ from client.demo.board import Board, Step
 from client.demo.check import Verdict, judge, summary
 from client.demo.graph import ROOT, DemoFailed, Graph, clean_engine, clean_folder, dead, end_processes, new_folder
 from client.demo.show import Screen, final_tables, screen
-from client.demo.story import Scene, run_fraud, run_race, set_up, upload
+from client.demo.story import Scene, example, run_fraud, run_race, set_up, upload
 from client.sdk_types import ApiError
 
 DONE: Final = 0
 FAILED: Final = 1
+USAGE: Final = 2
 INTERRUPTED: Final = 130
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(json_file: Path | None = None, keep: bool = False, folder: Path | None = None, to_stderr: bool = False) -> int:
-    """Run the demo. 0: everything promised is true on every node; 1: something is not, and it is named; 130: interrupted.
+    """Run the demo. 0: everything promised is true on every node; 1: something is not, and it is named; 2: wrong usage;
+    130: interrupted.
 
     `json_file` gets the summary; `keep` leaves the nodes' data folders; `folder` is where logs go (`.run/demo`); `to_stderr`
     shows nothing on standard output.
     """
-    return asyncio.run(_guarded(json_file, keep, folder or ROOT / ".run" / "demo", screen(to_stderr=to_stderr)))
+    shown = screen(to_stderr=to_stderr)
+    problem = _hindrance(json_file)
+    if problem:
+        shown.say(f"The demo does not start: {problem}", "bold red")
+        return USAGE
+    return asyncio.run(_guarded(json_file, keep, folder or ROOT / ".run" / "demo", shown))
+
+
+def _hindrance(json_file: Path | None) -> str:
+    """What would make minutes of work useless; empty where nothing does."""
+    if json_file is not None and (json_file.is_dir() or not os.access(json_file.absolute().parent, os.W_OK | os.X_OK)):
+        return f"the summary cannot be written to {json_file}. Name a file in a folder that is there and may be written to"
+    try:
+        example("digits.use")
+    except DemoFailed as problem:
+        return str(problem)
+    return ""
 
 
 async def _guarded(json_file: Path | None, keep: bool, base: Path, shown: Screen) -> int:
@@ -130,7 +148,6 @@ async def _clean(scene: Scene, shown: Screen) -> bool:
 
 def _write(path: Path, text: str) -> None:
     """The file is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".summary-")
     with os.fdopen(descriptor, "w") as file:
         file.write(text)

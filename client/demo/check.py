@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import learningchain as lc
 from chain.contracts.credits import Transfer
-from chain.types import format_credits, parse_credits
+from chain.types import format_credits, parse_credits, parse_loss
 from client.demo.board import Json
 from client.demo.plan import ATTEMPTS, CHEATER, CONTRACTOR, FALSE_LOSS, FRAUD, MIN_ACCURACY, NODES, RACE
 from client.demo.story import Scene, sha256_of, until
@@ -213,7 +212,7 @@ def _race(v: Verdict, scene: Scene, seen: Seen) -> None:
     v.want(0 < job["expiry"] - job["posted"] <= MAX_OPEN_MS, where, f"was open for {job['expiry'] - job['posted']} ms")
     v.want(len(claims) >= 2, where, f"{len(claims)} workers claimed")
     v.want(len({c["loss"] for c in claims}) == len(claims), where, "two workers claim the same loss")
-    best = min(claims, key=lambda c: lc.parse_loss(c["loss"]), default=None)
+    best = min(claims, key=lambda c: parse_loss(c["loss"]), default=None)
     winner = next((c for c in claims if c["claimant"] == job["winner"]), None)
     v.want(best is not None and best == winner, where, "the winner's is not the lowest loss")
     v.want(winner is not None and winner["revealed"] and winner["result"] == "OK", where, "the winner was not judged OK")
@@ -240,7 +239,7 @@ def _fraud(v: Verdict, scene: Scene, seen: Seen) -> None:
     v.want([c["claimant"] for c in claims] == [cheater], where, f"claims of {[scene.board.name(c['claimant']) for c in claims]}")
     v.want(bool(claims) and claims[0]["result"] == "FALSE", where, "the false claim was not judged FALSE")
     votes = votes_of(job)
-    false = [x for x in votes if x["vote"] == "FALSE" and lc.parse_loss(x["measured"]) > lc.parse_loss(FALSE_LOSS)]
+    false = [x for x in votes if x["vote"] == "FALSE" and parse_loss(x["measured"]) > parse_loss(FALSE_LOSS)]
     quorum = job["rounds"][-1]["candidates"][0]["quorum"] if job["rounds"] else 1
     v.want(len(false) >= max(2, quorum), where, f"{len(false)} votes FALSE of {len(votes)}")
     paid = job["payments"]

@@ -64,7 +64,7 @@ RACE: Final = JobPlan(
     "Job one: the race",
     bounty="100",
     fee="1",
-    expires_in_s=45,
+    expires_in_s=50,
     # The trainings differ by their seeds; the seconds let people watch them.
     params={"epochs": 60, "hidden": 48, "seconds": 5},
     limits=LIMITS,

@@ -81,7 +81,9 @@ def example(name: str) -> ModuleType:
     try:
         return importlib.import_module(f"examples.{name}")
     except ImportError as problem:
-        raise DemoFailed(f"the demo needs the folder examples of the repository ({problem}). Run `make demo` in a clone") from None
+        raise DemoFailed(
+            f"the demo needs the folder examples of the repository, which is no part of an installed package ({problem}). Run `make demo` in a clone of the repository"
+        ) from None
 
 
 def check_engine() -> None:
@@ -223,7 +225,7 @@ async def run_race(scene: Scene, image: ArchiveImage) -> None:
     if job["state"] != "PAID" or not model:
         raise DemoFailed(f"job one ended {job['state']} instead of PAID")
     scene.fetched = await scene.contractor.fetch(model["cid"], scene.graph.folder / "model", max_size=model["size"])
-    scene.board.say(f"erin fetched the model {model['cid']}, sha256 {scene.fetched.sha256}", "bold")
+    scene.board.say(f"{CONTRACTOR} fetched the model {model['cid']}, sha256 {scene.fetched.sha256}", "bold")
     use = example("digits.use")
     reading = await asyncio.to_thread(use.classify, scene.fetched.path)
     scene.right, scene.digits = reading.right, len(reading.digits)
@@ -275,7 +277,7 @@ async def _cheat(scene: Scene, job: str) -> None:
             step: Json = json.loads(line)
             scene.cheater_said.append(step)
             facts = ", ".join(f"{k} {v}" for k, v in step.items() if k not in ("step", "job"))
-            scene.board.say(f"mallory's script: {step.get('step')}" + (f" ({facts})" if facts else ""), "dim")
+            scene.board.say(f"{cheater.name}'s script: {step.get('step')}" + (f" ({facts})" if facts else ""), "dim")
     code = await process.wait()
     if code:
         raise DemoFailed(f"the cheater's script ended with exit code {code}; its log {cheater.log} ends with:\n{tail(cheater.log)}")
