@@ -37,6 +37,10 @@ STOP_S = 20.0
 """A node that still runs so long after SIGTERM is killed."""
 COMMAND_S = 60.0
 KEPT_LOGS = 5
+KEPT = "kept"
+"""Marks a folder whose nodes' data somebody asked for."""
+LONGEST_S = 3_600.0
+"""No run lasts so long: data that is older was left by one that was killed."""
 
 
 class DemoFailed(Exception):
@@ -106,13 +110,16 @@ class Graph:
 
 
 def new_folder(base: Path) -> Path:
-    """A folder of this run's own, named by the time; the logs of the last runs stay."""
+    """A folder of this run's own, named by the time. The logs of the last runs stay, and what a killed run left goes."""
     base.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=base))
     (folder / "logs").mkdir()
     (folder / "nodes").mkdir()
-    finished = sorted(p for p in base.iterdir() if p.is_dir() and p != folder and not (p / "nodes").exists())
-    for old in finished[: -KEPT_LOGS or None]:
+    others = [p for p in base.iterdir() if p.is_dir() and p != folder and not (p / KEPT).exists()]
+    for old in others:
+        if time.time() - old.stat().st_mtime > LONGEST_S:
+            shutil.rmtree(old / "nodes", ignore_errors=True)
+    for old in sorted(p for p in others if not (p / "nodes").exists())[: -KEPT_LOGS or None]:
         shutil.rmtree(old, ignore_errors=True)
     return folder
 
@@ -303,5 +310,7 @@ def clean_engine(graph: Graph) -> list[str]:
 
 
 def clean_folder(graph: Graph) -> None:
-    if not graph.keep:
+    if graph.keep:
+        (graph.folder / KEPT).touch()
+    else:
         shutil.rmtree(graph.folder / "nodes", ignore_errors=True)

@@ -81,9 +81,8 @@ def example(name: str) -> ModuleType:
     try:
         return importlib.import_module(f"examples.{name}")
     except ImportError as problem:
-        raise DemoFailed(
-            f"the demo needs the folder examples of the repository, which is no part of an installed package ({problem}). Run `make demo` in a clone of the repository"
-        ) from None
+        text = f"it needs the folder examples of the repository, which is no part of an installed package ({problem})"
+        raise DemoFailed(f"{text}. Run `make demo` in a clone of the repository") from None
 
 
 def check_engine() -> None:
