@@ -40,7 +40,9 @@ WAIT_S = 4.0
 """How long one wait for a receipt lasts before the state is asked again."""
 MAX_WAITS = 8
 """A transaction that is not in the chain after one wait, in which the chain went on, is taken for lost and sent again; then after
-two waits, and so on up to this many: a chain that is behind must not be fed copies."""
+two waits, and so on up to this many: a chain that is behind must not be fed copies. Near a deadline one wait is always enough."""
+TRIES_LEFT = 6
+"""So many further tries must fit before the deadline, or the waits do not grow."""
 RETRY_S, MAX_RETRY_S = 0.5, 15.0
 
 
@@ -167,7 +169,7 @@ class Outbox:
                 return
             try:
                 if not tx or (waits >= patience and self._ledger.height > sent_at):
-                    patience = min(2 * patience, MAX_WAITS) if tx else 1
+                    patience = min(2 * patience, MAX_WAITS) if tx and self._calm(op, 2 * patience) else 1
                     tx, sent_at, waits = await self._submit(intent, op), self._ledger.height, 0
                 result = await self._ledger.result(tx, WAIT_S)
             except TimeoutError:
@@ -184,6 +186,11 @@ class Outbox:
             else:
                 await self._settle(intent, IntentState.DONE, Fate.STANDS.value)
             return
+
+    def _calm(self, op: Any, waits: int) -> bool:
+        """The deadline is far enough away for waits of this length."""
+        job = None if isinstance(op, JudgeCase) else self._ledger.state.get(records.job_key(op.job))
+        return not isinstance(job, Job) or job.deadline - self._ledger.clock > TRIES_LEFT * waits * WAIT_S * 1_000
 
     async def _submit(self, intent: Intent, op: Any) -> bytes:
         tx = await self._ledger.submit([op], urgent=True)
