@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -38,10 +40,9 @@ class Shown:
         return found
 
 
-@pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
-    """Runs the demo. Whatever fails, none of its processes outlives the tests."""
-    summary = tmp_path_factory.mktemp("demo") / "summary.json"
+@contextlib.contextmanager
+def demo(summary: Path) -> Iterator[subprocess.Popen[str]]:
+    """The demo as a process. Whatever fails, it does not outlive the test."""
     process = subprocess.Popen(
         [ROOT / "scripts" / "demo.sh", str(summary)],
         stdin=subprocess.DEVNULL,
@@ -51,13 +52,19 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
         start_new_session=True,
     )
     try:
-        output, _ = process.communicate(timeout=LIMIT_S)
-        document = json.loads(summary.read_text()) if summary.exists() else {}
-        yield Shown(process.returncode, output, document)
+        yield process
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    summary = tmp_path_factory.mktemp("demo") / "summary.json"
+    with demo(summary) as process:
+        output, _ = process.communicate(timeout=LIMIT_S)
+    return Shown(process.returncode, output, json.loads(summary.read_text()) if summary.exists() else {})
 
 
 def digest_in(cid: str) -> str:
@@ -142,20 +149,48 @@ def test_the_balances_add_up_to_the_supply(shown: Shown) -> None:
     assert balances[contractor] == 1000 - spent
 
 
-def test_nothing_is_left_behind(shown: Shown) -> None:
+def left_behind(identities: list[str], folder: Path) -> list[str]:
+    """Containers, volumes, images and processes that nodes of one run left."""
     connect: Any = docker.client.from_env
     engine = connect()
-    for node in shown.summary["nodes"]:
-        mine = {"label": f"learningchain.node={node['id'][:20]}"}
-        assert engine.containers.list(all=True, filters=mine) == []
-        assert engine.volumes.list(filters=mine) == []
-        assert engine.images.list(f"learningchain/{node['id'][:20]}") == []
-    line = next(line for line in shown.output.splitlines() if " logs: " in line)
-    logs = Path(line.partition(" logs: ")[2])
-    assert {path.stem for path in logs.glob("*.log")} >= {node["name"] for node in shown.summary["nodes"]}
-    assert not (logs.parent / "nodes").exists()
-    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            assert str(logs.parent).encode() not in cmdline.read_bytes()
-        except OSError:
-            continue  # ended meanwhile
+    found: list[str] = []
+    for tag in (identity[:20] for identity in identities):
+        mine = {"label": f"learningchain.node={tag}"}
+        found += [c.name for c in engine.containers.list(all=True, filters=mine)]
+        found += [v.name for v in engine.volumes.list(filters=mine)]
+        found += [str(i.tags) for i in engine.images.list(f"learningchain/{tag}")]
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # ended meanwhile
+            if str(folder).encode() in process.read_bytes():
+                found.append(f"process {process.parent.name}")
+    return found + [str(path) for path in folder.glob("nodes")]
+
+
+def folder_of(output: str) -> Path:
+    line = next(line for line in output.splitlines() if " logs: " in line)
+    return Path(line.partition(" logs: ")[2]).parent
+
+
+def test_nothing_is_left_behind_but_the_logs(shown: Shown) -> None:
+    nodes = shown.summary["nodes"]
+    folder = folder_of(shown.output)
+    assert left_behind([node["id"] for node in nodes], folder) == []
+    assert {path.stem for path in (folder / "logs").glob("*.log")} >= {node["name"] for node in nodes}
+
+
+def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None:
+    """SIGINT, as Ctrl-C sends it, in the middle of the first job."""
+    with demo(tmp_path / "summary.json") as process:
+        output = ""
+        for line in process.stdout or ():
+            output += line
+            if "training 1" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=60)
+    output += rest
+    assert process.returncode == 130, output
+    identities = re.findall(r" (lc1[a-z0-9]{38,}), ", output)
+    assert len(identities) == 6
+    assert left_behind(identities, folder_of(output)) == []
+    assert not (tmp_path / "summary.json").exists()
