@@ -23,10 +23,11 @@ from chain.ledger.transition import (
     validators_of,
 )
 from chain.ledger.tx import ParsedTx, parse_tx
+from chain.merkle import list_root
 from chain.node.mempool import Mempool
 from chain.node.messages import SHORT
 from chain.params import PROTOCOL_VERSION
-from chain.types import Block, Header, block_id, tx_id, tx_root, validators_hash
+from chain.types import Block, Header, block_id, tx_id, validators_hash
 
 MAX_CANDIDATES = 16
 """Blocks kept per height; honest proposers need one per round, and old rounds' unlocked blocks go first."""
@@ -48,15 +49,23 @@ class Candidate:
     asked: int = 0
     """How often peers were asked for what is missing."""
     asked_of: set[bytes] = field(default_factory=set)
+    _ids: list[bytes] = field(default_factory=list)
 
     @property
     def missing(self) -> list[int]:
         return [i for i, raw in enumerate(self.slots) if raw is None]
 
     @property
+    def ids(self) -> list[bytes]:
+        """Ids of a complete block's transactions: hashed once for the root, the proposal and the check."""
+        if not self._ids:
+            self._ids = [tx_id(raw) for raw in self.slots if raw is not None]
+        return self._ids
+
+    @property
     def short(self) -> list[bytes]:
         """Short ids of a complete block."""
-        return [tx_id(raw)[:SHORT] for raw in self.slots if raw is not None]
+        return [key[:SHORT] for key in self.ids]
 
     def block(self) -> Block:
         return Block(self.header, [raw for raw in self.slots if raw is not None])
@@ -74,9 +83,9 @@ class Candidate:
         """Complete when every slot is filled and the root is the header's. Otherwise everything has to come again: two
         transactions may share a short id, and the list of ids may be wrong."""
         if None not in self.slots:
-            self.complete = tx_root([raw for raw in self.slots if raw is not None]) == self.header.tx_root
+            self.complete = list_root(self.ids) == self.header.tx_root
             if not self.complete:
-                self.slots = [None] * len(self.slots)
+                self.slots, self._ids = [None] * len(self.slots), []
         return self.complete
 
 
@@ -110,6 +119,8 @@ class Candidates:
         """A candidate from a compact proposal, with what the mempool has."""
         found = [pool.by_short(s) for s in short]
         candidate = Candidate(header, [tx.raw if tx else None for tx in found], now, source)
+        if None not in found:
+            candidate._ids = [tx.id for tx in found if tx is not None]
         candidate.seal()
         self.put(block_id(header), candidate, keep)
         return candidate
@@ -118,13 +129,11 @@ class Candidates:
 # --- checking -----------------------------------------------------------------------------------------------------------------
 
 
-def _parse_all(raws: list[bytes], pool: Mempool | None) -> list[ParsedTx]:
+def _parse_all(raws: list[bytes], ids: list[bytes], pool: Mempool | None) -> list[ParsedTx]:
     """Parsed once per node: what the mempool holds is taken from there, with its signature checked."""
-    parsed = []
-    for raw in raws:
-        known = pool.get(tx_id(raw)) if pool is not None else None
-        parsed.append(known if known is not None else parse_tx(raw))
-    return parsed
+    if pool is None:
+        return [parse_tx(raw) for raw in raws]
+    return [pool.get(key) or parse_tx(raw) for key, raw in zip(ids, raws, strict=True)]
 
 
 def check_header(state: State, header: Header) -> None:
@@ -144,6 +153,14 @@ def check_header(state: State, header: Header) -> None:
 
 def execute(state: State, block: Block, parent: bytes, pool: Mempool | None) -> Executed:
     """Check a block against the state before it, everything but its time and proposer. Raises `InvalidBlock`."""
+    ids = [tx_id(raw) for raw in block.txs]
+    if list_root(ids) != block.header.tx_root:
+        raise InvalidBlock("the transactions are not those of the header")
+    return execute_sealed(state, block, ids, parent, pool)
+
+
+def execute_sealed(state: State, block: Block, ids: list[bytes], parent: bytes, pool: Mempool | None) -> Executed:
+    """`execute` for a block whose transactions, with these ids, are known to be those of its header."""
     header = block.header
     check_header(state, header)
     params = params_of(state)
@@ -151,10 +168,8 @@ def execute(state: State, block: Block, parent: bytes, pool: Mempool | None) -> 
         raise InvalidBlock("the block has another parent")
     if len(block.txs) > params.block_txs or sum(map(len, block.txs)) > params.block_bytes:
         raise InvalidBlock("the block is larger than this network allows")
-    if tx_root(block.txs) != header.tx_root:
-        raise InvalidBlock("the transactions are not those of the header")
     try:
-        txs = _parse_all(block.txs, pool)
+        txs = _parse_all(block.txs, ids, pool)
     except InvalidTx as e:
         raise InvalidBlock(e.text) from e
     given = BlockInput(header.height, header.time, header.proposer, header.reveal, header.commitment, txs)
@@ -182,7 +197,7 @@ def build(
     reveal = due_reveal(state, own_id, beacon_key)
     commitment = beacon_commitment(beacon_secret(beacon_key, record.chain_id, height))
     executed = apply_block(state, BlockInput(height, time, own_id, reveal, commitment, txs), building=True)
-    raws = [tx.raw for tx in executed.txs]
+    ids = [tx.id for tx in executed.txs]
     header = Header(
         PROTOCOL_VERSION,
         record.chain_id,
@@ -191,7 +206,7 @@ def build(
         own_id,
         time,
         parent,
-        tx_root(raws),
+        list_root(ids),
         executed.receipt_root,
         executed.state_root,
         validators_hash(validators_of(state)),
@@ -199,7 +214,7 @@ def build(
         reveal,
         commitment,
     )
-    candidate = Candidate(header, list(raws), now, None, executed, complete=True)
+    candidate = Candidate(header, [tx.raw for tx in executed.txs], now, None, executed, complete=True, _ids=ids)
     return candidate, executed
 
 

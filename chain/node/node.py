@@ -280,7 +280,7 @@ class Node:
         try:
             if header.proposer != self.consensus.proposer(header.round):
                 raise InvalidBlock("its proposer had no turn in its round")
-            candidate.executed = blocks.execute(self.state, candidate.block(), self.head_id, self.pool)
+            candidate.executed = blocks.execute_sealed(self.state, candidate.block(), candidate.ids, self.head_id, self.pool)
         except InvalidBlock as fault:
             candidate.fault = str(fault)
         except BrokenInvariant as fault:
