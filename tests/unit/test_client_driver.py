@@ -1,0 +1,99 @@
+"""The driver's order: what is voted with comes first, transactions and proposals wait their turn and are bounded."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from chain.codec import encode
+from chain.node import events as e
+from chain.node import messages as m
+from client import driver
+from client.driver import Driver, is_patient
+
+PEER = b"p" * 20
+STATUS = encode(m.Status(7))
+
+
+def txs(number: int) -> bytes:
+    return encode(m.Txs([number.to_bytes(8, "big")]))
+
+
+class Recorder:
+    """A node that only notes in which order it is driven."""
+
+    def __init__(self) -> None:
+        self.handled: list[bytes | None] = []
+
+    def handle(self, event: e.Input, now: int) -> list[e.Effect]:
+        assert isinstance(event, e.Received)
+        self.handled.append(event.payload)
+        return []
+
+    def flush(self, now: int) -> list[e.Effect]:
+        self.handled.append(None)
+        return []
+
+
+@pytest.fixture
+async def driven() -> tuple[Recorder, Driver]:
+    node, nothing = Recorder(), cast(Any, None)
+    quiet = cast(Any, lambda *_: None)
+    made = Driver(
+        cast(Any, node),
+        key=nothing,
+        store=nothing,
+        wal=nothing,
+        guard=nothing,
+        gossip=nothing,
+        on_decided=quiet,
+        on_dropped=quiet,
+        on_evidence=quiet,
+    )
+    return node, made
+
+
+async def turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_a_vote_is_not_held_up_by_transactions_that_came_before_it(driven: tuple[Recorder, Driver]) -> None:
+    node, driver_ = driven
+    for payload in (txs(1), txs(2), STATUS):
+        driver_.feed(e.Received(PEER, payload))
+    assert node.handled == [STATUS]
+    await turns(5)
+    assert [h for h in node.handled if h is not None] == [STATUS, txs(1), txs(2)]
+
+
+async def test_the_loop_comes_round_and_batches_leave_after_each_message_of_transactions(driven: tuple[Recorder, Driver]) -> None:
+    node, driver_ = driven
+    for payload in (txs(1), txs(2)):
+        driver_.feed(e.Received(PEER, payload))
+    await turns(1)
+    assert node.handled == [txs(1), None]
+    driver_.feed(e.Received(PEER, STATUS))
+    assert node.handled == [txs(1), None, STATUS]
+    await turns(5)
+    assert node.handled[3:5] == [txs(2), None]
+
+
+async def test_transactions_that_wait_are_bounded(driven: tuple[Recorder, Driver], monkeypatch: pytest.MonkeyPatch) -> None:
+    node, driver_ = driven
+    monkeypatch.setattr(driver, "WAITING_BYTES", 2 * len(txs(0)))
+    for number in range(5):
+        driver_.feed(e.Received(PEER, txs(number)))
+    await turns(10)
+    driver_.feed(e.Received(PEER, txs(9)))
+    await turns(3)
+    assert [h for h in node.handled if h is not None] == [txs(0), txs(1), txs(9)]
+
+
+def test_what_may_wait_is_told_by_the_first_bytes() -> None:
+    assert is_patient(txs(1))
+    assert is_patient(encode(m.TxIds([b"12345678"])))
+    assert not is_patient(STATUS)
+    assert not is_patient(b"")
