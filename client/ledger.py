@@ -81,9 +81,11 @@ class NodeLedger:
         future: asyncio.Future[TxResult] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(tx, set()).add(future)
         try:
-            stored = await asyncio.to_thread(self._stored, tx)
-            if stored is not None:
-                return stored
+            # What waits in the pool is in no block yet: most callers just put it there, and are spared the database.
+            if tx not in self._node.pool:
+                stored = await asyncio.to_thread(self._stored, tx)
+                if stored is not None:
+                    return stored
             return await asyncio.wait_for(future, timeout_s)
         finally:
             waiters = self._waiting.get(tx)
