@@ -34,6 +34,7 @@ _POLL_S = 0.1
 """How late a cancellation or the end of the wall clock may be noticed."""
 _PROGRESS_EVERY_S = 0.1
 _KILL_WAIT_S = 20.0
+_OOM_WAIT_S = 2.0
 _KILLED = 137
 
 _BY_EXIT = {
@@ -233,8 +234,14 @@ class Run:
         return RunOutcome(status=Status.FAILED, reason=f"the job failed (exit {code})", exit_code=code)
 
     def _out_of_memory(self) -> bool:
-        facts = self._engine.call("asking how a run ended", lambda api: api.inspect_container(self._name))
-        return bool(facts["State"].get("OOMKilled"))
+        """Whether memory was what it was killed for. The engine learns of it beside the end itself, and sometimes after it."""
+        until = time.monotonic() + _OOM_WAIT_S
+        while True:
+            facts = self._engine.call("asking how a run ended", lambda api: api.inspect_container(self._name))
+            if facts["State"].get("OOMKilled"):
+                return True
+            if self._cancel.wait(_POLL_S) or time.monotonic() > until:
+                return False
 
     def _collect(self, keeper: Keeper) -> RunOutcome:
         """Takes result.json and, in training, the model. The container is dead: nothing changes under our hands."""

@@ -68,6 +68,8 @@ PUMP_S = 0.02
 """Blocks that come faster than this are looked at together."""
 LOOK_SHARE = 20
 """After a look at the state the next one waits this many times as long as it took."""
+PREPARE_SOON_S = 2.0
+"""A busy engine may fail a check once: the first new try comes soon, each further one after twice the time, to a limit."""
 PREPARE_AGAIN_S = 60.0
 STOP_S = 30.0
 """How long killing the containers may take."""
@@ -179,6 +181,7 @@ class Work:
     async def _prepare(self) -> None:
         """Nothing of a stranger runs before every limit of the sandbox was seen to hold."""
         keep = dict(self._live_images())
+        pause = PREPARE_SOON_S
         while not self._ready.is_set():
             try:
                 self.report = await self._engine.prepare(set(keep.values()))
@@ -187,8 +190,9 @@ class Work:
                 log.info("the sandbox is ready", **{k: self.report[k] for k in self.report if k != "checks"})
             except Exception as problem:
                 self.report = {"ok": False, "reason": str(problem)}
-                log.error("no job can run here; tried again in a minute", why=str(problem))
-                await asyncio.sleep(PREPARE_AGAIN_S)
+                log.error("no job can run here", why=str(problem), again_in_s=pause)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, PREPARE_AGAIN_S)
 
     def _live_images(self) -> list[tuple[bytes, str]]:
         found = []
