@@ -79,11 +79,11 @@ async def _events(graph: Graph, member: Member) -> AsyncIterator[Block]:
 
 
 async def submit(graph: Graph, member: Member, raws: list[str]) -> int:
-    """Offers a batch; how many were taken. Raises `RuntimeError` with the first refusal that is not a full pool."""
+    """Offers a batch; how many were taken. Raises `RuntimeError` with the refusals."""
     async with graph.session.post(f"{member.url}/v1/txs", headers=member.headers(), json={"raws": raws}) as answer:
         body = await answer.json()
         if answer.status != 200 or body["refused"]:
-            raise RuntimeError(f"{member.name} refused transfers: {str(body)[:500]}")
+            raise RuntimeError(f"{member.name} refused transfers: {str(body.get('refused', body))[:500]}")
         return len(body["txs"])
 
 

@@ -33,6 +33,7 @@ class Throughput:
 async def throughput(graph: Graph, transfers: int, outstanding: int) -> Throughput:
     """Every payer sends its share through one of the four nodes; afterwards all balances and roots are compared."""
     each = transfers // len(graph.payers)
+    await agree(graph)
     accounts = await payers(graph)
     firsts = {i: account["sequences"][0] for i, account in enumerate(accounts)}
     signed = await asyncio.to_thread(sign_transfers, graph, firsts, each)
@@ -106,17 +107,22 @@ def _cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
+async def agree(graph: Graph) -> None:
+    """Waits until all validators have the same state: what was final at one is soon at the others. Raises `RuntimeError`."""
+    ends = time.monotonic() + 30
+    while len(roots := {(s["height"], s["state_root"]) for s in [await graph.get(m, "/v1/status") for m in graph.validators]}) > 1:
+        if time.monotonic() > ends:
+            raise RuntimeError(f"the validators differ: {roots}")
+        await asyncio.sleep(0.05)
+
+
 async def payers(graph: Graph) -> list[dict[str, Any]]:
     return [await graph.get(graph.validators[0], f"/v1/accounts/{address(account_id(key.public))}") for key in graph.payers]
 
 
 async def check_ledger(graph: Graph, before: list[dict[str, Any]], each: int) -> None:
     """Every payer sent and got `each` transfers, and the nodes agree. Raises `RuntimeError`: then the figures mean nothing."""
-    ends = time.monotonic() + 10
-    while len(roots := {(s["height"], s["state_root"]) for s in [await graph.get(m, "/v1/status") for m in graph.validators]}) > 1:
-        if time.monotonic() > ends:
-            raise RuntimeError(f"the validators differ: {roots}")
-        await asyncio.sleep(0.05)
+    await agree(graph)
     for old, new in zip(before, await payers(graph), strict=True):
         if new["sequences"][0] != old["sequences"][0] + each or new["balance"] != old["balance"]:
             raise RuntimeError(f"transfers are missing: {old}, then {new}")
@@ -136,6 +142,7 @@ class Finality:
 async def finality(graph: Graph, samples: int) -> Finality:
     """From the request that offers a transfer to the answer that it is final, over HTTP on loopback; one at a time."""
     key = 0
+    await agree(graph)
     first = (await graph.get(graph.validators[0], f"/v1/accounts/{address(account_id(graph.payers[key].public))}"))["sequences"][0]
     signed = (await asyncio.to_thread(sign_transfers, graph, {key: first}, samples))[key]
     times: list[list[float]] = [[] for _ in graph.validators]
