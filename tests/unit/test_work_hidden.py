@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import re
 from pathlib import Path
 
@@ -15,7 +13,6 @@ from client.work import hidden
 from client.work.hidden import BadKey
 
 KEY, NONCE = bytes(range(32)), bytes(range(100, 112))
-VECTORS = Path(__file__).parents[2] / "protocol_spec" / "vectors" / "hidden-file.json"
 SPEC = Path(__file__).parents[2] / "protocol_spec" / "hidden-file.md"
 SIZES = [0, 1, 15, 16, 17, 63, 64, 65, (1 << 20) - 1, 1 << 20, (1 << 20) + 1]
 
@@ -53,26 +50,6 @@ def test_junk_and_keys_of_another_size_are_bad_keys(tmp_path: Path, content: byt
     (tmp_path / "sealed").write_bytes(content)
     with pytest.raises(BadKey):
         hidden.decrypt(tmp_path / "sealed", tmp_path / "opened", key, bytes(32))
-
-
-def made(folder: Path, plain: bytes, key: bytes, nonce: bytes) -> dict[str, str]:
-    (folder / "p").write_bytes(plain)
-    plain_hash = hidden.encrypt(folder / "p", folder / "s", key, nonce)
-    fields = {"plain": plain, "key": key, "nonce": nonce, "plain_hash": plain_hash, "key_hash": hashlib.sha256(key).digest()}
-    fields["file"] = (folder / "s").read_bytes()
-    return {name: value.hex() for name, value in fields.items()}
-
-
-def test_the_vectors_are_what_this_program_writes(tmp_path: Path) -> None:
-    """`LC_WRITE_VECTORS=1` writes them anew."""
-    vectors = []
-    for number, plain in enumerate((b"", b"x,y\n1,2\n", bytes(range(200)))):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        vectors.append(made(folder, plain, hashlib.sha256(b"key %d" % number).digest(), bytes([number]) * 12))
-    if os.environ.get("LC_WRITE_VECTORS"):
-        VECTORS.write_text(json.dumps(vectors, indent=1) + "\n")
-    assert json.loads(VECTORS.read_text()) == vectors
 
 
 def test_every_statement_of_the_chapter_is_carried_out_by_code() -> None:
