@@ -73,13 +73,25 @@ class WorkConfig(_Section, frozen=True, kw_only=True):
     max_image_mb: Annotated[int, Meta(ge=1, le=65_536, description="Largest image to take on, in MiB.")] = 4_096
     max_model_mb: Annotated[int, Meta(ge=1, le=65_536, description="Largest model to take on, in MiB.")] = 1_024
     max_mem_mb: Annotated[int, Meta(ge=16, le=4_194_304, description="Most memory that one run may ask for, in MiB.")] = 4_096
+    max_hidden_mb: Annotated[int, Meta(ge=1, le=65_536, description="Largest hidden evaluation data to take on, in MiB.")] = 1_024
     allowed_contractors: Annotated[
         list[Text], Meta(max_length=1_024, description="Work only for these identities (lc1...); empty: for everybody.")
     ] = []
     denied_contractors: Annotated[list[Text], Meta(max_length=1_024, description="Never work for these identities (lc1...).")] = []
+    check_record: Annotated[
+        bool, Meta(description="Avoid contractors that were refunded after models were shown more often than they paid.")
+    ] = True
     concurrent: Annotated[int, Meta(ge=1, le=64, description="Runs at the same time.")] = 1
     attempts: Annotated[int, Meta(ge=1, le=1_000, description="Attempts at one job, each with another seed.")] = 3
-    verify: Annotated[bool, Meta(description="Evaluate others' models when drawn into a committee. Off costs strikes.")] = True
+    verify: Annotated[
+        bool,
+        Meta(description="Evaluate others' models for a fee when drawn. Off: abstain; who does that often is drawn no more."),
+    ] = True
+    reveal: Annotated[
+        Literal["always", "must"],
+        Meta(description="Show models after a job's expiry: always, or only where silence would cost the stake."),
+    ] = "always"
+    serve_won_days: Annotated[int, Meta(ge=1, le=3_650, description="Days for which a model that won stays available.")] = 30
     judge: Annotated[
         Literal["own-measurement", "never"],
         Meta(description="As a validator, confirm a ban when this node measured the falsehood itself, or never by itself."),

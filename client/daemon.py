@@ -287,10 +287,10 @@ class Daemon:
 
     async def _open_work(self, stack: contextlib.AsyncExitStack) -> None:
         member = self.node.state.get(member_key(self.identity.id))
-        drawn = isinstance(member, Member) and member.verifier and self.settings.config.work.verify
+        # Also a node that does not want to verify: silence in a committee would be struck, an abstention is not.
+        drawn = isinstance(member, Member) and member.verifier
         if not self._work_wanted and not drawn:
             return
-        # A node that neither trains nor verifies needs no engine, and none of what talks to one.
         from client.work.book import BookError
         from client.work_room import WorkRoom
 

@@ -32,12 +32,16 @@ def work_config(config: Config, *, train: bool) -> WorkConfig:
         max_image_mb=w.max_image_mb,
         max_model_mb=w.max_model_mb,
         max_mem_mb=w.max_mem_mb,
+        max_hidden_mb=w.max_hidden_mb,
         allowed_contractors=tuple(w.allowed_contractors),
         denied_contractors=tuple(w.denied_contractors),
+        check_record=w.check_record,
         concurrent=w.concurrent,
         attempts=w.attempts,
         verify=w.verify,
         judge=w.judge,
+        reveal=w.reveal,
+        serve_won_days=w.serve_won_days,
     )
 
 

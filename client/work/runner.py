@@ -137,7 +137,8 @@ class Work:
         self._sending = Sending(self._book, self._outbox, self._ledger, self._executor, self._now, self._rng)
         await self._outbox.start()
         self._started = True
-        for task in (self._prepare(), self._follow(), self._pump()):
+        runs = self._config.enabled or self._config.verify  # else no engine is needed: what is left is to abstain and to serve
+        for task in (*((self._prepare(),) if runs else ()), self._follow(), self._pump()):
             self._spawn(task)
 
     async def _recall(self, me: bytes) -> None:

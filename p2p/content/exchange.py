@@ -65,7 +65,7 @@ MAX_OWED = 64
 """Late blocks that may still come from a peer are counted up to here."""
 MAX_STALLS = 3
 ENDGAME_MS = 1_000
-ASK_AGAIN_MS = 5_000
+ASK_AGAIN_MS = 1_000
 NOBODY_MS = 20_000
 """A session with no peer that has the content gives up after this time, or at its deadline if that is sooner."""
 

@@ -83,7 +83,7 @@ JOB: Json = {"image": {"reference": DIGEST}, "bounty": "5", "expires_in_s": 60}
         ({"bounty": "1001"}, 422, "INSUFFICIENT_CREDITS", ["1000000000 are free", "smaller amount"]),
         ({"bounty": "0"}, 422, "BAD_TERMS", ["bounty", "Correct"]),
         ({"bounty": "1e3"}, 400, None, ["bounty", "decimal"]),
-        ({"expires_in_s": None, "expiry": 1_000}, 422, "BAD_EXPIRY", ["would expire", "chain clock", "expires_in_s"]),
+        ({"expires_in_s": None, "expiry": 1_000}, 422, "BAD_EXPIRY", ["is past", "chain clock", "expires_in_s"]),
         ({"expires_in_s": -5}, 400, None, ["expires_in_s"]),
         ({"limits": {"mem_mb": 1}}, 422, "IMPOSSIBLE_LIMIT", ["mem_mb", "6 to"]),
         ({"limits": {"cpus": 5_000}}, 422, "IMPOSSIBLE_LIMIT", ["cpus_milli"]),

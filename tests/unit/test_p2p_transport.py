@@ -1,4 +1,4 @@
-"""Networks on loopback: messages, outsiders, crossing dials, reconnection, peer exchange, slow and lying peers, a clean stop."""
+"""Networks on loopback: messages, outsiders, crossing dials, reconnection, peer exchange, a clean stop."""
 
 from __future__ import annotations
 
@@ -6,129 +6,20 @@ import asyncio
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from chain.crypto import SigningKey, account_id, address, sha256
-from chain.params import PROTOCOL_VERSION
+from chain.crypto import address, sha256
 from p2p.book import PeerBook
-from p2p.config import NetworkConfig
 from p2p.discovery import Dial
-from p2p.tls import CA, Binding, Leaf, binding_digest, issue_bound, issue_leaf, make_ca, make_contexts, spki
-from p2p.transport import Network
-from p2p.wire import CONTENT, MAX_FRAME, NODE, PATH, Hello, Ping, peers_message
-
-CHAIN = sha256(b"a test network")
-CA_ = make_ca(time.time())
-FAST = NetworkConfig(
-    tick=0.02, ask_often=0.05, answer_interval=0.02, dial_timeout=2, hello_timeout=1, close_timeout=0.3, ping_interval=0.05
-)
-
-
-def key_of(i: int) -> SigningKey:
-    return SigningKey(sha256(b"key %d" % i))
-
-
-def id_of(i: int) -> bytes:
-    return account_id(key_of(i).public)
-
-
-class Node:
-    """A network with a log of what it saw, and a way to wait for it."""
-
-    def __init__(
-        self,
-        i: int,
-        members: dict[bytes, bytes],
-        *,
-        seeds: list[str] = [],  # noqa: B006
-        config: NetworkConfig = FAST,
-        chain_id: bytes = CHAIN,
-        ca: CA = CA_,
-        own_id: bytes | None = None,
-        port: int = 0,
-        path: Path | None = None,
-    ) -> None:
-        self.id = own_id or id_of(i)
-        self.messages: list[tuple[bytes, int, bytes]] = []
-        self.ups: list[tuple[bytes, bool]] = []
-        self.changed = asyncio.Event()
-        self.handler: Callable[[bytes, int, bytes], None] = lambda *_: None
-        self.book = PeerBook(path)
-        for seed in seeds:
-            self.book.add_seed(seed)
-        self.net = Network(
-            key=key_of(i),
-            own_id=self.id,
-            chain_id=chain_id,
-            ca=ca,
-            membership=members.get,
-            on_message=self._message,
-            on_peer=self._peer,
-            book=self.book,
-            listen=("127.0.0.1", port),
-            advertise=[],
-            config=config,
-            rng=random.Random(i),
-        )
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.net.port()}"
-
-    def _message(self, peer: bytes, channel: int, payload: bytes) -> None:
-        self.messages.append((peer, channel, payload))
-        self.handler(peer, channel, payload)
-        self.changed.set()
-
-    def _peer(self, peer: bytes, up: bool) -> None:
-        self.ups.append((peer, up))
-        self.changed.set()
-
-    def connected(self) -> set[bytes]:
-        return {p.id for p in self.net.peers()}
-
-    def reasons(self, event: str) -> str:
-        return " | ".join(e.reason for e in self.net.events if e.event == event)
-
-
-async def until(condition: Callable[[], Any], seconds: float = 8.0) -> None:
-    """Looks at every turn of the loop; a polling wait, because the conditions span several nodes."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-def members_of(*indices: int) -> dict[bytes, bytes]:
-    return {id_of(i): key_of(i).public for i in indices}
-
-
-@asynccontextmanager
-async def running(*nodes: Node) -> AsyncIterator[None]:
-    try:
-        for node in nodes:
-            await node.net.start()
-        yield
-    finally:
-        await asyncio.gather(*(node.net.stop() for node in nodes))
-
-
-@asynccontextmanager
-async def pair(config: NetworkConfig = FAST) -> AsyncIterator[tuple[Node, Node]]:
-    members = members_of(0, 1)
-    a = Node(0, members, config=config)
-    async with running(a):
-        b = Node(1, members, seeds=[a.address], config=config)
-        async with running(b):
-            await until(lambda: a.connected() and b.connected())
-            yield a, b
+from p2p.tls import Binding, Leaf, binding_digest, issue_bound, issue_leaf, make_ca, make_contexts, spki
+from p2p.wire import CONTENT, NODE, PATH
+from tests.unit.p2p_kit import CA_, CHAIN, FAST, Node, id_of, key_of, members_of, pair, raw, running, until
 
 
 async def test_messages_arrive_in_order_on_their_channel() -> None:
@@ -302,162 +193,6 @@ async def test_tls_1_2_and_missing_certificates_are_refused(wrong: str) -> None:
             with pytest.raises(aiohttp.ClientError):
                 await session.get(f"https://{a.address}{PATH}", ssl=context)
         await until(lambda: "TLS:" in a.reasons("connection refused"))
-
-
-# --- a member that misbehaves on the wire -----------------------------------------------------------------------------------------
-
-
-class Raw:
-    """A member that speaks websocket by hand."""
-
-    def __init__(self, session: aiohttp.ClientSession, ws: aiohttp.ClientWebSocketResponse) -> None:
-        self.session, self.ws = session, ws
-
-    async def reason(self) -> tuple[int | None, str]:
-        """Reads until the other side closes; its code and reason."""
-        async with asyncio.timeout(8):
-            while True:
-                m = await self.ws.receive()
-                if m.type is aiohttp.WSMsgType.CLOSE:
-                    return m.data, m.extra or ""
-                if m.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR):
-                    return None, "cut off"
-
-
-@asynccontextmanager
-async def raw(node: Node, i: int = 1, hello: bytes | None = None, **options: Any) -> AsyncIterator[Raw]:
-    context = make_contexts(issue_leaf(key_of(i), id_of(i), CHAIN, CA_, time.time()), CA_).client
-    async with aiohttp.ClientSession() as session:
-        ws = await session.ws_connect(f"wss://{node.address}{PATH}", ssl=context, autoping=False, **options)
-        await ws.send_bytes(peers_message(Hello(PROTOCOL_VERSION, CHAIN, 0, [], 0)) if hello is None else hello)
-        yield Raw(session, ws)
-        await ws.close()
-
-
-@pytest.mark.parametrize(
-    ("hello", "reason"),
-    [
-        (peers_message(Hello(PROTOCOL_VERSION + 1, CHAIN, 0, [], 0)), "protocol version"),
-        (peers_message(Hello(PROTOCOL_VERSION, sha256(b"x"), 0, [], 0)), "another network"),
-        (peers_message(Ping(1)), "not a hello"),
-        (bytes((NODE,)) + b"hi", "not a hello"),
-        (b"", "not a hello"),
-    ],
-)
-async def test_a_wrong_hello_is_answered_with_the_reason(hello: bytes, reason: str) -> None:
-    a = Node(0, members_of(0, 1))
-    async with running(a), raw(a, hello=hello) as peer:
-        _, said = await peer.reason()
-        assert reason in said and not a.ups
-        await until(lambda: reason in a.reasons("connection refused"))
-
-
-async def test_a_silent_dialler_is_cut_off() -> None:
-    a = Node(0, members_of(0, 1), config=replace(FAST, hello_timeout=0.1))
-    context = make_contexts(issue_leaf(key_of(1), id_of(1), CHAIN, CA_, time.time()), CA_).client
-    async with running(a):
-        reader, writer = await asyncio.open_connection("127.0.0.1", a.net.port(), ssl=context)
-        async with asyncio.timeout(5):  # TLS done, nothing sent: not even a request
-            assert await reader.read() == b""
-        writer.close()
-
-
-@pytest.mark.parametrize(
-    "frame",
-    [b"", b"\x03x", b"\xff", b"\xff\0\0\0\0", b"\xff\0\0\0\x09a", b"\xfe\x09\x00xx", b"\xfe\x02\x00tiny", b"\x01garbage" * 9_000],
-)
-async def test_a_broken_frame_ends_the_connection_and_counts_against_the_peer(frame: bytes) -> None:
-    a = Node(0, members_of(0, 1))
-    async with running(a), raw(a) as peer:
-        await until(lambda: a.connected())
-        await peer.ws.send_bytes(frame)
-        code, _ = await peer.reason()
-        assert code == 4003
-        await until(lambda: not a.connected())
-        assert a.messages == []
-
-
-async def test_an_oversize_frame_ends_the_connection() -> None:
-    a = Node(0, members_of(0, 1))
-    async with running(a), raw(a) as peer:
-        await until(lambda: a.connected())
-        await peer.ws.send_bytes(bytes(MAX_FRAME + 1))
-        code, _ = await peer.reason()
-        assert code in (1009, 4003, None)
-        await until(lambda: not a.connected())
-
-
-@pytest.mark.parametrize("kind", ["text", "ping"])
-async def test_other_websocket_frames_end_the_connection(kind: str) -> None:
-    a = Node(0, members_of(0, 1))
-    async with running(a), raw(a) as peer:
-        await until(lambda: a.connected())
-        await (peer.ws.send_str("hello") if kind == "text" else peer.ws.ping())
-        assert (await peer.reason())[0] == 4003
-
-
-async def test_refused_messages_block_a_member_for_a_while() -> None:
-    async with pair() as (a, b):
-        for _ in range(10):
-            a.net.penalize(b.id, "a forged vote")
-        await until(lambda: not a.connected() and "blocked for" in b.reasons("refused by peer"))
-        assert "a forged vote" in b.reasons("peer gone") and not a.connected()
-
-
-async def test_a_callback_that_fails_costs_only_the_peer_that_sent_the_message() -> None:
-    members = members_of(0, 1, 2)
-    a = Node(0, members)
-
-    def fail(peer: bytes, _channel: int, payload: bytes) -> None:
-        if payload == b"poison":
-            raise RuntimeError("a mistake of ours")
-
-    a.handler = fail
-    async with running(a), raw(a, 1) as bad, raw(a, 2) as good:
-        await until(lambda: len(a.connected()) == 2)
-        await bad.ws.send_bytes(b"\0poison")
-        await bad.reason()
-        await until(lambda: a.connected() == {id_of(2)})
-        await good.ws.send_bytes(b"\0fine")
-        await until(lambda: (id_of(2), NODE, b"fine") in a.messages)
-
-
-async def test_a_peer_that_does_not_read_is_bounded_dropped_and_slows_nobody() -> None:
-    members = members_of(0, 1, 2)
-    a = Node(0, members, config=replace(FAST, drain_timeout=0.3))
-    async with running(a):
-        b = Node(2, members, seeds=[a.address])
-        async with running(b), raw(a, 1):
-            await until(lambda: len(a.connected()) == 2)
-            deaf_id = id_of(1)
-            # The raw client never calls receive: its buffers fill, then ours.
-            refusals = 0
-            for i in range(40):
-                refusals += not a.net.send(deaf_id, NODE, bytes(1_000_000), 2)
-                a.net.send(b.id, NODE, b"%d" % i, 0)
-            assert refusals > 0
-            info = {p.id: p for p in a.net.peers()}[deaf_id]
-            assert info.queued_bytes <= 16_000_000 and info.dropped == refusals
-            await until(lambda: len(b.messages) == 40)
-            await until(lambda: a.connected() == {b.id})
-            assert "reads nothing" in a.reasons("peer gone")
-
-
-async def test_a_peer_above_its_rate_is_slowed_down_not_lost() -> None:
-    config = replace(FAST, messages_per_s=2_000.0, burst_s=0.05)
-    members = members_of(0, 1)
-    a = Node(0, members, config=config)
-    async with running(a):
-        b = Node(1, members, seeds=[a.address])
-        async with running(b):
-            await until(lambda: a.connected() and b.connected())
-            start = time.monotonic()
-            for i in range(3_000):
-                assert b.net.send(a.id, NODE, b"%d" % i, 0)
-            await until(lambda: len(a.messages) == 3_000)
-            assert [int(m[2]) for m in a.messages] == list(range(3_000))
-            # Not a speed test: the limiter must have made it wait for about half a second after each batch.
-            assert time.monotonic() - start > 0.5
 
 
 # --- coming and going -------------------------------------------------------------------------------------------------------------

@@ -210,6 +210,7 @@ def test_a_verifier_that_cannot_run_abstains_and_is_not_struck(tmp_path: Path) -
         votes = {s["voter"]: s["votes"][0]["vote"] for s in found["rounds"][0]["committee"]}
         named = {graph.chain.names[i]: votes[address(i)] for i in graph.chain.names if address(i) in votes}
         assert named == {"a": "ABSTAIN", "b": "ABSTAIN", "c": "ABSTAIN", "d": "OK"}
+        assert graph.nodes["b"].work is not None and graph.nodes["b"].work.report is None  # it needs no engine
         graph.honest()
         await graph.stop()
 

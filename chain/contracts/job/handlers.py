@@ -66,10 +66,12 @@ def _new_job(m: PostJob) -> Job:
 
 def _check_expiry(host: Host, m: PostJob) -> None:
     """LC-JOB-15"""
-    away = m.expiry - host.clock
-    if not host.params.job_min_open <= away <= host.params.job_max_open:
-        text = f"the job would expire {away} ms from now on the chain clock; allowed are {host.params.job_min_open} to"
-        raise Reject(JobCode.BAD_EXPIRY, f"{text} {host.params.job_max_open} ms")
+    away, p = m.expiry - host.clock, host.params
+    if away <= 0:
+        raise Reject(JobCode.BAD_EXPIRY, f"the expiry {m.expiry} is past: the chain clock stands at {host.clock} ms")
+    if not p.job_min_open <= away <= p.job_max_open:
+        text = f"the job would expire {away} ms from now on the chain clock; allowed are {p.job_min_open} to {p.job_max_open} ms"
+        raise Reject(JobCode.BAD_EXPIRY, text)
 
 
 def _check_terms(m: PostJob) -> None:
