@@ -36,6 +36,8 @@ log: Any = structlog.get_logger("node")
 WAITING_BYTES = 32 * 2**20
 """Transactions and proposals that wait to be looked at. More are dropped, as by a full lane: what matters is told again."""
 _PATIENT = frozenset(kind.__struct_config__.tag for kind in (Txs, TxIds, GetTxs, CompactProposal))
+LOG_WORTH = 2**20
+"""Bytes of log that are worth a sync of its header to be rid of them."""
 LOG_FULL = 64 * 2**20
 """Bytes of log at which a decided height waits for the database, so that the log can be emptied."""
 
@@ -275,7 +277,7 @@ class Driver:
         fault = done.exception()
         if fault is not None:
             self._fail(fault)
-        elif not self._stopped and not self._commits and self.node.consensus.step is Step.WAIT:
+        elif not self._stopped and not self._commits and self._wal.used > LOG_WORTH and self.node.consensus.step is Step.WAIT:
             # Nothing of the next height is in the log yet: all of it is in the database.
             self._wal.truncate()
 

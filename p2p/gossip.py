@@ -48,17 +48,17 @@ class Gossip:
         others = sorted(p for p in self._connected if p not in self._mesh and p != avoid) if missing > 0 else []
         self._mesh += self._rng.sample(others, min(missing, len(others)))
 
-    def push_targets(self, exclude: bytes | None = None) -> list[bytes]:
+    def push_targets(self, exclude: Collection[bytes] = ()) -> list[bytes]:
         """Peers that get whole transactions."""
-        return [p for p in self._mesh if p != exclude]
+        return [p for p in self._mesh if p not in exclude]
 
-    def announce_targets(self, exclude: bytes | None = None) -> list[bytes]:
+    def announce_targets(self, exclude: Collection[bytes] = ()) -> list[bytes]:
         """Peers that get ids only, and ask for what they lack."""
-        return sorted(self._connected.difference(self._mesh, (exclude,)))
+        return sorted(self._connected.difference(self._mesh, exclude))
 
-    def consensus_targets(self, exclude: bytes | None = None) -> list[bytes]:
+    def consensus_targets(self, exclude: Collection[bytes] = ()) -> list[bytes]:
         """Votes, proposals and round states: every connected validator, and the mesh."""
-        return sorted((self._connected & self._validators).union(self._mesh).difference((exclude,)))
+        return sorted((self._connected & self._validators).union(self._mesh).difference(exclude))
 
 
 class SeenCache:

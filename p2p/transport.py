@@ -148,12 +148,12 @@ class Network:
         return connection is not None and connection.send(lane, item)
 
     def broadcast(
-        self, channel: int, payload: bytes, lane: int, exclude: bytes | None = None, to: Collection[bytes] | None = None
+        self, channel: int, payload: bytes, lane: int, exclude: Collection[bytes] = (), to: Collection[bytes] | None = None
     ) -> int:
         """Queues one message for all connected peers, or those of `to`. For how many it was queued."""
         item = wire.message(channel, payload)
         targets = list(self._peers) if to is None else to
-        connections = [self._peers[p] for p in targets if p != exclude and p in self._peers]
+        connections = [self._peers[p] for p in targets if p not in exclude and p in self._peers]
         return sum(connection.send(lane, item) for connection in connections)
 
     def _deliver(self, connection: Connection, channel: int, payload: bytes) -> None:

@@ -13,6 +13,7 @@ from chain.consensus.messages import CheckBlock
 from chain.errors import Malformed
 from chain.node import messages as m
 from chain.node.candidates import Candidate, Candidates, encoded
+from chain.node.mempool import Mempool
 from chain.types import block_id, decode_block, tx_root
 
 MAX_WANTED = 64
@@ -35,6 +36,11 @@ class Bodies:
         self.wanted[question.block_id] = question
         if len(self.wanted) > MAX_WANTED:
             del self.wanted[next((key for key in self.wanted if key not in kept), next(iter(self.wanted)))]
+
+    def look(self, pool: Mempool) -> list[bytes]:
+        """Wanted blocks that the mempool completes by now."""
+        held = [(key, self.blocks.get(key)) for key in self.wanted]
+        return [key for key, candidate in held if candidate is not None and not candidate.complete and candidate.look(pool)]
 
     def ask(self, key: bytes, height: int, peers: list[bytes], turn: int) -> tuple[bytes, m.GetBlock] | None:
         """(peer, request) for what a block lacks: its source first, then the others in turn."""

@@ -26,9 +26,10 @@ from chain.ledger.tx import ParsedTx, parse_tx
 from chain.merkle import list_root
 from chain.node.mempool import Mempool
 from chain.node.messages import SHORT
-from chain.params import PROTOCOL_VERSION
+from chain.params import PROTOCOL_VERSION, Params
 from chain.types import Block, Header, block_id, tx_id, validators_hash
 
+MAX_DELAY_ROUNDS = 6
 MAX_CANDIDATES = 16
 """Blocks kept per height; honest proposers need one per round, and old rounds' unlocked blocks go first."""
 
@@ -49,6 +50,8 @@ class Candidate:
     asked: int = 0
     """How often peers were asked for what is missing."""
     asked_of: set[bytes] = field(default_factory=set)
+    stated: list[bytes] = field(default_factory=list)
+    """The short ids of its proposal."""
     _ids: list[bytes] = field(default_factory=list)
 
     @property
@@ -79,13 +82,20 @@ class Candidate:
                 self.slots[i] = raw
         return self.seal()
 
+    def look(self, pool: Mempool) -> bool:
+        """Fill what the mempool has by now; whether the block is complete."""
+        for i in self.missing if len(self.stated) == len(self.slots) else ():
+            tx = pool.by_short(self.stated[i])
+            self.slots[i] = tx.raw if tx else None
+        return self.seal()
+
     def seal(self) -> bool:
         """Complete when every slot is filled and the root is the header's. Otherwise everything has to come again: two
         transactions may share a short id, and the list of ids may be wrong."""
         if None not in self.slots:
             self.complete = list_root(self.ids) == self.header.tx_root
             if not self.complete:
-                self.slots, self._ids = [None] * len(self.slots), []
+                self.slots, self._ids, self.stated = [None] * len(self.slots), [], []
         return self.complete
 
 
@@ -118,7 +128,7 @@ class Candidates:
     def open(self, header: Header, short: list[bytes], pool: Mempool, now: int, source: bytes, keep: frozenset[bytes]) -> Candidate:
         """A candidate from a compact proposal, with what the mempool has."""
         found = [pool.by_short(s) for s in short]
-        candidate = Candidate(header, [tx.raw if tx else None for tx in found], now, source)
+        candidate = Candidate(header, [tx.raw if tx else None for tx in found], now, source, stated=short)
         if None not in found:
             candidate._ids = [tx.id for tx in found if tx is not None]
         candidate.seal()
@@ -149,6 +159,13 @@ def check_header(state: State, header: Header) -> None:
     for name, is_wrong in wrong:
         if is_wrong:
             raise InvalidBlock(f"the header's {name} is not the one of this chain")
+
+
+def is_timely(candidate: Candidate, round_: int, params: Params) -> bool:
+    """A fresh proposal's time lies around its arrival here; later rounds leave more room for slow links."""
+    header = candidate.header
+    delay = params.timeout_propose * 2 ** min(round_, MAX_DELAY_ROUNDS)
+    return header.round == round_ and candidate.arrived - params.drift - delay <= header.time <= candidate.arrived + params.drift
 
 
 def execute(state: State, block: Block, parent: bytes, pool: Mempool | None) -> Executed:

@@ -40,6 +40,16 @@ class Tick:
 TICK_MS = 100
 
 
+@dataclass(frozen=True)
+class Late:
+    """What a block lacked when it was proposed should be here by now: LATE_MS after the proposal it is asked for."""
+
+    block_id: bytes
+
+
+LATE_MS = 20
+
+
 class AccountEvent(Wire, frozen=True):
     """A line of an account's history: the event and the transaction that caused it (zero id: the block itself)."""
 
@@ -75,7 +85,7 @@ class SignedMessage:
 
 @dataclass(frozen=True)
 class Fired:
-    timer: Tick | Timeout
+    timer: Tick | Late | Timeout
 
 
 @dataclass(frozen=True)
@@ -114,12 +124,12 @@ class Gossip:
     payload: bytes
     lane: int
     scope: Scope
-    exclude: bytes | None = None
+    exclude: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True)
 class SetTimer:
-    timer: Tick | Timeout
+    timer: Tick | Late | Timeout
     ms: int
 
 

@@ -14,8 +14,8 @@ from msgspec import Meta
 from chain.codec import Wire, decode, encode
 from chain.consensus.messages import RoundState
 from chain.errors import Malformed
-from chain.params import MAX_BLOCK_BYTES, MAX_BLOCK_TXS, MAX_PEER_MESSAGE
-from chain.types import Certificate, Hash, Header, Height, Proposal, RawTx, Vote
+from chain.params import MAX_BLOCK_BYTES, MAX_BLOCK_TXS, MAX_PEER_MESSAGE, MAX_VALIDATORS
+from chain.types import AccountId, Certificate, Hash, Header, Height, Proposal, RawTx, Vote
 
 SHORT = 8
 MAX_BATCH = 512
@@ -121,6 +121,12 @@ class Blocks(Wire, frozen=True, tag=13):
     blocks: Annotated[list[SyncBlock], Meta(max_length=MAX_SYNC_BLOCKS)]
 
 
+class Links(Wire, frozen=True, tag=14):
+    """LC-NODE-14: the validators that the sender is connected with."""
+
+    validators: Annotated[list[AccountId], Meta(max_length=MAX_VALIDATORS)]
+
+
 Message = (
     Txs
     | TxIds
@@ -135,13 +141,14 @@ Message = (
     | FullBlock
     | GetBlocks
     | Blocks
+    | Links
 )
 
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
 
 def decode_message(payload: bytes) -> Message:
-    """Raises `Malformed`. LC-NODE-14: what does not re-encode to itself is refused."""
+    """Raises `Malformed`. LC-NODE-29: what does not re-encode to itself is refused."""
     if len(payload) > MAX_PEER_MESSAGE:
         raise Malformed(f"{len(payload)} bytes, at most {MAX_PEER_MESSAGE} allowed")
     try:

@@ -16,7 +16,7 @@ from collections import deque
 from chain.codec import encode
 from chain.consensus import messages as c
 from chain.consensus.machine import Consensus
-from chain.errors import BrokenInvariant, InvalidBlock, InvalidTx, Malformed, TxCode, Verdict
+from chain.errors import BrokenInvariant, InvalidBlock, Malformed, TxCode, Verdict
 from chain.ledger import transition
 from chain.ledger.state import State
 from chain.ledger.transition import Executed, chain_record, clock_at, earliest_due, params_of, validators_of
@@ -26,6 +26,7 @@ from chain.node import events as e
 from chain.node import messages as m
 from chain.node.bodies import Bodies
 from chain.node.candidates import Candidate
+from chain.node.links import LinkBook
 from chain.node.mempool import Mempool
 from chain.node.recovery import BLOCK, CONSENSUS, DECIDED, Recovered, read_log
 from chain.node.relay import Relay
@@ -38,8 +39,6 @@ STATE_EVERY = 150
 STATUS_TICKS = 10
 REMIND_TICKS = 20
 """The oldest waiting transactions are announced again: a push can be lost with its connection."""
-MAX_DELAY_ROUNDS = 6
-_FAULTY_TX = (TxCode.MALFORMED, TxCode.FOREIGN_NETWORK, TxCode.BAD_SIGNATURE)
 
 
 class Node:
@@ -60,6 +59,7 @@ class Node:
         self._beacon_key = beacon_key
         self._bodies = Bodies()
         self._relay = Relay()
+        self._links, self._validators = LinkBook(), frozenset[bytes]()
         self._peers: dict[bytes, int] = {}
         """Connected peers, and when each was last answered with round state."""
         self._inputs: deque[c.Input] = deque()
@@ -79,7 +79,7 @@ class Node:
         for key, block in found.undecided(self.height + 1):
             known = Candidate(block.header, list(block.txs), now, None, logged=True, complete=True)
             self._bodies.blocks.put(key, known, frozenset())
-        self._start_height()
+        self._feed(self._next_height())
         self._run_all(self.consensus.replay(found.of_height(self.height + 1)))
         self._out.append(e.SetTimer(e.Tick(), e.TICK_MS))
         return self._take()
@@ -91,10 +91,6 @@ class Node:
         executed = decided.redo(self.state, self.head_id, block, None)
         # LC-NODE-27: the log may hold what this node signed of the height after.
         self._apply(block, certificate, executed, durable=True, truncate=False)
-
-    def _start_height(self) -> None:
-        self.sync.at(self.height, self._now)
-        self._feed(c.StartHeight(self.height + 1, validators_of(self.state), self._now))
 
     def submit(self, raw: bytes, now: int) -> bytes:
         """A user's transaction; its id. Raises `InvalidTx`. It travels with the next `flush`."""
@@ -121,14 +117,18 @@ class Node:
                 self._feed(c.Signed(message))
             case e.Fired(e.Tick()):
                 self._tick()
+            case e.Fired(e.Late(key)) if self._bodies.blocks.get(key) is not None:
+                self._ask_block(key)
             case e.Fired(timer):
                 if isinstance(timer, c.Timeout):
                     self._feed(c.TimeoutFired(timer))
             case e.PeerUp(peer):
                 self._peers[peer] = 0
                 self._send(peer, m.Status(self.height), e.VOTES)
+                self._send(peer, self._links.own(self._peers, self._validators), e.VOTES)
             case e.PeerDown(peer):
                 self._peers.pop(peer, None)
+                self._links.down(peer)
                 self.sync.peer(peer, None)
             case e.BlocksRead(peer, found):
                 self._serve_blocks(peer, found)
@@ -149,11 +149,16 @@ class Node:
         self._out.append(e.SetTimer(e.Tick(), e.TICK_MS))
         if self._ticks % STATUS_TICKS == 0:
             self._gossip(m.Status(self.height), e.REQUESTS, e.Scope.ALL)
+        if (links := self._links.changed(self._peers, self._validators)) is not None:
+            self._gossip(links, e.VOTES, e.Scope.ALL)
         if self._ticks % REMIND_TICKS == 0 and (oldest := self.pool.oldest(m.MAX_BATCH)):
             self._gossip(m.TxIds(oldest), e.TRANSACTIONS, e.Scope.PUSH)
+        self._out += self._relay.announce(self.pool)
         self._out += self._relay.ask(self.pool, self._now)
         for key in list(self._bodies.wanted):
             self._ask_block(key)
+        if (ahead := self.sync.ahead()) is not None:  # its answer is the certificate, where only votes were lost
+            self._send(ahead, m.StateMessage(self.consensus.round_state()), e.VOTES)
         self._request_blocks()
         self._wake_if_due()
 
@@ -259,14 +264,15 @@ class Node:
         candidate = self._bodies.blocks.get(question.block_id)
         if candidate is None or not candidate.complete:
             self._bodies.want(question, self._kept())
-            self._ask_block(question.block_id)
+            if candidate is None:
+                self._ask_block(question.block_id)
             return
         self._bodies.wanted.pop(question.block_id, None)
         valid, awaited = self._is_valid(candidate), self.consensus.awaited
         if not valid and awaited is not None and awaited.block_id == question.block_id:
             raise BrokenInvariant(f"block {question.height} was decided, but here it is invalid: {candidate.fault}")
         if valid and question.fresh:
-            valid = self._is_timely(candidate, question.round)
+            valid = blocks.is_timely(candidate, question.round, self.params)
         if valid:
             self._log_block(candidate)
         self._inputs.append(c.BlockChecked(question.height, question.block_id, valid))
@@ -288,12 +294,6 @@ class Node:
             self.faults.append(f"block {header.height} of {header.proposer.hex()}: {candidate.fault}")
         return candidate.executed is not None
 
-    def _is_timely(self, candidate: Candidate, round_: int) -> bool:
-        """A fresh proposal's time lies around its arrival here; later rounds leave more room for slow links."""
-        header, p = candidate.header, self.params
-        delay = p.timeout_propose * 2 ** min(round_, MAX_DELAY_ROUNDS)
-        return header.round == round_ and candidate.arrived - p.drift - delay <= header.time <= candidate.arrived + p.drift
-
     def _decide(self, key: bytes, certificate: Certificate) -> None:
         candidate = self._bodies.blocks.get(key)
         if candidate is None or not candidate.complete or not self._is_valid(candidate) or candidate.executed is None:
@@ -305,7 +305,9 @@ class Node:
 
     def _next_height(self) -> c.StartHeight:
         self.sync.at(self.height, self._now)
-        return c.StartHeight(self.height + 1, validators_of(self.state), self._now)
+        validators = validators_of(self.state)
+        self._validators = frozenset(v.id for v in validators)
+        return c.StartHeight(self.height + 1, validators, self._now)
 
     def _apply(self, block: Block, certificate: Certificate, executed: Executed, *, durable: bool, truncate: bool = True) -> None:
         """A decided block becomes the state."""
@@ -324,8 +326,8 @@ class Node:
 
     # --- messages -------------------------------------------------------------------------------------------------------------
 
-    def _gossip(self, message: m.Message, lane: int, scope: e.Scope, exclude: bytes | None = None) -> None:
-        self._out.append(e.Gossip(encode(message), lane, scope, exclude))
+    def _gossip(self, message: m.Message, lane: int, scope: e.Scope) -> None:
+        self._out.append(e.Gossip(encode(message), lane, scope))
 
     def _send(self, peer: bytes, message: m.Message, lane: int) -> None:
         self._out.append(e.Send(peer, encode(message), lane))
@@ -342,8 +344,7 @@ class Node:
         match message:
             case m.VoteMessage(vote):
                 if self._opinion(peer, vote, payload, e.VOTES):
-                    if vote.height > self.height:
-                        self._told(peer, vote.height - 2)
+                    self._implied(peer, vote.validator, vote.height)
                     self._feed(c.VoteReceived(vote, peer))
             case m.CompactProposal():
                 self._on_proposal(peer, message, payload)
@@ -355,7 +356,10 @@ class Node:
             case m.StateMessage(state):
                 self._on_state(peer, state)
             case m.Txs(txs):
-                self._on_txs(peer, txs)
+                if (wrong := self._relay.take(txs, peer, self.pool, self.state, self.height + 1)) is not None:
+                    self._reject(peer, f"transaction: {wrong.text}")
+                for key in self._bodies.look(self.pool):
+                    self._body_arrived(key)
             case m.TxIds(ids):
                 self._relay.heard(ids, peer, self.pool, self._now)
             case m.GetTxs(ids):
@@ -363,6 +367,9 @@ class Node:
             case m.Status(height):
                 self._told(peer, height)
                 self._request_blocks()
+            case m.Links():
+                if peer in self._peers:
+                    self._links.heard(peer, message)
             case m.GetBlock() | m.BlockTxs() | m.FullBlock():
                 self._on_body(peer, message)
             case m.GetBlocks(start, count):
@@ -378,13 +385,20 @@ class Node:
         if peer in self._peers:
             self.sync.peer(peer, height)
 
+    def _implied(self, peer: bytes, signer: bytes, height: int) -> None:
+        """Who signs at a height has decided the one before; who passes it on may be one behind."""
+        if height > self.height:
+            self._told(peer, height - 1 if peer == signer else height - 2)
+
     def _opinion(self, peer: bytes, message: Vote | Proposal, payload: bytes, lane: int) -> bool:
         """ACCEPT relays; REJECT costs the peer. Whether to go on with it."""
         opinion = self.consensus.classify(message)
         if opinion.verdict is Verdict.REJECT:
             self._reject(peer, opinion.reason)
         elif opinion.verdict is Verdict.ACCEPT:
-            self._out.append(e.Gossip(payload, lane, e.Scope.CONSENSUS, peer))
+            origin = message.validator if isinstance(message, Vote) else message.proposer
+            known = self._links.served(origin, self._validators) | {peer, origin}
+            self._out.append(e.Gossip(payload, lane, e.Scope.CONSENSUS, known))
         return opinion.verdict is not Verdict.REJECT
 
     def _on_proposal(self, peer: bytes, message: m.CompactProposal, payload: bytes) -> None:
@@ -396,12 +410,13 @@ class Node:
         accepted = self.consensus.classify(proposal).verdict is Verdict.ACCEPT
         if not self._opinion(peer, proposal, payload, e.PROPOSALS):
             return
-        if proposal.height > self.height:
-            self._told(peer, proposal.height - 2)
+        self._implied(peer, proposal.proposer, proposal.height)
         candidate = self._bodies.blocks.get(key)
         if candidate is None and (accepted or key in self._bodies.wanted):
             candidate = self._bodies.blocks.open(header, message.ids, self.pool, self._now, peer, self._kept())
-            if not candidate.complete:
+            if not candidate.complete and candidate.stated:
+                self._out.append(e.SetTimer(e.Late(key), e.LATE_MS))
+            elif not candidate.complete:  # the list of ids was wrong
                 self._ask_block(key)
         if accepted:
             self._feed(c.ProposalReceived(proposal, True, peer))
@@ -416,18 +431,6 @@ class Node:
         if state.height <= self.height:
             self._send(peer, m.Status(self.height), e.VOTES)
         self._feed(c.StateReceived(state, peer))
-
-    def _on_txs(self, peer: bytes, txs: list[bytes]) -> None:
-        for raw in txs:
-            try:
-                tx = self.pool.add(self.state, raw, self.height + 1, local=False)
-            except InvalidTx as fault:
-                if fault.code in _FAULTY_TX:
-                    self._reject(peer, f"transaction: {fault.text}")
-                    return
-                continue
-            if tx is not None:
-                self._relay.took(tx.id, raw, peer)
 
     # --- bodies of undecided blocks ---------------------------------------------------------------------------------------------
 
@@ -488,6 +491,8 @@ class Node:
             self.sync.failed(peer, self._now)
         if self.height > before:
             self._feed(self._next_height())
+            # Votes of this height went by while it was out of reach: the others send them again to who tells its state.
+            self._gossip(m.StateMessage(self.consensus.round_state()), e.VOTES, e.Scope.CONSENSUS)
         self._request_blocks()
 
 

@@ -1,6 +1,7 @@
 """How transactions travel: pushed in full once, by the node that took them from a user, to its mesh; announced by everybody else.
 
-An announced transaction is asked for only after GRACE, for its push is usually on the way. Pure and bounded. LC-NODE-17, 18.
+Pushes go out at once. Announcements go out with the node's tick, and only of what no block holds by then: where the pushes reached
+everybody, nothing is announced. An announced transaction is asked for only after GRACE. Pure and bounded. LC-NODE-17, 18.
 """
 
 from __future__ import annotations
@@ -8,12 +9,15 @@ from __future__ import annotations
 from collections import Counter
 
 from chain.codec import encode
+from chain.errors import InvalidTx, TxCode
+from chain.ledger.state import State
 from chain.node.events import TRANSACTIONS, Gossip, Scope, Send
 from chain.node.mempool import Mempool
 from chain.node.messages import MAX_BATCH, SHORT, GetTxs, TxIds, Txs
 
 GRACE = 60
 """Milliseconds."""
+_FAULTY = (TxCode.MALFORMED, TxCode.FOREIGN_NETWORK, TxCode.BAD_SIGNATURE)
 MAX_ANNOUNCED = 16_384
 MAX_OF_PEER = 4_096
 """Announcements of one peer that wait for their push: nobody takes the room of the others."""
@@ -26,6 +30,7 @@ class Relay:
     def __init__(self) -> None:
         self._own: list[bytes] = []
         self._others: dict[bytes, list[bytes]] = {}
+        """Ids of what peers pushed since the last announcement, by peer."""
         self._announced: dict[bytes, tuple[bytes, int]] = {}
         self._of_peer: Counter[bytes] = Counter()
 
@@ -34,8 +39,21 @@ class Relay:
         if source is None:
             self._own.append(raw)
         else:
-            self._others.setdefault(source, []).append(tx[:SHORT])
+            self._others.setdefault(source, []).append(tx)
         self._pop(tx[:SHORT])
+
+    def take(self, txs: list[bytes], peer: bytes, pool: Mempool, state: State, height: int) -> InvalidTx | None:
+        """A peer's transactions enter the mempool; what it should not have sent ends its message and is returned."""
+        for raw in txs:
+            try:
+                tx = pool.add(state, raw, height, local=False)
+            except InvalidTx as fault:
+                if fault.code in _FAULTY:
+                    return fault
+                continue
+            if tx is not None:
+                self.took(tx.id, raw, peer)
+        return None
 
     def _pop(self, short: bytes) -> None:
         gone = self._announced.pop(short, None)
@@ -64,12 +82,19 @@ class Relay:
         return [Send(peer, encode(Txs(batch)), TRANSACTIONS) for batch in batches(held)[:MAX_ANSWER]]
 
     def flush(self) -> list[Gossip]:
-        """What to send now: full transactions of our own users, short ids of the others'."""
+        """What to send now: full transactions of our own users."""
         out = [Gossip(encode(Txs(batch)), TRANSACTIONS, Scope.PUSH) for batch in batches(self._own)]
-        for source, ids in self._others.items():
+        self._own = []
+        return out
+
+    def announce(self, pool: Mempool) -> list[Gossip]:
+        """Short ids of the others' transactions that still wait for a block."""
+        out = []
+        for source, txs in self._others.items():
+            ids = [tx[:SHORT] for tx in txs if tx in pool]
             for i in range(0, len(ids), MAX_BATCH):
-                out.append(Gossip(encode(TxIds(ids[i : i + MAX_BATCH])), TRANSACTIONS, Scope.PUSH, source))
-        self._own, self._others = [], {}
+                out.append(Gossip(encode(TxIds(ids[i : i + MAX_BATCH])), TRANSACTIONS, Scope.PUSH, frozenset({source})))
+        self._others = {}
         return out
 
     def ask(self, pool: Mempool, now: int) -> list[Send]:

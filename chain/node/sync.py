@@ -52,6 +52,10 @@ class Sync:
         """The highest height that a peer tells."""
         return max(self._heights.values(), default=0)
 
+    def ahead(self) -> bytes | None:
+        """A peer that decided what this node has not, and that may still be asked."""
+        return next((p for p, h in self._heights.items() if h > self._height), None)
+
     def _trusted(self, peer: bytes, now: int) -> bool:
         until, _ = self._shunned.get(peer, (0, 0))
         return until <= now

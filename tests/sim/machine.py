@@ -151,9 +151,8 @@ class Machine:
             case e.Send(peer, payload, _):
                 self.emit(self.world.index_of[peer], payload)
             case e.Gossip(payload, _, _, exclude):
-                skip = self.world.index_of.get(exclude) if exclude is not None else None
                 for target in sorted(self.peers):
-                    if target != skip:
+                    if self.world.ids[target] not in exclude:
                         self.emit(target, payload)
             case e.Log(record, sync):
                 self.wal.append(record)

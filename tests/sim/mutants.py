@@ -72,7 +72,7 @@ MUTANTS: dict[str, tuple[Any, ...]] = {
     "decisions in the log ignored": (mock.patch("chain.node.node.read_log", _without_decisions),),
     "log emptied while it is redone": (mock.patch.object(Node, "_apply", _apply_and_empty),),
     "certificates of synced blocks unchecked": (mock.patch("chain.node.decided.check_certificate", _nothing),),
-    "time of a block unchecked": (mock.patch.object(Node, "_is_timely", lambda self, candidate, round_: True),),
+    "time of a block unchecked": (mock.patch("chain.node.candidates.is_timely", lambda candidate, round_, params: True),),
     "a transfer mints": (
         mock.patch("chain.ledger.transition._check_balance", _nothing),
         mock.patch.object(Host, "move", _move_and_mint),

@@ -169,7 +169,7 @@ class Net:
                 self.send(index, next(i for i in range(len(self.nodes)) if ident(i) == peer), payload)
             case e.Gossip(payload, _, _, exclude):
                 for target in range(len(self.nodes)):
-                    if target != index and ident(target) != exclude:
+                    if target != index and ident(target) not in exclude:
                         self.send(index, target, payload)
             case e.SetTimer(timer, ms):
                 self.later(index, ms, e.Fired(timer))

@@ -43,7 +43,7 @@ PLACES = {
     "LC-CON-13": "chain.consensus.gate:Gate.classify",
     "LC-CON-14": "chain.consensus.machine:Consensus._accuse",
     "LC-CON-15": "chain.consensus.machine:Consensus",
-    "LC-CON-16": "chain.node.node:Node._is_timely",
+    "LC-CON-16": "chain.node.candidates:is_timely",
     "LC-P2P-9": "p2p.transport:Network._up",
     "LC-P2P-11": "p2p.wire:Reassembler",
     "LC-P2P-18": "p2p.wire:Reassembler",

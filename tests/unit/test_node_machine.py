@@ -78,7 +78,7 @@ def test_a_good_proposal_is_relayed_logged_and_voted_for() -> None:
     key = block_id(good.header)
     assert prevoted(effects) == [key]
     assert [g.exclude for g in of_kind(effects, e.Gossip) if isinstance(m.decode_message(g.payload), m.CompactProposal)] == [
-        ident(proposer)
+        {ident(proposer)}
     ]
     kinds = [(f.record[:1], f.sync) if isinstance(f, e.Log) else type(f) for f in effects]
     body, intent, sign = kinds.index((b"B", False)), kinds.index((b"C", True)), kinds.index(e.SignRequest)
@@ -148,13 +148,27 @@ def test_the_body_is_fetched_when_transactions_are_missing() -> None:
     key = block_id(good.header)
     effects = receive(node, proposer, compact(proposer, good), T0 + 6)
     assert prevoted(effects) == []
-    (request,) = [f for f in of_kind(effects, e.Send) if isinstance(m.decode_message(f.payload), m.GetBlock)][:1]
-    assert request.peer == ident(proposer)
+    assert e.SetTimer(e.Late(key), e.LATE_MS) in effects, "they may be on the way"
+    effects = node.handle(e.Fired(e.Late(key)), T0 + 6 + e.LATE_MS)
+    (request,) = of_kind(effects, e.Send)
+    assert (request.peer, m.decode_message(request.payload)) == (ident(proposer), m.GetBlock(1, key, []))
     raws = good.block().txs
     effects = receive(node, proposer, m.BlockTxs(key, [0, 1], raws), T0 + 8)
     if not prevoted(effects):
         effects = receive(node, proposer, m.FullBlock(candidates.encoded(good)), T0 + 9)
     assert prevoted(effects) == [key]
+
+
+def test_transactions_that_come_behind_their_proposal_complete_it() -> None:
+    node, proposer = victim()
+    first, second = transfer(0, 0), transfer(1, 0)
+    good = block_of(proposer, first, second)
+    key = block_id(good.header)
+    receive(node, proposer, compact(proposer, good), T0 + 6)
+    assert prevoted(receive(node, proposer, m.Txs([second]), T0 + 7)) == []
+    assert prevoted(receive(node, 4, m.Txs([first]), T0 + 8)) == [key]
+    assert of_kind(node.handle(e.Fired(e.Late(key)), T0 + 26), e.Send) == []
+    assert of_kind(node.handle(e.Fired(e.Late(sha256(b"of a height before"))), T0 + 27), e.Send) == []
 
 
 def test_a_body_that_does_not_come_is_asked_for_at_every_tick_of_another_peer() -> None:

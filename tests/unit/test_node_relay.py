@@ -32,16 +32,25 @@ def test_a_user_s_transaction_is_pushed_in_full_once() -> None:
     r.took(tx_id(raw), raw, None)
     (push,) = r.flush()
     assert payloads([push]) == [Txs([raw])]
-    assert push.exclude is None
+    assert not push.exclude
     assert r.flush() == []
 
 
 def test_a_peer_s_transaction_is_announced_to_all_but_that_peer() -> None:
     r, raw = Relay(), transfer(0, 0)
     r.took(tx_id(raw), raw, A)
-    (told,) = r.flush()
+    assert r.flush() == []
+    (told,) = r.announce(pool(raw))
     assert payloads([told]) == [TxIds([tx_id(raw)[:SHORT]])]
-    assert told.exclude == A
+    assert told.exclude == {A}
+    assert r.announce(pool(raw)) == []
+
+
+def test_what_a_block_holds_by_then_is_not_announced() -> None:
+    r, gone, waits = Relay(), transfer(0, 0), transfer(1, 0)
+    for raw in (gone, waits):
+        r.took(tx_id(raw), raw, A)
+    assert payloads(r.announce(pool(waits))) == [TxIds([tx_id(waits)[:SHORT]])]
 
 
 def test_an_announced_one_is_asked_for_once_and_only_after_its_push_had_time() -> None:

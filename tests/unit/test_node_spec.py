@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from chain.node import bodies, candidates, mempool, messages, node, relay, sync
-from chain.node.events import TICK_MS
+from chain.node.events import LATE_MS, TICK_MS
 
 ROOT = Path(__file__).parents[2]
 SPEC = (ROOT / "protocol_spec" / "node.md").read_text(encoding="utf-8")
@@ -61,6 +61,7 @@ BOUNDS = [
     (18, relay.MAX_ANNOUNCED),
     (18, relay.MAX_OF_PEER),
     (20, TICK_MS),
+    (20, LATE_MS),
     (21, candidates.MAX_CANDIDATES),
     (21, bodies.MAX_WANTED),
     (22, sync.PATIENCE),

@@ -289,7 +289,7 @@ def test_consensus_reaches_every_connected_validator_and_the_mesh() -> None:
     gossip.set_validators([peer(i) for i in range(10)] + [peer(77)])
     targets = gossip.consensus_targets()
     assert set(targets) == {peer(i) for i in range(10)} | set(gossip.push_targets())
-    assert peer(0) not in gossip.consensus_targets(exclude=peer(0))
+    assert peer(0) not in gossip.consensus_targets(exclude=[peer(0)])
 
 
 def test_what_was_seen_lately_is_remembered_within_bounds() -> None:

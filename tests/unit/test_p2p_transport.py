@@ -53,7 +53,7 @@ async def test_a_vote_overtakes_a_block_that_is_on_its_way() -> None:
 async def test_broadcast_reaches_everybody_but_the_excluded() -> None:
     async with pair() as (a, b):
         assert a.net.broadcast(NODE, b"x", 0) == 1
-        assert a.net.broadcast(NODE, b"x", 0, exclude=b.id) == 0
+        assert a.net.broadcast(NODE, b"x", 0, exclude=[b.id]) == 0
         assert a.net.broadcast(NODE, b"x", 0, to=[id_of(7)]) == 0
         assert not a.net.send(id_of(7), NODE, b"x", 0)
         with pytest.raises(ValueError, match="at most"):
