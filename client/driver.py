@@ -36,6 +36,9 @@ log: Any = structlog.get_logger("node")
 WAITING_BYTES = 32 * 2**20
 """Transactions and proposals that wait to be looked at. More are dropped, as by a full lane: what matters is told again."""
 _PATIENT = frozenset(kind.__struct_config__.tag for kind in (Txs, TxIds, GetTxs, CompactProposal))
+GATHER_MS = 50
+"""Heights decided within this time share a database transaction. The log holds them; whoever wants to read them need not wait."""
+GATHER_BYTES = 2**20
 LOG_WORTH = 2**20
 """Bytes of log that are worth a sync of its header to be rid of them."""
 LOG_FULL = 64 * 2**20
@@ -83,8 +86,12 @@ class Driver:
         self._running = False
         self._flushing = False
         self._stopped = False
+        self._gathered: list[CommitBatch] = []
+        """Decided, not handed to the database yet."""
+        self._gathered_bytes = 0
         self._commits: set[Future[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
+        self._reads: set[asyncio.Task[None]] = set()
 
     # --- life -----------------------------------------------------------------------------------------------------------------
 
@@ -97,10 +104,11 @@ class Driver:
     def stop(self) -> None:
         """No more effects; waits for the database."""
         self._stopped = True
-        for handle in self._timers:
-            handle.cancel()
-        for commit in list(self._commits):
-            commit.result()
+        for timer in self._timers:
+            timer.cancel()
+        for read in self._reads:
+            read.cancel()
+        self._settle()
 
     def _fail(self, fault: BaseException) -> None:
         self._stopped = True
@@ -186,7 +194,7 @@ class Driver:
             case e.SignRequest():
                 self._sign(effect)
             case e.SetTimer(timer, ms):
-                self._set_timer(timer, ms)
+                self._later(ms / 1000, lambda: self.feed(e.Fired(timer)))
             case e.Commit():
                 self._commit(effect)
             case e.TruncateLog():
@@ -199,8 +207,9 @@ class Driver:
                 if self._network is not None:
                     self._network.penalize(peer, reason)
             case e.ReadBlocks():
-                task = self._loop.run_in_executor(None, self._read_blocks, effect)
-                task.add_done_callback(lambda done: self._blocks_read(effect.peer, done))
+                task = self._loop.create_task(self._serve_blocks(effect))
+                self._reads.add(task)
+                task.add_done_callback(self._reads.discard)
             case e.Evidenced(evidence):
                 self._on_evidence(evidence)
 
@@ -233,13 +242,23 @@ class Driver:
             message = Proposal(r.height, r.round, r.pol_round, r.block_id, own, signature)
         self._inputs.appendleft(e.SignedMessage(message))
 
-    def _set_timer(self, timer: Any, ms: int) -> None:
+    def _later(self, seconds: float, action: Callable[[], None]) -> None:
         def fire() -> None:
             self._timers.discard(handle)
-            self.feed(e.Fired(timer))
+            action()
 
-        handle = self._loop.call_later(ms / 1000, fire)
+        handle = self._loop.call_later(seconds, fire)
         self._timers.add(handle)
+
+    async def _serve_blocks(self, wanted: e.ReadBlocks) -> None:
+        """A peer asks for what was decided a moment ago as well: it has to be in the database first."""
+        await self.settled()
+        try:
+            found = await asyncio.to_thread(self._read_blocks, wanted)
+        except Exception as fault:
+            self._fail(fault)
+        else:
+            self.feed(e.BlocksRead(wanted.peer, found))
 
     def _read_blocks(self, wanted: e.ReadBlocks) -> list[tuple[bytes, bytes]]:
         found: list[tuple[bytes, bytes]] = []
@@ -251,15 +270,6 @@ class Driver:
                 break
         return found
 
-    def _blocks_read(self, peer: bytes, done: asyncio.Future[list[tuple[bytes, bytes]]]) -> None:
-        if done.cancelled() or self._stopped:
-            return
-        fault = done.exception()
-        if fault is not None:
-            self._fail(fault)
-            return
-        self.feed(e.BlocksRead(peer, done.result()))
-
     # --- the database ---------------------------------------------------------------------------------------------------------
 
     def _commit(self, c: e.Commit) -> None:
@@ -268,7 +278,19 @@ class Driver:
             self._settle()
             self._store.commit(batch)
             return
-        commit = self._store.commit_async(batch)
+        if not self._gathered:
+            self._later(GATHER_MS / 1000, self._write_out)
+        self._gathered.append(batch)
+        self._gathered_bytes += len(batch.block)
+        if self._gathered_bytes > GATHER_BYTES:
+            self._write_out()
+
+    def _write_out(self) -> None:
+        """Hand what was decided to the database's thread."""
+        if not self._gathered:
+            return
+        commit = self._store.commit_async(*self._gathered)
+        self._gathered, self._gathered_bytes = [], 0
         self._commits.add(commit)
         commit.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._committed, done))
 
@@ -277,16 +299,21 @@ class Driver:
         fault = done.exception()
         if fault is not None:
             self._fail(fault)
-        elif not self._stopped and not self._commits and self._wal.used > LOG_WORTH and self.node.consensus.step is Step.WAIT:
-            # Nothing of the next height is in the log yet: all of it is in the database.
+        elif not self._stopped and self._wal.used > LOG_WORTH and self._is_all_written():
             self._wal.truncate()
+
+    def _is_all_written(self) -> bool:
+        """Nothing of the next height is in the log yet, and all that is in it is in the database."""
+        return not self._commits and not self._gathered and self.node.consensus.step is Step.WAIT
 
     async def settled(self) -> None:
         """Returns when every height decided so far is in the database: readers there then see what callers were told."""
+        self._write_out()
         if self._commits:
             await asyncio.wait([asyncio.wrap_future(commit) for commit in self._commits])
 
     def _settle(self) -> None:
+        self._write_out()
         for commit in list(self._commits):
             commit.result()
 

@@ -1,4 +1,5 @@
-"""Decided blocks, their receipts, the state after the last of them, and the indexes that people ask: one transaction per height.
+"""Decided blocks, their receipts, the state after the last of them, and the indexes that people ask: a height
+is never split over transactions.
 
 SQLite (WAL mode, synchronous=FULL) by default, PostgreSQL by URL. Reads see committed heights only and may come from any thread;
 commits are made by one thread at a time, in order, either by the caller (`commit`) or behind a log that was synced first, by a
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -87,6 +88,38 @@ class HistoryRow:
     time: int
     event: bytes
     cursor: int
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A height, checked and taken apart for its tables."""
+
+    batch: CommitBatch
+    header: Header | None
+    events: Any
+    picks: Picks
+
+    @classmethod
+    def of(cls, c: CommitBatch) -> _Ready:
+        events, picks = pick(c.account_events)
+        if any(len(numbers) >> _SEQ_BITS for _, numbers in picks):
+            raise ValueError("more events of one account in one block than a cursor can tell apart")
+        return cls(c, decode_block(c.block).header if c.block else None, events, picks)
+
+    @property
+    def entries(self) -> int:
+        """What it adds to the index."""
+        return len(self.batch.tx_ids) + len(self.picks)
+
+
+def _check_follows(c: CommitBatch, last: int | None) -> None:
+    allowed = (0, 1) if last is None else (last + 1,)
+    if c.height not in allowed:
+        raise ValueError(f"height {c.height} does not follow the stored head {last}")
+    if len(c.receipts) not in (len(c.tx_ids), len(c.tx_ids) + 1):
+        raise ValueError(f"{len(c.receipts)} receipts for {len(c.tx_ids)} transactions")
+    if not c.block and c.height != 0:
+        raise ValueError("only height 0 has no block")
 
 
 def _tx_ids(block: bytes) -> list[bytes]:
@@ -190,56 +223,65 @@ class BlockStore:
         if self._writer is not None:
             self.commit_async(c).result()
         else:
-            self._commit(c)
+            self._commit((c,))
 
-    def commit_async(self, c: CommitBatch) -> Future[None]:
-        """Have the writer thread store a height after those submitted before it; waits while `QUEUE_DEPTH` heights are waiting.
+    def commit_async(self, *heights: CommitBatch) -> Future[None]:
+        """Have the writer thread store consecutive heights after those submitted before; waits while `QUEUE_DEPTH` calls wait.
 
-        Only for a height that can be made again from a log that is already synced. Never cancel the future.
+        They share a database transaction, which holds each of them whole. Only for heights that can be made again from a log that
+        is already synced. Never cancel the future.
         """
         if self._writer is None:
             self._writer = Writer("block-store", QUEUE_DEPTH)
-        return self._writer.submit(lambda: self._commit(c))
+        return self._writer.submit(lambda: self._commit(heights))
 
-    def _commit(self, c: CommitBatch) -> None:
+    def _commit(self, heights: Sequence[CommitBatch]) -> None:
         with self._write_lock:
             if self._failed is not None:
                 raise self._failed
-            self._check_follows(c)
-            events, picks = pick(c.account_events)
-            if any(len(numbers) >> _SEQ_BITS for _, numbers in picks):
-                raise ValueError("more events of one account in one block than a cursor can tell apart")
-            part = self._recent.as_part(c.height, c.tx_ids, picks) if self._recent.is_full_with(c.tx_ids, picks) else None
-            header = decode_block(c.block).header if c.block else None
-            try:
-                with db_errors(f"store height {c.height}", self.where), self.engine.begin() as connection:
-                    self._write(connection, c, header, encode(events), picks, part)
-            except DiskFull:
-                raise
-            except StorageError as e:
-                self._failed = e
-                raise
-            self._show(c, header, picks, part)
+            group: list[_Ready] = []
+            last = self._head.height if self._head else None
+            for c in heights:
+                _check_follows(c, last)
+                last = c.height
+                ready = _Ready.of(c)
+                # A part of the index is made of what is committed already, and of the height that ends it.
+                ends = self._recent.is_full_with(c.tx_ids, ready.picks, sum(r.entries for r in group), len(group))
+                if ends:
+                    self._store(group)
+                    group = []
+                group.append(ready)
+                if ends:
+                    self._store(group, self._recent.as_part(c.height, c.tx_ids, ready.picks))
+                    group = []
+            self._store(group)
 
-    def _check_follows(self, c: CommitBatch) -> None:
-        allowed = (self._head.height + 1,) if self._head else (0, 1)
-        if c.height not in allowed:
-            raise ValueError(f"height {c.height} does not follow the stored head {self._head.height if self._head else None}")
-        if len(c.receipts) not in (len(c.tx_ids), len(c.tx_ids) + 1):
-            raise ValueError(f"{len(c.receipts)} receipts for {len(c.tx_ids)} transactions")
-        if not c.block and c.height != 0:
-            raise ValueError("only height 0 has no block")
+    def _store(self, group: list[_Ready], part: Part | None = None) -> None:
+        """One transaction. `part` ends with the only height of its group."""
+        if not group:
+            return
+        doing = f"store height {group[0].batch.height}"
+        try:
+            with db_errors(doing, self.where), self.engine.begin() as connection:
+                for ready in group:
+                    self._write(connection, ready, part)
+        except DiskFull:
+            raise
+        except StorageError as e:
+            self._failed = e
+            raise
+        for ready in group:
+            self._show(ready, part)
 
-    def _write(
-        self, connection: sa.Connection, c: CommitBatch, header: Header | None, events: bytes, picks: Picks, part: Part | None
-    ) -> None:
+    def _write(self, connection: sa.Connection, ready: _Ready, part: Part | None) -> None:
+        c = ready.batch
         columns = {
-            "header": encode(header) if header else b"",
+            "header": encode(ready.header) if ready.header else b"",
             "certificate": c.certificate,
             "block": c.block,
             "receipts": encode(c.receipts),
-            "events": events,
-            "picks": encode(picks),
+            "events": encode(ready.events),
+            "picks": encode(ready.picks),
         }
         row: dict[str, Any] = {name: seal(at(c.height, name), blob) for name, blob in columns.items()}
         connection.execute(sa.insert(schema.blocks), {"height": c.height, "block_id": c.block_id, **row})
@@ -253,15 +295,16 @@ class BlockStore:
             sealed = [(n, account, seal(at(n, "history") + account, blob)) for n, account, blob in part.history]
             self._insert_history.run(connection, sealed)
 
-    def _show(self, c: CommitBatch, header: Header | None, picks: Picks, part: Part | None) -> None:
+    def _show(self, ready: _Ready, part: Part | None) -> None:
         """Let readers see a height that is committed."""
+        c = ready.batch
         with self._lock:
             if part is None:
-                self._recent.add(c.height, c.tx_ids, picks)
+                self._recent.add(c.height, c.tx_ids, ready.picks)
             else:
                 self._recent = Recent()
                 self._parts = [*self._parts, part.part]
-            self._head = Head(c.height, c.block_id, header)
+            self._head = Head(c.height, c.block_id, ready.header)
 
     # reading
 

@@ -72,8 +72,9 @@ class Recent:
         self.blocks += 1
         self.last = height
 
-    def is_full_with(self, tx_ids: list[bytes], picks: Picks) -> bool:
-        return self.entries + len(tx_ids) + len(picks) >= PART_ENTRIES or self.blocks + 1 >= PART_BLOCKS
+    def is_full_with(self, tx_ids: list[bytes], picks: Picks, entries: int = 0, blocks: int = 0) -> bool:
+        """Whether a block ends the part, after `blocks` others with `entries` that are still to be added."""
+        return self.entries + entries + len(tx_ids) + len(picks) >= PART_ENTRIES or self.blocks + blocks + 1 >= PART_BLOCKS
 
     def as_part(self, height: int, tx_ids: list[bytes], picks: Picks, encode: Any = msgspec.msgpack.encode) -> Part:
         """The part that these entries make together with those of the block at `height`, which ends it."""
