@@ -80,7 +80,7 @@ class Driver:
         self._loop = asyncio.get_running_loop()
         self.failed: asyncio.Future[None] = self._loop.create_future()
         self._inputs: deque[e.Input] = deque()
-        self._waiting: deque[e.Received] = deque()
+        self._waiting: deque[e.Received | e.Fired] = deque()
         """Patient messages in order of arrival: one is handled whenever the loop comes round."""
         self._waiting_bytes = 0
         self._running = False
@@ -123,12 +123,18 @@ class Driver:
         if isinstance(event, e.Received) and is_patient(event.payload):
             if self._waiting_bytes + len(event.payload) <= WAITING_BYTES:
                 self._waiting_bytes += len(event.payload)
-                self._waiting.append(event)
-                self._flush_soon()
+                self._wait(event)
+            return
+        if isinstance(event, e.Fired) and isinstance(event.timer, e.Late):
+            self._wait(event)  # what is late may be among what waits here
             return
         self._inputs.append(event)
         if not self._running:
             self._pump()
+
+    def _wait(self, event: e.Received | e.Fired) -> None:
+        self._waiting.append(event)
+        self._flush_soon()
 
     def submit(self, raw: bytes) -> bytes:
         """Offer a transaction; its id. Raises `InvalidTx`."""
@@ -160,7 +166,8 @@ class Driver:
         try:
             if self._waiting:
                 event = self._waiting.popleft()
-                self._waiting_bytes -= len(event.payload)
+                if isinstance(event, e.Received):
+                    self._waiting_bytes -= len(event.payload)
                 self._run_all(self.node.handle(event, now_ms()))
             self._run_all(self.node.flush(now_ms()))
         except BaseException as fault:
