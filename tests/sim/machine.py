@@ -207,7 +207,7 @@ class Machine:
         self.store.commit(commit)
         if self.store.pending:
             life = self.life
-            self.world.later(self.rng.choice([0, 1, 10, 200]), lambda: self._committed() if self.life == life else None)
+            self.world.later(self.rng.choice(self.world.profile.writer), lambda: self._committed() if self.life == life else None)
 
     def _committed(self) -> None:
         """The writer is done; where the next height has not begun, nothing in the log is needed any more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -97,7 +98,12 @@ def _named(name: str) -> Callable[[], Any]:
 
 BY_NAME: dict[str, Callable[[], Any]] = {name: _named(name) for name in MUTANTS}
 
-_CUTS = Profile(heal_at=4_000, crashes=tuple((at, -1) for at in range(150, 4_000, 90)), transfers=10, delay=2)
+
+def _cuts(end: int) -> tuple[tuple[int, int], ...]:
+    return tuple((at, -1) for at in range(150, end, 90))
+
+
+_CUTS = Profile(heal_at=4_000, crashes=_cuts(4_000), transfers=10, delay=2)
 """The whole graph loses its power again and again."""
 _STORM = Profile(heal_at=3_000, loss=0.15, crashes=tuple((at, at // 97 % 4) for at in range(100, 3_000, 97)), delay=30, skew=())
 _DEAF = Profile(heal_at=6_000, loss=0.5, transfers=10, delay=100)
@@ -108,7 +114,9 @@ PROFILES: dict[str, Profile] = {
     "log not synced": _STORM,
     "log not synced, no guard": _STORM,
     "decisions in the log ignored": _CUTS,
-    "log emptied while it is redone": _CUTS,
+    "log emptied while it is redone": replace(
+        _CUTS, validators=7, heal_at=6_000, writer=(300,), transfers=30, crashes=_cuts(6_000)
+    ),
     "certificates of synced blocks unchecked": Profile(attack="liar", loss=0.2, crashes=((400, 0), (900, 1), (1_500, 2))),
     "time of a block unchecked": Profile(attack="bad proposer"),
 }

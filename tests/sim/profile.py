@@ -61,6 +61,8 @@ class Profile:
     """(when, machine) for those that start late."""
     sparse: bool = False
     """Machines are linked in a ring with one chord each: messages need relaying."""
+    writer: tuple[int, ...] = (0, 1, 10, 200)
+    """Milliseconds that the store takes for a commit."""
     transfers: int = 6
     job: bool = True
 

@@ -255,8 +255,7 @@ def test_the_mesh_is_bounded_and_push_and_announce_cover_everybody_once() -> Non
     assert len(push) == 6 and sorted(push + announce) == sorted(peer(i) for i in range(20))
     out = push[0]
     assert (
-        out not in gossip.push_targets(out) + gossip.announce_targets(announce[0])
-        and len(gossip.announce_targets(announce[0])) == 13
+        out not in gossip.push_targets([out]) + gossip.announce_targets([out]) and len(gossip.announce_targets([announce[0]])) == 13
     )
 
 
