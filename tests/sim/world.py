@@ -43,11 +43,12 @@ def _genesis(validators: int) -> Genesis:
 
 
 class World:
+    patience = PATIENCE
+
     def __init__(self, seed: int, profile: Profile, attacks: Mapping[str, type[Machine]]) -> None:
         self.seed = seed
         self.profile = profile
         self._attacks = attacks
-        self.params = PARAMS
         self.rng = random.Random(seed * 7 + 3)
         self.now = 0
         self.steps = 0
@@ -56,16 +57,22 @@ class World:
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._count = 0
         self._digest = hashlib.sha256()
-        genesis = _genesis(self.profile.validators)
-        self.chain_id = genesis.chain_id
+        genesis = self.genesis()
+        self.params, self.chain_id = genesis.params, genesis.chain_id
         self.genesis_state, self.genesis_items = first_state(genesis)
         self.ids = [account_id(_key(i).public) for i in range(self.profile.machines)]
         self.index_of = {identity: i for i, identity in enumerate(self.ids)}
         self.checks = Checks(self)
-        self.market = Market(self)
+        self.market = self.clients()
         self.machines = [self._machine(i) for i in range(self.profile.machines)]
         self._links = self._draw_links()
         self._slow = {(a, b): ms for a, b, ms in self.profile.slow}
+
+    def genesis(self) -> Genesis:
+        return _genesis(self.profile.validators)
+
+    def clients(self) -> Market:
+        return Market(self)
 
     def _machine(self, index: int) -> Machine:
         if self.profile.attack and index == self.profile.validators - 1:
@@ -107,7 +114,7 @@ class World:
         self._loop()
 
     def _loop(self) -> None:
-        limit = self.profile.heal_at + PATIENCE
+        limit = self.profile.heal_at + self.patience
         queue = self._queue
         while not self._over():
             if not queue or self.now > limit:
@@ -174,6 +181,10 @@ class World:
         machine.feed(e.PeerUp(peer.id) if peer.index in machine.peers else e.PeerDown(peer.id))
 
     def send(self, source: int, target: int, payload: bytes) -> None:
+        self.carry(source, target, lambda: self._deliver(source, target, payload))
+
+    def carry(self, source: int, target: int, arrive: Callable[[], None]) -> None:
+        """What the network makes of a message from one connected machine to another."""
         p, rng = self.profile, self.rng
         if target not in self.machines[source].peers:
             return
@@ -191,7 +202,7 @@ class World:
             delay = p.delay
         slow = self._slow.get((source, target), 0)
         for _ in range(copies):
-            self.later(1 + int(rng.random() * delay) + slow, lambda: self._deliver(source, target, payload))
+            self.later(1 + int(rng.random() * delay) + slow, arrive)
 
     def _deliver(self, source: int, target: int, payload: bytes) -> None:
         machine = self.machines[target]
