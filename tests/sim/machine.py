@@ -7,6 +7,7 @@ its store kept.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from chain.consensus.messages import SignProposal, SignVote, Step
@@ -16,6 +17,8 @@ from chain.node.node import Node
 from chain.storage.guard import Guard, Kind
 from chain.storage.wal import Wal
 from chain.types import Proposal, Vote, proposal_digest, vote_digest
+from p2p.wire import NODE
+from tests.sim.actor import Actor
 from tests.sim.checks import EPOCH
 from tests.sim.store import Store
 from tests.unit.storage_disk import PowerCut, SimDisk
@@ -45,6 +48,7 @@ class Machine:
         self.fuse: int | None = None
         """Effects until a crash."""
         self.peers: set[int] = set()
+        self.actors: list[Actor] = []
         self.eager_truncate = self.rng.random() < 0.5
         self.flushing = False
         self.honest = True
@@ -69,6 +73,8 @@ class Machine:
             return
         if self.up:
             self.world.checks.restarted(self)
+            for actor in self.actors:
+                actor.start()
             self.world.connect(self)
 
     def _open(self) -> None:
@@ -100,6 +106,8 @@ class Machine:
         self.disk = self.disk.after_cut(self.rng, kill=kill)
         self.store.crash(self.rng)
         self.world.disconnect(self)
+        for actor in self.actors:
+            actor.stop()
         self.world.later(self.rng.choice([5, 50, 400, 1_500]), self.boot)
 
     # --- inputs ---------------------------------------------------------------------------------------------------------------
@@ -113,9 +121,13 @@ class Machine:
         except PowerCut:
             self.crash()
 
-    def later(self, delay: int, event: e.Input) -> None:
+    def after(self, delay: int, action: Callable[[], None]) -> None:
+        """Unless the machine goes down before."""
         life = self.life
-        self.world.later(delay, lambda: self.feed(event) if self.life == life else None)
+        self.world.later(delay, lambda: action() if self.life == life else None)
+
+    def later(self, delay: int, event: e.Input) -> None:
+        self.after(delay, lambda: self.feed(event))
 
     def submit(self, raw: bytes) -> None:
         """Raises `InvalidTx`."""
@@ -173,6 +185,8 @@ class Machine:
             case e.Decided():
                 self.world.note(self.index, "decided", effect.block_id)
                 self.world.checks.decided(self, effect)
+                for actor in self.actors:
+                    actor.on_decided(effect)
             case e.Penalize(peer, reason):
                 self.world.note(self.index, "penalize", reason.encode())
                 self.world.checks.penalized(self, self.world.index_of[peer], reason)
@@ -181,8 +195,8 @@ class Machine:
             case e.TxDropped(tx, error):
                 self.world.note(self.index, f"dropped {error.code.name}", tx)
 
-    def emit(self, peer: int, payload: bytes) -> None:
-        self.world.send(self.index, peer, payload)
+    def emit(self, peer: int, payload: bytes, channel: int = NODE) -> None:
+        self.world.send(self.index, peer, payload, channel)
 
     def sign(self, request: SignVote | SignProposal) -> None:
         """The guard has the last word."""

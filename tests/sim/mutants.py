@@ -117,7 +117,7 @@ PROFILES: dict[str, Profile] = {
     "log emptied while it is redone": replace(
         _CUTS, validators=7, heal_at=6_000, writer=(300,), transfers=30, crashes=_cuts(6_000)
     ),
-    "certificates of synced blocks unchecked": Profile(attack="liar", loss=0.2, crashes=((400, 0), (900, 1), (1_500, 2))),
-    "time of a block unchecked": Profile(attack="bad proposer"),
+    "certificates of synced blocks unchecked": Profile(attacks=("liar",), loss=0.2, crashes=((400, 0), (900, 1), (1_500, 2))),
+    "time of a block unchecked": Profile(attacks=("bad proposer",)),
 }
 """Where the drawn profiles would need many seeds."""

@@ -55,8 +55,8 @@ class Profile:
     """(when, machine); machine -1 is a power cut of them all."""
     skew: tuple[int, ...] = ()
     """Milliseconds by which a machine's clock is wrong."""
-    attack: str = ""
-    """What the last validator does; empty when it is honest."""
+    attacks: tuple[str, ...] = ()
+    """What the last validators do, one each; the others are honest."""
     joins: tuple[tuple[int, int], ...] = ()
     """(when, machine) for those that start late."""
     sparse: bool = False
@@ -97,7 +97,7 @@ def draw(seed: int, attacks: tuple[str, ...]) -> Profile:
         partitions=() if calm else _partitions(r, machines, heal),
         crashes=_crashes(r, machines, heal),
         skew=() if maybe(0.5) else tuple(r.randint(-PARAMS.drift // 3, PARAMS.drift // 3) for _ in range(machines)),
-        attack=r.choice(attacks) if attacks and n >= 4 and maybe(0.45) else "",
+        attacks=tuple(r.choice(attacks) for _ in range(r.randint(1, (n - 1) // 3))) if attacks and n >= 4 and maybe(0.45) else (),
         joins=((r.randint(300, heal), r.randrange(machines)),) if n >= 4 and maybe(0.3) else (),
         sparse=n >= 4 and maybe(0.25),
         transfers=r.randint(2, 10),

@@ -20,6 +20,7 @@ from chain.ledger.state import State
 from chain.node import events as e
 from chain.node.messages import decode_message
 from chain.node.node import Node
+from p2p.wire import NODE
 from tests.sim.checks import EPOCH, Checks, Violation
 from tests.sim.machine import Machine, beacon_key
 from tests.sim.market import Market
@@ -63,8 +64,8 @@ class World:
         self.ids = [account_id(_key(i).public) for i in range(self.profile.machines)]
         self.index_of = {identity: i for i, identity in enumerate(self.ids)}
         self.checks = Checks(self)
-        self.market = self.clients()
         self.machines = [self._machine(i) for i in range(self.profile.machines)]
+        self.market = self.clients()
         self._links = self._draw_links()
         self._slow = {(a, b): ms for a, b, ms in self.profile.slow}
 
@@ -75,9 +76,11 @@ class World:
         return Market(self)
 
     def _machine(self, index: int) -> Machine:
-        if self.profile.attack and index == self.profile.validators - 1:
-            return self._attacks[self.profile.attack](self, index, _key(index))
-        return Machine(self, index, _key(index))
+        """The last validators are the attackers."""
+        p = self.profile
+        turn = index - p.validators + len(p.attacks)
+        kind = self._attacks[p.attacks[turn]] if 0 <= turn < len(p.attacks) else Machine
+        return kind(self, index, _key(index))
 
     def _draw_links(self) -> set[tuple[int, int]]:
         n = self.profile.machines
@@ -178,10 +181,14 @@ class World:
 
     def _tell(self, machine: Machine, peer: Machine) -> None:
         """Whether a peer is connected."""
-        machine.feed(e.PeerUp(peer.id) if peer.index in machine.peers else e.PeerDown(peer.id))
+        up = peer.index in machine.peers
+        machine.feed(e.PeerUp(peer.id) if up else e.PeerDown(peer.id))
+        if machine.up:
+            for actor in machine.actors:
+                actor.on_peer(peer.index, up)
 
-    def send(self, source: int, target: int, payload: bytes) -> None:
-        self.carry(source, target, lambda: self._deliver(source, target, payload))
+    def send(self, source: int, target: int, payload: bytes, channel: int = NODE) -> None:
+        self.carry(source, target, lambda: self._deliver(source, target, payload, channel))
 
     def carry(self, source: int, target: int, arrive: Callable[[], None]) -> None:
         """What the network makes of a message from one connected machine to another."""
@@ -204,11 +211,17 @@ class World:
         for _ in range(copies):
             self.later(1 + int(rng.random() * delay) + slow, arrive)
 
-    def _deliver(self, source: int, target: int, payload: bytes) -> None:
+    def _deliver(self, source: int, target: int, payload: bytes, channel: int) -> None:
         machine = self.machines[target]
-        if machine.up and source in machine.peers:
+        if not machine.up or source not in machine.peers:
+            return
+        if channel == NODE:
             self.note(target, "from", payload, source)
             machine.feed(e.Received(self.ids[source], payload))
+            return
+        self.note(target, f"channel {channel} from n{source}", payload)
+        for actor in machine.actors:
+            actor.on_payload(channel, source, payload)
 
     # --- the trace ------------------------------------------------------------------------------------------------------------
 

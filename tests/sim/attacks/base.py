@@ -11,6 +11,7 @@ from chain.errors import BrokenInvariant
 from chain.node import events as e
 from chain.node import messages as m
 from chain.types import Header, Proposal, Vote, block_id, proposal_digest, vote_digest
+from p2p.wire import NODE
 from tests.sim.machine import Machine
 from tests.sim.world import World
 
@@ -28,7 +29,10 @@ class Byzantine(Machine):
         except BrokenInvariant:
             self.crash()
 
-    def emit(self, peer: int, payload: bytes) -> None:
+    def emit(self, peer: int, payload: bytes, channel: int = NODE) -> None:
+        if channel != NODE:
+            super().emit(peer, payload, channel)
+            return
         for twisted in self.twist(peer, m.decode_message(payload), payload):
             super().emit(peer, twisted)
 
