@@ -33,3 +33,6 @@ class Actor:
 
     def on_decided(self, decided: e.Decided) -> None:
         """The machine's node decided a height, or did so again after a crash."""
+
+    def on_dropped(self, dropped: e.TxDropped) -> None:
+        """A transaction that the node's pool held will not come into a block."""

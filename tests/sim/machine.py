@@ -194,6 +194,8 @@ class Machine:
                 self.world.market.report(self, evidence)
             case e.TxDropped(tx, error):
                 self.world.note(self.index, f"dropped {error.code.name}", tx)
+                for actor in self.actors:
+                    actor.on_dropped(effect)
 
     def emit(self, peer: int, payload: bytes, channel: int = NODE) -> None:
         self.world.send(self.index, peer, payload, channel)
