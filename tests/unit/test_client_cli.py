@@ -250,12 +250,17 @@ def test_ctrl_c_while_watching_ends_cleanly(api: Fake, tmp_path: Path) -> None:
     """A real process with a real signal: it watches an open job until it is interrupted."""
     api.answers[f"GET /v1/jobs/{JOB}"] = OPEN
     api.hold.set()
-    command = [sys.executable, "-m", "learningchain", "job", "watch", JOB, "--json"]
+    # A shell starts what runs in its background with the signal ignored, and that is inherited.
+    heard = "import signal, sys, learningchain; signal.signal(2, signal.default_int_handler); sys.exit(learningchain.main())"
+    command = [sys.executable, "-c", heard, "job", "watch", JOB, "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["job"]["state"] == "OPEN"
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        try:
+            assert process.stdout is not None
+            assert json.loads(process.stdout.readline())["job"]["state"] == "OPEN"
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == 130 and "Traceback" not in err
 
 
