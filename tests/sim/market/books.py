@@ -1,0 +1,163 @@
+"""Whose the escrowed credits are: kept a second time from the events, and a third time from the jobs' records.
+
+Every escrow that the ledger holds must be what the events put into it less what they took out, and what the job's record says it
+owes; and every credit that leaves an escrow must go to whom it is owed, or be burned for a reason that the contract names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from chain.contracts.base import BANNED, Account, Escrow, account_key
+from chain.contracts.job import messages, records, rules, store
+from chain.contracts.job.records import ENDED, CaseState, Hidden, Job, Posting, Seat, Tenth
+from chain.contracts.job.records import State as JobState
+from chain.contracts.job.rules import Result
+from chain.ledger.state import State
+from chain.types import Moved
+from tests.sim.checks import Violation
+
+ID = 20
+JOB = 32
+
+
+@dataclass
+class JobBook:
+    """What one job took in and gave away."""
+
+    posting: Posting
+    held: dict[bytes, int] = field(default_factory=dict)
+    locked: int = 0
+    out: int = 0
+    bounties: list[tuple[bytes, int]] = field(default_factory=list)
+    fees: dict[bytes, int] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+
+
+class Books:
+    def __init__(self) -> None:
+        self.jobs: dict[bytes, JobBook] = {}
+
+    # --- from the events --------------------------------------------------------------------------------------------------------
+
+    def posted(self, job: bytes, posting: Posting) -> None:
+        self.jobs[job] = JobBook(posting)
+
+    def moved(self, m: Moved, state: State) -> None:
+        if len(m.target) > ID:
+            self._into(m)
+        if len(m.source) > ID:
+            self._out_of(m, state)
+
+    def _into(self, m: Moved) -> None:
+        book, kind = self.jobs[m.target[:JOB]], m.target[JOB:]
+        owner = book.posting.poster if len(kind) == 1 else kind
+        if m.source != owner:
+            raise Violation(f"{m.reason}: locked by another than who owes it")
+        book.held[m.target] = book.held.get(m.target, 0) + m.amount
+        book.locked += m.amount
+
+    def _out_of(self, m: Moved, state: State) -> None:
+        job, kind = m.source[:JOB], m.source[JOB:]
+        book = self.jobs[job]
+        left = book.held.get(m.source, 0) - m.amount
+        if left < 0 or m.amount <= 0:
+            raise Violation(f"{m.reason}: {m.amount} left an escrow that held {left + m.amount}")
+        book.held[m.source] = left
+        book.out += m.amount
+        reason = m.reason.removesuffix(":banned")
+        if reason != m.reason and m.target:
+            raise Violation(f"{m.reason}: burned and paid at once")
+        book.reasons[reason] = book.reasons.get(reason, 0) + m.amount
+        self._rightful(book, job, kind, reason, m, state)
+
+    def _rightful(self, book: JobBook, job: bytes, kind: bytes, reason: str, m: Moved, state: State) -> None:
+        poster, bounty = book.posting.poster, book.posting.terms.bounty
+        record: Any = state.get(records.job_key(job))
+        tenth = bounty // 10
+        burned = not m.target
+        if kind == b"B" and reason == "bounty":
+            winner = store.read_claim(state, job, record.winner[0])
+            book.bounties.append((winner.claimant, m.amount))
+            good = record.state == JobState.PAID and m.amount == bounty and (burned or m.target == winner.claimant)
+            good = good and winner.result == Result.OK and len(book.bounties) == 1
+        elif kind == b"B" and reason == "bounty.returned":
+            owed = bounty if record.state == JobState.EMPTY else bounty - tenth
+            good = record.state in (JobState.EMPTY, JobState.REFUNDED) and m.amount == owed and (burned or m.target == poster)
+        elif kind == b"B":
+            banned = any(case.state == CaseState.BANNED for case in record.cases)
+            good = reason == ("tenth.returned" if banned else "tenth.burned") and m.amount == tenth
+            good = good and record.state == JobState.REFUNDED and (burned or (banned and m.target == poster))
+        elif kind == b"F":
+            good = (
+                self._fee(book, job, m, state) if reason == "fee" else reason == "fees.returned" and (burned or m.target == poster)
+            )
+        elif kind == b"D":
+            good = burned if reason == "deposit.burned" else reason == "deposit.returned" and (burned or m.target == poster)
+        else:
+            good = burned if reason == "stake.burned" else reason == "stake" and (burned or m.target == kind)
+        if burned and reason == m.reason and not reason.endswith(".burned"):
+            good = False  # nothing vanishes without a word
+        if not good:
+            raise Violation(f"{m.reason}: {m.amount} went to {m.target.hex()[:8]}, to whom it is not owed")
+
+    def _fee(self, book: JobBook, job: bytes, m: Moved, state: State) -> bool:
+        if not m.target:
+            return m.reason.endswith(":banned")
+        book.fees[m.target] = book.fees.get(m.target, 0) + m.amount
+        audits = range(rules.MAX_FINALISTS)
+        seats = [state.get(records.seat_key(job, audit, round_, m.target)) for audit in audits for round_ in (1, 2)]
+        opened = sum(len(seat.ballots) for seat in seats if isinstance(seat, Seat))
+        return 0 < book.fees[m.target] <= opened * book.posting.terms.fee
+
+    # --- from the records -------------------------------------------------------------------------------------------------------
+
+    def check(self, state: State) -> None:
+        """Ledger, events and records agree about every escrow."""
+        known: dict[bytes, int] = {}
+        for job, book in self.jobs.items():
+            owed = owes(state, job)
+            held = {escrow: amount for escrow, amount in book.held.items() if amount}
+            if owed != held:
+                raise Violation(f"job {job.hex()[:8]} owes {shown(owed)}, its escrows hold {shown(held)}")
+            known |= held
+        found = {key[2:]: record.amount for key, record in state._records.items() if isinstance(record, Escrow)}
+        if found != known:
+            raise Violation(f"escrows hold {shown(found)}, owed are {shown(known)}")
+
+    def settled(self, state: State) -> None:
+        """Every job has ended and given away all that it took in."""
+        for job, book in self.jobs.items():
+            record: Any = state.get(records.job_key(job))
+            if record.state not in ENDED or record.tenth == Tenth.HELD or book.out != book.locked:
+                raise Violation(f"job {job.hex()[:8]} in state {record.state} keeps {book.locked - book.out} of {book.locked}")
+
+
+def owes(state: State, job: bytes) -> dict[bytes, int]:
+    """What a job's record says that its escrows must hold."""
+    posting, record = state.get(records.posting_key(job)), state.get(records.job_key(job))
+    if not isinstance(posting, Posting) or not isinstance(record, Job):
+        raise Violation(f"job {job.hex()[:8]} vanished")
+    terms, over = posting.terms, record.state in ENDED
+    tenth = terms.bounty // 10 if record.tenth == Tenth.HELD else 0
+    owed = {
+        records.bounty_escrow(job): tenth if over else terms.bounty,
+        records.fee_escrow(job): 0 if over else rules.fees_locked(terms.fee, terms.finalists) - record.fees_paid,
+        records.deposit_escrow(job): messages.deposit(terms) if record.hidden == Hidden.ON and not over else 0,
+    }
+    for index in range(record.claimants):
+        claim = store.read_claim(state, job, index)
+        kept = claim.result in (Result.NONE, Result.OK) and index >= record.released
+        owed[records.stake_escrow(job, claim.claimant)] = claim.stake if kept else 0
+    return {escrow: amount for escrow, amount in owed.items() if amount}
+
+
+def shown(escrows: dict[bytes, int]) -> str:
+    return ", ".join(f"{key[:4].hex()}/{key[JOB:].hex()[:8]}={amount}" for key, amount in sorted(escrows.items())) or "nothing"
+
+
+def holds(state: State, identity: bytes) -> tuple[int, int]:
+    """(status, free and frozen credits)"""
+    account: Any = state.get(account_key(identity))
+    return (account.status, account.balance + account.frozen) if isinstance(account, Account) else (BANNED, 0)

@@ -1,0 +1,176 @@
+"""What must hold in the market, looked at after every decided height, on top of what must hold in every run.
+
+A height is looked at once, on the first honest machine that has it: equal state roots are checked elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from chain.codec import decode
+from chain.contracts.base import BANNED
+from chain.contracts.job import records
+from chain.contracts.job.records import Job, Posting
+from chain.contracts.job.records import State as JobState
+from chain.contracts.job.rules import Result
+from chain.ledger.state import State
+from chain.ledger.transition import chain_record
+from chain.node import events as e
+from chain.types import Event, Moved, Receipt
+from client.work.engine import MAX_RUNS
+from tests.sim.checks import Checks, Violation
+from tests.sim.market.books import Books, holds
+from tests.sim.market.verdicts import Verdicts
+
+if TYPE_CHECKING:
+    from tests.sim.machine import Machine
+    from tests.sim.market.graph import MarketWorld
+
+PER_JOB = 12
+"""Tasks or intents that a live job may cost a worker at a time."""
+SPARE = 24
+
+
+class MarketChecks(Checks):
+    world: MarketWorld
+
+    def __init__(self, world: MarketWorld) -> None:
+        super().__init__(world)
+        self.books = Books()
+        self.verdicts = Verdicts(world)
+        self._events: dict[int, list[Event]] = {}
+        self._looked = 0
+        self._banned: set[bytes] = set()
+
+    def committed(self, machine: Machine, c: e.Commit) -> None:
+        super().committed(machine, c)
+        if c.height <= self._looked or c.height in self._events:
+            return
+        receipts = [decode(Receipt, raw, 10**7) for raw in c.receipts]
+        self._events[c.height] = [event for receipt in receipts for event in receipt.events]
+        for receipt in receipts[1:]:
+            self.world.codes[receipt.tx] = receipt.code
+
+    def stepped(self, machine: Machine) -> None:
+        super().stepped(machine)
+        if machine.honest and machine.up and machine.node.height > self._looked:
+            self._look(machine)
+
+    def _look(self, machine: Machine) -> None:
+        state = machine.node.state
+        while self._looked < machine.node.height:
+            self._looked += 1
+            try:
+                events = self._events.pop(self._looked)
+                for event in events:
+                    self._posted(event, state)
+                for event in events:
+                    self._event(event, state)
+            except Violation as fault:
+                self._fail(machine, f"height {self._looked}: {fault}")
+        try:
+            self.books.check(state)
+            self._deadlines(state)
+            self._outcasts(state)
+        except Violation as fault:
+            self._fail(machine, f"after height {self._looked}: {fault}")
+        self._bounded()
+
+    # --- events -----------------------------------------------------------------------------------------------------------------
+
+    def _posted(self, event: Event, state: State) -> None:
+        """The credits of a new job move before the job is told of."""
+        if isinstance(event, Moved) or event.topic != "job.posted":
+            return
+        posting = state.get(records.posting_key(event.ref))
+        if not isinstance(posting, Posting):
+            raise Violation("a job that was posted is not there")
+        self.world.postings[event.ref] = posting
+        self.books.posted(event.ref, posting)
+
+    def _event(self, event: Event, state: State) -> None:
+        if isinstance(event, Moved):
+            self.books.moved(event, state)
+            return
+        if event.topic == "verdict":
+            self.verdicts.judged(event, state)
+        elif event.topic in ("strike", "suspended", "banned"):
+            self._punished(event.topic, event.ref, str(event.data[0]) if event.topic == "strike" else "")
+        elif event.topic in ("paid", "refunded", "empty"):
+            self.world.acts[f"job {event.topic}"] += 1
+
+    def _punished(self, how: str, who: bytes, why: str) -> None:
+        world = self.world
+        honest = who in world.honest_ids
+        world.acts[f"{how} {'honest' if honest else 'dishonest'} {why}".strip()] += 1
+        if how == "banned":
+            self._banned.add(who)
+        if not honest or who in self.verdicts.outvoted:
+            return
+        if how != "strike":
+            raise Violation(f"the honest {world.name_of(who)} was {how}")
+        if world.plan.calm and not self._excused(who):
+            raise Violation(f"the honest {world.name_of(who)} was struck ({why}) though nothing failed")
+
+    def _excused(self, who: bytes) -> bool:
+        """A cartel may cost the honest a strike; those who lie about whom they serve may, too."""
+        return bool(self.world.plan.cheats)
+
+    # --- states -----------------------------------------------------------------------------------------------------------------
+
+    def _deadlines(self, state: State) -> None:
+        """Deadlines are dealt with before anything else of a block: none can be past."""
+        clock = chain_record(state).clock
+        for job in self.books.jobs:
+            record = state.get(records.job_key(job))
+            if isinstance(record, Job) and record.deadline and record.deadline <= clock:
+                raise Violation(f"job {job.hex()[:8]} in state {JobState(record.state).name} is {clock - record.deadline} ms late")
+
+    def _outcasts(self, state: State) -> None:
+        for who in sorted(self._banned):
+            status, credits = holds(state, who)
+            if status != BANNED or credits:
+                raise Violation(f"{self.world.name_of(who)} is banned and holds {credits}")
+
+    def _bounded(self) -> None:
+        """Queues and memory of every worker."""
+        world = self.world
+        live = len(self.books.jobs)
+        for index in sorted(world.actors):
+            actor = world.actors[index]
+            if actor.work is None or not actor.work._started or actor.loop is None:
+                continue
+            work = actor.work
+            most = PER_JOB * live + SPARE
+            bounds = (
+                ("tasks", len(work._tasks), most),
+                ("intents under way", work._outbox.waiting, most),
+                ("remembered runs", len(work._log._runs), MAX_RUNS),
+                ("tasks of the loop", actor.loop.pending, 2 * most),
+                ("containers", actor.engine.running, actor.config.concurrent + 1),
+                ("seats", len(work._seats) + len(work._verifier._duties), 2 * live + 2),
+                ("races", len(work._worker._races), live),
+            )
+            for name, size, limit in bounds:
+                if size > limit:
+                    raise Violation(f"n{index} at {world.now} ms: {size} {name}, at most {limit} allowed")
+
+    def final(self) -> None:
+        super().final()
+        machine = self.world.honest[0]
+        state = machine.node.state
+        self.books.settled(state)
+        if self.world.plan.calm:
+            for account, job in self.verdicts.must_ban:
+                if holds(state, account)[0] != BANNED:
+                    self._fail(machine, f"{self.world.name_of(account)} cheated on job {job.hex()[:8]} and is not banned")
+        for job in self.books.jobs:
+            record: Any = state.get(records.job_key(job))
+            if record.winner and record.state != JobState.PAID:
+                self._fail(machine, "a winner that was not paid")
+            self.world.acts[f"ended {JobState(record.state).name}"] += 1
+            for index in range(record.claimants):
+                claim: Any = state.get(records.claim_key(job, index))
+                self.world.acts[f"claim {Result(claim.result).name}"] += 1
+                if claim.claimed >= self.world.postings[job].terms.expiry:
+                    self._fail(machine, "a claim after the expiry stands")

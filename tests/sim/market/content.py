@@ -1,0 +1,139 @@
+"""Files of the simulated market: who holds what, who serves it to whom, and how it comes over the faulty network.
+
+`Web` is what exists at all, `Files` what one machine has on its disk (`client.core.Files`). A request goes to every connected
+machine and to every outsider whose gateway is reachable, the answer comes back the same way; both may be lost. What comes is
+checked against its name. A file is one raw block: its name is the hash of its bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chain.contracts.job.views import cid_text
+from p2p.content.cid import parse
+from p2p.content.faults import FetchFailed, Reason
+
+if TYPE_CHECKING:
+    from tests.sim.machine import Machine
+    from tests.sim.market.graph import MarketWorld
+
+ASK_S = 0.4
+"""How long one round of questions waits for an answer."""
+HEAD = b"\x01\x55\x12\x20"
+
+Serve = Callable[[int, str], bytes | None]
+"""(number of the asking machine, name) -> what an outsider sends, None for nothing."""
+
+
+def cid_of(data: bytes) -> bytes:
+    return HEAD + hashlib.sha256(data).digest()
+
+
+class Web:
+    def __init__(self, world: MarketWorld) -> None:
+        self.world = world
+        self.known: dict[bytes, bytes] = {}
+        """Everything that was ever made, by its binary name: what checkers measure themselves."""
+        self.machines: dict[int, Files] = {}
+        self.outsiders: list[tuple[int, Serve]] = []
+        """(gateway machine, what it serves)"""
+
+    def made(self, data: bytes) -> bytes:
+        cid = cid_of(data)
+        self.known[cid] = data
+        return cid
+
+
+class Files:
+    """`client.core.Files` of one machine: pinned files are served while it is up."""
+
+    def __init__(self, web: Web, machine: Machine, folder: Path) -> None:
+        self._web, self._machine, self._folder = web, machine, folder
+        folder.mkdir(parents=True)
+        self.held: dict[str, Path] = {}
+        self.pins: dict[str, set[str]] = {}
+        self._answers: dict[str, list[asyncio.Future[bytes]]] = {}
+        self.fetched = 0
+        web.machines[machine.index] = self
+
+    def lost_power(self) -> None:
+        self._answers.clear()
+
+    def put(self, name: str, data: bytes) -> Path:
+        path = self._folder / name
+        path.write_bytes(data)
+        self.held[name] = path
+        return path
+
+    def served(self, name: str) -> bytes | None:
+        return self.held[name].read_bytes() if self.pins.get(name) and name in self.held else None
+
+    # client.core.Files
+
+    async def add(self, path: Path, *, pin: str) -> tuple[str, int]:
+        data = path.read_bytes()
+        name = cid_text(cid_of(data))
+        await asyncio.sleep(0.001 * self._machine.rng.randint(0, 20))
+        self.put(name, data)
+        self.pin(name, pin)
+        return name, len(data)
+
+    async def fetch(self, cid: str, *, max_size: int, timeout_s: float, on_progress: Any = None) -> Path:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout_s
+        while cid not in self.held:
+            left = end - loop.time()
+            if left <= 0:
+                raise FetchFailed(parse(cid), Reason.NOBODY, "nobody serves it")
+            answer: asyncio.Future[bytes] = loop.create_future()
+            self._answers.setdefault(cid, []).append(answer)
+            self._ask(cid)
+            try:
+                data = await asyncio.wait_for(answer, min(left, ASK_S))
+            except TimeoutError:
+                continue
+            self.fetched += 1
+            self.put(cid, data)
+        if self.held[cid].stat().st_size > max_size:
+            raise FetchFailed(parse(cid), Reason.TOO_LARGE, "too large")
+        return self.held[cid]
+
+    def pin(self, cid: str, reason: str) -> None:
+        self.pins.setdefault(cid, set()).add(reason)
+
+    def unpin(self, cid: str, reason: str) -> None:
+        self.pins.get(cid, set()).discard(reason)
+
+    # the network
+
+    def _ask(self, name: str) -> None:
+        world, me = self._web.world, self._machine.index
+        for peer in sorted(self._machine.peers):
+            world.carry(me, peer, partial(self._asked, peer, name))
+        for gateway, serve in self._web.outsiders:
+            if gateway == me:
+                self._machine.after(1, partial(self._arrived, name, serve(me, name)))
+            else:
+                world.carry(me, gateway, partial(self._outside, gateway, serve, name))
+
+    def _asked(self, peer: int, name: str) -> None:
+        world = self._web.world
+        if world.machines[peer].up and (data := self._web.machines[peer].served(name)) is not None:
+            world.carry(peer, self._machine.index, partial(self._arrived, name, data))
+
+    def _outside(self, gateway: int, serve: Serve, name: str) -> None:
+        data = serve(self._machine.index, name)
+        if data is not None and self._web.world.machines[gateway].up:
+            self._web.world.carry(gateway, self._machine.index, partial(self._arrived, name, data))
+
+    def _arrived(self, name: str, data: bytes | None) -> None:
+        if data is None or not self._machine.up or cid_text(cid_of(data)) != name:
+            return
+        for answer in self._answers.pop(name, []):
+            if not answer.done():
+                answer.set_result(data)
