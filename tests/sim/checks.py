@@ -148,6 +148,11 @@ class Checks:
             if state.locked_round < round_ or (state.locked_round == round_ and state.locked_id != block):
                 self._fail(machine, f"forgot its lock of height {height}, round {round_}")
 
+    def forget(self, machine: Machine) -> None:
+        """What it had on disk was taken from it. What it signed still counts."""
+        for kept in (self._safe, self._logged, self._before, self._locked):
+            kept.pop(machine.index, None)
+
     # --- always -----------------------------------------------------------------------------------------------------------------
 
     def penalized(self, machine: Machine, peer: int, reason: str) -> None:

@@ -1,23 +1,28 @@
 """One computer of the simulated graph: the real node, log and guard on a disk that can lose power, and the driver's duties.
 
 A crash comes between two effects or in the middle of a disk operation. After it the machine starts again from what its disk and
-its store kept.
+its store kept. A disk that refuses ends the process (`halt`), as the driver does; one whose bytes are not what they were keeps the
+node from starting. Then the operator does what the error says: see `tests.sim.repair`.
 """
 
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from chain.consensus.messages import SignProposal, SignVote, Step
 from chain.crypto import SigningKey, account_id, sha256
+from chain.errors import BrokenInvariant, Malformed
 from chain.node import events as e
 from chain.node.node import Node
+from chain.storage.errors import StorageError
 from chain.storage.guard import Guard, Kind
 from chain.storage.wal import Wal
 from chain.types import Proposal, Vote, proposal_digest, vote_digest
 from p2p.wire import NODE
+from tests.sim import repair
 from tests.sim.actor import Actor
 from tests.sim.checks import EPOCH
 from tests.sim.store import Store
@@ -26,7 +31,8 @@ from tests.unit.storage_disk import PowerCut, SimDisk
 if TYPE_CHECKING:
     from tests.sim.world import World
 
-SEGMENT = 64 * 1024
+BACKLOG = 1_000
+"""Inputs that wait in a slow machine; it drops more messages than that."""
 
 
 class Machine:
@@ -35,10 +41,10 @@ class Machine:
         self.id = account_id(key.public)
         self.rng = random.Random(world.seed * 1_000 + index)
         self.chain_id = world.chain_id
-        self.disk = SimDisk(self.rng.randrange(2**32))
-        Wal.open("wal", chain_id=self.chain_id, create=True, disk=self.disk, segment=SEGMENT).close()
-        Guard.create("guard", chain_id=self.chain_id, disk=self.disk).close()
-        self.store = Store(world.genesis_items, self.chain_id)
+        self.segment = world.profile.segment
+        self.disk: SimDisk
+        self.store: Store
+        repair.install(self, self.rng.randrange(2**32))
         self.node: Node
         self.wal: Wal
         self.guard: Guard
@@ -48,14 +54,26 @@ class Machine:
         self.fuse: int | None = None
         """Effects until a crash."""
         self.peers: set[int] = set()
+        self.route: dict[bytes, int] = {}
+        """The machine behind each connected identity."""
         self.actors: list[Actor] = []
         self.eager_truncate = self.rng.random() < 0.5
         self.flushing = False
         self.honest = True
+        self.damaged = False
+        """Its stored bytes are not what it stored: it may refuse to start, and has lost what it promised to keep."""
+        self.order: Callable[[], None] | None = None
+        """What the operator does before the next start."""
+        self.clock_off = world.skew(index)
+        self.drag = 0
+        """Milliseconds that every effect takes."""
+        self.backlog: deque[e.Input] = deque()
+        self._working = False
+        self._effects = 0
 
     @property
     def wall(self) -> int:
-        return EPOCH + self.world.now + self.world.skew(self.index)
+        return EPOCH + self.world.now + self.clock_off
 
     # --- life -----------------------------------------------------------------------------------------------------------------
 
@@ -66,22 +84,35 @@ class Machine:
         self.life += 1
         self.world.note(self.index, "boot", b"")
         try:
+            self._carry_out_order()
             self._open()
             self.run(self.node.start(self.wall, self.wal.records()))
         except PowerCut:
             self.crash()
-            return
+        except (StorageError, Malformed, BrokenInvariant) as fault:
+            repair.refused(self, fault)
         if self.up:
-            self.world.checks.restarted(self)
-            for actor in self.actors:
-                actor.start()
-            self.world.connect(self)
+            self._started()
+
+    def _carry_out_order(self) -> None:
+        order, self.order = self.order, None
+        if order is not None:
+            order()
 
     def _open(self) -> None:
-        self.wal = Wal.open("wal", chain_id=self.chain_id, create=False, disk=self.disk, segment=SEGMENT)
-        self.guard = Guard.open("guard", chain_id=self.chain_id, disk=self.disk)
         state, head = self.store.load()
+        self.wal = Wal.open("wal", chain_id=self.chain_id, create=False, disk=self.disk, segment=self.segment)
+        self.guard = Guard.open("guard", chain_id=self.chain_id, disk=self.disk)
         self.node = self.world.new_node(self, state, head)
+
+    def _started(self) -> None:
+        if self.damaged:
+            self.world.checks.forget(self)
+            self.damaged = False
+        self.world.checks.restarted(self)
+        for actor in self.actors:
+            actor.start()
+        self.world.connect(self)
 
     def doom(self) -> None:
         """A crash is near: between two effects, in a disk operation, or at the latest in a moment."""
@@ -91,35 +122,63 @@ class Machine:
             self.disk.cut_at = self.disk.steps + self.rng.randint(1, 12)
         else:
             self.fuse = self.rng.randint(0, 60)
-        life = self.life
-        self.world.later(self.rng.randint(1, 400), lambda: self.crash() if self.life == life else None)
+        self.after(self.rng.randint(1, 400), self.crash)
 
     def crash(self) -> None:
-        if not self.up:
-            return
+        if self.up:
+            kill = self.rng.random() < 0.4
+            self.world.faults["killed" if kill else "power cut"] += 1
+            self.world.faults["crash"] += 1
+            self.die(kill=kill)
+            self.world.later(self.rng.choice([5, 50, 400, 1_500]), self.boot)
+
+    def die(self, *, kill: bool, why: str = "") -> None:
+        """The process ends, or with it the whole machine; what was not on disk may be gone."""
         self.up = False
         self.life += 1
-        kill = self.rng.random() < 0.4
-        self.world.note(self.index, "killed" if kill else "power cut", b"")
-        self.world.faults["crash"] += 1
+        self.world.note(self.index, "killed" if kill else "power cut", why.encode())
         self.world.checks.crashed(self, kill)
         self.disk = self.disk.after_cut(self.rng, kill=kill)
         self.store.crash(self.rng)
+        self.backlog.clear()
+        self._working = False
         self.world.disconnect(self)
         for actor in self.actors:
             actor.stop()
-        self.world.later(self.rng.choice([5, 50, 400, 1_500]), self.boot)
 
     # --- inputs ---------------------------------------------------------------------------------------------------------------
 
     def feed(self, event: e.Input) -> None:
         if not self.up:
             return
+        if self.drag or self.backlog:
+            self._wait(event)
+        else:
+            self._take(event)
+
+    def _take(self, event: e.Input) -> None:
         try:
             self.run(self.node.handle(event, self.wall))
             self._flush_soon()
         except PowerCut:
             self.crash()
+        except StorageError as fault:
+            repair.halted(self, fault)
+
+    def _wait(self, event: e.Input) -> None:
+        if len(self.backlog) < BACKLOG or not isinstance(event, e.Received):
+            self.backlog.append(event)
+        if not self._working:
+            self._working = True
+            self.after(self.drag, self._work)
+
+    def _work(self) -> None:
+        """A slow machine is busy for as long as the effects of an input take."""
+        before = self._effects
+        self._take(self.backlog.popleft())
+        self._working = self.up and bool(self.backlog)
+        if self._working:
+            self.after(self.drag * (1 + self._effects - before), self._work)
 
     def after(self, delay: int, action: Callable[[], None]) -> None:
         """Unless the machine goes down before."""
@@ -137,8 +196,7 @@ class Machine:
     def _flush_soon(self) -> None:
         if self.up and not self.flushing:
             self.flushing = True
-            life = self.life
-            self.world.later(self.rng.randint(0, 1), lambda: self._flush() if self.life == life else None)
+            self.after(int(self.rng.random() * 2), self._flush)
 
     def _flush(self) -> None:
         self.flushing = False
@@ -146,6 +204,8 @@ class Machine:
             self.run(self.node.flush(self.wall))
         except PowerCut:
             self.crash()
+        except StorageError as fault:
+            repair.halted(self, fault)
 
     # --- effects --------------------------------------------------------------------------------------------------------------
 
@@ -156,15 +216,18 @@ class Machine:
                 if self.fuse < 0:
                     raise PowerCut
             self.run_effect(effect)
+        self._effects += len(effects)
         self.world.checks.stepped(self)
 
     def run_effect(self, effect: e.Effect) -> None:
         match effect:
             case e.Send(peer, payload, _):
-                self.emit(self.world.index_of[peer], payload)
+                target = self.route.get(peer)
+                if target is not None:
+                    self.emit(target, payload)
             case e.Gossip(payload, _, _, exclude):
                 for target in sorted(self.peers):
-                    if self.world.ids[target] not in exclude:
+                    if self.world.machines[target].id not in exclude:
                         self.emit(target, payload)
             case e.Log(record, sync):
                 self.wal.append(record)
@@ -182,18 +245,25 @@ class Machine:
             case e.TruncateLog():
                 if self.eager_truncate and not self.store.pending:
                     self.wal.truncate()
+            case _:
+                self._notify(effect)
+
+    def _notify(self, effect: e.Effect) -> None:
+        """Effects that only tell something."""
+        world = self.world
+        match effect:
             case e.Decided():
-                self.world.note(self.index, "decided", effect.block_id)
-                self.world.checks.decided(self, effect)
+                world.note(self.index, "decided", effect.block_id)
+                world.checks.decided(self, effect)
                 for actor in self.actors:
                     actor.on_decided(effect)
             case e.Penalize(peer, reason):
-                self.world.note(self.index, "penalize", reason.encode())
-                self.world.checks.penalized(self, self.world.index_of[peer], reason)
+                world.note(self.index, "penalize", reason.encode())
+                world.checks.penalized(self, world.index_of[peer], reason)
             case e.Evidenced(evidence):
-                self.world.market.report(self, evidence)
+                world.market.report(self, evidence)
             case e.TxDropped(tx, error):
-                self.world.note(self.index, f"dropped {error.code.name}", tx)
+                world.note(self.index, f"dropped {error.code.name}", tx)
                 for actor in self.actors:
                     actor.on_dropped(effect)
 
@@ -211,7 +281,7 @@ class Machine:
         if signature is None:
             return
         self.world.checks.signed(self, kind, r)
-        self.later(self.rng.choice([0, 0, 1, 3]), e.SignedMessage(self.message(r, signature)))
+        self.later(self.rng.choice((0, 0, 1, 3)), e.SignedMessage(self.message(r, signature)))
 
     def message(self, r: SignVote | SignProposal, signature: bytes) -> Vote | Proposal:
         if isinstance(r, SignVote):
@@ -219,21 +289,23 @@ class Machine:
         return Proposal(r.height, r.round, r.pol_round, r.block_id, self.id, signature)
 
     def _commit(self, commit: e.Commit) -> None:
-        self.world.checks.committed(self, commit)
         self.store.commit(commit)
+        self.world.checks.committed(self, commit)
         if self.store.pending:
-            life = self.life
-            self.world.later(self.rng.choice(self.world.profile.writer), lambda: self._committed() if self.life == life else None)
+            self.after(self.rng.choice(self.world.profile.writer), self._committed)
 
     def _committed(self) -> None:
         """The writer is done; where the next height has not begun, nothing in the log is needed any more."""
-        self.store.settle(self.rng.randint(0, len(self.store.pending)) if self.rng.random() < 0.3 else len(self.store.pending))
-        self.world.checks.settled(self)
-        if not self.store.pending and self.node.consensus.step is Step.WAIT and not self.eager_truncate:
-            try:
+        waiting = len(self.store.pending)
+        try:
+            self.store.settle(self.rng.randint(0, waiting) if self.rng.random() < 0.3 else waiting)
+            self.world.checks.settled(self)
+            if not self.store.pending and self.node.consensus.step is Step.WAIT and not self.eager_truncate:
                 self.wal.truncate()
-            except PowerCut:
-                self.crash()
+        except PowerCut:
+            self.crash()
+        except StorageError as fault:
+            repair.halted(self, fault)
 
 
 def beacon_key(index: int) -> bytes:

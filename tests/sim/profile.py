@@ -1,4 +1,8 @@
-"""What goes wrong in a run, drawn as a whole from its seed."""
+"""What goes wrong in a run, drawn as a whole from its seed.
+
+Crashes, a bad network, full and failing disks may strike everybody. What lies beyond a crash (bits that change on a disk, old
+backups, clocks that jump, a key that two machines use, an attacker) strikes at most f of the validators, all kinds together.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,7 @@ PARAMS = Params(
     block_reward=7,
 )
 """Short windows, so that a whole job fits into a few seconds of virtual time."""
+EVERYBODY = -1
 
 
 @dataclass(frozen=True)
@@ -40,40 +45,95 @@ class Partition:
 
 
 @dataclass(frozen=True)
+class Link:
+    """Between `start` and `end` what `source` sends to `target` is lost, or held back and delivered at the end, all at once."""
+
+    start: int
+    end: int
+    source: int
+    target: int
+    clogged: bool
+
+
+PLAIN = ("failed sync", "full disk", "failed database", "slow")
+"""Mishaps that may strike everybody."""
+DEEP = (
+    "flipped log",
+    "flipped guard",
+    "flipped database",
+    "misdirected write",
+    "old log",
+    "old database",
+    "old log and database",
+    "lost guard",
+    "lost folder",
+    "clock jump",
+)
+"""Mishaps that may strike at most f validators."""
+
+
+@dataclass(frozen=True)
+class Mishap:
+    """What happens to a machine at `when`. `amount` is how slow (ms per effect), how old (ms) or by how much a clock jumps (ms)."""
+
+    when: int
+    kind: str
+    machine: int
+    amount: int = 0
+
+
+@dataclass(frozen=True)
 class Profile:
     validators: int = 4
+    observers: int = 1
     heal_at: int = 3_000
     """Milliseconds after which nothing goes wrong any more; what a Byzantine validator does goes on."""
     loss: float = 0.0
     double: float = 0.0
+    reorder: float = 0.0
+    """How many messages leave the order of their connection, by up to `stray` milliseconds."""
+    stray: int = 50
     delay: int = 8
-    """Most milliseconds on the way; the order of messages is random within it."""
+    """Most milliseconds on the way."""
     slow: tuple[tuple[int, int, int], ...] = ()
     """(source, target, more milliseconds)"""
     partitions: tuple[Partition, ...] = ()
+    links: tuple[Link, ...] = ()
     crashes: tuple[tuple[int, int], ...] = ()
     """(when, machine); machine -1 is a power cut of them all."""
+    mishaps: tuple[Mishap, ...] = ()
     skew: tuple[int, ...] = ()
     """Milliseconds by which a machine's clock is wrong."""
     attacks: tuple[str, ...] = ()
     """What the last validators do, one each; the others are honest."""
+    twins: tuple[int, ...] = ()
+    """Validators whose key a second machine uses."""
     joins: tuple[tuple[int, int], ...] = ()
     """(when, machine) for those that start late."""
     sparse: bool = False
     """Machines are linked in a ring with one chord each: messages need relaying."""
     writer: tuple[int, ...] = (0, 1, 10, 200)
     """Milliseconds that the store takes for a commit."""
+    segment: int = 64 * 1024
+    """The log's file grows by this many bytes."""
     transfers: int = 6
+    heights: int = 0
+    """The run goes on until everybody is here."""
     job: bool = True
 
     @property
     def machines(self) -> int:
-        """The validators, and one observer."""
-        return self.validators + 1
+        """The identities: validators and observers. The second machines of `twins` come behind them."""
+        return self.validators + self.observers
 
     def __str__(self) -> str:
+        plain = Profile()
         shown = ((f.name, getattr(self, f.name)) for f in fields(self))
-        return ", ".join(f"{name}={value}" for name, value in shown if value not in (0, 0.0, (), "", False))
+        return "Profile(" + ", ".join(f"{name}={value!r}" for name, value in shown if value != getattr(plain, name)) + ")"
+
+
+SPEED = Profile(observers=0, heal_at=1, transfers=10_000, heights=10, job=False)
+"""What the simulator's speed is told for: four nodes, ten heights, nothing but transfers."""
 
 
 def draw(seed: int, attacks: tuple[str, ...]) -> Profile:
@@ -87,22 +147,46 @@ def draw(seed: int, attacks: tuple[str, ...]) -> Profile:
     def maybe(chance: float) -> bool:
         return r.random() < chance
 
+    chosen, twins, struck = _beyond_crashes(r, n, attacks)
     return Profile(
         validators=n,
         heal_at=heal,
         loss=0.0 if calm or maybe(0.4) else r.uniform(0.01, 0.3),
-        double=0.0 if calm or maybe(0.6) else r.uniform(0.01, 0.2),
+        double=0.0 if calm or maybe(0.5) else r.uniform(0.01, 0.5),
+        reorder=0.0 if calm or maybe(0.5) else r.uniform(0.01, 0.5),
+        stray=r.choice([20, 50, 200]),
         delay=r.choice([2, 8, 8, 30, 100]),
         slow=() if maybe(0.7) else tuple((r.randrange(machines), r.randrange(machines), r.randint(20, 300)) for _ in range(3)),
         partitions=() if calm else _partitions(r, machines, heal),
+        links=() if calm or maybe(0.5) else _links(r, machines, heal),
         crashes=_crashes(r, machines, heal),
-        skew=() if maybe(0.5) else tuple(r.randint(-PARAMS.drift // 3, PARAMS.drift // 3) for _ in range(machines)),
-        attacks=tuple(r.choice(attacks) for _ in range(r.randint(1, (n - 1) // 3))) if attacks and n >= 4 and maybe(0.45) else (),
+        mishaps=_mishaps(r, machines, struck, heal),
+        skew=() if maybe(0.5) else tuple(r.randint(-PARAMS.drift // 3, PARAMS.drift // 3) for _ in range(machines + len(twins))),
+        attacks=chosen,
+        twins=twins,
         joins=((r.randint(300, heal), r.randrange(machines)),) if n >= 4 and maybe(0.3) else (),
         sparse=n >= 4 and maybe(0.25),
+        segment=r.choice([16, 64]) * 1024,
         transfers=r.randint(2, 10),
         job=maybe(0.8),
     )
+
+
+def _beyond_crashes(r: random.Random, n: int, attacks: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[int, ...], list[int]]:
+    """Attackers, shared keys, and machines that deep mishaps strike: at most f validators, and the observer."""
+    f = (n - 1) // 3
+    chosen: list[str] = []
+    twins: list[int] = []
+    struck: list[int] = [n] if r.random() < 0.4 else []
+    for i in range(f):
+        what = r.random()
+        if what < 0.4 and attacks:
+            chosen.append(r.choice(attacks))
+        elif what < 0.5:
+            twins.append(i)
+        elif what < 0.8:
+            struck.append(i)
+    return tuple(chosen), tuple(twins), struck
 
 
 def _partitions(r: random.Random, machines: int, heal: int) -> tuple[Partition, ...]:
@@ -114,8 +198,36 @@ def _partitions(r: random.Random, machines: int, heal: int) -> tuple[Partition, 
     return tuple(found)
 
 
+def _links(r: random.Random, machines: int, heal: int) -> tuple[Link, ...]:
+    found = []
+    for _ in range(r.randint(1, 4)):
+        start = r.randrange(heal)
+        source, target = r.sample(range(machines), 2)
+        found.append(Link(start, min(heal, start + r.randint(100, 2_000)), source, target, r.random() < 0.6))
+    return tuple(found)
+
+
 def _crashes(r: random.Random, machines: int, heal: int) -> tuple[tuple[int, int], ...]:
     found = [(r.randrange(heal), r.randrange(machines)) for _ in range(r.choice([0, 0, 1, 2, 4, 8]))]
     if r.random() < 0.3:
-        found += [(r.randrange(heal), -1) for _ in range(r.randint(1, 3))]
+        found += [(r.randrange(heal), EVERYBODY) for _ in range(r.randint(1, 3))]
     return tuple(sorted(found))
+
+
+def _mishaps(r: random.Random, machines: int, struck: list[int], heal: int) -> tuple[Mishap, ...]:
+    found = [_mishap(r, r.choice(PLAIN), r.randrange(machines), heal) for _ in range(r.choice([0, 0, 1, 2]))]
+    for machine in struck:
+        found += [_mishap(r, r.choice(DEEP), machine, heal) for _ in range(r.randint(1, 3))]
+    return tuple(sorted(found, key=lambda m: (m.when, m.machine, m.kind)))
+
+
+def _mishap(r: random.Random, kind: str, machine: int, heal: int) -> Mishap:
+    when = r.randrange(100, heal)
+    amount = 0
+    if kind == "slow":
+        amount = r.randint(1, 12)
+    elif kind.startswith("old"):
+        amount = r.randint(50, max(50, when - 50))
+    elif kind == "clock jump":
+        amount = r.choice([-1, 1]) * r.choice([500, 5_000, 60_000, 3_600_000])
+    return Mishap(when, kind, machine, amount)

@@ -1,20 +1,33 @@
-"""A block store in memory with the real one's promises: a commit is whole or not there, and commits survive in their order."""
+"""A block store in memory with the real one's promises: a commit is whole or not there, and commits survive in their order.
+
+Like the real one it tells when what it holds is not what was put there: the state by its root, a block by its seal.
+"""
 
 from __future__ import annotations
 
 import random
 
+from chain.errors import Malformed
 from chain.ledger.state import State
 from chain.node.events import Commit
+from chain.storage.errors import StorageDamaged, StorageFailed
+from chain.types import decode_block
+
+Block = tuple[bytes, bytes, bytes]
+"""Id, bytes, certificate."""
 
 
 class Store:
-    def __init__(self, genesis: list[tuple[bytes, bytes | None]], chain_id: bytes) -> None:
+    def __init__(self, genesis: list[tuple[bytes, bytes | None]], chain_id: bytes, genesis_root: bytes) -> None:
         self._items: dict[bytes, bytes] = {key: raw for key, raw in genesis if raw is not None}
-        self._chain_id = chain_id
-        self.blocks: dict[int, Commit] = {}
+        self._chain_id, self._genesis_root = chain_id, genesis_root
+        self.blocks: dict[int, Block] = {}
         self.pending: list[Commit] = []
         """Handed to the writer, not on disk yet."""
+        self._rotten: set[int] = set()
+        """Heights whose block is not what was stored."""
+        self.fault: StorageFailed | None = None
+        """Why nothing can be written."""
 
     @property
     def height(self) -> int:
@@ -22,6 +35,7 @@ class Store:
         return len(self.blocks)
 
     def commit(self, commit: Commit) -> None:
+        """Raises `StorageFailed`."""
         expected = self.height + len(self.pending) + 1
         if commit.height != expected:
             raise AssertionError(f"height {commit.height} was committed where {expected} follows")
@@ -30,10 +44,12 @@ class Store:
             self.settle(len(self.pending))
 
     def settle(self, count: int) -> None:
-        """The writer finished its first `count` commits."""
+        """The writer finished its first `count` commits. Raises `StorageFailed`: then none of them."""
+        if count and self.fault is not None:
+            raise self.fault
         done, self.pending = self.pending[:count], self.pending[count:]
         for commit in done:
-            self.blocks[commit.height] = commit
+            self.blocks[commit.height] = (commit.block_id, commit.block, commit.certificate)
             for key, raw in commit.state:
                 if raw is None:
                     self._items.pop(key, None)
@@ -42,20 +58,55 @@ class Store:
 
     def crash(self, rng: random.Random) -> None:
         """Some of what the writer had in hand was written, the rest is gone."""
-        self.settle(rng.randint(0, len(self.pending)))
+        if self.fault is None:
+            self.settle(rng.randint(0, len(self.pending)))
         self.pending.clear()
+        self.fault = None
 
     def load(self) -> tuple[State, bytes]:
-        """State and head of the last height on disk."""
-        head = self.blocks[self.height].block_id if self.blocks else self._chain_id
-        return State.load(self._items.items()), head
+        """State and head of the last height on disk. Raises `StorageDamaged` where it is not what was decided."""
+        head, root = self._chain_id, self._genesis_root
+        if self.blocks:
+            head, raw, _ = self._sound(self.height)
+            root = decode_block(raw).header.state_root
+        try:
+            state = State.load(self._items.items())
+        except (Malformed, KeyError, ValueError) as fault:
+            raise StorageDamaged("The state cannot be read", str(fault), "") from None
+        if state.root != root:
+            raise StorageDamaged("The state is not the one that was decided", "its root is another", "")
+        return state, head
 
     def read(self, start: int, count: int, size: int) -> list[tuple[bytes, bytes]]:
+        """Raises `StorageDamaged`."""
         found: list[tuple[bytes, bytes]] = []
         for height in range(max(1, start), min(start + count, self.height + 1)):
-            commit = self.blocks[height]
-            found.append((commit.block, commit.certificate))
-            size -= len(commit.block)
+            _, block, certificate = self._sound(height)
+            found.append((block, certificate))
+            size -= len(block)
             if size <= 0:
                 break
         return found
+
+    def _sound(self, height: int) -> Block:
+        if height in self._rotten:
+            raise StorageDamaged(f"Block {height} is damaged", "its checksum does not fit", "")
+        return self.blocks[height]
+
+    # --- what should not happen ------------------------------------------------------------------------------------------------
+
+    def flip(self, rng: random.Random) -> None:
+        """One bit changes, in the state or in a block."""
+        if self.blocks and rng.random() < 0.5:
+            self._rotten.add(rng.randint(1, self.height))
+            return
+        key = rng.choice(sorted(self._items))
+        raw = bytearray(self._items[key])
+        raw[rng.randrange(len(raw))] ^= 1 << rng.randrange(8)
+        self._items[key] = bytes(raw)
+
+    def copy(self) -> Store:
+        """A backup: what is on disk."""
+        new = Store([], self._chain_id, self._genesis_root)
+        new._items, new.blocks, new._rotten = dict(self._items), dict(self.blocks), set(self._rotten)
+        return new

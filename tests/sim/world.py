@@ -6,30 +6,31 @@ agrees on a chain that holds everything the clients wanted. The checkers look af
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import random
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 
 from chain.crypto import SigningKey, account_id, sha256
-from chain.errors import Malformed
 from chain.ledger.genesis import Genesis, GenesisAccount, first_state
 from chain.ledger.state import State
 from chain.node import events as e
-from chain.node.messages import decode_message
 from chain.node.node import Node
 from p2p.wire import NODE
+from tests.sim import faults
 from tests.sim.checks import EPOCH, Checks, Violation
 from tests.sim.machine import Machine, beacon_key
 from tests.sim.market import Market
-from tests.sim.profile import PARAMS, Profile
+from tests.sim.network import Network
+from tests.sim.profile import PARAMS, Partition, Profile
+from tests.sim.trace import Trace
 
 PATIENCE = 40_000
 """Milliseconds after healing in which everything must be settled."""
 GRANT = 1_000_000_000
-TRACE = 4_000
+STRIDE = 32
+"""Events between two looks at whether the run is over."""
 
 
 @cache
@@ -38,8 +39,8 @@ def _key(index: int) -> SigningKey:
 
 
 @cache
-def _genesis(validators: int) -> Genesis:
-    accounts = [GenesisAccount(_key(i).public, GRANT, i < validators, True) for i in range(validators + 1)]
+def _genesis(validators: int, observers: int) -> Genesis:
+    accounts = [GenesisAccount(_key(i).public, GRANT, i < validators, True) for i in range(validators + observers)]
     return Genesis(1, "sim", EPOCH, PARAMS, accounts, b"", b"")
 
 
@@ -53,24 +54,24 @@ class World:
         self.rng = random.Random(seed * 7 + 3)
         self.now = 0
         self.steps = 0
+        self.healed = False
         self.faults: Counter[str] = Counter()
-        self.trace: deque[tuple[int, int, str, bytes]] = deque(maxlen=TRACE)
+        self.trace = Trace()
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._count = 0
-        self._digest = hashlib.sha256()
         genesis = self.genesis()
         self.params, self.chain_id = genesis.params, genesis.chain_id
         self.genesis_state, self.genesis_items = first_state(genesis)
         self.ids = [account_id(_key(i).public) for i in range(self.profile.machines)]
         self.index_of = {identity: i for i, identity in enumerate(self.ids)}
         self.checks = Checks(self)
+        self.network = Network(self)
         self.machines = [self._machine(i) for i in range(self.profile.machines)]
+        self.machines += [self._second(i, first) for i, first in enumerate(self.profile.twins, self.profile.machines)]
         self.market = self.clients()
-        self._links = self._draw_links()
-        self._slow = {(a, b): ms for a, b, ms in self.profile.slow}
 
     def genesis(self) -> Genesis:
-        return _genesis(self.profile.validators)
+        return _genesis(self.profile.validators, self.profile.observers)
 
     def clients(self) -> Market:
         return Market(self)
@@ -82,21 +83,17 @@ class World:
         kind = self._attacks[p.attacks[turn]] if 0 <= turn < len(p.attacks) else Machine
         return kind(self, index, _key(index))
 
-    def _draw_links(self) -> set[tuple[int, int]]:
-        n = self.profile.machines
-        if not self.profile.sparse:
-            return {(a, b) for a in range(n) for b in range(n) if a != b}
-        pairs = {(i, (i + 1) % n) for i in range(n)} | {(i, (i + n // 2) % n) for i in range(n)}
-        return {pair for a, b in pairs for pair in ((a, b), (b, a)) if a != b}
+    def _second(self, index: int, first: int) -> Machine:
+        """A second machine with the key of `first`: each does nothing wrong by itself, both together are Byzantine."""
+        self.faults["key shared by two machines"] += 1
+        machine = Machine(self, index, _key(first))
+        machine.honest = self.machines[first].honest = False
+        return machine
 
     def new_node(self, machine: Machine, state: State, head: bytes) -> Node:
-        return Node(machine.id, beacon_key(machine.index), state, head)
+        return Node(machine.id, beacon_key(self.index_of[machine.id]), state, head)
 
     # --- time -----------------------------------------------------------------------------------------------------------------
-
-    @property
-    def healed(self) -> bool:
-        return self.now >= self.profile.heal_at
 
     def later(self, delay: int, action: Callable[[], None]) -> None:
         self._count += 1
@@ -108,10 +105,14 @@ class World:
         for machine in self.machines:
             self.later(late.get(machine.index, self.rng.randint(0, 30)), machine.boot)
         for when, index in self.profile.crashes:
-            self.later(when, lambda index=index: self._doom(index))  # type: ignore[misc]
+            self.later(when, partial(self._doom, index))
         for part in self.profile.partitions:
-            self.faults["partition"] += 1
-            self.later(part.start, lambda part=part: self.note(-1, f"partition {sorted(part.cut)} {part.one_way}", b""))  # type: ignore[misc]
+            self.faults["one-way partition" if part.one_way else "partition"] += 1
+            self.later(part.start, partial(self._note_partition, part))
+        for link in self.profile.links:
+            self.faults["clogged link" if link.clogged else "one-way link"] += 1
+        self.faults["clock skew"] += sum(ms != 0 for ms in self.profile.skew)
+        faults.schedule(self)
         self.later(self.profile.heal_at, self._heal)
         self.later(20, self.market.tick)
         self._loop()
@@ -119,22 +120,27 @@ class World:
     def _loop(self) -> None:
         limit = self.profile.heal_at + self.patience
         queue = self._queue
+        pop = heapq.heappop
         while not self._over():
             if not queue or self.now > limit:
                 raise Violation(f"no progress after healing: {self.market.unfinished() or self.heights()}")
-            for _ in range(32):
+            for _ in range(STRIDE):
                 if not queue:
                     break
-                self.now, _, action = heapq.heappop(queue)
+                self.now, _, action = pop(queue)
                 self.steps += 1
                 action()
         self.checks.final()
 
     def _over(self) -> bool:
         """Everything the clients wanted is decided, and everybody has it."""
-        if not self.healed or self.market.unfinished():
+        if not self.healed:
             return False
-        return all(m.up for m in self.honest) and len(set(self.heights())) == 1
+        wanted = self.profile.heights
+        if not wanted and self.market.unfinished():
+            return False
+        heights = self.heights()
+        return min(heights) >= wanted if wanted else len(set(heights)) == 1 and heights[0] >= 0
 
     def heights(self) -> list[int]:
         return [m.node.height if m.up else -1 for m in self.honest]
@@ -150,66 +156,33 @@ class World:
             else:
                 machine.doom()
 
+    def _note_partition(self, part: Partition) -> None:
+        self.note(-1, f"partition {sorted(part.cut)} {'one way' if part.one_way else 'both ways'} until {part.end}", b"")
+
     def _heal(self) -> None:
+        self.healed = True
         self.note(-1, "healed", b"")
         for machine in self.machines:
-            machine.fuse, machine.disk.cut_at = None, None
-            if not machine.up:
-                machine.boot()
+            faults.heal(machine)
+            machine.boot()
 
     def skew(self, index: int) -> int:
-        return self.profile.skew[index] if self.profile.skew else 0
+        return self.profile.skew[index] if index < len(self.profile.skew) else 0
 
     # --- the network ----------------------------------------------------------------------------------------------------------
 
-    def linked(self, machine: Machine) -> Iterable[Machine]:
-        return (m for m in self.machines if (machine.index, m.index) in self._links)
-
     def connect(self, machine: Machine) -> None:
-        for other in self.linked(machine):
-            if other.up and machine.up:
-                for a, b in ((machine, other), (other, machine)):
-                    a.peers.add(b.index)
-                    self.later(self.rng.randint(1, 20), partial(self._tell, a, b))
+        self.network.connect(machine)
 
     def disconnect(self, machine: Machine) -> None:
-        for other in self.linked(machine):
-            if machine.index in other.peers:
-                other.peers.discard(machine.index)
-                self.later(self.rng.randint(1, 20), partial(self._tell, other, machine))
-        machine.peers.clear()
-
-    def _tell(self, machine: Machine, peer: Machine) -> None:
-        """Whether a peer is connected."""
-        up = peer.index in machine.peers
-        machine.feed(e.PeerUp(peer.id) if up else e.PeerDown(peer.id))
-        if machine.up:
-            for actor in machine.actors:
-                actor.on_peer(peer.index, up)
-
-    def send(self, source: int, target: int, payload: bytes, channel: int = NODE) -> None:
-        self.carry(source, target, lambda: self._deliver(source, target, payload, channel))
+        self.network.disconnect(machine)
 
     def carry(self, source: int, target: int, arrive: Callable[[], None]) -> None:
         """What the network makes of a message from one connected machine to another."""
-        p, rng = self.profile, self.rng
-        if target not in self.machines[source].peers:
-            return
-        copies = 1
-        delay = 2
-        if not self.healed:
-            if any(part.blocks(source, target, self.now) for part in p.partitions):
-                return
-            if p.loss and rng.random() < p.loss:
-                self.faults["lost"] += 1
-                return
-            if p.double and rng.random() < p.double:
-                self.faults["doubled"] += 1
-                copies = 2
-            delay = p.delay
-        slow = self._slow.get((source, target), 0)
-        for _ in range(copies):
-            self.later(1 + int(rng.random() * delay) + slow, arrive)
+        self.network.carry(source, target, arrive)
+
+    def send(self, source: int, target: int, payload: bytes, channel: int = NODE) -> None:
+        self.network.carry(source, target, lambda: self._deliver(source, target, payload, channel))
 
     def _deliver(self, source: int, target: int, payload: bytes, channel: int) -> None:
         machine = self.machines[target]
@@ -217,7 +190,7 @@ class World:
             return
         if channel == NODE:
             self.note(target, "from", payload, source)
-            machine.feed(e.Received(self.ids[source], payload))
+            machine.feed(e.Received(self.machines[source].id, payload))
             return
         self.note(target, f"channel {channel} from n{source}", payload)
         for actor in machine.actors:
@@ -226,27 +199,12 @@ class World:
     # --- the trace ------------------------------------------------------------------------------------------------------------
 
     def note(self, index: int, what: str, detail: bytes, source: int = -1) -> None:
-        self._digest.update(b"%d %d %d " % (self.now, index, source) + what.encode() + detail)
-        self.trace.append((self.now, index, what if source < 0 else f"from {source}", detail))
+        self.trace.note(self.now, index, what, detail, source)
 
     @property
     def digest(self) -> str:
-        return self._digest.hexdigest()
+        return self.trace.digest
 
     def tail(self, count: int) -> list[str]:
         """The end of the trace, for people."""
-        return [f"{now:6} ms  {_name(i)}  {what}  {_shown(what, detail)}" for now, i, what, detail in list(self.trace)[-count:]]
-
-
-def _name(index: int) -> str:
-    return f"n{index}" if index >= 0 else "--"
-
-
-def _shown(what: str, detail: bytes) -> str:
-    if not what.startswith("from"):
-        return detail.decode() if what == "penalize" else detail.hex()[:12]
-    try:
-        text = repr(decode_message(detail))
-    except Malformed as fault:
-        text = f"malformed: {fault}"
-    return text if len(text) < 300 else text[:300] + " …"
+        return self.trace.tail(count)

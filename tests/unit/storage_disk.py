@@ -4,6 +4,9 @@
 half done. `after_cut(rng)` is the disk that the machine finds when it comes up again: synced bytes are there, every sector touched
 since may hold the old bytes, any of the new ones, or junk; names that were not synced may be either. With `kill` instead of a cut
 the process dies and the system lives on: everything written is there.
+
+Beyond what a disk promises: `misdirect` sends the next write to another place of its file, `flip` changes stored bits, and
+`sync_fails`, `free` let it refuse. `tally` counts what was done to the data.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import errno
 import os
 import random
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,40 +30,56 @@ class PowerCut(BaseException):
 
 @dataclass
 class Node:
-    durable: bytes = b""
+    durable: bytearray = field(default_factory=bytearray)
     content: bytearray = field(default_factory=bytearray)
     versions: dict[int, list[bytes]] = field(default_factory=dict)
     """Per sector touched since the last sync: every content it had."""
     sizes: list[int] = field(default_factory=list)
 
     def sector(self, number: int) -> bytes:
-        return bytes(self.content[number * SECTOR : (number + 1) * SECTOR]).ljust(SECTOR, b"\0")
+        return bytes(memoryview(self.content)[number * SECTOR : (number + 1) * SECTOR]).ljust(SECTOR, b"\0")
 
     def touch(self, start: int, end: int) -> None:
         for number in range(start // SECTOR, -(-end // SECTOR)):
             self.versions.setdefault(number, []).append(self.sector(number))
 
     def sync(self) -> None:
-        self.durable = bytes(self.content)
+        if len(self.durable) != len(self.content):
+            self.durable = bytearray(self.content)
+        else:
+            for number in self.versions:
+                place = slice(number * SECTOR, (number + 1) * SECTOR)
+                self.durable[place] = self.content[place]
         self.versions.clear()
         self.sizes.clear()
 
-    def cut(self, rng: random.Random) -> Node:
+    def copy(self) -> Node:
+        return Node(bytearray(self.durable), bytearray(self.content), dict(self.versions), list(self.sizes))
+
+    def flip(self, bit: int) -> None:
+        """A stored bit is another one from now on."""
+        for content in (self.durable, self.content):
+            if bit // 8 < len(content):
+                content[bit // 8] ^= 1 << bit % 8
+
+    def cut(self, rng: random.Random, tally: Counter[str]) -> Node:
         size = rng.choice([len(self.durable), len(self.content), *self.sizes])
         new = bytearray(self.durable.ljust(size, b"\0")[:size])
         for number, versions in self.versions.items():
-            old = self.durable[number * SECTOR : (number + 1) * SECTOR].ljust(SECTOR, b"\0")
-            sector = _surviving(rng, old, versions)
+            old = bytes(self.durable[number * SECTOR : (number + 1) * SECTOR]).ljust(SECTOR, b"\0")
+            sector = _surviving(rng, old, versions, tally)
             new[number * SECTOR : (number + 1) * SECTOR] = sector[: max(0, size - number * SECTOR)]
-        return Node(bytes(new[:size]), new[:size])
+        return Node(new[:size], bytearray(new[:size]))
 
 
-def _surviving(rng: random.Random, old: bytes, versions: list[bytes]) -> bytes:
+def _surviving(rng: random.Random, old: bytes, versions: list[bytes], tally: Counter[str]) -> bytes:
     fate = rng.random()
     if fate < 0.3:
+        tally["write lost"] += 1
         return old
     if fate < 0.7:
         return rng.choice(versions)
+    tally["write torn"] += 1
     at = rng.randrange(SECTOR)
     if fate < 0.9:
         return rng.choice(versions)[:at] + old[at:]
@@ -78,6 +98,8 @@ class SimFile:
 
     def write(self, offset: int, data: bytes) -> None:
         n = self._node
+        if self._disk.misdirect and len(data) < len(n.content) - SECTOR:
+            offset = self._disk.elsewhere(offset, len(data), len(n.content))
         done = data
         cut = self._disk.step("write")
         if cut:
@@ -86,6 +108,7 @@ class SimFile:
             if self._disk.free is not None:
                 self._disk.free -= offset + len(done) - len(n.content)
                 if self._disk.free < 0:
+                    self._disk.tally["disk full"] += 1
                     raise OSError(errno.ENOSPC, "No space left on device")
             n.sizes.append(offset + len(done))
             n.content.extend(bytes(offset + len(done) - len(n.content)))
@@ -97,15 +120,19 @@ class SimFile:
     def truncate(self, size: int) -> None:
         if self._disk.step("truncate"):
             raise PowerCut
-        del self._node.content[size:]
-        self._node.content.extend(bytes(size - len(self._node.content)))
-        self._node.sizes.append(size)
+        n = self._node
+        before = len(n.content)
+        del n.content[size:]
+        n.content.extend(bytes(size - len(n.content)))
+        n.touch(before, size)
+        n.sizes.append(size)
 
     def sync(self) -> None:
         cut = self._disk.step("sync")
         if cut and self._disk.rng.random() < 0.5:
             raise PowerCut
         if self._disk.sync_fails:
+            self._disk.tally["sync failed"] += 1
             raise OSError(errno.EIO, "Input/output error")
         self._node.sync()
         if cut:
@@ -116,11 +143,14 @@ class SimFile:
 
 
 class SimDisk:
-    def __init__(self, seed: int = 0, *, cut_at: int | None = None) -> None:
+    def __init__(self, seed: int = 0, *, cut_at: int | None = None, tally: Counter[str] | None = None) -> None:
         self.rng = random.Random(seed)
+        self.tally = Counter[str]() if tally is None else tally
         self.cut_at = cut_at
         self.steps = 0
         self.sync_fails = False
+        self.misdirect = False
+        """The next write lands elsewhere in its file."""
         self.free: int | None = None
         self.names: dict[str, Node] = {}
         self.durable_names: dict[str, Node] = {}
@@ -129,6 +159,13 @@ class SimDisk:
         """Count an operation; True when the power goes during this one."""
         self.steps += 1
         return self.cut_at is not None and self.steps >= self.cut_at
+
+    def elsewhere(self, offset: int, length: int, size: int) -> int:
+        """Where a misdirected write goes: another sector."""
+        self.misdirect = False
+        self.tally["write misdirected"] += 1
+        places = [at for at in range(offset % SECTOR, size - length, SECTOR) if at != offset]
+        return self.rng.choice(places) if places else offset
 
     def exists(self, path: str) -> bool:
         return path in self.names
@@ -155,12 +192,10 @@ class SimDisk:
 
     def after_cut(self, rng: random.Random, *, kill: bool = False) -> SimDisk:
         """The disk after a power cut, or after a mere `kill` of the process."""
-        new = SimDisk(rng.randrange(2**32))
+        new = SimDisk(rng.randrange(2**32), tally=self.tally)
         names = self.names if kill or rng.random() < 0.5 else self.durable_names
         for name, node in names.items():
-            new.names[name] = (
-                Node(node.durable, bytearray(node.content), dict(node.versions), list(node.sizes)) if kill else node.cut(rng)
-            )
+            new.names[name] = node.copy() if kill else node.cut(rng, self.tally)
         new.durable_names = dict(new.names)
         return new
 
