@@ -3,6 +3,9 @@
 Cheap tests come first; a signature is verified once, and only for something that would be used. Messages of the next height are
 verified against the current validators and kept, one per kind and validator, so that a node which is a little behind loses
 nothing: they are let in when the height starts.
+
+Who passes a message of the next height on does not know that height's set yet. So nobody is refused for it: where the set has just
+changed, or nobody here saw what it was before, a message of somebody outside the set or out of turn is ignored.
 """
 
 from __future__ import annotations
@@ -52,6 +55,10 @@ class Gate:
         """The message verified last: `classify` and `handle` together verify once."""
         self._next: dict[tuple[int, int], tuple[Vote | Proposal, Validator]] = {}
         self._next_height = -1
+        self._last: tuple[int, list[Validator]] = (-1, [])
+        """The height that was started last, and its set."""
+        self._settled = False
+        """The set of this height is that of the one before."""
 
     # --- opinions -------------------------------------------------------------------------------------------------------------
 
@@ -70,7 +77,7 @@ class Gate:
     def _vote(self, s: HeightState, vote: Vote) -> Opinion:
         index = s.index_of.get(vote.validator)
         if index is None:
-            return reject("not a validator")
+            return self._outside("not a validator")
         standing = s.book.standing(vote, index)
         if standing is Standing.DUPLICATE:
             return _DUPLICATE
@@ -85,7 +92,7 @@ class Gate:
     def _proposal(self, s: HeightState, proposal: Proposal) -> Opinion:
         index = s.proposer(proposal.round)
         if s.validators[index].id != proposal.proposer:
-            return reject("wrong proposer" if proposal.proposer in s.index_of else "not a validator")
+            return self._outside("wrong proposer" if proposal.proposer in s.index_of else "not a validator")
         if proposal.round < s.round or s.step is Step.DECIDED:
             return _OLD_ROUND
         if proposal.round > s.round + 1:
@@ -97,6 +104,10 @@ class Gate:
             if index in s.accused:
                 return _CONFLICT
         return self._signed(s, proposal, s.validators[index])
+
+    def _outside(self, reason: str) -> Opinion:
+        """LC-CON-13"""
+        return reject(reason) if self._settled else ignore(reason)
 
     def _certificate(self, s: HeightState, cert: Certificate) -> Opinion:
         if cert.height > s.height:
@@ -129,6 +140,8 @@ class Gate:
         index = s.index_of.get(signer)
         if message.height != s.height + 1 or index is None:
             return _FUTURE_HEIGHT
+        if isinstance(message, Proposal) and index != (message.height + message.round) % len(s.validators):
+            return _FUTURE_HEIGHT
         held = self._next.get((_kind(message), index)) if self._next_height == message.height else None
         if held is not None and held[0] != message:
             return ignore("one message of the next height is kept")
@@ -146,6 +159,8 @@ class Gate:
 
     def take_kept(self, s: HeightState) -> Iterator[Vote | Proposal]:
         """What was kept for the height that starts, of validators whose key is still the same; to be handled one by one."""
+        self._settled = s.height == 1 or self._last == (s.height - 1, s.validators)
+        self._last = (s.height, s.validators)
         kept = self._next if self._next_height == s.height else {}
         self._next, self._next_height = {}, -1
         self._good = None

@@ -64,6 +64,7 @@ def with_(message: Vote, **changes: object) -> Vote:
 @pytest.fixture
 def node() -> Consensus:
     consensus = Consensus(CHAIN, SET[3].id, Params())
+    consensus.handle(StartHeight(HEIGHT - 1, SET))
     consensus.handle(StartHeight(HEIGHT, SET))
     return consensus
 
@@ -79,6 +80,8 @@ VERDICTS: list[tuple[str, Vote | Proposal | Certificate, Verdict, str]] = [
     ("a proposal of the next round", signed_proposal(1, 1), Verdict.ACCEPT, ""),
     ("a vote far ahead", signed_vote(0, round_=900), Verdict.ACCEPT, ""),
     ("a vote of the next height", signed_vote(0, height=HEIGHT + 1), Verdict.ACCEPT, ""),
+    ("a proposal of the next height", signed_proposal(1, height=HEIGHT + 1), Verdict.ACCEPT, ""),
+    ("a proposal out of turn, of the next height", signed_proposal(0, height=HEIGHT + 1), Verdict.IGNORE, "future height"),
     ("old height", signed_vote(0, height=HEIGHT - 1), Verdict.IGNORE, "old height"),
     ("two heights ahead", signed_vote(0, height=HEIGHT + 2), Verdict.IGNORE, "future height"),
     ("a proposal far ahead", signed_proposal(2, 2), Verdict.IGNORE, "too-far round"),
@@ -112,6 +115,22 @@ def test_a_refused_message_changes_nothing(node: Consensus, message: Vote | Prop
     event = {Vote: VoteReceived, Proposal: ProposalReceived, Certificate: CertificateReceived}[type(message)]
     assert node.handle(event(message)) == []
     assert node.round_state() == before and node.step is Step.WAIT and node.votes_held == 0
+
+
+def test_nobody_is_refused_for_passing_on_what_was_good_with_the_last_set(node: Consensus) -> None:
+    vote, out_of_turn = signed_vote(3, height=HEIGHT + 1), signed_proposal(1, height=HEIGHT + 1)
+    assert node.classify(vote).verdict is node.classify(out_of_turn).verdict is Verdict.ACCEPT, "a height behind"
+    node.handle(StartHeight(HEIGHT + 1, SET[:3]))
+    for message in (vote, signed_proposal(1, height=HEIGHT + 1)):
+        assert node.classify(message).verdict is Verdict.IGNORE
+    node.handle(StartHeight(HEIGHT + 2, SET[:3]))
+    assert node.classify(signed_vote(3, height=HEIGHT + 2)) == Opinion(Verdict.REJECT, "not a validator")
+
+
+def test_a_node_that_just_started_does_not_know_what_others_knew() -> None:
+    node = Consensus(CHAIN, SET[0].id, Params())
+    node.handle(StartHeight(HEIGHT, SET[:3]))
+    assert node.classify(signed_vote(3)) == Opinion(Verdict.IGNORE, "not a validator")
 
 
 def test_what_was_seen_is_a_duplicate(node: Consensus) -> None:

@@ -14,13 +14,18 @@ HASHES = ("parent", "tx_root", "receipt_root", "state_root", "validators_hash", 
 
 
 class BadProposer(Byzantine):
+    name = "bad proposer"
+
     def twist(self, peer: int, message: m.Message, payload: bytes) -> list[bytes]:
         match message:
             case m.CompactProposal(proposal, header, ids) if proposal.proposer == self.id and proposal.pol_round == NO_ROUND:
                 kind = header.height + self.world.seed
                 if kind % 3 == 0 and proposal.height == self.node.height + 1:
+                    self.did("block from the future")
                     return [self.early(proposal)]
-                return [self.own_proposal(proposal, replace(header, **{HASHES[kind % len(HASHES)]: bytes(31) + b"\1"}), ids)]
+                wrong = HASHES[kind % len(HASHES)]
+                self.did(f"wrong {wrong}")
+                return [self.own_proposal(proposal, replace(header, **{wrong: bytes(31) + b"\1"}), ids)]
             case m.CompactProposal() | m.VoteMessage() if self.whim.random() < 0.1:
                 return []
         return [payload]

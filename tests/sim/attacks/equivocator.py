@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+from chain.crypto import SigningKey
 from chain.node import candidates
 from chain.node import messages as m
 from chain.node.candidates import Candidate
 from chain.types import NO_ROUND, Proposal, block_id
 from tests.sim.attacks.base import Byzantine
 from tests.sim.machine import beacon_key
+from tests.sim.world import World
 
 
 class Equivocator(Byzantine):
+    name = "equivocator"
+
+    def __init__(self, world: World, index: int, key: SigningKey) -> None:
+        super().__init__(world, index, key)
+        self.twins: dict[bytes, Candidate] = {}
+
     def twist(self, peer: int, message: m.Message, payload: bytes) -> list[bytes]:
         if not peer % 2:
             return [payload]
         match message:
             case m.CompactProposal(proposal) if proposal.proposer == self.id and proposal.pol_round == NO_ROUND:
                 twin = self.twin(proposal)
-                return [payload] if twin is None else [self.own_proposal(proposal, twin.header, twin.short)]
+                if twin is not None:
+                    self.did("second proposal")
+                    return [self.own_proposal(proposal, twin.header, twin.short)]
             case m.VoteMessage(vote) if vote.validator == self.id and vote.block_id:
                 mine = self.twins.get(vote.block_id)
                 if mine is not None:
+                    self.did("vote for the second one")
                     return [self.own_vote(vote.type, vote.height, vote.round, block_id(mine.header))]
         return [payload]
-
-    @property
-    def twins(self) -> dict[bytes, Candidate]:
-        return self.__dict__.setdefault("_twins", {})  # type: ignore[no-any-return]
 
     def twin(self, proposal: Proposal) -> Candidate | None:
         """Another block for the same place, empty and a moment later; this machine hands it out to whoever asks."""

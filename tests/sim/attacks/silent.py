@@ -7,5 +7,10 @@ from tests.sim.attacks.base import Byzantine
 
 
 class Silent(Byzantine):
+    name = "silent"
+
     def twist(self, peer: int, message: m.Message, payload: bytes) -> list[bytes]:
-        return [payload] if peer % 2 and self.world.now < 1_500 else []
+        if peer % 2 and self.world.now < 1_500:
+            return [payload]
+        self.did("unsaid")
+        return []

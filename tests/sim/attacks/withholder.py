@@ -18,6 +18,8 @@ LANE = 3
 
 
 class Withholder(Byzantine):
+    name = "body withholder"
+
     def feed(self, event: e.Input) -> None:
         if self.up and isinstance(event, e.Fired) and isinstance(event.timer, e.Tick):
             self._hide_one()
@@ -35,5 +37,7 @@ class Withholder(Byzantine):
             return
 
     def twist(self, peer: int, message: m.Message, payload: bytes) -> list[bytes]:
-        hidden = isinstance(message, m.BlockTxs | m.FullBlock | m.Txs | m.TxIds)
-        return [] if hidden else [payload]
+        if not isinstance(message, m.BlockTxs | m.FullBlock | m.Txs | m.TxIds):
+            return [payload]
+        self.did("body withheld" if isinstance(message, m.BlockTxs | m.FullBlock) else "transactions withheld")
+        return []

@@ -1,0 +1,56 @@
+"""Leaves the transactions of one victim out of its blocks and tells nobody of them: they get in with the next honest proposer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chain.codec import encode
+from chain.crypto import SigningKey
+from chain.ledger.state import State
+from chain.ledger.tx import ParsedTx
+from chain.node import events as e
+from chain.node import messages as m
+from tests.sim.attacks.base import Byzantine
+from tests.sim.world import World
+
+VICTIM = 0
+
+
+class Censor(Byzantine):
+    name = "censor"
+
+    def __init__(self, world: World, index: int, key: SigningKey) -> None:
+        super().__init__(world, index, key)
+        self.left_out: dict[bytes, int] = {}
+        """Transactions of the victim that could have stood in a block of this machine, and the height of it."""
+        self.waited: list[int] = []
+        """Of those that got in: how many heights later."""
+
+    def _open(self) -> None:
+        super()._open()
+        select = self.node.pool.select
+        self.node.pool.select = lambda state, size: self._select(select, state, size)  # type: ignore[method-assign]
+
+    def _select(self, select: Callable[[State, int], list[ParsedTx]], state: State, size: int) -> list[ParsedTx]:
+        chosen = select(state, size)
+        victim = self.world.ids[VICTIM]
+        for tx in chosen:
+            if tx.body.sender == victim:
+                self.did("left out")
+                self.left_out.setdefault(tx.id, self.node.height + 1)
+        return [tx for tx in chosen if tx.body.sender != victim]
+
+    def twist(self, peer: int, message: m.Message, payload: bytes) -> list[bytes]:
+        if not isinstance(message, m.TxIds):
+            return [payload]
+        pool, victim = self.node.pool, self.world.ids[VICTIM]
+        told = [s for s in message.ids if (tx := pool.by_short(s)) is not None and tx.body.sender != victim]
+        return [encode(m.TxIds(told))] if told else []
+
+    def run_effect(self, effect: e.Effect) -> None:
+        if isinstance(effect, e.Decided):
+            for tx in effect.tx_ids:
+                if tx in self.left_out:
+                    self.did("got in all the same")
+                    self.waited.append(effect.height - self.left_out.pop(tx))
+        super().run_effect(effect)

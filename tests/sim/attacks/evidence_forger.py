@@ -1,0 +1,119 @@
+"""Reports honest validators for double signing with evidence that proves nothing: signatures of its own under their names, two
+different rounds, heights or types, twice the same vote, real votes beside forged ones. No report may be believed."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec.structs import replace
+
+from chain.codec import encode
+from chain.contracts.base import Account, account_key
+from chain.contracts.membership import ReportDouble
+from chain.crypto import SigningKey, sha256
+from chain.errors import InvalidTx, Malformed
+from chain.ledger.tx import sign_tx
+from chain.node import events as e
+from chain.node import messages as m
+from chain.types import (
+    NIL,
+    PRECOMMIT,
+    PREVOTE,
+    Evidence,
+    Proposal,
+    ProposalEvidence,
+    TxBody,
+    Vote,
+    VoteEvidence,
+    net_of,
+    proposal_digest,
+    tx_id,
+    vote_digest,
+)
+from tests.sim.attacks.base import Byzantine
+from tests.sim.checks import Violation
+from tests.sim.world import World
+
+LANE = 2
+MADE_UP = b"\1" * 32
+
+
+class EvidenceForger(Byzantine):
+    name = "evidence forger"
+    pace = 3
+
+    def __init__(self, world: World, index: int, key: SigningKey) -> None:
+        super().__init__(world, index, key)
+        self.votes: dict[tuple[bytes, int], Vote] = {}
+        """The last vote of each type that it heard of each honest validator."""
+        self.before: dict[tuple[bytes, int], Vote] = {}
+        """And the one before."""
+        self.reports: set[bytes] = set()
+
+    def feed(self, event: e.Input) -> None:
+        if isinstance(event, e.Received) and event.payload[1:2] == b"\x05":
+            try:
+                message = m.decode_message(event.payload)
+            except Malformed:
+                message = None
+            if isinstance(message, m.VoteMessage) and self.world.machines[self.world.index_of[message.vote.validator]].honest:
+                place = (message.vote.validator, message.vote.type)
+                if self.votes.get(place) != message.vote:
+                    self.before[place] = self.votes.get(place, message.vote)
+                    self.votes[place] = message.vote
+        super().feed(event)
+
+    def act(self) -> None:
+        victims = [self.world.ids[i] for i in self.honest_validators()]
+        if not victims or not self.node.height:
+            return
+        what, evidence = self._false(self.whim.choice(victims))
+        account = self.node.state.get(account_key(self.id))
+        sequence = account.sequences[LANE] if isinstance(account, Account) else 0
+        op = msgspec.Raw(encode(ReportDouble(evidence)))
+        body = TxBody(net_of(self.chain_id), self.id, LANE, sequence, self.node.height + 60, [op])
+        raw = sign_tx(self.key, self.chain_id, body)
+        try:
+            self.submit(raw)
+        except InvalidTx:
+            return
+        self.reports.add(tx_id(raw))
+        self.did(what)
+
+    def _false(self, victim: bytes) -> tuple[str, Evidence]:
+        r, height = self.whim, self.node.height
+        vote = self.votes.get((victim, PRECOMMIT))
+        before = self.before.get((victim, PRECOMMIT))
+        prevote = self.votes.get((victim, PREVOTE))
+        kinds: dict[str, Evidence] = {
+            "its own signatures": VoteEvidence(self._vote(victim, height, MADE_UP), self._vote(victim, height, NIL)),
+            "its own proposals": ProposalEvidence(self._proposal(victim, height, b"\1"), self._proposal(victim, height, b"\2")),
+        }
+        if vote is not None and before is not None and prevote is not None:
+            kinds |= {
+                "twice the same vote": VoteEvidence(vote, vote),
+                "a real vote and a forged one": VoteEvidence(vote, replace(vote, block_id=sha256(vote.block_id))),
+                "a real vote and one signed by another": VoteEvidence(vote, self._vote(victim, vote.height, MADE_UP, vote.round)),
+                "two heights": VoteEvidence(vote, before),
+                "the height changed": VoteEvidence(vote, replace(before, height=vote.height, round=vote.round)),
+                "two types": VoteEvidence(vote, prevote),
+                "the type changed": VoteEvidence(vote, replace(prevote, type=PRECOMMIT, height=vote.height, round=vote.round)),
+                "two validators": VoteEvidence(vote, self._vote(self.id, vote.height, MADE_UP, vote.round)),
+            }
+        return r.choice(sorted(kinds.items(), key=lambda pair: pair[0]))
+
+    def _vote(self, name: bytes, height: int, block: bytes, round_: int = 0) -> Vote:
+        signature = self.key.sign(vote_digest(self.chain_id, PRECOMMIT, height, round_, block))
+        return Vote(PRECOMMIT, height, round_, block, name, signature)
+
+    def _proposal(self, name: bytes, height: int, mark: bytes) -> Proposal:
+        block = mark * 32
+        return Proposal(height, 0, -1, block, name, self.key.sign(proposal_digest(self.chain_id, height, 0, -1, block)))
+
+    def run_effect(self, effect: e.Effect) -> None:
+        if isinstance(effect, e.Decided):
+            for receipt in effect.receipts:
+                if receipt.tx in self.reports:
+                    self.did("refused by the ledger")
+                    if receipt.code == 0:
+                        raise Violation(f"false evidence of n{self.index} was believed at height {effect.height}")
+        super().run_effect(effect)
