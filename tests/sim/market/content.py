@@ -123,7 +123,8 @@ class Files:
 
     def _asked(self, peer: int, name: str) -> None:
         world = self._web.world
-        if world.machines[peer].up and (data := self._web.machines[peer].served(name)) is not None:
+        files = self._web.machines.get(peer)  # a Byzantine machine has none
+        if files is not None and world.machines[peer].up and (data := files.served(name)) is not None:
             world.carry(peer, self._machine.index, partial(self._arrived, name, data))
 
     def _outside(self, gateway: int, serve: Serve, name: str) -> None:

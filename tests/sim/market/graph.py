@@ -27,6 +27,7 @@ from tests.sim.market.outsider import Desk, Outsider
 from tests.sim.market.plan import PARAMS, Plan
 from tests.sim.world import GRANT, World, _key
 
+Attacks = Mapping[str, type[Machine]]
 TICK = 150
 """Milliseconds between two looks of the outsiders."""
 
@@ -142,8 +143,8 @@ class Outside(Market):
             if isinstance(state.get(case_key(outsider.id)), Case):
                 return f"the case of {outsider.name} is open"
         for index in sorted(world.actors):
-            if not world.actors[index].idle:
-                return f"n{index} has not done with its work"
+            if busy := world.actors[index].busy:
+                return f"n{index} has not done with its work: {busy}"
         return ""
 
     def report(self, machine: Machine, evidence: Evidence) -> None:

@@ -142,10 +142,10 @@ class WorkActor(Actor):
     def stop(self) -> None:
         loop, work = self.loop, self.work
         self.loop = self.work = self.ledger = None
-        self.files.lost_power()
-        self.engine.lost_power()
         if loop is not None:
             loop.kill()
+        self.files.lost_power()
+        self.engine.lost_power()
         if work is not None and hasattr(work, "_book"):
             work._book._db.close()
 
@@ -192,14 +192,26 @@ class WorkActor(Actor):
     # --- for the checkers -------------------------------------------------------------------------------------------------------
 
     @property
-    def idle(self) -> bool:
-        """Nothing of an ended job is left in memory, on the engine or among the intents."""
+    def busy(self) -> str:
+        """What of an ended job is left in memory, on the engine or among the intents; empty when nothing is."""
         work = self.work
         if work is None or not work._started:
-            return False
+            return "it does not run"
         w, v = work._worker, work._verifier
-        held = (w._races, w._claims, w._claiming, v._duties, v._votes, work._fetching, work._releasing, work._seats)
-        return not any(held) and not work._outbox.waiting and not self.engine.running
+        held = (
+            ("races", w._races),
+            ("claims", w._claims),
+            ("claims on their way", w._claiming),
+            ("duties", v._duties),
+            ("votes", v._votes),
+            ("images", work._images.jobs),
+            ("fetches", work._fetching),
+            ("clean-ups", work._releasing),
+            ("seats", work._seats),
+            ("intents", work._outbox._tasks),
+            ("runs", [run for run in work._log._runs.values() if run.ended is None]),
+        )
+        return ", ".join(name for name, things in held if things)
 
     def leftovers(self) -> list[str]:
         """What should be gone when every job is over."""
