@@ -15,6 +15,7 @@ from chain.node.candidates import MAX_CANDIDATES
 from chain.node.recovery import DECIDED
 from chain.types import PRECOMMIT, PREVOTE, Certificate, Validator, check_certificate, decode_block
 from chain.types import block_id as id_of
+from tests.sim.checks_chain import ChainCheck
 
 EPOCH = 1_700_000_000_000
 """The wall clock at virtual time zero."""
@@ -50,6 +51,7 @@ class Checks:
         self._fresh: set[int] = set()
         """Machines that decided something in this step."""
         self._steps = 0
+        self.chain = ChainCheck(world.chain_id, world.genesis_items)
 
     def _fail(self, machine: Machine, what: str) -> None:
         raise Violation(f"n{machine.index} at {self.world.now} ms: {what}")
@@ -64,6 +66,7 @@ class Checks:
         self.sets.setdefault(d.height + 1, d.validators)
         self.roots[d.height] = d.header.state_root
         self._fresh.add(machine.index)
+        self.chain.receipts(d.height, d.receipts)
 
     def _state(self, machine: Machine) -> None:
         """After the effects of a decision: several heights may have come at once."""
@@ -76,6 +79,8 @@ class Checks:
 
     def committed(self, machine: Machine, c: e.Commit) -> None:
         block, certificate = decode_block(c.block), decode(Certificate, c.certificate, 65_536)
+        if machine.honest:
+            self.chain.committed(c, block)
         if id_of(block.header) != c.block_id or certificate.block_id != c.block_id or certificate.height != c.height:
             self._fail(machine, "a commit whose block, certificate and id do not belong together")
         latest = EPOCH + self.world.now + 2 * self.world.params.drift

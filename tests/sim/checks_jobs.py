@@ -1,0 +1,522 @@
+"""The job contract a second time, from protocol_spec/job.md: what `checks_ledger.Ledger` does with messages 96 to 101.
+
+Only the types of messages and records come from the product. Nothing here is fast or general: it is meant to be compared with the
+spec line by line.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chain.codec import encode
+from chain.contracts.job import messages as m
+from chain.contracts.job import records as r
+from chain.contracts.job.records import CaseState, Hidden, State, Tenth
+from chain.contracts.job.rules import HiddenVote, Result, Rule, VoteCode
+from chain.crypto import sha256, tagged
+from tests.sim.checks_job_rules import leader, lower_median, quorum, rank, sane, tally, tol, verdict, vote_code
+from tests.sim.checks_ledger import Ledger, refuse_if, replace
+
+NUMBER = 3
+BEST, NEGATIVE = (VoteCode.OK,), (VoteCode.NEAR, VoteCode.FALSE, VoteCode.INVALID, VoteCode.NOMODEL)
+MEASURED = (VoteCode.OK, VoteCode.NEAR, VoteCode.FALSE)
+SEATS, SEATS_2, MIN_POOL, PAGE = 13, 64, 3, 128
+
+
+class Jobs:
+    def __init__(self, ledger: Ledger) -> None:
+        self.l = ledger
+        self.late: dict[bytes, int] = {}
+        """By how much the deadlines of a job were handled late."""
+        ledger.on_due[NUMBER], ledger.on_closed[NUMBER] = self._due, self._case_closed
+        ledger.handlers |= {
+            m.PostJob: self._post,
+            m.Claim: self._claim,
+            m.Reveal: self._reveal,
+            m.RevealKey: self._key,
+            m.CommitVote: self._commit,
+            m.OpenVote: self._open,
+        }
+
+    # --- records ----------------------------------------------------------------------------------------------------------------
+
+    def job(self, j: bytes) -> r.Job:
+        found: r.Job = self.l.get(b"jb/" + j)
+        return found
+
+    def terms(self, j: bytes) -> m.PostJob:
+        found: m.PostJob = self.l.get(b"jp/" + j).terms
+        return found
+
+    def poster(self, j: bytes) -> bytes:
+        found: bytes = self.l.get(b"jp/" + j).poster
+        return found
+
+    def claim(self, j: bytes, index: int) -> r.ClaimRecord:
+        found: r.ClaimRecord = self.l.get(b"jc/" + j + index.to_bytes(4, "big"))
+        return found
+
+    def seat(self, j: bytes, audit: int, round_: int, voter: bytes) -> r.Seat:
+        found: r.Seat = self.l.get(b"js/" + j + bytes((audit, round_)) + voter)
+        return found
+
+    def round_of(self, j: bytes, audit: int, round_: int) -> r.AuditRound:
+        found: r.AuditRound = self.l.get(b"jr/" + j + bytes((audit, round_)))
+        return found
+
+    def change(self, j: bytes, **fields: Any) -> None:
+        self.l.put(b"jb/" + j, replace(self.job(j), **fields))
+
+    def change_claim(self, j: bytes, index: int, **fields: Any) -> None:
+        self.l.put(b"jc/" + j + index.to_bytes(4, "big"), replace(self.claim(j, index), **fields))
+
+    def change_seat(self, j: bytes, audit: int, round_: int, voter: bytes, **fields: Any) -> None:
+        self.l.put(b"js/" + j + bytes((audit, round_)) + voter, replace(self.seat(j, audit, round_, voter), **fields))
+
+    def ranked(self, j: bytes, indices: list[int]) -> list[int]:
+        entries = [(self.claim(j, i).position, self.claim(j, i).loss, i) for i in indices]
+        return rank(entries, self.terms(j))[: self.terms(j).finalists]
+
+    # --- windows ----------------------------------------------------------------------------------------------------------------
+
+    def enter(self, j: bytes, state: int, window: int, **fields: Any) -> None:
+        """A state begins with the block that handles the event before it."""
+        self.stop(j)
+        at = self.l.chain.clock + window
+        self.l.schedule(at, NUMBER, j)
+        self.change(j, state=int(state), deadline=at, **fields)
+
+    def stop(self, j: bytes) -> None:
+        if self.job(j).deadline:
+            self.l.cancel(self.job(j).deadline, NUMBER, j)
+            self.change(j, deadline=0)
+
+    def latest_end(self, j: bytes) -> int:
+        """LC-JOB-14"""
+        terms, params = self.terms(j), self.l.params
+        once = params.job_vote_base + 2_000 * terms.limits.eval_s + -(-terms.limits.model_cap // 1_000) + params.job_open_votes
+        key = params.job_key if terms.hidden else 0
+        return terms.expiry + params.job_reveal + key + 2 * terms.finalists * once + self.late.get(j, 0)
+
+    def _due(self, j: bytes, at: int) -> None:
+        job = self.job(j)
+        if job is None or job.deadline != at:  # LC-JOB-30
+            return
+        self.change(j, deadline=0)
+        self.late[j] = self.late.get(j, 0) + self.l.chain.clock - at
+        if job.state == State.OPEN:
+            self._close_claims(j)
+        elif job.state == State.REVEAL:
+            self._close_reveals(j)
+        elif job.state == State.KEY:  # LC-JOB-33
+            self._hidden_off(j)
+            self._audit(j, 0, 1, job.finalists)
+        elif job.state == State.COMMIT:
+            self._count(j)
+        elif job.state == State.COUNT:
+            self._judge(j)
+        else:
+            self._look_at_cases(j)
+            self._release_page(j)
+            self._tenth(j)
+
+    # --- messages ---------------------------------------------------------------------------------------------------------------
+
+    def _standing(self, sender: bytes) -> None:
+        refuse_if(not self.l.active(sender), 307)
+        refuse_if(self.l.strikes(sender) >= 3, 308)
+
+    def _in(self, j: bytes, state: State) -> r.Job:
+        job = self.job(j)
+        refuse_if(job is None, 300)
+        refuse_if(job.state < state, 309)
+        refuse_if(job.state > state or self.l.chain.clock >= job.deadline, 310)
+        return job
+
+    def _post(self, sender: bytes, p: m.PostJob) -> None:
+        """LC-JOB-20"""
+        ledger, clock, params = self.l, self.l.chain.clock, self.l.params
+        self._standing(sender)
+        refuse_if(not params.job_min_open <= p.expiry - clock <= params.job_max_open, 301)
+        sane(p)
+        fees, deposit = p.fee * SEATS * p.finalists, p.bounty if p.hidden else 0
+        refuse_if(ledger.free(sender) < p.bounty + fees + deposit, 1)
+        j = tagged(b"lc/job", ledger.tx, bytes((ledger.op,)))
+        number = ledger.get(b"jt/").posted if ledger.get(b"jt/") else 0
+        ledger.put(b"jt/", r.Totals(number + 1))
+        ledger.put(b"jn/" + number.to_bytes(8, "big"), r.Numbered(j))
+        ledger.put(b"j/" + j, r.Live(number, p.expiry))
+        ledger.put(b"jp/" + j, r.Posting(sender, number, clock, p))
+        hidden = Hidden.ON if p.hidden else Hidden.NONE
+        ledger.put(b"jb/" + j, r.Job(State.OPEN, p.expiry, 0, [], [], hidden, b"", 0, 0, 0, 0, [], [], 0, Tenth.NONE, 0, 0))
+        self._outcome(sender, "posted")
+        for escrow, amount in ((b"B", p.bounty), (b"F", fees), (b"D", deposit)):
+            ledger.lock(sender, j + escrow, amount)
+        ledger.schedule(p.expiry, NUMBER, j)
+
+    def _outcome(self, poster: bytes, how: str) -> None:
+        known = self.l.get(b"ja/" + poster) or r.Contractor(0, 0, 0, 0)
+        self.l.put(b"ja/" + poster, replace(known, **{how: getattr(known, how) + 1}))
+
+    def _claim(self, sender: bytes, c: m.Claim) -> None:
+        """LC-JOB-21"""
+        job, ledger = self._in(c.job, State.OPEN), self.l
+        self._standing(sender)
+        terms = self.terms(c.job)
+        refuse_if(sender == self.poster(c.job), 311)
+        refuse_if(not terms.floor <= c.loss <= 10**18, 312)
+        known = ledger.get(b"jm/" + c.job + sender)
+        drawn = sha256(ledger.parent_beacon + ledger.tx)
+        position = ledger.chain.height.to_bytes(8, "big") + drawn + bytes((ledger.op,))  # LC-TX-8
+        fresh = {"loss": c.loss, "commitment": c.commitment, "position": position, "claimed": ledger.chain.clock}
+        if known is not None:
+            old = self.claim(c.job, known.index)
+            refuse_if(old.count >= 16, 314)
+            refuse_if(c.loss + 2 * tol(terms, old.loss) > old.loss, 313)
+            self.change_claim(c.job, known.index, count=old.count + 1, **fresh)
+            return
+        refuse_if(job.claimants >= ledger.params.job_max_claimants, 315)
+        stake = min(ledger.free(sender), terms.bounty // 10)
+        ledger.lock(sender, c.job + sender, stake)
+        ledger.put(b"jm/" + c.job + sender, r.ClaimantIndex(job.claimants))
+        record = r.ClaimRecord(claimant=sender, count=1, stake=stake, model=b"", size=0, result=0, rule=0, hidden_loss=[], **fresh)
+        ledger.put(b"jc/" + c.job + job.claimants.to_bytes(4, "big"), record)
+        self.change(c.job, claimants=job.claimants + 1)
+
+    def _reveal(self, sender: bytes, v: m.Reveal) -> None:
+        """LC-JOB-22"""
+        self._in(v.job, State.REVEAL)
+        refuse_if(not self.l.active(sender), 307)
+        known = self.l.get(b"jm/" + v.job + sender)
+        refuse_if(known is None, 316)
+        claim = self.claim(v.job, known.index)
+        refuse_if(claim.model != b"", 318)
+        refuse_if(v.claim != claim.count, 317)
+        is_cid = len(v.model) == 36 and v.model[:4] in (b"\x01\x55\x12\x20", b"\x01\x70\x12\x20")
+        refuse_if(not is_cid or not 1 <= v.size <= self.terms(v.job).limits.model_cap, 320)
+        sealed = tagged(b"lc/claim", self.l.chain.chain_id, v.job, sender, v.model[4:], v.salt)  # LC-JOB-16
+        refuse_if(sealed != claim.commitment, 319)
+        self.change_claim(v.job, known.index, model=v.model, size=v.size)
+
+    def _key(self, sender: bytes, k: m.RevealKey) -> None:
+        """LC-JOB-23"""
+        refuse_if(self.job(k.job) is None, 300)
+        refuse_if(sender != self.poster(k.job), 321)
+        job = self._in(k.job, State.KEY)
+        refuse_if(not self.l.active(sender), 307)
+        refuse_if(sha256(k.key) != self.terms(k.job).hidden[0].key_hash, 322)
+        self.change(k.job, key=k.key)
+        self._audit(k.job, 0, 1, job.finalists)
+
+    def _voter(self, sender: bytes, v: m.CommitVote | m.OpenVote, state: State) -> tuple[r.Job, r.Seat]:
+        job = self._in(v.job, state)
+        refuse_if(not self.l.active(sender), 307)
+        refuse_if((v.audit, v.round) != (job.audit, job.round), 324)
+        seat = self.seat(v.job, v.audit, v.round, sender)
+        refuse_if(seat is None, 323)
+        return job, seat
+
+    def _commit(self, sender: bytes, v: m.CommitVote) -> None:
+        """LC-JOB-24"""
+        job, seat = self._voter(sender, v, State.COMMIT)
+        refuse_if(seat.commitment != b"", 325)
+        self.change_seat(v.job, v.audit, v.round, sender, commitment=v.commitment)
+        self.change(v.job, committed=job.committed + 1)
+        if job.committed + 1 == len(self.round_of(v.job, v.audit, v.round).voters):
+            self._count(v.job)
+
+    def _open(self, sender: bytes, v: m.OpenVote) -> None:
+        """LC-JOB-25"""
+        job, seat = self._voter(sender, v, State.COUNT)
+        refuse_if(seat.commitment == b"", 326)
+        refuse_if(seat.ballots != [], 327)
+        place = bytes((v.audit, v.round))
+        sealed = tagged(b"lc/ballots", self.l.chain.chain_id, v.job, place, sender, v.salt, encode(v.ballots))
+        refuse_if(sealed != seat.commitment, 328)
+        refuse_if(len(v.ballots) != len(seat.candidates), 329)
+        hidden = self.round_of(v.job, v.audit, v.round).hidden
+        for index, ballot in zip(seat.candidates, v.ballots, strict=True):
+            self._check_ballot(self.terms(v.job), self.claim(v.job, index).loss, ballot, hidden)
+        self.change_seat(v.job, v.audit, v.round, sender, ballots=v.ballots)
+        self.change(v.job, opened=job.opened + 1)
+        if job.opened + 1 == job.committed:
+            self._judge(v.job)
+
+    def _check_ballot(self, terms: m.PostJob, claimed: int, b: m.Ballot, hidden: bool) -> None:
+        """LC-JOB-8"""
+        measured, value = b.code in MEASURED, b.hidden == HiddenVote.VALUE
+        good = (
+            1 <= b.code <= 6
+            and 0 <= b.hidden <= 2
+            and (not measured or vote_code(terms, claimed, b.measured) == b.code)
+            and (measured or (b.measured, b.probe, value) == (0, 0, False))
+            and (value or b.hidden_loss == 0)
+            and (hidden or b.hidden == HiddenVote.NONE)
+            and not (hidden and measured and b.hidden == HiddenVote.NONE)
+        )
+        refuse_if(not good, 329)
+
+    # --- deadlines --------------------------------------------------------------------------------------------------------------
+
+    def _close_claims(self, j: bytes) -> None:
+        """LC-JOB-31"""
+        job = self.job(j)
+        if job.claimants:
+            self.enter(j, State.REVEAL, self.l.params.job_reveal, must=self.ranked(j, list(range(job.claimants))))
+        else:
+            self._end(j, State.EMPTY)
+
+    def _close_reveals(self, j: bytes) -> None:
+        """LC-JOB-32"""
+        job = self.job(j)
+        for index in job.must:
+            claim = self.claim(j, index)
+            if claim.model:
+                continue
+            self.change_claim(j, index, result=Result.SILENT)
+            active = self.l.active(claim.claimant)
+            self.l.release(j + claim.claimant, None if active else claim.claimant)
+            if active:
+                self.l.strike(claim.claimant)
+        finalists = self.ranked(j, [i for i in range(job.claimants) if self.claim(j, i).model])
+        self.change(j, finalists=finalists)
+        if not finalists:
+            self._end(j, State.EMPTY)
+        elif job.hidden == Hidden.ON:
+            self.enter(j, State.KEY, self.l.params.job_key)
+        else:
+            self._audit(j, 0, 1, finalists)
+
+    def _hidden_off(self, j: bytes) -> None:
+        self.l.release(j + b"D", None)
+        self.change(j, hidden=Hidden.OFF)
+
+    # --- an audit ---------------------------------------------------------------------------------------------------------------
+
+    def _audit(self, j: bytes, audit: int, round_: int, among: list[int]) -> None:
+        """LC-JOB-34"""
+        job, terms, params = self.job(j), self.terms(j), self.l.params
+        for index in job.finalists:
+            claim = self.claim(j, index)
+            if claim.result == Result.NONE and not self.l.active(claim.claimant):
+                self.change_claim(j, index, result=Result.DROPPED)
+                self.l.release(j + claim.claimant, claim.claimant)
+        batch = [i for i in among if self.claim(j, i).result == Result.NONE]
+        if not batch:
+            self._next(j)
+            return
+        if round_ == 1 and job.hidden != Hidden.ON:
+            batch = [leader([(self.claim(j, i).position, self.claim(j, i).loss, i) for i in batch], terms)]
+        window = params.job_vote_base + 2_000 * terms.limits.eval_s * len(batch) + -(-terms.limits.model_cap * len(batch) // 1_000)
+        self.enter(j, State.COMMIT, window, audit=audit, round=round_, committed=0, opened=0)
+        drawn = [self._committee(j, audit, round_, index) for index in batch]
+        seats: dict[bytes, list[int]] = {}
+        for index, (members, _) in zip(batch, drawn, strict=True):
+            for voter in members:
+                seats.setdefault(voter, []).append(index)
+        for voter, candidates in seats.items():
+            self.l.put(b"js/" + j + bytes((audit, round_)) + voter, r.Seat(candidates, b"", [], False, 0))
+        record = r.AuditRound(
+            beacon=self.l.chain.beacon,
+            started=self.l.chain.clock,
+            deadline=self.job(j).deadline,
+            hidden=job.hidden == Hidden.ON,
+            batch=batch,
+            pools=[pool for _, pool in drawn],
+            seats=[len(members) for members, _ in drawn],
+            voters=list(seats),
+        )
+        self.l.put(b"jr/" + j + bytes((audit, round_)), record)
+        if not seats:
+            self._judge(j)
+
+    def _committee(self, j: bytes, audit: int, round_: int, index: int) -> tuple[list[bytes], int]:
+        """LC-JOB-6"""
+        finalists = [self.claim(j, i).claimant for i in self.job(j).finalists]
+        able = [i for i in self.l.verifiers(self.terms(j).expiry) if i != self.poster(j)]
+        tickets = {i: sha256(self.l.chain.beacon + j + bytes((audit, round_)) + i) for i in able}
+        pool = [i for i in able if i not in finalists]
+        others = sorted((i for i in able if i in finalists and i != self.claim(j, index).claimant), key=lambda i: tickets[i])
+        pool += others[: max(0, MIN_POOL - len(pool))]
+        return sorted(pool, key=lambda i: tickets[i])[: SEATS if round_ == 1 else SEATS_2], len(pool)
+
+    def _count(self, j: bytes) -> None:
+        """LC-JOB-35"""
+        self.enter(j, State.COUNT, self.l.params.job_open_votes)
+        if not self.job(j).committed:
+            self._judge(j)
+
+    def _opened(self, j: bytes, round_: int, index: int) -> list[tuple[int, bytes, m.Ballot]]:
+        """(round, voter, ballot) on a candidate, in draw order."""
+        audit = self.job(j).audit
+        seats = ((voter, self.seat(j, audit, round_, voter)) for voter in self.round_of(j, audit, round_).voters)
+        return [(round_, v, s.ballots[s.candidates.index(index)]) for v, s in seats if s.ballots and index in s.candidates]
+
+    def _judge(self, j: bytes) -> None:
+        """LC-JOB-36"""
+        job = self.job(j)
+        current = self.round_of(j, job.audit, job.round)
+        for voter in current.voters:
+            if not self.seat(j, job.audit, job.round, voter).ballots:
+                self._strike_voter(j, job.round, voter)
+        if job.hidden == Hidden.ON:  # LC-JOB-10
+            for index, c in zip(current.batch, current.seats, strict=True):
+                bad = sum(b.hidden == HiddenVote.BADKEY for _, _, b in self._opened(j, job.round, index))
+                if bad >= quorum(c):
+                    self._hidden_off(j)
+                    break
+        again = []
+        for index, pool, c in zip(current.batch, current.pools, current.seats, strict=True):
+            counted = tally([b for _, _, b in self._opened(j, job.round, index)], tol(self.terms(j), self.claim(j, index).loss))
+            result, rule = verdict(*counted, c, job.round, pool)
+            if rule == Rule.SECOND_ROUND:
+                again.append(index)
+            else:
+                self._decide(j, index, result, rule)
+        if any(self.claim(j, i).result == Result.OK for i in job.finalists):
+            for case in self.job(j).cases:
+                if case.state == CaseState.PENDING:
+                    self.l.corroborate(case.account, j)
+        if again:
+            self._audit(j, job.audit, 2, again)
+        else:
+            self._next(j)
+
+    def _strike_voter(self, j: bytes, round_: int, voter: bytes) -> None:
+        """LC-JOB-12: at most once for one seat; who is suspended or banned by now is spared."""
+        audit = self.job(j).audit
+        if self.l.active(voter) and not self.seat(j, audit, round_, voter).struck:
+            self.change_seat(j, audit, round_, voter, struck=True)
+            self.l.strike(voter)
+
+    def _decide(self, j: bytes, index: int, result: Result, rule: Rule) -> None:
+        """LC-JOB-37"""
+        job, claimant = self.job(j), self.claim(j, index).claimant
+        votes = [vote for round_ in range(1, job.round + 1) for vote in self._opened(j, round_, index)]
+        hidden = [b.hidden_loss for _, _, b in votes if b.code == VoteCode.OK and b.hidden == HiddenVote.VALUE]
+        shown = [lower_median(hidden)] if hidden and result == Result.OK else []
+        self.change_claim(j, index, result=result, rule=rule, hidden_loss=shown)
+        self._pay_voters(j, index, result, rule, votes)
+        if result == Result.UNDECIDED:
+            self.l.release(j + claimant, claimant)
+        elif result == Result.REFUSED:
+            self.l.release(j + claimant, None)
+            self.l.strike(claimant)
+        elif result == Result.FALSE:
+            self.l.release(j + claimant, None)
+            banned = self.l.account(claimant).status == 2
+            case = r.Case(claimant, CaseState.BANNED if banned else CaseState.PENDING)
+            self.change(j, cases=[*self.job(j).cases, case])
+            if not banned:
+                self.l.suspend(claimant, j, self.poster(j), NUMBER)
+
+    def _pay_voters(self, j: bytes, index: int, result: Result, rule: Rule, votes: list[tuple[int, bytes, m.Ballot]]) -> None:
+        """LC-JOB-11, 12"""
+        terms, job = self.terms(j), self.job(j)
+        limit = 2 * tol(terms, self.claim(j, index).loss)
+        winners = BEST if result == Result.OK else NEGATIVE if result in (Result.FALSE, Result.REFUSED) else ()
+        by_quorum = rule in (Rule.QUORUM_OK, Rule.QUORUM_FALSE)
+        paid = []
+        for round_ in range(1, job.round + 1):
+            side = [vote for vote in votes if vote[0] == round_ and vote[2].code in winners]
+            probes = [b.probe for _, _, b in side if b.code in MEASURED]
+            middle = lower_median(probes) if probes else 0
+            off = [vote for vote in side if vote[2].code in MEASURED and abs(vote[2].probe - middle) > limit]
+            paid += [vote for vote in side if vote not in off]
+            if by_quorum and round_ == job.round:
+                for _, voter, _ in off:
+                    self._strike_voter(j, round_, voter)
+        each = min(terms.fee, terms.fee * SEATS // len(paid)) if paid else 0
+        for round_, voter, _ in paid:
+            self.change_seat(j, job.audit, round_, voter, fee=self.seat(j, job.audit, round_, voter).fee + each)
+            self.l.release(j + b"F", voter, each)
+            self.change(j, fees_paid=self.job(j).fees_paid + each)
+        for round_, voter, b in votes:
+            lied = b.code == VoteCode.OK if result == Result.FALSE else b.code in (VoteCode.FALSE, VoteCode.INVALID)
+            if by_quorum and lied:
+                self._strike_voter(j, round_, voter)
+            weak = bool(winners) and b.code not in winners and b.code in (VoteCode.NEAR, VoteCode.NOMODEL, VoteCode.ABSTAIN)
+            self.l.drew(voter, not weak)
+
+    # --- the end ----------------------------------------------------------------------------------------------------------------
+
+    def _next(self, j: bytes) -> None:
+        """LC-JOB-38"""
+        job = self.job(j)
+        results = [self.claim(j, i).result for i in job.finalists]
+        passed = [i for i in job.finalists if self.claim(j, i).result == Result.OK]
+        left = [i for i in job.finalists if self.claim(j, i).result == Result.NONE]
+        if passed:
+            self._end(j, State.PAID, self._winner(j, passed))
+        elif Result.FALSE in results and self.terms(j).on_cheat == 0:
+            self._end(j, State.REFUNDED)
+        elif left:
+            self._audit(j, job.audit + 1, 1, left)
+        else:
+            judged = any(result in (Result.OK, Result.FALSE, Result.REFUSED, Result.UNDECIDED) for result in results)
+            self._end(j, State.REFUNDED if judged else State.EMPTY)
+
+    def _winner(self, j: bytes, passed: list[int]) -> int:
+        claims = [(self.claim(j, i), i) for i in passed]
+        shown = [(claim.position, claim.hidden_loss[0], i) for claim, i in claims if claim.hidden_loss]
+        return leader(shown, self.terms(j)) if self.job(j).hidden == Hidden.ON and shown else passed[0]
+
+    def _end(self, j: bytes, state: State, winner: int | None = None) -> None:
+        """LC-JOB-39"""
+        poster, bounty = self.poster(j), self.terms(j).bounty
+        self.stop(j)
+        self.l.put(b"j/" + j, None)
+        self.change(j, state=int(state), ended=self.l.chain.clock, winner=[] if winner is None else [winner])
+        self._outcome(poster, {State.PAID: "paid", State.REFUNDED: "refunded", State.EMPTY: "empty"}[state])
+        if winner is not None:
+            self.l.release(j + b"B", self.claim(j, winner).claimant)
+        elif state == State.REFUNDED:
+            self.l.release(j + b"B", poster, bounty - bounty // 10)
+            self.change(j, tenth=Tenth.HELD if bounty // 10 else Tenth.NONE)
+        else:
+            self.l.release(j + b"B", poster)
+        self.l.release(j + b"F", poster)
+        self.l.release(j + b"D", poster)
+        self._release_page(j)
+        self._tenth(j)
+
+    def _release_page(self, j: bytes) -> None:
+        job = self.job(j)
+        end = min(job.released + PAGE, job.claimants)
+        for index in range(job.released, end):
+            claimant = self.claim(j, index).claimant
+            self.l.release(j + claimant, claimant)
+        self.change(j, released=end)
+        if end < job.claimants:
+            self.enter(j, job.state, 1)
+
+    def _tenth(self, j: bytes) -> None:
+        """LC-JOB-40"""
+        job = self.job(j)
+        states = [case.state for case in job.cases]
+        if job.tenth != Tenth.HELD:
+            return
+        if CaseState.PENDING in states:
+            if not job.deadline:
+                self.enter(j, job.state, self.l.params.appeal + 1)
+            return
+        back = CaseState.BANNED in states
+        self.l.release(j + b"B", self.poster(j) if back else None)
+        self.change(j, tenth=Tenth.RETURNED if back else Tenth.BURNED)
+        if job.released == job.claimants:
+            self.stop(j)
+
+    def _look_at_cases(self, j: bytes) -> None:
+        cases = []
+        for case in self.job(j).cases:
+            status = self.l.account(case.account).status
+            closed = case.state == CaseState.PENDING and status != 1
+            state = (CaseState.BANNED if status == 2 else CaseState.DISMISSED) if closed else case.state
+            cases.append(r.Case(case.account, state))
+        self.change(j, cases=cases)
+
+    def _case_closed(self, j: bytes, account: bytes, banned: bool) -> None:
+        state = CaseState.BANNED if banned else CaseState.DISMISSED
+        mine = self.job(j).cases
+        self.change(j, cases=[r.Case(account, state) if (c.account, c.state) == (account, 0) else c for c in mine])
+        self._tenth(j)

@@ -1,0 +1,391 @@
+"""The ledger a second time: what every decided block must have done, computed from its bytes and protocol_spec alone.
+
+`Ledger` keeps all records of the state under their keys and executes each decided block by itself; `tests.sim.checks` compares the
+records, the receipt codes and the headers with what the nodes made of them. It shares with the product the encoding, the hashes and
+the *types* of messages and records (LC-MRK-7), and none of the code that decides anything. Statements are named where they are
+carried out. The job contract is in `checks_jobs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from chain import types
+from chain.codec import Wire, decode, encode
+from chain.contracts import base, credits, decode_message, membership, state_type
+from chain.contracts.base import ACTIVE, BANNED, K_CHAIN, K_HISTORY, K_PARAMS, K_SUPPLY, K_VALIDATORS, SUSPENDED
+from chain.crypto import ZERO_HASH, sha256, tagged
+from chain.errors import Malformed
+from chain.types import Header
+
+MAX_INT = 2**63 - 1
+MAX_VALID_FOR = 100_000
+MEMBERSHIP = 2
+replace = msgspec.structs.replace
+
+
+class Broken(AssertionError):
+    """A decided block that the rules do not allow."""
+
+
+class Refused(Exception):
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+
+def refuse_if(wrong: bool, code: int) -> None:
+    if wrong:
+        raise Refused(code)
+
+
+def must(right: bool, what: str) -> None:
+    if not right:
+        raise Broken(what)
+
+
+class Ledger:
+    """Records by key. `touched` are the keys that the last block wrote, with the records before it."""
+
+    def __init__(self, items: list[tuple[bytes, bytes | None]]) -> None:
+        self.records: dict[bytes, Any] = {key: decode(state_type(key), raw, 1_000_000) for key, raw in items if raw is not None}
+        self.due: set[bytes] = set()
+        self.live: set[bytes] = set()
+        """Keys of `d/` and `j/`: deadlines to come, jobs that did not end."""
+        self.members = sorted(key[2:] for key in self.records if key.startswith(b"m/"))
+        self.touched: dict[bytes, Any] = {}
+        self._undo: list[tuple[bytes, Any]] | None = None
+        self.on_due: dict[int, Callable[[bytes, int], None]] = {MEMBERSHIP: self._close_case}
+        self.on_closed: dict[int, Callable[[bytes, bytes, bool], None]] = {}
+        self.handlers: dict[type, Callable[[bytes, Any], None]] = {
+            credits.Transfer: self._transfer,
+            credits.Approve: self._approve,
+            credits.TransferFrom: self._transfer_from,
+            membership.JudgeCase: self._judge,
+            membership.ReportDouble: self._report,
+        }
+        self.chain: base.ChainRecord = self.records[K_CHAIN]
+        self.params: Any = self.records[K_PARAMS]
+        self.parent_beacon = self.chain.beacon
+        self.tx = ZERO_HASH
+        self.op = 0
+
+    # --- records ----------------------------------------------------------------------------------------------------------------
+
+    def get(self, key: bytes) -> Any:
+        return self.records.get(key)
+
+    def put(self, key: bytes, record: Wire | None) -> None:
+        self.touched.setdefault(key, self.records.get(key))
+        if self._undo is not None:
+            self._undo.append((key, self.records.get(key)))
+        self._set(key, record)
+
+    def _set(self, key: bytes, record: Wire | None) -> None:
+        if record is None:
+            self.records.pop(key, None)
+        else:
+            self.records[key] = record
+        if key[:2] in (b"d/", b"j/"):
+            keys = self.due if key[:2] == b"d/" else self.live
+            (keys.discard if record is None else keys.add)(key)
+
+    def _attempt(self, ops: list[Any], sender: bytes) -> int:
+        """Messages of a transaction: all or none (LC-TX-6)."""
+        self._undo = []
+        try:
+            for self.op, op in enumerate(ops):
+                self.handlers[type(op)](sender, op)
+        except Refused as refusal:
+            for key, record in reversed(self._undo):
+                self._set(key, record)
+            return refusal.code
+        finally:
+            self._undo = None
+        return 0
+
+    # --- a block ----------------------------------------------------------------------------------------------------------------
+
+    def apply(self, block_id: bytes, header: Header, raws: list[bytes], parent: bytes) -> list[int]:
+        """Execute; the receipt codes of the transactions. Raises `Broken`."""
+        self.touched = {}
+        before, self.parent_beacon = self.chain, self.chain.beacon
+        self._check_header(block_id, header, raws, parent)
+        clock = before.clock + min(header.time - before.time, self.params.max_step)  # LC-BLK-10
+        beacon, rewarded = self._beacon(header)
+        self.chain = base.ChainRecord(before.chain_id, header.height, header.time, clock, beacon)
+        self.put(K_CHAIN, self.chain)
+        self.put(b"gb/" + header.proposer, base.BeaconCommitment(header.height, header.commitment))
+        self.tx, self.op = ZERO_HASH, 0
+        for key in sorted(self.due)[: self.params.max_due]:  # LC-BLK-14
+            at = int.from_bytes(key[2:10], "big")
+            if at > clock:
+                break
+            self.put(key, None)
+            self.on_due[key[10]](key[11:], at)
+        used: dict[bytes, int] = {}
+        codes = [self._transaction(raw, used) for raw in raws]
+        if rewarded:
+            minted = self.records[K_SUPPLY].minted
+            self.mint(header.proposer, min(self.params.block_reward, MAX_INT - minted))
+        following = self.get(base.K_NEXT_VALIDATORS)
+        if following is not None:
+            self.put(K_VALIDATORS, following)
+            self.put(base.K_NEXT_VALIDATORS, None)
+        return codes
+
+    def _check_header(self, block_id: bytes, h: Header, raws: list[bytes], parent: bytes) -> None:
+        """LC-BLK-11, LC-CON-4."""
+        validators = self.validators
+        must(h.version == 1 and h.chain_id == self.chain.chain_id, "a block of another network")
+        must(h.height == self.chain.height + 1, f"height {h.height} follows {self.chain.height}")
+        must(h.parent == parent, "a block with another parent than the block before it")
+        must(h.time > self.chain.time, f"a block's time, {h.time}, is not above its parent's")
+        must(h.validators_hash == tagged(b"lc/validators", encode(validators)), "a block of another validator set")
+        turn = validators[(h.height + h.round) % len(validators)].id
+        must(h.proposer == turn, f"a block proposed out of turn in round {h.round}")
+        must(types.tx_root(raws) == h.tx_root, "a block whose transactions are not those of its header")
+        must(len(raws) <= self.params.block_txs and sum(map(len, raws)) <= self.params.block_bytes, "a block that is too large")
+        must(tagged(b"lc/block", encode(h)) == block_id, "a block decided under another id than its own")
+
+    def _beacon(self, h: Header) -> tuple[bytes, bool]:
+        """LC-BLK-12: the new beacon, and whether the proposer gets its reward."""
+        promised = self.get(b"gb/" + h.proposer)
+        if h.reveal != ZERO_HASH:
+            kept = promised is not None and tagged(b"lc/beacon-commitment", h.reveal) == promised.commitment
+            must(kept, "a beacon secret that was not committed to")
+        return sha256(self.chain.beacon + h.reveal), promised is None or h.reveal != ZERO_HASH
+
+    def _transaction(self, raw: bytes, used: dict[bytes, int]) -> int:
+        """LC-TX-4, 5: whatever is wrong here should have kept the block from being decided."""
+        self.tx = tagged(b"lc/txid", raw)
+        try:
+            signed = types.decode_tx(raw)
+            ops = [decode_message(bytes(op)) for op in signed.body.ops]
+        except Malformed as fault:
+            raise Broken(f"a malformed transaction was decided: {fault}") from None
+        body, height = signed.body, self.chain.height
+        account = self.account(body.sender)
+        must(body.net == int.from_bytes(self.chain.chain_id[:4], "big"), "a transaction of another network was decided")
+        must(account is not None, "a transaction of a stranger was decided")
+        digest = types.tx_digest(self.chain.chain_id, encode(body))
+        must(types.verify(account.key, digest, signed.signature), "a transaction with a bad signature was decided")
+        must(account.status == ACTIVE, "a transaction of a suspended or banned account was decided")
+        must(height <= body.valid_until <= height + MAX_VALID_FOR, f"valid until {body.valid_until}, decided in {height}")
+        expected = account.sequences[body.lane]
+        must(body.sequence == expected, f"sequence {body.sequence} of a lane was decided where {expected} is next")
+        used[body.sender] = used.get(body.sender, 0) + 1
+        must(used[body.sender] <= self.params.quota, "more transactions of one account than its quota")
+        sequences = [n + (lane == body.lane) for lane, n in enumerate(account.sequences)]
+        self.put(b"a/" + body.sender, replace(account, sequences=sequences))
+        return self._attempt(ops, body.sender)
+
+    # --- accounts, escrows, supply ----------------------------------------------------------------------------------------------
+
+    @property
+    def validators(self) -> list[types.Validator]:
+        found: list[types.Validator] = self.records[K_VALIDATORS].members
+        return found
+
+    def account(self, identity: bytes) -> Any:
+        return self.get(b"a/" + identity)
+
+    def active(self, identity: bytes) -> bool:
+        account = self.account(identity)
+        return account is not None and account.status == ACTIVE
+
+    def free(self, identity: bytes) -> int:
+        account = self.account(identity)
+        return account.balance if account else 0
+
+    def _debit(self, identity: bytes, amount: int) -> None:
+        account = self.account(identity)
+        refuse_if(account.balance < amount, 1)
+        self.put(b"a/" + identity, replace(account, balance=account.balance - amount))
+
+    def credit(self, identity: bytes, amount: int) -> None:
+        """LC-CRD-6"""
+        account = self.account(identity)
+        if account.status == BANNED:
+            self._count(burned=amount)
+        elif account.status == SUSPENDED:
+            self.put(b"a/" + identity, replace(account, frozen=account.frozen + amount))
+        else:
+            self.put(b"a/" + identity, replace(account, balance=account.balance + amount))
+
+    def mint(self, identity: bytes, amount: int) -> None:
+        if amount:
+            self._count(minted=amount)
+            self.credit(identity, amount)
+
+    def _count(self, minted: int = 0, burned: int = 0) -> None:
+        supply = self.get(K_SUPPLY)
+        self.put(K_SUPPLY, base.Supply(supply.minted + minted, supply.burned + burned))
+
+    def held(self, escrow: bytes) -> int:
+        record = self.get(b"e/" + escrow)
+        return record.amount if record else 0
+
+    def lock(self, identity: bytes, escrow: bytes, amount: int) -> None:
+        if amount:
+            self._debit(identity, amount)
+            self.put(b"e/" + escrow, base.Escrow(self.held(escrow) + amount))
+
+    def release(self, escrow: bytes, identity: bytes | None, amount: int | None = None) -> None:
+        """Out of an escrow, all of it unless an amount is given, to an account or (None) burned."""
+        amount = self.held(escrow) if amount is None else amount
+        left = self.held(escrow) - amount
+        must(left >= 0, "an escrow that pays more than it holds")
+        if amount:
+            self.put(b"e/" + escrow, base.Escrow(left) if left else None)
+            if identity is None:
+                self._count(burned=amount)
+            else:
+                self.credit(identity, amount)
+
+    def schedule(self, at: int, contract: int, ref: bytes) -> None:
+        self.put(b"d/" + at.to_bytes(8, "big") + bytes((contract,)) + ref, base.Due(contract, ref))
+
+    def cancel(self, at: int, contract: int, ref: bytes) -> None:
+        self.put(b"d/" + at.to_bytes(8, "big") + bytes((contract,)) + ref, None)
+
+    # --- credits ----------------------------------------------------------------------------------------------------------------
+
+    def _transfer(self, sender: bytes, m: credits.Transfer) -> None:
+        """LC-CRD-2"""
+        refuse_if(m.amount == 0, 3)
+        refuse_if(m.target == sender, 100)
+        refuse_if(self.account(m.target) is None, 2)
+        self._debit(sender, m.amount)
+        self.credit(m.target, m.amount)
+
+    def _approve(self, sender: bytes, m: credits.Approve) -> None:
+        """LC-CRD-3"""
+        refuse_if(self.account(m.spender) is None, 2)
+        refuse_if(m.spender == sender, 100)
+        key = b"ca/" + sender + m.spender
+        refuse_if((self.get(key).amount if self.get(key) else 0) != m.expected, 101)
+        self.put(key, credits.Allowance(m.amount) if m.amount else None)
+
+    def _transfer_from(self, sender: bytes, m: credits.TransferFrom) -> None:
+        """LC-CRD-4"""
+        key = b"ca/" + m.owner + sender
+        present = self.get(key).amount if self.get(key) else 0
+        refuse_if(m.amount == 0, 3)
+        refuse_if(m.owner == m.target, 100)
+        refuse_if(present < m.amount, 102)
+        refuse_if(self.account(m.owner) is None, 2)
+        refuse_if(not self.active(m.owner), 103)
+        refuse_if(self.account(m.target) is None, 2)
+        self._debit(m.owner, m.amount)
+        self.credit(m.target, m.amount)
+        self.put(key, credits.Allowance(present - m.amount) if present > m.amount else None)
+
+    # --- membership -------------------------------------------------------------------------------------------------------------
+
+    def member(self, identity: bytes) -> membership.Member:
+        return self.get(b"m/" + identity) or membership.Member(False, 0, [], [])
+
+    def strike(self, identity: bytes) -> None:
+        """LC-MEM-1"""
+        m, clock = self.member(identity), self.chain.clock
+        live = [end for end in m.strikes if end > clock] + [clock + self.params.strike_life]
+        self.put(b"m/" + identity, replace(m, strikes=sorted(live)[-16:]))
+
+    def strikes(self, identity: bytes) -> int:
+        return sum(end > self.chain.clock for end in self.member(identity).strikes)
+
+    def verifiers(self, before: int) -> list[bytes]:
+        """LC-MEM-2"""
+        known = ((i, self.member(i)) for i in self.members)
+        return [i for i, m in known if m.verifier and m.verifier_since < before and self.strikes(i) < 3 and self.active(i)]
+
+    def drew(self, identity: bytes, good: bool) -> None:
+        """LC-MEM-3"""
+        m = self.member(identity)
+        draws = [*m.draws, good][-10:]
+        self.put(b"m/" + identity, replace(m, draws=draws, verifier=m.verifier and draws.count(False) <= 5))
+
+    def suspend(self, identity: bytes, ref: bytes, accuser: bytes, contract: int) -> None:
+        """LC-MEM-4"""
+        reason = membership.CaseRef(ref, contract, accuser)
+        case, account = self.get(b"mc/" + identity), self.account(identity)
+        if case is not None:
+            other = any(r.accuser != accuser for r in case.refs)
+            self.put(b"mc/" + identity, replace(case, refs=[*case.refs, reason][:64], corroborated=case.corroborated or other))
+        elif account.status == ACTIVE:
+            until = self.chain.clock + self.params.appeal
+            self.put(b"a/" + identity, replace(account, status=SUSPENDED, balance=0, frozen=account.frozen + account.balance))
+            self.put(b"mc/" + identity, membership.Case(until, [reason], False, [], []))
+            self.schedule(until, MEMBERSHIP, identity)
+
+    def corroborate(self, identity: bytes, ref: bytes) -> None:
+        """LC-MEM-5"""
+        case = self.get(b"mc/" + identity)
+        if case is not None and ref in [r.ref for r in case.refs]:
+            self.put(b"mc/" + identity, replace(case, corroborated=True))
+
+    def _judge(self, sender: bytes, m: membership.JudgeCase) -> None:
+        """LC-MEM-6"""
+        case = self.get(b"mc/" + m.account)
+        refuse_if(sender not in [v.id for v in self.validators], 200)
+        refuse_if(case is None, 201)
+        refuse_if(sender in (case.confirm if m.confirm else case.lift), 202)
+        said, other = sorted({*(case.confirm if m.confirm else case.lift), sender}), case.lift if m.confirm else case.confirm
+        rest = [v for v in other if v != sender]
+        self.put(b"mc/" + m.account, replace(case, confirm=said if m.confirm else rest, lift=rest if m.confirm else said))
+
+    def _close_case(self, identity: bytes, _at: int) -> None:
+        """LC-MEM-7, 8"""
+        case, account, now = self.get(b"mc/" + identity), self.account(identity), [v.id for v in self.validators]
+        if case is None:
+            return
+        confirmed, lifted = (3 * sum(v in now for v in words) > 2 * len(now) for words in (case.confirm, case.lift))
+        banned = confirmed or (case.corroborated and not lifted)
+        self.put(b"mc/" + identity, None)
+        if banned:
+            self._count(burned=account.balance + account.frozen)
+            self.put(b"a/" + identity, replace(account, status=BANNED, balance=0, frozen=0))
+        else:
+            self.put(b"a/" + identity, replace(account, status=ACTIVE, balance=account.balance + account.frozen, frozen=0))
+            if not lifted:
+                self.strike(identity)
+        for reason in case.refs:
+            self.on_closed[reason.contract](reason.ref, identity, banned)
+
+    def _set_of(self, height: int) -> list[types.Validator] | None:
+        """LC-MEM-12"""
+        found = [s.members for s in self.get(K_HISTORY).sets if s.since <= height]
+        return found[-1] if found else None
+
+    def _report(self, _sender: bytes, m: membership.ReportDouble) -> None:
+        """LC-MEM-10, 11"""
+        a, b, height = m.evidence.a, m.evidence.b, self.chain.height
+        signer = a.validator if isinstance(a, types.Vote) else a.proposer
+        then = self._set_of(a.height)
+        refuse_if(not height - self.params.evidence_age <= a.height <= height or then is None, 204)
+        key = {v.id: v.key for v in then or []}.get(signer)
+        refuse_if(key is None or not self._contradict(a, b, key), 203)
+        done = b"me/" + signer + a.height.to_bytes(8, "big")
+        refuse_if(self.get(done) is not None, 205)
+        rest = [v for v in self.validators if v.id != signer]
+        refuse_if(not rest, 206)
+        self.put(done, membership.Ejection(a.height))
+        if len(rest) < len(self.validators):
+            sets = self.get(K_HISTORY).sets
+            refuse_if(sets[-1].since > height, 5)
+            following = base.Validators(height + 1, rest)
+            self.put(base.K_NEXT_VALIDATORS, following)
+            self.put(K_HISTORY, base.History([*sets, following][-64:]))
+
+    def _contradict(self, a: Any, b: Any, key: bytes) -> bool:
+        if isinstance(a, types.Vote):
+            same = (a.type, a.height, a.round, a.validator) == (b.type, b.height, b.round, b.validator)
+            digests = [types.vote_digest(self.chain.chain_id, x.type, x.height, x.round, x.block_id) for x in (a, b)]
+        else:
+            same = (a.height, a.round, a.proposer) == (b.height, b.round, b.proposer)
+            digests = [types.proposal_digest(self.chain.chain_id, x.height, x.round, x.pol_round, x.block_id) for x in (a, b)]
+        signed = all(types.verify(key, digest, x.signature) for digest, x in zip(digests, (a, b), strict=True))
+        return same and a.block_id != b.block_id and signed
