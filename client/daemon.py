@@ -211,7 +211,7 @@ class Daemon:
         stack.callback(wal.close)
         guard = open_guard(folder, wal, head, validators_of(state), accept_new=accept_new_guard)
         stack.callback(guard.close)
-        self.node = Node(self.identity.id, self.identity.beacon_key, state, head.block_id)
+        self.node = Node(self.identity.id, self.identity.beacon_key, state, head.block_id, signed=guard.signed)
         self.ledger = NodeLedger(self.node, self.identity.key, store)
         self._gossip = Gossip(MESH, random.Random(secrets.randbits(64)))
         self.driver = Driver(

@@ -219,6 +219,9 @@ class Driver:
                 task.add_done_callback(self._reads.discard)
             case e.Evidenced(evidence):
                 self._on_evidence(evidence)
+            case e.Abstain(until):
+                self._guard.abstain(until)
+                log.warning("this key signed more than its guard knows (a restored backup?): it stays silent", up_to_height=until)
 
     def _broadcast(self, effect: e.Gossip) -> None:
         if self._network is None:

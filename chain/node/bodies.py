@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from chain.consensus.messages import CheckBlock
+from chain.consensus.messages import CheckBlock, RoundState
 from chain.errors import Malformed
 from chain.node import messages as m
 from chain.node.candidates import Candidate, Candidates, encoded
+from chain.node.events import PROPOSALS, VOTES
 from chain.node.mempool import Mempool
-from chain.types import block_id, decode_block, tx_root
+from chain.types import Certificate, Proposal, Vote, block_id, decode_block, tx_root
 
 MAX_WANTED = 64
 """As many as the consensus keeps open questions about; a proposer may name blocks that do not exist."""
@@ -36,6 +37,19 @@ class Bodies:
         self.wanted[question.block_id] = question
         if len(self.wanted) > MAX_WANTED:
             del self.wanted[next((key for key in self.wanted if key not in kept), next(iter(self.wanted)))]
+
+    def wire(self, message: Proposal | Vote | Certificate | RoundState) -> m.Message | None:
+        """What is sent for a message of the consensus. None for a proposal whose block is not here: only who has it tells of it."""
+        if isinstance(message, Vote):
+            return m.VoteMessage(message)
+        if isinstance(message, Certificate):
+            return m.CertificateMessage(message)
+        if isinstance(message, RoundState):
+            return m.StateMessage(message)
+        candidate = self.blocks.get(message.block_id)
+        if candidate is None or not candidate.complete:
+            return None
+        return m.CompactProposal(message, candidate.header, candidate.short)
 
     def look(self, pool: Mempool) -> list[bytes]:
         """Wanted blocks that the mempool completes by now."""
@@ -94,3 +108,7 @@ class Bodies:
         candidate.slots = list(block.txs)
         candidate.complete = True
         return candidate
+
+
+def lane_of(message: Proposal | Vote | Certificate | RoundState) -> int:
+    return PROPOSALS if isinstance(message, Proposal) else VOTES

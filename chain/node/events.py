@@ -195,6 +195,25 @@ class Evidenced:
     evidence: Evidence
 
 
+@dataclass(frozen=True)
+class Abstain:
+    """This key signed more than its guard knows: from now on nothing up to this height may be signed, durably (LC-NODE-31)."""
+
+    until: int
+
+
 Effect = (
-    Log | SignRequest | Send | Gossip | SetTimer | ReadBlocks | Commit | TruncateLog | Decided | TxDropped | Penalize | Evidenced
+    Log
+    | SignRequest
+    | Send
+    | Gossip
+    | SetTimer
+    | ReadBlocks
+    | Commit
+    | TruncateLog
+    | Decided
+    | TxDropped
+    | Penalize
+    | Evidenced
+    | Abstain
 )

@@ -24,7 +24,8 @@ from chain.node import candidates as blocks
 from chain.node import decided
 from chain.node import events as e
 from chain.node import messages as m
-from chain.node.bodies import Bodies
+from chain.node.amnesia import Amnesia, Place
+from chain.node.bodies import Bodies, lane_of
 from chain.node.candidates import Candidate
 from chain.node.links import LinkBook
 from chain.node.mempool import Mempool
@@ -42,10 +43,20 @@ REMIND_TICKS = 20
 
 
 class Node:
-    """`head_id` is the id of the last decided block (the chain id at height 0). Drive it as `chain.node.events` says."""
+    """`head_id` is the id of the last decided block (the chain id at height 0), `signed` the guard's `signed`; see `Amnesia`.
+
+    Drive it as `chain.node.events` says.
+    """
 
     def __init__(
-        self, own_id: bytes, beacon_key: bytes, state: State, head_id: bytes, *, consensus: Consensus | None = None
+        self,
+        own_id: bytes,
+        beacon_key: bytes,
+        state: State,
+        head_id: bytes,
+        *,
+        consensus: Consensus | None = None,
+        signed: Place | None = None,
     ) -> None:
         record = chain_record(state)
         self.chain_id, self.own_id = record.chain_id, own_id
@@ -59,6 +70,7 @@ class Node:
         self._beacon_key = beacon_key
         self._bodies = Bodies()
         self._relay = Relay()
+        self._amnesia = Amnesia(own_id, signed)
         self._links, self._validators = LinkBook(), frozenset[bytes]()
         self._peers: dict[bytes, int] = {}
         """Connected peers, and when each was last answered with round state."""
@@ -129,6 +141,7 @@ class Node:
             case e.PeerDown(peer):
                 self._peers.pop(peer, None)
                 self._links.down(peer)
+                self._amnesia.heard(peer, here=False)
                 self.sync.peer(peer, None)
             case e.BlocksRead(peer, found):
                 self._serve_blocks(peer, found)
@@ -160,6 +173,7 @@ class Node:
         if (ahead := self.sync.ahead()) is not None:  # its answer is the certificate, where only votes were lost
             self._send(ahead, m.StateMessage(self.consensus.round_state()), e.VOTES)
         self._request_blocks()
+        self._out += self._amnesia.tick(self._now, self.height, self.sync, validators_of(self.state), self.consensus.round_state)
         self._wake_if_due()
 
     def _wake_if_due(self) -> None:
@@ -198,13 +212,13 @@ class Node:
             case c.Persist(record):
                 self._out.append(e.Log(CONSENSUS + bytes(record), True))
             case c.Sign(request):
-                self._out.append(e.SignRequest(request))
+                self._out += self._amnesia.sign(request)
             case c.Broadcast(message):
-                if (wire := self._wire(message)) is not None:
-                    self._gossip(wire, _lane(message), e.Scope.CONSENSUS)
+                if (wire := self._bodies.wire(message)) is not None:
+                    self._gossip(wire, lane_of(message), e.Scope.CONSENSUS)
             case c.SendTo(peer, message):
-                if (wire := self._wire(message)) is not None:
-                    self._send(peer, wire, _lane(message))
+                if (wire := self._bodies.wire(message)) is not None:
+                    self._send(peer, wire, lane_of(message))
             case c.Schedule(timeout):
                 self._out.append(e.SetTimer(timeout, timeout.ms))
             case c.BuildBlock(height, round_):
@@ -215,19 +229,6 @@ class Node:
                 self._decide(key, certificate)
             case c.ReportEvidence(evidence):
                 self._out.append(e.Evidenced(evidence))
-
-    def _wire(self, message: Proposal | Vote | Certificate | c.RoundState) -> m.Message | None:
-        """None for a proposal whose block is not here: only who has it can tell of it."""
-        if isinstance(message, Vote):
-            return m.VoteMessage(message)
-        if isinstance(message, Certificate):
-            return m.CertificateMessage(message)
-        if isinstance(message, c.RoundState):
-            return m.StateMessage(message)
-        candidate = self._bodies.blocks.get(message.block_id)
-        if candidate is None or not candidate.complete:
-            return None
-        return m.CompactProposal(message, candidate.header, candidate.short)
 
     def _build(self, height: int, round_: int) -> None:
         if height != self.height + 1:
@@ -311,6 +312,7 @@ class Node:
 
     def _apply(self, block: Block, certificate: Certificate, executed: Executed, *, durable: bool, truncate: bool = True) -> None:
         """A decided block becomes the state."""
+        self._amnesia.decided(block.header, certificate, validators_of(self.state))
         transition.commit(self.state, executed)
         header = block.header
         self.height, self.head_id = header.height, certificate.block_id
@@ -384,6 +386,7 @@ class Node:
         """A peer's word on its last decided height (LC-NODE-23); one that has gone is nobody to ask."""
         if peer in self._peers:
             self.sync.peer(peer, height)
+            self._amnesia.heard(peer)
 
     def _implied(self, peer: bytes, signer: bytes, height: int) -> None:
         """Who signs at a height has decided the one before; who passes it on may be one behind."""
@@ -396,6 +399,7 @@ class Node:
         if opinion.verdict is Verdict.REJECT:
             self._reject(peer, opinion.reason)
         elif opinion.verdict is Verdict.ACCEPT:
+            self._amnesia.saw(message)
             origin = message.validator if isinstance(message, Vote) else message.proposer
             known = self._links.served(origin, self._validators) | {peer, origin}
             self._out.append(e.Gossip(payload, lane, e.Scope.CONSENSUS, known))
@@ -494,7 +498,3 @@ class Node:
             # Votes of this height went by while it was out of reach: the others send them again to who tells its state.
             self._gossip(m.StateMessage(self.consensus.round_state()), e.VOTES, e.Scope.CONSENSUS)
         self._request_blocks()
-
-
-def _lane(message: Proposal | Vote | Certificate | c.RoundState) -> int:
-    return e.PROPOSALS if isinstance(message, Proposal) else e.VOTES

@@ -52,6 +52,10 @@ class Sync:
         """The highest height that a peer tells."""
         return max(self._heights.values(), default=0)
 
+    def believed(self, now: int) -> int:
+        """The highest height that a peer tells whose word held when it was asked last."""
+        return max((h for p, h in self._heights.items() if self._trusted(p, now)), default=0)
+
     def ahead(self) -> bytes | None:
         """A peer that decided what this node has not, and that may still be asked."""
         return next((p for p, h in self._heights.items() if h > self._height), None)

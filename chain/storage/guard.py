@@ -47,6 +47,7 @@ _HEAD = struct.Struct(">8s32sQQ")
 _ENTRY = struct.Struct(">BQQ32s64s")
 _BODY = _HEAD.size + len(Kind) * _ENTRY.size
 _SLOTS = 4
+_ALL_ROUNDS = 2**31 - 1
 _PAIRS = ((0, 2), (1, 3))
 _RISK = (
     "If this key has signed before, here or on another machine that still runs, signing now may contradict it, and contradicting "
@@ -136,6 +137,18 @@ class Guard:
         entries[kind] = entry
         self._store(self._state.floor, tuple(entries))
         return entry.signature
+
+    @property
+    def signed(self) -> tuple[int, int, int]:
+        """The highest (height, round, kind) that was signed, or that is given up, as far as this guard knows."""
+        return max(self._highest(), (self._state.floor, _ALL_ROUNDS, Kind.PRECOMMIT))
+
+    def abstain(self, until: int) -> None:
+        """Never sign anything up to this height from now on. Durable on return. Raises `StorageFailed`."""
+        if self._broken is not None:
+            raise self._broken
+        if until > self._state.floor:
+            self._store(until, self._state.entries)
 
     def last(self, kind: Kind) -> Signed | None:
         """The last one signed of this kind."""

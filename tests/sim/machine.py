@@ -186,7 +186,8 @@ class Machine:
         self.world.later(delay, lambda: action() if self.life == life else None)
 
     def later(self, delay: int, event: e.Input) -> None:
-        self.after(delay, lambda: self.feed(event))
+        life = self.life
+        self.world.later(delay, lambda: self.feed(event) if self.life == life else None)
 
     def submit(self, raw: bytes) -> None:
         """Raises `InvalidTx`."""
@@ -196,7 +197,7 @@ class Machine:
     def _flush_soon(self) -> None:
         if self.up and not self.flushing:
             self.flushing = True
-            self.after(int(self.rng.random() * 2), self._flush)
+            self.after(1 + int(self.rng.random() * 2), self._flush)
 
     def _flush(self) -> None:
         self.flushing = False
@@ -262,6 +263,9 @@ class Machine:
                 world.checks.penalized(self, world.index_of[peer], reason)
             case e.Evidenced(evidence):
                 world.market.report(self, evidence)
+            case e.Abstain(until):
+                self.guard.abstain(until)
+                world.faults["abstained after a lost guard"] += 1
             case e.TxDropped(tx, error):
                 world.note(self.index, f"dropped {error.code.name}", tx)
                 for actor in self.actors:

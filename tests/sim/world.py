@@ -91,7 +91,7 @@ class World:
         return machine
 
     def new_node(self, machine: Machine, state: State, head: bytes) -> Node:
-        return Node(machine.id, beacon_key(self.index_of[machine.id]), state, head)
+        return Node(machine.id, beacon_key(self.index_of[machine.id]), state, head, signed=machine.guard.signed)
 
     # --- time -----------------------------------------------------------------------------------------------------------------
 
@@ -168,6 +168,13 @@ class World:
 
     def skew(self, index: int) -> int:
         return self.profile.skew[index] if index < len(self.profile.skew) else 0
+
+    def close(self) -> None:
+        """Take everything apart, so that its memory goes at once."""
+        self._queue.clear()
+        for machine in self.machines:
+            machine.__dict__.clear()
+        self.machines.clear()
 
     # --- the network ----------------------------------------------------------------------------------------------------------
 

@@ -198,9 +198,9 @@ def test_a_proposal_whose_body_is_not_here_is_not_sent_again_with_a_shorter_list
     node, proposer = victim()
     good = block_of(proposer, transfer(0, 0))
     receive(node, proposer, compact(proposer, good), T0 + 6)
-    assert node._wire(compact(proposer, good).proposal) is None
+    assert node._bodies.wire(compact(proposer, good).proposal) is None
     receive(node, proposer, m.FullBlock(candidates.encoded(good)), T0 + 7)
-    assert node._wire(compact(proposer, good).proposal) == compact(proposer, good)
+    assert node._bodies.wire(compact(proposer, good).proposal) == compact(proposer, good)
 
 
 # --- votes, certificates, bytes --------------------------------------------------------------------------------------------------

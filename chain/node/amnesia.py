@@ -1,0 +1,112 @@
+"""After a start: does this node still know all that it signed? Until it can tell, its signatures wait. Pure. LC-NODE-30, 31.
+
+The last-signed guard keeps a node from contradicting what the guard knows. But a guard can be older than the chain: the data folder
+was put back from a backup, or the keystore alone came through. What the key signed since then is on the others' disks only.
+
+    start --> WARY: what the consensus wants signed is held back
+    WARY  --> a quorum was heard, nobody believable is ahead, for CALM ticks, and
+              nothing of its own was found that the guard does not know --> signs
+              otherwise --> first abstains, for good, from the heights that it may have signed
+
+Waiting costs no progress: without a quorum in reach nothing is decided anyway. Where validators are not connected with each
+other directly, PATIENCE ends it.
+
+Why the heights that may be contradicted end at FORGOTTEN above the highest that the others tell: the former life signed at most at
+M + 1, M being its last decided height. A quorum precommitted M; a quorum was heard, so an honest one of both told M - 1 at least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from chain.codec import encode
+from chain.consensus.messages import RoundState, SignProposal, SignVote
+from chain.node.events import VOTES, Abstain, Effect, Gossip, Scope, SignRequest
+from chain.node.messages import StateMessage
+from chain.node.sync import Sync
+from chain.types import PRECOMMIT, Certificate, Header, Proposal, Validator, Vote, quorum
+
+Place = tuple[int, int, int]
+"""Height, round, and 0 for a proposal, 1 a prevote, 2 a precommit: the order in which an honest key signs."""
+CALM = 2
+"""Ticks for which all must be well: own votes that the others still hold have come back by then."""
+PATIENCE = 3_000
+"""Milliseconds after which any peer's word is enough."""
+FORGOTTEN = 2
+MAX_HELD = 8
+"""Signatures that wait; the oldest of more never come."""
+
+
+class Amnesia:
+    """`signed`: nothing above it was signed as far as the guard knows. None: the node trusts its guard from the start."""
+
+    def __init__(self, own_id: bytes, signed: Place | None) -> None:
+        self._own_id, self._signed = own_id, signed or (0, 0, 0)
+        self.wary = signed is not None
+        self._forgot = False
+        self._heard: set[bytes] = set()
+        self._held: list[SignVote | SignProposal] = []
+        self._since: int | None = None
+        self._calm = 0
+
+    # --- what is learned ------------------------------------------------------------------------------------------------------
+
+    def heard(self, peer: bytes, here: bool = True) -> None:
+        """A connected peer told its height, or has gone."""
+        if self.wary:
+            (self._heard.add if here else self._heard.discard)(peer)
+
+    def saw(self, message: Vote | Proposal) -> None:
+        """A message with a good signature came from a peer."""
+        if self.wary and isinstance(message, Vote) and message.validator == self._own_id:
+            self._found((message.height, message.round, message.type))
+        elif self.wary and isinstance(message, Proposal) and message.proposer == self._own_id:
+            self._found((message.height, message.round, 0))
+
+    def decided(self, header: Header, certificate: Certificate, validators: Sequence[Validator]) -> None:
+        """`validators` is the set that signed the certificate."""
+        if not self.wary:
+            return
+        if header.proposer == self._own_id:
+            self._found((header.height, header.round, 0))
+        if any(validators[index].id == self._own_id for index in certificate.signers):
+            self._found((certificate.height, certificate.round, PRECOMMIT))
+
+    def _found(self, place: Place) -> None:
+        self._forgot = self._forgot or place > self._signed
+
+    # --- what follows ---------------------------------------------------------------------------------------------------------
+
+    def sign(self, request: SignVote | SignProposal) -> list[Effect]:
+        if not self.wary:
+            return [SignRequest(request)]
+        self._held = [*self._held, request][-MAX_HELD:]
+        return []
+
+    def tick(
+        self, now: int, height: int, sync: Sync, validators: Sequence[Validator], state: Callable[[], RoundState]
+    ) -> list[Effect]:
+        """Look whether all is well; `height` is decided here. What may be signed then is let go.
+
+        Until then peers are told the round state: their answers bring back own votes that the guard may not know.
+        """
+        if not self.wary:
+            return []
+        ahead = sync.believed(now)
+        self._since = now if self._since is None else self._since
+        others = {v.id for v in validators} - {self._own_id}
+        patient = now < self._since + PATIENCE
+        enough = len(self._heard & others) >= quorum(len(validators)) - 1 or (self._heard and not patient)
+        self._calm = self._calm + 1 if enough and ahead <= height + 1 else 0
+        if self._calm <= CALM:
+            return [Gossip(encode(StateMessage(state())), VOTES, Scope.CONSENSUS)]
+        self.wary = False
+        held, self._held = self._held, []
+        out: list[Effect] = []
+        until = height
+        if self._forgot:
+            # Where a quorum is everybody, abstaining would end the chain: there what is decided has to do.
+            spare = quorum(len(validators)) < len(validators)
+            until = max(height, ahead) + FORGOTTEN if spare else height
+            out.append(Abstain(until))
+        return out + [SignRequest(request) for request in held if request.height > until]

@@ -1,0 +1,213 @@
+"""A node whose guard is older than the chain (a restored backup, a lost folder) never contradicts what its key signed since."""
+
+from __future__ import annotations
+
+import pytest
+
+from chain.consensus.messages import SignVote
+from chain.crypto import sha256
+from chain.ledger.transition import validators_of
+from chain.node import amnesia
+from chain.node import events as e
+from chain.node import messages as m
+from chain.node.amnesia import CALM, FORGOTTEN, PATIENCE, Amnesia, Place
+from chain.node.node import Node
+from chain.node.sync import Sync
+from chain.types import NIL, PRECOMMIT, PREVOTE, Certificate
+from tests.unit.node_kit import PARAMS, Net, fresh, genesis, ident, of_kind, state_of, transfer, vote
+
+NEVER: Place = (0, 0, 0)
+
+
+def requests(effects: list[e.Effect]) -> list[e.SignRequest]:
+    return of_kind(effects, e.SignRequest)
+
+
+class Graph(Net):
+    """`silent` nodes are off. A guard that abstains is obeyed, as by the driver."""
+
+    def __post_init__(self) -> None:
+        self.floor = 0
+        self.off: set[int] = set()
+        super().__post_init__()
+
+    def run_effect(self, index: int, effect: e.Effect) -> None:
+        if index in self.off:
+            return
+        if isinstance(effect, e.Abstain):
+            self.floor = effect.until
+        if index == 0 and isinstance(effect, e.SignRequest) and effect.request.height <= self.floor:
+            return
+        super().run_effect(index, effect)
+
+    def restore(self, signed: Place | None = NEVER) -> Node:
+        """Node 0 comes back with the data of the beginning."""
+        node = self.nodes[0] = Node(ident(0), sha256(b"b0"), state_of(self.genesis), self.genesis.chain_id, signed=signed)
+        self.effects[0], self.logs[0], self.commits[0] = [], [], {}
+        self.queue = [entry for entry in self.queue if entry[2] != 0]
+        self.run_effects(0, node.start(self.now, []))
+        for other in range(1, len(self.nodes)):
+            self.later(0, 0, e.PeerUp(ident(other)))
+            self.later(other, 0, e.PeerUp(ident(0)))
+        return node
+
+    def signed(self) -> set[tuple[int, int, int, bytes]]:
+        """What left node 0 with its signature, as (height, round, kind, block)."""
+        found = set()
+        for effect in self.effects[0]:
+            if isinstance(effect, e.SignRequest) and effect.request.height > self.floor:
+                r = effect.request
+                found.add((r.height, r.round, r.type if isinstance(r, SignVote) else 0, r.block_id))
+        return found
+
+
+@pytest.fixture
+def grown() -> Graph:
+    """Five heights of a graph whose first validator took part in all of them."""
+    graph = Graph()
+    for n in range(5):
+        graph.submit(1, transfer(1, n))
+        graph.reach(n + 1)
+    return graph
+
+
+def test_a_restored_validator_signs_nothing_that_it_may_have_signed_before(grown: Graph) -> None:
+    before = grown.signed()
+    restored = grown.restore()
+    for n in range(5, 12):
+        grown.submit(1, transfer(1, n))
+        grown.reach(n + 1)
+    assert restored.height == 12
+    after = grown.signed()
+    places = {entry[:3] for entry in before}
+    assert not [entry for entry in after if entry[:3] in places]
+    abstained = of_kind(grown.effects[0], e.Abstain)
+    assert len(abstained) == 1
+    assert abstained[0].until >= 5 + FORGOTTEN
+    assert after, "and then it takes part again"
+    assert min(after)[0] > abstained[0].until
+
+
+def test_without_the_rule_it_would_contradict_itself(grown: Graph) -> None:
+    """What the rule is there for: a node that trusts a guard from the beginning signs old heights anew."""
+    before = grown.signed()
+    grown.lost = lambda source, target, message: isinstance(message, m.Blocks)
+    grown.restore(signed=None)
+    grown.submit(0, transfer(0, 0))
+    grown.run(5_000)
+    places = {entry[:3]: entry[3] for entry in before}
+    assert any(places.get(entry[:3], entry[3]) != entry[3] for entry in grown.signed())
+
+
+def test_a_guard_that_knows_everything_costs_no_height(grown: Graph) -> None:
+    grown.restore(signed=(5, 0, PRECOMMIT))
+    grown.submit(1, transfer(1, 5))
+    grown.reach(6)
+    assert not of_kind(grown.effects[0], e.Abstain)
+    grown.submit(1, transfer(1, 6))
+    grown.reach(7)
+    assert {entry[0] for entry in grown.signed()} >= {7}
+
+
+def test_nothing_is_signed_before_a_quorum_was_heard(grown: Graph) -> None:
+    grown.lost = lambda source, target, message: target == 0 and source != 1
+    restored = grown.restore()
+    grown.run(PATIENCE - 500)
+    assert not grown.signed()
+    assert restored.height == 5, "it catches up all the same"
+    grown.run(1_000)
+    assert of_kind(grown.effects[0], e.Abstain), "where validators have no direct links, one peer is enough in the end"
+
+
+def test_all_of_a_graph_that_was_switched_off_go_on_at_once() -> None:
+    graph = Graph()
+    for index in range(4):
+        fresh = Node(ident(index), sha256(b"b%d" % index), state_of(graph.genesis), graph.genesis.chain_id, signed=NEVER)
+        graph.nodes[index] = fresh
+        graph.run_effects(index, fresh.start(graph.now, []))
+    graph.submit(1, transfer(1, 0))
+    graph.run(PATIENCE - 1, lambda: min(node.height for node in graph.nodes) >= 1)
+    assert min(node.height for node in graph.nodes) == 1
+
+
+# --- the rules one by one -------------------------------------------------------------------------------------------------------
+
+
+def machine(signed: Place = NEVER) -> Amnesia:
+    return Amnesia(ident(0), signed)
+
+
+def ticks(a: Amnesia, count: int, *, now: int = 0, height: int = 5, told: int = 5, n: int = 4) -> list[e.Effect]:
+    sync = Sync()
+    sync.peer(ident(1), told)
+    validators = validators_of(state_of(genesis(n, PARAMS)))
+    out: list[e.Effect] = []
+    for _ in range(count):
+        out += a.tick(now, height, sync, validators, fresh().consensus.round_state)
+    return [effect for effect in out if not isinstance(effect, e.Gossip)]
+
+
+def test_own_votes_that_come_back_tell() -> None:
+    a = machine((5, 1, PREVOTE))
+    a.saw(vote(0, PREVOTE, 5, 1, NIL))
+    a.saw(vote(1, PREVOTE, 9, 0, NIL))
+    for peer in (1, 2, 3):
+        a.heard(ident(peer))
+    assert ticks(a, CALM + 1) == []
+    assert not a.wary
+    b = machine((5, 1, PREVOTE))
+    b.saw(vote(0, PRECOMMIT, 5, 1, NIL))
+    for peer in (1, 2, 3):
+        b.heard(ident(peer))
+    assert ticks(b, CALM + 1) == [e.Abstain(5 + FORGOTTEN)]
+
+
+def test_it_waits_while_somebody_believable_is_ahead() -> None:
+    a = machine()
+    for peer in (1, 2, 3):
+        a.heard(ident(peer))
+    assert ticks(a, 50, told=7) == []
+    assert a.wary
+    ticks(a, CALM + 1, told=6)
+    assert not a.wary, "a gap of one height is how a running graph looks"
+
+
+def test_who_left_was_not_heard() -> None:
+    a = machine()
+    a.heard(ident(1))
+    a.heard(ident(2))
+    a.heard(ident(2), here=False)
+    ticks(a, 50)
+    assert a.wary
+
+
+@pytest.mark.parametrize(("n", "until"), [(1, 5), (3, 5), (4, 7), (7, 7)])
+def test_where_a_quorum_is_everybody_only_what_is_decided_is_left_out(n: int, until: int) -> None:
+    a = Amnesia(ident(0), NEVER)
+    a.saw(vote(0, PRECOMMIT, 5, 0, NIL))
+    for peer in range(1, n):
+        a.heard(ident(peer))
+    assert ticks(a, CALM + 1, n=n) == [e.Abstain(until)]
+
+
+def test_what_waits_is_bounded_and_let_go_in_its_order() -> None:
+    a = machine((9, 0, PRECOMMIT))
+    asked = [SignVote(PREVOTE, height, 0, NIL) for height in range(3, 20)]
+    for request in asked:
+        assert a.sign(request) == []
+    for peer in (1, 2, 3):
+        a.heard(ident(peer))
+    kept = [e.SignRequest(request) for request in asked[-amnesia.MAX_HELD :]]
+    assert ticks(a, CALM + 1) == kept
+    assert a.sign(asked[0]) == [e.SignRequest(asked[0])]
+
+
+def test_a_certificate_of_others_proves_nothing(grown: Graph) -> None:
+    validators = validators_of(grown.nodes[1].state)
+    header = next(d.header for d in of_kind(grown.effects[1], e.Decided) if d.header.proposer != ident(0))
+    others = [i for i, v in enumerate(validators) if v.id != ident(0)]
+    a = machine()
+    a.decided(header, Certificate(header.height, 0, b"", others, []), validators)
+    for peer in (1, 2, 3):
+        a.heard(ident(peer))
+    assert ticks(a, CALM + 1) == []
