@@ -99,7 +99,9 @@ class Content:
         self._machine = Exchange(lambda peer, root: store.has(root) and policy(peer, root))
         self._downloads = Downloads(store)
         self._waiters: dict[Cid, list[_Waiter]] = {}
-        self._peers: set[bytes] = set()
+        self._peers: dict[bytes, int] = {}
+        """The connected peers, each with the number of its connection."""
+        self._connections = 0
         self._checking: dict[bytes, int] = {}
         self._inputs: deque[Input] = deque()
         self._feeding = False
@@ -133,8 +135,13 @@ class Content:
     # --- the network's side ---------------------------------------------------------------------------------------------------
 
     def on_peer(self, peer: bytes, up: bool) -> None:
-        """A peer connected or is gone."""
-        (self._peers.add if up else self._peers.discard)(peer)
+        """A peer connected or is gone. What was meant for, or came from, a connection that ended is not mixed with the next one: a
+        block that the new one did not ask for would look like a flood (LC-CONTENT-12)."""
+        self._connections += 1
+        if up:
+            self._peers[peer] = self._connections
+        else:
+            self._peers.pop(peer, None)
         self._feed(PeerUp(peer) if up else PeerDown(peer))
 
     def on_message(self, peer: bytes, payload: bytes) -> None:
@@ -143,9 +150,9 @@ class Content:
             self._feed(Received(peer, payload))
             return
         self._checking[peer] = self._checking.get(peer, 0) + 1
-        self._spawn(self._check(peer, payload))
+        self._spawn(self._check(peer, payload, self._peers.get(peer)))
 
-    async def _check(self, peer: bytes, payload: bytes) -> None:
+    async def _check(self, peer: bytes, payload: bytes, connection: int | None) -> None:
         """Decode and hash a large frame in a thread. As many wait here as the peer owes blocks, no more."""
         try:
             given = await self._read(lambda: _checked(peer, payload))
@@ -155,7 +162,8 @@ class Content:
                 self._checking[peer] = left
             else:
                 del self._checking[peer]
-        self._feed(given)
+        if self._peers.get(peer) == connection:
+            self._feed(given)
 
     # --- the node's side ------------------------------------------------------------------------------------------------------
 
@@ -231,9 +239,9 @@ class Content:
             case Send():
                 if not self._send(effect.peer, effect.payload) and self._waiting < MAX_WAITING:
                     self._waiting += 1
-                    self._spawn(self._insist_later(effect.peer, effect.payload))
+                    self._spawn(self._insist_later(effect.peer, effect.payload, self._peers.get(effect.peer)))
             case Serve():
-                self._spawn(self._serve(effect))
+                self._spawn(self._serve(effect, self._peers.get(effect.peer)))
             case Open() | StoreNode() | StoreLeaf() | Complete() | Release():
                 self._disk.put_nowait(effect)
             case Progress():
@@ -317,7 +325,7 @@ class Content:
             return DiskFailed(root, f"the content store failed ({e!r}): see this node's log")
         return None
 
-    async def _serve(self, effect: Serve) -> None:
+    async def _serve(self, effect: Serve, connection: int | None) -> None:
         try:
             try:
                 data = await self._read(lambda: self.store.read_block(effect.root, effect.cid))
@@ -325,23 +333,23 @@ class Content:
             except (StoreError, OSError) as e:
                 log.warning("content cannot be served", cid=str(effect.root), why=str(e))
                 payload = encode(DontHave(effect.root.to_bytes()))
-            if not self._send(effect.peer, payload):
-                await self._insist(effect.peer, payload)
+            if self._peers.get(effect.peer) == connection and not self._send(effect.peer, payload):
+                await self._insist(effect.peer, payload, connection)
         finally:
             if not self._closed:
                 self._feed(Served(effect.peer))
 
-    async def _insist_later(self, peer: bytes, payload: bytes) -> None:
+    async def _insist_later(self, peer: bytes, payload: bytes, connection: int | None) -> None:
         try:
-            await self._insist(peer, payload)
+            await self._insist(peer, payload, connection)
         finally:
             self._waiting -= 1
 
-    async def _insist(self, peer: bytes, payload: bytes) -> None:
-        """Offer a frame to a full link until it is taken, the peer is gone, or it is too old to matter."""
+    async def _insist(self, peer: bytes, payload: bytes, connection: int | None) -> None:
+        """Offer a frame to a full link until it is taken, the connection has ended, or it is too old to matter."""
         for _ in range(int(SEND_FOR_S / RETRY_S)):
             await asyncio.sleep(RETRY_S)
-            if peer not in self._peers or self._send(peer, payload):
+            if connection is None or self._peers.get(peer) != connection or self._send(peer, payload):
                 return
 
 

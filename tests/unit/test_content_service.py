@@ -13,7 +13,7 @@ from p2p.content import service
 from p2p.content.cid import Cid
 from p2p.content.dag import CHUNK
 from p2p.content.faults import FetchFailed, Reason
-from p2p.content.messages import Block, decode_message
+from p2p.content.messages import Block, WantBlocks, decode_message
 from p2p.content.service import Content
 from p2p.content.store import Store
 from tests.unit.content_kit import flip, pattern, root_of
@@ -251,3 +251,58 @@ async def test_a_fetch_pins_what_it_fetches(net: Net) -> None:
     root = await a.add(b"model", pin="x")
     await b.fetch(root, max_size=100, timeout_s=10, pin="job:7")
     assert net.stores[b"b"].reasons(root) == ["job:7"]
+
+
+async def settled(node: Content) -> None:
+    """Nothing but the service's own two loops runs."""
+    while len(node._tasks) > 2:
+        await asyncio.sleep(0.001)
+
+
+def reconnect(net: Net, a: bytes, b: bytes) -> None:
+    for up in (False, True):
+        net.nodes[a].on_peer(b, up)
+        net.nodes[b].on_peer(a, up)
+
+
+async def test_what_an_ended_connection_asked_for_is_not_sent_to_the_next_one(net: Net) -> None:
+    """The peer that gets it does not owe its asker anything any more, and would be blamed."""
+    a, b = net.add(b"a"), net.add(b"b")
+    data = pattern(3 * CHUNK)
+    root, blocks = root_of(data)
+    await a.add(data, pin="test")
+    leaves = [cid.to_bytes() for cid in sorted(blocks) if cid.raw]
+    a.on_message(b"b", encode(WantBlocks(root.to_bytes(), leaves)))
+    reconnect(net, b"a", b"b")
+    await settled(a)
+    net.taps[b"a"] = lambda frame: None  # full
+    a.on_message(b"b", encode(WantBlocks(root.to_bytes(), leaves)))
+    while not any(task.get_coro().__name__ == "_serve" for task in a._tasks):  # type: ignore[union-attr]
+        await asyncio.sleep(0.001)
+    reconnect(net, b"a", b"b")
+    del net.taps[b"a"]
+    await settled(a)
+    await settled(b)
+    assert net.blamed == []
+    assert net.sent < 1_000
+    assert await get(b, root) == data
+
+
+async def test_a_block_that_is_being_hashed_when_its_connection_ends_blames_nobody(net: Net) -> None:
+    a, b = net.add(b"a"), net.add(b"b")
+    data = pattern(3 * CHUNK)
+    root = await a.add(data, pin="test")
+    broken = 0
+
+    def tap(frame: bytes) -> list[bytes]:
+        nonlocal broken
+        if len(frame) > CHUNK and not broken:
+            broken = 1
+            b.on_message(b"a", frame)  # it arrives, and the connection ends before it was looked at
+            reconnect(net, b"a", b"b")
+            return []
+        return [frame]
+
+    net.taps[b"a"] = tap
+    assert await get(b, root) == data
+    assert broken and net.blamed == []
