@@ -117,6 +117,8 @@ class Profile:
     segment: int = 64 * 1024
     """The log's file grows by this many bytes."""
     transfers: int = 6
+    eager: float = 0.2
+    """How likely a client begins a burst of transfers whenever it looks."""
     heights: int = 0
     """The run goes on until everybody is here."""
     job: bool = True
@@ -132,7 +134,7 @@ class Profile:
         return "Profile(" + ", ".join(f"{name}={value!r}" for name, value in shown if value != getattr(plain, name)) + ")"
 
 
-SPEED = Profile(observers=0, heal_at=1, transfers=10_000, heights=10, job=False)
+SPEED = Profile(observers=0, heal_at=1, transfers=10_000, eager=1.0, heights=10, job=False)
 """What the simulator's speed is told for: four nodes, ten heights, nothing but transfers."""
 
 

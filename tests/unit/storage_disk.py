@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chain.storage.disk import SECTOR, Disk, File, OsDisk, OsFile
+from chain.storage.disk import SECTOR, Disk, File, OsDisk, OsFile, align
 
 
 class PowerCut(BaseException):
@@ -32,29 +32,36 @@ class PowerCut(BaseException):
 class Node:
     durable: bytearray = field(default_factory=bytearray)
     content: bytearray = field(default_factory=bytearray)
-    versions: dict[int, list[bytes]] = field(default_factory=dict)
-    """Per sector touched since the last sync: every content it had."""
+    writes: list[tuple[int, bytes]] = field(default_factory=list)
+    """Since the last sync, in order."""
     sizes: list[int] = field(default_factory=list)
 
-    def sector(self, number: int) -> bytes:
-        return bytes(memoryview(self.content)[number * SECTOR : (number + 1) * SECTOR]).ljust(SECTOR, b"\0")
+    def put(self, offset: int, data: bytes) -> None:
+        self.content[offset : offset + len(data)] = data
+        self.writes.append((offset, data))
 
-    def touch(self, start: int, end: int) -> None:
-        for number in range(start // SECTOR, -(-end // SECTOR)):
-            self.versions.setdefault(number, []).append(self.sector(number))
+    def versions(self) -> dict[int, list[bytes]]:
+        """Per sector touched since the last sync: every content it had, in order of the sectors' first write."""
+        size = max([len(self.durable), *(offset + len(data) for offset, data in self.writes)])
+        content = self.durable.ljust(align(size), b"\0")
+        found: dict[int, list[bytes]] = {}
+        for offset, data in self.writes:
+            content[offset : offset + len(data)] = data
+            for number in range(offset // SECTOR, -(-(offset + len(data)) // SECTOR)):
+                found.setdefault(number, []).append(bytes(content[number * SECTOR : (number + 1) * SECTOR]))
+        return found
 
     def sync(self) -> None:
-        if len(self.durable) != len(self.content):
+        if self.sizes:
             self.durable = bytearray(self.content)
         else:
-            for number in self.versions:
-                place = slice(number * SECTOR, (number + 1) * SECTOR)
-                self.durable[place] = self.content[place]
-        self.versions.clear()
+            for offset, data in self.writes:
+                self.durable[offset : offset + len(data)] = data
+        self.writes.clear()
         self.sizes.clear()
 
     def copy(self) -> Node:
-        return Node(bytearray(self.durable), bytearray(self.content), dict(self.versions), list(self.sizes))
+        return Node(bytearray(self.durable), bytearray(self.content), list(self.writes), list(self.sizes))
 
     def flip(self, bit: int) -> None:
         """A stored bit is another one from now on."""
@@ -65,7 +72,7 @@ class Node:
     def cut(self, rng: random.Random, tally: Counter[str]) -> Node:
         size = rng.choice([len(self.durable), len(self.content), *self.sizes])
         new = bytearray(self.durable.ljust(size, b"\0")[:size])
-        for number, versions in self.versions.items():
+        for number, versions in self.versions().items():
             old = bytes(self.durable[number * SECTOR : (number + 1) * SECTOR]).ljust(SECTOR, b"\0")
             sector = _surviving(rng, old, versions, tally)
             new[number * SECTOR : (number + 1) * SECTOR] = sector[: max(0, size - number * SECTOR)]
@@ -112,8 +119,7 @@ class SimFile:
                     raise OSError(errno.ENOSPC, "No space left on device")
             n.sizes.append(offset + len(done))
             n.content.extend(bytes(offset + len(done) - len(n.content)))
-        n.content[offset : offset + len(done)] = done
-        n.touch(offset, offset + len(done))
+        n.put(offset, bytes(done))
         if cut:
             raise PowerCut
 
@@ -124,7 +130,8 @@ class SimFile:
         before = len(n.content)
         del n.content[size:]
         n.content.extend(bytes(size - len(n.content)))
-        n.touch(before, size)
+        if size > before:
+            n.put(before, bytes(size - before))
         n.sizes.append(size)
 
     def sync(self) -> None:

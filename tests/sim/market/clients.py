@@ -134,7 +134,7 @@ class Market:
 
     def _transfer(self, state: State) -> None:
         """A burst of a few transfers from one account."""
-        if not self.transfers or self.rng.random() > 0.2:
+        if not self.transfers or self.rng.random() > self.world.profile.eager:
             return
         machine = self.rng.randrange(len(self.world.ids))
         if self._busy(machine, TRANSFERS):
