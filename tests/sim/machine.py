@@ -263,6 +263,9 @@ class Machine:
                 world.checks.penalized(self, world.index_of[peer], reason)
             case e.Evidenced(evidence):
                 world.market.report(self, evidence)
+            case e.Abstain(until):
+                self.guard.abstain(until)
+                world.faults["abstained after a lost guard"] += 1
             case e.TxDropped(tx, error):
                 world.note(self.index, f"dropped {error.code.name}", tx)
                 for actor in self.actors:

@@ -91,7 +91,7 @@ class World:
         return machine
 
     def new_node(self, machine: Machine, state: State, head: bytes) -> Node:
-        return Node(machine.id, beacon_key(self.index_of[machine.id]), state, head)
+        return Node(machine.id, beacon_key(self.index_of[machine.id]), state, head, signed=machine.guard.signed)
 
     # --- time -----------------------------------------------------------------------------------------------------------------
 
