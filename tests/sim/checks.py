@@ -138,6 +138,9 @@ class Checks:
         self._fresh.discard(i)
         if kill and i in self._logged:
             self._before[i] = self._logged[i]
+        elif not kill:
+            self._logged.pop(i, None)  # what was not synced may be gone
+            self._before.pop(i, None)
 
     def restarted(self, machine: Machine) -> None:
         if not machine.honest:

@@ -128,6 +128,15 @@ class Profile:
         """The identities: validators and observers. The second machines of `twins` come behind them."""
         return self.validators + self.observers
 
+    @property
+    def fair(self) -> bool:
+        """Whether no more is wrong than the node promises to stand."""
+        struck = {m.machine for m in self.mishaps if m.kind in DEEP and m.machine < self.validators}
+        named = [p.machine for p in self.mishaps] + [index for _, index in (*self.crashes, *self.joins)] + [*self.twins]
+        return (
+            len(self.attacks) + len({*self.twins, *struck}) <= (self.validators - 1) // 3 and max(named, default=0) < self.machines
+        )
+
     def __str__(self) -> str:
         plain = Profile()
         shown = ((f.name, getattr(self, f.name)) for f in fields(self))

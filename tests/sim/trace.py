@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 
+import msgspec
+
 from chain.errors import Malformed
 from chain.node.messages import decode_message
 
@@ -44,7 +46,19 @@ def _shown(what: str, detail: bytes) -> str:
     if what != "from":
         return detail.hex()[:12]
     try:
-        text = repr(decode_message(detail))
+        text = _brief(decode_message(detail))
     except Malformed as fault:
         text = f"malformed: {fault}"
     return text if len(text) < _WIDTH else text[:_WIDTH] + " …"
+
+
+def _brief(value: object) -> str:
+    """Like repr, with the beginnings of hashes, ids and signatures only."""
+    if isinstance(value, bytes):
+        return value.hex()[:8] or "nil"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_brief, value)) + "]"
+    if isinstance(value, msgspec.Struct):
+        fields = (f"{name}={_brief(getattr(value, name))}" for name in value.__struct_fields__ if name != "signature")
+        return f"{type(value).__name__}({', '.join(fields)})"
+    return repr(value)
