@@ -13,7 +13,7 @@ import os
 import random
 import selectors
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class Loop(asyncio.SelectorEventLoop):
         super().__init__(_Jump(self))
         self.now = 0.0
         self.rng = rng
-        self.dead: set[int] = set()
+        self.dead: list[Any] = []
 
     def time(self) -> float:
         return self.now
@@ -49,7 +49,7 @@ class Loop(asyncio.SelectorEventLoop):
         done = self.create_future()
 
         def step() -> None:
-            if id(executor) in self.dead:
+            if any(executor is one for one in self.dead):
                 return
             try:
                 result = func(*args)
@@ -264,7 +264,7 @@ class Honest(Peer):
         """As `kill -9` does: nothing is closed, nothing is finished; the disk keeps what was written."""
         content = self.content
         content._closed = True
-        self.world.loop.dead |= {id(content._writer), id(content._readers)}
+        self.world.loop.dead += [content._writer, content._readers]
         for task in [*self._fetching, *content._tasks]:
             task.cancel()
         for other in range(len(self.world.machines)):
@@ -308,7 +308,7 @@ class Graph:
     seed: int
     faults: Faults
     folder: Path
-    liars: dict[str, Callable[[Graph, int], Peer]]
+    liars: Mapping[str, Callable[[Graph, int], Peer]]
     counts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
