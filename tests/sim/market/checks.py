@@ -46,6 +46,7 @@ class MarketChecks(Checks):
         super().committed(machine, c)
         if c.height <= self._looked or c.height in self._events:
             return
+        self.world.heard(c.block)
         receipts = [decode(Receipt, raw, 10**7) for raw in c.receipts]
         self._events[c.height] = [event for receipt in receipts for event in receipt.events]
         for receipt in receipts[1:]:

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from chain.contracts.job import records
+from chain.contracts.job.messages import OpenVote, Reveal
 from chain.contracts.job.records import ENDED, Job, Posting, Tenth
 from chain.contracts.membership import Case, case_key
 from chain.ledger.genesis import Genesis, GenesisAccount
-from chain.types import Evidence
+from chain.ledger.tx import parse_tx
+from chain.types import Evidence, decode_block
 from client.work import WorkConfig
 from tests.sim.checks import EPOCH, Violation
 from tests.sim.machine import Machine
@@ -48,7 +50,12 @@ class MarketWorld(World):
         """Every job that was posted."""
         self.actors: dict[int, WorkActor] = {}
         self.contractor = Contractor(self, "contractor", 0)
-        self.cheats = [cheats[name](self, name, number) for name in plan.cheats for number in range(cheats[name].members)]
+        n = plan.profile.machines
+        self.cheats = [cheats[name](self, name, number) for name in plan.cheats for number in range(cheats[name].members(n))]
+        self.reveals: dict[tuple[bytes, bytes], Reveal] = {}
+        """By job and claimant: what those who listen heard."""
+        self.opened: dict[tuple[bytes, int, int, bytes], OpenVote] = {}
+        """By seat."""
         self.outsiders: list[Outsider] = [self.contractor, *self.cheats]
         super().__init__(seed, plan.profile, attacks)
         self.checks: MarketChecks = MarketChecks(self)
@@ -88,6 +95,17 @@ class MarketWorld(World):
         if problem is not None:
             raise_from = sys.exc_info()[1] if problem is True else problem
             raise Violation(f"n{index} at {self.now} ms: {event.get('event')}: {raise_from!r}") from raise_from
+
+    def heard(self, block: bytes) -> None:
+        """For those who read others' transactions."""
+        if not any(outsider.listens for outsider in self.outsiders):
+            return
+        for tx in (parse_tx(raw) for raw in decode_block(block).txs):
+            for op in tx.ops:
+                if isinstance(op, Reveal):
+                    self.reveals[op.job, tx.body.sender] = op
+                elif isinstance(op, OpenVote):
+                    self.opened[op.job, op.audit, op.round, tx.body.sender] = op
 
     def work_fault(self, machine: Machine, text: str, problem: BaseException | None) -> None:
         """Something in worker, verifier or outbox went wrong that nobody expected."""

@@ -65,7 +65,10 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         timer = asyncio.TimerHandle(when, callback, args, self, context)
-        self._later(max(0, math.ceil(when * 1_000 - 1e-6) - self._now()), lambda: self._fire(timer))
+        at = math.ceil(when * 1_000)
+        if (at - 1) / 1_000 >= when:
+            at -= 1  # a rounding error: a timer is never early, and not late without need
+        self._later(max(0, at - self._now()), lambda: self._fire(timer))
         return timer
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:

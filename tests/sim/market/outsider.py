@@ -49,8 +49,8 @@ class Outsider:
     verifier = False
     """Whether genesis gives it the verifier flag."""
     honest = False
-    members = 1
-    """How many accounts of this kind a run gets."""
+    listens = False
+    """Whether it reads what others say in their transactions."""
 
     def __init__(self, world: MarketWorld, name: str, number: int) -> None:
         self.world, self.name, self.number = world, name, number
@@ -59,6 +59,11 @@ class Outsider:
         self.id = account_id(self.key.public)
         self.gateway = self.rng.randrange(world.plan.profile.machines)
         self.held: dict[str, bytes] = {}
+
+    @staticmethod
+    def members(machines: int) -> int:
+        """How many accounts of this kind a run with so many machines gets."""
+        return 1
 
     def tick(self, state: State, clock: int) -> None:
         """One look at the chain."""

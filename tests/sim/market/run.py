@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.sim.attacks.table import BY_NAME, NAMES
+from tests.sim.market.cheats.table import CHEATS
 from tests.sim.market.graph import MarketWorld
 from tests.sim.market.logs import overheard
 from tests.sim.market.plan import Plan, draw
-from tests.sim.market.table import CHEATS
 from tests.sim.signatures import verified_once
 
 MEMORY = "/dev/shm"

@@ -1,0 +1,33 @@
+"""Floods the ledger with cheap jobs and with claims that it never opens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chain.contracts.job import messages
+from chain.contracts.job.messages import Claim
+from chain.contracts.job.records import State as JobState
+from chain.ledger.state import State
+from client.work.policy import own_claim
+from tests.sim.market.cheats.base import Cheat
+from tests.sim.market.contractor import terms
+from tests.sim.market.plan import JobPlan
+
+BATCH = 5
+"""Postings in one transaction."""
+JOBS = 40
+
+
+class Spammer(Cheat):
+    def tick(self, state: State, clock: int) -> None:
+        posted = sum(posting.poster == self.id for posting in self.world.postings.values())
+        if posted < JOBS and self.world.now > 300:
+            plan = JobPlan(0, bounty=self.rng.choice([1, 10, 100]), finalists=1)
+            ops: list[Any] = [terms(clock, plan, 1_000 + posted + i, []) for i in range(BATCH)]
+            self.world.desk.say(self, state, ops, "batch of jobs", self.OTHER, queue=2)
+        for job, posting, record in self.live(state):
+            if posting.poster == self.id or record.state != JobState.OPEN or clock >= record.deadline:
+                continue
+            own = own_claim(state, job, self.id)
+            loss = 10**9 if own is None else messages.improved(posting.terms, own.loss)
+            self.world.desk.say(self, state, [Claim(job, loss, self.random_bytes())], "empty claim", self.CLAIM, queue=4)

@@ -1,0 +1,44 @@
+"""A verifier that runs nothing: it commits to what another committed to, and once votes are opened it opens the other's ballots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chain.contracts.job import store
+from chain.contracts.job.messages import CommitVote, OpenVote
+from chain.contracts.job.records import State as JobState
+from chain.ledger.state import State
+from tests.sim.market.cheats.base import Cheat, Seated
+
+
+class VoteCopier(Cheat):
+    verifier = True
+    listens = True
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.blind = self.rng.random() < 0.5
+        """It commits to a salt of its own instead of another's commitment."""
+
+    def tick(self, state: State, clock: int) -> None:
+        for s in self.seats(state, clock):
+            if s.seat.ballots:
+                self.count("opened a copied vote")
+            elif s.record.state == JobState.COMMIT and not s.seat.commitment:
+                self._commit(state, s)
+            elif s.record.state == JobState.COUNT and s.seat.commitment:
+                self._open(state, s)
+
+    def _commit(self, state: State, s: Seated) -> None:
+        place = (s.job, s.record.audit, s.record.round)
+        others = [store.read_seat(state, *place, voter).commitment for voter in s.round.voters if voter != self.id]
+        copied = self.random_bytes() if self.blind else next((c for c in others if c), b"")
+        if copied:
+            self.say(state, CommitVote(*place, copied), "copied commitment", self.VOTE)
+
+    def _open(self, state: State, s: Seated) -> None:
+        place = (s.job, s.record.audit, s.record.round)
+        for voter in s.round.voters:
+            heard = self.world.opened.get((*place, voter))
+            if heard is not None and voter != self.id:
+                self.say(state, OpenVote(*place, heard.ballots, heard.salt), "copied ballots", self.VOTE)
