@@ -25,6 +25,21 @@ types() {
     step "types" .venv/bin/mypy
 }
 
+# Containers and graphs of processes want the machine for themselves; all other tests share its cores.
+tests() { # [words for pytest]
+    local folder alone=() apart=()
+    if [ $# != 0 ]; then
+        step "tests" .venv/bin/python -m pytest "$@"
+        return
+    fi
+    for folder in tests/sandbox tests/processes; do
+        alone+=("$folder")
+        apart+=("--ignore=$folder")
+    done
+    step "tests of the code" .venv/bin/python -m pytest --numprocesses "$(nproc)" "${apart[@]}" tests
+    step "tests with real containers and processes" .venv/bin/python -m pytest "${alone[@]}"
+}
+
 case "${1:-all}" in
     lint) lint ;;
     types) types ;;
@@ -32,7 +47,7 @@ case "${1:-all}" in
         [ $# = 0 ] || shift
         lint
         types
-        step "tests" .venv/bin/python -m pytest "$@"
+        tests "$@"
         ;;
     *) echo "usage: check.sh [lint | types | all [words for pytest]]" >&2; exit 2 ;;
 esac
