@@ -4,8 +4,9 @@ The last-signed guard keeps a node from contradicting what the guard knows. But 
 was put back from a backup, or the keystore alone came through. What the key signed since then is on the others' disks only.
 
     start --> WARY: what the consensus wants signed is held back
-    WARY  --> a quorum was heard, nobody believable is ahead, for CALM ticks, and
-              nothing of its own was found that the guard does not know --> signs
+    WARY  --> a quorum was heard, and what it told is here, for CALM ticks, and
+              nothing is known to be forgotten: no word of the operator, no message of its own
+              that the guard does not know --> signs
               otherwise --> first abstains, for good, from the heights that it may have signed
 
 Waiting costs no progress: without a quorum in reach nothing is decided anyway. Where validators are not connected with each
@@ -28,6 +29,7 @@ from chain.types import PRECOMMIT, Certificate, Header, Proposal, Validator, Vot
 
 Place = tuple[int, int, int]
 """Height, round, and 0 for a proposal, 1 a prevote, 2 a precommit: the order in which an honest key signs."""
+UNKNOWN: Place = (-1, 0, 0)
 CALM = 2
 """Ticks for which all must be well: own votes that the others still hold have come back by then."""
 PATIENCE = 3_000
@@ -38,15 +40,19 @@ MAX_HELD = 8
 
 
 class Amnesia:
-    """`signed`: nothing above it was signed as far as the guard knows. None: the node trusts its guard from the start."""
+    """`signed`: nothing above it was signed as far as the guard knows; UNKNOWN: it is known that something was forgotten.
+
+    None: the node trusts its guard from the start.
+    """
 
     def __init__(self, own_id: bytes, signed: Place | None) -> None:
         self._own_id, self._signed = own_id, signed or (0, 0, 0)
         self.wary = signed is not None
-        self._forgot = False
+        self._forgot = signed == UNKNOWN
         self._heard: set[bytes] = set()
         self._held: list[SignVote | SignProposal] = []
         self._since: int | None = None
+        self._goal: int | None = None
         self._calm = 0
 
     # --- what is learned ------------------------------------------------------------------------------------------------------
@@ -97,7 +103,10 @@ class Amnesia:
         others = {v.id for v in validators} - {self._own_id}
         patient = now < self._since + PATIENCE
         enough = len(self._heard & others) >= quorum(len(validators)) - 1 or (self._heard and not patient)
-        self._calm = self._calm + 1 if enough and ahead <= height + 1 else 0
+        # What was told when a quorum had been heard must be here, and looked at; a running graph is further by then. What was told
+        # and did not prove true counts no more.
+        self._goal = min(ahead, self._goal if self._goal is not None else ahead) if enough else None
+        self._calm = self._calm + 1 if self._goal is not None and height >= self._goal else 0
         if self._calm <= CALM:
             return [Gossip(encode(StateMessage(state())), VOTES, Scope.CONSENSUS)]
         self.wary = False

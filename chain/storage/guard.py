@@ -140,7 +140,12 @@ class Guard:
 
     @property
     def signed(self) -> tuple[int, int, int]:
-        """The highest (height, round, kind) that was signed, or that is given up, as far as this guard knows."""
+        """The highest (height, round, kind) that was signed, or that is given up, as far as this guard knows.
+
+        A guard on the operator's word that has signed nothing yet knows that another one was lost: height -1.
+        """
+        if self._state.floor > 0 and not any(self._state.entries):
+            return -1, 0, Kind.PROPOSAL
         return max(self._highest(), (self._state.floor, _ALL_ROUNDS, Kind.PRECOMMIT))
 
     def abstain(self, until: int) -> None:

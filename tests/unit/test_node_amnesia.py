@@ -162,14 +162,32 @@ def test_own_votes_that_come_back_tell() -> None:
     assert ticks(b, CALM + 1) == [e.Abstain(5 + FORGOTTEN)]
 
 
-def test_it_waits_while_somebody_believable_is_ahead() -> None:
+def test_it_waits_until_what_was_told_at_first_is_here() -> None:
+    """Not until nobody is ahead: a graph that runs would always be."""
     a = machine()
     for peer in (1, 2, 3):
         a.heard(ident(peer))
-    assert ticks(a, 50, told=7) == []
-    assert a.wary
-    ticks(a, CALM + 1, told=6)
-    assert not a.wary, "a gap of one height is how a running graph looks"
+    assert ticks(a, 50, told=6) == []
+    assert a.wary, "its own certificate of height 6 might be the proof that it forgot something"
+    ticks(a, CALM + 1, height=6, told=9)
+    assert not a.wary
+
+
+def test_a_height_that_proves_false_is_not_waited_for() -> None:
+    a = machine()
+    for peer in (1, 2, 3):
+        a.heard(ident(peer))
+    assert ticks(a, 50, told=2**40) == []
+    ticks(a, CALM + 1, told=5)
+    assert not a.wary
+
+
+def test_the_operators_word_that_a_guard_was_lost_needs_no_proof() -> None:
+    """What was signed last may stand in no certificate, and its few receivers may be gone."""
+    a = machine(amnesia.UNKNOWN)
+    for peer in (1, 2, 3):
+        a.heard(ident(peer))
+    assert ticks(a, CALM + 1) == [e.Abstain(5 + FORGOTTEN)]
 
 
 def test_who_left_was_not_heard() -> None:

@@ -221,3 +221,30 @@ def test_a_killed_process_has_kept_what_it_released(tmp_path: Path) -> None:
         assert kept.signature.hex() == signature
     assert guard.sign(Kind.PREVOTE, int(height), 0, digest("other"), sign) is None
     guard.close()
+
+
+def test_what_a_guard_knows_of_itself() -> None:
+    """`signed` is where a node's own messages may not come from elsewhere; a new guard on the operator's word knows of a loss."""
+    disk = SimDisk(1)
+    guard = create(disk)
+    assert guard.signed < (1, 0, P)
+    guard.sign(V, 5, 2, digest(A), sign)
+    assert guard.signed == (5, 2, V)
+    guard.abstain(7)
+    assert guard.signed > (7, 99, C)
+    assert guard.sign(V, 7, 50, digest(B), sign) is None
+    again = reopen(disk)
+    assert again.signed == guard.signed, "durable"
+    again.abstain(6)
+    assert again.sign(V, 7, 51, digest(B), sign) is None, "a floor never falls"
+    assert again.sign(V, 8, 0, digest(B), sign) is not None
+    assert again.signed == (8, 0, V)
+
+
+def test_a_guard_on_the_operators_word_knows_that_one_was_lost() -> None:
+    disk = SimDisk(1)
+    guard = Guard.create("/guard", chain_id=CHAIN, after_height=1, disk=disk)
+    assert guard.signed[0] == -1
+    assert reopen(disk).signed[0] == -1, "also after a crash in between"
+    guard.sign(V, 5, 0, digest(A), sign)
+    assert guard.signed == (5, 0, V)
