@@ -116,6 +116,18 @@ class RunningNode:
             for p in self._network.peers()
         ]
 
+    def connections(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "time": int(event.time * 1000),
+                "event": event.event,
+                "address": event.address,
+                "id": None if event.peer is None else address(event.peer),
+                "reason": event.reason,
+            }
+            for event in reversed(self._network.events)
+        ]
+
     def config(self) -> dict[str, Any]:
         values = shown(self._settings.config)
         return {name: {"value": value, "source": self._settings.sources[name]} for name, value in values.items()}

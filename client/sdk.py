@@ -129,7 +129,8 @@ class Client:
             return Unreachable(f"{self.url} is no address of an API. It looks like http://127.0.0.1:7401")
         why = "it did not answer in time" if isinstance(e, TimeoutError) else str(e) or type(e).__name__
         if isinstance(e, aiohttp.ClientConnectorError):
-            why = e.os_error.strerror or str(e.os_error)
+            refused = isinstance(e.os_error, ConnectionRefusedError)
+            why = "nothing listens there" if refused else e.os_error.strerror or str(e.os_error)
         return Unreachable(
             f"Cannot reach the node at {self.url}: {why}. Is it running (learningchain node), is this its address (--api)?"
         )
@@ -166,6 +167,14 @@ class Client:
 
     async def peers(self) -> list[Json]:
         return _rows(await self._call("GET", "/v1/peers"), "peers")
+
+    async def connections(self) -> list[Json]:
+        """Connections that came, went, failed or were refused lately, with the reason; newest first."""
+        return _rows(await self._call("GET", "/v1/connections"), "connections")
+
+    async def ready(self) -> Json:
+        """Whether the node is in step with the graph and its sandbox holds. Raises `Unavailable` with the reason where not."""
+        return _document(await self._call("GET", "/readyz"))
 
     async def config(self) -> Json:
         """The node's effective settings."""
@@ -293,9 +302,12 @@ class Client:
 
         The bytes are a stranger's: never unpickle them outside a sandbox.
         """
-        model = (await self.job(job)).get("model")
+        found = await self.job(job)
+        model = found.get("model")
         if not model:
-            raise NotFound(f"Job {job} has no winner's model: watch it until it is PAID (learningchain job watch {job})")
+            over = found.get("state") in ("EMPTY", "REFUNDED")
+            what = f"it ended as {found['state']}" if over else f"watch it until it is PAID (learningchain job watch {job[:12]})"
+            raise NotFound(f"Job {job} has no winner's model: {what}")
         target = dest / f"model-{job[:16]}" if dest.is_dir() else dest
         return await self._fetch(f"/v1/jobs/{_id(job)}/model", {}, model["cid"], target, model["size"], overwrite, on_progress)
 

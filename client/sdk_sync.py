@@ -93,6 +93,12 @@ class SyncClient:
     def peers(self) -> list[Json]:
         return self._wait(self._client.peers())
 
+    def connections(self) -> list[Json]:
+        return self._wait(self._client.connections())
+
+    def ready(self) -> Json:
+        return self._wait(self._client.ready())
+
     def config(self) -> Json:
         return self._wait(self._client.config())
 

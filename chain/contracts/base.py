@@ -20,7 +20,7 @@ from chain.codec import Wire
 from chain.crypto import ZERO_HASH, address, sha256
 from chain.errors import BrokenInvariant, Code, Reject
 from chain.params import LANES, MAX_INT, Params
-from chain.types import Event, Hash, Height, Moved, Noted, PublicKey, Uint, Validator, ValidatorSet
+from chain.types import Event, Hash, Height, Moved, Noted, PublicKey, Uint, Validator, ValidatorSet, format_credits
 
 T = TypeVar("T")
 
@@ -252,7 +252,9 @@ class Host:
         if amount < 0:
             raise BrokenInvariant("a negative amount")
         if account.balance < amount:
-            raise Reject(Code.INSUFFICIENT_CREDITS, f"needs {amount} micro-credits, {account.balance} are free")
+            raise Reject(
+                Code.INSUFFICIENT_CREDITS, f"needs {format_credits(amount)} credits, {format_credits(account.balance)} are free"
+            )
         self._set(identity, account, balance=account.balance - amount)
 
     def _credit(self, identity: bytes, amount: int, reason: str, source: bytes, ref: bytes) -> None:

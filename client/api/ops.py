@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from client.api.errors import unavailable
 from client.api.render import Json, render_supply
 from client.api.route import Call, Route
-from client.api.schema import Health, Ready, StatusView
+from client.api.schema import ConnectionView, Health, Ready, StatusView
 
 
 async def get_status(call: Call) -> Json:
@@ -21,6 +21,10 @@ async def get_status(call: Call) -> Json:
 
 async def get_peers(call: Call) -> list[Json]:
     return call.node.peers()
+
+
+async def get_connections(call: Call) -> list[Json]:
+    return call.node.connections()
 
 
 async def get_config(call: Call) -> Json:
@@ -64,6 +68,13 @@ async def get_openapi(call: Call) -> web.Response:
 ROUTES = (
     Route("GET", "/v1/status", "What this node knows and does", get_status, StatusView),
     Route("GET", "/v1/peers", "Connected peers", get_peers, list[dict[str, Any]]),
+    Route(
+        "GET",
+        "/v1/connections",
+        "Connections that came, went or were refused lately, and why",
+        get_connections,
+        list[ConnectionView],
+    ),
     Route("GET", "/v1/config", "The settings in force", get_config, dict[str, Any]),
     Route("GET", "/v1/openapi.json", "This description", get_openapi, dict[str, Any], public=True),
     Route("GET", "/healthz", "Whether the node's loop is alive", get_health, Health, public=True),

@@ -272,6 +272,16 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
 # --- answers: accounts --------------------------------------------------------------------------------------------------------
 
 
+class ConnectionView(Strict, frozen=True, kw_only=True):
+    """`event` is "peer connected", "peer gone", "dial failed", "refused by peer", "connection refused" or "blocked"."""
+
+    time: int
+    event: str
+    address: str
+    id: str | None
+    reason: str
+
+
 class CaseView(Strict, frozen=True, kw_only=True):
     until: int
     refs: list[Hex]

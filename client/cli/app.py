@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from cyclopts import App, CycloptsError, Group
+from cyclopts import App, CycloptsError, Group, UnusedCliTokensError
 
-from client.cli.common import WrongUsage, clean
+from client.cli.common import NotStarted, WrongUsage, clean, in_commands
 
 OK, REFUSED, USAGE, UNREACHABLE, BUG, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 70, 130, 141
 
@@ -44,6 +44,7 @@ _COMMANDS: list[tuple[str, str, Group, str, str]] = [
         "Make an identity, its settings and its data folder.",
         "init --name alice --peer node.example.org:7400",
     ),
+    ("id", "setup:identity", _START, "This node's address and public key; no running node is needed.", "id --json"),
     ("demo", "daemon:demo", _START, "Run the main job on a graph of five nodes on this machine.", "demo --json-file summary.json"),
     ("node", "daemon:node", _NODE, "Run the node until it is interrupted.", "node --work"),
     ("status", "ledger:status", _NODE, "Where the node stands: network, height, peers.", "status --json"),
@@ -56,6 +57,14 @@ _COMMANDS: list[tuple[str, str, Group, str, str]] = [
         _LEDGER,
         "Send credits to another account.",
         "transfer lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq 1.5",
+    ),
+    ("accounts", "ledger:accounts", _LEDGER, "Accounts of the network, with their credits.", "accounts"),
+    (
+        "judge",
+        "ledger:judge",
+        _LEDGER,
+        "A validator's word on a suspended account: ban it, or lift the suspension.",
+        "judge lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq --lift",
     ),
     ("runs", "ledger:runs", _JOBS, "Runs of this node's worker and verifier.", "runs"),
 ]
@@ -84,7 +93,10 @@ _GROUPS: list[tuple[str, Group, str, list[tuple[str, str, str, str]]]] = [
         "config",
         _NODE,
         "Show the effective settings and where each comes from, or change one.",
-        [("set", "setup:config_set", "Change a setting in the file.", "config set work.attempts 5")],
+        [
+            ("set", "setup:config_set", "Change a setting in the file.", "config set work.attempts 5"),
+            ("show", "setup:config_show", "Show the effective settings and where each comes from.", "config show"),
+        ],
     ),
     (
         "job",
@@ -182,9 +194,11 @@ def _run(words: list[str], as_json: bool) -> int:
     try:
         result = build()(words, exit_on_error=False, print_error=False)
     except CycloptsError as e:
-        return _usage(f"{_parse_text(e)}. Try: learningchain --help", as_json)
+        return _usage(f"{_parse_text(e)} Try: {' '.join(['learningchain', *(e.command_chain or ())])} --help", as_json)
     except WrongUsage as e:
         return _usage(str(e), as_json)
+    except NotStarted as e:
+        return _end(REFUSED, as_json, {"kind": "not_started", "code": None, "name": None, "message": str(e)})
     except (KeyboardInterrupt, BrokenPipeError):
         raise
     except Exception as e:  # the one place where every error ends: people get a text, never a trace
@@ -193,7 +207,11 @@ def _run(words: list[str], as_json: bool) -> int:
 
 
 def _parse_text(e: CycloptsError) -> str:
-    return " ".join(str(e).split()).partition(" Available commands:")[0].rstrip(".?")
+    text = " ".join(str(e).split()).partition(" Available commands:")[0].rstrip(".?")
+    if isinstance(e, UnusedCliTokensError):
+        words = " ".join(e.unused_tokens or ())
+        return f'This command takes no such words: "{words}".'
+    return text + ("?" if "Did you mean" in text else ".")
 
 
 def _usage(text: str, as_json: bool) -> int:
@@ -208,7 +226,8 @@ def _failed(e: Exception, as_json: bool) -> int:
     from client.sdk_types import ApiError
 
     if isinstance(e, ApiError):
-        return _end(_EXIT[e.kind], as_json, e.as_json()["error"])
+        error = e.as_json()["error"]
+        return _end(_EXIT[e.kind], as_json, error | {"message": in_commands(error["message"])})
     if isinstance(e, ConfigError | KeystoreError | StorageError | Malformed):
         return _usage(str(e), as_json)
     if isinstance(e, OSError) and e.strerror:

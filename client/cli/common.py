@@ -33,6 +33,10 @@ class WrongUsage(Exception):
     """What was typed, or the files of the data folder, cannot be used. The text says why and what would do. Exit code 2."""
 
 
+class NotStarted(Exception):
+    """The node refuses to start. The text says what, why and what to do. Exit code 1, as for every other refusal of the daemon."""
+
+
 @Parameter(name="*", group=Heading("Options of every command", sort_key=9))
 @dataclass(frozen=True)
 class Common:
@@ -51,7 +55,9 @@ class Common:
             env_var="LEARNINGCHAIN_TOKEN_FILE", show_env_var=True, help="File with the API token. Default: in the data folder."
         ),
     ] = None
-    json: Annotated[bool, Parameter(negative="", help="Print JSON, and errors as JSON on standard error.")] = False
+    json: Annotated[bool, Parameter(negative="", show_default=False, help="Print JSON, and errors as JSON on standard error.")] = (
+        False
+    )
 
     @property
     def folder(self) -> Path:
@@ -66,10 +72,15 @@ class Common:
         return Output(self.json)
 
     def client(self) -> Client:
-        """The SDK on this node. Raises `Usage`."""
+        """The SDK on this node. Raises `WrongUsage`."""
         from client import config
         from client.sdk import Client, local_url, read_token
 
+        if self.api is None and not self.folder.is_dir():
+            raise WrongUsage(
+                f"There is no data folder {self.folder}, so no node to ask. Name one with --data or LEARNINGCHAIN_DATA, "
+                "make one with learningchain init, or name an API with --api"
+            )
         token = read_token(self.token_file or self.folder / "api.token")
         if self.token_file is not None and token is None:
             raise WrongUsage(f"There is no token file {self.token_file}. The node writes api.token into its data folder")
@@ -131,6 +142,26 @@ def clean(value: Any) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in str(value))
 
 
+_COMMANDS = (
+    ("GET /v1/accounts/{id}", "learningchain balance ACCOUNT"),
+    ("GET /v1/accounts", "learningchain accounts"),
+    ("GET /v1/jobs/{id}", "learningchain job show JOB"),
+    ("GET /v1/jobs", "learningchain job list"),
+    ("GET /v1/runs", "learningchain runs"),
+    ("GET /v1/peers", "learningchain peers"),
+    ("GET /v1/status", "learningchain status"),
+)
+_HELP = re.compile(r"[;.] GET /v1/openapi\.json [^.;]*")
+
+
+def in_commands(text: str) -> str:
+    """A text of the API for people at the command line: where it names a request, the command that sends it."""
+    text = _HELP.sub("", text)
+    for request, command in _COMMANDS:
+        text = text.replace(request, command)
+    return text
+
+
 def cell(value: Any, style: str = "") -> Text:
     shown = "-" if value is None or value == "" else "yes" if value is True else "no" if value is False else clean(value)
     return Text(shown, style=style)
@@ -146,11 +177,13 @@ def facts(title: str, rows: list[tuple[str, Any]]) -> Group:
     return Group(Text(clean(title), style="bold"), table)
 
 
-def listing(columns: list[str], rows: list[list[Any]], right: set[str] | None = None) -> Table:
-    """Rows under headings; columns in `right` are aligned to the right."""
+def listing(columns: list[str], rows: list[list[Any]], right: set[str] | None = None, whole: set[str] | None = None) -> Table:
+    """Rows under headings; columns in `right` are aligned to the right, those in `whole` not folded, so that they can be copied."""
     table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
     for name in columns:
-        table.add_column(name, justify="right" if right and name in right else "left", overflow="fold")
+        table.add_column(
+            name, justify="right" if right and name in right else "left", overflow="fold", no_wrap=bool(whole and name in whole)
+        )
     for row in rows:
         table.add_row(*(value if isinstance(value, Text) else cell(value) for value in row))
     return table
@@ -177,11 +210,38 @@ def span(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
+def ago(milliseconds: Any) -> str:
+    """How long a wall-clock time is past."""
+    import time
+
+    return f"{span(time.time() - milliseconds / 1000)} ago" if isinstance(milliseconds, int) else "-"
+
+
+def brief(console: Console, text: Any) -> str:
+    """Ids short enough for a terminal; whole where a program or a file reads them."""
+    shown = "-" if text is None else str(text)
+    return _LONG_ID.sub(r"\1…", shown) if console.is_terminal else shown
+
+
+_LONG_ID = re.compile(r"\b([0-9a-f]{12}|lc1[0-9a-z]{6})[0-9a-z]{24,}\b")
+
+
 def relative(clock_ms: Any, clock: int) -> str:
     """A time of the chain clock as seen from now: that clock stands still while the graph does, so no wall clock shows it."""
     if not isinstance(clock_ms, int):
         return "-"
     return f"in {span((clock_ms - clock) / 1000)}" if clock_ms > clock else f"{span((clock - clock_ms) / 1000)} ago"
+
+
+def nested(document: dict[str, Any]) -> str:
+    """A record in one line: what lies deeper is named by its path."""
+    parts = []
+    for key, value in document.items():
+        if isinstance(value, dict):
+            parts += [f"{key}.{inner}={v}" for inner, v in value.items()]
+        elif value not in ("", [], None):
+            parts.append(f"{key}={value}")
+    return ", ".join(parts)
 
 
 def size_text(count: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from client.cli.common import HERE, Common, PassphraseFile, passphrase
+from client.cli.common import HERE, Common, NotStarted, PassphraseFile, passphrase
 
 
 def node(
@@ -19,17 +19,22 @@ def node(
     accept_new_guard: Annotated[
         bool,
         Parameter(
-            negative="", help="Sign again although the record of what was signed is lost. Only if no copy of this node runs."
+            negative="",
+            show_default=False,
+            help="Sign again although the record of what was signed is lost. Only if no copy of this node runs.",
         ),
     ] = False,
     passphrase_file: PassphraseFile = None,
     common: Common = HERE,
 ) -> int:
     """Run the node until it is interrupted."""
-    from client.keystore import Keystore
+    from client.keystore import Keystore, KeystoreError
 
     data = common.folder
-    Keystore.public(data / "keystore.json")  # a missing identity is told before the passphrase is asked for
+    try:
+        Keystore.public(data / "keystore.json")  # a missing identity is told before the passphrase is asked for
+    except KeystoreError as e:
+        raise NotStarted(f"The node does not start: {e}") from None
     word = passphrase(passphrase_file, confirm=False)
     from client import daemon
 
@@ -40,7 +45,7 @@ def node(
 def demo(
     *,
     json_file: Annotated[Path | None, Parameter(help="Also write a summary of the demo to this file.")] = None,
-    keep: Annotated[bool, Parameter(negative="", help="Keep the nodes' data folders.")] = False,
+    keep: Annotated[bool, Parameter(negative="", show_default=False, help="Keep the nodes' data folders.")] = False,
     common: Common = HERE,
 ) -> int:
     """Run the main job on a graph of five nodes on this machine."""

@@ -20,6 +20,35 @@ if TYPE_CHECKING:
     from client.sdk import Progress as OnProgress
 
 ENDED = {"PAID": "green", "REFUNDED": "yellow", "EMPTY": "yellow"}
+MEANING = {
+    "OPEN": "workers train and claim; the lowest loss leads",
+    "REVEAL": "claims are closed; the best claimants name their models",
+    "KEY": "the contractor reveals the key of the hidden evaluation data",
+    "AUDIT": "the best model that is not judged yet goes to a committee",
+    "COMMIT": "a drawn committee evaluates the best model and commits to its votes",
+    "COUNT": "the committee opens its votes",
+    "PAID": "the winner's claim was found true; its model is yours: learningchain job fetch",
+    "REFUNDED": "no claim was found true; the bounty went back but for fees, and a tenth until false claims are settled",
+    "EMPTY": "nobody showed a model; everything went back. Perhaps no worker could get or run the image, or the time was too short",
+}
+"""What a job's state says to people."""
+_TERMS = {
+    "float_kind": "losses in",
+    "tol": "tolerance",
+    "floor": "no loss below",
+    "finalists": "finalists",
+    "on_cheat": "after a false claim",
+}
+_UNITS = {"threads": "threads", "mem_mb": "MiB of memory", "tmp_mb": "MiB of scratch"}
+_PAYMENTS = {
+    "bounty_to": "bounty to",
+    "bounty_paid": "bounty paid",
+    "bounty_returned": "bounty returned",
+    "fees_paid": "fees paid",
+    "fees_returned": "fees returned",
+    "last_tenth": "last tenth",
+    "last_tenth_amount": "last tenth's amount",
+}
 JobId = Annotated[str, Parameter(name="JOB", help="The job's id, or its first characters.")]
 
 
@@ -73,7 +102,7 @@ class Bar:
 
 def list_jobs(
     *,
-    live: Annotated[bool, Parameter(negative="", help="Only jobs that have not ended.")] = False,
+    live: Annotated[bool, Parameter(negative="", show_default=False, help="Only jobs that have not ended.")] = False,
     limit: Annotated[int, Parameter(help="Most jobs to show, up to 1000.")] = 20,
     before: Annotated[int | None, Parameter(help="Go on below this number.")] = None,
     common: Common = HERE,
@@ -130,13 +159,14 @@ def show_job(console: Console, job: Job, own: str | None, clock: int) -> None:
     terms, image, limits = job.get("terms") or {}, job.get("image") or {}, job.get("limits") or {}
     rows: list[tuple[str, Any]] = [
         ("state", state_text(job.get("state"))),
+        ("", cell(MEANING.get(str(job.get("state"))), "dim")),
         ("contractor", job.get("poster")),
         ("bounty", job.get("bounty")),
         ("posted", relative(job.get("posted"), clock)),
         ("claims end", relative(job.get("expiry"), clock)),
         ("image", image.get("reference") or image.get("cid")),
-        ("limits", ", ".join(f"{k}={v}" for k, v in limits.items())),
-        ("terms", ", ".join(f"{k}={terms.get(k)}" for k in ("float_kind", "tol", "floor", "finalists", "on_cheat"))),
+        ("limits", limits_text(limits)),
+        ("terms", ", ".join(f"{text} {terms[k]}" for k, text in _TERMS.items() if k in terms)),
         ("parameters", terms.get("params")),
     ]
     if job.get("winner"):
@@ -148,8 +178,21 @@ def show_job(console: Console, job: Job, own: str | None, clock: int) -> None:
     if votes := votes_rows(job, own):
         console.print(listing(["round", "voter", "candidate", "vote", "measured", "fee"], votes, {"measured", "fee"}))
     if (paid := job.get("payments")) and job.get("state") in ENDED:
-        names = ("bounty_to", "bounty_paid", "bounty_returned", "fees_paid", "fees_returned", "last_tenth", "last_tenth_amount")
-        console.print(facts("Payments", [(k.replace("_", " "), paid.get(k)) for k in names]))
+        shown = [(text, paid[k]) for k, text in _PAYMENTS.items() if paid.get(k) not in (None, "", "0", "none")]
+        console.print(facts("Payments", shown))
+
+
+def limits_text(limits: dict[str, Any]) -> str:
+    """What one run may use, in units that people read."""
+    given = {key: value for key, value in limits.items() if isinstance(value, int)}
+    cpus, model = given.get("cpus_milli"), given.get("model_cap")
+    parts = [
+        None if cpus is None else f"{cpus / 1000:g} processors",
+        *(f"{given[key]} {unit}" for key, unit in _UNITS.items() if key in given),
+        *(f"{span(given[key])} to {what}" for key, what in (("train_s", "train"), ("eval_s", "evaluate")) if key in given),
+        None if model is None else f"a model of {size_text(model)}",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def claims_table(claims: list[Any], own: str | None, clock: int) -> Any:
@@ -191,7 +234,7 @@ def fetch(
     /,
     *,
     out: Annotated[Path, Parameter(help="File to write, or a folder.")] = Path("."),
-    force: Annotated[bool, Parameter(negative="", help="Overwrite the file.")] = False,
+    force: Annotated[bool, Parameter(negative="", show_default=False, help="Overwrite the file.")] = False,
     common: Common = HERE,
 ) -> int:
     """Save the winner's model, checked against the ledger."""
@@ -210,12 +253,18 @@ def fetch(
 
 
 def cancel_run(
-    run: Annotated[str, Parameter(name="RUN", help="The run's id, from: learningchain runs.")],
+    run: Annotated[str, Parameter(name="RUN", help="The run's id or its first characters, from: learningchain runs.")],
     /,
     *,
     common: Common = HERE,
 ) -> int:
     """Kill a run of this node."""
-    done = common.ask(lambda node: node.cancel_run(run))
-    common.out.show(done or {"id": run, "cancelled": True}, lambda console: console.print(f"Run {clean(run)} is being killed."))
+
+    async def cancel(node: Client) -> tuple[str, dict[str, Any]]:
+        found = [r["id"] for r in await node.runs() if str(r.get("id")).startswith(run) and r.get("ended") is None]
+        whole = str(found[0]) if len(found) == 1 else run
+        return whole, await node.cancel_run(whole)
+
+    name, done = common.ask(cancel)
+    common.out.show(done or {"id": name, "cancelled": True}, lambda console: console.print(f"Run {clean(name)} is being killed."))
     return 0

@@ -1,4 +1,4 @@
-"""Reading the ledger and moving credits: `status`, `balance`, `history`, `transfer`, `block`, `tx`, `peers`, `runs`."""
+"""Reading the ledger and moving credits: `status`, `balance`, `history`, `transfer`, `accounts`, `judge`, `peers`, `runs`…"""
 
 from __future__ import annotations
 
@@ -7,21 +7,39 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, account, amount, cell, clean, facts, listing, relative, size_text, when
-from client.sdk_types import Account, Submitted
+from client.cli.common import (
+    HERE,
+    Common,
+    account,
+    ago,
+    amount,
+    brief,
+    cell,
+    clean,
+    facts,
+    in_commands,
+    listing,
+    nested,
+    relative,
+    size_text,
+    when,
+)
+from client.sdk_types import Account, ApiError, NotFound, Status, Submitted
 
 if TYPE_CHECKING:
     from client.sdk import Client
 
 Wait = Annotated[float, Parameter(help="Seconds to wait until it is final; 0: do not wait.")]
 MAX_WAIT = 300.0
+MAX_TROUBLES = 8
+PAGE = 1_000
 PENDING = 3
 """Exit code where the graph did not decide in time: whether it will is not known."""
 
 
 def status(*, common: Common = HERE) -> int:
     """Where the node stands: network, height, peers."""
-    found = common.ask(lambda node: node.status())
+    found, sandbox = common.ask(_status)
 
     def people(console: Console) -> None:
         supply = found.get("supply", {})
@@ -29,12 +47,13 @@ def status(*, common: Common = HERE) -> int:
             ("identity", found.get("id")),
             ("role", "validator" if found.get("validator") else "member"),
             ("height", found.get("height")),
-            ("last block", when(found.get("time"))),
+            ("last block", f"{when(found.get('time'))} ({ago(found.get('time'))})"),
             ("state root", found.get("state_root")),
             ("peers", found.get("peers")),
             ("validators", len(found.get("validators", []))),
             ("syncing", found.get("syncing")),
-            ("working", found.get("working")),
+            ("runs jobs", found.get("working")),
+            ("sandbox", sandbox),
             ("supply", supply.get("supply")),
             ("version", found.get("version")),
         ]
@@ -42,6 +61,16 @@ def status(*, common: Common = HERE) -> int:
 
     common.out.show(found, people)
     return 0
+
+
+async def _status(node: Client) -> tuple[Status, str]:
+    """The status, and whether this node's containers hold: a node without an engine keeps its ledger running."""
+    found = await node.status()
+    try:
+        report = (await node.ready()).get("sandbox")
+        return found, "not used: this node neither works nor verifies" if report is None else "ready"
+    except ApiError as e:
+        return found, in_commands(e.message) if e.name == "SANDBOX" else "-"
 
 
 def balance(
@@ -91,7 +120,14 @@ def history(
             console.print("Nothing yet.")
             return
         rows = [
-            [e.get("height"), when(e.get("time")), e.get("reason"), _signed(e.get("amount")), e.get("other"), e.get("ref")]
+            [
+                e.get("height"),
+                when(e.get("time")),
+                e.get("reason"),
+                _signed(e.get("amount")),
+                brief(console, e.get("other")),
+                brief(console, e.get("ref")),
+            ]
             for e in found
         ]
         console.print(listing(["block", "time", "reason", "credits", "with", "reference"], rows, {"block", "credits"}))
@@ -122,7 +158,9 @@ def transfer(
 
     def people(console: Console) -> None:
         if "height" in done:
-            console.print(f"Sent {sum_} credits to {receiver} in block {done['height']}.", soft_wrap=True)
+            console.print(
+                f"Sent {sum_} {'credit' if sum_ == '1' else 'credits'} to {receiver} in block {done['height']}.", soft_wrap=True
+            )
         console.print(f"Transaction {clean(done.get('tx'))}", soft_wrap=True)
 
     common.out.show(done, people)
@@ -176,9 +214,9 @@ def tx_show(
         rows: list[tuple[str, Any]] = [("result", outcome), ("block", f"{found.get('height')}, index {found.get('index')}")]
         rows += [("sender", found.get("sender")), ("lane, sequence", f"{found.get('lane')}, {found.get('sequence')}")]
         for op in found.get("ops", []):
-            rows.append((str(op.get("type")), ", ".join(f"{k}={v}" for k, v in op.items() if k != "type")))
+            rows.append((str(op.get("type")), nested({k: v for k, v in op.items() if k != "type"})))
         for event in found.get("events", []):
-            rows.append(("event", ", ".join(f"{k}={v}" for k, v in event.items() if k != "type")))
+            rows.append(("event", nested({k: v for k, v in event.items() if k != "type"})))
         console.print(facts(f"Transaction {found.get('tx')}", rows))
 
     common.out.show(found, people)
@@ -186,29 +224,50 @@ def tx_show(
 
 
 def peers(*, common: Common = HERE) -> int:
-    """Nodes that this one is connected to."""
-    found = common.ask(lambda node: node.peers())
+    """Nodes that this one is connected to, and why others are not."""
+    found, seen = common.ask(_connections)
 
     def people(console: Console) -> None:
-        if not found:
-            console.print("No peers. Give the node one to start with: learningchain config set network.peers HOST:PORT")
-            return
         rows = [
             [
-                p.get("id"),
+                brief(console, p.get("id")),
                 p.get("address"),
                 p.get("direction"),
-                p.get("height"),
-                "-" if p.get("rtt") is None else f"{float(p['rtt']) * 1000:.1f} ms",
+                "-" if p.get("rtt_ms") is None else f"{float(p['rtt_ms']):.1f} ms",
                 size_text(p.get("bytes_in")),
                 size_text(p.get("bytes_out")),
             ]
             for p in found
         ]
-        console.print(listing(["identity", "address", "direction", "height", "round trip", "in", "out"], rows))
+        if rows:
+            console.print(listing(["identity", "address", "direction", "round trip", "in", "out"], rows))
+        troubles = _troubles(seen)
+        if troubles:
+            listed = [[ago(t["time"]), t["event"], t["address"], t["reason"]] for t in troubles]
+            console.print("\nFailed or refused lately" if rows else "No peers. Failed or refused lately")
+            console.print(listing(["when", "what", "address", "reason"], listed))
+        elif not rows:
+            console.print("No peers. Give the node one to start with: learningchain config set network.peers HOST:PORT")
 
     common.out.show(found, people)
     return 0
+
+
+async def _connections(node: Client) -> tuple[list[Any], list[Any]]:
+    try:
+        return await node.peers(), await node.connections()
+    except NotFound:  # an older node does not tell
+        return await node.peers(), []
+
+
+def _troubles(seen: list[Any]) -> list[Any]:
+    """The last of each kind of trouble. A node that meets itself is none: every list of peers leads there once."""
+    found: dict[tuple[str, str], Any] = {}
+    for event in seen:
+        if event["event"] not in ("peer connected", "peer gone") and "the node itself" not in event["reason"]:
+            host = event["address"].rpartition(":")[0] if event["event"] == "connection refused" else event["address"]
+            found.setdefault((host, event["reason"]), event)
+    return list(found.values())[:MAX_TROUBLES]
 
 
 def runs(*, common: Common = HERE) -> int:
@@ -219,20 +278,58 @@ def runs(*, common: Common = HERE) -> int:
         if not found:
             console.print("No runs. A node that works is started with: learningchain node --work")
             return
-        rows = [
-            [
-                r.get("id"),
-                str(r.get("job"))[:12],
-                r.get("phase"),
-                r.get("state"),
-                r.get("attempt"),
-                r.get("loss"),
-                when(r.get("started")),
-                r.get("reason"),
-            ]
-            for r in found
-        ]
-        console.print(listing(["run", "job", "phase", "state", "attempt", "loss", "started", "reason"], rows, {"loss"}))
+        rows = [[cell(r.get("id")), r.get("state"), r.get("loss"), ago(r.get("started")), r.get("reason")] for r in found]
+        console.print(listing(["run", "state", "loss", "started", "reason"], rows, {"loss"}, whole={"run"}))
 
     common.out.show(found, people)
     return 0
+
+
+def accounts(*, common: Common = HERE) -> int:
+    """Accounts of the network, with their credits."""
+    found = common.ask(_every_account)
+
+    def people(console: Console) -> None:
+        rows = [
+            [a.get("id"), _role(a), a.get("status"), a.get("balance"), a.get("locked"), len(a.get("strikes") or [])] for a in found
+        ]
+        names = ["account", "role", "status", "free", "locked", "strikes"]
+        console.print(listing(names, rows, {"free", "locked", "strikes"}, whole={"account"}))
+
+    common.out.show(found, people)
+    return 0
+
+
+async def _every_account(node: Client) -> list[Account]:
+    found: list[Account] = []
+    while page := await node.accounts(after=found[-1]["id"] if found else None, limit=PAGE):
+        found += page
+        if len(page) < PAGE:
+            break
+    return found
+
+
+def _role(a: Account) -> str:
+    return "validator" if a.get("validator") else "verifier" if a.get("verifier") else "member"
+
+
+def judge(
+    who: Annotated[str, Parameter(name="ACCOUNT", help="lc1... of the suspended account.")],
+    /,
+    *,
+    lift: Annotated[
+        bool, Parameter(name=("--lift",), negative="--confirm", show_default=False, help="Lift the suspension, or confirm the ban.")
+    ],
+    wait: Wait = 30,
+    common: Common = HERE,
+) -> int:
+    """A validator's word on a suspended account. More than two thirds of the validators decide."""
+    who = account(who)
+    wait = min(wait, MAX_WAIT)
+    done = common.ask(lambda node: node.judge(who, confirm=not lift, wait=wait))
+
+    def people(console: Console) -> None:
+        console.print(f"This validator's word: {'lift' if lift else 'ban'} {who}. Its standing: learningchain balance {who}")
+
+    common.out.show(done, people)
+    return finished(common, done, wait)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,11 +17,14 @@ from chain.errors import Malformed
 from chain.ledger.genesis import MAX_GENESIS_BYTES, Genesis, GenesisAccount, check_genesis, from_json, to_json
 from chain.params import PROTOCOL_VERSION, Params
 from chain.types import format_credits, parse_credits
-from client.cli.common import HERE, Common, WrongUsage, facts, listing
+from client.cli.common import HERE, Common, WrongUsage, facts, listing, seconds, span
 from client.config import suggest
 
 FILE = "genesis.json"
 _PARAMS = {f.name: f for f in msgspec.structs.fields(Params)}
+COUNTS = frozenset(["block_bytes", "block_txs", "quota", "max_due", "block_reward", "evidence_age", "job_max_claimants"])
+TIMES = frozenset(_PARAMS) - COUNTS
+"""Parameters that are lengths of time, in milliseconds."""
 
 
 def new(
@@ -28,17 +32,29 @@ def new(
     name: Annotated[str, Parameter(help="Name of the network.")],
     validator: Annotated[list[str], Parameter(negative="", help="PUBLICKEY=CREDITS of a validator. Repeat for each.")],
     member: Annotated[
-        list[str] | None, Parameter(negative="", help="PUBLICKEY=CREDITS of another member. Repeat for each.")
+        list[str] | None,
+        Parameter(negative="", help="PUBLICKEY=CREDITS of another member, who also verifies. Repeat for each."),
+    ] = None,
+    non_verifier: Annotated[
+        list[str] | None,
+        Parameter(
+            negative="",
+            help="PUBLICKEY=CREDITS of a member who is never drawn to verify, such as one without an engine. Repeat for each.",
+        ),
     ] = None,
     param: Annotated[
-        list[str] | None, Parameter(negative="", help="NAME=NUMBER of a parameter (times in milliseconds). Repeat for each.")
+        list[str] | None,
+        Parameter(
+            negative="",
+            help="NAME=VALUE of a parameter, a time such as job_reveal=30s. Repeat for each. genesis show --all lists them.",
+        ),
     ] = None,
     out: Annotated[Path, Parameter(help="File to write.")] = Path(FILE),
-    force: Annotated[bool, Parameter(negative="", help="Overwrite the file.")] = False,
+    force: Annotated[bool, Parameter(negative="", show_default=False, help="Overwrite the file.")] = False,
     common: Common = HERE,
 ) -> int:
-    """Make the file of a new network. Every member gets the same file; keys are what `init` printed as public key."""
-    genesis = make_genesis(name, validator, member or [], param or [], now=time.time())
+    """Make the file of a new network. Every member gets the same file; keys are what `init` and `id` print as public key."""
+    genesis = make_genesis(name, validator, member or [], non_verifier or [], param or [], now=time.time())
     from client.sdk_files import appearing
 
     with appearing(out, overwrite=force) as file:
@@ -55,6 +71,9 @@ def show(
     file: Annotated[Path | None, Parameter(help="The file. Default: the one in the data folder.")] = None,
     /,
     *,
+    all_: Annotated[
+        bool, Parameter(name="--all", negative="", show_default=False, help="Every parameter, not only what is not the default.")
+    ] = False,
     common: Common = HERE,
 ) -> int:
     """Show what a network starts with."""
@@ -65,10 +84,10 @@ def show(
     def people(console: Console) -> None:
         rows: list[tuple[str, Any]] = [("chain id", genesis.chain_id.hex()), ("validators", len(genesis.validators))]
         rows += [("accounts", len(genesis.accounts)), ("credits", document["supply"])]
-        rows += [(n, v) for n, v in document["params"].items() if v != defaults[n]]
+        rows += [(n, _param_text(n, v)) for n, v in document["params"].items() if all_ or v != defaults[n]]
         console.print(facts(genesis.name, rows))
-        listed = [[a["id"], a["validator"], a["credits"]] for a in document["accounts"]]
-        console.print(listing(["account", "validator", "credits"], listed, {"credits"}))
+        listed = [[a["id"], a["validator"], a["verifier"], a["credits"]] for a in document["accounts"]]
+        console.print(listing(["account", "validator", "verifier", "credits"], listed, {"credits"}))
 
     common.out.show(document, people)
     return 0
@@ -78,11 +97,14 @@ def install(
     file: Annotated[Path, Parameter(help="The network's file.")],
     /,
     *,
+    force: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Replace another network's file where no node ever ran.")
+    ] = False,
     common: Common = HERE,
 ) -> int:
     """Check a network's file and put it into the data folder."""
     data = common.folder
-    genesis = put_genesis(data, file)
+    genesis = put_genesis(data, file, replace=force)
     own = _own(data)
     member = None if own is None else any(a.key == own for a in genesis.accounts)
     document = {"chain_id": genesis.chain_id.hex(), "name": genesis.name, "file": str(data / FILE), "member": member}
@@ -96,11 +118,18 @@ def install(
 # --- parts ---------------------------------------------------------------------------------------------------------------------
 
 
-def make_genesis(name: str, validators: list[str], members: list[str], params: list[str], *, now: float) -> Genesis:
-    """A checked genesis from `KEY=CREDITS` and `NAME=NUMBER` texts. `now` in Unix seconds. Raises `WrongUsage`."""
+def make_genesis(
+    name: str, validators: list[str], members: list[str], others: list[str], params: list[str], *, now: float
+) -> Genesis:
+    """A checked genesis from `KEY=CREDITS` and `NAME=VALUE` texts; `others` do not verify. `now` in Unix seconds.
+
+    Raises `WrongUsage`.
+    """
     from p2p.tls import make_ca
 
-    accounts = [_member(text, validator=True) for text in validators] + [_member(text, validator=False) for text in members]
+    accounts = [_member(text, validator=True, verifier=True) for text in validators]
+    accounts += [_member(text, validator=False, verifier=True) for text in members]
+    accounts += [_member(text, validator=False, verifier=False) for text in others]
     ca = make_ca(now)
     genesis = Genesis(PROTOCOL_VERSION, name, int(now * 1000), _params(params), accounts, ca.cert_pem, ca.key_pem)
     try:
@@ -110,13 +139,12 @@ def make_genesis(name: str, validators: list[str], members: list[str], params: l
         raise WrongUsage(f"Such a network cannot start: {e}") from None
 
 
-def _member(text: str, *, validator: bool) -> GenesisAccount:
+def _member(text: str, *, validator: bool, verifier: bool) -> GenesisAccount:
     key, _, grant = text.partition("=")
     try:
-        public = bytes.fromhex(key)
-        if not is_public_key(public):
-            raise ValueError("the key is no compressed secp256k1 public key (66 hex digits that init printed)")
-        return GenesisAccount(public, parse_credits(grant or "0"), validator, True)
+        if not re.fullmatch("[0-9a-fA-F]{66}", key) or not is_public_key(public := bytes.fromhex(key)):
+            raise ValueError("a public key is 66 hex digits; the member's own node prints it: learningchain id")
+        return GenesisAccount(public, parse_credits(grant or "0"), validator, verifier)
     except ValueError as e:
         raise WrongUsage(f"{text[:100]!r} is no PUBLICKEY=CREDITS: {e}") from None
 
@@ -128,10 +156,21 @@ def _params(texts: list[str]) -> Params:
         if name not in _PARAMS:
             raise WrongUsage(f"There is no parameter {name!r}{suggest(name, list(_PARAMS)) or '. They are: ' + ', '.join(_PARAMS)}")
         try:
-            values[name] = msgspec.convert(number, _PARAMS[name].type, strict=False)
+            values[name] = msgspec.convert(_milliseconds(name, number), _PARAMS[name].type, strict=False)
         except msgspec.ValidationError as e:
             raise WrongUsage(f"Parameter {name} cannot be {number!r}: {e}") from None
     return Params(**values)
+
+
+def _milliseconds(name: str, text: str) -> str:
+    """A time with a unit as the number that genesis holds; every other text as it is. Raises `WrongUsage`."""
+    if name not in TIMES or not text[-1:].isalpha():
+        return text
+    return str(round(1000 * seconds(text, f"Parameter {name}")))
+
+
+def _param_text(name: str, value: int) -> str:
+    return f"{value} ({span(value / 1000)})" if name in TIMES and value >= 1000 else str(value)
 
 
 def read_genesis(file: Path) -> Genesis:
@@ -148,21 +187,27 @@ def read_genesis(file: Path) -> Genesis:
         raise WrongUsage(f"{file} is damaged or no network file: {e}") from None
 
 
-def put_genesis(data: Path, file: Path) -> Genesis:
-    """Install a genesis. A data folder belongs to one network for ever. Raises `WrongUsage`."""
+def put_genesis(data: Path, file: Path, *, replace: bool = False) -> Genesis:
+    """Install a genesis. A data folder belongs to one network from its node's first start on. Raises `WrongUsage`."""
     from client.sdk_files import appearing
 
     genesis = read_genesis(file)
     target = data / FILE
     if not data.is_dir():
         raise WrongUsage(f"There is no data folder {data}. Run: learningchain init")
-    if os.path.lexists(target):
-        if read_genesis(target).chain_id != genesis.chain_id:
-            raise WrongUsage(
-                f"{data} belongs to another network already. Use another data folder for this one: learningchain init --data"
+    ran = any((data / name).exists() for name in ("db", "wal", "guard"))
+    if os.path.lexists(target) and (ran or not replace):
+        if read_genesis(target).chain_id == genesis.chain_id:
+            return genesis
+        raise WrongUsage(
+            f"{data} belongs to another network already. "
+            + (
+                "Use another data folder for this one; to keep the identity, copy keystore.json there"
+                if ran
+                else "No node ever ran there: --force replaces that network's file"
             )
-        return genesis
-    with appearing(target, overwrite=False) as f:
+        )
+    with appearing(target, overwrite=replace) as f:
         f.write(to_json(genesis))
     return genesis
 

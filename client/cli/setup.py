@@ -23,7 +23,7 @@ def init(
         list[str] | None, Parameter(negative="", help="A node to connect to first, host:port. May be repeated.")
     ] = None,
     api_listen: Annotated[str | None, Parameter(help="Where the HTTP API listens, host:port.")] = None,
-    work: Annotated[bool, Parameter(negative="", help="Run strangers' jobs and earn.")] = False,
+    work: Annotated[bool, Parameter(negative="", show_default=False, help="Run strangers' jobs and earn.")] = False,
     genesis: Annotated[Path | None, Parameter(help="File of the network to join; it can be installed later too.")] = None,
     passphrase_file: PassphraseFile = None,
     common: Common = HERE,
@@ -76,6 +76,21 @@ def _report(common: Common, data: Path, address: str, public_key: str, *, instal
         common.out.note(
             "Next: give the public key to whoever makes the network's file, then: learningchain genesis install genesis.json"
         )
+
+
+def identity(*, common: Common = HERE) -> int:
+    """This node's address and public key; no running node is needed."""
+    from client.keystore import Keystore, KeystoreError
+
+    data = common.folder
+    try:
+        public = Keystore.public(data / "keystore.json")
+    except KeystoreError as e:
+        raise WrongUsage(str(e)) from None
+    document = {"address": public.address, "public_key": public.public_key.hex(), "data": str(data)}
+    rows: list[tuple[str, Any]] = [("address", public.address), ("public key", document["public_key"]), ("data folder", data)]
+    common.out.show(document, lambda console: console.print(facts("This node's identity", rows)))
+    return 0
 
 
 def config_show(*, common: Common = HERE) -> int:

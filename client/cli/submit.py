@@ -28,21 +28,28 @@ def submit(
     image_archive: Annotated[Path | None, Parameter(help="A docker-archive (docker save); it is uploaded and served.")] = None,
     image: Annotated[str | None, Parameter(help="An image in a registry, pinned: name@sha256:...")] = None,
     params: Annotated[str | None, Parameter(help="JSON object for the container, or @FILE.")] = None,
-    fee: Annotated[str | None, Parameter(help="Credits for each verifier's judged vote.")] = None,
-    finalists: Annotated[int | None, Parameter(help="How many of the best must show their model, 1 to 8.")] = None,
-    tol: Annotated[str | None, Parameter(help="By how much a verifier's loss may be above the claim.")] = None,
-    floor: Annotated[str | None, Parameter(help="Lowest loss that can be true; claims below are refused.")] = None,
-    float_kind: Annotated[Literal["f32", "f64"] | None, Parameter(help="What losses are computed in.")] = None,
-    on_cheat: Annotated[
-        Literal["refund", "next-best"] | None, Parameter(help="After a false claim: bounty back, or on to the next best.")
+    fee: Annotated[
+        str | None, Parameter(help="Credits for each verifier's judged vote. Default: a thousandth of the bounty.")
     ] = None,
-    cpus: Annotated[float | None, Parameter(help="Processors for one run.")] = None,
-    mem_mb: Annotated[int | None, Parameter(help="Memory for one run, MiB.")] = None,
-    tmp_mb: Annotated[int | None, Parameter(help="Scratch space in /tmp, MiB of that memory.")] = None,
-    train_time: Annotated[str | None, Parameter(help="Longest training run: 60s, 10m, 2h.")] = None,
-    eval_time: Annotated[str | None, Parameter(help="Longest evaluation: 60s, 10m.")] = None,
-    model_mb: Annotated[float | None, Parameter(help="Largest model, MiB.")] = None,
-    threads: Annotated[int | None, Parameter(help="Threads for one run.")] = None,
+    finalists: Annotated[int | None, Parameter(help="How many of the best must show their model, 1 to 8. Default: 3.")] = None,
+    tol: Annotated[
+        str | None, Parameter(help="By how much a verifier's loss may be above the claim. Default: rounding errors.")
+    ] = None,
+    floor: Annotated[str | None, Parameter(help="Lowest loss that can be true; claims below are refused. Default: 0.")] = None,
+    float_kind: Annotated[Literal["f32", "f64"] | None, Parameter(help="What losses are computed in. Default: f32.")] = None,
+    on_cheat: Annotated[
+        Literal["refund", "next-best"] | None,
+        Parameter(help="After a false claim: bounty back, or on to the next best. Default: refund."),
+    ] = None,
+    cpus: Annotated[float | None, Parameter(help="Processors for one run. Default: 1.")] = None,
+    mem_mb: Annotated[int | None, Parameter(help="Memory for one run, MiB. Default: 1024.")] = None,
+    tmp_mb: Annotated[int | None, Parameter(help="Scratch space in /tmp, MiB of that memory. Default: 64.")] = None,
+    train_time: Annotated[
+        str | None, Parameter(help="Longest training run: 60s, 10m, 2h. Default: half the time the job is open, at most 1h.")
+    ] = None,
+    eval_time: Annotated[str | None, Parameter(help="Longest evaluation: 60s, 10m. Default: 60s.")] = None,
+    model_mb: Annotated[float | None, Parameter(help="Largest model, MiB. Default: 64.")] = None,
+    threads: Annotated[int | None, Parameter(help="Threads for one run. Default: as many as processors.")] = None,
     wait: Wait = 30,
     common: Common = HERE,
 ) -> int:
@@ -66,7 +73,9 @@ def submit(
         console.print(facts("Job posted", rows))
 
     common.out.show(posted, people)
-    common.out.note(f"Follow it: learningchain job watch {posted.get('job')}")
+    common.out.note(f"Follow it: learningchain job watch {str(posted.get('job'))[:12]}")
+    if image is not None:
+        common.out.note("Workers fetch the image from its registry themselves: without access to it they cannot work.")
     return finished(common, posted, wait)
 
 
@@ -97,12 +106,16 @@ def scan(archive: Path) -> str:
     from sandbox.errors import BadImage
     from sandbox.spec import ImageLimits
 
+    if archive.is_dir():
+        raise WrongUsage(f"{archive} is a folder, not an image archive. Make one with: docker save IMAGE -o job.tar")
     if not archive.is_file():
         raise WrongUsage(f"There is no image archive {archive}. Make it with: docker save IMAGE -o {archive.name}")
     try:
         return scan_archive(archive, ImageLimits()).image_id
     except BadImage as e:
-        raise WrongUsage(f"No worker would run {archive}: {e}") from None
+        raise WrongUsage(
+            f"No worker would run {archive}: {e}. Archives are made with: docker save IMAGE -o {archive.name}"
+        ) from None
 
 
 def registry_image(text: str) -> RegistryImage:

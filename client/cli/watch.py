@@ -142,7 +142,7 @@ class JsonView(View):
 
 
 class LineView(View):
-    """For pipes and logs: a line for each claim, vote and state, and the whole job at its end."""
+    """For pipes and logs: a line with its time for each claim, vote and state, and the whole job at its end."""
 
     def __init__(self, out: Output, own: str) -> None:
         self._out, self._own = out, own
@@ -152,7 +152,7 @@ class LineView(View):
         for line in news(shown):
             if line not in self._said:
                 self._said.add(line)
-                self._out.console.print(clean(line), soft_wrap=True)
+                self._out.console.print(f"{time.strftime('%H:%M:%S')}  {clean(line)}", soft_wrap=True)
         if shown.job.get("state") in ENDED:
             show_job(self._out.console, shown.job, self._own, shown.now())
 

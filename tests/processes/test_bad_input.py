@@ -80,7 +80,7 @@ JOB: Json = {"image": {"reference": DIGEST}, "bounty": "5", "expires_in_s": 60}
     [
         ({"image": {"reference": "registry.example/trainer:latest"}}, 400, None, ["image.reference", "digest", "@sha256:"]),
         ({"image": {"cid": "bafy"}}, 400, None, ["image", "image_id"]),
-        ({"bounty": "1001"}, 422, "INSUFFICIENT_CREDITS", ["1000000000 are free", "smaller amount"]),
+        ({"bounty": "1001"}, 422, "INSUFFICIENT_CREDITS", ["credits, 1000 are free", "smaller amount"]),
         ({"bounty": "0"}, 422, "BAD_TERMS", ["bounty", "Correct"]),
         ({"bounty": "1e3"}, 400, None, ["bounty", "decimal"]),
         ({"expires_in_s": None, "expiry": 1_000}, 422, "BAD_EXPIRY", ["is past", "chain clock", "expires_in_s"]),

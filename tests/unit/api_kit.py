@@ -317,6 +317,9 @@ class FakeNode:
     def peers(self) -> list[dict[str, Any]]:
         return [{"id": address(self.ledger.ids["n1"]), "address": "127.0.0.1:1"}]
 
+    def connections(self) -> list[dict[str, Any]]:
+        return [{"time": 1_700_000_000_000, "event": "dial failed", "address": "127.0.0.1:2", "id": None, "reason": "no answer"}]
+
     def config(self) -> dict[str, Any]:
         return {"name": {"value": "test", "source": "default"}}
 

@@ -117,7 +117,14 @@ RUN = {
     "started": 1_700_000_000_000,
     "ended": None,
 }
-PEER = {"id": OTHER, "address": "127.0.0.1:7400", "direction": "out", "rtt": 0.001, "height": 7, "bytes_in": 10, "bytes_out": 2048}
+PEER = {"id": OTHER, "address": "127.0.0.1:7400", "direction": "out", "rtt_ms": 1.5, "height": 7, "bytes_in": 10, "bytes_out": 2048}
+SEEN = {
+    "time": 1_700_000_000_000,
+    "event": "refused by peer",
+    "address": "198.51.100.7:7400",
+    "id": None,
+    "reason": "lc1x is not an active member",
+}
 BLOCK = STATUS | {"round": 0, "proposer": OWN, "txs": [TX], "certificate": {"round": 0, "signers": [OWN]}}
 TX_VIEW = {
     "tx": TX,
@@ -153,6 +160,8 @@ class Fake:
             f"GET /v1/accounts/{OWN}/history": [ENTRY],
             "GET /v1/supply": {"minted": "1000", "burned": "1", "supply": "999", "accounts": "900", "escrows": "99"},
             "GET /v1/peers": [PEER],
+            "GET /v1/connections": [SEEN],
+            "GET /readyz": {"ready": True, "height": 7, "sandbox": {"ok": True}},
             "GET /v1/config": {"name": "node"},
             "GET /v1/blocks/latest": BLOCK,
             f"GET /v1/tx/{TX}": TX_VIEW,

@@ -32,6 +32,8 @@ async def test_status_peers_and_settings(api: Api) -> None:
     total = str(5 * GRANT // 10**6)
     assert status["supply"] == {"minted": total, "burned": "0", "supply": total}
     assert (await api.get("/v1/peers"))[0]["address"] == "127.0.0.1:1"
+    (seen,) = await api.get("/v1/connections")
+    assert (seen["event"], seen["address"], seen["reason"]) == ("dial failed", "127.0.0.1:2", "no answer")
     assert (await api.get("/v1/config"))["name"]["source"] == "default"
 
 

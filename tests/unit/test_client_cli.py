@@ -75,6 +75,7 @@ READING = [
     (["balance", OTHER], OTHER),
     (["history"], "transfer"),
     (["peers"], OTHER),
+    (["accounts"], OWN),
     (["runs"], "r-17"),
     (["block", "show"], TX),
     (["block", "show", "latest"], "cd" * 32),
@@ -171,7 +172,8 @@ WRONG: list[list[str]] = [
     ["genesis", "show", "/nonexistent"],
     ["genesis", "install", "/nonexistent"],
     ["genesis", "new", "--name", "x"],
-    ["node"],
+    ["id"],
+    ["judge", OTHER],
     ["status", "--token-file", "/nonexistent"],
     ["status", "--api", "127.0.0.1:1"],
 ]

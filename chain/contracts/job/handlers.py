@@ -12,6 +12,7 @@ from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.contracts.job.store import Work
 from chain.crypto import sha256
 from chain.errors import Code, Reject
+from chain.types import format_credits
 
 # --- Post ----------------------------------------------------------------------------------------------------------------------
 
@@ -24,7 +25,8 @@ def post_job(host: Host, sender: bytes, m: PostJob) -> None:
     fees, deposit = rules.fees_locked(m.fee, m.finalists), messages.deposit(m)
     needed, free = m.bounty + fees + deposit, host.free(sender)
     if free < needed:
-        text = f"bounty {m.bounty}, fees {fees} and deposit {deposit} need {needed} micro-credits, {free} are free"
+        parts = ", ".join(f"{what} {format_credits(a)}" for what, a in (("fees", fees), ("deposit", deposit)) if a)
+        text = f"bounty {format_credits(m.bounty)}, {parts} need {format_credits(needed)} credits, {format_credits(free)} are free"
         raise Reject(Code.INSUFFICIENT_CREDITS, text)
 
     job_id = messages.job_id_of(host.tx_id, host.op_index)
@@ -70,7 +72,8 @@ def _check_expiry(host: Host, m: PostJob) -> None:
     if away <= 0:
         raise Reject(JobCode.BAD_EXPIRY, f"the expiry {m.expiry} is past: the chain clock stands at {host.clock} ms")
     if not p.job_min_open <= away <= p.job_max_open:
-        text = f"the job would expire {away} ms from now on the chain clock; allowed are {p.job_min_open} to {p.job_max_open} ms"
+        shortest, longest = p.job_min_open / 1_000, p.job_max_open / 1_000
+        text = f"the job would expire in {away / 1_000:g} s of the chain clock; this network allows {shortest:g} to {longest:.0f} s"
         raise Reject(JobCode.BAD_EXPIRY, text)
 
 

@@ -1,0 +1,247 @@
+"""What the command line tells people so that they can go on: reasons, units, next steps, and names of commands they can type."""
+
+from __future__ import annotations
+
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from chain.contracts.job.records import State
+from chain.ledger.genesis import from_json
+from chain.params import Params
+from client.api.schema import JobRequest, LimitsRequest
+from client.cli import jobs, network
+from client.cli.common import in_commands
+from tests.unit.client_cli_kit import WORD
+from tests.unit.client_fake_api import ACCOUNT, JOB, OTHER, OWN, RUN, SEEN, Fake, refusal
+from tests.unit.test_client_cli_setup import KEYS
+
+pytest_plugins = ["tests.unit.client_cli_kit"]
+
+ROOT = Path(__file__).parents[2]
+
+
+# --- the node ------------------------------------------------------------------------------------------------------------------
+
+
+def test_peers_say_why_others_are_missing(api: Fake, run: Any) -> None:
+    out = run("peers").out
+    assert "1.5 ms" in out and "198.51.100.7:7400" in out and "is not an active member" in out
+    api.answers["GET /v1/peers"] = []
+    assert "Failed or refused lately" in run("peers").out
+    itself = SEEN | {"event": "dial failed", "reason": "this is the node itself"}
+    api.answers["GET /v1/connections"] = [itself, SEEN | {"event": "peer gone"}]
+    assert "network.peers" in run("peers").out, "whoever has no peers and no trouble is told how to name one"
+    del api.answers["GET /v1/connections"]
+    assert "network.peers" in run("peers").out, "an older node does not tell"
+
+
+def test_one_trouble_is_told_once(api: Fake, run: Any) -> None:
+    refused = {"event": "connection refused", "reason": "TLS: unknown ca"}
+    api.answers["GET /v1/connections"] = [SEEN | refused | {"address": f"203.0.113.5:{port}"} for port in range(40_000, 40_030)]
+    assert run("peers").out.count("unknown ca") == 1
+
+
+def test_status_says_whether_jobs_can_run(api: Fake, run: Any) -> None:
+    assert re.search(r"sandbox +ready", run("status").out)
+    assert " ago)" in run("status").out, "a graph that stands still is seen by the age of its last block"
+    message = {"kind": "unavailable", "code": None, "name": "SANDBOX", "message": "Not ready: no Docker Engine answers"}
+    api.answers["GET /readyz"] = (503, {"error": message})
+    assert re.search("sandbox +Not ready: no Docker Engine answers", run("status").out)
+    api.answers["GET /readyz"] = {"ready": True, "height": 7, "sandbox": None}
+    assert re.search("sandbox +not used", run("status").out)
+
+
+def test_accounts_are_listed_page_by_page(api: Fake, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("client.cli.ledger.PAGE", 1)
+    api.answers["GET /v1/accounts"] = [(200, [ACCOUNT]), (200, [ACCOUNT | {"id": OTHER, "validator": False}]), (200, [])]
+    out = run("accounts").out
+    assert OWN in out and OTHER in out and "validator" in out and "verifier" in out
+    assert [query.get("after") for _, path, query, _ in api.seen if path == "/v1/accounts"] == [None, OWN, OTHER]
+
+
+@pytest.mark.parametrize(("word", "confirm"), [("--lift", False), ("--confirm", True)])
+def test_a_validator_judges(api: Fake, run: Any, word: str, confirm: bool) -> None:
+    assert run("judge", OTHER, word).code == 0
+    assert api.bodies("POST", "/v1/judgements") == [{"account": OTHER, "confirm": confirm}]
+
+
+def test_a_node_without_identity_does_not_start(run: Any, tmp_path: Path) -> None:
+    """Exit code 1, like everything else that keeps a node from starting."""
+    ran = run("node", "--data", tmp_path)
+    assert ran.code == 1 and "The node does not start: There is no keystore" in ran.err and "learningchain init" in ran.err
+    ran = run("node", "--data", tmp_path, "--json")
+    assert ran.code == 1 and ran.error["kind"] == "not_started"
+
+
+def test_a_missing_data_folder_is_named(run: Any, tmp_path: Path) -> None:
+    ran = run("status", "--data", tmp_path / "none")
+    assert ran.code == 2 and "There is no data folder" in ran.err and "--data" in ran.err
+
+
+def test_who_listens_nowhere_is_told_in_words(run: Any, tmp_path: Path) -> None:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        ran = run("status", "--api", f"http://127.0.0.1:{s.getsockname()[1]}", "--data", tmp_path)
+    assert ran.code == 3 and "nothing listens there" in ran.err and "(" not in ran.err.split(". Is it running")[0]
+
+
+# --- identity and network ------------------------------------------------------------------------------------------------------
+
+
+def test_an_identity_is_shown_again_without_node_and_passphrase(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEARNINGCHAIN_PASSPHRASE", WORD)
+    made = run("init", "--data", tmp_path / "n", "--json").json
+    monkeypatch.delenv("LEARNINGCHAIN_PASSPHRASE")
+    assert run("id", "--data", tmp_path / "n", "--json").json == made
+    assert made["public_key"] in run("id", "--data", tmp_path / "n").out
+
+
+def test_a_member_need_not_verify(run: Any, tmp_path: Path) -> None:
+    file = tmp_path / "g.json"
+    members = ["--validator", f"{KEYS[0]}=1", "--non-verifier", f"{KEYS[1]}=2"]
+    made = run("genesis", "new", "--name", "x", *members, "--out", file, "--json").json
+    assert [(a["validator"], a["verifier"]) for a in made["accounts"]] == [(True, True), (False, False)]
+    assert [a.verifier for a in from_json(file.read_bytes()).accounts] == [True, False]
+    assert "verifier" in run("genesis", "show", file).out
+    twice = run("genesis", "new", "--name", "x", *members, "--member", f"{KEYS[1]}=2", "--out", tmp_path / "h")
+    assert twice.code == 2 and "twice" in twice.err
+
+
+def test_parameters_that_are_times_take_units(run: Any, tmp_path: Path) -> None:
+    file = tmp_path / "g.json"
+    given = ["--param", "job_reveal=30s", "--param", "appeal=2h", "--param", "heartbeat=1500", "--param", "quota=7"]
+    made = run("genesis", "new", "--name", "x", "--validator", f"{KEYS[0]}=1", *given, "--out", file, "--json").json
+    found = {name: made["params"][name] for name in ("job_reveal", "appeal", "heartbeat", "quota")}
+    assert found == {"job_reveal": 30_000, "appeal": 7_200_000, "heartbeat": 1_500, "quota": 7}
+    everything = run("genesis", "show", file, "--all").out
+    assert all(f.name in everything for f in msgspec.structs.fields(Params))
+    assert "30000 (30 s)" in everything
+    for wrong in ("quota=7s", "appeal=soon", "appeal="):
+        ran = run("genesis", "new", "--name", "x", "--validator", f"{KEYS[0]}=1", "--param", wrong, "--out", tmp_path / "h")
+        assert ran.code == 2 and wrong.partition("=")[0] in ran.err
+
+
+def test_every_parameter_is_known_as_a_time_or_a_count() -> None:
+    """A new parameter must be put into one of the two: a unit on a count would be a factor of a thousand."""
+    counts = {"block_bytes", "block_txs", "quota", "max_due", "block_reward", "evidence_age", "job_max_claimants"}
+    times = {"heartbeat", "max_step", "drift", "timeout_propose", "timeout_vote", "timeout_step", "timeout_max", "appeal"}
+    times |= {"job_min_open", "job_max_open", "job_reveal", "job_key", "job_vote_base", "job_open_votes", "strike_life"}
+    assert (counts, times) == (network.COUNTS, network.TIMES)
+
+
+def test_a_wrong_network_can_be_replaced_until_the_node_ran(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEARNINGCHAIN_PASSPHRASE", WORD)
+    data = tmp_path / "n"
+    key = run("init", "--data", data, "--json").json["public_key"]
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    for file in files:
+        assert run("genesis", "new", "--name", file.stem, "--validator", f"{key}=1", "--out", file).code == 0
+    assert run("genesis", "install", files[0], "--data", data).code == 0
+    ran = run("genesis", "install", files[1], "--data", data)
+    assert ran.code == 2 and "--force" in ran.err
+    assert run("genesis", "install", files[1], "--data", data, "--force").code == 0
+    assert from_json((data / "genesis.json").read_bytes()).name == "b"
+    (data / "db").touch()
+    ran = run("genesis", "install", files[0], "--data", data, "--force")
+    assert ran.code == 2 and "keystore.json" in ran.err
+    assert from_json((data / "genesis.json").read_bytes()).name == "b"
+
+
+def test_a_wrong_key_is_told_in_words(run: Any, tmp_path: Path) -> None:
+    ran = run("genesis", "new", "--name", "x", "--validator", "KEY_A=100", "--out", tmp_path / "g")
+    assert ran.code == 2 and "66 hex digits" in ran.err and "learningchain id" in ran.err and "fromhex" not in ran.err
+
+
+# --- jobs ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_every_state_of_a_job_is_explained() -> None:
+    assert set(jobs.MEANING) == {state.name for state in State}
+
+
+def test_a_job_without_winner_says_how_it_ended(api: Fake, run: Any, tmp_path: Path) -> None:
+    api.answers[f"GET /v1/jobs/{JOB}"] = api.answers[f"GET /v1/jobs/{JOB}"] | {"state": "EMPTY", "winner": None, "model": None}
+    ran = run("job", "fetch", JOB, "--out", tmp_path / "m")
+    assert ran.code == 2 and "ended as EMPTY" in ran.err and "watch" not in ran.err
+    assert "no worker could get or run the image" in run("job", "show", JOB).out
+
+
+def test_limits_have_units() -> None:
+    text = jobs.limits_text({"cpus_milli": 1500, "mem_mb": 512, "train_s": 90, "model_cap": 64 * 2**20, "threads": 2})
+    assert text == "1.5 processors, 2 threads, 512 MiB of memory, 1 min 30 s to train, a model of 64.0 MiB"
+
+
+def test_a_run_is_cancelled_by_the_beginning_of_its_id(api: Fake, run: Any) -> None:
+    assert "r-17" in run("job", "cancel-run", "r-").out
+    assert any((method, path) == ("DELETE", "/v1/runs/r-17") for method, path, *_ in api.seen)
+    api.answers["GET /v1/runs"] = [RUN, RUN | {"id": "r-18"}]
+    assert run("job", "cancel-run", "r-").code == 2, "two runs begin so: nothing is killed"
+
+
+def test_defaults_told_in_the_help_of_submit_are_those_of_the_node(run: Any) -> None:
+    text = " ".join(run("job", "submit", "--help").out.replace("│", " ").split())
+    told = dict(re.findall(r"--([a-z-]+) [A-Z]+ .*?Default: (.*?)\.(?= --| \[|$| │|\s)", text))
+    for option, kind, field, shown in (
+        ("finalists", JobRequest, "finalists", str),
+        ("float-kind", JobRequest, "float_kind", str),
+        ("on-cheat", JobRequest, "on_cheat", str),
+        ("cpus", LimitsRequest, "cpus", lambda v: f"{v:g}"),
+        ("mem-mb", LimitsRequest, "mem_mb", str),
+        ("tmp-mb", LimitsRequest, "tmp_mb", str),
+        ("eval-time", LimitsRequest, "eval_s", lambda v: f"{v}s"),
+        ("model-mb", LimitsRequest, "model_cap", lambda v: str(v >> 20)),
+    ):
+        default = next(f.default for f in msgspec.structs.fields(kind) if f.name == field)
+        assert told[option] == shown(default), option
+
+
+def test_a_folder_is_no_archive(api: Fake, run: Any, tmp_path: Path) -> None:
+    ran = run("job", "submit", "--image-archive", tmp_path, "--bounty", "1", "--expires", "60s")
+    assert ran.code == 2 and "is a folder" in ran.err and "docker save" in ran.err
+
+
+# --- words ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_texts_of_the_api_become_commands() -> None:
+    """People at the command line are never told to send an HTTP request, whatever text of the API reaches them."""
+    source = "".join(path.read_text() for path in sorted((ROOT / "client" / "api").glob("*.py")) if path.name != "openapi.py")
+    requests = set(re.findall(r"(?<!Route\()[^\"(]{0,3}GET (/v1/[a-z.{}/_]+[a-z}])", source))
+    assert len(requests) >= 5
+    for request in requests:
+        assert "/v1/" not in in_commands(f"Something is wrong. GET {request} shows more"), request
+
+
+def test_a_refusal_names_commands(api: Fake, run: Any) -> None:
+    status, body = refusal("not_found", 404)
+    body["error"]["message"] = "There is no run x on this node; GET /v1/runs lists the runs that it remembers"
+    api.answers["DELETE /v1/runs/x"] = status, body
+    assert "; learningchain runs lists the runs" in run("job", "cancel-run", "x").err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["jobs"], 'Did you mean "job"? Try: learningchain --help'),
+        (["job", "show"], "Try: learningchain job show --help"),
+        (["status", "now"], 'takes no such words: "now"'),
+        (["config", "get", "name"], 'takes no such words: "get name"'),
+    ],
+)
+def test_mistakes_in_words(api: Fake, run: Any, words: list[str], said: str) -> None:
+    ran = run(*words)
+    assert ran.code == 2 and said in ran.err
+
+
+def test_config_show_is_what_config_shows(api: Fake, run: Any) -> None:
+    assert run("config", "show", "--json").json == run("config", "--json").json
+
+
+def test_flags_do_not_show_that_they_are_off(run: Any) -> None:
+    for words in (["node"], ["init"], ["demo"], ["genesis", "new"], ["job", "fetch"], ["job", "list"]):
+        assert "default: False" not in run(*words, "--help").out, words
