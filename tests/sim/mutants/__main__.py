@@ -1,0 +1,51 @@
+"""Run every mutant until it is caught, and print a table.
+
+python -m tests.sim.mutants [--seeds 2000] [--jobs 2] [--only WORDS] [--out FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from tests.sim.mutants import MUTANTS
+from tests.sim.mutants.hunt import Caught, hunt, unseen
+
+SAMPLE = 20
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.sim.mutants", description="Run every mutant until it is caught.")
+    parser.add_argument("--seeds", type=int, default=2_000, help="most seeds for each")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--only", default="", help="mutants whose name or scene holds these words")
+    parser.add_argument("--out", type=Path, help="write the table here, too")
+    given = parser.parse_args()
+    names = [name for name, m in MUTANTS.items() if given.only in name or given.only == m.where]
+    lines = ["| mutant | where | seed | caught by |", "|---|---|---|---|"]
+    survivors = []
+    print("\n".join(lines))
+    with ProcessPoolExecutor(given.jobs) as pool:
+        for caught in pool.map(partial(hunt, seeds=given.seeds), names):
+            if caught.seed is None:
+                survivors.append(caught.name)
+            lines.append(_line(caught))
+            print(lines[-1], flush=True)
+    lines += ["", f"{len(names)} mutants, {len(names) - len(survivors)} caught, {len(survivors)} survived"]
+    lines += [f"{name} survived; it changed nothing in {unseen(name, SAMPLE)} of {SAMPLE} runs" for name in survivors]
+    print("\n".join(lines[len(names) + 2 :]))
+    if given.out:
+        given.out.write_text("\n".join(lines) + "\n")
+    return 1 if survivors else 0
+
+
+def _line(c: Caught) -> str:
+    by = c.run.checker.replace("|", "\\|") if c.run else "nobody"
+    return f"| {c.name} | {MUTANTS[c.name].where or 'drawn by seed'} | {'-' if c.seed is None else c.seed} | {by} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

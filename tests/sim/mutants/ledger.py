@@ -1,0 +1,102 @@
+"""Broken rules of blocks, transactions and credits."""
+
+from __future__ import annotations
+
+from tests.sim.mutants.patch import Mutant, mutant
+
+MUTANTS: tuple[Mutant, ...] = (
+    mutant("sequence unchecked", "ledger.tx", "    if body.sequence < expected:\n", "    if False:\n", "illegal transactions"),
+    mutant(
+        "gap of sequences accepted", "ledger.tx", "    if body.sequence > expected:\n", "    if False:\n", "illegal transactions"
+    ),
+    mutant("replay window open", "ledger.tx", "    if body.valid_until < height:\n", "    if False:\n", "illegal transactions"),
+    mutant(
+        "signature of a transaction unchecked",
+        "ledger.tx",
+        "body_bytes(tx.raw)), tx.signature):",
+        "body_bytes(tx.raw)), tx.signature) and False:",
+        "illegal transactions",
+    ),
+    mutant(
+        "transaction of another network accepted",
+        "ledger.tx",
+        "if body.net != net_of(chain_id):",
+        "if False:",
+        "illegal transactions",
+    ),
+    mutant(
+        "quota unchecked",
+        "ledger.transition",
+        "if self.used.get(body.sender, 0) >= self.params.quota:",
+        "if False:",
+        "illegal transactions",
+    ),
+    mutant("suspended account acts", "ledger.tx", "    if account.status != ACTIVE:\n", "    if False:\n", "rough market"),
+    mutant("sequence not used up", "ledger.transition", "sequences[body.lane] += 1", "sequences[body.lane] += 0", "rough market"),
+    mutant(
+        "refused message leaves its changes",
+        "ledger.transition",
+        "        except Reject as e:\n            self.overlay.drop()\n            return Receipt",
+        "        except Reject as e:\n            self.overlay.keep()\n            return Receipt",
+        "rough market",
+    ),
+    mutant(
+        "receipts say everything went well",
+        "ledger.transition",
+        "return Receipt(tx.id, e.code, [])",
+        "return Receipt(tx.id, Code.OK, [])",
+        "rough market",
+    ),
+    mutant("deadline handled one ms late", "ledger.transition", "if at > self.clock:", "if at >= self.clock:", "rough market"),
+    mutant(
+        "deadlines without limit in a block",
+        "ledger.transition",
+        'self.overlay.scan(b"d/", self.params.max_due)',
+        'self.overlay.scan(b"d/", 999)',
+        "rough market",
+    ),
+    mutant(
+        "allowance spent again and again",
+        "contracts.credits",
+        "host.put(key, Allowance(present - m.amount))",
+        "host.put(key, Allowance(present))",
+        "rough market",
+    ),
+    mutant("allowance changed without a look", "contracts.credits", "if present != m.expected:", "if False:", "rough market"),
+    mutant("transfer to oneself", "contracts.credits", "    if m.target == sender:\n", "    if False:\n", "rough market"),
+    mutant(
+        "a transfer mints",
+        "contracts.base",
+        "        self._credit(target, amount, reason, source, ref)\n\n    def mint",
+        "        self._credit(target, amount, reason, source, ref)\n        self.mint(target, 1, reason, ref)\n\n    def mint",
+        "rough market",
+    ),
+    mutant(
+        "frozen credits can be lost",
+        "contracts.base",
+        "self._set(identity, account, frozen=account.frozen + amount)",
+        "self._count(burned=amount)",
+        "rough market",
+    ),
+    mutant(
+        "beacon secret unchecked",
+        "ledger.transition",
+        "if beacon_commitment(reveal) != promised.commitment:",
+        "if False:",
+        "bad proposer",
+    ),
+    mutant(
+        "evidence applied twice",
+        "contracts.membership",
+        "if host.get(ejection_key(offender, a.height), Ejection) is not None:",
+        "if False:",
+        "two votes",
+    ),
+    mutant(
+        "double signer keeps its seat for one height more",
+        "ledger.transition",
+        "        if following is not None:\n",
+        "        if following is not None and following.since <= self.block.height:\n",
+        "two votes",
+    ),
+)

@@ -1,0 +1,88 @@
+"""Broken nodes: what they believe of peers, blocks under way, sync, the mempool's and the relay's bounds."""
+
+from __future__ import annotations
+
+from tests.sim.mutants.patch import Edit, Mutant, mutant
+
+MUTANTS = (
+    mutant(
+        "certificates of synced blocks unchecked",
+        "node.decided",
+        "    check_certificate(record.chain_id, certificate, validators_of(state))\n",
+        "",
+        "lying sync",
+    ),
+    mutant(
+        "state root left out of the comparison",
+        "node.candidates",
+        '        ("state root", header.state_root, executed.state_root),\n',
+        "",
+        "bad proposer",
+    ),
+    mutant(
+        "receipt root left out of the comparison",
+        "node.candidates",
+        '        ("receipt root", header.receipt_root, executed.receipt_root),\n',
+        "",
+        "bad proposer",
+    ),
+    mutant(
+        "time of a block unchecked",
+        "node.candidates",
+        "return header.round == round_ and candidate.arrived",
+        "return candidate.arrived and 0",
+        "bad proposer",
+    ),
+    mutant("parent of a block unchecked", "node.candidates", "if header.parent != parent:", "if False:", "bad proposer"),
+    mutant(
+        "body of a block believed",
+        "node.candidates",
+        "self.complete = list_root(self.ids) == self.header.tx_root",
+        "self.complete = True",
+        "lying relay",
+    ),
+    mutant(
+        "bodies asked for once",
+        "node.bodies",
+        "if not peers or (candidate is not None and candidate.complete):",
+        "if not peers or (candidate is not None and (candidate.complete or candidate.asked)):",
+        "lossy",
+    ),
+    Mutant(
+        "nothing sent again",
+        (
+            Edit("chain.consensus.resend", "    if s.own is None:\n        return messages, 0\n", "    return messages, 0\n"),
+            Edit(
+                "chain.consensus.resend",
+                "    if last is not None and peer.height == last.height:\n",
+                "    return []\n    if last is not None:\n",
+            ),
+        ),
+        "lossy",
+    ),
+    mutant("silent peer asked again for ever", "node.sync", "self.failed(self._asked.peer, now)", "return None", "lying sync"),
+    mutant(
+        "mempool unbounded",
+        "node.mempool",
+        "if len(self._all) >= MAX_TXS or self._bytes + len(raw) > MAX_BYTES:",
+        "if False:",
+        "crowd",
+    ),
+    mutant(
+        "dropped transactions remembered for ever", "node.mempool", "if len(self._dropped) > MAX_DROPPED:", "if False:", "crowd"
+    ),
+    mutant(
+        "announcements unbounded",
+        "node.relay",
+        "if len(self._announced) >= MAX_ANNOUNCED or self._of_peer[peer] >= MAX_OF_PEER:",
+        "if False:",
+        "garbled",
+    ),
+    mutant(
+        "used sequences stay in the mempool",
+        "node.mempool",
+        "stale = [tx for sequence, tx in lane.items() if sequence < expected]",
+        "stale = [tx for sequence, tx in lane.items() if False]",
+        "rivals",
+    ),
+)

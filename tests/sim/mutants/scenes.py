@@ -1,0 +1,73 @@
+"""Where mutants show soon: profiles and worlds with much of what a mutant breaks in them. The real node is good in all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import permutations
+from unittest import mock
+
+from tests.sim.attacks.table import BY_NAME, NAMES
+from tests.sim.mutants.lawbreaker import Lawbreaker
+from tests.sim.mutants.rough import QUIET, RoughWorld
+from tests.sim.profile import Partition, Profile, draw
+from tests.sim.world import World
+
+_ATTACKS = BY_NAME | {Lawbreaker.name: Lawbreaker}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """`profile` None: the one drawn by the seed. `limits`: smaller ones, so that a short run reaches them."""
+
+    profile: Profile | None = None
+    world: type[World] = World
+    limits: tuple[tuple[str, int], ...] = ()
+
+    def make(self, seed: int) -> World:
+        return self.world(seed, self.profile or draw(seed, NAMES), _ATTACKS)
+
+    @contextmanager
+    def tight(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for where, limit in self.limits:
+                stack.enter_context(mock.patch(where, limit))
+            yield
+
+
+def _cuts(end: int) -> tuple[tuple[int, int], ...]:
+    return tuple((at, -1) for at in range(150, end, 90))
+
+
+_POWER = Profile(heal_at=4_000, crashes=_cuts(4_000), transfers=10, delay=2)
+"""The whole graph loses its power again and again."""
+_STORM = Profile(heal_at=3_000, loss=0.15, crashes=tuple((at, at // 97 % 4) for at in range(100, 3_000, 97)), delay=30)
+_FALLING = ((400, 0), (900, 1), (1_500, 2))
+
+SCENES = {
+    "": Scene(),
+    "deaf": Scene(Profile(heal_at=6_000, loss=0.5, transfers=10, delay=100)),
+    "stormy": Scene(_STORM),
+    "power cuts": Scene(_POWER),
+    "long power cuts": Scene(replace(_POWER, validators=7, heal_at=6_000, writer=(300,), transfers=30, crashes=_cuts(6_000))),
+    "lossy": Scene(Profile(heal_at=4_000, loss=0.35, delay=60, transfers=10)),
+    "slow": Scene(Profile(slow=tuple((a, b, 420) for a, b in permutations(range(5), 2)), job=False, transfers=2)),
+    "stuck": Scene(Profile(heal_at=30_000, partitions=(Partition(0, 30_000, frozenset({0, 1}), False),), job=False)),
+    "garbled": Scene(Profile(attacks=("garbler",), loss=0.1), limits=(("chain.node.relay.MAX_OF_PEER", 600),)),
+    "two votes": Scene(Profile(attacks=("double voter",), loss=0.05, job=False)),
+    "two blocks": Scene(Profile(attacks=("equivocator",), loss=0.05, job=False)),
+    "flood": Scene(Profile(attacks=("flooder",), job=False)),
+    "hidden lock": Scene(Profile(attacks=("hidden lock",), loss=0.05, job=False, transfers=10)),
+    "forged certificates": Scene(Profile(attacks=("certificate forger",), job=False)),
+    "lying sync": Scene(Profile(attacks=("liar",), loss=0.2, crashes=_FALLING)),
+    "lying relay": Scene(Profile(attacks=("liar",), loss=0.3, transfers=20, job=False)),
+    "hidden bodies": Scene(Profile(attacks=("withholder",), loss=0.2, transfers=20, job=False)),
+    "bad proposer": Scene(Profile(attacks=("bad proposer",), transfers=10, job=False)),
+    "illegal transactions": Scene(Profile(attacks=("lawbreaker",), transfers=10, job=False)),
+    "crowd": Scene(
+        Profile(transfers=120, job=False, partitions=(Partition(0, 3_000, frozenset({0, 1}), False),)),
+        limits=(("chain.node.mempool.MAX_TXS", 20), ("chain.node.mempool.MAX_DROPPED", 3)),
+    ),
+    "rough market": Scene(QUIET, RoughWorld),
+}
