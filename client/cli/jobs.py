@@ -49,15 +49,19 @@ _PAYMENTS = {
     "last_tenth": "last tenth",
     "last_tenth_amount": "last tenth's amount",
 }
-JobId = Annotated[str, Parameter(name="JOB", help="The job's id, or its first characters.")]
+JobId = Annotated[str, Parameter(name="JOB", help="The job's id or its first characters, or latest.")]
 
 
 # --- shared --------------------------------------------------------------------------------------------------------------------
 
 
 async def find_job(node: Client, text: str) -> str:
-    """The full id behind an id or the beginning of one. Raises `WrongUsage`."""
+    """The full id behind an id, the beginning of one, or `latest`. Raises `WrongUsage`."""
     word = text.lower()
+    if word == "latest":
+        if newest := await node.jobs(limit=1):
+            return str(newest[0]["id"])
+        raise WrongUsage("There is no job yet. Post one: learningchain job submit --help")
     if not word or any(c not in "0123456789abcdef" for c in word) or len(word) > 64:
         raise WrongUsage(f"{text[:80]!r} is no job id: ids are up to 64 hex digits (learningchain job list)")
     if len(word) == 64:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -24,7 +26,7 @@ from client.cli.common import (
     size_text,
     when,
 )
-from client.sdk_types import Account, ApiError, NotFound, Status, Submitted
+from client.sdk_types import Account, ApiError, NotFound, Status, Submitted, Unavailable, Unreachable
 
 if TYPE_CHECKING:
     from client.sdk import Client
@@ -37,8 +39,16 @@ PENDING = 3
 """Exit code where the graph did not decide in time: whether it will is not known."""
 
 
-def status(*, common: Common = HERE) -> int:
-    """Where the node stands: network, height, peers."""
+def status(
+    *,
+    wait: Annotated[
+        float, Parameter(help="Wait at most so many seconds until the node is up, in step, and its sandbox holds.")
+    ] = 0,
+    common: Common = HERE,
+) -> int:
+    """Where the node stands: network, height, peers, sandbox."""
+    if wait > 0:
+        common.ask(lambda node: _ready(node, min(wait, MAX_WAIT)))
     found, sandbox = common.ask(_status)
 
     def people(console: Console) -> None:
@@ -61,6 +71,19 @@ def status(*, common: Common = HERE) -> int:
 
     common.out.show(found, people)
     return 0
+
+
+async def _ready(node: Client, seconds: float) -> None:
+    """Returns once the node is ready. Raises why it is not when the time is over."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            await node.ready()
+            return
+        except (Unreachable, Unavailable):
+            if time.monotonic() >= end:
+                raise
+        await asyncio.sleep(0.2)
 
 
 async def _status(node: Client) -> tuple[Status, str]:

@@ -78,7 +78,12 @@ def _report(common: Common, data: Path, address: str, public_key: str, *, instal
         )
 
 
-def identity(*, common: Common = HERE) -> int:
+def identity(
+    *,
+    public_key: Annotated[bool, Parameter(negative="", show_default=False, help="Only the public key, for scripts.")] = False,
+    address: Annotated[bool, Parameter(negative="", show_default=False, help="Only the address, for scripts.")] = False,
+    common: Common = HERE,
+) -> int:
     """This node's address and public key; no running node is needed."""
     from client.keystore import Keystore, KeystoreError
 
@@ -89,7 +94,9 @@ def identity(*, common: Common = HERE) -> int:
         raise WrongUsage(str(e)) from None
     document = {"address": public.address, "public_key": public.public_key.hex(), "data": str(data)}
     rows: list[tuple[str, Any]] = [("address", public.address), ("public key", document["public_key"]), ("data folder", data)]
-    common.out.show(document, lambda console: console.print(facts("This node's identity", rows)))
+    only = document["public_key"] if public_key else document["address"] if address else None
+    shown = facts("This node's identity", rows) if only is None else only
+    common.out.show(document, lambda console: console.print(shown, soft_wrap=only is not None))
     return 0
 
 

@@ -245,3 +245,29 @@ def test_config_show_is_what_config_shows(api: Fake, run: Any) -> None:
 def test_flags_do_not_show_that_they_are_off(run: Any) -> None:
     for words in (["node"], ["init"], ["demo"], ["genesis", "new"], ["job", "fetch"], ["job", "list"]):
         assert "default: False" not in run(*words, "--help").out, words
+
+
+# --- for scripts ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_script_gets_the_bare_key(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEARNINGCHAIN_PASSPHRASE", WORD)
+    made = run("init", "--data", tmp_path / "n", "--json").json
+    assert run("id", "--data", tmp_path / "n", "--public-key").out == made["public_key"] + "\n"
+    assert run("id", "--data", tmp_path / "n", "--address").out == made["address"] + "\n"
+
+
+def test_a_script_waits_for_a_node_that_starts(api: Fake, run: Any) -> None:
+    up = {"ready": True, "height": 7, "sandbox": {"ok": True}}
+    api.answers["GET /readyz"] = [refusal("unavailable", 503), refusal("unavailable", 503), (200, up)]
+    assert run("status", "--wait", "30").code == 0
+    assert sum(path == "/readyz" for _, path, *_ in api.seen) == 4
+    api.answers["GET /readyz"] = refusal("unavailable", 503)
+    assert run("status", "--wait", "0.1").code == 3
+
+
+def test_the_latest_job(api: Fake, run: Any) -> None:
+    assert run("job", "show", "latest", "--json").json["id"] == JOB
+    api.answers["GET /v1/jobs"] = []
+    ran = run("job", "show", "latest")
+    assert ran.code == 2 and "no job yet" in ran.err
