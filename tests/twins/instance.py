@@ -1,4 +1,4 @@
-"""One instance of a validator as a table: (state, inputs) -> (state, messages), worked out by the real machine once and then looked up.
+"""One instance of a validator as a table, (state, inputs) -> (state, messages): the real machine works it out once, then it is known.
 
 Tens of millions of cases share a few thousand states of an instance. Each state is kept as the machine that is in it, named by a
 number; two machines with the same contents (see `_contents`) are the same state. The driver's duties are done here at once: a
@@ -18,7 +18,7 @@ import io
 import pickle
 from collections.abc import Callable
 from functools import cache
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from chain.codec import encode
 from chain.consensus.machine import Consensus
@@ -168,15 +168,14 @@ def _by_place(value: Any) -> tuple[Any, ...]:
     return _shared, (place,)
 
 
-class _Pickler(pickle.Pickler):
-    dispatch_table: ClassVar[Any] = copyreg.dispatch_table | dict.fromkeys(
-        (Vote, Proposal, Validator, Params, SignVote, SignProposal), _by_place
-    )
+_REDUCTIONS = copyreg.dispatch_table | dict.fromkeys((Vote, Proposal, Validator, Params, SignVote, SignProposal), _by_place)
 
 
 def _saved(machine: Consensus) -> bytes:
     out = io.BytesIO()
-    _Pickler(out, pickle.HIGHEST_PROTOCOL).dump(machine)
+    pickler = pickle.Pickler(out, pickle.HIGHEST_PROTOCOL)
+    pickler.dispatch_table = _REDUCTIONS
+    pickler.dump(machine)
     return out.getvalue()
 
 
@@ -184,10 +183,9 @@ def _can_act(machine: Consensus, round_: int, kind: int) -> bool:
     """False for a timer that does nothing any more, whenever it fires."""
     if round_ != machine.round or machine.step is Step.DECIDED:
         return False
-    return (
-        kind == TimeoutKind.PRECOMMIT
-        or machine.step is {TimeoutKind.PROPOSE: Step.PROPOSE, TimeoutKind.PREVOTE: Step.PREVOTE}[kind]
-    )
+    if kind == TimeoutKind.PRECOMMIT:
+        return True
+    return machine.step is (Step.PROPOSE if kind == TimeoutKind.PROPOSE else Step.PREVOTE)
 
 
 class Table:

@@ -37,7 +37,7 @@ def representatives(twin: int) -> list[tuple[Partition, bool]]:
 
 def cases(windows: int) -> int:
     """Sequences of partitions: for one duplicated validator and one cut, every one."""
-    return len(PARTITIONS) ** windows
+    return int(len(PARTITIONS) ** windows)
 
 
 def classes(windows: int) -> int:
@@ -85,7 +85,7 @@ class Found:
 class _Node(NamedTuple):
     """Cases that have come to one state of the network. `path` is one of them."""
 
-    count: int
+    cases: int
     path: tuple[Partition, ...]
 
 
@@ -115,12 +115,12 @@ class Search:
                     self._end(seats, node)
                     continue
                 known = following.get((same, seats))
-                following[same, seats] = node._replace(count=node.count + known.count) if known else node
+                following[same, seats] = node._replace(cases=node.cases + known.cases) if known else node
             level = following
         ends: dict[Seats, _Node] = {}
         for (_, seats), node in level.items():
             known = ends.get(seats)
-            ends[seats] = node._replace(count=node.count + known.count) if known else node
+            ends[seats] = node._replace(cases=node.cases + known.cases) if known else node
         for seats, node in ends.items():
             if not self._enough():
                 self._end(seats, node)
@@ -143,14 +143,14 @@ class Search:
                     self._violated(path, str(e))
                     continue
                 if over:
-                    count = node.count * (classes(left) if same else cases(left))
+                    count = node.cases * (classes(left) if same else cases(left))
                     self.found.cases += count
                     self.found.decided_early += count
                 else:
-                    yield (same, after), _Node(node.count, path)
+                    yield (same, after), _Node(node.cases, path)
 
     def _end(self, seats: Seats, node: _Node) -> None:
-        self.found.cases += node.count
+        self.found.cases += node.cases
         self.found.ends += 1
         if self.found.ends % self.heal_every:
             return

@@ -22,7 +22,7 @@ EVERY_CUT = pytest.mark.parametrize("cut", list(Cut), ids=lambda cut: f"cut befo
 SAMPLE = 40
 """Cases of four rounds for each doubled validator and cut."""
 LOSES_A_LOCK = (((0, 1, 2), (3, 4)), ((0, 1, 3), (2, 4)), ((0, 4), (1, 2, 3)), ((0,), (1, 3, 4), (2,)))
-"""Validator 0 doubled, windows that end before the precommits: 1 decides late and alone, and only locks keep 2 and 3 from another block."""
+"""Validator 0 doubled, windows end before the precommits: one decides late, and only locks keep the others from another block."""
 
 
 @EVERY_CUT
