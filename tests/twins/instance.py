@@ -1,4 +1,4 @@
-"""One instance of a validator as a table, (state, inputs) -> (state, messages): the real machine works it out once, then it is known.
+"""One instance of a validator as a table, (state, inputs) -> (state, messages): the real machine works it out, then it is known.
 
 Tens of millions of cases share a few thousand states of an instance. Each state is kept as the machine that is in it, named by a
 number; two machines with the same contents (see `_contents`) are the same state. The driver's duties are done here at once: a
