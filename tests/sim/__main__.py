@@ -3,6 +3,7 @@
 python -m tests.sim --seed 17                 replay one run exactly, with the last events where it fails
 python -m tests.sim --seed 17 --shrink        look for the smallest profile that fails in the same way
 python -m tests.sim --seeds 0..5000 --jobs 2  a swarm; what fails is told with its seed, the checker and the last events
+python -m tests.sim --market …                the same with real workers, verifiers and cheaters (see --market --help)
 python -m tests.sim --speed                   seeds per second of CPU time, for four nodes and ten heights
 """
 
@@ -39,6 +40,10 @@ class Way(NamedTuple):
 
 
 def main() -> int:
+    if "--market" in sys.argv:
+        from tests.sim.market.__main__ import main as market
+
+        return market([given for given in sys.argv[1:] if given != "--market"])
     parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seed", type=int, default=0, help="replay this run")
     parser.add_argument("--seeds", help="A..B: run all of them, B excluded")

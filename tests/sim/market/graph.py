@@ -30,7 +30,7 @@ from tests.sim.market.plan import PARAMS, Plan
 from tests.sim.world import GRANT, World, _key
 
 Attacks = Mapping[str, type[Machine]]
-TICK = 150
+TICK = 250
 """Milliseconds between two looks of the outsiders."""
 
 
@@ -114,6 +114,7 @@ class MarketWorld(World):
     def close(self) -> None:
         for index in sorted(self.actors):
             self.actors[index].stop()
+        super().close()
 
 
 @cache

@@ -65,9 +65,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         timer = asyncio.TimerHandle(when, callback, args, self, context)
-        at = math.ceil(when * 1_000)
-        if (at - 1) / 1_000 >= when:
-            at -= 1  # a rounding error: a timer is never early, and not late without need
+        at = math.floor(when * 1_000)
+        while at / 1_000 < when:
+            at += 1  # never early by a rounding error: its owner would wait again, for nothing
         self._later(max(0, at - self._now()), lambda: self._fire(timer))
         return timer
 

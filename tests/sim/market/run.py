@@ -14,7 +14,8 @@ from tests.sim.market.cheats.table import CHEATS
 from tests.sim.market.graph import MarketWorld
 from tests.sim.market.logs import overheard
 from tests.sim.market.plan import Plan, draw
-from tests.sim.signatures import verified_once
+from tests.sim.run import _no_collections
+from tests.sim.signatures import REAL, SIMULATED, signatures
 
 MEMORY = "/dev/shm"
 """Nothing here is lost with the machine that simulates: files stay in memory where there is such a place."""
@@ -46,7 +47,8 @@ class Outcome:
 def one(seed: int, *, plan: Plan | None = None, real: bool = False, tail: int = 0) -> Outcome:
     """Run a seed. Whatever is raised, by a checker or by the node, is the run's fault."""
     place = MEMORY if os.path.isdir(MEMORY) else None
-    with verified_once(not real), tempfile.TemporaryDirectory(dir=place) as folder, overheard() as heard:
+    kind = REAL if real else SIMULATED
+    with signatures(kind), tempfile.TemporaryDirectory(dir=place) as folder, overheard() as heard, _no_collections():
         world = MarketWorld(seed, plan or draw(seed, tuple(sorted(CHEATS)), NAMES), Path(folder), BY_NAME, CHEATS)
         heard.world = world
         fault = ""
@@ -55,8 +57,8 @@ def one(seed: int, *, plan: Plan | None = None, real: bool = False, tail: int = 
         except Exception as e:
             last = traceback.extract_tb(e.__traceback__)[-1]
             fault = f"{type(e).__name__}: {e} ({Path(last.filename).name}:{last.lineno})"
-        finally:
-            world.close()
-    height = max(world.checks.chosen, default=0)
-    shown = tuple(world.tail(tail)) if tail else ()
-    return Outcome(seed, world.plan, fault, world.digest, height, world.now, world.steps, world.faults, world.acts, shown)
+        height = max(world.checks.chosen, default=0)
+        shown = tuple(world.tail(tail)) if tail else ()
+        outcome = Outcome(seed, world.plan, fault, world.digest, height, world.now, world.steps, world.faults, world.acts, shown)
+        world.close()
+    return outcome
