@@ -1,6 +1,6 @@
 """The real node with one deliberate fault: `python -m tests.processes.broken_node FAULT FLAG node --data DIR …`.
 
-It behaves until the file FLAG is there.
+It behaves until the file FLAG is there. `journal` is no fault: every signature that leaves is written to the file FLAG.
 
 * `equivocate`: at its next turn it makes two blocks of one height, and signs and sends proposal, prevote and precommit for each:
   one half of its peers sees the one, the other half the other. Its guard is told nothing of the second. Then it behaves again.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from chain.node import candidates
 from chain.node import events as e
 from chain.node import messages as m
 from chain.storage.disk import OsFile
+from chain.storage.guard import Guard, Kind
 from chain.types import NO_ROUND, Proposal, Vote, block_id, proposal_digest, vote_digest
 from client import daemon
 from client.driver import Driver, now_ms
@@ -93,6 +95,20 @@ def full_disk() -> None:
     OsFile.write = refuse  # type: ignore[method-assign]
 
 
+def journal() -> None:
+    """One line for each signature, before it leaves: kind, height, round, digest."""
+    sign = Guard.sign
+
+    def note(self: Guard, kind: Kind, height: int, round_: int, digest: bytes, key: Callable[[bytes], bytes]) -> bytes | None:
+        signature = sign(self, kind, height, round_, digest, key)
+        if signature is not None:
+            with FLAG.open("a") as file:
+                file.write(f"{int(kind)} {height} {round_} {digest.hex()}\n")
+        return signature
+
+    Guard.sign = note  # type: ignore[method-assign]
+
+
 def main() -> int:
     global FLAG
     fault, FLAG = sys.argv[1], Path(sys.argv[2])
@@ -100,6 +116,8 @@ def main() -> int:
         setattr(daemon, "Driver", Equivocator)  # noqa: B010
     elif fault == "disk-full":
         full_disk()
+    elif fault == "journal":
+        journal()
     else:
         raise SystemExit(f"unknown fault {fault}")
     del sys.argv[1:3]

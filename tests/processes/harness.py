@@ -52,7 +52,8 @@ TAIL = 60
 """Lines of each log that a failure shows."""
 QUICK = Params(heartbeat=400, job_min_open=1_000)
 """An idle graph still makes a few blocks a second, so that nobody waits long for one."""
-_PORTS = random.Random(os.getpid() ^ time.time_ns())
+_PORTS = itertools.count(random.Random(os.getpid() ^ time.time_ns()).randrange(12_000))
+"""Each is given once. Runs of tests beside this one begin elsewhere: they rarely meet, unlike numbers drawn one by one."""
 _libc = ctypes.CDLL(None)
 
 
@@ -81,7 +82,7 @@ async def eventually(what: str, probe: Callable[[], Awaitable[T | None]], within
 def free_port() -> int:
     """Below the range that the kernel hands out by itself, so that no outgoing connection takes it meanwhile."""
     while True:
-        port = _PORTS.randrange(20_000, 32_000)
+        port = 20_000 + next(_PORTS) % 12_000
         with socket.socket() as s, contextlib.suppress(OSError):
             s.bind(("127.0.0.1", port))
             return port
@@ -309,6 +310,25 @@ def _die_with_parent() -> None:
 
 
 # --- the graph ----------------------------------------------------------------------------------------------------------------
+
+
+def journalled(node: NodeProcess) -> Path:
+    """Let `node` write down every signature, over all its lives from the next start on; the file."""
+    path = node.data.with_suffix(".signed")
+    node.program = [*node.program[:-2], "-m", "tests.processes.broken_node", "journal", str(path)]
+    return path
+
+
+def contradictions(journal: Path) -> list[str]:
+    """Places in which two different things were signed. A line that a kill cut off does not count: its signature never left."""
+    signed: dict[str, str] = {}
+    found = []
+    lines = journal.read_text().splitlines(keepends=True) if journal.exists() else []
+    for line in lines:
+        place, _, digest = line.rpartition(" ")
+        if line.endswith("\n") and signed.setdefault(place, digest) != digest:
+            found.append(place)
+    return found
 
 
 class Graph:
