@@ -63,28 +63,25 @@ class Node:
         self.state, self.head_id, self.height = state, head_id, record.height
         self.params = params_of(state)
         self.consensus = consensus or Consensus(record.chain_id, own_id, self.params)
-        self.pool = Mempool(record.chain_id, self.params)
-        self.sync = Sync()
+        self.pool, self.sync = Mempool(record.chain_id, self.params), Sync()
         self.faults: deque[str] = deque(maxlen=MAX_FAULTS)
         """Evidence of our own mistakes, newest last."""
         self._beacon_key = beacon_key
-        self._bodies = Bodies()
-        self._relay = Relay()
+        self._bodies, self._relay = Bodies(), Relay()
         self._amnesia = Amnesia(own_id, signed)
         self._links, self._validators = LinkBook(), frozenset[bytes]()
         self._peers: dict[bytes, int] = {}
         """Connected peers, and when each was last answered with round state."""
         self._inputs: deque[c.Input] = deque()
-        self._running = False
         self._out: list[e.Effect] = []
-        self._now = 0
-        self._ticks = 0
+        self._ticks, self._running = 0, False
+        self._now = self._steady = 0
 
     # --- life -----------------------------------------------------------------------------------------------------------------
 
     def start(self, now: int, log: list[bytes]) -> list[e.Effect]:
         """Go on from the log. Raises `Malformed` or `BrokenInvariant` when log and state do not fit together."""
-        self._now = now
+        self._at(now)
         found = read_log(log)
         while (certificate := found.certificates.get(self.height + 1)) is not None:
             self._redo(certificate, found)
@@ -106,22 +103,21 @@ class Node:
 
     def submit(self, raw: bytes, now: int) -> bytes:
         """A user's transaction; its id. Raises `InvalidTx`. It travels with the next `flush`."""
-        self._now = now
+        self._at(now)
         tx = self.pool.add(self.state, raw, self.height + 1, local=True)
-        if tx is None:
-            return tx_id(raw)
-        self._relay.took(tx.id, raw, None)
-        return tx.id
+        if tx is not None:
+            self._relay.took(tx.id, raw, None)
+        return tx_id(raw)
 
     def flush(self, now: int) -> list[e.Effect]:
         """No input waits: send what gathered, and start a height if there is something to decide."""
-        self._now = now
+        self._at(now)
         self._out += self._relay.flush()
         self._wake_if_due()
         return self._take()
 
     def handle(self, event: e.Input, now: int) -> list[e.Effect]:
-        self._now = now
+        self._at(now)
         match event:
             case e.Received(peer, payload):
                 self._receive(peer, payload)
@@ -147,6 +143,10 @@ class Node:
                 self._serve_blocks(peer, found)
         return self._take()
 
+    def _at(self, now: int) -> None:
+        """Clocks are set back: what waits for a while counts in `_steady`, or it would wait until the clock caught up."""
+        self._now, self._steady = now, self._steady + max(0, now - self._now)
+
     def _take(self) -> list[e.Effect]:
         out, self._out = self._out, []
         return out
@@ -167,13 +167,13 @@ class Node:
         if self._ticks % REMIND_TICKS == 0 and (oldest := self.pool.oldest(m.MAX_BATCH)):
             self._gossip(m.TxIds(oldest), e.TRANSACTIONS, e.Scope.PUSH)
         self._out += self._relay.announce(self.pool)
-        self._out += self._relay.ask(self.pool, self._now)
+        self._out += self._relay.ask(self.pool, self._steady)
         for key in list(self._bodies.wanted):
             self._ask_block(key)
         if (ahead := self.sync.ahead()) is not None:  # its answer is the certificate, where only votes were lost
             self._send(ahead, m.StateMessage(self.consensus.round_state()), e.VOTES)
         self._request_blocks()
-        self._out += self._amnesia.tick(self._now, self.height, self.sync, validators_of(self.state), self.consensus.round_state)
+        self._out += self._amnesia.tick(self._steady, self.height, self.sync, validators_of(self.state), self.consensus.round_state)
         self._wake_if_due()
 
     def _wake_if_due(self) -> None:
@@ -305,7 +305,7 @@ class Node:
         self._inputs.append(self._next_height())
 
     def _next_height(self) -> c.StartHeight:
-        self.sync.at(self.height, self._now)
+        self.sync.at(self.height, self._steady)
         validators = validators_of(self.state)
         self._validators = frozenset(v.id for v in validators)
         return c.StartHeight(self.height + 1, validators, self._now)
@@ -363,7 +363,7 @@ class Node:
                 for key in self._bodies.look(self.pool):
                     self._body_arrived(key)
             case m.TxIds(ids):
-                self._relay.heard(ids, peer, self.pool, self._now)
+                self._relay.heard(ids, peer, self.pool, self._steady)
             case m.GetTxs(ids):
                 self._out += self._relay.answer(ids, peer, self.pool)
             case m.Status(height):
@@ -429,9 +429,9 @@ class Node:
 
     def _on_state(self, peer: bytes, state: c.RoundState) -> None:
         self._told(peer, state.height - 1)
-        if peer not in self._peers or self._now < self._peers[peer] + STATE_EVERY:
+        if peer not in self._peers or self._steady < self._peers[peer] + STATE_EVERY:
             return
-        self._peers[peer] = self._now
+        self._peers[peer] = self._steady
         if state.height <= self.height:
             self._send(peer, m.Status(self.height), e.VOTES)
         self._feed(c.StateReceived(state, peer))
@@ -468,7 +468,7 @@ class Node:
     # --- decided blocks ---------------------------------------------------------------------------------------------------------
 
     def _request_blocks(self) -> None:
-        request = self.sync.next_request(self._now)
+        request = self.sync.next_request(self._steady)
         if request is not None:
             peer, start, count = request
             self._send(peer, m.GetBlocks(start, count), e.REQUESTS)
@@ -489,10 +489,10 @@ class Node:
             if self.height >= start:
                 self.sync.useful(peer)
             else:
-                self.sync.failed(peer, self._now)
+                self.sync.failed(peer, self._steady)
         except Malformed as fault:
             self._reject(peer, f"sync: {fault}")
-            self.sync.failed(peer, self._now)
+            self.sync.failed(peer, self._steady)
         if self.height > before:
             self._feed(self._next_height())
             # Votes of this height went by while it was out of reach: the others send them again to who tells its state.

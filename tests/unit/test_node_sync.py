@@ -228,6 +228,29 @@ def test_a_peer_that_has_gone_is_nobody_to_ask() -> None:
     assert A not in node._peers
 
 
+HOUR = 3_600_000
+
+
+def test_a_clock_that_is_set_back_holds_nothing_up() -> None:
+    node = fresh()
+    late = T0 + HOUR
+    assert sent(receive(node, 1, m.Status(9), late), m.GetBlocks)
+    receive(node, 2, m.TxIds([bytes(8)]), late)
+    state = RoundState(1, 0, 0, -1, b"", -1, b"", [], False, b"", b"")
+    receive(node, 3, m.StateMessage(state), late)
+    before = len(sent(receive(node, 3, m.StateMessage(state), late), m.Status))
+    assert before == 0
+    asked: list[m.GetBlocks] = []
+    fetched: list[m.GetTxs] = []
+    for ms in range(0, DEADLINE + 300, 100):
+        effects = node.handle(e.Fired(e.Tick()), T0 + ms)
+        fetched += sent(effects, m.GetTxs)
+        asked += sent(receive(node, 2, m.Status(9), T0 + ms), m.GetBlocks) + sent(effects, m.GetBlocks)
+    assert len(asked) == 1
+    assert len(fetched) == 1
+    assert sent(receive(node, 3, m.StateMessage(replace(state, height=0)), T0 + DEADLINE + 400), m.Status) == [m.Status(0)]
+
+
 def test_floods_of_heights_states_and_unknown_blocks_leave_no_trace() -> None:
     node = fresh()
     for n in range(300):
