@@ -14,7 +14,7 @@ from client.work import policy
 from client.work.book import Book
 from client.work.engine import Engine, Run, RunLog
 from client.work.events import Model, RunEnded, StartEvaluate, StartSelfCheck, StartTrain
-from client.work.material import Models, in_thread
+from client.work.material import Models, durably
 from sandbox import RunOutcome, RunSpec, Status
 
 log = structlog.get_logger(__name__)
@@ -87,14 +87,14 @@ class Execution:
         self._log.end(run, outcome)
         over = outcome.status is not Status.ENGINE_ERROR and model is None and not self.stopping
         if over and not isinstance(start, StartEvaluate):
-            await in_thread(self._executor, lambda: self._book.attempt_done(start.job, start.attempt))
+            await durably(self._executor, lambda: self._book.attempt_done(start.job, start.attempt))
         log.info("run ended", run=start.run, status=outcome.status.value, why=run.reason, loss=outcome.loss)
         return RunEnded(start.run, outcome.status, run.reason, outcome.loss, outcome.probe_loss, model)
 
     async def _outcome(self, reader: Reader, start: Start, run: Run) -> RunOutcome:
         try:
             if isinstance(start, StartTrain):
-                await in_thread(self._executor, lambda: self._book.attempt_started(start.job, start.attempt))
+                await durably(self._executor, lambda: self._book.attempt_started(start.job, start.attempt))
             posting = reader.get(records.posting_key(run.job))
             if not isinstance(posting, Posting):
                 return RunOutcome(status=Status.FAILED, reason="there is no such job")

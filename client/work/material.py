@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from functools import partial
@@ -36,6 +37,7 @@ T = TypeVar("T")
 SLOWEST = 1_000_000
 """Bytes per second below which a transfer is given up."""
 PATIENCE_S = 60.0
+WRITE_AGAIN_S, WRITE_AGAIN_MAX_S = 0.5, 5.0
 
 
 def transfer_s(size: int) -> float:
@@ -44,6 +46,18 @@ def transfer_s(size: int) -> float:
 
 async def in_thread(executor: Executor, work: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(executor, work)
+
+
+async def durably(executor: Executor, work: Callable[[], T]) -> T:
+    """Do something to the work book, however many tries it takes: a disk that is full for a while is no reason to forget a duty."""
+    pause = WRITE_AGAIN_S
+    while True:
+        try:
+            return await in_thread(executor, work)
+        except sqlite3.Error as problem:
+            log.error("the work book cannot be written; trying again", why=str(problem), again_in_s=pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, WRITE_AGAIN_MAX_S)
 
 
 class Pins:

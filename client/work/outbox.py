@@ -30,6 +30,7 @@ from chain.contracts.membership import Case, JudgeCase, case_key
 from chain.errors import InvalidTx
 from client.core import Ledger
 from client.work.book import Book, Intent, IntentState
+from client.work.material import durably
 from client.work.policy import own_claim
 
 log = structlog.get_logger(__name__)
@@ -129,7 +130,7 @@ class Outbox:
     async def put(self, key: str, job: bytes, op: Any) -> None:
         """Have `op` on the ledger; a key that is known already changes nothing. Returns once it is durable."""
         intent = Intent(key, job, encode(op))
-        if await self._call(lambda: self._book.put(intent, self._now())):
+        if await durably(self._executor, lambda: self._book.put(intent, self._now())):
             self.deliver(intent)
 
     def deliver(self, intent: Intent) -> None:
@@ -194,11 +195,11 @@ class Outbox:
 
     async def _submit(self, intent: Intent, op: Any) -> bytes:
         tx = await self._ledger.submit([op], urgent=True)
-        await self._call(lambda: self._book.sent(intent.key, tx, self._now()))
+        await durably(self._executor, lambda: self._book.sent(intent.key, tx, self._now()))
         return tx
 
     async def _settle(self, intent: Intent, state: IntentState, note: str) -> None:
-        await self._call(lambda: self._book.settle(intent.key, state, note, self._now()))
+        await durably(self._executor, lambda: self._book.settle(intent.key, state, note, self._now()))
         log.info("intent settled", intent=intent.key, state=state.name.lower(), note=note)
         self._settled(intent.key, intent.job, state, note)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +20,7 @@ import structlog
 
 from chain.contracts.job import records
 from chain.contracts.job.messages import PostJob
-from chain.contracts.job.records import ENDED, Job, Posting
+from chain.contracts.job.records import ENDED, Job, Posting, State
 from chain.contracts.job.rules import VoteCode
 from chain.contracts.job.views import MAX_LIVE, cid_text
 from client.core import Files, Ledger
@@ -52,7 +53,7 @@ from client.work.events import (
 )
 from client.work.execution import Execution, Start
 from client.work.fetching import Fetching
-from client.work.material import Images, Models, Pins, in_thread
+from client.work.material import Images, Models, Pins, durably, in_thread
 from client.work.outbox import Outbox
 from client.work.policy import WorkConfig
 from client.work.sending import Sending
@@ -330,6 +331,9 @@ class Work:
 
     async def _claim(self, effect: SubmitClaim) -> None:
         stored = await self._sending.claim(effect)
+        while stored is None and self._takes_claims(effect.job):
+            await asyncio.sleep(TICK_S)
+            stored = await self._sending.claim(effect)
         if stored is None:
             await self._models.drop(effect.model.path)
             self._feed(ClaimSettled(effect.job))
@@ -357,11 +361,19 @@ class Work:
             return
         claim = await self._call(lambda: self._book.claim(effect.commitment))
         if claim is not None:
-            await self._call(lambda: self._book.drop_claim(effect.commitment))
+            await durably(self._executor, lambda: self._book.drop_claim(effect.commitment))
             await self._models.drop(claim.model.path)
 
     async def _clean(self, job: bytes) -> None:
         """A job that ended is owed nothing more, but its winner's model to its buyer."""
+        try:
+            while not await self._cleaned(job):
+                await asyncio.sleep(TICK_S)
+        finally:
+            self._releasing.discard(job)
+
+    async def _cleaned(self, job: bytes) -> bool:
+        """False where the disk refused: what was given up until then is not there the next time."""
         try:
             await self._keep_won(job)
             await self._pins.release(job)
@@ -369,8 +381,10 @@ class Work:
             for claim in await self._call(lambda: self._book.forget_job(job)):
                 await self._models.drop(claim.model.path)
             await self._pins.expire(self._now())
-        finally:
-            self._releasing.discard(job)
+        except sqlite3.Error as problem:
+            log.error("a job that ended cannot be forgotten yet; trying again", job=job.hex(), why=str(problem))
+            return False
+        return True
 
     async def _keep_won(self, job: bytes) -> None:
         own = policy.own_claim(self._ledger.state, job, self._ledger.own_id)
@@ -406,6 +420,10 @@ class Work:
         return key_hash
 
     # --- helpers ---------------------------------------------------------------------------------------------------------------
+
+    def _takes_claims(self, job: bytes) -> bool:
+        record = self._ledger.state.get(records.job_key(job))
+        return isinstance(record, Job) and record.state == State.OPEN and self._ledger.clock < record.deadline
 
     def _terms(self, job: bytes) -> PostJob | None:
         posting = self._ledger.state.get(records.posting_key(job))

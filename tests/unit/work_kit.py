@@ -12,6 +12,7 @@ import json
 import random
 import selectors
 import shutil
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Collection
 from concurrent.futures import Executor, Future
@@ -405,6 +406,21 @@ class FakeEngine:
         if spec.eval_file is not None:
             loss += parse_loss(spec.eval_file.read_text())
         return RunOutcome(status=Status.OK, reason="done", loss=loss, n=9, probe_loss=loss ^ (spec.probe & 1))
+
+
+class FullDisk:
+    """The work book's connection on a disk that refuses writes while `full()`."""
+
+    def __init__(self, db: sqlite3.Connection, full: Callable[[], bool]) -> None:
+        self._db, self._full = db, full
+
+    def execute(self, query: str, values: Any = ()) -> sqlite3.Cursor:
+        if query in ("BEGIN IMMEDIATE", "COMMIT") and self._full():
+            raise sqlite3.OperationalError("database or disk is full")
+        return self._db.execute(query, values)
+
+    def close(self) -> None:
+        self._db.close()
 
 
 class Node:

@@ -8,7 +8,6 @@ from the same folder. The disk under the book may refuse writes for a while.
 from __future__ import annotations
 
 import random
-import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from tests.sim.market.content import Files
 from tests.sim.market.engine import SimEngine
 from tests.sim.market.loop import VirtualLoop
 from tests.unit.storage_disk import PowerCut
+from tests.unit.work_kit import FullDisk
 
 if TYPE_CHECKING:
     from tests.sim.machine import Machine
@@ -79,21 +79,6 @@ class _BookThread(Executor):
             future.set_exception(problem)
         self._after()
         return future
-
-
-class FullDisk:
-    """A connection whose writes fail while `full()`."""
-
-    def __init__(self, db: sqlite3.Connection, full: Callable[[], bool]) -> None:
-        self._db, self._full = db, full
-
-    def execute(self, query: str, values: Any = ()) -> sqlite3.Cursor:
-        if query in ("BEGIN IMMEDIATE", "COMMIT") and self._full():
-            raise sqlite3.OperationalError("database or disk is full")
-        return self._db.execute(query, values)
-
-    def close(self) -> None:
-        self._db.close()
 
 
 class WorkActor(Actor):
