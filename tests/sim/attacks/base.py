@@ -17,6 +17,7 @@ from chain.crypto import SigningKey
 from chain.errors import BrokenInvariant
 from chain.node import events as e
 from chain.node import messages as m
+from chain.node.amnesia import Amnesia
 from chain.types import Header, Proposal, Vote, block_id, proposal_digest, vote_digest
 from p2p.wire import NODE
 from tests.sim.machine import Machine
@@ -34,6 +35,11 @@ class Byzantine(Machine):
         self.whim = random.Random(world.seed * 1_300 + index)
         self._seen: tuple[bytes, m.Message] | None = None
         self._ticks = 0
+
+    def _open(self) -> None:
+        """It does not care what its key signed in an earlier life, or what a twin of it signs."""
+        super()._open()
+        self.node._amnesia = Amnesia(self.id, None)
 
     def did(self, what: str, count: int = 1) -> None:
         self.world.faults[f"attack: {self.name}, {what}"] += count
