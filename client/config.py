@@ -238,7 +238,10 @@ def _checked(name: str, raw: Any, where: str, *, strict: bool) -> Any:
 
 
 def _show(raw: Any) -> str:
-    text = repr(raw)
+    try:
+        text = repr(raw)
+    except ValueError:  # a hexadecimal number has any length, its decimal text has not
+        return "(a number of thousands of digits)"
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -275,7 +278,7 @@ def parse(text: str, where: str) -> dict[str, Any]:
     """Settings by dotted name, checked. Raises `ConfigError` naming the line or the setting."""
     try:
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as e:
+    except (ValueError, RecursionError) as e:  # tomllib lets int's refusal of 4,300 digits through as it is
         raise ConfigError(f"{where} is not TOML: {e}. Text values need quotes; run learningchain config for an overview") from None
     found: dict[str, Any] = {}
     for key, value in document.items():

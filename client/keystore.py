@@ -230,7 +230,7 @@ def _parse(path: Path, raw: bytes) -> _File:
             bytes.fromhex(text)
         if file.kdf.n & (file.kdf.n - 1):
             raise Malformed("scrypt's n is no power of two")
-    except (msgspec.MsgspecError, ValueError) as e:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as e:
         raise _damaged(path, str(e)) from None
     if file.checksum != file.sum():
         raise _damaged(path, "its checksum does not fit")

@@ -116,7 +116,7 @@ class Client:
                 raise Unreachable(f"{self.url} sent more than {MAX_ANSWER >> 20} MiB. Ask for less at once")
         try:
             document = msgspec.json.decode(bytes(raw)) if raw else {}
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise Unreachable(
                 f"{self.url} answered {response.status} with something else than JSON: is this the API of a node? Check --api"
             ) from None
@@ -424,6 +424,13 @@ async def _pieces(path: Path, name: StreamName, total: int, on_progress: Progres
             yield piece
 
 
+def _event_data(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except RecursionError:
+        raise ValueError("an event that is nested too deeply") from None
+
+
 async def _events(stream: aiohttp.StreamReader) -> AsyncIterator[Event]:
     """Server-sent events (WHATWG HTML, 9.2): `event:` and `data:` lines, ended by an empty line; comments keep it alive."""
     data: list[str] = []
@@ -437,7 +444,7 @@ async def _events(stream: aiohttp.StreamReader) -> AsyncIterator[Event]:
             raise ValueError(f"an event of more than {MAX_EVENT} bytes")
         if not text:
             if data:
-                document = msgspec.json.decode("\n".join(data))
+                document = _event_data("\n".join(data))
                 yield Event(kind, document if isinstance(document, dict) else {"value": document})
             kind, data, size = "message", [], 0
         elif field == "event":

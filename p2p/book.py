@@ -131,7 +131,7 @@ class PeerBook:
                 kept = [Place(a, True, None, p.last_success, max(0, p.failures)) for p in places if (a := normal(p.address))]
                 if kept:
                     self._members[parse_address(name)] = kept[:MAX_ADDRESSES]
-        except (ValueError, msgspec.DecodeError):
+        except (ValueError, msgspec.DecodeError, RecursionError):
             self._members.clear()
             self.damaged = self.path.with_suffix(".damaged")
             os.replace(self.path, self.damaged)

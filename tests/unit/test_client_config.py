@@ -100,6 +100,12 @@ def test_switches_in_the_environment(tmp_path: Path, word: str, value: bool) -> 
     assert load(tmp_path, {"LEARNINGCHAIN_WORK_ENABLED": word}).config.work.enabled is value
 
 
+@pytest.mark.parametrize("number", ["9" * 5_000, "0x" + "f" * 5_000])
+def test_a_number_too_long_to_be_shown_is_refused_like_any_other(number: str) -> None:
+    with pytest.raises(ConfigError, match=r"config\.toml"):
+        parse(f"[work]\nattempts = {number}", "config.toml")
+
+
 @pytest.mark.parametrize("raw", [b"\xff\xfe", b"#" * (config.MAX_FILE + 1)])
 def test_a_file_that_is_no_text_or_too_large(tmp_path: Path, raw: bytes) -> None:
     (tmp_path / "config.toml").write_bytes(raw)

@@ -141,7 +141,7 @@ def test_every_damaged_byte_is_noticed(path: Path) -> None:
             Keystore.open(path, WORD)
 
 
-@pytest.mark.parametrize("raw", [b"", b"null", b"[]", b"{}", b"\xff\xfe", b"[" * 10_000, b"x" * 20_000])
+@pytest.mark.parametrize("raw", [b"", b"null", b"[]", b"{}", b"\xff\xfe", b"[" * 10_000, b'{"a":' * 3_000, b"x" * 20_000])
 def test_a_file_that_is_no_keystore_is_damaged(path: Path, raw: bytes) -> None:
     path.write_bytes(raw)
     path.chmod(0o600)

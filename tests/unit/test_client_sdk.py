@@ -367,3 +367,13 @@ def test_a_file_that_holds_no_token(tmp_path: Path, raw: bytes) -> None:
     (tmp_path / "api.token").write_bytes(raw)
     with pytest.raises(t.Usage):
         read_token(tmp_path / "api.token")
+
+
+@pytest.mark.parametrize("answer", [b"{", b'"\xff"', b"[" * 10_000, b'{"a":' * 10_000])
+async def test_an_answer_that_is_no_json_is_told_as_that(node: Client, api: Fake, answer: bytes) -> None:
+    api.answers["GET /v1/status"] = (200, answer)
+    with pytest.raises(t.Unreachable, match="something else than JSON"):
+        await node.status()
+    api.answers["GET /v1/events"] = (200, b"data: " + answer + b"\n\n")
+    with pytest.raises(t.Unreachable):
+        [event async for event in node.watch()]

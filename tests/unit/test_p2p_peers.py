@@ -99,7 +99,15 @@ def test_the_book_survives_a_restart_with_what_was_verified_only(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b'{"version":2,"members":{}}', b'{"version":1,"members":{"lc1x":[["h:1",1.0,0]]}}', b"\0" * 5_000_000]
+    "content",
+    [
+        b"",
+        b"{",
+        b'{"a":' * 10_000,
+        b'{"version":2,"members":{}}',
+        b'{"version":1,"members":{"lc1x":[["h:1",1.0,0]]}}',
+        b"\0" * 5_000_000,
+    ],
 )
 def test_a_damaged_book_is_put_aside_and_the_node_starts_empty(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "peers.json"
