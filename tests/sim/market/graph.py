@@ -61,7 +61,7 @@ class MarketWorld(World):
         self.checks: MarketChecks = MarketChecks(self)
         self.desk = Desk(self)
         self.honest_ids = {m.id for m in self.machines if m.honest} | {o.id for o in self.outsiders if o.honest}
-        self._names = {m.id: f"n{m.index}" for m in self.machines} | {o.id: f"{o.name} {o.number}" for o in self.outsiders}
+        self.names = {m.id: f"n{m.index}" for m in self.machines} | {o.id: f"{o.name} {o.number}" for o in self.outsiders}
         self.web.outsiders = [(outsider.gateway, outsider.serve) for outsider in self.outsiders]
 
     def genesis(self) -> Genesis:
@@ -83,7 +83,7 @@ class MarketWorld(World):
         return Outside(self)
 
     def name_of(self, identity: bytes) -> str:
-        return self._names.get(identity, identity.hex())
+        return self.names.get(identity, identity.hex())
 
     def logged(self, level: str, event: MutableMapping[str, Any]) -> None:
         """What the product logs goes into the trace; what it calls a fault of its own is one."""
@@ -158,9 +158,9 @@ class Outside(Market):
             record = state.get(records.job_key(job))
             if not isinstance(record, Job) or record.state not in ENDED or record.tenth == Tenth.HELD:
                 return f"a job is in state {record.state if isinstance(record, Job) else None}"
-        for outsider in world.outsiders:
-            if isinstance(state.get(case_key(outsider.id)), Case):
-                return f"the case of {outsider.name} is open"
+        for identity in world.names:
+            if isinstance(state.get(case_key(identity)), Case):
+                return f"the case of {world.names[identity]} is open"
         for index in sorted(world.actors):
             if busy := world.actors[index].busy:
                 return f"n{index} has not done with its work: {busy}"
