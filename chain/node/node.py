@@ -145,7 +145,7 @@ class Node:
 
     def _at(self, now: int) -> None:
         """Clocks are set back: what waits for a while counts in `_steady`, or it would wait until the clock caught up."""
-        self._now, self._steady = now, self._steady + max(0, now - self._now)
+        self._now, self._steady = now, self._steady + (now - self._now if now > self._now else 0)
 
     def _take(self) -> list[e.Effect]:
         out, self._out = self._out, []

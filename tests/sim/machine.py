@@ -158,8 +158,9 @@ class Machine:
 
     def _take(self, event: e.Input) -> None:
         try:
-            self.run(self.node.handle(event, self.wall))
-            self._flush_soon()
+            self.run(self.node.handle(event, EPOCH + self.world.now + self.clock_off))
+            if not self.flushing:
+                self._flush_soon()
         except PowerCut:
             self.crash()
         except StorageError as fault:
@@ -197,7 +198,7 @@ class Machine:
     def _flush_soon(self) -> None:
         if self.up and not self.flushing:
             self.flushing = True
-            self.after(1 + int(self.rng.random() * 2), self._flush)
+            self.after(1 + int(self.rng.random() * 3), self._flush)
 
     def _flush(self) -> None:
         self.flushing = False
@@ -221,28 +222,33 @@ class Machine:
         self.world.checks.stepped(self)
 
     def run_effect(self, effect: e.Effect) -> None:
-        match effect:
-            case e.Send(peer, payload, _):
-                target = self.route.get(peer)
-                if target is not None:
+        if isinstance(effect, e.Send):
+            target = self.route.get(effect.peer)
+            if target is not None:
+                self.emit(target, effect.payload)
+        elif isinstance(effect, e.Gossip):
+            payload, exclude = effect.payload, effect.exclude
+            for target in sorted(self.peers):
+                if not exclude or self.world.machines[target].id not in exclude:
                     self.emit(target, payload)
-            case e.Gossip(payload, _, _, exclude):
-                for target in sorted(self.peers):
-                    if self.world.machines[target].id not in exclude:
-                        self.emit(target, payload)
-            case e.Log(record, sync):
-                self.wal.append(record)
-                if sync:
-                    self.wal.sync()
-                self.world.checks.logged(self, record, sync)
-            case e.SignRequest(request):
-                self.sign(request)
-            case e.SetTimer(timer, ms):
-                self.later(ms, e.Fired(timer))
+        elif isinstance(effect, e.SetTimer):
+            self.later(effect.ms, e.Fired(effect.timer))
+        elif isinstance(effect, e.Log):
+            self.wal.append(effect.record)
+            if effect.sync:
+                self.wal.sync()
+            self.world.checks.logged(self, effect.record, effect.sync)
+        elif isinstance(effect, e.SignRequest):
+            self.sign(effect.request)
+        elif isinstance(effect, e.Commit):
+            self._commit(effect)
+        else:
+            self._run_rare(effect)
+
+    def _run_rare(self, effect: e.Effect) -> None:
+        match effect:
             case e.ReadBlocks(peer, start, count, size):
                 self.later(self.rng.randint(0, 5), e.BlocksRead(peer, self.store.read(start, count, size)))
-            case e.Commit():
-                self._commit(effect)
             case e.TruncateLog():
                 if self.eager_truncate and not self.store.pending:
                     self.wal.truncate()
@@ -262,6 +268,7 @@ class Machine:
                 world.note(self.index, "penalize", reason.encode())
                 world.checks.penalized(self, world.index_of[peer], reason)
             case e.Evidenced(evidence):
+                world.checks.evidenced(self, evidence)
                 world.market.report(self, evidence)
             case e.Abstain(until):
                 self.guard.abstain(until)
