@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from chain.codec import decode
+from chain.consensus import votes
 from chain.contracts.base import ACTIVE, K_SUPPLY, Account, Supply, account_key
-from chain.errors import Malformed
 from chain.ledger.transition import validators_of
 from chain.node import events as e
 from chain.node import mempool, relay
 from chain.node.bodies import MAX_WANTED
 from chain.node.candidates import MAX_CANDIDATES
 from chain.node.recovery import DECIDED
-from chain.types import PRECOMMIT, PREVOTE, Certificate, Validator, check_certificate, decode_block
+from chain.types import PRECOMMIT, PREVOTE, Certificate, Evidence, Validator, Vote, decode_block, vote_digest
 from chain.types import block_id as id_of
 from tests.sim.checks_chain import ChainCheck
+from tests.sim.checks_disk import DiskCheck
+from tests.sim.checks_ledger import verified
 
 EPOCH = 1_700_000_000_000
 """The wall clock at virtual time zero."""
@@ -46,12 +48,17 @@ class Checks:
         """The height to which a machine must come back: on disk, in the log or in the store."""
         self._logged: dict[int, int] = {}
         """The last decision that a machine wrote to its log, perhaps not on disk."""
+        self._told: dict[int, int] = {}
+        """The last decision of its present life that a machine told its users."""
         self._before: dict[int, int] = {}
         """The height at which a killed machine must come back."""
         self._fresh: set[int] = set()
         """Machines that decided something in this step."""
         self._steps = 0
         self.chain = ChainCheck(world.chain_id, world.genesis_items)
+        self.disk = DiskCheck()
+        self._accused: set[tuple[int, int, bytes, int]] = set()
+        """(machine, its life, offender, height) of each evidence."""
 
     def _fail(self, machine: Machine, what: str) -> None:
         raise Violation(f"n{machine.index} at {self.world.now} ms: {what}")
@@ -66,6 +73,7 @@ class Checks:
         self.sets.setdefault(d.height + 1, d.validators)
         self.roots[d.height] = d.header.state_root
         self._fresh.add(machine.index)
+        self._told[machine.index] = max(d.height, self._told.get(machine.index, 0))
         self.chain.receipts(d.height, d.receipts)
 
     def _state(self, machine: Machine) -> None:
@@ -86,15 +94,19 @@ class Checks:
         latest = EPOCH + self.world.now + 2 * self.world.params.drift
         if block.header.time > latest:
             self._fail(machine, f"block {c.height} has a time that lies {block.header.time - latest} ms ahead")
-        n = len(self.sets[c.height])
-        if 3 * len(set(certificate.signers)) <= 2 * n:
-            self._fail(machine, f"a certificate with {len(certificate.signers)} of {n} signatures")
-        try:
-            check_certificate(self.world.chain_id, certificate, self.sets[c.height])
-        except Malformed as fault:
-            self._fail(machine, f"an unsound certificate: {fault}")
+        self._certificate(machine, certificate, self.sets[c.height])
         if c.durable:
             self._safe[machine.index] = c.height
+
+    def _certificate(self, machine: Machine, c: Certificate, validators: list[Validator]) -> None:
+        """LC-BLK-6"""
+        n = len(validators)
+        if 3 * len(set(c.signers)) <= 2 * n or max(c.signers) >= n or len(c.signers) != len(c.signatures):
+            self._fail(machine, f"a certificate with {len(c.signers)} of {n} signatures")
+        digest = vote_digest(self.world.chain_id, PRECOMMIT, c.height, c.round, c.block_id)
+        for index, signature in zip(c.signers, c.signatures, strict=True):
+            if not verified(validators[index].key, digest, signature):
+                self._fail(machine, f"a certificate that validator {index} did not sign")
 
     def settled(self, machine: Machine) -> None:
         self._safe[machine.index] = max(self._safe.get(machine.index, 0), machine.store.height)
@@ -106,6 +118,8 @@ class Checks:
         if not machine.honest:
             return
         place = (machine.index, int(kind), r.height, r.round)
+        if fault := self.disk.signed(machine, kind, r):
+            self._fail(machine, fault)
         said = (r.block_id, getattr(r, "pol_round", None))
         if self._signed.setdefault(place, said) != said:
             self._fail(machine, f"double signing: {kind.name} at height {r.height}, round {r.round}")
@@ -126,6 +140,8 @@ class Checks:
 
     def logged(self, machine: Machine, record: bytes, sync: bool) -> None:
         i = machine.index
+        if machine.honest and (fault := self.disk.logged(machine, record, sync)):
+            self._fail(machine, fault)
         if record[:1] == DECIDED:
             self._logged[i] = decode(Certificate, record[1:], 65_536).height
         if sync and i in self._logged:
@@ -136,8 +152,10 @@ class Checks:
     def crashed(self, machine: Machine, kill: bool) -> None:
         i = machine.index
         self._fresh.discard(i)
-        if kill and i in self._logged:
-            self._before[i] = self._logged[i]
+        self.disk.crashed(machine)
+        told = self._told.pop(i, 0)
+        if kill:
+            self._before[i] = max(self._logged.get(i, 0), told, self._before.get(i, 0))
         elif not kill:
             self._logged.pop(i, None)  # what was not synced may be gone
             self._before.pop(i, None)
@@ -158,10 +176,20 @@ class Checks:
 
     def forget(self, machine: Machine) -> None:
         """What it had on disk was taken from it. What it signed still counts."""
-        for kept in (self._safe, self._logged, self._before, self._locked):
+        for kept in (self._safe, self._logged, self._before, self._locked, self._told):
             kept.pop(machine.index, None)
+        self.disk.forget(machine)
 
     # --- always -----------------------------------------------------------------------------------------------------------------
+
+    def evidenced(self, machine: Machine, evidence: Evidence) -> None:
+        """LC-CON-14: once for a validator and height; after a restart once more. Nobody honest is accused."""
+        a = evidence.a
+        offender = a.validator if isinstance(a, Vote) else a.proposer
+        what = (machine.index, machine.life, offender, a.height)
+        if machine.honest and what in self._accused:
+            self._fail(machine, f"told of one validator's double signing at height {a.height} again")
+        self._accused.add(what)
 
     def penalized(self, machine: Machine, peer: int, reason: str) -> None:
         if machine.honest and self.world.machines[peer].honest:
@@ -182,7 +210,11 @@ class Checks:
             ("candidates", len(node._bodies.blocks), MAX_CANDIDATES),
             ("wanted blocks", len(node._bodies.wanted), MAX_WANTED),
             ("votes", node.consensus.votes_held, 4 * n * 20),
+            ("rounds with votes", self._rounds(machine), votes.KEEP_ROUNDS + 6),
             ("announced", node._relay.waiting, relay.MAX_ANNOUNCED),
+            ("announced by one peer", max(node._relay._of_peer.values(), default=0), relay.MAX_OF_PEER),
+            ("dropped transactions", len(node.pool._dropped), mempool.MAX_DROPPED),
+            ("bytes in the mempool", node.pool.size, mempool.MAX_BYTES),
             ("waiting inputs", len(node._inputs), 0),
         )
         for name, size, most in bounds:
@@ -190,6 +222,11 @@ class Checks:
                 self._fail(machine, f"{size} {name}, at most {most} allowed")
         if node.faults:
             self._fail(machine, f"a fault of its own: {node.faults[-1]}")
+
+    @staticmethod
+    def _rounds(machine: Machine) -> int:
+        state = machine.node.consensus._state
+        return len(state.book._rounds) if state is not None else 0
 
     def final(self) -> None:
         """Everybody has the same chain, and nobody honest lost anything."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from chain.codec import encode
+from chain.codec import decode, encode
+from chain.contracts import state_type
 from chain.contracts.base import K_SUPPLY
 from chain.contracts.job import records
 from chain.contracts.job.records import Tenth
@@ -61,7 +62,7 @@ class ChainCheck:
         for key in sorted({*self.ledger.touched, *(key for key, _ in changes)}):
             expected = records_.get(key)
             if (None if expected is None else encode(expected)) != stored.get(key):
-                raise Broken(f"the record {_named(key)} is not {expected}")
+                raise Broken(f"the record {_named(key)}: {_difference(key, expected, stored.get(key))}")
 
     def _moved(self) -> dict[bytes, int]:
         """By how much each account and escrow changed in the last block."""
@@ -77,7 +78,7 @@ class ChainCheck:
         root, codes, moved = told
         must(list_root([encode(r) for r in receipts]) == root, f"height {height}: the receipts have another root than the header's")
         said = [r.code for r in receipts[1:]]
-        must(said == codes, f"height {height}: the receipts say {said}, the rules {codes}")
+        must(said == codes, f"receipts with the codes {[int(c) for c in said]}, by the rules {codes}")
         events = [event for r in receipts for event in r.events if isinstance(event, Moved)]
         must(_sums(events) == moved, f"height {height}: the credits that moved are not those of the receipts")
 
@@ -128,6 +129,20 @@ def _sums(events: Iterable[Moved]) -> dict[bytes, int]:
         found[event.target] = found.get(event.target, 0) + event.amount
     found.pop(b"", None)
     return {who: amount for who, amount in found.items() if amount}
+
+
+def _difference(key: bytes, expected: Any, raw: bytes | None) -> str:
+    """Field by field, for people."""
+    found = None if raw is None else decode(state_type(key), raw, 1_000_000)
+    if found is None or expected is None:
+        return "there should be none" if expected is None else "it is missing"
+    pairs = ((name, getattr(found, name), getattr(expected, name)) for name in type(expected).__struct_fields__)
+    return ", ".join(f"{name} is {_short(has)}, by the rules {_short(want)}" for name, has, want in pairs if has != want)
+
+
+def _short(value: Any) -> str:
+    text = value.hex() if isinstance(value, bytes) else str(value)
+    return text if len(text) < 40 else text[:40] + " …"
 
 
 def _named(key: bytes) -> str:

@@ -96,7 +96,8 @@ class Jobs:
         terms, params = self.terms(j), self.l.params
         once = params.job_vote_base + 2_000 * terms.limits.eval_s + -(-terms.limits.model_cap // 1_000) + params.job_open_votes
         key = params.job_key if terms.hidden else 0
-        return terms.expiry + params.job_reveal + key + 2 * terms.finalists * once + self.late.get(j, 0)
+        latest: int = terms.expiry + params.job_reveal + key + 2 * terms.finalists * once + self.late.get(j, 0)
+        return latest
 
     def _due(self, j: bytes, at: int) -> None:
         job = self.job(j)
@@ -168,7 +169,7 @@ class Jobs:
         known = ledger.get(b"jm/" + c.job + sender)
         drawn = sha256(ledger.parent_beacon + ledger.tx)
         position = ledger.chain.height.to_bytes(8, "big") + drawn + bytes((ledger.op,))  # LC-TX-8
-        fresh = {"loss": c.loss, "commitment": c.commitment, "position": position, "claimed": ledger.chain.clock}
+        fresh: dict[str, Any] = {"loss": c.loss, "commitment": c.commitment, "position": position, "claimed": ledger.chain.clock}
         if known is not None:
             old = self.claim(c.job, known.index)
             refuse_if(old.count >= 16, 314)

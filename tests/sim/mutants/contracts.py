@@ -174,9 +174,6 @@ MUTANTS = (
     rule("fees left in escrow", f"{_JOB}.settle", '((records.fee_escrow(work.id), "fees.returned"), (records', "((records"),
     rule("tenth returned without a ban", f"{_JOB}.settle", "if CaseState.BANNED in states:", "if CaseState.PENDING not in states:"),
     rule(
-        "deadline of an earlier state obeyed", f"{_JOB}.settle", "if work is None or work.job.deadline != at:", "if work is None:"
-    ),
-    rule(
         "burn not counted",
         "contracts.base",
         "        self._escrow(escrow, self.escrowed(escrow) - amount)\n        self._count(burned=amount)\n",

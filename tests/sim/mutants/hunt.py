@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.sim.mutants import MUTANTS, applied
 from tests.sim.mutants.scenes import SCENES
-from tests.sim.signatures import verified_once
+from tests.sim.signatures import SIMULATED, signatures
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,15 @@ class Caught:
 
 def run(scene: str, seed: int, mutant: str = "") -> Run:
     where = SCENES[scene]
-    with verified_once(), where.tight(), applied(MUTANTS[mutant]) if mutant else nullcontext():
+    with signatures(SIMULATED), where.tight(), applied(MUTANTS[mutant]) if mutant else nullcontext():
         world = where.make(seed)
         try:
             world.run()
+            return Run("", "", world.digest)
         except Exception as e:
             return Run(f"{type(e).__name__}: {e}", _checker(e), world.digest)
-    return Run("", "", world.digest)
+        finally:
+            world.close()
 
 
 @cache

@@ -13,7 +13,7 @@ from chain.contracts.credits import Transfer
 from chain.ledger.tx import parse_tx, sign_tx
 from chain.node import candidates
 from chain.node import messages as m
-from chain.types import NO_ROUND, SignedTx, TxBody, block_id, decode_block, net_of, tx_id, tx_root
+from chain.types import NO_ROUND, SignedTx, TxBody, block_id, decode_block, net_of, tx_root
 from tests.sim.attacks.base import Byzantine
 from tests.sim.machine import beacon_key
 

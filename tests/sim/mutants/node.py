@@ -69,20 +69,10 @@ MUTANTS = (
         "crowd",
     ),
     mutant(
-        "dropped transactions remembered for ever", "node.mempool", "if len(self._dropped) > MAX_DROPPED:", "if False:", "crowd"
-    ),
-    mutant(
         "announcements unbounded",
         "node.relay",
         "if len(self._announced) >= MAX_ANNOUNCED or self._of_peer[peer] >= MAX_OF_PEER:",
         "if False:",
-        "garbled",
-    ),
-    mutant(
-        "used sequences stay in the mempool",
-        "node.mempool",
-        "stale = [tx for sequence, tx in lane.items() if sequence < expected]",
-        "stale = [tx for sequence, tx in lane.items() if False]",
-        "rivals",
+        "flood",
     ),
 )

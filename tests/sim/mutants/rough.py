@@ -37,15 +37,19 @@ TICK, BOOT = 50, 100
 MEMBERS = 18
 FIRST = 100
 """Where the members' keys begin."""
-JOBS_POSTED, POSTERS = 3, 3
+JOBS_POSTED, POSTERS = 4, 3
+EVERY = 700
+"""Milliseconds from one posting to the next."""
+IDLERS = (2, 3, 4)
+"""Members that do nothing on every other job, until three strikes bar them."""
 MEASURED = (VoteCode.OK, VoteCode.NEAR, VoteCode.FALSE)
 QUIET = Profile(validators=1, observers=0, heal_at=BOOT, joins=((BOOT, 0),), delay=1, writer=(0,))
 
 
 @cache
-def _genesis(max_due: int, crowd: int) -> Genesis:
-    spans = {"job_reveal": 500, "job_key": 400, "job_vote_base": 300, "job_open_votes": 500, "appeal": 1_500, "strike_life": 4_000}
-    params = msgspec.structs.replace(PARAMS, max_due=max_due, job_max_claimants=8, quota=40, **spans)
+def _genesis(max_due: int, crowd: int, strike_life: int) -> Genesis:
+    spans = {"job_reveal": 500, "job_key": 400, "job_vote_base": 300, "job_open_votes": 500, "appeal": 1_500}
+    params = msgspec.structs.replace(PARAMS, max_due=max_due, job_max_claimants=8, strike_life=strike_life, **spans)
     validator = [GenesisAccount(_key(0).public, 50_000, True, True)]
     members = [GenesisAccount(_key(FIRST + i).public, 60_000, False, i < crowd) for i in range(MEMBERS)]
     return Genesis(1, "rough", EPOCH, params, validator + members, b"", b"")
@@ -54,7 +58,7 @@ def _genesis(max_due: int, crowd: int) -> Genesis:
 class RoughWorld(World):
     def genesis(self) -> Genesis:
         """In some worlds more verifiers than one committee holds."""
-        return _genesis((1, 256)[self.seed % 2], (6, 8, MEMBERS)[self.seed % 3])
+        return _genesis((1, 256)[self.seed % 2], (6, 8, MEMBERS)[self.seed % 3], (1_500, 60_000)[self.seed // 2 % 2])
 
     def clients(self) -> Market:
         return RoughMarket(self)
@@ -70,6 +74,7 @@ class RoughMarket(Market):
         self.sent: list[Any] = []
         """Messages that somebody may repeat."""
         self.state: Any = None
+        self.ticking = False
 
     def unfinished(self) -> str:
         if len(self.jobs) < JOBS_POSTED or self.offers:
@@ -85,7 +90,10 @@ class RoughMarket(Market):
     # --- sending ----------------------------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        self.world.later(TICK - self.world.now % TICK, self.tick)
+        """Three chains of ticks in turn: set as early as this, one comes before the node's own tick of the same millisecond."""
+        for turn in (2,) if self.ticking else (0, 1, 2):
+            self.world.later(TICK * (turn + 1) - self.world.now % TICK, self.tick)
+        self.ticking = True
         machine = self.world.machines[0]
         if not machine.up:
             return
@@ -140,16 +148,20 @@ class RoughMarket(Market):
     def _anybody(self) -> bytes:
         return self.rng.choice(self.people)[0]
 
+    def _few(self) -> bytes:
+        """Allowances are given and used among three."""
+        return self.people[self.rng.randint(5, 7)][0]
+
     def _credits(self, person: int, _clock: int) -> list[Any]:
         r = self.rng
-        if r.random() > 0.02 or not self._open():
+        if r.random() > (0.06 if 5 <= person <= 7 else 0.01) or not self._open():
             return []
         amount = lambda: r.choice([0, 1, 50, 900, 10**6])  # noqa: E731
         kinds: list[Any] = [
             Transfer(self._anybody(), amount(), b""),
             Transfer(self._anybody(), 1, b"memo"),
-            Approve(self._anybody(), r.choice([0, 0, 50]), r.choice([0, 50, 900])),
-            TransferFrom(self._anybody(), self._anybody(), r.choice([1, 50, 51])),
+            Approve(self._few(), r.choice([0, 0, 50]), r.choice([0, 50, 900])),
+            TransferFrom(self._few(), self._anybody(), r.choice([1, 20, 50, 51])),
         ]
         return r.sample(kinds, r.choice([1, 1, 2, 3]))
 
@@ -182,7 +194,7 @@ class RoughMarket(Market):
 
     def _market(self, person: int, clock: int) -> list[Any]:
         r = self.rng
-        if 1 <= person <= POSTERS and len(self.jobs) < JOBS_POSTED and r.random() < 0.3:
+        if 1 <= person <= POSTERS and self._wanted() and r.random() < 0.3:
             return [self._posting(clock)]
         for job in r.sample(self.jobs, len(self.jobs)):
             record = self._job(job)
@@ -192,6 +204,10 @@ class RoughMarket(Market):
             if message is not None:
                 return [message, self._twisted(message)] if r.random() < 0.03 else [message]
         return []
+
+    def _wanted(self) -> bool:
+        under_way = sum(hasattr(offer.message[0], "bounty") for offer in self.offers.values())
+        return len(self.jobs) + under_way < min(JOBS_POSTED, self.world.now // EVERY + 1)
 
     def _posting(self, clock: int) -> Any:
         r = self.rng
@@ -214,18 +230,26 @@ class RoughMarket(Market):
         if r.random() < 0.01 and self.sent:
             return self._twisted(r.choice(self.sent))
         if record.state == State.OPEN:
+            if person == 0:  # the machine's own member stays honest
+                return None
             known = self.state.get(records.claimant_key(job, identity))
             return self._claim(job, person, known) if r.random() < (0.07 if known is None else 0.1) else None
         for duty in views.duties_in(self.state, job, identity, clock):
-            if r.random() < 0.12:  # later, or never
-                continue
+            idle = person in IDLERS and self._kind(job, f"idle {person}", 2)
+            if idle or (duty["do"] == "key" and self._kind(job, "secret", 3)) or r.random() < 0.12:
+                continue  # later, or never
             message = self._fulfil(job, person, duty)
             if message is not None:
-                return self._twisted(message) if r.random() < 0.05 else message
+                return self._twisted(message) if r.random() < (0.5 if duty["do"] == "key" else 0.05) else message
         return None
 
+    def _kind(self, job: bytes, what: str, among: int) -> bool:
+        """One job in so many is of a kind: its key is kept or opens junk, its verifiers fall out, its claims are close together."""
+        return sha(what, job)[0] % among == 0
+
     def _truth(self, job: bytes, person: int) -> int:
-        return int.from_bytes(sha("truth", job, person)[:4], "big") % 900_000 + 100_000
+        drawn = int.from_bytes(sha("truth", job, person)[:4], "big")
+        return 500_000 + drawn % 60 if self._kind(job, "close", 2) else 100_000 + drawn % 900_000
 
     def _terms(self, job: bytes) -> Any:
         posted: Any = self.state.get(records.posting_key(job))
@@ -271,7 +295,8 @@ class RoughMarket(Market):
         for index in seat.candidates:
             claim: Any = self.state.get(records.claim_key(job, index))
             truth = self._truth(job, ids.index(claim.claimant))
-            measured = truth + r.choice([0, 1, 2, 2]) + r.choice([0] * 12 + [-300, 5_000, 10**7])
+            often = 1 if self._kind(job, "contested", 3) else 12
+            measured = truth + r.choice([0, 1, 2, 2]) + r.choice([0] * often + [-300, 5_000, 10**7])
             code = vote_code(terms, claim.loss, measured)
             if r.random() < 0.06:
                 code = r.choice([VoteCode.INVALID, VoteCode.NOMODEL, VoteCode.ABSTAIN, VoteCode.OK])
@@ -281,7 +306,7 @@ class RoughMarket(Market):
                 probe = truth // 2 + r.choice([0, 1, 0, 1, 0, 1, 10**6])
             column, value = HiddenVote.NONE, 0
             if duty["hidden"] is not None and code in MEASURED:
-                bad = int.from_bytes(job[:1], "big") % 4 == 0 or r.random() < 0.05
+                bad = self._kind(job, "junk", 4) or r.random() < 0.05
                 column, value = (HiddenVote.BADKEY, 0) if bad else (HiddenVote.VALUE, truth // 3 + r.choice([0, 1]))
             found.append(Ballot(int(code), measured, probe, int(column), value))
         return found

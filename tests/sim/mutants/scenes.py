@@ -9,12 +9,13 @@ from itertools import permutations
 from unittest import mock
 
 from tests.sim.attacks.table import BY_NAME, NAMES
+from tests.sim.mutants.impersonator import Impersonator
 from tests.sim.mutants.lawbreaker import Lawbreaker
 from tests.sim.mutants.rough import QUIET, RoughWorld
-from tests.sim.profile import Partition, Profile, draw
+from tests.sim.profile import Mishap, Partition, Profile, draw
 from tests.sim.world import World
 
-_ATTACKS = BY_NAME | {Lawbreaker.name: Lawbreaker}
+_ATTACKS = BY_NAME | {attack.name: attack for attack in (Impersonator, Lawbreaker)}
 
 
 @dataclass(frozen=True)
@@ -43,31 +44,37 @@ def _cuts(end: int) -> tuple[tuple[int, int], ...]:
 _POWER = Profile(heal_at=4_000, crashes=_cuts(4_000), transfers=10, delay=2)
 """The whole graph loses its power again and again."""
 _STORM = Profile(heal_at=3_000, loss=0.15, crashes=tuple((at, at // 97 % 4) for at in range(100, 3_000, 97)), delay=30)
+_OLD = tuple(Mishap(when, "old log", when // 400 % 2, 300) for when in range(400, 4_000, 400))
+"""The log of a machine is put back to what it was."""
 _FALLING = ((400, 0), (900, 1), (1_500, 2))
 
 SCENES = {
     "": Scene(),
     "deaf": Scene(Profile(heal_at=6_000, loss=0.5, transfers=10, delay=100)),
     "stormy": Scene(_STORM),
-    "power cuts": Scene(_POWER),
+    "power cuts": Scene(replace(_POWER, writer=(300,), transfers=30)),
     "long power cuts": Scene(replace(_POWER, validators=7, heal_at=6_000, writer=(300,), transfers=30, crashes=_cuts(6_000))),
+    "old logs": Scene(Profile(heal_at=4_000, loss=0.2, mishaps=_OLD, delay=30)),
     "lossy": Scene(Profile(heal_at=4_000, loss=0.35, delay=60, transfers=10)),
-    "slow": Scene(Profile(slow=tuple((a, b, 420) for a, b in permutations(range(5), 2)), job=False, transfers=2)),
-    "stuck": Scene(Profile(heal_at=30_000, partitions=(Partition(0, 30_000, frozenset({0, 1}), False),), job=False)),
-    "garbled": Scene(Profile(attacks=("garbler",), loss=0.1), limits=(("chain.node.relay.MAX_OF_PEER", 600),)),
+    "slow": Scene(
+        Profile(slow=tuple((a, b, 420) for a, b in permutations(range(5), 2)), job=False, transfers=2),
+        limits=(("chain.consensus.votes.KEEP_ROUNDS", 1),),
+    ),
+    "garbled": Scene(Profile(attacks=("garbler",), loss=0.1)),
     "two votes": Scene(Profile(attacks=("double voter",), loss=0.05, job=False)),
     "two blocks": Scene(Profile(attacks=("equivocator",), loss=0.05, job=False)),
-    "flood": Scene(Profile(attacks=("flooder",), job=False)),
+    "flood": Scene(Profile(attacks=("flooder",), job=False), limits=(("chain.node.relay.MAX_OF_PEER", 600),)),
+    "false names": Scene(Profile(attacks=("impersonator",), transfers=20, job=False)),
     "hidden lock": Scene(Profile(attacks=("hidden lock",), loss=0.05, job=False, transfers=10)),
     "forged certificates": Scene(Profile(attacks=("certificate forger",), job=False)),
     "lying sync": Scene(Profile(attacks=("liar",), loss=0.2, crashes=_FALLING)),
     "lying relay": Scene(Profile(attacks=("liar",), loss=0.3, transfers=20, job=False)),
     "hidden bodies": Scene(Profile(attacks=("withholder",), loss=0.2, transfers=20, job=False)),
-    "bad proposer": Scene(Profile(attacks=("bad proposer",), transfers=10, job=False)),
+    "bad proposer": Scene(Profile(attacks=("bad proposer",), transfers=60, job=False)),
     "illegal transactions": Scene(Profile(attacks=("lawbreaker",), transfers=10, job=False)),
     "crowd": Scene(
-        Profile(transfers=120, job=False, partitions=(Partition(0, 3_000, frozenset({0, 1}), False),)),
-        limits=(("chain.node.mempool.MAX_TXS", 20), ("chain.node.mempool.MAX_DROPPED", 3)),
+        Profile(transfers=40, job=False, partitions=(Partition(0, 3_000, frozenset({0, 1}), False),)),
+        limits=(("chain.node.mempool.MAX_TXS", 6),),
     ),
     "rough market": Scene(QUIET, RoughWorld),
 }
