@@ -41,6 +41,8 @@ def tls_problem(error: BaseException) -> str:
         return (error.reason or str(error)).replace("_", " ").lower()
     if isinstance(error, ConnectionResetError):
         return CUT_OFF
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there"
     return printable(getattr(error, "strerror", None) or error) or type(error).__name__
 
 

@@ -1,0 +1,173 @@
+"""README.md and docs/operating.md as a newcomer follows them: their shell blocks, in order, in one shell, on a real engine.
+
+Replaced are only what differs between machines: ports, the base image where no registry is in reach, and the names that stand for
+other people's keys and hosts. A command that stays in the foreground gets some seconds, then Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chain.crypto import SigningKey
+from client.keystore import Keystore
+from sandbox import Sandbox
+from sandbox.images import build_python_image
+from tests.unit.readme_kit import blocks
+
+LIMIT_S = 540
+"""Half that is enough on two idle cores: most of it is the self-test of five sandboxes and the windows of a job."""
+pytestmark = pytest.mark.timeout(LIMIT_S + 60)
+
+ELSEWHERE = {
+    "make demo\n": "test_demo.py",
+    'make setup\nexport PATH="$PWD/.venv/bin:$PATH"\n': "whoever runs this test has done it",
+}
+"""Blocks that are not run here, each to the letter, and who runs them."""
+BASE = "python:3.11-slim"
+CURL = """
+import sys, urllib.request
+name, value = sys.argv[3].split(": ")
+print(urllib.request.urlopen(urllib.request.Request(sys.argv[4], headers={name: value})).read().decode())
+"""
+FOREGROUND = re.compile(r"^(learningchain node .*)$", re.MULTILINE)
+
+
+def free_tens(count: int) -> list[str]:
+    """The first four digits of tens of ports that nobody uses now."""
+    found: list[str] = []
+    while len(found) < count:
+        tens = str(secrets.randbelow(1_200) + 2_000)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for digit in range(4):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", int(f"{tens}{digit}")))
+            if tens not in found:
+                found.append(tens)
+    return found
+
+
+@contextlib.contextmanager
+def base_image(folder: Path) -> Iterator[str]:
+    """The base image of README, or one like it where it is not there and cannot be fetched."""
+    if subprocess.run(["docker", "image", "inspect", BASE], capture_output=True, check=False).returncode == 0:
+        yield BASE
+        return
+    archive, name = folder / "base.tar", f"lc-readme-{secrets.token_hex(4)}:base"
+    image_id = build_python_image(archive, {}, with_packages=())
+    try:
+        subprocess.run(["docker", "load", "-i", str(archive)], capture_output=True, check=True, timeout=120)
+        subprocess.run(["docker", "tag", image_id, name], check=True, timeout=60)
+        yield name
+    finally:
+        subprocess.run(["docker", "rmi", name], capture_output=True, check=False, timeout=60)
+
+
+def script(base: str, tag: str) -> str:
+    """All that README and the guide for operators have to type, in their order."""
+    shell = [block.text for block in blocks("README.md") if block.language == "sh"]
+    assert set(ELSEWHERE) <= set(shell), "a block that is left out has changed: see who runs it"
+    shell = [text for text in shell if text not in ELSEWHERE]
+    end = next(n for n, text in enumerate(shell) if "jobs -p" in text)
+    job, sdk = [block.text for block in blocks("README.md") if block.language == "python"]
+    operating = [block.text for block in blocks("docs/operating.md") if block.language == "sh"]
+    parts = [
+        "set -euo pipefail",
+        "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT",
+        f"cat > job.py <<'JOB'\n{job}JOB",
+        f"cat > sdk.py <<'SDK'\n{sdk}SDK",
+        *shell[:end],
+        "echo; echo SDK SAYS; python sdk.py",
+        *operating,
+        shell[end],
+        "echo OWN GRAPH",
+        'export LEARNINGCHAIN_PASSPHRASE="typed at the prompt" LEARNINGCHAIN_API_LISTEN=127.0.0.1:OWNAPI',
+        *shell[end + 1 :],
+    ]
+    text = FOREGROUND.sub(r"timeout --preserve-status -s INT 8 \1", "\n".join(parts))
+    p2p, api, own = free_tens(3)
+    replaced = {"127.0.0.1:750": f"127.0.0.1:{p2p}", "127.0.0.1:760": f"127.0.0.1:{api}", "7400": f"{own}0", "OWNAPI": f"{own}1"}
+    replaced |= {BASE: base, "my-job.tar": "the-job.tar", "my-job": tag}
+    for old, new in replaced.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    text = text.replace("KEY_A", "$(learningchain id --public-key)")
+    for letter in "BCDEF":
+        text = text.replace(f"KEY_{letter}", public_key())
+    return text
+
+
+def public_key() -> str:
+    return SigningKey(secrets.token_bytes(32)).public.hex()
+
+
+def tools(folder: Path) -> str:
+    """PATH with the command of this environment, and with curl where the machine has none."""
+    folder.mkdir()
+    for name in ("learningchain", "python"):
+        words = "-m learningchain " if name == "learningchain" else ""
+        (folder / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {words}"$@"\n')
+    if shutil.which("curl") is None:
+        (folder / "curl.py").write_text(CURL)
+        (folder / "curl").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{folder}/curl.py" "$@"\n')
+    for file in folder.iterdir():
+        file.chmod(0o755)
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+def clean_engine(lab: Path) -> None:
+    for keystore in lab.glob("lab/*/keystore.json"):
+        room = Sandbox(keystore.parent / "sandbox", node_tag=Keystore.public(keystore).address[:20])
+        room.cleanup()
+        room.close()
+
+
+def test_a_newcomer_gets_from_nothing_to_a_model(tmp_path: Path) -> None:
+    tag, lab = f"lc-readme-{secrets.token_hex(4)}", tmp_path / "lab"
+    lab.mkdir()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("LEARNINGCHAIN_")}
+    environment |= {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "share"), "PATH": tools(tmp_path / "bin")}
+    root = Path(__file__).parents[2]
+    environment["PYTHONPATH"] = os.pathsep.join(p for p in (str(root), environment.get("PYTHONPATH")) if p)
+    with base_image(tmp_path) as base:
+        process = subprocess.Popen(
+            ["bash", "-c", script(base, tag)],
+            cwd=lab,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            out, _ = process.communicate(timeout=LIMIT_S)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(30)
+            subprocess.run(["docker", "rmi", tag], capture_output=True, check=False, timeout=60)
+            clean_engine(lab)
+    logs = "\n".join(f"{log.name}: {log.read_text()[-1500:]}" for log in sorted(lab.glob("lab/*.log")))
+    assert process.returncode == 0, f"{out}\n{logs}"
+    assert "is PAID" in out and "The winner's model" in out, out
+    slope, offset = json.loads((lab / "model").read_text())
+    assert slope == pytest.approx(3, abs=0.5) and offset == pytest.approx(1, abs=0.7), "the model is the line that README draws"
+    assert "Sent 2.5 credits" in out and "for lunch" in out
+    assert re.search(r"SDK SAYS\n[0-9.]+ \[\('[0-9a-f]{12}', 'PAID'\)\]", out), out
+    assert '"network":"lab"' in out.replace(" ", ""), "curl shows the status"
+    restored, owner = (Keystore.public(lab / folder / "keystore.json").address for folder in ("restored", "lab/node3"))
+    assert restored == owner
+    own = out.partition("OWN GRAPH")[2]
+    assert "node started" in own and "network=ours" in own and "node stopping" in own, own

@@ -1,0 +1,66 @@
+"""What README and the guides show can be typed: every command exists with these options, every file that is named is there."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from cyclopts import MissingArgumentError
+
+from client.cli import app
+from tests.unit.readme_kit import ROOT, blocks, commands
+
+DOCUMENTS = ["README.md", "docs/operating.md", "docs/sandbox.md"]
+SHOWN = [(name, words) for name in DOCUMENTS for block in blocks(name) if block.language == "sh" for words in commands(block.text)]
+INLINE = [
+    (name, words)
+    for name in DOCUMENTS
+    for text in re.findall(r"`(learningchain [^`]+)`", (ROOT / name).read_text())
+    for words in commands(text)
+]
+
+
+def test_there_are_commands_to_check() -> None:
+    assert len(SHOWN) >= 20 and len(INLINE) >= 8
+    assert ["id", "--public-key", "--data", "lab/node$1"] in [words for _, words in SHOWN], "also those within functions"
+
+
+@pytest.mark.parametrize(("name", "words"), SHOWN, ids=lambda v: v if isinstance(v, str) else " ".join(v)[:60])
+def test_every_command_in_a_block_is_accepted(name: str, words: list[str]) -> None:
+    command, bound, _ = app.build().parse_args(words, exit_on_error=False, print_error=False)
+    assert callable(command) and bound is not None, name
+
+
+@pytest.mark.parametrize(("name", "words"), INLINE, ids=lambda v: v if isinstance(v, str) else " ".join(v)[:60])
+def test_every_command_in_the_text_is_there(name: str, words: list[str]) -> None:
+    """A sentence may leave out what a command needs; what it names must be right."""
+    words = [word for word in words if word != "--help"]
+    try:
+        app.build().parse_args(words, exit_on_error=False, print_error=False)
+    except MissingArgumentError as e:
+        assert list(e.command_chain or ()) == words, name
+
+
+@pytest.mark.parametrize("name", [*DOCUMENTS, "CHANGELOG.md"])
+def test_every_file_that_is_named_is_there(name: str) -> None:
+    text = (ROOT / name).read_text()
+    linked = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if not target.startswith("http")]
+    named = re.findall(
+        r"`((?:tests|docs|examples|protocol_spec|scripts|chain|client|sandbox|p2p|benchmarks)/[A-Za-z0-9_./]*)`", text
+    )
+    folder = (ROOT / name).parent
+    missing = [path for path in linked if not (folder / path).exists()] + [path for path in named if not (ROOT / path).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_heading_that_is_linked_is_there(name: str) -> None:
+    text = (ROOT / name).read_text()
+    headings = {re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings
+
+
+def test_what_the_readme_leaves_to_make_are_targets_of_make() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z]+)\b", (ROOT / "README.md").read_text()))
+    assert {"demo", "setup"} <= named <= targets
