@@ -202,19 +202,26 @@ class PeerBook:
         return new
 
     def _room(self, peer: bytes) -> bool:
-        """Makes room for one more address of this member by giving up a worse one; False when all are worth more."""
+        """Makes room for one more address of this member by giving up a worse one; False when all are worth more.
+
+        The verified address that answered last stays, however long its member has been away: otherwise whoever tells lies about
+        members that are down would have them forgotten.
+        """
         places = self._members.get(peer)
         if places is None:
             if len(self._members) < MAX_MEMBERS:
                 return True
-            worst = max(self._members, key=lambda m: (min(p.failures for p in self._members[m]), m))
-            if all(p.verified or not p.failures for p in self._members[worst]):
+            rumoured = [m for m, known in self._members.items() if not any(p.verified for p in known)]
+            worst = max(rumoured, key=lambda m: (min(p.failures for p in self._members[m]), m), default=None)
+            if worst is None or all(not p.failures for p in self._members[worst]):
                 return False
             self.forget(worst)
             return True
         if len(places) < MAX_ADDRESSES:
             return True
-        worst_place = max((p for p in places if not p.verified or p.failures > 5), key=lambda p: p.failures, default=None)
+        best = max((p for p in places if p.verified), key=lambda p: p.last_success, default=None)
+        loose = (p for p in places if p is not best and (not p.verified or p.failures > 5))
+        worst_place = max(loose, key=lambda p: p.failures, default=None)
         if worst_place is None or not worst_place.failures:
             return False
         self._drop(peer, worst_place)

@@ -140,6 +140,29 @@ def test_a_rumour_that_fails_is_forgotten_and_a_verified_address_is_not() -> Non
     assert book.members() == [peer(2)]
 
 
+def test_rumours_do_not_push_out_the_address_of_a_member_that_is_away() -> None:
+    book = PeerBook()
+    book.succeeded(peer(1), "good:1", NOW)
+    for _ in range(50):
+        book.failed(peer(1), "good:1", NOW, rng())
+    for i in range(50):
+        book.learn(peer(1), [f"liar:{4 * i + k}" for k in range(1, 5)], teller=peer(9))
+        for place in book.places(peer(1)):
+            book.failed(peer(1), place.address, NOW, rng())
+    assert "good:1" in [p.address for p in book.places(peer(1))]
+
+
+def test_a_full_book_gives_up_no_verified_member_for_a_rumour() -> None:
+    book = PeerBook()
+    for i in range(MAX_MEMBERS):
+        book.succeeded(peer(i), f"good:{i + 1}", NOW + i)
+    book.learn(peer(7), ["liar:1"], teller=peer(8))
+    for address_ in ("good:8", "liar:1"):
+        book.failed(peer(7), address_, NOW, rng())
+    assert book.learn(peer(5_000), ["liar:2"], teller=peer(8)) == 0
+    assert peer(7) in book.members() and len(book.members()) == MAX_MEMBERS
+
+
 def test_a_liar_can_place_few_rumours_and_never_displace_what_is_verified() -> None:
     book = PeerBook()
     book.succeeded(peer(0), "good:1", NOW)
