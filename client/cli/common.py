@@ -7,6 +7,7 @@ import getpass
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -66,6 +67,13 @@ class Common:
         from platformdirs import user_data_path
 
         return user_data_path("learningchain", appauthor=False)
+
+    @property
+    def again(self) -> str:
+        """What the next command on this data folder needs behind it; nothing where the environment or the default name it."""
+        if self.data is None or os.environ.get("LEARNINGCHAIN_DATA") == str(self.data):
+            return ""
+        return f" --data {shlex.quote(str(self.data))}"
 
     @property
     def out(self) -> Output:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,6 +37,8 @@ def node(
     except KeystoreError as e:
         raise NotStarted(f"The node does not start: {e}") from None
     word = passphrase(passphrase_file, confirm=False)
+    if sys.stderr.isatty():
+        common.out.note(f"The node starts; Ctrl-C stops it. Look around from a second terminal: learningchain status{common.again}")
     from client import daemon
 
     result: Any = daemon.run(data, word, work=work, accept_new_guard=accept_new_guard)

@@ -111,7 +111,7 @@ def install(
     common.out.show(document, lambda console: console.print(f"{data / FILE}: network {genesis.chain_id.hex()}", soft_wrap=True))
     if member is False:
         common.out.note("This node's identity is no member of that network: the other nodes will refuse it.")
-    common.out.note("Next: learningchain node")
+    common.out.note(f"Next: learningchain node{common.again}")
     return 0
 
 

@@ -74,7 +74,8 @@ def _report(common: Common, data: Path, address: str, public_key: str, *, instal
     common.out.note("Back up keystore.json and remember its passphrase: without both, the identity and its credits are lost.")
     if not installed:
         common.out.note(
-            "Next: give the public key to whoever makes the network's file, then: learningchain genesis install genesis.json"
+            "Next: give the public key to whoever makes the network's file, then: "
+            f"learningchain genesis install genesis.json{common.again}"
         )
 
 

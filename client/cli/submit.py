@@ -24,7 +24,7 @@ MAX_PARAMS_FILE = 65_536
 def submit(
     *,
     bounty: Annotated[str, Parameter(help="Credits for the winner.")],
-    expires: Annotated[str, Parameter(help="When claims end, from now: 60s, 10m, 2h, 1d.")],
+    expires: Annotated[str, Parameter(help="When claims end, from now: 60s, 10m, 2h, 1d.", allow_leading_hyphen=True)],
     image_archive: Annotated[Path | None, Parameter(help="A docker-archive (docker save); it is uploaded and served.")] = None,
     image: Annotated[str | None, Parameter(help="An image in a registry, pinned: name@sha256:...")] = None,
     params: Annotated[str | None, Parameter(help="JSON object for the container, or @FILE.")] = None,
@@ -73,7 +73,7 @@ def submit(
         console.print(facts("Job posted", rows))
 
     common.out.show(posted, people)
-    common.out.note(f"Follow it: learningchain job watch {str(posted.get('job'))[:12]}")
+    common.out.note(f"Follow it: learningchain job watch {str(posted.get('job'))[:12]}{common.again}")
     if image is not None:
         common.out.note("Workers fetch the image from its registry themselves: without access to it they cannot work.")
     return finished(common, posted, wait)

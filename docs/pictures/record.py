@@ -33,7 +33,8 @@ INK, PAPER = "#d8dee9", "#1d2330"
 BASIC = ["#3b4252", "#e0606c", "#8fc07a", "#e5c07b", "#6aa5e8", "#c58fd0", "#5cc0c7", "#d8dee9"]
 BRIGHT = ["#7a869c", "#ef7883", "#a6d68f", "#f0d391", "#86b9f3", "#d6a6e0", "#7cd3da", "#ffffff"]
 _CONTROL = re.compile(
-    r"\x1b\[([?>=]?[0-9;]*)([A-Za-z])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()][A-Z0-9]|\x1b[^][()]|[\x00-\x1a\x1c-\x1f\x7f]", re.DOTALL
+    r"\x1b\[([?>=]?[0-9;]*)([A-Za-z])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()][A-Z0-9]|\x1b[^][()]|[\x00-\x1a\x1c-\x1f\x7f]",
+    re.DOTALL,
 )
 
 

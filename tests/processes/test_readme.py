@@ -28,7 +28,7 @@ from sandbox.images import build_python_image
 from tests.unit.readme_kit import blocks
 
 LIMIT_S = 540
-"""Half that is enough on two idle cores: most of it is the self-test of five sandboxes and the windows of a job."""
+"""Generous: the cores are shared, and five sandboxes prove themselves."""
 pytestmark = pytest.mark.timeout(LIMIT_S + 60)
 
 ELSEWHERE = {

@@ -247,6 +247,20 @@ def test_flags_do_not_show_that_they_are_off(run: Any) -> None:
         assert "default: False" not in run(*words, "--help").out, words
 
 
+def test_next_steps_name_the_data_folder(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is told to be typed next works as it stands."""
+    monkeypatch.setenv("LEARNINGCHAIN_PASSPHRASE", WORD)
+    data = tmp_path / "a folder"
+    assert f"learningchain genesis install genesis.json --data '{data}'" in run("init", "--data", data).err
+    monkeypatch.setenv("LEARNINGCHAIN_DATA", str(tmp_path / "b"))
+    assert run("init").err.rstrip().endswith("learningchain genesis install genesis.json")
+
+
+def test_a_time_in_the_past_is_told_as_that(api: Fake, run: Any) -> None:
+    ran = run("job", "submit", "--bounty", "5", "--expires", "-5s", "--image", "x")
+    assert ran.code == 2 and "--expires is a length of time such as 60s" in ran.err
+
+
 # --- for scripts ---------------------------------------------------------------------------------------------------------------
 
 
