@@ -80,23 +80,24 @@ def _down(machine: Machine) -> None:
 
 
 def _flip(machine: Machine, name: str, first: int, last: int, count: int) -> None:
+    """Some bits between two bytes, where anything is stored: empty space tells nothing."""
     node = machine.disk.names.get(name)
+    used = [at for at, byte in enumerate(node.durable[:last]) if byte and at >= first] if node is not None else []
     for _ in range(count):
-        if node is not None:
-            node.flip(machine.rng.randrange(8 * first, 8 * last))
+        if node is not None and used:
+            node.flip(8 * machine.rng.choice(used) + machine.rng.randrange(8))
 
 
 def _flipped_log(machine: Machine, _: Mishap) -> None:
     _down(machine)
-    # Near its start, where the records are.
-    _flip(machine, "wal", 0, 8 * SECTOR, machine.rng.choice([1, 2, 40]))
+    _flip(machine, "wal", 0, machine.segment, machine.rng.choice([1, 2, 40]))
 
 
 def _flipped_guard(machine: Machine, _: Mishap) -> None:
     _down(machine)
     slots = machine.rng.sample(range(SLOTS), machine.rng.choice([1, SLOTS]))
     for slot in slots:
-        _flip(machine, "guard", slot * SECTOR, slot * SECTOR + 300, 1)
+        _flip(machine, "guard", slot * SECTOR, (slot + 1) * SECTOR, 1)
 
 
 def _flipped_database(machine: Machine, _: Mishap) -> None:
