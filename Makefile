@@ -3,9 +3,11 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit bench lock clean
+.PHONY: help setup demo test lint types unit fuzz bench lock clean
 MAKEFLAGS += --no-print-directory
 JSON ?=
+TARGET ?=
+SECONDS ?= 60
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -28,6 +30,9 @@ types: setup ## type check only
 unit: setup ## the unit tests only; they need no engine
 	@.venv/bin/python -m pytest tests/unit
 
+fuzz: setup ## TARGET=name SECONDS=n: a decoder under a coverage-guided fuzzer; without TARGET all of them
+	@tests/fuzz/run.sh "$(TARGET)" "$(SECONDS)"
+
 bench: setup ## measure speed on this machine
 	@scripts/engine.sh run .venv/bin/python -m benchmarks
 
@@ -36,5 +41,5 @@ lock: setup ## write requirements/*.txt anew from pyproject.toml; UPGRADE=1 move
 
 clean: ## remove .venv, caches and what the targets left in .run
 	@scripts/engine.sh stop
-	@rm -rf .venv .run build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-fuzz .run build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
