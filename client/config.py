@@ -17,7 +17,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
@@ -233,8 +233,20 @@ def _checked(name: str, raw: Any, where: str, *, strict: bool) -> Any:
         if name in _CHECKS:
             _CHECKS[name](value)
     except ValueError as e:  # msgspec.ValidationError is one
-        raise ConfigError(f"{where}: {name} = {_show(raw)} cannot be used: {e}. {SETTINGS[name].description}") from None
+        raise ConfigError(
+            f"{where}: {name} = {_show(raw)} cannot be used: {_problem(name, e)}. {SETTINGS[name].description}"
+        ) from None
     return value
+
+
+def _problem(name: str, e: ValueError) -> str:
+    """What would do, where the library only says what does not."""
+    kind = get_args(SETTINGS[name].kind)[0]
+    if get_origin(kind) is Literal:
+        return "it is one of " + ", ".join(get_args(kind))
+    if kind is bool:
+        return "it is true or false"
+    return str(e)
 
 
 def _show(raw: Any) -> str:

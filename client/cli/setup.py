@@ -156,5 +156,9 @@ def config_set(
     common.out.show(document, lambda console: console.print(f"{name} = {config.toml_value(parsed)}", soft_wrap=True))
     if source == "environment":
         common.out.note(f"{config.SETTINGS[name].variable} in the environment still overrides it.")
+    if name == "api.listen" and not parsed.startswith(("127.", "localhost", "[::1]")):
+        common.out.note(
+            "The API is then in reach of other machines, and its token crosses the network in clear: put TLS in front of it."
+        )
     common.out.note("A running node takes it up when it is started again.")
     return 0

@@ -1,7 +1,7 @@
 """Records a command on a terminal as an animated picture: `python docs/pictures/record.py OUT.svg [OPTIONS] -- COMMAND...`.
 
 The command runs on a terminal of its own; what it shows is kept with its times, played faster, and written as one SVG without
-script that any browser shows. Only the control sequences that this project's programs send are understood.
+script that any browser shows: `python docs/pictures/record.py docs/pictures/demo.svg --still 0.47 -- learningchain demo`. Only the control sequences that this project's programs send are understood.
 """
 
 from __future__ import annotations
@@ -240,22 +240,33 @@ def svg(shown: list[tuple[float, tuple[Row, ...]]], width: int, height: int, tit
     )
 
 
+def without_folder(rows: tuple[Row, ...], folder: str) -> tuple[Row, ...]:
+    """Paths as they look from the folder that the command ran in: where that lies is nobody's business."""
+    return tuple(tuple((words.replace(f"{folder}/", ""), style) for words, style in row) for row in rows)
+
+
 def main(argv: Iterable[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--width", type=int, default=112)
-    parser.add_argument("--height", type=int, default=34)
-    parser.add_argument("--speed", type=float, default=6.0)
-    parser.add_argument("--pictures", type=int, default=60, help="most different pictures to keep")
+    parser.add_argument("--width", type=int, default=124)
+    parser.add_argument("--height", type=int, default=40)
+    parser.add_argument("--speed", type=float, default=8.0)
+    parser.add_argument("--pictures", type=int, default=48, help="most different pictures to keep")
+    parser.add_argument("--still", type=float, default=1.0, help="which part of the way stands where nothing may move, 0 to 1")
     parser.add_argument("--title", default="A recorded terminal")
     parser.add_argument("command", nargs="+")
     given = parser.parse_args(None if argv is None else list(argv))
     pictures, code = record(given.command, given.width, given.height)
-    shown = played(pictures, given.speed, given.pictures)
-    rows = max(len(rows) for _, rows in shown)
-    given.out.write_text(svg(shown, given.width, min(given.height, rows), given.title, len(shown) - 1), encoding="utf-8")
-    sys.stderr.write(f"{given.out}: {len(shown)} of {len(pictures)} pictures, {given.out.stat().st_size} bytes\n")
+    write(given, [(t, without_folder(rows, str(Path.cwd()))) for t, rows in pictures])
     return code
+
+
+def write(given: argparse.Namespace, pictures: list[tuple[float, tuple[Row, ...]]]) -> None:
+    shown = played(pictures, given.speed, given.pictures)
+    height = min(given.height, max(len(rows) for _, rows in shown))
+    still = min(len(shown) - 1, round(given.still * len(shown)))
+    given.out.write_text(svg(shown, given.width, height, given.title, still), encoding="utf-8")
+    sys.stderr.write(f"{given.out}: {len(shown)} of {len(pictures)} pictures, {given.out.stat().st_size} bytes\n")
 
 
 if __name__ == "__main__":

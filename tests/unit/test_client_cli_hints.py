@@ -157,6 +157,26 @@ def test_a_wrong_key_is_told_in_words(run: Any, tmp_path: Path) -> None:
     assert ran.code == 2 and "66 hex digits" in ran.err and "learningchain id" in ran.err and "fromhex" not in ran.err
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("log.level", "loud", "it is one of debug, info, warning, error"),
+        ("work.enabled", "maybe", "it is true or false"),
+        ("work.attempts", "0", ">= 1"),
+        ("network.listen", "everywhere:1", "is no IP address"),
+    ],
+)
+def test_a_wrong_setting_says_what_would_do(run: Any, tmp_path: Path, name: str, value: str, said: str) -> None:
+    ran = run("config", "set", name, value, "--data", tmp_path)
+    assert ran.code == 2 and said in ran.err
+    assert not (tmp_path / "config.toml").exists()
+
+
+def test_an_api_that_others_reach_is_warned_of(run: Any, tmp_path: Path) -> None:
+    assert "in reach of other machines" in run("config", "set", "api.listen", "0.0.0.0:7401", "--data", tmp_path).err
+    assert "in reach" not in run("config", "set", "api.listen", "127.0.0.1:7401", "--data", tmp_path).err
+
+
 # --- jobs ----------------------------------------------------------------------------------------------------------------------
 
 
