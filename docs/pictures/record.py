@@ -1,7 +1,9 @@
 """Records a command on a terminal as an animated picture: `python docs/pictures/record.py OUT.svg [OPTIONS] -- COMMAND...`.
 
 The command runs on a terminal of its own; what it shows is kept with its times, played faster, and written as one SVG without
-script that any browser shows: `python docs/pictures/record.py docs/pictures/demo.svg --still 0.47 -- learningchain demo`. Only the control sequences that this project's programs send are understood.
+script that any browser shows. Only the control sequences that this project's programs send are understood. The picture of README:
+
+    python docs/pictures/record.py docs/pictures/demo.svg --still 0.47 -- learningchain demo
 """
 
 from __future__ import annotations
