@@ -3,11 +3,12 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit fuzz bench lock clean
+.PHONY: help setup demo test lint types unit swarm fuzz bench lock clean
 MAKEFLAGS += --no-print-directory
 JSON ?=
 TARGET ?=
 SECONDS ?= 60
+SEEDS ?= 2000
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -29,6 +30,9 @@ types: setup ## type check only
 
 unit: setup ## the unit tests only; they need no engine
 	@.venv/bin/python -m pytest tests/unit
+
+swarm: setup ## SEEDS=n simulated graphs in two processes, each with its own faults and attackers
+	@.venv/bin/python -m tests.sim --seeds 0..$(SEEDS) --jobs 2
 
 fuzz: setup ## TARGET=name SECONDS=n: a decoder under a coverage-guided fuzzer; without TARGET all of them
 	@tests/fuzz/run.sh "$(TARGET)" "$(SECONDS)"

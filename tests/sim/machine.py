@@ -61,7 +61,9 @@ class Machine:
         self.flushing = False
         self.honest = True
         self.damaged = False
-        """Its stored bytes are not what it stored: it may refuse to start, and has lost what it promised to keep."""
+        """Its stored bytes are not what it stored: it may refuse to start, now or later, and lose what it promised to keep."""
+        self.renewed = False
+        """It starts with a new folder, in which nothing is damaged."""
         self.order: Callable[[], None] | None = None
         """What the operator does before the next start."""
         self.clock_off = world.skew(index)
@@ -108,7 +110,7 @@ class Machine:
     def _started(self) -> None:
         if self.damaged:
             self.world.checks.forget(self)
-            self.damaged = False
+            self.damaged, self.renewed = not self.renewed, False
         self.world.checks.restarted(self)
         for actor in self.actors:
             actor.start()

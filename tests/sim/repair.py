@@ -76,5 +76,5 @@ def start_empty(machine: Machine) -> None:
     """Everything but the key is gone."""
     machine.world.faults["started from nothing"] += 1
     install(machine, machine.rng.randrange(2**32), guard=False)
-    machine.damaged = True
+    machine.damaged = machine.renewed = True
     accept_new_guard(machine)
