@@ -1,0 +1,79 @@
+"""`make fuzz TARGET=name SECONDS=60`: one decoder under atheris, guided by coverage. Without TARGET: all, one after the other.
+
+The corpus starts with the examples and grows in `.run/fuzz/NAME`; it is kept for the next time. An input that breaks the decoder
+is written beside it and ends the run with exit 1: put it into `tests/fuzz/found/NAME/`, where every test run tries it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import atheris  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+with atheris.instrument_imports(include=["chain", "p2p", "sandbox", "client"]):
+    from tests.fuzz import examples
+    from tests.fuzz.targets import Target, attempt, load
+
+    TARGETS = load()
+
+ROOT = Path(__file__).resolve().parents[2]
+ONE_INPUT_S = 10
+"""An input that takes longer is a finding."""
+MEMORY_MB = 2_048
+
+
+def fuzz(name: str, target: Target, seconds: int) -> None:
+    """Does not return: libFuzzer ends the process."""
+    folder = ROOT / ".run" / "fuzz" / name
+    corpus = folder / "corpus"
+    corpus.mkdir(parents=True, exist_ok=True)
+    for data in [*examples.of(name), *(path.read_bytes() for path in examples.found(name))]:
+        (corpus / hashlib.sha256(data).hexdigest()[:40]).write_bytes(data)
+    options = {
+        "max_total_time": seconds,
+        "max_len": target.max_bytes,
+        "timeout": ONE_INPUT_S,
+        "rss_limit_mb": MEMORY_MB,
+        "artifact_prefix": f"{folder}/",
+        "print_final_stats": 1,
+        "verbosity": 1,
+    }
+    atheris.Setup([name, *(f"-{key}={value}" for key, value in options.items()), str(corpus)], lambda data: _one(target, data))
+    atheris.Fuzz()
+
+
+def _one(target: Target, data: bytes) -> None:
+    attempt(target, data)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("target", nargs="?", default="", help=f"one of {', '.join(TARGETS)}")
+    parser.add_argument("--seconds", type=int, default=60, help="for each target")
+    given = parser.parse_args()
+    if given.target:
+        if given.target not in TARGETS:
+            parser.error(f"there is no target {given.target!r}; targets: {', '.join(TARGETS)}")
+        fuzz(given.target, TARGETS[given.target], given.seconds)
+    broken = [name for name in TARGETS if _apart(name, given.seconds)]
+    print(f"{len(TARGETS)} targets; broken: {', '.join(broken) or 'none'}")
+    return 1 if broken else 0
+
+
+def _apart(name: str, seconds: int) -> int:
+    """One target in a process of its own; its last lines are shown."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz", name, "--seconds", str(seconds)], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    lines = (done.stdout + done.stderr).splitlines()
+    wanted = lines[-40:] if done.returncode else [line for line in lines if "number_of_executed_units" in line]
+    print(f"{name}: exit {done.returncode}", *wanted, sep="\n  ", flush=True)
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""Targets: what a job writes and prints, and the image archives and parameters of strangers."""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+from pathlib import Path
+
+from sandbox.archive import check_config, clean_archive, scan_archive
+from sandbox.engine import explain
+from sandbox.errors import BadImage
+from sandbox.output import TAIL_CAP, OutputReader
+from sandbox.results import BadResult, parse_progress, parse_result
+from sandbox.runner import job_json
+from sandbox.spec import PROGRESS_LINE_CAP, ImageLimits, RunSpec
+from sandbox.targuard import BadTar, TarWalk, read_one_file
+from tests.fuzz.targets import Target, check, text_of
+
+_FOLDER = tempfile.TemporaryDirectory(prefix="lc-fuzz-")
+LIMITS = ImageLimits(archive_bytes=1 << 20, unpacked_bytes=1 << 20, files=100, layers=8)
+
+
+def result(data: bytes) -> None:
+    """The first byte says whether the phase is `evaluate`."""
+    found = parse_result(data[1:], need_probe=data[:1] == b"e")
+    check(abs(found.loss) <= 10**18 and found.n > 0, "out of bounds")
+    check(data[:1] != b"e" or found.probe_loss is not None, "no probe")
+
+
+def progress(data: bytes) -> None:
+    found = parse_progress(data)
+    if found is not None:
+        check(json.dumps([found.step, found.of, found.loss], allow_nan=False), "cannot be shown")
+
+
+def container_output(data: bytes) -> None:
+    """In one piece and byte by byte: the same."""
+    whole, pieces = OutputReader(), OutputReader()
+    whole.feed(data)
+    for at in range(0, len(data), 7):
+        pieces.feed(data[at : at + 7])
+    check(whole.tail() == pieces.tail() and whole.total == pieces.total <= len(data), "depends on how it arrives")
+    check(len(whole._tail) <= TAIL_CAP and len(whole._line) <= PROGRESS_LINE_CAP + 1, "unbounded")
+    check(all(char == "\n" or char.isprintable() for char in whole.tail()), "control characters")
+
+
+def tar(data: bytes) -> None:
+    count = 0
+    for member in TarWalk(io.BytesIO(data), max_bytes=1 << 20, max_members=100):
+        count += 1
+        check(0 <= member.size <= 1 << 60 and member.offset % 512 == 0, "no such member")
+        repr(member)
+    check(count <= 100, "too many")
+
+
+def output_tar(data: bytes) -> None:
+    check(sum(map(len, read_one_file(io.BytesIO(data), "model", 4_096))) <= 4_096, "more than its cap")
+
+
+def image_archive(data: bytes) -> None:
+    path = Path(_FOLDER.name) / "image.tar"
+    path.write_bytes(data)
+    image = scan_archive(path, LIMITS, architecture="amd64")
+    again = Path(_FOLDER.name) / "again.tar"
+    again.write_bytes(b"".join(clean_archive(path, image, "lc/test:1")))
+    check(scan_archive(again, LIMITS, architecture="amd64").image_id == image.image_id, "rewritten as another image")
+
+
+def image_config(data: bytes) -> None:
+    check(check_config(data, "amd64"), "no layers")
+
+
+def job_params(data: bytes) -> None:
+    """Parameters are a text of the posting; what the job reads is one JSON object with them inside."""
+    spec = RunSpec(run_id="r", image_id="sha256:" + "0" * 64, phase="train", seed=1, probe=1, budget_s=1, params=text_of(data))
+    document = json.loads(job_json(spec))
+    check(document["v"] == 1 and isinstance(document["params"], dict) and len(document) == 8, "reaches beyond its field")
+
+
+class _Said(Exception):
+    def __init__(self, explanation: bytes) -> None:
+        self.explanation = explanation
+
+
+def engine_error(data: bytes) -> None:
+    check(len(explain(_Said(data))) <= 400, "unbounded")
+
+
+TARGETS = {
+    "result": Target(result, (BadResult,), 4_200),
+    "progress": Target(progress, (), 600),
+    "container-output": Target(container_output, (), 16_384),
+    "tar": Target(tar, (BadTar,), 16_384),
+    "output-tar": Target(output_tar, (BadTar,), 8_192),
+    "image-archive": Target(image_archive, (BadImage,), 32_768),
+    "image-config": Target(image_config, (BadImage,)),
+    "job-params": Target(job_params, (ValueError,)),
+    "engine-error": Target(engine_error, (), 1_024),
+}

@@ -1,0 +1,83 @@
+"""Every decoder of `targets`: valid examples pass, near misses and nonsense are refused as documented, and nothing else happens."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from tests.fuzz import examples
+from tests.fuzz.mutations import HOSTILE, near
+from tests.fuzz.targets import attempt, load
+
+TARGETS = load()
+NEVER_ACCEPT = {"certificate"}
+"""Nobody here can sign a certificate: their target checks that all are refused."""
+TRIES = 120
+MEMORY = 24 << 20
+FOUND = [(name, path) for name in TARGETS for path in examples.found(name)]
+QUIET = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate, Phase.shrink])
+EVERY = pytest.mark.parametrize("name", TARGETS)
+
+
+@EVERY
+def test_examples_are_accepted(name: str) -> None:
+    given_ = examples.of(name)
+    accepted = [attempt(TARGETS[name], data) for data in given_]
+    assert any(accepted) == (name not in NEVER_ACCEPT)
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [(n, p) for n in TARGETS for p in examples.found(n)], ids=lambda v: getattr(v, "name", v)
+)
+def test_what_broke_something_once(name: str, path: Path) -> None:
+    attempt(TARGETS[name], path.read_bytes())
+
+
+@EVERY
+def test_hostile_bytes_end_soon_and_cost_little_memory(name: str) -> None:
+    target = TARGETS[name]
+    inputs = [*HOSTILE, *(data + b"\0" for data in examples.of(name)), *(data[:-1] for data in examples.of(name))]
+    attempt(target, inputs[0])
+    tracemalloc.start()
+    try:
+        for data in inputs:
+            attempt(target, data)
+        assert tracemalloc.get_traced_memory()[1] < MEMORY
+    finally:
+        tracemalloc.stop()
+
+
+@EVERY
+def test_nearly_valid_bytes(name: str) -> None:
+    target = TARGETS[name]
+
+    @seed(7)
+    @settings(
+        max_examples=TRIES,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(near(examples.of(name), target.max_bytes))
+    def check(data: bytes) -> None:
+        attempt(target, data)
+
+    check()
+
+
+@EVERY
+def test_nonsense(name: str) -> None:
+    target = TARGETS[name]
+
+    @seed(7)
+    @settings(QUIET, max_examples=TRIES // 4)
+    @given(st.binary(max_size=200))
+    def check(data: bytes) -> None:
+        attempt(target, data)
+
+    check()
