@@ -1,7 +1,7 @@
 """Nodes broken on purpose: each must be caught by a checker within a few seeds. That tests the tests.
 
-`patch` says how a node is broken, `consensus`, `node`, `ledger` and `contracts` list the mutants, `scenes` has the profiles and worlds
-in which they show soon, `hunt` runs them. `python -m tests.sim.mutants` (make mutants) prints a table.
+`patch` says how a node is broken, `consensus`, `node`, `ledger` and `contracts` list the mutants, `scenes` has the profiles and
+worlds in which they show soon, `hunt` runs them. `python -m tests.sim.mutants` (make mutants) prints a table.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ _GUARD = Edit(
     "if height <= self._state.floor or (height, round_, kind) <= self._highest():\n            return None",
     "if height <= self._state.floor:\n            return None",
 )
-_SAME = Edit("chain.storage.guard", "if known is not None and (known.height,", "if known is None and (known.height,")
 
 MUTANTS = (
     mutant("quorum off by one", "types", "return 2 * n // 3 + 1", "return max(1, 2 * n // 3)"),
@@ -68,7 +67,7 @@ MUTANTS = (
         "        except StorageFailed",
         "stormy",
     ),
-    Mutant("guard removed", (_GUARD, _SAME), "old logs"),
+    Mutant("guard removed", (_GUARD,), "old logs"),
     mutant(
         "decisions in the log ignored",
         "node.recovery",
@@ -81,7 +80,7 @@ MUTANTS = (
         "node.node",
         "executed, durable=True, truncate=False)",
         "executed, durable=True)",
-        "long power cuts",
+        "restarts",
     ),
     mutant(
         "decision not logged",

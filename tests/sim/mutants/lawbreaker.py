@@ -1,6 +1,6 @@
-"""Proposes blocks with transactions that may not stand in them: decided ones again, out of turn, too late, signed by nobody, for another
-network, more than the quota. It builds them with the code that everybody runs: where that lets one in, its block fits; where it
-does not, it puts it into the header's root all the same."""
+"""Proposes blocks with what may not stand in them: transactions that were decided already, out of turn, too late, signed by
+nobody, of another network; a secret that it did not commit to. It builds them with the code that everybody runs: where that lets
+one in, the block fits; where it does not, it goes into the header's root all the same."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from msgspec.structs import replace
 from chain.codec import decode, encode
 from chain.contracts.base import Account, account_key
 from chain.contracts.credits import Transfer
+from chain.crypto import SigningKey
+from chain.errors import InvalidBlock
 from chain.ledger.tx import parse_tx, sign_tx
 from chain.node import candidates
 from chain.node import messages as m
 from chain.types import NO_ROUND, SignedTx, TxBody, block_id, decode_block, net_of, tx_root
 from tests.sim.attacks.base import Byzantine
 from tests.sim.machine import beacon_key
+from tests.sim.world import World
 
 LANE = 3
 
@@ -23,27 +26,39 @@ LANE = 3
 class Lawbreaker(Byzantine):
     name = "lawbreaker"
 
+    def __init__(self, world: World, index: int, key: SigningKey) -> None:
+        super().__init__(world, index, key)
+        self._made: dict[bytes, list[bytes]] = {}
+        """What goes out instead of each of its proposals: the same to everybody."""
+
     def twist(self, peer: int, message: m.Message, payload: bytes) -> list[bytes]:
         match message:
             case m.CompactProposal(proposal) if proposal.proposer == self.id and proposal.pol_round == NO_ROUND:
                 if proposal.height == self.node.height + 1:
-                    return self._illegal(message)
+                    if proposal.block_id not in self._made:
+                        lawful = self.whim.random() < 0.3
+                        self._made[proposal.block_id] = [payload] if lawful else self._illegal(message)
+                    return self._made[proposal.block_id]
         return [payload]
 
     def _illegal(self, message: m.CompactProposal) -> list[bytes]:
         node, proposal = self.node, message.proposal
-        kind, raws = self._bad(proposal.height)
+        kind, raws, secret = self._bad(proposal.height)
         given = [parse_tx(raw) for raw in raws]
         now = max(self.wall, message.header.time)
-        made, _ = candidates.build(node.state, self.id, beacon_key(self.index), proposal.round, node.head_id, now, given)
+        try:
+            made, _ = candidates.build(node.state, self.id, secret, proposal.round, node.head_id, now, given)
+        except InvalidBlock:
+            made, _ = candidates.build(node.state, self.id, beacon_key(self.index), proposal.round, node.head_id, now, given)
         txs = [raw for raw in made.slots if raw is not None]
         if len(txs) < len(raws):
             made.header, made.slots, made._ids = replace(made.header, tx_root=tx_root(raws)), list(raws), []
         node._bodies.blocks.put(block_id(made.header), made, frozenset())
-        self.did(f"transaction {kind}")
+        self.did(kind)
         return [self.own_proposal(proposal, made.header, made.short)]
 
-    def _bad(self, height: int) -> tuple[str, list[bytes]]:
+    def _bad(self, height: int) -> tuple[str, list[bytes], bytes]:
+        """What is wrong, the transactions, the beacon's secret key."""
         account = self.node.state.get(account_key(self.id))
         sequence = account.sequences[LANE] if isinstance(account, Account) else 0
         good = self._signed(sequence, height + 9)
@@ -53,12 +68,14 @@ class Lawbreaker(Byzantine):
             "too late": [self._signed(sequence, height - 1)],
             "badly signed": [encode(SignedTx(other.body, other.signature[:32] + bytes(31) + b"\1"))],
             "of another network": [self._signed(sequence, height + 9, net=1)],
-            "twice": [good, good],
         }
-        done = [raw for commit in self.store.blocks.values() for raw in decode_block(commit.block).txs]
+        if self.node.state.get(b"gb/" + self.id) is not None:
+            kinds["another secret"] = []
+        done = [raw for block, _ in self.store.read(1, 64, 10**7) for raw in decode_block(block).txs]
         if done:
             kinds["decided already"] = [self.whim.choice(done)]
-        return self.whim.choice(sorted(kinds.items()))
+        kind = self.whim.choice(sorted(kinds))
+        return kind, kinds[kind], beacon_key(self.index + 100 if kind == "another secret" else self.index)
 
     def _signed(self, sequence: int, until: int, net: int | None = None) -> bytes:
         op = msgspec.Raw(encode(Transfer(self.world.ids[0], 1, b"")))

@@ -24,13 +24,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "if False:",
         "illegal transactions",
     ),
-    mutant(
-        "quota unchecked",
-        "ledger.transition",
-        "if self.used.get(body.sender, 0) >= self.params.quota:",
-        "if False:",
-        "illegal transactions",
-    ),
     mutant("suspended account acts", "ledger.tx", "    if account.status != ACTIVE:\n", "    if False:\n", "rough market"),
     mutant("sequence not used up", "ledger.transition", "sequences[body.lane] += 1", "sequences[body.lane] += 0", "rough market"),
     mutant(
@@ -83,7 +76,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "ledger.transition",
         "if beacon_commitment(reveal) != promised.commitment:",
         "if False:",
-        "bad proposer",
+        "illegal transactions",
     ),
     mutant(
         "evidence applied twice",

@@ -1,9 +1,9 @@
 """A rough market: members who do their duties, lie, cheat, forget, repeat themselves and send nonsense, all at random.
 
-One validator, no faults of the network: what is tested here is the ledger and its contracts, and the checkers know what each of these
-messages must lead to (`checks_ledger`, `checks_jobs`). Posted expiries and all windows are whole tenths of a second, as are the ticks
-of the node and of the members: blocks come exactly at deadlines, messages exactly with them, and with one deadline event a block
-some jobs wait for theirs.
+One validator, no faults of the network: what is tested here is the ledger and its contracts, and the checkers know what each of
+these messages must lead to (`checks_ledger`, `checks_jobs`). Posted expiries and all windows are whole tenths of a second, as are
+the ticks of the node and of the members: blocks come exactly at deadlines, messages exactly with them, and with one deadline
+event a block some jobs wait for theirs.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import permutations
 from unittest import mock
 
@@ -37,13 +37,11 @@ class Scene:
             yield
 
 
-def _cuts(end: int) -> tuple[tuple[int, int], ...]:
-    return tuple((at, -1) for at in range(150, end, 90))
-
-
-_POWER = Profile(heal_at=4_000, crashes=_cuts(4_000), transfers=10, delay=2)
-"""The whole graph loses its power again and again."""
+_EVERY = tuple((at, -1) for at in range(800, 9_000, 800))
+_POWER = Profile(validators=1, heal_at=9_000, crashes=_EVERY, transfers=90, writer=(300, 900))
+"""Whoever decides alone and commits late, and loses its power again and again."""
 _STORM = Profile(heal_at=3_000, loss=0.15, crashes=tuple((at, at // 97 % 4) for at in range(100, 3_000, 97)), delay=30)
+_RESTARTS = tuple((at, at // 150 % 4) for at in range(600, 8_000, 150))
 _OLD = tuple(Mishap(when, "old log", when // 400 % 2, 300) for when in range(400, 4_000, 400))
 """The log of a machine is put back to what it was."""
 _FALLING = ((400, 0), (900, 1), (1_500, 2))
@@ -52,18 +50,21 @@ SCENES = {
     "": Scene(),
     "deaf": Scene(Profile(heal_at=6_000, loss=0.5, transfers=10, delay=100)),
     "stormy": Scene(_STORM),
-    "power cuts": Scene(replace(_POWER, writer=(300,), transfers=30)),
-    "long power cuts": Scene(replace(_POWER, validators=7, heal_at=6_000, writer=(300,), transfers=30, crashes=_cuts(6_000))),
+    "power cuts": Scene(_POWER),
+    "restarts": Scene(Profile(heal_at=8_000, crashes=_RESTARTS, transfers=90, writer=(900,), delay=40, job=False)),
     "old logs": Scene(Profile(heal_at=4_000, loss=0.2, mishaps=_OLD, delay=30)),
     "lossy": Scene(Profile(heal_at=4_000, loss=0.35, delay=60, transfers=10)),
     "slow": Scene(
-        Profile(slow=tuple((a, b, 420) for a, b in permutations(range(5), 2)), job=False, transfers=2),
+        Profile(slow=tuple((a, b, 600) for a, b in permutations(range(5), 2)), job=False, transfers=2),
         limits=(("chain.consensus.votes.KEEP_ROUNDS", 1),),
     ),
     "garbled": Scene(Profile(attacks=("garbler",), loss=0.1)),
     "two votes": Scene(Profile(attacks=("double voter",), loss=0.05, job=False)),
     "two blocks": Scene(Profile(attacks=("equivocator",), loss=0.05, job=False)),
-    "flood": Scene(Profile(attacks=("flooder",), job=False), limits=(("chain.node.relay.MAX_OF_PEER", 600),)),
+    "flood": Scene(
+        Profile(attacks=("flooder",), job=False),
+        limits=(("chain.node.relay.MAX_OF_PEER", 600), ("chain.consensus.votes.KEEP_ROUNDS", 1)),
+    ),
     "false names": Scene(Profile(attacks=("impersonator",), transfers=20, job=False)),
     "hidden lock": Scene(Profile(attacks=("hidden lock",), loss=0.05, job=False, transfers=10)),
     "forged certificates": Scene(Profile(attacks=("certificate forger",), job=False)),
@@ -71,7 +72,7 @@ SCENES = {
     "lying relay": Scene(Profile(attacks=("liar",), loss=0.3, transfers=20, job=False)),
     "hidden bodies": Scene(Profile(attacks=("withholder",), loss=0.2, transfers=20, job=False)),
     "bad proposer": Scene(Profile(attacks=("bad proposer",), transfers=60, job=False)),
-    "illegal transactions": Scene(Profile(attacks=("lawbreaker",), transfers=10, job=False)),
+    "illegal transactions": Scene(Profile(attacks=("lawbreaker",), transfers=60, job=False)),
     "crowd": Scene(
         Profile(transfers=40, job=False, partitions=(Partition(0, 3_000, frozenset({0, 1}), False),)),
         limits=(("chain.node.mempool.MAX_TXS", 6),),
