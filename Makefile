@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit swarm fuzz bench lock clean
+.PHONY: help setup demo test lint types unit swarm fuzz bench soak lock clean
 MAKEFLAGS += --no-print-directory
 JSON ?=
 TARGET ?=
@@ -39,6 +39,9 @@ fuzz: setup ## TARGET=name SECONDS=n: a decoder under a coverage-guided fuzzer; 
 
 bench: setup ## measure speed on this machine
 	@scripts/engine.sh run .venv/bin/python -m benchmarks
+
+soak: setup ## disturb a graph of real nodes for MINUTES (20), then look whether any promise was broken; JSON=file
+	@.venv/bin/python -m tests.soak --minutes $(or $(MINUTES),20) $(if $(JSON),--json "$(JSON)") $(if $(SEED),--seed $(SEED))
 
 lock: setup ## write requirements/*.txt anew from pyproject.toml; UPGRADE=1 moves to the newest versions
 	@scripts/lock.sh
