@@ -44,7 +44,7 @@ async def get_ready(call: Call) -> Json:
             name="SYNCING",
         )
     sandbox = await call.node.sandbox_ready()
-    if status.get("working") and sandbox is None:
+    if sandbox is None and (status.get("working") or call.node.runs is not None):
         raise unavailable("Not ready: the sandbox's self-test has not ended. Wait, or check the container engine", name="SANDBOX")
     if sandbox is not None and not sandbox.get("ok", False):
         failed = [str(c.get("name")) for c in sandbox.get("checks", ()) if isinstance(c, dict) and not c.get("ok")]

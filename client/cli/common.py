@@ -246,7 +246,7 @@ def nested(document: dict[str, Any]) -> str:
     parts = []
     for key, value in document.items():
         if isinstance(value, dict):
-            parts += [f"{key}.{inner}={v}" for inner, v in value.items()]
+            parts += [f"{key}.{inner}={v}" for inner, v in value.items() if v not in ("", [], None)]
         elif value not in ("", [], None):
             parts.append(f"{key}={value}")
     return ", ".join(parts)

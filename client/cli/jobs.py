@@ -39,7 +39,7 @@ _TERMS = {
     "finalists": "finalists",
     "on_cheat": "after a false claim",
 }
-_UNITS = {"threads": "threads", "mem_mb": "MiB of memory", "tmp_mb": "MiB of scratch"}
+_UNITS = {"threads": "thread", "mem_mb": "MiB of memory", "tmp_mb": "MiB of scratch"}
 _PAYMENTS = {
     "bounty_to": "bounty to",
     "bounty_paid": "bounty paid",
@@ -191,8 +191,12 @@ def limits_text(limits: dict[str, Any]) -> str:
     given = {key: value for key, value in limits.items() if isinstance(value, int)}
     cpus, model = given.get("cpus_milli"), given.get("model_cap")
     parts = [
-        None if cpus is None else f"{cpus / 1000:g} processors",
-        *(f"{given[key]} {unit}" for key, unit in _UNITS.items() if key in given),
+        None if cpus is None else f"{cpus / 1000:g} processor{'' if cpus == 1000 else 's'}",
+        *(
+            f"{given[key]} {unit}{'s' if key == 'threads' and given[key] != 1 else ''}"
+            for key, unit in _UNITS.items()
+            if key in given
+        ),
         *(f"{span(given[key])} to {what}" for key, what in (("train_s", "train"), ("eval_s", "evaluate")) if key in given),
         None if model is None else f"a model of {size_text(model)}",
     ]

@@ -49,13 +49,13 @@ def status(
     """Where the node stands: network, height, peers, sandbox."""
     if wait > 0:
         common.ask(lambda node: _ready(node, min(wait, MAX_WAIT)))
-    found, sandbox = common.ask(_status)
+    found, role, sandbox = common.ask(_status)
 
     def people(console: Console) -> None:
         supply = found.get("supply", {})
         rows: list[tuple[str, Any]] = [
             ("identity", found.get("id")),
-            ("role", "validator" if found.get("validator") else "member"),
+            ("role", role),
             ("height", found.get("height")),
             ("last block", f"{when(found.get('time'))} ({ago(found.get('time'))})"),
             ("state root", found.get("state_root")),
@@ -86,14 +86,18 @@ async def _ready(node: Client, seconds: float) -> None:
         await asyncio.sleep(0.2)
 
 
-async def _status(node: Client) -> tuple[Status, str]:
-    """The status, and whether this node's containers hold: a node without an engine keeps its ledger running."""
+async def _status(node: Client) -> tuple[Status, str, str]:
+    """The status, this node's role, and whether its containers hold: without an engine a node keeps its ledger running."""
     found = await node.status()
     try:
+        role = _role(await node.account(found["id"]))
+    except NotFound:
+        role = "no member of this network: send its members your key (learningchain id)"
+    try:
         report = (await node.ready()).get("sandbox")
-        return found, "not used: this node neither works nor verifies" if report is None else "ready"
+        return found, role, "not used: this node neither works nor verifies" if report is None else "ready"
     except ApiError as e:
-        return found, in_commands(e.message) if e.name == "SANDBOX" else "-"
+        return found, role, in_commands(e.message) if e.name == "SANDBOX" else "-"
 
 
 def balance(
@@ -149,7 +153,7 @@ def history(
                 e.get("reason"),
                 _signed(e.get("amount")),
                 brief(console, e.get("other")),
-                brief(console, e.get("ref")),
+                None if e.get("ref") and str(e.get("other")).endswith(str(e["ref"])) else brief(console, e.get("ref")),
             ]
             for e in found
         ]
@@ -286,7 +290,12 @@ async def _connections(node: Client) -> tuple[list[Any], list[Any]]:
 def _troubles(seen: list[Any]) -> list[Any]:
     """The last of each kind of trouble. A node that meets itself is none: every list of peers leads there once."""
     found: dict[tuple[str, str], Any] = {}
+    connected = set()
     for event in seen:
+        if event["event"] == "peer connected":
+            connected.add(event["address"])
+        if event["address"] in connected:
+            continue  # it came right afterwards
         if event["event"] not in ("peer connected", "peer gone") and "the node itself" not in event["reason"]:
             host = event["address"].rpartition(":")[0] if event["event"] == "connection refused" else event["address"]
             found.setdefault((host, event["reason"]), event)

@@ -289,7 +289,7 @@ class FakeNode:
         self.files = FakeFiles(folder)
         self.runs: FakeRuns | None = FakeRuns()
         self.extra: dict[str, Any] = {}
-        self.sandbox: dict[str, Any] | None = None
+        self.sandbox: dict[str, Any] | None = {"ok": True, "checks": []}
         self.fault: Exception | None = None
 
     def status(self) -> dict[str, Any]:

@@ -66,6 +66,14 @@ async def test_a_working_node_is_ready_once_its_sandbox_holds(
         assert named in error["message"]
 
 
+async def test_a_node_that_only_verifies_is_ready_once_its_sandbox_holds(api: Api) -> None:
+    """It may be drawn at any moment; a node that does neither needs no sandbox."""
+    api.node.sandbox = None
+    assert (await api.refused("GET", "/readyz", 503))["name"] == "SANDBOX"
+    api.node.runs = None
+    assert (await api.get("/readyz"))["ready"] is True
+
+
 async def test_metrics_tell_height_peers_runs_and_requests_by_route(api: Api) -> None:
     runs = api.node.runs
     assert runs is not None

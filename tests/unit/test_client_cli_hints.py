@@ -40,6 +40,17 @@ def test_peers_say_why_others_are_missing(api: Fake, run: Any) -> None:
     assert "network.peers" in run("peers").out, "an older node does not tell"
 
 
+def test_trouble_that_is_over_is_not_told(api: Fake, run: Any) -> None:
+    api.answers["GET /v1/connections"] = [SEEN | {"event": "peer connected", "reason": "dialled"}, SEEN]
+    assert "lately" not in run("peers").out
+
+
+def test_status_tells_who_is_no_member(api: Fake, run: Any) -> None:
+    assert re.search("role +validator", run("status").out)
+    api.answers[f"GET /v1/accounts/{OWN}"] = refusal("not_found", 404)
+    assert re.search("role +no member of this network", run("status").out)
+
+
 def test_one_trouble_is_told_once(api: Fake, run: Any) -> None:
     refused = {"event": "connection refused", "reason": "TLS: unknown ca"}
     api.answers["GET /v1/connections"] = [SEEN | refused | {"address": f"203.0.113.5:{port}"} for port in range(40_000, 40_030)]
@@ -192,6 +203,7 @@ def test_a_job_without_winner_says_how_it_ended(api: Fake, run: Any, tmp_path: P
 
 
 def test_limits_have_units() -> None:
+    assert jobs.limits_text({"cpus_milli": 1000, "threads": 1}) == "1 processor, 1 thread"
     text = jobs.limits_text({"cpus_milli": 1500, "mem_mb": 512, "train_s": 90, "model_cap": 64 * 2**20, "threads": 2})
     assert text == "1.5 processors, 2 threads, 512 MiB of memory, 1 min 30 s to train, a model of 64.0 MiB"
 
