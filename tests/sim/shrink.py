@@ -27,19 +27,24 @@ def kind(fault: str) -> str:
     return re.sub(r"\(.*|\d+|\[.*?\]", "", fault)[:60]
 
 
+def _with(p: Profile, name: str, value: Any) -> Profile:
+    changes: dict[str, Any] = {name: value}
+    return replace(p, **changes)
+
+
 def smaller(p: Profile) -> Iterator[Profile]:
     """Every step, the largest first."""
     for name in LISTS:
         items = getattr(p, name)
         if len(items) > 1:
-            yield replace(p, **{name: ()})
-            yield replace(p, **{name: items[: len(items) // 2]})
-            yield replace(p, **{name: items[len(items) // 2 :]})
+            yield _with(p, name, ())
+            yield _with(p, name, items[: len(items) // 2])
+            yield _with(p, name, items[len(items) // 2 :])
         if name != "skew" or len(items) == 1:
-            yield from (replace(p, **{name: items[:i] + items[i + 1 :]}) for i in range(len(items)))
+            yield from (_with(p, name, items[:i] + items[i + 1 :]) for i in range(len(items)))
     for name, plain in PLAIN.items():
         if getattr(p, name) != plain:
-            yield replace(p, **{name: plain})
+            yield _with(p, name, plain)
     yield from _fewer(p)
     yield from _shorter(p)
 
@@ -78,7 +83,7 @@ def _shorter(p: Profile) -> Iterator[Profile]:
         value = getattr(p, name)
         for smaller_ in (least, value // 2, value - max(1, value // 8)):
             if least <= smaller_ < value:
-                yield _within(replace(p, **{name: smaller_}))
+                yield _within(_with(p, name, smaller_))
 
 
 def _within(p: Profile) -> Profile:

@@ -26,7 +26,7 @@ from tests.sim.network import Network
 from tests.sim.profile import PARAMS, Partition, Profile
 from tests.sim.trace import Trace
 
-PATIENCE = 40_000
+PATIENCE = 20_000
 """Milliseconds after healing in which everything must be settled."""
 GRANT = 1_000_000_000
 STRIDE = 32
