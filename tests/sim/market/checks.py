@@ -13,6 +13,7 @@ from chain.contracts.job import records
 from chain.contracts.job.records import Job, Posting
 from chain.contracts.job.records import State as JobState
 from chain.contracts.job.rules import Result
+from chain.contracts.job.views import MAX_LIVE
 from chain.ledger.state import State
 from chain.ledger.transition import chain_record
 from chain.node import events as e
@@ -75,7 +76,7 @@ class MarketChecks(Checks):
             self._outcasts(state)
         except Violation as fault:
             self._fail(machine, f"after height {self._looked}: {fault}")
-        self._bounded()
+        self._bounded(sum(1 for _ in state.scan(b"j/", MAX_LIVE)))
 
     # --- events -----------------------------------------------------------------------------------------------------------------
 
@@ -92,6 +93,8 @@ class MarketChecks(Checks):
     def _event(self, event: Event, state: State) -> None:
         if isinstance(event, Moved):
             self.books.moved(event, state)
+            if event.reason == "fee" and event.target:
+                self.world.acts[f"fee to {'honest' if event.target in self.world.honest_ids else 'dishonest'}"] += 1
             return
         if event.topic == "verdict":
             self.verdicts.judged(event, state)
@@ -133,10 +136,9 @@ class MarketChecks(Checks):
             if status != BANNED or credits:
                 raise Violation(f"{self.world.name_of(who)} is banned and holds {credits}")
 
-    def _bounded(self) -> None:
-        """Queues and memory of every worker."""
+    def _bounded(self, live: int) -> None:
+        """Queues and memory of every worker, in proportion to the jobs that live. Some that just ended are being forgotten."""
         world = self.world
-        live = len(self.books.jobs)
         for index in sorted(world.actors):
             actor = world.actors[index]
             if actor.work is None or not actor.work._started or actor.loop is None:
@@ -149,8 +151,8 @@ class MarketChecks(Checks):
                 ("remembered runs", len(work._log._runs), MAX_RUNS),
                 ("tasks of the loop", actor.loop.pending, 2 * most),
                 ("containers", actor.engine.running, actor.config.concurrent + 1),
-                ("seats", len(work._seats) + len(work._verifier._duties), 2 * live + 2),
-                ("races", len(work._worker._races), live),
+                ("seats", len(work._seats) + len(work._verifier._duties), 2 * live + SPARE),
+                ("races", len(work._worker._races), live + SPARE),
             )
             for name, size, limit in bounds:
                 if size > limit:

@@ -110,12 +110,13 @@ class Desk:
 
     def say(self, who: Outsider, state: State, ops: Sequence[Any], label: str, lane: int, *, queue: int = 1) -> bool:
         """Sign and offer. False where `queue` messages of this lane are under way already."""
-        waiting = sum(1 for identity, at, _ in self.offers if (identity, at) == (who.id, lane))
-        if waiting >= queue:
+        waiting = [sequence for identity, at, sequence in self.offers if (identity, at) == (who.id, lane)]
+        if len(waiting) >= queue:
             return False
+        sequence = max([self._sequence(state, who.id, lane), *(known + 1 for known in waiting)])
         self._keys[who.id] = who.key
         ops = [decode_message(encode(op)) for op in ops]
-        self._sign(state, who.id, lane, self._sequence(state, who.id, lane) + waiting, ops, f"{who.name}: {label}")
+        self._sign(state, who.id, lane, sequence, ops, f"{who.name}: {label}")
         return True
 
     def _sign(self, state: State, identity: bytes, lane: int, sequence: int, ops: list[Any], label: str) -> None:

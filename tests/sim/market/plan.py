@@ -29,6 +29,17 @@ OPEN_MS = 6_000
 
 
 @dataclass(frozen=True)
+class MarketProfile(Profile):
+    """Fewer validators and more members that work: consensus has runs of its own."""
+
+    observers: int = 1
+
+    @property
+    def machines(self) -> int:
+        return self.validators + self.observers
+
+
+@dataclass(frozen=True)
 class JobPlan:
     at: int
     """When it is posted."""
@@ -68,12 +79,14 @@ class Plan:
 def draw(seed: int, cheats: tuple[str, ...], attacks: tuple[str, ...]) -> Plan:
     r = random.Random(f"market {seed}")
     calm = r.random() < 0.25
-    heal = 2_000 if calm else r.randint(6_000, 16_000)
-    validators = r.choice([1, 3, 4, 4, 4, 5])
-    machines = validators + 1
-    jobs = [_job(r, r.randint(200, heal)) for _ in range(r.choice([0, 1, 1, 2]))] + [_job(r, heal + r.randint(0, 1_000))]
+    heal = 2_000 if calm else r.randint(4_000, 11_000)
+    validators, observers = r.choice([(1, 3), (1, 3), (1, 4), (3, 1), (3, 2), (4, 1)])
+    machines = validators + observers
+    jobs = [_job(r, r.randint(200, heal)) for _ in range(r.choice([0, 0, 1, 1, 2]))] + [_job(r, heal + r.randint(0, 1_000))]
     return Plan(
-        profile=Profile(validators=validators, heal_at=heal) if calm else _faults(r, validators, heal, attacks),
+        profile=MarketProfile(validators=validators, observers=observers, heal_at=heal)
+        if calm
+        else _faults(r, validators, observers, heal, attacks),
         jobs=tuple(jobs),
         workers=r.randint(1, min(3, machines)),
         cheats=tuple(r.sample(cheats, r.choice([0, 1, 1, 2, 3]))) if cheats else (),
@@ -104,9 +117,9 @@ def _full_disks(r: random.Random, machines: int, heal: int) -> tuple[tuple[int, 
     return tuple(found)
 
 
-def _faults(r: random.Random, validators: int, heal: int, attacks: tuple[str, ...]) -> Profile:
+def _faults(r: random.Random, validators: int, observers: int, heal: int, attacks: tuple[str, ...]) -> Profile:
     """Of the graph below: milder than in a run without a market, which is about these."""
-    machines = validators + 1
+    machines = validators + observers
 
     def maybe(chance: float) -> bool:
         return r.random() < chance
@@ -119,8 +132,9 @@ def _faults(r: random.Random, validators: int, heal: int, attacks: tuple[str, ..
     crashes = [(r.randrange(heal), r.randrange(machines)) for _ in range(r.choice([0, 1, 2, 5]))]
     if maybe(0.15):
         crashes.append((r.randrange(heal), -1))
-    return Profile(
+    return MarketProfile(
         validators=validators,
+        observers=observers,
         heal_at=heal,
         loss=0.0 if maybe(0.4) else r.uniform(0.01, 0.3),
         double=0.0 if maybe(0.6) else r.uniform(0.01, 0.5),

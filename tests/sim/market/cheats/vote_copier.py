@@ -17,7 +17,7 @@ class VoteCopier(Cheat):
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        self.blind = self.rng.random() < 0.5
+        self.blind = self.world.seed % 2 == 1
         """It commits to a salt of its own instead of another's commitment."""
 
     def tick(self, state: State, clock: int) -> None:

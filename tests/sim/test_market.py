@@ -1,0 +1,140 @@
+"""The market on the simulated graph: real workers, verifiers and outboxes, cheaters beside them, and everything that goes wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.sim.market.cheats.table import CHEATS
+from tests.sim.market.loop import VirtualLoop
+from tests.sim.market.plan import JobPlan, MarketProfile, Plan
+from tests.sim.market.run import Outcome, one
+
+SEEDS = int(os.environ.get("LC_SIM_SEEDS", "40"))
+BATCH = 10
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, BATCH))
+def test_every_job_settles_rightly_whatever_goes_wrong(first: int) -> None:
+    outcomes = [one(seed) for seed in range(first, first + BATCH)]
+    assert not [str(o) for o in outcomes if o.fault]
+    # Nobody should trust an empty simulation.
+    acts, faults = _sums(outcomes)
+    assert acts["ended PAID"] > BATCH // 2
+    assert acts["honest ballot OK"] > BATCH
+    assert faults["crash"] > 0
+
+
+def _sums(outcomes: list[Outcome]) -> tuple[Counter[str], Counter[str]]:
+    acts: Counter[str] = Counter()
+    faults: Counter[str] = Counter()
+    for outcome in outcomes:
+        acts.update(outcome.acts)
+        faults.update(outcome.faults)
+    return acts, faults
+
+
+# --- a quiet network -----------------------------------------------------------------------------------------------------------
+
+JOBS = (JobPlan(at=300, finalists=1, on_cheat=1), JobPlan(at=900, finalists=2))
+
+
+def quiet(*cheats: str, validators: int = 1, observers: int = 3, jobs: tuple[JobPlan, ...] = JOBS) -> Plan:
+    profile = MarketProfile(validators=validators, observers=observers, heal_at=1_000)
+    return Plan(profile=profile, jobs=jobs, cheats=cheats, calm=True)
+
+
+def test_an_honest_job_of_three_workers_pays_the_best_of_them() -> None:
+    outcome = one(1, plan=quiet(validators=3, observers=1, jobs=(JobPlan(at=300, finalists=3),)))
+    assert outcome.fault == ""
+    assert outcome.acts["ended PAID"] == 1
+    assert outcome.acts["honest ballot OK"] >= 3
+    assert not [act for act in outcome.acts if act.startswith(("strike", "suspended", "banned"))]
+
+
+@pytest.mark.parametrize(("hidden", "key"), [("good", 1), ("junk", 1), ("kept", 0)])
+def test_hidden_data_decide_or_cost_the_contractor_its_deposit(hidden: str, key: int) -> None:
+    outcome = one(2, plan=quiet(jobs=(JobPlan(at=300, finalists=2, hidden=hidden),)))
+    assert outcome.fault == ""
+    assert (outcome.acts["ended PAID"], outcome.acts["contractor: key -> 0"]) == (1, key)
+
+
+CARTEL_LIES = ("cartel: false claim -> 0", "cartel: open vote -> 0")
+SHOWN: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "copier": (("copied commitment -> 0", "reveal of a copy -> 319"), ("revealed a copy",)),
+    "false loss": (("false claim -> 0", "verdict on a false claim: FALSE", "banned dishonest"), ("a false claim: OK",)),
+    "late": (("late claim -> 0", "late claim -> 310", "ended PAID"), ("late claim -> ?",)),
+    "lazy": (("commit vote -> 0", "strike dishonest vote.probe"), ("fee to dishonest",)),
+    "majority cartel": ((*CARTEL_LIES, "a false claim: OK"), ("suspended honest", "a true claim: FALSE")),
+    "model withholder": (("claim REFUSED", "claim SILENT", "honest ballot NOMODEL", "ended PAID"), ("suspended",)),
+    "quorum cartel": ((*CARTEL_LIES, "a false claim: OK"), ()),
+    "racer": (
+        ("on its own job -> 311", "puppet's claim -> 0", "a false claim: FALSE"),
+        ("on its own job -> 0", "a false claim: OK"),
+    ),
+    "small cartel": (
+        (*CARTEL_LIES, "below a third", "a false claim: FALSE", "banned dishonest", "strike dishonest vote.wrong"),
+        ("a false claim: OK", "a true claim: FALSE", "a true claim: REFUSED", "strike honest"),
+    ),
+    "spammer": (("batch of jobs -> 0", "empty claim -> 0", "claim SILENT", "ended PAID"), ("strike honest",)),
+    "third cartel": ((*CARTEL_LIES, "of a third or more"), ("suspended honest", "a true claim: FALSE", "a false claim: OK")),
+    "vote copier": (
+        ("copied commitment -> 0", "copied ballots -> 328", "vote.silent"),
+        ("opened a copied vote", "fee to dishonest"),
+    ),
+}
+"""For each cheat, what must be seen of it in a few quiet runs, and what must not. Numbers are receipt codes (protocol_spec)."""
+RUNS = {"model withholder": 4}
+
+
+@pytest.mark.parametrize("name", sorted(CHEATS))
+def test_a_cheat_really_acts_and_gets_nothing_that_the_rules_forbid(name: str) -> None:
+    outcomes = [one(seed, plan=quiet(name)) for seed in range(RUNS.get(name, 2))]
+    assert not [str(o) for o in outcomes if o.fault]
+    acts, _ = _sums(outcomes)
+    seen, unseen = SHOWN[name]
+    assert [what for what in seen if not any(what in act for act in acts)] == []
+    assert [act for act in acts if any(what in act for what in unseen)] == []
+    assert any(act.startswith(f"{name}:") for act in acts)
+
+
+# --- the simulation itself -----------------------------------------------------------------------------------------------------
+
+
+def test_a_run_with_every_signature_checked_everywhere_is_as_good() -> None:
+    assert one(5, real=True).fault == ""
+
+
+def _digests(hash_seed: str, seeds: list[int]) -> list[str]:
+    code = f"from tests.sim.market.run import one\nfor s in {seeds}: print(one(s).digest)"
+    env = os.environ | {"PYTHONHASHSEED": hash_seed}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_one_seed_is_one_run_whatever_the_hash_seed() -> None:
+    seeds = [3, 14]
+    first, second = _digests("1", seeds), _digests("2", seeds)
+    assert first == second
+    assert len(set(first)) == len(seeds)
+
+
+def test_timers_are_never_early_and_a_dead_loop_does_nothing() -> None:
+    now, queue, done = [8_123], [], []  # type: ignore[var-annotated]
+    loop = VirtualLoop(lambda: now[0], lambda ms, act: queue.append((now[0] + ms, act)), lambda: 0, lambda *_: None)
+    for when in (8.123, 8.123 + 1e-15, 8.1230000001, 8.5):
+        loop.call_at(when, lambda when=when: done.append((when, loop.time())))
+    for at, act in sorted(queue, key=lambda entry: entry[0])[:3]:
+        now[0] = at
+        act()
+    assert [when <= at < when + 0.0011 for when, at in done] == [True] * 3
+    loop.kill()
+    queue[-1][1]()
+    loop.call_soon(done.append, None)
+    assert len(done) == 3
