@@ -50,6 +50,10 @@ def _first(kind: type) -> Any:
     return msgspec.msgpack.decode(_encodings()[kind.__name__][0], type=kind)
 
 
+def first_header() -> Header:
+    return _first(Header)  # type: ignore[no-any-return]
+
+
 def _records() -> list[bytes]:
     named = {getattr(kind, "__name__", "Evidence"): i for i, kind in enumerate(RECORDS)}
     return [bytes([named[name]]) + raw for name, raws in _encodings().items() if name in named for raw in raws]
@@ -219,8 +223,9 @@ MAKERS: dict[str, Callable[[], list[bytes]]] = {
 def of(name: str) -> list[bytes]:
     """Valid examples of a target."""
     from tests.fuzz.documents import DOCUMENTS
+    from tests.fuzz.of_machines import EXAMPLES
 
-    maker = MAKERS.get(name) or DOCUMENTS[name]
+    maker = (MAKERS | DOCUMENTS | EXAMPLES)[name]
     return maker()
 
 
