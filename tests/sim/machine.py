@@ -161,7 +161,8 @@ class Machine:
     def _take(self, event: e.Input) -> None:
         try:
             self.run(self.node.handle(event, EPOCH + self.world.now + self.clock_off))
-            if not self.flushing:
+            # In the midst of a height a flush only sends what users submitted, and `submit` asks for it.
+            if not self.flushing and self.up and self.node.consensus.step is Step.WAIT:
                 self._flush_soon()
         except PowerCut:
             self.crash()

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from unittest import mock
 
-from chain.crypto import SigningKey, is_public_key, verify
+from chain.crypto import SigningKey, verify
 
 SIMULATED, REMEMBERED, REAL = "simulated", "remembered", "real"
 
@@ -27,7 +27,7 @@ def _sign(key: SigningKey, digest: bytes) -> bytes:
 
 
 def _verify(public: bytes, digest: bytes, signature: bytes) -> bool:
-    return hashlib.sha512(public + digest).digest() == signature and len(digest) == 32 and is_public_key(public)
+    return hashlib.sha512(public + digest).digest() == signature
 
 
 @contextmanager
