@@ -18,6 +18,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from chain.storage.errors import StorageError
 from client.api.errors import ApiError, ErrorBody, ErrorResponse, not_found, unauthorized, usage
 from client.api.hub import Hub
 from client.api.metrics import Metrics
@@ -150,6 +151,10 @@ class ApiServer:
             response = _failure(e)
         except web.HTTPException as e:
             response = _failure(_of_http(e, request))
+        except StorageError as e:
+            # Never an answer made of damaged bytes. The text says what is damaged, and what to do about it.
+            log.error("the disk does not hold what it should", method=request.method, path=request.path[:256], why=str(e))
+            response = _failure(ApiError(500, "unavailable", "STORAGE", str(e)))
         except Exception:
             log.exception("a request failed", method=request.method, path=request.path[:256])
             response = _failure(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from chain.storage.errors import StorageDamaged
 from client.api import ApiServer, Limits
 from client.api.table import ROUTES
 from tests.unit.api_kit import TOKEN, Api, FakeNode, serving
@@ -162,6 +163,13 @@ async def test_a_fault_of_the_node_is_logged_and_told_without_its_text(api: Api)
     error = await api.refused("GET", "/v1/status", 500)
     assert (error["kind"], error["name"]) == ("unavailable", "INTERNAL")
     assert "secret" not in error["message"]
+
+
+async def test_damage_on_the_disk_is_told_with_what_to_do(api: Api) -> None:
+    api.node.fault = StorageDamaged("The database is damaged at height 3", "a checksum does not match", "Check the disk")
+    error = await api.refused("GET", "/v1/status", 500)
+    assert (error["kind"], error["name"]) == ("unavailable", "STORAGE")
+    assert error["message"] == "The database is damaged at height 3: a checksum does not match. Check the disk"
 
 
 async def test_a_server_says_its_port_and_an_address_that_is_taken_is_an_error(tmp_path: Path, api: Api) -> None:
