@@ -7,9 +7,18 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 
+from chain.contracts.job import messages, records, settle
+from chain.contracts.job.messages import Ballot
+from chain.contracts.job.rules import HiddenVote, VoteCode
+from client.work.material import Images, Models, Pins
+from client.work.sending import Sending
+from client.work.verifier import Verifier
+from client.work.worker import Worker
 from tests.sim.market.cheats.table import CHEATS
 from tests.sim.market.loop import VirtualLoop
 from tests.sim.market.plan import JobPlan, MarketProfile, Plan
@@ -138,3 +147,43 @@ def test_timers_are_never_early_and_a_dead_loop_does_nothing() -> None:
     queue[-1][1]()
     loop.call_soon(done.append, None)
     assert len(done) == 3
+
+
+# --- broken workers ------------------------------------------------------------------------------------------------------------
+
+
+async def _nothing(*_: object) -> None:
+    return None
+
+
+def _always_ok(_self: Verifier, _duty: object, candidate: Any, hidden: HiddenVote, hidden_loss: int) -> Ballot:
+    return Ballot(int(VoteCode.OK), candidate.loss, candidate.public[1], int(hidden), hidden_loss)
+
+
+def _misdirected(work: Any, claimant: bytes) -> None:
+    escrow = records.stake_escrow(work.id, claimant)
+    work.host.pay(escrow, work.posting.poster, work.host.escrowed(escrow), "stake", work.id)
+
+
+BROKEN: dict[str, tuple[object, str, object, str]] = {
+    "votes are not opened": (Sending, "open", _nothing, ""),
+    "claims are not revealed": (Sending, "reveal", _nothing, ""),
+    "models are not served": (Sending, "publish", _nothing, ""),
+    "every claim is found right": (Verifier, "_measurement", _always_ok, "false loss"),
+    "nobody is judged": (Verifier, "_judge", lambda *_: [], "false loss"),
+    "models are kept": (Models, "drop", _nothing, ""),
+    "pins are kept": (Pins, "release", _nothing, ""),
+    "images are kept": (Images, "release", _nothing, ""),
+    "ended jobs are not forgotten": (Worker, "_finish", lambda *_: [], ""),
+    "the claimed loss is believed": (messages, "vote_code", lambda *_: VoteCode.OK, "false loss"),
+    "the stake is paid to the poster": (settle, "_release_stake", _misdirected, ""),
+}
+"""What is replaced by what, and beside which cheat it shows."""
+
+
+@pytest.mark.parametrize("name", sorted(BROKEN))
+def test_a_broken_market_is_caught(name: str) -> None:
+    where, what, by, cheat = BROKEN[name]
+    plan = quiet(*([cheat] if cheat else []), jobs=(JobPlan(at=300, finalists=2),))
+    with mock.patch.object(where, what, by):
+        assert any(one(seed, plan=plan).fault for seed in range(1, 4))

@@ -22,6 +22,7 @@ from client.work.engine import MAX_RUNS
 from tests.sim.checks import Checks, Violation
 from tests.sim.market.books import Books, holds
 from tests.sim.market.verdicts import Verdicts
+from tests.sim.world import GRANT
 
 if TYPE_CHECKING:
     from tests.sim.machine import Machine
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 PER_JOB = 12
 """Tasks or intents that a live job may cost a worker at a time."""
 SPARE = 24
+LOSERS = frozenset(("copier", "false loss", "racer", "spammer"))
+"""Cheats that never do anything that is worth a credit."""
 
 
 class MarketChecks(Checks):
@@ -99,26 +102,28 @@ class MarketChecks(Checks):
         if event.topic == "verdict":
             self.verdicts.judged(event, state)
         elif event.topic in ("strike", "suspended", "banned"):
-            self._punished(event.topic, event.ref, str(event.data[0]) if event.topic == "strike" else "")
+            struck = event.topic == "strike"
+            why, job = (str(event.data[0]), bytes(event.data[1])) if struck else ("", b"")  # type: ignore[arg-type]
+            self._punished(event.topic, event.ref, why, job)
         elif event.topic in ("paid", "refunded", "empty"):
             self.world.acts[f"job {event.topic}"] += 1
 
-    def _punished(self, how: str, who: bytes, why: str) -> None:
-        world = self.world
+    def _punished(self, how: str, who: bytes, why: str, job: bytes) -> None:
+        world, verdicts = self.world, self.verdicts
         honest = who in world.honest_ids
         world.acts[f"{how} {'honest' if honest else 'dishonest'} {why}".strip()] += 1
         if how == "banned":
             self._banned.add(who)
-        if not honest or who in self.verdicts.outvoted:
+        if not honest or who in verdicts.outvoted:
             return
         if how != "strike":
             raise Violation(f"the honest {world.name_of(who)} was {how}")
-        if world.plan.calm and not self._excused(who):
+        if why == "vote.wrong" and job not in verdicts.unjust:
+            raise Violation(f"the honest {world.name_of(who)} was struck for a true vote, and no quorum lied")
+        if why == "vote.probe" and job not in verdicts.unsafe:
+            raise Violation(f"the honest {world.name_of(who)} was struck for a true probe, and most probes were true")
+        if world.plan.calm and why != "vote.wrong" and job not in verdicts.unsafe:
             raise Violation(f"the honest {world.name_of(who)} was struck ({why}) though nothing failed")
-
-    def _excused(self, who: bytes) -> bool:
-        """A cartel may cost the honest a strike; those who lie about whom they serve may, too."""
-        return bool(self.world.plan.cheats)
 
     # --- states -----------------------------------------------------------------------------------------------------------------
 
@@ -168,6 +173,7 @@ class MarketChecks(Checks):
             for account, job in self.verdicts.must_ban:
                 if holds(state, account)[0] != BANNED:
                     self._fail(machine, f"{self.world.name_of(account)} cheated on job {job.hex()[:8]} and is not banned")
+        self._nobody_gained(machine, state)
         for job in self.books.jobs:
             record: Any = state.get(records.job_key(job))
             if record.winner and record.state != JobState.PAID:
@@ -178,3 +184,15 @@ class MarketChecks(Checks):
                 self.world.acts[f"claim {Result(claim.result).name}"] += 1
                 if claim.claimed >= self.world.postings[job].terms.expiry:
                     self._fail(machine, "a claim after the expiry stands")
+
+    def _nobody_gained(self, machine: Machine, state: State) -> None:
+        """Who only cheats ends with no more than it had, where no false claim passed."""
+        world = self.world
+        if world.acts["verdict on a false claim: OK"]:
+            return
+        for name in sorted(set(world.plan.cheats) & LOSERS):
+            members = [cheat for cheat in world.cheats if cheat.name == name]
+            wealth = sum(holds(state, cheat.id)[1] for cheat in members)
+            if wealth > GRANT * len(members):
+                self._fail(machine, f"{name} gained {wealth - GRANT * len(members)}")
+            world.acts[f"{name}: lost credits"] += wealth < GRANT * len(members)

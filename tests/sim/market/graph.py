@@ -164,6 +164,8 @@ class Outside(Market):
         for index in sorted(world.actors):
             if busy := world.actors[index].busy:
                 return f"n{index} has not done with its work: {busy}"
+            if left := world.actors[index].leftovers():
+                return f"n{index} keeps of jobs that ended: {', '.join(left)}"
         return ""
 
     def report(self, machine: Machine, evidence: Evidence) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from chain.contracts.job import messages, records, rules, store
 from chain.contracts.job.records import Posting
-from chain.contracts.job.rules import Result, VoteCode
+from chain.contracts.job.rules import Result, Rule, VoteCode
 from chain.ledger.state import State
 from chain.types import Noted, parse_loss
 from tests.sim.checks import Violation
@@ -56,6 +56,10 @@ class Verdicts:
         self._world = world
         self.outvoted: set[bytes] = set()
         """Honest claimants of whom a cartel of a quorum said FALSE."""
+        self.unjust: set[bytes] = set()
+        """Jobs on which a quorum of a committee lied."""
+        self.unsafe: set[bytes] = set()
+        """Jobs on which the dishonest were half of the winning side, or more: the probe that counts may be theirs."""
         self.must_ban: list[tuple[bytes, bytes]] = []
         """(account, job): a quorum of validators measured the claim as false."""
 
@@ -84,6 +88,12 @@ class Verdicts:
             share = "below a third" if 3 * counted.dishonest < counted.seats else "of a third or more"
             world.acts[f"committee with dishonest members {share}"] += 1
         self._fair(truth, result, counted, needed)
+        rule = Rule(note.data[4])
+        if (truth, rule) in ((FALSE, Rule.QUORUM_OK), (TRUE, Rule.QUORUM_FALSE)):
+            self.unjust.add(job)
+        won, lost = (counted.ok, counted.bad_ok) if result == Result.OK else (counted.negative, counted.bad_negative)
+        if lost and lost >= won:
+            self.unsafe.add(job)
         if truth == TRUE and result == Result.FALSE and honest:
             self.outvoted.add(claimant)
         if result == Result.FALSE and truth == FALSE:
