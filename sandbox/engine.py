@@ -82,30 +82,40 @@ class Engine:
             facts = self.call("asking the engine what it is", lambda api: api.info())
         except EngineError as problem:
             raise SandboxUnavailable(str(problem)) from problem
-        version = str(facts.get("ServerVersion", "?"))
-        if facts.get("OSType") != "linux":
-            raise SandboxUnavailable(f"engine {version} runs {facts.get('OSType')} containers; Linux is needed")
-        security = [str(option) for option in facts.get("SecurityOptions") or []]
-        if not any("name=seccomp" in option for option in security):
-            raise SandboxUnavailable(f"engine {version} has no seccomp: system calls of jobs could not be filtered")
-        store = dict(facts.get("DriverStatus") or [])
-        if "snapshotter" in str(store.get("driver-type", "")):
+        try:
+            return _described(facts, str(api._version))
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as problem:
             raise SandboxUnavailable(
-                f"engine {version} uses the containerd image store, whose image ids are not the hash of the image's "
-                'configuration; set {"features": {"containerd-snapshotter": false}} in daemon.json and restart it'
-            )
-        for key, name in (("MemoryLimit", "memory"), ("PidsLimit", "pids"), ("CpuCfsQuota", "cpu")):
-            if facts.get(key) is False:
-                raise SandboxUnavailable(f"engine {version} cannot limit {name}: enable that cgroup controller")
-        return EngineInfo(
-            version,
-            str(api._version),
-            {"x86_64": "amd64", "aarch64": "arm64"}.get(str(facts["Architecture"]), str(facts["Architecture"])),
-            tuple(sorted(facts.get("Runtimes") or {})),
-            int(facts.get("NCPU", 1)),
-            int(facts.get("MemTotal", 0)) >> 20,
-            any("name=rootless" in option or "name=userns" in option for option in security),
+                f"the engine describes itself in a way that no Docker Engine does ({type(problem).__name__}: {str(problem)[:100]})"
+            ) from problem
+
+
+def _described(facts: dict[str, Any], api_version: str) -> EngineInfo:
+    """What the engine says of itself. Raises SandboxUnavailable; other errors where it says something of another shape."""
+    version = str(facts.get("ServerVersion", "?"))
+    if facts.get("OSType") != "linux":
+        raise SandboxUnavailable(f"engine {version} runs {facts.get('OSType')} containers; Linux is needed")
+    security = [str(option) for option in facts.get("SecurityOptions") or []]
+    if not any("name=seccomp" in option for option in security):
+        raise SandboxUnavailable(f"engine {version} has no seccomp: system calls of jobs could not be filtered")
+    store = dict(facts.get("DriverStatus") or [])
+    if "snapshotter" in str(store.get("driver-type", "")):
+        raise SandboxUnavailable(
+            f"engine {version} uses the containerd image store, whose image ids are not the hash of the image's "
+            'configuration; set {"features": {"containerd-snapshotter": false}} in daemon.json and restart it'
         )
+    for key, name in (("MemoryLimit", "memory"), ("PidsLimit", "pids"), ("CpuCfsQuota", "cpu")):
+        if facts.get(key) is False:
+            raise SandboxUnavailable(f"engine {version} cannot limit {name}: enable that cgroup controller")
+    return EngineInfo(
+        version,
+        api_version,
+        {"x86_64": "amd64", "aarch64": "arm64"}.get(str(facts["Architecture"]), str(facts["Architecture"])),
+        tuple(sorted(facts.get("Runtimes") or {})),
+        int(facts.get("NCPU", 1)),
+        int(facts.get("MemTotal", 0)) >> 20,
+        any("name=rootless" in option or "name=userns" in option for option in security),
+    )
 
 
 def explain(problem: Exception) -> str:

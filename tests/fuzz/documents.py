@@ -136,6 +136,10 @@ DOCUMENTS: dict[str, Callable[[], list[bytes]]] = {
     "image-archive": _archives,
     "image-config": lambda: [_config([b"layer"])],
     "job-params": lambda: [b"{}", b'{"epochs":5,"list":[1,2.5,null],"text":"\\u00e9"}'],
+    "engine-info": lambda: [
+        b'{"OSType":"linux","SecurityOptions":["name=seccomp"],"Architecture":"x86_64","NCPU":2,"MemTotal":1073741824,'
+        b'"DriverStatus":[["driver-type","x"]],"Runtimes":{"runc":{}},"PidsLimit":true,"ServerVersion":"24.0"}'
+    ],
     "engine-error": lambda: [b"no such image: x"],
     "api-body": _bodies,
     "api-query": _queries,

@@ -12,6 +12,7 @@ import requests
 from sandbox import EngineError, Limits, RunSpec, Sandbox
 from sandbox import engine as engine_module
 from sandbox.engine import Engine
+from sandbox.errors import SandboxUnavailable
 from sandbox.images import ImageBuildError, build_keeper_image, build_python_image
 
 IMAGE = "sha256:" + "a" * 64
@@ -62,6 +63,40 @@ def test_a_refusal_is_final_and_keeps_the_engines_words(engine: Engine) -> None:
         engine.call("x", action)
     assert caught.value.status == 409
     assert action.left == ["never"]
+
+
+class Describing:
+    """A client of an engine that says `facts` of itself."""
+
+    _version = "1.43"
+
+    def __init__(self, facts: Any) -> None:
+        self.facts = facts
+
+    def info(self) -> Any:
+        return self.facts
+
+
+FACTS = {"OSType": "linux", "SecurityOptions": ["name=seccomp"], "Architecture": "x86_64", "NCPU": 2, "MemTotal": 2**30}
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        None,
+        [],
+        FACTS | {"SecurityOptions": 5},
+        FACTS | {"DriverStatus": [1]},
+        FACTS | {"NCPU": "many"},
+        FACTS | {"MemTotal": 1e999},
+    ],
+)
+def test_an_engine_that_describes_itself_strangely_is_told_as_unusable(engine: Engine, monkeypatch: Any, facts: Any) -> None:
+    monkeypatch.setattr(engine, "api", lambda **_: Describing(FACTS))
+    assert engine.info().architecture == "amd64"
+    monkeypatch.setattr(engine, "api", lambda **_: Describing(facts))
+    with pytest.raises(SandboxUnavailable):
+        engine.info()
 
 
 @pytest.mark.parametrize(
