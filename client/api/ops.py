@@ -48,11 +48,12 @@ async def get_ready(call: Call) -> Json:
         raise unavailable("Not ready: the sandbox's self-test has not ended. Wait, or check the container engine", name="SANDBOX")
     if sandbox is not None and not sandbox.get("ok", False):
         failed = [str(c.get("name")) for c in sandbox.get("checks", ()) if isinstance(c, dict) and not c.get("ok")]
-        why = ", ".join(failed) or str(sandbox.get("reason") or "see the node's log")
-        raise unavailable(
-            f"Not ready: the sandbox's self-test failed ({why}), so this node runs no jobs. Check the container engine",
-            name="SANDBOX",
+        why = (
+            f"the sandbox's self-test failed ({', '.join(failed)})"
+            if failed
+            else str(sandbox.get("reason") or "see the node's log")
         )
+        raise unavailable(f"Not ready: this node runs no jobs, for {why}", name="SANDBOX")
     return {"ready": True, "height": call.node.ledger.height, "sandbox": sandbox}
 
 

@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.text import Text
 
 from client.cli.common import HERE, Common, Output, cell, clean, facts, listing, span
-from client.cli.jobs import ENDED, JobId, claims_table, find_job, show_job, state_text, votes_rows, who
+from client.cli.jobs import ENDED, MEANING, JobId, claims_table, find_job, show_job, state_text, votes_rows, who
 from client.sdk_types import ApiError, Job, Unreachable
 
 if TYPE_CHECKING:
@@ -204,7 +204,8 @@ def display(shown: Shown, own: str) -> list[Any]:
     """The parts of the live display."""
     job = shown.job
     left = shown.left()
-    rows: list[tuple[str, Any]] = [("state", state_text(job.get("state"))), ("bounty", job.get("bounty"))]
+    meaning = cell(MEANING.get(str(job.get("state"))), "dim")
+    rows: list[tuple[str, Any]] = [("state", state_text(job.get("state"))), ("", meaning), ("bounty", job.get("bounty"))]
     if left is not None:
         rows.append((_WAITING.get(str(job.get("state")), "deadline"), "any moment" if left <= 0 else span(left)))
     if job.get("winner"):
