@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit swarm fuzz bench soak lock clean
+.PHONY: help setup demo test lint types unit swarm mutants fuzz bench soak lock clean
 MAKEFLAGS += --no-print-directory
 JSON ?=
 TARGET ?=
@@ -36,6 +36,9 @@ swarm: setup ## SEEDS=n simulated graphs in two processes, each with its own fau
 
 fuzz: setup ## TARGET=name SECONDS=n: a decoder under a coverage-guided fuzzer; without TARGET all of them
 	@tests/fuzz/run.sh "$(TARGET)" "$(SECONDS)"
+
+mutants: setup ## break the node in every way of the list and see who notices; SEEDS=n at most for each, OUT=file for the table
+	@.venv/bin/python -m tests.sim.mutants --seeds $(SEEDS) --jobs 2 $(if $(OUT),--out "$(OUT)")
 
 bench: setup ## measure speed on this machine
 	@scripts/engine.sh run .venv/bin/python -m benchmarks

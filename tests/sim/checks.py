@@ -219,7 +219,7 @@ class Checks:
             ("candidates", len(node._bodies.blocks), MAX_CANDIDATES),
             ("wanted blocks", len(node._bodies.wanted), MAX_WANTED),
             ("votes", node.consensus.votes_held, 4 * n * 20),
-            ("rounds with votes", self._rounds(machine), votes.KEEP_ROUNDS + 6),
+            ("rounds with votes", self._rounds(machine), votes.KEEP_ROUNDS + 5),
             ("announced", node._relay.waiting, relay.MAX_ANNOUNCED),
             ("announced by one peer", max(node._relay._of_peer.values(), default=0), relay.MAX_OF_PEER),
             ("dropped transactions", len(node.pool._dropped), mempool.MAX_DROPPED),

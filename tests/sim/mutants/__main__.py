@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 
 from tests.sim.mutants import MUTANTS
@@ -29,9 +28,10 @@ def main() -> int:
     survivors = []
     print("\n".join(lines))
     with ProcessPoolExecutor(given.jobs) as pool:
-        for caught in pool.map(partial(hunt, seeds=given.seeds), names):
+        for name, hunted in [(name, pool.submit(hunt, name, given.seeds)) for name in names]:
+            caught = hunted.result()
             if caught.seed is None:
-                survivors.append(caught.name)
+                survivors.append(name)
             lines.append(_line(caught))
             print(lines[-1], flush=True)
     lines += ["", f"{len(names)} mutants, {len(names) - len(survivors)} caught, {len(survivors)} survived"]

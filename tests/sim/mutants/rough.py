@@ -37,11 +37,11 @@ TICK, BOOT = 50, 100
 MEMBERS = 18
 FIRST = 100
 """Where the members' keys begin."""
-JOBS_POSTED, POSTERS = 4, 3
-EVERY = 700
-"""Milliseconds from one posting to the next."""
-IDLERS = (2, 3, 4)
-"""Members that do nothing on every other job, until three strikes bar them."""
+POSTERS = 3
+POSTED = (0, 800, 1_600, 4_500)
+"""When the jobs come, in milliseconds."""
+IDLERS = (3, 11, 12)
+"""Members that do nothing on most jobs, until three strikes bar them."""
 MEASURED = (VoteCode.OK, VoteCode.NEAR, VoteCode.FALSE)
 QUIET = Profile(validators=1, observers=0, heal_at=BOOT, joins=((BOOT, 0),), delay=1, writer=(0,))
 
@@ -77,7 +77,7 @@ class RoughMarket(Market):
         self.ticking = False
 
     def unfinished(self) -> str:
-        if len(self.jobs) < JOBS_POSTED or self.offers:
+        if len(self.jobs) < len(POSTED) or self.offers:
             return f"{len(self.jobs)} jobs, {len(self.offers)} messages under way"
         states = [self._job(job).state for job in self.jobs]
         cases = sum(self.state.get(case_key(identity)) is not None for identity, _ in self.people)
@@ -132,8 +132,8 @@ class RoughMarket(Market):
         clock = chain_record(self.state).clock
         for person, (identity, _) in enumerate(self.people):
             account: Account = self.state.get(account_key(identity))
-            if account.status != ACTIVE:
-                continue
+            if account.status != ACTIVE and self.rng.random() > 0.2:
+                continue  # most know that it is no use
             for lane, act in ((0, self._credits), (1, self._market), (2, self._judge)):
                 if not self._busy(person, lane) and (ops := act(person, clock)):
                     raw = self._send(self.state, person, lane, ops)
@@ -156,24 +156,25 @@ class RoughMarket(Market):
         r = self.rng
         if r.random() > (0.06 if 5 <= person <= 7 else 0.01) or not self._open():
             return []
-        amount = lambda: r.choice([0, 1, 50, 900, 10**6])  # noqa: E731
         kinds: list[Any] = [
-            Transfer(self._anybody(), amount(), b""),
-            Transfer(self._anybody(), 1, b"memo"),
+            Transfer(self._anybody(), r.choice([0, 1, 50, 900, 10**6]), b""),
+            Transfer(r.choice(self._suspended() or [self._anybody()]), 1, b"memo"),
             Approve(self._few(), r.choice([0, 0, 50]), r.choice([0, 50, 900])),
             TransferFrom(self._few(), self._anybody(), r.choice([1, 20, 50, 51])),
         ]
         return r.sample(kinds, r.choice([1, 1, 2, 3]))
+
+    def _suspended(self) -> list[bytes]:
+        return [identity for identity, _ in self.people if self.state.get(case_key(identity)) is not None]
 
     def _open(self) -> bool:
         return not self.jobs or any(self._job(job) is None or self._job(job).state not in ENDED for job in self.jobs)
 
     def _judge(self, person: int, _clock: int) -> list[Any]:
         r = self.rng
-        if r.random() > (0.3 if person == 0 else 0.01) or not self._open():
+        if r.random() > (0.03 if person == 0 else 0.01) or not self._open():
             return []
-        accused = [identity for identity, _ in self.people if self.state.get(case_key(identity)) is not None]
-        if accused:
+        if accused := self._suspended():
             return [JudgeCase(r.choice(accused), r.random() < 0.6)]
         if r.random() < 0.9:
             return []
@@ -207,7 +208,7 @@ class RoughMarket(Market):
 
     def _wanted(self) -> bool:
         under_way = sum(hasattr(offer.message[0], "bounty") for offer in self.offers.values())
-        return len(self.jobs) + under_way < min(JOBS_POSTED, self.world.now // EVERY + 1)
+        return len(self.jobs) + under_way < sum(at <= self.world.now for at in POSTED)
 
     def _posting(self, clock: int) -> Any:
         r = self.rng
@@ -233,9 +234,10 @@ class RoughMarket(Market):
             if person == 0:  # the machine's own member stays honest
                 return None
             known = self.state.get(records.claimant_key(job, identity))
-            return self._claim(job, person, known) if r.random() < (0.07 if known is None else 0.1) else None
+            often = 0.1 if known else 0.3 if person in IDLERS else 0.07
+            return self._announce(job, person, known) if r.random() < often else None
         for duty in views.duties_in(self.state, job, identity, clock):
-            idle = person in IDLERS and self._kind(job, f"idle {person}", 2)
+            idle = person in IDLERS and not self._kind(job, f"idle {person}", 4)
             if idle or (duty["do"] == "key" and self._kind(job, "secret", 3)) or r.random() < 0.12:
                 continue  # later, or never
             message = self._fulfil(job, person, duty)
@@ -255,10 +257,10 @@ class RoughMarket(Market):
         posted: Any = self.state.get(records.posting_key(job))
         return posted.terms
 
-    def _claim(self, job: bytes, person: int, known: Any) -> Claim:
+    def _announce(self, job: bytes, person: int, known: Any) -> Claim:
         """Honest, too careful, a little or much too low; a second one is better by just enough, not enough, or worse."""
         r, loss = self.rng, self._truth(job, person)
-        loss += r.choice([0, 0, 0, 3, 40_000, -4_000, -1_000_000])
+        loss += r.choice([0, 0, 3, 40_000, -4_000, -1_000_000, -1_000_000])
         if known is not None:
             old: Any = self.state.get(records.claim_key(job, known.index))
             enough = 2 * tol(self._terms(job), old.loss)
@@ -318,12 +320,19 @@ class RoughMarket(Market):
             case Claim():
                 return change(message, loss=message.loss + r.choice([0, -1, 1, 10**19 % 2**62, -(10**7)]))
             case Reveal():
-                wrong = [{}, {"salt": sha("other")}, {"claim": message.claim + 1}, {"size": 10**9}, {"model": cid_of("other")}]
+                wrong: list[dict[str, Any]] = [
+                    {},
+                    {"salt": sha("other")},
+                    {"claim": message.claim + 1},
+                    {"size": 10**9},
+                    {"model": cid_of("other")},
+                ]
                 return change(message, **r.choice(wrong))
             case RevealKey():
-                return change(message, key=r.choice([message.key, sha("other")]))
+                return change(message, key=sha("other"))
             case CommitVote():
                 return change(message, **r.choice([{}, {}, {"round": 3 - message.round}, {"audit": message.audit + 1}]))
             case OpenVote():
-                return change(message, **r.choice([{}, {}, {"salt": sha("other")}, {"round": 3 - message.round}]))
+                wrong = [{}, {}, {"salt": sha("other")}, {"round": 3 - message.round}]
+                return change(message, **r.choice(wrong))
         return message
