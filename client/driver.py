@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any
 
 import structlog
@@ -102,13 +102,16 @@ class Driver:
         self._pump()
 
     def stop(self) -> None:
-        """No more effects; waits for the database."""
+        """No more effects; waits for the database. What failed before is not tried again: the log holds what was decided."""
         self._stopped = True
         for timer in self._timers:
             timer.cancel()
         for read in self._reads:
             read.cancel()
-        self._settle()
+        if not self.failed.done():
+            self._settle()
+        else:
+            wait(self._commits)
 
     def _fail(self, fault: BaseException) -> None:
         self._stopped = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, cast
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from chain.codec import encode
 from chain.node import events as e
 from chain.node import messages as m
+from chain.storage.blockstore import CommitBatch
+from chain.storage.errors import DiskFull
 from client import driver
 from client.driver import Driver, is_patient
 
@@ -97,3 +100,43 @@ def test_what_may_wait_is_told_by_the_first_bytes() -> None:
     assert is_patient(encode(m.TxIds([b"12345678"])))
     assert not is_patient(STATUS)
     assert not is_patient(b"")
+
+
+class FullStore:
+    """Refuses every height for want of space, from a thread, as the writer does; notes what it is handed."""
+
+    def __init__(self) -> None:
+        self.handed: list[int] = []
+        self._writer = ThreadPoolExecutor(1)
+
+    def commit_async(self, *heights: CommitBatch) -> Future[None]:
+        self.handed += [batch.height for batch in heights]
+        return self._writer.submit(self._refuse)
+
+    def _refuse(self) -> None:
+        raise DiskFull("Could not store height 1", "no space left on the device", "Free some space there")
+
+
+async def test_after_a_full_disk_the_node_stops_with_that_reason_and_hands_nothing_on(driven: tuple[Recorder, Driver]) -> None:
+    """A height behind the one that failed cannot be stored: it follows nothing. The log holds it."""
+    _, driver_ = driven
+    store = FullStore()
+    driver_._store = cast(Any, store)
+    commits = [e.Commit(h, bytes(32), b"", b"", [], [], [], [], False) for h in (1, 2)]
+    driver_._run(commits[0])
+    driver_._write_out()
+    with pytest.raises(DiskFull):
+        await driver_.failed
+    driver_._run(commits[1])
+    driver_.stop()
+    assert store.handed == [1]
+
+
+async def test_a_node_that_stops_in_good_health_stores_what_was_decided(driven: tuple[Recorder, Driver]) -> None:
+    _, driver_ = driven
+    store = FullStore()
+    store._refuse = lambda: None  # type: ignore[method-assign]
+    driver_._store = cast(Any, store)
+    driver_._run(e.Commit(1, bytes(32), b"", b"", [], [], [], [], False))
+    driver_.stop()
+    assert store.handed == [1]
