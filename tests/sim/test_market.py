@@ -15,6 +15,7 @@ import pytest
 from chain.contracts.job import messages, records, settle
 from chain.contracts.job.messages import Ballot
 from chain.contracts.job.rules import HiddenVote, VoteCode
+from client.work.book import Book, Intent, StoredVote
 from client.work.material import Images, Models, Pins
 from client.work.sending import Sending
 from client.work.verifier import Verifier
@@ -160,6 +161,12 @@ def _always_ok(_self: Verifier, _duty: object, candidate: Any, hidden: HiddenVot
     return Ballot(int(VoteCode.OK), candidate.loss, candidate.public[1], int(hidden), hidden_loss)
 
 
+def _forgetful(self: Book, vote: StoredVote, op: bytes, now: int) -> StoredVote:
+    """Takes the newest ballots of a seat instead of those that are stored."""
+    self.put(Intent(f"commit:{vote.commitment.hex()}", vote.seat[0], op), now)
+    return vote
+
+
 def _misdirected(work: Any, claimant: bytes) -> None:
     escrow = records.stake_escrow(work.id, claimant)
     work.host.pay(escrow, work.posting.poster, work.host.escrowed(escrow), "stake", work.id)
@@ -175,6 +182,7 @@ BROKEN: dict[str, tuple[object, str, object, str]] = {
     "pins are kept": (Pins, "release", _nothing, ""),
     "images are kept": (Images, "release", _nothing, ""),
     "ended jobs are not forgotten": (Worker, "_finish", lambda *_: [], ""),
+    "ballots are not kept": (Book, "save_vote", _forgetful, ""),
     "the claimed loss is believed": (messages, "vote_code", lambda *_: VoteCode.OK, "false loss"),
     "the stake is paid to the poster": (settle, "_release_stake", _misdirected, ""),
 }

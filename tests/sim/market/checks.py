@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from chain.codec import decode
+from chain.codec import decode, encode
 from chain.contracts.base import BANNED
 from chain.contracts.job import records
+from chain.contracts.job.messages import CommitVote, OpenVote, Reveal
 from chain.contracts.job.records import Job, Posting
 from chain.contracts.job.records import State as JobState
 from chain.contracts.job.rules import Result
 from chain.contracts.job.views import MAX_LIVE
 from chain.ledger.state import State
 from chain.ledger.transition import chain_record
+from chain.ledger.tx import parse_tx
 from chain.node import events as e
 from chain.types import Event, Moved, Receipt
 from client.work.engine import MAX_RUNS
@@ -45,6 +47,7 @@ class MarketChecks(Checks):
         self._events: dict[int, list[Event]] = {}
         self._looked = 0
         self._banned: set[bytes] = set()
+        self._said: dict[tuple[Any, ...], bytes] = {}
 
     def committed(self, machine: Machine, c: e.Commit) -> None:
         super().committed(machine, c)
@@ -81,6 +84,18 @@ class MarketChecks(Checks):
             self._fail(machine, f"after height {self._looked}: {fault}")
         self._bounded(sum(1 for _ in state.scan(b"j/", MAX_LIVE)))
 
+    def said(self, machine: Machine, raw: bytes) -> None:
+        """A worker offers a transaction: whatever it was through, it never says two things where one is asked for."""
+        for op in parse_tx(raw).ops:
+            if isinstance(op, CommitVote | OpenVote):
+                place: tuple[Any, ...] = (machine.index, type(op), op.job, op.audit, op.round)
+            elif isinstance(op, Reveal):
+                place = (machine.index, type(op), op.job)
+            else:
+                continue
+            if self._said.setdefault(place, encode(op)) != encode(op):
+                self._fail(machine, f"it contradicts itself: another {type(op).__name__} on job {op.job.hex()[:8]}")
+
     # --- events -----------------------------------------------------------------------------------------------------------------
 
     def _posted(self, event: Event, state: State) -> None:
@@ -103,7 +118,7 @@ class MarketChecks(Checks):
             self.verdicts.judged(event, state)
         elif event.topic in ("strike", "suspended", "banned"):
             struck = event.topic == "strike"
-            why, job = (str(event.data[0]), bytes(event.data[1])) if struck else ("", b"")  # type: ignore[arg-type]
+            why, job = (str(event.data[0]), bytes(event.data[1])) if struck else ("", b"")
             self._punished(event.topic, event.ref, why, job)
         elif event.topic in ("paid", "refunded", "empty"):
             self.world.acts[f"job {event.topic}"] += 1

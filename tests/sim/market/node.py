@@ -56,10 +56,11 @@ class _Lookup:
 class _Door:
     """What `NodeLedger` needs of a driver."""
 
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
+    def __init__(self, machine: Machine, said: Callable[[Machine, bytes], None]) -> None:
+        self._machine, self._said = machine, said
 
     def submit(self, raw: bytes) -> bytes:
+        self._said(self._machine, raw)
         self._machine.submit(raw)
         return tx_id(raw)
 
@@ -103,8 +104,8 @@ class WorkActor(Actor):
     def start(self) -> None:
         machine, world = self.machine, self._world
         self.ledger = SimLedger(machine, _Lookup(machine, self._places))
-        self.ledger.attach(_Door(machine))  # type: ignore[arg-type]
-        self.loop = VirtualLoop(lambda: world.now, world.later, self._delay, self._fault)
+        self.ledger.attach(_Door(machine, world.checks.said))  # type: ignore[arg-type]
+        self.loop = VirtualLoop(lambda: world.now, world.later, self._delay, self._fault)  # type: ignore[abstract]
         self.loop.owner = machine.index
         self.work = Work(
             self.ledger,
@@ -121,7 +122,7 @@ class WorkActor(Actor):
 
     async def _begin(self, work: Work) -> None:
         await work.start()
-        work._book._db = FullDisk(work._book._db, self._full)  # type: ignore[assignment]
+        work._book._db = FullDisk(work._book._db, self._full)
         self._world.note(self.machine.index, "working", b"")
 
     def stop(self) -> None:
