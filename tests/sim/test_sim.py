@@ -127,6 +127,23 @@ def test_a_failing_profile_is_shrunk_to_what_the_failure_needs() -> None:
     assert eval(str(small), {"Profile": Profile}) == small
 
 
+def _told(*words: str) -> tuple[int, str]:
+    done = subprocess.run([sys.executable, "-m", "tests.sim", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout
+
+
+def test_a_swarm_tells_its_faults_and_what_failed_with_the_last_events() -> None:
+    code, good = _told("--seeds", "2..5", "--jobs", "2")
+    assert code == 0
+    assert "3 seeds in" in good
+    assert " power cut" in good
+    code, bad = _told("--seeds", "3..5", "--jobs", "2", "--mutant", "quorum off by one")
+    assert code == 1
+    assert "2 failed: 3 4" in bad
+    assert "seed 3: FAILED: Violation" in bad
+    assert "VoteMessage(" in bad
+
+
 def test_ten_heights_of_nothing_but_transfers() -> None:
     outcome = one(1, profile=SPEED)
     assert (outcome.fault, outcome.height) == ("", 10)
