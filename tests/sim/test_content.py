@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from tests.sim.attacks.content import LIARS, NAMES
 from tests.sim.content import Faults, Graph, draw
 
-SEEDS = int(os.environ.get("LC_SIM_SEEDS", "60"))
+SEEDS = int(os.environ.get("LC_SIM_SEEDS", "40"))
 BATCH = 20
 ROOT = Path(__file__).parents[2]
 

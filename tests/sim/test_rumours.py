@@ -7,7 +7,7 @@ from collections import Counter
 
 from tests.sim.attacks.rumours import Rumours
 
-SEEDS = int(os.environ.get("LC_SIM_SEEDS", "40"))
+SEEDS = int(os.environ.get("LC_SIM_SEEDS", "30"))
 
 
 def test_honest_nodes_find_each_other_among_liars() -> None:

@@ -7,6 +7,7 @@ from collections import deque
 
 from chain.codec import encode
 from chain.crypto import SigningKey
+from chain.errors import Malformed
 from chain.node import events as e
 from chain.node import messages as m
 from tests.sim.attacks.base import Byzantine
@@ -31,7 +32,11 @@ class Parrot(Byzantine):
     def act(self) -> None:
         for _ in range(AT_ONCE if len(self.heard) > AT_ONCE else 0):
             old = self.heard[self.whim.randrange(len(self.heard))]
-            if isinstance(m.decode_message(old), OLD):
+            try:
+                says = m.decode_message(old)
+            except Malformed:  # what it says again would be somebody else's attack
+                continue
+            if isinstance(says, OLD):
                 self.did("said again")
                 self.tell_all(old)
 

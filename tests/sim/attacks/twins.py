@@ -47,7 +47,7 @@ class Twins(Byzantine):
     def __init__(self, world: World, index: int, key: SigningKey) -> None:
         super().__init__(world, index, key)
         self.second = _Second(world, index, key)
-        self.second.peers = self.peers
+        self.second.peers, self.second.route = self.peers, self.route
 
     def boot(self) -> None:
         self.second.boot()

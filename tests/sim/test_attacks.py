@@ -1,0 +1,207 @@
+"""Every attack alone and every two of them together, amid faults: no checker finds anything, and the attacks happened."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+from chain.ledger.transition import validators_of
+from tests.sim.attacks.censor import Censor
+from tests.sim.attacks.garbler import REFUSED
+from tests.sim.attacks.table import BY_NAME, NAMES
+from tests.sim.machine import Machine
+from tests.sim.profile import PLAIN, Profile, draw
+from tests.sim.run import one
+from tests.sim.signatures import SIMULATED, signatures
+from tests.sim.world import World
+
+ROUNDS = max(1, int(os.environ.get("LC_SIM_SEEDS", "240")) // 240)
+"""How often each pair of attacks is run."""
+
+SINGLE = 4
+"""Runs of each attack alone."""
+CALM = Profile(heal_at=2_500, transfers=12, job=False)
+
+
+@cache
+def faulty(seed: int, validators: int) -> Profile:
+    """The faults of the first drawn profile from there on that has so many validators, without those that count as Byzantine."""
+    at = seed * 1_000
+    while (drawn := draw(at, ())).validators != validators:
+        at += 1
+    plain = tuple(m for m in drawn.mishaps if m.kind in PLAIN)
+    return replace(drawn, twins=(), skew=drawn.skew[: drawn.machines], mishaps=plain)
+
+
+def attacked(seed: int, profile: Profile, *attacks: str) -> Counter[str]:
+    """A good run; what happened in it."""
+    outcome = one(seed, profile=replace(profile, attacks=attacks))
+    assert not outcome.fault, str(outcome)
+    return outcome.faults
+
+
+def happened(counts: Counter[str], attack: str) -> dict[str, int]:
+    start = f"attack: {attack}, "
+    return {name.removeprefix(start): count for name, count in counts.items() if name.startswith(start)}
+
+
+class Watched(World):
+    """Tells who was penalized for what, and may wait for more than the clients do."""
+
+    def __init__(self, seed: int, profile: Profile) -> None:
+        super().__init__(seed, profile, BY_NAME)
+        self.reasons: Counter[str] = Counter()
+        self.eject = False
+        penalized = self.checks.penalized
+
+        def note(machine: Machine, peer: int, reason: str) -> None:
+            self.reasons[reason] += machine.honest
+            penalized(machine, peer, reason)
+
+        self.checks.penalized = note  # type: ignore[method-assign]
+
+    def _over(self) -> bool:
+        return super()._over() and not (self.eject and self.attackers_left())
+
+    def attackers_left(self) -> list[int]:
+        present = {v.id for v in validators_of(self.honest[0].node.state)}
+        return [m.index for m in self.machines if not m.honest and m.id in present]
+
+
+def watched(seed: int, profile: Profile, *, eject: bool = False) -> Watched:
+    world = Watched(seed, profile)
+    world.eject = eject
+    with signatures(SIMULATED):
+        world.run()
+    return world
+
+
+# --- each of them ---------------------------------------------------------------------------------------------------------------
+
+DOES = {
+    "amnesiac": {"lock forgotten"},
+    "bad proposer": {"block from the future"},
+    "body withholder": {"body withheld", "transactions withheld"},
+    "censor": {"left out", "got in all the same"},
+    "certificate forger": {
+        "too few",
+        "wrong signers",
+        "doubled signers",
+        "another height",
+        "another round",
+        "another block",
+        "prevotes",
+    },
+    "double voter": {"two prevotes", "two precommits"},
+    "equivocator": {"second proposal", "vote for the second one"},
+    "evidence forger": {"its own signatures", "two heights", "refused by the ledger"},
+    "flooder": {"flooded"},
+    "garbler": {*REFUSED[1:], "flipped", "junk", "nonsense"},
+    "hidden lock": {"lock on one node alone", "proposal kept from somebody"},
+    "liar": {"false height", "blocks: nothing", "wrong list of ids"},
+    "link liar": {"false links", "not passed on"},
+    "parrot": {"said again", "stale height"},
+    "silent": {"unsaid"},
+    "twins": {"spoke"},
+    "vote withholder": {"vote withheld"},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_attack_happens_and_breaks_nothing(name: str) -> None:
+    counts: Counter[str] = Counter()
+    for seed in range(SINGLE * ROUNDS):
+        counts.update(attacked(seed, faulty(seed, 4), name))
+    assert happened(counts, name).keys() >= DOES[name]
+
+
+@pytest.mark.parametrize("first", NAMES)
+def test_two_of_seven_attack_together(first: str) -> None:
+    counts: Counter[str] = Counter()
+    place = NAMES.index(first)
+    for other in range(place + (ROUNDS == 1), len(NAMES)):
+        for turn in range(ROUNDS):
+            seed = 1 + place + other + turn * len(NAMES)
+            drawn = faulty(seed, 7)
+            # Short, but with some heights in which the attackers have their turn.
+            profile = replace(drawn, job=False, heights=4, transfers=100, heal_at=min(drawn.heal_at, 1_500))
+            counts.update(attacked(seed, profile, first, NAMES[other]))
+    # Four heights are too short for some, which `test_each_attack_happens_and_breaks_nothing` sees at work.
+    assert 2 * sum(bool(happened(counts, name)) for name in NAMES) >= len(NAMES) - place
+
+
+# --- what becomes of them -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["double voter", "equivocator", "twins"])
+def test_who_signs_twice_is_ejected_in_the_end(name: str) -> None:
+    for seed in range(3):
+        world = watched(seed, replace(faulty(seed, 4), attacks=(name,), transfers=40, job=False), eject=True)
+        assert world.faults["evidence"] > 0 and world.attackers_left() == []
+
+
+def test_two_that_sign_twice_are_ejected_both() -> None:
+    world = watched(1, replace(CALM, validators=7, attacks=("equivocator", "double voter")), eject=True)
+    assert len(validators_of(world.honest[0].node.state)) == 5
+
+
+def test_broken_bytes_are_refused_with_a_reason_each_time() -> None:
+    counts: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    for seed in range(6):
+        world = watched(seed, replace(CALM, attacks=("garbler",)))
+        counts.update(happened(world.faults, "garbler"))
+        reasons.update(world.reasons)
+    broken = sum(counts[kind] for kind in REFUSED)
+    refused = sum(count for reason, count in reasons.items() if reason.startswith("NODE message: "))
+    on_the_way = 6 * 4
+    assert broken - on_the_way <= refused
+    texts = " ".join(reasons)
+    assert all(why in texts for why in ("not the canonical encoding", "truncated", "trailing", "length <= 512"))
+
+
+def test_a_message_that_is_too_long_is_refused_before_it_is_read() -> None:
+    reasons: Counter[str] = Counter()
+    for seed in range(40):
+        if happened(
+            (world := watched(seed, replace(CALM, attacks=("garbler",), heal_at=1_000, transfers=4))).faults, "garbler"
+        ).get("oversized"):
+            reasons.update(world.reasons)
+            break
+    assert any("at most 4500000 allowed" in reason for reason in reasons)
+
+
+def test_forged_certificates_cost_their_sender_and_decide_nothing() -> None:
+    world = watched(2, replace(CALM, attacks=("certificate forger",)))
+    assert world.reasons["a certificate that does not hold"] > 10
+
+
+def test_lying_sync_peers_are_found_out() -> None:
+    reasons: Counter[str] = Counter()
+    for seed in range(10):
+        late = replace(CALM, attacks=("liar",), heal_at=4_000, transfers=20, joins=((2_000, 0),), crashes=((1_500, 1), (2_500, 4)))
+        reasons.update(watched(seed, late).reasons)
+    assert sum(count for reason, count in reasons.items() if reason.startswith("sync: ")) > 3
+
+
+@pytest.mark.parametrize(("validators", "censors"), [(4, 1), (7, 2)])
+def test_what_censors_leave_out_gets_in_with_the_next_honest_proposer(validators: int, censors: int) -> None:
+    waited: list[int] = []
+    for seed in range(6):
+        world = watched(seed, replace(CALM, validators=validators, attacks=("censor",) * censors, transfers=40))
+        for machine in world.machines:
+            if isinstance(machine, Censor):
+                waited += machine.waited
+                assert not machine.left_out
+    assert len(waited) > 5
+    assert max(waited) <= censors
+
+
+def test_false_evidence_ejects_nobody() -> None:
+    world = watched(5, replace(CALM, attacks=("evidence forger",), heal_at=6_000))
+    refused = happened(world.faults, "evidence forger")["refused by the ledger"]
+    assert refused > 5 and len(validators_of(world.honest[0].node.state)) == 4
