@@ -1,7 +1,7 @@
 """README.md and docs/operating.md as a newcomer follows them: their shell blocks, in order, in one shell, on a real engine.
 
 Replaced are only what differs between machines: ports, the base image where no registry is in reach, and the names that stand for
-other people's keys and hosts. A command that stays in the foreground gets some seconds, then Ctrl-C.
+other people's keys and hosts. A node in the foreground is ended in order once it answers.
 """
 
 from __future__ import annotations
@@ -42,6 +42,9 @@ import sys, urllib.request
 name, value = sys.argv[3].split(": ")
 print(urllib.request.urlopen(urllib.request.Request(sys.argv[4], headers={name: value})).read().decode())
 """
+STOP = """until learningchain status; do kill -0 $!; sleep 1; done 2>/dev/null
+kill -TERM $!
+wait $!"""
 FOREGROUND = re.compile(r"^(learningchain node .*)$", re.MULTILINE)
 
 
@@ -95,7 +98,7 @@ def script(base: str, tag: str) -> str:
         'export LEARNINGCHAIN_PASSPHRASE="typed at the prompt" LEARNINGCHAIN_API_LISTEN=127.0.0.1:OWNAPI',
         *shell[end + 1 :],
     ]
-    text = FOREGROUND.sub(r"timeout --preserve-status -s INT 8 \1", "\n".join(parts))
+    text = FOREGROUND.sub(lambda found: f"{found[1]} &\n{STOP}", "\n".join(parts))
     p2p, api, own = free_tens(3)
     replaced = {"127.0.0.1:750": f"127.0.0.1:{p2p}", "127.0.0.1:760": f"127.0.0.1:{api}", "7400": f"{own}0", "OWNAPI": f"{own}1"}
     replaced |= {BASE: base, "my-job.tar": "the-job.tar", "my-job": tag}
