@@ -1,4 +1,4 @@
-"""Leaves the transactions of one victim out of its blocks and tells nobody of them: they get in with the next honest proposer."""
+"""Leaves the transactions of two victims out of its blocks and tells nobody of them: they get in with the next honest proposer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from chain.node import messages as m
 from tests.sim.attacks.base import Byzantine
 from tests.sim.world import World
 
-VICTIM = 0
+VICTIMS = 2
+"""The first machines."""
 
 
 class Censor(Byzantine):
@@ -33,18 +34,18 @@ class Censor(Byzantine):
 
     def _select(self, select: Callable[[State, int], list[ParsedTx]], state: State, size: int) -> list[ParsedTx]:
         chosen = select(state, size)
-        victim = self.world.ids[VICTIM]
+        victims = self.world.ids[:VICTIMS]
         for tx in chosen:
-            if tx.body.sender == victim:
+            if tx.body.sender in victims:
                 self.did("left out")
                 self.left_out.setdefault(tx.id, self.node.height + 1)
-        return [tx for tx in chosen if tx.body.sender != victim]
+        return [tx for tx in chosen if tx.body.sender not in victims]
 
     def twist(self, peer: int, message: m.Message, payload: bytes) -> list[bytes]:
         if not isinstance(message, m.TxIds):
             return [payload]
-        pool, victim = self.node.pool, self.world.ids[VICTIM]
-        told = [s for s in message.ids if (tx := pool.by_short(s)) is not None and tx.body.sender != victim]
+        pool, victims = self.node.pool, self.world.ids[:VICTIMS]
+        told = [s for s in message.ids if (tx := pool.by_short(s)) is not None and tx.body.sender not in victims]
         return [encode(m.TxIds(told))] if told else []
 
     def run_effect(self, effect: e.Effect) -> None:
