@@ -312,25 +312,6 @@ def _die_with_parent() -> None:
 # --- the graph ----------------------------------------------------------------------------------------------------------------
 
 
-def journalled(node: NodeProcess) -> Path:
-    """Let `node` write down every signature, over all its lives from the next start on; the file."""
-    path = node.data.with_suffix(".signed")
-    node.program = [*node.program[:-2], "-m", "tests.processes.broken_node", "journal", str(path)]
-    return path
-
-
-def contradictions(journal: Path) -> list[str]:
-    """Places in which two different things were signed. A line that a kill cut off does not count: its signature never left."""
-    signed: dict[str, str] = {}
-    found = []
-    lines = journal.read_text().splitlines(keepends=True) if journal.exists() else []
-    for line in lines:
-        place, _, digest = line.rpartition(" ")
-        if line.endswith("\n") and signed.setdefault(place, digest) != digest:
-            found.append(place)
-    return found
-
-
 class Graph:
     """Nodes of one network. Entering makes folders, keys, genesis and settings; nothing runs before `start`."""
 

@@ -10,11 +10,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.processes.harness import Graph, NodeProcess, contradictions, credits, eventually, journalled, validators
+from tests.processes.harness import Graph, NodeProcess, credits, eventually, validators
+from tests.processes.journal import contradictions, journalled
 
 MOVED = 10
 """Blocks between the backup and the loss: the validator takes part in all of them."""
 SILENT = "this key signed more than its guard knows"
+ALONE_S = 2.0
+"""Longer than the time-out of a proposal: a node that trusts an old guard votes within it."""
 DATABASE = ("db", "db-wal", "db-shm")
 
 
@@ -68,7 +71,8 @@ async def test_a_validator_is_put_back(tmp_path: Path) -> None:
             await restored.kill()
             said = restored.log.stat().st_size
             put_back(restored, backup)
-            await asyncio.gather(restored.start(*arguments), _moves_on(graph, witness, 3))
+            await _starts_alone(graph, restored, arguments)
+            await _moves_on(graph, witness, 3)
             await restored.reaches(await witness.height())
             await eventually("it signs again", lambda: _signs(witness, restored))
             assert contradictions(journal) == [], name
@@ -80,6 +84,20 @@ async def test_a_validator_is_put_back(tmp_path: Path) -> None:
         await graph.agree()
         await graph.no_fork()
         assert await graph.conserved() == credits(4000)
+
+
+async def _starts_alone(graph: Graph, node: NodeProcess, arguments: list[str]) -> None:
+    """Nobody answers at first: for as long it must think its old height the newest."""
+    others = [other for other in graph if other is not node]
+    for other in others:
+        other.pause()
+    try:
+        await node.start(*arguments)
+        await asyncio.sleep(ALONE_S)
+    finally:
+        for other in others:
+            other.resume()
+    await graph.connected()
 
 
 async def _moves_on(graph: Graph, sender: NodeProcess, blocks: int) -> None:

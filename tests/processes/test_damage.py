@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from client.sdk_types import ApiError
-from tests.processes.harness import Graph, NodeProcess, contradictions, credits, eventually, journalled, micro, validators
+from tests.processes.harness import Graph, NodeProcess, credits, eventually, micro, validators
+from tests.processes.journal import contradictions, journalled
 
 HISTORY = 8
 OLD = 3

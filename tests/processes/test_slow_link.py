@@ -17,7 +17,7 @@ from tests.processes.slow_link import SlowLink
 NAMES = ["v0", "v1", "v2", "slow"]
 RATE, DELAY = 1e6, 0.2
 CROWD = [Person(f"p{i}", "50") for i in range(8)]
-BLOCKS = 25
+BLOCKS = 16
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from typing import Self
 from chain.params import Params
 from client.sdk import Client, local_url, read_token
 from client.sdk_types import ApiError, Status
-from tests.processes.harness import Graph, NodeProcess, NotInTime, Role, config, journalled, validators, with_params
+from tests.processes.harness import Graph, NodeProcess, NotInTime, Role, config, validators, with_params
+from tests.processes.journal import journalled
 from tests.processes.netns import Lan
 from tests.soak.load import PEOPLE
 

@@ -21,7 +21,8 @@ from chain.node import decided
 from chain.storage.blockstore import BlockStore, StoredBlock
 from chain.storage.errors import StorageError
 from chain.types import Block, Certificate, Noted, Receipt, block_id, check_certificate, decode_block, tx_id
-from tests.processes.harness import Graph, NodeProcess, contradictions
+from tests.processes.harness import Graph, NodeProcess
+from tests.processes.journal import contradictions
 from tests.sim.checks_chain import ChainCheck
 from tests.sim.checks_ledger import Broken
 
