@@ -20,14 +20,14 @@ MUTANTS = (
         "consensus.machine",
         "if s.locked_round != NO_ROUND and s.locked_id != p.block_id:",
         "if False:",
-        "hidden lock",
+        "deaf",
     ),
     mutant(
         "lock never taken",
         "consensus.machine",
         "        if locks:\n            s.locked_round, s.locked_id = s.round, block_id\n",
         "",
-        "hidden lock",
+        "deaf",
     ),
     mutant(
         "own proposal ignores the valid value",

@@ -297,7 +297,7 @@ class RoughMarket(Market):
         for index in seat.candidates:
             claim: Any = self.state.get(records.claim_key(job, index))
             truth = self._truth(job, ids.index(claim.claimant))
-            often = 1 if self._kind(job, "contested", 3) else 12
+            often = 1 if self._kind(job, "contested", 2) else 12
             measured = truth + r.choice([0, 1, 2, 2]) + r.choice([0] * often + [-300, 5_000, 10**7])
             code = vote_code(terms, claim.loss, measured)
             if r.random() < 0.06:

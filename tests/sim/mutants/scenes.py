@@ -48,7 +48,7 @@ _FALLING = ((400, 0), (900, 1), (1_500, 2))
 
 SCENES = {
     "": Scene(),
-    "deaf": Scene(Profile(heal_at=6_000, loss=0.5, transfers=10, delay=100)),
+    "deaf": Scene(Profile(heal_at=8_000, loss=0.55, transfers=20, delay=60, job=False)),
     "stormy": Scene(_STORM),
     "power cuts": Scene(_POWER),
     "restarts": Scene(Profile(heal_at=8_000, crashes=_RESTARTS, transfers=90, writer=(900,), delay=40, job=False)),
@@ -58,19 +58,15 @@ SCENES = {
         Profile(slow=tuple((a, b, 600) for a, b in permutations(range(5), 2)), job=False, transfers=2),
         limits=(("chain.consensus.votes.KEEP_ROUNDS", 1),),
     ),
-    "garbled": Scene(Profile(attacks=("garbler",), loss=0.1)),
     "two votes": Scene(Profile(attacks=("double voter",), loss=0.05, job=False)),
-    "two blocks": Scene(Profile(attacks=("equivocator",), loss=0.05, job=False)),
     "flood": Scene(
         Profile(attacks=("flooder",), job=False),
         limits=(("chain.node.relay.MAX_OF_PEER", 600), ("chain.consensus.votes.KEEP_ROUNDS", 1)),
     ),
     "false names": Scene(Profile(attacks=("impersonator",), transfers=20, job=False)),
-    "hidden lock": Scene(Profile(attacks=("hidden lock",), loss=0.05, job=False, transfers=10)),
     "forged certificates": Scene(Profile(attacks=("certificate forger",), job=False)),
     "lying sync": Scene(Profile(attacks=("liar",), loss=0.2, crashes=_FALLING)),
     "lying relay": Scene(Profile(attacks=("liar",), loss=0.3, transfers=20, job=False)),
-    "hidden bodies": Scene(Profile(attacks=("withholder",), loss=0.2, transfers=20, job=False)),
     "bad proposer": Scene(Profile(attacks=("bad proposer",), transfers=60, job=False)),
     "illegal transactions": Scene(Profile(attacks=("lawbreaker",), transfers=60, job=False)),
     "crowd": Scene(
