@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -45,15 +46,21 @@ _LEAVES: tuple[Any, ...] = (
 
 def near(examples: list[bytes], max_bytes: int) -> st.SearchStrategy[bytes]:
     """Mostly changed examples, some bytes out of nothing."""
-    whole = st.sampled_from(examples)
+    whole, hostile, leaf = _one_of(examples), _one_of(HOSTILE), _one_of(_LEAVES)
     changed = [
         st.builds(_with_bytes, whole, st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), min_size=1, max_size=6)),
         st.builds(_spliced, whole, whole, st.integers(0, 2**16), st.integers(0, 2**16)),
-        st.builds(_inserted, whole, st.integers(0, 2**16), st.one_of(st.binary(max_size=16), st.sampled_from(HOSTILE))),
-        st.builds(_document, whole, st.lists(st.integers(0, 300), max_size=6), st.sampled_from(_LEAVES), st.booleans()),
+        st.builds(_inserted, whole, st.integers(0, 2**16), st.one_of(st.binary(max_size=16), hostile)),
+        st.builds(_document, whole, st.lists(st.integers(0, 300), max_size=6), leaf, st.booleans()),
+        st.builds(_widened, whole, st.integers(0, 2**16)),
         st.binary(max_size=256),
     ]
     return st.one_of(changed).map(lambda data: data[: 2 * max_bytes])
+
+
+def _one_of(values: Sequence[Any]) -> st.SearchStrategy[Any]:
+    """Like `sampled_from`, which would print all of them at a failure."""
+    return st.integers(0, len(values) - 1).map(lambda i: values[i])
 
 
 def _with_bytes(data: bytes, edits: list[tuple[int, int]]) -> bytes:
@@ -71,6 +78,19 @@ def _spliced(a: bytes, b: bytes, at: int, start: int) -> bytes:
 def _inserted(data: bytes, at: int, more: bytes) -> bytes:
     at %= len(data) + 1
     return data[:at] + more + data[at:]
+
+
+def _widened(data: bytes, at: int) -> bytes:
+    """One MessagePack head in a longer form that means the same: what only a check for the canonical form refuses."""
+    for i in [*range(at % (len(data) + 1), len(data)), *range(at % (len(data) + 1))]:
+        head = data[i]
+        if head < 0x80:
+            return data[:i] + b"\xcc" + data[i:]
+        if 0x90 <= head < 0xA0:
+            return data[:i] + b"\xdc\x00" + bytes([head & 15]) + data[i + 1 :]
+        if head == 0xC4 and i + 1 < len(data):
+            return data[:i] + b"\xc5\x00" + data[i + 1 :]
+    return data
 
 
 def _document(data: bytes, path: list[int], leaf: Any, as_json: bool) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz import examples
 from tests.fuzz.mutations import HOSTILE, near
-from tests.fuzz.targets import attempt, load
+from tests.fuzz.targets import Broken, attempt, load
 
 TARGETS = load()
 NEVER_ACCEPT = {"certificate"}
@@ -19,7 +20,13 @@ NEVER_ACCEPT = {"certificate"}
 TRIES = 120
 MEMORY = 24 << 20
 FOUND = [(name, path) for name in TARGETS for path in examples.found(name)]
-QUIET = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate, Phase.shrink])
+QUIET = settings(
+    report_multiple_bugs=False,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate, Phase.shrink],
+)
 EVERY = pytest.mark.parametrize("name", TARGETS)
 
 
@@ -51,23 +58,21 @@ def test_hostile_bytes_end_soon_and_cost_little_memory(name: str) -> None:
         tracemalloc.stop()
 
 
-@EVERY
-def test_nearly_valid_bytes(name: str) -> None:
+def try_near(name: str) -> None:
     target = TARGETS[name]
 
     @seed(7)
-    @settings(
-        max_examples=TRIES,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
-    )
+    @settings(QUIET, max_examples=TRIES)
     @given(near(examples.of(name), target.max_bytes))
     def check(data: bytes) -> None:
         attempt(target, data)
 
     check()
+
+
+@EVERY
+def test_nearly_valid_bytes(name: str) -> None:
+    try_near(name)
 
 
 @EVERY
@@ -81,3 +86,25 @@ def test_nonsense(name: str) -> None:
         attempt(target, data)
 
     check()
+
+
+# --- the tries are worth something: broken decoders are found out ---------------------------------------------------------------
+
+
+class _SameAsAll(bytes):
+    def __ne__(self, _: object) -> bool:
+        return False
+
+    __hash__ = bytes.__hash__
+
+
+@pytest.mark.parametrize("name", ["transaction", "peers-message", "certificate", "content-message"])
+def test_a_decoder_that_takes_a_second_encoding_is_found(name: str) -> None:
+    with mock.patch("chain.codec.encode", lambda value: _SameAsAll()), pytest.raises(Broken):
+        try_near(name)
+
+
+@pytest.mark.parametrize(("name", "where"), [("result", "sandbox.results.BadResult"), ("tar", "sandbox.targuard.BadTar")])
+def test_an_error_of_another_kind_is_found(name: str, where: str) -> None:
+    with mock.patch(where, KeyError), pytest.raises(KeyError):
+        try_near(name)
