@@ -31,7 +31,7 @@ _TEXTS: dict[int, tuple[str, str]] = {
     JobCode.NO_SUCH_JOB: ("there is no such job", "GET /v1/jobs lists the jobs"),
     JobCode.BAD_EXPIRY: (
         "the expiry is too near or too far away on the chain clock",
-        "Let it expire later, or sooner, with a second to spare",
+        "Choose another expires_in_s, with a second to spare",
     ),
     JobCode.IMPOSSIBLE_LIMIT: ("a limit is more than any machine offers, or less than a container needs", "Correct that limit"),
     JobCode.BAD_IMAGE: (

@@ -158,12 +158,13 @@ _COMMANDS = (
     ("GET /v1/runs", "learningchain runs"),
     ("GET /v1/peers", "learningchain peers"),
     ("GET /v1/status", "learningchain status"),
+    ("expires_in_s", "--expires"),
 )
 _HELP = re.compile(r"[;.] GET /v1/openapi\.json [^.;]*")
 
 
 def in_commands(text: str) -> str:
-    """A text of the API for people at the command line: where it names a request, the command that sends it."""
+    """A text of the API for people at the command line: where it names a request or a field, what is typed instead."""
     text = _HELP.sub("", text)
     for request, command in _COMMANDS:
         text = text.replace(request, command)

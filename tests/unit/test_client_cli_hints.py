@@ -10,9 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from chain.contracts.job import JobCode
 from chain.contracts.job.records import State
 from chain.ledger.genesis import from_json
 from chain.params import Params
+from client.api.explain import explain
 from client.api.schema import JobRequest, LimitsRequest
 from client.cli import jobs, network
 from client.cli.common import in_commands
@@ -247,6 +249,10 @@ def test_texts_of_the_api_become_commands() -> None:
     assert len(requests) >= 5
     for request in requests:
         assert "/v1/" not in in_commands(f"Something is wrong. GET {request} shows more"), request
+
+
+def test_the_apis_word_for_a_time_is_the_option() -> None:
+    assert in_commands(explain(JobCode.BAD_EXPIRY)[1]) == "Choose another --expires, with a second to spare"
 
 
 def test_a_refusal_names_commands(api: Fake, run: Any) -> None:
