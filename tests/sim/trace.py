@@ -4,35 +4,49 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
+from itertools import chain
 
 import msgspec
 
+from chain.codec import encode
 from chain.errors import Malformed
 from chain.node.messages import decode_message
 
-KEPT = 4_000
+CHUNK = 128
+"""Events that are hashed at once."""
+KEPT = 32
+"""Chunks."""
 _WIDTH = 300
 _TEXT = frozenset({"penalize", "halt", "refused to start", "mishap", "killed", "power cut"})
 """Events whose detail is text."""
+
+Event = tuple[int, int, int, str, bytes]
+"""When, to which machine, from which one, what, and its detail."""
 
 
 class Trace:
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
-        self._last: deque[tuple[int, int, int, str, bytes]] = deque(maxlen=KEPT)
+        self._chunks: deque[list[Event]] = deque(maxlen=KEPT)
+        self._new: list[Event] = []
 
     def note(self, now: int, index: int, what: str, detail: bytes, source: int) -> None:
         """`index` is the machine that it happened to (-1: the graph), `source` the one that a message came from (-1: none)."""
-        self._digest.update(b"%d %d %d %d " % (now, index, source, len(what)) + what.encode() + detail)
-        self._last.append((now, index, source, what, detail))
+        self._new.append((now, index, source, what, detail))
+        if len(self._new) == CHUNK:
+            self._digest.update(encode(self._new))
+            self._chunks.append(self._new)
+            self._new = []
 
     @property
     def digest(self) -> str:
-        return self._digest.hexdigest()
+        whole = self._digest.copy()
+        whole.update(encode(self._new))
+        return whole.hexdigest()
 
     def tail(self, count: int) -> list[str]:
         """The last events."""
-        return [_line(*event) for event in list(self._last)[-count:]] if count else []
+        return [_line(*event) for event in [*chain(*self._chunks), *self._new][-count:]] if count else []
 
 
 def _line(now: int, index: int, source: int, what: str, detail: bytes) -> str:
