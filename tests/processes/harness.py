@@ -21,7 +21,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -326,7 +326,7 @@ class Graph:
     def __getitem__(self, name: str) -> NodeProcess:
         return self.nodes[name]
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[NodeProcess]:
         return iter(self.nodes.values())
 
     async def __aenter__(self) -> Self:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Self
 
 from chain.params import Params
+from client import config
 from client.sdk import Client, local_url, read_token
 from client.sdk_types import ApiError, Status
-from tests.processes.harness import Graph, NodeProcess, NotInTime, Role, config, validators, with_params
+from tests.processes.harness import Graph, NodeProcess, NotInTime, Role, validators, with_params
 from tests.processes.journal import journalled
 from tests.processes.netns import Lan
 from tests.soak.load import PEOPLE

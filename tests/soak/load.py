@@ -135,9 +135,9 @@ class Load:
     async def _stage(self, job: str, *states: str) -> Json:
         return await self._until(lambda client: client.job(job), lambda view: view["state"] in states)
 
-    async def _until(self, what: Callable[[Client], Any], good: Callable[[Any], bool]) -> Any:
+    async def _until(self, what: Callable[[Client], Any], good: Callable[[Any], bool]) -> Json:
         """Raises `TimeoutError`."""
         async with asyncio.timeout(STAGE_S):
             while (found := await self._ask(what)) is None or not good(found):
                 await asyncio.sleep(4 * PAUSE_S)
-        return found
+        return dict(found)
