@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from tests.sim.mutants import MUTANTS
+from chain.types import Noted, Receipt, quorum
+from tests.sim.mutants import MUTANTS, applied
 from tests.sim.mutants.hunt import hunt, unseen
+from tests.sim.mutants.patch import DoesNotApply, Edit, Mutant
+from tests.sim.mutants.scenes import SCENES
+from tests.sim.signatures import SIMULATED, signatures
 
 SEEDS = 40
 
@@ -18,3 +24,38 @@ def test_a_broken_node_is_caught(name: str) -> None:
 
 def test_there_are_as_many_as_were_promised() -> None:
     assert len(MUTANTS) >= 30
+
+
+def test_an_edit_that_no_longer_fits_is_an_error() -> None:
+    gone = Mutant("gone", (Edit("chain.types", "return 2 * n // 3 + 7", "return 1"),))
+    twice = Mutant("twice", (Edit("chain.types", "return", "return"),))
+    nothing = Mutant("nothing", (Edit("chain.types", "return 2 * n // 3 + 1", "return 2 * n // 3 + 1  # the same"),))
+    for stale in (gone, twice, nothing):
+        with pytest.raises(DoesNotApply), applied(stale):
+            pass
+
+
+def test_afterwards_the_node_is_whole_again() -> None:
+    with applied(MUTANTS["quorum off by one"]):
+        assert quorum(4) == 2
+    assert quorum(4) == 3
+
+
+def test_the_rough_market_is_rough() -> None:
+    """Nobody should trust an empty simulation: what the contracts know happens, and much of what they refuse."""
+    seen: set[int | str] = set()
+    for seed in range(6):
+        with signatures(SIMULATED):
+            world = SCENES["rough market"].make(seed)
+            look = world.checks.chain.receipts
+
+            def noted(height: int, receipts: list[Receipt], look: Any = look) -> None:
+                seen.update(int(r.code) for r in receipts)
+                seen.update(event.topic for r in receipts for event in r.events if isinstance(event, Noted))
+                look(height, receipts)
+
+            world.checks.chain.receipts = noted  # type: ignore[method-assign]
+            world.run()
+    topics = {"paid", "refunded", "suspended", "case.judged", "silent", "strike", "tenth", "key", "key.missing"}
+    assert not topics - seen
+    assert len([code for code in seen if isinstance(code, int)]) > 20
