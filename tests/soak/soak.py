@@ -21,6 +21,8 @@ from tests.soak.verdict import Findings, judge
 
 CALM_S = (0.5, 3.0)
 """Between two disturbances."""
+AT_LEAST = 3
+"""Disturbances, also where a slow machine needs more than the time given for them."""
 AFTER = 2
 """Blocks that every node makes after each of them."""
 MAX_MEMORY = 500 * 2**20
@@ -111,7 +113,7 @@ class Soak:
         self._sum_up(graph, load, await asyncio.to_thread(judge, graph, graph.journals, load.final, graph.seen))
 
     async def _disturb(self, graph: SoakGraph, faults: Faults, began: float) -> None:
-        while time.monotonic() < began + self.seconds:
+        while time.monotonic() < began + self.seconds or sum(self.summary.disturbances.values()) < AT_LEAST:
             await asyncio.sleep(self.rng.uniform(*CALM_S))
             at = time.monotonic()
             self._last = kind = faults.choose()
