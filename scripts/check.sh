@@ -32,7 +32,7 @@ tests() { # [words for pytest]
         step "tests" .venv/bin/python -m pytest "$@"
         return
     fi
-    for folder in tests/sandbox tests/processes; do
+    for folder in tests/sandbox tests/processes tests/soak; do
         alone+=("$folder")
         apart+=("--ignore=$folder")
     done
