@@ -284,6 +284,11 @@ class Assembly:
         if any(self.leaf_size(offset) != len(data) for offset in self.leaves[leaf]):
             raise Malformed(f"a leaf of {len(data)} bytes where its node says otherwise")
 
+    def is_leaf(self, size: int) -> None:
+        """The root is a leaf of so many bytes, whose hash was checked. Raises `TooLarge`."""
+        self._limit(size)
+        self.size = size
+
     def _limit(self, size: int) -> None:
         if size > self.max_size:
             raise TooLarge(size, self.max_size)

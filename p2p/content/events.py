@@ -54,6 +54,8 @@ class Opened(msgspec.Struct, frozen=True):
     complete: bool
     nodes: tuple[tuple[Cid, bytes], ...]
     leaves: frozenset[Cid]
+    size: int = 0
+    """Of the whole file, where something of it is here: no node tells it of a file that is one leaf."""
 
 
 class Stored(msgspec.Struct, frozen=True):

@@ -280,7 +280,7 @@ class Exchange:
             return
         session.phase = Phase.LOADING
         try:
-            session.resume(given.nodes, given.leaves)
+            session.resume(given.nodes, given.leaves, given.size)
         except TooLarge as e:
             self._fail(given.root, Reason.TOO_LARGE, str(e))
             return

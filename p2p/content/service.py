@@ -306,7 +306,7 @@ class Content:
             match effect:
                 case Open():
                     found = self._downloads.resume(root)
-                    return Opened(root, found.complete, found.nodes, found.leaves)
+                    return Opened(root, found.complete, found.nodes, found.leaves, found.size)
                 case StoreNode():
                     self._downloads.put_node(root, effect.cid, effect.block, effect.size)
                     return Stored(root, effect.cid)

@@ -49,8 +49,10 @@ class Session:
         self.todo.extendleft(child for child in reversed(fresh) if not child.raw)
         self.todo.extend(child for child in fresh if child.raw)
 
-    def resume(self, nodes: tuple[tuple[Cid, bytes], ...], leaves: frozenset[Cid]) -> None:
-        """Start with what the disk has. Raises `Malformed`, `TooLarge`."""
+    def resume(self, nodes: tuple[tuple[Cid, bytes], ...], leaves: frozenset[Cid], size: int) -> None:
+        """Start with what the disk has of a file of `size` bytes. Raises `Malformed`, `TooLarge`."""
+        if self.root in leaves:
+            self.tree.is_leaf(size)
         self.todo.append(self.root)
         held = dict(nodes)
         pending = [self.root]

@@ -14,6 +14,7 @@ from p2p.content.cid import Cid
 from p2p.content.dag import CHUNK
 from p2p.content.faults import FetchFailed, Reason
 from p2p.content.messages import Block, WantBlocks, decode_message
+from p2p.content.partial import Downloads
 from p2p.content.service import Content
 from p2p.content.store import Store
 from tests.unit.content_kit import flip, pattern, root_of
@@ -306,3 +307,18 @@ async def test_a_block_that_is_being_hashed_when_its_connection_ends_blames_nobo
     net.taps[b"a"] = tap
     assert await get(b, root) == data
     assert broken and net.blamed == []
+
+
+@pytest.mark.parametrize("size", [0, 1_000, CHUNK])
+async def test_a_file_of_one_leaf_is_finished_after_a_kill_just_before_its_end(net: Net, size: int) -> None:
+    """All its bytes are on disk, and nothing but the index knows how many they are."""
+    a, b = net.add(b"a"), net.add(b"b")
+    data = pattern(size)
+    root = await a.add(data, pin="test")
+    killed = Downloads(net.stores[b"b"])
+    killed.resume(root)
+    killed.put_leaf(root, data, (0,), size)
+    killed.release(root)
+    assert await get(b, root, timeout_s=5) == data
+    other = await a.add(b"the service lives", pin="test")
+    assert await get(b, other, timeout_s=5) == b"the service lives"
