@@ -67,6 +67,21 @@ def vote_code(terms: m.PostJob, claimed: int, measured: int) -> int:
     return VoteCode.NEAR if measured - claimed <= bound(terms, claimed) else VoteCode.FALSE
 
 
+def check_ballot(terms: m.PostJob, claimed: int, b: m.Ballot, hidden: bool) -> None:
+    """LC-JOB-8"""
+    measured, value = b.code in (1, 2, 3), b.hidden == 1
+    good = (
+        1 <= b.code <= 6
+        and 0 <= b.hidden <= 2
+        and (not measured or vote_code(terms, claimed, b.measured) == b.code)
+        and (measured or (b.measured, b.probe, value) == (0, 0, False))
+        and (value or b.hidden_loss == 0)
+        and (hidden or b.hidden == 0)
+        and not (hidden and measured and b.hidden == 0)
+    )
+    refuse_if(not good, 329)
+
+
 def tally(ballots: list[m.Ballot], limit: int) -> tuple[int, int, int]:
     """LC-JOB-9: ok, neg and agree."""
     false = [b.measured for b in ballots if b.code == VoteCode.FALSE]
@@ -95,13 +110,13 @@ def sane(p: m.PostJob) -> None:
     image = p.image
     reference = re.fullmatch(r"[a-z0-9]([a-z0-9._:/-]*[a-z0-9])?@sha256:[0-9a-f]{64}", image.reference, re.ASCII)
     registry = image.kind == 1 and reference and len(image.reference) <= 512 and not image.cid and len(image.image_id) in (0, 32)
-    archive = image.kind == 2 and _is_cid(image.cid) and not image.reference and len(image.image_id) == 32
+    archive = image.kind == 2 and is_cid(image.cid) and not image.reference and len(image.image_id) == 32
     refuse_if(not 1 <= image.size <= 2**36 or not (registry or archive), 303)
     choices = p.float_kind in (1, 2) and p.on_cheat in (0, 1) and 1 <= p.finalists <= 8
     refuse_if(p.bounty < 1 or p.fee < 1 or not choices or not 0 <= p.tol <= 10**18 or abs(p.floor) > 10**18, 304)
-    refuse_if(any(not _is_cid(h.cid) or not 1 <= h.size <= 2**34 for h in p.hidden), 305)
+    refuse_if(any(not is_cid(h.cid) or not 1 <= h.size <= 2**34 for h in p.hidden), 305)
     refuse_if(len(p.params.encode()) > 8_192, 306)
 
 
-def _is_cid(cid: bytes) -> bool:
+def is_cid(cid: bytes) -> bool:
     return len(cid) == 36 and cid[:4] in (b"\x01\x55\x12\x20", b"\x01\x70\x12\x20")

@@ -14,7 +14,7 @@ from chain.contracts.job import records as r
 from chain.contracts.job.records import CaseState, Hidden, State, Tenth
 from chain.contracts.job.rules import HiddenVote, Result, Rule, VoteCode
 from chain.crypto import sha256, tagged
-from tests.sim.checks_job_rules import leader, lower_median, quorum, rank, sane, tally, tol, verdict, vote_code
+from tests.sim.checks_job_rules import check_ballot, is_cid, leader, lower_median, quorum, rank, sane, tally, tol, verdict
 from tests.sim.checks_ledger import Ledger, refuse_if, replace
 
 NUMBER = 3
@@ -41,28 +41,22 @@ class Jobs:
     # --- records ----------------------------------------------------------------------------------------------------------------
 
     def job(self, j: bytes) -> r.Job:
-        found: r.Job = self.l.get(b"jb/" + j)
-        return found
+        return self.l.get(b"jb/" + j)  # type: ignore[no-any-return]
 
     def terms(self, j: bytes) -> m.PostJob:
-        found: m.PostJob = self.l.get(b"jp/" + j).terms
-        return found
+        return self.l.get(b"jp/" + j).terms  # type: ignore[no-any-return]
 
     def poster(self, j: bytes) -> bytes:
-        found: bytes = self.l.get(b"jp/" + j).poster
-        return found
+        return self.l.get(b"jp/" + j).poster  # type: ignore[no-any-return]
 
     def claim(self, j: bytes, index: int) -> r.ClaimRecord:
-        found: r.ClaimRecord = self.l.get(b"jc/" + j + index.to_bytes(4, "big"))
-        return found
+        return self.l.get(b"jc/" + j + index.to_bytes(4, "big"))  # type: ignore[no-any-return]
 
     def seat(self, j: bytes, audit: int, round_: int, voter: bytes) -> r.Seat:
-        found: r.Seat = self.l.get(b"js/" + j + bytes((audit, round_)) + voter)
-        return found
+        return self.l.get(b"js/" + j + bytes((audit, round_)) + voter)  # type: ignore[no-any-return]
 
     def round_of(self, j: bytes, audit: int, round_: int) -> r.AuditRound:
-        found: r.AuditRound = self.l.get(b"jr/" + j + bytes((audit, round_)))
-        return found
+        return self.l.get(b"jr/" + j + bytes((audit, round_)))  # type: ignore[no-any-return]
 
     def change(self, j: bytes, **fields: Any) -> None:
         self.l.put(b"jb/" + j, replace(self.job(j), **fields))
@@ -160,15 +154,14 @@ class Jobs:
         self.l.put(b"ja/" + poster, replace(known, **{how: getattr(known, how) + 1}))
 
     def _claim(self, sender: bytes, c: m.Claim) -> None:
-        """LC-JOB-21"""
+        """LC-JOB-21, LC-TX-8"""
         job, ledger = self._in(c.job, State.OPEN), self.l
         self._standing(sender)
         terms = self.terms(c.job)
         refuse_if(sender == self.poster(c.job), 311)
         refuse_if(not terms.floor <= c.loss <= 10**18, 312)
         known = ledger.get(b"jm/" + c.job + sender)
-        drawn = sha256(ledger.parent_beacon + ledger.tx)
-        position = ledger.chain.height.to_bytes(8, "big") + drawn + bytes((ledger.op,))  # LC-TX-8
+        position = ledger.chain.height.to_bytes(8, "big") + sha256(ledger.parent_beacon + ledger.tx) + bytes((ledger.op,))
         fresh: dict[str, Any] = {"loss": c.loss, "commitment": c.commitment, "position": position, "claimed": ledger.chain.clock}
         if known is not None:
             old = self.claim(c.job, known.index)
@@ -193,8 +186,7 @@ class Jobs:
         claim = self.claim(v.job, known.index)
         refuse_if(claim.model != b"", 318)
         refuse_if(v.claim != claim.count, 317)
-        is_cid = len(v.model) == 36 and v.model[:4] in (b"\x01\x55\x12\x20", b"\x01\x70\x12\x20")
-        refuse_if(not is_cid or not 1 <= v.size <= self.terms(v.job).limits.model_cap, 320)
+        refuse_if(not is_cid(v.model) or not 1 <= v.size <= self.terms(v.job).limits.model_cap, 320)
         sealed = tagged(b"lc/claim", self.l.chain.chain_id, v.job, sender, v.model[4:], v.salt)  # LC-JOB-16
         refuse_if(sealed != claim.commitment, 319)
         self.change_claim(v.job, known.index, model=v.model, size=v.size)
@@ -237,25 +229,11 @@ class Jobs:
         refuse_if(len(v.ballots) != len(seat.candidates), 329)
         hidden = self.round_of(v.job, v.audit, v.round).hidden
         for index, ballot in zip(seat.candidates, v.ballots, strict=True):
-            self._check_ballot(self.terms(v.job), self.claim(v.job, index).loss, ballot, hidden)
+            check_ballot(self.terms(v.job), self.claim(v.job, index).loss, ballot, hidden)
         self.change_seat(v.job, v.audit, v.round, sender, ballots=v.ballots)
         self.change(v.job, opened=job.opened + 1)
         if job.opened + 1 == job.committed:
             self._judge(v.job)
-
-    def _check_ballot(self, terms: m.PostJob, claimed: int, b: m.Ballot, hidden: bool) -> None:
-        """LC-JOB-8"""
-        measured, value = b.code in MEASURED, b.hidden == HiddenVote.VALUE
-        good = (
-            1 <= b.code <= 6
-            and 0 <= b.hidden <= 2
-            and (not measured or vote_code(terms, claimed, b.measured) == b.code)
-            and (measured or (b.measured, b.probe, value) == (0, 0, False))
-            and (value or b.hidden_loss == 0)
-            and (hidden or b.hidden == HiddenVote.NONE)
-            and not (hidden and measured and b.hidden == HiddenVote.NONE)
-        )
-        refuse_if(not good, 329)
 
     # --- deadlines --------------------------------------------------------------------------------------------------------------
 
@@ -458,8 +436,7 @@ class Jobs:
             self._end(j, State.REFUNDED if judged else State.EMPTY)
 
     def _winner(self, j: bytes, passed: list[int]) -> int:
-        claims = [(self.claim(j, i), i) for i in passed]
-        shown = [(claim.position, claim.hidden_loss[0], i) for claim, i in claims if claim.hidden_loss]
+        shown = [(c.position, c.hidden_loss[0], i) for i in passed if (c := self.claim(j, i)).hidden_loss]
         return leader(shown, self.terms(j)) if self.job(j).hidden == Hidden.ON and shown else passed[0]
 
     def _end(self, j: bytes, state: State, winner: int | None = None) -> None:
