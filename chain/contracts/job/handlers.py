@@ -25,8 +25,8 @@ def post_job(host: Host, sender: bytes, m: PostJob) -> None:
     fees, deposit = rules.fees_locked(m.fee, m.finalists), messages.deposit(m)
     needed, free = m.bounty + fees + deposit, host.free(sender)
     if free < needed:
-        parts = ", ".join(f"{what} {format_credits(a)}" for what, a in (("fees", fees), ("deposit", deposit)) if a)
-        text = f"bounty {format_credits(m.bounty)}, {parts} need {format_credits(needed)} credits, {format_credits(free)} are free"
+        parts = ", ".join(f"{what} {format_credits(a)}" for what, a in (("bounty", m.bounty), ("fees", fees), ("deposit", deposit)) if a)
+        text = f"{parts} need {format_credits(needed)} credits, {format_credits(free)} are free"
         raise Reject(Code.INSUFFICIENT_CREDITS, text)
 
     job_id = messages.job_id_of(host.tx_id, host.op_index)
