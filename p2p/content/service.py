@@ -297,8 +297,13 @@ class Content:
         while True:
             effect = await self._disk.get()
             answer = await loop.run_in_executor(self._writer, self._do, effect)
-            if answer is not None:
-                self._feed(answer)
+            try:
+                if answer is not None:
+                    self._feed(answer)
+            except Exception as e:
+                # Our own mistake ends this download, and no other one.
+                log.exception("a download failed by a mistake of this node", cid=str(effect.root))
+                self._fail(effect.root, Reason.STORAGE, f"a mistake of this node ({e!r}): see its log")
 
     def _do(self, effect: Disk) -> Input | None:
         root = effect.root

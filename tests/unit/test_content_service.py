@@ -12,6 +12,7 @@ from chain.codec import encode
 from p2p.content import service
 from p2p.content.cid import Cid
 from p2p.content.dag import CHUNK
+from p2p.content.events import Effect, Input, Stored
 from p2p.content.faults import FetchFailed, Reason
 from p2p.content.messages import Block, WantBlocks, decode_message
 from p2p.content.partial import Downloads
@@ -322,3 +323,20 @@ async def test_a_file_of_one_leaf_is_finished_after_a_kill_just_before_its_end(n
     assert await get(b, root, timeout_s=5) == data
     other = await a.add(b"the service lives", pin="test")
     assert await get(b, other, timeout_s=5) == b"the service lives"
+
+
+async def test_a_mistake_of_our_own_ends_one_download_and_no_other(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = net.add(b"a"), net.add(b"b")
+    bad, good = [await a.add(pattern(300_000 + i), pin="kept") for i in range(2)]
+    handle = b._machine.handle
+
+    def broken(now: int, given: Input) -> list[Effect]:
+        if isinstance(given, Stored) and given.root == bad:
+            raise ValueError("our mistake")
+        return handle(now, given)
+
+    monkeypatch.setattr(b._machine, "handle", broken)
+    with pytest.raises(FetchFailed, match="our mistake") as failed:
+        await get(b, bad)
+    assert failed.value.reason is Reason.STORAGE
+    assert await get(b, good) == pattern(300_001)
