@@ -119,7 +119,7 @@ def test_each_attack_happens_and_breaks_nothing(name: str) -> None:
     assert happened(counts, name).keys() >= DOES[name]
 
 
-@pytest.mark.parametrize("first", NAMES)
+@pytest.mark.parametrize("first", NAMES[:-1] if ROUNDS == 1 else NAMES)  # each with those behind it: the last one's turns are over
 def test_two_of_seven_attack_together(first: str) -> None:
     counts: Counter[str] = Counter()
     place = NAMES.index(first)

@@ -100,7 +100,7 @@ def test_wrong_words_are_refused(tree: Path, words: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize(
     ("failing", "headline"),
-    [("ruff", "lint"), ("lint-imports", "import rule"), ("mypy", "types"), ("python", "tests")],
+    [("ruff", "lint"), ("lint-imports", "import rule"), ("mypy", "types"), ("python", "tests of the code")],
 )
 def test_the_first_failing_check_is_named_and_ends_it(tree: Path, failing: str, headline: str) -> None:
     for name in ("ruff", "lint-imports", "mypy", "python"):
