@@ -25,19 +25,17 @@ types() {
     step "types" .venv/bin/mypy
 }
 
-# Containers and graphs of processes want the machine for themselves; all other tests share its cores.
+# Most graphs of processes leave a core idle; containers under exact limits, the demo and the soak want the machine for themselves.
 tests() { # [words for pytest]
-    local folder alone=() apart=()
+    local apart=(tests/sandbox tests/soak tests/processes/test_demo.py)
+    local pytest=(.venv/bin/python -m pytest)
     if [ $# != 0 ]; then
-        step "tests" .venv/bin/python -m pytest "$@"
+        step "tests" "${pytest[@]}" "$@"
         return
     fi
-    for folder in tests/sandbox tests/processes tests/soak; do
-        alone+=("$folder")
-        apart+=("--ignore=$folder")
-    done
-    step "tests of the code" .venv/bin/python -m pytest --numprocesses "$(nproc)" "${apart[@]}" tests
-    step "tests with real containers and processes" .venv/bin/python -m pytest "${alone[@]}"
+    step "tests of the code" "${pytest[@]}" --numprocesses "$(nproc)" "${apart[@]/#/--ignore=}" --ignore=tests/processes tests
+    step "tests with real nodes" "${pytest[@]}" --numprocesses 2 --dist loadfile "${apart[@]/#/--ignore=}" tests/processes
+    step "tests with real containers, the demo and the soak" "${pytest[@]}" "${apart[@]}"
 }
 
 case "${1:-all}" in

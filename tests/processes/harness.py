@@ -52,6 +52,7 @@ TAIL = 60
 """Lines of each log that a failure shows."""
 QUICK = Params(heartbeat=400, job_min_open=1_000)
 """An idle graph still makes a few blocks a second, so that nobody waits long for one."""
+_PART, _PARTS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 _PORTS = itertools.count(random.Random(os.getpid() ^ time.time_ns()).randrange(12_000))
 """Each is given once. Runs of tests beside this one begin elsewhere: they rarely meet, unlike numbers drawn one by one."""
 _libc = ctypes.CDLL(None)
@@ -82,7 +83,7 @@ async def eventually(what: str, probe: Callable[[], Awaitable[T | None]], within
 def free_port() -> int:
     """Below the range that the kernel hands out by itself, so that no outgoing connection takes it meanwhile."""
     while True:
-        port = 20_000 + next(_PORTS) % 12_000
+        port = 20_000 + (next(_PORTS) * _PARTS + _PART) % 12_000
         with socket.socket() as s, contextlib.suppress(OSError):
             s.bind(("127.0.0.1", port))
             return port
