@@ -25,7 +25,8 @@ def post_job(host: Host, sender: bytes, m: PostJob) -> None:
     fees, deposit = rules.fees_locked(m.fee, m.finalists), messages.deposit(m)
     needed, free = m.bounty + fees + deposit, host.free(sender)
     if free < needed:
-        parts = ", ".join(f"{what} {format_credits(a)}" for what, a in (("bounty", m.bounty), ("fees", fees), ("deposit", deposit)) if a)
+        asked = (("bounty", m.bounty), ("fees", fees), ("deposit", deposit))
+        parts = ", ".join(f"{what} {format_credits(amount)}" for what, amount in asked if amount)
         text = f"{parts} need {format_credits(needed)} credits, {format_credits(free)} are free"
         raise Reject(Code.INSUFFICIENT_CREDITS, text)
 
