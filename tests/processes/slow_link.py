@@ -1,8 +1,9 @@
-"""A slow cable to one node: so many bytes a second, so many milliseconds each way. For kernels without a network emulator, too.
+"""A slow cable to one node: so many bytes a second, so many milliseconds each way, frames lost. For kernels without a network
+emulator, too.
 
 Two taps, one on the switch of a `Lan`, one in place of the node's own cable; what comes out of one goes into the other when its
 time has come. The kernel sees a real link: its TCP measures the delay and fills the queue. A frame that finds the queue full is
-lost.
+lost, and so is a share of the others, drawn by chance.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import random
 import struct
 from types import TracebackType
 from typing import Self
@@ -27,8 +29,9 @@ _AT_ONCE = 64
 class _End:
     """One end's way to the other: a queue as long as half a second of the link."""
 
-    def __init__(self, source: int, target: int, rate: float, delay: float) -> None:
+    def __init__(self, source: int, target: int, rate: float, delay: float, loss: float, rng: random.Random) -> None:
         self._source, self._target, self._rate, self._delay = source, target, rate, delay
+        self._loss, self._rng = loss, rng
         self._free = 0.0
         self.carried = self.lost = 0
         self._loop = asyncio.get_running_loop()
@@ -42,7 +45,7 @@ class _End:
                 return
             now = self._loop.time()
             self._free = max(self._free, now)
-            if self._free - now > 0.5:
+            if self._free - now > 0.5 or self._rng.random() < self._loss:
                 self.lost += 1
                 continue
             self._free += len(frame) / self._rate
@@ -58,10 +61,12 @@ class _End:
 
 
 class SlowLink:
-    """In place of `name`'s cable: `rate` in bytes a second, `delay` in seconds each way. Raises `Refused` without taps."""
+    """In place of `name`'s cable: `rate` in bytes a second, `delay` in seconds each way, of 1 frame `loss` is lost. Raises
+    `Refused` without taps."""
 
-    def __init__(self, lan: Lan, name: str, *, rate: float, delay: float) -> None:
+    def __init__(self, lan: Lan, name: str, *, rate: float, delay: float, loss: float = 0.0) -> None:
         self._lan, self._name, self._rate, self._delay = lan, name, rate, delay
+        self._loss, self._rng = loss, random.Random(lan.names.index(name))
         self._taps: list[int] = []
         self._ends: list[_End] = []
 
@@ -76,7 +81,8 @@ class SlowLink:
             self._close()
             raise
         here, there = self._taps
-        self._ends = [_End(here, there, self._rate, self._delay), _End(there, here, self._rate, self._delay)]
+        wire = (self._rate, self._delay, self._loss, self._rng)
+        self._ends = [_End(here, there, *wire), _End(there, here, *wire)]
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -89,7 +95,7 @@ class SlowLink:
 
     @property
     def lost(self) -> int:
-        """Frames that found the queue full."""
+        """Frames that found the queue full, or that chance took."""
         return sum(end.lost for end in self._ends)
 
     def _close(self) -> None:
