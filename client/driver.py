@@ -231,8 +231,8 @@ class Driver:
             return
         if effect.scope is e.Scope.CONSENSUS:
             targets: list[bytes] | None = self._gossip.consensus_targets(effect.exclude)
-        elif effect.scope is e.Scope.PUSH:
-            targets = self._gossip.push_targets(effect.exclude)
+        elif effect.scope is e.Scope.MESH:
+            targets = self._gossip.mesh_targets(effect.exclude)
         else:
             targets = None
         self._network.broadcast(NODE, effect.payload, effect.lane, effect.exclude, targets)

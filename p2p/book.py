@@ -315,7 +315,9 @@ class PeerBook:
         rng.shuffle(members)
         members.sort(key=lambda m: m not in connected)
         for member in members:
+            if len(out) == MAX_ENTRIES:
+                break
             good = [p.address for p in self.places(member) if p.verified or (p.teller == member and member in connected)]
-            if good and len(out) < MAX_ENTRIES:
+            if good:
                 out.append(PeerAddresses(member, good[:MAX_ADDRESSES]))
         return out

@@ -10,6 +10,8 @@ from p2p.book import PeerBook
 from p2p.wire import Peers
 
 T = TypeVar("T", bytes, str)
+NEAR = 4
+"""Validators that a member outside the set prefers to others: transactions go in through them."""
 
 
 class Dial(NamedTuple):
@@ -20,7 +22,8 @@ class Dial(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """How many connections a node keeps up: all validators, and `others` more. At most `dials` attempts run at once."""
+    """How many connections a node keeps up: a validator to all validators and `others` more, everybody else `others` in all, so
+    that nobody's connections grow with the members. At most `dials` attempts run at once."""
 
     validators: frozenset[bytes]
     others: int
@@ -37,7 +40,8 @@ def choose_dials(
     dialling: Collection[Dial],
     rng: Random,
 ) -> list[Dial]:
-    """LC-P2P-33: validators first, then configured seeds, then others until there are enough. One attempt per member."""
+    """LC-P2P-33: validators first (outside the set: NEAR of them), then configured seeds, then others until there are enough.
+    One attempt per member."""
     room = wanted.dials - len(dialling)
     busy = {d.address for d in dialling}
     taken = {own_id, *connected, *(d.peer for d in dialling if d.peer is not None)}
@@ -52,8 +56,14 @@ def choose_dials(
         busy.add(place.address)
         return True
 
+    votes = own_id in wanted.validators
+    others = sum(1 for p in connected if not (votes and p in wanted.validators)) + len(dialling)
+    near = len(wanted.validators.intersection(connected))
     for validator in _shuffled(wanted.validators, rng):
-        consider(validator)
+        if votes:
+            consider(validator)
+        elif near < NEAR and others < wanted.others and consider(validator):
+            near, others = near + 1, others + 1
     for address in _shuffled(book.seeds, rng):
         peer = book.seed_member(address)
         if len(chosen) < room and address not in busy and (peer is None or peer not in taken) and book.seeds[address].due(now):
@@ -61,11 +71,10 @@ def choose_dials(
             busy.add(address)
             if peer is not None:
                 taken.add(peer)
-    others = sum(1 for p in connected if p not in wanted.validators) + len(dialling)
     for peer in _shuffled(book.members(), rng):
         if others >= wanted.others:
             break
-        if peer not in wanted.validators and consider(peer):
+        if not (votes and peer in wanted.validators) and consider(peer):
             others += 1
     return chosen
 

@@ -1,4 +1,4 @@
-"""Whom to tell: a bounded mesh for pushing transactions, announcements for the rest, everybody who votes for consensus. Pure.
+"""Whom to tell: everybody who votes for consensus, a bounded mesh of the others for what was decided. Pure.
 
 The node decides what is worth relaying (ACCEPT); this only names targets. Randomness comes in.
 """
@@ -12,8 +12,9 @@ from random import Random
 class Gossip:
     """Targets among the connected peers.
 
-    The mesh has at most `degree` peers. It stays as it is while they stay connected, is filled up when one leaves, and one of
-    its members is exchanged at every `refresh`: slowly, so that neither an unlucky nor an arranged choice lasts.
+    The mesh has at most `degree` peers, no validators among them. It stays as it is while they stay connected, is filled up when
+    one leaves, and one of its members is exchanged at every `refresh`: slowly, so that neither an unlucky nor an arranged choice
+    lasts.
     """
 
     def __init__(self, degree: int, rng: Random) -> None:
@@ -30,35 +31,33 @@ class Gossip:
             self._connected.add(peer)
         else:
             self._connected.discard(peer)
-        self._mesh = [p for p in self._mesh if p in self._connected]
         self._fill()
 
     def set_validators(self, validators: Collection[bytes]) -> None:
         self._validators = frozenset(validators)
+        self._fill()
 
     def refresh(self) -> None:
         """Exchanges one mesh member for another peer, if there is one."""
-        if self._mesh and len(self._connected) > len(self._mesh):
+        if self._mesh and len(self._connected - self._validators) > len(self._mesh):
             left = self._mesh.pop(self._rng.randrange(len(self._mesh)))
             self._fill(avoid=left)
 
     def _fill(self, avoid: bytes | None = None) -> None:
+        able = self._connected - self._validators
+        self._mesh = [p for p in self._mesh if p in able]
         missing = self._degree - len(self._mesh)
         # Sorted: the choice depends on the generator alone, not on the order of a set.
-        others = sorted(p for p in self._connected if p not in self._mesh and p != avoid) if missing > 0 else []
+        others = sorted(p for p in able if p not in self._mesh and p != avoid) if missing > 0 else []
         self._mesh += self._rng.sample(others, min(missing, len(others)))
 
-    def push_targets(self, exclude: Collection[bytes] = ()) -> list[bytes]:
-        """Peers that get whole transactions."""
+    def mesh_targets(self, exclude: Collection[bytes] = ()) -> list[bytes]:
+        """News of decided blocks, and transactions where nobody leads to a validator."""
         return [p for p in self._mesh if p not in exclude]
 
-    def announce_targets(self, exclude: Collection[bytes] = ()) -> list[bytes]:
-        """Peers that get ids only, and ask for what they lack."""
-        return sorted(self._connected.difference(self._mesh, exclude))
-
     def consensus_targets(self, exclude: Collection[bytes] = ()) -> list[bytes]:
-        """Votes, proposals and round states: every connected validator, and the mesh."""
-        return sorted((self._connected & self._validators).union(self._mesh).difference(exclude))
+        """Votes, proposals, round states and transactions: every connected validator."""
+        return sorted((self._connected & self._validators).difference(exclude))
 
 
 class SeenCache:

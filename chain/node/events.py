@@ -26,9 +26,9 @@ class Scope(IntEnum):
     """Whom a message is for."""
 
     CONSENSUS = 0
-    """Connected validators and the mesh."""
-    PUSH = 1
-    """The mesh for transactions."""
+    """Connected validators."""
+    MESH = 1
+    """A bounded number of peers that are no validators."""
     ALL = 2
 
 

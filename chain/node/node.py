@@ -31,7 +31,7 @@ from chain.node.links import LinkBook
 from chain.node.mempool import Mempool
 from chain.node.recovery import BLOCK, CONSENSUS, DECIDED, Recovered, read_log
 from chain.node.relay import Relay
-from chain.node.sync import Sync
+from chain.node.sync import PATIENCE, Sync
 from chain.types import Block, Certificate, Proposal, Vote, block_id, tx_id
 
 MAX_FAULTS = 16
@@ -69,7 +69,9 @@ class Node:
         self._beacon_key = beacon_key
         self._bodies, self._relay = Bodies(), Relay()
         self._amnesia = Amnesia(own_id, signed)
-        self._links, self._validators = LinkBook(), frozenset[bytes]()
+        self._last: list[tuple[bytes, bytes]] = []
+        """The block decided last and its certificate, for those who only follow."""
+        self._links = LinkBook(own_id)
         self._peers: dict[bytes, int] = {}
         """Connected peers, and when each was last answered with round state."""
         self._inputs: deque[c.Input] = deque()
@@ -104,15 +106,15 @@ class Node:
     def submit(self, raw: bytes, now: int) -> bytes:
         """A user's transaction; its id. Raises `InvalidTx`. It travels with the next `flush`."""
         self._at(now)
-        tx = self.pool.add(self.state, raw, self.height + 1, local=True)
-        if tx is not None:
+        if (tx := self.pool.add(self.state, raw, self.height + 1, local=True)) is not None:
             self._relay.took(tx.id, raw, None)
         return tx_id(raw)
 
     def flush(self, now: int) -> list[e.Effect]:
         """No input waits: send what gathered, and start a height if there is something to decide."""
         self._at(now)
-        self._out += self._relay.flush()
+        for batch in self._relay.flush():
+            self._out += self._links.push(batch)
         self._wake_if_due()
         return self._take()
 
@@ -133,14 +135,14 @@ class Node:
             case e.PeerUp(peer):
                 self._peers[peer] = 0
                 self._send(peer, m.Status(self.height), e.VOTES)
-                self._send(peer, self._links.own(self._peers, self._validators), e.VOTES)
+                self._send(peer, self._links.up(peer), e.VOTES)
             case e.PeerDown(peer):
                 self._peers.pop(peer, None)
                 self._links.down(peer)
                 self._amnesia.heard(peer, here=False)
                 self.sync.peer(peer, None)
             case e.BlocksRead(peer, found):
-                self._serve_blocks(peer, found)
+                self._send(peer, decided.answer(found), e.REQUESTS)
         return self._take()
 
     def _at(self, now: int) -> None:
@@ -162,15 +164,16 @@ class Node:
         self._out.append(e.SetTimer(e.Tick(), e.TICK_MS))
         if self._ticks % STATUS_TICKS == 0:
             self._gossip(m.Status(self.height), e.REQUESTS, e.Scope.ALL)
-        if (links := self._links.changed(self._peers, self._validators)) is not None:
+        if (links := self._links.changed()) is not None:
             self._gossip(links, e.VOTES, e.Scope.ALL)
         if self._ticks % REMIND_TICKS == 0 and (oldest := self.pool.oldest(m.MAX_BATCH)):
-            self._gossip(m.TxIds(oldest), e.TRANSACTIONS, e.Scope.PUSH)
-        self._out += self._relay.announce(self.pool)
+            self._out += self._links.push(m.TxIds(oldest))
+        self._out += self._relay.announce(self.pool, self._links.unserved)
         self._out += self._relay.ask(self.pool, self._steady)
         for key in list(self._bodies.wanted):
             self._ask_block(key)
-        if (ahead := self.sync.ahead()) is not None:  # its answer is the certificate, where only votes were lost
+        ahead = self.sync.ahead() if self._links.votes else None
+        if ahead is not None:  # its answer is the certificate, where only votes were lost
             self._send(ahead, m.StateMessage(self.consensus.round_state()), e.VOTES)
         self._request_blocks()
         self._out += self._amnesia.tick(self._steady, self.height, self.sync, validators_of(self.state), self.consensus.round_state)
@@ -178,7 +181,7 @@ class Node:
 
     def _wake_if_due(self) -> None:
         """Not held back by peers that say they are ahead: one liar among them could silence everybody."""
-        if self.consensus.step is not c.Step.WAIT:
+        if self.consensus.step is not c.Step.WAIT or not self._links.votes:
             return
         due = earliest_due(self.state)
         idle = self._now - chain_record(self.state).time
@@ -215,7 +218,7 @@ class Node:
                 self._out += self._amnesia.sign(request)
             case c.Broadcast(message):
                 if (wire := self._bodies.wire(message)) is not None:
-                    self._gossip(wire, lane_of(message), e.Scope.CONSENSUS)
+                    self._out += self._links.to_validators(encode(wire), lane_of(message))
             case c.SendTo(peer, message):
                 if (wire := self._bodies.wire(message)) is not None:
                     self._send(peer, wire, lane_of(message))
@@ -307,7 +310,10 @@ class Node:
     def _next_height(self) -> c.StartHeight:
         self.sync.at(self.height, self._steady)
         validators = validators_of(self.state)
-        self._validators = frozenset(v.id for v in validators)
+        self._links.validators = frozenset(v.id for v in validators)
+        self.sync.patience = PATIENCE if self._links.votes else 0
+        if self._last:
+            self._out.append(self._links.news(self.height, self.sync.told(self.height)))
         return c.StartHeight(self.height + 1, validators, self._now)
 
     def _apply(self, block: Block, certificate: Certificate, executed: Executed, *, durable: bool, truncate: bool = True) -> None:
@@ -319,8 +325,8 @@ class Node:
         self._bodies.clear(self.height)
         commit = decided.commit(block, certificate, executed, durable=durable)
         self._out.append(commit)
-        following = executed.next_validators
-        self._out.append(e.Decided(self.height, self.head_id, header, commit.tx_ids, executed.receipts, following))
+        self._last = [(commit.block, commit.certificate)]
+        self._out.append(e.Decided(self.height, self.head_id, header, commit.tx_ids, executed.receipts, executed.next_validators))
         for tx, fault in self.pool.decided(self.state, executed.txs, self.height):
             self._out.append(e.TxDropped(tx, fault))
         if truncate:
@@ -358,7 +364,8 @@ class Node:
             case m.StateMessage(state):
                 self._on_state(peer, state)
             case m.Txs(txs):
-                if (wrong := self._relay.take(txs, peer, self.pool, self.state, self.height + 1)) is not None:
+                source = peer if self._links.serves(peer) else None
+                if (wrong := self._relay.take(txs, source, self.pool, self.state, self.height + 1)) is not None:
                     self._reject(peer, f"transaction: {wrong.text}")
                 for key in self._bodies.look(self.pool):
                     self._body_arrived(key)
@@ -370,15 +377,14 @@ class Node:
                 self._told(peer, height)
                 self._request_blocks()
             case m.Links():
-                if peer in self._peers:
-                    self._links.heard(peer, message)
+                self._links.heard(peer, message)
             case m.GetBlock() | m.BlockTxs() | m.FullBlock():
                 self._on_body(peer, message)
             case m.GetBlocks(start, count):
-                if 1 <= start <= self.height:
+                if 1 <= start <= self.height - len(self._last):
                     self._out.append(e.ReadBlocks(peer, start, min(count, self.height - start + 1), m.MAX_SYNC_BYTES))
                 else:
-                    self._serve_blocks(peer, [])
+                    self._send(peer, decided.answer(self._last if start == self.height else []), e.REQUESTS)
             case m.Blocks(found):
                 self._on_blocks(peer, found)
 
@@ -401,8 +407,8 @@ class Node:
         elif opinion.verdict is Verdict.ACCEPT:
             self._amnesia.saw(message)
             origin = message.validator if isinstance(message, Vote) else message.proposer
-            known = self._links.served(origin, self._validators) | {peer, origin}
-            self._out.append(e.Gossip(payload, lane, e.Scope.CONSENSUS, known))
+            known = self._links.served(origin) | {peer, origin}
+            self._out += self._links.to_validators(payload, lane, known)
         return opinion.verdict is not Verdict.REJECT
 
     def _on_proposal(self, peer: bytes, message: m.CompactProposal, payload: bytes) -> None:
@@ -439,8 +445,7 @@ class Node:
     # --- bodies of undecided blocks ---------------------------------------------------------------------------------------------
 
     def _ask_block(self, key: bytes) -> None:
-        request = self._bodies.ask(key, self.height + 1, sorted(self._peers), self._ticks)
-        if request is not None:
+        if (request := self._bodies.ask(key, self.height + 1, sorted(self._peers), self._ticks)) is not None:
             self._send(*request, e.PROPOSALS)
 
     def _on_body(self, peer: bytes, message: m.GetBlock | m.BlockTxs | m.FullBlock) -> None:
@@ -448,8 +453,7 @@ class Node:
         try:
             match message:
                 case m.GetBlock():
-                    answer = self._bodies.answer(message)
-                    if answer is not None:
+                    if (answer := self._bodies.answer(message)) is not None:
                         self._send(peer, answer, e.PROPOSALS)
                 case m.BlockTxs():
                     came = self._bodies.take_txs(peer, message)
@@ -461,20 +465,15 @@ class Node:
             self._body_arrived(block_id(came.header))
 
     def _body_arrived(self, key: bytes) -> None:
-        question = self._bodies.wanted.get(key)
-        if question is not None:
+        if (question := self._bodies.wanted.get(key)) is not None:
             self._run_all([question])
 
     # --- decided blocks ---------------------------------------------------------------------------------------------------------
 
     def _request_blocks(self) -> None:
-        request = self.sync.next_request(self._steady)
-        if request is not None:
+        if (request := self.sync.next_request(self._steady)) is not None:
             peer, start, count = request
             self._send(peer, m.GetBlocks(start, count), e.REQUESTS)
-
-    def _serve_blocks(self, peer: bytes, found: list[tuple[bytes, bytes]]) -> None:
-        self._send(peer, decided.answer(found), e.REQUESTS)
 
     def _on_blocks(self, peer: bytes, found: list[m.SyncBlock]) -> None:
         start = self.sync.answered(peer)
@@ -496,5 +495,6 @@ class Node:
         if self.height > before:
             self._feed(self._next_height())
             # Votes of this height went by while it was out of reach: the others send them again to who tells its state.
-            self._gossip(m.StateMessage(self.consensus.round_state()), e.VOTES, e.Scope.CONSENSUS)
+            if self._links.votes:
+                self._gossip(m.StateMessage(self.consensus.round_state()), e.VOTES, e.Scope.CONSENSUS)
         self._request_blocks()

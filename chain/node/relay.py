@@ -1,17 +1,19 @@
-"""How transactions travel: pushed in full once, by the node that took them from a user, to its mesh; announced by everybody else.
+"""How transactions travel: towards the validators. Everybody else gets them in decided blocks.
 
-Pushes go out at once. Announcements go out with the node's tick, and only of what no block holds by then: where the pushes reached
-everybody, nothing is announced. An announced transaction is asked for only after GRACE. Pure and bounded. LC-NODE-17, 18.
+They are pushed in full, at once, by the node that took them from a user, and by nodes through which they come in from outside the
+validators. A validator announces what another one pushed to those that did not get it from there: with the node's tick, and only
+what no block holds by then. An announced transaction is asked for only after GRACE. Pure and bounded. LC-NODE-17, 18.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from chain.codec import encode
 from chain.errors import InvalidTx, TxCode
 from chain.ledger.state import State
-from chain.node.events import TRANSACTIONS, Gossip, Scope, Send
+from chain.node.events import TRANSACTIONS, Send
 from chain.node.mempool import Mempool
 from chain.node.messages import MAX_BATCH, SHORT, GetTxs, TxIds, Txs
 
@@ -30,19 +32,19 @@ class Relay:
     def __init__(self) -> None:
         self._own: list[bytes] = []
         self._others: dict[bytes, list[bytes]] = {}
-        """Ids of what peers pushed since the last announcement, by peer."""
+        """Ids of what validators pushed since the last announcement, by validator."""
         self._announced: dict[bytes, tuple[bytes, int]] = {}
         self._of_peer: Counter[bytes] = Counter()
 
     def took(self, tx: bytes, raw: bytes, source: bytes | None) -> None:
-        """A transaction entered the mempool, from a user (`source` None) or a peer."""
+        """A transaction entered the mempool: from who serves the validators itself, or else (`source` None) to be pushed on."""
         if source is None:
             self._own.append(raw)
         else:
             self._others.setdefault(source, []).append(tx)
         self._pop(tx[:SHORT])
 
-    def take(self, txs: list[bytes], peer: bytes, pool: Mempool, state: State, height: int) -> InvalidTx | None:
+    def take(self, txs: list[bytes], source: bytes | None, pool: Mempool, state: State, height: int) -> InvalidTx | None:
         """A peer's transactions enter the mempool; what it should not have sent ends its message and is returned."""
         for raw in txs:
             try:
@@ -52,7 +54,7 @@ class Relay:
                     return fault
                 continue
             if tx is not None:
-                self.took(tx.id, raw, peer)
+                self.took(tx.id, raw, source)
         return None
 
     def _pop(self, short: bytes) -> None:
@@ -81,19 +83,21 @@ class Relay:
         held = [tx.raw for tx in map(pool.by_short, dict.fromkeys(ids)) if tx is not None]
         return [Send(peer, encode(Txs(batch)), TRANSACTIONS) for batch in batches(held)[:MAX_ANSWER]]
 
-    def flush(self) -> list[Gossip]:
-        """What to send now: full transactions of our own users."""
-        out = [Gossip(encode(Txs(batch)), TRANSACTIONS, Scope.PUSH) for batch in batches(self._own)]
+    def flush(self) -> list[Txs]:
+        """What to push now."""
+        out = [Txs(batch) for batch in batches(self._own)]
         self._own = []
         return out
 
-    def announce(self, pool: Mempool) -> list[Gossip]:
-        """Short ids of the others' transactions that still wait for a block."""
+    def announce(self, pool: Mempool, unserved: Callable[[bytes], list[bytes]]) -> list[Send]:
+        """Short ids of what validators pushed and still waits for a block, for the peers that they do not serve."""
         out = []
         for source, txs in self._others.items():
-            ids = [tx[:SHORT] for tx in txs if tx in pool]
+            peers = unserved(source)
+            ids = [tx[:SHORT] for tx in txs if tx in pool] if peers else []
             for i in range(0, len(ids), MAX_BATCH):
-                out.append(Gossip(encode(TxIds(ids[i : i + MAX_BATCH])), TRANSACTIONS, Scope.PUSH, frozenset({source})))
+                message = encode(TxIds(ids[i : i + MAX_BATCH]))
+                out += [Send(peer, message, TRANSACTIONS) for peer in peers]
         self._others = {}
         return out
 

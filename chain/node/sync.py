@@ -1,7 +1,7 @@
 """Catching up: which decided blocks to ask for, and of whom. Pure; one request is out at a time, each with a deadline.
 
-A node is behind when a peer has decided more. The gossip of the current height closes a gap of one block by itself, so a request
-goes out at once for larger gaps, and after PATIENCE for a gap of one. LC-NODE-22, 24.
+A node is behind when a peer has decided more. Between validators the votes of the current height close a gap of one block by
+themselves, so a request goes out at once for larger gaps, and after `patience` for a gap of one. LC-NODE-22, 24.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Sync:
         """Until when others are asked instead of a peer, and for how long that was."""
         self._since = 0
         self._height = 0
+        self.patience = PATIENCE
 
     def peer(self, peer: bytes, height: int | None) -> None:
         """A peer's last decided height, or None when it has gone."""
@@ -51,6 +52,10 @@ class Sync:
     def best(self) -> int:
         """The highest height that a peer tells."""
         return max(self._heights.values(), default=0)
+
+    def told(self, height: int) -> frozenset[bytes]:
+        """The peers that tell this height, or a higher one."""
+        return frozenset(peer for peer, h in self._heights.items() if h >= height)
 
     def believed(self, now: int) -> int:
         """The highest height that a peer tells whose word held when it was asked last."""
@@ -71,7 +76,7 @@ class Sync:
                 return None
             self.failed(self._asked.peer, now)
         gap = self.best - self._height
-        if gap <= 0 or (gap == 1 and now < self._since + PATIENCE):
+        if gap <= 0 or (gap == 1 and now < self._since + self.patience):
             return None
         able = [p for p, h in self._heights.items() if h > self._height]
         able = [p for p in able if self._trusted(p, now)] or able

@@ -1,16 +1,20 @@
-"""What a validator sends to others itself is not passed on to them; everybody else gets it passed on."""
+"""What a validator sends to others itself is not passed on to them; votes stay among validators, transactions go to them."""
 
 from __future__ import annotations
 
+from chain.codec import encode
+from chain.consensus.messages import Step
 from chain.node import events as e
 from chain.node import messages as m
 from chain.node.links import LinkBook
 from chain.node.node import Node
 from chain.types import NIL, PREVOTE
-from tests.unit.node_kit import T0, fresh, ident, of_kind, receive, sent, vote
+from tests.unit.node_kit import T0, Net, fresh, ident, of_kind, receive, sent, transfer, vote
 
 A, B, C, OUTSIDER = ident(1), ident(2), ident(3), ident(4)
 VALIDATORS = frozenset({ident(0), A, B, C})
+RAW = transfer(4, 0)
+PUSH = m.Txs([RAW])
 
 
 def passed_on(node: Node, voter: int, via: int, now: int = T0) -> frozenset[bytes]:
@@ -48,9 +52,116 @@ def test_a_new_peer_is_told_at_once_and_everybody_when_something_changes() -> No
 
 
 def test_a_book_keeps_only_connected_peers() -> None:
-    book = LinkBook()
+    book = LinkBook(ident(0))
+    book.validators = VALIDATORS
     book.heard(A, m.Links([B]))
-    assert book.served(B, VALIDATORS) == {A}
-    assert book.served(B, frozenset({B})) == frozenset(), "no validator any more"
+    assert book.served(B) == frozenset(), "not connected: not heard"
+    book.up(A)
+    book.heard(A, m.Links([B]))
+    assert book.served(B) == {A}
+    book.validators = frozenset({B})
+    assert book.served(B) == frozenset(), "no validator any more"
+    book.validators = VALIDATORS
     book.down(A)
-    assert book.served(B, VALIDATORS) == frozenset()
+    assert book.served(B) == frozenset()
+
+
+# --- votes stay among validators --------------------------------------------------------------------------------------------------
+
+
+def targets(effects: list[e.Effect], kind: type[m.Message]) -> tuple[set[e.Scope], set[bytes]]:
+    """How messages of a kind go out: to whole scopes, and to single peers."""
+    scopes = {g.scope for g in of_kind(effects, e.Gossip) if isinstance(m.decode_message(g.payload), kind)}
+    return scopes, {s.peer for s in of_kind(effects, e.Send) if isinstance(m.decode_message(s.payload), kind)}
+
+
+def tick(node: Node, now: int = T0 + 100) -> list[e.Effect]:
+    return node.handle(e.Fired(e.Tick()), now)
+
+
+def test_a_validator_out_of_reach_gets_votes_through_two_members_that_lead_to_it_and_no_more() -> None:
+    node = fresh(0, peers=(1, 2, 4, 5, 6))
+    for member in (4, 5, 6):
+        receive(node, member, m.Links([C]))
+    tick(node)
+    _, through = targets(receive(node, 1, m.VoteMessage(vote(1, PREVOTE, 1, 0, NIL))), m.VoteMessage)
+    assert len(through) == 2 and through < {ident(4), ident(5), ident(6)}
+    receive(node, 2, m.Links([C]))
+    tick(node)
+    assert targets(receive(node, 1, m.VoteMessage(vote(2, PREVOTE, 1, 0, NIL))), m.VoteMessage) == ({e.Scope.CONSENSUS}, set())
+
+
+def test_who_does_not_vote_starts_no_round_and_asks_at_once_for_what_was_decided() -> None:
+    node = fresh(4, peers=(0, 1))
+    node.submit(transfer(4, 0), T0)
+    assert targets(node.flush(T0), m.StateMessage) == (set(), set())
+    assert node.consensus.step is Step.WAIT
+    assert sent(receive(node, 1, m.Status(1)), m.GetBlocks) == [m.GetBlocks(1, m.MAX_SYNC_BLOCKS)]
+    validator = fresh(0, peers=(1, 2))
+    assert sent(receive(validator, 1, m.Status(1)), m.GetBlocks) == [], "its votes come by themselves"
+
+
+def test_who_follows_tells_the_others_and_serves_them_from_memory() -> None:
+    net = Net()
+    net.submit(0, transfer(0, 0))
+    net.reach(1)
+    news = [g for g in of_kind(net.effects[4], e.Gossip) if g.payload == encode(m.Status(1)) and g.scope is e.Scope.MESH]
+    assert len(news) == 1
+    (answer,) = of_kind(net.nodes[4].handle(e.Received(A, encode(m.GetBlocks(1, 1))), net.now), e.Send)
+    assert isinstance(found := m.decode_message(answer.payload), m.Blocks) and len(found.blocks) == 1
+
+
+# --- transactions go to validators ------------------------------------------------------------------------------------------------
+
+
+def test_a_validator_s_transaction_goes_to_all_validators_and_is_announced_to_those_it_does_not_reach() -> None:
+    node = fresh(0, peers=(1, 2, 3, 4))
+    node.submit(RAW, T0)
+    assert targets(node.flush(T0), m.Txs) == ({e.Scope.CONSENSUS}, set())
+    node = fresh(0, peers=(1, 2, 3, 4))
+    receive(node, 2, m.Links([ident(0), A]))
+    receive(node, 1, PUSH)
+    assert targets(node.flush(T0), m.Txs) == (set(), set())
+    assert targets(tick(node), m.TxIds) == (set(), {C}), "B is linked with A; who does not vote gets it in a block"
+
+
+def test_a_member_s_transaction_goes_in_through_one_validator_which_sends_it_to_the_others() -> None:
+    member = fresh(4, peers=(1, 2, 5))
+    member.submit(RAW, T0)
+    scopes, entry = targets(member.flush(T0), m.Txs)
+    assert not scopes and len(entry) == 1 and entry < {A, B}
+    validator = fresh(0, peers=(1, 2, 3, 4))
+    receive(validator, 4, PUSH)
+    assert targets(validator.flush(T0), m.Txs) == ({e.Scope.CONSENSUS}, set())
+
+
+def test_a_member_that_is_connected_with_all_validators_sends_to_all_and_they_need_not() -> None:
+    member = fresh(4, peers=(0, 1, 2, 3, 5))
+    member.submit(RAW, T0)
+    assert targets(member.flush(T0), m.Txs) == ({e.Scope.CONSENSUS}, set())
+    validator = fresh(0, peers=(1, 2, 3, 4))
+    receive(validator, 4, m.Links(sorted(VALIDATORS)))
+    receive(validator, 4, PUSH)
+    assert targets(validator.flush(T0), m.Txs) == (set(), set())
+
+
+def test_a_member_without_validators_uses_two_peers_that_have_some_and_otherwise_its_mesh() -> None:
+    member = fresh(4, peers=(5, 6, 7, 8))
+    member.submit(RAW, T0)
+    assert targets(member.flush(T0), m.Txs) == ({e.Scope.MESH}, set())
+    for peer in (5, 6, 7):
+        receive(member, peer, m.Links([A]))
+    member.submit(transfer(4, 1), T0)
+    scopes, ways = targets(member.flush(T0), m.Txs)
+    assert not scopes and len(ways) == 2 and ways < {ident(5), ident(6), ident(7)}
+    way = fresh(5, peers=(4, 1))
+    receive(way, 4, PUSH)
+    assert targets(way.flush(T0), m.Txs) == (set(), {A})
+
+
+def test_a_transaction_that_its_entry_kept_to_itself_is_announced_to_the_next_one() -> None:
+    member = fresh(4, peers=(1, 2, 5))
+    member.submit(RAW, T0)
+    _, first = targets(member.flush(T0), m.Txs)
+    reminders = [targets(tick(member, T0 + 100 * i), m.TxIds)[1] for i in range(1, 21)]
+    assert [r for r in reminders if r] == [{A, B} - first]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chain.ledger.state import State
 from chain.node import relay
-from chain.node.events import Gossip, Penalize, Send
+from chain.node.events import Penalize, Send
 from chain.node.mempool import Mempool
 from chain.node.messages import MAX_BATCH, SHORT, GetTxs, TxIds, Txs, decode_message
 from chain.node.relay import BATCH_BYTES, GRACE, Relay, batches
@@ -23,34 +23,36 @@ def pool(*raws: bytes) -> Mempool:
     return found
 
 
-def payloads(found: list[Gossip] | list[Send]) -> list[object]:
+def payloads(found: list[Send]) -> list[object]:
     return [decode_message(effect.payload) for effect in found]
+
+
+def to_b(source: bytes) -> list[bytes]:
+    return [B]
 
 
 def test_a_user_s_transaction_is_pushed_in_full_once() -> None:
     r, raw = Relay(), transfer(0, 0)
     r.took(tx_id(raw), raw, None)
-    (push,) = r.flush()
-    assert payloads([push]) == [Txs([raw])]
-    assert not push.exclude
+    assert r.flush() == [Txs([raw])]
     assert r.flush() == []
 
 
-def test_a_peer_s_transaction_is_announced_to_all_but_that_peer() -> None:
+def test_a_validator_s_transaction_is_announced_to_those_whom_it_does_not_serve() -> None:
     r, raw = Relay(), transfer(0, 0)
     r.took(tx_id(raw), raw, A)
     assert r.flush() == []
-    (told,) = r.announce(pool(raw))
+    (told,) = r.announce(pool(raw), lambda source: [B] if source == A else [])
     assert payloads([told]) == [TxIds([tx_id(raw)[:SHORT]])]
-    assert told.exclude == {A}
-    assert r.announce(pool(raw)) == []
+    assert told.peer == B
+    assert r.announce(pool(raw), to_b) == []
 
 
 def test_what_a_block_holds_by_then_is_not_announced() -> None:
     r, gone, waits = Relay(), transfer(0, 0), transfer(1, 0)
     for raw in (gone, waits):
         r.took(tx_id(raw), raw, A)
-    assert payloads(r.announce(pool(waits))) == [TxIds([tx_id(waits)[:SHORT]])]
+    assert payloads(r.announce(pool(waits), to_b)) == [TxIds([tx_id(waits)[:SHORT]])]
 
 
 def test_an_announced_one_is_asked_for_once_and_only_after_its_push_had_time() -> None:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from chain.crypto import SigningKey, account_id, address, sha256
 from p2p.book import MAX_MEMBERS, MAX_RUMOURS, RUMOUR_TRIES, PeerBook, endpoint, normal, parse_endpoint, parse_seed
-from p2p.discovery import Dial, Wanted, absorb, choose_dials
+from p2p.discovery import NEAR, Dial, Wanted, absorb, choose_dials
 from p2p.gossip import Gossip, SeenCache
 from p2p.tls import (
     BINDING_OID,
@@ -230,9 +230,20 @@ def full_book(n: int) -> PeerBook:
 
 
 def test_validators_are_dialled_first_and_all_of_them() -> None:
-    wanted = Wanted(frozenset(peer(i) for i in range(6)), others=0, dials=8)
+    wanted = Wanted(frozenset({ME, *(peer(i) for i in range(6))}), others=0, dials=8)
     assert {d.peer for d in dials(full_book(20), wanted)} == {peer(i) for i in range(6)}
     assert {d.peer for d in dials(full_book(20), wanted._replace(others=2))} > {peer(i) for i in range(6)}
+
+
+def test_a_member_outside_the_set_prefers_a_few_validators_and_stops_when_it_has_enough() -> None:
+    """However many validators and members there are: otherwise everybody would dial every validator for ever."""
+    validators = frozenset(peer(i) for i in range(30))
+    book, wanted = full_book(60), Wanted(validators, others=16, dials=100)
+    first = {d.peer for d in dials(book, wanted)}
+    assert len(first) == 16 and len(validators & first) >= NEAR
+    assert dials(book, wanted, connected={peer(i) for i in range(40, 56)}) == []
+    small = Wanted(frozenset(peer(i) for i in range(4)), others=16, dials=100)
+    assert {d.peer for d in dials(full_book(9), small)} == {peer(i) for i in range(9)}, "a small graph is connected completely"
 
 
 def test_enough_others_are_dialled_and_no_more_at_once_than_allowed() -> None:
@@ -280,46 +291,52 @@ def mesh_of(n: int, degree: int) -> Gossip:
     return gossip
 
 
-def test_the_mesh_is_bounded_and_push_and_announce_cover_everybody_once() -> None:
+def test_the_mesh_is_bounded() -> None:
     gossip = mesh_of(20, 6)
-    push, announce = gossip.push_targets(), gossip.announce_targets()
-    assert len(push) == 6 and sorted(push + announce) == sorted(peer(i) for i in range(20))
-    out = push[0]
-    assert (
-        out not in gossip.push_targets([out]) + gossip.announce_targets([out]) and len(gossip.announce_targets([announce[0]])) == 13
-    )
+    mesh = gossip.mesh_targets()
+    assert len(set(mesh)) == 6 and set(mesh) < {peer(i) for i in range(20)}
+    assert gossip.mesh_targets([mesh[0]]) == mesh[1:]
 
 
 def test_the_mesh_is_stable_and_refills_when_a_member_leaves() -> None:
     gossip = mesh_of(20, 6)
-    before = gossip.push_targets()
+    before = gossip.mesh_targets()
     gossip.peer(peer(30), True)
-    assert gossip.push_targets() == before
+    assert gossip.mesh_targets() == before
     gossip.peer(before[0], False)
-    after = gossip.push_targets()
-    assert len(after) == 6 and set(before[1:]) < set(after) and before[0] not in gossip.announce_targets()
+    after = gossip.mesh_targets()
+    assert len(after) == 6 and set(before[1:]) < set(after) and before[0] not in after
 
 
 def test_a_refresh_exchanges_one_member() -> None:
     gossip = mesh_of(20, 6)
-    before = set(gossip.push_targets())
+    before = set(gossip.mesh_targets())
     gossip.refresh()
-    assert len(before & set(gossip.push_targets())) == 5 and len(gossip.push_targets()) == 6
+    assert len(before & set(gossip.mesh_targets())) == 5 and len(gossip.mesh_targets()) == 6
     small = mesh_of(3, 6)
     small.refresh()
-    assert len(small.push_targets()) == 3
+    assert len(small.mesh_targets()) == 3
 
 
 def test_the_mesh_depends_on_the_generator_alone() -> None:
-    assert mesh_of(50, 6).push_targets() == mesh_of(50, 6).push_targets()
+    assert mesh_of(50, 6).mesh_targets() == mesh_of(50, 6).mesh_targets()
 
 
-def test_consensus_reaches_every_connected_validator_and_the_mesh() -> None:
+def test_consensus_reaches_every_connected_validator_and_nobody_else() -> None:
     gossip = mesh_of(20, 3)
     gossip.set_validators([peer(i) for i in range(10)] + [peer(77)])
-    targets = gossip.consensus_targets()
-    assert set(targets) == {peer(i) for i in range(10)} | set(gossip.push_targets())
+    assert set(gossip.consensus_targets()) == {peer(i) for i in range(10)}
     assert peer(0) not in gossip.consensus_targets(exclude=[peer(0)])
+
+
+def test_the_mesh_holds_no_validators() -> None:
+    gossip = mesh_of(20, 6)
+    before = gossip.mesh_targets()
+    gossip.set_validators(before[:2])
+    assert not set(before[:2]) & set(gossip.mesh_targets()) and len(gossip.mesh_targets()) == 6
+    gossip.set_validators([peer(i) for i in range(18)])
+    gossip.refresh()
+    assert set(gossip.mesh_targets()) == {peer(18), peer(19)}
 
 
 def test_what_was_seen_lately_is_remembered_within_bounds() -> None:
