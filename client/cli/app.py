@@ -1,19 +1,19 @@
-"""The tree of commands, loaded when they are used, and the one place where errors become text and exit codes."""
+"""The tree of commands, loaded when they are used, and the one place where errors become text and exit codes.
+
+What takes long to import is imported where it is needed: the pages that list commands need none of it.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import tempfile
-import traceback
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cyclopts import App, CycloptsError, Group, UnusedCliTokensError
+from client.cli.commands import ABOUT, HINT, SECTIONS, Command, Family, example, page
 
-from client.cli.common import NotStarted, WrongUsage, clean, in_commands
+if TYPE_CHECKING:
+    from cyclopts import App, CycloptsError, Group
 
 OK, REFUSED, USAGE, UNREACHABLE, BUG, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 70, 130, 141
 
@@ -28,105 +28,10 @@ _EXIT = {
     "bad_content": UNREACHABLE,
 }
 
-_START, _NODE, _LEDGER, _JOBS = (
-    Group("Getting started", sort_key=0),
-    Group("The node", sort_key=1),
-    Group("Credits and blocks", sort_key=2),
-    Group("Jobs", sort_key=3),
-)
-
-# name, where, group, what it does, example
-_COMMANDS: list[tuple[str, str, Group, str, str]] = [
-    (
-        "init",
-        "setup:init",
-        _START,
-        "Make an identity, its settings and its data folder.",
-        "init --name alice --peer node.example.org:7400",
-    ),
-    ("id", "setup:identity", _START, "This node's address and public key; no running node is needed.", "id --json"),
-    ("demo", "daemon:demo", _START, "Run the main job on a graph of five nodes on this machine.", "demo --json-file summary.json"),
-    ("node", "daemon:node", _NODE, "Run the node until it is interrupted.", "node --work"),
-    ("status", "ledger:status", _NODE, "Where the node stands: network, height, peers.", "status --json"),
-    ("peers", "ledger:peers", _NODE, "Nodes that this one is connected to.", "peers"),
-    ("balance", "ledger:balance", _LEDGER, "Credits of an account.", "balance lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq"),
-    ("history", "ledger:history", _LEDGER, "Movements of an account's credits, newest first.", "history --limit 20"),
-    (
-        "transfer",
-        "ledger:transfer",
-        _LEDGER,
-        "Send credits to another account.",
-        "transfer lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq 1.5",
-    ),
-    ("accounts", "ledger:accounts", _LEDGER, "Accounts of the network, with their credits.", "accounts"),
-    (
-        "judge",
-        "ledger:judge",
-        _LEDGER,
-        "A validator's word on a suspended account: ban it, or lift the suspension.",
-        "judge lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq --lift",
-    ),
-    ("runs", "ledger:runs", _JOBS, "Runs of this node's worker and verifier.", "runs"),
-]
-_GROUPS: list[tuple[str, Group, str, list[tuple[str, str, str, str]]]] = [
-    (
-        "genesis",
-        _START,
-        "Make, look at and install the file that a network starts from.",
-        [
-            (
-                "new",
-                "network:new",
-                "Make the file of a new network.",
-                "genesis new --name demo --validator 02ab...=1000 --out genesis.json",
-            ),
-            ("show", "network:show", "Show what a network starts with.", "genesis show genesis.json"),
-            (
-                "install",
-                "network:install",
-                "Check a network's file and put it into the data folder.",
-                "genesis install genesis.json",
-            ),
-        ],
-    ),
-    (
-        "config",
-        _NODE,
-        "Show the effective settings and where each comes from, or change one.",
-        [
-            ("set", "setup:config_set", "Change a setting in the file.", "config set work.attempts 5"),
-            ("show", "setup:config_show", "Show the effective settings and where each comes from.", "config show"),
-        ],
-    ),
-    (
-        "job",
-        _JOBS,
-        "Post, follow and fetch training jobs.",
-        [
-            (
-                "submit",
-                "submit:submit",
-                "Post a job with a bounty.",
-                "job submit --image-archive job.tar --bounty 100 --expires 10m",
-            ),
-            ("list", "jobs:list_jobs", "Jobs of the network, newest first.", "job list --live"),
-            ("show", "jobs:show", "Everything about one job.", "job show 3fa9c1"),
-            ("watch", "watch:watch", "Follow a job until it has ended.", "job watch 3fa9c1"),
-            ("fetch", "jobs:fetch", "Save the winner's model, checked against the ledger.", "job fetch 3fa9c1 --out model.bin"),
-            ("cancel-run", "jobs:cancel_run", "Kill a run of this node.", "job cancel-run r-17"),
-        ],
-    ),
-    ("block", _LEDGER, "Look at blocks.", [("show", "ledger:block_show", "Show a block.", "block show latest")]),
-    (
-        "tx",
-        _LEDGER,
-        "Look at transactions.",
-        [("show", "ledger:tx_show", "Show a transaction and its receipt.", "tx show 9c1f...")],
-    ),
-]
-
 
 def own_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("learningchain")
     except PackageNotFoundError:
@@ -135,40 +40,46 @@ def own_version() -> str:
 
 def build() -> App:
     """The command tree. Nothing of a command is imported before it is called or its help is shown."""
+    from cyclopts import App, Group
+
     app = App(
         name="learningchain",
-        help="A graph of computers that trade machine-learning work for credits.",
-        help_epilogue="Each command explains itself: learningchain job submit --help\n\n" + _example("init --name alice"),
+        help=ABOUT,
+        help_epilogue=f"{HINT}\n\n{example('init --name alice')}",
         help_format="plaintext",
-        version=f"learningchain {own_version()}",
+        version=lambda: f"learningchain {own_version()}",
         suppress_keyboard_interrupt=False,
         result_action="return_value",
     )
-    for name, where, group, text, example in _COMMANDS:
-        _add(app, name, where, text, example, group)
-    for name, group, text, commands in _GROUPS:
-        inner = App(name=name, help=text, group=group, help_epilogue=_example(commands[0][3]), help_format="plaintext")
-        for command, where, what, example in commands:
-            _add(inner, command, where, what, example, None)
-        app.command(inner)
-    _default_of_config(app["config"])
+    for order, (section, entries) in enumerate(SECTIONS.items()):
+        group = Group(section, sort_key=order)
+        for entry in entries:
+            if isinstance(entry, Family):
+                app.command(_family(entry, group))
+            else:
+                _add(app, entry, group)
     return app
 
 
-def _default_of_config(app: App) -> None:
-    from client.cli.setup import config_show
+def _family(family: Family, group: Group) -> App:
+    from cyclopts import App
 
-    app.default(config_show)
+    app = App(
+        name=family.name, help=family.text, group=group, help_epilogue=example(family.commands[0].example), help_format="plaintext"
+    )
+    for command in family.commands:
+        _add(app, command, None)
+    if family.name == "config":
+        from client.cli.setup import config_show
+
+        app.default(config_show)
+    return app
 
 
-def _add(app: App, name: str, where: str, text: str, example: str, group: Group | None) -> None:
-    module, _, function = where.partition(":")
+def _add(app: App, command: Command, group: Group | None) -> None:
     more: dict[str, Any] = {} if group is None else {"group": group}
-    app.command(f"client.cli.{module}:{function}", name=name, help=text, help_epilogue=_example(example), **more)
-
-
-def _example(text: str) -> str:
-    return f"Example: learningchain {text}"
+    where = f"client.cli.{command.where}"
+    app.command(where, name=command.name, help=command.text, help_epilogue=example(command.example), **more)
 
 
 # --- running -------------------------------------------------------------------------------------------------------------------
@@ -179,7 +90,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in words
     try:
-        code = _run(words, as_json)
+        listed = page(words)
+        if listed is not None:
+            sys.stdout.write(listed)
+        code = OK if listed is not None else _run(words, as_json)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return _end(INTERRUPTED, as_json, {"kind": "interrupted", "code": None, "name": None, "message": "Interrupted"})
@@ -191,6 +105,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str], as_json: bool) -> int:
+    from cyclopts import CycloptsError
+
+    from client.cli.common import NotStarted, WrongUsage
+
     try:
         result = build()(words, exit_on_error=False, print_error=False)
     except CycloptsError as e:
@@ -207,6 +125,8 @@ def _run(words: list[str], as_json: bool) -> int:
 
 
 def _parse_text(e: CycloptsError) -> str:
+    from cyclopts import UnusedCliTokensError
+
     text = " ".join(str(e).split()).partition(" Available commands:")[0].rstrip(".?")
     if isinstance(e, UnusedCliTokensError):
         words = " ".join(e.unused_tokens or ())
@@ -221,6 +141,7 @@ def _usage(text: str, as_json: bool) -> int:
 def _failed(e: Exception, as_json: bool) -> int:
     from chain.errors import Malformed
     from chain.storage.errors import StorageError
+    from client.cli.common import in_commands
     from client.config import ConfigError
     from client.keystore import KeystoreError
     from client.sdk_types import ApiError
@@ -237,6 +158,9 @@ def _failed(e: Exception, as_json: bool) -> int:
 
 
 def _report(e: Exception) -> str:
+    import tempfile
+    import traceback
+
     try:
         fd, path = tempfile.mkstemp(prefix="learningchain-error-", suffix=".txt")
         with os.fdopen(fd, "w", encoding="utf-8") as f:
@@ -249,11 +173,15 @@ def _report(e: Exception) -> str:
 
 
 def _end(code: int, as_json: bool, error: dict[str, Any]) -> int:
+    import json
+
     if as_json:
         sys.stderr.write(json.dumps({"error": error}) + "\n")
     elif code == INTERRUPTED:
         sys.stderr.write("\n")
     else:
+        from client.cli.common import clean
+
         known = [str(part) for part in (error["name"], error["code"]) if part is not None and code == REFUSED]
         sys.stderr.write(clean(f"learningchain: {error['message']}" + (f" ({' '.join(known)})" if known else "")) + "\n")
     return code

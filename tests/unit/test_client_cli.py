@@ -13,14 +13,13 @@ from typing import Any
 import pytest
 
 import learningchain
-from client.cli import app, common, watch
+from client.cli import app, commands, common, watch
 from tests.unit.client_fake_api import DONE, FINISHED, JOB, OPEN, OTHER, OWN, TX, Fake, refusal
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 
-COMMANDS = [[name] for name, *_ in app._COMMANDS] + [
-    command for name, _, _, inner in app._GROUPS for command in ([name], *([name, i] for i, *_ in inner))
-]
+ENTRIES = [entry for entries in commands.SECTIONS.values() for entry in entries]
+COMMANDS = [[entry.name] for entry in ENTRIES] + [[family.name, c.name] for family in commands.families() for c in family.commands]
 
 
 # --- help ----------------------------------------------------------------------------------------------------------------------
@@ -39,8 +38,8 @@ def test_every_command_explains_itself_with_an_example(run: Any, words: list[str
 def test_every_example_is_accepted(words: list[str]) -> None:
     """Examples are parsed, so that none of them teaches a mistake."""
     tree = app.build()
-    examples = {name: example for name, _, _, _, example in app._COMMANDS}
-    examples |= {f"{name} {i}": e for name, _, _, inner in app._GROUPS for i, _, _, e in inner}
+    examples = {entry.name: entry.example for entry in ENTRIES if isinstance(entry, commands.Command)}
+    examples |= {f"{family.name} {c.name}": c.example for family in commands.families() for c in family.commands}
     example = examples.get(" ".join(words))
     if example is not None:
         command, bound, _ = tree.parse_args(example.split(), exit_on_error=False, print_error=False)
@@ -51,17 +50,30 @@ def test_every_example_is_accepted(words: list[str]) -> None:
 def test_the_start_page_and_the_version(run: Any) -> None:
     ran = run("--help")
     assert ran.code == 0 and "learningchain init" in ran.out
-    for name, *_ in app._COMMANDS + app._GROUPS:
-        assert f" {name} " in ran.out
+    for entry in ENTRIES:
+        assert f" {entry.name} " in ran.out and entry.text in ran.out
     assert run().code == 0
     assert run("--version").out.strip() == f"learningchain {app.own_version()}"
 
 
-def test_help_and_import_load_nothing_heavy() -> None:
+HEAVY = {"aiohttp", "sqlalchemy", "docker", "coincurve", "cryptography", "msgspec", "client.sdk"}
+
+
+@pytest.mark.parametrize(
+    ("words", "more"),
+    [
+        (["--help"], {"cyclopts", "rich", "asyncio", "importlib.metadata"}),
+        (["job"], {"cyclopts", "rich", "asyncio", "importlib.metadata"}),
+        (["node", "--help"], set()),
+        (["status", "--help"], set()),
+        (["job", "submit", "--help"], set()),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else "",
+)
+def test_help_loads_nothing_heavy(words: list[str], more: set[str]) -> None:
     program = (
-        "import sys, learningchain; from client.cli.app import main; main(['--help']); "
-        "heavy = {'aiohttp', 'sqlalchemy', 'docker', 'coincurve', 'cryptography', 'client.sdk'} & set(sys.modules); "
-        "sys.exit(repr(heavy) if heavy else 0)"
+        f"import sys, learningchain; from client.cli.app import main; main({words!r}); "
+        f"heavy = {HEAVY | more!r} & set(sys.modules); sys.exit(repr(heavy) if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

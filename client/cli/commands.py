@@ -1,0 +1,170 @@
+"""The commands by name, what each is for, and the pages that list them. Imports nothing: `learningchain --help` is quick."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """One command. `where` is its module in `client.cli` and its function; `example` is what one types after `learningchain`."""
+
+    name: str
+    where: str
+    text: str
+    example: str
+
+
+class Family(NamedTuple):
+    """Commands under one word, as in `job list`."""
+
+    name: str
+    text: str
+    commands: tuple[Command, ...]
+
+
+SECTIONS: dict[str, tuple[Command | Family, ...]] = {
+    "Getting started": (
+        Command(
+            "init",
+            "setup:init",
+            "Make an identity, its settings and its data folder.",
+            "init --name alice --peer node.example.org:7400",
+        ),
+        Command("id", "setup:identity", "This node's address and public key; no running node is needed.", "id --json"),
+        Command(
+            "demo",
+            "daemon:demo",
+            "Run the main job on a graph of five nodes on this machine.",
+            "demo --json-file summary.json",
+        ),
+        Family(
+            "genesis",
+            "Make, look at and install the file that a network starts from.",
+            (
+                Command(
+                    "new",
+                    "network:new",
+                    "Make the file of a new network.",
+                    "genesis new --name demo --validator 02ab...=1000 --out genesis.json",
+                ),
+                Command("show", "network:show", "Show what a network starts with.", "genesis show genesis.json"),
+                Command(
+                    "install",
+                    "network:install",
+                    "Check a network's file and put it into the data folder.",
+                    "genesis install genesis.json",
+                ),
+            ),
+        ),
+    ),
+    "The node": (
+        Command("node", "daemon:node", "Run the node until it is interrupted.", "node --work"),
+        Command("status", "ledger:status", "Where the node stands: network, height, peers.", "status --json"),
+        Command("peers", "ledger:peers", "Nodes that this one is connected to.", "peers"),
+        Family(
+            "config",
+            "Show the effective settings and where each comes from, or change one.",
+            (
+                Command("set", "setup:config_set", "Change a setting in the file.", "config set work.attempts 5"),
+                Command("show", "setup:config_show", "Show the effective settings and where each comes from.", "config show"),
+            ),
+        ),
+    ),
+    "Credits and blocks": (
+        Command("balance", "ledger:balance", "Credits of an account.", "balance lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq"),
+        Command("history", "ledger:history", "Movements of an account's credits, newest first.", "history --limit 20"),
+        Command(
+            "transfer",
+            "ledger:transfer",
+            "Send credits to another account.",
+            "transfer lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq 1.5",
+        ),
+        Command("accounts", "ledger:accounts", "Accounts of the network, with their credits.", "accounts"),
+        Command(
+            "judge",
+            "ledger:judge",
+            "A validator's word on a suspended account: ban it, or lift the suspension.",
+            "judge lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq --lift",
+        ),
+        Family(
+            "block",
+            "Look at blocks.",
+            (Command("show", "ledger:block_show", "Show a block.", "block show latest"),),
+        ),
+        Family(
+            "tx",
+            "Look at transactions.",
+            (Command("show", "ledger:tx_show", "Show a transaction and its receipt.", "tx show 9c1f..."),),
+        ),
+    ),
+    "Jobs": (
+        Command("runs", "ledger:runs", "Runs of this node's worker and verifier.", "runs"),
+        Family(
+            "job",
+            "Post, follow and fetch training jobs.",
+            (
+                Command(
+                    "submit",
+                    "submit:submit",
+                    "Post a job with a bounty.",
+                    "job submit --image-archive job.tar --bounty 100 --expires 10m",
+                ),
+                Command("list", "jobs:list_jobs", "Jobs of the network, newest first.", "job list --live"),
+                Command("show", "jobs:show", "Everything about one job.", "job show 3fa9c1"),
+                Command("watch", "watch:watch", "Follow a job until it has ended.", "job watch 3fa9c1"),
+                Command(
+                    "fetch",
+                    "jobs:fetch",
+                    "Save the winner's model, checked against the ledger.",
+                    "job fetch 3fa9c1 --out model.bin",
+                ),
+                Command("cancel-run", "jobs:cancel_run", "Kill a run of this node.", "job cancel-run r-17"),
+            ),
+        ),
+    ),
+}
+
+ABOUT = "A graph of computers that trade machine-learning work for credits."
+HINT = "Each command explains itself: learningchain job submit --help"
+_HELP = frozenset({"--help", "-h"})
+
+
+def families() -> list[Family]:
+    return [entry for entries in SECTIONS.values() for entry in entries if isinstance(entry, Family)]
+
+
+def example(text: str) -> str:
+    return f"Example: learningchain {text}"
+
+
+def page(words: list[str]) -> str | None:
+    """The page that lists commands, where one is asked for: all of them, or those of one family. None where a command is called."""
+    asked = [word for word in words if word not in _HELP]
+    if not asked:
+        return _start_page()
+    for family in families():
+        if asked == [family.name] and family.name != "config":  # that word alone is a command too
+            return _family_page(family)
+    return None
+
+
+def _start_page() -> str:
+    lines = ["Usage: learningchain COMMAND", "", ABOUT]
+    for section, entries in SECTIONS.items():
+        lines += ["", f"{section}:", *_listing(sorted(entries, key=lambda entry: entry.name))]
+    lines += ["", "Options:", *_rows([("--help (-h)", "Show this page."), ("--version", "Show the version.")])]
+    return "\n".join([*lines, "", HINT, "", example("init --name alice"), ""])
+
+
+def _family_page(family: Family) -> str:
+    head = [f"Usage: learningchain {family.name} COMMAND", "", family.text, "", "Commands:"]
+    return "\n".join([*head, *_listing(family.commands), "", example(family.commands[0].example), ""])
+
+
+def _listing(entries: list[Command | Family] | tuple[Command, ...]) -> list[str]:
+    return _rows([(entry.name, entry.text) for entry in entries])
+
+
+def _rows(rows: list[tuple[str, str]]) -> list[str]:
+    width = max(len(name) for name, _ in rows)
+    return [f"  {name:{width}}  {text}" for name, text in rows]
