@@ -6,11 +6,15 @@ import os
 import statistics
 import subprocess
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sandbox import RunSpec, Sandbox, Status
+from sandbox.engine import Engine
 from sandbox.images import build_python_image
 
 JOB = b"""#!/usr/local/bin/python3
@@ -23,13 +27,24 @@ open("/lc/out/result.json", "w").write('{"v":1,"loss":"0.5","n":10,"probe_loss":
 
 @dataclass(frozen=True)
 class SandboxFigure:
+    """In milliseconds, medians; the two kinds of runs take turns, so that the ratios are of neighbours."""
+
     runs: int
     docker_ms: float
+    """`docker run --rm --network none`, until it returns."""
     sandbox_ms: float
+    """From the call to its outcome: inputs, container, program, guarded outputs."""
     overhead_ms: float
     """Median of the differences of neighbouring runs."""
     docker_quartiles_ms: list[float]
     sandbox_quartiles_ms: list[float]
+    ratio: float
+    """Sandbox to docker: median of the ratios of neighbouring runs."""
+    whole_ms: float
+    """Also waiting until everything of the run is removed and the next run's keeper is ready."""
+    whole_ratio: float
+    steps_ms: dict[str, float]
+    """The engine's calls within a run, by what they are for."""
 
 
 def sandbox_overhead(runs: int) -> SandboxFigure:
@@ -41,19 +56,45 @@ def sandbox_overhead(runs: int) -> SandboxFigure:
         try:
             room.check_engine()
             room.load_archive(archive, image)
-            pairs = [(_docker(image), _sandbox(room, image, i)) for i in range(runs + 1)][1:]
+            steps = _Steps(room._engine)
+            pairs = [(_docker(image), *_sandbox(room, image, i)) for i in range(runs + 1)][1:]
         finally:
             room.cleanup()
             room.close()
-    docker, boxed = [p[0] for p in pairs], [p[1] for p in pairs]
+    docker, boxed, whole = ([pair[at] for pair in pairs] for at in range(3))
     return SandboxFigure(
         runs,
         statistics.median(docker),
         statistics.median(boxed),
-        statistics.median(b - d for d, b in pairs),
+        statistics.median(b - d for d, b, _ in pairs),
         statistics.quantiles(docker, n=4),
         statistics.quantiles(boxed, n=4),
+        statistics.median(b / d for d, b, _ in pairs),
+        statistics.median(whole),
+        statistics.median(w / d for d, _, w in pairs),
+        steps.medians(),
     )
+
+
+class _Steps:
+    """Listens to the engine's calls made by this thread, which is the one that waits for the runs."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._times: dict[str, list[float]] = {}
+        self._call = engine.call
+        self._thread = threading.get_ident()
+        setattr(engine, "call", self._timed)  # noqa: B010
+
+    def _timed(self, what: str, action: Callable[[Any], Any], **more: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return self._call(what, action, **more)
+        finally:
+            if threading.get_ident() == self._thread:
+                self._times.setdefault(what, []).append((time.perf_counter() - began) * 1000)
+
+    def medians(self) -> dict[str, float]:
+        return {what: statistics.median(times) for what, times in self._times.items()}
 
 
 def _docker(image: str) -> float:
@@ -62,13 +103,14 @@ def _docker(image: str) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def _sandbox(room: Sandbox, image: str, number: int) -> float:
-    """Cleaning up behind the run before goes on in the background and is waited for, outside of the time."""
-    room.settle()
+def _sandbox(room: Sandbox, image: str, number: int) -> tuple[float, float]:
+    """The time until the outcome, and until nothing of the run is left and the next one is prepared."""
     spec = RunSpec(run_id=f"bench{number}", image_id=image, phase="train", seed=1, probe=5, budget_s=10)
     began = time.perf_counter()
     outcome = room.run(spec)
-    spent = (time.perf_counter() - began) * 1000
+    spent = time.perf_counter() - began
+    room.settle()
+    whole = time.perf_counter() - began
     if outcome.status is not Status.OK:
         raise RuntimeError(f"the sandbox run failed: {outcome}")
-    return spent
+    return spent * 1000, whole * 1000

@@ -14,23 +14,26 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
+import inspect
 import io
 import json
 import marshal
 import os
 import platform
 import shutil
-import struct
 import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 PYTHON_IN_IMAGE = "/usr/local/bin/python3"
+KEEPER_PROGRAM = (PYTHON_IN_IMAGE, "-I", "-S", "/lc/keeper.py")
+"""Isolated from every environment variable and folder, and without `site`: it starts in a few milliseconds."""
 
 _VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _STDLIB_IN_IMAGE = f"usr/local/lib/{_VERSION}"
@@ -47,6 +50,11 @@ _STDLIB_SKIPPED = frozenset(
 _EXTENSIONS_SKIPPED: tuple[str, ...] = (
     *("_tkinter", "_test", "_ctypes_test", "_xx", "xx", "_curses", "_dbm", "_gdbm", "_sqlite3"),
     *("_ssl", "_hashlib", "readline", "nis", "ossaudiodev", "spwd", "audioop", "_crypt"),
+)
+# What the keeper's program and the interpreter's own start import, and `os` as the mark by which it finds its library.
+_KEEPER_STDLIB = frozenset(
+    {f"{name}.py" for name in ("_collections_abc", "abc", "codecs", "genericpath", "io", "os", "posixpath", "stat")}
+    | {f"encodings/{name}.py" for name in ("__init__", "aliases", "ascii", "latin_1", "utf_8")}
 )
 _PACKAGE_DIRS_SKIPPED = frozenset({"__pycache__", "f2py", "distutils", "_pyinstaller", "include"})
 _PACKAGE_SUFFIXES_SKIPPED = (".pyi", ".pxd", ".pyx", ".h", ".hpp", ".c", ".cpp", ".a", ".lib", ".pyc", ".build")
@@ -116,39 +124,44 @@ def build_python_image(
     _add_root(base)
     binaries += [*_add_interpreter(base), *_add_stdlib(base)]
     _add_shared_libraries(base, binaries)
-    layers = [base, *extra]
-    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    return _write_archive(dest, layers, config or {}, machine)
+    return _write_archive(dest, [base, *extra], config or {}, _machine())
 
 
-def build_keeper_image(dest: Path, machine: str) -> str:
-    """Writes a docker-archive with one program, /pause, that sleeps until it is killed. Returns its image id.
+def keeper_image(cache: Path, machine: str) -> tuple[Path, str]:
+    """A docker-archive with `keeper_program` and as much of the interpreter as it needs, and its image id.
 
-    `machine` is the engine's architecture, "amd64" or "arm64". The program is a few instructions and needs nothing.
+    `machine` is the engine's architecture, which must be this machine's: the interpreter is. Raises ImageBuildError.
     """
-    if machine not in _PAUSE_CODE:
-        raise ImageBuildError(f"no keeper for engines of architecture {machine!r}; known: {', '.join(_PAUSE_CODE)}")
-    number, code = _PAUSE_CODE[machine]
+    if machine != _machine():
+        raise ImageBuildError(f"no keeper for engines of architecture {machine!r}: this machine is {_machine()!r}")
+    program = resources.files("sandbox").joinpath("keeper_program.py").read_bytes()
+    return cached_image(cache, "keeper", program, lambda dest: _build_keeper(dest, program))
+
+
+def _build_keeper(dest: Path, program: bytes) -> str:
     tree = _Tree()
-    for path in ("dev", "proc", "sys", "etc", "lc/in", "lc/out"):
-        tree.add_dir(path)
-    tree.add_file("pause", _elf(number, code), 0o755)
-    return _write_archive(dest, [tree], {"Env": [], "Cmd": ["/pause"]}, machine)
+    _add_root(tree)
+    binaries = [*_add_interpreter(tree), *_add_stdlib(tree, _KEEPER_STDLIB)]
+    _add_shared_libraries(tree, binaries)
+    return _write_archive(dest, [tree, _files_layer({KEEPER_PROGRAM[-1]: program})], {}, _machine())
 
 
-# Machine number of the ELF header, and: wait for a signal, for ever (pause; ppoll without files or time limit).
-_PAUSE_CODE = {
-    "amd64": (62, bytes.fromhex("b8220000000f05ebf7")),
-    "arm64": (183, bytes.fromhex("280980d2 000080d2 010080d2 020080d2 030080d2 010000d4 faffff17")),
-}
+def cached_image(cache: Path, name: str, program: bytes, build: Callable[[Path], str]) -> tuple[Path, str]:
+    """An archive and its image id, built once for this interpreter, this builder and this program."""
+    builder = inspect.getsource(sys.modules[__name__]).encode()
+    described = f"{sys.version}|{sys.base_prefix}|{platform.machine()}".encode()
+    key = hashlib.sha256(b"\0".join((program, builder, described))).hexdigest()[:16]
+    for path in sorted(cache.glob(f"{name}-{key}-*.tar")):
+        return path, f"sha256:{path.stem.rpartition('-')[2]}"
+    fresh = cache / f"{name}-{key}.{os.getpid()}.new"
+    image_id = build(fresh)
+    path = cache / f"{name}-{key}-{image_id.removeprefix('sha256:')}.tar"
+    os.replace(fresh, path)
+    return path, image_id
 
 
-def _elf(machine: int, code: bytes) -> bytes:
-    """A static 64-bit program: ELF header, one readable and executable segment, the code."""
-    base, head = 0x400000, 64 + 56
-    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, machine, 1, base + head, 64, 0, 0, 64, 56, 1, 0, 0, 0)
-    size = head + len(code)
-    return header + struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size, size, 0x1000) + code
+def _machine() -> str:
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
 def _files_layer(files: Mapping[str, bytes | Path]) -> _Tree:
@@ -192,11 +205,14 @@ def _stripped(binary: Path) -> bytes | Path:
         return out.read_bytes() if done.returncode == 0 else binary
 
 
-def _add_stdlib(tree: _Tree) -> list[Path]:
+def _add_stdlib(tree: _Tree, only: frozenset[str] | None = None) -> list[Path]:
+    """All of the standard library that a job may need, or the files in `only`; returns binaries."""
     root = Path(os.path.realpath(os.__file__)).parent
     binaries: list[Path] = []
     for path in _walk(root, _STDLIB_SKIPPED):
         relative = path.relative_to(root).as_posix()
+        if only is not None and relative not in only:
+            continue
         if relative.startswith("config-") or path.name in _STDLIB_SKIPPED:
             continue
         if path.suffix == ".so":

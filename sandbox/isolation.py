@@ -10,6 +10,7 @@ import os
 from importlib import resources
 from typing import Any
 
+from sandbox.images import KEEPER_PROGRAM
 from sandbox.spec import MIB, RunSpec
 
 NODE_LABEL = "learningchain.node"
@@ -18,6 +19,7 @@ RUN_LABEL = "learningchain.run"
 OUT_INODES = 64
 _SHM_MB = 64
 SHM_INODES = 1024
+KEEPER_MEMORY = 64 * MIB
 _LOCKED = "nosuid,nodev,noexec"
 
 
@@ -51,8 +53,9 @@ def volume_mount(name: str, target: str, options: str, labels: dict[str, str], *
     }
 
 
-def in_options(size: int) -> str:
-    return f"size={size},nr_inodes=16,uid=0,gid=0,mode=0755,{_LOCKED}"
+def in_options(size: int, uid: int) -> str:
+    """The keeper writes as the run's user; the job has it mounted read-only."""
+    return f"size={size},nr_inodes=16,uid={uid},gid={uid},mode=0755,{_LOCKED}"
 
 
 def out_bytes(model_cap: int) -> int:
@@ -135,18 +138,30 @@ def _environment(spec: RunSpec) -> list[str]:
     ]
 
 
-def keeper_config(image_id: str, *, runtime: str, labels: dict[str, str], mounts: list[Any]) -> dict[str, Any]:
-    """Our own container that keeps a run's volumes mounted from before its start until its outputs are collected."""
-    host = locked_host_config(runtime, 64 * MIB, 256, 0.1)
+def keeper_config(
+    image_id: str, *, runtime: str, uid: int, memory: int, labels: dict[str, str], mounts: list[Any]
+) -> dict[str, Any]:
+    """Our own container that keeps a run's volumes mounted from before its start until its outputs are collected.
+
+    It is the run's user, since outputs need be readable for nobody else; a process namespace of its own keeps the two apart.
+    `memory` is for the inputs, which count as the keeper's own. Standard input closes with the node's connection, and with it
+    the program ends.
+    """
+    host = locked_host_config(runtime, KEEPER_MEMORY + memory, 64, 1.0)
     host["Mounts"] = mounts
     return {
         "Image": image_id,
-        "Entrypoint": ["/pause"],
+        "Entrypoint": list(KEEPER_PROGRAM),
         "Cmd": [],
-        "User": "65534:65534",
+        "User": f"{uid}:{uid}",
+        "WorkingDir": "/",
+        "Env": [],
         "NetworkDisabled": True,
-        "AttachStdout": False,
-        "AttachStderr": False,
+        "OpenStdin": True,
+        "StdinOnce": True,
+        "AttachStdin": True,
+        "AttachStdout": True,
+        "AttachStderr": True,
         "Labels": labels,
         "HostConfig": host,
     }

@@ -1,14 +1,14 @@
 """Holds a run's inputs and outputs in memory, outside the container that a stranger's program runs in.
 
 A run has two volumes in memory: `in`, read-only for the job, and `out`. A volume in memory is empty again as soon as
-nothing mounts it, and the outputs are collected after the job is dead; so a container of our own, which only sleeps,
-mounts both from before the job starts. Inputs go in and outputs come out through it, by the Engine's archive calls.
+nothing mounts it, and the outputs are collected after the job is dead; so a container of our own mounts both from before
+the job starts. Inputs go in and outputs come out through the program in it (`keeper_program`), over its standard streams:
+the Engine's archive calls would start a process of the engine's, as root, for each of them, and take 60 ms each.
 """
 
 from __future__ import annotations
 
 import os
-import tarfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,14 +17,17 @@ from typing import IO, Any
 import msgspec
 import requests.exceptions
 
+from sandbox.attached import Attached, Dialogue
 from sandbox.engine import Engine
 from sandbox.errors import EngineError
 from sandbox.isolation import in_options, keeper_config, new_uid, out_options, volume_mount
+from sandbox.results import BadResult
 from sandbox.spec import MIB
-from sandbox.targuard import CHUNK, BadTar, read_one_file
 
 IN_DIR = "/lc/in"
 OUT_DIR = "/lc/out"
+CHUNK = 1 << 18
+_LINE = 256
 
 
 class KeeperSize(msgspec.Struct, frozen=True):
@@ -48,6 +51,7 @@ class Keeper:
         self.uid = uid
         self.size = size
         self._engine = engine
+        self._dialogue: Dialogue | None = None
 
     @staticmethod
     def open(
@@ -55,9 +59,11 @@ class Keeper:
     ) -> Keeper:
         """Makes volumes and container and starts it. Leaves nothing behind where that fails. Raises EngineError."""
         keeper = Keeper(engine, name, new_uid(rootless=rootless), size)
-        config = keeper_config(image_id, runtime=runtime, labels=labels, mounts=keeper._mounts(labels, for_job=False))
+        mounts = keeper._mounts(labels, for_job=False)
+        config = keeper_config(image_id, runtime=runtime, uid=keeper.uid, memory=size.in_bytes, labels=labels, mounts=mounts)
         try:
             create_container(engine, name, config)
+            keeper._dialogue = Dialogue(Attached(engine, name, stdin=True), "the keeper of a run")
             engine.call("starting the keeper of a run", lambda api: api.start(name))
         except EngineError:
             keeper.close()
@@ -68,7 +74,7 @@ class Keeper:
         return self._mounts(labels, for_job=True)
 
     def _mounts(self, labels: dict[str, str], *, for_job: bool) -> list[dict[str, Any]]:
-        inside = in_options(self.size.in_bytes)
+        inside = in_options(self.size.in_bytes, self.uid)
         outside = out_options(self.size.model_cap, self.uid)
         return [
             volume_mount(f"{self.name}-in", IN_DIR, inside, labels, read_only=for_job),
@@ -76,50 +82,67 @@ class Keeper:
         ]
 
     def running(self) -> bool:
-        """False where the keeper died, and with it what it kept. Raises EngineError."""
+        """False where the keeper died, and with it what it kept."""
         try:
-            facts = self._engine.call("looking up a keeper", lambda api: api.inspect_container(self.name))
-        except EngineError as problem:
-            if problem.status == 404:
-                return False
-            raise
-        return bool(facts["State"]["Running"])
+            return self._ask("ping") == "ok"
+        except EngineError:
+            return False
 
     def put(self, files: Mapping[str, bytes | Path]) -> None:
         """Writes the inputs, readable by everybody in the container. Raises EngineError, OSError."""
+        for name, content in files.items():
+            if isinstance(content, bytes):
+                self._put(name, len(content), iter([content]))
+            else:
+                with content.open("rb") as file:
+                    size = os.fstat(file.fileno()).st_size
+                    self._put(name, size, _exactly(file, size))
 
-        def send(api: Any) -> None:
-            api.put_archive(self.name, IN_DIR, _tar_stream(files))
-
-        self._engine.call("handing a run its inputs", send)
+    def _put(self, name: str, size: int, pieces: Iterator[bytes]) -> None:
+        """Sends a file as it is read: a model never lies in our memory as a whole."""
+        talk = self._talk()
+        talk.send(f"put {name} {size}\n".encode())
+        for piece in pieces:
+            talk.send(piece)
+        answer = talk.line(_LINE)
+        if answer != "ok":
+            raise EngineError("handing a run its inputs", answer)
 
     def read_output(self, name: str, cap: int) -> Iterator[bytes]:
         """The bytes of /lc/out/<name>, which must be a regular file of at most `cap` bytes.
 
-        Raises BadTar for anything else, EngineError where the engine fails; never follows a link.
+        Raises BadResult for anything else, EngineError where the keeper fails; never follows a link.
         """
+        status, _, rest = self._ask(f"get {name} {cap}").partition(" ")
+        if status != "ok":
+            raise BadResult(f"{name} {rest}")
+        left = int(rest) if rest.isascii() and rest.isdigit() else -1
+        if not 0 <= left <= cap:
+            raise EngineError(f"collecting {name}", f"an answer of {rest[:20]!r} bytes; the limit is {cap}")
+        while left:
+            piece = self._talk().some(min(CHUNK, left))
+            left -= len(piece)
+            yield piece
 
-        def fetch(api: Any) -> tuple[Any, dict[str, Any]]:
-            stream, facts = api.get_archive(self.name, f"{OUT_DIR}/{name}", chunk_size=CHUNK)
-            return stream, facts
+    def _ask(self, request: str) -> str:
+        talk = self._talk()
+        talk.send(f"{request}\n".encode())
+        return talk.line(_LINE)
 
-        try:
-            stream, facts = self._engine.call(f"collecting {name}", fetch)
-        except EngineError as problem:
-            if problem.status == 404 and self.running():
-                raise BadTar(f"{name} is missing") from problem
-            raise
-        declared = int(facts.get("size", 0))
-        if declared > cap:
-            _drop(stream)
-            raise BadTar(f"{name} has {declared} bytes; the limit is {cap}")
-        try:
-            yield from read_one_file(_Pieces(stream), name, cap)
-        finally:
-            _drop(stream)
+    def _talk(self) -> Dialogue:
+        if self._dialogue is None:
+            raise EngineError("the keeper of a run", "it is closed")
+        return self._dialogue
+
+    def let_go(self) -> None:
+        """Ends the connection, and by that the keeper's program."""
+        dialogue, self._dialogue = self._dialogue, None
+        if dialogue is not None:
+            dialogue.close()
 
     def close(self) -> list[str]:
         """Removes container and volumes; returns what could not be removed."""
+        self.let_go()
         problems = remove_container(self._engine, self.name)
         for volume in (f"{self.name}-in", f"{self.name}-out"):
             problems += remove_volume(self._engine, volume)
@@ -160,47 +183,6 @@ def _gone(engine: Engine, what: str, action: Any) -> list[str]:
             return []
         return [str(problem)]
     return []
-
-
-def _drop(stream: Any) -> None:
-    """Ends a transfer that nobody reads to the end."""
-    close = getattr(stream, "close", None)
-    if close is not None:
-        close()
-
-
-class _Pieces:
-    """The engine's chunks as a file to read from."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._rest = b""
-
-    def read(self, size: int, /) -> bytes:
-        while not self._rest:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return b""
-            self._rest = piece
-        taken, self._rest = self._rest[:size], self._rest[size:]
-        return taken
-
-
-def _tar_stream(files: Mapping[str, bytes | Path]) -> Iterator[bytes]:
-    """A tar of the inputs, made while it is sent: a model never lies in our memory as a whole."""
-    for name, content in files.items():
-        info = tarfile.TarInfo(name)
-        info.mode, info.mtime = 0o444, 0
-        if isinstance(content, bytes):
-            info.size = len(content)
-            yield info.tobuf(tarfile.GNU_FORMAT) + content
-        else:
-            with content.open("rb") as file:
-                info.size = os.fstat(file.fileno()).st_size
-                yield info.tobuf(tarfile.GNU_FORMAT)
-                yield from _exactly(file, info.size)
-        yield b"\0" * (-info.size % 512)
-    yield b"\0" * 1024
 
 
 def _exactly(file: IO[bytes], size: int) -> Iterator[bytes]:

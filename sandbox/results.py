@@ -19,7 +19,7 @@ _MAX_COUNT = (1 << 53) - 1
 
 
 class BadResult(ValueError):
-    """result.json breaks the contract; the text says how."""
+    """What a job left behind breaks the contract; the text says how."""
 
 
 class Result(msgspec.Struct, frozen=True):

@@ -8,11 +8,9 @@ is the host's: a job cannot slow it down.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from sandbox.attached import Attached
 from sandbox.engine import Engine
 from sandbox.errors import EngineError
 from sandbox.isolation import job_config
@@ -28,7 +27,6 @@ from sandbox.keeper import Keeper, create_container, wait_dead
 from sandbox.output import OutputReader
 from sandbox.results import BadResult, Result, parse_result
 from sandbox.spec import RESULT_CAP, Progress, RunOutcome, RunSpec, Status
-from sandbox.targuard import BadTar
 
 _POLL_S = 0.1
 """How late a cancellation or the end of the wall clock may be noticed."""
@@ -135,32 +133,16 @@ class Run:
         config = job_config(self._spec, runtime=self._runtime, uid=keeper.uid, labels=self._labels, mounts=mounts)
         create_container(self._engine, self._name, config)
         # Attached before the start, so that no line is lost; the engine itself keeps no log.
-        stream = self._engine.call("attaching to a run", self._attach)
+        stream = Attached(self._engine, self._name, timeout_s=_POLL_S)
         try:
             self._engine.call("starting a run", lambda api: api.start(self._name))
             ended = self._watch(stream)
             self._show_progress()
             return ended
         finally:
-            self._hang_up(stream)
+            stream.close()
 
-    def _attach(self, api: Any) -> Any:
-        wrapper = api.attach_socket(self._name, params={"stdout": 1, "stderr": 1, "stream": 1})
-        # The wrapper refuses to read on after a time-out; the socket below it does not.
-        stream = getattr(wrapper, "_sock", wrapper)
-        stream.settimeout(_POLL_S)
-        # The answer that owns the connection must live as long as we read from it.
-        self._connection = wrapper
-        return stream
-
-    def _hang_up(self, stream: Any) -> None:
-        """Ends the connection for good; `close` alone would leave it open while the wrapper refers to it."""
-        with contextlib.suppress(OSError):
-            stream.shutdown(socket.SHUT_RDWR)
-        stream.close()
-        self._connection.close()
-
-    def _watch(self, stream: Any) -> Ended:
+    def _watch(self, stream: Attached) -> Ended:
         """Reads the output until the container is dead, by itself or because a limit is reached."""
         deadline = time.monotonic() + self._spec.limits.wall_s
         attached = True
@@ -180,14 +162,11 @@ class Run:
             if code is not None:
                 return Ended(code)
 
-    def _read(self, stream: Any) -> bool:
+    def _read(self, stream: Attached) -> bool:
         """One read of at most _POLL_S. False when the output is at its end."""
-        try:
-            data = stream.recv(1 << 16)
-        except TimeoutError:
+        data = stream.receive()
+        if data is None:
             return True
-        except OSError:
-            return False
         if not data:
             return False
         self._newest = self._reader.feed(data) or self._newest
@@ -202,10 +181,10 @@ class Run:
             self._shown_at = time.monotonic()
             self._on_progress(newest)
 
-    def _kill(self, stream: Any, status: Status, why: str) -> Ended:
+    def _kill(self, stream: Attached, status: Status, why: str) -> Ended:
         # First of all nobody listens any more: an engine whose listener stopped reading cannot end a container that
         # is still printing.
-        self._hang_up(stream)
+        stream.close()
 
         def kill(api: Any) -> None:
             api.kill(self._name)
@@ -252,7 +231,7 @@ class Run:
             if spec.phase == "evaluate":
                 return _ok(result)
             path, size, digest = self._save_model(keeper)
-        except (BadTar, BadResult) as problem:
+        except BadResult as problem:
             return RunOutcome(status=Status.BAD_RESULT, reason=f"exit 0, but {problem}", exit_code=0)
         return msgspec.structs.replace(_ok(result), model_path=path, model_size=size, model_sha256=digest)
 
@@ -270,7 +249,7 @@ class Run:
                     digest.update(piece)
                     size += len(piece)
             if size == 0:
-                raise BadTar("model is empty")
+                raise BadResult("model is empty")
         except BaseException:
             path.unlink(missing_ok=True)
             raise

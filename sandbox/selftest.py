@@ -7,12 +7,8 @@ one container looks around and pushes, three more must be killed for memory, for
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import json
 import os
-import platform
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
@@ -20,9 +16,8 @@ from typing import Protocol
 
 import msgspec
 
-from sandbox import images
 from sandbox.errors import BadImage, SandboxUnavailable
-from sandbox.images import ImageBuildError, build_python_image
+from sandbox.images import ImageBuildError, build_python_image, cached_image
 from sandbox.isolation import OUT_INODES, SHM_INODES, out_bytes
 from sandbox.spec import MIB, Check, ImageLimits, Limits, RunOutcome, RunSpec, SelfTestReport, Status
 
@@ -101,15 +96,6 @@ def _judge_report(outcome: RunOutcome) -> list[Check]:
 
 
 def _probe_archive(cache: Path) -> tuple[Path, str]:
-    """The probe image's archive and id, made once for this interpreter and these sources."""
+    """The probe image's archive and id."""
     probe = resources.files("sandbox").joinpath("probe_job.py").read_bytes()
-    builder = inspect.getsource(images).encode()
-    described = f"{sys.version}|{sys.base_prefix}|{platform.machine()}".encode()
-    key = hashlib.sha256(b"\0".join((probe, builder, described))).hexdigest()[:16]
-    for path in sorted(cache.glob(f"selftest-{key}-*.tar")):
-        return path, f"sha256:{path.stem.rpartition('-')[2]}"
-    fresh = cache / f"selftest-{key}.{os.getpid()}.new"
-    image_id = build_python_image(fresh, {"/lc/job": probe}, with_packages=())
-    path = cache / f"selftest-{key}-{image_id.removeprefix('sha256:')}.tar"
-    os.replace(fresh, path)
-    return path, image_id
+    return cached_image(cache, "selftest", probe, lambda dest: build_python_image(dest, {"/lc/job": probe}, with_packages=()))

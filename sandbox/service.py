@@ -2,7 +2,7 @@
 
     check_engine -> cleanup -> self_test -> (load_archive | pull) -> run, run, ... -> cleanup
 
-Removing what a run leaves, and preparing the keeper of the next one, happens on one background thread, so that a run
+Removing what a run leaves, and preparing the keeper of the next one, happens on two background threads, so that a run
 takes little longer than the program in it. `cleanup` finds everything by label and tag, whoever left it behind.
 """
 
@@ -21,7 +21,7 @@ import msgspec
 
 from sandbox.engine import Engine
 from sandbox.errors import BadImage, EngineError, ImageNotFound, SandboxUnavailable
-from sandbox.images import build_keeper_image
+from sandbox.images import ImageBuildError, keeper_image
 from sandbox.isolation import NODE_LABEL, RUN_LABEL
 from sandbox.keeper import Keeper, KeeperSize, remove_container, remove_volume
 from sandbox.runner import Run
@@ -75,7 +75,7 @@ class Sandbox:
         self._spare: Keeper | None = None
         self._active: set[str] = set()
         self._chores: set[Future[None]] = set()
-        self._janitor = ThreadPoolExecutor(1, thread_name_prefix="sandbox-janitor")
+        self._janitor = ThreadPoolExecutor(2, thread_name_prefix="sandbox-janitor")
 
     def check_engine(self) -> EngineInfo:
         """What engine this is. Raises SandboxUnavailable naming what is missing."""
@@ -166,11 +166,13 @@ class Sandbox:
             clean = outcome.status is not Status.ENGINE_ERROR
             return outcome
         finally:
+            keeper.let_go()
             if clean:
-                self._later(lambda: self._tidy(name, keeper, prepare=True))
+                self._later(lambda: self._tidy(name, keeper))
+                self._later(lambda: self._prepare(keeper.size))
             else:
                 # Something may still run: nobody goes on before it is removed, as far as the engine allows.
-                self._tidy(name, keeper, prepare=False)
+                self._tidy(name, keeper)
 
     def _within_engine(self, spec: RunSpec) -> RunSpec:
         """The same run with no more processors than there are: engines refuse to promise more."""
@@ -205,28 +207,32 @@ class Sandbox:
     def _ensure_keeper_image(self) -> str:
         with self._lock:
             if self._keeper_image is None:
-                path = self._dir / "scratch" / "keeper.tar"
                 machine = self._known_engine().architecture
-                expected = build_keeper_image(path, machine)
-                self._keeper_image = self._store.load(path, expected, ImageLimits(), machine)
+                try:
+                    path, image = keeper_image(self._cache, machine)
+                except ImageBuildError as problem:
+                    raise SandboxUnavailable(f"the keeper's image cannot be made: {problem}") from problem
+                self._keeper_image = self._store.load(path, image, ImageLimits(), machine)
             return self._keeper_image
 
-    def _tidy(self, name: str, keeper: Keeper, *, prepare: bool) -> None:
-        """Removes a finished run's objects and, while runs go on, gets a keeper ready for the next."""
-        if prepare:
-            with self._lock:
-                wanted = self._spare is None
-            if wanted:
-                try:
-                    spare = self._open_keeper(keeper.size)
-                except (EngineError, SandboxUnavailable) as problem:
-                    log.warning("no keeper could be prepared: %s", problem)
-                else:
-                    with self._lock:
-                        self._spare, left_over = spare, self._spare
-                    if left_over is not None:
-                        _report(left_over.close())
+    def _tidy(self, name: str, keeper: Keeper) -> None:
+        """Removes a finished run's objects."""
         _report(remove_container(self._engine, name) + keeper.close())
+
+    def _prepare(self, size: KeeperSize) -> None:
+        """Gets a keeper ready for the next run, where none waits."""
+        with self._lock:
+            if self._spare is not None:
+                return
+        try:
+            spare = self._open_keeper(size)
+        except (EngineError, SandboxUnavailable) as problem:
+            log.warning("no keeper could be prepared: %s", problem)
+            return
+        with self._lock:
+            self._spare, left_over = spare, self._spare
+        if left_over is not None:
+            _report(left_over.close())
 
     def _later(self, chore: Callable[[], None]) -> None:
         """Hands work to the janitor; does it here where the janitor is far behind or has gone."""
@@ -255,7 +261,9 @@ class Sandbox:
         """
         self.settle()
         with self._lock:
-            self._spare = None
+            spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.let_go()
         problems: list[str] = []
         mine = {"label": f"{NODE_LABEL}={self._node_tag}"}
         containers = self._engine.call("listing containers", lambda api: api.containers(all=True, filters=mine))

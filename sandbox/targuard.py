@@ -2,7 +2,7 @@
 
 Python's tarfile reads extended headers of any size into memory and knows a dozen dialects. This walker knows what
 engines write (ustar, GNU long names, pax records), refuses the rest, and hands out each entry's bytes in pieces.
-Used for the outputs of a job, for docker-archives, and for the layers within them.
+Used for docker-archives and for the layers within them.
 """
 
 from __future__ import annotations
@@ -165,30 +165,3 @@ def _parse_pax(text: bytes) -> dict[str, str]:
         found[key.decode("utf-8", "surrogateescape")] = value.decode("utf-8", "surrogateescape")
         position += length
     return found
-
-
-def read_one_file(stream: Source, name: str, cap: int) -> Iterator[bytes]:
-    """The bytes of the one regular file `name` that a stream must hold, and nothing else. Raises BadTar."""
-    walk = TarWalk(stream, max_bytes=cap + 64 * 1024 + 4 * _HEADER_CAP, max_members=2)
-    seen = False
-    for member in walk:
-        if seen or member.name != name:
-            raise BadTar(f"holds something besides {name}")
-        if not member.regular:
-            raise BadTar(f"{name} is {_KIND_NAMES.get(member.kind, 'not a file')}, not a regular file")
-        if member.size > cap:
-            raise BadTar(f"{name} has {member.size} bytes; the limit is {cap}")
-        seen = True
-        yield from walk.content()
-    if not seen:
-        raise BadTar(f"{name} is missing")
-
-
-_KIND_NAMES = {
-    b"1": "a hard link",
-    b"2": "a symbolic link",
-    b"3": "a device",
-    b"4": "a device",
-    b"5": "a folder",
-    b"6": "a pipe",
-}

@@ -6,16 +6,18 @@ import io
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sandbox.archive import check_config, clean_archive, scan_archive
+from sandbox.attached import Dialogue
 from sandbox.engine import Engine, explain
-from sandbox.errors import BadImage, SandboxUnavailable
+from sandbox.errors import BadImage, EngineError, SandboxUnavailable
+from sandbox.keeper import Keeper, KeeperSize
 from sandbox.output import TAIL_CAP, OutputReader
 from sandbox.results import BadResult, parse_progress, parse_result
 from sandbox.runner import job_json
 from sandbox.spec import PROGRESS_LINE_CAP, ImageLimits, RunSpec
-from sandbox.targuard import BadTar, TarWalk, read_one_file
+from sandbox.targuard import BadTar, TarWalk
 from tests.fuzz.targets import Target, check, text_of
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="lc-fuzz-")
@@ -55,8 +57,22 @@ def tar(data: bytes) -> None:
     check(count <= 100, "too many")
 
 
-def output_tar(data: bytes) -> None:
-    check(sum(map(len, read_one_file(io.BytesIO(data), "model", 4_096))) <= 4_096, "more than its cap")
+class _Line:
+    """A connection on which a keeper says `data`, in pieces of up to 97 bytes, and then goes away."""
+
+    def __init__(self, data: bytes) -> None:
+        self._pieces = [data[at : at + 97] for at in range(0, len(data), 97)][::-1]
+
+    def send(self, _: bytes) -> None: ...
+
+    def receive(self) -> bytes | None:
+        return self._pieces.pop() if self._pieces else b""
+
+
+def keeper_answer(data: bytes) -> None:
+    keeper = Keeper(Engine("unix:///nowhere.sock"), "k", 1, KeeperSize.for_inputs(0, 4_096))
+    keeper._dialogue = Dialogue(cast(Any, _Line(data)), "a keeper")
+    check(sum(map(len, keeper.read_output("model", 4_096))) <= 4_096, "more than its cap")
 
 
 def image_archive(data: bytes) -> None:
@@ -118,7 +134,7 @@ TARGETS = {
     "progress": Target(progress, (), 600),
     "container-output": Target(container_output, (), 16_384),
     "tar": Target(tar, (BadTar,), 16_384),
-    "output-tar": Target(output_tar, (BadTar,), 8_192),
+    "keeper-answer": Target(keeper_answer, (BadResult, EngineError), 8_192),
     "image-archive": Target(image_archive, (BadImage,), 32_768),
     "image-config": Target(image_config, (BadImage,)),
     "job-params": Target(job_params, (ValueError,)),

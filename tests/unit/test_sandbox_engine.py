@@ -13,7 +13,7 @@ from sandbox import EngineError, Limits, RunSpec, Sandbox
 from sandbox import engine as engine_module
 from sandbox.engine import Engine
 from sandbox.errors import SandboxUnavailable
-from sandbox.images import ImageBuildError, build_keeper_image, build_python_image
+from sandbox.images import ImageBuildError, build_python_image, keeper_image
 
 IMAGE = "sha256:" + "a" * 64
 
@@ -136,5 +136,5 @@ def test_an_image_that_cannot_be_built_says_why(tmp_path: Path) -> None:
     with pytest.raises(ImageBuildError, match="not a path inside an image"):
         build_python_image(tmp_path / "a.tar", {"/../etc/x": b""}, with_packages=())
     with pytest.raises(ImageBuildError, match="riscv64"):
-        build_keeper_image(tmp_path / "a.tar", "riscv64")
+        keeper_image(tmp_path, "riscv64")
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,129 @@
+"""The keeper's two ends without an engine: the program beside the volumes, and the node that believes it nothing."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from sandbox import EngineError, keeper_program
+from sandbox.attached import Dialogue
+from sandbox.engine import Engine
+from sandbox.keeper import Keeper, KeeperSize
+from sandbox.results import BadResult
+
+
+@pytest.fixture
+def volumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setattr(keeper_program, name.upper(), str(tmp_path / name))
+    return tmp_path
+
+
+def said(*requests: bytes) -> bytes:
+    """What the program answers to these requests."""
+    answers = io.BytesIO()
+    before = os.umask(0o077)
+    try:
+        keeper_program.serve(cast(Any, io.BytesIO(b"".join(requests))), cast(Any, answers))
+    finally:
+        os.umask(before)
+    return answers.getvalue()
+
+
+def test_inputs_are_written_readable_for_all_and_outputs_read(volumes: Path) -> None:
+    (volumes / "out" / "model").write_bytes(b"weights")
+    assert said(b"put job.json 2\n{}", b"put model 0\n", b"get model 7\n", b"ping\n") == b"ok\nok\nok 7\nweightsok\n"
+    assert (volumes / "in" / "job.json").read_bytes() == b"{}"
+    assert (volumes / "in" / "job.json").stat().st_mode & 0o777 == 0o444
+    with pytest.raises(EOFError):
+        said(b"put eval 5\nabc")
+
+
+def test_only_a_regular_file_within_its_limit_is_read(volumes: Path) -> None:
+    out = volumes / "out"
+    (volumes / "secret").write_text("secret")
+    (out / "link").symlink_to(volumes / "secret")
+    (out / "folder").mkdir()
+    os.mkfifo(out / "pipe")
+    (out / "large").write_bytes(bytes(101))
+    for name, why in [
+        ("link", b"no is a symbolic link, not a regular file\n"),
+        ("folder", b"no is a folder, not a regular file\n"),
+        ("pipe", b"no is a pipe, not a regular file\n"),
+        ("large", b"no has 101 bytes; the limit is 100\n"),
+        ("missing", b"no is missing\n"),
+    ]:
+        assert said(f"get {name} 100\n".encode()) == why
+
+
+class Line:
+    """A connection on which a keeper says what it likes, and then nothing, or hangs up."""
+
+    def __init__(self, *pieces: bytes | None) -> None:
+        self.pieces = list(pieces)
+        self.sent = b""
+
+    def send(self, data: bytes) -> None:
+        self.sent += data
+
+    def receive(self) -> bytes | None:
+        return self.pieces.pop(0) if self.pieces else b""
+
+    def close(self) -> None: ...
+
+
+def frame(stream: int, data: bytes) -> bytes:
+    return bytes([stream, 0, 0, 0]) + len(data).to_bytes(4, "big") + data
+
+
+def keeper(line: Line) -> Keeper:
+    keeper = Keeper(Engine("unix:///nowhere.sock"), "k", 1, KeeperSize.for_inputs(0, 1024))
+    keeper._dialogue = Dialogue(cast(Any, line), "the keeper of a run")
+    return keeper
+
+
+def test_an_answer_in_any_pieces_is_read() -> None:
+    whole = frame(1, b"ok 7\nwei") + frame(1, b"ghts")
+    for pieces in ([whole], [bytes([byte]) for byte in whole]):
+        assert b"".join(keeper(Line(*pieces)).read_output("model", 7)) == b"weights"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "error", "why"),
+    [
+        ([frame(1, b"no is a folder\n")], BadResult, "model is a folder"),
+        ([frame(1, b"no \x1b[2J\n")], BadResult, r"model \?\[2J"),
+        ([frame(1, b"ok 101\n" + bytes(101))], EngineError, "the limit is 100"),
+        ([frame(1, b"ok -1\n")], EngineError, "the limit is 100"),
+        ([frame(1, b"ok many\n")], EngineError, "'many'"),
+        ([frame(1, b"o" * 300)] * 2, EngineError, "a line of more than 256 bytes"),
+        ([frame(1, b"ok 5\nab")], EngineError, "it has ended"),
+        ([frame(2, b"Killed"), b""], EngineError, "it has ended Killed"),
+        ([frame(1, b"ok 5\nab"), None], EngineError, "it does not answer"),
+    ],
+)
+def test_a_keeper_that_lies_or_falls_silent_is_found(pieces: list[bytes | None], error: type[Exception], why: str) -> None:
+    with pytest.raises(error, match=why):
+        list(keeper(Line(*pieces)).read_output("model", 100))
+
+
+def test_a_keeper_that_is_gone_is_not_taken() -> None:
+    assert keeper(Line(frame(1, b"ok\n"))).running()
+    assert not keeper(Line()).running()
+    gone = keeper(Line(frame(1, b"ok\n")))
+    gone.let_go()
+    assert not gone.running()
+
+
+def test_inputs_are_sent_as_they_are_read(tmp_path: Path) -> None:
+    (tmp_path / "model").write_bytes(b"weights")
+    line = Line(frame(1, b"ok\nok\n"))
+    keeper(line).put({"job.json": b"{}", "model": tmp_path / "model"})
+    assert line.sent == b"put job.json 2\n{}put model 7\nweights"
+    with pytest.raises(EngineError, match="handing a run its inputs: no space"):
+        keeper(Line(frame(1, b"no space\n"))).put({"job.json": b"{}"})
