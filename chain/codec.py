@@ -19,8 +19,11 @@ _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
 
 
-class Wire(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Base of everything that crosses a boundary: an immutable record encoded as an array of its fields."""
+class Wire(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """Base of everything that crosses a boundary: an immutable record encoded as an array of its fields.
+
+    Nothing in such a record can lead back to it: the garbage collector need not look at them.
+    """
 
 
 @cache

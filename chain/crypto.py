@@ -27,12 +27,14 @@ def sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
+def domain(tag: bytes) -> bytes:
+    """LC-ID-1: what stands before everything that is hashed under this tag."""
+    return bytes((len(tag),)) + tag
+
+
 def tagged(tag: bytes, *parts: bytes) -> bytes:
     """LC-ID-1: SHA-256 over a domain tag (length-prefixed) and the parts, which must be of fixed size or one last variable one."""
-    h = hashlib.sha256(bytes((len(tag),)) + tag)
-    for part in parts:
-        h.update(part)
-    return h.digest()
+    return hashlib.sha256(b"".join((domain(tag), *parts))).digest()
 
 
 def mac(key: bytes, *parts: bytes) -> bytes:

@@ -7,13 +7,14 @@ on another.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from chain.codec import Wire, decode, encode
-from chain.crypto import tagged, verify
+from chain.crypto import domain, sha256, tagged, verify
 from chain.errors import Malformed
 from chain.merkle import list_root
 from chain.params import LANES, MAX_BLOCK_BYTES, MAX_BLOCK_TXS, MAX_INT, MAX_OPS, MAX_TX_BYTES, MAX_VALIDATORS
@@ -50,10 +51,12 @@ class SignedTx(Wire, frozen=True):
     signature: Signature
 
 
+_TX, _TX_ID = domain(b"lc/tx"), domain(b"lc/txid")
 _SIGNATURE_TAIL = 66
 """MessagePack of the signature that ends a SignedTx: two bytes of head, 64 of signature."""
 
 
+@lru_cache(maxsize=16)
 def net_of(chain_id: bytes) -> int:
     """LC-TX-3: the network number that every transaction carries: tells a foreign transaction from a forged one."""
     return int.from_bytes(chain_id[:4], "big")
@@ -61,12 +64,12 @@ def net_of(chain_id: bytes) -> int:
 
 def tx_digest(chain_id: bytes, body: bytes) -> bytes:
     """LC-ID-7"""
-    return tagged(b"lc/tx", chain_id, body)
+    return sha256(_TX + chain_id + body)
 
 
 def tx_id(raw: bytes) -> bytes:
     """LC-TX-2: id of a signed transaction: the hash of all its bytes."""
-    return tagged(b"lc/txid", raw)
+    return sha256(_TX_ID + raw)
 
 
 def body_bytes(raw: bytes) -> bytes:

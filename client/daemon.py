@@ -61,6 +61,8 @@ log: Any = structlog.get_logger("daemon")
 
 MESH = 8
 REFRESH_S = 30.0
+GC_AFTER = 50_000
+"""Objects that appear between two looks of the garbage collector."""
 _TODO_STATE = "Move the file `db` of the data folder away and start again: the node fetches the chain from its peers"
 MEMBERSHIP_TOPICS = frozenset({"banned", "validator.ejected"})
 
@@ -178,8 +180,10 @@ class Daemon:
         async with contextlib.AsyncExitStack() as stack:
             await self._open(folder, stack, accept_new_guard)
             # What the start made stays: full collections that look through it would stop the loop for tens of milliseconds.
+            # What comes later is freed by its reference counts: a block alone makes some thousand objects, so look less often.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(GC_AFTER)
             log.info(
                 "node started",
                 address=self.identity.address,

@@ -38,7 +38,8 @@ class NodeLedger:
         self._node, self._key, self._store = node, key, store
         self._driver: Driver | None = None
         self.chain_id, self.own_id, self.params = node.chain_id, node.own_id, node.params
-        self._recent: OrderedDict[bytes, TxResult] = OrderedDict()
+        self._recent: OrderedDict[bytes, tuple[int, int, Receipt]] = OrderedDict()
+        """Height, place in the block, receipt."""
         self._waiting: dict[bytes, set[asyncio.Future[TxResult]]] = {}
         self._readers: set[asyncio.Queue[Committed | None]] = set()
 
@@ -75,7 +76,7 @@ class NodeLedger:
     async def result(self, tx: bytes, timeout_s: float) -> TxResult:
         known = self._recent.get(tx)
         if known is not None:
-            return known
+            return _result(tx, *known)
         if len(self._waiting) >= MAX_WAITING:
             raise TimeoutError("too many callers wait for results already")
         future: asyncio.Future[TxResult] = asyncio.get_running_loop().create_future()
@@ -99,17 +100,15 @@ class NodeLedger:
         if found is None:
             return None
         receipt = msgspec.msgpack.decode(found.receipt, type=Receipt)
-        return TxResult(tx, found.height, found.index, receipt.code, list(receipt.events))
+        return _result(tx, found.height, found.index, receipt)
 
     # --- what the driver tells ------------------------------------------------------------------------------------------------
 
     def on_decided(self, d: e.Decided) -> None:
         for index, (tx, receipt) in enumerate(zip(d.tx_ids, d.receipts[1:], strict=True)):
-            result = TxResult(tx, d.height, index, receipt.code, list(receipt.events))
-            self._recent[tx] = result
-            for future in self._waiting.get(tx, ()):
-                if not future.done():
-                    future.set_result(result)
+            self._recent[tx] = (d.height, index, receipt)
+            if tx in self._waiting:
+                self._answer(tx, _result(tx, d.height, index, receipt))
         while len(self._recent) > RECENT:
             self._recent.popitem(last=False)
         block = Committed(d.height, d.block_id, d.header, d.tx_ids, d.receipts)
@@ -119,6 +118,11 @@ class NodeLedger:
                 reader.put_nowait(None)
             else:
                 reader.put_nowait(block)
+
+    def _answer(self, tx: bytes, result: TxResult) -> None:
+        for future in self._waiting[tx]:
+            if not future.done():
+                future.set_result(result)
 
     def on_dropped(self, d: e.TxDropped) -> None:
         for future in self._waiting.get(d.tx, ()):
@@ -138,3 +142,7 @@ class NodeLedger:
             raise LookupError(f"this reader fell {BEHIND} blocks behind")
         finally:
             self._readers.discard(queue)
+
+
+def _result(tx: bytes, height: int, index: int, receipt: Receipt) -> TxResult:
+    return TxResult(tx, height, index, receipt.code, list(receipt.events))

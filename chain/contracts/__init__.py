@@ -35,8 +35,14 @@ MESSAGES: dict[type, tuple[Contract, MessageSpec]] = {
 }
 BY_NUMBER: dict[int, Contract] = {contract.number: contract for contract in CONTRACTS}
 STATE_TYPES: dict[bytes, type] = BASE_STATE | {p: t for contract in CONTRACTS for p, t in contract.state.items()}
+STATE_PREFIXES: dict[type, tuple[bytes, ...]] = {
+    t: tuple(p for p, u in STATE_TYPES.items() if u is t) for t in STATE_TYPES.values()
+}
+"""The prefixes under which records of a type are kept."""
+ANY_MESSAGE: Any = reduce(or_, MESSAGES)
+"""The type of every message: what a decoder takes."""
 
-_decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(reduce(or_, MESSAGES))
+_decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(ANY_MESSAGE)
 
 
 def decode_message(raw: bytes) -> Any:

@@ -197,7 +197,7 @@ class Host:
 
     def get(self, key: bytes, kind: type[T]) -> T | None:
         record = self.store.get(key)
-        if record is not None and not isinstance(record, kind):
+        if record is not None and type(record) is not kind:
             raise BrokenInvariant(f"state key {key.hex()} holds {type(record).__name__}, not {kind.__name__}")
         return record
 
@@ -224,7 +224,8 @@ class Host:
     # accounts and credits
 
     def account(self, identity: bytes) -> Account | None:
-        return self.get(account_key(identity), Account)
+        account: Account | None = self.store.get(b"a/" + identity)
+        return account
 
     def known_account(self, identity: bytes) -> Account:
         account = self.account(identity)
@@ -241,11 +242,13 @@ class Host:
         return account.balance if account else 0
 
     def _set(self, identity: bytes, account: Account, *, balance: int | None = None, frozen: int | None = None) -> None:
-        balance = account.balance if balance is None else balance
-        frozen = account.frozen if frozen is None else frozen
+        if balance is None:
+            balance = account.balance
+        if frozen is None:
+            frozen = account.frozen
         if not 0 <= balance <= MAX_INT or not 0 <= frozen <= MAX_INT:
             raise BrokenInvariant(f"{address(identity)} would hold {balance} free and {frozen} frozen")
-        self.put(account_key(identity), Account(account.key, account.status, balance, frozen, account.sequences))
+        self.store.put(b"a/" + identity, Account(account.key, account.status, balance, frozen, account.sequences))
 
     def _debit(self, identity: bytes, amount: int) -> None:
         account = self.known_account(identity)

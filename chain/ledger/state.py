@@ -16,7 +16,7 @@ from heapq import merge
 from typing import Any
 
 from chain.codec import decode, encode
-from chain.contracts import STATE_TYPES, state_type
+from chain.contracts import STATE_PREFIXES, STATE_TYPES, state_type
 from chain.contracts.base import Account, Escrow, Supply
 from chain.crypto import sha256
 from chain.errors import BrokenInvariant, Malformed
@@ -145,7 +145,7 @@ class Overlay:
         return self._state.get(key)
 
     def put(self, key: bytes, record: Any) -> None:
-        if type(record) is not state_type(key):
+        if not key.startswith(STATE_PREFIXES[type(record)]):
             raise BrokenInvariant(f"state key {key!r} cannot hold a {type(record).__name__}")
         (self._block if self._tx is None else self._tx)[key] = record
 

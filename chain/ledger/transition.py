@@ -124,7 +124,7 @@ class _Block:
         self.clock = clock_at(parent, block.time, self.params)
         self.parent_beacon = parent.beacon
         self.beacon, self.rewarded = self._next_beacon(parent.beacon)
-        self.system = self._host(ZERO_HASH)
+        self.system, self.host = self._host(), self._host()
         self.used: dict[bytes, int] = {}
 
     def _next_beacon(self, beacon: bytes) -> tuple[bytes, bool]:
@@ -138,7 +138,7 @@ class _Block:
             raise InvalidBlock("the beacon secret is not the one committed to")
         return sha256(beacon + reveal), True
 
-    def _host(self, tx: bytes) -> Host:
+    def _host(self) -> Host:
         b = self.block
         return Host(
             store=self.overlay,
@@ -151,7 +151,6 @@ class _Block:
             clock=self.clock,
             beacon=self.beacon,
             parent_beacon=self.parent_beacon,
-            tx_id=tx,
         )
 
     # steps
@@ -200,7 +199,8 @@ class _Block:
 
     def _run_messages(self, tx: ParsedTx, audited: bool) -> Receipt:
         """LC-TX-6"""
-        host = self._host(tx.id)
+        host = self.host
+        host.tx_id, host.events = tx.id, []
         self.overlay.begin()
         try:
             for index, op in enumerate(tx.ops):

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from chain.codec import encode
-from chain.contracts import MESSAGES, decode_message
+import msgspec
+from msgspec import Meta
+
+from chain.codec import Wire, decode, encode
+from chain.contracts import ANY_MESSAGE, MESSAGES
 from chain.contracts.base import ACTIVE, Account, Reader, account_key
 from chain.crypto import SigningKey, address, verify
 from chain.errors import InvalidTx, Malformed, TxCode
-from chain.params import MAX_VALID_FOR
-from chain.types import SignedTx, TxBody, body_bytes, decode_tx, net_of, tx_digest, tx_id
+from chain.params import MAX_OPS, MAX_TX_BYTES, MAX_VALID_FOR
+from chain.types import Signature, SignedTx, TxBody, body_bytes, net_of, tx_digest, tx_id
+
+
+def signed_with(message: Any) -> Any:
+    """`SignedTx` with its messages, of type `message`, decoded in the same pass over the bytes."""
+    ops = Annotated[list[message], Meta(min_length=1, max_length=MAX_OPS)]
+    body = msgspec.defstruct("TypedBody", [("ops", ops)], bases=(TxBody,), frozen=True)
+    return msgspec.defstruct("TypedTx", [("body", body), ("signature", Signature)], bases=(Wire,), frozen=True)
+
+
+_SIGNED: Any = signed_with(ANY_MESSAGE)
 
 
 class ParsedTx:
@@ -18,21 +31,20 @@ class ParsedTx:
 
     __slots__ = ("body", "checked_key", "id", "ops", "raw", "signature", "urgent")
 
-    def __init__(self, raw: bytes, signed: SignedTx, ops: list[Any]) -> None:
+    def __init__(self, raw: bytes, id_: bytes, signed: Any) -> None:
         self.raw = raw
-        self.id = tx_id(raw)
+        self.id = id_
         self.body: TxBody = signed.body
         self.signature = signed.signature
-        self.ops = ops
-        self.urgent = all(MESSAGES[type(op)][1].urgent for op in ops)
+        self.ops: list[Any] = signed.body.ops
+        self.urgent = all(MESSAGES[type(op)][1].urgent for op in self.ops)
         self.checked_key: bytes | None = None
 
 
-def parse_tx(raw: bytes) -> ParsedTx:
-    """Raises `InvalidTx` MALFORMED."""
+def parse_tx(raw: bytes, id_: bytes | None = None) -> ParsedTx:
+    """`id_` where it was hashed already. Raises `InvalidTx` MALFORMED."""
     try:
-        signed = decode_tx(raw)
-        return ParsedTx(raw, signed, [decode_message(bytes(op)) for op in signed.body.ops])
+        return ParsedTx(raw, id_ or tx_id(raw), decode(_SIGNED, raw, MAX_TX_BYTES))
     except Malformed as e:
         raise InvalidTx(TxCode.MALFORMED, f"not a transaction: {e}") from None
 
@@ -42,26 +54,31 @@ def sign_tx(key: SigningKey, chain_id: bytes, body: TxBody) -> bytes:
     return encode(SignedTx(body, key.sign(tx_digest(chain_id, encode(body)))))
 
 
-def check_sender(reader: Reader, chain_id: bytes, tx: ParsedTx) -> Account:
-    """Network, sender and signature. Raises `InvalidTx`; the signature is checked once per key."""
+def find_sender(reader: Reader, chain_id: bytes, tx: ParsedTx) -> Account:
+    """Network and sender. Raises `InvalidTx`."""
     body = tx.body
     if body.net != net_of(chain_id):
         raise InvalidTx(TxCode.FOREIGN_NETWORK, "the transaction was signed for another network")
     account: Any = reader.get(account_key(body.sender))
     if account is None:
         raise InvalidTx(TxCode.UNKNOWN_SENDER, f"{address(body.sender)} is no member of this network")
+    return account  # type: ignore[no-any-return]
+
+
+def check_sender(chain_id: bytes, tx: ParsedTx, account: Account) -> None:
+    """The signature, once per key, and the sender's standing. Raises `InvalidTx`."""
     if tx.checked_key != account.key:
         if not verify(account.key, tx_digest(chain_id, body_bytes(tx.raw)), tx.signature):
             raise InvalidTx(TxCode.BAD_SIGNATURE, "the signature does not fit the sender's key and these bytes")
         tx.checked_key = account.key
     if account.status != ACTIVE:
-        raise InvalidTx(TxCode.NOT_ACTIVE, f"{address(body.sender)} is suspended or banned")
-    return account  # type: ignore[no-any-return]
+        raise InvalidTx(TxCode.NOT_ACTIVE, f"{address(tx.body.sender)} is suspended or banned")
 
 
 def check_tx(reader: Reader, chain_id: bytes, tx: ParsedTx, height: int) -> Account:
     """LC-TX-4: all that makes a transaction valid in the block at `height`, but for quotas. Raises `InvalidTx`."""
-    account = check_sender(reader, chain_id, tx)
+    account = find_sender(reader, chain_id, tx)
+    check_sender(chain_id, tx, account)
     body = tx.body
     if body.valid_until < height:
         raise InvalidTx(TxCode.EXPIRED, f"valid until block {body.valid_until}, this is block {height}")

@@ -142,8 +142,8 @@ class Candidates:
 def _parse_all(raws: list[bytes], ids: list[bytes], pool: Mempool | None) -> list[ParsedTx]:
     """Parsed once per node: what the mempool holds is taken from there, with its signature checked."""
     if pool is None:
-        return [parse_tx(raw) for raw in raws]
-    return [pool.get(key) or parse_tx(raw) for key, raw in zip(ids, raws, strict=True)]
+        return [parse_tx(raw, key) for key, raw in zip(ids, raws, strict=True)]
+    return [pool.get(key) or parse_tx(raw, key) for key, raw in zip(ids, raws, strict=True)]
 
 
 def check_header(state: State, header: Header) -> None:

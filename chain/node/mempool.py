@@ -15,7 +15,7 @@ from typing import Any
 from chain.contracts.base import account_key
 from chain.errors import InvalidTx, TxCode
 from chain.ledger.state import State
-from chain.ledger.tx import ParsedTx, check_sender, parse_tx
+from chain.ledger.tx import ParsedTx, check_sender, find_sender, parse_tx
 from chain.node.messages import SHORT
 from chain.params import MAX_VALID_FOR, Params
 from chain.types import tx_id
@@ -23,8 +23,8 @@ from chain.types import tx_id
 MAX_TXS = 50_000
 MAX_BYTES = 64_000_000
 MAX_PER_LANE = 8_192
-MAX_DROPPED = 4_096
-"""Ids kept of transactions that left without a block, so that a peer's copy is not taken again at once."""
+MAX_GONE = 16_384
+"""Ids kept of transactions that left, in a block or without one: a peer's late copy is dropped unread."""
 
 Lane = tuple[bytes, int]
 
@@ -39,7 +39,7 @@ class Mempool:
         self._urgent: dict[bytes, ParsedTx] = {}
         """The urgent ones among `_ready`: found without looking through a full pool."""
         self._bytes = 0
-        self._dropped: dict[bytes, None] = {}
+        self._gone: dict[bytes, None] = {}
 
     def __len__(self) -> int:
         return len(self._all)
@@ -82,16 +82,16 @@ class Mempool:
         if len(self._all) >= MAX_TXS or self._bytes + len(raw) > MAX_BYTES:
             raise InvalidTx(TxCode.MEMPOOL_FULL, "too many transactions wait here; try again later")
         key = tx_id(raw)
-        if key in self._all or (not local and key in self._dropped):
+        if key in self._all or (not local and key in self._gone):
             return None
-        tx = parse_tx(raw)
-        self._check(state, tx, height)
-        self._insert(state, tx)
-        self._dropped.pop(key, None)
+        tx = parse_tx(raw, key)
+        self._insert(tx, self._check(state, tx, height))
+        self._gone.pop(key, None)
         return tx
 
-    def _check(self, state: State, tx: ParsedTx, height: int) -> None:
-        account = check_sender(state, self._chain_id, tx)
+    def _check(self, state: State, tx: ParsedTx, height: int) -> int:
+        """The next sequence of its lane. The signature comes last: a node that lags gets much whose sequence is used by now."""
+        account = find_sender(state, self._chain_id, tx)
         body = tx.body
         if not height <= body.valid_until <= height + MAX_VALID_FOR:
             late = body.valid_until < height
@@ -104,17 +104,18 @@ class Mempool:
             raise InvalidTx(TxCode.SEQUENCE_GAP, f"sequence {body.sequence} of lane {body.lane} is far ahead of {expected}")
         if body.sequence in self._lanes.get((body.sender, body.lane), ()):
             raise InvalidTx(TxCode.SEQUENCE_USED, f"another transaction with sequence {body.sequence} waits already")
+        check_sender(self._chain_id, tx, account)
+        return expected
 
-    def _insert(self, state: State, tx: ParsedTx) -> None:
-        body = tx.body
+    def _insert(self, tx: ParsedTx, expected: int) -> None:
+        body, sequence = tx.body, tx.body.sequence
         lane = self._lanes.setdefault((body.sender, body.lane), {})
         self._all[tx.id] = tx
         self._short[tx.id[:SHORT]] = tx
         self._bytes += len(tx.raw)
-        lane[body.sequence] = tx
-        previous = lane.get(body.sequence - 1)
-        if body.sequence == _expected(state, body.sender, body.lane) or (previous is not None and previous.id in self._ready):
-            self._promote(lane, body.sequence)
+        lane[sequence] = tx
+        if sequence == expected or ((previous := lane.get(sequence - 1)) is not None and previous.id in self._ready):
+            self._promote(lane, sequence)
 
     def _promote(self, lane: dict[int, ParsedTx], sequence: int) -> None:
         while (tx := lane.get(sequence)) is not None:
@@ -161,7 +162,7 @@ class Mempool:
         """Forget one that cannot stand in a block; its successors wait again."""
         gone = self._drop(tx)
         if gone is not None:
-            self._note_dropped(tx)
+            self._note_gone([tx])
             lane = self._lanes.get((gone.body.sender, gone.body.lane), {})
             sequence = gone.body.sequence + 1
             while (follower := lane.get(sequence)) is not None and self._demote(follower.id):
@@ -182,7 +183,7 @@ class Mempool:
             del self._lanes[key]
         return gone
 
-    def decided(self, state: State, txs: Iterable[ParsedTx], height: int) -> list[tuple[bytes, InvalidTx]]:
+    def decided(self, state: State, txs: list[ParsedTx], height: int) -> list[tuple[bytes, InvalidTx]]:
         """A block was decided: its transactions leave, and so does what can no longer stand in any block.
 
         Returns the others that were dropped, with the reason.
@@ -191,20 +192,20 @@ class Mempool:
         for tx in txs:
             lanes[(tx.body.sender, tx.body.lane)] = None
             self._drop(tx.id)
+        self._note_gone([tx.id for tx in txs])
         dropped = [d for key in lanes for d in self._refresh(state, key)]
         # Expiry is looked at now and then: an expired one is never selected into a block that would be valid.
         if height % 16 == 0:
             for tx in [t for t in self._all.values() if t.body.valid_until <= height]:
                 dropped.append((tx.id, InvalidTx(TxCode.EXPIRED, f"valid until block {tx.body.valid_until}, now at {height}")))
                 self.remove(tx.id)
-        for key, _ in dropped:
-            self._note_dropped(key)
+        self._note_gone([key for key, _ in dropped])
         return dropped
 
-    def _note_dropped(self, tx: bytes) -> None:
-        self._dropped[tx] = None
-        if len(self._dropped) > MAX_DROPPED:
-            del self._dropped[next(iter(self._dropped))]
+    def _note_gone(self, txs: list[bytes]) -> None:
+        self._gone.update(dict.fromkeys(txs))
+        for key in list(islice(self._gone, max(0, len(self._gone) - MAX_GONE))):
+            del self._gone[key]
 
     def _refresh(self, state: State, key: Lane) -> list[tuple[bytes, InvalidTx]]:
         lane = self._lanes.get(key)

@@ -222,7 +222,7 @@ class Checks:
             ("rounds with votes", self._rounds(machine), votes.KEEP_ROUNDS + 5),
             ("announced", node._relay.waiting, relay.MAX_ANNOUNCED),
             ("announced by one peer", max(node._relay._of_peer.values(), default=0), relay.MAX_OF_PEER),
-            ("dropped transactions", len(node.pool._dropped), mempool.MAX_DROPPED),
+            ("transactions that left", len(node.pool._gone), mempool.MAX_GONE),
             ("bytes in the mempool", node.pool.size, mempool.MAX_BYTES),
             ("waiting inputs", len(node._inputs), 0),
         )

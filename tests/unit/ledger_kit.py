@@ -29,7 +29,7 @@ from chain.ledger.transition import (
     due_reveal,
     validators_of,
 )
-from chain.ledger.tx import ParsedTx, parse_tx, sign_tx
+from chain.ledger.tx import ParsedTx, parse_tx, sign_tx, signed_with
 from chain.params import Params
 from chain.types import Receipt, TxBody, net_of
 
@@ -152,4 +152,4 @@ def own_contract(
     made = Contract("test", NUMBER, {Act: MessageSpec(run)}, Nothing, {}, on_due)
     monkeypatch.setitem(contracts.MESSAGES, Act, (made, made.messages[Act]))
     monkeypatch.setitem(contracts.BY_NUMBER, NUMBER, made)
-    monkeypatch.setattr(contracts, "_decoder", msgspec.msgpack.Decoder(reduce(or_, contracts.MESSAGES)))
+    monkeypatch.setattr("chain.ledger.tx._SIGNED", signed_with(reduce(or_, contracts.MESSAGES)))

@@ -183,8 +183,24 @@ def test_what_left_without_a_block_comes_back_only_from_its_user() -> None:
     assert len(p.select(STATE, 10**6)) == 2
 
 
-def test_ids_of_the_dropped_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mempool, "MAX_DROPPED", 2)
+def test_what_a_block_held_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A validator that lags finds most of what waits for it decided: neither is parsed, and no signature checked."""
+    p = pool()
+    (first,) = add(p, transfer(0, 0))
+    after = advanced(0, 0, 2)
+    p.decided(after, [first], 1)
+
+    def forbidden(*_: object) -> bool:
+        raise AssertionError("a signature was checked")
+
+    monkeypatch.setattr("chain.ledger.tx.verify", forbidden)
+    assert refused(p, transfer(0, 1), local=False, state=after) is TxCode.SEQUENCE_USED
+    monkeypatch.setattr(mempool, "parse_tx", forbidden)
+    assert p.add(after, transfer(0, 0), 2, local=False) is None
+
+
+def test_ids_of_those_that_left_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mempool, "MAX_GONE", 2)
     p = pool()
     for i in range(5):
         add(p, transfer(i, 0))
