@@ -40,8 +40,8 @@ fuzz: setup ## TARGET=name SECONDS=n: a decoder under a coverage-guided fuzzer; 
 mutants: setup ## break the node in every way of the list and see who notices; SEEDS=n at most for each, OUT=file for the table
 	@.venv/bin/python -m tests.sim.mutants --seeds $(SEEDS) --jobs 2 $(if $(OUT),--out "$(OUT)")
 
-bench: setup ## measure speed on this machine
-	@scripts/engine.sh run .venv/bin/python -m benchmarks
+bench: setup ## measure speed on this machine beside other systems; JSON=file PLOT=file.svg, QUICK=1 for one short round
+	@scripts/engine.sh run .venv/bin/python -m benchmarks $(if $(QUICK),--quick) $(if $(JSON),--json "$(JSON)") $(if $(PLOT),--plot "$(PLOT)")
 
 soak: setup ## disturb a graph of real nodes for MINUTES (20), then look whether any promise was broken; JSON=file
 	@.venv/bin/python -m tests.soak --minutes $(or $(MINUTES),20) $(if $(JSON),--json "$(JSON)") $(if $(SEED),--seed $(SEED))

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick] [--json FILE]`: everything in one run, a table on the terminal, all figures in a file."""
+"""`python -m benchmarks`: everything in one run, in turns, with a table, a plot and all figures in a file. README.md says more."""
 
 from __future__ import annotations
 
@@ -7,137 +7,115 @@ import asyncio
 import json
 import os
 import platform
-import statistics
+import signal
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.graph import make, start
-from benchmarks.limits import verify_rate
-from benchmarks.sandbox_overhead import sandbox_overhead
-from benchmarks.sync import sync
-from benchmarks.throughput import finality, throughput
-from sandbox import SandboxError
+import uvloop
+from rich.console import Console
 
-PAYERS = 64
+from benchmarks.figures import Figure, Run, figures
+from benchmarks.peers.base import Unavailable
+from benchmarks.plot import svg
+from benchmarks.registry import FULL, MEASURES, QUICK, Measure, Size
+from benchmarks.report import markdown, show
+from benchmarks.rows import ROWS
 
-
-@dataclass(frozen=True)
-class Size:
-    """How much is measured."""
-
-    rounds: int
-    transfers: int
-    outstanding: int
-    samples: int
-    verify_s: float
-    runs: int
-
-
-FULL = Size(rounds=3, transfers=60_000, outstanding=8_000, samples=400, verify_s=2.0, runs=15)
-QUICK = Size(rounds=1, transfers=12_000, outstanding=4_000, samples=100, verify_s=0.5, runs=3)
-
-
-async def measure_graph(size: Size) -> dict[str, Any]:
-    """Limit, finality and throughput in turns, so that a slow moment of the machine strikes all three; then the sync."""
-    graph = await asyncio.to_thread(make, PAYERS)
-    rounds: list[dict[str, Any]] = []
-    try:
-        for member in graph.validators:
-            start(member)
-        await graph.wait_until_ready(graph.validators, len(graph.validators) - 1)
-        for number in range(size.rounds):
-            say(f"round {number + 1} of {size.rounds}")
-            one = await asyncio.to_thread(verify_rate, 1, size.verify_s)
-            two = await asyncio.to_thread(verify_rate, 2, size.verify_s)
-            latency = await finality(graph, size.samples)
-            many = await throughput(graph, size.transfers, size.outstanding)
-            load = os.getloadavg()[0]
-            found = {"verify_one": one, "verify_two": two, "load": load, "finality": asdict(latency), "throughput": asdict(many)}
-            rounds.append(found)
-        say("sync of a fresh node")
-        txs = sum(r["throughput"]["transfers"] + r["finality"]["samples"] for r in rounds)
-        synced = asdict(await sync(graph, txs))
-    finally:
-        await graph.close()
-    return {"rounds": rounds, "sync": synced}
-
-
-def measure_sandbox(runs: int) -> dict[str, Any] | None:
-    say("sandbox")
-    try:
-        return asdict(sandbox_overhead(runs))
-    except SandboxError as problem:
-        say(f"not measured: {problem}")
-        return None
+PLACE = Path(".run/bench")
 
 
 def say(text: str) -> None:
     print(f"... {text}", file=sys.stderr, flush=True)
 
 
-# --- showing ------------------------------------------------------------------------------------------------------------------
+async def measure(size: Size, measures: tuple[Measure, ...]) -> Run:
+    """Everything in turns: round by round, and in each round with another system first. Only one of them runs at any time."""
+    run: Run = {"size": asdict(size), "machine": machine(), "rounds": [], "once": {}, "left_out": {}}
+    every = [one for one in measures if not one.once]
+    for number in range(size.rounds):
+        found: dict[str, Any] = {}
+        run["rounds"].append(found)
+        # The limits stay first; the others change places, so that none has the best moment of every round.
+        turn = number % max(1, len(every) - 1)
+        for one in [*every[:1], *every[1 + turn :], *every[1 : 1 + turn]]:
+            await take(run, found, one, size, f"round {number + 1} of {size.rounds}: {one.name}")
+    for one in measures:
+        if one.once:
+            await take(run, run["once"], one, size, one.name)
+    run["seconds"] = time.time() - run["machine"]["time"]
+    return run
 
 
-def summary(found: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """(what, median, range over the rounds)."""
-    rounds = found["rounds"]
-    committee = [r["verify_two"] / 4 for r in rounds]
-    rates = [r["throughput"]["per_s"] for r in rounds]
-    rows = [
-        row("signature checks/s, one thread", [r["verify_one"] for r in rounds], 0),
-        row("signature checks/s, two processes", [r["verify_two"] for r in rounds], 0),
-        row("committee limit (that / 4 validators), transfers/s", committee, 0),
-        row("committed transfers/s, many outstanding", rates, 0),
-        row("  of the committee limit", [a / b for a, b in zip(rates, committee, strict=True)], 2),
-        row("  processor time of four validators, us/transfer", [r["throughput"]["cpu_us_per_transfer"] for r in rounds], 0),
-        row("  transfers in a block", [r["throughput"]["txs_per_block"] for r in rounds], 0),
-        row("  bytes on all links per transfer", [r["throughput"]["bytes_per_transfer"] for r in rounds], 0),
-        row("finality, one outstanding, p50 ms", [r["finality"]["p50_ms"] for r in rounds], 1),
-        row("finality, one outstanding, p99 ms", [r["finality"]["p99_ms"] for r in rounds], 1),
-        row("sync of a fresh node, blocks/s", [found["sync"]["blocks_per_s"]], 0),
-        row("sync of a fresh node, transactions/s", [found["sync"]["txs_per_s"]], 0),
-    ]
-    box = found["sandbox"]
-    if box is not None:
-        rows += [
-            row("docker run --rm --network none, ms", [box["docker_ms"], *box["docker_quartiles_ms"]], 0),
-            row("sandbox run of the same program, ms", [box["sandbox_ms"], *box["sandbox_quartiles_ms"]], 0),
-            row("  difference of neighbours, ms", [box["overhead_ms"]], 0),
-        ]
-    return [*rows, row(f"load average during it (cores: {os.cpu_count()})", [r["load"] for r in rounds], 1)]
+async def take(run: Run, found: dict[str, Any], one: Measure, size: Size, title: str) -> None:
+    """A peer that cannot be had is left out for the rest of the run, with its reason."""
+    if one.name in run["left_out"]:
+        return
+    say(title)
+    try:
+        found[one.name] = asdict(await one.run(size, say))
+    except Unavailable as problem:
+        run["left_out"][one.name] = str(problem)
+        say(f"not measured: {problem}")
 
 
-def row(what: str, values: list[float], digits: int) -> tuple[str, str, str]:
-    middle = f"{statistics.median(values):,.{digits}f}"
-    spread = f"{min(values):,.{digits}f} - {max(values):,.{digits}f}" if len(values) > 1 else ""
-    return what, middle, spread
+def machine() -> dict[str, Any]:
+    return {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count(), "time": time.time()}
 
 
-def show(rows: list[tuple[str, str, str]]) -> None:
-    width = max(len(r[0]) for r in rows)
-    print(f"{'':{width}}  {'median':>10}  range")
-    for what, middle, spread in rows:
-        print(f"{what:{width}}  {middle:>10}  {spread}")
+def load(path: Path) -> tuple[Run, list[Figure]]:
+    run = json.loads(path.read_text())
+    return run, figures(run, ROWS)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Measures a graph of four validators on this machine."
+        prog="python -m benchmarks", description="Measures the ledger beside its peers on this machine."
     )
     parser.add_argument("--quick", action="store_true", help="one short round: shows that everything works")
-    parser.add_argument("--json", type=Path, help="also write every figure to this file")
+    parser.add_argument("--only", help="names of measurements, with commas between them: " + ",".join(m.name for m in MEASURES))
+    parser.add_argument("--rounds", type=int, help="another number of rounds")
+    parser.add_argument("--json", type=Path, help=f"where every figure goes (default: {PLACE}/figures.json)")
+    parser.add_argument("--plot", type=Path, help=f"where the SVG goes (default: {PLACE}/figures.svg)")
+    parser.add_argument("--from", dest="source", type=Path, help="measure nothing: take the figures of this JSON file")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     given = parser.parse_args()
-    size = QUICK if given.quick else FULL
-    machine = {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count(), "time": time.time()}
-    found = {"size": asdict(size), "machine": machine, **asyncio.run(measure_graph(size)), "sandbox": measure_sandbox(size.runs)}
-    rows = summary(found)
-    show(rows)
+    if given.source is not None:
+        run, rows = load(given.source)
+    else:
+        run = measured(given)
+        rows = figures(run, ROWS)
+        given.json, given.plot = given.json or PLACE / "figures.json", given.plot or PLACE / "figures.svg"
     if given.json is not None:
-        given.json.write_text(json.dumps(found | {"table": rows}, indent=2) + "\n")
+        write(given.json, json.dumps(run | {"figures": [asdict(one) | {"reached": one.reached} for one in rows]}, indent=2) + "\n")
+    if given.plot is not None:
+        write(given.plot, svg(run, rows))
+    if given.markdown:
+        print(markdown(run, rows), end="")
+    else:
+        show(rows, run["left_out"], Console(width=None if sys.stdout.isatty() else 140))
     return 0
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    say(f"wrote {path}")
+
+
+def measured(given: argparse.Namespace) -> Run:
+    size = QUICK if given.quick else FULL
+    if given.rounds is not None:
+        size = Size(**{name: getattr(size, name) for name in size.__dataclass_fields__} | {"rounds": given.rounds})
+    wanted = given.only.split(",") if given.only else [one.name for one in MEASURES]
+    if unknown := set(wanted) - {one.name for one in MEASURES}:
+        raise SystemExit(f"there is no measurement {', '.join(sorted(unknown))}")
+    # As Ctrl-C does: what runs is stopped and folders are removed on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(measure(size, tuple(one for one in MEASURES if one.name in wanted)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Signed transfers: made in advance by several processes, offered in batches, counted as blocks report them final."""
+"""Signed transactions: made in advance by two processes, offered in batches, counted as blocks report them final."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 
 import aiohttp
 import msgspec
 
 from benchmarks.graph import Graph, Member
+from benchmarks.link import Link
 from chain.codec import encode
 from chain.contracts.credits import Transfer
 from chain.crypto import SigningKey, account_id
@@ -43,21 +45,39 @@ class Ledger:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-def _sign(args: tuple[bytes, bytes, bytes, int, int]) -> list[str]:
-    chain_id, secret, target, first, count = args
+Plans = dict[int, list[list[bytes]]]
+"""Of each payer, by its number: its transactions, each a list of encoded messages."""
+
+
+def _sign(args: tuple[bytes, bytes, int, list[list[bytes]]]) -> list[str]:
+    chain_id, secret, first, plan = args
     key = SigningKey(secret)
-    own, op = account_id(key.public), [msgspec.Raw(encode(Transfer(target, 1, b"")))]
-    net = net_of(chain_id)
-    return [sign_tx(key, chain_id, TxBody(net, own, 0, first + i, VALID_UNTIL, op)).hex() for i in range(count)]
+    own, net = account_id(key.public), net_of(chain_id)
+    bodies = (
+        TxBody(net, own, 0, first + i, VALID_UNTIL, [msgspec.Raw(message) for message in messages])
+        for i, messages in enumerate(plan)
+    )
+    return [sign_tx(key, chain_id, body).hex() for body in bodies]
 
 
-def sign_transfers(graph: Graph, firsts: dict[int, int], each: int) -> dict[int, list[str]]:
-    """`each` transfers of every payer in `firsts` (its number: its first sequence) to the next payer."""
-    ids = [account_id(k.public) for k in graph.payers]
-    chain_id = graph.genesis.chain_id
-    jobs = [(chain_id, graph.payers[i].secret, ids[(i + 1) % len(ids)], first, each) for i, first in firsts.items()]
-    with ProcessPoolExecutor(_PROCESSES) as pool:
-        return dict(zip(firsts, pool.map(_sign, jobs), strict=True))
+def sign(graph: Graph, firsts: dict[int, int], plans: Plans) -> dict[int, list[str]]:
+    """The transactions of every payer in `plans` from its sequence in `firsts` on, in hex. Takes two processes."""
+    jobs = [(graph.genesis.chain_id, graph.payers[i].secret, firsts[i], plan) for i, plan in plans.items()]
+    with ProcessPoolExecutor(_PROCESSES, mp_context=get_context("spawn")) as pool:
+        return dict(zip(plans, pool.map(_sign, jobs), strict=True))
+
+
+def transfers(graph: Graph, payers: int, each: int, messages: int = 1) -> Plans:
+    """`each` transactions of so many payers, with `messages` transfers in each, to the next payer."""
+    ids = [account_id(key.public) for key in graph.payers[:payers]]
+    to_next = [encode(Transfer(ids[(i + 1) % payers], 1, b"")) for i in range(payers)]
+    return {i: [[to_next[i]] * messages] * each for i in range(payers)}
+
+
+def requests(queues: list[list[str]]) -> list[tuple[int, bytes]]:
+    """(number of transactions, body of a request): a slice of one payer after the other, in the order of their sequences."""
+    slices = [queue[i : i + BATCH] for i in range(0, max(map(len, queues), default=0), BATCH) for queue in queues]
+    return [(len(one), json.dumps({"raws": one}).encode()) for one in slices if one]
 
 
 async def follow(graph: Graph, member: Member, ledger: Ledger) -> None:
@@ -78,24 +98,17 @@ async def _events(graph: Graph, member: Member) -> AsyncIterator[Block]:
                 yield Block(data["height"], data["time"], data["txs"], time.monotonic())
 
 
-async def submit(graph: Graph, member: Member, raws: list[str]) -> int:
-    """Offers a batch; how many were taken. Raises `RuntimeError` with the refusals."""
-    async with graph.session.post(f"{member.url}/v1/txs", headers=member.headers(), json={"raws": raws}) as answer:
-        body = await answer.json()
-        if answer.status != 200 or body["refused"]:
-            raise RuntimeError(f"{member.name} refused transfers: {str(body.get('refused', body))[:500]}")
-        return len(body["txs"])
+async def offer(member: Member, bodies: list[tuple[int, bytes]], ledger: Ledger, outstanding: int, sent: list[int]) -> None:
+    """Keeps up to `outstanding` transactions of all feeders together on their way, until there are no more.
 
-
-async def offer(graph: Graph, member: Member, queues: list[list[str]], ledger: Ledger, outstanding: int, sent: list[int]) -> None:
-    """Keeps up to `outstanding` transfers of all feeders together on their way, until the queues are empty.
-
-    Each batch takes a slice of one payer after the other, in the order of their sequences.
+    Raises `RuntimeError` with the refusals, for then the figures mean nothing.
     """
-    turns = [queue[i : i + BATCH] for i in range(0, max(map(len, queues)), BATCH) for queue in queues]
-    for batch in turns:
-        while sent[0] - ledger.committed + len(batch) > outstanding:
-            ledger.changed.clear()
-            await ledger.changed.wait()
-        sent[0] += len(batch)
-        await submit(graph, member, batch)
+    async with Link(member.url, member.headers()) as link:
+        for count, body in bodies:
+            while sent[0] - ledger.committed + count > outstanding:
+                ledger.changed.clear()
+                await ledger.changed.wait()
+            sent[0] += count
+            status, answer = await link.post("/v1/txs", body)
+            if status != 200 or b'"refused":[]' not in answer:
+                raise RuntimeError(f"{member.name} refused transactions: {status}, {answer[-500:]!r}")

@@ -1,4 +1,4 @@
-"""Transfers per second with many outstanding, finality with one, bytes on the wire."""
+"""Transactions per second with many outstanding, finality with one, bytes on the wire."""
 
 from __future__ import annotations
 
@@ -9,73 +9,109 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.graph import Graph, Member
-from benchmarks.load import Block, Ledger, follow, offer, sign_transfers
+from benchmarks.limits import quantile
+from benchmarks.link import Link
+from benchmarks.load import Block, Ledger, Plans, follow, offer, requests, sign, transfers
 from chain.crypto import account_id, address
+from chain.types import parse_credits
 
 WINDOW = 5
 """Parts of the steady time whose rates give the spread."""
+LIMIT_S = 300
 
 
 @dataclass(frozen=True)
 class Throughput:
-    transfers: int
+    """`per_s` counts transactions; `messages_per_s` what they carry."""
+
+    transactions: int
+    messages: int
     per_s: float
+    messages_per_s: float
     parts_per_s: list[float]
     blocks: int
     txs_per_block: float
     block_ms: float
-    bytes_per_transfer: float
-    cpu_us_per_transfer: float
-    """Processor time of all four validators together, per transfer."""
+    bytes_per_tx: float
+    """What all validators sent to each other, for each transaction."""
+    tx_bytes: float
+    cpu_us_per_tx: float
+    """Processor time of all four validators together, per transaction."""
+    load_cores: float
+    """Processor time of the load process over the time it took: what it takes from the cores of the validators."""
     outstanding: int
 
 
-async def throughput(graph: Graph, transfers: int, outstanding: int) -> Throughput:
-    """Every payer sends its share through one of the four nodes; afterwards all balances and roots are compared."""
-    each = transfers // len(graph.payers)
+@dataclass(frozen=True)
+class Signed:
+    """Of each payer its transactions in hex, and how many messages they carry together."""
+
+    raws: dict[int, list[str]]
+    messages: int
+
+
+async def prepare(graph: Graph, plans: Plans) -> Signed:
+    """Signs from each payer's next sequence on."""
     await agree(graph)
     accounts = await payers(graph)
-    firsts = {i: account["sequences"][0] for i, account in enumerate(accounts)}
-    signed = await asyncio.to_thread(sign_transfers, graph, firsts, each)
-    validators = graph.validators
+    raws = await asyncio.to_thread(sign, graph, {i: accounts[i]["sequences"][0] for i in plans}, plans)
+    return Signed(raws, sum(len(tx) for plan in plans.values() for tx in plan))
+
+
+async def throughput(graph: Graph, signed: Signed, outstanding: int, paid: int = 0) -> Throughput:
+    """The payers send through the four nodes; afterwards all balances and roots are compared.
+
+    `paid` is what all payers together must have less then. Raises `RuntimeError` when anything is missing or refused.
+    """
+    await agree(graph)
+    accounts = await payers(graph)
+    validators, queues = graph.validators, signed.raws
+    shares = [requests([queues[p] for p in queues if p % len(validators) == i]) for i in range(len(validators))]
     ledger, sent = Ledger(), [0]
     reader = asyncio.create_task(follow(graph, validators[0], ledger))
-    before, used = await traffic(graph), cpu_seconds(validators)
-    shares = [[signed[p] for p in range(i, len(graph.payers), len(validators))] for i in range(len(validators))]
+    before, used, own, began = await traffic(graph), cpu_seconds(validators), time.process_time(), time.perf_counter()
     try:
-        async with asyncio.timeout(600):
-            await asyncio.gather(*(offer(graph, m, s, ledger, outstanding, sent) for m, s in zip(validators, shares, strict=True)))
+        async with asyncio.timeout(LIMIT_S):
+            await asyncio.gather(*(offer(m, s, ledger, outstanding, sent) for m, s in zip(validators, shares, strict=True)))
             while ledger.committed < sent[0]:
                 ledger.changed.clear()
                 await ledger.changed.wait()
     finally:
         reader.cancel()
+    own = (time.process_time() - own) / (time.perf_counter() - began)
     used = cpu_seconds(validators) - used
     moved = await traffic(graph) - before
-    await check_ledger(graph, accounts, each)
+    await check_ledger(graph, accounts, signed, paid)
     steady = steady_part(ledger.blocks)
     n = sum(b.txs for b in steady[1:])
     return Throughput(
-        transfers=sent[0],
+        transactions=sent[0],
+        messages=signed.messages,
         per_s=rate(steady),
+        messages_per_s=rate(steady) * signed.messages / sent[0],
         parts_per_s=[rate(part) for part in parts(steady)],
         blocks=len(steady) - 1,
         txs_per_block=n / max(1, len(steady) - 1),
         block_ms=(steady[-1].time - steady[0].time) / max(1, len(steady) - 1),
-        bytes_per_transfer=moved / sent[0],
-        cpu_us_per_transfer=used * 1e6 / sent[0],
+        bytes_per_tx=moved / sent[0],
+        tx_bytes=sum(len(raw) / 2 for queue in queues.values() for raw in queue) / sent[0],
+        cpu_us_per_tx=used * 1e6 / sent[0],
+        load_cores=own,
         outstanding=outstanding,
     )
 
 
 def steady_part(blocks: list[Block]) -> list[Block]:
-    """Without the first fifth (connections and caches warm up) and the last tenth (the queue runs dry) of the transfers."""
+    """Without the first fifth (connections and caches warm up) and the last tenth (the queue runs dry) of the transactions.
+
+    A run of so few blocks that next to nothing would be left is taken whole.
+    """
     total, seen, out = sum(b.txs for b in blocks), 0, []
     for block in blocks:
         seen += block.txs
         if total * 0.2 <= seen <= total * 0.9:
             out.append(block)
-    return out
+    return out if len(out) > 2 else blocks
 
 
 def rate(blocks: list[Block]) -> float:
@@ -120,12 +156,16 @@ async def payers(graph: Graph) -> list[dict[str, Any]]:
     return [await graph.get(graph.validators[0], f"/v1/accounts/{address(account_id(key.public))}") for key in graph.payers]
 
 
-async def check_ledger(graph: Graph, before: list[dict[str, Any]], each: int) -> None:
-    """Every payer sent and got `each` transfers, and the nodes agree. Raises `RuntimeError`: then the figures mean nothing."""
+async def check_ledger(graph: Graph, before: list[dict[str, Any]], signed: Signed, paid: int) -> None:
+    """Every transaction was carried out, and the nodes agree. Raises `RuntimeError`: then the figures mean nothing."""
     await agree(graph)
-    for old, new in zip(before, await payers(graph), strict=True):
-        if new["sequences"][0] != old["sequences"][0] + each or new["balance"] != old["balance"]:
-            raise RuntimeError(f"transfers are missing: {old}, then {new}")
+    after = await payers(graph)
+    for i, raws in signed.raws.items():
+        if after[i]["sequences"][0] != before[i]["sequences"][0] + len(raws):
+            raise RuntimeError(f"transactions are missing: {before[i]}, then {after[i]}")
+    less = sum(parse_credits(one["balance"]) for one in before) - sum(parse_credits(one["balance"]) for one in after)
+    if less != paid:
+        raise RuntimeError(f"all payers together have {less} micro-credits less, not {paid}: transactions were refused")
 
 
 # --- one outstanding ----------------------------------------------------------------------------------------------------------
@@ -141,26 +181,20 @@ class Finality:
 
 async def finality(graph: Graph, samples: int) -> Finality:
     """From the request that offers a transfer to the answer that it is final, over HTTP on loopback; one at a time."""
-    key = 0
-    await agree(graph)
-    first = (await graph.get(graph.validators[0], f"/v1/accounts/{address(account_id(graph.payers[key].public))}"))["sequences"][0]
-    signed = (await asyncio.to_thread(sign_transfers, graph, {key: first}, samples))[key]
-    times: list[list[float]] = [[] for _ in graph.validators]
-    for i, raw in enumerate(signed):
-        node = i % len(graph.validators)
-        member = graph.validators[node]
-        url = f"{member.url}/v1/tx?wait=10"
-        headers = member.headers()
-        began = time.perf_counter()
-        async with graph.session.post(url, headers=headers, json={"raw": raw}) as answer:
-            body = await answer.json()
-        times[node].append((time.perf_counter() - began) * 1000)
-        if answer.status != 200 or body.get("status") != "final":
-            raise RuntimeError(f"a transfer was not final: {body}")
-    ordered = sorted(t for node in times for t in node)
-    return Finality(
-        samples=samples,
-        p50_ms=statistics.median(ordered),
-        p99_ms=ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))],
-        by_node_p50_ms=[statistics.median(t) for t in times],
-    )
+    signed = await prepare(graph, {0: transfers(graph, 2, samples)[0]})
+    bodies = [b'{"raw":"%s"}' % raw.encode() for raw in signed.raws[0]]
+    links = [await Link(m.url, m.headers()).__aenter__() for m in graph.validators]
+    times: list[list[float]] = [[] for _ in links]
+    try:
+        for i, body in enumerate(bodies):
+            node = i % len(links)
+            began = time.perf_counter()
+            status, answer = await links[node].post("/v1/tx?wait=10", body)
+            times[node].append((time.perf_counter() - began) * 1000)
+            if status != 200 or b'"status":"final"' not in answer:
+                raise RuntimeError(f"a transfer was not final: {status}, {answer[-500:]!r}")
+    finally:
+        for link in links:
+            await link.__aexit__(None, None, None)
+    every = [t for node in times for t in node]
+    return Finality(samples, statistics.median(every), quantile(every, 0.99), [statistics.median(t) for t in times])

@@ -1,0 +1,70 @@
+"""Postings of jobs and claims on them instead of transfers: the ledger's real messages, each under its own signature."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+
+from benchmarks.graph import Graph
+from benchmarks.load import Plans
+from benchmarks.throughput import Throughput, prepare, throughput
+from chain.codec import encode
+from chain.contracts.job import Claim, FloatKind, Image, ImageKind, Limits, OnCheat, PostJob, job_id_of
+from chain.contracts.job.rules import fees_locked
+from chain.types import tx_id
+
+BOUNTY, FEE, FINALISTS = 1_000, 1, 3
+_DAY_MS = 24 * 3_600_000
+_CID = b"\x01\x55\x12\x20"
+
+
+@dataclass(frozen=True)
+class Jobs:
+    posts: Throughput
+    claims: Throughput
+    per_s: float
+    """A posting and a claim on it in turns: the harmonic mean of their two rates."""
+
+
+def posting(number: int, now: float) -> PostJob:
+    """As a contractor posts it: an archive as image, a small bounty, open for a day."""
+    digest = hashlib.sha256(number.to_bytes(8, "big")).digest()
+    return PostJob(
+        image=Image(ImageKind.ARCHIVE, "", _CID + digest, digest, 50_000_000),
+        params='{"epochs":3}',
+        bounty=BOUNTY,
+        fee=FEE,
+        finalists=FINALISTS,
+        expiry=int(now * 1000) + _DAY_MS,
+        float_kind=FloatKind.F64,
+        tol=1_000,
+        floor=0,
+        on_cheat=OnCheat.REFUND,
+        limits=Limits(1_000, 256, 60, 30, 1_000_000, 64, 1),
+        hidden=[],
+    )
+
+
+def postings(count: int, each: int) -> Plans:
+    now = time.time()
+    return {i: [[encode(posting(i * each + j, now))] for j in range(each)] for i in range(count)}
+
+
+def claims(posted: dict[int, list[bytes]]) -> Plans:
+    """One claim on every job of a payer by the next payer."""
+    return {
+        (i + 1) % len(posted): [[encode(Claim(job, 500_000_000, hashlib.sha256(job).digest()))] for job in jobs]
+        for i, jobs in posted.items()
+    }
+
+
+async def measure_jobs(graph: Graph, each: int, outstanding: int) -> Jobs:
+    """Every payer posts `each` jobs, then claims its neighbour's. What they lock is checked to the last micro-credit."""
+    count = len(graph.payers)
+    signed = await prepare(graph, postings(count, each))
+    posts = await throughput(graph, signed, outstanding, paid=count * each * (BOUNTY + fees_locked(FEE, FINALISTS)))
+    posted = {i: [job_id_of(tx_id(bytes.fromhex(raw)), 0) for raw in raws] for i, raws in signed.raws.items()}
+    answer = await prepare(graph, claims(posted))
+    claimed = await throughput(graph, answer, outstanding, paid=count * each * (BOUNTY // 10))
+    return Jobs(posts, claimed, 2 / (1 / posts.per_s + 1 / claimed.per_s))

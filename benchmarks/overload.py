@@ -1,0 +1,123 @@
+"""More than the graph can take, without end: clients that never wait and offer again at once what was refused."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import msgspec
+
+from benchmarks.graph import Graph, Member
+from benchmarks.link import Link
+from benchmarks.load import BATCH, Ledger, follow
+from benchmarks.throughput import Signed, rate
+
+WARM_UP = 0.3
+"""Part of the time until the pools are full, left out of the rate."""
+SAMPLE_S = 0.25
+PAUSE_S = 0.01
+"""Only between rounds over all payers in which a node took nothing: else the client would measure its own speed."""
+
+
+class Refused(msgspec.Struct):
+    index: int
+
+
+class Answer(msgspec.Struct):
+    refused: list[Refused]
+
+
+@dataclass(frozen=True)
+class Overload:
+    seconds: float
+    per_s: float
+    offered_per_s: float
+    """Transactions in requests, those that were refused included."""
+    refused_share: float
+    rss_before_mb: float
+    """The largest of the four validators, before the load."""
+    rss_middle_mb: float
+    rss_most_mb: float
+    rss_growth_mb_per_s: float
+    """Of that node over the second half of the time, when every pool had been full for long."""
+    load_cores: float
+
+
+@dataclass
+class _Count:
+    offered: int = 0
+    refused: int = 0
+
+
+async def overload(graph: Graph, signed: Signed, seconds: float) -> Overload:
+    """Raises `RuntimeError` when the transactions ran out before the time did."""
+    ledger, count, sizes = Ledger(), _Count(), list[list[float]]()
+    before = max(rss_mb(graph))
+    tasks = [asyncio.create_task(follow(graph, graph.validators[0], ledger)), asyncio.create_task(_watch(graph, sizes))]
+    used, began = time.process_time(), time.perf_counter()
+    try:
+        async with asyncio.timeout(seconds + 60):
+            await asyncio.gather(*(_press(graph, m, i, signed, began + seconds, count) for i, m in enumerate(graph.validators)))
+    finally:
+        for task in tasks:
+            task.cancel()
+    spent, used = time.perf_counter() - began, time.process_time() - used
+    last = ledger.blocks[-1].seen if ledger.blocks else 0.0
+    busy = [b for b in ledger.blocks if b.seen >= last - seconds * (1 - WARM_UP)]
+    half = len(sizes) // 2
+    growth = [(end - start) / (seconds / 2) for start, end in zip(sizes[half], sizes[-1], strict=True)]
+    return Overload(
+        seconds=spent,
+        per_s=rate(busy),
+        offered_per_s=count.offered / spent,
+        refused_share=count.refused / max(1, count.offered),
+        rss_before_mb=before,
+        rss_middle_mb=max(sizes[half]),
+        rss_most_mb=max(max(one) for one in sizes),
+        rss_growth_mb_per_s=max(growth),
+        load_cores=used / spent,
+    )
+
+
+async def _press(graph: Graph, member: Member, number: int, signed: Signed, ends: float, count: _Count) -> None:
+    """Offers to one node, payer after payer, what follows on what it took from that payer."""
+    queues = [raws for payer, raws in signed.raws.items() if payer % len(graph.validators) == number]
+    taken = [0] * len(queues)
+    bodies: dict[tuple[int, int], bytes] = {}
+    async with Link(member.url, member.headers()) as link:
+        while time.perf_counter() < ends:
+            before = sum(taken)
+            for i, queue in enumerate(queues):
+                some = queue[taken[i] : taken[i] + BATCH]
+                if not some or time.perf_counter() >= ends:
+                    continue
+                body = bodies.get((i, taken[i])) or b'{"raws":["%s"]}' % '","'.join(some).encode()
+                bodies = {(i, taken[i]): body} | {k: v for k, v in bodies.items() if k[0] != i}
+                status, answer = await link.post("/v1/txs", body)
+                if status != 200:
+                    raise RuntimeError(f"{member.name} answered {status}: {answer[-300:]!r}")
+                refused = msgspec.json.decode(answer, type=Answer).refused
+                count.offered += len(some)
+                count.refused += len(refused)
+                taken[i] += refused[0].index if refused else len(some)
+            if all(done >= len(queue) for done, queue in zip(taken, queues, strict=True)):
+                raise RuntimeError("all transactions were taken: there was no overload; sign more of them")
+            if sum(taken) == before:
+                await asyncio.sleep(PAUSE_S)
+
+
+async def _watch(graph: Graph, sizes: list[list[float]]) -> None:
+    while True:
+        sizes.append(rss_mb(graph))
+        await asyncio.sleep(SAMPLE_S)
+
+
+def rss_mb(graph: Graph) -> list[float]:
+    """Resident memory of every validator's process now."""
+    return [_rss(m.process.pid) for m in graph.validators if m.process is not None]
+
+
+def _rss(pid: int) -> float:
+    with open(f"/proc/{pid}/status") as f:
+        return next(int(line.split()[1]) / 1024 for line in f if line.startswith("VmRSS:"))

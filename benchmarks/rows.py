@@ -1,0 +1,125 @@
+"""The lines of the table: which measured value each shows, and the target it is held against.
+
+Targets are those of four validators as processes on two cores, every vote on disk before it is sent.
+"""
+
+from __future__ import annotations
+
+from benchmarks.figures import Row, Run, Values, over, pick
+
+_RATE = "ledger.transfers.per_s"
+
+
+def _links(run: Run) -> list[float]:
+    """Bytes on all links over (size of a transfer x 3): from the node that took it, it must reach the three others."""
+    return over("ledger.transfers.bytes_per_tx", "ledger.transfers.tx_bytes", 1 / 3)(run)
+
+
+def _milli(path: str) -> Values:
+    return lambda run: [1000 * value for value in pick(path)(run)]
+
+
+def _mega(path: str) -> Values:
+    return lambda run: [value / 1e6 for value in pick(path)(run)]
+
+
+LIMITS = (
+    Row("limits.verify_one", "limits", "signature checks/s, one thread", pick("limits.verify_one")),
+    Row("limits.verify_two", "limits", "signature checks/s, two processes", pick("limits.verify_two")),
+    Row("limits.committee", "limits", "committee limit: that / 4 validators, transfers/s", pick("limits.committee")),
+    Row("limits.fsync", "limits", "append of 200 bytes and fdatasync, p50 ms", pick("limits.fsync_ms"), 3),
+    Row("limits.fsync99", "limits", "append of 200 bytes and fdatasync, p99 ms", pick("limits.fsync_p99_ms"), 3),
+    Row("limits.sha_big", "limits", "sha256 of 1 MiB, MB/s", _mega("limits.sha256_big_bytes")),
+    Row(
+        "limits.sha_small",
+        "limits",
+        "sha256 of 150 bytes, thousands/s",
+        lambda run: [v / 1e3 for v in pick("limits.sha256_small")(run)],
+    ),
+    Row("limits.disk", "limits", "disk, one file written and synced, MB/s", _mega("limits.disk_bytes")),
+    Row("limits.tls", "limits", "one TLS connection on loopback, MB/s", _mega("limits.tls_bytes")),
+)
+
+THROUGHPUT = (
+    Row("transfers", "throughput", "committed signed transfers/s", pick(_RATE)),
+    Row("etcd", "throughput", "etcd, four members: puts/s", pick("etcd.puts.per_s")),
+    Row("syncobj", "throughput", "pysyncobj, four nodes, journal: commands/s", pick("syncobj.puts.per_s")),
+    Row("anvil", "throughput", "anvil, one node: transfers/s", pick("anvil.transfers.per_s")),
+    Row("ganache", "throughput", "ganache, one node: transfers/s", pick("ganache.transfers.per_s")),
+    Row("of_limit", "throughput", "transfers / committee limit", over(_RATE, "limits.committee"), 2, least=0.6),
+    Row("of_etcd", "throughput", "transfers / etcd's puts", over(_RATE, "etcd.puts.per_s"), 2, least=1.5),
+    Row("of_syncobj", "throughput", "transfers / pysyncobj's commands", over(_RATE, "syncobj.puts.per_s"), 2, least=0.8),
+    Row("of_ganache", "throughput", "transfers / ganache's transfers", over(_RATE, "ganache.transfers.per_s"), 1, least=20),
+    Row("of_anvil", "throughput", "transfers / anvil's transfers", over(_RATE, "anvil.transfers.per_s"), 2),
+    Row("cpu", "throughput", "processor time of four validators, us/transfer", pick("ledger.transfers.cpu_us_per_tx")),
+    Row(
+        "load",
+        "throughput",
+        "processor time of the load, % of a core",
+        lambda run: [100 * v for v in pick("ledger.transfers.load_cores")(run)],
+        1,
+    ),
+    Row("posts", "jobs", "job postings/s", pick("ledger.jobs.posts.per_s")),
+    Row("claims", "jobs", "claims/s", pick("ledger.jobs.claims.per_s")),
+    Row("jobs", "jobs", "postings and claims in turns, messages/s", pick("ledger.jobs.per_s")),
+    Row("jobs_anvil", "jobs", "anvil: postings and claims/s", pick("anvil.jobs_per_s")),
+    Row("jobs_ganache", "jobs", "ganache: postings and claims/s", pick("ganache.jobs_per_s")),
+    Row("jobs_of_transfers", "jobs", "jobs / transfers", over("ledger.jobs.per_s", _RATE), 2, least=0.5),
+    Row("jobs_of_ganache", "jobs", "jobs / ganache's jobs", over("ledger.jobs.per_s", "ganache.jobs_per_s"), 1, least=100),
+    Row("tens", "batches", "transfers/s, 10 under one signature", pick("ledger.tens.messages_per_s")),
+    Row("hundreds", "batches", "transfers/s, 100 under one signature", pick("ledger.hundreds.messages_per_s")),
+    Row("tens_of_one", "batches", "10 under one signature / single", over("ledger.tens.messages_per_s", _RATE), 1, least=5),
+    Row(
+        "hundreds_of_one", "batches", "100 under one signature / single", over("ledger.hundreds.messages_per_s", _RATE), 1, least=5
+    ),
+    Row("overload", "overload", "committed transfers/s under endless overload", pick("ledger.overload.per_s")),
+    Row("overload_of_best", "overload", "overload / best", over("ledger.overload.per_s", _RATE), 2, least=0.9),
+    Row(
+        "refused",
+        "overload",
+        "offered transfers that were refused, %",
+        lambda run: [100 * v for v in pick("ledger.overload.refused_share")(run)],
+    ),
+    Row("rss", "overload", "largest validator under overload, MB", pick("ledger.overload.rss_most_mb")),
+    Row("rss_growth", "overload", "its growth in the second half, MB/s", pick("ledger.overload.rss_growth_mb_per_s"), 1),
+)
+
+FINALITY = (
+    Row("p50", "finality", "finality, one outstanding, p50 ms", pick("ledger.finality.p50_ms"), 1),
+    Row("p99", "finality", "finality, one outstanding, p99 ms", pick("ledger.finality.p99_ms"), 1),
+    Row("etcd_p50", "finality", "etcd's put, one outstanding, p50 ms", pick("etcd.p50_ms"), 1),
+    Row("etcd_p99", "finality", "etcd's put, one outstanding, p99 ms", pick("etcd.p99_ms"), 1),
+    Row("syncobj_p50", "finality", "pysyncobj's command, one outstanding, p50 ms", pick("syncobj.p50_ms"), 1),
+    Row("p50_of_etcd", "finality", "finality / etcd's put, p50", over("ledger.finality.p50_ms", "etcd.p50_ms"), 1, most=2),
+    Row("p99_of_etcd", "finality", "finality / etcd's put, p99", over("ledger.finality.p99_ms", "etcd.p99_ms"), 1, most=1.5),
+    Row("wan_p50", "finality", "finality over links of 100 ms and 1 % loss, p50 ms", pick("wan.p50_ms")),
+    Row("wan_delays", "finality", "the same in one-way delays", pick("wan.p50_delays"), 1, most=4.5),
+)
+
+OTHERS = (
+    Row("sync", "catching up", "full replay of a fresh node, transactions/s", pick("sync.txs_per_s")),
+    Row(
+        "sync_of_limit",
+        "catching up",
+        "full replay / two-process checks",
+        over("sync.txs_per_s", "limits.verify_two"),
+        2,
+        least=0.7,
+    ),
+    Row("bytes", "wire", "bytes on all links per transfer", pick("ledger.transfers.bytes_per_tx")),
+    Row("bytes_ratio", "wire", "bytes / (transfer's size x 3 links)", _links, 2, most=1.3),
+    Row("start", "start", "four validators from start to connected, s", pick("ledger.start_s"), 1),
+    Row("docker", "sandbox", "docker run --rm --network none, ms", pick("sandbox.docker_ms")),
+    Row("sandbox", "sandbox", "sandbox run of the same program, ms", pick("sandbox.sandbox_ms")),
+    Row("sandbox_ratio", "sandbox", "sandbox / docker run", pick("sandbox.ratio"), 2, most=0.8),
+    Row(
+        "sandbox_whole",
+        "sandbox",
+        "the same until all of the run is removed / docker run",
+        pick("sandbox.whole_ratio"),
+        2,
+        most=0.8,
+    ),
+)
+
+ROWS = (*LIMITS, *THROUGHPUT, *FINALITY, *OTHERS)
