@@ -21,7 +21,7 @@ from benchmarks.figures import Figure, Run, figures
 from benchmarks.peers.base import Unavailable
 from benchmarks.plot import svg
 from benchmarks.registry import FULL, MEASURES, QUICK, Measure, Size
-from benchmarks.report import markdown, show
+from benchmarks.report import markdown, placed, show
 from benchmarks.rows import ROWS
 
 PLACE = Path(".run/bench")
@@ -80,6 +80,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help=f"where every figure goes (default: {PLACE}/figures.json)")
     parser.add_argument("--plot", type=Path, help=f"where the SVG goes (default: {PLACE}/figures.svg)")
     parser.add_argument("--from", dest="source", type=Path, help="measure nothing: take the figures of this JSON file")
+    parser.add_argument("--page", type=Path, help="write the table into this page, between its marks")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     given = parser.parse_args()
     if given.source is not None:
@@ -92,6 +93,9 @@ def main() -> int:
         write(given.json, json.dumps(run | {"figures": [asdict(one) | {"reached": one.reached} for one in rows]}, indent=2) + "\n")
     if given.plot is not None:
         write(given.plot, svg(run, rows))
+    if given.page is not None:
+        picture = os.path.relpath(given.plot, given.page.parent) if given.plot is not None else ""
+        write(given.page, placed(given.page.read_text(), markdown(run, rows), picture))
     if given.markdown:
         print(markdown(run, rows), end="")
     else:

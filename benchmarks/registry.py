@@ -57,7 +57,7 @@ FULL = Size(
     rounds=4,
     limit_s=1.5,
     ledger=LedgerSize(
-        samples=400, transfers=40_000, outstanding=8_000, tens=8_000, hundreds=3_200, jobs=8_000, overload_s=15.0, overload=150_000
+        samples=400, transfers=40_000, outstanding=8_000, tens=8_000, hundreds=1_600, jobs=8_000, overload_s=15.0, overload=120_000
     ),
     peers=PeerSize(
         samples=1_000,

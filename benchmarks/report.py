@@ -12,6 +12,7 @@ from rich.text import Text
 from benchmarks.figures import Figure, Run
 
 _BAR = 18
+BEGIN, END = "<!-- figures: python -m benchmarks --from FILE --page THIS -->", "<!-- end of figures -->"
 
 
 def rounds(run: Run) -> str:
@@ -91,3 +92,13 @@ def markdown(run: Run, figures: list[Figure]) -> str:
     lines += [""] * bool(run["left_out"])
     lines += [f"Not measured: {name}: {why}" for name, why in run["left_out"].items()]
     return "\n".join(lines) + "\n"
+
+
+def placed(page: str, table: str, picture: str) -> str:
+    """The page with this table, and the picture's path if there is one, between its two marks. Raises `ValueError` without them."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page has no place for figures: two lines {BEGIN} and {END}")
+    drawn = f"![Rates beside other systems, and ratios against their targets]({picture})\n\n" if picture else ""
+    return f"{before}{BEGIN}\n\n{drawn}{table}\n{END}{after}"

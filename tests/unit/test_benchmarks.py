@@ -7,6 +7,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as Xml
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,10 +22,11 @@ from benchmarks.peers import etcd, evm, evm_sign, h2, syncobj
 from benchmarks.peers.base import Processes, Progress, Unavailable
 from benchmarks.plot import svg
 from benchmarks.registry import FULL, MEASURES, QUICK, Measure
-from benchmarks.report import markdown, show
+from benchmarks.report import BEGIN, END, markdown, placed, show
 from benchmarks.rows import ROWS
 from benchmarks.throughput import rate, steady_part
 
+ROOT = Path(__file__).resolve().parents[2]
 MACHINE = {"python": "3.11", "machine": "x86_64", "cores": 2, "time": 0.0}
 
 
@@ -74,6 +76,19 @@ def test_the_tables_name_every_figure_its_target_and_what_was_left_out() -> None
     assert "not measured: etcd: there is no apt-get" in out.getvalue()
     assert "| ratio < 1 | 2.00 | 1.00 - 3.00 | at least 1.5 | yes |" in markdown(run, some)
     assert "Not measured: etcd: there is no apt-get" in markdown(run, some)
+
+
+def test_figures_are_put_between_the_marks_of_a_page_and_nothing_else_changes() -> None:
+    page = f"# Speed\n\n{BEGIN}\nold\n{END}\n\nwhy\n"
+    new = placed(page, "| table |\n", "pictures/speed.svg")
+    assert new.startswith("# Speed\n\n") and new.endswith("\n\nwhy\n") and "| table |" in new and "old" not in new
+    assert "](pictures/speed.svg)" in new and placed(new, "| table |\n", "pictures/speed.svg") == new
+    with pytest.raises(ValueError, match="no place"):
+        placed("# Speed", "", "")
+
+
+def test_the_page_about_speed_has_the_place() -> None:
+    placed((ROOT / "docs" / "performance.md").read_text(), "", "")
 
 
 def test_the_picture_is_well_formed_and_shows_every_target() -> None:
