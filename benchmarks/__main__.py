@@ -10,7 +10,8 @@ import platform
 import signal
 import sys
 import time
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,14 +113,15 @@ def write(path: Path, text: str) -> None:
 def measured(given: argparse.Namespace) -> Run:
     size = QUICK if given.quick else FULL
     if given.rounds is not None:
-        size = Size(**{name: getattr(size, name) for name in size.__dataclass_fields__} | {"rounds": given.rounds})
+        size = replace(size, rounds=given.rounds)
     wanted = given.only.split(",") if given.only else [one.name for one in MEASURES]
     if unknown := set(wanted) - {one.name for one in MEASURES}:
         raise SystemExit(f"there is no measurement {', '.join(sorted(unknown))}")
     # As Ctrl-C does: what runs is stopped and folders are removed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(measure(size, tuple(one for one in MEASURES if one.name in wanted)))
+    raise SystemExit("stopped: nothing was written")
 
 
 if __name__ == "__main__":
