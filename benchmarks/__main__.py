@@ -34,7 +34,7 @@ def say(text: str) -> None:
 
 async def measure(size: Size, measures: tuple[Measure, ...]) -> Run:
     """Everything in turns: round by round, and in each round with another system first. Only one of them runs at any time."""
-    run: Run = {"size": asdict(size), "machine": machine(), "rounds": [], "once": {}, "left_out": {}}
+    run: Run = {"size": asdict(size), "machine": machine(), "rounds": [], "once": {}, "left_out": {}, "failed": []}
     every = [one for one in measures if not one.once]
     for number in range(size.rounds):
         found: dict[str, Any] = {}
@@ -60,6 +60,10 @@ async def take(run: Run, found: dict[str, Any], one: Measure, size: Size, title:
     except Unavailable as problem:
         run["left_out"][one.name] = str(problem)
         say(f"not measured: {problem}")
+    except Exception as problem:
+        # What else was measured is kept, but the run has failed: wrong or missing results make its figures worth nothing.
+        run["failed"].append(f"{title}: {type(problem).__name__}: {problem}")
+        say(f"FAILED: {run['failed'][-1]}")
 
 
 def machine() -> dict[str, Any]:
@@ -100,8 +104,8 @@ def main() -> int:
     if given.markdown:
         print(markdown(run, rows), end="")
     else:
-        show(rows, run["left_out"], Console(width=None if sys.stdout.isatty() else 140))
-    return 0
+        show(run, rows, Console(width=None if sys.stdout.isatty() else 140))
+    return 1 if run["failed"] else 0
 
 
 def write(path: Path, text: str) -> None:

@@ -48,7 +48,7 @@ def share(figure: Figure) -> float | None:
     return figure.most / figure.median if figure.most is not None and figure.median else None
 
 
-def show(figures: list[Figure], left_out: dict[str, str], console: Console) -> None:
+def show(run: Run, figures: list[Figure], console: Console) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name, side in (
         ("", "left"),
@@ -66,8 +66,13 @@ def show(figures: list[Figure], left_out: dict[str, str], console: Console) -> N
             cells = [f"  {one.label}", number(one.median, one.digits), spread(one), target(one)]
             table.add_row(*map(Text, cells), Text(verdict(one), style=colour), Text(bar(share(one)), style=colour))
     console.print(table)
-    for name, why in left_out.items():
-        console.print(Text(f"not measured: {name}: {why}"))
+    for line in missing(run):
+        console.print(Text(line))
+
+
+def missing(run: Run) -> list[str]:
+    """What was left out or failed, each with its reason."""
+    return [f"not measured: {name}: {why}" for name, why in run["left_out"].items()] + [f"FAILED: {why}" for why in run["failed"]]
 
 
 def bar(part: float | None) -> str:
@@ -89,8 +94,8 @@ def markdown(run: Run, figures: list[Figure]) -> str:
         lines.append(f"| **{point}** | | | | |")
         for one in some:
             lines.append(f"| {one.label} | {number(one.median, one.digits)} | {spread(one)} | {target(one)} | {verdict(one)} |")
-    lines += [""] * bool(run["left_out"])
-    lines += [f"Not measured: {name}: {why}" for name, why in run["left_out"].items()]
+    for line in missing(run):
+        lines += ["", line]
     return "\n".join(lines) + "\n"
 
 

@@ -31,7 +31,7 @@ MACHINE = {"python": "3.11", "machine": "x86_64", "cores": 2, "time": 0.0}
 
 
 def run_of(rounds: list[dict[str, Any]], once: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {"machine": MACHINE, "rounds": rounds, "once": once or {}, "left_out": {}}
+    return {"machine": MACHINE, "rounds": rounds, "once": once or {}, "left_out": {}, "failed": []}
 
 
 ROUNDS = [{"a": {"x": 10}, "b": {"x": 5}}, {"a": {"x": 30}, "b": {"x": 10}}, {"a": {"x": 20}, "b": {"x": 20}}]
@@ -72,10 +72,10 @@ def test_the_tables_name_every_figure_its_target_and_what_was_left_out() -> None
     run = run_of(ROUNDS) | {"left_out": {"etcd": "there is no apt-get"}}
     some = figures(run, SHOWN)
     out = StringIO()
-    show(some, run["left_out"], Console(file=out, width=140))
+    show(run, some, Console(file=out, width=140))
     assert "not measured: etcd: there is no apt-get" in out.getvalue()
     assert "| ratio < 1 | 2.00 | 1.00 - 3.00 | at least 1.5 | yes |" in markdown(run, some)
-    assert "Not measured: etcd: there is no apt-get" in markdown(run, some)
+    assert "not measured: etcd: there is no apt-get" in markdown(run, some)
 
 
 def test_figures_are_put_between_the_marks_of_a_page_and_nothing_else_changes() -> None:
@@ -117,6 +117,18 @@ async def test_a_peer_that_cannot_be_had_is_left_out_with_its_reason_and_asked_o
     run = await main.measure(FULL, (Measure("limits", limits), Measure("peer", missing)))
     assert asked == ["missing"] and run["left_out"] == {"peer": "no such package"}
     assert [list(one) for one in run["rounds"]] == [["limits"]] * FULL.rounds
+
+
+async def test_a_measurement_that_fails_is_kept_apart_and_the_others_go_on() -> None:
+    async def wrong(size: Any, say: Any) -> Any:
+        raise RuntimeError("transactions are missing")
+
+    async def right(size: Any, say: Any) -> Any:
+        return Progress([(0.0, 0), (1.0, 5)], 0.0).rate()
+
+    run = await main.measure(QUICK, (Measure("ledger", wrong), Measure("etcd", right)))
+    assert run["failed"] == ["round 1 of 1: ledger: RuntimeError: transactions are missing"]
+    assert list(run["rounds"][0]) == ["etcd"] and "FAILED" in markdown(run, [])
 
 
 def test_etcd_members_listen_on_loopback_only_and_know_each_other() -> None:
