@@ -50,12 +50,12 @@ class Figure:
         return self.median <= self.most if self.most is not None else None
 
 
-def pick(path: str) -> Values:
-    """The value at `path` in every round, or the one that was measured once. Missing parts are left out."""
+def pick(path: str, factor: float = 1.0) -> Values:
+    """`factor` x the value at `path` in every round, or the one that was measured once. Missing parts are left out."""
 
     def values(run: Run) -> list[float]:
         found = [at(one, path) for one in (*run["rounds"], run["once"])]
-        return [float(value) for value in found if value is not None]
+        return [factor * value for value in found if value is not None]
 
     return values
 

@@ -5,22 +5,9 @@ Targets are those of four validators as processes on two cores, every vote on di
 
 from __future__ import annotations
 
-from benchmarks.figures import Row, Run, Values, over, pick
+from benchmarks.figures import Row, over, pick
 
-_RATE = "ledger.transfers.per_s"
-
-
-def _links(run: Run) -> list[float]:
-    """Bytes on all links over (size of a transfer x 3): from the node that took it, it must reach the three others."""
-    return over("ledger.transfers.bytes_per_tx", "ledger.transfers.tx_bytes", 1 / 3)(run)
-
-
-def _milli(path: str) -> Values:
-    return lambda run: [1000 * value for value in pick(path)(run)]
-
-
-def _mega(path: str) -> Values:
-    return lambda run: [value / 1e6 for value in pick(path)(run)]
+_RATE, _SIZE = "ledger.transfers.per_s", "ledger.transfers.tx_bytes"
 
 
 LIMITS = (
@@ -29,15 +16,16 @@ LIMITS = (
     Row("limits.committee", "limits", "committee limit: that / 4 validators, transfers/s", pick("limits.committee")),
     Row("limits.fsync", "limits", "append of 200 bytes and fdatasync, p50 ms", pick("limits.fsync_ms"), 3),
     Row("limits.fsync99", "limits", "append of 200 bytes and fdatasync, p99 ms", pick("limits.fsync_p99_ms"), 3),
-    Row("limits.sha_big", "limits", "sha256 of 1 MiB, MB/s", _mega("limits.sha256_big_bytes")),
+    Row("limits.sha_big", "limits", "sha256 of 1 MiB, MB/s", pick("limits.sha256_big_bytes", 1e-6)),
     Row(
         "limits.sha_small",
         "limits",
         "sha256 of 150 bytes, thousands/s",
-        lambda run: [v / 1e3 for v in pick("limits.sha256_small")(run)],
+        pick("limits.sha256_small", 1e-3),
     ),
-    Row("limits.disk", "limits", "disk, one file written and synced, MB/s", _mega("limits.disk_bytes")),
-    Row("limits.tls", "limits", "one TLS connection on loopback, MB/s", _mega("limits.tls_bytes")),
+    Row("limits.disk", "limits", "disk, one file written and synced, MB/s", pick("limits.disk_bytes", 1e-6)),
+    Row("limits.tls", "limits", "one TLS connection on loopback, MB/s", pick("limits.tls_bytes", 1e-6)),
+    Row("limits.load", "limits", "load average when the round began", pick("limits.load"), 1),
 )
 
 THROUGHPUT = (
@@ -55,10 +43,11 @@ THROUGHPUT = (
     Row(
         "load",
         "throughput",
-        "processor time of the load, % of a core",
-        lambda run: [100 * v for v in pick("ledger.transfers.load_cores")(run)],
+        "processor time of the load beside it, % of a core",
+        pick("ledger.transfers.load_cores", 100),
         1,
     ),
+    Row("etcd_load", "throughput", "the same of etcd's load", pick("etcd.puts.load_cores", 100), 1),
     Row("posts", "jobs", "job postings/s", pick("ledger.jobs.posts.per_s")),
     Row("claims", "jobs", "claims/s", pick("ledger.jobs.claims.per_s")),
     Row("jobs", "jobs", "postings and claims in turns, messages/s", pick("ledger.jobs.per_s")),
@@ -78,7 +67,7 @@ THROUGHPUT = (
         "refused",
         "overload",
         "offered transfers that were refused, %",
-        lambda run: [100 * v for v in pick("ledger.overload.refused_share")(run)],
+        pick("ledger.overload.refused_share", 100),
     ),
     Row("rss", "overload", "largest validator under overload, MB", pick("ledger.overload.rss_most_mb")),
     Row("rss_growth", "overload", "its growth in the second half, MB/s", pick("ledger.overload.rss_growth_mb_per_s"), 1),
@@ -110,7 +99,15 @@ OTHERS = (
         least=3,
     ),
     Row("bytes", "wire", "bytes on all links per transfer", pick("ledger.transfers.bytes_per_tx")),
-    Row("bytes_ratio", "wire", "bytes / (transfer's size x 3 links)", _links, 2, most=1.3),
+    # From the node that took it, a transfer must reach the three others.
+    Row(
+        "bytes_ratio",
+        "wire",
+        "bytes / (transfer's size x 3 links)",
+        over("ledger.transfers.bytes_per_tx", _SIZE, 1 / 3),
+        2,
+        most=1.3,
+    ),
     Row("growth_block", "growth", "a block's time with the large state / with a small one", pick("growth.ratio"), 2, most=1.5),
     Row("growth_restart", "growth", "restart of a killed node with the large state, s", pick("growth.restart.killed_s"), 1, most=5),
     Row("growth_rss", "growth", "its memory, MB", pick("growth.restart.rss_mb")),
