@@ -34,6 +34,8 @@ class Block:
     time: int
     txs: int
     seen: float
+    round: int = 0
+    """In which it was proposed: above zero, a round before it had failed."""
 
 
 @dataclass
@@ -95,7 +97,7 @@ async def _events(graph: Graph, member: Member) -> AsyncIterator[Block]:
         async for line in stream.content:
             if line.startswith(b"data:"):
                 data = json.loads(line[5:])
-                yield Block(data["height"], data["time"], data["txs"], time.monotonic())
+                yield Block(data["height"], data["time"], data["txs"], time.monotonic(), data["round"])
 
 
 async def offer(member: Member, bodies: list[tuple[int, bytes]], ledger: Ledger, outstanding: int, sent: list[int]) -> None:

@@ -30,6 +30,8 @@ class Throughput:
     messages_per_s: float
     parts_per_s: list[float]
     blocks: int
+    later_rounds: int
+    """Blocks that were proposed in a later round than the first."""
     txs_per_block: float
     block_ms: float
     bytes_per_tx: float
@@ -91,6 +93,7 @@ async def throughput(graph: Graph, signed: Signed, outstanding: int, paid: int =
         messages_per_s=rate(steady) * signed.messages / sent[0],
         parts_per_s=[rate(part) for part in parts(steady)],
         blocks=len(steady) - 1,
+        later_rounds=sum(b.round > 0 for b in steady[1:]),
         txs_per_block=n / max(1, len(steady) - 1),
         block_ms=(steady[-1].time - steady[0].time) / max(1, len(steady) - 1),
         bytes_per_tx=moved / sent[0],
