@@ -65,6 +65,16 @@ class StorageConfig(_Section, frozen=True, kw_only=True):
     quota_mb: Annotated[int, Meta(ge=64, le=2**30, description="Most disk space for files: images and models, in MiB.")] = 20_480
 
 
+class SyncConfig(_Section, frozen=True, kw_only=True):
+    mode: Annotated[
+        Literal["certificates", "full"],
+        Meta(
+            description="Catching up: rest on blocks that more than two thirds of the validators signed (audit them later with "
+            "learningchain audit), or execute every block with every signature checked."
+        ),
+    ] = "certificates"
+
+
 class WorkConfig(_Section, frozen=True, kw_only=True):
     enabled: Annotated[bool, Meta(description="Run strangers' jobs in containers and claim their bounties.")] = False
     min_bounty: Annotated[str, Meta(max_length=32, description="Smallest bounty to work for, in credits.")] = "0"
@@ -121,6 +131,7 @@ class Config(_Section, frozen=True, kw_only=True):
     network: NetworkConfig = NetworkConfig()
     api: ApiConfig = ApiConfig()
     storage: StorageConfig = StorageConfig()
+    sync: SyncConfig = SyncConfig()
     work: WorkConfig = WorkConfig()
     sandbox: SandboxConfig = SandboxConfig()
     log: LogConfig = LogConfig()
@@ -154,6 +165,7 @@ SECTIONS: Final[dict[str, type[_Section]]] = {
     "network": NetworkConfig,
     "api": ApiConfig,
     "storage": StorageConfig,
+    "sync": SyncConfig,
     "work": WorkConfig,
     "sandbox": SandboxConfig,
     "log": LogConfig,

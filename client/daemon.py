@@ -33,6 +33,7 @@ from chain.ledger.genesis import Genesis, first_state, from_json
 from chain.ledger.state import State
 from chain.ledger.transition import validators_of
 from chain.node import events as e
+from chain.node.batches import TRUST_FROM
 from chain.node.node import Node
 from chain.node.recovery import read_log
 from chain.storage.blockstore import BlockStore, CommitBatch, Head
@@ -215,7 +216,8 @@ class Daemon:
         stack.callback(wal.close)
         guard = open_guard(folder, wal, head, validators_of(state), accept_new=accept_new_guard)
         stack.callback(guard.close)
-        self.node = Node(self.identity.id, self.identity.beacon_key, state, head.block_id, signed=guard.signed)
+        trusting = TRUST_FROM if config.sync.mode == "certificates" else 0
+        self.node = Node(self.identity.id, self.identity.beacon_key, state, head.block_id, signed=guard.signed, trusting=trusting)
         self.ledger = NodeLedger(self.node, self.identity.key, store)
         self._gossip = Gossip(MESH, random.Random(secrets.randbits(64)))
         self.driver = Driver(

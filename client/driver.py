@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, wait
 from typing import Any
 
@@ -21,12 +21,15 @@ import structlog
 from chain.consensus.messages import SignVote, Step
 from chain.crypto import SigningKey
 from chain.node import events as e
-from chain.node.messages import CompactProposal, GetTxs, TxIds, Txs
+from chain.node.messages import MAX_SYNC_ANSWER, CompactProposal, GetTxs, TxIds, Txs
 from chain.node.node import Node
+from chain.storage import outcomes
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.storage.guard import Guard, Kind
+from chain.storage.outcomes import Outcome
 from chain.storage.wal import Wal
 from chain.types import Evidence, Proposal, Vote, proposal_digest, vote_digest
+from client.helpers import Helpers
 from p2p.gossip import Gossip
 from p2p.transport import Network
 from p2p.wire import NODE
@@ -91,7 +94,8 @@ class Driver:
         self._gathered_bytes = 0
         self._commits: set[Future[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
-        self._reads: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._helpers = Helpers()
 
     # --- life -----------------------------------------------------------------------------------------------------------------
 
@@ -106,8 +110,9 @@ class Driver:
         self._stopped = True
         for timer in self._timers:
             timer.cancel()
-        for read in self._reads:
-            read.cancel()
+        for task in self._tasks:
+            task.cancel()
+        self._helpers.close()
         if not self.failed.done():
             self._settle()
         else:
@@ -217,9 +222,11 @@ class Driver:
                 if self._network is not None:
                     self._network.penalize(peer, reason)
             case e.ReadBlocks():
-                task = self._loop.create_task(self._serve_blocks(effect))
-                self._reads.add(task)
-                task.add_done_callback(self._reads.discard)
+                self._background(self._serve_blocks(effect))
+            case e.CheckSignatures():
+                self._background(self._check_signatures(effect))
+            case e.HashBlocks():
+                self._background(self._hash_blocks(effect))
             case e.Evidenced(evidence):
                 self._on_evidence(evidence)
             case e.Abstain(until):
@@ -263,15 +270,32 @@ class Driver:
         handle = self._loop.call_later(seconds, fire)
         self._timers.add(handle)
 
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _check_signatures(self, wanted: e.CheckSignatures) -> None:
+        good = await self._helpers.are_signed(self.node.chain_id, wanted.checks)
+        self.feed(e.SignaturesChecked(wanted.ticket, wanted.checks, good))
+
+    async def _hash_blocks(self, wanted: e.HashBlocks) -> None:
+        hashed = await self._helpers.hash_blocks(wanted.blocks)
+        self.feed(e.BlocksHashed(wanted.ticket, hashed))
+
     async def _serve_blocks(self, wanted: e.ReadBlocks) -> None:
         """A peer asks for what was decided a moment ago as well: it has to be in the database first."""
         await self.settled()
         try:
-            found = await asyncio.to_thread(self._read_blocks, wanted)
+            known = await asyncio.to_thread(self._read_outcomes, wanted) if wanted.outcomes else []
+            found = [] if known else await asyncio.to_thread(self._read_blocks, wanted)
         except Exception as fault:
             self._fail(fault)
         else:
-            self.feed(e.BlocksRead(wanted.peer, found))
+            self.feed(e.OutcomesRead(wanted.peer, known) if known else e.BlocksRead(wanted.peer, found))
+
+    def _read_outcomes(self, wanted: e.ReadBlocks) -> list[Outcome]:
+        return outcomes.read(self._store, wanted.start, wanted.count, wanted.size, MAX_SYNC_ANSWER)
 
     def _read_blocks(self, wanted: e.ReadBlocks) -> list[tuple[bytes, bytes]]:
         found: list[tuple[bytes, bytes]] = []
@@ -286,16 +310,16 @@ class Driver:
     # --- the database ---------------------------------------------------------------------------------------------------------
 
     def _commit(self, c: e.Commit) -> None:
-        batch = CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.account_events, c.state)
-        if c.durable:
-            self._settle()
-            self._store.commit(batch)
-            return
-        if not self._gathered:
+        batch = CommitBatch(
+            c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.account_events, c.state, c.executed
+        )
+        if not self._gathered and not c.durable:
             self._later(GATHER_MS / 1000, self._write_out)
         self._gathered.append(batch)
         self._gathered_bytes += len(batch.block)
-        if self._gathered_bytes > GATHER_BYTES:
+        if c.durable:
+            self._settle()
+        elif self._gathered_bytes > GATHER_BYTES:
             self._write_out()
 
     def _write_out(self) -> None:

@@ -13,6 +13,7 @@ from chain.crypto import address
 from chain.ledger.transition import chain_record, validators_of
 from chain.node.events import AccountEvent
 from chain.node.messages import decode_certificate
+from chain.storage import outcomes
 from chain.storage.blockstore import BlockStore
 from chain.types import Receipt, decode_block, tx_id
 from client.api.render import render_block, render_history, render_supply, render_tx
@@ -93,6 +94,7 @@ class RunningNode:
             "validators": [address(v.id) for v in validators],
             "peers": len(self._network.peers()),
             "syncing": self.behind(),
+            "audited": outcomes.audited(self._store),
             "working": self.working,
             "mempool": self.mempool(),
             "supply": render_supply(state),

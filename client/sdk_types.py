@@ -96,6 +96,8 @@ class Status(TypedDict, total=False):
     validators: list[str]
     peers: int
     syncing: bool
+    audited: int
+    """Every block up to this height was executed by the node itself; later ones it took over by their certificates."""
     working: bool
     supply: dict[str, str]
     version: str

@@ -139,15 +139,17 @@ class Candidates:
 # --- checking -----------------------------------------------------------------------------------------------------------------
 
 
-def _parse_all(raws: list[bytes], ids: list[bytes], pool: Mempool | None) -> list[ParsedTx]:
+def parse_all(raws: list[bytes], ids: list[bytes], pool: Mempool | None) -> list[ParsedTx]:
     """Parsed once per node: what the mempool holds is taken from there, with its signature checked."""
     if pool is None:
         return [parse_tx(raw, key) for key, raw in zip(ids, raws, strict=True)]
     return [pool.get(key) or parse_tx(raw, key) for key, raw in zip(ids, raws, strict=True)]
 
 
-def check_header(state: State, header: Header) -> None:
+def check_header(state: State, header: Header, parent_id: bytes) -> None:
     """What a header must say after this state, roots apart. Raises `InvalidBlock`."""
+    if header.parent != parent_id:
+        raise InvalidBlock("the block has another parent")
     parent = chain_record(state)
     expected = validators_hash(validators_of(state))
     wrong = (
@@ -176,17 +178,17 @@ def execute(state: State, block: Block, parent: bytes, pool: Mempool | None) -> 
     return execute_sealed(state, block, ids, parent, pool)
 
 
-def execute_sealed(state: State, block: Block, ids: list[bytes], parent: bytes, pool: Mempool | None) -> Executed:
-    """`execute` for a block whose transactions, with these ids, are known to be those of its header."""
+def execute_sealed(
+    state: State, block: Block, ids: list[bytes], parent: bytes, pool: Mempool | None, parsed: list[ParsedTx] | None = None
+) -> Executed:
+    """`execute` for a block whose transactions, with these ids, are known to be those of its header; `parsed` where they are."""
     header = block.header
-    check_header(state, header)
+    check_header(state, header, parent)
     params = params_of(state)
-    if header.parent != parent:
-        raise InvalidBlock("the block has another parent")
     if len(block.txs) > params.block_txs or sum(map(len, block.txs)) > params.block_bytes:
         raise InvalidBlock("the block is larger than this network allows")
     try:
-        txs = _parse_all(block.txs, ids, pool)
+        txs = parsed or parse_all(block.txs, ids, pool)
     except InvalidTx as e:
         raise InvalidBlock(e.text) from e
     given = BlockInput(header.height, header.time, header.proposer, header.reveal, header.commitment, txs)

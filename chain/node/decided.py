@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
 from chain.codec import encode
 from chain.errors import BrokenInvariant, InvalidBlock, Malformed
+from chain.ledger.outcome import follow
 from chain.ledger.state import State
 from chain.ledger.transition import Executed, chain_record, validators_of
 from chain.node import messages as m
-from chain.node.candidates import execute
-from chain.node.events import Commit
+from chain.node.batches import Opened
+from chain.node.candidates import check_header, execute, execute_sealed
+from chain.node.events import REQUESTS, Commit, Effect, ReadBlocks, Send
 from chain.node.history import account_events
 from chain.node.mempool import Mempool
-from chain.types import Block, Certificate, block_id, check_certificate, decode_block, tx_root
+from chain.types import Block, Certificate, block_id, check_certificate
 
 
 def answer(found: list[tuple[bytes, bytes]]) -> m.Blocks:
@@ -26,40 +32,80 @@ def answer(found: list[tuple[bytes, bytes]]) -> m.Blocks:
     return m.Blocks(chosen)
 
 
-def check(state: State, parent: bytes, item: m.SyncBlock, pool: Mempool) -> tuple[Block, Executed] | None:
+def asked(peer: bytes, question: m.GetBlocks | m.GetOutcomes, height: int, last: list[tuple[bytes, bytes]]) -> ReadBlocks | Send:
+    """A peer asks for decided blocks; `height` is the last one, and `last` holds it where it is in memory still."""
+    start = question.start
+    if 1 <= start <= height - len(last):
+        count = min(question.count, height - start + 1)
+        return ReadBlocks(peer, start, count, m.MAX_SYNC_BYTES, isinstance(question, m.GetOutcomes))
+    return Send(peer, encode(answer(last if start == height else [])), REQUESTS)
+
+
+def outcomes(found: list[tuple[bytes, bytes, list[bytes], bytes]]) -> m.Outcomes:
+    """From stored (block, certificate, receipts, changes); the store bounds their size."""
+    return m.Outcomes(
+        [m.Outcome(block, m.decode_certificate(raw), receipts, m.decode_changes(told)) for block, raw, receipts, told in found]
+    )
+
+
+def check(state: State, parent: bytes, item: Opened, pool: Mempool) -> Executed | None:
     """The next block after `state`, None for one that is known already.
 
     Raises `Malformed` where the peer is wrong, `BrokenInvariant` where the validators decided what our rules forbid.
     """
-    block, certificate = decode_block(item.block), item.certificate
+    block, certificate = item.block, item.certificate
     record = chain_record(state)
     if block.header.height <= record.height:
         return None
     if block.header.height != record.height + 1 or certificate.height != block.header.height:
         raise Malformed("the blocks are not consecutive")
-    if certificate.block_id != block_id(block.header) or tx_root(block.txs) != block.header.tx_root:
+    if certificate.block_id != block_id(block.header):
         raise Malformed("the certificate is for another block")
     check_certificate(record.chain_id, certificate, validators_of(state))
-    return block, redo(state, parent, block, pool)
+    with must_be_valid(block):
+        if item.outcome is None:
+            return execute_sealed(state, block, item.ids, parent, pool, item.txs)
+        check_header(state, block.header, parent)
+    if item.receipt_root != block.header.receipt_root:
+        raise Malformed("the receipts are not those of the header")
+    made = follow(state, block.header, len(block.txs), item.outcome.receipts, item.outcome.changes)
+    return replace(made, txs=[tx for key in item.ids if (tx := pool.get(key)) is not None])
 
 
 def redo(state: State, parent: bytes, block: Block, pool: Mempool | None) -> Executed:
     """Execute what was decided. Raises `BrokenInvariant` where it does not fit."""
-    try:
+    with must_be_valid(block):
         return execute(state, block, parent, pool)
+
+
+@contextmanager
+def must_be_valid(block: Block) -> Iterator[None]:
+    """A decided block that our rules forbid stops the node."""
+    try:
+        yield
     except InvalidBlock as fault:
         raise BrokenInvariant(f"block {block.header.height} was decided, but here it is invalid: {fault}") from fault
 
 
-def commit(block: Block, certificate: Certificate, executed: Executed, *, durable: bool) -> Commit:
+def durably(effects: list[Effect]) -> list[Effect]:
+    """Of a batch of blocks: all their commits first, in one go, durable before anybody is told of one."""
+    commits = [effect for effect in effects if isinstance(effect, Commit)]
+    if commits:
+        commits[-1] = replace(commits[-1], durable=True)
+    return [*commits, *(effect for effect in effects if not isinstance(effect, Commit))]
+
+
+def commit(block: Block, certificate: Certificate, executed: Executed, item: Opened | None = None, *, durable: bool) -> Commit:
+    """`item` is the block as it came, where it came from a peer."""
     return Commit(
         block.header.height,
         certificate.block_id,
-        encode(block),
+        item.raw if item else encode(block),
         encode(certificate),
-        [tx.id for tx in executed.txs],
+        item.ids if item else [tx.id for tx in executed.txs],
         executed.receipt_bytes,
         account_events(executed.receipts),
         executed.encoded,
         durable,
+        item is None or item.outcome is None,
     )

@@ -2,8 +2,11 @@
 
 * `Log` is appended; with `sync` the log is on disk before the next effect runs. What was logged without it is covered by the next.
 * `SignRequest` is answered with the input `SignedMessage`, or with nothing where the last-signed guard keeps silence.
-* `Commit` is one database transaction. With `durable` it is done before the next effect; without, it may be written behind the log,
-  which holds the block and its certificate. `TruncateLog` may only empty the log once every commit is done.
+* `Commit` is one height; heights may share a database transaction. With `durable` it and all before it are done before the next
+  effect; without, it may be written behind the log, which holds the block and its certificate, or behind a durable one that follows
+  before anything else does. `TruncateLog` may only empty the log once every commit is done.
+* `CheckSignatures` is answered with the input `SignaturesChecked`, `HashBlocks` with `BlocksHashed`, at any time: it is work of
+  `chain.node.checks`.
 * `SetTimer` comes back as the input `Fired` after `ms` milliseconds.
 * `flush` of the node is called whenever no input waits: batches form by themselves under load and nothing waits without it.
 """
@@ -16,6 +19,7 @@ from enum import IntEnum
 from chain.codec import Wire
 from chain.consensus.messages import SignProposal, SignVote, Timeout
 from chain.errors import InvalidTx
+from chain.node.checks import Check, Hashed, Unhashed
 from chain.types import Event, Evidence, Hash, Header, Proposal, Receipt, Validator, Vote
 
 # lanes of the transport, by urgency
@@ -96,7 +100,33 @@ class BlocksRead:
     blocks: list[tuple[bytes, bytes]]
 
 
-Input = PeerUp | PeerDown | Received | SignedMessage | Fired | BlocksRead
+@dataclass(frozen=True)
+class OutcomesRead:
+    """Another answer to `ReadBlocks`: (block, certificate, receipts, changes) of consecutive heights."""
+
+    peer: bytes
+    blocks: list[tuple[bytes, bytes, list[bytes], bytes]]
+
+
+@dataclass(frozen=True)
+class SignaturesChecked:
+    """Answer to `CheckSignatures`, with its ticket and checks: one byte for each, 1 for a good signature; less where some were not
+    checked."""
+
+    ticket: int
+    checks: list[Check]
+    good: bytes
+
+
+@dataclass(frozen=True)
+class BlocksHashed:
+    """Answer to `HashBlocks`, in the order of its blocks; less where some were not hashed."""
+
+    ticket: int
+    hashed: list[Hashed]
+
+
+Input = PeerUp | PeerDown | Received | SignedMessage | Fired | BlocksRead | OutcomesRead | SignaturesChecked | BlocksHashed
 
 # --- effects ------------------------------------------------------------------------------------------------------------------
 
@@ -135,10 +165,29 @@ class SetTimer:
 
 @dataclass(frozen=True)
 class ReadBlocks:
+    """With `outcomes`, what the blocks did is wanted too: answered with `OutcomesRead` where the store has it of the first."""
+
     peer: bytes
     start: int
     count: int
     size: int
+    outcomes: bool = False
+
+
+@dataclass(frozen=True)
+class CheckSignatures:
+    """Work that other processors can do while the node goes on."""
+
+    ticket: int
+    checks: list[Check]
+
+
+@dataclass(frozen=True)
+class HashBlocks:
+    """Work that other processors can do while the node goes on."""
+
+    ticket: int
+    blocks: list[Unhashed]
 
 
 @dataclass(frozen=True)
@@ -154,6 +203,8 @@ class Commit:
     account_events: list[tuple[bytes, bytes]]
     state: list[tuple[bytes, bytes | None]]
     durable: bool
+    executed: bool = True
+    """Otherwise its outcome was taken over, and `learningchain audit` has to look at it."""
 
 
 @dataclass(frozen=True)
@@ -209,6 +260,8 @@ Effect = (
     | Gossip
     | SetTimer
     | ReadBlocks
+    | CheckSignatures
+    | HashBlocks
     | Commit
     | TruncateLog
     | Decided

@@ -17,7 +17,7 @@ from chain.errors import InvalidTx, TxCode
 from chain.ledger.state import State
 from chain.ledger.tx import ParsedTx, check_sender, find_sender, parse_tx
 from chain.node.messages import SHORT
-from chain.params import MAX_VALID_FOR, Params
+from chain.params import LANES, MAX_VALID_FOR, Params
 from chain.types import tx_id
 
 MAX_TXS = 50_000
@@ -183,12 +183,15 @@ class Mempool:
             del self._lanes[key]
         return gone
 
-    def decided(self, state: State, txs: list[ParsedTx], height: int) -> list[tuple[bytes, InvalidTx]]:
+    def decided(
+        self, state: State, txs: list[ParsedTx], height: int, accounts: Iterable[bytes] = ()
+    ) -> list[tuple[bytes, InvalidTx]]:
         """A block was decided: its transactions leave, and so does what can no longer stand in any block.
 
-        Returns the others that were dropped, with the reason.
+        `accounts` may have used sequences in it by transactions that are not among `txs`. Returns the others that were dropped,
+        with the reason.
         """
-        lanes: dict[Lane, None] = {}
+        lanes: dict[Lane, None] = {(account, lane): None for account in accounts for lane in range(LANES)}
         for tx in txs:
             lanes[(tx.body.sender, tx.body.lane)] = None
             self._drop(tx.id)

@@ -14,6 +14,7 @@ from msgspec import Meta
 from chain.codec import Wire, decode, encode
 from chain.consensus.messages import RoundState
 from chain.errors import Malformed
+from chain.ledger.outcome import Changes, Receipts
 from chain.params import MAX_BLOCK_BYTES, MAX_BLOCK_TXS, MAX_PEER_MESSAGE, MAX_VALIDATORS
 from chain.types import AccountId, Certificate, Hash, Header, Height, Proposal, RawTx, Vote
 
@@ -127,6 +128,26 @@ class Links(Wire, frozen=True, tag=14):
     validators: Annotated[list[AccountId], Meta(max_length=MAX_VALIDATORS)]
 
 
+class GetOutcomes(Wire, frozen=True, tag=32):
+    """LC-NODE-32: decided blocks from `start` on, with what they did."""
+
+    start: Height
+    count: Annotated[int, Meta(ge=1, le=MAX_SYNC_BLOCKS)]
+
+
+class Outcome(Wire, frozen=True):
+    block: RawBlock
+    certificate: Certificate
+    receipts: Receipts
+    changes: Changes
+
+
+class Outcomes(Wire, frozen=True, tag=33):
+    """LC-NODE-33: consecutive decided blocks with their certificates, receipts and changes."""
+
+    blocks: Annotated[list[Outcome], Meta(max_length=MAX_SYNC_BLOCKS)]
+
+
 Message = (
     Txs
     | TxIds
@@ -142,6 +163,8 @@ Message = (
     | GetBlocks
     | Blocks
     | Links
+    | GetOutcomes
+    | Outcomes
 )
 
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
@@ -162,3 +185,7 @@ def decode_message(payload: bytes) -> Message:
 
 def decode_certificate(raw: bytes) -> Certificate:
     return decode(Certificate, raw, 65_536)
+
+
+def decode_changes(raw: bytes) -> Changes:
+    return decode(Changes, raw, 2 * MAX_PEER_MESSAGE)

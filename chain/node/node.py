@@ -25,6 +25,7 @@ from chain.node import decided
 from chain.node import events as e
 from chain.node import messages as m
 from chain.node.amnesia import Amnesia, Place
+from chain.node.batches import Batches, Opened
 from chain.node.bodies import Bodies, lane_of
 from chain.node.candidates import Candidate
 from chain.node.links import LinkBook
@@ -45,6 +46,7 @@ REMIND_TICKS = 20
 class Node:
     """`head_id` is the id of the last decided block (the chain id at height 0), `signed` the guard's `signed`; see `Amnesia`.
 
+    `trusting`: how many heights behind it catches up by certificates and roots, see `chain.ledger.outcome`; 0: never.
     Drive it as `chain.node.events` says.
     """
 
@@ -57,6 +59,7 @@ class Node:
         *,
         consensus: Consensus | None = None,
         signed: Place | None = None,
+        trusting: int = 0,
     ) -> None:
         record = chain_record(state)
         self.chain_id, self.own_id = record.chain_id, own_id
@@ -64,6 +67,7 @@ class Node:
         self.params = params_of(state)
         self.consensus = consensus or Consensus(record.chain_id, own_id, self.params)
         self.pool, self.sync = Mempool(record.chain_id, self.params), Sync()
+        self._batches = Batches(self.sync, trusting)
         self.faults: deque[str] = deque(maxlen=MAX_FAULTS)
         """Evidence of our own mistakes, newest last."""
         self._beacon_key = beacon_key
@@ -100,8 +104,8 @@ class Node:
         if block is None:
             raise BrokenInvariant(f"the log holds the decision of block {certificate.height} without its bytes")
         executed = decided.redo(self.state, self.head_id, block, None)
-        # LC-NODE-27: the log may hold what this node signed of the height after.
-        self._apply(block, certificate, executed, durable=True, truncate=False)
+        # LC-NODE-27: the log is kept: it may hold what this node signed of the height after.
+        self._apply(block, certificate, executed, None, durable=True)
 
     def submit(self, raw: bytes, now: int) -> bytes:
         """A user's transaction; its id. Raises `InvalidTx`. It travels with the next `flush`."""
@@ -143,6 +147,11 @@ class Node:
                 self.sync.peer(peer, None)
             case e.BlocksRead(peer, found):
                 self._send(peer, decided.answer(found), e.REQUESTS)
+            case e.OutcomesRead(peer, blocks):
+                self._send(peer, decided.outcomes(blocks), e.REQUESTS)
+            case e.SignaturesChecked() | e.BlocksHashed():
+                self._batches.helped(event)
+                self._catch_up()
         return self._take()
 
     def _at(self, now: int) -> None:
@@ -175,7 +184,7 @@ class Node:
         ahead = self.sync.ahead() if self._links.votes else None
         if ahead is not None:  # its answer is the certificate, where only votes were lost
             self._send(ahead, m.StateMessage(self.consensus.round_state()), e.VOTES)
-        self._request_blocks()
+        self._out += self._batches.request(self._steady)
         self._out += self._amnesia.tick(self._steady, self.height, self.sync, validators_of(self.state), self.consensus.round_state)
         self._wake_if_due()
 
@@ -304,7 +313,8 @@ class Node:
             raise BrokenInvariant(f"block {certificate.height} was decided without having been checked here")
         self._log_block(candidate)
         self._out.append(e.Log(DECIDED + encode(certificate), False))
-        self._apply(candidate.block(), certificate, candidate.executed, durable=False)
+        self._apply(candidate.block(), certificate, candidate.executed, None, durable=False)
+        self._out.append(e.TruncateLog())
         self._inputs.append(self._next_height())
 
     def _next_height(self) -> c.StartHeight:
@@ -316,21 +326,20 @@ class Node:
             self._out.append(self._links.news(self.height, self.sync.told(self.height)))
         return c.StartHeight(self.height + 1, validators, self._now)
 
-    def _apply(self, block: Block, certificate: Certificate, executed: Executed, *, durable: bool, truncate: bool = True) -> None:
+    def _apply(self, block: Block, certificate: Certificate, executed: Executed, item: Opened | None, *, durable: bool) -> None:
         """A decided block becomes the state."""
         self._amnesia.decided(block.header, certificate, validators_of(self.state))
         transition.commit(self.state, executed)
         header = block.header
         self.height, self.head_id = header.height, certificate.block_id
         self._bodies.clear(self.height)
-        commit = decided.commit(block, certificate, executed, durable=durable)
+        commit = decided.commit(block, certificate, executed, item, durable=durable)
         self._out.append(commit)
         self._last = [(commit.block, commit.certificate)]
         self._out.append(e.Decided(self.height, self.head_id, header, commit.tx_ids, executed.receipts, executed.next_validators))
-        for tx, fault in self.pool.decided(self.state, executed.txs, self.height):
+        accounts = [] if commit.executed or not len(self.pool) else [key[2:] for key, _ in executed.changes if key[:2] == b"a/"]
+        for tx, fault in self.pool.decided(self.state, executed.txs, self.height, accounts):
             self._out.append(e.TxDropped(tx, fault))
-        if truncate:
-            self._out.append(e.TruncateLog())
 
     # --- messages -------------------------------------------------------------------------------------------------------------
 
@@ -375,18 +384,16 @@ class Node:
                 self._out += self._relay.answer(ids, peer, self.pool)
             case m.Status(height):
                 self._told(peer, height)
-                self._request_blocks()
+                self._out += self._batches.request(self._steady)
             case m.Links():
                 self._links.heard(peer, message)
             case m.GetBlock() | m.BlockTxs() | m.FullBlock():
                 self._on_body(peer, message)
-            case m.GetBlocks(start, count):
-                if 1 <= start <= self.height - len(self._last):
-                    self._out.append(e.ReadBlocks(peer, start, min(count, self.height - start + 1), m.MAX_SYNC_BYTES))
-                else:
-                    self._send(peer, decided.answer(self._last if start == self.height else []), e.REQUESTS)
-            case m.Blocks(found):
-                self._on_blocks(peer, found)
+            case m.GetBlocks() | m.GetOutcomes():
+                self._out.append(decided.asked(peer, message, self.height, self._last))
+            case m.Blocks(found) | m.Outcomes(found):
+                self._out += self._batches.take(peer, found, self.state, self.pool, self._steady)
+                self._catch_up()
 
     def _told(self, peer: bytes, height: int) -> None:
         """A peer's word on its last decided height (LC-NODE-23); one that has gone is nobody to ask."""
@@ -470,31 +477,23 @@ class Node:
 
     # --- decided blocks ---------------------------------------------------------------------------------------------------------
 
-    def _request_blocks(self) -> None:
-        if (request := self.sync.next_request(self._steady)) is not None:
-            peer, start, count = request
-            self._send(peer, m.GetBlocks(start, count), e.REQUESTS)
-
-    def _on_blocks(self, peer: bytes, found: list[m.SyncBlock]) -> None:
-        start = self.sync.answered(peer)
-        if start is None:
-            return
-        before = self.height
-        try:
-            for item in found:
-                new = decided.check(self.state, self.head_id, item, self.pool)
-                if new is not None:
-                    self._apply(new[0], item.certificate, new[1], durable=True)
-            if self.height >= start:
-                self.sync.useful(peer)
-            else:
-                self.sync.failed(peer, self._steady)
-        except Malformed as fault:
-            self._reject(peer, f"sync: {fault}")
-            self.sync.failed(peer, self._steady)
+    def _catch_up(self) -> None:
+        """Execute the blocks that came, as far as they can be, and ask for more."""
+        before, more = self.height, True
+        while more:
+            out, self._out = self._out, []
+            more, found = self._batches.run(self._adopt, self._steady)
+            self._out = out + decided.durably(self._out) + found
         if self.height > before:
             self._feed(self._next_height())
             # Votes of this height went by while it was out of reach: the others send them again to who tells its state.
             if self._links.votes:
                 self._gossip(m.StateMessage(self.consensus.round_state()), e.VOTES, e.Scope.CONSENSUS)
-        self._request_blocks()
+        self._out += self._batches.request(self._steady)
+
+    def _adopt(self, item: Opened) -> int:
+        executed = decided.check(self.state, self.head_id, item, self.pool)
+        if executed is not None:
+            self._apply(item.block, item.certificate, executed, item, durable=False)
+            self._out.append(e.TruncateLog())
+        return self.height

@@ -1,5 +1,7 @@
 """Catching up: which decided blocks to ask for, and of whom. Pure; one request is out at a time, each with a deadline.
 
+The next one goes out when the answer to the last has come, before it is executed.
+
 A node is behind when a peer has decided more. Between validators the votes of the current height close a gap of one block by
 themselves, so a request goes out at once for larger gaps, and after `patience` for a gap of one. LC-NODE-22, 24.
 """
@@ -69,21 +71,22 @@ class Sync:
         until, _ = self._shunned.get(peer, (0, 0))
         return until <= now
 
-    def next_request(self, now: int) -> tuple[bytes, int, int] | None:
-        """(peer, first height, count) to ask for now, if anything."""
+    def next_request(self, now: int, arrived: int = 0) -> tuple[bytes, int, int] | None:
+        """(peer, first height, count) to ask for now, if anything. `arrived` is the last height that is here, to be executed."""
         if self._asked is not None:
             if now < self._asked.until:
                 return None
             self.failed(self._asked.peer, now)
-        gap = self.best - self._height
+        have = max(self._height, arrived)
+        gap = self.best - have
         if gap <= 0 or (gap == 1 and now < self._since + self.patience):
             return None
-        able = [p for p, h in self._heights.items() if h > self._height]
+        able = [p for p, h in self._heights.items() if h > have]
         able = [p for p in able if self._trusted(p, now)] or able
         # The heights say who is able; the id breaks ties, rotated by height so that one peer does not serve everybody.
-        peer = min(able, key=lambda p: bytes(b ^ (self._height & 0xFF) for b in p))
-        self._asked = Asked(peer, self._height + 1, now + DEADLINE)
-        return peer, self._height + 1, MAX_SYNC_BLOCKS
+        peer = min(able, key=lambda p: bytes(b ^ (have & 0xFF) for b in p))
+        self._asked = Asked(peer, have + 1, now + DEADLINE)
+        return peer, have + 1, MAX_SYNC_BLOCKS
 
     def answered(self, peer: bytes) -> int | None:
         """An answer came: the height that was asked for, or None when nobody asked this peer."""

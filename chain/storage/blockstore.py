@@ -20,7 +20,7 @@ import msgspec
 import sqlalchemy as sa
 
 from chain.codec import decode, encode
-from chain.storage import schema
+from chain.storage import outcomes, schema
 from chain.storage.check import check_store
 from chain.storage.errors import DiskFull, StorageDamaged, StorageError, StorageFailed, StorageMismatch
 from chain.storage.index import Part, Picks, Place, Recent, part_decoder, pick, picks_decoder, prefix_of
@@ -53,6 +53,8 @@ class CommitBatch:
     receipts: list[bytes]
     account_events: list[tuple[bytes, bytes]]
     state: list[tuple[bytes, bytes | None]]
+    executed: bool = True
+    """Otherwise its outcome was taken over from a peer: see `chain.storage.outcomes`."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,7 @@ class BlockStore:
         with self.engine.begin() as c:
             if sa.inspect(c).has_table("meta"):
                 found = {row.name: bytes(row.value) for row in c.execute(sa.select(schema.meta))}
+                schema.metadata.create_all(c, tables=schema.LATER)
             elif create:
                 found = {"schema": str(schema.SCHEMA_VERSION).encode(), "chain": self.chain_id}
                 schema.metadata.create_all(c)
@@ -287,6 +290,8 @@ class BlockStore:
         connection.execute(sa.insert(schema.blocks), {"height": c.height, "block_id": c.block_id, **row})
         # The last word on a key counts, in the order of keys: neighbours share a page.
         changes = sorted(dict(c.state).items())
+        if c.block:
+            outcomes.write(connection, c.height, changes, c.executed)
         self._put_state.run(connection, [(key, seal(key, value)) for key, value in changes if value is not None])
         self._delete_state.run(connection, [(key,) for key, value in changes if value is None])
         if part is not None:

@@ -42,6 +42,15 @@ blocks = sa.Table(
     sa.Column("events", sa.LargeBinary, nullable=False),
     sa.Column("picks", sa.LargeBinary, nullable=False),
 )
+changes = sa.Table(
+    "changes",
+    metadata,
+    sa.Column("height", _Int, primary_key=True, autoincrement=False),
+    sa.Column("changes", sa.LargeBinary, nullable=False),
+)
+unaudited = sa.Table("unaudited", metadata, sa.Column("height", _Int, primary_key=True, autoincrement=False))
+LATER = (changes, unaudited)
+"""Tables that databases of the first programs lack: they are made when such a one is opened, and hold what comes from then on."""
 parts = sa.Table("parts", metadata, sa.Column("part", _Int, primary_key=True, autoincrement=False))
 txs = sa.Table(
     "txs",

@@ -263,6 +263,7 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     validators: list[Address]
     peers: int
     syncing: bool
+    audited: int
     working: bool
     mempool: int = 0
     supply: SupplyPart

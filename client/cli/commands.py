@@ -60,6 +60,7 @@ SECTIONS: dict[str, tuple[Command | Family, ...]] = {
     "The node": (
         Command("node", "daemon:node", "Run the node until it is interrupted.", "node --work"),
         Command("status", "ledger:status", "Where the node stands: network, height, peers.", "status --json"),
+        Command("audit", "audit:audit", "Check the blocks that this node took over by their certificates.", "audit"),
         Command("peers", "ledger:peers", "Nodes that this one is connected to.", "peers"),
         Family(
             "config",

@@ -62,6 +62,7 @@ def status(
             ("peers", found.get("peers")),
             ("validators", len(found.get("validators", []))),
             ("syncing", found.get("syncing")),
+            ("audited", _audited(found)),
             ("runs jobs", found.get("working")),
             ("sandbox", sandbox),
             ("supply", supply.get("supply")),
@@ -71,6 +72,14 @@ def status(
 
     common.out.show(found, people)
     return 0
+
+
+def _audited(found: Status) -> str:
+    """How far the node executed its blocks itself."""
+    upto, height = found.get("audited"), found.get("height")
+    if upto is None or height is None or upto >= height - 1:  # the last block may be on its way to the database
+        return "every block was executed here"
+    return f"up to block {upto}; those after it rest on their certificates until: learningchain audit"
 
 
 async def _ready(node: Client, seconds: float) -> None:

@@ -20,6 +20,7 @@ from chain.contracts import decode_message
 from chain.crypto import address
 from chain.errors import Malformed
 from chain.ledger.genesis import GenesisAccount, from_json, to_json
+from chain.ledger.outcome import Changes, Record
 from chain.node import messages as node
 from chain.types import Certificate, Header, Proposal, Vote
 from p2p import wire
@@ -84,6 +85,7 @@ def _node_messages() -> list[bytes]:
         node.CertificateMessage(kit.certificate([0, 1, 2], 0, "A")), node.Status(7), node.GetBlock(3, bytes(32), [1]),
         node.BlockTxs(bytes(32), [0], _encodings()["SignedTx"]), node.FullBlock(block), node.GetBlocks(1, 64),
         node.Blocks([node.SyncBlock(block, certificate)]), node.Links([bytes(20)]),
+        node.GetOutcomes(1, 64), node.Outcomes([node.Outcome(block, certificate, [b"r"], Changes([Record(b"a/", b"v")], [b"b/"]))]),
     ]  # fmt: skip
     return [encode(message) for message in made]
 

@@ -11,6 +11,7 @@ import msgspec
 
 from chain.codec import encode
 from chain.consensus.messages import SignProposal, SignVote
+from chain.ledger.outcome import changes_of
 from chain.node import events as e
 from chain.node import messages as m
 from chain.types import PRECOMMIT, PREVOTE, block_id
@@ -31,7 +32,7 @@ class _Driven:
     """A node whose timers fire when the input says so, and whose signatures are given at once."""
 
     def __init__(self) -> None:
-        self.node, self.now, self.sent = kit.fresh(), kit.T0, 0
+        self.node, self.now, self.sent = kit.fresh(trusting=1), kit.T0, 0
         self.timers: list[Any] = [e.Tick()]
 
     def feed(self, event: e.Input) -> None:
@@ -104,6 +105,7 @@ def node_conversations() -> list[bytes]:
         [m.GetBlock(1, nobody, []), m.BlockTxs(nobody, [0], [tx]), m.Links([kit.ident(1), kit.ident(2)])],
         _proposed(),
         _decided(),
+        _told(),
     ]
     return [join([bytes([0x80 | i]) + encode(message) for i, message in enumerate(part)]) for part in talk]
 
@@ -121,15 +123,25 @@ def _proposed() -> list[Any]:
 
 def _decided() -> list[Any]:
     """Two blocks that four other nodes decided, as an answer to who is behind."""
+    blocks = [m.SyncBlock(c.block, m.decode_certificate(c.certificate)) for c in _two_heights()]
+    return [m.Status(2), m.Blocks(blocks), m.CertificateMessage(blocks[0].certificate), m.FullBlock(blocks[0].block)]
+
+
+def _told() -> list[Any]:
+    """The same with what they did."""
+    certified = [(c, m.decode_certificate(c.certificate)) for c in _two_heights()]
+    told = [m.Outcome(c.block, certificate, c.receipts, changes_of(c.state)) for c, certificate in certified]
+    return [m.GetOutcomes(1, 2), m.Status(2), m.Outcomes(told)]
+
+
+def _two_heights() -> list[e.Commit]:
     net = kit.Net(observers=0)
     net.submit(1, kit.transfer(1, 0))
     net.reach(1)
     net.submit(2, kit.transfer(2, 0))
     net.reach(2)
-    chain = [net.commits[1][height] for height in (1, 2)]
-    blocks = [m.SyncBlock(c.block, m.decode_certificate(c.certificate)) for c in chain]
     assert net.genesis.chain_id == kit.CHAIN
-    return [m.Status(2), m.Blocks(blocks), m.CertificateMessage(blocks[0].certificate), m.FullBlock(blocks[0].block)]
+    return [net.commits[1][height] for height in (1, 2)]
 
 
 def content_conversations() -> list[bytes]:

@@ -10,6 +10,7 @@ from chain.contracts.base import ACTIVE, K_SUPPLY, Account, Supply, account_key
 from chain.ledger.transition import validators_of
 from chain.node import events as e
 from chain.node import mempool, relay
+from chain.node.batches import MAX_BATCHES
 from chain.node.bodies import MAX_WANTED
 from chain.node.candidates import MAX_CANDIDATES
 from chain.node.recovery import DECIDED
@@ -57,6 +58,8 @@ class Checks:
         self._steps = 0
         self._last: tuple[bytes, Block, bytes] | None = None
         """The block that was committed last, opened."""
+        self._first: dict[int, e.Commit] = {}
+        """What the first machine made of each height."""
         self.chain = ChainCheck(world.chain_id, world.genesis_items)
         self.disk = DiskCheck()
         self._accused: set[tuple[int, int, bytes, int]] = set()
@@ -91,6 +94,9 @@ class Checks:
         (block, block_id), certificate = self._open(c.block), decode(Certificate, c.certificate, 65_536)
         if machine.honest:
             self.chain.committed(c, block)
+            first = self._first.setdefault(c.height, c)
+            if not c.executed and (first.receipts, first.state, first.tx_ids) != (c.receipts, c.state, c.tx_ids):
+                self._fail(machine, f"took over another outcome of block {c.height} than it had elsewhere")
         if block_id != c.block_id or certificate.block_id != c.block_id or certificate.height != c.height:
             self._fail(machine, "a commit whose block, certificate and id do not belong together")
         latest = EPOCH + self.world.now + 2 * self.world.params.drift
@@ -225,6 +231,7 @@ class Checks:
             ("transactions that left", len(node.pool._gone), mempool.MAX_GONE),
             ("bytes in the mempool", node.pool.size, mempool.MAX_BYTES),
             ("waiting inputs", len(node._inputs), 0),
+            ("batches of decided blocks", len(node._batches), MAX_BATCHES),
         )
         for name, size, most in bounds:
             if size > most:

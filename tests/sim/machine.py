@@ -16,6 +16,7 @@ from chain.consensus.messages import SignProposal, SignVote, Step
 from chain.crypto import SigningKey, account_id, sha256
 from chain.errors import BrokenInvariant, Malformed
 from chain.node import events as e
+from chain.node.checks import are_signed, hash_blocks
 from chain.node.node import Node
 from chain.storage.errors import StorageError
 from chain.storage.guard import Guard, Kind
@@ -66,6 +67,8 @@ class Machine:
         """It starts with a new folder, in which nothing is damaged."""
         self.order: Callable[[], None] | None = None
         """What the operator does before the next start."""
+        self.plain = index % 4 == 1
+        """Its store does not tell what blocks did."""
         self.clock_off = world.skew(index)
         self.drag = 0
         """Milliseconds that every effect takes."""
@@ -106,6 +109,8 @@ class Machine:
         self.wal = Wal.open("wal", chain_id=self.chain_id, create=False, disk=self.disk, segment=self.segment)
         self.guard = Guard.open("guard", chain_id=self.chain_id, disk=self.disk)
         self.node = self.world.new_node(self, state, head)
+        if self.index % 2:
+            self.node._batches.worth = 1  # the batches of a simulation are small
 
     def _started(self) -> None:
         if self.damaged:
@@ -250,8 +255,15 @@ class Machine:
 
     def _run_rare(self, effect: e.Effect) -> None:
         match effect:
-            case e.ReadBlocks(peer, start, count, size):
-                self.later(self.rng.randint(0, 5), e.BlocksRead(peer, self.store.read(start, count, size)))
+            case e.ReadBlocks(peer, start, count, size, outcomes):
+                found = self.store.read_outcomes(start, count, size) if outcomes and not self.plain else []
+                answer = e.OutcomesRead(peer, found) if found else e.BlocksRead(peer, self.store.read(start, count, size))
+                self.later(self.rng.randint(0, 5), answer)
+            case e.CheckSignatures(ticket, checks):
+                good = are_signed(self.chain_id, checks)
+                self.later(self.rng.choice((0, 20, 300)), e.SignaturesChecked(ticket, checks, good))
+            case e.HashBlocks(ticket, blocks):
+                self.later(self.rng.choice((0, 20, 300)), e.BlocksHashed(ticket, hash_blocks(blocks)))
             case e.TruncateLog():
                 if self.eager_truncate and not self.store.pending:
                     self.wal.truncate()

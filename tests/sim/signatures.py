@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from unittest import mock
 
@@ -17,7 +17,7 @@ from chain.crypto import SigningKey, verify
 SIMULATED, REMEMBERED, REAL = "simulated", "remembered", "real"
 
 _remembered = lru_cache(maxsize=65_536)(verify)
-_VERIFIERS = ("chain.types.verify", "chain.ledger.tx.verify")
+_VERIFIERS = ("chain.types.verify", "chain.ledger.tx.verify", "chain.node.checks.verify")
 
 
 def _sign(key: SigningKey, digest: bytes) -> bytes:
@@ -36,12 +36,12 @@ def signatures(kind: str) -> Iterator[None]:
         yield
         return
     check = _verify if kind == SIMULATED else _remembered
-    with mock.patch(_VERIFIERS[0], check), mock.patch(_VERIFIERS[1], check):
-        if kind == REMEMBERED:
-            yield
-        else:
-            with mock.patch.object(SigningKey, "sign", _sign):
-                yield
+    with ExitStack() as stack:
+        for name in _VERIFIERS:
+            stack.enter_context(mock.patch(name, check))
+        if kind == SIMULATED:
+            stack.enter_context(mock.patch.object(SigningKey, "sign", _sign))
+        yield
 
 
 @contextmanager

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import random
 
+from chain.codec import encode
 from chain.errors import Malformed
+from chain.ledger.outcome import changes_of
 from chain.ledger.state import State
 from chain.node.events import Commit
 from chain.storage.errors import StorageDamaged, StorageFailed
@@ -22,6 +24,8 @@ class Store:
         self._items: dict[bytes, bytes] = {key: raw for key, raw in genesis if raw is not None}
         self._chain_id, self._genesis_root = chain_id, genesis_root
         self.blocks: dict[int, Block] = {}
+        self.outcomes: dict[int, tuple[list[bytes], bytes]] = {}
+        """Receipts and changes."""
         self.pending: list[Commit] = []
         """Handed to the writer, not on disk yet."""
         self._rotten: set[int] = set()
@@ -50,6 +54,7 @@ class Store:
         done, self.pending = self.pending[:count], self.pending[count:]
         for commit in done:
             self.blocks[commit.height] = (commit.block_id, commit.block, commit.certificate)
+            self.outcomes[commit.height] = (commit.receipts, encode(changes_of(commit.state)))
             for key, raw in commit.state:
                 if raw is None:
                     self._items.pop(key, None)
@@ -88,6 +93,10 @@ class Store:
                 break
         return found
 
+    def read_outcomes(self, start: int, count: int, size: int) -> list[tuple[bytes, bytes, list[bytes], bytes]]:
+        """Raises `StorageDamaged`."""
+        return [(*pair, *self.outcomes[height]) for height, pair in enumerate(self.read(start, count, size), max(1, start))]
+
     def _sound(self, height: int) -> Block:
         if height in self._rotten:
             raise StorageDamaged(f"Block {height} is damaged", "its checksum does not fit", "")
@@ -109,4 +118,5 @@ class Store:
         """A backup: what is on disk."""
         new = Store([], self._chain_id, self._genesis_root)
         new._items, new.blocks, new._rotten = dict(self._items), dict(self.blocks), set(self._rotten)
+        new.outcomes = dict(self.outcomes)
         return new

@@ -91,7 +91,9 @@ class World:
         return machine
 
     def new_node(self, machine: Machine, state: State, head: bytes) -> Node:
-        return Node(machine.id, beacon_key(self.index_of[machine.id]), state, head, signed=machine.guard.signed)
+        """Every second machine catches up by certificates and roots, the others execute every block."""
+        key, trusting = beacon_key(self.index_of[machine.id]), 2 if machine.index % 2 == 0 else 0
+        return Node(machine.id, key, state, head, signed=machine.guard.signed, trusting=trusting)
 
     # --- time -----------------------------------------------------------------------------------------------------------------
 

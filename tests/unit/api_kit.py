@@ -310,6 +310,7 @@ class FakeNode:
             "validators": [address(v.id) for v in validators_of(ledger.state)],
             "peers": 3,
             "syncing": False,
+            "audited": ledger.height,
             "working": False,
             "supply": render_supply(ledger.state),
         } | self.extra

@@ -45,6 +45,7 @@ STATUS = {
     "validators": [OWN],
     "peers": 3,
     "syncing": False,
+    "audited": 5,
     "working": True,
     "supply": {"minted": "1000", "burned": "1", "supply": "999"},
     "version": "0.1.0",

@@ -16,10 +16,12 @@ from chain.contracts.base import Account, account_key
 from chain.contracts.credits import Transfer
 from chain.crypto import SigningKey, account_id, sha256
 from chain.ledger.genesis import Genesis, GenesisAccount, first_state
+from chain.ledger.outcome import changes_of
 from chain.ledger.state import State
 from chain.ledger.tx import sign_tx
 from chain.node import events as e
 from chain.node import messages as m
+from chain.node.checks import are_signed, hash_blocks
 from chain.node.node import Node
 from chain.params import Params
 from chain.types import Proposal, TxBody, Vote, net_of, proposal_digest, vote_digest
@@ -80,10 +82,12 @@ def sent(effects: list[e.Effect], kind: type[T]) -> list[T]:
     return [message for message in map(m.decode_message, raw) if isinstance(message, kind)]
 
 
-def fresh(index: int = 0, *, validators: int = 4, params: Params = PARAMS, peers: tuple[int, ...] = (1, 2, 3)) -> Node:
+def fresh(
+    index: int = 0, *, validators: int = 4, params: Params = PARAMS, peers: tuple[int, ...] = (1, 2, 3), trusting: int = 0
+) -> Node:
     """A started node with connected peers."""
     g = genesis(validators, params)
-    node = Node(ident(index), sha256(b"b%d" % index), state_of(g), g.chain_id)
+    node = Node(ident(index), sha256(b"b%d" % index), state_of(g), g.chain_id, trusting=trusting)
     node.start(T0, [])
     for peer in peers:
         node.handle(e.PeerUp(ident(peer)), T0)
@@ -173,9 +177,17 @@ class Net:
                         self.send(index, target, payload)
             case e.SetTimer(timer, ms):
                 self.later(index, ms, e.Fired(timer))
-            case e.ReadBlocks(peer, start, count, _):
+            case e.CheckSignatures(ticket, checks):
+                self.later(index, 1, e.SignaturesChecked(ticket, checks, are_signed(self.genesis.chain_id, checks)))
+            case e.HashBlocks(ticket, blocks):
+                self.later(index, 1, e.BlocksHashed(ticket, hash_blocks(blocks)))
+            case e.ReadBlocks(peer, start, count, _, outcomes):
                 held = [self.commits[index][h] for h in range(start, start + count) if h in self.commits[index]]
-                self.later(index, 0, e.BlocksRead(peer, [(c.block, c.certificate) for c in held]))
+                if outcomes:
+                    told = [(c.block, c.certificate, c.receipts, encode(changes_of(c.state))) for c in held]
+                    self.later(index, 0, e.OutcomesRead(peer, told))
+                else:
+                    self.later(index, 0, e.BlocksRead(peer, [(c.block, c.certificate) for c in held]))
 
     def signature(self, index: int, r: Any) -> Vote | Proposal:
         chain = self.genesis.chain_id

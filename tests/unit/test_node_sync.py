@@ -11,7 +11,10 @@ from chain.errors import BrokenInvariant, Malformed
 from chain.node import decided, sync
 from chain.node import events as e
 from chain.node import messages as m
+from chain.node.batches import MAX_BATCHES, open_block
 from chain.node.candidates import MAX_CANDIDATES
+from chain.node.checks import are_signed
+from chain.node.node import Node
 from chain.node.sync import DEADLINE, MAX_PEERS, PATIENCE, SHUN, Sync
 from chain.types import Block, Certificate, block_id, decode_block
 from tests.unit.node_kit import PARAMS, T0, Net, fresh, genesis, ident, of_kind, receive, sent, state_of, transfer
@@ -132,9 +135,72 @@ def test_a_node_that_was_away_catches_up_by_certificates_alone(net: Net) -> None
     effects = receive(node, 1, m.Blocks(items(net)))
     assert node.height == 5
     assert node.state.root == net.nodes[0].state.root
-    assert [c.durable for c in of_kind(effects, e.Commit)] == [True] * 5
+    kinds = [effect.height for effect in effects if isinstance(effect, e.Commit | e.Decided)]
+    assert kinds == [*range(1, 6), *range(1, 6)], "nobody is told of a height before all of them are on disk"
+    assert [c.durable for c in of_kind(effects, e.Commit)] == [False] * 4 + [True]
     assert [d.height for d in of_kind(effects, e.Decided)] == [1, 2, 3, 4, 5]
     assert node.consensus.height == 6
+
+
+def eager(index: int = 4) -> Node:
+    """A node that has every signature of a batch checked elsewhere."""
+    node = fresh(index)
+    node._batches.worth = 1
+    receive(node, 1, m.Status(5))
+    return node
+
+
+def checked(work: e.CheckSignatures) -> e.SignaturesChecked:
+    return e.SignaturesChecked(work.ticket, work.checks, are_signed(genesis().chain_id, work.checks))
+
+
+def test_signatures_are_checked_elsewhere_while_the_next_blocks_are_asked_for(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = eager()
+    first = receive(node, 1, m.Blocks(items(net)[:2]))
+    (work,) = of_kind(first, e.CheckSignatures)
+    assert sent(first, m.GetBlocks) == [m.GetBlocks(3, m.MAX_SYNC_BLOCKS)]
+    assert len(work.checks) == 2
+    assert node.height == 0
+    (second,) = of_kind(receive(node, 1, m.Blocks(items(net)[2:])), e.CheckSignatures)
+    assert node.handle(checked(second), T0) == [], "the blocks before these wait still"
+    answers = checked(work)
+    monkeypatch.setattr("chain.ledger.tx.verify", lambda *_: pytest.fail("a signature was checked twice"))
+    node.handle(answers, T0)
+    assert node.height == 5
+
+
+@pytest.mark.parametrize("good", [b"", bytes(9)])
+def test_what_nobody_found_good_is_checked_in_its_block(net: Net, good: bytes) -> None:
+    node = eager()
+    (work,) = of_kind(receive(node, 1, m.Blocks(items(net))), e.CheckSignatures)
+    node.handle(e.SignaturesChecked(work.ticket, work.checks, good), T0)
+    assert node.height == 5
+    assert node.handle(checked(work), T0) == [], "an answer counts once"
+
+
+def test_only_so_many_answers_wait_to_be_executed(net: Net) -> None:
+    node = eager()
+    receive(node, 1, m.Status(99))
+    blocks = items(net)
+    asked = [sent(receive(node, 1, m.Blocks([block])), m.GetBlocks) for block in blocks[: MAX_BATCHES + 1]]
+    assert [len(a) for a in asked] == [1] * (MAX_BATCHES - 1) + [0, 0]
+    assert len(node._batches) == MAX_BATCHES
+
+
+def test_what_follows_on_a_forged_batch_is_dropped_and_costs_nobody_else(net: Net) -> None:
+    node = eager()
+    good = items(net)
+    (work,) = of_kind(receive(node, 1, m.Blocks([good[0], forge(good[1], "signature")])), e.CheckSignatures)
+    receive(node, 2, m.Status(5))
+    node.sync._asked = sync.Asked(B, 3, T0 + DEADLINE)
+    (later,) = of_kind(receive(node, 2, m.Blocks(good[2:])), e.CheckSignatures)
+    effects = node.handle(checked(work), T0)
+    assert [p.peer for p in of_kind(effects, e.Penalize)] == [A]
+    assert node.height == 1
+    assert len(node._batches) == 0
+    assert sent(effects, m.GetBlocks) == [m.GetBlocks(2, m.MAX_SYNC_BLOCKS)]
+    node.handle(checked(later), T0)
+    assert node.height == 1
 
 
 def test_without_having_asked_nothing_is_taken(net: Net) -> None:
@@ -191,7 +257,7 @@ def test_a_decided_block_that_our_rules_forbid_stops_the_node(net: Net) -> None:
 def test_blocks_are_consecutive(net: Net) -> None:
     state = state_of(genesis())
     with pytest.raises(Malformed):
-        decided.check(state, genesis().chain_id, items(net)[1], fresh().pool)
+        decided.check(state, genesis().chain_id, open_block(items(net)[1], fresh().pool), fresh().pool)
 
 
 def test_an_answer_stays_a_peer_message() -> None:

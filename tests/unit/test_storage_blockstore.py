@@ -430,7 +430,7 @@ def test_the_statements_are_valid_for_postgresql() -> None:
     assert "%(part)s" in bulk.text and "INSERT INTO txs" in bulk.text
     assert "DELETE FROM state WHERE state.key = %(key)s" in schema.Bulk(dialect, schema.delete_state(), ("key",)).text
     tables = [str(sa.schema.CreateTable(t).compile(dialect=dialect)) for t in schema.metadata.sorted_tables]
-    assert len(tables) == 6 and not any("ROWID" in t or "SERIAL" in t for t in tables)
+    assert len(tables) == 8 and not any("ROWID" in t or "SERIAL" in t for t in tables)
     assert any("BYTEA" in t for t in tables)
 
 

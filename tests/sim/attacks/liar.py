@@ -1,5 +1,6 @@
 """Lies to who catches up: claims to be far ahead; answers requests for blocks with nothing, not at all, with forged blocks, with
-certificates of other heights, in the wrong order, with too few signatures; and passes others' proposals on with wrong lists."""
+certificates of other heights, in the wrong order, with too few signatures, with other receipts or changes than the block's; and
+passes others' proposals on with wrong lists."""
 
 from __future__ import annotations
 
@@ -7,9 +8,12 @@ from itertools import pairwise
 
 from msgspec.structs import replace
 
-from chain.codec import encode
+from chain.codec import decode, encode
+from chain.contracts.base import ACTIVE, Account, account_key
+from chain.ledger.outcome import Changes, Record
 from chain.node import messages as m
-from chain.types import Block, block_id, decode_block
+from chain.params import LANES
+from chain.types import Block, Receipt, block_id, decode_block
 from tests.sim.attacks.base import Byzantine
 
 WRONG = ("forged", "other certificates", "too few signatures", "wrong order", "broken bytes")
@@ -27,6 +31,21 @@ def unsigned(item: m.SyncBlock) -> m.SyncBlock:
     return m.SyncBlock(item.block, replace(c, signers=c.signers[:1], signatures=c.signatures[:1]))
 
 
+def richer(item: m.Outcome, own: bytes) -> m.Outcome:
+    """A change too many: the liar's own account, with more in it."""
+    put = {record.key: record.value for record in item.changes.put}
+    account = Account(own[:1] * 33, ACTIVE, 10**9, 0, [0] * LANES)
+    put[account_key(own)] = encode(account)
+    records = [Record(key, value) for key, value in sorted(put.items())]
+    return replace(item, changes=Changes(records, item.changes.gone))
+
+
+def applied(item: m.Outcome) -> m.Outcome:
+    """Other receipts: what was refused is said to have been applied, and the other way round."""
+    receipts = [decode(Receipt, raw, 10**6) for raw in item.receipts]
+    return replace(item, receipts=[encode(replace(receipt, code=1 - min(1, receipt.code))) for receipt in receipts])
+
+
 class Liar(Byzantine):
     name = "liar"
 
@@ -37,6 +56,8 @@ class Liar(Byzantine):
                 return [encode(m.Status(2**40)), payload]
             case m.Blocks(blocks):
                 return self._answer(blocks)
+            case m.Outcomes(outcomes):
+                return self._outcomes(outcomes)
             case m.CompactProposal(proposal, header, ids):
                 r = self.whim
                 wrong = r.choice([[], ids[:-1], ids[::-1], [*ids, r.randbytes(8)], [r.randbytes(8)] * len(ids)])
@@ -65,6 +86,35 @@ class Liar(Byzantine):
             case "wrong order":
                 return [encode(m.Blocks([*blocks[1:], blocks[0]] if len(blocks) > 1 else [forged(blocks[0])]))]
         return [encode(m.Blocks([m.SyncBlock(b.block[:-1], b.certificate) for b in blocks]))]
+
+    def _outcomes(self, told: list[m.Outcome]) -> list[bytes]:
+        """As with blocks, and lies about what they did."""
+        kind = self.whim.choice(
+            ["no answer", "richer", "poorer", "applied", "idle", "forged", "too few signatures", "swapped", "other transactions"]
+        )
+        self.did(f"outcomes: {kind}")
+        first, rest = told[0], told[1:]
+        plain = m.SyncBlock(first.block, first.certificate)
+        match kind:
+            case "no answer":
+                return []
+            case "richer":
+                return [encode(m.Outcomes([richer(first, self.id), *rest]))]
+            case "poorer":
+                return [encode(m.Outcomes([replace(first, changes=Changes(first.changes.put[:-1], first.changes.gone)), *rest]))]
+            case "applied":
+                return [encode(m.Outcomes([applied(first), *rest]))]
+            case "idle":
+                return [encode(m.Outcomes([replace(first, changes=Changes([], [])), *rest]))]
+            case "swapped":
+                last = told[-1]
+                return [encode(m.Outcomes([replace(first, changes=last.changes, receipts=last.receipts[:1]), *rest]))]
+            case "other transactions":
+                block = decode_block(first.block)
+                txs = [raw[:-1] + bytes([raw[-1] ^ 1]) for raw in block.txs]
+                return [encode(m.Outcomes([replace(first, block=encode(Block(block.header, txs))), *rest]))]
+        wrong = forged(plain) if kind == "forged" else unsigned(plain)
+        return [encode(m.Outcomes([replace(first, block=wrong.block, certificate=wrong.certificate), *rest]))]
 
 
 def replace_height(item: m.SyncBlock) -> m.SyncBlock:

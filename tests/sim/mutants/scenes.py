@@ -46,6 +46,9 @@ _OLD = tuple(Mishap(when, "old log", when // 400 % 2, 300) for when in range(400
 """The log of a machine is put back to what it was."""
 _FALLING = ((400, 0), (900, 1), (1_500, 2))
 
+_LATE = tuple((2_500, machine) for machine in (0, 4, 6))
+"""Machines that catch up by certificates and roots."""
+
 SCENES = {
     "": Scene(),
     "deaf": Scene(Profile(heal_at=8_000, loss=0.55, transfers=20, delay=60, job=False)),
@@ -66,6 +69,7 @@ SCENES = {
     "false names": Scene(Profile(attacks=("impersonator",), transfers=20, job=False)),
     "forged certificates": Scene(Profile(attacks=("certificate forger",), job=False)),
     "lying sync": Scene(Profile(attacks=("liar",), loss=0.2, crashes=_FALLING)),
+    "lying outcomes": Scene(Profile(attacks=("liar",), observers=3, joins=_LATE, heal_at=4_000, transfers=60, job=False)),
     "lying relay": Scene(Profile(attacks=("liar",), loss=0.3, transfers=20, job=False)),
     "bad proposer": Scene(Profile(attacks=("bad proposer",), transfers=60, job=False)),
     "illegal transactions": Scene(Profile(attacks=("lawbreaker",), transfers=60, job=False)),

@@ -1,0 +1,87 @@
+"""What a decided block did, as another node tells it: receipts and changed records, taken over instead of executing the block.
+
+A certificate by more than two thirds of the validators stands behind the header, and the header names the roots of the receipts and
+of the whole state after the block. Receipts with that root are the block's receipts, and records that turn the state before it into
+one with that root are exactly its changes, whoever sent them: nothing else has to be believed.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from chain.codec import Wire, decode
+from chain.contracts import STATE_TYPES, state_type
+from chain.contracts.base import K_VALIDATORS, Validators
+from chain.errors import BrokenInvariant, Malformed
+from chain.ledger.state import MAX_RECORD, Overlay, State
+from chain.ledger.transition import Executed
+from chain.merkle import root_of
+from chain.params import MAX_BLOCK_TXS
+from chain.types import Header, Receipt, validators_hash
+
+MAX_CHANGES = 65_536
+MAX_RECEIPT = 1_000_000
+
+Key = Annotated[bytes, Meta(min_length=1, max_length=255)]
+
+
+class Record(Wire, frozen=True):
+    """A state record as the block left it."""
+
+    key: Key
+    value: Annotated[bytes, Meta(max_length=MAX_RECORD)]
+
+
+class Changes(Wire, frozen=True):
+    """LC-BLK-17: the records that a block wrote, and the keys that it removed, each ascending, none that stayed as it was."""
+
+    put: Annotated[list[Record], Meta(max_length=MAX_CHANGES)]
+    gone: Annotated[list[Key], Meta(max_length=MAX_CHANGES)]
+
+
+Receipts = Annotated[list[Annotated[bytes, Meta(max_length=MAX_RECEIPT)]], Meta(max_length=MAX_BLOCK_TXS + 1)]
+"""Encoded: the block's own first, then one for each transaction."""
+
+
+def changes_of(encoded: list[tuple[bytes, bytes | None]]) -> Changes:
+    """From (key, encoded record or None), ascending by key."""
+    put = [Record(key, raw) for key, raw in encoded if raw is not None]
+    return Changes(put, [key for key, raw in encoded if raw is None])
+
+
+def follow(state: State, header: Header, txs: int, receipts: list[bytes], changes: Changes) -> Executed:
+    """As if the block with `txs` transactions had been executed on `state`; its header is certified, the receipts have its root.
+
+    Raises `Malformed` where this is not what the header says, `BrokenInvariant` where the header itself cannot be.
+    """
+    if len(receipts) != txs + 1:
+        raise Malformed(f"{len(receipts)} receipts for {txs} transactions")
+    overlay = Overlay(state)
+    for record in changes.put:
+        if record.key[: record.key.find(b"/") + 1] not in STATE_TYPES:
+            raise Malformed(f"no record is kept under the state key {record.key.hex()}")
+        overlay.put(record.key, decode(state_type(record.key), record.value, MAX_RECORD))
+    for key in changes.gone:
+        overlay.delete(key)
+    made, encoded, tree = overlay.finish()
+    if changes_of(encoded) != changes:
+        raise Malformed("the changes name what did not change, or not in order")
+    root = root_of(tree)
+    if root != header.state_root:
+        raise Malformed("the changes do not lead to the state of the header")
+    following = overlay.get(K_VALIDATORS)
+    if not isinstance(following, Validators) or validators_hash(following.members) != header.next_validators_hash:
+        raise BrokenInvariant(f"block {header.height} was decided with another next validator set than its state holds")
+    return Executed(
+        txs=[],
+        receipts=[decode(Receipt, raw, MAX_RECEIPT) for raw in receipts],
+        receipt_bytes=receipts,
+        receipt_root=header.receipt_root,
+        changes=made,
+        encoded=encoded,
+        tree=tree,
+        state_root=root,
+        next_validators=following.members,
+    )

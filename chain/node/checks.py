@@ -1,0 +1,33 @@
+"""Work on a batch of decided blocks that needs nothing of the node, so that other processors can do it: pure functions over bytes.
+
+Whoever drives the node runs them where it likes (the node's effects `CheckSignatures` and `HashBlocks`) and answers with what they
+return.
+"""
+
+from __future__ import annotations
+
+from chain.crypto import verify
+from chain.merkle import list_root
+from chain.types import body_bytes, decode_block, tx_digest, tx_id
+
+Check = tuple[bytes, bytes]
+"""(public key, bytes of a signed transaction)"""
+
+Unhashed = tuple[bytes, list[bytes]]
+"""(encoded block, encoded receipts)"""
+Hashed = tuple[list[bytes], bytes, bytes]
+"""(transaction ids, their root, the root of the receipts)"""
+
+
+def hash_blocks(blocks: list[Unhashed]) -> list[Hashed]:
+    """Of blocks that can be decoded."""
+    found = []
+    for raw, receipts in blocks:
+        ids = [tx_id(tx) for tx in decode_block(raw).txs]
+        found.append((ids, list_root(ids), list_root(receipts)))
+    return found
+
+
+def are_signed(chain_id: bytes, checks: list[Check]) -> bytes:
+    """One byte for each check: 1 where the key made the transaction's signature."""
+    return bytes(verify(key, tx_digest(chain_id, body_bytes(raw)), raw[-64:]) for key, raw in checks)

@@ -1,0 +1,91 @@
+"""What each block changed, kept for peers that catch up by certificates and roots, and which heights nobody executed here yet.
+
+The changes of a block cost its size again where all its transfers have other accounts: 74 bytes for each account that it touched.
+A height whose outcome was taken over from a peer stands among the unaudited until `learningchain audit` has executed it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+import sqlalchemy as sa
+
+from chain.codec import encode
+from chain.ledger.outcome import Changes, changes_of
+from chain.node.messages import decode_changes
+from chain.storage import schema
+from chain.storage.schema import at, seal, unseal
+
+if TYPE_CHECKING:
+    from chain.storage.blockstore import BlockStore
+
+Outcome = tuple[bytes, bytes, list[bytes], bytes]
+"""Block, certificate, receipts, changes."""
+_blobs = msgspec.msgpack.Decoder(list[bytes])
+
+
+def write(connection: sa.Connection, height: int, changes: list[tuple[bytes, bytes | None]], executed: bool) -> None:
+    """In the transaction of the height."""
+    sealed = seal(at(height, "changes"), encode(changes_of(changes)))
+    connection.execute(sa.insert(schema.changes), {"height": height, "changes": sealed})
+    if not executed:
+        connection.execute(sa.insert(schema.unaudited), {"height": height})
+
+
+def changes_at(store: BlockStore, height: int) -> Changes | None:
+    """None where they are not kept: the height was stored by a program that did not keep them."""
+    with store.read("read changes") as c:
+        sealed = c.execute(sa.select(schema.changes.c.changes).where(schema.changes.c.height == height)).scalar()
+    return None if sealed is None else decode_changes(_unseal(store, height, "changes", sealed))
+
+
+def all_changes(store: BlockStore, last: int) -> Iterator[tuple[int, Changes]]:
+    """Heights 1 to `last`, ascending; one whose changes are not kept is left out."""
+    k = schema.changes.c
+    query = sa.select(k.height, k.changes).where(k.height <= last).order_by(k.height).execution_options(yield_per=64)
+    with store.read("read changes") as c:
+        for height, sealed in c.execute(query):
+            yield height, decode_changes(_unseal(store, height, "changes", sealed))
+
+
+def read(store: BlockStore, start: int, count: int, size: int, most: int) -> list[Outcome]:
+    """Consecutive heights from `start` on; stops after the one that reaches `size` bytes and before one that exceeds `most`.
+
+    Empty where the changes of `start` are not kept, or are too large.
+    """
+    b, k = schema.blocks.c, schema.changes.c
+    columns = (b.height, b.block, b.certificate, b.receipts, k.changes)
+    query = sa.select(*columns).join(schema.changes, b.height == k.height).where(b.height >= start, b.height < start + count)
+    found: list[Outcome] = []
+    total = 0
+    with store.read("read blocks") as c:
+        for height, *sealed in c.execute(query.order_by(b.height).execution_options(yield_per=4)):
+            total += sum(map(len, sealed))
+            if height != start + len(found) or total > most:
+                break
+            names = ("block", "certificate", "receipts", "changes")
+            block, certificate, receipts, changes = (_unseal(store, height, n, s) for n, s in zip(names, sealed, strict=True))
+            found.append((block, certificate, _blobs.decode(receipts), changes))
+            if total >= size:
+                break
+    return found
+
+
+def _unseal(store: BlockStore, height: int, column: str, sealed: bytes) -> bytes:
+    return unseal(f"{column} of height {height} in {store.where}", at(height, column), bytes(sealed))
+
+
+def audited(store: BlockStore) -> int:
+    """Every height up to this one was executed here, with every signature checked."""
+    with store.read("look for heights to audit") as c:
+        first = c.execute(sa.select(sa.func.min(schema.unaudited.c.height))).scalar()
+    head = store.head()
+    return int(first) - 1 if first is not None else (head.height if head else 0)
+
+
+def set_audited(store: BlockStore, height: int) -> None:
+    """The heights up to this one were executed and found good."""
+    with store.read("note what was audited") as c:
+        c.execute(sa.delete(schema.unaudited).where(schema.unaudited.c.height <= height))

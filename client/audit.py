@@ -1,0 +1,135 @@
+"""Checks what a node took over from its peers by certificates and roots: executes it again, with every signature checked.
+
+It goes on where the last audit ended. The state there is put together from the changes that are kept with each block, and must have
+the root that the block there names; where they are not kept, the audit starts at the first block. It may run beside the node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from chain.errors import BrokenInvariant, Malformed
+from chain.ledger.genesis import Genesis, first_state
+from chain.ledger.outcome import changes_of
+from chain.ledger.state import State
+from chain.ledger.transition import Executed, commit
+from chain.node import decided
+from chain.node.batches import Opened, checks_of, mark, open_block
+from chain.node.mempool import Mempool
+from chain.node.messages import SyncBlock, decode_certificate
+from chain.storage import outcomes
+from chain.storage.blockstore import BlockStore, StoredBlock
+from chain.types import block_id
+from client.helpers import Helpers
+
+BATCH_BYTES = 1_000_000
+READ = 64
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Blocks `first` to `last` were executed and hold. `fault` says what is wrong with the one after `last`, if anything."""
+
+    first: int
+    last: int
+    transactions: int
+    fault: str
+
+
+class Audit:
+    def __init__(self, store: BlockStore, genesis: Genesis, *, again: bool) -> None:
+        """`again`: from the first block, whatever was audited before. Raises `StorageError`."""
+        self._store = store
+        head = store.head()
+        self.last = head.height if head else 0
+        """The last height that there is to check."""
+        begin = 0 if again else outcomes.audited(store)
+        self._state, self._parent, self.done = self._state_at(genesis, min(begin, self.last))
+        self.first = self.done + 1
+        self._chain_id, self._pool = genesis.chain_id, Mempool(genesis.chain_id, genesis.params)
+        self._transactions = 0
+
+    def _state_at(self, genesis: Genesis, height: int) -> tuple[State, bytes, int]:
+        """The state after `height`, the id of its block, and the height: 0 where that state cannot be had from what is kept."""
+        state, encoded = first_state(genesis)
+        block = self._store.block(height)
+        header = self._store.header(height)
+        if height > 0 and block is not None and header is not None:
+            items = {key: raw for key, raw in encoded if raw is not None}
+            count = 0
+            for _, changes in outcomes.all_changes(self._store, height):
+                count += 1
+                items |= {record.key: record.value for record in changes.put}
+                for key in changes.gone:
+                    items.pop(key, None)
+            if count == height and (made := State.load(items.items())).root == header.state_root:
+                return made, block.block_id, height
+        return state, genesis.chain_id, 0
+
+    async def run(self, on_progress: Callable[[int], None]) -> Findings:
+        """Every block up to the head that the store had. `on_progress` is told each height up to which all holds."""
+        if self.done >= self.last:
+            return Findings(self.first, self.done, 0, "")
+        helpers = Helpers()
+        try:
+            ahead: tuple[list[Opened], asyncio.Task[None]] | None = None
+            for stored in self._batches():
+                opened = [open_block(SyncBlock(b.block, decode_certificate(b.certificate)), None) for b in stored]
+                following = opened, asyncio.create_task(self._check_signatures(helpers, opened))
+                await asyncio.sleep(0)  # the signatures of these are checked while those before them are executed
+                if ahead is not None:
+                    await self._execute(*ahead, on_progress)
+                ahead = following
+            if ahead is not None:
+                await self._execute(*ahead, on_progress)
+        except (Malformed, BrokenInvariant) as fault:
+            return Findings(self.first, self.done, self._transactions, f"block {self.done + 1}: {fault}")
+        finally:
+            helpers.close()
+        return Findings(self.first, self.done, self._transactions, "")
+
+    def _batches(self) -> Iterator[list[StoredBlock]]:
+        batch: list[StoredBlock] = []
+        size, height = 0, self.done
+        while height < self.last:
+            found = [b for b in self._store.blocks(height + 1, READ) if b.height <= self.last]
+            if not found or found[0].height != height + 1:
+                raise Malformed(f"block {height + 1} is not in the database")
+            for block in found:
+                batch.append(block)
+                size += len(block.block)
+                if size >= BATCH_BYTES:
+                    yield batch
+                    batch, size = [], 0
+            height = found[-1].height
+        if batch:
+            yield batch
+
+    async def _check_signatures(self, helpers: Helpers, opened: list[Opened]) -> None:
+        checks, txs = checks_of(opened, self._state)
+        mark(txs, checks, await helpers.are_signed(self._chain_id, checks))
+
+    async def _execute(self, opened: list[Opened], signatures: asyncio.Task[None], on_progress: Callable[[int], None]) -> None:
+        await signatures
+        try:
+            for item in opened:
+                executed = decided.check(self._state, self._parent, item, self._pool)
+                if executed is None:
+                    raise Malformed("its height was before it already")
+                self._compare(self.done + 1, executed)
+                commit(self._state, executed)
+                self._parent, self.done = block_id(item.block.header), self.done + 1
+                self._transactions += len(item.ids)
+        finally:
+            outcomes.set_audited(self._store, self.done)
+        on_progress(self.done)
+
+    def _compare(self, height: int, executed: Executed) -> None:
+        """What is kept of the block is what executing gives."""
+        if self._store.receipts(height) != executed.receipt_bytes:
+            raise Malformed("its receipts are stored otherwise than executing gives them")
+        kept = outcomes.changes_at(self._store, height)
+        if kept is not None and kept != changes_of(executed.encoded):
+            raise Malformed("its changes are stored otherwise than executing gives them")

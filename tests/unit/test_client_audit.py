@@ -1,0 +1,190 @@
+"""The audit of what was taken over: it executes it again, goes on where it ended, and says which block does not hold and why."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from msgspec.structs import replace
+
+from chain.codec import decode, encode
+from chain.contracts import state_type
+from chain.contracts.base import account_key
+from chain.ledger.genesis import first_state, to_json
+from chain.ledger.outcome import Record, changes_of
+from chain.ledger.state import Overlay
+from chain.ledger.transition import commit
+from chain.node import decided
+from chain.node import events as e
+from chain.node import messages as m
+from chain.storage import outcomes, schema
+from chain.storage.blockstore import BlockStore, CommitBatch
+from chain.types import PRECOMMIT, Block, block_id, decode_block, validators_hash, vote_digest
+from client.audit import Audit, Findings
+from client.cli import app
+from tests.unit.node_kit import Net, fresh, genesis, ident, key_of, of_kind, receive
+from tests.unit.test_node_outcomes import richer, told
+from tests.unit.test_node_sync import chain_of
+
+HEIGHTS = 5
+CHAIN = genesis().chain_id
+
+
+@pytest.fixture(scope="module")
+def net() -> Net:
+    return chain_of(HEIGHTS)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[BlockStore]:
+    opened = BlockStore.open(str(tmp_path / "db"), chain_id=CHAIN, create=True)
+    opened.commit(CommitBatch(0, CHAIN, b"", b"", [], [], [], first_state(genesis())[1]))
+    yield opened
+    opened.close()
+
+
+def keep(store: BlockStore, commits: list[e.Commit]) -> None:
+    for c in commits:
+        store.commit(
+            CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.account_events, c.state, c.executed)
+        )
+
+
+def taken_over(items: list[m.Outcome]) -> list[e.Commit]:
+    """What a node that trusts certificates stores of them."""
+    node = fresh(4, trusting=1)
+    receive(node, 1, m.Status(len(items)))
+    commits = of_kind(receive(node, 1, m.Outcomes(items)), e.Commit)
+    assert [c.height for c in commits] == list(range(1, len(items) + 1))
+    return commits
+
+
+def audit(store: BlockStore, *, again: bool = False) -> Findings:
+    told: list[int] = []
+    found = asyncio.run(Audit(store, genesis(), again=again).run(told.append))
+    assert told == sorted(told)
+    return found
+
+
+def test_what_was_taken_over_is_executed_once(net: Net, store: BlockStore) -> None:
+    keep(store, taken_over(told(net)))
+    assert outcomes.audited(store) == 0
+    assert audit(store) == Findings(1, HEIGHTS, HEIGHTS, "")
+    assert outcomes.audited(store) == HEIGHTS
+    assert audit(store) == Findings(HEIGHTS + 1, HEIGHTS, 0, ""), "there is nothing left to do"
+    assert audit(store, again=True) == Findings(1, HEIGHTS, HEIGHTS, "")
+
+
+def test_it_goes_on_where_the_last_one_ended(net: Net, store: BlockStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep(store, taken_over(told(net)))
+    outcomes.set_audited(store, 3)
+    executed: list[int] = []
+    check = decided.check
+
+    def noted(state, parent, item, pool):  # type: ignore[no-untyped-def]
+        executed.append(item.block.header.height)
+        return check(state, parent, item, pool)
+
+    monkeypatch.setattr(decided, "check", noted)
+    assert audit(store) == Findings(4, 5, 2, "")
+    assert executed == [4, 5]
+
+
+def test_where_changes_are_not_kept_it_starts_at_the_first_block(net: Net, store: BlockStore) -> None:
+    keep(store, taken_over(told(net)))
+    outcomes.set_audited(store, 3)
+    with store.engine.begin() as c:
+        c.execute(sa.delete(schema.changes).where(schema.changes.c.height == 2))
+    assert audit(store) == Findings(1, HEIGHTS, HEIGHTS, "")
+
+
+def coined(net: Net) -> list[m.Outcome]:
+    """A chain whose third block makes its first account richer: nothing in it says why, and all validators signed it."""
+    good = told(net)
+    state = first_state(genesis())[0]
+    parent = CHAIN
+    for item in good[:2]:
+        block = decode_block(item.block)
+        commit(state, decided.redo(state, parent, block, None))
+        parent = block_id(block.header)
+    third = good[2]
+    block = decode_block(third.block)
+    first = next(i for i, record in enumerate(third.changes.put) if record.key.startswith(b"a/"))
+    put = [richer(record) if i == first else record for i, record in enumerate(third.changes.put)]
+    root = root_after(state, put)
+    header = replace(block.header, state_root=root)
+    validators = genesis().validators
+    assert header.validators_hash == validators_hash(validators)
+    keys = {ident(i): key_of(i) for i in range(4)}
+    digest = vote_digest(CHAIN, PRECOMMIT, 3, 0, block_id(header))
+    signatures = [keys[v.id].sign(digest) for v in validators]
+    certificate = replace(third.certificate, round=0, block_id=block_id(header), signers=[0, 1, 2, 3], signatures=signatures)
+    forged = m.Outcome(encode(Block(header, block.txs)), certificate, third.receipts, replace(third.changes, put=put))
+    return [*good[:2], forged]
+
+
+def root_after(state, put: list[Record]) -> bytes:  # type: ignore[no-untyped-def]
+    """Of the state with these records: what a node says that takes them over."""
+    overlay = Overlay(state)
+    for record in put:
+        overlay.put(record.key, decode(state_type(record.key), record.value, 10**6))
+    changes, _, tree = overlay.finish()
+    state.commit(changes, tree)
+    return state.root  # type: ignore[no-any-return]
+
+
+def test_a_block_that_two_thirds_signed_and_nobody_may_is_named(net: Net, store: BlockStore) -> None:
+    """That is what resting on certificates means, and why there is an audit."""
+    keep(store, taken_over(coined(net)))
+    found = audit(store)
+    assert (found.first, found.last) == (1, 2)
+    assert found.fault.startswith("block 3: ") and "state root" in found.fault
+    assert outcomes.audited(store) == 2
+    assert audit(store).fault == found.fault, "and again, until somebody does something about it"
+
+
+def test_receipts_and_changes_that_were_changed_here_are_named(net: Net, store: BlockStore) -> None:
+    keep(store, taken_over(told(net)))
+    with store.engine.begin() as c:
+        wrong = schema.seal(schema.at(2, "changes"), encode(changes_of([(account_key(ident(1)), b"\x90")])))
+        c.execute(sa.update(schema.changes).where(schema.changes.c.height == 2).values(changes=wrong))
+    found = audit(store)
+    assert found.last == 1
+    assert "changes" in found.fault
+
+
+def test_the_command_tells_what_was_found(net: Net, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "genesis.json").write_bytes(to_json(genesis()))
+    store = BlockStore.open(str(tmp_path / "db"), chain_id=CHAIN, create=True)
+    store.commit(CommitBatch(0, CHAIN, b"", b"", [], [], [], first_state(genesis())[1]))
+    keep(store, taken_over(told(net)))
+    store.close()
+    tmp_path.chmod(stat.S_IRWXU)
+
+    def run(*words: str) -> tuple[int, str]:
+        code = app.main(["audit", *words, "--data", str(tmp_path)])
+        return code, capsys.readouterr().out
+
+    assert run() == (0, "Blocks 1 to 5 hold: 5 transactions, each executed with its signature checked.\n")
+    code, text = run("--json")
+    assert code == 0
+    assert json.loads(text) == {"holds": True, "first": 6, "audited": 5, "transactions": 0, "fault": ""}
+    code, text = run("--again")
+    assert (code, "Blocks 1 to 5 hold" in text) == (0, True)
+
+
+def test_the_command_fails_where_a_block_does_not_hold(net: Net, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "genesis.json").write_bytes(to_json(genesis()))
+    store = BlockStore.open(str(tmp_path / "db"), chain_id=CHAIN, create=True)
+    store.commit(CommitBatch(0, CHAIN, b"", b"", [], [], [], first_state(genesis())[1]))
+    keep(store, taken_over(coined(net)))
+    store.close()
+    assert app.main(["audit", "--data", str(tmp_path)]) == 1
+    text = capsys.readouterr().out
+    assert "does not hold at block 3" in text
+    assert "Blocks 1 to 2 hold" in text

@@ -1,0 +1,64 @@
+"""Processes that check signatures for the node: they tell good from bad, end when nobody needs them, are not missed when gone."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+from concurrent.futures.process import BrokenProcessPool
+
+import pytest
+
+from chain.crypto import SigningKey
+from chain.ledger.tx import sign_tx
+from chain.node.checks import hash_blocks
+from chain.types import TxBody, net_of
+from client import helpers
+from client.helpers import PIECE, Helpers
+from tests.unit.test_node_sync import chain_of
+
+CHAIN = bytes(range(32))
+KEY, OTHER = SigningKey(bytes([1]) * 32), SigningKey(bytes([2]) * 32)
+
+
+def checks(count: int) -> list[tuple[bytes, bytes]]:
+    """Every third one is under another's key."""
+    raws = [sign_tx(KEY, CHAIN, TxBody(net_of(CHAIN), bytes(20), 0, n, 9, [b"\xc0"])) for n in range(count)]  # type: ignore[list-item]
+    return [((OTHER if n % 3 == 2 else KEY).public, raw) for n, raw in enumerate(raws)]
+
+
+async def test_good_and_bad_signatures_are_told_apart_by_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(helpers, "IDLE_S", 0.05)
+    pool = Helpers()
+    pool._count = 2
+    wanted = checks(PIECE + 5)
+    assert await pool.are_signed(CHAIN, wanted) == bytes(n % 3 != 2 for n in range(len(wanted)))
+    children = multiprocessing.active_children()
+    assert children
+    await asyncio.to_thread(lambda: [child.join(20) for child in children])
+    assert not any(child.is_alive() for child in children), "nobody needs them any more"
+    assert pool._pool is None
+
+
+async def test_blocks_are_hashed_in_their_order() -> None:
+    net = chain_of(3)
+    blocks = [(c.block, c.receipts) for c in net.commits[0].values()]
+    pool = Helpers()
+    pool._count = 2
+    try:
+        assert await pool.hash_blocks(blocks) == hash_blocks(blocks)
+    finally:
+        pool.close()
+
+
+async def test_where_no_process_can_help_nothing_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = Helpers()
+    pool._count = 1
+    assert await pool.are_signed(CHAIN, checks(1)) == b""
+    pool._count = 2
+
+    def broken(*_: object) -> None:
+        raise BrokenProcessPool("a process died")
+
+    monkeypatch.setattr(helpers, "ProcessPoolExecutor", broken)
+    assert await pool.are_signed(CHAIN, checks(1)) == b""
+    assert pool._count == 0
