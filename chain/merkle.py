@@ -29,7 +29,8 @@ def list_root(items: Sequence[bytes]) -> bytes:
     level = [_sha(b"\x00" + item).digest() for item in items]
     while len(level) > 1:
         odd = level[-1:] if len(level) % 2 else []
-        level = [_sha(b"\x01" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)] + odd
+        turn = iter(level)
+        level = [_sha(b"\x01" + left + right).digest() for left, right in zip(turn, turn, strict=False)] + odd
     return level[0]
 
 

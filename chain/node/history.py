@@ -10,8 +10,12 @@ from chain.types import Event, Moved, Receipt
 
 def concerned(event: Event) -> list[bytes]:
     """Account ids, each once. Escrow references are longer than an id and are nobody's."""
-    ends = (event.source, event.target) if isinstance(event, Moved) else (event.ref,)
-    return [end for end in dict.fromkeys(ends) if len(end) == ID_SIZE]
+    if type(event) is not Moved:
+        return [event.ref] if len(event.ref) == ID_SIZE else []
+    found = [event.source] if len(event.source) == ID_SIZE else []
+    if len(event.target) == ID_SIZE and event.target != event.source:
+        found.append(event.target)
+    return found
 
 
 def account_events(receipts: list[Receipt]) -> list[tuple[bytes, bytes]]:

@@ -45,12 +45,15 @@ def prefix_of(tx_id: bytes) -> int:
 
 
 def pick(events: list[tuple[bytes, bytes]]) -> tuple[list[bytes], Picks]:
-    """Split (account, event) pairs into the different events and each account's picks. An event of two accounts is kept once."""
-    numbers: dict[bytes, int] = {}
+    """Split (account, event) pairs into the events and each account's picks. An event of two accounts, which come together, is kept
+    once."""
+    kept: list[bytes] = []
     picks: dict[bytes, list[int]] = {}
     for account, event in events:
-        picks.setdefault(account, []).append(numbers.setdefault(event, len(numbers)))
-    return list(numbers), list(picks.items())
+        if not kept or event != kept[-1]:
+            kept.append(event)
+        picks.setdefault(account, []).append(len(kept) - 1)
+    return kept, list(picks.items())
 
 
 class Recent:
