@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
-from benchmarks import catch_up
 from benchmarks.ledger import LedgerSize, ledger
 from benchmarks.limits import limits
 from benchmarks.peers import install
@@ -184,7 +183,6 @@ MEASURES = (
     Measure("anvil", _anvil),
     Measure("ganache", _ganache),
     Measure("sync", lambda size, say: replay(size.sync, size.ledger.outstanding), once=True),
-    Measure("replay", lambda size, say: apart(catch_up.replay, **asdict(size.replay)), once=True),
     Measure("sandbox", _sandbox, once=True),
     Measure("wan", _wan, once=True),
 )

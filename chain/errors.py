@@ -5,8 +5,8 @@
 2. `Verdict`: what we think of bytes that a peer sent. Only REJECT costs the peer.
 3. `BrokenInvariant`: our own mistake. Never caught by consensus code except to quarantine, to prevote nil or to halt.
 
-`Malformed` is what decoders raise; `InvalidBlock` is what a proposal's check raises: both are turned into a verdict or a nil
-vote by their caller.
+`StateDamaged` is none of them: nobody catches it, and the node ends. `Malformed` is what decoders raise; `InvalidBlock` is what a
+proposal's check raises: both are turned into a verdict or a nil vote by their caller.
 """
 
 from __future__ import annotations
@@ -70,6 +70,10 @@ class InvalidBlock(Exception):
 
 class BrokenInvariant(Exception):
     """A state that our own rules make impossible: a bug or a damaged machine. Stop, keep the evidence."""
+
+
+class StateDamaged(Exception):
+    """What is stored of the state is not what was decided. Nothing of ours or of a peer's is to blame, and nobody may go on."""
 
 
 class Verdict(IntEnum):

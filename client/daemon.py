@@ -121,14 +121,10 @@ def open_state(store: BlockStore, genesis: Genesis) -> tuple[State, Head]:
     """The state after the stored head; on an empty store, genesis. Raises `StorageDamaged` where it is not what was decided."""
     head = store.head()
     if head is None:
-        state, encoded = first_state(genesis)
-        store.commit(CommitBatch(0, genesis.chain_id, b"", b"", [], [], [], encoded))
-        return state, Head(0, genesis.chain_id, None)
+        store.commit(CommitBatch(0, genesis.chain_id, b"", b"", [], [], [], first_state(genesis)[1]))
+        return store.open_state(), Head(0, genesis.chain_id, None)
     store.check(False)
-    try:
-        state = State.load(store.load_state())
-    except (Malformed, KeyError, ValueError) as fault:
-        raise StorageDamaged(f"The state in {store.where} cannot be read", str(fault), _TODO_STATE) from None
+    state = store.open_state()
     expected = head.header.state_root if head.header else first_state(genesis)[0].root
     if state.root != expected:
         why = f"its root is {state.root.hex()[:16]}, block {head.height} says {expected.hex()[:16]}"

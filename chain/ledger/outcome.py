@@ -17,7 +17,6 @@ from chain.contracts.base import K_VALIDATORS, Validators
 from chain.errors import BrokenInvariant, Malformed
 from chain.ledger.state import MAX_RECORD, Overlay, State
 from chain.ledger.transition import Executed
-from chain.merkle import root_of
 from chain.params import MAX_BLOCK_TXS
 from chain.types import Header, Receipt, validators_hash
 
@@ -68,7 +67,7 @@ def follow(state: State, header: Header, txs: int, receipts: list[bytes], change
     made, encoded, tree = overlay.finish()
     if changes_of(encoded) != changes:
         raise Malformed("the changes name what did not change, or not in order")
-    root = root_of(tree)
+    root = tree.root
     if root != header.state_root:
         raise Malformed("the changes do not lead to the state of the header")
     following = overlay.get(K_VALIDATORS)

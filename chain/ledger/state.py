@@ -5,33 +5,74 @@ The keys and records are those of LC-MRK-7.
 `State` is what the last decided block left. `Overlay` is one block on top of it: the transition writes there, and either its
 changes are committed (`State.commit`) or the overlay is dropped. Inside an overlay one more level can be opened for a transaction.
 
+Records lie encoded in the pages of the tree (`chain.pages`). A page is asked of the `Source`, where there is one, when it is first
+needed, and has to have the hash that the tree says; a record is decoded when it is first read. Of both, what was used lately is
+kept, within bounds. Without a source everything is in memory.
+
 Iteration is in byte order of keys, for the few prefixes that are indexed.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from heapq import merge
-from typing import Any
+from typing import Any, Protocol
 
 from chain.codec import decode, encode
-from chain.contracts import STATE_PREFIXES, STATE_TYPES, state_type
-from chain.contracts.base import Account, Escrow, Supply
+from chain.contracts import STATE_PREFIXES, STATE_TYPES
+from chain.contracts.base import K_CHAIN, Account, Escrow, Supply
+from chain.contracts.membership import Member
 from chain.crypto import sha256
-from chain.errors import BrokenInvariant, Malformed
-from chain.merkle import Node, StateProof, prove_key, root_of, update
+from chain.errors import BrokenInvariant, Malformed, StateDamaged
+from chain.merkle import StateProof
+from chain.pages import Change as PageChange
+from chain.pages import Head, Tree, build, find, head_in, number_of, numbers, prove, records, update, update_top
 
 SCANNED = (b"d/", b"m/", b"j/")
 MAX_RECORD = 1_000_000
+KEPT_RECORDS = 32_768
+"""Decoded records that are kept for sure; at most twice as many are."""
+KEPT_PAGES = 256 * 1024 * 1024
+"""Bytes of pages that are kept for sure; at most twice as many are."""
 
 Change = tuple[bytes, Any | None]
 """(key, record or None where it was removed)"""
+_MISSING: Any = object()
+
+
+class Source(Protocol):
+    """Where the pages lie that are not in memory."""
+
+    def page(self, number: int) -> bytes:
+        """As the last commit left it. Raises `StateDamaged`."""
+        ...
+
+    def put(self, height: int, pages: dict[int, bytes]) -> None:
+        """The pages that the block at `height` changed: it is decided, and will be stored."""
+        ...
 
 
 def _prefix(key: bytes) -> bytes:
     """Empty for what is no key."""
     return key[: key.find(b"/") + 1]
+
+
+VERIFIERS = b"v/"
+"""Where the members that a scan shows are listed: no key of a record starts so."""
+
+
+def listed(record: Any) -> bool:
+    """Whether a scan shows the record: of the members those who may judge models (there are few), of the others all."""
+    return record is not None and (type(record) is not Member or record.verifier)
+
+
+def listings(key: bytes, record: Any) -> list[bytes]:
+    """The listings that a record stands in."""
+    prefix = _prefix(key)
+    if prefix not in SCANNED:
+        return []
+    return [b"m/", VERIFIERS] if prefix == b"m/" and listed(record) else [prefix]
 
 
 def holding(record: Any) -> int:
@@ -47,75 +88,195 @@ def _counted(record: Any) -> int:
     return record.minted - record.burned if isinstance(record, Supply) else 0
 
 
+class _Kept:
+    """What was used lately: two generations, so that nothing has to be counted or moved when something is used."""
+
+    def __init__(self) -> None:
+        self.young: dict[Any, Any] = {}
+        self.old: dict[Any, Any] = {}
+
+    def turn(self) -> None:
+        self.young, self.old = {}, self.young
+
+
 class State:
     """The committed state. Only `commit` changes it."""
 
-    def __init__(self) -> None:
-        self._records: dict[bytes, Any] = {}
-        self._sorted: dict[bytes, list[bytes]] = {prefix: [] for prefix in SCANNED}
-        self.tree: Node = None
+    def __init__(self, source: Source | None = None) -> None:
+        self._source = source
+        self._records, self._pages = _Kept(), _Kept()
+        self._page_bytes = 0
+        self._sorted: dict[bytes, list[bytes]] = {prefix: [] for prefix in (*SCANNED, VERIFIERS)}
+        self.tree = Tree(None, {})
 
     @classmethod
     def load(cls, items: Iterable[tuple[bytes, bytes]]) -> State:
-        """From stored (key, encoded record) pairs. Raises `Malformed` on a damaged record."""
+        """From stored (key, encoded record) pairs, all in memory. Raises `Malformed` on a damaged record."""
         state = cls()
-        hashes = []
+        by_page: dict[int, list[tuple[bytes, bytes, bytes]]] = {}
         for key, raw in items:
-            if _prefix(key) not in STATE_TYPES:
-                raise Malformed(f"no record is kept under the state key {key.hex()}")
-            state._records[key] = decode(state_type(key), raw, MAX_RECORD)
-            hashes.append((sha256(key), sha256(raw)))
-        for key in sorted(state._records):
-            if (prefix := _prefix(key)) in state._sorted:
+            record = decode(_type_of(key), raw, MAX_RECORD)
+            path = sha256(key)
+            by_page.setdefault(number_of(path), []).append((path, key, raw))
+            for prefix in listings(key, record):
                 state._sorted[prefix].append(key)
-        state.tree = update(None, sorted(hashes))
+        for keys in state._sorted.values():
+            keys.sort()
+        pages = {number: build(sorted(found)) for number, found in sorted(by_page.items())}
+        state._pages.young = pages
+        state.tree = Tree(_top(pages), {})
+        return state
+
+    @classmethod
+    def open(cls, source: Source, heads: Iterable[Head], keys: dict[bytes, list[bytes]]) -> State:
+        """Over a source, with nothing read yet. `heads` ascend by number; `keys` are those of each listing, sorted."""
+        state = cls(source)
+        state._sorted |= keys
+        found = list(heads)
+        state.tree = Tree(update_top(None, [head.number for head in found], found), {})
         return state
 
     @property
     def root(self) -> bytes:
-        return root_of(self.tree)
+        return self.tree.root
 
     def get(self, key: bytes) -> Any | None:
-        return self._records.get(key)
+        record = self._records.young.get(key, _MISSING)
+        return self._read(key) if record is _MISSING else record
+
+    def _read(self, key: bytes) -> Any | None:
+        record = self._records.old.get(key, _MISSING)
+        if record is _MISSING:
+            raw = self.raw(key)
+            try:
+                record = None if raw is None else decode(_type_of(key), raw, MAX_RECORD)
+            except Malformed as e:
+                raise StateDamaged(f"the record under the state key {key.hex()} cannot be read: {e}") from e
+        self._remember(key, record)
+        return record
+
+    def _remember(self, key: bytes, record: Any | None) -> None:
+        if len(self._records.young) >= KEPT_RECORDS:
+            self._records.turn()
+        self._records.young[key] = record
+
+    def raw(self, key: bytes) -> bytes | None:
+        """The encoded record under a key."""
+        path = sha256(key)
+        try:
+            return find(self.page(number_of(path)), path, key, proven=self._source is None)
+        except (Malformed, IndexError) as e:
+            raise StateDamaged(str(e)) from e
+
+    def page(self, number: int) -> bytes:
+        """A page of the tree, empty where there is none. Raises `StateDamaged`."""
+        page: bytes | None = self._pages.young.get(number)
+        if page is not None:
+            return page
+        if self._source is None:
+            return b""
+        page = self._pages.old.get(number)
+        if page is None:
+            head = head_in(self.tree.top, number)
+            if head is None:
+                return b""
+            page = self._source.page(number)
+            stored = Head.of(number, page)
+            if stored is None or (stored.hash, stored.single) != (head.hash, head.single):
+                raise StateDamaged(f"page {number} of the state does not have the hash that the tree says")
+        self._keep(number, page)
+        return page
+
+    def _keep(self, number: int, page: bytes) -> None:
+        if self._source is not None:
+            if self._page_bytes >= KEPT_PAGES:
+                self._pages.turn()
+                self._page_bytes = 0
+            self._page_bytes += len(page)
+        self._pages.young[number] = page
 
     def keys(self, prefix: bytes) -> list[bytes]:
         """Sorted keys of an indexed prefix; not to be changed by the caller."""
         return self._sorted[prefix]
 
+    def listing(self, prefix: bytes) -> list[bytes]:
+        """Those of them that a scan shows."""
+        return self._sorted[VERIFIERS if prefix == b"m/" else prefix]
+
     def scan(self, prefix: bytes, limit: int) -> Iterator[tuple[bytes, Any]]:
-        keys = self._sorted[_prefix(prefix)]
+        keys = self.listing(_prefix(prefix))
         for i in range(bisect_left(keys, prefix), len(keys)):
             if limit <= 0 or not keys[i].startswith(prefix):
                 return
-            yield keys[i], self._records[keys[i]]
+            yield keys[i], self.get(keys[i])
             limit -= 1
 
     def prove(self, key: bytes) -> tuple[bytes | None, StateProof]:
         """(encoded record or None, proof under `root`)."""
-        record = self._records.get(key)
-        return (None if record is None else encode(record)), prove_key(self.tree, key)
+        return self.raw(key), prove(self.tree.top, sha256(key), key, self.page)
 
-    def commit(self, changes: Iterable[Change], tree: Node) -> None:
+    def commit(self, changes: Iterable[Change], tree: Tree) -> None:
         for key, record in changes:
-            keys = self._sorted.get(_prefix(key))
-            if keys is not None:
-                self._reindex(keys, key, record is not None)
-            if record is None:
-                self._records.pop(key, None)
-            else:
-                self._records[key] = record
-        self.tree = tree
+            prefix = _prefix(key)
+            if prefix in SCANNED:
+                self._reindex(self._sorted[prefix], key, record is not None)
+                if prefix == b"m/":
+                    self._reindex(self._sorted[VERIFIERS], key, listed(record))
+            self._remember(key, record)
+        for number, page in tree.pages.items():
+            self._keep(number, page)
+        if self._source is not None:
+            self._source.put(self.get(K_CHAIN).height, dict(tree.pages))  # type: ignore[union-attr]
+        self.tree = Tree(tree.top, {})
 
-    def _reindex(self, keys: list[bytes], key: bytes, present: bool) -> None:
-        was = key in self._records
+    @staticmethod
+    def _reindex(keys: list[bytes], key: bytes, present: bool) -> None:
+        at = bisect_left(keys, key)
+        was = at < len(keys) and keys[at] == key
         if present and not was:
-            insort(keys, key)
+            keys.insert(at, key)
         elif was and not present:
-            del keys[bisect_left(keys, key)]
+            del keys[at]
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every (key, encoded record), page by page."""
+        for number in numbers(self.tree.top):
+            try:
+                yield from records(self.page(number))
+            except Malformed as e:
+                raise StateDamaged(str(e)) from e
+
+    def records(self, prefix: bytes) -> Iterator[tuple[bytes, Any]]:
+        """Every key and record of a prefix, in no order that may be relied on. Looks through the whole state."""
+        for key, raw in self.items():
+            if key.startswith(prefix):
+                yield key, decode(_type_of(key), raw, MAX_RECORD)
 
     def total(self) -> int:
         """All credits that exist, counted from scratch."""
-        return sum(map(holding, self._records.values()))
+        return sum(self.held())
+
+    def held(self) -> tuple[int, int]:
+        """What accounts and what escrows hold, counted from scratch."""
+        accounts = escrows = 0
+        for key, raw in self.items():
+            if key.startswith(b"a/"):
+                accounts += holding(decode(Account, raw, MAX_RECORD))
+            elif key.startswith(b"e/"):
+                escrows += holding(decode(Escrow, raw, MAX_RECORD))
+        return accounts, escrows
+
+
+def _type_of(key: bytes) -> type[Any]:
+    kind = STATE_TYPES.get(_prefix(key))
+    if kind is None:
+        raise Malformed(f"no record is kept under the state key {key.hex()}")
+    return kind
+
+
+def _top(pages: dict[int, bytes]) -> Any:
+    """The tree above pages that ascend by number."""
+    return update_top(None, list(pages), [Head.of(number, page) for number, page in pages.items()])
 
 
 class Overlay:
@@ -155,15 +316,15 @@ class Overlay:
     def scan(self, prefix: bytes, limit: int) -> Iterator[tuple[bytes, Any]]:
         """A snapshot in byte order: what is written while iterating is not seen."""
         touched = self._block if self._tx is None else self._block | self._tx
-        added = sorted(k for k in touched if k.startswith(prefix) and self._state.get(k) is None)
-        committed = self._state.keys(_prefix(prefix))
+        added = sorted(k for k in touched if k.startswith(prefix) and not listed(self._state.get(k)))
+        committed = self._state.listing(_prefix(prefix))
         start, end = bisect_left(committed, prefix), bisect_left(committed, prefix + b"\xff" * 80)
         found = 0
         for key in merge(committed[start:end] if limit > end - start else self._lazy(committed, start, end), added):
             if found >= limit:
                 return
             record = touched[key] if key in touched else self._state.get(key)
-            if record is not None:
+            if listed(record):
                 found += 1
                 yield key, record
 
@@ -171,9 +332,11 @@ class Overlay:
     def _lazy(keys: list[bytes], start: int, end: int) -> Iterator[bytes]:
         return (keys[i] for i in range(start, end))
 
-    def finish(self) -> tuple[list[Change], list[tuple[bytes, bytes | None]], Node]:
+    def finish(self) -> tuple[list[Change], list[tuple[bytes, bytes | None]], Tree]:
         """(changes, their encoded form, the new tree), all sorted by key; what did not change is left out."""
-        changes, encoded, hashes = [], [], []
+        changes: list[Change] = []
+        encoded: list[tuple[bytes, bytes | None]] = []
+        by_page: dict[int, list[PageChange]] = {}
         for key in sorted(self._block):
             record = self._block[key]
             if record == self._state.get(key):
@@ -181,9 +344,20 @@ class Overlay:
             raw = None if record is None else encode(record)
             changes.append((key, record))
             encoded.append((key, raw))
-            hashes.append((sha256(key), None if raw is None else sha256(raw)))
-        hashes.sort()
-        return changes, encoded, update(self._state.tree, hashes)
+            path = sha256(key)
+            by_page.setdefault(number_of(path), []).append((path, key, raw))
+        return changes, encoded, self._tree(by_page)
+
+    def _tree(self, by_page: dict[int, list[PageChange]]) -> Tree:
+        if not by_page:
+            return self._state.tree
+        pages: dict[int, bytes] = {}
+        for number in sorted(by_page):
+            found = by_page[number]
+            found.sort()
+            pages[number] = update(self._state.page(number), found)
+        heads = [Head.of(number, page) for number, page in pages.items()]
+        return Tree(update_top(self._state.tree.top, list(pages), heads), pages)
 
     def held_difference(self) -> int:
         """How much more credits the records hold than before this block."""

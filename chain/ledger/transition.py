@@ -27,10 +27,11 @@ from chain.contracts.base import (
     account_key,
 )
 from chain.crypto import ZERO_HASH, mac, sha256, tagged
-from chain.errors import BrokenInvariant, Code, InvalidBlock, InvalidTx, Reject, TxCode
+from chain.errors import BrokenInvariant, Code, InvalidBlock, InvalidTx, Reject, StateDamaged, TxCode
 from chain.ledger.state import Change, Overlay, State
 from chain.ledger.tx import ParsedTx, check_tx
-from chain.merkle import Node, list_root, root_of
+from chain.merkle import list_root
+from chain.pages import Tree
 from chain.params import MAX_INT, Params
 from chain.types import Receipt, Validator
 
@@ -57,7 +58,7 @@ class Executed:
     receipt_root: bytes
     changes: list[Change]
     encoded: list[tuple[bytes, bytes | None]]
-    tree: Node
+    tree: Tree
     state_root: bytes
     next_validators: list[Validator]
     skipped: list[tuple[ParsedTx, InvalidTx]] = field(default_factory=list)
@@ -211,7 +212,7 @@ class _Block:
         except Reject as e:
             self.overlay.drop()
             return Receipt(tx.id, e.code, [])
-        except BrokenInvariant:
+        except (BrokenInvariant, StateDamaged):
             self.overlay.drop()
             raise
         except Exception as e:
@@ -267,7 +268,7 @@ def apply_block(state: State, block: BlockInput, *, building: bool = False) -> E
         changes=changes,
         encoded=encoded,
         tree=tree,
-        state_root=root_of(tree),
+        state_root=tree.root,
         next_validators=following.members,
         skipped=skipped,
     )

@@ -20,11 +20,14 @@ import msgspec
 import sqlalchemy as sa
 
 from chain.codec import decode, encode
+from chain.ledger.state import State
 from chain.storage import outcomes, schema
 from chain.storage.check import check_store
 from chain.storage.errors import DiskFull, StorageDamaged, StorageError, StorageFailed, StorageMismatch
 from chain.storage.index import Part, Picks, Place, Recent, part_decoder, pick, picks_decoder, prefix_of
+from chain.storage.pages import StatePages
 from chain.storage.schema import TODO_DAMAGED, Bulk, at, db_errors, seal, unseal
+from chain.storage.upgrade import upgrade
 from chain.storage.writer import Writer
 from chain.types import Block, Header, decode_block, tx_id
 
@@ -137,8 +140,7 @@ class BlockStore:
         dialect = engine.dialect
         self._insert_txs = Bulk(dialect, sa.insert(schema.txs), ("part", "prefix", "height", "position"))
         self._insert_history = Bulk(dialect, sa.insert(schema.history), ("part", "account", "picks"))
-        self._put_state = Bulk(dialect, schema.upsert_state(dialect), ("key", "value"))
-        self._delete_state = Bulk(dialect, schema.delete_state(), ("key",))
+        self.pages = StatePages(engine, where)
         self._lock = threading.Lock()
         """Over head, parts and recent, for moments only."""
         self._write_lock = threading.Lock()
@@ -177,6 +179,7 @@ class BlockStore:
     def _check_meta(self, create: bool) -> None:
         with self.engine.begin() as c:
             if sa.inspect(c).has_table("meta"):
+                upgrade(c, self.pages, self.where)
                 found = {row.name: bytes(row.value) for row in c.execute(sa.select(schema.meta))}
                 schema.metadata.create_all(c, tables=schema.LATER)
             elif create:
@@ -206,6 +209,7 @@ class BlockStore:
                 raw = self._unseal(height, "block", block)
                 self._recent.add(height, _tx_ids(raw), picks_decoder.decode(self._unseal(height, "picks", picks)))
             row = c.execute(sa.select(b.height, b.block_id, b.header).order_by(b.height.desc()).limit(1)).first()
+            self.pages.load(c)
         if row is not None:
             self._head = Head(row.height, bytes(row.block_id), self._header(row.height, row.header))
 
@@ -214,6 +218,7 @@ class BlockStore:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+        self.pages.close()
         self.engine.dispose()
 
     # committing
@@ -269,10 +274,12 @@ class BlockStore:
                 for ready in group:
                     self._write(connection, ready, part)
         except DiskFull:
+            self.pages.undo()
             raise
         except StorageError as e:
             self._failed = e
             raise
+        self.pages.done()
         for ready in group:
             self._show(ready, part)
 
@@ -292,8 +299,7 @@ class BlockStore:
         changes = sorted(dict(c.state).items())
         if c.block:
             outcomes.write(connection, c.height, changes, c.executed)
-        self._put_state.run(connection, [(key, seal(key, value)) for key, value in changes if value is not None])
-        self._delete_state.run(connection, [(key,) for key, value in changes if value is None])
+        self.pages.write(connection, c.height, changes)
         if part is not None:
             connection.execute(sa.insert(schema.parts), {"part": part.part})
             self._insert_txs.run(connection, part.txs)
@@ -337,11 +343,14 @@ class BlockStore:
             return list(self._parts)
 
     def load_state(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every (key, value) of the state after the head, in no order that may be relied on."""
+        """Every (key, value) of the state after the head, in no order that may be relied on. Every hash is made again."""
         with self.read("read the state") as c:
-            rows = c.execution_options(yield_per=4096).execute(sa.select(schema.state.c.key, schema.state.c.value))
-            for key, sealed in rows:
-                yield bytes(key), unseal(f"state key {bytes(key).hex()} in {self.where}", bytes(key), bytes(sealed))
+            yield from self.pages.items(c)
+
+    def open_state(self) -> State:
+        """The state after the head, with nothing of it read but what finds the rest. Raises `StorageDamaged`."""
+        with self.read("open the state") as c:
+            return State.open(self.pages, self.pages.heads(), self.pages.keys(c))
 
     def block(self, height: int) -> StoredBlock | None:
         return next(iter(self._blocks(schema.blocks.c.height == height, 1)), None)

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageFailed
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 TODO_DAMAGED = (
     "Check the disk. Then restore the database from a backup, or move it away, keeping keystore and guard, and let the node "
     "sync from its peers"
@@ -69,13 +69,35 @@ history = sa.Table(
     sa.Column("picks", sa.LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
-state = sa.Table(
-    "state",
+pages = sa.Table(
+    "pages",
     metadata,
+    sa.Column("number", _Int, primary_key=True, autoincrement=False),
+    sa.Column("page", sa.LargeBinary, nullable=False),
+)
+page_parts = sa.Table(
+    "page_parts",
+    metadata,
+    sa.Column("part", _Int, primary_key=True, autoincrement=False),
+    sa.Column("heads", sa.LargeBinary, nullable=False),
+)
+journal = sa.Table(
+    "journal",
+    metadata,
+    sa.Column("height", _Int, primary_key=True, autoincrement=False),
+    sa.Column("hits", sa.LargeBinary, nullable=False),
+)
+scanned = sa.Table("scanned", metadata, sa.Column("key", sa.LargeBinary(256), primary_key=True), sqlite_with_rowid=False)
+STATE_TABLES = (pages, page_parts, journal, scanned)
+"""The state since schema 2: see `chain.storage.pages`."""
+old_state = sa.Table(
+    "state",
+    sa.MetaData(),
     sa.Column("key", sa.LargeBinary(256), primary_key=True),
     sa.Column("value", sa.LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
+"""The state of schema 1, one row a record: read once, when such a database is upgraded."""
 
 
 # --- sealed blobs -------------------------------------------------------------------------------------------------------------
@@ -101,17 +123,24 @@ def at(height: int, column: str) -> bytes:
 # --- statements ---------------------------------------------------------------------------------------------------------------
 
 
-def upsert_state(dialect: sa.Dialect) -> sa.Insert:
-    """Insert or replace a state record: the one statement that SQL has no common form for."""
+def upsert(dialect: sa.Dialect, table: sa.Table, key: str, value: str) -> sa.Insert:
+    """Insert or replace a row: the one statement that SQL has no common form for."""
     if dialect.name == "postgresql":
-        pg = postgresql.insert(state)
-        return pg.on_conflict_do_update(index_elements=[state.c.key], set_={"value": pg.excluded.value})
-    lite = sqlite.insert(state)
-    return lite.on_conflict_do_update(index_elements=[state.c.key], set_={"value": lite.excluded.value})
+        pg = postgresql.insert(table)
+        return pg.on_conflict_do_update(index_elements=[table.c[key]], set_={value: pg.excluded[value]})
+    lite = sqlite.insert(table)
+    return lite.on_conflict_do_update(index_elements=[table.c[key]], set_={value: lite.excluded[value]})
 
 
-def delete_state() -> sa.Delete:
-    return sa.delete(state).where(state.c.key == sa.bindparam("key"))
+def add_key(dialect: sa.Dialect) -> sa.Insert:
+    """Insert a scanned key unless it is there."""
+    insert = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+    return insert(scanned).on_conflict_do_nothing(index_elements=[scanned.c.key])
+
+
+def delete_by(column: sa.Column[Any]) -> sa.Delete:
+    """Delete the row that has a key."""
+    return sa.delete(column.table).where(column == sa.bindparam(column.name))
 
 
 class Bulk:

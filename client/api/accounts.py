@@ -16,10 +16,10 @@ from chain.contracts.job.records import (
     posting_key,
     stake_escrow,
 )
-from chain.contracts.membership import MAX_SCAN, JudgeCase, member_key, standing
-from chain.ledger.state import State, holding
+from chain.contracts.membership import JudgeCase, member_key, standing
+from chain.ledger.state import State
 from chain.types import format_credits, parse_credits
-from client.api.errors import not_found
+from client.api.errors import not_found, unavailable
 from client.api.render import Json, render_standing
 from client.api.route import Call, Context, Reply, Route, parse_account, parse_field
 from client.api.schema import (
@@ -37,6 +37,8 @@ from client.api.submit import answer, submit
 
 MAX_LIVE_COUNTED = 1_000
 """Live jobs that the sum of an account's escrows looks through; above that it is left out."""
+MAX_COUNTED = 50_000
+"""Accounts up to which all credits are counted on request: a million would stop the node's loop for many seconds."""
 COUNT_SHARE = 20
 """Counting every credit may take at most one part in so many of the loop's time."""
 
@@ -110,8 +112,8 @@ async def get_history(call: Call) -> list[Json]:
 
 def count_credits(state: State, height: int) -> Json:
     """Every credit counted from scratch, beside what mints and burns say."""
-    accounts = sum(holding(state.get(account_key(key[2:]))) for key, _ in state.scan(b"m/", MAX_SCAN))
-    numbers = {**supply(state), "accounts": accounts, "escrows": state.total() - accounts}
+    accounts, escrows = state.held()
+    numbers = {**supply(state), "accounts": accounts, "escrows": escrows}
     return {name: format_credits(amount) for name, amount in numbers.items()} | {"height": height}
 
 
@@ -122,6 +124,8 @@ def counted(context: Context) -> Json:
     known = context.supply
     if known is not None and (known[0]["height"] == ledger.height or now < known[1]):
         return known[0]
+    if len(ledger.state.keys(b"m/")) > MAX_COUNTED:
+        raise unavailable(f"This graph has more than {MAX_COUNTED:,} members: counting their credits would hold the node up")
     view = count_credits(ledger.state, ledger.height)
     took = perf_counter() - now
     context.supply = (view, now + COUNT_SHARE * took)

@@ -35,7 +35,7 @@ def _an_old_block(node: NodeProcess) -> None:
 
 
 def _the_state(node: NodeProcess) -> None:
-    _flip_in(node, "SELECT value FROM state ORDER BY length(value) DESC LIMIT 1")
+    _flip_in(node, "SELECT hits FROM journal ORDER BY height LIMIT 1")
 
 
 def _the_remedy(node: NodeProcess) -> None:
@@ -64,7 +64,7 @@ async def _noticed_at_the_start(graph: Graph, ill: NodeProcess, well: NodeProces
     await _stopped_with(ill, _the_state)
     code, said = await ill.refuses()
     assert code == 1
-    for words in ("damaged", "state key", "checksum", "move it away", "keeping keystore and guard", "sync from its peers"):
+    for words in ("damaged", "the state", "checksum", "move it away", "keeping keystore and guard", "sync from its peers"):
         assert words in said
     assert "Traceback" not in said
     await _back_again(graph, ill, well)

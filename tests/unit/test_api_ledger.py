@@ -17,7 +17,7 @@ from chain.contracts.membership import MemberCode
 from chain.crypto import address
 from chain.errors import Code, TxCode
 from chain.types import tx_id
-from client.api import Limits
+from client.api import Limits, accounts
 from tests.unit.api_kit import CREDIT, GRANT, NAMES, Api, serving, sha
 
 FALSE = Ballot(VoteCode.FALSE, 900_000, 4_000, 0, 0)
@@ -250,3 +250,10 @@ async def test_a_validator_judges_an_open_case(tmp_path: Path) -> None:
 async def test_who_is_no_validator_may_not_judge(api: Api) -> None:
     error = await api.refused("POST", "/v1/judgements", 422, json={"account": who(api, "n1"), "confirm": False})
     assert error["name"] == MemberCode.NOT_A_VALIDATOR.name
+
+
+async def test_credits_of_a_very_large_graph_are_not_counted_on_the_loop(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "MAX_COUNTED", len(NAMES) - 1)
+    assert "would hold the node up" in (await api.refused("GET", "/v1/supply", 503))["message"]
+    monkeypatch.setattr(accounts, "MAX_COUNTED", len(NAMES))
+    assert (await api.get("/v1/supply"))["escrows"] == "0"

@@ -11,7 +11,7 @@ from chain.contracts.base import Due, Host, due_key
 from chain.contracts.credits import Transfer, supply
 from chain.crypto import ZERO_HASH, sha256
 from chain.errors import BrokenInvariant, Code, InvalidBlock, Reject
-from chain.ledger.state import State
+from chain.ledger.state import Overlay, State
 from chain.ledger.transition import chain_record, clock_at, earliest_due, validators_of
 from chain.merkle import list_root
 from chain.params import MAX_INT
@@ -67,7 +67,7 @@ def test_the_roots_are_those_of_what_was_done() -> None:
     assert chain.last is not None
     assert chain.last.state_root == chain.state.root
     assert chain.last.receipt_root == list_root([encode(r) for r in chain.last.receipts])
-    stored = {k: encode(r) for k, r in chain.state._records.items()}
+    stored = dict(chain.state.items())
     assert State.load(stored.items()).root == chain.state.root
 
 
@@ -226,8 +226,10 @@ def test_a_deadline_cannot_be_refused(monkeypatch: pytest.MonkeyPatch, fault: Ex
 def test_a_deadline_of_nobody_is_a_broken_invariant() -> None:
     chain = Chain()
     key = due_key(chain.clock, 1, b"x")
-    chain.state._records[key] = Due(1, b"x")
-    chain.state._sorted[b"d/"].append(key)
+    overlay = Overlay(chain.state)
+    overlay.put(key, Due(1, b"x"))
+    changes, _, tree = overlay.finish()
+    chain.state.commit(changes, tree)
     with pytest.raises(BrokenInvariant, match="no handler"):
         chain.try_()
 

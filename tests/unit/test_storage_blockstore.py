@@ -206,7 +206,7 @@ def test_flipped_bytes_anywhere_in_the_file_are_noticed_or_harmless(tmp_path: Pa
     """A full check and a look at everything after it either refuse, or every answer is right."""
     path = tmp_path / "db"
     store = open_store(path)
-    model = Model(fill(store, 12, transfers=8))
+    model = Model(fill(store, 24, transfers=24))
     store.close()
     whole = path.read_bytes()
     refused = 0
@@ -322,9 +322,9 @@ def test_another_networks_database_is_refused(tmp_path: Path) -> None:
 def test_another_schema_is_refused(tmp_path: Path) -> None:
     store = open_store(tmp_path / "db")
     with store.engine.begin() as c:
-        c.execute(sa.update(schema.meta).where(schema.meta.c.name == "schema").values(value=b"2"))
+        c.execute(sa.update(schema.meta).where(schema.meta.c.name == "schema").values(value=b"3"))
     store.close()
-    with pytest.raises(StorageMismatch, match="its schema is 2, this program's is 1"):
+    with pytest.raises(StorageMismatch, match="its schema is 3, this program's is 2"):
         open_store(tmp_path / "db")
 
 
@@ -424,13 +424,15 @@ def test_a_killed_process_leaves_every_height_that_it_reported(tmp_path: Path, h
 
 def test_the_statements_are_valid_for_postgresql() -> None:
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    upsert = str(schema.upsert_state(dialect).compile(dialect=dialect))
-    assert "ON CONFLICT (key) DO UPDATE SET value = excluded.value" in upsert
+    upsert = str(schema.upsert(dialect, schema.pages, "number", "page").compile(dialect=dialect))
+    assert "ON CONFLICT (number) DO UPDATE SET page = excluded.page" in upsert
+    assert "ON CONFLICT (key) DO NOTHING" in str(schema.add_key(dialect).compile(dialect=dialect))
     bulk = schema.Bulk(dialect, sa.insert(schema.txs), ("part", "prefix", "height", "position"))
     assert "%(part)s" in bulk.text and "INSERT INTO txs" in bulk.text
-    assert "DELETE FROM state WHERE state.key = %(key)s" in schema.Bulk(dialect, schema.delete_state(), ("key",)).text
+    deleting = schema.Bulk(dialect, schema.delete_by(schema.pages.c.number), ("number",))
+    assert "DELETE FROM pages WHERE pages.number = %(number)s" in deleting.text
     tables = [str(sa.schema.CreateTable(t).compile(dialect=dialect)) for t in schema.metadata.sorted_tables]
-    assert len(tables) == 8 and not any("ROWID" in t or "SERIAL" in t for t in tables)
+    assert len(tables) == 11 and not any("ROWID" in t or "SERIAL" in t for t in tables)
     assert any("BYTEA" in t for t in tables)
 
 

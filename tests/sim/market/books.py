@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from chain.contracts.base import BANNED, Account, Escrow, account_key
+from chain.contracts.base import BANNED, Account, account_key
 from chain.contracts.job import messages, records, rules, store
 from chain.contracts.job.records import ENDED, CaseState, Hidden, Job, Posting, Seat, Tenth
 from chain.contracts.job.records import State as JobState
@@ -122,7 +122,7 @@ class Books:
             if owed != held:
                 raise Violation(f"job {job.hex()[:8]} owes {shown(owed)}, its escrows hold {shown(held)}")
             known |= held
-        found = {key[2:]: record.amount for key, record in state._records.items() if isinstance(record, Escrow)}
+        found = {key[2:]: record.amount for key, record in state.records(b"e/")}
         if found != known:
             raise Violation(f"escrows hold {shown(found)}, owed are {shown(known)}")
 

@@ -1,0 +1,366 @@
+"""The state's tree in pages: the same roots as `chain.merkle`'s compact sparse tree, without an object for every record.
+
+The tree is cut at depth 16. Below it, all records whose path (SHA-256 of the key) starts with the same 16 bits are one *page*: a
+string of bytes that holds the subtree with the hashes of all its nodes and the records themselves. Above it, small objects: forks,
+and one `Head` for each page. So a record costs its bytes and about a hundred more, a page is read from a database as it stands,
+and nothing has to be hashed again when a node starts.
+
+    page   = "" | leaf | fork
+    leaf   = 0x02, hash (32), length of the key (1), key, value
+    fork   = 0x03, hash (32), length of the left part (4), left part, right part
+
+Pages and trees never change: an update makes new ones and shares what it did not touch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from chain.errors import Malformed
+from chain.merkle import EMPTY, StateProof
+
+DEPTH = 16
+PAGES = 1 << DEPTH
+LEAF, FORK = 2, 3
+MAX_KEY = 255
+_LEAF, _FORK = b"\x02", b"\x03"
+_HASH = HEAD_BYTES = 33
+"""Where a node's hash ends; it starts at 1."""
+_BODY = 37
+"""Where the left part of a fork starts."""
+_sha = hashlib.sha256
+
+Change = tuple[bytes, bytes, bytes | None]
+"""(path, key, encoded record or None to remove it)"""
+
+
+def number_of(path: bytes) -> int:
+    """The page of a path."""
+    return path[0] << 8 | path[1]
+
+
+# --- a page -------------------------------------------------------------------------------------------------------------------
+
+
+def leaf(path: bytes, key: bytes, value: bytes) -> bytes:
+    return b"".join((_LEAF, _sha(_LEAF + path + _sha(value).digest()).digest(), len(key).to_bytes(1, "big"), key, value))
+
+
+def _fork(left: bytes, right: bytes) -> bytes:
+    """A leaf that is alone moves up, so the shape is canonical."""
+    if not left and (not right or right[0] == LEAF):
+        return right
+    if not right and left[0] == LEAF:
+        return left
+    digest = _sha(_FORK + (left[1:_HASH] or EMPTY) + (right[1:_HASH] or EMPTY)).digest()
+    return b"".join((_FORK, digest, len(left).to_bytes(4, "big"), left, right))
+
+
+def _bit(path: bytes, depth: int) -> int:
+    return path[depth >> 3] >> (7 - (depth & 7)) & 1
+
+
+def _split(changes: Sequence[Change], start: int, end: int, depth: int) -> int:
+    """First index in [start, end) whose path has a one at `depth`; the range is sorted and equal before it."""
+    while start < end:
+        middle = (start + end) // 2
+        if _bit(changes[middle][0], depth):
+            end = middle
+        else:
+            start = middle + 1
+    return start
+
+
+def update(page: bytes, changes: Sequence[Change]) -> bytes:
+    """LC-MRK-4: the page with `changes`, sorted by path, each path once and all of this page."""
+    if len(changes) == 1:
+        return _update_one(page, changes[0])
+    return _update(page, changes, 0, len(changes), DEPTH)
+
+
+def _update_one(page: bytes, change: Change) -> bytes:
+    """What most blocks do to most pages: straight down to the one place, and up again."""
+    path, key, value = change
+    if not page or page[0] == LEAF:
+        return _at_end(page, path, key, value, DEPTH)
+    at, end, depth = 0, len(page), DEPTH
+    beside: list[tuple[int, bytes]] = []
+    while at < end and page[at] == FORK:
+        cut = at + _BODY + int.from_bytes(page[at + _HASH : at + _BODY], "big")
+        if path[depth >> 3] >> (7 - (depth & 7)) & 1:
+            beside.append((1, page[at + _BODY : cut]))
+            at = cut
+        else:
+            beside.append((0, page[cut:end]))
+            at, end = at + _BODY, cut
+        depth += 1
+    node = _at_end(page[at:end], path, key, value, depth)
+    for right, other in reversed(beside):
+        node = _fork(other, node) if right else _fork(node, other)
+    return node
+
+
+def _at_end(old: bytes, path: bytes, key: bytes, value: bytes | None, depth: int) -> bytes:
+    """A change meets an empty place or a leaf."""
+    new = b"" if value is None else leaf(path, key, value)
+    if not old or key_of(old) == key:
+        return new
+    if not new:
+        return old
+    return _build(sorted([(_path_of(old), old), (path, new)]), 0, 2, depth)
+
+
+def _update(page: bytes, changes: Sequence[Change], start: int, end: int, depth: int) -> bytes:
+    if start == end:
+        return page
+    if not page or page[0] == LEAF:
+        leaves = [(path, leaf(path, key, value)) for path, key, value in changes[start:end] if value is not None]
+        if page and all(key != key_of(page) for _, key, _ in changes[start:end]):
+            leaves.append((_path_of(page), page))
+            leaves.sort()
+        return _build(leaves, 0, len(leaves), depth)
+    cut = _BODY + int.from_bytes(page[_HASH:_BODY], "big")
+    middle = _split(changes, start, end, depth)
+    left = _update(page[_BODY:cut], changes, start, middle, depth + 1)
+    return _fork(left, _update(page[cut:], changes, middle, end, depth + 1))
+
+
+def _build(leaves: list[tuple[bytes, bytes]], start: int, end: int, depth: int) -> bytes:
+    """From (path, leaf) pairs, sorted."""
+    if start == end:
+        return b""
+    if end - start == 1:
+        return leaves[start][1]
+    middle = start
+    while middle < end and not _bit(leaves[middle][0], depth):
+        middle += 1
+    return _fork(_build(leaves, start, middle, depth + 1), _build(leaves, middle, end, depth + 1))
+
+
+def key_of(node: bytes) -> bytes:
+    """The key of a leaf."""
+    return node[_HASH + 1 : _HASH + 1 + node[_HASH]]
+
+
+def _path_of(node: bytes) -> bytes:
+    return _sha(key_of(node)).digest()
+
+
+def _hash_of(page: bytes, at: int, end: int) -> bytes:
+    """The hash of the node from `at` to `end`."""
+    return page[at + 1 : at + _HASH] if at < end else EMPTY
+
+
+def find(page: bytes, path: bytes, key: bytes, *, proven: bool = True) -> bytes | None:
+    """The value of a key, or None. Unless the page is `proven`, also that its hash proves this: raises `Malformed`."""
+    at, end, depth = 0, len(page), DEPTH
+    beside: list[tuple[int, bytes, bytes]] = []
+    while at < end and page[at] == FORK:
+        cut = at + _BODY + int.from_bytes(page[at + _HASH : at + _BODY], "big")
+        right = path[depth >> 3] >> (7 - (depth & 7)) & 1
+        if not proven:
+            other = _hash_of(page, at + _BODY, cut) if right else _hash_of(page, cut, end)
+            beside.append((right, page[at + 1 : at + _HASH], other))
+        if right:
+            at = cut
+        else:
+            at, end = at + _BODY, cut
+        depth += 1
+    node = page[at:end]
+    if not proven:
+        _prove(node, beside)
+    if not node or key_of(node) != key:
+        return None
+    return node[_HASH + 1 + node[_HASH] :]
+
+
+def _prove(node: bytes, beside: list[tuple[int, bytes, bytes]]) -> None:
+    """LC-MRK-4: that the hashes on the way down to a leaf are those of what lies beneath them."""
+    digest = EMPTY
+    if node:
+        key = key_of(node)
+        digest = _sha(_LEAF + _sha(key).digest() + _sha(node[_HASH + 1 + len(key) :]).digest()).digest()
+        if digest != node[1:_HASH]:
+            raise Malformed(f"the record under the state key {key.hex()} is not the one that was hashed")
+    for right, stored, other in reversed(beside):
+        digest = _sha(_FORK + (other + digest if right else digest + other)).digest()
+        if digest != stored:
+            raise Malformed("a node of the state's tree does not have the hash that is stored with it")
+
+
+def records(page: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """(key, encoded record) of a page, in the order of their paths. Raises `Malformed` where the bytes are no page."""
+    ends = [len(page)]
+    at = 0
+    while ends:
+        end = ends.pop()
+        if at == end:
+            continue
+        if page[at] == FORK and end - at >= _BODY:
+            cut = at + _BODY + int.from_bytes(page[at + _HASH : at + _BODY], "big")
+            if cut > end:
+                raise Malformed("a page of the state is cut off")
+            ends += [end, cut]
+            at += _BODY
+            continue
+        first = at + _HASH + 1
+        if page[at] != LEAF or first > end or first + page[first - 1] > end:
+            raise Malformed("a page of the state is cut off")
+        middle = first + page[first - 1]
+        yield page[first:middle], page[middle:end]
+        at = end
+
+
+def build(items: Sequence[tuple[bytes, bytes, bytes]]) -> bytes:
+    """The page of (path, key, value) triples, sorted by path."""
+    return _build([(path, leaf(path, key, value)) for path, key, value in items], 0, len(items), DEPTH)
+
+
+# --- above the pages ----------------------------------------------------------------------------------------------------------
+
+
+class Head:
+    """What the tree knows of a page that is not empty: its hash, and whether it holds a single record."""
+
+    __slots__ = ("hash", "number", "single")
+
+    def __init__(self, number: int, digest: bytes, single: bool) -> None:
+        self.number, self.hash, self.single = number, digest, single
+
+    @classmethod
+    def of(cls, number: int, page: bytes) -> Head | None:
+        return cls(number, page[1:_HASH], page[0] == LEAF) if page else None
+
+    @staticmethod
+    def encode(page: bytes) -> bytes:
+        """How the head of a page is stored: the page's first bytes."""
+        return page[:HEAD_BYTES]
+
+    @classmethod
+    def decode(cls, number: int, stored: bytes) -> Head:
+        return cls(number, stored[1:HEAD_BYTES], stored[0] == LEAF)
+
+
+class Fork:
+    __slots__ = ("hash", "left", "right")
+
+    def __init__(self, left: Top, right: Top) -> None:
+        self.left, self.right = left, right
+        self.hash: bytes = _sha(_FORK + (EMPTY if left is None else left.hash) + (EMPTY if right is None else right.hash)).digest()
+
+
+Top = Head | Fork | None
+
+
+def _join(left: Top, right: Top) -> Top:
+    """A page of a single record that is alone moves up."""
+    if left is not None and right is not None:
+        return Fork(left, right)
+    one = left or right
+    return one if one is None or (type(one) is Head and one.single) else Fork(left, right)
+
+
+def update_top(top: Top, numbers: Sequence[int], heads: Sequence[Head | None]) -> Top:
+    """The tree with new heads (None for a page that is empty now); `numbers` are theirs, ascending, each once."""
+    return _update_top(top, numbers, heads, 0, len(numbers), 0, PAGES >> 1)
+
+
+def _update_top(top: Top, numbers: Sequence[int], heads: Sequence[Head | None], start: int, end: int, base: int, mask: int) -> Top:
+    """The subtree of the pages from `base` on; `mask` is the bit that divides it."""
+    if not isinstance(top, Fork):
+        new = [head for head in heads[start:end] if head is not None]
+        if top is not None and top.number not in numbers[start:end]:
+            new.append(top)
+            new.sort(key=_number)
+        return _build_top(new, 0, len(new), base, mask)
+    left, right = top.left, top.right
+    if end - start == 1:
+        if numbers[start] & mask:
+            right = _update_top(right, numbers, heads, start, end, base | mask, mask >> 1)
+        else:
+            left = _update_top(left, numbers, heads, start, end, base, mask >> 1)
+        return _join(left, right)
+    middle = bisect_left(numbers, base | mask, start, end)
+    if middle > start:
+        left = _update_top(left, numbers, heads, start, middle, base, mask >> 1)
+    if middle < end:
+        right = _update_top(right, numbers, heads, middle, end, base | mask, mask >> 1)
+    return _join(left, right)
+
+
+def _number(head: Head) -> int:
+    return head.number
+
+
+def _build_top(heads: Sequence[Head], start: int, end: int, base: int, mask: int) -> Top:
+    if start == end:
+        return None
+    if end - start == 1 and (heads[start].single or not mask):
+        return heads[start]
+    middle = start
+    while middle < end and not heads[middle].number & mask:
+        middle += 1
+    left = _build_top(heads, start, middle, base, mask >> 1)
+    return _join(left, _build_top(heads, middle, end, base | mask, mask >> 1))
+
+
+def head_in(top: Top, number: int) -> Head | None:
+    """What the tree holds for a page."""
+    mask = PAGES >> 1
+    while type(top) is Fork:
+        top = top.right if number & mask else top.left
+        mask >>= 1
+    return top if type(top) is Head and top.number == number else None
+
+
+def numbers(top: Top) -> Iterator[int]:
+    """The pages that are not empty, ascending."""
+    waiting = [top]
+    while waiting:
+        node = waiting.pop()
+        if type(node) is Fork:
+            waiting += [node.right, node.left]
+        elif type(node) is Head:
+            yield node.number
+
+
+class Tree:
+    """A version of the whole tree: what is above the pages, and the pages that it changed."""
+
+    __slots__ = ("pages", "top")
+
+    def __init__(self, top: Top, pages: Mapping[int, bytes]) -> None:
+        self.top, self.pages = top, pages
+
+    @property
+    def root(self) -> bytes:
+        return self.top.hash if self.top else EMPTY
+
+
+def prove(top: Top, path: bytes, key: bytes, page_of: Callable[[int], bytes]) -> StateProof:
+    """LC-MRK-5, 6: the proof for a key whose path this is; `page_of` gives a page by its number."""
+    siblings, mask, number = [], PAGES >> 1, number_of(path)
+    node = top
+    while isinstance(node, Fork):
+        right = number & mask
+        beside = node.left if right else node.right
+        siblings.append(beside.hash if beside else EMPTY)
+        node, mask = (node.right if right else node.left), mask >> 1
+    # A page of a single record may stand where another would be: it is what shows that the other is empty.
+    page = b"" if node is None else page_of(node.number)
+    at, end, depth = 0, len(page), DEPTH
+    while at < end and page[at] == FORK:
+        cut = at + _BODY + int.from_bytes(page[at + _HASH : at + _BODY], "big")
+        if _bit(path, depth):
+            siblings.append(_hash_of(page, at + _BODY, cut))
+            at = cut
+        else:
+            siblings.append(_hash_of(page, cut, end))
+            at, end = at + _BODY, cut
+        depth += 1
+    found = page[at:end]
+    if not found or key_of(found) == key:
+        return StateProof(siblings, b"")
+    return StateProof(siblings, _path_of(found) + _sha(found[_HASH + 1 + found[_HASH] :]).digest())
