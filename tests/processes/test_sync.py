@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 from pathlib import Path
 
 from tests.processes.harness import Graph, NodeProcess, Role, credits, micro, validators
@@ -41,7 +43,22 @@ async def _it_catches_up(graph: Graph, observer: NodeProcess, moved: int) -> Non
     await graph.agree()
     assert micro(await observer.api.balance()) == credits(1000) + moved
     assert len(await observer.api.history(limit=1_000)) == moved, "what happened meanwhile is in its books too"
-    assert not (await observer.api.status())["syncing"]
+    status = await observer.api.status()
+    assert not status["syncing"]
+    await _the_audit_holds(observer, status["audited"])
+
+
+async def _the_audit_holds(node: NodeProcess, before: int) -> None:
+    """Most of it was taken over by certificates; the audit executes that, beside the running node."""
+    top = await node.height()
+    assert before < top - AWAY // 2
+    words = [sys.executable, "-m", "learningchain", "audit", "--json", "--data", str(node.data)]
+    audit = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
+    out, _ = await audit.communicate()
+    found = json.loads(out)
+    assert (audit.returncode, found["holds"], found["first"]) == (0, True, before + 1)
+    assert found["audited"] >= top
+    assert (await node.api.status())["audited"] >= top
 
 
 async def _a_paused_validator_comes_back(graph: Graph, paused: NodeProcess) -> None:
