@@ -209,9 +209,6 @@ def replay_rate(chain: Chain, trusting: int) -> float:
     """Transactions per second; `trusting` as of a node: 0 executes every block."""
     import uvloop
 
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_AFTER)
     with (
         tempfile.TemporaryDirectory(prefix="learningchain-replay-") as folder,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
@@ -224,6 +221,9 @@ def replay(
 ) -> ReplayFigure:
     """Medians over rounds of: verification, full replay, replay by certificates, verification."""
     chain = make_chain(blocks, txs_per_block, payers)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_AFTER)  # as the daemon does
     verify, full, certificates, of_verify, of_full = [], [], [], [], []
     for _ in range(rounds):
         before = verify_rate(2, verify_s)
