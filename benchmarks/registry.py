@@ -15,6 +15,7 @@ from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
+from benchmarks.idle import idle
 from benchmarks.ledger import LedgerSize, ledger
 from benchmarks.limits import limits
 from benchmarks.peers import install
@@ -24,6 +25,7 @@ from benchmarks.peers.evm import anvil, ganache
 from benchmarks.peers.syncobj import syncobj
 from benchmarks.replay import replay
 from benchmarks.sandbox_overhead import sandbox_overhead
+from benchmarks.startup import startup
 from benchmarks.wan import wan
 from sandbox import SandboxError
 from tests.processes.netns import Refused
@@ -183,6 +185,8 @@ MEASURES = (
     Measure("anvil", _anvil),
     Measure("ganache", _ganache),
     Measure("sync", lambda size, say: replay(size.sync, size.ledger.outstanding), once=True),
+    Measure("idle", lambda size, say: apart(idle, size.idle_s), once=True),
+    Measure("startup", lambda size, say: apart(startup, size.startup), once=True),
     Measure("sandbox", _sandbox, once=True),
     Measure("wan", _wan, once=True),
 )

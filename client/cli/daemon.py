@@ -39,10 +39,9 @@ def node(
     word = passphrase(passphrase_file, confirm=False)
     if sys.stderr.isatty():
         common.out.note(f"The node starts; Ctrl-C stops it. Look around from a second terminal: learningchain status{common.again}")
-    from client import daemon
+    from client import start
 
-    result: Any = daemon.run(data, word, work=work, accept_new_guard=accept_new_guard)
-    return int(asyncio.run(result) if inspect.iscoroutine(result) else result)
+    return start.run(data, word, work=work, accept_new_guard=accept_new_guard)
 
 
 def demo(

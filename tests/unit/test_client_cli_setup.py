@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import stat
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from client import keystore
+from client.keystore import Identity, Keystore
 from tests.unit.client_cli_kit import WORD
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
@@ -148,8 +151,8 @@ def test_node_hands_over_to_the_daemon(run: Any, tmp_path: Path, monkeypatch: py
     run("init", "--data", tmp_path / "n")
     calls: list[Any] = []
 
-    def daemon_run(data: Path, word: str, *, work: bool | None, accept_new_guard: bool) -> int:
-        calls.append((data, word, work, accept_new_guard))
+    def daemon_run(data: Path, identity: Callable[[], Identity], *, work: bool | None, accept_new_guard: bool) -> int:
+        calls.append((data, identity().address, work, accept_new_guard))
         return 7
 
     daemon = type(sys)("client.daemon")
@@ -159,7 +162,8 @@ def test_node_hands_over_to_the_daemon(run: Any, tmp_path: Path, monkeypatch: py
     assert run("node", "--data", tmp_path / "n").code == 7
     assert run("node", "--data", tmp_path / "n", "--work", "--accept-new-guard").code == 7
     assert run("node", "--data", tmp_path / "n", "--no-work").code == 7
-    assert calls == [(tmp_path / "n", WORD, work, guard) for work, guard in ((None, False), (True, True), (False, False))]
+    own = Keystore.open(tmp_path / "n" / "keystore.json", WORD).address
+    assert calls == [(tmp_path / "n", own, work, guard) for work, guard in ((None, False), (True, True), (False, False))]
 
 
 def test_demo_hands_over_to_its_scene(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,3 +177,14 @@ def test_demo_hands_over_to_its_scene(run: Any, tmp_path: Path, monkeypatch: pyt
         {"json_file": tmp_path / "s.json", "keep": False, "to_stderr": False},
         {"json_file": None, "keep": True, "to_stderr": True},
     ]
+
+
+def test_the_keystore_is_opened_while_the_daemon_is_imported() -> None:
+    """What starts a node loads neither the network nor the database before it has begun with the slow part, the keystore."""
+    program = (
+        "import sys, client.start; heavy = {'aiohttp', 'sqlalchemy', 'docker', 'client.daemon'} & set(sys.modules); "
+        "import client.daemon; late = {'docker'} & set(sys.modules); "
+        "sys.exit(repr(heavy | late) if heavy | late else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
