@@ -310,14 +310,12 @@ class PeerBook:
 
     def share(self, rng: Random, exclude: bytes, connected: set[bytes]) -> list[PeerAddresses]:
         """LC-P2P-31: what another peer is told: verified addresses, and what connected members said of themselves."""
-        out: list[PeerAddresses] = []
-        members = [m for m in self.members() if m != exclude]
+
+        def good(member: bytes, place: Place) -> bool:
+            return place.verified or (place.teller == member and member in connected)
+
+        members = sorted(m for m, places in self._members.items() if m != exclude and any(good(m, p) for p in places))
         rng.shuffle(members)
         members.sort(key=lambda m: m not in connected)
-        for member in members:
-            if len(out) == MAX_ENTRIES:
-                break
-            good = [p.address for p in self.places(member) if p.verified or (p.teller == member and member in connected)]
-            if good:
-                out.append(PeerAddresses(member, good[:MAX_ADDRESSES]))
-        return out
+        told = {m: [p.address for p in self.places(m) if good(m, p)] for m in members[:MAX_ENTRIES]}
+        return [PeerAddresses(m, addresses[:MAX_ADDRESSES]) for m, addresses in told.items()]

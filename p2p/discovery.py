@@ -29,6 +29,15 @@ class Wanted(NamedTuple):
     others: int
     dials: int
 
+    def counted(self, own_id: bytes, connected: Collection[bytes]) -> int:
+        """The connections that count towards `others`."""
+        return sum(1 for peer in connected if own_id not in self.validators or peer not in self.validators)
+
+    def lacks(self, own_id: bytes, connected: Collection[bytes]) -> bool:
+        """Whether it is worth while to ask for more addresses."""
+        lost = own_id in self.validators and not self.validators <= {own_id, *connected}
+        return lost or self.counted(own_id, connected) < self.others
+
 
 def choose_dials(
     book: PeerBook,
@@ -56,13 +65,17 @@ def choose_dials(
         busy.add(place.address)
         return True
 
+    def failed(peer: bytes) -> bool:
+        """One that had no room for us: the last free place is not for asking it again and again."""
+        return any(p.failures for p in book.places(peer))
+
     votes = own_id in wanted.validators
-    others = sum(1 for p in connected if not (votes and p in wanted.validators)) + len(dialling)
+    others = wanted.counted(own_id, connected) + len(dialling)
     near = len(wanted.validators.intersection(connected))
     for validator in _shuffled(wanted.validators, rng):
         if votes:
             consider(validator)
-        elif near < NEAR and others < wanted.others and consider(validator):
+        elif near < NEAR and others < wanted.others and not failed(validator) and consider(validator):
             near, others = near + 1, others + 1
     for address in _shuffled(book.seeds, rng):
         peer = book.seed_member(address)

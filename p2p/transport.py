@@ -183,8 +183,8 @@ class Network:
         elif isinstance(m, wire.GetPeers):
             if now >= connection.answer_due:
                 connection.answer_due = now + self._config.answer_interval
-                known = self._book.share(self._rng, connection.id, set(self._peers))
-                connection.send(wire.LANE_REQUESTS, wire.peers_message(wire.Peers(known)))
+                known = wire.Peers(self._book.share(self._rng, connection.id, set(self._peers)))
+                connection.send(wire.LANE_REQUESTS, wire.peers_message(known))
         elif isinstance(m, wire.Peers):
             # An answer that nobody asked for is ignored: it may be a late one.
             if connection.asked_peers and absorb(
@@ -411,7 +411,8 @@ class Network:
         self._peers[new.id] = new
         self._note("peer connected", new.link.address, new.id, "dialled" if new.link.outbound else "accepted")
         self._on_peer(new.id, True)
-        new.asked_peers = new.send(wire.LANE_REQUESTS, wire.peers_message(wire.GetPeers()))
+        if self._wanted().lacks(self.own_id, self._peers):
+            new.asked_peers = new.send(wire.LANE_REQUESTS, wire.peers_message(wire.GetPeers()))
         self._found_something()
         return True
 
@@ -452,8 +453,7 @@ class Network:
     def _check_connections(self) -> None:
         now = self._clock()
         for connection in list(self._live):
-            problem = connection.tick(now, self._rng.getrandbits(62))
-            if problem is not None:
+            if (problem := connection.tick(now, self._rng.getrandbits(62))) is not None:
                 connection.close(wire.CLOSE_SILENT, problem)
 
     def _wanted(self) -> Wanted:
@@ -476,9 +476,10 @@ class Network:
             self._spawn(self._dial(dial))
 
     def _found_something(self) -> None:
-        """New peers or addresses: asking for more is worth while again."""
-        self._ask_every = self._config.ask_often
-        self._ask_at = min(self._ask_at, self._clock() + self._ask_every)
+        """New peers or addresses: asking for more is worth while again, unless there are enough."""
+        if self._wanted().lacks(self.own_id, self._peers):
+            self._ask_every = self._config.ask_often
+            self._ask_at = min(self._ask_at, self._clock() + self._ask_every)
         self._wake.set()
 
     def _ask_for_peers(self) -> None:

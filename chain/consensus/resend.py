@@ -46,7 +46,8 @@ def again(s: HeightState, turn: int) -> tuple[list[Proposal | Vote | Certificate
         return messages, 0
     if s.certificate is not None:
         messages.append(s.certificate)
-    if s.proposal is not None:
+    # Others' proposals, which are large, only in answer to who says that it has none.
+    if s.proposal is not None and s.proposer(s.round) == s.own:
         messages.append(s.proposal)
     messages += [message for key, message in sorted(s.signed.items()) if key[0] != PROPOSAL]
     support = _support(s)

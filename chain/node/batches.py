@@ -138,7 +138,7 @@ class Batches:
     def take(self, peer: bytes, found: Answer, state: State, pool: Mempool, now: int) -> list[e.Effect]:
         """An answer came. If it is worth it its signatures are checked elsewhere, and the next blocks asked for at once."""
         unasked = not self.trusting and any(isinstance(item, m.Outcome) for item in found)
-        start = None if unasked else self._sync.answered(peer)
+        start = None if unasked else self._sync.answered(peer, found[0].certificate.height if found else None)
         if start is None:
             return []
         batch = Batch(peer, start)

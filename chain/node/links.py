@@ -13,6 +13,8 @@ from chain.node.messages import Links, Message, Status
 
 WAYS = 2
 """Peers that are used side by side to reach a validator to whom there is no shorter way."""
+ALL_TURNS = 10
+"""Turns in which the height is told to validators and the mesh, before one for everybody."""
 NOBODY: frozenset[bytes] = frozenset()
 
 
@@ -90,6 +92,14 @@ class LinkBook:
     def news(self, height: int, told: frozenset[bytes]) -> Gossip:
         """A height was decided: for those who only follow, but for who knows (LC-NODE-22)."""
         return Gossip(encode(Status(height)), REQUESTS, Scope.MESH, told)
+
+    def heights(self, height: int, turn: int) -> list[Effect]:
+        """Every second, for those whose turn it is: who missed the news hears of it soon, from one of its peers."""
+        payload = encode(Status(height))
+        if turn % ALL_TURNS == 0:
+            return [Gossip(payload, REQUESTS, Scope.ALL)]
+        mesh = Gossip(payload, REQUESTS, Scope.MESH)
+        return [mesh] if not self.votes and self._peers - self.validators else [Gossip(payload, REQUESTS, Scope.CONSENSUS), mesh]
 
     def push(self, message: Message) -> list[Effect]:
         """Transactions, to where they should go (LC-NODE-17)."""

@@ -40,7 +40,7 @@ STATE_EVERY = 150
 """Milliseconds between answers to one peer's round state."""
 STATUS_TICKS = 10
 REMIND_TICKS = 20
-"""The oldest waiting transactions are announced again: a push can be lost with its connection."""
+"""Transactions that wait since the last time are announced again: a push can be lost with its connection."""
 
 
 class Node:
@@ -172,11 +172,11 @@ class Node:
         self._ticks += 1
         self._out.append(e.SetTimer(e.Tick(), e.TICK_MS))
         if self._ticks % STATUS_TICKS == 0:
-            self._gossip(m.Status(self.height), e.REQUESTS, e.Scope.ALL)
+            self._out += self._links.heights(self.height, self._ticks // STATUS_TICKS)
         if (links := self._links.changed()) is not None:
-            self._gossip(links, e.VOTES, e.Scope.ALL)
-        if self._ticks % REMIND_TICKS == 0 and (oldest := self.pool.oldest(m.MAX_BATCH)):
-            self._out += self._links.push(m.TxIds(oldest))
+            self._out.append(e.Gossip(encode(links), e.VOTES, e.Scope.ALL))
+        if self._ticks % REMIND_TICKS == 0 and (late := self._relay.late(self.pool)):
+            self._out += self._links.push(m.TxIds(late))
         self._out += self._relay.announce(self.pool, self._links.unserved)
         self._out += self._relay.ask(self.pool, self._steady)
         for key in list(self._bodies.wanted):
@@ -300,6 +300,7 @@ class Node:
             if header.proposer != self.consensus.proposer(header.round):
                 raise InvalidBlock("its proposer had no turn in its round")
             candidate.executed = blocks.execute_sealed(self.state, candidate.block(), candidate.ids, self.head_id, self.pool)
+            self.sync.hold()
         except InvalidBlock as fault:
             candidate.fault = str(fault)
         except BrokenInvariant as fault:
@@ -343,9 +344,6 @@ class Node:
 
     # --- messages -------------------------------------------------------------------------------------------------------------
 
-    def _gossip(self, message: m.Message, lane: int, scope: e.Scope) -> None:
-        self._out.append(e.Gossip(encode(message), lane, scope))
-
     def _send(self, peer: bytes, message: m.Message, lane: int) -> None:
         self._out.append(e.Send(peer, encode(message), lane))
 
@@ -384,6 +382,8 @@ class Node:
                 self._out += self._relay.answer(ids, peer, self.pool)
             case m.Status(height):
                 self._told(peer, height)
+                if height < self.height:  # it is in nobody's mesh, perhaps
+                    self._send(peer, m.Status(self.height), e.REQUESTS)
                 self._out += self._batches.request(self._steady)
             case m.Links():
                 self._links.heard(peer, message)
@@ -488,7 +488,7 @@ class Node:
             self._feed(self._next_height())
             # Votes of this height went by while it was out of reach: the others send them again to who tells its state.
             if self._links.votes:
-                self._gossip(m.StateMessage(self.consensus.round_state()), e.VOTES, e.Scope.CONSENSUS)
+                self._out += self._links.to_validators(encode(m.StateMessage(self.consensus.round_state())), e.VOTES)
         self._out += self._batches.request(self._steady)
 
     def _adopt(self, item: Opened) -> int:

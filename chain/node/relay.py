@@ -35,6 +35,8 @@ class Relay:
         """Ids of what validators pushed since the last announcement, by validator."""
         self._announced: dict[bytes, tuple[bytes, int]] = {}
         self._of_peer: Counter[bytes] = Counter()
+        self._old: frozenset[bytes] = frozenset()
+        """Short ids of those that waited longest at the last reminder."""
 
     def took(self, tx: bytes, raw: bytes, source: bytes | None) -> None:
         """A transaction entered the mempool: from who serves the validators itself, or else (`source` None) to be pushed on."""
@@ -100,6 +102,13 @@ class Relay:
                 out += [Send(peer, message, TRANSACTIONS) for peer in peers]
         self._others = {}
         return out
+
+    def late(self, pool: Mempool) -> list[bytes]:
+        """Of those that wait longest what did so at the last call: under load all others are on their way."""
+        oldest = pool.oldest(MAX_BATCH)
+        late = [short for short in oldest if short in self._old]
+        self._old = frozenset(oldest)
+        return late
 
     def ask(self, pool: Mempool, now: int) -> list[Send]:
         """Requests for what was announced and did not come by itself; each is made once."""

@@ -14,6 +14,8 @@ from chain.node.messages import MAX_SYNC_BLOCKS
 
 PATIENCE = 600
 """Milliseconds at a height before a gap of one is closed by asking."""
+HELD = 2_000
+"""The same where the block that seems to have been decided is here: a certificate is all that is missing."""
 DEADLINE = 5_000
 SHUN, MAX_SHUN = 1_000, 300_000
 """For how long others are asked instead of a peer without a useful answer: doubled every time, until it gives one."""
@@ -55,6 +57,11 @@ class Sync:
         """The highest height that a peer tells."""
         return max(self._heights.values(), default=0)
 
+    def hold(self) -> None:
+        """A block of the next height is here and valid: to all appearance only votes are missing."""
+        if self.patience:
+            self.patience = HELD
+
     def told(self, height: int) -> frozenset[bytes]:
         """The peers that tell this height, or a higher one."""
         return frozenset(peer for peer, h in self._heights.items() if h >= height)
@@ -88,9 +95,10 @@ class Sync:
         self._asked = Asked(peer, have + 1, now + DEADLINE)
         return peer, have + 1, MAX_SYNC_BLOCKS
 
-    def answered(self, peer: bytes) -> int | None:
-        """An answer came: the height that was asked for, or None when nobody asked this peer."""
-        if self._asked is None or self._asked.peer != peer:
+    def answered(self, peer: bytes, first: int | None = None) -> int | None:
+        """An answer came that begins with this height (None: it is empty): the height that was asked for, or None when nobody asked
+        this peer for it. A node that starts again, further behind, can get the answer to what it asked before."""
+        if self._asked is None or self._asked.peer != peer or first not in (None, self._asked.start):
             return None
         start = self._asked.start
         self._asked = None

@@ -238,7 +238,6 @@ def test_everything_that_a_peer_may_need_is_sent_again() -> None:
     assert shown[0] == "send state @1 2"
     assert shown[-1] == "time resend@1 1000"
     assert set(shown[1:-1]) == {
-        "send proposal B@1 pol -1",
         "send prevote A@0 of 3",
         "send precommit A@0 of 3",
         "send prevote nil@1 of 3",
@@ -249,6 +248,19 @@ def test_everything_that_a_peer_may_need_is_sent_again() -> None:
         "send prevote B@1 of 0",
     }
     assert len(shown) == len(set(shown))
+
+
+def test_a_proposal_is_sent_again_by_its_proposer_and_by_others_to_who_has_none() -> None:
+    """It is large: with many validators most of what is sent again would be copies of it."""
+    proposer, other = machine(0), machine(ME)
+    drive(proposer, [start(), WAKE, built(0, "A")], 0)
+    drive(other, [start(), proposal(0, "A")], ME)
+    assert "send proposal A@0 pol -1" in sent(proposer)
+    assert "send proposal A@0 pol -1" not in sent(other)
+    lacking = machine(1)
+    drive(lacking, [start(), WAKE], 1)
+    answer = other.handle(StateReceived(lacking.round_state(), b"peer"))
+    assert any("proposal A@0 pol -1" in show(e) for e in answer)
 
 
 def test_what_is_sent_again_is_bounded_and_takes_turns() -> None:

@@ -111,6 +111,30 @@ def test_who_follows_tells_the_others_and_serves_them_from_memory() -> None:
     assert isinstance(found := m.decode_message(answer.payload), m.Blocks) and len(found.blocks) == 1
 
 
+def test_a_height_is_told_every_second_to_a_bounded_number_and_every_ten_to_all() -> None:
+    def told(node: Node) -> list[set[e.Scope]]:
+        return [
+            {g.scope for g in of_kind(tick(node, T0 + 100 * i), e.Gossip) if g.payload == encode(m.Status(0))}
+            for i in range(1, 101)
+        ]
+
+    both = {e.Scope.CONSENSUS, e.Scope.MESH}
+    seen = told(fresh(0, peers=(1, 4)))
+    assert [seen[i] for i in (8, 9, 19, 99)] == [set(), both, both, {e.Scope.ALL}]
+    seen = told(fresh(4, peers=(0, 5)))
+    assert [seen[i] for i in (9, 99)] == [{e.Scope.MESH}, {e.Scope.ALL}]
+    assert told(fresh(4, peers=(0, 1)))[9] == both, "without other members it tells the validators"
+
+
+def test_who_is_behind_is_told_so() -> None:
+    """It may be in nobody's mesh."""
+    net = Net()
+    net.submit(0, transfer(0, 0))
+    net.reach(1)
+    for height, answer in ((0, [m.Status(1)]), (1, []), (2, [])):
+        assert sent(net.nodes[1].handle(e.Received(ident(4), encode(m.Status(height))), net.now), m.Status) == answer
+
+
 # --- transactions go to validators ------------------------------------------------------------------------------------------------
 
 
@@ -163,5 +187,5 @@ def test_a_transaction_that_its_entry_kept_to_itself_is_announced_to_the_next_on
     member = fresh(4, peers=(1, 2, 5))
     member.submit(RAW, T0)
     _, first = targets(member.flush(T0), m.Txs)
-    reminders = [targets(tick(member, T0 + 100 * i), m.TxIds)[1] for i in range(1, 21)]
+    reminders = [targets(tick(member, T0 + 100 * i), m.TxIds)[1] for i in range(1, 41)]
     assert [r for r in reminders if r] == [{A, B} - first]

@@ -91,6 +91,13 @@ def test_one_peer_s_flood_of_ids_leaves_room_for_the_others() -> None:
     assert r.waiting == relay.MAX_ANNOUNCED
 
 
+def test_only_what_waited_since_the_last_reminder_is_announced_again() -> None:
+    r, old, new = Relay(), transfer(0, 0), transfer(1, 0)
+    assert r.late(pool(old)) == []
+    assert r.late(pool(old, new)) == [tx_id(old)[:SHORT]]
+    assert r.late(pool(new)) == [tx_id(new)[:SHORT]]
+
+
 def test_a_request_is_answered_with_each_transaction_once_and_a_bounded_number_of_bytes() -> None:
     r, raw = Relay(), transfer(0, 0)
     short = tx_id(raw)[:SHORT]

@@ -15,7 +15,7 @@ from chain.node.batches import MAX_BATCHES, open_block
 from chain.node.candidates import MAX_CANDIDATES
 from chain.node.checks import are_signed
 from chain.node.node import Node
-from chain.node.sync import DEADLINE, MAX_PEERS, PATIENCE, SHUN, Sync
+from chain.node.sync import DEADLINE, HELD, MAX_PEERS, PATIENCE, SHUN, Sync
 from chain.types import Block, Certificate, block_id, decode_block
 from tests.unit.node_kit import PARAMS, T0, Net, fresh, genesis, ident, of_kind, receive, sent, state_of, transfer
 
@@ -36,6 +36,21 @@ def test_a_larger_gap_is_closed_at_once_a_gap_of_one_after_a_while() -> None:
     assert s.next_request(PATIENCE - 1) is None
     assert s.next_request(PATIENCE) == (b"a", 6, m.MAX_SYNC_BLOCKS)
     assert at(5, a=5, b=3).next_request(9_999) is None
+
+
+def test_who_holds_the_block_waits_longer_for_its_votes_and_who_does_not_vote_waits_for_nothing() -> None:
+    s = Sync()
+    s.at(5, 0)
+    s.peer(b"a", 6)
+    s.hold()
+    assert s.next_request(HELD - 1) is None
+    assert s.next_request(HELD) == (b"a", 6, m.MAX_SYNC_BLOCKS)
+    s = Sync()
+    s.at(5, 0)
+    s.patience = 0
+    s.peer(b"a", 6)
+    s.hold()
+    assert s.next_request(0) == (b"a", 6, m.MAX_SYNC_BLOCKS)
 
 
 def test_one_request_is_out_at_a_time_and_a_silent_peer_is_passed_over() -> None:
@@ -85,8 +100,9 @@ def test_only_the_peer_that_was_asked_can_answer() -> None:
     assert s.answered(b"a") is None
     s.next_request(0)
     assert s.answered(b"b") is None
-    assert s.answered(b"a") == 1
-    assert s.answered(b"a") is None
+    assert s.answered(b"a", 3) is None, "the answer to something that an earlier life of this node asked"
+    assert s.answered(b"a", 1) == 1
+    assert s.answered(b"a", 1) is None
 
 
 def test_a_peer_that_goes_frees_the_request() -> None:

@@ -242,8 +242,24 @@ def test_a_member_outside_the_set_prefers_a_few_validators_and_stops_when_it_has
     first = {d.peer for d in dials(book, wanted)}
     assert len(first) == 16 and len(validators & first) >= NEAR
     assert dials(book, wanted, connected={peer(i) for i in range(40, 56)}) == []
+    for i in range(30):
+        book.failed(peer(i), f"h{i}:1", NOW - 60, rng())
+    have = {peer(i) for i in range(30, 45)}
+    tries = [choose_dials(book, NOW, wanted, own_id=ME, connected=have, dialling=set(), rng=random.Random(i)) for i in range(40)]
+    assert {d.peer for (d,) in tries} - validators, "full validators do not take the last free place for ever"
     small = Wanted(frozenset(peer(i) for i in range(4)), others=16, dials=100)
     assert {d.peer for d in dials(full_book(9), small)} == {peer(i) for i in range(9)}, "a small graph is connected completely"
+
+
+def test_addresses_are_asked_for_while_connections_are_lacking() -> None:
+    validators = frozenset({ME, peer(0), peer(1)})
+    outside, inside = Wanted(frozenset({peer(0)}), others=2, dials=8), Wanted(validators, others=1, dials=8)
+    assert [outside.lacks(ME, c) for c in ([], [peer(0)], [peer(0), peer(7)])] == [True, True, False]
+    assert [inside.lacks(ME, c) for c in ([peer(0), peer(7)], [peer(0), peer(1)], [peer(0), peer(1), peer(7)])] == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_enough_others_are_dialled_and_no_more_at_once_than_allowed() -> None:
