@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
+from benchmarks import catch_up
+from benchmarks.growth import growth
 from benchmarks.idle import idle
 from benchmarks.ledger import LedgerSize, ledger
 from benchmarks.limits import limits
@@ -185,6 +187,8 @@ MEASURES = (
     Measure("anvil", _anvil),
     Measure("ganache", _ganache),
     Measure("sync", lambda size, say: replay(size.sync, size.ledger.outstanding), once=True),
+    Measure("replay", lambda size, say: apart(catch_up.replay, **asdict(size.replay)), once=True),
+    Measure("growth", lambda size, say: apart(growth, *size.growth), once=True),
     Measure("idle", lambda size, say: apart(idle, size.idle_s), once=True),
     Measure("startup", lambda size, say: apart(startup, size.startup), once=True),
     Measure("sandbox", _sandbox, once=True),
