@@ -62,6 +62,10 @@ class Ledger(Protocol):
         """The chain clock now, in milliseconds: the last block's, plus the time since it, at most max_step."""
         ...
 
+    async def room(self, timeout_s: float) -> bool:
+        """Wait until this node can take more from its users; False when it cannot within this time."""
+        ...
+
     async def submit_raw(self, raw: bytes) -> bytes:
         """Offer a signed transaction to the graph; its id. Raises `InvalidTx`."""
         ...

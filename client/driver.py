@@ -39,6 +39,10 @@ log: Any = structlog.get_logger("node")
 WAITING_BYTES = 32 * 2**20
 """Transactions and proposals that wait to be looked at. More are dropped, as by a full lane: what matters is told again."""
 _PATIENT = frozenset(kind.__struct_config__.tag for kind in (Txs, TxIds, GetTxs, CompactProposal))
+CROWDED_BYTES = 512 * 2**10
+"""Unchecked bytes from peers: a fifth of a second's work."""
+CROWDED_OWN = 4_096
+"""Transactions of this node's users that wait for a block: two blocks of them."""
 GATHER_MS = 50
 """Heights decided within this time share a database transaction. The log holds them; whoever wants to read them need not wait."""
 GATHER_BYTES = 2**20
@@ -143,6 +147,15 @@ class Driver:
     def _wait(self, event: e.Received | e.Fired) -> None:
         self._waiting.append(event)
         self._flush_soon()
+
+    @property
+    def crowded(self) -> bool:
+        """More waits than a node should let in from its users: what peers sent and nobody looked at, or their own transactions.
+
+        Without this, users who offer more than the graph can take would fill every node with what the others have not checked
+        yet, and proposals would wait behind it.
+        """
+        return self._waiting_bytes > CROWDED_BYTES or self.node.pool.own >= CROWDED_OWN
 
     def submit(self, raw: bytes) -> bytes:
         """Offer a transaction; its id. Raises `InvalidTx`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from typing import Any
@@ -26,6 +27,7 @@ BEHIND = 1_000
 RECENT = 20_000
 """Results kept in memory: what the database's writer has not stored yet is among them."""
 MAX_WAITING = 10_000
+ROOM_EVERY_S = 0.02
 VALID_FOR = 10_000
 """Blocks for which this node's own transactions stay valid."""
 NORMAL, URGENT = 0, 1
@@ -59,6 +61,16 @@ class NodeLedger:
         return self._node.clock(now_ms())
 
     # --- submitting -----------------------------------------------------------------------------------------------------------
+
+    async def room(self, timeout_s: float) -> bool:
+        if self._driver is None:
+            raise RuntimeError("the ledger was used before the node started")
+        until = time.monotonic() + timeout_s
+        while self._driver.crowded:
+            if time.monotonic() >= until:
+                return False
+            await asyncio.sleep(ROOM_EVERY_S)
+        return True
 
     async def submit_raw(self, raw: bytes) -> bytes:
         if self._driver is None:

@@ -40,6 +40,7 @@ class Mempool:
         """The urgent ones among `_ready`: found without looking through a full pool."""
         self._bytes = 0
         self._gone: dict[bytes, None] = {}
+        self._own: set[bytes] = set()
 
     def __len__(self) -> int:
         return len(self._all)
@@ -51,6 +52,11 @@ class Mempool:
     def size(self) -> int:
         """Bytes of all waiting transactions."""
         return self._bytes
+
+    @property
+    def own(self) -> int:
+        """How many of those that wait came from this node's own users."""
+        return len(self._own)
 
     @property
     def waiting(self) -> bool:
@@ -87,6 +93,8 @@ class Mempool:
         tx = parse_tx(raw, key)
         self._insert(tx, self._check(state, tx, height))
         self._gone.pop(key, None)
+        if local:
+            self._own.add(key)
         return tx
 
     def _check(self, state: State, tx: ParsedTx, height: int) -> int:
@@ -173,6 +181,7 @@ class Mempool:
         if gone is None:
             return None
         self._demote(tx)
+        self._own.discard(tx)
         if self._short.get(tx[:SHORT]) is gone:
             del self._short[tx[:SHORT]]
         self._bytes -= len(gone.raw)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 
-from chain.errors import InvalidTx
+from chain.errors import InvalidTx, TxCode
 from client.api.errors import invalid, not_found
 from client.api.render import Json
 from client.api.route import Call, Reply, Route, parse_field, parse_hash
@@ -14,6 +14,8 @@ from client.api.submit import answer
 
 SLICE = 32
 """Transactions of a batch that are checked in one go: about two milliseconds."""
+ROOM_S = 2.0
+"""For how long an offer waits for room."""
 _HEIGHT = re.compile(r"0|[1-9][0-9]{0,14}", re.ASCII)
 
 
@@ -49,10 +51,17 @@ def _parse_raw(text: str) -> bytes:
         raise ValueError("the bytes of a signed transaction in hex are expected") from None
 
 
+async def _admit(call: Call) -> None:
+    """Who offers more than the graph can take waits here, and is refused in the end: what was taken must get into blocks."""
+    if not await call.node.ledger.room(ROOM_S):
+        raise InvalidTx(TxCode.MEMPOOL_FULL, f"this node has had more to do than it can for {ROOM_S:g} s; try again later")
+
+
 async def post_tx(call: Call) -> Reply:
     body: RawTxRequest = call.body
     raw = parse_field("raw", _parse_raw, body.raw)
     try:
+        await _admit(call)
         tx = await call.node.ledger.submit_raw(raw)
     except InvalidTx as e:
         raise invalid("The transaction was not accepted", e) from None
@@ -60,16 +69,24 @@ async def post_tx(call: Call) -> Reply:
 
 
 async def post_txs(call: Call) -> TxsAnswer:
-    """Each stands for itself: one that is refused holds up no other. Votes do not wait: the loop comes round between slices."""
+    """Each stands for itself: one that is refused holds up no other, but where this node is full all that follow are refused.
+
+    Votes do not wait: the loop comes round between slices.
+    """
     body: RawTxsRequest = call.body
     raws = [parse_field(f"raws[{i}]", _parse_raw, text) for i, text in enumerate(body.raws)]
     txs, refused = [], []
     for index, raw in enumerate(raws):
         try:
+            if index % SLICE == 0:
+                await _admit(call)
             txs.append((await call.node.ledger.submit_raw(raw)).hex())
         except InvalidTx as e:
             why = invalid("The transaction was not accepted", e).body
-            refused.append(TxRefused(index=index, code=int(e.code), name=why.name, message=why.message))
+            last = len(raws) if e.code == TxCode.MEMPOOL_FULL else index + 1
+            refused += [TxRefused(index=i, code=int(e.code), name=why.name, message=why.message) for i in range(index, last)]
+            if last == len(raws):
+                break
         if index % SLICE == SLICE - 1:
             await asyncio.sleep(0)
     return TxsAnswer(txs=txs, refused=refused)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,12 @@ class FakeLedger:
         return committed
 
     # client.core.Ledger
+
+    rooms: Iterator[bool] = repeat(True)
+    """Whether there is room, question by question."""
+
+    async def room(self, timeout_s: float) -> bool:
+        return next(self.rooms)
 
     async def submit_raw(self, raw: bytes) -> bytes:
         tx = parse_tx(raw)

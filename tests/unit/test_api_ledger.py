@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,22 @@ async def test_a_batch_is_taken_but_for_what_can_stand_in_no_block(api: Api) -> 
     assert [(r["index"], r["code"], r["name"]) for r in answer["refused"]] == [(1, TxCode.BAD_SIGNATURE, "BAD_SIGNATURE")]
     ledger.mine()
     assert [tx.raw for tx in ledger.blocks[-1][1]] == good
+
+
+async def test_where_there_is_no_room_the_rest_of_a_batch_is_refused_and_keeps_its_order(api: Api) -> None:
+    """What was taken before stays; none of the rest is taken, or it would stand behind a gap in its sender's sequences."""
+    ledger = api.node.ledger
+    ledger.auto = False
+    raws = [ledger.signed("n1", Transfer(ledger.ids["boss"], 1, b""), ahead=i) for i in range(40)]
+    ledger.rooms = iter([True, False])
+    answer = await api.post("/v1/txs", {"raws": [raw.hex() for raw in raws]})
+    assert len(answer["txs"]) == 32
+    assert [(r["index"], r["name"]) for r in answer["refused"]] == [(i, "MEMPOOL_FULL") for i in range(32, 40)]
+    ledger.rooms = iter([False])
+    refusal = await api.refused("POST", "/v1/tx", 422, json={"raw": raws[32].hex()})
+    assert (refusal["name"], "try again later" in refusal["message"]) == ("MEMPOOL_FULL", True)
+    ledger.rooms = repeat(True)
+    assert len((await api.post("/v1/txs", {"raws": [raw.hex() for raw in raws[32:]]}))["txs"]) == 8
 
 
 @pytest.mark.parametrize("raws", [[], ["00"] * 1_001, ["00", "xyz"]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -29,6 +30,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.handled: list[bytes | None] = []
+        self.pool = SimpleNamespace(own=0)
 
     def handle(self, event: e.Input, now: int) -> list[e.Effect]:
         assert isinstance(event, e.Received)
@@ -82,6 +84,21 @@ async def test_the_loop_comes_round_and_batches_leave_after_each_message_of_tran
     assert node.handled == [txs(1), None, STATUS]
     await turns(5)
     assert node.handled[3:5] == [txs(2), None]
+
+
+async def test_users_wait_while_peers_transactions_do(driven: tuple[Recorder, Driver], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a node would let in what others cannot check in time, and proposals would wait behind it."""
+    node, driver_ = driven
+    monkeypatch.setattr(driver, "CROWDED_BYTES", len(txs(0)))
+    monkeypatch.setattr(driver, "CROWDED_OWN", 2)
+    assert not driver_.crowded
+    for number in range(2):
+        driver_.feed(e.Received(PEER, txs(number)))
+    assert driver_.crowded
+    await turns(5)
+    assert not driver_.crowded
+    node.pool.own = 2
+    assert driver_.crowded
 
 
 async def test_transactions_that_wait_are_bounded(driven: tuple[Recorder, Driver], monkeypatch: pytest.MonkeyPatch) -> None:

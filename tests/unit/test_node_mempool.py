@@ -199,6 +199,17 @@ def test_what_a_block_held_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatc
     assert p.add(after, transfer(0, 0), 2, local=False) is None
 
 
+def test_what_users_of_this_node_sent_is_counted_until_it_leaves() -> None:
+    p = pool()
+    (first, second) = add(p, transfer(0, 0), transfer(1, 0))
+    assert p.add(STATE, transfer(2, 0), 1, local=False) is not None
+    assert (p.own, len(p)) == (2, 3)
+    p.decided(advanced(0, 0, 1), [first], 1)
+    assert p.own == 1
+    p.remove(second.id)
+    assert (p.own, len(p)) == (0, 1)
+
+
 def test_ids_of_those_that_left_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mempool, "MAX_GONE", 2)
     p = pool()

@@ -256,6 +256,9 @@ class LedgerDouble:
     def clock(self) -> int:
         return self._chain.clock
 
+    async def room(self, timeout_s: float) -> bool:
+        return True
+
     async def submit_raw(self, raw: bytes) -> bytes:
         raise NotImplementedError
 

@@ -78,8 +78,8 @@ MUTANTS = (
     mutant(
         "log emptied while it is redone",
         "node.node",
-        "executed, durable=True, truncate=False)",
-        "executed, durable=True)",
+        "        self._apply(block, certificate, executed, None, durable=True)\n",
+        "        self._apply(block, certificate, executed, None, durable=True)\n        self._out.append(e.TruncateLog())\n",
         "restarts",
     ),
     mutant(
