@@ -75,6 +75,10 @@ def listings(key: bytes, record: Any) -> list[bytes]:
     return [b"m/", VERIFIERS] if prefix == b"m/" and listed(record) else [prefix]
 
 
+COUNTED = tuple(prefix for kind in (Account, Escrow, Supply) for prefix in STATE_PREFIXES[kind])
+"""Where records lie that hold credits or count them."""
+
+
 def holding(record: Any) -> int:
     """The credits that a record holds: what the supply check adds up."""
     if isinstance(record, Account):
@@ -375,6 +379,8 @@ class Overlay:
 def _difference(changes: dict[bytes, Any | None], before: Callable[[bytes], Any | None]) -> tuple[int, int]:
     held = counted = 0
     for key, record in changes.items():
+        if not key.startswith(COUNTED):
+            continue
         old = before(key)
         held += holding(record) - holding(old)
         counted += _counted(record) - _counted(old)
