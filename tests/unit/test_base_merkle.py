@@ -11,19 +11,15 @@ from hypothesis import strategies as st
 
 from chain.merkle import (
     EMPTY,
-    Leaf,
     ListProof,
-    Node,
     StateProof,
     check_item,
     check_key,
     list_root,
     prove_item,
-    prove_key,
-    root_of,
-    update,
 )
 from tests.conformance import trees
+from tests.unit.plain_tree import Leaf, Node, prove_key, root_of, update
 
 
 def sha(data: bytes) -> bytes:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from chain import merkle
 from chain.errors import Malformed
 from chain.pages import FORK, Head, Top, find, number_of, numbers, prove, records, update, update_top
+from tests.unit import plain_tree
 
 
 def sha(data: bytes) -> bytes:
@@ -39,7 +40,7 @@ class Both:
     """The same contents in pages, in the plain tree, and in a dictionary."""
 
     def __init__(self) -> None:
-        self.plain: merkle.Node = None
+        self.plain: plain_tree.Node = None
         self.top: Top = None
         self.pages: dict[int, bytes] = {}
         self.model: dict[bytes, bytes] = {}
@@ -56,7 +57,7 @@ class Both:
             self.pages[number] = update(self.page(number), sorted(found))
         hit = sorted(by_page)
         self.top = update_top(self.top, hit, [Head.of(n, self.pages[n]) for n in hit])
-        self.plain = merkle.update(self.plain, sorted((sha(k), None if v is None else sha(v)) for k, v in changes.items()))
+        self.plain = plain_tree.update(self.plain, sorted((sha(k), None if v is None else sha(v)) for k, v in changes.items()))
 
     @property
     def root(self) -> bytes:
@@ -69,13 +70,13 @@ def test_pages_have_the_roots_and_proofs_of_the_plain_tree(steps: list[dict[int,
     both = Both()
     for step in steps:
         both.change({keys()[n]: value for n, value in step.items()})
-        assert both.root == merkle.root_of(both.plain)
+        assert both.root == plain_tree.root_of(both.plain)
         assert dict(r for n in numbers(both.top) for r in records(both.page(n))) == both.model
     for key in keys():
         path = sha(key)
         assert find(both.page(number_of(path)), path, key, proven=False) == both.model.get(key)
         proof = prove(both.top, path, key, both.page)
-        assert proof == merkle.prove_key(both.plain, key)
+        assert proof == plain_tree.prove_key(both.plain, key)
         assert merkle.check_key(both.root, key, both.model.get(key), proof)
 
 

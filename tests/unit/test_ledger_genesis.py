@@ -20,9 +20,10 @@ from chain.errors import BrokenInvariant, Malformed
 from chain.ledger.genesis import MAX_TIME, Genesis, check_genesis, first_state, from_json, to_json
 from chain.ledger.state import Overlay, State
 from chain.ledger.transition import chain_record, params_of, validators_of
-from chain.merkle import check_key, update
+from chain.merkle import check_key
 from chain.params import MAX_INT, Params
 from tests.unit.ledger_kit import GRANT, genesis_of, id_of, key_of
+from tests.unit.plain_tree import update
 
 # --- the file -----------------------------------------------------------------------------------------------------------------
 

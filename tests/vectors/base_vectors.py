@@ -15,7 +15,7 @@ from chain.contracts.job import messages as job
 from chain.crypto import account_id, address, tagged
 from chain.ledger.genesis import Genesis, GenesisAccount
 from chain.ledger.tx import sign_tx
-from chain.merkle import list_root, prove_item, prove_key, root_of, update
+from chain.merkle import list_root, prove_item
 from chain.params import Params
 from chain.types import (
     PRECOMMIT,
@@ -37,6 +37,7 @@ from chain.types import (
     tx_digest,
     tx_id,
 )
+from tests.unit.plain_tree import prove_key, root_of, update
 from tests.vectors.kit import id_of, key_of, plain, shown, wider
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
