@@ -117,10 +117,12 @@ def due_key(at: int, contract: int, ref: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class MessageSpec:
-    """`urgent` messages have a deadline: half of each block is reserved for them."""
+    """`urgent` messages have a deadline: half of each block is reserved for them. `work`: what executing one takes, in transfers of
+    a batch."""
 
     handler: Callable[[Host, bytes, Any], None]
     urgent: bool = False
+    work: int = 1
 
 
 @dataclass(frozen=True)

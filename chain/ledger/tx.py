@@ -27,9 +27,12 @@ _SIGNED: Any = signed_with(ANY_MESSAGE)
 
 
 class ParsedTx:
-    """A decoded transaction. `urgent`: LC-TX-7. `checked_key`: the key under which its signature was found good, or None."""
+    """A decoded transaction. `urgent`: LC-TX-7. `work`: what executing it takes, as `MessageSpec` counts.
 
-    __slots__ = ("body", "checked_key", "id", "ops", "raw", "signature", "urgent")
+    `checked_key`: the key under which its signature was found good, or None.
+    """
+
+    __slots__ = ("body", "checked_key", "id", "ops", "raw", "signature", "urgent", "work")
 
     def __init__(self, raw: bytes, id_: bytes, signed: Any) -> None:
         self.raw = raw
@@ -37,7 +40,9 @@ class ParsedTx:
         self.body: TxBody = signed.body
         self.signature = signed.signature
         self.ops: list[Any] = signed.body.ops
-        self.urgent = all(MESSAGES[type(op)][1].urgent for op in self.ops)
+        specs = [MESSAGES[type(op)][1] for op in self.ops]
+        self.urgent = all(spec.urgent for spec in specs)
+        self.work = sum(spec.work for spec in specs)
         self.checked_key: bytes | None = None
 
 

@@ -23,6 +23,9 @@ from chain.types import tx_id
 MAX_TXS = 50_000
 MAX_BYTES = 64_000_000
 MAX_PER_LANE = 8_192
+BLOCK_WORK = 49_152
+"""What executing a block may take, in transfers of a batch: one of four thousand claims would take the validators longer than a
+round has."""
 MAX_GONE = 16_384
 """Ids kept of transactions that left, in a block or without one: a peer's late copy is dropped unread."""
 
@@ -137,21 +140,28 @@ class Mempool:
         return self._ready.pop(tx, None) is not None
 
     def select(self, state: State, size: int) -> list[ParsedTx]:
-        """For a block of `size` bytes. At most half goes to transactions without a deadline; urgent ones may take it all."""
+        """For a block of `size` bytes.
+
+        At most half of these, of the number and of the work goes to transactions without a deadline; urgent ones may take all.
+        """
         room, count = size, self._params.block_txs
         taken: dict[Lane, int] = {}
         used: dict[bytes, int] = {}
-        urgent = self._take(state, self._urgent.values(), room, count, taken, used)
+        urgent = self._take(state, self._urgent.values(), (room, count, BLOCK_WORK), taken, used)
         room -= sum(len(t.raw) for t in urgent)
+        work = BLOCK_WORK - sum(t.work for t in urgent)
         rest = (t for t in self._ready.values() if not t.urgent)
-        return urgent + self._take(state, rest, min(room, size // 2), min(count - len(urgent), max(1, count // 2)), taken, used)
+        limits = (min(room, size // 2), min(count - len(urgent), max(1, count // 2)), min(work, BLOCK_WORK // 2))
+        return urgent + self._take(state, rest, limits, taken, used)
 
     def _take(
-        self, state: State, txs: Iterable[ParsedTx], room: int, count: int, taken: dict[Lane, int], used: dict[bytes, int]
+        self, state: State, txs: Iterable[ParsedTx], limits: tuple[int, int, int], taken: dict[Lane, int], used: dict[bytes, int]
     ) -> list[ParsedTx]:
+        """`limits` are bytes, number and work; the first transaction may be more work than all."""
+        room, count, work = limits
         chosen: list[ParsedTx] = []
         for tx in txs:
-            if len(chosen) >= count or len(tx.raw) + 5 > room:
+            if len(chosen) >= count or len(tx.raw) + 5 > room or (chosen and tx.work > work):
                 break
             body = tx.body
             lane = (body.sender, body.lane)
@@ -163,6 +173,7 @@ class Mempool:
             taken[lane] = expected + 1
             used[body.sender] = used.get(body.sender, 0) + 1
             room -= len(tx.raw) + 5
+            work -= tx.work
             chosen.append(tx)
         return chosen
 

@@ -62,16 +62,19 @@ from chain.contracts.job.messages import (
 from chain.contracts.job.records import NUMBER, STATE, State
 from chain.contracts.job.rules import FloatKind, HiddenVote, OnCheat, Result, VoteCode, probe_of
 
+WORK = 32
+"""A posting writes seven records, a claim four, each with its place in the state's tree."""
+
 CONTRACT = Contract(
     name="job",
     number=NUMBER,
     messages={
-        PostJob: MessageSpec(handlers.post_job),
-        Claim: MessageSpec(handlers.claim, urgent=True),
-        Reveal: MessageSpec(handlers.reveal, urgent=True),
-        RevealKey: MessageSpec(handlers.reveal_key, urgent=True),
-        CommitVote: MessageSpec(handlers.commit_vote, urgent=True),
-        OpenVote: MessageSpec(handlers.open_vote, urgent=True),
+        PostJob: MessageSpec(handlers.post_job, work=WORK),
+        Claim: MessageSpec(handlers.claim, urgent=True, work=WORK),
+        Reveal: MessageSpec(handlers.reveal, urgent=True, work=WORK),
+        RevealKey: MessageSpec(handlers.reveal_key, urgent=True, work=WORK),
+        CommitVote: MessageSpec(handlers.commit_vote, urgent=True, work=WORK),
+        OpenVote: MessageSpec(handlers.open_vote, urgent=True, work=WORK),
     },
     codes=JobCode,
     state=STATE,
