@@ -1,21 +1,21 @@
 """The state's tree in pages: the same roots as `chain.merkle`'s compact sparse tree, without an object for every record.
 
 The tree is cut at depth 16. Below it, all records whose path (SHA-256 of the key) starts with the same 16 bits are one *page*: a
-string of bytes that holds the subtree with the hashes of all its nodes and the records themselves. Above it, small objects: forks,
-and one `Head` for each page. So a record costs its bytes and about a hundred more, a page is read from a database as it stands,
-and nothing has to be hashed again when a node starts.
+string of bytes that holds the subtree with the hashes of all its nodes and the records themselves. Above it, a list of nodes: the
+children of node i are 2i and 2i + 1, the root is 1, the heads of the pages are the last 65,536. So a record costs its bytes and
+about a hundred more, a page is read from a database as it stands, and no page has to be hashed again when a node starts.
 
     page   = "" | leaf | fork
     leaf   = 0x02, hash (32), length of the key (1), key, value
     fork   = 0x03, hash (32), length of the left part (4), left part, right part
+    node   = "" | 0x02, hash of the only leaf beneath it | 0x03, hash
 
-Pages and trees never change: an update makes new ones and shares what it did not touch.
+Pages never change: an update makes new ones, and tells which nodes above them become what.
 """
 
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from chain.errors import Malformed
@@ -221,135 +221,86 @@ def build(items: Sequence[tuple[bytes, bytes, bytes]]) -> bytes:
 # --- above the pages ----------------------------------------------------------------------------------------------------------
 
 
-class Head:
-    """What the tree knows of a page that is not empty: its hash, and whether it holds a single record."""
-
-    __slots__ = ("hash", "number", "single")
-
-    def __init__(self, number: int, digest: bytes, single: bool) -> None:
-        self.number, self.hash, self.single = number, digest, single
-
-    @classmethod
-    def of(cls, number: int, page: bytes) -> Head | None:
-        return cls(number, page[1:_HASH], page[0] == LEAF) if page else None
-
-    @staticmethod
-    def encode(page: bytes) -> bytes:
-        """How the head of a page is stored: the page's first bytes."""
-        return page[:HEAD_BYTES]
-
-    @classmethod
-    def decode(cls, number: int, stored: bytes) -> Head:
-        return cls(number, stored[1:HEAD_BYTES], stored[0] == LEAF)
+def head_of(page: bytes) -> bytes:
+    """The node of a page."""
+    return page[:HEAD_BYTES]
 
 
-class Fork:
-    __slots__ = ("hash", "left", "right")
-
-    def __init__(self, left: Top, right: Top) -> None:
-        self.left, self.right = left, right
-        self.hash: bytes = _sha(_FORK + (EMPTY if left is None else left.hash) + (EMPTY if right is None else right.hash)).digest()
+def no_nodes() -> list[bytes]:
+    """Those of an empty tree."""
+    return [b""] * (2 * PAGES)
 
 
-Top = Head | Fork | None
+def update_top(nodes: Sequence[bytes], heads: Mapping[int, bytes]) -> dict[int, bytes]:
+    """The nodes that change when the pages with these numbers get these heads; the root is always told.
+
+    From the pages to the root, so that each node is hashed once, however many pages beneath it change.
+    """
+    changed: dict[int, bytes] = {1: nodes[1]}
+    level = {PAGES + number: heads[number] for number in sorted(heads)}
+    while level:
+        changed.update(level)
+        above: dict[int, bytes] = {}
+        for at, node in level.items():
+            up = at >> 1
+            if at & 1:
+                # Where the left one changed as well, it came first.
+                if up and up not in above:
+                    above[up] = _join(nodes[at - 1], node)
+            else:
+                right = level.get(at + 1)
+                above[up] = _join(node, nodes[at + 1] if right is None else right)
+        level = above
+    return changed
 
 
-def _join(left: Top, right: Top) -> Top:
-    """A page of a single record that is alone moves up."""
-    if left is not None and right is not None:
-        return Fork(left, right)
+def _join(left: bytes, right: bytes) -> bytes:
+    """The node above two nodes. A leaf that is alone moves up."""
+    if left and right:
+        # A fork starts with the tag of a fork, as what is hashed for the node above it does.
+        return _FORK + _sha((left if left[0] == FORK else _FORK + left[1:]) + right[1:]).digest()
     one = left or right
-    return one if one is None or (type(one) is Head and one.single) else Fork(left, right)
+    if not one or one[0] == LEAF:
+        return one
+    return _FORK + _sha(left + EMPTY if left else _FORK + EMPTY + right[1:]).digest()
 
 
-def update_top(top: Top, numbers: Sequence[int], heads: Sequence[Head | None]) -> Top:
-    """The tree with new heads (None for a page that is empty now); `numbers` are theirs, ascending, each once."""
-    return _update_top(top, numbers, heads, 0, len(numbers), 0, PAGES >> 1)
-
-
-def _update_top(top: Top, numbers: Sequence[int], heads: Sequence[Head | None], start: int, end: int, base: int, mask: int) -> Top:
-    """The subtree of the pages from `base` on; `mask` is the bit that divides it."""
-    if not isinstance(top, Fork):
-        new = [head for head in heads[start:end] if head is not None]
-        if top is not None and top.number not in numbers[start:end]:
-            new.append(top)
-            new.sort(key=_number)
-        return _build_top(new, 0, len(new), base, mask)
-    left, right = top.left, top.right
-    if end - start == 1:
-        if numbers[start] & mask:
-            right = _update_top(right, numbers, heads, start, end, base | mask, mask >> 1)
-        else:
-            left = _update_top(left, numbers, heads, start, end, base, mask >> 1)
-        return _join(left, right)
-    middle = bisect_left(numbers, base | mask, start, end)
-    if middle > start:
-        left = _update_top(left, numbers, heads, start, middle, base, mask >> 1)
-    if middle < end:
-        right = _update_top(right, numbers, heads, middle, end, base | mask, mask >> 1)
-    return _join(left, right)
-
-
-def _number(head: Head) -> int:
-    return head.number
-
-
-def _build_top(heads: Sequence[Head], start: int, end: int, base: int, mask: int) -> Top:
-    if start == end:
-        return None
-    if end - start == 1 and (heads[start].single or not mask):
-        return heads[start]
-    middle = start
-    while middle < end and not heads[middle].number & mask:
-        middle += 1
-    left = _build_top(heads, start, middle, base, mask >> 1)
-    return _join(left, _build_top(heads, middle, end, base | mask, mask >> 1))
-
-
-def head_in(top: Top, number: int) -> Head | None:
-    """What the tree holds for a page."""
-    mask = PAGES >> 1
-    while type(top) is Fork:
-        top = top.right if number & mask else top.left
-        mask >>= 1
-    return top if type(top) is Head and top.number == number else None
-
-
-def numbers(top: Top) -> Iterator[int]:
+def numbers(nodes: Sequence[bytes]) -> Iterator[int]:
     """The pages that are not empty, ascending."""
-    waiting = [top]
-    while waiting:
-        node = waiting.pop()
-        if type(node) is Fork:
-            waiting += [node.right, node.left]
-        elif type(node) is Head:
-            yield node.number
+    return (number for number in range(PAGES) if nodes[PAGES + number])
 
 
 class Tree:
-    """A version of the whole tree: what is above the pages, and the pages that it changed."""
+    """What a block makes of the tree: its root, and the pages and the nodes above them that it changed."""
 
-    __slots__ = ("pages", "top")
+    __slots__ = ("nodes", "pages", "root")
 
-    def __init__(self, top: Top, pages: Mapping[int, bytes]) -> None:
-        self.top, self.pages = top, pages
-
-    @property
-    def root(self) -> bytes:
-        return self.top.hash if self.top else EMPTY
+    def __init__(self, root: bytes, nodes: Mapping[int, bytes], pages: Mapping[int, bytes]) -> None:
+        self.root, self.nodes, self.pages = root, nodes, pages
 
 
-def prove(top: Top, path: bytes, key: bytes, page_of: Callable[[int], bytes]) -> StateProof:
+def root_of(node: bytes) -> bytes:
+    """The root of the tree with this topmost node."""
+    return node[1:] or EMPTY
+
+
+def prove(nodes: Sequence[bytes], path: bytes, key: bytes, page_of: Callable[[int], bytes]) -> StateProof:
     """LC-MRK-5, 6: the proof for a key whose path this is; `page_of` gives a page by its number."""
-    siblings, mask, number = [], PAGES >> 1, number_of(path)
-    node = top
-    while isinstance(node, Fork):
-        right = number & mask
-        beside = node.left if right else node.right
-        siblings.append(beside.hash if beside else EMPTY)
-        node, mask = (node.right if right else node.left), mask >> 1
+    siblings, number, at = [], PAGES | number_of(path), 1
+    for shift in range(DEPTH - 1, -1, -1):
+        if nodes[at][:1] != _FORK:
+            break
+        at = number >> shift
+        siblings.append(nodes[at ^ 1][1:] or EMPTY)
     # A page of a single record may stand where another would be: it is what shows that the other is empty.
-    page = b"" if node is None else page_of(node.number)
+    while nodes[at] and at < PAGES:
+        at = 2 * at if nodes[2 * at] else 2 * at + 1
+    page = page_of(at - PAGES) if nodes[at] else b""
+    return _prove_in(page, path, key, siblings)
+
+
+def _prove_in(page: bytes, path: bytes, key: bytes, siblings: list[bytes]) -> StateProof:
+    """`siblings` are those above the page."""
     at, end, depth = 0, len(page), DEPTH
     while at < end and page[at] == FORK:
         cut = at + _BODY + int.from_bytes(page[at + _HASH : at + _BODY], "big")

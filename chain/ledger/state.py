@@ -15,7 +15,7 @@ Iteration is in byte order of keys, for the few prefixes that are indexed.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import merge
 from typing import Any, Protocol
 
@@ -26,8 +26,8 @@ from chain.contracts.membership import Member
 from chain.crypto import sha256
 from chain.errors import BrokenInvariant, Malformed, StateDamaged
 from chain.merkle import StateProof
+from chain.pages import PAGES, Tree, build, find, head_of, no_nodes, number_of, numbers, prove, records, root_of, update, update_top
 from chain.pages import Change as PageChange
-from chain.pages import Head, Tree, build, find, head_in, number_of, numbers, prove, records, update, update_top
 
 SCANNED = (b"d/", b"m/", b"j/")
 MAX_RECORD = 1_000_000
@@ -111,7 +111,10 @@ class State:
         self._records, self._pages = _Kept(), _Kept()
         self._page_bytes = 0
         self._sorted: dict[bytes, list[bytes]] = {prefix: [] for prefix in (*SCANNED, VERIFIERS)}
-        self.tree = Tree(None, {})
+        self._nodes = no_nodes()
+        self._own = bytearray(b"\x01") * PAGES
+        """Which pages were made here, from nothing: what is read from the source has to prove itself whenever it is looked at."""
+        self.tree = _unchanged(self._nodes)
 
     @classmethod
     def load(cls, items: Iterable[tuple[bytes, bytes]]) -> State:
@@ -126,19 +129,23 @@ class State:
                 state._sorted[prefix].append(key)
         for keys in state._sorted.values():
             keys.sort()
-        pages = {number: build(sorted(found)) for number, found in sorted(by_page.items())}
+        pages = {number: build(sorted(found)) for number, found in by_page.items()}
         state._pages.young = pages
-        state.tree = Tree(_top(pages), {})
+        state._set_nodes(update_top(state._nodes, {number: head_of(page) for number, page in pages.items()}))
         return state
 
     @classmethod
-    def open(cls, source: Source, heads: Iterable[Head], keys: dict[bytes, list[bytes]]) -> State:
-        """Over a source, with nothing read yet. `heads` ascend by number; `keys` are those of each listing, sorted."""
+    def open(cls, source: Source, heads: Mapping[int, bytes], keys: dict[bytes, list[bytes]]) -> State:
+        """Over a source, with nothing read yet. `heads` are those of the pages, by number; `keys` those of each listing, sorted."""
         state = cls(source)
         state._sorted |= keys
-        found = list(heads)
-        state.tree = Tree(update_top(None, [head.number for head in found], found), {})
+        state._set_nodes(update_top(state._nodes, heads))
         return state
+
+    def _set_nodes(self, changed: Mapping[int, bytes]) -> None:
+        for at, node in changed.items():
+            self._nodes[at] = node
+        self.tree = _unchanged(self._nodes)
 
     @property
     def root(self) -> bytes:
@@ -166,9 +173,16 @@ class State:
 
     def raw(self, key: bytes) -> bytes | None:
         """The encoded record under a key."""
-        path = sha256(key)
+        return self.raw_at(key, sha256(key))
+
+    def raw_at(self, key: bytes, path: bytes) -> bytes | None:
+        """The same where the key's path is known."""
+        number = number_of(path)
+        page = self.page(number)
+        if not page:
+            return None
         try:
-            return find(self.page(number_of(path)), path, key, proven=self._source is None)
+            return find(page, path, key, proven=bool(self._own[number]))
         except (Malformed, IndexError) as e:
             raise StateDamaged(str(e)) from e
 
@@ -179,14 +193,14 @@ class State:
             return page
         if self._source is None:
             return b""
+        head = self._nodes[PAGES + number]
+        if not head:
+            return b""
         page = self._pages.old.get(number)
         if page is None:
-            head = head_in(self.tree.top, number)
-            if head is None:
-                return b""
             page = self._source.page(number)
-            stored = Head.of(number, page)
-            if stored is None or (stored.hash, stored.single) != (head.hash, head.single):
+            self._own[number] = 0
+            if head_of(page) != head:
                 raise StateDamaged(f"page {number} of the state does not have the hash that the tree says")
         self._keep(number, page)
         return page
@@ -217,7 +231,7 @@ class State:
 
     def prove(self, key: bytes) -> tuple[bytes | None, StateProof]:
         """(encoded record or None, proof under `root`)."""
-        return self.raw(key), prove(self.tree.top, sha256(key), key, self.page)
+        return self.raw(key), prove(self._nodes, sha256(key), key, self.page)
 
     def commit(self, changes: Iterable[Change], tree: Tree) -> None:
         for key, record in changes:
@@ -231,7 +245,13 @@ class State:
             self._keep(number, page)
         if self._source is not None:
             self._source.put(self.get(K_CHAIN).height, dict(tree.pages))  # type: ignore[union-attr]
-        self.tree = Tree(tree.top, {})
+        self._set_nodes(tree.nodes)
+
+    def changed(self, by_page: dict[int, list[PageChange]]) -> Tree:
+        """What the tree becomes with these changes, of each page at least one."""
+        pages = {number: update(self.page(number), sorted(found)) for number, found in by_page.items()}
+        nodes = update_top(self._nodes, {number: head_of(page) for number, page in pages.items()})
+        return Tree(root_of(nodes[1]), nodes, pages)
 
     @staticmethod
     def _reindex(keys: list[bytes], key: bytes, present: bool) -> None:
@@ -244,7 +264,7 @@ class State:
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Every (key, encoded record), page by page."""
-        for number in numbers(self.tree.top):
+        for number in numbers(self._nodes):
             try:
                 yield from records(self.page(number))
             except Malformed as e:
@@ -278,9 +298,8 @@ def _type_of(key: bytes) -> type[Any]:
     return kind
 
 
-def _top(pages: dict[int, bytes]) -> Any:
-    """The tree above pages that ascend by number."""
-    return update_top(None, list(pages), [Head.of(number, page) for number, page in pages.items()])
+def _unchanged(nodes: list[bytes]) -> Tree:
+    return Tree(root_of(nodes[1]), {}, {})
 
 
 class Overlay:
@@ -338,30 +357,20 @@ class Overlay:
 
     def finish(self) -> tuple[list[Change], list[tuple[bytes, bytes | None]], Tree]:
         """(changes, their encoded form, the new tree), all sorted by key; what did not change is left out."""
+        state = self._state
         changes: list[Change] = []
         encoded: list[tuple[bytes, bytes | None]] = []
         by_page: dict[int, list[PageChange]] = {}
         for key in sorted(self._block):
             record = self._block[key]
-            if record == self._state.get(key):
-                continue
             raw = None if record is None else encode(record)
+            path = sha256(key)
+            if raw == state.raw_at(key, path):
+                continue
             changes.append((key, record))
             encoded.append((key, raw))
-            path = sha256(key)
             by_page.setdefault(number_of(path), []).append((path, key, raw))
-        return changes, encoded, self._tree(by_page)
-
-    def _tree(self, by_page: dict[int, list[PageChange]]) -> Tree:
-        if not by_page:
-            return self._state.tree
-        pages: dict[int, bytes] = {}
-        for number in sorted(by_page):
-            found = by_page[number]
-            found.sort()
-            pages[number] = update(self._state.page(number), found)
-        heads = [Head.of(number, page) for number, page in pages.items()]
-        return Tree(update_top(self._state.tree.top, list(pages), heads), pages)
+        return changes, encoded, state.changed(by_page) if by_page else state.tree
 
     def held_difference(self) -> int:
         """How much more credits the records hold than before this block."""

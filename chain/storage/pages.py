@@ -27,7 +27,7 @@ from chain.contracts.membership import Member
 from chain.crypto import sha256
 from chain.errors import Malformed, StateDamaged
 from chain.ledger.state import MAX_RECORD, SCANNED, VERIFIERS, listed
-from chain.pages import PAGES, Head, build, number_of, records, update
+from chain.pages import PAGES, build, head_of, number_of, records, update
 from chain.storage import schema
 from chain.storage.errors import StorageDamaged
 from chain.storage.schema import TODO_DAMAGED, Bulk, at, db_errors, seal, unseal
@@ -104,10 +104,10 @@ class StatePages:
         else:
             self._heads.pop(number, None)
 
-    def heads(self) -> list[Head]:
-        """Of all pages that are not empty, ascending."""
+    def heads(self) -> dict[int, bytes]:
+        """Of all pages that are not empty."""
         with self._lock:
-            return [Head.decode(number, self._heads[number]) for number in sorted(self._heads)]
+            return dict(self._heads)
 
     def keys(self, connection: sa.Connection) -> dict[bytes, list[bytes]]:
         """The keys of each listing of the state, sorted."""
@@ -192,7 +192,7 @@ class StatePages:
             for number, page in pages.items():
                 self._held[number] = page
                 self._late.pop(number, None)
-                self._set_head(number, Head.encode(page))
+                self._set_head(number, head_of(page))
                 if self._newest.get(number) == height:
                     del self._newest[number]
 
@@ -266,7 +266,7 @@ class StatePages:
             again = build(sorted((sha256(key), key, raw) for key, raw in found))
         except (Malformed, IndexError) as e:
             raise StorageDamaged(f"Page {number} of the state in {self._where} is damaged", str(e), TODO_DAMAGED) from e
-        if again != page or Head.encode(page) != self._heads.get(number, b""):
+        if again != page or head_of(page) != self._heads.get(number, b""):
             why = "its records do not have the hashes that are stored with them"
             raise StorageDamaged(f"Page {number} of the state in {self._where} is damaged", why, TODO_DAMAGED)
         return found
@@ -281,7 +281,7 @@ class StatePages:
             pages, heads = [], []
             for number in range(part * EACH, part * EACH + EACH):
                 page = build(sorted(by_page.pop(number, ())))
-                heads.append(Head.encode(page))
+                heads.append(head_of(page))
                 if page:
                     pages.append((number, seal(_place(number), page)))
                     self._write_keys(connection, records(page))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chain import merkle
 from chain.errors import Malformed
-from chain.pages import FORK, Head, Top, find, number_of, numbers, prove, records, update, update_top
+from chain.pages import FORK, find, head_of, no_nodes, number_of, numbers, prove, records, root_of, update, update_top
 from tests.unit import plain_tree
 
 
@@ -41,7 +41,7 @@ class Both:
 
     def __init__(self) -> None:
         self.plain: plain_tree.Node = None
-        self.top: Top = None
+        self.nodes = no_nodes()
         self.pages: dict[int, bytes] = {}
         self.model: dict[bytes, bytes] = {}
 
@@ -55,13 +55,13 @@ class Both:
             self.model = {k: v for k, v in (self.model | {key: value}).items() if v is not None}
         for number, found in by_page.items():
             self.pages[number] = update(self.page(number), sorted(found))
-        hit = sorted(by_page)
-        self.top = update_top(self.top, hit, [Head.of(n, self.pages[n]) for n in hit])
+        for at, node in update_top(self.nodes, {n: head_of(self.pages[n]) for n in by_page}).items():
+            self.nodes[at] = node
         self.plain = plain_tree.update(self.plain, sorted((sha(k), None if v is None else sha(v)) for k, v in changes.items()))
 
     @property
     def root(self) -> bytes:
-        return self.top.hash if self.top else merkle.EMPTY
+        return root_of(self.nodes[1])
 
 
 @given(st.lists(CHANGES, max_size=12))
@@ -71,11 +71,11 @@ def test_pages_have_the_roots_and_proofs_of_the_plain_tree(steps: list[dict[int,
     for step in steps:
         both.change({keys()[n]: value for n, value in step.items()})
         assert both.root == plain_tree.root_of(both.plain)
-        assert dict(r for n in numbers(both.top) for r in records(both.page(n))) == both.model
+        assert dict(r for n in numbers(both.nodes) for r in records(both.page(n))) == both.model
     for key in keys():
         path = sha(key)
         assert find(both.page(number_of(path)), path, key, proven=False) == both.model.get(key)
-        proof = prove(both.top, path, key, both.page)
+        proof = prove(both.nodes, path, key, both.page)
         assert proof == plain_tree.prove_key(both.plain, key)
         assert merkle.check_key(both.root, key, both.model.get(key), proof)
 
@@ -93,10 +93,7 @@ def test_a_changed_byte_of_a_page_never_shows_another_record(contents: dict[int,
     page = bytearray(whole[number])
     at = data.draw(st.integers(0, len(page) - 1))
     page[at] ^= 1 << data.draw(st.integers(0, 7))
-    head = Head.of(number, whole[number])
-    changed = Head.of(number, bytes(page))
-    assert head is not None and changed is not None
-    if (head.hash, head.single) != (changed.hash, changed.single):
+    if head_of(whole[number]) != head_of(bytes(page)):
         return
     for key in (k for k in keys() if number_of(sha(k)) == number):
         with contextlib.suppress(Malformed, IndexError):
