@@ -323,9 +323,7 @@ class Driver:
     # --- the database ---------------------------------------------------------------------------------------------------------
 
     def _commit(self, c: e.Commit) -> None:
-        batch = CommitBatch(
-            c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.account_events, c.state, c.executed
-        )
+        batch = CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.mentions, c.state, c.executed)
         if not self._gathered and not c.durable:
             self._later(GATHER_MS / 1000, self._write_out)
         self._gathered.append(batch)

@@ -11,10 +11,9 @@ from chain.codec import decode
 from chain.contracts.base import K_HISTORY, Reader
 from chain.crypto import address
 from chain.ledger.transition import chain_record, validators_of
-from chain.node.events import AccountEvent
 from chain.node.messages import decode_certificate
 from chain.storage import outcomes
-from chain.storage.blockstore import BlockStore
+from chain.storage.blockstore import MAX_RECEIPT, BlockStore
 from chain.types import Receipt, decode_block, tx_id
 from client.api.render import render_block, render_history, render_supply, render_tx
 from client.config import Loaded, shown
@@ -23,9 +22,6 @@ from client.ledger import NodeLedger
 from p2p.content import cid as cids
 from p2p.content.service import Content
 from p2p.transport import Network
-
-MAX_RECEIPT = 4_000_000
-MAX_EVENT = 65_536
 
 
 class NodeFiles:
@@ -157,9 +153,8 @@ class RunningNode:
         rows = await asyncio.to_thread(lambda: self._store.history(account, before=before, limit=limit))
         lines = []
         for row in rows:
-            line = decode(AccountEvent, row.event, MAX_EVENT)
-            tx = line.tx if any(line.tx) else None
-            lines.append(render_history(account, cursor=row.cursor, height=row.height, time=row.time, event=line.event, tx=tx))
+            tx = row.line.tx if any(row.line.tx) else None
+            lines.append(render_history(account, cursor=row.cursor, height=row.height, time=row.time, event=row.line.event, tx=tx))
         return lines
 
     async def sandbox_ready(self) -> dict[str, Any] | None:

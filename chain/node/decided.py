@@ -15,7 +15,7 @@ from chain.node import messages as m
 from chain.node.batches import Opened
 from chain.node.candidates import check_header, execute, execute_sealed
 from chain.node.events import REQUESTS, Commit, Effect, ReadBlocks, Send
-from chain.node.history import account_events
+from chain.node.history import mentions
 from chain.node.mempool import Mempool
 from chain.types import Block, Certificate, block_id, check_certificate
 
@@ -104,7 +104,7 @@ def commit(block: Block, certificate: Certificate, executed: Executed, item: Ope
         encode(certificate),
         item.ids if item else [tx.id for tx in executed.txs],
         executed.receipt_bytes,
-        account_events(executed.receipts),
+        mentions(executed.receipts),
         executed.encoded,
         durable,
         item is None or item.outcome is None,

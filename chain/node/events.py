@@ -200,7 +200,7 @@ class Commit:
     certificate: bytes
     tx_ids: list[bytes]
     receipts: list[bytes]
-    account_events: list[tuple[bytes, bytes]]
+    mentions: list[tuple[bytes, list[int]]]
     state: list[tuple[bytes, bytes | None]]
     durable: bool
     executed: bool = True

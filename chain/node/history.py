@@ -1,8 +1,13 @@
-"""Which accounts an event concerns: the lines of their histories."""
+"""Which accounts an event concerns: the lines of their histories.
+
+Nothing is stored twice for them: of each account a block keeps the numbers of the receipts that tell of it, and the lines are read
+from there.
+"""
 
 from __future__ import annotations
 
-from chain.codec import encode
+from collections.abc import Iterator
+
 from chain.crypto import ID_SIZE
 from chain.node.events import AccountEvent
 from chain.types import Event, Moved, Receipt
@@ -18,13 +23,18 @@ def concerned(event: Event) -> list[bytes]:
     return found
 
 
-def account_events(receipts: list[Receipt]) -> list[tuple[bytes, bytes]]:
-    """(account, encoded `AccountEvent`) in the order in which things happened."""
-    lines = []
-    for receipt in receipts:
+def mentions(receipts: list[Receipt]) -> list[tuple[bytes, list[int]]]:
+    """Of each account that a block's events concern: the numbers of their receipts, ascending."""
+    found: dict[bytes, list[int]] = {}
+    for number, receipt in enumerate(receipts):
         for event in receipt.events:
-            accounts = concerned(event)
-            if accounts:
-                raw = encode(AccountEvent(receipt.tx, event))
-                lines += [(account, raw) for account in accounts]
-    return lines
+            for account in concerned(event):
+                numbers = found.setdefault(account, [])
+                if not numbers or numbers[-1] != number:
+                    numbers.append(number)
+    return list(found.items())
+
+
+def lines(account: bytes, receipt: Receipt) -> Iterator[AccountEvent]:
+    """What a receipt tells of an account, in the order in which it happened."""
+    return (AccountEvent(receipt.tx, event) for event in receipt.events if account in concerned(event))

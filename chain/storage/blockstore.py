@@ -21,21 +21,26 @@ import sqlalchemy as sa
 
 from chain.codec import decode, encode
 from chain.ledger.state import State
+from chain.node.events import AccountEvent
+from chain.node.history import lines
 from chain.storage import outcomes, schema
 from chain.storage.check import check_store
 from chain.storage.errors import DiskFull, StorageDamaged, StorageError, StorageFailed, StorageMismatch
-from chain.storage.index import Part, Picks, Place, Recent, part_decoder, pick, picks_decoder, prefix_of
+from chain.storage.index import Mentions, Part, Place, Recent, mentions_decoder, part_decoder, prefix_of
 from chain.storage.pages import StatePages
 from chain.storage.schema import TODO_DAMAGED, Bulk, at, db_errors, seal, unseal
 from chain.storage.upgrade import upgrade
 from chain.storage.writer import Writer
-from chain.types import Block, Header, decode_block, tx_id
+from chain.types import Block, Header, Receipt, decode_block, tx_id
 
 QUEUE_DEPTH = 8
 """Heights that may wait for the writer thread."""
 MAX_ROWS = 1_000
 """Most rows that one call of `blocks` or `history` returns."""
 _SEQ_BITS = 20
+"""An event takes more than the eight bytes of a block that would let one account have so many in it."""
+MAX_RECEIPT = 4_000_000
+MAX_EVENT = 65_536
 _PROBES = 256
 _blobs = msgspec.msgpack.Decoder(list[bytes])
 
@@ -54,7 +59,7 @@ class CommitBatch:
     certificate: bytes
     tx_ids: list[bytes]
     receipts: list[bytes]
-    account_events: list[tuple[bytes, bytes]]
+    mentions: Mentions
     state: list[tuple[bytes, bytes | None]]
     executed: bool = True
     """Otherwise its outcome was taken over from a peer: see `chain.storage.outcomes`."""
@@ -91,7 +96,7 @@ class HistoryRow:
 
     height: int
     time: int
-    event: bytes
+    line: AccountEvent
     cursor: int
 
 
@@ -101,20 +106,15 @@ class _Ready:
 
     batch: CommitBatch
     header: Header | None
-    events: Any
-    picks: Picks
 
     @classmethod
     def of(cls, c: CommitBatch) -> _Ready:
-        events, picks = pick(c.account_events)
-        if any(len(numbers) >> _SEQ_BITS for _, numbers in picks):
-            raise ValueError("more events of one account in one block than a cursor can tell apart")
-        return cls(c, decode_block(c.block).header if c.block else None, events, picks)
+        return cls(c, decode_block(c.block).header if c.block else None)
 
     @property
     def entries(self) -> int:
         """What it adds to the index."""
-        return len(self.batch.tx_ids) + len(self.picks)
+        return len(self.batch.tx_ids) + len(self.batch.mentions)
 
 
 def _check_follows(c: CommitBatch, last: int | None) -> None:
@@ -207,7 +207,7 @@ class BlockStore:
             newest = sa.select(b.height, b.block, b.picks).where(b.height > flushed).order_by(b.height)
             for height, block, picks in c.execute(newest):
                 raw = self._unseal(height, "block", block)
-                self._recent.add(height, _tx_ids(raw), picks_decoder.decode(self._unseal(height, "picks", picks)))
+                self._recent.add(height, _tx_ids(raw), mentions_decoder.decode(self._unseal(height, "picks", picks)))
             row = c.execute(sa.select(b.height, b.block_id, b.header).order_by(b.height.desc()).limit(1)).first()
             self.pages.load(c)
         if row is not None:
@@ -254,13 +254,13 @@ class BlockStore:
                 last = c.height
                 ready = _Ready.of(c)
                 # A part of the index is made of what is committed already, and of the height that ends it.
-                ends = self._recent.is_full_with(c.tx_ids, ready.picks, sum(r.entries for r in group), len(group))
+                ends = self._recent.is_full_with(ready.entries, sum(r.entries for r in group), len(group))
                 if ends:
                     self._store(group)
                     group = []
                 group.append(ready)
                 if ends:
-                    self._store(group, self._recent.as_part(c.height, c.tx_ids, ready.picks))
+                    self._store(group, self._recent.as_part(c.height, c.tx_ids, c.mentions))
                     group = []
             self._store(group)
 
@@ -290,8 +290,8 @@ class BlockStore:
             "certificate": c.certificate,
             "block": c.block,
             "receipts": encode(c.receipts),
-            "events": encode(ready.events),
-            "picks": encode(ready.picks),
+            "events": b"",
+            "picks": encode(c.mentions),
         }
         row: dict[str, Any] = {name: seal(at(c.height, name), blob) for name, blob in columns.items()}
         connection.execute(sa.insert(schema.blocks), {"height": c.height, "block_id": c.block_id, **row})
@@ -311,7 +311,7 @@ class BlockStore:
         c = ready.batch
         with self._lock:
             if part is None:
-                self._recent.add(c.height, c.tx_ids, ready.picks)
+                self._recent.add(c.height, c.tx_ids, c.mentions)
             else:
                 self._recent = Recent()
                 self._parts = [*self._parts, part.part]
@@ -423,22 +423,27 @@ class BlockStore:
         for height, numbers in self._picked(account, before):
             if before is not None and height > before >> _SEQ_BITS:
                 continue
-            events = [(height << _SEQ_BITS | seq, number) for seq, number in enumerate(numbers)]
-            wanted = [e for e in reversed(events) if before is None or e[0] < before][: limit - len(rows)]
-            rows += self._rows(height, wanted)
+            header = self.header(height)
+            time = header.time if header else 0
+            told = [
+                HistoryRow(height, time, line, height << _SEQ_BITS | seq)
+                for seq, line in enumerate(self._told(account, height, numbers))
+            ]
+            rows += [row for row in reversed(told) if before is None or row.cursor < before][: limit - len(rows)]
             if len(rows) >= limit:
                 break
         return rows
 
-    def _rows(self, height: int, wanted: list[tuple[int, int]]) -> list[HistoryRow]:
-        if not wanted:
-            return []
-        events = _blobs.decode(self.column(height, "events") or b"\x90")
-        header = self.header(height)
-        return [HistoryRow(height, header.time if header else 0, events[number], cursor) for cursor, number in wanted]
+    def _told(self, account: bytes, height: int, numbers: list[int]) -> list[AccountEvent]:
+        """A block of schema 1 or 2 has its events apart, and the numbers are theirs."""
+        if apart := self.column(height, "events"):
+            events = _blobs.decode(apart)
+            return [decode(AccountEvent, events[number], MAX_EVENT) for number in numbers]
+        receipts = self.receipts(height)
+        return [line for number in numbers for line in lines(account, decode(Receipt, receipts[number], MAX_RECEIPT))]
 
     def _picked(self, account: bytes, before: int | None) -> Iterator[tuple[int, list[int]]]:
-        """(height, event numbers) of an account from the newest height down."""
+        """(height, numbers of the receipts that mention it) of an account from the newest height down."""
         with self._lock:
             recent, parts = list(self._recent.history.get(account, [])), self._parts
         yield from reversed(recent)

@@ -17,7 +17,7 @@ from chain.errors import Malformed
 from chain.merkle import list_root
 from chain.storage import schema
 from chain.storage.errors import StorageDamaged
-from chain.storage.index import part_decoder, picks_decoder, prefix_of
+from chain.storage.index import mentions_decoder, part_decoder, prefix_of
 from chain.storage.schema import TODO_DAMAGED, at, unseal
 from chain.types import Certificate, Header, block_id, decode_block, tx_id, tx_root
 
@@ -137,6 +137,6 @@ def _expected(store: BlockStore, begin: int, end: int) -> tuple[set[tuple[int, i
         for stored in (b for b in store.blocks(start, _BATCH) if b.height <= last):
             raw = decode_block(stored.block).txs if stored.block else []
             txs |= {(prefix_of(tx_id(r)), stored.height, i) for i, r in enumerate(raw)}
-            picks = picks_decoder.decode(store.column(stored.height, "picks") or b"\x90")
-            events |= {(account, stored.height, tuple(numbers)) for account, numbers in picks}
+            mentions = mentions_decoder.decode(store.column(stored.height, "picks") or b"\x90")
+            events |= {(account, stored.height, tuple(numbers)) for account, numbers in mentions}
     return txs, events

@@ -17,13 +17,13 @@ import msgspec
 PART_ENTRIES = 16_384
 PART_BLOCKS = 1_024
 
-Picks = list[tuple[bytes, list[int]]]
-"""Per account, the numbers of its events among the block's events."""
-PartPicks = list[tuple[int, list[int]]]
-"""Of one account: per height, the numbers of its events there. Ascending heights."""
+Mentions = list[tuple[bytes, list[int]]]
+"""Of each account that a block's events concern, the numbers of their receipts (`chain.node.history`)."""
+PartMentions = list[tuple[int, list[int]]]
+"""Of one account: per height, those numbers. Ascending heights."""
 
-picks_decoder = msgspec.msgpack.Decoder(Picks)
-part_decoder = msgspec.msgpack.Decoder(PartPicks)
+mentions_decoder = msgspec.msgpack.Decoder(Mentions)
+part_decoder = msgspec.msgpack.Decoder(PartMentions)
 
 
 class Place(NamedTuple):
@@ -44,46 +44,34 @@ def prefix_of(tx_id: bytes) -> int:
     return int.from_bytes(tx_id[:8], "big", signed=True)
 
 
-def pick(events: list[tuple[bytes, bytes]]) -> tuple[list[bytes], Picks]:
-    """Split (account, event) pairs into the events and each account's picks. An event of two accounts, which come together, is kept
-    once."""
-    kept: list[bytes] = []
-    picks: dict[bytes, list[int]] = {}
-    for account, event in events:
-        if not kept or event != kept[-1]:
-            kept.append(event)
-        picks.setdefault(account, []).append(len(kept) - 1)
-    return kept, list(picks.items())
-
-
 class Recent:
     """The entries since the last part."""
 
     def __init__(self) -> None:
         self.txs: dict[bytes, Place] = {}
-        self.history: dict[bytes, PartPicks] = {}
+        self.history: dict[bytes, PartMentions] = {}
         self.entries = 0
         self.blocks = 0
         self.last = -1
 
-    def add(self, height: int, tx_ids: list[bytes], picks: Picks) -> None:
+    def add(self, height: int, tx_ids: list[bytes], mentions: Mentions) -> None:
         for position, tx_id in enumerate(tx_ids):
             self.txs[tx_id] = Place(height, position)
-        for account, numbers in picks:
+        for account, numbers in mentions:
             self.history.setdefault(account, []).append((height, numbers))
-        self.entries += len(tx_ids) + len(picks)
+        self.entries += len(tx_ids) + len(mentions)
         self.blocks += 1
         self.last = height
 
-    def is_full_with(self, tx_ids: list[bytes], picks: Picks, entries: int = 0, blocks: int = 0) -> bool:
-        """Whether a block ends the part, after `blocks` others with `entries` that are still to be added."""
-        return self.entries + entries + len(tx_ids) + len(picks) >= PART_ENTRIES or self.blocks + blocks + 1 >= PART_BLOCKS
+    def is_full_with(self, own: int, entries: int = 0, blocks: int = 0) -> bool:
+        """Whether a block with `own` entries ends the part, after `blocks` others with `entries` that are still to be added."""
+        return self.entries + entries + own >= PART_ENTRIES or self.blocks + blocks + 1 >= PART_BLOCKS
 
-    def as_part(self, height: int, tx_ids: list[bytes], picks: Picks, encode: Any = msgspec.msgpack.encode) -> Part:
+    def as_part(self, height: int, tx_ids: list[bytes], mentions: Mentions, encode: Any = msgspec.msgpack.encode) -> Part:
         """The part that these entries make together with those of the block at `height`, which ends it."""
         rows = [(height, prefix_of(tx_id), place.height, place.position) for tx_id, place in self.txs.items()]
         rows += [(height, prefix_of(tx_id), height, position) for position, tx_id in enumerate(tx_ids)]
         merged = dict(self.history)
-        for account, numbers in picks:
+        for account, numbers in mentions:
             merged[account] = [*merged.get(account, []), (height, numbers)]
         return Part(height, sorted(rows), [(height, account, encode(merged[account])) for account in sorted(merged)])

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageFailed
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 TODO_DAMAGED = (
     "Check the disk. Then restore the database from a backup, or move it away, keeping keystore and guard, and let the node "
     "sync from its peers"

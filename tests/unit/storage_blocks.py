@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from chain.codec import encode
 from chain.crypto import ZERO_HASH
 from chain.merkle import list_root
+from chain.node.history import mentions
 from chain.storage.blockstore import CommitBatch
 from chain.types import Block, Certificate, Header, Moved, Receipt, SignedTx, TxBody, block_id, tx_id, tx_root
 
@@ -20,17 +21,17 @@ def account(n: int) -> bytes:
 
 def make_batch(height: int, parent: bytes, transfers: int, accounts: int, rng: random.Random) -> CommitBatch:
     """A block of transfers between random accounts, its receipts, and what it changes."""
-    txs, events, changes = [], [], []
-    raw_receipts = [encode(Receipt(ZERO_HASH, 0, []))]
+    txs, changes = [], []
+    receipts = [Receipt(ZERO_HASH, 0, [])]
     for n in range(transfers):
         source, target = account(rng.randrange(accounts)), account(rng.randrange(accounts))
         body = TxBody(1, source, 0, n, height + 100, [b"\x93\x01\x02\x03"])
         raw = encode(SignedTx(body, rng.randbytes(64)))
         moved = Moved("transfer", source, target, rng.randrange(10**9), tx_id(raw))
         txs.append(raw)
-        raw_receipts.append(encode(Receipt(tx_id(raw), 0, [moved])))
-        events += [(source, encode(moved)), (target, encode(moved))]
+        receipts.append(Receipt(tx_id(raw), 0, [moved]))
         changes += [(b"a/" + source, rng.randbytes(60)), (b"a/" + target, rng.randbytes(60))]
+    raw_receipts = [encode(receipt) for receipt in receipts]
     roots = (tx_root(txs), list_root(raw_receipts), rng.randbytes(32))
     header = Header(1, CHAIN, height, 0, account(1), height * 1000, parent, *roots, ZERO_HASH, ZERO_HASH, ZERO_HASH, ZERO_HASH)
     certificate = Certificate(height, 0, block_id(header), [0], [bytes(64)])
@@ -42,7 +43,7 @@ def make_batch(height: int, parent: bytes, transfers: int, accounts: int, rng: r
         encode(certificate),
         [tx_id(raw) for raw in txs],
         raw_receipts,
-        events,
+        mentions(receipts),
         list(changes),
     )
 

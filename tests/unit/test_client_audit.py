@@ -51,7 +51,7 @@ def store(tmp_path: Path) -> Iterator[BlockStore]:
 def keep(store: BlockStore, commits: list[e.Commit]) -> None:
     for c in commits:
         store.commit(
-            CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.account_events, c.state, c.executed)
+            CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.mentions, c.state, c.executed)
         )
 
 

@@ -49,7 +49,7 @@ def test_blocks_are_taken_over_without_being_executed(net: Net, monkeypatch: pyt
 
 def replace_executed(commit: e.Commit) -> tuple[object, ...]:
     c = commit
-    return c.height, c.block_id, c.block, c.tx_ids, c.receipts, c.account_events, c.state
+    return c.height, c.block_id, c.block, c.tx_ids, c.receipts, c.mentions, c.state
 
 
 def test_a_node_that_executes_everything_neither_asks_for_outcomes_nor_takes_them(net: Net) -> None:

@@ -18,10 +18,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from chain.codec import decode, encode
 from chain.crypto import ZERO_HASH
+from chain.node.events import AccountEvent
+from chain.node.history import concerned
 from chain.storage import blockstore, index, schema
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageError, StorageFailed, StorageMismatch
+from chain.types import Moved, Receipt
 from tests.unit.storage_blocks import CHAIN, account, chain_of, make_batch
 from tests.unit.storage_disk import CrampedDisk, small_file_system
 
@@ -57,15 +61,18 @@ class Model:
 
     def __init__(self, batches: list[CommitBatch]) -> None:
         self.state: dict[bytes, bytes] = {}
-        self.history: dict[bytes, list[tuple[int, bytes]]] = {}
+        self.history: dict[bytes, list[tuple[int, AccountEvent]]] = {}
         for batch in batches:
             for key, value in batch.state:
                 if value is None:
                     self.state.pop(key, None)
                 else:
                     self.state[key] = value
-            for who, event in batch.account_events:
-                self.history.setdefault(who, []).append((batch.height, event))
+            for receipt in (decode(Receipt, raw, 4096) for raw in batch.receipts):
+                for moved in receipt.events:
+                    assert isinstance(moved, Moved)
+                    for who in {moved.source, moved.target}:
+                        self.history.setdefault(who, []).append((batch.height, AccountEvent(receipt.tx, moved)))
         self.batches = batches
 
     def check(self, store: BlockStore) -> None:
@@ -78,7 +85,7 @@ class Model:
             while page := store.history(who, before=before, limit=1000):
                 rows += page
                 before = page[-1].cursor
-            assert [(r.height, r.event) for r in rows] == events[::-1]
+            assert [(r.height, r.line) for r in rows] == events[::-1]
         for batch in self.batches:
             stored = store.block(batch.height)
             assert stored is not None and stored == store.block_by_id(batch.block_id)
@@ -116,9 +123,45 @@ def test_history_is_paged_by_its_cursor(store: BlockStore, limit: int) -> None:
             assert len(rows) <= limit
             pages += rows
             before = rows[-1].cursor
-        assert [(r.height, r.event) for r in pages] == events[::-1]
+        assert [(r.height, r.line) for r in pages] == events[::-1]
         assert all(r.time == r.height * 1000 for r in pages)
         assert sorted({r.cursor for r in pages}, reverse=True) == [r.cursor for r in pages]
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_history_of_a_database_of_schema_2_is_read_on(tmp_path: Path) -> None:
+    """There a block keeps its events once more, and what an account has of a block are their numbers."""
+    store = open_store(tmp_path / "db")
+    chain = chain_of(3)
+    before, after = list(islice(chain, 20)), list(islice(chain, 20))
+    with pytest.MonkeyPatch.context() as old:
+        old.setattr(blockstore, "seal", lambda place, blob: schema.seal(place, events[-1] if place.startswith(b"events") else blob))
+        events: list[bytes] = []
+        for batch in before:
+            told, numbers = _as_schema_2(batch)
+            events.append(encode(told))
+            store.commit(dataclasses.replace(batch, mentions=numbers))
+    with store.engine.begin() as c:
+        c.execute(sa.update(schema.meta).where(schema.meta.c.name == "schema").values(value=b"2"))
+    assert store.parts() and store.column(20, "events")
+    store.close()
+    store = open_store(tmp_path / "db", create=False)
+    for batch in after:
+        store.commit(batch)
+    Model([*before, *after]).check(store)
+    store.check(full=True)
+    store.close()
+
+
+def _as_schema_2(batch: CommitBatch) -> tuple[list[bytes], list[tuple[bytes, list[int]]]]:
+    told: list[bytes] = []
+    numbers: dict[bytes, list[int]] = {}
+    for receipt in (decode(Receipt, raw, 4096) for raw in batch.receipts):
+        for event in receipt.events:
+            told.append(encode(AccountEvent(receipt.tx, event)))
+            for who in concerned(event):
+                numbers.setdefault(who, []).append(len(told) - 1)
+    return told, list(numbers.items())
 
 
 def test_what_is_not_there_is_none(store: BlockStore) -> None:
@@ -322,9 +365,9 @@ def test_another_networks_database_is_refused(tmp_path: Path) -> None:
 def test_another_schema_is_refused(tmp_path: Path) -> None:
     store = open_store(tmp_path / "db")
     with store.engine.begin() as c:
-        c.execute(sa.update(schema.meta).where(schema.meta.c.name == "schema").values(value=b"3"))
+        c.execute(sa.update(schema.meta).where(schema.meta.c.name == "schema").values(value=b"4"))
     store.close()
-    with pytest.raises(StorageMismatch, match="its schema is 3, this program's is 2"):
+    with pytest.raises(StorageMismatch, match="its schema is 4, this program's is 3"):
         open_store(tmp_path / "db")
 
 
@@ -390,6 +433,7 @@ def test_a_small_file_system_runs_full_and_loses_no_height(tmp_path: Path) -> No
 COMMITTER = """
 import sys
 from chain.storage.blockstore import BlockStore
+from chain.types import Moved, Receipt
 from tests.unit.storage_blocks import CHAIN, chain_of
 store = BlockStore.open(sys.argv[1], chain_id=CHAIN, create=True)
 for batch in chain_of(20):

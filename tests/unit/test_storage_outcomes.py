@@ -31,7 +31,7 @@ def filled(path: Path, net: Net, taken_over: tuple[int, ...] = ()) -> BlockStore
     store = BlockStore.open(str(path), chain_id=CHAIN, create=True)
     store.commit(CommitBatch(0, CHAIN, b"", b"", [], [], [], first_state(genesis())[1]))
     for c in (net.commits[0][h] for h in range(1, HEIGHTS + 1)):
-        batch = CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.account_events, c.state)
+        batch = CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.mentions, c.state)
         store.commit(CommitBatch(**{**vars(batch), "executed": c.height not in taken_over}))
     return store
 
