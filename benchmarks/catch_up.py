@@ -160,9 +160,9 @@ class _Server:
 async def _replay(chain: Chain, folder: Path, trusting: int) -> float:
     """Seconds from the first request to the last height on disk."""
     genesis, chain_id = chain.genesis, chain.genesis.chain_id
-    state, encoded = first_state(genesis)
     store = BlockStore.open(str(folder / "db"), chain_id=chain_id, create=True)
-    store.commit(CommitBatch(0, chain_id, b"", b"", [], [], [], encoded))
+    store.commit(CommitBatch(0, chain_id, b"", b"", [], [], [], first_state(genesis)[1]))
+    state = store.open_state()  # as the daemon does
     wal, guard = (
         Wal.open(str(folder / "wal"), chain_id=chain_id, create=True),
         Guard.create(str(folder / "guard"), chain_id=chain_id),

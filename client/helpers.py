@@ -2,6 +2,9 @@
 
 The driver starts them when they are needed; they end when nobody needed them for a while, so a quiet node has none. A machine with
 one processor has none either, and where they fail the node does the work itself.
+
+Pieces of work wait in one queue. For each process a thread takes them from there, one ahead of what the process does, so that it
+need not wait while the node's own thread computes.
 """
 
 from __future__ import annotations
@@ -9,71 +12,133 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
-import signal
 import threading
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from functools import partial
-from multiprocessing.connection import wait
-from typing import Any, TypeVar
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future
+from multiprocessing.connection import Connection
+from queue import Empty, SimpleQueue
+from typing import Any
 
 import structlog
 
-from chain.node.checks import Check, Hashed, Unhashed, are_signed, hash_blocks
+from chain.node.checks import Check, Hashed, Unhashed
+from client.helper import HASHED, SIGNED, TASKS, encode, serve
 
-T = TypeVar("T")
 log: Any = structlog.get_logger("helpers")
 
 MOST = 8
 IDLE_S = 10.0
-PIECE = 512
-"""Checks that one process takes at a time: about 25 ms."""
+PIECE = 256
+"""Checks that one process takes at a time: about 12 ms."""
+AHEAD = 2
+"""Pieces that a process has: what it does, and the next."""
+
+_Piece = tuple[bytes, Future[bytes]]
 
 
-def _begin() -> None:
-    """In the new process: it ends with the node, however that ends, and leaves the keyboard's signals to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
+class Failed(Exception):
+    """A process ended."""
 
-    def end() -> None:
-        if parent is not None:
-            wait([parent.sentinel])
-            os._exit(0)
 
-    threading.Thread(target=end, daemon=True).start()
+class _Pool:
+    """The processes, and the threads that feed them."""
+
+    def __init__(self, count: int) -> None:
+        self._pieces: SimpleQueue[_Piece | None] = SimpleQueue()
+        self._count, self._failed = count, False
+        context = multiprocessing.get_context("spawn")
+        for _ in range(count):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=serve, args=(theirs,), daemon=True)
+            process.start()
+            theirs.close()
+            threading.Thread(target=self._feed, args=(ours, process), daemon=True).start()
+
+    def submit(self, piece: bytes) -> Future[bytes]:
+        future: Future[bytes] = Future()
+        self._pieces.put((piece, future))
+        if self._failed:
+            self._refuse()
+        return future
+
+    def close(self) -> None:
+        """What is under way is finished; the processes end."""
+        for _ in range(self._count):
+            self._pieces.put(None)
+
+    def _feed(self, pipe: Connection[bytes, bytes], process: Any) -> None:
+        given: deque[Future[bytes]] = deque()
+        try:
+            while self._give(pipe, given):
+                answer = pipe.recv_bytes()
+                given.popleft().set_result(answer)
+        except (EOFError, OSError):
+            for future in given:
+                future.set_exception(Failed())
+            self._failed = True
+            self._refuse()
+            self.close()
+        pipe.close()
+        process.join()
+
+    def _give(self, pipe: Connection[bytes, bytes], given: deque[Future[bytes]]) -> bool:
+        """Fill up what a process has; False when there is nothing more to come."""
+        while len(given) < AHEAD:
+            try:
+                piece = self._pieces.get(block=not given)
+            except Empty:
+                return True
+            if piece is None:
+                if given:
+                    self._pieces.put(None)  # for later: answers are awaited still
+                return bool(given)
+            given.append(piece[1])
+            pipe.send_bytes(piece[0])
+        return True
+
+    def _refuse(self) -> None:
+        """A process is gone: the node does without the others as well."""
+        while True:
+            try:
+                piece = self._pieces.get_nowait()
+            except Empty:
+                return
+            if piece is not None:
+                piece[1].set_exception(Failed())
 
 
 class Helpers:
     def __init__(self) -> None:
         self._count = min(MOST, len(os.sched_getaffinity(0)))
-        self._pool: ProcessPoolExecutor | None = None
+        self._pool: _Pool | None = None
         self._end: asyncio.TimerHandle | None = None
         self._busy = 0
 
     async def are_signed(self, chain_id: bytes, checks: list[Check]) -> bytes:
         """As `chain.node.checks.are_signed`; less where the processes failed."""
-        pieces = [checks[i : i + PIECE] for i in range(0, len(checks), PIECE)]
-        return b"".join(await self._run([partial(are_signed, chain_id, piece) for piece in pieces]))
+        return b"".join(await self._run(SIGNED, ((chain_id, checks[i : i + PIECE]) for i in range(0, len(checks), PIECE))))
 
     async def hash_blocks(self, blocks: list[Unhashed]) -> list[Hashed]:
         """As `chain.node.checks.hash_blocks`; less where the processes failed."""
-        half = (len(blocks) + 1) // 2
-        found = await self._run([partial(hash_blocks, part) for part in (blocks[:half], blocks[half:]) if part])
+        found = await self._run(HASHED, (([block],) for block in blocks))
         return [hashed for part in found for hashed in part]
 
-    async def _run(self, work: list[Callable[[], T]]) -> list[T]:
+    async def _run(self, task: int, work: Iterable[Any]) -> list[Any]:
         """In the other processes; empty where there are none, or where they failed."""
         if self._count < 2:
             return []
         loop = asyncio.get_running_loop()
         self._begin_work()
         try:
-            pool = self._pool = self._pool or ProcessPoolExecutor(self._count, multiprocessing.get_context("spawn"), _begin)
-            return await asyncio.gather(*(loop.run_in_executor(pool, piece) for piece in work))
-        except (BrokenProcessPool, OSError) as fault:
-            log.warning("the processes that help to catch up failed; the node does their work itself", why=str(fault))
+            pool = self._pool = self._pool or _Pool(self._count)
+            pieces = [pool.submit(bytes((task,)) + encode(arguments)) for arguments in work]
+            answers = await asyncio.gather(*map(asyncio.wrap_future, pieces))
+            return [TASKS[task][2].decode(answer) for answer in answers]
+        except (Failed, OSError) as fault:
+            log.warning("the processes that help to catch up failed; the node does their work itself", why=repr(fault))
             self._count = 0
+            self.close()
             return []
         finally:
             self._end_work(loop)
@@ -95,5 +160,5 @@ class Helpers:
             self._end.cancel()
             self._end = None
         if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool.close()
             self._pool = None

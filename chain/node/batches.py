@@ -7,8 +7,8 @@ rests on the keys that the state had when the batch came: a transaction whose se
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from chain.codec import encode
 from chain.contracts.base import Account, account_key
@@ -19,7 +19,7 @@ from chain.merkle import list_root
 from chain.node import events as e
 from chain.node import messages as m
 from chain.node.candidates import parse_all
-from chain.node.checks import Check, Hashed, hash_blocks
+from chain.node.checks import Check, Hashed, Unhashed, hash_blocks
 from chain.node.mempool import Mempool
 from chain.node.sync import Sync
 from chain.types import Block, Certificate, decode_block, tx_id
@@ -29,11 +29,13 @@ TRUST_FROM = 32
 what it missed in a short absence, it executes."""
 WORTH = 256
 """Transactions in a batch from which on its signatures are checked elsewhere: handing it over costs a millisecond."""
+PIECE = 2_000
+"""Transactions of an answer from which on it is cut: the first blocks are executed while the signatures of the last are checked."""
 MAX_BATCHES = 3
-"""That wait to be executed; nothing more is asked for until one is."""
+"""Answers that wait to be executed; nothing more is asked for until one is."""
 
 
-Answer = list[m.SyncBlock] | list[m.Outcome]
+Answer = Sequence[m.SyncBlock | m.Outcome]
 
 
 @dataclass
@@ -53,7 +55,7 @@ class Opened:
 
 @dataclass
 class Batch:
-    """`fault` is what is wrong with the block after the last one of `items`."""
+    """Blocks of an answer, which `start` at a height. `fault` is what is wrong with the block after the last one of `items`."""
 
     peer: bytes
     start: int
@@ -61,6 +63,9 @@ class Batch:
     fault: str = ""
     checking: list[ParsedTx] = field(default_factory=list)
     ready: bool = True
+    last: bool = True
+    """No other one of its answer follows."""
+    txs: int = 0
 
 
 def open_block(item: m.SyncBlock | m.Outcome, pool: Mempool | None) -> Opened:
@@ -76,6 +81,35 @@ def open_block(item: m.SyncBlock | m.Outcome, pool: Mempool | None) -> Opened:
     except InvalidTx:
         txs = []  # whether that is the peer's fault or the validators' is seen when the certificate was checked
     return Opened(block, item.block, item.certificate, ids, txs)
+
+
+def open_answer(peer: bytes, start: int, found: Answer, pool: Mempool) -> list[Batch]:
+    """At least one batch; `start` is the height that was asked for."""
+    batches = [Batch(peer, start)]
+    for number, item in enumerate(found):
+        if batches[-1].txs >= PIECE:
+            batches[-1].last = False
+            batches.append(Batch(peer, start + number))
+        try:
+            opened = open_block(item, pool)
+        except Malformed as fault:
+            batches[-1].fault = str(fault)
+            break
+        batches[-1].items.append(opened)
+        batches[-1].txs += len(opened.block.txs)
+    return batches
+
+
+def _work(batch: Batch, state: State) -> tuple[e.CheckSignatures | e.HashBlocks, int]:
+    """What others can do for a batch, and how many transactions that is about."""
+    if hashes := unhashed(batch.items):
+        return e.HashBlocks(0, hashes), batch.txs
+    checks, batch.checking = checks_of(batch.items, state)
+    return e.CheckSignatures(0, checks), len(checks)
+
+
+def unhashed(items: list[Opened]) -> list[Unhashed]:
+    return [(item.raw, item.outcome.receipts) for item in items if item.outcome]
 
 
 def checks_of(items: list[Opened], state: State) -> tuple[list[Check], list[ParsedTx]]:
@@ -119,11 +153,12 @@ class Batches:
         self.worth = WORTH
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        """Answers that wait."""
+        return sum(batch.last for batch in self._waiting)
 
     def request(self, now: int) -> list[e.Effect]:
         """What to ask for next, if anything."""
-        wanted = self._sync.next_request(now, self._last()) if len(self._waiting) < MAX_BATCHES else None
+        wanted = self._sync.next_request(now, self._last()) if len(self) < MAX_BATCHES else None
         if wanted is None:
             return []
         peer, start, count = wanted
@@ -141,24 +176,21 @@ class Batches:
         start = None if unasked else self._sync.answered(peer, found[0].certificate.height if found else None)
         if start is None:
             return []
-        batch = Batch(peer, start)
-        try:
-            for item in found:
-                batch.items.append(open_block(item, pool))
-        except Malformed as fault:
-            batch.fault = str(fault)
-        self._waiting.append(batch)
-        checks, batch.checking = checks_of(batch.items, state)
-        hashes = [(item.raw, item.outcome.receipts) for item in batch.items if item.outcome]
-        size = len(checks) + sum(len(item.block.txs) for item in batch.items if item.outcome)
-        if size < self.worth:
-            take_hashes(batch, hash_blocks(hashes))
+        batches = open_answer(peer, start, found, pool)
+        self._waiting += batches
+        work = [_work(batch, state) for batch in batches]
+        if sum(size for _, size in work) < self.worth:
+            for batch in batches:
+                take_hashes(batch, hash_blocks(unhashed(batch.items)))
             return []
+        effects = [self._hand_over(batch, todo) for batch, (todo, size) in zip(batches, work, strict=True) if size]
+        return [*effects, *self.request(now)]
+
+    def _hand_over(self, batch: Batch, todo: e.CheckSignatures | e.HashBlocks) -> e.Effect:
         self._ticket += 1
         self._tickets[self._ticket] = batch
         batch.ready = False
-        work = e.HashBlocks(self._ticket, hashes) if hashes else e.CheckSignatures(self._ticket, checks)
-        return [work, *self.request(now)]
+        return replace(todo, ticket=self._ticket)
 
     def helped(self, answer: e.SignaturesChecked | e.BlocksHashed) -> None:
         """The answer to `CheckSignatures` or `HashBlocks`. What is not answered is checked in its block, or hashed here."""
@@ -169,7 +201,7 @@ class Batches:
             mark(batch.checking, answer.checks, answer.good)
             batch.checking = []
         else:
-            rest = [(item.raw, item.outcome.receipts) for item in batch.items[len(answer.hashed) :] if item.outcome]
+            rest = unhashed(batch.items[len(answer.hashed) :])
             take_hashes(batch, [*answer.hashed, *hash_blocks(rest)])
         batch.ready = True
 

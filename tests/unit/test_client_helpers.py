@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
@@ -56,9 +55,27 @@ async def test_where_no_process_can_help_nothing_is_answered(monkeypatch: pytest
     assert await pool.are_signed(CHAIN, checks(1)) == b""
     pool._count = 2
 
-    def broken(*_: object) -> None:
-        raise BrokenProcessPool("a process died")
+    def broken(_: int) -> None:
+        raise OSError("no process can be started")
 
-    monkeypatch.setattr(helpers, "ProcessPoolExecutor", broken)
+    monkeypatch.setattr(helpers, "_Pool", broken)
     assert await pool.are_signed(CHAIN, checks(1)) == b""
     assert pool._count == 0
+
+
+@pytest.mark.parametrize("all_of_them", [False, True])
+async def test_processes_that_die_are_noticed_and_not_started_again(all_of_them: bool) -> None:
+    pool = Helpers()
+    pool._count = 2
+    assert await pool.are_signed(CHAIN, checks(2)) == b"\1\1"
+    work = asyncio.gather(*(pool.are_signed(CHAIN, checks(3) * 3_000) for _ in range(2)))
+    await asyncio.sleep(0.05)
+    children = multiprocessing.active_children()
+    for child in children if all_of_them else children[:1]:
+        child.kill()
+    async with asyncio.timeout(20):
+        assert b"" in await work
+        assert await pool.are_signed(CHAIN, checks(1)) == b""
+    assert (pool._count, pool._pool) == (0, None)
+    await asyncio.to_thread(lambda: [child.join(20) for child in children])
+    assert not any(child.is_alive() for child in children), "the others end as well"

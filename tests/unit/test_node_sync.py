@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from chain.codec import encode
 from chain.consensus.messages import RoundState
 from chain.errors import BrokenInvariant, Malformed
-from chain.node import decided, sync
+from chain.node import batches, decided, sync
 from chain.node import events as e
 from chain.node import messages as m
 from chain.node.batches import MAX_BATCHES, open_block
@@ -183,6 +183,32 @@ def test_signatures_are_checked_elsewhere_while_the_next_blocks_are_asked_for(ne
     monkeypatch.setattr("chain.ledger.tx.verify", lambda *_: pytest.fail("a signature was checked twice"))
     node.handle(answers, T0)
     assert node.height == 5
+
+
+def test_the_first_blocks_of_an_answer_are_executed_while_the_last_are_checked(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "PIECE", 2)
+    node = eager()
+    works = of_kind(receive(node, 1, m.Blocks(items(net))), e.CheckSignatures)
+    assert [len(work.checks) for work in works] == [2, 2, 1]
+    assert len(node._batches) == 1, "one answer"
+    heights = []
+    for work in works:
+        node.handle(checked(work), T0)
+        heights.append(node.height)
+    assert heights == [2, 4, 5]
+
+
+@pytest.mark.parametrize("bad", [0, 2, 4])
+def test_a_bad_block_in_a_long_answer_keeps_what_stood_before_it(net: Net, monkeypatch: pytest.MonkeyPatch, bad: int) -> None:
+    monkeypatch.setattr(batches, "PIECE", 2)
+    node, found = eager(), items(net)
+    found[bad] = forge(found[bad], "signature")
+    effects = []
+    for work in of_kind(receive(node, 1, m.Blocks(found)), e.CheckSignatures):
+        effects += node.handle(checked(work), T0)
+    assert node.height == bad
+    assert [penalty.peer for penalty in of_kind(effects, e.Penalize)] == [A], "once"
+    assert len(node._batches) == 0
 
 
 @pytest.mark.parametrize("good", [b"", bytes(9)])

@@ -1,0 +1,48 @@
+"""What runs in a process that helps a node to catch up: it takes pieces of work from a pipe, and ends when the pipe does.
+
+The next piece is read while one is done. Nothing is imported here but what the work needs: see `client.helpers` for the other side.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from typing import Any
+
+import msgspec
+
+from chain.node.checks import Check, Hashed, Unhashed, are_signed, hash_blocks
+
+Task = tuple[Callable[..., Any], msgspec.msgpack.Decoder[Any], msgspec.msgpack.Decoder[Any]]
+"""A function of `chain.node.checks`, and what reads its arguments and its result."""
+
+encode = msgspec.msgpack.Encoder().encode
+SIGNED, HASHED = 0, 1
+TASKS: tuple[Task, ...] = (
+    (are_signed, msgspec.msgpack.Decoder(tuple[bytes, list[Check]]), msgspec.msgpack.Decoder(bytes)),
+    (hash_blocks, msgspec.msgpack.Decoder(tuple[list[Unhashed]]), msgspec.msgpack.Decoder(list[Hashed])),
+)
+
+
+def serve(pipe: Connection[bytes, bytes]) -> None:
+    """It ends with the node, however that ends, and leaves the keyboard's signals to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pieces: SimpleQueue[bytes | None] = SimpleQueue()
+    threading.Thread(target=_read, args=(pipe, pieces), daemon=True).start()
+    while (piece := pieces.get()) is not None:
+        work, arguments, _ = TASKS[piece[0]]
+        try:
+            pipe.send_bytes(encode(work(*arguments.decode(memoryview(piece)[1:]))))
+        except OSError:
+            return
+
+
+def _read(pipe: Connection[bytes, bytes], pieces: SimpleQueue[bytes | None]) -> None:
+    try:
+        while True:
+            pieces.put(pipe.recv_bytes())
+    except (EOFError, OSError):
+        pieces.put(None)
