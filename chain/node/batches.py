@@ -20,6 +20,7 @@ from chain.node import events as e
 from chain.node import messages as m
 from chain.node.candidates import parse_all
 from chain.node.checks import Check, Hashed, Unhashed, hash_blocks
+from chain.node.history import Mentions
 from chain.node.mempool import Mempool
 from chain.node.sync import Sync
 from chain.types import Block, Certificate, decode_block, tx_id
@@ -51,6 +52,8 @@ class Opened:
     """What it did, as the peer tells it: then it is not executed."""
     receipt_root: bytes = b""
     """Of the outcome's receipts."""
+    mentions: Mentions = field(default_factory=list)
+    """The accounts that these tell of."""
 
 
 @dataclass
@@ -134,12 +137,12 @@ def mark(txs: list[ParsedTx], checks: list[Check], good: bytes) -> None:
 
 def take_hashes(batch: Batch, found: list[Hashed]) -> None:
     """What the blocks of an answer hash to; the batch ends before one whose transactions are not its header's."""
-    for number, (item, (ids, root, receipts)) in enumerate(zip(batch.items, found, strict=False)):
+    for number, (item, (ids, root, receipts, mentions)) in enumerate(zip(batch.items, found, strict=False)):
         if root != item.block.header.tx_root:
             batch.fault = "the transactions are not those of the header"
             del batch.items[number:]
             return
-        item.ids, item.receipt_root = ids, receipts
+        item.ids, item.receipt_root, item.mentions = ids, receipts, mentions
 
 
 class Batches:

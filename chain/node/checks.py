@@ -6,17 +6,21 @@ return.
 
 from __future__ import annotations
 
+from chain.codec import decode
 from chain.crypto import verify
+from chain.errors import Malformed
+from chain.ledger.outcome import MAX_RECEIPT
 from chain.merkle import list_root
-from chain.types import body_bytes, decode_block, tx_digest, tx_id
+from chain.node.history import Mentions, mentions
+from chain.types import Receipt, body_bytes, decode_block, tx_digest, tx_id
 
 Check = tuple[bytes, bytes]
 """(public key, bytes of a signed transaction)"""
 
 Unhashed = tuple[bytes, list[bytes]]
 """(encoded block, encoded receipts)"""
-Hashed = tuple[list[bytes], bytes, bytes]
-"""(transaction ids, their root, the root of the receipts)"""
+Hashed = tuple[list[bytes], bytes, bytes, Mentions]
+"""(transaction ids, their root, the root of the receipts, the accounts that these tell of)"""
 
 
 def hash_blocks(blocks: list[Unhashed]) -> list[Hashed]:
@@ -24,8 +28,16 @@ def hash_blocks(blocks: list[Unhashed]) -> list[Hashed]:
     found = []
     for raw, receipts in blocks:
         ids = [tx_id(tx) for tx in decode_block(raw).txs]
-        found.append((ids, list_root(ids), list_root(receipts)))
+        found.append((ids, list_root(ids), list_root(receipts), _mentions(receipts)))
     return found
+
+
+def _mentions(receipts: list[bytes]) -> Mentions:
+    """None of receipts that cannot be decoded: whoever takes them over finds that out."""
+    try:
+        return mentions([decode(Receipt, raw, MAX_RECEIPT) for raw in receipts])
+    except Malformed:
+        return []
 
 
 def are_signed(chain_id: bytes, checks: list[Check]) -> bytes:

@@ -104,7 +104,7 @@ def commit(block: Block, certificate: Certificate, executed: Executed, item: Ope
         encode(certificate),
         item.ids if item else [tx.id for tx in executed.txs],
         executed.receipt_bytes,
-        mentions(executed.receipts),
+        item.mentions if item and item.outcome else mentions(executed.receipts),
         executed.encoded,
         durable,
         item is None or item.outcome is None,

@@ -16,11 +16,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from chain.codec import Wire
 from chain.consensus.messages import SignProposal, SignVote, Timeout
 from chain.errors import InvalidTx
 from chain.node.checks import Check, Hashed, Unhashed
-from chain.types import Event, Evidence, Hash, Header, Proposal, Receipt, Validator, Vote
+from chain.node.history import Mentions
+from chain.types import Evidence, Header, Proposal, Receipt, Validator, Vote
 
 # lanes of the transport, by urgency
 VOTES, PROPOSALS, REQUESTS, TRANSACTIONS = 0, 1, 2, 3
@@ -52,13 +52,6 @@ class Late:
 
 
 LATE_MS = 20
-
-
-class AccountEvent(Wire, frozen=True):
-    """A line of an account's history: the event and the transaction that caused it (zero id: the block itself)."""
-
-    tx: Hash
-    event: Event
 
 
 # --- inputs -------------------------------------------------------------------------------------------------------------------
@@ -200,7 +193,7 @@ class Commit:
     certificate: bytes
     tx_ids: list[bytes]
     receipts: list[bytes]
-    mentions: list[tuple[bytes, list[int]]]
+    mentions: Mentions
     state: list[tuple[bytes, bytes | None]]
     durable: bool
     executed: bool = True

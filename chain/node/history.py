@@ -8,9 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chain.codec import Wire
 from chain.crypto import ID_SIZE
-from chain.node.events import AccountEvent
-from chain.types import Event, Moved, Receipt
+from chain.types import Event, Hash, Moved, Receipt
+
+Mentions = list[tuple[bytes, list[int]]]
+"""Of each account that a block's events concern: the numbers of their receipts, ascending."""
+
+
+class AccountEvent(Wire, frozen=True):
+    """A line of an account's history: the event and the transaction that caused it (zero id: the block itself)."""
+
+    tx: Hash
+    event: Event
 
 
 def concerned(event: Event) -> list[bytes]:
@@ -23,8 +33,7 @@ def concerned(event: Event) -> list[bytes]:
     return found
 
 
-def mentions(receipts: list[Receipt]) -> list[tuple[bytes, list[int]]]:
-    """Of each account that a block's events concern: the numbers of their receipts, ascending."""
+def mentions(receipts: list[Receipt]) -> Mentions:
     found: dict[bytes, list[int]] = {}
     for number, receipt in enumerate(receipts):
         for event in receipt.events:

@@ -14,21 +14,19 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from chain.codec import decode, encode
 from chain.ledger.state import State
-from chain.node.events import AccountEvent
-from chain.node.history import lines
+from chain.node.history import AccountEvent, Mentions, lines
 from chain.storage import outcomes, schema
 from chain.storage.check import check_store
 from chain.storage.errors import DiskFull, StorageDamaged, StorageError, StorageFailed, StorageMismatch
-from chain.storage.index import Mentions, Part, Place, Recent, mentions_decoder, part_decoder, prefix_of
+from chain.storage.index import Part, Place, Recent, bucket_of, find_in, mentions_decoder, part_decoder
 from chain.storage.pages import StatePages
-from chain.storage.schema import TODO_DAMAGED, Bulk, at, db_errors, seal, unseal
+from chain.storage.schema import TODO_DAMAGED, Bulk, at, db_errors, in_part, seal, unseal
 from chain.storage.upgrade import upgrade
 from chain.storage.writer import Writer
 from chain.types import Block, Header, Receipt, decode_block, tx_id
@@ -100,23 +98,6 @@ class HistoryRow:
     cursor: int
 
 
-@dataclass(frozen=True)
-class _Ready:
-    """A height, checked and taken apart for its tables."""
-
-    batch: CommitBatch
-    header: Header | None
-
-    @classmethod
-    def of(cls, c: CommitBatch) -> _Ready:
-        return cls(c, decode_block(c.block).header if c.block else None)
-
-    @property
-    def entries(self) -> int:
-        """What it adds to the index."""
-        return len(self.batch.tx_ids) + len(self.batch.mentions)
-
-
 def _check_follows(c: CommitBatch, last: int | None) -> None:
     allowed = (0, 1) if last is None else (last + 1,)
     if c.height not in allowed:
@@ -125,6 +106,28 @@ def _check_follows(c: CommitBatch, last: int | None) -> None:
         raise ValueError(f"{len(c.receipts)} receipts for {len(c.tx_ids)} transactions")
     if not c.block and c.height != 0:
         raise ValueError("only height 0 has no block")
+
+
+def _entries(c: CommitBatch) -> int:
+    """What a height adds to the index."""
+    return len(c.tx_ids) + len(c.mentions)
+
+
+def _header_of(c: CommitBatch) -> Header | None:
+    return decode_block(c.block).header if c.block else None
+
+
+def _block_row(c: CommitBatch, header: Header | None) -> tuple[int | bytes, ...]:
+    """In the order of the table's columns."""
+    columns = {
+        "header": encode(header) if header else b"",
+        "certificate": c.certificate,
+        "block": c.block,
+        "receipts": encode(c.receipts),
+        "events": b"",
+        "picks": encode(c.mentions),
+    }
+    return (c.height, c.block_id, *(seal(at(c.height, name), blob) for name, blob in columns.items()))
 
 
 def _tx_ids(block: bytes) -> list[bytes]:
@@ -138,7 +141,8 @@ class BlockStore:
         self.where, self.chain_id = where, chain_id
         self.engine = engine
         dialect = engine.dialect
-        self._insert_txs = Bulk(dialect, sa.insert(schema.txs), ("part", "prefix", "height", "position"))
+        self._insert_block = Bulk(dialect, sa.insert(schema.blocks), tuple(schema.blocks.c.keys()))
+        self._insert_txs = Bulk(dialect, sa.insert(schema.tx_pages), ("part", "bucket", "places"))
         self._insert_history = Bulk(dialect, sa.insert(schema.history), ("part", "account", "picks"))
         self.pages = StatePages(engine, where)
         self._lock = threading.Lock()
@@ -247,32 +251,34 @@ class BlockStore:
         with self._write_lock:
             if self._failed is not None:
                 raise self._failed
-            group: list[_Ready] = []
+            group: list[CommitBatch] = []
             last = self._head.height if self._head else None
             for c in heights:
                 _check_follows(c, last)
                 last = c.height
-                ready = _Ready.of(c)
                 # A part of the index is made of what is committed already, and of the height that ends it.
-                ends = self._recent.is_full_with(ready.entries, sum(r.entries for r in group), len(group))
+                ends = self._recent.is_full_with(_entries(c), sum(map(_entries, group)), len(group))
                 if ends:
                     self._store(group)
                     group = []
-                group.append(ready)
+                group.append(c)
                 if ends:
                     self._store(group, self._recent.as_part(c.height, c.tx_ids, c.mentions))
                     group = []
             self._store(group)
 
-    def _store(self, group: list[_Ready], part: Part | None = None) -> None:
+    def _store(self, group: list[CommitBatch], part: Part | None = None) -> None:
         """One transaction. `part` ends with the only height of its group."""
         if not group:
             return
-        doing = f"store height {group[0].batch.height}"
+        headers = [_header_of(c) for c in group]
         try:
-            with db_errors(doing, self.where), self.engine.begin() as connection:
-                for ready in group:
-                    self._write(connection, ready, part)
+            with db_errors(f"store height {group[0].height}", self.where), self.engine.begin() as connection:
+                self._insert_block.run(connection, [_block_row(c, header) for c, header in zip(group, headers, strict=True)])
+                for c in group:
+                    self._write_state(connection, c)
+                if part is not None:
+                    self._write_part(connection, part)
         except DiskFull:
             self.pages.undo()
             raise
@@ -280,42 +286,35 @@ class BlockStore:
             self._failed = e
             raise
         self.pages.done()
-        for ready in group:
-            self._show(ready, part)
+        self._show(group, headers[-1], part)
 
-    def _write(self, connection: sa.Connection, ready: _Ready, part: Part | None) -> None:
-        c = ready.batch
-        columns = {
-            "header": encode(ready.header) if ready.header else b"",
-            "certificate": c.certificate,
-            "block": c.block,
-            "receipts": encode(c.receipts),
-            "events": b"",
-            "picks": encode(c.mentions),
-        }
-        row: dict[str, Any] = {name: seal(at(c.height, name), blob) for name, blob in columns.items()}
-        connection.execute(sa.insert(schema.blocks), {"height": c.height, "block_id": c.block_id, **row})
-        # The last word on a key counts, in the order of keys: neighbours share a page.
+    def _write_state(self, connection: sa.Connection, c: CommitBatch) -> None:
+        # The last word on a key counts, in the order of keys.
         changes = sorted(dict(c.state).items())
-        if c.block:
-            outcomes.write(connection, c.height, changes, c.executed)
+        if not c.block:
+            self.pages.fill(connection, c.height, [(key, raw) for key, raw in changes if raw is not None])
+            self.pages.load(connection)
+            return
+        outcomes.write(connection, c.height, changes, c.executed)
         self.pages.write(connection, c.height, changes)
-        if part is not None:
-            connection.execute(sa.insert(schema.parts), {"part": part.part})
-            self._insert_txs.run(connection, part.txs)
-            sealed = [(n, account, seal(at(n, "history") + account, blob)) for n, account, blob in part.history]
-            self._insert_history.run(connection, sealed)
 
-    def _show(self, ready: _Ready, part: Part | None) -> None:
-        """Let readers see a height that is committed."""
-        c = ready.batch
+    def _write_part(self, connection: sa.Connection, part: Part) -> None:
+        connection.execute(sa.insert(schema.parts), {"part": part.part})
+        self._insert_txs.run(connection, [(n, bucket, seal(in_part(n, bucket), blob)) for n, bucket, blob in part.txs])
+        sealed = [(n, account, seal(at(n, "history") + account, blob)) for n, account, blob in part.history]
+        self._insert_history.run(connection, sealed)
+
+    def _show(self, group: list[CommitBatch], header: Header | None, part: Part | None) -> None:
+        """Let readers see heights that are committed; `header` is that of the last."""
+        last = group[-1]
         with self._lock:
             if part is None:
-                self._recent.add(c.height, c.tx_ids, c.mentions)
+                for c in group:
+                    self._recent.add(c.height, c.tx_ids, c.mentions)
             else:
                 self._recent = Recent()
                 self._parts = [*self._parts, part.part]
-            self._head = Head(c.height, c.block_id, ready.header)
+            self._head = Head(last.height, last.block_id, header)
 
     # reading
 
@@ -394,8 +393,8 @@ class BlockStore:
     def tx(self, tx: bytes) -> TxLocation | None:
         """Where a transaction stands, its bytes and its receipt."""
         with self._lock:
-            place, parts = self._recent.txs.get(tx), self._parts
-        for candidate in (place,) if place else self._probe_txs(prefix_of(tx), parts):
+            place, parts = self._recent.tx(tx), self._parts
+        for candidate in (place,) if place else self._probe_txs(tx, parts):
             block = self._decoded(candidate.height)
             if candidate.position < len(block.txs) and tx_id(block.txs[candidate.position]) == tx:
                 receipts = self.receipts(candidate.height)
@@ -409,12 +408,17 @@ class BlockStore:
             raise StorageDamaged(f"Height {height} is missing in {self.where}", "the index names it", TODO_DAMAGED)
         return decode_block(raw)
 
-    def _probe_txs(self, prefix: int, parts: list[int]) -> Iterator[Place]:
-        t = schema.txs.c
+    def _probe_txs(self, tx: bytes, parts: list[int]) -> Iterator[Place]:
+        t = schema.tx_pages.c
         for chunk in _newest_first(parts):
             with self.read("look up a transaction") as c:
-                found = c.execute(sa.select(t.height, t.position).where(t.part.in_(chunk), t.prefix == prefix)).all()
-            yield from (Place(int(h), int(p)) for h, p in found)
+                found = c.execute(sa.select(t.part, t.places).where(t.part.in_(chunk), t.bucket == bucket_of(tx))).all()
+            for part, sealed in sorted(found, reverse=True):
+                yield from find_in(part, self.places(part, bucket_of(tx), sealed), tx)
+
+    def places(self, part: int, bucket: int, sealed: bytes) -> bytes:
+        """A checked row of `tx_pages`. For this package."""
+        return unseal(f"transactions of the index's part {part} in {self.where}", in_part(part, bucket), bytes(sealed))
 
     def history(self, account: bytes, *, before: int | None, limit: int) -> list[HistoryRow]:
         """The account's events, newest first: at most `limit` (and `MAX_ROWS`), those below the cursor `before` if one is given."""
@@ -445,7 +449,7 @@ class BlockStore:
     def _picked(self, account: bytes, before: int | None) -> Iterator[tuple[int, list[int]]]:
         """(height, numbers of the receipts that mention it) of an account from the newest height down."""
         with self._lock:
-            recent, parts = list(self._recent.history.get(account, [])), self._parts
+            recent, parts = self._recent.history(account), self._parts
         yield from reversed(recent)
         if before is not None:
             # The part that holds the cursor's height is the first that ends at or above it.

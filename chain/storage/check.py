@@ -17,7 +17,7 @@ from chain.errors import Malformed
 from chain.merkle import list_root
 from chain.storage import schema
 from chain.storage.errors import StorageDamaged
-from chain.storage.index import mentions_decoder, part_decoder, prefix_of
+from chain.storage.index import Place, mentions_decoder, part_decoder, places_in
 from chain.storage.schema import TODO_DAMAGED, at, unseal
 from chain.types import Certificate, Header, block_id, decode_block, tx_id, tx_root
 
@@ -114,12 +114,13 @@ def _check_index(store: BlockStore) -> None:
     begin = -1
     for part in store.parts():
         with store.read("check the index") as c:
-            t, h = schema.txs.c, schema.history.c
-            rows = c.execute(sa.select(t.prefix, t.height, t.position).where(t.part == part)).all()
+            t, h = schema.tx_pages.c, schema.history.c
+            rows = c.execute(sa.select(t.bucket, t.places).where(t.part == part)).all()
             picked = c.execute(sa.select(h.account, h.picks).where(h.part == part)).all()
         found = {(bytes(a), at_, tuple(ns)) for a, raw in picked for at_, ns in part_decoder.decode(_picks_of(store, part, a, raw))}
+        places = {entry for bucket, sealed in rows for entry in places_in(part, store.places(part, bucket, sealed))}
         txs, events = _expected(store, begin + 1, part)
-        if {(int(p), int(at_), int(n)) for p, at_, n in rows} != txs or found != events:
+        if places != txs or found != events:
             raise _damaged(store.where, f"the index of heights {begin + 1} to {part} does not agree with the blocks")
         begin = part
 
@@ -129,14 +130,14 @@ def _picks_of(store: BlockStore, part: int, account: bytes, sealed: bytes) -> by
     return unseal(where, at(part, "history") + bytes(account), bytes(sealed))
 
 
-def _expected(store: BlockStore, begin: int, end: int) -> tuple[set[tuple[int, int, int]], set[tuple[bytes, int, tuple[int, ...]]]]:
-    txs: set[tuple[int, int, int]] = set()
+def _expected(store: BlockStore, begin: int, end: int) -> tuple[set[tuple[bytes, Place]], set[tuple[bytes, int, tuple[int, ...]]]]:
+    txs: set[tuple[bytes, Place]] = set()
     events: set[tuple[bytes, int, tuple[int, ...]]] = set()
     for start in range(begin, end + 1, _BATCH):
         last = min(start + _BATCH - 1, end)
         for stored in (b for b in store.blocks(start, _BATCH) if b.height <= last):
             raw = decode_block(stored.block).txs if stored.block else []
-            txs |= {(prefix_of(tx_id(r)), stored.height, i) for i, r in enumerate(raw)}
+            txs |= {(tx_id(r)[:8], Place(stored.height, i)) for i, r in enumerate(raw)}
             mentions = mentions_decoder.decode(store.column(stored.height, "picks") or b"\x90")
             events |= {(account, stored.height, tuple(numbers)) for account, numbers in mentions}
     return txs, events

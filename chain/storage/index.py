@@ -1,29 +1,37 @@
 """Where a transaction stands and what happened to an account: an index that costs a commit next to nothing.
 
 A B-tree that is hit at random costs a page per row: 57 ms for a block of 1,000 transfers over two million. So the newest blocks'
-entries are held in memory (they can be made again from the blocks) and written out together, sorted, as a *part*: rows that are
-appended at the tree's right edge, in the same database transaction as the block that filled the part. A part is named by its last
-height; it holds 16,384 entries or 1,024 blocks. A lookup asks memory first, then the parts from the newest, many at a time.
+entries are held in memory (they can be made again from the blocks) and written out together, sorted, as a *part*, appended at the
+tree's right edge in the same database transaction as the block that filled the part. A part is named by its last height; it holds
+16,384 entries or 1,024 blocks. Its transactions are 256 rows, by the first byte of their ids: entries of 12 bytes, sorted, which is
+the first eight bytes of the id, how many heights before the part's last one it stands, and its position there. A lookup asks memory
+first, then the parts from the newest, many at a time.
 
 Not thread-safe: the block store holds its lock around every call.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
 
+from chain.node.history import Mentions
+from chain.params import MAX_BLOCK_TXS
+
 PART_ENTRIES = 16_384
 PART_BLOCKS = 1_024
+_PREFIX, _ENTRY = 8, 12
 
-Mentions = list[tuple[bytes, list[int]]]
-"""Of each account that a block's events concern, the numbers of their receipts (`chain.node.history`)."""
 PartMentions = list[tuple[int, list[int]]]
 """Of one account: per height, those numbers. Ascending heights."""
 
 mentions_decoder = msgspec.msgpack.Decoder(Mentions)
 part_decoder = msgspec.msgpack.Decoder(PartMentions)
+
+_TWO = [n.to_bytes(2, "big") for n in range(max(MAX_BLOCK_TXS, PART_BLOCKS))]
 
 
 class Place(NamedTuple):
@@ -32,46 +40,80 @@ class Place(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A full part, ready to be written: rows of `txs` and `history` in the order of their keys."""
+    """A full part, ready to be written: rows of `tx_pages` and `history` in the order of their keys."""
 
     part: int
-    txs: list[tuple[int, int, int, int]]
+    txs: list[tuple[int, int, bytes]]
     history: list[tuple[int, bytes, bytes]]
 
 
-def prefix_of(tx_id: bytes) -> int:
-    """The key of a transaction in the index: eight bytes of its id as SQL's signed integer."""
-    return int.from_bytes(tx_id[:8], "big", signed=True)
+class _Block(NamedTuple):
+    height: int
+    txs: dict[bytes, int]
+    mentions: dict[bytes, list[int]]
+
+
+def bucket_of(tx_id: bytes) -> int:
+    return tx_id[0]
+
+
+def pages_of(part: int, places: Iterable[tuple[int, Iterable[tuple[bytes, int]]]]) -> list[tuple[int, int, bytes]]:
+    """Rows of `tx_pages`: of heights of a part, the ids (or their prefixes) and positions of the transactions."""
+    entries = [tx[:_PREFIX] + _TWO[part - height] + _TWO[position] for height, txs in places for tx, position in txs]
+    entries.sort()
+    rows, start = [], 0
+    for bucket in range(256):
+        end = bisect_left(entries, bytes((bucket + 1,)), start) if bucket < 255 else len(entries)
+        if end > start:
+            rows.append((part, bucket, b"".join(entries[start:end])))
+        start = end
+    return rows
+
+
+def places_in(part: int, page: bytes) -> Iterator[tuple[bytes, Place]]:
+    """(first bytes of the id, place) of every entry."""
+    for at in range(0, len(page), _ENTRY):
+        behind, position = int.from_bytes(page[at + 8 : at + 10], "big"), int.from_bytes(page[at + 10 : at + 12], "big")
+        yield page[at : at + _PREFIX], Place(part - behind, position)
+
+
+def find_in(part: int, page: bytes, tx_id: bytes) -> list[Place]:
+    """Where transactions stand whose ids begin like this one."""
+    prefix = tx_id[:_PREFIX]
+    return [place for found, place in places_in(part, page) if found == prefix] if prefix in page else []
 
 
 class Recent:
-    """The entries since the last part."""
+    """The entries since the last part, block by block: nothing is done for each of them when a block comes."""
 
     def __init__(self) -> None:
-        self.txs: dict[bytes, Place] = {}
-        self.history: dict[bytes, PartMentions] = {}
+        self._blocks: list[_Block] = []
         self.entries = 0
-        self.blocks = 0
-        self.last = -1
+
+    def tx(self, tx_id: bytes) -> Place | None:
+        for block in reversed(self._blocks):
+            position = block.txs.get(tx_id)
+            if position is not None:
+                return Place(block.height, position)
+        return None
+
+    def history(self, account: bytes) -> PartMentions:
+        return [(block.height, block.mentions[account]) for block in self._blocks if account in block.mentions]
 
     def add(self, height: int, tx_ids: list[bytes], mentions: Mentions) -> None:
-        for position, tx_id in enumerate(tx_ids):
-            self.txs[tx_id] = Place(height, position)
-        for account, numbers in mentions:
-            self.history.setdefault(account, []).append((height, numbers))
+        self._blocks.append(_Block(height, dict(zip(tx_ids, range(len(tx_ids)), strict=True)), dict(mentions)))
         self.entries += len(tx_ids) + len(mentions)
-        self.blocks += 1
-        self.last = height
 
     def is_full_with(self, own: int, entries: int = 0, blocks: int = 0) -> bool:
         """Whether a block with `own` entries ends the part, after `blocks` others with `entries` that are still to be added."""
-        return self.entries + entries + own >= PART_ENTRIES or self.blocks + blocks + 1 >= PART_BLOCKS
+        return self.entries + entries + own >= PART_ENTRIES or len(self._blocks) + blocks + 1 >= PART_BLOCKS
 
     def as_part(self, height: int, tx_ids: list[bytes], mentions: Mentions, encode: Any = msgspec.msgpack.encode) -> Part:
         """The part that these entries make together with those of the block at `height`, which ends it."""
-        rows = [(height, prefix_of(tx_id), place.height, place.position) for tx_id, place in self.txs.items()]
-        rows += [(height, prefix_of(tx_id), height, position) for position, tx_id in enumerate(tx_ids)]
-        merged = dict(self.history)
-        for account, numbers in mentions:
-            merged[account] = [*merged.get(account, []), (height, numbers)]
-        return Part(height, sorted(rows), [(height, account, encode(merged[account])) for account in sorted(merged)])
+        last = _Block(height, dict(zip(tx_ids, range(len(tx_ids)), strict=True)), dict(mentions))
+        merged: dict[bytes, PartMentions] = {}
+        for block in (*self._blocks, last):
+            for account, numbers in block.mentions.items():
+                merged.setdefault(account, []).append((block.height, numbers))
+        txs = pages_of(height, ((block.height, block.txs.items()) for block in (*self._blocks, last)))
+        return Part(height, txs, [(height, account, encode(merged[account])) for account in sorted(merged)])

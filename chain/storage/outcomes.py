@@ -13,7 +13,7 @@ import msgspec
 import sqlalchemy as sa
 
 from chain.codec import encode
-from chain.ledger.outcome import Changes, changes_of
+from chain.ledger.outcome import Changes
 from chain.node.messages import decode_changes
 from chain.storage import schema
 from chain.storage.schema import at, seal, unseal
@@ -27,8 +27,9 @@ _blobs = msgspec.msgpack.Decoder(list[bytes])
 
 
 def write(connection: sa.Connection, height: int, changes: list[tuple[bytes, bytes | None]], executed: bool) -> None:
-    """In the transaction of the height."""
-    sealed = seal(at(height, "changes"), encode(changes_of(changes)))
+    """In the transaction of the height; `changes` ascend by key, each once. Encoded as `Changes` are."""
+    put, gone = [pair for pair in changes if pair[1] is not None], [key for key, raw in changes if raw is None]
+    sealed = seal(at(height, "changes"), encode((put, gone)))
     connection.execute(sa.insert(schema.changes), {"height": height, "changes": sealed})
     if not executed:
         connection.execute(sa.insert(schema.unaudited), {"height": height})

@@ -1,15 +1,15 @@
 """The state's pages in the database. Used by the block store; the ledger's state reads them through `chain.ledger.state.Source`.
 
 A block of a thousand changes hits a thousand of the 65,536 pages at random: to write all of them with every height would cost ten
-times what the block does. So a height adds one row to the *journal*, with its changes and the new heads of the pages they hit, and
-the pages themselves are written part by part: 256 parts of neighbouring pages take turns, so that every part has one within `SPAN`
-changes. A part is written as it is after the height that is being stored, in the same database transaction, with its heads and
-that height; journal rows that every part has passed are deleted.
+times what the block does. So a height adds one row to the *journal*, with the new heads of the pages that it hit (its changes are
+kept for ever, beside the block: see `chain.storage.outcomes`), and the pages themselves are written part by part: 256 parts of
+neighbouring pages take turns, so that every part has one within `SPAN` changes. A part is written as it is after the height that is
+being stored, in the same database transaction, with its heads and that height; journal rows that every part has passed are deleted.
 
 What is needed of the pages in between: a page whose newest form is not written is held in memory; after a restart, the changes of
-the journal are held for each page, and put into it when it is read for the first time. The heads of all pages, and the keys that
-scans show, are read at the start: the tree above the pages then has the root that the last block's header names, and each page
-that is read has to fit its head.
+the heights in the journal are held for each page, and put into it when it is read for the first time. The heads of all pages, and
+the keys that scans show, are read at the start: the tree above the pages then has the root that the last block's header names, and
+each page that is read has to fit its head.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from chain.crypto import sha256
 from chain.errors import Malformed, StateDamaged
 from chain.ledger.state import MAX_RECORD, SCANNED, VERIFIERS, listed
 from chain.pages import PAGES, build, head_of, number_of, records, update
+from chain.pages import Change as PageChange
 from chain.storage import schema
 from chain.storage.errors import StorageDamaged
 from chain.storage.schema import TODO_DAMAGED, Bulk, at, db_errors, seal, unseal
@@ -40,9 +41,10 @@ MIN_CHANGES = 100
 """What a height counts for at least: the journal of an idle graph has a few thousand rows."""
 
 Changes = list[tuple[bytes, bytes | None]]
-_Hit = tuple[int, bytes, Changes]
-"""A page that a height changed: number, head (empty for an empty page), the changes."""
-_journal: msgspec.msgpack.Decoder[list[_Hit]] = msgspec.msgpack.Decoder(list[_Hit])
+_Hits = tuple[list[int], list[bytes]]
+"""The pages that a height changed: their numbers, and their heads (empty for an empty page)."""
+_journal: msgspec.msgpack.Decoder[_Hits] = msgspec.msgpack.Decoder(_Hits)
+_told = msgspec.msgpack.Decoder(tuple[list[tuple[bytes, bytes]], list[bytes]])
 _part: msgspec.msgpack.Decoder[tuple[int, list[bytes]]] = msgspec.msgpack.Decoder(tuple[int, list[bytes]])
 
 
@@ -86,17 +88,30 @@ class StatePages:
 
     def load(self, connection: sa.Connection) -> None:
         """Heads and journal."""
-        p, j = schema.page_parts.c, schema.journal.c
+        self.load_parts(connection)
+        j, k = schema.journal.c, schema.changes.c
+        query = sa.select(j.height, j.hits, k.changes).outerjoin(schema.changes, j.height == k.height).order_by(j.height)
+        for height, hits, changes in connection.execute(query.execution_options(yield_per=64)):
+            numbers, heads = _journal.decode(self._unseal(height, "journal", hits))
+            by_page = _by_page(_told.decode(self._unseal(height, "changes", changes or b"")))
+            for number, head in zip(numbers, heads, strict=True):
+                self.add_late(height, number, head, by_page.get(number, []))
+
+    def load_parts(self, connection: sa.Connection) -> None:
+        p = schema.page_parts.c
         for part, sealed in connection.execute(sa.select(p.part, p.heads)):
             height, heads = _part.decode(unseal(f"part {part} of the state in {self._where}", at(part, "part"), bytes(sealed)))
             self._written[part] = height
             self._heads.update((part * EACH + i, head) for i, head in enumerate(heads) if head)
-        for height, sealed in connection.execute(sa.select(j.height, j.hits).order_by(j.height)):
-            raw = unseal(f"the state's changes of height {height} in {self._where}", at(height, "journal"), bytes(sealed))
-            for number, head, changes in _journal.decode(raw):
-                if self._written[number // EACH] < height:
-                    self._late.setdefault(number, []).append(changes)
-                    self._set_head(number, head)
+
+    def _unseal(self, height: int, column: str, sealed: bytes) -> bytes:
+        return unseal(f"the state's changes of height {height} in {self._where}", at(height, column), bytes(sealed))
+
+    def add_late(self, height: int, number: int, head: bytes, changes: Changes) -> None:
+        """What a height did to a page, unless that is written."""
+        if self._written[number // EACH] < height:
+            self._late.setdefault(number, []).append(changes)
+            self._set_head(number, head)
 
     def _set_head(self, number: int, head: bytes) -> None:
         if head:
@@ -167,34 +182,36 @@ class StatePages:
 
     def write(self, connection: sa.Connection, height: int, changes: Changes) -> None:
         """Within the height's transaction; `changes` are sorted, each key once."""
-        hits: dict[int, Changes] = {}
-        for key, raw in changes:
-            hits.setdefault(number_of(sha256(key)), []).append((key, raw))
-        self._take(connection, height, hits)
-        if hits:
-            rows = [(number, self._heads.get(number, b""), hits[number]) for number in sorted(hits)]
-            sealed = seal(at(height, "journal"), encode(rows))
-            connection.execute(sa.insert(schema.journal), {"height": height, "hits": sealed})
+        pages = self._take(connection, height, changes)
+        if pages:
+            hits = seal(at(height, "journal"), encode((list(pages), [head_of(page) for page in pages.values()])))
+            connection.execute(sa.insert(schema.journal), {"height": height, "hits": hits})
         self._write_keys(connection, changes)
         self._credit += max(MIN_CHANGES, len(changes)) * PARTS / SPAN
         while self._credit >= 1:
             self._credit -= 1
-            self._turn(connection, height)
+            self.write_part(connection, height)
 
-    def _take(self, connection: sa.Connection, height: int, hits: dict[int, Changes]) -> None:
+    def _take(self, connection: sa.Connection, height: int, changes: Changes) -> dict[int, bytes]:
         """The height's pages, as the state made them or, where none did, made here."""
         with self._lock:
             pages = self._put.get(height)
         if pages is None:
-            pages = {number: update(self._current(connection, number), _changes(found)) for number, found in hits.items()}
+            by_page = _split(changes)
+            pages = {number: update(self._current(connection, number), found) for number, found in sorted(by_page.items())}
         with self._lock:
             self._put.pop(height, None)
+            self._held.update(pages)
+            self._heads.update((number, head_of(page)) for number, page in pages.items())
             for number, page in pages.items():
-                self._held[number] = page
-                self._late.pop(number, None)
-                self._set_head(number, head_of(page))
+                if not page:
+                    del self._heads[number]
                 if self._newest.get(number) == height:
                     del self._newest[number]
+            if self._late:
+                for number in pages:
+                    self._late.pop(number, None)
+        return pages
 
     def _current(self, connection: sa.Connection, number: int) -> bytes:
         """A page after the last height written."""
@@ -214,7 +231,7 @@ class StatePages:
         self._add_key.run(connection, [(key,) for key, present in there.items() if present])
         self._delete_key.run(connection, [(key,) for key, present in there.items() if not present])
 
-    def _turn(self, connection: sa.Connection, height: int) -> None:
+    def write_part(self, connection: sa.Connection, height: int) -> None:
         """The part whose last turn is longest ago."""
         part = self._written.index(min(self._written))
         numbers = range(part * EACH, part * EACH + EACH)
@@ -273,24 +290,33 @@ class StatePages:
 
     def fill(self, connection: sa.Connection, height: int, items: Iterable[tuple[bytes, bytes]]) -> None:
         """Write a whole state into empty tables, as it is after `height`."""
-        by_page: dict[int, list[tuple[bytes, bytes, bytes]]] = {}
-        for key, raw in items:
-            path = sha256(key)
-            by_page.setdefault(number_of(path), []).append((path, key, raw))
+        by_page = _split(items)
         for part in range(PARTS):
-            pages, heads = [], []
-            for number in range(part * EACH, part * EACH + EACH):
-                page = build(sorted(by_page.pop(number, ())))
-                heads.append(head_of(page))
-                if page:
-                    pages.append((number, seal(_place(number), page)))
-                    self._write_keys(connection, records(page))
-            self._put_page.run(connection, pages)
-            self._put_part.run(connection, [(part, seal(at(part, "part"), encode((height, heads))))])
+            numbers = range(part * EACH, part * EACH + EACH)
+            found = {number: build(by_page.pop(number)) for number in numbers if number in by_page}  # type: ignore[arg-type]
+            self._put_page.run(connection, [(number, seal(_place(number), page)) for number, page in found.items()])
+            self._write_keys(connection, [record for page in found.values() for record in records(page)])
+            heads = encode((height, [head_of(found.get(number, b"")) for number in numbers]))
+            self._put_part.run(connection, [(part, seal(at(part, "part"), heads))])
 
 
-def _changes(found: Changes) -> list[tuple[bytes, bytes, bytes | None]]:
-    return sorted((sha256(key), key, raw) for key, raw in found)
+def _split(changes: Iterable[tuple[bytes, bytes | None]]) -> dict[int, list[PageChange]]:
+    """By page, each one's sorted by path."""
+    found: dict[int, list[PageChange]] = {}
+    for key, raw in changes:
+        path = sha256(key)
+        found.setdefault(number_of(path), []).append((path, key, raw))
+    for several in found.values():
+        several.sort()
+    return found
+
+
+def _by_page(told: tuple[list[tuple[bytes, bytes]], list[bytes]]) -> dict[int, Changes]:
+    found: dict[int, Changes] = {}
+    put, gone = told
+    for key, raw in (*put, *((key, None) for key in gone)):
+        found.setdefault(number_of(sha256(key)), []).append((key, raw))
+    return found
 
 
 def _is_verifier(key: bytes, raw: bytes) -> bool:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageFailed
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 TODO_DAMAGED = (
     "Check the disk. Then restore the database from a backup, or move it away, keeping keystore and guard, and let the node "
     "sync from its peers"
@@ -52,13 +52,12 @@ unaudited = sa.Table("unaudited", metadata, sa.Column("height", _Int, primary_ke
 LATER = (changes, unaudited)
 """Tables that databases of the first programs lack: they are made when such a one is opened, and hold what comes from then on."""
 parts = sa.Table("parts", metadata, sa.Column("part", _Int, primary_key=True, autoincrement=False))
-txs = sa.Table(
-    "txs",
+tx_pages = sa.Table(
+    "tx_pages",
     metadata,
     sa.Column("part", _Int, primary_key=True, autoincrement=False),
-    sa.Column("prefix", _Int, primary_key=True, autoincrement=False),
-    sa.Column("height", _Int, primary_key=True, autoincrement=False),
-    sa.Column("position", _Int, primary_key=True, autoincrement=False),
+    sa.Column("bucket", _Int, primary_key=True, autoincrement=False),
+    sa.Column("places", sa.LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
 history = sa.Table(
@@ -89,7 +88,7 @@ journal = sa.Table(
 )
 scanned = sa.Table("scanned", metadata, sa.Column("key", sa.LargeBinary(256), primary_key=True), sqlite_with_rowid=False)
 STATE_TABLES = (pages, page_parts, journal, scanned)
-"""The state since schema 2: see `chain.storage.pages`."""
+"""The state: see `chain.storage.pages`."""
 old_state = sa.Table(
     "state",
     sa.MetaData(),
@@ -98,6 +97,16 @@ old_state = sa.Table(
     sqlite_with_rowid=False,
 )
 """The state of schema 1, one row a record: read once, when such a database is upgraded."""
+old_txs = sa.Table(
+    "txs",
+    sa.MetaData(),
+    sa.Column("part", _Int, primary_key=True, autoincrement=False),
+    sa.Column("prefix", _Int, primary_key=True, autoincrement=False),
+    sa.Column("height", _Int, primary_key=True, autoincrement=False),
+    sa.Column("position", _Int, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+"""The index of transactions of schemas 1 to 3, one row a transaction."""
 
 
 # --- sealed blobs -------------------------------------------------------------------------------------------------------------
@@ -118,6 +127,11 @@ def unseal(what: str, place: bytes, sealed: bytes) -> bytes:
 def at(height: int, column: str) -> bytes:
     """The place of a column of `blocks`."""
     return column.encode() + height.to_bytes(8, "big")
+
+
+def in_part(part: int, bucket: int) -> bytes:
+    """The place of a row of `tx_pages`."""
+    return at(part, "txs") + bytes((bucket,))
 
 
 # --- statements ---------------------------------------------------------------------------------------------------------------

@@ -18,16 +18,16 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from chain.codec import decode, encode
+from chain.codec import decode
 from chain.crypto import ZERO_HASH
-from chain.node.events import AccountEvent
-from chain.node.history import concerned
+from chain.node.history import AccountEvent
 from chain.storage import blockstore, index, schema
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageError, StorageFailed, StorageMismatch
 from chain.types import Moved, Receipt
 from tests.unit.storage_blocks import CHAIN, account, chain_of, make_batch
 from tests.unit.storage_disk import CrampedDisk, small_file_system
+from tests.unit.storage_old import make_old
 
 ROOT = Path(__file__).parents[2]
 
@@ -129,39 +129,22 @@ def test_history_is_paged_by_its_cursor(store: BlockStore, limit: int) -> None:
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_history_of_a_database_of_schema_2_is_read_on(tmp_path: Path) -> None:
-    """There a block keeps its events once more, and what an account has of a block are their numbers."""
+def test_what_a_program_of_the_schema_before_stored_is_found_again(tmp_path: Path) -> None:
     store = open_store(tmp_path / "db")
-    chain = chain_of(3)
-    before, after = list(islice(chain, 20)), list(islice(chain, 20))
-    with pytest.MonkeyPatch.context() as old:
-        old.setattr(blockstore, "seal", lambda place, blob: schema.seal(place, events[-1] if place.startswith(b"events") else blob))
-        events: list[bytes] = []
-        for batch in before:
-            told, numbers = _as_schema_2(batch)
-            events.append(encode(told))
-            store.commit(dataclasses.replace(batch, mentions=numbers))
-    with store.engine.begin() as c:
-        c.execute(sa.update(schema.meta).where(schema.meta.c.name == "schema").values(value=b"2"))
-    assert store.parts() and store.column(20, "events")
+    batches = fill(store, 40)
+    assert len(store.parts()) >= 6
+    make_old(store)
+    store = open_store(tmp_path / "db", create=False)
+    Model(batches).check(store)
+    assert not sa.inspect(store.engine).has_table("txs")
+    batches += [batch for batch in islice(chain_of(3), 60) if batch.height > 40]
+    for batch in batches[40:]:
+        store.commit(batch)
+    Model(batches).check(store)
     store.close()
     store = open_store(tmp_path / "db", create=False)
-    for batch in after:
-        store.commit(batch)
-    Model([*before, *after]).check(store)
-    store.check(full=True)
+    Model(batches).check(store)
     store.close()
-
-
-def _as_schema_2(batch: CommitBatch) -> tuple[list[bytes], list[tuple[bytes, list[int]]]]:
-    told: list[bytes] = []
-    numbers: dict[bytes, list[int]] = {}
-    for receipt in (decode(Receipt, raw, 4096) for raw in batch.receipts):
-        for event in receipt.events:
-            told.append(encode(AccountEvent(receipt.tx, event)))
-            for who in concerned(event):
-                numbers.setdefault(who, []).append(len(told) - 1)
-    return told, list(numbers.items())
 
 
 def test_what_is_not_there_is_none(store: BlockStore) -> None:
@@ -348,7 +331,10 @@ def test_a_chain_that_does_not_link_is_noticed(store: BlockStore) -> None:
 def test_an_index_that_lost_a_row_is_noticed(store: BlockStore) -> None:
     fill(store, 20)
     with store.engine.begin() as connection:
-        connection.execute(sa.delete(schema.txs).where(schema.txs.c.height == 2, schema.txs.c.position == 1))
+        t = schema.tx_pages.c
+        part, bucket, sealed = connection.execute(sa.select(t.part, t.bucket, t.places)).first() or pytest.fail("no index")
+        fewer = schema.seal(schema.in_part(part, bucket), bytes(sealed)[4:-12])
+        connection.execute(sa.update(schema.tx_pages).where(t.part == part, t.bucket == bucket).values(places=fewer))
     with pytest.raises(StorageDamaged, match="index of heights"):
         store.check(full=True)
 
@@ -365,9 +351,9 @@ def test_another_networks_database_is_refused(tmp_path: Path) -> None:
 def test_another_schema_is_refused(tmp_path: Path) -> None:
     store = open_store(tmp_path / "db")
     with store.engine.begin() as c:
-        c.execute(sa.update(schema.meta).where(schema.meta.c.name == "schema").values(value=b"4"))
+        c.execute(sa.update(schema.meta).where(schema.meta.c.name == "schema").values(value=b"9"))
     store.close()
-    with pytest.raises(StorageMismatch, match="its schema is 4, this program's is 3"):
+    with pytest.raises(StorageMismatch, match="its schema is 9, this program's is 4"):
         open_store(tmp_path / "db")
 
 
@@ -471,8 +457,8 @@ def test_the_statements_are_valid_for_postgresql() -> None:
     upsert = str(schema.upsert(dialect, schema.pages, "number", "page").compile(dialect=dialect))
     assert "ON CONFLICT (number) DO UPDATE SET page = excluded.page" in upsert
     assert "ON CONFLICT (key) DO NOTHING" in str(schema.add_key(dialect).compile(dialect=dialect))
-    bulk = schema.Bulk(dialect, sa.insert(schema.txs), ("part", "prefix", "height", "position"))
-    assert "%(part)s" in bulk.text and "INSERT INTO txs" in bulk.text
+    bulk = schema.Bulk(dialect, sa.insert(schema.tx_pages), ("part", "bucket", "places"))
+    assert "%(part)s" in bulk.text and "INSERT INTO tx_pages" in bulk.text
     deleting = schema.Bulk(dialect, schema.delete_by(schema.pages.c.number), ("number",))
     assert "DELETE FROM pages WHERE pages.number = %(number)s" in deleting.text
     tables = [str(sa.schema.CreateTable(t).compile(dialect=dialect)) for t in schema.metadata.sorted_tables]
