@@ -103,12 +103,18 @@ async def exchange_hello(link: Link, own: Hello, timeout: float) -> Hello:
         raise Refused(str(e)) from None
 
 
+def cut(transport: asyncio.Transport) -> None:
+    """Close at once. In Python 3.11.2, which Debian 12 has, asyncio's own loop fails where a TLS connection is closed already."""
+    with contextlib.suppress(AttributeError):
+        transport.abort()
+
+
 async def say_goodbye(link: Link, code: int, reason: str, timeout: float) -> None:
     """Closes with a reason that the other side can read, and for good after `timeout` seconds."""
     with contextlib.suppress(TimeoutError, OSError, RuntimeError):
         async with asyncio.timeout(timeout):
             await link.ws.close(code=code, message=reason_bytes(reason))
-    link.transport.abort()
+    cut(link.transport)
 
 
 class Connection:
@@ -233,7 +239,7 @@ class Connection:
                 await say_goodbye(self.link, *self._goodbye, self._rates.close_timeout)
         finally:
             self.closed_because = self.closed_because or "connection lost"
-            self.link.transport.abort()
+            cut(self.link.transport)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

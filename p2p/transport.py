@@ -28,7 +28,7 @@ from chain.params import PROTOCOL_VERSION
 from p2p import wire
 from p2p.book import PeerBook, endpoint
 from p2p.config import NetworkConfig, PeerEvent, PeerInfo
-from p2p.connection import Connection, Link, Rates, Refused, exchange_hello, say_goodbye, tune
+from p2p.connection import Connection, Link, Rates, Refused, cut, exchange_hello, say_goodbye, tune
 from p2p.dialler import Dialler
 from p2p.discovery import Dial, Wanted, absorb, choose_dials
 from p2p.limits import Bucket, Standing
@@ -342,7 +342,7 @@ class Network:
             theirs = await exchange_hello(link, hello, self._config.hello_timeout)
             await self._check_again(link, identity)
         except Refused as e:
-            link.transport.abort()
+            cut(link.transport)
             if dial is not None:
                 self._dial_failed(dial, e)
             else:
@@ -363,7 +363,7 @@ class Network:
                 await say_goodbye(link, wire.CLOSE_DUPLICATE, "another connection of ours stays", self._config.close_timeout)
         except Exception:
             log.exception("a connection failed by a mistake of this node", peer=address(identity.id))
-            link.transport.abort()
+            cut(link.transport)
         finally:
             connection.ended.set()
             self._live.discard(connection)

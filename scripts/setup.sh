@@ -19,19 +19,23 @@ works() { # PYTHON: is it a Python 3.11 that runs?
     "$1" -c 'import sys; raise SystemExit(sys.version_info[:2] != (3, 11))' >/dev/null 2>&1
 }
 
+can_make_venv() { # PYTHON: Debian ships the venv module without ensurepip unless python3-venv is installed
+    "$1" -c 'import ensurepip, venv' >/dev/null 2>&1
+}
+
+# The distribution's interpreter first: it is built with its profile, and a node runs a tenth faster on it than on most that
+# were built by hand. One that cannot make an environment is taken only where there is no other.
 find_python() {
-    local candidate
-    for candidate in python3.11 /usr/bin/python3.11 /usr/local/bin/python3.11 python3 /usr/bin/python3; do
-        if works "$candidate"; then
+    local candidate found=
+    for candidate in /usr/bin/python3.11 /usr/bin/python3 python3.11 /usr/local/bin/python3.11 python3; do
+        works "$candidate" || continue
+        if can_make_venv "$candidate"; then
             echo "$candidate"
             return 0
         fi
+        found="${found:-$candidate}"
     done
-    return 1
-}
-
-can_make_venv() { # PYTHON: Debian ships the venv module without ensurepip unless python3-venv is installed
-    "$1" -c 'import ensurepip, venv' >/dev/null 2>&1
+    [ -n "$found" ] && echo "$found"
 }
 
 # The programs in an environment name their interpreter by its full path, so a moved or copied one is made anew.

@@ -40,9 +40,11 @@ class ParsedTx:
         self.body: TxBody = signed.body
         self.signature = signed.signature
         self.ops: list[Any] = signed.body.ops
-        specs = [MESSAGES[type(op)][1] for op in self.ops]
-        self.urgent = all(spec.urgent for spec in specs)
-        self.work = sum(spec.work for spec in specs)
+        self.urgent, self.work = True, 0
+        for op in self.ops:
+            spec = MESSAGES[type(op)][1]
+            self.urgent &= spec.urgent
+            self.work += spec.work
         self.checked_key: bytes | None = None
 
 

@@ -110,9 +110,10 @@ class Node:
     def submit(self, raw: bytes, now: int) -> bytes:
         """A user's transaction; its id. Raises `InvalidTx`. It travels with the next `flush`."""
         self._at(now)
-        if (tx := self.pool.add(self.state, raw, self.height + 1, local=True)) is not None:
-            self._relay.took(tx.id, raw, None)
-        return tx_id(raw)
+        if (tx := self.pool.add(self.state, raw, self.height + 1, local=True)) is None:
+            return tx_id(raw)
+        self._relay.took(tx.id, raw, None)
+        return tx.id
 
     def flush(self, now: int) -> list[e.Effect]:
         """No input waits: send what gathered, and start a height if there is something to decide."""
