@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import gc
 import importlib.metadata
 import os
@@ -72,6 +73,7 @@ class StartError(Exception):
     """The node cannot start. The text says what, why and what to do."""
 
 
+@functools.cache
 def version() -> str:
     try:
         return importlib.metadata.version("learningchain")
@@ -167,8 +169,11 @@ def listening(setting: str, where: str) -> Iterator[None]:
 class Daemon:
     """All parts of one node. `run` returns the exit code."""
 
-    def __init__(self, data: Path, identity: Identity, genesis: Genesis, settings: configuration.Loaded, *, work: bool) -> None:
-        self.data, self.identity, self.genesis, self.settings = data, identity, genesis, settings
+    def __init__(
+        self, data: Path, identity: Callable[[], Identity], genesis: Genesis, settings: configuration.Loaded, *, work: bool
+    ) -> None:
+        self.data, self.genesis, self.settings = data, genesis, settings
+        self._unlock = identity
         self._work_wanted = work
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -210,6 +215,7 @@ class Daemon:
         state, head = open_state(store, self.genesis)
         wal = Wal.open(folder.wal, chain_id=chain_id, create=head.height == 0)
         stack.callback(wal.close)
+        self.identity = self._unlock()  # the keystore is still being opened while the state is read
         guard = open_guard(folder, wal, head, validators_of(state), accept_new=accept_new_guard)
         stack.callback(guard.close)
         trusting = TRUST_FROM if config.sync.mode == "certificates" else 0
@@ -392,10 +398,9 @@ async def _run(data: Path, identity: Callable[[], Identity], *, work: bool | Non
     folder = DataDir.open(str(data), create=False)
     try:
         folder.check_free()
-        own = identity()
         genesis = load_genesis(data)
         wanted = settings.config.work.enabled if work is None else work
-        daemon = Daemon(data, own, genesis, settings, work=wanted)
+        daemon = Daemon(data, identity, genesis, settings, work=wanted)
         async with _signals(daemon):
             return await daemon.run(folder, accept_new_guard=accept_new_guard)
     finally:

@@ -93,3 +93,7 @@ if ! works "$VENV/bin/python" || was_moved || ! "$VENV/bin/python" -c 'import pi
 fi
 install_packages
 install_project
+# As an installation from a package has it: a start would otherwise compile our own code each time, where Python may not keep what it
+# compiled (PYTHONDONTWRITEBYTECODE).
+"$VENV/bin/python" -m compileall -q learningchain.py chain client p2p sandbox benchmarks || die "the code could not be compiled." \
+    "Python's message is above."

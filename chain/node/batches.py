@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+import msgspec
 
 from chain.codec import encode
 from chain.contracts.base import Account, account_key
@@ -193,7 +195,7 @@ class Batches:
         self._ticket += 1
         self._tickets[self._ticket] = batch
         batch.ready = False
-        return replace(todo, ticket=self._ticket)
+        return msgspec.structs.replace(todo, ticket=self._ticket)
 
     def helped(self, answer: e.SignaturesChecked | e.BlocksHashed) -> None:
         """The answer to `CheckSignatures` or `HashBlocks`. What is not answered is checked in its block, or hashed here."""

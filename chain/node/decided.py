@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import msgspec
+
 from chain.codec import encode
 from chain.errors import BrokenInvariant, InvalidBlock, Malformed
 from chain.ledger.outcome import follow
@@ -91,7 +93,7 @@ def durably(effects: list[Effect]) -> list[Effect]:
     """Of a batch of blocks: all their commits first, in one go, durable before anybody is told of one."""
     commits = [effect for effect in effects if isinstance(effect, Commit)]
     if commits:
-        commits[-1] = replace(commits[-1], durable=True)
+        commits[-1] = msgspec.structs.replace(commits[-1], durable=True)
     return [*commits, *(effect for effect in effects if not isinstance(effect, Commit))]
 
 

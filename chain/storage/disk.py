@@ -66,7 +66,7 @@ class OsFile:
     def read(self, offset: int, length: int) -> bytes:
         parts = []
         while length > 0:
-            part = os.pread(self._fd, min(length, _CHUNK), offset)
+            part = os.pread(self._fd, length, offset)
             if not part:
                 break
             parts.append(part)

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageFailed
@@ -139,17 +138,26 @@ def in_part(part: int, bucket: int) -> bytes:
 
 def upsert(dialect: sa.Dialect, table: sa.Table, key: str, value: str) -> sa.Insert:
     """Insert or replace a row: the one statement that SQL has no common form for."""
-    if dialect.name == "postgresql":
-        pg = postgresql.insert(table)
-        return pg.on_conflict_do_update(index_elements=[table.c[key]], set_={value: pg.excluded[value]})
-    lite = sqlite.insert(table)
-    return lite.on_conflict_do_update(index_elements=[table.c[key]], set_={value: lite.excluded[value]})
+    insert = _insert(dialect, table)
+    put: sa.Insert = insert.on_conflict_do_update(index_elements=[table.c[key]], set_={value: insert.excluded[value]})
+    return put
 
 
 def add_key(dialect: sa.Dialect) -> sa.Insert:
     """Insert a scanned key unless it is there."""
-    insert = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
-    return insert(scanned).on_conflict_do_nothing(index_elements=[scanned.c.key])
+    put: sa.Insert = _insert(dialect, scanned).on_conflict_do_nothing(index_elements=[scanned.c.key])
+    return put
+
+
+def _insert(dialect: sa.Dialect, table: sa.Table) -> Any:
+    """An insert of the dialect's own kind. Only the dialect in use is loaded: each takes part of every start."""
+    if dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(table)
 
 
 def delete_by(column: sa.Column[Any]) -> sa.Delete:

@@ -63,7 +63,7 @@ async def get_metrics(call: Call) -> web.Response:
 
 
 async def get_openapi(call: Call) -> web.Response:
-    return web.Response(body=call.context.openapi, content_type="application/json")
+    return web.Response(body=call.context.openapi(), content_type="application/json")
 
 
 ROUTES = (

@@ -89,7 +89,8 @@ class Context:
     uploads: Slots
     downloads: Slots
     metrics: Metrics
-    openapi: bytes
+    openapi: Callable[[], bytes]
+    """Made when it is first asked for: a start does not need it."""
     supply: tuple[dict[str, Any], float] | None = None
     """The last count of all credits, and when (a steady clock's seconds) the next may be made."""
 

@@ -121,7 +121,7 @@ class ApiServer:
             uploads=Slots("uploads", limits.uploads),
             downloads=Slots("downloads", limits.downloads),
             metrics=self._metrics,
-            openapi=document(),
+            openapi=document,
         )
 
     # --- one request ----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from client import keystore
 from client.keystore import Identity, Keystore
+from client.start import quick_imports
 from tests.unit.client_cli_kit import WORD
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
@@ -179,12 +181,31 @@ def test_demo_hands_over_to_its_scene(run: Any, tmp_path: Path, monkeypatch: pyt
     ]
 
 
-def test_the_keystore_is_opened_while_the_daemon_is_imported() -> None:
-    """What starts a node loads neither the network nor the database before it has begun with the slow part, the keystore."""
+HEAVY = {"docker", "rich", "sqlalchemy.dialects.postgresql", "client.sdk", "client.work", "client.work_room", "sandbox", "cyclopts"}
+"""What a node that runs no jobs needs neither for its first vote nor later."""
+
+
+def test_a_start_loads_nothing_that_its_first_vote_does_not_need() -> None:
+    """And neither the network nor the database before it has begun with the slow part, the keystore."""
     program = (
-        "import sys, client.start; heavy = {'aiohttp', 'sqlalchemy', 'docker', 'client.daemon'} & set(sys.modules); "
-        "import client.daemon; late = {'docker'} & set(sys.modules); "
-        "sys.exit(repr(heavy | late) if heavy | late else 0)"
+        "import gc, os, ssl, sys, client.start; before = {'aiohttp', 'sqlalchemy', 'client.daemon'} & set(sys.modules)\n"
+        "with client.start.quick_imports():\n    import client.daemon\n"
+        f"late = {HEAVY!r} & set(sys.modules)\n"
+        "from aiohttp import connector; read = connector._SSL_CONTEXT_VERIFIED.get_ca_certs()\n"
+        "kept = 'SSL_CERT_FILE' in os.environ or not gc.isenabled() or gc.get_freeze_count() < 100_000\n"
+        "import rich\n"
+        "sys.exit(repr((before, late, read[:1], kept)) if before or late or read or kept else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    environment = {name: value for name, value in os.environ.items() if name != "SSL_CERT_FILE"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_start_leaves_the_environment_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/own.pem")
+    import rich
+
+    with pytest.raises(ImportError), quick_imports():
+        raise ImportError("a part is missing")
+    assert os.environ["SSL_CERT_FILE"] == "/etc/own.pem"
+    assert sys.modules["rich"] is rich
