@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import importlib
+from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import coincurve
 from coincurve._libsecp256k1 import ffi, lib
@@ -21,6 +24,22 @@ from chain.errors import Malformed
 ID_SIZE = 20
 ZERO_HASH = bytes(32)
 _CONTEXT = coincurve.context.GLOBAL_CONTEXT.ctx
+
+
+class Hashed(Protocol):
+    def digest(self) -> bytes: ...
+
+
+def _own_sha256() -> Callable[[bytes], Hashed]:
+    """The interpreter's own SHA-256 where it has one (the module's name depends on its version), OpenSSL's otherwise."""
+    for name in ("_sha256", "_sha2"):
+        with suppress(ImportError):
+            return importlib.import_module(name).sha256  # type: ignore[no-any-return]
+    return hashlib.sha256
+
+
+short_sha256 = _own_sha256()
+"""As `hashlib.sha256`, for inputs of up to about a hundred bytes: OpenSSL takes longer to be set up than to hash them."""
 
 
 def sha256(data: bytes) -> bytes:

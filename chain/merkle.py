@@ -13,9 +13,10 @@ import hashlib
 from collections.abc import Sequence
 
 from chain.codec import Wire
+from chain.crypto import short_sha256
 
 EMPTY = bytes(32)
-_sha = hashlib.sha256
+_sha, _short = hashlib.sha256, short_sha256
 
 
 # --- lists --------------------------------------------------------------------------------------------------------------------
@@ -29,7 +30,7 @@ def list_root(items: Sequence[bytes]) -> bytes:
     while len(level) > 1:
         odd = level[-1:] if len(level) % 2 else []
         turn = iter(level)
-        level = [_sha(b"\x01" + left + right).digest() for left, right in zip(turn, turn, strict=False)] + odd
+        level = [_short(b"\x01" + left + right).digest() for left, right in zip(turn, turn, strict=False)] + odd
     return level[0]
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from chain.crypto import short_sha256
 from chain.errors import Malformed
 from chain.merkle import EMPTY, StateProof
 
@@ -30,7 +31,7 @@ _HASH = HEAD_BYTES = 33
 """Where a node's hash ends; it starts at 1."""
 _BODY = 37
 """Where the left part of a fork starts."""
-_sha = hashlib.sha256
+_sha, _short = hashlib.sha256, short_sha256
 
 Change = tuple[bytes, bytes, bytes | None]
 """(path, key, encoded record or None to remove it)"""
@@ -45,7 +46,7 @@ def number_of(path: bytes) -> int:
 
 
 def leaf(path: bytes, key: bytes, value: bytes) -> bytes:
-    return b"".join((_LEAF, _sha(_LEAF + path + _sha(value).digest()).digest(), len(key).to_bytes(1, "big"), key, value))
+    return b"".join((_LEAF, _short(_LEAF + path + _sha(value).digest()).digest(), len(key).to_bytes(1, "big"), key, value))
 
 
 def _fork(left: bytes, right: bytes) -> bytes:
@@ -54,7 +55,7 @@ def _fork(left: bytes, right: bytes) -> bytes:
         return right
     if not right and left[0] == LEAF:
         return left
-    digest = _sha(_FORK + (left[1:_HASH] or EMPTY) + (right[1:_HASH] or EMPTY)).digest()
+    digest = _short(_FORK + (left[1:_HASH] or EMPTY) + (right[1:_HASH] or EMPTY)).digest()
     return b"".join((_FORK, digest, len(left).to_bytes(4, "big"), left, right))
 
 
@@ -83,7 +84,9 @@ def update(page: bytes, changes: Sequence[Change]) -> bytes:
 def _update_one(page: bytes, change: Change) -> bytes:
     """What most blocks do to most pages: straight down to the one place, and up again."""
     path, key, value = change
-    if not page or page[0] == LEAF:
+    if not page:
+        return b"" if value is None else leaf(path, key, value)
+    if page[0] == LEAF:
         return _at_end(page, path, key, value, DEPTH)
     at, end, depth = 0, len(page), DEPTH
     beside: list[tuple[int, bytes]] = []
@@ -109,7 +112,16 @@ def _at_end(old: bytes, path: bytes, key: bytes, value: bytes | None, depth: int
         return new
     if not new:
         return old
-    return _build(sorted([(_path_of(old), old), (path, new)]), 0, 2, depth)
+    return _pair(_path_of(old), old, path, new, depth)
+
+
+def _pair(path: bytes, one: bytes, other_path: bytes, other: bytes, depth: int) -> bytes:
+    """The subtree of two leaves at `depth`: a fork where their paths part, and one above it for every bit that they share."""
+    parted = 256 - (int.from_bytes(path, "big") ^ int.from_bytes(other_path, "big")).bit_length()
+    node = _fork(other, one) if _bit(path, parted) else _fork(one, other)
+    for above in range(parted - 1, depth - 1, -1):
+        node = _fork(b"", node) if _bit(path, above) else _fork(node, b"")
+    return node
 
 
 def _update(page: bytes, changes: Sequence[Change], start: int, end: int, depth: int) -> bytes:
@@ -145,7 +157,7 @@ def key_of(node: bytes) -> bytes:
 
 
 def _path_of(node: bytes) -> bytes:
-    return _sha(key_of(node)).digest()
+    return _short(key_of(node)).digest()
 
 
 def _hash_of(page: bytes, at: int, end: int) -> bytes:
@@ -181,11 +193,11 @@ def _prove(node: bytes, beside: list[tuple[int, bytes, bytes]]) -> None:
     digest = EMPTY
     if node:
         key = key_of(node)
-        digest = _sha(_LEAF + _sha(key).digest() + _sha(node[_HASH + 1 + len(key) :]).digest()).digest()
+        digest = _short(_LEAF + _short(key).digest() + _sha(node[_HASH + 1 + len(key) :]).digest()).digest()
         if digest != node[1:_HASH]:
             raise Malformed(f"the record under the state key {key.hex()} is not the one that was hashed")
     for right, stored, other in reversed(beside):
-        digest = _sha(_FORK + (other + digest if right else digest + other)).digest()
+        digest = _short(_FORK + (other + digest if right else digest + other)).digest()
         if digest != stored:
             raise Malformed("a node of the state's tree does not have the hash that is stored with it")
 
@@ -258,11 +270,11 @@ def _join(left: bytes, right: bytes) -> bytes:
     """The node above two nodes. A leaf that is alone moves up."""
     if left and right:
         # A fork starts with the tag of a fork, as what is hashed for the node above it does.
-        return _FORK + _sha((left if left[0] == FORK else _FORK + left[1:]) + right[1:]).digest()
+        return _FORK + _short((left if left[0] == FORK else _FORK + left[1:]) + right[1:]).digest()
     one = left or right
     if not one or one[0] == LEAF:
         return one
-    return _FORK + _sha(left + EMPTY if left else _FORK + EMPTY + right[1:]).digest()
+    return _FORK + _short(left + EMPTY if left else _FORK + EMPTY + right[1:]).digest()
 
 
 def numbers(nodes: Sequence[bytes]) -> Iterator[int]:

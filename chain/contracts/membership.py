@@ -146,7 +146,8 @@ def strike(host: Host, identity: bytes, reason: str, ref: bytes) -> None:
 
 
 def live_strikes(host: Host, identity: bytes) -> int:
-    return sum(end > host.clock for end in _member(host, identity).strikes)
+    member = host.get(member_key(identity), Member)
+    return sum(end > host.clock for end in member.strikes) if member and member.strikes else 0
 
 
 def suspend(host: Host, identity: bytes, ref: bytes, accuser: bytes, contract: int) -> None:

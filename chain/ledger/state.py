@@ -3,7 +3,7 @@
 The keys and records are those of LC-MRK-7.
 
 `State` is what the last decided block left. `Overlay` is one block on top of it: the transition writes there, and either its
-changes are committed (`State.commit`) or the overlay is dropped. Inside an overlay one more level can be opened for a transaction.
+changes are committed (`State.commit`) or the overlay is dropped. What a transaction changes in it can be taken back.
 
 Records lie encoded in the pages of the tree (`chain.pages`). A page is asked of the `Source`, where there is one, when it is first
 needed, and has to have the hash that the tree says; a record is decoded when it is first read. Of both, what was used lately is
@@ -14,8 +14,8 @@ Iteration is in byte order of keys, for the few prefixes that are indexed.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Mapping
 from heapq import merge
 from typing import Any, Protocol
 
@@ -23,7 +23,7 @@ from chain.codec import decode, encode
 from chain.contracts import STATE_PREFIXES, STATE_TYPES
 from chain.contracts.base import K_CHAIN, Account, Escrow, Supply
 from chain.contracts.membership import Member
-from chain.crypto import sha256
+from chain.crypto import short_sha256
 from chain.errors import BrokenInvariant, Malformed, StateDamaged
 from chain.merkle import StateProof
 from chain.pages import PAGES, Tree, build, find, head_of, no_nodes, number_of, numbers, prove, records, root_of, update, update_top
@@ -35,6 +35,9 @@ KEPT_RECORDS = 32_768
 """Decoded records that are kept for sure; at most twice as many are."""
 KEPT_PAGES = 256 * 1024 * 1024
 """Bytes of pages that are kept for sure; at most twice as many are."""
+
+FEW = 16
+"""Keys that are put into a listing one by one."""
 
 Change = tuple[bytes, Any | None]
 """(key, record or None where it was removed)"""
@@ -81,15 +84,14 @@ COUNTED = tuple(prefix for kind in (Account, Escrow, Supply) for prefix in STATE
 
 def holding(record: Any) -> int:
     """The credits that a record holds: what the supply check adds up."""
-    if isinstance(record, Account):
-        return record.balance + record.frozen
-    if isinstance(record, Escrow):
-        return record.amount
-    return 0
+    kind = type(record)
+    if kind is Account:
+        return record.balance + record.frozen  # type: ignore[no-any-return]
+    return record.amount if kind is Escrow else 0
 
 
 def _counted(record: Any) -> int:
-    return record.minted - record.burned if isinstance(record, Supply) else 0
+    return record.minted - record.burned if type(record) is Supply else 0
 
 
 class _Kept:
@@ -123,7 +125,7 @@ class State:
         by_page: dict[int, list[tuple[bytes, bytes, bytes]]] = {}
         for key, raw in items:
             record = decode(_type_of(key), raw, MAX_RECORD)
-            path = sha256(key)
+            path = short_sha256(key).digest()
             by_page.setdefault(number_of(path), []).append((path, key, raw))
             for prefix in listings(key, record):
                 state._sorted[prefix].append(key)
@@ -173,12 +175,11 @@ class State:
 
     def raw(self, key: bytes) -> bytes | None:
         """The encoded record under a key."""
-        return self.raw_at(key, sha256(key))
-
-    def raw_at(self, key: bytes, path: bytes) -> bytes | None:
-        """The same where the key's path is known."""
+        path = short_sha256(key).digest()
         number = number_of(path)
-        page = self.page(number)
+        return self._find(number, self.page(number), path, key)
+
+    def _find(self, number: int, page: bytes, path: bytes, key: bytes) -> bytes | None:
         if not page:
             return None
         try:
@@ -231,36 +232,45 @@ class State:
 
     def prove(self, key: bytes) -> tuple[bytes | None, StateProof]:
         """(encoded record or None, proof under `root`)."""
-        return self.raw(key), prove(self._nodes, sha256(key), key, self.page)
+        return self.raw(key), prove(self._nodes, short_sha256(key).digest(), key, self.page)
 
     def commit(self, changes: Iterable[Change], tree: Tree) -> None:
+        moved: dict[bytes, dict[bytes, bool]] = {}
         for key, record in changes:
-            prefix = _prefix(key)
-            if prefix in SCANNED:
-                self._reindex(self._sorted[prefix], key, record is not None)
+            if key.startswith(SCANNED):
+                prefix = _prefix(key)
+                moved.setdefault(prefix, {})[key] = record is not None
                 if prefix == b"m/":
-                    self._reindex(self._sorted[VERIFIERS], key, listed(record))
+                    moved.setdefault(VERIFIERS, {})[key] = listed(record)
             self._remember(key, record)
+        for prefix, keys in moved.items():
+            _reindex(self._sorted[prefix], keys)
         for number, page in tree.pages.items():
             self._keep(number, page)
         if self._source is not None:
             self._source.put(self.get(K_CHAIN).height, dict(tree.pages))  # type: ignore[union-attr]
         self._set_nodes(tree.nodes)
 
-    def changed(self, by_page: dict[int, list[PageChange]]) -> Tree:
-        """What the tree becomes with these changes, of each page at least one."""
-        pages = {number: update(self.page(number), sorted(found)) for number, found in by_page.items()}
+    def changed(self, by_page: Mapping[int, list[PageChange]]) -> tuple[Tree, set[bytes]]:
+        """What the tree becomes with these changes, and the keys of those that change nothing."""
+        pages: dict[int, bytes] = {}
+        same: set[bytes] = set()
+        for number, found in by_page.items():
+            page = self.page(number)
+            fresh = []
+            for change in found:
+                path, key, raw = change
+                if self._find(number, page, path, key) == raw:
+                    same.add(key)
+                else:
+                    fresh.append(change)
+            if fresh:
+                fresh.sort()
+                pages[number] = update(page, fresh)
+        if not pages:
+            return self.tree, same
         nodes = update_top(self._nodes, {number: head_of(page) for number, page in pages.items()})
-        return Tree(root_of(nodes[1]), nodes, pages)
-
-    @staticmethod
-    def _reindex(keys: list[bytes], key: bytes, present: bool) -> None:
-        at = bisect_left(keys, key)
-        was = at < len(keys) and keys[at] == key
-        if present and not was:
-            keys.insert(at, key)
-        elif was and not present:
-            del keys[at]
+        return Tree(root_of(nodes[1]), nodes, pages), same
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Every (key, encoded record), page by page."""
@@ -302,44 +312,72 @@ def _unchanged(nodes: list[bytes]) -> Tree:
     return Tree(root_of(nodes[1]), {}, {})
 
 
+def _reindex(listing: list[bytes], keys: Mapping[bytes, bool]) -> None:
+    """Whether each of the keys stands in the sorted listing from now on."""
+    for key in [key for key, present in keys.items() if not present]:
+        at = bisect_left(listing, key)
+        if at < len(listing) and listing[at] == key:
+            del listing[at]
+    added = [key for key, present in keys.items() if present and not _holds(listing, key)]
+    if len(added) <= FEW:
+        for key in added:
+            insort(listing, key)
+    else:
+        # Two sorted runs: to sort them is to merge them, while each insertion moves half of a long listing.
+        listing += sorted(added)
+        listing.sort()
+
+
+def _holds(listing: list[bytes], key: bytes) -> bool:
+    at = bisect_left(listing, key)
+    return at < len(listing) and listing[at] == key
+
+
 class Overlay:
     """One block's changes over a state; `begin`, then `keep` or `drop`, bracket a transaction."""
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._block: dict[bytes, Any | None] = {}
-        self._tx: dict[bytes, Any | None] | None = None
+        self._before: dict[bytes, Any | None] | None = None
+        """What the block held under the keys that the open transaction wrote, `_MISSING` where it held nothing."""
 
     def begin(self) -> None:
-        self._tx = {}
+        self._before = {}
 
     def keep(self) -> None:
-        if self._tx:
-            self._block.update(self._tx)
-        self._tx = None
+        self._before = None
 
     def drop(self) -> None:
-        self._tx = None
+        for key, record in (self._before or {}).items():
+            if record is _MISSING:
+                del self._block[key]
+            else:
+                self._block[key] = record
+        self._before = None
 
     def get(self, key: bytes) -> Any | None:
-        if self._tx is not None and key in self._tx:
-            return self._tx[key]
-        if key in self._block:
-            return self._block[key]
-        return self._state.get(key)
+        record = self._block.get(key, _MISSING)
+        return self._state.get(key) if record is _MISSING else record
 
     def put(self, key: bytes, record: Any) -> None:
         if not key.startswith(STATE_PREFIXES[type(record)]):
             raise BrokenInvariant(f"state key {key!r} cannot hold a {type(record).__name__}")
-        (self._block if self._tx is None else self._tx)[key] = record
+        self._write(key, record)
 
     def delete(self, key: bytes) -> None:
-        (self._block if self._tx is None else self._tx)[key] = None
+        self._write(key, None)
+
+    def _write(self, key: bytes, record: Any | None) -> None:
+        before = self._before
+        if before is not None and key not in before:
+            before[key] = self._block.get(key, _MISSING)
+        self._block[key] = record
 
     def scan(self, prefix: bytes, limit: int) -> Iterator[tuple[bytes, Any]]:
         """A snapshot in byte order: what is written while iterating is not seen."""
-        touched = self._block if self._tx is None else self._block | self._tx
-        added = sorted(k for k in touched if k.startswith(prefix) and not listed(self._state.get(k)))
+        touched = {k: record for k, record in self._block.items() if k.startswith(prefix)}
+        added = sorted(k for k in touched if not listed(self._state.get(k)))
         committed = self._state.listing(_prefix(prefix))
         start, end = bisect_left(committed, prefix), bisect_left(committed, prefix + b"\xff" * 80)
         found = 0
@@ -357,20 +395,18 @@ class Overlay:
 
     def finish(self) -> tuple[list[Change], list[tuple[bytes, bytes | None]], Tree]:
         """(changes, their encoded form, the new tree), all sorted by key; what did not change is left out."""
-        state = self._state
-        changes: list[Change] = []
         encoded: list[tuple[bytes, bytes | None]] = []
         by_page: dict[int, list[PageChange]] = {}
         for key in sorted(self._block):
             record = self._block[key]
             raw = None if record is None else encode(record)
-            path = sha256(key)
-            if raw == state.raw_at(key, path):
-                continue
-            changes.append((key, record))
             encoded.append((key, raw))
+            path = short_sha256(key).digest()
             by_page.setdefault(number_of(path), []).append((path, key, raw))
-        return changes, encoded, state.changed(by_page) if by_page else state.tree
+        tree, same = self._state.changed(by_page)
+        if same:
+            encoded = [one for one in encoded if one[0] not in same]
+        return [(key, self._block[key]) for key, _ in encoded], encoded, tree
 
     def held_difference(self) -> int:
         """How much more credits the records hold than before this block."""
@@ -378,19 +414,20 @@ class Overlay:
 
     def block_difference(self) -> tuple[int, int]:
         """How much more credits the records hold than before this block, and how much more the supply record counts."""
-        return _difference(self._block, self._state.get)
+        before = self._state.get
+        return _difference((before(key), record) for key, record in self._block.items() if key.startswith(COUNTED))
 
     def tx_difference(self) -> tuple[int, int]:
         """The same for the open transaction alone."""
-        return _difference(self._tx or {}, lambda key: self._block[key] if key in self._block else self._state.get(key))
+        before, block = self._state.get, self._block
+        changed = ((key, old) for key, old in (self._before or {}).items() if key.startswith(COUNTED))
+        return _difference((before(key) if old is _MISSING else old, block[key]) for key, old in changed)
 
 
-def _difference(changes: dict[bytes, Any | None], before: Callable[[bytes], Any | None]) -> tuple[int, int]:
+def _difference(changes: Iterable[tuple[Any | None, Any | None]]) -> tuple[int, int]:
+    """Of pairs of a record before and after."""
     held = counted = 0
-    for key, record in changes.items():
-        if not key.startswith(COUNTED):
-            continue
-        old = before(key)
-        held += holding(record) - holding(old)
-        counted += _counted(record) - _counted(old)
+    for before, after in changes:
+        held += holding(after) - holding(before)
+        counted += _counted(after) - _counted(before)
     return held, counted

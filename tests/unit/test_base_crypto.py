@@ -11,7 +11,7 @@ from ecdsa.util import sigdecode_string, sigencode_string  # type: ignore[import
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from chain.crypto import SigningKey, account_id, address, is_public_key, parse_address, tagged, verify
+from chain.crypto import SigningKey, account_id, address, is_public_key, parse_address, short_sha256, tagged, verify
 from chain.errors import Malformed
 
 ORDER: int = ecdsa.SECP256k1.order
@@ -118,3 +118,9 @@ def test_an_id_has_twenty_bytes(identity: bytes) -> None:
 def test_tags_keep_uses_apart() -> None:
     assert tagged(b"a", b"bc") != tagged(b"ab", b"c")
     assert tagged(b"a", b"b") == hashlib.sha256(b"\x01ab").digest()
+
+
+@pytest.mark.parametrize("size", [0, 1, 35, 55, 56, 64, 65, 119, 120, 5_000])
+def test_the_hash_of_short_inputs_is_sha256(size: int) -> None:
+    data = (bytes(range(256)) * 20)[:size]
+    assert short_sha256(data).digest() == hashlib.sha256(data).digest()

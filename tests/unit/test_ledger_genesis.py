@@ -248,6 +248,42 @@ def test_finish_leaves_out_what_did_not_change() -> None:
     assert tree is state.tree
 
 
+def test_a_block_of_many_deadlines_keeps_their_order() -> None:
+    state = State()
+    rows = {due_key(at, 3, bytes((at % 251,))): Due(3, bytes((at % 251,))) for at in range(1, 400)}
+    for wanted in (set(list(rows)[::3]), set(list(rows)[::2]), set(list(rows)[5:7]), set()):
+        overlay = Overlay(state)
+        for key in rows.keys() - wanted:
+            overlay.delete(key)
+        for key in sorted(wanted, reverse=True):
+            overlay.put(key, rows[key])
+        changes, _, tree = overlay.finish()
+        state.commit(changes, tree)
+        assert state.keys(b"d/") == sorted(wanted)
+        assert list(state.scan(b"d/", 999)) == [(key, rows[key]) for key in sorted(wanted)]
+
+
+def test_a_refused_transaction_leaves_the_block_as_it_was() -> None:
+    state, _ = first_state(genesis_of())
+    key, other = escrow_key(b"x" * 32), escrow_key(b"y" * 32)
+    overlay = Overlay(state)
+    overlay.put(key, Escrow(1))
+    for _ in range(2):
+        overlay.begin()
+        overlay.put(key, Escrow(2))
+        overlay.delete(key)
+        overlay.put(other, Escrow(5))
+        assert overlay.tx_difference() == (4, 0)
+        overlay.drop()
+        assert (overlay.get(key), overlay.get(other)) == (Escrow(1), None)
+        assert overlay.block_difference() == (1, 0)
+    overlay.begin()
+    overlay.put(key, Escrow(7))
+    assert overlay.tx_difference() == (6, 0)
+    overlay.keep()
+    assert [record for _, record in overlay.finish()[0]] == [Escrow(7)]
+
+
 def test_a_key_holds_one_type_of_record() -> None:
     with pytest.raises(BrokenInvariant, match="cannot hold"):
         Overlay(State()).put(account_key(bytes(20)), Allowance(1))

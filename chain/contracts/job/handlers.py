@@ -14,6 +14,9 @@ from chain.crypto import sha256
 from chain.errors import Code, Reject
 from chain.types import format_credits
 
+FLOAT_KINDS, CHEAT_CHOICES = frozenset(rules.FloatKind), frozenset(rules.OnCheat)
+VOTES, HIDDEN_VOTES = frozenset(VoteCode), frozenset(HiddenVote)
+
 # --- Post ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -89,7 +92,7 @@ def _check_terms(m: PostJob) -> None:
         raise Reject(JobCode.BAD_TERMS, "bounty and fee per vote must be at least one micro-credit")
     if not 1 <= m.finalists <= rules.MAX_FINALISTS:
         raise Reject(JobCode.BAD_TERMS, f"a job has 1 to {rules.MAX_FINALISTS} finalists, not {m.finalists}")
-    if m.float_kind not in tuple(rules.FloatKind) or m.on_cheat not in tuple(rules.OnCheat):
+    if m.float_kind not in FLOAT_KINDS or m.on_cheat not in CHEAT_CHOICES:
         raise Reject(JobCode.BAD_TERMS, "unknown float kind or unknown choice for cheating")
     if not 0 <= m.tol <= rules.MAX_LOSS or not -rules.MAX_LOSS <= m.floor <= rules.MAX_LOSS:
         raise Reject(JobCode.BAD_TERMS, f"tolerance and floor lie within {rules.MAX_LOSS} loss units")
@@ -259,7 +262,7 @@ def open_vote(host: Host, sender: bytes, m: OpenVote) -> None:
 
 def check_ballot(terms: PostJob, claimed: int, ballot: messages.Ballot, hidden: bool) -> None:
     """LC-JOB-8: code and measured loss agree, unused fields are zero. Raises `Reject`: a client checks before it commits."""
-    if ballot.code not in tuple(VoteCode) or ballot.hidden not in tuple(HiddenVote):
+    if ballot.code not in VOTES or ballot.hidden not in HIDDEN_VOTES:
         raise Reject(JobCode.BAD_VOTE, f"unknown vote {ballot.code} or unknown hidden column {ballot.hidden}")
     measured = ballot.code in rules.MEASURED
     if not measured and (ballot.measured or ballot.probe or ballot.hidden == HiddenVote.VALUE):

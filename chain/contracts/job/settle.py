@@ -367,11 +367,11 @@ def finish(work: Work, state: State, winner: int | None = None) -> None:
     settle_tenth(work)
 
 
-def count_outcome(host: Host, poster: bytes, **counted: int) -> None:
+def count_outcome(host: Host, poster: bytes, *, posted: int = 0, paid: int = 0, refunded: int = 0, empty: int = 0) -> None:
     """The published record of a contractor."""
-    record = host.get(records.contractor_key(poster), Contractor) or Contractor(0, 0, 0, 0)
-    changed = {name: getattr(record, name) + more for name, more in counted.items()}
-    host.put(records.contractor_key(poster), msgspec.structs.replace(record, **changed))
+    key = records.contractor_key(poster)
+    old = host.get(key, Contractor) or Contractor(0, 0, 0, 0)
+    host.put(key, Contractor(old.posted + posted, old.paid + paid, old.refunded + refunded, old.empty + empty))
 
 
 def release_stakes(work: Work) -> None:
