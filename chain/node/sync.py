@@ -3,7 +3,8 @@
 The next one goes out when the answer to the last has come, before it is executed.
 
 A node is behind when a peer has decided more. Between validators the votes of the current height close a gap of one block by
-themselves, so a request goes out at once for larger gaps, and after `patience` for a gap of one. LC-NODE-22, 24.
+themselves, so a request goes out at once for larger gaps, and for a gap of one after `patience` and the time that a height takes.
+LC-NODE-22, 24.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from chain.node.messages import MAX_SYNC_BLOCKS
 
 PATIENCE = 600
 """Milliseconds at a height before a gap of one is closed by asking."""
+MAX_PACE = 2_000
 HELD = 2_000
 """The same where the block that seems to have been decided is here: a certificate is all that is missing."""
 DEADLINE = 5_000
@@ -36,6 +38,8 @@ class Sync:
         self._shunned: dict[bytes, tuple[int, int]] = {}
         """Until when others are asked instead of a peer, and for how long that was."""
         self._since = 0
+        self._pace = 0
+        """How long the last height took here: under load the next one takes as long, and needs nobody's help."""
         self._height = 0
         self.patience = PATIENCE
 
@@ -50,6 +54,7 @@ class Sync:
 
     def at(self, height: int, now: int) -> None:
         """This node's own last decided height."""
+        self._pace = min(now - self._since, MAX_PACE) if height == self._height + 1 else 0
         self._height, self._since = height, now
 
     @property
@@ -86,7 +91,7 @@ class Sync:
             self.failed(self._asked.peer, now)
         have = max(self._height, arrived)
         gap = self.best - have
-        if gap <= 0 or (gap == 1 and now < self._since + self.patience):
+        if gap <= 0 or (gap == 1 and now < self._since + self.patience + (self._pace if self.patience else 0)):
             return None
         able = [p for p, h in self._heights.items() if h > have]
         able = [p for p in able if self._trusted(p, now)] or able

@@ -53,6 +53,26 @@ def test_who_holds_the_block_waits_longer_for_its_votes_and_who_does_not_vote_wa
     assert s.next_request(0) == (b"a", 6, m.MAX_SYNC_BLOCKS)
 
 
+@pytest.mark.parametrize(("took", "more"), [(0, 0), (900, 900), (60_000, 2_000)])
+def test_under_load_a_gap_of_one_gets_the_time_that_the_last_height_took(took: int, more: int) -> None:
+    s = Sync()
+    s.at(5, 1_000)
+    s.at(6, 1_000 + took)
+    s.peer(b"a", 7)
+    assert s.next_request(1_000 + took + more + PATIENCE - 1) is None
+    assert s.next_request(1_000 + took + more + PATIENCE) == (b"a", 7, m.MAX_SYNC_BLOCKS)
+    s.at(9, 100_000)
+    s.peer(b"a", 10)
+    s.answered(b"a")
+    assert s.next_request(100_000 + PATIENCE) is not None, "heights that were fetched together took no time"
+    s = Sync()
+    s.patience = 0
+    s.at(5, 0)
+    s.at(6, took)
+    s.peer(b"a", 7)
+    assert s.next_request(took) is not None, "who does not vote waits for nothing"
+
+
 def test_one_request_is_out_at_a_time_and_a_silent_peer_is_passed_over() -> None:
     s = at(0, a=9, b=9)
     first = s.next_request(0)
