@@ -26,6 +26,8 @@ DEPTH = 16
 PAGES = 1 << DEPTH
 LEAF, FORK = 2, 3
 MAX_KEY = 255
+SHORT = 120
+"""Bytes of a record from which on OpenSSL hashes it sooner."""
 _LEAF, _FORK = b"\x02", b"\x03"
 _HASH = HEAD_BYTES = 33
 """Where a node's hash ends; it starts at 1."""
@@ -46,7 +48,8 @@ def number_of(path: bytes) -> int:
 
 
 def leaf(path: bytes, key: bytes, value: bytes) -> bytes:
-    return b"".join((_LEAF, _short(_LEAF + path + _sha(value).digest()).digest(), len(key).to_bytes(1, "big"), key, value))
+    inner = _short(value) if len(value) < SHORT else _sha(value)
+    return b"".join((_LEAF, _short(_LEAF + path + inner.digest()).digest(), len(key).to_bytes(1, "big"), key, value))
 
 
 def _fork(left: bytes, right: bytes) -> bytes:
@@ -248,29 +251,34 @@ def update_top(nodes: Sequence[bytes], heads: Mapping[int, bytes]) -> dict[int, 
 
     From the pages to the root, so that each node is hashed once, however many pages beneath it change.
     """
-    changed: dict[int, bytes] = {1: nodes[1]}
+    if not heads:
+        return {1: nodes[1]}
+    changed: dict[int, bytes] = {}
     level = {PAGES + number: heads[number] for number in sorted(heads)}
-    while level:
+    for _ in range(DEPTH):
         changed.update(level)
         above: dict[int, bytes] = {}
         for at, node in level.items():
             up = at >> 1
-            if at & 1:
-                # Where the left one changed as well, it came first.
-                if up and up not in above:
-                    above[up] = _join(nodes[at - 1], node)
+            if not at & 1:
+                left, right = node, level.get(at + 1, nodes[at + 1])
+            elif up in above:
+                continue  # the left one changed as well, and came first
             else:
-                right = level.get(at + 1)
-                above[up] = _join(node, nodes[at + 1] if right is None else right)
+                left, right = nodes[at - 1], node
+            if left and right:
+                # A fork starts with the tag of a fork, as what is hashed for the node above it does.
+                start = left if left[0] == FORK else _FORK + left[1:]
+                above[up] = _FORK + _short(start + right[1:]).digest()
+            else:
+                above[up] = _above_one(left, right)
         level = above
+    changed.update(level)
     return changed
 
 
-def _join(left: bytes, right: bytes) -> bytes:
-    """The node above two nodes. A leaf that is alone moves up."""
-    if left and right:
-        # A fork starts with the tag of a fork, as what is hashed for the node above it does.
-        return _FORK + _short((left if left[0] == FORK else _FORK + left[1:]) + right[1:]).digest()
+def _above_one(left: bytes, right: bytes) -> bytes:
+    """The node above two of which one is empty. A leaf that is alone moves up."""
     one = left or right
     if not one or one[0] == LEAF:
         return one

@@ -32,9 +32,9 @@ from chain.pages import Change as PageChange
 SCANNED = (b"d/", b"m/", b"j/")
 MAX_RECORD = 1_000_000
 KEPT_RECORDS = 32_768
-"""Decoded records that are kept for sure; at most twice as many are."""
+"""Decoded records that are kept for sure; at most twice as many are, and those of two blocks."""
 KEPT_PAGES = 256 * 1024 * 1024
-"""Bytes of pages that are kept for sure; at most twice as many are."""
+"""Bytes of pages that are kept for sure; at most twice as many are, and those of two blocks."""
 
 FEW = 16
 """Keys that are put into a listing one by one."""
@@ -169,9 +169,12 @@ class State:
         return record
 
     def _remember(self, key: bytes, record: Any | None) -> None:
+        self._room_for_records()
+        self._records.young[key] = record
+
+    def _room_for_records(self) -> None:
         if len(self._records.young) >= KEPT_RECORDS:
             self._records.turn()
-        self._records.young[key] = record
 
     def raw(self, key: bytes) -> bytes | None:
         """The encoded record under a key."""
@@ -203,16 +206,15 @@ class State:
             self._own[number] = 0
             if head_of(page) != head:
                 raise StateDamaged(f"page {number} of the state does not have the hash that the tree says")
-        self._keep(number, page)
+        self._room_for_pages(len(page))
+        self._pages.young[number] = page
         return page
 
-    def _keep(self, number: int, page: bytes) -> None:
-        if self._source is not None:
-            if self._page_bytes >= KEPT_PAGES:
-                self._pages.turn()
-                self._page_bytes = 0
-            self._page_bytes += len(page)
-        self._pages.young[number] = page
+    def _room_for_pages(self, size: int) -> None:
+        if self._page_bytes >= KEPT_PAGES:
+            self._pages.turn()
+            self._page_bytes = 0
+        self._page_bytes += size
 
     def keys(self, prefix: bytes) -> list[bytes]:
         """Sorted keys of an indexed prefix; not to be changed by the caller."""
@@ -234,7 +236,7 @@ class State:
         """(encoded record or None, proof under `root`)."""
         return self.raw(key), prove(self._nodes, short_sha256(key).digest(), key, self.page)
 
-    def commit(self, changes: Iterable[Change], tree: Tree) -> None:
+    def commit(self, changes: list[Change], tree: Tree) -> None:
         moved: dict[bytes, dict[bytes, bool]] = {}
         for key, record in changes:
             if key.startswith(SCANNED):
@@ -242,11 +244,13 @@ class State:
                 moved.setdefault(prefix, {})[key] = record is not None
                 if prefix == b"m/":
                     moved.setdefault(VERIFIERS, {})[key] = listed(record)
-            self._remember(key, record)
+        self._room_for_records()
+        self._records.young.update(changes)
         for prefix, keys in moved.items():
             _reindex(self._sorted[prefix], keys)
-        for number, page in tree.pages.items():
-            self._keep(number, page)
+        if self._source is not None:
+            self._room_for_pages(sum(map(len, tree.pages.values())))
+        self._pages.young.update(tree.pages)
         if self._source is not None:
             self._source.put(self.get(K_CHAIN).height, dict(tree.pages))  # type: ignore[union-attr]
         self._set_nodes(tree.nodes)
