@@ -100,7 +100,8 @@ class Growth:
 class Chain:
     """One validator's database, its state, and blocks made for them."""
 
-    def __init__(self, folder: Path, accounts: int, jobs: int, signing: int) -> None:
+    def __init__(self, folder: Path, accounts: int, jobs: int, signing: int, second: SigningKey | None = None) -> None:
+        """`second` is the key of another of the four validators."""
         self.folder, self.signing, self.accounts = folder, signing, accounts
         folder.mkdir(mode=0o700)
         self.identity = Keystore.create(folder / "keystore.json", PASSPHRASE)
@@ -108,10 +109,11 @@ class Chain:
         ca = make_ca(now)
         owner = GenesisAccount(self.identity.key.public, CREDIT, True, False)
         # The other three never run: the node stays at its height.
-        others = [GenesisAccount(SigningKey(bytes([n]) * 32).public, CREDIT, True, False) for n in (1, 2, 3)]
+        keys = [second or SigningKey(bytes([1]) * 32), SigningKey(bytes([2]) * 32), SigningKey(bytes([3]) * 32)]
+        others = [GenesisAccount(key.public, CREDIT, True, False) for key in keys]
         genesis = Genesis(PROTOCOL_VERSION, "growth", int(now * 1000) - 1_000, Params(), [owner, *others], ca.cert_pem, ca.key_pem)
         (folder / "genesis.json").write_bytes(to_json(genesis))
-        self.keys = {account_id(k.public): k for k in [self.identity.key, *(SigningKey(bytes([n]) * 32) for n in (1, 2, 3))]}
+        self.keys = {account_id(k.public): k for k in [self.identity.key, *keys]}
         self.store = BlockStore.open(str(folder / "db"), chain_id=genesis.chain_id, create=True)
         self.chain_id, self.head = genesis.chain_id, genesis.chain_id
         first = [(key, raw) for key, raw in first_state(genesis)[1] if raw is not None]

@@ -27,6 +27,7 @@ from benchmarks.peers.evm import anvil, ganache
 from benchmarks.peers.syncobj import syncobj
 from benchmarks.replay import replay
 from benchmarks.sandbox_overhead import sandbox_overhead
+from benchmarks.snapshot import snapshot
 from benchmarks.startup import startup
 from benchmarks.wan import wan
 from sandbox import SandboxError
@@ -60,7 +61,7 @@ class ReplaySize:
 class Size:
     """How much is measured. `limit_s`: seconds for each of the machine's limits; `sync`, `wan`: transfers; `runs` of a container.
 
-    `growth`: accounts and jobs of the large state.
+    `growth`, `snapshot`: accounts and jobs of the state.
     """
 
     rounds: int
@@ -70,6 +71,7 @@ class Size:
     sync: int
     replay: ReplaySize
     growth: tuple[int, int]
+    snapshot: tuple[int, int]
     idle_s: float
     startup: int
     runs: int
@@ -97,6 +99,7 @@ FULL = Size(
     sync=40_000,
     replay=ReplaySize(rounds=3, blocks=40, txs_per_block=1_000),
     growth=(1_000_000, 100_000),
+    snapshot=(200_000, 20_000),
     idle_s=60.0,
     startup=5,
     runs=15,
@@ -123,6 +126,7 @@ QUICK = Size(
     sync=6_000,
     replay=ReplaySize(rounds=1, blocks=6, txs_per_block=1_000),
     growth=(50_000, 5_000),
+    snapshot=(10_000, 1_000),
     idle_s=8.0,
     startup=1,
     runs=3,
@@ -188,6 +192,7 @@ MEASURES = (
     Measure("ganache", _ganache),
     Measure("sync", lambda size, say: replay(size.sync, size.ledger.outstanding), once=True),
     Measure("replay", lambda size, say: apart(catch_up.replay, **asdict(size.replay)), once=True),
+    Measure("snapshot", lambda size, say: apart(snapshot, *size.snapshot), once=True),
     Measure("growth", lambda size, say: apart(growth, *size.growth), once=True),
     Measure("idle", lambda size, say: apart(idle, size.idle_s), once=True),
     Measure("startup", lambda size, say: apart(startup, size.startup), once=True),

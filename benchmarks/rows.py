@@ -98,6 +98,16 @@ OTHERS = (
         1,
         least=3,
     ),
+    Row("snapshot", "catching up", "from a snapshot, records/s", pick("snapshot.records_per_s")),
+    Row(
+        "snapshot_bytes",
+        "catching up",
+        "from a snapshot, MB/s of the state as it is stored",
+        pick("snapshot.stored_per_s", 1e-6),
+        1,
+    ),
+    Row("snapshot_of_wire", "catching up", "from a snapshot / one TLS connection", pick("snapshot.sent_of_wire"), 3, least=0.5),
+    Row("snapshot_of_disk", "catching up", "from a snapshot / the disk", pick("snapshot.stored_of_disk"), 3, least=0.5),
     Row("bytes", "wire", "bytes on all links per transfer", pick("ledger.transfers.bytes_per_tx")),
     # From the node that took it, a transfer must reach the three others.
     Row(

@@ -45,11 +45,15 @@ class Audit:
         head = store.head()
         self.last = head.height if head else 0
         """The last height that there is to check."""
+        self._transactions = 0
+        if store.base:
+            # The state that its history rests on is gone, so nothing can be executed again; it executed all that came since.
+            self.first, self.done = self.last + 1, self.last
+            return
         begin = 0 if again else outcomes.audited(store)
         self._state, self._parent, self.done = self._state_at(genesis, min(begin, self.last))
         self.first = self.done + 1
         self._chain_id, self._pool = genesis.chain_id, Mempool(genesis.chain_id, genesis.params)
-        self._transactions = 0
 
     def _state_at(self, genesis: Genesis, height: int) -> tuple[State, bytes, int]:
         """The state after `height`, the id of its block, and the height: 0 where that state cannot be had from what is kept."""

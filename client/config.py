@@ -67,12 +67,16 @@ class StorageConfig(_Section, frozen=True, kw_only=True):
 
 class SyncConfig(_Section, frozen=True, kw_only=True):
     mode: Annotated[
-        Literal["certificates", "full"],
+        Literal["certificates", "full", "snapshot"],
         Meta(
             description="Catching up: rest on blocks that more than two thirds of the validators signed (audit them later with "
-            "learningchain audit), or execute every block with every signature checked."
+            "learningchain audit); or execute every block with every signature checked; or, far behind, take the state of a "
+            "recent block without the blocks before it."
         ),
     ] = "certificates"
+    snapshot_after: Annotated[
+        int, Meta(ge=1, le=2**40, description="Blocks behind, from which on mode snapshot takes the state instead of blocks.")
+    ] = 10_000
 
 
 class WorkConfig(_Section, frozen=True, kw_only=True):

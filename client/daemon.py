@@ -26,7 +26,7 @@ from typing import Any
 import structlog
 import uvloop
 
-from chain.contracts.base import BANNED, Account, account_key
+from chain.contracts.base import BANNED, K_HISTORY, Account, History, account_key
 from chain.contracts.membership import Member, ReportDouble, member_key
 from chain.crypto import address
 from chain.errors import BrokenInvariant, InvalidTx, Malformed
@@ -35,8 +35,10 @@ from chain.ledger.state import State
 from chain.ledger.transition import validators_of
 from chain.node import events as e
 from chain.node.batches import TRUST_FROM
+from chain.node.messages import decode_certificate
 from chain.node.node import Node
 from chain.node.recovery import read_log
+from chain.storage import staging
 from chain.storage.blockstore import BlockStore, CommitBatch, Head
 from chain.storage.datadir import DataDir
 from chain.storage.errors import StorageDamaged, StorageError
@@ -51,6 +53,7 @@ from client.driver import Driver
 from client.keystore import Identity, KeystoreError
 from client.ledger import NodeLedger
 from client.node import RunningNode
+from client.snapshots import Snapshots
 from p2p.book import PeerBook, parse_endpoint
 from p2p.content.service import Content
 from p2p.content.store import Store
@@ -119,6 +122,22 @@ def api_token(data: Path) -> str:
     return token
 
 
+def open_store(where: str, chain_id: bytes, *, keep: bool = True) -> BlockStore:
+    """The node's database. Where a snapshot is ready to be used, it is the state from here on; a part of one goes, unless it is to
+    be kept. Raises `StorageError`."""
+    store = BlockStore.open(where, chain_id=chain_id, create=True)
+    try:
+        height = staging.switch(store, keep=keep)
+    except BaseException:
+        store.close()
+        raise
+    if height is None:
+        return store
+    store.close()
+    log.info("began from a snapshot", height=height)
+    return BlockStore.open(where, chain_id=chain_id, create=False)
+
+
 def open_state(store: BlockStore, genesis: Genesis) -> tuple[State, Head]:
     """The state after the stored head; on an empty store, genesis. Raises `StorageDamaged` where it is not what was decided."""
     head = store.head()
@@ -179,6 +198,13 @@ class Daemon:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def run(self, folder: DataDir, *, accept_new_guard: bool) -> int:
+        """One node after the other: one that took a snapshot makes room for one that begins from it."""
+        while (code := await self._live(folder, accept_new_guard)) is None:
+            accept_new_guard = False
+        return code
+
+    async def _live(self, folder: DataDir, accept_new_guard: bool) -> int | None:
+        """Run a node to its end. The exit code, None where another one is to follow."""
         async with contextlib.AsyncExitStack() as stack:
             await self._open(folder, stack, accept_new_guard)
             # What the start made stays: full collections that look through it would stop the loop for tens of milliseconds.
@@ -195,13 +221,16 @@ class Daemon:
                 api=self.api_port,
             )
             stop = asyncio.create_task(self._stop.wait())
-            ends: set[asyncio.Future[Any]] = {stop, self.driver.failed}
+            ends: set[asyncio.Future[Any]] = {stop, self.driver.failed, self.driver.switched}
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             stop.cancel()
             if self.driver.failed.done():
                 fault = self.driver.failed.exception()
                 log.error("the node halts", why=str(fault), kind=type(fault).__name__, faults=list(self.node.faults))
                 return 1
+            if self.driver.switched.done() and not self._stop.is_set():
+                log.info("the snapshot is here: the node goes on from it", height=self.driver.switched.result())
+                return None
             log.info("node stopping")
         return 0
 
@@ -210,7 +239,8 @@ class Daemon:
 
     async def _open(self, folder: DataDir, stack: contextlib.AsyncExitStack, accept_new_guard: bool) -> None:
         config, chain_id = self.settings.config, self.genesis.chain_id
-        store = BlockStore.open(config.storage.url or folder.db, chain_id=chain_id, create=True)
+        where = config.storage.url or folder.db
+        store = open_store(where, chain_id, keep=config.sync.mode == "snapshot")
         stack.callback(store.close)
         state, head = open_state(store, self.genesis)
         wal = Wal.open(folder.wal, chain_id=chain_id, create=head.height == 0)
@@ -218,8 +248,19 @@ class Daemon:
         self.identity = self._unlock()  # the keystore is still being opened while the state is read
         guard = open_guard(folder, wal, head, validators_of(state), accept_new=accept_new_guard)
         stack.callback(guard.close)
-        trusting = TRUST_FROM if config.sync.mode == "certificates" else 0
-        self.node = Node(self.identity.id, self.identity.beacon_key, state, head.block_id, signed=guard.signed, trusting=trusting)
+        snapshots = Snapshots(store, where, self.data, self._sets)
+        stack.callback(snapshots.close)
+        self.node = Node(
+            self.identity.id,
+            self.identity.beacon_key,
+            state,
+            head.block_id,
+            signed=guard.signed,
+            # Nobody could audit what it takes over without the state that this rests on: it executes what comes after a snapshot.
+            trusting=TRUST_FROM if config.sync.mode != "full" and not store.base else 0,
+            snapshot_after=config.sync.snapshot_after if config.sync.mode == "snapshot" else 0,
+            base=decode_certificate(store.certificate(store.base) or b"") if store.base else None,
+        )
         self.ledger = NodeLedger(self.node, self.identity.key, store)
         self._gossip = Gossip(MESH, random.Random(secrets.randbits(64)))
         self.driver = Driver(
@@ -232,6 +273,7 @@ class Daemon:
             on_decided=self._decided,
             on_dropped=self.ledger.on_dropped,
             on_evidence=self._report,
+            snapshots=snapshots,
         )
         self.ledger.attach(self.driver)
         await self._open_network(folder, stack)
@@ -332,6 +374,10 @@ class Daemon:
         if account.status == BANNED and all(v.id != identity for v in validators_of(self.node.state)):
             return None
         return account.key
+
+    def _sets(self) -> History | None:
+        found: Any = self.node.state.get(K_HISTORY)
+        return found  # type: ignore[no-any-return]
 
     def _set_validators(self) -> None:
         ids = [v.id for v in validators_of(self.node.state)]

@@ -30,6 +30,7 @@ from chain.storage.outcomes import Outcome
 from chain.storage.wal import Wal
 from chain.types import Evidence, Proposal, Vote, proposal_digest, vote_digest
 from client.helpers import Helpers
+from client.snapshots import Snapshots
 from p2p.gossip import Gossip
 from p2p.transport import Network
 from p2p.wire import NODE
@@ -79,6 +80,7 @@ class Driver:
         on_decided: Callable[[e.Decided], None],
         on_dropped: Callable[[e.TxDropped], None],
         on_evidence: Callable[[Evidence], None],
+        snapshots: Snapshots | None = None,
     ) -> None:
         self.node, self._key = node, key
         self._store, self._wal, self._guard, self._gossip = store, wal, guard, gossip
@@ -100,6 +102,9 @@ class Driver:
         self._timers: set[asyncio.TimerHandle] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._helpers = Helpers()
+        self._snapshots = snapshots
+        self.switched: asyncio.Future[int] = self._loop.create_future()
+        """The height whose state is staged: the node has ended, and another one begins from there."""
 
     # --- life -----------------------------------------------------------------------------------------------------------------
 
@@ -240,6 +245,9 @@ class Driver:
                 self._background(self._check_signatures(effect))
             case e.HashBlocks():
                 self._background(self._hash_blocks(effect))
+            case e.ReadSnapshot() | e.StageSnapshot() | e.TakePages() | e.Switch():
+                self._stopped = isinstance(effect, e.Switch)
+                self._background(self._run_snapshot(effect))
             case e.Evidenced(evidence):
                 self._on_evidence(evidence)
             case e.Abstain(until):
@@ -307,6 +315,23 @@ class Driver:
         else:
             self.feed(e.OutcomesRead(wanted.peer, known) if known else e.BlocksRead(wanted.peer, found))
 
+    async def _run_snapshot(self, effect: e.ReadSnapshot | e.StageSnapshot | e.TakePages | e.Switch) -> None:
+        if self._snapshots is None:
+            return
+        try:
+            match effect:
+                case e.ReadSnapshot(peer, question):
+                    self.feed(e.SnapshotRead(peer, await self._snapshots.answer(question)))
+                case e.StageSnapshot(offer, handovers):
+                    self.feed(e.SnapshotStaged(await self._snapshots.stage(offer, handovers)))
+                case e.TakePages(ticket, pages):
+                    self.feed(e.PagesTaken(ticket, await self._snapshots.take(pages)))
+                case e.Switch(height):
+                    await self._snapshots.ready()
+                    self.switched.set_result(height)
+        except Exception as fault:
+            self._fail(fault)
+
     def _read_outcomes(self, wanted: e.ReadBlocks) -> list[Outcome]:
         return outcomes.read(self._store, wanted.start, wanted.count, wanted.size, MAX_SYNC_ANSWER)
 
@@ -314,6 +339,8 @@ class Driver:
         found: list[tuple[bytes, bytes]] = []
         size = 0
         for block in self._store.blocks(wanted.start, wanted.count):
+            if block.height != wanted.start + len(found) or not block.block:
+                break  # the history here begins later
             found.append((block.block, block.certificate))
             size += len(block.block)
             if size >= wanted.size:

@@ -1,4 +1,4 @@
-"""What runs in a process that helps a node to catch up: it takes pieces of work from a pipe, and ends when the pipe does.
+"""What runs in a process that helps nodes to catch up: it takes pieces of work from a pipe, and ends when the pipe does.
 
 The next piece is read while one is done. Nothing is imported here but what the work needs: see `client.helpers` for the other side.
 """
@@ -14,16 +14,31 @@ from typing import Any
 
 import msgspec
 
-from chain.node.checks import Check, Hashed, Unhashed, are_signed, hash_blocks
+from chain.node.checks import Check, Hashed, Made, Sent, Unhashed, are_signed, hash_blocks, make_pages
 
 Task = tuple[Callable[..., Any], msgspec.msgpack.Decoder[Any], msgspec.msgpack.Decoder[Any]]
 """A function of `chain.node.checks`, and what reads its arguments and its result."""
 
 encode = msgspec.msgpack.Encoder().encode
-SIGNED, HASHED = 0, 1
+SIGNED, HASHED, MADE, SNAPSHOT = range(4)
+
+
+def make_snapshot(url: str, chain_id: bytes, path: str) -> int | str:
+    """As `chain.storage.snapshot.make`, or why there is no snapshot."""
+    from chain.storage.errors import StorageError
+    from chain.storage.snapshot import make
+
+    try:
+        return make(url, chain_id, path)
+    except StorageError as fault:
+        return str(fault)
+
+
 TASKS: tuple[Task, ...] = (
     (are_signed, msgspec.msgpack.Decoder(tuple[bytes, list[Check]]), msgspec.msgpack.Decoder(bytes)),
     (hash_blocks, msgspec.msgpack.Decoder(tuple[list[Unhashed]]), msgspec.msgpack.Decoder(list[Hashed])),
+    (make_pages, msgspec.msgpack.Decoder(tuple[list[Sent]]), msgspec.msgpack.Decoder(tuple[list[Made], list[int]])),
+    (make_snapshot, msgspec.msgpack.Decoder(tuple[str, bytes, str]), msgspec.msgpack.Decoder(int | str)),
 )
 
 

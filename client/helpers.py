@@ -22,8 +22,8 @@ from typing import Any
 
 import structlog
 
-from chain.node.checks import Check, Hashed, Unhashed
-from client.helper import HASHED, SIGNED, TASKS, encode, serve
+from chain.node.checks import Check, Hashed, Made, Sent, Unhashed
+from client.helper import HASHED, MADE, SIGNED, SNAPSHOT, TASKS, encode, serve
 
 log: Any = structlog.get_logger("helpers")
 
@@ -31,6 +31,8 @@ MOST = 8
 IDLE_S = 10.0
 PIECE = 256
 """Checks that one process takes at a time: about 12 ms."""
+PAGES = 32
+"""Pages of the state that one process takes at a time."""
 AHEAD = 2
 """Pieces that a process has: what it does, and the next."""
 
@@ -123,6 +125,16 @@ class Helpers:
         """As `chain.node.checks.hash_blocks`; less where the processes failed."""
         found = await self._run(HASHED, (([block],) for block in blocks))
         return [hashed for part in found for hashed in part]
+
+    async def make_pages(self, sent: list[Sent]) -> tuple[list[Made], list[int]] | None:
+        """As `chain.node.checks.make_pages`; None where the processes failed."""
+        found = await self._run(MADE, ((sent[i : i + PAGES],) for i in range(0, len(sent), PAGES)))
+        return ([page for made, _ in found for page in made], [number for _, wrong in found for number in wrong]) if found else None
+
+    async def make_snapshot(self, url: str, chain_id: bytes, path: str) -> int | str | None:
+        """A snapshot's height, 0 where there is no block yet, or why there is none; None where the processes failed."""
+        found: list[int | str] = await self._run(SNAPSHOT, [(url, chain_id, path)])
+        return found[0] if found else None
 
     async def _run(self, task: int, work: Iterable[Any]) -> list[Any]:
         """In the other processes; empty where there are none, or where they failed."""

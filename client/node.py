@@ -91,6 +91,7 @@ class RunningNode:
             "peers": len(self._network.peers()),
             "syncing": self.behind(),
             "audited": outcomes.audited(self._store),
+            "first_block": self._store.base + 1,
             "working": self.working,
             "mempool": self.mempool(),
             "supply": render_supply(state),

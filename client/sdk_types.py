@@ -98,6 +98,8 @@ class Status(TypedDict, total=False):
     syncing: bool
     audited: int
     """Every block up to this height was executed by the node itself; later ones it took over by their certificates."""
+    first_block: int
+    """The first block that the node has: it began from a snapshot where this is not 1."""
     working: bool
     supply: dict[str, str]
     version: str

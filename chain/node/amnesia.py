@@ -22,6 +22,9 @@ from collections.abc import Callable, Sequence
 
 from chain.codec import encode
 from chain.consensus.messages import RoundState, SignProposal, SignVote
+from chain.contracts.base import K_HISTORY, BeaconCommitment, History
+from chain.ledger.state import State
+from chain.ledger.transition import chain_record
 from chain.node.events import VOTES, Abstain, Effect, Gossip, Scope, SignRequest
 from chain.node.messages import StateMessage
 from chain.node.sync import Sync
@@ -45,7 +48,7 @@ class Amnesia:
     None: the node trusts its guard from the start.
     """
 
-    def __init__(self, own_id: bytes, signed: Place | None) -> None:
+    def __init__(self, own_id: bytes, signed: Place | None, state: State | None = None, base: Certificate | None = None) -> None:
         self._own_id, self._signed = own_id, signed or (0, 0, 0)
         self.wary = signed is not None
         self._forgot = signed == UNKNOWN
@@ -54,6 +57,8 @@ class Amnesia:
         self._since: int | None = None
         self._goal: int | None = None
         self._calm = 0
+        if state is not None and self.wary:
+            self._began(state, base)
 
     # --- what is learned ------------------------------------------------------------------------------------------------------
 
@@ -68,6 +73,18 @@ class Amnesia:
             self._found((message.height, message.round, message.type))
         elif self.wary and isinstance(message, Proposal) and message.proposer == self._own_id:
             self._found((message.height, message.round, 0))
+
+    def _began(self, state: State, certificate: Certificate | None) -> None:
+        """What this key did as far as the state tells: its last block, and, where it begins from a snapshot, whether it signed that
+        one's certificate. The blocks before a snapshot are not seen."""
+        proposed, record = state.get(b"gb/" + self._own_id), chain_record(state)
+        if isinstance(proposed, BeaconCommitment):
+            self._found((proposed.height, 0, 0))
+        if certificate is not None and certificate.height == record.height:
+            history = state.get(K_HISTORY)
+            sets = [s.members for s in history.sets if s.since <= record.height] if isinstance(history, History) else []
+            if sets and any(sets[-1][index].id == self._own_id for index in certificate.signers if index < len(sets[-1])):
+                self._found((certificate.height, certificate.round, PRECOMMIT))
 
     def decided(self, header: Header, certificate: Certificate, validators: Sequence[Validator]) -> None:
         """`validators` is the set that signed the certificate."""

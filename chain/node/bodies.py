@@ -73,6 +73,18 @@ class Bodies:
         partly = first and len(missing) < len(candidate.slots)
         return peer, m.GetBlock(height, key, missing if partly else [])
 
+    def heard(
+        self, peer: bytes, message: m.GetBlock | m.BlockTxs | m.FullBlock, now: int, kept: frozenset[bytes]
+    ) -> tuple[m.BlockTxs | m.FullBlock | None, Candidate | None]:
+        """What to answer, and the candidate that is whole now. Raises `Malformed`."""
+        match message:
+            case m.GetBlock():
+                return self.answer(message), None
+            case m.BlockTxs():
+                return None, self.take_txs(peer, message)
+            case m.FullBlock(raw):
+                return None, self.take_full(peer, raw, now, kept)
+
     def answer(self, request: m.GetBlock) -> m.BlockTxs | m.FullBlock | None:
         """Raises `Malformed`. The places are ascending, so that no request is answered with more than the block."""
         missing = request.missing

@@ -10,6 +10,7 @@ from chain.codec import decode
 from chain.crypto import verify
 from chain.errors import Malformed
 from chain.ledger.outcome import MAX_RECEIPT
+from chain.ledger.snapshot import make_page, scanned
 from chain.merkle import list_root
 from chain.node.history import Mentions, mentions
 from chain.types import Receipt, body_bytes, decode_block, tx_digest, tx_id
@@ -21,6 +22,11 @@ Unhashed = tuple[bytes, list[bytes]]
 """(encoded block, encoded receipts)"""
 Hashed = tuple[list[bytes], bytes, bytes, Mentions]
 """(transaction ids, their root, the root of the receipts, the accounts that these tell of)"""
+
+Sent = tuple[int, bytes, bytes]
+"""(number, head, records) of a page of the state"""
+Made = tuple[int, bytes, list[bytes]]
+"""(number, the page, the keys in it that listings show)"""
 
 
 def hash_blocks(blocks: list[Unhashed]) -> list[Hashed]:
@@ -43,3 +49,16 @@ def _mentions(receipts: list[bytes]) -> Mentions:
 def are_signed(chain_id: bytes, checks: list[Check]) -> bytes:
     """One byte for each check: 1 where the key made the transaction's signature."""
     return bytes(verify(key, tx_digest(chain_id, body_bytes(raw)), raw[-64:]) for key, raw in checks)
+
+
+def make_pages(sent: list[Sent]) -> tuple[list[Made], list[int]]:
+    """The pages that are what their heads say, and the numbers of the others. LC-BLK-19."""
+    made: list[Made] = []
+    wrong: list[int] = []
+    for number, head, raw in sent:
+        try:
+            page = make_page(number, head, raw)
+            made.append((number, page, scanned(page)))
+        except Malformed:
+            wrong.append(number)
+    return made, wrong

@@ -7,6 +7,9 @@
   before anything else does. `TruncateLog` may only empty the log once every commit is done.
 * `CheckSignatures` is answered with the input `SignaturesChecked`, `HashBlocks` with `BlocksHashed`, at any time: it is work of
   `chain.node.checks`.
+* `ReadSnapshot` is answered with the input `SnapshotRead`, `StageSnapshot` with `SnapshotStaged`, `TakePages` with `PagesTaken`
+  once the pages that fit are on disk. After `Switch` nothing of the node is run any more: what was staged becomes the state, and
+  a new node starts from it.
 * `SetTimer` comes back as the input `Fired` after `ms` milliseconds.
 * `flush` of the node is called whenever no input waits: batches form by themselves under load and nothing waits without it.
 """
@@ -19,8 +22,10 @@ import msgspec
 
 from chain.consensus.messages import SignProposal, SignVote, Timeout
 from chain.errors import InvalidTx
-from chain.node.checks import Check, Hashed, Unhashed
+from chain.ledger.snapshot import Handover, Offer
+from chain.node.checks import Check, Hashed, Sent, Unhashed
 from chain.node.history import Mentions
+from chain.node.messages import SnapshotAnswer, SnapshotQuestion
 from chain.types import Evidence, Header, Proposal, Receipt, Validator, Vote
 
 # lanes of the transport, by urgency
@@ -114,7 +119,40 @@ class BlocksHashed(Item, frozen=True):
     hashed: list[Hashed]
 
 
-Input = PeerUp | PeerDown | Received | SignedMessage | Fired | BlocksRead | OutcomesRead | SignaturesChecked | BlocksHashed
+class SnapshotRead(Item, frozen=True):
+    """Answer to `ReadSnapshot`. None: there is none, the disk failed."""
+
+    peer: bytes
+    answer: SnapshotAnswer | None
+
+
+class SnapshotStaged(Item, frozen=True):
+    """Answer to `StageSnapshot`: the pages that are here already, as its heads say."""
+
+    held: list[int]
+
+
+class PagesTaken(Item, frozen=True):
+    """Answer to `TakePages`: the pages that were not what their heads say. The others are here for good."""
+
+    ticket: int
+    wrong: list[int]
+
+
+Input = (
+    PeerUp
+    | PeerDown
+    | Received
+    | SignedMessage
+    | Fired
+    | BlocksRead
+    | OutcomesRead
+    | SignaturesChecked
+    | BlocksHashed
+    | SnapshotRead
+    | SnapshotStaged
+    | PagesTaken
+)
 
 # --- effects ------------------------------------------------------------------------------------------------------------------
 
@@ -226,6 +264,31 @@ class Abstain(Item, frozen=True):
     until: int
 
 
+class ReadSnapshot(Item, frozen=True):
+    """A peer asks for a snapshot, or for a part of it."""
+
+    peer: bytes
+    question: SnapshotQuestion
+
+
+class StageSnapshot(Item, frozen=True):
+    """A certified snapshot is to be taken. Pages that an earlier attempt left stay where they are the same."""
+
+    offer: Offer
+    handovers: list[Handover]
+
+
+class TakePages(Item, frozen=True):
+    ticket: int
+    pages: list[Sent]
+
+
+class Switch(Item, frozen=True):
+    """All of the staged snapshot is here."""
+
+    height: int
+
+
 Effect = (
     Log
     | SignRequest
@@ -242,4 +305,8 @@ Effect = (
     | Penalize
     | Evidenced
     | Abstain
+    | ReadSnapshot
+    | StageSnapshot
+    | TakePages
+    | Switch
 )

@@ -15,6 +15,8 @@ from chain.codec import Wire, decode, encode
 from chain.consensus.messages import RoundState
 from chain.errors import Malformed
 from chain.ledger.outcome import Changes, Receipts
+from chain.ledger.snapshot import MAX_PAGE, Handover, Offer
+from chain.pages import PAGES
 from chain.params import MAX_BLOCK_BYTES, MAX_BLOCK_TXS, MAX_PEER_MESSAGE, MAX_VALIDATORS
 from chain.types import AccountId, Certificate, Hash, Header, Height, Proposal, RawTx, Vote
 
@@ -27,8 +29,15 @@ MAX_SYNC_BYTES = 2_000_000
 MAX_SYNC_ANSWER = 4_200_000
 """Block bytes in one sync answer, unless it is one block: with 64 certificates of 128 validators they stay a peer message."""
 
+MAX_HANDOVERS = 64
+MAX_PAGES = 256
+"""State pages in one question."""
+MAX_PAGES_BYTES = 1_000_000
+"""An answer with state pages stops after the one that reaches this."""
+
 ShortId = Annotated[bytes, Meta(min_length=SHORT, max_length=SHORT)]
 RawBlock = Annotated[bytes, Meta(max_length=MAX_BLOCK_BYTES + 65_536)]
+PageNumber = Annotated[int, Meta(ge=0, lt=PAGES)]
 Index = Annotated[int, Meta(ge=0, lt=MAX_BLOCK_TXS)]
 
 
@@ -148,6 +157,44 @@ class Outcomes(Wire, frozen=True, tag=33):
     blocks: Annotated[list[Outcome], Meta(max_length=MAX_SYNC_BLOCKS)]
 
 
+class GetSnapshot(Wire, frozen=True, tag=34):
+    """LC-NODE-34: the state after a recent block, to be taken page by page."""
+
+
+class Snapshot(Wire, frozen=True, tag=35):
+    """LC-NODE-35: what the sender's snapshot is of; nothing where it has none, and whether it makes one."""
+
+    making: bool
+    offers: Annotated[list[Offer], Meta(max_length=1)]
+
+
+class GetHandovers(Wire, frozen=True, tag=36):
+    """LC-NODE-36: final headers from height `start` on that name another validator set for the next block."""
+
+    start: Height
+
+
+class Handovers(Wire, frozen=True, tag=37):
+    """LC-NODE-37: the first of those that the sender has, ascending."""
+
+    handovers: Annotated[list[Handover], Meta(max_length=MAX_HANDOVERS)]
+
+
+class GetPages(Wire, frozen=True, tag=38):
+    """LC-NODE-38: pages of the receiver's snapshot of a height."""
+
+    height: Height
+    numbers: Annotated[list[PageNumber], Meta(min_length=1, max_length=MAX_PAGES)]
+
+
+class Pages(Wire, frozen=True, tag=39):
+    """LC-NODE-39: the first of the pages asked for, each as its records; none where there is no snapshot of that height."""
+
+    height: Height
+    numbers: Annotated[list[PageNumber], Meta(max_length=MAX_PAGES)]
+    pages: Annotated[list[Annotated[bytes, Meta(max_length=MAX_PAGE)]], Meta(max_length=MAX_PAGES)]
+
+
 Message = (
     Txs
     | TxIds
@@ -165,7 +212,15 @@ Message = (
     | Links
     | GetOutcomes
     | Outcomes
+    | GetSnapshot
+    | Snapshot
+    | GetHandovers
+    | Handovers
+    | GetPages
+    | Pages
 )
+SnapshotQuestion = GetSnapshot | GetHandovers | GetPages
+SnapshotAnswer = Snapshot | Handovers | Pages
 
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 

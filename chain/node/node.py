@@ -32,6 +32,7 @@ from chain.node.links import LinkBook
 from chain.node.mempool import Mempool
 from chain.node.recovery import BLOCK, CONSENSUS, DECIDED, Recovered, read_log
 from chain.node.relay import Relay
+from chain.node.snapshot import Snapshots
 from chain.node.sync import PATIENCE, Sync
 from chain.types import Block, Certificate, Proposal, Vote, block_id, tx_id
 
@@ -44,10 +45,10 @@ REMIND_TICKS = 20
 
 
 class Node:
-    """`head_id` is the id of the last decided block (the chain id at height 0), `signed` the guard's `signed`; see `Amnesia`.
+    """`head_id` is the id of the last decided block (the chain id at height 0), `signed` the guard's `signed`, `base` the
+    certificate of the snapshot it began from; see `Amnesia`. Drive it as `chain.node.events` says.
 
-    `trusting`: how many heights behind it catches up by certificates and roots, see `chain.ledger.outcome`; 0: never.
-    Drive it as `chain.node.events` says.
+    How many heights behind it catches up by certificates and roots (`trusting`), by a snapshot (`snapshot_after`); 0: never.
     """
 
     def __init__(
@@ -60,6 +61,8 @@ class Node:
         consensus: Consensus | None = None,
         signed: Place | None = None,
         trusting: int = 0,
+        snapshot_after: int = 0,
+        base: Certificate | None = None,
     ) -> None:
         record = chain_record(state)
         self.chain_id, self.own_id = record.chain_id, own_id
@@ -67,12 +70,12 @@ class Node:
         self.params = params_of(state)
         self.consensus = consensus or Consensus(record.chain_id, own_id, self.params)
         self.pool, self.sync = Mempool(record.chain_id, self.params), Sync()
-        self._batches = Batches(self.sync, trusting)
+        self._batches, self._snapshots = Batches(self.sync, trusting), Snapshots(record.chain_id, self.sync, snapshot_after)
         self.faults: deque[str] = deque(maxlen=MAX_FAULTS)
         """Evidence of our own mistakes, newest last."""
         self._beacon_key = beacon_key
         self._bodies, self._relay = Bodies(), Relay()
-        self._amnesia = Amnesia(own_id, signed)
+        self._amnesia = Amnesia(own_id, signed, state, base)
         self._last: list[tuple[bytes, bytes]] = []
         """The block decided last and its certificate, for those who only follow."""
         self._links = LinkBook(own_id)
@@ -146,10 +149,10 @@ class Node:
                 self._links.down(peer)
                 self._amnesia.heard(peer, here=False)
                 self.sync.peer(peer, None)
-            case e.BlocksRead(peer, found):
-                self._send(peer, decided.answer(found), e.REQUESTS)
-            case e.OutcomesRead(peer, blocks):
-                self._send(peer, decided.outcomes(blocks), e.REQUESTS)
+            case e.BlocksRead() | e.OutcomesRead():
+                self._send(event.peer, decided.read(event), e.REQUESTS)
+            case e.SnapshotRead() | e.SnapshotStaged() | e.PagesTaken():
+                self._out += self._snapshots.event(event, self._steady)
             case e.SignaturesChecked() | e.BlocksHashed():
                 self._batches.helped(event)
                 self._catch_up()
@@ -185,7 +188,7 @@ class Node:
         ahead = self.sync.ahead() if self._links.votes else None
         if ahead is not None:  # its answer is the certificate, where only votes were lost
             self._send(ahead, m.StateMessage(self.consensus.round_state()), e.VOTES)
-        self._out += self._batches.request(self._steady)
+        self._out += [*self._snapshots.tick(self.state, self._steady), *self._batches.request(self._steady)]
         self._out += self._amnesia.tick(self._steady, self.height, self.sync, validators_of(self.state), self.consensus.round_state)
         self._wake_if_due()
 
@@ -395,6 +398,8 @@ class Node:
             case m.Blocks(found) | m.Outcomes(found):
                 self._out += self._batches.take(peer, found, self.state, self.pool, self._steady)
                 self._catch_up()
+            case _:
+                self._out += self._snapshots.message(peer, message, self.state, self._steady)
 
     def _told(self, peer: bytes, height: int) -> None:
         """A peer's word on its last decided height (LC-NODE-23); one that has gone is nobody to ask."""
@@ -457,18 +462,13 @@ class Node:
             self._send(*request, e.PROPOSALS)
 
     def _on_body(self, peer: bytes, message: m.GetBlock | m.BlockTxs | m.FullBlock) -> None:
-        came = None
         try:
-            match message:
-                case m.GetBlock():
-                    if (answer := self._bodies.answer(message)) is not None:
-                        self._send(peer, answer, e.PROPOSALS)
-                case m.BlockTxs():
-                    came = self._bodies.take_txs(peer, message)
-                case m.FullBlock(raw):
-                    came = self._bodies.take_full(peer, raw, self._now, self._kept())
+            answer, came = self._bodies.heard(peer, message, self._now, self._kept())
         except Malformed as fault:
             self._reject(peer, f"block: {fault}")
+            return
+        if answer is not None:
+            self._send(peer, answer, e.PROPOSALS)
         if came is not None:
             self._body_arrived(block_id(came.header))
 

@@ -9,6 +9,7 @@ LC-NODE-22, 24.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from chain.node.messages import MAX_SYNC_BLOCKS
@@ -42,6 +43,8 @@ class Sync:
         """How long the last height took here: under load the next one takes as long, and needs nobody's help."""
         self._height = 0
         self.patience = PATIENCE
+        self.holds: Callable[[int], bool] = lambda now: False
+        """Whether no blocks are asked for now: a snapshot is on its way."""
 
     def peer(self, peer: bytes, height: int | None) -> None:
         """A peer's last decided height, or None when it has gone."""
@@ -56,6 +59,11 @@ class Sync:
         """This node's own last decided height."""
         self._pace = min(now - self._since, MAX_PACE) if height == self._height + 1 else 0
         self._height, self._since = height, now
+
+    @property
+    def height(self) -> int:
+        """This node's own last decided height."""
+        return self._height
 
     @property
     def best(self) -> int:
@@ -75,6 +83,10 @@ class Sync:
         """The highest height that a peer tells whose word held when it was asked last."""
         return max((h for p, h in self._heights.items() if self._trusted(p, now)), default=0)
 
+    def far_ahead(self, gap: int, now: int) -> list[bytes]:
+        """The peers that tell a height so far above this node's, whose word held when they were asked last."""
+        return sorted(p for p, h in self._heights.items() if h >= self._height + gap and self._trusted(p, now))
+
     def ahead(self) -> bytes | None:
         """A peer that decided what this node has not, and that may still be asked."""
         return next((p for p, h in self._heights.items() if h > self._height), None)
@@ -91,7 +103,9 @@ class Sync:
             self.failed(self._asked.peer, now)
         have = max(self._height, arrived)
         gap = self.best - have
-        if gap <= 0 or (gap == 1 and now < self._since + self.patience + (self._pace if self.patience else 0)):
+        if self.holds(now) or gap <= 0:
+            return None
+        if gap == 1 and now < self._since + self.patience + (self._pace if self.patience else 0):
             return None
         able = [p for p, h in self._heights.items() if h > have]
         able = [p for p in able if self._trusted(p, now)] or able

@@ -19,9 +19,10 @@ import msgspec
 import sqlalchemy as sa
 
 from chain.codec import decode, encode
+from chain.contracts.base import K_VALIDATORS
 from chain.ledger.state import State
 from chain.node.history import AccountEvent, Mentions, lines
-from chain.storage import outcomes, schema
+from chain.storage import handovers, outcomes, schema
 from chain.storage.check import check_store
 from chain.storage.errors import DiskFull, StorageDamaged, StorageError, StorageFailed, StorageMismatch
 from chain.storage.index import Part, Place, Recent, bucket_of, find_in, mentions_decoder, part_decoder
@@ -149,6 +150,8 @@ class BlockStore:
         """Over head, parts and recent, for moments only."""
         self._write_lock = threading.Lock()
         self._head: Head | None = None
+        self.base = 0
+        """The history begins after this height: 0, or that of the snapshot from which this node began."""
         self._parts: list[int] = []
         self._recent = Recent()
         self._failed: StorageError | None = None
@@ -213,7 +216,10 @@ class BlockStore:
                 raw = self._unseal(height, "block", block)
                 self._recent.add(height, _tx_ids(raw), mentions_decoder.decode(self._unseal(height, "picks", picks)))
             row = c.execute(sa.select(b.height, b.block_id, b.header).order_by(b.height.desc()).limit(1)).first()
+            low = c.execute(sa.select(b.height, b.block).order_by(b.height).limit(1)).first()
             self.pages.load(c)
+        if low is not None and low.height > 1 and not self._unseal(low.height, "block", low.block):
+            self.base = low.height
         if row is not None:
             self._head = Head(row.height, bytes(row.block_id), self._header(row.height, row.header))
 
@@ -275,8 +281,10 @@ class BlockStore:
         try:
             with db_errors(f"store height {group[0].height}", self.where), self.engine.begin() as connection:
                 self._insert_block.run(connection, [_block_row(c, header) for c, header in zip(group, headers, strict=True)])
-                for c in group:
+                for c, header in zip(group, headers, strict=True):
                     self._write_state(connection, c)
+                    if header is not None and header.validators_hash != header.next_validators_hash:
+                        handovers.write(connection, header, c.certificate, dict(c.state)[K_VALIDATORS] or b"")
                 if part is not None:
                     self._write_part(connection, part)
         except DiskFull:
@@ -323,6 +331,21 @@ class BlockStore:
         """A connection for reading; the driver's errors come out as ours. For this package."""
         with db_errors(doing, self.where), self.engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def write(self, doing: str) -> Iterator[sa.Connection]:
+        """A transaction beside the heights, never within one. For this package."""
+        with self._write_lock, db_errors(doing, self.where), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def frozen(self, doing: str) -> Iterator[sa.Connection]:
+        """For reading what all belongs to one moment: SQLite's transactions do anyway. For this package."""
+        with db_errors(doing, self.where), self.engine.connect() as connection:
+            if self.engine.dialect.name == "postgresql":
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
 
     def _unseal(self, height: int, column: str, sealed: bytes) -> bytes:
         return unseal(f"{column} of height {height} in {self.where}", at(height, column), bytes(sealed))

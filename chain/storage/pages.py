@@ -31,7 +31,7 @@ from chain.pages import PAGES, build, head_of, number_of, records, update
 from chain.pages import Change as PageChange
 from chain.storage import schema
 from chain.storage.errors import StorageDamaged
-from chain.storage.schema import TODO_DAMAGED, Bulk, at, db_errors, seal, unseal
+from chain.storage.schema import TODO_DAMAGED, Bulk, at, db_errors, page_place, seal, unseal
 
 PARTS = 256
 EACH = PAGES // PARTS
@@ -46,10 +46,6 @@ _Hits = tuple[list[int], list[bytes]]
 _journal: msgspec.msgpack.Decoder[_Hits] = msgspec.msgpack.Decoder(_Hits)
 _told = msgspec.msgpack.Decoder(tuple[list[tuple[bytes, bytes]], list[bytes]])
 _part: msgspec.msgpack.Decoder[tuple[int, list[bytes]]] = msgspec.msgpack.Decoder(tuple[int, list[bytes]])
-
-
-def _place(number: int) -> bytes:
-    return b"page" + number.to_bytes(4, "big")
 
 
 class StatePages:
@@ -145,7 +141,7 @@ class StatePages:
         return held if held is not None else self._join(number, self._fetch(number), late)
 
     def _join(self, number: int, sealed: bytes | None, late: list[Changes]) -> bytes:
-        page = b"" if sealed is None else unseal(f"page {number} of the state in {self._where}", _place(number), sealed)
+        page = b"" if sealed is None else unseal(f"page {number} of the state in {self._where}", page_place(number), sealed)
         if not late:
             return page
         merged = {key: raw for changes in late for key, raw in changes}
@@ -237,7 +233,7 @@ class StatePages:
         numbers = range(part * EACH, part * EACH + EACH)
         changed = [n for n in numbers if n in self._held or n in self._late]
         pages = [(n, self._current(connection, n)) for n in changed]
-        self._put_page.run(connection, [(n, seal(_place(n), page)) for n, page in pages if page])
+        self._put_page.run(connection, [(n, seal(page_place(n), page)) for n, page in pages if page])
         self._delete_page.run(connection, [(n,) for n, page in pages if not page])
         heads = encode((height, [self._heads.get(n, b"") for n in numbers]))
         self._put_part.run(connection, [(part, seal(at(part, "part"), heads))])
@@ -275,6 +271,36 @@ class StatePages:
         for number in sorted((fresh._late.keys() | fresh._heads.keys()) - seen):
             yield from fresh.checked(number, None)
 
+    def whole(self, connection: sa.Connection) -> Iterator[tuple[int, bytes]]:
+        """Every page that is not empty after the last committed height, ascending; of one snapshot of the database."""
+        fresh = StatePages(self._engine, self._where)
+        fresh.load(connection)
+        p = schema.pages.c
+        rows = connection.execution_options(yield_per=256).execute(sa.select(p.number, p.page).order_by(p.number))
+        waiting = sorted(fresh._heads, reverse=True)
+        for number, sealed in rows:
+            while waiting and waiting[-1] < number:
+                yield fresh._whole(waiting.pop(), None)
+            if waiting and waiting[-1] == number:
+                yield fresh._whole(waiting.pop(), bytes(sealed))
+        while waiting:
+            yield fresh._whole(waiting.pop(), None)
+
+    def _whole(self, number: int, sealed: bytes | None) -> tuple[int, bytes]:
+        page = self._join(number, sealed, self._late.get(number, []))
+        if head_of(page) != self._heads[number]:
+            why = "it does not have the hash that is stored with it"
+            raise StorageDamaged(f"Page {number} of the state in {self._where} is damaged", why, TODO_DAMAGED)
+        return number, page
+
+    def replace(self, connection: sa.Connection, height: int, heads: dict[int, bytes]) -> None:
+        """What was staged becomes the pages after `height`, with these heads. These objects are of no use then."""
+        schema.replace_table(connection, schema.pages, schema.staged_pages)
+        schema.replace_table(connection, schema.scanned, schema.staged_keys)
+        for part in range(PARTS):
+            row = encode((height, [heads.get(number, b"") for number in range(part * EACH, part * EACH + EACH)]))
+            self._put_part.run(connection, [(part, seal(at(part, "part"), row))])
+
     def checked(self, number: int, sealed: bytes | None) -> list[tuple[bytes, bytes]]:
         """The records of a page whose every hash is made again. Raises `StorageDamaged`."""
         page = self._join(number, sealed, self._late.get(number, []))
@@ -294,7 +320,7 @@ class StatePages:
         for part in range(PARTS):
             numbers = range(part * EACH, part * EACH + EACH)
             found = {number: build(by_page.pop(number)) for number in numbers if number in by_page}  # type: ignore[arg-type]
-            self._put_page.run(connection, [(number, seal(_place(number), page)) for number, page in found.items()])
+            self._put_page.run(connection, [(number, seal(page_place(number), page)) for number, page in found.items()])
             self._write_keys(connection, [record for page in found.values() for record in records(page)])
             heads = encode((height, [head_of(found.get(number, b"")) for number in numbers]))
             self._put_part.run(connection, [(part, seal(at(part, "part"), heads))])

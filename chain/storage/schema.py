@@ -48,7 +48,26 @@ changes = sa.Table(
     sa.Column("changes", sa.LargeBinary, nullable=False),
 )
 unaudited = sa.Table("unaudited", metadata, sa.Column("height", _Int, primary_key=True, autoincrement=False))
-LATER = (changes, unaudited)
+handovers = sa.Table(
+    "handovers",
+    metadata,
+    sa.Column("height", _Int, primary_key=True, autoincrement=False),
+    sa.Column("handover", sa.LargeBinary, nullable=False),
+)
+staged = sa.Table(
+    "staged",
+    metadata,
+    sa.Column("number", _Int, primary_key=True, autoincrement=False),
+    sa.Column("target", sa.LargeBinary, nullable=False),
+)
+staged_pages = sa.Table(
+    "staged_pages",
+    metadata,
+    sa.Column("number", _Int, primary_key=True, autoincrement=False),
+    sa.Column("page", sa.LargeBinary, nullable=False),
+)
+staged_keys = sa.Table("staged_keys", metadata, sa.Column("key", sa.LargeBinary(256), primary_key=True), sqlite_with_rowid=False)
+LATER = (changes, unaudited, handovers, staged, staged_pages, staged_keys)
 """Tables that databases of the first programs lack: they are made when such a one is opened, and hold what comes from then on."""
 parts = sa.Table("parts", metadata, sa.Column("part", _Int, primary_key=True, autoincrement=False))
 tx_pages = sa.Table(
@@ -133,6 +152,18 @@ def in_part(part: int, bucket: int) -> bytes:
     return at(part, "txs") + bytes((bucket,))
 
 
+def page_place(number: int) -> bytes:
+    """The place of a page of the state, also of one that is staged."""
+    return b"page" + number.to_bytes(4, "big")
+
+
+def replace_table(connection: sa.Connection, old: sa.Table, new: sa.Table) -> None:
+    """`new` becomes `old`, with all that is in it, and is there empty again."""
+    connection.exec_driver_sql(f"DROP TABLE {old.name}")
+    connection.exec_driver_sql(f"ALTER TABLE {new.name} RENAME TO {old.name}")
+    new.create(connection)
+
+
 # --- statements ---------------------------------------------------------------------------------------------------------------
 
 
@@ -143,9 +174,9 @@ def upsert(dialect: sa.Dialect, table: sa.Table, key: str, value: str) -> sa.Ins
     return put
 
 
-def add_key(dialect: sa.Dialect) -> sa.Insert:
-    """Insert a scanned key unless it is there."""
-    put: sa.Insert = _insert(dialect, scanned).on_conflict_do_nothing(index_elements=[scanned.c.key])
+def add_key(dialect: sa.Dialect, table: sa.Table = scanned) -> sa.Insert:
+    """Insert a key unless it is there."""
+    put: sa.Insert = _insert(dialect, table).on_conflict_do_nothing(index_elements=[table.c.key])
     return put
 
 

@@ -30,9 +30,10 @@ async def get_block(call: Call) -> Json:
     height = call.node.ledger.height if text == "latest" else parse_field("height", _parse_height, text)
     block = await call.node.block(height)
     if block is None:
-        raise not_found(
-            f"This node has no block {height}: its newest is {call.node.ledger.height}, the first is 1. Ask for one of these"
-        )
+        first = _first_block(call)
+        why = "" if first == 1 else " (it began from a snapshot; ask a node that has the whole chain)"
+        newest = call.node.ledger.height
+        raise not_found(f"This node has no block {height}: its newest is {newest}, the first is {first}{why}. Ask for one of these")
     return block
 
 
@@ -40,8 +41,17 @@ async def get_tx(call: Call) -> Json:
     tx = parse_field("tx", parse_hash, call.path("tx"))
     found = await call.node.tx(tx)
     if found is None:
-        raise not_found(f"Transaction {tx.hex()} stands in no block here: it is pending, was dropped, or never existed. Try again")
+        first = _first_block(call)
+        earlier = "" if first == 1 else f", or stands in a block before {first}, where the history of this node begins"
+        raise not_found(
+            f"Transaction {tx.hex()} stands in no block here: it is pending, was dropped, or never existed{earlier}. Try again"
+        )
     return found
+
+
+def _first_block(call: Call) -> int:
+    first: int = call.node.status().get("first_block", 1)
+    return first
 
 
 def _parse_raw(text: str) -> bytes:

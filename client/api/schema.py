@@ -265,6 +265,7 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     syncing: bool
     audited: int
     working: bool
+    first_block: int = 1
     mempool: int = 0
     supply: SupplyPart
     version: str

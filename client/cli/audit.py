@@ -35,6 +35,13 @@ def audit(
         store = BlockStore.open(where, chain_id=genesis.chain_id, create=False)
     except (StartError, StorageError, configuration.ConfigError) as fault:
         raise NotStarted(f"Nothing can be audited: {fault}") from None
+    base = store.base
+    if base and again:
+        store.close()
+        raise NotStarted(
+            f"Nothing can be audited again: this node began from a snapshot after block {base}, and the state there is not kept. "
+            "Audit a node that has the whole chain"
+        )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
         work = Audit(store, genesis, again=again)
@@ -57,6 +64,11 @@ def audit(
             console.print(
                 f"Blocks {found.first} to {found.last} hold: {found.transactions} transactions, each executed with its signature "
                 "checked."
+            )
+        elif base:
+            console.print(
+                f"This node began from a snapshot: blocks up to {base} are not here, every later one was executed when it came. "
+                "To check those before it, audit a node that has the whole chain."
             )
         elif not found.fault:
             console.print("Every block was executed here already. To check all of them once more: learningchain audit --again")

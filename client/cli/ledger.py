@@ -76,7 +76,9 @@ def status(
 
 def _audited(found: Status) -> str:
     """How far the node executed its blocks itself."""
-    upto, height = found.get("audited"), found.get("height")
+    upto, height, first = found.get("audited"), found.get("height"), found.get("first_block", 1)
+    if first > 1:
+        return f"every block from {first} on was executed here; those before it are not here: the node began from a snapshot"
     if upto is None or height is None or upto >= height - 1:  # the last block may be on its way to the database
         return "every block was executed here"
     return f"up to block {upto}; those after it rest on their certificates until: learningchain audit"

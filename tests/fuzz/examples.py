@@ -21,8 +21,9 @@ from chain.crypto import address
 from chain.errors import Malformed
 from chain.ledger.genesis import GenesisAccount, from_json, to_json
 from chain.ledger.outcome import Changes, Record
+from chain.ledger.snapshot import Handover, Offer
 from chain.node import messages as node
-from chain.types import Certificate, Header, Proposal, Vote
+from chain.types import Certificate, Header, Proposal, Validator, Vote
 from p2p import wire
 from p2p.content import cid, dag
 from p2p.content import messages as content
@@ -72,6 +73,10 @@ def _operations() -> list[bytes]:
     return found
 
 
+def _offer() -> Offer:
+    return Offer(_first(Header), _first(Certificate), b"\0\7\2" + bytes(32))
+
+
 def _node_messages() -> list[bytes]:
     vote, proposal, header, certificate = _first(Vote), _first(Proposal), _first(Header), _first(Certificate)
     state = RoundState(kit.HEIGHT, 0, 1, -1, b"", -1, b"", [vote], False, b"\1", b"\0")
@@ -85,6 +90,9 @@ def _node_messages() -> list[bytes]:
         node.CertificateMessage(kit.certificate([0, 1, 2], 0, "A")), node.Status(7), node.GetBlock(3, bytes(32), [1]),
         node.BlockTxs(bytes(32), [0], _encodings()["SignedTx"]), node.FullBlock(block), node.GetBlocks(1, 64),
         node.Blocks([node.SyncBlock(block, certificate)]), node.Links([bytes(20)]),
+        node.GetSnapshot(), node.Snapshot(True, []), node.Snapshot(False, [_offer()]), node.GetHandovers(1),
+        node.Handovers([Handover(_offer().header, certificate, [Validator(bytes(20), b"\x02" + bytes(32))])]),
+        node.GetPages(9, [0, 7, 65_535]), node.Pages(9, [7], [encode([b"a/", b"v"])]),
         node.GetOutcomes(1, 64), node.Outcomes([node.Outcome(block, certificate, [b"r"], Changes([Record(b"a/", b"v")], [b"b/"]))]),
     ]  # fmt: skip
     return [encode(message) for message in made]
@@ -224,10 +232,10 @@ MAKERS: dict[str, Callable[[], list[bytes]]] = {
 
 def of(name: str) -> list[bytes]:
     """Valid examples of a target."""
+    from tests.fuzz import of_machines, of_snapshots
     from tests.fuzz.documents import DOCUMENTS
-    from tests.fuzz.of_machines import EXAMPLES
 
-    maker = (MAKERS | DOCUMENTS | EXAMPLES)[name]
+    maker = (MAKERS | DOCUMENTS | of_machines.EXAMPLES | of_snapshots.EXAMPLES)[name]
     return maker()
 
 

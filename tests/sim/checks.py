@@ -182,6 +182,8 @@ class Checks:
         needed = max(self._safe.get(i, 0), self._before.pop(i, 0))
         if node.height < needed:
             self._fail(machine, f"came back at height {node.height}, it had decided {needed} durably")
+        if self.roots.get(node.height, node.state.root) != node.state.root:
+            self._fail(machine, f"came back at height {node.height} with another state than was decided")
         self._logged.pop(i, None)
         height, round_, block = self._locked.get(i, (0, 0, b""))
         if height == node.height + 1:

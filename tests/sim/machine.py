@@ -16,7 +16,7 @@ from chain.consensus.messages import SignProposal, SignVote, Step
 from chain.crypto import SigningKey, account_id, sha256
 from chain.errors import BrokenInvariant, Malformed
 from chain.node import events as e
-from chain.node.checks import are_signed, hash_blocks
+from chain.node.checks import are_signed, hash_blocks, make_pages
 from chain.node.node import Node
 from chain.storage.errors import StorageError
 from chain.storage.guard import Guard, Kind
@@ -105,6 +105,8 @@ class Machine:
             order()
 
     def _open(self) -> None:
+        if self.store.switch():
+            self.world.faults["began from a snapshot"] += 1
         state, head = self.store.load()
         self.wal = Wal.open("wal", chain_id=self.chain_id, create=False, disk=self.disk, segment=self.segment)
         self.guard = Guard.open("guard", chain_id=self.chain_id, disk=self.disk)
@@ -156,7 +158,7 @@ class Machine:
     # --- inputs ---------------------------------------------------------------------------------------------------------------
 
     def feed(self, event: e.Input) -> None:
-        if not self.up:
+        if not self.up or self.store.ready:
             return
         if self.drag or self.backlog:
             self._wait(event)
@@ -200,6 +202,8 @@ class Machine:
 
     def submit(self, raw: bytes) -> None:
         """Raises `InvalidTx`."""
+        if self.store.ready:
+            return
         self.node.submit(raw, self.wall)
         self._flush_soon()
 
@@ -210,6 +214,8 @@ class Machine:
 
     def _flush(self) -> None:
         self.flushing = False
+        if self.store.ready:
+            return
         try:
             self.run(self.node.flush(self.wall))
         except PowerCut:
@@ -264,11 +270,32 @@ class Machine:
                 self.later(self.rng.choice((0, 20, 300)), e.SignaturesChecked(ticket, checks, good))
             case e.HashBlocks(ticket, blocks):
                 self.later(self.rng.choice((0, 20, 300)), e.BlocksHashed(ticket, hash_blocks(blocks)))
+            case e.ReadSnapshot() | e.StageSnapshot() | e.TakePages() | e.Switch():
+                self._run_snapshot(effect)
             case e.TruncateLog():
                 if self.eager_truncate and not self.store.pending:
                     self.wal.truncate()
             case _:
                 self._notify(effect)
+
+    def _run_snapshot(self, effect: e.ReadSnapshot | e.StageSnapshot | e.TakePages | e.Switch) -> None:
+        match effect:
+            case e.ReadSnapshot(peer, question):
+                self.later(self.rng.randint(0, 20), e.SnapshotRead(peer, self.store.answer(question)))
+            case e.StageSnapshot(offer, followed):
+                self.later(self.rng.randint(0, 20), e.SnapshotStaged(self.store.stage(offer, followed)))
+            case e.TakePages(ticket, pages):
+                made, wrong = make_pages(pages)
+                self.store.put(made)
+                self.later(self.rng.choice((0, 20, 300)), e.PagesTaken(ticket, wrong))
+            case e.Switch():
+                self.store.ready = True
+                self.after(0, self._begin_again)
+
+    def _begin_again(self) -> None:
+        """The daemon ends the node and starts another from what was staged."""
+        self.die(kill=True)
+        self.boot()
 
     def _notify(self, effect: e.Effect) -> None:
         """Effects that only tell something."""

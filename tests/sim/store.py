@@ -7,13 +7,29 @@ from __future__ import annotations
 
 import random
 
-from chain.codec import encode
+from chain.codec import decode, encode
+from chain.contracts.base import K_VALIDATORS, Validators
 from chain.errors import Malformed
 from chain.ledger.outcome import changes_of
+from chain.ledger.snapshot import Handover, Offer, decode_heads, encode_heads, encode_page
 from chain.ledger.state import State
+from chain.node.checks import Made
 from chain.node.events import Commit
+from chain.node.messages import (
+    MAX_HANDOVERS,
+    GetHandovers,
+    GetPages,
+    GetSnapshot,
+    Handovers,
+    Pages,
+    Snapshot,
+    SnapshotAnswer,
+    SnapshotQuestion,
+    decode_certificate,
+)
+from chain.pages import HEAD_BYTES, numbers, records
 from chain.storage.errors import StorageDamaged, StorageFailed
-from chain.types import decode_block
+from chain.types import block_id, decode_block
 
 Block = tuple[bytes, bytes, bytes]
 """Id, bytes, certificate."""
@@ -30,13 +46,21 @@ class Store:
         """Handed to the writer, not on disk yet."""
         self._rotten: set[int] = set()
         """Heights whose block is not what was stored."""
+        self.base: Offer | None = None
+        """The snapshot that the history begins after."""
+        self.handovers: dict[int, Handover] = {}
+        self.served: tuple[Offer, dict[int, bytes]] | None = None
+        """The snapshot for peers: its pages as they are sent. It goes with the process."""
+        self.target: tuple[Offer, list[Handover]] | None = None
+        self.staged: dict[int, bytes] = {}
+        self.ready = False
         self.fault: StorageFailed | None = None
         """Why nothing can be written."""
 
     @property
     def height(self) -> int:
         """The last one on disk."""
-        return len(self.blocks)
+        return len(self.blocks) + (self.base.header.height if self.base else 0)
 
     def commit(self, commit: Commit) -> None:
         """Raises `StorageFailed`."""
@@ -55,6 +79,10 @@ class Store:
         for commit in done:
             self.blocks[commit.height] = (commit.block_id, commit.block, commit.certificate)
             self.outcomes[commit.height] = (commit.receipts, encode(changes_of(commit.state)))
+            header = decode_block(commit.block).header
+            if header.validators_hash != header.next_validators_hash:
+                members = decode(Validators, dict(commit.state)[K_VALIDATORS] or b"", 65_536).members
+                self.handovers[commit.height] = Handover(header, decode_certificate(commit.certificate), members)
             for key, raw in commit.state:
                 if raw is None:
                     self._items.pop(key, None)
@@ -66,11 +94,13 @@ class Store:
         if self.fault is None:
             self.settle(rng.randint(0, len(self.pending)))
         self.pending.clear()
-        self.fault = None
+        self.fault = self.served = None
 
     def load(self) -> tuple[State, bytes]:
         """State and head of the last height on disk. Raises `StorageDamaged` where it is not what was decided."""
         head, root = self._chain_id, self._genesis_root
+        if self.base:
+            head, root = block_id(self.base.header), self.base.header.state_root
         if self.blocks:
             head, raw, _ = self._sound(self.height)
             root = decode_block(raw).header.state_root
@@ -85,6 +115,8 @@ class Store:
     def read(self, start: int, count: int, size: int) -> list[tuple[bytes, bytes]]:
         """Raises `StorageDamaged`."""
         found: list[tuple[bytes, bytes]] = []
+        if self.base and start <= self.base.header.height:
+            return []
         for height in range(max(1, start), min(start + count, self.height + 1)):
             _, block, certificate = self._sound(height)
             found.append((block, certificate))
@@ -102,12 +134,64 @@ class Store:
             raise StorageDamaged(f"Block {height} is damaged", "its checksum does not fit", "")
         return self.blocks[height]
 
+    # --- snapshots --------------------------------------------------------------------------------------------------------------
+
+    def answer(self, question: SnapshotQuestion) -> SnapshotAnswer:
+        """As `client.snapshots` does it; one is made whenever the last one is a few heights old."""
+        match question:
+            case GetSnapshot():
+                if self.served is None or self.served[0].header.height < self.height - 4:
+                    self.served = self._freeze()
+                return Snapshot(False, [self.served[0]] if self.served else [])
+            case GetHandovers(start):
+                return Handovers([h for height, h in sorted(self.handovers.items()) if height >= start][:MAX_HANDOVERS])
+            case GetPages(height, wanted):
+                if self.served is None or self.served[0].header.height != height:
+                    return Pages(height, [], [])
+                some = wanted[: 1 + len(wanted) // 2]
+                return Pages(height, some, [self.served[1][number] for number in some])
+
+    def _freeze(self) -> tuple[Offer, dict[int, bytes]] | None:
+        if not self.blocks or self.height in self._rotten:
+            return None
+        _, raw, certificate = self.blocks[self.height]
+        header = decode_block(raw).header
+        try:
+            state = State.load(self._items.items())
+        except (Malformed, KeyError, ValueError):
+            return None
+        if state.root != header.state_root:
+            return None
+        pages = {number: state.page(number) for number in numbers(state._nodes)}
+        offer = Offer(header, decode_certificate(certificate), encode_heads({n: page[:HEAD_BYTES] for n, page in pages.items()}))
+        return offer, {number: encode_page(page) for number, page in pages.items()}
+
+    def stage(self, offer: Offer, followed: list[Handover]) -> list[int]:
+        heads = decode_heads(offer.heads)
+        self.target, self.ready = (offer, followed), False
+        self.staged = {n: page for n, page in self.staged.items() if heads.get(n) == page[:HEAD_BYTES]}
+        return sorted(self.staged)
+
+    def put(self, made: list[Made]) -> None:
+        self.staged |= {number: page for number, page, _ in made}
+
+    def switch(self) -> bool:
+        """At a start: what is staged and whole becomes the state."""
+        if not self.ready or self.target is None:
+            return False
+        self.base, followed = self.target
+        self.handovers |= {handover.header.height: handover for handover in followed}
+        self._items = {key: raw for page in self.staged.values() for key, raw in records(page)}
+        self.blocks, self.outcomes, self._rotten = {}, {}, set()
+        self.target, self.staged, self.ready = None, {}, False
+        return True
+
     # --- what should not happen ------------------------------------------------------------------------------------------------
 
     def flip(self, rng: random.Random) -> None:
         """One bit changes, in the state or in a block."""
         if self.blocks and rng.random() < 0.5:
-            self._rotten.add(rng.randint(1, self.height))
+            self._rotten.add(rng.randint(min(self.blocks), self.height))
             return
         key = rng.choice(sorted(self._items))
         raw = bytearray(self._items[key])
@@ -118,5 +202,5 @@ class Store:
         """A backup: what is on disk."""
         new = Store([], self._chain_id, self._genesis_root)
         new._items, new.blocks, new._rotten = dict(self._items), dict(self.blocks), set(self._rotten)
-        new.outcomes = dict(self.outcomes)
+        new.outcomes, new.base, new.handovers = dict(self.outcomes), self.base, dict(self.handovers)
         return new

@@ -188,6 +188,18 @@ def test_lying_sync_peers_are_found_out() -> None:
     assert sum(count for reason, count in reasons.items() if reason.startswith("sync: ")) > 3
 
 
+def test_who_lies_about_snapshots_is_found_out_and_nodes_begin_from_good_ones() -> None:
+    reasons: Counter[str] = Counter()
+    began = 0
+    for seed in range(10):
+        late = replace(CALM, attacks=("liar",), heal_at=5_000, transfers=40, joins=((3_000, 2), (3_500, 5)), observers=2)
+        world = watched(seed, late)
+        reasons.update(world.reasons)
+        began += world.faults["began from a snapshot"]
+    assert began > 5
+    assert sum(count for reason, count in reasons.items() if reason.startswith("snapshot: ")) > 3
+
+
 @pytest.mark.parametrize(("validators", "censors"), [(4, 1), (7, 2)])
 def test_what_censors_leave_out_gets_in_with_the_next_honest_proposer(validators: int, censors: int) -> None:
     waited: list[int] = []

@@ -29,6 +29,8 @@ from tests.sim.trace import Trace
 PATIENCE = 20_000
 """Milliseconds after healing in which everything must be settled."""
 GRANT = 1_000_000_000
+SNAPSHOT_AFTER = 4
+"""Heights behind, from which on some machines take a snapshot."""
 STRIDE = 32
 """Events between two looks at whether the run is over."""
 
@@ -91,9 +93,19 @@ class World:
         return machine
 
     def new_node(self, machine: Machine, state: State, head: bytes) -> Node:
-        """Every second machine catches up by certificates and roots, the others execute every block."""
-        key, trusting = beacon_key(self.index_of[machine.id]), 2 if machine.index % 2 == 0 else 0
-        return Node(machine.id, key, state, head, signed=machine.guard.signed, trusting=trusting)
+        """Every second machine catches up by certificates and roots, the others execute every block; every third takes
+        snapshots."""
+        key, base = beacon_key(self.index_of[machine.id]), machine.store.base
+        return Node(
+            machine.id,
+            key,
+            state,
+            head,
+            signed=machine.guard.signed,
+            trusting=2 if machine.index % 2 == 0 and base is None else 0,
+            snapshot_after=SNAPSHOT_AFTER if machine.index % 3 == 2 and not machine.actors else 0,
+            base=base.certificate if base else None,
+        )
 
     # --- time -----------------------------------------------------------------------------------------------------------------
 

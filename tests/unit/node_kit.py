@@ -83,11 +83,17 @@ def sent(effects: list[e.Effect], kind: type[T]) -> list[T]:
 
 
 def fresh(
-    index: int = 0, *, validators: int = 4, params: Params = PARAMS, peers: tuple[int, ...] = (1, 2, 3), trusting: int = 0
+    index: int = 0,
+    *,
+    validators: int = 4,
+    params: Params = PARAMS,
+    peers: tuple[int, ...] = (1, 2, 3),
+    trusting: int = 0,
+    snapshot_after: int = 0,
 ) -> Node:
     """A started node with connected peers."""
     g = genesis(validators, params)
-    node = Node(ident(index), sha256(b"b%d" % index), state_of(g), g.chain_id, trusting=trusting)
+    node = Node(ident(index), sha256(b"b%d" % index), state_of(g), g.chain_id, trusting=trusting, snapshot_after=snapshot_after)
     node.start(T0, [])
     for peer in peers:
         node.handle(e.PeerUp(ident(peer)), T0)

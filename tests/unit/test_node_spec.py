@@ -8,8 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from chain.node import bodies, candidates, mempool, messages, node, relay, sync
+from chain.ledger import snapshot as parts
+from chain.node import bodies, candidates, mempool, messages, node, relay, snapshot, sync
 from chain.node.events import LATE_MS, TICK_MS
+from client.config import SyncConfig
 
 ROOT = Path(__file__).parents[2]
 SPEC = (ROOT / "protocol_spec" / "node.md").read_text(encoding="utf-8")
@@ -31,7 +33,7 @@ def test_every_statement_is_named_by_the_code_and_no_code_names_a_missing_one() 
 
 def test_messages_and_their_fields_are_the_spec_s() -> None:
     rows = re.findall(r"^\| (\d+) \| (\w+) \| (.*) \|$", SPEC, re.MULTILINE)
-    stated = {int(tag): (name, fields.split(", ")) for tag, name, fields in rows}
+    stated = {int(tag): (name, fields.split(", ") if fields else []) for tag, name, fields in rows}
     assert stated == {tag: (kind.__name__, [f.name for f in msgspec.structs.fields(kind)]) for tag, kind in KINDS.items()}
 
 
@@ -67,6 +69,18 @@ BOUNDS = [
     (22, sync.PATIENCE),
     (22, sync.DEADLINE // 1_000),
     (24, sync.SHUN // 1_000),
+    (34, snapshot.MAX_SERVED),
+    (37, messages.MAX_HANDOVERS),
+    (38, messages.MAX_PAGES),
+    (39, messages.MAX_PAGES_BYTES),
+    (39, messages.MAX_SYNC_ANSWER),
+    (39, parts.MAX_PAGE),
+    (40, SyncConfig().snapshot_after),
+    (40, snapshot.MAX_SOURCES),
+    (40, snapshot.AGAIN),
+    (40, snapshot.PATIENCE),
+    (40, snapshot.REST),
+    (40, sync.DEADLINE),
     (24, sync.MAX_SHUN // 1_000),
 ]
 

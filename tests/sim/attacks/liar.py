@@ -1,6 +1,6 @@
 """Lies to who catches up: claims to be far ahead; answers requests for blocks with nothing, not at all, with forged blocks, with
-certificates of other heights, in the wrong order, with too few signatures, with other receipts or changes than the block's; and
-passes others' proposals on with wrong lists."""
+certificates of other heights, in the wrong order, with too few signatures, with other receipts or changes than the block's;
+offers snapshots that nobody signed, and pages that are not those; and passes others' proposals on with wrong lists."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from chain.node import messages as m
 from chain.params import LANES
 from chain.types import Block, Receipt, block_id, decode_block
 from tests.sim.attacks.base import Byzantine
+from tests.sim.attacks.snapshot_lies import handovers, offer, pages
 
 WRONG = ("forged", "other certificates", "too few signatures", "wrong order", "broken bytes")
 
@@ -58,6 +59,12 @@ class Liar(Byzantine):
                 return self._answer(blocks)
             case m.Outcomes(outcomes):
                 return self._outcomes(outcomes)
+            case m.Snapshot(_, offers) if offers:
+                return self._lie("snapshot", offer(offers[0], self.whim))
+            case m.Handovers(told):
+                return self._lie("handovers", handovers(told, self.whim))
+            case m.Pages():
+                return self._lie("pages", pages(message, self.whim))
             case m.CompactProposal(proposal, header, ids):
                 r = self.whim
                 wrong = r.choice([[], ids[:-1], ids[::-1], [*ids, r.randbytes(8)], [r.randbytes(8)] * len(ids)])
@@ -65,6 +72,10 @@ class Liar(Byzantine):
                 self.did("wrong list of ids")
                 return [encode(m.CompactProposal(proposal, header, wrong)), *bodies]
         return [payload]
+
+    def _lie(self, about: str, lie: tuple[str, list[m.Message]]) -> list[bytes]:
+        self.did(f"{about}: {lie[0]}")
+        return [encode(message) for message in lie[1]]
 
     def _answer(self, blocks: list[m.SyncBlock]) -> list[bytes]:
         kind = self.whim.choice(["nothing", "no answer", *WRONG])

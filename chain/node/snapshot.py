@@ -1,0 +1,314 @@
+"""Catching up from a snapshot: whom to ask for the state after a recent block, what to believe, which pages to ask for. Pure.
+
+    far behind --> seek: GetSnapshot to peers that tell so; an offer is proven by its certificate, whose validators follow from this
+                   node's own by handovers; from then on the block is the target, and its heads say which pages there are
+               --> take: pages from every peer whose snapshot has them in the same form, `MAX_ASKED` questions each; what fits its
+                   head is on disk at once and stays, whatever becomes of the peer, the target or this process
+               --> Switch: all are here
+
+What is wrong costs who sent it. Peers that have no snapshot are left alone for a while: blocks are asked for then. LC-NODE-40.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from chain.codec import encode
+from chain.errors import Malformed
+from chain.ledger.snapshot import Handover, Offer, check_signed, decode_heads, follow_handover, root_of
+from chain.ledger.state import State
+from chain.ledger.transition import chain_record, validators_of
+from chain.node import events as e
+from chain.node import messages as m
+from chain.node.sync import DEADLINE, Sync
+from chain.types import Validator, validators_hash
+
+MAX_SOURCES = 4
+MAX_ASKED = 2
+"""Questions for pages that are out to one peer."""
+MAX_CHECKING = 8
+"""Answers whose pages are being checked and written; no page is asked for beyond that."""
+AGAIN = 1_000
+"""Milliseconds until a peer that makes a snapshot is asked again."""
+PATIENCE = 120_000
+"""For how long that goes on."""
+REST = 600_000
+"""For how long a peer without a snapshot is not asked for one."""
+MAX_HANDED = 10_000
+"""Handovers that lead to a target."""
+MAX_SERVED = 4
+"""Questions of one peer that are being answered; more are dropped."""
+
+
+@dataclass
+class _Source:
+    """A peer with a snapshot. `differs` are the pages that are not those of the target."""
+
+    height: int
+    offer: Offer | None
+    """Until it is proven, or compared with the target."""
+    until: int
+    differs: frozenset[int] = frozenset()
+    asked: list[tuple[list[int], int]] = field(default_factory=list)
+    """Page numbers, and until when an answer is waited for."""
+
+
+class Snapshots:
+    """`after`: how many heights behind a snapshot is taken; 0: never. Every node serves its own."""
+
+    def __init__(self, chain_id: bytes, sync: Sync, after: int) -> None:
+        self._chain_id, self._sync, self.after = chain_id, sync, after
+        if after:
+            sync.holds = self.far
+        self._serving: dict[bytes, int] = {}
+        self._seeking: dict[bytes, int] = {}
+        """Asked for a snapshot, and until when an answer is waited for."""
+        self._making: dict[bytes, tuple[int, int]] = {}
+        """Peers that make one: when to ask again, and since when."""
+        self._without: dict[bytes, int] = {}
+        self._sources: dict[bytes, _Source] = {}
+        self._validators: list[Validator] = []
+        """The set that signs from height `_from` on."""
+        self._from = 0
+        self._handovers: list[Handover] = []
+        self._target: Offer | None = None
+        self._heads: dict[int, bytes] = {}
+        self._wanted: dict[int, None] = {}
+        self._missing = -1
+        """Pages of the target that are not here; -1 while it is not known."""
+        self._ticket = 0
+        self._checking: dict[int, tuple[bytes, list[int]]] = {}
+        self._done = False
+
+    # --- serving --------------------------------------------------------------------------------------------------------------
+
+    def _serve(self, peer: bytes, question: m.SnapshotQuestion) -> list[e.Effect]:
+        if self._serving.get(peer, 0) >= MAX_SERVED:
+            return []
+        self._serving[peer] = self._serving.get(peer, 0) + 1
+        return [e.ReadSnapshot(peer, question)]
+
+    def _served(self, answer: e.SnapshotRead) -> list[e.Effect]:
+        self._serving[answer.peer] = self._serving.get(answer.peer, 1) - 1
+        if not self._serving[answer.peer]:
+            del self._serving[answer.peer]
+        return [] if answer.answer is None else [e.Send(answer.peer, encode(answer.answer), e.REQUESTS)]
+
+    # --- seeking --------------------------------------------------------------------------------------------------------------
+
+    def far(self, now: int) -> bool:
+        """Whether a snapshot is what this node waits for. Only peers that may have one count."""
+        return bool(self._able(now)) or (self._target is not None and bool(self._sources))
+
+    def _able(self, now: int) -> list[bytes]:
+        if not self.after:
+            return []
+        return [p for p in self._sync.far_ahead(self.after, now) if self._without.get(p, 0) <= now]
+
+    def tick(self, state: State, now: int) -> list[e.Effect]:
+        """At every tick of the node."""
+        if self._done or not (self.after and (self._sources or self._seeking or self.far(now))):
+            return []
+        if not self._from:
+            self._from, self._validators = chain_record(state).height + 1, validators_of(state)
+        self._expire(now)
+        out: list[e.Effect] = []
+        free = [p for p in self._able(now) if p not in self._sources | self._seeking and self._making.get(p, (0, 0))[0] <= now]
+        for peer in free[: max(0, MAX_SOURCES - len(self._sources) - len(self._seeking))]:
+            self._seeking[peer] = now + DEADLINE
+            out.append(_send(peer, m.GetSnapshot()))
+        return out + self._ask(now)
+
+    def _expire(self, now: int) -> None:
+        for peer in [p for p, until in self._seeking.items() if until <= now]:
+            del self._seeking[peer]
+            self._sync.failed(peer, now)
+        for peer, source in list(self._sources.items()):
+            until = source.asked[0][1] if source.asked else source.until if source.offer else now + 1
+            if until <= now:
+                self._drop(peer)
+                self._sync.failed(peer, now)
+
+    def _drop(self, peer: bytes) -> None:
+        source = self._sources.pop(peer, None)
+        for numbers, _ in source.asked if source else ():
+            self._wanted.update(dict.fromkeys(numbers))
+
+    def _leave(self, peer: bytes, now: int) -> None:
+        """It has nothing that helps."""
+        self._drop(peer)
+        self._making.pop(peer, None)
+        self._without[peer] = now + REST
+        while len(self._without) > 1_024:
+            del self._without[next(iter(self._without))]
+
+    # --- inputs ---------------------------------------------------------------------------------------------------------------
+
+    def event(self, event: e.SnapshotRead | e.SnapshotStaged | e.PagesTaken, now: int) -> list[e.Effect]:
+        match event:
+            case e.SnapshotRead():
+                return self._served(event)
+            case e.SnapshotStaged(held):
+                self._missing = len(self._heads) - len(held)
+                gone = frozenset(held)
+                self._wanted = {number: None for number in self._heads if number not in gone}
+                return self._ask(now)
+            case e.PagesTaken(ticket, wrong):
+                return self._taken(ticket, wrong, now)
+
+    def message(self, peer: bytes, message: m.SnapshotQuestion | m.SnapshotAnswer, state: State, now: int) -> list[e.Effect]:
+        if isinstance(message, m.SnapshotQuestion):
+            return self._serve(peer, message)
+        if self._done:
+            return []
+        try:
+            match message:
+                case m.Snapshot():
+                    return self._offered(peer, message, chain_record(state).height, now)
+                case m.Handovers(handovers):
+                    return self._handed(peer, handovers, now)
+                case m.Pages():
+                    return self._came(peer, message, now)
+        except Malformed as fault:
+            self._drop(peer)
+            self._sync.failed(peer, now)
+            return [e.Penalize(peer, f"snapshot: {fault}")]
+
+    def _offered(self, peer: bytes, told: m.Snapshot, height: int, now: int) -> list[e.Effect]:
+        if self._seeking.pop(peer, None) is None:
+            return []
+        _, since = self._making.pop(peer, (0, now))
+        if not told.offers and told.making and now < since + PATIENCE:
+            self._making[peer] = (now + AGAIN, since)
+            return []
+        # A peer's word on how far ahead it is proves nothing: the block of the snapshot has to be far ahead itself.
+        if not told.offers or told.offers[0].header.height < height + self.after // 2:
+            self._leave(peer, now)
+            return []
+        offer = told.offers[0]
+        self._sources[peer] = _Source(offer.header.height, offer, now + DEADLINE)
+        return self._prove(peer, now)
+
+    def _prove(self, peer: bytes, now: int) -> list[e.Effect]:
+        """The first offer that is proven is the target; with it the others are compared."""
+        source = self._sources[peer]
+        offer = source.offer
+        if offer is None:
+            return []
+        if self._target is not None:
+            self._compare(source)
+            return self._ask(now)
+        if offer.header.validators_hash != validators_hash(self._validators):
+            source.until = now + DEADLINE
+            return [_send(peer, m.GetHandovers(self._from))]
+        check_signed(self._chain_id, offer.header, offer.certificate, self._validators)
+        heads = decode_heads(offer.heads)
+        if root_of(heads) != offer.header.state_root:
+            raise Malformed("the heads of the pages are not those of the header's state")
+        self._target, self._heads = offer, heads
+        for other in list(self._sources):
+            with suppress(Malformed):
+                self._compare(self._sources[other])
+        return [e.StageSnapshot(offer, self._handovers)]
+
+    def _compare(self, source: _Source) -> None:
+        """Pages that are the same in both snapshots may come from either. Raises `Malformed`."""
+        if source.offer is not None:
+            offer, source.offer = source.offer, None
+            heads = self._heads if offer is self._target else decode_heads(offer.heads)
+            source.differs = frozenset(number for number, head in self._heads.items() if heads.get(number) != head)
+
+    def _handed(self, peer: bytes, handovers: list[Handover], now: int) -> list[e.Effect]:
+        """LC-BLK-18: each is signed by the set that the one before it names."""
+        source = self._sources.get(peer)
+        if source is None or source.offer is None or (handovers and handovers[-1].header.height < self._from):
+            return []
+        before = self._from
+        for handover in handovers if self._target is None else ():
+            if handover.header.height >= self._from and handover.header.height < source.height:
+                self._validators = follow_handover(self._chain_id, handover, self._validators)
+                self._from = handover.header.height + 1
+                self._handovers.append(handover)
+        if self._target is None and (self._from == before or len(self._handovers) > MAX_HANDED):
+            self._leave(peer, now)  # it cannot show who signed its block
+            return []
+        return self._prove(peer, now)
+
+    # --- taking ---------------------------------------------------------------------------------------------------------------
+
+    def _ask(self, now: int) -> list[e.Effect]:
+        """Questions for pages; when all are here, the switch; when nobody has the rest, other peers are sought at the next tick."""
+        if self._target is None or self._done or self._missing < 0:
+            return []
+        if self._target.header.height <= self._sync.height:
+            self._missing, self._target, self._wanted = -1, None, {}  # blocks brought this node further meanwhile
+            self._sources.clear()
+            return []
+        if not self._missing:
+            self._done = True
+            return [e.Switch(self._target.header.height)]
+        out: list[e.Effect] = []
+        for peer, source in list(self._sources.items()):
+            while source.offer is None and len(source.asked) < MAX_ASKED and self._open < MAX_CHECKING:
+                numbers = self._pick(source)
+                if not numbers:
+                    if not source.asked and self._wanted and not self._checking:
+                        self._drop(peer)
+                    break
+                source.asked.append((numbers, now + DEADLINE))
+                out.append(_send(peer, m.GetPages(source.height, numbers)))
+        if not self._sources and not self._checking:
+            self._missing, self._target, self._wanted = -1, None, {}
+        return out
+
+    @property
+    def _open(self) -> int:
+        return len(self._checking) + sum(len(source.asked) for source in self._sources.values())
+
+    def _pick(self, source: _Source) -> list[int]:
+        numbers: list[int] = []
+        for number in self._wanted:
+            if number not in source.differs:
+                numbers.append(number)
+                if len(numbers) == m.MAX_PAGES:
+                    break
+        for number in numbers:
+            del self._wanted[number]
+        return sorted(numbers)
+
+    def _came(self, peer: bytes, told: m.Pages, now: int) -> list[e.Effect]:
+        if len(told.pages) != len(told.numbers):
+            raise Malformed("pages without their numbers")
+        source, got = self._sources.get(peer), told.numbers
+        asked = [] if source is None or source.height != told.height else source.asked
+        question = next((q for q in asked if q[0][: len(got)] == got), None)
+        if source is None or question is None:
+            return []
+        if not got:
+            self._drop(peer)  # its snapshot has gone
+            return self._ask(now)
+        source.asked.remove(question)
+        self._sync.useful(peer)
+        self._wanted.update(dict.fromkeys(question[0][len(got) :]))
+        self._ticket += 1
+        self._checking[self._ticket] = (peer, got)
+        sent = [(number, self._heads[number], raw) for number, raw in zip(got, told.pages, strict=True)]
+        return [e.TakePages(self._ticket, sent), *self._ask(now)]
+
+    def _taken(self, ticket: int, wrong: list[int], now: int) -> list[e.Effect]:
+        found = self._checking.pop(ticket, None)
+        if found is None:
+            return []
+        peer, got = found
+        self._missing -= len(got) - len(wrong)
+        if not wrong:
+            return self._ask(now)
+        self._wanted.update(dict.fromkeys(wrong))
+        self._drop(peer)
+        self._sync.failed(peer, now)
+        return [e.Penalize(peer, f"snapshot: page {wrong[0]} is not what its head says"), *self._ask(now)]
+
+
+def _send(peer: bytes, message: m.SnapshotQuestion) -> e.Effect:
+    return e.Send(peer, encode(message), e.REQUESTS)

@@ -1,0 +1,59 @@
+"""The certified headers that name another validator set for the next block: kept by themselves, because they outlive the blocks.
+
+Whoever takes a snapshot follows them from the set that it knows to the one that signed the snapshot's block, and serves them on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from chain.codec import decode, encode
+from chain.contracts.base import History, Validators
+from chain.ledger.snapshot import Handover
+from chain.params import MAX_PEER_MESSAGE
+from chain.storage import schema
+from chain.storage.schema import at, seal, unseal
+from chain.types import Certificate, Header
+
+if TYPE_CHECKING:
+    from chain.storage.blockstore import BlockStore
+
+MAX_CERTIFICATE = 65_536
+MAX_RECORD = 65_536
+
+
+def write(connection: sa.Connection, header: Header, certificate: bytes, validators: bytes) -> None:
+    """In the transaction of the height; `validators` is the state record of the next set."""
+    found = decode(Validators, validators, MAX_RECORD)
+    put(connection, Handover(header, decode(Certificate, certificate, MAX_CERTIFICATE), found.members))
+
+
+def put(connection: sa.Connection, handover: Handover) -> None:
+    height = handover.header.height
+    connection.execute(sa.insert(schema.handovers), {"height": height, "handover": seal(at(height, "handover"), encode(handover))})
+
+
+def read(store: BlockStore, start: int, count: int) -> list[Handover]:
+    """The first of those from height `start` on, ascending."""
+    h = schema.handovers.c
+    query = sa.select(h.height, h.handover).where(h.height >= start).order_by(h.height).limit(count)
+    with store.read("read the handovers between validator sets") as c:
+        rows = c.execute(query).all()
+    return [
+        decode(Handover, unseal(f"handover {height} in {store.where}", at(height, "handover"), bytes(raw)), MAX_PEER_MESSAGE)
+        for height, raw in rows
+    ]
+
+
+def complete(store: BlockStore, history: History | None) -> None:
+    """Put in those that a program wrote which did not keep them, as far back as the state remembers the sets."""
+    known = {handover.header.height for handover in read(store, 1, 1 << 20)}
+    for record in history.sets if history else []:
+        height = record.since - 1
+        stored = store.block(height) if height > 0 and height not in known else None
+        header = store.header(height) if stored else None
+        if stored and stored.block and header:
+            with store.write("store a handover") as c:
+                put(c, Handover(header, decode(Certificate, stored.certificate, MAX_CERTIFICATE), record.members))

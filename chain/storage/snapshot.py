@@ -1,0 +1,133 @@
+"""A snapshot that this node serves: the whole state after one height in a file of its own, so that the node may go on meanwhile.
+
+It is made by another process, from one read transaction of the database, when a peer asks and there is no recent one: a graph
+that nobody joins pays nothing for it. The pages lie in the file one after the other as they are sent, each sealed; then the index.
+
+    pages | index (encoded) | length of the index (8 bytes) | CRC-32 of the index (4 bytes)
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from typing import Annotated
+
+import sqlalchemy as sa
+from msgspec import Meta
+
+from chain.codec import Wire, decode, encode
+from chain.errors import Malformed
+from chain.ledger.snapshot import MAX_PAGE, Offer, decode_heads, encode_heads, encode_page, root_of
+from chain.node.messages import MAX_PAGES_BYTES, MAX_SYNC_ANSWER
+from chain.pages import HEAD_BYTES, PAGES
+from chain.params import MAX_PEER_MESSAGE
+from chain.storage import schema
+from chain.storage.blockstore import BlockStore
+from chain.storage.errors import StorageDamaged, disk_errors
+from chain.storage.schema import TODO_DAMAGED, at, seal, unseal
+from chain.types import Certificate, Header
+
+_TAIL = 12
+
+
+class _Index(Wire, frozen=True):
+    """`ends[i]` is where the i-th page ends, which begins where the one before it ends."""
+
+    offer: Offer
+    ends: Annotated[list[int], Meta(max_length=PAGES)]
+
+
+def make(url: str, chain_id: bytes, path: str) -> int:
+    """Write a snapshot of the last committed height to `path`; its height, 0 where there is none. Raises `StorageError`.
+
+    For a process of its own: it works for seconds where the state is large.
+    """
+    store = BlockStore.open(url, chain_id=chain_id, create=False)
+    try:
+        with store.frozen("make a snapshot") as c, disk_errors("write the snapshot", path), open(path, "wb") as file:
+            found = _head(store, c)
+            if found is None:
+                return 0
+            header, certificate = found
+            heads: dict[int, bytes] = {}
+            ends: list[int] = []
+            for number, page in store.pages.whole(c):
+                raw = _encoded(number, page, path)
+                file.write(seal(_place(number), raw))
+                heads[number] = page[:HEAD_BYTES]
+                ends.append(file.tell())
+            if root_of(heads) != header.state_root:
+                raise StorageDamaged(f"The state in {store.where} is not the one that was decided", "its root", TODO_DAMAGED)
+            index = encode(_Index(Offer(header, certificate, encode_heads(heads)), ends))
+            file.write(index + len(index).to_bytes(8, "big") + zlib.crc32(index).to_bytes(4, "big"))
+            file.flush()
+            return header.height
+    finally:
+        store.close()
+
+
+def _head(store: BlockStore, c: sa.Connection) -> tuple[Header, Certificate] | None:
+    b = schema.blocks.c
+    row = c.execute(sa.select(b.height, b.header, b.certificate).order_by(b.height.desc()).limit(1)).first()
+    if row is None or row.height == 0:
+        return None
+    where = f"height {row.height} in {store.where}"
+    header = decode(Header, unseal(where, at(row.height, "header"), bytes(row.header)), 4_096)
+    return header, decode(Certificate, unseal(where, at(row.height, "certificate"), bytes(row.certificate)), 65_536)
+
+
+def _encoded(number: int, page: bytes, path: str) -> bytes:
+    try:
+        raw = encode_page(page)
+    except Malformed as e:
+        raise StorageDamaged(f"Page {number} of the state is damaged", str(e), TODO_DAMAGED) from e
+    if len(raw) > MAX_PAGE:
+        raise StorageDamaged(f"No snapshot {path} can be made", f"page {number} has {len(raw)} bytes", "Blocks are served instead")
+    return raw
+
+
+def _place(number: int) -> bytes:
+    return b"sent" + number.to_bytes(4, "big")
+
+
+class SnapshotFile:
+    """An open snapshot. Reads may come from any thread."""
+
+    def __init__(self, path: str) -> None:
+        """Raises `StorageError`."""
+        self._path = path
+        with disk_errors("open the snapshot", path):
+            self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed when the last reader has gone
+            size = os.fstat(self._file.fileno()).st_size
+            tail = self._read(max(0, size - _TAIL), _TAIL)
+            length = min(size, int.from_bytes(tail[:8], "big"))
+            raw = self._read(max(0, size - _TAIL - length), length)
+        if zlib.crc32(raw).to_bytes(4, "big") != tail[8:]:
+            raise self._damaged("its index")
+        index = decode(_Index, raw, 2 * MAX_PEER_MESSAGE)
+        self.offer, self.height = index.offer, index.offer.header.height
+        starts = [0, *index.ends]
+        self._places = dict(zip(decode_heads(index.offer.heads), zip(starts, index.ends, strict=False), strict=True))
+
+    def _read(self, offset: int, length: int) -> bytes:
+        return os.pread(self._file.fileno(), length, offset)
+
+    def _damaged(self, what: str) -> StorageDamaged:
+        return StorageDamaged(
+            f"The snapshot {self._path} is damaged", what, "Nothing: the node makes another one when it is needed"
+        )
+
+    def pages(self, numbers: list[int]) -> list[bytes]:
+        """The first of these pages, as they are sent. Stops after the one that reaches a million bytes. Raises `StorageError`."""
+        found: list[bytes] = []
+        size = 0
+        with disk_errors("read the snapshot", self._path):
+            for number in numbers:
+                start, end = self._places.get(number, (0, 0))
+                size += end - start
+                if start == end or (found and size > MAX_SYNC_ANSWER):
+                    break
+                found.append(unseal(f"page {number} in {self._path}", _place(number), self._read(start, end - start)))
+                if size >= MAX_PAGES_BYTES:
+                    break
+        return found

@@ -1,0 +1,135 @@
+"""A snapshot on its way into the database: its pages gather beside the state in use, and take its place in one transaction.
+
+What is staged was proven before it came here, and stays over restarts: pages that are the same in the next target are kept. The
+switch leaves of the blocks one row, the header and certificate that the state stands on, as height 0 stands for genesis otherwise:
+the history of this node begins after it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import Meta
+
+from chain.codec import Wire, decode, encode
+from chain.ledger.snapshot import Handover, Offer, decode_heads, root_of
+from chain.node.checks import Made
+from chain.params import MAX_PEER_MESSAGE
+from chain.storage import handovers, schema
+from chain.storage.blockstore import BlockStore
+from chain.storage.errors import StorageDamaged
+from chain.storage.schema import TODO_DAMAGED, Bulk, at, seal, unseal
+from chain.types import block_id
+
+MAX_HANDOVERS = 10_000
+_heads = msgspec.msgpack.Decoder(list[tuple[int, bytes]])
+
+
+class _Target(Wire, frozen=True):
+    ready: bool
+    offer: Offer
+    handovers: Annotated[list[Handover], Meta(max_length=MAX_HANDOVERS)]
+
+
+class Staging:
+    """All methods may raise `StorageError`; none is for the event loop's thread. One at a time."""
+
+    def __init__(self, store: BlockStore) -> None:
+        self._store = store
+        dialect = store.engine.dialect
+        self._put_page = Bulk(dialect, schema.upsert(dialect, schema.staged_pages, "number", "page"), ("number", "page"))
+        self._drop_page = Bulk(dialect, schema.delete_by(schema.staged_pages.c.number), ("number",))
+        self._put_key = Bulk(dialect, schema.add_key(dialect, schema.staged_keys), ("key",))
+
+    def begin(self, offer: Offer, followed: list[Handover]) -> list[int]:
+        """A new target; the numbers of its pages that are here."""
+        heads = decode_heads(offer.heads)
+        with self._store.write("begin a snapshot") as c:
+            if _target(c, self._store) is None:
+                _clear(c)
+            p = schema.staged_pages.c
+            found = c.execute(sa.select(p.number, sa.func.substr(p.page, 5, 33))).all()
+            held = [int(number) for number, head in found if heads.get(int(number)) == bytes(head)]
+            if len(held) < len(found):
+                kept = frozenset(held)
+                self._drop_page.run(c, [(int(number),) for number, _ in found if int(number) not in kept])
+            _put_target(c, _Target(False, offer, followed))
+        return sorted(held)
+
+    def put(self, made: list[Made]) -> None:
+        with self._store.write("stage a snapshot") as c:
+            self._put_page.run(c, [(number, seal(schema.page_place(number), page)) for number, page, _ in made])
+            self._put_key.run(c, sorted((key,) for _, _, keys in made for key in keys))
+
+    def ready(self) -> None:
+        """All pages are here: the next start switches."""
+        with self._store.write("end a snapshot") as c:
+            target = _target(c, self._store)
+            if target is not None:
+                _put_target(c, _Target(True, target.offer, target.handovers))
+
+
+def _target(c: sa.Connection, store: BlockStore) -> _Target | None:
+    raw = c.execute(sa.select(schema.staged.c.target)).scalar()
+    if raw is None:
+        return None
+    return decode(_Target, unseal(f"the staged snapshot in {store.where}", b"target", bytes(raw)), 64 * MAX_PEER_MESSAGE)
+
+
+def _put_target(c: sa.Connection, target: _Target) -> None:
+    c.execute(sa.delete(schema.staged))
+    c.execute(sa.insert(schema.staged), {"number": 0, "target": seal(b"target", encode(target))})
+
+
+def _clear(c: sa.Connection) -> None:
+    for table in (schema.staged, schema.staged_pages, schema.staged_keys):
+        c.execute(sa.delete(table))
+
+
+def switch(store: BlockStore, *, keep: bool = True) -> int | None:
+    """At a start, before anything else reads: where a snapshot is ready it becomes the state, in one transaction; its height.
+
+    The store has to be opened again then. What is not ready goes, unless it is to be kept. Raises `StorageError`; nothing has
+    changed then.
+    """
+    with store.write("switch to the snapshot") as c:
+        target = _target(c, store)
+        if target is None or not target.ready:
+            if target is not None and not keep:
+                _clear(c)
+            return None
+        height, head = target.offer.header.height, store.head()
+        if head is not None and head.height >= height:
+            _clear(c)  # blocks came meanwhile
+            return None
+        heads = decode_heads(target.offer.heads)
+        p = schema.staged_pages.c
+        held = {int(number): bytes(head) for number, head in c.execute(sa.select(p.number, sa.func.substr(p.page, 5, 33)))}
+        if held != heads or root_of(heads) != target.offer.header.state_root:
+            raise StorageDamaged(f"The staged snapshot in {store.where} is not whole", "pages are missing", TODO_DAMAGED)
+        old = (schema.blocks, schema.changes, schema.unaudited, schema.parts, schema.tx_pages, schema.history, schema.journal)
+        for table in old:
+            c.execute(sa.delete(table))
+        c.execute(sa.insert(schema.blocks), _base(target.offer))
+        for handover in target.handovers:
+            handovers.put(c, handover)
+        store.pages.replace(c, height, heads)
+        c.execute(sa.delete(schema.staged))
+    return height
+
+
+def _base(offer: Offer) -> dict[str, object]:
+    """The row that the history begins after."""
+    height = offer.header.height
+    blobs = {
+        "header": encode(offer.header),
+        "certificate": encode(offer.certificate),
+        "block": b"",
+        "receipts": encode([]),
+        "events": b"",
+        "picks": encode([]),
+    }
+    sealed = {name: seal(at(height, name), blob) for name, blob in blobs.items()}
+    return {"height": height, "block_id": block_id(offer.header), **sealed}

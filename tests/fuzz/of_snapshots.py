@@ -1,0 +1,101 @@
+"""Targets: the parts of a snapshot, and a node that takes one from whoever says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chain.codec import encode
+from chain.crypto import sha256
+from chain.errors import Malformed
+from chain.ledger.snapshot import Offer, decode_heads, encode_heads, encode_page, make_page, root_of, scanned
+from chain.node import events as e
+from chain.node import messages as m
+from chain.node.checks import make_pages
+from chain.pages import PAGES, build, head_of, number_of
+from chain.types import decode_block
+from tests.fuzz.of_chain import join, split
+from tests.fuzz.targets import Target, check
+from tests.unit import node_kit as kit
+
+MAX_SENT = 8_000_000
+
+
+def state_heads(data: bytes) -> None:
+    heads = decode_heads(data)
+    check(encode_heads(heads) == data, "not canonical")
+    check(len(root_of(heads)) == 32, "no root")
+
+
+def state_page(data: bytes) -> None:
+    """A head, and the records: what is accepted has this head."""
+    number = int.from_bytes(data[:2], "big")
+    page = make_page(number, data[2:35], data[35:])
+    check(head_of(page) == data[2:35], "another page than the one that was named")
+    check(make_page(number, head_of(page), encode_page(page)) == page, "it does not come back")
+    scanned(page)
+
+
+def snapshot_inbox(data: bytes) -> None:
+    """The first byte of a message chooses the peer; with its top bit set time passes before it."""
+    node, now, sent = kit.fresh(snapshot_after=2), kit.T0, 0
+    waiting: list[e.Input] = []
+    for piece in split(data)[:16]:
+        choice = piece[0] if piece else 0
+        now += 400 if choice & 0x80 else 0
+        waiting += [e.Fired(e.Tick()), e.Received(kit.ident(1 + choice % 3), piece[1:])]
+        while waiting:
+            for effect in node.handle(waiting.pop(0), now):
+                match effect:
+                    case e.Send() | e.Gossip():
+                        sent += len(effect.payload)
+                    case e.ReadSnapshot(peer):
+                        waiting.append(e.SnapshotRead(peer, m.Snapshot(True, [])))
+                    case e.StageSnapshot(offer):
+                        check(root_of(decode_heads(offer.heads)) == offer.header.state_root, "a target that is not proven")
+                        waiting.append(e.SnapshotStaged([]))
+                    case e.TakePages(ticket, pages):
+                        waiting.append(e.PagesTaken(ticket, make_pages(pages)[1]))
+    check(not node.faults, f"a fault of its own: {list(node.faults)[:1]}")
+    check(sent <= MAX_SENT, f"{sent} bytes in answer")
+
+
+def _honest() -> tuple[Offer, list[int], list[bytes]]:
+    net = kit.Net(observers=0)
+    net.submit(1, kit.transfer(1, 0))
+    net.reach(1)
+    net.submit(2, kit.transfer(2, 0))
+    net.reach(2)
+    state, commit = net.nodes[1].state, net.commits[1][2]
+    pages = {number: page for number in range(PAGES) if (page := state.page(number))}
+    heads = encode_heads({number: head_of(page) for number, page in pages.items()})
+    offer = Offer(decode_block(commit.block).header, m.decode_certificate(commit.certificate), heads)
+    return offer, list(pages), [encode_page(page) for page in pages.values()]
+
+
+def conversations() -> list[bytes]:
+    offer, numbers, pages = _honest()
+    talk: list[list[Any]] = [
+        [m.Status(2), m.Snapshot(False, [offer]), m.Pages(2, numbers, pages)],
+        [m.Status(2), m.Snapshot(False, [offer]), m.Pages(2, numbers[:3], pages[:3]), m.Pages(2, [], [])],
+        [m.Status(9), m.Snapshot(True, []), m.Snapshot(False, []), m.Handovers([])],
+        [m.GetSnapshot(), m.GetHandovers(1), m.GetPages(2, [1, 2])],
+    ]
+    return [join([b"\x80" + encode(message) for message in part]) for part in talk]
+
+
+def heads_of_states() -> list[bytes]:
+    return [b"", _honest()[0].heads]
+
+
+def pages_of_states() -> list[bytes]:
+    key = b"a/" + bytes(20)
+    page = build([(sha256(key), key, b"\x90")])
+    return [number_of(sha256(key)).to_bytes(2, "big") + head_of(page) + encode_page(page)]
+
+
+EXAMPLES = {"snapshot-inbox": conversations, "state-heads": heads_of_states, "state-page": pages_of_states}
+TARGETS = {
+    "snapshot-inbox": Target(snapshot_inbox, (), 16_384),
+    "state-heads": Target(state_heads, (Malformed,)),
+    "state-page": Target(state_page, (Malformed,)),
+}

@@ -1,0 +1,56 @@
+"""A fresh node far behind begins from a snapshot: killed on the way it goes on, and it says what it does not have."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from client.sdk_types import ApiError
+from tests.processes.harness import Graph, NodeProcess, Person, Role, credits, micro, validators
+
+FAR = 20
+PEOPLE = 400
+"""Accounts: as many pages, so that they are not all here at once."""
+
+
+async def test_a_fresh_node_begins_from_a_snapshot(tmp_path: Path) -> None:
+    late = Role("late", settings={"sync.mode": "snapshot", "sync.snapshot_after": FAR})
+    people = [Person(f"p{i}", credits="1") for i in range(PEOPLE)]
+    async with Graph(tmp_path, [*validators(4), late], people=people) as graph:
+        await graph.start("v0", "v1", "v2", "v3")
+        while await graph["v0"].height() < 2 * FAR:
+            assert (await graph["v1"].api.transfer(graph["late"].address, "0.000001", wait=60))["code"] == 0
+        node = graph["late"]
+        await node.start()
+        await node.logs("taking a snapshot")
+        await node.kill()
+        await node.start()
+        await node.logs("began from a snapshot")
+        await graph.connected()
+        await graph.agree(above=2 * FAR)
+        assert (await graph["v1"].api.transfer(node.address, "3", wait=60))["code"] == 0
+        await graph.agree()
+        assert micro(await node.api.balance()) == micro(await graph["v0"].api.balance(node.address)) > credits(1003)
+        await _it_says_what_it_has(node)
+        await node.kill()
+        await node.start()
+        await graph.connected()
+        await graph.agree()
+        await graph.conserved()
+
+
+async def _it_says_what_it_has(node: NodeProcess) -> None:
+    status = await node.api.status()
+    first = status["first_block"]
+    assert FAR <= first <= status["height"] and status["audited"] >= first - 1
+    with pytest.raises(ApiError, match=f"the first is {first}"):
+        await node.api.block(first - 1)
+    assert (await node.api.block(first))["height"] == first
+    words = [sys.executable, "-m", "learningchain", "audit", "--json", "--data", str(node.data)]
+    audit = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
+    out, _ = await audit.communicate()
+    assert (audit.returncode, json.loads(out)["transactions"]) == (0, 0)

@@ -1,0 +1,78 @@
+"""What a liar makes of a snapshot: (what it is, the messages that go out instead)."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+from msgspec.structs import replace
+
+from chain.codec import encode
+from chain.ledger.snapshot import ENTRY, Handover, Offer
+from chain.node import messages as m
+from chain.types import block_id
+
+Lie = tuple[str, list[m.Message]]
+
+
+def offer(told: Offer, whim: random.Random) -> Lie:
+    kind = whim.choice(
+        ["none", "making", "no answer", "too few signatures", "another state", "a page too few", "cut off", "another head"]
+    )
+    match kind:
+        case "none":
+            return kind, [m.Snapshot(False, [])]
+        case "making":
+            return kind, [m.Snapshot(True, [])]
+        case "no answer":
+            return kind, []
+        case "too few signatures":
+            c = told.certificate
+            return kind, [said(replace(told, certificate=replace(c, signers=c.signers[:1], signatures=c.signatures[:1])))]
+        case "another state":
+            header = replace(told.header, state_root=whim.randbytes(32))
+            return kind, [said(replace(told, header=header, certificate=replace(told.certificate, block_id=block_id(header))))]
+        case "a page too few":
+            return kind, [said(replace(told, heads=told.heads[:-ENTRY]))]
+        case "cut off":
+            return kind, [said(replace(told, heads=told.heads[:-1]))]
+    at = whim.randrange(len(told.heads))
+    return kind, [said(replace(told, heads=told.heads[:at] + bytes([told.heads[at] ^ 1]) + told.heads[at + 1 :]))]
+
+
+def said(told: Offer) -> m.Snapshot:
+    return m.Snapshot(False, [told])
+
+
+def handovers(told: list[Handover], whim: random.Random) -> Lie:
+    kind = whim.choice(["none", "another set", "too few signatures"]) if told else "none"
+    if kind == "none":
+        return kind, [m.Handovers([])]
+    first, rest = told[0], told[1:]
+    if kind == "another set":
+        return kind, [m.Handovers([replace(first, validators=first.validators[:1]), *rest])]
+    c = first.certificate
+    return kind, [m.Handovers([replace(first, certificate=replace(c, signers=c.signers[:1], signatures=c.signatures[:1])), *rest])]
+
+
+def pages(message: m.Pages, whim: random.Random) -> Lie:
+    """Nothing, junk, and records that are almost right."""
+    told = message.pages
+    kind = whim.choice(["none", "no answer", "junk", "too many", "richer", "a record too few", "another page"]) if told else "none"
+    first = msgspec.msgpack.decode(told[0], type=list[bytes]) if told else []
+    match kind:
+        case "none":
+            return kind, [m.Pages(message.height, [], [])]
+        case "no answer":
+            return kind, []
+        case "junk":
+            wrong = [whim.randbytes(40), *told[1:]]
+        case "too many":
+            wrong = [*told[: m.MAX_PAGES - 1], told[0]]
+        case "richer":
+            wrong = [encode([*first[:-1], first[-1] + b"\x01"]), *told[1:]]
+        case "a record too few":
+            wrong = [encode(first[:-2]), *told[1:]]
+        case _:
+            wrong = [told[-1], *told[1:]] if len(told) > 1 else [encode([b"a/" + bytes(20), b""])]
+    return kind, [replace(message, pages=wrong)]

@@ -1,0 +1,386 @@
+"""Beginning from a snapshot: whom a node asks, what it believes, what every lie costs, and that it never depends on one peer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from msgspec.structs import replace
+
+from chain.codec import decode, encode
+from chain.errors import Malformed
+from chain.ledger.snapshot import (
+    ENTRY,
+    Handover,
+    Offer,
+    check_signed,
+    decode_heads,
+    encode_heads,
+    encode_page,
+    follow_handover,
+    make_page,
+    root_of,
+    scanned,
+)
+from chain.node import events as e
+from chain.node import messages as m
+from chain.node.checks import make_pages
+from chain.node.node import Node
+from chain.node.snapshot import AGAIN, MAX_SERVED, PATIENCE, REST
+from chain.node.sync import DEADLINE
+from chain.pages import head_of
+from chain.types import PRECOMMIT, Certificate, Header, Validator, block_id, decode_block, quorum, validators_hash, vote_digest
+from tests.unit.node_kit import CHAIN, T0, Net, fresh, ident, key_of, of_kind, receive, sent, state_of
+from tests.unit.test_node_sync import chain_of
+
+HEIGHTS = 8
+AFTER = 6
+
+
+@pytest.fixture(scope="module")
+def net() -> Net:
+    return chain_of(HEIGHTS)
+
+
+def pages_of(net: Net) -> dict[int, bytes]:
+    state = net.nodes[0].state
+    return {n: page for n in range(1 << 16) if (page := state.page(n))}
+
+
+def offer_of(net: Net) -> Offer:
+    commit = net.commits[0][HEIGHTS]
+    heads = encode_heads({number: head_of(page) for number, page in pages_of(net).items()})
+    return Offer(decode_block(commit.block).header, m.decode_certificate(commit.certificate), heads)
+
+
+def tick(node: Node, now: int = T0) -> list[e.Effect]:
+    return node.handle(e.Fired(e.Tick()), now)
+
+
+def asked(node: Node, height: int = HEIGHTS, peers: tuple[int, ...] = (1,), now: int = T0) -> list[e.Effect]:
+    """After these peers told their height."""
+    found: list[e.Effect] = []
+    for peer in peers:
+        found += receive(node, peer, m.Status(height), now)
+    return found + tick(node, now)
+
+
+def staged(node: Node, net: Net, peers: tuple[int, ...] = (1,)) -> list[e.Effect]:
+    """It knows what to take, and has nothing of it: its questions."""
+    asked(node, peers=peers)
+    for peer in peers:
+        receive(node, peer, m.Snapshot(False, [offer_of(net)]))
+    return node.handle(e.SnapshotStaged([]), T0)
+
+
+def answer(
+    node: Node, net: Net, peer: int, question: m.GetPages, twist: Callable[[list[bytes]], list[bytes]] = list
+) -> list[e.Effect]:
+    pages = pages_of(net)
+    told = twist([encode_page(pages[number]) for number in question.numbers])
+    effects = receive(node, peer, m.Pages(question.height, question.numbers[: len(told)], told))
+    for work in of_kind(effects, e.TakePages):
+        effects = effects + node.handle(e.PagesTaken(work.ticket, make_pages(work.pages)[1]), T0)
+    return effects
+
+
+def test_a_node_far_behind_takes_the_state_and_asks_for_no_block(net: Net) -> None:
+    node = fresh(4, snapshot_after=AFTER)
+    effects = asked(node)
+    assert sent(effects, m.GetSnapshot) == [m.GetSnapshot()]
+    assert sent(effects, m.GetBlocks) == []
+    (stage,) = of_kind(receive(node, 1, m.Snapshot(False, [offer_of(net)])), e.StageSnapshot)
+    assert (stage.offer, stage.handovers) == (offer_of(net), [])
+    (question,) = sent(node.handle(e.SnapshotStaged([]), T0), m.GetPages)
+    assert question == m.GetPages(HEIGHTS, sorted(pages_of(net)))
+    effects = answer(node, net, 1, question)
+    assert [switch.height for switch in of_kind(effects, e.Switch)] == [HEIGHTS]
+    assert of_kind(effects, e.Penalize) == []
+    assert sent(tick(node), m.GetSnapshot) == [], "its work is done"
+
+
+def test_whoever_is_less_behind_or_takes_no_snapshots_asks_for_blocks(net: Net) -> None:
+    for node in (fresh(4, snapshot_after=HEIGHTS + 1), fresh(4)):
+        effects = asked(node)
+        assert sent(effects, m.GetSnapshot) == []
+        assert sent(effects, m.GetBlocks) != []
+
+
+def test_pages_that_are_here_are_not_asked_for(net: Net) -> None:
+    node = fresh(4, snapshot_after=AFTER)
+    numbers = sorted(pages_of(net))
+    asked(node)
+    receive(node, 1, m.Snapshot(False, [offer_of(net)]))
+    (question,) = sent(node.handle(e.SnapshotStaged(numbers[1:]), T0), m.GetPages)
+    assert question.numbers == numbers[:1]
+    node = fresh(4, snapshot_after=AFTER)
+    asked(node)
+    receive(node, 1, m.Snapshot(False, [offer_of(net)]))
+    assert of_kind(node.handle(e.SnapshotStaged(numbers), T0), e.Switch) == [e.Switch(HEIGHTS)]
+
+
+def changed(offer: Offer, **fields: object) -> Offer:
+    header = replace(offer.header, **fields)
+    return replace(offer, header=header, certificate=replace(offer.certificate, block_id=block_id(header)))
+
+
+def unsigned(offer: Offer) -> Offer:
+    c = offer.certificate
+    return replace(offer, certificate=replace(c, signers=c.signers[:1], signatures=c.signatures[:1]))
+
+
+OFFERS: dict[str, Callable[[Offer], Offer]] = {
+    "too few signatures": unsigned,
+    "another state": lambda offer: changed(offer, state_root=bytes(32)),
+    "another height": lambda offer: changed(offer, height=HEIGHTS + 1),
+    "another chain": lambda offer: changed(offer, chain_id=bytes(32)),
+    "another version": lambda offer: changed(offer, version=2),
+    "another block's certificate": lambda offer: replace(offer, header=replace(offer.header, time=1)),
+    "a head too few": lambda offer: replace(offer, heads=offer.heads[ENTRY:]),
+    "cut off": lambda offer: replace(offer, heads=offer.heads[:-1]),
+    "another hash": lambda offer: replace(offer, heads=offer.heads[:-1] + bytes([offer.heads[-1] ^ 1])),
+    "no head": lambda offer: replace(offer, heads=offer.heads[:2] + b"\x07" + offer.heads[3:]),
+    "not ascending": lambda offer: replace(offer, heads=offer.heads[ENTRY:] + offer.heads[:ENTRY]),
+    "nothing": lambda offer: replace(offer, heads=b""),
+}
+
+
+@pytest.mark.parametrize("what", OFFERS)
+def test_a_false_offer_costs_its_sender_and_leads_to_nothing(net: Net, what: str) -> None:
+    node = fresh(4, snapshot_after=AFTER)
+    asked(node, peers=(1, 2))
+    effects = receive(node, 1, m.Snapshot(False, [OFFERS[what](offer_of(net))]))
+    assert [p.peer for p in of_kind(effects, e.Penalize)] == [ident(1)]
+    assert of_kind(effects, e.StageSnapshot) == []
+    assert of_kind(receive(node, 2, m.Snapshot(False, [offer_of(net)])), e.StageSnapshot) != [], "another peer's is good"
+
+
+PAGES: dict[str, Callable[[list[bytes]], list[bytes]]] = {
+    "junk": lambda told: [b"junk", *told[1:]],
+    "another page": lambda told: [told[1], *told[1:]],
+    "no records": lambda told: [encode([]), *told[1:]],
+    "a key alone": lambda told: [encode(decode(list[bytes], told[0], 10**6)[:1]), *told[1:]],
+    "twice": lambda told: [encode(decode(list[bytes], told[0], 10**6) * 2), *told[1:]],
+    "another record": lambda told: [encode([*decode(list[bytes], told[0], 10**6)[:-1], b"\x01"]), *told[1:]],
+    "a long key": lambda told: [encode([bytes(256), b""]), *told[1:]],
+    "too many": lambda told: [*told, told[0]],
+}
+
+
+@pytest.mark.parametrize("what", PAGES)
+def test_a_false_page_costs_its_sender_and_comes_from_another_peer(net: Net, what: str) -> None:
+    node = fresh(4, snapshot_after=AFTER)
+    (question,) = sent(staged(node, net, peers=(1, 2)), m.GetPages)
+    effects = answer(node, net, 1, question, PAGES[what])
+    assert [p.peer for p in of_kind(effects, e.Penalize)] == [ident(1)]
+    assert of_kind(effects, e.Switch) == []
+    questions = sent(effects, m.GetPages) or sent(tick(node), m.GetPages)
+    assert questions and of_kind(answer(node, net, 2, questions[0]), e.Switch) == [e.Switch(HEIGHTS)]
+
+
+def test_pages_come_in_parts_and_whoever_falls_silent_is_passed_over(net: Net) -> None:
+    node = fresh(4, snapshot_after=AFTER)
+    (question,) = sent(staged(node, net, peers=(1, 2)), m.GetPages)
+    (rest,) = sent(answer(node, net, 1, question, lambda told: told[:1]), m.GetPages)
+    assert rest.numbers == question.numbers[1:]
+    effects = tick(node, T0 + DEADLINE)
+    assert sent(effects, m.GetPages) == [rest]
+    assert ident(2) in [s.peer for s in of_kind(effects, e.Send)]
+    assert of_kind(answer(node, net, 2, rest), e.Switch) == [e.Switch(HEIGHTS)]
+
+
+def test_pages_that_two_snapshots_share_come_from_either(net: Net) -> None:
+    """The second peer's snapshot is of another height: its heads differ in one page, which only the first is asked for."""
+    node = fresh(4, snapshot_after=AFTER)
+    asked(node, peers=(1, 2))
+    receive(node, 1, m.Snapshot(False, [offer_of(net)]))
+    heads = decode_heads(offer_of(net).heads)
+    first = min(heads)
+    other = encode_heads(heads | {first: b"\x02" + bytes(32)})
+    receive(node, 2, m.Snapshot(False, [replace(changed(offer_of(net), height=HEIGHTS - 1), heads=other)]))
+    (whole,) = sent(node.handle(e.SnapshotStaged([]), T0), m.GetPages)
+    assert whole.height == HEIGHTS
+    effects = receive(node, 1, m.Pages(HEIGHTS, [], []))
+    (shared,) = sent(effects, m.GetPages)
+    assert (shared.height, shared.numbers) == (HEIGHTS - 1, sorted(heads)[1:]), "the first one's snapshot has gone"
+    effects = answer(node, net, 2, shared)
+    assert of_kind(effects, e.Penalize) == [] and of_kind(effects, e.Switch) == []
+
+
+def test_peers_without_a_snapshot_are_asked_for_blocks_instead(net: Net) -> None:
+    node = fresh(4, snapshot_after=AFTER)
+    asked(node)
+    receive(node, 1, m.Snapshot(False, []))
+    effects = tick(node)
+    assert sent(effects, m.GetSnapshot) == [] and sent(effects, m.GetBlocks) != []
+    asked(node, now=T0 + REST)  # what it asked for then was not answered
+    assert sent(asked(node, now=T0 + REST + 2_000), m.GetSnapshot) != []
+
+
+def test_who_makes_one_is_asked_again_for_a_while(net: Net) -> None:
+    node = fresh(4, snapshot_after=AFTER)
+    asked(node)
+    now, times = T0, 0
+    while now < T0 + PATIENCE + 10 * AGAIN:
+        receive(node, 1, m.Status(HEIGHTS), now)
+        if sent(tick(node, now), m.GetSnapshot) or not times:
+            receive(node, 1, m.Snapshot(True, []), now)
+            times += 1
+        now += AGAIN // 2
+    assert times * AGAIN <= PATIENCE + 2 * AGAIN and times > 10
+
+
+def test_a_false_height_makes_nobody_leave_its_chain(net: Net) -> None:
+    """A liar says it is far ahead, and offers a snapshot that is good, of a block that is not."""
+    node = fresh(4, snapshot_after=2 * HEIGHTS + 2)
+    asked(node, height=2**40)
+    effects = receive(node, 1, m.Snapshot(False, [offer_of(net)]))
+    assert of_kind(effects, e.StageSnapshot) == []
+    assert sent(receive(node, 2, m.Status(HEIGHTS)), m.GetBlocks) != []
+
+
+def test_answers_that_nobody_asked_for_are_dropped(net: Net) -> None:
+    node = fresh(4, snapshot_after=AFTER)
+    for message in (m.Snapshot(False, [offer_of(net)]), m.Handovers([]), m.Pages(HEIGHTS, [1], [b"x"])):
+        assert receive(node, 1, message) == []
+    assert node.handle(e.PagesTaken(7, [1]), T0) == []
+
+
+def test_a_peer_has_few_questions_answered_at_once(net: Net) -> None:
+    node = fresh(4)
+    questions = [m.GetSnapshot(), m.GetHandovers(1), m.GetPages(3, [1]), m.GetPages(3, [2]), m.GetPages(3, [3])]
+    effects = [effect for question in questions for effect in receive(node, 1, question)]
+    assert [r.question for r in of_kind(effects, e.ReadSnapshot)] == questions[:MAX_SERVED]
+    assert sent(node.handle(e.SnapshotRead(ident(1), m.Pages(3, [], [])), T0), m.Pages) == [m.Pages(3, [], [])]
+    assert node.handle(e.SnapshotRead(ident(1), None), T0) == []
+    assert len(of_kind(receive(node, 1, questions[4]), e.ReadSnapshot)) == 1
+
+
+# --- who signed ---------------------------------------------------------------------------------------------------------------
+
+
+def a_set(*indices: int) -> list[Validator]:
+    return sorted((Validator(ident(i), key_of(i).public) for i in indices), key=lambda v: v.id)
+
+
+def certified(header: Header, validators: list[Validator]) -> Certificate:
+    by_id = {ident(i): key_of(i) for i in range(12)}
+    chosen = list(range(quorum(len(validators))))
+    digest = vote_digest(CHAIN, PRECOMMIT, header.height, 0, block_id(header))
+    return Certificate(header.height, 0, block_id(header), chosen, [by_id[validators[i].id].sign(digest) for i in chosen])
+
+
+def handover(net: Net, height: int, before: list[Validator], after: list[Validator]) -> Handover:
+    header = replace(
+        offer_of(net).header, height=height, validators_hash=validators_hash(before), next_validators_hash=validators_hash(after)
+    )
+    return Handover(header, certified(header, before), after)
+
+
+SETS = [a_set(0, 1, 2, 3), a_set(1, 2, 3, 4, 5), a_set(6, 7, 8, 9)]
+
+
+def handed(net: Net) -> tuple[Offer, list[Handover]]:
+    """A snapshot that none of the first validators signed."""
+    told = offer_of(net)
+    header = replace(
+        told.header, height=90, validators_hash=validators_hash(SETS[2]), next_validators_hash=validators_hash(SETS[2])
+    )
+    return (
+        replace(told, header=header, certificate=certified(header, SETS[2])),
+        [handover(net, 10, SETS[0], SETS[1]), handover(net, 60, SETS[1], SETS[2])],
+    )
+
+
+def test_the_validators_of_the_snapshot_follow_from_those_of_genesis(net: Net) -> None:
+    node = fresh(4, snapshot_after=AFTER)
+    offer, links = handed(net)
+    asked(node, height=100)
+    assert sent(receive(node, 1, m.Snapshot(False, [offer])), m.GetHandovers) == [m.GetHandovers(1)]
+    assert sent(receive(node, 1, m.Handovers(links[:1])), m.GetHandovers) == [m.GetHandovers(11)]
+    (stage,) = of_kind(receive(node, 1, m.Handovers(links[1:])), e.StageSnapshot)
+    assert (stage.offer, stage.handovers) == (offer, links)
+
+
+def test_a_handover_that_its_own_set_did_not_sign_or_that_names_another_costs_its_sender(net: Net) -> None:
+    offer, links = handed(net)
+    c = links[0].certificate
+    lies = [
+        [links[1]],
+        [replace(links[0], validators=SETS[2])],
+        [replace(links[0], certificate=replace(c, signers=c.signers[:2], signatures=c.signatures[:2]))],
+        [handover(net, 10, SETS[1], SETS[2])],
+        [links[0], handover(net, 60, SETS[0], SETS[2])],
+    ]
+    for lie in lies:
+        node = fresh(4, snapshot_after=AFTER)
+        asked(node, height=100)
+        receive(node, 1, m.Snapshot(False, [offer]))
+        effects = receive(node, 1, m.Handovers(lie))
+        assert [p.peer for p in of_kind(effects, e.Penalize)] == [ident(1)]
+        assert of_kind(effects, e.StageSnapshot) == []
+
+
+def test_who_cannot_show_the_handovers_is_left_alone(net: Net) -> None:
+    node = fresh(4, snapshot_after=AFTER)
+    asked(node, height=100)
+    receive(node, 1, m.Snapshot(False, [handed(net)[0]]))
+    effects = receive(node, 1, m.Handovers([]))
+    assert of_kind(effects, e.Penalize) == []
+    assert sent(tick(node), m.GetBlocks) != []
+
+
+# --- the parts ----------------------------------------------------------------------------------------------------------------
+
+
+def test_parts_come_back_from_their_encoding(net: Net) -> None:
+    state, pages = net.nodes[0].state, pages_of(net)
+    heads = {number: head_of(page) for number, page in pages.items()}
+    assert decode_heads(encode_heads(heads)) == heads
+    assert root_of(heads) == state.root and root_of({}) == bytes(32)
+    keys: list[bytes] = []
+    for number, page in pages.items():
+        assert make_page(number, heads[number], encode_page(page)) == page
+        keys += scanned(page)
+        with pytest.raises(Malformed):
+            make_page(number ^ 1, heads[number], encode_page(page))
+    assert sorted(k for k in keys if not k.startswith(b"v/")) == sorted(k for p in (b"d/", b"m/", b"j/") for k in state.keys(p))
+    assert sorted(b"m/" + k[2:] for k in keys if k.startswith(b"v/")) == state.listing(b"m/")
+    genesis_root = state_of(net.genesis).root
+    assert genesis_root != state.root
+
+
+def test_a_header_is_signed_by_the_set_that_it_names(net: Net) -> None:
+    link = handover(net, 10, SETS[0], SETS[1])
+    assert follow_handover(CHAIN, link, SETS[0]) == SETS[1]
+    check_signed(CHAIN, link.header, link.certificate, SETS[0])
+    with pytest.raises(Malformed, match="another validator set"):
+        check_signed(CHAIN, link.header, link.certificate, SETS[1])
+    with pytest.raises(Malformed, match="another chain"):
+        check_signed(bytes(32), link.header, link.certificate, SETS[0])
+
+
+# --- after the switch ---------------------------------------------------------------------------------------------------------
+
+
+def begun(net: Net, signed: tuple[int, int, int]) -> Node:
+    """Validator 0, which signed the chain up to here, on the state of its last height, with a guard that knows `signed`."""
+    base = m.decode_certificate(net.commits[0][HEIGHTS].certificate)
+    node = Node(ident(0), bytes(32), net.nodes[0].state, base.block_id, signed=signed, base=base)
+    node.start(T0, [])
+    return node
+
+
+def test_a_guard_that_is_older_than_the_snapshot_shows_in_its_state_or_certificate(net: Net) -> None:
+    """LC-NODE-31: of the blocks before the snapshot nothing else is left to show it."""
+    assert begun(net, (0, 0, 0))._amnesia._forgot
+    assert not begun(net, (HEIGHTS, 0, PRECOMMIT))._amnesia._forgot
+    nobody = Node(ident(5), bytes(32), net.nodes[0].state, bytes(32), signed=(0, 0, 0))
+    assert not nobody._amnesia._forgot
+
+
+def test_blocks_that_came_meanwhile_are_not_given_up_for_the_snapshot(net: Net) -> None:
+    node = fresh(4, snapshot_after=AFTER)
+    (question,) = sent(staged(node, net), m.GetPages)
+    node.sync.at(HEIGHTS, T0)
+    assert of_kind(answer(node, net, 1, question), e.Switch) == []

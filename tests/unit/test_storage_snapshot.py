@@ -1,0 +1,277 @@
+"""Snapshots on disk: made beside a running node, served, staged over restarts, and switched to whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from msgspec.structs import replace
+
+from chain.codec import encode
+from chain.contracts.base import History, Validators
+from chain.ledger.genesis import first_state
+from chain.ledger.snapshot import Handover, decode_heads, encode_heads
+from chain.node import messages as m
+from chain.node.checks import make_pages
+from chain.node.messages import MAX_PAGES_BYTES
+from chain.storage import handovers, schema, snapshot, staging
+from chain.storage.blockstore import BlockStore, CommitBatch
+from chain.storage.errors import StorageDamaged
+from chain.storage.snapshot import SnapshotFile, make
+from chain.storage.staging import Staging
+from chain.types import block_id, decode_block
+from client.daemon import open_state, open_store
+from client.snapshots import Snapshots
+from tests.unit.node_kit import Net, genesis
+from tests.unit.test_node_snapshot import SETS, handover
+from tests.unit.test_node_sync import chain_of
+
+CHAIN = genesis().chain_id
+HEIGHTS = 6
+
+
+@pytest.fixture(scope="module")
+def net() -> Net:
+    return chain_of(HEIGHTS + 3)
+
+
+def empty(path: Path) -> BlockStore:
+    store = BlockStore.open(str(path), chain_id=CHAIN, create=True)
+    if store.head() is None:
+        store.commit(CommitBatch(0, CHAIN, b"", b"", [], [], [], first_state(genesis())[1]))
+    return store
+
+
+def fill(store: BlockStore, net: Net, first: int, last: int) -> None:
+    for c in (net.commits[0][height] for height in range(first, last + 1)):
+        store.commit(CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.mentions, c.state))
+
+
+@pytest.fixture
+def server(tmp_path: Path, net: Net) -> Iterator[BlockStore]:
+    store = empty(tmp_path / "server")
+    fill(store, net, 1, HEIGHTS)
+    yield store
+    store.close()
+
+
+def served(server: BlockStore, path: Path) -> SnapshotFile:
+    assert make(server.where, CHAIN, str(path)) == server.head().height  # type: ignore[union-attr]
+    return SnapshotFile(str(path))
+
+
+def take(store: BlockStore, file: SnapshotFile, some: int = 1 << 16, links: list[Handover] | None = None) -> list[int]:
+    """Stage the first `some` pages that are not here; what was here."""
+    area, heads = Staging(store), decode_heads(file.offer.heads)
+    held = area.begin(file.offer, links or [])
+    wanted = [n for n in heads if n not in held][:some]
+    while wanted:
+        pages = file.pages(wanted)
+        made, wrong = make_pages([(n, heads[n], raw) for n, raw in zip(wanted, pages, strict=False)])
+        assert wrong == []
+        area.put(made)
+        wanted = wanted[len(pages) :]
+    return held
+
+
+def test_a_fresh_database_becomes_the_one_that_was_served_and_goes_on(server: BlockStore, net: Net, tmp_path: Path) -> None:
+    file = served(server, tmp_path / "file")
+    store = empty(tmp_path / "late")
+    assert take(store, file) == []
+    Staging(store).ready()
+    store.close()
+    store = open_store(str(tmp_path / "late"), CHAIN)
+    state, head = open_state(store, genesis())
+    assert (head.height, head.block_id, store.base) == (HEIGHTS, net.commits[0][HEIGHTS].block_id, HEIGHTS)
+    assert state.root == server.open_state().root
+    assert dict(state.items()) == dict(server.load_state())
+    for prefix in (b"m/", b"d/", b"j/"):
+        assert state.listing(prefix) == server.open_state().listing(prefix)
+    store.check(True)
+    fill(store, net, HEIGHTS + 1, HEIGHTS + 3)
+    store.check(True)
+    assert store.block(HEIGHTS - 1) is None and store.block(HEIGHTS).block == b""  # type: ignore[union-attr]
+    assert [b.height for b in store.blocks(1, 99)] == [HEIGHTS, HEIGHTS + 1, HEIGHTS + 2, HEIGHTS + 3]
+    store.close()
+    store = open_store(str(tmp_path / "late"), CHAIN)
+    assert store.base == HEIGHTS
+    assert open_state(store, genesis())[0].root == net.nodes[0].state.root
+    again = served(store, tmp_path / "again")
+    assert again.height == HEIGHTS + 3, "and it serves others"
+    store.close()
+
+
+def test_what_is_staged_stays_over_restarts_and_serves_the_next_target(server: BlockStore, net: Net, tmp_path: Path) -> None:
+    store = empty(tmp_path / "late")
+    file = served(server, tmp_path / "file")
+    take(store, file, some=10)
+    store.close()
+    store = empty(tmp_path / "late")
+    assert staging.switch(store) is None, "it is not whole"
+    assert len(Staging(store).begin(file.offer, [])) == 10
+    fill(server, net, HEIGHTS + 1, HEIGHTS + 3)
+    later = served(server, tmp_path / "later")
+    old, new = decode_heads(file.offer.heads), decode_heads(later.offer.heads)
+    same = sorted(n for n in sorted(old)[:10] if old[n] == new.get(n))
+    assert 0 < len(same) < 10
+    assert take(store, later) == same
+    Staging(store).ready()
+    assert staging.switch(store) == HEIGHTS + 3
+    store.close()
+    store = open_store(str(tmp_path / "late"), CHAIN)
+    store.check(True)
+    assert open_state(store, genesis())[0].root == net.nodes[0].state.root
+    store.close()
+
+
+def test_a_snapshot_that_is_not_whole_never_becomes_the_state(server: BlockStore, tmp_path: Path) -> None:
+    store = empty(tmp_path / "late")
+    take(store, served(server, tmp_path / "file"), some=10)
+    Staging(store).ready()
+    before = dict(store.load_state())
+    with pytest.raises(StorageDamaged, match="not whole"):
+        staging.switch(store)
+    store.check(True)
+    assert dict(store.load_state()) == before
+    store.close()
+
+
+def test_what_is_half_staged_goes_where_no_snapshot_is_wanted_any_more(server: BlockStore, tmp_path: Path) -> None:
+    store = empty(tmp_path / "late")
+    file = served(server, tmp_path / "file")
+    take(store, file, some=10)
+    store.close()
+    store = open_store(str(tmp_path / "late"), CHAIN, keep=True)
+    assert len(Staging(store).begin(file.offer, [])) == 10
+    store.close()
+    store = open_store(str(tmp_path / "late"), CHAIN, keep=False)
+    assert Staging(store).begin(file.offer, []) == []
+    store.close()
+
+
+def test_a_snapshot_is_of_one_height_while_the_node_goes_on(
+    server: BlockStore, net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded, done = snapshot._encoded, list[int]()
+
+    def meanwhile(number: int, page: bytes, path: str) -> bytes:
+        if not done:
+            fill(server, net, HEIGHTS + 1, HEIGHTS + 3)
+        done.append(number)
+        return encoded(number, page, path)
+
+    monkeypatch.setattr(snapshot, "_encoded", meanwhile)
+    assert make(server.where, CHAIN, str(tmp_path / "file")) == HEIGHTS
+    store = empty(tmp_path / "late")
+    take(store, SnapshotFile(str(tmp_path / "file")))
+    Staging(store).ready()
+    assert staging.switch(store) == HEIGHTS
+    store.close()
+
+
+def test_an_answer_ends_where_it_is_large_enough_and_where_a_page_is_unknown(
+    server: BlockStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = served(server, tmp_path / "file")
+    numbers = sorted(decode_heads(file.offer.heads))
+    assert len(file.pages(numbers)) == len(numbers)
+    missing = next(n for n in range(1 << 16) if n not in numbers)
+    assert len(file.pages([*numbers[:2], missing, *numbers[2:]])) == 2
+    monkeypatch.setattr(snapshot, "MAX_PAGES_BYTES", 1)
+    assert len(file.pages(numbers)) == 1
+    assert MAX_PAGES_BYTES < m.MAX_SYNC_ANSWER
+
+
+@pytest.mark.parametrize("at", [10, -20])
+def test_a_rotten_snapshot_is_not_served(server: BlockStore, tmp_path: Path, at: int) -> None:
+    path = tmp_path / "file"
+    file = served(server, path)
+    raw = bytearray(path.read_bytes())
+    raw[at] ^= 1
+    path.write_bytes(bytes(raw))
+    with pytest.raises(StorageDamaged):
+        file.pages(sorted(decode_heads(file.offer.heads)))
+        SnapshotFile(str(path))
+
+
+def test_a_store_without_a_block_has_no_snapshot(tmp_path: Path) -> None:
+    store = empty(tmp_path / "fresh")
+    assert make(store.where, CHAIN, str(tmp_path / "file")) == 0
+    store.close()
+
+
+def test_handovers_are_kept_with_their_blocks_and_outlive_them(server: BlockStore, net: Net, tmp_path: Path) -> None:
+    links = [handover(net, 2, SETS[0], SETS[1]), handover(net, 4, SETS[1], SETS[2])]
+    store = empty(tmp_path / "late")
+    take(store, served(server, tmp_path / "file"), links=links)
+    Staging(store).ready()
+    store.close()
+    store = open_store(str(tmp_path / "late"), CHAIN)
+    assert handovers.read(store, 1, 64) == links
+    assert handovers.read(store, 3, 64) == links[1:]
+    assert handovers.read(store, 1, 1) == links[:1]
+    with store.write("a block that changes the set") as c:
+        third = handover(net, 9, SETS[2], SETS[0])
+        handovers.write(c, third.header, encode(third.certificate), encode(Validators(10, SETS[0])))
+    assert handovers.read(store, 5, 64) == [third]
+    store.close()
+
+
+def test_handovers_of_an_older_program_are_made_from_its_blocks(server: BlockStore, net: Net) -> None:
+    handovers.complete(server, History([Validators(1, SETS[0]), Validators(3, SETS[1]), Validators(99, SETS[2])]))
+    (found,) = handovers.read(server, 1, 64)
+    assert found.header == decode_block(net.commits[0][2].block).header
+    assert found.validators == SETS[1]
+    handovers.complete(server, History([Validators(3, SETS[1])]))
+    assert len(handovers.read(server, 1, 64)) == 1, "once"
+
+
+async def _until_offered(desk: Snapshots) -> m.Snapshot:
+    while True:
+        answer = await desk.answer(m.GetSnapshot())
+        assert isinstance(answer, m.Snapshot)
+        if not answer.making:
+            return answer
+        await asyncio.sleep(0.01)
+
+
+async def test_a_node_makes_a_snapshot_when_it_is_asked_and_not_too_often(server: BlockStore, net: Net, tmp_path: Path) -> None:
+    desk = Snapshots(server, server.where, tmp_path, lambda: None)
+    desk._helpers._count = 1
+    (offer,) = (await _until_offered(desk)).offers
+    assert offer.header.height == HEIGHTS and block_id(offer.header) == offer.certificate.block_id
+    numbers = sorted(decode_heads(offer.heads))
+    told = await desk.answer(m.GetPages(HEIGHTS, numbers))
+    assert isinstance(told, m.Pages) and told.numbers == numbers
+    assert await desk.answer(m.GetPages(HEIGHTS - 1, numbers)) == m.Pages(HEIGHTS - 1, [], [])
+    assert await desk.answer(m.GetHandovers(1)) == m.Handovers([])
+    assert list(tmp_path.glob("snapshot*")) == [], "its file goes with the process"
+    fill(server, net, HEIGHTS + 1, HEIGHTS + 3)
+    desk.stale = 1
+    assert (await _until_offered(desk)).offers == [offer], "it is old, but the next one has to wait"
+    desk._not_before = 0.0
+    (newer,) = (await _until_offered(desk)).offers
+    assert newer.header.height == HEIGHTS + 3
+    desk.close()
+    assert await desk.answer(m.GetPages(HEIGHTS + 3, numbers)) == m.Pages(HEIGHTS + 3, [], [])
+
+
+async def test_pages_that_are_not_what_their_heads_say_are_not_staged(server: BlockStore, tmp_path: Path) -> None:
+    file = served(server, tmp_path / "file")
+    store = empty(tmp_path / "late")
+    desk = Snapshots(store, store.where, tmp_path, lambda: None)
+    assert await desk.stage(file.offer, []) == []
+    heads = decode_heads(file.offer.heads)
+    a, b = sorted(heads)[:2]
+    pages = file.pages([a, b])
+    assert await desk.take([(a, heads[a], pages[0]), (b, heads[b], pages[0])]) == [b]
+    assert await desk.stage(file.offer, []) == [a]
+    changed = replace(file.offer, heads=encode_heads(heads | {a: b"\x02" + bytes(32)}))
+    assert await desk.stage(changed, []) == []
+    desk.close()
+    with store.read("look") as c:
+        assert c.execute(sa.select(sa.func.count()).select_from(schema.staged_pages)).scalar() == 0
+    store.close()
