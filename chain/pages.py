@@ -16,6 +16,7 @@ Pages never change: an update makes new ones, and tells which nodes above them b
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from chain.crypto import short_sha256
@@ -34,6 +35,7 @@ _HASH = HEAD_BYTES = 33
 _BODY = 37
 """Where the left part of a fork starts."""
 _sha, _short = hashlib.sha256, short_sha256
+_length = struct.Struct(">I").unpack_from
 
 Change = tuple[bytes, bytes, bytes | None]
 """(path, key, encoded record or None to remove it)"""
@@ -80,32 +82,60 @@ def _split(changes: Sequence[Change], start: int, end: int, depth: int) -> int:
 def update(page: bytes, changes: Sequence[Change]) -> bytes:
     """LC-MRK-4: the page with `changes`, sorted by path, each path once and all of this page."""
     if len(changes) == 1:
-        return _update_one(page, changes[0])
+        return update_one(page, changes[0])
     return _update(page, changes, 0, len(changes), DEPTH)
 
 
-def _update_one(page: bytes, change: Change) -> bytes:
-    """What most blocks do to most pages: straight down to the one place, and up again."""
-    path, key, value = change
-    if not page:
-        return b"" if value is None else leaf(path, key, value)
-    if page[0] == LEAF:
-        return _at_end(page, path, key, value, DEPTH)
+_Fork = tuple[int, int, int, int]
+"""A fork on the way to a record: where it begins, where its left part ends, where it ends, and the bit that leads on."""
+
+
+def _down(page: bytes, path: bytes) -> tuple[int, int, list[_Fork]]:
+    """Begin and end of what stands where the path leads, a leaf or nothing, and the forks above it. Raises `Malformed`."""
     at, end, depth = 0, len(page), DEPTH
-    beside: list[tuple[int, bytes]] = []
-    while at < end and page[at] == FORK:
-        cut = at + _BODY + int.from_bytes(page[at + _HASH : at + _BODY], "big")
-        if path[depth >> 3] >> (7 - (depth & 7)) & 1:
-            beside.append((1, page[at + _BODY : cut]))
-            at = cut
+    forks = []
+    try:
+        while at < end and page[at] == FORK:
+            cut = at + _BODY + _length(page, at + _HASH)[0]
+            if path[depth >> 3] >> (7 - (depth & 7)) & 1:
+                forks.append((at, cut, end, 1))
+                at = cut
+            else:
+                forks.append((at, cut, end, 0))
+                at, end = at + _BODY, cut
+            depth += 1
+    except (struct.error, IndexError):
+        raise Malformed("a page of the state is cut off") from None
+    return at, end, forks
+
+
+def update_one(page: bytes, change: Change) -> bytes:
+    """What most blocks do to most pages: straight down to the one place, and up again. The same page where nothing changes.
+
+    The hashes on the way are not proven here: whoever read the record did. Where they lie, the root is not that of the others.
+    """
+    path, key, value = change
+    at, end, forks = _down(page, path)
+    old = page[at:end]
+    node = _at_end(old, path, key, value, DEPTH + len(forks))
+    if node == old:
+        return page
+    if not node:  # forks above it may have to go
+        return _update(page, [change], 0, 1, DEPTH)
+    out = bytearray(page)
+    out[at:end] = node
+    more, digest = len(node) - len(old), node[1:_HASH]
+    forks.reverse()
+    for start, cut, last, right in forks:
+        body = start + _BODY
+        if right:
+            digest = _short(_FORK + (page[body + 1 : body + _HASH] if body < cut else EMPTY) + digest).digest()
         else:
-            beside.append((0, page[cut:end]))
-            at, end = at + _BODY, cut
-        depth += 1
-    node = _at_end(page[at:end], path, key, value, depth)
-    for right, other in reversed(beside):
-        node = _fork(other, node) if right else _fork(node, other)
-    return node
+            digest = _short(_FORK + digest + (page[cut + 1 : cut + _HASH] if cut < last else EMPTY)).digest()
+            if more:
+                out[start + _HASH : body] = (cut - body + more).to_bytes(4, "big")
+        out[start + 1 : start + _HASH] = digest
+    return bytes(out)
 
 
 def _at_end(old: bytes, path: bytes, key: bytes, value: bytes | None, depth: int) -> bytes:
@@ -163,35 +193,19 @@ def _path_of(node: bytes) -> bytes:
     return _short(key_of(node)).digest()
 
 
-def _hash_of(page: bytes, at: int, end: int) -> bytes:
-    """The hash of the node from `at` to `end`."""
-    return page[at + 1 : at + _HASH] if at < end else EMPTY
-
-
 def find(page: bytes, path: bytes, key: bytes, *, proven: bool = True) -> bytes | None:
     """The value of a key, or None. Unless the page is `proven`, also that its hash proves this: raises `Malformed`."""
-    at, end, depth = 0, len(page), DEPTH
-    beside: list[tuple[int, bytes, bytes]] = []
-    while at < end and page[at] == FORK:
-        cut = at + _BODY + int.from_bytes(page[at + _HASH : at + _BODY], "big")
-        right = path[depth >> 3] >> (7 - (depth & 7)) & 1
-        if not proven:
-            other = _hash_of(page, at + _BODY, cut) if right else _hash_of(page, cut, end)
-            beside.append((right, page[at + 1 : at + _HASH], other))
-        if right:
-            at = cut
-        else:
-            at, end = at + _BODY, cut
-        depth += 1
+    at, end, forks = _down(page, path)
     node = page[at:end]
     if not proven:
-        _prove(node, beside)
-    if not node or key_of(node) != key:
+        _prove(page, node, forks)
+    if not node:
         return None
-    return node[_HASH + 1 + node[_HASH] :]
+    first = _HASH + 1 + node[_HASH]
+    return node[first:] if node[_HASH + 1 : first] == key else None
 
 
-def _prove(node: bytes, beside: list[tuple[int, bytes, bytes]]) -> None:
+def _prove(page: bytes, node: bytes, forks: list[_Fork]) -> None:
     """LC-MRK-4: that the hashes on the way down to a leaf are those of what lies beneath them."""
     digest = EMPTY
     if node:
@@ -199,9 +213,14 @@ def _prove(node: bytes, beside: list[tuple[int, bytes, bytes]]) -> None:
         digest = _short(_LEAF + _short(key).digest() + _sha(node[_HASH + 1 + len(key) :]).digest()).digest()
         if digest != node[1:_HASH]:
             raise Malformed(f"the record under the state key {key.hex()} is not the one that was hashed")
-    for right, stored, other in reversed(beside):
-        digest = _short(_FORK + (other + digest if right else digest + other)).digest()
-        if digest != stored:
+    forks.reverse()
+    for at, cut, end, right in forks:
+        body = at + _BODY
+        if right:
+            digest = _short(_FORK + (page[body + 1 : body + _HASH] if body < cut else EMPTY) + digest).digest()
+        else:
+            digest = _short(_FORK + digest + (page[cut + 1 : cut + _HASH] if cut < end else EMPTY)).digest()
+        if digest != page[at + 1 : at + _HASH]:
             raise Malformed("a node of the state's tree does not have the hash that is stored with it")
 
 
@@ -321,16 +340,10 @@ def prove(nodes: Sequence[bytes], path: bytes, key: bytes, page_of: Callable[[in
 
 def _prove_in(page: bytes, path: bytes, key: bytes, siblings: list[bytes]) -> StateProof:
     """`siblings` are those above the page."""
-    at, end, depth = 0, len(page), DEPTH
-    while at < end and page[at] == FORK:
-        cut = at + _BODY + int.from_bytes(page[at + _HASH : at + _BODY], "big")
-        if _bit(path, depth):
-            siblings.append(_hash_of(page, at + _BODY, cut))
-            at = cut
-        else:
-            siblings.append(_hash_of(page, cut, end))
-            at, end = at + _BODY, cut
-        depth += 1
+    at, end, forks = _down(page, path)
+    for start, cut, last, right in forks:
+        first, after = (start + _BODY, cut) if right else (cut, last)
+        siblings.append(page[first + 1 : first + _HASH] if first < after else EMPTY)
     found = page[at:end]
     if not found or key_of(found) == key:
         return StateProof(siblings, b"")

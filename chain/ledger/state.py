@@ -26,7 +26,21 @@ from chain.contracts.membership import Member
 from chain.crypto import short_sha256
 from chain.errors import BrokenInvariant, Malformed, StateDamaged
 from chain.merkle import StateProof
-from chain.pages import PAGES, Tree, build, find, head_of, no_nodes, number_of, numbers, prove, records, root_of, update, update_top
+from chain.pages import (
+    PAGES,
+    Tree,
+    build,
+    find,
+    head_of,
+    no_nodes,
+    number_of,
+    numbers,
+    prove,
+    records,
+    root_of,
+    update_one,
+    update_top,
+)
 from chain.pages import Change as PageChange
 
 SCANNED = (b"d/", b"m/", b"j/")
@@ -261,16 +275,18 @@ class State:
         same: set[bytes] = set()
         for number, found in by_page.items():
             page = self.page(number)
-            fresh = []
+            made = page
+            # One after another: most pages have one change, and nearly all others two.
             for change in found:
-                path, key, raw = change
-                if self._find(number, page, path, key) == raw:
-                    same.add(key)
-                else:
-                    fresh.append(change)
-            if fresh:
-                fresh.sort()
-                pages[number] = update(page, fresh)
+                before = made
+                try:
+                    made = update_one(before, change)
+                except (Malformed, IndexError) as e:
+                    raise StateDamaged(str(e)) from e
+                if made is before:
+                    same.add(change[1])
+            if made is not page:
+                pages[number] = made
         if not pages:
             return self.tree, same
         nodes = update_top(self._nodes, {number: head_of(page) for number, page in pages.items()})

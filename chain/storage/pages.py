@@ -147,7 +147,7 @@ class StatePages:
         merged = {key: raw for changes in late for key, raw in changes}
         try:
             return update(page, sorted((sha256(key), key, raw) for key, raw in merged.items()))
-        except IndexError as e:
+        except (Malformed, IndexError) as e:
             raise StorageDamaged(f"Page {number} of the state in {self._where} is damaged", str(e), TODO_DAMAGED) from e
 
     def _fetch(self, number: int) -> bytes | None:

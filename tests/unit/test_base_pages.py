@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from functools import cache
+from functools import cache, reduce
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chain import merkle
 from chain.errors import Malformed
-from chain.pages import FORK, find, head_of, no_nodes, number_of, numbers, prove, records, root_of, update, update_top
+from chain.pages import FORK, find, head_of, no_nodes, number_of, numbers, prove, records, root_of, update, update_one, update_top
 from tests.unit import plain_tree
 
 
@@ -54,7 +54,10 @@ class Both:
             by_page.setdefault(number_of(sha(key)), []).append((sha(key), key, value))
             self.model = {k: v for k, v in (self.model | {key: value}).items() if v is not None}
         for number, found in by_page.items():
-            self.pages[number] = update(self.page(number), sorted(found))
+            before = self.page(number)
+            self.pages[number] = update(before, sorted(found))
+            assert reduce(update_one, found, before) == self.pages[number], "one after another, in any order"
+            assert all(update_one(self.pages[number], change) is self.pages[number] for change in found), "made again: nothing new"
         for at, node in update_top(self.nodes, {n: head_of(self.pages[n]) for n in by_page}).items():
             self.nodes[at] = node
         self.plain = plain_tree.update(self.plain, sorted((sha(k), None if v is None else sha(v)) for k, v in changes.items()))
