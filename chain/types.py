@@ -250,6 +250,9 @@ class Moved(Wire, frozen=True, tag=1):
     ref: Annotated[bytes, Meta(max_length=64)]
 
 
+EVENT_DATA = (int, str, bytes)
+
+
 class Noted(Wire, frozen=True, tag=2):
     """Something happened to `ref` (a job, an account): `topic` says what, `data` are its numbers, ids and texts."""
 
@@ -260,7 +263,7 @@ class Noted(Wire, frozen=True, tag=2):
 
     def __post_init__(self) -> None:
         for value in self.data:
-            if not isinstance(value, int | str | bytes):
+            if not isinstance(value, EVENT_DATA):
                 raise ValueError("an event's data are integers, texts and bytes")
 
 

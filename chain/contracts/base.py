@@ -260,7 +260,8 @@ class Host:
             raise Reject(
                 Code.INSUFFICIENT_CREDITS, f"needs {format_credits(amount)} credits, {format_credits(account.balance)} are free"
             )
-        self._set(identity, account, balance=account.balance - amount)
+        left = account.balance - amount
+        self.store.put(b"a/" + identity, Account(account.key, account.status, left, account.frozen, account.sequences))
 
     def _credit(self, identity: bytes, amount: int, reason: str, source: bytes, ref: bytes) -> None:
         """Free credits for an active account; frozen ones for a suspended account; a banned one's are burned."""
@@ -296,7 +297,9 @@ class Host:
         if amount == 0:
             return
         self._debit(identity, amount)
-        self._escrow(escrow, self.escrowed(escrow) + amount)
+        key = escrow_key(escrow)
+        held = self.get(key, Escrow)
+        self.store.put(key, Escrow(held.amount + amount if held else amount))
         self.events.append(Moved(reason, identity, escrow, amount, ref))
 
     def pay(self, escrow: bytes, identity: bytes, amount: int, reason: str, ref: bytes) -> None:

@@ -383,16 +383,16 @@ class Overlay:
     def put(self, key: bytes, record: Any) -> None:
         if not key.startswith(STATE_PREFIXES[type(record)]):
             raise BrokenInvariant(f"state key {key!r} cannot hold a {type(record).__name__}")
-        self._write(key, record)
-
-    def delete(self, key: bytes) -> None:
-        self._write(key, None)
-
-    def _write(self, key: bytes, record: Any | None) -> None:
         before = self._before
         if before is not None and key not in before:
             before[key] = self._block.get(key, _MISSING)
         self._block[key] = record
+
+    def delete(self, key: bytes) -> None:
+        before = self._before
+        if before is not None and key not in before:
+            before[key] = self._block.get(key, _MISSING)
+        self._block[key] = None
 
     def scan(self, prefix: bytes, limit: int) -> Iterator[tuple[bytes, Any]]:
         """A snapshot in byte order: what is written while iterating is not seen."""
