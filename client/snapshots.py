@@ -18,7 +18,7 @@ import structlog
 from chain.contracts.base import History
 from chain.ledger.snapshot import Handover, Offer
 from chain.node import messages as m
-from chain.node.checks import Sent, make_pages
+from chain.node.checks import Made, Sent, make_pages
 from chain.storage import handovers
 from chain.storage.blockstore import BlockStore
 from chain.storage.errors import StorageError
@@ -46,6 +46,8 @@ class Snapshots:
         self._path.unlink(missing_ok=True)
         self._staging = Staging(store)
         self._writing = asyncio.Lock()
+        self._made: list[Made] = []
+        """Pages that are good, and not written yet."""
         self._helpers = Helpers()
         self._file: SnapshotFile | None = None
         self._making: asyncio.Task[None] | None = None
@@ -142,8 +144,12 @@ class Snapshots:
         """Raises `StorageError`. The numbers of those that are not what they should be; the others are on disk."""
         found = await self._helpers.make_pages(sent) if sum(len(raw) for _, _, raw in sent) >= WORTH else None
         made, wrong = found if found is not None else await asyncio.to_thread(make_pages, sent)
+        self._made += made
         async with self._writing:
-            await asyncio.to_thread(self._staging.put, made)
+            # What came while the last ones were written shares a transaction: half of what one costs is waiting for the disk.
+            made, self._made = self._made, []
+            if made:
+                await asyncio.to_thread(self._staging.put, made)
         return wrong
 
     async def ready(self) -> None:

@@ -111,8 +111,11 @@ def encode_page(page: bytes) -> bytes:
     return encode([part for record in records(page) for part in record])
 
 
-def make_page(number: int, head: bytes, raw: bytes) -> bytes:
-    """LC-BLK-19: the page that such records make. Raises `Malformed` where it is not the one with this head."""
+def make_page(number: int, head: bytes, raw: bytes) -> tuple[bytes, list[bytes]]:
+    """LC-BLK-19: the page that such records make, and the keys in it that listings show, as they are stored.
+
+    Raises `Malformed` where it is not the page with this head.
+    """
     try:
         flat = _records.decode(raw)
     except msgspec.DecodeError as e:
@@ -125,13 +128,12 @@ def make_page(number: int, head: bytes, raw: bytes) -> bytes:
     page = build(items)
     if page[:HEAD_BYTES] != head:
         raise Malformed("a page of the state with other records than its head says")
-    return page
+    return page, _shown(items)
 
 
-def scanned(page: bytes) -> list[bytes]:
-    """The keys of a page that listings show, as they are stored. Raises `Malformed`."""
+def _shown(items: list[tuple[bytes, bytes, bytes]]) -> list[bytes]:
     found = []
-    for key, raw in records(page):
+    for _, key, raw in items:
         if key.startswith(SCANNED):
             found.append(key)
             if key.startswith(b"m/") and listed(_decoded(key, raw)):

@@ -10,7 +10,7 @@ from chain.codec import decode
 from chain.crypto import verify
 from chain.errors import Malformed
 from chain.ledger.outcome import MAX_RECEIPT
-from chain.ledger.snapshot import make_page, scanned
+from chain.ledger.snapshot import make_page
 from chain.merkle import list_root
 from chain.node.history import Mentions, mentions
 from chain.types import Receipt, body_bytes, decode_block, tx_digest, tx_id
@@ -57,8 +57,7 @@ def make_pages(sent: list[Sent]) -> tuple[list[Made], list[int]]:
     wrong: list[int] = []
     for number, head, raw in sent:
         try:
-            page = make_page(number, head, raw)
-            made.append((number, page, scanned(page)))
+            made.append((number, *make_page(number, head, raw)))
         except Malformed:
             wrong.append(number)
     return made, wrong

@@ -7,7 +7,7 @@ from typing import Any
 from chain.codec import encode
 from chain.crypto import sha256
 from chain.errors import Malformed
-from chain.ledger.snapshot import Offer, decode_heads, encode_heads, encode_page, make_page, root_of, scanned
+from chain.ledger.snapshot import Offer, decode_heads, encode_heads, encode_page, make_page, root_of
 from chain.node import events as e
 from chain.node import messages as m
 from chain.node.checks import make_pages
@@ -29,10 +29,9 @@ def state_heads(data: bytes) -> None:
 def state_page(data: bytes) -> None:
     """A head, and the records: what is accepted has this head."""
     number = int.from_bytes(data[:2], "big")
-    page = make_page(number, data[2:35], data[35:])
+    page, keys = make_page(number, data[2:35], data[35:])
     check(head_of(page) == data[2:35], "another page than the one that was named")
-    check(make_page(number, head_of(page), encode_page(page)) == page, "it does not come back")
-    scanned(page)
+    check(make_page(number, head_of(page), encode_page(page)) == (page, keys), "it does not come back")
 
 
 def snapshot_inbox(data: bytes) -> None:
