@@ -11,8 +11,8 @@ from typing import Any
 import ecdsa  # type: ignore[import-untyped]
 import pytest
 
-from tests.conformance import keys, light, trees, wire
-from tests.conformance.wire import Refused
+from tests.conformance import keys, light, snapshots, trees, wire
+from tests.conformance.wire import Refused, decode_plain
 
 HERE = Path(__file__).parent
 VECTORS = HERE.parents[1] / "protocol_spec" / "vectors"
@@ -230,6 +230,32 @@ def test_genesis() -> None:
     assert validators.hex() == vector["validators"]
     records = {unhex(k): unhex(v) for k, v in vector["records"].items()}
     assert trees.state_root(records).hex() == vector["state_root"]
+
+
+def test_a_state_in_pages() -> None:
+    vector = load("snapshots")
+    heads = snapshots.read_heads(unhex(vector["heads"]))
+    assert snapshots.root(heads).hex() == vector["state_root"]
+    pages = [unhex(raw) for raw in vector["pages"].values()]
+    assert [snapshots.head_of(raw) for raw in pages] == heads
+    assert [int.from_bytes(number, "big") for number, _, _ in heads] == [int(number) for number in vector["pages"]]
+    records = {
+        key: value for raw in pages for flat in [decode_plain(raw)] for key, value in zip(flat[::2], flat[1::2], strict=True)
+    }
+    assert trees.state_root(records).hex() == vector["state_root"]
+    assert refused(snapshots.read_heads, unhex(vector["heads"])[:-1])
+    assert refused(snapshots.read_heads, unhex(vector["heads"])[35:] + unhex(vector["heads"])[:35])
+    assert snapshots.root(heads[1:]).hex() != vector["state_root"]
+
+
+def test_handovers_lead_from_known_validators_to_others() -> None:
+    vector = load("snapshots")
+    chain_id, validators = unhex(vector["chain_id"]), unhex(vector["validators"])
+    first, second = (unhex(raw) for raw in vector["handovers"])
+    following = snapshots.follow(chain_id, first, validators)
+    assert len(light.read_validators(snapshots.follow(chain_id, second, following))) == 2
+    assert refused(snapshots.follow, chain_id, second, validators)
+    assert refused(snapshots.follow, bytes(32), first, validators)
 
 
 def test_the_chain_from_genesis_by_a_light_client() -> None:

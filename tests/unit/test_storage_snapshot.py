@@ -269,7 +269,11 @@ async def test_pages_that_are_not_what_their_heads_say_are_not_staged(server: Bl
     pages = file.pages([a, b])
     assert await desk.take([(a, heads[a], pages[0]), (b, heads[b], pages[0])]) == [b]
     assert await desk.stage(file.offer, []) == [a]
-    changed = replace(file.offer, heads=encode_heads(heads | {a: b"\x02" + bytes(32)}))
+    numbers = sorted(heads)
+    sent = [(n, heads[n], raw) for n, raw in zip(numbers, file.pages(numbers), strict=True)]
+    assert await asyncio.gather(*(desk.take(sent[i : i + 5]) for i in range(0, len(sent), 5))) == [[]] * -(-len(sent) // 5)
+    assert await desk.stage(file.offer, []) == numbers, "also those that shared a transaction"
+    changed = replace(file.offer, heads=encode_heads({a: b"\x02" + bytes(32)}))
     assert await desk.stage(changed, []) == []
     desk.close()
     with store.read("look") as c:

@@ -12,7 +12,7 @@ import pytest
 
 from chain.contracts import CONTRACTS
 from chain.contracts.base import BASE_STATE
-from tests.vectors import base_vectors, chain_vectors, client_vectors
+from tests.vectors import base_vectors, chain_vectors, client_vectors, snapshot_vectors
 
 FOLDER = Path(__file__).parents[2] / "protocol_spec" / "vectors"
 MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
@@ -26,6 +26,7 @@ MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
     "certificates": chain_vectors.certificates,
     "genesis": chain_vectors.genesis,
     "chain": chain_vectors.chain,
+    "snapshots": snapshot_vectors.snapshots,
     "hidden-file": client_vectors.hidden_file,
 }
 
