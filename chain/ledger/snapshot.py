@@ -141,6 +141,11 @@ def _shown(items: list[tuple[bytes, bytes, bytes]]) -> list[bytes]:
     return found
 
 
+def page_of_listed(key: bytes) -> int:
+    """The number of the page with the record of which a listing shows this key."""
+    return number_of(sha256(b"m/" + key[len(VERIFIERS) :] if key.startswith(VERIFIERS) else key))
+
+
 def _decoded(key: bytes, raw: bytes) -> Member:
     if len(raw) > MAX_RECORD:
         raise Malformed(f"the record under the state key {key.hex()} is too large")

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from msgspec import Meta
 
 from chain.codec import Wire, decode, encode
-from chain.ledger.snapshot import Handover, Offer, decode_heads, root_of
+from chain.ledger.snapshot import Handover, Offer, decode_heads, page_of_listed, root_of
 from chain.node.checks import Made
 from chain.params import MAX_PEER_MESSAGE
 from chain.storage import handovers, schema
@@ -41,6 +41,7 @@ class Staging:
         dialect = store.engine.dialect
         self._put_page = Bulk(dialect, schema.upsert(dialect, schema.staged_pages, "number", "page"), ("number", "page"))
         self._drop_page = Bulk(dialect, schema.delete_by(schema.staged_pages.c.number), ("number",))
+        self._drop_key = Bulk(dialect, schema.delete_by(schema.staged_keys.c.key), ("key",))
         self._put_key = Bulk(dialect, schema.add_key(dialect, schema.staged_keys), ("key",))
 
     def begin(self, offer: Offer, followed: list[Handover]) -> list[int]:
@@ -53,10 +54,15 @@ class Staging:
             found = c.execute(sa.select(p.number, sa.func.substr(p.page, 5, 33))).all()
             held = [int(number) for number, head in found if heads.get(int(number)) == bytes(head)]
             if len(held) < len(found):
-                kept = frozenset(held)
-                self._drop_page.run(c, [(int(number),) for number, _ in found if int(number) not in kept])
+                self._keep(c, frozenset(held), [int(number) for number, _ in found])
             _put_target(c, _Target(False, offer, followed))
         return sorted(held)
+
+    def _keep(self, c: sa.Connection, kept: frozenset[int], found: list[int]) -> None:
+        """The other pages go, and with them what stands in listings of their records."""
+        self._drop_page.run(c, [(number,) for number in found if number not in kept])
+        keys = [bytes(key) for (key,) in c.execute(sa.select(schema.staged_keys.c.key))]
+        self._drop_key.run(c, [(key,) for key in keys if page_of_listed(key) not in kept])
 
     def put(self, made: list[Made]) -> None:
         with self._store.write("stage a snapshot") as c:

@@ -11,12 +11,15 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 
 from chain.codec import encode
-from chain.contracts.base import History, Validators
+from chain.contracts.base import Due, History, Validators, due_key
+from chain.contracts.membership import Member, member_key
+from chain.crypto import sha256
 from chain.ledger.genesis import first_state
-from chain.ledger.snapshot import Handover, decode_heads, encode_heads
+from chain.ledger.snapshot import Handover, decode_heads, encode_heads, encode_page
 from chain.node import messages as m
 from chain.node.checks import make_pages
 from chain.node.messages import MAX_PAGES_BYTES
+from chain.pages import HEAD_BYTES, build, number_of
 from chain.storage import handovers, schema, snapshot, staging
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.storage.errors import StorageDamaged
@@ -124,6 +127,29 @@ def test_what_is_staged_stays_over_restarts_and_serves_the_next_target(server: B
     store = open_store(str(tmp_path / "late"), CHAIN)
     store.check(True)
     assert open_state(store, genesis())[0].root == net.nodes[0].state.root
+    store.close()
+
+
+def test_a_record_that_the_next_target_does_not_have_stands_in_no_listing(server: BlockStore, tmp_path: Path) -> None:
+    file = served(server, tmp_path / "file")
+    heads, sent = decode_heads(file.offer.heads), []
+    for key, record in ((due_key(5, 1, bytes(32)), Due(1, bytes(32))), (member_key(bytes(20)), Member(True, 0, [], []))):
+        page = build([(sha256(key), key, encode(record))])
+        number = number_of(sha256(key))
+        assert number not in heads
+        sent.append((number, page[:HEAD_BYTES], encode_page(page)))
+    store, earlier = empty(tmp_path / "late"), dict(sorted((heads | {n: head for n, head, _ in sent}).items()))
+    Staging(store).begin(replace(file.offer, heads=encode_heads(earlier)), [])
+    made, wrong = make_pages(sent)
+    assert wrong == [] and sorted(key[:2] for _, _, keys in made for key in keys) == [b"d/", b"m/", b"v/"]
+    Staging(store).put(made)
+    assert take(store, file) == []
+    Staging(store).ready()
+    store.close()
+    store = open_store(str(tmp_path / "late"), CHAIN)
+    state, there = store.open_state(), server.open_state()
+    for prefix in (b"m/", b"d/", b"j/"):
+        assert (state.keys(prefix), state.listing(prefix)) == (there.keys(prefix), there.listing(prefix))
     store.close()
 
 
