@@ -82,7 +82,7 @@ FULL = Size(
     rounds=4,
     limit_s=1.5,
     ledger=LedgerSize(
-        samples=400, transfers=40_000, outstanding=8_000, tens=8_000, hundreds=1_600, jobs=8_000, overload_s=12.0, overload=180_000
+        samples=400, transfers=40_000, outstanding=8_000, tens=8_000, hundreds=1_600, jobs=16_000, overload_s=12.0, overload=180_000
     ),
     peers=PeerSize(
         samples=1_000,
