@@ -19,8 +19,7 @@ from chain.node.checks import Made
 from chain.params import MAX_PEER_MESSAGE
 from chain.storage import handovers, schema
 from chain.storage.blockstore import BlockStore
-from chain.storage.errors import StorageDamaged
-from chain.storage.schema import TODO_DAMAGED, Bulk, at, seal, unseal
+from chain.storage.schema import Bulk, at, seal, unseal
 from chain.types import block_id
 
 MAX_HANDOVERS = 10_000
@@ -114,7 +113,8 @@ def switch(store: BlockStore, *, keep: bool = True) -> int | None:
         p = schema.staged_pages.c
         held = {int(number): bytes(head) for number, head in c.execute(sa.select(p.number, sa.func.substr(p.page, 5, 33)))}
         if held != heads or root_of(heads) != target.offer.header.state_root:
-            raise StorageDamaged(f"The staged snapshot in {store.where} is not whole", "pages are missing", TODO_DAMAGED)
+            _clear(c)  # the node takes it once more
+            return None
         old = (schema.blocks, schema.changes, schema.unaudited, schema.parts, schema.tx_pages, schema.history, schema.journal)
         for table in old:
             c.execute(sa.delete(table))
