@@ -31,6 +31,14 @@ def _decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(kind)
 
 
+def read(kind: type[T], data: bytes) -> T:
+    """Decode bytes that a hash proves to be canonical, or that do not count before it does. Raises `Malformed`."""
+    try:
+        return _decoder(kind).decode(data)  # type: ignore[arg-type, no-any-return]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+        raise Malformed(str(e)) from None
+
+
 def decode(kind: type[T], data: bytes, limit: int) -> T:
     """Decode canonical bytes of at most `limit` bytes.
 

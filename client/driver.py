@@ -1,7 +1,8 @@
 """Runs the effects of the pure node: log, guard, database, network, timers. One event loop, one thread but for the writer.
 
-Disk before wire: effects run in the order given, and a log record that must be synced is on disk before the next effect. A storage
-fault or a broken invariant ends the node: `failed` gets the exception and nothing more is signed or sent.
+Disk before wire: effects run in the order given, and a log record that must be synced is on disk before the next effect. What
+follows a commit that must be durable waits for it, while the node already works on the next blocks; only what tells nobody anything
+goes before. A storage fault or a broken invariant ends the node: `failed` gets the exception and nothing more is signed or sent.
 
 Votes first: transactions, and the proposals that name them, wait behind everything else, so that a flood of transactions costs time
 but no rounds.
@@ -21,7 +22,7 @@ import structlog
 from chain.consensus.messages import SignVote, Step
 from chain.crypto import SigningKey
 from chain.node import events as e
-from chain.node.messages import MAX_SYNC_ANSWER, CompactProposal, GetTxs, TxIds, Txs
+from chain.node.messages import MAX_SYNC_ANSWER, CompactProposal, GetBlocks, GetOutcomes, GetTxs, TxIds, Txs
 from chain.node.node import Node
 from chain.storage import outcomes
 from chain.storage.blockstore import BlockStore, CommitBatch
@@ -40,6 +41,7 @@ log: Any = structlog.get_logger("node")
 WAITING_BYTES = 32 * 2**20
 """Transactions and proposals that wait to be looked at. More are dropped, as by a full lane: what matters is told again."""
 _PATIENT = frozenset(kind.__struct_config__.tag for kind in (Txs, TxIds, GetTxs, CompactProposal))
+_REQUESTS = frozenset(kind.__struct_config__.tag for kind in (GetBlocks, GetOutcomes))
 CROWDED_BYTES = 512 * 2**10
 """Unchecked bytes from peers: a fifth of a second's work."""
 CROWDED_OWN = 4_096
@@ -59,6 +61,13 @@ def is_patient(payload: bytes) -> bool:
     A message is an array of less than 16 elements that begins with its tag, below 128: one byte each.
     """
     return len(payload) > 1 and payload[1] in _PATIENT
+
+
+def tells_nothing(effect: e.Effect) -> bool:
+    """Whether an effect may go before what waits for the disk: it concerns this node alone, or asks for more blocks."""
+    if isinstance(effect, e.Send):
+        return len(effect.payload) > 1 and effect.payload[1] in _REQUESTS
+    return isinstance(effect, e.Commit | e.CheckSignatures | e.HashBlocks | e.SetTimer)
 
 
 def now_ms() -> int:
@@ -99,6 +108,10 @@ class Driver:
         """Decided, not handed to the database yet."""
         self._gathered_bytes = 0
         self._commits: set[Future[None]] = set()
+        self._durable: Future[None] | None = None
+        """The last commit that has to be on disk before anybody is told of it."""
+        self._held: deque[tuple[Future[None], e.Effect]] = deque()
+        """Effects in their order, each with the commit that it waits for."""
         self._timers: set[asyncio.TimerHandle] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._helpers = Helpers()
@@ -112,6 +125,9 @@ class Driver:
         """Go on from the log. Raises `Malformed`, `BrokenInvariant`, `StorageError` where the disk's contents do not fit."""
         self._network = network
         self._run_all(self.node.start(now_ms(), self._wal.records()))
+        if self._durable is not None:
+            self._settle()
+            self._release()
         self._pump()
 
     def stop(self) -> None:
@@ -211,7 +227,17 @@ class Driver:
         for effect in effects:
             if self._stopped:
                 return
-            self._run(effect)
+            if self._durable is None or tells_nothing(effect):
+                self._run(effect)
+            else:
+                self._held.append((self._durable, effect))
+
+    def _release(self) -> None:
+        """Go on with what waited for commits that are on disk now."""
+        while self._held and self._held[0][0].done() and not self._stopped:
+            self._run(self._held.popleft()[1])
+        if not self._held and self._durable is not None and self._durable.done():
+            self._durable = None
 
     def _run(self, effect: e.Effect) -> None:
         match effect:
@@ -356,30 +382,47 @@ class Driver:
         self._gathered.append(batch)
         self._gathered_bytes += len(batch.block)
         if c.durable:
-            self._settle()
+            self._durable = self._hand_over()
         elif self._gathered_bytes > GATHER_BYTES:
             self._write_out()
 
     def _write_out(self) -> None:
-        """Hand what was decided to the database's thread."""
-        if not self._gathered:
-            return
+        if self._gathered:
+            self._hand_over()
+
+    def _hand_over(self) -> Future[None]:
+        """Hand what was decided to the database's thread; waits while much has not been written."""
         commit = self._store.commit_async(*self._gathered)
         self._gathered, self._gathered_bytes = [], 0
         self._commits.add(commit)
         commit.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._committed, done))
+        return commit
 
     def _committed(self, done: Future[None]) -> None:
         self._commits.discard(done)
         fault = done.exception()
         if fault is not None:
             self._fail(fault)
-        elif not self._stopped and self._wal.used > LOG_WORTH and self._is_all_written():
+            return
+        if self._held or self._durable is not None:
+            self._let_go()
+        if not self._stopped and self._wal.used > LOG_WORTH and self._is_all_written():
             self._wal.truncate()
+
+    def _let_go(self) -> None:
+        self._running = True
+        try:
+            self._release()
+        except BaseException as fault:
+            self._fail(fault)
+        finally:
+            self._running = False
+        if self._inputs:
+            self._pump()
 
     def _is_all_written(self) -> bool:
         """Nothing of the next height is in the log yet, and all that is in it is in the database."""
-        return not self._commits and not self._gathered and self.node.consensus.step is Step.WAIT
+        return not self._commits and not self._gathered and not self._held and self.node.consensus.step is Step.WAIT
 
     async def settled(self) -> None:
         """Returns when every height decided so far is in the database: readers there then see what callers were told."""

@@ -5,6 +5,7 @@ The next piece is read while one is done. Nothing is imported here but what the 
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -20,6 +21,8 @@ Task = tuple[Callable[..., Any], msgspec.msgpack.Decoder[Any], msgspec.msgpack.D
 """A function of `chain.node.checks`, and what reads its arguments and its result."""
 
 encode = msgspec.msgpack.Encoder().encode
+NICE = 5
+"""What helps must not starve what it helps."""
 SIGNED, HASHED, MADE, SNAPSHOT = range(4)
 
 
@@ -43,8 +46,9 @@ TASKS: tuple[Task, ...] = (
 
 
 def serve(pipe: Connection[bytes, bytes]) -> None:
-    """It ends with the node, however that ends, and leaves the keyboard's signals to it."""
+    """It ends with the node, however that ends, leaves the keyboard's signals to it, and lets it go first."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(NICE)
     pieces: SimpleQueue[bytes | None] = SimpleQueue()
     threading.Thread(target=_read, args=(pipe, pieces), daemon=True).start()
     while (piece := pieces.get()) is not None:

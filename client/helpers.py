@@ -29,8 +29,8 @@ log: Any = structlog.get_logger("helpers")
 
 MOST = 8
 IDLE_S = 10.0
-PIECE = 256
-"""Checks that one process takes at a time: about 12 ms."""
+PIECE = 1_000
+"""Checks that one process takes at a time: about 50 ms. A thread that feeds it may wait three times 5 ms for its turn."""
 PAGES = 32
 """Pages of the state that one process takes at a time."""
 AHEAD = 2

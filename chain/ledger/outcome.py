@@ -11,12 +11,15 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire, decode
-from chain.contracts import STATE_TYPES, state_type
+from chain.codec import Wire, read
+from chain.contracts import STATE_TYPES
 from chain.contracts.base import K_VALIDATORS, Validators
+from chain.crypto import short_sha256
 from chain.errors import BrokenInvariant, Malformed
-from chain.ledger.state import MAX_RECORD, Overlay, State
+from chain.ledger.state import MAX_RECORD, Change, State
 from chain.ledger.transition import Executed
+from chain.pages import Change as PageChange
+from chain.pages import Tree, number_of
 from chain.params import MAX_BLOCK_TXS
 from chain.types import Header, Receipt, validators_hash
 
@@ -57,30 +60,46 @@ def follow(state: State, header: Header, txs: int, receipts: list[bytes], change
     """
     if len(receipts) != txs + 1:
         raise Malformed(f"{len(receipts)} receipts for {txs} transactions")
-    overlay = Overlay(state)
-    for record in changes.put:
-        if record.key[: record.key.find(b"/") + 1] not in STATE_TYPES:
-            raise Malformed(f"no record is kept under the state key {record.key.hex()}")
-        overlay.put(record.key, decode(state_type(record.key), record.value, MAX_RECORD))
-    for key in changes.gone:
-        overlay.delete(key)
-    made, encoded, tree = overlay.finish()
-    if changes_of(encoded) != changes:
-        raise Malformed("the changes name what did not change, or not in order")
-    root = tree.root
-    if root != header.state_root:
+    made, encoded, tree = _apply(state, changes)
+    if tree.root != header.state_root:
         raise Malformed("the changes do not lead to the state of the header")
-    following = overlay.get(K_VALIDATORS)
+    following = dict(made).get(K_VALIDATORS) or state.get(K_VALIDATORS)
     if not isinstance(following, Validators) or validators_hash(following.members) != header.next_validators_hash:
         raise BrokenInvariant(f"block {header.height} was decided with another next validator set than its state holds")
     return Executed(
         txs=[],
-        receipts=[decode(Receipt, raw, MAX_RECEIPT) for raw in receipts],
+        receipts=[read(Receipt, raw) for raw in receipts],
         receipt_bytes=receipts,
         receipt_root=header.receipt_root,
         changes=made,
         encoded=encoded,
         tree=tree,
-        state_root=root,
+        state_root=tree.root,
         next_validators=following.members,
     )
+
+
+def _apply(state: State, changes: Changes) -> tuple[list[Change], list[tuple[bytes, bytes | None]], Tree]:
+    """As `Overlay.finish` gives it. Records are not encoded again: it is their bytes that the root is made of.
+
+    Raises `Malformed` where they are not exactly changes, each key once, in order.
+    """
+    keys = [record.key for record in changes.put]
+    if len({*keys, *changes.gone}) != len(keys) + len(changes.gone) or any(k != sorted(k) for k in (keys, changes.gone)):
+        raise Malformed("the changes name a key twice, or not in order")
+    encoded: list[tuple[bytes, bytes | None]] = [(record.key, record.value) for record in changes.put]
+    if changes.gone:
+        encoded = sorted([*encoded, *((key, None) for key in changes.gone)])
+    made: list[Change] = []
+    by_page: dict[int, list[PageChange]] = {}
+    for key, raw in encoded:
+        kind = STATE_TYPES.get(key[: key.find(b"/") + 1])
+        if kind is None:
+            raise Malformed(f"no record is kept under the state key {key.hex()}")
+        made.append((key, None if raw is None else read(kind, raw)))
+        path = short_sha256(key).digest()
+        by_page.setdefault(number_of(path), []).append((path, key, raw))
+    tree, same = state.changed(by_page)
+    if same:
+        raise Malformed("the changes name what did not change")
+    return made, encoded, tree

@@ -157,3 +157,57 @@ async def test_a_node_that_stops_in_good_health_stores_what_was_decided(driven: 
     driver_._run(e.Commit(1, bytes(32), b"", b"", [], [], [], [], False))
     driver_.stop()
     assert store.handed == [1]
+
+
+class SlowStore:
+    """Stores when the test says so."""
+
+    def __init__(self) -> None:
+        self.commits: list[Future[None]] = []
+
+    def commit_async(self, *_: CommitBatch) -> Future[None]:
+        self.commits.append(Future())
+        return self.commits[-1]
+
+
+def decided(height: int) -> e.Decided:
+    return e.Decided(height, bytes(32), cast(Any, None), [], [], [])
+
+
+def committed(height: int) -> e.Commit:
+    return e.Commit(height, bytes(32), b"", b"", [], [], [], [], True)
+
+
+async def test_nobody_is_told_of_a_height_before_it_is_on_disk(driven: tuple[Recorder, Driver]) -> None:
+    """Work on the next heights and requests for more do not wait; all else keeps its order."""
+    _, driver_ = driven
+    store, told = SlowStore(), list[object]()
+    driver_._store, driver_._on_decided = cast(Any, store), lambda d: told.append(d.height)
+    driver_._wal = cast(Any, SimpleNamespace(used=0))
+    driver_._network = cast(Any, SimpleNamespace(send=lambda peer, channel, payload, lane: told.append(m.decode_message(payload))))
+    asks, tells = m.GetBlocks(5, 9), m.Status(2)
+    first = [committed(1), decided(1), e.Send(PEER, encode(tells), e.VOTES), e.Send(PEER, encode(asks), e.REQUESTS)]
+    driver_._run_all([*first, committed(2), decided(2)])
+    await turns(3)
+    assert told == [asks]
+    store.commits[1].set_result(None)
+    await turns(3)
+    assert told == [asks], "the one before it is not on disk"
+    store.commits[0].set_result(None)
+    await turns(3)
+    assert told == [asks, 1, tells, 2]
+    driver_._run_all([decided(3)])
+    assert told[-1] == 3, "nothing is waited for any more"
+    assert driver_._durable is None
+
+
+async def test_nobody_is_told_of_a_height_that_could_not_be_stored(driven: tuple[Recorder, Driver]) -> None:
+    _, driver_ = driven
+    store, told = SlowStore(), list[int]()
+    driver_._store, driver_._on_decided = cast(Any, store), lambda d: told.append(d.height)
+    driver_._run_all([committed(1), decided(1)])
+    store.commits[0].set_exception(DiskFull("Could not store height 1", "no space left on the device", "Free some space there"))
+    with pytest.raises(DiskFull):
+        await driver_.failed
+    await turns(3)
+    assert told == []

@@ -29,7 +29,7 @@ MUTANTS = (
     mutant(
         "outcome of a block believed, whatever state it leads to",
         "ledger.outcome",
-        "    if root != header.state_root:\n",
+        "    if tree.root != header.state_root:\n",
         "    if False:\n",
         "lying outcomes",
     ),
