@@ -70,6 +70,11 @@ def tells_nothing(effect: e.Effect) -> bool:
     return isinstance(effect, e.Commit | e.CheckSignatures | e.HashBlocks | e.SetTimer)
 
 
+def is_stored(commit: Future[None]) -> bool:
+    """One that failed is done as well, perhaps before this loop was told so."""
+    return commit.done() and commit.exception() is None
+
+
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
@@ -234,9 +239,9 @@ class Driver:
 
     def _release(self) -> None:
         """Go on with what waited for commits that are on disk now."""
-        while self._held and self._held[0][0].done() and not self._stopped:
+        while self._held and is_stored(self._held[0][0]) and not self._stopped:
             self._run(self._held.popleft()[1])
-        if not self._held and self._durable is not None and self._durable.done():
+        if not self._held and self._durable is not None and is_stored(self._durable):
             self._durable = None
 
     def _run(self, effect: e.Effect) -> None:

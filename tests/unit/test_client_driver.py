@@ -211,3 +211,18 @@ async def test_nobody_is_told_of_a_height_that_could_not_be_stored(driven: tuple
         await driver_.failed
     await turns(3)
     assert told == []
+
+
+async def test_nor_where_the_one_before_it_was_stored_in_the_same_moment(driven: tuple[Recorder, Driver]) -> None:
+    """Both are done before the loop is told of either."""
+    _, driver_ = driven
+    store, told = SlowStore(), list[int]()
+    driver_._store, driver_._on_decided = cast(Any, store), lambda d: told.append(d.height)
+    driver_._wal = cast(Any, SimpleNamespace(used=0))
+    driver_._run_all([committed(1), decided(1), committed(2), decided(2)])
+    store.commits[0].set_result(None)
+    store.commits[1].set_exception(DiskFull("Could not store height 2", "no space left on the device", "Free some space there"))
+    with pytest.raises(DiskFull):
+        await driver_.failed
+    await turns(3)
+    assert told == [1]
