@@ -95,8 +95,9 @@ class _Pool:
                 if given:
                     self._pieces.put(None)  # for later: answers are awaited still
                 return bool(given)
-            given.append(piece[1])
-            pipe.send_bytes(piece[0])
+            if piece[1].set_running_or_notify_cancel():  # nobody waits any more where the node stops
+                given.append(piece[1])
+                pipe.send_bytes(piece[0])
         return True
 
     def _refuse(self) -> None:
@@ -106,7 +107,7 @@ class _Pool:
                 piece = self._pieces.get_nowait()
             except Empty:
                 return
-            if piece is not None:
+            if piece is not None and piece[1].set_running_or_notify_cancel():
                 piece[1].set_exception(Failed())
 
 

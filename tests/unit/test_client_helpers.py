@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import threading
 
 import pytest
 
@@ -47,6 +48,23 @@ async def test_blocks_are_hashed_in_their_order() -> None:
         assert await pool.hash_blocks(blocks) == hash_blocks(blocks)
     finally:
         pool.close()
+
+
+async def test_who_stops_waiting_disturbs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", broken.append)
+    pool = Helpers()
+    pool._count = 2
+    try:
+        wanted = checks(PIECE * 6)
+        impatient = asyncio.create_task(pool.are_signed(CHAIN, wanted))
+        await asyncio.sleep(0.05)
+        impatient.cancel()
+        assert await pool.are_signed(CHAIN, wanted[:9]) == bytes(n % 3 != 2 for n in range(9))
+    finally:
+        pool.close()
+    await asyncio.to_thread(lambda: [child.join(20) for child in multiprocessing.active_children()])
+    assert broken == []
 
 
 async def test_where_no_process_can_help_nothing_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
