@@ -16,6 +16,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -101,14 +102,17 @@ class _Pool:
         return True
 
     def _refuse(self) -> None:
-        """A process is gone: the node does without the others as well."""
-        while True:
-            try:
+        """A process is gone: the node does without the others as well, which are told to end all the same."""
+        ends = 0
+        with suppress(Empty):
+            while True:
                 piece = self._pieces.get_nowait()
-            except Empty:
-                return
-            if piece is not None and piece[1].set_running_or_notify_cancel():
-                piece[1].set_exception(Failed())
+                if piece is None:
+                    ends += 1
+                elif piece[1].set_running_or_notify_cancel():
+                    piece[1].set_exception(Failed())
+        for _ in range(ends):
+            self._pieces.put(None)
 
 
 class Helpers:

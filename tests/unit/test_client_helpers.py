@@ -13,6 +13,7 @@ from chain.ledger.tx import sign_tx
 from chain.node.checks import hash_blocks
 from chain.types import TxBody, net_of
 from client import helpers
+from client.helper import SIGNED, encode
 from client.helpers import PIECE, Helpers
 from tests.unit.test_node_sync import chain_of
 
@@ -97,3 +98,23 @@ async def test_processes_that_die_are_noticed_and_not_started_again(all_of_them:
     assert (pool._count, pool._pool) == (0, None)
     await asyncio.to_thread(lambda: [child.join(20) for child in children])
     assert not any(child.is_alive() for child in children), "the others end as well"
+
+
+async def test_work_that_comes_after_a_process_died_keeps_no_other_alive() -> None:
+    """The other one is in the middle of its work when it is told to end."""
+    pool = Helpers()
+    pool._count = 2
+    assert await pool.are_signed(CHAIN, checks(2)) == b"\1\1"
+    processes, long = pool._pool, bytes((SIGNED,)) + encode((CHAIN, checks(3) * 1_000))
+    assert processes is not None
+    first, other = children = multiprocessing.active_children()
+    for _ in range(4):
+        processes.submit(long)
+    first.kill()
+    async with asyncio.timeout(20):
+        while not processes._failed:
+            await asyncio.sleep(0.001)
+    for _ in range(3):
+        processes.submit(long)
+    await asyncio.to_thread(lambda: [child.join(5) for child in children])
+    assert not other.is_alive()
