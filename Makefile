@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit swarm mutants fuzz bench soak lock clean
+.PHONY: help setup demo test test-full test-rest lint types unit swarm mutants fuzz bench soak lock clean
 MAKEFLAGS += --no-print-directory
 JSON ?=
 TARGET ?=
@@ -11,7 +11,7 @@ SECONDS ?= 60
 SEEDS ?= 2000
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
 setup: ## prepare .venv with every package that is needed
 	@scripts/setup.sh
@@ -20,13 +20,19 @@ demo: setup ## run the main job on a graph of five nodes; JSON=file also writes 
 	@scripts/engine.sh run scripts/demo.sh "$(JSON)"
 
 test: setup ## lint, types, import rule and all tests, with real containers and real processes
-	@scripts/engine.sh run scripts/check.sh
+	@scripts/engine.sh run .venv/bin/python scripts/check.py test
+
+test-full: setup ## all that `test` samples as well: attack pairs, seeds, gVisor, a long soak, fuzzers; 70 minutes at most
+	@scripts/engine.sh run .venv/bin/python scripts/check.py full
+
+test-rest: setup ## MINUTES=n: parts of `test-full` beyond `test`, those first that the last change touches
+	@scripts/engine.sh run .venv/bin/python scripts/check.py rest $(or $(MINUTES),55)
 
 lint: setup ## lint, format and import rule only
-	@scripts/check.sh lint
+	@.venv/bin/python scripts/check.py lint
 
 types: setup ## type check only
-	@scripts/check.sh types
+	@.venv/bin/python scripts/check.py types
 
 unit: setup ## the unit tests only; they need no engine
 	@.venv/bin/python -m pytest tests/unit

@@ -190,7 +190,9 @@ async def test_a_disk_that_fills_up_while_the_node_runs(graph: Graph, node: Node
             await full.start()
             await full.grows(2)
             if real:
+                full.pause()  # what it writes between the reading of `used` and the change would make that impossible
                 resize(data.parent, shutil.disk_usage(data.parent).used + 16_384)
+                full.resume()
             else:
                 flag.touch()
             code, said = await full.ended(), full.tail()

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,9 @@ from tests.sim.world import World
 
 ROUNDS = max(1, int(os.environ.get("LC_SIM_SEEDS", "240")) // 240)
 """How often each pair of attacks is run."""
+
+PARTS = 3
+"""The pairs with one attack run in so many tests."""
 
 SINGLE = 4
 """Runs of each attack alone."""
@@ -119,19 +123,39 @@ def test_each_attack_happens_and_breaks_nothing(name: str) -> None:
     assert happened(counts, name).keys() >= DOES[name]
 
 
-@pytest.mark.parametrize("first", NAMES[:-1] if ROUNDS == 1 else NAMES)  # each with those behind it: the last one's turns are over
-def test_two_of_seven_attack_together(first: str) -> None:
+def pairs(place: int, part: int) -> list[int]:
+    """The places of those that attack together with the one at `place`, in one of `PARTS`; itself only in longer runs."""
+    return [other for other in range(place + (ROUNDS == 1), len(NAMES)) if (other - place) % PARTS == part]
+
+
+def groups() -> list[Any]:
+    """Each attack with a part of those behind it in the list: one part of them in every run, every pair in the full one."""
+    mark = pytest.mark.full("every third pair of attacks runs here")
+    found = [(place, part) for place in range(len(NAMES)) for part in range(PARTS) if pairs(place, part)]
+    return [
+        pytest.param(place, part, id=f"{NAMES[place]}, part {part}", marks=[mark] if part != place % PARTS else [])
+        for place, part in found
+    ]
+
+
+@pytest.mark.parametrize(("place", "part"), groups())
+def test_two_of_seven_attack_together(place: int, part: int) -> None:
     counts: Counter[str] = Counter()
-    place = NAMES.index(first)
-    for other in range(place + (ROUNDS == 1), len(NAMES)):
+    others = pairs(place, part)
+    for other in others:
         for turn in range(ROUNDS):
             seed = 1 + place + other + turn * len(NAMES)
             drawn = faulty(seed, 7)
             # Short, but with some heights in which the attackers have their turn.
             profile = replace(drawn, job=False, heights=4, transfers=100, heal_at=min(drawn.heal_at, 1_500))
-            counts.update(attacked(seed, profile, first, NAMES[other]))
+            counts.update(attacked(seed, profile, NAMES[place], NAMES[other]))
     # Four heights are too short for some, which `test_each_attack_happens_and_breaks_nothing` sees at work.
-    assert 2 * sum(bool(happened(counts, name)) for name in NAMES) >= len(NAMES) - place
+    assert any(happened(counts, NAMES[at]) for at in (place, *others))
+
+
+def test_every_pair_is_in_one_part() -> None:
+    found = [(place, other) for place in range(len(NAMES)) for part in range(PARTS) for other in pairs(place, part)]
+    assert len(found) == len(set(found)) == len(NAMES) * (len(NAMES) - 1 + 2 * (ROUNDS > 1)) // 2
 
 
 # --- what becomes of them -------------------------------------------------------------------------------------------------------

@@ -24,13 +24,14 @@ from tests.sim.market.cheats.table import CHEATS
 from tests.sim.market.loop import VirtualLoop
 from tests.sim.market.plan import JobPlan, MarketProfile, Plan
 from tests.sim.market.run import Outcome, one
+from tests.tiers import sampled
 
-SEEDS = int(os.environ.get("LC_SIM_SEEDS", "40"))
-BATCH = 10
+SEEDS = int(os.environ.get("LC_SIM_SEEDS", "200"))
+BATCH = 5
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, BATCH))
+@pytest.mark.parametrize("first", sampled(range(0, SEEDS, BATCH), 10, "every tenth batch of seeds runs here"))
 def test_every_job_settles_rightly_whatever_goes_wrong(first: int) -> None:
     outcomes = [one(seed) for seed in range(first, first + BATCH)]
     assert not [str(o) for o in outcomes if o.fault]
@@ -38,7 +39,7 @@ def test_every_job_settles_rightly_whatever_goes_wrong(first: int) -> None:
     acts, faults = _sums(outcomes)
     assert acts["ended PAID"] > 0
     assert acts["honest ballot OK"] > 0
-    assert first >= 40 or faults["crash"] > 0
+    assert first > 0 or faults["crash"] > 0
 
 
 def _sums(outcomes: list[Outcome]) -> tuple[Counter[str], Counter[str]]:

@@ -1,4 +1,4 @@
-"""The scripts around the engine and the checks: they touch only what is theirs, and say what is missing.
+"""The scripts around the engine: they touch only what is theirs, and say what is missing.
 
 Each test works on a copy of the scripts in its own folder, with stand-ins for the programs that they call.
 """
@@ -96,27 +96,6 @@ def test_wrong_words_are_refused(tree: Path, words: tuple[str, ...]) -> None:
     done = call(tree, "engine.sh", *words)
     assert done.returncode in (1, 2)
     assert "engine.sh" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("failing", "headline"),
-    [("ruff", "lint"), ("lint-imports", "import rule"), ("mypy", "types"), ("python", "tests of the code")],
-)
-def test_the_first_failing_check_is_named_and_ends_it(tree: Path, failing: str, headline: str) -> None:
-    for name in ("ruff", "lint-imports", "mypy", "python"):
-        program(tree / ".venv/bin" / name, f"#!/bin/sh\necho ran {name}\nexit {3 if name == failing else 0}\n")
-    done = call(tree, "check.sh")
-    assert done.returncode == 3
-    assert done.stderr.startswith(f"== FAILED: {headline} (exit 3")
-    assert done.stdout.endswith(f"ran {failing}\n")
-
-
-def test_the_last_words_of_a_good_check_are_those_of_the_tests(tree: Path) -> None:
-    for name in ("ruff", "lint-imports", "mypy"):
-        program(tree / ".venv/bin" / name, "#!/bin/sh\n")
-    program(tree / ".venv/bin/python", '#!/bin/sh\necho "$@"\necho 5 passed in 1.00s\n')
-    done = call(tree, "check.sh", "all", "-k", "two words")
-    assert (done.returncode, done.stdout.splitlines()[-2:]) == (0, ["-m pytest -k two words", "5 passed in 1.00s"])
 
 
 def test_the_demo_hands_the_summary_file_on(tree: Path) -> None:
