@@ -245,7 +245,18 @@ class NodeProcess:
         await self.ended()
 
     def pause(self) -> None:
+        """Stands still when this returns: a thread inside a system call ends that first."""
         self.signal(signal.SIGSTOP)
+        deadline = time.monotonic() + PATIENCE_S
+        while self.running and not self._stands() and time.monotonic() < deadline:
+            time.sleep(0.001)
+
+    def _stands(self) -> bool:
+        try:
+            tasks = [task.read_text() for task in Path(f"/proc/{self.pid}/task").glob("*/stat")]
+        except OSError:
+            return False  # one of them ended meanwhile
+        return all(task.rpartition(")")[2].split()[0] in "TtZX" for task in tasks)
 
     def resume(self) -> None:
         self.signal(signal.SIGCONT)
