@@ -88,7 +88,7 @@ def _job(number: int, ids: list[bytes], clock: int) -> Iterator[Record]:
             yield r.seat_key(job, 0, 1, voter), r.Seat([1], _hash(b"s", number), [], False, CREDIT // 3)
         return
     yield r.live_key(job), r.Live(number, expiry)
-    yield due_key(expiry, r.NUMBER, job), Due(r.NUMBER, job)
+    yield due_key(poster, expiry, r.NUMBER, job), Due(r.NUMBER, job)
     yield escrow_key(r.bounty_escrow(job)), Escrow(10 * CREDIT)
     yield escrow_key(r.fee_escrow(job)), Escrow(CREDIT)
 

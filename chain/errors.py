@@ -5,8 +5,8 @@
 2. `Verdict`: what we think of bytes that a peer sent. Only REJECT costs the peer.
 3. `BrokenInvariant`: our own mistake. Never caught by consensus code except to quarantine, to prevote nil or to halt.
 
-`StateDamaged` is none of them: nobody catches it, and the node ends. `Malformed` is what decoders raise; `InvalidBlock` is what a
-proposal's check raises: both are turned into a verdict or a nil vote by their caller.
+`OWN_FAULTS` are none of them: nobody catches them, and the node ends before it votes. `Malformed` is what decoders raise;
+`InvalidBlock` is what a proposal's check raises: both are turned into a verdict or a nil vote by their caller.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ class Code(IntEnum):
     BAD_AMOUNT = 3
     OVERFLOW = 4
     NOT_ALLOWED = 5
+    PARKED = 6
 
 
 class TxCode(IntEnum):
@@ -74,6 +75,14 @@ class BrokenInvariant(Exception):
 
 class StateDamaged(Exception):
     """What is stored of the state is not what was decided. Nothing of ours or of a peer's is to blame, and nobody may go on."""
+
+
+class SupplyBroken(Exception):
+    """A deadline makes or loses credits that nobody counted. Every node finds the same, and none may vote on it."""
+
+
+OWN_FAULTS = (StateDamaged, SupplyBroken, MemoryError, RecursionError, OSError)
+"""Faults of one machine, and a supply that breaks: other nodes may not find the first, and nobody may go on after the second."""
 
 
 class Verdict(IntEnum):

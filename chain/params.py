@@ -41,8 +41,8 @@ class Params(Wire, frozen=True, kw_only=True):
     block_txs: Positive = 4_096
     quota: Positive = 2_048
     """Transactions of one account in one block."""
-    max_due: Positive = 256
-    """Deadline events handled in one block; the rest stay due."""
+    max_due: Positive = 1_536
+    """Deadline events handled in one block; the rest stay due. Not fewer than a block's messages can set."""
     block_reward: Unsigned = 0
     heartbeat: Positive = 10_000
     """Wall-clock milliseconds after which an idle graph makes an empty block."""

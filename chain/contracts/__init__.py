@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from chain.codec import encode
-from chain.contracts.base import BASE_STATE, Contract, MessageSpec
-from chain.errors import Malformed
+from chain.contracts.base import BASE_STATE, Contract, Host, MessageSpec
+from chain.errors import Code, Malformed, Reject
 
 
 def _discover() -> tuple[Contract, ...]:
@@ -54,6 +54,17 @@ def decode_message(raw: bytes) -> Any:
     if encode(message) != raw:
         raise Malformed("not the canonical encoding")
     return message
+
+
+def perform(host: Host, sender: bytes, message: Any) -> None:
+    """Run a message. Raises `Reject`, PARKED where it is about a reference that is parked (LC-BLK-20)."""
+    contract, spec = MESSAGES[type(message)]
+    if spec.subject is not None:
+        parked = host.parked(contract.number, spec.subject(message))
+        if parked is not None:
+            text = f"parked since block {parked.height}: a program failed there ({parked.reason}); the validators release it"
+            raise Reject(Code.PARKED, text)
+    spec.handler(host, sender, message)
 
 
 def state_type(key: bytes) -> type:

@@ -12,15 +12,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import partial
 from typing import Annotated, Any, Protocol, TypeVar
 
 from msgspec import Meta
 
-from chain.codec import Wire
+from chain.codec import Wire, decode, encode
 from chain.crypto import ZERO_HASH, address, sha256
-from chain.errors import BrokenInvariant, Code, Reject
-from chain.params import LANES, MAX_INT, Params
-from chain.types import Event, Hash, Height, Moved, Noted, PublicKey, Uint, Validator, ValidatorSet, format_credits
+from chain.errors import OWN_FAULTS, BrokenInvariant, Code, Reject
+from chain.params import LANES, MAX_INT, MAX_VALIDATORS, Params
+from chain.types import (
+    AccountId,
+    Event,
+    Hash,
+    Height,
+    Moved,
+    Noted,
+    PublicKey,
+    Receipt,
+    Uint,
+    Validator,
+    ValidatorSet,
+    format_credits,
+)
 
 T = TypeVar("T")
 
@@ -44,10 +58,33 @@ class Escrow(Wire, frozen=True):
 
 
 class Due(Wire, frozen=True):
-    """A deadline of a contract; the key carries time, contract and reference."""
+    """A deadline of a contract; the key carries the account that it counts for, time, contract and reference."""
 
     contract: Uint
     ref: Annotated[bytes, Meta(max_length=64)]
+
+
+MAX_REASON = 32
+MAX_HELD = 64
+"""Deadlines kept of a parked reference: many more than any contract sets for one."""
+Words = Annotated[list[AccountId], Meta(max_length=MAX_VALIDATORS)]
+
+
+class HeldDue(Wire, frozen=True):
+    """A deadline that came while its reference was parked, and the one that parked it."""
+
+    account: AccountId
+    time: Uint
+
+
+class Parked(Wire, frozen=True):
+    """A reference whose handler failed: at which height, with which kind of fault, what it waits for, who would release it how."""
+
+    height: Height
+    reason: Annotated[str, Meta(max_length=MAX_REASON)]
+    held: Annotated[list[HeldDue], Meta(max_length=MAX_HELD)]
+    retry: Words
+    give_back: Words
 
 
 class ChainRecord(Wire, frozen=True):
@@ -90,6 +127,7 @@ BASE_STATE: dict[bytes, type] = {
     b"a/": Account,
     b"e/": Escrow,
     b"d/": Due,
+    b"p/": Parked,
     K_CHAIN: ChainRecord,
     K_SUPPLY: Supply,
     K_VALIDATORS: Validators,
@@ -108,8 +146,18 @@ def escrow_key(ref: bytes) -> bytes:
     return b"e/" + ref
 
 
-def due_key(at: int, contract: int, ref: bytes) -> bytes:
-    return b"d/" + at.to_bytes(8, "big") + bytes((contract,)) + ref
+def due_key(account: bytes, at: int, contract: int, ref: bytes) -> bytes:
+    """`account` (20 bytes) is whose deadlines this one takes the place of."""
+    return b"d/" + account + at.to_bytes(8, "big") + bytes((contract,)) + ref
+
+
+def split_due(key: bytes) -> tuple[bytes, int, int, bytes]:
+    """(account, time, contract, ref) of a deadline's key."""
+    return key[2:22], int.from_bytes(key[22:30], "big"), key[30], key[31:]
+
+
+def parked_key(contract: int, ref: bytes) -> bytes:
+    return b"p/" + bytes((contract,)) + ref
 
 
 # --- what a contract declares -------------------------------------------------------------------------------------------------
@@ -118,11 +166,17 @@ def due_key(at: int, contract: int, ref: bytes) -> bytes:
 @dataclass(frozen=True)
 class MessageSpec:
     """`urgent` messages have a deadline: half of each block is reserved for them. `work`: what executing one takes, in transfers of
-    a batch."""
+    a batch. `subject`: the reference that a message is about, where there is one: while that is parked, the message is refused."""
 
     handler: Callable[[Host, bytes, Any], None]
     urgent: bool = False
     work: int = 1
+    subject: Callable[[Any], bytes] | None = None
+
+
+def audit_events(events: list[Event]) -> None:
+    """Raises where a receipt could not carry them: they would be in no receipt that others can read."""
+    decode(Receipt, encode(Receipt(ZERO_HASH, Code.OK, events)), MAX_INT)
 
 
 @dataclass(frozen=True)
@@ -138,6 +192,8 @@ class Contract:
     """Called with the reference and the time for which the deadline was set."""
     on_case_closed: Callable[[Host, bytes, bytes, bool], None] | None = None
     """Called when a suspension ends: (host, reference given to `suspend`, account, whether it became a ban)."""
+    on_give_back: Callable[[Host, bytes], None] | None = None
+    """Ends a reference that was parked: every escrow goes back to whom it came from."""
 
 
 class Reader(Protocol):
@@ -146,7 +202,7 @@ class Reader(Protocol):
     def get(self, key: bytes) -> Any | None: ...
 
     def scan(self, prefix: bytes, limit: int) -> Iterator[tuple[bytes, Any]]:
-        """At most `limit` (key, record) pairs in byte order of keys. Only `d/`, `m/` and `j/` prefixes can be scanned."""
+        """At most `limit` (key, record) pairs in byte order of keys. Only `d/`, `m/`, `j/` and `p/` prefixes can be scanned."""
         ...
 
 
@@ -154,6 +210,20 @@ class Store(Reader, Protocol):
     def put(self, key: bytes, record: Any) -> None: ...
 
     def delete(self, key: bytes) -> None: ...
+
+    def begin(self) -> None:
+        """Open a transaction, inside the open one where there is one; `keep` or `drop` ends it."""
+        ...
+
+    def keep(self) -> None: ...
+
+    def drop(self) -> None: ...
+
+    def audit(self) -> None:
+        """Whether what the open transaction wrote can stand: each record is what its type allows, and credits balance.
+
+        Raises `BrokenInvariant`, `SupplyBroken`."""
+        ...
 
 
 class Membership(Protocol):
@@ -361,19 +431,93 @@ class Host:
 
     # deadlines
 
-    def schedule(self, at: int, contract: int, ref: bytes) -> None:
-        """Have `contract`'s `on_due` called once the chain clock reaches `at`."""
-        self.put(due_key(at, contract, ref), Due(contract, ref))
+    def schedule(self, at: int, contract: int, ref: bytes, account: bytes) -> None:
+        """Have `contract`'s `on_due` called once the chain clock reaches `at`.
 
-    def cancel(self, at: int, contract: int, ref: bytes) -> None:
-        self.delete(due_key(at, contract, ref))
+        It counts for `account`, who caused it and shares a block's deadlines with the others (LC-BLK-14).
+        """
+        self.put(due_key(account, at, contract, ref), Due(contract, ref))
+
+    def cancel(self, at: int, contract: int, ref: bytes, account: bytes) -> None:
+        self.delete(due_key(account, at, contract, ref))
 
     def close_case(self, identity: bytes, refs: list[tuple[int, bytes]], banned: bool) -> None:
-        """Tell the contracts that asked for a suspension how it ended."""
+        """LC-BLK-21: tell the contracts that asked for a suspension how it ended.
+
+        One that fails at it parks its own reference, not the case; one whose reference is parked is not told.
+        """
         for number, ref in refs:
-            hook = self.hooks[number].on_case_closed
-            if hook is not None:
-                hook(self, ref, identity, banned)
+            if self.parked(number, ref) is None:
+                self.fenced(number, ref, partial(self._tell, number, ref, identity, banned), [])
+
+    def _tell(self, contract: int, ref: bytes, identity: bytes, banned: bool) -> None:
+        hook = self.hooks[contract].on_case_closed
+        if hook is not None:
+            hook(self, ref, identity, banned)
+
+    # the fence
+
+    def parked(self, contract: int, ref: bytes) -> Parked | None:
+        return self.get(parked_key(contract, ref), Parked)
+
+    def run_due(self, account: bytes, at: int, contract: int, ref: bytes) -> None:
+        """LC-BLK-20: a deadline has come. It is no longer set; where it fails, or its reference is parked, it is kept with that."""
+        self.delete(due_key(account, at, contract, ref))
+        held = HeldDue(account, at)
+        known = self.parked(contract, ref)
+        if known is not None:
+            self._park(contract, ref, Parked(known.height, known.reason, [*known.held, held], known.retry, known.give_back))
+        else:
+            self.fenced(contract, ref, lambda: self._ring(contract, ref, at), [held])
+
+    def _ring(self, contract: int, ref: bytes, at: int) -> None:
+        handler = self.hooks[contract].on_due if contract in self.hooks else None
+        if handler is None:
+            raise BrokenInvariant(f"contract {contract} has a deadline and no handler for it")
+        handler(self, ref, at)
+
+    def fenced(self, contract: int, ref: bytes, action: Callable[[], None], held: list[HeldDue]) -> None:
+        """Run `action` in a transaction of its own. Where it fails, all it did is undone and `ref` is parked (LC-BLK-20).
+
+        Raises `OWN_FAULTS`: they are not the reference's (LC-BLK-22).
+        """
+        before = len(self.events)
+        self.store.begin()
+        try:
+            action()
+            self.store.audit()
+            audit_events(self.events[before:])
+        except OWN_FAULTS:
+            self.store.drop()
+            raise
+        except Exception as fault:
+            self.store.drop()
+            del self.events[before:]
+            reason = type(fault).__name__[:MAX_REASON]
+            self._park(contract, ref, Parked(self.height, reason, held, [], []))
+            self.note("parked", ref, contract, reason)
+        else:
+            self.store.keep()
+
+    def release(self, contract: int, ref: bytes, *, give_back: bool) -> None:
+        """LC-MEM-13: a parked reference goes on with the deadlines that it missed, or ends."""
+        known = self.parked(contract, ref)
+        if known is None:
+            raise BrokenInvariant(f"{ref.hex()} of contract {contract} is not parked")
+        self.delete(parked_key(contract, ref))
+        self.note("released", ref, contract, "give back" if give_back else "retry")
+        if give_back:
+            end = self.hooks[contract].on_give_back
+            if end is None:
+                raise BrokenInvariant(f"contract {contract} holds nothing to give back")
+            end(self, ref)
+            return
+        for held in known.held:
+            self.schedule(held.time, contract, ref, held.account)
+
+    def _park(self, contract: int, ref: bytes, record: Parked) -> None:
+        held = sorted(set(record.held), key=lambda one: (one.time, one.account))[:MAX_HELD]
+        self.put(parked_key(contract, ref), Parked(record.height, record.reason, held, record.retry, record.give_back))
 
     # validators
 

@@ -1,4 +1,5 @@
-"""Membership: who belongs to the network, strikes, suspension and the validators' vote on a ban, evidence of double signing.
+"""Membership: who belongs to the network, strikes, suspension and the validators' vote on a ban, evidence of double signing, and
+the validators' vote on what was parked.
 
 Members and validators come from genesis. A false claim suspends an identity: its free credits freeze and a case opens. Until the
 case's end the validators may confirm it or lift it; a verdict on a job never touches the validator set.
@@ -33,9 +34,11 @@ from chain.contracts.base import (
     Contract,
     Host,
     MessageSpec,
+    Parked,
     Reader,
     Validators,
     account_key,
+    parked_key,
 )
 from chain.crypto import address
 from chain.errors import Reject
@@ -58,6 +61,8 @@ DRAWS_KEPT = 10
 DRAWS_FAILED = 5
 KEPT_STRIKES = 16
 MAX_CASE_REFS = 64
+RELEASE_WORK = 128
+"""The last word may give back a page of stakes."""
 MAX_SCAN = 65_536
 """Members that a scan looks at: the bound on a network's size."""
 
@@ -70,6 +75,8 @@ class MemberCode(IntEnum):
     OLD_EVIDENCE = 204
     KNOWN_EVIDENCE = 205
     LAST_VALIDATOR = 206
+    NOT_PARKED = 207
+    NOTHING_TO_GIVE_BACK = 208
 
 
 class Member(Wire, frozen=True):
@@ -115,6 +122,14 @@ class ReportDouble(Wire, frozen=True, tag=65):
     """LC-MEM-10, 11, 12"""
 
     evidence: Evidence
+
+
+class Release(Wire, frozen=True, tag=66):
+    """LC-MEM-13: a validator's word on a parked reference: run again what it missed, or (`give_back`) end it."""
+
+    contract: Annotated[int, Meta(ge=0, le=255)]
+    ref: Annotated[bytes, Meta(max_length=64)]
+    give_back: bool
 
 
 def member_key(identity: bytes) -> bytes:
@@ -163,7 +178,7 @@ def suspend(host: Host, identity: bytes, ref: bytes, accuser: bytes, contract: i
     until = host.clock + host.params.appeal
     host.freeze(identity, ref)
     host.put(case_key(identity), Case(until, [CaseRef(ref, contract, accuser)], False, [], []))
-    host.schedule(until, NUMBER, identity)
+    host.schedule(until, NUMBER, identity, identity)
     host.note("suspended", identity, ref, until)
 
 
@@ -262,6 +277,40 @@ def report_double(host: Host, sender: bytes, m: ReportDouble) -> None:
     host.note("validator.ejected", offender, a.height)
 
 
+def release(host: Host, sender: bytes, m: Release) -> None:
+    """LC-MEM-13"""
+    validators = {v.id for v in host.validators()}
+    if sender not in validators:
+        raise Reject(MemberCode.NOT_A_VALIDATOR, "only validators release what is parked")
+    parked = host.parked(m.contract, m.ref)
+    if parked is None:
+        raise Reject(MemberCode.NOT_PARKED, f"{m.ref.hex()} of contract {m.contract} is not parked")
+    contract = host.hooks.get(m.contract)
+    if m.give_back and (contract is None or contract.on_give_back is None):
+        raise Reject(MemberCode.NOTHING_TO_GIVE_BACK, "this contract holds nothing for its references: it can only run again")
+    if sender in (parked.give_back if m.give_back else parked.retry):
+        raise Reject(MemberCode.ALREADY_VOTED, "this word is recorded already")
+    said = sorted({*(parked.give_back if m.give_back else parked.retry), sender} & validators)
+    other = sorted(({*(parked.retry if m.give_back else parked.give_back)} - {sender}) & validators)
+    host.note("release.voted", m.ref, m.contract, sender, "give back" if m.give_back else "retry")
+    if len(said) >= quorum(len(validators)):
+        host.release(m.contract, m.ref, give_back=m.give_back)
+    else:
+        words = (other, said) if m.give_back else (said, other)
+        host.put(parked_key(m.contract, m.ref), Parked(parked.height, parked.reason, parked.held, *words))
+
+
+def reinstate(host: Host, identity: bytes) -> None:
+    """LC-MEM-14: a parked case ends without a verdict: the account is active again, and nothing is held against it."""
+    case = host.get(case_key(identity), Case)
+    if case is None:
+        return
+    host.delete(case_key(identity))
+    host.thaw(identity, case.refs[0].ref)
+    host.note("reinstated", identity, case.refs[0].ref)
+    host.close_case(identity, [(r.contract, r.ref) for r in case.refs], False)
+
+
 def is_double(chain_id: bytes, evidence: Evidence, key: bytes) -> bool:
     """Two signatures of `key` that no honest validator makes: same type, height and round, different content."""
     if isinstance(evidence, ProposalEvidence):
@@ -276,10 +325,15 @@ def is_double(chain_id: bytes, evidence: Evidence, key: bytes) -> bool:
 CONTRACT = Contract(
     name="membership",
     number=NUMBER,
-    messages={JudgeCase: MessageSpec(judge_case, urgent=True), ReportDouble: MessageSpec(report_double, urgent=True)},
+    messages={
+        JudgeCase: MessageSpec(judge_case, urgent=True, subject=lambda m: m.account),
+        ReportDouble: MessageSpec(report_double, urgent=True),
+        Release: MessageSpec(release, urgent=True, work=RELEASE_WORK),
+    },
     codes=MemberCode,
     state={b"m/": Member, b"mc/": Case, b"me/": Ejection},
     on_due=close_case,
+    on_give_back=reinstate,
 )
 
 

@@ -24,7 +24,8 @@ from chain.contracts import STATE_PREFIXES, STATE_TYPES
 from chain.contracts.base import K_CHAIN, Account, Escrow, Supply
 from chain.contracts.membership import Member
 from chain.crypto import short_sha256
-from chain.errors import BrokenInvariant, Malformed, StateDamaged
+from chain.errors import BrokenInvariant, Malformed, StateDamaged, SupplyBroken
+from chain.ledger.due import Heads
 from chain.merkle import StateProof
 from chain.pages import (
     PAGES,
@@ -43,7 +44,7 @@ from chain.pages import (
 )
 from chain.pages import Change as PageChange
 
-SCANNED = (b"d/", b"m/", b"j/")
+SCANNED = (b"d/", b"m/", b"j/", b"p/")
 MAX_RECORD = 1_000_000
 KEPT_RECORDS = 32_768
 """Decoded records that are kept for sure; at most twice as many are, and those of two blocks."""
@@ -127,6 +128,7 @@ class State:
         self._records, self._pages = _Kept(), _Kept()
         self._page_bytes = 0
         self._sorted: dict[bytes, list[bytes]] = {prefix: [] for prefix in (*SCANNED, VERIFIERS)}
+        self._heads = Heads([])
         self._nodes = no_nodes()
         self._own = bytearray(b"\x01") * PAGES
         """Which pages were made here, from nothing: what is read from the source has to prove itself whenever it is looked at."""
@@ -145,6 +147,7 @@ class State:
                 state._sorted[prefix].append(key)
         for keys in state._sorted.values():
             keys.sort()
+        state._heads = Heads(state._sorted[b"d/"])
         pages = {number: build(sorted(found)) for number, found in by_page.items()}
         state._pages.young = pages
         state._set_nodes(update_top(state._nodes, {number: head_of(page) for number, page in pages.items()}))
@@ -155,6 +158,7 @@ class State:
         """Over a source, with nothing read yet. `heads` are those of the pages, by number; `keys` those of each listing, sorted."""
         state = cls(source)
         state._sorted |= keys
+        state._heads = Heads(state._sorted[b"d/"])
         state._set_nodes(update_top(state._nodes, heads))
         return state
 
@@ -246,6 +250,14 @@ class State:
             yield keys[i], self.get(keys[i])
             limit -= 1
 
+    def earliest_due(self) -> int | None:
+        """Chain clock of the next deadline, or None."""
+        return self._heads.earliest()
+
+    def due(self, clock: int, most: int) -> list[bytes]:
+        """LC-BLK-14: the keys of the deadlines that run in the next block, in their order."""
+        return self._heads.choose(self._sorted[b"d/"], clock, most)
+
     def prove(self, key: bytes) -> tuple[bytes | None, StateProof]:
         """(encoded record or None, proof under `root`)."""
         return self.raw(key), prove(self._nodes, short_sha256(key).digest(), key, self.page)
@@ -262,6 +274,8 @@ class State:
         self._records.young.update(changes)
         for prefix, keys in moved.items():
             _reindex(self._sorted[prefix], keys)
+        if b"d/" in moved:
+            self._heads.changed(self._sorted[b"d/"], moved[b"d/"])
         if self._source is not None:
             self._room_for_pages(sum(map(len, tree.pages.values())))
         self._pages.young.update(tree.pages)
@@ -328,6 +342,14 @@ def _type_of(key: bytes) -> type[Any]:
     return kind
 
 
+def _check_record(key: bytes, record: Any) -> None:
+    """Nobody who took over a record that its type does not allow could read it again."""
+    try:
+        decode(type(record), encode(record), MAX_RECORD)
+    except (Malformed, TypeError, ValueError, OverflowError) as e:
+        raise BrokenInvariant(f"the record under the state key {key.hex()} is none of its type: {e}") from None
+
+
 def _unchanged(nodes: list[bytes]) -> Tree:
     return Tree(root_of(nodes[1]), {}, {})
 
@@ -354,19 +376,26 @@ def _holds(listing: list[bytes], key: bytes) -> bool:
 
 
 class Overlay:
-    """One block's changes over a state; `begin`, then `keep` or `drop`, bracket a transaction."""
+    """One block's changes over a state; `begin`, then `keep` or `drop`, bracket a transaction. One may lie inside another."""
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._block: dict[bytes, Any | None] = {}
         self._before: dict[bytes, Any | None] | None = None
         """What the block held under the keys that the open transaction wrote, `_MISSING` where it held nothing."""
+        self._outer: list[dict[bytes, Any | None]] = []
+        """The same of the transactions around it."""
 
     def begin(self) -> None:
+        if self._before is not None:
+            self._outer.append(self._before)
         self._before = {}
 
     def keep(self) -> None:
-        self._before = None
+        inner = self._before or {}
+        self._before = self._outer.pop() if self._outer else None
+        if self._before is not None:
+            self._before = inner | self._before
 
     def drop(self) -> None:
         for key, record in (self._before or {}).items():
@@ -374,7 +403,20 @@ class Overlay:
                 del self._block[key]
             else:
                 self._block[key] = record
-        self._before = None
+        self._before = self._outer.pop() if self._outer else None
+
+    def audit(self) -> None:
+        """What the open transaction wrote can stand: every record reads back as what it is, and credits balance.
+
+        Raises `BrokenInvariant`, `SupplyBroken`.
+        """
+        for key in sorted(self._before or {}):
+            record = self._block[key]
+            if record is not None:
+                _check_record(key, record)
+        held, counted = self.tx_difference()
+        if held != counted:
+            raise SupplyBroken(f"accounts and escrows would change by {held}, mints and burns by {counted}")
 
     def get(self, key: bytes) -> Any | None:
         record = self._block.get(key, _MISSING)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chain.codec import encode
-from chain.contracts import BY_NUMBER, MESSAGES, membership
+from chain.contracts import BY_NUMBER, membership, perform
 from chain.contracts.base import (
     K_CHAIN,
     K_NEXT_VALIDATORS,
@@ -25,9 +25,11 @@ from chain.contracts.base import (
     ChainRecord,
     Host,
     account_key,
+    audit_events,
+    split_due,
 )
 from chain.crypto import ZERO_HASH, mac, sha256, tagged
-from chain.errors import BrokenInvariant, Code, InvalidBlock, InvalidTx, Reject, StateDamaged, TxCode
+from chain.errors import OWN_FAULTS, BrokenInvariant, Code, InvalidBlock, InvalidTx, Reject, SupplyBroken, TxCode
 from chain.ledger.state import Change, Overlay, State
 from chain.ledger.tx import ParsedTx, check_tx
 from chain.merkle import list_root
@@ -85,13 +87,6 @@ def clock_at(record: ChainRecord, time: int, params: Params) -> int:
     return record.clock + max(0, min(time - record.time, params.max_step))
 
 
-def earliest_due(state: State) -> int | None:
-    """Chain clock of the next deadline, or None."""
-    for key, _ in state.scan(b"d/", 1):
-        return int.from_bytes(key[2:10], "big")
-    return None
-
-
 def beacon_secret(beacon_key: bytes, chain_id: bytes, height: int) -> bytes:
     """LC-BLK-12: the secret that a validator commits to in its block at `height`: recoverable from its key alone."""
     return mac(beacon_key, b"lc/beacon-secret", chain_id, height.to_bytes(8, "big"))
@@ -114,7 +109,7 @@ class _Block:
         parent = chain_record(state)
         self.params = params_of(state)
         self.block = block
-        self.overlay = Overlay(state)
+        self.state, self.overlay = state, Overlay(state)
         self.chain_id = parent.chain_id
         if block.height != parent.height + 1:
             raise InvalidBlock(f"height {block.height} does not follow {parent.height}")
@@ -163,19 +158,8 @@ class _Block:
 
     def run_deadlines(self) -> None:
         """LC-BLK-14"""
-        due = list(self.overlay.scan(b"d/", self.params.max_due))
-        for key, record in due:
-            at = int.from_bytes(key[2:10], "big")
-            if at > self.clock:
-                return
-            self.overlay.delete(key)
-            handler = BY_NUMBER[record.contract].on_due
-            if handler is None:
-                raise BrokenInvariant(f"contract {record.contract} has a deadline and no handler for it")
-            try:
-                handler(self.system, record.ref, at)
-            except Reject as e:
-                raise BrokenInvariant(f"a deadline of {record.contract} for {record.ref.hex()} was refused: {e.text}") from e
+        for key in self.state.due(self.clock, self.params.max_due):
+            self.system.run_due(*split_due(key))
 
     def run_tx(self, tx: ParsedTx, *, audited: bool = False) -> Receipt:
         """LC-TX-4, 5. Raises `InvalidTx` where the transaction may not stand in this block, `BrokenInvariant` for our own faults.
@@ -206,13 +190,17 @@ class _Block:
         try:
             for index, op in enumerate(tx.ops):
                 host.op_index = index
-                MESSAGES[type(op)][1].handler(host, tx.body.sender, op)
+                perform(host, tx.body.sender, op)
             if audited:
-                _check_balance(self.overlay.tx_difference())
+                self.overlay.audit()
+                audit_events(host.events)
         except Reject as e:
             self.overlay.drop()
             return Receipt(tx.id, e.code, [])
-        except (BrokenInvariant, StateDamaged):
+        except SupplyBroken as e:
+            self.overlay.drop()
+            raise BrokenInvariant(str(e)) from e
+        except (BrokenInvariant, *OWN_FAULTS):
             self.overlay.drop()
             raise
         except Exception as e:
@@ -235,11 +223,7 @@ class _Block:
 
 def check_supply(overlay: Overlay) -> None:
     """LC-BLK-15: credits appear and vanish only by the counted mints and burns. Raises `BrokenInvariant`."""
-    _check_balance(overlay.block_difference())
-
-
-def _check_balance(difference: tuple[int, int]) -> None:
-    held, counted = difference
+    held, counted = overlay.block_difference()
     if held != counted:
         raise BrokenInvariant(f"accounts and escrows changed by {held}, mints and burns by {counted}")
 
@@ -247,9 +231,19 @@ def _check_balance(difference: tuple[int, int]) -> None:
 def apply_block(state: State, block: BlockInput, *, building: bool = False) -> Executed:
     """Try out a block (LC-BLK-11, 13).
 
-    Raises `InvalidBlock` where it breaks a rule and `BrokenInvariant` where our own rules do. With `building`, transactions that
-    cannot stand in the block, or that break an invariant, are left out and listed in `skipped`.
+    Raises `InvalidBlock` where it breaks a rule and `BrokenInvariant` where our own rules do, whatever a message or a deadline did.
+    With `building`, transactions that cannot stand in the block, or that break an invariant, are left out and listed in `skipped`.
+    `OWN_FAULTS` pass through: no node may vote after one.
     """
+    try:
+        return _apply(state, block, building)
+    except (InvalidBlock, BrokenInvariant, *OWN_FAULTS):
+        raise
+    except Exception as e:
+        raise BrokenInvariant(f"executing a block failed: {type(e).__name__} {e}") from e
+
+
+def _apply(state: State, block: BlockInput, building: bool) -> Executed:
     work = _Block(state, block)
     work.begin()
     work.run_deadlines()

@@ -19,7 +19,7 @@ from chain.consensus.machine import Consensus
 from chain.errors import BrokenInvariant, InvalidBlock, Malformed, TxCode, Verdict
 from chain.ledger import transition
 from chain.ledger.state import State
-from chain.ledger.transition import Executed, chain_record, clock_at, earliest_due, params_of, validators_of
+from chain.ledger.transition import Executed, chain_record, clock_at, params_of, validators_of
 from chain.node import candidates as blocks
 from chain.node import decided
 from chain.node import events as e
@@ -196,7 +196,7 @@ class Node:
         """Not held back by peers that say they are ahead: one liar among them could silence everybody."""
         if self.consensus.step is not c.Step.WAIT or not self._links.votes:
             return
-        due = earliest_due(self.state)
+        due = self.state.earliest_due()
         idle = self._now - chain_record(self.state).time
         if self.pool.waiting or idle >= self.params.heartbeat or (due is not None and due <= self.clock(self._now)):
             self._feed(c.WakeUp(self.height + 1))

@@ -92,6 +92,13 @@ def _hex(value: Any) -> Any:
     return value.hex()
 
 
+_CONTRACTS = {contract.number: contract.name for contract in CONTRACTS}
+
+
+def contract_name(value: Any) -> Any:
+    return _CONTRACTS.get(value, value)
+
+
 # --- transactions -------------------------------------------------------------------------------------------------------------
 
 _FIELDS: dict[str, Callable[[Any], Any]] = {
@@ -111,6 +118,7 @@ _FIELDS: dict[str, Callable[[Any], Any]] = {
     "job": _hex,
 }
 _FIELDS_OF: dict[tuple[str, str], Callable[[Any], Any]] = {
+    ("Release", "contract"): contract_name,
     ("Image", "kind"): _name_in(ImageKind),
     ("Ballot", "code"): _upper_in(VoteCode),
     ("Ballot", "hidden"): _upper_in(HiddenVote),
@@ -206,6 +214,9 @@ _TOPICS: dict[str, Spec] = {
     "reinstated": (("job", _hex),),
     "double.signing": (("height", _plain),),
     "validator.ejected": (("height", _plain),),
+    "parked": (("contract", contract_name), ("fault", _plain)),
+    "release.voted": (("contract", contract_name), ("validator", _plain), ("word", _plain)),
+    "released": (("contract", contract_name), ("word", _plain)),
 }
 
 

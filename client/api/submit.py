@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain.contracts import BY_NUMBER, MESSAGES, membership
+from chain.contracts import BY_NUMBER, MESSAGES, membership, perform
 from chain.contracts.base import Host
 from chain.errors import InvalidTx, Reject
 from chain.ledger.state import Overlay
@@ -34,7 +34,7 @@ def try_out(ledger: Ledger, op: Any) -> None:
         beacon=record.beacon,
         parent_beacon=record.beacon,
     )
-    MESSAGES[type(op)][1].handler(host, ledger.own_id, op)
+    perform(host, ledger.own_id, op)
 
 
 async def submit(call: Call, what: str, op: Any) -> bytes:

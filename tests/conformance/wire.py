@@ -157,6 +157,7 @@ GENESIS = record(UINT, text(1, 64), UINT, PARAMS, items(GENESIS_ACCOUNT, 1, 65_5
 ACCOUNT = record(KEY, integer(0, 2), UINT, UINT, items(UINT, 4, 4))
 VALIDATORS = record(HEIGHT, VALIDATOR_SET)
 CASE_REF = record(REF, UINT, ID)
+HELD_DUE = record(ID, UINT)
 # LC-TX-10: the messages of jobs
 SMALL, INT, LOSS, CID = integer(0, 255), integer(-(2**63), MAX), integer(-(10**18), 10**18), binary(0, 64)
 IMAGE = record(SMALL, text(0, 512), CID, binary(0, 32), UINT)
@@ -188,6 +189,7 @@ SCHEMAS: dict[str, Schema] = {
     "TransferFrom": tagged_record(34, ID, ID, UINT),
     "JudgeCase": tagged_record(64, ID, boolean),
     "ReportDouble": tagged_record(65, one_of((1, VOTE_EVIDENCE), (2, PROPOSAL_EVIDENCE))),
+    "Release": tagged_record(66, SMALL, REF, boolean),
     "PostJob": tagged_record(96, IMAGE, text(0, 16_384), *TERMS, record(*[UINT] * 7), items(HIDDEN_SET, 0, 1)),
     "Claim": tagged_record(97, HASH, INT, HASH),
     "Reveal": tagged_record(98, HASH, UINT, CID, UINT, HASH),
@@ -197,6 +199,8 @@ SCHEMAS: dict[str, Schema] = {
     "Account": ACCOUNT,
     "Escrow": record(UINT),
     "Due": record(UINT, REF),
+    "HeldDue": HELD_DUE,
+    "Parked": record(HEIGHT, text(0, 32), items(HELD_DUE, 0, 64), items(ID, 0, 128), items(ID, 0, 128)),
     "ChainRecord": record(HASH, HEIGHT, UINT, UINT, HASH),
     "Supply": record(UINT, UINT),
     "Validators": VALIDATORS,

@@ -43,11 +43,11 @@ class Jobs:
     def job(self, j: bytes) -> r.Job:
         return self.l.get(b"jb/" + j)  # type: ignore[no-any-return]
 
-    def terms(self, j: bytes) -> m.PostJob:
-        return self.l.get(b"jp/" + j).terms  # type: ignore[no-any-return]
-
     def poster(self, j: bytes) -> bytes:
         return self.l.get(b"jp/" + j).poster  # type: ignore[no-any-return]
+
+    def terms(self, j: bytes) -> m.PostJob:
+        return self.l.get(b"jp/" + j).terms  # type: ignore[no-any-return]
 
     def claim(self, j: bytes, index: int) -> r.ClaimRecord:
         return self.l.get(b"jc/" + j + index.to_bytes(4, "big"))  # type: ignore[no-any-return]
@@ -77,12 +77,12 @@ class Jobs:
         """A state begins with the block that handles the event before it."""
         self.stop(j)
         at = self.l.chain.clock + window
-        self.l.schedule(at, NUMBER, j)
+        self.l.schedule(at, NUMBER, j, self.poster(j))
         self.change(j, state=int(state), deadline=at, **fields)
 
     def stop(self, j: bytes) -> None:
         if self.job(j).deadline:
-            self.l.cancel(self.job(j).deadline, NUMBER, j)
+            self.l.cancel(self.job(j).deadline, NUMBER, j, self.poster(j))
             self.change(j, deadline=0)
 
     def latest_end(self, j: bytes) -> int:
@@ -147,7 +147,7 @@ class Jobs:
         self._outcome(sender, "posted")
         for escrow, amount in ((b"B", p.bounty), (b"F", fees), (b"D", deposit)):
             ledger.lock(sender, j + escrow, amount)
-        ledger.schedule(p.expiry, NUMBER, j)
+        ledger.schedule(p.expiry, NUMBER, j, sender)
 
     def _outcome(self, poster: bytes, how: str) -> None:
         known = self.l.get(b"ja/" + poster) or r.Contractor(0, 0, 0, 0)

@@ -124,12 +124,9 @@ class Ledger:
         self.put(K_CHAIN, self.chain)
         self.put(b"gb/" + header.proposer, base.BeaconCommitment(header.height, header.commitment))
         self.tx, self.op = ZERO_HASH, 0
-        for key in sorted(self.due)[: self.params.max_due]:  # LC-BLK-14
-            at = int.from_bytes(key[2:10], "big")
-            if at > clock:
-                break
+        for key in self._deadlines(clock):
             self.put(key, None)
-            self.on_due[key[10]](key[11:], at)
+            self.on_due[key[30]](key[31:], int.from_bytes(key[22:30], "big"))
         used: dict[bytes, int] = {}
         codes = [self._transaction(raw, used) for raw in raws]
         if rewarded:
@@ -140,6 +137,18 @@ class Ledger:
             self.put(K_VALIDATORS, following)
             self.put(base.K_NEXT_VALIDATORS, None)
         return codes
+
+    def _deadlines(self, clock: int) -> list[bytes]:
+        """LC-BLK-14, by looking at all of them."""
+        places = sorted((key[22:30], key[2:22], key[30:]) for key in self.due if int.from_bytes(key[22:30], "big") <= clock)
+        most, share = self.params.max_due, max(1, self.params.max_due // 8)
+        seen: dict[bytes, int] = {}
+        rounds: list[tuple[int, tuple[bytes, bytes, bytes]]] = []
+        for place in places:
+            rounds.append((seen.get(place[1], 0) // share, place))
+            seen[place[1]] = seen.get(place[1], 0) + 1
+        chosen = sorted(place for _, place in sorted(rounds)[:most])
+        return [b"d/" + account + at + rest for at, account, rest in chosen]
 
     def _check_header(self, block_id: bytes, h: Header, raws: list[bytes], parent: bytes) -> None:
         """LC-BLK-11, LC-CON-4."""
@@ -250,11 +259,11 @@ class Ledger:
             else:
                 self.credit(identity, amount)
 
-    def schedule(self, at: int, contract: int, ref: bytes) -> None:
-        self.put(b"d/" + at.to_bytes(8, "big") + bytes((contract,)) + ref, base.Due(contract, ref))
+    def schedule(self, at: int, contract: int, ref: bytes, account: bytes) -> None:
+        self.put(b"d/" + account + at.to_bytes(8, "big") + bytes((contract,)) + ref, base.Due(contract, ref))
 
-    def cancel(self, at: int, contract: int, ref: bytes) -> None:
-        self.put(b"d/" + at.to_bytes(8, "big") + bytes((contract,)) + ref, None)
+    def cancel(self, at: int, contract: int, ref: bytes, account: bytes) -> None:
+        self.put(b"d/" + account + at.to_bytes(8, "big") + bytes((contract,)) + ref, None)
 
     # --- credits ----------------------------------------------------------------------------------------------------------------
 
@@ -324,7 +333,7 @@ class Ledger:
             until = self.chain.clock + self.params.appeal
             self.put(b"a/" + identity, replace(account, status=SUSPENDED, balance=0, frozen=account.frozen + account.balance))
             self.put(b"mc/" + identity, membership.Case(until, [reason], False, [], []))
-            self.schedule(until, MEMBERSHIP, identity)
+            self.schedule(until, MEMBERSHIP, identity, identity)
 
     def corroborate(self, identity: bytes, ref: bytes) -> None:
         """LC-MEM-5"""

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from chain.codec import decode, encode
-from chain.contracts import MESSAGES, decode_message, state_type
+from chain.contracts import decode_message, perform, state_type
 from chain.contracts.base import (
     ACTIVE,
     BANNED,
@@ -27,6 +27,7 @@ from chain.contracts.base import (
     Host,
     Supply,
     account_key,
+    split_due,
 )
 from chain.contracts.job import CONTRACT, records, views
 from chain.contracts.job.messages import (
@@ -47,7 +48,8 @@ from chain.contracts.job.messages import (
 from chain.contracts.job.records import Job
 from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.errors import Reject
-from chain.params import Params
+from chain.ledger.due import Heads
+from chain.params import MAX_INT, Params
 
 CHAIN_ID = hashlib.sha256(b"the test network").digest()
 PARAMS = Params(
@@ -55,7 +57,7 @@ PARAMS = Params(
 )
 START = 1_000_000
 GRANT = 1_000_000
-SCANNED = (b"d/", b"m/", b"j/")
+SCANNED = (b"d/", b"m/", b"j/", b"p/")
 
 
 def sha(*parts: object) -> bytes:
@@ -83,7 +85,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.records: dict[bytes, Any] = {}
         self._order: dict[bytes, list[bytes]] = {prefix: [] for prefix in SCANNED}
-        self._undo: list[tuple[bytes, Any]] | None = None
+        self._undo: list[list[tuple[bytes, Any]]] = []
         self.writes = 0
         self.bytes_written = 0
         self.measure = False
@@ -104,8 +106,8 @@ class MemoryStore:
 
     def _change(self, key: bytes, record: Any) -> None:
         old = self.records.get(key)
-        if self._undo is not None:
-            self._undo.append((key, old))
+        if self._undo:
+            self._undo[-1].append((key, old))
         self._set(key, old, record)
 
     def _set(self, key: bytes, old: Any, record: Any) -> None:
@@ -125,15 +127,19 @@ class MemoryStore:
         yield from [(key, self.records[key]) for key in keys[:limit]]
 
     def begin(self) -> None:
-        self._undo = []
+        self._undo.append([])
 
     def keep(self) -> None:
-        self._undo = None
+        inner = self._undo.pop()
+        if self._undo:
+            self._undo[-1] += inner
 
     def drop(self) -> None:
-        undo, self._undo = self._undo or [], None
-        for key, old in reversed(undo):
+        for key, old in reversed(self._undo.pop()):
             self._set(key, self.records.get(key), old)
+
+    def audit(self) -> None:
+        """`World.check` does it."""
 
 
 class FakeMembership:
@@ -234,7 +240,7 @@ class World:
         host = self.host()
         self.store.begin()
         try:
-            MESSAGES[type(message)][1].handler(host, sender, message)
+            perform(host, sender, message)
         except Reject as e:
             self.store.drop()
             self.refused = e.text
@@ -253,17 +259,16 @@ class World:
         self.clock += step
         self.parent_beacon, self.beacon = self.beacon, sha("next", self.beacon)
         host = self.host()
-        for key, due in list(self.store.scan(b"d/", self.params.max_due)):
-            at = int.from_bytes(key[2:10], "big")
-            if at > self.clock:
-                break
+        keys = [key for key, _ in self.store.scan(b"d/", MAX_INT)]
+        for key in Heads(keys).choose(keys, self.clock, self.params.max_due):
+            _, at, contract, ref = split_due(key)
             self.store.delete(key)
-            self.lateness[due.ref] = self.lateness.get(due.ref, 0) + self.clock - at
-            self.hooks[due.contract].on_due(host, due.ref, at)  # type: ignore[misc]
+            self.lateness[ref] = self.lateness.get(ref, 0) + self.clock - at
+            self.hooks[contract].on_due(host, ref, at)  # type: ignore[misc]
         self._took(host)
 
     def next_due(self) -> int | None:
-        return next((int.from_bytes(key[2:10], "big") for key, _ in self.store.scan(b"d/", 1)), None)
+        return Heads([key for key, _ in self.store.scan(b"d/", MAX_INT)]).earliest()
 
     def until(self, clock: int) -> None:
         """Blocks at every deadline up to `clock`, and one at `clock`."""

@@ -199,7 +199,7 @@ def codes_chapter() -> str:
     lines = [
         "# Codes",
         "",
-        "Generated from the code. 1 to 5 and from 100 on stand in receipts (LC-TX-6): the transaction stands in a block,",
+        "Generated from the code. 1 to 6 and from 100 on stand in receipts (LC-TX-6): the transaction stands in a block,",
         "its sequence is used, its messages did nothing. 10 to 21 tell a submitter why a transaction cannot stand in a block",
         "(LC-TX-4, 9); no receipt has them.",
         "",

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from chain.codec import encode
-from chain.contracts.base import Due, Host, due_key
+from chain.contracts.base import Host
 from chain.contracts.credits import Transfer, supply
 from chain.crypto import ZERO_HASH, sha256
-from chain.errors import BrokenInvariant, Code, InvalidBlock, Reject
-from chain.ledger.state import Overlay, State
-from chain.ledger.transition import chain_record, clock_at, earliest_due, validators_of
+from chain.errors import Code, InvalidBlock
+from chain.ledger.state import State
+from chain.ledger.transition import chain_record, clock_at, validators_of
 from chain.merkle import list_root
 from chain.params import MAX_INT
 from chain.types import Moved
@@ -149,7 +149,7 @@ class Alarms:
 
     def _set(self, host: Host, sender: bytes, m: Act) -> None:
         for after, ref in self.plan:
-            host.schedule(host.clock + after, NUMBER, ref)
+            host.schedule(host.clock + after, NUMBER, ref, sender)
 
     def _ring(self, host: Host, ref: bytes, at: int) -> None:
         self.rung.append((at, ref))
@@ -164,14 +164,14 @@ class Alarms:
 def test_deadlines_ring_by_time_and_then_reference_once(monkeypatch: pytest.MonkeyPatch) -> None:
     alarms = Alarms(monkeypatch)
     now = alarms.set((500, b"c"), (300, b"z"), (300, b"a"), (1_001, b"late"), (0, b"now"))
-    assert earliest_due(alarms.chain.state) == now
+    assert alarms.chain.state.earliest_due() == now
     alarms.chain.block(step=1_000)
     assert alarms.rung == [(now, b"now"), (now + 300, b"a"), (now + 300, b"z"), (now + 500, b"c")]
     alarms.chain.block(step=1)
     assert alarms.rung[4:] == [(now + 1_001, b"late")]
     alarms.chain.block()
     assert len(alarms.rung) == 5
-    assert earliest_due(alarms.chain.state) is None
+    assert alarms.chain.state.earliest_due() is None
 
 
 def test_deadlines_come_before_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +195,9 @@ def test_at_most_max_due_ring_in_a_block_and_the_rest_stay_due(monkeypatch: pyte
 def test_a_deadline_set_by_a_deadline_waits_for_the_next_block(monkeypatch: pytest.MonkeyPatch) -> None:
     alarms = Alarms(monkeypatch)
     alarms.set((1, b"x"))
-    alarms.then = lambda host, ref, at: host.schedule(host.clock - 50, NUMBER, ref) if len(alarms.rung) < 3 else None
+    alarms.then = lambda host, ref, at: (
+        host.schedule(host.clock - 50, NUMBER, ref, id_of("alice")) if len(alarms.rung) < 3 else None
+    )
     for rung in (1, 2, 3, 3):
         alarms.chain.block()
         assert len(alarms.rung) == rung
@@ -204,34 +206,10 @@ def test_a_deadline_set_by_a_deadline_waits_for_the_next_block(monkeypatch: pyte
 def test_a_cancelled_deadline_does_not_ring(monkeypatch: pytest.MonkeyPatch) -> None:
     alarms = Alarms(monkeypatch)
     now = alarms.set((500, b"x"), (5, b"first"))
-    alarms.then = lambda host, ref, at: host.cancel(now + 500, NUMBER, b"x")
+    alarms.then = lambda host, ref, at: host.cancel(now + 500, NUMBER, b"x", id_of("alice"))
     alarms.chain.block(step=10)
     alarms.chain.block(step=1_000)
     assert [ref for _, ref in alarms.rung] == [b"first"]
-
-
-@pytest.mark.parametrize("fault", [Reject(7, "no"), BrokenInvariant("bug")])
-def test_a_deadline_cannot_be_refused(monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
-    alarms = Alarms(monkeypatch)
-    alarms.set((1, b"x"))
-
-    def fail(host: Host, ref: bytes, at: int) -> None:
-        raise fault
-
-    alarms.then = fail
-    with pytest.raises(BrokenInvariant):
-        alarms.chain.try_(building=True)
-
-
-def test_a_deadline_of_nobody_is_a_broken_invariant() -> None:
-    chain = Chain()
-    key = due_key(chain.clock, 1, b"x")
-    overlay = Overlay(chain.state)
-    overlay.put(key, Due(1, b"x"))
-    changes, _, tree = overlay.finish()
-    chain.state.commit(changes, tree)
-    with pytest.raises(BrokenInvariant, match="no handler"):
-        chain.try_()
 
 
 # --- a deterministic state ----------------------------------------------------------------------------------------------------

@@ -170,7 +170,7 @@ def test_a_damaged_record_is_told(key: bytes, raw: bytes) -> None:
 
 # --- overlays -----------------------------------------------------------------------------------------------------------------
 
-KEYS = [due_key(t, 1, r) for t in (0, 1, 255, 256) for r in (b"", b"\x00", b"\xff" * 32)]
+KEYS = [due_key(a * 20, t, 1, r) for a in (b"\x00", b"\xff") for t in (0, 255, 256) for r in (b"", b"\x00", b"\xff" * 32)]
 KEYS += [escrow_key(bytes([n]) * 21) for n in range(4)]
 
 
@@ -228,7 +228,7 @@ def test_an_overlay_is_what_dictionaries_are(steps: list[tuple[str, bytes, int]]
 def _same(overlay: Overlay, state: State, model: OverlayModel) -> None:
     assert {k: v for k in KEYS if (v := overlay.get(k)) is not None} == model.now
     due = sorted((k, v) for k, v in model.now.items() if k.startswith(b"d/"))
-    for prefix, limit in ((b"d/", 99), (b"d/", 2), (b"d/" + bytes(7), 99), (b"d/", 0)):
+    for prefix, limit in ((b"d/", 99), (b"d/", 2), (b"d/" + bytes(27), 99), (b"d/", 0)):
         assert list(overlay.scan(prefix, limit)) == [(k, v) for k, v in due if k.startswith(prefix)][:limit]
     stored = sorted((k, v) for k, v in model.committed.items() if k.startswith(b"d/"))
     assert list(state.scan(b"d/", 99)) == stored
@@ -250,7 +250,7 @@ def test_finish_leaves_out_what_did_not_change() -> None:
 
 def test_a_block_of_many_deadlines_keeps_their_order() -> None:
     state = State()
-    rows = {due_key(at, 3, bytes((at % 251,))): Due(3, bytes((at % 251,))) for at in range(1, 400)}
+    rows = {due_key(bytes((at % 7,)) * 20, at, 3, bytes((at % 251,))): Due(3, bytes((at % 251,))) for at in range(1, 400)}
     for wanted in (set(list(rows)[::3]), set(list(rows)[::2]), set(list(rows)[5:7]), set()):
         overlay = Overlay(state)
         for key in rows.keys() - wanted:

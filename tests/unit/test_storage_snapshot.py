@@ -133,7 +133,7 @@ def test_what_is_staged_stays_over_restarts_and_serves_the_next_target(server: B
 def test_a_record_that_the_next_target_does_not_have_stands_in_no_listing(server: BlockStore, tmp_path: Path) -> None:
     file = served(server, tmp_path / "file")
     heads, sent = decode_heads(file.offer.heads), []
-    for key, record in ((due_key(5, 1, bytes(32)), Due(1, bytes(32))), (member_key(bytes(20)), Member(True, 0, [], []))):
+    for key, record in ((due_key(bytes(20), 5, 1, bytes(32)), Due(1, bytes(32))), (member_key(bytes(20)), Member(True, 0, [], []))):
         page = build([(sha256(key), key, encode(record))])
         number = number_of(sha256(key))
         assert number not in heads

@@ -65,21 +65,27 @@ from chain.contracts.job.rules import FloatKind, HiddenVote, OnCheat, Result, Vo
 WORK = 32
 """A posting writes seven records, a claim four, each with its place in the state's tree."""
 
+
+def _job(message: Claim | Reveal | RevealKey | CommitVote | OpenVote) -> bytes:
+    return message.job
+
+
 CONTRACT = Contract(
     name="job",
     number=NUMBER,
     messages={
         PostJob: MessageSpec(handlers.post_job, work=WORK),
-        Claim: MessageSpec(handlers.claim, urgent=True, work=WORK),
-        Reveal: MessageSpec(handlers.reveal, urgent=True, work=WORK),
-        RevealKey: MessageSpec(handlers.reveal_key, urgent=True, work=WORK),
-        CommitVote: MessageSpec(handlers.commit_vote, urgent=True, work=WORK),
-        OpenVote: MessageSpec(handlers.open_vote, urgent=True, work=WORK),
+        Claim: MessageSpec(handlers.claim, urgent=True, work=WORK, subject=_job),
+        Reveal: MessageSpec(handlers.reveal, urgent=True, work=WORK, subject=_job),
+        RevealKey: MessageSpec(handlers.reveal_key, urgent=True, work=WORK, subject=_job),
+        CommitVote: MessageSpec(handlers.commit_vote, urgent=True, work=WORK, subject=_job),
+        OpenVote: MessageSpec(handlers.open_vote, urgent=True, work=WORK, subject=_job),
     },
     codes=JobCode,
     state=STATE,
     on_due=settle.on_due,
     on_case_closed=settle.on_case_closed,
+    on_give_back=settle.give_back,
 )
 
 __all__ = [

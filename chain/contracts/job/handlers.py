@@ -44,7 +44,7 @@ def post_job(host: Host, sender: bytes, m: PostJob) -> None:
     host.lock(sender, records.bounty_escrow(job_id), m.bounty, "bounty.locked", job_id)
     host.lock(sender, records.fee_escrow(job_id), fees, "fees.locked", job_id)
     host.lock(sender, records.deposit_escrow(job_id), deposit, "deposit.locked", job_id)
-    host.schedule(m.expiry, records.NUMBER, job_id)
+    host.schedule(m.expiry, records.NUMBER, job_id, sender)
     host.note("job.posted", job_id, sender, m.bounty, m.fee, m.expiry)
 
 

@@ -13,6 +13,7 @@ from chain.contracts.job import records, rules, store
 from chain.contracts.job.records import ENDED, AuditRound, Case, CaseState, Contractor, Hidden, Seat, State, Tenth
 from chain.contracts.job.rules import HiddenVote, OnCheat, Result, Rule
 from chain.contracts.job.store import Work
+from chain.errors import BrokenInvariant
 
 RELEASE_PAGE = 128
 """Stakes given back in one event: a thousand claimants must not make one slow block. The rest follow in further events."""
@@ -365,6 +366,29 @@ def finish(work: Work, state: State, winner: int | None = None) -> None:
         host.pay(escrow, poster, host.escrowed(escrow), reason, work.id)
     release_stakes(work)
     settle_tenth(work)
+
+
+def give_back(host: Host, job_id: bytes) -> None:
+    """LC-JOB-41: the validators end a parked job: everything it holds goes back to whom it came from, and nobody is judged."""
+    work = store.load(host, job_id)
+    if work is None:
+        raise BrokenInvariant(f"job {job_id.hex()} has no records")
+    poster = work.posting.poster
+    work.stop()
+    for escrow, reason in (
+        (records.bounty_escrow(job_id), "bounty.returned"),
+        (records.fee_escrow(job_id), "fees.returned"),
+        (records.deposit_escrow(job_id), "deposit.returned"),
+    ):
+        host.pay(escrow, poster, host.escrowed(escrow), reason, job_id)
+    if work.job.state not in ENDED:
+        host.delete(records.live_key(job_id))
+        work.change(state=State.EMPTY, ended=host.clock)
+        host.note("empty", job_id, poster)
+        count_outcome(host, poster, empty=1)
+    if work.job.tenth == Tenth.HELD:
+        work.change(tenth=Tenth.RETURNED)
+    release_stakes(work)
 
 
 def count_outcome(host: Host, poster: bytes, *, posted: int = 0, paid: int = 0, refunded: int = 0, empty: int = 0) -> None:

@@ -56,14 +56,14 @@ class Work:
     def stop(self) -> None:
         """Take back the deadline, if one is set."""
         if self.job.deadline:
-            self.host.cancel(self.job.deadline, records.NUMBER, self.id)
+            self.host.cancel(self.job.deadline, records.NUMBER, self.id, self.posting.poster)
             self.change(deadline=0)
 
     def move_to(self, state: int, window: int, **fields: Any) -> None:
         """Enter a state that lasts at most `window` from now. Replaces the deadline that was set."""
         self.stop()
         deadline = self.host.clock + window
-        self.host.schedule(deadline, records.NUMBER, self.id)
+        self.host.schedule(deadline, records.NUMBER, self.id, self.posting.poster)
         self.change(state=int(state), deadline=deadline, **fields)
 
 

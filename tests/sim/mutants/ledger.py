@@ -40,14 +40,15 @@ MUTANTS: tuple[Mutant, ...] = (
         "return Receipt(tx.id, Code.OK, [])",
         "rough market",
     ),
-    mutant("deadline handled one ms late", "ledger.transition", "if at > self.clock:", "if at >= self.clock:", "rough market"),
+    mutant("deadline handled one ms late", "ledger.due", "if head[:8] > now:", "if head[:8] >= now:", "rough market"),
     mutant(
         "deadlines without limit in a block",
         "ledger.transition",
-        'self.overlay.scan(b"d/", self.params.max_due)',
-        'self.overlay.scan(b"d/", 999)',
+        "self.state.due(self.clock, self.params.max_due)",
+        "self.state.due(self.clock, 999)",
         "rough market",
     ),
+    mutant("one account takes all deadlines of a block", "ledger.due", "if used[account] < share:", "if True:", "rough market"),
     mutant(
         "allowance spent again and again",
         "contracts.credits",

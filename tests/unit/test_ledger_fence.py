@@ -1,0 +1,335 @@
+"""The fence around deadlines and messages: LC-BLK-15, LC-BLK-20, LC-BLK-21, LC-MEM-13, LC-MEM-14."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from operator import or_
+
+import msgspec
+import pytest
+
+from chain import contracts
+from chain.codec import encode
+from chain.contracts.base import Contract, Due, Host, MessageSpec, Parked, due_key, escrow_key, parked_key
+from chain.contracts.credits import Allowance, Transfer
+from chain.contracts.membership import MemberCode, Release
+from chain.errors import OWN_FAULTS, BrokenInvariant, Code, Reject, StateDamaged, SupplyBroken, TxCode
+from chain.ledger.state import Overlay
+from chain.ledger.tx import signed_with
+from chain.types import Moved, Noted
+from tests.unit.ledger_kit import GRANT, NUMBER, VALIDATORS, Act, Chain, Nothing, genesis_of, id_of
+
+REF = b"the one reference"
+OTHER = b"another"
+KEY = parked_key(NUMBER, REF)
+
+
+def escrow_of(ref: bytes) -> bytes:
+    return ref.ljust(32, b".")
+
+
+class Fragile:
+    """A contract with one escrow and one deadline for each reference; the test says what happens at the deadline."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.rung: list[tuple[bytes, int]] = []
+        self.breaks: Callable[[Host, bytes], None] = lambda host, ref: None
+        made = Contract(
+            "fragile",
+            NUMBER,
+            {Act: MessageSpec(self._act, subject=lambda m: m.what.encode())},
+            Nothing,
+            {},
+            on_due=self._ring,
+            on_give_back=lambda host, ref: host.pay(escrow_of(ref), id_of("alice"), 10, "given.back", ref),
+        )
+        monkeypatch.setitem(contracts.MESSAGES, Act, (made, made.messages[Act]))
+        monkeypatch.setitem(contracts.BY_NUMBER, NUMBER, made)
+        monkeypatch.setattr("chain.ledger.tx._SIGNED", signed_with(reduce(or_, contracts.MESSAGES)))
+        self.chain = Chain(genesis_of("alice", "bob"))
+
+    def _act(self, host: Host, sender: bytes, m: Act) -> None:
+        ref = m.what.encode()
+        host.lock(sender, escrow_of(ref), 10, "locked", ref)
+        host.schedule(host.clock + 1, NUMBER, ref, sender)
+
+    def _ring(self, host: Host, ref: bytes, at: int) -> None:
+        self.rung.append((ref, at))
+        host.pay(escrow_of(ref), id_of("bob"), 10, "paid", ref)
+        if ref == REF:
+            self.breaks(host, ref)
+
+    def begin(self, *refs: bytes) -> int:
+        """References whose deadlines come in the next block. Returns the time of these."""
+        assert self.chain.codes(*[self.chain.tx("alice", Act(ref.decode())) for ref in refs]) == [0] * len(refs)
+        return self.chain.clock + 1
+
+    @property
+    def parked(self) -> Parked | None:
+        found: Parked | None = self.chain.state.get(KEY)
+        return found
+
+    def release(self, *names: str, give_back: bool = False) -> list[int]:
+        return self.chain.codes(*[self.chain.tx(name, Release(NUMBER, REF, give_back)) for name in names])
+
+
+@pytest.fixture
+def fragile(monkeypatch: pytest.MonkeyPatch) -> Fragile:
+    return Fragile(monkeypatch)
+
+
+def raising(fault: BaseException) -> Callable[[Host, bytes], None]:
+    def fail(host: Host, ref: bytes) -> None:
+        raise fault
+
+    return fail
+
+
+def scan_unknown(host: Host, ref: bytes) -> None:
+    list(host.store.scan(b"zz/", 5))
+
+
+def write_too_much(host: Host, ref: bytes) -> None:
+    host.put(b"ca/" + bytes(40), Allowance(2**63))
+
+
+def write_elsewhere(host: Host, ref: bytes) -> None:
+    host.put(b"zz/", Due(1, b""))
+
+
+def say_too_much(host: Host, ref: bytes) -> None:
+    host.note("x" * 33, ref)
+
+
+def say_what_no_receipt_holds(host: Host, ref: bytes) -> None:
+    host.note("x", ref, 2**64)
+
+
+FAULTS: dict[str, tuple[Callable[[Host, bytes], None], str]] = {
+    "a refusal": (raising(Reject(7, "no")), "Reject"),
+    "a broken invariant": (raising(BrokenInvariant("bug")), "BrokenInvariant"),
+    "a key that is not there": (raising(KeyError("bug")), "KeyError"),
+    "a type that is wrong": (raising(TypeError("bug")), "TypeError"),
+    "a name of 40 letters": (raising(type("A" * 40, (Exception,), {})()), "A" * 32),
+    "a listing that is none": (scan_unknown, "KeyError"),
+    "a record out of bounds": (write_too_much, "BrokenInvariant"),
+    "a record of no prefix": (write_elsewhere, "BrokenInvariant"),
+    "an event out of bounds": (say_too_much, "Malformed"),
+    "an event that cannot be encoded": (say_what_no_receipt_holds, "OverflowError"),
+}
+
+
+@pytest.mark.parametrize("what", FAULTS)
+def test_a_deadline_that_fails_parks_its_reference_alone(fragile: Fragile, what: str) -> None:
+    """LC-BLK-20: what it did is undone, the other deadlines and the transactions of the block go on, and nothing is lost."""
+    fragile.breaks, reason = FAULTS[what]
+    due = fragile.begin(REF, OTHER)
+    chain = fragile.chain
+    receipts = chain.block(chain.tx("bob", Transfer(id_of("alice"), 5, b"")))
+    assert [r.code for r in receipts] == [0, 0]
+    assert receipts[0].events == [Moved("paid", escrow_of(OTHER), id_of("bob"), 10, OTHER), Noted("parked", REF, [NUMBER, reason])]
+    assert fragile.parked is not None
+    assert (fragile.parked.height, fragile.parked.reason) == (chain.height, reason)
+    assert [(held.account, held.time) for held in fragile.parked.held] == [(id_of("alice"), due)]
+    assert chain.state.get(escrow_key(escrow_of(REF))).amount == 10  # type: ignore[union-attr]
+    assert chain.account("bob").balance == GRANT + 5
+    assert chain.state.earliest_due() is None
+    chain.block(step=60_000)
+    assert [ref for ref, _ in fragile.rung].count(REF) == 1
+
+
+def test_messages_about_it_are_refused_and_about_others_not(fragile: Fragile) -> None:
+    fragile.breaks = raising(KeyError("bug"))
+    fragile.begin(REF)
+    chain = fragile.chain
+    chain.block()
+    assert chain.codes(chain.tx("alice", Act(REF.decode())), chain.tx("alice", Act(OTHER.decode()))) == [Code.PARKED, 0]
+    assert chain.state.get(escrow_key(escrow_of(REF))).amount == 10  # type: ignore[union-attr]
+
+
+def test_two_nodes_park_the_same(monkeypatch: pytest.MonkeyPatch, fragile: Fragile) -> None:
+    """Where the texts of a fault differ, as addresses do, the records are equal."""
+    fragile.begin(REF)
+    fragile.breaks = raising(ValueError(f"at {id(object())}"))
+    one = fragile.chain.try_()
+    fragile.breaks = raising(ValueError("another text"))
+    two = fragile.chain.try_()
+    assert (one.state_root, one.receipt_root) == (two.state_root, two.receipt_root)
+
+
+@pytest.mark.parametrize("fault", [MemoryError(), RecursionError(), OSError(28, "no space"), StateDamaged("page 3")])
+@pytest.mark.parametrize("building", [False, True])
+def test_what_is_the_nodes_own_ends_it(fragile: Fragile, fault: Exception, building: bool) -> None:
+    """Another node does not have this fault: to park here alone would split the graph."""
+    fragile.breaks = raising(fault)
+    fragile.begin(REF)
+    with pytest.raises(type(fault)):
+        fragile.chain.try_(building=building)
+    fragile.breaks = lambda host, ref: None
+    assert fragile.chain.block()[0].events == [Moved("paid", escrow_of(REF), id_of("bob"), 10, REF)]
+
+
+@pytest.mark.parametrize("fault", [MemoryError(), RecursionError(), OSError(28, "no space"), StateDamaged("page 3")])
+@pytest.mark.parametrize("building", [False, True])
+def test_what_is_the_nodes_own_is_not_blamed_on_a_message(
+    monkeypatch: pytest.MonkeyPatch, fragile: Fragile, fault: Exception, building: bool
+) -> None:
+    def fail(host: Host, sender: bytes, m: Act) -> None:
+        raise fault
+
+    made = Contract("fails", NUMBER, {Act: MessageSpec(fail)}, Nothing, {})
+    monkeypatch.setitem(contracts.MESSAGES, Act, (made, made.messages[Act]))
+    with pytest.raises(type(fault)):
+        fragile.chain.try_(fragile.chain.tx("alice", Act("x")), building=building)
+
+
+def lose(host: Host, ref: bytes) -> None:
+    host.lock(id_of("bob"), b"e" * 32, 10, "lost", b"")
+    host.delete(escrow_key(b"e" * 32))
+
+
+@pytest.mark.parametrize("building", [False, True])
+def test_a_deadline_that_breaks_the_supply_ends_the_node(fragile: Fragile, building: bool) -> None:
+    """LC-BLK-15: parking would hide it, and a nil vote would come from every node, for ever."""
+    fragile.breaks = lose
+    fragile.begin(REF)
+    with pytest.raises(SupplyBroken, match="would change by -10, mints and burns by 0"):
+        fragile.chain.try_(building=building)
+    assert not issubclass(SupplyBroken, BrokenInvariant)
+
+
+@pytest.mark.parametrize("write", [write_too_much, say_too_much, say_what_no_receipt_holds, lose, scan_unknown])
+def test_a_message_that_writes_what_nobody_can_read_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, fragile: Fragile, write: Callable[[Host, bytes], None]
+) -> None:
+    """LC-BLK-15: it would have ended the encoding of the whole block, for every proposer."""
+    made = Contract("writes", NUMBER, {Act: MessageSpec(lambda host, sender, m: write(host, b""))}, Nothing, {})
+    monkeypatch.setitem(contracts.MESSAGES, Act, (made, made.messages[Act]))
+    chain = fragile.chain
+    bad, good = chain.tx("alice", Act("x")), chain.tx("bob", Transfer(id_of("alice"), 5, b""))
+    built = chain.try_(bad, good, building=True)
+    assert [(tx, fault.code) for tx, fault in built.skipped] == [(bad, TxCode.QUARANTINED)]
+    assert built.state_root == chain.try_(good).state_root
+
+
+@pytest.mark.parametrize("write", [say_what_no_receipt_holds, lose, scan_unknown])
+def test_in_anothers_block_it_is_a_broken_invariant(
+    monkeypatch: pytest.MonkeyPatch, fragile: Fragile, write: Callable[[Host, bytes], None]
+) -> None:
+    made = Contract("writes", NUMBER, {Act: MessageSpec(lambda host, sender, m: write(host, b""))}, Nothing, {})
+    monkeypatch.setitem(contracts.MESSAGES, Act, (made, made.messages[Act]))
+    with pytest.raises(BrokenInvariant):
+        fragile.chain.try_(fragile.chain.tx("alice", Act("x")))
+
+
+def test_a_deadline_of_nobody_is_parked(fragile: Fragile) -> None:
+    chain = fragile.chain
+    overlay = Overlay(chain.state)
+    for contract in (1, 99):
+        overlay.put(due_key(id_of("bob"), chain.clock, contract, b"x"), Due(contract, b"x"))
+    changes, _, tree = overlay.finish()
+    chain.state.commit(changes, tree)
+    assert chain.block()[0].events == [Noted("parked", b"x", [n, "BrokenInvariant"]) for n in (1, 99)]
+
+
+# --- release ------------------------------------------------------------------------------------------------------------------
+
+
+def test_more_than_two_thirds_of_the_validators_let_it_run_again(fragile: Fragile) -> None:
+    """LC-MEM-13: the deadline comes again with the time that it had."""
+    fragile.breaks = raising(KeyError("bug"))
+    due = fragile.begin(REF)
+    fragile.chain.block()
+    fragile.breaks = lambda host, ref: None
+    assert fragile.release("v1", "v2") == [0, 0]
+    assert fragile.parked is not None and fragile.parked.retry == sorted([id_of("v1"), id_of("v2")])
+    assert fragile.release("v3") == [0]
+    assert fragile.parked is None and fragile.chain.state.earliest_due() == due
+    receipts = fragile.chain.block(fragile.chain.tx("alice", Act(REF.decode())))
+    assert fragile.rung == [(REF, due), (REF, due)]
+    assert receipts[0].events == [Moved("paid", escrow_of(REF), id_of("bob"), 10, REF)] and receipts[1].code == 0
+
+
+def test_one_that_fails_again_is_parked_again(fragile: Fragile) -> None:
+    fragile.breaks = raising(KeyError("bug"))
+    fragile.begin(REF)
+    fragile.chain.block()
+    first = fragile.parked
+    fragile.release("v1", "v2", "v3")
+    fragile.chain.block()
+    assert first is not None and fragile.parked == msgspec.structs.replace(first, height=fragile.chain.height)
+
+
+def test_the_validators_can_end_it_and_everybody_gets_back_what_they_gave(fragile: Fragile) -> None:
+    """LC-MEM-13: words for the one thing are none for the other."""
+    fragile.breaks = raising(KeyError("bug"))
+    fragile.begin(REF)
+    fragile.chain.block()
+    assert fragile.release("v1") == [0]
+    assert fragile.release("v2", "v3", "v4", give_back=True) == [0, 0, 0]
+    assert fragile.parked is None and fragile.chain.account("alice").balance == GRANT
+    assert fragile.chain.state.get(escrow_key(escrow_of(REF))) is None and fragile.chain.state.earliest_due() is None
+
+
+def test_a_validator_may_change_its_mind(fragile: Fragile) -> None:
+    fragile.breaks = raising(KeyError("bug"))
+    fragile.begin(REF)
+    fragile.chain.block()
+    assert fragile.release("v1", "v2") == [0, 0]
+    assert fragile.release("v1", give_back=True) == [0]
+    assert fragile.release("v3") == [0]
+    assert fragile.parked is not None
+    assert (fragile.parked.retry, fragile.parked.give_back) == (sorted([id_of("v2"), id_of("v3")]), [id_of("v1")])
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "code"),
+    [
+        ("alice", Release(NUMBER, REF, False), MemberCode.NOT_A_VALIDATOR),
+        ("v1", Release(NUMBER, OTHER, False), MemberCode.NOT_PARKED),
+        ("v1", Release(77, REF, False), MemberCode.NOT_PARKED),
+        ("v2", Release(NUMBER, REF, False), MemberCode.ALREADY_VOTED),
+    ],
+)
+def test_what_is_no_word_on_it_is_refused(fragile: Fragile, name: str, message: Release, code: int) -> None:
+    fragile.breaks = raising(KeyError("bug"))
+    fragile.begin(REF)
+    fragile.chain.block()
+    assert fragile.release("v2") == [0]
+    assert fragile.chain.codes(fragile.chain.tx(name, message)) == [code]
+
+
+def test_a_contract_that_holds_nothing_can_only_run_again(monkeypatch: pytest.MonkeyPatch, fragile: Fragile) -> None:
+    fragile.breaks = raising(KeyError("bug"))
+    fragile.begin(REF)
+    fragile.chain.block()
+    bare = Contract("bare", NUMBER, {}, Nothing, {}, on_due=fragile._ring)
+    monkeypatch.setitem(contracts.BY_NUMBER, NUMBER, bare)
+    assert fragile.release("v1", give_back=True) == [MemberCode.NOTHING_TO_GIVE_BACK]
+
+
+def test_a_deadline_that_comes_while_it_is_parked_waits_with_it(fragile: Fragile) -> None:
+    chain = fragile.chain
+    fragile.breaks = raising(KeyError("bug"))
+    due = fragile.begin(REF)
+    overlay = Overlay(chain.state)
+    overlay.put(due_key(id_of("bob"), due + 5_000, NUMBER, REF), Due(NUMBER, REF))
+    changes, _, tree = overlay.finish()
+    chain.state.commit(changes, tree)
+    chain.block()
+    chain.block(step=5_000)
+    assert [at for _, at in fragile.rung] == [due]
+    assert fragile.parked is not None
+    assert [(h.account, h.time) for h in fragile.parked.held] == [(id_of("alice"), due), (id_of("bob"), due + 5_000)]
+    fragile.breaks = lambda host, ref: host.lock(id_of("bob"), escrow_of(ref), 10, "again", ref)
+    fragile.release(*VALIDATORS[:3])
+    chain.block()
+    assert [at for _, at in fragile.rung] == [due, due, due + 5_000]
+
+
+def test_own_faults_are_named_once() -> None:
+    """Nobody may catch them as something else."""
+    for kind in OWN_FAULTS:
+        assert not issubclass(kind, BrokenInvariant | Reject)
+    assert encode(Release(3, b"x", True)) == encode([66, 3, b"x", True])
