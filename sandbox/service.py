@@ -101,12 +101,12 @@ class Sandbox:
         return self_test(self, self._cache, self._runtime)
 
     def load_archive(self, path: Path, expect_image_id: str | None, limits: ImageLimits | None = None) -> str:
-        """Checks a docker-archive and loads it; returns its image id. Raises BadImage, EngineError,
+        """Checks a docker-archive and loads it; returns its posted id. Raises BadImage, EngineError,
         SandboxUnavailable."""
         return self._store.load(path, expect_image_id, limits or ImageLimits(), self._known_engine().architecture)
 
     def pull(self, ref_with_digest: str, limits: ImageLimits | None = None) -> str:
-        """Pulls name@sha256:... and returns the image id. Raises BadImage, ImageNotFound, EngineError."""
+        """Pulls name@sha256:... and returns the posted id. Raises BadImage, ImageNotFound, EngineError."""
         return self._store.pull(ref_with_digest, limits or ImageLimits(), self._known_engine().architecture)
 
     def has_image(self, image_id: str) -> bool:
@@ -145,7 +145,7 @@ class Sandbox:
         try:
             spec = self._within_engine(spec)
             size = _keeper_size(spec)
-            self._store.require(spec.image_id)
+            spec = msgspec.structs.replace(spec, image_id=self._store.require(spec.image_id))
             keeper = self._take_keeper(size)
         except (BadImage, ImageNotFound, EngineError, SandboxUnavailable, OSError) as problem:
             return RunOutcome(status=Status.ENGINE_ERROR, reason=str(problem))
@@ -197,7 +197,7 @@ class Sandbox:
         return Keeper.open(
             self._engine,
             name=name,
-            image_id=self._ensure_keeper_image(),
+            image_id=self._store.require(self._ensure_keeper_image()),
             runtime=self._runtime,
             rootless=self._known_engine().rootless,
             size=size,
@@ -226,7 +226,7 @@ class Sandbox:
                 return
         try:
             spare = self._open_keeper(size)
-        except (EngineError, SandboxUnavailable) as problem:
+        except (EngineError, ImageNotFound, SandboxUnavailable) as problem:
             log.warning("no keeper could be prepared: %s", problem)
             return
         with self._lock:

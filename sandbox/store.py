@@ -1,8 +1,9 @@
-"""The images that this node brought onto the engine: checked, loaded or pulled, tagged as ours, and removed again.
+"""The images that this node brought onto the engine: checked, written anew, loaded, tagged as ours, and removed again.
 
-Every such image carries a tag `learningchain/<node>:<start of its id>`. The tag is the node's reference to it, given in
-the same step that loads it: several nodes share one engine without removing each other's images, a killed node finds
-its own again, and an image that somebody else had loaded before survives us. Images are run by id, never by a tag.
+Every such image carries a tag `learningchain/<node>:<its posted id>`. The tag is the node's reference to it, given in the same step
+that loads it: several nodes share one engine without removing each other's images, a killed node finds its own again, and an image
+that somebody else had loaded before survives us. Callers know an image by its posted id; `require` says what the engine calls it.
+After every way in, the engine's own view of the image is compared with the guard's: id, layers, settings and size.
 """
 
 from __future__ import annotations
@@ -15,14 +16,19 @@ from typing import Any
 
 import docker.errors
 
-from sandbox.archive import clean_archive, scan_archive
+from sandbox.archive import IMAGE_LABEL, ScannedImage, clean_archive, scan_archive
 from sandbox.engine import Engine, explain
 from sandbox.errors import BadImage, EngineError, ImageNotFound
-from sandbox.spec import ImageLimits, is_image_id
+from sandbox.layers import NAMES_CAP
+from sandbox.spec import MIB, ImageLimits, is_image_id
 
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,254}@sha256:[0-9a-f]{64}")
 _NOT_FOUND = ("not found", "manifest unknown", "does not exist", "name unknown", "access denied")
 _PULL_EVENTS = 1_000_000
+_PULLED_CAP = 1024
+_NOTHING: tuple[object, ...] = (None, "", False, 0, [], {})
+_SETTINGS = ("Volumes", "Entrypoint", "Cmd", "User", "OnBuild", "ExposedPorts", "Healthcheck", "StopSignal", "WorkingDir", "Shell")
+"""Settings of an image that ours leave out, as the engine names them."""
 
 
 class ImageStore:
@@ -32,61 +38,94 @@ class ImageStore:
         self._engine = engine
         self._repository = f"learningchain/{node_tag}"
         self._scratch = scratch
-        self._checked: set[str] = set()
+        self._checked: dict[str, str] = {}
+        """Images that a run may use: what the engine calls each."""
+        self._pulled: dict[str, str] = {}
+        """The posted ids of images by the reference that they were pulled under."""
 
     def _tag(self, image_id: str) -> str:
-        return image_id.removeprefix("sha256:")[:40]
+        return image_id.removeprefix("sha256:")
+
+    def _name(self, image_id: str) -> str:
+        return f"{self._repository}:{self._tag(image_id)}"
 
     def load(self, path: Path, expect_image_id: str | None, limits: ImageLimits, architecture: str | None) -> str:
-        """Checks and loads a docker-archive; returns its image id. Raises BadImage, EngineError."""
+        """Checks and loads a docker-archive; returns its posted id. Raises BadImage, EngineError."""
         image = scan_archive(path, limits, architecture=architecture)
         if expect_image_id is not None and image.image_id != expect_image_id:
             raise BadImage(f"the archive holds image {image.image_id}, not {expect_image_id}")
-        if not self._adopt(image.image_id):
-            self._load(path, image, f"{self._repository}:{self._tag(image.image_id)}")
-        self._checked.add(image.image_id)
+        self._take_in(path, image)
         return image.image_id
 
-    def _load(self, path: Path, image: Any, tag: str) -> None:
+    def _take_in(self, path: Path, image: ScannedImage) -> None:
+        if not self._adopt(image):
+            self._load(path, image)
+        try:
+            self._agree(image)
+        except EngineError:
+            self._untag(self._name(image.image_id))
+            raise
+        self._checked[image.image_id] = image.loaded_id
+
+    def _load(self, path: Path, image: ScannedImage) -> None:
         try:
             api = self._engine.api(transfer=True)
-            for event in api.load_image(clean_archive(path, image, tag)):
+            for event in api.load_image(clean_archive(path, image, self._name(image.image_id))):
                 if "error" in event:
                     raise BadImage(f"the engine cannot load the image: {str(event['error'])[:300]}")
         except docker.errors.APIError as problem:
             raise BadImage(f"the engine cannot load the image: {explain(problem)}") from problem
         except (docker.errors.DockerException, OSError) as problem:
             raise EngineError("loading an image", str(problem)[:300]) from problem
-        if self._inspect(image.image_id) is None:
-            raise EngineError("loading an image", f"the engine took it but does not know {image.image_id}")
+
+    def _agree(self, image: ScannedImage) -> None:
+        """Compares what the engine has with what the guard wrote. Raises EngineError."""
+        facts = self._inspect(image.loaded_id)
+        if facts is None:
+            raise EngineError("loading an image", f"the engine took it but does not know {image.loaded_id}")
+        differing = image_differences(image, facts)
+        if differing:
+            raise EngineError("loading an image", f"the engine sees another image than was written: {'; '.join(differing)[:300]}")
 
     def pull(self, reference: str, limits: ImageLimits, architecture: str | None) -> str:
-        """Pulls `name@sha256:...` from its registry, checks it as an archive is checked, and returns its image id.
+        """Pulls `name@sha256:...` from its registry, takes it in as an archive is taken in, and returns its posted id.
 
-        A registry's layers are packed: their packed size is bounded while they arrive, the unpacked size afterwards.
+        A registry's layers are packed: their packed size is bounded while they arrive, the unpacked size afterwards. What runs
+        is never what was pulled: that is read back from the engine, written anew and loaded, and then given up.
         Raises BadImage, ImageNotFound, EngineError.
         """
         if _REFERENCE.fullmatch(reference) is None:
             raise BadImage(f"{reference[:100]!r} names no digest; an image is pulled as name@sha256:<64 hex digits>")
-        known = self._inspect(reference)
-        if known is None:
+        before = self._pulled.get(reference)
+        if before is not None and self.known(before):
+            return before
+        there = self._inspect(reference)
+        if there is None:
             self._pull(reference, limits)
-            known = self._inspect(reference)
-            if known is None:
+            there = self._inspect(reference)
+            if there is None:
                 raise ImageNotFound(f"{reference} was pulled, but the engine does not know it")
             try:
-                return self._accept(known, limits, architecture)
+                image_id = self._accept(there, limits, architecture)
             finally:
-                # From here on our own tag holds it; a refused image loses its last reference and goes.
+                # A pulled image, taken in or refused, loses its last reference and goes.
                 self._untag(reference)
-        return self._accept(known, limits, architecture)
+        else:
+            image_id = self._accept(there, limits, architecture)
+        if len(self._pulled) >= _PULLED_CAP:
+            self._pulled.clear()
+        self._pulled[reference] = image_id
+        return image_id
 
     def _accept(self, facts: dict[str, Any], limits: ImageLimits, architecture: str | None) -> str:
+        """Takes in an image that is on the engine, pulled by us or by somebody else. Raises BadImage, EngineError."""
         image_id = str(facts["Id"])
         if not is_image_id(image_id):
             raise EngineError("pulling an image", f"the engine calls it {image_id[:80]!r}")
         if int(facts.get("Size", 0)) > limits.unpacked_bytes:
             raise BadImage(f"the image unpacks to {facts['Size']} bytes; the limit is {limits.unpacked_bytes}")
+        if (facts.get("Config") or {}).get("Volumes"):
+            raise BadImage("the image declares a VOLUME: it would be writable, unbounded space; remove it from the image")
         self._scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=self._scratch, prefix=".pulled-") as file:
             size = 0
@@ -100,10 +139,10 @@ class ImageStore:
             unpacked = ImageLimits(
                 archive_bytes=size, unpacked_bytes=limits.unpacked_bytes, files=limits.files, layers=limits.layers
             )
-            if scan_archive(Path(file.name), unpacked, architecture=architecture).image_id != image_id:
+            image = scan_archive(Path(file.name), unpacked, architecture=architecture)
+            if image.image_id != image_id:
                 raise BadImage("the engine's image id is not the hash of the image's configuration")
-        self._adopt(image_id)
-        self._checked.add(image_id)
+            self._take_in(Path(file.name), image)
         return image_id
 
     def _pull(self, reference: str, limits: ImageLimits) -> None:
@@ -124,19 +163,21 @@ class ImageStore:
         except (docker.errors.DockerException, OSError) as problem:
             raise EngineError("pulling an image", str(problem)[:300]) from problem
 
-    def require(self, image_id: str) -> None:
-        """Makes sure that a run may use this image. Raises ImageNotFound, BadImage, EngineError."""
-        if image_id in self._checked:
-            return  # where somebody removed it since, creating the container says so
-        facts = self._inspect(image_id)
-        if facts is None:
+    def require(self, image_id: str) -> str:
+        """What the engine calls an image that a run may use. Raises ImageNotFound, EngineError."""
+        loaded = self._checked.get(image_id)
+        if loaded is not None:
+            return loaded  # where somebody removed it since, creating the container says so
+        facts = self._inspect(self._name(image_id))
+        # An image under our tag was written by us, perhaps before a restart: its label says what it was made of.
+        if facts is None or ((facts.get("Config") or {}).get("Labels") or {}).get(IMAGE_LABEL) != image_id:
             raise ImageNotFound(f"image {image_id} is not on this engine; load or pull it first")
         if (facts.get("Config") or {}).get("Volumes"):
-            raise BadImage("the image declares a VOLUME")
-        self._checked.add(image_id)
+            raise EngineError("looking up an image", "an image under this node's tag declares a VOLUME: this node did not load it")
+        return self._checked.setdefault(image_id, str(facts["Id"]))
 
     def known(self, image_id: str) -> bool:
-        return self._inspect(image_id) is not None
+        return self._inspect(self._name(image_id)) is not None
 
     def _inspect(self, name: str) -> dict[str, Any] | None:
         try:
@@ -146,10 +187,11 @@ class ImageStore:
                 return None
             raise
 
-    def _adopt(self, image_id: str) -> bool:
+    def _adopt(self, image: ScannedImage) -> bool:
         """Tags an image that is on the engine as ours too; False where it is not there."""
+        tag = self._tag(image.image_id)
         try:
-            self._engine.call("tagging an image", lambda api: api.tag(image_id, self._repository, self._tag(image_id)))
+            self._engine.call("tagging an image", lambda api: api.tag(image.loaded_id, self._repository, tag))
         except EngineError as problem:
             if problem.status == 404:
                 return False
@@ -165,26 +207,46 @@ class ImageStore:
 
     def remove(self, image_id: str) -> None:
         """Gives up this node's reference; the engine deletes the image with the last one. Raises EngineError."""
-        self._checked.discard(image_id)
-        self._untag(f"{self._repository}:{self._tag(image_id)}")
+        self._checked.pop(image_id, None)
+        self._untag(self._name(image_id))
 
     def remove_all(self, keep: Collection[str]) -> tuple[int, list[str]]:
-        """Gives up every image of this node but those in `keep`; returns how many, and the problems."""
+        """Gives up every image of this node but those in `keep`, by their posted ids; returns how many, and the problems."""
         removed, problems = 0, []
         found = self._engine.call("listing images", lambda api: api.images(name=self._repository))
-        for facts in found:
-            if facts["Id"] in keep:
+        for name in [name for facts in found for name in facts.get("RepoTags") or []]:
+            repository, _, tag = name.rpartition(":")
+            image_id = f"sha256:{tag}"
+            if repository != self._repository or image_id in keep:
                 continue
-            for tag in facts.get("RepoTags") or []:
-                if tag.rpartition(":")[0] != self._repository:
-                    continue
-                try:
-                    self._untag(tag)
-                    removed += 1
-                except EngineError as problem:
-                    problems.append(str(problem))
-            self._checked.discard(facts["Id"])
+            self._checked.pop(image_id, None)
+            try:
+                self._untag(name)
+                removed += 1
+            except EngineError as problem:
+                problems.append(str(problem))
         return removed, problems
+
+
+def image_differences(image: ScannedImage, facts: dict[str, Any]) -> list[str]:
+    """Where the engine's description of a loaded image is not that of what the guard wrote. `facts` as the engine inspects it."""
+    config, rootfs = facts.get("Config") or {}, facts.get("RootFS") or {}
+    # Contents, and as much again as their names and links may take; storage drivers count blocks of 4 KiB or bytes.
+    most = image.unpacked_bytes + 4096 * image.files + min(NAMES_CAP, 4096 * image.files) + MIB
+    wanted: list[tuple[str, object, object]] = [
+        ("id", facts.get("Id"), image.loaded_id),
+        ("layers", rootfs.get("Layers"), [layer.written_digest for layer in image.layers]),
+        ("Os", facts.get("Os"), "linux"),
+        ("Architecture", facts.get("Architecture"), image.config.architecture),
+        ("Env", config.get("Env") or [], list(image.config.env)),
+        ("Labels", config.get("Labels"), {IMAGE_LABEL: image.image_id}),
+    ]
+    differing = [f"its {name} is {str(found)[:80]}" for name, found, asked in wanted if found != asked]
+    differing += [f"it has {name}" for name in _SETTINGS if config.get(name) not in _NOTHING]
+    size = facts.get("Size")
+    if not isinstance(size, int) or size > most:
+        differing.append(f"its Size is {size}; at most {most} was written")
+    return differing
 
 
 def _pull_error(reference: str, why: str) -> Exception:

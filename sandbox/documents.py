@@ -1,0 +1,120 @@
+"""The JSON documents of an image, read so that nobody else can read something else in them. Pure.
+
+The engine is written in Go, whose reader of JSON matches keys whatever their case, in Unicode's sense (a long s is an s), merges
+objects that occur twice, and replaces what is no text. So a document is refused that has a key twice in this sense, a key that is
+another spelling of one with a meaning, or a character that is none.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from sandbox.errors import BadImage
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_ENV_CAP, _ENV_BYTES = 1000, 128 * 1024
+_IN_IMAGE = (
+    *("architecture", "author", "comment", "config", "container", "container_config", "created", "docker_version", "history"),
+    *("id", "os", "os.features", "os.version", "parent", "rootfs", "variant"),
+)
+_IN_CONFIG = (
+    *("ArgsEscaped", "AttachStderr", "AttachStdin", "AttachStdout", "Cmd", "Domainname", "Entrypoint", "Env", "ExposedPorts"),
+    *("Healthcheck", "Hostname", "Image", "Labels", "MacAddress", "NetworkDisabled", "OnBuild", "OpenStdin", "Shell", "StdinOnce"),
+    *("StopSignal", "StopTimeout", "Tty", "User", "Volumes", "WorkingDir"),
+)
+_IN_ROOTFS = ("diff_ids", "type")
+_IN_MANIFEST = ("Config", "LayerSources", "Layers", "Parent", "RepoTags")
+
+
+class ImageConfig(msgspec.Struct, frozen=True):
+    """What counts of an image's configuration document: the layers' digests, unpacked and bottom first, and the environment."""
+
+    architecture: str
+    layers: tuple[str, ...]
+    env: tuple[str, ...]
+
+
+def parse_config(raw: bytes, architecture: str | None) -> ImageConfig:
+    """An image's configuration document. Raises BadImage."""
+    what = "the image's configuration"
+    config = parse(raw, what)
+    if not isinstance(config, dict):
+        raise BadImage(f"{what} is no object")
+    _one_spelling(config, _IN_IMAGE, what)
+    settings, rootfs = config.get("config") or {}, config.get("rootfs")
+    if not isinstance(settings, dict) or not isinstance(rootfs, dict):
+        raise BadImage(f"{what} is damaged")
+    _one_spelling(settings, _IN_CONFIG, what)
+    _one_spelling(rootfs, _IN_ROOTFS, what)
+    if settings.get("Volumes"):
+        raise BadImage("the image declares a VOLUME: it would be writable, unbounded space; remove it from the image")
+    if config.get("os") != "linux":
+        raise BadImage(f"the image is made for {str(config.get('os'))[:20]!r}, not for linux")
+    made_for = config.get("architecture")
+    if not isinstance(made_for, str) or (architecture is not None and made_for != architecture):
+        raise BadImage(f"the image is made for {str(made_for)[:20]!r}; this machine is {architecture!r}")
+    digests = rootfs.get("diff_ids")
+    if not isinstance(digests, list) or not digests or not all(isinstance(d, str) and _DIGEST.fullmatch(d) for d in digests):
+        raise BadImage(f"{what} names no layers")
+    return ImageConfig(made_for, tuple(digests), _env(settings.get("Env") or []))
+
+
+def parse_manifest(raw: bytes) -> tuple[str, list[str]]:
+    """manifest.json of a docker-archive of one image: the names of its configuration and of its layers. Raises BadImage."""
+    what = "manifest.json"
+    value = parse(raw, what)
+    if not isinstance(value, list) or len(value) != 1 or not isinstance(value[0], dict):
+        raise BadImage("the archive must hold exactly one image")
+    _one_spelling(value[0], _IN_MANIFEST, what)
+    config, layers = value[0].get("Config"), value[0].get("Layers")
+    if not isinstance(config, str) or not isinstance(layers, list) or not all(isinstance(name, str) for name in layers):
+        raise BadImage("manifest.json names no configuration or no layers")
+    return config, layers
+
+
+def parse(raw: bytes, what: str) -> Any:
+    """One JSON document in UTF-8, without a key that occurs twice for any reader. Raises BadImage."""
+
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        spellings = {_folded(key) for key, _ in pairs}
+        if len(spellings) != len(pairs):
+            raise BadImage(f"{what} has a key twice, as some readers see it")
+        return dict(pairs)
+
+    def no_number(name: str) -> Any:
+        raise BadImage(f"{what} holds {name}, which is not JSON")
+
+    try:
+        value = json.loads(raw.decode("utf-8"), object_pairs_hook=distinct, parse_constant=no_number)
+        # Half a surrogate pair is no character: each reader makes something else of it.
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError):
+        raise BadImage(f"{what} is not JSON") from None
+    return value
+
+
+def _folded(key: str) -> str:
+    """The same for all spellings that any reader takes for one."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", key).casefold()).casefold()
+
+
+def _one_spelling(found: dict[str, Any], known: Iterable[str], what: str) -> None:
+    exact = {_folded(key): key for key in known}
+    for key in found:
+        if exact.get(_folded(key), key) != key:
+            raise BadImage(f"{what} has the key {key[:40]!r}, which some readers take for {exact[_folded(key)]!r}")
+
+
+def _env(value: Any) -> tuple[str, ...]:
+    """The image's own environment, of which the container's own variables replace those of the same name."""
+    if not isinstance(value, list) or len(value) > _ENV_CAP or not all(isinstance(item, str) for item in value):
+        raise BadImage("the image's environment is damaged")
+    if any("=" not in item[1:] or "\0" in item for item in value) or sum(len(item.encode()) for item in value) > _ENV_BYTES:
+        raise BadImage(f"the image's environment is damaged, or has more than {_ENV_BYTES} bytes")
+    return tuple(value)

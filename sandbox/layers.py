@@ -1,0 +1,324 @@
+"""A layer as we understand it, written anew: what the engine unpacks are our bytes, not a stranger's.
+
+    packed layer --unpack--> TarWalk --> rules below --> Entry --> canonical tar --> engine
+
+Two readers of a tar may see two things in it (`targuard`); here there is one reader, and one plain form that goes on. What an
+entry has beside its place, kind, contents, permissions and time is left out: owners, set-user-id bits, extended attributes.
+Inside the container none of it counts (no capabilities, no new privileges, a user that owns nothing).
+
+The rules, in the order of an entry's fate:
+
+- A path has no `..`, does not begin with `/`, and each of its parents is a folder of the same layer; a missing one is added.
+- A path occurs once in a layer.
+- There are files, folders, symbolic links, and hard links to an earlier file of the same layer. A hard link to a symbolic link
+  becomes a symbolic link. Devices and pipes are refused.
+- `.wh.NAME` removes NAME of the layers below, and is left out where they have no such thing; `.wh..wh.opq` empties its folder of
+  what lies below. Other names that begin with `.wh.` are refused, since storage drivers keep their own notes under them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from sandbox import tarwriter
+from sandbox.errors import BadImage
+from sandbox.spec import MIB, ImageLimits
+from sandbox.targuard import BLOCK, CHUNK, FILE, FOLDER, HARD_LINK, SYMBOLIC_LINK, Member, Source, TarWalk
+
+WHITEOUT, OPAQUE = b"w", b"o"
+PATH_CAP, DEPTH_CAP, COMPONENT_CAP = 2048, 200, 255
+LINK_CAP = 4000
+"""Bytes of a symbolic link's target: below what file systems keep."""
+NAMES_CAP = 64 * MIB
+"""Bytes of all paths and link targets of one image: they are held in memory while it is scanned."""
+_HEADERS = 4
+"""Blocks of headers and padding that an entry is worth on average: beside its own, an extended one of two blocks."""
+_END_CAP = 16 * MIB
+_PACKED_CHUNK = 16 * 1024
+_WHITEOUT, _OPAQUE = ".wh.", ".wh..wh.opq"
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One entry of a layer as it is written. `kind`: FILE, FOLDER, SYMBOLIC_LINK, HARD_LINK, or WHITEOUT and OPAQUE, whose path is
+    what they remove and what they empty."""
+
+    path: str
+    kind: bytes
+    size: int = 0
+    mode: int = 0o755
+    mtime: int = 0
+    link: str = ""
+
+    def header(self) -> bytes:
+        name, kind = self.path, self.kind
+        if kind == WHITEOUT:
+            folder, _, base = name.rpartition("/")
+            name, kind = f"{folder}/{_WHITEOUT}{base}".lstrip("/"), FILE
+        elif kind == OPAQUE:
+            name, kind = f"{name}/{_OPAQUE}", FILE
+        return tarwriter.header(name, kind, size=self.size, link=self.link, mode=self.mode, mtime=self.mtime)
+
+
+Seen = Callable[[Entry], None]
+Placed = dict[str, Entry]
+"""What a layer brought so far, by path; an OPAQUE entry stands under its path and a slash."""
+
+
+class Budget:
+    """What all layers of an image together may still use. Raises BadImage where it is spent."""
+
+    def __init__(self, limits: ImageLimits) -> None:
+        self.limits = limits
+        self.bytes_left = limits.unpacked_bytes
+        self.files_left = limits.files
+        self.names_left = NAMES_CAP
+
+    @property
+    def spent(self) -> int:
+        """Bytes of contents so far."""
+        return self.limits.unpacked_bytes - self.bytes_left
+
+    @property
+    def files(self) -> int:
+        return self.limits.files - self.files_left
+
+    @property
+    def stream_bytes(self) -> int:
+        """How long the next layer's tar may be."""
+        return self.bytes_left + _HEADERS * BLOCK * (self.files_left + 1) + MIB
+
+    def spend(self, entry: Entry) -> None:
+        self.bytes_left -= entry.size
+        self.files_left -= 1
+        self.names_left -= len(entry.path.encode()) + len(entry.link.encode())
+        if self.bytes_left < 0:
+            raise BadImage(f"the image unpacks to more than {self.limits.unpacked_bytes} bytes")
+        if self.files_left < 0:
+            raise BadImage(f"the image has more than {self.limits.files} files")
+        if self.names_left < 0:
+            raise BadImage(f"the names in the image have more than {NAMES_CAP} bytes")
+
+
+Tree = dict[str, Any]
+"""What the layers so far show: a folder is a Tree, everything else None."""
+
+
+class Layers:
+    """The layers of one image, bottom first. `rewritten` must be read to its end before it is called for the next layer."""
+
+    def __init__(self, limits: ImageLimits, seen: Seen | None = None) -> None:
+        self.budget = Budget(limits)
+        self._seen = seen
+        self._below: Tree = {}
+
+    def rewritten(self, packed: Source, digest: str) -> Iterator[bytes]:
+        """The layer anew, in pieces. `digest` is what the unpacked original must have. Raises BadImage, BadTar."""
+        hashed = _Hashed(unpacked(packed))
+        placed: Placed = {}
+        walk = TarWalk(hashed, max_bytes=self.budget.stream_bytes, max_members=self.budget.files_left + 1)
+        for member in walk:
+            for entry in self._understood(member, placed):
+                self.budget.spend(entry)
+                placed[entry.path + ("/" if entry.kind == OPAQUE else "")] = entry
+                if self._seen is not None:
+                    self._seen(entry)
+                yield entry.header()
+                if entry.kind == FILE:
+                    yield from walk.content()
+                    yield tarwriter.padding(entry.size)
+        yield tarwriter.END
+        hashed.finish(digest)
+        self._lay(placed)
+
+    def _understood(self, member: Member, placed: Placed) -> Iterator[Entry]:
+        """The entries that a member stands for: itself and its missing parents, or none."""
+        parts = split(member.name)
+        if not parts:
+            if member.kind != FOLDER:
+                raise BadImage("the image's root is no folder")
+            return  # the engine makes it
+        entry = _plain(member, parts, placed)
+        if entry.kind == WHITEOUT and not self._exists(entry.path):
+            return
+        if entry.path in placed and entry.kind != OPAQUE:
+            raise BadImage(f"a layer holds {entry.path[:80]!r} twice")
+        yield from _parents(parts[: len(parts) if entry.kind == OPAQUE else -1], placed)
+        if entry.kind == OPAQUE and f"{entry.path}/" in placed:
+            raise BadImage(f"a layer empties {entry.path[:80]!r} twice")
+        yield entry
+
+    def _exists(self, path: str) -> bool:
+        here: Any = self._below
+        for part in path.split("/"):
+            if not isinstance(here, dict) or part not in here:
+                return False
+            here = here[part]
+        return True
+
+    def _lay(self, placed: Placed) -> None:
+        """Lays a layer over those below it: first what it removes, then what it brings."""
+        for entry in placed.values():
+            if entry.kind == WHITEOUT:
+                folder, _, base = entry.path.rpartition("/")
+                self._folder(folder).pop(base, None)
+            elif entry.kind == OPAQUE:
+                self._folder(entry.path).clear()
+        for entry in placed.values():
+            if entry.kind == FOLDER:
+                self._folder(entry.path)
+            elif entry.kind not in (WHITEOUT, OPAQUE):
+                folder, _, base = entry.path.rpartition("/")
+                self._folder(folder)[base] = None
+
+    def _folder(self, path: str) -> Tree:
+        here = self._below
+        for part in path.split("/") if path else ():
+            below = here.get(part)
+            if not isinstance(below, dict):
+                below = here[part] = {}
+            here = below
+        return here
+
+
+def split(name: str) -> list[str]:
+    """The components of a path within an archive. Raises BadImage where it leads out, or is longer than engines take."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if name.startswith("/") or ".." in parts or "\0" in name:
+        raise BadImage(f"the archive holds a path that leads out of it, {name[:80]!r}")
+    if len(name.encode()) > PATH_CAP or len(parts) > DEPTH_CAP or any(len(part.encode()) > COMPONENT_CAP for part in parts):
+        raise BadImage(f"the archive holds a path that is too long, {name[:80]!r}")
+    return parts
+
+
+def _plain(member: Member, parts: list[str], placed: Placed) -> Entry:
+    """The entry of a member, without what is left out of it. Raises BadImage."""
+    path, base = "/".join(parts), parts[-1]
+    if any(part.startswith(_WHITEOUT) for part in parts[:-1]):
+        raise BadImage(f"a layer holds a name that storage drivers use themselves, {path[:80]!r}")
+    if base.startswith(_WHITEOUT):
+        return _removal(member, parts)
+    mtime = min(max(member.mtime, 0), tarwriter.TIME_CAP)
+    if member.kind == FILE:
+        return Entry(path, FILE, member.size, member.mode & 0o777, mtime)
+    if member.kind == FOLDER:
+        return Entry(path, FOLDER, 0, member.mode & 0o1777, mtime)
+    if member.kind == SYMBOLIC_LINK:
+        if not member.link or "\0" in member.link or len(member.link.encode()) > LINK_CAP:
+            raise BadImage(f"the image holds a link with an empty or oversized target, {path[:80]!r}")
+        return Entry(path, SYMBOLIC_LINK, 0, 0o777, mtime, member.link)
+    if member.kind == HARD_LINK:
+        target = placed.get("/".join(split(member.link)))
+        if target is not None and target.kind == SYMBOLIC_LINK:
+            return msgspec.structs.replace(target, path=path)
+        if target is None or target.kind not in (FILE, HARD_LINK):
+            raise BadImage(f"the image holds a hard link to what is no earlier file of its layer, {path[:80]!r}")
+        return Entry(path, HARD_LINK, 0, target.mode, target.mtime, target.path)
+    raise BadImage(f"the image holds a device or pipe, {path[:80]!r}")
+
+
+def _removal(member: Member, parts: list[str]) -> Entry:
+    folder, base = "/".join(parts[:-1]), parts[-1]
+    if member.kind != FILE or member.size:
+        raise BadImage(f"the image removes {base[:80]!r} by what is no empty file")
+    if base == _OPAQUE and folder:
+        return Entry(folder, OPAQUE, 0, 0o644)
+    gone = base.removeprefix(_WHITEOUT)
+    if gone in ("", ".", "..") or gone.startswith(_WHITEOUT):
+        raise BadImage(f"a layer holds a name that storage drivers use themselves, {base[:80]!r}")
+    return Entry("/".join((*parts[:-1], gone)), WHITEOUT, 0, 0o644)
+
+
+def _parents(parts: list[str], placed: Placed) -> Iterator[Entry]:
+    """The folders above an entry that the layer did not name: engines would make them, each in its own way."""
+    for count in range(1, len(parts) + 1):
+        path = "/".join(parts[:count])
+        there = placed.get(path)
+        if there is None:
+            yield Entry(path, FOLDER)
+        elif there.kind != FOLDER:
+            raise BadImage(f"the image holds a path that leads through what is no folder, {path[:80]!r}")
+
+
+def unpacked(packed: Source) -> Source:
+    """The layer's tar, whether it is packed by gzip or not."""
+    head = _Head(packed)
+    return _Gunzip(head) if head.peek(2) == b"\x1f\x8b" else head
+
+
+class _Head:
+    """A source whose first bytes can be looked at."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._ahead = b""
+
+    def peek(self, count: int) -> bytes:
+        while len(self._ahead) < count and (piece := self._source.read(count - len(self._ahead))):
+            self._ahead += piece
+        return self._ahead
+
+    def read(self, size: int, /) -> bytes:
+        if self._ahead:
+            data, self._ahead = self._ahead[:size], self._ahead[size:]
+            return data
+        return self._source.read(size)
+
+
+class _Hashed:
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._digest = hashlib.sha256()
+
+    def read(self, size: int, /) -> bytes:
+        data = self._source.read(size)
+        self._digest.update(data)
+        return data
+
+    def finish(self, digest: str) -> None:
+        """What follows the end of the archive is zeros, and the whole has this digest. Raises BadImage."""
+        rest = 0
+        while data := self.read(CHUNK):
+            rest += len(data)
+            if rest > _END_CAP or data.strip(b"\0"):
+                raise BadImage("a layer goes on after its end")
+        if f"sha256:{self._digest.hexdigest()}" != digest:
+            raise BadImage("a layer does not match its digest in the image's configuration")
+
+
+class _Gunzip:
+    """Unpacks gzip in bounded pieces: a bomb costs no memory, and its bytes are counted by whoever reads them.
+
+    Packed bytes are taken a few at a time and unpacked ones many: zlib copies what it did not need at every call, which would
+    make many small reads of a bomb cost far more than its bytes.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._unpack = zlib.decompressobj(wbits=31)
+        self._ready = memoryview(b"")
+
+    def read(self, size: int, /) -> bytes:
+        if not self._ready:
+            self._ready = memoryview(self._more())
+        data, self._ready = bytes(self._ready[:size]), self._ready[size:]
+        return data
+
+    def _more(self) -> bytes:
+        while not self._unpack.eof:
+            packed = self._unpack.unconsumed_tail or self._source.read(_PACKED_CHUNK)
+            try:
+                data = self._unpack.decompress(packed, CHUNK)
+            except zlib.error as problem:
+                raise BadImage(f"a packed layer is damaged: {problem}") from None
+            if data:
+                return data
+            if not packed and not self._unpack.eof:
+                raise BadImage("a packed layer ends too early")
+        if self._unpack.unused_data or self._source.read(1):
+            raise BadImage("a packed layer goes on after its end")
+        return b""
