@@ -46,8 +46,8 @@ from chain.storage.guard import Guard
 from chain.storage.wal import Wal
 from chain.types import Evidence, Noted, Validator, quorum
 from client import config as configuration
-from client import logs
-from client.api import ApiServer
+from client import logs, process
+from client.api import ApiServer, Limits
 from client.api.server import MIN_TOKEN
 from client.driver import Driver
 from client.keystore import Identity, KeystoreError
@@ -55,9 +55,11 @@ from client.ledger import NodeLedger
 from client.node import RunningNode
 from client.snapshots import Snapshots
 from p2p.book import PeerBook, parse_endpoint
+from p2p.config import NetworkConfig
 from p2p.content.service import Content
 from p2p.content.store import Store
 from p2p.gossip import Gossip
+from p2p.half_open import MAX_HALF_OPEN
 from p2p.tls import CA
 from p2p.transport import Network
 from p2p.wire import CONTENT, LANE_CONTENT, NODE
@@ -194,6 +196,7 @@ class Daemon:
         self.data, self.genesis, self.settings = data, genesis, settings
         self._unlock = identity
         self._work_wanted = work
+        self._files = process.raise_file_limit()
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -289,10 +292,16 @@ class Daemon:
             token=api_token(self.data),
             version=version(),
             spool=self.data / "spool",
+            limits=self._api_limits(),
         )
         with listening("api.listen", config.api.listen):
             self.api_port = await server.start()
         stack.push_async_callback(server.stop)
+
+    def _api_limits(self) -> Limits:
+        """As many connections as leave files for peers."""
+        most = process.share_of_files(self._files, Limits.connections)
+        return Limits(connections=most, connections_per_address=min(most, Limits.connections_per_address))
 
     async def _open_network(self, folder: DataDir, stack: contextlib.AsyncExitStack) -> None:
         config = self.settings.config
@@ -311,6 +320,7 @@ class Daemon:
             book=book,
             listen=parse_endpoint(config.network.listen),
             advertise=list(config.network.advertise) or [config.network.listen],
+            config=NetworkConfig(half_open=process.share_of_files(self._files, MAX_HALF_OPEN)),
             height=lambda: self.node.height,
         )
         self._set_validators()

@@ -10,24 +10,51 @@ import structlog
 
 
 def configure(level: str, form: str) -> None:
-    """Everything that this process logs goes to standard error, at `level` and above; `form` is "console" or "json"."""
+    """Everything that this process logs goes to standard error, at `level` and above; `form` is "console" or "json".
+
+    Lines of libraries have the same form as the node's own, and no text of a stranger reaches a terminal as it came.
+    """
     number = logging.getLevelNamesMapping()[level.upper()]
     renderer: Any = structlog.processors.JSONRenderer()
     if form == "console":
         # Plain tracebacks: the decorated ones print local variables, which may be secrets.
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    first: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: list[Any] = [structlog.processors.format_exc_info, *([harmless] if form == "console" else []), renderer]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([structlog.processors.format_exc_info] if form == "json" else []),
-            renderer,
-        ],
+        processors=[*first, *last],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(
-        level=max(number, logging.WARNING), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
+    handler = logging.StreamHandler(sys.stderr)
+    named = structlog.stdlib.ExtraAdder(allow=set()), structlog.stdlib.add_logger_name
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*named, *first], processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
+        )
     )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(number, logging.WARNING))
+
+
+def harmless(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Control characters and what turns the direction of text become escapes.
+
+    A traceback keeps its lines, indented: the text of an exception cannot look like a line of the log.
+    """
+    shown = {name: escaped(value) if isinstance(value, str) else value for name, value in event.items() if name != "exception"}
+    if isinstance(trace := event.get("exception"), str):
+        shown["exception"] = "\n".join(f"  {escaped(line)}" for line in trace.split("\n"))
+    return shown
+
+
+def escaped(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii") for c in text)

@@ -166,6 +166,11 @@ class PeerBook:
         """A member's addresses, the most promising first."""
         return sorted(self._members.get(peer, ()), key=lambda p: (not p.verified, p.failures, -p.last_success, p.address))
 
+    def hosts(self) -> set[str]:
+        """Addresses without ports, as text, where members proved themselves or that were configured. Names are among them."""
+        places = [*self.seeds, *(p.address for known in self._members.values() for p in known if p.verified)]
+        return {parse_endpoint(address)[0] for address in places}
+
     def seed_member(self, address: str) -> bytes | None:
         """Who answered at a seed, once that is known."""
         return self._seed_ids.get(address)

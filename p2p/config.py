@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from p2p.half_open import MAX_HALF_OPEN
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -13,6 +15,8 @@ class NetworkConfig:
     """Connections to keep up beyond those to all validators."""
     max_peers: int = 128
     """Connections to admit; validators are always admitted."""
+    half_open: int = MAX_HALF_OPEN
+    """Accepted connections that have not said hello yet."""
     max_dials: int = 8
     dial_timeout: float = 5.0
     hello_timeout: float = 5.0

@@ -10,22 +10,28 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections import Counter
-from collections.abc import Awaitable, Callable
-from typing import Final
+import time
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.base_protocol import BaseProtocol
+from aiohttp.web_protocol import RequestHandler
 
 from p2p.book import endpoint
+from p2p.half_open import MAX_HALF_OPEN, HalfOpen
+from p2p.hosts import host_of_address
 from p2p.wire import printable
 
-MAX_HALF_OPEN: Final = 256
-MAX_HALF_OPEN_PER_HOST: Final = 32
-"""LC-P2P-8: connections that have not said hello yet."""
+KNOWN_S: Final = 5.0
+"""For how long the hosts of the peer book are taken as they were."""
 _HTTP_LIMITS: Final = {"max_line_size": 1_024, "max_field_size": 2_048, "max_headers": 32}
 
-CUT_OFF: Final = "cut off in the TLS handshake: the other side refused this node's certificate, or belongs to another network"
+CUT_OFF: Final = (
+    "cut off before it was admitted: the other side had no place for one more connection, refused this node's certificate, "
+    "or belongs to another network"
+)
 """The TLS library does not pass on why the other side gave up; that stands in the other side's log."""
 
 # What outsiders send as HTTP is not worth a traceback each; our own handler logs what matters.
@@ -57,8 +63,33 @@ def host_of(where: str) -> str:
     return where.rpartition(":")[0].strip("[]")
 
 
+@dataclass
+class _Knock:
+    """A connection that has not said hello."""
+
+    where: str
+    socket: socket.socket
+    expiry: asyncio.TimerHandle
+    handshake: asyncio.Task[None] | None = None
+
+
+class _Server(web.Server):
+    """Says which connections have ended."""
+
+    def __init__(self, ended: Callable[[asyncio.BaseProtocol], object], *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._ended = ended
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        self._ended(handler)
+
+
 class Listener:
-    """One listening socket. `handle` gets the upgrade request of every connection whose TLS handshake succeeded."""
+    """One listening socket. `handle` gets the upgrade request of every connection whose TLS handshake succeeded.
+
+    `known` are the addresses (IPv4 or IPv6) at which members were reached: a part of the places is for their hosts.
+    """
 
     def __init__(
         self,
@@ -66,13 +97,17 @@ class Listener:
         handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
         refused: Callable[[str, str], None],
         timeout: float,
+        known: Callable[[], Collection[str]] = tuple,
+        half_open: int = MAX_HALF_OPEN,
     ) -> None:
-        self._context, self._refused, self._timeout = context, refused, timeout
-        self._server = web.Server(handle, access_log=None, logger=_quiet, lingering_time=0, **_HTTP_LIMITS)  # type: ignore[arg-type]
+        self._context, self._refused, self._timeout, self._known = context, refused, timeout, known
+        self._server = _Server(self.admit, handle, access_log=None, logger=_quiet, lingering_time=0, **_HTTP_LIMITS)
         self._socket: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._half_open: dict[asyncio.BaseProtocol, tuple[str, asyncio.TimerHandle]] = {}
-        self._hosts: Counter[str] = Counter()
+        self._half_open: HalfOpen[asyncio.BaseProtocol] = HalfOpen(half_open)
+        self._knocks: dict[asyncio.BaseProtocol, _Knock] = {}
+        self._known_hosts: frozenset[str] = frozenset()
+        self._known_until = 0.0
         self._accepted: set[socket.socket] = set()
         """Sockets whose handshake has not begun: nobody else would close them."""
         self.port = 0
@@ -103,44 +138,58 @@ class Listener:
                 self._refused("?", f"cannot accept: {e.strerror or e}")
                 await asyncio.sleep(0.5)
                 continue
-            host = str(where[0])
-            if len(self._half_open) >= MAX_HALF_OPEN or self._hosts[host] >= MAX_HALF_OPEN_PER_HOST:
-                sock.close()
-                self._refused(endpoint(host, where[1]), "too many connections that have not said hello")
-                continue
             self._accepted.add(sock)
-            self._spawn(self._handshake(sock, host, where[1]))
+            self._spawn(self._handshake(sock, str(where[0]), where[1]))
+
+    def _is_known(self, host: str) -> bool:
+        """LC-P2P-35. The hosts are gathered anew at most every KNOWN_S, however many knock."""
+        now = time.monotonic()
+        if now >= self._known_until:
+            self._known_hosts = frozenset(host_of_address(address) for address in self._known())
+            self._known_until = now + KNOWN_S
+        return host_of_address(host) in self._known_hosts
 
     async def _handshake(self, sock: socket.socket, host: str, port: int) -> None:
         loop = asyncio.get_running_loop()
         self._accepted.discard(sock)
         protocol = self._server()
         # Twice the time: for the handshake, and for the upgrade and the hello.
-        self._half_open[protocol] = host, loop.call_later(2 * self._timeout, self._expire, protocol)
-        self._hosts[host] += 1
+        expiry = loop.call_later(2 * self._timeout, self._cut, protocol)
+        knock = self._knocks[protocol] = _Knock(endpoint(host, port), sock, expiry, asyncio.current_task())
+        for evicted in self._half_open.enter(protocol, host, known=self._is_known(host)):
+            self._refused(self._knocks[evicted].where, "made room for others: it had not said hello")
+            self._cut(evicted)
         try:
             await loop.connect_accepted_socket(lambda: protocol, sock, ssl=self._context, ssl_handshake_timeout=self._timeout)
         except (OSError, TimeoutError) as e:
-            self.admit(protocol)
-            self._refused(endpoint(host, port), f"TLS: {tls_problem(e)}")
+            if self.admit(protocol):
+                self._refused(knock.where, f"TLS: {tls_problem(e)}")
         except BaseException:
             self.admit(protocol)
             raise
+        finally:
+            knock.handshake = None
 
-    def _expire(self, protocol: asyncio.BaseProtocol) -> None:
-        if self.admit(protocol) and isinstance(protocol, BaseProtocol) and protocol.transport is not None:
+    def _cut(self, protocol: asyncio.BaseProtocol) -> None:
+        """The end of a connection that has not said hello; without effect on one that has."""
+        knock = self._knocks.get(protocol)
+        if knock is None:
+            return
+        self.admit(protocol)
+        if isinstance(protocol, BaseProtocol) and protocol.transport is not None:
             protocol.transport.abort()
+        elif knock.handshake is not None:
+            with contextlib.suppress(OSError):  # the other side was faster
+                knock.socket.shutdown(socket.SHUT_RDWR)
+            knock.handshake.cancel()
 
     def admit(self, protocol: asyncio.BaseProtocol) -> bool:
         """The connection said hello, or is over: it no longer counts as half open. True when it did until now."""
-        entry = self._half_open.pop(protocol, None)
-        if entry is None:
+        knock = self._knocks.pop(protocol, None)
+        if knock is None:
             return False
-        host, timer = entry
-        timer.cancel()
-        self._hosts[host] -= 1
-        if self._hosts[host] <= 0:
-            del self._hosts[host]
+        knock.expiry.cancel()
+        self._half_open.leave(protocol)
         return True
 
     async def stop(self) -> None:
@@ -152,7 +201,7 @@ class Listener:
             if sock is not None:
                 sock.close()
         self._accepted.clear()
-        for protocol in list(self._half_open):
-            self._expire(protocol)
+        for protocol in list(self._knocks):
+            self._cut(protocol)
         with contextlib.suppress(TimeoutError):
             await self._server.shutdown(0.5)

@@ -103,7 +103,14 @@ class Network:
         leaf = issue_leaf(self._key, self.own_id, self._chain_id, self._ca, self._wall())
         contexts = make_contexts(leaf, self._ca)
         if self._listen is not None:
-            self._listener = Listener(contexts.server, self._accept, self._refused_outsider, self._config.hello_timeout)
+            self._listener = Listener(
+                contexts.server,
+                self._accept,
+                self._refused_outsider,
+                self._config.hello_timeout,
+                self._book.hosts,
+                self._config.half_open,
+            )
             self._listener.start(*self._listen)
         self._dialler = Dialler(contexts.client, self._config.dial_timeout)
         self._spawn(self._keep_up())

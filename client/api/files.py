@@ -48,14 +48,19 @@ def _too_large(limit: int) -> ApiError:
 async def _receive(call: Call, out: BinaryIO) -> int:
     """Write the body to `out` in pieces; nothing of it is ever held as a whole."""
     limits = call.context.limits
+    loop = asyncio.get_running_loop()
     size, checked = 0, 0
+    due, owed = loop.time() + limits.read_idle_s, limits.slowest_bytes
     while True:
         try:
-            async with asyncio.timeout(limits.read_idle_s):
+            async with asyncio.timeout_at(due):
                 piece = await call.request.content.read(PIECE)
         except TimeoutError:
-            text = f"No byte arrived for {limits.read_idle_s:g} s. Upload the file again"
+            text = f"Less than {limits.slowest_bytes} bytes arrived in {limits.read_idle_s:g} s. Upload the file again"
             raise usage(text, name="TIMEOUT", status=408) from None
+        owed -= len(piece)
+        if owed <= 0:
+            due, owed = loop.time() + limits.read_idle_s, limits.slowest_bytes
         if not piece:
             return size
         size += len(piece)

@@ -46,12 +46,23 @@ class Limits:
     uploads: int = 4
     downloads: int = 16
     requests: int = 512
+    connections: int = 512
+    connections_per_address: int = 384
+    """Connections in all, and of one IPv4 address or IPv6 /64. Event streams count as every other."""
+    header_s: float = 10.0
+    """From the first byte of a request, or the begin of a connection, to the end of its header."""
+    idle_s: float = 75.0
+    """For how long a connection is kept that asks nothing more."""
+    stall_s: float = 30.0
+    """Whoever takes less than 16 KiB of an answer that waits in this time does not read it."""
     upload_bytes: int = 64 * 2**30
     spare_bytes: int = 256 * 2**20
     """Disk space that an upload leaves free."""
     queue_bytes: int = 4 * 2**20
     """What an event stream may lag behind before it is dropped."""
     read_idle_s: float = 60.0
+    slowest_bytes: int = 256 * 2**10
+    """What of an upload must arrive in `read_idle_s`."""
     heartbeat_s: float = 15.0
     run_poll_s: float = 0.5
 

@@ -10,6 +10,7 @@ import hmac
 import ipaddress
 import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -17,8 +18,10 @@ from typing import Any
 import msgspec
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from chain.storage.errors import StorageError
+from client.api.door import Connection, Door
 from client.api.errors import ApiError, ErrorBody, ErrorResponse, not_found, unauthorized, usage
 from client.api.hub import Hub
 from client.api.metrics import Metrics
@@ -32,7 +35,6 @@ log = structlog.get_logger(__name__)
 MIN_TOKEN = 16
 SHUTDOWN_S = 2.0
 _ROUTE = web.RequestKey("route", Route)
-LINGER_S = 2.0
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _WILDCARD = frozenset({"0.0.0.0", "::", ""})
 
@@ -66,6 +68,7 @@ class ApiServer:
         self._metrics = Metrics(node)
         self._hub = Hub(node, queue_bytes=self._limits.queue_bytes, run_poll_s=self._limits.run_poll_s)
         self._runner: web.AppRunner | None = None
+        self._door: Door | None = None
 
     async def start(self) -> int:
         """Listen. Raises OSError when the address is taken."""
@@ -73,30 +76,30 @@ class ApiServer:
         app = web.Application(middlewares=[self._gate], client_max_size=MAX_JSON)
         for _, route in ROUTES:
             app.router.add_route(route.method, route.path, self._endpoint(route, context))
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            handle_signals=False,
-            handler_cancellation=True,
-            shutdown_timeout=SHUTDOWN_S,
-            auto_decompress=False,
-            lingering_time=LINGER_S,
-        )
+        self._runner = web.AppRunner(app, handle_signals=False, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
-        host, port = self._listen
+        server = self._runner.server
+        if server is None:
+            raise RuntimeError("the server was not set up")
+        self._door = Door(self._limits)
         try:
-            await web.TCPSite(self._runner, host or None, port).start()
+            port = await self._door.listen(server, *self._listen)
         except OSError:
             await self.stop()
             raise
         self._hub.start()
-        return int(self._runner.addresses[0][1])
+        return port
 
     async def stop(self) -> None:
         await self._hub.stop()
+        if self._door is not None:
+            self._door.stop_listening()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        if self._door is not None:
+            self._door.close()
+            self._door = None
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
@@ -142,27 +145,35 @@ class ApiServer:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         started = perf_counter()
+        connection = request.protocol
+        place = connection.request() if isinstance(connection, Connection) else nullcontext()
+        with place:
+            response = await self._answer(request, handler)
+        route: Route | None = request.get(_ROUTE)
+        self._metrics.count(f"{route.method} {route.path}" if route else "none", response.status, perf_counter() - started)
+        return response
+
+    async def _answer(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
         try:
             with self._slots.take():
                 self._check_host(request)
                 _check_encoding(request)
-                response = await handler(request)
+                return await handler(request)
         except ApiError as e:
-            response = _failure(e)
+            return _failure(e)
         except web.HTTPException as e:
-            response = _failure(_of_http(e, request))
+            return _failure(_of_http(e, request))
+        except (web.RequestPayloadError, HttpProcessingError):
+            return _failure(usage("The body cannot be read: it is not encoded as its header says. Send it again", name="BAD_BODY"))
         except StorageError as e:
             # Never an answer made of damaged bytes. The text says what is damaged, and what to do about it.
             log.error("the disk does not hold what it should", method=request.method, path=request.path[:256], why=str(e))
-            response = _failure(ApiError(500, "unavailable", "STORAGE", str(e)))
+            return _failure(ApiError(500, "unavailable", "STORAGE", str(e)))
         except Exception:
             log.exception("a request failed", method=request.method, path=request.path[:256])
-            response = _failure(
-                ApiError(500, "unavailable", "INTERNAL", "The node failed to answer this. Its log says why; report it")
-            )
-        route: Route | None = request.get(_ROUTE)
-        self._metrics.count(f"{route.method} {route.path}" if route else "none", response.status, perf_counter() - started)
-        return response
+            return _failure(ApiError(500, "unavailable", "INTERNAL", "The node failed to answer this. Its log says why; report it"))
 
     def _authorise(self, request: web.Request) -> None:
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
@@ -171,6 +182,8 @@ class ApiServer:
                 "This request carries no valid token. Send `Authorization: Bearer <token>`; the token stands in api.token in the "
                 "node's data folder"
             )
+        if isinstance(request.protocol, Connection):
+            request.protocol.known = True
 
     def _check_host(self, request: web.Request) -> None:
         """Refuse names that are not this machine's: a web page could otherwise reach the node through its own DNS name."""

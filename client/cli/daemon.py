@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from client.cli.common import HERE, Common, NotStarted, PassphraseFile, passphrase
+from client import process
+from client.cli.common import HERE, PASSPHRASE_VARIABLE, Common, NotStarted, PassphraseFile, passphrase
 
 
 def node(
@@ -37,6 +38,7 @@ def node(
     except KeystoreError as e:
         raise NotStarted(f"The node does not start: {e}") from None
     word = passphrase(passphrase_file, confirm=False)
+    process.guard(PASSPHRASE_VARIABLE)
     if sys.stderr.isatty():
         common.out.note(f"The node starts; Ctrl-C stops it. Look around from a second terminal: learningchain status{common.again}")
     from client import start

@@ -1,0 +1,259 @@
+"""The door of the HTTP API: how many connections there are, for how long each may keep its place, and what of it reaches the log.
+
+Whoever can reach the port comes this far without a token, so nothing here may cost the node more than a place for a bounded time.
+A connection either *waits* for a whole request (it is new, sends a header, is kept alive) or is *busy* with one.
+
+    waits   no whole header within `header_s` of its begin; nothing at all within `idle_s` of the last answer     -> cut off
+    busy    the handler bounds what it reads and waits for
+    both    the other side takes less than STALL_BYTES of an answer in `stall_s`                                   -> cut off
+    full    the connection that has waited longest makes room, strangers first; where none waits, the new one goes
+
+Spec of the bounds: docs/operating.md, "The doors". Everything runs on the event loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, cast
+
+import msgspec
+import structlog
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestHandler
+
+from client.api.errors import ErrorResponse, usage
+from client.api.route import SAFE_HEADERS, Limits
+from p2p.hosts import host_of_address
+
+log: Any = structlog.get_logger(__name__)
+
+LINGER_S: Final = 2.0
+"""For how long the rest of a body that nobody wants is read, so that the other side can read the refusal."""
+SWEEP_S: Final = 0.5
+"""Between two looks at the times of all connections."""
+STALL_BYTES: Final = 16 * 1024
+LOG_LINES: Final = 5
+LOG_WINDOW_S: Final = 60.0
+"""At most LOG_LINES lines about requests that are none in this time; the next one says how many were left out."""
+MAX_SHOWN: Final = 120
+_THEIRS: Final = (HttpProcessingError, web.RequestPayloadError, ConnectionError, TimeoutError)
+"""What aiohttp raises for what the other side did."""
+
+
+def escaped(text: object) -> str:
+    """Bytes of a stranger as printable ASCII, bounded."""
+    return str(text)[:MAX_SHOWN].encode("unicode_escape").decode("ascii")[:MAX_SHOWN]
+
+
+class Connection(RequestHandler):
+    """One connection: aiohttp's, which also knows its place and its times."""
+
+    def __init__(self, door: Door, server: web.Server) -> None:
+        super().__init__(
+            server,
+            loop=door.loop,
+            access_log=None,  # type: ignore[arg-type]
+            keepalive_timeout=door.limits.idle_s,
+            lingering_time=LINGER_S,
+            auto_decompress=False,
+        )
+        self._door = door
+        self._wire: asyncio.Transport | None = None
+        self.host = ""
+        self.known = False
+        """Whether a request on this connection carried the token."""
+        self.busy = 0
+        self.since = door.loop.time()
+        """When it began to wait."""
+        self._header_since: float | None = self.since
+        """When the header that it waits for began; a new connection owes one at once."""
+        self._unsent: tuple[int, float] | None = None
+        """The least that waited to be sent, and since when it is no less. None while the other side keeps up."""
+
+    # what asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._wire = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self.host = host_of_address(str(peer[0])) if peer else "?"
+        if self._door.enter(self):
+            super().connection_made(transport)
+        else:
+            self.cut()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._door.leave(self)
+        super().connection_lost(exc)
+        self._wire = None
+
+    def data_received(self, data: bytes) -> None:
+        if data and not self.busy and self._header_since is None:
+            self._header_since = self._loop.time()
+        super().data_received(data)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._wire is not None:
+            self._unsent = self._wire.get_write_buffer_size(), self._loop.time()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unsent = None
+        self.since = self._loop.time()
+
+    # what the server calls
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """A whole request is being answered."""
+        self.busy += 1
+        try:
+            yield
+        finally:
+            self.busy -= 1
+            self.since, self._header_since = self._loop.time(), None
+
+    def is_overdue(self, now: float) -> bool:
+        if self._unsent is not None and self._wire is not None:
+            left = self._wire.get_write_buffer_size()
+            if left <= self._unsent[0] - STALL_BYTES:
+                self._unsent = left, now
+            return now - self._unsent[1] > self._door.limits.stall_s
+        if self.busy:
+            return False
+        if self._header_since is not None and now - self._header_since > self._door.limits.header_s:
+            return True
+        return now - self.since > self._door.limits.idle_s
+
+    def cut(self) -> None:
+        """The end, also for a connection whose other side reads nothing."""
+        if self._wire is not None:
+            self._wire.abort()
+
+    # what aiohttp says of requests that are none
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """The one shape of every refusal, with nothing of what was sent in it."""
+        self._door.complain(self.host, exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer was under way")
+        error = usage("This is no HTTP request that the node can read. Send HTTP/1.1", name="BAD_HTTP", status=400)
+        body = msgspec.json.encode(ErrorResponse(error.body))
+        response = web.Response(body=body, status=400, content_type="application/json", headers=SAFE_HEADERS)
+        response.force_close()
+        return response
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """In place of a traceback for everything that somebody sends."""
+        self._door.complain(self.host, kw.get("exc_info"))
+
+
+class Door:
+    """All connections of one server. `listen` begins, `close` ends."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.loop = asyncio.get_running_loop()
+        self.connections: set[Connection] = set()
+        self.seen = self.refused = 0
+        """Connections so far, and those of them that were cut off or got no place."""
+        self._hosts: Counter[str] = Counter()
+        self._listening: asyncio.Server | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._lines = 0
+        self.left_out = 0
+        self._window = self.loop.time()
+
+    async def listen(self, server: web.Server, host: str, port: int) -> int:
+        """Accept connections for `server`; the port. Raises OSError when the address is taken."""
+        self._listening = await self.loop.create_server(lambda: Connection(self, server), host or None, port, backlog=128)
+        self._sweep()
+        return int(self._listening.sockets[0].getsockname()[1])
+
+    def stop_listening(self) -> None:
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
+
+    def close(self) -> None:
+        """What is still connected is cut off."""
+        self.stop_listening()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for connection in list(self.connections):
+            connection.cut()
+
+    # places
+
+    def enter(self, new: Connection) -> bool:
+        """Whether the new connection gets a place. One that waits makes room where there is none."""
+        self.seen += 1
+        if self._hosts[new.host] >= self.limits.connections_per_address and not self._make_room(new.host):
+            return False
+        if len(self.connections) >= self.limits.connections and not self._make_room(None):
+            return False
+        self.connections.add(new)
+        self._hosts[new.host] += 1
+        return True
+
+    def _make_room(self, host: str | None) -> bool:
+        """Of one address, or of the address that has most."""
+        waiting = [c for c in self.connections if not c.busy and (host is None or c.host == host)]
+        # Of several addresses the greediest: who has few connections is not pushed out by who has many.
+        first = min(waiting, key=lambda c: (c.known, -self._hosts[c.host], c.since), default=None)
+        if first is None:
+            self.refused += 1
+            return False
+        self._drop(first)
+        return True
+
+    def _drop(self, connection: Connection) -> None:
+        self.refused += 1
+        connection.cut()
+        self.leave(connection)
+
+    def leave(self, connection: Connection) -> None:
+        if connection not in self.connections:
+            return
+        self.connections.discard(connection)
+        self._hosts[connection.host] -= 1
+        if self._hosts[connection.host] <= 0:
+            del self._hosts[connection.host]
+
+    def _sweep(self) -> None:
+        now = self.loop.time()
+        for connection in [c for c in self.connections if c.is_overdue(now)]:
+            self._drop(connection)
+        self._sweeper = self.loop.call_later(SWEEP_S, self._sweep)
+
+    # the log
+
+    def complain(self, host: str, fault: BaseException | None) -> None:
+        """One line about a request that is none, where there are not too many already."""
+        now = self.loop.time()
+        if now - self._window >= LOG_WINDOW_S:
+            self._window, self._lines = now, 0
+        if self._lines >= LOG_LINES:
+            self.left_out += 1
+            return
+        self._lines += 1
+        # The library's text quotes what was sent; its first line says what is wrong with it.
+        why = fault.message if isinstance(fault, HttpProcessingError) else fault
+        shown = escaped(str(why).partition("\n")[0]) if why is not None else "unknown"
+        # A traceback only where the fault may be ours.
+        trace = None if fault is None or isinstance(fault, _THEIRS) else fault
+        log.warning(
+            "a request could not be read",
+            host=host,
+            kind=type(fault).__name__,
+            why=shown,
+            left_out=self.left_out,
+            **({"exc_info": trace} if trace else {}),
+        )
+        self.left_out = 0

@@ -1,0 +1,335 @@
+"""The door of the HTTP API: whoever writes half requests, drips, or does not read loses its place; the owner is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import structlog
+
+from client.api import ApiServer, Limits, door, route
+from client.api.door import LOG_LINES, LOG_WINDOW_S, Door
+from tests.unit.api_kit import TOKEN, Api, FakeNode
+from tests.unit.loops import as_nodes_run
+
+HALF = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Half: "
+WHOLE = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+LONG = 3_600.0
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "SWEEP_S", 0.01)
+
+
+class House:
+    """A server, its door, and clients that only the kernel knows."""
+
+    def __init__(self, api: Api, server: ApiServer) -> None:
+        assert server._door is not None
+        self.api, self.server, self.door = api, server, server._door
+        self.open: list[socket.socket] = []
+
+    async def knock(self, sent: bytes = b"", source: str = "127.0.0.1", room: int | None = None) -> socket.socket:
+        """A connection that is accepted, with `sent` on its way."""
+        seen = self.door.seen
+        sock = socket.socket()
+        if room is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        sock.setblocking(False)
+        sock.bind((source, 0))
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(sock, ("127.0.0.1", self.api.port))
+        self.open.append(sock)
+        if sent:
+            await loop.sock_sendall(sock, sent)
+        await until(lambda: self.door.seen > seen)
+        return sock
+
+    def hosts(self) -> list[str]:
+        return sorted(c.host for c in self.door.connections)
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+async def ended(sock: socket.socket) -> bytes:
+    """What the other side sent before it ended the connection."""
+    loop, got = asyncio.get_running_loop(), b""
+    async with asyncio.timeout(20):
+        with contextlib.suppress(ConnectionError):
+            while piece := await loop.sock_recv(sock, 65_536):
+                got += piece
+    return got
+
+
+@asynccontextmanager
+async def house(folder: Path, **limits: Any) -> AsyncIterator[House]:
+    (folder / "files").mkdir()
+    node = FakeNode(folder / "files")
+    patient: dict[str, Any] = {"header_s": LONG, "idle_s": LONG, "stall_s": LONG}
+    server = ApiServer(
+        node, listen=("127.0.0.1", 0), token=TOKEN, version="9.9", spool=folder / "spool", limits=Limits(**(patient | limits))
+    )
+    port = await server.start()
+    try:
+        async with aiohttp.ClientSession(auto_decompress=False) as session:
+            made = House(Api(node, port, session), server)
+            yield made
+    finally:
+        await server.stop()
+        for sock in made.open:
+            sock.close()
+
+
+# --- times --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sent", [b"", b"G", HALF], ids=["nothing", "a letter", "half a header"])
+@as_nodes_run
+async def test_who_does_not_send_a_whole_header_is_cut_off(tmp_path: Path, sent: bytes) -> None:
+    async with house(tmp_path, header_s=0.1) as at:
+        assert await ended(await at.knock(sent)) == b""
+        assert not at.door.connections
+
+
+@as_nodes_run
+async def test_nor_is_half_of_a_second_request_waited_for(tmp_path: Path) -> None:
+    async with house(tmp_path, header_s=0.1) as at:
+        sock = await at.knock(WHOLE)
+        assert b"HTTP/1.1 200" in await asyncio.get_running_loop().sock_recv(sock, 65_536)
+        await asyncio.get_running_loop().sock_sendall(sock, HALF)
+        assert b"HTTP" not in await ended(sock)
+        assert not at.door.connections
+
+
+@as_nodes_run
+async def test_a_header_that_drips_is_cut_off_although_it_never_stands_still(tmp_path: Path) -> None:
+    async with house(tmp_path, header_s=0.2) as at:
+        sock, sent = await at.knock(HALF), 0
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(20):
+                while True:
+                    await asyncio.get_running_loop().sock_sendall(sock, b"x")
+                    sent += 1
+                    await asyncio.sleep(0.01)
+        assert sent > 1
+        assert not at.door.connections
+
+
+@as_nodes_run
+async def test_an_owner_who_asks_again_is_not_cut_off(tmp_path: Path) -> None:
+    """The time of a header begins anew with each request."""
+    async with house(tmp_path, header_s=0.3) as at:
+        for _ in range(8):
+            await at.api.get("/v1/status")
+            await asyncio.sleep(0.05)
+        assert (at.door.seen, at.door.refused) == (1, 0)
+
+
+@as_nodes_run
+async def test_a_connection_that_asks_nothing_more_is_closed(tmp_path: Path) -> None:
+    async with house(tmp_path, idle_s=0.1) as at:
+        assert b"HTTP/1.1 200" in await ended(await at.knock(WHOLE))
+        assert not at.door.connections
+
+
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/jobs"])
+@as_nodes_run
+async def test_a_body_that_drips_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """One byte at a time is never idle, and would hold one of four uploads for as long as somebody likes."""
+    monkeypatch.setattr(route, "BODY_TIMEOUT_S", 0.2)
+    async with house(tmp_path, read_idle_s=0.2) as at:
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 100000\r\n\r\n"
+        sock = await at.knock(head.encode())
+        answer = asyncio.create_task(ended(sock))
+        with contextlib.suppress(ConnectionError):
+            while not answer.done():
+                await asyncio.get_running_loop().sock_sendall(sock, b"x")
+                await asyncio.sleep(0.01)
+        assert b"HTTP/1.1 408" in await answer
+        assert not at.door.connections
+
+
+@as_nodes_run
+async def test_an_upload_that_is_slow_but_comes_on_is_taken(tmp_path: Path) -> None:
+    async with house(tmp_path, read_idle_s=0.4, slowest_bytes=1_000) as at:
+
+        async def body() -> AsyncIterator[bytes]:
+            for _ in range(6):
+                yield bytes(1_000)
+                await asyncio.sleep(0.1)
+
+        status, answer = await at.api.call("POST", "/v1/files", data=body())
+        assert (status, answer["size"]) == (200, 6_000)
+
+
+@pytest.mark.parametrize("public", [True, False])
+@as_nodes_run
+async def test_who_does_not_read_an_answer_is_cut_off_and_its_slot_comes_back(tmp_path: Path, public: bool) -> None:
+    async with house(tmp_path, stall_s=0.3, downloads=1) as at:
+        cid = at.api.node.files.put(bytes(16_000_000))
+        one = b"GET /v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        asked = f"GET /v1/files/{cid} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+        await at.knock(one * 100 if public else asked, room=4_096)
+        await until(lambda: any(c._unsent for c in at.door.connections))
+        await until(lambda: not at.door.connections)
+        status, got = await at.api.call("GET", f"/v1/files/{cid}")
+        assert (status, len(got)) == (200, 16_000_000)
+
+
+@as_nodes_run
+async def test_who_reads_an_answer_slowly_gets_it_whole(tmp_path: Path) -> None:
+    """What counts is that it goes on: this one takes longer than `stall_s`."""
+    async with house(tmp_path, stall_s=0.6) as at:
+        size = 4_000_000
+        cid = at.api.node.files.put(bytes(size))
+        asked = f"GET /v1/files/{cid} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+        sock = await at.knock(asked, room=65_536)
+        loop, got = asyncio.get_running_loop(), 0
+        async with asyncio.timeout(30):
+            while got < size:
+                piece = await loop.sock_recv(sock, 65_536)
+                assert piece, "cut off"
+                got += len(piece)
+                await asyncio.sleep(0.02)
+        assert at.door.refused == 0
+
+
+# --- places -------------------------------------------------------------------------------------------------------------------
+
+
+@as_nodes_run
+async def test_1500_half_requests_of_one_address_do_not_keep_the_owner_out(tmp_path: Path) -> None:
+    """The same address as the attacker's: on loopback everybody has that one."""
+    async with house(tmp_path) as at:
+        bound = at.server._limits.connections_per_address
+        await at.api.get("/v1/status")  # a connection that is kept alive
+        for number in range(1_500):
+            await at.knock(HALF)
+            assert len(at.door.connections) <= bound
+            if number % 300 == 299:
+                await at.api.get("/v1/status")
+                async with aiohttp.ClientSession() as newcomer, newcomer.get(at.api.url + "/healthz") as answer:
+                    assert answer.status == 200
+        # None of the owner's connections was cut off: 1 kept alive, 5 newcomers, no second attempt.
+        assert at.door.seen == 1 + 1_500 + 5
+        assert len(at.door.connections) >= bound - 1
+
+
+@as_nodes_run
+async def test_who_holds_few_connections_keeps_them_while_another_address_fills_the_rest(tmp_path: Path) -> None:
+    async with house(tmp_path, connections=12, connections_per_address=10) as at:
+        early = await at.knock(HALF, source="127.0.0.2")
+        for _ in range(40):
+            await at.knock(HALF)
+        for _ in range(3):
+            await at.knock(HALF, source="127.0.0.3")
+        assert at.hosts() == ["127.0.0.1/32"] * 8 + ["127.0.0.2/32"] + ["127.0.0.3/32"] * 3
+        await asyncio.get_running_loop().sock_sendall(early, b"\r\n\r\n")
+        await until(lambda: any(c.host == "127.0.0.2/32" and c.busy == 0 and c._header_since is None for c in at.door.connections))
+
+
+@as_nodes_run
+async def test_event_streams_count_and_are_not_pushed_out(tmp_path: Path) -> None:
+    """Where all places are busy the newcomer goes, not somebody who is being answered."""
+    async with house(tmp_path, connections=3, connections_per_address=3) as at:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with contextlib.AsyncExitStack() as stack:
+            streams = [
+                await stack.enter_async_context(at.api.session.get(at.api.url + "/v1/events", headers=headers)) for _ in range(3)
+            ]
+            for _ in range(5):
+                assert await ended(await at.knock(WHOLE)) == b""
+            at.api.node.ledger.mine()
+            for stream in streams:
+                while not (await asyncio.wait_for(stream.content.readline(), 10)).startswith(b"event: block"):
+                    pass
+        await until(lambda: len(at.door.connections) < 3)
+        await at.api.get("/v1/status")
+
+
+@as_nodes_run
+async def test_a_server_that_stops_leaves_no_connection(tmp_path: Path) -> None:
+    async with house(tmp_path) as at:
+        socks = [await at.knock(HALF) for _ in range(5)]
+        await at.server.stop()
+        for sock in socks:
+            assert await ended(sock) == b""
+        gc.collect()
+        assert not at.door.connections
+
+
+# --- what is no request -------------------------------------------------------------------------------------------------------
+
+NONSENSE = [
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    b"GET / HTTP/9.9\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: secretbytes\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nsecret\x1b[31mbytes: x\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"secretbytes" * 10_000 + b"\r\n\r\n",
+    b"secretbytes\r\n\r\n",
+    b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nsecretbytes\r\n",
+    f"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    + b"secretbytes\r\n",
+]
+
+
+@pytest.fixture
+def lines() -> Iterator[list[dict[str, Any]]]:
+    with structlog.testing.capture_logs() as captured:
+        yield captured  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("sent", NONSENSE)
+@as_nodes_run
+async def test_what_is_no_request_is_refused_in_the_one_shape_and_costs_a_line(
+    tmp_path: Path, sent: bytes, lines: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with house(tmp_path) as at:
+        got = await ended(await at.knock(sent))
+        head, _, body = got.partition(b"\r\n\r\n")
+        assert b"secretbytes" not in got
+        if head:
+            assert head.split()[1] in (b"400", b"401")
+            assert b"application/json" in head
+            assert set(json.loads(body)) == {"error"}
+    assert not caplog.records, "nothing of the library's own"
+    for line in lines:
+        assert "exc_info" not in line and "exception" not in line
+        assert str(line).isprintable() and len(str(line)) < 600
+    assert len(lines) <= 2
+
+
+@as_nodes_run
+async def test_a_thousand_of_them_are_a_few_lines_and_a_number(
+    tmp_path: Path, lines: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with house(tmp_path) as at:
+        for _ in range(1_000):
+            await at.knock(b"secretbytes\r\n\r\n")
+        await until(lambda: at.door.left_out == 1_000 - LOG_LINES)
+        assert [line["event"] for line in lines] == ["a request could not be read"] * LOG_LINES
+        at.door._window -= LOG_WINDOW_S
+        await ended(await at.knock(b"secretbytes\r\n\r\n"))
+        assert lines[-1]["left_out"] == 1_000 - LOG_LINES
+        assert len(lines) == LOG_LINES + 1
+    assert not caplog.records
+
+
+@as_nodes_run
+async def test_a_fault_of_ours_keeps_its_traceback(lines: list[dict[str, Any]]) -> None:
+    Door(Limits()).complain("127.0.0.1", KeyError("ours"))
+    assert isinstance(lines[0]["exc_info"], KeyError)
