@@ -17,7 +17,9 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import merge
+from itertools import islice
 from typing import Any, Protocol
+from weakref import WeakSet
 
 from chain.codec import decode, encode
 from chain.contracts import STATE_PREFIXES, STATE_TYPES
@@ -51,6 +53,8 @@ KEPT_RECORDS = 32_768
 KEPT_PAGES = 256 * 1024 * 1024
 """Bytes of pages that are kept for sure; at most twice as many are, and those of two blocks."""
 
+MAX_FED = 200_000
+"""Changed keys that a feed holds until they are taken."""
 FEW = 16
 """Keys that are put into a listing one by one."""
 
@@ -120,6 +124,42 @@ class _Kept:
         self.young, self.old = {}, self.young
 
 
+class Feed:
+    """Keys that commits changed, each once and in the order of their first change, for somebody who keeps an index of the state.
+
+    It is bounded: with more than `MAX_FED` keys that nobody took it is `lost`, and its reader looks through the listings again.
+    """
+
+    def __init__(self, prefixes: tuple[bytes, ...]) -> None:
+        self._prefixes = prefixes
+        self._keys: dict[bytes, None] = {}
+        self.lost = False
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def note(self, changes: list[Change]) -> None:
+        if self.lost:
+            return
+        prefixes, keys = self._prefixes, self._keys
+        for key, _ in changes:
+            if key.startswith(prefixes):
+                keys[key] = None
+        if len(keys) > MAX_FED:
+            self.lost, self._keys = True, {}
+
+    def take(self, most: int) -> list[bytes]:
+        """The first of them, which are not told again until they change again."""
+        taken = list(islice(self._keys, most))
+        for key in taken:
+            del self._keys[key]
+        return taken
+
+    def restart(self) -> None:
+        """From the present state on."""
+        self.lost, self._keys = False, {}
+
+
 class State:
     """The committed state. Only `commit` changes it."""
 
@@ -133,6 +173,13 @@ class State:
         self._own = bytearray(b"\x01") * PAGES
         """Which pages were made here, from nothing: what is read from the source has to prove itself whenever it is looked at."""
         self.tree = _unchanged(self._nodes)
+        self._feeds: WeakSet[Feed] = WeakSet()
+
+    def follow(self, prefixes: tuple[bytes, ...]) -> Feed:
+        """What commits change under these prefixes from now on, for as long as the caller keeps the feed."""
+        feed = Feed(prefixes)
+        self._feeds.add(feed)
+        return feed
 
     @classmethod
     def load(cls, items: Iterable[tuple[bytes, bytes]]) -> State:
@@ -282,6 +329,8 @@ class State:
         if self._source is not None:
             self._source.put(self.get(K_CHAIN).height, dict(tree.pages))  # type: ignore[union-attr]
         self._set_nodes(tree.nodes)
+        for feed in self._feeds:
+            feed.note(changes)
 
     def changed(self, by_page: Mapping[int, list[PageChange]]) -> tuple[Tree, set[bytes]]:
         """What the tree becomes with these changes, and the keys of those that change nothing."""

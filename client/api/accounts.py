@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_right
 from time import perf_counter
 from typing import Any
 
-from chain.contracts.base import Account, Escrow, account_key, escrow_key
+from chain.contracts.base import Account, account_key
 from chain.contracts.credits import Transfer, supply
-from chain.contracts.job.records import (
-    Posting,
-    bounty_escrow,
-    deposit_escrow,
-    fee_escrow,
-    posting_key,
-    stake_escrow,
-)
 from chain.contracts.membership import JudgeCase, member_key, standing
 from chain.ledger.state import State
 from chain.types import format_credits, parse_credits
 from client.api.errors import not_found, unavailable
+from client.api.live import LiveJobs
 from client.api.render import Json, render_standing
 from client.api.route import Call, Context, Reply, Route, parse_account, parse_field
 from client.api.schema import (
@@ -35,8 +29,8 @@ from client.api.schema import (
 )
 from client.api.submit import answer, submit
 
-MAX_LIVE_COUNTED = 1_000
-"""Live jobs that the sum of an account's escrows looks through; above that it is left out."""
+AT_ONCE = 64
+"""Accounts that are shown before others have the loop."""
 MAX_COUNTED = 50_000
 """Accounts up to which all credits are counted on request: a million would stop the node's loop for many seconds."""
 COUNT_SHARE = 20
@@ -46,48 +40,24 @@ COUNT_SHARE = 20
 # --- reading ------------------------------------------------------------------------------------------------------------------
 
 
-def _escrowed(state: State, ref: bytes) -> int:
-    record = state.get(escrow_key(ref))
-    return record.amount if isinstance(record, Escrow) else 0
-
-
-def locked_by_account(state: State) -> dict[bytes, int] | None:
-    """What contractors have in escrows of live jobs, by account. None where there are too many live jobs to look through.
-
-    Stakes are not in it: `_stakes` adds one account's.
-    """
-    found: dict[bytes, int] = {}
-    live = state.keys(b"j/")
-    if len(live) > MAX_LIVE_COUNTED:
-        return None
-    for key in live:
-        job = key[2:]
-        posting = state.get(posting_key(job))
-        if isinstance(posting, Posting):
-            amount = sum(_escrowed(state, ref(job)) for ref in (bounty_escrow, fee_escrow, deposit_escrow))
-            found[posting.poster] = found.get(posting.poster, 0) + amount
-    return found
-
-
-def _stakes(state: State, account: bytes) -> int:
-    return sum(_escrowed(state, stake_escrow(key[2:], account)) for key in state.keys(b"j/"))
-
-
-def _view(state: State, account: bytes, posted: dict[bytes, int] | None) -> Json | None:
+def _view(state: State, account: bytes, live: LiveJobs) -> Json | None:
     shown, record = standing(state, account), state.get(account_key(account))
     if shown is None or not isinstance(record, Account):
         return None
-    locked = None if posted is None else posted.get(account, 0) + _stakes(state, account)
-    return render_standing(shown, key=record.key, locked=locked)
+    return render_standing(shown, key=record.key, locked=live.locked(account))
 
 
 async def list_accounts(call: Call) -> list[Json]:
+    await call.context.live.settled()
     state, query = call.node.ledger.state, call.query
     members = state.keys(b"m/")
     start = 0 if query.after is None else bisect_right(members, member_key(parse_account("after", query.after)))
-    posted = locked_by_account(state)
-    shown = (_view(state, key[2:], posted) for key in members[start : start + query.limit])
-    return [view for view in shown if view is not None]
+    views = []
+    for number, key in enumerate(members[start : start + query.limit]):
+        if number % AT_ONCE == AT_ONCE - 1:
+            await asyncio.sleep(0)
+        views.append(_view(state, key[2:], call.context.live))
+    return [view for view in views if view is not None]
 
 
 def _unknown(account: str) -> str:
@@ -97,7 +67,8 @@ def _unknown(account: str) -> str:
 async def get_account(call: Call) -> Json:
     account = parse_account("account", call.path("account"))
     state = call.node.ledger.state
-    shown = _view(state, account, locked_by_account(state))
+    await call.context.live.settled()
+    shown = _view(state, account, call.context.live)
     if shown is None:
         raise not_found(_unknown(call.path("account")), name="UNKNOWN_ACCOUNT")
     return shown

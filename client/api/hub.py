@@ -113,14 +113,19 @@ class Hub:
     # blocks
 
     async def _follow_blocks(self) -> None:
+        blocks = self._node.ledger.committed()
         while True:
             try:
-                async for block in self._node.ledger.committed():
+                async for block in blocks:
                     self._tell(block)
             except LookupError as e:
-                # This loop was too busy for 1,000 blocks. The listeners are told that something is missing.
+                # This loop was too busy for 1,000 blocks. Who is told so reads the state again: what comes after that has to be in
+                # the stream, so the next blocks are subscribed to first.
                 log.warning("the live stream lost blocks and goes on with the newest", reason=str(e))
+                blocks = self._node.ledger.committed()
                 self._gap(str(e))
+            else:
+                blocks = self._node.ledger.committed()
             await asyncio.sleep(RETRY_S)
 
     def _tell(self, block: Committed) -> None:

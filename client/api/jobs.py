@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 from typing import Any
@@ -11,7 +12,7 @@ from aiohttp import web
 
 from chain.contracts.job import FloatKind, Image, ImageKind, Limits, OnCheat, PostJob, is_reference, job_id_of
 from chain.contracts.job.messages import MAX_PARAMS_BYTES
-from chain.contracts.job.views import describe, list_jobs
+from chain.contracts.job.views import describe, newest, summarise
 from chain.params import MAX_INT
 from chain.types import parse_credits, parse_loss
 from client.api.errors import not_found, usage
@@ -34,6 +35,8 @@ from p2p.content.cid import parse as parse_cid
 
 DEFAULT_FEE_PART = 1_000
 """The default fee per judged vote is the bounty divided by this: three finalists then lock 3.9 % of the bounty for verifiers."""
+AT_ONCE = 64
+"""Jobs that are listed before others have the loop."""
 MAX_DEFAULT_TRAIN_S = 3_600
 _IMAGE_ID = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.ASCII)
 
@@ -139,8 +142,17 @@ async def post_job(call: Call) -> Reply:
 
 async def get_jobs(call: Call) -> list[Json]:
     query: JobsQuery = call.query
-    found = list_jobs(call.node.ledger.state, live_only=query.live, before=query.before, limit=query.limit)
-    return [render_job(summary) for summary in found]
+    state, live = call.node.ledger.state, call.context.live
+    if query.live:
+        await live.settled()
+    jobs = live.newest(query.before, query.limit) if query.live else newest(state, query.before, query.limit)
+    found = []
+    for number, job in enumerate(jobs):
+        if number % AT_ONCE == AT_ONCE - 1:
+            await asyncio.sleep(0)
+        if (summary := summarise(state, job)) is not None:
+            found.append(render_job(summary))
+    return found
 
 
 def _described(call: Call) -> Json:

@@ -322,13 +322,13 @@ def render_block(
 # --- accounts and supply ------------------------------------------------------------------------------------------------------
 
 
-def render_standing(standing: Json, *, key: bytes, locked: int | None) -> Json:
-    """`membership.standing` with credits as text; `locked` is what lies in escrows of live jobs, None where it was not counted."""
+def render_standing(standing: Json, *, key: bytes, locked: int) -> Json:
+    """`membership.standing` with credits as text; `locked` is what lies in escrows of live jobs."""
     return standing | {
         "key": key.hex(),
         "balance": format_credits(standing["balance"]),
         "frozen": format_credits(standing["frozen"]),
-        "locked": None if locked is None else format_credits(locked),
+        "locked": format_credits(locked),
     }
 
 

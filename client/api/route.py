@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from client.api.hub import Hub
+    from client.api.live import LiveJobs
     from client.api.metrics import Metrics
 
 T = TypeVar("T")
@@ -100,6 +101,7 @@ class Context:
     uploads: Slots
     downloads: Slots
     metrics: Metrics
+    live: LiveJobs
     openapi: Callable[[], bytes]
     """Made when it is first asked for: a start does not need it."""
     supply: tuple[dict[str, Any], float] | None = None

@@ -293,14 +293,14 @@ class CaseView(Strict, frozen=True, kw_only=True):
 
 
 class AccountView(Strict, frozen=True, kw_only=True):
-    """`strikes` are the chain clocks at which they end. `locked` lies in escrows of live jobs; null where too many jobs live."""
+    """`strikes` are the chain clocks at which they end. `locked` lies in escrows of live jobs."""
 
     id: Address
     key: Hex
     status: Literal["active", "suspended", "banned"]
     balance: Amount
     frozen: Amount
-    locked: Amount | None
+    locked: Amount
     verifier: bool
     validator: bool
     strikes: list[int]

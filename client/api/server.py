@@ -6,6 +6,7 @@ the token (compared in constant time), the query and the body parsed into the ro
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 import tempfile
@@ -24,6 +25,7 @@ from chain.storage.errors import StorageError
 from client.api.door import Connection, Door
 from client.api.errors import ApiError, ErrorBody, ErrorResponse, not_found, unauthorized, usage
 from client.api.hub import Hub
+from client.api.live import LiveJobs
 from client.api.metrics import Metrics
 from client.api.openapi import document
 from client.api.route import MAX_JSON, SAFE_HEADERS, Call, Context, Limits, Reply, Route, Slots, parse_body, parse_query
@@ -67,6 +69,8 @@ class ApiServer:
         self._slots = Slots("requests", self._limits.requests)
         self._metrics = Metrics(node)
         self._hub = Hub(node, queue_bytes=self._limits.queue_bytes, run_poll_s=self._limits.run_poll_s)
+        self._live = LiveJobs(node.ledger.state)
+        self._following: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
         self._door: Door | None = None
 
@@ -88,10 +92,15 @@ class ApiServer:
             await self.stop()
             raise
         self._hub.start()
+        self._following = asyncio.create_task(self._live.keep_up())
         return port
 
     async def stop(self) -> None:
         await self._hub.stop()
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
+            self._following = None
         if self._door is not None:
             self._door.stop_listening()
         if self._runner is not None:
@@ -124,6 +133,7 @@ class ApiServer:
             uploads=Slots("uploads", limits.uploads),
             downloads=Slots("downloads", limits.downloads),
             metrics=self._metrics,
+            live=self._live,
             openapi=document,
         )
 

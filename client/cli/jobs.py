@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from client.sdk import Client
     from client.sdk import Progress as OnProgress
 
+MAX_PAGE = 1_000
+"""Jobs that one question to the node lists at most."""
 ENDED = {"PAID": "green", "REFUNDED": "yellow", "EMPTY": "yellow"}
 MEANING = {
     "OPEN": "workers train and claim; the lowest loss leads",
@@ -66,11 +68,19 @@ async def find_job(node: Client, text: str) -> str:
         raise WrongUsage(f"{text[:80]!r} is no job id: ids are up to 64 hex digits (learningchain job list)")
     if len(word) == 64:
         return word
-    found = [job["id"] for job in await node.jobs(limit=1_000) if job["id"].startswith(word)]
+    found: list[str] = []
+    before: int | None = None
+    more = True
+    while more and len(found) < 2:
+        page = await node.jobs(before=before, limit=MAX_PAGE)
+        found += [str(job["id"]) for job in page if job["id"].startswith(word)]
+        last = page[-1]["number"] if page else 0
+        more = len(page) == MAX_PAGE and (before is None or last < before)
+        before = last
     if len(found) != 1:
-        problem = "No job begins" if not found else f"{len(found)} jobs begin"
+        problem = "No job begins" if not found else "More than one job begins"
         raise WrongUsage(f"{problem} with {word}. learningchain job list shows the ids")
-    return str(found[0])
+    return found[0]
 
 
 def state_text(state: Any) -> Text:

@@ -1,20 +1,36 @@
-"""The contractor's one duty: to open the hidden data of its job after the claimants revealed. Pure."""
+"""The contractor's one duty: to open the hidden data of its jobs after the claimants revealed. Pure."""
 
 from __future__ import annotations
 
 from chain.contracts.base import Reader
 from chain.contracts.job import records
-from chain.contracts.job.records import Job, Posting, State
-from chain.contracts.job.views import MAX_LIVE
-from client.work.events import Effect, RevealKey
+from chain.contracts.job.records import ENDED, Job, Posting, State
+from client.work.events import Effect, Moved, RevealKey
 
 
-def key_duties(reader: Reader, me: bytes, keys: set[bytes]) -> list[Effect]:
-    """Keys of ours (`keys`: their hashes) that a job of ours waits for."""
-    found: list[Effect] = []
-    for key, _ in reader.scan(b"j/", MAX_LIVE) if keys else ():
-        job, posting = reader.get(records.job_key(key[2:])), reader.get(records.posting_key(key[2:]))
-        if not isinstance(job, Job) or not isinstance(posting, Posting) or job.state != State.KEY or posting.poster != me:
-            continue
-        found += [RevealKey(key[2:], h.key_hash) for h in posting.terms.hidden if h.key_hash in keys]
-    return found
+class Contractor:
+    """Follows the jobs that this node (`me`) posted with hidden data; those of others cost one look each when they move."""
+
+    def __init__(self, me: bytes) -> None:
+        self._me = me
+        self._own: dict[bytes, list[bytes]] = {}
+        """Hashes of the keys of each job."""
+
+    def moved(self, given: Moved) -> None:
+        for job in [*self._own, *given.jobs] if given.anew else given.jobs:
+            posting, record = given.reader.get(records.posting_key(job)), given.reader.get(records.job_key(job))
+            if not isinstance(posting, Posting) or posting.poster != self._me or not isinstance(record, Job):
+                continue
+            if record.state in ENDED:
+                self._own.pop(job, None)
+            elif posting.terms.hidden:
+                self._own[job] = [hidden.key_hash for hidden in posting.terms.hidden]
+
+    def duties(self, reader: Reader, keys: set[bytes]) -> list[Effect]:
+        """Keys of ours (`keys`: their hashes) that a job of ours waits for."""
+        found: list[Effect] = []
+        for job in sorted(self._own) if keys else ():
+            record = reader.get(records.job_key(job))
+            if isinstance(record, Job) and record.state == State.KEY:
+                found += [RevealKey(job, key_hash) for key_hash in self._own[job] if key_hash in keys]
+        return found

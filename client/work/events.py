@@ -29,6 +29,18 @@ class Chain:
     reader: Reader
     clock: int
     busy: bool = False
+    complete: bool = True
+    """Every live job was told (`Moved`): only then is the best-paying one known."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Jobs whose record blocks changed, and contractors whose past they changed. `anew`: what was told before counts no more."""
+
+    reader: Reader
+    jobs: tuple[bytes, ...]
+    contractors: tuple[bytes, ...] = ()
+    anew: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,6 +127,7 @@ class HiddenReady:
 
 Input = (
     Chain
+    | Moved
     | ImageReady
     | ImageFailed
     | RunEnded

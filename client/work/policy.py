@@ -99,9 +99,14 @@ def read_offer(reader: Reader, job: bytes, me: bytes) -> Offer | None:
     posting, record = reader.get(records.posting_key(job)), reader.get(records.job_key(job))
     if not isinstance(posting, Posting) or not isinstance(record, Job):
         return None
-    past = reader.get(records.contractor_key(posting.poster))
-    paid, refunded = (past.paid, past.refunded) if isinstance(past, Contractor) else (0, 0)
+    paid, refunded = past(reader, posting.poster)
     return Offer(job, posting.poster, posting.terms, record.state, paid, refunded, own_claim(reader, job, me))
+
+
+def past(reader: Reader, poster: bytes) -> tuple[int, int]:
+    """How many jobs of a contractor were paid, and how many refunded."""
+    record = reader.get(records.contractor_key(poster))
+    return (record.paid, record.refunded) if isinstance(record, Contractor) else (0, 0)
 
 
 def own_claim(reader: Reader, job: bytes, me: bytes) -> ClaimRecord | None:
@@ -128,12 +133,33 @@ def explain(config: WorkConfig, offer: Offer, *, clock: int, me: bytes, attempts
 
     `attempts` is how many it has had.
     """
-    checks = (_by_rules, _by_contractor, _by_worth, _by_size)
-    for check in checks:
+    reason = unsuited(config, offer, clock=clock, me=me) or by_record(config, offer)
+    if reason is None and attempts >= config.attempts:
+        reason = f"all {config.attempts} attempts were made ([work] attempts)"
+    return reason
+
+
+def unsuited(config: WorkConfig, offer: Offer, *, clock: int, me: bytes) -> str | None:
+    """Why this node does not work on a job, whatever becomes of it and of its contractor; None where it may."""
+    for check in (_by_rules, _by_contractor, _by_worth, _by_size):
         reason = check(config, offer, clock, me)
         if reason:
             return reason
-    return f"all {config.attempts} attempts were made ([work] attempts)" if attempts >= config.attempts else None
+    return None
+
+
+def by_record(config: WorkConfig, offer: Offer) -> str | None:
+    """Why this node avoids a contractor for the present, by how its jobs ended; None where it does not."""
+    return _avoided(offer.refunded, offer.paid) if avoids(config, offer.paid, offer.refunded) else None
+
+
+def avoids(config: WorkConfig, paid: int, refunded: int) -> bool:
+    return config.check_record and refunded >= MIN_REFUNDS and refunded > paid
+
+
+def _avoided(refunded: int, paid: int) -> str:
+    text = f"the contractor was refunded {refunded} times after models were shown and paid {paid} times"
+    return f"{text} ([work] check_record)"
 
 
 def _by_rules(config: WorkConfig, offer: Offer, clock: int, me: bytes) -> str | None:
@@ -154,9 +180,6 @@ def _by_contractor(config: WorkConfig, offer: Offer, clock: int, me: bytes) -> s
         return f"the contractor {poster} is denied ([work] denied_contractors)"
     if config.allowed_contractors and poster not in config.allowed_contractors:
         return f"the contractor {poster} is not among those allowed ([work] allowed_contractors)"
-    if config.check_record and offer.refunded >= MIN_REFUNDS and offer.refunded > offer.paid:
-        text = f"the contractor was refunded {offer.refunded} times after models were shown and paid {offer.paid} times"
-        return f"{text} ([work] check_record)"
     return None
 
 
@@ -198,9 +221,9 @@ def too_large(config: WorkConfig, terms: PostJob) -> str | None:
 # --- choosing ------------------------------------------------------------------------------------------------------------------
 
 
-def best_paying(offers: list[Offer]) -> list[Offer]:
-    """The order in which a worker takes jobs: highest bounty first, then the one that ends first."""
-    return sorted(offers, key=lambda o: (-o.terms.bounty, o.terms.expiry, o.job))
+def best_paying(terms: PostJob) -> tuple[int, int]:
+    """The rank in which a worker takes jobs: highest bounty first, then the one that ends first."""
+    return -terms.bounty, terms.expiry
 
 
 def train_seed(me: bytes, job: bytes, attempt: int) -> int:

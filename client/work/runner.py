@@ -22,10 +22,12 @@ from chain.contracts.job import records
 from chain.contracts.job.messages import PostJob
 from chain.contracts.job.records import ENDED, Job, Posting, State
 from chain.contracts.job.rules import VoteCode
-from chain.contracts.job.views import MAX_LIVE, cid_text
+from chain.contracts.job.views import cid_text
 from client.core import Files, Ledger
-from client.work import contractor, policy, verifier, worker
+from client.work import policy, verifier, worker
 from client.work.book import Book, IntentState
+from client.work.changes import MAX_PIECE, Changes
+from client.work.contractor import Contractor
 from client.work.engine import Engine, RunLog, ThreadedSandbox
 from client.work.events import (
     Chain,
@@ -39,6 +41,7 @@ from client.work.events import (
     Input,
     Judge,
     Kill,
+    Moved,
     OpenBallots,
     OpenHidden,
     Publish,
@@ -69,6 +72,10 @@ PUMP_S = 0.02
 """Blocks that come faster than this are looked at together."""
 LOOK_SHARE = 20
 """After a look at the state the next one waits this many times as long as it took."""
+PIECES = 32
+"""Pieces of what changed that are told between two looks."""
+PIECE_SHARE = 3
+"""After a piece, others have the loop for this many times as long as it took."""
 PREPARE_SOON_S = 2.0
 """A busy engine may fail a check once: the first new try comes soon, each further one after twice the time, to a limit."""
 PREPARE_AGAIN_S = 60.0
@@ -155,6 +162,7 @@ class Work:
         self._worker = Worker(me, self._config, known)
         false = {(c, v.seat[0]) for v in votes for c, b in zip(v.claimants, v.ballots, strict=True) if b.code == VoteCode.FALSE}
         self._verifier = Verifier(me, self._config, verifier.Memory({vote.seat: vote.commitment for vote in votes}, false))
+        self._contractor, self._changes = Contractor(me), Changes(self._ledger.state)
         await self._models.sweep({claim.model.path for claim in claims}, self._leftovers)
         await self._call(self._fetch.sweep)
 
@@ -182,7 +190,7 @@ class Work:
 
     async def _prepare(self) -> None:
         """Nothing of a stranger runs before every limit of the sandbox was seen to hold."""
-        keep = dict(self._live_images())
+        keep = await self._live_images()
         pause = PREPARE_SOON_S
         while not self._ready.is_set():
             try:
@@ -196,12 +204,17 @@ class Work:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, PREPARE_AGAIN_S)
 
-    def _live_images(self) -> list[tuple[bytes, str]]:
-        found = []
-        for key, _ in self._ledger.state.scan(b"j/", MAX_LIVE):
-            terms = self._terms(key[2:])
+    async def _live_images(self) -> dict[bytes, str]:
+        """By job. Looks through all live jobs, a few at a time."""
+        found = {}
+        live = list(self._ledger.state.keys(records.live_key(b"")))
+        for number, key in enumerate(live):
+            if number % MAX_PIECE == MAX_PIECE - 1:
+                await asyncio.sleep(0)
+            job = key[len(records.live_key(b"")) :]
+            terms = self._terms(job)
             if terms is not None and terms.image.image_id:
-                found.append((key[2:], f"sha256:{terms.image.image_id.hex()}"))
+                found[job] = f"sha256:{terms.image.image_id.hex()}"
         return found
 
     # --- the loop --------------------------------------------------------------------------------------------------------------
@@ -218,24 +231,45 @@ class Work:
     async def _pump(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            await self._tell_changes()
             began = loop.time()
             try:
                 self._step()
             except Exception:
                 log.exception("a step of worker or verifier failed; the next block is the next try")
-            # With very many jobs a look takes long: never more than a small part of the loop that votes.
+            # With many runs and claims of its own a look takes long: never more than a small part of the loop that votes.
             await asyncio.sleep(min(TICK_S, max(PUMP_S, LOOK_SHARE * (loop.time() - began))))
+            if not self._changes.complete:
+                continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TICK_S):
                     await self._wake.wait()
             self._wake.clear()
 
+    async def _tell_changes(self) -> None:
+        """The machines learn what blocks changed, a piece at a time: also at a start no piece holds the loop up."""
+        loop = asyncio.get_running_loop()
+        for _ in range(PIECES):
+            began = loop.time()
+            moved = self._changes.take()
+            if moved is None:
+                return
+            self._tell(moved)
+            await asyncio.sleep(PIECE_SHARE * (loop.time() - began))
+
+    def _tell(self, moved: Moved) -> None:
+        for tell in (self._verifier.handle, self._worker.handle, self._contractor.moved):
+            try:
+                tell(moved)
+            except Exception:
+                log.exception("what changed could not be told", jobs=len(moved.jobs))
+
     def _step(self) -> None:
         """One look at the committed state."""
         state, clock = self._ledger.state, self._ledger.clock
         effects = self._verifier.handle(Chain(state, clock))
-        effects += self._worker.handle(Chain(state, clock, self._verifier.busy))
-        effects += contractor.key_duties(state, self._ledger.own_id, self._keys)
+        effects += self._worker.handle(Chain(state, clock, self._verifier.busy, self._changes.complete))
+        effects += self._contractor.duties(state, self._keys)
         for effect in effects:
             self._perform(effect)
         for job in (self._images.jobs | self._pins.jobs) - self._releasing:

@@ -1,6 +1,7 @@
 """The verifier: evaluates the candidates of its committees, commits its ballots, opens them, and judges. Pure: inputs to effects.
 
-A seat is (job, audit, round). For each seat that the beacon gave this node:
+Which jobs moved is told by `Moved`: of each the state says whether this node sits in its committee, so that a seat is found however
+many other jobs there are. A seat is (job, audit, round). For each seat that the beacon gave this node:
 
     input                     when                                        effect
     Chain, REVEAL or KEY      this node may be drawn                      FetchImage, ahead of the audit
@@ -20,6 +21,7 @@ A ballot that is stored is never made anew: a verifier that starts again commits
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +50,7 @@ from client.work.events import (
     Kill,
     ModelMissing,
     ModelReady,
+    Moved,
     OpenBallots,
     OpenHidden,
     RunEnded,
@@ -55,6 +58,7 @@ from client.work.events import (
     SeatDone,
     StartEvaluate,
 )
+from client.work.order import FairOrder
 from client.work.policy import WorkConfig
 from sandbox import Status
 
@@ -63,6 +67,8 @@ MAX_MARGIN_MS = 15_000
 MAX_TRIES = 3
 """Engine failures of one evaluation before this node abstains."""
 RETRY_MS = 3_000
+MAX_AHEAD, MAX_AHEAD_OF_ONE = 16, 4
+"""Images that are fetched before a committee is drawn, in all and of one contractor's jobs. A seat always gets its image."""
 SLACK = 1.5
 """A verifier grants more wall clock than was posted: machines differ, and the window allows twice."""
 SLACK_S = 5.0
@@ -123,6 +129,10 @@ class Verifier:
         self._said: set[tuple[str, bytes, int, int]] = set()
         self._clock = 0
         self._started = 0
+        self._sitting: set[bytes] = set()
+        """Jobs under audit in whose committee this node sits."""
+        self._soon = FairOrder()
+        """Jobs whose committee is drawn next, the nearest deadline first."""
 
     @property
     def busy(self) -> bool:
@@ -134,6 +144,8 @@ class Verifier:
         match given:
             case Chain():
                 return self._chain(given.reader, given.clock)
+            case Moved():
+                self._moved(given)
             case ImageReady():
                 self._images[given.job] = given.image_id
             case ImageFailed():
@@ -151,33 +163,63 @@ class Verifier:
 
     # --- the chain -------------------------------------------------------------------------------------------------------------
 
+    def _moved(self, given: Moved) -> None:
+        if given.anew:
+            self._soon.clear()
+        # A seat that is being worked on stays while the other jobs are told anew.
+        for job in [*self._sitting, *given.jobs] if given.anew else given.jobs:
+            self._place(given.reader, job)
+
+    def _place(self, reader: Reader, job: bytes) -> None:
+        """Where a job stands for this node: under audit with a seat of its own, soon to be, or neither."""
+        record, posting = reader.get(records.job_key(job)), reader.get(records.posting_key(job))
+        self._sitting.discard(job)
+        self._soon.drop(job)
+        if not isinstance(record, Job) or not isinstance(posting, Posting):
+            return
+        if record.state in (State.COMMIT, State.COUNT):
+            if reader.get(records.seat_key(job, record.audit, record.round, self._me)) is not None:
+                self._sitting.add(job)
+        elif record.state not in (State.REVEAL, State.KEY) or posting.poster == self._me:
+            return
+        elif not policy.too_large(self._config, posting.terms):
+            self._soon.add(job, posting.poster, (record.deadline,))
+
     def _chain(self, reader: Reader, clock: int) -> list[Effect]:
         self._clock = clock
         effects: list[Effect] = []
         current: set[Seat] = set()
-        live = [key[2:] for key, _ in reader.scan(b"j/", views.MAX_LIVE)]
-        for job in live:
-            record = reader.get(records.job_key(job))
-            if not isinstance(record, Job) or record.state in (State.OPEN, *ENDED):
-                continue
-            if record.state in (State.COMMIT, State.COUNT):
-                effects += self._audit(reader, job, clock, current)
-            else:
-                effects += self._ahead(reader, job)
+        for job in sorted(self._sitting):
+            effects += self._audit(reader, job, clock, current)
+        effects += self._fetch_ahead(reader)
         effects += self._leave(current)
         for duty in sorted(self._duties.values(), key=lambda d: (d.deadline, d.seat)):
             effects += self._advance(duty, clock)
-        self._forget(reader, set(live))
+        self._forget(reader)
         return effects + self._judge(reader)
 
-    def _ahead(self, reader: Reader, job: bytes) -> list[Effect]:
-        """The image, before the audit starts, where this node may sit on its committee."""
-        member, posting = reader.get(member_key(self._me)), reader.get(records.posting_key(job))
-        if not isinstance(member, Member) or not isinstance(posting, Posting) or not member.verifier or posting.poster == self._me:
+    def _fetch_ahead(self, reader: Reader) -> list[Effect]:
+        """Images before the audit starts, of jobs on whose committee this node may sit."""
+        member = reader.get(member_key(self._me))
+        if not self._config.verify or not isinstance(member, Member) or not member.verifier:
             return []
-        if not self._config.verify or policy.too_large(self._config, posting.terms):
-            return []
-        return self._want_image(job)
+        effects: list[Effect] = []
+        ahead = Counter(self._soon.owner(job) for job in self._images.keys() | self._asked.keys() if job in self._soon)
+        full = {poster for poster, count in ahead.items() if count >= MAX_AHEAD_OF_ONE and poster is not None}
+        # What was asked for is in `ahead` already, and comes up again where it has to be asked for once more.
+        for job, poster in self._soon.walk(full) if ahead.total() < MAX_AHEAD else ():
+            if job in self._images or job in self._asked:
+                continue
+            effects += self._want_image(job)
+            ahead[poster] += 1
+            if ahead[poster] >= MAX_AHEAD_OF_ONE:
+                full.add(poster)
+            if ahead.total() >= MAX_AHEAD:
+                break
+        for job in sorted(self._asked):
+            if job in self._soon:
+                effects += self._want_image(job)
+        return effects
 
     def _want_image(self, job: bytes) -> list[Effect]:
         if job in self._images or self._clock < self._asked.get(job, 0):
@@ -249,8 +291,17 @@ class Verifier:
             effects.append(SeatDone(seat))
         return effects
 
-    def _forget(self, reader: Reader, live: set[bytes]) -> None:
-        """Nothing is kept about jobs that ended, but what a judgement may still need."""
+    def _forget(self, reader: Reader) -> None:
+        """Nothing is kept about jobs that ended, but what a judgement may still need. Only what is kept is looked at."""
+        kept = {
+            *self._images,
+            *self._asked,
+            *(seat[0] for seat in self._votes),
+            *(key[1] for key in self._said if key[0] != "judge"),
+        }
+        live = {job for job in kept if reader.get(records.live_key(job)) is not None}
+        if len(live) == len(kept):
+            return
         self._images = {job: image for job, image in self._images.items() if job in live}
         self._asked = {job: at for job, at in self._asked.items() if job in live}
         self._said = {key for key in self._said if key[1] in live or key[0] == "judge"}

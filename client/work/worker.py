@@ -1,6 +1,8 @@
 """The worker: trains for bounties, claims what it measured, reveals, serves its model to the committee. Pure: inputs to effects.
 
-For each job that the policy accepts, best-paying first:
+Which jobs there are is told by `Moved`; those that the policy accepts are kept in a `FairOrder`, best-paying first. A look takes
+what it needs from the front: it costs the same with ten postings as with a hundred thousand. A contractor whose jobs came to
+nothing here comes after the others, and one contractor alone never has every image that is being fetched.
 
     input                      when                                   effect
     Chain, OPEN                image unknown                          FetchImage
@@ -19,6 +21,7 @@ Claims stand on the ledger and models, salts and attempts on this disk: a worker
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field
 
 from chain.contracts.base import Reader
@@ -38,6 +41,7 @@ from client.work.events import (
     Input,
     Kill,
     Model,
+    Moved,
     Publish,
     PublishFailed,
     Reveal,
@@ -46,11 +50,12 @@ from client.work.events import (
     StartTrain,
     SubmitClaim,
 )
+from client.work.order import FairOrder
 from client.work.policy import Offer, WorkConfig
 from sandbox import Status
 
-MAX_JOBS = 4_096
-"""Live jobs that a worker looks at."""
+MAX_WALK = 64
+"""Jobs whose time turned out to be over that one look leaves behind; the next look goes on after them."""
 MAX_FAILURES = 3
 """Failures in a row after which a job is given up."""
 RETRY_MS = 10_000
@@ -83,6 +88,7 @@ class _Running:
 class _Race:
     """One job that this node works on."""
 
+    poster: bytes = b""
     used: set[int] = field(default_factory=set)
     image: str = ""
     asked: bool = False
@@ -107,17 +113,22 @@ class Worker:
         self._claiming = set(memory.claiming)
         self._said: set[tuple[str, bytes, int]] = set()
         self._clock = self._look_again = 0
+        self._open = FairOrder()
+        """Jobs that take claims and that this node may work on."""
+        self._weigh_again: set[bytes] = set()
 
     def handle(self, given: Input) -> list[Effect]:
         """The effects of one input. After every other input the driver gives `Chain` again: starts and claims happen there."""
         match given:
             case Chain():
-                return self._chain(given.reader, given.clock, given.busy)
+                return self._chain(given)
+            case Moved():
+                self._moved(given)
             case ImageReady() if (race := self._races.get(given.job)) is not None:
                 race.image, race.failures = given.image_id, 0
             case ImageFailed() if (race := self._races.get(given.job)) is not None:
                 race.asked = False
-                self._failed(race, given.reason, given.lasting)
+                self._failed(given.job, race, given.reason, given.lasting)
             case RunEnded():
                 return self._ended(given)
             case ClaimStored():
@@ -142,12 +153,32 @@ class Worker:
 
     # --- the chain -------------------------------------------------------------------------------------------------------------
 
-    def _chain(self, reader: Reader, clock: int, busy: bool) -> list[Effect]:
-        self._clock = clock
+    def _moved(self, given: Moved) -> None:
+        if given.anew:
+            self._open.clear()
+        for poster in given.contractors:
+            self._open.bar(poster, policy.avoids(self._config, *policy.past(given.reader, poster)))
+        for job in given.jobs:
+            self._weigh(given.reader, job)
+
+    def _weigh(self, reader: Reader, job: bytes) -> None:
+        """Into the order, or out of it."""
+        offer, race = policy.read_offer(reader, job, self._me), self._races.get(job) or _Race()
+        if offer is None or race.gave_up or policy.unsuited(self._config, offer, clock=self._clock, me=self._me):
+            self._open.drop(job)
+            return
+        self._open.add(job, offer.poster, policy.best_paying(offer.terms))
+        self._open.bar(offer.poster, policy.avoids(self._config, offer.paid, offer.refunded))
+
+    def _chain(self, given: Chain) -> list[Effect]:
+        reader, self._clock = given.reader, given.clock
+        for job in sorted(self._weigh_again):
+            self._weigh(reader, job)
+        self._weigh_again.clear()
         effects: list[Effect] = []
         for job in sorted({*self._races, *self._claims.values()}):
-            effects += self._follow(reader, job, clock)
-        return effects + self._start_runs(reader, clock, busy)
+            effects += self._follow(reader, job, given.clock)
+        return effects + self._start_runs(given)
 
     def _follow(self, reader: Reader, job: bytes, clock: int) -> list[Effect]:
         """What a job in which this node takes part asks for now."""
@@ -224,42 +255,69 @@ class Worker:
                 killed.append(Kill(run, reason))
         return killed
 
-    def _start_runs(self, reader: Reader, clock: int, busy: bool) -> list[Effect]:
+    def _start_runs(self, given: Chain) -> list[Effect]:
+        reader, clock = given.reader, given.clock
         reason = policy.unfit(reader, self._me, clock)
         if reason is not None:
             return [effect for job in list(self._races) for effect in self._stop_runs(job, reason)]
-        effects: list[Effect] = []
         slots = self._config.concurrent - sum(len(race.runs) for race in self._races.values())
-        fetching = sum(race.asked and not race.image for race in self._races.values())
-        if slots <= 0 and clock < self._look_again:
+        if not given.complete or (slots <= 0 and clock < self._look_again):
             return []
         self._look_again = clock + AHEAD_MS
-        for offer in policy.best_paying(self._offers(reader, clock)):
-            race = self._races.get(offer.job) or _Race()
-            if not race.image:
-                if not race.asked and fetching <= self._config.concurrent:
-                    self._races[offer.job] = race
-                    race.asked, fetching = True, fetching + 1
-                    effects.append(FetchImage(offer.job))
-                continue
-            while slots > 0 and not busy and self._refusal(offer, race, clock) is None:
+        effects: list[Effect] = []
+        for _, job in sorted(self._ready(clock)):
+            offer, race = policy.read_offer(reader, job, self._me), self._races[job]
+            while offer is not None and slots > 0 and not given.busy and self._refusal(offer, race, clock) is None:
                 effects.append(self._train(offer, race, clock))
                 slots -= 1
+        return effects + self._fetch_ahead(reader, clock)
+
+    def _ready(self, clock: int) -> list[tuple[tuple[int, tuple[int, ...], bytes], bytes]]:
+        """Jobs whose image is here, each with its place in the order."""
+        found = []
+        for job, race in self._races.items():
+            place = self._open.place(job)
+            if place is not None and race.image and clock >= race.retry_at:
+                found.append((place, job))
+        return found
+
+    def _fetch_ahead(self, reader: Reader, clock: int) -> list[Effect]:
+        """Images of the jobs that come next: one more than runs at a time, and not all of one contractor."""
+        ahead = Counter(race.poster for job, race in self._races.items() if self._is_ahead(job, race))
+        room, share = self._config.concurrent + 1 - ahead.total(), max(1, self._config.concurrent)
+        full = {poster for poster, count in ahead.items() if count >= share}
+        effects: list[Effect] = []
+        over: list[bytes] = []
+        for job, poster in self._open.walk(full) if room > 0 else ():
+            race = self._races.get(job)
+            if race is not None and (race.asked or race.image or clock < race.retry_at):
+                continue
+            offer = policy.read_offer(reader, job, self._me)
+            if offer is None or self._refusal(offer, race or _Race(), clock) is not None:
+                over.append(job)
+                if len(over) == MAX_WALK:
+                    self._look_again = clock
+                    break
+                continue
+            race = self._races.setdefault(job, _Race())
+            race.poster, race.asked = poster, True
+            effects.append(FetchImage(job))
+            ahead[poster] += 1
+            if ahead[poster] >= share:
+                full.add(poster)
+            room -= 1
+            if not room:
+                break
+        for job in over:
+            self._open.drop(job)
         return effects
 
-    def _offers(self, reader: Reader, clock: int) -> list[Offer]:
-        """The open jobs that this node would take up now."""
-        found = []
-        for key, live in reader.scan(b"j/", MAX_JOBS):
-            if clock >= live.expiry:
-                continue
-            offer = policy.read_offer(reader, key[2:], self._me)
-            race = self._races.get(key[2:]) or _Race()
-            if offer is None or race.gave_up or clock < race.retry_at:
-                continue
-            if self._refusal(offer, race, clock) is None:
-                found.append(offer)
-        return found
+    def _is_ahead(self, job: bytes, race: _Race) -> bool:
+        """Its image is being fetched, or here and not used yet."""
+        if not race.image:
+            return race.asked
+        taken = len(race.used | {run.attempt for run in race.runs.values()})
+        return not race.runs and taken < self._config.attempts and self._open.place(job) is not None
 
     def _train(self, offer: Offer, race: _Race, clock: int) -> StartTrain:
         taken = race.used | {run.attempt for run in race.runs.values()}
@@ -277,13 +335,14 @@ class Worker:
         job, race = found
         running = race.runs.pop(ended.run)
         if ended.status is Status.ENGINE_ERROR:
-            self._failed(race, ended.reason, lasting=False)
+            self._weigh_again.add(job)  # the attempt is not used up
+            self._failed(job, race, ended.reason, lasting=False)
             return [DropModel(running.model)] if running.model else []
         if running.model is None:
             return self._trained(job, race, running, ended)
         race.used.add(running.attempt)
         if ended.status is not Status.OK or ended.loss is None:
-            self._failed(race, f"its own model did not pass the evaluation: {ended.reason}", lasting=False)
+            self._failed(job, race, f"its own model did not pass the evaluation: {ended.reason}", lasting=False)
             return [DropModel(running.model)]
         race.failures = 0
         if race.best is not None and race.best[0] <= ended.loss:
@@ -302,11 +361,14 @@ class Worker:
             return [StartSelfCheck(run, job, running.attempt, ended.model, probe, race.image, float(race.eval_s))]
         race.used.add(running.attempt)
         if ended.status not in (Status.OK, Status.CANCELLED):
-            self._failed(race, ended.reason, lasting=ended.status is Status.UNSUPPORTED)
+            self._failed(job, race, ended.reason, lasting=ended.status is Status.UNSUPPORTED)
         return [DropModel(ended.model)] if ended.model else []
 
-    def _failed(self, race: _Race, reason: str, lasting: bool) -> None:
+    def _failed(self, job: bytes, race: _Race, reason: str, lasting: bool) -> None:
         race.failures += 1
         if lasting or race.failures >= MAX_FAILURES:
             race.gave_up = f"given up after {race.failures} failures in a row: {reason}"
+            self._open.drop(job)
+            if race.poster:
+                self._open.blame(race.poster)
         race.retry_at = self._clock + RETRY_MS * 2 ** (race.failures - 1)

@@ -126,6 +126,16 @@ async def test_a_listener_learns_that_blocks_were_lost(api: Api) -> None:
         assert "behind" in (await stream.until("gap"))["reason"]
 
 
+async def test_no_block_after_a_gap_is_lost(api: Api) -> None:
+    async with listening(api) as stream:
+        (reader,) = api.node.ledger.readers
+        reader.put_nowait(LookupError("1,000 blocks behind"))
+        await stream.until("gap")
+        # Whoever is told of a gap reads the state: what is decided from this moment on is in the stream.
+        api.node.ledger.block()
+        assert (await stream.until("block"))["height"] == 1
+
+
 async def test_a_block_that_cannot_be_shown_ends_no_stream(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     async with listening(api) as stream:
         with monkeypatch.context() as broken:

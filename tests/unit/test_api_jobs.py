@@ -178,7 +178,7 @@ async def test_a_job_without_a_winner_has_no_model(api: Api) -> None:
 
 
 async def test_the_balances_after_a_job_are_the_ones_of_the_ledger(api: Api) -> None:
-    api.node.ledger.judged_job(OK)
+    job = api.node.ledger.judged_job(OK)
     shown = {account["id"]: account["balance"] for account in await api.get("/v1/accounts")}
     assert shown[address(api.node.ledger.ids["n1"])] == str((GRANT + 10 * CREDIT) // CREDIT)
-    assert views.duties(api.node.ledger.state, api.node.ledger.ids["n1"], api.node.ledger.clock) == []
+    assert views.duties_in(api.node.ledger.state, job, api.node.ledger.ids["n1"], api.node.ledger.clock) == []

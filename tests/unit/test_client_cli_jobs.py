@@ -187,3 +187,21 @@ def test_the_live_display_counts_down_and_draws_curves(api: Fake) -> None:
 @pytest.mark.parametrize(("values", "bars"), [([], ""), ([1, None, "x", float("nan")], "▁"), ([3, 2, 1], "█▅▁"), ([5, 5], "▁▁")])
 def test_loss_curves(values: list[Any], bars: str) -> None:
     assert watch.sparkline(values) == bars
+
+
+def test_a_job_is_found_by_its_first_characters_behind_any_number_of_newer_ones(api: Fake, run: Any) -> None:
+    """The node lists a thousand at a time, newest first."""
+    newer = [FINISHED | {"id": f"{number:064x}", "number": number} for number in range(3_000, 1_000, -1)]
+    pages = [newer[:1_000], newer[1_000:], [FINISHED | {"number": 7}]]
+    api.answers["GET /v1/jobs"] = [(200, page) for page in pages]
+    assert run("job", "show", JOB[:8], "--json").json["id"] == JOB
+    asked = [query.get("before") for method, path, query, _ in api.seen if (method, path) == ("GET", "/v1/jobs")]
+    assert asked == [None, "2001", "1001"]
+
+
+def test_a_node_that_lists_the_same_jobs_again_is_not_asked_for_ever(api: Fake, run: Any) -> None:
+    api.answers["GET /v1/jobs"] = [FINISHED | {"id": "f" * 64, "number": number} for number in range(1_000, 0, -1)]
+    ran = run("job", "show", "ab12")
+    assert ran.code == 2
+    assert "No job begins with ab12" in ran.err
+    assert sum(path == "/v1/jobs" for _, path, *_ in api.seen) == 2

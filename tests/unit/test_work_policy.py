@@ -84,7 +84,7 @@ def test_a_contractor_that_pays_is_trusted_with_some_refunds() -> None:
 
 def test_best_paying_first_then_the_one_that_ends_first() -> None:
     offers = [offer(bounty=5), offer(bounty=9, left=90_000), offer(bounty=9, left=80_000)]
-    assert policy.best_paying(offers) == [offers[2], offers[1], offers[0]]
+    assert sorted(offers, key=lambda o: policy.best_paying(o.terms)) == [offers[2], offers[1], offers[0]]
 
 
 def test_every_attempt_of_every_worker_has_another_seed_and_the_same_again_later() -> None:

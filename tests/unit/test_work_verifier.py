@@ -47,7 +47,7 @@ from client.work.events import (
 from client.work.policy import WorkConfig
 from client.work.verifier import MAX_TRIES, Memory, Verifier
 from sandbox import Status
-from tests.unit.work_kit import PARAMS, Chain
+from tests.unit.work_kit import PARAMS, Chain, Told, tell
 
 IMAGE = "sha256:" + "cd" * 32
 PATH, EVAL = Path("/models/1"), Path("/hidden/1")
@@ -64,6 +64,7 @@ class Bench:
         self.chain = Chain(["a", "b", "c"], ["boss", "w"])
         self.me, self.w = self.chain.ids["a"], self.chain.ids["w"]
         self.verifier = Verifier(self.me, config or WorkConfig(), memory)
+        self.told: Told | None = None
         self.job = self.chain.post("boss", hidden=[HIDDEN] if hidden else [])
         sealed = claim_commitment(self.chain.chain_id, self.job, self.w, model_id(CID), bytes(32))
         assert self.chain.now("w", Claim(self.job, CLAIMED, sealed)) == 0
@@ -79,6 +80,7 @@ class Bench:
         return self
 
     def look(self) -> list[Effect]:
+        self.told = tell(self.chain, self.verifier, self.told)
         return self.verifier.handle(Look(self.chain.state, self.chain.clock))
 
     def sitting(self) -> StartEvaluate:

@@ -34,7 +34,7 @@ from client.work.events import Reveal as RevealEffect
 from client.work.policy import WorkConfig
 from client.work.worker import MAX_FAILURES, Memory, Worker
 from sandbox import Status
-from tests.unit.work_kit import PARAMS, Chain
+from tests.unit.work_kit import PARAMS, Chain, Told, tell
 
 IMAGE = "sha256:" + "cd" * 32
 
@@ -50,8 +50,11 @@ class Bench:
         self.chain = Chain(["v", "x", "y", "z"], ["boss", "w"])
         self.me = self.chain.ids["w"]
         self.worker = Worker(self.me, config or WorkConfig(), memory)
+        self.told: Told | None = None
 
     def look(self, busy: bool = False) -> list[Effect]:
+        """What blocks changed, then a look; a worker that has just started is told all jobs."""
+        self.told = tell(self.chain, self.worker, self.told)
         return self.worker.handle(Look(self.chain.state, self.chain.clock, busy))
 
     def ready(self, job: bytes, config: WorkConfig | None = None) -> list[StartTrain]:

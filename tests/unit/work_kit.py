@@ -16,6 +16,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Collection
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,10 @@ from chain.params import Params
 from chain.types import Header, TxBody, net_of, parse_loss
 from client.core import Committed, TxResult
 from client.work import Work, WorkConfig
+from client.work.changes import Changes
 from client.work.material import cid_of_file
+from client.work.verifier import Verifier
+from client.work.worker import Worker
 from p2p.content.cid import parse
 from p2p.content.faults import FetchFailed, Reason
 from sandbox import ImageLimits, Progress, RunOutcome, RunSpec, Status
@@ -213,6 +217,23 @@ class Chain:
         record = self.state.get(records.job_key(job))
         assert isinstance(record, records.Job)
         return record.state in records.ENDED
+
+
+@dataclass
+class Told:
+    """Which machine follows which chain's changes."""
+
+    machine: Worker | Verifier
+    changes: Changes
+
+
+def tell(chain: Chain, machine: Worker | Verifier, told: Told | None) -> Told:
+    """Tell a machine what blocks changed since the last time, or all live jobs where it has just started."""
+    if told is None or told.machine is not machine:
+        told = Told(machine, Changes(chain.state))
+    while (moved := told.changes.take()) is not None:
+        assert machine.handle(moved) == []
+    return told
 
 
 def posting(expiry: int, **changes: Any) -> PostJob:

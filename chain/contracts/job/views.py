@@ -34,8 +34,6 @@ from chain.params import Params
 
 MAX_LIST = 1_000
 """Most jobs that one call lists."""
-MAX_LIVE = 65_536
-"""Most live jobs that one call looks through."""
 
 
 def cid_text(cid: bytes) -> str:
@@ -56,19 +54,19 @@ def _escrowed(reader: Reader, escrow: bytes) -> int:
 # --- lists ---------------------------------------------------------------------------------------------------------------------
 
 
-def list_jobs(reader: Reader, *, live_only: bool = False, before: int | None = None, limit: int = 100) -> list[dict[str, Any]]:
-    """Summaries, newest first; `before` is the `number` after which to go on. `live_only`: jobs that have not ended."""
-    limit = max(0, min(limit, MAX_LIST))
-    if live_only:
-        live = [(record.number, key[2:]) for key, record in reader.scan(b"j/", MAX_LIVE)]
-        ids = [job_id for number, job_id in sorted(live, reverse=True) if before is None or number < before][:limit]
-    else:
-        totals = reader.get(records.K_TOTALS)
-        top = totals.posted if isinstance(totals, Totals) else 0
-        top = top if before is None else max(0, min(before, top))
-        entries = (reader.get(records.number_key(number)) for number in range(top - 1, max(0, top - limit) - 1, -1))
-        ids = [entry.job for entry in entries if isinstance(entry, Numbered)]
-    return [summary for summary in (summarise(reader, job_id) for job_id in ids) if summary is not None]
+def newest(reader: Reader, before: int | None, limit: int) -> list[bytes]:
+    """Jobs in descending order of their numbers, below `before`; `limit` is at most `MAX_LIST`."""
+    totals = reader.get(records.K_TOTALS)
+    top = totals.posted if isinstance(totals, Totals) else 0
+    top = top if before is None else max(0, min(before, top))
+    first = max(0, top - max(0, min(limit, MAX_LIST)))
+    entries = (reader.get(records.number_key(number)) for number in range(top - 1, first - 1, -1))
+    return [entry.job for entry in entries if isinstance(entry, Numbered)]
+
+
+def list_jobs(reader: Reader, *, before: int | None = None, limit: int = 100) -> list[dict[str, Any]]:
+    """Summaries, newest first; `before` is the `number` after which to go on."""
+    return [summary for summary in (summarise(reader, job_id) for job_id in newest(reader, before, limit)) if summary is not None]
 
 
 def summarise(reader: Reader, job_id: bytes) -> dict[str, Any] | None:
@@ -297,17 +295,6 @@ def _payments(reader: Reader, job_id: bytes, posting: Posting, job: Job, claims:
 
 
 # --- duties --------------------------------------------------------------------------------------------------------------------
-
-
-def duties(reader: Reader, identity: bytes, clock: int) -> list[dict[str, Any]]:
-    """What `identity` must or may do now on live jobs, the nearest deadline first (see `duties_in`).
-
-    Looks at every live job: a client that follows the events asks `duties_in` about the jobs they name instead.
-    """
-    found: list[dict[str, Any]] = []
-    for key, _ in reader.scan(b"j/", MAX_LIVE):
-        found += duties_in(reader, key[2:], identity, clock)
-    return sorted(found, key=lambda d: (d["deadline"], d["job"]))
 
 
 def duties_in(reader: Reader, job_id: bytes, identity: bytes, clock: int) -> list[dict[str, Any]]:

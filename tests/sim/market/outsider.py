@@ -93,7 +93,7 @@ class Outsider:
     @staticmethod
     def live(state: State) -> list[tuple[bytes, Posting, Job]]:
         found = []
-        for key, _ in state.scan(b"j/", views.MAX_LIVE):
+        for key in state.keys(b"j/"):
             posting, job = state.get(records.posting_key(key[2:])), state.get(records.job_key(key[2:]))
             if isinstance(posting, Posting) and isinstance(job, Job):
                 found.append((key[2:], posting, job))

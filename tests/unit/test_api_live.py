@@ -1,0 +1,144 @@
+"""Live jobs and locked credits as the API shows them: followed, not looked for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain.contracts.base import Escrow, escrow_key
+from chain.contracts.job import records
+from chain.contracts.job.records import State
+from chain.crypto import address
+from chain.ledger import state as ledger_state
+from chain.ledger.state import State as LedgerState
+from client.api import live as api_live
+from client.api.live import LiveJobs
+from tests.unit.api_kit import CREDIT, Api, serving
+from tests.unit.test_api_jobs import OK
+from tests.unit.test_work_many_jobs import MANY, Ground, stranger
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with serving(tmp_path) as api:
+        yield api
+
+
+def settle(live: LiveJobs) -> LiveJobs:
+    while live.step():
+        pass
+    return live
+
+
+def locked_by_hand(state: LedgerState, account: bytes) -> int:
+    """From every record of the state: what lies in escrows of live jobs for an account."""
+    total = 0
+    for key, escrow in state.records(b"e/"):
+        job, rest = key[2:34], key[34:]
+        if state.get(records.live_key(job)) is None:
+            continue
+        owner = rest if len(rest) == 20 else state.get(records.posting_key(job)).poster  # type: ignore[union-attr]
+        total += escrow.amount if owner == account else 0
+    return total
+
+
+async def test_what_is_locked_is_what_the_escrows_of_live_jobs_hold(api: Api) -> None:
+    ledger = api.node.ledger
+    early = settle(LiveJobs(ledger.state))
+
+    async def check() -> None:
+        late = settle(LiveJobs(ledger.state))
+        settle(early)
+        shown = {a["id"]: a["locked"] for a in await api.get("/v1/accounts")}
+        for identity in ledger.ids.values():
+            by_hand = locked_by_hand(ledger.state, identity)
+            # Whether it followed every block or began just now makes no difference.
+            assert early.locked(identity) == late.locked(identity) == by_hand
+            assert shown[address(identity)] == (await api.get(f"/v1/accounts/{address(identity)}"))["locked"]
+            assert float(shown[address(identity)]) == by_hand / CREDIT
+
+    await check()
+    for worker in ("n1", "n2"):
+        ledger.claimed_job(worker)
+        await check()
+    assert early.locked(ledger.ids["boss"]) > 20 * CREDIT
+    assert early.locked(ledger.ids["n1"]) == CREDIT
+    ledger.judged_job(OK, "n3")
+    await check()
+    assert early.locked(ledger.ids["n3"]) == 0
+
+
+async def test_live_jobs_are_listed_by_number_in_pages(api: Api) -> None:
+    ledger = api.node.ledger
+    ended = ledger.judged_job(OK).hex()
+    jobs = [ledger.claimed_job() for _ in range(5)]
+    live = await api.get("/v1/jobs?live=true&limit=3")
+    assert [j["id"] for j in live] == [job.hex() for job in reversed(jobs)][:3]
+    more = await api.get(f"/v1/jobs?live=true&limit=3&before={live[-1]['number']}")
+    assert [j["id"] for j in more][:2] == [job.hex() for job in reversed(jobs)][3:]
+    assert ended not in [j["id"] for j in live + more]
+    assert ended in [j["id"] for j in await api.get("/v1/jobs")]
+
+
+class CountingState(LedgerState):
+    """Counts what is read."""
+
+    reads = 0
+
+    def get(self, key: bytes) -> Any:
+        CountingState.reads += 1
+        return super().get(key)
+
+
+def test_a_look_at_an_account_does_not_grow_with_live_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    ground = Ground()
+    ground.many(MANY, stranger(1), ground.terms())
+    job = ground.post(stranger(2), ground.terms())
+    live = settle(LiveJobs(ground.chain.state))
+    ground.chain.state.__class__ = CountingState
+    monkeypatch.setattr(CountingState, "reads", 0)
+    ground.put([(escrow_key(records.bounty_escrow(job)), Escrow(77))])
+    before = CountingState.reads
+    settle(live)
+    assert CountingState.reads - before < 20
+    assert live.locked(stranger(2)) == 77
+    assert CountingState.reads - before < 20
+    assert live.newest(None, 1) == [job]
+    assert len(live.newest(3, 10)) == 3
+    assert len(live.newest(None, MANY + 1)) == MANY + 1
+
+
+def test_no_piece_is_large_and_what_was_lost_is_looked_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_state, "MAX_FED", 50)
+    ground = Ground()
+    live = settle(LiveJobs(ground.chain.state))
+    ground.many(500, stranger(1), ground.terms())
+    ground.chain.state.__class__ = CountingState
+    largest = 0
+    while True:
+        before = CountingState.reads
+        more = live.step()
+        largest = max(largest, CountingState.reads - before)
+        if not more:
+            break
+    assert len(live.newest(None, 1_000)) == 500
+    assert largest <= 6 * api_live.PIECE
+
+
+def test_an_ended_job_leaves_nothing_behind() -> None:
+    ground = Ground()
+    job = ground.post(stranger(1), ground.terms(), State.OPEN, claimants=1)
+    claim = records.ClaimRecord(stranger(2), 1, 5, bytes(8), bytes(32), 0, 0, b"", 0, 0, 0, [])
+    stake = escrow_key(records.stake_escrow(job, stranger(2)))
+    ground.put([(records.claim_key(job, 0), claim), (stake, Escrow(5)), (escrow_key(records.bounty_escrow(job)), Escrow(70))])
+    live = settle(LiveJobs(ground.chain.state))
+    assert (live.locked(stranger(1)), live.locked(stranger(2))) == (70, 5)
+    ground.put([(records.live_key(job), None)])
+    settle(live)
+    assert (live.locked(stranger(1)), live.locked(stranger(2))) == (0, 0)
+    assert live.newest(None, 10) == []
+    assert not live._jobs
+    assert not live._locked

@@ -1,0 +1,358 @@
+"""Many postings hide no job: what worker, verifier and contractor look at does not grow with what others posted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from chain.contracts.base import Reader
+from chain.contracts.job import Limits, PostJob, records
+from chain.contracts.job.messages import HiddenSet
+from chain.contracts.job.records import AuditRound, Contractor, Job, Live, Posting, Seat, State
+from chain.crypto import account_id, sha256
+from chain.ledger import state as ledger_state
+from chain.ledger.state import Overlay
+from client.work.changes import MAX_PIECE, Changes
+from client.work.contractor import Contractor as ContractorDuty
+from client.work.events import Chain as Look
+from client.work.events import Effect, FetchImage, FetchModel, ImageFailed, ImageReady, Moved, RevealKey, StartTrain
+from client.work.order import FairOrder
+from client.work.policy import WorkConfig
+from client.work.verifier import MAX_AHEAD, MAX_AHEAD_OF_ONE, Verifier
+from client.work.worker import MAX_FAILURES, Worker
+from tests.unit.work_kit import Chain, key_of, posting, tell
+
+MANY = 12_000
+IMAGE = "sha256:" + "cd" * 32
+HUGE = Limits(cpus_milli=1_000, mem_mb=4_194_304, train_s=20, eval_s=5, model_cap=4_096, tmp_mb=8, threads=1)
+EMPTY_JOB = Job(1, 0, 0, [], [], 0, b"", 0, 0, 0, 0, [], [], 0, 0, 0, 0)
+
+
+class Counting:
+    """A reader that counts what is read."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader, self.reads, self.scans = reader, 0, 0
+
+    def get(self, key: bytes) -> Any:
+        self.reads += 1
+        return self._reader.get(key)
+
+    def scan(self, prefix: bytes, limit: int) -> Any:
+        self.scans += 1
+        return self._reader.scan(prefix, limit)
+
+
+def job_id(number: int) -> bytes:
+    """Ids that come before every honest one in byte order."""
+    return bytes(4) + number.to_bytes(28, "big")
+
+
+def stranger(number: int) -> bytes:
+    return account_id(key_of(f"stranger {number}").public)
+
+
+class Ground:
+    """A chain on which postings are put as a block leaves them, without the work of sending each."""
+
+    def __init__(self) -> None:
+        self.chain = Chain(["a", "b", "c"], ["boss", "w"])
+        self.made = 0
+
+    def put(self, items: list[tuple[bytes, Any]]) -> None:
+        overlay = Overlay(self.chain.state)
+        for key, record in items:
+            overlay.put(key, record) if record is not None else overlay.delete(key)
+        changes, _, tree = overlay.finish()
+        self.chain.state.commit(changes, tree)
+
+    def post(self, poster: bytes, terms: PostJob, state: int = State.OPEN, **fields: Any) -> bytes:
+        return self.many(1, poster, terms, state, **fields)[0]
+
+    def many(self, count: int, poster: bytes, terms: PostJob, state: int = State.OPEN, **fields: Any) -> list[bytes]:
+        jobs = [job_id(self.made + i) for i in range(count)]
+        job = EMPTY_JOB.__class__(
+            **{f: getattr(EMPTY_JOB, f) for f in EMPTY_JOB.__struct_fields__} | fields | {"state": int(state)}
+        )
+        items: list[tuple[bytes, Any]] = []
+        for number, each in enumerate(jobs, self.made):
+            items.append((records.posting_key(each), Posting(poster, number, 0, terms)))
+            items += [(records.job_key(each), job), (records.live_key(each), Live(number, terms.expiry))]
+        self.made += count
+        self.put(items)
+        return jobs
+
+    def terms(self, **changes: Any) -> PostJob:
+        return posting(self.chain.clock + 600_000, **changes)
+
+
+class Following:
+    """A worker or a verifier of identity `name`, told what blocks change."""
+
+    def __init__(self, ground: Ground, machine: Worker | Verifier) -> None:
+        self.ground, self.machine = ground, machine
+        self.told = tell(ground.chain, machine, None)
+
+    def look(self) -> tuple[list[Effect], Counting]:
+        tell(self.ground.chain, self.machine, self.told)
+        reader = Counting(self.ground.chain.state)
+        return self.machine.handle(Look(reader, self.ground.chain.clock)), reader
+
+
+def worker(ground: Ground, **config: Any) -> Following:
+    return Following(ground, Worker(ground.chain.ids["w"], WorkConfig(**config)))
+
+
+@pytest.mark.parametrize("count", [100, MANY])
+def test_a_worker_finds_the_one_job_it_takes_among_any_number_that_it_does_not(count: int) -> None:
+    ground = Ground()
+    ground.many(count // 2, stranger(1), ground.terms(bounty=10**9, limits=HUGE))
+    honest = ground.chain.post("boss")
+    ground.many(count // 2, stranger(2), ground.terms(bounty=10**9, limits=HUGE))
+    effects, reader = worker(ground).look()
+    assert effects == [FetchImage(honest)]
+    assert reader.reads < 20
+    assert reader.scans == 0
+
+
+def test_the_best_paying_job_comes_first_wherever_its_id_stands() -> None:
+    ground = Ground()
+    ground.many(MANY, stranger(1), ground.terms(bounty=1_000))
+    best = ground.post(stranger(2), ground.terms(bounty=5_000))
+    ground.many(100, stranger(3), ground.terms(bounty=2_000))
+    effects, reader = worker(ground).look()
+    assert effects[0] == FetchImage(best)
+    assert reader.reads < 20
+
+
+def test_a_contractor_whose_images_cannot_be_had_does_not_keep_a_worker_from_the_others() -> None:
+    ground = Ground()
+    spam = set(ground.many(MANY, stranger(1), ground.terms(bounty=10**9)))
+    honest = ground.post(stranger(2), ground.terms(bounty=1_000))
+    w = worker(ground)
+    effects, _ = w.look()
+    # One image of the best payer, and one of the next contractor: they do not wait for each other.
+    assert [e.job in spam for e in effects if isinstance(e, FetchImage)] == [True, False]
+    w.machine.handle(ImageReady(honest, IMAGE))
+    effects, _ = w.look()
+    assert [e.job for e in effects if isinstance(e, StartTrain)] == [honest]
+
+
+def test_what_was_given_up_puts_its_contractor_behind_the_others() -> None:
+    ground = Ground()
+    spam = set(ground.many(50, stranger(1), ground.terms(bounty=10**9)))
+    honest = [ground.post(stranger(n), ground.terms(bounty=1_000)) for n in (2, 3)]
+    w = worker(ground)
+    (first, *_) = [e.job for e in w.look()[0] if isinstance(e, FetchImage)]
+    assert first in spam
+    w.machine.handle(ImageFailed(first, "nobody serves it", True))
+    effects, reader = w.look()
+    assert [e.job for e in effects if isinstance(e, FetchImage)] == [honest[1]]
+    assert reader.reads < 40
+    # It is behind, not banned: with nobody else it has its turn.
+    for job in honest:
+        w.machine.handle(ImageFailed(job, "nobody serves it", True))
+    effects, _ = w.look()
+    assert {e.job in spam for e in effects if isinstance(e, FetchImage)} == {True}
+
+
+def test_images_are_fetched_ahead_for_one_run_more_than_there_are_places() -> None:
+    ground = Ground()
+    for number in range(20):
+        ground.post(stranger(number), ground.terms(bounty=1_000 + number))
+    w = worker(ground, concurrent=2)
+    asked: list[bytes] = []
+    for _ in range(10):
+        ground.chain.block(3_000)
+        found = [e.job for e in w.look()[0] if isinstance(e, FetchImage)]
+        asked += found
+        for job in found:
+            w.machine.handle(ImageReady(job, IMAGE))
+    # One job is trained twice, three wait with their image: not all twenty images lie on this disk.
+    assert len(asked) == 4
+
+
+def test_a_contractor_with_a_bad_record_is_left_out_until_the_record_is_better() -> None:
+    ground = Ground()
+    poster = stranger(1)
+    ground.put([(records.contractor_key(poster), Contractor(9, 0, 3, 0))])
+    jobs = ground.many(500, poster, ground.terms())
+    w = worker(ground)
+    effects, reader = w.look()
+    assert effects == []
+    assert reader.reads < 10
+    ground.put([(records.contractor_key(poster), Contractor(9, 3, 3, 0))])
+    effects, _ = w.look()
+    assert [e.job in jobs for e in effects if isinstance(e, FetchImage)] == [True]
+
+
+def test_jobs_whose_time_is_over_are_left_behind_a_few_at_a_time() -> None:
+    ground = Ground()
+    ground.many(200, stranger(1), posting(ground.chain.clock + 20_000, bounty=10**9))
+    honest = ground.post(stranger(2), ground.terms(bounty=1))
+    w = worker(ground)
+    ground.chain.block(19_000)
+    seen: list[bytes] = []
+    looks = 0
+    while honest not in seen:
+        effects, reader = w.look()
+        assert reader.reads < 400
+        seen += [e.job for e in effects if isinstance(e, FetchImage)]
+        looks += 1
+    assert looks <= 4
+
+
+@pytest.mark.parametrize("count", [100, MANY])
+def test_a_verifier_finds_its_seat_among_any_number_of_audits(count: int) -> None:
+    ground = Ground()
+    terms = ground.terms()
+    under_audit = {"deadline": ground.chain.clock + 300_000, "round": 1}
+    ground.many(count, stranger(1), terms, State.COMMIT, **under_audit)
+    job = ground.post(stranger(2), terms, State.COMMIT, claimants=1, **under_audit)
+    me = ground.chain.ids["a"]
+    claim = records.ClaimRecord(
+        ground.chain.ids["w"], 1, 5, bytes(8), bytes(32), 0, 0, b"\x01\x55\x12\x20" + bytes(32), 9, 0, 0, []
+    )
+    round_ = AuditRound(bytes(32), ground.chain.clock, ground.chain.clock + 300_000, False, [0], [1], [1], [me])
+    ground.put(
+        [
+            (records.claim_key(job, 0), claim),
+            (records.round_key(job, 0, 1), round_),
+            (records.seat_key(job, 0, 1, me), Seat([0], b"", [], False, 0)),
+        ]
+    )
+    verifier = Following(ground, Verifier(me, WorkConfig()))
+    effects, reader = verifier.look()
+    assert [type(e) for e in effects] == [FetchImage, FetchModel]
+    assert {getattr(e, "job", job) for e in effects} == {job}
+    assert reader.reads < 40
+    assert reader.scans == 0
+
+
+def test_images_are_fetched_ahead_of_audits_for_many_contractors_and_within_a_bound() -> None:
+    ground = Ground()
+    terms = ground.terms()
+    soon = ground.chain.clock + 10_000
+    owner = dict.fromkeys(ground.many(MANY, stranger(1), terms, State.REVEAL, deadline=soon), 1)
+    for number in range(2, 10):
+        owner |= dict.fromkeys(ground.many(10, stranger(number), terms, State.REVEAL, deadline=soon + number), number)
+    verifier = Following(ground, Verifier(ground.chain.ids["a"], WorkConfig()))
+    effects, reader = verifier.look()
+    of = Counter(owner[e.job] for e in effects if isinstance(e, FetchImage))
+    assert of.total() == MAX_AHEAD
+    assert max(of.values()) == MAX_AHEAD_OF_ONE
+    assert reader.reads < 60
+    assert verifier.look()[0] == []
+
+
+def test_a_contractor_opens_its_hidden_data_among_any_number_of_jobs() -> None:
+    ground = Ground()
+    me = ground.chain.ids["boss"]
+    hidden = [HiddenSet(b"\x01\x55\x12\x20" + b"h" * 32, sha256(b"plain"), sha256(bytes(32)), 50)]
+    ground.many(MANY, stranger(1), ground.terms(), State.KEY)
+    job = ground.post(me, ground.terms(hidden=hidden), State.KEY)
+    duty, changes = ContractorDuty(me), Changes(ground.chain.state)
+    while (moved := changes.take()) is not None:
+        duty.moved(moved)
+    reader = Counting(ground.chain.state)
+    assert duty.duties(reader, {sha256(bytes(32))}) == [RevealKey(job, sha256(bytes(32)))]
+    assert reader.reads == 1
+    assert duty.duties(reader, set()) == []
+
+
+# --- what is told ---------------------------------------------------------------------------------------------------------------
+
+
+def all_of(changes: Changes) -> list[Moved]:
+    found = []
+    while (moved := changes.take()) is not None:
+        found.append(moved)
+    return found
+
+
+def test_every_live_job_is_told_once_at_the_start_and_then_what_moves_in_small_pieces() -> None:
+    ground = Ground()
+    jobs = ground.many(1_000, stranger(1), ground.terms())
+    changes = Changes(ground.chain.state)
+    assert not changes.complete
+    pieces = all_of(changes)
+    assert changes.complete
+    assert sorted(job for moved in pieces for job in moved.jobs) == sorted(jobs)
+    assert [moved.anew for moved in pieces] == [True] + [False] * (len(pieces) - 1)
+    assert max(len(moved.jobs) + len(moved.contractors) for moved in pieces) == MAX_PIECE
+    assert changes.take() is None
+    ground.put(
+        [(records.job_key(jobs[7]), EMPTY_JOB.__class__(2, *[getattr(EMPTY_JOB, f) for f in EMPTY_JOB.__struct_fields__[1:]]))]
+    )
+    assert [moved.jobs for moved in all_of(changes)] == [(jobs[7],)]
+
+
+def test_a_node_that_did_not_look_for_long_is_told_every_live_job_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_state, "MAX_FED", 100)
+    ground = Ground()
+    changes = Changes(ground.chain.state)
+    all_of(changes)
+    jobs = ground.many(150, stranger(1), ground.terms())
+    assert not changes.complete
+    pieces = all_of(changes)
+    assert pieces[0].anew
+    assert sorted(job for moved in pieces for job in moved.jobs) == sorted(jobs)
+
+
+# --- the order ------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_order_is_that_of_ranks_whatever_was_added_dropped_and_blamed() -> None:
+    """Against a list that is sorted each time."""
+    order, plain, blame = FairOrder(), {}, Counter[bytes]()
+    for step in range(2_000):
+        seed = sha256(step.to_bytes(4, "big"))
+        item, owner = seed[:1], bytes([seed[0] % 7])
+        if seed[1] % 3:
+            plain[item] = (owner, (seed[2] % 5,))
+            order.add(item, *plain[item])
+        else:
+            plain.pop(item, None)
+            order.drop(item)
+        if seed[3] == 0:
+            order.blame(owner)
+            blame[owner] += 1
+        if step % 100 == 0:
+            expected = sorted(plain, key=lambda i: (blame[plain[i][0]], plain[i][1], i))
+            assert [i for i, _ in order.walk(())] == expected
+            assert len(order) == len(plain)
+    barred = bytes([3])
+    order.bar(barred, True)
+    assert {owner for _, owner in order.walk(())} == {bytes([n]) for n in range(7)} - {barred}
+    order.bar(barred, False)
+    assert len(list(order.walk(()))) == len(plain)
+
+
+def test_whom_a_walk_is_done_with_costs_it_one_step() -> None:
+    order = FairOrder()
+    for number in range(1_000):
+        order.add(number.to_bytes(2, "big"), b"crowd", (0,))
+    order.add(b"x", b"other", (1,))
+    done: set[bytes] = set()
+    seen = []
+    for item, owner in order.walk(done):
+        seen.append(item)
+        done.add(owner)
+    assert seen == [bytes(2), b"x"]
+
+
+def test_failures_that_are_over_are_blamed_once() -> None:
+    ground = Ground()
+    job = ground.post(stranger(1), ground.terms(bounty=9_000))
+    other = ground.post(stranger(2), ground.terms(bounty=1_000))
+    w = worker(ground)
+    for _ in range(MAX_FAILURES):
+        ground.chain.block(60_000)
+        assert FetchImage(job) in w.look()[0]
+        w.machine.handle(ImageFailed(job, "for now", False))
+    ground.chain.block(60_000)
+    assert FetchImage(job) not in w.look()[0]
+    assert w.machine.explain(ground.chain.state, job, ground.chain.clock) is not None  # type: ignore[union-attr]
+    assert w.machine._races[other].asked  # type: ignore[union-attr]
