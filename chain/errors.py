@@ -41,6 +41,7 @@ class TxCode(IntEnum):
     QUOTA = 19
     MEMPOOL_FULL = 20
     QUARANTINED = 21
+    REFUSED = 22
 
 
 class Reject(Exception):

@@ -39,6 +39,8 @@ class Params(Wire, frozen=True, kw_only=True):
     # blocks
     block_bytes: Positive = 2_000_000
     block_txs: Positive = 4_096
+    block_work: Positive = 49_152
+    """Work of one block, in transfers of a batch: more would take the validators longer than a round has."""
     quota: Positive = 2_048
     """Transactions of one account in one block."""
     max_due: Positive = 1_536

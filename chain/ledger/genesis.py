@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from chain.codec import Wire, encode
+from chain.contracts import MESSAGES
 from chain.contracts.base import (
     ACTIVE,
     K_CHAIN,
@@ -30,13 +31,25 @@ from chain.contracts.membership import Member, member_key
 from chain.crypto import account_id, is_public_key, tagged
 from chain.errors import Malformed
 from chain.ledger.state import Overlay, State
-from chain.params import LANES, MAX_BLOCK_BYTES, MAX_BLOCK_TXS, MAX_INT, MAX_TX_BYTES, MAX_VALIDATORS, PROTOCOL_VERSION, Params
+from chain.params import (
+    LANES,
+    MAX_BLOCK_BYTES,
+    MAX_BLOCK_TXS,
+    MAX_INT,
+    MAX_OPS,
+    MAX_TX_BYTES,
+    MAX_VALIDATORS,
+    PROTOCOL_VERSION,
+    Params,
+)
 from chain.types import PublicKey, Uint, Validator, format_credits, parse_credits
 
 MAX_GENESIS_BYTES = 8_000_000
 MAX_ACCOUNTS = 65_536
 MIN_BLOCK_BYTES = 2 * (MAX_TX_BYTES + 5)
 """Half of a block is kept for messages with a deadline: the largest transaction has to fit into the other half."""
+MIN_BLOCK_WORK = 2 * MAX_OPS * max(spec.work for _, spec in MESSAGES.values())
+"""Half of a block's work is kept for messages with a deadline: any transaction has to fit into the other half."""
 MAX_TIME = 2**48
 """Bound on the genesis time and on every span: sums of them stay far below MAX_INT."""
 _SPANS = [
@@ -105,6 +118,8 @@ def check_genesis(genesis: Genesis) -> None:
     p = genesis.params
     if not MIN_BLOCK_BYTES <= p.block_bytes <= MAX_BLOCK_BYTES or p.block_txs > MAX_BLOCK_TXS:
         raise Malformed(f"a block has {MIN_BLOCK_BYTES} to {MAX_BLOCK_BYTES} bytes and at most {MAX_BLOCK_TXS} transactions")
+    if p.block_work < MIN_BLOCK_WORK:
+        raise Malformed(f"a block has room for {MIN_BLOCK_WORK} units of work at least")
     for name, value in [("time", genesis.time), *((name, getattr(genesis.params, name)) for name in _SPANS)]:
         if value > MAX_TIME:
             raise Malformed(f"{name} is {value}, at most {MAX_TIME} allowed")

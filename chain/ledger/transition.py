@@ -8,12 +8,12 @@ validator set takes effect for the next height, and the supply must balance.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from chain.codec import encode
-from chain.contracts import BY_NUMBER, membership, perform
+from chain.contracts import BY_NUMBER, MESSAGES, membership, perform
 from chain.contracts.base import (
     K_CHAIN,
     K_NEXT_VALIDATORS,
@@ -36,6 +36,11 @@ from chain.merkle import list_root
 from chain.pages import Tree
 from chain.params import MAX_INT, Params
 from chain.types import Receipt, Validator
+
+MAX_REFUSED = 16
+"""LC-NODE-60: refused transactions of one account that a proposer puts into a block."""
+More = Callable[[list[int]], list[ParsedTx]]
+"""Told the work that each transaction of the last batch took, in their order, it gives the next batch; an empty one is the end."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,10 @@ class _Block:
         self.beacon, self.rewarded = self._next_beacon(parent.beacon)
         self.system, self.host = self._host(), self._host()
         self.used: dict[bytes, int] = {}
+        self.refused: dict[bytes, int] = {}
+        """Transactions in this block that were refused, by account."""
+        self.work = 0
+        """LC-BLK-25: of the transactions so far."""
 
     def _next_beacon(self, beacon: bytes) -> tuple[bytes, bool]:
         promised: Any = self.overlay.get(b"gb/" + self.block.proposer)
@@ -161,10 +170,11 @@ class _Block:
         for key in self.state.due(self.clock, self.params.max_due):
             self.system.run_due(*split_due(key))
 
-    def run_tx(self, tx: ParsedTx, *, audited: bool = False) -> Receipt:
+    def run_tx(self, tx: ParsedTx, *, building: bool = False) -> Receipt:
         """LC-TX-4, 5. Raises `InvalidTx` where the transaction may not stand in this block, `BrokenInvariant` for our own faults.
 
-        Whichever it raises, the block is as if the transaction had not been there.
+        Whichever it raises, the block is as if the transaction had not been there, but for its `work`. Raises `InvalidBlock`
+        where the block is more work than the network allows.
         """
         body = tx.body
         account = check_tx(self.overlay, self.chain_id, tx, self.block.height)
@@ -175,21 +185,29 @@ class _Block:
         key = account_key(body.sender)
         self.overlay.put(key, Account(account.key, account.status, account.balance, account.frozen, sequences))
         try:
-            receipt = self._run_messages(tx, audited)
+            receipt = self._run_messages(tx, building)
         except BrokenInvariant:
             self.overlay.put(key, account)
             raise
+        if receipt.code != Code.OK:
+            if building and self.refused.get(body.sender, 0) >= MAX_REFUSED:
+                self.overlay.put(key, account)
+                raise InvalidTx(TxCode.REFUSED, f"refused with code {receipt.code}, as {MAX_REFUSED} before it in one block")
+            self.refused[body.sender] = self.refused.get(body.sender, 0) + 1
         self.used[body.sender] = self.used.get(body.sender, 0) + 1
         return receipt
 
     def _run_messages(self, tx: ParsedTx, audited: bool) -> Receipt:
-        """LC-TX-6"""
+        """LC-TX-6, LC-BLK-25"""
         host = self.host
         host.tx_id, host.events = tx.id, []
         self.overlay.begin()
         try:
             for index, op in enumerate(tx.ops):
                 host.op_index = index
+                self.work += MESSAGES[type(op)][1].work
+                if self.work > self.params.block_work:
+                    raise InvalidBlock(f"the block is more work than {self.params.block_work}")
                 perform(host, tx.body.sender, op)
             if audited:
                 self.overlay.audit()
@@ -200,7 +218,7 @@ class _Block:
         except SupplyBroken as e:
             self.overlay.drop()
             raise BrokenInvariant(str(e)) from e
-        except (BrokenInvariant, *OWN_FAULTS):
+        except (BrokenInvariant, InvalidBlock, *OWN_FAULTS):
             self.overlay.drop()
             raise
         except Exception as e:
@@ -228,26 +246,27 @@ def check_supply(overlay: Overlay) -> None:
         raise BrokenInvariant(f"accounts and escrows changed by {held}, mints and burns by {counted}")
 
 
-def apply_block(state: State, block: BlockInput, *, building: bool = False) -> Executed:
+def apply_block(state: State, block: BlockInput, *, building: bool = False, more: More | None = None) -> Executed:
     """Try out a block (LC-BLK-11, 13).
 
     Raises `InvalidBlock` where it breaks a rule and `BrokenInvariant` where our own rules do, whatever a message or a deadline did.
-    With `building`, transactions that cannot stand in the block, or that break an invariant, are left out and listed in `skipped`.
-    `OWN_FAULTS` pass through: no node may vote after one.
+    With `building`, transactions that cannot stand in the block, or that break an invariant, are left out and listed in `skipped`;
+    those that could be more work than is left are left out without a word. `more` may then add to the block what has room once the
+    first ones were executed. `OWN_FAULTS` pass through: no node may vote after one.
     """
     try:
-        return _apply(state, block, building)
+        return _apply(state, block, building, more)
     except (InvalidBlock, BrokenInvariant, *OWN_FAULTS):
         raise
     except Exception as e:
         raise BrokenInvariant(f"executing a block failed: {type(e).__name__} {e}") from e
 
 
-def _apply(state: State, block: BlockInput, building: bool) -> Executed:
+def _apply(state: State, block: BlockInput, building: bool, more: More | None) -> Executed:
     work = _Block(state, block)
     work.begin()
     work.run_deadlines()
-    receipts, included, skipped = _run_all(work, block.txs, building)
+    receipts, included, skipped = _build(work, block.txs, more) if building else (_run_all(work, block.txs), block.txs, [])
     work.finish()
     check_supply(work.overlay)
     receipts.insert(0, Receipt(ZERO_HASH, Code.OK, work.system.events))
@@ -268,24 +287,38 @@ def _apply(state: State, block: BlockInput, building: bool) -> Executed:
     )
 
 
-def _run_all(
-    work: _Block, txs: Iterable[ParsedTx], building: bool
+def _run_all(work: _Block, txs: list[ParsedTx]) -> list[Receipt]:
+    receipts = []
+    for tx in txs:
+        try:
+            receipts.append(work.run_tx(tx))
+        except InvalidTx as e:
+            raise InvalidBlock(f"transaction {tx.id.hex()}: {e.text}") from e
+    return receipts
+
+
+def _build(
+    work: _Block, txs: list[ParsedTx], more: More | None
 ) -> tuple[list[Receipt], list[ParsedTx], list[tuple[ParsedTx, InvalidTx]]]:
     receipts: list[Receipt] = []
     included: list[ParsedTx] = []
     skipped: list[tuple[ParsedTx, InvalidTx]] = []
-    for tx in txs:
-        try:
-            receipts.append(work.run_tx(tx, audited=building))
-            included.append(tx)
-        except InvalidTx as e:
-            if not building:
-                raise InvalidBlock(f"transaction {tx.id.hex()}: {e.text}") from e
-            skipped.append((tx, e))
-        except BrokenInvariant as e:
-            if not building:
-                raise
-            skipped.append((tx, InvalidTx(TxCode.QUARANTINED, f"breaks an invariant: {e}")))
+    batch = txs
+    while batch:
+        took: list[int] = []
+        for tx in batch:
+            before = work.work
+            if before + tx.work <= work.params.block_work:
+                try:
+                    receipts.append(work.run_tx(tx, building=True))
+                    included.append(tx)
+                except InvalidTx as e:
+                    skipped.append((tx, e))
+                except BrokenInvariant as e:
+                    skipped.append((tx, InvalidTx(TxCode.QUARANTINED, f"breaks an invariant: {e}")))
+            took.append(work.work - before)
+            work.work = before + (took[-1] if included and included[-1] is tx else 0)
+        batch = more(took) if more is not None else []
     return receipts, included, skipped
 
 

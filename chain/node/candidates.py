@@ -14,6 +14,7 @@ from chain.ledger.state import State
 from chain.ledger.transition import (
     BlockInput,
     Executed,
+    More,
     apply_block,
     beacon_commitment,
     beacon_secret,
@@ -208,14 +209,21 @@ def execute_sealed(
 
 
 def build(
-    state: State, own_id: bytes, beacon_key: bytes, round_: int, parent: bytes, now: int, txs: list[ParsedTx]
+    state: State,
+    own_id: bytes,
+    beacon_key: bytes,
+    round_: int,
+    parent: bytes,
+    now: int,
+    txs: list[ParsedTx],
+    more: More | None = None,
 ) -> tuple[Candidate, Executed]:
-    """A new block on top of the state; what cannot stand in it is in `executed.skipped`."""
+    """A new block on top of the state; what cannot stand in it is in `executed.skipped`. `more`: LC-NODE-60."""
     record = chain_record(state)
     height, time = record.height + 1, max(now, record.time + 1)
     reveal = due_reveal(state, own_id, beacon_key)
     commitment = beacon_commitment(beacon_secret(beacon_key, record.chain_id, height))
-    executed = apply_block(state, BlockInput(height, time, own_id, reveal, commitment, txs), building=True)
+    executed = apply_block(state, BlockInput(height, time, own_id, reveal, commitment, txs), building=True, more=more)
     ids = [tx.id for tx in executed.txs]
     header = Header(
         PROTOCOL_VERSION,

@@ -23,9 +23,6 @@ from chain.types import tx_id
 MAX_TXS = 50_000
 MAX_BYTES = 64_000_000
 MAX_PER_LANE = 8_192
-BLOCK_WORK = 49_152
-"""What executing a block may take, in transfers of a batch: one of four thousand claims would take the validators longer than a
-round has."""
 MAX_GONE = 16_384
 """Ids kept of transactions that left, in a block or without one: a peer's late copy is dropped unread."""
 
@@ -144,14 +141,14 @@ class Mempool:
 
         At most half of these, of the number and of the work goes to transactions without a deadline; urgent ones may take all.
         """
-        room, count = size, self._params.block_txs
+        room, count, most = size, self._params.block_txs, self._params.block_work
         taken: dict[Lane, int] = {}
         used: dict[bytes, int] = {}
-        urgent = self._take(state, self._urgent.values(), (room, count, BLOCK_WORK), taken, used)
+        urgent = self._take(state, self._urgent.values(), (room, count, most), taken, used)
         room -= sum(len(t.raw) for t in urgent)
-        work = BLOCK_WORK - sum(t.work for t in urgent)
+        work = most - sum(t.work for t in urgent)
         rest = (t for t in self._ready.values() if not t.urgent)
-        limits = (min(room, size // 2), min(count - len(urgent), max(1, count // 2)), min(work, BLOCK_WORK // 2))
+        limits = (min(room, size // 2), min(count - len(urgent), max(1, count // 2)), min(work, most // 2))
         return urgent + self._take(state, rest, limits, taken, used)
 
     def _take(

@@ -258,7 +258,8 @@ class Node:
         for tx, fault in executed.skipped:
             if fault.code == TxCode.QUARANTINED:
                 self.faults.append(f"transaction {tx.id.hex()}: {fault.text}")
-            if fault.code != TxCode.QUOTA:
+            # One with a gap stands behind another one that was left out.
+            if fault.code not in (TxCode.QUOTA, TxCode.SEQUENCE_GAP):
                 self.pool.remove(tx.id)
                 self._out.append(e.TxDropped(tx.id, fault))
         key = block_id(candidate.header)

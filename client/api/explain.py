@@ -9,6 +9,7 @@ from chain.contracts.credits import CreditCode
 from chain.contracts.job import JobCode
 from chain.contracts.membership import MemberCode
 from chain.errors import Code, TxCode
+from chain.params import MAX_VALID_FOR
 
 _READ_JOB = "Read the job (GET /v1/jobs/{id}) and send what fits its present state"
 _TEXTS: dict[int, tuple[str, str]] = {
@@ -78,9 +79,13 @@ _TEXTS: dict[int, tuple[str, str]] = {
     TxCode.SEQUENCE_USED: ("the sequence was used", "Sign again with the account's next sequence"),
     TxCode.SEQUENCE_GAP: ("an earlier sequence is missing", "Send the earlier transaction first"),
     TxCode.EXPIRED: ("its last height has passed", "Sign it again with a later valid_until"),
-    TxCode.TOO_FAR_AHEAD: ("valid_until lies too far ahead", "Use a valid_until within 1000 blocks"),
+    TxCode.TOO_FAR_AHEAD: ("valid_until lies too far ahead", f"Use a valid_until within {MAX_VALID_FOR:,} blocks"),
     TxCode.QUOTA: ("the sender's quota for a block is used up", "Wait a block, then send it again"),
     TxCode.MEMPOOL_FULL: ("too many transactions wait", "Wait a few blocks, then send it again"),
+    TxCode.REFUSED: (
+        "it is refused, like many before it of the same sender in one block",
+        "Mend what the code in this text says, and sign it again with the next sequence",
+    ),
     TxCode.QUARANTINED: ("the transaction was set aside because it breaks an invariant", "Report it with the transaction's id"),
 }
 

@@ -22,7 +22,9 @@ from client.config import suggest
 
 FILE = "genesis.json"
 _PARAMS = {f.name: f for f in msgspec.structs.fields(Params)}
-COUNTS = frozenset(["block_bytes", "block_txs", "quota", "max_due", "block_reward", "evidence_age", "job_max_claimants"])
+COUNTS = frozenset(
+    ["block_bytes", "block_txs", "block_work", "quota", "max_due", "block_reward", "evidence_age", "job_max_claimants"]
+)
 TIMES = frozenset(_PARAMS) - COUNTS
 """Parameters that are lengths of time, in milliseconds."""
 

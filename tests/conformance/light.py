@@ -140,6 +140,13 @@ def verify_state(header: Header, key: bytes, value: bytes | None, proof: bytes) 
     check_key(header.state_root, key, value, proof)
 
 
+def work(raw: bytes, refused: int | None) -> int:
+    """LC-BLK-25: of a transaction whose message number `refused` is the first that is refused."""
+    messages = decode(SIGNED_TX, raw, 65_536)[0][5]
+    ran = messages if refused is None else messages[: refused + 1]
+    return sum(32 if message[0] // 32 == 3 else 1 for message in ran)
+
+
 def tx_id(raw: bytes) -> bytes:
     """LC-TX-2"""
     return tagged("lc/txid", raw)

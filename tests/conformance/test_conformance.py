@@ -150,6 +150,12 @@ def test_signed_transactions() -> None:
         assert refused(light.check_tx, bytes(32), raw, key)
 
 
+@pytest.mark.parametrize("case", load("work")["cases"], ids=lambda c: c["why"])
+def test_the_work_of_a_transaction(case: dict[str, Any]) -> None:
+    assert light.work(unhex(case["tx"]), case["refused"]) == case["work"]
+    assert (case["code"] == 0) == (case["refused"] is None)
+
+
 # --- trees --------------------------------------------------------------------------------------------------------------------
 
 

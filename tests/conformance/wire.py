@@ -150,7 +150,7 @@ LIST_PROOF = record(integer(-(2**63), 2**64 - 1), integer(-(2**63), 2**64 - 1), 
 STATE_PROOF = record(items(binary(0, ANY_LENGTH), 0, ANY_LENGTH), binary(0, ANY_LENGTH))
 
 POSITIVE = integer(1, MAX)
-PARAMS = record(*[POSITIVE] * 4, UINT, *[POSITIVE] * 17)
+PARAMS = record(*[POSITIVE] * 5, UINT, *[POSITIVE] * 17)
 GENESIS_ACCOUNT = record(KEY, UINT, boolean, boolean)
 GENESIS = record(UINT, text(1, 64), UINT, PARAMS, items(GENESIS_ACCOUNT, 1, 65_536), binary(0, 8192), binary(0, 8192))
 

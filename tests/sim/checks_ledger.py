@@ -102,6 +102,7 @@ class Ledger:
         self._undo = []
         try:
             for self.op, op in enumerate(ops):
+                self.work += 32 if op.__struct_config__.tag // 32 == 3 else 1
                 self.handlers[type(op)](sender, op)
         except Refused as refusal:
             for key, record in reversed(self._undo):
@@ -128,7 +129,9 @@ class Ledger:
             self.put(key, None)
             self.on_due[key[30]](key[31:], int.from_bytes(key[22:30], "big"))
         used: dict[bytes, int] = {}
+        self.work = 0
         codes = [self._transaction(raw, used) for raw in raws]
+        must(self.work <= self.params.block_work, f"a block of {self.work} units of work")  # LC-BLK-25
         if rewarded:
             minted = self.records[K_SUPPLY].minted
             self.mint(header.proposer, min(self.params.block_reward, MAX_INT - minted))

@@ -88,7 +88,7 @@ def watched(seed: int, profile: Profile, *, eject: bool = False) -> Watched:
 
 DOES = {
     "amnesiac": {"lock forgotten"},
-    "bad proposer": {"block from the future"},
+    "bad proposer": {"block from the future", "heavy block"},
     "body withholder": {"body withheld", "transactions withheld"},
     "censor": {"left out", "got in all the same"},
     "certificate forger": {

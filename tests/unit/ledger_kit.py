@@ -21,6 +21,7 @@ from chain.ledger.state import State
 from chain.ledger.transition import (
     BlockInput,
     Executed,
+    More,
     apply_block,
     beacon_commitment,
     beacon_secret,
@@ -111,8 +112,8 @@ class Chain:
         }
         return BlockInput(**(fields | changed))
 
-    def try_(self, *txs: ParsedTx, building: bool = False, **changed: Any) -> Executed:
-        return apply_block(self.state, self.input(*txs, **changed), building=building)
+    def try_(self, *txs: ParsedTx, building: bool = False, more: More | None = None, **changed: Any) -> Executed:
+        return apply_block(self.state, self.input(*txs, **changed), building=building, more=more)
 
     def block(self, *txs: ParsedTx, building: bool = False, **changed: Any) -> list[Receipt]:
         """Apply and commit; the receipts, the block's own first."""

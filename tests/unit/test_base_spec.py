@@ -200,7 +200,7 @@ def codes_chapter() -> str:
         "# Codes",
         "",
         "Generated from the code. 1 to 6 and from 100 on stand in receipts (LC-TX-6): the transaction stands in a block,",
-        "its sequence is used, its messages did nothing. 10 to 21 tell a submitter why a transaction cannot stand in a block",
+        "its sequence is used, its messages did nothing. 10 to 22 tell a submitter why a transaction cannot stand in a block",
         "(LC-TX-4, 9); no receipt has them.",
         "",
         "| code | name | of |",

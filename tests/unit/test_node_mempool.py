@@ -199,16 +199,13 @@ def test_what_a_block_held_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatc
     assert p.add(after, transfer(0, 0), 2, local=False) is None
 
 
-def test_a_block_is_no_more_work_than_its_round_has_time_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of it for those without a deadline; one that is more work than all that goes into a block alone."""
-    monkeypatch.setattr(mempool, "BLOCK_WORK", 6)
-    p = pool()
+def test_a_block_is_no_more_work_than_its_network_allows() -> None:
+    """Half of it for those without a deadline."""
+    p = pool(block_work=6)
     add(p, *(transfer(i % 4, i // 4) for i in range(8)))
     assert len(p.select(STATE, 10**6)) == 3
     add(p, *(urgent(i % 4, i // 4) for i in range(4)))
     assert [tx.urgent for tx in p.select(STATE, 10**6)] == [True] * 4 + [False] * 2
-    monkeypatch.setattr(mempool, "BLOCK_WORK", 0)
-    assert len(p.select(STATE, 10**6)) == 2
 
 
 def test_what_users_of_this_node_sent_is_counted_until_it_leaves() -> None:

@@ -11,6 +11,8 @@ import msgspec
 from chain.codec import encode
 from chain.contracts.base import account_key
 from chain.contracts.credits import Transfer
+from chain.contracts.job.messages import Claim
+from chain.crypto import ZERO_HASH
 from chain.ledger.genesis import Genesis, GenesisAccount, first_state
 from chain.ledger.state import State
 from chain.ledger.transition import (
@@ -24,7 +26,7 @@ from chain.ledger.transition import (
     due_reveal,
     validators_of,
 )
-from chain.ledger.tx import parse_tx, sign_tx
+from chain.ledger.tx import ParsedTx, parse_tx, sign_tx
 from chain.merkle import prove_item
 from chain.params import Params
 from chain.types import (
@@ -231,3 +233,34 @@ def chain() -> dict[str, Any]:
         )
     secrets = {v.id.hex(): beacon_key(v.id).hex() for v in made.genesis.validators}
     return {"chain_id": made.chain_id.hex(), "beacon_keys": secrets, "blocks": blocks}
+
+
+def work() -> dict[str, Any]:
+    """LC-BLK-25: what transactions of one block took; the refused message is the first that its receipt's code names."""
+    made = Chain()
+    pay, claim = Transfer(id_of("bob"), 1, b""), Claim(H[1], 0, H[2])
+    beyond = Transfer(id_of("bob"), 10**15, b"")
+    plan: list[tuple[str, list[Any], int | None]] = [
+        ("three payments", [pay] * 3, None),
+        ("the second of three payments is refused", [pay, beyond, pay], 1),
+        ("the first of four claims is refused", [claim] * 4, 0),
+        ("a payment, then a claim that is refused", [pay, claim, pay], 1),
+    ]
+    raws = []
+    for sequence, (_, ops, _) in enumerate(plan):
+        body = TxBody(net_of(made.chain_id), id_of("alice"), 0, sequence, 9, [msgspec.Raw(encode(op)) for op in ops])
+        raws.append(sign_tx(key_of("alice"), made.chain_id, body))
+    took: list[int] = []
+
+    def note(work: list[int]) -> list[ParsedTx]:
+        took.extend(work)
+        return []
+
+    record, proposer = chain_record(made.state), validators_of(made.state)[1].id
+    given = BlockInput(1, record.time + 1, proposer, ZERO_HASH, H[3], [parse_tx(raw) for raw in raws])
+    codes = [receipt.code for receipt in apply_block(made.state, given, building=True, more=note).receipts[1:]]
+    cases = [
+        {"why": why, "tx": raw.hex(), "code": code, "refused": refused, "work": taken}
+        for (why, _, refused), raw, code, taken in zip(plan, raws, codes, took, strict=True)
+    ]
+    return {"rule": "LC-BLK-25", "units": {"job": 32, "other": 1}, "cases": cases}

@@ -26,6 +26,7 @@ MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
     "certificates": chain_vectors.certificates,
     "genesis": chain_vectors.genesis,
     "chain": chain_vectors.chain,
+    "work": chain_vectors.work,
     "snapshots": snapshot_vectors.snapshots,
     "hidden-file": client_vectors.hidden_file,
 }

@@ -1,20 +1,39 @@
-"""Proposes blocks with one thing wrong in the header, or good ones from the future."""
+"""Proposes blocks with one thing wrong in the header, good ones from the future, or ones of more work than the network allows."""
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
+import msgspec
 from msgspec.structs import replace
 
+from chain.codec import encode
+from chain.contracts.base import Account, account_key
+from chain.contracts.credits import Transfer
+from chain.crypto import SigningKey
+from chain.ledger import transition
+from chain.ledger.tx import parse_tx, sign_tx
 from chain.node import candidates
 from chain.node import messages as m
-from chain.types import NO_ROUND, Proposal, block_id
+from chain.params import MAX_OPS
+from chain.types import NO_ROUND, Proposal, TxBody, block_id, net_of
 from tests.sim.attacks.base import Byzantine
 from tests.sim.machine import beacon_key
+from tests.sim.world import World
 
 HASHES = ("parent", "tx_root", "receipt_root", "state_root", "validators_hash", "next_validators_hash", "reveal", "chain_id")
 
 
+LANE = 3
+
+
 class BadProposer(Byzantine):
     name = "bad proposer"
+
+    def __init__(self, world: World, index: int, key: SigningKey) -> None:
+        super().__init__(world, index, key)
+        self._heavy: dict[bytes, bytes] = {}
+        """What goes out instead of one of its proposals: the same to everybody."""
 
     def twist(self, peer: int, message: m.Message, payload: bytes) -> list[bytes]:
         match message:
@@ -23,6 +42,12 @@ class BadProposer(Byzantine):
                 if kind % 3 == 0 and proposal.height == self.node.height + 1:
                     self.did("block from the future")
                     return [self.early(proposal)]
+                if proposal.block_id in self._heavy:
+                    return [self._heavy[proposal.block_id]]
+                if not self._heavy and proposal.height == self.node.height + 1:
+                    self._heavy[proposal.block_id] = self.heavy(proposal)
+                    self.did("heavy block")
+                    return [self._heavy[proposal.block_id]]
                 wrong = HASHES[kind % len(HASHES)]
                 self.did(f"wrong {wrong}")
                 return [self.own_proposal(proposal, replace(header, **{wrong: bytes(31) + b"\1"}), ids)]
@@ -37,3 +62,17 @@ class BadProposer(Byzantine):
         made, _ = candidates.build(node.state, self.id, beacon_key(self.index), proposal.round, node.head_id, ahead, [])
         node._bodies.blocks.put(block_id(made.header), made, frozenset())
         return self.own_proposal(proposal, made.header, [])
+
+    def heavy(self, proposal: Proposal) -> bytes:
+        """Valid in everything but its work, which is one message more than the network allows."""
+        node, lawful = self.node, self.world.params
+        account = node.state.get(account_key(self.id))
+        first = account.sequences[LANE] if isinstance(account, Account) else 0
+        ops = [msgspec.Raw(encode(Transfer(self.world.ids[0], 1, b"")))]
+        counts = [MAX_OPS] * (lawful.block_work // MAX_OPS) + [lawful.block_work % MAX_OPS + 1]
+        bodies = [TxBody(net_of(self.chain_id), self.id, LANE, first + i, proposal.height, ops * n) for i, n in enumerate(counts)]
+        txs = [parse_tx(sign_tx(self.key, self.chain_id, body)) for body in bodies]
+        with patch.object(transition, "params_of", lambda state: replace(lawful, block_work=2 * lawful.block_work)):
+            made, _ = candidates.build(node.state, self.id, beacon_key(self.index), proposal.round, node.head_id, self.wall, txs)
+        node._bodies.blocks.put(block_id(made.header), made, frozenset())
+        return self.own_proposal(proposal, made.header, made.short)

@@ -26,6 +26,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     mutant("suspended account acts", "ledger.tx", "    if account.status != ACTIVE:\n", "    if False:\n", "rough market"),
     mutant("sequence not used up", "ledger.transition", "sequences[body.lane] += 1", "sequences[body.lane] += 0", "rough market"),
+    mutant("work of a block unchecked", "ledger.transition", "if self.work > self.params.block_work:", "if False:", "bad proposer"),
     mutant(
         "refused message leaves its changes",
         "ledger.transition",
