@@ -144,7 +144,7 @@ def work(raw: bytes, refused: int | None) -> int:
     """LC-BLK-25: of a transaction whose message number `refused` is the first that is refused."""
     messages = decode(SIGNED_TX, raw, 65_536)[0][5]
     ran = messages if refused is None else messages[: refused + 1]
-    return sum(32 if message[0] // 32 == 3 else 1 for message in ran)
+    return sum(128 if message[0] == 66 else 32 if message[0] // 32 == 3 else 1 for message in ran)
 
 
 def tx_id(raw: bytes) -> bytes:

@@ -102,7 +102,7 @@ class Ledger:
         self._undo = []
         try:
             for self.op, op in enumerate(ops):
-                self.work += 32 if op.__struct_config__.tag // 32 == 3 else 1
+                self.work += 128 if op.__struct_config__.tag == 66 else 32 if op.__struct_config__.tag // 32 == 3 else 1
                 self.handlers[type(op)](sender, op)
         except Refused as refusal:
             for key, record in reversed(self._undo):

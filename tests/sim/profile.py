@@ -24,7 +24,7 @@ PARAMS = Params(
     job_vote_base=1_000,
     job_open_votes=1_200,
     block_reward=7,
-    block_work=6_400,
+    block_work=25_600,
 )
 """Short windows, so that a whole job fits into a few seconds of virtual time."""
 EVERYBODY = -1

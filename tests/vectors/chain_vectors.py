@@ -12,6 +12,7 @@ from chain.codec import encode
 from chain.contracts.base import account_key
 from chain.contracts.credits import Transfer
 from chain.contracts.job.messages import Claim
+from chain.contracts.membership import Release
 from chain.crypto import ZERO_HASH
 from chain.ledger.genesis import Genesis, GenesisAccount, first_state
 from chain.ledger.state import State
@@ -244,6 +245,7 @@ def work() -> dict[str, Any]:
         ("three payments", [pay] * 3, None),
         ("the second of three payments is refused", [pay, beyond, pay], 1),
         ("the first of four claims is refused", [claim] * 4, 0),
+        ("a release of nothing", [Release(3, H[4], False)] * 2, 0),
         ("a payment, then a claim that is refused", [pay, claim, pay], 1),
     ]
     raws = []
@@ -263,4 +265,4 @@ def work() -> dict[str, Any]:
         {"why": why, "tx": raw.hex(), "code": code, "refused": refused, "work": taken}
         for (why, _, refused), raw, code, taken in zip(plan, raws, codes, took, strict=True)
     ]
-    return {"rule": "LC-BLK-25", "units": {"job": 32, "other": 1}, "cases": cases}
+    return {"rule": "LC-BLK-25", "units": {"job": 32, "Release": 128, "other": 1}, "cases": cases}

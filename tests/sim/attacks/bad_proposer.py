@@ -8,14 +8,14 @@ import msgspec
 from msgspec.structs import replace
 
 from chain.codec import encode
+from chain.contracts import MESSAGES
 from chain.contracts.base import Account, account_key
-from chain.contracts.credits import Transfer
+from chain.contracts.job.messages import Claim
 from chain.crypto import SigningKey
 from chain.ledger import transition
 from chain.ledger.tx import parse_tx, sign_tx
 from chain.node import candidates
 from chain.node import messages as m
-from chain.params import MAX_OPS
 from chain.types import NO_ROUND, Proposal, TxBody, block_id, net_of
 from tests.sim.attacks.base import Byzantine
 from tests.sim.machine import beacon_key
@@ -64,15 +64,16 @@ class BadProposer(Byzantine):
         return self.own_proposal(proposal, made.header, [])
 
     def heavy(self, proposal: Proposal) -> bytes:
-        """Valid in everything but its work, which is one message more than the network allows."""
+        """Valid in everything but its work: refused messages, one more than the network allows."""
         node, lawful = self.node, self.world.params
         account = node.state.get(account_key(self.id))
         first = account.sequences[LANE] if isinstance(account, Account) else 0
-        ops = [msgspec.Raw(encode(Transfer(self.world.ids[0], 1, b"")))]
-        counts = [MAX_OPS] * (lawful.block_work // MAX_OPS) + [lawful.block_work % MAX_OPS + 1]
-        bodies = [TxBody(net_of(self.chain_id), self.id, LANE, first + i, proposal.height, ops * n) for i, n in enumerate(counts)]
+        op = msgspec.Raw(encode(Claim(bytes(32), 0, bytes(32))))
+        count = lawful.block_work // MESSAGES[Claim][1].work + 1
+        bodies = [TxBody(net_of(self.chain_id), self.id, LANE, first + i, proposal.height, [op]) for i in range(count)]
         txs = [parse_tx(sign_tx(self.key, self.chain_id, body)) for body in bodies]
-        with patch.object(transition, "params_of", lambda state: replace(lawful, block_work=2 * lawful.block_work)):
+        lawless = replace(lawful, block_work=2 * lawful.block_work)
+        with patch.multiple(transition, params_of=lambda state: lawless, MAX_REFUSED=count):
             made, _ = candidates.build(node.state, self.id, beacon_key(self.index), proposal.round, node.head_id, self.wall, txs)
         node._bodies.blocks.put(block_id(made.header), made, frozenset())
         return self.own_proposal(proposal, made.header, made.short)
