@@ -331,6 +331,7 @@ class Daemon:
             lambda peer, payload: self.network.send(peer, CONTENT, payload, LANE_CONTENT),
             lambda: int(time.monotonic() * 1000),
             penalize=self.network.penalize,
+            queued=lambda peer: self.network.queued(peer, LANE_CONTENT),
         )
         stack.push_async_callback(self.content.close)
         with listening("network.listen", config.network.listen):

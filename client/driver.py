@@ -22,16 +22,16 @@ import structlog
 from chain.consensus.messages import SignVote, Step
 from chain.crypto import SigningKey
 from chain.node import events as e
-from chain.node.messages import MAX_SYNC_ANSWER, CompactProposal, GetBlocks, GetOutcomes, GetTxs, TxIds, Txs
+from chain.node.messages import CompactProposal, GetBlocks, GetOutcomes, GetTxs, TxIds, Txs
 from chain.node.node import Node
-from chain.storage import outcomes
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.storage.guard import Guard, Kind
-from chain.storage.outcomes import Outcome
 from chain.storage.wal import Wal
 from chain.types import Evidence, Proposal, Vote, proposal_digest, vote_digest
+from client.answers import answer
 from client.helpers import Helpers
 from client.snapshots import Snapshots
+from client.waiting import WaitingLine
 from p2p.gossip import Gossip
 from p2p.transport import Network
 from p2p.wire import NODE
@@ -39,7 +39,7 @@ from p2p.wire import NODE
 log: Any = structlog.get_logger("node")
 
 WAITING_BYTES = 32 * 2**20
-"""Transactions and proposals that wait to be looked at. More are dropped, as by a full lane: what matters is told again."""
+"""Transactions and proposals that wait to be looked at. More are dropped, of the peer that has most: what matters is told again."""
 _PATIENT = frozenset(kind.__struct_config__.tag for kind in (Txs, TxIds, GetTxs, CompactProposal))
 _REQUESTS = frozenset(kind.__struct_config__.tag for kind in (GetBlocks, GetOutcomes))
 CROWDED_BYTES = 512 * 2**10
@@ -103,9 +103,8 @@ class Driver:
         self._loop = asyncio.get_running_loop()
         self.failed: asyncio.Future[None] = self._loop.create_future()
         self._inputs: deque[e.Input] = deque()
-        self._waiting: deque[e.Received | e.Fired] = deque()
-        """Patient messages in order of arrival: one is handled whenever the loop comes round."""
-        self._waiting_bytes = 0
+        self._waiting = WaitingLine[e.Received | e.Fired](WAITING_BYTES)
+        """Patient messages: one is handled whenever the loop comes round."""
         self._running = False
         self._flushing = False
         self._stopped = False
@@ -113,6 +112,8 @@ class Driver:
         """Decided, not handed to the database yet."""
         self._gathered_bytes = 0
         self._commits: set[Future[None]] = set()
+        self._unstored: dict[int, CommitBatch] = {}
+        """What was decided and is not in the database yet, ascending."""
         self._durable: Future[None] | None = None
         """The last commit that has to be on disk before anybody is told of it."""
         self._held: deque[tuple[Future[None], e.Effect]] = deque()
@@ -129,6 +130,8 @@ class Driver:
     def start(self, network: Network | None) -> None:
         """Go on from the log. Raises `Malformed`, `BrokenInvariant`, `StorageError` where the disk's contents do not fit."""
         self._network = network
+        if network is not None:
+            self.node.service.queued = network.queued
         self._run_all(self.node.start(now_ms(), self._wal.records()))
         if self._durable is not None:
             self._settle()
@@ -159,19 +162,17 @@ class Driver:
         if self._stopped:
             return
         if isinstance(event, e.Received) and is_patient(event.payload):
-            if self._waiting_bytes + len(event.payload) <= WAITING_BYTES:
-                self._waiting_bytes += len(event.payload)
-                self._wait(event)
+            self._wait(event.peer, event, len(event.payload))
             return
         if isinstance(event, e.Fired) and isinstance(event.timer, e.Late):
-            self._wait(event)  # what is late may be among what waits here
+            self._wait(b"", event, 0)  # what is late may be among what waits here
             return
         self._inputs.append(event)
         if not self._running:
             self._pump()
 
-    def _wait(self, event: e.Received | e.Fired) -> None:
-        self._waiting.append(event)
+    def _wait(self, peer: bytes, event: e.Received | e.Fired, size: int) -> None:
+        self._waiting.put(peer, event, size)
         self._flush_soon()
 
     @property
@@ -181,7 +182,7 @@ class Driver:
         Without this, users who offer more than the graph can take would fill every node with what the others have not checked
         yet, and proposals would wait behind it.
         """
-        return self._waiting_bytes > CROWDED_BYTES or self.node.pool.own >= CROWDED_OWN
+        return self._waiting.size > CROWDED_BYTES or self.node.pool.own >= CROWDED_OWN
 
     def submit(self, raw: bytes) -> bytes:
         """Offer a transaction; its id. Raises `InvalidTx`."""
@@ -212,10 +213,7 @@ class Driver:
         self._running = True
         try:
             if self._waiting:
-                event = self._waiting.popleft()
-                if isinstance(event, e.Received):
-                    self._waiting_bytes -= len(event.payload)
-                self._run_all(self.node.handle(event, now_ms()))
+                self._run_all(self.node.handle(self._waiting.pop(), now_ms()))
             self._run_all(self.node.flush(now_ms()))
         except BaseException as fault:
             self._fail(fault)
@@ -336,15 +334,15 @@ class Driver:
         self.feed(e.BlocksHashed(wanted.ticket, hashed))
 
     async def _serve_blocks(self, wanted: e.ReadBlocks) -> None:
-        """A peer asks for what was decided a moment ago as well: it has to be in the database first."""
-        await self.settled()
+        """A peer asks for what was decided a moment ago as well, which may not be in the database yet."""
+        end = wanted.start + wanted.count
+        unstored = [batch for height, batch in self._unstored.items() if wanted.start <= height < end]
         try:
-            known = await asyncio.to_thread(self._read_outcomes, wanted) if wanted.outcomes else []
-            found = [] if known else await asyncio.to_thread(self._read_blocks, wanted)
+            found = await asyncio.to_thread(answer, self._store, wanted, unstored)
         except Exception as fault:
             self._fail(fault)
         else:
-            self.feed(e.OutcomesRead(wanted.peer, known) if known else e.BlocksRead(wanted.peer, found))
+            self.feed(e.Answered(wanted.peer, found))
 
     async def _run_snapshot(self, effect: e.ReadSnapshot | e.StageSnapshot | e.TakePages | e.Switch) -> None:
         if self._snapshots is None:
@@ -352,7 +350,7 @@ class Driver:
         try:
             match effect:
                 case e.ReadSnapshot(peer, question):
-                    self.feed(e.SnapshotRead(peer, await self._snapshots.answer(question)))
+                    self.feed(e.Answered(peer, await self._snapshots.answer(question)))
                 case e.StageSnapshot(offer, handovers):
                     self.feed(e.SnapshotStaged(await self._snapshots.stage(offer, handovers)))
                 case e.TakePages(ticket, pages):
@@ -363,21 +361,6 @@ class Driver:
         except Exception as fault:
             self._fail(fault)
 
-    def _read_outcomes(self, wanted: e.ReadBlocks) -> list[Outcome]:
-        return outcomes.read(self._store, wanted.start, wanted.count, wanted.size, MAX_SYNC_ANSWER)
-
-    def _read_blocks(self, wanted: e.ReadBlocks) -> list[tuple[bytes, bytes]]:
-        found: list[tuple[bytes, bytes]] = []
-        size = 0
-        for block in self._store.blocks(wanted.start, wanted.count):
-            if block.height != wanted.start + len(found) or not block.block:
-                break  # the history here begins later
-            found.append((block.block, block.certificate))
-            size += len(block.block)
-            if size >= wanted.size:
-                break
-        return found
-
     # --- the database ---------------------------------------------------------------------------------------------------------
 
     def _commit(self, c: e.Commit) -> None:
@@ -385,6 +368,7 @@ class Driver:
         if not self._gathered and not c.durable:
             self._later(GATHER_MS / 1000, self._write_out)
         self._gathered.append(batch)
+        self._unstored[c.height] = batch
         self._gathered_bytes += len(batch.block)
         if c.durable:
             self._durable = self._hand_over()
@@ -398,17 +382,21 @@ class Driver:
     def _hand_over(self) -> Future[None]:
         """Hand what was decided to the database's thread; waits while much has not been written."""
         commit = self._store.commit_async(*self._gathered)
+        last = self._gathered[-1].height
         self._gathered, self._gathered_bytes = [], 0
         self._commits.add(commit)
-        commit.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._committed, done))
+        commit.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._committed, done, last))
         return commit
 
-    def _committed(self, done: Future[None]) -> None:
+    def _committed(self, done: Future[None], last: int) -> None:
+        """The heights up to `last` are in the database, or could not be written."""
         self._commits.discard(done)
         fault = done.exception()
         if fault is not None:
             self._fail(fault)
             return
+        for height in [h for h in self._unstored if h <= last]:
+            del self._unstored[height]
         if self._held or self._durable is not None:
             self._let_go()
         if not self._stopped and self._wal.used > LOG_WORTH and self._is_all_written():

@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from chain.codec import encode
 from chain.contracts.base import History
 from chain.ledger.snapshot import Handover, Offer
 from chain.node import messages as m
@@ -63,25 +64,27 @@ class Snapshots:
 
     # --- serving --------------------------------------------------------------------------------------------------------------
 
-    async def answer(self, question: m.SnapshotQuestion) -> m.SnapshotAnswer | None:
-        """None where the disk refuses: it is our own fault, and another peer may do better."""
+    async def answer(self, question: m.SnapshotQuestion) -> bytes | None:
+        """Encoded. None where the disk refuses: it is our own fault, and another peer may do better."""
         try:
             match question:
                 case m.GetSnapshot():
-                    return self._offer()
+                    return encode(self._offer())
                 case m.GetHandovers(start):
-                    return m.Handovers(await asyncio.to_thread(handovers.read, self._store, start, m.MAX_HANDOVERS))
+                    return await asyncio.to_thread(self._handovers, start)
                 case m.GetPages(height, numbers):
                     file = self._file
                     if file is None or file.height != height:
-                        return m.Pages(height, [], [])
+                        return encode(m.Pages(height, [], []))
                     self._keep()
-                    pages = await asyncio.to_thread(file.pages, numbers)
-                    return m.Pages(height, numbers[: len(pages)], pages)
+                    return await asyncio.to_thread(_pages, file, numbers)
         except StorageError as fault:
             log.warning("a snapshot cannot be served", why=str(fault))
             self._drop()
             return None
+
+    def _handovers(self, start: int) -> bytes:
+        return encode(m.Handovers(handovers.read(self._store, start, m.MAX_HANDOVERS)))
 
     def _offer(self) -> m.Snapshot:
         head = self._store.head()
@@ -156,3 +159,8 @@ class Snapshots:
         """Raises `StorageError`."""
         async with self._writing:
             await asyncio.to_thread(self._staging.ready)
+
+
+def _pages(file: SnapshotFile, numbers: list[int]) -> bytes:
+    pages = file.pages(numbers)
+    return encode(m.Pages(file.height, numbers[: len(pages)], pages))

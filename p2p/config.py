@@ -33,10 +33,11 @@ class NetworkConfig:
     """Between questions for peers; grows to `ask_rarely` while the answers bring nothing new."""
     ask_rarely: float = 60.0
     answer_interval: float = 1.0
-    """At most one answer to one peer in this time."""
+    """At most one list of peers and one pong to one peer in this time."""
     save_interval: float = 30.0
     bytes_per_s: float = 100e6
-    messages_per_s: float = 60_000.0
+    messages_per_s: float = 5_000.0
+    """A vote costs 50 us: a peer that sends what it may takes a quarter of a processor, and no turn of the others."""
     burst_s: float = 2.0
     penalty: float = 10.0
     """What one refused message costs; at `score_limit` the peer is blocked."""

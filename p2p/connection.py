@@ -1,8 +1,8 @@
 """One authenticated connection: hello, the reader, the writer, and how it ends. Transport composes many of them.
 
-The reader hands messages over in order, synchronously, and stops reading while the peer is above its rate. The writer sends what
-waits as soon as the event loop comes round, the most urgent first. Whatever goes wrong ends this connection only; `closed_because`
-says why, and the other side is told where it still listens.
+The reader hands messages over in order, a few in each turn of the event loop, and stops reading while the peer is above its rate.
+The writer sends what waits as soon as the event loop comes round, the most urgent first. Whatever goes wrong ends this connection
+only; `closed_because` says why, and the other side is told where it still listens.
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ Socket = ClientWebSocketResponse | WebSocketResponse
 _NOTSENT_LOWAT: Final = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
 _UNSENT: Final = 131_072
 """Bytes that may wait in the kernel and in the TLS layer each: more would queue in front of the next vote."""
+
+
+SLICE: Final = 32
+"""Messages of one peer in one turn of the event loop: a vote of another peer waits for so many at most (LC-P2P-24)."""
 
 
 class Refused(Exception):
@@ -135,6 +139,8 @@ class Connection:
         """A question for peers is open: one answer is welcome."""
         self.answer_due = now
         """When this peer may ask for peers again."""
+        self.pong_due = now
+        """When a ping of this peer is answered again."""
         self._goodbye: tuple[int, str] | None = None
         self._stop = asyncio.Event()
         self._work = asyncio.Event()
@@ -169,6 +175,7 @@ class Connection:
 
     async def _read(self, deliver: Callable[[Connection, int, bytes], None]) -> None:
         ws, frames = self.link.ws, Reassembler()
+        turn = 0
         while not self._stop.is_set():
             received = await ws.receive()
             if received.type is not WSMsgType.BINARY:
@@ -187,6 +194,10 @@ class Connection:
                 if self._stop.is_set():
                     return
                 deliver(self, channel, payload)
+                turn += 1
+                if turn >= SLICE:  # frames that are here already would be read without a pause
+                    turn = 0
+                    await asyncio.sleep(0)
             wait = max(self._bytes.take(now, len(frame)), self._messages.take(now, max(1, len(messages))))
             if wait > 0:
                 await self._pause(wait)

@@ -59,6 +59,10 @@ class Lanes:
         """Bytes that wait."""
         return sum(self._bytes)
 
+    def waiting(self, lane: int) -> int:
+        """Bytes that wait on one lane."""
+        return self._bytes[lane]
+
     def push(self, lane: int, item: bytes) -> bool:
         """False when the message was dropped. Raises ValueError for a lane that does not exist."""
         if not 0 <= lane < LANES:

@@ -163,6 +163,11 @@ class Network:
         connections = [self._peers[p] for p in targets if p not in exclude and p in self._peers]
         return sum(connection.send(lane, item) for connection in connections)
 
+    def queued(self, peer: bytes, lane: int) -> int:
+        """Bytes that wait to be sent to a peer on a lane; 0 where it is not connected."""
+        connection = self._peers.get(peer)
+        return 0 if connection is None else connection.lanes.waiting(lane)
+
     def _deliver(self, connection: Connection, channel: int, payload: bytes) -> None:
         if self._peers.get(connection.id) is not connection:
             return
@@ -184,7 +189,9 @@ class Network:
             return
         now = self._clock()
         if isinstance(m, wire.Ping):
-            connection.send(wire.LANE_VOTES, wire.peers_message(wire.Pong(m.nonce)))
+            if now >= connection.pong_due:
+                connection.pong_due = now + self._config.answer_interval
+                connection.send(wire.LANE_VOTES, wire.peers_message(wire.Pong(m.nonce)))
         elif isinstance(m, wire.Pong):
             connection.pong(m.nonce)
         elif isinstance(m, wire.GetPeers):

@@ -16,7 +16,7 @@ from chain.ledger.transition import Executed, chain_record, validators_of
 from chain.node import messages as m
 from chain.node.batches import Opened
 from chain.node.candidates import check_header, execute, execute_sealed
-from chain.node.events import REQUESTS, BlocksRead, Commit, Effect, OutcomesRead, ReadBlocks, Send
+from chain.node.events import REQUESTS, Commit, Effect, ReadBlocks, Send
 from chain.node.history import mentions
 from chain.node.mempool import Mempool
 from chain.types import Block, Certificate, block_id, check_certificate
@@ -41,10 +41,6 @@ def asked(peer: bytes, question: m.GetBlocks | m.GetOutcomes, height: int, last:
         count = min(question.count, height - start + 1)
         return ReadBlocks(peer, start, count, m.MAX_SYNC_BYTES, isinstance(question, m.GetOutcomes))
     return Send(peer, encode(answer(last if start == height else [])), REQUESTS)
-
-
-def read(found: BlocksRead | OutcomesRead) -> m.Blocks | m.Outcomes:
-    return answer(found.blocks) if isinstance(found, BlocksRead) else outcomes(found.blocks)
 
 
 def outcomes(found: list[tuple[bytes, bytes, list[bytes], bytes]]) -> m.Outcomes:

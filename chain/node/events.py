@@ -7,7 +7,8 @@
   before anything else does. `TruncateLog` may only empty the log once every commit is done.
 * `CheckSignatures` is answered with the input `SignaturesChecked`, `HashBlocks` with `BlocksHashed`, at any time: it is work of
   `chain.node.checks`.
-* `ReadSnapshot` is answered with the input `SnapshotRead`, `StageSnapshot` with `SnapshotStaged`, `TakePages` with `PagesTaken`
+* `ReadBlocks` and `ReadSnapshot` are answered with the input `Answered`.
+* `StageSnapshot` is answered with the input `SnapshotStaged`, `TakePages` with `PagesTaken`
   once the pages that fit are on disk. After `Switch` nothing of the node is run any more: what was staged becomes the state, and
   a new node starts from it.
 * `SetTimer` comes back as the input `Fired` after `ms` milliseconds.
@@ -25,7 +26,7 @@ from chain.errors import InvalidTx
 from chain.ledger.snapshot import Handover, Offer
 from chain.node.checks import Check, Hashed, Sent, Unhashed
 from chain.node.history import Mentions
-from chain.node.messages import SnapshotAnswer, SnapshotQuestion
+from chain.node.messages import SnapshotQuestion
 from chain.types import Evidence, Header, Proposal, Receipt, Validator, Vote
 
 # lanes of the transport, by urgency
@@ -89,18 +90,11 @@ class Fired(Item, frozen=True):
     timer: Tick | Late | Timeout
 
 
-class BlocksRead(Item, frozen=True):
-    """Answer to `ReadBlocks`: (block, certificate) bytes of consecutive heights."""
+class Answered(Item, frozen=True):
+    """Answer to `ReadBlocks` and `ReadSnapshot`: the message for the peer, encoded where it was read. None: the disk failed."""
 
     peer: bytes
-    blocks: list[tuple[bytes, bytes]]
-
-
-class OutcomesRead(Item, frozen=True):
-    """Another answer to `ReadBlocks`: (block, certificate, receipts, changes) of consecutive heights."""
-
-    peer: bytes
-    blocks: list[tuple[bytes, bytes, list[bytes], bytes]]
+    answer: bytes | None
 
 
 class SignaturesChecked(Item, frozen=True):
@@ -119,13 +113,6 @@ class BlocksHashed(Item, frozen=True):
     hashed: list[Hashed]
 
 
-class SnapshotRead(Item, frozen=True):
-    """Answer to `ReadSnapshot`. None: there is none, the disk failed."""
-
-    peer: bytes
-    answer: SnapshotAnswer | None
-
-
 class SnapshotStaged(Item, frozen=True):
     """Answer to `StageSnapshot`: the pages that are here already, as its heads say."""
 
@@ -140,18 +127,7 @@ class PagesTaken(Item, frozen=True):
 
 
 Input = (
-    PeerUp
-    | PeerDown
-    | Received
-    | SignedMessage
-    | Fired
-    | BlocksRead
-    | OutcomesRead
-    | SignaturesChecked
-    | BlocksHashed
-    | SnapshotRead
-    | SnapshotStaged
-    | PagesTaken
+    PeerUp | PeerDown | Received | SignedMessage | Fired | Answered | SignaturesChecked | BlocksHashed | SnapshotStaged | PagesTaken
 )
 
 # --- effects ------------------------------------------------------------------------------------------------------------------
@@ -185,7 +161,7 @@ class SetTimer(Item, frozen=True):
 
 
 class ReadBlocks(Item, frozen=True):
-    """With `outcomes`, what the blocks did is wanted too: answered with `OutcomesRead` where the store has it of the first."""
+    """With `outcomes`, what the blocks did is wanted too: answered with `Outcomes` where the store has it of the first."""
 
     peer: bytes
     start: int

@@ -32,6 +32,7 @@ from chain.node.links import LinkBook
 from chain.node.mempool import Mempool
 from chain.node.recovery import BLOCK, CONSENSUS, DECIDED, Recovered, read_log
 from chain.node.relay import Relay
+from chain.node.service import BODIES, HEIGHTS, POOL, Service
 from chain.node.snapshot import Snapshots
 from chain.node.sync import PATIENCE, Sync
 from chain.types import Block, Certificate, Proposal, Vote, block_id, tx_id
@@ -74,7 +75,7 @@ class Node:
         self.faults: deque[str] = deque(maxlen=MAX_FAULTS)
         """Evidence of our own mistakes, newest last."""
         self._beacon_key = beacon_key
-        self._bodies, self._relay = Bodies(), Relay()
+        self._bodies, self._relay, self.service = Bodies(), Relay(), Service()
         self._amnesia = Amnesia(own_id, signed, state, base)
         self._last: list[tuple[bytes, bytes]] = []
         """The block decided last and its certificate, for those who only follow."""
@@ -147,11 +148,15 @@ class Node:
             case e.PeerDown(peer):
                 self._peers.pop(peer, None)
                 self._links.down(peer)
+                self.service.down(peer)
                 self._amnesia.heard(peer, here=False)
                 self.sync.peer(peer, None)
-            case e.BlocksRead() | e.OutcomesRead():
-                self._send(event.peer, decided.read(event), e.REQUESTS)
-            case e.SnapshotRead() | e.SnapshotStaged() | e.PagesTaken():
+            case e.Answered(peer, answer):
+                if answer is not None:
+                    self._out.append(e.Send(peer, answer, e.REQUESTS))
+                self.service.done(peer)
+                self._serve()
+            case e.SnapshotStaged() | e.PagesTaken():
                 self._out += self._snapshots.event(event, self._steady)
             case e.SignaturesChecked() | e.BlocksHashed():
                 self._batches.helped(event)
@@ -188,6 +193,7 @@ class Node:
         ahead = self.sync.ahead() if self._links.votes else None
         if ahead is not None:  # its answer is the certificate, where only votes were lost
             self._send(ahead, m.StateMessage(self.consensus.round_state()), e.VOTES)
+        self._serve()
         self._out += [*self._snapshots.tick(self.state, self._steady), *self._batches.request(self._steady)]
         self._out += self._amnesia.tick(self._steady, self.height, self.sync, validators_of(self.state), self.consensus.round_state)
         self._wake_if_due()
@@ -384,23 +390,39 @@ class Node:
             case m.TxIds(ids):
                 self._relay.heard(ids, peer, self.pool, self._steady)
             case m.GetTxs(ids):
-                self._out += self._relay.answer(ids, peer, self.pool)
+                if self.service.allows(peer, POOL, self._steady):
+                    self._out += self._relay.answer(ids, peer, self.pool)
             case m.Status(height):
                 self._told(peer, height)
-                if height < self.height:  # it is in nobody's mesh, perhaps
+                if height < self.height and self.service.allows(peer, HEIGHTS, self._steady):  # it is in nobody's mesh, perhaps
                     self._send(peer, m.Status(self.height), e.REQUESTS)
                 self._out += self._batches.request(self._steady)
             case m.Links():
                 self._links.heard(peer, message)
+            case m.GetBlock() if not self.service.allows(peer, BODIES, self._steady):
+                pass
             case m.GetBlock() | m.BlockTxs() | m.FullBlock():
                 self._on_body(peer, message)
-            case m.GetBlocks() | m.GetOutcomes():
-                self._out.append(decided.asked(peer, message, self.height, self._last))
+            case m.GetBlocks() | m.GetOutcomes() | m.GetSnapshot() | m.GetHandovers() | m.GetPages():
+                self.service.ask(peer, message)
+                self._serve()
             case m.Blocks(found) | m.Outcomes(found):
                 self._out += self._batches.take(peer, found, self.state, self.pool, self._steady)
                 self._catch_up()
             case _:
                 self._out += self._snapshots.message(peer, message, self.state, self._steady)
+
+    def _serve(self) -> None:
+        """The questions whose turn it is (LC-NODE-50): to the disk, but for what is in memory still."""
+        while (turn := self.service.next(self._steady)) is not None:
+            peer, question = turn
+            if isinstance(question, m.GetBlocks | m.GetOutcomes):
+                answer = decided.asked(peer, question, self.height, self._last)
+                self._out.append(answer)
+                if isinstance(answer, e.Send):
+                    self.service.done(peer)
+            else:
+                self._out.append(e.ReadSnapshot(peer, question))
 
     def _told(self, peer: bytes, height: int) -> None:
         """A peer's word on its last decided height (LC-NODE-23); one that has gone is nobody to ask."""

@@ -37,8 +37,6 @@ REST = 600_000
 """For how long a peer without a snapshot is not asked for one."""
 MAX_HANDED = 10_000
 """Handovers that lead to a target."""
-MAX_SERVED = 4
-"""Questions of one peer that are being answered; more are dropped."""
 
 
 @dataclass
@@ -55,13 +53,12 @@ class _Source:
 
 
 class Snapshots:
-    """`after`: how many heights behind a snapshot is taken; 0: never. Every node serves its own."""
+    """`after`: how many heights behind a snapshot is taken; 0: never."""
 
     def __init__(self, chain_id: bytes, sync: Sync, after: int) -> None:
         self._chain_id, self._sync, self.after = chain_id, sync, after
         if after:
             sync.holds = self.far
-        self._serving: dict[bytes, int] = {}
         self._seeking: dict[bytes, int] = {}
         """Asked for a snapshot, and until when an answer is waited for."""
         self._making: dict[bytes, tuple[int, int]] = {}
@@ -80,20 +77,6 @@ class Snapshots:
         self._ticket = 0
         self._checking: dict[int, tuple[bytes, list[int]]] = {}
         self._done = False
-
-    # --- serving --------------------------------------------------------------------------------------------------------------
-
-    def _serve(self, peer: bytes, question: m.SnapshotQuestion) -> list[e.Effect]:
-        if self._serving.get(peer, 0) >= MAX_SERVED:
-            return []
-        self._serving[peer] = self._serving.get(peer, 0) + 1
-        return [e.ReadSnapshot(peer, question)]
-
-    def _served(self, answer: e.SnapshotRead) -> list[e.Effect]:
-        self._serving[answer.peer] = self._serving.get(answer.peer, 1) - 1
-        if not self._serving[answer.peer]:
-            del self._serving[answer.peer]
-        return [] if answer.answer is None else [e.Send(answer.peer, encode(answer.answer), e.REQUESTS)]
 
     # --- seeking --------------------------------------------------------------------------------------------------------------
 
@@ -145,10 +128,8 @@ class Snapshots:
 
     # --- inputs ---------------------------------------------------------------------------------------------------------------
 
-    def event(self, event: e.SnapshotRead | e.SnapshotStaged | e.PagesTaken, now: int) -> list[e.Effect]:
+    def event(self, event: e.SnapshotStaged | e.PagesTaken, now: int) -> list[e.Effect]:
         match event:
-            case e.SnapshotRead():
-                return self._served(event)
             case e.SnapshotStaged(held):
                 self._missing = len(self._heads) - len(held)
                 gone = frozenset(held)
@@ -157,9 +138,7 @@ class Snapshots:
             case e.PagesTaken(ticket, wrong):
                 return self._taken(ticket, wrong, now)
 
-    def message(self, peer: bytes, message: m.SnapshotQuestion | m.SnapshotAnswer, state: State, now: int) -> list[e.Effect]:
-        if isinstance(message, m.SnapshotQuestion):
-            return self._serve(peer, message)
+    def message(self, peer: bytes, message: m.SnapshotAnswer, state: State, now: int) -> list[e.Effect]:
         if self._done:
             return []
         try:

@@ -380,19 +380,22 @@ class BlockStore:
     def block_by_id(self, block_id: bytes) -> StoredBlock | None:
         return next(iter(self._blocks(schema.blocks.c.block_id == block_id, 1)), None)
 
-    def blocks(self, start: int, limit: int) -> list[StoredBlock]:
-        """At most `limit` (and `MAX_ROWS`) blocks from height `start` upwards."""
-        return self._blocks(schema.blocks.c.height >= start, min(limit, MAX_ROWS))
+    def blocks(self, start: int, limit: int, size: int | None = None) -> list[StoredBlock]:
+        """At most `limit` (and `MAX_ROWS`) blocks from height `start` upwards; none behind the one that reaches `size` bytes."""
+        return self._blocks(schema.blocks.c.height >= start, min(limit, MAX_ROWS), size)
 
-    def _blocks(self, condition: sa.ColumnElement[bool], limit: int) -> list[StoredBlock]:
+    def _blocks(self, condition: sa.ColumnElement[bool], limit: int, size: int | None = None) -> list[StoredBlock]:
         b = schema.blocks.c
         query = sa.select(b.height, b.block_id, b.block, b.certificate).where(condition).order_by(b.height).limit(limit)
+        found: list[StoredBlock] = []
+        total = 0
         with self.read("read blocks") as c:
-            rows = c.execute(query).all()
-        return [
-            StoredBlock(h, bytes(i), self._unseal(h, "block", block), self._unseal(h, "certificate", certificate))
-            for h, i, block, certificate in rows
-        ]
+            for h, i, block, certificate in c.execute(query.execution_options(yield_per=4)):
+                found.append(StoredBlock(h, bytes(i), self._unseal(h, "block", block), self._unseal(h, "certificate", certificate)))
+                total += len(block)
+                if size is not None and total >= size:
+                    break
+        return found
 
     def column(self, height: int, column: str) -> bytes | None:
         """One checked blob of a height. For this package."""

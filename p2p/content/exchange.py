@@ -85,20 +85,21 @@ class _Peer:
 
 
 class Exchange:
-    """`allowed(peer, root)` says whether that peer may be served that content now (it is complete here, and the policy agrees)."""
+    """`allowed(peer, root)` says whether that peer may be served that content now (it is complete here, and the policy agrees),
+    `queued(peer)` how many bytes of content wait to be sent to it."""
 
-    def __init__(self, allowed: Callable[[bytes, Cid], bool]) -> None:
+    def __init__(self, allowed: Callable[[bytes, Cid], bool], queued: Callable[[bytes], int] = lambda peer: 0) -> None:
         self._allowed = allowed
         self._peers: dict[bytes, _Peer] = {}
         self._sessions: dict[Cid, Session] = {}
-        self._serving = Serving(allowed)
+        self._serving = Serving(allowed, queued)
         self._out: list[Effect] = []
         self._now = 0
 
     @property
     def busy(self) -> bool:
         """Ticks are needed."""
-        return bool(self._sessions)
+        return bool(self._sessions) or self._serving.waiting
 
     def handle(self, now: int, given: Input) -> list[Effect]:
         """One input in (`now` in ms, any monotonic clock), its effects out, to be run in order."""
@@ -322,6 +323,7 @@ class Exchange:
     # --- time -----------------------------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
+        self._out += self._serving.next()
         for peer, known in self._peers.items():
             if known.in_flight and self._now - known.heard >= STALL_MS:
                 self._stalled(peer, known)

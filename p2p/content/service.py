@@ -7,7 +7,7 @@ a few for the rest, so votes in the same loop never wait for a disk.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -58,8 +58,8 @@ TICK_S = 0.25
 RETRY_S = 0.02
 """How soon a frame that the link refused is offered again."""
 SEND_FOR_S = 30
-MAX_WAITING = 256
-"""Requests and answers that wait for a full link, over all peers. More are dropped: the machine asks again."""
+MAX_WAITING = 16
+"""Frames that wait for the full link of one peer. More are dropped: the machine asks again."""
 READERS = 4
 HASH_APART = 16_384
 """Frames above this size are decoded and hashed in a thread."""
@@ -81,7 +81,7 @@ class Content:
 
     `send(peer, payload)` takes a frame or returns False when the peer's queue is full or the peer is gone. `now()` is milliseconds
     of any monotonic clock. `allow(peer, root)` is the policy on whom to serve what; by default, everybody what is pinned here.
-    `penalize(peer, text)` is told who broke the protocol.
+    `penalize(peer, text)` is told who broke the protocol. `queued(peer)`: bytes of content that wait to be sent to it.
     """
 
     def __init__(
@@ -92,11 +92,12 @@ class Content:
         *,
         allow: Callable[[bytes, Cid], bool] | None = None,
         penalize: Callable[[bytes, str], None] | None = None,
+        queued: Callable[[bytes], int] = lambda peer: 0,
     ) -> None:
         self.store = store
         self._send, self._now, self._penalize = send, now, penalize
         policy = allow or (lambda _peer, root: store.pinned(root))
-        self._machine = Exchange(lambda peer, root: store.has(root) and policy(peer, root))
+        self._machine = Exchange(lambda peer, root: store.has(root) and policy(peer, root), queued)
         self._downloads = Downloads(store)
         self._waiters: dict[Cid, list[_Waiter]] = {}
         self._peers: dict[bytes, int] = {}
@@ -107,7 +108,8 @@ class Content:
         self._feeding = False
         self._disk: asyncio.Queue[Disk] = asyncio.Queue()
         self._busy = asyncio.Event()
-        self._waiting = 0
+        self._waiting: Counter[bytes] = Counter()
+        """Frames that wait for a full link, by peer."""
         self._writer = ThreadPoolExecutor(1, "content-write")
         self._readers = ThreadPoolExecutor(READERS, "content-read")
         self._tasks: set[asyncio.Task[None]] = set()
@@ -237,9 +239,8 @@ class Content:
     def _run(self, effect: Effect) -> None:
         match effect:
             case Send():
-                if not self._send(effect.peer, effect.payload) and self._waiting < MAX_WAITING:
-                    self._waiting += 1
-                    self._spawn(self._insist_later(effect.peer, effect.payload, self._peers.get(effect.peer)))
+                if not self._send(effect.peer, effect.payload):
+                    self._insist_later(effect.peer, effect.payload, self._peers.get(effect.peer))
             case Serve():
                 self._spawn(self._serve(effect, self._peers.get(effect.peer)))
             case Open() | StoreNode() | StoreLeaf() | Complete() | Release():
@@ -339,16 +340,24 @@ class Content:
                 log.warning("content cannot be served", cid=str(effect.root), why=str(e))
                 payload = encode(DontHave(effect.root.to_bytes()))
             if self._peers.get(effect.peer) == connection and not self._send(effect.peer, payload):
-                await self._insist(effect.peer, payload, connection)
+                self._insist_later(effect.peer, payload, connection)
         finally:
             if not self._closed:
                 self._feed(Served(effect.peer))
 
-    async def _insist_later(self, peer: bytes, payload: bytes, connection: int | None) -> None:
+    def _insist_later(self, peer: bytes, payload: bytes, connection: int | None) -> None:
+        """Whoever does not read has few frames wait for it, and holds up nobody's turn."""
+        if self._waiting[peer] < MAX_WAITING and not self._closed:
+            self._waiting[peer] += 1
+            self._spawn(self._wait_for_link(peer, payload, connection))
+
+    async def _wait_for_link(self, peer: bytes, payload: bytes, connection: int | None) -> None:
         try:
             await self._insist(peer, payload, connection)
         finally:
-            self._waiting -= 1
+            self._waiting[peer] -= 1
+            if not self._waiting[peer]:
+                del self._waiting[peer]
 
     async def _insist(self, peer: bytes, payload: bytes, connection: int | None) -> None:
         """Offer a frame to a full link until it is taken, the connection has ended, or it is too old to matter."""

@@ -1,7 +1,7 @@
 """The serving half of the exchange: whose turn it is to be sent a block. A machine without I/O.
 
-Peers take turns block by block; each has a bounded queue and few blocks under way, so a peer that asks for much, or reads slowly,
-delays itself alone (LC-CONTENT-13).
+Peers take turns block by block; each has a bounded queue and few blocks under way, and none while what it was sent before waits for
+it, so a peer that asks for much, or reads slowly, delays itself alone (LC-CONTENT-13).
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ MAX_QUEUED = 64
 """Wants of one peer that wait; more are dropped (nobody who follows the protocol has so many under way)."""
 MAX_PER_PEER = 4
 MAX_ACTIVE = 16
+MAX_UNSENT = 4 * 2**20
+"""Bytes that wait for a peer, from which on no block is read for it: the 16 blocks that a peer may be asked for."""
 
 
 class Serve(msgspec.Struct, frozen=True):
@@ -28,8 +30,8 @@ class Serve(msgspec.Struct, frozen=True):
 
 
 class Serving:
-    def __init__(self, allowed: Callable[[bytes, Cid], bool]) -> None:
-        self.allowed = allowed
+    def __init__(self, allowed: Callable[[bytes, Cid], bool], queued: Callable[[bytes], int]) -> None:
+        self.allowed, self._queued = allowed, queued
         self._queues: dict[bytes, deque[tuple[Cid, Cid]]] = {}
         self._active: dict[bytes, int] = {}
 
@@ -37,7 +39,7 @@ class Serving:
         """Queue a peer's wants. Permission was checked by the caller and is checked again when each one's turn comes."""
         queue = self._queues.setdefault(peer, deque())
         queue.extend((root, cid) for cid in cids[: MAX_QUEUED - len(queue)])
-        return self._next()
+        return self.next()
 
     def served(self, peer: bytes) -> list[Serve]:
         """A `Serve` of this peer ended, well or not."""
@@ -46,7 +48,7 @@ class Serving:
             self._active[peer] = left
         else:
             self._active.pop(peer, None)
-        return self._next()
+        return self.next()
 
     def down(self, peer: bytes) -> None:
         """Forget what waits; what is under way still ends with `served`."""
@@ -56,14 +58,22 @@ class Serving:
     def active(self) -> int:
         return sum(self._active.values())
 
-    def _next(self) -> list[Serve]:
+    @property
+    def waiting(self) -> bool:
+        return bool(self._queues)
+
+    def next(self) -> list[Serve]:
         """As many as there is room for. The peer with the fewest under way is next, of equals the one that waits longest."""
         effects: list[Serve] = []
-        while self._queues and self.active < MAX_ACTIVE:
-            peer = min(self._queues, key=lambda p: self._active.get(p, 0))
+        able = [p for p in self._queues if self._queued(p) < MAX_UNSENT]
+        while able and self.active < MAX_ACTIVE:
+            peer = min(able, key=lambda p: self._active.get(p, 0))
             if self._active.get(peer, 0) >= MAX_PER_PEER:
                 break
+            able.remove(peer)
             effect = self._take(peer)
+            if peer in self._queues:
+                able.append(peer)
             if effect is not None:
                 effects.append(effect)
         return effects

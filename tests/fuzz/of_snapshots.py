@@ -48,7 +48,7 @@ def snapshot_inbox(data: bytes) -> None:
                     case e.Send() | e.Gossip():
                         sent += len(effect.payload)
                     case e.ReadSnapshot(peer):
-                        waiting.append(e.SnapshotRead(peer, m.Snapshot(True, [])))
+                        waiting.append(e.Answered(peer, encode(m.Snapshot(True, []))))
                     case e.StageSnapshot(offer):
                         check(root_of(decode_heads(offer.heads)) == offer.header.state_root, "a target that is not proven")
                         waiting.append(e.SnapshotStaged([]))

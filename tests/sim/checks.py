@@ -9,7 +9,7 @@ from chain.consensus import votes
 from chain.contracts.base import ACTIVE, K_SUPPLY, Account, Supply, account_key
 from chain.ledger.transition import validators_of
 from chain.node import events as e
-from chain.node import mempool, relay
+from chain.node import mempool, relay, service
 from chain.node.batches import MAX_BATCHES
 from chain.node.bodies import MAX_WANTED
 from chain.node.candidates import MAX_CANDIDATES
@@ -62,6 +62,10 @@ class Checks:
         """What the first machine made of each height."""
         self.chain = ChainCheck(world.chain_id, world.genesis_items)
         self.disk = DiskCheck()
+        self._reads: dict[tuple[int, int, bytes], tuple[int, int]] = {}
+        """By machine, life and peer (empty: over all): since when, and how often the disk was read for it."""
+        self._answers: dict[tuple[int, int, bytes], int] = {}
+        """The size of the last answer."""
         self._accused: set[tuple[int, int, bytes, int]] = set()
         """(machine, its life, offender, height) of each evidence."""
 
@@ -197,6 +201,25 @@ class Checks:
             kept.pop(machine.index, None)
         self.disk.forget(machine)
 
+    # --- questions --------------------------------------------------------------------------------------------------------------
+
+    def read(self, machine: Machine, peer: bytes, size: int) -> None:
+        """The disk was read for a peer: no more often than the rates allow, and not while what it was sent before waits."""
+        if not machine.honest:
+            return
+        now, life = machine.node._steady, (machine.index, machine.life)
+        for who, rate in ((peer, service.READS.rate), (b"", service.ALL_READS)):
+            first, count = self._reads.get((*life, who), (now, 0))
+            if count >= rate.burst + rate.per_s * (now - first) // 1_000 + 1:
+                self._fail(machine, f"read {count + 1} answers for {who.hex() or 'all'} within {now - first} ms")
+            self._reads[(*life, who)] = (first, count + 1)
+        before = self._answers.get((*life, peer), 0)
+        waits = machine.queued(peer, service.READS.lane)
+        if waits >= service.READS.room + before:
+            self._fail(machine, f"read an answer for {peer.hex()} while {waits} bytes wait for it")
+        self._answers[(*life, peer)] = size
+        self.world.faults["read for a peer"] += 1
+
     # --- always -----------------------------------------------------------------------------------------------------------------
 
     def evidenced(self, machine: Machine, evidence: Evidence) -> None:
@@ -234,6 +257,8 @@ class Checks:
             ("bytes in the mempool", node.pool.size, mempool.MAX_BYTES),
             ("waiting inputs", len(node._inputs), 0),
             ("batches of decided blocks", len(node._batches), MAX_BATCHES),
+            ("questions of one peer", node.service.most_open, service.MAX_OPEN),
+            ("questions that are being read", node.service.reading, service.MAX_READS),
         )
         for name, size, most in bounds:
             if size > most:

@@ -294,8 +294,8 @@ class Honest(Peer):
             ("wants that wait", max((len(q) for q in serving._queues.values()), default=0), MAX_QUEUED),
             ("blocks being served", serving.active, MAX_ACTIVE),
             ("blocks being served to one", max(serving._active.values(), default=0), MAX_PER_PEER),
-            ("frames that wait for a link", content._waiting, MAX_WAITING),
-            ("tasks", len(content._tasks), MAX_WAITING + MAX_ACTIVE + n * MAX_OWED + 4),
+            ("frames that wait for one link", max(content._waiting.values(), default=0), MAX_WAITING),
+            ("tasks", len(content._tasks), n * MAX_WAITING + MAX_ACTIVE + n * MAX_OWED + 4),
             ("bytes in the store", self.store.used(), self.quota),
         )
         for what, size, most in sizes:

@@ -12,10 +12,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from chain.codec import encode
 from chain.consensus.messages import SignProposal, SignVote, Step
 from chain.crypto import SigningKey, account_id, sha256
 from chain.errors import BrokenInvariant, Malformed
+from chain.node import decided
 from chain.node import events as e
+from chain.node import messages as m
 from chain.node.checks import are_signed, hash_blocks, make_pages
 from chain.node.node import Node
 from chain.storage.errors import StorageError
@@ -32,6 +35,8 @@ from tests.unit.storage_disk import PowerCut, SimDisk
 if TYPE_CHECKING:
     from tests.sim.world import World
 
+READ_PER_MS = 4_096
+"""Bytes: the blocks of a simulation are small, and so is what a disk reads in a millisecond."""
 BACKLOG = 1_000
 """Inputs that wait in a slow machine; it drops more messages than that."""
 
@@ -111,6 +116,7 @@ class Machine:
         self.wal = Wal.open("wal", chain_id=self.chain_id, create=False, disk=self.disk, segment=self.segment)
         self.guard = Guard.open("guard", chain_id=self.chain_id, disk=self.disk)
         self.node = self.world.new_node(self, state, head)
+        self.node.service.queued = self.queued
         if self.index % 2:
             self.node._batches.worth = 1  # the batches of a simulation are small
 
@@ -263,8 +269,8 @@ class Machine:
         match effect:
             case e.ReadBlocks(peer, start, count, size, outcomes):
                 found = self.store.read_outcomes(start, count, size) if outcomes and not self.plain else []
-                answer = e.OutcomesRead(peer, found) if found else e.BlocksRead(peer, self.store.read(start, count, size))
-                self.later(self.rng.randint(0, 5), answer)
+                answer = decided.outcomes(found) if found else decided.answer(self.store.read(start, count, size))
+                self._read_for(peer, answer, 5)
             case e.CheckSignatures(ticket, checks):
                 good = are_signed(self.chain_id, checks)
                 self.later(self.rng.choice((0, 20, 300)), e.SignaturesChecked(ticket, checks, good))
@@ -281,7 +287,7 @@ class Machine:
     def _run_snapshot(self, effect: e.ReadSnapshot | e.StageSnapshot | e.TakePages | e.Switch) -> None:
         match effect:
             case e.ReadSnapshot(peer, question):
-                self.later(self.rng.randint(0, 20), e.SnapshotRead(peer, self.store.answer(question)))
+                self._read_for(peer, self.store.answer(question), 20)
             case e.StageSnapshot(offer, followed):
                 self.later(self.rng.randint(0, 20), e.SnapshotStaged(self.store.stage(offer, followed)))
             case e.TakePages(ticket, pages):
@@ -291,6 +297,12 @@ class Machine:
             case e.Switch():
                 self.store.ready = True
                 self.after(0, self._begin_again)
+
+    def _read_for(self, peer: bytes, answer: m.Message, most: int) -> None:
+        """What a peer asked for was read: that takes a while, and longer for much."""
+        raw = encode(answer)
+        self.world.checks.read(self, peer, len(raw))
+        self.later(self.rng.randint(0, most) + len(raw) // READ_PER_MS, e.Answered(peer, raw))
 
     def _begin_again(self) -> None:
         """The daemon ends the node and starts another from what was staged."""
@@ -319,6 +331,10 @@ class Machine:
                 world.note(self.index, f"dropped {error.code.name}", tx)
                 for actor in self.actors:
                     actor.on_dropped(effect)
+
+    def queued(self, peer: bytes, lane: int) -> int:
+        """The simulated network has one queue for all lanes."""
+        return self.world.network.on_the_way[(self.index, self.route.get(peer, self.index))]
 
     def emit(self, peer: int, payload: bytes, channel: int = NODE) -> None:
         self.world.send(self.index, peer, payload, channel)

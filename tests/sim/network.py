@@ -8,6 +8,7 @@ replaces the older, and the machine that lost it tries again after a while.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -29,6 +30,8 @@ class Network:
         self._bad: dict[tuple[int, int], list[Link]] = {}
         for link in p.links:
             self._bad.setdefault((link.source, link.target), []).append(link)
+        self.on_the_way: Counter[tuple[int, int]] = Counter()
+        """Bytes that left a machine and did not arrive: what waits in a real one's queue, or behind it."""
         self._last: dict[tuple[int, int], int] = {}
         """When the last message of a connection arrives: the next one comes no sooner."""
 
@@ -105,17 +108,37 @@ class Network:
 
     # --- messages ---------------------------------------------------------------------------------------------------------------
 
-    def carry(self, source: int, target: int, arrive: Callable[[], None]) -> None:
-        """What the network makes of a message from one connected machine to another."""
+    def carry(self, source: int, target: int, arrived: Callable[[], None], size: int) -> None:
+        """What the network makes of a message of `size` bytes from one connected machine to another."""
         w = self.world
         if target not in w.machines[source].peers:
             return
         pair = (source, target)
+        left = False
+
+        def leave() -> None:
+            nonlocal left
+            if not left:
+                left = True
+                self.on_the_way[pair] -= size
+
+        def arrive() -> None:
+            leave()
+            arrived()
+
+        self.on_the_way[pair] += size
         delay = 1 + int(w.rng.random() * 2) + (self._slow.get(pair, 0) if self._slow else 0)
         if w.healed:
             self._in_order(pair, delay, arrive)
-        elif not (w.profile.partitions and self._is_cut(source, target)) and not (self._bad and self._is_held(pair, arrive)):
-            self._unreliable(pair, delay, arrive)
+        elif w.profile.partitions and self._is_cut(source, target):
+            leave()
+        elif self._bad and (held := self._held_until(pair)) is not None:
+            if held < 0:
+                leave()
+            else:
+                w.later(held, arrive)
+        elif not self._unreliable(pair, delay, arrive):
+            leave()
 
     def _in_order(self, pair: tuple[int, int], delay: int, arrive: Callable[[], None]) -> None:
         now = self.world.now
@@ -123,13 +146,14 @@ class Network:
         self._last[pair] = at
         self.world.later(at - now, arrive)
 
-    def _unreliable(self, pair: tuple[int, int], delay: int, arrive: Callable[[], None]) -> None:
+    def _unreliable(self, pair: tuple[int, int], delay: int, arrive: Callable[[], None]) -> bool:
+        """Whether it arrives."""
         w, p = self.world, self.world.profile
         rng, faults = w.rng, w.faults
         delay += int(rng.random() * p.delay)
         if p.loss and rng.random() < p.loss:
             faults["lost"] += 1
-            return
+            return False
         if p.double and rng.random() < p.double:
             faults["doubled"] += 1
             w.later(delay + int(rng.random() * p.stray), arrive)
@@ -138,6 +162,7 @@ class Network:
             w.later(delay + int(rng.random() * p.stray), arrive)
         else:
             self._in_order(pair, delay, arrive)
+        return True
 
     def _is_cut(self, source: int, target: int) -> bool:
         w = self.world
@@ -147,15 +172,14 @@ class Network:
                 return True
         return False
 
-    def _is_held(self, pair: tuple[int, int], arrive: Callable[[], None]) -> bool:
-        """The link takes nothing, or takes everything and delivers it later."""
+    def _held_until(self, pair: tuple[int, int]) -> int | None:
+        """The link takes everything and delivers it after so many milliseconds, or takes nothing (-1). None: it is well."""
         w = self.world
         for link in self._bad.get(pair, ()):
             if link.start <= w.now < link.end:
                 if link.clogged:
                     w.faults["held by a clogged link"] += 1
-                    w.later(link.end - w.now, arrive)
-                else:
-                    w.faults["lost by a one-way link"] += 1
-                return True
-        return False
+                    return link.end - w.now
+                w.faults["lost by a one-way link"] += 1
+                return -1
+        return None

@@ -203,7 +203,7 @@ class World:
         self.network.carry(source, target, arrive)
 
     def send(self, source: int, target: int, payload: bytes, channel: int = NODE) -> None:
-        self.network.carry(source, target, lambda: self._deliver(source, target, payload, channel))
+        self.network.carry(source, target, lambda: self._deliver(source, target, payload, channel), len(payload))
 
     def _deliver(self, source: int, target: int, payload: bytes, channel: int) -> None:
         machine = self.machines[target]

@@ -19,6 +19,7 @@ from chain.ledger.genesis import Genesis, GenesisAccount, first_state
 from chain.ledger.outcome import changes_of
 from chain.ledger.state import State
 from chain.ledger.tx import sign_tx
+from chain.node import decided
 from chain.node import events as e
 from chain.node import messages as m
 from chain.node.checks import are_signed, hash_blocks
@@ -191,9 +192,9 @@ class Net:
                 held = [self.commits[index][h] for h in range(start, start + count) if h in self.commits[index]]
                 if outcomes:
                     told = [(c.block, c.certificate, c.receipts, encode(changes_of(c.state))) for c in held]
-                    self.later(index, 0, e.OutcomesRead(peer, told))
+                    self.later(index, 0, e.Answered(peer, encode(decided.outcomes(told))))
                 else:
-                    self.later(index, 0, e.BlocksRead(peer, [(c.block, c.certificate) for c in held]))
+                    self.later(index, 0, e.Answered(peer, encode(decided.answer([(c.block, c.certificate) for c in held]))))
 
     def signature(self, index: int, r: Any) -> Vote | Proposal:
         chain = self.genesis.chain_id

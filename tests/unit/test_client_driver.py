@@ -101,9 +101,9 @@ async def test_users_wait_while_peers_transactions_do(driven: tuple[Recorder, Dr
     assert driver_.crowded
 
 
-async def test_transactions_that_wait_are_bounded(driven: tuple[Recorder, Driver], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_transactions_that_wait_are_bounded(driven: tuple[Recorder, Driver]) -> None:
     node, driver_ = driven
-    monkeypatch.setattr(driver, "WAITING_BYTES", 2 * len(txs(0)))
+    driver_._waiting._most = 2 * len(txs(0))
     for number in range(5):
         driver_.feed(e.Received(PEER, txs(number)))
     await turns(10)

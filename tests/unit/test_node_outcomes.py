@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from chain.codec import decode, encode
 from chain.contracts.base import Account, account_key
 from chain.ledger.outcome import Changes, Record, changes_of
-from chain.node import candidates
+from chain.node import candidates, decided
 from chain.node import events as e
 from chain.node import messages as m
 from chain.node.batches import WORTH
@@ -178,6 +178,6 @@ def test_a_request_is_answered_from_the_store(net: Net) -> None:
     (read,) = of_kind(receive(node, 1, m.GetOutcomes(4, 64), net.now), e.ReadBlocks)
     assert (read.peer, read.start, read.count, read.size, read.outcomes) == (ident(1), 4, 2, m.MAX_SYNC_BYTES, True)
     stored = [(t.block, encode(t.certificate), t.receipts, encode(t.changes)) for t in told(net)]
-    assert sent(node.handle(e.OutcomesRead(ident(1), stored), net.now), m.Outcomes) == [m.Outcomes(told(net))]
+    assert sent(node.handle(e.Answered(ident(1), encode(decided.outcomes(stored))), net.now), m.Outcomes) == [m.Outcomes(told(net))]
     for start in (0, 99):
         assert sent(receive(node, 1, m.GetOutcomes(start, 9), net.now), m.Blocks) == [m.Blocks([])]

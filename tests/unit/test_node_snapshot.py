@@ -25,7 +25,8 @@ from chain.node import events as e
 from chain.node import messages as m
 from chain.node.checks import make_pages
 from chain.node.node import Node
-from chain.node.snapshot import AGAIN, MAX_SERVED, PATIENCE, REST
+from chain.node.service import MAX_OPEN
+from chain.node.snapshot import AGAIN, PATIENCE, REST
 from chain.node.sync import DEADLINE
 from chain.pages import head_of
 from chain.types import PRECOMMIT, Certificate, Header, Validator, block_id, decode_block, quorum, validators_hash, vote_digest
@@ -245,13 +246,16 @@ def test_answers_that_nobody_asked_for_are_dropped(net: Net) -> None:
     assert node.handle(e.PagesTaken(7, [1]), T0) == []
 
 
-def test_a_peer_has_few_questions_answered_at_once(net: Net) -> None:
+def test_a_peer_s_questions_are_read_one_after_the_other_and_few_wait(net: Net) -> None:
     node = fresh(4)
     questions = [m.GetSnapshot(), m.GetHandovers(1), m.GetPages(3, [1]), m.GetPages(3, [2]), m.GetPages(3, [3])]
     effects = [effect for question in questions for effect in receive(node, 1, question)]
-    assert [r.question for r in of_kind(effects, e.ReadSnapshot)] == questions[:MAX_SERVED]
-    assert sent(node.handle(e.SnapshotRead(ident(1), m.Pages(3, [], [])), T0), m.Pages) == [m.Pages(3, [], [])]
-    assert node.handle(e.SnapshotRead(ident(1), None), T0) == []
+    assert [r.question for r in of_kind(effects, e.ReadSnapshot)] == questions[:1]
+    effects = node.handle(e.Answered(ident(1), encode(m.Pages(3, [], []))), T0)
+    assert sent(effects, m.Pages) == [m.Pages(3, [], [])]
+    assert [r.question for r in of_kind(effects, e.ReadSnapshot)] == questions[1:2]
+    rest = [r.question for _ in range(5) for r in of_kind(node.handle(e.Answered(ident(1), None), T0), e.ReadSnapshot)]
+    assert rest == questions[2:MAX_OPEN], "what came beyond that was dropped"
     assert len(of_kind(receive(node, 1, questions[4]), e.ReadSnapshot)) == 1
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from chain.ledger import snapshot as parts
-from chain.node import bodies, candidates, mempool, messages, node, relay, snapshot, sync
+from chain.node import bodies, candidates, mempool, messages, node, relay, service, snapshot, sync
 from chain.node.events import LATE_MS, TICK_MS
 from client.config import SyncConfig
 
@@ -69,7 +69,6 @@ BOUNDS = [
     (22, sync.PATIENCE),
     (22, sync.DEADLINE // 1_000),
     (24, sync.SHUN // 1_000),
-    (34, snapshot.MAX_SERVED),
     (37, messages.MAX_HANDOVERS),
     (38, messages.MAX_PAGES),
     (39, messages.MAX_PAGES_BYTES),
@@ -82,6 +81,11 @@ BOUNDS = [
     (40, snapshot.REST),
     (40, sync.DEADLINE),
     (24, sync.MAX_SHUN // 1_000),
+    (50, service.MAX_OPEN),
+    (50, service.MAX_READS),
+    *((50, number) for number in (*service.READS.rate, service.READS.room, *service.ALL_READS)),
+    *((51, number) for what in (service.POOL, service.BODIES) for number in (*what.rate, what.room)),
+    (51, service.HEIGHTS.rate.per_s),
 ]
 
 

@@ -256,9 +256,13 @@ def test_handovers_of_an_older_program_are_made_from_its_blocks(server: BlockSto
     assert len(handovers.read(server, 1, 64)) == 1, "once"
 
 
+async def asked(desk: Snapshots, question: m.SnapshotQuestion) -> m.Message:
+    return m.decode_message(await desk.answer(question) or b"")
+
+
 async def _until_offered(desk: Snapshots) -> m.Snapshot:
     while True:
-        answer = await desk.answer(m.GetSnapshot())
+        answer = await asked(desk, m.GetSnapshot())
         assert isinstance(answer, m.Snapshot)
         if not answer.making:
             return answer
@@ -271,10 +275,10 @@ async def test_a_node_makes_a_snapshot_when_it_is_asked_and_not_too_often(server
     (offer,) = (await _until_offered(desk)).offers
     assert offer.header.height == HEIGHTS and block_id(offer.header) == offer.certificate.block_id
     numbers = sorted(decode_heads(offer.heads))
-    told = await desk.answer(m.GetPages(HEIGHTS, numbers))
+    told = await asked(desk, m.GetPages(HEIGHTS, numbers))
     assert isinstance(told, m.Pages) and told.numbers == numbers
-    assert await desk.answer(m.GetPages(HEIGHTS - 1, numbers)) == m.Pages(HEIGHTS - 1, [], [])
-    assert await desk.answer(m.GetHandovers(1)) == m.Handovers([])
+    assert await asked(desk, m.GetPages(HEIGHTS - 1, numbers)) == m.Pages(HEIGHTS - 1, [], [])
+    assert await asked(desk, m.GetHandovers(1)) == m.Handovers([])
     assert list(tmp_path.glob("snapshot*")) == [], "its file goes with the process"
     fill(server, net, HEIGHTS + 1, HEIGHTS + 3)
     desk.stale = 1
@@ -283,7 +287,7 @@ async def test_a_node_makes_a_snapshot_when_it_is_asked_and_not_too_often(server
     (newer,) = (await _until_offered(desk)).offers
     assert newer.header.height == HEIGHTS + 3
     desk.close()
-    assert await desk.answer(m.GetPages(HEIGHTS + 3, numbers)) == m.Pages(HEIGHTS + 3, [], [])
+    assert await asked(desk, m.GetPages(HEIGHTS + 3, numbers)) == m.Pages(HEIGHTS + 3, [], [])
 
 
 async def test_pages_that_are_not_what_their_heads_say_are_not_staged(server: BlockStore, tmp_path: Path) -> None:

@@ -197,7 +197,7 @@ class Graph:
                     self._later(1, index, e.SignaturesChecked(ticket, checks, are_signed(self.chain_id, checks)))
                 case e.ReadBlocks(peer, start, count):
                     found = [self.ledger.stored[h] for h in range(start, start + count)]
-                    self._later(1, index, e.BlocksRead(peer, found))
+                    self._later(1, index, e.Answered(peer, encode(decided.answer(found))))
                 case e.Penalize(peer, reason):
                     raise RuntimeError(f"an honest peer was blamed: {reason}")
 

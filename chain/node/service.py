@@ -1,0 +1,146 @@
+"""What peers ask of a node: which question is answered next, and which ones are not answered. Pure and bounded; the time comes in.
+
+    from disk     --ask--> waits (MAX_OPEN of a peer) --next--> is read (MAX_READS over all, one of a peer) --done--> the next one
+    from memory   --allows--> answered at once, or not at all
+
+A peer's turn comes when none of its questions is being read, its rate and the rate over all allow one, and what it was sent before
+has nearly left the queue. Of the peers whose turn may come, the one that was served longest ago is next. So who asks one question
+at a time is served whatever the others ask, and a peer that asks for much, or reads slowly, delays itself alone. LC-NODE-50, 51.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from chain.node.events import PROPOSALS, REQUESTS, TRANSACTIONS
+from chain.node.messages import GetBlocks, GetOutcomes, SnapshotQuestion
+
+MAX_OPEN = 4
+"""Questions of one peer that wait for their turn, or are being read. Who follows the protocol has three out: see `MAX_ASKED`."""
+MAX_READS = 2
+"""Questions of all peers that are being read."""
+MAX_KNOWN = 4_096
+"""Rates that are remembered; the one that was looked at longest ago goes first."""
+
+Question = GetBlocks | GetOutcomes | SnapshotQuestion
+
+
+class Rate(NamedTuple):
+    per_s: int
+    burst: int
+
+
+class Allowance(NamedTuple):
+    """What one peer gets of one kind of answer, while less than `room` bytes wait for it on that lane."""
+
+    rate: Rate
+    lane: int
+    room: int
+
+
+READS = Allowance(Rate(40, 80), REQUESTS, 2_000_000)
+"""Decided blocks and parts of a snapshot. Twice what one peer gave to a node that caught up on loopback."""
+ALL_READS = Rate(80, 160)
+"""The same over all peers."""
+BODIES = Allowance(Rate(20, 40), PROPOSALS, 4_000_000)
+"""Bodies of undecided blocks: a node asks one peer for a block once in a tick at most."""
+POOL = Allowance(Rate(10, 16), TRANSACTIONS, 1_000_000)
+"""Transactions that wait here: a node may ask one peer for all that it announced at once, in 8 messages."""
+HEIGHTS = Allowance(Rate(10, 10), REQUESTS, 2_000_000)
+"""The own height, told to who is behind."""
+
+
+class _Tokens:
+    """A token bucket in integers: thousandths of a token, and milliseconds."""
+
+    __slots__ = ("_level", "_rate", "_then")
+
+    def __init__(self, rate: Rate, now: int) -> None:
+        self._rate, self._level, self._then = rate, rate.burst * 1_000, now
+
+    def ready(self, now: int) -> bool:
+        earned = max(0, now - self._then) * self._rate.per_s
+        self._level, self._then = min(self._rate.burst * 1_000, self._level + earned), now
+        return self._level >= 1_000
+
+    def take(self) -> None:
+        self._level -= 1_000
+
+
+class Service:
+    """`queued(peer, lane)`: bytes that wait to be sent to it. The transport knows; whoever drives the node sets it."""
+
+    def __init__(self) -> None:
+        self.queued: Callable[[bytes, int], int] = lambda peer, lane: 0
+        self._waiting: dict[bytes, deque[Question]] = {}
+        """The peer that was served longest ago is first."""
+        self._reading: set[bytes] = set()
+        self._tokens: dict[tuple[bytes, Allowance], _Tokens] = {}
+        self._all = _Tokens(ALL_READS, 0)
+
+    # --- from disk ------------------------------------------------------------------------------------------------------------
+
+    def ask(self, peer: bytes, question: Question) -> bool:
+        """A question for the disk. False where it is dropped: too many of its peer are open."""
+        if self.open(peer) >= MAX_OPEN:
+            return False
+        self._waiting.setdefault(peer, deque()).append(question)
+        return True
+
+    def next(self, now: int) -> tuple[bytes, Question] | None:
+        """Whose question is read now, if anybody's. It is open until `done`."""
+        if len(self._reading) >= MAX_READS or not self._all.ready(now):
+            return None
+        peer = next((p for p in self._waiting if p not in self._reading and self._may(p, READS, now)), None)
+        if peer is None:
+            return None
+        self._all.take()
+        self._bucket(peer, READS, now).take()
+        questions = self._waiting.pop(peer)
+        question = questions.popleft()
+        if questions:
+            self._waiting[peer] = questions
+        self._reading.add(peer)
+        return peer, question
+
+    def done(self, peer: bytes) -> None:
+        """The peer's question was answered, well or not."""
+        self._reading.discard(peer)
+
+    def down(self, peer: bytes) -> None:
+        """Forget what waits; what is being read still ends with `done`. The rates stay: connecting again buys nothing."""
+        self._waiting.pop(peer, None)
+
+    def open(self, peer: bytes) -> int:
+        return len(self._waiting.get(peer, ())) + (peer in self._reading)
+
+    @property
+    def reading(self) -> int:
+        return len(self._reading)
+
+    @property
+    def most_open(self) -> int:
+        """Open questions of the peer that has most."""
+        return max(map(self.open, (*self._waiting, *self._reading)), default=0)
+
+    # --- from memory ----------------------------------------------------------------------------------------------------------
+
+    def allows(self, peer: bytes, what: Allowance, now: int) -> bool:
+        """Whether a question is answered; it counts if so."""
+        allowed = self._may(peer, what, now)
+        if allowed:
+            self._bucket(peer, what, now).take()
+        return allowed
+
+    def _may(self, peer: bytes, what: Allowance, now: int) -> bool:
+        return self.queued(peer, what.lane) < what.room and self._bucket(peer, what, now).ready(now)
+
+    def _bucket(self, peer: bytes, what: Allowance, now: int) -> _Tokens:
+        key = (peer, what)
+        tokens = self._tokens.pop(key) if key in self._tokens else _Tokens(what.rate, now)
+        self._tokens[key] = tokens
+        while len(self._tokens) > MAX_KNOWN:
+            del self._tokens[next(iter(self._tokens))]
+        return tokens

@@ -1,0 +1,61 @@
+"""Answers to peers who ask for decided blocks: from the database, and from the heights that are on their way there.
+
+Read and encoded in a thread: the event loop only hands the bytes on, and no question makes the database write anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chain.codec import encode
+from chain.ledger.outcome import changes_of
+from chain.node import decided
+from chain.node.events import ReadBlocks
+from chain.node.messages import MAX_SYNC_ANSWER
+from chain.storage import outcomes
+from chain.storage.blockstore import BlockStore, CommitBatch, StoredBlock
+from chain.storage.outcomes import Outcome
+
+
+def answer(store: BlockStore, wanted: ReadBlocks, unstored: Sequence[CommitBatch]) -> bytes:
+    """`Outcomes` or `Blocks`, encoded (LC-NODE-12, 32). `unstored` ascends, and some of it may be stored by now.
+
+    Raises `StorageError`.
+    """
+    known = _outcomes(store, wanted, unstored) if wanted.outcomes else []
+    return encode(decided.outcomes(known) if known else decided.answer(_blocks(store, wanted, unstored)))
+
+
+def _blocks(store: BlockStore, wanted: ReadBlocks, unstored: Sequence[CommitBatch]) -> list[tuple[bytes, bytes]]:
+    found: list[tuple[bytes, bytes]] = []
+    size = 0
+    stored: list[StoredBlock | CommitBatch] = [*store.blocks(wanted.start, wanted.count, wanted.size), *unstored]
+    for held in stored:
+        if held.height < wanted.start + len(found) or size >= wanted.size or len(found) >= wanted.count:
+            continue
+        if held.height > wanted.start + len(found) or not held.block:
+            break  # the history here begins later
+        found.append((held.block, held.certificate))
+        size += len(held.block)
+    return found
+
+
+def _outcomes(store: BlockStore, wanted: ReadBlocks, unstored: Sequence[CommitBatch]) -> list[Outcome]:
+    found = outcomes.read(store, wanted.start, wanted.count, wanted.size, MAX_SYNC_ANSWER)
+    size = sum(map(_size, found))
+    for held in unstored:
+        if held.height < wanted.start + len(found):
+            continue
+        item = (held.block, held.certificate, held.receipts, encode(changes_of(held.state)))
+        if held.height > wanted.start + len(found) or len(found) >= wanted.count or size >= wanted.size:
+            break
+        size += _size(item)
+        if size > MAX_SYNC_ANSWER:
+            break
+        found.append(item)
+    return found
+
+
+def _size(item: Outcome) -> int:
+    block, certificate, receipts, changes = item
+    return len(block) + len(certificate) + sum(map(len, receipts)) + len(changes)

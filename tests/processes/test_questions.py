@@ -1,0 +1,176 @@
+"""Members that ask the validators for far more than anybody can use: it costs them, and nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from chain.codec import encode
+from chain.contracts.credits import Transfer
+from chain.node.messages import MAX_SYNC_BLOCKS, GetBlocks, GetOutcomes
+from chain.params import MAX_OPS
+from client import config
+from p2p.book import PeerBook
+from p2p.tls import CA
+from p2p.transport import Network
+from p2p.wire import LANE_VOTES, NODE
+from tests.processes.harness import Graph, NodeProcess, Person, Role, eventually, validators, with_params
+
+QUESTIONS = 20_000
+LASTS_S = 10.0
+SPARE_RSS = 50 * 2**20
+HISTORY = MAX_SYNC_BLOCKS + 6
+"""Heights, each with about 10 kB: every question asks for as many blocks as an answer may hold."""
+FILLER = Person("filler")
+ANSWERS_WITHIN_S = 2.0
+STEP_S = 0.05
+
+
+class Asker:
+    """A member's connections to some nodes; it reads what it is answered and forgets it."""
+
+    def __init__(self, graph: Graph, member: NodeProcess, nodes: list[NodeProcess]) -> None:
+        book = PeerBook(None)
+        for node in nodes:
+            book.add_seed(config.load(node.data, {}).config.network.listen)
+        self.nodes = nodes
+        self.answered = 0
+        genesis = graph.genesis
+        keys = {account.key: account.key for account in genesis.accounts}
+        known = {graph[role.name].id: keys[graph[role.name].identity.key.public] for role in graph.roles}
+        self.network = Network(
+            key=member.identity.key,
+            own_id=member.id,
+            chain_id=genesis.chain_id,
+            ca=CA(genesis.ca_cert, genesis.ca_key),
+            membership=known.get,
+            on_message=self._answer,
+            on_peer=lambda *_: None,
+            book=book,
+            listen=None,
+            advertise=[],
+        )
+
+    def _answer(self, peer: bytes, channel: int, payload: bytes) -> None:
+        self.answered += 1
+
+    async def connect(self) -> None:
+        await self.network.start()
+
+        async def all_there() -> bool:
+            return {node.id for node in self.nodes} <= {peer.id for peer in self.network.peers()}
+
+        await eventually("the member is connected to all validators", all_there)
+
+    async def ask(self, count: int) -> int:
+        """So many questions, evenly over LASTS_S and all nodes; how many left."""
+        kinds = (GetBlocks(1, MAX_SYNC_BLOCKS), GetOutcomes(1, MAX_SYNC_BLOCKS))
+        questions = itertools.cycle([encode(kind) for kind in kinds])
+        began, left = time.monotonic(), 0
+        for number in range(count):
+            due = began + LASTS_S * number / count
+            if due > time.monotonic() + STEP_S:
+                await asyncio.sleep(STEP_S)
+            left += self.network.send(self.nodes[number % len(self.nodes)].id, NODE, next(questions), LANE_VOTES)
+        await asyncio.sleep(max(0.0, began + LASTS_S - time.monotonic()))
+        return left
+
+
+def resident(node: NodeProcess) -> int:
+    """Bytes."""
+    lines = Path(f"/proc/{node.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1_024 for line in lines if line.startswith("VmRSS:"))
+
+
+@dataclass
+class Seen:
+    """What an observation saw of all nodes."""
+
+    rate: float = 0.0
+    """Heights a second, of the node that decided fewest."""
+    grew: int = 0
+    """Most bytes by which a node's memory was above the beginning at any time."""
+    waits: list[float] = field(default_factory=list)
+    """Seconds that each question to an API took, ascending."""
+
+    @property
+    def p95(self) -> float:
+        return self.waits[len(self.waits) * 95 // 100]
+
+
+async def observe(nodes: list[NodeProcess], while_: Awaitable[object]) -> Seen:
+    """Ask every node's API again and again while something goes on."""
+    seen, ended = Seen(), asyncio.Event()
+
+    async def watch(node: NodeProcess) -> float:
+        before = resident(node)
+        first, began = await node.height(), time.monotonic()
+        while not ended.is_set():
+            asked = time.monotonic()
+            await node.api.status()
+            seen.waits.append(time.monotonic() - asked)
+            seen.grew = max(seen.grew, resident(node) - before)
+            await asyncio.sleep(0.1)
+        return (await node.height() - first) / (time.monotonic() - began)
+
+    watchers = [asyncio.create_task(watch(node)) for node in nodes]
+    try:
+        await while_
+    finally:
+        ended.set()
+        rates = await asyncio.gather(*watchers)
+    seen.rate = min(rates)
+    seen.waits.sort()
+    return seen
+
+
+@asynccontextmanager
+async def askers(graph: Graph, names: list[str], nodes: list[NodeProcess]) -> AsyncIterator[list[Asker]]:
+    made = [Asker(graph, graph[name], nodes) for name in names]
+    try:
+        await asyncio.gather(*(asker.connect() for asker in made))
+        yield made
+    finally:
+        await asyncio.gather(*(asker.network.stop() for asker in made))
+
+
+async def fill(node: NodeProcess) -> None:
+    """A history that is worth asking for: from height 1 on a large transaction in every block."""
+    large = [Transfer(node.id, 1, bytes(64))] * MAX_OPS
+    while await node.height() < HISTORY:
+        await FILLER.send(node, *large)
+
+
+@pytest.mark.parametrize("members", [1, 3])
+async def test_who_asks_for_too_much_holds_up_nobody(tmp_path: Path, members: int) -> None:
+    """20,000 questions in ten seconds for 64 blocks each, from one member and from three at once. Without a bound for the questions
+    of a peer a validator reads and encodes 20,000 answers, and decides nothing meanwhile."""
+    names = [f"m{i}" for i in range(members)]
+    async with Graph(tmp_path, [*validators(4), *map(Role, names)], people=[FILLER], params=with_params(heartbeat=100)) as graph:
+        nodes = [graph[f"v{i}"] for i in range(4)]
+        await graph.start(*(node.name for node in nodes))
+        await fill(nodes[0])
+        await asyncio.gather(*(node.reaches(HISTORY) for node in nodes))
+        async with askers(graph, names, nodes) as asking:
+            calm = await observe(nodes, asyncio.sleep(LASTS_S / 2))
+            busy = await observe(nodes, asyncio.gather(*(asker.ask(QUESTIONS) for asker in asking)))
+            after = await observe(nodes, asyncio.sleep(LASTS_S / 2))
+            print(f"{members} members: {calm.rate:.1f}, {busy.rate:.1f}, {after.rate:.1f} heights/s;", end=" ")
+            print(f"{busy.grew >> 20} MB more; p95 {calm.p95 * 1000:.0f} and {busy.p95 * 1000:.0f} ms", end="; ")
+            print(f"{sum(asker.answered for asker in asking)} answers")
+            patience = max(ANSWERS_WITHIN_S, 10 * calm.waits[-1])
+            assert busy.rate >= calm.rate / 2 and after.rate >= calm.rate / 2
+            assert busy.grew < SPARE_RSS and after.grew < SPARE_RSS
+            assert busy.waits[-1] <= patience and after.waits[-1] <= patience
+            assert all(asker.answered > 0 for asker in asking), "who asks is answered"
+        for node in nodes:
+            assert {peer["score"] for peer in await node.api.peers()} <= {0.0}
+            assert not node.says("blocked")
+        await graph.agree()

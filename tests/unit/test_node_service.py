@@ -1,0 +1,158 @@
+"""What peers may ask of a node (LC-NODE-50, 51): how much of one, how much of all, whose turn it is, and what is not answered."""
+
+from __future__ import annotations
+
+from chain.node import events as e
+from chain.node import messages as m
+from chain.node.service import ALL_READS, BODIES, HEIGHTS, MAX_OPEN, MAX_READS, POOL, READS, Allowance, Service
+from tests.unit.node_kit import T0, Net, fresh, ident, of_kind, receive, sent, transfer
+
+QUESTION = m.GetBlocks(1, 64)
+HOUR = 3_600_000
+
+
+def names(count: int) -> list[bytes]:
+    return [b"peer %03d" % i for i in range(count)]
+
+
+def run(service: Service, peers: list[bytes], ms: int, *, per_ms: int = 5) -> dict[bytes, int]:
+    """Everybody asks all the time, and the disk is quick: how often each one was served."""
+    served = dict.fromkeys(peers, 0)
+    for now in range(ms):
+        for peer in peers:
+            for _ in range(per_ms):
+                service.ask(peer, QUESTION)
+        while (turn := service.next(now)) is not None:
+            served[turn[0]] += 1
+            service.done(turn[0])
+    return served
+
+
+def test_few_questions_of_a_peer_are_open_and_the_others_are_dropped() -> None:
+    service = Service()
+    (a,) = names(1)
+    assert [service.ask(a, QUESTION) for _ in range(MAX_OPEN + 2)] == [True] * MAX_OPEN + [False, False]
+    assert service.next(0) == (a, QUESTION)
+    assert not service.ask(a, QUESTION), "what is being read is open, too"
+    service.done(a)
+    assert service.ask(a, QUESTION)
+
+
+def test_one_question_of_a_peer_is_read_at_a_time_and_few_of_all() -> None:
+    service = Service()
+    peers = names(MAX_READS + 3)
+    for peer in peers:
+        service.ask(peer, QUESTION)
+        service.ask(peer, QUESTION)
+    assert [service.next(0) for _ in range(MAX_READS + 1)] == [*((p, QUESTION) for p in peers[:MAX_READS]), None]
+    service.done(peers[0])
+    assert service.next(0) == (peers[MAX_READS], QUESTION), "who was served goes to the end of the line"
+
+
+def test_a_peer_is_served_at_its_rate() -> None:
+    (a,) = names(1)
+    assert run(Service(), [a], 5_000)[a] == READS.rate.burst + 5 * READS.rate.per_s - 1
+
+
+def test_all_peers_together_are_served_at_the_rate_over_all_and_each_alike() -> None:
+    served = run(Service(), names(20), 5_000, per_ms=1)
+    assert ALL_READS.burst + 5 * ALL_READS.per_s - 1 == sum(served.values())
+    assert max(served.values()) - min(served.values()) <= 1
+
+
+def test_who_asks_one_question_at_a_time_is_served_whatever_the_others_ask() -> None:
+    """Twenty others ask all the time: its turn comes when each of them had one."""
+    service, asked, waits = Service(), 0, list[int]()
+    *crowd, modest = names(21)
+    for now in range(10_000):
+        for peer in crowd:
+            service.ask(peer, QUESTION)
+        if not service.open(modest):
+            asked = now
+            service.ask(modest, QUESTION)
+        while (turn := service.next(now)) is not None:
+            service.done(turn[0])
+            if turn[0] == modest:
+                waits.append(now - asked)
+    assert len(waits) > 30
+    assert max(waits) <= 1_000 * (len(crowd) + 2) // ALL_READS.per_s
+
+
+def test_nothing_is_read_for_a_peer_whose_queue_is_not_near_empty() -> None:
+    service = Service()
+    slow, quick = names(2)
+    waits = {slow: READS.room, quick: READS.room - 1}
+    service.queued = lambda peer, lane: waits[peer] if lane == e.REQUESTS else 0
+    service.ask(slow, QUESTION)
+    service.ask(quick, QUESTION)
+    assert service.next(0) == (quick, QUESTION)
+    assert service.next(0) is None
+    waits[slow] -= 1
+    assert service.next(0) == (slow, QUESTION)
+
+
+def test_who_connects_again_has_no_more_than_before() -> None:
+    service = Service()
+    (a,) = names(1)
+    assert run(service, [a], 22)[a] == READS.rate.burst
+    service.down(a)
+    assert service.open(a) == 0
+    service.ask(a, QUESTION)
+    assert service.next(22) is None
+
+
+def allowed(service: Service, what: Allowance, times: int, now: int) -> int:
+    return sum(service.allows(b"peer", what, now) for _ in range(times))
+
+
+def test_answers_from_memory_have_a_rate_of_their_own_each() -> None:
+    service = Service()
+    for what in (POOL, BODIES, HEIGHTS):
+        assert allowed(service, what, 500, 0) == what.rate.burst
+        assert allowed(service, what, 500, 1_000) == what.rate.per_s
+        assert allowed(service, what, 500, HOUR) == what.rate.burst, "no more than a burst is saved"
+        service.queued = lambda peer, lane, what=what: what.room if lane == what.lane else 0  # type: ignore[misc]
+        assert allowed(service, what, 1, 2 * HOUR) == 0
+        service.queued = lambda peer, lane: 0
+
+
+# --- in a node ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_node_asked_for_blocks_again_and_again_reads_one_answer_at_a_time() -> None:
+    net = Net()
+    net.submit(0, transfer(0, 0))
+    net.reach(1)
+    net.submit(0, transfer(0, 1))
+    net.reach(2)
+    node = net.nodes[0]
+    effects = [x for i in range(5_000) for x in receive(node, 4, (m.GetBlocks, m.GetOutcomes)[i % 2](1, 64), net.now)]
+    assert len(of_kind(effects, e.ReadBlocks)) == 1 and not of_kind(effects, e.Penalize)
+    rest = [x for _ in range(50) for x in node.handle(e.Answered(ident(4), None), net.now)]
+    assert len(of_kind(rest, e.ReadBlocks)) == MAX_OPEN - 1
+
+
+def test_a_turn_that_could_not_come_comes_with_a_tick() -> None:
+    net = Net()
+    for height in (1, 2):
+        net.submit(0, transfer(0, height - 1))
+        net.reach(height)
+    node = net.nodes[0]
+    waits = READS.room
+    node.service.queued = lambda peer, lane: waits
+    assert not of_kind(receive(node, 4, QUESTION, net.now), e.ReadBlocks)
+    assert not of_kind(node.handle(e.Fired(e.Tick()), net.now + 100), e.ReadBlocks)
+    waits = 0
+    assert len(of_kind(node.handle(e.Fired(e.Tick()), net.now + 200), e.ReadBlocks)) == 1
+
+
+def test_transactions_bodies_and_heights_are_not_sent_more_often_than_allowed() -> None:
+    node = fresh(0)
+    raw = transfer(0, 0)
+    short = node.submit(raw, T0)[:8]
+    effects = [x for _ in range(500) for x in receive(node, 1, m.GetTxs([short]))]
+    assert sent(effects, m.Txs) == [m.Txs([raw])] * POOL.rate.burst
+    node.height = 9
+    effects = [x for _ in range(500) for x in receive(node, 1, m.Status(3))]
+    assert sent(effects, m.Status) == [m.Status(9)] * HEIGHTS.rate.burst
+    assert sent(receive(node, 2, m.Status(3)), m.Status) == [m.Status(9)], "another peer's rate is another one"

@@ -1,0 +1,76 @@
+"""LC-P2P-26: the table of what messages cost names every message of every channel, and bounds that the code has."""
+
+from __future__ import annotations
+
+import re
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain import params
+from chain.consensus import resend, votes
+from chain.node import batches, bodies, candidates, messages, node, relay, service, snapshot
+from client import driver, snapshots, waiting
+from p2p import book, config, connection, wire
+from p2p.content import exchange, serving
+from p2p.content import messages as content_messages
+from p2p.content import service as content
+
+CHAPTER = (Path(__file__).parents[2] / "protocol_spec" / "p2p.md").read_text(encoding="utf-8")
+TABLE = CHAPTER[CHAPTER.index("## What a message costs") : CHAPTER.index("## Exchange of addresses")]
+ROWS = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in TABLE.splitlines() if line.startswith("| ")][1:]
+CHANNELS: dict[str, Any] = {"NODE": messages.Message, "PEERS": wire.PeersMessage, "CONTENT": content_messages.Message}
+MODULES = {
+    "batches": batches,
+    "bodies": bodies,
+    "book": book,
+    "candidates": candidates,
+    "config": config,
+    "connection": connection,
+    "content": content,
+    "content_messages": content_messages,
+    "driver": driver,
+    "exchange": exchange,
+    "messages": messages,
+    "node": node,
+    "params": params,
+    "relay": relay,
+    "resend": resend,
+    "service": service,
+    "serving": serving,
+    "snapshot": snapshot,
+    "snapshots": snapshots,
+    "votes": votes,
+    "waiting": waiting,
+    "wire": wire,
+}
+_BOUND = re.compile(r"`([a-z_]+)\.([A-Za-z_.]+)` = (\d+)")
+
+
+def test_every_message_of_every_channel_has_one_row() -> None:
+    stated = sorted((channel, message) for channel, message, *_ in ROWS)
+    assert stated == sorted((channel, kind.__name__) for channel, kinds in CHANNELS.items() for kind in kinds.__args__)
+
+
+def test_there_is_no_channel_without_messages_in_the_table() -> None:
+    assert {getattr(wire, name) for name in CHANNELS} == set(range(len(wire.CHANNEL_LIMITS)))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[1])
+def test_each_row_says_who_pays_and_names_bounds_of_the_code(row: tuple[str, ...]) -> None:
+    _, _, sender, receiver, bounds = row
+    assert sender and receiver
+    found = _BOUND.findall(bounds)
+    assert found and not re.sub(r"[, ]", "", _BOUND.sub("", bounds)), "bounds, and nothing else"
+    for module, name, value in found:
+        assert reduce(getattr, name.split("."), MODULES[module]) == int(value), f"{module}.{name}"
+
+
+def test_the_statements_beside_the_table_have_the_code_s_numbers() -> None:
+    text = CHAPTER.replace(",", "")
+    assert f"at most {connection.SLICE} messages of one peer" in text
+    assert f"{int(config.NetworkConfig().messages_per_s)} messages/s" in text
+    assert f"at most {waiting.SHARE} bytes stand in the line" in text
+    assert f"Where {driver.WAITING_BYTES} bytes wait" in text
