@@ -1,6 +1,7 @@
 """What a container may do: the one description of the isolation, used for jobs and for our own keeper alike.
 
-Everything is said to the engine on creation; nothing of what the image declares about itself is used.
+Everything is said to the engine on creation; nothing of what the image declares about itself is used but its environment. What the
+engine then reports of the container is compared with what was asked (`differences`), before anything in it runs.
 """
 
 from __future__ import annotations
@@ -19,8 +20,37 @@ RUN_LABEL = "learningchain.run"
 OUT_INODES = 64
 _SHM_MB = 64
 SHM_INODES = 1024
+MEMLOCK = 65536
+"""Bytes that a job may lock in memory."""
 KEEPER_MEMORY = 64 * MIB
 _LOCKED = "nosuid,nodev,noexec"
+
+_MASKED_BY_ENGINES = (
+    *("acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats"),
+)
+_MASKED_OF_HOST = (
+    # Which machine and which start of it this is, and its command line.
+    *("cmdline", "stat", "uptime", "version", "version_signature", "sys/kernel/random/boot_id", "sys/kernel/version"),
+    # What else goes on on it: counters that another container can move are a way to talk to it.
+    *("buddyinfo", "diskstats", "loadavg", "locks", "pagetypeinfo", "pressure", "schedstat", "slabinfo", "softirqs", "swaps"),
+    *("vmallocinfo", "vmstat", "zoneinfo", "sys/kernel/random/entropy_avail"),
+    *(f"sys/fs/{name}" for name in ("aio-nr", "dentry-state", "file-nr", "inode-nr", "inode-state", "quota")),
+    # What it is built of: disks, devices, drivers.
+    *("bus", "config.gz", "consoles", "crypto", "devices", "dma", "driver", "dynamic_debug", "execdomains", "fb", "fs", "iomem"),
+    *("ioports", "irq", "kallsyms", "key-users", "kmsg", "kpagecgroup", "kpagecount", "kpageflags", "mdstat", "misc", "modules"),
+    *("mtrr", "partitions", "sysrq-trigger", "tty"),
+)
+_MASKED_IN_SYS = (
+    *("block", "bus", "class", "dev", "firmware", "hypervisor", "kernel", "module", "power"),
+    *(f"devices/{name}" for name in ("LNXSYSTM:00", "pci0000:00", "platform", "pnp0", "system/memory", "virtual")),
+    *(f"fs/{name}" for name in ("bcache", "bpf", "btrfs", "ext4", "f2fs", "fuse", "pstore", "selinux", "xfs")),
+)
+MASKED_PATHS = tuple(
+    sorted((*(f"/proc/{name}" for name in (*_MASKED_BY_ENGINES, *_MASKED_OF_HOST)), *(f"/sys/{name}" for name in _MASKED_IN_SYS)))
+)
+"""Files that read as empty in a container, and folders that are empty. A machine need not have all of them. What programs need to
+compute stays: processors, memory, limits of the kernel (docs/sandbox.md has the list)."""
+READONLY_PATHS = ("/proc/sys",)
 
 
 def seccomp_profile() -> str:
@@ -82,6 +112,8 @@ def locked_host_config(runtime: str, memory: int, pids: int, cpus: float) -> dic
         "IpcMode": "private",
         "LogConfig": {"Type": "none", "Config": {}},
         "RestartPolicy": {"Name": "no"},
+        "MaskedPaths": list(MASKED_PATHS),
+        "ReadonlyPaths": list(READONLY_PATHS),
     }
 
 
@@ -103,7 +135,7 @@ def job_config(spec: RunSpec, *, runtime: str, uid: int, labels: dict[str, str],
             {"Name": "fsize", "Soft": limits.file_cap, "Hard": limits.file_cap},
             {"Name": "nofile", "Soft": limits.nofile, "Hard": limits.nofile},
             {"Name": "msgqueue", "Soft": 0, "Hard": 0},
-            {"Name": "memlock", "Soft": 65536, "Hard": 65536},
+            {"Name": "memlock", "Soft": MEMLOCK, "Hard": MEMLOCK},
         ],
     }
     return {
@@ -165,3 +197,77 @@ def keeper_config(
         "Labels": labels,
         "HostConfig": host,
     }
+
+
+# --- what the engine made of it ---------------------------------------------------------------------------------------------------
+
+_NOTHING: tuple[object, ...] = (None, "", False, 0, [], {})
+FORBIDDEN_SETTINGS = (
+    *("Privileged", "Binds", "VolumesFrom", "VolumeDriver", "CapAdd", "Devices", "DeviceCgroupRules", "DeviceRequests", "GroupAdd"),
+    *("PidMode", "UTSMode", "UsernsMode", "Links", "ExtraHosts", "PortBindings", "PublishAllPorts", "Sysctls", "StorageOpt"),
+    *("CgroupParent", "OomKillDisable", "AutoRemove", "ContainerIDFile", "Annotations", "Cgroup", "CpuRealtimePeriod"),
+    *("CpuRealtimeRuntime", "Dns", "DnsOptions", "DnsSearch"),
+)
+"""Settings of a host configuration that we never ask for; whatever stands there was put in by somebody else."""
+_ADDED = {"RestartPolicy": {"MaximumRetryCount": 0}}
+"""What engines add to a setting of ours."""
+_OURS_AMONG_OTHERS = ("Env", "Labels")
+
+
+def differences(asked: dict[str, Any], facts: dict[str, Any]) -> list[str]:
+    """Where a container is not what was asked for: one short text each. `facts` as the engine inspects it, before its start.
+
+    An engine, a plug-in or a daemon's configuration that adds a mount, drops a limit or changes a security option is found here,
+    once per container; that the kernel keeps what the engine promised is the self-test's part.
+    """
+    host, config = facts.get("HostConfig") or {}, facts.get("Config") or {}
+    wanted = asked["HostConfig"]
+    found = [_told(f"HostConfig.{key}", host.get(key)) for key, value in wanted.items() if not _same(key, value, host.get(key))]
+    found += [_told(f"HostConfig.{key}", host[key]) for key in FORBIDDEN_SETTINGS if host.get(key) not in _NOTHING]
+    plain = [key for key in asked if key not in ("HostConfig", *_OURS_AMONG_OTHERS)]
+    found += [_told(f"Config.{key}", config.get(key)) for key in plain if not _same(key, asked[key], config.get(key))]
+    if config.get("Volumes"):
+        found.append(_told("Config.Volumes", config["Volumes"]))
+    if not set(asked["Labels"].items()) <= set((config.get("Labels") or {}).items()):
+        found.append(_told("Config.Labels", config.get("Labels")))
+    if [item for item in config.get("Env") or [] if item.partition("=")[0] in _names(asked["Env"])] != asked["Env"]:
+        found.append("Config.Env has other values for our variables")
+    mounts = sorted(_mount(mount) for mount in facts.get("Mounts") or [] if not _in_memory(mount, wanted.get("Tmpfs", {})))
+    if mounts != sorted((mount["Source"], mount["Target"], not mount["ReadOnly"]) for mount in wanted["Mounts"]):
+        found.append(_told("Mounts", mounts))
+    if facts.get("AppArmorProfile") == "unconfined":
+        found.append("AppArmorProfile is unconfined")
+    if facts.get("ExecIDs"):
+        found.append("somebody entered it")
+    return found
+
+
+def _told(name: str, value: object) -> str:
+    return f"{name} is {json.dumps(value)[:80]}"
+
+
+def _same(key: str, asked: Any, reported: Any) -> bool:
+    """Equal, where engines leave out what is empty or false, and add a few fields of their own."""
+    if asked in _NOTHING and reported in _NOTHING:
+        return True
+    if isinstance(asked, dict) and isinstance(reported, dict):
+        reported = {name: value for name, value in reported.items() if _ADDED.get(key, {}).get(name, object()) != value}
+        return all(_same("", asked.get(name), reported.get(name)) for name in {*asked, *reported})
+    if isinstance(asked, list) and isinstance(reported, list):
+        return len(asked) == len(reported) and all(_same("", one, other) for one, other in zip(asked, reported, strict=True))
+    return bool(asked == reported)
+
+
+def _names(env: list[str]) -> set[str]:
+    return {item.partition("=")[0] for item in env}
+
+
+def _mount(mount: dict[str, Any]) -> tuple[str, str, bool]:
+    """Name, place and whether it can be written, of a volume; a source that no volume of ours has, of everything else."""
+    name = mount.get("Name") if mount.get("Type") == "volume" and mount.get("Driver") == "local" else f"a {mount.get('Type')} mount"
+    return str(name), str(mount.get("Destination")), bool(mount.get("RW"))
+
+
+def _in_memory(mount: dict[str, Any], tmpfs: dict[str, str]) -> bool:
+    """One of the file systems in memory that were asked for by path: some engines list them among the mounts."""
+    return mount.get("Type") == "tmpfs" and mount.get("Destination") in tmpfs

@@ -20,7 +20,7 @@ import requests.exceptions
 from sandbox.attached import Attached, Dialogue
 from sandbox.engine import Engine
 from sandbox.errors import EngineError
-from sandbox.isolation import in_options, keeper_config, new_uid, out_options, volume_mount
+from sandbox.isolation import differences, in_options, keeper_config, new_uid, out_options, volume_mount
 from sandbox.results import BadResult
 from sandbox.spec import MIB
 
@@ -150,8 +150,8 @@ class Keeper:
 
 
 def create_container(engine: Engine, name: str, config: dict[str, Any]) -> None:
-    """Creates a container under its name. A leftover of the same name (an attempt that the engine finished without
-    our hearing of it) is removed first. Raises EngineError."""
+    """Creates a container under its name, and makes sure that it is what was asked for. A leftover of the same name (an attempt
+    that the engine finished without our hearing of it) is removed first. Raises EngineError."""
 
     def create(api: Any) -> None:
         api.create_container_from_config(config, name)
@@ -163,6 +163,10 @@ def create_container(engine: Engine, name: str, config: dict[str, Any]) -> None:
             raise
         remove_container(engine, name)
         engine.call("creating a container", create)
+    differing = differences(config, engine.call("looking at a container", lambda api: api.inspect_container(name)))
+    if differing:
+        remove_container(engine, name)
+        raise EngineError("the engine made another container than was asked for, and nothing ran", "; ".join(differing)[:400])
 
 
 def remove_container(engine: Engine, name: str) -> list[str]:

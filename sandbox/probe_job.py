@@ -15,22 +15,40 @@ import signal
 import socket
 import sys
 import time
+from typing import Any
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 WRITABLE = ("/tmp", "/lc/out", "/dev/shm")
-# System calls that must fail whatever their arguments, by machine.
-FORBIDDEN = {
-    "x86_64": {"io_uring_setup": 425, "bpf": 321, "keyctl": 250, "add_key": 248, "unshare": 272, "ptrace": 101},
-    "aarch64": {"io_uring_setup": 425, "bpf": 280, "keyctl": 219, "add_key": 217, "unshare": 97, "ptrace": 117},
-}
-FORBIDDEN["x86_64"] |= {"userfaultfd": 323, "perf_event_open": 298, "mount": 165, "process_vm_readv": 310}
-FORBIDDEN["aarch64"] |= {"userfaultfd": 282, "perf_event_open": 241, "mount": 40, "process_vm_readv": 270}
+# System calls that must fail whatever their arguments, by name: their numbers on x86_64 and on aarch64 (0: it has none).
+_CALLS = """
+ptrace 101 117, process_vm_readv 310 270, process_vm_writev 311 271, kcmp 312 272, process_madvise 440 440,
+pidfd_getfd 438 438, perf_event_open 298 241, bpf 321 280, unshare 272 97, setns 308 268, clone3 435 435, pivot_root 155 41,
+chroot 161 51, mount 165 40, umount2 166 39, mount_setattr 442 442, move_mount 429 429, open_tree 428 428, fsopen 430 430,
+fsconfig 431 431, fsmount 432 432, fspick 433 433, quotactl 179 60, open_by_handle_at 304 265, name_to_handle_at 303 264,
+mknodat 259 33, fanotify_init 300 262, keyctl 250 219, add_key 248 217, request_key 249 218, userfaultfd 323 282,
+io_setup 206 0, io_uring_setup 425 425, io_uring_enter 426 426, io_uring_register 427 427, syncfs 306 267,
+memfd_create 319 279, memfd_secret 447 447, execveat 322 281, seccomp 317 277, kexec_load 246 104, init_module 175 105,
+finit_module 313 273, delete_module 176 106, settimeofday 164 170, clock_settime 227 112, adjtimex 159 171,
+clock_adjtime 305 266, sethostname 170 161, setdomainname 171 162, syslog 103 116, acct 163 89, swapon 167 224,
+swapoff 168 225, reboot 169 142, mbind 237 235, set_mempolicy 238 237, migrate_pages 256 238, move_pages 279 239,
+vmsplice 278 75, splice 275 76, tee 276 77, landlock_create_ruleset 444 444, modify_ldt 154 0, iopl 172 0, ioperm 173 0,
+lookup_dcookie 212 18
+"""
+FORBIDDEN = {name: (int(x86), int(arm)) for name, x86, arm in (call.split() for call in _CALLS.split(","))}
+# A user namespace would give its maker every capability within; the others need one, so each is tried with it and alone.
+NEW_NAMESPACES = {"user": 0x10000000, "mount": 0x20000, "pid": 0x20000000, "net": 0x40000000, "ipc": 0x8000000, "uts": 0x4000000}
+NEW_NAMESPACES |= {"cgroup": 0x2000000}
+LINUX32 = 0x0008
+GVISOR = "#1 SMP Sun Jan 10 15:06:54 PST 2016"
+"""What gVisor says of itself, on every machine."""
 FAMILIES = {"AF_VSOCK": 40, "AF_ALG": 38, "AF_PACKET": 17, "AF_NETLINK": 16, "AF_INET": 2, "AF_INET6": 10}
+
+USER_LIMITS = {"core": resource.RLIMIT_CORE, "nofile": resource.RLIMIT_NOFILE, "memlock": resource.RLIMIT_MEMLOCK, "msgqueue": 12}
 
 Finding = tuple[bool, str]
 
 
-def check_network(_: dict[str, int]) -> Finding:
+def check_network(_: dict[str, Any]) -> Finding:
     with open("/proc/net/dev") as file:
         names = sorted(line.split(":")[0].strip() for line in file if ":" in line)
     reached = []
@@ -43,7 +61,7 @@ def check_network(_: dict[str, int]) -> Finding:
     return set(names) <= {"lo"} and not reached, f"interfaces {names}, reached {reached}"
 
 
-def check_sockets(_: dict[str, int]) -> Finding:
+def check_sockets(_: dict[str, Any]) -> Finding:
     opened = []
     for name, family in FAMILIES.items():
         for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK_SEQPACKET):
@@ -55,19 +73,83 @@ def check_sockets(_: dict[str, int]) -> Finding:
     return not opened, f"opened {sorted(set(opened))}"
 
 
-def check_system_calls(_: dict[str, int]) -> Finding:
-    passed = []
-    for name, number in FORBIDDEN[os.uname().machine].items():
-        ctypes.set_errno(0)
+def call(number: int, *arguments: int) -> tuple[int, int]:
+    """A system call: its answer, and the error where that is -1."""
+    ctypes.set_errno(0)
+    answer = LIBC.syscall(ctypes.c_long(number), *(ctypes.c_ulong(value) for value in arguments))
+    return answer, ctypes.get_errno()
+
+
+def check_system_calls(_: dict[str, Any]) -> Finding:
+    passed, column = [], ("x86_64", "aarch64").index(os.uname().machine)
+    for name, numbers in FORBIDDEN.items():
         # Arguments that succeed, or fail for their own sake (EFAULT, EINVAL), where no filter stands before them.
-        arguments = {"unshare": (0x10000000,), "keyctl": (0, -3, 1)}.get(name, (0, 0, 0))
-        answer = LIBC.syscall(number, *arguments, 0, 0)
-        if answer != -1 or ctypes.get_errno() not in (errno.EPERM, errno.ENOSYS, errno.EACCES):
+        arguments = {"unshare": (0x10000000,), "keyctl": (0, (1 << 64) - 3, 1), "setns": ((1 << 64) - 1,)}.get(name, (0, 0, 0))
+        answer, error = call(numbers[column], *arguments, 0, 0) if numbers[column] else (-1, errno.ENOSYS)
+        if answer != -1 or error not in (errno.EPERM, errno.ENOSYS, errno.EACCES):
             passed.append(name)
+    answer, _error = call({"x86_64": 135, "aarch64": 92}[os.uname().machine], LINUX32)
+    if answer != -1:
+        passed.append("personality")
     return not passed, f"not refused: {passed}"
 
 
-def check_root_read_only(_: dict[str, int]) -> Finding:
+def check_namespaces(_: dict[str, Any]) -> Finding:
+    """No process is born into a namespace of its own."""
+    number, passed = {"x86_64": 56, "aarch64": 220}[os.uname().machine], []
+    for name, flag in NEW_NAMESPACES.items():
+        for flags in (flag, flag | NEW_NAMESPACES["user"]):
+            child, _error = call(number, flags | signal.SIGCHLD, 0, 0, 0, 0)
+            if child == 0:
+                os._exit(0)
+            if child > 0:
+                os.waitpid(child, 0)
+                passed.append(name)
+    return not passed, f"made: {sorted(set(passed))}"
+
+
+def check_host(want: dict[str, Any]) -> Finding:
+    """What tells of the host reads as nothing. gVisor is a kernel of its own, and shows its own files whatever is masked."""
+    kernel = os.uname()
+    if "gvisor" in kernel.release or kernel.version == GVISOR:
+        return True, "the runtime's own kernel shows its own files"
+    told = []
+    for path in want["masked"]:
+        try:
+            if os.path.isdir(path):
+                found = bool(os.listdir(path))
+            else:
+                with open(path, "rb", buffering=0) as file:
+                    os.set_blocking(file.fileno(), False)
+                    found = bool(file.read(1))
+        except OSError:
+            continue
+        if found:
+            told.append(path)
+    return not told, f"{len(want['masked'])} places; readable: {told}"
+
+
+def check_mounts(want: dict[str, Any]) -> Finding:
+    """The places that can be written lie in memory, and nothing in them can be executed."""
+    wrong, seen = [], set()
+    with open("/proc/self/mounts") as file:
+        for line in file:
+            _device, place, kind, options = line.split()[:4]
+            if place in WRITABLE:
+                seen.add(place)
+                if kind != "tmpfs" or not {"nosuid", "nodev", "noexec"} <= set(options.split(",")):
+                    wrong.append(f"{place} {kind} {options}")
+    return not wrong and seen == set(WRITABLE), f"without their options: {wrong}; mounted: {sorted(seen)}"
+
+
+def check_first_to_go(_: dict[str, Any]) -> Finding:
+    """Where the machine itself runs out of memory, the job is the first to be killed."""
+    with open("/proc/self/oom_score_adj") as file:
+        value = int(file.read())
+    return value == 1000, f"oom_score_adj is {value}"
+
+
+def check_root_read_only(_: dict[str, Any]) -> Finding:
     writable = [path for path in ("/", "/lc/in") if not os.statvfs(path).f_flag & os.ST_RDONLY]
     for path in ("/x", "/lc/x", "/etc/x", "/usr/x", "/lc/in/x", "/lc/in/job.json", "/dev/x", "/proc/sys/kernel/core_pattern"):
         try:
@@ -78,7 +160,7 @@ def check_root_read_only(_: dict[str, int]) -> Finding:
     return not writable, f"writable: {writable}"
 
 
-def check_other_mounts(_: dict[str, int]) -> Finding:
+def check_other_mounts(_: dict[str, Any]) -> Finding:
     """Nothing may be written to but the three places that have a size."""
     writable = []
     with open("/proc/self/mounts") as file:
@@ -99,17 +181,17 @@ def status_field(name: str) -> str:
         return next((line.split(":", 1)[1].strip() for line in file if line.startswith(name + ":")), "")
 
 
-def check_capabilities(_: dict[str, int]) -> Finding:
+def check_capabilities(_: dict[str, Any]) -> Finding:
     held = {name: status_field(name) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
     return all(not value.strip("0") for value in held.values()), f"{held}"
 
 
-def check_no_new_privileges(_: dict[str, int]) -> Finding:
+def check_no_new_privileges(_: dict[str, Any]) -> Finding:
     value = LIBC.prctl(39, 0, 0, 0, 0)
     return value == 1, f"PR_GET_NO_NEW_PRIVS says {value}"
 
 
-def check_uid(_: dict[str, int]) -> Finding:
+def check_uid(_: dict[str, Any]) -> Finding:
     ids = {*os.getresuid(), *os.getresgid()}
     groups = set(os.getgroups())
     became_root = True
@@ -120,13 +202,13 @@ def check_uid(_: dict[str, int]) -> Finding:
     return 0 not in ids | groups and len(ids) == 1 and not became_root, f"ids {sorted(ids)}, groups {sorted(groups)}"
 
 
-def check_user_limits(want: dict[str, int]) -> Finding:
-    core = resource.getrlimit(resource.RLIMIT_CORE)
-    nofile = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return core == (0, 0) and nofile == (want["nofile"],) * 2, f"core {core}, nofile {nofile}"
+def check_user_limits(want: dict[str, Any]) -> Finding:
+    found = {name: resource.getrlimit(number) for name, number in USER_LIMITS.items()}
+    asked = {name: (int(want[name]), int(want[name])) for name in USER_LIMITS}
+    return found == asked, f"{found}; asked for: {asked}"
 
 
-def check_file_size(want: dict[str, int]) -> Finding:
+def check_file_size(want: dict[str, Any]) -> Finding:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     written = fill("/tmp/large", want["file_cap"] + (1 << 20))
     os.unlink("/tmp/large")
@@ -145,7 +227,7 @@ def fill(path: str, most: int) -> int:
     return written
 
 
-def check_space(want: dict[str, int]) -> Finding:
+def check_space(want: dict[str, Any]) -> Finding:
     """Fills each writable place with files below the size limit of one file."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     found = {}
@@ -168,7 +250,7 @@ def check_space(want: dict[str, int]) -> Finding:
     return all(total <= cap for total, cap in found.values()), f"bytes written and allowed: {found}"
 
 
-def check_inodes(want: dict[str, int]) -> Finding:
+def check_inodes(want: dict[str, Any]) -> Finding:
     found = {}
     for place, cap in (("/tmp", want["tmp_inodes"]), ("/lc/out", want["out_inodes"]), ("/dev/shm", want["shm_inodes"])):
         count = 0
@@ -184,7 +266,7 @@ def check_inodes(want: dict[str, int]) -> Finding:
     return all(count <= cap for count, cap in found.values()), f"files made and allowed: {found}"
 
 
-def check_pids(want: dict[str, int]) -> Finding:
+def check_pids(want: dict[str, Any]) -> Finding:
     children: list[int] = []
     while len(children) <= want["pids"]:
         try:
@@ -201,7 +283,7 @@ def check_pids(want: dict[str, int]) -> Finding:
     return len(children) < want["pids"], f"{len(children)} processes started; the limit is {want['pids']}"
 
 
-def check_cpu(want: dict[str, int]) -> Finding:
+def check_cpu(want: dict[str, Any]) -> Finding:
     """Four burners for a while: what they used of the processors must stay near the limit."""
     start, seconds = time.monotonic(), 0.6
     children = []

@@ -18,13 +18,13 @@ import msgspec
 
 from sandbox.errors import BadImage, SandboxUnavailable
 from sandbox.images import ImageBuildError, build_python_image, cached_image
-from sandbox.isolation import OUT_INODES, SHM_INODES, out_bytes
+from sandbox.isolation import MASKED_PATHS, MEMLOCK, OUT_INODES, SHM_INODES, out_bytes
 from sandbox.spec import MIB, Check, ImageLimits, Limits, RunOutcome, RunSpec, SelfTestReport, Status
 
 _LIMITS = Limits(cpus=0.5, mem_mb=128, pids=64, model_cap=MIB, tmp_mb=8, tmp_inodes=256, file_cap=2 * MIB, nofile=128, wall_s=60)
 _EXPECTED = (
-    *("network", "sockets", "system_calls", "root_read_only", "other_mounts", "capabilities", "no_new_privileges"),
-    *("uid", "user_limits", "file_size", "space", "inodes", "pids", "cpu"),
+    *("network", "sockets", "system_calls", "namespaces", "host", "root_read_only", "other_mounts", "mounts", "capabilities"),
+    *("no_new_privileges", "uid", "user_limits", "first_to_go", "file_size", "space", "inodes", "pids", "cpu"),
 )
 _KILLS: dict[str, tuple[Limits, Status, str]] = {
     "memory": (_LIMITS, Status.OUT_OF_RESOURCES, "killed for using more than"),
@@ -49,6 +49,10 @@ def self_test(sandbox: Runs, cache: Path, runtime: str) -> SelfTestReport:
         raise SandboxUnavailable(f"the self-test's image cannot be made: {problem}") from problem
     stamp = os.urandom(4).hex()
     want = {
+        "masked": MASKED_PATHS,
+        "core": 0,
+        "msgqueue": 0,
+        "memlock": MEMLOCK,
         "nofile": _LIMITS.nofile,
         "file_cap": _LIMITS.file_cap,
         "tmp": _LIMITS.tmp_mb * MIB,

@@ -1,0 +1,118 @@
+"""What a container sees of its host, and what happens where an engine makes another one than was asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import docker.api.client
+import pytest
+
+from sandbox import RunSpec, Sandbox, Status
+from sandbox.images import build_python_image
+from sandbox.isolation import MASKED_PATHS
+
+from .conftest import LIMITS, RunJob
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "sandbox.md"
+LOOK = rb"""#!/usr/local/bin/python3
+import json, os
+
+def readable(folder):
+    for name in sorted(os.listdir(folder)):
+        path = f"{folder}/{name}"
+        if os.path.islink(path) or (folder == "/proc" and name.isdigit()):
+            continue
+        try:
+            if os.path.isdir(path):
+                yield from readable(path)
+                continue
+            file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+            found = os.read(file, 64)
+            os.close(file)
+        except OSError:
+            continue
+        if found:
+            yield path
+
+with open("/lc/out/model", "w") as out:
+    json.dump([*readable("/proc"), *readable("/sys")], out)
+with open("/lc/out/result.json", "w") as out:
+    out.write('{"v":1,"loss":"0","n":1}')
+"""
+
+
+@pytest.fixture
+def readable(room: Sandbox, tmp_path: Path) -> Iterator[list[str]]:
+    """Every file of /proc and /sys from which a job gets a byte."""
+    archive = tmp_path / "look.tar"
+    image = build_python_image(archive, {"/lc/job": LOOK}, with_packages=())
+    room.load_archive(archive, image)
+    run = f"look-{os.urandom(4).hex()}"
+    outcome = room.run(RunSpec(run_id=run, image_id=image, phase="train", seed=1, probe=0, budget_s=9, limits=LIMITS))
+    assert outcome.status is Status.OK, outcome
+    assert outcome.model_path is not None
+    yield json.loads(outcome.model_path.read_bytes())
+    outcome.model_path.unlink()
+    room.settle()
+    room.remove_image(image)
+
+
+def test_a_job_reads_of_its_host_what_the_documentation_lists(readable: list[str]) -> None:
+    rows = [line.split("|")[1] for line in DOCS.read_text().splitlines() if line.startswith(("| `/proc", "| `/sys"))]
+    listed = tuple(path for row in rows for path in re.findall(r"`(/[^`<]*)", row))
+    assert len(listed) >= 8
+    assert [path for path in readable if not path.startswith(listed)] == []
+    assert [path for path in readable if path in MASKED_PATHS or path.startswith(tuple(f"{p}/" for p in MASKED_PATHS))] == []
+    assert "/proc/cpuinfo" in readable
+    assert Path("/proc/sys/kernel/random/boot_id").read_text().strip(), "the host has what the job must not see"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"PidsLimit": 4096}, "HostConfig.PidsLimit is 4096"),
+        ({"Binds": ["/etc:/host"]}, "HostConfig.Binds"),
+        ({"SecurityOpt": ["no-new-privileges:true"]}, "HostConfig.SecurityOpt"),
+    ],
+)
+def test_an_engine_that_makes_another_container_runs_nothing(
+    run_job: RunJob, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], told: str
+) -> None:
+    honest = docker.api.client.APIClient.create_container_from_config  # type: ignore[attr-defined]
+    made: list[str] = []
+
+    def create(self: Any, config: dict[str, Any], name: str) -> Any:
+        if config["Entrypoint"] == ["/lc/job"]:
+            made.append(name)
+            config = config | {"HostConfig": config["HostConfig"] | change}
+        return honest(self, config, name)
+
+    monkeypatch.setattr(docker.api.client.APIClient, "create_container_from_config", create)
+    outcome = run_job("good")
+    assert outcome.status is Status.ENGINE_ERROR
+    assert "another container than was asked for, and nothing ran" in outcome.reason
+    assert told in outcome.reason
+    assert outcome.log_tail == ""
+    names = {name for facts in docker.from_env().api.containers(all=True) for name in facts["Names"]}
+    assert made
+    assert not names & {f"/{name}" for name in made}
+
+
+def test_an_image_is_known_by_the_id_that_its_maker_gave_it(room: Sandbox, image: str) -> None:
+    """The engine's own name for it is another: nobody can run what the node did not write."""
+    api = docker.from_env().api
+    facts = api.inspect_image(f"learningchain/test-{os.getpid()}:{image.removeprefix('sha256:')}")
+    assert facts["Id"] != image
+    assert facts["Config"]["Labels"] == {"learningchain.image": image}
+    with pytest.raises(docker.errors.ImageNotFound):
+        api.inspect_image(image)
+    spec = RunSpec(run_id="r", image_id=facts["Id"], phase="train", seed=1, probe=0, budget_s=9, limits=LIMITS)
+    outcome = room.run(spec)
+    assert (outcome.status, outcome.log_tail) == (Status.ENGINE_ERROR, "")
+    assert "not on this engine" in outcome.reason
