@@ -20,6 +20,7 @@ from benchmarks.growth import growth
 from benchmarks.idle import idle
 from benchmarks.ledger import LedgerSize, ledger
 from benchmarks.limits import limits
+from benchmarks.many_jobs import many_jobs
 from benchmarks.peers import install
 from benchmarks.peers.base import Unavailable
 from benchmarks.peers.etcd import etcd
@@ -72,6 +73,7 @@ class Size:
     replay: ReplaySize
     growth: tuple[int, int]
     snapshot: tuple[int, int]
+    many_jobs: int
     idle_s: float
     startup: int
     runs: int
@@ -100,6 +102,7 @@ FULL = Size(
     replay=ReplaySize(rounds=3, blocks=40, txs_per_block=1_000),
     growth=(1_000_000, 100_000),
     snapshot=(200_000, 20_000),
+    many_jobs=65_000,
     idle_s=60.0,
     startup=5,
     runs=15,
@@ -127,6 +130,7 @@ QUICK = Size(
     replay=ReplaySize(rounds=1, blocks=6, txs_per_block=1_000),
     growth=(50_000, 5_000),
     snapshot=(10_000, 1_000),
+    many_jobs=5_000,
     idle_s=8.0,
     startup=1,
     runs=3,
@@ -194,6 +198,7 @@ MEASURES = (
     Measure("replay", lambda size, say: apart(catch_up.replay, **asdict(size.replay)), once=True),
     Measure("snapshot", lambda size, say: apart(snapshot, *size.snapshot), once=True),
     Measure("growth", lambda size, say: apart(growth, *size.growth), once=True),
+    Measure("many_jobs", lambda size, say: apart(many_jobs, size.many_jobs), once=True),
     Measure("idle", lambda size, say: apart(idle, size.idle_s), once=True),
     Measure("startup", lambda size, say: apart(startup, size.startup), once=True),
     Measure("sandbox", _sandbox, once=True),

@@ -1,0 +1,100 @@
+"""What live postings cost the loop that votes: to find the best-paying job and a seat among them, and to learn of them at first."""
+
+from __future__ import annotations
+
+import gc
+import time
+from dataclasses import dataclass
+
+from chain.contracts.job import records
+from chain.contracts.job.messages import Limits, PostJob
+from chain.contracts.job.records import Job, Live, Posting, State
+from chain.crypto import sha256
+from chain.ledger.state import Overlay
+from chain.ledger.state import State as LedgerState
+from client.work.changes import Changes
+from client.work.events import Chain, Moved
+from client.work.policy import WorkConfig
+from client.work.verifier import Verifier
+from client.work.worker import Worker
+from tests.unit.work_kit import Chain as Ground
+from tests.unit.work_kit import posting
+
+_HUGE = Limits(cpus_milli=1_000, mem_mb=4_194_304, train_s=20, eval_s=5, model_cap=4_096, tmp_mb=8, threads=1)
+_JOB = Job(1, 0, 0, [], [], 0, b"", 0, 0, 0, 0, [], [], 0, 0, 0, 0)
+_POSTERS = 100
+_EACH = 500
+"""Postings that are put into the state at a time."""
+_LOOKS = 20
+
+
+@dataclass(frozen=True)
+class ManyJobsFigure:
+    """Milliseconds; of looks the slowest."""
+
+    jobs: int
+    piece_ms: float
+    """To tell the machines of one piece of what changed: 99 of 100 are faster."""
+    told_s: float
+    """To tell them of all live jobs, at a start: all pieces together."""
+    worker_ms: float
+    verifier_ms: float
+    new_job_ms: float
+    """From a block with a better-paying job to the wish to fetch its image."""
+
+
+def many_jobs(jobs: int) -> ManyJobsFigure:
+    """`jobs` live postings, half of which this node would take, and a seat among as many audits. Raises `RuntimeError`."""
+    ground = Ground(["a", "b", "c"], ["boss", "w"])
+    state, clock, me = ground.state, ground.clock, ground.ids["w"]
+    for start in range(0, jobs, _EACH):
+        _post(state, start, min(_EACH, jobs - start), clock)
+    gc.freeze()  # as the daemon does at its start
+    worker, verifier = Worker(me, WorkConfig()), Verifier(ground.ids["a"], WorkConfig())
+    changes = Changes(state)
+    told = []
+    while (moved := changes.take()) is not None:
+        told.append(_timed(lambda given=moved: (worker.handle(given), verifier.handle(given))))  # type: ignore[misc]
+    looks = [_timed(lambda: worker.handle(Chain(state, clock))) for _ in range(_LOOKS)]
+    seats = [_timed(lambda: verifier.handle(Chain(state, clock))) for _ in range(_LOOKS)]
+    worker = Worker(me, WorkConfig())
+    worker.handle(Moved(state, tuple(key[2:] for key in state.keys(b"j/")), (), True))
+    job = _post(state, jobs, 1, clock, bounty=10**9)
+    found: list[object] = []
+    began = time.perf_counter()
+    while (moved := changes.take()) is not None:
+        worker.handle(moved)
+    found += worker.handle(Chain(state, clock))
+    took = time.perf_counter() - began
+    if not any(getattr(effect, "job", b"") == job for effect in found):
+        raise RuntimeError("the worker did not find the best-paying job")
+    ms = 1_000.0
+    return ManyJobsFigure(jobs, ms * sorted(told)[len(told) * 99 // 100], sum(told), ms * max(looks), ms * max(seats), ms * took)
+
+
+def _timed(work: object) -> float:
+    began = time.perf_counter()
+    work()  # type: ignore[operator]
+    return time.perf_counter() - began
+
+
+def _terms(number: int, clock: int, bounty: int) -> PostJob:
+    return posting(clock + 600_000, bounty=bounty, **({"limits": _HUGE} if number % 2 else {}))
+
+
+def _post(state: LedgerState, start: int, count: int, clock: int, bounty: int = 1_000) -> bytes:
+    overlay, job = Overlay(state), b""
+    for number in range(start, start + count):
+        job, terms = sha256(b"job" + number.to_bytes(8, "big")), _terms(number, clock, bounty)
+        overlay.put(records.posting_key(job), Posting(sha256((number % _POSTERS).to_bytes(4, "big"))[:20], number, 0, terms))
+        audited = number % 4 == 3
+        overlay.put(records.job_key(job), _record(State.COMMIT if audited else State.OPEN, clock))
+        overlay.put(records.live_key(job), Live(number, terms.expiry))
+    changes, _, tree = overlay.finish()
+    state.commit(changes, tree)
+    return job
+
+
+def _record(state: State, clock: int) -> Job:
+    fields = {name: getattr(_JOB, name) for name in _JOB.__struct_fields__}
+    return Job(**fields | {"state": int(state), "deadline": clock + 300_000, "round": int(state is State.COMMIT)})
