@@ -57,7 +57,6 @@ _SIGNATURE_TAIL = 66
 
 
 @lru_cache(maxsize=16)
-@lru_cache(maxsize=16)
 def net_of(chain_id: bytes) -> int:
     """LC-TX-3: the network number that every transaction carries: tells a foreign transaction from a forged one."""
     return int.from_bytes(chain_id[:4], "big")

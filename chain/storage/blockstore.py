@@ -24,7 +24,8 @@ from chain.ledger.state import State
 from chain.node.history import AccountEvent, Mentions, lines
 from chain.storage import handovers, outcomes, schema
 from chain.storage.check import check_store
-from chain.storage.errors import DiskFull, StorageDamaged, StorageError, StorageFailed, StorageMismatch
+from chain.storage.disk import make_private
+from chain.storage.errors import DiskFull, StorageDamaged, StorageError, StorageFailed, StorageMismatch, disk_errors
 from chain.storage.index import Part, Place, Recent, bucket_of, find_in, mentions_decoder, part_decoder
 from chain.storage.pages import StatePages
 from chain.storage.schema import TODO_DAMAGED, Bulk, at, db_errors, in_part, seal, unseal
@@ -171,6 +172,9 @@ class BlockStore:
             raise StorageFailed(
                 f"There is no database {where}", "the file does not exist", "Give the right data folder, or run init first"
             )
+        if is_file:
+            with disk_errors("open the database", where):
+                make_private(url_or_path)
         store = cls(schema.make_engine(url_or_path), where, chain_id)
         try:
             with db_errors("open the database", where):
@@ -179,8 +183,6 @@ class BlockStore:
         except BaseException:
             store.engine.dispose()
             raise
-        if is_file:
-            os.chmod(url_or_path, 0o600)
         return store
 
     def _check_meta(self, create: bool) -> None:

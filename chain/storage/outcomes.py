@@ -88,5 +88,5 @@ def audited(store: BlockStore) -> int:
 
 def set_audited(store: BlockStore, height: int) -> None:
     """The heights up to this one were executed and found good."""
-    with store.read("note what was audited") as c:
+    with store.write("note what was audited") as c:
         c.execute(sa.delete(schema.unaudited).where(schema.unaudited.c.height <= height))

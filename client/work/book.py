@@ -17,6 +17,7 @@ from pathlib import Path
 from chain.codec import decode, encode
 from chain.contracts.job.messages import Ballot, Ballots
 from chain.crypto import sha256
+from chain.storage.disk import make_private
 from client.work.events import Model, Seat
 
 VERSION = 1
@@ -94,8 +95,8 @@ class Book:
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            make_private(str(path))
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            path.chmod(0o600)
             self._open(chain_id, identity)
         except (sqlite3.Error, OSError) as problem:
             text = f"the work book {path} cannot be opened ({problem})"

@@ -61,7 +61,7 @@ class Fetching:
     async def model(self, wanted: FetchModel) -> Input:
         """Ask for a candidate's model until its time is over: it is served only once it is under audit."""
         job = wanted.seat[0]
-        try_s, pause, why, local = SHORT_TRY_S, FIRST_RETRY_S, "nobody was asked", False
+        try_s, pause, why, local, own_disk = SHORT_TRY_S, FIRST_RETRY_S, "nobody was asked", False, False
         while (left := (wanted.until - self._ledger.clock) / 1_000) > 0:
             try:
                 await self._pins.pin(wanted.cid, f"verify:{job.hex()}", job)
@@ -69,16 +69,18 @@ class Fetching:
                 return ModelReady(wanted.seat, wanted.index, path)
             except FetchFailed as problem:
                 why, local = str(problem), problem.reason in OWN_FAULTS
+                own_disk = own_disk or problem.reason is Reason.STORAGE
                 if problem.reason is Reason.TOO_LARGE:
                     break
             except TimeoutError as problem:
                 why, local = f"not in time: {problem}", False
             except Exception as problem:
-                why, local = f"{type(problem).__name__}: {problem}", True
+                why, local, own_disk = f"{type(problem).__name__}: {problem}", True, True
             await asyncio.sleep(min(pause, left))
             pause, try_s = min(2 * pause, MAX_RETRY_S), min(2 * try_s, transfer_s(wanted.max_size))
         log.warning("a candidate's model was not to be had", job=job.hex(), cid=wanted.cid, why=why)
-        return ModelMissing(wanted.seat, wanted.index, local, why)
+        # Where the own disk refused once, it may be why the model is not here: that never counts against the claimant.
+        return ModelMissing(wanted.seat, wanted.index, local or own_disk, why)
 
     async def hidden(self, wanted: OpenHidden) -> Input:
         target = self.eval_path(wanted.seat)

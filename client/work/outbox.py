@@ -174,13 +174,13 @@ class Outbox:
                     tx, sent_at, waits = await self._submit(intent, op), self._ledger.height, 0
                 result = await self._ledger.result(tx, WAIT_S)
             except TimeoutError:
-                waits += 1
+                waits, pause = waits + 1, RETRY_S  # it was taken: what comes next is another matter
                 continue
             except InvalidTx as problem:
                 # Dropped, expired or not taken now: the state says whether another try makes sense.
                 log.info("a transaction was not taken", intent=intent.key, why=problem.text)
                 tx, pause = b"", min(pause * 2, MAX_RETRY_S)
-                await asyncio.sleep(pause)
+                await asyncio.sleep(self._in_time(op, pause))
                 continue
             if result.code and fate(self._ledger.state, self._ledger.own_id, self._ledger.clock, op) is not Fate.STANDS:
                 await self._settle(intent, IntentState.REFUSED, f"refused with code {result.code}")
@@ -192,6 +192,13 @@ class Outbox:
         """The deadline is far enough away for waits of this length."""
         job = None if isinstance(op, JudgeCase) else self._ledger.state.get(records.job_key(op.job))
         return not isinstance(job, Job) or job.deadline - self._ledger.clock > TRIES_LEFT * waits * WAIT_S * 1_000
+
+    def _in_time(self, op: Any, pause: float) -> float:
+        """Seconds to wait before another try: so few that `TRIES_LEFT` more fit before the deadline."""
+        job = None if isinstance(op, JudgeCase) else self._ledger.state.get(records.job_key(op.job))
+        if not isinstance(job, Job):
+            return pause
+        return max(RETRY_S, min(pause, (job.deadline - self._ledger.clock) / 1_000 / TRIES_LEFT))
 
     async def _submit(self, intent: Intent, op: Any) -> bytes:
         tx = await self._ledger.submit([op], urgent=True)

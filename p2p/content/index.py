@@ -6,6 +6,7 @@ one transaction with synchronous=FULL, so a kill or a power cut leaves the state
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -38,6 +39,9 @@ class Index:
         self._path = path
         self._lock = threading.RLock()
         try:
+            # Nobody else may read what this node fetches; what SQLite makes beside the file has the same mode.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+            os.chmod(path, 0o600)
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._open()
         except sqlite3.DatabaseError as e:

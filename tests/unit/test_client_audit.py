@@ -158,6 +158,18 @@ def test_receipts_and_changes_that_were_changed_here_are_named(net: Net, store: 
     assert "changes" in found.fault
 
 
+def test_receipts_that_were_changed_here_are_named(net: Net, store: BlockStore) -> None:
+    keep(store, taken_over(told(net)))
+    with store.engine.begin() as c:
+        wrong = schema.seal(schema.at(3, "receipts"), encode(store.receipts(2)))
+        c.execute(sa.update(schema.blocks).where(schema.blocks.c.height == 3).values(receipts=wrong))
+    found = audit(store)
+    assert found.last == 2
+    assert found.fault.startswith("block 3: ")
+    assert "receipts" in found.fault
+    assert outcomes.audited(store) == 2
+
+
 def test_the_command_tells_what_was_found(net: Net, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "genesis.json").write_bytes(to_json(genesis()))
     store = BlockStore.open(str(tmp_path / "db"), chain_id=CHAIN, create=True)

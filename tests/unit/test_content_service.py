@@ -255,6 +255,17 @@ async def test_a_fetch_pins_what_it_fetches(net: Net) -> None:
     assert net.stores[b"b"].reasons(root) == ["job:7"]
 
 
+@pytest.mark.parametrize("here", [True, False], ids=["from the store", "from a peer"])
+async def test_a_file_larger_than_wanted_is_not_handed_out(net: Net, here: bool) -> None:
+    a, b = net.add(b"a"), net.add(b"b")
+    root = await a.add(pattern(CHUNK + 5), pin="x")
+    node = a if here else b
+    with pytest.raises(FetchFailed) as refused:
+        await node.fetch(root, max_size=CHUNK + 4, timeout_s=10)
+    assert refused.value.reason is Reason.TOO_LARGE
+    assert (await node.fetch(root, max_size=CHUNK + 5, timeout_s=10)).stat().st_size == CHUNK + 5
+
+
 async def settled(node: Content) -> None:
     """Nothing but the service's own two loops runs."""
     while len(node._tasks) > 2:

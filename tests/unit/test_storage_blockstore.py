@@ -360,7 +360,7 @@ def test_another_schema_is_refused(tmp_path: Path) -> None:
 def test_a_missing_database_is_named(tmp_path: Path) -> None:
     with pytest.raises(StorageFailed, match="does not exist"):
         open_store(tmp_path / "db", create=False)
-    with pytest.raises(StorageFailed, match="unable to open database file"):
+    with pytest.raises(StorageFailed, match="no such file or folder"):
         open_store(tmp_path / "missing" / "db")
 
 

@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,28 @@ def test_a_record_inside_a_record_is_not_taken_for_one() -> None:
     content[3 * SECTOR + 5] ^= 1
     found = open_sim(disk)
     assert found.records() == [b"a"]
+
+
+@pytest.mark.parametrize("guess", [b"", bytes(16), CHAIN], ids=["none", "zeros", "the chain's id"])
+def test_a_record_that_a_peer_wrote_is_not_read_where_the_one_around_it_is_torn(guess: bytes) -> None:
+    """A peer knows all that a record's checksum covers but the salt: place, generation, number. Its bytes lie where one would."""
+    disk = SimDisk()
+    wal = open_sim(disk)
+    wal.append(b"first")
+    start = 2 * SECTOR + wal.used
+    place = -(-start // SECTOR) * SECTOR
+    content = disk.names["/wal"].content
+    _, generation, *_ = struct.unpack_from(">4sQQQI", content, 2 * SECTOR)
+    fields = struct.pack(">4sQQQI", b"\xc3LCW", generation, 1, 0, 6)
+    checksum = zlib.crc32(b"forged", zlib.crc32(fields, zlib.crc32(place.to_bytes(8, "big"), zlib.crc32(guess))))
+    forged = fields + struct.pack(">I", checksum) + b"forged"
+    payload = bytearray(3 * SECTOR)
+    payload[place - start - 36 : place - start - 36 + len(forged)] = forged
+    wal.append(bytes(payload))
+    content = disk.names["/wal"].content
+    assert content[place : place + len(forged)] == forged
+    content[start + 40] ^= 1  # torn
+    assert open_sim(disk).records() == [b"first"]
 
 
 def test_both_headers_damaged_is_refused() -> None:

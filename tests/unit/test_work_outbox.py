@@ -24,7 +24,7 @@ from client.work.book import Book, BookError, Intent, IntentState, StoredVote
 from client.work.events import CommitBallots, Model, Reveal, SubmitClaim
 from client.work.outbox import Fate, Outbox, fate
 from client.work.sending import Sending
-from tests.unit.work_kit import START_MS, Chain, Inline, LedgerDouble, blocks, run_virtual
+from tests.unit.work_kit import START_MS, Chain, Inline, LedgerDouble, blocks, posting, run_virtual
 
 CID = b"\x01\x55\x12\x20" + b"m" * 32
 
@@ -269,6 +269,60 @@ def test_an_invalid_transaction_is_tried_again_with_growing_pauses(folder: Path)
         assert await desk.life(lambda d: d.sending.claim(claim_effect(job_of(chain), folder)))
         gaps = [b - a for a, b in itertools.pairwise(tries)]
         assert gaps == sorted(gaps)
+        assert desk.settled[0][1] is IntentState.DONE
+
+    run_virtual(main())
+
+
+def test_near_its_deadline_a_message_is_tried_again_soon(folder: Path) -> None:
+    """A pool that is full for most of a reveal's window must not cost the stake: pauses grow, but not beyond what is left."""
+
+    async def main() -> None:
+        chain = Chain(["v"], ["boss", "w"])
+        tx = chain.offer("boss", [posting(chain.clock + 12_000)])
+        chain.block()
+        assert chain.results[tx].code == 0
+        job = job_of(chain)
+        desk = Desk(chain, folder)
+        offer, tries = chain.offer, []
+        deadline = chain.describe(job)["deadline"]
+
+        def full(name: str, ops: list[Any], lane: int = 1) -> bytes:
+            tries.append((deadline - chain.clock) / 1_000)
+            if tries[-1] > 2.0:
+                raise InvalidTx(TxCode.MEMPOOL_FULL, "the mempool is full")
+            return offer(name, ops, lane)
+
+        chain.offer = full  # type: ignore[method-assign]
+        assert await desk.life(lambda d: d.sending.claim(claim_effect(job, folder)))
+        assert desk.settled[0][1] is IntentState.DONE
+        gaps = [(left, left - after) for left, after in itertools.pairwise(tries)]
+        assert all(gap <= max(1.5, left / 4) for left, gap in gaps)  # blocks come once a second here
+
+    run_virtual(main())
+
+
+def test_pauses_begin_anew_once_a_transaction_was_taken(folder: Path) -> None:
+    async def main() -> None:
+        chain = one_job()
+        desk = Desk(chain, folder)
+        offer, tries = chain.offer, []
+        loop = asyncio.get_running_loop()
+
+        def sometimes(name: str, ops: list[Any], lane: int = 1) -> bytes:
+            tries.append(loop.time())
+            if len(tries) in (1, 2, 3, 5):
+                raise InvalidTx(TxCode.MEMPOOL_FULL, "the mempool is full")
+            tx = offer(name, ops, lane)
+            if len(tries) == 4:
+                chain.drop(tx)  # taken, and lost on its way
+            return tx
+
+        chain.offer = sometimes  # type: ignore[method-assign]
+        assert await desk.life(lambda d: d.sending.claim(claim_effect(job_of(chain), folder)))
+        gaps = [b - a for a, b in itertools.pairwise(tries)]
+        assert gaps[0] < gaps[1] < gaps[2]
+        assert gaps[4] == gaps[0]
         assert desk.settled[0][1] is IntentState.DONE
 
     run_virtual(main())

@@ -1,0 +1,94 @@
+"""What a verifier says of a model that it does not have: its own troubles are never the claimant's."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from client.work.events import FetchModel, ModelMissing, ModelReady
+from client.work.fetching import Fetching
+from p2p.content.cid import Codec, cid_of
+from p2p.content.faults import FetchFailed, Reason
+from tests.unit.work_kit import Inline, run_virtual
+
+CID = cid_of(Codec.RAW, b"a model")
+SEAT = (b"j" * 32, 0, 1)
+WINDOW_MS = 60_000
+
+
+class Clock:
+    """A ledger of which only the chain clock is read, a file service that answers as it is told, and pins that hold or do not."""
+
+    def __init__(self, *answers: Exception | Path, pins: Exception | None = None) -> None:
+        self.answers, self.pins, self.asked = list(answers), pins, 0
+
+    @property
+    def clock(self) -> int:
+        return int(asyncio.get_running_loop().time() * 1_000)
+
+    async def fetch(self, cid: str, **_: Any) -> Path:
+        self.asked += 1
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def pin(self, *_: Any) -> None:
+        if self.pins is not None:
+            raise self.pins
+
+
+def failed(reason: Reason) -> FetchFailed:
+    return FetchFailed(CID, reason, "because of the test")
+
+
+def asked(world: Clock) -> ModelReady | ModelMissing:
+    async def main() -> Any:
+        given = cast(Any, world)
+        fetching = Fetching(given, given, cast(Any, None), given, Path("/nowhere"), Inline())
+        return await fetching.model(FetchModel(SEAT, 0, str(CID), 100, WINDOW_MS))
+
+    return cast("ModelReady | ModelMissing", run_virtual(main()))
+
+
+@pytest.mark.parametrize(
+    ("reason", "own"),
+    [
+        (Reason.STORAGE, True),
+        (Reason.BUSY, True),
+        (Reason.CANCELLED, True),
+        (Reason.NOBODY, False),
+        (Reason.TIMEOUT, False),
+        (Reason.TOO_LARGE, False),
+    ],
+)
+def test_a_fault_of_this_node_is_not_the_claimants(reason: Reason, own: bool) -> None:
+    missing = asked(Clock(failed(reason)))
+    assert isinstance(missing, ModelMissing)
+    assert missing.local is own
+    assert "because of the test" in missing.reason
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        Clock(failed(Reason.STORAGE), failed(Reason.NOBODY)),
+        Clock(OSError("input/output error"), failed(Reason.NOBODY)),
+        Clock(Path("/m"), pins=OSError("database or disk is full")),
+    ],
+    ids=["full, then nobody", "broken, then nobody", "nothing can be pinned"],
+)
+def test_a_disk_that_refused_once_never_makes_a_missing_model(world: Clock) -> None:
+    """While it refused, the model may have been served: what came later proves nothing against the claimant."""
+    missing = asked(world)
+    assert isinstance(missing, ModelMissing)
+    assert missing.local
+
+
+def test_a_model_that_comes_at_last_is_taken() -> None:
+    world = Clock(failed(Reason.NOBODY), failed(Reason.STORAGE), Path("/m"))
+    assert asked(world) == ModelReady(SEAT, 0, Path("/m"))
+    assert world.asked == 3
