@@ -27,9 +27,9 @@ import structlog
 import uvloop
 
 from chain.contracts.base import BANNED, K_HISTORY, Account, History, account_key
-from chain.contracts.membership import Member, ReportDouble, member_key
+from chain.contracts.membership import Member, member_key
 from chain.crypto import address
-from chain.errors import BrokenInvariant, InvalidTx, Malformed
+from chain.errors import BrokenInvariant, Malformed
 from chain.ledger.genesis import Genesis, first_state, from_json
 from chain.ledger.state import State
 from chain.ledger.transition import validators_of
@@ -48,11 +48,13 @@ from chain.types import Evidence, Noted, Validator, quorum
 from client import config as configuration
 from client import logs, process
 from client.api import ApiServer, Limits
+from client.api.render import render_event
 from client.api.server import MIN_TOKEN
 from client.driver import Driver
 from client.keystore import Identity, KeystoreError
 from client.ledger import NodeLedger
 from client.node import RunningNode
+from client.reports import Reports
 from client.snapshots import Snapshots
 from p2p.book import PeerBook, parse_endpoint
 from p2p.config import NetworkConfig
@@ -282,7 +284,10 @@ class Daemon:
         await self._open_network(folder, stack)
         stack.callback(self.driver.stop)
         self._open_node(store)
+        self._reports = Reports(self.data / "reports.db", self.ledger)
+        stack.push_async_callback(self._reports.stop)
         self.driver.start(self.network)
+        self._reports.start()
         self._spawn(self._refresh_mesh())
         stack.push_async_callback(self._end_tasks)
         await self._open_work(stack)
@@ -363,6 +368,7 @@ class Daemon:
         except BookError as fault:
             raise StartError(str(fault)) from None
         self.view.working, self.view.runs, self.view.sandbox = self._work_wanted, room, lambda: room.report
+        self.view.failing = room.failing
 
     # callbacks
 
@@ -401,15 +407,15 @@ class Daemon:
         if changed:
             self._set_validators()
             self.network.recheck_membership()
+        for event in d.receipts[0].events:
+            if isinstance(event, Noted) and event.topic == "parked":
+                shown = render_event(event)
+                log.error("a deadline failed and its reference is parked", height=d.height, ref=shown["ref"], **shown["data"])
         log.debug("block decided", height=d.height, txs=len(d.tx_ids), proposer=address(d.header.proposer))
 
     def _report(self, evidence: Evidence) -> None:
         log.warning("a validator signed twice", evidence=type(evidence).__name__, height=evidence.a.height)
-        self._spawn(self._submit_report(evidence))
-
-    async def _submit_report(self, evidence: Evidence) -> None:
-        with contextlib.suppress(InvalidTx):
-            await self.ledger.submit([ReportDouble(evidence)], urgent=True)
+        self._reports.report(evidence)
 
     # tasks
 

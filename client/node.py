@@ -9,19 +9,23 @@ from typing import Any
 
 from chain.codec import decode
 from chain.contracts.base import K_HISTORY, Reader
+from chain.contracts.membership import parked
 from chain.crypto import address
 from chain.ledger.transition import chain_record, validators_of
 from chain.node.messages import decode_certificate
 from chain.storage import outcomes
 from chain.storage.blockstore import MAX_RECEIPT, BlockStore
 from chain.types import Receipt, decode_block, tx_id
-from client.api.render import render_block, render_history, render_supply, render_tx
+from client.api.render import render_block, render_history, render_parked, render_supply, render_tx
 from client.config import Loaded, shown
 from client.core import Runs
 from client.ledger import NodeLedger
 from p2p.content import cid as cids
 from p2p.content.service import Content
 from p2p.transport import Network
+
+MAX_PARKED = 16
+"""Parked references that the status lists."""
 
 
 class NodeFiles:
@@ -64,6 +68,8 @@ class RunningNode:
         self.files = NodeFiles(content)
         self.runs: Runs | None = None
         self.working = False
+        self.failing: Callable[[], list[dict[str, Any]]] = list
+        """Parts of worker and verifier that fail at present."""
         self.sandbox: Callable[[], dict[str, Any] | None] = lambda: None
         self._store, self._network, self._settings = store, network, settings
         self._name, self._version = name, version
@@ -94,6 +100,8 @@ class RunningNode:
             "first_block": self._store.base + 1,
             "working": self.working,
             "mempool": self.mempool(),
+            "parked": [render_parked(*one) for one in parked(state, MAX_PARKED)],
+            "failing": self.failing(),
             "supply": render_supply(state),
             "version": self._version,
         }

@@ -227,6 +227,10 @@ class Client:
         """A validator's word on a suspension: confirm the ban, or lift it."""
         return await self._submit("/v1/judgements", {"account": account, "confirm": confirm}, wait)
 
+    async def release(self, contract: str, ref: str, *, give_back: bool, wait: float = 0) -> Submitted:
+        """A validator's word on what the status shows as parked: let it run again, or end it and return what it holds."""
+        return await self._submit("/v1/releases", {"contract": contract, "ref": ref, "give_back": give_back}, wait)
+
     async def submit_raw(self, raw: bytes, *, wait: float = 0) -> Submitted:
         """Offer a signed transaction."""
         return await self._submit("/v1/tx", {"raw": raw.hex()}, wait)

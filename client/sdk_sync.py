@@ -140,6 +140,9 @@ class SyncClient:
     def judge(self, account: str, *, confirm: bool, wait: float = 0) -> Submitted:
         return self._wait(self._client.judge(account, confirm=confirm, wait=wait))
 
+    def release(self, contract: str, ref: str, *, give_back: bool, wait: float = 0) -> Submitted:
+        return self._wait(self._client.release(contract, ref, give_back=give_back, wait=wait))
+
     def submit_raw(self, raw: bytes, *, wait: float = 0) -> Submitted:
         return self._wait(self._client.submit_raw(raw, wait=wait))
 

@@ -83,6 +83,21 @@ KINDS: dict[str, type[ApiError]] = {
 # --- documents -----------------------------------------------------------------------------------------------------------------
 
 
+class ParkedReference(TypedDict):
+    contract: str | int
+    ref: str
+    height: int
+    fault: str
+    retry: list[str]
+    give_back: list[str]
+
+
+class Failing(TypedDict):
+    part: str
+    since: int
+    why: str
+
+
 class Status(TypedDict, total=False):
     network: str
     chain_id: str
@@ -101,6 +116,10 @@ class Status(TypedDict, total=False):
     first_block: int
     """The first block that the node has: it began from a snapshot where this is not 1."""
     working: bool
+    parked: list[ParkedReference]
+    """Jobs and cases at which a program failed, the first 16: the validators release them."""
+    failing: list[Failing]
+    """Parts of the node's own work that fail at present."""
     supply: dict[str, str]
     version: str
 

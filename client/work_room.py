@@ -81,6 +81,10 @@ class WorkRoom:
         await self._work.start()
         log.info("looking for work", train=self._train, verify=self._config.work.verify)
 
+    def failing(self) -> list[dict[str, Any]]:
+        """Parts of the work that fail at present."""
+        return self._work.failing() if self._work else []
+
     async def stop(self) -> None:
         if self._work is not None:
             await self._work.stop()

@@ -254,8 +254,7 @@ def close_case(host: Host, ref: bytes, at: int) -> None:
 
 
 def report_double(host: Host, sender: bytes, m: ReportDouble) -> None:
-    a = m.evidence.a
-    offender = a.validator if isinstance(a, Vote) else a.proposer
+    a, offender = m.evidence.a, signer_of(m.evidence)
     then = host.validators_at(a.height)
     if a.height + host.params.evidence_age < host.height or a.height > host.height or then is None:
         raise Reject(MemberCode.OLD_EVIDENCE, "the evidence is too old, or from a height that is not decided")
@@ -309,6 +308,11 @@ def reinstate(host: Host, identity: bytes) -> None:
     host.thaw(identity, case.refs[0].ref)
     host.note("reinstated", identity, case.refs[0].ref)
     host.close_case(identity, [(r.contract, r.ref) for r in case.refs], False)
+
+
+def signer_of(evidence: Evidence) -> bytes:
+    """Who is said to have signed twice."""
+    return evidence.a.validator if isinstance(evidence.a, Vote) else evidence.a.proposer
 
 
 def is_double(chain_id: bytes, evidence: Evidence, key: bytes) -> bool:
@@ -373,3 +377,8 @@ def open_cases(reader: Reader, identities: list[bytes]) -> list[tuple[bytes, Cas
     """Open suspensions among `identities`."""
     found = [(i, reader.get(case_key(i))) for i in identities]
     return [(i, case) for i, case in found if case is not None]
+
+
+def parked(reader: Reader, limit: int) -> list[tuple[int, bytes, Parked]]:
+    """(contract, reference, record) of what is parked, at most `limit`."""
+    return [(key[2], key[3:], record) for key, record in reader.scan(b"p/", limit)]

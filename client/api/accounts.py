@@ -9,12 +9,13 @@ from typing import Any
 
 from chain.contracts.base import Account, account_key
 from chain.contracts.credits import Transfer, supply
-from chain.contracts.membership import JudgeCase, member_key, standing
+from chain.contracts.membership import JudgeCase, Release, member_key, standing
+from chain.crypto import parse_address
 from chain.ledger.state import State
 from chain.types import format_credits, parse_credits
 from client.api.errors import not_found, unavailable
 from client.api.live import LiveJobs
-from client.api.render import Json, render_standing
+from client.api.render import Json, contract_number, render_standing
 from client.api.route import Call, Context, Reply, Route, parse_account, parse_field
 from client.api.schema import (
     AccountsQuery,
@@ -22,6 +23,7 @@ from client.api.schema import (
     HistoryQuery,
     HistoryView,
     JudgementRequest,
+    ReleaseRequest,
     SupplyView,
     TransferRequest,
     TxAnswer,
@@ -133,6 +135,17 @@ async def post_judgement(call: Call) -> Reply:
     return await answer(call, what, await submit(call, what, op))
 
 
+async def post_release(call: Call) -> Reply:
+    body: ReleaseRequest = call.body
+    op = Release(parse_field("contract", contract_number, body.contract), parse_field("ref", _reference, body.ref), body.give_back)
+    what = f"The release of {body.ref}"
+    return await answer(call, what, await submit(call, what, op))
+
+
+def _reference(text: str) -> bytes:
+    return parse_address(text) if text.startswith("lc1") else bytes.fromhex(text)
+
+
 ROUTES = (
     Route("GET", "/v1/accounts", "Accounts in the order of their ids", list_accounts, list[AccountView], query=AccountsQuery),
     Route("GET", "/v1/accounts/{account}", "One account: credits, standing, case", get_account, AccountView, failures=(404,)),
@@ -163,6 +176,16 @@ ROUTES = (
         post_judgement,
         TxAnswer,
         JudgementRequest,
+        WaitQuery,
+        failures=(422,),
+    ),
+    Route(
+        "POST",
+        "/v1/releases",
+        "A validator's word on what is parked",
+        post_release,
+        TxAnswer,
+        ReleaseRequest,
         WaitQuery,
         failures=(422,),
     ),

@@ -15,7 +15,7 @@ import msgspec
 
 from chain.codec import decode
 from chain.contracts import CONTRACTS
-from chain.contracts.base import K_SUPPLY, Reader, Supply
+from chain.contracts.base import K_SUPPLY, Parked, Reader, Supply
 from chain.contracts.job import FloatKind, HiddenVote, ImageKind, OnCheat, Result, VoteCode, is_cid
 from chain.contracts.job.records import Tenth
 from chain.contracts.job.rules import Rule
@@ -93,6 +93,14 @@ def _hex(value: Any) -> Any:
 
 
 _CONTRACTS = {contract.number: contract.name for contract in CONTRACTS}
+
+
+def contract_number(name: str) -> int:
+    """Raises ValueError."""
+    for contract in CONTRACTS:
+        if name == contract.name:
+            return contract.number
+    raise ValueError(f"no contract is called {name}: {', '.join(_CONTRACTS.values())}")
 
 
 def contract_name(value: Any) -> Any:
@@ -256,6 +264,18 @@ def render_event(event: Event) -> Json:
 
 def _reference(event: Moved) -> str:
     return _memo(event.ref) if event.reason == "transfer" else _bytes(event.ref)
+
+
+def render_parked(contract: int, ref: bytes, record: Parked) -> Json:
+    """A parked reference: what failed there and when, and which validators would let it run again or give back what it holds."""
+    return {
+        "contract": contract_name(contract),
+        "ref": _bytes(ref),
+        "height": record.height,
+        "fault": record.reason,
+        "retry": [address(v) for v in record.retry],
+        "give_back": [address(v) for v in record.give_back],
+    }
 
 
 # --- history ------------------------------------------------------------------------------------------------------------------

@@ -95,6 +95,16 @@ class JudgementRequest(Strict, frozen=True, kw_only=True):
     confirm: Annotated[bool, Meta(description="true confirms the ban, false lifts the suspension")]
 
 
+class ReleaseRequest(Strict, frozen=True, kw_only=True):
+    """A reference as `parked` in the status shows it: `contract` is "job" or "membership", `ref` a job's id or an account."""
+
+    contract: Annotated[str, Meta(max_length=32)]
+    ref: Annotated[str, Meta(max_length=128)]
+    give_back: Annotated[
+        bool, Meta(description="true ends it and returns what it holds to whom it came from, false lets it run again")
+    ]
+
+
 class ImageRequest(Strict, frozen=True, kw_only=True):
     """An archive in the content store (`cid`, `image_id`, `size`), or a registry image pinned by digest (`reference`)."""
 
@@ -248,6 +258,25 @@ class SupplyView(SupplyPart, frozen=True, kw_only=True):
     height: int
 
 
+class ParkedView(Strict, frozen=True, kw_only=True):
+    """A job or case at which a deadline failed: nothing happens to it until more than two thirds of the validators agree how."""
+
+    contract: str | int
+    ref: str
+    height: int
+    fault: str
+    retry: list[Address]
+    give_back: list[Address]
+
+
+class FailingView(Strict, frozen=True, kw_only=True):
+    """A part of this node's own work that fails since a time (wall clock, ms); it is asked again at every block."""
+
+    part: str
+    since: int
+    why: str
+
+
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     """What a node says of itself; a later version may add fields."""
 
@@ -267,6 +296,8 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     working: bool
     first_block: int = 1
     mempool: int = 0
+    parked: list[ParkedView] = []
+    failing: list[FailingView] = []
     supply: SupplyPart
     version: str
 

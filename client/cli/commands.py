@@ -87,6 +87,12 @@ SECTIONS: dict[str, tuple[Command | Family, ...]] = {
             "A validator's word on a suspended account: ban it, or lift the suspension.",
             "judge lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq --lift",
         ),
+        Command(
+            "release",
+            "ledger:release",
+            "A validator's word on what is parked: run it again, or give back what it holds.",
+            "release job 4be2... --retry",
+        ),
         Family(
             "block",
             "Look at blocks.",

@@ -26,7 +26,7 @@ from client.cli.common import (
     size_text,
     when,
 )
-from client.sdk_types import Account, ApiError, NotFound, Status, Submitted, Unavailable, Unreachable
+from client.sdk_types import Account, ApiError, NotFound, ParkedReference, Status, Submitted, Unavailable, Unreachable
 
 if TYPE_CHECKING:
     from client.sdk import Client
@@ -65,6 +65,8 @@ def status(
             ("audited", _audited(found)),
             ("runs jobs", found.get("working")),
             ("sandbox", sandbox),
+            *(("parked", _parked(one)) for one in found.get("parked", [])),
+            *(("failing", f"{one['part']}, since {when(one['since'])}: {one['why']}") for one in found.get("failing", [])),
             ("supply", supply.get("supply")),
             ("version", found.get("version")),
         ]
@@ -72,6 +74,11 @@ def status(
 
     common.out.show(found, people)
     return 0
+
+
+def _parked(one: ParkedReference) -> str:
+    words = f"{len(one['retry'])} validators for retry, {len(one['give_back'])} for giving back"
+    return f"{one['contract']} {one['ref']}: {one['fault']} in block {one['height']}; {words} (learningchain release)"
 
 
 def _audited(found: Status) -> str:
@@ -354,6 +361,34 @@ async def _every_account(node: Client) -> list[Account]:
 
 def _role(a: Account) -> str:
     return "validator" if a.get("validator") else "verifier" if a.get("verifier") else "member"
+
+
+def release(
+    contract: Annotated[str, Parameter(name="CONTRACT", help="job or membership, as `status` shows it.")],
+    ref: Annotated[str, Parameter(name="REF", help="The job's id, or lc1... of the account.")],
+    /,
+    *,
+    give_back: Annotated[
+        bool,
+        Parameter(
+            name=("--give-back",),
+            negative="--retry",
+            show_default=False,
+            help="End it and return what it holds to whom it came from, or let it run again.",
+        ),
+    ],
+    wait: Wait = 30,
+    common: Common = HERE,
+) -> int:
+    """A validator's word on a job or case that is parked, because a program failed there. More than two thirds decide."""
+    wait = min(wait, MAX_WAIT)
+    done = common.ask(lambda node: node.release(contract, ref, give_back=give_back, wait=wait))
+
+    def people(console: Console) -> None:
+        console.print(f"This validator's word: {'give back' if give_back else 'retry'} {ref}. What is parked: learningchain status")
+
+    common.out.show(done, people)
+    return finished(common, done, wait)
 
 
 def judge(

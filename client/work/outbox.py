@@ -1,4 +1,5 @@
-"""The outbox: every message of worker and verifier reaches the ledger once, whatever happens to this node meanwhile.
+"""The outbox: every message of worker and verifier, and every report of a double signing, reaches the ledger once, whatever happens
+to this node meanwhile.
 
     put (durable) -> landed already? -> submit -> receipt -> done | refused | void
                         ^                 |
@@ -21,13 +22,14 @@ import structlog
 
 from chain.codec import encode
 from chain.contracts import decode_message
-from chain.contracts.base import Reader
+from chain.contracts.base import K_CHAIN, K_PARAMS, ChainRecord, Reader
 from chain.contracts.job import records
 from chain.contracts.job.messages import Claim, CommitVote, OpenVote, Reveal, RevealKey
 from chain.contracts.job.records import Job, State
 from chain.contracts.job.records import Seat as SeatRecord
-from chain.contracts.membership import Case, JudgeCase, case_key
-from chain.errors import InvalidTx
+from chain.contracts.membership import Case, JudgeCase, ReportDouble, case_key, ejection_key, signer_of
+from chain.errors import Code, InvalidTx
+from chain.params import Params
 from client.core import Ledger
 from client.work.book import Book, Intent, IntentState
 from client.work.material import durably
@@ -45,6 +47,8 @@ two waits, and so on up to this many: a chain that is behind must not be fed cop
 TRIES_LEFT = 6
 """So many further tries must fit before the deadline, or the waits do not grow."""
 RETRY_S, MAX_RETRY_S = 0.5, 15.0
+COMES_AGAIN = frozenset({Code.NOT_ALLOWED})
+"""Refusals that say "not in this block": the set of validators changes once in a block (LC-MEM-11)."""
 
 
 class Fate(Enum):
@@ -60,6 +64,8 @@ def fate(reader: Reader, me: bytes, clock: int, op: Any) -> Fate:
     """Whether a message of ours took effect, still can, or no longer can."""
     if isinstance(op, JudgeCase):
         return _judged(reader, me, op)
+    if isinstance(op, ReportDouble):
+        return _reported(reader, op)
     job = reader.get(records.job_key(op.job))
     if not isinstance(job, Job):
         return Fate.TOO_LATE
@@ -107,6 +113,15 @@ def _judged(reader: Reader, me: bytes, op: JudgeCase) -> Fate:
     return Fate.DISPLACED if me in (case.lift if op.confirm else case.confirm) else Fate.OPEN
 
 
+def _reported(reader: Reader, op: ReportDouble) -> Fate:
+    """LC-MEM-10: known once anybody's report is in a block, and of no use after `evidence_age` blocks."""
+    chain, params, height = reader.get(K_CHAIN), reader.get(K_PARAMS), op.evidence.a.height
+    if reader.get(ejection_key(signer_of(op.evidence), height)) is not None:
+        return Fate.STANDS
+    gone = not isinstance(chain, ChainRecord) or not isinstance(params, Params) or height + params.evidence_age <= chain.height
+    return Fate.TOO_LATE if gone else Fate.OPEN
+
+
 class Outbox:
     """Delivers the book's pending intents. `settled` is told of each end: (intent's key, job, state, note)."""
 
@@ -119,18 +134,18 @@ class Outbox:
         executor: Executor,
         settled: Callable[[str, bytes, IntentState, str], None],
     ) -> None:
-        self._book, self._ledger, self._now, self._executor, self._settled = book, ledger, now, executor, settled
+        self.book, self._ledger, self._now, self._executor, self._settled = book, ledger, now, executor, settled
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
         """Go on with what was pending when the node stopped."""
-        for intent in await self._call(self._book.pending):
+        for intent in await self._call(self.book.pending):
             self.deliver(intent)
 
     async def put(self, key: str, job: bytes, op: Any) -> None:
         """Have `op` on the ledger; a key that is known already changes nothing. Returns once it is durable."""
         intent = Intent(key, job, encode(op))
-        if await durably(self._executor, lambda: self._book.put(intent, self._now())):
+        if await durably(self._executor, lambda: self.book.put(intent, self._now())):
             self.deliver(intent)
 
     def deliver(self, intent: Intent) -> None:
@@ -182,6 +197,10 @@ class Outbox:
                 tx, pause = b"", min(pause * 2, MAX_RETRY_S)
                 await asyncio.sleep(self._in_time(op, pause))
                 continue
+            if result.code in COMES_AGAIN:
+                tx, pause = b"", min(pause * 2, MAX_RETRY_S)
+                await asyncio.sleep(pause)
+                continue
             if result.code and fate(self._ledger.state, self._ledger.own_id, self._ledger.clock, op) is not Fate.STANDS:
                 await self._settle(intent, IntentState.REFUSED, f"refused with code {result.code}")
             else:
@@ -190,7 +209,7 @@ class Outbox:
 
     def _calm(self, op: Any, waits: int) -> bool:
         """The deadline is far enough away for waits of this length."""
-        job = None if isinstance(op, JudgeCase) else self._ledger.state.get(records.job_key(op.job))
+        job = None if isinstance(op, JudgeCase | ReportDouble) else self._ledger.state.get(records.job_key(op.job))
         return not isinstance(job, Job) or job.deadline - self._ledger.clock > TRIES_LEFT * waits * WAIT_S * 1_000
 
     def _in_time(self, op: Any, pause: float) -> float:
@@ -202,11 +221,11 @@ class Outbox:
 
     async def _submit(self, intent: Intent, op: Any) -> bytes:
         tx = await self._ledger.submit([op], urgent=True)
-        await durably(self._executor, lambda: self._book.sent(intent.key, tx, self._now()))
+        await durably(self._executor, lambda: self.book.sent(intent.key, tx, self._now()))
         return tx
 
     async def _settle(self, intent: Intent, state: IntentState, note: str) -> None:
-        await durably(self._executor, lambda: self._book.settle(intent.key, state, note, self._now()))
+        await durably(self._executor, lambda: self.book.settle(intent.key, state, note, self._now()))
         log.info("intent settled", intent=intent.key, state=state.name.lower(), note=note)
         self._settled(intent.key, intent.job, state, note)
 

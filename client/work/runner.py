@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,10 @@ PREPARE_SOON_S = 2.0
 PREPARE_AGAIN_S = 60.0
 STOP_S = 30.0
 """How long killing the containers may take."""
+MAX_WHY = 500
+"""Characters kept of what a part that fails says."""
+MAX_UNTOLD = 1_024
+"""Jobs of which a part could not be told, kept to be told again."""
 MAX_STARTS = 2
 """An attempt that was under way so often when the node died is not started again: it may be what kills it."""
 DAY_MS = 24 * 3_600_000
@@ -123,6 +127,10 @@ class Work:
         self._releasing: set[bytes] = set()
         self._wake, self._ready = asyncio.Event(), asyncio.Event()
         self._started = self._stopping = False
+        self._failing: dict[str, tuple[int, str]] = {}
+        """Parts that fail at present: since when, and why."""
+        self._untold: dict[str, set[bytes]] = {}
+        """Jobs that a part failed at when it was told of them."""
         self.report: dict[str, Any] | None = None
         """What the sandbox's self-test said; None before it is over. `ok` false: no job runs, `reason` says why."""
 
@@ -233,10 +241,7 @@ class Work:
         while True:
             await self._tell_changes()
             began = loop.time()
-            try:
-                self._step()
-            except Exception:
-                log.exception("a step of worker or verifier failed; the next block is the next try")
+            self._step()
             # With many runs and claims of its own a look takes long: never more than a small part of the loop that votes.
             await asyncio.sleep(min(TICK_S, max(PUMP_S, LOOK_SHARE * (loop.time() - began))))
             if not self._changes.complete:
@@ -258,31 +263,74 @@ class Work:
             await asyncio.sleep(PIECE_SHARE * (loop.time() - began))
 
     def _tell(self, moved: Moved) -> None:
-        for tell in (self._verifier.handle, self._worker.handle, self._contractor.moved):
+        self._tell_part("verifier", self._verifier.handle, moved)
+        self._tell_part("worker", self._worker.handle, moved)
+        self._tell_part("contractor", self._contractor.moved, moved)
+
+    def _tell_part(self, part: str, tell: Callable[[Moved], object], moved: Moved) -> None:
+        """A job at which a part fails hides no other from it, and is told again with the next change."""
+        jobs = (*moved.jobs, *sorted(self._untold.pop(part, set()) - {*moved.jobs}))
+        try:
+            tell(Moved(moved.reader, jobs, moved.contractors, moved.anew))
+            return
+        except Exception as fault:
+            self._fails(part, fault)
+        pieces = [Moved(moved.reader, (), moved.contractors, moved.anew), *(Moved(moved.reader, (job,), (), False) for job in jobs)]
+        for piece in pieces:
             try:
-                tell(moved)
-            except Exception:
-                log.exception("what changed could not be told", jobs=len(moved.jobs))
+                tell(piece)
+            except Exception as fault:
+                log.error("what changed could not be told", part=part, jobs=[job.hex() for job in piece.jobs], why=repr(fault))
+                untold = self._untold.setdefault(part, set())
+                untold |= {*piece.jobs} if len(untold) < MAX_UNTOLD else set()
 
     def _step(self) -> None:
         """One look at the committed state."""
         state, clock = self._ledger.state, self._ledger.clock
-        effects = self._verifier.handle(Chain(state, clock))
-        effects += self._worker.handle(Chain(state, clock, self._verifier.busy, self._changes.complete))
-        effects += self._contractor.duties(state, self._keys)
-        for effect in effects:
-            self._perform(effect)
+        self._ask("verifier", lambda: self._verifier.handle(Chain(state, clock)))
+        self._ask("worker", lambda: self._worker.handle(Chain(state, clock, self._verifier.busy, self._changes.complete)))
+        self._ask("contractor", lambda: self._contractor.duties(state, self._keys))
+        self._ask("clean-up", self._over)
+
+    def _over(self) -> list[Effect]:
+        """Jobs that ended and that neither machine knows any more."""
+        ended: list[Effect] = []
         for job in (self._images.jobs | self._pins.jobs) - self._releasing:
-            record = state.get(records.job_key(job))
+            record = self._ledger.state.get(records.job_key(job))
             if isinstance(record, Job) and record.state in ENDED:
-                self._perform(Cleanup(job, won=False))
+                ended.append(Cleanup(job, won=False))
+        return ended
 
     def _feed(self, given: Input) -> None:
         if self._stopping:
             return
-        for effect in self._verifier.handle(given) + self._worker.handle(given):
-            self._perform(effect)
+        self._ask("verifier", lambda: self._verifier.handle(given))
+        self._ask("worker", lambda: self._worker.handle(given))
         self._wake.set()
+
+    def _ask(self, part: str, question: Callable[[], Sequence[Effect]]) -> None:
+        """Ask one machine and do what it says, before the next one is asked.
+
+        A machine notes that it said something, and says it once: what it said is done whatever becomes of the others. One that
+        fails is asked again at the next block, and until it answers the status says so.
+        """
+        try:
+            effects = question()
+        except Exception as fault:
+            self._fails(part, fault)
+            return
+        if self._failing.pop(part, None) is not None:
+            log.info("a part of this node's work goes on", part=part)
+        for effect in effects:
+            try:
+                self._perform(effect)
+            except Exception:
+                log.exception("an effect failed", part=part, effect=type(effect).__name__)
+
+    def _fails(self, part: str, fault: Exception) -> None:
+        if part not in self._failing:
+            log.error("a part of this node's work fails; it is asked again at the next block", part=part, exc_info=fault)
+            self._failing[part] = (self._now(), f"{type(fault).__name__}: {fault}"[:MAX_WHY])
 
     def _settled(self, key: str, job: bytes, state: IntentState, note: str) -> None:
         if key.startswith("claim:"):
@@ -393,7 +441,7 @@ class Work:
         if effect.model is not None:
             await self._models.drop(effect.model.path)
             return
-        claim = await self._call(lambda: self._book.claim(effect.commitment))
+        claim = await durably(self._executor, lambda: self._book.claim(effect.commitment))
         if claim is not None:
             await durably(self._executor, lambda: self._book.drop_claim(effect.commitment))
             await self._models.drop(claim.model.path)
@@ -432,6 +480,10 @@ class Work:
             await self._pins.pin(cid, f"won:{job.hex()}", job, until)
 
     # --- for the API -----------------------------------------------------------------------------------------------------------
+
+    def failing(self) -> list[dict[str, Any]]:
+        """Parts of the work that fail at present: which, since when (wall clock, ms), why."""
+        return [{"part": part, "since": since, "why": why} for part, (since, why) in sorted(self._failing.items())]
 
     def list_runs(self) -> list[dict[str, Any]]:
         """Newest first, without logs."""

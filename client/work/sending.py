@@ -26,7 +26,7 @@ from client.work.events import (
     RevealKey,
     SubmitClaim,
 )
-from client.work.material import Pins, in_thread
+from client.work.material import Pins, durably, in_thread
 from client.work.outbox import Outbox
 
 log = structlog.get_logger(__name__)
@@ -64,7 +64,7 @@ class Sending:
         return ClaimStored(effect.job, commitment)
 
     async def reveal(self, effect: Reveal) -> None:
-        claim = await in_thread(self._executor, lambda: self._book.claim(effect.commitment))
+        claim = await durably(self._executor, lambda: self._book.claim(effect.commitment))
         if claim is None or not claim.model.path.is_file():
             log.error("a claim cannot be revealed: its model is gone from this disk", job=effect.job.hex())
             return
@@ -73,7 +73,7 @@ class Sending:
         await self._outbox.put(f"reveal:{effect.job.hex()}", effect.job, op)
 
     async def publish(self, effect: Publish, files: Files, pins: Pins) -> PublishFailed | None:
-        claim = await in_thread(self._executor, lambda: self._book.claim(effect.commitment))
+        claim = await durably(self._executor, lambda: self._book.claim(effect.commitment))
         if claim is None:
             log.error("a model under audit is gone from this disk", job=effect.job.hex())
             return None
@@ -103,7 +103,7 @@ class Sending:
         return stored
 
     async def open(self, effect: OpenBallots) -> None:
-        vote = await in_thread(self._executor, lambda: self._book.vote(effect.seat))
+        vote = await durably(self._executor, lambda: self._book.vote(effect.seat))
         if vote is None or vote.commitment != effect.commitment:
             log.error("ballots cannot be opened: they are not in this node's work book", job=effect.seat[0].hex())
             return
@@ -112,7 +112,7 @@ class Sending:
         await self._outbox.put(f"open:{job.hex()}:{audit}:{round_}", job, op)
 
     async def reveal_key(self, effect: RevealKey) -> None:
-        key = await in_thread(self._executor, lambda: self._book.key(effect.key_hash))
+        key = await durably(self._executor, lambda: self._book.key(effect.key_hash))
         if key is not None:
             await self._outbox.put(f"key:{effect.job.hex()}", effect.job, messages.RevealKey(effect.job, key))
 
@@ -121,6 +121,6 @@ class Sending:
         await self._outbox.put(f"judge:{effect.account.hex()}:{effect.job.hex()}", effect.job, op)
 
     async def _deliver(self, key: str) -> None:
-        intent = await in_thread(self._executor, lambda: self._book.intent(key))
+        intent = await durably(self._executor, lambda: self._book.intent(key))
         if intent is not None:
             self._outbox.deliver(intent)

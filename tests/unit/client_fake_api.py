@@ -175,6 +175,7 @@ class Fake:
             "POST /v1/transfers": DONE,
             "POST /v1/tx": DONE,
             "POST /v1/judgements": DONE,
+            "POST /v1/releases": DONE,
             "POST /v1/jobs": DONE | {"job": JOB, "expiry": 1_700_000_060_000},
             "GET /v1/events": (200, b"retry: 1000\n\n"),
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from decimal import Decimal
 from itertools import repeat
 from pathlib import Path
@@ -11,15 +12,20 @@ from typing import Any
 
 import pytest
 
+from chain.contracts import BY_NUMBER
+from chain.contracts.base import Host
 from chain.contracts.credits import CreditCode, Transfer
-from chain.contracts.job.messages import Ballot
+from chain.contracts.job import CONTRACT as JOB
+from chain.contracts.job.messages import Ballot, Reveal
 from chain.contracts.job.rules import VoteCode
-from chain.contracts.membership import MemberCode
+from chain.contracts.membership import MemberCode, Release, parked
 from chain.crypto import address
-from chain.errors import Code, TxCode
+from chain.errors import Code, Reject, TxCode
 from chain.types import tx_id
 from client.api import Limits, accounts
-from tests.unit.api_kit import CREDIT, GRANT, NAMES, Api, serving, sha
+from client.api.render import render_event, render_parked
+from client.api.submit import try_out
+from tests.unit.api_kit import CREDIT, GRANT, MODEL, MODEL_CID, NAMES, Api, serving, sha
 
 FALSE = Ballot(VoteCode.FALSE, 900_000, 4_000, 0, 0)
 
@@ -267,6 +273,42 @@ async def test_a_validator_judges_an_open_case(tmp_path: Path) -> None:
 async def test_who_is_no_validator_may_not_judge(api: Api) -> None:
     error = await api.refused("POST", "/v1/judgements", 422, json={"account": who(api, "n1"), "confirm": False})
     assert error["name"] == MemberCode.NOT_A_VALIDATOR.name
+
+
+async def test_a_parked_job_is_told_of_refuses_claims_and_is_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(host: Host, ref: bytes, at: int) -> None:
+        raise KeyError("a bug")
+
+    async with serving(tmp_path, own="n2") as api:
+        ledger = api.node.ledger
+        job = ledger.claimed_job("n1")
+        monkeypatch.setitem(BY_NUMBER, JOB.number, replace(JOB, on_due=fail))
+        event = render_event(ledger.mine(50_000).receipts[0].events[-1])
+        assert event == {"type": "noted", "topic": "parked", "ref": job.hex(), "data": {"contract": "job", "fault": "KeyError"}}
+        (told,) = [render_parked(*one) for one in parked(ledger.state, 16)]
+        assert told | {"height": 0} == {
+            "contract": "job",
+            "ref": job.hex(),
+            "height": 0,
+            "fault": "KeyError",
+            "retry": [],
+            "give_back": [],
+        }
+        message = Reveal(job, 1, MODEL_CID.to_bytes(), len(MODEL), sha("salt"))
+        assert ledger.block(n1=message) == [Code.PARKED]
+        with pytest.raises(Reject, match="parked since block"):
+            try_out(ledger, message)
+        body = {"contract": "job", "ref": job.hex(), "give_back": True}
+        assert (await api.post("/v1/releases?wait=10", body))["code"] == 0
+        assert render_parked(*parked(ledger.state, 16)[0])["give_back"] == [who(api, "n2")]
+        assert (await api.refused("POST", "/v1/releases", 422, json=body))["name"] == MemberCode.ALREADY_VOTED.name
+        assert ledger.block(n1=Release(3, job, True), n3=Release(3, job, True)) == [0, 0]
+        assert parked(ledger.state, 16) == []
+        assert (await api.get("/v1/supply"))["escrows"] == "0"
+        assert (await api.get(f"/v1/jobs/{job.hex()}"))["state"] == "EMPTY"
+        wrong = await api.refused("POST", "/v1/releases", 400, json=body | {"contract": "lottery"})
+        assert "no contract is called lottery" in wrong["message"]
+        await api.refused("POST", "/v1/releases", 400, json=body | {"ref": "no reference"})
 
 
 async def test_credits_of_a_very_large_graph_are_not_counted_on_the_loop(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

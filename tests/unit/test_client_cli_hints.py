@@ -19,7 +19,7 @@ from client.api.schema import JobRequest, LimitsRequest
 from client.cli import jobs, network
 from client.cli.common import in_commands
 from tests.unit.client_cli_kit import WORD
-from tests.unit.client_fake_api import ACCOUNT, JOB, OTHER, OWN, RUN, SEEN, Fake, refusal
+from tests.unit.client_fake_api import ACCOUNT, JOB, OTHER, OWN, RUN, SEEN, STATUS, Fake, refusal
 from tests.unit.test_client_cli_setup import KEYS
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
@@ -81,6 +81,22 @@ def test_accounts_are_listed_page_by_page(api: Fake, run: Any, monkeypatch: pyte
 def test_a_validator_judges(api: Fake, run: Any, word: str, confirm: bool) -> None:
     assert run("judge", OTHER, word).code == 0
     assert api.bodies("POST", "/v1/judgements") == [{"account": OTHER, "confirm": confirm}]
+
+
+@pytest.mark.parametrize(("word", "give_back"), [("--retry", False), ("--give-back", True)])
+def test_a_validator_releases_what_is_parked(api: Fake, run: Any, word: str, give_back: bool) -> None:
+    assert run("release", "job", JOB, word).code == 0
+    assert api.bodies("POST", "/v1/releases") == [{"contract": "job", "ref": JOB, "give_back": give_back}]
+
+
+def test_status_says_what_is_parked_and_which_part_fails(api: Fake, run: Any) -> None:
+    assert "parked" not in run("status").out and "failing" not in run("status").out
+    parked = {"contract": "job", "ref": JOB, "height": 5, "fault": "KeyError", "retry": [OWN], "give_back": []}
+    failing = {"part": "worker", "since": 1_700_000_000_000, "why": "TypeError: a bug"}
+    api.answers["GET /v1/status"] = STATUS | {"parked": [parked], "failing": [failing]}
+    out = " ".join(run("status").out.split())
+    assert f"job {JOB}: KeyError in block 5; 1 validators for retry, 0 for giving back" in out
+    assert "worker, since" in out and "TypeError: a bug" in out
 
 
 def test_a_node_without_identity_does_not_start(run: Any, tmp_path: Path) -> None:

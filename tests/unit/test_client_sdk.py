@@ -98,6 +98,8 @@ async def test_submitting(node: Client, api: Fake) -> None:
     assert api.bodies("POST", "/v1/jobs") == [body]
     await node.judge(OTHER, confirm=True)
     assert api.bodies("POST", "/v1/judgements") == [{"account": OTHER, "confirm": True}]
+    await node.release("job", JOB, give_back=True)
+    assert api.bodies("POST", "/v1/releases") == [{"contract": "job", "ref": JOB, "give_back": True}]
 
 
 @pytest.mark.parametrize(

@@ -28,28 +28,41 @@ def logged() -> Iterator[list[structlog.typing.EventDict]]:
 def test_nothing_is_forgotten_while_the_book_cannot_be_written(
     tmp_path: Path, start: int, logged: list[structlog.typing.EventDict]
 ) -> None:
+    outage(tmp_path, start, logged, reads=False)
+
+
+@pytest.mark.parametrize("start", range(36, 80, 4))
+def test_nothing_is_forgotten_while_the_book_cannot_be_read(
+    tmp_path: Path, start: int, logged: list[structlog.typing.EventDict]
+) -> None:
+    """A reveal and an opening are said once: their salts are read from the book until that succeeds."""
+    outage(tmp_path, start, logged, reads=True)
+
+
+def outage(tmp_path: Path, start: int, logged: list[structlog.typing.EventDict], *, reads: bool) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         graph = Graph(tmp_path, config=WorkConfig(attempts=2))
         await graph.start()
-        refused = 0
+        refused, over = 0, False
 
         def full() -> bool:
             nonlocal refused
-            now = start <= loop.time() < start + OUTAGE_S
+            now = start <= loop.time() < start + OUTAGE_S and not over
             refused += now
             return now
 
         for name in VALIDATORS:
             work = graph.nodes[name].work
             assert work is not None
-            work._book._db = FullDisk(work._book._db, full)  # type: ignore[assignment]
+            work._book._db = FullDisk(work._book._db, full, reads=reads)  # type: ignore[assignment]
         job = graph.chain.post("boss")
         (found,) = await graph.finish(job)
         assert found["state"] == "PAID"
         graph.honest()
         works = [node.work for node in graph.nodes.values() if node.work is not None]
         await blocks(graph.chain, lambda: not any(w._outbox.waiting or w._worker._races or w._images.jobs for w in works), 60)
+        over = True
         kept = [p for n in graph.nodes.values() for p in (n.folder / "work").rglob("*.model")]
         assert kept == []
         assert not [w._book.pending() for w in works if w._book.pending()]

@@ -342,3 +342,77 @@ def test_jobs_settle_rightly_however_nodes_are_killed(tmp_path: Path, seed: int)
         await graph.stop()
 
     run_virtual(main())
+
+
+# --- a part that fails ----------------------------------------------------------------------------------------------------------
+
+
+class Faulty:
+    """A machine that fails at whatever it is given, while `broken()`."""
+
+    def __init__(self, machine: Any, broken: Any) -> None:
+        self._machine, self._broken = machine, broken
+
+    def handle(self, given: Any) -> Any:
+        if self._broken():
+            raise TypeError("a bug")
+        return self._machine.handle(given)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._machine, name)
+
+
+STATES = ["OPEN", "REVEAL", "COMMIT", "COUNT", "PAID"]
+
+
+@pytest.mark.parametrize(("part", "since", "until"), [("_verifier", "OPEN", "COMMIT"), ("_worker", "COMMIT", "COUNT")])
+def test_a_part_that_fails_takes_nothing_from_the_other(tmp_path: Path, part: str, since: str, until: str) -> None:
+    """Each says a thing once: what the workers said is done though the verifiers fail in the same look, and the other way round."""
+
+    async def main() -> None:
+        graph = Graph(tmp_path)
+        await graph.start()
+        job = graph.chain.post("boss")
+        await blocks(graph.chain, lambda: len(graph.chain.describe(job)["claims"]) == len(VALIDATORS))
+        works = [node.work for node in graph.nodes.values() if node.work is not None]
+        assert len(works) == len(VALIDATORS)
+
+        def broken() -> bool:
+            served = any(node.files.added for node in graph.nodes.values())  # which is the worker's part of an audit
+            during = STATES[STATES.index(since) : STATES.index(until)]
+            return graph.chain.describe(job)["state"] in during and (served or since == "OPEN")
+
+        for work in works:
+            setattr(work, part, Faulty(getattr(work, part), broken))
+        await blocks(graph.chain, broken)
+        await blocks(graph.chain, lambda: all(work.failing() for work in works), 5)
+        assert {(said["part"], said["why"]) for work in works for said in work.failing()} == {(part[1:], "TypeError: a bug")}
+        await blocks(graph.chain, lambda: graph.chain.describe(job)["state"] == until)
+        await blocks(graph.chain, lambda: not any(work.failing() for work in works), 5)
+        (found,) = await graph.finish(job)
+        assert found["state"] == "PAID"
+        graph.honest()
+        await graph.stop()
+
+    run_virtual(main())
+
+
+def test_an_effect_that_fails_keeps_no_other_from_being_done(tmp_path: Path) -> None:
+    async def main() -> None:
+        graph = Graph(tmp_path)
+        await graph.start()
+        work = graph.nodes["a"].work
+        assert work is not None
+        done: list[Any] = []
+
+        def perform(effect: Any) -> None:
+            if effect == "bad":
+                raise TypeError("a bug")
+            done.append(effect)
+
+        work._perform = perform  # type: ignore[method-assign]
+        work._ask("worker", lambda: ["one", "bad", "two"])  # type: ignore[list-item]
+        assert done == ["one", "two"]
+        await graph.stop()
+
+    run_virtual(main())

@@ -433,13 +433,13 @@ class FakeEngine:
 
 
 class FullDisk:
-    """The work book's connection on a disk that refuses writes while `full()`."""
+    """The work book's connection on a disk that refuses writes, or (`reads`) everything, while `full()`."""
 
-    def __init__(self, db: sqlite3.Connection, full: Callable[[], bool]) -> None:
-        self._db, self._full = db, full
+    def __init__(self, db: sqlite3.Connection, full: Callable[[], bool], *, reads: bool = False) -> None:
+        self._db, self._full, self._reads = db, full, reads
 
     def execute(self, query: str, values: Any = ()) -> sqlite3.Cursor:
-        if query in ("BEGIN IMMEDIATE", "COMMIT") and self._full():
+        if (self._reads or query in ("BEGIN IMMEDIATE", "COMMIT")) and query != "ROLLBACK" and self._full():
             raise sqlite3.OperationalError("database or disk is full")
         return self._db.execute(query, values)
 
