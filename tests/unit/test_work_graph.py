@@ -23,6 +23,7 @@ from chain.contracts.membership import JudgeCase
 from chain.crypto import address
 from chain.types import parse_loss
 from client.work import WorkConfig, hidden
+from client.work.events import Moved
 from p2p.content.cid import parse
 from sandbox import Status
 from tests.unit.work_kit import Chain, Node, Web, blocks, hidden_set, run_virtual
@@ -413,6 +414,31 @@ def test_an_effect_that_fails_keeps_no_other_from_being_done(tmp_path: Path) -> 
         work._perform = perform  # type: ignore[method-assign]
         work._ask("worker", lambda: ["one", "bad", "two"])  # type: ignore[list-item]
         assert done == ["one", "two"]
+        await graph.stop()
+
+    run_virtual(main())
+
+
+def test_a_job_at_which_a_part_fails_hides_no_other(tmp_path: Path) -> None:
+    async def main() -> None:
+        graph = Graph(tmp_path)
+        await graph.start()
+        work = graph.nodes["a"].work
+        assert work is not None
+        bad, told = b"\x02" * 32, list[bytes]()
+        broken = True
+
+        def tell(moved: Moved) -> None:
+            if broken and bad in moved.jobs:
+                raise TypeError("a bug")
+            told.extend(moved.jobs)
+
+        jobs = tuple(bytes((n,)) * 32 for n in range(1, 5))
+        work._tell_part("worker", tell, Moved(graph.chain.state, jobs))
+        assert told == [job for job in jobs if job != bad] and work.failing()[0]["part"] == "worker"
+        broken = False
+        work._tell_part("worker", tell, Moved(graph.chain.state, ()))
+        assert told[3:] == [bad]
         await graph.stop()
 
     run_virtual(main())
