@@ -214,7 +214,7 @@ class Outbox:
 
     def _in_time(self, op: Any, pause: float) -> float:
         """Seconds to wait before another try: so few that `TRIES_LEFT` more fit before the deadline."""
-        job = None if isinstance(op, JudgeCase) else self._ledger.state.get(records.job_key(op.job))
+        job = None if isinstance(op, JudgeCase | ReportDouble) else self._ledger.state.get(records.job_key(op.job))
         if not isinstance(job, Job):
             return pause
         return max(RETRY_S, min(pause, (job.deadline - self._ledger.clock) / 1_000 / TRIES_LEFT))
