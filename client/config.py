@@ -23,6 +23,7 @@ import msgspec
 from msgspec import Meta
 
 from chain.crypto import parse_address
+from chain.storage import private
 from chain.types import parse_credits
 from p2p.book import parse_endpoint, parse_seed
 
@@ -289,7 +290,7 @@ def load(data: Path, environ: Mapping[str, str] | None = None) -> Loaded:
 
 def _read(path: Path) -> str | None:
     try:
-        with path.open("rb") as f:
+        with private.reading(path) as f:
             raw = f.read(MAX_FILE + 1)
         if len(raw) > MAX_FILE:
             raise ConfigError(f"{path} has more than {MAX_FILE} bytes: that is no configuration")

@@ -38,7 +38,7 @@ from chain.node.batches import TRUST_FROM
 from chain.node.messages import decode_certificate
 from chain.node.node import Node
 from chain.node.recovery import read_log
-from chain.storage import staging
+from chain.storage import private, staging
 from chain.storage.blockstore import BlockStore, CommitBatch, Head
 from chain.storage.datadir import DataDir
 from chain.storage.errors import StorageDamaged, StorageError
@@ -70,6 +70,7 @@ log: Any = structlog.get_logger("daemon")
 
 MESH = 8
 REFRESH_S = 30.0
+MAX_TOKEN = 1_024
 GC_AFTER = 50_000
 """Objects that appear between two looks of the garbage collector."""
 _TODO_STATE = "Move the file `db` of the data folder away and start again: the node fetches the chain from its peers"
@@ -94,7 +95,8 @@ def version() -> str:
 def load_genesis(data: Path) -> Genesis:
     path = data / "genesis.json"
     try:
-        return from_json(path.read_bytes())
+        with private.reading(path) as file:
+            return from_json(file.read())
     except FileNotFoundError:
         raise StartError(
             f"There is no network in {data}: genesis.json is missing. Get the file from whoever runs the network, then: "
@@ -110,17 +112,11 @@ def api_token(data: Path) -> str:
     """The token that protects the HTTP API; made at the first start, readable by the owner only."""
     path = data / "api.token"
     try:
-        token = path.read_text().strip()
+        with private.reading(path) as file:
+            token = file.read(MAX_TOKEN).decode("ascii", "replace").strip()
     except FileNotFoundError:
         token = secrets.token_urlsafe(32)
-        # Readers see the whole token or none, also after a crash.
-        temporary = path.with_suffix(".new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(token + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        private.replace(path, token.encode() + b"\n")
     if len(token) < MIN_TOKEN:
         raise StartError(f"{path} holds no token: it has {len(token)} characters. Remove the file, and the node makes a new one")
     return token

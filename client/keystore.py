@@ -30,6 +30,7 @@ from msgspec import Meta
 
 from chain.crypto import SigningKey, account_id, address, parse_address, sha256
 from chain.errors import Malformed
+from chain.storage import private
 
 VERSION: Final = 1
 SCRYPT_N: Final = 2**17
@@ -198,10 +199,8 @@ def _damaged(path: Path, why: str) -> KeystoreError:
 
 def _read(path: Path) -> _File:
     try:
-        with path.open("rb") as f:
+        with private.reading(path) as f:
             mode = os.fstat(f.fileno())
-            if not stat.S_ISREG(mode.st_mode):
-                raise KeystoreError(f"{path} is no keystore: it is not a regular file")
             if mode.st_mode & 0o077:
                 raise KeystoreError(
                     f"The keystore {path} may be read by other users (mode {stat.S_IMODE(mode.st_mode):04o}). Run: chmod 600 {path}"
@@ -249,11 +248,7 @@ def _write_new(path: Path, data: bytes) -> None:
             os.link(temporary, path)  # fails where `path` exists, unlike a rename
         finally:
             os.unlink(temporary)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        private.sync_folder(path.parent)
     except FileExistsError:
         raise KeystoreError(
             f"There is a keystore already: {path}. It is never overwritten, for its key would be lost. "

@@ -19,6 +19,7 @@ import msgspec
 
 from chain.crypto import address as show
 from chain.crypto import parse_address
+from chain.storage import private
 from p2p.wire import MAX_ADDRESS, MAX_ADDRESSES, MAX_ENTRIES, PeerAddresses
 
 MAX_MEMBERS: Final = 1_024
@@ -119,19 +120,21 @@ class PeerBook:
 
     def load(self) -> None:
         """Reads the file, if there is one. Only verified addresses are kept in it."""
-        if self.path is None or not self.path.exists():
+        if self.path is None or not os.path.lexists(self.path):
             return
         try:
-            if self.path.stat().st_size > _MAX_FILE:
+            with private.reading(self.path) as file:
+                content = file.read(_MAX_FILE + 1)
+            if len(content) > _MAX_FILE:
                 raise ValueError("too large")
-            saved = msgspec.json.decode(self.path.read_bytes(), type=_Saved)
+            saved = msgspec.json.decode(content, type=_Saved)
             if saved.version != 1:
                 raise ValueError(f"version {saved.version}")
             for name, places in list(saved.members.items())[:MAX_MEMBERS]:
                 kept = [Place(a, True, None, p.last_success, max(0, p.failures)) for p in places if (a := normal(p.address))]
                 if kept:
                     self._members[parse_address(name)] = kept[:MAX_ADDRESSES]
-        except (ValueError, msgspec.DecodeError, RecursionError):
+        except (ValueError, msgspec.DecodeError, RecursionError, OSError):
             self._members.clear()
             self.damaged = self.path.with_suffix(".damaged")
             os.replace(self.path, self.damaged)
@@ -149,13 +152,7 @@ class PeerBook:
         """Replaces the file in one step, readable by its owner alone. May run in a thread."""
         if self.path is None:
             return
-        new = self.path.with_suffix(".new")
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(fd, "wb") as f:
-            f.write(content)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(new, self.path)
+        private.replace(self.path, content)
 
     # --- what is known --------------------------------------------------------------------------------------------------------
 

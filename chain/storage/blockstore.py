@@ -22,9 +22,8 @@ from chain.codec import decode, encode
 from chain.contracts.base import K_VALIDATORS
 from chain.ledger.state import State
 from chain.node.history import AccountEvent, Mentions, lines
-from chain.storage import handovers, outcomes, schema
+from chain.storage import handovers, outcomes, private, schema
 from chain.storage.check import check_store
-from chain.storage.disk import make_private
 from chain.storage.errors import DiskFull, StorageDamaged, StorageError, StorageFailed, StorageMismatch, disk_errors
 from chain.storage.index import Part, Place, Recent, bucket_of, find_in, mentions_decoder, part_decoder
 from chain.storage.pages import StatePages
@@ -174,7 +173,7 @@ class BlockStore:
             )
         if is_file:
             with disk_errors("open the database", where):
-                make_private(url_or_path)
+                private.claim_database(url_or_path)
         store = cls(schema.make_engine(url_or_path), where, chain_id)
         try:
             with db_errors("open the database", where):

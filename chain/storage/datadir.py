@@ -11,6 +11,7 @@ import fcntl
 import os
 import shutil
 
+from chain.storage import private
 from chain.storage.errors import DiskFull, FolderInUse, StorageFailed, disk_errors
 
 MIN_FREE = 256 * 1024 * 1024
@@ -43,7 +44,7 @@ class DataDir:
                 os.makedirs(path, mode=0o700)
             if os.stat(path).st_mode & 0o077:
                 os.chmod(path, 0o700)
-            lock = os.open(os.path.join(path, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            lock = private.open_or_create(os.path.join(path, "lock"))
             try:
                 _take(lock, path)
                 os.makedirs(os.path.join(path, "blobs"), mode=0o700, exist_ok=True)

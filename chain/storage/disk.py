@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from typing import Protocol
 
+from chain.storage import private
+
 SECTOR = 4096
 _CHUNK = 1 << 20
 
@@ -96,27 +98,13 @@ class OsDisk:
         return os.path.exists(path)
 
     def open(self, path: str, *, create: bool = False) -> File:
-        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT | os.O_TRUNC if create else 0)
-        return OsFile(os.open(path, flags, 0o600))
+        return OsFile(private.create(path) if create else private.open_file(path, write=True))
 
     def rename(self, source: str, target: str) -> None:
         os.rename(source, target)
 
     def sync_folder(self, path: str) -> None:
-        fd = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
-
-def make_private(path: str) -> None:
-    """Have a file that nobody else may read, before a database opens it: what it makes beside it has the same mode."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        os.fchmod(fd, 0o600)
-    finally:
-        os.close(fd)
+        private.sync_folder(os.path.dirname(os.path.abspath(path)))
 
 
 def fill_zeros(file: File, start: int, end: int) -> None:

@@ -21,7 +21,7 @@ from chain.ledger.snapshot import MAX_PAGE, Offer, decode_heads, encode_heads, e
 from chain.node.messages import MAX_PAGES_BYTES, MAX_SYNC_ANSWER
 from chain.pages import HEAD_BYTES, PAGES
 from chain.params import MAX_PEER_MESSAGE
-from chain.storage import schema
+from chain.storage import private, schema
 from chain.storage.blockstore import BlockStore
 from chain.storage.errors import StorageDamaged, disk_errors
 from chain.storage.schema import TODO_DAMAGED, at, seal, unseal
@@ -44,7 +44,7 @@ def make(url: str, chain_id: bytes, path: str) -> int:
     """
     store = BlockStore.open(url, chain_id=chain_id, create=False)
     try:
-        with store.frozen("make a snapshot") as c, disk_errors("write the snapshot", path), open(path, "wb") as file:
+        with store.frozen("make a snapshot") as c, disk_errors("write the snapshot", path), private.writing(path) as file:
             found = _head(store, c)
             if found is None:
                 return 0
@@ -97,7 +97,7 @@ class SnapshotFile:
         """Raises `StorageError`."""
         self._path = path
         with disk_errors("open the snapshot", path):
-            self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed when the last reader has gone
+            self._file = private.reading(path)
             size = os.fstat(self._file.fileno()).st_size
             tail = self._read(max(0, size - _TAIL), _TAIL)
             length = min(size, int.from_bytes(tail[:8], "big"))

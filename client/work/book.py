@@ -17,7 +17,7 @@ from pathlib import Path
 from chain.codec import decode, encode
 from chain.contracts.job.messages import Ballot, Ballots
 from chain.crypto import sha256
-from chain.storage.disk import make_private
+from chain.storage import private
 from client.work.events import Model, Seat
 
 VERSION = 1
@@ -95,7 +95,7 @@ class Book:
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            make_private(str(path))
+            private.claim_database(path)
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._open(chain_id, identity)
         except (sqlite3.Error, OSError) as problem:

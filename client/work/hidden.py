@@ -20,6 +20,8 @@ from typing import BinaryIO
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
+from chain.storage import private
+
 NONCE, TAG, KEY = 12, 16, 32
 OVERHEAD = NONCE + TAG
 _CHUNK = 1 << 20
@@ -100,7 +102,7 @@ def _write_plain(file: BinaryIO, size: int, target: Path, key: bytes, nonce: byt
     digest = hashlib.sha256()
     part = target.with_name(target.name + ".part")
     try:
-        with part.open("wb") as out:
+        with private.writing(part) as out:
             for data in _pieces(file, size):
                 plain = stream.update(data)
                 digest.update(plain)

@@ -20,6 +20,7 @@ import structlog
 
 from chain.contracts.job.messages import ImageKind, PostJob
 from chain.contracts.job.views import cid_text
+from chain.storage import private
 from client.core import Files
 from client.work import policy
 from client.work.book import Book
@@ -33,6 +34,7 @@ from sandbox import BadImage, SandboxError
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+_COPY = 1 << 20
 
 SLOWEST = 1_000_000
 """Bytes per second below which a transfer is given up."""
@@ -184,15 +186,12 @@ class Models:
         try:
             os.replace(path, target)
         except OSError:  # another file system
-            shutil.copyfile(path, target)
+            with private.reading(path) as source, private.writing(target) as copy:
+                shutil.copyfileobj(source, copy, _COPY)
             path.unlink(missing_ok=True)
-        with target.open("rb") as file:
+        with private.reading(target) as file:
             os.fsync(file.fileno())
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        private.sync_folder(self._folder)
         cid, size = cid_of_file(target)
         return Model(target, cid.to_bytes(), size)
 
@@ -220,7 +219,7 @@ class Models:
 def cid_of_file(path: Path) -> tuple[Cid, int]:
     """The name that the content store will give to a file, and its size. Raises OSError."""
     builder = Builder(lambda _cid, _block: None)
-    with path.open("rb") as file:
+    with private.reading(path) as file:
         for chunk in chunks(file):
             builder.feed(chunk)
     size = builder.size

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from chain.errors import Malformed
+from chain.storage import private
 from p2p.content.cid import Cid, parse
 from p2p.content.dag import Builder, chunks
 from p2p.content.faults import StoreError
@@ -18,7 +19,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 
 def own(folder: Path) -> int:
     """The lock of the one process that may use the folder; the kernel releases it when the process ends, however it ends."""
-    fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = private.open_or_create(folder / "lock")
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -49,15 +50,7 @@ def scan(path: Path) -> tuple[Cid, int, list[tuple[Cid, bytes]]]:
     """The name, size and nodes that a file's bytes have now."""
     nodes: list[tuple[Cid, bytes]] = []
     builder = Builder(lambda cid, block: nodes.append((cid, block)))
-    with path.open("rb") as file:
+    with private.reading(path) as file:
         for chunk in chunks(file):
             builder.feed(chunk)
     return builder.finish(), builder.size, nodes
-
-
-def sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

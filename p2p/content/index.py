@@ -6,7 +6,6 @@ one transaction with synchronous=FULL, so a kill or a power cut leaves the state
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from chain.storage import private
 from p2p.content.cid import Cid, from_bytes
 from p2p.content.faults import IndexDamaged, StoreError, StoreFull
 
@@ -39,9 +39,7 @@ class Index:
         self._path = path
         self._lock = threading.RLock()
         try:
-            # Nobody else may read what this node fetches; what SQLite makes beside the file has the same mode.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
-            os.chmod(path, 0o600)
+            private.claim_database(path)
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._open()
         except sqlite3.DatabaseError as e:

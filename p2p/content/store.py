@@ -26,9 +26,10 @@ from typing import BinaryIO
 
 import structlog
 
+from chain.storage import private
 from p2p.content.cid import Cid, names
 from p2p.content.dag import CHUNK, MAX_FILE, Assembly, Builder, chunks
-from p2p.content.disk import FULL, allocate, named, own, scan, sync_folder
+from p2p.content.disk import FULL, allocate, named, own, scan
 from p2p.content.faults import Damaged, Missing, StoreError, StoreFull
 from p2p.content.index import Index, Row
 
@@ -98,6 +99,10 @@ class Store:
         root = named(path)
         if root is None:
             log.warning("a foreign file lies among the contents and is left alone", path=str(path))
+            return
+        if path.is_symlink():
+            log.warning("a link lay among the contents and was removed: the store makes none", path=str(path))
+            path.unlink()
             return
         row = self._entries.get(root)
         if row is not None and row.complete and path.stat().st_size == row.size:
@@ -186,7 +191,7 @@ class Store:
         temp = self.folder / "tmp" / f"{os.getpid()}-{threading.get_ident()}"
         held = 0
         try:
-            with temp.open("wb") as file:
+            with private.writing(temp) as file:
                 held += self._hold(expected)
                 for chunk in chunks(source):
                     if builder.size + len(chunk) > self.max_file:
@@ -213,9 +218,9 @@ class Store:
 
     def _place(self, temp: Path, root: Cid, size: int, nodes: list[tuple[Cid, bytes]]) -> None:
         """Give durable bytes their name, then their index entry. The lock is held."""
-        os.chmod(temp, 0o444)
+        private.set_mode(temp, 0o444)
         os.replace(temp, self.path(root))
-        sync_folder(self.folder / "files")
+        private.sync_folder(self.folder / "files")
         self._record(Row(root, size, True, self._tick()), nodes)
         self.partial_path(root).unlink(missing_ok=True)
 
@@ -320,7 +325,7 @@ class Store:
                     raise StoreError(f"the file has {size} bytes, this store takes at most {self.max_file}")
                 self.make_room(size)
             path = self.partial_path(root)
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = private.create(path) if known is None else private.open_or_create(path)
             try:
                 allocate(fd, size)
                 if known is None:
@@ -360,7 +365,7 @@ class Store:
         leaves = {offset: leaf for leaf, offsets in tree.leaves.items() for offset in offsets}
         self._touch(root)
         try:
-            with self.path(root).open("rb") as file:
+            with private.reading(self.path(root)) as file:
                 for offset in range(0, max(size, 1), CHUNK):
                     data = file.read(CHUNK)
                     if not names(leaves[offset], data):
@@ -383,7 +388,7 @@ class Store:
         if offsets is None:
             raise Missing(f"{cid} is no block of {root}")
         try:
-            with self.path(root).open("rb") as file:
+            with private.reading(self.path(root)) as file:
                 data = os.pread(file.fileno(), tree.leaf_size(offsets[0]), offsets[0])
         except FileNotFoundError:
             raise self._lost(root) from None
@@ -434,7 +439,7 @@ class Store:
 
     def _set_aside(self, root: Cid) -> None:
         """Turn a complete file into a partial download of itself."""
-        os.chmod(self.path(root), 0o600)
+        private.set_mode(self.path(root), 0o600)
         os.replace(self.path(root), self.partial_path(root))
         self._record(self._entries[root]._replace(complete=False), [])
         self._trees.pop(root, None)

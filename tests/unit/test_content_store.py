@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from p2p.content import store as store_module
+from chain.storage import private
 from p2p.content.cid import Codec, cid_of
 from p2p.content.dag import CHUNK, Assembly
 from p2p.content.faults import Damaged, IndexDamaged, Missing, StoreError, StoreFull
@@ -115,14 +115,14 @@ def _die(*_: object) -> None:
     raise Killed
 
 
-@pytest.mark.parametrize("step", ["fsync", "chmod", "replace", "sync_folder", "put"])
+@pytest.mark.parametrize("step", ["fsync", "set_mode", "replace", "sync_folder", "put"])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_kill_at_any_step_of_adding_leaves_all_or_nothing(
     make: Callable[..., Store], monkeypatch: pytest.MonkeyPatch, step: str, when: str
 ) -> None:
     store = make()
     with monkeypatch.context() as patch:
-        owner = {"put": store._index, "sync_folder": store_module}.get(step, os)
+        owner = {"put": store._index, "sync_folder": private, "set_mode": private}.get(step, os)
         real = getattr(owner, step)
 
         def after(*args: object) -> None:
@@ -166,14 +166,14 @@ def test_a_download_becomes_a_content(make: Callable[..., Store]) -> None:
     assert make().has(ROOT)
 
 
-@pytest.mark.parametrize("step", ["fsync", "chmod", "replace", "sync_folder", "put"])
+@pytest.mark.parametrize("step", ["fsync", "set_mode", "replace", "sync_folder", "put"])
 def test_a_kill_at_any_step_of_completing_is_finished_later(
     make: Callable[..., Store], monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     store = make()
     downloads = download(store)
     with monkeypatch.context() as patch:
-        patch.setattr({"put": store._index, "sync_folder": store_module}.get(step, os), step, _die)
+        patch.setattr({"put": store._index, "sync_folder": private, "set_mode": private}.get(step, os), step, _die)
         with pytest.raises(Killed):
             downloads.complete(ROOT)
     again = make()
