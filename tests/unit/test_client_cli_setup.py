@@ -152,6 +152,8 @@ def test_node_hands_over_to_the_daemon(run: Any, tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("LEARNINGCHAIN_PASSPHRASE", WORD)
     run("init", "--data", tmp_path / "n")
     calls: list[Any] = []
+    guarded: list[str] = []
+    monkeypatch.setattr("client.process.guard", guarded.append)  # it would guard the process of the tests for good
 
     def daemon_run(data: Path, identity: Callable[[], Identity], *, work: bool | None, accept_new_guard: bool) -> int:
         calls.append((data, identity().address, work, accept_new_guard))
@@ -162,6 +164,7 @@ def test_node_hands_over_to_the_daemon(run: Any, tmp_path: Path, monkeypatch: py
     monkeypatch.setitem(sys.modules, "client.daemon", daemon)
     monkeypatch.setattr("client.daemon", daemon, raising=False)
     assert run("node", "--data", tmp_path / "n").code == 7
+    assert guarded == ["LEARNINGCHAIN_PASSPHRASE"]
     assert run("node", "--data", tmp_path / "n", "--work", "--accept-new-guard").code == 7
     assert run("node", "--data", tmp_path / "n", "--no-work").code == 7
     own = Keystore.open(tmp_path / "n" / "keystore.json", WORD).address
