@@ -1,45 +1,88 @@
-"""Transactions that wait for a block. Pure and bounded.
+"""Transactions that wait for a block. Pure and bounded, for each account and in all; no operation looks through the pool.
 
-Within one lane of one account transactions stand in the order of their sequences; `_ready` holds those whose turn can come, in
-the order of arrival; the others wait for a predecessor. A transaction's signature is checked once, on entry.
+    add --> GAP --(predecessor came)--> ready: COMMON, URGENT or LOCAL --(a block holds it, used, expired)--> gone
+             ^                            |
+             +---(predecessor left)-------+      no room: the last one of who holds most leaves, and may come again
 
-LC-NODE-15 says what is taken, LC-NODE-16 in which order, LC-NODE-19 what leaves.
+Within one lane of one account the sequences from `next` (the state's) up to `end` are here without a gap: they are ready, their
+turn can come. What lies behind a gap waits in a small room of its own. A transaction's signature is checked once, on entry.
+
+LC-NODE-15 says what is taken, LC-NODE-61 and 62 how the room is shared (`chain.node.space`), LC-NODE-16 what goes into a block
+(`chain.node.selection`), LC-NODE-19 what leaves, LC-NODE-63 what may come again.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from chain.contracts.base import account_key
 from chain.errors import InvalidTx, TxCode
 from chain.ledger.state import State
 from chain.ledger.tx import ParsedTx, check_sender, find_sender, parse_tx
+from chain.node import space
 from chain.node.messages import SHORT
+from chain.node.selection import Selection
+from chain.node.space import COMMON, GAP, LOCAL, URGENT, Space, charge
 from chain.params import LANES, MAX_VALID_FOR, Params
 from chain.types import tx_id
 
-MAX_TXS = 50_000
-MAX_BYTES = 64_000_000
 MAX_PER_LANE = 8_192
 MAX_GONE = 16_384
 """Ids kept of transactions that left, in a block or without one: a peer's late copy is dropped unread."""
+MAX_LEFT = 16_384
+"""Ids kept in each of two lists of transactions that found no room: they are not asked for again for a while."""
+LEFT_HEIGHTS = 16
+"""After so many heights the older of the two lists is forgotten."""
+MAX_EXPIRED = 1_024
+"""Transactions whose time is over that leave at one height; the rest leave at the next ones."""
 
-Lane = tuple[bytes, int]
+
+class Held:
+    """A transaction in the pool. `kind` is its room, `order` its place among all that became ready."""
+
+    __slots__ = ("kind", "local", "order", "size", "tx")
+
+    def __init__(self, tx: ParsedTx, local: bool) -> None:
+        self.tx, self.local, self.kind, self.order = tx, local, GAP, 0
+        self.size = charge(tx.raw)
+
+    @property
+    def ready_kind(self) -> int:
+        """Its room once it is ready."""
+        return LOCAL if self.local else URGENT if self.tx.urgent else COMMON
+
+
+class Lane:
+    """`next` is the next sequence of the state; those from there up to `end` are ready."""
+
+    __slots__ = ("end", "next", "txs")
+
+    def __init__(self, sequence: int) -> None:
+        self.next = self.end = sequence
+        self.txs: dict[int, Held] = {}
 
 
 class Mempool:
     def __init__(self, chain_id: bytes, params: Params) -> None:
         self._chain_id, self._params = chain_id, params
-        self._all: dict[bytes, ParsedTx] = {}
-        self._short: dict[bytes, ParsedTx] = {}
-        self._lanes: dict[Lane, dict[int, ParsedTx]] = {}
-        self._ready: dict[bytes, ParsedTx] = {}
-        self._urgent: dict[bytes, ParsedTx] = {}
-        """The urgent ones among `_ready`: found without looking through a full pool."""
-        self._bytes = 0
+        self._all: dict[bytes, Held] = {}
+        self._short: dict[bytes, Held] = {}
+        self._lanes: dict[bytes, list[Lane]] = {}
+        """The lanes of each account of which something waits here."""
+        self._turns: dict[bool, dict[bytes, None]] = {True: {}, False: {}}
+        """Accounts with a lane whose next transaction is ready and urgent, or not; whose turn is longest ago comes first."""
+        self.space = Space()
+        self._bytes = self._order = 0
+        self._expiring: dict[int, dict[bytes, None]] = {}
+        """Ids by the last height at which they can stand in a block."""
+        self._heights: list[int] = []
+        """A heap with every key of `_expiring`."""
         self._gone: dict[bytes, None] = {}
+        self._left: tuple[dict[bytes, None], dict[bytes, None]] = ({}, {})
+        self._evicted: list[tuple[bytes, InvalidTx]] = []
         self._own: set[bytes] = set()
 
     def __len__(self) -> int:
@@ -61,46 +104,72 @@ class Mempool:
     @property
     def waiting(self) -> bool:
         """Whether something could go into a block now."""
-        return bool(self._ready)
+        return bool(self._turns[True] or self._turns[False])
+
+    def fill(self) -> dict[str, dict[str, int]]:
+        """For people: bytes in each kind of room with those before it, their limit, and how many accounts hold some."""
+        return {
+            name: {"bytes": self.space.used(kind), "limit": limit, "accounts": len(self.space.kinds[kind])}
+            for kind, (name, limit) in enumerate(zip(space.NAMES, space.LIMITS, strict=True))
+        }
 
     def get(self, tx: bytes) -> ParsedTx | None:
-        return self._all.get(tx)
+        held = self._all.get(tx)
+        return held.tx if held is not None else None
 
     def by_short(self, short: bytes) -> ParsedTx | None:
-        return self._short.get(short)
+        held = self._short.get(short)
+        return held.tx if held is not None else None
+
+    def left(self, short: bytes) -> bool:
+        """LC-NODE-63: whether it found no room here lately."""
+        return short in self._left[0] or short in self._left[1]
 
     def next_sequence(self, state: State, sender: bytes, lane: int) -> int:
         """The first sequence that is neither used nor taken by a waiting transaction."""
-        taken, sequence = self._lanes.get((sender, lane), {}), _expected(state, sender, lane)
-        while sequence in taken:
-            sequence += 1
-        return sequence
+        lanes = self._lanes.get(sender)
+        return lanes[lane].end if lanes else _sequences(state, sender)[lane]
 
     def oldest(self, count: int) -> list[bytes]:
-        """Short ids of those that wait longest."""
-        return [tx[:SHORT] for tx in islice(self._all, count)]
+        """Short ids of ready ones: as many of each account, of those whose turn is longest ago."""
+        accounts = list(islice(dict.fromkeys(chain(*(islice(turns, count) for turns in self._turns.values()))), count))
+        found: list[bytes] = []
+        for account in accounts:
+            ready = (lane.txs[at] for lane in self._lanes[account] for at in range(lane.next, lane.end))
+            found += [held.tx.id[:SHORT] for held in islice(ready, count // len(accounts))]
+        return found
+
+    def evicted(self) -> list[tuple[bytes, InvalidTx]]:
+        """What found no room any more since the last call, with the reason."""
+        found, self._evicted = self._evicted, []
+        return found
+
+    # --- what comes in ----------------------------------------------------------------------------------------------------------
 
     def add(self, state: State, raw: bytes, height: int, *, local: bool) -> ParsedTx | None:
         """Take a transaction for a block at `height` or later; None when it is known.
 
         Raises `InvalidTx` saying why not. One that left without a block is taken again only from a `local` submitter.
         """
-        if len(self._all) >= MAX_TXS or self._bytes + len(raw) > MAX_BYTES:
-            raise InvalidTx(TxCode.MEMPOOL_FULL, "too many transactions wait here; try again later")
         key = tx_id(raw)
         if key in self._all or (not local and key in self._gone):
             return None
-        tx = parse_tx(raw, key)
-        self._insert(tx, self._check(state, tx, height))
+        held = Held(parse_tx(raw, key), local)
+        try:
+            self._admit(state, held, height)
+        except InvalidTx as fault:
+            if fault.code is TxCode.MEMPOOL_FULL:
+                self._note_left(key)
+            raise
         self._gone.pop(key, None)
         if local:
             self._own.add(key)
-        return tx
+        return held.tx
 
-    def _check(self, state: State, tx: ParsedTx, height: int) -> int:
-        """The next sequence of its lane. The signature comes last: a node that lags gets much whose sequence is used by now."""
+    def _admit(self, state: State, held: Held, height: int) -> None:
+        """The signature comes last: a node that lags gets much whose sequence is used by now, and a full one gets much."""
+        tx, body = held.tx, held.tx.body
         account = find_sender(state, self._chain_id, tx)
-        body = tx.body
         if not height <= body.valid_until <= height + MAX_VALID_FOR:
             late = body.valid_until < height
             code = TxCode.EXPIRED if late else TxCode.TOO_FAR_AHEAD
@@ -110,95 +179,165 @@ class Mempool:
             raise InvalidTx(TxCode.SEQUENCE_USED, f"sequence {body.sequence} of lane {body.lane} was used, next is {expected}")
         if body.sequence >= expected + MAX_PER_LANE:
             raise InvalidTx(TxCode.SEQUENCE_GAP, f"sequence {body.sequence} of lane {body.lane} is far ahead of {expected}")
-        if body.sequence in self._lanes.get((body.sender, body.lane), ()):
+        lanes = self._lanes.get(body.sender)
+        if lanes is not None and body.sequence in lanes[body.lane].txs:
             raise InvalidTx(TxCode.SEQUENCE_USED, f"another transaction with sequence {body.sequence} waits already")
+        self._make_room(held, expected, looking=True)
         check_sender(self._chain_id, tx, account)
-        return expected
+        self._make_room(held, expected, looking=False)
+        self._insert(held, account.sequences)
 
-    def _insert(self, tx: ParsedTx, expected: int) -> None:
-        body, sequence = tx.body, tx.body.sequence
-        lane = self._lanes.setdefault((body.sender, body.lane), {})
-        self._all[tx.id] = tx
-        self._short[tx.id[:SHORT]] = tx
-        self._bytes += len(tx.raw)
-        lane[sequence] = tx
-        if sequence == expected or ((previous := lane.get(sequence - 1)) is not None and previous.id in self._ready):
-            self._promote(lane, sequence)
+    def _end(self, held: Held, expected: int) -> int:
+        lanes = self._lanes.get(held.tx.body.sender)
+        return lanes[held.tx.body.lane].end if lanes else expected
 
-    def _promote(self, lane: dict[int, ParsedTx], sequence: int) -> None:
-        while (tx := lane.get(sequence)) is not None:
-            self._ready[tx.id] = tx
-            if tx.urgent:
-                self._urgent[tx.id] = tx
-            sequence += 1
+    def _make_room(self, held: Held, expected: int, *, looking: bool) -> None:
+        """LC-NODE-61, 62. Raises `InvalidTx`; `looking` evicts nothing yet and tells only what would surely find no room.
 
-    def _demote(self, tx: bytes) -> bool:
-        self._urgent.pop(tx, None)
-        return self._ready.pop(tx, None) is not None
-
-    def select(self, state: State, size: int) -> list[ParsedTx]:
-        """For a block of `size` bytes.
-
-        At most half of these, of the number and of the work goes to transactions without a deadline; urgent ones may take all.
+        What leaves may be its predecessor: then it waits for that one, in the room for such.
         """
-        room, count, most = size, self._params.block_txs, self._params.block_work
-        taken: dict[Lane, int] = {}
-        used: dict[bytes, int] = {}
-        urgent = self._take(state, self._urgent.values(), (room, count, most), taken, used)
-        room -= sum(len(t.raw) for t in urgent)
-        work = most - sum(t.work for t in urgent)
-        rest = (t for t in self._ready.values() if not t.urgent)
-        limits = (min(room, size // 2), min(count - len(urgent), max(1, count // 2)), min(work, most // 2))
-        return urgent + self._take(state, rest, limits, taken, used)
+        account = held.tx.body.sender
+        while True:
+            end = self._end(held, expected)
+            kind = held.ready_kind if held.tx.body.sequence == end else GAP
+            if kind == GAP and self.space.kinds[GAP].of(account) + held.size > space.GAP_SHARE:
+                raise self._full(f"{space.GAP_SHARE} bytes of this account wait for an earlier sequence", held, end)
+            bound = self.space.short_of(kind, held.size)
+            if bound is None:
+                return
+            victim = self.space.victim(bound, kind, account, held.size)
+            if victim is None and kind == GAP:
+                raise self._full("others fill the room for what waits for an earlier sequence", held, end)
+            if victim is None:
+                name, used = space.NAMES[bound], self.space.used(bound)
+                why = f"{used} of {space.LIMITS[bound]} bytes are taken ({name}), and no account holds more than this one would"
+                raise InvalidTx(TxCode.MEMPOOL_FULL, f"{why}; wait until a block holds some of it, then send it again")
+            if looking:
+                return
+            self._evict(victim)
 
-    def _take(
-        self, state: State, txs: Iterable[ParsedTx], limits: tuple[int, int, int], taken: dict[Lane, int], used: dict[bytes, int]
-    ) -> list[ParsedTx]:
-        """`limits` are bytes, number and work; the first transaction may be more work than all."""
-        room, count, work = limits
-        chosen: list[ParsedTx] = []
-        for tx in txs:
-            if len(chosen) >= count or len(tx.raw) + 5 > room or (chosen and tx.work > work):
-                break
-            body = tx.body
-            lane = (body.sender, body.lane)
-            expected = taken.get(lane)
-            if expected is None:
-                expected = _expected(state, body.sender, body.lane)
-            if body.sequence != expected or used.get(body.sender, 0) >= self._params.quota:
-                continue
-            taken[lane] = expected + 1
-            used[body.sender] = used.get(body.sender, 0) + 1
-            room -= len(tx.raw) + 5
-            work -= tx.work
-            chosen.append(tx)
-        return chosen
+    @staticmethod
+    def _full(why: str, held: Held, end: int) -> InvalidTx:
+        lane = held.tx.body.lane
+        return InvalidTx(TxCode.MEMPOOL_FULL, f"{why}; send sequence {end} of lane {lane} first, then this one again")
 
-    def remove(self, tx: bytes) -> None:
-        """Forget one that cannot stand in a block; its successors wait again."""
-        gone = self._drop(tx)
-        if gone is not None:
-            self._note_gone([tx])
-            lane = self._lanes.get((gone.body.sender, gone.body.lane), {})
-            sequence = gone.body.sequence + 1
-            while (follower := lane.get(sequence)) is not None and self._demote(follower.id):
-                sequence += 1
+    def _insert(self, held: Held, sequences: list[int]) -> None:
+        tx, body = held.tx, held.tx.body
+        self._all[tx.id] = self._short[tx.id[:SHORT]] = held
+        self._bytes += len(tx.raw)
+        if body.valid_until not in self._expiring:
+            self._expiring[body.valid_until] = {}
+            heapq.heappush(self._heights, body.valid_until)
+        self._expiring[body.valid_until][tx.id] = None
+        lanes = self._lanes.get(body.sender)
+        if lanes is None:
+            lanes = self._lanes[body.sender] = [Lane(sequence) for sequence in sequences]
+        lane = lanes[body.lane]
+        lane.txs[body.sequence] = held
+        held.kind = held.ready_kind if body.sequence == lane.end else GAP
+        self.space.kinds[held.kind].put(body.sender, tx.id, held.size)
+        if held.kind != GAP:
+            self._promote(lane)
+            self._take_turns(body.sender, lanes)
 
-    def _drop(self, tx: bytes) -> ParsedTx | None:
-        gone = self._all.pop(tx, None)
-        if gone is None:
-            return None
-        self._demote(tx)
-        self._own.discard(tx)
-        if self._short.get(tx[:SHORT]) is gone:
-            del self._short[tx[:SHORT]]
-        self._bytes -= len(gone.raw)
-        key = (gone.body.sender, gone.body.lane)
-        lane = self._lanes[key]
-        del lane[gone.body.sequence]
-        if not lane:
-            del self._lanes[key]
-        return gone
+    def _promote(self, lane: Lane) -> None:
+        """What follows without a gap is ready."""
+        while (held := lane.txs.get(lane.end)) is not None:
+            if held.kind == GAP:
+                self._move(held, held.ready_kind)
+            self._order += 1
+            held.order = self._order
+            lane.end += 1
+
+    def _move(self, held: Held, kind: int) -> None:
+        account, key = held.tx.body.sender, held.tx.id
+        self.space.kinds[held.kind].take(account, key)
+        self.space.kinds[kind].put(account, key, held.size)
+        held.kind = kind
+
+    def _take_turns(self, account: bytes, lanes: list[Lane], *, served: bool = False) -> None:
+        """Who was `served` goes to the end."""
+        heads = [lane.txs[lane.next].tx.urgent for lane in lanes if lane.next < lane.end]
+        for urgent, turns in self._turns.items():
+            if served:
+                turns.pop(account, None)
+            if urgent in heads:
+                turns.setdefault(account)
+            else:
+                turns.pop(account, None)
+
+    # --- what goes into a block -------------------------------------------------------------------------------------------------
+
+    def selection(self, size: int) -> Selection:
+        """For a block of `size` bytes."""
+        return Selection(self, size, self._params)
+
+    def turns(self, urgent: bool) -> Iterable[bytes]:
+        return self._turns[urgent]
+
+    def ready(self, account: bytes, lane: int, ahead: int) -> Held | None:
+        of = self._lanes[account][lane]
+        return of.txs[of.next + ahead] if of.next + ahead < of.end else None
+
+    # --- what leaves ------------------------------------------------------------------------------------------------------------
+
+    def remove(self, tx: bytes, *, again: bool = False) -> None:
+        """Forget one that cannot stand in a block, for good or, with `again`, for a while; its successors wait again."""
+        held = self._all.get(tx)
+        if held is not None:
+            self._cut(held)
+            if again:
+                self._note_left(tx)
+            else:
+                self._note_gone([tx])
+
+    def _evict(self, tx: bytes) -> None:
+        held = self._all[tx]
+        self._cut(held)
+        self._note_left(tx)
+        why = "this node's room went to accounts that hold less of it; send it again when blocks have taken some of yours"
+        self._evicted.append((tx, InvalidTx(TxCode.MEMPOOL_FULL, why)))
+
+    def _cut(self, held: Held) -> None:
+        """Take one out of its lane: those behind it wait for a predecessor, as far as there is room for such."""
+        body = held.tx.body
+        lanes = self._lanes[body.sender]
+        lane = lanes[body.lane]
+        behind = range(body.sequence + 1, lane.end)
+        lane.end = min(lane.end, body.sequence)
+        self._forget(held)
+        for sequence in behind:
+            follower = lane.txs[sequence]
+            gaps = self.space.kinds[GAP]
+            if gaps.of(body.sender) + follower.size > space.GAP_SHARE or gaps.total + follower.size > space.LIMITS[GAP]:
+                self._forget(follower)
+                self._note_left(follower.tx.id)
+                why = f"sequence {body.sequence} of its lane left, and there is no room for all that waits for it"
+                self._evicted.append((follower.tx.id, InvalidTx(TxCode.MEMPOOL_FULL, why)))
+            else:
+                self._move(follower, GAP)
+        self._settle(body.sender, lanes)
+
+    def _settle(self, account: bytes, lanes: list[Lane], *, served: bool = False) -> None:
+        self._take_turns(account, lanes, served=served)
+        if not any(lane.txs for lane in lanes):
+            del self._lanes[account]
+
+    def _forget(self, held: Held) -> None:
+        """Everywhere but in the order of its lane."""
+        tx, body = held.tx, held.tx.body
+        del self._all[tx.id], self._lanes[body.sender][body.lane].txs[body.sequence]
+        if self._short.get(tx.id[:SHORT]) is held:
+            del self._short[tx.id[:SHORT]]
+        self._bytes -= len(tx.raw)
+        self._own.discard(tx.id)
+        self.space.kinds[held.kind].take(body.sender, tx.id)
+        ending = self._expiring[body.valid_until]
+        del ending[tx.id]
+        if not ending:
+            del self._expiring[body.valid_until]
+            if len(self._heights) > 2 * len(self._expiring) + space.SPARE:
+                self._heights = sorted(self._expiring)
 
     def decided(
         self, state: State, txs: list[ParsedTx], height: int, accounts: Iterable[bytes] = ()
@@ -208,38 +347,66 @@ class Mempool:
         `accounts` may have used sequences in it by transactions that are not among `txs`. Returns the others that were dropped,
         with the reason.
         """
-        lanes: dict[Lane, None] = {(account, lane): None for account in accounts for lane in range(LANES)}
-        for tx in txs:
-            lanes[(tx.body.sender, tx.body.lane)] = None
-            self._drop(tx.id)
-        self._note_gone([tx.id for tx in txs])
-        dropped = [d for key in lanes for d in self._refresh(state, key)]
-        # Expiry is looked at now and then: an expired one is never selected into a block that would be valid.
-        if height % 16 == 0:
-            for tx in [t for t in self._all.values() if t.body.valid_until <= height]:
-                dropped.append((tx.id, InvalidTx(TxCode.EXPIRED, f"valid until block {tx.body.valid_until}, now at {height}")))
-                self.remove(tx.id)
-        self._note_gone([key for key, _ in dropped])
+        held = {tx.id for tx in txs}
+        dropped = []
+        for account in dict.fromkeys([*(tx.body.sender for tx in txs), *accounts]):
+            if account in self._lanes:
+                dropped += [(tx, _USED) for tx in self._advance(account, _sequences(state, account)) if tx not in held]
+        self._note_gone([*held])
+        dropped += [(tx, InvalidTx(TxCode.EXPIRED, f"valid until block {at}, now at {height}")) for tx, at in self._expire(height)]
+        self._note_gone([tx for tx, _ in dropped])
+        if height % LEFT_HEIGHTS == 0:
+            self._left = ({}, self._left[0])
         return dropped
+
+    def _advance(self, account: bytes, sequences: list[int]) -> list[bytes]:
+        """The state's sequences went on: what was used leaves, what follows is ready."""
+        lanes, used, served = self._lanes[account], list[bytes](), False
+        for lane, expected in zip(lanes, sequences, strict=True):
+            if expected == lane.next:
+                continue
+            served = True
+            steps = expected - lane.next
+            passed = range(lane.next, expected) if steps <= len(lane.txs) else [at for at in lane.txs if at < expected]
+            for held in [lane.txs[at] for at in passed if at in lane.txs]:
+                used.append(held.tx.id)
+                self._forget(held)
+            lane.next = expected
+            lane.end = max(lane.end, expected)
+            self._promote(lane)
+        self._settle(account, lanes, served=served)
+        return used
+
+    def _expire(self, height: int) -> list[tuple[bytes, int]]:
+        found: list[tuple[bytes, int]] = []
+        while self._heights and self._heights[0] <= height and len(found) < MAX_EXPIRED:
+            at = self._heights[0]
+            due = list(islice(self._expiring.get(at, ()), MAX_EXPIRED - len(found)))
+            for tx in due:
+                if (held := self._all.get(tx)) is not None:  # else it went with its predecessor
+                    self._cut(held)
+            found += [(tx, at) for tx in due]
+            if at not in self._expiring and self._heights and self._heights[0] == at:
+                heapq.heappop(self._heights)
+        return found
 
     def _note_gone(self, txs: list[bytes]) -> None:
         self._gone.update(dict.fromkeys(txs))
         for key in list(islice(self._gone, max(0, len(self._gone) - MAX_GONE))):
             del self._gone[key]
 
-    def _refresh(self, state: State, key: Lane) -> list[tuple[bytes, InvalidTx]]:
-        lane = self._lanes.get(key)
-        if not lane:
-            return []
-        expected = _expected(state, *key)
-        stale = [tx for sequence, tx in lane.items() if sequence < expected]
-        for tx in stale:
-            self._drop(tx.id)
-        if key in self._lanes and expected in lane and lane[expected].id not in self._ready:
-            self._promote(lane, expected)
-        return [(tx.id, InvalidTx(TxCode.SEQUENCE_USED, "another transaction used this sequence")) for tx in stale]
+    def _note_left(self, tx: bytes) -> None:
+        """LC-NODE-63: the oldest of too many is forgotten."""
+        newer = self._left[0]
+        newer[tx[:SHORT]] = None
+        if len(newer) > MAX_LEFT:
+            del newer[next(iter(newer))]
 
 
-def _expected(state: State, sender: bytes, lane: int) -> int:
-    account: Any = state.get(account_key(sender))
-    return account.sequences[lane] if account else 0
+_USED = InvalidTx(TxCode.SEQUENCE_USED, "another transaction used this sequence")
+
+
+def _sequences(state: State, account: bytes) -> list[int]:
+    """The next sequence of each lane."""
+    record: Any = state.get(account_key(account))
+    return record.sequences if record else [0] * LANES

@@ -168,6 +168,7 @@ class Node:
         self._now, self._steady = now, self._steady + (now - self._now if now > self._now else 0)
 
     def _take(self) -> list[e.Effect]:
+        self._out += [e.TxDropped(tx, fault) for tx, fault in self.pool.evicted()]
         out, self._out = self._out, []
         return out
 
@@ -255,9 +256,11 @@ class Node:
     def _build(self, height: int, round_: int) -> None:
         if height != self.height + 1:
             return
-        chosen = self.pool.select(self.state, self.params.block_bytes)
+        chosen = self.pool.selection(self.params.block_bytes)
         try:
-            candidate, executed = blocks.build(self.state, self.own_id, self._beacon_key, round_, self.head_id, self._now, chosen)
+            candidate, executed = blocks.build(
+                self.state, self.own_id, self._beacon_key, round_, self.head_id, self._now, chosen.first(), chosen.more
+            )
         except BrokenInvariant as broken:
             self.faults.append(f"no block {height} could be built: {broken}")
             return
@@ -266,7 +269,7 @@ class Node:
                 self.faults.append(f"transaction {tx.id.hex()}: {fault.text}")
             # One with a gap stands behind another one that was left out.
             if fault.code not in (TxCode.QUOTA, TxCode.SEQUENCE_GAP):
-                self.pool.remove(tx.id)
+                self.pool.remove(tx.id, again=fault.code == TxCode.REFUSED)
                 self._out.append(e.TxDropped(tx.id, fault))
         key = block_id(candidate.header)
         self._bodies.blocks.put(key, candidate, self._kept())

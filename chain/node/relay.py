@@ -71,7 +71,7 @@ class Relay:
         for short in ids:
             if len(self._announced) >= MAX_ANNOUNCED or self._of_peer[peer] >= MAX_OF_PEER:
                 return
-            if short not in self._announced and pool.by_short(short) is None:
+            if short not in self._announced and pool.by_short(short) is None and not pool.left(short):
                 self._announced[short] = (peer, now + GRACE)
                 self._of_peer[peer] += 1
 

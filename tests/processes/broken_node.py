@@ -54,7 +54,7 @@ class Equivocator(Driver):
 
     def _propose_twin(self, height: int, round_: int) -> None:
         node = self.node
-        chosen = node.pool.select(node.state, node.params.block_bytes)
+        chosen = node.pool.selection(node.params.block_bytes).first()
         twin, _ = candidates.build(node.state, node.own_id, node._beacon_key, round_, node.head_id, now_ms() + 1, chosen)
         self._twin, self._place = block_id(twin.header), (height, round_)
         digest = proposal_digest(node.chain_id, height, round_, NO_ROUND, self._twin)

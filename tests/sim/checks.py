@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from chain.codec import decode
@@ -9,10 +10,11 @@ from chain.consensus import votes
 from chain.contracts.base import ACTIVE, K_SUPPLY, Account, Supply, account_key
 from chain.ledger.transition import validators_of
 from chain.node import events as e
-from chain.node import mempool, relay, service
+from chain.node import mempool, relay, service, space
 from chain.node.batches import MAX_BATCHES
 from chain.node.bodies import MAX_WANTED
 from chain.node.candidates import MAX_CANDIDATES
+from chain.node.mempool import Mempool
 from chain.node.recovery import DECIDED
 from chain.types import PRECOMMIT, PREVOTE, Block, Certificate, Evidence, Validator, Vote, decode_block, vote_digest
 from chain.types import block_id as id_of
@@ -33,6 +35,21 @@ if TYPE_CHECKING:
 
 class Violation(AssertionError):
     """Something that must always hold did not."""
+
+
+def pool_bounds(pool: Mempool) -> list[tuple[str, int, int]]:
+    """LC-NODE-61, counted anew from what the pool holds: (name, how much, at most)."""
+    sizes, gaps = [0] * len(space.LIMITS), Counter[bytes]()
+    for held in pool._all.values():
+        body = held.tx.body
+        lane = pool._lanes[body.sender][body.lane]
+        ready = all(at in lane.txs for at in range(lane.next, body.sequence))
+        size = max(len(held.tx.raw), space.MIN_CHARGE)
+        kind = space.GAP if not ready else space.LOCAL if held.local else space.URGENT if held.tx.urgent else space.COMMON
+        sizes[kind] += size
+        gaps[body.sender] += 0 if ready else size
+    named = ((f"bytes of room, {name}", sum(sizes[: kind + 1]), space.LIMITS[kind]) for kind, name in enumerate(space.NAMES))
+    return [("bytes of one account that are not ready", max(gaps.values(), default=0), space.GAP_SHARE), *named]
 
 
 class Checks:
@@ -246,7 +263,7 @@ class Checks:
         node = machine.node
         n = len(validators_of(node.state))
         bounds = (
-            ("mempool", len(node.pool), mempool.MAX_TXS),
+            ("mempool", len(node.pool), space.LIMITS[-1] // space.MIN_CHARGE),
             ("candidates", len(node._bodies.blocks), MAX_CANDIDATES),
             ("wanted blocks", len(node._bodies.wanted), MAX_WANTED),
             ("votes", node.consensus.votes_held, 4 * n * 20),
@@ -254,7 +271,9 @@ class Checks:
             ("announced", node._relay.waiting, relay.MAX_ANNOUNCED),
             ("announced by one peer", max(node._relay._of_peer.values(), default=0), relay.MAX_OF_PEER),
             ("transactions that left", len(node.pool._gone), mempool.MAX_GONE),
-            ("bytes in the mempool", node.pool.size, mempool.MAX_BYTES),
+            ("bytes in the mempool", node.pool.size, space.LIMITS[-1]),
+            ("transactions that found no room", max(map(len, node.pool._left)), mempool.MAX_LEFT),
+            *pool_bounds(node.pool),
             ("waiting inputs", len(node._inputs), 0),
             ("batches of decided blocks", len(node._batches), MAX_BATCHES),
             ("questions of one peer", node.service.most_open, service.MAX_OPEN),

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from chain.ledger import snapshot as parts
-from chain.node import bodies, candidates, mempool, messages, node, relay, service, snapshot, sync
+from chain.ledger import transition
+from chain.node import bodies, candidates, mempool, messages, node, relay, service, snapshot, space, sync
 from chain.node.events import LATE_MS, TICK_MS
 from client.config import SyncConfig
 
@@ -55,8 +56,14 @@ BOUNDS = [
     (13, messages.MAX_SYNC_BYTES),
     (13, messages.MAX_SYNC_ANSWER),
     (15, mempool.MAX_PER_LANE),
-    (15, mempool.MAX_TXS),
-    (15, mempool.MAX_BYTES),
+    (19, mempool.MAX_EXPIRED),
+    (60, transition.MAX_REFUSED),
+    (61, space.MIN_CHARGE),
+    (61, space.GAP_SHARE),
+    (61, space.LIMITS[space.LOCAL] // space.MIN_CHARGE),
+    *((61, limit) for limit in space.LIMITS),
+    (63, mempool.LEFT_HEIGHTS),
+    (63, mempool.MAX_LEFT),
     (17, node.REMIND_TICKS * TICK_MS // 1_000),
     (17, messages.MAX_BATCH),
     (18, relay.GRACE),

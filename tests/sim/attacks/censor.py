@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from chain.codec import encode
 from chain.crypto import SigningKey
-from chain.ledger.state import State
 from chain.ledger.tx import ParsedTx
 from chain.node import events as e
 from chain.node import messages as m
+from chain.node.selection import Selection
 from tests.sim.attacks.base import Byzantine
 from tests.sim.world import World
 
@@ -29,11 +27,18 @@ class Censor(Byzantine):
 
     def _open(self) -> None:
         super()._open()
-        select = self.node.pool.select
-        self.node.pool.select = lambda state, size: self._select(select, state, size)  # type: ignore[method-assign]
+        pool, censor = self.node.pool, self
 
-    def _select(self, select: Callable[[State, int], list[ParsedTx]], state: State, size: int) -> list[ParsedTx]:
-        chosen = select(state, size)
+        class Censored(Selection):
+            def first(self) -> list[ParsedTx]:
+                return censor.leave_out(super().first())
+
+            def more(self, took: list[int]) -> list[ParsedTx]:
+                return []
+
+        pool.selection = lambda size: Censored(pool, size, self.world.params)  # type: ignore[method-assign]
+
+    def leave_out(self, chosen: list[ParsedTx]) -> list[ParsedTx]:
         victims = self.world.ids[:VICTIMS]
         for tx in chosen:
             if tx.body.sender in victims:

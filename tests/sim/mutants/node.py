@@ -82,13 +82,7 @@ MUTANTS = (
         "lossy",
     ),
     mutant("silent peer asked again for ever", "node.sync", "self.failed(self._asked.peer, now)", "return None", "lying sync"),
-    mutant(
-        "mempool unbounded",
-        "node.mempool",
-        "if len(self._all) >= MAX_TXS or self._bytes + len(raw) > MAX_BYTES:",
-        "if False:",
-        "crowd",
-    ),
+    mutant("mempool unbounded", "node.space", "if self.used(bound) + size > LIMITS[bound]:", "if False:", "crowd"),
     mutant(
         "announcements unbounded",
         "node.relay",

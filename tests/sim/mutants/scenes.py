@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import permutations
 from unittest import mock
 
+from chain.node.space import MIN_CHARGE
 from tests.sim.attacks.table import BY_NAME, NAMES
 from tests.sim.mutants.impersonator import Impersonator
 from tests.sim.mutants.lawbreaker import Lawbreaker
@@ -24,7 +25,7 @@ class Scene:
 
     profile: Profile | None = None
     world: type[World] = World
-    limits: tuple[tuple[str, int], ...] = ()
+    limits: tuple[tuple[str, object], ...] = ()
 
     def make(self, seed: int) -> World:
         return self.world(seed, self.profile or draw(seed, NAMES), _ATTACKS)
@@ -75,7 +76,7 @@ SCENES = {
     "illegal transactions": Scene(Profile(attacks=("lawbreaker",), transfers=60, job=False)),
     "crowd": Scene(
         Profile(transfers=40, job=False, partitions=(Partition(0, 3_000, frozenset({0, 1}), False),)),
-        limits=(("chain.node.mempool.MAX_TXS", 6),),
+        limits=(("chain.node.space.LIMITS", (2 * MIN_CHARGE, 4 * MIN_CHARGE, 5 * MIN_CHARGE, 6 * MIN_CHARGE)),),
     ),
     "rough market": Scene(QUIET, RoughWorld),
 }

@@ -1,0 +1,118 @@
+"""What goes into a block: its bytes, number and work are shared by the accounts that have something ready. Pure.
+
+The account that took the smallest share of the block comes next; of equal ones the one whose turn is longest ago. So nobody's
+thousands hold up another one's first transaction, and who is alone gets all. First those with a deadline share the block, then the
+others at most half of it. What was chosen then runs in the order in which it became ready. LC-NODE-16, LC-NODE-60.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from itertools import islice
+from typing import Protocol
+
+from chain.ledger.tx import ParsedTx
+from chain.params import LANES, Params
+
+PART = 2**20
+"""Parts of a block in which shares are counted."""
+OVERHEAD = 5
+"""Bytes of a transaction's frame in its block, at most."""
+
+
+class Ready(Protocol):
+    """A transaction in its lane, and its place in the order in which they became ready."""
+
+    @property
+    def tx(self) -> ParsedTx: ...
+
+    @property
+    def order(self) -> int: ...
+
+
+class Source(Protocol):
+    """The pool: who has something ready, and the transactions that are."""
+
+    def turns(self, urgent: bool) -> Iterable[bytes]:
+        """Accounts with a lane whose next transaction is (or is not) urgent; whose turn is longest ago comes first."""
+        ...
+
+    def ready(self, account: bytes, lane: int, ahead: int) -> Ready | None:
+        """The transaction so many behind the next one of a lane, if all up to it are ready."""
+        ...
+
+
+class Selection:
+    """`first` gives what to execute; `more` is told what that took and gives what fits into the rest."""
+
+    def __init__(self, source: Source, size: int, params: Params) -> None:
+        self._source, self._quota, self._most = source, params.quota, params.block_txs
+        self._whole = (size, params.block_txs, params.block_work)
+        self._room = list(self._whole)
+        """Bytes, number and work that are left."""
+        self._rest = [size // 2, max(1, params.block_txs // 2), params.block_work // 2]
+        """Of these, for those without a deadline."""
+        self._ahead: dict[tuple[bytes, int], int] = {}
+        """How many of a lane were chosen."""
+        self._count: dict[bytes, int] = {}
+        self._share: dict[bytes, int] = {}
+        self._batch: list[ParsedTx] = []
+
+    def first(self) -> list[ParsedTx]:
+        urgent = self._choose(True)
+        self._batch = [item.tx for chosen in (urgent, self._choose(False)) for item in sorted(chosen, key=lambda c: c.order)]
+        return self._batch
+
+    def more(self, took: list[int]) -> list[ParsedTx]:
+        """`took` is the work of each transaction of the last batch. Nothing fits that did not, where they took all they could."""
+        left = 0
+        for tx, work in zip(self._batch, took, strict=True):
+            left += tx.work - work
+            self._room[2] += tx.work - work
+            if not tx.urgent:
+                self._rest[2] += tx.work - work
+        return self.first() if left else []
+
+    def _choose(self, urgent: bool) -> list[Ready]:
+        chosen: list[Ready] = []
+        accounts = islice(self._source.turns(urgent), self._most)
+        turns = [(self._share.get(account, 0), place, account) for place, account in enumerate(accounts)]
+        heapq.heapify(turns)
+        while turns:
+            share, place, account = turns[0]
+            found = self._next(account, urgent)
+            if found is None or self._count.get(account, 0) >= self._quota or not self._fits(found.tx, urgent):
+                heapq.heappop(turns)
+                continue
+            chosen.append(found)
+            self._share[account] = share + self._use(found.tx, urgent)
+            heapq.heapreplace(turns, (self._share[account], place, account))
+        return chosen
+
+    def _next(self, account: bytes, urgent: bool) -> Ready | None:
+        """The first in the order of the ready ones that an account may put in now."""
+        best: Ready | None = None
+        for lane in range(LANES):
+            found = self._source.ready(account, lane, self._ahead.get((account, lane), 0))
+            if found is not None and found.tx.urgent is urgent and (best is None or found.order < best.order):
+                best = found
+        return best
+
+    def _fits(self, tx: ParsedTx, urgent: bool) -> bool:
+        need = (len(tx.raw) + OVERHEAD, 1, tx.work)
+        return all(n <= left for n, left in zip(need, self._room, strict=True)) and (
+            urgent or all(n <= left for n, left in zip(need, self._rest, strict=True))
+        )
+
+    def _use(self, tx: ParsedTx, urgent: bool) -> int:
+        """Its share of the block: of what it takes most of."""
+        need = (len(tx.raw) + OVERHEAD, 1, tx.work)
+        for i, n in enumerate(need):
+            self._room[i] -= n
+            if not urgent:
+                self._rest[i] -= n
+        key = (tx.body.sender, tx.body.lane)
+        self._ahead[key] = self._ahead.get(key, 0) + 1
+        self._count[tx.body.sender] = self._count.get(tx.body.sender, 0) + 1
+        return max(n * PART // whole for n, whole in zip(need, self._whole, strict=True))

@@ -1,0 +1,432 @@
+"""The mempool's room and the block's are shared by account: LC-NODE-15, 16, 61, 62, 63."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable
+from functools import cache
+from types import FrameType
+from typing import Any
+
+import msgspec
+import pytest
+
+from chain.codec import encode
+from chain.contracts.base import Account, account_key
+from chain.contracts.credits import Transfer
+from chain.contracts.job.messages import Claim
+from chain.contracts.membership import JudgeCase
+from chain.errors import InvalidTx, TxCode
+from chain.ledger.state import State
+from chain.ledger.tx import ParsedTx, sign_tx
+from chain.node import mempool, space
+from chain.node.mempool import Mempool
+from chain.node.messages import SHORT
+from chain.node.relay import Relay
+from chain.node.space import COMMON, GAP, LOCAL, MIN_CHARGE, URGENT, Holders
+from chain.params import LANES, MAX_OPS, Params
+from chain.types import TxBody, net_of, tx_id
+from tests.unit.node_kit import PARAMS, genesis, ident, key_of, signed, state_of, transfer
+
+MEMBERS = 40
+GENESIS = genesis(4, PARAMS, MEMBERS)
+STATE = state_of(GENESIS)
+GREEDY = 0
+
+
+@cache
+def pay(sender: int, sequence: int, lane: int = 0, until: int = 500) -> bytes:
+    return transfer(sender, sequence, lane=lane, until=until, chain=GENESIS.chain_id)
+
+
+@cache
+def judge(sender: int, sequence: int, lane: int = 1) -> bytes:
+    """One with a deadline."""
+    return signed(sender, sequence, msgspec.Raw(encode(JudgeCase(ident(0), True))), lane=lane, chain=GENESIS.chain_id)
+
+
+def pool(**params: int) -> Mempool:
+    return Mempool(GENESIS.chain_id, Params(**params))
+
+
+def add(p: Mempool, *raws: bytes, local: bool = False, state: State = STATE) -> list[ParsedTx]:
+    found = [p.add(state, raw, 1, local=local) for raw in raws]
+    return [tx for tx in found if tx is not None]
+
+
+def refused(p: Mempool, raw: bytes, *, local: bool = False) -> str:
+    with pytest.raises(InvalidTx) as caught:
+        p.add(STATE, raw, 1, local=local)
+    assert caught.value.code is TxCode.MEMPOOL_FULL
+    return caught.value.text
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room for 4 small transactions with a gap, 16 others without a deadline, 20 with, 24 with those of the node's users."""
+    monkeypatch.setattr(space, "LIMITS", (4 * MIN_CHARGE, 16 * MIN_CHARGE, 20 * MIN_CHARGE, 24 * MIN_CHARGE))
+    monkeypatch.setattr(space, "GAP_SHARE", 3 * MIN_CHARGE)
+
+
+def senders(p: Mempool) -> list[int]:
+    """How many each of the first members has in the pool."""
+    held = [p.space.kinds[kind]._txs for kind in (GAP, COMMON, URGENT, LOCAL)]
+    return [sum(len(of.get(ident(i), ())) for of in held) for i in range(6)]
+
+
+# --- room in the pool -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small")
+def test_what_waits_for_a_predecessor_has_a_small_room_and_a_share_for_each_account() -> None:
+    p = pool()
+    add(p, *(pay(GREEDY, i) for i in (1, 2, 3)))
+    said = refused(p, pay(GREEDY, 4))
+    assert f"{space.GAP_SHARE} bytes of this account" in said and "send sequence 0 of lane 0 first" in said
+    add(p, pay(1, 1))
+    add(p, pay(2, 1))
+    assert senders(p) == [2, 1, 1, 0, 0, 0], "the largest holder of that room made place"
+    add(p, pay(3, 1))
+    assert "others fill the room" in refused(p, pay(4, 1))
+    add(p, pay(GREEDY, 0))
+    assert [tx.body.sequence for tx in p.selection(10**6).first()] == [0, 1], "its predecessor came"
+
+
+@pytest.mark.usefixtures("small")
+def test_a_full_pool_takes_everybody_else_s_from_the_tail_of_who_holds_most() -> None:
+    p = pool()
+    add(p, *(pay(GREEDY, i) for i in range(16)))
+    assert "no account holds more than this one would" in refused(p, pay(GREEDY, 16))
+    add(p, *(pay(sender, i) for i in range(2) for sender in range(1, 6)))
+    assert senders(p) == [6, 2, 2, 2, 2, 2]
+    assert p.ready(ident(GREEDY), 0, 5) is not None and p.ready(ident(GREEDY), 0, 6) is None, "its newest sequences left"
+    assert [tx for tx, _ in p.evicted()] == [tx_id(pay(GREEDY, i)) for i in range(15, 5, -1)]
+    assert p.evicted() == []
+
+
+@pytest.mark.usefixtures("small")
+def test_who_holds_no_more_than_the_newcomer_loses_nothing() -> None:
+    p = pool()
+    add(p, *(pay(sender, i) for i in range(2) for sender in range(8)))
+    refused(p, pay(1, 2))
+    assert refused(p, pay(2, 2))
+    add(p, pay(9, 0))
+    assert sorted(senders(p), reverse=True) == [2, 2, 2, 2, 2, 1], "the first of several equals, in byte order of accounts"
+    refused(p, pay(9, 1))
+
+
+@pytest.mark.usefixtures("small")
+def test_what_is_not_ready_goes_first() -> None:
+    p = pool()
+    add(p, pay(1, 1), *(pay(GREEDY, i) for i in range(15)))
+    add(p, pay(GREEDY, 15))
+    assert senders(p) == [16, 0, 0, 0, 0, 0], "even of a small holder"
+
+
+@pytest.mark.usefixtures("small")
+def test_messages_with_a_deadline_and_this_node_s_users_have_room_that_no_flood_takes() -> None:
+    p = pool()
+    add(p, *(pay(GREEDY, i) for i in range(16)))
+    add(p, *(judge(1, i) for i in range(4)))
+    add(p, *(pay(2, i) for i in range(4)), local=True)
+    assert p.evicted() == [] and senders(p)[:3] == [16, 4, 4]
+    add(p, judge(3, 0))
+    add(p, pay(4, 0), local=True)
+    assert senders(p)[:5] == [14, 4, 4, 1, 1]
+
+
+@pytest.mark.usefixtures("small")
+def test_messages_with_a_deadline_are_shared_by_account_as_well() -> None:
+    p = pool()
+    add(p, *(judge(GREEDY, i) for i in range(20)))
+    add(p, judge(1, 0), judge(2, 0))
+    add(p, *(pay(3, i) for i in range(3)))
+    assert senders(p)[:4] == [15, 1, 1, 3]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_large_transaction_takes_the_place_of_several_small_ones() -> None:
+    p = pool()
+    big = signed_many(1, 0, msgspec.Raw(encode(Transfer(ident(2), 1, bytes(64)))), 40)
+    add(p, *(pay(GREEDY, i) for i in range(16)))
+    add(p, big)
+    assert senders(p)[:2] == [16 - -(-len(big) // MIN_CHARGE), 1]
+
+
+def signed_many(sender: int, sequence: int, op: msgspec.Raw, count: int) -> bytes:
+    body = TxBody(net_of(GENESIS.chain_id), ident(sender), 0, sequence, 500, [op] * count)
+    return sign_tx(key_of(sender), GENESIS.chain_id, body)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_forged_transaction_evicts_nothing() -> None:
+    p = pool()
+    add(p, *(pay(GREEDY, i) for i in range(16)))
+    forged = bytearray(pay(1, 0))
+    forged[-1] ^= 1
+    with pytest.raises(InvalidTx) as caught:
+        p.add(STATE, bytes(forged), 1, local=False)
+    assert caught.value.code is TxCode.BAD_SIGNATURE and len(p) == 16
+
+
+@pytest.mark.usefixtures("small")
+def test_what_found_no_room_may_come_again_but_is_not_asked_for_again_for_a_while() -> None:
+    p, relay = pool(), Relay()
+    add(p, *(pay(GREEDY, i) for i in range(16)))
+    add(p, pay(1, 0))
+    evicted, never = tx_id(pay(GREEDY, 15)), tx_id(pay(GREEDY, 16))
+    refused(p, pay(GREEDY, 16))
+    for lost in (evicted, never):
+        assert p.left(lost[:SHORT])
+        relay.heard([lost[:SHORT]], ident(3), p, 0)
+    assert relay.waiting == 0
+    p.remove(tx_id(pay(GREEDY, 14)))
+    assert [tx.body.sequence for tx in add(p, pay(GREEDY, 15))] == [15], "who has it may send it"
+    for height in range(1, 3 * mempool.LEFT_HEIGHTS):
+        p.decided(STATE, [], height)
+    relay.heard([never[:SHORT]], ident(3), p, 0)
+    assert relay.waiting == 1
+
+
+def test_ids_of_what_found_no_room_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mempool, "MAX_LEFT", 2)
+    monkeypatch.setattr(space, "LIMITS", (0, 0, 0, 0))
+    p = pool()
+    for i in range(4):
+        refused(p, pay(i, 0))
+    assert [p.left(tx_id(pay(i, 0))[:SHORT]) for i in range(4)] == [False, False, True, True]
+
+
+def test_the_whole_pool_is_what_the_limits_say() -> None:
+    """50,000 of the smallest, and a holding that nobody may have alone once others come."""
+    assert space.LIMITS[LOCAL] // MIN_CHARGE == 50_000
+    assert list(space.LIMITS) == sorted(space.LIMITS)
+    assert space.charge(b"x") == MIN_CHARGE and space.charge(bytes(65_536)) == 65_536
+
+
+def test_a_refused_one_that_a_proposer_left_out_may_come_again() -> None:
+    p = pool()
+    (tx,) = add(p, pay(1, 0))
+    p.remove(tx.id, again=True)
+    assert p.left(tx.id[:SHORT])
+    assert [t.id for t in add(p, pay(1, 0))] == [tx.id]
+
+
+# --- room in the block ----------------------------------------------------------------------------------------------------------
+
+
+def by_sender(chosen: list[ParsedTx]) -> dict[bytes, int]:
+    found: dict[bytes, int] = {}
+    for tx in chosen:
+        found[tx.body.sender] = found.get(tx.body.sender, 0) + 1
+    return found
+
+
+def test_a_block_is_shared_by_account_whoever_came_first() -> None:
+    p = pool(block_txs=12)
+    add(p, *(pay(GREEDY, i) for i in range(50)), *(pay(1, i) for i in range(50)), pay(2, 0), pay(3, 0))
+    assert by_sender(p.selection(10**6).first()) == {ident(GREEDY): 2, ident(1): 2, ident(2): 1, ident(3): 1}
+
+
+def test_messages_with_a_deadline_share_it_in_the_same_way() -> None:
+    p = pool(block_txs=6)
+    add(p, *(judge(GREEDY, i) for i in range(50)), judge(1, 0), pay(2, 0), judge(3, 0))
+    assert by_sender(p.selection(10**6).first()) == {ident(GREEDY): 4, ident(1): 1, ident(3): 1}
+
+
+def test_bytes_and_work_count_as_well_as_number() -> None:
+    """Who sends large ones gets fewer of them."""
+    op = msgspec.Raw(encode(Claim(bytes(32), 0, bytes(32))))
+    p = pool(block_work=8 * MAX_OPS * 32)
+    add(p, *(signed_many(GREEDY, i, op, MAX_OPS) for i in range(20)), *(signed_many(1, i, op, 10) for i in range(20)))
+    chosen = by_sender(p.selection(10**7).first())
+    assert chosen == {ident(1): 20, ident(GREEDY): 6}
+
+
+def test_whose_turn_is_longest_ago_comes_first_in_the_next_block() -> None:
+    p = pool(block_txs=2)
+    state, got = state_of(GENESIS), []
+    add(p, *(pay(sender, i) for sender in range(4) for i in range(2)))
+    for height in range(1, 9):
+        (tx,) = p.selection(10**6).first()
+        got.append(tx.body.sender)
+        state = after(state, [tx])
+        p.decided(state, [tx], height)
+    assert got == [ident(i) for i in (0, 1, 2, 3, 0, 1, 2, 3)]
+
+
+def test_work_that_was_not_done_leaves_room_for_more() -> None:
+    """LC-NODE-60: refused ones ended at their first message."""
+    op = msgspec.Raw(encode(Claim(bytes(32), 0, bytes(32))))
+    p = pool(block_work=2 * MAX_OPS * 32)
+    add(p, *(signed_many(GREEDY, i, op, MAX_OPS) for i in range(5)))
+    chosen = p.selection(10**7)
+    assert [len(chosen.first()), len(chosen.more([32, 32])), len(chosen.more([32]))] == [2, 1, 1]
+    assert chosen.more([MAX_OPS * 32]) == []
+
+
+def after(state: State, txs: list[ParsedTx]) -> State:
+    """The state when a block has used their sequences."""
+    changes: dict[bytes, Any] = {}
+    for tx in txs:
+        key = account_key(tx.body.sender)
+        account = changes.get(key) or state.get(key)
+        assert isinstance(account, Account)
+        sequences = [n + (lane == tx.body.lane) for lane, n in enumerate(account.sequences)]
+        changes[key] = msgspec.structs.replace(account, sequences=sequences)
+    state.commit(list(changes.items()), state.tree)
+    return state
+
+
+# --- reminders ------------------------------------------------------------------------------------------------------------------
+
+
+def test_reminders_are_shared_by_account_and_name_what_can_come_next() -> None:
+    p = pool()
+    add(p, *(pay(GREEDY, i, lane=3) for i in range(1, 40)), *(pay(GREEDY, i) for i in range(40)), pay(1, 0), judge(2, 0))
+    told = p.oldest(6)
+    ids = {tx_id(raw)[:SHORT]: raw for raw in (pay(GREEDY, 0), pay(GREEDY, 1), pay(1, 0), judge(2, 0))}
+    assert set(told) == set(ids)
+
+
+# --- what it costs --------------------------------------------------------------------------------------------------------------
+
+
+def steps(work: Callable[[], object]) -> int:
+    """Instructions of Python that a call runs in the mempool's modules."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal count
+        if "/chain/node/" not in frame.f_code.co_filename:
+            return None
+        frame.f_trace_opcodes = True
+        count += event == "opcode"
+        return trace
+
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(None)
+    return count
+
+
+def flooded(each: int) -> Mempool:
+    """By nine accounts: with gaps, ready, urgent."""
+    p = pool(block_txs=8)
+    for sender in range(1, 10):
+        kinds = (pay(sender, i + (sender % 3 == 0), 0, 1_000 + i) for i in range(each)) if sender % 3 != 1 else None
+        add(p, *(kinds or (judge(sender, i) for i in range(each))))
+    return p
+
+
+OPERATIONS: dict[str, Callable[[Mempool], Callable[[], object]]] = {
+    "a transaction comes": lambda p: lambda: add(p, pay(20, 0), pay(20, 1), pay(21, 5)),
+    "a block is chosen": lambda p: lambda: p.selection(10**6).first(),
+    "an empty block is decided": lambda p: lambda: p.decided(STATE, [], 16),
+    "the next sequence of an account": lambda p: lambda: p.next_sequence(STATE, ident(2), 0),
+    "reminders": lambda p: lambda: p.oldest(16),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_what_strangers_put_in_makes_nothing_take_longer(name: str) -> None:
+    few, many = (steps(OPERATIONS[name](flooded(each))) for each in (20, 400))
+    assert many <= 1.5 * few, f"{few} instructions with 180 transactions, {many} with 3,600"
+
+
+def test_evicting_looks_at_who_holds_most_and_not_at_everybody() -> None:
+    found = []
+    for each in (20, 400):
+        p = flooded(each)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(space, "LIMITS", tuple(p.space.used(kind) for kind in (GAP, COMMON, URGENT, LOCAL)))
+            found.append(steps(lambda p=p: add(p, pay(20, 0), pay(21, 0))))  # type: ignore[misc]
+        assert len(p.evicted()) == 2
+    assert found[1] <= 1.5 * found[0]
+
+
+def test_expiry_takes_a_bounded_number_at_a_height(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mempool, "MAX_EXPIRED", 3)
+    p = pool()
+    add(p, *(pay(i, 0, 0, 5) for i in range(7)), pay(8, 0))
+    left = []
+    for height in range(4, 9):
+        left.append(len(p.decided(STATE, [], height)))
+    assert left == [0, 3, 3, 1, 0] and len(p) == 1
+
+
+# --- bookkeeping ----------------------------------------------------------------------------------------------------------------
+
+
+def test_who_holds_most_is_found_whatever_came_and_went() -> None:
+    rng, holders, model = random.Random(7), Holders(), dict[bytes, dict[bytes, int]]()
+    for _ in range(5_000):
+        account = bytes([rng.randrange(20)])
+        of = model.setdefault(account, {})
+        if of and rng.random() < 0.5:
+            tx = rng.choice(sorted(of))
+            holders.take(account, tx)
+            del of[tx]
+        else:
+            tx, size = rng.randbytes(8), rng.randrange(1, 9)
+            holders.put(account, tx, size)
+            of[tx] = size
+        most = max((sum(held.values()), -ord(who)) for who, held in model.items())
+        assert holders.most() == ((most[0], bytes([-most[1]])) if most[0] else (0, b""))
+        assert holders.total == sum(sum(held.values()) for held in model.values())
+        if of:
+            assert holders.last(account) == list(of)[-1]
+        assert len(holders._heap) <= 2 * len(model) + space.SPARE + 1
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("seed", range(6))
+def test_the_books_agree_with_what_is_there_after_anything(seed: int) -> None:
+    """Lanes, room, turns and expiry are counted anew after each of many random steps."""
+    rng, p, state = random.Random(seed), pool(block_txs=8, quota=5), state_of(GENESIS)
+    for height in range(1, 400):
+        sender, lane = rng.randrange(6), rng.randrange(2)
+        account = state.get(account_key(ident(sender)))
+        assert isinstance(account, Account)
+        sequence = account.sequences[lane] + rng.choice([0, 0, 1, 1, 2, 3, 4, 7])
+        raw = judge(sender, sequence, lane) if rng.random() < 0.4 else pay(sender, sequence, lane, height + rng.randrange(1, 60))
+        try:
+            p.add(state, raw, height, local=rng.random() < 0.2)
+        except InvalidTx as fault:
+            assert fault.code in (TxCode.MEMPOOL_FULL, TxCode.SEQUENCE_USED, TxCode.EXPIRED)
+        if rng.random() < 0.15:
+            chosen = p.selection(10**6).first()
+            state = after(state, chosen)
+            p.decided(state, [tx for tx in chosen if rng.random() < 0.9], height, [tx.body.sender for tx in chosen])
+        if rng.random() < 0.05 and len(p):
+            p.remove(rng.choice(sorted(p._all)), again=rng.random() < 0.5)
+        audit(p, state)
+
+
+def audit(p: Mempool, state: State) -> None:
+    sizes = [0] * 4
+    heads: dict[bool, set[bytes]] = {True: set(), False: set()}
+    seen = 0
+    for account, lanes in p._lanes.items():
+        record = state.get(account_key(account))
+        assert isinstance(record, Account) and any(lane.txs for lane in lanes) and len(lanes) == LANES
+        for lane, expected in zip(lanes, record.sequences, strict=True):
+            assert lane.next == expected <= lane.end and lane.end not in lane.txs
+            for sequence, held in lane.txs.items():
+                ready = lane.next <= sequence < lane.end
+                assert held.kind == (held.ready_kind if ready else GAP) and p._all[held.tx.id] is held
+                assert held.tx.id in p._expiring[held.tx.body.valid_until] and held.tx.id in p.space.kinds[held.kind]._txs[account]
+                sizes[held.kind] += held.size
+                seen += 1
+            if lane.next < lane.end:
+                assert all(at in lane.txs for at in range(lane.next, lane.end))
+                heads[lane.txs[lane.next].tx.urgent].add(account)
+        assert p.space.kinds[GAP].of(account) <= space.GAP_SHARE
+    assert seen == len(p) == len(p._short) == sum(map(len, p._expiring.values()))
+    assert [kind.total for kind in p.space.kinds] == sizes
+    assert all(sum(sizes[: kind + 1]) <= limit for kind, limit in enumerate(space.LIMITS))
+    assert {urgent: set(turns) for urgent, turns in p._turns.items()} == heads
+    assert set(p._heights) >= set(p._expiring) and p.size == sum(len(held.tx.raw) for held in p._all.values())
