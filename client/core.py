@@ -93,6 +93,10 @@ class Files(Protocol):
         """Store a file and serve it to peers; (cid, size)."""
         ...
 
+    def has(self, cid: str) -> bool:
+        """True where all of it is on this disk."""
+        ...
+
     async def fetch(
         self, cid: str, *, max_size: int, timeout_s: float, on_progress: Callable[[int, int], None] | None = None
     ) -> Path:

@@ -38,6 +38,9 @@ class NodeFiles:
         cid = await self._content.add(path, pin=pin)
         return str(cid), self._content.store.size(cid)
 
+    def has(self, cid: str) -> bool:
+        return self._content.store.has(cids.parse(cid))
+
     async def fetch(
         self, cid: str, *, max_size: int, timeout_s: float, on_progress: Callable[[int, int], None] | None = None
     ) -> Path:

@@ -23,7 +23,9 @@ T = TypeVar("T")
 
 CALL_TIMEOUT_S = 60
 TRANSFER_TIMEOUT_S = 900
-"""Loading or pulling a large image gives no sign of life while the engine unpacks."""
+"""Loading a large image gives no sign of life while the engine unpacks."""
+PULL_TIMEOUT_S = 120
+"""Pulling gives signs of life both while bytes arrive and while they are unpacked."""
 _ATTEMPTS = 3
 _PAUSE_S = 0.25
 _DROPPED = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError)
@@ -39,13 +41,14 @@ class Engine:
         self._settings: dict[str, Any] = {"base_url": base_url} if base_url else dict(_environment())
         self._local = threading.local()
 
-    def api(self, *, transfer: bool = False) -> Any:
-        """This thread's client. Raises SandboxUnavailable where no engine answers."""
-        name = "transfer" if transfer else "plain"
+    def api(self, *, transfer: bool = False, pull: bool = False) -> Any:
+        """This thread's client; they differ in how long silence is borne. Raises SandboxUnavailable where no engine answers."""
+        name, timeout = (
+            ("transfer", TRANSFER_TIMEOUT_S) if transfer else ("pull", PULL_TIMEOUT_S) if pull else ("plain", CALL_TIMEOUT_S)
+        )
         client = getattr(self._local, name, None)
         if client is None:
             try:
-                timeout = TRANSFER_TIMEOUT_S if transfer else CALL_TIMEOUT_S
                 client = _make_client(version="auto", timeout=timeout, **self._settings)
             except (docker.errors.DockerException, *_DROPPED) as problem:
                 raise SandboxUnavailable(_no_engine(self._settings.get("base_url"), problem)) from problem

@@ -8,9 +8,11 @@ After every way in, the engine's own view of the image is compared with the guar
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,9 @@ from sandbox.spec import MIB, ImageLimits, is_image_id
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,254}@sha256:[0-9a-f]{64}")
 _NOT_FOUND = ("not found", "manifest unknown", "does not exist", "name unknown", "access denied")
 _PULL_EVENTS = 1_000_000
+PULL_LEAST = 100_000
+"""Bytes per second over one window below which a pull ends."""
+PULL_WINDOW_S = 20.0
 _PULLED_CAP = 1024
 _NOTHING: tuple[object, ...] = (None, "", False, 0, [], {})
 _SETTINGS = ("Volumes", "Entrypoint", "Cmd", "User", "OnBuild", "ExposedPorts", "Healthcheck", "StopSignal", "WorkingDir", "Shell")
@@ -34,10 +39,11 @@ _SETTINGS = ("Volumes", "Entrypoint", "Cmd", "User", "OnBuild", "ExposedPorts", 
 class ImageStore:
     """This node's images on one engine."""
 
-    def __init__(self, engine: Engine, node_tag: str, scratch: Path) -> None:
+    def __init__(self, engine: Engine, node_tag: str, scratch: Path, now: Callable[[], float] = time.monotonic) -> None:
         self._engine = engine
         self._repository = f"learningchain/{node_tag}"
         self._scratch = scratch
+        self._now = now
         self._checked: dict[str, str] = {}
         """Images that a run may use: what the engine calls each."""
         self._pulled: dict[str, str] = {}
@@ -147,17 +153,12 @@ class ImageStore:
 
     def _pull(self, reference: str, limits: ImageLimits) -> None:
         name, _, digest = reference.partition("@")
-        sizes: dict[str, int] = {}
+        watch = PullWatch(reference, limits.archive_bytes, self._now)
         try:
-            events = self._engine.api(transfer=True).pull(name, tag=digest, stream=True, decode=True)
-            for count, event in enumerate(events):
-                if "error" in event:
-                    raise _pull_error(reference, str(event["error"]))
-                total = (event.get("progressDetail") or {}).get("total")
-                if event.get("status") == "Downloading" and total:
-                    sizes[str(event.get("id"))] = int(total)
-                if sum(sizes.values()) > limits.archive_bytes or count > _PULL_EVENTS:
-                    raise BadImage(f"{reference} is larger than {limits.archive_bytes} bytes to download")
+            events = self._engine.api(pull=True).pull(name, tag=digest, stream=True, decode=True)
+            with contextlib.closing(events):  # an engine ends a pull that nobody listens to any more
+                for event in events:
+                    watch.event(event)
         except docker.errors.APIError as problem:
             raise _pull_error(reference, explain(problem)) from problem
         except (docker.errors.DockerException, OSError) as problem:
@@ -226,6 +227,41 @@ class ImageStore:
             except EngineError as problem:
                 problems.append(str(problem))
         return removed, problems
+
+
+class PullWatch:
+    """Ends a pull that is too large or too slow, by the engine's events. `now` in seconds. Raises BadImage, EngineError."""
+
+    def __init__(self, reference: str, cap: int, now: Callable[[], float]) -> None:
+        self._reference, self._cap, self._now = reference, cap, now
+        self._sizes: dict[str, int] = {}
+        self._done: dict[str, int] = {}
+        self._events = 0
+        self._mark = now(), 0
+        """When this many bytes had arrived: the start of the window."""
+
+    def event(self, event: dict[str, Any]) -> None:
+        if "error" in event:
+            raise _pull_error(self._reference, str(event["error"]))
+        self._events += 1
+        detail = event.get("progressDetail") or {}
+        now, layer = self._now(), str(event.get("id"))
+        if event.get("status") != "Downloading":
+            self._mark = now, sum(self._done.values())  # the engine unpacks: its time, not the registry's
+        else:
+            self._sizes[layer] = int(detail.get("total") or 0)
+            self._done[layer] = int(detail.get("current") or 0)
+            self._check_rate(now, sum(self._done.values()))
+        if sum(self._sizes.values()) > self._cap or sum(self._done.values()) > self._cap or self._events > _PULL_EVENTS:
+            raise BadImage(f"{self._reference} is larger than {self._cap} bytes to download")
+
+    def _check_rate(self, now: float, done: int) -> None:
+        began, before = self._mark
+        if now - began < PULL_WINDOW_S:
+            return
+        if done - before < PULL_LEAST * PULL_WINDOW_S:
+            raise EngineError("pulling an image", f"{done - before} bytes in {now - began:.0f} s: its registry is too slow")
+        self._mark = now, done
 
 
 def image_differences(image: ScannedImage, facts: dict[str, Any]) -> list[str]:

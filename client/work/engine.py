@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from chain.types import format_loss
+from client.work.transfers import PLACES
 from sandbox import ImageLimits, Progress, RunOutcome, RunSpec, Sandbox, SandboxUnavailable
 
 T = TypeVar("T")
@@ -50,6 +51,8 @@ class ThreadedSandbox:
         self._sandbox, self._self_test = sandbox, self_test
         self._runs = ThreadPoolExecutor(runs, thread_name_prefix="work-run")
         self._other = ThreadPoolExecutor(2, thread_name_prefix="work-image")
+        # A registry may be slow for as long as it likes: nothing else waits for it.
+        self._pulls = ThreadPoolExecutor(PLACES, thread_name_prefix="work-pull")
 
     async def prepare(self, keep_images: Collection[str]) -> dict[str, Any]:
         """Remove what a killed node left; where asked, prove every limit. Raises SandboxUnavailable naming what is wrong."""
@@ -79,7 +82,8 @@ class ThreadedSandbox:
         return await self._call(lambda: self._sandbox.load_archive(path, image_id, limits))
 
     async def pull(self, reference: str, limits: ImageLimits) -> str:
-        return await self._call(lambda: self._sandbox.pull(reference, limits))
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pulls, lambda: self._sandbox.pull(reference, limits))
 
     async def has_image(self, image_id: str) -> bool:
         return await self._call(lambda: self._sandbox.has_image(image_id))
@@ -100,6 +104,7 @@ class ThreadedSandbox:
         await self._call(self._sandbox.close)
         self._runs.shutdown(wait=False)
         self._other.shutdown(wait=False)
+        self._pulls.shutdown(wait=False)
 
     async def _call(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._other, work)

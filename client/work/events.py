@@ -145,9 +145,11 @@ Input = (
 
 @dataclass(frozen=True)
 class FetchImage:
-    """Bring the job's image onto the engine and its hidden data onto the disk; answered by ImageReady or ImageFailed."""
+    """Bring the job's image onto the engine and its hidden data onto the disk; answered by ImageReady or ImageFailed. `urgent`: a
+    seat needs it."""
 
     job: bytes
+    urgent: bool = False
 
 
 @dataclass(frozen=True)

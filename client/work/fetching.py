@@ -24,7 +24,8 @@ from client.work.events import (
     Seat,
 )
 from client.work.hidden import BadKey
-from client.work.material import Images, Pins, in_thread, transfer_s
+from client.work.material import Images, Pins, in_thread
+from client.work.transfers import MODEL_PLACES, Transfers, transfer_s
 from p2p.content.faults import FetchFailed, Reason
 from sandbox import BadImage
 
@@ -41,14 +42,21 @@ class Fetching:
 
     def __init__(self, ledger: Ledger, files: Files, images: Images, pins: Pins, folder: Path, executor: Executor) -> None:
         self._ledger, self._files, self._images, self._pins = ledger, files, images, pins
+        self._models = Transfers(files, MODEL_PLACES)
         self._folder, self._executor = folder, executor
 
-    async def image(self, job: bytes) -> Input:
+    def hurry(self, job: bytes) -> None:
+        """A seat needs the image that is being fetched already."""
+        posting = self._ledger.state.get(records.posting_key(job))
+        if isinstance(posting, Posting):
+            self._images.hurry(job, posting.terms)
+
+    async def image(self, job: bytes, *, urgent: bool = False) -> Input:
         posting = self._ledger.state.get(records.posting_key(job))
         if not isinstance(posting, Posting):
             return ImageFailed(job, "there is no such job", lasting=True)
         try:
-            return ImageReady(job, await self._images.ensure(job, posting.terms))
+            return ImageReady(job, await self._images.ensure(job, posting.terms, urgent=urgent))
         except BadImage as problem:
             why, lasting = f"the image breaks a rule: {problem}", True
         except FetchFailed as problem:
@@ -65,7 +73,7 @@ class Fetching:
         while (left := (wanted.until - self._ledger.clock) / 1_000) > 0:
             try:
                 await self._pins.pin(wanted.cid, f"verify:{job.hex()}", job)
-                path = await self._files.fetch(wanted.cid, max_size=wanted.max_size, timeout_s=min(left, try_s))
+                path = await self._models.fetch(wanted.cid, max_size=wanted.max_size, timeout_s=min(left, try_s), wait_s=left)
                 return ModelReady(wanted.seat, wanted.index, path)
             except FetchFailed as problem:
                 why, local = str(problem), problem.reason in OWN_FAULTS

@@ -27,6 +27,7 @@ from client.work.book import Book
 from client.work.engine import Engine
 from client.work.events import Model
 from client.work.policy import WorkConfig
+from client.work.transfers import PLACES, RESERVED, Transfers, transfer_s
 from p2p.content.cid import Cid
 from p2p.content.dag import Builder, chunks
 from sandbox import BadImage, SandboxError
@@ -36,14 +37,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 _COPY = 1 << 20
 
-SLOWEST = 1_000_000
-"""Bytes per second below which a transfer is given up."""
-PATIENCE_S = 60.0
 WRITE_AGAIN_S, WRITE_AGAIN_MAX_S = 0.5, 5.0
-
-
-def transfer_s(size: int) -> float:
-    return PATIENCE_S + size / SLOWEST
 
 
 async def in_thread(executor: Executor, work: Callable[[], T]) -> T:
@@ -108,13 +102,16 @@ class Pins:
 class Images:
     """Job images on the engine and encrypted hidden data on the disk, held for the jobs that need them.
 
-    A holder pins and so serves them until the job ends: neither may vanish while people work on it.
+    A holder pins and so serves them until the job ends: neither may vanish while people work on it. Downloads go on side by side,
+    each in a place of its own (`transfers`); what the engine has to do for them, one image at a time.
     """
 
     def __init__(self, files: Files, engine: Engine, pins: Pins, config: WorkConfig) -> None:
-        self._files, self._engine, self._pins, self._config = files, engine, pins, config
+        self._engine, self._pins, self._config = engine, pins, config
+        self._transfers = Transfers(files, PLACES, RESERVED)
         self._holds: dict[bytes, str] = {}
-        self._one = asyncio.Lock()
+        self._urgent: set[bytes] = set()
+        self._loading = asyncio.Lock()
 
     @property
     def jobs(self) -> set[bytes]:
@@ -126,25 +123,38 @@ class Images:
             if await self._engine.has_image(image_id):
                 self._holds[job] = image_id
 
-    async def ensure(self, job: bytes, terms: PostJob) -> str:
+    async def ensure(self, job: bytes, terms: PostJob, *, urgent: bool = False) -> str:
         """The id of the job's image, on the engine now. Raises BadImage for good, other errors for now."""
-        await self._fetch_hidden(job, terms)
-        async with self._one:  # one load at a time: two of a gigabyte would only hold up each other
-            image = await self._load(job, terms)
+        if urgent:
+            self._urgent.add(job)
+        try:
+            await self._fetch_hidden(job, terms)
+            image = await self._bring(job, terms)
+        finally:
+            self._urgent.discard(job)
         self._holds[job] = image
         return image
 
-    async def _load(self, job: bytes, terms: PostJob) -> str:
+    def hurry(self, job: bytes, terms: PostJob) -> None:
+        """A seat needs what is being fetched for this job already."""
+        self._urgent.add(job)
+        for key in (_key(terms), *(cid_text(hidden.cid) for hidden in terms.hidden)):
+            self._transfers.hurry(key)
+
+    async def _bring(self, job: bytes, terms: PostJob) -> str:
         posted, limits = terms.image, policy.image_limits(self._config, terms)
         wanted = f"sha256:{posted.image_id.hex()}" if posted.image_id else ""
-        if posted.kind == ImageKind.ARCHIVE:
-            cid = cid_text(posted.cid)
-            await self._pins.pin(cid, _reason("image", job), job)
-            if job in self._holds and await self._engine.has_image(wanted):
-                return wanted
-            path = await self._files.fetch(cid, max_size=posted.size, timeout_s=transfer_s(posted.size))
-            return await self._engine.load(path, wanted, limits)
-        image = await self._engine.pull(posted.reference, limits)
+        archive = posted.kind == ImageKind.ARCHIVE
+        if archive:
+            await self._pins.pin(_key(terms), _reason("image", job), job)
+        if wanted and job in self._holds and await self._engine.has_image(wanted):
+            return wanted
+        if archive:
+            path = await self._fetch(_key(terms), job, posted.size)
+            async with self._loading:  # two of a gigabyte would only hold up each other
+                return await self._engine.load(path, wanted, limits)
+        async with self._transfers.place(_key(terms), urgent=job in self._urgent):
+            image = await self._engine.pull(posted.reference, limits)
         if wanted and image != wanted:
             raise BadImage(f"{posted.reference} is image {image}, not {wanted} as posted")
         return image
@@ -153,7 +163,10 @@ class Images:
         for hidden in terms.hidden:
             cid = cid_text(hidden.cid)
             await self._pins.pin(cid, _reason("hidden", job), job)
-            await self._files.fetch(cid, max_size=hidden.size, timeout_s=transfer_s(hidden.size))
+            await self._fetch(cid, job, hidden.size)
+
+    async def _fetch(self, cid: str, job: bytes, size: int) -> Path:
+        return await self._transfers.fetch(cid, max_size=size, timeout_s=transfer_s(size), urgent=job in self._urgent)
 
     async def release(self, job: bytes) -> None:
         """The image leaves the engine with the last job that holds it."""
@@ -164,6 +177,11 @@ class Images:
             await self._engine.remove(image)
         except SandboxError as problem:
             log.warning("an image stays until the next start", image=image, why=str(problem))
+
+
+def _key(terms: PostJob) -> str:
+    """What a job's image is fetched under."""
+    return cid_text(terms.image.cid) if terms.image.kind == ImageKind.ARCHIVE else terms.image.reference
 
 
 def _reason(what: str, job: bytes) -> str:

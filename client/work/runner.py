@@ -346,7 +346,9 @@ class Work:
                 self._log.cancel(effect.run, effect.reason)
             case FetchImage() if effect.job not in self._fetching:
                 self._fetching.add(effect.job)
-                self._spawn(self._image(effect.job))
+                self._spawn(self._image(effect.job, effect.urgent))
+            case FetchImage(urgent=True):
+                self._fetch.hurry(effect.job)
             case FetchModel():
                 self._of_seat(effect.seat, self._answer(self._fetch.model(effect)))
             case OpenHidden():
@@ -403,10 +405,10 @@ class Work:
         run = self._execution.begin(start)
         self._feed(await self._execution.run(self._ledger.state, start, run))
 
-    async def _image(self, job: bytes) -> None:
+    async def _image(self, job: bytes, urgent: bool) -> None:
         try:
             await self._ready.wait()
-            answer = await self._fetch.image(job)
+            answer = await self._fetch.image(job, urgent=urgent)
         finally:
             self._fetching.discard(job)
         self._feed(answer)

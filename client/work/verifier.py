@@ -126,6 +126,8 @@ class Verifier:
         self._images: dict[bytes, str] = {}
         self._asked: dict[bytes, int] = {}
         """Jobs whose image was asked for; the value is the chain clock before which it is not asked for again."""
+        self._hurried: set[bytes] = set()
+        """Jobs among them whose image a seat needs."""
         self._said: set[tuple[str, bytes, int, int]] = set()
         self._clock = 0
         self._started = 0
@@ -221,11 +223,15 @@ class Verifier:
                 effects += self._want_image(job)
         return effects
 
-    def _want_image(self, job: bytes) -> list[Effect]:
-        if job in self._images or self._clock < self._asked.get(job, 0):
+    def _want_image(self, job: bytes, *, urgent: bool = False) -> list[Effect]:
+        """Asks for an image; once more at once where it was asked for ahead and a seat needs it by now."""
+        more = urgent and job not in self._hurried
+        if job in self._images or (self._clock < self._asked.get(job, 0) and not more):
             return []
         self._asked[job] = 2**63
-        return [FetchImage(job)]
+        if urgent:
+            self._hurried.add(job)
+        return [FetchImage(job, urgent)]
 
     def _audit(self, reader: Reader, job: bytes, clock: int, current: set[Seat]) -> list[Effect]:
         effects: list[Effect] = []
@@ -273,7 +279,7 @@ class Verifier:
             return []
         # A model that comes later leaves no time for its evaluation.
         until = max(duty.commit_by - 2_000 * terms.limits.eval_s * count, started + window // 4)
-        effects = self._want_image(seat[0])
+        effects = self._want_image(seat[0], urgent=True)
         for index, known in enumerate(asked["candidates"]):
             effects.append(FetchModel(seat, index, known["model"]["cid"], known["model"]["size"], until))
         if asked["hidden"] is not None:
@@ -304,6 +310,7 @@ class Verifier:
             return
         self._images = {job: image for job, image in self._images.items() if job in live}
         self._asked = {job: at for job, at in self._asked.items() if job in live}
+        self._hurried &= live
         self._said = {key for key in self._said if key[1] in live or key[0] == "judge"}
         self._votes = {seat: commitment for seat, commitment in self._votes.items() if seat[0] in live}
 
@@ -317,7 +324,7 @@ class Verifier:
             return effects + self._commit(duty)
         image = self._images.get(duty.job)
         if image is None:
-            return effects + self._want_image(duty.job)
+            return effects + self._want_image(duty.job, urgent=True)
         if any(c.run for d in self._duties.values() for c in d.candidates):
             return effects
         for index, candidate in enumerate(duty.candidates):

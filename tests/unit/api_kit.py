@@ -233,6 +233,9 @@ class FakeFiles:
         data = path.read_bytes()
         return self.put(data), len(data)
 
+    def has(self, cid: str) -> bool:
+        return (self.folder / cid).exists()
+
     async def fetch(
         self, cid: str, *, max_size: int, timeout_s: float, on_progress: Callable[[int, int], None] | None = None
     ) -> Path:

@@ -20,10 +20,10 @@ from client.work.policy import WorkConfig
 from sandbox import tarwriter
 from sandbox.archive import clean_archive, scan_archive
 from sandbox.documents import parse, parse_config, parse_manifest
-from sandbox.errors import BadImage
+from sandbox.errors import BadImage, EngineError
 from sandbox.layers import FILE, FOLDER, OPAQUE, SYMBOLIC_LINK, WHITEOUT, Entry
 from sandbox.spec import MIB, ImageLimits
-from sandbox.store import image_differences
+from sandbox.store import PULL_LEAST, PULL_WINDOW_S, PullWatch, image_differences
 from sandbox.targuard import BadTar, TarWalk
 
 from .test_sandbox_archive import LIMITS, docker_archive, entry, tar
@@ -367,6 +367,27 @@ def test_an_archive_that_changes_after_the_scan_is_not_passed_on(tmp_path: Path)
     path.write_bytes(data.replace(b"good", b"evil"))
     with pytest.raises(BadImage, match=r"does not match its digest|changed"):
         b"".join(clean_archive(path, image, "t:1"))
+
+
+# --- pulls ------------------------------------------------------------------------------------------------------------------------
+
+
+def pulled(rate: float, seconds: int, *, status: str = "Downloading", cap: int = 1 << 40) -> None:
+    """A pull whose engine tells once a second how far it is."""
+    clock = [0.0]
+    watch = PullWatch("r", cap, lambda: clock[0])
+    for second in range(seconds):
+        clock[0] = float(second)
+        watch.event({"status": status, "id": "l", "progressDetail": {"current": int(rate * second), "total": 1 << 30}})
+
+
+def test_a_registry_that_drips_is_given_up_after_a_window() -> None:
+    pulled(2 * PULL_LEAST, 600)
+    with pytest.raises(EngineError, match="its registry is too slow"):
+        pulled(PULL_LEAST / 2, int(PULL_WINDOW_S) + 2)
+    pulled(0, 600, status="Extracting")
+    with pytest.raises(BadImage, match="larger than 1000 bytes"):
+        pulled(0, 2, cap=1000)
 
 
 # --- the engine's view ------------------------------------------------------------------------------------------------------------

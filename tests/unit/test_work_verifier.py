@@ -125,6 +125,15 @@ def test_the_image_is_fetched_ahead_and_the_model_once_it_is_under_audit() -> No
     assert b.verifier.busy
 
 
+def test_an_image_that_was_asked_for_ahead_is_hurried_once_a_seat_needs_it() -> None:
+    b = Bench()
+    assert b.look() == [FetchImage(b.job)]
+    image, model = b.audit().look()
+    assert image == FetchImage(b.job, urgent=True)
+    assert isinstance(model, FetchModel)
+    assert b.look() == []
+
+
 def test_an_evaluation_gets_the_seed_of_the_job_and_the_probe_of_the_round() -> None:
     b = Bench()
     start = b.sitting()
@@ -242,7 +251,7 @@ def test_an_image_that_breaks_a_rule_means_an_abstention_and_a_missing_one_anoth
     b.verifier.handle(ImageFailed(b.job, "nobody", lasting=False))
     assert b.look() == []
     b.chain.block(3_000)
-    assert b.look() == [FetchImage(b.job)]
+    assert b.look() == [FetchImage(b.job, urgent=True)]
     b.verifier.handle(ImageFailed(b.job, "a VOLUME", lasting=True))
     assert b.look() == [b.committed(ballot(VoteCode.ABSTAIN))]
 

@@ -338,6 +338,9 @@ class FilesDouble:
         self.pin(str(cid), pin)
         return str(cid), size
 
+    def has(self, cid: str) -> bool:
+        return cid in self.held
+
     async def fetch(self, cid: str, *, max_size: int, timeout_s: float, on_progress: Any = None) -> Path:
         if cid not in self.held:
             await asyncio.sleep(min(0.3, timeout_s))

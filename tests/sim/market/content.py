@@ -83,6 +83,9 @@ class Files:
         self.pin(name, pin)
         return name, len(data)
 
+    def has(self, cid: str) -> bool:
+        return cid in self.held
+
     async def fetch(self, cid: str, *, max_size: int, timeout_s: float, on_progress: Any = None) -> Path:
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout_s

@@ -1,0 +1,343 @@
+"""Downloads side by side, in virtual time: nobody's slow one holds up another's, and a seat's goes first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from chain.contracts.job.messages import Image, ImageKind
+from client.work.book import Book
+from client.work.material import Images, Pins
+from client.work.policy import WorkConfig
+from client.work.transfers import LEAST, MODEL_PLACES, PLACES, RESERVED, SLOWEST, WINDOW_S, Transfers, transfer_s
+from p2p.content.cid import Codec, cid_of, parse
+from p2p.content.exchange import MAX_SESSIONS
+from p2p.content.faults import FetchFailed, Reason
+from tests.unit.work_kit import FakeEngine, Inline, posting, run_virtual
+
+MB = 1_000_000
+BLOCK = 262_144
+
+
+@dataclass
+class Source:
+    """How fast a file comes, in bytes per second, and how large it is."""
+
+    size: int = 10 * MB
+    rate: float = 20 * MB
+    have: int = 0
+
+
+@dataclass
+class Dripping:
+    """`client.core.Files` whose files come block by block at a rate of their own; what came is kept."""
+
+    folder: Path
+    sources: dict[str, Source] = field(default_factory=dict)
+    on_disk: set[str] = field(default_factory=set)
+    under_way: set[str] = field(default_factory=set)
+    most: int = 0
+
+    def offer(self, name: str, **how: Any) -> str:
+        cid = str(cid_of(Codec.RAW, name.encode()))
+        self.sources[cid] = Source(**how)
+        return cid
+
+    def has(self, cid: str) -> bool:
+        return cid in self.on_disk
+
+    async def add(self, path: Path, *, pin: str) -> tuple[str, int]:
+        raise NotImplementedError
+
+    def pin(self, cid: str, reason: str) -> None: ...
+
+    def unpin(self, cid: str, reason: str) -> None: ...
+
+    async def fetch(
+        self, cid: str, *, max_size: int, timeout_s: float, on_progress: Callable[[int, int], None] | None = None
+    ) -> Path:
+        if cid not in self.on_disk:
+            self.under_way.add(cid)
+            self.most = max(self.most, len(self.under_way))
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._come(self.sources[cid], on_progress)
+            except TimeoutError:
+                raise FetchFailed(parse(cid), Reason.TIMEOUT, "the time is up") from None
+            finally:
+                self.under_way.discard(cid)
+            self.on_disk.add(cid)
+        return self.folder / cid
+
+    async def _come(self, source: Source, on_progress: Callable[[int, int], None] | None) -> None:
+        if source.have and on_progress:
+            on_progress(source.have, source.size)
+        while source.have < source.size:
+            await asyncio.sleep(BLOCK / source.rate)
+            source.have = min(source.have + BLOCK, source.size)
+            if on_progress:
+                on_progress(source.have, source.size)
+
+
+async def took(work: Any) -> tuple[float, Any]:
+    """Seconds until the end, and how it ended."""
+    began = asyncio.get_running_loop().time()
+    try:
+        found = await work
+    except FetchFailed as problem:
+        found = problem
+    return asyncio.get_running_loop().time() - began, found
+
+
+def get(transfers: Transfers, cid: str, **more: Any) -> asyncio.Task[tuple[float, Any]]:
+    return asyncio.ensure_future(took(transfers.fetch(cid, max_size=10**10, timeout_s=transfer_s(2_000 * MB), **more)))
+
+
+DRIP = {"size": 2_000 * MB, "rate": BLOCK / 7}
+"""One block every seven seconds: no peer is ever called dead for that."""
+SLOW = {"size": 2_000 * MB, "rate": 3 * LEAST}
+"""Fast enough to go on for more than half an hour where nobody waits."""
+
+
+def test_a_dripping_download_ends_after_a_window_and_not_after_its_whole_time(tmp_path: Path) -> None:
+    async def main() -> None:
+        files = Dripping(tmp_path)
+        transfers = Transfers(files)
+        seconds, problem = await get(transfers, files.offer("drip", **DRIP))
+        assert isinstance(problem, FetchFailed)
+        assert problem.reason is Reason.TIMEOUT
+        assert "less than 100000" in str(problem)
+        assert seconds <= 2 * WINDOW_S < transfer_s(2_000 * MB) / 10
+        assert files.under_way == set()
+
+    run_virtual(main())
+
+
+def test_one_that_is_served_nothing_at_all_ends_as_soon(tmp_path: Path) -> None:
+    async def main() -> None:
+        files = Dripping(tmp_path)
+        seconds, problem = await get(Transfers(files), files.offer("nothing", size=MB, rate=1e-6))
+        assert isinstance(problem, FetchFailed)
+        assert seconds <= 2 * WINDOW_S
+
+    run_virtual(main())
+
+
+def test_what_is_on_the_disk_waits_for_nobody(tmp_path: Path) -> None:
+    async def main() -> None:
+        files = Dripping(tmp_path)
+        transfers = Transfers(files, places=1)
+        stuck = get(transfers, files.offer("drip", **DRIP))
+        here = files.offer("here")
+        files.on_disk.add(here)
+        seconds, path = await get(transfers, here)
+        assert (seconds, path) == (0, tmp_path / here)
+        assert not stuck.done()
+        stuck.cancel()
+
+    run_virtual(main())
+
+
+def test_downloads_go_on_side_by_side_up_to_their_places(tmp_path: Path) -> None:
+    async def main() -> None:
+        files = Dripping(tmp_path)
+        transfers = Transfers(files, places=3)
+        alone = (await get(transfers, files.offer("alone")))[0]
+        together = await asyncio.gather(*(get(transfers, files.offer(f"{n}")) for n in range(7)))
+        assert files.most == 3
+        assert max(seconds for seconds, _ in together) < 4 * alone
+
+    run_virtual(main())
+
+
+def test_slow_ones_make_room_for_those_that_wait_and_go_on_later_from_where_they_were(tmp_path: Path) -> None:
+    async def main() -> None:
+        files = Dripping(tmp_path)
+        transfers = Transfers(files, places=4)
+        alone, _ = await get(transfers, files.offer("alone"))
+        slow = [files.offer(f"slow{n}", **SLOW) for n in range(4)]
+        hogs = [get(transfers, cid) for cid in slow]
+        await asyncio.sleep(3 * WINDOW_S)
+        assert not any(task.done() for task in hogs), "nobody waits: they go on"
+        began = asyncio.get_running_loop().time()
+        seconds, path = await get(transfers, files.offer("honest"))
+        assert isinstance(path, Path)
+        assert seconds < WINDOW_S / 2 + alone
+        assert sum(task.done() for task in hogs) == 1, "one makes room for one"
+        assert asyncio.get_running_loop().time() - began < WINDOW_S
+        gone = next(cid for cid, task in zip(slow, hogs, strict=True) if task.done())
+        kept = files.sources[gone].have
+        again = get(transfers, gone)
+        await asyncio.sleep(3 * WINDOW_S)
+        assert not again.done()
+        assert files.sources[gone].have > kept > 0
+        for task in (*hogs, again):
+            task.cancel()
+
+    run_virtual(main())
+
+
+def test_what_an_earlier_try_left_on_the_disk_is_no_progress(tmp_path: Path) -> None:
+    async def main() -> None:
+        files = Dripping(tmp_path)
+        cid = files.offer("drip", **DRIP)
+        files.sources[cid].have = 1_000 * MB
+        seconds, problem = await get(Transfers(files), cid)
+        assert isinstance(problem, FetchFailed)
+        assert seconds <= 2 * WINDOW_S
+
+    run_virtual(main())
+
+
+def test_a_seats_download_finds_a_place_among_any_number_of_stuck_ones(tmp_path: Path) -> None:
+    async def main() -> None:
+        files = Dripping(tmp_path)
+        transfers = Transfers(files, PLACES, RESERVED)
+        alone, _ = await get(transfers, files.offer("alone"))
+        stuck = [get(transfers, files.offer(f"drip{n}", **DRIP)) for n in range(64)]
+        seconds, path = await get(transfers, files.offer("seat"), urgent=True)
+        assert isinstance(path, Path)
+        assert seconds == pytest.approx(alone)
+        assert len(files.under_way) == PLACES - RESERVED
+        for task in stuck:
+            task.cancel()
+
+    run_virtual(main())
+
+
+def test_a_download_that_waits_may_become_urgent(tmp_path: Path) -> None:
+    async def main() -> None:
+        files = Dripping(tmp_path)
+        transfers = Transfers(files, PLACES, RESERVED)
+        stuck = [get(transfers, files.offer(f"slow{n}", **DRIP)) for n in range(64)]
+        cid = files.offer("drawn")
+        waiting = get(transfers, cid)
+        await asyncio.sleep(1)
+        assert cid not in files.under_way
+        transfers.hurry(cid)
+        assert isinstance((await waiting)[1], Path)
+        for task in stuck:
+            task.cancel()
+
+    run_virtual(main())
+
+
+def test_waiting_for_a_place_has_an_end(tmp_path: Path) -> None:
+    async def main() -> None:
+        files = Dripping(tmp_path)
+        transfers = Transfers(files, places=1)
+        first = get(transfers, files.offer("large", size=1_000 * MB, rate=2 * SLOWEST))
+        seconds, problem = await get(transfers, files.offer("late"), wait_s=5)
+        assert isinstance(problem, FetchFailed)
+        assert (seconds, problem.reason) == (5, Reason.BUSY)
+        seconds, path = await first
+        assert isinstance(path, Path), "one that keeps the rate is not disturbed by those that wait"
+        assert seconds == pytest.approx(500, rel=0.01)
+
+    run_virtual(main())
+
+
+def test_a_download_that_nobody_needs_any_more_gives_its_place_back(tmp_path: Path) -> None:
+    async def main() -> None:
+        files = Dripping(tmp_path)
+        transfers = Transfers(files, places=1)
+        for task in [get(transfers, files.offer(f"drip{n}", **DRIP)) for n in range(3)]:
+            await asyncio.sleep(1)
+            task.cancel()
+        await asyncio.sleep(1)
+        assert files.under_way == set()
+        assert isinstance((await get(transfers, files.offer("next")))[1], Path)
+
+    run_virtual(main())
+
+
+def test_downloads_of_jobs_leave_room_in_the_content_exchange() -> None:
+    """Else its own bound would answer BUSY to the node's user, or to whoever comes after."""
+    assert PLACES + MODEL_PLACES <= MAX_SESSIONS // 2
+    assert 0 < RESERVED < PLACES
+
+
+# --- images -----------------------------------------------------------------------------------------------------------------------
+
+
+class SlowRegistry(FakeEngine):
+    """An engine that never comes to the end of a pull, and takes its time over a load."""
+
+    loads = 0
+    most_loads = 0
+
+    async def pull(self, reference: str, limits: Any) -> str:
+        await asyncio.sleep(3_600)
+        raise AssertionError
+
+    async def load(self, path: Path, image_id: str, limits: Any) -> str:
+        self.loads += 1
+        self.most_loads = max(self.most_loads, self.loads)
+        await asyncio.sleep(1)
+        self.loads -= 1
+        return await super().load(path, image_id, limits)
+
+
+def images_of(tmp_path: Path) -> tuple[Images, Dripping, SlowRegistry]:
+    files = Dripping(tmp_path / "files")
+    engine = SlowRegistry(tmp_path / "out", Random(0))
+    return Images(files, engine, Pins(files, Book(tmp_path / "b.db", bytes(32), bytes(20)), Inline()), WorkConfig()), files, engine
+
+
+def archive(cid: str, number: int) -> Image:
+    return Image(ImageKind.ARCHIVE, "", parse(cid).to_bytes(), bytes([number]) * 32, 2_000 * MB)
+
+
+def test_one_image_that_drips_holds_no_other_image_up(tmp_path: Path) -> None:
+    """Attackers' images from peers and from registries, then an honest one: it is on the engine as soon as if it were alone."""
+
+    async def main() -> None:
+        images, files, engine = images_of(tmp_path)
+        alone, _ = await took(images.ensure(b"0" * 32, posting(0, image=archive(files.offer("alone"), 1))))
+        slow = [files.offer(f"d{n}", **DRIP) for n in range(PLACES - RESERVED - 2)]
+        drips = [
+            asyncio.ensure_future(took(images.ensure(bytes([n]) * 32, posting(0, image=archive(cid, 2)))))
+            for n, cid in enumerate(slow)
+        ]
+        pull = asyncio.ensure_future(images.ensure(b"p" * 32, posting(0)))
+        await asyncio.sleep(1)
+        honest, image = await took(images.ensure(b"h" * 32, posting(0, image=archive(files.offer("honest"), 3))))
+        assert image == f"sha256:{'03' * 32}"
+        assert honest == pytest.approx(alone)
+        more = [images.ensure(bytes([n]) * 32, posting(0, image=archive(files.offer(f"m{n}"), n))) for n in range(40, 44)]
+        await asyncio.gather(*more)
+        assert engine.most_loads == 1, "the engine unpacks one at a time"
+        for task in (*drips, pull):
+            task.cancel()
+
+    run_virtual(main())
+
+
+def test_a_seats_image_does_not_wait_behind_those_of_jobs_that_could_be_trained(tmp_path: Path) -> None:
+    async def main() -> None:
+        images, files, _ = images_of(tmp_path)
+        alone, _ = await took(images.ensure(b"0" * 32, posting(0, image=archive(files.offer("alone"), 1))))
+        drips = [
+            asyncio.ensure_future(took(images.ensure(bytes([n]) * 32, posting(0, image=archive(files.offer(f"d{n}", **DRIP), 2)))))
+            for n in range(64)
+        ]
+        asked = posting(0, image=archive(files.offer("asked"), 4))
+        ahead = asyncio.ensure_future(took(images.ensure(b"a" * 32, asked)))
+        await asyncio.sleep(1)
+        seat, _ = await took(images.ensure(b"s" * 32, posting(0, image=archive(files.offer("seat"), 3)), urgent=True))
+        assert seat == pytest.approx(alone)
+        assert not ahead.done()
+        images.hurry(b"a" * 32, asked)
+        seconds, image = await ahead
+        assert image == f"sha256:{'04' * 32}"
+        assert seconds == pytest.approx(1 + alone + alone)
+        for task in drips:
+            task.cancel()
+
+    run_virtual(main())
