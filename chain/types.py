@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import pairwise
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from chain.codec import Wire, decode, encode
-from chain.crypto import domain, sha256, tagged, verify
+from chain.crypto import domain, is_public_key, sha256, tagged, verify
 from chain.errors import Malformed
 from chain.merkle import list_root
 from chain.params import LANES, MAX_BLOCK_BYTES, MAX_BLOCK_TXS, MAX_INT, MAX_OPS, MAX_TX_BYTES, MAX_VALIDATORS
@@ -209,6 +210,19 @@ class Header(Wire, frozen=True):
     next_validators_hash: Hash
     reveal: Hash
     commitment: Hash
+
+
+def proposer_of(header: Header, validators: list[Validator]) -> bytes:
+    """LC-CON-4: whose turn the header's height and origin round are, in the set of that height."""
+    return validators[(header.height + header.round) % len(validators)].id
+
+
+def check_validators(validators: list[Validator]) -> None:
+    """LC-BLK-5: for a set that somebody tells. Raises `Malformed`."""
+    if any(a.id >= b.id for a, b in pairwise(validators)):
+        raise Malformed("a validator set is sorted by id, each id once")
+    if not all(is_public_key(v.key) for v in validators):
+        raise Malformed("a validator's key is not a compressed secp256k1 public key")
 
 
 RawTx = Annotated[bytes, Meta(max_length=MAX_TX_BYTES)]

@@ -25,7 +25,17 @@ from chain.errors import Malformed
 from chain.ledger.state import MAX_RECORD, SCANNED, VERIFIERS, listed
 from chain.pages import FORK, HEAD_BYTES, LEAF, MAX_KEY, PAGES, build, number_of, records, update_top
 from chain.params import PROTOCOL_VERSION
-from chain.types import Certificate, Header, Validator, ValidatorSet, block_id, check_certificate, validators_hash
+from chain.types import (
+    Certificate,
+    Header,
+    Validator,
+    ValidatorSet,
+    block_id,
+    check_certificate,
+    check_validators,
+    proposer_of,
+    validators_hash,
+)
 
 ENTRY = 2 + HEAD_BYTES
 """A page's number, and its head: 2 for a single record or 3, and the hash."""
@@ -64,12 +74,17 @@ def check_signed(chain_id: bytes, header: Header, certificate: Certificate, vali
         raise Malformed("a certificate for another block")
     if header.validators_hash != validators_hash(validators):
         raise Malformed("a header that another validator set signs")
+    if certificate.round < header.round or header.proposer != proposer_of(header, validators):
+        raise Malformed("a header of another round or proposer than could be")
     check_certificate(chain_id, certificate, validators)
 
 
 def follow_handover(chain_id: bytes, handover: Handover, validators: list[Validator]) -> list[Validator]:
     """LC-BLK-18: the set after a handover that `validators` signed. Raises `Malformed`."""
     check_signed(chain_id, handover.header, handover.certificate, validators)
+    check_validators(handover.validators)
+    if handover.header.next_validators_hash == handover.header.validators_hash:
+        raise Malformed("a header that hands over to nobody else")
     if handover.header.next_validators_hash != validators_hash(handover.validators):
         raise Malformed("a handover to another set than the header names")
     return handover.validators

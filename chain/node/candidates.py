@@ -28,7 +28,7 @@ from chain.merkle import list_root
 from chain.node.mempool import Mempool
 from chain.node.messages import SHORT
 from chain.params import PROTOCOL_VERSION, Params
-from chain.types import Block, Header, block_id, tx_id, validators_hash
+from chain.types import Block, Header, block_id, proposer_of, tx_id, validators_hash
 
 MAX_DELAY_ROUNDS = 6
 MAX_CANDIDATES = 16
@@ -148,11 +148,11 @@ def parse_all(raws: list[bytes], ids: list[bytes], pool: Mempool | None) -> list
 
 
 def check_header(state: State, header: Header, parent_id: bytes) -> None:
-    """What a header must say after this state, roots apart. Raises `InvalidBlock`."""
+    """LC-BLK-11: what a header must say after this state, roots apart. Raises `InvalidBlock`."""
     if header.parent != parent_id:
         raise InvalidBlock("the block has another parent")
-    parent = chain_record(state)
-    expected = validators_hash(validators_of(state))
+    parent, validators = chain_record(state), validators_of(state)
+    expected = validators_hash(validators)
     wrong = (
         ("version", header.version != PROTOCOL_VERSION),
         ("chain id", header.chain_id != parent.chain_id),
@@ -162,6 +162,8 @@ def check_header(state: State, header: Header, parent_id: bytes) -> None:
     for name, is_wrong in wrong:
         if is_wrong:
             raise InvalidBlock(f"the header's {name} is not the one of this chain")
+    if header.proposer != proposer_of(header, validators):
+        raise InvalidBlock("its proposer had no turn in its round")
 
 
 def is_timely(candidate: Candidate, round_: int, params: Params) -> bool:
@@ -172,7 +174,7 @@ def is_timely(candidate: Candidate, round_: int, params: Params) -> bool:
 
 
 def execute(state: State, block: Block, parent: bytes, pool: Mempool | None) -> Executed:
-    """Check a block against the state before it, everything but its time and proposer. Raises `InvalidBlock`."""
+    """Check a block against the state before it, everything but whether its time was right. Raises `InvalidBlock`."""
     ids = [tx_id(raw) for raw in block.txs]
     if list_root(ids) != block.header.tx_root:
         raise InvalidBlock("the transactions are not those of the header")

@@ -311,8 +311,6 @@ class Node:
             return False
         header = candidate.header
         try:
-            if header.proposer != self.consensus.proposer(header.round):
-                raise InvalidBlock("its proposer had no turn in its round")
             candidate.executed = blocks.execute_sealed(self.state, candidate.block(), candidate.ids, self.head_id, self.pool)
             self.sync.hold()
         except InvalidBlock as fault:

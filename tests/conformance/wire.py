@@ -1,26 +1,18 @@
 """The canonical encoding of `protocol_spec/encoding.md` in a second implementation: on msgpack alone, importing nothing of ours.
 
-A schema is a function that takes a decoded value and raises `Refused` unless it fits; decoding checks the schema and that the bytes
-are the one encoding of the value.
+A schema says which values fit and how the spec writes it; decoding checks the schema and that the bytes are the one encoding of the
+value. Each bound of each field is a check of its own on the list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped]
 
-Schema = Callable[[Any], None]
+from tests.conformance.checks import Refused, check, need, register
 
-
-class Refused(Exception):
-    """Bytes, keys, proofs or blocks that the protocol refuses."""
-
-
-def need(condition: bool, why: str) -> None:
-    if not condition:
-        raise Refused(why)
+# --- bytes --------------------------------------------------------------------------------------------------------------------
 
 
 def encode(value: Any) -> bytes:
@@ -28,187 +20,268 @@ def encode(value: Any) -> bytes:
     return bytes(msgpack.packb(value, use_bin_type=True))
 
 
-def plain(value: Any) -> None:
-    """LC-ENC-1: the types that exist."""
+@check("LC-ENC-1")
+def only_types_of_the_protocol_stand_in_a_value(value: Any) -> bool:
     if type(value) is list:
-        for item in value:
-            plain(item)
-        return
-    need(type(value) in (int, bool, str, bytes), f"{type(value).__name__} is no wire type")
+        return all(_is_plain(item) for item in value)
+    return _is_plain(value)
+
+
+def _is_plain(value: Any) -> bool:
+    if type(value) is list:
+        return all(_is_plain(item) for item in value)
+    return type(value) in (int, bool, str, bytes)
+
+
+@check("LC-ENC-2")
+def the_encoding_is_the_canonical_one(raw: bytes, value: Any) -> bool:
+    return encode(value) == raw
+
+
+@check("LC-ENC-3")
+def the_bytes_are_not_longer_than_their_type_allows(raw: bytes, limit: int) -> bool:
+    return len(raw) <= limit
 
 
 def decode_plain(raw: bytes) -> Any:
     """Any canonical value, whatever its schema."""
     try:
         value = msgpack.unpackb(raw, raw=False, strict_map_key=False)
-        plain(value)
-        same = encode(value) == raw
-    except Refused:
-        raise
+        only_types_of_the_protocol_stand_in_a_value(value)
+        the_encoding_is_the_canonical_one(raw, value)
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.exceptions.UnpackException) as e:
         raise Refused(f"not MessagePack: {e}") from None
-    need(same, "not the canonical encoding")
     return value
 
 
 def decode(schema: Schema, raw: bytes, limit: int) -> Any:
     """LC-ENC-3, 4."""
-    need(len(raw) <= limit, "too long")
+    the_bytes_are_not_longer_than_their_type_allows(raw, limit)
     value = decode_plain(raw)
-    schema(value)
+    schema.fit(value)
     return value
 
 
 # --- schemas ------------------------------------------------------------------------------------------------------------------
 
 
-def integer(low: int, high: int) -> Schema:
-    def check(value: Any) -> None:
-        need(type(value) is int and low <= value <= high, f"an integer from {low} to {high}")
+class Schema:
+    """`notation` is how `records.md` writes the type."""
 
-    return check
+    notation: str
 
+    def bind(self, place: str) -> None:
+        """Put the checks of this field on the list; called once, with the record's and the field's name."""
 
-def boolean(value: Any) -> None:
-    need(type(value) is bool, "a boolean")
-
-
-def binary(low: int, high: int | None = None) -> Schema:
-    def check(value: Any) -> None:
-        need(type(value) is bytes and low <= len(value) <= (low if high is None else high), "bytes of the right length")
-
-    return check
+    def fit(self, value: Any) -> None:
+        """Raises `Refused`."""
 
 
-def text(low: int, high: int) -> Schema:
-    def check(value: Any) -> None:
-        need(type(value) is str and low <= len(value) <= high, "a text of the right length")
+class Bounded(Schema):
+    """What has a type and a least and a most: integers by value, bytes and texts by length."""
 
-    return check
+    unit: type
+
+    def __init__(self, low: int, high: int | None, notation: str) -> None:
+        self.low, self.high, self.notation = low, high, notation
+
+    def copy(self) -> Bounded:
+        return type(self)(self.low, self.high, self.notation)
+
+    def bind(self, place: str) -> None:
+        self._type, self._least, self._most = (f"{place}: {what}" for what in ("its type", "its least", "its most"))
+        register(self._type)
+        if self._has_least():
+            register(self._least)
+        if self._has_most():
+            register(self._most)
+
+    def _has_least(self) -> bool:
+        return True
+
+    def _has_most(self) -> bool:
+        return self.high is not None
+
+    def measure(self, value: Any) -> int:
+        return len(value)
+
+    def fit(self, value: Any) -> None:
+        need(self._type, type(value) is self.unit)
+        if type(value) is self.unit:
+            if self._has_least():
+                need(self._least, self.measure(value) >= self.low)
+            if self.high is not None and self._has_most():
+                need(self._most, self.measure(value) <= self.high)
 
 
-def items(of: Schema, low: int, high: int) -> Schema:
-    def check(value: Any) -> None:
-        need(type(value) is list and low <= len(value) <= high, "a list of the right length")
-        for item in value:
-            of(item)
+class Integer(Bounded):
+    unit = int
 
-    return check
+    def measure(self, value: Any) -> int:
+        return int(value)
 
+    def _has_least(self) -> bool:
+        return self.low > -(2**63)
 
-def record(*fields: Schema) -> Schema:
-    def check(value: Any) -> None:
-        need(type(value) is list and len(value) == len(fields), f"an array of {len(fields)} fields")
-        for schema, item in zip(fields, value, strict=True):
-            schema(item)
-
-    return check
+    def _has_most(self) -> bool:
+        return self.high != 2**64 - 1
 
 
-def tagged_record(tag: int, *fields: Schema) -> Schema:
-    return record(integer(tag, tag), *fields)
+class Binary(Bounded):
+    unit = bytes
+
+    def _has_least(self) -> bool:
+        return self.low > 0
 
 
-def one_of(*schemas: tuple[int, Schema]) -> Schema:
+class Text(Binary):
+    """LC-ENC-4: lengths are counted in code points."""
+
+    unit = str
+
+
+class Items(Bounded):
+    unit = list
+
+    def __init__(self, of: Schema, low: int, high: int | None) -> None:
+        span = "" if high is None else str(low) if low == high else f"{low}..{high}"
+        super().__init__(low, high, f"[{of.notation}; {span}]" if span else f"[{of.notation}]")
+        self.of = fresh(of)
+
+    def copy(self) -> Bounded:
+        return Items(self.of, self.low, self.high)
+
+    def bind(self, place: str) -> None:
+        super().bind(place)
+        self.of.bind(f"{place}[]")
+
+    def _has_least(self) -> bool:
+        return self.low > 0
+
+    def fit(self, value: Any) -> None:
+        super().fit(value)
+        if type(value) is list:
+            for item in value:
+                self.of.fit(item)
+
+
+class Boolean(Schema):
+    notation = "bool"
+
+    def bind(self, place: str) -> None:
+        self._type = register(f"{place}: its type")
+
+    def fit(self, value: Any) -> None:
+        need(self._type, type(value) is bool)
+
+
+class Scalar(Boolean):
+    """LC-BLK-4: what stands in an event's data."""
+
+    notation = "scalar"
+
+    def fit(self, value: Any) -> None:
+        need(self._type, type(value) in (int, bool, str, bytes))
+
+
+class Record(Schema):
+    """LC-ENC-4, 5: its fields in order, behind its tag where it has one."""
+
+    def __init__(self, name: str, *fields: tuple[str, Schema], tag: int | None = None) -> None:
+        self.name, self.notation, self.tag = name, name, tag
+        self.fields = [(field, fresh(schema)) for field, schema in fields]
+        self._shape = register(f"{name}: as many fields as its table")
+        if tag is not None:
+            self._tag = register(f"{name}: its tag")
+        for field, schema in self.fields:
+            schema.bind(f"{name}.{field}")
+
+    def fit(self, value: Any) -> None:
+        offset = int(self.tag is not None)
+        need(self._shape, type(value) is list and len(value) == len(self.fields) + offset)
+        if self.tag is not None:
+            need(self._tag, type(value[0]) is int and value[0] == self.tag)
+        for (_, schema), item in zip(self.fields, value[offset:], strict=False):
+            schema.fit(item)
+
+
+class Inline(Schema):
+    """A record without a name of its own."""
+
+    def __init__(self, *fields: tuple[str, Schema]) -> None:
+        self.fields = [(field, fresh(schema)) for field, schema in fields]
+        self.notation = "{" + ", ".join(f"{field} {schema.notation}" for field, schema in fields) + "}"
+
+    def bind(self, place: str) -> None:
+        self._shape = register(f"{place}: as many fields as its table")
+        for field, schema in self.fields:
+            schema.bind(f"{place}.{field}")
+
+    def fit(self, value: Any) -> None:
+        need(self._shape, type(value) is list and len(value) == len(self.fields))
+        for (_, schema), item in zip(self.fields, value, strict=False):
+            schema.fit(item)
+
+
+class OneOf(Schema):
     """LC-ENC-5: the first field is the tag."""
-    by_tag = dict(schemas)
 
-    def check(value: Any) -> None:
-        need(type(value) is list and len(value) > 0 and type(value[0]) is int and value[0] in by_tag, "a known tag")
-        by_tag[value[0]](value)
+    def __init__(self, *of: Record, notation: str = "") -> None:
+        self.by_tag = {record.tag: record for record in of}
+        self.notation = notation or " or ".join(record.notation for record in of)
 
-    return check
+    def bind(self, place: str) -> None:
+        self._known = register(f"{place}: a known tag")
 
-
-# --- LC-ENC-6: the records of the chapters blocks, transactions, consensus, credits, membership -------------------------------
-
-MAX = 2**63 - 1
-UINT, HEIGHT, ROUND = integer(0, MAX), integer(0, 2**48), integer(0, 2**31 - 1)
-ID, HASH, SIGNATURE, KEY, REF = binary(20), binary(32), binary(64), binary(33), binary(0, 64)
-ANY_LENGTH = 2**32 - 1
-
-TX_BODY = record(integer(0, 2**32 - 1), ID, integer(0, 3), UINT, HEIGHT, items(plain, 1, 100))
-SIGNED_TX = record(TX_BODY, SIGNATURE)
-VALIDATOR = record(ID, KEY)
-VALIDATOR_SET = items(VALIDATOR, 1, 128)
-VOTE = record(integer(1, 2), HEIGHT, ROUND, binary(0, 32), ID, SIGNATURE)
-PROPOSAL = record(HEIGHT, ROUND, integer(-1, 2**31 - 1), HASH, ID, SIGNATURE)
-VOTE_EVIDENCE, PROPOSAL_EVIDENCE = tagged_record(1, VOTE, VOTE), tagged_record(2, PROPOSAL, PROPOSAL)
-CERTIFICATE = record(HEIGHT, ROUND, HASH, items(integer(0, 127), 1, 128), items(SIGNATURE, 1, 128))
-HEADER = record(UINT, HASH, HEIGHT, ROUND, ID, UINT, *[HASH] * 8)
-BLOCK = record(HEADER, items(binary(0, 65_536), 0, 8_192))
+    def fit(self, value: Any) -> None:
+        known = type(value) is list and len(value) > 0 and type(value[0]) is int and value[0] in self.by_tag
+        need(self._known, known)
+        if known:
+            self.by_tag[value[0]].fit(value)
 
 
-def scalar(value: Any) -> None:
-    need(type(value) in (int, bool, str, bytes), "an integer, boolean, text or bytes")
+def fresh(schema: Schema) -> Schema:
+    """Bounds are bound to one field each."""
+    if isinstance(schema, Bounded):
+        return schema.copy()
+    if isinstance(schema, Record):
+        return schema
+    if isinstance(schema, Inline):
+        return Inline(*schema.fields)
+    if isinstance(schema, OneOf):
+        return OneOf(*schema.by_tag.values(), notation=schema.notation)
+    return type(schema)()
 
 
-MOVED = tagged_record(1, text(0, 32), REF, REF, UINT, REF)
-NOTED = tagged_record(2, text(0, 32), REF, items(scalar, 0, 32))
-RECEIPT = record(HASH, UINT, items(one_of((1, MOVED), (2, NOTED)), 0, ANY_LENGTH))
-LIST_PROOF = record(integer(-(2**63), 2**64 - 1), integer(-(2**63), 2**64 - 1), items(binary(0, ANY_LENGTH), 0, ANY_LENGTH))
-STATE_PROOF = record(items(binary(0, ANY_LENGTH), 0, ANY_LENGTH), binary(0, ANY_LENGTH))
+def integer(low: int, high: int, notation: str = "") -> Integer:
+    return Integer(low, high, notation or f"{low}..{high}")
 
-POSITIVE = integer(1, MAX)
-PARAMS = record(*[POSITIVE] * 5, UINT, *[POSITIVE] * 17)
-GENESIS_ACCOUNT = record(KEY, UINT, boolean, boolean)
-GENESIS = record(UINT, text(1, 64), UINT, PARAMS, items(GENESIS_ACCOUNT, 1, 65_536), binary(0, 8192), binary(0, 8192))
 
-ACCOUNT = record(KEY, integer(0, 2), UINT, UINT, items(UINT, 4, 4))
-VALIDATORS = record(HEIGHT, VALIDATOR_SET)
-CASE_REF = record(REF, UINT, ID)
-HELD_DUE = record(ID, UINT)
-# LC-TX-10: the messages of jobs
-SMALL, INT, LOSS, CID = integer(0, 255), integer(-(2**63), MAX), integer(-(10**18), 10**18), binary(0, 64)
-IMAGE = record(SMALL, text(0, 512), CID, binary(0, 32), UINT)
-HIDDEN_SET = record(CID, HASH, HASH, UINT)
-TERMS = (UINT, UINT, UINT, UINT, UINT, UINT, INT, UINT)
-BALLOT = record(SMALL, LOSS, LOSS, SMALL, LOSS)
-SCHEMAS: dict[str, Schema] = {
-    "TxBody": TX_BODY,
-    "SignedTx": SIGNED_TX,
-    "Validator": VALIDATOR,
-    "ValidatorSet": VALIDATOR_SET,
-    "Vote": VOTE,
-    "Proposal": PROPOSAL,
-    "VoteEvidence": VOTE_EVIDENCE,
-    "ProposalEvidence": PROPOSAL_EVIDENCE,
-    "Certificate": CERTIFICATE,
-    "Header": HEADER,
-    "Block": BLOCK,
-    "Moved": MOVED,
-    "Noted": NOTED,
-    "Receipt": RECEIPT,
-    "ListProof": LIST_PROOF,
-    "StateProof": STATE_PROOF,
-    "Params": PARAMS,
-    "GenesisAccount": GENESIS_ACCOUNT,
-    "Genesis": GENESIS,
-    "Transfer": tagged_record(32, ID, UINT, REF),
-    "Approve": tagged_record(33, ID, UINT, UINT),
-    "TransferFrom": tagged_record(34, ID, ID, UINT),
-    "JudgeCase": tagged_record(64, ID, boolean),
-    "ReportDouble": tagged_record(65, one_of((1, VOTE_EVIDENCE), (2, PROPOSAL_EVIDENCE))),
-    "Release": tagged_record(66, SMALL, REF, boolean),
-    "PostJob": tagged_record(96, IMAGE, text(0, 16_384), *TERMS, record(*[UINT] * 7), items(HIDDEN_SET, 0, 1)),
-    "Claim": tagged_record(97, HASH, INT, HASH),
-    "Reveal": tagged_record(98, HASH, UINT, CID, UINT, HASH),
-    "RevealKey": tagged_record(99, HASH, HASH),
-    "CommitVote": tagged_record(100, HASH, SMALL, SMALL, HASH),
-    "OpenVote": tagged_record(101, HASH, SMALL, SMALL, items(BALLOT, 1, 8), HASH),
-    "Account": ACCOUNT,
-    "Escrow": record(UINT),
-    "Due": record(UINT, REF),
-    "HeldDue": HELD_DUE,
-    "Parked": record(HEIGHT, text(0, 32), items(HELD_DUE, 0, 64), items(ID, 0, 128), items(ID, 0, 128)),
-    "ChainRecord": record(HASH, HEIGHT, UINT, UINT, HASH),
-    "Supply": record(UINT, UINT),
-    "Validators": VALIDATORS,
-    "BeaconCommitment": record(HEIGHT, HASH),
-    "History": record(items(VALIDATORS, 0, 64)),
-    "Allowance": record(UINT),
-    "Member": record(boolean, UINT, items(UINT, 0, 16), items(boolean, 0, 10)),
-    "CaseRef": CASE_REF,
-    "Case": record(UINT, items(CASE_REF, 0, 64), boolean, items(ID, 0, ANY_LENGTH), items(ID, 0, ANY_LENGTH)),
-    "Ejection": record(HEIGHT),
-}
+def binary(low: int, high: int | None) -> Binary:
+    span = "" if high is None else str(low) if low == high else f"{low}..{high}"
+    return Binary(low, high, f"bytes {span}".strip())
+
+
+def text(low: int, high: int) -> Text:
+    return Text(low, high, f"text {low}..{high}")
+
+
+def items(of: Schema, low: int = 0, high: int | None = None) -> Items:
+    return Items(of, low, high)
+
+
+# --- LC-ENC-6: the common types -----------------------------------------------------------------------------------------------
+
+UINT = integer(0, 2**63 - 1, "uint")
+HEIGHT = integer(0, 2**48, "height")
+ROUND = integer(0, 2**31 - 1, "round")
+POL = integer(-1, 2**31 - 1, "-1..2^31-1")
+INT = integer(-(2**63), 2**63 - 1, "-2^63..2^63-1")
+ANY_INTEGER = Integer(-(2**63), 2**64 - 1, "integer")
+POSITIVE = integer(1, 2**63 - 1, "1..2^63-1")
+SMALL = integer(0, 255)
+U32 = integer(0, 2**32 - 1, "0..2^32-1")
+ID, HASH = Binary(20, 20, "id"), Binary(32, 32, "hash")
+KEY, SIGNATURE = Binary(33, 33, "key"), Binary(64, 64, "signature")
+BLOCK_ID, REF, ANY_BYTES = binary(0, 32), binary(0, 64), binary(0, None)
+BOOL, SCALAR = Boolean(), Scalar()

@@ -22,6 +22,7 @@ from chain.errors import Code, TxCode
 from chain.ledger import genesis
 from chain.params import Params
 from chain.types import quorum
+from tests.vectors import records
 
 ROOT = Path(__file__).parents[2]
 SPEC = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "protocol_spec").glob("*.md"))}
@@ -241,7 +242,41 @@ def constants_chapter() -> str:
     return "\n".join(lines) + "\n"
 
 
-@pytest.mark.parametrize(("name", "make"), [("codes", codes_chapter), ("constants", constants_chapter)])
+RECORDS_HEAD = """# Records
+
+Generated from the code: every record that is hashed, signed, stored or sent, with its tag where it has one, and its fields in
+order (LC-ENC-4, 5, 10). What a field means stands in its chapter.
+
+- **LC-ENC-9** A decoder takes at most so many bytes of a value that travels or is stored by itself. What stands inside another
+  value is bounded by that one's limit.
+
+  | type | bytes |
+  |---|---|
+{limits}
+
+- **LC-ENC-10** How types are written: *uint*, *height*, *round*, *id*, *hash*, *key* and *signature* as in LC-ENC-6. `a..b` is
+  an integer from a to b, `integer` any that the encoding can hold. `bytes a..b` and `text a..b` have that length, and any length
+  where no bounds stand. `[x; a..b]` is a list of a to b items. `{{…}}` is a record without a name of its own. `scalar` is an
+  integer, boolean, text or bytes. `message` is any record of *Messages of contracts*.
+"""
+
+
+def records_chapter() -> str:
+    limits = "\n".join(f"  | {name} | {limit:,} |" for name, limit in records.LIMITS.items())
+    lines = [RECORDS_HEAD.format(limits=limits)]
+    for title, kinds in records.CHAPTERS.items():
+        lines += [f"## {title}", "", "| record | tag | fields |", "|---|---|---|"]
+        for kind in kinds:
+            fields = "; ".join(f"{name} `{records.notation(of)}`" for name, of in records.fields_of(kind))
+            tag = records.tag_of(kind)
+            lines.append(f"| {records.name_of(kind)} | {'' if tag is None else tag} | {fields} |")
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "make"), [("codes", codes_chapter), ("constants", constants_chapter), ("records", records_chapter)]
+)
 def test_the_generated_chapter_is_what_the_code_makes(name: str, make: Any) -> None:
     path = ROOT / "protocol_spec" / f"{name}.md"
     if os.environ.get("LC_WRITE_VECTORS") == "1":

@@ -10,13 +10,16 @@ import coincurve
 import msgspec
 
 from chain.codec import encode
+from chain.consensus.messages import RoundState
 from chain.contracts import base, credits, membership
 from chain.contracts.job import messages as job
 from chain.crypto import account_id, address, tagged
+from chain.ledger import outcome, snapshot
 from chain.ledger.genesis import Genesis, GenesisAccount
 from chain.ledger.tx import sign_tx
 from chain.merkle import list_root, prove_item
-from chain.params import Params
+from chain.node import messages as node
+from chain.params import MAX_TX_BYTES, Params
 from chain.types import (
     PRECOMMIT,
     PREVOTE,
@@ -33,12 +36,19 @@ from chain.types import (
     Validator,
     Vote,
     VoteEvidence,
+    format_credits,
+    format_loss,
     net_of,
+    parse_credits,
+    parse_loss,
     tx_digest,
     tx_id,
 )
+from p2p import tls, wire
+from p2p.content import messages as content
 from tests.unit.plain_tree import prove_key, root_of, update
 from tests.vectors.kit import id_of, key_of, plain, shown, wider
+from tests.vectors.records import name_of, packed, wrong_fields
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 H = [bytes([n]) * 32 for n in range(16)]
@@ -107,7 +117,46 @@ def records() -> list[tuple[str, Any]]:
         ("Case", case),
         ("Ejection", membership.Ejection(5)),
     ]
-    return found + job_messages()
+    return found + job_messages() + other_records(header, vote, proposal, validators)
+
+
+def other_records(header: Header, vote: Vote, proposal: Proposal, validators: list[Validator]) -> list[tuple[str, Any]]:
+    """What nodes tell each other, and what stands in it."""
+    certificate = Certificate(5, 0, H[1], [0, 2, 3], [SIG, SIG, SIG])
+    cid = b"\x01\x55\x12\x20" + H[1]
+    state = RoundState(5, 1, 3, 0, H[1], -1, b"", [vote], True, b"\x07", b"")
+    block = encode(Block(header, [b"\x00"]))
+    changes = outcome.Changes([outcome.Record(b"a/" + A, b"\x01")], [b"e/" + H[2]])
+    handover, offer = (
+        snapshot.Handover(header, certificate, validators),
+        snapshot.Offer(header, certificate, b"\x00\x01\x02" + H[3]),
+    )
+    sync, told = node.SyncBlock(block, certificate), node.Outcome(block, certificate, [b"\x01", b"\x02"], changes)
+    peer = wire.PeerAddresses(A, ["192.0.2.7:4000"])
+    found = [
+        *(state, handover, changes.put[0], changes, sync, told, offer, tls.Binding(A, key_of("a").public, SIG), peer),
+        *(node.Txs([b"\x01", b"\x02"]), node.TxIds([b"12345678"]), node.GetTxs([b"12345678"])),
+        *(node.CompactProposal(proposal, header, [b"12345678"]), node.VoteMessage(vote), node.CertificateMessage(certificate)),
+        *(node.StateMessage(state), node.Status(5), node.GetBlock(5, H[1], [0, 3]), node.BlockTxs(H[1], [3], [b"\x01"])),
+        *(node.FullBlock(block), node.GetBlocks(1, 64), node.Blocks([sync]), node.Links([A, B]), node.GetOutcomes(7, 1)),
+        *(node.Outcomes([told]), node.GetSnapshot(), node.Snapshot(False, [offer]), node.Snapshot(True, []), node.GetHandovers(9)),
+        *(node.Handovers([handover]), node.GetPages(8, [0, 65_535]), node.Pages(8, [7], [b"\x90"])),
+        *(
+            wire.Hello(1, CHAIN, 4_000, ["[2001:db8::1]:4000"], 9),
+            wire.GetPeers(),
+            wire.Peers([peer]),
+            wire.Ping(0),
+            wire.Pong(2**63 - 1),
+        ),
+        *(
+            content.WhoHas(cid),
+            content.Has(cid),
+            content.DontHave(cid),
+            content.WantBlocks(cid, [cid]),
+            content.Block(cid, cid, b"x"),
+        ),
+    ]
+    return [(name_of(type(value)), value) for value in found]
 
 
 def job_messages() -> list[tuple[str, Any]]:
@@ -129,7 +178,25 @@ def job_messages() -> list[tuple[str, Any]]:
     ]
 
 
-def _refused() -> list[dict[str, str]]:
+def _wrong_fields() -> list[dict[str, Any]]:
+    """One for each type and bound of each field of every record: LC-ENC-4, 6."""
+    found, seen = [], set[str]()
+    for name, value in records():
+        if name == "ValidatorSet":
+            continue
+        for why, wrong in wrong_fields(value):
+            raw = encode(wrong)
+            if f"{name} {why}" not in seen:
+                seen.add(f"{name} {why}")
+                found.append({"rule": "LC-ENC-4", "type": name, "why": why, "bytes": packed(raw)})
+    return found
+
+
+def _refused() -> list[dict[str, Any]]:
+    return [{"rule": "LC-ENC-3", **case} for case in _not_canonical()] + _wrong_fields()
+
+
+def _not_canonical() -> list[dict[str, Any]]:
     transfer = encode(credits.Transfer(A, 100, b"x"))
     found = [{"type": "Transfer", "why": why, "bytes": raw.hex()} for why, raw in wider(transfer).items()]
     target, memo = b"\xc4\x14" + A, b"\xc4\x01x"
@@ -168,14 +235,139 @@ def _refused() -> list[dict[str, str]]:
     )
     found.append({"type": "Receipt", "why": "an unknown event", "bytes": encode([H[1], 0, [[3, "t", b"", []]]]).hex()})
     found.append({"type": "ValidatorSet", "why": "an empty set", "bytes": encode([]).hex()})
+    many = encode([[A, key_of("a").public]] * 129)
+    found.append({"type": "ValidatorSet", "why": "129 validators", "bytes": packed(many)})
+    for why, value in (("an integer", 0), ("a validator that is none", [[A]]), ("a validator that is an integer", [1])):
+        found.append({"type": "ValidatorSet", "why": why, "bytes": encode(value).hex()})
     text = encode([H[1], 0, [[2, "tt", b"", []]]]).replace(b"tt", b"\xc3\x28")
     found.append({"type": "Receipt", "why": "a text that is not UTF-8", "bytes": text.hex()})
     return found
 
 
 def encodings() -> dict[str, Any]:
-    good = [{"type": kind, "value": shown(plain(value)), "bytes": encode(value).hex()} for kind, value in records()]
-    return {"canonical": good, "refused": _refused()}
+    good = [
+        {"rule": "LC-ENC-2", "type": kind, "value": shown(plain(value)), "bytes": encode(value).hex()} for kind, value in records()
+    ]
+    return {"canonical": good, "refused": _refused(), "too_long": _too_long()}
+
+
+def _too_long() -> list[dict[str, Any]]:
+    """LC-ENC-9: as long as may be, and a byte more, with nothing else wrong."""
+
+    def filled(last: int) -> bytes:
+        terms = (1, 1, 1, 1, 1, 0, 0, 0, job.Limits(1, 1, 1, 1, 1, 1, 1))
+        image = job.Image(1, "", b"", b"", 1)
+        ops = [msgspec.Raw(encode(job.PostJob(image, "a" * n, *terms, []))) for n in (16_350, 16_350, 16_350, last)]
+        return encode(SignedTx(TxBody(1, A, 0, 0, 1, ops), SIG))
+
+    left = MAX_TX_BYTES - len(filled(16_000)) + 16_000
+    return [{"rule": "LC-ENC-9", "type": "SignedTx", "bytes": packed(filled(left + more)), "good": not more} for more in (0, 1)]
+
+
+def texts() -> dict[str, Any]:
+    """Losses and credits as text (LC-ENC-7, 8), names of images (LC-JOB-15), CIDs (LC-CONTENT-1)."""
+    losses = [
+        "0",
+        "-0",
+        "0.1",
+        "-0.0000000001",
+        "0.0000000001",
+        "0.000000001",
+        "1.5",
+        "-1.5000000001",
+        "999999999.999999999999999999",
+    ]
+    losses += ["-999999999.999999999999999999", "0.000000000000000001", "12.3456789012", "-12.3456789012"]
+    bad_losses = [
+        "",
+        "-",
+        "+1",
+        "01",
+        "1.",
+        ".5",
+        "1e3",
+        "nan",
+        "inf",
+        "1234567890",
+        "0.1234567890123456789",
+        " 1",
+        "1 ",
+        "1\n",
+        "--1",
+    ]
+    bad_losses += ["1,5", "\u0661", "0x1", "1_0"]
+    credits_ = ["0", "1", "0.5", "0.000001", "12.340000", "9223372036854.775807", "1000000"]
+    bad_credits = [
+        "",
+        "-1",
+        "+1",
+        "01",
+        "1.",
+        ".5",
+        "0.0000001",
+        "9223372036854.775808",
+        "9999999999999",
+        "12345678901234",
+        "1e3",
+        " 1",
+    ]
+    bad_credits += ["1\n", "\u0661", "1,5"]
+    digest = "@sha256:" + "0" * 63 + "f"
+    names = ["a", "a_b", "a..b", "a:5000/b:tag", "registry.example:5000/group/name:1.0-rc.1", "0", "a" * (512 - len(digest))]
+    bad_names = [
+        "",
+        "A",
+        "-a",
+        "/a",
+        "a/",
+        "a+b",
+        "a%b",
+        "a@b",
+        "\u00f6",
+        "a b",
+        "a\n",
+        ".a",
+        "a.",
+        "a:",
+        "_a",
+        "a" * (513 - len(digest)),
+    ]
+    bad_digests = [
+        "a",
+        "a@sha256:" + "0" * 63,
+        "a@sha256:" + "0" * 65,
+        "a@sha256:" + "F" * 64,
+        "a@sha512:" + "0" * 64,
+        "a" + digest + "\n",
+    ]
+    cids = ["01551220" + H[1].hex(), "01701220" + H[2].hex()]
+    bad_cids = [
+        "",
+        "1220" + H[1].hex(),
+        "02551220" + H[1].hex(),
+        "01711220" + H[1].hex(),
+        "01551320" + H[1].hex(),
+        "0155121f" + H[1].hex(),
+    ]
+    bad_cids += ["01551220" + H[1].hex() + "00", "01551220" + H[1].hex()[:-2]]
+    return {
+        "losses": {
+            "rule": "LC-ENC-7",
+            "good": [{"text": t, "value": str(parse_loss(t)), "written": format_loss(parse_loss(t))} for t in losses],
+            "bad": bad_losses,
+        },
+        "credits": {
+            "rule": "LC-ENC-8",
+            "good": [{"text": t, "value": str(parse_credits(t)), "written": format_credits(parse_credits(t))} for t in credits_],
+            "bad": bad_credits,
+        },
+        "images": {
+            "rule": "LC-JOB-42",
+            "good": [n + digest for n in names],
+            "bad": [*(n + digest for n in bad_names), *bad_digests],
+        },
+        "cids": {"rule": "LC-CONTENT-1", "good": cids, "bad": bad_cids},
+    }
 
 
 # --- identities ---------------------------------------------------------------------------------------------------------------
@@ -186,7 +378,15 @@ def identities() -> dict[str, Any]:
     for name in ("a", "b", "c"):
         key = key_of(name)
         identity = account_id(key.public)
-        good.append({"secret": key.secret.hex(), "key": key.public.hex(), "id": identity.hex(), "address": address(identity)})
+        good.append(
+            {
+                "rule": "LC-ID-3",
+                "secret": key.secret.hex(),
+                "key": key.public.hex(),
+                "id": identity.hex(),
+                "address": address(identity),
+            }
+        )
     point = coincurve.PublicKey(key_of("a").public)
     uncompressed = point.format(compressed=False)
     bad_keys = {
@@ -219,10 +419,10 @@ def identities() -> dict[str, Any]:
     }
     return {
         "good": good,
-        "bad_keys": [{"why": why, "key": key.hex()} for why, key in bad_keys.items()],
-        "bad_addresses": [{"why": why, "address": value} for why, value in bad_addresses.items()],
+        "bad_keys": [{"rule": "LC-ID-2", "why": why, "key": key.hex()} for why, key in bad_keys.items()],
+        "bad_addresses": [{"rule": "LC-ID-6", "why": why, "address": value} for why, value in bad_addresses.items()],
         "tagged": [
-            {"tag": tag, "parts": [p.hex() for p in parts], "hash": tagged(tag.encode(), *parts).hex()}
+            {"rule": "LC-ID-1", "tag": tag, "parts": [p.hex() for p in parts], "hash": tagged(tag.encode(), *parts).hex()}
             for tag, parts in (("lc/id", [b""]), ("lc/tx", [CHAIN, b"body"]), ("x" * 255, [b"1", b"2"]))
         ],
     }
@@ -261,8 +461,9 @@ def signatures() -> dict[str, Any]:
     bit = bytearray(good)
     bit[40] ^= 1
     cases.append(("one bit changed", key.public, digest, bytes(bit), False))
-    names = ("why", "key", "digest", "signature", "good")
-    return {"cases": [dict(zip(names, (w, k.hex(), d.hex(), s_.hex(), ok), strict=True)) for w, k, d, s_, ok in cases]}
+    names = ("rule", "why", "key", "digest", "signature", "good")
+    rule = "LC-ID-5"
+    return {"cases": [dict(zip(names, (rule, w, k.hex(), d.hex(), s_.hex(), ok), strict=True)) for w, k, d, s_, ok in cases]}
 
 
 def transactions() -> dict[str, Any]:
@@ -275,7 +476,7 @@ def transactions() -> dict[str, Any]:
     ):
         raw = sign_tx(key, CHAIN, body)
         signed = {"digest": tx_digest(CHAIN, encode(body)).hex(), "bytes": raw.hex(), "id": tx_id(raw).hex()}
-        cases.append({"why": why, "body": encode(body).hex(), **signed})
+        cases.append({"rule": "LC-TX-1", "why": why, "body": encode(body).hex(), **signed})
     return {"chain_id": CHAIN.hex(), "net": net_of(CHAIN), "key": key.public.hex(), "cases": cases}
 
 
@@ -287,7 +488,7 @@ def lists() -> dict[str, Any]:
     for count in (0, 1, 2, 3, 4, 5, 8, 13):
         items = [hashlib.sha256(bytes([n])).digest()[: n + 1] for n in range(count)]
         proofs = [encode(prove_item(items, i)).hex() for i in range(count)]
-        cases.append({"items": [i.hex() for i in items], "root": list_root(items).hex(), "proofs": proofs})
+        cases.append({"rule": "LC-MRK-2", "items": [i.hex() for i in items], "root": list_root(items).hex(), "proofs": proofs})
     items = [b"a", b"b", b"c"]
     right = prove_item(items, 1)
     inner = hashlib.sha256(b"\x00a").digest() + hashlib.sha256(b"\x00b").digest()
@@ -301,11 +502,15 @@ def lists() -> dict[str, Any]:
         "a sibling too many": (b"b", type(right)(1, 3, [*right.path, bytes(32)])),
         "an inner node as an item": (inner, type(right)(0, 2, right.path[1:])),
     }
-    root = list_root(items).hex()
-    return {
-        "cases": cases,
-        "wrong": [{"why": w, "root": root, "item": i.hex(), "proof": encode(p).hex()} for w, (i, p) in wrong.items()],
-    }
+    root = list_root(items)
+    made = [(why, root, item, proof) for why, (item, proof) in wrong.items()]
+    alone = list_root([b"a"])
+    made += [
+        ("the second of one item", alone, b"a", type(right)(1, 1, [])),
+        ("before the only item", alone, b"a", type(right)(-1, 1, [])),
+    ]
+    told = [(why, {"root": r.hex(), "item": i.hex(), "proof": encode(p).hex()}) for why, r, i, p in made]
+    return {"cases": cases, "wrong": [{"rule": "LC-MRK-3", "why": why} | case for why, case in told]}
 
 
 def states() -> dict[str, Any]:
@@ -320,7 +525,7 @@ def states() -> dict[str, Any]:
         absent = [b"a/" + rng.randbytes(20) for _ in range(4)]
         absent_ = [{"key": k.hex(), "proof": encode(prove_key(tree, k)).hex()} for k in absent]
         record = {k.hex(): v.hex() for k, v in sorted(content.items())}
-        cases.append({"records": record, "root": root_of(tree).hex(), "present": present, "absent": absent_})
+        cases.append({"rule": "LC-MRK-4", "records": record, "root": root_of(tree).hex(), "present": present, "absent": absent_})
     return {"cases": cases, "wrong": _wrong_proofs()}
 
 
@@ -347,8 +552,32 @@ def _wrong_proofs() -> list[dict[str, Any]]:
         ("another leaf of 63 bytes", b"k/none", None, kind(absent.siblings, bytes(63))),
         ("257 siblings", key, value, kind([bytes(32)] * 257, b"")),
     ]
-    root = root_of(tree).hex()
+    root = root_of(tree)
+    told = [(w, root, k, v, p) for w, k, v, p in wrong]
+    # Roots that no state has: what is wrong is the proof's form alone.
+    long = bytes(65)
+    told.append(("another leaf of 65 bytes", hashlib.sha256(b"\x02" + long).digest(), b"k/none", None, kind([], long)))
+    stray = next(n for n in range(99) if hashlib.sha256(b"k/none%d" % n).digest()[0] >> 7 != path[0] >> 7)
+    other = hashlib.sha256(b"k/none%d" % stray).digest() + hashlib.sha256(value).digest()
+    moved = _folded(path, hashlib.sha256(b"\x02" + other).digest(), good.siblings)
+    told.append(("absent by a leaf that is not on the key's way", moved, key, None, kind(good.siblings, other)))
     return [
-        {"why": w, "root": root, "key": k.hex(), "value": None if v is None else v.hex(), "proof": encode(p).hex()}
-        for w, k, v, p in wrong
+        {
+            "rule": "LC-MRK-5",
+            "why": why,
+            "root": shown_root.hex(),
+            "key": k.hex(),
+            "value": None if v is None else v.hex(),
+            "proof": encode(p).hex(),
+        }
+        for why, shown_root, k, v, p in told
     ]
+
+
+def _folded(path: bytes, node: bytes, siblings: list[bytes]) -> bytes:
+    """The root to which a node and its siblings lead."""
+    for depth in reversed(range(len(siblings))):
+        on_the_left = path[depth // 8] >> (7 - depth % 8) & 1
+        pair = siblings[depth] + node if on_the_left else node + siblings[depth]
+        node = hashlib.sha256(b"\x03" + pair).digest()
+    return node

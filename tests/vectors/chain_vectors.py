@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import cache
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from chain.codec import encode
 from chain.contracts.base import account_key
@@ -14,7 +16,9 @@ from chain.contracts.credits import Transfer
 from chain.contracts.job.messages import Claim
 from chain.contracts.membership import Release
 from chain.crypto import ZERO_HASH
-from chain.ledger.genesis import Genesis, GenesisAccount, first_state
+from chain.errors import Malformed
+from chain.ledger.genesis import Genesis, GenesisAccount, check_genesis, first_state, to_json
+from chain.ledger.snapshot import check_signed
 from chain.ledger.state import State
 from chain.ledger.transition import (
     BlockInput,
@@ -29,7 +33,7 @@ from chain.ledger.transition import (
 )
 from chain.ledger.tx import ParsedTx, parse_tx, sign_tx
 from chain.merkle import prove_item
-from chain.params import Params
+from chain.params import MAX_INT, Params
 from chain.types import (
     NIL,
     PRECOMMIT,
@@ -69,7 +73,7 @@ def _votes() -> list[dict[str, Any]]:
         digest = vote_digest(CHAIN, type_, height, round_, block)
         vote = Vote(type_, height, round_, block, id_of("v1"), key.sign(digest))
         signed = {"signed": encode([type_, height, round_, block]).hex(), "digest": digest.hex(), "bytes": encode(vote).hex()}
-        found.append({"type": type_, "height": height, "round": round_, "block_id": block.hex(), **signed})
+        found.append({"rule": "LC-CON-1", "type": type_, "height": height, "round": round_, "block_id": block.hex(), **signed})
     return found
 
 
@@ -84,7 +88,9 @@ def _proposals() -> list[dict[str, Any]]:
             "digest": digest.hex(),
             "bytes": encode(made).hex(),
         }
-        found.append({"height": height, "round": round_, "pol_round": pol_round, "block_id": H[1].hex(), **signed})
+        found.append(
+            {"rule": "LC-CON-1", "height": height, "round": round_, "pol_round": pol_round, "block_id": H[1].hex(), **signed}
+        )
     return found
 
 
@@ -113,6 +119,8 @@ def certificates() -> dict[str, Any]:
         ("a signer twice", made([0, 2, 2]), False),
         ("a signer that does not exist", Certificate(5, 1, H[1], [0, 2, 4], good.signatures), False),
         ("more signers than signatures", Certificate(5, 1, H[1], [0, 1, 2, 3], good.signatures), False),
+        ("a signature too few", Certificate(5, 1, H[1], [0, 1, 2, 3], made([0, 1, 2]).signatures), False),
+        ("a signature too many", Certificate(5, 1, H[1], [0, 1, 2], made([0, 1, 2, 3]).signatures), False),
         ("another one's signature", Certificate(5, 1, H[1], [0, 2, 3], other), False),
         ("another round", Certificate(5, 2, H[1], [0, 2, 3], good.signatures), False),
         ("another height", Certificate(6, 1, H[1], [0, 2, 3], good.signatures), False),
@@ -123,10 +131,64 @@ def certificates() -> dict[str, Any]:
     ]
     return {
         "chain_id": CHAIN.hex(),
+        "height": 5,
+        "round": 1,
+        "block_id": H[1].hex(),
         "validators": encode(VALIDATORS).hex(),
         "validators_hash": validators_hash(VALIDATORS).hex(),
         "quorums": [[n, quorum(n)] for n in (1, 2, 3, 4, 5, 6, 7, 9, 10, 13, 64, 100, 128)],
-        "cases": [{"why": why, "certificate": encode(c).hex(), "good": good_} for why, c, good_ in cases],
+        "cases": [{"rule": "LC-BLK-6", "why": why, "certificate": encode(c).hex(), "good": good_} for why, c, good_ in cases],
+        "refused_sets": _refused_sets(),
+    }
+
+
+def _refused_sets() -> list[dict[str, Any]]:
+    bad_key = b"\x02" + (5).to_bytes(32, "big")
+    cases = {
+        "not sorted by id": [*VALIDATORS[1:], VALIDATORS[0]],
+        "an id twice": [VALIDATORS[0], *VALIDATORS],
+        "a key that is no point": [*VALIDATORS[:3], Validator(VALIDATORS[3].id, bad_key)],
+        "a hybrid key": [*VALIDATORS[:3], Validator(VALIDATORS[3].id, b"\x06" + VALIDATORS[3].key[1:])],
+    }
+    return [{"rule": "LC-BLK-5", "why": why, "validators": encode(case).hex()} for why, case in cases.items()]
+
+
+@cache
+def finality() -> dict[str, Any]:
+    """A block that is final, and what a light client refuses: certificates of a quorum for headers that cannot be."""
+    made = Chain()
+    header, _, _ = made.block([], round_=1, step=1_000)
+    chain_id, validators = made.chain_id, made.genesis.validators
+    three = [0, 1, 3]
+
+    def case(why: str, shown_: Header, **changed: Any) -> dict[str, Any]:
+        given = {"height": shown_.height, "round_": 1, "block": block_id(shown_), "signers": three, "chain": chain_id} | changed
+        certificate = certify(given["chain"], given["height"], given["round_"], given["block"], validators, given["signers"])
+        try:
+            check_signed(chain_id, shown_, certificate, validators)
+            good = True
+        except Malformed:
+            good = False
+        told = {"header": encode(shown_).hex(), "certificate": encode(certificate).hex()}
+        return {"rule": "LC-BLK-7", "why": why, **told, "good": good}
+
+    next_turn = validators[(header.height + 2) % 4].id
+    return {
+        "chain_id": chain_id.hex(),
+        "validators": encode(validators).hex(),
+        "cases": [
+            case("final", header),
+            case("final in a later round", header, round_=5),
+            case("another version", replace(header, version=2)),
+            case("another chain in the header", replace(header, chain_id=bytes(32))),
+            case("another chain in the signatures", header, chain=bytes(32)),
+            case("a certificate of another height", header, height=2),
+            case("a certificate for another block", header, block=bytes(32)),
+            case("a certificate of a round before the origin", header, round_=0),
+            case("another set in the header", replace(header, validators_hash=bytes(32))),
+            case("a proposer whose turn was another round", replace(header, proposer=next_turn)),
+            case("two of four", header, signers=[0, 1]),
+        ],
     }
 
 
@@ -143,13 +205,98 @@ def genesis() -> dict[str, Any]:
     made = genesis_of()
     state, encoded = first_state(made)
     return {
+        "rule": "LC-BLK-9",
+        "file": to_json(made).decode(),
         "bytes": encode(made).hex(),
         "chain_id": made.chain_id.hex(),
         "net": net_of(made.chain_id),
         "validators": encode(made.validators).hex(),
         "records": {key.hex(): raw.hex() for key, raw in encoded if raw is not None},
         "state_root": state.root.hex(),
+        "refused": _refused_genesis(made),
+        "good": _good_genesis(made),
+        "refused_files": _refused_files(made),
     }
+
+
+_SPANS = (
+    "max_step",
+    "heartbeat",
+    "drift",
+    "timeout_propose",
+    "timeout_vote",
+    "timeout_step",
+    "timeout_max",
+    "evidence_age",
+    "job_min_open",
+)
+_SPANS += ("job_max_open", "job_reveal", "job_key", "job_vote_base", "job_open_votes", "appeal", "strike_life")
+
+
+def _many(made: Genesis, validators: int) -> Genesis:
+    accounts = [GenesisAccount(key_of(f"n{n}").public, 1, True, False) for n in range(validators)]
+    return replace(made, accounts=accounts)
+
+
+def _good_genesis(made: Genesis) -> list[dict[str, Any]]:
+    """At its bounds."""
+    params, accounts = made.params, made.accounts
+    rich = [replace(accounts[0], credits=MAX_INT), *(replace(a, credits=0) for a in accounts[1:])]
+    cases = {
+        "the largest supply": replace(made, accounts=rich),
+        "the latest time": replace(made, time=2**48),
+        "128 validators": _many(made, 128),
+        "the smallest block": replace(made, params=replace(params, block_bytes=131_082)),
+        "the largest block": replace(made, params=replace(params, block_bytes=4_000_000, block_txs=8_192)),
+        "the least work": replace(made, params=replace(params, block_work=25_600)),
+        "the longest spans": replace(made, params=replace(params, **dict.fromkeys(_SPANS, 2**48))),
+    }
+    for case in cases.values():
+        check_genesis(case)
+    return [{"rule": "LC-BLK-9", "why": why, "bytes": encode(case).hex()} for why, case in cases.items()]
+
+
+def _refused_genesis(made: Genesis) -> list[dict[str, Any]]:
+    params, accounts = made.params, made.accounts
+    nobody = [replace(a, validator=False) for a in accounts]
+    rich = [replace(accounts[0], credits=MAX_INT), *accounts[1:]]
+    x_off = b"\x02" + (5).to_bytes(32, "big")
+    cases = {
+        "another version": replace(made, version=2),
+        "a key twice": replace(made, accounts=[*accounts, replace(accounts[0], validator=False)]),
+        "a key that is no point": replace(made, accounts=[*accounts, GenesisAccount(x_off, 1, False, False)]),
+        "a hybrid key": replace(made, accounts=[*accounts, GenesisAccount(b"\x06" + accounts[0].key[1:], 1, False, False)]),
+        "no validator": replace(made, accounts=nobody),
+        "129 validators": _many(made, 129),
+        "credits above 2^63-1 together": replace(made, accounts=rich),
+        "job_min_open above job_max_open": replace(made, params=replace(params, job_min_open=5, job_max_open=4)),
+        "a time above 2^48": replace(made, time=2**48 + 1),
+        "block_bytes below two of the largest transactions": replace(made, params=replace(params, block_bytes=131_081)),
+        "block_bytes above 4,000,000": replace(made, params=replace(params, block_bytes=4_000_001)),
+        "block_work below 25,600": replace(made, params=replace(params, block_work=25_599)),
+        "block_txs above 8,192": replace(made, params=replace(params, block_txs=8_193)),
+    }
+    for name in _SPANS:
+        longest = {"job_max_open": 2**48 + 1} if name == "job_min_open" else {}
+        cases[f"{name} above 2^48"] = replace(made, params=replace(params, **longest, **{name: 2**48 + 1}))
+    return [{"rule": "LC-BLK-9", "why": why, "bytes": encode(case).hex()} for why, case in cases.items()]
+
+
+def _refused_files(made: Genesis) -> list[dict[str, Any]]:
+    """LC-BLK-16"""
+    good = json.loads(to_json(made))
+    cases: dict[str, Any] = {
+        "an unknown parameter": good | {"params": good["params"] | {"speed": 1}},
+        "a parameter that is no number": good | {"params": good["params"] | {"quota": "9"}},
+        "a parameter of zero": good | {"params": good["params"] | {"quota": 0}},
+        "no accounts": {name: value for name, value in good.items() if name != "accounts"},
+        "credits as a number": good | {"accounts": [good["accounts"][0] | {"credits": 5}, *good["accounts"][1:]]},
+        "credits with an exponent": good | {"accounts": [good["accounts"][0] | {"credits": "1e3"}, *good["accounts"][1:]]},
+        "a key in other than hex": good | {"accounts": [good["accounts"][0] | {"key": "0z" * 33}, *good["accounts"][1:]]},
+        "an empty name": good | {"name": ""},
+        "a list": [good],
+    }
+    return [{"rule": "LC-BLK-16", "why": why, "file": json.dumps(case)} for why, case in cases.items()]
 
 
 def beacon_key(identity: bytes) -> bytes:
@@ -212,6 +359,7 @@ def chain() -> dict[str, Any]:
         record = chain_record(made.state)
         blocks.append(
             {
+                "rule": "LC-BLK-11",
                 "header": encode(header).hex(),
                 "id": block_id(header).hex(),
                 "certificate": encode(certificate).hex(),

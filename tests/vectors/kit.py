@@ -20,10 +20,16 @@ def id_of(name: str) -> bytes:
     return account_id(key_of(name).public)
 
 
+EXACT = 2**53
+"""Integers from here on are written as text: many readers of JSON round them."""
+
+
 def shown(value: Any) -> Any:
-    """A decoded value as JSON: bytes become {"hex": …}."""
+    """A decoded value as JSON: bytes become {"hex": …}, integers that a reader could round {"int": "…"}."""
     if isinstance(value, bytes):
         return {"hex": value.hex()}
+    if isinstance(value, int) and abs(value) >= EXACT:
+        return {"int": str(value)}
     if isinstance(value, list):
         return [shown(item) for item in value]
     return value

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from msgspec.structs import replace
 
 from chain.codec import encode
-from chain.ledger.snapshot import Handover, encode_heads, encode_page
-from chain.pages import PAGES, head_of
+from chain.crypto import sha256
+from chain.errors import Malformed
+from chain.ledger.snapshot import Handover, decode_heads, encode_heads, encode_page, follow_handover, make_page, root_of
+from chain.pages import HEAD_BYTES, PAGES, build, head_of, number_of
 from chain.types import Header, Validator, block_id, validators_hash
 from tests.vectors.chain_vectors import BY_ID, Chain, certify
 
@@ -18,13 +22,136 @@ def snapshots() -> dict[str, Any]:
     header, _, _ = made.block([], round_=0, step=1_000)
     pages = {number: page for number in range(PAGES) if (page := made.state.page(number))}
     return {
+        "rule": "LC-BLK-19",
         "state_root": header.state_root.hex(),
         "heads": encode_heads({number: head_of(page) for number, page in pages.items()}).hex(),
         "pages": {str(number): encode_page(page).hex() for number, page in pages.items()},
         "chain_id": made.chain_id.hex(),
         "validators": encode(made.genesis.validators).hex(),
         "handovers": [encode(handover).hex() for handover in _handovers(made, header)],
+        "large": _large(),
+        "refused_heads": _refused_heads(pages, header.state_root),
+        "refused_pages": _refused_pages(),
+        "refused_handovers": _refused_handovers(made, header),
     }
+
+
+def _crowd() -> dict[int, list[tuple[bytes, bytes]]]:
+    """Pages of several records: 40 of the 65,536 numbers hold records whose keys were looked for."""
+    found: dict[int, list[tuple[bytes, bytes]]] = {}
+    for n in range(3_000):
+        key = b"e/%d" % n
+        found.setdefault(number_of(sha256(key)), []).append((key, b"\x91" + bytes([n % 128])))
+    crowded = {number: held for number, held in found.items() if len(held) > 1}
+    return {number: sorted(crowded[number], key=lambda r: sha256(r[0])) for number in sorted(crowded)[:6]}
+
+
+def _flat(records: list[tuple[bytes, bytes]]) -> bytes:
+    return encode([part for record in records for part in record])
+
+
+@cache
+def _large_pages() -> dict[int, tuple[bytes, bytes]]:
+    """Head and records by number."""
+    found = {}
+    for number, held in _crowd().items():
+        page = build([(sha256(key), key, raw) for key, raw in held])
+        found[number] = (page[:HEAD_BYTES], _flat(held))
+    return found
+
+
+def _large() -> dict[str, Any]:
+    """A state whose pages hold more than one record each."""
+    pages = _large_pages()
+    heads = {number: head for number, (head, _) in pages.items()}
+    return {
+        "rule": "LC-BLK-19",
+        "state_root": root_of(heads).hex(),
+        "heads": encode_heads(heads).hex(),
+        "pages": {str(number): raw.hex() for number, (_, raw) in pages.items()},
+    }
+
+
+def _refused_heads(pages: dict[int, bytes], state_root: bytes) -> list[dict[str, Any]]:
+    raw = encode_heads({number: head_of(page) for number, page in pages.items()})
+    first, second, rest = raw[:35], raw[35:70], raw[70:]
+    cases = {
+        "a byte missing": raw[:-1],
+        "a byte more": raw + b"\x00",
+        "not ascending": second + first + rest,
+        "a head twice": first + raw,
+        "a head that begins with 1": first[:2] + b"\x01" + first[3:] + raw[35:],
+        "a head that begins with 4": first[:2] + b"\x04" + first[3:] + raw[35:],
+        "a page too few": raw[35:],
+        "another hash": first[:3] + bytes(32) + raw[35:],
+        "none": b"",
+    }
+    for case in cases.values():
+        with suppress(Malformed):
+            assert root_of(decode_heads(case)) != state_root
+    large = encode_heads({number: head for number, (head, _) in _large_pages().items()})
+    large_root = root_of(decode_heads(large))
+    told = [(why, state_root, case) for why, case in cases.items()]
+    told.append(("a head of several records that begins with 4", large_root, large[:2] + b"\x04" + large[3:]))
+    return [{"rule": "LC-BLK-19", "why": why, "state_root": root.hex(), "heads": raw.hex()} for why, root, raw in told]
+
+
+def _refused_pages() -> list[dict[str, Any]]:
+    (number, held), *others = _crowd().items()
+    head, raw = _large_pages()[number]
+    other_number, other = others[0]
+    cases = {
+        "a record too few": (number, head, _flat(held[:-1])),
+        "no record": (number, head, _flat([])),
+        "a record changed": (number, head, _flat([(held[0][0], b"\x91\x7f"), *held[1:]])),
+        "not in the order of paths": (number, head, _flat(held[::-1])),
+        "a record twice": (number, head, _flat([held[0], *held])),
+        "a record of another page": (number, head, _flat(sorted([*held, other[0]], key=lambda r: sha256(r[0])))),
+        "a key without its record": (number, head, _flat(held)[:1].replace(b"\x94", b"\x93") + _flat(held)[1:-3]),
+        "another page": (number, head, _flat(other)),
+        "under another number": (other_number, head, raw),
+        "a text among its parts": (number, head, raw.replace(b"\xc4", b"\xd9", 1)),
+        "another head": (number, bytes([head[0]]) + bytes(32), raw),
+        "the head of a single record": (number, b"\x02" + head[1:], raw),
+    }
+    for number_, head_, raw_ in cases.values():
+        with suppress(Malformed):
+            make_page(number_, head_, raw_)
+            raise ValueError("a page that should be refused")
+    told = {why: {"number": n, "head": h.hex(), "page": r.hex()} for why, (n, h, r) in cases.items()}
+    return [{"rule": "LC-BLK-19", "why": why, **case} for why, case in told.items()]
+
+
+def _refused_handovers(made: Chain, header: Header) -> list[dict[str, Any]]:
+    """Each to be followed from the genesis set."""
+    first, second = _handovers(made, header)
+    before, after = made.genesis.validators, first.validators
+
+    def signed(named: Header, following: list[Validator], signers: list[int] | None = None) -> Handover:
+        certificate = certify(made.chain_id, named.height, 0, block_id(named), before, signers or [0, 1, 2])
+        return Handover(named, certificate, following)
+
+    shuffled = after[1:] + after[:1]
+    same = replace(first.header, next_validators_hash=validators_hash(before))
+    bad_key = [*after[:-1], Validator(after[-1].id, b"\x02" + (5).to_bytes(32, "big"))]
+    cases = {
+        "of a set that is not known yet": second,
+        "to another set than the header names": Handover(first.header, first.certificate, before),
+        "to the same set": signed(same, before),
+        "to a set that is not sorted": signed(replace(first.header, next_validators_hash=validators_hash(shuffled)), shuffled),
+        "to a set with a key that is no point": signed(
+            replace(first.header, next_validators_hash=validators_hash(bad_key)), bad_key
+        ),
+        "signed by too few": signed(first.header, after, [0, 1]),
+        "a certificate for another block": Handover(replace(first.header, time=1), first.certificate, after),
+        "of another chain": signed(replace(first.header, chain_id=bytes(32)), after),
+        "of another version": signed(replace(first.header, version=2), after),
+    }
+    for handover in cases.values():
+        with suppress(Malformed):
+            follow_handover(made.chain_id, handover, before)
+            raise ValueError("a handover that should be refused")
+    return [{"rule": "LC-BLK-18", "why": why, "handover": encode(case).hex()} for why, case in cases.items()]
 
 
 def _handovers(made: Chain, header: Header) -> list[Handover]:

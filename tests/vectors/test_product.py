@@ -3,20 +3,43 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from chain.codec import decode
+from chain.codec import decode, encode
+from chain.contracts.job import is_cid, is_reference
 from chain.crypto import account_id, is_public_key, parse_address, verify
-from chain.errors import Malformed
+from chain.errors import InvalidBlock, InvalidTx, Malformed
+from chain.ledger.genesis import Genesis, check_genesis, from_json
+from chain.ledger.snapshot import Handover, check_signed, decode_heads, follow_handover, make_page, root_of
+from chain.ledger.state import State
+from chain.ledger.transition import chain_record
+from chain.ledger.tx import _SIGNED
 from chain.merkle import ListProof, StateProof, check_item, check_key
-from chain.types import Certificate, ValidatorSet, check_certificate
-from tests.vectors.base_vectors import records
+from chain.node.candidates import execute
+from chain.params import MAX_TX_BYTES
+from chain.types import (
+    Certificate,
+    Header,
+    ValidatorSet,
+    check_certificate,
+    check_validators,
+    decode_block,
+    parse_credits,
+    parse_loss,
+)
+from client.work import hidden
+from tests.vectors import records
 from tests.vectors.test_vectors import FOLDER
 
-LIMIT = 5_000_000
-TYPES: dict[str, Any] = {name: type(value) for name, value in records()} | {"ValidatorSet": ValidatorSet}
+LIMIT = 20_000_000
+_TYPED: Any = {f.name: f.type for f in msgspec.structs.fields(_SIGNED)}
+TYPES: dict[str, Any] = {**records.kinds(), "ValidatorSet": ValidatorSet, "SignedTx": _SIGNED, "TxBody": _TYPED["body"]}
+"""A transaction is decoded together with its messages."""
 
 
 def load(name: str) -> dict[str, Any]:
@@ -24,14 +47,23 @@ def load(name: str) -> dict[str, Any]:
     return loaded
 
 
-def unhex(text: str) -> bytes:
-    return bytes.fromhex(text)
+def unhex(text: Any) -> bytes:
+    return records.unpacked(text)
 
 
 @pytest.mark.parametrize("case", load("encodings")["refused"], ids=lambda c: f"{c['type']}: {c['why']}")
 def test_bytes_that_are_not_canonical(case: dict[str, Any]) -> None:
     with pytest.raises(Malformed):
         decode(TYPES[case["type"]], unhex(case["bytes"]), LIMIT)
+
+
+@pytest.mark.parametrize("case", load("encodings")["too_long"], ids=lambda c: c["type"])
+def test_bytes_that_are_too_long(case: dict[str, Any]) -> None:
+    if case["good"]:
+        decode(TYPES[case["type"]], unhex(case["bytes"]), MAX_TX_BYTES)
+    else:
+        with pytest.raises(Malformed):
+            decode(TYPES[case["type"]], unhex(case["bytes"]), MAX_TX_BYTES)
 
 
 @pytest.mark.parametrize("case", load("identities")["bad_keys"], ids=lambda c: c["why"])
@@ -64,6 +96,29 @@ def test_wrong_state_proofs(case: dict[str, Any]) -> None:
     assert not check_key(unhex(case["root"]), unhex(case["key"]), value, proof)
 
 
+# --- texts --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "parse"), [("losses", parse_loss), ("credits", parse_credits)])
+def test_numbers_as_text(name: str, parse: Any) -> None:
+    for case in load("texts")[name]["good"]:
+        assert str(parse(case["text"])) == case["value"]
+    for bad in load("texts")[name]["bad"]:
+        with pytest.raises(ValueError, match=r"credits|loss"):
+            parse(bad)
+
+
+def test_names_of_images_and_files() -> None:
+    """LC-JOB-42"""
+    vector = load("texts")
+    assert all(map(is_reference, vector["images"]["good"]))
+    assert not any(map(is_reference, vector["images"]["bad"]))
+    assert all(is_cid(unhex(cid)) for cid in vector["cids"]["good"])
+    assert not any(is_cid(unhex(cid)) for cid in vector["cids"]["bad"])
+
+
+# --- certificates, final blocks, snapshots ------------------------------------------------------------------------------------
+
 CERTIFICATES = load("certificates")
 
 
@@ -77,3 +132,95 @@ def test_certificates(case: dict[str, Any]) -> None:
         assert not case["good"]
     else:
         assert case["good"]
+
+
+@pytest.mark.parametrize("case", CERTIFICATES["refused_sets"], ids=lambda c: c["why"])
+def test_sets_of_validators(case: dict[str, Any]) -> None:
+    with pytest.raises(Malformed):
+        check_validators(decode(ValidatorSet, unhex(case["validators"]), LIMIT))
+
+
+FINALITY = load("finality")
+
+
+@pytest.mark.parametrize("case", FINALITY["cases"], ids=lambda c: c["why"])
+def test_final_blocks(case: dict[str, Any]) -> None:
+    header, certificate = decode(Header, unhex(case["header"]), LIMIT), decode(Certificate, unhex(case["certificate"]), LIMIT)
+    given = unhex(FINALITY["chain_id"]), header, certificate, decode(ValidatorSet, unhex(FINALITY["validators"]), LIMIT)
+    if case["good"]:
+        check_signed(*given)
+    else:
+        with pytest.raises(Malformed):
+            check_signed(*given)
+
+
+SNAPSHOTS = load("snapshots")
+
+
+@pytest.mark.parametrize("case", SNAPSHOTS["refused_heads"], ids=lambda c: c["why"])
+def test_heads(case: dict[str, Any]) -> None:
+    with suppress(Malformed):
+        assert root_of(decode_heads(unhex(case["heads"]))) != unhex(case["state_root"])
+
+
+@pytest.mark.parametrize("case", SNAPSHOTS["refused_pages"], ids=lambda c: c["why"])
+def test_pages(case: dict[str, Any]) -> None:
+    with pytest.raises(Malformed):
+        make_page(case["number"], unhex(case["head"]), unhex(case["page"]))
+
+
+@pytest.mark.parametrize("case", SNAPSHOTS["refused_handovers"], ids=lambda c: c["why"])
+def test_handovers(case: dict[str, Any]) -> None:
+    handover = decode(Handover, unhex(case["handover"]), LIMIT)
+    with pytest.raises(Malformed):
+        follow_handover(unhex(SNAPSHOTS["chain_id"]), handover, decode(ValidatorSet, unhex(SNAPSHOTS["validators"]), LIMIT))
+
+
+# --- genesis, blocks, encrypted files -----------------------------------------------------------------------------------------
+
+GENESIS = load("genesis")
+
+
+@pytest.mark.parametrize("case", GENESIS["refused"], ids=lambda c: c["why"])
+def test_genesis(case: dict[str, Any]) -> None:
+    with pytest.raises(Malformed):
+        check_genesis(decode(Genesis, unhex(case["bytes"]), LIMIT))
+
+
+@pytest.mark.parametrize("case", GENESIS["refused_files"], ids=lambda c: c["why"])
+def test_genesis_files(case: dict[str, Any]) -> None:
+    with pytest.raises(Malformed):
+        from_json(case["file"].encode())
+
+
+def test_a_genesis_file() -> None:
+    """LC-BLK-16: order and defaults."""
+    assert encode(from_json(GENESIS["file"].encode())) == unhex(GENESIS["bytes"])
+
+
+EXECUTIONS = load("executions")
+
+
+@pytest.mark.parametrize("case", EXECUTIONS["cases"], ids=lambda c: c["name"])
+def test_executions(case: dict[str, Any]) -> None:
+    merged = {**EXECUTIONS["state"], **case["with"]}
+    state = State.load([(unhex(key), unhex(raw)) for key, raw in merged.items() if raw is not None])
+    block = decode_block(unhex(case["block"]))
+    try:
+        done = execute(state, block, unhex(case["parent"]), None)
+    except InvalidBlock as fault:
+        assert case["refused"]
+        assert case["code"] == (int(fault.__cause__.code) if isinstance(fault.__cause__, InvalidTx) else None)
+        assert chain_record(state).height == 39
+    else:
+        assert done.state_root.hex() == case["state_root"]
+        assert [int(receipt.code) for receipt in done.receipts[1:]] == case["codes"]
+
+
+@pytest.mark.parametrize("case", load("hidden-file")["refused"], ids=lambda c: c["why"])
+def test_bad_keys_of_encrypted_files(case: dict[str, Any], tmp_path: Path) -> None:
+    """LC-HIDDEN-3"""
+    (tmp_path / "sealed").write_bytes(unhex(case["file"]))
+    with pytest.raises(hidden.BadKey):
+        hidden.decrypt(tmp_path / "sealed", tmp_path / "plain", unhex(case["key"]), unhex(case["plain_hash"]))
+    assert not (tmp_path / "plain").exists()

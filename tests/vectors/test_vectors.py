@@ -12,11 +12,12 @@ import pytest
 
 from chain.contracts import CONTRACTS
 from chain.contracts.base import BASE_STATE
-from tests.vectors import base_vectors, chain_vectors, client_vectors, snapshot_vectors
+from tests.vectors import base_vectors, chain_vectors, client_vectors, execution_vectors, snapshot_vectors
 
 FOLDER = Path(__file__).parents[2] / "protocol_spec" / "vectors"
 MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
     "encodings": base_vectors.encodings,
+    "texts": base_vectors.texts,
     "identities": base_vectors.identities,
     "signatures": base_vectors.signatures,
     "transactions": base_vectors.transactions,
@@ -24,9 +25,11 @@ MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
     "states": base_vectors.states,
     "votes": chain_vectors.votes,
     "certificates": chain_vectors.certificates,
+    "finality": chain_vectors.finality,
     "genesis": chain_vectors.genesis,
     "chain": chain_vectors.chain,
     "work": chain_vectors.work,
+    "executions": execution_vectors.executions,
     "snapshots": snapshot_vectors.snapshots,
     "hidden-file": client_vectors.hidden_file,
 }

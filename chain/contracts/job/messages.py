@@ -52,7 +52,7 @@ _CID_HEADS = (b"\x01\x55\x12\x20", b"\x01\x70\x12\x20")
 
 
 def is_reference(text: str) -> bool:
-    """A registry reference pinned by digest: `name[:tag]@sha256:<64 hex>`."""
+    """LC-JOB-42: a registry reference pinned by digest: `name[:tag]@sha256:<64 hex>`."""
     return len(text) <= MAX_REFERENCE and _REFERENCE.fullmatch(text) is not None
 
 

@@ -1,0 +1,91 @@
+"""The one list of what this implementation checks and does, by the rule that demands it.
+
+A check is a function that says whether something may be; a step changes the state. Each can be taken out by its name: it is then
+as if the implementer had forgotten it. The vectors are good if they notice that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import ParamSpec
+
+P = ParamSpec("P")
+
+
+class Refused(Exception):
+    """Bytes, keys, proofs, transactions or blocks that the protocol refuses; `code` where the rule has one."""
+
+    def __init__(self, why: str, code: int | None = None) -> None:
+        super().__init__(why)
+        self.code = code
+
+
+CHECKS: set[str] = set()
+_out: set[str] = set()
+_touched: set[str] = set()
+
+
+def register(name: str) -> str:
+    if name in CHECKS:
+        raise ValueError(f"two checks are named {name}")
+    CHECKS.add(name)
+    return name
+
+
+def need(name: str, condition: bool, code: int | None = None) -> None:
+    """Refuse unless a registered check holds, or is taken out."""
+    _touched.add(name)
+    if not condition and name not in _out:
+        raise Refused(name, code)
+
+
+def check(rule: str, code: int | None = None) -> Callable[[Callable[P, bool]], Callable[P, None]]:
+    """Register a function that tells whether the rule holds; the function made of it raises `Refused` where it does not."""
+
+    def wrap(holds: Callable[P, bool]) -> Callable[P, None]:
+        name = register(f"{rule}: {holds.__name__}")
+
+        def checked(*given: P.args, **named: P.kwargs) -> None:
+            _touched.add(name)
+            if name not in _out and not holds(*given, **named):
+                raise Refused(name, code)
+
+        return checked
+
+    return wrap
+
+
+def step(rule: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Register a function that does what the rule says."""
+
+    def wrap(does: Callable[P, None]) -> Callable[P, None]:
+        name = register(f"{rule}: {does.__name__}")
+
+        def done(*given: P.args, **named: P.kwargs) -> None:
+            _touched.add(name)
+            if name not in _out:
+                does(*given, **named)
+
+        return done
+
+    return wrap
+
+
+@contextmanager
+def without(name: str) -> Iterator[None]:
+    """As if this check had been forgotten."""
+    if name not in CHECKS:
+        raise KeyError(name)
+    _out.add(name)
+    try:
+        yield
+    finally:
+        _out.discard(name)
+
+
+@contextmanager
+def touched() -> Iterator[set[str]]:
+    """The checks that were asked in between."""
+    _touched.clear()
+    yield _touched

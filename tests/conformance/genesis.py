@@ -1,0 +1,168 @@
+"""Genesis after `protocol_spec/blocks.md`: what is refused, the chain id, the first state, the file."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.conformance import records as r
+from tests.conformance.checks import Refused, check
+from tests.conformance.keys import check_key, identity, tagged
+from tests.conformance.texts import parse_credits
+from tests.conformance.wire import decode, encode
+
+MAX_GENESIS_BYTES = 8_000_000
+MAX_TIME = 2**48
+MIN_BLOCK_BYTES, MAX_BLOCK_BYTES, MAX_BLOCK_TXS = 131_082, 4_000_000, 8_192
+NAMES = [name for name, _ in r.PARAMS.fields]
+SPANS = [
+    name
+    for name in NAMES
+    if name not in ("block_bytes", "block_txs", "block_work", "quota", "max_due", "block_reward", "job_max_claimants")
+]
+
+
+@check("LC-BLK-9")
+def genesis_names_version_1(version: int) -> bool:
+    return version == 1
+
+
+@check("LC-BLK-9")
+def no_key_stands_twice_in_genesis(accounts: list[Any]) -> bool:
+    return len({a[0] for a in accounts}) == len(accounts)
+
+
+@check("LC-BLK-9")
+def genesis_has_a_validator(accounts: list[Any]) -> bool:
+    return any(a[2] for a in accounts)
+
+
+@check("LC-BLK-9")
+def genesis_has_at_most_128_validators(accounts: list[Any]) -> bool:
+    return sum(a[2] for a in accounts) <= 128
+
+
+@check("LC-BLK-9")
+def genesis_grants_at_most_the_largest_supply(accounts: list[Any]) -> bool:
+    return sum(a[1] for a in accounts) <= 2**63 - 1
+
+
+@check("LC-BLK-9")
+def job_min_open_is_not_above_job_max_open(p: dict[str, int]) -> bool:
+    return p["job_min_open"] <= p["job_max_open"]
+
+
+@check("LC-BLK-9")
+def a_block_has_room_for_two_of_the_largest_transactions(p: dict[str, int]) -> bool:
+    return p["block_bytes"] >= MIN_BLOCK_BYTES
+
+
+@check("LC-BLK-9")
+def a_block_has_at_most_4_000_000_bytes(p: dict[str, int]) -> bool:
+    return p["block_bytes"] <= MAX_BLOCK_BYTES
+
+
+@check("LC-BLK-9")
+def a_block_has_at_most_8_192_transactions(p: dict[str, int]) -> bool:
+    return p["block_txs"] <= MAX_BLOCK_TXS
+
+
+@check("LC-BLK-9")
+def a_block_has_room_for_two_transactions_of_the_heaviest_messages(p: dict[str, int]) -> bool:
+    return p["block_work"] >= 25_600
+
+
+@check("LC-BLK-9")
+def genesis_is_not_later_than_2_48(time: int) -> bool:
+    return time <= MAX_TIME
+
+
+@check("LC-BLK-9")
+def no_span_is_longer_than_2_48(p: dict[str, int]) -> bool:
+    return all(p[name] <= MAX_TIME for name in SPANS)
+
+
+def read_genesis(raw: bytes) -> list[Any]:
+    """LC-BLK-9"""
+    found: list[Any] = decode(r.GENESIS, raw, MAX_GENESIS_BYTES)
+    version, _, time, values, accounts, _, _ = found
+    p = dict(zip(NAMES, values, strict=False))
+    genesis_names_version_1(version)
+    for key, *_ in accounts:
+        check_key(key)
+    no_key_stands_twice_in_genesis(accounts)
+    genesis_has_a_validator(accounts)
+    genesis_has_at_most_128_validators(accounts)
+    genesis_grants_at_most_the_largest_supply(accounts)
+    job_min_open_is_not_above_job_max_open(p)
+    a_block_has_room_for_two_of_the_largest_transactions(p)
+    a_block_has_at_most_4_000_000_bytes(p)
+    a_block_has_at_most_8_192_transactions(p)
+    a_block_has_room_for_two_transactions_of_the_heaviest_messages(p)
+    genesis_is_not_later_than_2_48(time)
+    no_span_is_longer_than_2_48(p)
+    return found
+
+
+def chain_id(raw: bytes) -> bytes:
+    return tagged("lc/genesis", raw)
+
+
+def first_validators(raw: bytes) -> bytes:
+    """The encoded set that signs block 1."""
+    return encode(sorted([identity(key), key] for key, _, validator, _ in read_genesis(raw)[4] if validator))
+
+
+def first_state(raw: bytes) -> dict[bytes, bytes]:
+    """LC-BLK-9: the records before block 1."""
+    _, _, time, params, accounts, _, _ = read_genesis(raw)
+    chain, members = chain_id(raw), decode(r.VALIDATOR_SET, first_validators(raw), MAX_GENESIS_BYTES)
+    found: dict[bytes, Any] = {
+        b"g/": [chain, 0, time, time, tagged("lc/beacon", chain)],
+        b"gp/": params,
+        b"gs/": [sum(a[1] for a in accounts), 0],
+        b"gv/": [1, members],
+        b"gh/": [[[1, members]]],
+    }
+    for key, credits, _, verifier in accounts:
+        found[b"a/" + identity(key)] = [key, 0, credits, 0, [0, 0, 0, 0]]
+        found[b"m/" + identity(key)] = [verifier, 0, [], []]
+    return {key: encode(fields) for key, fields in found.items()}
+
+
+# --- the file -----------------------------------------------------------------------------------------------------------------
+
+
+@check("LC-BLK-16")
+def the_file_is_an_object_with_its_fields(document: Any) -> bool:
+    names = {"version", "name", "time", "params", "accounts", "ca_cert", "ca_key"}
+    return isinstance(document, dict) and set(document) >= names
+
+
+@check("LC-BLK-16")
+def the_file_names_no_unknown_parameter(params: dict[str, Any]) -> bool:
+    return set(params) <= set(NAMES)
+
+
+@check("LC-BLK-16")
+def credits_stand_as_text_in_the_file(accounts: list[Any]) -> bool:
+    return all(isinstance(a["credits"], str) for a in accounts)
+
+
+def from_file(text: str, defaults: dict[str, int]) -> bytes:
+    """LC-BLK-16: the genesis of a file; `defaults` are those of `constants.md`."""
+    document = json.loads(text)
+    the_file_is_an_object_with_its_fields(document)
+    the_file_names_no_unknown_parameter(document["params"])
+    credits_stand_as_text_in_the_file(document["accounts"])
+    params = [document["params"].get(name, defaults[name]) for name in NAMES]
+    try:
+        accounts = [
+            [bytes.fromhex(a["key"]), parse_credits(a["credits"]), a["validator"], a["verifier"]] for a in document["accounts"]
+        ]
+    except ValueError:
+        raise Refused("keys are written in hex") from None
+    head = [document["version"], document["name"], document["time"]]
+    raw = encode([*head, params, accounts, document["ca_cert"].encode(), document["ca_key"].encode()])
+    read_genesis(raw)
+    return raw
