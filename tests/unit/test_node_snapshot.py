@@ -273,10 +273,14 @@ def certified(header: Header, validators: list[Validator]) -> Certificate:
     return Certificate(header.height, 0, block_id(header), chosen, [by_id[validators[i].id].sign(digest) for i in chosen])
 
 
+def header_of(net: Net, height: int, before: list[Validator], after: list[Validator]) -> Header:
+    """Of the validator whose turn round 0 is."""
+    sets = {"validators_hash": validators_hash(before), "next_validators_hash": validators_hash(after)}
+    return replace(offer_of(net).header, height=height, round=0, proposer=before[height % len(before)].id, **sets)
+
+
 def handover(net: Net, height: int, before: list[Validator], after: list[Validator]) -> Handover:
-    header = replace(
-        offer_of(net).header, height=height, validators_hash=validators_hash(before), next_validators_hash=validators_hash(after)
-    )
+    header = header_of(net, height, before, after)
     return Handover(header, certified(header, before), after)
 
 
@@ -286,9 +290,7 @@ SETS = [a_set(0, 1, 2, 3), a_set(1, 2, 3, 4, 5), a_set(6, 7, 8, 9)]
 def handed(net: Net) -> tuple[Offer, list[Handover]]:
     """A snapshot that none of the first validators signed."""
     told = offer_of(net)
-    header = replace(
-        told.header, height=90, validators_hash=validators_hash(SETS[2]), next_validators_hash=validators_hash(SETS[2])
-    )
+    header = header_of(net, 90, SETS[2], SETS[2])
     return (
         replace(told, header=header, certificate=certified(header, SETS[2])),
         [handover(net, 10, SETS[0], SETS[1]), handover(net, 60, SETS[1], SETS[2])],
