@@ -102,9 +102,13 @@ def beacon_commitment(secret: bytes) -> bytes:
 
 
 def due_reveal(state: State, proposer: bytes, beacon_key: bytes) -> bytes:
-    """LC-BLK-12: what `proposer` must reveal in its next block: the secret of its last commitment, or zeros where it has none."""
+    """LC-BLK-12: what `proposer` must reveal in its next block: the secret of its last commitment, or zeros where it has none.
+
+    Zeros as well where that commitment is not one of `beacon_key`: a block without the secret is worth more than none.
+    """
     record: Any = state.get(b"gb/" + proposer)
-    return beacon_secret(beacon_key, chain_record(state).chain_id, record.height) if record else ZERO_HASH
+    secret = beacon_secret(beacon_key, chain_record(state).chain_id, record.height) if record else ZERO_HASH
+    return secret if record and beacon_commitment(secret) == record.commitment else ZERO_HASH
 
 
 class _Block:

@@ -261,7 +261,7 @@ class Node:
             candidate, executed = blocks.build(
                 self.state, self.own_id, self._beacon_key, round_, self.head_id, self._now, chosen.first(), chosen.more
             )
-        except BrokenInvariant as broken:
+        except (BrokenInvariant, InvalidBlock) as broken:  # LC-NODE-28: no proposal; the others go on to the next round
             self.faults.append(f"no block {height} could be built: {broken}")
             return
         for tx, fault in executed.skipped:

@@ -88,7 +88,7 @@ def watched(seed: int, profile: Profile, *, eject: bool = False) -> Watched:
 
 DOES = {
     "amnesiac": {"lock forgotten"},
-    "bad proposer": {"block from the future", "heavy block"},
+    "bad proposer": {"another's name", "block from the future", "heavy block"},
     "body withholder": {"body withheld", "transactions withheld"},
     "censor": {"left out", "got in all the same"},
     "certificate forger": {
@@ -102,7 +102,7 @@ DOES = {
     },
     "double voter": {"two prevotes", "two precommits"},
     "equivocator": {"second proposal", "vote for the second one"},
-    "evidence forger": {"its own signatures", "two heights", "refused by the ledger"},
+    "evidence forger": {"its own signatures", "two heights", "two real proposals", "refused by the ledger"},
     "flooder": {"flooded"},
     "garbler": {*REFUSED[1:], "flipped", "junk", "nonsense"},
     "hidden lock": {"lock on one node alone", "proposal kept from somebody"},
@@ -241,3 +241,4 @@ def test_false_evidence_ejects_nobody() -> None:
     world = watched(5, replace(CALM, attacks=("evidence forger",), heal_at=6_000))
     refused = happened(world.faults, "evidence forger")["refused by the ledger"]
     assert refused > 5 and len(validators_of(world.honest[0].node.state)) == 4
+    assert happened(world.faults, "evidence forger")["two real proposals"]

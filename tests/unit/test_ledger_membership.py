@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from chain.contracts import membership
 from chain.contracts.base import ACTIVE, BANNED, SUSPENDED, History, Host
@@ -134,6 +135,26 @@ def test_two_of_four_do_not_ban(court: Court) -> None:
     assert court.chain.account("bob").status == ACTIVE
 
 
+def test_the_word_of_an_ejected_validator_no_longer_counts(court: Court) -> None:
+    """LC-MEM-7: three of the three that are left would be needed. Two stood by the word of one that signed twice."""
+    chain = court.chain
+    court.do("suspend")
+    assert court.judge(True, "v1", "v2", "v3") == [0, 0, 0]
+    assert report(chain, doubled(chain, "v3")) == 0
+    assert names(chain) == {"v1", "v2", "v4"}
+    events = court.end()
+    assert Noted("strike", id_of("bob"), ["lapsed", JOB]) in events
+    assert (chain.account("bob").status, chain.account("bob").balance) == (ACTIVE, GRANT)
+
+
+def test_nor_does_it_lift_a_ban(court: Court) -> None:
+    court.do("suspend", "corroborate")
+    assert court.judge(False, "v1", "v2", "v3") == [0, 0, 0]
+    assert report(court.chain, doubled(court.chain, "v3")) == 0
+    court.end()
+    assert court.chain.account("bob").status == BANNED
+
+
 def test_what_is_paid_to_a_banned_account_burns(court: Court) -> None:
     chain = court.chain
     court.do("suspend")
@@ -232,9 +253,9 @@ def vote(chain: Chain, name: str, block: bytes, height: int = 1, type_: int = PR
     return Vote(type_, height, round_, block, id_of(name), key_of(name).sign(digest))
 
 
-def proposal(chain: Chain, name: str, block: bytes, height: int = 1, pol_round: int = -1) -> Proposal:
-    digest = proposal_digest(chain.chain_id, height, 0, pol_round, block)
-    return Proposal(height, 0, pol_round, block, id_of(name), key_of(name).sign(digest))
+def proposal(chain: Chain, name: str, block: bytes, height: int = 1, pol_round: int = -1, round_: int = 0) -> Proposal:
+    digest = proposal_digest(chain.chain_id, height, round_, pol_round, block)
+    return Proposal(height, round_, pol_round, block, id_of(name), key_of(name).sign(digest))
 
 
 def doubled(chain: Chain, name: str, height: int = 1) -> Evidence:
@@ -276,18 +297,25 @@ def bad_evidence(chain: Chain) -> dict[str, Evidence]:
     return {
         "the same vote twice": VoteEvidence(first, first),
         "different types": VoteEvidence(first, vote(chain, "v2", b, type_=PRECOMMIT)),
+        "different heights": VoteEvidence(first, vote(chain, "v2", b, height=2)),
         "different rounds": VoteEvidence(first, vote(chain, "v2", b, round_=1)),
         "different validators": VoteEvidence(first, vote(chain, "v3", b)),
         "one forged": VoteEvidence(first, forged),
         "one of another chain": VoteEvidence(first, foreign),
         "no validator": VoteEvidence(vote(chain, "bob", a), vote(chain, "bob", b)),
         "the same proposal for another proof": ProposalEvidence(proposal(chain, "v2", a), proposal(chain, "v2", a, pol_round=0)),
+        "proposals of different rounds": ProposalEvidence(proposal(chain, "v2", a), proposal(chain, "v2", b, round_=1)),
+        "proposals of different heights": ProposalEvidence(proposal(chain, "v2", a), proposal(chain, "v2", b, height=2)),
+        "proposals of different validators": ProposalEvidence(proposal(chain, "v2", a), proposal(chain, "v3", b)),
+        "a proposal forged": ProposalEvidence(proposal(chain, "v2", a), replace(proposal(chain, "v3", b), proposer=id_of("v2"))),
     }
 
 
 @pytest.mark.parametrize("name", bad_evidence(Chain()))
 def test_evidence_that_proves_nothing_is_refused(name: str) -> None:
+    """Anybody can keep what an honest validator signed: its votes and proposals of other rounds and heights."""
     chain = Chain()
+    chain.block()
     assert report(chain, bad_evidence(chain)[name]) == MemberCode.BAD_EVIDENCE
     assert len(names(chain)) == 4
 

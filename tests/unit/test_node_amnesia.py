@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
+from chain.codec import encode
 from chain.consensus.messages import SignVote
 from chain.crypto import sha256
 from chain.ledger.transition import validators_of
-from chain.node import amnesia
+from chain.node import amnesia, candidates
 from chain.node import events as e
 from chain.node import messages as m
 from chain.node.amnesia import CALM, FORGOTTEN, PATIENCE, Amnesia, Place
 from chain.node.node import Node
 from chain.node.sync import Sync
-from chain.types import NIL, PRECOMMIT, PREVOTE, Certificate
-from tests.unit.node_kit import PARAMS, Net, fresh, genesis, ident, of_kind, state_of, transfer, vote
+from chain.types import NIL, PRECOMMIT, PREVOTE, Certificate, block_id, decode_block
+from tests.unit.node_kit import (
+    PARAMS,
+    T0,
+    Net,
+    fresh,
+    genesis,
+    ident,
+    of_kind,
+    propose,
+    receive,
+    state_of,
+    transfer,
+    vote,
+)
 
 NEVER: Place = (0, 0, 0)
 
@@ -229,3 +244,112 @@ def test_a_certificate_of_others_proves_nothing(grown: Graph) -> None:
     for peer in (1, 2, 3):
         a.heard(ident(peer))
     assert ticks(a, CALM + 1) == []
+
+
+# --- what of it reaches the node ------------------------------------------------------------------------------------------------
+
+
+def wary(index: int = 0, heard: tuple[int, ...] = (1, 2, 3)) -> Node:
+    """A started validator whose guard knows nothing, connected to the others, of whom some told their height."""
+    g = genesis()
+    node = Node(ident(index), sha256(b"b%d" % index), state_of(g), g.chain_id, signed=NEVER)
+    node.start(T0, [])
+    others = [i for i in range(4) if i != index]
+    for peer in others:
+        node.handle(e.PeerUp(ident(peer)), T0)
+    for nth, peer in enumerate(others, 1):
+        if nth in heard:
+            receive(node, peer, m.Status(0))
+    return node
+
+
+def settle(node: Node, count: int = CALM + 1) -> list[int]:
+    """The heights up to which it abstains, once all that it waits for is here."""
+    effects = [effect for tick in range(count) for effect in node.handle(e.Fired(e.Tick()), T0 + tick)]
+    return [effect.until for effect in of_kind(effects, e.Abstain)]
+
+
+def own_proposal(index: int) -> m.CompactProposal:
+    made, _ = candidates.build(state_of(genesis()), ident(index), sha256(b"b%d" % index), 0, genesis().chain_id, T0 + 5, [])
+    return m.CompactProposal(propose(index, 1, 0, block_id(made.header)), made.header, [])
+
+
+FIRST = next(i for i in range(4) if ident(i) == fresh().consensus.proposer(0))
+"""Whose turn round 0 of height 1 is."""
+OWN: dict[str, m.Message] = {
+    "a prevote": m.VoteMessage(vote(FIRST, PREVOTE, 1, 0, NIL)),
+    "a precommit": m.VoteMessage(vote(FIRST, PRECOMMIT, 1, 0, NIL)),
+    "a proposal": own_proposal(FIRST),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_node_that_hears_what_it_signed_itself_abstains(name: str) -> None:
+    """LC-NODE-31: its guard knows nothing of it, so there may be more that the guard does not know."""
+    node = wary(FIRST)
+    receive(node, (FIRST + 1) % 4, OWN[name])
+    assert settle(node) == [FORGOTTEN]
+    assert not node._amnesia.wary
+
+
+def test_a_node_that_hears_nothing_of_its_own_signs() -> None:
+    node = wary(FIRST)
+    receive(node, (FIRST + 1) % 4, m.VoteMessage(vote((FIRST + 1) % 4, PREVOTE, 1, 0, NIL)))
+    assert settle(node) == []
+    assert not node._amnesia.wary
+
+
+def test_nor_is_a_forgery_under_its_name_a_sign() -> None:
+    node = wary(FIRST)
+    forged = replace(vote((FIRST + 1) % 4, PREVOTE, 1, 0, NIL), validator=ident(FIRST))
+    receive(node, (FIRST + 1) % 4, m.VoteMessage(forged))
+    assert settle(node) == []
+
+
+def test_a_peer_that_has_gone_no_longer_counts_as_heard() -> None:
+    """Else two peers, one after the other, could pass for the quorum that bounds what was forgotten."""
+    left = wary(heard=(1, 2))
+    left.handle(e.PeerDown(ident(2)), T0)
+    settle(left, 50)
+    assert left._amnesia.wary
+    stayed = wary(heard=(1, 2))
+    settle(stayed)
+    assert not stayed._amnesia.wary
+
+
+def test_a_decided_block_of_its_own_is_a_sign_whoever_signed_it(grown: Graph) -> None:
+    """Its proposer's vote is often not among the first three that make the certificate."""
+    validators = validators_of(grown.nodes[1].state)
+    header = next(d.header for d in of_kind(grown.effects[1], e.Decided) if d.header.proposer == ident(0))
+    others = [i for i, v in enumerate(validators) if v.id != ident(0)]
+    a = machine()
+    a.decided(header, Certificate(header.height, 0, b"", others, []), validators)
+    for peer in (1, 2, 3):
+        a.heard(ident(peer))
+    assert ticks(a, CALM + 1) == [e.Abstain(5 + FORGOTTEN)]
+
+
+def test_blocks_that_a_restored_node_fetches_are_looked_at(grown: Graph) -> None:
+    """Those that it proposed, with certificates that it did not sign: nobody sends its old votes again."""
+    own = [d.height for d in of_kind(grown.effects[1], e.Decided) if d.header.proposer == ident(0)]
+    assert own and max(own) < 5, "the graph goes on without it"
+    for held in grown.commits:
+        for height, commit in list(held.items()):
+            held[height] = replace_certificate(commit, grown)
+    grown.lost = lambda source, target, message: target == 0 and isinstance(message, m.VoteMessage | m.CompactProposal)
+    grown.restore()
+    grown.run(PATIENCE - 500)
+    (abstained,) = of_kind(grown.effects[0], e.Abstain)
+    assert abstained.until >= 5
+
+
+def replace_certificate(commit: e.Commit, graph: Graph) -> e.Commit:
+    """The same block, decided by the votes of all but node 0."""
+    header = decode_block(commit.block).header
+    validators = validators_of(state_of(graph.genesis))
+    signers = [i for i, v in enumerate(validators) if v.id != ident(0)]
+    key = block_id(header)
+    index_of = {v.id: next(n for n in range(4) if ident(n) == v.id) for v in validators}
+    votes = [vote(index_of[validators[i].id], PRECOMMIT, header.height, header.round, key) for i in signers]
+    certificate = Certificate(header.height, header.round, key, signers, [v.signature for v in votes])
+    return replace(commit, certificate=encode(certificate))

@@ -10,9 +10,10 @@ from chain.codec import encode
 from chain.consensus.messages import CheckBlock, SignVote, Timeout, TimeoutKind
 from chain.contracts.job.messages import job_id_of
 from chain.contracts.job.records import job_key
-from chain.crypto import sha256
-from chain.errors import BrokenInvariant, InvalidTx, TxCode
-from chain.ledger.transition import chain_record
+from chain.crypto import ZERO_HASH, sha256
+from chain.errors import BrokenInvariant, InvalidBlock, InvalidTx, TxCode
+from chain.ledger.state import State
+from chain.ledger.transition import chain_record, commit
 from chain.ledger.tx import parse_tx
 from chain.node import candidates
 from chain.node import events as e
@@ -97,6 +98,59 @@ def test_a_proposal_with_a_wrong_header_gets_a_nil_vote(field: str) -> None:
     effects += node.handle(e.Fired(Timeout(TimeoutKind.PROPOSE, 1, 0, 300)), T0 + 400)
     assert prevoted(effects) == [NIL]
     assert not node.faults, "a peer's mistake is none of ours"
+
+
+def test_a_block_under_another_validator_s_name_gets_a_nil_vote() -> None:
+    """Right in everything else: its roots are those of a block of that validator. It would put a beacon commitment of the
+    attacker's choice under the other's name, whose next block could not reveal its secret."""
+    node, proposer = victim()
+    for other in range(4):
+        if ident(other) not in (ident(proposer), node.own_id):
+            made = block_of(other)
+            effects = receive(node, proposer, compact(proposer, made), T0 + 6)
+            effects += node.handle(e.Fired(Timeout(TimeoutKind.PROPOSE, 1, 0, 300)), T0 + 400)
+            assert prevoted(effects) == [NIL]
+            assert "no turn" in node._bodies.blocks.get(block_id(made.header)).fault  # type: ignore[union-attr]
+            break
+    assert not node.faults, "a peer's mistake is none of ours"
+
+
+def alone(commitment_of: bytes) -> tuple[Node, State]:
+    """The only validator, after a block whose commitment is one of that beacon key."""
+    g = genesis(1)
+    state = state_of(g)
+    own = next(i for i in range(6) if ident(i) == g.validators[0].id)
+    made, executed = candidates.build(state, ident(own), commitment_of, 0, g.chain_id, T0 + 5, [])
+    commit(state, executed)
+    node = Node(ident(own), sha256(b"own"), state, block_id(made.header))
+    node.start(T0 + 10, [])
+    return node, state
+
+
+@pytest.mark.parametrize(("known", "revealed"), [(b"own", True), (b"not its own", False)])
+def test_a_validator_whose_commitment_is_not_its_own_proposes_without_a_secret(known: bytes, revealed: bool) -> None:
+    node, _ = alone(sha256(known))
+    effects = node.handle(e.Fired(e.Tick()), T0 + 10 + PARAMS.heartbeat)
+    assert [s.request.height for s in of_kind(effects, e.SignRequest)] == [2]
+    (built,) = node._bodies.blocks._blocks.values()
+    assert (built.header.reveal != ZERO_HASH) is revealed
+    assert not node.faults
+
+
+def test_a_block_that_cannot_be_built_is_no_proposal_and_no_end_of_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LC-NODE-28: whatever makes it invalid, the others go on to the next round."""
+    node, _ = alone(sha256(b"own"))
+
+    def invalid(*_: object) -> None:
+        raise InvalidBlock("the beacon secret is not the one committed to")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(candidates, "build", invalid)
+        effects = node.handle(e.Fired(e.Tick()), T0 + 10 + PARAMS.heartbeat)
+    assert not of_kind(effects, e.SignRequest)
+    assert ["the beacon secret" in fault for fault in node.faults] == [True]
+    timer = next(t.timer for t in of_kind(effects, e.SetTimer) if isinstance(t.timer, Timeout))
+    assert prevoted(node.handle(e.Fired(timer), T0 + 20 + PARAMS.heartbeat)) == [NIL]
 
 
 def replace_header(candidate: Candidate, header: Header) -> Candidate:

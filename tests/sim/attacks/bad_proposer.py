@@ -1,4 +1,5 @@
-"""Proposes blocks with one thing wrong in the header, good ones from the future, or ones of more work than the network allows."""
+"""Proposes blocks with one thing wrong in the header, good ones under another validator's name, good ones from the future, or ones
+of more work than the network allows."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from chain.contracts.base import Account, account_key
 from chain.contracts.job.messages import Claim
 from chain.crypto import SigningKey
 from chain.ledger import transition
+from chain.ledger.transition import validators_of
 from chain.ledger.tx import parse_tx, sign_tx
 from chain.node import candidates
 from chain.node import messages as m
@@ -42,6 +44,9 @@ class BadProposer(Byzantine):
                 if kind % 3 == 0 and proposal.height == self.node.height + 1:
                     self.did("block from the future")
                     return [self.early(proposal)]
+                if kind % 7 == 1 and proposal.height == self.node.height + 1:
+                    self.did("another's name")
+                    return [self.named(proposal)]
                 if proposal.block_id in self._heavy:
                     return [self._heavy[proposal.block_id]]
                 if not self._heavy and proposal.height == self.node.height + 1:
@@ -60,6 +65,15 @@ class BadProposer(Byzantine):
         node = self.node
         ahead = self.wall + 60_000
         made, _ = candidates.build(node.state, self.id, beacon_key(self.index), proposal.round, node.head_id, ahead, [])
+        node._bodies.blocks.put(block_id(made.header), made, frozenset())
+        return self.own_proposal(proposal, made.header, [])
+
+    def named(self, proposal: Proposal) -> bytes:
+        """Valid in everything but the name: the block that another validator would make, without its secret."""
+        node = self.node
+        others = sorted(v.id for v in validators_of(node.state) if v.id != self.id)
+        other = others[proposal.height % len(others)] if others else self.id
+        made, _ = candidates.build(node.state, other, beacon_key(self.index), proposal.round, node.head_id, max(self.wall, 1), [])
         node._bodies.blocks.put(block_id(made.header), made, frozenset())
         return self.own_proposal(proposal, made.header, [])
 

@@ -1,7 +1,10 @@
 """Reports honest validators for double signing with evidence that proves nothing: signatures of its own under their names, two
-different rounds, heights or types, twice the same vote, real votes beside forged ones. No report may be believed."""
+different rounds, heights or types, twice the same vote, real votes beside forged ones, real proposals of two heights or rounds.
+No report may be believed."""
 
 from __future__ import annotations
+
+from contextlib import suppress
 
 import msgspec
 from msgspec.structs import replace
@@ -26,6 +29,7 @@ from chain.types import (
     VoteEvidence,
     net_of,
     proposal_digest,
+    proposal_is_signed,
     tx_id,
     vote_digest,
 )
@@ -47,20 +51,32 @@ class EvidenceForger(Byzantine):
         """The last vote of each type that it heard of each honest validator."""
         self.before: dict[tuple[bytes, int], Vote] = {}
         """And the one before."""
+        self.proposals: dict[bytes, list[Proposal]] = {}
+        """The last proposals that it heard of each honest validator, all of different places."""
         self.reports: set[bytes] = set()
 
     def feed(self, event: e.Input) -> None:
-        if isinstance(event, e.Received) and event.payload[1:2] == b"\x05":
-            try:
-                message = m.decode_message(event.payload)
-            except Malformed:
-                message = None
-            if isinstance(message, m.VoteMessage) and self.world.machines[self.world.index_of[message.vote.validator]].honest:
-                place = (message.vote.validator, message.vote.type)
-                if self.votes.get(place) != message.vote:
-                    self.before[place] = self.votes.get(place, message.vote)
-                    self.votes[place] = message.vote
+        if isinstance(event, e.Received) and event.payload[1:2] in (b"\x04", b"\x05"):
+            with suppress(Malformed):
+                self._keep(m.decode_message(event.payload))
         super().feed(event)
+
+    def _is_honest(self, name: bytes) -> bool:
+        return name in self.world.index_of and self.world.machines[self.world.index_of[name]].honest
+
+    def _keep(self, message: m.Message) -> None:
+        if isinstance(message, m.VoteMessage) and self._is_honest(message.vote.validator):
+            place = (message.vote.validator, message.vote.type)
+            if self.votes.get(place) != message.vote:
+                self.before[place] = self.votes.get(place, message.vote)
+                self.votes[place] = message.vote
+        if isinstance(message, m.CompactProposal) and self._is_honest(message.proposal.proposer):
+            new = message.proposal
+            account = self.node.state.get(account_key(new.proposer))
+            if not isinstance(account, Account) or not proposal_is_signed(self.chain_id, new, account.key):
+                return  # another attacker's forgery
+            kept = [p for p in self.proposals.get(new.proposer, []) if (p.height, p.round) != (new.height, new.round)]
+            self.proposals[new.proposer] = [*kept, new][-4:]
 
     def act(self) -> None:
         victims = [self.world.ids[i] for i in self.honest_validators()]
@@ -99,6 +115,10 @@ class EvidenceForger(Byzantine):
                 "the type changed": VoteEvidence(vote, replace(prevote, type=PRECOMMIT, height=vote.height, round=vote.round)),
                 "two validators": VoteEvidence(vote, self._vote(self.id, vote.height, MADE_UP, vote.round)),
             }
+        kept = self.proposals.get(victim, [])
+        pairs = [(p, q) for p in kept for q in kept if p.block_id < q.block_id]
+        for p, q in pairs:
+            kinds["two real proposals of one height" if p.height == q.height else "two real proposals"] = ProposalEvidence(p, q)
         return r.choice(sorted(kinds.items(), key=lambda pair: pair[0]))
 
     def _vote(self, name: bytes, height: int, block: bytes, round_: int = 0) -> Vote:

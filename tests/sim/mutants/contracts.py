@@ -193,6 +193,13 @@ MUTANTS = (
         "all(vote_is_signed(chain_id, x, key) for x in (v, w))",
         "True",
     ),
+    mutant(
+        "proposals of two heights are evidence",
+        "contracts.membership",
+        "same = (p.height, p.round, p.proposer) == (q.height, q.round, q.proposer)",
+        "same = p.proposer == q.proposer",
+        "false evidence",
+    ),
     rule("one vote twice is evidence", "contracts.membership", "return same and v.block_id != w.block_id and", "return same and"),
     rule(
         "strikes live for ever",

@@ -61,6 +61,13 @@ MUTANTS = (
         "return True or",
         "bad proposer",
     ),
+    mutant(
+        "proposer of a block unchecked",
+        "node.node",
+        "if header.proposer != self.consensus.proposer(header.round):",
+        "if False:",
+        "bad proposer",
+    ),
     mutant("parent of a block unchecked", "node.candidates", "if header.parent != parent_id:", "if False:", "bad proposer"),
     mutant(
         "body of a block believed",

@@ -68,6 +68,7 @@ SCENES = {
         limits=(("chain.node.relay.MAX_OF_PEER", 600), ("chain.consensus.votes.KEEP_ROUNDS", 1)),
     ),
     "false names": Scene(Profile(attacks=("impersonator",), transfers=20, job=False)),
+    "false evidence": Scene(Profile(attacks=("evidence forger",), job=False)),
     "forged certificates": Scene(Profile(attacks=("certificate forger",), job=False)),
     "lying sync": Scene(Profile(attacks=("liar",), loss=0.2, crashes=_FALLING)),
     "lying outcomes": Scene(Profile(attacks=("liar",), observers=3, joins=_LATE, heal_at=4_000, transfers=60, job=False)),
