@@ -158,12 +158,17 @@ def test_room_is_made_by_blocks_of_the_next_height_then_by_the_oldest_never_by_t
     c = Candidates()
     locked = fill(c, 0, 1)
     keep = frozenset({locked})
-    early = fill(c, 1, 2)
-    keys = [fill(c, n, 1, keep) for n in range(2, MAX_CANDIDATES + 4)]
+    keys = [fill(c, n, 1, keep) for n in range(1, MAX_CANDIDATES - 1)]
+    early = fill(c, MAX_CANDIDATES, 2, keep)
     assert len(c) == MAX_CANDIDATES
-    assert c.get(early) is None
+    late = [fill(c, MAX_CANDIDATES + 1, 1, keep)]
+    assert c.get(early) is None, "though it came last"
+    assert all(c.get(k) is not None for k in (locked, *keys, *late)), "and for no block of this height"
+    late += [fill(c, MAX_CANDIDATES + n, 1, keep) for n in (2, 3)]
+    assert len(c) == MAX_CANDIDATES
     assert c.get(locked) is not None
-    assert [c.get(k) is None for k in keys[:4]] == [True, True, True, False]
+    assert [c.get(k) is None for k in keys[:3]] == [True, True, False]
+    assert all(c.get(k) is not None for k in late)
 
 
 def test_early_blocks_stay_when_their_height_begins() -> None:

@@ -20,6 +20,7 @@ from chain.node import events as e
 from chain.node import messages as m
 from chain.node.candidates import MAX_CANDIDATES, Candidate
 from chain.node.node import Node
+from chain.node.service import BODIES
 from chain.types import NIL, PRECOMMIT, PREVOTE, Certificate, Header, block_id, tx_id
 from tests.unit.job_kit import posting
 from tests.unit.node_kit import (
@@ -194,6 +195,34 @@ def test_a_proposal_out_of_turn_or_with_a_bad_signature_costs_its_sender() -> No
     forged = m.CompactProposal(replace(forged.proposal, signature=bytes(64)), forged.header, forged.ids)
     assert of_kind(receive(node, other, forged), e.Penalize) != []
     assert sent(receive(node, other, forged), m.CompactProposal) == [], "nothing refused is passed on"
+
+
+@pytest.mark.parametrize(("height", "round_"), [(1, 4), (1, 40), (3, 0), (2**40, 0)])
+def test_a_proposal_that_is_ignored_takes_no_room_and_is_asked_about_by_nobody(height: int, round_: int) -> None:
+    """Nobody signs it: whoever sends a thousand of them must not push out the blocks that are voted on."""
+    node, proposer = victim()
+    good = block_of(proposer)
+    header = replace(good.header, height=height, round=round_)
+    unsigned = replace(propose(proposer, height, round_, block_id(header)), signature=bytes(64))
+    effects = receive(node, 4, m.CompactProposal(unsigned, header, [bytes(8)] * 3), T0 + 6)
+    effects += node.handle(e.Fired(e.Tick()), T0 + 106)
+    assert len(node._bodies.blocks) == 0
+    assert not sent(effects, m.GetBlock) and not of_kind(effects, e.Penalize)
+    assert not [effect for effect in of_kind(effects, e.SetTimer) if isinstance(effect.timer, e.Late)]
+
+
+def test_a_body_is_not_sent_more_often_than_allowed() -> None:
+    """LC-NODE-51: a question of a hundred bytes for a block of two megabytes."""
+    node, proposer = victim()
+    good = block_of(proposer)
+    receive(node, proposer, compact(proposer, good), T0 + 6)
+    question = m.GetBlock(1, block_id(good.header), [])
+    full = m.FullBlock(candidates.encoded(good))
+    answers = [x for _ in range(500) for x in sent(receive(node, 4, question, T0 + 7), m.FullBlock)]
+    assert answers == [full] * BODIES.rate.burst
+    assert sent(receive(node, 3, question, T0 + 7), m.FullBlock) == [full], "another one is answered all the same"
+    node.service.queued = lambda peer, lane: BODIES.room
+    assert not sent(receive(node, 2, question, T0 + 7), m.FullBlock)
 
 
 def test_the_body_is_fetched_when_transactions_are_missing() -> None:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, cast
+
+from chain.consensus import resend
+from chain.consensus.height import HeightState
+from chain.consensus.messages import RoundState, Step
 from chain.node import events as e
 from chain.node import messages as m
+from chain.node.node import STATE_EVERY
+from chain.node.relay import MAX_ANSWER, Relay
 from chain.node.service import ALL_READS, BODIES, HEIGHTS, MAX_OPEN, MAX_READS, POOL, READS, Allowance, Service
+from chain.params import MAX_TX_BYTES, MAX_VALIDATORS
+from chain.types import PRECOMMIT, PREVOTE
+from tests.unit import consensus_kit
 from tests.unit.node_kit import T0, Net, fresh, ident, of_kind, receive, sent, transfer
 
 QUESTION = m.GetBlocks(1, 64)
@@ -156,3 +167,40 @@ def test_transactions_bodies_and_heights_are_not_sent_more_often_than_allowed() 
     effects = [x for _ in range(500) for x in receive(node, 1, m.Status(3))]
     assert sent(effects, m.Status) == [m.Status(9)] * HEIGHTS.rate.burst
     assert sent(receive(node, 2, m.Status(3)), m.Status) == [m.Status(9)], "another peer's rate is another one"
+
+
+def behind(height: int) -> RoundState:
+    """A peer that decides this height and has nothing of it."""
+    return RoundState(height, 0, 0, -1, b"", -1, b"", [], False, b"", b"")
+
+
+def test_round_states_of_a_peer_are_answered_once_in_a_while() -> None:
+    net = Net()
+    net.submit(0, transfer(0, 0))
+    net.reach(1)
+    node, now = net.nodes[0], net.now + 10_000
+    told = [sent(receive(node, 3, m.StateMessage(behind(1)), now + at), m.Status) for at in (0, 0, STATE_EVERY - 1, STATE_EVERY)]
+    assert told == [[m.Status(1)], [], [], [m.Status(1)]]
+    assert sent(receive(node, 2, m.StateMessage(behind(1)), now + STATE_EVERY), m.Status) == [m.Status(1)]
+
+
+def test_a_question_for_transactions_gets_four_messages_at_most() -> None:
+    """512 ids of the largest transactions are 33 MB."""
+    raws = {number.to_bytes(8, "big"): number.to_bytes(2, "big") * (MAX_TX_BYTES // 2) for number in range(m.MAX_BATCH)}
+    pool = SimpleNamespace(by_short=lambda short: SimpleNamespace(raw=raws[short]))
+    answers = [m.decode_message(s.payload) for s in Relay().answer(list(raws), b"peer", cast(Any, pool))]
+    assert len(answers) == MAX_ANSWER == 4
+    found = [raw for answer in answers if isinstance(answer, m.Txs) for raw in answer.txs]
+    assert found == list(raws.values())[: len(found)] and 0 < len(found) < m.MAX_BATCH
+
+
+def test_a_peer_that_lacks_all_votes_of_many_validators_gets_256_messages() -> None:
+    members = consensus_kit.validators(MAX_VALIDATORS)
+    s = HeightState.start(4, members, members[0].id)
+    s.round, s.step = 1, Step.PREVOTE
+    for round_, type_ in ((0, PRECOMMIT), (1, PREVOTE), (1, PRECOMMIT)):
+        for index, member in enumerate(members):
+            s.book.add(consensus_kit.make_vote(type_, 4, round_, b"", member.id), index)
+    held = sum(len(s.book.tally(type_, round_).first) for round_, type_ in ((0, PRECOMMIT), (1, PREVOTE), (1, PRECOMMIT)))
+    assert held == 3 * MAX_VALIDATORS > resend.MAX_ANSWER
+    assert len(resend.answer(s, None, behind(4))) == resend.MAX_ANSWER == 256

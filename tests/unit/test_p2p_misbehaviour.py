@@ -4,15 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import aiohttp
 import pytest
 
 from chain.crypto import sha256
 from chain.params import PROTOCOL_VERSION
+from p2p.connection import SLICE
 from p2p.tls import issue_leaf, make_contexts
-from p2p.wire import MAX_FRAME, NODE, Hello, Ping, peers_message
-from tests.unit.p2p_kit import CA_, CHAIN, FAST, Node, id_of, key_of, members_of, pair, raw, running, until
+from p2p.wire import (
+    MAX_FRAME,
+    NODE,
+    PATH,
+    PEERS,
+    GetPeers,
+    Hello,
+    PeerAddresses,
+    Peers,
+    PeersMessage,
+    Ping,
+    Pong,
+    Reassembler,
+    batch_frame,
+    parse_peers,
+    peers_message,
+)
+from tests.unit.p2p_kit import CA_, CHAIN, FAST, Node, Raw, id_of, key_of, members_of, pair, raw, running, until
+
+HELLO = peers_message(Hello(PROTOCOL_VERSION, CHAIN, 0, [], 0))
+
+
+@asynccontextmanager
+async def silent(node: Node) -> AsyncIterator[Raw]:
+    """A member whose hello does not come by itself."""
+    context = make_contexts(issue_leaf(key_of(1), id_of(1), CHAIN, CA_, time.time()), CA_).client
+    where = f"wss://{node.address}{PATH}"
+    async with aiohttp.ClientSession() as session, session.ws_connect(where, ssl=context, autoping=False) as ws:
+        yield Raw(session, ws)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +87,136 @@ async def test_a_broken_frame_ends_the_connection_and_counts_against_the_peer(fr
         assert code == 4003
         await until(lambda: not a.connected())
         assert a.messages == []
+
+
+async def test_who_breaks_the_rules_of_frames_twice_is_blocked() -> None:
+    a = Node(0, members_of(0, 1, 2))
+    async with running(a), raw(a, 2) as good:
+        for turn in range(2):
+            async with raw(a) as peer:
+                await until(lambda: id_of(1) in a.connected())
+                before = a.net._standing.score(id_of(1), time.monotonic())
+                assert (before > 0) == (turn > 0), "a broken frame is remembered"
+                await peer.ws.send_bytes(b"\xff")
+                assert (await peer.reason())[0] == 4003
+                await until(lambda: id_of(1) not in a.connected())
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            async with raw(a):
+                pass
+        assert refused.value.status == 403
+        assert "blocked for" in a.reasons("connection refused")
+        await good.ws.send_bytes(b"\0fine")
+        await until(lambda: (id_of(2), NODE, b"fine") in a.messages)
+
+
+async def test_a_member_that_is_silent_after_its_hello_is_dropped() -> None:
+    a = Node(0, members_of(0, 1, 2), config=replace(FAST, silence_timeout=0.4))
+    async with running(a):
+        b = Node(2, members_of(0, 1, 2), seeds=[a.address])
+        async with running(b), raw(a) as mute:
+            await until(lambda: len(a.connected()) == 2)
+            code, reason = await mute.reason()  # it reads, and answers no ping
+            assert code == 4005 and "silent for" in reason
+            await until(lambda: a.connected() == {b.id})  # who answers pings stays
+
+
+async def test_who_is_banned_between_handshake_and_hello_stays_outside() -> None:
+    members = members_of(0, 1)
+    a = Node(0, members, config=replace(FAST, hello_timeout=5))
+    async with running(a), silent(a) as peer:
+        theirs = await peer.ws.receive()  # the node's hello: this member was admitted
+        assert theirs.type is aiohttp.WSMsgType.BINARY
+        del members[id_of(1)]
+        await peer.ws.send_bytes(HELLO)
+        code, reason = await peer.reason()
+        assert code == 4001 and "no longer an active member" in reason
+        assert not a.ups and not a.connected()
+
+
+async def received(peer: Raw, end: int) -> list[PeersMessage]:
+    """What came on PEERS before the ping with this number."""
+    found: list[PeersMessage] = []
+    async with asyncio.timeout(8):
+        while True:
+            frame = await peer.ws.receive()
+            assert frame.type is aiohttp.WSMsgType.BINARY
+            for channel, payload in Reassembler().feed(frame.data):
+                if channel != PEERS:
+                    continue
+                message = parse_peers(payload)
+                if isinstance(message, Ping) and message.nonce == end:
+                    return found
+                found.append(message)
+
+
+async def test_questions_for_peers_at_once_get_one_answer() -> None:
+    a = Node(0, members_of(0, 1), config=replace(FAST, answer_interval=60, ask_often=60, ping_interval=60))
+    async with running(a), raw(a) as peer:
+        await until(lambda: a.connected())
+        for question in (GetPeers(), GetPeers(), Ping(1), Ping(2), Ping(3)):
+            await peer.ws.send_bytes(peers_message(question))
+        await until(lambda: a.net.peers() and a.net.peers()[0].messages_in >= 5)
+        a.net._peers[id_of(1)].send(0, peers_message(Ping(99)))
+        found = [type(message) for message in await received(peer, 99)]
+        assert found.count(Peers) == 1
+        assert found.count(Pong) == 1, "pings have a pause, too"
+
+
+async def test_addresses_that_nobody_asked_for_are_not_taken() -> None:
+    members = members_of(0, 1, 2)
+    asked = Node(0, members, config=replace(FAST, ask_often=0.05))
+    unasked = Node(0, members, config=replace(FAST, ask_often=60))
+    told = peers_message(Peers([PeerAddresses(id_of(2), ["10.1.2.3:7000"])]))
+    for node, taken in ((asked, True), (unasked, False)):
+        async with running(node), raw(node) as peer:
+            await until(lambda node=node: node.connected())  # type: ignore[misc]
+            node.net._peers[id_of(1)].asked_peers = taken
+            await peer.ws.send_bytes(told)
+            await until(lambda node=node: node.net.peers()[0].messages_in >= 1)  # type: ignore[misc]
+            assert bool(node.book.places(id_of(2))) == taken
+
+
+async def test_what_arrives_late_on_a_replaced_connection_is_not_delivered() -> None:
+    """The newer connection is told to the node first: a message of the older one would seem to be one of the newer."""
+    a = Node(0, members_of(0, 1), config=replace(FAST, cross_window=0))
+    async with running(a), raw(a) as old:
+        await until(lambda: a.connected())
+        first = a.net._peers[id_of(1)]
+        async with raw(a) as new:
+            await until(lambda: a.ups == [(id_of(1), True), (id_of(1), False), (id_of(1), True)])
+            a.net._deliver(first, NODE, b"late")
+            await new.ws.send_bytes(b"\0new")
+            await until(lambda: a.messages)
+            assert [payload for _, _, payload in a.messages] == [b"new"]
+        assert (await old.reason())[0] == 4002
+
+
+async def test_a_flood_of_one_member_takes_few_of_each_turn_of_the_loop() -> None:
+    """Frames that are here already are not handled in one go: what another member sent comes in between."""
+    a = Node(0, members_of(0, 1, 2))
+    async with running(a), raw(a, 1) as flooder, raw(a, 2) as good:
+        await until(lambda: len(a.connected()) == 2)
+        turns: list[int] = []
+        count = 0
+
+        def turn() -> None:
+            nonlocal count
+            turns.append(count)
+            count = 0
+            if len(a.messages) < 2_000:
+                asyncio.get_running_loop().call_soon(turn)
+
+        def note(peer: bytes, _channel: int, _payload: bytes) -> None:
+            nonlocal count
+            count += peer == id_of(1)
+
+        a.handler = note
+        asyncio.get_running_loop().call_soon(turn)
+        for _ in range(4):
+            await flooder.ws.send_bytes(batch_frame([b"\0x"] * 500))
+        await good.ws.send_bytes(b"\0vote")
+        await until(lambda: len(a.messages) == 2_001)
+        assert max(turns) <= SLICE
 
 
 async def test_an_oversize_frame_ends_the_connection() -> None:
