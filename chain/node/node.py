@@ -415,12 +415,14 @@ class Node:
 
     def _serve(self) -> None:
         """The questions whose turn it is (LC-NODE-50): to the disk, but for what is in memory still."""
-        while (turn := self.service.next(self._steady)) is not None:
+        answered: set[bytes] = set()
+        while (turn := self.service.next(self._steady, answered)) is not None:
             peer, question = turn
             if isinstance(question, m.GetBlocks | m.GetOutcomes):
                 answer = decided.asked(peer, question, self.height, self._last)
                 self._out.append(answer)
                 if isinstance(answer, e.Send):
+                    answered.add(peer)
                     self.service.done(peer)
             else:
                 self._out.append(e.ReadSnapshot(peer, question))

@@ -11,7 +11,7 @@ at a time is served whatever the others ask, and a peer that asks for much, or r
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from chain.node.events import PROPOSALS, REQUESTS, TRANSACTIONS
@@ -89,11 +89,11 @@ class Service:
         self._waiting.setdefault(peer, deque()).append(question)
         return True
 
-    def next(self, now: int) -> tuple[bytes, Question] | None:
-        """Whose question is read now, if anybody's. It is open until `done`."""
+    def next(self, now: int, besides: Collection[bytes] = ()) -> tuple[bytes, Question] | None:
+        """Whose question is read now, if anybody's. It is open until `done`. `besides`: who was answered a moment ago."""
         if len(self._reading) >= MAX_READS or not self._all.ready(now):
             return None
-        peer = next((p for p in self._waiting if p not in self._reading and self._may(p, READS, now)), None)
+        peer = next((p for p in self._waiting if p not in self._reading and p not in besides and self._may(p, READS, now)), None)
         if peer is None:
             return None
         self._all.take()

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from tests.sim.world import World
 
 
+AT_ONCE = 64
+"""Bytes of heights that a node tells a peer for one input."""
+
+
 class Violation(AssertionError):
     """Something that must always hold did not."""
 
@@ -232,7 +236,7 @@ class Checks:
             self._reads[(*life, who)] = (first, count + 1)
         before = self._answers.get((*life, peer), 0)
         waits = machine.queued(peer, service.READS.lane)
-        if waits >= service.READS.room + before:
+        if waits >= service.READS.room + before + AT_ONCE:
             self._fail(machine, f"read an answer for {peer.hex()} while {waits} bytes wait for it")
         self._answers[(*life, peer)] = size
         self.world.faults["read for a peer"] += 1

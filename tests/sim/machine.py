@@ -333,8 +333,8 @@ class Machine:
                     actor.on_dropped(effect)
 
     def queued(self, peer: bytes, lane: int) -> int:
-        """The simulated network has one queue for all lanes."""
-        return self.world.network.on_the_way[(self.index, self.route.get(peer, self.index))]
+        """The network counts what waits on the lane of requests alone."""
+        return self.world.network.on_the_way[(self.index, self.route.get(peer, self.index))] if lane == e.REQUESTS else 0
 
     def emit(self, peer: int, payload: bytes, channel: int = NODE) -> None:
         self.world.send(self.index, peer, payload, channel)

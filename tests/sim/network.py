@@ -31,7 +31,7 @@ class Network:
         for link in p.links:
             self._bad.setdefault((link.source, link.target), []).append(link)
         self.on_the_way: Counter[tuple[int, int]] = Counter()
-        """Bytes that left a machine and did not arrive: what waits in a real one's queue, or behind it."""
+        """Bytes of answers that left a machine and did not arrive: what waits in a real one's queue, or behind it."""
         self._last: dict[tuple[int, int], int] = {}
         """When the last message of a connection arrives: the next one comes no sooner."""
 
@@ -109,7 +109,7 @@ class Network:
     # --- messages ---------------------------------------------------------------------------------------------------------------
 
     def carry(self, source: int, target: int, arrived: Callable[[], None], size: int) -> None:
-        """What the network makes of a message of `size` bytes from one connected machine to another."""
+        """What the network makes of a message from one connected machine to another; `size` counts as being on the way."""
         w = self.world
         if target not in w.machines[source].peers:
             return

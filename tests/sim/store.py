@@ -6,6 +6,7 @@ Like the real one it tells when what it holds is not what was put there: the sta
 from __future__ import annotations
 
 import random
+from itertools import takewhile
 
 from chain.codec import decode, encode
 from chain.contracts.base import K_VALIDATORS, Validators
@@ -148,7 +149,7 @@ class Store:
             case GetPages(height, wanted):
                 if self.served is None or self.served[0].header.height != height:
                     return Pages(height, [], [])
-                some = wanted[: 1 + len(wanted) // 2]
+                some = list(takewhile(self.served[1].__contains__, wanted[: 1 + len(wanted) // 2]))
                 return Pages(height, some, [self.served[1][number] for number in some])
 
     def _freeze(self) -> tuple[Offer, dict[int, bytes]] | None:

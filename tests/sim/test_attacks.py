@@ -12,6 +12,7 @@ import pytest
 
 from chain.ledger.transition import validators_of
 from tests.sim.attacks.censor import Censor
+from tests.sim.attacks.flooder import SENDABLE
 from tests.sim.attacks.garbler import REFUSED
 from tests.sim.attacks.table import BY_NAME, NAMES
 from tests.sim.machine import Machine
@@ -103,7 +104,7 @@ DOES = {
     "double voter": {"two prevotes", "two precommits"},
     "equivocator": {"second proposal", "vote for the second one"},
     "evidence forger": {"its own signatures", "two heights", "two real proposals", "refused by the ledger"},
-    "flooder": {"flooded"},
+    "flooder": {"flooded", "asked", *(f"sent {kind}" for kind in SENDABLE.values())},
     "garbler": {*REFUSED[1:], "flipped", "junk", "nonsense"},
     "hidden lock": {"lock on one node alone", "proposal kept from somebody"},
     "liar": {"false height", "blocks: nothing", "wrong list of ids"},

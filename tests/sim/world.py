@@ -16,6 +16,7 @@ from chain.crypto import SigningKey, account_id, sha256
 from chain.ledger.genesis import Genesis, GenesisAccount, first_state
 from chain.ledger.state import State
 from chain.node import events as e
+from chain.node.messages import Blocks, Handovers, Outcomes, Pages, Snapshot, Status
 from chain.node.node import Node
 from p2p.wire import NODE
 from tests.sim import faults
@@ -31,6 +32,8 @@ PATIENCE = 20_000
 GRANT = 1_000_000_000
 SNAPSHOT_AFTER = 4
 """Heights behind, from which on some machines take a snapshot."""
+ANSWERS = {bytes((kind.__struct_config__.tag,)) for kind in (Status, Blocks, Outcomes, Snapshot, Handovers, Pages)}
+"""First bytes of what travels on the lane of requests and may be large."""
 STRIDE = 32
 """Events between two looks at whether the run is over."""
 
@@ -203,7 +206,8 @@ class World:
         self.network.carry(source, target, arrive)
 
     def send(self, source: int, target: int, payload: bytes, channel: int = NODE) -> None:
-        self.network.carry(source, target, lambda: self._deliver(source, target, payload, channel), len(payload))
+        size = len(payload) if channel == NODE and payload[1:2] in ANSWERS else 0
+        self.network.carry(source, target, lambda: self._deliver(source, target, payload, channel), size)
 
     def _deliver(self, source: int, target: int, payload: bytes, channel: int) -> None:
         machine = self.machines[target]

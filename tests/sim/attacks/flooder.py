@@ -1,5 +1,6 @@
-"""Floods its peers with heights and rounds that are far away, with ids of nothing and with questions: all rightly signed, all
-useless. Whatever it sends, what its victims keep stays bounded."""
+"""Floods its peers with every message there is: heights and rounds that are far away, ids of nothing, answers that nobody wants,
+and far more questions than anybody can use. All rightly signed, none refused. Whatever it sends, what its victims keep, read and
+send stays bounded, and they penalize nobody."""
 
 from __future__ import annotations
 
@@ -8,7 +9,9 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from chain.codec import encode
+from chain.ledger.outcome import Changes
 from chain.node import messages as m
+from chain.node import service
 from chain.node.links import LinkBook
 from chain.node.node import Node
 from chain.params import MAX_VALIDATORS
@@ -19,6 +22,10 @@ from tests.sim.checks import Violation
 AT_ONCE = 5
 MOST = 500
 """Messages of one flooder in a run: what comes after them is more of the same."""
+QUESTIONS = 30
+"""At once, to one victim after the other."""
+MOST_QUESTIONS = 3_000
+SENDABLE = {kind.__struct_config__.tag: kind.__name__ for kind in m.Message.__args__}  # type: ignore[attr-defined]
 FAR = (2, 3, 5, 17, 1_000, 2**31 - 10_000)
 
 
@@ -32,6 +39,8 @@ def kept(node: Node, machines: int) -> list[tuple[str, int, int]]:
         ("shunned", len(node.sync._shunned), machines),
         ("messages of the next height", len(node.consensus._gate._next), 3 * machines),
         ("announcements", node._relay.waiting, 16_384),
+        ("questions", sum(map(node.service.open, node._peers)), service.MAX_OPEN * machines),
+        ("rates", len(node.service._tokens), 4 * machines),
     ]
     if state is not None:
         book = state.book
@@ -52,6 +61,11 @@ class Flooder(Byzantine):
             for _ in range(AT_ONCE):
                 self.did("flooded")
                 self.tell_all(self._useless())
+        if self.world.faults[f"attack: {self.name}, asked"] < MOST_QUESTIONS and self.peers:
+            victim = sorted(self.peers)[self._ticks % len(self.peers)]
+            for _ in range(QUESTIONS):
+                self.did("asked")
+                self.tell(victim, self._question())
         for victim in self.world.honest:
             for what, size, most in kept(victim.node, len(self.world.machines)) if victim.up else ():
                 if size > most:
@@ -59,7 +73,7 @@ class Flooder(Byzantine):
 
     def _useless(self) -> bytes:
         r, height, round_ = self.whim, self.node.height + 1, self.node.consensus.round
-        match r.randrange(8):
+        match r.randrange(12):
             case 0 | 1:
                 block = r.choice([b"", r.randbytes(32)])
                 return self.own_vote(r.choice([PREVOTE, PRECOMMIT]), height, round_ + r.choice(FAR), block)
@@ -73,7 +87,54 @@ class Flooder(Byzantine):
                 return encode(m.GetTxs([r.randbytes(8) for _ in range(m.MAX_BATCH)]))
             case 6:
                 return encode(m.GetBlock(height, r.randbytes(32), list(range(500))))
+            case 7:
+                return encode(m.StateMessage(self.node.consensus.round_state()))
+            case 8:
+                return encode(m.Status(r.choice([0, self.node.height])))
+            case 9:
+                return encode(m.BlockTxs(r.randbytes(32), [0, 1], [r.randbytes(100), r.randbytes(100)]))
+            case 10:
+                return encode(self._answer())
         return encode(m.Links([r.randbytes(20) for _ in range(MAX_VALIDATORS)]))
+
+    def tell(self, peer: int, payload: bytes) -> None:
+        self.did(f"sent {SENDABLE[payload[1]]}")
+        super().tell(peer, payload)
+
+    def _waiting(self) -> list[bytes]:
+        return self.node.pool.oldest(m.MAX_BATCH)
+
+    def _answer(self) -> m.Message:
+        """Well formed, and nobody asked for it."""
+        r, last = self.whim, self.node._last
+        known = [m.SyncBlock(block, m.decode_certificate(raw)) for block, raw in last]
+        answers: list[m.Message] = [
+            m.Blocks(known),
+            m.Outcomes([m.Outcome(item.block, item.certificate, [], Changes([], [])) for item in known]),
+            m.Snapshot(r.random() < 0.5, []),
+            m.Handovers([]),
+            m.Pages(self.node.height, [7], [r.randbytes(50)]),
+            *(m.FullBlock(item.block) for item in known),
+            *(m.CertificateMessage(item.certificate) for item in known),
+            *(m.Txs([tx.raw]) for tx in map(self.node.pool.by_short, self._waiting()) if tx is not None),
+        ]
+        return r.choice(answers)
+
+    def _question(self) -> bytes:
+        """Each has a good answer, often a large one."""
+        r, height = self.whim, self.node.height
+        blocks = sorted(self.node._bodies.blocks._blocks)
+        questions: list[m.Message] = [
+            m.GetBlocks(1, m.MAX_SYNC_BLOCKS),
+            m.GetBlocks(max(1, height), 1),
+            m.GetOutcomes(1, m.MAX_SYNC_BLOCKS),
+            m.GetSnapshot(),
+            m.GetHandovers(1),
+            m.GetPages(max(1, height), list(range(m.MAX_PAGES))),
+            m.GetTxs(self._waiting() or [r.randbytes(8)]),
+            *(m.GetBlock(height + 1, key, []) for key in blocks),
+        ]
+        return encode(r.choice(questions))
 
     def _proposal(self, height: int, round_: int) -> bytes:
         """Rightly signed, of a block that does not exist, in a round that may not be its turn."""

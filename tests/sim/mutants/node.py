@@ -97,4 +97,27 @@ MUTANTS = (
         "if False:",
         "flood",
     ),
+    mutant("questions of a peer unbounded", "node.service", "if self.open(peer) >= MAX_OPEN:", "if False:", "questions"),
+    mutant(
+        "questions of all peers read at once",
+        "node.service",
+        "if len(self._reading) >= MAX_READS or not",
+        "if not",
+        "questions",
+    ),
+    mutant(
+        "questions of a peer answered at any rate",
+        "node.service",
+        " and self._bucket(peer, what, now).ready(now)",
+        "",
+        "questions",
+    ),
+    mutant("questions of all peers answered at any rate", "node.service", " or not self._all.ready(now)", "", "questions of two"),
+    mutant(
+        "read for a peer that takes nothing",
+        "node.service",
+        "self.queued(peer, what.lane) < what.room and ",
+        "",
+        "questions",
+    ),
 )

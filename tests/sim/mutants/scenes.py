@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from itertools import permutations
 from unittest import mock
 
+from chain.node.events import REQUESTS
+from chain.node.service import Allowance, Rate
 from chain.node.space import MIN_CHARGE
 from tests.sim.attacks.table import BY_NAME, NAMES
 from tests.sim.mutants.impersonator import Impersonator
 from tests.sim.mutants.lawbreaker import Lawbreaker
 from tests.sim.mutants.rough import QUIET, RoughWorld
-from tests.sim.profile import Mishap, Partition, Profile, draw
+from tests.sim.profile import Link, Mishap, Partition, Profile, draw
 from tests.sim.world import World
 
 _ATTACKS = BY_NAME | {attack.name: attack for attack in (Impersonator, Lawbreaker)}
@@ -47,6 +49,11 @@ _OLD = tuple(Mishap(when, "old log", when // 400 % 2, 300) for when in range(400
 """The log of a machine is put back to what it was."""
 _FALLING = ((400, 0), (900, 1), (1_500, 2))
 
+_DEAF = tuple(Link(1_000, 6_000, victim, flooder, True) for victim in range(5) for flooder in (5, 6))
+"""Flooders that take nothing for a while."""
+_ASKED = Profile(validators=7, attacks=("flooder", "flooder"), transfers=60, heal_at=6_000, job=False, links=_DEAF)
+_SCARCE = ("chain.node.service.READS", Allowance(Rate(2, 4), REQUESTS, 4_000))
+
 _LATE = tuple((2_500, machine) for machine in (0, 4, 6))
 """Machines that catch up by certificates and roots."""
 
@@ -67,6 +74,8 @@ SCENES = {
         Profile(attacks=("flooder",), job=False),
         limits=(("chain.node.relay.MAX_OF_PEER", 600), ("chain.consensus.votes.KEEP_ROUNDS", 1)),
     ),
+    "questions": Scene(_ASKED, limits=(_SCARCE, ("chain.node.service.MAX_READS", 1))),
+    "questions of two": Scene(_ASKED, limits=(_SCARCE, ("chain.node.service.ALL_READS", Rate(3, 6)))),
     "false names": Scene(Profile(attacks=("impersonator",), transfers=20, job=False)),
     "false evidence": Scene(Profile(attacks=("evidence forger",), job=False)),
     "forged certificates": Scene(Profile(attacks=("certificate forger",), job=False)),
