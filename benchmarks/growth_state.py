@@ -9,7 +9,7 @@ from typing import Any
 from chain.codec import encode
 from chain.contracts.base import ACTIVE, Account, Due, Escrow, account_key, due_key, escrow_key
 from chain.contracts.job import records as r
-from chain.contracts.job.messages import Image, ImageKind, Limits, PostJob
+from chain.contracts.job.messages import Image, ImageKind, Limits, PostJob, size_of
 from chain.contracts.membership import Member, member_key
 from chain.crypto import SigningKey, account_id
 from chain.params import CREDIT, LANES
@@ -48,8 +48,16 @@ def members(ids: list[bytes], verifiers: int) -> Iterator[Record]:
 
 def jobs(count: int, ids: list[bytes], clock: int) -> Iterator[Record]:
     """Jobs with three claims each; one in `EVERY` is open or in its reveal window, with a deadline and credits in escrow."""
+    past: dict[bytes, r.Contractor] = {}
     for number in range(count):
-        yield from _job(number, ids, clock)
+        for key, record in _job(number, ids, clock):
+            if isinstance(record, r.Posting):
+                live, old = number % EVERY == 0, past.get(record.poster, r.Contractor(0, 0, 0, 0, 0))
+                size = old.live_bytes + (size_of(record.terms) if live else 0)
+                past[record.poster] = r.Contractor(old.posted + 1, old.paid + (not live), 0, 0, size)
+            yield key, record
+    for poster, contractor in past.items():
+        yield r.contractor_key(poster), contractor
     yield r.K_TOTALS, r.Totals(count)
 
 

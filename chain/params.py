@@ -76,3 +76,7 @@ class Params(Wire, frozen=True, kw_only=True):
     """APPEAL: how long a suspended identity's credits stay frozen before the verdict is final."""
     strike_life: Positive = 30 * 24 * 3_600_000
     job_max_claimants: Positive = 1_024
+    job_max_live: Positive = 1_024
+    """Live jobs of one contractor."""
+    job_max_live_bytes: Positive = 4_194_304
+    """Bytes of one contractor's live postings together."""

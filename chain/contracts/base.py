@@ -138,6 +138,10 @@ BASE_STATE: dict[bytes, type] = {
 }
 
 
+DUE_WORK = 32
+"""A message that sets a deadline is so much work at least (LC-BLK-14): max_due follows from the work of a block."""
+
+
 def account_key(identity: bytes) -> bytes:
     return b"a/" + identity
 

@@ -15,6 +15,7 @@ from chain.codec import Wire, encode
 from chain.contracts import MESSAGES
 from chain.contracts.base import (
     ACTIVE,
+    DUE_WORK,
     K_CHAIN,
     K_HISTORY,
     K_PARAMS,
@@ -192,4 +193,9 @@ def from_json(raw: bytes) -> Genesis:
     except (msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as e:
         raise Malformed(f"not a genesis file: {type(e).__name__} {e}") from None
     check_genesis(checked)
+    if checked.params.max_due * DUE_WORK < checked.params.block_work:
+        least = -(-checked.params.block_work // DUE_WORK)
+        raise Malformed(
+            f"max_due is {checked.params.max_due}: a block of this work can set {least} deadlines, and they would pile up"
+        )
     return checked

@@ -71,6 +71,10 @@ _TEXTS: dict[int, tuple[str, str]] = {
     JobCode.ALREADY_OPENED: ("the vote of this round is open already", "Nothing to do"),
     JobCode.VOTE_MISMATCH: ("ballots and salt do not open the commitment", "Open exactly the ballots that were committed"),
     JobCode.BAD_VOTE: ("a ballot contradicts itself or the seat", "Check the ballots against the job"),
+    JobCode.TOO_MANY_LIVE: (
+        "this account has as many live jobs, or as many bytes of live postings, as the network allows",
+        "Wait until one of its jobs ends: GET /v1/jobs lists them",
+    ),
     TxCode.MALFORMED: ("the bytes are no transaction", "Encode and sign the transaction again"),
     TxCode.FOREIGN_NETWORK: ("it was signed for another network", "Sign it with this network's chain id (GET /v1/status)"),
     TxCode.BAD_SIGNATURE: ("the signature does not fit", "Sign with the sender's current key"),

@@ -23,7 +23,10 @@ from client.config import suggest
 FILE = "genesis.json"
 _PARAMS = {f.name: f for f in msgspec.structs.fields(Params)}
 COUNTS = frozenset(
-    ["block_bytes", "block_txs", "block_work", "quota", "max_due", "block_reward", "evidence_age", "job_max_claimants"]
+    {
+        *("block_bytes", "block_txs", "block_work", "quota", "max_due", "block_reward", "evidence_age"),
+        *("job_max_claimants", "job_max_live", "job_max_live_bytes"),
+    }
 )
 TIMES = frozenset(_PARAMS) - COUNTS
 """Parameters that are lengths of time, in milliseconds."""

@@ -19,6 +19,7 @@ SPANS = [
     name
     for name in NAMES
     if name not in ("block_bytes", "block_txs", "block_work", "quota", "max_due", "block_reward", "job_max_claimants")
+    and name not in ("job_max_live", "job_max_live_bytes")
 ]
 
 
@@ -149,6 +150,11 @@ def credits_stand_as_text_in_the_file(accounts: list[Any]) -> bool:
     return all(isinstance(a["credits"], str) for a in accounts)
 
 
+@check("LC-BLK-16")
+def a_block_runs_as_many_deadlines_as_its_messages_can_set(p: dict[str, int]) -> bool:
+    return 32 * p["max_due"] >= p["block_work"]
+
+
 def from_file(text: str, defaults: dict[str, int]) -> bytes:
     """LC-BLK-16: the genesis of a file; `defaults` are those of `constants.md`."""
     document = json.loads(text)
@@ -156,6 +162,7 @@ def from_file(text: str, defaults: dict[str, int]) -> bytes:
     the_file_names_no_unknown_parameter(document["params"])
     credits_stand_as_text_in_the_file(document["accounts"])
     params = [document["params"].get(name, defaults[name]) for name in NAMES]
+    a_block_runs_as_many_deadlines_as_its_messages_can_set(dict(zip(NAMES, params, strict=True)))
     try:
         accounts = [
             [bytes.fromhex(a["key"]), parse_credits(a["credits"]), a["validator"], a["verifier"]] for a in document["accounts"]

@@ -80,6 +80,8 @@ class Params(NamedTuple):
     appeal: int
     strike_life: int
     job_max_claimants: int
+    job_max_live: int
+    job_max_live_bytes: int
 
 
 class Parked(NamedTuple):

@@ -144,7 +144,7 @@ _PARAMS = (
         "timeout_propose",
     ),
     *("timeout_vote", "timeout_step", "timeout_max", "evidence_age", "job_min_open", "job_max_open", "job_reveal", "job_key"),
-    *("job_vote_base", "job_open_votes", "appeal", "strike_life", "job_max_claimants"),
+    *("job_vote_base", "job_open_votes", "appeal", "strike_life", "job_max_claimants", "job_max_live", "job_max_live_bytes"),
 )
 PARAMS = Record("Params", *((name, UINT if name == "block_reward" else POSITIVE) for name in _PARAMS))
 GENESIS_ACCOUNT = Record("GenesisAccount", ("key", KEY), ("credits", UINT), ("validator", BOOL), ("verifier", BOOL))

@@ -134,6 +134,10 @@ class Jobs:
         self._standing(sender)
         refuse_if(not params.job_min_open <= p.expiry - clock <= params.job_max_open, 301)
         sane(p)
+        known = self.l.get(b"ja/" + sender) or r.Contractor(0, 0, 0, 0, 0)
+        size = known.live_bytes + len(encode(p))
+        ended = known.paid + known.refunded + known.empty
+        refuse_if(known.posted - ended >= params.job_max_live or size > params.job_max_live_bytes, 330)  # LC-JOB-43
         fees, deposit = p.fee * SEATS * p.finalists, p.bounty if p.hidden else 0
         refuse_if(ledger.free(sender) < p.bounty + fees + deposit, 1)
         j = tagged(b"lc/job", ledger.tx, bytes((ledger.op,)))
@@ -144,14 +148,14 @@ class Jobs:
         ledger.put(b"jp/" + j, r.Posting(sender, number, clock, p))
         hidden = Hidden.ON if p.hidden else Hidden.NONE
         ledger.put(b"jb/" + j, r.Job(State.OPEN, p.expiry, 0, [], [], hidden, b"", 0, 0, 0, 0, [], [], 0, Tenth.NONE, 0, 0))
-        self._outcome(sender, "posted")
+        self.l.put(b"ja/" + sender, replace(known, posted=known.posted + 1, live_bytes=size))
         for escrow, amount in ((b"B", p.bounty), (b"F", fees), (b"D", deposit)):
             ledger.lock(sender, j + escrow, amount)
         ledger.schedule(p.expiry, NUMBER, j, sender)
 
-    def _outcome(self, poster: bytes, how: str) -> None:
-        known = self.l.get(b"ja/" + poster) or r.Contractor(0, 0, 0, 0)
-        self.l.put(b"ja/" + poster, replace(known, **{how: getattr(known, how) + 1}))
+    def _outcome(self, j: bytes, poster: bytes, how: str) -> None:
+        known, size = self.l.get(b"ja/" + poster), len(encode(self.terms(j)))
+        self.l.put(b"ja/" + poster, replace(known, live_bytes=known.live_bytes - size, **{how: getattr(known, how) + 1}))
 
     def _claim(self, sender: bytes, c: m.Claim) -> None:
         """LC-JOB-21, LC-TX-8"""
@@ -445,7 +449,7 @@ class Jobs:
         self.stop(j)
         self.l.put(b"j/" + j, None)
         self.change(j, state=int(state), ended=self.l.chain.clock, winner=[] if winner is None else [winner])
-        self._outcome(poster, {State.PAID: "paid", State.REFUNDED: "refunded", State.EMPTY: "empty"}[state])
+        self._outcome(j, poster, {State.PAID: "paid", State.REFUNDED: "refunded", State.EMPTY: "empty"}[state])
         if winner is not None:
             self.l.release(j + b"B", self.claim(j, winner).claimant)
         elif state == State.REFUNDED:

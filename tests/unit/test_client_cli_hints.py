@@ -157,7 +157,8 @@ def test_parameters_that_are_times_take_units(run: Any, tmp_path: Path) -> None:
 
 def test_every_parameter_is_known_as_a_time_or_a_count() -> None:
     """A new parameter must be put into one of the two: a unit on a count would be a factor of a thousand."""
-    counts = {"block_bytes", "block_txs", "block_work", "quota", "max_due", "block_reward", "evidence_age", "job_max_claimants"}
+    counts = {"block_bytes", "block_txs", "block_work", "quota", "max_due", "block_reward", "evidence_age"}
+    counts |= {"job_max_claimants", "job_max_live", "job_max_live_bytes"}
     times = {"heartbeat", "max_step", "drift", "timeout_propose", "timeout_vote", "timeout_step", "timeout_max", "appeal"}
     times |= {"job_min_open", "job_max_open", "job_reveal", "job_key", "job_vote_base", "job_open_votes", "strike_life"}
     assert (counts, times) == (network.COUNTS, network.TIMES)

@@ -434,3 +434,33 @@ def test_codes_tags_and_prefixes_stay_in_the_contracts_ranges() -> None:
     assert len(set(CONTRACT.state.values())) == len(CONTRACT.state)
     assert not CONTRACT.messages[PostJob].urgent
     assert all(spec.urgent for kind, spec in CONTRACT.messages.items() if kind is not PostJob)
+
+
+# --- what one contractor has standing -------------------------------------------------------------------------------------------
+
+
+def test_a_contractor_has_a_bound_of_live_jobs() -> None:
+    """LC-JOB-43: an ended job makes room; another account has its own."""
+    w = world(job_max_live=2)
+    first, _ = w.post("boss"), w.post("boss", expiry=START + 900_000)
+    more = posting(expiry=START + 900_000)
+    assert w.send(who("boss"), more) == JobCode.TOO_MANY_LIVE and "wait until one ends" in w.refused
+    assert w.send(who("a"), more) == 0
+    w.deadline(first)
+    assert w.state(first) == "EMPTY"
+    assert w.send(who("boss"), more) == 0
+    assert w.send(who("boss"), more) == JobCode.TOO_MANY_LIVE
+
+
+def test_a_contractor_has_a_bound_of_bytes_of_live_postings() -> None:
+    """LC-JOB-43: counted to the byte, and given back to the byte."""
+    small, large = posting(expiry=START + 900_000, params="x"), posting(params="x" * 5_000)
+    both = messages.size_of(small) + messages.size_of(large)
+    w = world(job_max_live_bytes=both)
+    first = w.post("boss", params="x" * 5_000)
+    assert w.send(who("boss"), posting(expiry=START + 900_000, params="xx")) == JobCode.TOO_MANY_LIVE
+    assert f"would have {both + 1} bytes, {both} are allowed" in w.refused
+    assert w.send(who("boss"), small) == 0
+    w.deadline(first)
+    record = w.store.get(records.contractor_key(who("boss")))
+    assert (record.live, record.live_bytes) == (1, messages.size_of(small))

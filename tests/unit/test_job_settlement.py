@@ -53,7 +53,7 @@ def test_without_a_claim_the_job_is_empty_and_everything_returns() -> None:
     assert w.state(job) == "EMPTY"
     assert paid(w, "boss") == 0
     assert (w.escrowed(job), w.burned(), w.next_due()) == (0, 0, None)
-    assert w.store.get(records.contractor_key(who("boss"))) == records.Contractor(1, 0, 0, 1)
+    assert w.store.get(records.contractor_key(who("boss"))) == records.Contractor(1, 0, 0, 1, 0)
 
 
 def test_the_best_k_claims_must_be_revealed() -> None:
@@ -270,7 +270,7 @@ def test_an_honest_winner_is_paid_and_its_verifiers_too() -> None:
     assert paid(w, "boss") == -10_000 - 50
     assert (w.escrowed(job), w.burned(), w.next_due()) == (0, 0, None)
     assert w.membership.struck() == []
-    assert w.store.get(records.contractor_key(who("boss"))) == records.Contractor(1, 1, 0, 0)
+    assert w.store.get(records.contractor_key(who("boss"))) == records.Contractor(1, 1, 0, 0, 0)
     assert "paid" in w.topics(job)
     assert [m for m in w.moves(job) if m[0] in ("bounty", "fee", "fees.returned")] == [
         *[("fee", 10)] * 5,
@@ -366,7 +366,7 @@ def test_all_refused_is_refunded_and_the_tenth_burned() -> None:
     assert w.burned() == 3 * 1_000
     assert paid(w, "boss") == -1_000 - 100
     assert [paid(w, v) for v in VERIFIERS] == [20] * 5
-    assert w.store.get(records.contractor_key(who("boss"))) == records.Contractor(1, 0, 1, 0)
+    assert w.store.get(records.contractor_key(who("boss"))) == records.Contractor(1, 0, 1, 0, 0)
 
 
 def test_undecided_releases_the_stake_pays_no_fee_and_is_no_strike_for_the_claimant() -> None:

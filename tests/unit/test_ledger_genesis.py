@@ -29,7 +29,7 @@ from tests.unit.plain_tree import update
 
 
 def test_a_genesis_survives_its_file() -> None:
-    genesis = genesis_of("alice", grant=1_234_567, block_reward=3, max_due=9)
+    genesis = genesis_of("alice", grant=1_234_567, block_reward=3, max_due=9_999)
     assert from_json(to_json(genesis)) == genesis
     assert from_json(to_json(genesis)).chain_id == genesis.chain_id
 
@@ -87,6 +87,7 @@ BAD: dict[str, bytes] = {
     "seven digits behind the point": edited(lambda d: d["accounts"][0].update(credits="1.0000001")),
     "more credits than can exist": edited(lambda d: [a.update(credits="9000000000000") for a in d["accounts"]]),
     "an unknown parameter": edited(lambda d: d["params"].update(drfit=1)),
+    "fewer deadlines than a block can set": edited(lambda d: d["params"].update(max_due=1_535)),
     "a parameter of zero": edited(lambda d: d["params"].update(max_due=0)),
     "a parameter as text": edited(lambda d: d["params"].update(max_due="9")),
     "an endless appeal": edited(lambda d: d["params"].update(appeal=MAX_INT)),

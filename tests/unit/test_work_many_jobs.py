@@ -177,13 +177,13 @@ def test_images_are_fetched_ahead_for_one_run_more_than_there_are_places() -> No
 def test_a_contractor_with_a_bad_record_is_left_out_until_the_record_is_better() -> None:
     ground = Ground()
     poster = stranger(1)
-    ground.put([(records.contractor_key(poster), Contractor(9, 0, 3, 0))])
+    ground.put([(records.contractor_key(poster), Contractor(9, 0, 3, 0, 0))])
     jobs = ground.many(500, poster, ground.terms())
     w = worker(ground)
     effects, reader = w.look()
     assert effects == []
     assert reader.reads < 10
-    ground.put([(records.contractor_key(poster), Contractor(9, 3, 3, 0))])
+    ground.put([(records.contractor_key(poster), Contractor(9, 3, 3, 0, 0))])
     effects, _ = w.look()
     assert [e.job in jobs for e in effects if isinstance(e, FetchImage)] == [True]
 

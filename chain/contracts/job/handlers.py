@@ -7,7 +7,20 @@ import msgspec
 from chain.contracts.base import Host
 from chain.contracts.job import messages, records, rules, settle, store
 from chain.contracts.job.messages import Claim, CommitVote, Image, ImageKind, JobCode, OpenVote, PostJob, Reveal, RevealKey
-from chain.contracts.job.records import ClaimantIndex, ClaimRecord, Hidden, Job, Live, Numbered, Posting, Seat, State, Tenth, Totals
+from chain.contracts.job.records import (
+    ClaimantIndex,
+    ClaimRecord,
+    Contractor,
+    Hidden,
+    Job,
+    Live,
+    Numbered,
+    Posting,
+    Seat,
+    State,
+    Tenth,
+    Totals,
+)
 from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.contracts.job.store import Work
 from chain.crypto import sha256
@@ -21,10 +34,11 @@ VOTES, HIDDEN_VOTES = frozenset(VoteCode), frozenset(HiddenVote)
 
 
 def post_job(host: Host, sender: bytes, m: PostJob) -> None:
-    """LC-JOB-20: active, fewer than three live strikes, sane terms, and bounty, fees and deposit are free."""
+    """LC-JOB-20: active, fewer than three live strikes, sane terms, room for one more, and bounty, fees and deposit are free."""
     _require_standing(host, sender, "post a job")
     _check_expiry(host, m)
     _check_terms(m)
+    contractor = _one_more(host, sender, m)
     fees, deposit = rules.fees_locked(m.fee, m.finalists), messages.deposit(m)
     needed, free = m.bounty + fees + deposit, host.free(sender)
     if free < needed:
@@ -40,12 +54,24 @@ def post_job(host: Host, sender: bytes, m: PostJob) -> None:
     host.put(records.live_key(job_id), Live(totals.posted, m.expiry))
     host.put(records.posting_key(job_id), Posting(sender, totals.posted, host.clock, m))
     host.put(records.job_key(job_id), _new_job(m))
-    settle.count_outcome(host, sender, posted=1)
+    host.put(records.contractor_key(sender), contractor)
     host.lock(sender, records.bounty_escrow(job_id), m.bounty, "bounty.locked", job_id)
     host.lock(sender, records.fee_escrow(job_id), fees, "fees.locked", job_id)
     host.lock(sender, records.deposit_escrow(job_id), deposit, "deposit.locked", job_id)
     host.schedule(m.expiry, records.NUMBER, job_id, sender)
     host.note("job.posted", job_id, sender, m.bounty, m.fee, m.expiry)
+
+
+def _one_more(host: Host, sender: bytes, m: PostJob) -> Contractor:
+    """LC-JOB-43: what one account has standing in the state has a bound."""
+    old = host.get(records.contractor_key(sender), Contractor) or Contractor(0, 0, 0, 0, 0)
+    size = old.live_bytes + messages.size_of(m)
+    if old.live >= host.params.job_max_live:
+        raise Reject(JobCode.TOO_MANY_LIVE, f"{old.live} of your jobs are live, no more are allowed: wait until one ends")
+    if size > host.params.job_max_live_bytes:
+        text = f"your live postings would have {size} bytes, {host.params.job_max_live_bytes} are allowed: wait until one ends"
+        raise Reject(JobCode.TOO_MANY_LIVE, text)
+    return msgspec.structs.replace(old, posted=old.posted + 1, live_bytes=size)
 
 
 def _new_job(m: PostJob) -> Job:

@@ -204,6 +204,11 @@ def job_id_of(tx: bytes, op_index: int) -> bytes:
 # --- what a posting means in numbers --------------------------------------------------------------------------------------------
 
 
+def size_of(terms: PostJob) -> int:
+    """Bytes of a posting, as its contractor's standing ones are counted (LC-JOB-43)."""
+    return len(encode(terms))
+
+
 def deposit(terms: PostJob) -> int:
     """D: as large as the bounty when there is hidden data."""
     return terms.bounty if terms.hidden else 0
@@ -265,3 +270,4 @@ class JobCode(IntEnum):
     ALREADY_OPENED = 327
     VOTE_MISMATCH = 328
     BAD_VOTE = 329
+    TOO_MANY_LIVE = 330

@@ -167,12 +167,19 @@ class ClaimantIndex(Wire, frozen=True):
 
 
 class Contractor(Wire, frozen=True):
-    """How a contractor's jobs ended. `refunded` ones showed a model to verifiers and paid nobody."""
+    """How a contractor's jobs ended, and the bytes of the postings that have not. `refunded` ones showed a model to verifiers and
+    paid nobody."""
 
     posted: Uint
     paid: Uint
     refunded: Uint
     empty: Uint
+    live_bytes: Uint
+
+    @property
+    def live(self) -> int:
+        """Jobs that have not ended."""
+        return self.posted - self.paid - self.refunded - self.empty
 
 
 K_TOTALS = b"jt/"

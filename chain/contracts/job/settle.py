@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from chain.contracts.base import BANNED, SUSPENDED, Host
-from chain.contracts.job import records, rules, store
+from chain.contracts.job import messages, records, rules, store
 from chain.contracts.job.records import ENDED, AuditRound, Case, CaseState, Contractor, Hidden, Seat, State, Tenth
 from chain.contracts.job.rules import HiddenVote, OnCheat, Result, Rule
 from chain.contracts.job.store import Work
@@ -351,17 +351,17 @@ def finish(work: Work, state: State, winner: int | None = None) -> None:
         claim = work.claim(winner)
         host.pay(bounty, claim.claimant, work.terms.bounty, "bounty", work.id)
         host.note("paid", work.id, claim.claimant, work.terms.bounty, claim.model, claim.loss)
-        count_outcome(host, poster, paid=1)
+        count_outcome(work, paid=1)
     elif state == State.REFUNDED:
         tenth = work.terms.bounty // 10
         host.pay(bounty, poster, work.terms.bounty - tenth, "bounty.returned", work.id)
         host.note("refunded", work.id, poster, work.terms.bounty - tenth)
-        count_outcome(host, poster, refunded=1)
+        count_outcome(work, refunded=1)
         work.change(tenth=Tenth.HELD if tenth else Tenth.NONE)
     else:
         host.pay(bounty, poster, work.terms.bounty, "bounty.returned", work.id)
         host.note("empty", work.id, poster)
-        count_outcome(host, poster, empty=1)
+        count_outcome(work, empty=1)
     for escrow, reason in ((records.fee_escrow(work.id), "fees.returned"), (records.deposit_escrow(work.id), "deposit.returned")):
         host.pay(escrow, poster, host.escrowed(escrow), reason, work.id)
     release_stakes(work)
@@ -385,17 +385,20 @@ def give_back(host: Host, job_id: bytes) -> None:
         host.delete(records.live_key(job_id))
         work.change(state=State.EMPTY, ended=host.clock)
         host.note("empty", job_id, poster)
-        count_outcome(host, poster, empty=1)
+        count_outcome(work, empty=1)
     if work.job.tenth == Tenth.HELD:
         work.change(tenth=Tenth.RETURNED)
     release_stakes(work)
 
 
-def count_outcome(host: Host, poster: bytes, *, posted: int = 0, paid: int = 0, refunded: int = 0, empty: int = 0) -> None:
-    """The published record of a contractor."""
-    key = records.contractor_key(poster)
-    old = host.get(key, Contractor) or Contractor(0, 0, 0, 0)
-    host.put(key, Contractor(old.posted + posted, old.paid + paid, old.refunded + refunded, old.empty + empty))
+def count_outcome(work: Work, *, paid: int = 0, refunded: int = 0, empty: int = 0) -> None:
+    """The published record of a contractor, and what it has standing: one job less (LC-JOB-43)."""
+    host, key = work.host, records.contractor_key(work.posting.poster)
+    old = host.get(key, Contractor)
+    if old is None:
+        raise BrokenInvariant(f"job {work.id.hex()} ends, and its contractor has no record")
+    size = old.live_bytes - messages.size_of(work.terms)
+    host.put(key, Contractor(old.posted, old.paid + paid, old.refunded + refunded, old.empty + empty, size))
 
 
 def release_stakes(work: Work) -> None:

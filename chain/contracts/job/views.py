@@ -98,7 +98,7 @@ def summarise(reader: Reader, job_id: bytes) -> dict[str, Any] | None:
 def contractor(reader: Reader, identity: bytes) -> dict[str, int]:
     """How a contractor's jobs ended: workers choose by it. `refunded` counts refunds after models were shown."""
     record = reader.get(records.contractor_key(identity))
-    record = record if isinstance(record, Contractor) else Contractor(0, 0, 0, 0)
+    record = record if isinstance(record, Contractor) else Contractor(0, 0, 0, 0, 0)
     return {"posted": record.posted, "paid": record.paid, "refunded": record.refunded, "empty": record.empty}
 
 
