@@ -61,9 +61,9 @@ class Ledger:
     def shared(self) -> Iterator[None]:
         apply, check = candidates.apply_block, decided.check
 
-        def once(state: State, block: BlockInput, *, building: bool = False) -> Executed:
+        def once(state: State, block: BlockInput, *, building: bool = False, more: Any = None) -> Executed:
             if building:
-                return apply(state, block, building=True)
+                return apply(state, block, building=True, more=more)
             key = (block.height, block.time, block.proposer, tuple(tx.id for tx in block.txs))
             if key not in self._tried:
                 self._tried[key] = apply(state, block)
