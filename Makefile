@@ -40,7 +40,7 @@ unit: setup ## the unit tests only; they need no engine
 swarm: setup ## SEEDS=n simulated graphs in two processes, each with its own faults and attackers
 	@.venv/bin/python -m tests.sim --seeds 0..$(SEEDS) --jobs 2
 
-fuzz: setup ## TARGET=name SECONDS=n: a decoder under a coverage-guided fuzzer; without TARGET all of them
+fuzz: setup ## TARGET=name SECONDS=n: a decoder under a coverage-guided fuzzer; without TARGET all; TARGET=engine: images on a real engine
 	@tests/fuzz/run.sh "$(TARGET)" "$(SECONDS)"
 
 mutants: setup ## break the node in every way of the list and see who notices; SEEDS=n at most for each, OUT=file for the table

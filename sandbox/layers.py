@@ -12,7 +12,7 @@ The rules, in the order of an entry's fate:
 - A path occurs once in a layer.
 - There are files, folders, symbolic links, and hard links to an earlier file of the same layer. A hard link to a symbolic link
   becomes a symbolic link. Devices and pipes are refused.
-- `.wh.NAME` removes NAME of the layers below, and is left out where they have no such thing; `.wh..wh.opq` empties its folder of
+- `.wh.NAME` removes NAME of the layers below, and is left out where they have no such thing; `.wh..wh..opq` empties its folder of
   what lies below. Other names that begin with `.wh.` are refused, since storage drivers keep their own notes under them.
 """
 
@@ -40,7 +40,7 @@ _HEADERS = 4
 """Blocks of headers and padding that an entry is worth on average: beside its own, an extended one of two blocks."""
 _END_CAP = 16 * MIB
 _PACKED_CHUNK = 16 * 1024
-_WHITEOUT, _OPAQUE = ".wh.", ".wh..wh.opq"
+_WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -147,7 +147,7 @@ class Layers:
             return
         if entry.path in placed and entry.kind != OPAQUE:
             raise BadImage(f"a layer holds {entry.path[:80]!r} twice")
-        yield from _parents(parts[: len(parts) if entry.kind == OPAQUE else -1], placed)
+        yield from _parents(parts[:-1], placed)
         if entry.kind == OPAQUE and f"{entry.path}/" in placed:
             raise BadImage(f"a layer empties {entry.path[:80]!r} twice")
         yield entry

@@ -207,6 +207,13 @@ def _parse_header(block: bytes) -> _Header:
         rest = block[345:]  # times and sparse maps of GNU's; readers disagree on whether a prefix stands there
     if any(rest):
         raise BadTar("a tar header with fields that readers disagree on")
+    for start, end in (
+        (108, 116),
+        (116, 124),
+        (329, 337),
+        (337, 345),
+    ):  # owners and device: not used, but some readers stop at bad ones
+        _number(block[start:end], "owner or device")
     return _Header(
         block[156:157],
         name,

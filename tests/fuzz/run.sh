@@ -3,6 +3,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
+# Images at random, compared between the guard and a running engine: no decoder of bytes, so atheris has no part in it.
+if [ "${1:-}" = engine ]; then
+    exec scripts/engine.sh run .venv/bin/python -m tests.sandbox.differential --seconds "${2:-60}"
+fi
 VENV=.venv-fuzz
 if ! "$VENV/bin/python" -c 'import atheris, aiohttp' >/dev/null 2>&1; then
     echo "making $VENV with atheris"

@@ -26,50 +26,9 @@ from sandbox.spec import MIB, ImageLimits
 from sandbox.store import PULL_LEAST, PULL_WINDOW_S, PullWatch, image_differences
 from sandbox.targuard import BadTar, TarWalk
 
+from .tar_kit import pax, raw
 from .test_sandbox_archive import LIMITS, docker_archive, entry, tar
 from .work_kit import posting
-
-
-def raw(
-    name: bytes = b"f",
-    kind: bytes = b"0",
-    content: bytes = b"",
-    *,
-    size: bytes | None = None,
-    link: bytes = b"",
-    magic: bytes = b"ustar\x0000",
-    prefix: bytes = b"",
-    tail: bytes = b"",
-    checksum: int = 0,
-) -> bytes:
-    """One entry, field by field as given, with a good checksum and its content."""
-    number = b"%011o\0" % len(content) if size is None else size
-    block = (
-        name.ljust(100, b"\0")
-        + b"0000644\x000000000\x000000000\0"
-        + number.ljust(12, b"\0")
-        + b"00000000000\0"
-        + b" " * 8
-        + kind
-        + link.ljust(100, b"\0")
-        + magic
-        + bytes(80)
-        + prefix.ljust(155, b"\0")
-        + tail.rjust(12, b"\0")
-    )
-    assert len(block) == 512
-    block = block[:148] + b"%06o\0 " % (sum(block) + checksum) + block[156:]
-    return block + content + bytes(-len(content) % 512)
-
-
-def pax(*records: tuple[bytes, bytes], kind: bytes = b"x") -> bytes:
-    """An extended header with these records."""
-    text = b""
-    for key, value in records:
-        rest = b" " + key + b"=" + value + b"\n"
-        length = next(n for n in range(len(rest), len(rest) + 9) if n == len(rest) + len(str(n)))
-        text += str(length).encode() + rest
-    return raw(b"ext", kind, text)
 
 
 def members(stream: bytes) -> list[tuple[str, bytes, int]]:
@@ -119,6 +78,7 @@ TWO_READINGS = {
     "a name behind the name": raw(name=b"a\0b"),
     "a name that is not UTF-8": raw(name=b"a\xff"),
     "a contiguous file": raw(kind=b"7", content=b"x"),
+    "an owner that is no number": raw(uid=b"root\0\0\0\0"),
     "a checksum off by one": raw(checksum=1),
     "an unknown type": raw(kind=b"Z"),
     "a multi-volume entry": raw(kind=b"M", content=b"x"),
@@ -165,7 +125,7 @@ REFUSED_LAYERS: dict[str, tuple[list[bytes], str]] = {
     "a removal of the folder itself": ([tar(entry("d/.wh..", b""))], "storage drivers"),
     "a removal of nothing": ([tar(entry("d/.wh.", b""))], "storage drivers"),
     "a storage driver's own folder": ([tar(entry(".wh..wh.plnk/f", b"x"))], "storage drivers"),
-    "the whole root is emptied": ([tar(entry(".wh..wh.opq", b""))], "storage drivers"),
+    "the whole root is emptied": ([tar(entry(".wh..wh..opq", b""))], "storage drivers"),
     "a root that is a link": ([tar(entry(".", kind=b"2", link="/etc"))], "root is no folder"),
 }
 
@@ -183,7 +143,7 @@ def test_layers_are_written_anew_in_one_plain_form(tmp_path: Path) -> None:
     odd.pax_headers = {"SCHILY.xattr.security.capability": "x", "LIBARCHIVE.creationtime": "1"}
     below = tar((odd, b"code"), entry("tmp", kind=b"5"), entry("tmp/old", b"x"), entry("etc/a", b"x"), entry("etc/b", b"x"))
     above = tar(
-        *(entry("tmp/.wh.old"), entry("tmp/.wh.never"), entry("etc/.wh..wh.opq"), entry("etc/c", b"y")),
+        *(entry("tmp/.wh.old"), entry("tmp/.wh.never"), entry("etc/.wh..wh..opq"), entry("etc/c", b"y")),
         *(entry("l", kind=b"2", link="../out"), entry("m", kind=b"1", link="l")),
     )
     docker_archive(tmp_path / "a.tar", [below, gzip.compress(above)], settings={"Env": ["A=1"], "Cmd": ["sh"], "User": "root"})
