@@ -83,6 +83,7 @@ def scan_archive(path: Path, limits: ImageLimits, *, architecture: str | None = 
         found = [_find(pieces, name) for name in layer_names]
         reader = Layers(limits, seen)
         layers = tuple(_scan_layer(path, piece, digest, reader) for piece, digest in zip(found, config.layers, strict=True))
+        reader.finish()
     except BadTar as problem:
         raise BadImage(f"the archive is refused: {problem}") from problem
     except OSError as problem:

@@ -14,6 +14,8 @@ The rules, in the order of an entry's fate:
   becomes a symbolic link. Devices and pipes are refused.
 - `.wh.NAME` removes NAME of the layers below, and is left out where they have no such thing; `.wh..wh..opq` empties its folder of
   what lies below. Other names that begin with `.wh.` are refused, since storage drivers keep their own notes under them.
+- Where engines and their runtimes mount, what all layers together show is a folder or nothing. The lists of users and groups, which
+  a runtime reads as root before the job starts and under no limit of time, are small files or nothing.
 """
 
 from __future__ import annotations
@@ -40,6 +42,12 @@ _HEADERS = 4
 """Blocks of headers and padding that an entry is worth on average: beside its own, an extended one of two blocks."""
 _END_CAP = 16 * MIB
 _PACKED_CHUNK = 16 * 1024
+_FOLDERS = ("dev", "etc", "lc", "lc/in", "lc/out", "proc", "sys", "tmp")
+_USERS = ("etc/group", "etc/passwd")
+USERS_CAP = 64 * 1024
+"""Bytes of each of the lists of users and groups."""
+_MOUNTED_FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
+_NO_FILE = -1
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 
 
@@ -105,7 +113,7 @@ class Budget:
 
 
 Tree = dict[str, Any]
-"""What the layers so far show: a folder is a Tree, everything else None."""
+"""What the layers so far show: a folder is a Tree, a file its size, a symbolic link _NO_FILE."""
 
 
 class Layers:
@@ -143,7 +151,7 @@ class Layers:
                 raise BadImage("the image's root is no folder")
             return  # the engine makes it
         entry = _plain(member, parts, placed)
-        if entry.kind == WHITEOUT and not self._exists(entry.path):
+        if entry.kind == WHITEOUT and self._look(entry.path) is None:
             return
         if entry.path in placed and entry.kind != OPAQUE:
             raise BadImage(f"a layer holds {entry.path[:80]!r} twice")
@@ -152,13 +160,25 @@ class Layers:
             raise BadImage(f"a layer empties {entry.path[:80]!r} twice")
         yield entry
 
-    def _exists(self, path: str) -> bool:
+    def finish(self) -> None:
+        """Checks the places of the whole image that engines and runtimes use themselves. Raises BadImage."""
+        for path in _FOLDERS:
+            if not isinstance(self._look(path), dict | None):
+                raise BadImage(f"the image's {path!r} is no folder")
+        for path in _USERS:
+            size = self._look(path)
+            if size is not None and (isinstance(size, dict) or not 0 <= size <= USERS_CAP):
+                raise BadImage(f"the image's {path!r} is no file of at most {USERS_CAP} bytes")
+        for path in _MOUNTED_FILES:
+            if isinstance(self._look(path), dict):
+                raise BadImage(f"the image's {path!r} is a folder")
+
+    def _look(self, path: str) -> Any:
+        """What the layers show at a path: a Tree, a file's size, _NO_FILE, or None for nothing."""
         here: Any = self._below
         for part in path.split("/"):
-            if not isinstance(here, dict) or part not in here:
-                return False
-            here = here[part]
-        return True
+            here = here.get(part) if isinstance(here, dict) else None
+        return here
 
     def _lay(self, placed: Placed) -> None:
         """Lays a layer over those below it: first what it removes, then what it brings."""
@@ -173,7 +193,10 @@ class Layers:
                 self._folder(entry.path)
             elif entry.kind not in (WHITEOUT, OPAQUE):
                 folder, _, base = entry.path.rpartition("/")
-                self._folder(folder)[base] = None
+                file = entry
+                while file.kind == HARD_LINK:  # each to an earlier one
+                    file = placed[file.link]
+                self._folder(folder)[base] = file.size if file.kind == FILE else _NO_FILE
 
     def _folder(self, path: str) -> Tree:
         here = self._below

@@ -126,6 +126,22 @@ REFUSED_LAYERS: dict[str, tuple[list[bytes], str]] = {
     "a removal of nothing": ([tar(entry("d/.wh.", b""))], "storage drivers"),
     "a storage driver's own folder": ([tar(entry(".wh..wh.plnk/f", b"x"))], "storage drivers"),
     "the whole root is emptied": ([tar(entry(".wh..wh..opq", b""))], "storage drivers"),
+    "devices that are a file": ([tar(entry("dev", b"x"))], "'dev' is no folder"),
+    "inputs that are a link": (
+        [tar(entry("lc", kind=b"5")), tar(entry("lc/in", kind=b"2", link="/proc/self"))],
+        "'lc/in' is no folder",
+    ),
+    "users that are a link": (
+        [tar(entry("etc/passwd", kind=b"2", link="/dev/urandom"))],
+        "'etc/passwd' is no file of at most 65536",
+    ),
+    "users by a hard link to a link": (
+        [tar(entry("a", kind=b"2", link="b"), entry("etc/group", kind=b"1", link="a"))],
+        "no file of",
+    ),
+    "users without end": ([tar(entry("a", bytes(65537)), entry("etc/group", kind=b"1", link="a"))], "'etc/group' is no file of"),
+    "users that are a folder": ([tar(entry("etc/group", kind=b"5"))], "'etc/group' is no file of"),
+    "a host name that is a folder": ([tar(entry("etc/hostname", kind=b"5"))], "'etc/hostname' is a folder"),
     "a root that is a link": ([tar(entry(".", kind=b"2", link="/etc"))], "root is no folder"),
 }
 
@@ -157,7 +173,10 @@ def test_layers_are_written_anew_in_one_plain_form(tmp_path: Path) -> None:
     assert written == b"".join(clean_archive(tmp_path / "a.tar", image, "learningchain/n:abc"))
     with tarfile.open(fileobj=io.BytesIO(written)) as archive:
         layer = archive.extractfile("0/layer.tar").read()  # type: ignore[union-attr]
+        upper = archive.extractfile("1/layer.tar").read()  # type: ignore[union-attr]
         config = json.loads(archive.extractfile(f"{image.loaded_id[7:]}.json").read())  # type: ignore[union-attr]
+    with tarfile.open(fileobj=io.BytesIO(upper)) as inner:
+        assert inner.getnames() == ["tmp", "tmp/.wh.old", "etc", "etc/.wh..wh..opq", "etc/c", "l", "m"]
     with tarfile.open(fileobj=io.BytesIO(layer)) as inner:
         tool = inner.getmember("usr/bin/tool")
     assert (tool.mode, tool.uid, tool.gid, tool.mtime, tool.pax_headers) == (0o755, 0, 0, 1_700_000_000, {})
