@@ -1,0 +1,150 @@
+"""Where hostile cases are run, and what must hold after each: a clear verdict, an unchanged host, a sandbox that answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from sandbox import ImageLimits, Limits, RunOutcome, RunSpec, Sandbox, Status
+from sandbox.engine import Engine
+from sandbox.images import build_python_image
+
+from .host import SLACK, Host, HostState
+from .programs.kit import Verdict
+
+T = TypeVar("T")
+
+HERE = Path(__file__).parent
+MIB = 1 << 20
+LIMITS = Limits(cpus=1.0, mem_mb=96, pids=64, model_cap=256 * 1024, tmp_mb=8, file_cap=4 * MIB, wall_s=30)
+GVISOR_PIDS = 512
+"""gVisor's own threads count too: fewer than 256 and it does not start."""
+IMAGE_LIMITS = ImageLimits(archive_bytes=256 * MIB, unpacked_bytes=256 * MIB, files=20_000, layers=64)
+PATIENCE_S = 20.0
+POLL_S = 0.02
+REASON_CAP = 400
+
+
+def build_image(path: Path) -> str:
+    """The one image of all programs: the interpreter and the folder `programs`."""
+    files: dict[str, bytes | Path] = {"/lc/job": (HERE / "programs/job.py").read_bytes()}
+    for source in sorted((HERE / "programs").glob("*.py")):
+        if source.name != "job.py":
+            files[f"/lc/programs/{source.name}"] = source
+    return build_python_image(path, files, with_packages=())
+
+
+class Stage:
+    """One sandbox on one engine with one runtime, with things of the host beside it that no job may reach."""
+
+    def __init__(self, folder: Path, *, url: str | None, runtime: str, archive: Path, image: str) -> None:
+        self.runtime = runtime
+        self.archive, self.image = archive, image
+        self.tag = f"hostile-{os.getpid()}-{runtime}"
+        self.sandbox = Sandbox(folder / "sandbox", base_url=url, runtime=runtime, node_tag=self.tag, cache_dir=folder / "cache")
+        self.sandbox.check_engine()
+        canary = folder / "canary"
+        canary.write_bytes(b"a file of the host")
+        self.engine = Engine(url)
+        self.host = Host(self.engine, self.tag, canary)
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._abstract = f"learningchain-{self.tag}"
+        self._listener.bind(f"\0{self._abstract}")
+        self._listener.listen()
+        self._listener.setblocking(False)
+        self.params = {
+            "canary": str(canary),
+            "abstract": self._abstract,
+            "engine": (url or "unix:///var/run/docker.sock").removeprefix("unix://"),
+        }
+        self.sandbox.load_archive(archive, image, IMAGE_LIMITS)
+        self.answers()
+        self.sandbox.settle()
+
+    def run(self, mode: str, *, image: str | None = None, **limits: Any) -> RunOutcome:
+        """One training run of a program of the hostile image, or of another image."""
+        wanted = msgspec.structs.replace(LIMITS, **limits)
+        if self.runtime != "runc":
+            wanted = msgspec.structs.replace(wanted, pids=max(wanted.pids, GVISOR_PIDS))
+        spec = RunSpec(
+            run_id=f"{mode.replace('_', '-')[:60]}-{os.urandom(3).hex()}",
+            image_id=image or self.image,
+            phase="train",
+            seed=1,
+            probe=0,
+            budget_s=5,
+            params=json.dumps({"mode": mode, **self.params}),
+            limits=wanted,
+        )
+        outcome = self.sandbox.run(spec)
+        if outcome.model_path is not None:
+            outcome.model_path.unlink()
+        return outcome
+
+    def answers(self) -> None:
+        """The node can go on: a plain job runs to its end."""
+        outcome = self.run("good")
+        assert (outcome.status, outcome.reason) == (Status.OK, "done"), outcome
+
+    def unharmed(self, case: Callable[[], T]) -> T:
+        """Runs a case and sees to it that the host is as before and that the sandbox answers."""
+        self.sandbox.settle()
+        began, free, before = time.time(), self.host.free_bytes(), self.host.state()
+        result = case()
+        self.sandbox.settle()
+        self._compare(before)
+        lost = free - self.host.free_bytes()
+        assert lost < SLACK, f"the disk lost {lost >> 20} MiB"
+        assert not self.host.clock_moved(), "the machine's clock was set"
+        self._nobody_called()
+        self.answers()
+        self.sandbox.settle()
+        self.host.note_containers(began)
+        self._no_strays()
+        return result
+
+    def _compare(self, before: HostState) -> None:
+        after = self.host.state()
+        for name in before.__struct_fields__:
+            assert getattr(after, name) == getattr(before, name), f"the host's {name} changed"
+
+    def _no_strays(self) -> None:
+        """A runtime's own processes end a moment after the engine has removed their container."""
+        deadline = time.monotonic() + PATIENCE_S
+        while (strays := self.host.strays()) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        assert strays == []
+
+    def _nobody_called(self) -> None:
+        try:
+            self._listener.accept()
+        except BlockingIOError:
+            return
+        raise AssertionError("a job reached a socket of the host")
+
+    def close(self) -> None:
+        self._listener.close()
+        assert self.sandbox.cleanup().problems == ()
+        self.sandbox.close()
+
+
+def check_verdict(outcome: RunOutcome, *right: Verdict) -> None:
+    """The run ended in one of the ways that the table names, with a reason that a person can read."""
+    ended = outcome.status.value, outcome.reason
+    assert any(ended[0] == status and words in ended[1] for status, words in right), f"{ended}\n{outcome.log_tail}"
+    assert_readable(outcome.reason)
+    assert (outcome.loss is not None) == (outcome.status is Status.OK)
+    assert all(char == "\n" or char.isprintable() for char in outcome.log_tail)
+
+
+def assert_readable(reason: str) -> None:
+    assert 0 < len(reason) <= REASON_CAP, reason
+    assert reason.isprintable(), repr(reason)
+    assert "Traceback" not in reason

@@ -1,0 +1,31 @@
+"""Every hostile program of the table, run for real: it ends as the table says, the host is as before, the sandbox answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from .cases import PROGRAMS, Program
+from .stage import Stage, check_verdict
+
+LEFT_OUT = "the sampled programs run under gVisor every time"
+
+
+def under_gvisor() -> list[object]:
+    mark = pytest.mark.full(LEFT_OUT)
+    return [program if program.sampled else pytest.param(program, marks=mark) for program in PROGRAMS.values()]
+
+
+def name_of(program: Program) -> str:
+    return program.name
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=name_of)
+def test_a_hostile_program_under_runc(runc: Stage, program: Program) -> None:
+    outcome = runc.unharmed(lambda: runc.run(program.name, **program.limits))
+    check_verdict(outcome, program.ends)
+
+
+@pytest.mark.parametrize("program", under_gvisor(), ids=name_of)
+def test_a_hostile_program_under_gvisor(runsc: Stage, program: Program) -> None:
+    outcome = runsc.unharmed(lambda: runsc.run(program.name, **program.limits))
+    check_verdict(outcome, *program.gvisor)
