@@ -106,7 +106,7 @@ def _decide(genesis: Genesis, keys: dict[bytes, SigningKey], order: list[bytes],
             account = state.get(account_key(tx.body.sender))
             tx.checked_key = account.key if isinstance(account, Account) else None  # just signed
         record, validators = chain_record(state), validators_of(state)
-        proposer = validators[record.height % len(validators)].id
+        proposer = validators[(record.height + 1) % len(validators)].id
         secret = sha256(b"beacon" + proposer)
         candidate, executed = candidates.build(state, proposer, secret, 0, head, record.time + 1_000, txs)
         if executed.skipped:
@@ -145,6 +145,9 @@ class _Server:
             answer = decided.outcomes(found) if outcomes else decided.answer([stored[:2] for stored in found])
             event = e.Received(peer, encode(answer))
             asyncio.get_running_loop().call_later(LINK_MS / 1_000, lambda: self._feed(event))
+
+    def queued(self, _peer: bytes, _lane: int) -> int:
+        return 0
 
     def _feed(self, event: e.Received) -> None:
         if self.driver is not None:
