@@ -149,6 +149,18 @@ class Node(Protocol):
 
     async def tx(self, tx: bytes) -> dict[str, Any] | None: ...
 
+    async def receipt(self, height: int, index: int) -> dict[str, Any] | None:
+        """A receipt of a block with its proof (`client.proofs`); 0 is the block's own. None where there is none."""
+        ...
+
+    async def prove(self, key: bytes) -> dict[str, Any] | None:
+        """What the state holds under a key, with its proof, and the block that it stands after. None before the first block."""
+        ...
+
+    async def handovers(self, start: int, limit: int) -> dict[str, Any]:
+        """At most `limit` final headers from height `start` on that name another validator set, with that set."""
+        ...
+
     async def history(self, account: bytes, *, before: int | None, limit: int) -> list[dict[str, Any]]: ...
 
     async def sandbox_ready(self) -> dict[str, Any] | None:

@@ -13,9 +13,10 @@ from chain.contracts.membership import parked
 from chain.crypto import address
 from chain.ledger.transition import chain_record, validators_of
 from chain.node.messages import decode_certificate
-from chain.storage import outcomes
+from chain.storage import handovers, outcomes
 from chain.storage.blockstore import MAX_RECEIPT, BlockStore
 from chain.types import Receipt, decode_block, tx_id
+from client import proofs
 from client.api.render import render_block, render_history, render_parked, render_supply, render_tx
 from client.config import Loaded, shown
 from client.core import Runs
@@ -93,7 +94,8 @@ class RunningNode:
             "block_id": self.head().hex(),
             "state_root": state.root.hex(),
             "time": record.time,
-            "clock": self.ledger.clock,
+            "clock": record.clock,
+            "clock_now": self.ledger.clock,
             "id": address(own),
             "validator": any(v.id == own for v in validators),
             "validators": [address(v.id) for v in validators],
@@ -159,6 +161,27 @@ class RunningNode:
             return None
         receipt = decode(Receipt, found.receipt, MAX_RECEIPT)
         return render_tx(found.raw, height=found.height, index=found.index, receipt=receipt)
+
+    async def receipt(self, height: int, index: int) -> dict[str, Any] | None:
+        await self.settled()
+        return await asyncio.to_thread(self._receipt, height, index)
+
+    def _receipt(self, height: int, index: int) -> dict[str, Any] | None:
+        stored = self._store.block(height)
+        if stored is None or not stored.block:
+            return None
+        return proofs.receipt_proof(stored.block, stored.certificate, self._store.receipts(height), index)
+
+    async def prove(self, key: bytes) -> dict[str, Any] | None:
+        height, proof = self.ledger.height, proofs.state_proof(self.ledger.state, key)
+        await self.settled()
+        header = await asyncio.to_thread(self._store.header, height)
+        certificate = await asyncio.to_thread(self._store.certificate, height)
+        return None if header is None or certificate is None else proofs.certified(proof, header, certificate)
+
+    async def handovers(self, start: int, limit: int) -> dict[str, Any]:
+        await self.settled()
+        return proofs.handovers(await asyncio.to_thread(handovers.read, self._store, start, limit))
 
     async def history(self, account: bytes, *, before: int | None, limit: int) -> list[dict[str, Any]]:
         await self.settled()

@@ -186,6 +186,20 @@ class Client:
     async def tx(self, tx: str) -> Json:
         return _document(await self._call("GET", f"/v1/tx/{_id(tx)}"))
 
+    async def receipt(self, height: int, index: int) -> Json:
+        """A receipt with its proof, its block's header and certificate, all encoded, in hex. 0 is the block's own receipt; that of
+        a transaction is one more than its `index`. Nothing of it need be believed: protocol_spec/blocks.md says how to check it."""
+        return _document(await self._call("GET", f"/v1/blocks/{_id(str(height))}/receipts/{_id(str(index))}"))
+
+    async def proof(self, key: bytes) -> Json:
+        """What the state holds under a key (protocol_spec/merkle.md), with the proof of that, or of its absence, and the block."""
+        return _document(await self._call("GET", f"/v1/proofs/{key.hex()}"))
+
+    async def handovers(self, start: int = 1, limit: int = 64) -> list[str]:
+        """Encoded handovers from height `start` on, in hex: they lead from a known validator set to those that follow it."""
+        found = _document(await self._call("GET", "/v1/handovers", params={"start": start, "limit": limit}))
+        return list(found["handovers"])
+
     async def jobs(self, *, live: bool = False, before: int | None = None, limit: int = 50) -> list[Job]:
         params = {"live": "true" if live else None, "before": before, "limit": limit}
         return _rows(await self._call("GET", "/v1/jobs", params=params), "jobs")

@@ -105,6 +105,15 @@ class SyncClient:
     def block(self, height: int | str = "latest") -> Json:
         return self._wait(self._client.block(height))
 
+    def receipt(self, height: int, index: int) -> Json:
+        return self._wait(self._client.receipt(height, index))
+
+    def proof(self, key: bytes) -> Json:
+        return self._wait(self._client.proof(key))
+
+    def handovers(self, start: int = 1, limit: int = 64) -> list[str]:
+        return self._wait(self._client.handovers(start, limit))
+
     def tx(self, tx: str) -> Json:
         return self._wait(self._client.tx(tx))
 

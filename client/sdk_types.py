@@ -106,6 +106,9 @@ class Status(TypedDict, total=False):
     state_root: str
     time: int
     clock: int
+    """The chain clock of the last block."""
+    clock_now: int
+    """What the chain clock of a block made now would be."""
     id: str
     validator: bool
     validators: list[str]

@@ -9,7 +9,20 @@ from chain.errors import InvalidTx, TxCode
 from client.api.errors import invalid, not_found
 from client.api.render import Json
 from client.api.route import Call, Reply, Route, parse_field, parse_hash
-from client.api.schema import BlockView, RawTxRequest, RawTxsRequest, TxAnswer, TxRefused, TxsAnswer, TxView, WaitQuery
+from client.api.schema import (
+    BlockView,
+    HandoversQuery,
+    HandoversView,
+    RawTxRequest,
+    RawTxsRequest,
+    ReceiptProof,
+    StateProofView,
+    TxAnswer,
+    TxRefused,
+    TxsAnswer,
+    TxView,
+    WaitQuery,
+)
 from client.api.submit import answer
 
 SLICE = 32
@@ -47,6 +60,36 @@ async def get_tx(call: Call) -> Json:
             f"Transaction {tx.hex()} stands in no block here: it is pending, was dropped, or never existed{earlier}. Try again"
         )
     return found
+
+
+async def get_receipt(call: Call) -> Json:
+    height = parse_field("block", _parse_height, call.path("block"))
+    index = parse_field("index", _parse_height, call.path("index"))
+    found = await call.node.receipt(height, index)
+    if found is None:
+        raise not_found(f"This node has no receipt {index} of block {height}: a block with n transactions has n + 1, its own first")
+    return found
+
+
+_KEY = re.compile(r"(?:[0-9a-f]{2}){1,255}", re.ASCII)
+
+
+def _parse_key(text: str) -> bytes:
+    if not _KEY.fullmatch(text):
+        raise ValueError("1 to 255 bytes in lower-case hex are expected, as LC-MRK-7 makes a key")
+    return bytes.fromhex(text)
+
+
+async def get_proof(call: Call) -> Json:
+    found = await call.node.prove(parse_field("key", _parse_key, call.path("key")))
+    if found is None:
+        raise not_found("No block is final here yet: before the first one nothing is signed. Try again later")
+    return found
+
+
+async def get_handovers(call: Call) -> Json:
+    query: HandoversQuery = call.query
+    return await call.node.handovers(query.start, query.limit)
 
 
 def _first_block(call: Call) -> int:
@@ -104,6 +147,25 @@ async def post_txs(call: Call) -> TxsAnswer:
 
 ROUTES = (
     Route("GET", "/v1/blocks/{height}", "A block by height, or latest", get_block, BlockView, failures=(404,)),
+    Route(
+        "GET",
+        "/v1/blocks/{block}/receipts/{index}",
+        "A receipt with its proof; 0 is the block's own",
+        get_receipt,
+        ReceiptProof,
+        failures=(404,),
+    ),
+    Route(
+        "GET",
+        "/v1/proofs/{key}",
+        "A record of the state, or its absence, with its proof",
+        get_proof,
+        StateProofView,
+        failures=(404,),
+    ),
+    Route(
+        "GET", "/v1/handovers", "Final headers that name another validator set", get_handovers, HandoversView, query=HandoversQuery
+    ),
     Route("GET", "/v1/tx/{tx}", "A final transaction with its receipt", get_tx, TxView, failures=(404,)),
     Route("POST", "/v1/tx", "Offer a signed transaction", post_tx, TxAnswer, RawTxRequest, WaitQuery, failures=(422,)),
     Route("POST", "/v1/txs", "Offer many signed transactions at once", post_txs, TxsAnswer, RawTxsRequest),

@@ -20,6 +20,9 @@ _PARAM = re.compile(r"{(\w+)}")
 _PATH = {
     "account": {"type": "string", "description": "an identity, lc1…"},
     "height": {"type": "string", "description": "a height, or latest", "pattern": "^(latest|0|[1-9][0-9]*)$"},
+    "block": {"type": "string", "description": "a height", "pattern": "^(0|[1-9][0-9]*)$"},
+    "index": {"type": "string", "description": "0, or one more than a transaction's place", "pattern": "^(0|[1-9][0-9]*)$"},
+    "key": {"type": "string", "description": "a state key in hex", "pattern": "^([0-9a-f]{2}){1,255}$"},
     "tx": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
     "job": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
     "cid": {"type": "string", "description": "a CIDv1 in base32"},

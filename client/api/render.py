@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from chain.codec import decode
+from chain.codec import decode, encode
 from chain.contracts import CONTRACTS
 from chain.contracts.base import K_SUPPLY, Parked, Reader, Supply
 from chain.contracts.job import FloatKind, HiddenVote, ImageKind, OnCheat, Result, VoteCode, is_cid
@@ -159,6 +159,7 @@ def render_tx(raw: bytes | ParsedTx, *, height: int, index: int, receipt: Receip
     body = tx.body
     return {
         "tx": tx.id.hex(),
+        "raw": tx.raw.hex(),
         "height": height,
         "index": index,
         "sender": address(body.sender),
@@ -335,8 +336,8 @@ def render_block(
     if certificate is not None:
         known = list(validators or ())
         signers = [address(known[i].id) if i < len(known) else str(i) for i in certificate.signers]
-        signed = {"round": certificate.round, "signers": signers}
-    return render_header(header) | {"txs": [tx.hex() for tx in tx_ids], "certificate": signed}
+        signed = {"round": certificate.round, "signers": signers, "bytes": encode(certificate).hex()}
+    return render_header(header) | {"txs": [tx.hex() for tx in tx_ids], "header": encode(header).hex(), "certificate": signed}
 
 
 # --- accounts and supply ------------------------------------------------------------------------------------------------------

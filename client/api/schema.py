@@ -204,9 +204,10 @@ class JobPosted(TxAnswer, frozen=True, kw_only=True):
 
 
 class TxView(Strict, frozen=True, kw_only=True):
-    """`ops` have their type's name in `type` and the message's fields beside it."""
+    """`raw` are the signed bytes. `ops` have their type's name in `type` and the message's fields beside it."""
 
     tx: Hex
+    raw: Hex
     height: int
     index: int
     sender: Address
@@ -220,11 +221,16 @@ class TxView(Strict, frozen=True, kw_only=True):
 
 
 class CertificateView(Strict, frozen=True, kw_only=True):
+    """`bytes` is the encoded certificate, with its signatures (LC-BLK-6)."""
+
     round: int
     signers: list[str]
+    bytes: Hex
 
 
 class BlockView(Strict, frozen=True, kw_only=True):
+    """`txs` are ids. `header` is the encoded header, of which the id is a hash (LC-BLK-1, 2)."""
+
     height: int
     block_id: Hex
     version: int
@@ -241,7 +247,42 @@ class BlockView(Strict, frozen=True, kw_only=True):
     reveal: Hex
     commitment: Hex
     txs: list[Hex]
+    header: Hex
     certificate: CertificateView | None
+
+
+class ReceiptProof(Strict, frozen=True, kw_only=True):
+    """A receipt and its list proof under the header's `receipt_root` (LC-BLK-8), encoded. `tx` is null for the block's own."""
+
+    height: int
+    header: Hex
+    certificate: Hex
+    index: int
+    tx: Hex | None
+    receipt: Hex
+    proof: Hex
+
+
+class StateProofView(Strict, frozen=True, kw_only=True):
+    """A record, or null where there is none, and its proof under the header's `state_root` (LC-BLK-8), encoded, in hex."""
+
+    height: int
+    header: Hex
+    certificate: Hex
+    key: Hex
+    record: Hex | None
+    proof: Hex
+
+
+class HandoversView(Strict, frozen=True, kw_only=True):
+    """Encoded handovers in hex, ascending by height (LC-BLK-18)."""
+
+    handovers: list[Hex]
+
+
+class HandoversQuery(Strict, frozen=True, kw_only=True):
+    start: Annotated[int, Meta(ge=1, le=2**48)] = 1
+    limit: Annotated[int, Meta(ge=1, le=64)] = 64
 
 
 class SupplyPart(Strict, frozen=True, kw_only=True):
@@ -278,7 +319,11 @@ class FailingView(Strict, frozen=True, kw_only=True):
 
 
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):
-    """What a node says of itself; a later version may add fields."""
+    """What a node says of itself; a later version may add fields.
+
+    `time` and `clock` are those of the last block (LC-BLK-10). `clock_now` is what the chain clock of a block made now would be:
+    `clock` and the time since that block, at most max_step. Deadlines are compared with the clock of a block, not with `clock_now`.
+    """
 
     network: str
     chain_id: Hex
@@ -287,6 +332,7 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     state_root: Hex
     time: int
     clock: int
+    clock_now: int
     id: Address
     validator: bool
     validators: list[Address]

@@ -149,7 +149,7 @@ def list_jobs(
 
 
 async def _with_clock(node: Client, live: bool, before: int | None, limit: int) -> tuple[list[Job], int]:
-    return await node.jobs(live=live, before=before, limit=limit), (await node.status())["clock"]
+    return await node.jobs(live=live, before=before, limit=limit), (await node.status())["clock_now"]
 
 
 def _left(job: Job, clock: int) -> str:
@@ -164,7 +164,7 @@ def show(job: JobId, /, *, common: Common = HERE) -> int:
         return await node.job(await find_job(node, job)), await node.status()
 
     found, status = common.ask(read)
-    common.out.show(found, lambda console: show_job(console, found, status["id"], status["clock"]))
+    common.out.show(found, lambda console: show_job(console, found, status["id"], status["clock_now"]))
     return 0
 
 

@@ -145,7 +145,7 @@ def balance(
 
 
 async def _standing(node: Client, who: str | None) -> tuple[Account, int]:
-    return await node.account(who), (await node.status())["clock"]
+    return await node.account(who), (await node.status())["clock_now"]
 
 
 def history(
@@ -248,9 +248,15 @@ def tx_show(
     tx: Annotated[str, Parameter(name="TX", help="The transaction's id.")],
     /,
     *,
+    proof: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Print its receipt with what proves it to others.")
+    ] = False,
     common: Common = HERE,
 ) -> int:
     """Show a transaction and its receipt."""
+    if proof:
+        common.out.line(common.ask(lambda node: _proven(node, tx)))
+        return 0
     found = common.ask(lambda node: node.tx(tx))
 
     def people(console: Console) -> None:
@@ -266,6 +272,11 @@ def tx_show(
 
     common.out.show(found, people)
     return 0
+
+
+async def _proven(node: Client, tx: str) -> dict[str, Any]:
+    shown = await node.tx(tx)
+    return await node.receipt(int(shown["height"]), int(shown["index"]) + 1)
 
 
 def peers(*, common: Common = HERE) -> int:

@@ -104,7 +104,7 @@ async def _read(node: Client, job_id: str) -> Shown:
         raise
     except ApiError:  # a node without a worker
         runs = []
-    return Shown(job, runs, status["clock"])
+    return Shown(job, runs, status["clock_now"])
 
 
 async def _listen(node: Client, job_id: str, bell: asyncio.Event) -> None:

@@ -60,7 +60,7 @@ def terms(expiry: int, **changes: Any) -> PostJob:
 
 async def post(contractor: Person, node: NodeProcess, *, open_ms: int = 1_500, **changes: Any) -> str:
     """A job of `contractor` that expires that soon; its id."""
-    clock = (await node.api.status())["clock"]
+    clock = (await node.api.status())["clock_now"]
     done = await contractor.send(node, terms(clock + open_ms, **changes))
     return job_id_of(bytes.fromhex(done["tx"]), 0).hex()
 

@@ -6,9 +6,14 @@ import asyncio
 from pathlib import Path
 
 from chain.codec import encode
+from chain.contracts.base import account_key
+from chain.crypto import parse_address
 from chain.storage.blockstore import BlockStore
 from chain.types import decode_block
-from tests.conformance.light import genesis_chain, verify_block
+from tests.conformance import genesis as stated
+from tests.conformance import machine
+from tests.conformance.light import verify_block
+from tests.conformance.over_http import Follower
 from tests.processes.harness import Graph, NodeProcess, Role, credits, eventually, micro, validators
 
 ROLES = [*validators(4), Role("observer"), Role("late")]
@@ -23,6 +28,7 @@ async def test_one_ledger_on_every_node_for_ever(tmp_path: Path) -> None:
         await _history_goes_back_to_genesis(graph)
         await graph.no_fork()
         _no_node_needs_much_memory(graph)
+        await _a_stranger_is_convinced_over_http(graph)
         await _a_second_implementation_believes_it(graph)
 
 
@@ -99,12 +105,27 @@ async def _history_goes_back_to_genesis(graph: Graph) -> None:
     assert first["time"] > graph.genesis.time
 
 
+async def _a_stranger_is_convinced_over_http(graph: Graph) -> None:
+    """Receipts and a balance, from the genesis and the answers of a node that is no validator."""
+    node, follower = graph["observer"], Follower(encode(graph.genesis))
+    follower.take(await node.api.handovers())
+    for line in await node.api.history():
+        shown = await node.api.tx(line["tx"])
+        receipt = follower.receipt(await node.api.receipt(shown["height"], shown["index"] + 1), bytes.fromhex(shown["tx"]))
+        assert receipt[1] == shown["code"]
+    key = account_key(parse_address(graph["late"].address))
+    _, account = follower.record(await node.api.proof(key), key)
+    assert account[2] == micro(await graph["late"].api.balance())
+
+
 async def _a_second_implementation_believes_it(graph: Graph) -> None:
-    """Every block in a stopped node's database, checked by the verifier that was written from the specification alone."""
+    """Every block in a stopped node's database, checked and executed by what was written from the specification alone."""
     node = graph["observer"]
     blocks = {height: await node.api.block(height) for height in (1, 2)}
     assert await node.stop() == 0
-    chain_id, members = genesis_chain(encode(graph.genesis))
+    start = encode(graph.genesis)
+    chain_id, members = stated.chain_id(start), stated.first_validators(start)
+    records = stated.first_state(start)
     store = BlockStore.open(str(node.data / "db"), chain_id=chain_id, create=False)
     try:
         head = store.head()
@@ -124,6 +145,9 @@ async def _a_second_implementation_believes_it(graph: Graph) -> None:
                 next_validators_bytes=members,
                 parent=parent,
             )
+            done = machine.execute(records, parent, stored.block)
+            assert done.receipts == store.receipts(height)
+            records = {key: raw for key, raw in {**records, **done.put}.items() if key not in done.gone}
             parent = stored.block_id
             if height in blocks:
                 assert parent.hex() == blocks[height]["block_id"]

@@ -96,7 +96,7 @@ class Load:
     async def _job(self) -> str:
         status = await self._until(lambda client: client.status(), lambda found: True)
         chain_id = bytes.fromhex(status["chain_id"])
-        posted = await self._send(CONTRACTOR, scripted.terms(status["clock"] + 4_000))
+        posted = await self._send(CONTRACTOR, scripted.terms(status["clock_now"] + 4_000))
         if posted is None:
             return "not posted"
         job = job_id_of(bytes.fromhex(posted["tx"]), 0).hex()

@@ -23,11 +23,26 @@ from chain.contracts.job import messages, views
 from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal, claim_commitment, job_id_of, vote_commitment
 from chain.crypto import SigningKey, account_id, address
 from chain.ledger.genesis import Genesis, GenesisAccount, first_state
+from chain.ledger.snapshot import Handover
 from chain.ledger.state import State
 from chain.ledger.transition import BlockInput, apply_block, chain_record, commit, validators_of
 from chain.ledger.tx import ParsedTx, check_tx, parse_tx, sign_tx
 from chain.params import Params
-from chain.types import Certificate, Header, Receipt, TxBody, block_id, net_of, tx_root
+from chain.types import (
+    PRECOMMIT,
+    Block,
+    Certificate,
+    Header,
+    Receipt,
+    TxBody,
+    block_id,
+    net_of,
+    quorum,
+    tx_root,
+    validators_hash,
+    vote_digest,
+)
+from client import proofs
 from client.api import ApiServer, Limits
 from client.api.errors import ErrorResponse
 from client.api.render import render_block, render_history, render_supply, render_tx
@@ -105,17 +120,28 @@ class FakeLedger:
     def mine(self, step: int = 1_000) -> Committed:
         parent = chain_record(self.state)
         txs, self.pool = self.pool, []
-        proposer = self.genesis.validators[0].id
+        before = validators_of(self.state)
+        proposer = before[(parent.height + 1) % len(before)].id
         made = apply_block(self.state, BlockInput(parent.height + 1, parent.time + step, proposer, ZERO, ZERO, txs))
         commit(self.state, made)
         height, raws = parent.height + 1, [tx.raw for tx in txs]
         roots = (tx_root(raws), made.receipt_root, made.state_root)
-        header = Header(1, self.chain_id, height, 0, proposer, parent.time + step, ZERO, *roots, ZERO, ZERO, ZERO, ZERO)
+        sets = (validators_hash(before), validators_hash(made.next_validators))
+        head = block_id(self.blocks[-1][0]) if self.blocks else self.chain_id
+        header = Header(1, self.chain_id, height, 0, proposer, parent.time + step, head, *roots, *sets, ZERO, ZERO)
         self.blocks.append((header, txs, made.receipts))
         committed = Committed(height, block_id(header), header, [tx.id for tx in txs], made.receipts)
         for queue in self.readers:
             queue.put_nowait(committed)
         return committed
+
+    def certificate(self, header: Header) -> Certificate:
+        """By a quorum of the genesis validators."""
+        keys = {self.ids[name]: key for name, key in self.keys.items()}
+        signers = list(range(quorum(len(self.genesis.validators))))
+        digest = vote_digest(self.chain_id, PRECOMMIT, header.height, 0, block_id(header))
+        signatures = [keys[self.genesis.validators[i].id].sign(digest) for i in signers]
+        return Certificate(header.height, 0, block_id(header), signers, signatures)
 
     # client.core.Ledger
 
@@ -218,6 +244,7 @@ class FakeFiles:
         self.folder = folder
         self.added: list[tuple[Path, str]] = []
         self.fault: Exception | None = None
+        self.handed: list[Handover] = []
         self.hold: asyncio.Event | None = None
         self.waiting = 0
 
@@ -301,6 +328,7 @@ class FakeNode:
         self.extra: dict[str, Any] = {}
         self.sandbox: dict[str, Any] | None = {"ok": True, "checks": []}
         self.fault: Exception | None = None
+        self.handed: list[Handover] = []
 
     def status(self) -> dict[str, Any]:
         if self.fault:
@@ -315,6 +343,7 @@ class FakeNode:
             "state_root": ledger.state.root.hex(),
             "time": record.time,
             "clock": record.clock,
+            "clock_now": self.ledger.clock,
             "id": address(ledger.own_id),
             "validator": False,
             "validators": [address(v.id) for v in validators_of(ledger.state)],
@@ -338,7 +367,7 @@ class FakeNode:
         if not 1 <= height <= len(self.ledger.blocks):
             return None
         header, txs, _ = self.ledger.blocks[height - 1]
-        certificate = Certificate(height, 0, block_id(header), [0, 1, 2], [bytes(64)] * 3)
+        certificate = self.ledger.certificate(header)
         return render_block(header, [tx.id for tx in txs], certificate, validators_of(self.ledger.state))
 
     async def tx(self, tx: bytes) -> dict[str, Any] | None:
@@ -347,6 +376,23 @@ class FakeNode:
                 if parsed.id == tx:
                     return render_tx(parsed, height=header.height, index=index, receipt=receipts[index + 1])
         return None
+
+    async def receipt(self, height: int, index: int) -> dict[str, Any] | None:
+        if not 1 <= height <= len(self.ledger.blocks):
+            return None
+        header, txs, receipts = self.ledger.blocks[height - 1]
+        block = encode(Block(header, [tx.raw for tx in txs]))
+        certificate = encode(self.ledger.certificate(header))
+        return proofs.receipt_proof(block, certificate, [encode(receipt) for receipt in receipts], index)
+
+    async def prove(self, key: bytes) -> dict[str, Any] | None:
+        if not self.ledger.blocks:
+            return None
+        header = self.ledger.blocks[-1][0]
+        return proofs.certified(proofs.state_proof(self.ledger.state, key), header, encode(self.ledger.certificate(header)))
+
+    async def handovers(self, start: int, limit: int) -> dict[str, Any]:
+        return proofs.handovers([h for h in self.handed if h.header.height >= start][:limit])
 
     async def history(self, account: bytes, *, before: int | None, limit: int) -> list[dict[str, Any]]:
         rows = []

@@ -40,6 +40,7 @@ STATUS = {
     "state_root": "ef" * 32,
     "time": 1_700_000_000_000,
     "clock": 1_700_000_000_000,
+    "clock_now": 1_700_000_000_000,
     "id": OWN,
     "validator": True,
     "validators": [OWN],
@@ -139,6 +140,7 @@ TX_VIEW = {
     "code_name": "OK",
     "events": [{"type": "moved", "amount": "2"}],
 }
+PROVEN = {"height": 7, "header": "9e", "certificate": "95", "index": 1, "tx": TX, "receipt": "93", "proof": "93"}
 DONE = {"tx": TX, "status": "final", "height": 8, "index": 0, "code": 0, "code_name": "OK"}
 
 
@@ -166,6 +168,9 @@ class Fake:
             "GET /v1/config": {"name": "node"},
             "GET /v1/blocks/latest": BLOCK,
             f"GET /v1/tx/{TX}": TX_VIEW,
+            "GET /v1/blocks/7/receipts/1": PROVEN,
+            "GET /v1/proofs/672f": PROVEN,
+            "GET /v1/handovers": {"handovers": ["93"]},
             "GET /v1/jobs": [FINISHED],
             f"GET /v1/jobs/{JOB}": FINISHED,
             f"GET /v1/jobs/{JOB}/model": (200, MODEL),

@@ -22,7 +22,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 
 
 def example(path: str) -> str:
-    for name in ("account", "height", "tx", "job", "cid", "run"):
+    for name in ("account", "height", "block", "index", "key", "tx", "job", "cid", "run"):
         path = path.replace("{" + name + "}", "x")
     return path
 

@@ -132,6 +132,7 @@ def test_a_transaction_from_its_bytes_and_bytes_that_are_none() -> None:
     raw = ledger.signed("boss", Transfer(ledger.ids["n1"], 10**6, b""))
     receipt = Receipt(HASH, 1, [])
     shown = render_tx(raw, height=4, index=2, receipt=receipt)
+    assert shown["raw"] == raw.hex()
     assert (shown["sender"], shown["height"], shown["index"]) == (address(ledger.ids["boss"]), 4, 2)
     assert (shown["code"], shown["code_name"], shown["sequence"]) == (1, "INSUFFICIENT_CREDITS", 0)
     with pytest.raises(InvalidTx):
@@ -209,8 +210,10 @@ def test_a_block_with_and_without_the_set_that_signed_it() -> None:
     header = Header(1, HASH, 7, 0, A, 5, HASH, HASH, HASH, HASH, HASH, HASH, HASH, HASH)
     certificate = Certificate(7, 2, HASH, [0, 2], [bytes(64)] * 2)
     shown = render_block(header, [JOB], certificate, validators)
-    assert shown["certificate"] == {"round": 2, "signers": [address(validators[0].id), address(validators[2].id)]}
-    assert render_block(header, [], certificate)["certificate"] == {"round": 2, "signers": ["0", "2"]}
+    signed = {"round": 2, "bytes": encode(certificate).hex()}
+    assert shown["certificate"] == signed | {"signers": [address(validators[0].id), address(validators[2].id)]}
+    assert render_block(header, [], certificate)["certificate"] == signed | {"signers": ["0", "2"]}
+    assert shown["header"] == encode(header).hex()
     assert render_block(header, [], None)["certificate"] is None
     assert (shown["txs"], shown["proposer"], shown["height"]) == ([JOB.hex()], address(A), 7)
 

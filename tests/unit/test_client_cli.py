@@ -92,6 +92,7 @@ READING = [
     (["block", "show"], TX),
     (["block", "show", "latest"], "cd" * 32),
     (["tx", "show", TX], "Transfer"),
+    (["tx", "show", TX, "--proof"], '"receipt": "93"'),
     (["job", "list"], JOB[:12]),
     (["job", "show", JOB], OTHER),
     (["job", "show", "3fa9c1"], "bounty"),

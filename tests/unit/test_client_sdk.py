@@ -70,6 +70,8 @@ async def test_reading(node: Client) -> None:
     assert (await node.supply())["supply"] == "999"
     assert (await node.block())["txs"] == [TX]
     assert (await node.tx(TX))["code"] == 0
+    assert (await node.receipt(7, 1))["tx"] == (await node.proof(b"g/"))["tx"] == TX
+    assert await node.handovers(start=3) == ["93"]
     assert [job["id"] for job in await node.jobs(live=True)] == [JOB]
     assert (await node.job(JOB))["winner"] == OTHER
     assert (await node.peers())[0]["id"] == OTHER

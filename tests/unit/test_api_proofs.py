@@ -1,0 +1,143 @@
+"""Who trusts no node is convinced by what it answers over HTTP: the second implementation checks it, from genesis alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain.codec import encode
+from chain.contracts.base import account_key
+from chain.contracts.credits import Transfer
+from chain.crypto import address
+from tests.conformance import cases
+from tests.conformance.checks import Refused
+from tests.conformance.over_http import Follower
+from tests.unit.api_kit import GRANT, Api, serving
+
+ZERO = bytes(32)
+
+
+@dataclass
+class Convinced:
+    """A stranger beside a node: it has the genesis, and asks."""
+
+    api: Api
+    follower: Follower
+
+    async def receipt(self, tx: bytes) -> Any:
+        shown = await self.api.get(f"/v1/tx/{tx.hex()}")
+        answer = await self.api.get(f"/v1/blocks/{shown['height']}/receipts/{shown['index'] + 1}")
+        return self.follower.receipt(answer, tx)
+
+
+@pytest.fixture
+async def stranger(tmp_path: Path) -> AsyncIterator[Convinced]:
+    async with serving(tmp_path) as api:
+        yield Convinced(api, Follower(encode(api.node.ledger.genesis)))
+
+
+def paid(stranger: Convinced) -> list[bytes]:
+    """Ids of two transactions of one block: the second was refused."""
+    ledger = stranger.api.node.ledger
+    assert ledger.block(n1=Transfer(ledger.ids["n2"], 5, b""), n3=Transfer(ledger.ids["n2"], 0, b"")) == [0, 3]
+    return [tx.id for tx in ledger.blocks[-1][1]]
+
+
+async def test_what_became_of_a_transaction_is_shown_to_who_trusts_nobody(stranger: Convinced) -> None:
+    first, second = paid(stranger)
+    ids = stranger.api.node.ledger.ids
+    moved = [1, "transfer", ids["n1"], ids["n2"], 5, b""]
+    assert await stranger.receipt(first) == [first, 0, [moved]]
+    assert await stranger.receipt(second) == [second, 3, []]
+
+
+async def test_the_block_s_own_events_are_shown_as_well(stranger: Convinced) -> None:
+    paid(stranger)
+    answer = await stranger.api.get("/v1/blocks/1/receipts/0")
+    assert answer["tx"] is None
+    assert stranger.follower.receipt(answer, ZERO) == [ZERO, 0, []]
+
+
+async def test_a_record_of_the_state_and_its_absence_are_shown(stranger: Convinced) -> None:
+    paid(stranger)
+    ledger = stranger.api.node.ledger
+    key, nobody = account_key(ledger.ids["n2"]), account_key(bytes(20))
+    header, record = stranger.follower.record(await stranger.api.get(f"/v1/proofs/{key.hex()}"), key)
+    assert (header.height, record[2]) == (1, GRANT + 5)
+    header, record = stranger.follower.record(await stranger.api.get(f"/v1/proofs/{nobody.hex()}"), nobody)
+    assert record is None
+    assert header.state_root == ledger.state.root
+
+
+async def test_a_block_tells_its_header_and_its_signatures_as_bytes(stranger: Convinced) -> None:
+    """D14: what is shown for people is not what is signed."""
+    tx, _ = paid(stranger)
+    shown = await stranger.api.get("/v1/blocks/1")
+    header = stranger.follower.header({"header": shown["header"], "certificate": shown["certificate"]["bytes"]})
+    assert header.state_root.hex() == shown["state_root"]
+    raw = (await stranger.api.get(f"/v1/tx/{tx.hex()}"))["raw"]
+    assert cases.light.tx_id(bytes.fromhex(raw)) == tx
+
+
+LIES = ("header", "certificate", "receipt", "proof")
+
+
+@pytest.mark.parametrize("field", LIES)
+async def test_a_node_that_changes_a_byte_convinces_nobody(stranger: Convinced, field: str) -> None:
+    tx, _ = paid(stranger)
+    answer = await stranger.api.get("/v1/blocks/1/receipts/1")
+    stranger.follower.receipt(answer, tx)
+    raw = bytearray.fromhex(answer[field])
+    raw[-1] ^= 1
+    with pytest.raises(Refused):
+        stranger.follower.receipt(answer | {field: raw.hex()}, tx)
+
+
+async def test_a_node_that_answers_about_something_else_convinces_nobody(stranger: Convinced) -> None:
+    first, second = paid(stranger)
+    with pytest.raises(Refused):
+        stranger.follower.receipt(await stranger.api.get("/v1/blocks/1/receipts/2"), first)
+    ledger = stranger.api.node.ledger
+    asked, told = account_key(ledger.ids["n1"]), account_key(ledger.ids["n2"])
+    answer = await stranger.api.get(f"/v1/proofs/{told.hex()}")
+    for lie in (answer, answer | {"key": asked.hex()}, answer | {"key": asked.hex(), "record": None}):
+        with pytest.raises(Refused):
+            stranger.follower.record(lie, asked)
+    assert second != first
+
+
+async def test_handovers_lead_on_when_the_validators_change(tmp_path: Path) -> None:
+    vector = cases.load("snapshots")
+    follower = Follower(bytes.fromhex(cases.load("genesis")["bytes"]))
+    follower.take(vector["handovers"])
+    with pytest.raises(Refused):
+        Follower(bytes.fromhex(cases.load("genesis")["bytes"])).take(vector["handovers"][1:])
+    async with serving(tmp_path) as api:
+        assert await api.get("/v1/handovers") == {"handovers": []}
+        await api.refused("GET", "/v1/handovers?limit=65", 400)
+
+
+async def test_what_cannot_be_shown_is_said(stranger: Convinced) -> None:
+    api = stranger.api
+    await api.refused("GET", "/v1/proofs/672f", 404)
+    paid(stranger)
+    await api.refused("GET", "/v1/blocks/1/receipts/3", 404)
+    await api.refused("GET", "/v1/blocks/2/receipts/0", 404)
+    await api.refused("GET", "/v1/blocks/1/receipts/-1", 400)
+    await api.refused("GET", "/v1/proofs/xy", 400)
+    await api.refused("GET", f"/v1/proofs/{'00' * 256}", 400)
+    chain = await api.get("/v1/proofs/672f")
+    assert stranger.follower.record(chain, b"g/")[1][1] == 1
+
+
+async def test_the_clock_of_the_last_block_and_the_one_now_are_two(stranger: Convinced) -> None:
+    paid(stranger)
+    status = await stranger.api.get("/v1/status")
+    chain = stranger.follower.record(await stranger.api.get("/v1/proofs/672f"), b"g/")[1]
+    assert status["clock"] == chain[3]
+    assert status["clock_now"] >= status["clock"]
+    assert address(stranger.api.node.ledger.own_id) == status["id"]
