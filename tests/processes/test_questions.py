@@ -13,14 +13,28 @@ from pathlib import Path
 import pytest
 
 from chain.codec import encode
+from chain.consensus.messages import RoundState
 from chain.contracts.credits import Transfer
-from chain.node.messages import MAX_SYNC_BLOCKS, GetBlocks, GetOutcomes
+from chain.node.messages import (
+    MAX_BATCH,
+    MAX_SYNC_BLOCKS,
+    GetBlock,
+    GetBlocks,
+    GetOutcomes,
+    GetTxs,
+    Links,
+    StateMessage,
+    Status,
+    TxIds,
+)
 from chain.params import MAX_OPS
 from client import config
 from p2p.book import PeerBook
+from p2p.content.cid import Cid, Codec
+from p2p.content.messages import WhoHas
 from p2p.tls import CA
 from p2p.transport import Network
-from p2p.wire import LANE_VOTES, NODE
+from p2p.wire import CONTENT, LANE_VOTES, NODE, PEERS, GetPeers, Ping, peers_message
 from tests.processes.harness import Graph, NodeProcess, Person, Role, eventually, validators, with_params
 
 QUESTIONS = 20_000
@@ -82,6 +96,31 @@ class Asker:
         await asyncio.sleep(max(0.0, began + LASTS_S - time.monotonic()))
         return left
 
+    async def flood(self) -> int:
+        """As many messages of all channels as the connections take, of kinds that nobody refuses; how many left."""
+        state = RoundState(1, 0, 0, -1, b"", -1, b"", [], False, b"", b"")
+        kinds: list[tuple[int, bytes]] = [
+            (NODE, encode(Status(0))),
+            (NODE, encode(Links([]))),
+            (NODE, encode(StateMessage(state))),
+            (NODE, encode(TxIds([bytes(8)] * MAX_BATCH))),
+            (NODE, encode(GetTxs([bytes(8)] * MAX_BATCH))),
+            (NODE, encode(GetBlock(1, bytes(32), []))),
+            (PEERS, peers_message(Ping(1))[1:]),
+            (PEERS, peers_message(GetPeers())[1:]),
+            (CONTENT, encode(WhoHas(Cid(Codec.RAW, bytes(32)).to_bytes()))),
+        ]
+        messages = itertools.cycle(kinds)
+        began, left = time.monotonic(), 0
+        while time.monotonic() < began + LASTS_S:
+            for node in self.nodes:
+                for channel, payload in itertools.islice(messages, 100 * len(kinds)):
+                    if not self.network.send(node.id, channel, payload, LANE_VOTES):
+                        break
+                    left += 1
+            await asyncio.sleep(STEP_S / 5)
+        return left
+
 
 def resident(node: NodeProcess) -> int:
     """Bytes."""
@@ -141,6 +180,25 @@ async def askers(graph: Graph, names: list[str], nodes: list[NodeProcess]) -> As
         await asyncio.gather(*(asker.network.stop() for asker in made))
 
 
+def show(what: str, calm: Seen, busy: Seen, after: Seen) -> None:
+    print(f"{what}: {calm.rate:.1f}, {busy.rate:.1f}, {after.rate:.1f} heights/s; {busy.grew >> 20} MB more;", end=" ")
+    print(f"p95 {calm.p95 * 1000:.0f} and {busy.p95 * 1000:.0f} ms")
+
+
+def unharmed(calm: Seen, *others: Seen) -> None:
+    patience = max(ANSWERS_WITHIN_S, 10 * calm.waits[-1])
+    for seen in others:
+        assert seen.rate >= calm.rate / 2
+        assert seen.grew < SPARE_RSS
+        assert seen.waits[-1] <= patience
+
+
+async def nobody_was_blamed(nodes: list[NodeProcess]) -> None:
+    for node in nodes:
+        assert {peer["score"] for peer in await node.api.peers()} <= {0.0}
+        assert not node.says("blocked")
+
+
 async def fill(node: NodeProcess) -> None:
     """A history that is worth asking for: from height 1 on a large transaction in every block."""
     large = [Transfer(node.id, 1, bytes(64))] * MAX_OPS
@@ -162,15 +220,25 @@ async def test_who_asks_for_too_much_holds_up_nobody(tmp_path: Path, members: in
             calm = await observe(nodes, asyncio.sleep(LASTS_S / 2))
             busy = await observe(nodes, asyncio.gather(*(asker.ask(QUESTIONS) for asker in asking)))
             after = await observe(nodes, asyncio.sleep(LASTS_S / 2))
-            print(f"{members} members: {calm.rate:.1f}, {busy.rate:.1f}, {after.rate:.1f} heights/s;", end=" ")
-            print(f"{busy.grew >> 20} MB more; p95 {calm.p95 * 1000:.0f} and {busy.p95 * 1000:.0f} ms", end="; ")
-            print(f"{sum(asker.answered for asker in asking)} answers")
-            patience = max(ANSWERS_WITHIN_S, 10 * calm.waits[-1])
-            assert busy.rate >= calm.rate / 2 and after.rate >= calm.rate / 2
-            assert busy.grew < SPARE_RSS and after.grew < SPARE_RSS
-            assert busy.waits[-1] <= patience and after.waits[-1] <= patience
+            show(f"{members} members", calm, busy, after)
+            unharmed(calm, busy, after)
             assert all(asker.answered > 0 for asker in asking), "who asks is answered"
-        for node in nodes:
-            assert {peer["score"] for peer in await node.api.peers()} <= {0.0}
-            assert not node.says("blocked")
+        await nobody_was_blamed(nodes)
+        await graph.agree()
+
+
+async def test_who_sends_as_much_as_it_can_holds_up_nobody(tmp_path: Path) -> None:
+    """Small messages of all channels, none of them refused, as fast as a member can send them to all validators."""
+    async with Graph(tmp_path, [*validators(4), Role("m0")], params=with_params(heartbeat=100)) as graph:
+        nodes = [graph[f"v{i}"] for i in range(4)]
+        await graph.start(*(node.name for node in nodes))
+        async with askers(graph, ["m0"], nodes) as (flooder,):
+            calm = await observe(nodes, asyncio.sleep(LASTS_S / 2))
+            sending = asyncio.create_task(flooder.flood())
+            busy = await observe(nodes, sending)
+            after = await observe(nodes, asyncio.sleep(LASTS_S / 2))
+            show(f"{sending.result()} messages", calm, busy, after)
+            unharmed(calm, busy)
+            assert sending.result() > QUESTIONS
+        await nobody_was_blamed(nodes)
         await graph.agree()
