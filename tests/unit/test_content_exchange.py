@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from chain.codec import encode
 from p2p.content.cid import Cid, Codec, cid_of
 from p2p.content.dag import CHUNK, encode_node
-from p2p.content.events import Cancel, Failed, Finished, PeerUp, Penalize, Received, Send, Served
+from p2p.content.events import Cancel, Failed, Finished, PeerUp, Penalize, Received, Send, Served, Tick
 from p2p.content.exchange import MAX_SESSIONS, MAX_UNDER_WAY, NOBODY_MS, WINDOW_MAX, Exchange
 from p2p.content.faults import Reason
 from p2p.content.messages import Block, DontHave, Has, WantBlocks, WhoHas, decode_message
-from p2p.content.serving import MAX_ACTIVE, MAX_PER_PEER, MAX_QUEUED, Serve
+from p2p.content.serving import MAX_ACTIVE, MAX_PER_PEER, MAX_QUEUED, MAX_UNSENT, Serve
 from tests.unit.content_kit import ScriptedPeer, World, pattern, root_of
 
 DATA = pattern(40 * CHUNK + 123)
@@ -350,6 +350,23 @@ def test_permission_that_is_taken_back_stops_what_waits() -> None:
     assert len(_want(machine, b"a", ROOT, leaves[:10])) == MAX_PER_PEER
     allowed[0] = False
     assert machine.handle(2, Served(b"a")) == []
+
+
+def test_peers_that_read_nothing_have_nothing_read_for_them_and_take_no_turn() -> None:
+    """Five of them would hold every place: a block that does not fit the link of its peer may not wait for it."""
+    stuck = [bytes([i]) for i in range(MAX_ACTIVE // MAX_PER_PEER + 1)]
+    waits = dict.fromkeys(stuck, MAX_UNSENT)
+    machine = Exchange(lambda peer, root: root == ROOT, lambda peer: waits.get(peer, 0))
+    for peer in (*stuck, b"quick"):
+        machine.handle(0, PeerUp(peer))
+    leaves = [cid for cid in BLOCKS if cid.raw]
+    for peer in stuck:
+        assert _want(machine, peer, ROOT, leaves[:8]) == []
+    assert len(_want(machine, b"quick", ROOT, leaves[:4])) == min(4, MAX_PER_PEER)
+    assert machine.busy, "somebody has to look again"
+    waits[stuck[0]] = MAX_UNSENT - 1
+    found = machine.handle(300, Tick())
+    assert [effect.peer for effect in found if isinstance(effect, Serve)] == [stuck[0]] * MAX_PER_PEER
 
 
 def test_a_greedy_peer_costs_only_itself() -> None:

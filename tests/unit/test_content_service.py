@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -14,9 +15,9 @@ from p2p.content.cid import Cid
 from p2p.content.dag import CHUNK
 from p2p.content.events import Effect, Input, Stored
 from p2p.content.faults import FetchFailed, Reason
-from p2p.content.messages import Block, WantBlocks, decode_message
+from p2p.content.messages import Block, WantBlocks, WhoHas, decode_message
 from p2p.content.partial import Downloads
-from p2p.content.service import Content
+from p2p.content.service import MAX_WAITING, RETRY_S, Content
 from p2p.content.store import Store
 from tests.unit.content_kit import flip, pattern, root_of
 
@@ -351,3 +352,39 @@ async def test_a_mistake_of_our_own_ends_one_download_and_no_other(net: Net, mon
         await get(b, bad)
     assert failed.value.reason is Reason.STORAGE
     assert await get(b, good) == pattern(300_001)
+
+
+async def test_a_peer_whose_link_is_full_has_few_frames_wait_and_holds_up_nobody(tmp_path: Path) -> None:
+    """Its questions once filled the room for all: what others were owed was dropped meanwhile."""
+    store = Store(tmp_path / "store", quota=QUOTA, spare=0)
+    root = store.add(b"something", pin="test")
+    sent: list[bytes] = []
+    full = {b"stuck", b"late"}
+
+    def send(peer: bytes, payload: bytes) -> bool:
+        if peer in full:
+            return False
+        sent.append(peer)
+        return True
+
+    content = Content(store, send, lambda: int(time.monotonic() * 1000))
+    try:
+        for peer in (b"stuck", b"late"):
+            content.on_peer(peer, True)
+        tasks = len(content._tasks)
+        for _ in range(1_000):
+            content.on_message(b"stuck", encode(WhoHas(root.to_bytes())))
+        assert len(content._tasks) - tasks == MAX_WAITING
+        content.on_message(b"late", encode(WhoHas(root.to_bytes())))
+        full.discard(b"late")
+        async with asyncio.timeout(10):
+            while b"late" not in sent:
+                await asyncio.sleep(RETRY_S)
+        content.on_message(b"late", encode(WantBlocks(root.to_bytes(), [root.to_bytes()])))
+        async with asyncio.timeout(10):
+            while sent.count(b"late") < 2:
+                await asyncio.sleep(RETRY_S)
+        assert b"stuck" not in sent
+    finally:
+        await content.close()
+        store.close()
