@@ -247,9 +247,22 @@ def records(page: bytes) -> Iterator[tuple[bytes, bytes]]:
         at = end
 
 
-def build(items: Sequence[tuple[bytes, bytes, bytes]]) -> bytes:
-    """The page of (path, key, value) triples, sorted by path."""
-    return _build([(path, leaf(path, key, value)) for path, key, value in items], 0, len(items), DEPTH)
+def build(items: Sequence[tuple[bytes, bytes, bytes]], depth: int = DEPTH) -> bytes:
+    """The page of (path, key, value) triples, sorted by path; or, deeper, the part of one whose paths share `depth` bits."""
+    return _build([(path, leaf(path, key, value)) for path, key, value in items], 0, len(items), depth)
+
+
+def halves(page: bytes) -> tuple[bytes, bytes]:
+    """The two parts of a page that begins with a fork. Raises `Malformed`."""
+    cut = _BODY + int.from_bytes(page[_HASH:_BODY], "big")
+    if page[:1] != _FORK or cut > len(page):
+        raise Malformed("a page of the state is cut off")
+    return page[_BODY:cut], page[cut:]
+
+
+def joined(left: bytes, right: bytes) -> bytes:
+    """What stands above two parts: the page again whose `halves` they are."""
+    return _fork(left, right)
 
 
 # --- above the pages ----------------------------------------------------------------------------------------------------------
@@ -285,15 +298,19 @@ def update_top(nodes: Sequence[bytes], heads: Mapping[int, bytes]) -> dict[int, 
                 continue  # the left one changed as well, and came first
             else:
                 left, right = nodes[at - 1], node
-            if left and right:
-                # A fork starts with the tag of a fork, as what is hashed for the node above it does.
-                start = left if left[0] == FORK else _FORK + left[1:]
-                above[up] = _FORK + _short(start + right[1:]).digest()
-            else:
-                above[up] = _above_one(left, right)
+            above[up] = above_of(left, right)
         level = above
     changed.update(level)
     return changed
+
+
+def above_of(left: bytes, right: bytes) -> bytes:
+    """LC-MRK-4: the node above two."""
+    if not left or not right:
+        return _above_one(left, right)
+    # A fork starts with the tag of a fork, as what is hashed for the node above it does.
+    start = left if left[0] == FORK else _FORK + left[1:]
+    return _FORK + _short(start + right[1:]).digest()
 
 
 def _above_one(left: bytes, right: bytes) -> bytes:

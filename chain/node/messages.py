@@ -16,9 +16,8 @@ from chain.consensus.messages import RoundState
 from chain.errors import Malformed
 from chain.ledger.outcome import Changes, Receipts
 from chain.ledger.snapshot import MAX_PAGE, Handover, Offer
-from chain.pages import PAGES
 from chain.params import MAX_BLOCK_BYTES, MAX_BLOCK_TXS, MAX_PEER_MESSAGE, MAX_VALIDATORS
-from chain.types import AccountId, Certificate, Hash, Header, Height, Proposal, RawTx, Vote
+from chain.types import AccountId, Certificate, Hash, Header, Height, Proposal, RawTx, Uint, Vote
 
 SHORT = 8
 MAX_BATCH = 512
@@ -37,7 +36,7 @@ MAX_PAGES_BYTES = 1_000_000
 
 ShortId = Annotated[bytes, Meta(min_length=SHORT, max_length=SHORT)]
 RawBlock = Annotated[bytes, Meta(max_length=MAX_BLOCK_BYTES + 65_536)]
-PageNumber = Annotated[int, Meta(ge=0, lt=PAGES)]
+PageNumber = Uint
 Index = Annotated[int, Meta(ge=0, lt=MAX_BLOCK_TXS)]
 
 

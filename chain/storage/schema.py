@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
+from chain.pages import PAGES
 from chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageFailed
 
 SCHEMA_VERSION = 4
@@ -153,8 +154,8 @@ def in_part(part: int, bucket: int) -> bytes:
 
 
 def page_place(number: int) -> bytes:
-    """The place of a page of the state, also of one that is staged."""
-    return b"page" + number.to_bytes(4, "big")
+    """The place of a page of the state, also of one, or of a subpage, that is staged."""
+    return b"page" + number.to_bytes(4 if number < PAGES else 8, "big")
 
 
 def replace_table(connection: sa.Connection, old: sa.Table, new: sa.Table) -> None:

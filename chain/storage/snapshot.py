@@ -1,7 +1,8 @@
 """A snapshot that this node serves: the whole state after one height in a file of its own, so that the node may go on meanwhile.
 
 It is made by another process, from one read transaction of the database, when a peer asks and there is no recent one: a graph
-that nobody joins pays nothing for it. The pages lie in the file one after the other as they are sent, each sealed; then the index.
+that nobody joins pays nothing for it. The pages, or the subpages of large ones, lie in the file one after the other as they are
+sent, each sealed; then the index.
 
     pages | index (encoded) | length of the index (8 bytes) | CRC-32 of the index (4 bytes)
 """
@@ -17,9 +18,9 @@ from msgspec import Meta
 
 from chain.codec import Wire, decode, encode
 from chain.errors import Malformed
-from chain.ledger.snapshot import MAX_PAGE, Offer, decode_heads, encode_heads, encode_page, root_of
+from chain.ledger.snapshot import MAX_PAGE, MAX_SUBPAGES, Offer, decode_heads, encode_heads, root_of, subpages
 from chain.node.messages import MAX_PAGES_BYTES, MAX_SYNC_ANSWER
-from chain.pages import HEAD_BYTES, PAGES
+from chain.pages import PAGES
 from chain.params import MAX_PEER_MESSAGE
 from chain.storage import private, schema
 from chain.storage.blockstore import BlockStore
@@ -31,10 +32,10 @@ _TAIL = 12
 
 
 class _Index(Wire, frozen=True):
-    """`ends[i]` is where the i-th page ends, which begins where the one before it ends."""
+    """`ends[i]` is where the i-th page or subpage ends, which begins where the one before it ends."""
 
     offer: Offer
-    ends: Annotated[list[int], Meta(max_length=PAGES)]
+    ends: Annotated[list[int], Meta(max_length=PAGES + MAX_SUBPAGES)]
 
 
 def make(url: str, chain_id: bytes, path: str) -> int:
@@ -52,10 +53,10 @@ def make(url: str, chain_id: bytes, path: str) -> int:
             heads: dict[int, bytes] = {}
             ends: list[int] = []
             for number, page in store.pages.whole(c):
-                raw = _encoded(number, page, path)
-                file.write(seal(_place(number), raw))
-                heads[number] = page[:HEAD_BYTES]
-                ends.append(file.tell())
+                for one, head, raw in _subpages(number, page, path):
+                    file.write(seal(_place(one), raw))
+                    heads[one] = head
+                    ends.append(file.tell())
             if root_of(heads) != header.state_root:
                 raise StorageDamaged(f"The state in {store.where} is not the one that was decided", "its root", TODO_DAMAGED)
             index = encode(_Index(Offer(header, certificate, encode_heads(heads)), ends))
@@ -76,18 +77,18 @@ def _head(store: BlockStore, c: sa.Connection) -> tuple[Header, Certificate] | N
     return header, decode(Certificate, unseal(where, at(row.height, "certificate"), bytes(row.certificate)), 65_536)
 
 
-def _encoded(number: int, page: bytes, path: str) -> bytes:
+def _subpages(number: int, page: bytes, path: str) -> list[tuple[int, bytes, bytes]]:
     try:
-        raw = encode_page(page)
+        found = list(subpages(number, page))
     except Malformed as e:
         raise StorageDamaged(f"Page {number} of the state is damaged", str(e), TODO_DAMAGED) from e
-    if len(raw) > MAX_PAGE:
-        raise StorageDamaged(f"No snapshot {path} can be made", f"page {number} has {len(raw)} bytes", "Blocks are served instead")
-    return raw
+    if any(len(raw) > MAX_PAGE for _, _, raw in found):
+        raise StorageDamaged(f"No snapshot {path} can be made", f"page {number} cannot be cut", "Blocks are served instead")
+    return found
 
 
 def _place(number: int) -> bytes:
-    return b"sent" + number.to_bytes(4, "big")
+    return b"sent" + number.to_bytes(8, "big")
 
 
 class SnapshotFile:

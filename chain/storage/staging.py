@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from msgspec import Meta
 
 from chain.codec import Wire, decode, encode
-from chain.ledger.snapshot import Handover, Offer, decode_heads, page_of_listed, root_of
+from chain.ledger.snapshot import Handover, Offer, decode_heads, number_over, path_of_listed, root_of, whole_heads, whole_pages
 from chain.node.checks import Made
+from chain.pages import DEPTH, PAGES
 from chain.params import MAX_PEER_MESSAGE
 from chain.storage import handovers, schema
 from chain.storage.blockstore import BlockStore
@@ -61,7 +62,7 @@ class Staging:
         """The other pages go, and with them what stands in listings of their records."""
         self._drop_page.run(c, [(number,) for number in found if number not in kept])
         keys = [bytes(key) for (key,) in c.execute(sa.select(schema.staged_keys.c.key))]
-        self._drop_key.run(c, [(key,) for key in keys if page_of_listed(key) not in kept])
+        self._drop_key.run(c, [(key,) for key in keys if number_over(path_of_listed(key), kept) is None])
 
     def put(self, made: list[Made]) -> None:
         with self._store.write("stage a snapshot") as c:
@@ -121,9 +122,27 @@ def switch(store: BlockStore, *, keep: bool = True) -> int | None:
         c.execute(sa.insert(schema.blocks), _base(target.offer))
         for handover in target.handovers:
             handovers.put(c, handover)
-        store.pages.replace(c, height, heads)
+        _put_together(c, store, heads)
+        store.pages.replace(c, height, whole_heads(heads))
         c.execute(sa.delete(schema.staged))
     return height
+
+
+def _put_together(c: sa.Connection, store: BlockStore, heads: dict[int, bytes]) -> None:
+    """Subpages become the pages that they were cut from, one page at a time."""
+    p = schema.staged_pages.c
+    of: dict[int, dict[int, None]] = {}
+    for number in heads:
+        if number >= PAGES:
+            of.setdefault((number >> number.bit_length() - 1 - DEPTH) - PAGES, {})[number] = None
+    for page, numbers in of.items():
+        found: dict[int, bytes] = {}
+        for number in numbers:
+            sealed = bytes(c.execute(sa.select(p.page).where(p.number == number)).scalar_one())
+            found[number] = unseal(f"subpage {number} of the snapshot in {store.where}", schema.page_place(number), sealed)
+            c.execute(sa.delete(schema.staged_pages).where(p.number == number))
+        ((_, whole),) = whole_pages(found).items()
+        c.execute(sa.insert(schema.staged_pages), {"number": page, "page": seal(schema.page_place(page), whole)})
 
 
 def _base(offer: Offer) -> dict[str, object]:

@@ -262,7 +262,7 @@ def _geneses(vector: dict[str, Any]) -> Iterator[tuple[str, Case]]:
 
 def _pages(vector: dict[str, Any]) -> None:
     heads = snapshots.read_heads(unhex(vector["heads"]), unhex(vector["state_root"]))
-    equal([int.from_bytes(number, "big") for number, _, _ in heads], [int(n) for n in vector["pages"]], "the numbers")
+    equal([head[:2] for head in heads], [snapshots.bits_of(int(n)) for n in vector["pages"]], "the numbers")
     records: dict[bytes, bytes] = {}
     for head, raw in zip(heads, vector["pages"].values(), strict=True):
         flat = snapshots.read_page(unhex(raw), head)
@@ -272,7 +272,7 @@ def _pages(vector: dict[str, Any]) -> None:
 
 def _wrong_page(case: dict[str, Any]) -> None:
     head = unhex(case["head"])
-    refuse(snapshots.read_page, unhex(case["page"]), (case["number"].to_bytes(2, "big"), head[0], head[1:]))
+    refuse(snapshots.read_page, unhex(case["page"]), (*snapshots.bits_of(case["number"]), head[0], head[1:]))
 
 
 def _handovers(vector: dict[str, Any]) -> None:
@@ -285,6 +285,7 @@ def _handovers(vector: dict[str, Any]) -> None:
 def _snapshots(vector: dict[str, Any]) -> Iterator[tuple[str, Case]]:
     yield "pages", partial(_pages, vector)
     yield "large pages", partial(_pages, vector["large"])
+    yield "a page that is cut", partial(_pages, vector["cut"])
     for case in vector["refused_heads"]:
         yield f"heads: {case['why']}", partial(refuse, snapshots.read_heads, unhex(case["heads"]), unhex(case["state_root"]))
     for case in vector["refused_pages"]:

@@ -242,7 +242,7 @@ OUTCOME = Record(
     ("receipts", items(binary(0, 1_000_000), 0, 8_193)),
     ("changes", CHANGES),
 )
-OFFER = Record("Offer", ("header", HEADER), ("certificate", CERTIFICATE), ("heads", binary(0, 2_293_760)))
+OFFER = Record("Offer", ("header", HEADER), ("certificate", CERTIFICATE), ("heads", binary(0, 3_022_848)))
 NODE = (
     Record("Txs", ("txs", RAW_TXS), tag=1),
     Record("TxIds", ("ids", items(SHORT_ID, 1, 512)), tag=2),
@@ -264,11 +264,11 @@ NODE = (
     Record("Snapshot", ("making", BOOL), ("offers", items(OFFER, 0, 1)), tag=35),
     Record("GetHandovers", ("start", HEIGHT), tag=36),
     Record("Handovers", ("handovers", items(HANDOVER, 0, 64)), tag=37),
-    Record("GetPages", ("height", HEIGHT), ("numbers", items(integer(0, 65_535), 1, 256)), tag=38),
+    Record("GetPages", ("height", HEIGHT), ("numbers", items(UINT, 1, 256)), tag=38),
     Record(
         "Pages",
         ("height", HEIGHT),
-        ("numbers", items(integer(0, 65_535), 0, 256)),
+        ("numbers", items(UINT, 0, 256)),
         ("pages", items(binary(0, 4_200_000), 0, 256)),
         tag=39,
     ),

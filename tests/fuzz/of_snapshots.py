@@ -28,9 +28,9 @@ def state_heads(data: bytes) -> None:
 
 def state_page(data: bytes) -> None:
     """A head, and the records: what is accepted has this head."""
-    number = int.from_bytes(data[:2], "big")
-    page, keys = make_page(number, data[2:35], data[35:])
-    check(head_of(page) == data[2:35], "another page than the one that was named")
+    number = int.from_bytes(data[:8], "big") >> 1
+    page, keys = make_page(number, data[8:41], data[41:])
+    check(head_of(page) == data[8:41], "another page than the one that was named")
     check(make_page(number, head_of(page), encode_page(page)) == (page, keys), "it does not come back")
 
 
@@ -89,7 +89,7 @@ def heads_of_states() -> list[bytes]:
 def pages_of_states() -> list[bytes]:
     key = b"a/" + bytes(20)
     page = build([(sha256(key), key, b"\x90")])
-    return [number_of(sha256(key)).to_bytes(2, "big") + head_of(page) + encode_page(page)]
+    return [(2 * number_of(sha256(key))).to_bytes(8, "big") + head_of(page) + encode_page(page)]
 
 
 EXAMPLES = {"snapshot-inbox": conversations, "state-heads": heads_of_states, "state-page": pages_of_states}

@@ -12,7 +12,7 @@ from chain.codec import decode, encode
 from chain.contracts.base import K_VALIDATORS, Validators
 from chain.errors import Malformed
 from chain.ledger.outcome import changes_of
-from chain.ledger.snapshot import Handover, Offer, decode_heads, encode_heads, encode_page
+from chain.ledger.snapshot import Handover, Offer, decode_heads, encode_heads, subpages
 from chain.ledger.state import State
 from chain.node.checks import Made
 from chain.node.events import Commit
@@ -32,6 +32,8 @@ from chain.pages import HEAD_BYTES, numbers, records
 from chain.storage.errors import StorageDamaged, StorageFailed
 from chain.types import block_id, decode_block
 
+CUT = 100
+"""Bytes from which on a page is cut: states here are small, and pages of two records have to travel in subpages."""
 Block = tuple[bytes, bytes, bytes]
 """Id, bytes, certificate."""
 
@@ -163,9 +165,12 @@ class Store:
             return None
         if state.root != header.state_root:
             return None
-        pages = {number: state.page(number) for number in numbers(state._nodes)}
-        offer = Offer(header, decode_certificate(certificate), encode_heads({n: page[:HEAD_BYTES] for n, page in pages.items()}))
-        return offer, {number: encode_page(page) for number, page in pages.items()}
+        sent: dict[int, bytes] = {}
+        heads: dict[int, bytes] = {}
+        for number in numbers(state._nodes):
+            for one, head, raw in subpages(number, state.page(number), CUT):
+                heads[one], sent[one] = head, raw
+        return Offer(header, decode_certificate(certificate), encode_heads(heads)), sent
 
     def stage(self, offer: Offer, followed: list[Handover]) -> list[int]:
         heads = decode_heads(offer.heads)

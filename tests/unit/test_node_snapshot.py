@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 from msgspec.structs import replace
 
 from chain.codec import decode, encode
+from chain.crypto import sha256
 from chain.errors import Malformed
+from chain.ledger import snapshot as parts
 from chain.ledger.snapshot import (
     ENTRY,
+    MAX_DEPTH,
+    MAX_SUBPAGES,
     Handover,
     Offer,
     check_signed,
@@ -19,7 +24,11 @@ from chain.ledger.snapshot import (
     encode_page,
     follow_handover,
     make_page,
+    number_over,
     root_of,
+    subpages,
+    whole_heads,
+    whole_pages,
 )
 from chain.node import events as e
 from chain.node import messages as m
@@ -28,7 +37,7 @@ from chain.node.node import Node
 from chain.node.service import MAX_OPEN
 from chain.node.snapshot import AGAIN, PATIENCE, REST
 from chain.node.sync import DEADLINE
-from chain.pages import head_of
+from chain.pages import PAGES, build, head_of, records
 from chain.types import PRECOMMIT, Certificate, Header, Validator, block_id, decode_block, quorum, validators_hash, vote_digest
 from tests.unit.node_kit import CHAIN, T0, Net, fresh, ident, key_of, of_kind, receive, sent, state_of
 from tests.unit.test_node_sync import chain_of
@@ -139,7 +148,7 @@ OFFERS: dict[str, Callable[[Offer], Offer]] = {
     "a head too few": lambda offer: replace(offer, heads=offer.heads[ENTRY:]),
     "cut off": lambda offer: replace(offer, heads=offer.heads[:-1]),
     "another hash": lambda offer: replace(offer, heads=offer.heads[:-1] + bytes([offer.heads[-1] ^ 1])),
-    "no head": lambda offer: replace(offer, heads=offer.heads[:2] + b"\x07" + offer.heads[3:]),
+    "no head": lambda offer: replace(offer, heads=offer.heads[:8] + b"\x07" + offer.heads[9:]),
     "not ascending": lambda offer: replace(offer, heads=offer.heads[ENTRY:] + offer.heads[:ENTRY]),
     "nothing": lambda offer: replace(offer, heads=b""),
 }
@@ -155,7 +164,7 @@ def test_a_false_offer_costs_its_sender_and_leads_to_nothing(net: Net, what: str
     assert of_kind(receive(node, 2, m.Snapshot(False, [offer_of(net)])), e.StageSnapshot) != [], "another peer's is good"
 
 
-PAGES: dict[str, Callable[[list[bytes]], list[bytes]]] = {
+FALSE_PAGES: dict[str, Callable[[list[bytes]], list[bytes]]] = {
     "junk": lambda told: [b"junk", *told[1:]],
     "another page": lambda told: [told[1], *told[1:]],
     "no records": lambda told: [encode([]), *told[1:]],
@@ -167,11 +176,11 @@ PAGES: dict[str, Callable[[list[bytes]], list[bytes]]] = {
 }
 
 
-@pytest.mark.parametrize("what", PAGES)
+@pytest.mark.parametrize("what", FALSE_PAGES)
 def test_a_false_page_costs_its_sender_and_comes_from_another_peer(net: Net, what: str) -> None:
     node = fresh(4, snapshot_after=AFTER)
     (question,) = sent(staged(node, net, peers=(1, 2)), m.GetPages)
-    effects = answer(node, net, 1, question, PAGES[what])
+    effects = answer(node, net, 1, question, FALSE_PAGES[what])
     assert [p.peer for p in of_kind(effects, e.Penalize)] == [ident(1)]
     assert of_kind(effects, e.Switch) == []
     questions = sent(effects, m.GetPages) or sent(tick(node), m.GetPages)
@@ -354,6 +363,100 @@ def test_parts_come_back_from_their_encoding(net: Net) -> None:
     assert sorted(b"m/" + k[2:] for k in keys if k.startswith(b"v/")) == state.listing(b"m/")
     genesis_root = state_of(net.genesis).root
     assert genesis_root != state.root
+
+
+@cache
+def paths(count: int) -> list[tuple[bytes, bytes, bytes]]:
+    """Records of page 0, sorted by path."""
+    found: list[tuple[bytes, bytes, bytes]] = []
+    trial = 0
+    while len(found) < count:
+        key = b"a/" + trial.to_bytes(20, "big")
+        path = sha256(key)
+        if path[:2] == bytes(2):
+            found.append((path, key, bytes(trial % 50)))
+        trial += 1
+    return sorted(found)
+
+
+@pytest.fixture(scope="module")
+def page() -> bytes:
+    return build(paths(24))
+
+
+@pytest.mark.parametrize("cut", [1, 60, 150, 400, 10**6])
+def test_a_page_is_cut_and_put_together_again_wherever_it_is_cut(page: bytes, cut: int) -> None:
+    found = list(subpages(0, page, cut))
+    heads = {number: head for number, head, _ in found}
+    assert decode_heads(encode_heads(heads)) == heads
+    assert whole_heads(heads) == {0: head_of(page)}
+    assert root_of(heads) == root_of({0: head_of(page)})
+    made = {number: make_page(number, head, raw)[0] for number, head, raw in found}
+    assert whole_pages(made) == {0: page}
+    assert all(len(raw) <= cut or head[:1] == b"\x02" for _, head, raw in found)
+    if cut == 1:
+        assert len(found) == 24, "every record is a subpage of its own"
+    for path, key, _ in paths(24):
+        over = number_over(path, frozenset(heads))
+        assert over is not None
+        assert key in dict(records(made[over]))
+    assert number_over(b"\xff" * 32, frozenset(heads)) is None
+
+
+def entry(number: int, kind: int = 3) -> bytes:
+    return number.to_bytes(8, "big") + bytes([kind]) + bytes(32)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        entry(5) + entry(4),
+        entry(5) + entry(5),
+        entry(PAGES),
+        entry(2 * PAGES - 1),
+        entry(1 << 63),
+        entry(5) + entry(2 * (PAGES + 5)),
+        entry(2 * (PAGES + 5)) + entry(5),
+        entry(2 * (PAGES + 5) + 1) + entry(2 * (PAGES + 5)),
+        entry(4 * (PAGES + 5) + 1) + entry(2 * (PAGES + 5)),
+        entry(5, 1),
+        entry(5)[:-1],
+        b"".join(entry((PAGES << 14) + n) for n in range(MAX_SUBPAGES + 1)),
+    ],
+    ids=[
+        "descending",
+        "twice",
+        "the first page by another number",
+        "the last page by another number",
+        "deeper than paths are cut",
+        "a page and its half",
+        "a half and its page",
+        "halves the wrong way round",
+        "a half and a part of it",
+        "no head",
+        "cut off",
+        "too many subpages",
+    ],
+)
+def test_heads_that_do_not_cut_a_state_are_refused(raw: bytes) -> None:
+    with pytest.raises(Malformed):
+        decode_heads(raw)
+
+
+def test_as_many_subpages_as_are_taken_cost_a_bounded_number_of_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each as deep as it goes: from every one of them to the root of its page."""
+    heads = decode_heads(b"".join(entry((1 << MAX_DEPTH) + (n << 33)) for n in range(MAX_SUBPAGES)))
+    hashed = 0
+    above = parts.above_of
+
+    def counted(left: bytes, right: bytes) -> bytes:
+        nonlocal hashed
+        hashed += 1
+        return above(left, right)
+
+    monkeypatch.setattr(parts, "above_of", counted)
+    assert len(root_of(heads)) == 32
+    assert hashed <= MAX_SUBPAGES * (MAX_DEPTH - 16)
 
 
 def test_a_header_is_signed_by_the_set_that_it_names(net: Net) -> None:

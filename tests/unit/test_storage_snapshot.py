@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from msgspec.structs import replace
@@ -15,11 +16,11 @@ from chain.contracts.base import Due, History, Validators, due_key
 from chain.contracts.membership import Member, member_key
 from chain.crypto import sha256
 from chain.ledger.genesis import first_state
-from chain.ledger.snapshot import Handover, decode_heads, encode_heads, encode_page
+from chain.ledger.snapshot import MAX_PAGE, Handover, decode_heads, encode_heads, encode_page
 from chain.node import messages as m
 from chain.node.checks import make_pages
 from chain.node.messages import MAX_PAGES_BYTES
-from chain.pages import HEAD_BYTES, build, number_of
+from chain.pages import HEAD_BYTES, PAGES, build, number_of
 from chain.storage import handovers, schema, snapshot, staging
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.storage.errors import StorageDamaged
@@ -182,21 +183,123 @@ def test_what_is_half_staged_goes_where_no_snapshot_is_wanted_any_more(server: B
 def test_a_snapshot_is_of_one_height_while_the_node_goes_on(
     server: BlockStore, net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoded, done = snapshot._encoded, list[int]()
+    cut, done = snapshot._subpages, list[int]()
 
-    def meanwhile(number: int, page: bytes, path: str) -> bytes:
+    def meanwhile(number: int, page: bytes, path: str) -> list[tuple[int, bytes, bytes]]:
         if not done:
             fill(server, net, HEIGHTS + 1, HEIGHTS + 3)
         done.append(number)
-        return encoded(number, page, path)
+        return cut(number, page, path)
 
-    monkeypatch.setattr(snapshot, "_encoded", meanwhile)
+    monkeypatch.setattr(snapshot, "_subpages", meanwhile)
     assert make(server.where, CHAIN, str(tmp_path / "file")) == HEIGHTS
     store = empty(tmp_path / "late")
     take(store, SnapshotFile(str(tmp_path / "file")))
     Staging(store).ready()
     assert staging.switch(store) == HEIGHTS
     store.close()
+
+
+# --- pages of any size --------------------------------------------------------------------------------------------------------
+
+
+def crowded(count: int, size: int) -> dict[bytes, bytes]:
+    """Records of one page, as whoever tries long enough can have them."""
+    found: dict[bytes, bytes] = {}
+    number = number_of(sha256(b"jp/" + bytes(32)))
+    trial = 0
+    while len(found) < count:
+        key = b"jp/" + trial.to_bytes(32, "big")
+        if number_of(sha256(key)) == number:
+            found[key] = (sha256(key) * (size // 32 + 1))[:size]
+        trial += 1
+    return found
+
+
+@pytest.fixture(scope="module")
+def crowd() -> dict[bytes, bytes]:
+    return crowded(18, 400_000)
+
+
+@pytest.fixture
+def large(tmp_path: Path, net: Net, crowd: dict[bytes, bytes]) -> Iterator[BlockStore]:
+    """A store whose state has one page of more than seven megabytes."""
+    store = BlockStore.open(str(tmp_path / "large"), chain_id=CHAIN, create=True)
+    items = {key: raw for key, raw in first_state(genesis())[1] if raw is not None} | crowd
+    store.commit(CommitBatch(0, CHAIN, b"", b"", [], [], [], list(items.items())))
+    c = net.commits[0][1]
+    header = replace(decode_block(c.block).header, state_root=store.open_state().root)
+    block = encode(replace(decode_block(c.block), header=header))
+    store.commit(CommitBatch(1, block_id(header), block, c.certificate, c.tx_ids, c.receipts, c.mentions, []))
+    yield store
+    store.close()
+
+
+def test_a_page_of_any_size_travels(large: BlockStore, tmp_path: Path, crowd: dict[bytes, bytes]) -> None:
+    number = number_of(sha256(next(iter(crowd))))
+    assert sum(map(len, crowd.values())) > MAX_PAGE, "no message could carry it"
+    file = served(large, tmp_path / "file")
+    heads = decode_heads(file.offer.heads)
+    subpages = [n for n in heads if n >= PAGES]
+    assert number not in heads
+    assert len(subpages) > 2
+    assert {(n >> n.bit_length() - 17) - PAGES for n in subpages} == {number}
+    for n in heads:
+        (raw,) = file.pages([n])
+        assert len(raw) <= MAX_PAGE
+    store = empty(tmp_path / "late")
+    assert take(store, file) == []
+    Staging(store).ready()
+    store.close()
+    store = open_store(str(tmp_path / "late"), CHAIN)
+    assert store.head().height == 1  # type: ignore[union-attr]
+    store.check(True)
+    assert store.open_state().root == large.open_state().root
+    assert store.pages.page(number) == large.pages.page(number)
+    assert dict(store.load_state()) == dict(large.load_state())
+    # What came in subpages is served in the same ones.
+    assert served(store, tmp_path / "again").offer.heads == file.offer.heads
+    store.close()
+
+
+def test_subpages_that_are_here_are_not_taken_again(large: BlockStore, tmp_path: Path) -> None:
+    file = served(large, tmp_path / "file")
+    heads = decode_heads(file.offer.heads)
+    subpages = [n for n in heads if n >= PAGES]
+    store = empty(tmp_path / "late")
+    area = Staging(store)
+    area.begin(file.offer, [])
+    made, _ = make_pages([(n, heads[n], file.pages([n])[0]) for n in subpages[:2]])
+    area.put(made)
+    store.close()
+    store = empty(tmp_path / "late")
+    assert take(store, file) == sorted(subpages[:2])
+    Staging(store).ready()
+    assert staging.switch(store) == 1
+    store.close()
+
+
+def test_what_a_liar_makes_of_subpages_is_not_staged(large: BlockStore, tmp_path: Path) -> None:
+    file = served(large, tmp_path / "file")
+    heads = decode_heads(file.offer.heads)
+    one = next(n for n in heads if n >= PAGES and heads[n][:1] == b"\x03")
+    other = next(n for n in heads if n >= PAGES and n != one)
+    raw, wrong = file.pages([one])[0], file.pages([other])[0]
+    flat = msgspec.msgpack.decode(raw, type=list[bytes])
+    lies = {
+        "the next one's records": (one, heads[one], wrong),
+        "under the next one's number": (other, heads[one], raw),
+        "as a whole page": ((one >> one.bit_length() - 17) - PAGES, heads[one], raw),
+        "as the first half of it": (2 * one, heads[one], raw),
+        "as the second half of it": (2 * one + 1, heads[one], raw),
+        "another record": (one, heads[one], encode([*flat[:-1], flat[-1] + b"x"])),
+        "a record too few": (one, heads[one], encode(flat[:-2])),
+        "a record of another page": (one, heads[one], encode([*flat, b"jp/" + b"?" * 32, b""])),
+        "junk": (one, heads[one], b"junk"),
+    }
+    assert make_pages([(one, heads[one], raw)])[1] == []
+    for what, lie in lies.items():
+        assert make_pages([lie]) == ([], [lie[0]]), what
 
 
 def test_an_answer_ends_where_it_is_large_enough_and_where_a_page_is_unknown(

@@ -11,7 +11,17 @@ from msgspec.structs import replace
 from chain.codec import encode
 from chain.crypto import sha256
 from chain.errors import Malformed
-from chain.ledger.snapshot import Handover, decode_heads, encode_heads, encode_page, follow_handover, make_page, root_of
+from chain.ledger.snapshot import (
+    Handover,
+    decode_heads,
+    encode_heads,
+    encode_page,
+    follow_handover,
+    make_page,
+    root_of,
+    subpages,
+    whole_heads,
+)
 from chain.pages import HEAD_BYTES, PAGES, build, head_of, number_of
 from chain.types import Header, Validator, block_id, validators_hash
 from tests.vectors.chain_vectors import BY_ID, Chain, certify
@@ -30,6 +40,7 @@ def snapshots() -> dict[str, Any]:
         "validators": encode(made.genesis.validators).hex(),
         "handovers": [encode(handover).hex() for handover in _handovers(made, header)],
         "large": _large(),
+        "cut": _cut(),
         "refused_heads": _refused_heads(pages, header.state_root),
         "refused_pages": _refused_pages(),
         "refused_handovers": _refused_handovers(made, header),
@@ -74,16 +85,16 @@ def _large() -> dict[str, Any]:
 
 def _refused_heads(pages: dict[int, bytes], state_root: bytes) -> list[dict[str, Any]]:
     raw = encode_heads({number: head_of(page) for number, page in pages.items()})
-    first, second, rest = raw[:35], raw[35:70], raw[70:]
+    first, second, rest = raw[:41], raw[41:82], raw[82:]
     cases = {
         "a byte missing": raw[:-1],
         "a byte more": raw + b"\x00",
         "not ascending": second + first + rest,
         "a head twice": first + raw,
-        "a head that begins with 1": first[:2] + b"\x01" + first[3:] + raw[35:],
-        "a head that begins with 4": first[:2] + b"\x04" + first[3:] + raw[35:],
-        "a page too few": raw[35:],
-        "another hash": first[:3] + bytes(32) + raw[35:],
+        "a head that begins with 1": first[:8] + b"\x01" + first[9:] + raw[41:],
+        "a head that begins with 4": first[:8] + b"\x04" + first[9:] + raw[41:],
+        "a page too few": raw[41:],
+        "another hash": first[:9] + bytes(32) + raw[41:],
         "none": b"",
     }
     for case in cases.values():
@@ -92,8 +103,54 @@ def _refused_heads(pages: dict[int, bytes], state_root: bytes) -> list[dict[str,
     large = encode_heads({number: head for number, (head, _) in _large_pages().items()})
     large_root = root_of(decode_heads(large))
     told = [(why, state_root, case) for why, case in cases.items()]
-    told.append(("a head of several records that begins with 4", large_root, large[:2] + b"\x04" + large[3:]))
-    return [{"rule": "LC-BLK-19", "why": why, "state_root": root.hex(), "heads": raw.hex()} for why, root, raw in told]
+    told.append(("a head of several records that begins with 4", large_root, large[:8] + b"\x04" + large[9:]))
+    shown = [{"rule": "LC-BLK-19", "why": why, "state_root": root.hex(), "heads": raw.hex()} for why, root, raw in told]
+    return shown + _refused_cuts()
+
+
+@cache
+def _cut_pages() -> dict[int, tuple[bytes, bytes]]:
+    """Page 7 with eight records, cut where its list has more than 600 bytes instead of a million: head and records by number."""
+    items: list[tuple[bytes, bytes, bytes]] = []
+    trial = 0
+    while len(items) < 8:
+        key = b"a/" + trial.to_bytes(20, "big")
+        if number_of(sha256(key)) == 7:
+            items.append((sha256(key), key, bytes([len(items)]) * 150))
+        trial += 1
+    return {number: (head, raw) for number, head, raw in subpages(7, build(sorted(items)), 600)}
+
+
+def _cut() -> dict[str, Any]:
+    heads = {number: head for number, (head, _) in _cut_pages().items()}
+    return {
+        "rule": "LC-BLK-30",
+        "state_root": root_of(heads).hex(),
+        "heads": encode_heads(heads).hex(),
+        "pages": {str(number): raw.hex() for number, (_, raw) in _cut_pages().items()},
+    }
+
+
+def _refused_cuts() -> list[dict[str, Any]]:
+    """Those with an overlap or a wrong number have the right root for who does not look at it."""
+    heads = {number: head for number, (head, _) in _cut_pages().items()}
+    root = root_of(heads)
+    raw = encode_heads(heads)
+    single = b"\x02" + bytes(range(32))
+    # A single record moves up as long as it is alone: however it is named, the root is its hash.
+    alias = (PAGES + 7).to_bytes(8, "big") + single
+    deep = (7 << 47 | 1 << 63).to_bytes(8, "big") + single
+    cases = [
+        ("a page before its subpages", root, encode_heads(whole_heads(heads)) + raw),
+        ("subpages not in the order of paths", root, raw[41:82] + raw[:41] + raw[82:]),
+        ("a subpage too few", root, raw[41:]),
+        ("a page by the number of a subpage", single[1:], alias),
+        ("a subpage whose paths share 63 bits", single[1:], deep),
+    ]
+    for _, wanted, case in cases:
+        with suppress(Malformed):
+            assert root_of(decode_heads(case)) != wanted
+    return [{"rule": "LC-BLK-30", "why": why, "state_root": r.hex(), "heads": h.hex()} for why, r, h in cases]
 
 
 def _refused_pages() -> list[dict[str, Any]]:
@@ -119,7 +176,12 @@ def _refused_pages() -> list[dict[str, Any]]:
             make_page(number_, head_, raw_)
             raise ValueError("a page that should be refused")
     told = {why: {"number": n, "head": h.hex(), "page": r.hex()} for why, (n, h, r) in cases.items()}
-    return [{"rule": "LC-BLK-19", "why": why, **case} for why, case in told.items()]
+    (one, (one_head, one_raw)), (two, (_, two_raw)) = list(_cut_pages().items())[:2]
+    cuts = {"the next subpage": (one, one_head, two_raw), "a subpage under the next one's number": (two, one_head, one_raw)}
+    shown = [{"rule": "LC-BLK-19", "why": why, **case} for why, case in told.items()]
+    return shown + [
+        {"rule": "LC-BLK-30", "why": why, "number": n, "head": h.hex(), "page": r.hex()} for why, (n, h, r) in cuts.items()
+    ]
 
 
 def _refused_handovers(made: Chain, header: Header) -> list[dict[str, Any]]:

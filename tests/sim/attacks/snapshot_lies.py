@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from chain.codec import encode
 from chain.ledger.snapshot import ENTRY, Handover, Offer
 from chain.node import messages as m
+from chain.pages import PAGES
 from chain.types import block_id
 
 Lie = tuple[str, list[m.Message]]
@@ -17,7 +18,10 @@ Lie = tuple[str, list[m.Message]]
 
 def offer(told: Offer, whim: random.Random) -> Lie:
     kind = whim.choice(
-        ["none", "making", "no answer", "too few signatures", "another state", "a page too few", "cut off", "another head"]
+        [
+            *("none", "making", "no answer", "too few signatures", "another state", "a page too few", "cut off", "another head"),
+            *("a page and its half", "halves that are not there", "cut where nothing is"),
+        ]
     )
     match kind:
         case "none":
@@ -36,8 +40,24 @@ def offer(told: Offer, whim: random.Random) -> Lie:
             return kind, [said(replace(told, heads=told.heads[:-ENTRY]))]
         case "cut off":
             return kind, [said(replace(told, heads=told.heads[:-1]))]
+        case "a page and its half":
+            first = told.heads[:ENTRY]
+            return kind, [said(replace(told, heads=first + _half(first, 0) + told.heads[ENTRY:]))]
+        case "halves that are not there":
+            first = told.heads[:ENTRY]
+            return kind, [said(replace(told, heads=_half(first, 0) + _half(first, 1) + told.heads[ENTRY:]))]
+        case "cut where nothing is":
+            # A single record stands for the page that it is alone in: this has the right root, and pages that nobody else has.
+            first = told.heads[:ENTRY]
+            return kind, [said(replace(told, heads=_half(first, whim.randrange(2)) + told.heads[ENTRY:]))]
     at = whim.randrange(len(told.heads))
     return kind, [said(replace(told, heads=told.heads[:at] + bytes([told.heads[at] ^ 1]) + told.heads[at + 1 :]))]
+
+
+def _half(entry: bytes, which: int) -> bytes:
+    """The head of a page or subpage as that of one of its halves."""
+    number = int.from_bytes(entry[:8], "big")
+    return (2 * (number if number >= PAGES else PAGES + number) + which).to_bytes(8, "big") + entry[8:]
 
 
 def said(told: Offer) -> m.Snapshot:
