@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
@@ -10,6 +11,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from chain.contracts.base import HeldDue, Host
+from chain.errors import BrokenInvariant, SupplyBroken
 from tests.fuzz import examples
 from tests.fuzz.mutations import HOSTILE, near
 from tests.fuzz.targets import Broken, attempt, load
@@ -108,3 +111,24 @@ def test_a_decoder_that_takes_a_second_encoding_is_found(name: str) -> None:
 def test_an_error_of_another_kind_is_found(name: str, where: str) -> None:
     with mock.patch(where, KeyError), pytest.raises(KeyError):
         try_near(name)
+
+
+def _unfenced(host: Host, contract: int, ref: bytes, action: Callable[[], None], held: list[HeldDue]) -> None:
+    action()
+
+
+def _halved(host: Host, escrow: bytes, identity: bytes, amount: int, reason: str, ref: bytes) -> None:
+    host._escrow(escrow, host.escrowed(escrow) - amount)
+    host._credit(identity, amount // 2, reason, escrow, ref)
+
+
+@pytest.mark.parametrize(
+    ("where", "broken", "fault"),
+    [
+        ("chain.contracts.base.Host.fenced", _unfenced, BrokenInvariant),
+        ("chain.contracts.base.Host.pay", _halved, SupplyBroken),
+    ],
+)
+def test_a_ledger_without_its_fence_is_found(where: str, broken: Callable[..., None], fault: type[Exception]) -> None:
+    with mock.patch(where, broken), pytest.raises(fault):
+        try_near("ledger-blocks")
