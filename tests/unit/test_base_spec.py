@@ -16,13 +16,15 @@ import pytest
 
 import chain.params as params
 from chain.consensus import resend, votes
-from chain.contracts import CONTRACTS, membership
+from chain.contracts import CONTRACTS, MESSAGES, membership
 from chain.contracts.base import BASE_STATE
 from chain.errors import Code, TxCode
 from chain.ledger import genesis
+from chain.ledger.tx import parse_tx
 from chain.params import Params
-from chain.types import quorum
+from chain.types import decode_block, quorum
 from tests.vectors import records
+from tests.vectors.execution_vectors import executions
 
 ROOT = Path(__file__).parents[2]
 SPEC = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "protocol_spec").glob("*.md"))}
@@ -196,21 +198,93 @@ def documented(path: str, owner: str | None) -> dict[str, str]:
     return found
 
 
+CODES_HEAD = """# Codes
+
+Generated from the code, and from the blocks of `vectors/executions.json`. 1 to 6 and from 100 on stand in receipts (LC-TX-6): the
+transaction stands in a block, its sequence is used, its messages did nothing. 10 to 22 tell a submitter why a transaction cannot
+stand in a block (LC-TX-4, 9); no receipt has them.
+
+Which code wins:
+
+1. Of a transaction that cannot stand in a block: the first of LC-TX-4, in the order of its table. 20 to 22 are a node's own and
+   come after those. 14 comes before every code of a message, so no receipt has 307.
+2. Of several messages: that of the first message that is refused (LC-TX-6).
+3. Of one message: 6 where what it is about is parked (LC-BLK-20), before all its own tests; then its tests in the order of its
+   statement (LC-CRD-5, LC-MEM-6, LC-MEM-10, LC-MEM-13, and the statements of the job contract).
+
+| code | name | of | given to | rules |
+|---|---|---|---|---|
+"""
+NOT_IN_BLOCKS = {
+    4: ("no message", {"LC-CRD-1"}),
+    20: ("any, by one node", {"LC-NODE-15"}),
+    21: ("any, by one node", {"LC-TX-9"}),
+    22: ("any, by one node", {"LC-NODE-60"}),
+}
+"""Codes that no block of contracts 1 and 2 can cause."""
+
+
+NOT_OF_A_CODE = {"LC-TX-5", "LC-TX-6", "LC-BLK-25"}
+"""Rules of vectors in which a code is not what matters."""
+
+
+def given_codes() -> dict[int, tuple[set[str], set[str]]]:
+    """For each code: the messages that got it, and the rules, in the vectors of executions."""
+    found: dict[int, tuple[set[str], set[str]]] = {}
+    for case in executions()["cases"]:
+        if case.get("refused"):
+            if case["code"] is not None:
+                found.setdefault(case["code"], ({"any"}, set()))[1].add(case["rule"])
+            continue
+        txs = decode_block(records.unpacked(case["block"])).txs
+        for code, raw in zip(case["codes"], txs, strict=True):
+            ops = parse_tx(raw).ops
+            if len(ops) == 1:
+                messages, rules = found.setdefault(code, (set(), set()))
+                messages.add(type(ops[0]).__name__)
+                rules |= {case["rule"]} - NOT_OF_A_CODE
+    return found
+
+
+def _stated(chapter: str, code: int) -> tuple[set[str], set[str]]:
+    """The messages that the statements of a chapter which name a code of its contract begin with, and these statements."""
+    parts = re.split(r"\*\*(LC-[A-Z]+-\d+)\*\*", SPEC[chapter])
+    statements = zip(parts[1::2], (text.partition("\n#")[0] for text in parts[2::2]), strict=True)
+    found = {name: text for name, text in statements if re.search(rf"(?<!\d){code}(?!\d)", text)}
+    messages = {match[1] for text in found.values() if (match := re.match(r" \*(\w+)\*", text))}
+    return messages & {kind.__name__ for kind in MESSAGES} or {"PostJob"}, set(found)
+
+
+def _in_order(rules: set[str]) -> str:
+    return ", ".join(sorted(rules, key=lambda rule: (rule.rsplit("-", 1)[0], int(rule.rsplit("-", 1)[1]))))
+
+
 def codes_chapter() -> str:
-    lines = [
-        "# Codes",
-        "",
-        "Generated from the code. 1 to 6 and from 100 on stand in receipts (LC-TX-6): the transaction stands in a block,",
-        "its sequence is used, its messages did nothing. 10 to 22 tell a submitter why a transaction cannot stand in a block",
-        "(LC-TX-4, 9); no receipt has them.",
-        "",
-        "| code | name | of |",
-        "|---|---|---|",
-    ]
+    given = given_codes()
     rows = [(int(c), c.name, "all contracts") for c in Code] + [(int(c), c.name, "transactions") for c in TxCode]
     rows += [(int(c), c.name, contract.name) for contract in CONTRACTS for c in contract.codes]
-    lines += [f"| {number} | {name} | {of} |" for number, name, of in sorted(rows)]
-    return "\n".join(lines) + "\n"
+    lines = []
+    for number, name, of in sorted(rows):
+        if number == Code.OK:
+            to, rules = "every message", {"LC-TX-6"}
+        elif number in NOT_IN_BLOCKS:
+            to, rules = NOT_IN_BLOCKS[number]
+        elif of == "job":
+            messages, rules = _stated("job", number)
+            to = ", ".join(sorted(messages))
+        else:
+            messages, rules = given[number]
+            to = ", ".join(sorted(messages))
+        lines.append(f"| {number} | {name} | {of} | {to} | {_in_order(rules)} |")
+    return CODES_HEAD + "\n".join(lines) + "\n"
+
+
+def test_every_code_that_a_block_can_cause_is_in_a_vector() -> None:
+    """LC-TX-9: those of transactions, credits and membership."""
+    every = {int(c) for c in (*Code, *TxCode)} | {
+        int(c) for contract in CONTRACTS if contract.name != "job" for c in contract.codes
+    }
+    assert every - set(NOT_IN_BLOCKS) == set(given_codes())
 
 
 def constants_chapter() -> str:
