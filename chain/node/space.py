@@ -22,6 +22,8 @@ LIMITS = (8_000_000, 40_000_000, 56_000_000, 64_000_000)
 """Bytes of each kind together with the kinds before it."""
 GAP_SHARE = 1_000_000
 """Bytes of one account that wait for an earlier sequence."""
+GAP_BURST = 64_000
+"""Of these, what nobody has to give up for ready ones of others: parts of a burst may overtake each other on their way."""
 MIN_CHARGE = 1_280
 """Bytes that the smallest transaction counts: what keeping it costs beside its bytes, and so at most 50,000 fit."""
 SPARE = 64
@@ -107,10 +109,12 @@ class Space:
     def victim(self, bound: int, kind: int, account: bytes, size: int) -> bytes | None:
         """What leaves so that `size` bytes of an account find room below a limit; None where they have to stay out.
 
-        What is not ready goes first, then the last one of who holds most, as long as that is more than the account would hold.
+        What is not ready goes first, but for a burst of each account; then the last one of who holds most, as long as that is
+        more than the account would hold.
         """
-        if kind != GAP and self.kinds[GAP].total:
-            return self.kinds[GAP].last(self.kinds[GAP].most()[1])
+        waiting, waiter = self.kinds[GAP].most()
+        if kind != GAP and waiting > GAP_BURST:
+            return self.kinds[GAP].last(waiter)
         rivals = (self.kinds[GAP],) if kind == GAP else self.kinds[COMMON : bound + 1]
         largest = max(rivals, key=lambda holders: holders.most()[0])
         held, holder = largest.most()

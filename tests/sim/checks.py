@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from chain.codec import decode
 from chain.consensus import votes
 from chain.contracts.base import ACTIVE, K_SUPPLY, Account, Supply, account_key
+from chain.errors import InvalidTx, TxCode
 from chain.ledger.transition import validators_of
 from chain.node import events as e
 from chain.node import mempool, relay, service, space
@@ -150,6 +151,16 @@ class Checks:
 
     def settled(self, machine: Machine) -> None:
         self._safe[machine.index] = max(self._safe.get(machine.index, 0), machine.store.height)
+
+    def client_refused(self, machine: Machine, fault: InvalidTx) -> None:
+        """LC-NODE-61, 62: the few messages of an honest account find room, whatever others sent."""
+        if fault.code is TxCode.MEMPOOL_FULL:
+            self._fail(machine, f"an honest client's message found no room: {fault.text}")
+
+    def dropped(self, machine: Machine, dropped: e.TxDropped) -> None:
+        """LC-NODE-62: nor do they have to leave for others."""
+        if dropped.error.code is TxCode.MEMPOOL_FULL and machine.honest and dropped.tx in self.world.market.honest_offers():
+            self._fail(machine, f"an honest client's message had to leave: {dropped.error.text}")
 
     # --- signatures -------------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from chain.codec import encode
 from chain.consensus.messages import SignProposal, SignVote, Step
@@ -42,6 +42,9 @@ BACKLOG = 1_000
 
 
 class Machine:
+    limits: ClassVar[tuple[tuple[str, object], ...]] = ()
+    """Bounds of the product that are smaller in a run with such a machine: a short run reaches them."""
+
     def __init__(self, world: World, index: int, key: SigningKey) -> None:
         self.world, self.index, self.key = world, index, key
         self.id = account_id(key.public)
@@ -329,6 +332,7 @@ class Machine:
                 world.faults["abstained after a lost guard"] += 1
             case e.TxDropped(tx, error):
                 world.note(self.index, f"dropped {error.code.name}", tx)
+                world.checks.dropped(self, effect)
                 for actor in self.actors:
                     actor.on_dropped(effect)
 

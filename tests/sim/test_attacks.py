@@ -107,6 +107,7 @@ DOES = {
     "flooder": {"flooded", "asked", *(f"sent {kind}" for kind in SENDABLE.values())},
     "garbler": {*REFUSED[1:], "flipped", "junk", "nonsense"},
     "hidden lock": {"lock on one node alone", "proposal kept from somebody"},
+    "hoarder": {"gap", "far gap", "ready", "refused with a deadline", "room was taken"},
     "liar": {"false height", "blocks: nothing", "wrong list of ids"},
     "link liar": {"false links", "not passed on"},
     "parrot": {"said again", "stale height"},

@@ -10,7 +10,9 @@ import heapq
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import cache, partial
+from unittest import mock
 
 from chain.crypto import SigningKey, account_id, sha256
 from chain.ledger.genesis import Genesis, GenesisAccount, first_state
@@ -118,6 +120,12 @@ class World:
 
     def run(self) -> None:
         """Raises `Violation` where something that must hold does not."""
+        with ExitStack() as stack:
+            for where, limit in dict.fromkeys(limit for machine in self.machines for limit in machine.limits):
+                stack.enter_context(mock.patch(where, limit))
+            self._run()
+
+    def _run(self) -> None:
         late = {machine: when for when, machine in self.profile.joins}
         for machine in self.machines:
             self.later(late.get(machine.index, self.rng.randint(0, 30)), machine.boot)

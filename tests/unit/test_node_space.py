@@ -67,6 +67,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Room for 4 small transactions with a gap, 16 others without a deadline, 20 with, 24 with those of the node's users."""
     monkeypatch.setattr(space, "LIMITS", (4 * MIN_CHARGE, 16 * MIN_CHARGE, 20 * MIN_CHARGE, 24 * MIN_CHARGE))
     monkeypatch.setattr(space, "GAP_SHARE", 3 * MIN_CHARGE)
+    monkeypatch.setattr(space, "GAP_BURST", MIN_CHARGE)
 
 
 def senders(p: Mempool) -> list[int]:
@@ -117,11 +118,14 @@ def test_who_holds_no_more_than_the_newcomer_loses_nothing() -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_what_is_not_ready_goes_first() -> None:
+def test_what_is_not_ready_goes_first_but_for_a_burst() -> None:
     p = pool()
-    add(p, pay(1, 1), *(pay(GREEDY, i) for i in range(15)))
-    add(p, pay(GREEDY, 15))
-    assert senders(p) == [16, 0, 0, 0, 0, 0], "even of a small holder"
+    add(p, pay(1, 1), pay(1, 2), *(pay(GREEDY, i) for i in range(14)))
+    add(p, pay(2, 0))
+    assert senders(p)[:3] == [14, 1, 1], "of a small holder, too"
+    add(p, pay(3, 0))
+    assert senders(p)[:4] == [13, 1, 1, 1]
+    refused(p, pay(GREEDY, 13))
 
 
 @pytest.mark.usefixtures("small")

@@ -62,6 +62,7 @@ BOUNDS = [
     (61, space.GAP_SHARE),
     (61, space.LIMITS[space.LOCAL] // space.MIN_CHARGE),
     *((61, limit) for limit in space.LIMITS),
+    (62, space.GAP_BURST),
     (63, mempool.LEFT_HEIGHTS),
     (63, mempool.MAX_LEFT),
     (17, node.REMIND_TICKS * TICK_MS // 1_000),

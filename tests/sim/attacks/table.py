@@ -13,6 +13,7 @@ from tests.sim.attacks.evidence_forger import EvidenceForger
 from tests.sim.attacks.flooder import Flooder
 from tests.sim.attacks.garbler import Garbler
 from tests.sim.attacks.hidden_lock import HiddenLock
+from tests.sim.attacks.hoarder import Hoarder
 from tests.sim.attacks.liar import Liar
 from tests.sim.attacks.link_liar import LinkLiar
 from tests.sim.attacks.parrot import Parrot
@@ -32,6 +33,7 @@ ATTACKS: tuple[type[Byzantine], ...] = (
     Flooder,
     Garbler,
     HiddenLock,
+    Hoarder,
     Liar,
     LinkLiar,
     Parrot,

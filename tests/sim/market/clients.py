@@ -76,6 +76,10 @@ class Market:
             return f"the job is in state {self.job_state}"
         return ""
 
+    def honest_offers(self) -> set[bytes]:
+        """Ids of what clients of honest machines have under way."""
+        return {tx_id(offer.raw) for (machine, _, _), offer in self.offers.items() if self.world.machines[machine].honest}
+
     # --- time -----------------------------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
@@ -93,13 +97,15 @@ class Market:
             offer = self.offers[key]
             if offer.again <= self.world.now:
                 offer.again = self.world.now + self.rng.randint(150, 500)
-                self._offer(self.rng.choice(up), offer.raw)
+                self._offer(self.rng.choice(up), offer.raw, honest=self.world.machines[key[0]].honest)
 
-    def _offer(self, machine: Machine, raw: bytes) -> None:
+    def _offer(self, machine: Machine, raw: bytes, *, honest: bool = False) -> None:
         self.world.note(machine.index, "submit", tx_id(raw))
         try:
             machine.submit(raw)
         except InvalidTx as fault:
+            if honest:
+                self.world.checks.client_refused(machine, fault)
             self.world.note(machine.index, f"refused {fault.code.name}", b"")
 
     def _forget(self, state: State) -> None:

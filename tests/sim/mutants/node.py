@@ -91,6 +91,23 @@ MUTANTS = (
     mutant("silent peer asked again for ever", "node.sync", "self.failed(self._asked.peer, now)", "return None", "lying sync"),
     mutant("mempool unbounded", "node.space", "if self.used(bound) + size > LIMITS[bound]:", "if False:", "crowd"),
     mutant(
+        "what is not ready takes all room of an account",
+        "node.mempool",
+        "if kind == GAP and self.space.kinds[GAP].of(account) + held.size > space.GAP_SHARE:",
+        "if False:",
+        "hoarder",
+    ),
+    mutant(
+        "full mempool makes no room", "node.space", "return largest.last(holder) if held >", "return None if held >=", "hoarder"
+    ),
+    mutant(
+        "full mempool makes room for everybody",
+        "node.space",
+        "if held > self.kinds[kind].of(account) + size else None",
+        "if held else None",
+        "hoarder",
+    ),
+    mutant(
         "announcements unbounded",
         "node.relay",
         "if len(self._announced) >= MAX_ANNOUNCED or self._of_peer[peer] >= MAX_OF_PEER:",

@@ -88,5 +88,6 @@ SCENES = {
         Profile(transfers=40, job=False, partitions=(Partition(0, 3_000, frozenset({0, 1}), False),)),
         limits=(("chain.node.space.LIMITS", (2 * MIN_CHARGE, 4 * MIN_CHARGE, 5 * MIN_CHARGE, 6 * MIN_CHARGE)),),
     ),
+    "hoarder": Scene(Profile(attacks=("hoarder",), transfers=40, job=False, loss=0.05)),
     "rough market": Scene(QUIET, RoughWorld),
 }
