@@ -206,7 +206,7 @@ class Mempool:
             if bound is None:
                 return
             victim = self.space.victim(bound, kind, account, held.size)
-            if victim is None and kind == GAP:
+            if victim is None and bound == GAP:
                 raise self._full("others fill the room for what waits for an earlier sequence", held, end)
             if victim is None:
                 name, used = space.NAMES[bound], self.space.used(bound)

@@ -115,7 +115,9 @@ class Space:
         waiting, waiter = self.kinds[GAP].most()
         if kind != GAP and waiting > GAP_BURST:
             return self.kinds[GAP].last(waiter)
-        rivals = (self.kinds[GAP],) if kind == GAP else self.kinds[COMMON : bound + 1]
+        rivals = (self.kinds[GAP],) if bound == GAP else self.kinds[COMMON : bound + 1]
         largest = max(rivals, key=lambda holders: holders.most()[0])
         held, holder = largest.most()
-        return largest.last(holder) if held > self.kinds[kind].of(account) + size else None
+        # One behind a gap takes no ready one's place of its own account, nor of one that holds less.
+        own = self.kinds if kind == GAP != bound else (self.kinds[kind],)
+        return largest.last(holder) if held > sum(holders.of(account) for holders in own) + size else None

@@ -22,12 +22,13 @@ from tests.sim.attacks.base import Byzantine
 
 LANE = 3
 """Honest clients use the other ones, also for its account."""
-AT_ONCE = 40
+AT_ONCE = 80
 MOST = 3_000
 """Transactions of one hoarder in a run."""
 CLAIMS = 30
 """Messages in one transaction: the first is refused."""
-ROOM = tuple(room * MIN_CHARGE for room in (16, 48, 64, 80))
+ROOM = tuple(room * MIN_CHARGE for room in (64, 80, 96, 112))
+"""What honest clients have under way that is not ready never fills the first of them."""
 
 
 class Hoarder(Byzantine):
@@ -50,7 +51,7 @@ class Hoarder(Byzantine):
         if kind == "ready":
             raws = [self._signed(first + i, [pay]) for i in range(AT_ONCE)]
         elif kind == "refused with a deadline":
-            raws = [self._signed(first + i, [claim] * CLAIMS) for i in range(AT_ONCE // 2)]
+            raws = [self._signed(first + i, [claim] * CLAIMS) for i in range(AT_ONCE // 4)]
         else:
             gap = 1 if kind == "gap" else self.whim.randrange(2, 8_000)
             raws = [self._signed(first + gap + i, [self.whim.choice([pay, claim])]) for i in range(AT_ONCE)]

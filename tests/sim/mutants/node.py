@@ -103,7 +103,7 @@ MUTANTS = (
     mutant(
         "full mempool makes room for everybody",
         "node.space",
-        "if held > self.kinds[kind].of(account) + size else None",
+        "if held > sum(holders.of(account) for holders in own) + size else None",
         "if held else None",
         "hoarder",
     ),
