@@ -180,9 +180,10 @@ class Driver:
         """More waits than a node should let in from its users: what peers sent and nobody looked at, or their own transactions.
 
         Without this, users who offer more than the graph can take would fill every node with what the others have not checked
-        yet, and proposals would wait behind it.
+        yet, and proposals would wait behind it. What few peers send does not count: it would close the door
+        to every node's users.
         """
-        return self._waiting.size > CROWDED_BYTES or self.node.pool.own >= CROWDED_OWN
+        return self._waiting.crowd > CROWDED_BYTES or self.node.pool.own >= CROWDED_OWN
 
     def submit(self, raw: bytes) -> bytes:
         """Offer a transaction; its id. Raises `InvalidTx`."""

@@ -34,6 +34,12 @@ class WaitingLine(Generic[T]):
     def __bool__(self) -> bool:
         return bool(self._line)
 
+    @property
+    def crowd(self) -> int:
+        """Bytes that wait, but for the third of the peers (rounded up) that has most: so many may send junk."""
+        sizes = sorted(size for size in self._held.values() if size)
+        return sum(sizes[: len(sizes) - (len(sizes) + 2) // 3])
+
     def put(self, peer: bytes, item: T, size: int) -> None:
         while self._held[peer] and self.size + size > self._most:
             largest = max(self._held, key=lambda p: self._held[p])

@@ -423,7 +423,7 @@ class Node:
                 self._out.append(answer)
                 if isinstance(answer, e.Send):
                     answered.add(peer)
-                    self.service.done(peer)
+                    self.service.done(peer, unread=True)
             else:
                 self._out.append(e.ReadSnapshot(peer, question))
 

@@ -65,8 +65,8 @@ class _Tokens:
         self._level, self._then = min(self._rate.burst * 1_000, self._level + earned), now
         return self._level >= 1_000
 
-    def take(self) -> None:
-        self._level -= 1_000
+    def take(self, count: int = 1) -> None:
+        self._level -= 1_000 * count
 
 
 class Service:
@@ -105,9 +105,11 @@ class Service:
         self._reading.add(peer)
         return peer, question
 
-    def done(self, peer: bytes) -> None:
-        """The peer's question was answered, well or not."""
+    def done(self, peer: bytes, *, unread: bool = False) -> None:
+        """The peer's question was answered, well or not. `unread`: from memory, so that it does not count over all."""
         self._reading.discard(peer)
+        if unread:
+            self._all.take(-1)
 
     def down(self, peer: bytes) -> None:
         """Forget what waits; what is being read still ends with `done`. The rates stay: connecting again buys nothing."""

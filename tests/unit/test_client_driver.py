@@ -93,10 +93,13 @@ async def test_users_wait_while_peers_transactions_do(driven: tuple[Recorder, Dr
     monkeypatch.setattr(driver, "CROWDED_BYTES", len(txs(0)))
     monkeypatch.setattr(driver, "CROWDED_OWN", 2)
     assert not driver_.crowded
-    for number in range(2):
+    for number in range(9):
         driver_.feed(e.Received(PEER, txs(number)))
+    assert not driver_.crowded, "one peer alone closes nobody's door"
+    for peer in (b"q" * 20, b"r" * 20):
+        driver_.feed(e.Received(peer, txs(number)))
     assert driver_.crowded
-    await turns(5)
+    await turns(12)
     assert not driver_.crowded
     node.pool.own = 2
     assert driver_.crowded

@@ -73,6 +73,18 @@ def test_of_whom_nothing_waits_always_finds_room_for_one_message() -> None:
     assert drained(line) == ["a", "b", "c"]
 
 
+def test_a_third_of_the_peers_cannot_make_a_crowd() -> None:
+    line = WaitingLine[str](MOST)
+    sizes = {b"%d" % number: 1_000 for number in range(4)} | {b"junk 1": SHARE, b"junk 2": 2 * SHARE}
+    for peer, size in sizes.items():
+        line.put(peer, "x", size)
+    assert line.crowd == 4_000
+    drained(line)
+    assert line.crowd == 0
+    line.put(A, "alone", SHARE)
+    assert line.crowd == 0
+
+
 @given(st.lists(st.tuples(st.sampled_from([A, B, C]), st.integers(0, 2 * SHARE)) | st.none(), max_size=60))
 def test_sizes_add_up_and_nothing_is_lost_or_doubled(steps: list[tuple[bytes, int] | None]) -> None:
     line, came, left = WaitingLine[tuple[bytes, int, int]](3 * SHARE), 0, list[tuple[bytes, int, int]]()

@@ -102,6 +102,20 @@ def test_nothing_is_read_for_a_peer_whose_queue_is_not_near_empty() -> None:
     assert service.next(0) == (slow, QUESTION)
 
 
+def test_what_is_answered_from_memory_counts_for_its_peer_alone() -> None:
+    """Many may follow the chain block by block."""
+    service = Service()
+    peers = names(20)
+    for peer in peers:
+        for _ in range(READS.rate.burst):
+            service.ask(peer, QUESTION)
+            assert service.next(0) == (peer, QUESTION)
+            service.done(peer, unread=True)
+        service.ask(peer, QUESTION)
+        assert service.next(0) is None
+        service.down(peer)
+
+
 def test_who_connects_again_has_no_more_than_before() -> None:
     service = Service()
     (a,) = names(1)
