@@ -5,7 +5,8 @@
 #   engine.sh status     says whether an engine answers and whose it is; exit 1 when none does
 #   engine.sh run CMD... runs CMD with an engine, and stops that engine afterwards if it had to be started for it
 #
-# An engine started here has no bridge and touches no firewall rule: jobs have no network anyway. Its process id is kept
+# An engine started here has no bridge and touches no firewall rule: jobs have no network anyway. It has gVisor as a second
+# runtime where that can be installed (scripts/gvisor.sh). Its process id is kept
 # in .run/engine.pid together with its start time, so that a recycled process id is never mistaken for it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -14,6 +15,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 PID_FILE=.run/engine.pid
 LOG=.run/engine.log
+SETTINGS=.run/daemon.json
 SOCKET=/var/run/docker.sock
 START_TRIES=60 # half seconds
 STOP_TRIES=80
@@ -106,8 +108,10 @@ start_daemon() {
         die "a dockerd is running but does not answer at $SOCKET." "Stop it (or wait for it) and run this again."
     fi
     : >"$LOG"
+    local settings=()
+    scripts/gvisor.sh "$SETTINGS" && settings=(--config-file "$SETTINGS")
     STARTED=1
-    setsid dockerd --bridge=none --iptables=false --ip-forward=false --ip-masq=false \
+    setsid dockerd --bridge=none --iptables=false --ip-forward=false --ip-masq=false "${settings[@]}" \
         >>"$LOG" 2>&1 </dev/null 9>&- &
     pid=$!
     echo "$pid $(start_time "$pid")" >"$PID_FILE"

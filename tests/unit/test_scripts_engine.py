@@ -5,6 +5,7 @@ Each test works on a copy of the scripts in its own folder, with stand-ins for t
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.sandbox.hostile.engine import RUNTIMES
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSWERING = "#!/bin/sh\necho 20.10\n"
@@ -129,3 +132,48 @@ def test_setup_does_nothing_when_nothing_changed_and_installs_again_when_the_loc
         assert call(tree, "setup.sh").returncode == 0
         assert len(calls.read_text().splitlines()) == count
     assert "--require-hashes" in calls.read_text()
+
+
+TOOLS = ("bash", "cat", "dirname", "env", "id", "mkdir", "sh", "tail", "timeout")
+
+
+def gvisor(tree: Path, **programs: str) -> subprocess.CompletedProcess[str]:
+    """gvisor.sh where nothing is installed but what it needs, and these stand-ins."""
+    for name in TOOLS:
+        (tree / "bin" / name).symlink_to(str(shutil.which(name)))
+    for name, text in programs.items():
+        (tree / "bin" / name.replace("_", "-")).unlink(missing_ok=True)
+        program(tree / "bin" / name.replace("_", "-"), text)
+    return call(tree, "gvisor.sh", ".run/settings.json", PATH=str(tree / "bin"), DOCKER_SETTINGS=str(tree / "daemon.json"))
+
+
+def test_an_engine_gets_gvisor_with_its_filter_of_system_calls(tree: Path) -> None:
+    done = gvisor(tree, runsc="#!/bin/sh\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    runtime = json.loads((tree / ".run/settings.json").read_text())["runtimes"]["runsc"]
+    assert runtime["path"] == str(tree / "bin/runsc")
+    assert runtime["runtimeArgs"] == RUNTIMES["runsc"], "as the tests of the sandbox run it"
+
+
+def test_gvisor_is_installed_where_it_is_missing(tree: Path) -> None:
+    installs = f'#!/bin/sh\ncase "$*" in *" install "*) echo "#!/bin/sh" >{tree}/bin/runsc; chmod 755 {tree}/bin/runsc;; esac\n'
+    (tree / "bin/chmod").symlink_to(str(shutil.which("chmod")))
+    done = gvisor(tree, apt_get=installs, id="#!/bin/sh\necho 0\n")
+    assert done.returncode == 0, done.stderr
+    assert "installing runsc" in done.stderr
+    assert (tree / ".run/settings.json").exists()
+
+
+def test_where_gvisor_cannot_be_had_the_engine_starts_without_it(tree: Path) -> None:
+    done = gvisor(tree, apt_get="#!/bin/sh\necho no such package >&2\nexit 100\n", id="#!/bin/sh\necho 0\n")
+    assert done.returncode == 1
+    assert "the engine starts without gVisor" in done.stderr
+    assert not (tree / ".run/settings.json").exists()
+
+
+def test_settings_that_somebody_made_for_the_engine_are_kept(tree: Path) -> None:
+    (tree / "daemon.json").write_text("{}")
+    done = gvisor(tree, runsc="#!/bin/sh\n")
+    assert done.returncode == 1
+    assert "is left as it is" in done.stderr
+    assert not (tree / ".run/settings.json").exists()
