@@ -11,6 +11,10 @@ about a hundred more, a page is read from a database as it stands, and no page h
     node   = "" | 0x02, hash of the only leaf beneath it | 0x03, hash
 
 Pages never change: an update makes new ones, and tells which nodes above them become what.
+
+A page is one string, which a change copies. Who tries long enough fills one page: with more than `CHUNK` bytes it is a `Split`, a
+node whose two parts are pages of the next depth, so that a change copies one small part and shares the others. In a database it is
+one string again.
 """
 
 from __future__ import annotations
@@ -37,6 +41,24 @@ _BODY = 37
 _sha, _short = hashlib.sha256, short_sha256
 _length = struct.Struct(">I").unpack_from
 
+CHUNK = 32_768
+"""Bytes up to which a page, or a part of one, is one string."""
+
+
+class Split:
+    """A fork of more than `CHUNK` bytes. It never changes."""
+
+    __slots__ = ("head", "left", "right", "size")
+
+    def __init__(self, digest: bytes, left: Page, right: Page) -> None:
+        self.head, self.left, self.right = _FORK + digest, left, right
+        self.size = _BODY + len(left) + len(right)
+
+    def __len__(self) -> int:
+        return self.size
+
+
+Page = bytes | Split
 Change = tuple[bytes, bytes, bytes | None]
 """(path, key, encoded record or None to remove it)"""
 
@@ -79,20 +101,54 @@ def _split(changes: Sequence[Change], start: int, end: int, depth: int) -> int:
     return start
 
 
-def update(page: bytes, changes: Sequence[Change]) -> bytes:
+def split(page: bytes) -> Page:
+    """A page as it is held: in parts where it is large. Raises `Malformed`."""
+    return _split_at(page, 0, len(page)) if len(page) > CHUNK else page
+
+
+def _split_at(page: bytes, at: int, end: int) -> Page:
+    if end - at <= CHUNK or page[at] != FORK:
+        return page[at:end]
+    cut = at + _BODY + int.from_bytes(page[at + _HASH : at + _BODY], "big")
+    if cut > end:
+        raise Malformed("a page of the state is cut off")
+    return Split(page[at + 1 : at + _HASH], _split_at(page, at + _BODY, cut), _split_at(page, cut, end))
+
+
+def whole(page: Page) -> bytes:
+    """A page as one string."""
+    if isinstance(page, bytes):
+        return page
+    parts: list[bytes] = []
+    waiting: list[Page] = [page]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, bytes):
+            parts.append(one)
+        else:
+            parts += (one.head, len(one.left).to_bytes(4, "big"))
+            waiting += (one.right, one.left)
+    return b"".join(parts)
+
+
+def update(page: Page, changes: Sequence[Change]) -> Page:
     """LC-MRK-4: the page with `changes`, sorted by path, each path once and all of this page."""
     if len(changes) == 1:
         return update_one(page, changes[0])
-    return _update(page, changes, 0, len(changes), DEPTH)
+    if len(page) > CHUNK:
+        for change in changes:
+            page = update_one(page, change)
+        return page
+    return split(_update(whole(page), changes, 0, len(changes), DEPTH))
 
 
 _Fork = tuple[int, int, int, int]
 """A fork on the way to a record: where it begins, where its left part ends, where it ends, and the bit that leads on."""
 
 
-def _down(page: bytes, path: bytes) -> tuple[int, int, list[_Fork]]:
+def _down(page: bytes, path: bytes, depth: int = DEPTH) -> tuple[int, int, list[_Fork]]:
     """Begin and end of what stands where the path leads, a leaf or nothing, and the forks above it. Raises `Malformed`."""
-    at, end, depth = 0, len(page), DEPTH
+    at, end = 0, len(page)
     forks = []
     try:
         while at < end and page[at] == FORK:
@@ -109,19 +165,52 @@ def _down(page: bytes, path: bytes) -> tuple[int, int, list[_Fork]]:
     return at, end, forks
 
 
-def update_one(page: bytes, change: Change) -> bytes:
+def update_one(page: Page, change: Change) -> Page:
     """What most blocks do to most pages: straight down to the one place, and up again. The same page where nothing changes.
 
     The hashes on the way are not proven here: whoever read the record did. Where they lie, the root is not that of the others.
     """
+    if isinstance(page, bytes) and len(page) <= CHUNK:
+        made = _update_string(page, change, DEPTH)
+        return made if len(made) <= CHUNK else split(made)
+    held = split(page) if isinstance(page, bytes) else page
+    changed = _update_split(held, change, DEPTH)
+    return page if changed is held else changed
+
+
+def _update_split(page: Page, change: Change, depth: int) -> Page:
+    """A page, or a part of one at `depth`, of any size: what is not on the way to the record is shared."""
+    if isinstance(page, bytes):  # short, or a single record
+        made = _update_string(page, change, depth)
+        return page if made is page else split(made)
+    left, right = page.left, page.right
+    if _bit(change[0], depth):
+        part = _update_split(right, change, depth + 1)
+        return page if part is right else _fork_of(left, part)
+    part = _update_split(left, change, depth + 1)
+    return page if part is left else _fork_of(part, right)
+
+
+def _fork_of(left: Page, right: Page) -> Page:
+    """As `_fork`, of parts of any size."""
+    if isinstance(left, bytes) and isinstance(right, bytes) and _BODY + len(left) + len(right) <= CHUNK:
+        return _fork(left, right)
+    if not left and isinstance(right, bytes) and right[0] == LEAF:
+        return right
+    if not right and isinstance(left, bytes) and left[0] == LEAF:
+        return left
+    return Split(_short(_FORK + (head_of(left)[1:] or EMPTY) + (head_of(right)[1:] or EMPTY)).digest(), left, right)
+
+
+def _update_string(page: bytes, change: Change, depth: int) -> bytes:
     path, key, value = change
-    at, end, forks = _down(page, path)
+    at, end, forks = _down(page, path, depth)
     old = page[at:end]
-    node = _at_end(old, path, key, value, DEPTH + len(forks))
+    node = _at_end(old, path, key, value, depth + len(forks))
     if node == old:
         return page
     if not node:  # forks above it may have to go
-        return _update(page, [change], 0, 1, DEPTH)
+        return _update(page, [change], 0, 1, depth)
     out = bytearray(page)
     out[at:end] = node
     more, digest = len(node) - len(old), node[1:_HASH]
@@ -193,12 +282,26 @@ def _path_of(node: bytes) -> bytes:
     return _short(key_of(node)).digest()
 
 
-def find(page: bytes, path: bytes, key: bytes, *, proven: bool = True) -> bytes | None:
+def _part(page: Page, path: bytes) -> tuple[bytes, list[tuple[Split, int]]]:
+    """The string in which the path of a page ends, and the nodes above it, each with the bit that leads on."""
+    above: list[tuple[Split, int]] = []
+    while not isinstance(page, bytes):
+        bit = _bit(path, DEPTH + len(above))
+        above.append((page, bit))
+        page = page.right if bit else page.left
+    return page, above
+
+
+def find(page: Page, path: bytes, key: bytes, *, proven: bool = True) -> bytes | None:
     """The value of a key, or None. Unless the page is `proven`, also that its hash proves this: raises `Malformed`."""
-    at, end, forks = _down(page, path)
+    above: list[tuple[Split, int]] = []
+    if not isinstance(page, bytes):
+        page, above = _part(page, path)
+    at, end, forks = _down(page, path, DEPTH + len(above))
     node = page[at:end]
     if not proven:
         _prove(page, node, forks)
+        _prove_above(above)
     if not node:
         return None
     first = _HASH + 1 + node[_HASH]
@@ -224,8 +327,26 @@ def _prove(page: bytes, node: bytes, forks: list[_Fork]) -> None:
             raise Malformed("a node of the state's tree does not have the hash that is stored with it")
 
 
-def records(page: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _prove_above(above: list[tuple[Split, int]]) -> None:
+    """The same for the nodes above a part whose own hash is proven."""
+    for node, _ in above:
+        digest = _short(_FORK + (head_of(node.left)[1:] or EMPTY) + (head_of(node.right)[1:] or EMPTY)).digest()
+        if digest != node.head[1:]:
+            raise Malformed("a node of the state's tree does not have the hash that is stored with it")
+
+
+def records(page: Page) -> Iterator[tuple[bytes, bytes]]:
     """(key, encoded record) of a page, in the order of their paths. Raises `Malformed` where the bytes are no page."""
+    waiting: list[Page] = [page]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, bytes):
+            yield from _records(one)
+        else:
+            waiting += (one.right, one.left)
+
+
+def _records(page: bytes) -> Iterator[tuple[bytes, bytes]]:
     ends = [len(page)]
     at = 0
     while ends:
@@ -268,9 +389,9 @@ def joined(left: bytes, right: bytes) -> bytes:
 # --- above the pages ----------------------------------------------------------------------------------------------------------
 
 
-def head_of(page: bytes) -> bytes:
+def head_of(page: Page) -> bytes:
     """The node of a page."""
-    return page[:HEAD_BYTES]
+    return page[:HEAD_BYTES] if isinstance(page, bytes) else page.head
 
 
 def no_nodes() -> list[bytes]:
@@ -331,7 +452,7 @@ class Tree:
 
     __slots__ = ("nodes", "pages", "root")
 
-    def __init__(self, root: bytes, nodes: Mapping[int, bytes], pages: Mapping[int, bytes]) -> None:
+    def __init__(self, root: bytes, nodes: Mapping[int, bytes], pages: Mapping[int, Page]) -> None:
         self.root, self.nodes, self.pages = root, nodes, pages
 
 
@@ -340,7 +461,7 @@ def root_of(node: bytes) -> bytes:
     return node[1:] or EMPTY
 
 
-def prove(nodes: Sequence[bytes], path: bytes, key: bytes, page_of: Callable[[int], bytes]) -> StateProof:
+def prove(nodes: Sequence[bytes], path: bytes, key: bytes, page_of: Callable[[int], Page]) -> StateProof:
     """LC-MRK-5, 6: the proof for a key whose path this is; `page_of` gives a page by its number."""
     siblings, number, at = [], PAGES | number_of(path), 1
     for shift in range(DEPTH - 1, -1, -1):
@@ -355,9 +476,11 @@ def prove(nodes: Sequence[bytes], path: bytes, key: bytes, page_of: Callable[[in
     return _prove_in(page, path, key, siblings)
 
 
-def _prove_in(page: bytes, path: bytes, key: bytes, siblings: list[bytes]) -> StateProof:
+def _prove_in(page: Page, path: bytes, key: bytes, siblings: list[bytes]) -> StateProof:
     """`siblings` are those above the page."""
-    at, end, forks = _down(page, path)
+    page, above = _part(page, path)
+    siblings += [head_of(node.left if bit else node.right)[1:] or EMPTY for node, bit in above]
+    at, end, forks = _down(page, path, DEPTH + len(above))
     for start, cut, last, right in forks:
         first, after = (start + _BODY, cut) if right else (cut, last)
         siblings.append(page[first + 1 : first + _HASH] if first < after else EMPTY)

@@ -31,6 +31,7 @@ from chain.ledger.due import Heads
 from chain.merkle import StateProof
 from chain.pages import (
     PAGES,
+    Page,
     Tree,
     build,
     find,
@@ -66,11 +67,11 @@ _MISSING: Any = object()
 class Source(Protocol):
     """Where the pages lie that are not in memory."""
 
-    def page(self, number: int) -> bytes:
+    def page(self, number: int) -> Page:
         """As the last commit left it. Raises `StateDamaged`."""
         ...
 
-    def put(self, height: int, pages: dict[int, bytes]) -> None:
+    def put(self, height: int, pages: dict[int, Page]) -> None:
         """The pages that the block at `height` changed: it is decided, and will be stored."""
         ...
 
@@ -247,7 +248,7 @@ class State:
         number = number_of(path)
         return self._find(number, self.page(number), path, key)
 
-    def _find(self, number: int, page: bytes, path: bytes, key: bytes) -> bytes | None:
+    def _find(self, number: int, page: Page, path: bytes, key: bytes) -> bytes | None:
         if not page:
             return None
         try:
@@ -255,9 +256,9 @@ class State:
         except (Malformed, IndexError) as e:
             raise StateDamaged(str(e)) from e
 
-    def page(self, number: int) -> bytes:
+    def page(self, number: int) -> Page:
         """A page of the tree, empty where there is none. Raises `StateDamaged`."""
-        page: bytes | None = self._pages.young.get(number)
+        page: Page | None = self._pages.young.get(number)
         if page is not None:
             return page
         if self._source is None:
@@ -334,7 +335,7 @@ class State:
 
     def changed(self, by_page: Mapping[int, list[PageChange]]) -> tuple[Tree, set[bytes]]:
         """What the tree becomes with these changes, and the keys of those that change nothing."""
-        pages: dict[int, bytes] = {}
+        pages: dict[int, Page] = {}
         same: set[bytes] = set()
         for number, found in by_page.items():
             page = self.page(number)

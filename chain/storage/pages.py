@@ -27,7 +27,7 @@ from chain.contracts.membership import Member
 from chain.crypto import sha256
 from chain.errors import Malformed, StateDamaged
 from chain.ledger.state import MAX_RECORD, SCANNED, VERIFIERS, listed
-from chain.pages import PAGES, build, head_of, number_of, records, update
+from chain.pages import PAGES, Page, build, head_of, number_of, records, update, whole
 from chain.pages import Change as PageChange
 from chain.storage import schema
 from chain.storage.errors import StorageDamaged
@@ -63,11 +63,11 @@ class StatePages:
         self._delete_key = Bulk(dialect, schema.delete_by(schema.scanned.c.key), ("key",))
         self._lock = threading.Lock()
         """Over what is in memory, for moments only."""
-        self._put: dict[int, dict[int, bytes]] = {}
+        self._put: dict[int, dict[int, Page]] = {}
         """Pages of heights that are decided and not written, by height."""
         self._newest: dict[int, int] = {}
         """The last of those heights that has a page."""
-        self._held: dict[int, bytes] = {}
+        self._held: dict[int, Page] = {}
         """Pages after the last height written, whose rows are older."""
         self._late: dict[int, list[Changes]] = {}
         """Changes of the journal, for pages that were not needed since the start."""
@@ -76,7 +76,7 @@ class StatePages:
         """The height of each part's last turn."""
         self._credit = 1.0
         """How many parts have a turn. One at the start: a node that often starts again gets round as well."""
-        self._turns: list[tuple[int, int, list[tuple[int, bytes]]]] = []
+        self._turns: list[tuple[int, int, list[tuple[int, Page]]]] = []
         """What the open transaction wrote: (part, height of its turn before, its pages)."""
         self._reader: Any = None
 
@@ -131,7 +131,7 @@ class StatePages:
         found[VERIFIERS] = [b"m/" + key[len(VERIFIERS) :] for key in found[VERIFIERS]]
         return found
 
-    def page(self, number: int) -> bytes:
+    def page(self, number: int) -> Page:
         """As the last `put` left it. Raises `StorageDamaged`, `StorageFailed`."""
         with self._lock:
             height = self._newest.get(number)
@@ -140,7 +140,7 @@ class StatePages:
             held, late = self._held.get(number), self._late.get(number, [])
         return held if held is not None else self._join(number, self._fetch(number), late)
 
-    def _join(self, number: int, sealed: bytes | None, late: list[Changes]) -> bytes:
+    def _join(self, number: int, sealed: bytes | None, late: list[Changes]) -> Page:
         page = b"" if sealed is None else unseal(f"page {number} of the state in {self._where}", page_place(number), sealed)
         if not late:
             return page
@@ -163,7 +163,7 @@ class StatePages:
                     rows = c.exec_driver_sql(text + "%s", (number,)).fetchall()
         return bytes(rows[0][0]) if rows else None
 
-    def put(self, height: int, pages: dict[int, bytes]) -> None:
+    def put(self, height: int, pages: dict[int, Page]) -> None:
         """What the block at `height` makes of its pages: it is decided, and `write` will come."""
         with self._lock:
             self._put[height] = pages
@@ -188,7 +188,7 @@ class StatePages:
             self._credit -= 1
             self.write_part(connection, height)
 
-    def _take(self, connection: sa.Connection, height: int, changes: Changes) -> dict[int, bytes]:
+    def _take(self, connection: sa.Connection, height: int, changes: Changes) -> dict[int, Page]:
         """The height's pages, as the state made them or, where none did, made here."""
         with self._lock:
             pages = self._put.get(height)
@@ -209,7 +209,7 @@ class StatePages:
                     self._late.pop(number, None)
         return pages
 
-    def _current(self, connection: sa.Connection, number: int) -> bytes:
+    def _current(self, connection: sa.Connection, number: int) -> Page:
         """A page after the last height written."""
         held = self._held.get(number)
         if held is not None:
@@ -233,7 +233,7 @@ class StatePages:
         numbers = range(part * EACH, part * EACH + EACH)
         changed = [n for n in numbers if n in self._held or n in self._late]
         pages = [(n, self._current(connection, n)) for n in changed]
-        self._put_page.run(connection, [(n, seal(page_place(n), page)) for n, page in pages if page])
+        self._put_page.run(connection, [(n, seal(page_place(n), whole(page))) for n, page in pages if page])
         self._delete_page.run(connection, [(n,) for n, page in pages if not page])
         heads = encode((height, [self._heads.get(n, b"") for n in numbers]))
         self._put_part.run(connection, [(part, seal(at(part, "part"), heads))])
@@ -287,7 +287,7 @@ class StatePages:
             yield fresh._whole(waiting.pop(), None)
 
     def _whole(self, number: int, sealed: bytes | None) -> tuple[int, bytes]:
-        page = self._join(number, sealed, self._late.get(number, []))
+        page = whole(self._join(number, sealed, self._late.get(number, [])))
         if head_of(page) != self._heads[number]:
             why = "it does not have the hash that is stored with it"
             raise StorageDamaged(f"Page {number} of the state in {self._where} is damaged", why, TODO_DAMAGED)
@@ -303,7 +303,7 @@ class StatePages:
 
     def checked(self, number: int, sealed: bytes | None) -> list[tuple[bytes, bytes]]:
         """The records of a page whose every hash is made again. Raises `StorageDamaged`."""
-        page = self._join(number, sealed, self._late.get(number, []))
+        page = whole(self._join(number, sealed, self._late.get(number, [])))
         try:
             found = list(records(page))
             again = build(sorted((sha256(key), key, raw) for key, raw in found))
