@@ -16,7 +16,7 @@ from chain.contracts.job import records
 from chain.contracts.job.records import Tenth
 from chain.merkle import list_root
 from chain.node.events import Commit
-from chain.types import Block, Moved, Receipt
+from chain.types import Block, Moved, Noted, Receipt
 from tests.sim.checks_jobs import Jobs
 from tests.sim.checks_ledger import Broken, Ledger, must
 
@@ -79,6 +79,9 @@ class ChainCheck:
         must(list_root([encode(r) for r in receipts]) == root, f"height {height}: the receipts have another root than the header's")
         said = [r.code for r in receipts[1:]]
         must(said == codes, f"receipts with the codes {[int(c) for c in said]}, by the rules {codes}")
+        parked = {event.ref for event in receipts[0].events if isinstance(event, Noted) and event.topic == "parked"}
+        telling = [event for event in receipts[0].events if event.ref in parked]
+        must(len(telling) == len(parked), f"height {height}: what was undone when a reference was parked is told of")  # LC-BLK-20
         events = [event for r in receipts for event in r.events if isinstance(event, Moved)]
         must(_sums(events) == moved, f"height {height}: the credits that moved are not those of the receipts")
 

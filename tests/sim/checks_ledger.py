@@ -70,7 +70,10 @@ class Ledger:
             credits.TransferFrom: self._transfer_from,
             membership.JudgeCase: self._judge,
             membership.ReportDouble: self._report,
+            membership.Release: self._release,
         }
+        self.fails: Callable[[int, bytes, int], str] = lambda contract, ref, height: ""
+        """The fault that a run planted in a contract's deadlines at a height."""
         self.chain: base.ChainRecord = self.records[K_CHAIN]
         self.params: Any = self.records[K_PARAMS]
         self.parent_beacon = self.chain.beacon
@@ -103,6 +106,7 @@ class Ledger:
         try:
             for self.op, op in enumerate(ops):
                 self.work += 128 if op.__struct_config__.tag == 66 else 32 if op.__struct_config__.tag // 32 == 3 else 1
+                self._refuse_parked(op)
                 self.handlers[type(op)](sender, op)
         except Refused as refusal:
             for key, record in reversed(self._undo):
@@ -127,7 +131,7 @@ class Ledger:
         self.tx, self.op = ZERO_HASH, 0
         for key in self._deadlines(clock):
             self.put(key, None)
-            self.on_due[key[30]](key[31:], int.from_bytes(key[22:30], "big"))
+            self._deadline(key[2:22], int.from_bytes(key[22:30], "big"), key[30], key[31:])
         used: dict[bytes, int] = {}
         self.work = 0
         codes = [self._transaction(raw, used) for raw in raws]
@@ -140,6 +144,42 @@ class Ledger:
             self.put(K_VALIDATORS, following)
             self.put(base.K_NEXT_VALIDATORS, None)
         return codes
+
+    def _deadline(self, account: bytes, at: int, contract: int, ref: bytes) -> None:
+        """LC-BLK-20"""
+        place, held = b"p/" + bytes((contract,)) + ref, base.HeldDue(account, at)
+        known = self.get(place)
+        if known is not None:
+            waiting = sorted({*known.held, held}, key=lambda one: (one.time, one.account))
+            self.put(place, replace(known, held=waiting[:64]))
+        elif fault := self.fails(contract, ref, self.chain.height):
+            self.put(place, base.Parked(self.chain.height, fault, [held], [], []))
+        else:
+            self.on_due[contract](ref, at)
+
+    def _refuse_parked(self, op: Any) -> None:
+        """LC-BLK-20: JudgeCase is about its account's case, messages of jobs but PostJob about their job."""
+        if isinstance(op, membership.JudgeCase):
+            refuse_if(self.get(b"p/\x02" + op.account) is not None, 6)
+        elif op.__struct_config__.tag // 32 == 3 and hasattr(op, "job"):
+            refuse_if(self.get(b"p/\x03" + op.job) is not None, 6)
+
+    def _release(self, sender: bytes, m: membership.Release) -> None:
+        """LC-MEM-13, for a word that lets a job or case run again."""
+        place, now = b"p/" + bytes((m.contract,)) + m.ref, {v.id for v in self.validators}
+        parked = self.get(place)
+        refuse_if(sender not in now, 200)
+        refuse_if(parked is None, 207)
+        refuse_if(m.give_back and m.contract not in (2, 3), 208)
+        refuse_if(sender in (parked.give_back if m.give_back else parked.retry), 202)
+        must(not m.give_back, "a word to give back, which no run has")
+        retry = sorted({*parked.retry, sender} & now)
+        if 3 * len(retry) > 2 * len(now):
+            self.put(place, None)
+            for held in parked.held:
+                self.schedule(held.time, m.contract, m.ref, held.account)
+        else:
+            self.put(place, replace(parked, retry=retry, give_back=sorted({*parked.give_back} - {sender} & now)))
 
     def _deadlines(self, clock: int) -> list[bytes]:
         """LC-BLK-14, by looking at all of them."""

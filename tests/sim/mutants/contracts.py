@@ -27,6 +27,12 @@ MUTANTS = (
     ),
     rule("a worse claim replaces a better one", f"{_JOB}.handlers", "if m.loss > needed:", "if False:"),
     rule("contractor may claim its own bounty", f"{_JOB}.handlers", "if sender == work.posting.poster:", "if False:"),
+    rule(
+        "an ended job counts as standing",
+        f"{_JOB}.settle",
+        "size = old.live_bytes - messages.size_of(work.terms)",
+        "size = old.live_bytes",
+    ),
     rule("claims without limit", f"{_JOB}.handlers", "if index >= host.params.job_max_claimants:", "if False:"),
     rule("three strikes do not bar", f"{_JOB}.handlers", "if strikes >= rules.STRIKE_LIMIT:", "if strikes > rules.STRIKE_LIMIT:"),
     rule(

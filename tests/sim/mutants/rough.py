@@ -58,7 +58,7 @@ def _genesis(max_due: int, crowd: int, strike_life: int) -> Genesis:
 class RoughWorld(World):
     def genesis(self) -> Genesis:
         """In some worlds more verifiers than one committee holds."""
-        return _genesis((1, 256)[self.seed % 2], (6, 8, MEMBERS)[self.seed % 3], (1_500, 60_000)[self.seed // 2 % 2])
+        return _genesis((1, 256, 2)[self.seed // 2 % 3], (6, 8, MEMBERS)[self.seed % 3], (1_500, 60_000)[self.seed // 2 % 2])
 
     def clients(self) -> Market:
         return RoughMarket(self)

@@ -12,6 +12,7 @@ from chain.node.events import REQUESTS
 from chain.node.service import Allowance, Rate
 from chain.node.space import MIN_CHARGE
 from tests.sim.attacks.table import BY_NAME, NAMES
+from tests.sim.fence import PATCH, FenceWorld
 from tests.sim.mutants.impersonator import Impersonator
 from tests.sim.mutants.lawbreaker import Lawbreaker
 from tests.sim.mutants.rough import QUIET, RoughWorld
@@ -90,4 +91,5 @@ SCENES = {
     ),
     "hoarder": Scene(Profile(attacks=("hoarder",), transfers=40, job=False, loss=0.05)),
     "rough market": Scene(QUIET, RoughWorld),
+    "broken contract": Scene(Profile(transfers=40), FenceWorld, (PATCH,)),
 }

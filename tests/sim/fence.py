@@ -1,0 +1,72 @@
+"""A graph whose job contract is broken: until height MEND its deadlines do all that they should, and then fail.
+
+Every node runs the same broken program, as every node would. The job is parked, the graph goes on, and once the program is mended
+the validators let the job run again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from chain.contracts import BY_NUMBER
+from chain.contracts.base import Host
+from chain.contracts.job import CONTRACT, records, settle
+from chain.contracts.membership import Release, parked
+from chain.ledger.state import State
+from chain.ledger.transition import chain_record, validators_of
+from tests.sim.market import Market
+from tests.sim.market.clients import REPORTS
+from tests.sim.world import World
+
+MEND = 14
+
+
+def breaks(host: Host, job: bytes, at: int) -> None:
+    settle.on_due(host, job, at)
+    if host.height < MEND:
+        raise KeyError(job)
+
+
+BROKEN = BY_NUMBER | {CONTRACT.number: replace(CONTRACT, on_due=breaks)}
+PATCH = ("chain.ledger.transition.BY_NUMBER", BROKEN)
+"""Where nodes find the contracts, and what they find there."""
+
+
+class FenceMarket(Market):
+    """Validators release what is parked once the program is mended; a claimant tries before."""
+
+    parked = 0
+    """The height since which the job was parked."""
+
+    def _work(self, state: State) -> None:
+        height = chain_record(state).height
+        for contract, ref, record in parked(state, 16):
+            self.parked = record.height
+            for machine in range(self.world.profile.validators):
+                if self._busy(machine, REPORTS):
+                    continue
+                if height + 1 < MEND:
+                    self._send(state, machine, REPORTS, self._claim(machine))
+                elif self.world.ids[machine] not in record.retry and any(
+                    v.id == self.world.ids[machine] for v in validators_of(state)
+                ):
+                    self._send(state, machine, REPORTS, Release(contract, ref, False))
+        super()._work(state)
+
+    def unfinished(self) -> str:
+        return super().unfinished() or ("" if self.parked else "the job was never parked")
+
+
+class FenceWorld(World):
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.checks.chain.ledger.fails = lambda contract, ref, height: "KeyError" if (contract, height < MEND) == (3, True) else ""
+
+    def clients(self) -> Market:
+        return FenceMarket(self)
+
+
+def live(state: State) -> bool:
+    """Whether a job has not ended."""
+    return any(True for _ in state.scan(records.live_key(b""), 1))
