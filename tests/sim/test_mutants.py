@@ -26,6 +26,12 @@ def test_there_are_as_many_as_were_promised() -> None:
     assert len(MUTANTS) >= 30
 
 
+def test_every_edit_still_fits() -> None:
+    for mutant in MUTANTS.values():
+        with applied(mutant):
+            pass
+
+
 def test_an_edit_that_no_longer_fits_is_an_error() -> None:
     gone = Mutant("gone", (Edit("chain.types", "return 2 * n // 3 + 7", "return 1"),))
     twice = Mutant("twice", (Edit("chain.types", "return", "return"),))

@@ -210,8 +210,8 @@ class World:
         self.network.disconnect(machine)
 
     def carry(self, source: int, target: int, arrive: Callable[[], None]) -> None:
-        """What the network makes of a message from one connected machine to another."""
-        self.network.carry(source, target, arrive)
+        """What the network makes of a message from one connected machine to another that is on no queue of a node."""
+        self.network.carry(source, target, arrive, 0)
 
     def send(self, source: int, target: int, payload: bytes, channel: int = NODE) -> None:
         size = len(payload) if channel == NODE and payload[1:2] in ANSWERS else 0

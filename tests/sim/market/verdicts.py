@@ -148,7 +148,9 @@ class Verdicts:
         probe = rules.probe_of(round_.beacon, job, *self._place(state, job, round_))
         if ballot.probe != probe_loss(ballot.measured, probe):
             raise Violation("an honest verifier did not use the round's probe")
-        if ballot.hidden == rules.HiddenVote.VALUE and ballot.hidden_loss != ballot.measured + parse_loss(PLAIN.decode()):
+        failed = ballot.hidden_loss == rules.MAX_LOSS and ballot.code != VoteCode.OK  # LC-HIDDEN-5: the second run did
+        hidden_loss = ballot.measured + parse_loss(PLAIN.decode())
+        if ballot.hidden == rules.HiddenVote.VALUE and ballot.hidden_loss != hidden_loss and not failed:
             raise Violation("an honest verifier's hidden loss is not the one of the hidden data")
 
     @staticmethod

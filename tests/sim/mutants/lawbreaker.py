@@ -4,14 +4,18 @@ one in, the block fits; where it does not, it goes into the header's root all th
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from unittest import mock
+
 import msgspec
 from msgspec.structs import replace
 
 from chain.codec import decode, encode
 from chain.contracts.base import Account, account_key
 from chain.contracts.credits import Transfer
-from chain.crypto import SigningKey
+from chain.crypto import SigningKey, sha256
 from chain.errors import InvalidBlock
+from chain.ledger.transition import due_reveal
 from chain.ledger.tx import parse_tx, sign_tx
 from chain.node import candidates
 from chain.node import messages as m
@@ -43,13 +47,14 @@ class Lawbreaker(Byzantine):
 
     def _illegal(self, message: m.CompactProposal) -> list[bytes]:
         node, proposal = self.node, message.proposal
-        kind, raws, secret = self._bad(proposal.height)
+        kind, raws, reveal = self._bad(proposal.height)
         given = [parse_tx(raw) for raw in raws]
-        now = max(self.wall, message.header.time)
+        now, key = max(self.wall, message.header.time), beacon_key(self.index)
         try:
-            made, _ = candidates.build(node.state, self.id, secret, proposal.round, node.head_id, now, given)
+            with mock.patch.object(candidates, "due_reveal", reveal):
+                made, _ = candidates.build(node.state, self.id, key, proposal.round, node.head_id, now, given)
         except InvalidBlock:
-            made, _ = candidates.build(node.state, self.id, beacon_key(self.index), proposal.round, node.head_id, now, given)
+            made, _ = candidates.build(node.state, self.id, key, proposal.round, node.head_id, now, given)
         txs = [raw for raw in made.slots if raw is not None]
         if len(txs) < len(raws):
             made.header, made.slots, made._ids = replace(made.header, tx_root=tx_root(raws)), list(raws), []
@@ -57,8 +62,8 @@ class Lawbreaker(Byzantine):
         self.did(kind)
         return [self.own_proposal(proposal, made.header, made.short)]
 
-    def _bad(self, height: int) -> tuple[str, list[bytes], bytes]:
-        """What is wrong, the transactions, the beacon's secret key."""
+    def _bad(self, height: int) -> tuple[str, list[bytes], Callable[..., bytes]]:
+        """What is wrong, the transactions, what it reveals."""
         account = self.node.state.get(account_key(self.id))
         sequence = account.sequences[LANE] if isinstance(account, Account) else 0
         good = self._signed(sequence, height + 9)
@@ -75,7 +80,8 @@ class Lawbreaker(Byzantine):
         if done:
             kinds["decided already"] = [self.whim.choice(done)]
         kind = self.whim.choice(sorted(kinds))
-        return kind, kinds[kind], beacon_key(self.index + 100 if kind == "another secret" else self.index)
+        reveal = (lambda *_: sha256(b"another secret")) if kind == "another secret" else due_reveal
+        return kind, kinds[kind], reveal
 
     def _signed(self, sequence: int, until: int, net: int | None = None) -> bytes:
         op = msgspec.Raw(encode(Transfer(self.world.ids[0], 1, b"")))

@@ -63,8 +63,8 @@ MUTANTS = (
     ),
     mutant(
         "proposer of a block unchecked",
-        "node.node",
-        "if header.proposer != self.consensus.proposer(header.round):",
+        "node.candidates",
+        "if header.proposer != proposer_of(header, validators):",
         "if False:",
         "bad proposer",
     ),

@@ -70,6 +70,7 @@ SCENES = {
         Profile(slow=tuple((a, b, 600) for a, b in permutations(range(5), 2)), job=False, transfers=2),
         limits=(("chain.consensus.votes.KEEP_ROUNDS", 1),),
     ),
+    "one that never speaks": Scene(Profile(attacks=("silent",), transfers=20, job=False)),
     "two votes": Scene(Profile(attacks=("double voter",), loss=0.05, job=False)),
     "flood": Scene(
         Profile(attacks=("flooder",), job=False),
