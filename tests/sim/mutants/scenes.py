@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import permutations
@@ -13,6 +13,7 @@ from chain.node.service import Allowance, Rate
 from chain.node.space import MIN_CHARGE
 from tests.sim.attacks.table import BY_NAME, NAMES
 from tests.sim.fence import PATCH, FenceWorld
+from tests.sim.machine import Machine
 from tests.sim.mutants.impersonator import Impersonator
 from tests.sim.mutants.lawbreaker import Lawbreaker
 from tests.sim.mutants.rough import QUIET, RoughWorld
@@ -20,6 +21,14 @@ from tests.sim.profile import Link, Mishap, Partition, Profile, draw
 from tests.sim.world import World
 
 _ATTACKS = BY_NAME | {attack.name: attack for attack in (Impersonator, Lawbreaker)}
+
+
+class CrowdedWorld(World):
+    """Honest clients alone send more than mempools hold here."""
+
+    def __init__(self, seed: int, profile: Profile, attacks: Mapping[str, type[Machine]]) -> None:
+        super().__init__(seed, profile, attacks)
+        self.checks.roomy = False
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,7 @@ SCENES = {
     "illegal transactions": Scene(Profile(attacks=("lawbreaker",), transfers=60, job=False)),
     "crowd": Scene(
         Profile(transfers=40, job=False, partitions=(Partition(0, 3_000, frozenset({0, 1}), False),)),
+        world=CrowdedWorld,
         limits=(("chain.node.space.LIMITS", (2 * MIN_CHARGE, 4 * MIN_CHARGE, 5 * MIN_CHARGE, 6 * MIN_CHARGE)),),
     ),
     "hoarder": Scene(Profile(attacks=("hoarder",), transfers=40, job=False, loss=0.05)),
