@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from chain.contracts.base import Reader
 from chain.contracts.job.messages import Ballot
@@ -296,6 +298,14 @@ class Judge:
     job: bytes
 
 
+@dataclass(frozen=True)
+class Stumbled:
+    """A part failed at a job (empty: at none in particular). What it said before, and of the others, stands."""
+
+    job: bytes
+    fault: Exception
+
+
 Effect = (
     FetchImage
     | StartTrain
@@ -314,4 +324,21 @@ Effect = (
     | OpenBallots
     | SeatDone
     | Judge
+    | Stumbled
 )
+
+
+def take(effects: list[Effect], job: bytes, said: Iterable[Effect]) -> bool:
+    """Add what a part says of one job; false where it fails at that. It notes what it says, so that what came before counts."""
+    try:
+        for effect in said:
+            effects.append(effect)
+    except Exception as fault:
+        effects.append(Stumbled(job, fault))
+        return False
+    return True
+
+
+def lazily(say: Callable[..., Iterable[Effect]], *given: Any) -> Iterator[Effect]:
+    """What a part says, asked for only when it is taken."""
+    yield from say(*given)

@@ -52,6 +52,7 @@ from client.work.events import (
     StartEvaluate,
     StartSelfCheck,
     StartTrain,
+    Stumbled,
     SubmitClaim,
 )
 from client.work.execution import Execution, Start
@@ -319,7 +320,10 @@ class Work:
         except Exception as fault:
             self._fails(part, fault)
             return
-        if self._failing.pop(part, None) is not None:
+        stumbled = [effect for effect in effects if isinstance(effect, Stumbled)]
+        for failure in stumbled:
+            self._fails(part, failure.fault, failure.job)
+        if not stumbled and self._failing.pop(part, None) is not None:
             log.info("a part of this node's work goes on", part=part)
         for effect in effects:
             try:
@@ -327,10 +331,12 @@ class Work:
             except Exception:
                 log.exception("an effect failed", part=part, effect=type(effect).__name__)
 
-    def _fails(self, part: str, fault: Exception) -> None:
+    def _fails(self, part: str, fault: Exception, job: bytes = b"") -> None:
         if part not in self._failing:
-            log.error("a part of this node's work fails; it is asked again at the next block", part=part, exc_info=fault)
-            self._failing[part] = (self._now(), f"{type(fault).__name__}: {fault}"[:MAX_WHY])
+            text = "a part of this node's work fails; it is asked again at the next block"
+            log.error(text, part=part, job=job.hex(), exc_info=fault)
+            of = f" (job {job.hex()})" if job else ""
+            self._failing[part] = (self._now(), f"{type(fault).__name__}: {fault}{of}"[:MAX_WHY])
 
     def _settled(self, key: str, job: bytes, state: IntentState, note: str) -> None:
         if key.startswith("claim:"):

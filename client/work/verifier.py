@@ -57,6 +57,8 @@ from client.work.events import (
     Seat,
     SeatDone,
     StartEvaluate,
+    lazily,
+    take,
 )
 from client.work.order import FairOrder
 from client.work.policy import WorkConfig
@@ -192,13 +194,15 @@ class Verifier:
         effects: list[Effect] = []
         current: set[Seat] = set()
         for job in sorted(self._sitting):
-            effects += self._audit(reader, job, clock, current)
-        effects += self._fetch_ahead(reader)
-        effects += self._leave(current)
+            if not take(effects, job, self._audit(reader, job, clock, current)):
+                current |= {seat for seat in self._duties if seat[0] == job}  # what is under way there goes on
+        take(effects, b"", lazily(self._fetch_ahead, reader))
+        take(effects, b"", lazily(self._leave, current))
         for duty in sorted(self._duties.values(), key=lambda d: (d.deadline, d.seat)):
-            effects += self._advance(duty, clock)
+            take(effects, duty.job, lazily(self._advance, duty, clock))
         self._forget(reader)
-        return effects + self._judge(reader)
+        take(effects, b"", lazily(self._judge, reader))
+        return effects
 
     def _fetch_ahead(self, reader: Reader) -> list[Effect]:
         """Images before the audit starts, of jobs on whose committee this node may sit."""
@@ -233,8 +237,7 @@ class Verifier:
             self._hurried.add(job)
         return [FetchImage(job, urgent)]
 
-    def _audit(self, reader: Reader, job: bytes, clock: int, current: set[Seat]) -> list[Effect]:
-        effects: list[Effect] = []
+    def _audit(self, reader: Reader, job: bytes, clock: int, current: set[Seat]) -> Iterator[Effect]:
         for duty in views.duties_in(reader, job, self._me, clock):
             if duty["do"] not in ("commit", "open"):
                 continue
@@ -242,10 +245,9 @@ class Verifier:
             if duty["do"] == "commit" and seat not in self._votes:
                 current.add(seat)
                 if seat not in self._duties:
-                    effects += self._sit(reader, seat, duty)
+                    yield from self._sit(reader, seat, duty)
             elif duty["do"] == "open" and self._votes.get(seat) == bytes.fromhex(duty["commitment"]) and self._first("open", seat):
-                effects.append(OpenBallots(seat, self._votes[seat]))
-        return effects
+                yield OpenBallots(seat, self._votes[seat])
 
     def _first(self, what: str, seat: Seat) -> bool:
         key = (what, *seat)

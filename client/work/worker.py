@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from chain.contracts.base import Reader
@@ -48,7 +49,10 @@ from client.work.events import (
     RunEnded,
     StartSelfCheck,
     StartTrain,
+    Stumbled,
     SubmitClaim,
+    lazily,
+    take,
 )
 from client.work.order import FairOrder
 from client.work.policy import Offer, WorkConfig
@@ -177,22 +181,25 @@ class Worker:
         self._weigh_again.clear()
         effects: list[Effect] = []
         for job in sorted({*self._races, *self._claims.values()}):
-            effects += self._follow(reader, job, given.clock)
-        return effects + self._start_runs(given)
+            take(effects, job, self._follow(reader, job, given.clock))
+        take(effects, b"", lazily(self._start_runs, given))
+        return effects
 
-    def _follow(self, reader: Reader, job: bytes, clock: int) -> list[Effect]:
+    def _follow(self, reader: Reader, job: bytes, clock: int) -> Iterator[Effect]:
         """What a job in which this node takes part asks for now."""
         offer, record = policy.read_offer(reader, job, self._me), reader.get(records.job_key(job))
         if offer is None or not isinstance(record, Job):
-            return []
+            return
         is_open = record.state == State.OPEN and clock < offer.terms.expiry
-        effects: list[Effect] = [] if is_open else self._stop_runs(job, "the job takes no more claims")
-        effects += self._claim_best(offer, is_open) + self._drop_replaced(offer)
+        if not is_open:
+            yield from self._stop_runs(job, "the job takes no more claims")
+        yield from self._claim_best(offer, is_open)
+        yield from self._drop_replaced(offer)
         if record.state in ENDED:
-            return effects + self._finish(reader, job, record)
+            yield from self._finish(reader, job, record)
+            return
         for duty in views.duties_in(reader, job, self._me, clock):
-            effects += self._duty(job, duty, offer)
-        return effects
+            yield from self._duty(job, duty, offer)
 
     def _claim_best(self, offer: Offer, is_open: bool) -> list[Effect]:
         race = self._races.get(offer.job)
@@ -255,22 +262,29 @@ class Worker:
                 killed.append(Kill(run, reason))
         return killed
 
-    def _start_runs(self, given: Chain) -> list[Effect]:
+    def _start_runs(self, given: Chain) -> Iterator[Effect]:
         reader, clock = given.reader, given.clock
         reason = policy.unfit(reader, self._me, clock)
         if reason is not None:
-            return [effect for job in list(self._races) for effect in self._stop_runs(job, reason)]
+            for job in list(self._races):
+                yield from self._stop_runs(job, reason)
+            return
         slots = self._config.concurrent - sum(len(race.runs) for race in self._races.values())
         if not given.complete or (slots <= 0 and clock < self._look_again):
-            return []
+            return
         self._look_again = clock + AHEAD_MS
-        effects: list[Effect] = []
         for _, job in sorted(self._ready(clock)):
-            offer, race = policy.read_offer(reader, job, self._me), self._races[job]
-            while offer is not None and slots > 0 and not given.busy and self._refusal(offer, race, clock) is None:
-                effects.append(self._train(offer, race, clock))
-                slots -= 1
-        return effects + self._fetch_ahead(reader, clock)
+            said: list[Effect] = []
+            take(said, job, self._attempts(reader, job, 0 if given.busy else slots, clock))
+            slots -= sum(isinstance(effect, StartTrain) for effect in said)
+            yield from said
+        yield from self._fetch_ahead(reader, clock)
+
+    def _attempts(self, reader: Reader, job: bytes, slots: int, clock: int) -> Iterator[Effect]:
+        offer, race = policy.read_offer(reader, job, self._me), self._races[job]
+        while offer is not None and slots > 0 and self._refusal(offer, race, clock) is None:
+            yield self._train(offer, race, clock)
+            slots -= 1
 
     def _ready(self, clock: int) -> list[tuple[tuple[int, tuple[int, ...], bytes], bytes]]:
         """Jobs whose image is here, each with its place in the order."""
@@ -292,8 +306,13 @@ class Worker:
             race = self._races.get(job)
             if race is not None and (race.asked or race.image or clock < race.retry_at):
                 continue
-            offer = policy.read_offer(reader, job, self._me)
-            if offer is None or self._refusal(offer, race or _Race(), clock) is not None:
+            try:
+                offer = policy.read_offer(reader, job, self._me)
+                fits = offer is not None and self._refusal(offer, race or _Race(), clock) is None
+            except Exception as fault:  # a job at which this fails must not hide those behind it
+                effects.append(Stumbled(job, fault))
+                fits = False
+            if not fits:
                 over.append(job)
                 if len(over) == MAX_WALK:
                     self._look_again = clock

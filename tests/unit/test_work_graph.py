@@ -16,7 +16,7 @@ import pytest
 
 from chain.codec import encode
 from chain.contracts.base import account_key
-from chain.contracts.job import OnCheat
+from chain.contracts.job import OnCheat, views
 from chain.contracts.job.messages import Claim, CommitVote, OpenVote, RevealKey, claim_commitment, model_id
 from chain.contracts.job.messages import Reveal as RevealMessage
 from chain.contracts.membership import JudgeCase
@@ -439,6 +439,34 @@ def test_a_job_at_which_a_part_fails_hides_no_other(tmp_path: Path) -> None:
         broken = False
         work._tell_part("worker", tell, Moved(graph.chain.state, ()))
         assert told[3:] == [bad]
+        await graph.stop()
+
+    run_virtual(main())
+
+
+def test_a_job_at_which_a_machine_fails_takes_nothing_from_another_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One job is poison for every look at it; the other one is trained for, claimed, revealed, verified and paid."""
+
+    async def main() -> None:
+        graph = Graph(tmp_path)
+        await graph.start()
+        poison, good = graph.chain.post("boss"), graph.chain.post("boss")
+        works = [node.work for node in graph.nodes.values() if node.work is not None]
+        await blocks(
+            graph.chain, lambda: all(len(graph.chain.describe(job)["claims"]) == len(VALIDATORS) for job in (poison, good))
+        )
+        reading = views.duties_in
+
+        def broken(reader: Any, job: bytes, identity: bytes, clock: int) -> Any:
+            if job == poison:
+                raise TypeError("a bug")
+            return reading(reader, job, identity, clock)
+
+        monkeypatch.setattr(views, "duties_in", broken)
+        await blocks(graph.chain, lambda: all(work.failing() for work in works), 10)
+        assert all(f"TypeError: a bug (job {poison.hex()})" == said["why"] for work in works for said in work.failing())
+        (found,) = await graph.finish(good)
+        assert found["state"] == "PAID"
         await graph.stop()
 
     run_virtual(main())
