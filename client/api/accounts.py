@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from time import perf_counter
 from typing import Any
 
 from chain.contracts.base import Account, account_key
@@ -13,10 +12,10 @@ from chain.contracts.membership import JudgeCase, Release, member_key, standing
 from chain.crypto import parse_address
 from chain.ledger.state import State
 from chain.types import format_credits, parse_credits
-from client.api.errors import not_found, unavailable
+from client.api.errors import not_found
 from client.api.live import LiveJobs
 from client.api.render import Json, contract_number, render_standing
-from client.api.route import Call, Context, Reply, Route, parse_account, parse_field
+from client.api.route import Call, Reply, Route, parse_account, parse_field
 from client.api.schema import (
     AccountsQuery,
     AccountView,
@@ -33,10 +32,6 @@ from client.api.submit import answer, submit
 
 AT_ONCE = 64
 """Accounts that are shown before others have the loop."""
-MAX_COUNTED = 50_000
-"""Accounts up to which all credits are counted on request: a million would stop the node's loop for many seconds."""
-COUNT_SHARE = 20
-"""Counting every credit may take at most one part in so many of the loop's time."""
 
 
 # --- reading ------------------------------------------------------------------------------------------------------------------
@@ -83,30 +78,12 @@ async def get_history(call: Call) -> list[Json]:
     return await call.node.history(account, before=call.query.before, limit=call.query.limit)
 
 
-def count_credits(state: State, height: int) -> Json:
-    """Every credit counted from scratch, beside what mints and burns say."""
-    accounts, escrows = state.held()
-    numbers = {**supply(state), "accounts": accounts, "escrows": escrows}
-    return {name: format_credits(amount) for name, amount in numbers.items()} | {"height": height}
-
-
-def counted(context: Context) -> Json:
-    """`count_credits`, made anew when the state changed, but never so often that the loop suffers from it."""
-    ledger = context.node.ledger
-    now = perf_counter()
-    known = context.supply
-    if known is not None and (known[0]["height"] == ledger.height or now < known[1]):
-        return known[0]
-    if len(ledger.state.keys(b"m/")) > MAX_COUNTED:
-        raise unavailable(f"This graph has more than {MAX_COUNTED:,} members: counting their credits would hold the node up")
-    view = count_credits(ledger.state, ledger.height)
-    took = perf_counter() - now
-    context.supply = (view, now + COUNT_SHARE * took)
-    return view
-
-
 async def get_supply(call: Call) -> Json:
-    return counted(call.context)
+    """Every credit that the records hold, beside what mints and burns say."""
+    ledger, credits = call.node.ledger, call.context.credits
+    await credits.settled()
+    numbers = {**supply(ledger.state), "accounts": credits.accounts, "escrows": credits.escrows}
+    return {name: format_credits(amount) for name, amount in numbers.items()} | {"height": ledger.height}
 
 
 # --- writing ------------------------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from client.core import Node
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from client.api.credits import Credits
     from client.api.hub import Hub
     from client.api.live import LiveJobs
     from client.api.metrics import Metrics
@@ -102,10 +103,9 @@ class Context:
     downloads: Slots
     metrics: Metrics
     live: LiveJobs
+    credits: Credits
     openapi: Callable[[], bytes]
     """Made when it is first asked for: a start does not need it."""
-    supply: tuple[dict[str, Any], float] | None = None
-    """The last count of all credits, and when (a steady clock's seconds) the next may be made."""
 
 
 @dataclass(frozen=True)

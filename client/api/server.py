@@ -22,6 +22,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from chain.storage.errors import StorageError
+from client.api.credits import Credits
 from client.api.door import Connection, Door
 from client.api.errors import ApiError, ErrorBody, ErrorResponse, not_found, unauthorized, usage
 from client.api.hub import Hub
@@ -134,6 +135,7 @@ class ApiServer:
             downloads=Slots("downloads", limits.downloads),
             metrics=self._metrics,
             live=self._live,
+            credits=Credits(self._node.ledger.state),
             openapi=document,
         )
 

@@ -22,7 +22,7 @@ from chain.contracts.membership import MemberCode, Release, parked
 from chain.crypto import address
 from chain.errors import Code, Reject, TxCode
 from chain.types import tx_id
-from client.api import Limits, accounts
+from client.api import Limits
 from client.api.render import render_event, render_parked
 from client.api.submit import try_out
 from tests.unit.api_kit import CREDIT, GRANT, MODEL, MODEL_CID, NAMES, Api, serving, sha
@@ -309,10 +309,3 @@ async def test_a_parked_job_is_told_of_refuses_claims_and_is_released(tmp_path: 
         wrong = await api.refused("POST", "/v1/releases", 400, json=body | {"contract": "lottery"})
         assert "no contract is called lottery" in wrong["message"]
         await api.refused("POST", "/v1/releases", 400, json=body | {"ref": "no reference"})
-
-
-async def test_credits_of_a_very_large_graph_are_not_counted_on_the_loop(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accounts, "MAX_COUNTED", len(NAMES) - 1)
-    assert "would hold the node up" in (await api.refused("GET", "/v1/supply", 503))["message"]
-    monkeypatch.setattr(accounts, "MAX_COUNTED", len(NAMES))
-    assert (await api.get("/v1/supply"))["escrows"] == "0"

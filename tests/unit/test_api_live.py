@@ -14,7 +14,9 @@ from chain.contracts.job.records import State
 from chain.crypto import address
 from chain.ledger import state as ledger_state
 from chain.ledger.state import State as LedgerState
+from chain.pages import Page
 from client.api import live as api_live
+from client.api.credits import PAGES_AT_ONCE, Credits
 from client.api.live import LiveJobs
 from tests.unit.api_kit import CREDIT, Api, serving
 from tests.unit.test_api_jobs import OK
@@ -71,6 +73,51 @@ async def test_what_is_locked_is_what_the_escrows_of_live_jobs_hold(api: Api) ->
     assert early.locked(ledger.ids["n3"]) == 0
 
 
+async def test_every_credit_is_counted_at_every_height(api: Api) -> None:
+    ledger = api.node.ledger
+    early = Credits(ledger.state)
+
+    async def check() -> None:
+        await early.settled()
+        late = Credits(ledger.state)
+        await late.settled()
+        assert (early.accounts, early.escrows) == (late.accounts, late.escrows) == ledger.state.held()
+        shown = await api.get("/v1/supply")
+        assert shown["height"] == ledger.height
+        assert [float(shown[name]) * CREDIT for name in ("accounts", "escrows")] == pytest.approx([early.accounts, early.escrows])
+        assert float(shown["accounts"]) + float(shown["escrows"]) == pytest.approx(float(shown["supply"]))
+
+    await check()
+    ledger.claimed_job()
+    await check()
+    assert early.escrows > 0
+    ledger.judged_job(OK, "n2")
+    await check()
+
+
+def test_counting_credits_looks_at_a_few_pages_at_a_time_and_then_at_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ground = Ground()
+    ground.many(2_000, stranger(1), ground.terms())
+    credits = Credits(ground.chain.state)
+    ground.chain.state.__class__ = CountingState
+    largest = pages = 0
+    while True:
+        before = CountingState.reads, CountingState.pages
+        more = credits.step()
+        largest = max(largest, CountingState.reads - before[0])
+        pages = max(pages, CountingState.pages - before[1])
+        if not more:
+            break
+    assert pages <= PAGES_AT_ONCE + largest
+    assert (credits.accounts, credits.escrows) == ground.chain.state.held()
+    ground.chain.block()
+    before = CountingState.reads, CountingState.pages
+    while credits.step():
+        pass
+    assert CountingState.pages - before[1] < 10
+    assert (credits.accounts, credits.escrows) == ground.chain.state.held()
+
+
 async def test_live_jobs_are_listed_by_number_in_pages(api: Api) -> None:
     ledger = api.node.ledger
     ended = ledger.judged_job(OK).hex()
@@ -86,7 +133,11 @@ async def test_live_jobs_are_listed_by_number_in_pages(api: Api) -> None:
 class CountingState(LedgerState):
     """Counts what is read."""
 
-    reads = 0
+    reads = pages = 0
+
+    def page(self, number: int) -> Page:
+        CountingState.pages += 1
+        return super().page(number)
 
     def get(self, key: bytes) -> Any:
         CountingState.reads += 1
