@@ -10,6 +10,7 @@ from itertools import takewhile
 
 from chain.codec import decode, encode
 from chain.contracts.base import K_VALIDATORS, Validators
+from chain.crypto import sha256
 from chain.errors import Malformed
 from chain.ledger.outcome import changes_of
 from chain.ledger.snapshot import Handover, Offer, decode_heads, encode_heads, subpages
@@ -28,7 +29,7 @@ from chain.node.messages import (
     SnapshotQuestion,
     decode_certificate,
 )
-from chain.pages import HEAD_BYTES, numbers, records
+from chain.pages import HEAD_BYTES, Page, numbers, records, whole
 from chain.storage.errors import StorageDamaged, StorageFailed
 from chain.types import block_id, decode_block
 
@@ -168,7 +169,7 @@ class Store:
         sent: dict[int, bytes] = {}
         heads: dict[int, bytes] = {}
         for number in numbers(state._nodes):
-            for one, head, raw in subpages(number, state.page(number), CUT):
+            for one, head, raw in _cut(number, state.page(number)):
                 heads[one], sent[one] = head, raw
         return Offer(header, decode_certificate(certificate), encode_heads(heads)), sent
 
@@ -210,3 +211,15 @@ class Store:
         new._items, new.blocks, new._rotten = dict(self._items), dict(self.blocks), set(self._rotten)
         new.outcomes, new.base, new.handovers = dict(self.outcomes), self.base, dict(self.handovers)
         return new
+
+
+def _cut(number: int, page: Page) -> list[tuple[int, bytes, bytes]]:
+    """Pages of several records in subpages, and some of those with a single one as the subpage that it is alone in: states here are
+    small, and every cut that has the right root must do."""
+    found = list(subpages(number, whole(page), CUT))
+    ((key, _), *others) = records(page)
+    depth = 16 + number % 4
+    if others or depth == 16:
+        return found
+    path = int.from_bytes(sha256(key), "big")
+    return [(1 << depth | path >> 256 - depth, *found[0][1:])]

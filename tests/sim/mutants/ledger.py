@@ -5,6 +5,13 @@ from __future__ import annotations
 from tests.sim.mutants.patch import Mutant, mutant
 
 MUTANTS: tuple[Mutant, ...] = (
+    mutant(
+        "a cut page has the hash of its first half",
+        "ledger.snapshot",
+        'made = above(level.get(2 * up, b""), level.get(2 * up + 1, b""))',
+        'made = above(level.get(2 * up, b""), b"")',
+        "lying snapshots",
+    ),
     mutant("sequence unchecked", "ledger.tx", "    if body.sequence < expected:\n", "    if False:\n", "illegal transactions"),
     mutant(
         "gap of sequences accepted", "ledger.tx", "    if body.sequence > expected:\n", "    if False:\n", "illegal transactions"

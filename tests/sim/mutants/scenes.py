@@ -92,6 +92,9 @@ SCENES = {
     "forged certificates": Scene(Profile(attacks=("certificate forger",), job=False)),
     "lying sync": Scene(Profile(attacks=("liar",), loss=0.2, crashes=_FALLING)),
     "lying outcomes": Scene(Profile(attacks=("liar",), observers=3, joins=_LATE, heal_at=4_000, transfers=60, job=False)),
+    "lying snapshots": Scene(
+        Profile(attacks=("liar",), observers=2, joins=((3_000, 2), (3_500, 5)), heal_at=5_000, transfers=40, job=False)
+    ),
     "lying relay": Scene(Profile(attacks=("liar",), loss=0.3, transfers=20, job=False)),
     "bad proposer": Scene(Profile(attacks=("bad proposer",), transfers=60, job=False)),
     "illegal transactions": Scene(Profile(attacks=("lawbreaker",), transfers=60, job=False)),
