@@ -42,7 +42,7 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 class Layer(msgspec.Struct, frozen=True):
-    """One layer: where it lies in the archive, its digest there, and digest and size of what we write of it."""
+    """One layer: where it lies in the archive, its digest there (if anybody named one), and digest and size of what we write."""
 
     piece: Piece
     digest: str
@@ -92,6 +92,21 @@ def scan_archive(path: Path, limits: ImageLimits, *, architecture: str | None = 
     document = _document(image_id, config, layers)
     spent = reader.budget.spent, reader.budget.files
     return ScannedImage(image_id, _sha256(document), config, document, layers, limits, *spent)
+
+
+def scan_export(path: Path, image_id: str, config: ImageConfig, limits: ImageLimits) -> ScannedImage:
+    """The same of a container's files as the engine exports them, for an image that the engine itself unpacked: one layer.
+
+    Raises BadImage.
+    """
+    reader = Layers(limits)
+    try:
+        layer = _scan_layer(path, Piece(0, path.stat().st_size), "", reader)
+    except BadTar as problem:
+        raise BadImage(f"the image's files are refused: {problem}") from problem
+    document = _document(image_id, config, (layer,))
+    spent = reader.budget.spent, reader.budget.files
+    return ScannedImage(image_id, _sha256(document), config, document, (layer,), limits, *spent)
 
 
 def clean_archive(path: Path, image: ScannedImage, tag: str) -> Iterator[bytes]:

@@ -54,15 +54,28 @@ def parse_config(raw: bytes, architecture: str | None) -> ImageConfig:
     _one_spelling(rootfs, _IN_ROOTFS, what)
     if settings.get("Volumes"):
         raise BadImage("the image declares a VOLUME: it would be writable, unbounded space; remove it from the image")
-    if config.get("os") != "linux":
-        raise BadImage(f"the image is made for {str(config.get('os'))[:20]!r}, not for linux")
-    made_for = config.get("architecture")
-    if not isinstance(made_for, str) or (architecture is not None and made_for != architecture):
-        raise BadImage(f"the image is made for {str(made_for)[:20]!r}; this machine is {architecture!r}")
+    made_for = _platform(config.get("os"), config.get("architecture"), architecture)
     digests = rootfs.get("diff_ids")
     if not isinstance(digests, list) or not digests or not all(isinstance(d, str) and _DIGEST.fullmatch(d) for d in digests):
         raise BadImage(f"{what} names no layers")
     return ImageConfig(made_for, tuple(digests), _env(settings.get("Env") or []))
+
+
+def described_config(facts: dict[str, Any], architecture: str | None) -> ImageConfig:
+    """The same of an image that is on the engine, as the engine inspects it. Raises BadImage."""
+    settings = facts.get("Config") or {}
+    if settings.get("Volumes"):
+        raise BadImage("the image declares a VOLUME: it would be writable, unbounded space; remove it from the image")
+    made_for = _platform(facts.get("Os"), facts.get("Architecture"), architecture)
+    return ImageConfig(made_for, (), _env(settings.get("Env") or []))
+
+
+def _platform(system: Any, made_for: Any, architecture: str | None) -> str:
+    if system != "linux":
+        raise BadImage(f"the image is made for {str(system)[:20]!r}, not for linux")
+    if not isinstance(made_for, str) or (architecture is not None and made_for != architecture):
+        raise BadImage(f"the image is made for {str(made_for)[:20]!r}; this machine is {architecture!r}")
+    return made_for
 
 
 def parse_manifest(raw: bytes) -> tuple[str, list[str]]:

@@ -125,7 +125,10 @@ class Layers:
         self._below: Tree = {}
 
     def rewritten(self, packed: Source, digest: str) -> Iterator[bytes]:
-        """The layer anew, in pieces. `digest` is what the unpacked original must have. Raises BadImage, BadTar."""
+        """The layer anew, in pieces. `digest` is what the unpacked original must have; empty where nobody named one.
+
+        Raises BadImage, BadTar.
+        """
         hashed = _Hashed(unpacked(packed))
         placed: Placed = {}
         walk = TarWalk(hashed, max_bytes=self.budget.stream_bytes, max_members=self.budget.files_left + 1)
@@ -303,13 +306,13 @@ class _Hashed:
         return data
 
     def finish(self, digest: str) -> None:
-        """What follows the end of the archive is zeros, and the whole has this digest. Raises BadImage."""
+        """What follows the end of the archive is zeros, and the whole has this digest, if any. Raises BadImage."""
         rest = 0
         while data := self.read(CHUNK):
             rest += len(data)
             if rest > _END_CAP or data.strip(b"\0"):
                 raise BadImage("a layer goes on after its end")
-        if f"sha256:{self._digest.hexdigest()}" != digest:
+        if digest and f"sha256:{self._digest.hexdigest()}" != digest:
             raise BadImage("a layer does not match its digest in the image's configuration")
 
 

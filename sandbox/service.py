@@ -68,7 +68,7 @@ class Sandbox:
         self._runtime = runtime
         self._node_tag = node_tag
         self._engine = Engine(base_url)
-        self._store = ImageStore(self._engine, node_tag, data_dir / "scratch")
+        self._store = ImageStore(self._engine, node_tag, data_dir / "scratch", {NODE_LABEL: node_tag, RUN_LABEL: "pull"})
         self._lock = threading.Lock()
         self._info: EngineInfo | None = None
         self._keeper_image: str | None = None

@@ -12,13 +12,14 @@ import contextlib
 import re
 import tempfile
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import docker.errors
 
-from sandbox.archive import IMAGE_LABEL, ScannedImage, clean_archive, scan_archive
+from sandbox.archive import IMAGE_LABEL, ScannedImage, clean_archive, scan_archive, scan_export
+from sandbox.documents import described_config
 from sandbox.engine import Engine, explain
 from sandbox.errors import BadImage, EngineError, ImageNotFound
 from sandbox.layers import NAMES_CAP
@@ -37,12 +38,15 @@ _SETTINGS = ("Volumes", "Entrypoint", "Cmd", "User", "OnBuild", "ExposedPorts", 
 
 
 class ImageStore:
-    """This node's images on one engine."""
+    """This node's images on one engine. `labels` mark the containers that it makes, never starts and removes."""
 
-    def __init__(self, engine: Engine, node_tag: str, scratch: Path, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, engine: Engine, node_tag: str, scratch: Path, labels: dict[str, str], now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._engine = engine
         self._repository = f"learningchain/{node_tag}"
         self._scratch = scratch
+        self._labels = labels
         self._now = now
         self._checked: dict[str, str] = {}
         """Images that a run may use: what the engine calls each."""
@@ -97,7 +101,8 @@ class ImageStore:
         """Pulls `name@sha256:...` from its registry, takes it in as an archive is taken in, and returns its posted id.
 
         A registry's layers are packed: their packed size is bounded while they arrive, the unpacked size afterwards. What runs
-        is never what was pulled: that is read back from the engine, written anew and loaded, and then given up.
+        is never what was pulled: its files are taken as the engine shows them, written anew as one layer and loaded, and the pulled
+        image is given up.
         Raises BadImage, ImageNotFound, EngineError.
         """
         if _REFERENCE.fullmatch(reference) is None:
@@ -130,26 +135,31 @@ class ImageStore:
             raise EngineError("pulling an image", f"the engine calls it {image_id[:80]!r}")
         if int(facts.get("Size", 0)) > limits.unpacked_bytes:
             raise BadImage(f"the image unpacks to {facts['Size']} bytes; the limit is {limits.unpacked_bytes}")
-        if (facts.get("Config") or {}).get("Volumes"):
-            raise BadImage("the image declares a VOLUME: it would be writable, unbounded space; remove it from the image")
+        config = described_config(facts, architecture)
         self._scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=self._scratch, prefix=".pulled-") as file:
-            size = 0
-            for piece in self._engine.api(transfer=True).get_image(image_id):
-                size += len(piece)
-                if size > limits.unpacked_bytes + limits.files * 1024:
-                    raise BadImage(f"the image unpacks to more than {limits.unpacked_bytes} bytes")
+            for piece in self._exported(image_id, limits):
                 file.write(piece)
             file.flush()
-            # The engine hands layers out unpacked, so the archive's own size says nothing new.
-            unpacked = ImageLimits(
-                archive_bytes=size, unpacked_bytes=limits.unpacked_bytes, files=limits.files, layers=limits.layers
-            )
-            image = scan_archive(Path(file.name), unpacked, architecture=architecture)
-            if image.image_id != image_id:
-                raise BadImage("the engine's image id is not the hash of the image's configuration")
-            self._take_in(Path(file.name), image)
+            self._take_in(Path(file.name), scan_export(Path(file.name), image_id, config, limits))
         return image_id
+
+    def _exported(self, image_id: str, limits: ImageLimits) -> Iterator[bytes]:
+        """The files of an image as a container of it shows them. Not by `docker save`, which puts a layer together again as it
+        came, and waits for ever where that takes reading a pipe. Raises BadImage, EngineError."""
+        settings = {"Image": image_id, "Entrypoint": ["/x"], "Cmd": [], "NetworkDisabled": True, "Labels": self._labels}
+        what, size = "reading a pulled image", 0
+        made = self._engine.call(what, lambda api: api.create_container_from_config(settings))["Id"]
+        try:
+            for piece in self._engine.api(transfer=True).export(made):
+                size += len(piece)
+                if size > limits.unpacked_bytes + limits.files * 2048 + MIB:
+                    raise BadImage(f"the image unpacks to more than {limits.unpacked_bytes} bytes")
+                yield piece
+        except (docker.errors.DockerException, OSError) as problem:
+            raise EngineError(what, str(problem)[:300]) from problem
+        finally:
+            self._engine.call(what, lambda api: api.remove_container(made, v=True, force=True))
 
     def _pull(self, reference: str, limits: ImageLimits) -> None:
         name, _, digest = reference.partition("@")

@@ -65,9 +65,9 @@ def readable(room: Sandbox, tmp_path: Path) -> Iterator[list[str]]:
 
 def test_a_job_reads_of_its_host_what_the_documentation_lists(readable: list[str]) -> None:
     rows = [line.split("|")[1] for line in DOCS.read_text().splitlines() if line.startswith(("| `/proc", "| `/sys"))]
-    listed = tuple(path for row in rows for path in re.findall(r"`(/[^`<]*)", row))
+    listed = tuple(path for row in rows for path in re.findall(r"`(/[^`<]+)`", row))
     assert len(listed) >= 8
-    assert [path for path in readable if not path.startswith(listed)] == []
+    assert ", ".join(path for path in readable if not path.startswith(listed)) == ""
     assert [path for path in readable if path in MASKED_PATHS or path.startswith(tuple(f"{p}/" for p in MASKED_PATHS))] == []
     assert "/proc/cpuinfo" in readable
     assert Path("/proc/sys/kernel/random/boot_id").read_text().strip(), "the host has what the job must not see"

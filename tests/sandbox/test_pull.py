@@ -18,6 +18,7 @@ import docker.errors
 import pytest
 
 from sandbox import BadImage, ImageLimits, ImageNotFound, Sandbox
+from tests.unit.tar_kit import raw
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"
@@ -88,6 +89,12 @@ def file(name: str, size: int) -> tarfile.TarInfo:
     return info
 
 
+def device(name: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.devmajor, info.devminor = tarfile.BLKTYPE, 254, 0
+    return info
+
+
 @pytest.fixture
 def registry() -> Iterator[Registry]:
     registry = Registry()
@@ -105,15 +112,49 @@ def test_an_image_is_pulled_by_digest_and_goes_with_the_node(room: Sandbox, regi
     assert not room.has_image(image_id)
 
 
-def test_a_pulled_image_that_breaks_a_rule_is_refused_and_does_not_stay(room: Sandbox, registry: Registry) -> None:
-    reference, image_id = registry.add({"Volumes": {"/data": {}}}, layer(file("lc/job", 101)))
-    with pytest.raises(BadImage, match="VOLUME"):
-        room.pull(reference)
+def on_engine(name: str) -> bool:
+    try:
+        docker.from_env().images.get(name)
+    except docker.errors.ImageNotFound:
+        return False
+    return True
+
+
+HIDDEN = raw(b"pipe", b"6", raw(b"hidden", content=b"x")) + bytes(1024)
+"""For the engine a pipe and a file, for other readers a pipe with contents."""
+
+
+@pytest.mark.parametrize(
+    ("settings", "content", "why"),
+    [
+        ({"Volumes": {"/data": {}}}, layer(file("lc/job", 101)), "VOLUME"),
+        ({"volumes": {"/data": {}}}, layer(file("lc/job", 102)), "VOLUME"),
+        ({"Volume\u017f": {"/data": {}}}, layer(file("lc/job", 103)), "VOLUME"),
+        ({}, layer(*(file(f"f{number}", 1) for number in range(30))), "more than 25 files"),
+        ({}, HIDDEN, "device or pipe"),
+        ({}, layer(device("disk")), "device or pipe"),
+        ({"Env": ["A"]}, layer(file("lc/job", 104)), "environment"),
+    ],
+)
+def test_a_pulled_image_that_breaks_a_rule_is_refused_and_does_not_stay(
+    room: Sandbox, registry: Registry, settings: dict[str, object], content: bytes, why: str
+) -> None:
+    reference, image_id = registry.add(settings, content)
+    with pytest.raises(BadImage, match=why):
+        room.pull(reference, ImageLimits(files=25))
     assert not room.has_image(image_id)
-    reference, image_id = registry.add({}, layer(*(file(f"f{number}", 1) for number in range(30))))
-    with pytest.raises(BadImage, match="more than 10 files"):
-        room.pull(reference, ImageLimits(files=10))
-    assert not room.has_image(image_id)
+    assert not on_engine(image_id)
+    assert not on_engine(reference)
+
+
+def test_what_was_pulled_is_not_what_runs(room: Sandbox, registry: Registry) -> None:
+    reference, image_id = registry.add({"User": "0", "Labels": {"learningchain.node": "another"}}, layer(file("lc/job", 200)))
+    assert room.pull(reference) == image_id
+    assert not on_engine(image_id)
+    facts = docker.from_env().images.get(f"learningchain/test-{os.getpid()}:{image_id.removeprefix('sha256:')}").attrs
+    assert facts["Config"]["Labels"] == {"learningchain.image": image_id}
+    assert not facts["Config"]["User"]
+    room.remove_image(image_id)
 
 
 def test_an_image_that_the_registry_does_not_have_is_named(room: Sandbox, registry: Registry) -> None:
