@@ -70,7 +70,6 @@ class _Knock:
     where: str
     socket: socket.socket
     expiry: asyncio.TimerHandle
-    handshake: asyncio.Task[None] | None = None
 
 
 class _Server(web.Server):
@@ -155,7 +154,7 @@ class Listener:
         protocol = self._server()
         # Twice the time: for the handshake, and for the upgrade and the hello.
         expiry = loop.call_later(2 * self._timeout, self._cut, protocol)
-        knock = self._knocks[protocol] = _Knock(endpoint(host, port), sock, expiry, asyncio.current_task())
+        knock = self._knocks[protocol] = _Knock(endpoint(host, port), sock, expiry)
         for evicted in self._half_open.enter(protocol, host, known=self._is_known(host)):
             self._refused(self._knocks[evicted].where, "made room for others: it had not said hello")
             self._cut(evicted)
@@ -167,8 +166,6 @@ class Listener:
         except BaseException:
             self.admit(protocol)
             raise
-        finally:
-            knock.handshake = None
 
     def _cut(self, protocol: asyncio.BaseProtocol) -> None:
         """The end of a connection that has not said hello; without effect on one that has."""
@@ -178,10 +175,9 @@ class Listener:
         self.admit(protocol)
         if isinstance(protocol, BaseProtocol) and protocol.transport is not None:
             protocol.transport.abort()
-        elif knock.handshake is not None:
+        else:  # in the handshake, which ends with its socket
             with contextlib.suppress(OSError):  # the other side was faster
                 knock.socket.shutdown(socket.SHUT_RDWR)
-            knock.handshake.cancel()
 
     def admit(self, protocol: asyncio.BaseProtocol) -> bool:
         """The connection said hello, or is over: it no longer counts as half open. True when it did until now."""

@@ -57,7 +57,7 @@ class Connection(RequestHandler):
             server,
             loop=door.loop,
             access_log=None,  # type: ignore[arg-type]
-            keepalive_timeout=door.limits.idle_s,
+            keepalive_timeout=2 * door.limits.idle_s,  # never first: it would wait until the other side has read everything
             lingering_time=LINGER_S,
             auto_decompress=False,
         )

@@ -15,9 +15,10 @@ from typing import Any
 import aiohttp
 import pytest
 import structlog
+from aiohttp import web
 
 from client.api import ApiServer, Limits, door, route
-from client.api.door import LOG_LINES, LOG_WINDOW_S, Door
+from client.api.door import LOG_LINES, LOG_WINDOW_S
 from tests.unit.api_kit import TOKEN, Api, FakeNode
 from tests.unit.loops import as_nodes_run
 
@@ -144,6 +145,7 @@ async def test_a_connection_that_asks_nothing_more_is_closed(tmp_path: Path) -> 
     async with house(tmp_path, idle_s=0.1) as at:
         assert b"HTTP/1.1 200" in await ended(await at.knock(WHOLE))
         assert not at.door.connections
+        assert at.door.refused == 1, "cut off here: the framework would wait until the other side has read everything"
 
 
 @pytest.mark.parametrize("path", ["/v1/files", "/v1/jobs"])
@@ -208,6 +210,25 @@ async def test_who_reads_an_answer_slowly_gets_it_whole(tmp_path: Path) -> None:
         assert at.door.refused == 0
 
 
+@as_nodes_run
+async def test_who_reads_one_long_answer_slowly_gets_it_whole(tmp_path: Path) -> None:
+    """All of it waits to be sent from the first moment on, and never in a piece that is small enough."""
+    async with house(tmp_path, stall_s=0.6) as at:
+        size = 6_000_000
+        at.api.node.extra = {"version": "v" * size}
+        sock = await at.knock(
+            f"GET /v1/status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode(), room=65_536
+        )
+        loop, got = asyncio.get_running_loop(), 0
+        async with asyncio.timeout(30):
+            while got < size:
+                piece = await loop.sock_recv(sock, 65_536)
+                assert piece, f"cut off after {got} bytes"
+                got += len(piece)
+                await asyncio.sleep(0.02)
+        assert at.door.refused == 0
+
+
 # --- places -------------------------------------------------------------------------------------------------------------------
 
 
@@ -216,17 +237,18 @@ async def test_1500_half_requests_of_one_address_do_not_keep_the_owner_out(tmp_p
     """The same address as the attacker's: on loopback everybody has that one."""
     async with house(tmp_path) as at:
         bound = at.server._limits.connections_per_address
-        await at.api.get("/v1/status")  # a connection that is kept alive
+        await at.api.get("/v1/status")  # a connection that is kept alive, the oldest of all
         for number in range(1_500):
             await at.knock(HALF)
             assert len(at.door.connections) <= bound
             if number % 300 == 299:
-                await at.api.get("/v1/status")
                 async with aiohttp.ClientSession() as newcomer, newcomer.get(at.api.url + "/healthz") as answer:
                     assert answer.status == 200
+        await at.api.get("/v1/status")
         # None of the owner's connections was cut off: 1 kept alive, 5 newcomers, no second attempt.
         assert at.door.seen == 1 + 1_500 + 5
         assert len(at.door.connections) >= bound - 1
+        assert sum(c.known for c in at.door.connections) == 1
 
 
 @as_nodes_run
@@ -314,6 +336,42 @@ async def test_what_is_no_request_is_refused_in_the_one_shape_and_costs_a_line(
 
 
 @as_nodes_run
+@pytest.mark.parametrize("token", ["", f"Authorization: Bearer {TOKEN}\r\n"])
+async def test_nor_does_a_body_that_turns_out_to_be_nonsense(
+    tmp_path: Path,
+    token: str,
+    lines: list[dict[str, Any]],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While it is read for the handler, or read and dropped because the request was refused."""
+    monkeypatch.setattr(route, "BODY_TIMEOUT_S", 0.2)
+    async with house(tmp_path) as at:
+        sock = await at.knock(f"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\n{token}Transfer-Encoding: chunked\r\n\r\n".encode())
+        loop = asyncio.get_running_loop()
+        begun = b""
+        if token:
+            await until(lambda: any(c.busy for c in at.door.connections))
+        else:
+            begun = await loop.sock_recv(sock, 65_536)
+        await loop.sock_sendall(sock, b"secretbytes\r\n")
+        got = begun + await ended(sock)
+        assert got.split()[1] == (b"408" if token else b"401")
+        assert b"secretbytes" not in got
+    assert not caplog.records
+    assert len(lines) <= 1 and not any("exc_info" in line or "exception" in line for line in lines)
+
+
+@as_nodes_run
+async def test_a_body_that_the_framework_cannot_read_is_the_senders_fault(tmp_path: Path, lines: list[dict[str, Any]]) -> None:
+    async with house(tmp_path) as at:
+        at.api.node.fault = web.RequestPayloadError("secretbytes")
+        error = await at.api.refused("GET", "/v1/status", 400)
+        assert error["name"] == "BAD_BODY" and "secretbytes" not in error["message"]
+    assert not lines
+
+
+@as_nodes_run
 async def test_a_thousand_of_them_are_a_few_lines_and_a_number(
     tmp_path: Path, lines: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -330,6 +388,15 @@ async def test_a_thousand_of_them_are_a_few_lines_and_a_number(
 
 
 @as_nodes_run
-async def test_a_fault_of_ours_keeps_its_traceback(lines: list[dict[str, Any]]) -> None:
-    Door(Limits()).complain("127.0.0.1", KeyError("ours"))
-    assert isinstance(lines[0]["exc_info"], KeyError)
+async def test_a_fault_of_ours_keeps_its_traceback_and_is_counted_all_the_same(
+    tmp_path: Path, lines: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the framework itself would log: not in the log's form, and as often as somebody can make it happen."""
+    async with house(tmp_path) as at:
+        await at.knock(HALF)
+        (connection,) = at.door.connections
+        for _ in range(LOG_LINES + 3):
+            connection.log_exception("Unhandled exception", exc_info=KeyError("ours"))
+        assert at.door.left_out == 3
+    assert [type(line["exc_info"]) for line in lines] == [KeyError] * LOG_LINES
+    assert not caplog.records

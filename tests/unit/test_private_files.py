@@ -155,11 +155,11 @@ def untouched(folder: Path) -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_a_link_leads_the_node_to_no_other_file(folder: Path, name: str) -> None:
     plant(folder / name, folder / "victim")
-    try:
+    if name.endswith((".new", ".part", ".model", "CID")) or name == "peers.book":  # made anew; a cache is put aside
         FILES[name](folder)
-    except REFUSALS as refusal:
-        assert "link" in str(refusal), refusal
-        assert not name.endswith((".new", ".part", "CID")), "its own temporary files are in nobody's way"
+    else:
+        with pytest.raises(REFUSALS, match="link"):
+            FILES[name](folder)
     untouched(folder)
 
 
