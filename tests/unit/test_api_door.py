@@ -10,7 +10,8 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -211,10 +212,31 @@ async def test_who_reads_an_answer_slowly_gets_it_whole(tmp_path: Path) -> None:
 
 
 @as_nodes_run
+async def test_what_the_kernel_delivers_counts_as_taken(tmp_path: Path) -> None:
+    """It takes megabytes at once: by what waits in the node alone, a slow reader would seem to stand still for minutes."""
+    ours, theirs = socket.socketpair()
+    async with house(tmp_path, stall_s=10.0) as at:
+        await at.knock(HALF)
+        (connection,) = at.door.connections
+        wire = connection._wire
+        with ours, theirs:
+            connection._wire = cast(Any, SimpleNamespace(get_write_buffer_size=lambda: 10**6, get_extra_info=lambda _: ours))
+            now = asyncio.get_running_loop().time()
+            for _ in range(20):
+                ours.send(bytes(4_096))
+            connection.pause_writing()
+            for _ in range(10):
+                theirs.recv(4_096)
+            assert not connection.is_overdue(now + 15), "40 kB went"
+            assert connection.is_overdue(now + 30), "and nothing since"
+            connection._wire = wire
+
+
+@as_nodes_run
 async def test_who_reads_one_long_answer_slowly_gets_it_whole(tmp_path: Path) -> None:
     """All of it waits to be sent from the first moment on, and never in a piece that is small enough."""
-    async with house(tmp_path, stall_s=0.6) as at:
-        size = 6_000_000
+    async with house(tmp_path, stall_s=1.0) as at:
+        size = 8_000_000
         at.api.node.extra = {"version": "v" * size}
         sock = await at.knock(
             f"GET /v1/status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode(), room=65_536
