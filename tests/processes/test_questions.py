@@ -31,11 +31,12 @@ from chain.params import MAX_OPS
 from client import config
 from p2p.book import PeerBook
 from p2p.content.cid import Cid, Codec
-from p2p.content.messages import WhoHas
+from p2p.content.messages import MAX_WANTS, WantBlocks, WhoHas
 from p2p.tls import CA
 from p2p.transport import Network
 from p2p.wire import CONTENT, LANE_VOTES, NODE, PEERS, GetPeers, Ping, peers_message
 from tests.processes.harness import Graph, NodeProcess, Person, Role, eventually, validators, with_params
+from tests.unit.content_kit import pattern, root_of
 
 QUESTIONS = 20_000
 LASTS_S = 10.0
@@ -45,6 +46,7 @@ HISTORY = MAX_SYNC_BLOCKS + 6
 FILLER = Person("filler")
 ANSWERS_WITHIN_S = 2.0
 STEP_S = 0.05
+FILE_BYTES = 40 * 2**20
 
 
 class Asker:
@@ -242,3 +244,39 @@ async def test_who_sends_as_much_as_it_can_holds_up_nobody(tmp_path: Path) -> No
             assert sending.result() > QUESTIONS
         await nobody_was_blamed(nodes)
         await graph.agree()
+
+
+async def test_for_who_reads_nothing_nothing_is_read(tmp_path: Path) -> None:
+    """A member asks on and on for blocks and files and takes no answer: the node reads until a little waits for it, and nothing
+    that it would have to throw away. When the member takes what waits, it is served on."""
+    async with Graph(tmp_path, [*validators(1), Role("m0")], people=[FILLER], params=with_params(heartbeat=100)) as graph:
+        node = graph["v0"]
+        await graph.start("v0")
+        await fill(node)
+        data = pattern(FILE_BYTES)
+        (tmp_path / "file").write_bytes(data)
+        root, blocks = root_of(data)
+        assert (await node.api.upload(tmp_path / "file"))["cid"] == str(root)
+        leaves = [cid.to_bytes() for cid in blocks if cid.raw]
+        async with askers(graph, ["m0"], [node]) as (asker,):
+            connection = asker.network._peers[node.id]
+            connection.link.transport.pause_reading()
+            for number in range(200):
+                at = number * MAX_WANTS % len(leaves)
+                wants = WantBlocks(root.to_bytes(), leaves[at : at + MAX_WANTS])
+                asker.network.send(node.id, NODE, encode(GetBlocks(1, MAX_SYNC_BLOCKS)), LANE_VOTES)
+                asker.network.send(node.id, CONTENT, encode(wants), LANE_VOTES)
+                await asyncio.sleep(STEP_S / 2)
+            (seen,) = [peer for peer in await node.api.peers() if peer["id"] == graph["m0"].address]
+            assert seen["queued"] > 0, "the member is slow enough"
+            assert seen["dropped"] == 0, "nothing is read that has no room"
+            before = asker.answered
+            connection.link.transport.resume_reading()
+            await eventually("the member is served on", lambda: served_on(asker, before))
+        await nobody_was_blamed([node])
+
+
+async def served_on(asker: Asker, before: int) -> bool:
+    """More came than can have waited on the way."""
+    asker.network.send(asker.nodes[0].id, NODE, encode(GetBlocks(1, MAX_SYNC_BLOCKS)), LANE_VOTES)
+    return asker.answered > before + 64

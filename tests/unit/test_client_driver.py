@@ -12,6 +12,7 @@ import pytest
 from chain.codec import encode
 from chain.node import events as e
 from chain.node import messages as m
+from chain.node.service import Service
 from chain.storage.blockstore import CommitBatch
 from chain.storage.errors import DiskFull
 from chain.types import Certificate
@@ -32,6 +33,7 @@ class Recorder:
     def __init__(self) -> None:
         self.handled: list[bytes | None] = []
         self.pool = SimpleNamespace(own=0)
+        self.service = Service()
 
     def handle(self, event: e.Input, now: int) -> list[e.Effect]:
         assert isinstance(event, e.Received)
@@ -230,6 +232,14 @@ async def test_a_question_for_blocks_makes_the_database_write_nothing(driven: tu
     driver_._wal = cast(Any, SimpleNamespace(used=0))
     await turns(3)
     assert not driver_._unstored, "what is stored is not kept twice"
+
+
+async def test_the_node_learns_from_the_network_what_waits_for_a_peer(driven: tuple[Recorder, Driver]) -> None:
+    node, driver_ = driven
+    node.start = lambda now, log: []  # type: ignore[attr-defined]
+    driver_._wal = cast(Any, SimpleNamespace(records=list))
+    driver_.start(cast(Any, SimpleNamespace(queued=lambda peer, lane: 1_000 * lane)))
+    assert node.service.queued(PEER, 2) == 2_000
 
 
 async def test_nobody_is_told_of_a_height_that_could_not_be_stored(driven: tuple[Recorder, Driver]) -> None:

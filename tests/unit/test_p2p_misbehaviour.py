@@ -278,6 +278,7 @@ async def test_a_peer_that_does_not_read_is_bounded_dropped_and_slows_nobody() -
                 refusals += not a.net.send(deaf_id, NODE, bytes(1_000_000), 2)
                 a.net.send(b.id, NODE, b"%d" % i, 0)
             assert refusals > 0
+            assert a.net.queued(deaf_id, 2) > 14_000_000 and a.net.queued(deaf_id, 3) == a.net.queued(id_of(9), 2) == 0
             info = {p.id: p for p in a.net.peers()}[deaf_id]
             assert info.queued_bytes <= 16_000_000 and info.dropped == refusals
             await until(lambda: len(b.messages) == 40)
