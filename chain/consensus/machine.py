@@ -97,6 +97,13 @@ from chain.types import (
 )
 
 
+def timeout_ms(params: Params, kind: TimeoutKind, round_: int) -> int:
+    """LC-CON-6, 9: how long a timeout of a round is, in milliseconds."""
+    base = params.timeout_vote if kind in (TimeoutKind.PREVOTE, TimeoutKind.PRECOMMIT) else params.timeout_propose
+    growth = 0 if kind is TimeoutKind.RESEND else params.timeout_step * round_
+    return min(base + growth, params.timeout_max)
+
+
 class Consensus:
     """One node's machine. `own_id` None, or an id outside the validator set, makes an observer: it follows and never signs.
 
@@ -308,10 +315,7 @@ class Consensus:
         self._schedule(s, TimeoutKind.PROPOSE)
 
     def _schedule(self, s: HeightState, kind: TimeoutKind) -> None:
-        p = self.params
-        base = p.timeout_vote if kind in (TimeoutKind.PREVOTE, TimeoutKind.PRECOMMIT) else p.timeout_propose
-        growth = 0 if kind is TimeoutKind.RESEND else p.timeout_step * s.round
-        self._effects.append(Schedule(Timeout(kind, s.height, s.round, min(base + growth, p.timeout_max))))
+        self._effects.append(Schedule(Timeout(kind, s.height, s.round, timeout_ms(self.params, kind, s.round))))
 
     def _schedule_once(self, s: HeightState, kind: TimeoutKind) -> bool:
         if kind in s.timed:

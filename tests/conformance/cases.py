@@ -9,7 +9,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from tests.conformance import genesis, keys, light, machine, snapshots, texts, trees, wire
+from tests.conformance import genesis, keys, light, machine, peers, snapshots, texts, trees, wire
 from tests.conformance import records as r
 from tests.conformance.checks import Refused
 from tests.conformance.wire import encode
@@ -325,6 +325,8 @@ def _follow_chain(vector: dict[str, Any]) -> None:
         present, absent = block["present"], block["absent"]
         light.verify_state(header, unhex(present["key"]), unhex(present["value"]), unhex(present["proof"]))
         light.verify_state(header, unhex(absent["key"]), None, unhex(absent["proof"]))
+        secret = keys.beacon_secret(unhex(vector["beacon_keys"][header.proposer.hex()]), chain_id, header.height)
+        equal(header.commitment, keys.tagged("lc/beacon-commitment", secret), "the commitment")
         done = machine.execute(records, parent, encode([list(header), txs]))
         equal([raw.hex() for raw in done.receipts], block["receipts"], "the receipts")
         records = {k: v for k, v in {**records, **done.put}.items() if k not in done.gone}
@@ -390,6 +392,43 @@ def _chain(vector: dict[str, Any]) -> Iterator[tuple[str, Case]]:
     yield from _foreign_parts(vector)
 
 
+# --- peers --------------------------------------------------------------------------------------------------------------------
+
+
+def _frames(case: dict[str, Any]) -> None:
+    reader = peers.Reader()
+
+    def read() -> list[peers.Message]:
+        return [message for frame in case["frames"] for message in reader.read(unhex(frame))]
+
+    if case.get("refused"):
+        refuse(read)
+    else:
+        equal([[c, p] for c, p in read()], [[c, unhex(p)] for c, p in case["messages"]], "the messages")
+
+
+def _binding(vector: dict[str, str]) -> None:
+    given = [unhex(vector[name]) for name in ("chain_id", "key_info", "value")]
+    equal(peers.check_binding(*given).hex(), vector["digest"], "the digest")
+    refuse(peers.check_binding, bytes(32), *given[1:])
+
+
+def _turn(case: dict[str, int]) -> None:
+    equal(peers.turn(case["validators"], case["height"], case["round"]), case["index"], "whose turn it is")
+
+
+def _timeout(case: dict[str, Any]) -> None:
+    equal(peers.timeout(case["kind"], case["round"], case["params"]), case["ms"], "the timeout")
+
+
+def _time(case: dict[str, Any]) -> None:
+    given = [case[name] for name in ("header_round", "round", "time", "arrival", "drift", "timeout_propose")]
+    if case["in_time"]:
+        peers.check_time(*given)
+    else:
+        refuse(peers.check_time, *given)
+
+
 # --- work: LC-BLK-25 ----------------------------------------------------------------------------------------------------------
 
 
@@ -453,6 +492,10 @@ def _of_files() -> Iterator[tuple[str, str, Case]]:
         ("votes", "votes", lambda c: _vote(load("votes"), c)),
         ("votes", "proposals", lambda c: _proposal(load("votes"), c)),
         ("work", "cases", _work),
+        ("frames", "cases", _frames),
+        ("rounds", "turns", _turn),
+        ("rounds", "timeouts", _timeout),
+        ("rounds", "times", _time),
         ("finality", "cases", lambda c: _final(load("finality"), c)),
         ("executions", "cases", lambda c: _execution(load("executions"), c)),
         ("executions", "services", lambda c: _service(load("executions"), c)),
@@ -461,6 +504,7 @@ def _of_files() -> Iterator[tuple[str, str, Case]]:
         for number, case in enumerate(load(file)[group]):
             name = " ".join(str(case[n]) for n in ("type", "name", "why") if n in case)
             yield file, f"{group} {number} {name}".rstrip(), partial(run, case)
+    yield "frames", "binding", partial(_binding, load("frames")["binding"])
     for file, make in (
         ("texts", _texts),
         ("certificates", _certificates),
@@ -485,7 +529,20 @@ def cases() -> dict[str, Case]:
 
 FILES = frozenset(
     (
-        *("encodings", "identities", "signatures", "transactions", "lists", "states", "votes", "finality", "executions", "work"),
+        *(
+            "encodings",
+            "identities",
+            "signatures",
+            "transactions",
+            "lists",
+            "states",
+            "votes",
+            "finality",
+            "executions",
+            "work",
+            "frames",
+            "rounds",
+        ),
         *("texts", "certificates", "genesis", "snapshots", "chain"),
     )
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from functools import cache
 
 import ecdsa  # type: ignore[import-untyped]
@@ -88,6 +89,11 @@ def is_signed(key: bytes, digest: bytes, signature: bytes) -> bool:
     except Refused:
         return False
     return True
+
+
+def beacon_secret(beacon_key: bytes, chain_id: bytes, height: int) -> bytes:
+    """LC-BLK-12"""
+    return hmac.digest(beacon_key, b"lc/beacon-secret" + chain_id + height.to_bytes(8, "big"), "sha256")
 
 
 def identity(key: bytes) -> bytes:

@@ -15,7 +15,19 @@ from tests.conformance.checks import CHECKS, touched, without
 
 HERE = Path(__file__).parent
 MODULES = sorted(path for path in HERE.glob("*.py") if not path.name.startswith("test_"))
-STANDARD = {"__future__", "collections", "contextlib", "functools", "hashlib", "itertools", "json", "pathlib", "re", "typing"}
+STANDARD = {
+    "__future__",
+    "collections",
+    "contextlib",
+    "functools",
+    "hashlib",
+    "hmac",
+    "itertools",
+    "json",
+    "pathlib",
+    "re",
+    "typing",
+}
 
 
 # --- it stands alone ----------------------------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 
 from chain.contracts import CONTRACTS
 from chain.contracts.base import BASE_STATE
-from tests.vectors import base_vectors, chain_vectors, client_vectors, execution_vectors, snapshot_vectors
+from tests.vectors import base_vectors, chain_vectors, client_vectors, execution_vectors, peer_vectors, snapshot_vectors
+from tests.vectors.kit import EXACT
 
 FOLDER = Path(__file__).parents[2] / "protocol_spec" / "vectors"
 MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
@@ -29,6 +31,8 @@ MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
     "genesis": chain_vectors.genesis,
     "chain": chain_vectors.chain,
     "work": chain_vectors.work,
+    "rounds": peer_vectors.rounds,
+    "frames": peer_vectors.frames,
     "executions": execution_vectors.executions,
     "snapshots": snapshot_vectors.snapshots,
     "hidden-file": client_vectors.hidden_file,
@@ -51,6 +55,50 @@ def test_every_message_and_record_has_an_encoding() -> None:
     wanted |= {kind.__name__ for kind in BASE_STATE.values()}
     wanted |= {kind.__name__ for contract in CONTRACTS if contract.name != "job" for kind in contract.state.values()}
     assert wanted - shown == set()
+
+
+def _leaves(value: Any, rule: bool) -> Iterator[tuple[Any, bool]]:
+    """(value, whether it or what it stands in names a rule) of all that a file holds."""
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from _leaves(item, rule or "rule" in value)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _leaves(item, rule)
+    else:
+        yield value, rule
+
+
+FRAME = {
+    "chain_id",
+    "key",
+    "net",
+    "validators",
+    "validators_hash",
+    "quorums",
+    "height",
+    "round",
+    "block_id",
+    "beacon_keys",
+    "state",
+}
+"""What the vectors of a file have in common."""
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_every_vector_names_its_rule_and_no_integer_is_rounded(name: str) -> None:
+    vector = MAKERS[name]()
+    for part, held in vector.items():
+        for value, ruled in _leaves(held, "rule" in vector):
+            assert ruled or part in FRAME, f"{part} holds {str(value)[:80]} and names no rule"
+            assert not isinstance(value, int) or abs(value) < EXACT, f"{part} holds {value}, which readers of JSON may round"
+
+
+def test_the_index_lists_every_file_of_vectors() -> None:
+    index = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    table = index[index.index("| file | holds |") :]
+    listed = {name for names in re.findall(r"^\| ([a-z, -]+) \|", table, re.MULTILINE) for name in names.split(", ")}
+    assert set(MAKERS) <= listed
 
 
 def test_no_file_is_left_that_nothing_makes() -> None:

@@ -49,7 +49,7 @@ MUTANTS = (
     mutant(
         "proposer does not rotate", "consensus.height", "(self.height + round_) % len", "self.height % len", "one that never speaks"
     ),
-    mutant("timeouts do not grow", "consensus.machine", "p.timeout_step * s.round", "0", "slow"),
+    mutant("timeouts do not grow", "consensus.machine", "params.timeout_step * round_", "0", "slow"),
     mutant("evidence told again and again", "consensus.machine", "if index not in s.accused:", "if index >= 0:", "two votes"),
     mutant("votes of old rounds never forgotten", "consensus.votes", "if r >= low or r in self._kept", "if r >= 0", "slow"),
     mutant(
