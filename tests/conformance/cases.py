@@ -65,7 +65,7 @@ def value_of(shown: Any) -> Any:
 
 # --- encodings, texts ---------------------------------------------------------------------------------------------------------
 
-LIMITS = {"SignedTx": 65_536}
+LIMITS = {"SignedTx": 65_536, "Pages": 4_500_000, "Peers": 32_768}
 
 
 def _canonical(case: dict[str, Any]) -> None:
@@ -82,6 +82,7 @@ def _not_canonical(case: dict[str, Any]) -> None:
 
 def _limited(case: dict[str, Any]) -> None:
     given = r.SCHEMAS[case["type"]], unhex(case["bytes"]), LIMITS[case["type"]]
+    equal(LIMITS[case["type"]], case["limit"], "the limit")
     if case["good"]:
         wire.decode(*given)
     else:

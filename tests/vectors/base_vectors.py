@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Callable
 from typing import Any
 
 import coincurve
@@ -19,7 +20,7 @@ from chain.ledger.genesis import Genesis, GenesisAccount
 from chain.ledger.tx import sign_tx
 from chain.merkle import list_root, prove_item
 from chain.node import messages as node
-from chain.params import MAX_TX_BYTES, Params
+from chain.params import MAX_PEER_MESSAGE, MAX_TX_BYTES, Params
 from chain.types import (
     PRECOMMIT,
     PREVOTE,
@@ -260,8 +261,28 @@ def _too_long() -> list[dict[str, Any]]:
         ops = [msgspec.Raw(encode(job.PostJob(image, "a" * n, *terms, []))) for n in (16_350, 16_350, 16_350, last)]
         return encode(SignedTx(TxBody(1, A, 0, 0, 1, ops), SIG))
 
-    left = MAX_TX_BYTES - len(filled(16_000)) + 16_000
-    return [{"rule": "LC-ENC-9", "type": "SignedTx", "bytes": packed(filled(left + more)), "good": not more} for more in (0, 1)]
+    def peers(last: int) -> bytes:
+        """Of members with three addresses of 260 characters, and one with one of so many."""
+        longest = wire.PeerAddresses(A, ["a" * 260] * 3)
+        return encode(wire.Peers([*[longest] * 40, wire.PeerAddresses(A, ["a" * last])]))
+
+    def pages(size: int) -> bytes:
+        return encode(node.Pages(1, [0, 1], [bytes(2_250_000), bytes(size)]))
+
+    makers: list[tuple[str, Callable[[int], bytes], int, int]] = [
+        ("SignedTx", filled, MAX_TX_BYTES, 16_000),
+        ("Pages", pages, MAX_PEER_MESSAGE, 2_200_000),
+        ("Peers", peers, wire.CHANNEL_LIMITS[wire.PEERS], 100),
+    ]
+    found = []
+    for name, make, limit, sample in makers:
+        left = limit - len(make(sample)) + sample
+        for more in (0, 1):
+            raw = make(left + more)
+            if len(raw) != limit + more:
+                raise ValueError(f"{name} has {len(raw)} bytes")
+            found.append({"rule": "LC-ENC-9", "type": name, "limit": limit, "bytes": packed(raw), "good": not more})
+    return found
 
 
 def texts() -> dict[str, Any]:

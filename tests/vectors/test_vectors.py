@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,14 @@ MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
+@cache
+def _made(name: str) -> dict[str, Any]:
+    return MAKERS[name]()
+
+
 @pytest.mark.parametrize("name", MAKERS)
 def test_the_file_holds_what_the_code_makes(name: str) -> None:
-    made = json.dumps(MAKERS[name](), indent=1, ensure_ascii=False) + "\n"
+    made = json.dumps(_made(name), indent=1, ensure_ascii=False) + "\n"
     path = FOLDER / f"{name}.json"
     if os.environ.get("LC_WRITE_VECTORS") == "1":
         path.write_text(made, encoding="utf-8")
@@ -87,7 +93,7 @@ FRAME = {
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_every_vector_names_its_rule_and_no_integer_is_rounded(name: str) -> None:
-    vector = MAKERS[name]()
+    vector = _made(name)
     for part, held in vector.items():
         for value, ruled in _leaves(held, "rule" in vector):
             assert ruled or part in FRAME, f"{part} holds {str(value)[:80]} and names no rule"
