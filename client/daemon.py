@@ -343,7 +343,7 @@ class Daemon:
         self.view = RunningNode(
             self.ledger, store, self.network, self.content, self.settings, name=self.genesis.name, version=version()
         )
-        self.view.mempool = lambda: len(self.node.pool)
+        self.view.mempool, self.view.room = lambda: len(self.node.pool), lambda: self.node.pool.fill()
         self.view.behind = lambda: self.node.sync.best > self.node.height + 1
         self.view.head = lambda: self.node.head_id
         self.view.settled = self.driver.settled

@@ -78,6 +78,8 @@ class RunningNode:
         self._store, self._network, self._settings = store, network, settings
         self._name, self._version = name, version
         self.mempool: Callable[[], int] = lambda: 0
+        self.room: Callable[[], dict[str, dict[str, int]]] = dict
+        """How full the mempool is."""
         self.behind: Callable[[], bool] = lambda: False
         self.head: Callable[[], bytes] = lambda: b""
         self.settled: Callable[[], Awaitable[None]] = _at_once
@@ -105,6 +107,7 @@ class RunningNode:
             "first_block": self._store.base + 1,
             "working": self.working,
             "mempool": self.mempool(),
+            "mempool_room": self.room(),
             "parked": [render_parked(*one) for one in parked(state, MAX_PARKED)],
             "failing": self.failing(),
             "supply": render_supply(state),

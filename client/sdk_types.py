@@ -119,6 +119,10 @@ class Status(TypedDict, total=False):
     first_block: int
     """The first block that the node has: it began from a snapshot where this is not 1."""
     working: bool
+    mempool: int
+    """Transactions that wait for a block here."""
+    mempool_room: dict[str, dict[str, int]]
+    """How full each kind of room is: bytes, limit, accounts (LC-NODE-61)."""
     parked: list[ParkedReference]
     """Jobs and cases at which a program failed, the first 16: the validators release them."""
     failing: list[Failing]

@@ -85,7 +85,10 @@ _TEXTS: dict[int, tuple[str, str]] = {
     TxCode.EXPIRED: ("its last height has passed", "Sign it again with a later valid_until"),
     TxCode.TOO_FAR_AHEAD: ("valid_until lies too far ahead", f"Use a valid_until within {MAX_VALID_FOR:,} blocks"),
     TxCode.QUOTA: ("the sender's quota for a block is used up", "Wait a block, then send it again"),
-    TxCode.MEMPOOL_FULL: ("too many transactions wait", "Wait a few blocks, then send it again"),
+    TxCode.MEMPOOL_FULL: (
+        "there is no room for it in this node's mempool",
+        "GET /v1/status shows in mempool_room what is full; send it again once blocks have taken some",
+    ),
     TxCode.REFUSED: (
         "it is refused, like many before it of the same sender in one block",
         "Mend what the code in this text says, and sign it again with the next sequence",

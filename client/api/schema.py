@@ -318,6 +318,14 @@ class FailingView(Strict, frozen=True, kw_only=True):
     why: str
 
 
+class RoomView(Strict, frozen=True, kw_only=True):
+    """One kind of room in the mempool: bytes that count against its limit, and accounts that hold some of that kind."""
+
+    bytes: int
+    limit: int
+    accounts: int
+
+
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     """What a node says of itself; a later version may add fields.
 
@@ -342,6 +350,8 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     working: bool
     first_block: int = 1
     mempool: int = 0
+    mempool_room: dict[str, RoomView] = {}
+    """By kind: `not ready`, `common`, `urgent`, `local` (LC-NODE-61)."""
     parked: list[ParkedView] = []
     failing: list[FailingView] = []
     supply: SupplyPart
