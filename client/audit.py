@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from chain.errors import BrokenInvariant, Malformed
+from chain.errors import BrokenInvariant, Malformed, SupplyBroken
 from chain.ledger.genesis import Genesis, first_state
 from chain.ledger.outcome import changes_of
 from chain.ledger.state import State
@@ -88,7 +88,7 @@ class Audit:
                 ahead = following
             if ahead is not None:
                 await self._execute(*ahead, on_progress)
-        except (Malformed, BrokenInvariant) as fault:
+        except (Malformed, BrokenInvariant, SupplyBroken) as fault:
             return Findings(self.first, self.done, self._transactions, f"block {self.done + 1}: {fault}")
         finally:
             helpers.close()

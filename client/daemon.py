@@ -29,7 +29,7 @@ import uvloop
 from chain.contracts.base import BANNED, K_HISTORY, Account, History, account_key
 from chain.contracts.membership import Member, member_key
 from chain.crypto import address
-from chain.errors import BrokenInvariant, Malformed
+from chain.errors import OWN_FAULTS, BrokenInvariant, Malformed
 from chain.ledger.genesis import Genesis, first_state, from_json
 from chain.ledger.state import State
 from chain.ledger.transition import validators_of
@@ -475,6 +475,6 @@ def run(data: Path, identity: Callable[[], Identity], *, work: bool | None = Non
         # uvloop costs a validator a tenth less processor time than Python's own loop.
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_run(data, identity, work=work, accept_new_guard=accept_new_guard))
-    except (StartError, StorageError, KeystoreError, configuration.ConfigError, BrokenInvariant, Malformed, OSError) as fault:
+    except (StartError, StorageError, KeystoreError, configuration.ConfigError, BrokenInvariant, Malformed, *OWN_FAULTS) as fault:
         print(f"The node does not start: {fault}", file=sys.stderr)  # noqa: T201
         return 1
