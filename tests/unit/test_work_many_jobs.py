@@ -57,9 +57,10 @@ def stranger(number: int) -> bytes:
 class Ground:
     """A chain on which postings are put as a block leaves them, without the work of sending each."""
 
-    def __init__(self) -> None:
-        self.chain = Chain(["a", "b", "c"], ["boss", "w"])
-        self.made = 0
+    def __init__(self, chain: Chain | None = None, first: int = 0) -> None:
+        self.chain = chain or Chain(["a", "b", "c"], ["boss", "w"])
+        self.made = first
+        """The number of the next posting: those that the chain makes itself must lie below."""
 
     def put(self, items: list[tuple[bytes, Any]]) -> None:
         overlay = Overlay(self.chain.state)
