@@ -66,6 +66,22 @@ compute stays: processors, memory, limits of the kernel (docs/sandbox.md has the
 READONLY_PATHS = ("/proc/sys",)
 
 
+GVISOR_PIDS = 256
+"""Threads of gVisor's own kernel, which engines count as the container's."""
+_GVISOR_FOLD = 4
+"""gVisor's platform ptrace needs processes of the host for each of the job's; so many are plenty."""
+
+
+def is_gvisor(runtime: str) -> bool:
+    """Engines tell runtimes by name alone: gVisor's must begin with runsc, as its program is called."""
+    return runtime.startswith("runsc")
+
+
+def pids_limit(runtime: str, pids: int) -> int:
+    """What the engine is asked for, so that a job may have `pids` processes and threads."""
+    return GVISOR_PIDS + _GVISOR_FOLD * pids if is_gvisor(runtime) else pids
+
+
 def seccomp_profile() -> str:
     """Our allow-list of system calls, as the text that the engine takes."""
     text = resources.files("sandbox").joinpath("seccomp.json").read_text("utf-8")
@@ -120,7 +136,7 @@ def locked_host_config(runtime: str, memory: int, pids: int, cpus: float) -> dic
         "SecurityOpt": ["no-new-privileges:true", f"seccomp={seccomp_profile()}"],
         "Memory": memory,
         "MemorySwap": memory,
-        "PidsLimit": pids,
+        "PidsLimit": pids_limit(runtime, pids),
         "NanoCpus": int(cpus * 10**9),
         "IpcMode": "private",
         "LogConfig": {"Type": "none", "Config": {}},

@@ -210,6 +210,7 @@ def test_the_self_test_asks_for_every_check_of_its_probe() -> None:
     assert len(checks) > 15
     assert sorted(selftest._EXPECTED) == sorted(checks)
     assert set(selftest._KILLS) == {"memory", "clock", "log"}
+    assert set(selftest._GVISOR_KILLS) == {"processes"}
 
 
 # --- what the engine made of it ---------------------------------------------------------------------------------------------------
@@ -336,3 +337,9 @@ def test_a_container_that_is_not_what_was_asked_for_is_removed_and_never_started
     with pytest.raises(EngineError, match=r"another container than was asked for, and nothing ran: HostConfig\.Memory is 0"):
         create_container(engine, "n", asked())
     assert api.did == ["create n", "remove n"]
+
+
+@pytest.mark.parametrize(("runtime", "asked"), [("runc", 10), ("crun", 10), ("runsc", 296), ("runsc-kvm", 296)])
+def test_gvisors_own_threads_come_on_top_of_a_jobs(runtime: str, asked: int) -> None:
+    """Its kernel runs as the container: with a job's few processes alone it would not start."""
+    assert locked_host_config(runtime, MIB, 10, 1.0)["PidsLimit"] == asked

@@ -24,8 +24,6 @@ T = TypeVar("T")
 HERE = Path(__file__).parent
 MIB = 1 << 20
 LIMITS = Limits(cpus=1.0, mem_mb=96, pids=64, model_cap=256 * 1024, tmp_mb=8, file_cap=4 * MIB, wall_s=30)
-GVISOR_PIDS = 512
-"""gVisor's own threads count too: fewer than 256 and it does not start."""
 IMAGE_LIMITS = ImageLimits(archive_bytes=256 * MIB, unpacked_bytes=256 * MIB, files=20_000, layers=64)
 PATIENCE_S = 20.0
 POLL_S = 0.02
@@ -71,8 +69,6 @@ class Stage:
     def run(self, mode: str, *, image: str | None = None, **limits: Any) -> RunOutcome:
         """One training run of a program of the hostile image, or of another image."""
         wanted = msgspec.structs.replace(LIMITS, **limits)
-        if self.runtime != "runc":
-            wanted = msgspec.structs.replace(wanted, pids=max(wanted.pids, GVISOR_PIDS))
         spec = RunSpec(
             run_id=f"{mode.replace('_', '-')[:60]}-{os.urandom(3).hex()}",
             image_id=image or self.image,
