@@ -13,7 +13,7 @@ import sys
 import threading
 import zipfile
 
-from .kit import CLOCK, FINE, GOOD, HELD, LIBC, MEMORY, MODEL, OUT, RESULT, STOPPED, attempt, case, finish, held, must, put
+from .kit import CLOCK, FINE, GOOD, HELD, KILLED, LIBC, MEMORY, MODEL, OUT, RESULT, STOPPED, attempt, case, finish, held, must, put
 
 MIB = 1 << 20
 PIDS = 48
@@ -105,7 +105,7 @@ def memory_of_children() -> None:
         block.append(bytearray(b"x") * MIB)
 
 
-@case("bombs", MEMORY, gvisor=(MEMORY, HELD))
+@case("bombs", MEMORY, gvisor=(*KILLED, HELD))
 def shared_memory() -> None:
     """System V shared memory, which outlives its process"""
     count = 0
@@ -224,7 +224,7 @@ def memory_in_files() -> None:
     finish()
 
 
-@case("bombs", HELD, tmp_inodes=256, gvisor=(MEMORY, FINE))
+@case("bombs", HELD, tmp_inodes=256, gvisor=KILLED)
 def inodes() -> None:
     """empty files without end"""
     counts = {}

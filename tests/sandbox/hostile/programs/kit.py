@@ -29,6 +29,8 @@ FAILED = ("failed", "the job failed")
 
 Verdict = tuple[str, str]
 """A run's status, and words of its reason."""
+KILLED: tuple[Verdict, ...] = (MEMORY, ("failed", "the job failed (exit 137)"))
+"""Under gVisor an engine does not always learn that it was memory."""
 STOPPED: tuple[Verdict, ...] = (MEMORY, CLOCK, FAILED)
 """What gVisor makes of a bomb depends on which limit is reached first: its own kernel's memory and threads count as the job's."""
 
@@ -58,7 +60,9 @@ def case(
     def declare(body: Callable[[], None]) -> Callable[[], None]:
         tries = " ".join((body.__doc__ or "").split())
         name = body.__name__
-        PROGRAMS[name] = Program(name, category, tries, ends, body, limits, gvisor or (ends,), sampled)
+        PROGRAMS[name] = Program(
+            name, category, tries, ends, body, limits, gvisor or (KILLED if ends == MEMORY else (ends,)), sampled
+        )
         return body
 
     return declare
