@@ -93,7 +93,7 @@ SHOWN: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (*CARTEL_LIES, "below a third", "a false claim: FALSE", "banned dishonest", "strike dishonest vote.wrong"),
         ("a false claim: OK", "a true claim: FALSE", "a true claim: REFUSED", "strike honest"),
     ),
-    "spammer": (("batch of jobs -> 0", "empty claim -> 0", "claim SILENT", "ended PAID"), ("strike honest",)),
+    "spammer": (("batch of jobs -> 0", "bait -> 0", "empty claim -> 0", "claim SILENT", "ended PAID"), ("strike honest",)),
     "third cartel": ((*CARTEL_LIES, "of a third or more"), ("suspended honest", "a true claim: FALSE", "a false claim: OK")),
     "vote copier": (
         ("copied commitment -> 0", "copied ballots -> 328", "vote.silent"),

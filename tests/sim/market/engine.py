@@ -17,7 +17,7 @@ from typing import Any
 
 from chain.contracts.job.rules import MAX_LOSS
 from chain.types import format_loss, parse_loss
-from sandbox import ImageLimits, Progress, RunOutcome, RunSpec, Status
+from sandbox import ImageLimits, Progress, RunOutcome, RunSpec, SandboxError, Status
 from tests.sim.market.content import Web
 
 LOOK_S = 0.25
@@ -25,6 +25,8 @@ LOOK_S = 0.25
 WOBBLE = 4
 """Loss units by which a machine may be off: two of them differ by less than the smallest tolerance."""
 NOTHING = -MAX_LOSS - 1
+NOBODY = "nobody/has-it@sha256:" + "00" * 32
+"""An image that cannot be pulled."""
 
 
 def model_of(loss: int, made_by: str) -> bytes:
@@ -71,6 +73,8 @@ class SimEngine:
 
     async def pull(self, reference: str, limits: ImageLimits) -> str:
         await asyncio.sleep(0.1)
+        if reference == NOBODY:
+            raise SandboxError("no registry has this image")
         image = "sha256:" + hashlib.sha256(reference.encode()).hexdigest()
         self.images.add(image)
         return image
