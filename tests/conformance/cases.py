@@ -9,7 +9,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from tests.conformance import genesis, keys, light, machine, peers, snapshots, texts, trees, wire
+from tests.conformance import content, genesis, keys, light, machine, peers, snapshots, texts, trees, wire
 from tests.conformance import records as r
 from tests.conformance.checks import Refused
 from tests.conformance.wire import encode
@@ -143,6 +143,11 @@ def _transaction(vector: dict[str, Any], case: dict[str, Any]) -> None:
     equal(light.tx_id(raw).hex(), case["id"], "the id")
     equal(raw, b"\x92" + unhex(case["body"]) + b"\xc4\x40" + signature, "the bytes")
     refuse(light.check_tx, bytes(32), raw, key)
+
+
+def _position(case: dict[str, Any]) -> None:
+    found = light.position(case["height"], unhex(case["parent_beacon"]), unhex(case["tx"]), case["index"])
+    equal(found.hex(), case["position"], "the position")
 
 
 # --- trees --------------------------------------------------------------------------------------------------------------------
@@ -430,6 +435,42 @@ def _time(case: dict[str, Any]) -> None:
         refuse(peers.check_time, *given)
 
 
+def _file(case: dict[str, Any]) -> None:
+    """LC-CONTENT-2: the file of content.md, of which the hashes of the chunks are enough."""
+    size, leaves = case["size"], []
+    for number in range(max(1, -(-size // content.CHUNK))):
+        part = min(content.CHUNK, size - number * content.CHUNK)
+        chunk = (keys.sha(number.to_bytes(8, "big")) * 8_192)[:part]
+        leaves.append((keys.sha(chunk), part))
+    equal(content.file_name(leaves), case["name"], "the name")
+    depth = sum(size > content.CHUNK * content.LINKS**level for level in range(3))
+    equal(content.tsize(size, depth), case["bytes"], "the bytes of all blocks")
+
+
+def _node(case: dict[str, Any]) -> None:
+    block = unhex(case["node"])
+    content.check_node(block, case["size"], case["depth"])
+    equal(content.write_name(content.DAG_PB + keys.sha(block)), case["name"], "the name")
+
+
+def _name(case: dict[str, str]) -> None:
+    equal(content.parse_name(case["name"]).hex(), case["cid"], "the binary name")
+    equal(content.write_name(unhex(case["cid"])), case["name"], "the text")
+
+
+def _content(vector: dict[str, Any]) -> Iterator[tuple[str, Case]]:
+    for case in vector["files"]:
+        yield f"a file of {case['size']}", partial(_file, case)
+    for case in vector["nodes"]:
+        yield f"a node of {case['size']} at depth {case['depth']}", partial(_node, case)
+    for case in vector["refused_nodes"]:
+        yield f"node: {case['why']}", partial(refuse, content.check_node, unhex(case["node"]), case["size"], case["depth"])
+    for case in vector["names"]["good"]:
+        yield f"name {case['name']}", partial(_name, case)
+    for case in vector["names"]["refused"]:
+        yield f"name: {case['why']}", partial(refuse, content.parse_name, case["name"])
+
+
 # --- work: LC-BLK-25 ----------------------------------------------------------------------------------------------------------
 
 
@@ -486,6 +527,7 @@ def _of_files() -> Iterator[tuple[str, str, Case]]:
         ("identities", "bad_addresses", lambda c: refuse(keys.parse_address, c["address"])),
         ("signatures", "cases", _signature),
         ("transactions", "cases", lambda c: _transaction(load("transactions"), c)),
+        ("transactions", "positions", _position),
         ("lists", "cases", _list),
         ("lists", "wrong", lambda c: refuse(trees.check_item, *(unhex(c[n]) for n in ("root", "item", "proof")))),
         ("states", "cases", _state),
@@ -509,6 +551,7 @@ def _of_files() -> Iterator[tuple[str, str, Case]]:
     for file, make in (
         ("texts", _texts),
         ("certificates", _certificates),
+        ("content", _content),
         ("genesis", _geneses),
         ("snapshots", _snapshots),
         ("chain", _chain),
@@ -543,6 +586,7 @@ FILES = frozenset(
             "work",
             "frames",
             "rounds",
+            "content",
         ),
         *("texts", "certificates", "genesis", "snapshots", "chain"),
     )

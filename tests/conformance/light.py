@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from tests.conformance.checks import check
 from tests.conformance.keys import check_key as check_public_key
-from tests.conformance.keys import check_signature, tagged, tx_digest, vote_digest
+from tests.conformance.keys import check_signature, sha, tagged, tx_digest, vote_digest
 from tests.conformance.records import CERTIFICATE, HEADER, RECEIPT, SIGNED_TX, VALIDATOR_SET
 from tests.conformance.trees import check_item, check_key, list_root
 from tests.conformance.wire import decode, encode
@@ -231,6 +231,11 @@ def verify_state(header: Header, key: bytes, value: bytes | None, proof: bytes) 
 def tx_id(raw: bytes) -> bytes:
     """LC-TX-2"""
     return tagged("lc/txid", raw)
+
+
+def position(height: int, parent_beacon: bytes, tx: bytes, index: int) -> bytes:
+    """LC-TX-8"""
+    return height.to_bytes(8, "big") + sha(parent_beacon + tx) + bytes([index])
 
 
 def net_of(chain_id: bytes) -> int:

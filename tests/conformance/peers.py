@@ -29,7 +29,7 @@ def the_channel_exists(message: bytes) -> bool:
 
 @check("LC-P2P-12")
 def the_payload_is_not_longer_than_its_channel_allows(message: bytes) -> bool:
-    return len(message) - 1 <= LIMITS.get(message[0], 0)
+    return len(message) - 1 <= LIMITS.get(message[0], len(message))
 
 
 @check("LC-P2P-13")

@@ -17,6 +17,7 @@ from chain.contracts.job import messages as job
 from chain.crypto import account_id, address, tagged
 from chain.ledger import outcome, snapshot
 from chain.ledger.genesis import Genesis, GenesisAccount
+from chain.ledger.state import Overlay, State
 from chain.ledger.tx import sign_tx
 from chain.merkle import list_root, prove_item
 from chain.node import messages as node
@@ -498,7 +499,30 @@ def transactions() -> dict[str, Any]:
         raw = sign_tx(key, CHAIN, body)
         signed = {"digest": tx_digest(CHAIN, encode(body)).hex(), "bytes": raw.hex(), "id": tx_id(raw).hex()}
         cases.append({"rule": "LC-TX-1", "why": why, "body": encode(body).hex(), **signed})
-    return {"chain_id": CHAIN.hex(), "net": net_of(CHAIN), "key": key.public.hex(), "cases": cases}
+    return {"chain_id": CHAIN.hex(), "net": net_of(CHAIN), "key": key.public.hex(), "cases": cases, "positions": _positions()}
+
+
+def _positions() -> list[dict[str, Any]]:
+    """LC-TX-8: in the order of the chain."""
+    found = []
+    for height, parent_beacon, tx, index in ((1, H[1], H[2], 0), (1, H[1], H[2], 99), (1, H[1], H[3], 0), (2**48, H[4], H[2], 1)):
+        host = base.Host(
+            store=Overlay(State()),
+            membership=membership,
+            hooks={},
+            params=Params(),
+            chain_id=CHAIN,
+            height=height,
+            time=0,
+            clock=0,
+            beacon=H[5],
+            parent_beacon=parent_beacon,
+            tx_id=tx,
+            op_index=index,
+        )
+        given = {"height": height, "parent_beacon": parent_beacon.hex(), "tx": tx.hex(), "index": index}
+        found.append({"rule": "LC-TX-8"} | given | {"position": host.position.hex()})
+    return found
 
 
 # --- trees --------------------------------------------------------------------------------------------------------------------

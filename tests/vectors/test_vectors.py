@@ -14,7 +14,15 @@ import pytest
 
 from chain.contracts import CONTRACTS
 from chain.contracts.base import BASE_STATE
-from tests.vectors import base_vectors, chain_vectors, client_vectors, execution_vectors, peer_vectors, snapshot_vectors
+from tests.vectors import (
+    base_vectors,
+    chain_vectors,
+    client_vectors,
+    content_vectors,
+    execution_vectors,
+    peer_vectors,
+    snapshot_vectors,
+)
 from tests.vectors.kit import EXACT
 
 FOLDER = Path(__file__).parents[2] / "protocol_spec" / "vectors"
@@ -34,6 +42,7 @@ MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
     "work": chain_vectors.work,
     "rounds": peer_vectors.rounds,
     "frames": peer_vectors.frames,
+    "content": content_vectors.content,
     "executions": execution_vectors.executions,
     "snapshots": snapshot_vectors.snapshots,
     "hidden-file": client_vectors.hidden_file,
