@@ -102,6 +102,7 @@ def scan_export(path: Path, image_id: str, config: ImageConfig, limits: ImageLim
     reader = Layers(limits)
     try:
         layer = _scan_layer(path, Piece(0, path.stat().st_size), "", reader)
+        reader.finish()
     except BadTar as problem:
         raise BadImage(f"the image's files are refused: {problem}") from problem
     document = _document(image_id, config, (layer,))

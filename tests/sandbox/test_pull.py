@@ -95,6 +95,12 @@ def device(name: str) -> tarfile.TarInfo:
     return info
 
 
+def link(name: str, target: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = tarfile.SYMTYPE, target
+    return info
+
+
 @pytest.fixture
 def registry() -> Iterator[Registry]:
     registry = Registry()
@@ -134,6 +140,7 @@ HIDDEN = raw(b"pipe", b"6", raw(b"hidden", content=b"x")) + bytes(1024)
         ({}, HIDDEN, "device or pipe"),
         ({}, layer(device("disk")), "device or pipe"),
         ({"Env": ["A"]}, layer(file("lc/job", 104)), "environment"),
+        ({}, layer(link("etc/passwd", "/dev/urandom")), "'etc/passwd' is no file"),
     ],
 )
 def test_a_pulled_image_that_breaks_a_rule_is_refused_and_does_not_stay(
