@@ -39,6 +39,11 @@ LINGER_S: Final = 2.0
 SWEEP_S: Final = 0.5
 """Between two looks at the times of all connections."""
 STALL_BYTES: Final = 16 * 1024
+MAX_LINE: Final = 8_190
+MAX_HEADERS: Final = 32
+MAX_FIELD: Final = 4_096
+"""Bytes of a request's first line; header fields, and bytes of a name and of a value. Half a request holds at most 256 KiB, all
+connections together 128 MiB."""
 LOG_LINES: Final = 5
 LOG_WINDOW_S: Final = 60.0
 """At most LOG_LINES lines about requests that are none in this time; the next one says how many were left out."""
@@ -73,6 +78,9 @@ class Connection(RequestHandler):
             keepalive_timeout=2 * door.limits.idle_s,  # never first: it would wait until the other side has read everything
             lingering_time=LINGER_S,
             auto_decompress=False,
+            max_line_size=MAX_LINE,
+            max_headers=MAX_HEADERS,
+            max_field_size=MAX_FIELD,
         )
         self._door = door
         self._wire: asyncio.Transport | None = None

@@ -19,7 +19,7 @@ import structlog
 from aiohttp import web
 
 from client.api import ApiServer, Limits, door, route
-from client.api.door import LOG_LINES, LOG_WINDOW_S
+from client.api.door import LOG_LINES, LOG_WINDOW_S, MAX_FIELD, MAX_HEADERS
 from tests.unit.api_kit import TOKEN, Api, FakeNode
 from tests.unit.loops import as_nodes_run
 
@@ -314,6 +314,28 @@ async def test_a_server_that_stops_leaves_no_connection(tmp_path: Path) -> None:
             assert await ended(sock) == b""
         gc.collect()
         assert not at.door.connections
+
+
+FIELDS = "".join(f"x-{number}: {number}\r\n" for number in range(MAX_HEADERS - 1))
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        (FIELDS, 200),
+        (FIELDS + "one: more\r\n", 400),
+        (f"x: {'v' * (MAX_FIELD - 10)}\r\n", 200),
+        (f"x: {'v' * (MAX_FIELD + 10)}\r\n", 400),
+        (f"{'n' * (MAX_FIELD + 10)}: v\r\n", 400),
+    ],
+    ids=["as many fields as may be", "one more", "a long value", "too long a value", "too long a name"],
+)
+@as_nodes_run
+async def test_what_a_header_may_hold_in_memory_is_bounded(tmp_path: Path, fields: str, status: int) -> None:
+    async with house(tmp_path) as at:
+        sock = await at.knock(f"GET /healthz HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n".encode())
+        async with asyncio.timeout(10):
+            assert (await asyncio.get_running_loop().sock_recv(sock, 65_536)).split()[1] == str(status).encode()
 
 
 # --- what is no request -------------------------------------------------------------------------------------------------------
