@@ -39,6 +39,8 @@ class NetworkConfig:
     messages_per_s: float = 5_000.0
     """A vote costs 50 us: a peer that sends what it may takes a quarter of a processor, and no turn of the others."""
     burst_s: float = 2.0
+    connections: float = 20.0
+    """Connections of one member that are accepted at once after a rest; then one in a second."""
     penalty: float = 10.0
     """What one refused message costs; at `score_limit` the peer is blocked."""
     score_limit: float = 95.0

@@ -19,7 +19,7 @@ from aiohttp.web import WebSocketResponse
 
 from chain.errors import Malformed
 from p2p.lanes import Lanes
-from p2p.limits import Bucket
+from p2p.limits import Meter
 from p2p.tls import PeerIdentity
 from p2p.wire import (
     CLOSE_REFUSED,
@@ -63,12 +63,9 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Rates:
-    """Inbound limits of one peer, and the times of a connection in seconds."""
+class Times:
+    """The times of a connection in seconds."""
 
-    bytes_per_s: float
-    messages_per_s: float
-    burst_s: float
     drain_timeout: float
     silence_timeout: float
     ping_interval: float
@@ -124,9 +121,11 @@ async def say_goodbye(link: Link, code: int, reason: str, timeout: float) -> Non
 class Connection:
     """A peer that said hello. `run` returns when it is over; it never raises because of the peer."""
 
-    def __init__(self, link: Link, identity: PeerIdentity, hello: Hello, rates: Rates, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, link: Link, identity: PeerIdentity, hello: Hello, times: Times, meter: Meter, clock: Callable[[], float]
+    ) -> None:
         self.link, self.id, self.key, self.hello = link, identity.id, identity.key, hello
-        self._rates, self._clock = rates, clock
+        self._times, self._meter, self._clock = times, meter, clock
         now = clock()
         self.since = self.last_heard = now
         self.rtt: float | None = None
@@ -147,8 +146,6 @@ class Connection:
         self._writing_since: float | None = None
         self._ping: tuple[int, float] | None = None
         self._next_ping = now
-        self._bytes = Bucket(rates.bytes_per_s, rates.bytes_per_s * rates.burst_s, now)
-        self._messages = Bucket(rates.messages_per_s, rates.messages_per_s * rates.burst_s, now)
 
     # --- sending --------------------------------------------------------------------------------------------------------------
 
@@ -198,7 +195,7 @@ class Connection:
                 if turn >= SLICE:  # frames that are here already would be read without a pause
                     turn = 0
                     await asyncio.sleep(0)
-            wait = max(self._bytes.take(now, len(frame)), self._messages.take(now, max(1, len(messages))))
+            wait = max(self._meter.bytes.take(now, len(frame)), self._meter.messages.take(now, max(1, len(messages))))
             if wait > 0:
                 await self._pause(wait)
 
@@ -247,7 +244,7 @@ class Connection:
                 elif error is not None:
                     raise error
             if self._goodbye is not None and self._stuck_for(self._clock()) == 0:
-                await say_goodbye(self.link, *self._goodbye, self._rates.close_timeout)
+                await say_goodbye(self.link, *self._goodbye, self._times.close_timeout)
         finally:
             self.closed_because = self.closed_because or "connection lost"
             cut(self.link.transport)
@@ -261,12 +258,12 @@ class Connection:
 
     def tick(self, now: float, nonce: int) -> str | None:
         """Keepalive; returns why the connection must end, if it must. `nonce`: a random number below 2^63."""
-        if self._stuck_for(now) > self._rates.drain_timeout:
-            return f"reads nothing for {self._rates.drain_timeout:g} s"
-        if now - self.last_heard > self._rates.silence_timeout:
-            return f"silent for {self._rates.silence_timeout:g} s"
+        if self._stuck_for(now) > self._times.drain_timeout:
+            return f"reads nothing for {self._times.drain_timeout:g} s"
+        if now - self.last_heard > self._times.silence_timeout:
+            return f"silent for {self._times.silence_timeout:g} s"
         if now >= self._next_ping:
-            self._next_ping = now + self._rates.ping_interval
+            self._next_ping = now + self._times.ping_interval
             self._ping = (nonce, now)
             self.send(LANE_VOTES, peers_message(Ping(nonce)))
         return None

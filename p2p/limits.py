@@ -21,6 +21,25 @@ class Bucket:
         return 0.0 if self._level >= 0 else -self._level / self._rate
 
 
+class Meter:
+    """What one member sends, over all its connections: connecting again buys nothing."""
+
+    __slots__ = ("_connections", "bytes", "messages")
+
+    def __init__(self, bytes_per_s: float, messages_per_s: float, burst_s: float, connections: float, now: float) -> None:
+        """`connections`: how many it may open at once after a rest; one in a second after that."""
+        self.bytes = Bucket(bytes_per_s, bytes_per_s * burst_s, now)
+        self.messages = Bucket(messages_per_s, messages_per_s * burst_s, now)
+        self._connections = Bucket(1.0, connections, now)
+
+    def connects(self, now: float) -> bool:
+        """Whether it may connect now; it counts if so."""
+        if self._connections.take(now, 1.0) > 0:
+            self._connections.take(now, -1.0)
+            return False
+        return True
+
+
 @dataclass(slots=True)
 class _Record:
     score: float = 0.0

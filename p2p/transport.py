@@ -15,7 +15,7 @@ import asyncio
 import random
 import ssl
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Coroutine
 from typing import Any, Final
 
@@ -28,10 +28,10 @@ from chain.params import PROTOCOL_VERSION
 from p2p import wire
 from p2p.book import PeerBook, endpoint
 from p2p.config import NetworkConfig, PeerEvent, PeerInfo
-from p2p.connection import Connection, Link, Rates, Refused, cut, exchange_hello, say_goodbye, tune
+from p2p.connection import Connection, Link, Refused, Times, cut, exchange_hello, say_goodbye, tune
 from p2p.dialler import Dialler
 from p2p.discovery import Dial, Wanted, absorb, choose_dials
-from p2p.limits import Bucket, Standing
+from p2p.limits import Bucket, Meter, Standing
 from p2p.listener import Listener, host_of, remote_address
 from p2p.tls import (
     CA,
@@ -47,6 +47,8 @@ from p2p.tls import (
 
 log: Any = structlog.get_logger("p2p")
 MAX_EVENTS: Final = 128
+MAX_METERS: Final = 4_096
+"""Members whose rates are remembered."""
 
 
 class Network:
@@ -91,9 +93,9 @@ class Network:
         self._log_budget = Bucket(5.0, 100.0, clock())
         c = self._config
         self._standing = Standing(limit=c.score_limit, half_life=c.score_half_life, block=c.block, longest=c.longest_block)
-        self._rates = Rates(
-            c.bytes_per_s, c.messages_per_s, c.burst_s, c.drain_timeout, c.silence_timeout, c.ping_interval, c.close_timeout
-        )
+        self._times = Times(c.drain_timeout, c.silence_timeout, c.ping_interval, c.close_timeout)
+        self._meters: OrderedDict[bytes, Meter] = OrderedDict()
+        """Of members, the one that connected longest ago first."""
         self.events: deque[PeerEvent] = deque(maxlen=MAX_EVENTS)
 
     # --- life -----------------------------------------------------------------------------------------------------------------
@@ -287,6 +289,16 @@ class Network:
         if len(self._peers) >= self._config.max_peers and peer not in self._peers and peer not in self._validators:
             raise Refused(f"no room: {len(self._peers)} peers are connected")
 
+    def _meter(self, peer: bytes) -> Meter:
+        """LC-P2P-22, 27: it outlives the connection."""
+        c = self._config
+        if peer not in self._meters:
+            self._meters[peer] = Meter(c.bytes_per_s, c.messages_per_s, c.burst_s, c.connections, self._clock())
+        self._meters.move_to_end(peer)
+        while len(self._meters) > MAX_METERS:
+            self._meters.popitem(last=False)
+        return self._meters[peer]
+
     async def _accept(self, request: web.BaseRequest) -> web.StreamResponse:
         """The server side of a new connection, until its end."""
         transport, protocol = request.transport, request.protocol
@@ -294,6 +306,8 @@ class Network:
         try:
             identity = self._authenticate(transport, None)
             self._check_room(identity.id)
+            if not self._meter(identity.id).connects(self._clock()):
+                raise Refused("this member connects too often: one connection in a second is enough")
             if request.path != wire.PATH or request.method != "GET":
                 raise Refused(f"{request.method} {request.path[:32]!r}: peers speak at {wire.PATH}")
             ws = web.WebSocketResponse(
@@ -366,7 +380,7 @@ class Network:
             if self._listener is not None and protocol is not None:
                 self._listener.admit(protocol)
         self._learn(link, identity.id, theirs)
-        connection = Connection(link, identity, theirs, self._rates, self._clock)
+        connection = Connection(link, identity, theirs, self._times, self._meter(identity.id), self._clock)
         self._live.add(connection)
         if dial is not None:
             self._dialling.discard(dial)

@@ -208,7 +208,7 @@ async def fill(node: NodeProcess) -> None:
         await FILLER.send(node, *large)
 
 
-@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("members", [pytest.param(1, marks=pytest.mark.full("three members at once stand for one")), 3])
 async def test_who_asks_for_too_much_holds_up_nobody(tmp_path: Path, members: int) -> None:
     """20,000 questions in ten seconds for 64 blocks each, from one member and from three at once. Without a bound for the questions
     of a peer a validator reads and encodes 20,000 answers, and decides nothing meanwhile."""

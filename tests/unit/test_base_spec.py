@@ -51,7 +51,7 @@ PLACES = {
     "LC-P2P-11": "p2p.wire:Reassembler",
     "LC-P2P-18": "p2p.wire:Reassembler",
     "LC-P2P-21": "p2p.transport:Network._check_connections",
-    "LC-P2P-22": "p2p.connection:Rates",
+    "LC-P2P-22": "p2p.limits:Meter",
     "LC-P2P-23": "p2p.transport:Network.penalize",
     "LC-P2P-30": "p2p.transport:Network._peers_message",
 }

@@ -14,6 +14,7 @@ import pytest
 from chain.crypto import sha256
 from chain.params import PROTOCOL_VERSION
 from p2p.connection import SLICE
+from p2p.limits import Meter
 from p2p.tls import issue_leaf, make_contexts
 from p2p.wire import (
     MAX_FRAME,
@@ -174,6 +175,36 @@ async def test_addresses_that_nobody_asked_for_are_not_taken() -> None:
             await peer.ws.send_bytes(told)
             await until(lambda node=node: node.net.peers()[0].messages_in >= 1)  # type: ignore[misc]
             assert bool(node.book.places(id_of(2))) == taken
+
+
+async def test_who_connects_again_and_again_is_refused_and_has_no_more_than_before() -> None:
+    """Each connection costs handshakes, news to its peers, and once brought the right to a burst of messages."""
+    members = members_of(0, 1, 2)
+    a = Node(0, members, config=replace(FAST, connections=3, cross_window=0, messages_per_s=100, burst_s=1))
+    async with running(a), raw(a, 2) as good:
+        for turn in range(3):
+            async with raw(a) as peer:
+                await until(lambda: id_of(1) in a.connected())
+                meter = a.net._meters[id_of(1)]
+                if turn == 0:
+                    await peer.ws.send_bytes(batch_frame([b"\0x"] * 90))
+                    await until(lambda: len(a.messages) == 90)
+            await until(lambda: id_of(1) not in a.connected())
+        assert a.net._meters[id_of(1)] is meter, "one for all connections"
+        assert meter.messages.take(time.monotonic(), 50) > 0
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            async with raw(a):
+                pass
+        assert refused.value.status == 403 and "connects too often" in a.reasons("connection refused")
+        await good.ws.send_bytes(b"\0fine")
+        await until(lambda: (id_of(2), NODE, b"fine") in a.messages)
+
+
+def test_a_member_that_was_refused_may_connect_when_a_second_has_passed() -> None:
+    meter = Meter(1, 1, 1, 2, 0.0)
+    assert [meter.connects(0.0) for _ in range(50)] == [True, True, *[False] * 48]
+    assert [meter.connects(1.0) for _ in range(3)] == [True, False, False], "asking in between costs nothing"
+    assert [meter.connects(100.0) for _ in range(3)] == [True, True, False]
 
 
 async def test_what_arrives_late_on_a_replaced_connection_is_not_delivered() -> None:
