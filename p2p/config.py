@@ -36,8 +36,8 @@ class NetworkConfig:
     """At most one list of peers and one pong to one peer in this time."""
     save_interval: float = 30.0
     bytes_per_s: float = 100e6
-    messages_per_s: float = 5_000.0
-    """A vote costs 50 us: a peer that sends what it may takes a quarter of a processor, and no turn of the others."""
+    messages_per_s: float = 2_500.0
+    """A vote costs 50 us: a peer that sends what it may takes an eighth of a processor, and no turn of the others."""
     burst_s: float = 2.0
     connections: float = 20.0
     """Connections of one member that are accepted at once after a rest; then one in a second."""

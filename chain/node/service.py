@@ -40,9 +40,9 @@ class Allowance(NamedTuple):
     room: int
 
 
-READS = Allowance(Rate(40, 80), REQUESTS, 2_000_000)
-"""Decided blocks and parts of a snapshot. Twice what one peer gave to a node that caught up on loopback."""
-ALL_READS = Rate(80, 160)
+READS = Allowance(Rate(32, 40), REQUESTS, 2_000_000)
+"""Decided blocks and parts of a snapshot: 2,048 blocks, or 32 MB of state, where a node that catches up on loopback takes 20 MB."""
+ALL_READS = Rate(40, 80)
 """The same over all peers."""
 BODIES = Allowance(Rate(20, 40), PROPOSALS, 4_000_000)
 """Bodies of undecided blocks: a node asks one peer for a block once in a tick at most."""

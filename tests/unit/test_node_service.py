@@ -85,7 +85,7 @@ def test_who_asks_one_question_at_a_time_is_served_whatever_the_others_ask() -> 
             service.done(turn[0])
             if turn[0] == modest:
                 waits.append(now - asked)
-    assert len(waits) > 30
+    assert len(waits) > 15
     assert max(waits) <= 1_000 * (len(crowd) + 2) // ALL_READS.per_s
 
 
