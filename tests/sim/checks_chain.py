@@ -91,7 +91,7 @@ class ChainCheck:
         """Escrows: a live job may hold some; of one that ended only a tenth whose case is open, and stakes that wait their turn."""
         ledger = self.ledger
         for key in ledger.touched:
-            if not key.startswith(b"jb/"):
+            if not key.startswith(b"jb/") or ledger.get(key) is None:  # posted by a transaction that was refused
                 continue
             job, held = ledger.get(key), self._escrows(key[3:])
             if job.state in ENDED:

@@ -72,6 +72,8 @@ class Ledger:
             membership.ReportDouble: self._report,
             membership.Release: self._release,
         }
+        self.postponed: dict[bytes, int] = {}
+        """How often deadlines of an account were due and waited for another block."""
         self.fails: Callable[[int, bytes, int], str] = lambda contract, ref, height: ""
         """The fault that a run planted in a contract's deadlines at a height."""
         self.chain: base.ChainRecord = self.records[K_CHAIN]
@@ -191,6 +193,8 @@ class Ledger:
             rounds.append((seen.get(place[1], 0) // share, place))
             seen[place[1]] = seen.get(place[1], 0) + 1
         chosen = sorted(place for _, place in sorted(rounds)[:most])
+        for place in {*places} - {*chosen}:
+            self.postponed[place[1]] = self.postponed.get(place[1], 0) + 1
         return [b"d/" + account + at + rest for at, account, rest in chosen]
 
     def _check_header(self, block_id: bytes, h: Header, raws: list[bytes], parent: bytes) -> None:

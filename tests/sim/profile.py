@@ -25,6 +25,8 @@ PARAMS = Params(
     job_open_votes=1_200,
     block_reward=7,
     block_work=25_600,
+    max_due=8,
+    job_max_live=40,
 )
 """Short windows, so that a whole job fits into a few seconds of virtual time."""
 EVERYBODY = -1

@@ -111,6 +111,7 @@ DOES = {
     "liar": {"false height", "blocks: nothing", "wrong list of ids"},
     "link liar": {"false links", "not passed on"},
     "parrot": {"said again", "stale height"},
+    "poster": {"posted", "bound reached"},
     "silent": {"unsaid"},
     "twins": {"spoke"},
     "vote withholder": {"vote withheld"},
@@ -244,3 +245,16 @@ def test_false_evidence_ejects_nobody() -> None:
     refused = happened(world.faults, "evidence forger")["refused by the ledger"]
     assert refused > 5 and len(validators_of(world.honest[0].node.state)) == 4
     assert happened(world.faults, "evidence forger")["two real proposals"]
+
+
+def test_who_floods_a_block_with_deadlines_postpones_its_own() -> None:
+    """Attack and honest job expire together, again and again; the honest account never waits."""
+    postponed, beside = Counter[bool](), 0
+    for seed in range(12):
+        world = watched(seed, Profile(attacks=("poster",), heal_at=1_500, transfers=20))
+        attackers = {m.id for m in world.machines if not m.honest}
+        for account, times in world.checks.chain.ledger.postponed.items():
+            postponed[account in attackers] += times
+        beside += world.faults["attack: poster, just before another's"]
+    assert beside and postponed[True] > 100, "the attack did not happen"
+    assert postponed[False] == 0

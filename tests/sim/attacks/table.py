@@ -17,6 +17,7 @@ from tests.sim.attacks.hoarder import Hoarder
 from tests.sim.attacks.liar import Liar
 from tests.sim.attacks.link_liar import LinkLiar
 from tests.sim.attacks.parrot import Parrot
+from tests.sim.attacks.poster import Poster
 from tests.sim.attacks.silent import Silent
 from tests.sim.attacks.twins import Twins
 from tests.sim.attacks.vote_withholder import VoteWithholder
@@ -37,6 +38,7 @@ ATTACKS: tuple[type[Byzantine], ...] = (
     Liar,
     LinkLiar,
     Parrot,
+    Poster,
     Silent,
     Twins,
     VoteWithholder,
