@@ -234,6 +234,17 @@ async def test_a_question_for_blocks_makes_the_database_write_nothing(driven: tu
     assert not driver_._unstored, "what is stored is not kept twice"
 
 
+async def test_every_question_is_answered_where_there_are_no_snapshots(driven: tuple[Recorder, Driver]) -> None:
+    """One that stays open takes a place among the few that are read, for good."""
+    node, driver_ = driven
+    answered: list[e.Input] = []
+    node.handle = lambda event, now: answered.append(event) or []  # type: ignore[method-assign, func-returns-value]
+    for question in (m.GetSnapshot(), m.GetHandovers(1), m.GetPages(1, [1])):
+        driver_._run(e.ReadSnapshot(PEER, question))
+    await turns(5)
+    assert answered == [e.Answered(PEER, None)] * 3
+
+
 async def test_the_node_learns_from_the_network_what_waits_for_a_peer(driven: tuple[Recorder, Driver]) -> None:
     node, driver_ = driven
     node.start = lambda now, log: []  # type: ignore[attr-defined]
