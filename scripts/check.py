@@ -35,6 +35,8 @@ CHANGE_HOURS = 4
 """The last change: commits made within this time before the newest one."""
 APART = ("tests/sandbox", "tests/soak", "tests/processes/test_demo.py")
 """Containers under exact limits, the demo and the soak want the machine for themselves."""
+HOSTILE = "tests/sandbox/hostile"
+"""Its limits are far from exact, and each process of the tests has an engine of its own."""
 MEMORY = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "learningchain" / "parts.json"
 """How often in turn each part was left out, where the machine keeps that."""
 
@@ -69,7 +71,8 @@ TESTS = (
         5.0,
         root=True,
     ),
-    Part("tests with real containers, the demo and the soak", (*PYTEST, *APART), 6.0, root=True),
+    Part("hostile images", (*PYTEST, "-n", "2", HOSTILE), 2.5),
+    Part("tests with real containers, the demo and the soak", (*PYTEST, *APART, *without((HOSTILE,))), 6.0, root=True),
 )
 CORE = ("chain/", "tests/sim/", "protocol_spec/")
 SIMULATED = without(("tests/processes", "tests/sim/test_attacks.py", "tests/sim/test_market.py"))
