@@ -63,6 +63,8 @@ def check(state: State, parent: bytes, item: Opened, pool: Mempool) -> Executed 
         raise Malformed("the blocks are not consecutive")
     if certificate.block_id != block_id(block.header):
         raise Malformed("the certificate is for another block")
+    if certificate.round < block.header.round:
+        raise Malformed("the certificate is of a round before the block's own")
     check_certificate(record.chain_id, certificate, validators_of(state))
     with must_be_valid(block):
         if item.outcome is None:

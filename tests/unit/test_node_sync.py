@@ -16,8 +16,8 @@ from chain.node.candidates import MAX_CANDIDATES
 from chain.node.checks import are_signed
 from chain.node.node import Node
 from chain.node.sync import DEADLINE, HELD, MAX_PEERS, PATIENCE, SHUN, Sync
-from chain.types import Block, Certificate, block_id, decode_block
-from tests.unit.node_kit import PARAMS, T0, Net, fresh, genesis, ident, of_kind, receive, sent, state_of, transfer
+from chain.types import PRECOMMIT, Block, Certificate, Header, block_id, decode_block
+from tests.unit.node_kit import PARAMS, T0, Net, fresh, genesis, ident, of_kind, receive, sent, state_of, transfer, vote
 
 A, B = ident(1), ident(2)
 
@@ -271,6 +271,14 @@ def test_without_having_asked_nothing_is_taken(net: Net) -> None:
     assert node.height == 0
 
 
+def certified(header: Header, like: Certificate) -> Certificate:
+    """By the signers and in the round of another certificate."""
+    key, members = block_id(header), genesis().validators
+    keys = {ident(i): i for i in range(4)}
+    votes = [vote(keys[members[i].id], PRECOMMIT, header.height, like.round, key) for i in like.signers]
+    return Certificate(header.height, like.round, key, like.signers, [v.signature for v in votes])
+
+
 def forge(item: m.SyncBlock, what: str) -> m.SyncBlock:
     block, cert = decode_block(item.block), item.certificate
     if what == "signature":
@@ -280,12 +288,15 @@ def forge(item: m.SyncBlock, what: str) -> m.SyncBlock:
     if what == "block":
         header = replace(block.header, time=block.header.time + 1)
         return m.SyncBlock(encode(Block(header, block.txs)), replace(cert, block_id=block_id(header)))
+    if what == "round":
+        header = replace(block.header, round=cert.round + 4)  # of four validators it is the same one's turn
+        return m.SyncBlock(encode(Block(header, block.txs)), certified(header, cert))
     if what == "body":
         return m.SyncBlock(encode(Block(block.header, [])), cert)
     return m.SyncBlock(b"junk", cert)
 
 
-@pytest.mark.parametrize("what", ["signature", "too few", "block", "body", "bytes"])
+@pytest.mark.parametrize("what", ["signature", "too few", "block", "round", "body", "bytes"])
 def test_a_forged_block_costs_its_sender_and_the_good_ones_before_it_stay(net: Net, what: str) -> None:
     node = fresh(4)
     receive(node, 1, m.Status(5))
