@@ -29,6 +29,10 @@ class Clock:
     def clock(self) -> int:
         return int(asyncio.get_running_loop().time() * 1_000)
 
+    def has(self, cid: str) -> bool:
+        """Nothing lies on the disk yet."""
+        return False
+
     async def fetch(self, cid: str, **_: Any) -> Path:
         self.asked += 1
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
