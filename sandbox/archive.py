@@ -82,7 +82,10 @@ def scan_archive(path: Path, limits: ImageLimits, *, architecture: str | None = 
             raise BadImage(f"{len(layer_names)} layers for {len(config.layers)} digests; at most {limits.layers} are allowed")
         found = [_find(pieces, name) for name in layer_names]
         reader = Layers(limits, seen)
-        layers = tuple(_scan_layer(path, piece, digest, reader) for piece, digest in zip(found, config.layers, strict=True))
+        layers = tuple(
+            _scan_layer(path, piece, digest, reader, last=index == len(found))
+            for index, (piece, digest) in enumerate(zip(found, config.layers, strict=True), 1)
+        )
         reader.finish()
     except BadTar as problem:
         raise BadImage(f"the archive is refused: {problem}") from problem
@@ -101,7 +104,7 @@ def scan_export(path: Path, image_id: str, config: ImageConfig, limits: ImageLim
     """
     reader = Layers(limits)
     try:
-        layer = _scan_layer(path, Piece(0, path.stat().st_size), "", reader)
+        layer = _scan_layer(path, Piece(0, path.stat().st_size), "", reader, last=True)
         reader.finish()
     except BadTar as problem:
         raise BadImage(f"the image's files are refused: {problem}") from problem
@@ -122,7 +125,7 @@ def clean_archive(path: Path, image: ScannedImage, tag: str) -> Iterator[bytes]:
         left = layer.written_size
         try:
             with path.open("rb") as file:
-                for piece in reader.rewritten(_Window(file, layer.piece), layer.digest):
+                for piece in reader.rewritten(_Window(file, layer.piece), layer.digest, last=layer is image.layers[-1]):
                     left -= len(piece)
                     yield piece
         except (BadTar, OSError) as problem:
@@ -142,10 +145,10 @@ def _document(image_id: str, config: ImageConfig, layers: tuple[Layer, ...]) -> 
     return json.dumps(whole, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _scan_layer(path: Path, piece: Piece, digest: str, reader: Layers) -> Layer:
+def _scan_layer(path: Path, piece: Piece, digest: str, reader: Layers, *, last: bool) -> Layer:
     written, size = hashlib.sha256(), 0
     with path.open("rb") as file:
-        for data in reader.rewritten(_Window(file, piece), digest):
+        for data in reader.rewritten(_Window(file, piece), digest, last=last):
             written.update(data)
             size += len(data)
     return Layer(piece, digest, f"sha256:{written.hexdigest()}", size)

@@ -49,6 +49,7 @@ USERS_CAP = 64 * 1024
 _MOUNTED_FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
 _NO_FILE = -1
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
+_TMP = "tmp"
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -124,8 +125,9 @@ class Layers:
         self._seen = seen
         self._below: Tree = {}
 
-    def rewritten(self, packed: Source, digest: str) -> Iterator[bytes]:
-        """The layer anew, in pieces. `digest` is what the unpacked original must have; empty where nobody named one.
+    def rewritten(self, packed: Source, digest: str, *, last: bool) -> Iterator[bytes]:
+        """The layer anew, in pieces. `digest` is what the unpacked original must have; empty where nobody named one. `last`: it
+        is the top one.
 
         Raises BadImage, BadTar.
         """
@@ -134,17 +136,23 @@ class Layers:
         walk = TarWalk(hashed, max_bytes=self.budget.stream_bytes, max_members=self.budget.files_left + 1)
         for member in walk:
             for entry in self._understood(member, placed):
-                self.budget.spend(entry)
-                placed[entry.path + ("/" if entry.kind == OPAQUE else "")] = entry
-                if self._seen is not None:
-                    self._seen(entry)
-                yield entry.header()
+                yield self._placed(entry, placed)
                 if entry.kind == FILE:
                     yield from walk.content()
                     yield tarwriter.padding(entry.size)
+        if last and _TMP not in placed and self._look(_TMP) is None:
+            yield self._placed(_folder(_TMP), placed)
         yield tarwriter.END
         hashed.finish(digest)
         self._lay(placed)
+
+    def _placed(self, entry: Entry, placed: Placed) -> bytes:
+        """Counts and notes an entry; its header."""
+        self.budget.spend(entry)
+        placed[entry.path + ("/" if entry.kind == OPAQUE else "")] = entry
+        if self._seen is not None:
+            self._seen(entry)
+        return entry.header()
 
     def _understood(self, member: Member, placed: Placed) -> Iterator[Entry]:
         """The entries that a member stands for: itself and its missing parents, or none."""
@@ -232,7 +240,7 @@ def _plain(member: Member, parts: list[str], placed: Placed) -> Entry:
     if member.kind == FILE:
         return Entry(path, FILE, member.size, member.mode & 0o777, mtime)
     if member.kind == FOLDER:
-        return Entry(path, FOLDER, 0, member.mode & 0o1777, mtime)
+        return _folder(path, member.mode & 0o1777, mtime)
     if member.kind == SYMBOLIC_LINK:
         if not member.link or "\0" in member.link or len(member.link.encode()) > LINK_CAP:
             raise BadImage(f"the image holds a link with an empty or oversized target, {path[:80]!r}")
@@ -243,8 +251,14 @@ def _plain(member: Member, parts: list[str], placed: Placed) -> Entry:
             return msgspec.structs.replace(target, path=path)
         if target is None or target.kind not in (FILE, HARD_LINK):
             raise BadImage(f"the image holds a hard link to what is no earlier file of its layer, {path[:80]!r}")
-        return Entry(path, HARD_LINK, 0, target.mode, target.mtime, target.path)
+        # A link to a link names the file itself: no reader has to follow a chain.
+        file = target.link if target.kind == HARD_LINK else target.path
+        return Entry(path, HARD_LINK, 0, target.mode, target.mtime, file)
     raise BadImage(f"the image holds a device or pipe, {path[:80]!r}")
+
+
+def _folder(path: str, mode: int = 0o755, mtime: int = 0) -> Entry:
+    return Entry(path, FOLDER, 0, 0o1777 if path == _TMP else mode, mtime)
 
 
 def _removal(member: Member, parts: list[str]) -> Entry:
@@ -265,7 +279,7 @@ def _parents(parts: list[str], placed: Placed) -> Iterator[Entry]:
         path = "/".join(parts[:count])
         there = placed.get(path)
         if there is None:
-            yield Entry(path, FOLDER)
+            yield _folder(path)
         elif there.kind != FOLDER:
             raise BadImage(f"the image holds a path that leads through what is no folder, {path[:80]!r}")
 

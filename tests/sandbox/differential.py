@@ -246,6 +246,7 @@ def _difference(theirs: list[Seen], ours: list[Entry]) -> str:
             del left[: added + 1]
         elif path and not base.startswith(".wh."):
             return f"{seen} is not {left[:1]}"
+    left = [entry for entry in left if (entry.path, entry.kind) != ("tmp", FOLDER)]  # added to the top layer
     return f"not seen: {left}" if left else ""
 
 

@@ -116,3 +116,44 @@ def test_an_image_is_known_by_the_id_that_its_maker_gave_it(room: Sandbox, image
     outcome = room.run(spec)
     assert (outcome.status, outcome.log_tail) == (Status.ENGINE_ERROR, "")
     assert "not on this engine" in outcome.reason
+
+
+COMPUTE = rb"""#!/usr/local/bin/python3
+import ctypes, multiprocessing, os, threading
+from multiprocessing import shared_memory
+import numpy
+
+def work(seed):
+    return float(numpy.linalg.norm(numpy.random.default_rng(seed).normal(size=(64, 64)) @ numpy.ones(64)))
+
+if __name__ == "__main__":
+    with multiprocessing.Pool(2) as pool:
+        losses = pool.map(work, range(8))
+    block = shared_memory.SharedMemory(create=True, size=4096)
+    block.buf[0] = 7
+    block.close(), block.unlink()
+    order = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.POINTER(ctypes.c_int))(lambda a, b: a[0] - b[0])
+    numbers = (ctypes.c_int * 3)(3, 1, 2)
+    ctypes.CDLL(None).qsort(numbers, 3, ctypes.sizeof(ctypes.c_int), order)
+    assert list(numbers) == [1, 2, 3] and os.cpu_count() and len(os.sched_getaffinity(0))
+    thread = threading.Thread(target=numpy.save, args=("/tmp/a.npy", numpy.memmap("/tmp/m", float, "w+", shape=(100,))))
+    thread.start(), thread.join()
+    with open("/lc/out/model", "wb") as out:
+        numpy.save(out, numpy.array(losses))
+    with open("/lc/out/result.json", "w") as out:
+        out.write('{"v":1,"loss":"%.9f","n":8}' % (sum(losses) / 8))
+"""
+
+
+def test_a_numerical_job_finds_all_that_it_needs(room: Sandbox, tmp_path: Path) -> None:
+    """Worker processes, shared memory, code made at run time, threads, mapped files, sums over matrices."""
+    archive = tmp_path / "compute.tar"
+    image = build_python_image(archive, {"/lc/job": COMPUTE}, with_packages=("numpy",))
+    room.load_archive(archive, image)
+    limits = LIMITS.__class__(mem_mb=512, pids=64, model_cap=4096, tmp_mb=32, wall_s=60)
+    run = f"compute-{os.getpid()}"
+    outcome = room.run(RunSpec(run_id=run, image_id=image, phase="train", seed=1, probe=0, budget_s=9, limits=limits))
+    assert outcome.status is Status.OK, outcome
+    assert outcome.loss
+    room.settle()
+    room.remove_image(image)

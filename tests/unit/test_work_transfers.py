@@ -12,13 +12,19 @@ from typing import Any
 import pytest
 
 from chain.contracts.job.messages import Image, ImageKind
+from client.node import NodeFiles
+from client.work import transfers as transfers_module
 from client.work.book import Book
 from client.work.material import Images, Pins
 from client.work.policy import WorkConfig
 from client.work.transfers import LEAST, MODEL_PLACES, PLACES, RESERVED, SLOWEST, WINDOW_S, Transfers, transfer_s
 from p2p.content.cid import Codec, cid_of, parse
+from p2p.content.dag import CHUNK
 from p2p.content.exchange import MAX_SESSIONS
 from p2p.content.faults import FetchFailed, Reason
+from p2p.content.messages import Block, decode_message
+from tests.unit.content_kit import pattern
+from tests.unit.test_content_service import Net
 from tests.unit.work_kit import FakeEngine, Inline, posting, run_virtual
 
 MB = 1_000_000
@@ -341,3 +347,43 @@ def test_a_seats_image_does_not_wait_behind_those_of_jobs_that_could_be_trained(
             task.cancel()
 
     run_virtual(main())
+
+
+# --- over the real content service ------------------------------------------------------------------------------------------------
+
+
+async def test_a_peer_that_drips_real_blocks_is_left_and_what_came_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same with files of real blocks, in real time, where a window is half a second and a block every 0.2 s too slow."""
+    for name, value in (("WINDOW_S", 0.6), ("STEP_S", 0.1), ("LEAST", 4 * MB)):
+        monkeypatch.setattr(transfers_module, name, value)
+    net = Net(tmp_path)
+    try:
+        slow, fast, me = net.add(b"slow"), net.add(b"fast"), net.add(b"me")
+        large, honest = pattern(40 * CHUNK), pattern(4 * CHUNK + 1)
+        of_slow, of_fast = await slow.add(large, pin="x"), await fast.add(honest, pin="x")
+        next_at = [0.0]
+
+        def drip(frame: bytes) -> list[bytes] | None:
+            now = asyncio.get_running_loop().time()
+            if isinstance(decode_message(frame), Block):
+                if now < next_at[0]:
+                    return None
+                next_at[0] = now + 0.2
+            return [frame]
+
+        net.taps[b"slow"] = drip
+        transfers = Transfers(NodeFiles(me), places=2)
+        dripping = get(transfers, str(of_slow))
+        assert (await get(transfers, str(of_fast)))[1].read_bytes() == honest
+        assert not dripping.done()
+        problem = (await dripping)[1]
+        assert isinstance(problem, FetchFailed)
+        assert problem.reason is Reason.TIMEOUT
+        assert "what arrived is kept" in str(problem)
+        del net.taps[b"slow"]
+        told: list[int] = []
+        path = await me.fetch(of_slow, max_size=len(large), timeout_s=60, on_progress=lambda done, _: told.append(done))
+        assert path.read_bytes() == large
+        assert told[0] >= CHUNK, "it went on from what had arrived"
+    finally:
+        await net.close()
