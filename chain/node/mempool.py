@@ -182,17 +182,19 @@ class Mempool:
         lanes = self._lanes.get(body.sender)
         if lanes is not None and body.sequence in lanes[body.lane].txs:
             raise InvalidTx(TxCode.SEQUENCE_USED, f"another transaction with sequence {body.sequence} waits already")
-        self._make_room(held, expected, looking=True)
+        fits = self._make_room(held, expected, looking=True)
         check_sender(self._chain_id, tx, account)
-        self._make_room(held, expected, looking=False)
+        if not fits:
+            self._make_room(held, expected, looking=False)
         self._insert(held, account.sequences)
 
     def _end(self, held: Held, expected: int) -> int:
         lanes = self._lanes.get(held.tx.body.sender)
         return lanes[held.tx.body.lane].end if lanes else expected
 
-    def _make_room(self, held: Held, expected: int, *, looking: bool) -> None:
-        """LC-NODE-61, 62. Raises `InvalidTx`; `looking` evicts nothing yet and tells only what would surely find no room.
+    def _make_room(self, held: Held, expected: int, *, looking: bool) -> bool:
+        """LC-NODE-61, 62. Whether it fits. Raises `InvalidTx`; `looking` evicts nothing yet and tells only what would surely
+        find no room.
 
         What leaves may be its predecessor: then it waits for that one, in the room for such.
         """
@@ -204,7 +206,7 @@ class Mempool:
                 raise self._full(f"{space.GAP_SHARE} bytes of this account wait for an earlier sequence", held, end)
             bound = self.space.short_of(kind, held.size)
             if bound is None:
-                return
+                return True
             victim = self.space.victim(bound, kind, account, held.size)
             if victim is None and bound == GAP:
                 raise self._full("others fill the room for what waits for an earlier sequence", held, end)
@@ -213,7 +215,7 @@ class Mempool:
                 why = f"{used} of {space.LIMITS[bound]} bytes are taken ({name}), and no account holds more than this one would"
                 raise InvalidTx(TxCode.MEMPOOL_FULL, f"{why}; wait until a block holds some of it, then send it again")
             if looking:
-                return
+                return False
             self._evict(victim)
 
     @staticmethod

@@ -100,19 +100,21 @@ class Selection:
         return best
 
     def _fits(self, tx: ParsedTx, urgent: bool) -> bool:
-        need = (len(tx.raw) + OVERHEAD, 1, tx.work)
-        return all(n <= left for n, left in zip(need, self._room, strict=True)) and (
-            urgent or all(n <= left for n, left in zip(need, self._rest, strict=True))
-        )
+        size, work = len(tx.raw) + OVERHEAD, tx.work
+        for left in (self._room,) if urgent else (self._room, self._rest):
+            if size > left[0] or left[1] < 1 or work > left[2]:
+                return False
+        return True
 
     def _use(self, tx: ParsedTx, urgent: bool) -> int:
         """Its share of the block: of what it takes most of."""
-        need = (len(tx.raw) + OVERHEAD, 1, tx.work)
-        for i, n in enumerate(need):
-            self._room[i] -= n
-            if not urgent:
-                self._rest[i] -= n
+        size, work = len(tx.raw) + OVERHEAD, tx.work
+        for left in (self._room,) if urgent else (self._room, self._rest):
+            left[0] -= size
+            left[1] -= 1
+            left[2] -= work
         key = (tx.body.sender, tx.body.lane)
         self._ahead[key] = self._ahead.get(key, 0) + 1
         self._count[tx.body.sender] = self._count.get(tx.body.sender, 0) + 1
-        return max(n * PART // whole for n, whole in zip(need, self._whole, strict=True))
+        most_bytes, most_txs, most_work = self._whole
+        return max(size * PART // most_bytes, PART // most_txs, work * PART // most_work)

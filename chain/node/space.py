@@ -101,8 +101,10 @@ class Space:
 
     def short_of(self, kind: int, size: int) -> int | None:
         """The first limit above which `size` more bytes of a kind would be, or None."""
-        for bound in range(kind, len(LIMITS)):
-            if self.used(bound) + size > LIMITS[bound]:
+        used = size
+        for bound, holders in enumerate(self.kinds):
+            used += holders.total
+            if bound >= kind and used > LIMITS[bound]:
                 return bound
         return None
 

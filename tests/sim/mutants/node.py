@@ -89,7 +89,7 @@ MUTANTS = (
         "lossy",
     ),
     mutant("silent peer asked again for ever", "node.sync", "self.failed(self._asked.peer, now)", "return None", "lying sync"),
-    mutant("mempool unbounded", "node.space", "if self.used(bound) + size > LIMITS[bound]:", "if False:", "crowd"),
+    mutant("mempool unbounded", "node.space", "if bound >= kind and used > LIMITS[bound]:", "if False:", "crowd"),
     mutant(
         "what is not ready takes all room of an account",
         "node.mempool",
