@@ -157,6 +157,35 @@ def test_a_node_asked_for_blocks_again_and_again_reads_one_answer_at_a_time() ->
     assert len(of_kind(rest, e.ReadBlocks)) == MAX_OPEN - 1
 
 
+def test_in_one_go_a_peer_gets_one_answer_from_memory() -> None:
+    """Its queue is looked at before each answer, and what was answered in this moment is not in it yet."""
+    net = Net()
+    net.submit(0, transfer(0, 0))
+    net.reach(1)
+    node, waits = net.nodes[0], READS.room
+    node.service.queued = lambda peer, lane: waits
+    for peer in (2, 3):
+        for _ in range(3):
+            assert not receive(node, peer, QUESTION, net.now)
+    waits = 0
+    for turn in (1, 2, 3):
+        answers = [s for s in of_kind(node.handle(e.Fired(e.Tick()), net.now + 100 * turn), e.Send) if s.payload[1] == 13]
+        assert sorted(s.peer for s in answers) == sorted([ident(2), ident(3)])
+
+
+def test_questions_of_a_peer_that_has_gone_are_forgotten() -> None:
+    net = Net()
+    net.submit(0, transfer(0, 0))
+    net.reach(1)
+    node, waits = net.nodes[0], READS.room
+    node.service.queued = lambda peer, lane: waits
+    receive(node, 3, QUESTION, net.now)
+    node.handle(e.PeerDown(ident(3)), net.now)
+    waits = 0
+    effects = node.handle(e.Fired(e.Tick()), net.now + 100)
+    assert not [s for s in of_kind(effects, e.Send) if s.peer == ident(3)]
+
+
 def test_a_turn_that_could_not_come_comes_with_a_tick() -> None:
     net = Net()
     for height in (1, 2):
