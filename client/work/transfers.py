@@ -2,7 +2,7 @@
 
 A stranger chooses what has to be fetched and may be the only one who serves it, so it can be served as slowly as its owner likes. A
 download that needs the network takes one of a bounded number of places; what is on the disk takes none. While it runs, its progress
-over a sliding window is watched:
+over a sliding window is watched (LC-CONTENT-14):
 
     below LEAST                         it ends
     below SLOWEST, and others wait      the slowest ends, one for each that waits and could use its place
