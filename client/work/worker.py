@@ -249,7 +249,9 @@ class Worker:
         self._claiming.discard(job)
         self._said = {key for key in self._said if key[1] != job}
         won = bool(record.winner) and store.read_claim(reader, job, record.winner[0]).claimant == self._me
-        return [Cleanup(job, won)]
+        # A better model than the claim that was under way when the job ended.
+        late = [DropModel(race.best[2])] if race is not None and race.best is not None else []
+        return [*late, Cleanup(job, won)]
 
     # --- runs ------------------------------------------------------------------------------------------------------------------
 

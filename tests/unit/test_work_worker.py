@@ -135,6 +135,17 @@ def test_while_a_claim_is_on_its_way_the_best_of_the_rest_waits() -> None:
     assert b.look(busy=True) == [SubmitClaim(job, 3, 400, model(3))]
 
 
+def test_what_waited_for_a_claim_on_its_way_is_dropped_when_the_job_ends_first() -> None:
+    b = Bench(WorkConfig(attempts=2, concurrent=2))
+    job = b.chain.post("boss", tol=0)
+    first, second = b.ready(job)
+    assert SubmitClaim(job, 1, 10**6, model(1)) in b.measured(first, 1, 10**6)
+    assert b.measured(second, 2, 500) == []
+    b.chain.block(50_000)
+    assert b.chain.ended(job)
+    assert b.look(busy=True) == [DropModel(model(2)), Cleanup(job, False)]
+
+
 def test_the_model_of_a_replaced_claim_is_dropped_once_the_new_one_stands() -> None:
     b = Bench(WorkConfig(attempts=1))
     job = b.chain.post("boss", tol=0)
