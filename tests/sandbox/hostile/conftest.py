@@ -51,7 +51,8 @@ def _stage(
 ) -> Iterator[Stage]:
     try:
         folder = tmp_path_factory.mktemp(runtime)
-        stage = Stage(folder, url=engine.url if engine else None, runtime=runtime, archive=image[0], image=image[1])
+        where = {"url": None, "data": None} if engine is None else {"url": engine.url, "data": engine.folder / "data"}
+        stage = Stage(folder, runtime=runtime, archive=image[0], image=image[1], **where)
     except SandboxUnavailable as problem:
         pytest.fail(f"these tests need a Docker Engine: {problem}", pytrace=False)
     yield stage

@@ -28,7 +28,7 @@ SETTINGS = (
 KERNEL_LISTS = ("/proc/modules", "/proc/swaps", "/proc/sysvipc/shm", "/proc/sysvipc/sem", "/proc/sysvipc/msg")
 _SPARE = "keeper running"
 SLACK = 192 << 20
-"""Bytes by which the disk may fill up beside a case: other programs of the machine write too."""
+"""Bytes by which the disk may fill up beside a case: on an engine that others use, they write too."""
 CLOCK_SLACK_S = 2.0
 
 
@@ -46,10 +46,12 @@ class HostState(msgspec.Struct, frozen=True):
 class Host:
     """Looks at this machine and at one engine. `own` is the sandbox's node tag: objects of other nodes are theirs."""
 
-    def __init__(self, engine: Engine, own: str, canary: Path) -> None:
+    def __init__(self, engine: Engine, own: str, canary: Path, data: Path | None) -> None:
+        """`data`: where the engine keeps what it holds, if nobody else uses that engine."""
         self._engine = engine
         self._own = own
         self._canary = canary
+        self._data = data
         self._clock = time.time() - time.monotonic()
         self._known: set[str] = set()
 
@@ -102,11 +104,14 @@ class Host:
         present = {facts["Id"] for facts in self._engine.call("containers", lambda api: api.containers(all=True))}
         return _processes_of(self._known - present)
 
-    def free_bytes(self) -> int:
-        """Of the file system where the engine keeps its data."""
+    def used_bytes(self) -> int:
+        """What the engine's data take of the disk; on an engine that others use, what anybody's take of its file system."""
+        if self._data is not None:
+            return _taken(self._data)
         root: Any = self._engine.call("info", lambda api: api.info())["DockerRootDir"]
         place = Path(root) if Path(root).is_dir() else Path("/")
-        return os.statvfs(place).f_bavail * os.statvfs(place).f_frsize
+        facts = os.statvfs(place)
+        return (facts.f_blocks - facts.f_bfree) * facts.f_frsize
 
     def clock_moved(self) -> bool:
         return abs(time.time() - time.monotonic() - self._clock) > CLOCK_SLACK_S
@@ -116,6 +121,23 @@ def _without(lines: list[str], line: str, most: int) -> list[str]:
     """The lines but for up to `most` of one kind."""
     spare = min(lines.count(line), most)
     return [other for other in lines if other != line] + [line] * (lines.count(line) - spare)
+
+
+def _taken(folder: Path) -> int:
+    """Bytes on the disk of all files below, without what is mounted there."""
+    total, device = 0, os.lstat(folder).st_dev
+    for here, subfolders, names in os.walk(folder):
+        kept = []
+        for name in (*subfolders, *names):
+            try:
+                facts = os.lstat(f"{here}/{name}")
+            except OSError:
+                continue
+            if facts.st_dev == device:
+                total += facts.st_blocks * 512
+                kept.append(name)
+        subfolders[:] = [name for name in subfolders if name in kept]
+    return total
 
 
 def _files(places: Iterable[str]) -> dict[str, str]:

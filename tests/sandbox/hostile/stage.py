@@ -42,7 +42,8 @@ def build_image(path: Path) -> str:
 class Stage:
     """One sandbox on one engine with one runtime, with things of the host beside it that no job may reach."""
 
-    def __init__(self, folder: Path, *, url: str | None, runtime: str, archive: Path, image: str) -> None:
+    def __init__(self, folder: Path, *, url: str | None, runtime: str, archive: Path, image: str, data: Path | None = None) -> None:
+        """`data` is the folder of an engine of the tests' own."""
         self.runtime = runtime
         self.archive, self.image = archive, image
         self.tag = f"hostile-{os.getpid()}-{runtime}"
@@ -51,7 +52,7 @@ class Stage:
         canary = folder / "canary"
         canary.write_bytes(b"a file of the host")
         self.engine = Engine(url)
-        self.host = Host(self.engine, self.tag, canary)
+        self.host = Host(self.engine, self.tag, canary, data)
         self._listener = socket.socket(socket.AF_UNIX)
         self._abstract = f"learningchain-{self.tag}"
         self._listener.bind(f"\0{self._abstract}")
@@ -92,12 +93,12 @@ class Stage:
     def unharmed(self, case: Callable[[], T]) -> T:
         """Runs a case and sees to it that the host is as before and that the sandbox answers."""
         self.sandbox.settle()
-        began, free, before = time.time(), self.host.free_bytes(), self.host.state()
+        began, used, before = time.time(), self.host.used_bytes(), self.host.state()
         result = case()
         self.sandbox.settle()
         self._compare(before)
-        lost = free - self.host.free_bytes()
-        assert lost < SLACK, f"the disk lost {lost >> 20} MiB"
+        grown = self.host.used_bytes() - used
+        assert grown < SLACK, f"{grown >> 20} MiB more of the disk are taken"
         assert not self.host.clock_moved(), "the machine's clock was set"
         self._nobody_called()
         self.answers()
