@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from chain.node.checks import Check, Hashed, Made, Sent, Unhashed, are_signed, hash_blocks, make_pages
+from client import process
 
 Task = tuple[Callable[..., Any], msgspec.msgpack.Decoder[Any], msgspec.msgpack.Decoder[Any]]
 """A function of `chain.node.checks`, and what reads its arguments and its result."""
@@ -46,7 +47,11 @@ TASKS: tuple[Task, ...] = (
 
 
 def serve(pipe: Connection[bytes, bytes]) -> None:
-    """It ends with the node, however that ends, leaves the keyboard's signals to it, and lets it go first."""
+    """It ends with the node, however that ends, leaves the keyboard's signals to it, and lets it go first.
+
+    The node believes what comes from here: other processes of its user may not look into this one or change it either.
+    """
+    process.guard()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICE)
     pieces: SimpleQueue[bytes | None] = SimpleQueue()

@@ -20,6 +20,13 @@ class Bucket:
         self._then = now
         return 0.0 if self._level >= 0 else -self._level / self._rate
 
+    def spend(self, now: float, amount: float) -> bool:
+        """Whether there is enough; only then it is taken. For what is refused otherwise: refusals leave no debt."""
+        if self.take(now, amount) > 0:
+            self._level += amount
+            return False
+        return True
+
 
 class Meter:
     """What one member sends, over all its connections: connecting again buys nothing."""
@@ -34,10 +41,7 @@ class Meter:
 
     def connects(self, now: float) -> bool:
         """Whether it may connect now; it counts if so."""
-        if self._connections.take(now, 1.0) > 0:
-            self._connections.take(now, -1.0)
-            return False
-        return True
+        return self._connections.spend(now, 1.0)
 
 
 @dataclass(slots=True)

@@ -47,6 +47,8 @@ from p2p.tls import (
 
 log: Any = structlog.get_logger("p2p")
 MAX_EVENTS: Final = 128
+MAX_OUTSIDERS: Final = 32
+"""Events that the operator is shown; of who was refused before it proved to be a member, no more than these."""
 MAX_METERS: Final = 4_096
 """Members whose rates are remembered."""
 
@@ -96,7 +98,10 @@ class Network:
         self._times = Times(c.drain_timeout, c.silence_timeout, c.ping_interval, c.close_timeout)
         self._meters: OrderedDict[bytes, Meter] = OrderedDict()
         """Of members, the one that connected longest ago first."""
-        self.events: deque[PeerEvent] = deque(maxlen=MAX_EVENTS)
+        self._events: deque[PeerEvent] = deque(maxlen=MAX_EVENTS - MAX_OUTSIDERS)
+        self._outsiders: deque[PeerEvent] = deque(maxlen=MAX_OUTSIDERS)
+        self._left_out = 0
+        """Refusals of outsiders that were not noted since the last one that was."""
 
     # --- life -----------------------------------------------------------------------------------------------------------------
 
@@ -261,14 +266,23 @@ class Network:
             since=c.since,
         )
 
+    @property
+    def events(self) -> list[PeerEvent]:
+        """What happened to connections lately, the oldest first."""
+        return sorted([*self._events, *self._outsiders], key=lambda e: e.time)
+
     def _note(self, event: str, where: str, peer: bytes | None, reason: str) -> None:
-        self.events.append(PeerEvent(self._wall(), event, where, peer, reason))
+        self._events.append(PeerEvent(self._wall(), event, where, peer, reason))
         log.info(event, address=where, peer=None if peer is None else address(peer), reason=reason)
 
     def _refused_outsider(self, where: str, reason: str) -> None:
-        """Outsiders cannot fill the log."""
-        if self._log_budget.take(self._clock(), 1.0) == 0:
-            self._note("connection refused", where, None, reason)
+        """Outsiders can neither fill the log nor push what happened to members out of the list, nor silence either."""
+        if not self._log_budget.spend(self._clock(), 1.0):
+            self._left_out += 1
+            return
+        self._outsiders.append(PeerEvent(self._wall(), "connection refused", where, None, reason))
+        log.info("connection refused", address=where, peer=None, reason=reason, left_out=self._left_out)
+        self._left_out = 0
 
     # --- connections ----------------------------------------------------------------------------------------------------------
 

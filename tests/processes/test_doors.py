@@ -97,7 +97,7 @@ async def look_into(node: NodeProcess) -> None:
 
 
 def test_a_program_that_a_node_starts_does_not_get_the_passphrase(tmp_path: Path) -> None:
-    """Helpers that check signatures are other processes, and nothing hides their memory."""
+    """Helpers that check signatures, and the programs of other people, are other processes."""
     seen = tmp_path / "seen"
     code = (
         "import os, subprocess, sys\n"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from client.helper import SIGNED, encode
 from client.helpers import PIECE, Helpers
 from tests.unit.test_node_sync import chain_of
 
+ROOT = Path(__file__).resolve().parents[2]
 CHAIN = bytes(range(32))
 KEY, OTHER = SigningKey(bytes([1]) * 32), SigningKey(bytes([2]) * 32)
 
@@ -45,6 +49,21 @@ async def test_good_and_bad_signatures_are_told_apart_by_several_processes(monke
     assert children
     await ended(children)
     assert pool._pool is None
+
+
+def test_other_processes_may_neither_look_into_one_nor_change_what_it_says() -> None:
+    code = (
+        "import ctypes, multiprocessing, resource\n"
+        "from client.helper import serve\n"
+        "ours, theirs = multiprocessing.Pipe()\n"
+        "ours.close()\n"
+        "PR_GET_DUMPABLE, prctl = 3, ctypes.CDLL(None).prctl\n"
+        "before = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0)\n"
+        "serve(theirs)\n"
+        "print(before, prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), *resource.getrlimit(resource.RLIMIT_CORE))\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
+    assert ran.stdout.split() == ["1", "0", "0", "0"]
 
 
 async def test_blocks_are_hashed_in_their_order() -> None:

@@ -232,6 +232,13 @@ def test_a_bucket_lets_bursts_pass_and_makes_debts_wait() -> None:
     assert bucket.take(900, 0) > 0  # a clock that runs backwards gives nothing away
 
 
+def test_what_a_bucket_refuses_to_spend_leaves_no_debt() -> None:
+    bucket = Bucket(rate=5, burst=10, now=0)
+    assert [bucket.spend(0, 1) for _ in range(11)] == [True] * 10 + [False]
+    assert not any(bucket.spend(0, 1) for _ in range(10_000))
+    assert [bucket.spend(1, 1) for _ in range(6)] == [True] * 5 + [False]
+
+
 def test_scores_halve_with_time_and_repeated_blocks_last_longer() -> None:
     standing = Standing(limit=95, half_life=100, block=60, longest=200)
     assert not any(standing.penalize(b"p", 0, 10) for _ in range(9))
