@@ -283,7 +283,7 @@ def release(host: Host, sender: bytes, m: Release) -> None:
         raise Reject(MemberCode.NOT_A_VALIDATOR, "only validators release what is parked")
     parked = host.parked(m.contract, m.ref)
     if parked is None:
-        raise Reject(MemberCode.NOT_PARKED, f"{m.ref.hex()} of contract {m.contract} is not parked")
+        raise Reject(MemberCode.NOT_PARKED, "it is not parked")
     contract = host.hooks.get(m.contract)
     if m.give_back and (contract is None or contract.on_give_back is None):
         raise Reject(MemberCode.NOTHING_TO_GIVE_BACK, "this contract holds nothing for its references: it can only run again")

@@ -120,7 +120,9 @@ def check_genesis(genesis: Genesis) -> None:
     if not MIN_BLOCK_BYTES <= p.block_bytes <= MAX_BLOCK_BYTES or p.block_txs > MAX_BLOCK_TXS:
         raise Malformed(f"a block has {MIN_BLOCK_BYTES} to {MAX_BLOCK_BYTES} bytes and at most {MAX_BLOCK_TXS} transactions")
     if p.block_work < MIN_BLOCK_WORK:
-        raise Malformed(f"a block has room for {MIN_BLOCK_WORK} units of work at least")
+        raise Malformed(
+            f"block_work is {p.block_work}, at least {MIN_BLOCK_WORK} is needed: any transaction has to fit into half a block"
+        )
     for name, value in [("time", genesis.time), *((name, getattr(genesis.params, name)) for name in _SPANS)]:
         if value > MAX_TIME:
             raise Malformed(f"{name} is {value}, at most {MAX_TIME} allowed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from bisect import bisect_right
 from typing import Any
 
@@ -115,12 +116,19 @@ async def post_judgement(call: Call) -> Reply:
 async def post_release(call: Call) -> Reply:
     body: ReleaseRequest = call.body
     op = Release(parse_field("contract", contract_number, body.contract), parse_field("ref", _reference, body.ref), body.give_back)
-    what = f"The release of {body.ref}"
+    what = f"The release of {body.contract} {body.ref}"
     return await answer(call, what, await submit(call, what, op))
 
 
+_REFERENCE = re.compile(r"(?:[0-9a-f]{2}){1,64}", re.ASCII)
+
+
 def _reference(text: str) -> bytes:
-    return parse_address(text) if text.startswith("lc1") else bytes.fromhex(text)
+    if text.startswith("lc1"):
+        return parse_address(text)
+    if not _REFERENCE.fullmatch(text):
+        raise ValueError("a job's id in lower-case hex is expected, or lc1... of an account")
+    return bytes.fromhex(text)
 
 
 ROUTES = (

@@ -87,7 +87,7 @@ _TEXTS: dict[int, tuple[str, str]] = {
     TxCode.QUOTA: ("the sender's quota for a block is used up", "Wait a block, then send it again"),
     TxCode.MEMPOOL_FULL: (
         "there is no room for it in this node's mempool",
-        "GET /v1/status shows in mempool_room what is full; send it again once blocks have taken some",
+        "GET /v1/status shows what is full; blocks take what waits",
     ),
     TxCode.REFUSED: (
         "it is refused, like many before it of the same sender in one block",

@@ -15,6 +15,10 @@ _GAUGES = {
     "peers": ("peers", "Connected peers"),
     "mempool": ("mempool", "Transactions that wait for a block"),
 }
+_LISTS = {
+    "parked": "Jobs and cases that the status lists as parked",
+    "failing": "Parts of the node's own work that fail at present",
+}
 _FLAGS = {"syncing": "The node still fetches blocks", "validator": "The node is a validator", "working": "The node runs jobs"}
 
 
@@ -31,6 +35,8 @@ class _NodeGauges(Collector):
             value = _number(status.get(key))
             if value is not None:
                 yield GaugeMetricFamily(f"lc_{name}", text, value=value)
+        for name, text in _LISTS.items():
+            yield GaugeMetricFamily(f"lc_{name}", text, value=len(status.get(name, [])))
         for name, text in _FLAGS.items():
             yield GaugeMetricFamily(f"lc_{name}", text, value=bool(status.get(name)))
         yield self._runs()

@@ -63,6 +63,7 @@ def status(
             ("validators", len(found.get("validators", []))),
             ("syncing", found.get("syncing")),
             ("audited", _audited(found)),
+            ("mempool", _mempool(found)),
             ("runs jobs", found.get("working")),
             ("sandbox", sandbox),
             *(("parked", _parked(one)) for one in found.get("parked", [])),
@@ -74,6 +75,15 @@ def status(
 
     common.out.show(found, people)
     return 0
+
+
+def _mempool(found: Status) -> str:
+    """What waits for a block, and the fullest kind of room that it waits in."""
+    waiting, room = found.get("mempool", 0), found.get("mempool_room", {})
+    if not waiting or not room:
+        return f"{waiting} waiting"
+    part, name = max((one["bytes"] / one["limit"], name) for name, one in room.items())
+    return f"{waiting} waiting; fullest: {name}, {part:.0%} of its room"
 
 
 def _parked(one: ParkedReference) -> str:
@@ -192,7 +202,7 @@ def transfer(
     credits_: Annotated[str, Parameter(name="AMOUNT", help="Credits, such as 12 or 0.5.", allow_leading_hyphen=True)],
     /,
     *,
-    memo: Annotated[str | None, Parameter(help="A note for the receiver; everybody can read it.")] = None,
+    memo: Annotated[str | None, Parameter(help="A note for the receiver, at most 64 bytes; everybody can read it.")] = None,
     wait: Wait = 30,
     common: Common = HERE,
 ) -> int:
@@ -231,7 +241,7 @@ def block_show(
 
     def people(console: Console) -> None:
         signed = found.get("certificate") or {}
-        skipped = {"txs", "certificate", "height", "time"}
+        skipped = {"txs", "header", "certificate", "height", "time"}
         rows = [("time", when(found.get("time"))), *((k, v) for k, v in found.items() if k not in skipped)]
         rows.append(("signed by", f"{len(signed.get('signers', []))} validators in round {signed.get('round')}"))
         console.print(facts(f"Block {found.get('height')}", [(k.replace("_", " "), v) for k, v in rows]))
@@ -375,8 +385,8 @@ def _role(a: Account) -> str:
 
 
 def release(
-    contract: Annotated[str, Parameter(name="CONTRACT", help="job or membership, as `status` shows it.")],
-    ref: Annotated[str, Parameter(name="REF", help="The job's id, or lc1... of the account.")],
+    contract: Annotated[str, Parameter(name="CONTRACT", help="job or membership, as learningchain status shows it.")],
+    ref: Annotated[str, Parameter(name="REF", help="The job's id or its first characters, or lc1... of the account.")],
     /,
     *,
     give_back: Annotated[
@@ -392,11 +402,20 @@ def release(
     common: Common = HERE,
 ) -> int:
     """A validator's word on a job or case that is parked, because a program failed there. More than two thirds decide."""
+    from client.cli.jobs import find_job
+
     wait = min(wait, MAX_WAIT)
-    done = common.ask(lambda node: node.release(contract, ref, give_back=give_back, wait=wait))
+
+    async def send(node: Client) -> tuple[str, Submitted]:
+        whole = await find_job(node, ref) if contract == "job" else ref
+        return whole, await node.release(contract, whole, give_back=give_back, wait=wait)
+
+    whole, done = common.ask(send)
 
     def people(console: Console) -> None:
-        console.print(f"This validator's word: {'give back' if give_back else 'retry'} {ref}. What is parked: learningchain status")
+        console.print(
+            f"This validator's word: {'give back' if give_back else 'retry'} {whole}. What is parked: learningchain status"
+        )
 
     common.out.show(done, people)
     return finished(common, done, wait)

@@ -85,23 +85,21 @@ class Transfers:
         """
         if self._files.has(cid):
             return await self._files.fetch(cid, max_size=max_size, timeout_s=timeout_s)
-        async with self.place(cid, urgent=urgent, wait_s=wait_s) as turn:
-            return await self._watched(turn, max_size, timeout_s)
+        try:
+            async with self.place(cid, urgent=urgent, wait_s=wait_s) as turn:
+                return await self._watched(turn, max_size, timeout_s)
+        except TimeoutError:
+            raise FetchFailed(parse(cid), Reason.BUSY, f"{self._places} downloads are under way already") from None
 
     @contextlib.asynccontextmanager
     async def place(self, key: str, *, urgent: bool = False, wait_s: float | None = None) -> AsyncIterator[Turn]:
-        """A place among the downloads, in the order of asking, urgent ones first."""
+        """A place among the downloads, in the order of asking, urgent ones first. Raises TimeoutError after `wait_s`."""
         turn = Turn(key, urgent, asyncio.get_running_loop().create_future())
         self._waiting.append(turn)
         self._admit()
         try:
             async with asyncio.timeout(wait_s):
                 await turn.ready
-        except TimeoutError:
-            if not key.startswith("b"):
-                raise
-            raise FetchFailed(parse(key), Reason.BUSY, f"{self._places} downloads are under way already") from None
-        else:
             yield turn
         finally:
             for turns in (self._waiting, self._running):

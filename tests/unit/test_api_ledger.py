@@ -308,4 +308,8 @@ async def test_a_parked_job_is_told_of_refuses_claims_and_is_released(tmp_path: 
         assert (await api.get(f"/v1/jobs/{job.hex()}"))["state"] == "EMPTY"
         wrong = await api.refused("POST", "/v1/releases", 400, json=body | {"contract": "lottery"})
         assert "no contract is called lottery" in wrong["message"]
-        await api.refused("POST", "/v1/releases", 400, json=body | {"ref": "no reference"})
+        wrong = await api.refused("POST", "/v1/releases", 400, json=body | {"ref": "no reference"})
+        assert "ref is not valid: a job's id in lower-case hex is expected" in wrong["message"]
+        unknown = await api.refused("POST", "/v1/releases", 422, json=body | {"ref": "ab" * 32})
+        text = f"The release of job {'ab' * 32} would be refused and was not sent: it is not parked"
+        assert unknown["name"] == MemberCode.NOT_PARKED.name and text in unknown["message"]

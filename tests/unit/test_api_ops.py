@@ -78,7 +78,7 @@ async def test_metrics_tell_height_peers_runs_and_requests_by_route(api: Api) ->
     runs = api.node.runs
     assert runs is not None
     runs.all += [a_run("r1"), a_run("r2"), a_run("r3", "done")]
-    api.node.extra = {"mempool": 7}
+    api.node.extra = {"mempool": 7, "parked": [{}, {}], "failing": [{}]}
     api.node.ledger.block()
     await api.get("/v1/blocks/1")
     await api.call("GET", "/v1/blocks/99")
@@ -88,6 +88,8 @@ async def test_metrics_tell_height_peers_runs_and_requests_by_route(api: Api) ->
         "lc_height 1.0",
         "lc_peers 3.0",
         "lc_mempool 7.0",
+        "lc_parked 2.0",
+        "lc_failing 1.0",
         "lc_syncing 0.0",
         'lc_runs{phase="train",state="running"} 2.0',
         'lc_http_requests_total{route="GET /v1/blocks/{height}",status="200"} 1.0',

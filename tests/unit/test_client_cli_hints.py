@@ -87,6 +87,31 @@ def test_a_validator_judges(api: Fake, run: Any, word: str, confirm: bool) -> No
 def test_a_validator_releases_what_is_parked(api: Fake, run: Any, word: str, give_back: bool) -> None:
     assert run("release", "job", JOB, word).code == 0
     assert api.bodies("POST", "/v1/releases") == [{"contract": "job", "ref": JOB, "give_back": give_back}]
+    assert run("release", "membership", OTHER, word).code == 0
+    assert api.bodies("POST", "/v1/releases")[1] == {"contract": "membership", "ref": OTHER, "give_back": give_back}
+
+
+def test_a_parked_job_is_released_by_the_first_characters_of_its_id(api: Fake, run: Any) -> None:
+    assert run("release", "job", JOB[:6], "--retry").code == 0
+    assert api.bodies("POST", "/v1/releases")[0]["ref"] == JOB
+    wrong = run("release", "job", "xyz", "--retry")
+    assert wrong.code == 2 and "'xyz' is no job id" in wrong.err
+
+
+def test_status_says_what_waits_and_which_room_is_fullest(api: Fake, run: Any) -> None:
+    room = {"common": {"bytes": 30, "limit": 40, "accounts": 2}, "urgent": {"bytes": 33, "limit": 60, "accounts": 0}}
+    api.answers["GET /v1/status"] = STATUS | {"mempool": 3, "mempool_room": room}
+    assert re.search(r"mempool +3 waiting; fullest: common, 75% of its room", run("status").out)
+    api.answers["GET /v1/status"] = STATUS | {"mempool": 0, "mempool_room": room}
+    assert re.search(r"mempool +0 waiting *\n", run("status").out)
+
+
+def test_a_block_is_shown_without_its_bytes(api: Fake, run: Any) -> None:
+    shown = {"height": 7, "time": 1_700_000_000_000, "id": "ab" * 32, "header": "cd" * 90, "txs": [], "certificate": None}
+    api.answers["GET /v1/blocks/7"] = shown
+    out = run("block", "show", "7").out
+    assert "ab" * 32 in out and "cdcd" not in out
+    assert run("block", "show", "7", "--json").json["header"] == "cd" * 90
 
 
 def test_status_says_what_is_parked_and_which_part_fails(api: Fake, run: Any) -> None:

@@ -444,7 +444,7 @@ def test_a_contractor_has_a_bound_of_live_jobs() -> None:
     w = world(job_max_live=2)
     first, _ = w.post("boss"), w.post("boss", expiry=START + 900_000)
     more = posting(expiry=START + 900_000)
-    assert w.send(who("boss"), more) == JobCode.TOO_MANY_LIVE and "wait until one ends" in w.refused
+    assert w.send(who("boss"), more) == JobCode.TOO_MANY_LIVE and "2 of your jobs are live" in w.refused
     assert w.send(who("a"), more) == 0
     w.deadline(first)
     assert w.state(first) == "EMPTY"

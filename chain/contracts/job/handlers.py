@@ -67,9 +67,9 @@ def _one_more(host: Host, sender: bytes, m: PostJob) -> Contractor:
     old = host.get(records.contractor_key(sender), Contractor) or Contractor(0, 0, 0, 0, 0)
     size = old.live_bytes + messages.size_of(m)
     if old.live >= host.params.job_max_live:
-        raise Reject(JobCode.TOO_MANY_LIVE, f"{old.live} of your jobs are live, no more are allowed: wait until one ends")
+        raise Reject(JobCode.TOO_MANY_LIVE, f"{old.live} of your jobs are live, no more are allowed")
     if size > host.params.job_max_live_bytes:
-        text = f"your live postings would have {size} bytes, {host.params.job_max_live_bytes} are allowed: wait until one ends"
+        text = f"your live postings would have {size} bytes, {host.params.job_max_live_bytes} are allowed"
         raise Reject(JobCode.TOO_MANY_LIVE, text)
     return msgspec.structs.replace(old, posted=old.posted + 1, live_bytes=size)
 
