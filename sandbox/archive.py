@@ -31,6 +31,7 @@ IMAGE_LABEL = "learningchain.image"
 """The label of a loaded image, and of its containers, that holds its posted id."""
 _DOCUMENT_CAP = MIB
 _OUTER_MEMBERS = 1024
+_OUTER_HEADERS = 4 * MIB
 _KINDS = {b"3": "a device", b"4": "a device", b"6": "a pipe"}
 
 
@@ -158,7 +159,7 @@ def _outer(path: Path, limits: ImageLimits) -> dict[str, Piece | str]:
     """Every file of the archive by name: its place, or the name that a link stands for."""
     found: dict[str, Piece | str] = {}
     with path.open("rb") as file:
-        walk = TarWalk(file, max_bytes=limits.archive_bytes + MIB, max_members=_OUTER_MEMBERS)
+        walk = TarWalk(file, max_bytes=limits.archive_bytes + MIB, max_members=_OUTER_MEMBERS, max_headers=_OUTER_HEADERS)
         for member in walk:
             name = "/".join(split(member.name))
             if member.kind in _KINDS:

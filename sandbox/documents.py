@@ -19,6 +19,8 @@ from sandbox.errors import BadImage
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _ENV_CAP, _ENV_BYTES = 1000, 128 * 1024
+_KEY_CAP = 256
+"""Characters of a key. To order the accents of one letter as Unicode does takes the square of their number, and stops all."""
 _IN_IMAGE = (
     *("architecture", "author", "comment", "config", "container", "container_config", "created", "docker_version", "history"),
     *("id", "os", "os.features", "os.version", "parent", "rootfs", "variant"),
@@ -95,6 +97,8 @@ def parse(raw: bytes, what: str) -> Any:
     """One JSON document in UTF-8, without a key that occurs twice for any reader. Raises BadImage."""
 
     def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if any(len(key) > _KEY_CAP for key, _ in pairs):
+            raise BadImage(f"{what} has a key of more than {_KEY_CAP} characters")
         spellings = {_folded(key) for key, _ in pairs}
         if len(spellings) != len(pairs):
             raise BadImage(f"{what} has a key twice, as some readers see it")

@@ -86,6 +86,8 @@ class Budget:
         self.bytes_left = limits.unpacked_bytes
         self.files_left = limits.files
         self.names_left = NAMES_CAP
+        self.headers_left = _HEADERS * BLOCK * (limits.files + limits.layers) + MIB
+        """Bytes of what is no content: one stream may be named as many layers, and packs a thousandfold."""
 
     @property
     def spent(self) -> int:
@@ -99,7 +101,7 @@ class Budget:
     @property
     def stream_bytes(self) -> int:
         """How long the next layer's tar may be."""
-        return self.bytes_left + _HEADERS * BLOCK * (self.files_left + 1) + MIB
+        return self.bytes_left + self.headers_left
 
     def spend(self, entry: Entry) -> None:
         self.bytes_left -= entry.size
@@ -133,7 +135,8 @@ class Layers:
         """
         hashed = _Hashed(unpacked(packed))
         placed: Placed = {}
-        walk = TarWalk(hashed, max_bytes=self.budget.stream_bytes, max_members=self.budget.files_left + 1)
+        budget = self.budget
+        walk = TarWalk(hashed, max_bytes=budget.stream_bytes, max_members=budget.files_left + 1, max_headers=budget.headers_left)
         for member in walk:
             for entry in self._understood(member, placed):
                 yield self._placed(entry, placed)
@@ -144,6 +147,7 @@ class Layers:
             yield self._placed(_folder(_TMP), placed)
         yield tarwriter.END
         hashed.finish(digest)
+        budget.headers_left -= walk.headers
         self._lay(placed)
 
     def _placed(self, entry: Entry, placed: Placed) -> bytes:

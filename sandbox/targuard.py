@@ -74,11 +74,18 @@ class _Header(msgspec.Struct, frozen=True):
 
 
 class TarWalk:
-    """Iterates over the members of one stream; `content()` reads the current member's bytes, else they are skipped."""
+    """Iterates over the members of one stream; `content()` reads the current member's bytes, else they are skipped.
 
-    def __init__(self, stream: Source, *, max_bytes: int, max_members: int) -> None:
+    `max_headers` bounds what is no content: headers, also those that change nothing, and padding. Each of them costs a hundred
+    times what as many bytes of contents cost.
+    """
+
+    def __init__(self, stream: Source, *, max_bytes: int, max_members: int, max_headers: int | None = None) -> None:
         self._stream = stream
         self._max_bytes = max_bytes
+        self._max_headers = max_bytes if max_headers is None else max_headers
+        self.headers = 0
+        """Bytes so far that were no content."""
         self._max_members = max_members
         self._position = 0
         self._left = 0
@@ -118,6 +125,9 @@ class TarWalk:
                 raise BadTar("the stream ends within an entry")
             data += piece
         self._advance(count)
+        self.headers += count
+        if self.headers > self._max_headers:
+            raise BadTar(f"headers of more than {self._max_headers} bytes")
         return bytes(data)
 
     def _next_member(self) -> Member | None:

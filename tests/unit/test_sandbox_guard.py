@@ -295,6 +295,15 @@ def test_documents_of_any_depth_and_width_end_soon() -> None:
             parse(text, "x")
 
 
+def test_a_key_whose_spellings_would_take_minutes_to_compare_is_refused_unread() -> None:
+    """Half a million accents on one letter: Unicode's order takes the square of their number, and no thread runs meanwhile."""
+    marks = "a" + "\u0301\u0316" * 250_000
+    for text in ({marks: 1}, {"config": {"Labels": {marks: "x"}}}, [{"x" * 257: 1}]):
+        with pytest.raises(BadImage, match="a key of more than 256 characters"):
+            parse(json.dumps(text, ensure_ascii=False).encode(), "it")
+    assert parse(json.dumps({"x" * 256: marks[:1000]}).encode(), "it")
+
+
 # --- budgets ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -331,6 +340,23 @@ def test_a_packed_layer_of_nothing_but_headers_is_bounded(tmp_path: Path) -> Non
     docker_archive(tmp_path / "b.tar", [gzip.compress(comments * 700 + raw() + bytes(1024), 9)])
     with pytest.raises(BadImage, match=r"more than \d+ bytes"):
         scan_archive(tmp_path / "b.tar", LIMITS)
+
+
+def test_headers_are_bounded_over_all_layers_together_whatever_contents_are_allowed(tmp_path: Path) -> None:
+    """One packed layer that is named by many: what each of them holds beside contents counts once more."""
+    limits = msgspec.structs.replace(LIMITS, unpacked_bytes=64 * MIB, layers=32, files=50)
+    comments = pax((b"comment", b"c"), kind=b"g") * 400
+    bomb = gzip.compress(comments + raw() + bytes(1024), 9)
+    assert len(bomb) < 8_000
+    docker_archive(tmp_path / "one.tar", [bomb])
+    assert scan_archive(tmp_path / "one.tar", limits)
+    docker_archive(tmp_path / "many.tar", [bomb] * 6)
+    with pytest.raises(BadImage, match=r"headers of more than \d+ bytes"):
+        scan_archive(tmp_path / "many.tar", limits)
+    long = gzip.compress(comments * 4 + raw() + bytes(1024), 9)
+    docker_archive(tmp_path / "long.tar", [long])
+    with pytest.raises(BadImage, match=r"headers of more than \d+ bytes"):
+        scan_archive(tmp_path / "long.tar", limits)
 
 
 def test_many_small_reads_of_a_bomb_cost_what_its_bytes_cost(tmp_path: Path) -> None:

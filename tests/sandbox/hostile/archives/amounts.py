@@ -95,6 +95,14 @@ def thousands_of_headers(_: Base) -> bytes:
     return packed(layer, gzip.compress(layer, 1, mtime=0))
 
 
+@case("amounts", "headers of more than")
+def headers_of_many_layers(_: Base) -> bytes:
+    """a packed layer of headers that change nothing, named as each of several layers"""
+    layer = tar(*[pax(("comment", "x"), kind=b"g")] * 400, JOB)
+    small = gzip.compress(layer, 9, mtime=0)
+    return archive(*[layer] * 4, packed=dict.fromkeys(range(4), small))
+
+
 @case("amounts", "the stream ends within a file")
 def cut_off(_: Base) -> bytes:
     """a layer that ends within a file"""

@@ -90,6 +90,12 @@ def health_check_with_a_kelvin_sign(_: Base) -> bytes:
     return archive(LAYER, settings={"Healthchec\u212a": {"Test": ["CMD", "/lc/evil"]}})
 
 
+@case("documents", "a key of more than 256 characters")
+def marks_without_end(_: Base) -> bytes:
+    """a key of one letter with 400,000 accents: putting them in order would stop the whole node for minutes"""
+    return with_settings('{"Labels":{"a' + "\u0301\u0316" * 200_000 + '":"x"}}')
+
+
 @case("documents", TWICE)
 def layers_twice(_: Base) -> bytes:
     """two lists of layers in the configuration"""
