@@ -117,6 +117,8 @@ def api_token(data: Path) -> str:
     except FileNotFoundError:
         token = secrets.token_urlsafe(32)
         private.replace(path, token.encode() + b"\n")
+    except OSError as fault:
+        raise StartError(f"{path} cannot be read: {fault.strerror}. Remove it, and the node makes a new one") from None
     if len(token) < MIN_TOKEN:
         raise StartError(f"{path} holds no token: it has {len(token)} characters. Remove the file, and the node makes a new one")
     return token

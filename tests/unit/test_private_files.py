@@ -249,6 +249,12 @@ def test_the_token_is_whole_durable_and_unreadable_to_others(folder: Path, monke
     assert len(token) >= daemon.MIN_TOKEN
 
 
+def test_a_token_that_is_a_link_is_named_with_what_to_do(folder: Path) -> None:
+    plant(folder / "api.token", folder / "victim")
+    with pytest.raises(StartError, match=r"api\.token cannot be read: it is a link: .* Remove it, and the node makes a new one"):
+        api_token(folder)
+
+
 def test_a_keystore_is_on_the_disk_before_it_has_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A power cut in between would leave an identity, shown to others already, whose key nobody has."""
     steps: list[str] = []
