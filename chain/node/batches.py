@@ -178,7 +178,7 @@ class Batches:
     def take(self, peer: bytes, found: Answer, state: State, pool: Mempool, now: int) -> list[e.Effect]:
         """An answer came. If it is worth it its signatures are checked elsewhere, and the next blocks asked for at once."""
         unasked = not self.trusting and any(isinstance(item, m.Outcome) for item in found)
-        start = None if unasked else self._sync.answered(peer, found[0].certificate.height if found else None)
+        start = None if unasked else self._sync.answered(peer, found[0].certificate.height if found else None, now)
         if start is None:
             return []
         batches = open_answer(peer, start, found, pool)

@@ -4,7 +4,9 @@ The next one goes out when the answer to the last has come, before it is execute
 
 A node is behind when a peer has decided more. Between validators the votes of the current height close a gap of one block by
 themselves, so a request goes out at once for larger gaps, and for a gap of one after `patience` and the time that a height takes.
-LC-NODE-22, 24.
+
+Of the peers that can be asked, the one that was waited for least comes next: who answers late, little by little or never delays a
+node by its own part of the time, however often it says that it is ahead. LC-NODE-22, 24, 64.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ class Asked:
     peer: bytes
     start: int
     until: int
+    since: int
 
 
 class Sync:
@@ -38,6 +41,9 @@ class Sync:
         self._asked: Asked | None = None
         self._shunned: dict[bytes, tuple[int, int]] = {}
         """Until when others are asked instead of a peer, and for how long that was."""
+        self._waited: dict[bytes, int] = {}
+        """Milliseconds for which each peer was waited for; who goes and comes again keeps them."""
+        self._now = 0
         self._since = 0
         self._pace = 0
         """How long the last height took here: under load the next one takes as long, and needs nobody's help."""
@@ -51,12 +57,13 @@ class Sync:
         if height is None:
             self._heights.pop(peer, None)
             if self._asked is not None and self._asked.peer == peer:
-                self._asked = None
+                self._close(self._now)
         elif peer in self._heights or len(self._heights) < MAX_PEERS:
             self._heights[peer] = max(height, self._heights.get(peer, 0))
 
     def at(self, height: int, now: int) -> None:
         """This node's own last decided height."""
+        self._now = now
         self._pace = min(now - self._since, MAX_PACE) if height == self._height + 1 else 0
         self._height, self._since = height, now
 
@@ -97,11 +104,14 @@ class Sync:
 
     def next_request(self, now: int, arrived: int = 0) -> tuple[bytes, int, int] | None:
         """(peer, first height, count) to ask for now, if anything. `arrived` is the last height that is here, to be executed."""
+        self._now, have = now, max(self._height, arrived)
         if self._asked is not None:
-            if now < self._asked.until:
+            if now >= self._asked.until:
+                self.failed(self._asked.peer, now)
+            elif self._is_late(self._asked, now):
+                self._close(now)
+            else:
                 return None
-            self.failed(self._asked.peer, now)
-        have = max(self._height, arrived)
         gap = self.best - have
         if self.holds(now) or gap <= 0:
             return None
@@ -109,18 +119,38 @@ class Sync:
             return None
         able = [p for p, h in self._heights.items() if h > have]
         able = [p for p in able if self._trusted(p, now)] or able
-        # The heights say who is able; the id breaks ties, rotated by height so that one peer does not serve everybody.
-        peer = min(able, key=lambda p: bytes(b ^ (have & 0xFF) for b in p))
-        self._asked = Asked(peer, have + 1, now + DEADLINE)
+        # The id breaks ties, rotated by height so that one peer does not serve everybody.
+        peer = min(able, key=lambda p: (self._spent(p), bytes(b ^ (have & 0xFF) for b in p)))
+        self._asked = Asked(peer, have + 1, now + DEADLINE, now)
         return peer, have + 1, MAX_SYNC_BLOCKS
 
-    def answered(self, peer: bytes, first: int | None = None) -> int | None:
+    def _spent(self, peer: bytes) -> int:
+        """For how long it was waited for; of those that tell a height nobody is more than DEADLINE behind another one."""
+        most = max((self._waited.get(p, 0) for p in self._heights), default=0)
+        return max(self._waited.get(peer, 0), most - DEADLINE)
+
+    def _is_late(self, asked: Asked, now: int) -> bool:
+        """Whether another peer that has what was asked for was waited for so much less that it comes next."""
+        rest = self._spent(asked.peer) + now - asked.since - DEADLINE
+        others = [p for p, h in self._heights.items() if h >= asked.start and p != asked.peer and self._trusted(p, now)]
+        return any(self._spent(p) <= rest for p in others)
+
+    def _close(self, now: int) -> None:
+        """Nothing is asked any more; the time counts."""
+        if self._asked is not None:
+            peer = self._asked.peer
+            self._waited[peer] = self._spent(peer) + max(0, now - self._asked.since)
+            self._asked = None
+            while len(self._waited) > MAX_PEERS:
+                del self._waited[next(iter(self._waited))]
+
+    def answered(self, peer: bytes, first: int | None = None, now: int = 0) -> int | None:
         """An answer came that begins with this height (None: it is empty): the height that was asked for, or None when nobody asked
         this peer for it. A node that starts again, further behind, can get the answer to what it asked before."""
         if self._asked is None or self._asked.peer != peer or first not in (None, self._asked.start):
             return None
         start = self._asked.start
-        self._asked = None
+        self._close(now)
         return start
 
     def useful(self, peer: bytes) -> None:
@@ -129,7 +159,7 @@ class Sync:
 
     def failed(self, peer: bytes, now: int) -> None:
         """No useful answer: ask others first for a while, and believe its height again when it says it again."""
-        self._asked = None
+        self._close(now)
         _, before = self._shunned.get(peer, (0, 0))
         span = min(MAX_SHUN, max(SHUN, 2 * before))
         self._shunned[peer] = (now + span, span)

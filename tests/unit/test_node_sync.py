@@ -136,11 +136,100 @@ def test_a_peer_that_goes_frees_the_request() -> None:
 
 def test_the_peers_remembered_are_bounded() -> None:
     s = Sync()
+    s.at(4, 0)
     for n in range(3 * MAX_PEERS):
         s.peer(b"%d" % n, 5)
+        s.next_request(n * DEADLINE)
         s.failed(b"x%d" % n, 0)
     assert len(s._heights) <= MAX_PEERS
     assert len(s._shunned) <= MAX_PEERS
+    assert len(s._waited) <= MAX_PEERS
+
+
+# --- peers that take their time -------------------------------------------------------------------------------------------------
+
+HONEST = [bytes([n]) * 20 for n in (0x51, 0xA3)]
+LIARS = [bytes([n]) * 20 for n in (0x11, 0x42, 0x77, 0x93, 0xC8, 0xE0)]
+PROMPT = 50
+"""Milliseconds until an honest answer."""
+
+
+def catch_up(liars: list[bytes], top: int, *, blocks: int, delay: int) -> int:
+    """Milliseconds until a node that has nothing is at the top. Honest peers answer at once with all that was asked for; liars say
+    at every moment that they are far ahead and answer late, with few blocks or (0) none. The node executes what comes at once."""
+    s, now, height = Sync(), 0, 0
+    s.at(0, 0)
+    due: tuple[int, bytes, int] | None = None
+    while height < top:
+        for peer in HONEST:
+            s.peer(peer, top)
+        for liar in liars:
+            s.peer(liar, 2**40)
+        if (request := s.next_request(now)) is not None:
+            peer, start, count = request
+            lies = peer in liars
+            found = min(blocks if lies else count, top - start + 1)
+            due = (now + (delay if lies else PROMPT), peer, found) if found else None
+        now += 10
+        if due is not None and now >= due[0]:
+            _, peer, found = due
+            assert s.answered(peer, now=now) == height + 1
+            height, due = height + found, None
+            s.at(height, now)
+            s.useful(peer)
+        assert now < 3_600_000, f"at height {height} after an hour"
+    return now
+
+
+@pytest.mark.parametrize(("blocks", "delay"), [(1, DEADLINE - 10), (1, 1_000), (0, 0)])
+def test_peers_that_answer_little_by_little_take_no_more_than_their_part_of_the_time(blocks: int, delay: int) -> None:
+    """An answer of one block just before the deadline is a useful one, so its sender may be asked again; with two honest peers and
+    six such members all may take the same time, after one answer of each."""
+    alone = catch_up([], 12_800, blocks=0, delay=0)
+    for liars in (LIARS[:1], LIARS):
+        took = catch_up(liars, 12_800, blocks=blocks, delay=delay)
+        assert took <= alone * (1 + len(liars) / len(HONEST)) + 2 * len(liars) * DEADLINE
+
+
+def test_who_says_that_it_is_ahead_and_brings_nothing_new_holds_up_the_next_blocks_only_once() -> None:
+    """A node that only follows asks for every block. A liar that nobody outbids is asked whenever there is nothing else to ask for;
+    it answers what it can, so that its word holds again and again."""
+    s, top, waits = Sync(), 5, list[int]()
+    s.patience, liar, honest = 0, LIARS[0], HONEST[0]
+    s.at(5, 0)
+    s.next_request(0)
+    for n in range(200):
+        top, told = top + 1, n * 300
+        s.peer(liar, 2**40)
+        s.next_request(told)
+        s.peer(honest, top)
+        for now in range(told, told + DEADLINE + 10, 10):
+            request = s.next_request(now)
+            if request is not None and request[0] == honest:
+                break
+            if request is not None:
+                s.answered(liar, now=now)
+                s.useful(liar)
+        waits.append(now - told)
+        assert s.answered(honest, now=now + 10) == top
+        s.useful(honest)
+        s.at(top, now + 10)
+    assert sum(waits) <= 2 * DEADLINE, "not once for every block"
+
+
+def test_a_slow_link_to_everybody_is_no_reason_to_ask_others() -> None:
+    s, now = Sync(), 0
+    s.at(0, 0)
+    for _ in range(20):
+        for peer in HONEST:
+            s.peer(peer, 10**6)
+        request = s.next_request(now)
+        assert request is not None
+        for _ in range(40):
+            now += 100
+            assert s.next_request(now) is None
+        assert s.answered(request[0], now=now) is not None
+        s.at(s.height + 64, now)
 
 
 # --- between nodes ----------------------------------------------------------------------------------------------------------------
@@ -254,7 +343,7 @@ def test_what_follows_on_a_forged_batch_is_dropped_and_costs_nobody_else(net: Ne
     good = items(net)
     (work,) = of_kind(receive(node, 1, m.Blocks([good[0], forge(good[1], "signature")])), e.CheckSignatures)
     receive(node, 2, m.Status(5))
-    node.sync._asked = sync.Asked(B, 3, T0 + DEADLINE)
+    node.sync._asked = sync.Asked(B, 3, T0 + DEADLINE, T0)
     (later,) = of_kind(receive(node, 2, m.Blocks(good[2:])), e.CheckSignatures)
     effects = node.handle(checked(work), T0)
     assert [p.peer for p in of_kind(effects, e.Penalize)] == [A]
@@ -315,7 +404,7 @@ def test_an_empty_or_late_answer_is_no_crime(net: Net) -> None:
     assert of_kind(receive(node, 1, m.Blocks([])), e.Penalize) == []
     receive(node, 2, m.Status(5))
     receive(node, 2, m.Blocks(items(net)))
-    node.sync._asked = sync.Asked(A, 3, T0 + DEADLINE)
+    node.sync._asked = sync.Asked(A, 3, T0 + DEADLINE, T0)
     assert of_kind(receive(node, 1, m.Blocks(items(net)[2:])), e.Penalize) == []
     assert A not in node.sync._shunned
 
