@@ -6,6 +6,7 @@ people: keys in hex, credits as decimal text, parameters by name.
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import msgspec
@@ -47,6 +48,8 @@ from chain.types import PublicKey, Uint, Validator, format_credits, parse_credit
 
 MAX_GENESIS_BYTES = 8_000_000
 MAX_ACCOUNTS = 65_536
+KEY_DIGITS = 66
+"""Of a key in the file: readers of hex let spaces pass, so its length is compared."""
 MIN_BLOCK_BYTES = 2 * (MAX_TX_BYTES + 5)
 """Half of a block is kept for messages with a deadline: the largest transaction has to fit into the other half."""
 MIN_BLOCK_WORK = 2 * MAX_OPS * max(spec.work for _, spec in MESSAGES.values())
@@ -169,19 +172,38 @@ def to_json(genesis: Genesis) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Of a name that stands twice readers take the first or the last: they would come to two chain ids."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Malformed("a name stands twice in an object of the genesis file")
+    return found
+
+
+def _only(found: dict[str, Any], kind: type[Wire]) -> None:
+    unknown = set(found) - {f.name for f in msgspec.structs.fields(kind)}
+    if unknown:
+        raise Malformed(f"unknown fields of the genesis file: {', '.join(sorted(unknown))}")
+
+
+def _account(found: dict[str, Any]) -> GenesisAccount:
+    _only(found, GenesisAccount)
+    if len(found["key"]) != KEY_DIGITS:
+        raise Malformed(f"a key of the genesis file has {KEY_DIGITS} characters of hex")
+    return GenesisAccount(bytes.fromhex(found["key"]), parse_credits(found["credits"]), found["validator"], found["verifier"])
+
+
 def from_json(raw: bytes) -> Genesis:
     """LC-BLK-16. Raises `Malformed` naming the field that is wrong."""
     if len(raw) > MAX_GENESIS_BYTES:
         raise Malformed(f"a genesis file has at most {MAX_GENESIS_BYTES} bytes")
     try:
-        document: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
+        document: dict[str, Any] = json.loads(raw.decode(), object_pairs_hook=_object)
         unknown = set(document["params"]) - {f.name for f in msgspec.structs.fields(Params)}
         if unknown:
             raise Malformed(f"unknown parameters: {', '.join(sorted(unknown))}")
-        accounts = [
-            GenesisAccount(bytes.fromhex(a["key"]), parse_credits(a["credits"]), a["validator"], a["verifier"])
-            for a in document["accounts"]
-        ]
+        _only(document, Genesis)
+        accounts = [_account(a) for a in document["accounts"]]
         genesis = Genesis(
             document["version"],
             document["name"],

@@ -236,6 +236,8 @@ def make_page(number: int, head: bytes, raw: bytes) -> tuple[bytes, list[bytes]]
         flat = _records.decode(raw)
     except msgspec.DecodeError as e:
         raise Malformed(f"a page of the state: {e}") from None
+    if encode(flat) != raw:
+        raise Malformed("a page of the state in another encoding than its one")
     items = [(sha256(key), key, value) for key, value in zip(flat[::2], flat[1::2], strict=False)]
     if len(flat) % 2 or not items or any(len(key) > MAX_KEY for _, key, _ in items):
         raise Malformed("a page of the state holds keys and values")

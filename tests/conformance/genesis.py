@@ -135,9 +135,36 @@ def first_state(raw: bytes) -> dict[bytes, bytes]:
 
 
 @check("LC-BLK-16")
+def no_name_stands_twice_in_an_object(pairs: list[tuple[str, Any]]) -> bool:
+    return len(dict(pairs)) == len(pairs)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    no_name_stands_twice_in_an_object(pairs)
+    return dict(pairs)
+
+
+FIELDS = {"version", "name", "time", "params", "accounts", "ca_cert", "ca_key"}
+
+
+@check("LC-BLK-16")
 def the_file_is_an_object_with_its_fields(document: Any) -> bool:
-    names = {"version", "name", "time", "params", "accounts", "ca_cert", "ca_key"}
-    return isinstance(document, dict) and set(document) >= names
+    return isinstance(document, dict) and set(document) >= FIELDS
+
+
+@check("LC-BLK-16")
+def the_file_has_no_other_fields(document: dict[str, Any]) -> bool:
+    return set(document) <= FIELDS
+
+
+@check("LC-BLK-16")
+def accounts_of_the_file_have_no_other_fields(accounts: list[Any]) -> bool:
+    return all(set(a) <= {"key", "credits", "validator", "verifier"} for a in accounts)
+
+
+@check("LC-BLK-16")
+def keys_of_the_file_have_66_characters(accounts: list[Any]) -> bool:
+    return all(len(a["key"]) == 66 for a in accounts)
 
 
 @check("LC-BLK-16")
@@ -157,8 +184,14 @@ def a_block_runs_as_many_deadlines_as_its_messages_can_set(p: dict[str, int]) ->
 
 def from_file(text: str, defaults: dict[str, int]) -> bytes:
     """LC-BLK-16: the genesis of a file; `defaults` are those of `constants.md`."""
-    document = json.loads(text)
+    try:
+        document = json.loads(text, object_pairs_hook=_object)
+    except ValueError as e:
+        raise Refused(f"not JSON: {e}") from None
     the_file_is_an_object_with_its_fields(document)
+    the_file_has_no_other_fields(document)
+    accounts_of_the_file_have_no_other_fields(document["accounts"])
+    keys_of_the_file_have_66_characters(document["accounts"])
     the_file_names_no_unknown_parameter(document["params"])
     credits_stand_as_text_in_the_file(document["accounts"])
     params = [document["params"].get(name, defaults[name]) for name in NAMES]

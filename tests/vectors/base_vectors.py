@@ -89,6 +89,7 @@ def records() -> list[tuple[str, Any]]:
         ("Header", header),
         ("Block", Block(header, [encode(SignedTx(body, SIG)), b""])),
         ("Moved", Moved("mint", b"", A, 0, b"x")),
+        ("Moved", Moved("\U0001d11e" * 32, b"", A, 0, b"")),
         ("Noted", Noted("", b"", [])),
         ("Receipt", Receipt(bytes(32), 101, [])),
         ("Receipt", receipt),
@@ -438,6 +439,8 @@ def identities() -> dict[str, Any]:
         "a character outside the set": text[:-1] + "b",
         "a space behind": text + " ",
         "empty": "",
+        "of an id of 15 bytes": _bech32m(b"\x01" * 15),
+        "of an id of 25 bytes": _bech32m(b"\x01" * 25),
     }
     return {
         "good": good,
@@ -448,6 +451,19 @@ def identities() -> dict[str, Any]:
             for tag, parts in (("lc/id", [b""]), ("lc/tx", [CHAIN, b"body"]), ("x" * 255, [b"1", b"2"]))
         ],
     }
+
+
+def _bech32m(identity: bytes) -> str:
+    """With a right checksum, of any multiple of five bytes (BIP-350)."""
+    number = int.from_bytes(identity, "big")
+    data = [number >> shift & 31 for shift in range(8 * len(identity) - 5, -1, -5)]
+    check = 1
+    for value in (*(ord(c) >> 5 for c in "lc"), 0, *(ord(c) & 31 for c in "lc"), *data, *[0] * 6):
+        top, check = check >> 25, (check & 0x1FFFFFF) << 5 ^ value
+        for bit, generator in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
+            check ^= generator if top >> bit & 1 else 0
+    check ^= 0x2BC830A3
+    return "lc1" + "".join("qpzry9x8gf2tvdw0s3jn54khce6mua7l"[d] for d in [*data, *(check >> 5 * n & 31 for n in range(5, -1, -1))])
 
 
 def _bech32(identity: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -17,7 +18,7 @@ from chain.contracts.job.messages import Claim
 from chain.contracts.membership import Release
 from chain.crypto import ZERO_HASH
 from chain.errors import Malformed
-from chain.ledger.genesis import Genesis, GenesisAccount, check_genesis, first_state, to_json
+from chain.ledger.genesis import Genesis, GenesisAccount, check_genesis, first_state, from_json, to_json
 from chain.ledger.snapshot import check_signed
 from chain.ledger.state import State
 from chain.ledger.transition import (
@@ -296,8 +297,28 @@ def _refused_files(made: Genesis) -> list[dict[str, Any]]:
         "a key in other than hex": good | {"accounts": [good["accounts"][0] | {"key": "0z" * 33}, *good["accounts"][1:]]},
         "an empty name": good | {"name": ""},
         "a list": [good],
+        "a field that nobody knows": good | {"comment": ""},
+        "an account with a field that nobody knows": good
+        | {"accounts": [good["accounts"][0] | {"name": "v1"}, *good["accounts"][1:]]},
+        "a time with a point": good | {"time": float(good["time"])},
+        "a number as a boolean": good | {"version": True},
+        "a boolean as a number": good | {"accounts": [good["accounts"][0] | {"validator": 1}, *good["accounts"][1:]]},
     }
-    return [{"rule": "LC-BLK-16", "why": why, "file": json.dumps(case)} for why, case in cases.items()]
+    text, key = json.dumps(good), good["accounts"][0]["key"]
+    texts = {
+        "a field twice": text.replace('"name": "vectors"', '"name": "others", "name": "vectors"'),
+        "a parameter twice": text.replace('"quota": 2048', '"quota": 2049, "quota": 2048'),
+        "a field of an account twice": text.replace(f'"key": "{key}"', f'"key": "{key}", "key": "{key}"'),
+        "a space in a key": text.replace(key, f"{key[:2]} {key[2:]}"),
+        "something behind the object": text + " {}",
+        "a byte order mark": "\ufeff" + text,
+    }
+    texts = {why: json.dumps(case) for why, case in cases.items()} | texts
+    for why, case in texts.items():
+        with suppress(Malformed):
+            from_json(case.encode())
+            raise ValueError(f"a file that should be refused: {why}")
+    return [{"rule": "LC-BLK-16", "why": why, "file": case} for why, case in texts.items()]
 
 
 def beacon_key(identity: bytes) -> bytes:

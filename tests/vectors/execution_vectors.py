@@ -161,6 +161,8 @@ class Maker:
     header: dict[str, Any] = field(default_factory=dict)
     """Fields of the header that are given instead of those that are right."""
     round: int = 0
+    skip: int = 0
+    """Heights that the block leaves out."""
     seen: Records = field(default_factory=dict)
     """Records that the proposer believes in while it executes: its roots are right but for the rule that it breaks."""
 
@@ -204,15 +206,16 @@ class Maker:
 
     def _block(self, state: State, chain_id: bytes) -> Block:
         record, validators = chain_record(state), validators_of(state)
-        turn = validators[(record.height + 1 + self.round) % len(validators)].id
+        height = record.height + 1 + self.skip
+        turn = validators[(height + self.round) % len(validators)].id
         proposer = self.proposer or turn
         secret = _beacon_key(proposer)
         reveal = due_reveal(state, proposer, secret) if self.reveal is None else self.reveal
-        commitment = beacon_commitment(beacon_secret(secret, chain_id, record.height + 1))
+        commitment = beacon_commitment(beacon_secret(secret, chain_id, height))
         header = Header(
             1,
             chain_id,
-            record.height + 1,
+            height,
             self.round,
             proposer,
             record.time + self.step,
@@ -436,6 +439,7 @@ def _blocks() -> list[Maker]:
         Maker("another chain", "LC-BLK-11", header={"chain_id": bytes(32)}),
         Maker("a height too many", "LC-BLK-11", header={"height": HEIGHT + 1, "round": 3}),
         Maker("the height before", "LC-BLK-11", header={"height": HEIGHT - 1, "round": 1}),
+        Maker("a block of four heights later, executed as such", "LC-BLK-11", skip=4),
         Maker("another set", "LC-BLK-11", header={"validators_hash": bytes(32)}),
         Maker("another parent", "LC-BLK-11", header={"parent": chain_id}),
         Maker("another's turn", "LC-BLK-11", proposer=id_of(turn(1))),
@@ -541,6 +545,7 @@ def _deadlines() -> list[Maker]:
         case("a ban of nothing", "LC-MEM-8", due(until=at, confirm=[V1, V2, V3], frozen=0)),
         case("a return of nothing", "LC-MEM-8", due(until=at, frozen=0)),
         case("a deadline whose case is gone", "LC-MEM-7", {due_key(ALICE, at, 2, ALICE): Due(2, ALICE)}),
+        case("a deadline before the time in the case", "LC-MEM-7", due(until=at + 9) | {due_key(BOB, at, 2, ALICE): Due(2, ALICE)}),
         case(
             "strikes that have ended are forgotten", "LC-MEM-1", due(until=at) | {member_key(ALICE): Member(True, 5, old, [True])}
         ),
@@ -590,12 +595,15 @@ def _judging() -> list[Maker]:
 
 
 def _crowd(spread: dict[str, int], *, at: int) -> Records:
-    """Deadlines of no case, each at its own time: so many of each account."""
+    """So many deadlines of each account, each at its own time: those of one account all before those of the next.
+
+    No contract has them, so each is parked with an event: who runs and in which order stands in the receipt.
+    """
     found: Records = {}
-    for name, count in spread.items():
+    for place, (name, count) in enumerate(spread.items()):
         for n in range(count):
             ref = id_of(f"{name} {n}")
-            found[due_key(id_of(name), at - 100 + n, 2, ref)] = Due(2, ref)
+            found[due_key(id_of(name), at - 900 + 100 * place + n, 9, ref)] = Due(9, ref)
     return found
 
 
@@ -613,6 +621,8 @@ def _fences() -> list[Maker]:
         return Maker(name, rule, [tx(who, op)], records)
 
     retry, back = Release(2, ALICE, False), Release(2, ALICE, True)
+    last, first = (WHO[identity] for identity in sorted((V1, V2, V3, V4), reverse=True)[::3])
+    words, backs = ([tx(name, op) for name in (last, first)] for op in (retry, back))
     many = [HeldDue(ALICE, at - 1_000 + n) for n in range(64)]
     full = {parked_key(2, ALICE): Parked(30, "KeyError", many, [], [])}
     few = {K_PARAMS: replace(params, max_due=16)}
@@ -661,6 +671,8 @@ def _fences() -> list[Maker]:
         say("a mind changed for giving back", "v1", back, parked(retry=[V1, V2])),
         say("a mind changed for running again", "v1", retry, parked(give_back=[V1, V2])),
         say("words of who is a validator no more are dropped", "v1", retry, parked(retry=[BOB, V2], give_back=[BOB, V3])),
+        Maker("words on what is parked are kept in the order of ids", "LC-MEM-13", words, parked()),
+        Maker("words for giving back are kept in the order of ids", "LC-MEM-13", backs, case | parked()),
         say("a quorum lets it run again", "v1", retry, parked(retry=[V2, V3])),
         say("a quorum gives the case back", "v1", back, case | parked(give_back=[V2, V3])),
         say("a quorum gives back a case that is gone", "v1", back, parked(give_back=[V2, V3])),
@@ -669,6 +681,7 @@ def _fences() -> list[Maker]:
         ),
         Maker("what others leave is used", "LC-BLK-14", records=few | _crowd({"alice": 30}, at=at)),
         Maker("rounds of many accounts", "LC-BLK-14", records=few | _crowd({"alice": 7, "bob": 6, "v1": 5, "v2": 4}, at=at)),
+        Maker("a round that is cut", "LC-BLK-14", records=few | _crowd({"v2": 9, "bob": 7, "alice": 7}, at=at)),
         Maker(
             "a share is one deadline at least",
             "LC-BLK-14",
@@ -747,6 +760,11 @@ def _doubles() -> list[Maker]:
         report("different heights", _heights()),
         report("different rounds", _double("v2", round_=1)),
         report("different signers", _double("v2", name="v3")),
+        report("the second one in another's name", _double("v2", who=V3)),
+        report(
+            "a proposal in another's name", proposals(_proposal("v2", 9, first), replace(_proposal("v2", 9, second), proposer=V3))
+        ),
+        report("a block id of five bytes", _double("v2", block=second[:5])),
         report("the same block twice", _double("v2", block=first)),
         report(
             "the first one signed by another key",
@@ -846,6 +864,7 @@ def services() -> list[dict[str, Any]]:
         _service("three live strikes", "LC-MEM-2", "verifiers", [later], standing(here + 1, here + 2, here + 3)),
         _service("a suspended verifier", "LC-MEM-2", "verifiers", [later], away),
         _service("a good draw", "LC-MEM-3", "record_draw", [ALICE, yes], drawn()),
+        _service("a draw of who has no member record", "LC-MEM-3", "record_draw", [NOBODY, no]),
         _service("the fifth failure", "LC-MEM-3", "record_draw", [ALICE, no], drawn(no, no, no, no)),
         _service("the sixth failure", "LC-MEM-3", "record_draw", [ALICE, no], drawn(no, no, no, no, no)),
         _service("the eleventh draw", "LC-MEM-3", "record_draw", [ALICE, yes], drawn(no, yes, no, yes, no, yes, no, yes, no, yes)),

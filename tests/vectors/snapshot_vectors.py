@@ -140,12 +140,14 @@ def _refused_cuts() -> list[dict[str, Any]]:
     # A single record moves up as long as it is alone: however it is named, the root is its hash.
     alias = (PAGES + 7).to_bytes(8, "big") + single
     deep = (7 << 47 | 1 << 63).to_bytes(8, "big") + single
+    first = (1 << 63).to_bytes(8, "big") + single
     cases = [
         ("a page before its subpages", root, encode_heads(whole_heads(heads)) + raw),
         ("subpages not in the order of paths", root, raw[41:82] + raw[:41] + raw[82:]),
         ("a subpage too few", root, raw[41:]),
         ("a page by the number of a subpage", single[1:], alias),
         ("a subpage whose paths share 63 bits", single[1:], deep),
+        ("a subpage whose paths share 63 bits, all of them 0", single[1:], first),
     ]
     for _, wanted, case in cases:
         with suppress(Malformed):
@@ -168,6 +170,9 @@ def _refused_pages() -> list[dict[str, Any]]:
         "another page": (number, head, _flat(other)),
         "under another number": (other_number, head, raw),
         "a text among its parts": (number, head, raw.replace(b"\xc4", b"\xd9", 1)),
+        "a key too many": (number, head, encode([part for record in held for part in record] + [b"k"])),
+        "a list whose length takes five bytes": (number, head, b"\xdd" + bytes([0, 0, 0, 2 * len(held)]) + raw[1:]),
+        "a key whose length takes two bytes": (number, head, raw[:1] + b"\xc5\x00" + raw[2:]),
         "another head": (number, bytes([head[0]]) + bytes(32), raw),
         "the head of a single record": (number, b"\x02" + head[1:], raw),
     }
