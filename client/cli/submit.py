@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -122,6 +123,10 @@ def registry_image(text: str) -> RegistryImage:
     """Raises `WrongUsage` unless the image is pinned by digest."""
     from chain.contracts.job.messages import is_reference
 
+    if re.search(r"@sha256:[0-9a-f]{64}$", text, re.ASCII) and not is_reference(text):
+        raise WrongUsage(
+            f"{text[:200]!r} names no image: before the @ stand a-z, 0-9 and . _ : / -, with a letter or digit first and last"
+        )
     if not is_reference(text):
         raise WrongUsage(
             f"{text[:200]!r} is not pinned: a tag can change under the workers. Write name@sha256:<64 hex digits>; "
@@ -180,7 +185,7 @@ def read_limits(
         if not low <= (value * 1000 if name == "cpus" else value) <= high:
             option = options.get(name, "--" + name.replace("_", "-"))
             unit = {"cpus": 1000, "model_cap": 2**20}.get(name, 1)
-            raise WrongUsage(f"{option} must lie between {low / unit:g} and {high / unit:g}")
+            raise WrongUsage(f"{option} must lie between {low / unit:.10g} and {high / unit:.10g}")
         limits[name] = value  # type: ignore[literal-required]
     return limits
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from tests.sim.attacks.table import NAMES
 from tests.sim.profile import SPEED, Profile, draw
-from tests.sim.run import Outcome, one
+from tests.sim.run import Outcome, one, seed_range
 from tests.sim.shrink import shrink
 from tests.sim.signatures import REAL, REMEMBERED, SIMULATED
 
@@ -46,7 +46,7 @@ def main() -> int:
         return market([given for given in sys.argv[1:] if given != "--market"])
     parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seed", type=int, default=0, help="replay this run")
-    parser.add_argument("--seeds", help="A..B: run all of them, B excluded")
+    parser.add_argument("--seeds", type=seed_range, help="A..B: run all of them, B excluded")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--sign", choices=(SIMULATED, REMEMBERED, REAL), default=SIMULATED, help="which signatures")
     parser.add_argument("--mutant", default="", help="break the node on purpose (see tests/sim/mutants)")
@@ -58,8 +58,7 @@ def main() -> int:
     if given.speed:
         return speed()
     if given.seeds:
-        first, last = (int(part) for part in given.seeds.split(".."))
-        return swarm(range(first, last), given.jobs, Way(given.sign, given.mutant, SHOWN))
+        return swarm(given.seeds, given.jobs, Way(given.sign, given.mutant, SHOWN))
     way = Way(given.sign, given.mutant, given.tail)
     outcome = _run(given.seed, None, way)
     if outcome.fault or given.trace:

@@ -78,3 +78,9 @@ def one(
     outcome = Outcome(seed, world.profile, fault, world.digest, height, world.now, world.steps, job, world.faults, shown)
     world.close()
     return outcome
+
+
+def seed_range(text: str) -> range:
+    """`A..B`, B excluded. Raises ValueError."""
+    first, last = text.split("..")
+    return range(int(first), int(last))

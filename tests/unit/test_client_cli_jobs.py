@@ -93,6 +93,7 @@ def test_the_ledgers_refusal_of_a_job_counts(api: Fake, run: Any) -> None:
     [
         ([], "one image"),
         (["--image", "x:latest"], "not pinned"),
+        (["--image", "X/@sha256:" + "a" * 64], "names no image"),
         (["--image-archive", "/nonexistent.tar"], "no image archive"),
         (["--image", "x@sha256:" + "a" * 64, "--image-archive", "y.tar"], "one image"),
         (["--expires", "0s"], "not in the future"),

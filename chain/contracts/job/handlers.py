@@ -102,8 +102,8 @@ def _check_expiry(host: Host, m: PostJob) -> None:
     if away <= 0:
         raise Reject(JobCode.BAD_EXPIRY, f"the expiry {m.expiry} is past: the chain clock stands at {host.clock} ms")
     if not p.job_min_open <= away <= p.job_max_open:
-        shortest, longest = p.job_min_open / 1_000, p.job_max_open / 1_000
-        text = f"the job would expire in {away / 1_000:g} s of the chain clock; this network allows {shortest:g} to {longest:.0f} s"
+        allowed = f"{p.job_min_open / 1_000:.10g} to {p.job_max_open / 1_000:.10g} s"
+        text = f"the job would expire in {away / 1_000:.10g} s of the chain clock; this network allows {allowed}"
         raise Reject(JobCode.BAD_EXPIRY, text)
 
 

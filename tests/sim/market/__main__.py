@@ -13,6 +13,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 
 from tests.sim.market.run import Outcome, one
+from tests.sim.run import seed_range
 
 SHOWN = 15
 EVERY_S = 10.0
@@ -23,15 +24,14 @@ def main(arguments: list[str]) -> int:
         prog="python -m tests.sim --market", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--seed", type=int, default=0, help="replay this run")
-    parser.add_argument("--seeds", help="A..B: run all of them, B excluded")
+    parser.add_argument("--seeds", type=seed_range, help="A..B: run all of them, B excluded")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--real", action="store_true", help="verify every signature on every machine")
     parser.add_argument("--tail", type=int, default=60, help="events to show of a failing run")
     parser.add_argument("--trace", action="store_true", help="show the events of a good run, too")
     given = parser.parse_args(arguments)
     if given.seeds:
-        first, last = (int(part) for part in given.seeds.split(".."))
-        return swarm(range(first, last), given.jobs)
+        return swarm(given.seeds, given.jobs)
     outcome = one(given.seed, real=given.real, tail=given.tail)
     if outcome.fault or given.trace:
         print("\n".join(outcome.tail))
