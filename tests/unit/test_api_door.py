@@ -273,6 +273,23 @@ async def test_1500_half_requests_of_one_address_do_not_keep_the_owner_out(tmp_p
         assert sum(c.known for c in at.door.connections) == 1
 
 
+@pytest.mark.parametrize("token", [b"", b"Authorization: Bearer " + b"x" * len(TOKEN) + b"\r\n"], ids=["none", "a wrong one"])
+@as_nodes_run
+async def test_only_the_right_token_makes_a_connection_known(tmp_path: Path, token: bytes) -> None:
+    """Whoever asks without it makes room before the owner does, however long the owner's connection has waited."""
+    ask = b"GET /v1/status HTTP/1.1\r\nHost: localhost\r\n"
+    async with house(tmp_path, connections_per_address=2) as at:
+        for sent, status in ((b"Authorization: Bearer " + TOKEN.encode() + b"\r\n", b"200"), (token, b"401")):
+            sock = await at.knock(ask + sent + b"\r\n")
+            assert (await asyncio.get_running_loop().sock_recv(sock, 65_536)).startswith(b"HTTP/1.1 " + status)
+            await until(lambda: not any(c.busy for c in at.door.connections))
+            if status == b"200":
+                (owner,) = at.door.connections
+        assert [c for c in at.door.connections if c.known] == [owner]
+        await at.knock()
+        assert at.door.refused == 1 and owner in at.door.connections
+
+
 @as_nodes_run
 async def test_who_holds_few_connections_keeps_them_while_another_address_fills_the_rest(tmp_path: Path) -> None:
     async with house(tmp_path, connections=12, connections_per_address=10) as at:

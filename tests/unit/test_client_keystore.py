@@ -137,7 +137,7 @@ def test_every_damaged_byte_is_noticed(path: Path) -> None:
         assert not isinstance(e.value, WrongPassphrase)
     for cut in range(0, len(whole), 97):
         path.write_bytes(whole[:cut])
-        with pytest.raises(KeystoreError, match="damaged"):
+        with pytest.raises(KeystoreError, match="json is damaged: "):
             Keystore.open(path, WORD)
 
 
@@ -145,7 +145,7 @@ def test_every_damaged_byte_is_noticed(path: Path) -> None:
 def test_a_file_that_is_no_keystore_is_damaged(path: Path, raw: bytes) -> None:
     path.write_bytes(raw)
     path.chmod(0o600)
-    with pytest.raises(KeystoreError, match="damaged"):
+    with pytest.raises(KeystoreError, match="json is damaged: "):
         Keystore.open(path, WORD)
 
 
@@ -168,7 +168,7 @@ def test_newer_version_is_named(path: Path) -> None:
 def test_costs_out_of_bounds_are_refused_before_they_are_paid(path: Path, kdf: dict[str, Any]) -> None:
     Keystore.create(path, WORD)
     change(path, lambda d: d["kdf"].update(kdf))
-    with pytest.raises(KeystoreError, match="damaged"):
+    with pytest.raises(KeystoreError, match="json is damaged: "):
         Keystore.open(path, WORD)
 
 

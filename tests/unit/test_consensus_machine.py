@@ -168,6 +168,16 @@ def test_votes_of_a_far_round_are_compared_too() -> None:
     assert [show(e) for e in consensus.handle(prevote(0, 70, "B"))] == ["accuse VoteEvidence"]
 
 
+def test_they_are_compared_as_well_once_their_round_has_come_nearer() -> None:
+    """What was kept of a round ahead counts from the round before it on, as what comes then does."""
+    consensus = machine(ME)
+    drive(consensus, [start(), prevote(0, 2, "A"), precommit(0, 2, "A")], ME)
+    drive(consensus, [*NO_PROPOSAL_0, *precommits([0, 1, 2], 0, None), timeout(T_PRECOMMIT, 0)], ME)
+    assert consensus.round == 1
+    assert consensus.classify(precommit(0, 2, "A").vote).reason == "duplicate"
+    assert [show(e) for e in consensus.handle(prevote(0, 2, "B"))] == ["accuse VoteEvidence"]
+
+
 def test_a_double_proposal_is_reported_and_the_first_one_counts() -> None:
     consensus = machine(ME)
     drive(consensus, [start(), proposal(0, "A")], ME)

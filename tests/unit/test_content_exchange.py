@@ -249,6 +249,18 @@ def test_too_many_downloads_are_refused_with_a_reason() -> None:
     assert ended.reason == Reason.BUSY
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["the patient call first", "the patient call last"])
+def test_calls_for_one_content_share_the_longest_time_and_the_largest_size(first: bool) -> None:
+    """A hasty caller ends its own wait, not the download of the others."""
+    world = World()
+    world.connect(ScriptedPeer(b"a", BLOCKS, delay=500))
+    calls = [{"max_size": len(DATA), "deadline": 600_000}, {"max_size": 1, "deadline": 100}]
+    for call in calls if first else reversed(calls):
+        world.fetch(ROOT, **call)
+    assert isinstance(world.run(ROOT), Finished)
+    assert bytes(world.files[ROOT]) == DATA
+
+
 def test_what_is_under_way_stays_bounded() -> None:
     machine = Exchange(lambda peer, root: False)
     world = World()

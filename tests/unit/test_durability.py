@@ -104,7 +104,7 @@ def test_a_link_where_a_database_belongs_is_not_followed(tmp_path: Path) -> None
         ("index.sqlite", lambda path: Index(path)),
     ):
         (tmp_path / name).symlink_to(victim)
-        with pytest.raises(Exception, match=r"(?i)symbolic|link|many levels"):
+        with pytest.raises(Exception, match="it is a link"):
             opened(tmp_path / name)
     assert victim.read_bytes() == b""
     assert stat.S_IMODE(victim.stat().st_mode) == 0o644

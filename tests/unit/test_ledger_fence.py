@@ -11,7 +11,7 @@ import pytest
 
 from chain import contracts
 from chain.codec import encode
-from chain.contracts.base import Contract, Due, Host, MessageSpec, Parked, due_key, escrow_key, parked_key
+from chain.contracts.base import Contract, Due, HeldDue, Host, MessageSpec, Parked, due_key, escrow_key, parked_key
 from chain.contracts.credits import Allowance, Transfer
 from chain.contracts.membership import MemberCode, Release
 from chain.errors import OWN_FAULTS, BrokenInvariant, Code, Reject, StateDamaged, SupplyBroken, TxCode
@@ -326,6 +326,28 @@ def test_a_deadline_that_comes_while_it_is_parked_waits_with_it(fragile: Fragile
     fragile.release(*VALIDATORS[:3])
     chain.block()
     assert [at for _, at in fragile.rung] == [due, due, due + 5_000]
+
+
+def test_a_deadline_that_comes_while_it_is_parked_takes_back_no_word(fragile: Fragile) -> None:
+    """Else who has many deadlines of one reference puts its release off for ever."""
+    chain = fragile.chain
+    fragile.breaks = raising(KeyError("bug"))
+    due = fragile.begin(REF)
+    later = due + 20_000
+    overlay = Overlay(chain.state)
+    overlay.put(due_key(id_of("bob"), later, NUMBER, REF), Due(NUMBER, REF))
+    changes, _, tree = overlay.finish()
+    chain.state.commit(changes, tree)
+    chain.block()
+    assert fragile.release("v1", "v2") == [0, 0]
+    assert fragile.release("v3", give_back=True) == [0]
+    before = fragile.parked
+    assert before is not None and (len(before.retry), len(before.give_back), len(before.held)) == (2, 1, 1)
+    chain.block(step=20_000)
+    held = [*before.held, HeldDue(id_of("bob"), later)]
+    assert fragile.parked == msgspec.structs.replace(before, held=held)
+    assert fragile.release("v4") == [0]
+    assert fragile.parked is None
 
 
 def test_own_faults_are_named_once() -> None:

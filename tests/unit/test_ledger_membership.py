@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from chain.contracts import membership
 from chain.contracts.base import ACTIVE, BANNED, SUSPENDED, History, Host
 from chain.contracts.credits import Approve, CreditCode, Transfer, TransferFrom, supply
-from chain.contracts.membership import JudgeCase, Member, MemberCode, ReportDouble, case_key, member_key, standing
+from chain.contracts.membership import Case, JudgeCase, Member, MemberCode, ReportDouble, case_key, member_key, standing
 from chain.errors import Code, InvalidBlock, TxCode
 from chain.ledger.transition import validators_of
 from chain.types import (
@@ -194,6 +194,20 @@ def test_a_changed_word_moves(court: Court) -> None:
     assert court.judge(False, "v3") == [0]
     assert court.judge(True, "alice") == [MemberCode.NOT_A_VALIDATOR]
     court.end()
+    assert court.chain.account("bob").status == ACTIVE
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["confirmed first", "lifted first"])
+def test_who_changed_its_word_stands_on_one_side(court: Court, first: bool) -> None:
+    """LC-MEM-6: nobody's judgement counts for both."""
+    court.do("suspend")
+    assert court.judge(first, "v1", "v2", "v3") == [0, 0, 0]
+    assert court.judge(not first, "v3") == [0]
+    case = court.chain.state.get(case_key(id_of("bob")))
+    assert isinstance(case, Case)
+    sides = (case.confirm, case.lift) if first else (case.lift, case.confirm)
+    assert sides == (sorted([id_of("v1"), id_of("v2")]), [id_of("v3")])
+    assert Noted("strike", id_of("bob"), ["lapsed", JOB]) in court.end(), "two of four neither ban nor lift"
     assert court.chain.account("bob").status == ACTIVE
 
 

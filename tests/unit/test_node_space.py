@@ -16,7 +16,7 @@ from chain.codec import encode
 from chain.contracts.base import Account, account_key
 from chain.contracts.credits import Transfer
 from chain.contracts.job.messages import Claim
-from chain.contracts.membership import JudgeCase
+from chain.contracts.membership import RELEASE_WORK, JudgeCase, Release
 from chain.errors import InvalidTx, TxCode
 from chain.ledger.state import State
 from chain.ledger.tx import ParsedTx, sign_tx
@@ -246,6 +246,49 @@ def test_bytes_and_work_count_as_well_as_number() -> None:
     add(p, *(signed_many(GREEDY, i, op, MAX_OPS) for i in range(20)), *(signed_many(1, i, op, 10) for i in range(20)))
     chosen = by_sender(p.selection(10**7).first())
     assert chosen == {ident(1): 20, ident(GREEDY): 6}
+
+
+def words(sender: int, sequence: int, count: int) -> bytes:
+    return signed_many(sender, sequence, msgspec.Raw(encode(JudgeCase(ident(0), True))), count)
+
+
+def release(sender: int, sequence: int) -> bytes:
+    """As small as a word, and a hundred times its work."""
+    return signed_many(sender, sequence, msgspec.Raw(encode(Release(3, bytes(32), False))), 1)
+
+
+SCARCE: dict[str, tuple[int, dict[str, int], list[bytes], list[bytes], dict[int, int]]] = {
+    "bytes": (
+        64_000,
+        {"block_work": 10**8},
+        [words(GREEDY, i, 100) for i in range(40)],
+        [words(1, i, 1) for i in range(150)],
+        {GREEDY: 16, 1: 150},
+    ),
+    "number": (
+        10**7,
+        {"block_work": 10**8, "block_txs": 40},
+        [words(GREEDY, i, 1) for i in range(100)],
+        [words(1, i, 20) for i in range(40)],
+        {GREEDY: 20, 1: 20},
+    ),
+    "work": (
+        10**7,
+        {"block_work": 16 * RELEASE_WORK},
+        [release(GREEDY, i) for i in range(20)],
+        [words(1, i, 1) for i in range(300)],
+        {GREEDY: 13, 1: 300},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", SCARCE)
+def test_each_of_bytes_number_and_work_counts_where_it_alone_is_scarce(what: str) -> None:
+    """LC-NODE-16: who takes little of it is not held back by who takes much."""
+    size, params, greedy, modest, expected = SCARCE[what]
+    p = pool(**params)
+    add(p, *greedy, *modest)
+    assert by_sender(p.selection(size).first()) == {ident(who): count for who, count in expected.items()}
 
 
 def test_whose_turn_is_longest_ago_comes_first_in_the_next_block() -> None:

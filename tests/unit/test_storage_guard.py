@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import random
 import signal
@@ -124,6 +125,23 @@ def test_power_cuts_and_rot_never_make_a_validator_contradict_itself() -> None:
                 disk.names["/guard"].content[slot * SECTOR + rng.randrange(300)] ^= 1 << rng.randrange(8)
         released.use(reopen(disk), rng, max(1, height - 1))
     assert cuts > 1_000
+
+
+def test_an_opening_makes_every_slot_whole_again() -> None:
+    """One slot of each pair is damaged; after the next opening any slot alone tells what was signed."""
+    for first, second, left in itertools.product((0, 2), (1, 3), range(4)):
+        disk = SimDisk()
+        guard = create(disk)
+        for height in (5, 6):
+            assert guard.sign(V, height, 0, digest(A), sign) is not None
+        content = disk.names["/guard"].content
+        for slot in (first, second):
+            content[slot * SECTOR] ^= 1
+        signed = reopen(disk).last(V)
+        for slot in {0, 1, 2, 3} - {left}:
+            content[slot * SECTOR] ^= 1
+        assert signed is not None and signed.height == 6
+        assert reopen(disk).last(V) == signed
 
 
 def test_every_cut_while_a_guard_is_made_leaves_one_or_none() -> None:

@@ -347,6 +347,27 @@ def test_a_refusal_is_final_and_says_its_code(folder: Path) -> None:
     run_virtual(main())
 
 
+def test_a_copy_that_is_refused_because_the_first_one_stands_is_no_refusal(folder: Path) -> None:
+    """What was sent before a restart lands in the same block, before what is sent after it."""
+
+    async def main() -> None:
+        chain = one_job()
+        desk = Desk(chain, folder)
+        offer, copies = chain.offer, list[bytes]()
+
+        def twice(name: str, ops: list[Any], lane: int = 1) -> bytes:
+            copies[:] = [offer(name, ops, lane), offer(name, ops, lane)]
+            return copies[-1]
+
+        chain.offer = twice  # type: ignore[method-assign]
+        assert await desk.life(lambda d: d.sending.claim(claim_effect(job_of(chain), folder)))
+        codes = [chain.results[tx].code for tx in copies]
+        assert codes[0] == 0 != codes[1]
+        assert [state for _, state in desk.settled] == [IntentState.DONE]
+
+    run_virtual(main())
+
+
 def test_what_can_no_longer_take_effect_is_void_and_never_sent(folder: Path) -> None:
     async def main() -> None:
         chain = one_job()
