@@ -132,6 +132,8 @@ def _env(value: Any) -> tuple[str, ...]:
     """The image's own environment, of which the container's own variables replace those of the same name."""
     if not isinstance(value, list) or len(value) > _ENV_CAP or not all(isinstance(item, str) for item in value):
         raise BadImage("the image's environment is damaged")
-    if any("=" not in item[1:] or "\0" in item for item in value) or sum(len(item.encode()) for item in value) > _ENV_BYTES:
-        raise BadImage(f"the image's environment is damaged, or has more than {_ENV_BYTES} bytes")
+    if any("=" not in item or item[0] == "=" or "\0" in item for item in value):  # a name of nothing: no runtime starts it
+        raise BadImage("the image's environment is damaged")
+    if sum(len(item.encode()) for item in value) > _ENV_BYTES:
+        raise BadImage(f"the image's environment is damaged: it has more than {_ENV_BYTES} bytes")
     return tuple(value)

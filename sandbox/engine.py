@@ -78,6 +78,11 @@ class Engine:
                 last = EngineError(what, str(problem))
         raise last
 
+    @property
+    def local(self) -> bool:
+        """Whether it is reached by a socket of this machine: then its folders are most likely ours to look at."""
+        return str(self._settings.get("base_url") or "unix:").startswith(("unix:", "http+unix:"))
+
     def info(self) -> EngineInfo:
         """Asks the engine what it is. Raises SandboxUnavailable naming whatever makes it unusable."""
         api = self.api()
@@ -118,6 +123,7 @@ def _described(facts: dict[str, Any], api_version: str) -> EngineInfo:
         int(facts.get("NCPU", 1)),
         int(facts.get("MemTotal", 0)) >> 20,
         any("name=rootless" in option or "name=userns" in option for option in security),
+        str(facts.get("DockerRootDir") or ""),
     )
 
 

@@ -68,7 +68,8 @@ class Sandbox:
         self._runtime = runtime
         self._node_tag = node_tag
         self._engine = Engine(base_url)
-        self._store = ImageStore(self._engine, node_tag, data_dir / "scratch", {NODE_LABEL: node_tag, RUN_LABEL: "pull"})
+        labels = {NODE_LABEL: node_tag, RUN_LABEL: "pull"}
+        self._store = ImageStore(self._engine, node_tag, data_dir / "scratch", labels, disk=self._disk)
         self._lock = threading.Lock()
         self._info: EngineInfo | None = None
         self._keeper_image: str | None = None
@@ -88,6 +89,11 @@ class Sandbox:
             )
         self._info = info
         return info
+
+    def _disk(self) -> Path | None:
+        """Where the engine keeps images; None where that is on another machine."""
+        folder = self._known_engine().folder
+        return Path(folder) if folder and self._engine.local else None
 
     def _known_engine(self) -> EngineInfo:
         return self._info or self.check_engine()

@@ -160,6 +160,8 @@ class EngineInfo(msgspec.Struct, frozen=True):
     cpus: int
     mem_mb: int
     rootless: bool
+    folder: str = ""
+    """Where on its machine it keeps images."""
 
 
 class Check(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from typing import Any
 import docker.errors
 
 from sandbox.archive import IMAGE_LABEL, ScannedImage, clean_archive, scan_archive, scan_export
+from sandbox.disk import leave_room
 from sandbox.documents import described_config
 from sandbox.engine import Engine, explain
 from sandbox.errors import BadImage, EngineError, ImageNotFound
@@ -31,6 +32,10 @@ _PULL_EVENTS = 1_000_000
 PULL_LEAST = 100_000
 """Bytes per second over one window below which a pull ends."""
 PULL_WINDOW_S = 20.0
+PULL_PATIENCE_S, PULL_SLOWEST = 60.0, 1_000_000
+"""A pull has so many seconds, and one more for each so many bytes that it may bring."""
+_UNPACKING = ("Verifying Checksum", "Download complete", "Extracting", "Pull complete")
+"""What engines say of a layer while they do not wait for the registry."""
 _PULLED_CAP = 1024
 _NOTHING: tuple[object, ...] = (None, "", False, 0, [], {})
 _SETTINGS = ("Volumes", "Entrypoint", "Cmd", "User", "OnBuild", "ExposedPorts", "Healthcheck", "StopSignal", "WorkingDir", "Shell")
@@ -41,13 +46,21 @@ class ImageStore:
     """This node's images on one engine. `labels` mark the containers that it makes, never starts and removes."""
 
     def __init__(
-        self, engine: Engine, node_tag: str, scratch: Path, labels: dict[str, str], now: Callable[[], float] = time.monotonic
+        self,
+        engine: Engine,
+        node_tag: str,
+        scratch: Path,
+        labels: dict[str, str],
+        now: Callable[[], float] = time.monotonic,
+        disk: Callable[[], Path | None] = lambda: None,
     ) -> None:
+        """`disk`: where the engine keeps images, as far as that is on this machine."""
         self._engine = engine
         self._repository = f"learningchain/{node_tag}"
         self._scratch = scratch
         self._labels = labels
         self._now = now
+        self._disk = disk
         self._checked: dict[str, str] = {}
         """Images that a run may use: what the engine calls each."""
         self._pulled: dict[str, str] = {}
@@ -78,6 +91,7 @@ class ImageStore:
         self._checked[image.image_id] = image.loaded_id
 
     def _load(self, path: Path, image: ScannedImage) -> None:
+        leave_room(self._disk(), "loading an image", image.unpacked_bytes, image.files)
         try:
             api = self._engine.api(transfer=True)
             for event in api.load_image(clean_archive(path, image, self._name(image.image_id))):
@@ -137,6 +151,7 @@ class ImageStore:
             raise BadImage(f"the image unpacks to {facts['Size']} bytes; the limit is {limits.unpacked_bytes}")
         config = described_config(facts, architecture)
         self._scratch.mkdir(parents=True, exist_ok=True)
+        leave_room(self._scratch, "reading a pulled image", int(facts.get("Size", 0)))
         with tempfile.NamedTemporaryFile(dir=self._scratch, prefix=".pulled-") as file:
             for piece in self._exported(image_id, limits):
                 file.write(piece)
@@ -164,11 +179,14 @@ class ImageStore:
     def _pull(self, reference: str, limits: ImageLimits) -> None:
         name, _, digest = reference.partition("@")
         watch = PullWatch(reference, limits.archive_bytes, self._now)
+        disk = self._disk()
+        leave_room(disk, "pulling an image")
         try:
             events = self._engine.api(pull=True).pull(name, tag=digest, stream=True, decode=True)
             with contextlib.closing(events):  # an engine ends a pull that nobody listens to any more
                 for event in events:
                     watch.event(event)
+                    leave_room(disk, "pulling an image")  # what it unpacks to is nowhere said
         except docker.errors.APIError as problem:
             raise _pull_error(reference, explain(problem)) from problem
         except (docker.errors.DockerException, OSError) as problem:
@@ -247,6 +265,7 @@ class PullWatch:
         self._sizes: dict[str, int] = {}
         self._done: dict[str, int] = {}
         self._events = 0
+        self._until = now() + PULL_PATIENCE_S + cap / PULL_SLOWEST
         self._mark = now(), 0
         """When this many bytes had arrived: the start of the window."""
 
@@ -256,11 +275,14 @@ class PullWatch:
         self._events += 1
         detail = event.get("progressDetail") or {}
         now, layer = self._now(), str(event.get("id"))
-        if event.get("status") != "Downloading":
-            self._mark = now, sum(self._done.values())  # the engine unpacks: its time, not the registry's
-        else:
+        if now > self._until:
+            raise EngineError("pulling an image", "its time is up: its registry is too slow")
+        if event.get("status") == "Downloading":
             self._sizes[layer] = int(detail.get("total") or 0)
             self._done[layer] = int(detail.get("current") or 0)
+        if event.get("status") in _UNPACKING:
+            self._mark = now, sum(self._done.values())  # the engine unpacks: its time, not the registry's
+        else:
             self._check_rate(now, sum(self._done.values()))
         if sum(self._sizes.values()) > self._cap or sum(self._done.values()) > self._cap or self._events > _PULL_EVENTS:
             raise BadImage(f"{self._reference} is larger than {self._cap} bytes to download")

@@ -8,16 +8,20 @@ import io
 import json
 import os
 import platform
+import shutil
 import tarfile
 import threading
+import zlib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import docker
 import docker.errors
 import pytest
 
-from sandbox import BadImage, ImageLimits, ImageNotFound, Sandbox
+from sandbox import BadImage, EngineError, ImageLimits, ImageNotFound, Sandbox, disk
+from sandbox.spec import MIB
 from tests.unit.tar_kit import raw
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -57,10 +61,13 @@ class Registry:
 
     def add(self, settings: dict[str, object], layer: bytes) -> tuple[str, str]:
         """Puts an image of one layer in; returns its reference and its image id."""
-        packed = gzip.compress(layer, mtime=0)
+        return self.put(gzip.compress(layer, mtime=0), sha256(layer), settings)
+
+    def put(self, packed: bytes, unpacked: str, settings: dict[str, object] | None = None) -> tuple[str, str]:
+        """The same of a layer that is packed already, whose unpacked digest is named."""
         architecture = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
-        rootfs = {"type": "layers", "diff_ids": [sha256(layer)]}
-        config = {"os": "linux", "architecture": architecture, "config": settings, "rootfs": rootfs}
+        rootfs = {"type": "layers", "diff_ids": [unpacked]}
+        config = {"os": "linux", "architecture": architecture, "config": settings or {}, "rootfs": rootfs}
         document = json.dumps(config).encode()
         manifest = json.dumps(
             {
@@ -170,3 +177,48 @@ def test_an_image_that_the_registry_does_not_have_is_named(room: Sandbox, regist
         room.pull(missing)
     with pytest.raises(docker.errors.ImageNotFound):
         docker.from_env().images.get(missing)
+
+
+def test_a_small_packed_layer_that_unpacks_to_the_whole_disk_is_stopped_on_the_way(
+    room: Sandbox, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing says before what a packed layer unpacks to. The pull ends while the engine unpacks it, not when the disk is full."""
+    size, folder = 2048 * MIB, docker.from_env().info()["DockerRootDir"]
+    bomb = tarfile.TarInfo("bomb")
+    bomb.size = size
+    digest, packed = hashlib.sha256(), zlib.compressobj(9, zlib.DEFLATED, 31)
+    pieces = []
+    for piece in (bomb.tobuf(), *[bytes(MIB)] * (size // MIB), bytes(1024)):
+        digest.update(piece)
+        pieces.append(packed.compress(piece))
+    reference = registry.put(b"".join([*pieces, packed.flush()]), f"sha256:{digest.hexdigest()}")[0]
+    began = least = shutil.disk_usage(folder).free
+    monkeypatch.setattr(disk, "SPARE", began - size // 4)
+    stop = threading.Event()
+
+    def watch() -> None:
+        nonlocal least
+        while not stop.wait(0.02):
+            least = min(least, shutil.disk_usage(folder).free)
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        with pytest.raises(EngineError, match=r"pulling an image: .* MiB have to stay|pulling an image: it would leave"):
+            room.pull(reference, ImageLimits(archive_bytes=8 * MIB, unpacked_bytes=16 * MIB))
+    finally:
+        stop.set()
+        watching.join()
+    assert began - least < size * 3 // 4
+
+
+def test_an_image_that_would_take_the_last_of_the_disk_is_not_loaded(
+    room: Sandbox, archive: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, image = archive
+    room.load_archive(path, image)
+    room.remove_image(image)
+    monkeypatch.setattr(disk, "SPARE", 1 << 60)
+    with pytest.raises(EngineError, match="loading an image: it would leave"):
+        room.load_archive(path, image)
+    assert not room.has_image(image)

@@ -3,6 +3,7 @@ reaches the engine in one plain form."""
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -10,6 +11,7 @@ import tarfile
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -17,13 +19,13 @@ import pytest
 
 from client.work import policy
 from client.work.policy import WorkConfig
-from sandbox import tarwriter
+from sandbox import disk, tarwriter
 from sandbox.archive import clean_archive, scan_archive
 from sandbox.documents import parse, parse_config, parse_manifest
 from sandbox.errors import BadImage, EngineError
 from sandbox.layers import FILE, FOLDER, OPAQUE, SYMBOLIC_LINK, WHITEOUT, Entry
 from sandbox.spec import MIB, ImageLimits
-from sandbox.store import PULL_LEAST, PULL_WINDOW_S, PullWatch, image_differences
+from sandbox.store import PULL_LEAST, PULL_PATIENCE_S, PULL_SLOWEST, PULL_WINDOW_S, PullWatch, image_differences
 from sandbox.targuard import BadTar, TarWalk
 
 from .tar_kit import pax, raw
@@ -398,13 +400,13 @@ def test_an_archive_that_changes_after_the_scan_is_not_passed_on(tmp_path: Path)
 # --- pulls ------------------------------------------------------------------------------------------------------------------------
 
 
-def pulled(rate: float, seconds: int, *, status: str = "Downloading", cap: int = 1 << 40) -> None:
+def pulled(rate: float, seconds: int, *, status: str = "Downloading", cap: int = 1 << 40, total: int = 1 << 30) -> None:
     """A pull whose engine tells once a second how far it is."""
     clock = [0.0]
     watch = PullWatch("r", cap, lambda: clock[0])
     for second in range(seconds):
         clock[0] = float(second)
-        watch.event({"status": status, "id": "l", "progressDetail": {"current": int(rate * second), "total": 1 << 30}})
+        watch.event({"status": status, "id": "l", "progressDetail": {"current": int(rate * second), "total": total}})
 
 
 def test_a_registry_that_drips_is_given_up_after_a_window() -> None:
@@ -414,6 +416,57 @@ def test_a_registry_that_drips_is_given_up_after_a_window() -> None:
     pulled(0, 600, status="Extracting")
     with pytest.raises(BadImage, match="larger than 1000 bytes"):
         pulled(0, 2, cap=1000)
+
+
+def test_small_layers_that_come_one_by_one_give_a_dripping_one_no_time(tmp_path: Path) -> None:
+    """What is said of layers that only wait or are tried again is no sign of life."""
+    clock = [0.0]
+    for status in ("Waiting", "Pulling fs layer", "Retrying in 3 seconds"):
+        watch = PullWatch("r", 1 << 30, lambda: clock[0])
+        drip = {"status": "Downloading", "id": "l", "progressDetail": {"current": 1, "total": 1000}}
+        with pytest.raises(EngineError, match="its registry is too slow"):
+            for second in range(int(PULL_WINDOW_S) + 2):
+                clock[0] += 1
+                watch.event(drip if second % 2 else {"status": status, "id": "m"})
+
+
+def test_a_pull_has_a_time_that_no_event_makes_longer() -> None:
+    cap = 10 * PULL_SLOWEST
+    pulled(1.1 * PULL_LEAST, int(PULL_PATIENCE_S) + 11, cap=cap, total=cap)
+    with pytest.raises(EngineError, match="its time is up"):
+        pulled(0, int(PULL_PATIENCE_S) + 13, status="Pull complete", cap=cap)
+
+
+# --- the disk ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "files", "why"),
+    [
+        (0, 0, ""),
+        (10 * MIB, 0, ""),
+        (10 * MIB + 1, 0, "would leave 1023 MiB free"),
+        (10 * MIB, 1, "would leave 1023 MiB free"),
+        (0, 2560, ""),
+        (0, 2561, "would leave 1023 MiB free"),
+    ],
+)
+def test_no_image_takes_the_last_of_a_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, files: int, why: str
+) -> None:
+    facts = SimpleNamespace(f_bavail=(disk.SPARE + 10 * MIB) // 512, f_frsize=512, f_files=0, f_favail=0)
+    monkeypatch.setattr(disk.os, "statvfs", lambda _: facts)
+    with pytest.raises(EngineError, match=why) if why else contextlib.nullcontext():
+        disk.leave_room(tmp_path, "x", size, files)
+    disk.leave_room(None, "x", 1 << 60, 1 << 40)
+
+
+def test_no_image_takes_the_last_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = SimpleNamespace(f_bavail=1 << 40, f_frsize=512, f_files=1 << 24, f_favail=disk.SPARE_FILES + 10)
+    monkeypatch.setattr(disk.os, "statvfs", lambda _: facts)
+    disk.leave_room(tmp_path, "x", 0, 10)
+    with pytest.raises(EngineError, match="has room for 50010 more files"):
+        disk.leave_room(tmp_path, "x", 0, 11)
 
 
 # --- the engine's view ------------------------------------------------------------------------------------------------------------
