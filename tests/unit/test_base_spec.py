@@ -200,9 +200,9 @@ def documented(path: str, owner: str | None) -> dict[str, str]:
 
 CODES_HEAD = """# Codes
 
-Generated from the code, and from the blocks of `vectors/executions.json`. 1 to 6 and from 100 on stand in receipts (LC-TX-6): the
-transaction stands in a block, its sequence is used, its messages did nothing. 10 to 22 tell a submitter why a transaction cannot
-stand in a block (LC-TX-4, 9); no receipt has them.
+Generated from the code, from the blocks of `vectors/executions.json`, and from the statements of the job contract. 1 to 6 and
+from 100 on stand in receipts (LC-TX-6): the transaction stands in a block, its sequence is used, its messages did nothing. 10 to
+22 tell a submitter why a transaction cannot stand in a block (LC-TX-4, 9); no receipt has them.
 
 Which code wins:
 
@@ -246,11 +246,14 @@ def given_codes() -> dict[int, tuple[set[str], set[str]]]:
     return found
 
 
-def _stated(chapter: str, code: int) -> tuple[set[str], set[str]]:
-    """The messages that the statements of a chapter which name a code of its contract begin with, and these statements."""
+def _stated(chapter: str, code: int, form: str = "") -> tuple[set[str], set[str]]:
+    """The messages that the statements of a chapter which name a code begin with, and these statements.
+
+    `form`: how the code stands there; a small number may stand for something else.
+    """
     parts = re.split(r"\*\*(LC-[A-Z]+-\d+)\*\*", SPEC[chapter])
     statements = zip(parts[1::2], (text.partition("\n#")[0] for text in parts[2::2]), strict=True)
-    found = {name: text for name, text in statements if re.search(rf"(?<!\d){code}(?!\d)", text)}
+    found = {name: text for name, text in statements if re.search(form or rf"(?<!\d){code}(?!\d)", text)}
     messages = {match[1] for text in found.values() if (match := re.match(r" \*(\w+)\*", text))}
     return messages & {kind.__name__ for kind in MESSAGES} or {"PostJob"}, set(found)
 
@@ -274,6 +277,11 @@ def codes_chapter() -> str:
             to = ", ".join(sorted(messages))
         else:
             messages, rules = given[number]
+            if number == Code.PARKED:
+                messages = {kind.__name__ for kind, (_, spec) in MESSAGES.items() if spec.subject is not None}
+            elif of == "all contracts":
+                more, stated = _stated("job", number, rf"\({number}\)")
+                messages, rules = messages | (more if stated else set()), rules | stated
             to = ", ".join(sorted(messages))
         lines.append(f"| {number} | {name} | {of} | {to} | {_in_order(rules)} |")
     return CODES_HEAD + "\n".join(lines) + "\n"
