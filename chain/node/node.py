@@ -382,9 +382,13 @@ class Node:
                     self._feed(c.CertificateReceived(certificate))
             case m.StateMessage(state):
                 self._on_state(peer, state)
+            case m.Txs() if peer not in self._links.validators and not self.service.offers(peer, self._steady):
+                pass
             case m.Txs(txs):
                 source = peer if self._links.serves(peer) else None
-                if (wrong := self._relay.take(txs, source, self.pool, self.state, self.height + 1)) is not None:
+                wrong, refused = self._relay.take(txs, source, self.pool, self.state, self.height + 1)
+                self.service.refused(peer, refused, self._steady)
+                if wrong is not None:
                     self._reject(peer, f"transaction: {wrong.text}")
                 for key in self._bodies.look(self.pool):
                     self._body_arrived(key)

@@ -7,7 +7,6 @@ what no block holds by then. An announced transaction is asked for only after GR
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 
 from chain.codec import encode
@@ -22,7 +21,7 @@ GRACE = 60
 _FAULTY = (TxCode.MALFORMED, TxCode.FOREIGN_NETWORK, TxCode.BAD_SIGNATURE)
 MAX_ANNOUNCED = 16_384
 MAX_OF_PEER = 4_096
-"""Announcements of one peer that wait for their push: nobody takes the room of the others."""
+"""Announcements of one peer that wait for their push: nobody takes the room of the others, nor do several together."""
 MAX_ANSWER = 4
 """Messages of about BATCH_BYTES that answer one request; the rest has to be asked for again."""
 BATCH_BYTES = 1_000_000
@@ -34,7 +33,8 @@ class Relay:
         self._others: dict[bytes, list[bytes]] = {}
         """Ids of what validators pushed since the last announcement, by validator."""
         self._announced: dict[bytes, tuple[bytes, int]] = {}
-        self._of_peer: Counter[bytes] = Counter()
+        self._of_peer: dict[bytes, dict[bytes, None]] = {}
+        """The announcements of each peer, the newest last."""
         self._old: frozenset[bytes] = frozenset()
         """Short ids of those that waited longest at the last reminder."""
 
@@ -46,34 +46,50 @@ class Relay:
             self._others.setdefault(source, []).append(tx)
         self._pop(tx[:SHORT])
 
-    def take(self, txs: list[bytes], source: bytes | None, pool: Mempool, state: State, height: int) -> InvalidTx | None:
-        """A peer's transactions enter the mempool; what it should not have sent ends its message and is returned."""
+    def take(
+        self, txs: list[bytes], source: bytes | None, pool: Mempool, state: State, height: int
+    ) -> tuple[InvalidTx | None, int]:
+        """A peer's transactions enter the mempool; what it should not have sent ends its message and is returned. Besides, how many
+        were refused."""
+        refused = 0
         for raw in txs:
             try:
                 tx = pool.add(state, raw, height, local=False)
             except InvalidTx as fault:
+                refused += 1
                 if fault.code in _FAULTY:
-                    return fault
+                    return fault, refused
                 continue
             if tx is not None:
                 self.took(tx.id, raw, source)
-        return None
+        return None, refused
 
     def _pop(self, short: bytes) -> None:
         gone = self._announced.pop(short, None)
         if gone is not None:
             peer, _ = gone
-            self._of_peer[peer] -= 1
+            del self._of_peer[peer][short]
             if not self._of_peer[peer]:
                 del self._of_peer[peer]
 
     def heard(self, ids: list[bytes], peer: bytes, pool: Mempool, now: int) -> None:
         for short in ids:
-            if len(self._announced) >= MAX_ANNOUNCED or self._of_peer[peer] >= MAX_OF_PEER:
-                return
             if short not in self._announced and pool.by_short(short) is None and not pool.left(short):
+                if not self._make_room(len(self._of_peer.get(peer, ()))):
+                    return
                 self._announced[short] = (peer, now + GRACE)
-                self._of_peer[peer] += 1
+                self._of_peer.setdefault(peer, {})[short] = None
+
+    def _make_room(self, held: int) -> bool:
+        """For one more of a peer that has so many: where all room is taken, who has most loses its newest one."""
+        if held >= MAX_OF_PEER:
+            return False
+        if len(self._announced) >= MAX_ANNOUNCED:
+            most = max(self._of_peer.values(), key=len)
+            if len(most) <= held + 1:
+                return False
+            self._pop(next(reversed(most)))
+        return True
 
     @property
     def waiting(self) -> int:

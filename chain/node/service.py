@@ -2,10 +2,12 @@
 
     from disk     --ask--> waits (MAX_OPEN of a peer) --next--> is read (MAX_READS over all, one of a peer) --done--> the next one
     from memory   --allows--> answered at once, or not at all
+    transactions  --offers--> looked at, or not: what was `refused` of a member's counts
 
 A peer's turn comes when none of its questions is being read, its rate and the rate over all allow one, and what it was sent before
 has nearly left the queue. Of the peers whose turn may come, the one that was served longest ago is next. So who asks one question
-at a time is served whatever the others ask, and a peer that asks for much, or reads slowly, delays itself alone. LC-NODE-50, 51.
+at a time is served whatever the others ask, and a peer that asks for much, or reads slowly, delays itself alone.
+LC-NODE-50, 51, 65.
 """
 
 from __future__ import annotations
@@ -50,6 +52,9 @@ POOL = Allowance(Rate(10, 16), TRANSACTIONS, 1_000_000)
 """Transactions that wait here: a node may ask one peer for all that it announced at once, in 8 messages."""
 HEIGHTS = Allowance(Rate(10, 10), REQUESTS, 2_000_000)
 """The own height, told to who is behind."""
+
+OFFERS = Allowance(Rate(2_000, 16_384), TRANSACTIONS, 0)
+"""Transactions that were refused: each costs a hash and a look at its account. Nothing is answered, so there is no room."""
 
 
 class _Tokens:
@@ -135,6 +140,14 @@ class Service:
         if allowed:
             self._bucket(peer, what, now).take()
         return allowed
+
+    def offers(self, peer: bytes, now: int) -> bool:
+        """Whether its transactions are looked at: not while too many of them were refused lately."""
+        return self._bucket(peer, OFFERS, now).ready(now)
+
+    def refused(self, peer: bytes, count: int, now: int) -> None:
+        """So many of its transactions were looked at in vain."""
+        self._bucket(peer, OFFERS, now).take(count)
 
     def _may(self, peer: bytes, what: Allowance, now: int) -> bool:
         return self.queued(peer, what.lane) < what.room and self._bucket(peer, what, now).ready(now)

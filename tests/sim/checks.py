@@ -288,7 +288,7 @@ class Checks:
             ("votes", node.consensus.votes_held, 4 * n * 20),
             ("rounds with votes", self._rounds(machine), votes.KEEP_ROUNDS + 5),
             ("announced", node._relay.waiting, relay.MAX_ANNOUNCED),
-            ("announced by one peer", max(node._relay._of_peer.values(), default=0), relay.MAX_OF_PEER),
+            ("announced by one peer", max(map(len, node._relay._of_peer.values()), default=0), relay.MAX_OF_PEER),
             ("transactions that left", len(node.pool._gone), mempool.MAX_GONE),
             ("bytes in the mempool", node.pool.size, space.LIMITS[-1]),
             ("transactions that found no room", max(map(len, node.pool._left)), mempool.MAX_LEFT),

@@ -91,6 +91,19 @@ def test_one_peer_s_flood_of_ids_leaves_room_for_the_others() -> None:
     assert r.waiting == relay.MAX_ANNOUNCED
 
 
+def test_several_peers_that_fill_all_room_for_announcements_leave_the_others_their_part() -> None:
+    r, nothing = Relay(), pool()
+    liars = [bytes((n,)) * 20 for n in range(relay.MAX_ANNOUNCED // relay.MAX_OF_PEER + 2)]
+    for liar in liars:
+        r.heard([liar[:1] + i.to_bytes(7, "big") for i in range(relay.MAX_OF_PEER)], liar, nothing, 0)
+    honest = [b"x" + i.to_bytes(7, "big") for i in range(relay.MAX_ANNOUNCED // (2 * len(liars)))]
+    r.heard(honest, B, nothing, 0)
+    assert r.waiting == relay.MAX_ANNOUNCED
+    asked = [short for s in r.ask(nothing, GRACE) if s.peer == B for short in decode_message(s.payload).ids]  # type: ignore[union-attr]
+    assert asked == honest
+    assert r.waiting == 0 and not r._of_peer
+
+
 def test_only_what_waited_since_the_last_reminder_is_announced_again() -> None:
     r, old, new = Relay(), transfer(0, 0), transfer(1, 0)
     assert r.late(pool(old)) == []

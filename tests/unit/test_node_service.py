@@ -5,14 +5,18 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from chain.consensus import resend
 from chain.consensus.height import HeightState
 from chain.consensus.messages import RoundState, Step
+from chain.ledger.state import State
+from chain.ledger.tx import ParsedTx
 from chain.node import events as e
 from chain.node import messages as m
 from chain.node.node import STATE_EVERY
 from chain.node.relay import MAX_ANSWER, Relay
-from chain.node.service import ALL_READS, BODIES, HEIGHTS, MAX_OPEN, MAX_READS, POOL, READS, Allowance, Service
+from chain.node.service import ALL_READS, BODIES, HEIGHTS, MAX_OPEN, MAX_READS, OFFERS, POOL, READS, Allowance, Service
 from chain.params import MAX_TX_BYTES, MAX_VALIDATORS
 from chain.types import PRECOMMIT, PREVOTE
 from tests.unit import consensus_kit
@@ -210,6 +214,49 @@ def test_transactions_bodies_and_heights_are_not_sent_more_often_than_allowed() 
     effects = [x for _ in range(500) for x in receive(node, 1, m.Status(3))]
     assert sent(effects, m.Status) == [m.Status(9)] * HEIGHTS.rate.burst
     assert sent(receive(node, 2, m.Status(3)), m.Status) == [m.Status(9)], "another peer's rate is another one"
+
+
+def test_a_member_whose_transactions_are_refused_is_not_heard_for_long_and_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rightly signed, and refused for nothing but their sequence, so that sending them is no fault."""
+    node, looked = fresh(0, peers=(1, 2, 3, 4, 5)), list[bytes]()
+    add = node.pool.add
+
+    def count(state: State, raw: bytes, height: int, *, local: bool) -> ParsedTx | None:
+        looked.append(raw)
+        return add(state, raw, height, local=local)
+
+    monkeypatch.setattr(node.pool, "add", count)
+    flood = m.Txs([transfer(4, 9_000 + i) for i in range(m.MAX_BATCH)])
+    for _ in range(200):
+        assert not of_kind(receive(node, 4, flood), e.Penalize)
+    assert len(looked) == OFFERS.rate.burst
+    looked.clear()
+    for turn in range(1, 101):
+        for _ in range(10):
+            receive(node, 4, flood, T0 + 100 * turn)
+    assert len(looked) <= 10 * OFFERS.rate.per_s + m.MAX_BATCH
+    late = T0 + 10_000
+    looked.clear()
+    receive(node, 4, flood, late)
+    assert not looked, "it is still too much"
+    receive(node, 5, m.Txs([transfer(5, 0)]), late)
+    receive(node, 1, m.Txs([transfer(1, 0)]), late)
+    assert len(node.pool) == 2, "others' are taken"
+    for n in range(100):
+        receive(node, 1, flood, late + n)
+    receive(node, 1, m.Txs([transfer(2, 0)]), late + 100)
+    assert len(node.pool) == 3, "a validator passes on what others offer it"
+    receive(node, 4, m.Txs([transfer(4, 0)]), late + 2_000)
+    assert len(node.pool) == 4, "and after a while the member is heard again"
+
+
+def test_transactions_that_are_taken_count_for_nothing() -> None:
+    node = fresh(0, peers=(1, 2, 3, 4))
+    for start in range(0, 2 * m.MAX_BATCH, m.MAX_BATCH):
+        many = m.Txs([transfer(4, start + i) for i in range(m.MAX_BATCH)])
+        for _ in range(OFFERS.rate.burst // m.MAX_BATCH + 1):  # and what is known is no work
+            receive(node, 4, many)
+    assert len(node.pool) == 2 * m.MAX_BATCH
 
 
 def behind(height: int) -> RoundState:

@@ -110,7 +110,7 @@ MUTANTS = (
     mutant(
         "announcements unbounded",
         "node.relay",
-        "if len(self._announced) >= MAX_ANNOUNCED or self._of_peer[peer] >= MAX_OF_PEER:",
+        "if held >= MAX_OF_PEER:",
         "if False:",
         "flood",
     ),
