@@ -22,6 +22,7 @@ from chain.errors import Malformed
 from client.api.errors import unavailable, usage
 from client.api.schema import NoQuery, Strict
 from client.core import Node
+from p2p.limits import Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +52,9 @@ class Limits:
     connections: int = 512
     connections_per_address: int = 384
     """Connections in all, and of one IPv4 address or IPv6 /64. Event streams count as every other."""
+    strangers_per_s: float = 50.0
+    strangers_at_once: float = 100.0
+    """Requests without the token that are answered in a second, all connections together; so many at once after a rest."""
     header_s: float = 10.0
     """From the first byte of a request, or the begin of a connection, to the end of its header."""
     idle_s: float = 75.0
@@ -87,6 +91,22 @@ class Slots:
             yield
         finally:
             self.used -= 1
+
+
+class Turns:
+    """Requests that take turns: `rate` a second, `burst` at once after a rest, in the order in which they came.
+
+    Whoever goes away while it waits has cost nothing, so connecting again and again holds nobody up.
+    """
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._pause, self._first = 1 / rate, asyncio.Lock()
+        self._bucket = Bucket(rate, burst, asyncio.get_running_loop().time())
+
+    async def turn(self) -> None:
+        async with self._first:
+            while not self._bucket.spend(asyncio.get_running_loop().time(), 1.0):
+                await asyncio.sleep(self._pause)
 
 
 @dataclass

@@ -29,7 +29,7 @@ from client.api.hub import Hub
 from client.api.live import LiveJobs
 from client.api.metrics import Metrics
 from client.api.openapi import document
-from client.api.route import MAX_JSON, SAFE_HEADERS, Call, Context, Limits, Reply, Route, Slots, parse_body, parse_query
+from client.api.route import MAX_JSON, SAFE_HEADERS, Call, Context, Limits, Reply, Route, Slots, Turns, parse_body, parse_query
 from client.api.table import ROUTES
 from client.core import Node
 
@@ -68,6 +68,7 @@ class ApiServer:
         self._spool = spool
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._slots = Slots("requests", self._limits.requests)
+        self._strangers: Turns | None = None
         self._metrics = Metrics(node)
         self._hub = Hub(node, queue_bytes=self._limits.queue_bytes, run_poll_s=self._limits.run_poll_s)
         self._live = LiveJobs(node.ledger.state)
@@ -87,6 +88,7 @@ class ApiServer:
         if server is None:
             raise RuntimeError("the server was not set up")
         self._door = Door(self._limits)
+        self._strangers = Turns(self._limits.strangers_per_s, self._limits.strangers_at_once)
         try:
             port = await self._door.listen(server, *self._listen)
         except OSError:
@@ -156,8 +158,11 @@ class ApiServer:
     async def _gate(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        started = perf_counter()
         connection = request.protocol
+        if self._strangers is not None and not self._has_token(request):
+            # Before its connection counts as busy: whoever waits here still makes room for others.
+            await self._strangers.turn()
+        started = perf_counter()
         place = connection.request() if isinstance(connection, Connection) else nullcontext()
         with place:
             response = await self._answer(request, handler)
@@ -187,9 +192,12 @@ class ApiServer:
             log.exception("a request failed", method=request.method, path=request.path[:256])
             return _failure(ApiError(500, "unavailable", "INTERNAL", "The node failed to answer this. Its log says why; report it"))
 
-    def _authorise(self, request: web.Request) -> None:
+    def _has_token(self, request: web.Request) -> bool:
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("utf-8", "replace"), self._token):
+        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("utf-8", "replace"), self._token)
+
+    def _authorise(self, request: web.Request) -> None:
+        if not self._has_token(request):
             raise unauthorized(
                 "This request carries no valid token. Send `Authorization: Bearer <token>`; the token stands in api.token in the "
                 "node's data folder"

@@ -20,6 +20,7 @@ from aiohttp import web
 
 from client.api import ApiServer, Limits, door, route
 from client.api.door import LOG_LINES, LOG_WINDOW_S, MAX_FIELD, MAX_HEADERS
+from client.api.route import Turns
 from tests.unit.api_kit import TOKEN, Api, FakeNode
 from tests.unit.loops import as_nodes_run
 
@@ -461,3 +462,39 @@ async def test_a_fault_of_ours_keeps_its_traceback_and_is_counted_all_the_same(
         assert at.door.left_out == 3
     assert [type(line["exc_info"]) for line in lines] == [KeyError] * LOG_LINES
     assert not caplog.records
+
+
+# --- requests without the token --------------------------------------------------------------------------------------------------
+
+
+@as_nodes_run
+async def test_requests_without_the_token_take_turns_and_hold_the_owner_up_never(tmp_path: Path) -> None:
+    async with house(tmp_path, strangers_per_s=1 / LONG, strangers_at_once=3.0) as at:
+        sock = await at.knock(3 * WHOLE)
+        loop, got = asyncio.get_running_loop(), b""
+        async with asyncio.timeout(20):
+            while got.count(b"HTTP/1.1 200") < 3:
+                got += await loop.sock_recv(sock, 65_536)
+        wants_more = [await at.knock(10 * WHOLE, f"127.0.1.{n}") for n in range(1, 9)]
+        for _ in range(20):
+            await at.api.get("/v1/status")
+        for waits in wants_more:
+            with pytest.raises(BlockingIOError):
+                waits.recv(1)
+        strangers = [c for c in at.door.connections if not c.known]
+        assert len(strangers) == 9 and not any(c.busy for c in strangers), "they still make room for others"
+
+
+@as_nodes_run
+async def test_whoever_goes_away_before_its_turn_has_cost_nothing() -> None:
+    turns = Turns(50.0, 1.0)
+    await turns.turn()
+    began = asyncio.get_running_loop().time()
+    gone = [asyncio.ensure_future(turns.turn()) for _ in range(500)]
+    await asyncio.sleep(0)
+    last = asyncio.ensure_future(turns.turn())
+    for waits in gone:
+        waits.cancel()
+    await asyncio.gather(*gone, return_exceptions=True)
+    await last
+    assert asyncio.get_running_loop().time() - began < 5, "500 turns would take ten seconds"
