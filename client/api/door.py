@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import ipaddress
 import sys
 import termios
 from collections import Counter
@@ -48,6 +49,7 @@ LOG_LINES: Final = 5
 LOG_WINDOW_S: Final = 60.0
 """At most LOG_LINES lines about requests that are none in this time; the next one says how many were left out."""
 MAX_SHOWN: Final = 120
+LOOPBACK: Final = "loopback"
 _THEIRS: Final = (HttpProcessingError, web.RequestPayloadError, ConnectionError, TimeoutError)
 """What aiohttp raises for what the other side did."""
 
@@ -55,6 +57,12 @@ _THEIRS: Final = (HttpProcessingError, web.RequestPayloadError, ConnectionError,
 def escaped(text: object) -> str:
     """Bytes of a stranger as printable ASCII, bounded."""
     return str(text)[:MAX_SHOWN].encode("unicode_escape").decode("ascii")[:MAX_SHOWN]
+
+
+def host_of_client(address: str) -> str:
+    """Who counts as one. All of 127.0.0.0/8 and ::1 are this machine, whose users choose among them freely."""
+    host = host_of_address(address)
+    return LOOPBACK if ipaddress.ip_network(host, strict=False).is_loopback or address == "::1" else host
 
 
 def unsent_bytes(fd: int) -> int:
@@ -100,7 +108,7 @@ class Connection(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
-        self.host = host_of_address(str(peer[0])) if peer else "?"
+        self.host = host_of_client(str(peer[0])) if peer else "?"
         if self._door.enter(self):
             super().connection_made(transport)
         else:

@@ -21,6 +21,7 @@ from aiohttp import web
 from client.api import ApiServer, Limits, door, route
 from client.api.door import LOG_LINES, LOG_WINDOW_S, MAX_FIELD, MAX_HEADERS
 from client.api.route import Turns
+from p2p.hosts import host_of_address
 from tests.unit.api_kit import TOKEN, Api, FakeNode
 from tests.unit.loops import as_nodes_run
 
@@ -292,7 +293,10 @@ async def test_only_the_right_token_makes_a_connection_known(tmp_path: Path, tok
 
 
 @as_nodes_run
-async def test_who_holds_few_connections_keeps_them_while_another_address_fills_the_rest(tmp_path: Path) -> None:
+async def test_who_holds_few_connections_keeps_them_while_another_address_fills_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "host_of_client", host_of_address)  # loopback is one host, but a test has no other addresses
     async with house(tmp_path, connections=12, connections_per_address=10) as at:
         early = await at.knock(HALF, source="127.0.0.2")
         for _ in range(40):
@@ -302,6 +306,27 @@ async def test_who_holds_few_connections_keeps_them_while_another_address_fills_
         assert at.hosts() == ["127.0.0.1/32"] * 8 + ["127.0.0.2/32"] + ["127.0.0.3/32"] * 3
         await asyncio.get_running_loop().sock_sendall(early, b"\r\n\r\n")
         await until(lambda: any(c.host == "127.0.0.2/32" and c.busy == 0 and c._header_since is None for c in at.door.connections))
+
+
+def test_all_of_loopback_is_one_host() -> None:
+    assert {door.host_of_client(a) for a in ("127.0.0.1", "127.9.8.7", "::1", "::ffff:127.0.0.1")} == {"loopback"}
+    assert door.host_of_client("192.0.2.1") == "192.0.2.1/32" and door.host_of_client("2001:db8::1") == "2001:db8::/64"
+
+
+@as_nodes_run
+async def test_a_storm_from_many_loopback_addresses_does_not_push_the_owner_s_new_connection_out(tmp_path: Path) -> None:
+    """The owner has other connections from 127.0.0.1, each of the strangers one of its own: the oldest of all goes first."""
+    async with house(tmp_path, connections_per_address=20) as at:
+        await at.api.get("/v1/status")
+        for number in range(1, 40):
+            await at.knock(source=f"127.0.{number}.1")
+        owner = await at.knock()
+        for number in range(40, 55):
+            await at.knock(source=f"127.0.{number}.1")
+        await asyncio.get_running_loop().sock_sendall(owner, WHOLE)
+        async with asyncio.timeout(20):
+            assert b"HTTP/1.1 200" in await asyncio.get_running_loop().sock_recv(owner, 65_536)
+        assert len(at.door.connections) == 20
 
 
 @as_nodes_run
