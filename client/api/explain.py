@@ -28,7 +28,7 @@ _TEXTS: dict[int, tuple[str, str]] = {
     CreditCode.OWNER_NOT_ACTIVE: ("the owner of the credits is suspended or banned", "Nothing can be taken from this account now"),
     MemberCode.NOT_A_VALIDATOR: ("only validators judge and release", "Send this from a validator's node"),
     MemberCode.NO_CASE: ("there is no open case against this account", "GET /v1/accounts/{id} shows whether a case is open"),
-    MemberCode.ALREADY_VOTED: ("this judgement is recorded already", "Nothing to do; the opposite judgement would replace it"),
+    MemberCode.ALREADY_VOTED: ("this word is recorded already", "Nothing to do; the opposite word would replace it"),
     MemberCode.BAD_EVIDENCE: ("the evidence shows no double signing", "Send two conflicting signatures of one validator"),
     MemberCode.OLD_EVIDENCE: ("the evidence is too old, or of a height that is not decided", "Nothing to do"),
     MemberCode.KNOWN_EVIDENCE: ("this double signing was dealt with", "Nothing to do"),

@@ -57,8 +57,9 @@ def audit(
         if found.fault:
             console.print(f"The chain does not hold at {found.fault}")
             console.print(
-                "More than two thirds of the validators signed this block, or the database was changed here. Keep the data "
-                "folder as evidence, and ask the other members to audit theirs."
+                "More than two thirds of the validators signed this block, or the database was changed here, or this version of "
+                "the program executes it otherwise than theirs did. Keep the data folder as evidence, and ask the other members "
+                "to audit theirs, and with which version."
             )
         if found.last >= found.first:
             console.print(

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.text import Text
 
 from client.cli.common import HERE, Common, Output, WrongUsage, cell, clean, facts, listing, relative, size_text, span
-from client.sdk_types import Fetched, Job, Status
+from client.sdk_types import Fetched, Job, ParkedReference, Status
 
 if TYPE_CHECKING:
     from client.sdk import Client
@@ -164,16 +164,30 @@ def show(job: JobId, /, *, common: Common = HERE) -> int:
         return await node.job(await find_job(node, job)), await node.status()
 
     found, status = common.ask(read)
-    common.out.show(found, lambda console: show_job(console, found, status["id"], status["clock_now"]))
+    parked = parked_here(status, found["id"])
+    common.out.show(found, lambda console: show_job(console, found, status["id"], status["clock_now"], parked))
     return 0
 
 
-def show_job(console: Console, job: Job, own: str | None, clock: int) -> None:
+def parked_here(status: Status, job_id: str) -> ParkedReference | None:
+    """The job's entry among what the status lists as parked."""
+    return next((one for one in status.get("parked", []) if one["contract"] == "job" and one["ref"] == job_id), None)
+
+
+def meaning(job: Job, parked: ParkedReference | None) -> Text:
+    """What a job's state says to people. The state of one that is parked does not go on."""
+    if parked is None:
+        return cell(MEANING.get(str(job.get("state"))), "dim")
+    text = f"parked: a program failed here in block {parked['height']}; its credits are kept until the validators release it"
+    return cell(text, "red")
+
+
+def show_job(console: Console, job: Job, own: str | None, clock: int, parked: ParkedReference | None = None) -> None:
     """A job on the terminal: terms, claims, votes, payments."""
     terms, image, limits = job.get("terms") or {}, job.get("image") or {}, job.get("limits") or {}
     rows: list[tuple[str, Any]] = [
         ("state", state_text(job.get("state"))),
-        ("", cell(MEANING.get(str(job.get("state"))), "dim")),
+        ("", meaning(job, parked)),
         ("contractor", job.get("poster")),
         ("bounty", job.get("bounty")),
         ("posted", relative(job.get("posted"), clock)),

@@ -18,8 +18,8 @@ from rich.live import Live
 from rich.text import Text
 
 from client.cli.common import HERE, Common, Output, cell, clean, facts, listing, span
-from client.cli.jobs import ENDED, MEANING, JobId, claims_table, find_job, show_job, state_text, votes_rows, who
-from client.sdk_types import ApiError, Job, Unreachable
+from client.cli.jobs import ENDED, JobId, claims_table, find_job, meaning, parked_here, show_job, state_text, votes_rows, who
+from client.sdk_types import ApiError, Job, ParkedReference, Unreachable
 
 if TYPE_CHECKING:
     from client.sdk import Client
@@ -51,10 +51,11 @@ def watch(job: JobId, /, *, common: Common = HERE) -> int:
 
 
 class Shown:
-    """What is known at one moment. `clock` is the chain clock in milliseconds, read at `at` of the monotonic clock."""
+    """What is known at one moment. `clock` is the chain clock in milliseconds, read at `at` of the monotonic clock. `parked`: the
+    job's entry in the status, where it is parked."""
 
-    def __init__(self, job: Job, runs: list[Any], clock: int) -> None:
-        self.job, self.runs, self.clock, self.at = job, runs, clock, time.monotonic()
+    def __init__(self, job: Job, runs: list[Any], clock: int, parked: ParkedReference | None = None) -> None:
+        self.job, self.runs, self.clock, self.parked, self.at = job, runs, clock, parked, time.monotonic()
 
     def now(self) -> int:
         """The chain clock, counted on from the last reading."""
@@ -84,7 +85,7 @@ async def changes(node: Client, job_id: str) -> AsyncIterator[Shown]:
                     raise
                 await asyncio.sleep(min(0.2 * 2**failures, 5.0))
                 continue
-            if (now := (shown.job, shown.runs)) != last:
+            if (now := (shown.job, shown.runs, shown.parked)) != last:
                 last = now
                 yield shown
             with suppress(TimeoutError):
@@ -104,7 +105,7 @@ async def _read(node: Client, job_id: str) -> Shown:
         raise
     except ApiError:  # a node without a worker
         runs = []
-    return Shown(job, runs, status["clock_now"])
+    return Shown(job, runs, status["clock_now"], parked_here(status, job_id))
 
 
 async def _listen(node: Client, job_id: str, bell: asyncio.Event) -> None:
@@ -138,7 +139,7 @@ class JsonView(View):
         self._out = out
 
     def update(self, shown: Shown) -> None:
-        self._out.line({"job": shown.job, "runs": shown.runs, "clock": shown.clock})
+        self._out.line({"job": shown.job, "runs": shown.runs, "clock": shown.clock, "parked": shown.parked})
 
 
 class LineView(View):
@@ -169,7 +170,8 @@ def news(shown: Shown) -> list[str]:
                     f"{seat.get('voter')} votes {vote.get('vote')} on {vote.get('candidate')}, measured {vote.get('measured')}"
                 )
     lines += [f"claim of {c.get('claimant')} judged {c['result']}" for c in job.get("claims") or [] if c.get("result")]
-    return [*lines, f"job {job.get('id')} is {job.get('state')}"]
+    lines.append(f"job {job.get('id')} is {job.get('state')}")
+    return [*lines, f"job {job.get('id')} is {meaning(job, shown.parked)}"] if shown.parked else lines
 
 
 class LiveView(View):
@@ -188,7 +190,7 @@ class LiveView(View):
     def __exit__(self, *_: object) -> None:
         self._live.stop()
         if self._shown is not None:
-            show_job(self._console, self._shown.job, self._own, self._shown.now())
+            show_job(self._console, self._shown.job, self._own, self._shown.now(), self._shown.parked)
 
     def update(self, shown: Shown) -> None:
         self._shown = shown
@@ -204,9 +206,9 @@ def display(shown: Shown, own: str) -> list[Any]:
     """The parts of the live display."""
     job = shown.job
     left = shown.left()
-    meaning = cell(MEANING.get(str(job.get("state"))), "dim")
-    rows: list[tuple[str, Any]] = [("state", state_text(job.get("state"))), ("", meaning), ("bounty", job.get("bounty"))]
-    if left is not None:
+    says = meaning(job, shown.parked)
+    rows: list[tuple[str, Any]] = [("state", state_text(job.get("state"))), ("", says), ("bounty", job.get("bounty"))]
+    if left is not None and shown.parked is None:
         rows.append((_WAITING.get(str(job.get("state")), "deadline"), "any moment" if left <= 0 else span(left)))
     if job.get("winner"):
         rows.append(("winner", who(job["winner"], own)))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from client.cli import common, watch
-from tests.unit.client_fake_api import FINISHED, JOB, MODEL, OPEN, OTHER, OWN, Fake, cid_of, refusal
+from tests.unit.client_fake_api import FINISHED, JOB, MODEL, OPEN, OTHER, OWN, STATUS, Fake, cid_of, refusal
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 
@@ -183,6 +183,24 @@ def test_the_live_display_counts_down_and_draws_curves(api: Fake) -> None:
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "claims end in" in text and ("30 s" in text or "29 s" in text)
     assert "█▁" in text and "2/3" in text and "0.100000000" in text
+
+
+def test_a_parked_job_is_told_as_such(api: Fake, run: Any) -> None:
+    """Its state does not go on: who waits for it has to know."""
+    parked = {"contract": "job", "ref": JOB, "height": 5, "fault": "KeyError", "retry": [], "give_back": []}
+    text = "parked: a program failed here in block 5"
+    assert text not in run("job", "show", JOB).out
+    api.answers["GET /v1/status"] = STATUS | {"parked": [parked | {"ref": "ab" * 32}]}
+    assert text not in run("job", "show", JOB).out
+    api.answers["GET /v1/status"] = STATUS | {"parked": [parked]}
+    assert text in run("job", "show", JOB).out
+    shown = watch.Shown(OPEN, [], OPEN["deadline"] + 1, parked)  # type: ignore[arg-type]
+    assert any(text in line for line in watch.news(shown))
+    console = common.Console(file=io.StringIO(), width=160, force_terminal=False)
+    for part in watch.display(shown, OWN):
+        console.print(part)
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert text in told and "any moment" not in told
 
 
 @pytest.mark.parametrize(("values", "bars"), [([], ""), ([1, None, "x", float("nan")], "▁"), ([3, 2, 1], "█▅▁"), ([5, 5], "▁▁")])
