@@ -97,6 +97,16 @@ async def test_movements_come_only_when_asked_for(api: Api) -> None:
         assert [(await blocks.next())[0] for _ in range(2)] == ["block", "block"]
 
 
+async def test_what_happened_is_told_with_its_own_transaction(api: Api) -> None:
+    ledger = api.node.ledger
+    async with listening(api, "move,block") as stream:
+        names = ("boss", "n1", "n2")
+        ledger.block(**{name: Transfer(ledger.ids["n4"], at, b"") for at, name in enumerate(names, 1)})
+        ids = {address(ledger.ids[name]): tx.id.hex() for name, tx in zip(names, ledger.blocks[-1][1], strict=True)}
+        moves = [await stream.until("move") for _ in names]
+    assert {move["source"]: move["tx"] for move in moves} == ids
+
+
 async def test_runs_are_told_when_they_move_without_their_logs(api: Api) -> None:
     runs = api.node.runs
     assert runs is not None

@@ -12,7 +12,7 @@ from chain.codec import encode
 from p2p.content.cid import Cid, Codec, cid_of
 from p2p.content.dag import CHUNK, encode_node
 from p2p.content.events import Cancel, Failed, Finished, PeerUp, Penalize, Received, Send, Served, Tick
-from p2p.content.exchange import MAX_SESSIONS, MAX_UNDER_WAY, NOBODY_MS, WINDOW_MAX, Exchange
+from p2p.content.exchange import MAX_SESSIONS, MAX_UNDER_WAY, NOBODY_MS, STALL_MS, WINDOW_MAX, Exchange
 from p2p.content.faults import Reason
 from p2p.content.messages import Block, DontHave, Has, WantBlocks, WhoHas, decode_message
 from p2p.content.serving import MAX_ACTIVE, MAX_PER_PEER, MAX_QUEUED, MAX_UNSENT, Serve
@@ -96,12 +96,34 @@ def test_a_liar_is_not_asked_again_even_when_it_is_the_only_one_and_comes_back()
     while not world.penalized:
         world.step()
     world.disconnect(b"liar")
-    world.connect(liar)
+    world.peers[b"liar"] = liar
+    assert world.machine.handle(world.now, PeerUp(b"liar")) == [], "nor whether it has it"
     asked = len(liar.asked)
     ended = world.run(ROOT)
     assert isinstance(ended, Failed)
     assert ended.reason == Reason.NOBODY
     assert len(liar.asked) == asked
+
+
+def test_who_lets_requests_lie_is_asked_for_one_block_until_it_delivers_again() -> None:
+    """LC-CONTENT-11: the window that grew with its blocks is gone."""
+    world = World()
+    peer = ScriptedPeer(b"a", BLOCKS)
+    world.connect(peer)
+    world.fetch(ROOT)
+    while len(peer.asked) < len(BLOCKS) - 10:
+        world.step()
+    peer.mute = True
+    silent = world.now
+    while world.now < silent + STALL_MS // 2:  # what was on its way arrives, and as much is asked for anew
+        world.step()
+    before = len(peer.asked)
+    while world.now < silent + STALL_MS + STALL_MS // 2:
+        world.step()
+    assert len(peer.asked) == before + 1
+    peer.mute = False
+    assert isinstance(world.run(ROOT), Finished)
+    assert bytes(world.files[ROOT]) == DATA
 
 
 def test_a_peer_that_leaves_is_replaced_by_one_that_comes() -> None:

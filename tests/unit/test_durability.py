@@ -19,6 +19,7 @@ from chain.storage.errors import DiskFull, StorageDamaged
 from chain.storage.schema import at, seal, unseal
 from chain.storage.staging import Staging
 from client.work.book import Book
+from client.work.material import Models
 from p2p.content.index import Index
 from p2p.content.partial import Downloads
 from p2p.content.store import Store
@@ -213,6 +214,23 @@ def test_pages_that_a_full_disk_refused_are_written_with_the_height_that_is_trie
 
 
 # --- contents ----------------------------------------------------------------------------------------------------------------
+
+
+def test_an_own_model_and_its_name_are_synced_before_it_is_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A claim whose model a power cut takes costs the stake."""
+    (tmp_path / "fresh").write_bytes(b"weights")
+    done: list[str] = []
+    replace, fsync = os.replace, os.fsync
+
+    def note(fd: int) -> None:
+        done.append(os.path.basename(os.readlink(f"/proc/self/fd/{fd}")))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "replace", lambda source, target: (done.append("named"), replace(source, target))[1])
+    monkeypatch.setattr(os, "fsync", note)
+    models = Models(tmp_path / "work", None)  # type: ignore[arg-type]
+    assert models._adopt(tmp_path / "fresh", "run").path == tmp_path / "work/run.model"
+    assert done == ["named", "run.model", "work"]
 
 
 def test_a_download_is_synced_before_it_counts_as_a_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

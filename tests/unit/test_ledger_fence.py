@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from functools import reduce
 from operator import or_
@@ -348,6 +349,36 @@ def test_a_deadline_that_comes_while_it_is_parked_takes_back_no_word(fragile: Fr
     assert fragile.parked == msgspec.structs.replace(before, held=held)
     assert fragile.release("v4") == [0]
     assert fragile.parked is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_transaction_within_others_is_kept_or_dropped_with_them(seed: int) -> None:
+    """Against copies of all that is held: a case's end runs within its deadline, and a job's part of it within that."""
+    rng = random.Random(seed)
+    keys = [b"ca/" + bytes([n]) * 40 for n in range(3)]
+    overlay = Overlay(Chain(genesis_of("alice", "bob")).state)
+    held: dict[bytes, int] = {}
+    before: list[dict[bytes, int]] = []
+    for _ in range(300):
+        what = rng.choice(["put", "put", "delete", "begin", "keep", "drop"])
+        if what == "begin" and len(before) < 4:
+            overlay.begin()
+            before.append(dict(held))
+        elif what == "keep" and before:
+            overlay.keep()
+            before.pop()
+        elif what == "drop" and before:
+            overlay.drop()
+            held = before.pop()
+        elif what == "put":
+            key, amount = rng.choice(keys), rng.randrange(1, 100)
+            overlay.put(key, Allowance(amount))
+            held[key] = amount
+        elif what == "delete":
+            key = rng.choice(keys)
+            overlay.delete(key)
+            held.pop(key, None)
+        assert {key: record.amount for key in keys if (record := overlay.get(key)) is not None} == held
 
 
 def test_own_faults_are_named_once() -> None:

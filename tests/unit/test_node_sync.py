@@ -362,10 +362,13 @@ def test_without_having_asked_nothing_is_taken(net: Net) -> None:
 
 def certified(header: Header, like: Certificate) -> Certificate:
     """By the signers and in the round of another certificate."""
-    key, members = block_id(header), genesis().validators
-    keys = {ident(i): i for i in range(4)}
-    votes = [vote(keys[members[i].id], PRECOMMIT, header.height, like.round, key) for i in like.signers]
-    return Certificate(header.height, like.round, key, like.signers, [v.signature for v in votes])
+    return signed_for(header.height, block_id(header), like)
+
+
+def signed_for(height: int, key: bytes, like: Certificate) -> Certificate:
+    members, keys = genesis().validators, {ident(i): i for i in range(4)}
+    votes = [vote(keys[members[i].id], PRECOMMIT, height, like.round, key) for i in like.signers]
+    return Certificate(height, like.round, key, like.signers, [v.signature for v in votes])
 
 
 def forge(item: m.SyncBlock, what: str) -> m.SyncBlock:
@@ -380,12 +383,14 @@ def forge(item: m.SyncBlock, what: str) -> m.SyncBlock:
     if what == "round":
         header = replace(block.header, round=cert.round + 4)  # of four validators it is the same one's turn
         return m.SyncBlock(encode(Block(header, block.txs)), certified(header, cert))
+    if what == "height":
+        return m.SyncBlock(item.block, signed_for(cert.height + 1, cert.block_id, cert))
     if what == "body":
         return m.SyncBlock(encode(Block(block.header, [])), cert)
     return m.SyncBlock(b"junk", cert)
 
 
-@pytest.mark.parametrize("what", ["signature", "too few", "block", "round", "body", "bytes"])
+@pytest.mark.parametrize("what", ["signature", "too few", "block", "round", "height", "body", "bytes"])
 def test_a_forged_block_costs_its_sender_and_the_good_ones_before_it_stay(net: Net, what: str) -> None:
     node = fresh(4)
     receive(node, 1, m.Status(5))

@@ -103,6 +103,46 @@ def test_a_hostile_layer_is_refused_by_name(tmp_path: Path, layer: bytes, why: s
         scan_archive(tmp_path / "a.tar", LIMITS)
 
 
+def packed_to(layer: bytes, size: int) -> bytes:
+    """As one gzip stream of so many bytes: its header holds a name, which may be of any length."""
+    plain = gzip.compress(layer, mtime=0)
+    name = b"n" * (size - len(plain) - 1) + b"\0"
+    return plain[:3] + b"\x08" + plain[4:10] + name + plain[10:]
+
+
+@pytest.mark.parametrize("behind", [b"\0", b"x", gzip.compress(GOOD)], ids=["a zero", "a letter", "another stream"])
+def test_nothing_follows_a_packed_layer_wherever_the_reads_of_it_end(tmp_path: Path, behind: bytes) -> None:
+    """Some readers join a second stream to the first. A read may end just before it: the first one takes two bytes alone."""
+    for size in range((1 << 16) - 1, (1 << 16) + 4):
+        packed = packed_to(GOOD, size)
+        assert len(packed) == size
+        docker_archive(tmp_path / "a.tar", [packed])
+        scan_archive(tmp_path / "a.tar", LIMITS)
+        docker_archive(tmp_path / "a.tar", [packed + behind], digests=[f"sha256:{hashlib.sha256(GOOD).hexdigest()}"])
+        with pytest.raises(BadImage, match="goes on after its end"):
+            scan_archive(tmp_path / "a.tar", LIMITS)
+
+
+@pytest.mark.parametrize(("zeros", "passes"), [((16 << 20) - len(GOOD), True), (16 << 20, False)])
+def test_zeros_behind_a_layer_have_a_bound(tmp_path: Path, zeros: int, passes: bool) -> None:
+    """Packed they are a thousandth of what has to be read and hashed."""
+    docker_archive(tmp_path / "a.tar", [gzip.compress(GOOD + bytes(zeros), 1)])
+    if passes:
+        scan_archive(tmp_path / "a.tar", LIMITS)
+    else:
+        with pytest.raises(BadImage, match="goes on after its end"):
+            scan_archive(tmp_path / "a.tar", LIMITS)
+
+
+def test_a_document_of_an_archive_has_a_bound(tmp_path: Path) -> None:
+    """It is held in memory several times while it is read."""
+    docker_archive(tmp_path / "a.tar", [GOOD], settings={"Labels": {"a": "x" * ((1 << 20) - 1_000)}})
+    scan_archive(tmp_path / "a.tar", LIMITS)
+    docker_archive(tmp_path / "a.tar", [GOOD], settings={"Labels": {"a": "x" * (1 << 20)}})
+    with pytest.raises(BadImage, match="the limit is 1048576"):
+        scan_archive(tmp_path / "a.tar", LIMITS)
+
+
 def test_refused_images(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     docker_archive(path, [GOOD], settings={"Volumes": {"/data": {}}})

@@ -324,9 +324,17 @@ def test_the_order_is_that_of_ranks_whatever_was_added_dropped_and_blamed() -> N
             expected = sorted(plain, key=lambda i: (blame[plain[i][0]], plain[i][1], i))
             assert [i for i, _ in order.walk(())] == expected
             assert len(order) == len(plain)
+        if step == 1_000:  # all is told anew: what an owner did is not forgotten
+            order.clear()
+            assert len(order) == 0 and not list(order.walk(()))
+            plain.clear()
     barred = bytes([3])
     order.bar(barred, True)
     assert {owner for _, owner in order.walk(())} == {bytes([n]) for n in range(7)} - {barred}
+    order.clear()
+    for item, (owner, rank) in plain.items():
+        order.add(item, owner, rank)
+    assert {owner for _, owner in order.walk(())} == {bytes([n]) for n in range(7)} - {barred}, "nor is who is left out"
     order.bar(barred, False)
     assert len(list(order.walk(()))) == len(plain)
 
