@@ -121,6 +121,7 @@ class Sandbox:
 
     def remove_image(self, image_id: str) -> None:
         """Gives up this node's hold on an image. Raises EngineError."""
+        self.settle()  # the container of a run that has just ended would keep it
         self._store.remove(image_id)
 
     def run(

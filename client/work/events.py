@@ -233,6 +233,13 @@ class Cleanup:
 
 
 @dataclass(frozen=True)
+class LetGo:
+    """Nothing more is trained for a job that goes on: its image and hidden data make room, where no seat needs them."""
+
+    job: bytes
+
+
+@dataclass(frozen=True)
 class FetchModel:
     """Fetch a candidate's model until `until` on the chain clock; answered by ModelReady or ModelMissing."""
 
@@ -317,6 +324,7 @@ Effect = (
     | RevealKey
     | Kill
     | Cleanup
+    | LetGo
     | FetchModel
     | OpenHidden
     | StartEvaluate

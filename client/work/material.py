@@ -86,6 +86,9 @@ class Pins:
     async def release(self, job: bytes) -> None:
         await self._take_back([key for key, (of, until) in self._held.items() if of == job and not until])
 
+    async def give_up(self, job: bytes, reasons: Iterable[str]) -> None:
+        await self._take_back([key for key, (of, until) in self._held.items() if of == job and not until and key[1] in reasons])
+
     async def expire(self, now: int) -> None:
         await self._take_back([key for key, (_, until) in self._held.items() if until and until <= now])
 
@@ -111,6 +114,8 @@ class Images:
         self._transfers = Transfers(files, PLACES, RESERVED)
         self._holds: dict[bytes, str] = {}
         self._urgent: set[bytes] = set()
+        self._left: set[str] = set()
+        """Images that the engine would not give up."""
         self._loading = asyncio.Lock()
 
     @property
@@ -168,15 +173,30 @@ class Images:
     async def _fetch(self, cid: str, job: bytes, size: int) -> Path:
         return await self._transfers.fetch(cid, max_size=size, timeout_s=transfer_s(size), urgent=job in self._urgent)
 
+    async def let_go(self, job: bytes) -> None:
+        """Room for others while the job goes on. Whoever needs its image again fetches it again."""
+        await self._pins.give_up(job, (_reason("image", job), _reason("hidden", job)))
+        await self.release(job)
+
     async def release(self, job: bytes) -> None:
-        """The image leaves the engine with the last job that holds it."""
+        """The image leaves the engine with the last job that holds it; where the engine refuses, with the next one that leaves."""
         image = self._holds.pop(job, None)
-        if image is None or image in self._holds.values():
+        if image is not None:
+            self._left.add(image)
+        for image in sorted(self._left):
+            async with self._loading:  # what is being loaded has its holder when this goes on
+                await self._remove(image)
+
+    async def _remove(self, image: str) -> None:
+        if image not in self._left:
             return
-        try:
-            await self._engine.remove(image)
-        except SandboxError as problem:
-            log.warning("an image stays until the next start", image=image, why=str(problem))
+        if image not in self._holds.values():
+            try:
+                await self._engine.remove(image)
+            except SandboxError as problem:
+                log.warning("an image could not be removed yet", image=image, why=str(problem))
+                return
+        self._left.discard(image)
 
 
 def _key(terms: PostJob) -> str:

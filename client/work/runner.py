@@ -41,6 +41,7 @@ from client.work.events import (
     Input,
     Judge,
     Kill,
+    LetGo,
     Moved,
     OpenBallots,
     OpenHidden,
@@ -126,6 +127,7 @@ class Work:
         self._seats: dict[Seat, set[asyncio.Task[None]]] = {}
         self._fetching: set[bytes] = set()
         self._releasing: set[bytes] = set()
+        self._letting_go: set[bytes] = set()
         self._wake, self._ready = asyncio.Event(), asyncio.Event()
         self._started = self._stopping = False
         self._failing: dict[str, tuple[int, str]] = {}
@@ -380,6 +382,9 @@ class Work:
                 self._spawn(self._sending.judge(effect))
             case DropModel():
                 self._spawn(self._drop(effect))
+            case LetGo() if effect.job not in self._fetching and self._verifier.gives_up(effect.job):
+                self._letting_go.add(effect.job)
+                self._spawn(self._let_go(effect.job))
             case Cleanup() if effect.job not in self._releasing:
                 self._releasing.add(effect.job)
                 self._spawn(self._clean(effect.job))
@@ -414,6 +419,8 @@ class Work:
     async def _image(self, job: bytes, urgent: bool) -> None:
         try:
             await self._ready.wait()
+            while job in self._letting_go:
+                await asyncio.sleep(TICK_S)
             answer = await self._fetch.image(job, urgent=urgent)
         finally:
             self._fetching.discard(job)
@@ -461,6 +468,14 @@ class Work:
                 await asyncio.sleep(TICK_S)
         finally:
             self._releasing.discard(job)
+
+    async def _let_go(self, job: bytes) -> None:
+        try:
+            await self._images.let_go(job)
+        except sqlite3.Error as problem:
+            log.warning("what was fetched for a job stays until it ends", job=job.hex(), why=str(problem))
+        finally:
+            self._letting_go.discard(job)
 
     async def _cleaned(self, job: bytes) -> bool:
         """False where the disk refused: what was given up until then is not there the next time."""

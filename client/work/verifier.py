@@ -165,6 +165,13 @@ class Verifier:
                 self._ended(given)
         return []
 
+    def gives_up(self, job: bytes) -> bool:
+        """Whether no seat, and none that may come soon, needs the job's image: then this forgets that it was here."""
+        if job in self._sitting or job in self._soon or job in self._asked:
+            return False
+        self._images.pop(job, None)
+        return True
+
     # --- the chain -------------------------------------------------------------------------------------------------------------
 
     def _moved(self, given: Moved) -> None:

@@ -13,6 +13,7 @@ nothing here comes after the others, and one contractor alone never has every im
     Chain, expiry or not OPEN  runs under way                         Kill
     Chain, REVEAL              own claim stands                       Reveal (must-claims; the others by policy)
     Chain, COMMIT or COUNT     own model under audit                  Publish: nobody gets a model that is not under audit
+    Chain                      given up, or all attempts made         LetGo
     Chain, ended               anything kept for the job              Cleanup
 
 Claims stand on the ledger and models, salts and attempts on this disk: a worker that starts again goes on from both.
@@ -41,6 +42,7 @@ from client.work.events import (
     ImageReady,
     Input,
     Kill,
+    LetGo,
     Model,
     Moved,
     Publish,
@@ -104,6 +106,7 @@ class _Race:
     runs: dict[str, _Running] = field(default_factory=dict)
     starts: int = 0
     eval_s: int = 1
+    let_go: bool = False
 
 
 class Worker:
@@ -183,7 +186,16 @@ class Worker:
         for job in sorted({*self._races, *self._claims.values()}):
             take(effects, job, self._follow(reader, job, given.clock))
         take(effects, b"", lazily(self._start_runs, given))
+        effects += [LetGo(job) for job, race in self._races.items() if self._is_done_with(job, race)]
         return effects
+
+    def _is_done_with(self, job: bytes, race: _Race) -> bool:
+        """True once, when no attempt is left or wanted: a job may stay open for a month, and its image as large as it likes."""
+        over = race.gave_up or len(race.used) >= self._config.attempts
+        if race.let_go or not over or race.runs or race.best is not None or job in self._claiming:
+            return False
+        race.let_go, race.image, race.asked = True, "", False
+        return True
 
     def _follow(self, reader: Reader, job: bytes, clock: int) -> Iterator[Effect]:
         """What a job in which this node takes part asks for now."""

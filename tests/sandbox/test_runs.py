@@ -148,3 +148,12 @@ def test_params_that_are_no_object_are_refused(room: Sandbox, image: str) -> Non
     outcome = room.run(spec)
     assert outcome.status is Status.FAILED
     assert "params" in outcome.reason
+
+
+def test_an_image_goes_at_once_after_its_last_run(room: Sandbox, archive: tuple[Path, str], run_job: RunJob, image: str) -> None:
+    """Not only when the background has removed the run's container: nobody asks a second time."""
+    for _ in range(3):
+        assert run_job("good").status is Status.OK
+        room.remove_image(image)
+        assert not room.has_image(image)
+        assert room.load_archive(*archive) == image

@@ -23,6 +23,7 @@ from sandbox import (
     BadImage,
     Check,
     CleanupReport,
+    EngineError,
     EngineInfo,
     Progress,
     RunOutcome,
@@ -199,6 +200,41 @@ async def test_an_image_is_pinned_and_stays_until_its_last_job_ended(tmp_path: P
     await again.release(JOB)
     await again.release(OTHER)
     assert (files.pins[cid], book.pins()) == (set(), [])
+
+
+async def test_a_job_that_goes_on_lets_go_of_what_was_fetched_and_of_nothing_else(tmp_path: Path) -> None:
+    images, files, engine, pins, _ = make_images(tmp_path)
+    (tmp_path / "image.tar").write_bytes(b"an image")
+    cid, size = await files.add(tmp_path / "image.tar", pin="boss")
+    terms = posting(0, image=Image(ImageKind.ARCHIVE, "", parse(cid).to_bytes(), b"\xab" * 32, size))
+    assert await images.ensure(JOB, terms) == IMAGE
+    await pins.pin(cid, f"job:{JOB.hex()}", JOB)
+    await images.let_go(JOB)
+    assert (engine.images, files.pins[cid]) == (set(), {"boss", f"job:{JOB.hex()}"})
+    assert await images.ensure(JOB, terms) == IMAGE
+    assert engine.images == {IMAGE}
+
+
+async def test_an_image_that_the_engine_would_not_give_up_goes_with_the_next(tmp_path: Path) -> None:
+    images, files, engine, _, _ = make_images(tmp_path)
+    (tmp_path / "image.tar").write_bytes(b"an image")
+    cid, size = await files.add(tmp_path / "image.tar", pin="boss")
+    terms = posting(0, image=Image(ImageKind.ARCHIVE, "", parse(cid).to_bytes(), b"\xab" * 32, size))
+    await images.ensure(JOB, terms)
+    remove = engine.remove
+
+    async def refuse(image_id: str) -> None:
+        raise EngineError("removing an image", "a container still has it")
+
+    engine.remove = refuse  # type: ignore[method-assign]
+    await images.release(JOB)
+    assert engine.images == {IMAGE}
+    engine.remove = remove  # type: ignore[method-assign]
+    await images.ensure(OTHER, terms)
+    await images.release(JOB)
+    assert engine.images == {IMAGE}  # another job has it by now
+    await images.release(OTHER)
+    assert engine.images == set()
 
 
 async def test_a_registry_image_that_is_another_one_than_posted_is_refused(tmp_path: Path) -> None:

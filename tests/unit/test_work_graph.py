@@ -117,6 +117,22 @@ def test_a_job_is_trained_claimed_verified_and_paid(tmp_path: Path) -> None:
     run_virtual(main())
 
 
+def test_an_image_leaves_the_engine_when_nothing_more_is_trained_for_its_job(tmp_path: Path) -> None:
+    """Jobs stay open for a month: what strangers post may not lie on the disk so long."""
+
+    async def main() -> None:
+        graph = Graph(tmp_path)
+        node = graph.nodes["a"]
+        node.engine.end = lambda spec: Status.UNSUPPORTED
+        await graph.start("a")
+        job = graph.chain.post("boss")
+        await blocks(graph.chain, lambda: bool(node.engine.specs) and not node.engine.images, 30)
+        assert graph.chain.describe(job)["state"] == "OPEN"
+        await graph.stop()
+
+    run_virtual(main())
+
+
 def test_the_claimed_loss_is_the_one_its_own_evaluation_measured(tmp_path: Path) -> None:
     async def main() -> None:
         graph = Graph(tmp_path)

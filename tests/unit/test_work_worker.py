@@ -22,6 +22,7 @@ from client.work.events import (
     ImageFailed,
     ImageReady,
     Kill,
+    LetGo,
     Model,
     Publish,
     PublishFailed,
@@ -221,7 +222,7 @@ def test_a_job_that_fails_again_and_again_is_given_up_with_the_reason() -> None:
     for _ in range(MAX_FAILURES):
         b.worker.handle(ImageFailed(job, "nobody serves it", lasting=False))
     b.chain.block(15_000)
-    assert b.look() == []
+    assert b.look() == [LetGo(job)]
     assert b.worker.explain(b.chain.state, job, b.chain.clock) == "given up after 3 failures in a row: nobody serves it"
 
 
@@ -231,7 +232,24 @@ def test_an_image_that_breaks_a_rule_is_not_tried_again() -> None:
     b.look()
     b.worker.handle(ImageFailed(job, "it declares a VOLUME", lasting=True))
     b.chain.block(15_000)
-    assert b.look() == []
+    assert b.look() == [LetGo(job)]
+
+
+def test_what_was_fetched_for_a_job_makes_room_once_nothing_more_is_trained_for_it() -> None:
+    b = Bench(WorkConfig(attempts=2))
+    job = b.chain.post("boss")
+    (train,) = b.ready(job)
+    assert LetGo(job) not in b.measured(train, 1, 10**8)
+    sealed = b.stands(job, 10**8, 1)
+    (train,) = (e for e in b.look() if isinstance(e, StartTrain))
+    check = b.trained(train, 2)
+    assert LetGo(job) not in b.look()  # its own evaluation is still to come
+    b.worker.handle(RunEnded(check.run, Status.OK, "done", 2 * 10**8, 7))
+    assert [e for e in b.look() if isinstance(e, LetGo)] == [LetGo(job)]
+    assert not [e for e in b.look() if isinstance(e, LetGo)]
+    # The claim is as good as before: it is revealed, and its model stays.
+    expire(b, job)
+    assert RevealEffect(job, 1, sealed) in b.look()
 
 
 def test_a_model_that_its_own_evaluation_refuses_is_never_claimed() -> None:
