@@ -6,7 +6,7 @@
                    head is on disk at once and stays, whatever becomes of the peer, the target or this process
                --> Switch: all are here
 
-What is wrong costs who sent it. Peers that have no snapshot are left alone for a while: blocks are asked for then. LC-NODE-40.
+What is wrong costs who sent it. Peers that have no snapshot are left alone for a while: blocks are asked for then. LC-NODE-40, 66.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ PATIENCE = 120_000
 """For how long that goes on."""
 REST = 600_000
 """For how long a peer without a snapshot is not asked for one."""
+LITTLE = m.MAX_PAGES_BYTES // 2
+"""Bytes; an answer that lacks pages and has no more than that was cut off on purpose."""
 MAX_HANDED = 10_000
 """Handovers that lead to a target."""
 
@@ -58,7 +60,7 @@ class Snapshots:
     def __init__(self, chain_id: bytes, sync: Sync, after: int) -> None:
         self._chain_id, self._sync, self.after = chain_id, sync, after
         if after:
-            sync.holds = self.far
+            sync.holds = self.holds
         self._seeking: dict[bytes, int] = {}
         """Asked for a snapshot, and until when an answer is waited for."""
         self._making: dict[bytes, tuple[int, int]] = {}
@@ -77,12 +79,21 @@ class Snapshots:
         self._ticket = 0
         self._checking: dict[int, tuple[bytes, list[int]]] = {}
         self._done = False
+        self._since: int | None = None
+        """When it first waited for a snapshot."""
 
     # --- seeking --------------------------------------------------------------------------------------------------------------
 
     def far(self, now: int) -> bool:
         """Whether a snapshot is what this node waits for. Only peers that may have one count."""
         return bool(self._able(now)) or (self._target is not None and bool(self._sources))
+
+    def holds(self, now: int) -> bool:
+        """Whether no blocks are asked for. However many peers say that they make a snapshot, one after the other: not for long."""
+        if not self.far(now):
+            return False
+        self._since = now if self._since is None else self._since
+        return self._target is not None or now < self._since + PATIENCE
 
     def _able(self, now: int) -> list[bytes]:
         if not self.after:
@@ -268,8 +279,12 @@ class Snapshots:
             self._drop(peer)  # its snapshot has gone
             return self._ask(now)
         source.asked.remove(question)
-        self._sync.useful(peer)
         self._wanted.update(dict.fromkeys(question[0][len(got) :]))
+        if len(got) < len(question[0]) and sum(map(len, told.pages)) < LITTLE:
+            self._drop(peer)  # others may bring at once what it brings little by little
+            self._sync.failed(peer, now)
+        else:
+            self._sync.useful(peer)
         self._ticket += 1
         self._checking[self._ticket] = (peer, got)
         sent = [(number, self._heads[number], raw) for number, raw in zip(got, told.pages, strict=True)]

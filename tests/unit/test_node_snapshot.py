@@ -32,6 +32,7 @@ from chain.ledger.snapshot import (
 )
 from chain.node import events as e
 from chain.node import messages as m
+from chain.node import snapshot
 from chain.node.checks import make_pages
 from chain.node.node import Node
 from chain.node.service import MAX_OPEN
@@ -187,7 +188,8 @@ def test_a_false_page_costs_its_sender_and_comes_from_another_peer(net: Net, wha
     assert questions and of_kind(answer(node, net, 2, questions[0]), e.Switch) == [e.Switch(HEIGHTS)]
 
 
-def test_pages_come_in_parts_and_whoever_falls_silent_is_passed_over(net: Net) -> None:
+def test_pages_come_in_parts_and_whoever_falls_silent_is_passed_over(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot, "LITTLE", 1)  # these pages are small
     node = fresh(4, snapshot_after=AFTER)
     (question,) = sent(staged(node, net, peers=(1, 2)), m.GetPages)
     (rest,) = sent(answer(node, net, 1, question, lambda told: told[:1]), m.GetPages)
@@ -237,6 +239,41 @@ def test_who_makes_one_is_asked_again_for_a_while(net: Net) -> None:
             times += 1
         now += AGAIN // 2
     assert times * AGAIN <= PATIENCE + 2 * AGAIN and times > 10
+
+
+def test_peers_that_make_one_after_the_other_hold_up_blocks_once() -> None:
+    """Each says so for as long as it is believed, and when it is not any more the next one does."""
+    node, now, first = fresh(4, snapshot_after=AFTER), T0, 0
+    while not first and now < T0 + 4 * PATIENCE:
+        turn = (now - T0) * 10 // (9 * PATIENCE)  # the next one begins a little before
+        effects = receive(node, 1 + turn % 2, m.Status(HEIGHTS), now)
+        effects += receive(node, 3, m.Status(AFTER - 1), now) + tick(node, now)  # not that far ahead
+        for peer in (1, 2):
+            effects += receive(node, peer, m.Snapshot(True, []), now)
+        first = now if sent(effects, m.GetBlocks) else 0
+        now += AGAIN // 2
+    assert T0 + PATIENCE <= first <= T0 + PATIENCE + AGAIN
+    node = fresh(4, snapshot_after=AFTER)
+    asked(node)
+    assert sent(receive(node, 2, m.Status(HEIGHTS)), m.GetBlocks) == [], "who waits for the first one asks for no blocks"
+
+
+def test_who_gives_pages_little_by_little_makes_room_for_others(net: Net) -> None:
+    """Four members hold all places for sources, and answer each question with one page just before its time is over."""
+    node = fresh(4, snapshot_after=AFTER, peers=(0, 1, 2, 3, 5))
+    liars = (0, 1, 2, 3)
+    staged(node, net, peers=liars)
+    pages = pages_of(net)
+    assert len(pages) > 8
+    late = T0 + DEADLINE - 1
+    for peer in liars:
+        for number in sorted(pages):
+            told = m.Pages(HEIGHTS, [number], [encode_page(pages[number])])
+            for work in of_kind(receive(node, peer, told, late), e.TakePages):
+                node.handle(e.PagesTaken(work.ticket, make_pages(work.pages)[1]), late)
+    effects = asked(node, peers=(5,), now=late + 1)
+    assert [s.peer for s in of_kind(effects, e.Send) if isinstance(m.decode_message(s.payload), m.GetSnapshot)] == [ident(5)]
+    assert of_kind(effects, e.Penalize) == []
 
 
 def test_a_false_height_makes_nobody_leave_its_chain(net: Net) -> None:
