@@ -22,8 +22,8 @@ def answer(store: BlockStore, wanted: ReadBlocks, unstored: Sequence[CommitBatch
 
     Raises `StorageError`.
     """
-    known = _outcomes(store, wanted, unstored) if wanted.outcomes else []
-    return encode(decided.outcomes(known) if known else decided.answer(_blocks(store, wanted, unstored)))
+    told = decided.outcomes(_outcomes(store, wanted, unstored) if wanted.outcomes else [])
+    return encode(told if told.blocks else decided.answer(_blocks(store, wanted, unstored)))
 
 
 def _blocks(store: BlockStore, wanted: ReadBlocks, unstored: Sequence[CommitBatch]) -> list[tuple[bytes, bytes]]:

@@ -10,7 +10,7 @@ import msgspec
 
 from chain.codec import encode
 from chain.errors import BrokenInvariant, InvalidBlock, Malformed
-from chain.ledger.outcome import follow
+from chain.ledger.outcome import MAX_RECEIPT, follow
 from chain.ledger.state import State
 from chain.ledger.transition import Executed, chain_record, validators_of
 from chain.node import messages as m
@@ -44,10 +44,20 @@ def asked(peer: bytes, question: m.GetBlocks | m.GetOutcomes, height: int, last:
 
 
 def outcomes(found: list[tuple[bytes, bytes, list[bytes], bytes]]) -> m.Outcomes:
-    """From stored (block, certificate, receipts, changes); the store bounds their size."""
-    return m.Outcomes(
-        [m.Outcome(block, m.decode_certificate(raw), receipts, m.decode_changes(told)) for block, raw, receipts, told in found]
-    )
+    """From stored (block, certificate, receipts, changes), up to the first that no message can hold; the store bounds their size.
+
+    LC-NODE-32: the deadlines of one block can move more credits than one receipt, or one list of changes, may tell a peer.
+    """
+    told: list[m.Outcome] = []
+    for block, raw, receipts, changed in found:
+        try:
+            changes = m.decode_changes(changed)
+        except Malformed:
+            break
+        if any(len(receipt) > MAX_RECEIPT for receipt in receipts):
+            break
+        told.append(m.Outcome(block, m.decode_certificate(raw), receipts, changes))
+    return m.Outcomes(told)
 
 
 def check(state: State, parent: bytes, item: Opened, pool: Mempool) -> Executed | None:

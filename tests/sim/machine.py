@@ -272,8 +272,8 @@ class Machine:
         match effect:
             case e.ReadBlocks(peer, start, count, size, outcomes):
                 found = self.store.read_outcomes(start, count, size) if outcomes and not self.plain else []
-                answer = decided.outcomes(found) if found else decided.answer(self.store.read(start, count, size))
-                self._read_for(peer, answer, 5)
+                told = decided.outcomes(found)
+                self._read_for(peer, told if told.blocks else decided.answer(self.store.read(start, count, size)), 5)
             case e.CheckSignatures(ticket, checks):
                 good = are_signed(self.chain_id, checks)
                 self.later(self.rng.choice((0, 20, 300)), e.SignaturesChecked(ticket, checks, good))

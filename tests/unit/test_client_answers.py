@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chain.ledger.outcome import MAX_CHANGES, MAX_RECEIPT
 from chain.node import events as e
 from chain.node import messages as m
 from chain.storage.blockstore import BlockStore, CommitBatch
@@ -73,6 +75,27 @@ def test_heights_that_do_not_follow_end_an_answer(store: BlockStore, net: Net) -
         raw = answers.answer(store, e.ReadBlocks(PEER, STORED, 64, m.MAX_SYNC_BYTES, outcomes), gap)
         assert heights(raw, kind) == [STORED]
     assert heights(answers.answer(store, e.ReadBlocks(PEER, 99, 64, m.MAX_SYNC_BYTES, True), []), m.Blocks) == []
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        {"receipts": [bytes(MAX_RECEIPT + 1)]},
+        {"state": [(b"e/%07d" % n, None) for n in range(MAX_CHANGES + 1)]},
+        {"state": [(b"e/%07d" % n, b"\x91\x01") for n in range(MAX_CHANGES + 1)]},
+    ],
+    ids=["receipt", "gone", "put"],
+)
+def test_an_outcome_that_no_message_can_hold_is_told_as_a_block(store: BlockStore, net: Net, large: dict[str, Any]) -> None:
+    """Who asks has to execute it; refused as malformed, it would cost the honest peer, and stop everybody who is behind."""
+    unstored = [replace(batch, **large) if batch.height == STORED + 2 else batch for batch in batches(net, STORED + 1)]
+
+    def ask(start: int) -> bytes:
+        return answers.answer(store, e.ReadBlocks(PEER, start, 64, m.MAX_SYNC_BYTES, True), unstored)
+
+    assert heights(ask(1), m.Outcomes) == list(range(1, STORED + 2))
+    assert heights(ask(STORED + 2), m.Blocks) == [STORED + 2, STORED + 3]
+    assert heights(ask(STORED + 3), m.Outcomes) == [STORED + 3]
 
 
 def test_no_more_is_read_than_an_answer_holds(store: BlockStore, net: Net) -> None:

@@ -377,6 +377,12 @@ def _transactions() -> list[Maker]:
         Maker("a transaction twice", "LC-TX-4", [good, good]),
         Maker("more of one sender than its quota", "LC-TX-4", three, few),
         Maker("as many of one sender as its quota", "LC-TX-4", three[:2], few),
+        Maker(
+            "as many of two senders as their quotas",
+            "LC-TX-4",
+            [*three[:2], *(tx("bob", pay_to(ALICE), sequence=n) for n in (0, 1))],
+            few,
+        ),
         bad("another network and no account: the network is tested first", tx("nobody", pay, net=1)),
         bad("no account and a bad signature: the account is tested first", tx("nobody", pay, key="bob")),
         bad("suspended and wrongly signed: the signature is tested first", tx("alice", pay, key="bob"), asleep),
@@ -439,7 +445,7 @@ def _blocks() -> list[Maker]:
         Maker("another chain", "LC-BLK-11", header={"chain_id": bytes(32)}),
         Maker("a height too many", "LC-BLK-11", header={"height": HEIGHT + 1, "round": 3}),
         Maker("the height before", "LC-BLK-11", header={"height": HEIGHT - 1, "round": 1}),
-        Maker("a block of four heights later, executed as such", "LC-BLK-11", skip=4),
+        Maker("a block of four heights later, executed as such", "LC-BLK-11", skip=4, seen=_later(4)),
         Maker("another set", "LC-BLK-11", header={"validators_hash": bytes(32)}),
         Maker("another parent", "LC-BLK-11", header={"parent": chain_id}),
         Maker("another's turn", "LC-BLK-11", proposer=id_of(turn(1))),
@@ -491,6 +497,12 @@ def _earlier(ms: int) -> Records:
     return {K_CHAIN: replace(record, time=record.time - ms, clock=record.clock - 1)}
 
 
+def _later(heights: int) -> Records:
+    """As many heights later."""
+    record: Any = State.load(list(start()[1].items())).get(K_CHAIN)
+    return {K_CHAIN: replace(record, height=record.height + heights)}
+
+
 def _only(identity: bytes) -> Records:
     """The set is this one alone."""
     record = Validators(1, [Validator(identity, key_of(WHO[identity]).public)])
@@ -537,6 +549,7 @@ def _deadlines() -> list[Maker]:
         case("words of who is no validator do not count", "LC-MEM-7", due(until=at, confirm=[V1, V2, BOB])),
         case("a case lifted by a quorum", "LC-MEM-7", due(until=at, lift=[V2, V3, V4])),
         case("a case lifted by fewer", "LC-MEM-7", due(until=at, lift=[V2, V3])),
+        case("words against it of who is no validator do not count", "LC-MEM-7", due(until=at, lift=[V2, V3, BOB])),
         case("a corroborated case that nobody judged", "LC-MEM-7", due(until=at, corroborated=True)),
         case("a corroborated case that a quorum lifted", "LC-MEM-7", due(until=at, corroborated=True, lift=[V2, V3, V4])),
         case("a corroborated case that fewer lifted", "LC-MEM-7", due(until=at, corroborated=True, lift=[V2, V3])),
