@@ -115,6 +115,8 @@ class PeerBook:
         self._pinned: set[str] = set()
         """Seeds whose member was configured: whoever else answers there is refused."""
         self._rumours: dict[bytes, int] = {}
+        self._worthy = False
+        """The book has no member that would make room for a rumour about another."""
 
     # --- disk -----------------------------------------------------------------------------------------------------------------
 
@@ -192,41 +194,63 @@ class PeerBook:
     def learn(self, peer: bytes, addresses: list[str], teller: bytes) -> int:
         """Unverified addresses of a member, told by `teller` (the member itself, or another). How many were new."""
         new = 0
-        for text in addresses[:MAX_ADDRESSES]:
-            place = normal(text)
-            if place is None or any(p.address == place for p in self._members.get(peer, ())):
+        told = [place for text in addresses[:MAX_ADDRESSES] if (place := normal(text)) is not None]
+        for place in told:
+            known = next((p for p in self._members.get(peer, ()) if p.address == place), None)
+            if known is not None:
+                if teller == peer and known.teller not in (None, peer):
+                    self._ascribe(known, peer)
                 continue
-            if self._rumours.get(teller, 0) >= MAX_RUMOURS or not self._room(peer):
+            if self._rumours.get(teller, 0) >= MAX_RUMOURS or not self._room(peer, told if teller == peer else None):
                 continue
-            self._members.setdefault(peer, []).append(Place(place, teller=teller))
-            self._rumours[teller] = self._rumours.get(teller, 0) + 1
+            self._members.setdefault(peer, []).append(added := Place(place))
+            self._ascribe(added, teller)
             new += 1
         return new
 
-    def _room(self, peer: bytes) -> bool:
-        """Makes room for one more address of this member by giving up a worse one; False when all are worth more.
+    def _ascribe(self, place: Place, teller: bytes) -> None:
+        self._release(place)
+        place.teller = teller
+        self._rumours[teller] = self._rumours.get(teller, 0) + 1
+
+    def _room(self, peer: bytes, own: list[str] | None) -> bool:
+        """Makes room for one more address of this member by giving up a worse one; False when all are worth more. `own`: what the
+        member says of itself, which is worth more than what others say of it and what it said before.
 
         The verified address that answered last stays, however long its member has been away: otherwise whoever tells lies about
         members that are down would have them forgotten.
         """
         places = self._members.get(peer)
         if places is None:
-            if len(self._members) < MAX_MEMBERS:
-                return True
-            rumoured = [m for m, known in self._members.items() if not any(p.verified for p in known)]
-            worst = max(rumoured, key=lambda m: (min(p.failures for p in self._members[m]), m), default=None)
-            if worst is None or all(not p.failures for p in self._members[worst]):
-                return False
-            self.forget(worst)
-            return True
+            return len(self._members) < MAX_MEMBERS or self._room_for_a_member(own=own is not None)
         if len(places) < MAX_ADDRESSES:
             return True
         best = max((p for p in places if p.verified), key=lambda p: p.last_success, default=None)
-        loose = (p for p in places if p is not best and (not p.verified or p.failures > 5))
+        loose = [p for p in places if p is not best and (not p.verified or p.failures > 5)]
         worst_place = max(loose, key=lambda p: p.failures, default=None)
-        if worst_place is None or not worst_place.failures:
+        if own is not None and (worst_place is None or not worst_place.failures):
+            before = [p for p in loose if p.address not in own]
+            worst_place = next((p for p in before if p.teller != peer), before[0] if before else None)
+        elif worst_place is None or not worst_place.failures:
+            return False
+        if worst_place is None:
             return False
         self._drop(peer, worst_place)
+        return True
+
+    def _room_for_a_member(self, *, own: bool) -> bool:
+        """Gives up a member of whom there are rumours only: one whose addresses did not answer, or (`own`) of whom only others
+        spoke. The whole book is not looked through again for a rumour before something in it failed or went."""
+        if self._worthy and not own:
+            return False
+        rumoured = [m for m, known in self._members.items() if not any(p.verified for p in known)]
+        worst = max(rumoured, key=lambda m: (min(p.failures for p in self._members[m]), m), default=None)
+        if worst is None or all(not p.failures for p in self._members[worst]):
+            self._worthy = True
+            worst = next((m for m in rumoured if own and all(p.teller != m for p in self._members[m])), None)
+        if worst is None:
+            return False
+        self.forget(worst)
         return True
 
     def _drop(self, peer: bytes, place: Place) -> None:
@@ -234,6 +258,7 @@ class PeerBook:
         if place not in places:
             return
         places.remove(place)
+        self._worthy = False
         self.changed |= place.verified
         self._release(place)
         if not places:
@@ -283,6 +308,7 @@ class PeerBook:
 
     def failed(self, peer: bytes | None, address: str, now: float, rng: Random) -> None:
         """Nobody, or nobody who would have us for long, answered at `address`."""
+        self._worthy = False
         if address in self.seeds:
             self.seeds[address].failed(now, rng)
         place = next((p for p in self._members.get(peer or b"", ()) if p.address == address), None)

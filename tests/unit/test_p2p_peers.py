@@ -173,6 +173,43 @@ def test_a_liar_can_place_few_rumours_and_never_displace_what_is_verified() -> N
     assert book.learn(peer(5), ["other:1"], teller=peer(8)) == 1
 
 
+def test_what_a_member_says_of_itself_counts_however_much_others_lied_about_it() -> None:
+    """It is connected, so nobody dials the lies and finds them out: they would stand, and nobody would be told where it is."""
+    book = PeerBook()
+    book.learn(peer(1), [f"liar:{k}" for k in range(1, 5)], teller=peer(9))
+    assert book.learn(peer(1), ["true:1", "true:2"], teller=peer(1)) == 2
+    assert len(book.places(peer(1))) == 4
+    (told,) = book.share(rng(), exclude=peer(2), connected={peer(1)})
+    assert set(told.addresses) == {"true:1", "true:2"}
+    assert book.learn(peer(1), ["liar:7"], teller=peer(9)) == 0, "others may not take it back"
+    assert book.learn(peer(1), [f"new:{k}" for k in range(1, 5)], teller=peer(1)) == 4, "it moved"
+    assert [p.address for p in book.places(peer(1))] == [f"new:{k}" for k in range(1, 5)]
+    book.succeeded(peer(1), "new:4", NOW)
+    book.learn(peer(1), [f"newer:{k}" for k in range(1, 5)], teller=peer(1))
+    assert book.places(peer(1))[0].address == "new:4", "the address that answered stays"
+
+
+def test_who_tells_another_s_true_address_does_not_keep_it_from_being_passed_on() -> None:
+    book = PeerBook()
+    for i in range(MAX_RUMOURS):
+        book.learn(peer(100 + i), ["true:1"], teller=peer(9))
+    book.learn(peer(100), ["true:1"], teller=peer(100))
+    assert [e.id for e in book.share(rng(), exclude=peer(2), connected={peer(100), peer(101)})] == [peer(100)]
+    assert book.learn(peer(5), ["h:1"], peer(9)) == 1 and book.learn(peer(6), ["h:1"], peer(9)) == 0, "it counts for its member"
+
+
+def test_a_member_finds_a_place_in_a_book_that_others_filled_with_rumours() -> None:
+    book = PeerBook()
+    for i in range(MAX_MEMBERS):
+        book.learn(peer(i), ["liar:1"], teller=peer(10_000 + i // MAX_RUMOURS))
+    assert book.learn(peer(5_000), ["liar:1"], teller=peer(9_999)) == 0
+    assert book.learn(peer(5_000), ["true:1"], teller=peer(5_000)) == 1
+    assert len(book.members()) == MAX_MEMBERS
+    found_out = next(m for m in book.members() if m != peer(5_000))
+    book.failed(found_out, "liar:1", NOW, rng())
+    assert book.learn(peer(5_001), ["h:1"], teller=peer(9_999)) == 1 and found_out not in book.members()
+
+
 def test_rumours_free_their_tellers_share_when_they_prove_true_or_false() -> None:
     book = PeerBook()
     for i in range(MAX_RUMOURS):
