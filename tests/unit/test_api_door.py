@@ -169,6 +169,22 @@ async def test_a_body_that_drips_is_given_up(tmp_path: Path, monkeypatch: pytest
 
 
 @as_nodes_run
+async def test_nor_may_an_upload_drip_after_a_fast_beginning(tmp_path: Path) -> None:
+    async with house(tmp_path, read_idle_s=0.2, slowest_bytes=1_000) as at:
+        head = f"POST /v1/files HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 100000\r\n\r\n"
+        sock = await at.knock(head.encode() + bytes(5_000))
+        answer = asyncio.create_task(ended(sock))
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while not answer.done() and sent < 500:
+                await asyncio.get_running_loop().sock_sendall(sock, b"x")
+                await asyncio.sleep(0.01)
+                sent += 1
+        assert sent < 500, "less than the next thousand bytes, and many times `read_idle_s`"
+        assert b"HTTP/1.1 408" in await answer
+
+
+@as_nodes_run
 async def test_an_upload_that_is_slow_but_comes_on_is_taken(tmp_path: Path) -> None:
     async with house(tmp_path, read_idle_s=0.4, slowest_bytes=1_000) as at:
 

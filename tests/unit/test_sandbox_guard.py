@@ -9,7 +9,7 @@ import io
 import json
 import tarfile
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,12 +20,12 @@ import pytest
 from client.work import policy
 from client.work.policy import WorkConfig
 from sandbox import disk, tarwriter
-from sandbox.archive import clean_archive, scan_archive
+from sandbox.archive import ScannedImage, clean_archive, scan_archive
 from sandbox.documents import parse, parse_config, parse_manifest
-from sandbox.errors import BadImage, EngineError
+from sandbox.errors import BadImage, EngineError, ImageNotFound
 from sandbox.layers import FILE, FOLDER, OPAQUE, SYMBOLIC_LINK, WHITEOUT, Entry
 from sandbox.spec import MIB, ImageLimits
-from sandbox.store import PULL_LEAST, PULL_PATIENCE_S, PULL_SLOWEST, PULL_WINDOW_S, PullWatch, image_differences
+from sandbox.store import PULL_LEAST, PULL_PATIENCE_S, PULL_SLOWEST, PULL_WINDOW_S, ImageStore, PullWatch, image_differences
 from sandbox.targuard import BadTar, TarWalk
 
 from .tar_kit import pax, raw
@@ -469,6 +469,29 @@ def test_no_image_takes_the_last_files(tmp_path: Path, monkeypatch: pytest.Monke
         disk.leave_room(tmp_path, "x", 0, 11)
 
 
+def test_a_pull_that_was_fast_once_is_given_up_when_it_drips() -> None:
+    clock = [0.0]
+    watch = PullWatch("r", 1 << 40, lambda: clock[0])
+
+    def at(second: float, current: int) -> None:
+        clock[0] = second
+        watch.event({"status": "Downloading", "id": "l", "progressDetail": {"current": current, "total": 1 << 39}})
+
+    fast = int(100 * PULL_LEAST * PULL_WINDOW_S)
+    at(0, 0)
+    at(PULL_WINDOW_S, fast)
+    with pytest.raises(EngineError, match="its registry is too slow"):
+        at(2 * PULL_WINDOW_S, fast + 1)
+
+
+def test_a_pull_is_bounded_by_what_came_where_nobody_told_its_size() -> None:
+    watch = PullWatch("r", 1_000, lambda: 0.0)
+    for layer in ("a", "b"):
+        watch.event({"status": "Downloading", "id": layer, "progressDetail": {"current": 500}})
+    with pytest.raises(BadImage, match="larger than 1000 bytes"):
+        watch.event({"status": "Downloading", "id": "b", "progressDetail": {"current": 501}})
+
+
 # --- the engine's view ------------------------------------------------------------------------------------------------------------
 
 
@@ -492,3 +515,75 @@ def test_an_engine_that_sees_another_image_is_told(tmp_path: Path) -> None:
     ]
     for change in wrong:
         assert image_differences(image, facts | change) != [], change
+
+
+class Shelf:
+    """An engine that keeps images in memory and describes them with `changes`."""
+
+    def __init__(self, image: ScannedImage, changes: dict[str, Any]) -> None:
+        labels = {"learningchain.image": image.image_id}
+        self.facts: dict[str, Any] = {
+            "Id": image.loaded_id,
+            "RootFS": {"Layers": [layer.written_digest for layer in image.layers]},
+            "Os": "linux",
+            "Architecture": "amd64",
+            "Size": 1000,
+            "Config": {"Env": [], "Labels": labels} | changes,
+        }
+        self.names: set[str] = set()
+
+    def call(self, what: str, ask: Callable[[Any], Any]) -> Any:
+        return ask(self)
+
+    def api(self, **_: Any) -> Shelf:
+        return self
+
+    def tag(self, image: str, repository: str, tag: str) -> None:
+        raise EngineError("tagging", "it is not here", 404)
+
+    def load_image(self, pieces: Iterator[bytes]) -> list[dict[str, Any]]:
+        with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as archive:
+            self.names |= set(json.loads(archive.extractfile("manifest.json").read())[0]["RepoTags"])  # type: ignore[union-attr]
+        return []
+
+    def inspect_image(self, name: str) -> dict[str, Any]:
+        if name not in self.names and (name != self.facts["Id"] or not self.names):
+            raise EngineError("looking up", "it is not here", 404)
+        return self.facts
+
+    def remove_image(self, name: str) -> None:
+        self.names.discard(name)
+
+
+def shelved(folder: Path, **changes: Any) -> tuple[Shelf, str]:
+    docker_archive(folder / "a.tar", [tar(entry("f", bytes(1000)))])
+    image = scan_archive(folder / "a.tar", LIMITS)
+    return Shelf(image, changes), image.image_id
+
+
+def store_on(shelf: Shelf, folder: Path) -> ImageStore:
+    return ImageStore(shelf, "n", folder, {})  # type: ignore[arg-type]
+
+
+def test_an_image_that_the_engine_sees_otherwise_is_on_it_no_more(tmp_path: Path) -> None:
+    """Else the next start of this node would run it: it stood under this node's own name."""
+    shelf, image_id = shelved(tmp_path, Entrypoint=["sh"])
+    store = store_on(shelf, tmp_path)
+    with pytest.raises(EngineError, match="another image than was written"):
+        store.load(tmp_path / "a.tar", image_id, LIMITS, None)
+    assert shelf.names == set()
+    for one in (store, store_on(shelf, tmp_path)):
+        with pytest.raises(ImageNotFound):
+            one.require(image_id)
+
+
+@pytest.mark.parametrize("labels", [None, {}, {"learningchain.image": "sha256:" + "0" * 64}], ids=["none", "others", "another's"])
+def test_after_a_start_only_what_this_node_wrote_runs(tmp_path: Path, labels: dict[str, str] | None) -> None:
+    """Whoever has the engine can put the node's name on another image; the label says what an image was made of."""
+    shelf, image_id = shelved(tmp_path)
+    store = store_on(shelf, tmp_path)
+    assert store.load(tmp_path / "a.tar", image_id, LIMITS, None) == image_id
+    assert store_on(shelf, tmp_path).require(image_id) == shelf.facts["Id"]
+    shelf.facts["Config"]["Labels"] = labels
+    with pytest.raises(ImageNotFound, match="is not on this engine"):
+        store_on(shelf, tmp_path).require(image_id)
