@@ -13,8 +13,7 @@ import msgspec
 import sqlalchemy as sa
 
 from chain.codec import encode
-from chain.ledger.outcome import Changes
-from chain.node.messages import decode_changes
+from chain.ledger.outcome import Changes, Record
 from chain.storage import schema
 from chain.storage.schema import at, seal, unseal
 
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 Outcome = tuple[bytes, bytes, list[bytes], bytes]
 """Block, certificate, receipts, changes."""
 _blobs = msgspec.msgpack.Decoder(list[bytes])
+_changes = msgspec.msgpack.Decoder(tuple[list[Record], list[bytes]])
+"""What this node wrote itself: the bounds of a message do not hold for it."""
 
 
 def write(connection: sa.Connection, height: int, changes: list[tuple[bytes, bytes | None]], executed: bool) -> None:
@@ -39,7 +40,7 @@ def changes_at(store: BlockStore, height: int) -> Changes | None:
     """None where they are not kept: the height was stored by a program that did not keep them."""
     with store.read("read changes") as c:
         sealed = c.execute(sa.select(schema.changes.c.changes).where(schema.changes.c.height == height)).scalar()
-    return None if sealed is None else decode_changes(_unseal(store, height, "changes", sealed))
+    return None if sealed is None else Changes(*_changes.decode(_unseal(store, height, "changes", sealed)))
 
 
 def all_changes(store: BlockStore, last: int) -> Iterator[tuple[int, Changes]]:
@@ -48,7 +49,7 @@ def all_changes(store: BlockStore, last: int) -> Iterator[tuple[int, Changes]]:
     query = sa.select(k.height, k.changes).where(k.height <= last).order_by(k.height).execution_options(yield_per=64)
     with store.read("read changes") as c:
         for height, sealed in c.execute(query):
-            yield height, decode_changes(_unseal(store, height, "changes", sealed))
+            yield height, Changes(*_changes.decode(_unseal(store, height, "changes", sealed)))
 
 
 def read(store: BlockStore, start: int, count: int, size: int, most: int) -> list[Outcome]:

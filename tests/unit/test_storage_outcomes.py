@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from chain.codec import encode
 from chain.ledger.genesis import first_state
-from chain.ledger.outcome import changes_of
+from chain.ledger.outcome import MAX_CHANGES, changes_of
 from chain.node.messages import decode_certificate
 from chain.storage import outcomes, schema
 from chain.storage.blockstore import BlockStore, CommitBatch
@@ -65,6 +65,16 @@ def test_where_changes_are_not_kept_nothing_is_told(store: BlockStore) -> None:
     assert len(outcomes.read(store, 1, 64, 10**9, 10**9)) == 2
     assert outcomes.read(store, 3, 64, 10**9, 10**9) == []
     assert outcomes.changes_at(store, 3) is None
+
+
+def test_changes_beyond_the_bounds_of_a_message_are_read_all_the_same(store: BlockStore) -> None:
+    """The deadlines of one block can remove so many escrows; an audit has to read what a node wrote."""
+    changes: list[tuple[bytes, bytes | None]] = [(b"e/%07d" % n, None) for n in range(MAX_CHANGES + 1)]
+    with store.engine.begin() as c:
+        c.execute(sa.delete(schema.changes).where(schema.changes.c.height == 3))
+        outcomes.write(c, 3, changes, True)
+    assert outcomes.changes_at(store, 3) == changes_of(changes)
+    assert [len(told.gone) for height, told in outcomes.all_changes(store, 3) if height == 3] == [MAX_CHANGES + 1]
 
 
 def test_heights_count_as_audited_up_to_the_first_that_was_taken_over(tmp_path: Path, net: Net) -> None:
