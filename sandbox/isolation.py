@@ -22,6 +22,9 @@ _SHM_MB = 64
 SHM_INODES = 1024
 MEMLOCK = 65536
 """Bytes that a job may lock in memory."""
+CORE = 1
+"""Bytes of a core dump. Where the host pipes dumps to a program of its own, the kernel starts that program as root, outside of
+every limit, for each crash, whatever the limit is, also at 0. At 1 alone it does not (core(5), do_coredump). A file needs more."""
 KEEPER_MEMORY = 64 * MIB
 _LOCKED = "nosuid,nodev,noexec"
 
@@ -160,7 +163,7 @@ def job_config(spec: RunSpec, *, runtime: str, uid: int, labels: dict[str, str],
             "/dev/shm": f"{_LOCKED},size={min(_SHM_MB, limits.tmp_mb)}m,nr_inodes={SHM_INODES},mode=1777",
         },
         "Ulimits": [
-            {"Name": "core", "Soft": 0, "Hard": 0},
+            {"Name": "core", "Soft": CORE, "Hard": CORE},
             {"Name": "fsize", "Soft": limits.file_cap, "Hard": limits.file_cap},
             {"Name": "nofile", "Soft": limits.nofile, "Hard": limits.nofile},
             {"Name": "msgqueue", "Soft": 0, "Hard": 0},

@@ -18,7 +18,7 @@ import msgspec
 
 from sandbox.errors import BadImage, SandboxUnavailable
 from sandbox.images import ImageBuildError, build_python_image, cached_image
-from sandbox.isolation import MASKED_PATHS, MEMLOCK, OUT_INODES, SHM_INODES, is_gvisor, out_bytes
+from sandbox.isolation import CORE, MASKED_PATHS, MEMLOCK, OUT_INODES, SHM_INODES, is_gvisor, out_bytes
 from sandbox.spec import MIB, Check, ImageLimits, Limits, RunOutcome, RunSpec, SelfTestReport, Status
 
 _LIMITS = Limits(cpus=0.5, mem_mb=128, pids=64, model_cap=MIB, tmp_mb=8, tmp_inodes=256, file_cap=2 * MIB, nofile=128, wall_s=60)
@@ -55,7 +55,7 @@ def self_test(sandbox: Runs, cache: Path, runtime: str) -> SelfTestReport:
     stamp = os.urandom(4).hex()
     want = {
         "masked": MASKED_PATHS,
-        "core": 0,
+        "core": CORE,
         "msgqueue": 0,
         "memlock": MEMLOCK,
         "nofile": _LIMITS.nofile,

@@ -84,7 +84,7 @@ def test_a_jobs_container_is_asked_for_with_exactly_these_limits() -> None:
             "/dev/shm": "nosuid,nodev,noexec,size=32m,nr_inodes=1024,mode=1777",
         },
         "Ulimits": [
-            {"Name": "core", "Soft": 0, "Hard": 0},
+            {"Name": "core", "Soft": 1, "Hard": 1},
             {"Name": "fsize", "Soft": 3 * MIB, "Hard": 3 * MIB},
             {"Name": "nofile", "Soft": 99, "Hard": 99},
             {"Name": "msgqueue", "Soft": 0, "Hard": 0},
@@ -165,8 +165,8 @@ NEVER = set(
     name_to_handle_at nfsservctl open_by_handle_at open_tree open_tree_attr perf_event_open pidfd_getfd pivot_root
     process_madvise process_mrelease process_vm_readv process_vm_writev ptrace query_module quotactl quotactl_fd reboot
     remap_file_pages request_key seccomp security set_mempolicy set_mempolicy_home_node setdomainname sethostname setns
-    settimeofday splice statmount stime swapoff swapon sync syncfs sysfs syslog tee umount umount2 unshare uretprobe uselib
-    userfaultfd ustat vhangup vm86 vm86old vmsplice vserver
+    setrlimit settimeofday splice statmount stime swapoff swapon sync syncfs sysfs syslog tee umount umount2 unshare uretprobe
+    uselib userfaultfd ustat vhangup vm86 vm86old vmsplice vserver
     """,
     )
 )
@@ -198,6 +198,7 @@ def test_calls_that_are_allowed_on_a_condition_have_exactly_this_one() -> None:
         ("socket", unix),
         ("socketpair", unix),
         ("clone", [{"index": 0, "value": flags, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}]),
+        ("prlimit64", [{"index": 2, "value": 0, "op": "SCMP_CMP_EQ"}]),
         ("personality", [{"index": 0, "value": 0, "op": "SCMP_CMP_EQ"}]),
         ("personality", [{"index": 0, "value": 0xFFFFFFFF, "op": "SCMP_CMP_EQ"}]),
     ]

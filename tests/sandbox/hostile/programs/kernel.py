@@ -209,7 +209,12 @@ def foreign_calling_conventions() -> None:
 
 @case("kernel", HELD)
 def own_limits() -> None:
-    """raising its own limits"""
+    """raising its own limits, and lowering the one by which crashes start no program of the host's"""
+    must(resource.getrlimit(resource.RLIMIT_CORE) == (1, 1), f"core is {resource.getrlimit(resource.RLIMIT_CORE)}")
+    nothing = ctypes.create_string_buffer(16)
+    must(LIBC.setrlimit(resource.RLIMIT_CORE, nothing) == -1, "a core limit of 0 by the C library")
+    must(call("setrlimit", resource.RLIMIT_CORE, nothing)[0] == -1, "a core limit of 0 by the old call")
+    must(call("prlimit64", 0, resource.RLIMIT_CORE, nothing, 0)[0] == -1, "a core limit of 0 by the new call")
     for name in ("NOFILE", "FSIZE", "CORE", "MSGQUEUE", "MEMLOCK"):
         kind = getattr(resource, f"RLIMIT_{name}", 12)
         soft, hard = resource.getrlimit(kind)
