@@ -115,11 +115,13 @@ class Amnesia:
         """
         if not self.wary:
             return []
-        ahead = sync.believed(now)
         self._since = now if self._since is None else self._since
         others = {v.id for v in validators} - {self._own_id}
         patient = now < self._since + PATIENCE
-        enough = len(self._heard & others) >= quorum(len(validators)) - 1 or (self._heard and not patient)
+        heard = len(self._heard & others) >= quorum(len(validators)) - 1
+        enough = heard or (self._heard and not patient)
+        # Where a quorum was heard its words are enough, and no other member can keep this node silent, or have it abstain for ever.
+        ahead = sync.believed(now, others if heard else None)
         # What was told when a quorum had been heard must be here, and looked at; a running graph is further by then. What was told
         # and did not prove true counts no more.
         self._goal = min(ahead, self._goal if self._goal is not None else ahead) if enough else None

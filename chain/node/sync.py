@@ -11,7 +11,7 @@ node by its own part of the time, however often it says that it is ahead. LC-NOD
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from chain.node.messages import MAX_SYNC_BLOCKS
@@ -86,9 +86,10 @@ class Sync:
         """The peers that tell this height, or a higher one."""
         return frozenset(peer for peer, h in self._heights.items() if h >= height)
 
-    def believed(self, now: int) -> int:
-        """The highest height that a peer tells whose word held when it was asked last."""
-        return max((h for p, h in self._heights.items() if self._trusted(p, now)), default=0)
+    def believed(self, now: int, among: Collection[bytes] | None = None) -> int:
+        """The highest height that a peer tells (one of `among`) whose word held when it was asked last."""
+        told = (h for p, h in self._heights.items() if (among is None or p in among) and self._trusted(p, now))
+        return max(told, default=0)
 
     def far_ahead(self, gap: int, now: int) -> list[bytes]:
         """The peers that tell a height so far above this node's, whose word held when they were asked last."""

@@ -197,6 +197,23 @@ def test_a_height_that_proves_false_is_not_waited_for() -> None:
     assert not a.wary
 
 
+@pytest.mark.parametrize("signed", [NEVER, amnesia.UNKNOWN])
+def test_a_member_s_false_height_neither_silences_a_validator_nor_makes_it_abstain_for_ever(signed: Place) -> None:
+    """It answers questions for blocks as well as anybody, so that its word holds; and it may say so at the last moment."""
+    for first in range(CALM + 2):
+        a, sync = machine(signed), Sync()
+        for peer in (1, 2, 3):
+            a.heard(ident(peer))
+            sync.peer(ident(peer), 5)
+        out: list[e.Effect] = []
+        for tick in range(CALM + 1):
+            a.heard(ident(4))
+            sync.peer(ident(4), 2**40 if tick >= first else 5)
+            out += a.tick(100 * tick, 5, sync, validators_of(state_of(genesis(4, PARAMS))), fresh().consensus.round_state)
+        assert not a.wary
+        assert of_kind(out, e.Abstain) == ([e.Abstain(5 + FORGOTTEN)] if signed == amnesia.UNKNOWN else [])
+
+
 def test_the_operators_word_that_a_guard_was_lost_needs_no_proof() -> None:
     """What was signed last may stand in no certificate, and its few receivers may be gone."""
     a = machine(amnesia.UNKNOWN)
