@@ -12,7 +12,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from aiohttp import ClientWebSocketResponse, WSMsgType
 from aiohttp.web import WebSocketResponse
@@ -42,6 +42,55 @@ _UNSENT: Final = 131_072
 
 SLICE: Final = 32
 """Messages of one peer in one turn of the event loop: a vote of another peer waits for so many at most (LC-P2P-24)."""
+
+
+MAX_OPEN: Final = 2 * 2**20
+"""LC-P2P-28: bytes of one peer that make up no frame. What waits here to be read is a quarter of it."""
+_HEADER: Final = 14
+"""The most that RFC 6455 puts before a frame."""
+
+
+class Intake(asyncio.Protocol):
+    """Between the wire and the websocket library: counts what arrives and makes up no frame.
+
+    The library tells nobody of pieces that never end a message, such as empty ones, and each costs the event loop as much as a
+    message. `excess` is called once, when there are too many bytes of that kind; nothing is read any more then.
+    """
+
+    def __init__(self, transport: asyncio.Transport, excess: Callable[[], object]) -> None:
+        self._inner = cast(asyncio.Protocol, transport.get_protocol())
+        self._excess: Callable[[], object] | None = excess
+        self._open = 0
+        transport.set_protocol(self)
+
+    def otherwise(self, excess: Callable[[], object]) -> None:
+        """From here on `excess` is called, unless it was."""
+        if self._excess is not None:
+            self._excess = excess
+
+    def frame(self, size: int) -> None:
+        """A frame came out of what arrived."""
+        self._open = max(0, self._open - size - _HEADER)
+
+    def data_received(self, data: bytes) -> None:
+        self._open += len(data)
+        if self._open <= MAX_OPEN:
+            self._inner.data_received(data)
+        elif self._excess is not None:
+            excess, self._excess = self._excess, None
+            excess()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._inner.connection_lost(exc)
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._inner.resume_writing()
 
 
 class Refused(Exception):
@@ -122,10 +171,18 @@ class Connection:
     """A peer that said hello. `run` returns when it is over; it never raises because of the peer."""
 
     def __init__(
-        self, link: Link, identity: PeerIdentity, hello: Hello, times: Times, meter: Meter, clock: Callable[[], float]
+        self,
+        link: Link,
+        identity: PeerIdentity,
+        hello: Hello,
+        times: Times,
+        meter: Meter,
+        clock: Callable[[], float],
+        intake: Intake,
     ) -> None:
         self.link, self.id, self.key, self.hello = link, identity.id, identity.key, hello
-        self._times, self._meter, self._clock = times, meter, clock
+        self._times, self._meter, self._clock, self._intake = times, meter, clock, intake
+        intake.otherwise(lambda: self.close(CLOSE_VIOLATION, f"{MAX_OPEN} bytes that make up no frame"))
         now = clock()
         self.since = self.last_heard = now
         self.rtt: float | None = None
@@ -181,6 +238,7 @@ class Connection:
             frame = received.data
             now = self.last_heard = self._clock()
             self.bytes_in += len(frame)
+            self._intake.frame(len(frame))
             try:
                 messages = frames.feed(frame)
             except Malformed as e:

@@ -28,7 +28,7 @@ from chain.params import PROTOCOL_VERSION
 from p2p import wire
 from p2p.book import PeerBook, endpoint
 from p2p.config import NetworkConfig, PeerEvent, PeerInfo
-from p2p.connection import Connection, Link, Refused, Times, cut, exchange_hello, say_goodbye, tune
+from p2p.connection import Connection, Intake, Link, Refused, Times, cut, exchange_hello, say_goodbye, tune
 from p2p.dialler import Dialler
 from p2p.discovery import Dial, Wanted, absorb, choose_dials
 from p2p.limits import Bucket, Meter, Standing
@@ -379,6 +379,7 @@ class Network:
     async def _converse(self, link: Link, identity: PeerIdentity, dial: Dial | None, protocol: asyncio.BaseProtocol | None) -> None:
         """Hello, then messages until the end. `dial` on our own connections, `protocol` on accepted ones."""
         tune(link.transport)
+        intake = Intake(link.transport, lambda: self._overfed(link, identity.id))
         hello = wire.Hello(PROTOCOL_VERSION, self._chain_id, self.port(), self._advertise, self._height())
         try:
             theirs = await exchange_hello(link, hello, self._config.hello_timeout)
@@ -394,7 +395,7 @@ class Network:
             if self._listener is not None and protocol is not None:
                 self._listener.admit(protocol)
         self._learn(link, identity.id, theirs)
-        connection = Connection(link, identity, theirs, self._times, self._meter(identity.id), self._clock)
+        connection = Connection(link, identity, theirs, self._times, self._meter(identity.id), self._clock, intake)
         self._live.add(connection)
         if dial is not None:
             self._dialling.discard(dial)
@@ -411,6 +412,11 @@ class Network:
             self._live.discard(connection)
             self._lasted(connection)
             self._down(connection)
+
+    def _overfed(self, link: Link, peer: bytes) -> None:
+        """LC-P2P-28, before the hello."""
+        self._penalize(peer, "bytes that make up no frame", self._config.score_limit * 0.6)
+        cut(link.transport)
 
     async def _check_again(self, link: Link, identity: PeerIdentity) -> None:
         """What may have changed since the connection was authenticated. Raises `Refused`, and the other side is told."""

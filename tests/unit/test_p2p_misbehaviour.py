@@ -13,7 +13,7 @@ import pytest
 
 from chain.crypto import sha256
 from chain.params import PROTOCOL_VERSION
-from p2p.connection import SLICE
+from p2p.connection import MAX_OPEN, SLICE
 from p2p.limits import Meter
 from p2p.tls import issue_leaf, make_contexts
 from p2p.wire import (
@@ -33,6 +33,7 @@ from p2p.wire import (
     parse_peers,
     peers_message,
 )
+from tests.unit.loops import as_nodes_run
 from tests.unit.p2p_kit import CA_, CHAIN, FAST, Node, Raw, id_of, key_of, members_of, pair, raw, running, until
 
 HELLO = peers_message(Hello(PROTOCOL_VERSION, CHAIN, 0, [], 0))
@@ -332,3 +333,55 @@ async def test_a_peer_above_its_rate_is_slowed_down_not_lost() -> None:
             assert [int(m[2]) for m in a.messages] == list(range(3_000))
             # Not a speed test: the limiter must have made it wait for about half a second after each batch.
             assert time.monotonic() - start > 0.5
+
+
+# --- bytes that make up no frame ------------------------------------------------------------------------------------------------
+
+BEGUN = b"\x02\x80\0\0\0\0"
+PIECE = b"\x00\x80\0\0\0\0"
+"""The begin of a binary message, and one more piece of it: both empty, and neither the last."""
+
+
+def pour(peer: Raw) -> None:
+    connection = peer.ws._response.connection
+    assert connection is not None and connection.transport is not None
+    connection.transport.write(BEGUN + PIECE * (MAX_OPEN // len(PIECE) + 100_000))
+
+
+@as_nodes_run
+async def test_pieces_of_a_message_that_never_ends_end_the_connection() -> None:
+    node = Node(0, members_of(0, 1))
+    async with running(node), raw(node) as peer:
+        await until(lambda: id_of(1) in node.connected())
+        pour(peer)
+        code, reason = await peer.reason()
+        assert code in (4003, None)
+        await until(lambda: not node.connected())
+        assert "make up no frame" in node.reasons("peer gone")
+        assert node.net._standing.score(id_of(1), time.monotonic()) > 0
+    assert code is None or "no frame" in reason
+
+
+@as_nodes_run
+async def test_nor_are_they_taken_before_the_hello() -> None:
+    node = Node(0, members_of(0, 1), config=replace(FAST, hello_timeout=60.0))
+    async with running(node), silent(node) as peer:
+        pour(peer)
+        await peer.reason()
+        await until(lambda: node.net._standing.score(id_of(1), time.monotonic()) > 0)
+        assert not node.ups
+
+
+async def all_come(node: Node, count: int) -> None:
+    await until(lambda: len(node.messages) == count, 30)
+
+
+@as_nodes_run
+async def test_whole_frames_do_not_count_however_many_there_are() -> None:
+    async with pair() as (a, b):
+        for one, other in ((a, b), (b, a)):
+            for _ in range(60):
+                assert one.net.send(other.id, NODE, bytes(100_000), 2)
+            await all_come(other, 60)
+        assert 2 * MAX_OPEN < 60 * 100_000
+        assert a.connected() and b.connected() and len(a.ups) == len(b.ups) == 1
