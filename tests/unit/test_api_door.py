@@ -144,6 +144,19 @@ async def test_an_owner_who_asks_again_is_not_cut_off(tmp_path: Path) -> None:
 
 
 @as_nodes_run
+async def test_a_connection_that_is_kept_alive_owes_no_header(tmp_path: Path) -> None:
+    """It outlives a newer one that began a header and does not end it."""
+    async with house(tmp_path, header_s=0.1) as at:
+        sock = await at.knock(WHOLE)
+        assert b"HTTP/1.1 200" in await asyncio.get_running_loop().sock_recv(sock, 65_536)
+        for _ in range(2):
+            assert await ended(await at.knock(HALF)) == b""
+        assert len(at.door.connections) == 1
+        await asyncio.get_running_loop().sock_sendall(sock, WHOLE)
+        assert b"HTTP/1.1 200" in await asyncio.get_running_loop().sock_recv(sock, 65_536)
+
+
+@as_nodes_run
 async def test_a_connection_that_asks_nothing_more_is_closed(tmp_path: Path) -> None:
     async with house(tmp_path, idle_s=0.1) as at:
         assert b"HTTP/1.1 200" in await ended(await at.knock(WHOLE))
