@@ -13,6 +13,8 @@ from chain.node.messages import Links, Message, Status
 
 WAYS = 2
 """Peers that are used side by side to reach a validator to whom there is no shorter way."""
+WAY_TICKS = 10
+"""Ticks after which the next such peers are used: some may say what is not so."""
 ALL_TURNS = 10
 """Turns in which the height is told to validators and the mesh, before one for everybody."""
 NOBODY: frozenset[bytes] = frozenset()
@@ -25,7 +27,7 @@ class LinkBook:
         self._of: dict[bytes, frozenset[bytes]] = {}
         """Of each connected peer that told them."""
         self._told: list[bytes] = []
-        self._turn = 0
+        self._turn = self._ticks = 0
         self._bridges = NOBODY
         """Peers outside the set that lead to validators to whom no connected validator leads."""
         self.validators = NOBODY
@@ -57,6 +59,7 @@ class LinkBook:
     def changed(self) -> Links | None:
         """At every tick. What to tell everybody: None where it is what they were told before."""
         self._bridges = self._find_bridges()
+        self._ticks += 1
         now = self._now()
         if now.validators == self._told:
             return None
@@ -69,7 +72,9 @@ class LinkBook:
             return NOBODY
         lost = lost.difference(*(links for peer, links in self._of.items() if peer in self.validators))
         ways = sorted(peer for peer in self._of if peer not in self.validators)
-        return frozenset(way for validator in lost for way in [w for w in ways if validator in self._of[w]][:WAYS])
+        able = [[way for way in ways if validator in self._of[way]] for validator in sorted(lost)]
+        begin = self._ticks // WAY_TICKS * WAYS
+        return frozenset(found[(begin + i) % len(found)] for found in able if found for i in range(WAYS))
 
     # --- whom to send to --------------------------------------------------------------------------------------------------------
 

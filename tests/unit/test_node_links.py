@@ -6,7 +6,7 @@ from chain.codec import encode
 from chain.consensus.messages import Step
 from chain.node import events as e
 from chain.node import messages as m
-from chain.node.links import LinkBook
+from chain.node.links import WAY_TICKS, WAYS, LinkBook
 from chain.node.node import Node
 from chain.types import NIL, PREVOTE
 from tests.unit.node_kit import T0, Net, fresh, ident, of_kind, receive, sent, transfer, vote
@@ -189,3 +189,21 @@ def test_a_transaction_that_its_entry_kept_to_itself_is_announced_to_the_next_on
     _, first = targets(member.flush(T0), m.Txs)
     reminders = [targets(tick(member, T0 + 100 * i), m.TxIds)[1] for i in range(1, 41)]
     assert [r for r in reminders if r] == [{A, B} - first]
+
+
+def test_members_that_only_say_they_lead_to_a_validator_do_not_keep_its_votes_from_it_for_ever() -> None:
+    """Four liars whose ids come first, and one member that leads to the validator that nobody else is connected with."""
+    book = LinkBook(ident(0))
+    book.validators = frozenset(ident(i) for i in range(4))
+    lost, honest, liars = ident(3), b"\xff" * 20, [bytes([n]) * 20 for n in range(4)]
+    for peer in (ident(1), ident(2), honest, *liars):
+        book.up(peer)
+    for peer in (honest, *liars):
+        book.heard(peer, m.Links([lost]))
+    used: list[frozenset[bytes]] = []
+    for _ in range(3 * WAY_TICKS):
+        book.changed()
+        used.append(frozenset(f.peer for f in of_kind(book.to_validators(b"vote", e.VOTES), e.Send)))
+    assert all(len(ways) == WAYS for ways in used)
+    assert sum(honest in ways for ways in used) >= WAY_TICKS
+    assert len(set(used)) == 3, "not another one at every tick: answers come the same way"
