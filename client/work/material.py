@@ -15,6 +15,7 @@ from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -117,6 +118,7 @@ class Images:
         self._left: set[str] = set()
         """Images that the engine would not give up."""
         self._loading = asyncio.Lock()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def jobs(self) -> set[bytes]:
@@ -156,7 +158,8 @@ class Images:
             return wanted
         if archive:
             path = await self._fetch(_key(terms), job, posted.size)
-            async with self._loading:  # two of a gigabyte would only hold up each other
+            # Two of a gigabyte would only hold up each other; one that is being removed is not loaded meanwhile.
+            async with self._of(wanted), self._loading:
                 return await self._engine.load(path, wanted, limits)
         async with self._transfers.place(_key(terms), urgent=job in self._urgent):
             image = await self._engine.pull(posted.reference, limits)
@@ -184,8 +187,12 @@ class Images:
         if image is not None:
             self._left.add(image)
         for image in sorted(self._left):
-            async with self._loading:  # what is being loaded has its holder when this goes on
+            async with self._of(image):  # what is being loaded has its holder when this goes on
                 await self._remove(image)
+
+    def _of(self, image: str) -> asyncio.Lock:
+        """Taken by whoever loads or removes this image: to remove many files takes minutes, and others go on meanwhile."""
+        return self._locks.setdefault(image, asyncio.Lock())
 
     async def _remove(self, image: str) -> None:
         if image not in self._left:

@@ -215,6 +215,32 @@ async def test_a_job_that_goes_on_lets_go_of_what_was_fetched_and_of_nothing_els
     assert engine.images == {IMAGE}
 
 
+async def test_removing_an_image_holds_up_its_own_loading_and_no_other(tmp_path: Path) -> None:
+    images, files, engine, _, _ = make_images(tmp_path)
+    terms = []
+    for number in (0xAB, 0xCD):
+        (tmp_path / "image.tar").write_bytes(bytes([number]))
+        cid, size = await files.add(tmp_path / "image.tar", pin="boss")
+        terms.append(posting(0, image=Image(ImageKind.ARCHIVE, "", parse(cid).to_bytes(), bytes([number]) * 32, size)))
+    await images.ensure(JOB, terms[0])
+    removing, go_on, remove = asyncio.Event(), asyncio.Event(), engine.remove
+
+    async def slow(image_id: str) -> None:
+        removing.set()
+        await go_on.wait()
+        await remove(image_id)
+
+    engine.remove = slow  # type: ignore[method-assign]
+    release = asyncio.create_task(images.release(JOB))
+    await removing.wait()
+    same = asyncio.create_task(images.ensure(OTHER, terms[0]))
+    other = await asyncio.wait_for(images.ensure(JOB, terms[1]), 10)
+    assert not same.done()
+    go_on.set()
+    await release
+    assert {await same, other} == engine.images
+
+
 async def test_an_image_that_the_engine_would_not_give_up_goes_with_the_next(tmp_path: Path) -> None:
     images, files, engine, _, _ = make_images(tmp_path)
     (tmp_path / "image.tar").write_bytes(b"an image")
