@@ -160,6 +160,8 @@ def job_config(spec: RunSpec, *, runtime: str, uid: int, labels: dict[str, str],
         "Mounts": mounts,
         "Tmpfs": {
             "/tmp": f"{_LOCKED},size={limits.tmp_mb}m,nr_inodes={limits.tmp_inodes},mode=1777",
+            # No terminals: all containers share 4,096, and the kernel's memory behind them does not count as the job's.
+            "/dev/pts": f"{_LOCKED},size=4k,nr_inodes=2,mode=0555",
             "/dev/shm": f"{_LOCKED},size={min(_SHM_MB, limits.tmp_mb)}m,nr_inodes={SHM_INODES},mode=1777",
         },
         "Ulimits": [

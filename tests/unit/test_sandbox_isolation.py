@@ -81,6 +81,7 @@ def test_a_jobs_container_is_asked_for_with_exactly_these_limits() -> None:
         "Mounts": MOUNTS,
         "Tmpfs": {
             "/tmp": "nosuid,nodev,noexec,size=32m,nr_inodes=500,mode=1777",
+            "/dev/pts": "nosuid,nodev,noexec,size=4k,nr_inodes=2,mode=0555",
             "/dev/shm": "nosuid,nodev,noexec,size=32m,nr_inodes=1024,mode=1777",
         },
         "Ulimits": [

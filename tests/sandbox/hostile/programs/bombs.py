@@ -20,6 +20,14 @@ PIDS = 48
 NOFILE = 128
 
 
+@case("bombs", HELD, gvisor=(FINE,))
+def terminals() -> None:
+    """terminals, of which all containers of a machine share 4,096, with memory of the kernel's behind each that nobody counts"""
+    attempt("a terminal", os.openpty)
+    attempt("the terminals' device", os.open, "/dev/ptmx", os.O_RDWR)
+    held()
+
+
 @case("bombs", CLOCK, wall_s=1.0, pids=PIDS, gvisor=STOPPED)
 def fork_bomb() -> None:
     """children without end"""
