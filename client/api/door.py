@@ -96,6 +96,8 @@ class Connection(RequestHandler):
         self.known = False
         """Whether a request on this connection carried the token."""
         self.busy = 0
+        self.number = 0
+        """Its place among all connections so far: the loop's clock tells those of a millisecond not apart."""
         self.since = door.loop.time()
         """When it began to wait."""
         self._header_since: float | None = self.since
@@ -144,6 +146,13 @@ class Connection(RequestHandler):
         finally:
             self.busy -= 1
             self.since, self._header_since = self._loop.time(), None
+
+    def read_no_more(self) -> None:
+        """The rest of a stranger's body is left where it is, and the connection ends with the refusal: nothing that may be asked
+        without the token has a body, and a body in pieces of a byte costs the loop more than any request."""
+        self._lingering_time = 0.0
+        if self._wire is not None:
+            self._wire.pause_reading()
 
     def is_overdue(self, now: float) -> bool:
         if self._unsent is not None:
@@ -229,6 +238,7 @@ class Door:
     def enter(self, new: Connection) -> bool:
         """Whether the new connection gets a place. One that waits makes room where there is none."""
         self.seen += 1
+        new.number = self.seen
         if self._hosts[new.host] >= self.limits.connections_per_address and not self._make_room(new.host):
             return False
         if len(self.connections) >= self.limits.connections and not self._make_room(None):
@@ -241,7 +251,7 @@ class Door:
         """Of one address, or of the address that has most."""
         waiting = [c for c in self.connections if not c.busy and (host is None or c.host == host)]
         # Of several addresses the greediest: who has few connections is not pushed out by who has many.
-        first = min(waiting, key=lambda c: (c.known, -self._hosts[c.host], c.since), default=None)
+        first = min(waiting, key=lambda c: (c.known, -self._hosts[c.host], c.since, c.number), default=None)
         if first is None:
             self.refused += 1
             return False

@@ -160,6 +160,8 @@ class ApiServer:
     ) -> web.StreamResponse:
         connection = request.protocol
         if self._strangers is not None and not self._has_token(request):
+            if isinstance(connection, Connection) and not request.content.is_eof():
+                connection.read_no_more()
             # Before its connection counts as busy: whoever waits here still makes room for others.
             await self._strangers.turn()
         started = perf_counter()

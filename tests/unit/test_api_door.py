@@ -552,3 +552,21 @@ async def test_whoever_goes_away_before_its_turn_has_cost_nothing() -> None:
     await asyncio.gather(*gone, return_exceptions=True)
     await last
     assert asyncio.get_running_loop().time() - began < 5, "500 turns would take ten seconds"
+
+
+@as_nodes_run
+async def test_of_a_stranger_s_body_little_is_read(tmp_path: Path) -> None:
+    """Pieces of one byte, without end: the refusal comes, and what the node read is what came with the header."""
+    async with house(tmp_path) as at:
+        head = b"POST /v1/txs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        sock, loop = await at.knock(head + b"1\r\nx\r\n"), asyncio.get_running_loop()
+        async with asyncio.timeout(20):
+            assert (await loop.sock_recv(sock, 65_536)).startswith(b"HTTP/1.1 401")
+            poured = 0
+            with contextlib.suppress(ConnectionError):
+                while poured < 50_000_000:
+                    await loop.sock_sendall(sock, b"1\r\nx\r\n" * 10_000)
+                    poured += 60_000
+        assert poured < 50_000_000
+        await until(lambda: not at.door.connections)
+        await at.api.get("/v1/status")
