@@ -26,7 +26,7 @@ from typing import Any
 import structlog
 import uvloop
 
-from chain.contracts.base import BANNED, K_HISTORY, Account, History, account_key
+from chain.contracts.base import BANNED, K_HISTORY, Account, History, account_key, fault_of
 from chain.contracts.membership import Member, member_key
 from chain.crypto import address
 from chain.errors import OWN_FAULTS, BrokenInvariant, Malformed
@@ -407,8 +407,11 @@ class Daemon:
             self.network.recheck_membership()
         for event in d.receipts[0].events:
             if isinstance(event, Noted) and event.topic == "parked":
-                shown = render_event(event)
-                log.error("a deadline failed and its reference is parked", height=d.height, ref=shown["ref"], **shown["data"])
+                shown, begins = render_event(event), fault_of(event.ref, d.height)
+                # None where the block was taken over without being executed here.
+                where = next((fault.removeprefix(begins) for fault in self.node.parked if fault.startswith(begins)), None)
+                ref, data = shown["ref"], shown["data"]
+                log.error("a deadline failed and its reference is parked", height=d.height, ref=ref, **data, traceback=where)
         log.debug("block decided", height=d.height, txs=len(d.tx_ids), proposer=address(d.header.proposer))
 
     def _report(self, evidence: Evidence) -> None:

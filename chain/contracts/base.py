@@ -9,6 +9,7 @@ State keys are `<prefix>/<rest>`; every prefix has one record type. This module 
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -65,6 +66,8 @@ class Due(Wire, frozen=True):
 
 
 MAX_REASON = 32
+MAX_FAULT_TEXT = 4_000
+"""Characters kept of a fault: where it happened stands at the end."""
 MAX_HELD = 64
 """Deadlines kept of a parked reference: many more than any contract sets for one."""
 Words = Annotated[list[AccountId], Meta(max_length=MAX_VALIDATORS)]
@@ -158,6 +161,11 @@ def due_key(account: bytes, at: int, contract: int, ref: bytes) -> bytes:
 def split_due(key: bytes) -> tuple[bytes, int, int, bytes]:
     """(account, time, contract, ref) of a deadline's key."""
     return key[2:22], int.from_bytes(key[22:30], "big"), key[30], key[31:]
+
+
+def fault_of(ref: bytes, height: int) -> str:
+    """How the text of a fault begins that parked `ref` in the block of a height."""
+    return f"parked {ref.hex()} in block {height}: "
 
 
 def parked_key(contract: int, ref: bytes) -> bytes:
@@ -268,6 +276,8 @@ class Host:
     tx_id: bytes = ZERO_HASH
     op_index: int = 0
     events: list[Event] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    """What failed behind each `parked`, as this program saw it: for whoever mends it, never for the state."""
 
     # records
 
@@ -500,6 +510,7 @@ class Host:
             reason = type(fault).__name__[:MAX_REASON]
             self._park(contract, ref, Parked(self.height, reason, held, [], []))
             self.note("parked", ref, contract, reason)
+            self.faults.append(fault_of(ref, self.height) + "".join(traceback.format_exception(fault))[-MAX_FAULT_TEXT:])
         else:
             self.store.keep()
 

@@ -69,6 +69,8 @@ class Executed:
     state_root: bytes
     next_validators: list[Validator]
     skipped: list[tuple[ParsedTx, InvalidTx]] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    """Behind each reference that was parked (`Host.faults`)."""
 
 
 def chain_record(state: State) -> ChainRecord:
@@ -288,6 +290,7 @@ def _apply(state: State, block: BlockInput, building: bool, more: More | None) -
         state_root=tree.root,
         next_validators=following.members,
         skipped=skipped,
+        faults=work.system.faults,
     )
 
 

@@ -73,6 +73,8 @@ class Node:
         self.pool, self.sync = Mempool(record.chain_id, self.params), Sync()
         self._batches, self._snapshots = Batches(self.sync, trusting), Snapshots(record.chain_id, self.sync, snapshot_after)
         self.faults: deque[str] = deque(maxlen=MAX_FAULTS)
+        self.parked: deque[str] = deque(maxlen=MAX_FAULTS)
+        """What failed in blocks that were decided, for the log (`fault_of`)."""
         """Evidence of our own mistakes, newest last."""
         self._beacon_key = beacon_key
         self._bodies, self._relay, self.service = Bodies(), Relay(), Service()
@@ -343,6 +345,7 @@ class Node:
         """A decided block becomes the state."""
         self._amnesia.decided(block.header, certificate, validators_of(self.state))
         transition.commit(self.state, executed)
+        self.parked += executed.faults
         header = block.header
         self.height, self.head_id = header.height, certificate.block_id
         self._bodies.clear(self.height)

@@ -57,6 +57,10 @@ def test_every_node_parks_the_same_job_and_the_graph_goes_on(monkeypatch: pytest
     found: set[Any] = {encode(node.state.get(parked_key(records.NUMBER, job))) for node in net.nodes}
     assert len(found) == 1 and isinstance(net.nodes[0].state.get(parked_key(records.NUMBER, job)), Parked)
     assert len({node.state.root for node in net.nodes}) == 1
+    for node in net.nodes:  # whoever mends it is told where it failed
+        (fault,) = node.parked
+        assert fault.startswith(f"parked {job.hex()} in block ")
+        assert 'raise KeyError(f"a bug at' in fault
     assert all(node.state.get(records.job_key(job)).state == records.State.OPEN for node in net.nodes)  # type: ignore[union-attr]
     assert not any(node.faults for node in net.nodes)
     assert net.nodes[0].state.get(escrow_key(records.bounty_escrow(job))) is not None
