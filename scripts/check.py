@@ -64,15 +64,15 @@ LINT = (
 )
 TYPES = (Part("types", (".venv/bin/mypy",), 0.7),)
 TESTS = (
-    Part("tests of the code", (*PYTEST, "-n", "2", *without(APART), "--ignore=tests/processes", "tests"), 5.0),
+    Part("tests of the code", (*PYTEST, "-n", "2", *without(APART), "--ignore=tests/processes", "tests"), 4.5),
     Part(
         "tests with real nodes",
         (*PYTEST, "-n", "2", "--dist", "loadfile", *without(APART), "tests/processes"),
-        5.0,
+        4.5,
         root=True,
     ),
     Part("hostile images", (*PYTEST, "-n", "2", HOSTILE), 2.5),
-    Part("tests with real containers, the demo and the soak", (*PYTEST, *APART, *without((HOSTILE,))), 6.0, root=True),
+    Part("tests with real containers, the demo and the soak", (*PYTEST, *APART, *without((HOSTILE,))), 4.5, root=True),
 )
 CORE = ("chain/", "tests/sim/", "protocol_spec/")
 REST = (
