@@ -1,0 +1,549 @@
+"""A node's sandbox over an engine in this process: what a run leaves behind, on every way in which it can end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+import requests
+
+from sandbox import (
+    EngineError,
+    ImageLimits,
+    ImageNotFound,
+    Limits,
+    Progress,
+    RunOutcome,
+    RunSpec,
+    Sandbox,
+    SandboxUnavailable,
+    Status,
+    runner,
+    service,
+)
+from sandbox import engine as engine_module
+from sandbox.engine import Engine
+from sandbox.errors import BadImage
+from sandbox.spec import MIB
+
+from .docker_double import Box, Client, DockerDouble, refusal
+from .test_sandbox_archive import GOOD, docker_archive, entry, tar
+
+LIMITS = Limits(cpus=1.0, mem_mb=64, model_cap=1000, log_cap=2048, wall_s=20)
+
+
+@pytest.fixture
+def double(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DockerDouble:
+    double = DockerDouble(tmp_path / "volumes")
+    double.folder.mkdir()
+    keeper = tmp_path / "keeper.tar"
+    keeper_id = docker_archive(keeper, [tar(entry("keeper", b"x"))])
+    monkeypatch.setattr(engine_module, "_PAUSE_S", 0)
+    monkeypatch.setattr(Engine, "api", lambda self, **_: Client(double))
+    monkeypatch.setattr(service, "keeper_image", lambda cache, machine: (keeper, keeper_id))
+    monkeypatch.setattr("os.umask", lambda mask: 0)  # the keepers' program sets its own process's
+    return double
+
+
+@pytest.fixture
+def room(double: DockerDouble, tmp_path: Path) -> Iterator[Sandbox]:
+    sandbox = Sandbox(tmp_path / "data", node_tag="n")
+    yield sandbox
+    double.faults.clear()
+    sandbox.close()
+    assert (double.boxes, double.volumes, double.open_pulls) == ({}, {}, 0)
+    assert [box.name for box in double.made if box.attached and box.theirs.fileno() != -1] == [], "no connection stays open"
+
+
+@pytest.fixture
+def image(room: Sandbox, tmp_path: Path) -> str:
+    return load(room, tmp_path)
+
+
+def load(room: Sandbox, folder: Path, name: str = "job") -> str:
+    image = docker_archive(folder / f"{name}.tar", [GOOD, tar(entry(name, b"x"))])
+    assert room.load_archive(folder / f"{name}.tar", image) == image
+    return image
+
+
+def spec(image: str, run_id: str = "r", **more: Any) -> RunSpec:
+    limits = msgspec.structs.replace(LIMITS, **{key: more.pop(key) for key in list(more) if key in LIMITS.__struct_fields__})
+    plain = {"phase": "train", "seed": 7, "probe": 1, "budget_s": 5}
+    return RunSpec(run_id=run_id, image_id=image, limits=limits, **{**plain, **more})
+
+
+def left(double: DockerDouble) -> tuple[int, int]:
+    """Containers and volumes on the engine."""
+    return len(double.boxes), len(double.volumes)
+
+
+ONE_WAITS = (1, 2)
+"""A keeper for the next run, and its two volumes."""
+
+
+def test_a_run_gets_its_inputs_and_its_model_is_the_callers(room: Sandbox, double: DockerDouble, image: str) -> None:
+    seen: list[bytes] = []
+    shown: list[Progress] = []
+
+    def job(box: Box) -> int:
+        seen.append((box.inside / "job.json").read_bytes())
+        seen.append(b"%d" % box.mounts["/lc/in"]["ReadOnly"] + b"%d" % box.mounts["/lc/out"]["ReadOnly"])
+        for step in range(5):
+            box.say(b'LC {"step":%d}\n' % step)
+        box.leave()
+        return 0
+
+    double.job = job
+    outcome = room.run(spec(image, cpus=64), on_progress=shown.append)
+    assert (outcome.status, outcome.loss, outcome.n, outcome.model_size) == (Status.OK, 250_000_000, 9, 7), outcome
+    assert outcome.model_path is not None
+    assert outcome.model_path.read_bytes() == b"weights"
+    assert outcome.model_path.stat().st_mode & 0o777 == 0o600
+    assert seen[0] == (b'{"v":1,"phase":"train","seed":7,"probe":1,"budget_s":5,"threads":1,"mem_mb":64,"params":{}}')
+    assert seen[1] == b"10", "the inputs are not the job's to write"
+    ways = [(box.mounts["/lc/in"]["ReadOnly"], box.mounts["/lc/out"]["ReadOnly"]) for box in double.made if "keeper" in box.name]
+    assert ways[0] == (False, True), "the outputs are not the keeper's"
+    assert shown[-1] == Progress(4), "the last one is shown, however many came at once"
+    room.settle()
+    assert left(double) == ONE_WAITS
+
+
+def test_an_evaluation_gets_model_and_hidden_data_and_room_for_both(
+    room: Sandbox, double: DockerDouble, image: str, tmp_path: Path
+) -> None:
+    (tmp_path / "m").write_bytes(b"m" * 3 * MIB)
+    (tmp_path / "e").write_bytes(b"e" * 3 * MIB)
+    seen: list[object] = []
+
+    def job(box: Box) -> int:
+        options = box.mounts["/lc/in"]["VolumeOptions"]["DriverConfig"]["Options"]["o"]
+        seen.append(int(options.partition("size=")[2].partition(",")[0]) >= 6 * MIB)
+        seen.append(sorted((file.name, file.stat().st_size) for file in box.inside.iterdir())[:1])
+        seen.append((box.inside / "model").read_bytes() == b"m" * 3 * MIB)
+        box.leave(probe='"0.5"')
+        return 0
+
+    double.job = job
+    outcome = room.run(spec(image, phase="evaluate", model=tmp_path / "m", eval_file=tmp_path / "e"))
+    assert (outcome.status, outcome.probe_loss, outcome.model_path) == (Status.OK, 500_000_000, None), outcome
+    assert seen == [True, [("eval", 3 * MIB)], True]
+    double.job = lambda box: box.leave() or 0  # type: ignore[func-returns-value]
+    outcome = room.run(spec(image, "s", phase="evaluate", model=tmp_path / "m"))
+    assert (outcome.status, "probe_loss" in outcome.reason) == (Status.BAD_RESULT, True)
+
+
+def test_an_input_that_is_gone_or_shrinks_ends_the_run_with_its_reason(
+    room: Sandbox, double: DockerDouble, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = room.run(spec(image, phase="evaluate", model=tmp_path / "missing"))
+    assert outcome.status is Status.ENGINE_ERROR
+    assert "missing" in outcome.reason
+    (tmp_path / "m").write_bytes(b"m" * 10)
+    monkeypatch.setattr("sandbox.keeper.os", SimpleNamespace(fstat=lambda _: SimpleNamespace(st_size=11)))
+    outcome = room.run(spec(image, "s", phase="evaluate", model=tmp_path / "m"))
+    assert (outcome.status, "became shorter" in outcome.reason) == (Status.ENGINE_ERROR, True)
+    assert left(double) == (0, 0)
+
+
+def test_the_waiting_keeper_is_taken_by_the_next_run_of_its_size_alone(room: Sandbox, double: DockerDouble, image: str) -> None:
+    used: list[str] = []
+
+    def job(box: Box) -> int:
+        used.append(box.mounts["/lc/out"]["Source"])
+        assert list(box.outside.iterdir()) == [], "nothing of another run"
+        box.leave()
+        return 0
+
+    double.job = job
+    for run in ("a", "b", "c"):
+        assert room.run(spec(image, run)).status is Status.OK
+        room.settle()
+        assert left(double) == ONE_WAITS
+    assert len(set(used)) == 3, "no two runs share a volume"
+    assert double.count("create_container_from_config lc-n-keeper-") == 4, "one for each run, and the one that waits"
+    assert room.run(spec(image, "d", model_cap=500_000)).status is Status.OK
+    room.settle()
+    assert double.count("create_container_from_config lc-n-keeper-") == 6, "one too small, then one more that waits"
+    assert left(double) == ONE_WAITS
+    assert "size=2048576," in next(iter(double.boxes.values())).mounts["/lc/out"]["VolumeOptions"]["DriverConfig"]["Options"]["o"]
+
+
+def test_a_waiting_keeper_that_died_is_not_taken_and_goes(room: Sandbox, double: DockerDouble, image: str) -> None:
+    assert room.run(spec(image)).status is Status.OK
+    room.settle()
+    (waiting,) = double.boxes.values()
+    waiting.hush()
+    assert waiting.dead.wait(10)
+    assert room.run(spec(image, "s")).status is Status.OK
+    room.settle()
+    assert waiting.name not in double.boxes
+    assert left(double) == ONE_WAITS
+
+
+def test_runs_side_by_side_leave_one_keeper_waiting(room: Sandbox, double: DockerDouble, image: str) -> None:
+    together = threading.Barrier(3)
+
+    def job(box: Box) -> int:
+        together.wait(20)
+        box.leave()
+        return 0
+
+    double.job = job
+    with ThreadPoolExecutor(3) as pool:
+        outcomes = list(pool.map(lambda run: room.run(spec(image, run)), ("a", "b", "c")))
+    assert {outcome.status for outcome in outcomes} == {Status.OK}
+    assert len({outcome.model_path for outcome in outcomes}) == 3
+    room.settle()
+    assert left(double) == ONE_WAITS
+
+
+def test_a_run_id_is_taken_while_its_run_is_under_way_and_free_after(room: Sandbox, double: DockerDouble, image: str) -> None:
+    told: list[str] = []
+
+    def job(box: Box) -> int:
+        if not told:
+            with pytest.raises(ValueError, match="under way already"):
+                room.run(spec(image))
+            told.append("x")
+        box.leave(model=b"weights %d" % len(double.did))
+        return 0
+
+    double.job = job
+    first = room.run(spec(image))
+    assert first.model_path is not None
+    before = first.model_path.read_bytes()
+    again = room.run(spec(image))
+    assert (first.status, again.status, told) == (Status.OK, Status.OK, ["x"])
+    assert again.model_path is not None
+    assert again.model_path.read_bytes() != before
+
+
+def forever(box: Box) -> int:
+    box.say(b"here\n")
+    box.killed.wait(60)
+    return 0
+
+
+def silently(box: Box) -> int:
+    box.hush()
+    box.killed.wait(60)
+    return 0
+
+
+@pytest.mark.parametrize("job", [forever, silently])
+def test_a_cancelled_run_is_killed_whether_or_not_it_still_talks(room: Sandbox, double: DockerDouble, image: str, job: Any) -> None:
+    cancel = threading.Event()
+    started = threading.Event()
+
+    def told(box: Box) -> int:
+        started.set()
+        return int(job(box))
+
+    double.job = told
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(room.run, spec(image, wall_s=3600), cancel=cancel)
+        assert started.wait(20)
+        cancel.set()
+        outcome = running.result(timeout=30)
+    assert (outcome.status, outcome.model_path) == (Status.CANCELLED, None)
+    room.settle()
+    assert left(double) == ONE_WAITS
+
+
+def test_a_run_that_was_cancelled_before_it_began_touches_nothing(room: Sandbox, double: DockerDouble, image: str) -> None:
+    cancel = threading.Event()
+    cancel.set()
+    assert room.run(spec(image), cancel=cancel).status is Status.CANCELLED
+    assert double.count("create_container") == 0
+    assert room.run(spec(image)).status is Status.OK, "its id is free"
+
+
+@pytest.mark.parametrize("job", [forever, silently])
+def test_the_wall_clock_ends_a_run_whether_or_not_it_still_talks(room: Sandbox, double: DockerDouble, image: str, job: Any) -> None:
+    double.job = job
+    outcome = room.run(spec(image, wall_s=0.3))
+    assert outcome.status is Status.TIMEOUT
+    assert double.count("kill lc-n-r") == 1
+    room.settle()
+    assert left(double) == ONE_WAITS
+
+
+@pytest.mark.parametrize("stream", [1, 2])
+def test_output_on_either_stream_counts_against_the_cap(room: Sandbox, double: DockerDouble, image: str, stream: int) -> None:
+    def job(box: Box, size: int = 2048) -> int:
+        box.say(b"x" * size, stream)
+        if size > 2048:
+            box.killed.wait(60)
+        box.leave()
+        return 0
+
+    double.job = job
+    assert room.run(spec(image)).status is Status.OK, "exactly the cap"
+    double.job = lambda box: job(box, 2049)
+    outcome = room.run(spec(image, "s"))
+    assert (outcome.status, outcome.reason) == (Status.FAILED, "wrote more than 2048 bytes of output")
+
+
+def test_an_end_that_comes_in_the_moment_of_the_kill_is_an_end(room: Sandbox, double: DockerDouble, image: str) -> None:
+    def job(box: Box) -> int:
+        box.say(b"x" * 5000)
+        return 0
+
+    double.job = job
+    for status in (404, 409):
+        double.faults["kill"] = [refusal(status)]
+        assert room.run(spec(image, f"r{status}")).status is Status.FAILED
+
+
+def test_what_cannot_be_killed_is_no_ended_run_and_is_removed_before_anybody_goes_on(
+    room: Sandbox, double: DockerDouble, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_KILL_WAIT_S", 0.0)
+    removed = threading.Event()
+    double.kill = lambda name: None  # type: ignore[method-assign]
+
+    def job(box: Box) -> int:
+        box.say(b"x" * 5000)
+        removed.wait(60)
+        return 0
+
+    double.job = job
+    outcome = room.run(spec(image))
+    assert (outcome.status, "still runs" in outcome.reason) == (Status.ENGINE_ERROR, True)
+    assert left(double) == (0, 0), "before `run` returned"
+    removed.set()
+
+
+@pytest.mark.parametrize(
+    ("method", "calls"),
+    [
+        ("create_container_from_config", [refusal(400)]),
+        ("create_container_from_config", [None, refusal(400)]),
+        ("start", [refusal(400)]),
+        ("start", [None, refusal(400)]),
+        ("attach_socket", [refusal(400)]),
+        ("attach_socket", [None, refusal(400)]),
+        ("inspect_container", [None, refusal(400)]),
+        ("wait", [refusal(400)]),
+    ],
+)
+def test_a_run_that_the_engine_breaks_off_leaves_nothing_when_it_returns(
+    room: Sandbox, double: DockerDouble, image: str, method: str, calls: list[Exception | None]
+) -> None:
+    double.faults[method] = calls
+    outcome = room.run(spec(image))
+    assert outcome.status is Status.ENGINE_ERROR, outcome
+    assert left(double) == (0, 0)
+    assert room.run(spec(image)).status is Status.OK, "the next one is not held up"
+
+
+def test_a_leftover_of_the_same_name_is_replaced(room: Sandbox, double: DockerDouble, image: str) -> None:
+    double.create_container_from_config({"Image": "x", "Labels": {}}, "lc-n-r")
+    assert room.run(spec(image)).status is Status.OK
+    double.faults["create_container_from_config"] = [requests.ConnectionError("after it was made"), None]
+    assert room.run(spec(image, "s")).status is Status.OK
+
+
+@pytest.mark.parametrize(("model", "why"), [(None, "missing"), (b"", "empty"), (b"x" * 1001, "limit is 1000")])
+def test_a_model_that_is_refused_leaves_no_file(
+    room: Sandbox, double: DockerDouble, image: str, tmp_path: Path, model: bytes | None, why: str
+) -> None:
+    double.job = lambda box: box.leave(model=model) or 0  # type: ignore[func-returns-value]
+    outcome = room.run(spec(image))
+    assert (outcome.status, outcome.model_path, why in outcome.reason) == (Status.BAD_RESULT, None, True), outcome
+    assert list((tmp_path / "data" / "out").iterdir()) == []
+    double.job = lambda box: box.leave(model=b"x" * 1000) or 0  # type: ignore[func-returns-value]
+    assert room.run(spec(image, "s")).model_size == 1000
+
+
+@pytest.mark.parametrize(
+    ("told", "status"), [([True], Status.OUT_OF_RESOURCES), ([False, True], Status.OUT_OF_RESOURCES), ([False], Status.FAILED)]
+)
+def test_only_what_memory_killed_ran_out_of_memory(
+    room: Sandbox, double: DockerDouble, image: str, monkeypatch: pytest.MonkeyPatch, told: list[bool], status: Status
+) -> None:
+    """An engine tells it beside the end, or a little later."""
+    monkeypatch.setattr(runner, "_OOM_WAIT_S", 0.3)
+    double.job = lambda box: 137
+    honest = double.inspect_container
+
+    def inspect(name: str) -> dict[str, Any]:
+        facts: dict[str, Any] = honest(name)
+        if double.boxes[name].dead.is_set():
+            facts["State"]["OOMKilled"] = told.pop(0) if len(told) > 1 else told[0]
+        return facts
+
+    monkeypatch.setattr(double, "inspect_container", inspect)
+    outcome = room.run(spec(image))
+    assert (outcome.status, outcome.exit_code) == (status, 137)
+
+
+def test_parameters_of_any_depth_are_refused_by_name(room: Sandbox, image: str) -> None:
+    for params in ("[]", "{", '{"a":' * 10_000):
+        outcome = room.run(spec(image, params=params))
+        assert (outcome.status, "params" in outcome.reason) == (Status.FAILED, True)
+
+
+# --- images of a node -------------------------------------------------------------------------------------------------------------
+
+
+def test_an_image_goes_at_once_though_its_last_container_is_removed_in_the_background(
+    room: Sandbox, double: DockerDouble, image: str
+) -> None:
+    assert room.run(spec(image)).status is Status.OK
+    room.remove_image(image)
+    assert not room.has_image(image)
+    outcome = room.run(spec(image, "s"))
+    assert (outcome.status, "is not on this engine" in outcome.reason) == (Status.ENGINE_ERROR, True)
+    room.remove_image(image)  # nothing left to do
+
+
+def test_limits_of_the_caller_are_the_ones_that_count(room: Sandbox, tmp_path: Path) -> None:
+    image = docker_archive(tmp_path / "a.tar", [GOOD])
+    with pytest.raises(BadImage, match="more than 1 files"):
+        room.load_archive(tmp_path / "a.tar", image, ImageLimits(files=1))
+
+
+def test_a_clean_up_takes_all_of_this_node_and_nothing_of_another(
+    room: Sandbox, double: DockerDouble, image: str, tmp_path: Path
+) -> None:
+    other = Sandbox(tmp_path / "other", node_tag="n2")
+    others = load(other, tmp_path)
+    assert other.run(spec(others)).status is Status.OK
+    other.settle()
+    more = load(room, tmp_path, "more")
+    assert room.run(spec(image)).status is Status.OK
+    room.settle()
+    double.names["learningchain/nx:abc"] = double.names[f"learningchain/n:{image[7:]}"]
+
+    report = room.cleanup(keep_images=[image])
+    assert (report.containers, report.volumes, report.images, report.problems) == (1, 2, 2, ())  # `more` and the keeper's
+    assert (room.has_image(image), room.has_image(more), other.has_image(others)) == (True, False, True)
+    assert room.run(spec(more)).status is Status.ENGINE_ERROR
+    assert left(double) == ONE_WAITS, "the other node's"
+    assert "learningchain/nx:abc" in double.names
+    assert room.run(spec(image)).status is Status.OK, "the keeper's image is loaded anew"
+    assert other.run(spec(others)).status is Status.OK
+    other.cleanup()
+    other.close()
+
+
+def test_a_clean_up_says_what_it_could_not_remove_and_counts_the_rest(room: Sandbox, double: DockerDouble, image: str) -> None:
+    assert room.run(spec(image)).status is Status.OK
+    room.settle()
+    double.faults["remove_container"] = [refusal(400, "busy box")]
+    report = room.cleanup()
+    assert "busy box" in report.problems[0]
+    room.cleanup()
+
+    image = load(room, double.folder)
+    assert room.run(spec(image)).status is Status.OK
+    room.settle()
+    double.faults |= {"remove_volume": [refusal(400, "busy volume")], "remove_image": [refusal(409, "busy image")]}
+    report = room.cleanup()
+    assert report.images == 1
+    assert [[word for word in ("volume", "image") if f"busy {word}" in text] for text in report.problems] == [["volume"], ["image"]]
+    assert room.cleanup().problems == ()
+    double.faults["containers"] = [refusal(400)]
+    with pytest.raises(EngineError):
+        room.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"), [(refusal(404), False), (refusal(409, "removal is already in progress"), False), (refusal(409, "no"), True)]
+)
+def test_what_is_gone_or_going_is_no_problem(
+    room: Sandbox, double: DockerDouble, image: str, monkeypatch: pytest.MonkeyPatch, fault: Exception, told: bool
+) -> None:
+    assert room.run(spec(image)).status is Status.OK
+    room.settle()
+    honest = double.remove_container
+
+    def gone(name: str, **how: Any) -> None:
+        honest(name, **how)
+        raise fault
+
+    monkeypatch.setattr(double, "remove_container", gone)
+    assert (room.cleanup().problems != ()) is told
+    monkeypatch.setattr(double, "remove_container", honest)
+
+
+def test_after_it_was_closed_a_run_still_leaves_nothing_in_its_place(room: Sandbox, double: DockerDouble, image: str) -> None:
+    assert room.run(spec(image)).status is Status.OK
+    room.close()
+    assert left(double) == (0, 0)
+    assert room.has_image(image)
+    assert room.run(spec(image, "s")).status is Status.OK
+    assert "lc-n-s" not in double.boxes
+
+
+def test_a_keeper_that_cannot_be_prepared_costs_the_next_run_only_its_time(
+    room: Sandbox, double: DockerDouble, image: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def job(box: Box) -> int:
+        double.faults["start"] = [refusal(400)]
+        box.leave()
+        return 0
+
+    double.job = job
+    assert room.run(spec(image)).status is Status.OK
+    room.settle()
+    assert "no keeper could be prepared" in caplog.text
+    assert left(double) == (0, 0)
+    assert room.run(spec(image, "s")).status is Status.OK
+
+
+def test_an_engine_that_does_not_answer_is_not_an_image_that_is_missing(room: Sandbox, double: DockerDouble, image: str) -> None:
+    double.faults["inspect_image"] = [requests.ConnectionError("gone")] * 3
+    with pytest.raises(EngineError, match="does not answer"):
+        room.has_image(image)
+    assert room.has_image(image)
+
+
+def test_the_folder_of_an_engine_elsewhere_is_not_looked_for_here(double: DockerDouble, tmp_path: Path) -> None:
+    double.facts["DockerRootDir"] = str(tmp_path)
+    assert Sandbox(tmp_path, base_url="unix:///x.sock", node_tag="n")._disk() == tmp_path
+    assert Sandbox(tmp_path, base_url="tcp://10.0.0.1:2375", node_tag="n")._disk() is None
+    assert Sandbox(tmp_path, base_url="http://10.0.0.1:2375", node_tag="n")._disk() is None
+
+
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({"OSType": "windows"}, "Linux is needed"),
+        ({"SecurityOptions": ["name=apparmor"]}, "no seccomp"),
+        ({"DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}, "containerd image store"),
+        ({"MemoryLimit": False}, "cannot limit memory"),
+        ({"PidsLimit": False}, "cannot limit pids"),
+        ({"CpuCfsQuota": False}, "cannot limit cpu"),
+        ({"Runtimes": {"crun": {}}}, "no runtime 'runc'"),
+    ],
+)
+def test_an_engine_that_cannot_keep_a_promise_is_not_used(
+    double: DockerDouble, tmp_path: Path, facts: dict[str, Any], why: str
+) -> None:
+    double.facts |= facts
+    with pytest.raises(SandboxUnavailable, match=why):
+        Sandbox(tmp_path, node_tag="n").check_engine()
+
+
+def test_what_an_engine_says_of_itself_is_passed_on(double: DockerDouble, tmp_path: Path) -> None:
+    info = Sandbox(tmp_path, node_tag="n").check_engine()
+    assert (info.mem_mb, info.cpus, info.rootless, info.architecture) == (1024, 2, False, "amd64")
+    for option in ("name=rootless", "name=userns"):
+        double.facts["SecurityOptions"] = ["name=seccomp", option]
+        assert Sandbox(tmp_path, node_tag="n").check_engine().rootless
+
+
+def test_no_outcome_names_an_image_that_is_not_there(room: Sandbox) -> None:
+    missing = "sha256:" + "0" * 64
+    outcome: RunOutcome = room.run(spec(missing))
+    assert (outcome.status, missing in outcome.reason) == (Status.ENGINE_ERROR, True)
+    with pytest.raises(ImageNotFound):
+        room._store.require(missing)
