@@ -207,6 +207,50 @@ async def test_nobody_is_told_of_a_height_before_it_is_on_disk(driven: tuple[Rec
     assert driver_._durable is None
 
 
+async def test_what_waits_for_the_disk_is_its_own_height_not_an_earlier_one(driven: tuple[Recorder, Driver]) -> None:
+    """Where nothing is held yet when an earlier height is stored, what comes then still waits, and both heights can be served."""
+    node, driver_ = driven
+    store, told, answered = SlowStore(), list[int](), list[m.Message]()
+    store.blocks = lambda start, count, size: []  # type: ignore[attr-defined]
+    driver_._store, driver_._on_decided = cast(Any, store), lambda d: told.append(d.height)
+    driver_._wal = cast(Any, SimpleNamespace(used=0))
+    certificate = encode(Certificate(7, 0, bytes(32), [0], [bytes(64)]))
+    for height, durable in ((1, True), (2, True)):
+        driver_._run_all([e.Commit(height, bytes(32), b"%d" % height, certificate, [], [], [], [], durable)])
+    store.commits[0].set_result(None)
+    await turns(3)
+    driver_._run_all([decided(2)])
+    assert told == []
+
+    def handle(event: e.Input, now: int) -> list[e.Effect]:
+        assert isinstance(event, e.Answered) and event.answer is not None
+        answered.append(m.decode_message(event.answer))
+        return []
+
+    node.handle = handle  # type: ignore[method-assign]
+    driver_._run(e.ReadBlocks(PEER, 2, 64, 2_000_000))
+    while not answered:
+        await asyncio.sleep(0)
+    assert isinstance(answered[0], m.Blocks) and [item.block for item in answered[0].blocks] == [b"2"]
+    store.commits[1].set_result(None)
+    await turns(3)
+    assert told == [2] and not driver_._unstored
+
+
+async def test_after_the_end_no_timer_does_anything(driven: tuple[Recorder, Driver], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database is closed by then."""
+    monkeypatch.setattr(driver, "GATHER_MS", 0)
+    _, driver_ = driven
+    store = FullStore()
+    driver_._store = cast(Any, store)
+    driver_._run(e.Commit(1, bytes(32), b"", b"", [], [], [], [], False))
+    driver_._fail(ValueError("something else"))
+    driver_.stop()
+    await turns(5)
+    assert store.handed == []
+    assert isinstance(driver_.failed.exception(), ValueError)
+
+
 async def test_a_question_for_blocks_makes_the_database_write_nothing(driven: tuple[Recorder, Driver]) -> None:
     """What was decided a moment ago is answered from memory: a flush for each question would be a sync of the disk for each."""
     node, driver_ = driven

@@ -130,6 +130,39 @@ def test_who_connects_again_has_no_more_than_before() -> None:
     assert service.next(22) is None
 
 
+def test_what_is_read_for_a_peer_counts_until_it_is_read_wherever_the_peer_is() -> None:
+    """Else who connects again while its answer is made has another one made beside it, and so on."""
+    service = Service()
+    (a,) = names(1)
+    service.ask(a, QUESTION)
+    assert service.next(0) == (a, QUESTION)
+    service.down(a)
+    assert (service.open(a), service.reading) == (1, 1)
+    service.ask(a, QUESTION)
+    assert service.next(0) is None
+    service.done(a)
+    assert service.next(0) == (a, QUESTION)
+
+
+def test_a_clock_that_goes_back_takes_nothing_away() -> None:
+    """The system's clock is set now and then."""
+    service = Service()
+    assert allowed(service, BODIES, 1, HOUR) == 1
+    assert allowed(service, BODIES, 99, 0) == BODIES.rate.burst - 1
+    assert allowed(service, BODIES, 99, 1_000) == BODIES.rate.per_s
+
+
+def test_of_the_rates_that_are_known_the_one_longest_unused_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a peer buys itself new ones with a few others' names."""
+    monkeypatch.setattr("chain.node.service.MAX_KNOWN", 3)
+    service = Service()
+    greedy, *others = names(9)
+    assert sum(service.allows(greedy, BODIES, 0) for _ in range(99)) == BODIES.rate.burst
+    for other in others:
+        assert service.allows(other, BODIES, 0)
+        assert not service.allows(greedy, BODIES, 0)
+
+
 def allowed(service: Service, what: Allowance, times: int, now: int) -> int:
     return sum(service.allows(b"peer", what, now) for _ in range(times))
 

@@ -6,7 +6,7 @@ import random
 import sys
 from collections.abc import Callable
 from functools import cache
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -24,6 +24,7 @@ from chain.node import mempool, space
 from chain.node.mempool import Mempool
 from chain.node.messages import SHORT
 from chain.node.relay import Relay
+from chain.node.selection import Selection
 from chain.node.space import COMMON, GAP, LOCAL, MIN_CHARGE, URGENT, Holders
 from chain.params import LANES, MAX_OPS, Params
 from chain.types import TxBody, net_of, tx_id
@@ -311,6 +312,42 @@ def test_work_that_was_not_done_leaves_room_for_more() -> None:
     chosen = p.selection(10**7)
     assert [len(chosen.first()), len(chosen.more([32, 32])), len(chosen.more([32]))] == [2, 1, 1]
     assert chosen.more([MAX_OPS * 32]) == []
+
+
+class Lanes:
+    """One transaction of each account that is ready: (account, work, urgent)."""
+
+    def __init__(self, *txs: tuple[bytes, int, bool]) -> None:
+        self.items = {
+            who: SimpleNamespace(
+                order=n, tx=SimpleNamespace(raw=bytes(9), work=work, urgent=urgent, body=SimpleNamespace(sender=who, lane=0))
+            )
+            for n, (who, work, urgent) in enumerate(txs)
+        }
+
+    def turns(self, urgent: bool) -> list[bytes]:
+        return [who for who, item in self.items.items() if item.tx.urgent is urgent]
+
+    def ready(self, account: bytes, lane: int, ahead: int) -> Any:
+        return self.items[account] if (lane, ahead) == (0, 0) else None
+
+
+def in_batches(lanes: Lanes, *took: list[int]) -> list[list[bytes]]:
+    """Who is in the first batch of a block of 100 units of work, and in those after batches that took so much."""
+    chosen = Selection(lanes, 10**6, Params(block_work=100))
+    return [[tx.body.sender for tx in batch] for batch in (chosen.first(), *map(chosen.more, took))]
+
+
+def test_what_any_of_a_batch_left_over_is_room_for_those_without_a_deadline() -> None:
+    """LC-NODE-60: not what the last one left alone, and in the half that is theirs as well."""
+    assert in_batches(Lanes((b"a", 20, False), (b"b", 20, False), (b"c", 25, False)), [5, 20]) == [[b"a", b"b"], [b"c"]]
+
+
+def test_what_the_urgent_ones_left_over_opens_no_more_than_the_half_to_others() -> None:
+    """LC-NODE-16"""
+    lanes = Lanes((b"u", 60, True), (b"a", 40, False), (b"b", 40, False))
+    assert in_batches(lanes, [0, 40]) == [[b"u", b"a"], []]
+    assert in_batches(lanes, [60, 0]) == [[b"u", b"a"], [b"b"]]
 
 
 def after(state: State, txs: list[ParsedTx]) -> State:
