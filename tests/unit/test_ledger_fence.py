@@ -14,12 +14,13 @@ from chain import contracts
 from chain.codec import encode
 from chain.contracts.base import Contract, Due, HeldDue, Host, MessageSpec, Parked, due_key, escrow_key, parked_key
 from chain.contracts.credits import Allowance, Transfer
-from chain.contracts.membership import MemberCode, Release
+from chain.contracts.membership import MemberCode, Release, ReportDouble
 from chain.errors import OWN_FAULTS, BrokenInvariant, Code, Reject, StateDamaged, SupplyBroken, TxCode
 from chain.ledger.state import Overlay
 from chain.ledger.tx import signed_with
 from chain.types import Moved, Noted
 from tests.unit.ledger_kit import GRANT, NUMBER, VALIDATORS, Act, Chain, Nothing, genesis_of, id_of
+from tests.unit.test_ledger_membership import doubled
 
 REF = b"the one reference"
 OTHER = b"another"
@@ -347,6 +348,21 @@ def test_a_deadline_that_comes_while_it_is_parked_takes_back_no_word(fragile: Fr
     chain.block(step=20_000)
     held = [*before.held, HeldDue(id_of("bob"), later)]
     assert fragile.parked == msgspec.structs.replace(before, held=held)
+    assert fragile.release("v4") == [0]
+    assert fragile.parked is None
+
+
+def test_the_word_of_who_is_no_validator_any_more_releases_nothing(fragile: Fragile) -> None:
+    """LC-MEM-13: neither way."""
+    chain = fragile.chain
+    fragile.breaks = raising(KeyError("bug"))
+    fragile.begin(REF)
+    chain.block()
+    fragile.breaks = lambda host, ref: None
+    assert fragile.release("v1") == [0]
+    assert chain.codes(chain.tx("alice", ReportDouble(doubled(chain, "v1")))) == [0]
+    assert fragile.release("v2", "v3") == [0, 0]
+    assert fragile.parked is not None and set(fragile.parked.retry) == {id_of("v2"), id_of("v3")}
     assert fragile.release("v4") == [0]
     assert fragile.parked is None
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as replaced
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from chain import contracts
 from chain.contracts import membership
 from chain.contracts.base import ACTIVE, BANNED, SUSPENDED, History, Host
 from chain.contracts.credits import Approve, CreditCode, Transfer, TransferFrom, supply
@@ -48,11 +50,16 @@ class Court:
                 "corroborate": lambda host, sender, m: membership.corroborate(host, bob, JOB),
                 "corroborate other": lambda host, sender, m: membership.corroborate(host, bob, JOB2),
                 "strike": lambda host, sender, m: membership.strike(host, bob, "test", JOB),
+                "reinstate": lambda host, sender, m: membership.reinstate(host, bob),
+                "strike v1": lambda host, sender, m: membership.strike(host, id_of("v1"), "test", JOB),
                 "fail": lambda host, sender, m: membership.record_draw(host, id_of("v1"), False),
                 "good": lambda host, sender, m: membership.record_draw(host, id_of("v1"), True),
+                "verifiers of the first moment": lambda host, sender, m: self.seen.append(membership.verifiers(host, 0)),
                 "look": self._look,
             },
         )
+        asked = replaced(contracts.BY_NUMBER[1], on_case_closed=lambda host, *how: self.closed.append(how))
+        monkeypatch.setitem(contracts.BY_NUMBER, 1, asked)
         self.chain = Chain(genesis_of("alice", "bob", appeal=APPEAL, strike_life=LIFE))
 
     def _look(self, host: Host, sender: bytes, m: Act) -> None:
@@ -222,6 +229,18 @@ def test_a_second_suspension_does_not_move_the_end(court: Court) -> None:
     assert (standing(court.chain.state, id_of("bob")) or {})["case"]["until"] == until
 
 
+@pytest.mark.parametrize(("end", "banned"), [("ban", True), ("lift", False), ("reinstate", False)])
+def test_how_a_case_ended_is_told_for_every_reference(court: Court, end: str, banned: bool) -> None:
+    """LC-BLK-21: what a contract holds for the second one would stay for ever."""
+    court.do("suspend", "accuse")
+    if end == "reinstate":
+        court.do(end)
+    else:
+        court.judge(banned, *VALIDATORS[:3])
+        court.end()
+    assert list(dict.fromkeys(court.closed)) == [(ref, id_of("bob"), banned) for ref in (JOB, JOB2)]
+
+
 # --- strikes and draws --------------------------------------------------------------------------------------------------------
 
 
@@ -239,6 +258,46 @@ def test_at_most_sixteen_strikes_are_kept(court: Court) -> None:
     court.do(*["strike"] * 20)
     member = court.chain.state.get(member_key(id_of("bob")))
     assert isinstance(member, Member) and len(member.strikes) == 16
+
+
+def strikes_of(chain: Chain, name: str) -> list[int]:
+    member = chain.state.get(member_key(id_of(name)))
+    assert isinstance(member, Member)
+    return member.strikes
+
+
+def test_a_strike_is_forgotten_with_the_moment_at_which_it_ends(court: Court) -> None:
+    """LC-MEM-1: live while its end is above the clock. All nodes keep the same ones, or their states differ."""
+    court.do("strike")
+    (end,) = strikes_of(court.chain, "bob")
+    while court.chain.clock < end - 1_000:
+        court.chain.block(step=min(60_000, end - court.chain.clock - 1_000))
+    court.do("strike")
+    assert court.chain.clock == end and strikes_of(court.chain, "bob") == [end + LIFE]
+
+
+def test_of_too_many_strikes_those_stay_that_end_last(court: Court) -> None:
+    ends = []
+    for _ in range(18):
+        court.do("strike")
+        ends.append(court.chain.clock + LIFE)
+    assert strikes_of(court.chain, "bob") == ends[-16:]
+
+
+def test_a_verifier_with_three_live_strikes_is_drawn_no_more(court: Court) -> None:
+    """LC-MEM-2: nor is one whose flag is no older than asked for."""
+    court.do("strike v1", "strike v1", "look")
+    assert id_of("v1") in court.seen[-1][1]
+    court.do("strike v1", "look", "verifiers of the first moment")
+    assert id_of("v1") not in court.seen[-2][1] and id_of("v2") in court.seen[-2][1]
+    assert court.seen[-1] == [], "set then, not before then"
+
+
+def test_a_suspension_for_many_references_keeps_the_first_ones(court: Court) -> None:
+    """LC-MEM-4: whoever accuses has to be able to go on, and the case to be read."""
+    court.do("suspend", *["suspend again"] * 70)
+    case = court.chain.state.get(case_key(id_of("bob")))
+    assert isinstance(case, Case) and [r.ref for r in case.refs] == [JOB] + [JOB2] * 63
 
 
 def test_verifiers_are_active_flagged_and_not_barred(court: Court) -> None:
