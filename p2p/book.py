@@ -326,14 +326,6 @@ class PeerBook:
         if address not in self._pinned:
             self._seed_ids.pop(address, None)
 
-    def postpone(self, peer: bytes, until: float) -> None:
-        """Do not dial this member before `until` (it is blocked, or it just left)."""
-        for place in self._members.get(peer, ()):
-            place.next_try = max(place.next_try, until)
-        for address, member in self._seed_ids.items():
-            if member == peer and address in self.seeds:
-                self.seeds[address].next_try = max(self.seeds[address].next_try, until)
-
     # --- telling --------------------------------------------------------------------------------------------------------------
 
     def share(self, rng: Random, exclude: bytes, connected: set[bytes]) -> list[PeerAddresses]:

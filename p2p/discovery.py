@@ -48,12 +48,13 @@ def choose_dials(
     connected: Collection[bytes],
     dialling: Collection[Dial],
     rng: Random,
+    blocked: Collection[bytes] = (),
 ) -> list[Dial]:
     """LC-P2P-33: validators first (outside the set: NEAR of them), then configured seeds, then others until there are enough.
-    One attempt per member."""
+    One attempt per member, none to those that are `blocked` here."""
     room = wanted.dials - len(dialling)
     busy = {d.address for d in dialling}
-    taken = {own_id, *connected, *(d.peer for d in dialling if d.peer is not None)}
+    taken = {own_id, *connected, *blocked, *(d.peer for d in dialling if d.peer is not None)}
     chosen: list[Dial] = []
 
     def consider(peer: bytes) -> bool:

@@ -83,3 +83,7 @@ class Standing:
         """Seconds for which this peer stays blocked, 0 when it is not."""
         record = self._records.get(peer)
         return 0.0 if record is None else max(0.0, record.blocked_until - now)
+
+    def blocked(self, now: float) -> set[bytes]:
+        """Everybody who is blocked."""
+        return {peer for peer, record in self._records.items() if record.blocked_until > now}

@@ -227,7 +227,6 @@ class Network:
         if not self._standing.penalize(peer, self._clock(), amount):
             return
         seconds = self._standing.blocked_for(peer, self._clock())
-        self._book.postpone(peer, self._wall() + seconds)
         self._note("blocked", "", peer, f"for {seconds:.0f} s: {reason}")
         self.disconnect(peer, f"blocked: {reason}", wire.CLOSE_MISBEHAVED)
 
@@ -518,6 +517,7 @@ class Network:
             connected=self._peers,
             dialling=self._dialling,
             rng=self._rng,
+            blocked=self._standing.blocked(self._clock()),
         )
         for dial in dials:
             self._dialling.add(dial)

@@ -256,6 +256,14 @@ def test_an_image_that_breaks_a_rule_means_an_abstention_and_a_missing_one_anoth
     assert b.look() == [b.committed(ballot(VoteCode.ABSTAIN))]
 
 
+def test_a_ballot_that_is_decided_is_not_changed_by_what_fails_later() -> None:
+    b = Bench()
+    b.audit().look()
+    b.verifier.handle(ModelMissing(b.seat, 0, False, "nobody serves it"))
+    b.verifier.handle(ImageFailed(b.job, "a VOLUME", lasting=True))
+    assert b.look() == [b.committed(ballot(VoteCode.NOMODEL))]
+
+
 def test_stored_ballots_are_opened_and_never_made_anew() -> None:
     b = Bench()
     (commit,) = b.ended(b.sitting(), loss=CLAIMED)

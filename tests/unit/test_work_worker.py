@@ -33,7 +33,7 @@ from client.work.events import (
 )
 from client.work.events import Reveal as RevealEffect
 from client.work.policy import WorkConfig
-from client.work.worker import MAX_FAILURES, Memory, Worker
+from client.work.worker import MAX_FAILURES, RETRY_MS, Memory, Worker
 from sandbox import Status
 from tests.unit.work_kit import PARAMS, Chain, Told, tell
 
@@ -337,3 +337,34 @@ def test_a_suspended_worker_stops() -> None:
     b.chain.state.commit([(b"a/" + b.me, suspended)], b.chain.state.tree)
     assert b.look() == [Kill(train.run, "this node's identity is suspended or banned")]
     assert b.worker.explain(b.chain.state, job, b.chain.clock) == "this node's identity is suspended or banned"
+
+
+def test_only_failures_in_a_row_count_and_each_waits_twice_as_long() -> None:
+    b = Bench(WorkConfig(attempts=9))
+    job = b.chain.post("boss")
+    assert b.look() == [FetchImage(job)]
+    b.worker.handle(ImageFailed(job, "nobody serves it", lasting=False))
+    race = b.worker._races[job]
+    assert race.retry_at == b.chain.clock + RETRY_MS
+    b.chain.block(RETRY_MS + 1)
+    assert b.look() == [FetchImage(job)]
+    b.worker.handle(ImageReady(job, IMAGE))
+    (train,) = (e for e in b.look() if isinstance(e, StartTrain))
+    b.worker.handle(RunEnded(train.run, Status.FAILED, "why"))
+    assert race.retry_at == b.chain.clock + RETRY_MS, "the image came: the first failure after it"
+    assert not race.gave_up
+    b.chain.block(RETRY_MS + 1)
+    (train,) = (e for e in b.look() if isinstance(e, StartTrain))
+    b.measured(train, 1, 10**8)
+    for number in range(1, MAX_FAILURES):
+        b.worker.handle(ImageFailed(job, "the engine is busy", lasting=False))
+        assert race.retry_at == b.chain.clock + RETRY_MS * 2 ** (number - 1)
+    assert not race.gave_up, "a measured model ends the row too"
+    b.worker.handle(ImageFailed(job, "the engine is busy", lasting=False))
+    assert race.gave_up
+
+
+def test_a_model_of_a_run_that_nobody_waits_for_is_dropped() -> None:
+    b = Bench()
+    assert b.worker.handle(RunEnded("train-gone-1-1", Status.OK, "done", 1, None, model(4))) == [DropModel(model(4))]
+    assert b.worker.handle(RunEnded("train-gone-1-1", Status.FAILED, "why")) == []
