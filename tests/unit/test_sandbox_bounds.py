@@ -73,6 +73,12 @@ def test_permissions_and_times_are_the_entrys_own() -> None:
             walk(bytes(block) + bytes(512))
 
 
+@pytest.mark.parametrize("field", [{"name": b"a\0b"}, {"link": b"a\0b", "kind": b"2"}, {"prefix": b"a\0b"}])
+def test_nothing_hides_behind_the_end_of_a_text(field: dict[str, Any]) -> None:
+    with pytest.raises(BadTar, match="bytes behind its"):
+        walk(raw(**field) + bytes(512))
+
+
 # --- layers -----------------------------------------------------------------------------------------------------------------------
 
 

@@ -156,6 +156,14 @@ def test_a_pulled_image_is_written_anew_and_pulled_once(double: DockerDouble, op
     assert double.count("pull") == 2, "it had gone"
 
 
+@pytest.mark.parametrize("size", [1, 700, 8191, 1 << 20])
+def test_a_pulled_images_files_come_in_pieces_of_any_size(
+    double: DockerDouble, open_store: Callable[[], ImageStore], size: int
+) -> None:
+    double.registry[REFERENCE] = image(POSTED), [GOOD[start : start + size] for start in range(0, len(GOOD), size)]
+    assert open_store().pull(REFERENCE, LIMITS, None) == POSTED
+
+
 def test_the_container_that_shows_a_pulled_images_files_is_marked_as_this_nodes(
     double: DockerDouble, open_store: Callable[[], ImageStore]
 ) -> None:
@@ -240,10 +248,10 @@ def test_a_pull_that_ends_early_ends_on_the_engine_too(
     double: DockerDouble, open_store: Callable[[], ImageStore], events: list[dict[str, Any]], error: type[Exception], why: str
 ) -> None:
     double.events = events
-    one = open_store()
-    with pytest.raises(error, match=why):
-        one.pull(REFERENCE, LIMITS, None)
+    with pytest.raises(error, match=why) as caught:
+        open_store().pull(REFERENCE, LIMITS, None)
     assert double.open_pulls == 0, "an engine goes on while somebody listens"
+    del caught  # until here it kept all that the pull had open
 
 
 @pytest.mark.parametrize(
