@@ -476,7 +476,8 @@ class Node:
                 self._ask_block(key)
         if accepted:
             self._feed(c.ProposalReceived(proposal, True, peer))
-        elif candidate is not None and candidate.complete:
+        # LC-NODE-20: votes that overtook it may have asked for the block, and the consensus asks once.
+        if candidate is not None and candidate.complete:
             self._body_arrived(key)
 
     def _on_state(self, peer: bytes, state: c.RoundState) -> None:

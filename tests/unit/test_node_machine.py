@@ -331,6 +331,22 @@ def test_a_certificate_decides_once_its_block_is_here() -> None:
     assert effects.index(records[-1]) < effects.index(commit)
 
 
+@pytest.mark.parametrize("transactions", [0, 2])
+def test_a_proposal_that_its_votes_overtook_decides_at_once(transactions: int) -> None:
+    """Proposals wait behind transactions and votes do not. The node once had block and votes, and waited for the next round."""
+    node, proposer = victim()
+    raws = [transfer(i, 0) for i in range(transactions)]
+    good = block_of(proposer, *raws)
+    others = [i for i in range(4) if ident(i) != node.own_id]
+    receive(node, 4, m.Txs(raws), T0 + 6)
+    for kind in (PREVOTE, PRECOMMIT):
+        for i in others:
+            receive(node, i, m.VoteMessage(vote(i, kind, 1, 0, block_id(good.header))), T0 + 7)
+    assert node.height == 0
+    receive(node, proposer, compact(proposer, good), T0 + 8)
+    assert node.height == 1
+
+
 def test_a_block_that_comes_late_but_is_decided_is_taken() -> None:
     """It was asked for as a fresh proposal; while its body was on the way the others decided it. Once that stopped the node."""
     node, proposer = victim()
