@@ -1,11 +1,17 @@
-"""Members that fill every mempool with what they may sign: everybody else's messages are final about as soon as without them."""
+"""Members that fill every mempool with what they may sign: everybody else's messages are final about as soon as without them.
+
+Undisturbed runs and runs with full mempools alternate, on the same nodes. Blocks and rounds are compared in every run. Time is
+compared in the median pair, unless the undisturbed runs differ among themselves by more than what is asserted.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import statistics
 import time
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +37,15 @@ PEOPLE = [Person(f"person {i}") for i in range(20)]
 ROUNDS = 5
 """A payment and a claim of each person in each."""
 MESSAGES = 2 * ROUNDS * len(PEOPLE)
-TIMES = 3
-"""Undisturbed and with full mempools: one round of consensus that fails weighs much in 200 messages."""
+PAIRS = 3
+"""Undisturbed and with full mempools, by turns. An odd number, for its median."""
+FACTOR = 2
+"""What full mempools may cost everybody else."""
 CONTRACTOR = Person("contractor")
 OPEN_MS = 20 * 60_000
 GAPPED_BYTES = 66_000_000
 """More than a mempool holds."""
-READY, RARE = 20_000, 20
+READY, RARE = 15_000, 20
 """Ready transactions of all hoarders, and to how many of them comes one with a deadline."""
 PIECES = 8
 """What was lost is said again in so many pieces."""
@@ -75,13 +83,16 @@ class Hoard:
 
 @dataclass
 class Seen:
-    """How long the messages of everybody else took: seconds, and blocks, both ascending."""
+    """How long the messages of everybody else took: seconds, and blocks, both ascending; and what the consensus needed for that."""
 
-    seconds: list[float]
-    blocks: list[int]
+    seconds: list[float] = field(default_factory=list)
+    blocks: list[int] = field(default_factory=list)
+    heights: int = 0
+    failed: int = 0
+    """Rounds that decided nothing."""
 
     def __repr__(self) -> str:
-        return f"p95 {self.p95:.2f} s, {self.p95_blocks} blocks"
+        return f"p95 {self.p95:.2f} s, {self.p95_blocks} blocks; {self.failed} failed rounds in {self.heights} heights"
 
     @property
     def p95_blocks(self) -> int:
@@ -94,7 +105,8 @@ class Seen:
 
 async def everybody(nodes: list[NodeProcess], chain_id: bytes) -> Seen:
     """200 messages of twenty people through all nodes, a payment and a claim on a new job by turns."""
-    seen, job = Seen([], []), await post(CONTRACTOR, nodes[0], open_ms=OPEN_MS)
+    seen, job = Seen(), await post(CONTRACTOR, nodes[0], open_ms=OPEN_MS)
+    first = await nodes[0].height() + 1
 
     async def one(number: int, person: Person) -> None:
         node = nodes[number % len(nodes)]
@@ -110,6 +122,9 @@ async def everybody(nodes: list[NodeProcess], chain_id: bytes) -> Seen:
     await asyncio.gather(*(one(number, person) for number, person in enumerate(PEOPLE)))
     seen.seconds.sort()
     seen.blocks.sort()
+    last = await nodes[0].height()
+    seen.heights = last - first + 1
+    seen.failed = sum([(await nodes[0].api.block(height))["certificate"]["round"] for height in range(first, last + 1)])
     return seen
 
 
@@ -118,30 +133,54 @@ async def test_full_mempools_hold_up_nobody_else(tmp_path: Path, count: int) -> 
     """66 MB behind a gap, thousands of ready ones, and hundreds of refused claims with a deadline, of one account and of ten."""
     hoarders = [Person(f"hoarder {i}") for i in range(count)]
     people = [CONTRACTOR, *PEOPLE, *hoarders]
+    calm, busy, theirs = list[Seen](), list[Seen](), 0
     async with Graph(tmp_path, [*validators(4), Role("m0")], people=people, params=SMALL) as graph:
         nodes = [graph[f"v{i}"] for i in range(4)]
         await graph.start(*(node.name for node in nodes))
         chain_id = graph.genesis.chain_id
-        calm = [await everybody(nodes, chain_id) for _ in range(TIMES)]
+        calm.append(await everybody(nodes, chain_id))
         async with askers(graph, ["m0"], nodes) as (sender,):
             hoards = [Hoard(who, chain_id) for who in hoarders]
             messages = [encode(Txs(part)) for hoard in hoards for part in parts(hoard.gapped(count))]
             sent = await asyncio.gather(*(fill(sender, node, messages, count) for node in nodes))
             stock = [raw for start in range(0, READY // count, 100) for hoard in hoards for raw in hoard.ready(start, 100)]
-            feeding = asyncio.create_task(feed(sender, nodes[0], parts(stock)))
-            for node in nodes:
-                await eventually(f"{node.name} holds much that is ready", lambda node=node: has_ready(node))  # type: ignore[misc]
-            before = await used(nodes[0], hoarders)
-            busy = [await everybody(nodes, chain_id) for _ in range(TIMES)]
-            theirs = await used(nodes[0], hoarders) - before
+            flowing = asyncio.Event()
+            feeding = asyncio.create_task(feed(sender, nodes[0], parts(stock), flowing))
+            for _ in range(PAIRS):
+                if len(calm) == len(busy):
+                    await asyncio.gather(*(eventually(f"{n.name} has nothing to do", lambda n=n: is_idle(n)) for n in nodes))  # type: ignore[misc]
+                    calm.append(await everybody(nodes, chain_id))
+                flowing.set()
+                await asyncio.gather(*(eventually(f"{n.name} holds much that is ready", lambda n=n: has_ready(n)) for n in nodes))  # type: ignore[misc]
+                before = await used(nodes[0], hoarders)
+                busy.append(await everybody(nodes, chain_id))
+                theirs += await used(nodes[0], hoarders) - before
+                flowing.clear()
+            assert not feeding.done(), "the hoarders had enough to send"
             feeding.cancel()
             await asyncio.gather(feeding, return_exceptions=True)
         print(f"{count} accounts, {sum(sent) >> 20} MB sent, {theirs} in blocks: {calm}, then {busy}")
-        assert theirs > MESSAGES * TIMES, "they had their share of the blocks all the time"
-        assert sorted(seen.p95_blocks for seen in busy)[TIMES // 2] <= 2 * min(seen.p95_blocks for seen in calm)
-        # A round of consensus that fails since the machine has other work weighs more than all that the hoarders can do.
-        assert min(seen.p95 for seen in busy) <= 2 * max(seen.p95 for seen in calm)
+        assert theirs > MESSAGES * PAIRS, "they had their share of the blocks all the time"
+        as_soon(calm, busy)
         await graph.agree()
+
+
+def as_soon(calm: list[Seen], busy: list[Seen]) -> None:
+    """Every run takes at most twice the undisturbed blocks and rounds, and the median pair at most twice the time."""
+    for seen in busy:
+        assert seen.p95_blocks <= FACTOR * statistics.median(one.p95_blocks for one in calm)
+        # One in twenty is what a p95 leaves out: this machine has other work, too.
+        assert seen.failed <= max(FACTOR * max(one.failed for one in calm), seen.heights // 20)
+    undisturbed = sorted(one.p95 for one in calm)
+    ratio = statistics.median(full.p95 / free.p95 for free, full in zip(calm, busy, strict=True))
+    if undisturbed[-1] > FACTOR * undisturbed[0]:
+        warnings.warn(
+            f"seconds tell nothing here: the undisturbed runs took {undisturbed[0]:.2f} to {undisturbed[-1]:.2f} s (p95); "
+            f"with full mempools {ratio:.2f} of that",
+            stacklevel=2,
+        )
+    else:
+        assert ratio <= FACTOR
 
 
 def parts(raws: list[bytes]) -> list[list[bytes]]:
@@ -194,12 +233,19 @@ async def fill(sender: Asker, node: NodeProcess, messages: list[bytes], count: i
     return left
 
 
-async def feed(sender: Asker, node: NodeProcess, stock: list[list[bytes]]) -> None:
+async def feed(sender: Asker, node: NodeProcess, stock: list[list[bytes]], flowing: asyncio.Event) -> None:
     """Keep a node supplied with ready ones, which it pushes to the others: more whenever blocks have taken some."""
     for part in stock:
+        await flowing.wait()
         await deliver(sender, node, encode(Txs(part)))
         await eventually("blocks have taken some", lambda: lacks(node), 600)
 
 
 async def lacks(node: NodeProcess) -> bool:
     return not await has_ready(node)
+
+
+async def is_idle(node: NodeProcess) -> bool:
+    """Nothing is ready: what stands behind gaps stays."""
+    kinds = (await node.api.status())["mempool_room"]
+    return bool(kinds["local"]["bytes"] == kinds["not ready"]["bytes"])
