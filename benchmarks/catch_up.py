@@ -22,9 +22,9 @@ import msgspec
 
 from benchmarks.limits import verify_rate
 from chain.codec import encode
-from chain.contracts.base import Account, account_key
 from chain.contracts.credits import Transfer
 from chain.crypto import SigningKey, account_id, sha256
+from chain.host import Account, account_key
 from chain.ledger.genesis import Genesis, GenesisAccount, first_state
 from chain.ledger.outcome import changes_of
 from chain.ledger.transition import chain_record, commit, validators_of

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from chain.codec import encode
-from chain.contracts.base import ACTIVE, Account, Due, Escrow, account_key, due_key, escrow_key
 from chain.contracts.job import records as r
 from chain.contracts.job.messages import Image, ImageKind, Limits, PostJob, size_of
 from chain.contracts.membership import Member, member_key
 from chain.crypto import SigningKey, account_id
+from chain.host import ACTIVE, Account, Due, Escrow, account_key, due_key, escrow_key
 from chain.params import CREDIT, LANES
 
 Record = tuple[bytes, Any]

@@ -26,10 +26,10 @@ from typing import Any
 import structlog
 import uvloop
 
-from chain.contracts.base import BANNED, K_HISTORY, Account, History, account_key, fault_of
 from chain.contracts.membership import Member, member_key
 from chain.crypto import address
 from chain.errors import OWN_FAULTS, BrokenInvariant, Malformed
+from chain.host import BANNED, K_HISTORY, Account, History, account_key, fault_of
 from chain.ledger.genesis import Genesis, first_state, from_json
 from chain.ledger.state import State
 from chain.ledger.transition import validators_of

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from chain.codec import decode
-from chain.contracts.base import K_HISTORY, Reader
 from chain.contracts.membership import parked
 from chain.crypto import address
+from chain.host import K_HISTORY, Reader
 from chain.ledger.transition import chain_record, validators_of
 from chain.node.messages import decode_certificate
 from chain.storage import handovers, outcomes

@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from chain.codec import encode
-from chain.contracts.base import History
+from chain.host import History
 from chain.ledger.snapshot import Handover, Offer
 from chain.node import messages as m
 from chain.node.checks import Made, Sent, make_pages

@@ -1,7 +1,7 @@
 """The contracts: one file (or folder) each, found by name; adding one touches no other file.
 
 `CONTRACTS` is every contract in the order of its number; `MESSAGES` maps a message type to its contract's entry. Contracts
-never import each other: they share only `chain.contracts.base`.
+never import each other: they share only `chain.host`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from chain.codec import encode
-from chain.contracts.base import BASE_STATE, Contract, Host, MessageSpec
 from chain.errors import Code, Malformed, Reject
+from chain.host import BASE_STATE, Contract, Host, MessageSpec
 
 
 def _discover() -> tuple[Contract, ...]:

@@ -17,8 +17,8 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from chain.codec import Wire
-from chain.contracts.base import ACTIVE, K_SUPPLY, Contract, Host, MessageSpec, Reader
 from chain.errors import Code, Reject
+from chain.host import ACTIVE, K_SUPPLY, Contract, Host, MessageSpec, Reader
 from chain.types import AccountId, Uint
 
 NUMBER = 1

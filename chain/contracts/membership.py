@@ -27,7 +27,9 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from chain.codec import Wire
-from chain.contracts.base import (
+from chain.crypto import address
+from chain.errors import Reject
+from chain.host import (
     ACTIVE,
     K_VALIDATORS,
     SUSPENDED,
@@ -40,8 +42,6 @@ from chain.contracts.base import (
     account_key,
     parked_key,
 )
-from chain.crypto import address
-from chain.errors import Reject
 from chain.types import (
     AccountId,
     Evidence,

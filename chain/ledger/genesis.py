@@ -14,7 +14,10 @@ from msgspec import Meta
 
 from chain.codec import Wire, encode
 from chain.contracts import MESSAGES
-from chain.contracts.base import (
+from chain.contracts.membership import Member, member_key
+from chain.crypto import account_id, is_public_key, tagged
+from chain.errors import Malformed
+from chain.host import (
     ACTIVE,
     DUE_WORK,
     K_CHAIN,
@@ -29,9 +32,6 @@ from chain.contracts.base import (
     Validators,
     account_key,
 )
-from chain.contracts.membership import Member, member_key
-from chain.crypto import account_id, is_public_key, tagged
-from chain.errors import Malformed
 from chain.ledger.state import Overlay, State
 from chain.params import (
     LANES,

@@ -13,9 +13,9 @@ from msgspec import Meta
 
 from chain.codec import Wire, read
 from chain.contracts import STATE_TYPES
-from chain.contracts.base import K_VALIDATORS, Validators
 from chain.crypto import short_sha256
 from chain.errors import BrokenInvariant, Malformed
+from chain.host import K_VALIDATORS, Validators
 from chain.ledger.state import MAX_RECORD, Change, State
 from chain.ledger.transition import Executed
 from chain.pages import Change as PageChange

@@ -23,10 +23,10 @@ from weakref import WeakSet
 
 from chain.codec import decode, encode
 from chain.contracts import STATE_PREFIXES, STATE_TYPES
-from chain.contracts.base import K_CHAIN, Account, Escrow, Supply
 from chain.contracts.membership import Member
 from chain.crypto import short_sha256
 from chain.errors import BrokenInvariant, Malformed, StateDamaged, SupplyBroken
+from chain.host import K_CHAIN, Account, Escrow, Supply
 from chain.ledger.due import Heads
 from chain.merkle import StateProof
 from chain.pages import (

@@ -14,7 +14,9 @@ from typing import Any
 
 from chain.codec import encode
 from chain.contracts import BY_NUMBER, MESSAGES, membership, perform
-from chain.contracts.base import (
+from chain.crypto import ZERO_HASH, mac, sha256, tagged
+from chain.errors import OWN_FAULTS, BrokenInvariant, Code, InvalidBlock, InvalidTx, Reject, SupplyBroken, TxCode
+from chain.host import (
     K_CHAIN,
     K_NEXT_VALIDATORS,
     K_PARAMS,
@@ -28,8 +30,6 @@ from chain.contracts.base import (
     audit_events,
     split_due,
 )
-from chain.crypto import ZERO_HASH, mac, sha256, tagged
-from chain.errors import OWN_FAULTS, BrokenInvariant, Code, InvalidBlock, InvalidTx, Reject, SupplyBroken, TxCode
 from chain.ledger.state import Change, Overlay, State
 from chain.ledger.tx import ParsedTx, check_tx
 from chain.merkle import list_root

@@ -9,9 +9,9 @@ from msgspec import Meta
 
 from chain.codec import Wire, decode, encode
 from chain.contracts import ANY_MESSAGE, MESSAGES
-from chain.contracts.base import ACTIVE, Account, Reader, account_key
 from chain.crypto import SigningKey, address, verify
 from chain.errors import InvalidTx, Malformed, TxCode
+from chain.host import ACTIVE, Account, Reader, account_key
 from chain.params import MAX_OPS, MAX_TX_BYTES, MAX_VALID_FOR
 from chain.types import Signature, SignedTx, TxBody, body_bytes, net_of, tx_digest, tx_id
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 
 from chain.codec import encode
 from chain.consensus.messages import RoundState, SignProposal, SignVote
-from chain.contracts.base import K_HISTORY, BeaconCommitment, History
+from chain.host import K_HISTORY, BeaconCommitment, History
 from chain.ledger.state import State
 from chain.ledger.transition import chain_record
 from chain.node.events import VOTES, Abstain, Effect, Gossip, Scope, SignRequest

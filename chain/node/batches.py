@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from chain.codec import encode
-from chain.contracts.base import Account, account_key
 from chain.errors import InvalidTx, Malformed
+from chain.host import Account, account_key
 from chain.ledger.state import State
 from chain.ledger.tx import ParsedTx
 from chain.merkle import list_root

@@ -18,8 +18,8 @@ from collections.abc import Iterable
 from itertools import chain, islice
 from typing import Any
 
-from chain.contracts.base import account_key
 from chain.errors import InvalidTx, TxCode
+from chain.host import account_key
 from chain.ledger.state import State
 from chain.ledger.tx import ParsedTx, check_sender, find_sender, parse_tx
 from chain.node import space

@@ -19,7 +19,7 @@ import msgspec
 import sqlalchemy as sa
 
 from chain.codec import decode, encode
-from chain.contracts.base import K_VALIDATORS
+from chain.host import K_VALIDATORS
 from chain.ledger.state import State
 from chain.node.history import AccountEvent, Mentions, lines
 from chain.storage import handovers, outcomes, private, schema

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from chain.codec import decode, encode
-from chain.contracts.base import History, Validators
+from chain.host import History, Validators
 from chain.ledger.snapshot import Handover
 from chain.params import MAX_PEER_MESSAGE
 from chain.storage import schema

@@ -7,10 +7,10 @@ import re
 from bisect import bisect_right
 from typing import Any
 
-from chain.contracts.base import Account, account_key
 from chain.contracts.credits import Transfer, supply
 from chain.contracts.membership import JudgeCase, Release, member_key, standing
 from chain.crypto import parse_address
+from chain.host import Account, account_key
 from chain.ledger.state import State
 from chain.types import format_credits, parse_credits
 from client.api.errors import not_found

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
-from chain.contracts.base import account_key, escrow_key
+from chain.host import account_key, escrow_key
 from chain.ledger.state import State, holding
 from chain.pages import PAGES, records
 

@@ -11,7 +11,6 @@ from bisect import bisect_left, insort
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from chain.contracts.base import Escrow, Reader, escrow_key
 from chain.contracts.job.records import (
     ClaimRecord,
     Job,
@@ -26,6 +25,7 @@ from chain.contracts.job.records import (
     posting_key,
     stake_escrow,
 )
+from chain.host import Escrow, Reader, escrow_key
 from chain.ledger.state import State
 
 PIECE = 64

@@ -15,13 +15,13 @@ import msgspec
 
 from chain.codec import decode, encode
 from chain.contracts import CONTRACTS
-from chain.contracts.base import K_SUPPLY, Parked, Reader, Supply
 from chain.contracts.job import FloatKind, HiddenVote, ImageKind, OnCheat, Result, VoteCode, is_cid
 from chain.contracts.job.records import Tenth
 from chain.contracts.job.rules import Rule
 from chain.contracts.job.views import cid_text
 from chain.crypto import ID_SIZE, address
 from chain.errors import Code, TxCode
+from chain.host import K_SUPPLY, Parked, Reader, Supply
 from chain.ledger.tx import ParsedTx, parse_tx
 from chain.types import Certificate, Event, Header, Moved, Noted, Receipt, Validator, block_id, format_credits, format_loss
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from chain.contracts import BY_NUMBER, MESSAGES, membership, perform
-from chain.contracts.base import Host
 from chain.errors import InvalidTx, Reject
+from chain.host import Host
 from chain.ledger.state import Overlay
 from chain.ledger.transition import chain_record
 from client.api.errors import invalid, rejected

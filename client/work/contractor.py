@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chain.contracts.base import Reader
 from chain.contracts.job import records
 from chain.contracts.job.records import ENDED, Job, Posting, State
+from chain.host import Reader
 from client.work.events import Effect, Moved, RevealKey
 
 

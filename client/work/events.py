@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chain.contracts.base import Reader
 from chain.contracts.job.messages import Ballot
+from chain.host import Reader
 from sandbox import Status
 
 

@@ -6,10 +6,10 @@ from concurrent.futures import Executor
 
 import structlog
 
-from chain.contracts.base import Reader
 from chain.contracts.job import records
 from chain.contracts.job.messages import PostJob
 from chain.contracts.job.records import Posting
+from chain.host import Reader
 from client.work import policy
 from client.work.book import Book
 from client.work.engine import Engine, Run, RunLog

@@ -22,13 +22,13 @@ import structlog
 
 from chain.codec import encode
 from chain.contracts import decode_message
-from chain.contracts.base import K_CHAIN, K_PARAMS, ChainRecord, Reader
 from chain.contracts.job import records
 from chain.contracts.job.messages import Claim, CommitVote, OpenVote, Reveal, RevealKey
 from chain.contracts.job.records import Job, State
 from chain.contracts.job.records import Seat as SeatRecord
 from chain.contracts.membership import Case, JudgeCase, ReportDouble, case_key, ejection_key, signer_of
 from chain.errors import Code, InvalidTx
+from chain.host import K_CHAIN, K_PARAMS, ChainRecord, Reader
 from chain.params import Params
 from client.core import Ledger
 from client.work.book import Book, Intent, IntentState

@@ -10,12 +10,12 @@ import hashlib
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from chain.contracts.base import ACTIVE, Account, Reader, account_key
 from chain.contracts.job import messages, records, rules, store
 from chain.contracts.job.messages import PostJob
 from chain.contracts.job.records import ClaimantIndex, ClaimRecord, Contractor, Job, Posting, State
 from chain.contracts.membership import Member, member_key
 from chain.crypto import address, parse_address
+from chain.host import ACTIVE, Account, Reader, account_key
 from chain.types import format_credits
 from sandbox import ImageLimits, Limits
 from sandbox.spec import MIB

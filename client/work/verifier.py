@@ -27,7 +27,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chain.contracts.base import ACTIVE, K_VALIDATORS, Account, Reader, Validators, account_key
 from chain.contracts.job import check_ballot, messages, records, rules, store, views
 from chain.contracts.job.messages import Ballot, PostJob
 from chain.contracts.job.records import ENDED, Job, Posting, State
@@ -35,6 +34,7 @@ from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.contracts.membership import Case, Member, case_key, member_key
 from chain.crypto import parse_address
 from chain.errors import Reject
+from chain.host import ACTIVE, K_VALIDATORS, Account, Reader, Validators, account_key
 from client.work import policy
 from client.work.events import (
     Chain,

@@ -26,9 +26,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from chain.contracts.base import Reader
 from chain.contracts.job import records, store, views
 from chain.contracts.job.records import ENDED, Job, State
+from chain.host import Reader
 from client.work import policy
 from client.work.events import (
     Chain,

@@ -18,7 +18,12 @@ from msgspec import inspect
 
 from chain.codec import encode
 from chain.contracts import BY_NUMBER, CONTRACTS, MESSAGES, STATE_TYPES
-from chain.contracts.base import (
+from chain.contracts.job import records
+from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal, claim_commitment, job_id_of, vote_commitment
+from chain.contracts.job.rules import VoteCode
+from chain.contracts.membership import parked
+from chain.errors import BrokenInvariant, InvalidBlock
+from chain.host import (
     K_SUPPLY,
     SUSPENDED,
     Account,
@@ -31,11 +36,6 @@ from chain.contracts.base import (
     due_key,
     escrow_key,
 )
-from chain.contracts.job import records
-from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal, claim_commitment, job_id_of, vote_commitment
-from chain.contracts.job.rules import VoteCode
-from chain.contracts.membership import parked
-from chain.errors import BrokenInvariant, InvalidBlock
 from chain.ledger.state import MAX_RECORD, Overlay, State
 from chain.ledger.transition import BlockInput, Executed, apply_block, chain_record, commit, validators_of
 from chain.ledger.tx import ParsedTx, parse_tx

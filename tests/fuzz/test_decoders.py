@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from chain.contracts.base import HeldDue, Host
 from chain.errors import BrokenInvariant, SupplyBroken
+from chain.host import HeldDue, Host
 from tests.fuzz import examples
 from tests.fuzz.mutations import HOSTILE, near
 from tests.fuzz.targets import Broken, attempt, load
@@ -125,8 +125,8 @@ def _halved(host: Host, escrow: bytes, identity: bytes, amount: int, reason: str
 @pytest.mark.parametrize(
     ("where", "broken", "fault"),
     [
-        ("chain.contracts.base.Host.fenced", _unfenced, BrokenInvariant),
-        ("chain.contracts.base.Host.pay", _halved, SupplyBroken),
+        ("chain.host.Host.fenced", _unfenced, BrokenInvariant),
+        ("chain.host.Host.pay", _halved, SupplyBroken),
     ],
 )
 def test_a_ledger_without_its_fence_is_found(where: str, broken: Callable[..., None], fault: type[Exception]) -> None:

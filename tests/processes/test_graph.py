@@ -6,8 +6,8 @@ import asyncio
 from pathlib import Path
 
 from chain.codec import encode
-from chain.contracts.base import account_key
 from chain.crypto import parse_address
+from chain.host import account_key
 from chain.storage.blockstore import BlockStore
 from chain.types import decode_block
 from tests.conformance import genesis as stated

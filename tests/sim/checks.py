@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from chain.codec import decode
 from chain.consensus import votes
-from chain.contracts.base import ACTIVE, K_SUPPLY, Account, Supply, account_key
 from chain.errors import InvalidTx, TxCode
+from chain.host import ACTIVE, K_SUPPLY, Account, Supply, account_key
 from chain.ledger.transition import validators_of
 from chain.node import events as e
 from chain.node import mempool, relay, service, space

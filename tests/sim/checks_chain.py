@@ -11,9 +11,9 @@ from typing import Any
 
 from chain.codec import decode, encode
 from chain.contracts import state_type
-from chain.contracts.base import K_SUPPLY
 from chain.contracts.job import records
 from chain.contracts.job.records import Tenth
+from chain.host import K_SUPPLY
 from chain.merkle import list_root
 from chain.node.events import Commit
 from chain.types import Block, Moved, Noted, Receipt

@@ -13,12 +13,13 @@ from typing import Any
 
 import msgspec
 
+from chain import host as base
 from chain import types
 from chain.codec import Wire, decode, encode
-from chain.contracts import base, credits, decode_message, membership, state_type
-from chain.contracts.base import ACTIVE, BANNED, K_CHAIN, K_HISTORY, K_PARAMS, K_SUPPLY, K_VALIDATORS, SUSPENDED
+from chain.contracts import credits, decode_message, membership, state_type
 from chain.crypto import ZERO_HASH, sha256, tagged
 from chain.errors import Malformed
+from chain.host import ACTIVE, BANNED, K_CHAIN, K_HISTORY, K_PARAMS, K_SUPPLY, K_VALIDATORS, SUSPENDED
 from chain.types import Header
 
 MAX_INT = 2**63 - 1

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from chain.contracts import BY_NUMBER
-from chain.contracts.base import Host
 from chain.contracts.job import CONTRACT, records, settle
 from chain.contracts.membership import Release, parked
+from chain.host import Host
 from chain.ledger.state import State
 from chain.ledger.transition import chain_record, validators_of
 from tests.sim.market import Market

@@ -9,9 +9,9 @@ import random
 from itertools import takewhile
 
 from chain.codec import decode, encode
-from chain.contracts.base import K_VALIDATORS, Validators
 from chain.crypto import sha256
 from chain.errors import Malformed
+from chain.host import K_VALIDATORS, Validators
 from chain.ledger.outcome import changes_of
 from chain.ledger.snapshot import Handover, Offer, decode_heads, encode_heads, subpages
 from chain.ledger.state import State

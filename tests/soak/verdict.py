@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from chain.codec import decode
-from chain.contracts.base import ACTIVE, K_SUPPLY, Account, Supply, account_key
 from chain.errors import BrokenInvariant, Malformed
+from chain.host import ACTIVE, K_SUPPLY, Account, Supply, account_key
 from chain.ledger.genesis import Genesis, first_state
 from chain.ledger.state import State
 from chain.ledger.transition import commit, validators_of

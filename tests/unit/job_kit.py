@@ -16,19 +16,6 @@ import msgspec
 
 from chain.codec import decode, encode
 from chain.contracts import decode_message, perform, state_type
-from chain.contracts.base import (
-    ACTIVE,
-    BANNED,
-    K_SUPPLY,
-    SUSPENDED,
-    Account,
-    Contract,
-    Escrow,
-    Host,
-    Supply,
-    account_key,
-    split_due,
-)
 from chain.contracts.job import CONTRACT, records, views
 from chain.contracts.job.messages import (
     Ballot,
@@ -48,6 +35,19 @@ from chain.contracts.job.messages import (
 from chain.contracts.job.records import Job
 from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.errors import Reject
+from chain.host import (
+    ACTIVE,
+    BANNED,
+    K_SUPPLY,
+    SUSPENDED,
+    Account,
+    Contract,
+    Escrow,
+    Host,
+    Supply,
+    account_key,
+    split_due,
+)
 from chain.ledger.due import Heads
 from chain.params import MAX_INT, Params
 
@@ -143,7 +143,7 @@ class MemoryStore:
 
 
 class FakeMembership:
-    """Membership as `chain.contracts.base` describes it; the test decides how cases end, with `World.close_case`."""
+    """Membership as `chain.host` describes it; the test decides how cases end, with `World.close_case`."""
 
     def __init__(self) -> None:
         self.flags: dict[bytes, int] = {}

@@ -14,8 +14,8 @@ import pytest
 
 from chain import contracts
 from chain.codec import encode
-from chain.contracts.base import Account, Contract, Host, MessageSpec, account_key
 from chain.crypto import SigningKey, account_id
+from chain.host import Account, Contract, Host, MessageSpec, account_key
 from chain.ledger.genesis import Genesis, GenesisAccount, first_state
 from chain.ledger.state import State
 from chain.ledger.transition import (

@@ -12,9 +12,9 @@ import msgspec
 
 from chain.codec import encode
 from chain.consensus.messages import SignVote
-from chain.contracts.base import Account, account_key
 from chain.contracts.credits import Transfer
 from chain.crypto import SigningKey, account_id, sha256
+from chain.host import Account, account_key
 from chain.ledger.genesis import Genesis, GenesisAccount, first_state
 from chain.ledger.outcome import changes_of
 from chain.ledger.state import State

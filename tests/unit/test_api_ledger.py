@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from chain.contracts import BY_NUMBER
-from chain.contracts.base import Host
 from chain.contracts.credits import CreditCode, Transfer
 from chain.contracts.job import CONTRACT as JOB
 from chain.contracts.job.messages import Ballot, Reveal
@@ -21,6 +20,7 @@ from chain.contracts.job.rules import VoteCode
 from chain.contracts.membership import MemberCode, Release, parked
 from chain.crypto import address
 from chain.errors import Code, Reject, TxCode
+from chain.host import Host
 from chain.types import tx_id
 from client.api import Limits
 from client.api.render import render_event, render_parked

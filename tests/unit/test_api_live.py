@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.base import Escrow, escrow_key
 from chain.contracts.job import records
 from chain.contracts.job.records import State
 from chain.crypto import address
+from chain.host import Escrow, escrow_key
 from chain.ledger import state as ledger_state
 from chain.ledger.state import State as LedgerState
 from chain.pages import Page

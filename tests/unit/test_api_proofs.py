@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from chain.codec import encode
-from chain.contracts.base import account_key
 from chain.contracts.credits import Transfer
 from chain.crypto import address
+from chain.host import account_key
 from tests.conformance import cases
 from tests.conformance.checks import Refused
 from tests.conformance.over_http import Follower

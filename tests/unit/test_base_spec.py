@@ -17,8 +17,8 @@ import pytest
 import chain.params as params
 from chain.consensus import resend, votes
 from chain.contracts import CONTRACTS, MESSAGES, membership
-from chain.contracts.base import BASE_STATE
 from chain.errors import Code, TxCode
+from chain.host import BASE_STATE
 from chain.ledger import genesis
 from chain.ledger.tx import parse_tx
 from chain.params import Params

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from chain.codec import decode, encode
 from chain.contracts import state_type
-from chain.contracts.base import account_key
+from chain.host import account_key
 from chain.ledger.genesis import first_state, to_json
 from chain.ledger.outcome import Record, changes_of
 from chain.ledger.state import Overlay

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from chain.codec import encode
-from chain.contracts.base import DUE_WORK, Escrow, escrow_key
 from chain.contracts.job import CONTRACT, records
 from chain.contracts.job.messages import JobCode, PostJob, job_id_of, size_of
+from chain.host import DUE_WORK, Escrow, escrow_key
 from chain.ledger.state import Overlay
 from chain.params import Params
 from tests.unit.job_kit import posting

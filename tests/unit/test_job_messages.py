@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.base import BANNED, SUSPENDED
 from chain.contracts.job import messages, records
 from chain.contracts.job.messages import JobCode, PostJob
 from chain.contracts.job.records import ClaimRecord
 from chain.contracts.job.rules import VoteCode
 from chain.errors import Code, Malformed
+from chain.host import BANNED, SUSPENDED
 from tests.unit.job_kit import (
     GRANT,
     KEY,

@@ -9,12 +9,12 @@ import pytest
 
 from chain.codec import encode
 from chain.contracts import BY_NUMBER, membership
-from chain.contracts.base import K_HISTORY, K_SUPPLY, K_VALIDATORS, Account, History, Supply, Validators
 from chain.contracts.job import messages, records, views
 from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal, claim_commitment, job_id_of, vote_commitment
 from chain.contracts.job.rules import VoteCode
 from chain.contracts.membership import JudgeCase, Member, member_key
 from chain.crypto import SigningKey, account_id
+from chain.host import K_HISTORY, K_SUPPLY, K_VALIDATORS, Account, History, Supply, Validators
 from chain.ledger.genesis import Genesis, GenesisAccount, first_state
 from chain.ledger.state import Overlay, State
 from chain.ledger.transition import BlockInput, apply_block, chain_record, commit

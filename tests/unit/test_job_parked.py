@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from chain.contracts import BY_NUMBER
-from chain.contracts.base import ACTIVE, SUSPENDED, Host, Parked, parked_key
 from chain.contracts.job import CONTRACT, records
 from chain.contracts.job.records import State, Tenth
 from chain.contracts.membership import CONTRACT as MEMBERSHIP
 from chain.contracts.membership import JudgeCase, MemberCode, Release, case_key
 from chain.errors import Code
+from chain.host import ACTIVE, SUSPENDED, Host, Parked, parked_key
 from chain.ledger.state import Overlay
 from chain.types import Noted
 from tests.unit.api_kit import PARAMS, FakeLedger

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.base import ACTIVE, BANNED, SUSPENDED
 from chain.contracts.job import CONTRACT, records, rules
 from chain.contracts.job.messages import Ballot
 from chain.contracts.job.records import CaseState, Hidden, Tenth
 from chain.contracts.job.rules import VoteCode
+from chain.host import ACTIVE, BANNED, SUSPENDED
 from tests.unit.job_kit import GRANT, PARAMS, World, ballot, hidden_set, key_message, replaced, sha, who
 
 CLAIMANTS = ["a", "b", "c", "d"]

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from chain.contracts.base import ACTIVE
 from chain.contracts.job import messages, records, rules, views
 from chain.contracts.job.messages import Ballot, CommitVote, OpenVote, Reveal, vote_commitment
 from chain.contracts.job.records import State
 from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.crypto import address
+from chain.host import ACTIVE
 from chain.params import Params
 from tests.unit.job_kit import (
     CHAIN_ID,

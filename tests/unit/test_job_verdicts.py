@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.base import BANNED, SUSPENDED
 from chain.contracts.job import records
 from chain.contracts.job.messages import Ballot
 from chain.contracts.job.records import Hidden, Tenth
 from chain.contracts.job.rules import HiddenVote, VoteCode
+from chain.host import BANNED, SUSPENDED
 from tests.unit.job_kit import GRANT, World, ballot, hidden_set, key_message, who
 from tests.unit.test_job_settlement import CLOSE, FEES, LIE, YES, audit, everybody, paid, world
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.base import SUSPENDED
 from chain.contracts.job import messages
 from chain.contracts.job.messages import JobCode, OpenVote
 from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.errors import Malformed
+from chain.host import SUSPENDED
 from tests.unit.job_kit import (
     PARAMS,
     World,

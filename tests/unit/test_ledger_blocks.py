@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from chain.codec import encode
-from chain.contracts.base import Host
 from chain.contracts.credits import Transfer, supply
 from chain.crypto import ZERO_HASH, sha256
 from chain.errors import Code, InvalidBlock
+from chain.host import Host
 from chain.ledger.state import State
 from chain.ledger.transition import chain_record, clock_at, validators_of
 from chain.merkle import list_root

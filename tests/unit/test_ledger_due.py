@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.contracts.base import Due, due_key, split_due
+from chain.host import Due, due_key, split_due
 from chain.ledger.due import Heads
 from chain.ledger.state import Overlay, State
 

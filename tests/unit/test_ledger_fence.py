@@ -12,10 +12,10 @@ import pytest
 
 from chain import contracts
 from chain.codec import encode
-from chain.contracts.base import Contract, Due, HeldDue, Host, MessageSpec, Parked, due_key, escrow_key, parked_key
 from chain.contracts.credits import Allowance, Transfer
 from chain.contracts.membership import MemberCode, Release, ReportDouble
 from chain.errors import OWN_FAULTS, BrokenInvariant, Code, Reject, StateDamaged, SupplyBroken, TxCode
+from chain.host import Contract, Due, HeldDue, Host, MessageSpec, Parked, due_key, escrow_key, parked_key
 from chain.ledger.state import Overlay
 from chain.ledger.tx import signed_with
 from chain.types import Moved, Noted

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain.codec import encode
-from chain.contracts.base import Account, Due, Escrow, account_key, due_key, escrow_key
 from chain.contracts.credits import Allowance
 from chain.contracts.membership import Member, member_key
 from chain.errors import BrokenInvariant, Malformed
+from chain.host import Account, Due, Escrow, account_key, due_key, escrow_key
 from chain.ledger.genesis import MAX_TIME, Genesis, check_genesis, first_state, from_json, to_json
 from chain.ledger.state import Overlay, State
 from chain.ledger.transition import chain_record, params_of, validators_of

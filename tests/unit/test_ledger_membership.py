@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from chain import contracts
 from chain.contracts import membership
-from chain.contracts.base import ACTIVE, BANNED, SUSPENDED, History, Host
 from chain.contracts.credits import Approve, CreditCode, Transfer, TransferFrom, supply
 from chain.contracts.membership import Case, JudgeCase, Member, MemberCode, ReportDouble, case_key, member_key, standing
 from chain.errors import Code, InvalidBlock, TxCode
+from chain.host import ACTIVE, BANNED, SUSPENDED, History, Host
 from chain.ledger.transition import validators_of
 from chain.types import (
     PRECOMMIT,

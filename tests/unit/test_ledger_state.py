@@ -9,9 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chain.codec import decode, encode
-from chain.contracts.base import K_CHAIN, K_SUPPLY, Account, ChainRecord, Due, Escrow, Supply, account_key, due_key, escrow_key
 from chain.contracts.membership import Member, member_key
 from chain.errors import SupplyBroken
+from chain.host import K_CHAIN, K_SUPPLY, Account, ChainRecord, Due, Escrow, Supply, account_key, due_key, escrow_key
 from chain.ledger import state as ledger_state
 from chain.ledger.due import Heads
 from chain.ledger.state import SCANNED, Change, Overlay, State

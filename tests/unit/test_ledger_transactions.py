@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from chain.codec import encode
-from chain.contracts.base import Host
 from chain.contracts.credits import Approve, CreditCode, Transfer, TransferFrom, allowance, supply
 from chain.crypto import sha256
 from chain.errors import BrokenInvariant, Code, InvalidBlock, InvalidTx, Reject, TxCode
+from chain.host import Host
 from chain.ledger.tx import parse_tx
 from chain.types import Moved, Noted, SignedTx, TxBody
 from tests.unit.ledger_kit import GRANT, Act, Chain, genesis_of, id_of, own_contract

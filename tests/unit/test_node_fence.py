@@ -12,9 +12,9 @@ import pytest
 from chain.codec import encode
 from chain.consensus.messages import SignVote
 from chain.contracts import BY_NUMBER
-from chain.contracts.base import Host, Parked, escrow_key, parked_key
 from chain.contracts.job import CONTRACT, job_id_of, records, settle
 from chain.errors import StateDamaged, SupplyBroken
+from chain.host import Host, Parked, escrow_key, parked_key
 from chain.ledger.transition import chain_record
 from chain.node import events as e
 from chain.types import tx_id

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from chain.codec import encode
-from chain.contracts.base import Account, account_key
 from chain.contracts.membership import JudgeCase
 from chain.errors import InvalidTx, Malformed, TxCode
+from chain.host import Account, account_key
 from chain.ledger.genesis import MIN_BLOCK_BYTES, check_genesis
 from chain.ledger.state import State
 from chain.ledger.tx import ParsedTx

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from chain.codec import decode, encode
-from chain.contracts.base import Account, account_key
+from chain.host import Account, account_key
 from chain.ledger.outcome import Changes, Record, changes_of
 from chain.node import candidates, decided
 from chain.node import events as e

@@ -13,11 +13,11 @@ import msgspec
 import pytest
 
 from chain.codec import encode
-from chain.contracts.base import Account, account_key
 from chain.contracts.credits import Transfer
 from chain.contracts.job.messages import Claim
 from chain.contracts.membership import RELEASE_WORK, JudgeCase, Release
 from chain.errors import InvalidTx, TxCode
+from chain.host import Account, account_key
 from chain.ledger.state import State
 from chain.ledger.tx import ParsedTx, sign_tx
 from chain.node import mempool, space

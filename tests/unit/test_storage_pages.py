@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain.codec import encode
-from chain.contracts.base import Account, account_key
 from chain.contracts.credits import Transfer
 from chain.contracts.membership import Member, member_key
 from chain.crypto import sha256
 from chain.errors import StateDamaged
+from chain.host import Account, account_key
 from chain.ledger import state as ledger_state
 from chain.ledger.genesis import first_state
 from chain.ledger.state import Overlay, State

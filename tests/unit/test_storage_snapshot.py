@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 
 from chain.codec import encode
-from chain.contracts.base import Due, History, Validators, due_key
 from chain.contracts.membership import Member, member_key
 from chain.crypto import sha256
+from chain.host import Due, History, Validators, due_key
 from chain.ledger.genesis import first_state
 from chain.ledger.snapshot import MAX_PAGE, Handover, decode_heads, encode_heads, encode_page
 from chain.node import messages as m

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from chain.codec import encode
-from chain.contracts.base import account_key
 from chain.contracts.job import OnCheat, views
 from chain.contracts.job.messages import Claim, CommitVote, OpenVote, RevealKey, claim_commitment, model_id
 from chain.contracts.job.messages import Reveal as RevealMessage
 from chain.contracts.membership import JudgeCase
 from chain.crypto import address
+from chain.host import account_key
 from chain.types import parse_loss
 from client.work import WorkConfig, hidden
 from client.work.events import Moved

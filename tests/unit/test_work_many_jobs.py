@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.base import Reader
 from chain.contracts.job import Limits, PostJob, records
 from chain.contracts.job.messages import HiddenSet
 from chain.contracts.job.records import AuditRound, Contractor, Job, Live, Posting, Seat, State
 from chain.crypto import account_id, sha256
+from chain.host import Reader
 from chain.ledger import state as ledger_state
 from chain.ledger.state import Overlay
 from client.work.changes import MAX_PIECE, Changes

@@ -10,9 +10,10 @@ from typing import Any
 import coincurve
 import msgspec
 
+from chain import host as base
 from chain.codec import encode
 from chain.consensus.messages import RoundState
-from chain.contracts import base, credits, membership
+from chain.contracts import credits, membership
 from chain.contracts.job import messages as job
 from chain.crypto import account_id, address, tagged
 from chain.ledger import outcome, snapshot

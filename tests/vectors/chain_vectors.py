@@ -12,12 +12,12 @@ import msgspec
 from msgspec.structs import replace
 
 from chain.codec import encode
-from chain.contracts.base import account_key
 from chain.contracts.credits import Transfer
 from chain.contracts.job.messages import Claim
 from chain.contracts.membership import Release
 from chain.crypto import ZERO_HASH
 from chain.errors import Malformed
+from chain.host import account_key
 from chain.ledger.genesis import Genesis, GenesisAccount, check_genesis, first_state, from_json, to_json
 from chain.ledger.snapshot import check_signed
 from chain.ledger.state import State

@@ -17,7 +17,21 @@ from msgspec.structs import replace
 
 from chain.codec import encode
 from chain.contracts import BY_NUMBER, membership
-from chain.contracts.base import (
+from chain.contracts.credits import Allowance, Approve, Transfer, TransferFrom, allowance_key
+from chain.contracts.membership import (
+    Case,
+    CaseRef,
+    Ejection,
+    JudgeCase,
+    Member,
+    Release,
+    ReportDouble,
+    case_key,
+    ejection_key,
+    member_key,
+)
+from chain.errors import InvalidBlock, InvalidTx
+from chain.host import (
     ACTIVE,
     BANNED,
     K_CHAIN,
@@ -39,20 +53,6 @@ from chain.contracts.base import (
     due_key,
     parked_key,
 )
-from chain.contracts.credits import Allowance, Approve, Transfer, TransferFrom, allowance_key
-from chain.contracts.membership import (
-    Case,
-    CaseRef,
-    Ejection,
-    JudgeCase,
-    Member,
-    Release,
-    ReportDouble,
-    case_key,
-    ejection_key,
-    member_key,
-)
-from chain.errors import InvalidBlock, InvalidTx
 from chain.ledger.genesis import Genesis, GenesisAccount, first_state
 from chain.ledger.outcome import changes_of
 from chain.ledger.state import Overlay, State

@@ -15,8 +15,8 @@ from msgspec import inspect
 from chain.codec import encode
 from chain.consensus.messages import RoundState
 from chain.contracts import CONTRACTS
-from chain.contracts.base import BASE_STATE, HeldDue
 from chain.contracts.membership import CaseRef
+from chain.host import BASE_STATE, HeldDue
 from chain.ledger import genesis, outcome, snapshot, state
 from chain.merkle import ListProof, StateProof
 from chain.node import messages as node

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from chain.contracts import CONTRACTS
-from chain.contracts.base import BASE_STATE
+from chain.host import BASE_STATE
 from tests.vectors import (
     base_vectors,
     chain_vectors,

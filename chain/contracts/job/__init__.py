@@ -31,7 +31,6 @@ what messages do, `settle` what deadlines and verdicts do, `views` what people a
 
 from __future__ import annotations
 
-from chain.contracts.base import Contract, MessageSpec
 from chain.contracts.job import handlers, rules, settle, views
 from chain.contracts.job.handlers import check_ballot
 from chain.contracts.job.messages import (
@@ -61,6 +60,7 @@ from chain.contracts.job.messages import (
 )
 from chain.contracts.job.records import NUMBER, STATE, State
 from chain.contracts.job.rules import FloatKind, HiddenVote, OnCheat, Result, VoteCode, probe_of
+from chain.host import Contract, MessageSpec
 
 WORK = 32
 """A posting writes seven records, a claim four, each with its place in the state's tree."""

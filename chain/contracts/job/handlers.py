@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from chain.contracts.base import Host
 from chain.contracts.job import messages, records, rules, settle, store
 from chain.contracts.job.messages import Claim, CommitVote, Image, ImageKind, JobCode, OpenVote, PostJob, Reveal, RevealKey
 from chain.contracts.job.records import (
@@ -25,6 +24,7 @@ from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.contracts.job.store import Work
 from chain.crypto import sha256
 from chain.errors import Code, Reject
+from chain.host import Host
 from chain.types import format_credits
 
 FLOAT_KINDS, CHEAT_CHOICES = frozenset(rules.FloatKind), frozenset(rules.OnCheat)

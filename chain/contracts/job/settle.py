@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import msgspec
 
-from chain.contracts.base import BANNED, SUSPENDED, Host
 from chain.contracts.job import messages, records, rules, store
 from chain.contracts.job.records import ENDED, AuditRound, Case, CaseState, Contractor, Hidden, Seat, State, Tenth
 from chain.contracts.job.rules import HiddenVote, OnCheat, Result, Rule
 from chain.contracts.job.store import Work
 from chain.errors import BrokenInvariant
+from chain.host import BANNED, SUSPENDED, Host
 
 RELEASE_PAGE = 128
 """Stakes given back in one event: a thousand claimants must not make one slow block. The rest follow in further events."""

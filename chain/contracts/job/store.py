@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from chain.contracts.base import Host, Reader
 from chain.contracts.job import messages, records
 from chain.contracts.job.messages import PostJob
 from chain.contracts.job.records import AuditRound, ClaimRecord, Job, Posting, Seat
 from chain.contracts.job.rules import Entry
 from chain.errors import BrokenInvariant
+from chain.host import Host, Reader
 
 
 @dataclass

@@ -9,7 +9,6 @@ from __future__ import annotations
 from base64 import b32encode
 from typing import Any
 
-from chain.contracts.base import Escrow, Reader, escrow_key
 from chain.contracts.job import messages, records, rules, store
 from chain.contracts.job.messages import PostJob
 from chain.contracts.job.records import (
@@ -30,6 +29,7 @@ from chain.contracts.job.records import (
 )
 from chain.contracts.job.rules import HiddenVote, Result, Rule, VoteCode
 from chain.crypto import address
+from chain.host import Escrow, Reader, escrow_key
 from chain.params import Params
 
 MAX_LIST = 1_000

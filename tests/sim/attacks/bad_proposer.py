@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from chain.codec import encode
 from chain.contracts import MESSAGES
-from chain.contracts.base import Account, account_key
 from chain.contracts.job.messages import Claim
 from chain.crypto import SigningKey
+from chain.host import Account, account_key
 from chain.ledger import transition
 from chain.ledger.transition import validators_of
 from chain.ledger.tx import parse_tx, sign_tx

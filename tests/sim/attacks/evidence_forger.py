@@ -10,10 +10,10 @@ import msgspec
 from msgspec.structs import replace
 
 from chain.codec import encode
-from chain.contracts.base import Account, account_key
 from chain.contracts.membership import ReportDouble
 from chain.crypto import SigningKey, sha256
 from chain.errors import InvalidTx, Malformed
+from chain.host import Account, account_key
 from chain.ledger.tx import sign_tx
 from chain.node import events as e
 from chain.node import messages as m

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from chain.codec import encode
-from chain.contracts.base import Account, account_key
 from chain.contracts.credits import Transfer
 from chain.contracts.job.messages import Claim
+from chain.host import Account, account_key
 from chain.ledger.tx import sign_tx
 from chain.node import messages as m
 from chain.node.space import COMMON, MIN_CHARGE, URGENT

@@ -9,7 +9,7 @@ from itertools import pairwise
 from msgspec.structs import replace
 
 from chain.codec import decode, encode
-from chain.contracts.base import ACTIVE, Account, account_key
+from chain.host import ACTIVE, Account, account_key
 from chain.ledger.outcome import Changes, Record
 from chain.node import messages as m
 from chain.params import LANES

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from chain.codec import encode
-from chain.contracts.base import Account, account_key
 from chain.contracts.job import records
 from chain.contracts.job.messages import PostJob
+from chain.host import Account, account_key
 from chain.ledger.state import State
 from chain.ledger.transition import chain_record
 from chain.ledger.tx import sign_tx

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from chain.codec import encode
-from chain.contracts.base import Account, account_key
 from chain.contracts.credits import Transfer
 from chain.errors import InvalidTx
+from chain.host import Account, account_key
 from chain.ledger.tx import sign_tx
 from chain.node import events as e
 from chain.node import messages as m

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from chain.contracts.base import BANNED, Account, account_key
 from chain.contracts.job import messages, records, rules, store
 from chain.contracts.job.records import ENDED, CaseState, Hidden, Job, Posting, Seat, Tenth
 from chain.contracts.job.records import State as JobState
 from chain.contracts.job.rules import Result
+from chain.host import BANNED, Account, account_key
 from chain.ledger.state import State
 from chain.types import Moved
 from tests.sim.checks import Violation

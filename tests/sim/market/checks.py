@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from chain.codec import decode, encode
-from chain.contracts.base import BANNED
 from chain.contracts.job import records
 from chain.contracts.job.messages import CommitVote, OpenVote, Reveal
 from chain.contracts.job.records import Job, Posting
 from chain.contracts.job.records import State as JobState
 from chain.contracts.job.rules import Result
+from chain.host import BANNED
 from chain.ledger.state import State
 from chain.ledger.transition import chain_record
 from chain.ledger.tx import parse_tx

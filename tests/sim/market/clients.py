@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from chain.codec import encode
-from chain.contracts.base import Account, account_key
 from chain.contracts.credits import Transfer
 from chain.contracts.job import records, views
 from chain.contracts.job.messages import (
@@ -31,6 +30,7 @@ from chain.contracts.job.records import State as JobState
 from chain.contracts.job.rules import VoteCode
 from chain.contracts.membership import ReportDouble
 from chain.errors import InvalidTx
+from chain.host import Account, account_key
 from chain.ledger.state import State
 from chain.ledger.transition import chain_record
 from chain.ledger.tx import sign_tx

@@ -15,11 +15,11 @@ import msgspec
 
 from chain.codec import encode
 from chain.contracts import decode_message
-from chain.contracts.base import Account, account_key
 from chain.contracts.job import records, views
 from chain.contracts.job.records import Job, Posting
 from chain.crypto import SigningKey, account_id, sha256
 from chain.errors import InvalidTx
+from chain.host import Account, account_key
 from chain.ledger.state import State
 from chain.ledger.transition import chain_record
 from chain.ledger.tx import sign_tx

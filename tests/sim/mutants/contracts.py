@@ -55,7 +55,7 @@ MUTANTS = (
     ),
     rule(
         "position in a block is the proposer's choice",
-        "contracts.base",
+        "host.access",
         "drawn = sha256(self.parent_beacon + self.tx_id)",
         "drawn = sha256(self.tx_id)",
     ),
@@ -181,7 +181,7 @@ MUTANTS = (
     rule("tenth returned without a ban", f"{_JOB}.settle", "if CaseState.BANNED in states:", "if CaseState.PENDING not in states:"),
     rule(
         "burn not counted",
-        "contracts.base",
+        "host.credits",
         "        self._escrow(escrow, self.escrowed(escrow) - amount)\n        self._count(burned=amount)\n",
         "        self._escrow(escrow, self.escrowed(escrow) - amount)\n",
     ),

@@ -11,10 +11,10 @@ import msgspec
 from msgspec.structs import replace
 
 from chain.codec import decode, encode
-from chain.contracts.base import Account, account_key
 from chain.contracts.credits import Transfer
 from chain.crypto import SigningKey, sha256
 from chain.errors import InvalidBlock
+from chain.host import Account, account_key
 from chain.ledger.transition import due_reveal
 from chain.ledger.tx import parse_tx, sign_tx
 from chain.node import candidates

@@ -68,14 +68,14 @@ MUTANTS: tuple[Mutant, ...] = (
     mutant("transfer to oneself", "contracts.credits", "    if m.target == sender:\n", "    if False:\n", "rough market"),
     mutant(
         "a transfer mints",
-        "contracts.base",
+        "host.credits",
         "        self._credit(target, amount, reason, source, ref)\n\n    def mint",
         "        self._credit(target, amount, reason, source, ref)\n        self.mint(target, 1, reason, ref)\n\n    def mint",
         "rough market",
     ),
     mutant(
         "frozen credits can be lost",
-        "contracts.base",
+        "host.credits",
         "self._set(identity, account, frozen=account.frozen + amount)",
         "self._count(burned=amount)",
         "rough market",
@@ -104,21 +104,21 @@ MUTANTS: tuple[Mutant, ...] = (
     # the fence
     mutant(
         "what a failed deadline did stays",
-        "contracts.base",
+        "host.host",
         "        except Exception as fault:\n            self.store.drop()",
         "        except Exception as fault:\n            self.store.keep()",
         "broken contract",
     ),
     mutant(
         "what a failed deadline told stays told",
-        "contracts.base",
+        "host.host",
         "            del self.events[before:]\n",
         "            del self.events[:0]\n",
         "broken contract",
     ),
     mutant(
         "no fence around a deadline",
-        "contracts.base",
+        "host.host",
         "        except Exception as fault:",
         "        except MemoryError as fault:",
         "broken contract",
@@ -132,7 +132,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     mutant(
         "a parked deadline is forgotten",
-        "contracts.base",
+        "host.host",
         "self.fenced(contract, ref, lambda: self._ring(contract, ref, at), [held])",
         "self.fenced(contract, ref, lambda: self._ring(contract, ref, at), [])",
         "broken contract",
@@ -146,7 +146,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     mutant(
         "what is released comes late",
-        "contracts.base",
+        "host.host",
         "self.schedule(held.time, contract, ref, held.account)",
         "self.schedule(held.time + 1, contract, ref, held.account)",
         "broken contract",

@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 
 from chain.codec import encode
-from chain.contracts.base import ACTIVE, Account, account_key
 from chain.contracts.credits import Approve, Transfer, TransferFrom
 from chain.contracts.job import records, views
 from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal, RevealKey, job_id_of
@@ -22,6 +21,7 @@ from chain.contracts.job.records import ENDED, Job, State
 from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.contracts.membership import JudgeCase, ReportDouble, case_key
 from chain.crypto import SigningKey, account_id, tagged
+from chain.host import ACTIVE, Account, account_key
 from chain.ledger.genesis import Genesis, GenesisAccount
 from chain.ledger.transition import chain_record
 from chain.ledger.tx import sign_tx

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from chain.contracts.base import ACTIVE, Account, account_key
 from chain.contracts.job import messages, records, store
 from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal
 from chain.contracts.job.records import AuditRound, Job, Posting, Seat
 from chain.contracts.job.records import State as JobState
+from chain.host import ACTIVE, Account, account_key
 from chain.ledger.state import State
 from client.work.policy import own_claim
 from tests.sim.market.outsider import Outsider

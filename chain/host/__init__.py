@@ -1,0 +1,90 @@
+"""The host interface: what contracts may do to the ledger, and what they declare. Contracts share this and nothing else.
+
+A handler refuses by raising `Reject`; whatever it did before is then dropped. A deadline handler has nobody to refuse: where it
+fails, its reference is parked.
+
+    records    what every network keeps, whatever its contracts
+    contract   what a contract declares
+    store      what the host asks of the state
+    access     records, events, deadlines        credits   accounts and escrows        powers   standing, validators
+    host       all of it, as a handler gets it, and the fence around what may fail
+"""
+
+from __future__ import annotations
+
+from chain.host.contract import Contract, MessageSpec
+from chain.host.host import Host, audit_events
+from chain.host.records import (
+    ACTIVE,
+    BANNED,
+    BASE_STATE,
+    DUE_WORK,
+    K_CHAIN,
+    K_HISTORY,
+    K_NEXT_VALIDATORS,
+    K_PARAMS,
+    K_SUPPLY,
+    K_VALIDATORS,
+    MAX_FAULT_TEXT,
+    MAX_HELD,
+    MAX_REASON,
+    SUSPENDED,
+    Account,
+    BeaconCommitment,
+    ChainRecord,
+    Due,
+    Escrow,
+    HeldDue,
+    History,
+    Parked,
+    Supply,
+    Validators,
+    account_key,
+    due_key,
+    escrow_key,
+    fault_of,
+    parked_key,
+    split_due,
+)
+from chain.host.services import Membership
+from chain.host.store import Reader, Store
+
+__all__ = [
+    "ACTIVE",
+    "BANNED",
+    "BASE_STATE",
+    "DUE_WORK",
+    "K_CHAIN",
+    "K_HISTORY",
+    "K_NEXT_VALIDATORS",
+    "K_PARAMS",
+    "K_SUPPLY",
+    "K_VALIDATORS",
+    "MAX_FAULT_TEXT",
+    "MAX_HELD",
+    "MAX_REASON",
+    "SUSPENDED",
+    "Account",
+    "BeaconCommitment",
+    "ChainRecord",
+    "Contract",
+    "Due",
+    "Escrow",
+    "HeldDue",
+    "History",
+    "Host",
+    "Membership",
+    "MessageSpec",
+    "Parked",
+    "Reader",
+    "Store",
+    "Supply",
+    "Validators",
+    "account_key",
+    "audit_events",
+    "due_key",
+    "escrow_key",
+    "fault_of",
+    "parked_key",
+    "split_due",
+]

@@ -1,0 +1,82 @@
+"""Records, events and deadlines: what every handler reads and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from chain.codec import Wire
+from chain.crypto import ZERO_HASH, sha256
+from chain.errors import BrokenInvariant
+from chain.host.contract import Contract
+from chain.host.records import Due, due_key
+from chain.host.services import Membership
+from chain.host.store import Store
+from chain.params import Params
+from chain.types import Event, Noted
+
+T = TypeVar("T")
+
+
+@dataclass
+class Access:
+    """Fields are those of one block and of the message that runs. Times are milliseconds of the chain clock."""
+
+    store: Store
+    membership: Membership
+    hooks: Mapping[int, Contract]
+    """Every contract by number."""
+    params: Params
+    chain_id: bytes
+    height: int
+    time: int
+    clock: int
+    beacon: bytes
+    """Beacon after this block's reveal: unknown to anybody before the block."""
+    parent_beacon: bytes
+    tx_id: bytes = ZERO_HASH
+    op_index: int = 0
+    events: list[Event] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    """What failed behind each `parked`, as this program saw it: for whoever mends it, never for the state."""
+
+    # records
+
+    def get(self, key: bytes, kind: type[T]) -> T | None:
+        record = self.store.get(key)
+        if record is not None and type(record) is not kind:
+            raise BrokenInvariant(f"state key {key.hex()} holds {type(record).__name__}, not {kind.__name__}")
+        return record
+
+    def put(self, key: bytes, record: Wire) -> None:
+        self.store.put(key, record)
+
+    def delete(self, key: bytes) -> None:
+        self.store.delete(key)
+
+    # context
+
+    @property
+    def position(self) -> bytes:
+        """Chain position of the running message, as sortable bytes.
+
+        Within a block the order is drawn by the parent's beacon, so that no proposer puts itself first.
+        """
+        drawn = sha256(self.parent_beacon + self.tx_id)
+        return self.height.to_bytes(8, "big") + drawn + bytes((self.op_index,))
+
+    def note(self, topic: str, ref: bytes, *data: int | str | bytes) -> None:
+        self.events.append(Noted(topic, ref, list(data)))
+
+    # deadlines
+
+    def schedule(self, at: int, contract: int, ref: bytes, account: bytes) -> None:
+        """Have `contract`'s `on_due` called once the chain clock reaches `at`.
+
+        It counts for `account`, who caused it and shares a block's deadlines with the others (LC-BLK-14).
+        """
+        self.put(due_key(account, at, contract, ref), Due(contract, ref))
+
+    def cancel(self, at: int, contract: int, ref: bytes, account: bytes) -> None:
+        self.delete(due_key(account, at, contract, ref))

@@ -1,0 +1,125 @@
+"""Accounts and what they hold.
+
+Credits are never created or lost here but by `mint` and `burn`: every operation moves an amount between an account's free credits,
+its frozen credits and named escrows, and records the move as an event.
+"""
+
+from __future__ import annotations
+
+from chain.crypto import address
+from chain.errors import BrokenInvariant, Code, Reject
+from chain.host.access import Access
+from chain.host.records import ACTIVE, BANNED, K_SUPPLY, SUSPENDED, Account, Escrow, Supply, escrow_key
+from chain.params import MAX_INT
+from chain.types import Moved, format_credits
+
+
+class Credits(Access):
+    """Moving credits. A refusal raises `Reject`; what was done before it is dropped with the message."""
+
+    def account(self, identity: bytes) -> Account | None:
+        account: Account | None = self.store.get(b"a/" + identity)
+        return account
+
+    def known_account(self, identity: bytes) -> Account:
+        account = self.account(identity)
+        if account is None:
+            raise Reject(Code.UNKNOWN_ACCOUNT, f"{address(identity)} has no account on this network")
+        return account
+
+    def is_active(self, identity: bytes) -> bool:
+        account = self.account(identity)
+        return account is not None and account.status == ACTIVE
+
+    def free(self, identity: bytes) -> int:
+        account = self.account(identity)
+        return account.balance if account else 0
+
+    def _set(self, identity: bytes, account: Account, *, balance: int | None = None, frozen: int | None = None) -> None:
+        if balance is None:
+            balance = account.balance
+        if frozen is None:
+            frozen = account.frozen
+        if not 0 <= balance <= MAX_INT or not 0 <= frozen <= MAX_INT:
+            raise BrokenInvariant(f"{address(identity)} would hold {balance} free and {frozen} frozen")
+        self.store.put(b"a/" + identity, Account(account.key, account.status, balance, frozen, account.sequences))
+
+    def _debit(self, identity: bytes, amount: int) -> None:
+        account = self.known_account(identity)
+        if amount < 0:
+            raise BrokenInvariant("a negative amount")
+        if account.balance < amount:
+            raise Reject(
+                Code.INSUFFICIENT_CREDITS, f"needs {format_credits(amount)} credits, {format_credits(account.balance)} are free"
+            )
+        left = account.balance - amount
+        self.store.put(b"a/" + identity, Account(account.key, account.status, left, account.frozen, account.sequences))
+
+    def _credit(self, identity: bytes, amount: int, reason: str, source: bytes, ref: bytes) -> None:
+        """Free credits for an active account; frozen ones for a suspended account; a banned one's are burned."""
+        account = self.known_account(identity)
+        if account.status == BANNED:
+            self._count(burned=amount)
+            self.events.append(Moved(f"{reason}:banned", source, b"", amount, ref))
+            return
+        if account.status == SUSPENDED:
+            self._set(identity, account, frozen=account.frozen + amount)
+        else:
+            self._set(identity, account, balance=account.balance + amount)
+        self.events.append(Moved(reason, source, identity, amount, ref))
+
+    def move(self, source: bytes, target: bytes, amount: int, reason: str, ref: bytes) -> None:
+        """Free credits of one account to another. Rejects INSUFFICIENT_CREDITS, UNKNOWN_ACCOUNT."""
+        self.known_account(target)
+        self._debit(source, amount)
+        self._credit(target, amount, reason, source, ref)
+
+    def mint(self, target: bytes, amount: int, reason: str, ref: bytes) -> None:
+        if amount == 0:
+            return
+        self._count(minted=amount)
+        self._credit(target, amount, reason, b"", ref)
+
+    def escrowed(self, escrow: bytes) -> int:
+        record = self.get(escrow_key(escrow), Escrow)
+        return record.amount if record else 0
+
+    def lock(self, identity: bytes, escrow: bytes, amount: int, reason: str, ref: bytes) -> None:
+        """Free credits into an escrow (a reference longer than an account id). Rejects INSUFFICIENT_CREDITS."""
+        if amount == 0:
+            return
+        self._debit(identity, amount)
+        key = escrow_key(escrow)
+        held = self.get(key, Escrow)
+        self.store.put(key, Escrow(held.amount + amount if held else amount))
+        self.events.append(Moved(reason, identity, escrow, amount, ref))
+
+    def pay(self, escrow: bytes, identity: bytes, amount: int, reason: str, ref: bytes) -> None:
+        """Out of an escrow to an account (frozen if it is suspended, burned if it is banned)."""
+        if amount == 0:
+            return
+        self._escrow(escrow, self.escrowed(escrow) - amount)
+        self._credit(identity, amount, reason, escrow, ref)
+
+    def burn(self, escrow: bytes, amount: int, reason: str, ref: bytes) -> None:
+        if amount == 0:
+            return
+        self._escrow(escrow, self.escrowed(escrow) - amount)
+        self._count(burned=amount)
+        self.events.append(Moved(reason, escrow, b"", amount, ref))
+
+    def _escrow(self, escrow: bytes, amount: int) -> None:
+        if amount < 0:
+            raise BrokenInvariant(f"escrow {escrow.hex()} would hold {amount}")
+        if amount == 0:
+            self.delete(escrow_key(escrow))
+        else:
+            self.put(escrow_key(escrow), Escrow(amount))
+
+    def _count(self, *, minted: int = 0, burned: int = 0) -> None:
+        supply = self.get(K_SUPPLY, Supply)
+        if supply is None:
+            raise BrokenInvariant("no supply record")
+        if supply.minted + minted > MAX_INT:
+            raise Reject(Code.OVERFLOW, "the supply is at its limit")
+        self.put(K_SUPPLY, Supply(supply.minted + minted, supply.burned + burned))

@@ -1,0 +1,77 @@
+"""What only few may do: to stop and end an account, and to change who validates."""
+
+from __future__ import annotations
+
+from chain.errors import BrokenInvariant, Code, Reject
+from chain.host.credits import Credits
+from chain.host.records import (
+    ACTIVE,
+    BANNED,
+    K_HISTORY,
+    K_NEXT_VALIDATORS,
+    K_VALIDATORS,
+    SUSPENDED,
+    Account,
+    History,
+    Validators,
+    account_key,
+)
+from chain.types import Moved, Validator
+
+
+class Powers(Credits):
+    """Accounts' standing, and the validator set."""
+
+    # suspension: used by the membership contract
+
+    def freeze(self, identity: bytes, ref: bytes) -> None:
+        """All free credits become frozen, and the account suspended."""
+        account = self.known_account(identity)
+        if account.balance:
+            self.events.append(Moved("frozen", identity, identity, account.balance, ref))
+        self.put(
+            account_key(identity),
+            Account(account.key, SUSPENDED, 0, account.frozen + account.balance, account.sequences),
+        )
+
+    def thaw(self, identity: bytes, ref: bytes) -> None:
+        account = self.known_account(identity)
+        if account.frozen:
+            self.events.append(Moved("returned", identity, identity, account.frozen, ref))
+        self.put(account_key(identity), Account(account.key, ACTIVE, account.balance + account.frozen, 0, account.sequences))
+
+    def ban(self, identity: bytes, ref: bytes) -> None:
+        """The account is banned for good and what it holds, frozen or free, is burned."""
+        account = self.known_account(identity)
+        lost = account.frozen + account.balance
+        if lost:
+            self._count(burned=lost)
+            self.events.append(Moved("ban", identity, b"", lost, ref))
+        self.put(account_key(identity), Account(account.key, BANNED, 0, 0, account.sequences))
+
+    # validators
+
+    def change_validators(self, members: list[Validator]) -> None:
+        """The set from the next height on. One change per block: a second one in the same block is refused."""
+        history = self.get(K_HISTORY, History)
+        sets = history.sets if history else []
+        if sets and sets[-1].since > self.height:
+            raise Reject(Code.NOT_ALLOWED, "the validator set changes once per block; try again in the next one")
+        record = Validators(self.height + 1, sorted(members, key=lambda v: v.id))
+        self.put(K_NEXT_VALIDATORS, record)
+        self.put(K_HISTORY, History([*sets, record][-64:]))
+
+    def validators(self) -> list[Validator]:
+        """The set that signs this block."""
+        record = self.get(K_VALIDATORS, Validators)
+        if record is None:
+            raise BrokenInvariant("no validator set")
+        return record.members
+
+    def validators_at(self, height: int) -> list[Validator] | None:
+        """The set that signed `height`, or None when that is no longer kept."""
+        history = self.get(K_HISTORY, History)
+        for record in reversed(history.sets if history else []):
+            if record.since <= height:
+                return record.members
+        return None

@@ -1,0 +1,144 @@
+"""The records that every network has, whatever its contracts: accounts, escrows, deadlines, what is parked, and the chain's own.
+
+State keys are `<prefix>/<rest>`; every prefix has one record type. `a/`, `e/`, `d/`, `p/` and those that begin with `g` are these.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from chain.codec import Wire
+from chain.params import LANES, MAX_VALIDATORS, Params
+from chain.types import AccountId, Hash, Height, PublicKey, Uint, ValidatorSet
+
+ACTIVE, SUSPENDED, BANNED = 0, 1, 2
+
+
+class Account(Wire, frozen=True):
+    """An identity on the ledger. `key` is its current public key, `sequences` the next sequence of each lane."""
+
+    key: PublicKey
+    status: Annotated[int, Meta(ge=ACTIVE, le=BANNED)]
+    balance: Uint
+    frozen: Uint
+    sequences: Annotated[list[Uint], Meta(min_length=LANES, max_length=LANES)]
+
+
+class Escrow(Wire, frozen=True):
+    amount: Uint
+
+
+class Due(Wire, frozen=True):
+    """A deadline of a contract; the key carries the account that it counts for, time, contract and reference."""
+
+    contract: Uint
+    ref: Annotated[bytes, Meta(max_length=64)]
+
+
+MAX_REASON = 32
+MAX_FAULT_TEXT = 4_000
+"""Characters kept of a fault: where it happened stands at the end."""
+MAX_HELD = 64
+"""Deadlines kept of a parked reference: many more than any contract sets for one."""
+Words = Annotated[list[AccountId], Meta(max_length=MAX_VALIDATORS)]
+
+
+class HeldDue(Wire, frozen=True):
+    """A deadline that came while its reference was parked, and the one that parked it."""
+
+    account: AccountId
+    time: Uint
+
+
+class Parked(Wire, frozen=True):
+    """A reference whose handler failed: at which height, with which kind of fault, what it waits for, who would release it how."""
+
+    height: Height
+    reason: Annotated[str, Meta(max_length=MAX_REASON)]
+    held: Annotated[list[HeldDue], Meta(max_length=MAX_HELD)]
+    retry: Words
+    give_back: Words
+
+
+class ChainRecord(Wire, frozen=True):
+    """The block that the state stands after. `clock` is the chain clock."""
+
+    chain_id: Hash
+    height: Height
+    time: Uint
+    clock: Uint
+    beacon: Hash
+
+
+class Supply(Wire, frozen=True):
+    minted: Uint
+    burned: Uint
+
+
+class Validators(Wire, frozen=True):
+    """The set that signs from height `since` on."""
+
+    since: Height
+    members: ValidatorSet
+
+
+class BeaconCommitment(Wire, frozen=True):
+    """A validator's commitment to its next beacon secret, made in its block at `height`."""
+
+    height: Height
+    commitment: Hash
+
+
+class History(Wire, frozen=True):
+    """Heights at which the validator set changed, newest last: evidence is judged by the set of its height."""
+
+    sets: Annotated[list[Validators], Meta(max_length=64)]
+
+
+K_CHAIN, K_SUPPLY, K_VALIDATORS, K_NEXT_VALIDATORS, K_PARAMS, K_HISTORY = b"g/", b"gs/", b"gv/", b"gn/", b"gp/", b"gh/"
+BASE_STATE: dict[bytes, type] = {
+    b"a/": Account,
+    b"e/": Escrow,
+    b"d/": Due,
+    b"p/": Parked,
+    K_CHAIN: ChainRecord,
+    K_SUPPLY: Supply,
+    K_VALIDATORS: Validators,
+    K_NEXT_VALIDATORS: Validators,
+    K_PARAMS: Params,
+    K_HISTORY: History,
+    b"gb/": BeaconCommitment,
+}
+
+
+DUE_WORK = 32
+"""A message that sets a deadline is so much work at least (LC-BLK-14): max_due follows from the work of a block."""
+
+
+def account_key(identity: bytes) -> bytes:
+    return b"a/" + identity
+
+
+def escrow_key(ref: bytes) -> bytes:
+    return b"e/" + ref
+
+
+def due_key(account: bytes, at: int, contract: int, ref: bytes) -> bytes:
+    """`account` (20 bytes) is whose deadlines this one takes the place of."""
+    return b"d/" + account + at.to_bytes(8, "big") + bytes((contract,)) + ref
+
+
+def split_due(key: bytes) -> tuple[bytes, int, int, bytes]:
+    """(account, time, contract, ref) of a deadline's key."""
+    return key[2:22], int.from_bytes(key[22:30], "big"), key[30], key[31:]
+
+
+def fault_of(ref: bytes, height: int) -> str:
+    """How the text of a fault begins that parked `ref` in the block of a height."""
+    return f"parked {ref.hex()} in block {height}: "
+
+
+def parked_key(contract: int, ref: bytes) -> bytes:
+    return b"p/" + bytes((contract,)) + ref

@@ -1,0 +1,36 @@
+"""What the host asks of the state under it: reading, for views too, and changing inside transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+
+class Reader(Protocol):
+    """Read access to the state: what views take."""
+
+    def get(self, key: bytes) -> Any | None: ...
+
+    def scan(self, prefix: bytes, limit: int) -> Iterator[tuple[bytes, Any]]:
+        """At most `limit` (key, record) pairs in byte order of keys. Only `d/`, `m/`, `j/` and `p/` prefixes can be scanned."""
+        ...
+
+
+class Store(Reader, Protocol):
+    def put(self, key: bytes, record: Any) -> None: ...
+
+    def delete(self, key: bytes) -> None: ...
+
+    def begin(self) -> None:
+        """Open a transaction, inside the open one where there is one; `keep` or `drop` ends it."""
+        ...
+
+    def keep(self) -> None: ...
+
+    def drop(self) -> None: ...
+
+    def audit(self) -> None:
+        """Whether what the open transaction wrote can stand: each record is what its type allows, and credits balance.
+
+        Raises `BrokenInvariant`, `SupplyBroken`."""
+        ...
