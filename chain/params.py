@@ -45,6 +45,8 @@ class Params(Wire, frozen=True, kw_only=True):
     """Transactions of one account in one block."""
     max_due: Positive = 1_536
     """Deadline events handled in one block; the rest stay due. Not fewer than a block's messages can set."""
+    max_due_work: Positive = 8_192
+    """Work of the deadlines handled in one block: more would take the validators longer than a round has. Not below max_due."""
     block_reward: Unsigned = 0
     heartbeat: Positive = 10_000
     """Wall-clock milliseconds after which an idle graph makes an empty block."""

@@ -62,7 +62,7 @@ def perform(host: Host, sender: bytes, message: Any) -> None:
     if spec.subject is not None:
         parked = host.parked(contract.number, spec.subject(message))
         if parked is not None:
-            text = f"parked since block {parked.height}: a program failed there ({parked.reason}); the validators release it"
+            text = f"parked since block {parked.height}: a program failed there; the validators release it"
             raise Reject(Code.PARKED, text)
     spec.handler(host, sender, message)
 

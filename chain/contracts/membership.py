@@ -190,6 +190,12 @@ def corroborate(host: Host, identity: bytes, ref: bytes) -> None:
         host.note("case.corroborated", identity, ref)
 
 
+def due_work(reader: Reader, identity: bytes) -> int:
+    """LC-BLK-31: who asked for a suspension is told how it ended."""
+    case: Any = reader.get(case_key(identity))
+    return len(case.refs) if case is not None else 0
+
+
 def verifiers(host: Host, since_before: int) -> list[bytes]:
     """LC-MEM-2: active identities with a verifier flag older than `since_before` and less than three live strikes, by id."""
     return [
@@ -338,6 +344,7 @@ CONTRACT = Contract(
     state={b"m/": Member, b"mc/": Case, b"me/": Ejection},
     on_due=close_case,
     on_give_back=reinstate,
+    due_work=due_work,
 )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chain.host.host import Host
+    from chain.host.store import Reader
 
 
 @dataclass(frozen=True)
@@ -37,3 +38,5 @@ class Contract:
     """Called when a suspension ends: (host, reference given to `suspend`, account, whether it became a ban)."""
     on_give_back: Callable[[Host, bytes], None] | None = None
     """Ends a reference that was parked: every escrow goes back to whom it came from."""
+    due_work: Callable[[Reader, bytes], int] | None = None
+    """LC-BLK-31: how many records besides its own a deadline of a reference may go through."""

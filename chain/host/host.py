@@ -16,9 +16,10 @@ from chain.crypto import ZERO_HASH
 from chain.errors import OWN_FAULTS, BrokenInvariant, Code
 from chain.host.powers import Powers
 from chain.host.records import (
+    FAILED,
     MAX_FAULT_TEXT,
     MAX_HELD,
-    MAX_REASON,
+    NO_HANDLER,
     HeldDue,
     Parked,
     due_key,
@@ -32,6 +33,10 @@ from chain.types import Event, Receipt
 def audit_events(events: list[Event]) -> None:
     """Raises where a receipt could not carry them: they would be in no receipt that others can read."""
     decode(Receipt, encode(Receipt(ZERO_HASH, Code.OK, events)), MAX_INT)
+
+
+class NoHandler(BrokenInvariant):
+    """A deadline of a contract that has none, or of no contract."""
 
 
 @dataclass
@@ -54,7 +59,7 @@ class Host(Powers):
     def _ring(self, contract: int, ref: bytes, at: int) -> None:
         handler = self.hooks[contract].on_due if contract in self.hooks else None
         if handler is None:
-            raise BrokenInvariant(f"contract {contract} has a deadline and no handler for it")
+            raise NoHandler(f"contract {contract} has a deadline and no handler for it")
         handler(self, ref, at)
 
     def fenced(self, contract: int, ref: bytes, action: Callable[[], None], held: list[HeldDue]) -> None:
@@ -74,7 +79,7 @@ class Host(Powers):
         except Exception as fault:
             self.store.drop()
             del self.events[before:]
-            reason = type(fault).__name__[:MAX_REASON]
+            reason = NO_HANDLER if isinstance(fault, NoHandler) else FAILED
             self._park(contract, ref, Parked(self.height, reason, held, [], []))
             self.note("parked", ref, contract, reason)
             self.faults.append(fault_of(ref, self.height) + "".join(traceback.format_exception(fault))[-MAX_FAULT_TEXT:])

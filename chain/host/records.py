@@ -38,6 +38,8 @@ class Due(Wire, frozen=True):
 
 
 MAX_REASON = 32
+FAILED, NO_HANDLER = "failed", "no handler"
+"""LC-BLK-20: why a reference is parked. Names of faults stand in the log alone: another program has others."""
 MAX_FAULT_TEXT = 4_000
 """Characters kept of a fault: where it happened stands at the end."""
 MAX_HELD = 64
@@ -53,7 +55,7 @@ class HeldDue(Wire, frozen=True):
 
 
 class Parked(Wire, frozen=True):
-    """A reference whose handler failed: at which height, with which kind of fault, what it waits for, who would release it how."""
+    """A reference whose handler failed: at which height, why (LC-BLK-20), what it waits for, who would release it how."""
 
     height: Height
     reason: Annotated[str, Meta(max_length=MAX_REASON)]

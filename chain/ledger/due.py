@@ -4,13 +4,15 @@
     heads   time account                     sorted: the next deadline of every account
 
 A block looks only at the accounts whose next deadline is due, and at no more deadlines than it runs: however many wait, they cost
-the others nothing. A *place* is time, account, contract, ref: the order in which deadlines run.
+the others nothing. What they will do is weighed before they run, so what fails and is undone counts as well, and who has heavy ones
+waits for them alone. A *place* is time, account, contract, ref: the order in which deadlines run.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from heapq import heappop, heappush
 
 SHARES = 8
@@ -19,6 +21,25 @@ PREFIX = b"d/"
 _ACCOUNT, _TIME = slice(2, 22), slice(22, 30)
 Waiting = tuple[bytes, int]
 """(place, index of the key)"""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What deadlines may take: so many, and so much work by LC-BLK-31. The one that reaches the work still runs."""
+
+    count: int
+    work: int
+
+    def share(self) -> Room:
+        return Room(max(1, self.count // SHARES), max(1, self.work // SHARES))
+
+    def less(self, work: int) -> Room:
+        """After one more deadline of this work."""
+        return Room(self.count - 1, self.work - work)
+
+    @property
+    def left(self) -> bool:
+        return self.count > 0 and self.work > 0
 
 
 def _place(key: bytes) -> bytes:
@@ -58,14 +79,13 @@ class Heads:
         """Chain clock of the next deadline, or None."""
         return int.from_bytes(self._sorted[0][:8], "big") if self._sorted else None
 
-    def choose(self, keys: list[bytes], clock: int, most: int) -> list[bytes]:
-        """LC-BLK-14: the keys of the deadlines that run in a block with this clock, in their order; at most `most`."""
-        now = clock.to_bytes(8, "big")
-        share = max(1, most // SHARES)
+    def choose(self, keys: list[bytes], clock: int, room: Room, work: Callable[[bytes], int]) -> list[bytes]:
+        """LC-BLK-14: the keys of the deadlines that run in a block with this clock, in their order. `work` of a key: LC-BLK-31."""
+        now, share = clock.to_bytes(8, "big"), room.share()
         chosen: list[bytes] = []
         waiting: Iterable[Waiting] = self._due(keys, now)
-        while len(chosen) < most:
-            taken, waiting = _round(keys, waiting, now, share, most - len(chosen))
+        while room.left:
+            taken, waiting, room = _round(keys, waiting, now, share, room, work)
             if not taken:
                 break
             chosen += taken
@@ -79,31 +99,35 @@ class Heads:
             yield _place(keys[index]), index
 
 
-def _round(keys: list[bytes], waiting: Iterable[Waiting], now: bytes, share: int, room: int) -> tuple[list[bytes], list[Waiting]]:
-    """Of each account at most `share` deadlines, the first `room` of them all; and what the accounts go on with after theirs.
+def _round(
+    keys: list[bytes], waiting: Iterable[Waiting], now: bytes, share: Room, room: Room, work: Callable[[bytes], int]
+) -> tuple[list[bytes], list[Waiting], Room]:
+    """Of each account its `share` of deadlines, the first of them all that find `room`; what the accounts go on with after theirs,
+    and the room that is left.
 
     `waiting` has the next deadline of each account, in order.
     """
     begin = iter(waiting)
     following = next(begin, None)
     queue: list[Waiting] = []
-    used: dict[bytes, int] = {}
+    shares: dict[bytes, Room] = {}
     taken: list[bytes] = []
     left: list[Waiting] = []
-    while len(taken) < room and (queue or following is not None):
+    while room.left and (queue or following is not None):
         if following is not None and (not queue or following < queue[0]):
             place, index = following
             following = next(begin, None)
         else:
             place, index = heappop(queue)
         taken.append(place)
-        account = place[8:28]
-        used[account] = used.get(account, 0) + 1
+        account, took = place[8:28], work(keys[index])
+        room = room.less(took)
+        shares[account] = shares.get(account, share).less(took)
         index += 1
         if index < len(keys) and keys[index][_ACCOUNT] == account and keys[index][_TIME] <= now:
             one = (_place(keys[index]), index)
-            if used[account] < share:
+            if shares[account].left:
                 heappush(queue, one)
             else:
                 left.append(one)
-    return taken, sorted(left)
+    return taken, sorted(left), room

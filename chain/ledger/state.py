@@ -22,12 +22,12 @@ from typing import Any, Protocol
 from weakref import WeakSet
 
 from chain.codec import decode, encode
-from chain.contracts import STATE_PREFIXES, STATE_TYPES
+from chain.contracts import BY_NUMBER, STATE_PREFIXES, STATE_TYPES
 from chain.contracts.membership import Member
 from chain.crypto import short_sha256
 from chain.errors import BrokenInvariant, Malformed, StateDamaged, SupplyBroken
-from chain.host import K_CHAIN, Account, Escrow, Supply
-from chain.ledger.due import Heads
+from chain.host import K_CHAIN, Account, Escrow, Supply, split_due
+from chain.ledger.due import Heads, Room
 from chain.merkle import StateProof
 from chain.pages import (
     PAGES,
@@ -302,9 +302,15 @@ class State:
         """Chain clock of the next deadline, or None."""
         return self._heads.earliest()
 
-    def due(self, clock: int, most: int) -> list[bytes]:
+    def due(self, clock: int, room: Room) -> list[bytes]:
         """LC-BLK-14: the keys of the deadlines that run in the next block, in their order."""
-        return self._heads.choose(self._sorted[b"d/"], clock, most)
+        return self._heads.choose(self._sorted[b"d/"], clock, room, self._due_work)
+
+    def _due_work(self, key: bytes) -> int:
+        """LC-BLK-31"""
+        _, _, number, ref = split_due(key)
+        weigh = BY_NUMBER[number].due_work if number in BY_NUMBER else None
+        return 1 if weigh is None else 1 + weigh(self, ref)
 
     def prove(self, key: bytes) -> tuple[bytes | None, StateProof]:
         """(encoded record or None, proof under `root`)."""

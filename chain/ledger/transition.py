@@ -30,6 +30,7 @@ from chain.host import (
     audit_events,
     split_due,
 )
+from chain.ledger.due import Room
 from chain.ledger.state import Change, Overlay, State
 from chain.ledger.tx import ParsedTx, check_tx
 from chain.merkle import list_root
@@ -173,7 +174,7 @@ class _Block:
 
     def run_deadlines(self) -> None:
         """LC-BLK-14"""
-        for key in self.state.due(self.clock, self.params.max_due):
+        for key in self.state.due(self.clock, Room(self.params.max_due, self.params.max_due_work)):
             self.system.run_due(*split_due(key))
 
     def run_tx(self, tx: ParsedTx, *, building: bool = False) -> Receipt:

@@ -24,7 +24,7 @@ FILE = "genesis.json"
 _PARAMS = {f.name: f for f in msgspec.structs.fields(Params)}
 COUNTS = frozenset(
     {
-        *("block_bytes", "block_txs", "block_work", "quota", "max_due", "block_reward", "evidence_age"),
+        *("block_bytes", "block_txs", "block_work", "quota", "max_due", "max_due_work", "block_reward", "evidence_age"),
         *("job_max_claimants", "job_max_live", "job_max_live_bytes"),
     }
 )

@@ -19,7 +19,7 @@ SPANS = [
     name
     for name in NAMES
     if name not in ("block_bytes", "block_txs", "block_work", "quota", "max_due", "block_reward", "job_max_claimants")
-    and name not in ("job_max_live", "job_max_live_bytes")
+    and name not in ("max_due_work", "job_max_live", "job_max_live_bytes")
 ]
 
 
@@ -182,6 +182,11 @@ def a_block_runs_as_many_deadlines_as_its_messages_can_set(p: dict[str, int]) ->
     return 32 * p["max_due"] >= p["block_work"]
 
 
+@check("LC-BLK-16")
+def a_block_has_room_for_the_work_of_its_deadlines(p: dict[str, int]) -> bool:
+    return p["max_due_work"] >= p["max_due"]
+
+
 def from_file(text: str, defaults: dict[str, int]) -> bytes:
     """LC-BLK-16: the genesis of a file; `defaults` are those of `constants.md`."""
     try:
@@ -196,6 +201,7 @@ def from_file(text: str, defaults: dict[str, int]) -> bytes:
     credits_stand_as_text_in_the_file(document["accounts"])
     params = [document["params"].get(name, defaults[name]) for name in NAMES]
     a_block_runs_as_many_deadlines_as_its_messages_can_set(dict(zip(NAMES, params, strict=True)))
+    a_block_has_room_for_the_work_of_its_deadlines(dict(zip(NAMES, params, strict=True)))
     try:
         accounts = [
             [bytes.fromhex(a["key"]), parse_credits(a["credits"]), a["validator"], a["verifier"]] for a in document["accounts"]

@@ -15,7 +15,7 @@ from tests.conformance.keys import is_signed, proposal_digest, sha, tagged, tx_d
 from tests.conformance.light import Header, block_id, quorum, the_network_is_this_one, tx_id, validators_hash
 from tests.conformance.light import the_transactions_have_the_header_s_root as the_transactions_are_those_of_the_header
 from tests.conformance.trees import list_root, state_root
-from tests.conformance.wire import decode, encode
+from tests.conformance.wire import decode, decode_plain, encode
 
 MAX_BLOCK_BYTES = 4_065_536
 MAX_TX_BYTES = 65_536
@@ -62,6 +62,7 @@ class Params(NamedTuple):
     block_work: int
     quota: int
     max_due: int
+    max_due_work: int
     block_reward: int
     heartbeat: int
     max_step: int
@@ -785,8 +786,8 @@ def due_deadlines_are_handled(s: State) -> None:
         elif contract == 3:
             raise NotImplementedError("deadlines of contract 3 are not carried out here")
         else:
-            _park(s, contract, ref, Parked(s.height, "BrokenInvariant", [[account, time]], [], []))
-            s.noted("parked", ref, contract, "BrokenInvariant")
+            _park(s, contract, ref, Parked(s.height, "no handler", [[account, time]], [], []))
+            s.noted("parked", ref, contract, "no handler")
 
 
 def chosen(s: State) -> list[Deadline]:
@@ -796,9 +797,33 @@ def chosen(s: State) -> list[Deadline]:
         deadline = Deadline(int.from_bytes(key[22:30], "big"), key[2:22], key[30] if len(key) > 30 else 0, key[31:])
         if key.startswith(b"d/") and deadline.time <= s.clock:
             of_account.setdefault(deadline.account, []).append(deadline)
-    share = max(1, s.params.max_due // 8)
-    rounds = [(at // share, deadline) for held in of_account.values() for at, deadline in enumerate(sorted(held))]
-    return sorted(deadline for _, deadline in sorted(rounds)[: s.params.max_due])
+    found, work = list[Deadline](), 0
+    for _, deadline in sorted(ranked for held in of_account.values() for ranked in _in_rounds(s, sorted(held))):
+        if len(found) < s.params.max_due and work < s.params.max_due_work:
+            found.append(deadline)
+            work += deadline_work(s, deadline)
+    return sorted(found)
+
+
+def _in_rounds(s: State, deadlines: list[Deadline]) -> list[tuple[int, Deadline]]:
+    """LC-BLK-14: those of one account, each with the number of its round."""
+    share, share_of_work = max(1, s.params.max_due // 8), max(1, s.params.max_due_work // 8)
+    found, number, count, work = list[tuple[int, Deadline]](), 0, 0, 0
+    for deadline in deadlines:
+        if count >= share or work >= share_of_work:
+            number, count, work = number + 1, 0, 0
+        found.append((number, deadline))
+        count, work = count + 1, work + deadline_work(s, deadline)
+    return found
+
+
+def deadline_work(s: State, deadline: Deadline) -> int:
+    """LC-BLK-31"""
+    record = s.records.get({2: b"mc/", 3: b"jb/"}.get(deadline.contract, b"?/") + deadline.ref)
+    if record is None:
+        return 1
+    fields = decode_plain(record)
+    return 1 + (len(fields[1]) if deadline.contract == 2 else int(fields[2]))
 
 
 class Deadline(NamedTuple):

@@ -137,6 +137,7 @@ _PARAMS = (
         "block_work",
         "quota",
         "max_due",
+        "max_due_work",
         "block_reward",
         "heartbeat",
         "max_step",

@@ -187,16 +187,31 @@ class Ledger:
     def _deadlines(self, clock: int) -> list[bytes]:
         """LC-BLK-14, by looking at all of them."""
         places = sorted((key[22:30], key[2:22], key[30:]) for key in self.due if int.from_bytes(key[22:30], "big") <= clock)
-        most, share = self.params.max_due, max(1, self.params.max_due // 8)
-        seen: dict[bytes, int] = {}
+        most = (self.params.max_due, self.params.max_due_work)
+        share = (max(1, most[0] // 8), max(1, most[1] // 8))
+        seen: dict[bytes, tuple[int, int, int]] = {}
         rounds: list[tuple[int, tuple[bytes, bytes, bytes]]] = []
         for place in places:
-            rounds.append((seen.get(place[1], 0) // share, place))
-            seen[place[1]] = seen.get(place[1], 0) + 1
-        chosen = sorted(place for _, place in sorted(rounds)[:most])
+            number, count, work = seen.get(place[1], (0, 0, 0))
+            if count >= share[0] or work >= share[1]:
+                number, count, work = number + 1, 0, 0
+            rounds.append((number, place))
+            seen[place[1]] = (number, count + 1, work + self._due_work(place[2]))
+        chosen: list[tuple[bytes, bytes, bytes]] = []
+        taken = 0
+        for _, place in sorted(rounds)[: most[0]]:
+            if taken < most[1]:
+                chosen.append(place)
+                taken += self._due_work(place[2])
+        chosen.sort()
         for place in {*places} - {*chosen}:
             self.postponed[place[1]] = self.postponed.get(place[1], 0) + 1
         return [b"d/" + account + at + rest for at, account, rest in chosen]
+
+    def _due_work(self, rest: bytes) -> int:
+        """LC-BLK-31, of a deadline whose key ends with this contract and reference."""
+        found: Any = self.get({2: b"mc/", 3: b"jb/"}.get(rest[0], b"?/") + rest[1:])
+        return 1 if found is None else 1 + (len(found.refs) if rest[0] == MEMBERSHIP else int(found.claimants))
 
     def _check_header(self, block_id: bytes, h: Header, raws: list[bytes], parent: bytes) -> None:
         """LC-BLK-11, LC-CON-4."""

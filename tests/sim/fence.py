@@ -61,7 +61,7 @@ class FenceMarket(Market):
 class FenceWorld(World):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        self.checks.chain.ledger.fails = lambda contract, ref, height: "KeyError" if (contract, height < MEND) == (3, True) else ""
+        self.checks.chain.ledger.fails = lambda contract, ref, height: "failed" if (contract, height < MEND) == (3, True) else ""
 
     def clients(self) -> Market:
         return FenceMarket(self)

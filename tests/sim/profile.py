@@ -26,6 +26,7 @@ PARAMS = Params(
     block_reward=7,
     block_work=25_600,
     max_due=8,
+    max_due_work=12,
     job_max_live=40,
 )
 """Short windows, so that a whole job fits into a few seconds of virtual time."""

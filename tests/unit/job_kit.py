@@ -48,7 +48,7 @@ from chain.host import (
     account_key,
     split_due,
 )
-from chain.ledger.due import Heads
+from chain.ledger.due import Heads, Room
 from chain.params import MAX_INT, Params
 
 CHAIN_ID = hashlib.sha256(b"the test network").digest()
@@ -260,7 +260,7 @@ class World:
         self.parent_beacon, self.beacon = self.beacon, sha("next", self.beacon)
         host = self.host()
         keys = [key for key, _ in self.store.scan(b"d/", MAX_INT)]
-        for key in Heads(keys).choose(keys, self.clock, self.params.max_due):
+        for key in Heads(keys).choose(keys, self.clock, Room(self.params.max_due, MAX_INT), lambda _: 1):
             _, at, contract, ref = split_due(key)
             self.store.delete(key)
             self.lateness[ref] = self.lateness.get(ref, 0) + self.clock - at

@@ -284,13 +284,13 @@ async def test_a_parked_job_is_told_of_refuses_claims_and_is_released(tmp_path: 
         job = ledger.claimed_job("n1")
         monkeypatch.setitem(BY_NUMBER, JOB.number, replace(JOB, on_due=fail))
         event = render_event(ledger.mine(50_000).receipts[0].events[-1])
-        assert event == {"type": "noted", "topic": "parked", "ref": job.hex(), "data": {"contract": "job", "fault": "KeyError"}}
+        assert event == {"type": "noted", "topic": "parked", "ref": job.hex(), "data": {"contract": "job", "fault": "failed"}}
         (told,) = [render_parked(*one) for one in parked(ledger.state, 16)]
         assert told | {"height": 0} == {
             "contract": "job",
             "ref": job.hex(),
             "height": 0,
-            "fault": "KeyError",
+            "fault": "failed",
             "retry": [],
             "give_back": [],
         }

@@ -116,11 +116,11 @@ def test_a_block_is_shown_without_its_bytes(api: Fake, run: Any) -> None:
 
 def test_status_says_what_is_parked_and_which_part_fails(api: Fake, run: Any) -> None:
     assert "parked" not in run("status").out and "failing" not in run("status").out
-    parked = {"contract": "job", "ref": JOB, "height": 5, "fault": "KeyError", "retry": [OWN], "give_back": []}
+    parked = {"contract": "job", "ref": JOB, "height": 5, "fault": "failed", "retry": [OWN], "give_back": []}
     failing = {"part": "worker", "since": 1_700_000_000_000, "why": "TypeError: a bug"}
     api.answers["GET /v1/status"] = STATUS | {"parked": [parked], "failing": [failing]}
     out = " ".join(run("status").out.split())
-    assert f"job {JOB}: KeyError in block 5; 1 validators for retry, 0 for giving back" in out
+    assert f"job {JOB}: failed in block 5; 1 validators for retry, 0 for giving back" in out
     assert "worker, since" in out and "TypeError: a bug" in out
 
 
@@ -182,7 +182,7 @@ def test_parameters_that_are_times_take_units(run: Any, tmp_path: Path) -> None:
 
 def test_every_parameter_is_known_as_a_time_or_a_count() -> None:
     """A new parameter must be put into one of the two: a unit on a count would be a factor of a thousand."""
-    counts = {"block_bytes", "block_txs", "block_work", "quota", "max_due", "block_reward", "evidence_age"}
+    counts = {"block_bytes", "block_txs", "block_work", "quota", "max_due", "max_due_work", "block_reward", "evidence_age"}
     counts |= {"job_max_claimants", "job_max_live", "job_max_live_bytes"}
     times = {"heartbeat", "max_step", "drift", "timeout_propose", "timeout_vote", "timeout_step", "timeout_max", "appeal"}
     times |= {"job_min_open", "job_max_open", "job_reveal", "job_key", "job_vote_base", "job_open_votes", "strike_life"}

@@ -187,7 +187,7 @@ def test_the_live_display_counts_down_and_draws_curves(api: Fake) -> None:
 
 def test_a_parked_job_is_told_as_such(api: Fake, run: Any) -> None:
     """Its state does not go on: who waits for it has to know."""
-    parked = {"contract": "job", "ref": JOB, "height": 5, "fault": "KeyError", "retry": [], "give_back": []}
+    parked = {"contract": "job", "ref": JOB, "height": 5, "fault": "failed", "retry": [], "give_back": []}
     text = "parked: a program failed here in block 5"
     assert text not in run("job", "show", JOB).out
     api.answers["GET /v1/status"] = STATUS | {"parked": [parked | {"ref": "ab" * 32}]}

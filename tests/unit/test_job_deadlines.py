@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from chain.codec import encode
 from chain.contracts.job import CONTRACT, records
@@ -31,8 +32,9 @@ class Market(Chain):
         assert self.codes(tx) == [0]
         return job_id_of(tx.id, 0)
 
-    def flood(self, name: str, count: int, expiry: int) -> None:
-        """What as many postings would have left in the state: the records of one, again and again."""
+    def flood(self, name: str, count: int, expiry: int, claimants: int = 0) -> None:
+        """What as many postings would have left in the state: the records of one, again and again. `claimants`: each says it has so
+        many, whose records are not there."""
         first = self.post(name, expiry)
         overlay = Overlay(self.state)
         record: Any = self.state.get(records.contractor_key(id_of(name)))
@@ -41,7 +43,7 @@ class Market(Chain):
         for number in range(1, count):
             job = number.to_bytes(4, "big") + first[4:]
             overlay.put(records.posting_key(job), terms)
-            overlay.put(records.job_key(job), self.state.get(records.job_key(first)))
+            overlay.put(records.job_key(job), replace(self.state.get(records.job_key(first)), claimants=claimants))
             overlay.put(records.live_key(job), self.state.get(records.live_key(first)))
             overlay.put(escrow_key(records.bounty_escrow(job)), Escrow(1))
             overlay.put(escrow_key(records.fee_escrow(job)), Escrow(13))
@@ -87,6 +89,19 @@ def test_thousands_of_expiring_jobs_of_another_hold_nobody_up(max_due: int) -> N
     assert due == FLOOD - (max_due - 1)
     market.block(step=1)
     assert len(market.state.keys(b"d/")) == due - min(due, max_due)
+
+
+def test_deadlines_of_jobs_with_many_claimants_are_few_in_a_block() -> None:
+    """LC-BLK-31: each of another's nine counts a thousand and one, though it fails; the honest one is not held up by them."""
+    market = Market()
+    expiry = market.clock + SPAN
+    market.flood("spammer", 21, expiry - 1, claimants=1_000)
+    honest = market.post("honest", expiry)
+    assert market.blocks_until_closed(honest, expiry) == 0
+    for run in (9, 18, 20):
+        assert len(list(market.state.scan(b"p/", 100))) == run, "each of them failed: its claims are not there"
+        market.block(step=1)
+    assert not market.state.keys(b"d/")
 
 
 def test_the_flood_itself_is_refused_where_the_bounds_are_as_they_come() -> None:

@@ -79,7 +79,7 @@ def test_a_job_that_is_parked_is_not_told_of_a_cases_end(monkeypatch: pytest.Mon
 
 def park(chain: FakeLedger, job: bytes) -> None:
     overlay = Overlay(chain.state)
-    overlay.put(parked_key(records.NUMBER, job), Parked(1, "KeyError", [], [], []))
+    overlay.put(parked_key(records.NUMBER, job), Parked(1, "failed", [], [], []))
     changes, _, tree = overlay.finish()
     chain.state.commit(changes, tree)
 

@@ -7,17 +7,20 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chain.contracts.membership import Case, CaseRef, case_key
 from chain.host import Due, due_key, split_due
-from chain.ledger.due import Heads
+from chain.ledger.due import Heads, Room
 from chain.ledger.state import Overlay, State
+from chain.params import MAX_INT
 
 A, B, C = b"\x01" * 20, b"\x02" * 20, b"\x03" * 20
 NOW = 1_000
 
 
-def chosen(keys: list[bytes], most: int, clock: int = NOW) -> list[bytes]:
+def chosen(keys: list[bytes], most: int, clock: int = NOW, work: int = MAX_INT, of: dict[bytes, int] | None = None) -> list[bytes]:
+    """With room for so many, and so much work; each is 1 of it, or what `of` says."""
     keys = sorted(keys)
-    return Heads(keys).choose(keys, clock, most)
+    return Heads(keys).choose(keys, clock, Room(most, work), lambda key: (of or {}).get(key, 1))
 
 
 def of(account: bytes, times: range | list[int], ref: bytes = b"r") -> list[bytes]:
@@ -53,15 +56,39 @@ def test_what_nobody_else_wants_is_shared_evenly() -> None:
     assert chosen(of(A, range(100)), 16) == of(A, range(16))
 
 
-def plain(keys: list[bytes], clock: int, most: int) -> list[bytes]:
+def test_the_one_that_reaches_the_work_of_a_block_is_the_last() -> None:
+    keys = of(A, range(4))
+    work = dict(zip(keys, (3, 4, 90, 1), strict=True))
+    assert [len(chosen(keys, 9, work=most, of=work)) for most in (1, 3, 4, 7, 8, 97, 98)] == [1, 1, 2, 2, 3, 3, 4]
+    assert chosen(keys, 1, work=98, of=work) == keys[:1]
+
+
+def test_who_has_heavy_ones_waits_for_them_alone() -> None:
+    """An eighth of the work is an account's share while others wait; the one that reaches it still runs."""
+    heavy, light = of(A, range(100, 200)), of(B, range(500, 540))
+    work = dict.fromkeys(heavy, 1_025)
+    assert chosen([*heavy, *light], 1_536, work=8_192, of=work) == [*heavy[:8], *light]
+    crowd = [key for n in range(8) for key in of(bytes([9, n]) * 10, range(600, 700))]
+    assert counts(chosen([*heavy, *crowd], 1_536, work=80, of=work)) == {A: 1}, "the whole block, once"
+    assert counts(chosen([*heavy, *crowd], 1_536, work=1_105, of=work)) == {A: 1} | {bytes([9, n]) * 10: 10 for n in range(8)}
+
+
+def plain(keys: list[bytes], clock: int, room: Room, work: dict[bytes, int]) -> list[bytes]:
     """LC-BLK-14 as the text has it, by looking at everything."""
     due = sorted((split_due(key)[1], split_due(key)[0], key) for key in keys if split_due(key)[1] <= clock)
-    share, seen = max(1, most // 8), dict[bytes, int]()
-    ranked = []
+    most, most_work = max(1, room.count // 8), max(1, room.work // 8)
+    rounds, ranked = dict[bytes, list[int]](), list[tuple[int, int, bytes, bytes]]()
     for at, account, key in due:
-        ranked.append((seen.get(account, 0) // share, at, account, key))
-        seen[account] = seen.get(account, 0) + 1
-    return [key for _, _, key in sorted((at, account, key) for _, at, account, key in sorted(ranked)[:most])]
+        number, count, done = rounds.get(account, [0, 0, 0])
+        if count >= most or done >= most_work:
+            number, count, done = number + 1, 0, 0
+        ranked.append((number, at, account, key))
+        rounds[account] = [number, count + 1, done + work[key]]
+    taken = list[tuple[int, bytes, bytes]]()
+    for _, at, account, key in sorted(ranked)[: room.count]:
+        if sum(work[one] for *_, one in taken) < room.work:
+            taken.append((at, account, key))
+    return [key for _, _, key in sorted(taken)]
 
 
 PLACES = st.tuples(
@@ -70,9 +97,10 @@ PLACES = st.tuples(
 STEPS = st.lists(st.tuples(st.booleans(), PLACES), max_size=40)
 
 
-@given(st.lists(STEPS, max_size=4), st.integers(0, 12), st.integers(1, 30))
+@given(st.lists(STEPS, max_size=4), st.integers(0, 12), st.builds(Room, st.integers(1, 30), st.integers(1, 60)))
 @settings(max_examples=200, deadline=None)
-def test_the_queue_is_what_the_rule_says_after_any_blocks(blocks: list[list[tuple[bool, Any]]], clock: int, most: int) -> None:
+def test_the_queue_is_what_the_rule_says_after_any_blocks(blocks: list[list[tuple[bool, Any]]], clock: int, room: Room) -> None:
+    """A deadline of contract 2 is the work of its case, of which there is one with three references."""
     state, known = State(), set[bytes]()
     for steps in blocks:
         overlay = Overlay(state)
@@ -84,11 +112,13 @@ def test_the_queue_is_what_the_rule_says_after_any_blocks(blocks: list[list[tupl
             else:
                 overlay.delete(key)
                 known.discard(key)
+        overlay.put(case_key(b"ab"), Case(5, [CaseRef(b"", 3, A)] * 3, False, [], []))
         changes, _, tree = overlay.finish()
         state.commit(changes, tree)
-        assert state.due(clock, most) == plain(sorted(known), clock, most)
+        work = {key: 4 if split_due(key)[2:] == (2, b"ab") else 1 for key in known}
+        assert state.due(clock, room) == plain(sorted(known), clock, room, work)
         assert state.earliest_due() == min((split_due(key)[1] for key in known), default=None)
-        assert state.due(clock, most) == State.load(state.items()).due(clock, most)
+        assert state.due(clock, room) == State.load(state.items()).due(clock, room)
 
 
 class Counted(list[bytes]):
@@ -106,7 +136,7 @@ def test_the_work_for_a_block_does_not_grow_with_what_waits() -> None:
         keys = Counted(sorted([*of(A, range(waiting)), *of(B, range(waiting)), *of(C, [500])]))
         heads = Heads(keys)
         keys.looked = 0
-        assert len(heads.choose(keys, 10**6, 64)) == 64
+        assert len(heads.choose(keys, 10**6, Room(64, MAX_INT), lambda _: 1)) == 64
         return keys.looked
 
     assert looked(50_000) <= 2 * looked(500)

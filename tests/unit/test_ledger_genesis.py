@@ -88,6 +88,7 @@ BAD: dict[str, bytes] = {
     "more credits than can exist": edited(lambda d: [a.update(credits="9000000000000") for a in d["accounts"]]),
     "an unknown parameter": edited(lambda d: d["params"].update(drfit=1)),
     "fewer deadlines than a block can set": edited(lambda d: d["params"].update(max_due=1_535)),
+    "less work than that of the lightest deadlines": edited(lambda d: d["params"].update(max_due_work=1_535)),
     "a parameter of zero": edited(lambda d: d["params"].update(max_due=0)),
     "a parameter as text": edited(lambda d: d["params"].update(max_due="9")),
     "an endless appeal": edited(lambda d: d["params"].update(appeal=MAX_INT)),

@@ -290,6 +290,7 @@ def _refused_files(made: Genesis) -> list[dict[str, Any]]:
         "an unknown parameter": good | {"params": good["params"] | {"speed": 1}},
         "a parameter that is no number": good | {"params": good["params"] | {"quota": "9"}},
         "fewer deadlines than a block can set": good | {"params": good["params"] | {"max_due": 1_535}},
+        "less work than that of the lightest deadlines": good | {"params": good["params"] | {"max_due_work": 1_535}},
         "a parameter of zero": good | {"params": good["params"] | {"quota": 0}},
         "no accounts": {name: value for name, value in good.items() if name != "accounts"},
         "credits as a number": good | {"accounts": [good["accounts"][0] | {"credits": 5}, *good["accounts"][1:]]},

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from chain.codec import encode
 from chain.contracts import BY_NUMBER, membership
 from chain.contracts.credits import Allowance, Approve, Transfer, TransferFrom, allowance_key
+from chain.contracts.job.records import Job
 from chain.contracts.membership import (
     Case,
     CaseRef,
@@ -620,6 +621,17 @@ def _crowd(spread: dict[str, int], *, at: int) -> Records:
     return found
 
 
+def _heavy(held: list[HeldDue], count: int, *, at: int) -> Records:
+    """Deadlines of jobs of Alice with nine claimants each; all are parked, so that each joins its record."""
+    found: Records = {}
+    for n in range(count):
+        ref = hashlib.sha256(b"a heavy job %d" % n).digest()
+        found[due_key(ALICE, at - 2_000 + n, 3, ref)] = Due(3, ref)
+        found[parked_key(3, ref)] = Parked(30, "failed", held, [], [])
+        found[b"jb/" + ref] = Job(0, at - 2_000 + n, 9, [], [], 0, b"", 0, 0, 0, 0, [], [], 0, 0, 0, 0)
+    return found
+
+
 def _fences() -> list[Maker]:
     at, later = clock() + NEXT, clock() + 10**6
     params = _genesis().params
@@ -627,7 +639,7 @@ def _fences() -> list[Maker]:
     case = _suspended(until=later)
 
     def parked(*, retry: list[bytes] | None = None, give_back: list[bytes] | None = None, contract: int = 2) -> Records:
-        record = Parked(30, "KeyError", held, sorted(retry or []), sorted(give_back or []))
+        record = Parked(30, "failed", held, sorted(retry or []), sorted(give_back or []))
         return {parked_key(contract, ALICE): record}
 
     def say(name: str, who: str, op: Any, records: Records, rule: str = "LC-MEM-13") -> Maker:
@@ -637,8 +649,9 @@ def _fences() -> list[Maker]:
     last, first = (WHO[identity] for identity in sorted((V1, V2, V3, V4), reverse=True)[::3])
     words, backs = ([tx(name, op) for name in (last, first)] for op in (retry, back))
     many = [HeldDue(ALICE, at - 1_000 + n) for n in range(64)]
-    full = {parked_key(2, ALICE): Parked(30, "KeyError", many, [], [])}
+    full = {parked_key(2, ALICE): Parked(30, "failed", many, [], [])}
     few = {K_PARAMS: replace(params, max_due=16)}
+    light = {K_PARAMS: replace(params, max_due=16, max_due_work=30)}
     two = [tx("alice", pay_to(BOB)), tx("bob", pay_to(ALICE))]
     three = [*two, tx("v1", retry)]
     stopped = [tx("alice", Transfer(BOB, 0, b""), pay_to(BOB), pay_to(BOB)), tx("bob", pay_to(ALICE))]
@@ -699,6 +712,17 @@ def _fences() -> list[Maker]:
             "a share is one deadline at least",
             "LC-BLK-14",
             records={K_PARAMS: replace(params, max_due=3)} | _crowd({"alice": 5, "bob": 1, "v1": 1}, at=at),
+        ),
+        Maker("a deadline that reaches the work of a block is its last", "LC-BLK-31", records=light | _heavy(held, 5, at=at)),
+        Maker(
+            "heavy deadlines are their account's share alone",
+            "LC-BLK-31",
+            records=light | _heavy(held, 5, at=at) | _crowd({"bob": 9, "v1": 2}, at=at),
+        ),
+        Maker(
+            "a case is as much work as it has references",
+            "LC-BLK-31",
+            records={K_PARAMS: replace(params, max_due_work=3)} | _suspended(until=at) | _crowd({"bob": 3}, at=at),
         ),
         working("as much work as may be", two, 2),
         working("more work than may be", two, 1),

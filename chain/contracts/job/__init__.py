@@ -86,6 +86,7 @@ CONTRACT = Contract(
     on_due=settle.on_due,
     on_case_closed=settle.on_case_closed,
     on_give_back=settle.give_back,
+    due_work=settle.due_work,
 )
 
 __all__ = [

@@ -6,6 +6,8 @@ freezes what a suspended identity would receive and burns what a banned one woul
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from chain.contracts.job import messages, records, rules, store
@@ -13,10 +15,16 @@ from chain.contracts.job.records import ENDED, AuditRound, Case, CaseState, Cont
 from chain.contracts.job.rules import HiddenVote, OnCheat, Result, Rule
 from chain.contracts.job.store import Work
 from chain.errors import BrokenInvariant
-from chain.host import BANNED, SUSPENDED, Host
+from chain.host import BANNED, SUSPENDED, Host, Reader
 
 RELEASE_PAGE = 128
 """Stakes given back in one event: a thousand claimants must not make one slow block. The rest follow in further events."""
+
+
+def due_work(reader: Reader, job_id: bytes) -> int:
+    """LC-BLK-31: claims are ranked at the end of two windows, and stakes go back."""
+    job: Any = reader.get(records.job_key(job_id))
+    return int(job.claimants) if job is not None else 0
 
 
 def on_due(host: Host, job_id: bytes, at: int) -> None:

@@ -52,11 +52,18 @@ MUTANTS: tuple[Mutant, ...] = (
     mutant(
         "deadlines without limit in a block",
         "ledger.transition",
-        "self.state.due(self.clock, self.params.max_due)",
-        "self.state.due(self.clock, 999)",
+        "Room(self.params.max_due, self.params.max_due_work)",
+        "Room(999, self.params.max_due_work)",
         "rough market",
     ),
-    mutant("one account takes all deadlines of a block", "ledger.due", "if used[account] < share:", "if True:", "rough market"),
+    mutant(
+        "deadlines of any work in a block",
+        "ledger.transition",
+        "Room(self.params.max_due, self.params.max_due_work)",
+        "Room(self.params.max_due, 10**9)",
+        "rough market",
+    ),
+    mutant("one account takes all deadlines of a block", "ledger.due", "if shares[account].left:", "if True:", "rough market"),
     mutant(
         "allowance spent again and again",
         "contracts.credits",

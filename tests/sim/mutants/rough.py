@@ -49,7 +49,10 @@ QUIET = Profile(validators=1, observers=0, heal_at=BOOT, joins=((BOOT, 0),), del
 @cache
 def _genesis(max_due: int, crowd: int, strike_life: int) -> Genesis:
     spans = {"job_reveal": 500, "job_key": 400, "job_vote_base": 300, "job_open_votes": 500, "appeal": 1_500}
-    params = msgspec.structs.replace(PARAMS, max_due=max_due, job_max_claimants=8, strike_life=strike_life, **spans)
+    work = 2 if max_due > PARAMS.max_due_work else PARAMS.max_due_work  # somewhere the deadlines' work is what ends them
+    params = msgspec.structs.replace(
+        PARAMS, max_due=max_due, max_due_work=work, job_max_claimants=8, strike_life=strike_life, **spans
+    )
     validator = [GenesisAccount(_key(0).public, 50_000, True, True)]
     members = [GenesisAccount(_key(FIRST + i).public, 60_000, False, i < crowd) for i in range(MEMBERS)]
     return Genesis(1, "rough", EPOCH, params, validator + members, b"", b"")
