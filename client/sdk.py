@@ -22,6 +22,7 @@ import msgspec
 from chain.codec import encode
 from chain.crypto import SigningKey, account_id, address
 from chain.ledger.tx import sign_tx
+from chain.storage import private
 from chain.types import TxBody, net_of
 from client import config
 from client.sdk_files import StreamName, appearing
@@ -76,7 +77,7 @@ class Client:
             listen = config.load(data).config.api.listen
         except config.ConfigError as e:
             raise Usage(str(e)) from None
-        return cls(local_url(listen), read_token(data / "api.token"), timeout_s=timeout_s)
+        return cls(local_url(listen), read_token(data / "api.token", own=True), timeout_s=timeout_s)
 
     async def __aenter__(self) -> Self:
         return self
@@ -386,10 +387,11 @@ def local_url(listen: str) -> str:
     return f"http://{reachable}:{port}"
 
 
-def read_token(path: Path) -> str | None:
-    """The API token in a file, None where there is no file. Raises `Usage`."""
+def read_token(path: Path, *, own: bool = False) -> str | None:
+    """The API token in a file, None where there is no file. `own`: it lies in the data folder, where neither a link nor a pipe has
+    its name. Raises `Usage`."""
     try:
-        with path.open("rb") as f:
+        with private.reading(path) if own else path.open("rb") as f:
             token = f.read(1_025).decode("ascii").strip()
     except FileNotFoundError:
         return None

@@ -31,6 +31,8 @@ def _open(path: Name, flags: int) -> int:
     except OSError as fault:
         if fault.errno == errno.ELOOP:
             raise OSError(errno.ELOOP, "it is a link: put the file itself there", os.fspath(path)) from None
+        if fault.errno == errno.ENXIO:  # what opening a socket gives, or writing to a pipe that nobody reads
+            raise OSError(errno.EINVAL, "it is not a regular file", os.fspath(path)) from None
         raise
 
 

@@ -89,7 +89,7 @@ class Common:
                 f"There is no data folder {self.folder}, so no node to ask. Name one with --data or LEARNINGCHAIN_DATA, "
                 "make one with learningchain init, or name an API with --api"
             )
-        token = read_token(self.token_file or self.folder / "api.token")
+        token = read_token(self.token_file) if self.token_file else read_token(self.folder / "api.token", own=True)
         if self.token_file is not None and token is None:
             raise WrongUsage(f"There is no token file {self.token_file}. The node writes api.token into its data folder")
         try:

@@ -16,6 +16,7 @@ from chain.crypto import account_id, address, is_public_key
 from chain.errors import Malformed
 from chain.ledger.genesis import MAX_GENESIS_BYTES, Genesis, GenesisAccount, check_genesis, from_json, to_json
 from chain.params import PROTOCOL_VERSION, Params
+from chain.storage import private
 from chain.types import format_credits, parse_credits
 from client.cli.common import HERE, Common, WrongUsage, facts, listing, seconds, span
 from client.config import suggest
@@ -82,7 +83,7 @@ def show(
     common: Common = HERE,
 ) -> int:
     """Show what a network starts with."""
-    genesis = read_genesis(file or common.folder / FILE)
+    genesis = read_genesis(file) if file else read_genesis(common.folder / FILE, own=True)
     document = _document(genesis)
     defaults = {n: f.default for n, f in _PARAMS.items()}
 
@@ -178,10 +179,10 @@ def _param_text(name: str, value: int) -> str:
     return f"{value} ({span(value / 1000)})" if name in TIMES and value >= 1000 else str(value)
 
 
-def read_genesis(file: Path) -> Genesis:
-    """Raises `WrongUsage`."""
+def read_genesis(file: Path, *, own: bool = False) -> Genesis:
+    """`own`: it lies in the data folder, where neither a link nor a pipe has its name. Raises `WrongUsage`."""
     try:
-        with file.open("rb") as f:
+        with private.reading(file) if own else file.open("rb") as f:
             raw = f.read(MAX_GENESIS_BYTES + 1)
         return from_json(raw)
     except FileNotFoundError:
@@ -202,7 +203,7 @@ def put_genesis(data: Path, file: Path, *, replace: bool = False) -> Genesis:
         raise WrongUsage(f"There is no data folder {data}. Run: learningchain init")
     ran = any((data / name).exists() for name in ("db", "wal", "guard"))
     if os.path.lexists(target) and (ran or not replace):
-        if read_genesis(target).chain_id == genesis.chain_id:
+        if read_genesis(target, own=True).chain_id == genesis.chain_id:
             return genesis
         raise WrongUsage(
             f"{data} belongs to another network already. "

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
+import socket
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -20,9 +22,12 @@ from chain.storage.guard import Guard
 from chain.storage.snapshot import SnapshotFile, make
 from chain.storage.wal import Wal
 from client import config, daemon
+from client.cli.common import WrongUsage
+from client.cli.network import read_genesis
 from client.config import ConfigError
 from client.daemon import StartError, api_token, load_genesis
 from client.keystore import Keystore, KeystoreError
+from client.sdk import Usage, read_token
 from client.work.book import Book, BookError
 from client.work.hidden import decrypt, encrypt
 from client.work.material import Models
@@ -181,6 +186,40 @@ def test_a_pipe_holds_nobody_up(folder: Path, name: str) -> None:
         FILES[name](folder)
     except REFUSALS as refusal:
         assert not name.endswith((".new", ".part")), refusal
+
+
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as held, contextlib.chdir(path.parent):
+        held.bind(path.name)
+
+
+READ: dict[str, Callable[[Path], object]] = {
+    "genesis.json": lambda folder: read_genesis(folder / "genesis.json", own=True),
+    "api.token": lambda folder: read_token(folder / "api.token", own=True),
+}
+"""What commands read of a data folder, as the node does."""
+NO_FILES: dict[str, Callable[[Path], None]] = {
+    "pipe": os.mkfifo,
+    "socket": make_socket,
+    "folder": os.mkdir,
+    "device": lambda path: os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 5)),
+    "link to a device": lambda path: path.symlink_to("/dev/zero"),
+}
+OPENED = {f"{name} by the node": FILES[name] for name in ("config.toml", "genesis.json", "keystore.json", "api.token", "lock")}
+OPENED |= {f"{name} by a command": read for name, read in READ.items()}
+
+
+@pytest.mark.parametrize("kind", NO_FILES)
+@pytest.mark.parametrize("name", OPENED)
+def test_what_is_no_file_is_called_so(folder: Path, name: str, kind: str) -> None:
+    """Without waiting for it, and without reading a device without end."""
+    if kind == "device" and os.geteuid() != 0:
+        pytest.skip("only root makes devices")
+    NO_FILES[kind](folder / name.partition(" ")[0])
+    with pytest.raises(
+        (*REFUSALS, WrongUsage, Usage), match="it is a link" if "link" in kind else "not a regular file|Is a directory"
+    ):
+        OPENED[name](folder)
 
 
 def test_what_the_node_makes_is_its_owners_alone_from_the_first_moment(folder: Path) -> None:
