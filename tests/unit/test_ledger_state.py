@@ -13,7 +13,7 @@ from chain.contracts.membership import Member, member_key
 from chain.errors import SupplyBroken
 from chain.host import K_CHAIN, K_SUPPLY, Account, ChainRecord, Due, Escrow, Supply, account_key, due_key, escrow_key
 from chain.ledger import state as ledger_state
-from chain.ledger.due import Heads
+from chain.ledger.due import Heads, Room
 from chain.ledger.state import SCANNED, Change, Overlay, State
 from chain.pages import Page, head_of
 from tests.unit.ledger_kit import key_of
@@ -143,7 +143,7 @@ class Both:
             assert self.state.keys(prefix) == sorted(k for k in self.committed if k.startswith(prefix))
         heads = Heads(self.state.keys(b"d/"))
         assert self.state.earliest_due() == heads.earliest()
-        assert self.state.due(255, 3) == heads.choose(self.state.keys(b"d/"), 255, 3)
+        assert self.state.due(255, Room(3, 9)) == heads.choose(self.state.keys(b"d/"), 255, Room(3, 9), lambda _: 1)
 
     def credits_agree(self) -> None:
         held, counted = credits_of(self.now)
