@@ -223,5 +223,8 @@ def from_json(raw: bytes) -> Genesis:
             f"max_due is {checked.params.max_due}: a block of this work can set {least} deadlines, and they would pile up"
         )
     if checked.params.max_due_work < checked.params.max_due:
-        raise Malformed(f"max_due_work is {checked.params.max_due_work}: max_due deadlines are {checked.params.max_due} at least")
+        most = checked.params.max_due
+        raise Malformed(
+            f"max_due_work is {checked.params.max_due_work}: the {most} deadlines of max_due are of work {most} at least"
+        )
     return checked

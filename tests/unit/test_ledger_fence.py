@@ -405,3 +405,24 @@ def test_own_faults_are_named_once() -> None:
     for kind in OWN_FAULTS:
         assert not issubclass(kind, BrokenInvariant | Reject)
     assert encode(Release(3, b"x", True)) == encode([66, 3, b"x", True])
+
+
+@pytest.mark.parametrize("since", [0, 4])
+def test_a_handler_mended_from_a_height_on_executes_the_blocks_before_as_they_were(fragile: Fragile, since: int) -> None:
+    """LC-BLK-20: the mended program keeps what the old one did below a height of this chain; from the start, it does otherwise."""
+    chain, old = fragile.chain, raising(KeyError("bug"))
+    words = [chain.tx(name, Release(NUMBER, REF, False)) for name in VALIDATORS[:3]]
+    blocks = [[chain.tx("alice", Act(REF.decode()))], [], [], words, []]
+    mended = {chain.chain_id: since}
+
+    def run(breaks: Callable[[Host, bytes], None]) -> list[bytes]:
+        fragile.breaks, fragile.chain, roots = breaks, Chain(genesis_of("alice", "bob")), []
+        for txs in blocks:
+            fragile.chain.block(*txs)
+            roots.append(fragile.chain.state.root)
+        return roots
+
+    first = run(lambda host, ref: old(host, ref) if host.height < 4 else None)
+    assert fragile.parked is None and fragile.chain.account("bob").balance == GRANT + 10, "it was released, and went on"
+    again = run(lambda host, ref: old(host, ref) if host.height < mended.get(host.chain_id, 0) else None)
+    assert (again == first) == (since == 4)

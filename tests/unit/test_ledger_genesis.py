@@ -29,7 +29,7 @@ from tests.unit.plain_tree import update
 
 
 def test_a_genesis_survives_its_file() -> None:
-    genesis = genesis_of("alice", grant=1_234_567, block_reward=3, max_due=9_999)
+    genesis = genesis_of("alice", grant=1_234_567, block_reward=3, max_due=7_999)
     assert from_json(to_json(genesis)) == genesis
     assert from_json(to_json(genesis)).chain_id == genesis.chain_id
 
