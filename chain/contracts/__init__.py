@@ -1,4 +1,7 @@
-"""The contracts: one file (or folder) each, found by name; adding one touches no other file.
+"""The contracts: a folder (or file) each, found by itself; adding one touches no other file.
+
+They lie here, or in another distribution that names its contract under the entry point group `learningchain.contracts`: what the
+operator of this machine installed, and nothing that comes over the network. All nodes of a network have the same contracts.
 
 `CONTRACTS` is every contract in the order of its number; `MESSAGES` maps a message type to its contract's entry. Contracts
 never import each other: they share only `chain.host`.
@@ -8,39 +11,42 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from functools import reduce
-from operator import or_
+from collections.abc import Iterator
+from importlib.metadata import entry_points
 from typing import Any
 
 import msgspec
 
 from chain.codec import encode
 from chain.errors import Code, Malformed, Reject
-from chain.host import BASE_STATE, Contract, Host, MessageSpec
+from chain.host import ChainRecord, Contract, Host, InvalidContract, MessageSpec, Registry, Store
+from chain.params import Params
+
+GROUP = "learningchain.contracts"
 
 
-def _discover() -> tuple[Contract, ...]:
-    found = []
+def _discover() -> Iterator[Contract]:
     for info in pkgutil.iter_modules(__path__):
-        module = importlib.import_module(f"{__name__}.{info.name}")
-        contract = getattr(module, "CONTRACT", None)
-        if isinstance(contract, Contract):
-            found.append(contract)
-    return tuple(sorted(found, key=lambda c: c.number))
+        yield _contract(f"{__name__}.{info.name}", importlib.import_module(f"{__name__}.{info.name}"))
+    for point in entry_points(group=GROUP):
+        yield _contract(f"{point.name} ({point.value})", point.load())
 
 
-CONTRACTS: tuple[Contract, ...] = _discover()
-MESSAGES: dict[type, tuple[Contract, MessageSpec]] = {
-    kind: (contract, spec) for contract in CONTRACTS for kind, spec in contract.messages.items()
-}
-BY_NUMBER: dict[int, Contract] = {contract.number: contract for contract in CONTRACTS}
-STATE_TYPES: dict[bytes, type] = BASE_STATE | {p: t for contract in CONTRACTS for p, t in contract.state.items()}
-STATE_PREFIXES: dict[type, tuple[bytes, ...]] = {
-    t: tuple(p for p, u in STATE_TYPES.items() if u is t) for t in STATE_TYPES.values()
-}
-"""The prefixes under which records of a type are kept."""
-ANY_MESSAGE: Any = reduce(or_, MESSAGES)
-"""The type of every message: what a decoder takes."""
+def _contract(name: str, module: Any) -> Contract:
+    found = getattr(module, "CONTRACT", None)
+    if not isinstance(found, Contract):
+        raise InvalidContract(f"{name} has no CONTRACT")
+    return found
+
+
+REGISTRY = Registry(_discover())
+CONTRACTS: tuple[Contract, ...] = REGISTRY.contracts
+MESSAGES: dict[type, tuple[Contract, MessageSpec]] = REGISTRY.messages
+BY_NUMBER: dict[int, Contract] = REGISTRY.by_number
+STATE_TYPES: dict[bytes, type] = REGISTRY.state
+STATE_PREFIXES: dict[type, tuple[bytes, ...]] = REGISTRY.prefixes
+LISTED = REGISTRY.listed
+ANY_MESSAGE: Any = REGISTRY.any_message
 
 _decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(ANY_MESSAGE)
 
@@ -56,6 +62,21 @@ def decode_message(raw: bytes) -> Any:
     return message
 
 
+def host_of(store: Store, params: Params, parent: ChainRecord, height: int, time: int, clock: int, beacon: bytes) -> Host:
+    """The host of a block, after the one that `parent` is of, for the ledger itself: `perform` and deadlines act for contracts."""
+    return Host(
+        store=store,
+        contracts=BY_NUMBER,
+        params=params,
+        chain_id=parent.chain_id,
+        height=height,
+        time=time,
+        clock=clock,
+        beacon=beacon,
+        parent_beacon=parent.beacon,
+    )
+
+
 def perform(host: Host, sender: bytes, message: Any) -> None:
     """Run a message. Raises `Reject`, PARKED where it is about a reference that is parked (LC-BLK-20)."""
     contract, spec = MESSAGES[type(message)]
@@ -64,7 +85,7 @@ def perform(host: Host, sender: bytes, message: Any) -> None:
         if parked is not None:
             text = f"parked since block {parked.height}: a program failed there; the validators release it"
             raise Reject(Code.PARKED, text)
-    spec.handler(host, sender, message)
+    spec.handler(host.acting(contract), sender, message)
 
 
 def state_type(key: bytes) -> type:

@@ -18,7 +18,7 @@ from msgspec import Meta
 
 from chain.codec import Wire
 from chain.errors import Code, Reject
-from chain.host import ACTIVE, K_SUPPLY, Contract, Host, MessageSpec, Reader
+from chain.host import ACTIVE, K_SUPPLY, Contract, Datum, Form, Host, MessageSpec, Reader
 from chain.types import AccountId, Uint
 
 NUMBER = 1
@@ -110,6 +110,12 @@ def transfer_from(host: Host, sender: bytes, m: TransferFrom) -> None:
         host.put(key, Allowance(present - m.amount))
 
 
+TEXTS: dict[int, tuple[str, str]] = {
+    CreditCode.SELF_TRANSFER: ("source and target are the same account", "Name another account"),
+    CreditCode.ALLOWANCE_CHANGED: ("the allowance is no longer what the message expected", "Read it again, then repeat"),
+    CreditCode.ALLOWANCE_TOO_SMALL: ("the owner's allowance is smaller than the amount", "Ask the owner for a larger allowance"),
+    CreditCode.OWNER_NOT_ACTIVE: ("the owner of the credits is suspended or banned", "Nothing can be taken from this account now"),
+}
 CONTRACT = Contract(
     name="credits",
     number=NUMBER,
@@ -120,6 +126,9 @@ CONTRACT = Contract(
     },
     codes=CreditCode,
     state={b"ca/": Allowance},
+    events={"approve": (Datum("spender", Form.ID), Datum("amount", Form.CREDITS))},
+    texts=TEXTS,
+    forms={"amount": Form.CREDITS, "expected": Form.CREDITS, "memo": Form.MEMO},
 )
 
 

@@ -21,23 +21,34 @@ fails more than five of its last ten draws loses its verifier flag.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import Annotated, Any
 
 from msgspec import Meta
 
 from chain.codec import Wire
-from chain.crypto import address
+from chain.crypto import account_id, address
 from chain.errors import Reject
 from chain.host import (
     ACTIVE,
     K_VALIDATORS,
+    STRIKES,
     SUSPENDED,
+    SUSPENSIONS,
+    VERIFIERS,
     Contract,
+    Data,
+    Datum,
+    Form,
+    GenesisAccount,
     Host,
+    Listing,
     MessageSpec,
     Parked,
+    Power,
     Reader,
+    Store,
     Validators,
     account_key,
     parked_key,
@@ -218,6 +229,42 @@ def record_draw(host: Host, identity: bytes, good: bool) -> None:
         host.note("verifier.off", identity)
 
 
+class _Strikes:
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def add(self, identity: bytes, reason: str, ref: bytes) -> None:
+        strike(self._host, identity, reason, ref)
+
+    def live(self, identity: bytes) -> int:
+        return live_strikes(self._host, identity)
+
+
+class _Suspensions:
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def suspend(self, identity: bytes, ref: bytes, accuser: bytes, contract: int) -> None:
+        suspend(self._host, identity, ref, accuser, contract)
+
+    def corroborate(self, identity: bytes, ref: bytes) -> None:
+        corroborate(self._host, identity, ref)
+
+    def appeal_ms(self) -> int:
+        return self._host.params.appeal
+
+
+class _Verifiers:
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def since(self, before: int) -> list[bytes]:
+        return verifiers(self._host, before)
+
+    def count_draw(self, identity: bytes, good: bool) -> None:
+        record_draw(self._host, identity, good)
+
+
 # --- messages -----------------------------------------------------------------------------------------------------------------
 
 
@@ -290,7 +337,7 @@ def release(host: Host, sender: bytes, m: Release) -> None:
     parked = host.parked(m.contract, m.ref)
     if parked is None:
         raise Reject(MemberCode.NOT_PARKED, "it is not parked")
-    contract = host.hooks.get(m.contract)
+    contract = host.contracts.get(m.contract)
     if m.give_back and (contract is None or contract.on_give_back is None):
         raise Reject(MemberCode.NOTHING_TO_GIVE_BACK, "this contract holds nothing for its references: it can only run again")
     if sender in (parked.give_back if m.give_back else parked.retry):
@@ -332,6 +379,36 @@ def is_double(chain_id: bytes, evidence: Evidence, key: bytes) -> bool:
     return same and v.block_id != w.block_id and all(vote_is_signed(chain_id, x, key) for x in (v, w))
 
 
+def _first_members(store: Store, accounts: Iterable[GenesisAccount]) -> None:
+    for a in accounts:
+        store.put(member_key(account_id(a.key)), Member(a.verifier, 0, [], []))
+
+
+_JOB = Datum("job", Form.HASH)
+_CONTRACT = Datum("contract", Form.CONTRACT)
+EVENTS: dict[str, Data] = {
+    "strike": (Datum("reason", Form.TEXT), _JOB),
+    "suspended": (_JOB, Datum("until", Form.TIME)),
+    "case.corroborated": (_JOB,),
+    "case.judged": (Datum("validator", Form.ID), Datum("judgement", Form.TEXT)),
+    "verifier.off": (),
+    "banned": (_JOB,),
+    "reinstated": (_JOB,),
+    "double.signing": (Datum("height"),),
+    "validator.ejected": (Datum("height"),),
+    "release.voted": (_CONTRACT, Datum("validator", Form.ID), Datum("word", Form.TEXT)),
+}
+TEXTS: dict[int, tuple[str, str]] = {
+    MemberCode.NOT_A_VALIDATOR: ("only validators judge and release", "Send this from a validator's node"),
+    MemberCode.NO_CASE: ("there is no open case against this account", "GET /v1/accounts/{id} shows whether a case is open"),
+    MemberCode.ALREADY_VOTED: ("this word is recorded already", "Nothing to do; the opposite word would replace it"),
+    MemberCode.BAD_EVIDENCE: ("the evidence shows no double signing", "Send two conflicting signatures of one validator"),
+    MemberCode.OLD_EVIDENCE: ("the evidence is too old, or of a height that is not decided", "Nothing to do"),
+    MemberCode.KNOWN_EVIDENCE: ("this double signing was dealt with", "Nothing to do"),
+    MemberCode.LAST_VALIDATOR: ("the last validator cannot be removed", "Nothing to do"),
+    MemberCode.NOT_PARKED: ("this is not parked", "GET /v1/status lists what is parked"),
+    MemberCode.NOTHING_TO_GIVE_BACK: ("this contract holds nothing that could be given back", "Release it to run again"),
+}
 CONTRACT = Contract(
     name="membership",
     number=NUMBER,
@@ -342,6 +419,13 @@ CONTRACT = Contract(
     },
     codes=MemberCode,
     state={b"m/": Member, b"mc/": Case, b"me/": Ejection},
+    listed={b"m/": Listing(lambda member: member.verifier, b"v/")},
+    events=EVENTS,
+    texts=TEXTS,
+    forms={"Release.contract": Form.CONTRACT},
+    powers=frozenset({Power.STANDING, Power.VALIDATORS, Power.RELEASE}),
+    services={STRIKES: _Strikes, SUSPENSIONS: _Suspensions, VERIFIERS: _Verifiers},
+    genesis=_first_members,
     on_due=close_case,
     on_give_back=reinstate,
     due_work=due_work,

@@ -4,7 +4,8 @@ A handler refuses by raising `Reject`; whatever it did before is then dropped. A
 fails, its reference is parked.
 
     records    what every network keeps, whatever its contracts
-    contract   what a contract declares
+    contract   what a contract declares, registry   all contracts side by side, checked against each other
+    services   what contracts do for each other
     store      what the host asks of the state
     access     records, events, deadlines        credits   accounts and escrows        powers   standing, validators
     host       all of it, as a handler gets it, and the fence around what may fail
@@ -12,11 +13,15 @@ fails, its reference is parked.
 
 from __future__ import annotations
 
-from chain.host.contract import Contract, MessageSpec
+from chain.host.contract import Contract, EscrowShape, MessageSpec, Power
+from chain.host.events import Data, Datum, Form, Names
 from chain.host.host import Host, audit_events
+from chain.host.listing import ALL, Listing
 from chain.host.records import (
     ACTIVE,
     BANNED,
+    BASE_EVENTS,
+    BASE_LISTED,
     BASE_STATE,
     DUE_WORK,
     K_CHAIN,
@@ -34,6 +39,7 @@ from chain.host.records import (
     ChainRecord,
     Due,
     Escrow,
+    GenesisAccount,
     HeldDue,
     History,
     Parked,
@@ -46,12 +52,16 @@ from chain.host.records import (
     parked_key,
     split_due,
 )
-from chain.host.services import Membership
+from chain.host.registry import InvalidContract, Registry
+from chain.host.services import STRIKES, SUSPENSIONS, VERIFIERS, WINNERS, Service, Strikes, Suspensions, Verifiers, Winners, Won
 from chain.host.store import Reader, Store
 
 __all__ = [
     "ACTIVE",
+    "ALL",
     "BANNED",
+    "BASE_EVENTS",
+    "BASE_LISTED",
     "BASE_STATE",
     "DUE_WORK",
     "K_CHAIN",
@@ -63,23 +73,42 @@ __all__ = [
     "MAX_FAULT_TEXT",
     "MAX_HELD",
     "MAX_REASON",
+    "STRIKES",
     "SUSPENDED",
+    "SUSPENSIONS",
+    "VERIFIERS",
+    "WINNERS",
     "Account",
     "BeaconCommitment",
     "ChainRecord",
     "Contract",
+    "Data",
+    "Datum",
     "Due",
     "Escrow",
+    "EscrowShape",
+    "Form",
+    "GenesisAccount",
     "HeldDue",
     "History",
     "Host",
-    "Membership",
+    "InvalidContract",
+    "Listing",
     "MessageSpec",
+    "Names",
     "Parked",
+    "Power",
     "Reader",
+    "Registry",
+    "Service",
     "Store",
+    "Strikes",
     "Supply",
+    "Suspensions",
     "Validators",
+    "Verifiers",
+    "Winners",
+    "Won",
     "account_key",
     "audit_events",
     "due_key",

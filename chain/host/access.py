@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from chain.codec import Wire
 from chain.crypto import ZERO_HASH, sha256
 from chain.errors import BrokenInvariant
-from chain.host.contract import Contract
-from chain.host.records import Due, due_key
-from chain.host.services import Membership
+from chain.host.contract import Contract, Power
+from chain.host.events import fits
+from chain.host.records import BASE_EVENTS, Due, due_key
 from chain.host.store import Store
 from chain.params import Params
 from chain.types import Event, Noted
@@ -24,8 +24,7 @@ class Access:
     """Fields are those of one block and of the message that runs. Times are milliseconds of the chain clock."""
 
     store: Store
-    membership: Membership
-    hooks: Mapping[int, Contract]
+    contracts: Mapping[int, Contract]
     """Every contract by number."""
     params: Params
     chain_id: bytes
@@ -37,6 +36,8 @@ class Access:
     parent_beacon: bytes
     tx_id: bytes = ZERO_HASH
     op_index: int = 0
+    contract: Contract | None = None
+    """Whose handler it is; None: the ledger itself."""
     events: list[Event] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     """What failed behind each `parked`, as this program saw it: for whoever mends it, never for the state."""
@@ -67,7 +68,22 @@ class Access:
         return self.height.to_bytes(8, "big") + drawn + bytes((self.op_index,))
 
     def note(self, topic: str, ref: bytes, *data: int | str | bytes) -> None:
+        """An event that the contract declared, with data of the types that it declared."""
+        declared = (BASE_EVENTS if self.contract is None else self.contract.events).get(topic)
+        if declared is None or not fits(declared, data):
+            raise BrokenInvariant(f"{self._name} declares no event {topic!r} with the data {data!r}")
+        self._note(topic, ref, *data)
+
+    def _note(self, topic: str, ref: bytes, *data: Any) -> None:
         self.events.append(Noted(topic, ref, list(data)))
+
+    @property
+    def _name(self) -> str:
+        return "the ledger" if self.contract is None else f"contract {self.contract.name}"
+
+    def _need(self, power: Power) -> None:
+        if self.contract is not None and power not in self.contract.powers:
+            raise BrokenInvariant(f"{self._name} has no power to {power.value}")
 
     # deadlines
 

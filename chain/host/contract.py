@@ -1,15 +1,24 @@
-"""What a contract declares about itself, and for each of its messages."""
+"""What a contract declares about itself: all that others know of it, they read here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import IntEnum
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Any
+
+from chain.host.events import Data, Form, Names
+from chain.host.listing import Listing
+from chain.host.records import GenesisAccount
+from chain.host.services import Service
+from chain.host.store import Store
 
 if TYPE_CHECKING:
     from chain.host.host import Host
     from chain.host.store import Reader
+
+TAGS, CODES = 32, 100
+"""Message tags and receipt codes of one contract."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +30,31 @@ class MessageSpec:
     urgent: bool = False
     work: int = 1
     subject: Callable[[Any], bytes] | None = None
+
+
+@dataclass(frozen=True)
+class EscrowShape:
+    """An escrow's reference: 32 bytes (a job, a model), with `account` 20 more of whose it is, and the suffix that tells it."""
+
+    name: str
+    suffix: bytes = b""
+    account: bool = False
+
+    @property
+    def size(self) -> int:
+        return 32 + 20 * self.account + len(self.suffix)
+
+    def fits(self, escrow: bytes) -> bool:
+        return len(escrow) == self.size and escrow.endswith(self.suffix)
+
+
+class Power(Enum):
+    """What a contract may do only where it declares it."""
+
+    MINT = "mint"
+    STANDING = "freeze, thaw and ban accounts"
+    VALIDATORS = "change the validator set"
+    RELEASE = "release what is parked"
 
 
 @dataclass(frozen=True)
@@ -40,3 +74,17 @@ class Contract:
     """Ends a reference that was parked: every escrow goes back to whom it came from."""
     due_work: Callable[[Reader, bytes], int] | None = None
     """LC-BLK-31: how many records besides its own a deadline of a reference may go through."""
+    listed: Mapping[bytes, Listing] = field(default_factory=dict)
+    """Prefixes of `state` that can be scanned."""
+    events: Mapping[str, Data] = field(default_factory=dict)
+    """What it notes, by topic."""
+    texts: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    """For every code: why a message is refused, and what to do about it."""
+    forms: Mapping[str, Form | Names] = field(default_factory=dict)
+    """How the fields of its messages are shown, where their type does not say it: by `field`, or by `Type.field`."""
+    escrows: tuple[EscrowShape, ...] = ()
+    powers: frozenset[Power] = frozenset()
+    services: Mapping[Service[Any], Callable[[Host], Any]] = field(default_factory=dict)
+    """What it does for other contracts: made for each use, with a host that acts for this contract."""
+    genesis: Callable[[Store, Iterable[GenesisAccount]], None] | None = None
+    """Its records before the first block."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from chain.crypto import address
 from chain.errors import BrokenInvariant, Code, Reject
 from chain.host.access import Access
+from chain.host.contract import Power
 from chain.host.records import ACTIVE, BANNED, K_SUPPLY, SUSPENDED, Account, Escrow, Supply, escrow_key
 from chain.params import MAX_INT
 from chain.types import Moved, format_credits
@@ -75,6 +76,7 @@ class Credits(Access):
         self._credit(target, amount, reason, source, ref)
 
     def mint(self, target: bytes, amount: int, reason: str, ref: bytes) -> None:
+        self._need(Power.MINT)
         if amount == 0:
             return
         self._count(minted=amount)

@@ -10,10 +10,12 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from chain.codec import decode, encode
 from chain.crypto import ZERO_HASH
 from chain.errors import OWN_FAULTS, BrokenInvariant, Code
+from chain.host.contract import Contract, Power
 from chain.host.powers import Powers
 from chain.host.records import (
     FAILED,
@@ -26,8 +28,11 @@ from chain.host.records import (
     fault_of,
     parked_key,
 )
+from chain.host.services import Service
 from chain.params import MAX_INT
 from chain.types import Event, Receipt
+
+S = TypeVar("S")
 
 
 def audit_events(events: list[Event]) -> None:
@@ -43,6 +48,22 @@ class NoHandler(BrokenInvariant):
 class Host(Powers):
     """All that a handler may do: records, events and deadlines (`Access`), credits, powers, and what is parked."""
 
+    def acting(self, contract: Contract) -> Host:
+        """The same host for a handler of this contract: with its powers, and for its events."""
+        view = object.__new__(Host)
+        view.__dict__.update(self.__dict__, contract=contract)
+        return view
+
+    def service(self, service: Service[S]) -> S:
+        """What another contract offers, or this one."""
+        for contract in self.contracts.values():
+            offered = contract.services.get(service)
+            if offered is not None:
+                return offered(self.acting(contract))  # type: ignore[no-any-return]
+        raise BrokenInvariant(f"no contract offers the service {service.name!r}")
+
+    # the fence
+
     def parked(self, contract: int, ref: bytes) -> Parked | None:
         return self.get(parked_key(contract, ref), Parked)
 
@@ -57,10 +78,10 @@ class Host(Powers):
             self.fenced(contract, ref, lambda: self._ring(contract, ref, at), [held])
 
     def _ring(self, contract: int, ref: bytes, at: int) -> None:
-        handler = self.hooks[contract].on_due if contract in self.hooks else None
-        if handler is None:
+        found = self.contracts.get(contract)
+        if found is None or found.on_due is None:
             raise NoHandler(f"contract {contract} has a deadline and no handler for it")
-        handler(self, ref, at)
+        found.on_due(self.acting(found), ref, at)
 
     def fenced(self, contract: int, ref: bytes, action: Callable[[], None], held: list[HeldDue]) -> None:
         """Run `action` in a transaction of its own. Where it fails, all it did is undone and `ref` is parked (LC-BLK-20).
@@ -81,23 +102,24 @@ class Host(Powers):
             del self.events[before:]
             reason = NO_HANDLER if isinstance(fault, NoHandler) else FAILED
             self._park(contract, ref, Parked(self.height, reason, held, [], []))
-            self.note("parked", ref, contract, reason)
+            self._note("parked", ref, contract, reason)
             self.faults.append(fault_of(ref, self.height) + "".join(traceback.format_exception(fault))[-MAX_FAULT_TEXT:])
         else:
             self.store.keep()
 
     def release(self, contract: int, ref: bytes, *, give_back: bool) -> None:
         """LC-MEM-13: a parked reference goes on with the deadlines that it missed, or ends."""
+        self._need(Power.RELEASE)
         known = self.parked(contract, ref)
         if known is None:
             raise BrokenInvariant(f"{ref.hex()} of contract {contract} is not parked")
         self.delete(parked_key(contract, ref))
-        self.note("released", ref, contract, "give back" if give_back else "retry")
+        self._note("released", ref, contract, "give back" if give_back else "retry")
         if give_back:
-            end = self.hooks[contract].on_give_back
-            if end is None:
+            found = self.contracts[contract]
+            if found.on_give_back is None:
                 raise BrokenInvariant(f"contract {contract} holds nothing to give back")
-            end(self, ref)
+            found.on_give_back(self.acting(found), ref)
             return
         for held in known.held:
             self.schedule(held.time, contract, ref, held.account)
@@ -111,11 +133,12 @@ class Host(Powers):
 
         One that fails at it parks its own reference, not the case; one whose reference is parked is not told.
         """
+        self._need(Power.STANDING)
         for number, ref in refs:
             if self.parked(number, ref) is None:
                 self.fenced(number, ref, partial(self._tell, number, ref, identity, banned), [])
 
     def _tell(self, contract: int, ref: bytes, identity: bytes, banned: bool) -> None:
-        hook = self.hooks[contract].on_case_closed
-        if hook is not None:
-            hook(self, ref, identity, banned)
+        found = self.contracts[contract]
+        if found.on_case_closed is not None:
+            found.on_case_closed(self.acting(found), ref, identity, banned)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chain.errors import BrokenInvariant, Code, Reject
+from chain.host.contract import Power
 from chain.host.credits import Credits
 from chain.host.records import (
     ACTIVE,
@@ -22,10 +23,11 @@ from chain.types import Moved, Validator
 class Powers(Credits):
     """Accounts' standing, and the validator set."""
 
-    # suspension: used by the membership contract
+    # standing
 
     def freeze(self, identity: bytes, ref: bytes) -> None:
         """All free credits become frozen, and the account suspended."""
+        self._need(Power.STANDING)
         account = self.known_account(identity)
         if account.balance:
             self.events.append(Moved("frozen", identity, identity, account.balance, ref))
@@ -35,6 +37,7 @@ class Powers(Credits):
         )
 
     def thaw(self, identity: bytes, ref: bytes) -> None:
+        self._need(Power.STANDING)
         account = self.known_account(identity)
         if account.frozen:
             self.events.append(Moved("returned", identity, identity, account.frozen, ref))
@@ -42,6 +45,7 @@ class Powers(Credits):
 
     def ban(self, identity: bytes, ref: bytes) -> None:
         """The account is banned for good and what it holds, frozen or free, is burned."""
+        self._need(Power.STANDING)
         account = self.known_account(identity)
         lost = account.frozen + account.balance
         if lost:
@@ -53,6 +57,7 @@ class Powers(Credits):
 
     def change_validators(self, members: list[Validator]) -> None:
         """The set from the next height on. One change per block: a second one in the same block is refused."""
+        self._need(Power.VALIDATORS)
         history = self.get(K_HISTORY, History)
         sets = history.sets if history else []
         if sets and sets[-1].since > self.height:

@@ -10,6 +10,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from chain.codec import Wire
+from chain.host.events import Data, Datum, Form
+from chain.host.listing import ALL, Listing
 from chain.params import LANES, MAX_VALIDATORS, Params
 from chain.types import AccountId, Hash, Height, PublicKey, Uint, ValidatorSet
 
@@ -24,6 +26,15 @@ class Account(Wire, frozen=True):
     balance: Uint
     frozen: Uint
     sequences: Annotated[list[Uint], Meta(min_length=LANES, max_length=LANES)]
+
+
+class GenesisAccount(Wire, frozen=True):
+    """An account that a network starts with."""
+
+    key: PublicKey
+    credits: Uint
+    validator: bool
+    verifier: bool
 
 
 class Escrow(Wire, frozen=True):
@@ -117,6 +128,12 @@ BASE_STATE: dict[bytes, type] = {
 
 DUE_WORK = 32
 """A message that sets a deadline is so much work at least (LC-BLK-14): max_due follows from the work of a block."""
+
+BASE_LISTED: dict[bytes, Listing] = {b"d/": ALL, b"p/": ALL}
+BASE_EVENTS: dict[str, Data] = {
+    "parked": (Datum("contract", Form.CONTRACT), Datum("fault", Form.TEXT)),
+    "released": (Datum("contract", Form.CONTRACT), Datum("word", Form.TEXT)),
+}
 
 
 def account_key(identity: bytes) -> bytes:

@@ -13,8 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from chain.codec import Wire, encode
-from chain.contracts import MESSAGES
-from chain.contracts.membership import Member, member_key
+from chain.contracts import CONTRACTS, MESSAGES
 from chain.crypto import account_id, is_public_key, tagged
 from chain.errors import Malformed
 from chain.host import (
@@ -32,6 +31,7 @@ from chain.host import (
     Validators,
     account_key,
 )
+from chain.host import GenesisAccount as GenesisAccount
 from chain.ledger.state import Overlay, State
 from chain.params import (
     LANES,
@@ -44,7 +44,7 @@ from chain.params import (
     PROTOCOL_VERSION,
     Params,
 )
-from chain.types import PublicKey, Uint, Validator, format_credits, parse_credits
+from chain.types import Uint, Validator, format_credits, parse_credits
 
 MAX_GENESIS_BYTES = 8_000_000
 MAX_ACCOUNTS = 65_536
@@ -74,13 +74,6 @@ _SPANS = [
     "timeout_max",
     "evidence_age",
 ]
-
-
-class GenesisAccount(Wire, frozen=True):
-    key: PublicKey
-    credits: Uint
-    validator: bool
-    verifier: bool
 
 
 class Genesis(Wire, frozen=True):
@@ -146,7 +139,9 @@ def first_state(genesis: Genesis) -> tuple[State, list[tuple[bytes, bytes | None
     for a in genesis.accounts:
         identity = account_id(a.key)
         overlay.put(account_key(identity), Account(a.key, ACTIVE, a.credits, 0, [0] * LANES))
-        overlay.put(member_key(identity), Member(a.verifier, 0, [], []))
+    for contract in CONTRACTS:
+        if contract.genesis is not None:
+            contract.genesis(overlay, genesis.accounts)
     changes, encoded, tree = overlay.finish()
     state.commit(changes, tree)
     return state, encoded

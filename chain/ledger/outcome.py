@@ -12,11 +12,11 @@ from typing import Annotated
 from msgspec import Meta
 
 from chain.codec import Wire, read
-from chain.contracts import STATE_TYPES
 from chain.crypto import short_sha256
 from chain.errors import BrokenInvariant, Malformed
 from chain.host import K_VALIDATORS, Validators
-from chain.ledger.state import MAX_RECORD, Change, State
+from chain.ledger.listings import MAX_RECORD, type_of
+from chain.ledger.state import Change, State
 from chain.ledger.transition import Executed
 from chain.pages import Change as PageChange
 from chain.pages import Tree, number_of
@@ -93,9 +93,7 @@ def _apply(state: State, changes: Changes) -> tuple[list[Change], list[tuple[byt
     made: list[Change] = []
     by_page: dict[int, list[PageChange]] = {}
     for key, raw in encoded:
-        kind = STATE_TYPES.get(key[: key.find(b"/") + 1])
-        if kind is None:
-            raise Malformed(f"no record is kept under the state key {key.hex()}")
+        kind = type_of(key)
         made.append((key, None if raw is None else read(kind, raw)))
         path = short_sha256(key).digest()
         by_page.setdefault(number_of(path), []).append((path, key, raw))

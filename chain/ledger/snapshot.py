@@ -22,10 +22,9 @@ from msgspec import Meta
 
 from chain import pages
 from chain.codec import Wire, encode
-from chain.contracts.membership import Member
 from chain.crypto import sha256
 from chain.errors import Malformed
-from chain.ledger.state import MAX_RECORD, SCANNED, VERIFIERS, listed
+from chain.ledger.listings import record_key, stored
 from chain.pages import (
     DEPTH,
     FORK,
@@ -68,7 +67,6 @@ MAX_PAGE = 4_200_000
 """Bytes of the records of one that travels: what is not cut has one record, of at most a million, or fewer bytes than `CUT`."""
 
 _records: msgspec.msgpack.Decoder[list[bytes]] = msgspec.msgpack.Decoder(list[bytes])
-_member: msgspec.msgpack.Decoder[Member] = msgspec.msgpack.Decoder(Member)
 
 
 class Handover(Wire, frozen=True):
@@ -251,24 +249,12 @@ def make_page(number: int, head: bytes, raw: bytes) -> tuple[bytes, list[bytes]]
 
 
 def _shown(items: list[tuple[bytes, bytes, bytes]]) -> list[bytes]:
-    found = []
-    for _, key, raw in items:
-        if key.startswith(SCANNED):
-            found.append(key)
-            if key.startswith(b"m/") and listed(_decoded(key, raw)):
-                found.append(VERIFIERS + key[2:])
-    return found
+    try:
+        return [listed for _, key, raw in items for listed, stands in stored(key, raw) if stands]
+    except Malformed as e:
+        raise Malformed(f"a record of a page of the state cannot be read: {e}") from None
 
 
 def path_of_listed(key: bytes) -> bytes:
     """The path of the record of which a listing shows this key."""
-    return sha256(b"m/" + key[len(VERIFIERS) :] if key.startswith(VERIFIERS) else key)
-
-
-def _decoded(key: bytes, raw: bytes) -> Member:
-    if len(raw) > MAX_RECORD:
-        raise Malformed(f"the record under the state key {key.hex()} is too large")
-    try:
-        return _member.decode(raw)
-    except msgspec.DecodeError as e:
-        raise Malformed(f"the record under the state key {key.hex()} cannot be read: {e}") from None
+    return sha256(record_key(key))

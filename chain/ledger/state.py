@@ -22,12 +22,12 @@ from typing import Any, Protocol
 from weakref import WeakSet
 
 from chain.codec import decode, encode
-from chain.contracts import BY_NUMBER, STATE_PREFIXES, STATE_TYPES
-from chain.contracts.membership import Member
+from chain.contracts import BY_NUMBER, STATE_PREFIXES
 from chain.crypto import short_sha256
 from chain.errors import BrokenInvariant, Malformed, StateDamaged, SupplyBroken
 from chain.host import K_CHAIN, Account, Escrow, Supply, split_due
 from chain.ledger.due import Heads, Room
+from chain.ledger.listings import CHOSEN, LISTINGS, MAX_RECORD, SCANNED, is_shown, listing_of, listings, prefix_of, type_of
 from chain.merkle import StateProof
 from chain.pages import (
     PAGES,
@@ -47,8 +47,6 @@ from chain.pages import (
 )
 from chain.pages import Change as PageChange
 
-SCANNED = (b"d/", b"m/", b"j/", b"p/")
-MAX_RECORD = 1_000_000
 KEPT_RECORDS = 32_768
 """Decoded records that are kept for sure; at most twice as many are, and those of two blocks."""
 KEPT_PAGES = 256 * 1024 * 1024
@@ -74,28 +72,6 @@ class Source(Protocol):
     def put(self, height: int, pages: dict[int, Page]) -> None:
         """The pages that the block at `height` changed: it is decided, and will be stored."""
         ...
-
-
-def _prefix(key: bytes) -> bytes:
-    """Empty for what is no key."""
-    return key[: key.find(b"/") + 1]
-
-
-VERIFIERS = b"v/"
-"""Where the members that a scan shows are listed: no key of a record starts so."""
-
-
-def listed(record: Any) -> bool:
-    """Whether a scan shows the record: of the members those who may judge models (there are few), of the others all."""
-    return record is not None and (type(record) is not Member or record.verifier)
-
-
-def listings(key: bytes, record: Any) -> list[bytes]:
-    """The listings that a record stands in."""
-    prefix = _prefix(key)
-    if prefix not in SCANNED:
-        return []
-    return [b"m/", VERIFIERS] if prefix == b"m/" and listed(record) else [prefix]
 
 
 COUNTED = tuple(prefix for kind in (Account, Escrow, Supply) for prefix in STATE_PREFIXES[kind])
@@ -168,7 +144,7 @@ class State:
         self._source = source
         self._records, self._pages = _Kept(), _Kept()
         self._page_bytes = 0
-        self._sorted: dict[bytes, list[bytes]] = {prefix: [] for prefix in (*SCANNED, VERIFIERS)}
+        self._sorted: dict[bytes, list[bytes]] = {name: [] for name in LISTINGS}
         self._heads = Heads([])
         self._nodes = no_nodes()
         self._own = bytearray(b"\x01") * PAGES
@@ -188,11 +164,12 @@ class State:
         state = cls()
         by_page: dict[int, list[tuple[bytes, bytes, bytes]]] = {}
         for key, raw in items:
-            record = decode(_type_of(key), raw, MAX_RECORD)
+            record = decode(type_of(key), raw, MAX_RECORD)
             path = short_sha256(key).digest()
             by_page.setdefault(number_of(path), []).append((path, key, raw))
-            for prefix in listings(key, record):
-                state._sorted[prefix].append(key)
+            for listing, stands in listings(key, record):
+                if stands:
+                    state._sorted[listing].append(key)
         for keys in state._sorted.values():
             keys.sort()
         state._heads = Heads(state._sorted[b"d/"])
@@ -228,7 +205,7 @@ class State:
         if record is _MISSING:
             raw = self.raw(key)
             try:
-                record = None if raw is None else decode(_type_of(key), raw, MAX_RECORD)
+                record = None if raw is None else decode(type_of(key), raw, MAX_RECORD)
             except Malformed as e:
                 raise StateDamaged(f"the record under the state key {key.hex()} cannot be read: {e}") from e
         self._remember(key, record)
@@ -288,10 +265,10 @@ class State:
 
     def listing(self, prefix: bytes) -> list[bytes]:
         """Those of them that a scan shows."""
-        return self._sorted[VERIFIERS if prefix == b"m/" else prefix]
+        return self._sorted[listing_of(prefix)]
 
     def scan(self, prefix: bytes, limit: int) -> Iterator[tuple[bytes, Any]]:
-        keys = self.listing(_prefix(prefix))
+        keys = self.listing(prefix_of(prefix))
         for i in range(bisect_left(keys, prefix), len(keys)):
             if limit <= 0 or not keys[i].startswith(prefix):
                 return
@@ -320,14 +297,12 @@ class State:
         moved: dict[bytes, dict[bytes, bool]] = {}
         for key, record in changes:
             if key.startswith(SCANNED):
-                prefix = _prefix(key)
-                moved.setdefault(prefix, {})[key] = record is not None
-                if prefix == b"m/":
-                    moved.setdefault(VERIFIERS, {})[key] = listed(record)
+                for listing, stands in listings(key, record):
+                    moved.setdefault(listing, {})[key] = stands
         self._room_for_records()
         self._records.young.update(changes)
-        for prefix, keys in moved.items():
-            _reindex(self._sorted[prefix], keys)
+        for listing, keys in moved.items():
+            _reindex(self._sorted[listing], keys)
         if b"d/" in moved:
             self._heads.changed(self._sorted[b"d/"], moved[b"d/"])
         if self._source is not None:
@@ -374,7 +349,7 @@ class State:
         """Every key and record of a prefix, in no order that may be relied on. Looks through the whole state."""
         for key, raw in self.items():
             if key.startswith(prefix):
-                yield key, decode(_type_of(key), raw, MAX_RECORD)
+                yield key, decode(type_of(key), raw, MAX_RECORD)
 
     def total(self) -> int:
         """All credits that exist, counted from scratch."""
@@ -389,13 +364,6 @@ class State:
             elif key.startswith(b"e/"):
                 escrows += holding(decode(Escrow, raw, MAX_RECORD))
         return accounts, escrows
-
-
-def _type_of(key: bytes) -> type[Any]:
-    kind = STATE_TYPES.get(_prefix(key))
-    if kind is None:
-        raise Malformed(f"no record is kept under the state key {key.hex()}")
-    return kind
 
 
 def _check_record(key: bytes, record: Any) -> None:
@@ -481,6 +449,9 @@ class Overlay:
     def put(self, key: bytes, record: Any) -> None:
         if not key.startswith(STATE_PREFIXES[type(record)]):
             raise BrokenInvariant(f"state key {key!r} cannot hold a {type(record).__name__}")
+        if key.startswith(CHOSEN):
+            # Where the contract's own word on it fails, its handler does, and not the block that is committed.
+            is_shown(key, record)
         before = self._before
         if before is not None and key not in before:
             before[key] = self._block.get(key, _MISSING)
@@ -493,17 +464,19 @@ class Overlay:
         self._block[key] = None
 
     def scan(self, prefix: bytes, limit: int) -> Iterator[tuple[bytes, Any]]:
-        """A snapshot in byte order: what is written while iterating is not seen."""
+        """A snapshot in byte order: what is written while iterating is not seen. Raises `BrokenInvariant` where none is listed."""
+        return self._scan(prefix, limit, self._state.listing(prefix_of(prefix)))
+
+    def _scan(self, prefix: bytes, limit: int, committed: list[bytes]) -> Iterator[tuple[bytes, Any]]:
         touched = {k: record for k, record in self._block.items() if k.startswith(prefix)}
-        added = sorted(k for k in touched if not listed(self._state.get(k)))
-        committed = self._state.listing(_prefix(prefix))
+        added = sorted(k for k in touched if not is_shown(k, self._state.get(k)))
         start, end = bisect_left(committed, prefix), bisect_left(committed, prefix + b"\xff" * 80)
         found = 0
         for key in merge(committed[start:end] if limit > end - start else self._lazy(committed, start, end), added):
             if found >= limit:
                 return
             record = touched[key] if key in touched else self._state.get(key)
-            if listed(record):
+            if is_shown(key, record):
                 found += 1
                 yield key, record
 

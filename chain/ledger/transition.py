@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chain.codec import encode
-from chain.contracts import BY_NUMBER, MESSAGES, membership, perform
+from chain.contracts import MESSAGES, host_of, perform
 from chain.crypto import ZERO_HASH, mac, sha256, tagged
 from chain.errors import OWN_FAULTS, BrokenInvariant, Code, InvalidBlock, InvalidTx, Reject, SupplyBroken, TxCode
 from chain.host import (
@@ -130,7 +130,6 @@ class _Block:
         if all(v.id != block.proposer for v in validators_of(state)):
             raise InvalidBlock("the proposer is no validator of this height")
         self.clock = clock_at(parent, block.time, self.params)
-        self.parent_beacon = parent.beacon
         self.beacon, self.rewarded = self._next_beacon(parent.beacon)
         self.system, self.host = self._host(), self._host()
         self.used: dict[bytes, int] = {}
@@ -151,19 +150,8 @@ class _Block:
         return sha256(beacon + reveal), True
 
     def _host(self) -> Host:
-        b = self.block
-        return Host(
-            store=self.overlay,
-            membership=membership,
-            hooks=BY_NUMBER,
-            params=self.params,
-            chain_id=self.chain_id,
-            height=b.height,
-            time=b.time,
-            clock=self.clock,
-            beacon=self.beacon,
-            parent_beacon=self.parent_beacon,
-        )
+        parent = chain_record(self.state)
+        return host_of(self.overlay, self.params, parent, self.block.height, self.block.time, self.clock, self.beacon)
 
     # steps
 

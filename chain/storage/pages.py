@@ -22,11 +22,10 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from chain.codec import decode, encode
-from chain.contracts.membership import Member
+from chain.codec import encode
 from chain.crypto import sha256
 from chain.errors import Malformed, StateDamaged
-from chain.ledger.state import MAX_RECORD, SCANNED, VERIFIERS, listed
+from chain.ledger.listings import LISTINGS, SCANNED, record_key, stored
 from chain.pages import PAGES, Page, build, head_of, number_of, records, update, whole
 from chain.pages import Change as PageChange
 from chain.storage import schema
@@ -126,9 +125,9 @@ class StatePages:
         rows = connection.connection.cursor().execute("SELECT key FROM scanned").fetchall()
         keys = sorted([bytes(key) for (key,) in rows])
         found = {}
-        for prefix in (*SCANNED, VERIFIERS):
-            found[prefix] = keys[bisect_left(keys, prefix) : bisect_left(keys, prefix[:-1] + b"0")]
-        found[VERIFIERS] = [b"m/" + key[len(VERIFIERS) :] for key in found[VERIFIERS]]
+        for listing in LISTINGS:
+            of_it = keys[bisect_left(keys, listing) : bisect_left(keys, listing[:-1] + b"0")]
+            found[listing] = of_it if listing in SCANNED else [record_key(key) for key in of_it]
         return found
 
     def page(self, number: int) -> Page:
@@ -220,10 +219,10 @@ class StatePages:
     def _write_keys(self, connection: sa.Connection, changes: Iterable[tuple[bytes, bytes | None]]) -> None:
         there: dict[bytes, bool] = {}
         for key, raw in changes:
-            if key.startswith(SCANNED):
-                there[key] = raw is not None
-                if key.startswith(b"m/"):
-                    there[VERIFIERS + key[2:]] = raw is not None and _is_verifier(key, raw)
+            try:
+                there.update(stored(key, raw))
+            except Malformed as e:
+                raise StateDamaged(f"the record under the state key {key.hex()} cannot be read: {e}") from e
         self._add_key.run(connection, [(key,) for key, present in there.items() if present])
         self._delete_key.run(connection, [(key,) for key, present in there.items() if not present])
 
@@ -343,10 +342,3 @@ def _by_page(told: tuple[list[tuple[bytes, bytes]], list[bytes]]) -> dict[int, C
     for key, raw in (*put, *((key, None) for key in gone)):
         found.setdefault(number_of(sha256(key)), []).append((key, raw))
     return found
-
-
-def _is_verifier(key: bytes, raw: bytes) -> bool:
-    try:
-        return listed(decode(Member, raw, MAX_RECORD))
-    except Malformed as e:
-        raise StateDamaged(f"the record under the state key {key.hex()} cannot be read: {e}") from e

@@ -9,27 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import IntEnum
+from functools import cache
 from typing import Any
 
 import msgspec
 
 from chain.codec import decode, encode
-from chain.contracts import CONTRACTS
-from chain.contracts.job import FloatKind, HiddenVote, ImageKind, OnCheat, Result, VoteCode, is_cid
-from chain.contracts.job.records import Tenth
-from chain.contracts.job.rules import Rule
+from chain.contracts import CONTRACTS, MESSAGES, REGISTRY
+from chain.contracts.job import is_cid
 from chain.contracts.job.views import cid_text
 from chain.crypto import ID_SIZE, address
 from chain.errors import Code, TxCode
-from chain.host import K_SUPPLY, Parked, Reader, Supply
+from chain.host import BASE_EVENTS, K_SUPPLY, Contract, Data, Datum, Form, Names, Parked, Reader, Supply
 from chain.ledger.tx import ParsedTx, parse_tx
 from chain.types import Certificate, Event, Header, Moved, Noted, Receipt, Validator, block_id, format_credits, format_loss
 
 Json = dict[str, Any]
 
 MAX_EVENT_BYTES = 65_536
-_JOB_ID = 32
-_ESCROWS = {b"B": "bounty", b"F": "fees", b"D": "deposit"}
+_REF = 32
+"""Bytes of what an escrow belongs to: its reference begins with them."""
 
 _ENUMS: tuple[type[IntEnum], ...] = (Code, TxCode, *(contract.codes for contract in CONTRACTS))
 _CODES: dict[int, str] = {int(code): code.name for codes in _ENUMS for code in codes}
@@ -49,11 +48,10 @@ def render_party(party: bytes) -> str | None:
         return None
     if len(party) == ID_SIZE:
         return address(party)
-    kind = _ESCROWS.get(party[_JOB_ID:])
-    if kind is not None:
-        return f"{kind}:{party[:_JOB_ID].hex()}"
-    if len(party) == _JOB_ID + ID_SIZE:
-        return f"stake:{party[:_JOB_ID].hex()}:{address(party[_JOB_ID:])}"
+    shape = REGISTRY.escrow(party)
+    if shape is not None:
+        account = f":{address(party[_REF : _REF + ID_SIZE])}" if shape.account else ""
+        return f"{shape.name}:{party[:_REF].hex()}{account}"
     return f"escrow:{party.hex()}"
 
 
@@ -77,21 +75,6 @@ def _memo(value: bytes) -> str:
     return text if text.isprintable() else "hex:" + value.hex()
 
 
-def _name_in(kind: type[IntEnum]) -> Callable[[Any], Any]:
-    """Show the member's name of an integer; numbers that have none (hostile messages do) stay numbers."""
-    names = {int(member): member.name.lower().replace("_", "-") for member in kind}
-    return lambda value: names.get(value, value)
-
-
-def _upper_in(kind: type[IntEnum]) -> Callable[[Any], Any]:
-    names = {int(member): member.name for member in kind}
-    return lambda value: names.get(value, value)
-
-
-def _hex(value: Any) -> Any:
-    return value.hex()
-
-
 _CONTRACTS = {contract.number: contract.name for contract in CONTRACTS}
 
 
@@ -107,49 +90,51 @@ def contract_name(value: Any) -> Any:
     return _CONTRACTS.get(value, value)
 
 
+_FORMS: dict[Form, Callable[[Any], Any]] = {
+    Form.CREDITS: format_credits,
+    Form.LOSS: format_loss,
+    Form.CONTRACT: contract_name,
+    Form.ID: _bytes,
+    Form.HASH: bytes.hex,
+    Form.MEMO: _memo,
+}
+
+
+def in_form(form: Form | Names, value: Any) -> Any:
+    """A value as its form says. Integers that have no name (hostile messages hold some) stay integers."""
+    if isinstance(form, Names):
+        return _names(form).get(value, value)
+    return _FORMS[form](value) if form in _FORMS else value
+
+
+@cache
+def _names(form: Names) -> dict[int, str]:
+    return {int(one): one.name if form.upper else one.name.lower().replace("_", "-") for one in form.kind}
+
+
 # --- transactions -------------------------------------------------------------------------------------------------------------
 
-_FIELDS: dict[str, Callable[[Any], Any]] = {
-    "amount": format_credits,
-    "expected": format_credits,
-    "bounty": format_credits,
-    "fee": format_credits,
-    "loss": format_loss,
-    "tol": format_loss,
-    "floor": format_loss,
-    "measured": format_loss,
-    "probe": format_loss,
-    "hidden_loss": format_loss,
-    "memo": _memo,
-    "float_kind": _name_in(FloatKind),
-    "on_cheat": _name_in(OnCheat),
-    "job": _hex,
-}
-_FIELDS_OF: dict[tuple[str, str], Callable[[Any], Any]] = {
-    ("Release", "contract"): contract_name,
-    ("Image", "kind"): _name_in(ImageKind),
-    ("Ballot", "code"): _upper_in(VoteCode),
-    ("Ballot", "hidden"): _upper_in(HiddenVote),
-}
+
+def _shown(contract: Contract, owner: str, name: str, value: Any) -> Any:
+    """A field of a message, or of a record inside one, in the form that its contract declares."""
+    form = contract.forms.get(f"{owner}.{name}")
+    if form is None and not isinstance(value, list | msgspec.Struct):
+        form = contract.forms.get(name)
+    return _value(contract, value) if form is None else in_form(form, value)
 
 
-def _field(owner: str, name: str, value: Any) -> Any:
-    special = _FIELDS_OF.get((owner, name)) or (None if isinstance(value, list | msgspec.Struct) else _FIELDS.get(name))
-    return special(value) if special else _value(value)
-
-
-def _value(value: Any) -> Any:
+def _value(contract: Contract, value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
         owner = type(value).__name__
-        return {name: _field(owner, name, getattr(value, name)) for name in value.__struct_fields__}
+        return {name: _shown(contract, owner, name, getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, list):
-        return [_value(item) for item in value]
+        return [_value(contract, item) for item in value]
     return _plain(value)
 
 
 def render_op(op: Any) -> Json:
     """A contract message: its type's name and its fields by name."""
-    shown: Json = _value(op)
+    shown: Json = _value(MESSAGES[type(op)][0], op)
     return {"type": type(op).__name__} | shown
 
 
@@ -175,76 +160,22 @@ def render_tx(raw: bytes | ParsedTx, *, height: int, index: int, receipt: Receip
 
 # --- events -------------------------------------------------------------------------------------------------------------------
 
-Spec = tuple[tuple[str, Callable[[Any], Any]], ...]
-"""Names and forms of a topic's data; a name that ends in `*` takes all that is left."""
-_ID = ("account", _plain)
-_DEADLINE = ("deadline", _plain)
-_AUDIT: Spec = (("audit", _plain), ("round", _plain))
-_TOPICS: dict[str, Spec] = {
-    "job.posted": (("poster", _plain), ("bounty", format_credits), ("fee", format_credits), ("expiry", _plain)),
-    "claim": (("claimant", _plain), ("loss", format_loss), ("claim", _plain)),
-    "reveal.open": (_DEADLINE, ("must*", _plain)),
-    "reveal": (("claimant", _plain), ("loss", format_loss), ("model", _plain), ("size", _plain)),
-    "silent": (("claimant", _plain),),
-    "key.open": (_DEADLINE,),
-    "key": (("key", _hex),),
-    "key.missing": (),
-    "key.bad": (),
-    "audit": (*_AUDIT, _DEADLINE, ("models*", _plain)),
-    "dropped": (("claimant", _plain),),
-    "commit": (*_AUDIT, ("voter", _plain)),
-    "count": (*_AUDIT, _DEADLINE),
-    "second.round": (("audit", _plain), ("candidates*", _plain)),
-    "vote": (
-        *_AUDIT,
-        ("voter", _plain),
-        ("candidate", _plain),
-        ("vote", _upper_in(VoteCode)),
-        ("measured", format_loss),
-    ),
-    "verdict": (
-        *_AUDIT,
-        ("claimant", _plain),
-        ("result", _upper_in(Result)),
-        ("rule", _upper_in(Rule)),
-        ("opened", _plain),
-    ),
-    "paid": (("winner", _plain), ("bounty", format_credits), ("model", _plain), ("loss", format_loss)),
-    "refunded": (("poster", _plain), ("amount", format_credits)),
-    "empty": (("poster", _plain),),
-    "tenth": (("amount", format_credits), ("state", _name_in(Tenth))),
-    "approve": (("spender", _plain), ("amount", format_credits)),
-    "strike": (("reason", _plain), ("job", _hex)),
-    "suspended": (("job", _hex), ("until", _plain)),
-    "case.corroborated": (("job", _hex),),
-    "case.judged": (("validator", _plain), ("judgement", _plain)),
-    "verifier.off": (),
-    "banned": (("job", _hex),),
-    "reinstated": (("job", _hex),),
-    "double.signing": (("height", _plain),),
-    "validator.ejected": (("height", _plain),),
-    "parked": (("contract", contract_name), ("fault", _plain)),
-    "release.voted": (("contract", contract_name), ("validator", _plain), ("word", _plain)),
-    "released": (("contract", contract_name), ("word", _plain)),
-}
+_TOPICS: dict[str, Data] = BASE_EVENTS | {topic: data for contract in CONTRACTS for topic, data in contract.events.items()}
 
 
-def _named(spec: Spec, data: Sequence[Any]) -> Json:
+def _named(declared: Data, data: Sequence[Any]) -> Json:
     shown: Json = {}
-    for position, (name, form) in enumerate(spec):
-        if name.endswith("*"):
-            shown[name[:-1]] = [_shaped(form, item) for item in data[position:]]
+    for position, datum in enumerate(declared):
+        if datum.many:
+            shown[datum.name] = [_in_declared_form(datum, item) for item in data[position:]]
         elif position < len(data):
-            shown[name] = _shaped(form, data[position])
+            shown[datum.name] = _in_declared_form(datum, data[position])
     return shown
 
 
-def _shaped(form: Callable[[Any], Any], value: Any) -> Any:
+def _in_declared_form(datum: Datum, value: Any) -> Any:
     """A value in its form, or plain where a later rule put something else there: reading must never fail."""
-    try:
-        return form(value)
-    except (TypeError, AttributeError):
-        return _plain(value)
+    return in_form(datum.form, value) if datum.holds(value) else _plain(value)
 
 
 def render_event(event: Event) -> Json:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain.contracts import BY_NUMBER, MESSAGES, membership, perform
+from chain.contracts import MESSAGES, host_of, perform
 from chain.errors import InvalidTx, Reject
-from chain.host import Host
 from chain.ledger.state import Overlay
 from chain.ledger.transition import chain_record
 from client.api.errors import invalid, rejected
@@ -21,19 +20,8 @@ from client.core import Ledger
 
 def try_out(ledger: Ledger, op: Any) -> None:
     """Raises `Reject` where the message would be refused in a block that came now."""
-    record = chain_record(ledger.state)
-    host = Host(
-        store=Overlay(ledger.state),
-        membership=membership,
-        hooks=BY_NUMBER,
-        params=ledger.params,
-        chain_id=ledger.chain_id,
-        height=record.height + 1,
-        time=record.time + 1,
-        clock=ledger.clock,
-        beacon=record.beacon,
-        parent_beacon=record.beacon,
-    )
+    now = chain_record(ledger.state)
+    host = host_of(Overlay(ledger.state), ledger.params, now, now.height + 1, now.time + 1, ledger.clock, now.beacon)
     perform(host, ledger.own_id, op)
 
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import msgspec
 from msgspec import inspect
 
 from chain.codec import encode
-from chain.contracts import BY_NUMBER, CONTRACTS, MESSAGES, STATE_TYPES
+from chain.contracts import BY_NUMBER, CONTRACTS, MESSAGES, STATE_TYPES, host_of
 from chain.contracts.job import records
 from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal, claim_commitment, job_id_of, vote_commitment
 from chain.contracts.job.rules import VoteCode
@@ -290,27 +290,14 @@ def give_back(fuzzed: Fuzzed) -> None:
         for ref in fuzzed.refs if contract.on_give_back is not None else ():
             overlay = Overlay(state)
             host = _host(overlay, chain)
-            host.fenced(contract.number, ref, lambda end=contract.on_give_back, host=host, ref=ref: end(host, ref), [])  # type: ignore[misc]
+            host.fenced(contract.number, ref, partial(contract.on_give_back, host.acting(contract), ref), [])
             held, counted = overlay.block_difference()
             check(held == counted, "credits appeared or vanished")
             overlay.finish()
 
 
 def _host(overlay: Overlay, chain: ChainRecord) -> Host:
-    from chain.contracts import membership
-
-    return Host(
-        store=overlay,
-        membership=membership,
-        hooks=BY_NUMBER,
-        params=PARAMS,
-        chain_id=chain.chain_id,
-        height=chain.height + 1,
-        time=chain.time + 1,
-        clock=chain.clock + 1,
-        beacon=hashlib.sha256(b"beacon").digest(),
-        parent_beacon=chain.beacon,
-    )
+    return host_of(overlay, PARAMS, chain, chain.height + 1, chain.time + 1, chain.clock + 1, hashlib.sha256(b"beacon").digest())
 
 
 # --- examples -------------------------------------------------------------------------------------------------------------------

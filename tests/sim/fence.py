@@ -29,7 +29,7 @@ def breaks(host: Host, job: bytes, at: int) -> None:
 
 
 BROKEN = BY_NUMBER | {CONTRACT.number: replace(CONTRACT, on_due=breaks)}
-PATCH = ("chain.ledger.transition.BY_NUMBER", BROKEN)
+PATCH = ("chain.contracts.BY_NUMBER", BROKEN)
 """Where nodes find the contracts, and what they find there."""
 
 

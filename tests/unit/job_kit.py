@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left, insort
 from collections.abc import Iterator
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
 import msgspec
 
 from chain.codec import decode, encode
-from chain.contracts import decode_message, perform, state_type
+from chain.contracts import LISTED, decode_message, membership, perform, state_type
 from chain.contracts.job import CONTRACT, records, views
 from chain.contracts.job.messages import (
     Ballot,
@@ -39,7 +40,10 @@ from chain.host import (
     ACTIVE,
     BANNED,
     K_SUPPLY,
+    STRIKES,
     SUSPENDED,
+    SUSPENSIONS,
+    VERIFIERS,
     Account,
     Contract,
     Escrow,
@@ -57,7 +61,6 @@ PARAMS = Params(
 )
 START = 1_000_000
 GRANT = 1_000_000
-SCANNED = (b"d/", b"m/", b"j/", b"p/")
 
 
 def sha(*parts: object) -> bytes:
@@ -84,7 +87,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.records: dict[bytes, Any] = {}
-        self._order: dict[bytes, list[bytes]] = {prefix: [] for prefix in SCANNED}
+        self._order: dict[bytes, list[bytes]] = {prefix: [] for prefix in LISTED}
         self._undo: list[list[tuple[bytes, Any]]] = []
         self.writes = 0
         self.bytes_written = 0
@@ -143,7 +146,8 @@ class MemoryStore:
 
 
 class FakeMembership:
-    """Membership as `chain.host` describes it; the test decides how cases end, with `World.close_case`."""
+    """What the membership contract offers, as `chain.host.services` describes it; the test decides how cases end, with
+    `World.close_case`."""
 
     def __init__(self) -> None:
         self.flags: dict[bytes, int] = {}
@@ -151,39 +155,50 @@ class FakeMembership:
         self.cases: dict[bytes, list[tuple[int, bytes, bytes]]] = {}
         self.corroborated: dict[bytes, bool] = {}
         self.draws: list[tuple[bytes, bool]] = []
-
-    def strike(self, host: Host, identity: bytes, reason: str, ref: bytes) -> None:
-        self.strikes.append((identity, reason, host.clock + host.params.strike_life))
-        host.note("strike", identity, reason, ref)
-
-    def live_strikes(self, host: Host, identity: bytes) -> int:
-        return sum(who_ == identity and end > host.clock for who_, _, end in self.strikes)
-
-    def suspend(self, host: Host, identity: bytes, ref: bytes, accuser: bytes, contract: int) -> None:
-        if identity in self.cases:
-            if any(a != accuser for _, _, a in self.cases[identity]):
-                self.corroborated[identity] = True
-            self.cases[identity].append((contract, ref, accuser))
-            return
-        if host.is_active(identity):
-            host.freeze(identity, ref)
-            self.cases[identity] = [(contract, ref, accuser)]
-            self.corroborated[identity] = False
-
-    def corroborate(self, host: Host, identity: bytes, ref: bytes) -> None:
-        if any(r == ref for _, r, _ in self.cases.get(identity, [])):
-            self.corroborated[identity] = True
-
-    def verifiers(self, host: Host, since_before: int) -> list[bytes]:
-        return sorted(
-            i for i, since in self.flags.items() if since < since_before and host.is_active(i) and self.live_strikes(host, i) < 3
+        self.contract = replace(
+            membership.CONTRACT, services={name: partial(FakeServices, self) for name in (STRIKES, SUSPENSIONS, VERIFIERS)}
         )
-
-    def record_draw(self, host: Host, identity: bytes, good: bool) -> None:
-        self.draws.append((identity, good))
 
     def struck(self) -> list[tuple[bytes, str]]:
         return [(identity, reason) for identity, reason, _ in self.strikes]
+
+
+class FakeServices:
+    def __init__(self, fake: FakeMembership, host: Host) -> None:
+        self.fake, self.host = fake, host
+
+    def add(self, identity: bytes, reason: str, ref: bytes) -> None:
+        self.fake.strikes.append((identity, reason, self.host.clock + self.host.params.strike_life))
+        self.host.note("strike", identity, reason, ref)
+
+    def live(self, identity: bytes) -> int:
+        return sum(who_ == identity and end > self.host.clock for who_, _, end in self.fake.strikes)
+
+    def suspend(self, identity: bytes, ref: bytes, accuser: bytes, contract: int) -> None:
+        cases, corroborated = self.fake.cases, self.fake.corroborated
+        if identity in cases:
+            if any(a != accuser for _, _, a in cases[identity]):
+                corroborated[identity] = True
+            cases[identity].append((contract, ref, accuser))
+            return
+        if self.host.is_active(identity):
+            self.host.freeze(identity, ref)
+            cases[identity] = [(contract, ref, accuser)]
+            corroborated[identity] = False
+
+    def corroborate(self, identity: bytes, ref: bytes) -> None:
+        if any(r == ref for _, r, _ in self.fake.cases.get(identity, [])):
+            self.fake.corroborated[identity] = True
+
+    def appeal_ms(self) -> int:
+        return self.host.params.appeal
+
+    def since(self, before: int) -> list[bytes]:
+        flags, host = self.fake.flags, self.host
+        return sorted(i for i, since in flags.items() if since < before and host.is_active(i) and self.live(i) < 3)
+
+    def count_draw(self, identity: bytes, good: bool) -> None:
+        self.fake.draws.append((identity, good))
 
 
 class World:
@@ -192,7 +207,7 @@ class World:
     def __init__(self, members: list[Any], verifiers: list[Any] | None = None, params: Params = PARAMS, grant: int = GRANT) -> None:
         self.store: Any = MemoryStore()
         self.membership: Any = FakeMembership()
-        self.hooks: dict[int, Contract] = {CONTRACT.number: CONTRACT}
+        self.contracts: dict[int, Contract] = {CONTRACT.number: CONTRACT, membership.NUMBER: self.membership.contract}
         self.params = params
         self.height = 1
         self.clock = START
@@ -221,8 +236,7 @@ class World:
         self._sent += 1
         return Host(
             store=self.store,
-            membership=self.membership,
-            hooks=self.hooks,
+            contracts=self.contracts,
             params=self.params,
             chain_id=CHAIN_ID,
             height=self.height,
@@ -264,7 +278,8 @@ class World:
             _, at, contract, ref = split_due(key)
             self.store.delete(key)
             self.lateness[ref] = self.lateness.get(ref, 0) + self.clock - at
-            self.hooks[contract].on_due(host, ref, at)  # type: ignore[misc]
+            found = self.contracts[contract]
+            found.on_due(host.acting(found), ref, at)  # type: ignore[misc]
         self._took(host)
 
     def next_due(self) -> int | None:
@@ -289,7 +304,7 @@ class World:
         else:
             host.thaw(identity, refs[0][1])
         for _, ref, _ in refs:
-            CONTRACT.on_case_closed(host, ref, identity, banned)  # type: ignore[misc]
+            CONTRACT.on_case_closed(host.acting(CONTRACT), ref, identity, banned)  # type: ignore[misc]
         self._took(host)
 
     def set_status(self, identity: bytes, status: int) -> None:

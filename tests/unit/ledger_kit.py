@@ -15,7 +15,7 @@ import pytest
 from chain import contracts
 from chain.codec import encode
 from chain.crypto import SigningKey, account_id
-from chain.host import Account, Contract, Host, MessageSpec, account_key
+from chain.host import Account, Contract, Host, MessageSpec, Power, account_key
 from chain.ledger.genesis import Genesis, GenesisAccount, first_state
 from chain.ledger.state import State
 from chain.ledger.transition import (
@@ -143,14 +143,17 @@ NUMBER = 28
 
 
 def own_contract(
-    monkeypatch: pytest.MonkeyPatch, acts: dict[str, Handler], on_due: Callable[[Host, bytes, int], None] | None = None
+    monkeypatch: pytest.MonkeyPatch,
+    acts: dict[str, Handler],
+    on_due: Callable[[Host, bytes, int], None] | None = None,
+    powers: frozenset[Power] = frozenset(Power),
 ) -> None:
     """A contract of the test's own, known to the ledger while the test runs."""
 
     def run(host: Host, sender: bytes, m: Act) -> None:
         acts[m.what](host, sender, m)
 
-    made = Contract("test", NUMBER, {Act: MessageSpec(run)}, Nothing, {}, on_due)
+    made = Contract("test", NUMBER, {Act: MessageSpec(run)}, Nothing, {}, on_due, powers=powers)
     monkeypatch.setitem(contracts.MESSAGES, Act, (made, made.messages[Act]))
     monkeypatch.setitem(contracts.BY_NUMBER, NUMBER, made)
     monkeypatch.setattr("chain.ledger.tx._SIGNED", signed_with(reduce(or_, contracts.MESSAGES)))

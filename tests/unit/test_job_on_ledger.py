@@ -32,8 +32,8 @@ class LedgerWorld(World):
         self.ledger = State()
         super().__init__(members, [], params=params, grant=grant)
         records_ = dict(self.store.records)
-        self.store, self.membership = Overlay(self.ledger), membership
-        self.hooks = {**BY_NUMBER, ELSEWHERE: BY_NUMBER[1]}
+        self.store = Overlay(self.ledger)
+        self.contracts = {**BY_NUMBER, ELSEWHERE: BY_NUMBER[1]}
         for key, record in records_.items():
             self.store.put(key, record)
         judges = Validators(1, sorted((Validator(who(name), b"\x02" * 33) for name in members), key=lambda v: v.id))

@@ -106,7 +106,7 @@ def test_a_case_that_fails_is_parked_takes_no_words_and_is_given_back(monkeypatc
 
 def give_back(w: World, job: bytes) -> None:
     host: Host = w.host()
-    CONTRACT.on_give_back(host, job)  # type: ignore[misc]
+    CONTRACT.on_give_back(host.acting(CONTRACT), job)  # type: ignore[misc]
     w._took(host)
 
 

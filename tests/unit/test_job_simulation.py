@@ -20,7 +20,7 @@ from chain.contracts.job.messages import Ballot, CommitVote, OpenVote, Reveal, v
 from chain.contracts.job.records import State
 from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.crypto import address
-from chain.host import ACTIVE
+from chain.host import ACTIVE, SUSPENSIONS
 from chain.params import Params
 from tests.unit.job_kit import (
     CHAIN_ID,
@@ -250,7 +250,7 @@ class Run:
         identity = self.rng.choice(sorted(self.members))
         host = self.world.host()
         if host.is_active(identity):
-            self.world.membership.suspend(host, identity, sha("other"), who("boss0"), ELSEWHERE)
+            host.service(SUSPENSIONS).suspend(identity, sha("other"), who("boss0"), ELSEWHERE)
             self.world._took(host)
 
     def struck(self) -> list[tuple[bytes, str]]:

@@ -15,7 +15,7 @@ from chain.codec import encode
 from chain.contracts.credits import Allowance, Transfer
 from chain.contracts.membership import MemberCode, Release, ReportDouble
 from chain.errors import OWN_FAULTS, BrokenInvariant, Code, Reject, StateDamaged, SupplyBroken, TxCode
-from chain.host import Contract, Due, HeldDue, Host, MessageSpec, Parked, due_key, escrow_key, parked_key
+from chain.host import Contract, Datum, Due, HeldDue, Host, MessageSpec, Parked, Service, due_key, escrow_key, parked_key
 from chain.ledger.state import Overlay
 from chain.ledger.tx import signed_with
 from chain.types import Moved, Noted
@@ -44,6 +44,7 @@ class Fragile:
             Nothing,
             {},
             on_due=self._ring,
+            events={"said": (Datum("number"),)},
             on_give_back=lambda host, ref: host.pay(escrow_of(ref), id_of("alice"), 10, "given.back", ref),
         )
         monkeypatch.setitem(contracts.MESSAGES, Act, (made, made.messages[Act]))
@@ -92,6 +93,26 @@ def scan_unknown(host: Host, ref: bytes) -> None:
     list(host.store.scan(b"zz/", 5))
 
 
+def scan_unlisted(host: Host, ref: bytes) -> None:
+    host.store.scan(b"ca/", 5)
+
+
+def say_what_was_not_declared(host: Host, ref: bytes) -> None:
+    host.note("claim", ref)
+
+
+def say_it_with_other_data(host: Host, ref: bytes) -> None:
+    host.note("said", ref, "no number")
+
+
+def take_a_power(host: Host, ref: bytes) -> None:
+    host.ban(id_of("bob"), ref)
+
+
+def use_nothing(host: Host, ref: bytes) -> None:
+    host.service(Service[object]("weather"))
+
+
 def write_too_much(host: Host, ref: bytes) -> None:
     host.put(b"ca/" + bytes(40), Allowance(2**63))
 
@@ -101,11 +122,11 @@ def write_elsewhere(host: Host, ref: bytes) -> None:
 
 
 def say_too_much(host: Host, ref: bytes) -> None:
-    host.note("x" * 33, ref)
+    host.note("said", ref * 9, 1)
 
 
 def say_what_no_receipt_holds(host: Host, ref: bytes) -> None:
-    host.note("x", ref, 2**64)
+    host.note("said", ref, 2**64)
 
 
 FAULTS: dict[str, Callable[[Host, bytes], None]] = {
@@ -115,6 +136,11 @@ FAULTS: dict[str, Callable[[Host, bytes], None]] = {
     "a type that is wrong": raising(TypeError("bug")),
     "a name of 40 letters": raising(type("A" * 40, (Exception,), {})()),
     "a listing that is none": scan_unknown,
+    "a scan of what nobody lists": scan_unlisted,
+    "an event that was not declared": say_what_was_not_declared,
+    "an event with other data than declared": say_it_with_other_data,
+    "a power that it does not have": take_a_power,
+    "a service that nobody offers": use_nothing,
     "a record out of bounds": write_too_much,
     "a record of no prefix": write_elsewhere,
     "an event out of bounds": say_too_much,

@@ -13,7 +13,7 @@ from chain.contracts import membership
 from chain.contracts.credits import Approve, CreditCode, Transfer, TransferFrom, supply
 from chain.contracts.membership import Case, JudgeCase, Member, MemberCode, ReportDouble, case_key, member_key, standing
 from chain.errors import Code, InvalidBlock, TxCode
-from chain.host import ACTIVE, BANNED, SUSPENDED, History, Host
+from chain.host import ACTIVE, BANNED, STRIKES, SUSPENDED, SUSPENSIONS, VERIFIERS, History, Host
 from chain.ledger.transition import validators_of
 from chain.types import (
     PRECOMMIT,
@@ -44,17 +44,17 @@ class Court:
         own_contract(
             monkeypatch,
             {
-                "suspend": lambda host, sender, m: membership.suspend(host, bob, JOB, id_of("alice"), 1),
-                "suspend again": lambda host, sender, m: membership.suspend(host, bob, JOB2, id_of("alice"), 1),
-                "accuse": lambda host, sender, m: membership.suspend(host, bob, JOB2, id_of("v1"), 1),
-                "corroborate": lambda host, sender, m: membership.corroborate(host, bob, JOB),
-                "corroborate other": lambda host, sender, m: membership.corroborate(host, bob, JOB2),
-                "strike": lambda host, sender, m: membership.strike(host, bob, "test", JOB),
-                "reinstate": lambda host, sender, m: membership.reinstate(host, bob),
-                "strike v1": lambda host, sender, m: membership.strike(host, id_of("v1"), "test", JOB),
-                "fail": lambda host, sender, m: membership.record_draw(host, id_of("v1"), False),
-                "good": lambda host, sender, m: membership.record_draw(host, id_of("v1"), True),
-                "verifiers of the first moment": lambda host, sender, m: self.seen.append(membership.verifiers(host, 0)),
+                "suspend": lambda host, sender, m: host.service(SUSPENSIONS).suspend(bob, JOB, id_of("alice"), 1),
+                "suspend again": lambda host, sender, m: host.service(SUSPENSIONS).suspend(bob, JOB2, id_of("alice"), 1),
+                "accuse": lambda host, sender, m: host.service(SUSPENSIONS).suspend(bob, JOB2, id_of("v1"), 1),
+                "corroborate": lambda host, sender, m: host.service(SUSPENSIONS).corroborate(bob, JOB),
+                "corroborate other": lambda host, sender, m: host.service(SUSPENSIONS).corroborate(bob, JOB2),
+                "strike": lambda host, sender, m: host.service(STRIKES).add(bob, "test", JOB),
+                "reinstate": lambda host, sender, m: membership.reinstate(host.acting(membership.CONTRACT), bob),
+                "strike v1": lambda host, sender, m: host.service(STRIKES).add(id_of("v1"), "test", JOB),
+                "fail": lambda host, sender, m: host.service(VERIFIERS).count_draw(id_of("v1"), False),
+                "good": lambda host, sender, m: host.service(VERIFIERS).count_draw(id_of("v1"), True),
+                "verifiers of the first moment": lambda host, sender, m: self.seen.append(host.service(VERIFIERS).since(0)),
                 "look": self._look,
             },
         )
@@ -63,7 +63,7 @@ class Court:
         self.chain = Chain(genesis_of("alice", "bob", appeal=APPEAL, strike_life=LIFE))
 
     def _look(self, host: Host, sender: bytes, m: Act) -> None:
-        self.seen.append((membership.live_strikes(host, id_of("bob")), membership.verifiers(host, host.clock)))
+        self.seen.append((host.service(STRIKES).live(id_of("bob")), host.service(VERIFIERS).since(host.clock)))
 
     def do(self, *what: str) -> None:
         assert self.chain.codes(self.chain.tx("alice", *map(Act, what))) == [0]

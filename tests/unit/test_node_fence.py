@@ -26,7 +26,7 @@ Due = Callable[[Host, bytes, int], None]
 
 def net_with(monkeypatch: pytest.MonkeyPatch, on_due: Due) -> tuple[Net, bytes]:
     """Four validators and an observer, and a job whose deadline is the next thing to come."""
-    monkeypatch.setattr("chain.ledger.transition.BY_NUMBER", BY_NUMBER | {CONTRACT.number: replace(CONTRACT, on_due=on_due)})
+    monkeypatch.setattr("chain.contracts.BY_NUMBER", BY_NUMBER | {CONTRACT.number: replace(CONTRACT, on_due=on_due)})
     net = Net()
     clock = chain_record(net.nodes[0].state).clock
     raw = signed(0, 0, msgspec.Raw(encode(posting(expiry=clock + 20_000))))

@@ -525,8 +525,7 @@ def _positions() -> list[dict[str, Any]]:
     for height, parent_beacon, tx, index in ((1, H[1], H[2], 0), (1, H[1], H[2], 99), (1, H[1], H[3], 0), (2**48, H[4], H[2], 1)):
         host = base.Host(
             store=Overlay(State()),
-            membership=membership,
-            hooks={},
+            contracts={},
             params=Params(),
             chain_id=CHAIN,
             height=height,

@@ -16,7 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from chain.codec import encode
-from chain.contracts import BY_NUMBER, membership
+from chain.contracts import host_of, membership
 from chain.contracts.credits import Allowance, Approve, Transfer, TransferFrom, allowance_key
 from chain.contracts.job.records import Job
 from chain.contracts.membership import (
@@ -46,7 +46,6 @@ from chain.host import (
     Due,
     HeldDue,
     History,
-    Host,
     Parked,
     Supply,
     Validators,
@@ -846,19 +845,8 @@ def _service(name: str, rule: str, call: str, given: list[Any], records: Records
     changed = {key: encode(record) for key, record in sorted((records or {}).items())}
     state = State.load(list({**base, **changed}.items()))
     overlay, record = Overlay(state), chain_record(state)
-    host = Host(
-        overlay,
-        membership,
-        BY_NUMBER,
-        params_of(state),
-        record.chain_id,
-        record.height,
-        record.time,
-        record.clock,
-        record.beacon,
-        record.beacon,
-    )
-    found = getattr(membership, call)(host, *given)
+    host = host_of(overlay, params_of(state), record, record.height, record.time, record.clock, record.beacon)
+    found = getattr(membership, call)(host.acting(membership.CONTRACT), *given)
     _, encoded, _ = overlay.finish()
     return {
         "name": name,

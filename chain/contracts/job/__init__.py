@@ -26,7 +26,7 @@ Life cycle (protocol_spec/job.md has every row and formula):
 Every state but the ends has a deadline, so every job ends; every escrow is paid out or burned.
 
 Files: `rules` formulas, `messages` messages, codes and bounds, `records` state, `store` reading and changing records, `handlers`
-what messages do, `settle` what deadlines and verdicts do, `views` what people and clients read.
+what messages do, `settle` what deadlines and verdicts do, `views` what people and clients read, `texts` what they are told.
 """
 
 from __future__ import annotations
@@ -58,9 +58,11 @@ from chain.contracts.job.messages import (
     vote_code,
     vote_commitment,
 )
-from chain.contracts.job.records import NUMBER, STATE, State
+from chain.contracts.job.records import ESCROWS, NUMBER, STATE, State
 from chain.contracts.job.rules import FloatKind, HiddenVote, OnCheat, Result, VoteCode, probe_of
-from chain.host import Contract, MessageSpec
+from chain.contracts.job.store import Finished
+from chain.contracts.job.texts import EVENTS, FORMS, TEXTS
+from chain.host import ALL, WINNERS, Contract, MessageSpec
 
 WORK = 32
 """A posting writes seven records, a claim four, each with its place in the state's tree."""
@@ -83,6 +85,12 @@ CONTRACT = Contract(
     },
     codes=JobCode,
     state=STATE,
+    listed={b"j/": ALL},
+    events=EVENTS,
+    texts=TEXTS,
+    forms=FORMS,
+    escrows=ESCROWS,
+    services={WINNERS: Finished},
     on_due=settle.on_due,
     on_case_closed=settle.on_case_closed,
     on_give_back=settle.give_back,

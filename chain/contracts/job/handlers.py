@@ -24,7 +24,7 @@ from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.contracts.job.store import Work
 from chain.crypto import sha256
 from chain.errors import Code, Reject
-from chain.host import Host
+from chain.host import STRIKES, Host
 from chain.types import format_credits
 
 FLOAT_KINDS, CHEAT_CHOICES = frozenset(rules.FloatKind), frozenset(rules.OnCheat)
@@ -331,7 +331,7 @@ def _require_active(host: Host, sender: bytes) -> None:
 def _require_standing(host: Host, sender: bytes, what: str) -> None:
     """LC-JOB-13: three live strikes bar from posting and claiming."""
     _require_active(host, sender)
-    strikes = host.membership.live_strikes(host, sender)
+    strikes = host.service(STRIKES).live(sender)
     if strikes >= rules.STRIKE_LIMIT:
         raise Reject(JobCode.TOO_MANY_STRIKES, f"{strikes} live strikes: you may not {what} until one expires")
 

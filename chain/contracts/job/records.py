@@ -15,6 +15,7 @@ from msgspec import Meta
 from chain.codec import Wire
 from chain.contracts.job import rules
 from chain.contracts.job.messages import Ballots, Cid, Loss, PostJob, Small
+from chain.host import EscrowShape
 from chain.types import AccountId, Hash, Uint
 
 NUMBER = 3
@@ -231,6 +232,14 @@ def seat_key(job: bytes, audit: int, round_: int, voter: bytes) -> bytes:
 
 def contractor_key(poster: bytes) -> bytes:
     return b"ja/" + poster
+
+
+ESCROWS = (
+    EscrowShape("bounty", b"B"),
+    EscrowShape("fees", b"F"),
+    EscrowShape("deposit", b"D"),
+    EscrowShape("stake", account=True),
+)
 
 
 def bounty_escrow(job: bytes) -> bytes:

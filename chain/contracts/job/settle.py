@@ -15,7 +15,7 @@ from chain.contracts.job.records import ENDED, AuditRound, Case, CaseState, Cont
 from chain.contracts.job.rules import HiddenVote, OnCheat, Result, Rule
 from chain.contracts.job.store import Work
 from chain.errors import BrokenInvariant
-from chain.host import BANNED, SUSPENDED, Host, Reader
+from chain.host import BANNED, STRIKES, SUSPENDED, SUSPENSIONS, VERIFIERS, Host, Reader
 
 RELEASE_PAGE = 128
 """Stakes given back in one event: a thousand claimants must not make one slow block. The rest follow in further events."""
@@ -88,7 +88,7 @@ def _punish_silence(work: Work, index: int) -> None:
     host.note("silent", work.id, claimant)
     if host.is_active(claimant):
         _burn_stake(work, claimant)
-        host.membership.strike(host, claimant, "claim.silent", work.id)
+        host.service(STRIKES).add(claimant, "claim.silent", work.id)
     else:
         _release_stake(work, claimant)
 
@@ -143,7 +143,7 @@ def _draw(work: Work, audit: int, round_: int, batch: list[int]) -> list[tuple[l
     """The committee and |P| of every candidate (LC-JOB-6)."""
     host = work.host
     finalists = [work.claim(index).claimant for index in work.job.finalists]
-    eligible = [i for i in host.membership.verifiers(host, work.terms.expiry) if i != work.posting.poster]
+    eligible = [i for i in host.service(VERIFIERS).since(work.terms.expiry) if i != work.posting.poster]
     pool = [i for i in eligible if i not in finalists]
     seats = rules.COMMITTEE if round_ == 1 else rules.COMMITTEE_2
 
@@ -231,7 +231,7 @@ def _strike_voter(work: Work, round_: int, voter: bytes, reason: str) -> None:
     if seat.struck or not host.is_active(voter):
         return
     host.put(records.seat_key(work.id, work.job.audit, round_, voter), msgspec.structs.replace(seat, struck=True))
-    host.membership.strike(host, voter, reason, work.id)
+    host.service(STRIKES).add(voter, reason, work.id)
 
 
 def _check_key(work: Work, current: AuditRound) -> None:
@@ -263,7 +263,7 @@ def _decide(work: Work, index: int, result: Result, rule: Rule) -> None:
         _release_stake(work, claimant)
     elif result == Result.REFUSED:
         _burn_stake(work, claimant)
-        host.membership.strike(host, claimant, "claim.refused", work.id)
+        host.service(STRIKES).add(claimant, "claim.refused", work.id)
     elif result == Result.FALSE:
         _burn_stake(work, claimant)
         _accuse(work, claimant)
@@ -287,7 +287,7 @@ def _reward_and_strike(work: Work, index: int, result: Result, rule: Rule, opene
     for o in opened:
         if rules.is_wrong(o.ballot.code, result, rule):
             _strike_voter(work, o.round, o.voter, "vote.wrong")
-        host.membership.record_draw(host, o.voter, not rules.is_weak(o.ballot.code, result))
+        host.service(VERIFIERS).count_draw(o.voter, not rules.is_weak(o.ballot.code, result))
 
 
 def _pay_fee(work: Work, o: store.Opened, amount: int) -> None:
@@ -306,7 +306,7 @@ def _accuse(work: Work, claimant: bytes) -> None:
         work.change(cases=[*work.job.cases, Case(claimant, CaseState.BANNED)])
         return
     work.change(cases=[*work.job.cases, Case(claimant, CaseState.PENDING)])
-    host.membership.suspend(host, claimant, work.id, work.posting.poster, records.NUMBER)
+    host.service(SUSPENSIONS).suspend(claimant, work.id, work.posting.poster, records.NUMBER)
     work.reload()
 
 
@@ -315,7 +315,7 @@ def _corroborate(work: Work) -> None:
     if any(work.claim(index).result == Result.OK for index in work.job.finalists):
         for case in work.job.cases:
             if case.state == CaseState.PENDING:
-                work.host.membership.corroborate(work.host, case.account, work.id)
+                work.host.service(SUSPENSIONS).corroborate(case.account, work.id)
         work.reload()
 
 
@@ -443,7 +443,7 @@ def settle_tenth(work: Work) -> None:
 def _look_again(work: Work) -> None:
     """A case ends within APPEAL and then `on_case_closed` is called. Were it never, the tenth must not be held for ever."""
     if not work.job.deadline:
-        work.move_to(work.job.state, work.host.params.appeal + 1)
+        work.move_to(work.job.state, work.host.service(SUSPENSIONS).appeal_ms() + 1)
 
 
 def _close_by_status(work: Work) -> None:

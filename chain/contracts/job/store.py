@@ -12,7 +12,7 @@ from chain.contracts.job.messages import PostJob
 from chain.contracts.job.records import AuditRound, ClaimRecord, Job, Posting, Seat
 from chain.contracts.job.rules import Entry
 from chain.errors import BrokenInvariant
-from chain.host import Host, Reader
+from chain.host import Host, Reader, Won
 
 
 @dataclass
@@ -92,6 +92,20 @@ def read_seat(reader: Reader, job_id: bytes, audit: int, round_: int, voter: byt
     if not isinstance(record, Seat):
         raise BrokenInvariant(f"job {job_id.hex()}: a voter of round {round_} of audit {audit} has no seat")
     return record
+
+
+class Finished:
+    """Service `winners`."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def of(self, job: bytes) -> Won | None:
+        work = load(self._host, job)
+        if work is None or not work.job.winner:
+            return None
+        claim = work.claim(work.job.winner[0])
+        return Won(work.posting.poster, claim.claimant, claim.model, claim.size)
 
 
 @dataclass(frozen=True)
