@@ -163,6 +163,10 @@ class Node(Protocol):
 
     async def history(self, account: bytes, *, before: int | None, limit: int) -> list[dict[str, Any]]: ...
 
+    async def events(self, subject: bytes, *, before: int | None, limit: int) -> list[dict[str, Any]]:
+        """What was noted under a 32-byte id, such as a job's, newest first; `before` is a `cursor`."""
+        ...
+
     async def sandbox_ready(self) -> dict[str, Any] | None:
         """Result of the sandbox's self-test, or None when this node runs no jobs."""
         ...

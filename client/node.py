@@ -15,9 +15,9 @@ from chain.ledger.transition import chain_record, validators_of
 from chain.node.messages import decode_certificate
 from chain.storage import handovers, outcomes
 from chain.storage.blockstore import MAX_RECEIPT, BlockStore
-from chain.types import Receipt, decode_block, tx_id
+from chain.types import Noted, Receipt, decode_block, tx_id
 from client import proofs
-from client.api.render import render_block, render_history, render_parked, render_supply, render_tx
+from client.api.render import render_block, render_history, render_noted, render_parked, render_supply, render_tx
 from client.config import Loaded, shown
 from client.core import Runs
 from client.ledger import NodeLedger
@@ -194,6 +194,15 @@ class RunningNode:
             tx = row.line.tx if any(row.line.tx) else None
             lines.append(render_history(account, cursor=row.cursor, height=row.height, time=row.time, event=row.line.event, tx=tx))
         return lines
+
+    async def events(self, subject: bytes, *, before: int | None, limit: int) -> list[dict[str, Any]]:
+        await self.settled()
+        rows = await asyncio.to_thread(lambda: self._store.history(subject, before=before, limit=limit))
+        return [
+            render_noted(row.line.event, cursor=row.cursor, height=row.height, time=row.time, tx=row.line.tx)
+            for row in rows
+            if isinstance(row.line.event, Noted)
+        ]
 
     async def sandbox_ready(self) -> dict[str, Any] | None:
         return self.sandbox()

@@ -36,6 +36,7 @@ from client.sdk_types import (
     Fetched,
     HistoryEntry,
     Job,
+    JobEvent,
     JobTerms,
     Json,
     NotFound,
@@ -53,6 +54,8 @@ Progress = Callable[[int, int], None]
 
 MAX_ANSWER: Final = 64 * 2**20
 MAX_EVENT: Final = 2**20
+MAX_PAGE: Final = 1_000
+"""Rows that a node lists in one answer."""
 TIMEOUT_S: Final = 30.0
 SILENCE_S: Final = 600.0
 """A transfer of a file, or the stream of events, may be silent this long: the graph may be fetching the file."""
@@ -201,9 +204,29 @@ class Client:
         found = _document(await self._call("GET", "/v1/handovers", params={"start": start, "limit": limit}))
         return list(found["handovers"])
 
-    async def jobs(self, *, live: bool = False, before: int | None = None, limit: int = 50) -> list[Job]:
-        params = {"live": "true" if live else None, "before": before, "limit": limit}
+    async def jobs(
+        self, *, live: bool = False, beginning: str | None = None, before: int | None = None, limit: int = 50
+    ) -> list[Job]:
+        """Jobs, newest first, at most 1,000; go on with `before` = the last one's `number`, or use `every_job`. `beginning` asks
+        for those whose id begins so, however old they are."""
+        params = {"live": "true" if live else None, "id": beginning, "before": before, "limit": limit}
         return _rows(await self._call("GET", "/v1/jobs", params=params), "jobs")
+
+    async def every_job(self, *, live: bool = False, before: int | None = None, page: int = MAX_PAGE) -> AsyncIterator[Job]:
+        """Jobs, newest first, to the oldest: asks for the next `page` of them when the last one is used up."""
+        while found := await self.jobs(live=live, before=before, limit=page):
+            for job in found:
+                if before is not None and job["number"] >= before:
+                    raise Unreachable("The node lists the same jobs again: its version does not fit this client's")
+                before = job["number"]
+                yield job
+            if len(found) < page:
+                return
+
+    async def job_events(self, job: str, *, before: int | None = None, limit: int = 50) -> list[JobEvent]:
+        """What happened to a job, newest first, with block and time; go on with `before` = the last one's `cursor`."""
+        found = await self._call("GET", f"/v1/jobs/{_id(job)}/events", params={"before": before, "limit": limit})
+        return cast(list[JobEvent], _rows(found, "events"))
 
     async def job(self, job: str) -> Job:
         return _document(await self._call("GET", f"/v1/jobs/{_id(job)}"))

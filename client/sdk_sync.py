@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from chain.crypto import SigningKey
-from client.sdk import TIMEOUT_S, Client, Progress
+from client.sdk import MAX_PAGE, TIMEOUT_S, Client, Progress
 from client.sdk_types import (
     Account,
     ArchiveImage,
@@ -22,6 +22,7 @@ from client.sdk_types import (
     Fetched,
     HistoryEntry,
     Job,
+    JobEvent,
     JobTerms,
     Json,
     RegistryImage,
@@ -117,8 +118,14 @@ class SyncClient:
     def tx(self, tx: str) -> Json:
         return self._wait(self._client.tx(tx))
 
-    def jobs(self, *, live: bool = False, before: int | None = None, limit: int = 50) -> list[Job]:
-        return self._wait(self._client.jobs(live=live, before=before, limit=limit))
+    def jobs(self, *, live: bool = False, beginning: str | None = None, before: int | None = None, limit: int = 50) -> list[Job]:
+        return self._wait(self._client.jobs(live=live, beginning=beginning, before=before, limit=limit))
+
+    def every_job(self, *, live: bool = False, before: int | None = None, page: int = MAX_PAGE) -> Iterator[Job]:
+        return self._each(self._client.every_job(live=live, before=before, page=page))
+
+    def job_events(self, job: str, *, before: int | None = None, limit: int = 50) -> list[JobEvent]:
+        return self._wait(self._client.job_events(job, before=before, limit=limit))
 
     def job(self, job: str) -> Job:
         return self._wait(self._client.job(job))
@@ -179,19 +186,23 @@ class SyncClient:
         return self._wait(self._client.fetch_model(job, dest, overwrite=overwrite, on_progress=on_progress))
 
     def watch(self, *, kinds: Sequence[str] | None = None) -> Iterator[Event]:
-        events = self._client.watch(kinds=kinds)
+        return self._each(self._client.watch(kinds=kinds))
+
+    def _each(self, items: AsyncIterator[T]) -> Iterator[T]:
         try:
             while True:
-                yield self._wait(_next(events))
+                try:
+                    yield self._wait(_next(items))
+                except StopAsyncIteration:
+                    return
         finally:
             if not self._loop.is_closed():
-                self._wait(_close(events))
+                self._wait(_close(items))
 
 
-async def _next(events: Any) -> Event:
-    event: Event = await anext(events)
-    return event
+async def _next(items: AsyncIterator[T]) -> T:
+    return await anext(items)
 
 
-async def _close(events: Any) -> None:
-    await events.aclose()
+async def _close(items: Any) -> None:
+    await items.aclose()

@@ -155,6 +155,17 @@ class HistoryEntry(TypedDict, total=False):
     other: str
 
 
+class JobEvent(TypedDict, total=False):
+    """`time` is the block's, in milliseconds; `tx` is None where the block itself did it."""
+
+    cursor: int
+    height: int
+    time: int
+    tx: str | None
+    topic: str
+    data: Json
+
+
 class Submitted(TypedDict, total=False):
     """`height`, `code` and `events` are there when the caller waited for the block."""
 

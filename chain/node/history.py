@@ -1,7 +1,7 @@
-"""Which accounts an event concerns: the lines of their histories.
+"""Which accounts and subjects an event concerns: the lines of their histories.
 
-Nothing is stored twice for them: of each account a block keeps the numbers of the receipts that tell of it, and the lines are read
-from there.
+A subject is what a contract notes events under by a 32-byte id: a job. Nothing is stored twice for a history: of each account and
+subject a block keeps the numbers of the receipts that tell of it, and the lines are read from there.
 """
 
 from __future__ import annotations
@@ -12,21 +12,24 @@ from chain.codec import Wire
 from chain.crypto import ID_SIZE
 from chain.types import Event, Hash, Moved, Receipt
 
+SUBJECT_SIZE = 32
+"""Bytes of a subject's id: an account's is shorter, an escrow's reference longer."""
+
 Mentions = list[tuple[bytes, list[int]]]
-"""Of each account that a block's events concern: the numbers of their receipts, ascending."""
+"""Of each account and subject that a block's events concern: the numbers of their receipts, ascending."""
 
 
 class AccountEvent(Wire, frozen=True):
-    """A line of an account's history: the event and the transaction that caused it (zero id: the block itself)."""
+    """A line of a history: the event and the transaction that caused it (zero id: the block itself)."""
 
     tx: Hash
     event: Event
 
 
 def concerned(event: Event) -> list[bytes]:
-    """Account ids, each once. Escrow references are longer than an id and are nobody's."""
+    """Account ids, each once, or the subject that something happened to. Escrow references are nobody's."""
     if type(event) is not Moved:
-        return [event.ref] if len(event.ref) == ID_SIZE else []
+        return [event.ref] if len(event.ref) in (ID_SIZE, SUBJECT_SIZE) else []
     found = [event.source] if len(event.source) == ID_SIZE else []
     if len(event.target) == ID_SIZE and event.target != event.source:
         found.append(event.target)
@@ -45,5 +48,5 @@ def mentions(receipts: list[Receipt]) -> Mentions:
 
 
 def lines(account: bytes, receipt: Receipt) -> Iterator[AccountEvent]:
-    """What a receipt tells of an account, in the order in which it happened."""
+    """What a receipt tells of an account or subject, in the order in which it happened."""
     return (AccountEvent(receipt.tx, event) for event in receipt.events if account in concerned(event))

@@ -449,7 +449,8 @@ class BlockStore:
         return unseal(f"transactions of the index's part {part} in {self.where}", in_part(part, bucket), bytes(sealed))
 
     def history(self, account: bytes, *, before: int | None, limit: int) -> list[HistoryRow]:
-        """The account's events, newest first: at most `limit` (and `MAX_ROWS`), those below the cursor `before` if one is given."""
+        """The events of an account, or of a subject such as a job, newest first: at most `limit` (and `MAX_ROWS`), those below the
+        cursor `before` if one is given."""
         limit = min(limit, MAX_ROWS)
         rows: list[HistoryRow] = []
         for height, numbers in self._picked(account, before):

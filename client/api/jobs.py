@@ -15,11 +15,13 @@ from chain.contracts.job.messages import MAX_PARAMS_BYTES
 from chain.contracts.job.views import describe, newest, summarise
 from chain.params import MAX_INT
 from chain.types import parse_credits, parse_loss
-from client.api.errors import not_found, usage
+from client.api.errors import ApiError, not_found, usage
 from client.api.files import serve_file
 from client.api.render import Json, render_job
 from client.api.route import Call, Reply, Route, parse_field, parse_hash
 from client.api.schema import (
+    EventView,
+    HistoryQuery,
     ImageRequest,
     JobPosted,
     JobRequest,
@@ -142,29 +144,56 @@ async def post_job(call: Call) -> Reply:
 
 async def get_jobs(call: Call) -> list[Json]:
     query: JobsQuery = call.query
-    state, live = call.node.ledger.state, call.context.live
     if query.live:
-        await live.settled()
-    jobs = live.newest(query.before, query.limit) if query.live else newest(state, query.before, query.limit)
+        await call.context.live.settled()
     found = []
-    for number, job in enumerate(jobs):
+    for number, job in enumerate(await _chosen(call, query)):
         if number % AT_ONCE == AT_ONCE - 1:
             await asyncio.sleep(0)
-        if (summary := summarise(state, job)) is not None:
+        if (summary := summarise(call.node.ledger.state, job)) is not None:
             found.append(render_job(summary))
     return found
+
+
+async def _chosen(call: Call, query: JobsQuery) -> list[bytes]:
+    """The ids that a query asks for, newest first. With `id` every job is looked at, however old, a page at a time."""
+    state, live, before = call.node.ledger.state, call.context.live, query.before
+
+    def page(limit: int) -> list[tuple[int, bytes]]:
+        return live.newest(before, limit) if query.live else newest(state, before, limit)
+
+    if query.id is None:
+        return [job for _, job in page(query.limit)]
+    found: list[bytes] = []
+    while (jobs := page(AT_ONCE)) and len(found) < query.limit:
+        found += [job for _, job in jobs if job.hex().startswith(query.id)]
+        before = jobs[-1][0]
+        await asyncio.sleep(0)
+    return found[: query.limit]
 
 
 def _described(call: Call) -> Json:
     job = parse_field("job", parse_hash, call.path("job"))
     view = describe(call.node.ledger.state, job, call.node.ledger.params)
     if view is None:
-        raise not_found(f"There is no job {job.hex()} on this network. GET /v1/jobs lists the jobs", name="NO_SUCH_JOB")
+        raise _unknown(job)
     return view
+
+
+def _unknown(job: bytes) -> ApiError:
+    return not_found(f"There is no job {job.hex()} on this network. GET /v1/jobs lists the jobs", name="NO_SUCH_JOB")
 
 
 async def get_job(call: Call) -> Json:
     return render_job(_described(call))
+
+
+async def get_job_events(call: Call) -> list[Json]:
+    job = parse_field("job", parse_hash, call.path("job"))
+    found = await call.node.events(job, before=call.query.before, limit=call.query.limit)
+    if not found and describe(call.node.ledger.state, job) is None:
+        raise _unknown(job)
+    return found
 
 
 async def get_model(call: Call) -> web.StreamResponse:
@@ -182,6 +211,15 @@ ROUTES = (
     Route("POST", "/v1/jobs", "Post a job of this node", post_job, JobPosted, JobRequest, WaitQuery, failures=(422,)),
     Route("GET", "/v1/jobs", "Jobs, newest first", get_jobs, list[JobSummary], query=JobsQuery),
     Route("GET", "/v1/jobs/{job}", "Everything about a job", get_job, JobView, failures=(404,)),
+    Route(
+        "GET",
+        "/v1/jobs/{job}/events",
+        "What happened to a job, newest first, each with its block and the block's time",
+        get_job_events,
+        list[EventView],
+        query=HistoryQuery,
+        failures=(404,),
+    ),
     Route(
         "GET",
         "/v1/jobs/{job}/model",

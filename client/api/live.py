@@ -64,10 +64,10 @@ class LiveJobs:
 
     # --- what it knows ----------------------------------------------------------------------------------------------------------
 
-    def newest(self, before: int | None, limit: int) -> list[bytes]:
-        """Live jobs in descending order of their numbers, below `before`."""
+    def newest(self, before: int | None, limit: int) -> list[tuple[int, bytes]]:
+        """Live jobs and their numbers in descending order of these, below `before`."""
         end = len(self._numbers) if before is None else bisect_left(self._numbers, before)
-        return [self._by_number[number] for number in reversed(self._numbers[max(0, end - limit) : end])]
+        return [(number, self._by_number[number]) for number in reversed(self._numbers[max(0, end - limit) : end])]
 
     def locked(self, account: bytes) -> int:
         """Micro-credits of an account in escrows of live jobs: as their contractor, and as a claimant."""

@@ -233,6 +233,13 @@ def render_history(account: bytes, *, cursor: int, height: int, time: int, event
     return common | {"reason": e.reason, "amount": amount, "ref": _reference(e), "other": other}
 
 
+def render_noted(event: Noted, *, cursor: int, height: int, time: int, tx: bytes) -> Json:
+    """What happened to a subject, with the block's number and time; `tx` is zero where the block itself did it."""
+    shown = render_event(event)
+    at = {"cursor": cursor, "height": height, "time": time, "tx": tx.hex() if any(tx) else None}
+    return at | {"topic": shown["topic"], "data": shown["data"]}
+
+
 # --- blocks -------------------------------------------------------------------------------------------------------------------
 
 

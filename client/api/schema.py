@@ -54,6 +54,7 @@ class HistoryQuery(Strict, frozen=True, kw_only=True):
 
 class JobsQuery(Strict, frozen=True, kw_only=True):
     live: bool = False
+    id: Annotated[str, Meta(pattern="^[0-9a-f]{1,64}$", description="the first characters of the id")] | None = None
     before: Annotated[int, Meta(ge=0, le=MAX_INT, description="the job number below which to go on")] | None = None
     limit: Page = 100
 
@@ -406,6 +407,17 @@ class HistoryView(Strict, frozen=True, kw_only=True):
     amount: str | None
     ref: str
     other: str | None
+
+
+class EventView(Strict, frozen=True, kw_only=True):
+    """`topic` happened; `time` is that of its block, `tx` null where the block itself did it; `data` are its values by name."""
+
+    cursor: int
+    height: int
+    time: int
+    tx: Hex | None
+    topic: str
+    data: dict[str, Any]
 
 
 # --- answers: jobs ------------------------------------------------------------------------------------------------------------

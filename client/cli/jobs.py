@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from client.sdk import Client
     from client.sdk import Progress as OnProgress
 
+MAX_LIST = 20_000
+"""Jobs that one command lists at most."""
 MAX_PAGE = 1_000
 """Jobs that one question to the node lists at most."""
 ENDED = {"PAID": "green", "REFUNDED": "yellow", "EMPTY": "yellow"}
@@ -68,17 +70,9 @@ async def find_job(node: Client, text: str) -> str:
         raise WrongUsage(f"{text[:80]!r} is no job id: ids are up to 64 hex digits (learningchain job list)")
     if len(word) == 64:
         return word
-    found: list[str] = []
-    before: int | None = None
-    more = True
-    while more and len(found) < 2:
-        page = await node.jobs(before=before, limit=MAX_PAGE)
-        found += [str(job["id"]) for job in page if job["id"].startswith(word)]
-        last = page[-1]["number"] if page else 0
-        more = len(page) == MAX_PAGE and (before is None or last < before)
-        before = last
-    if len(found) != 1:
-        problem = "No job begins" if not found else "More than one job begins"
+    found = [str(job["id"]) for job in await node.jobs(beginning=word, limit=2)]
+    if len(found) != 1 or not found[0].startswith(word):
+        problem = "More than one job begins" if len(found) > 1 else "No job begins"
         raise WrongUsage(f"{problem} with {word}. learningchain job list shows the ids")
     return found[0]
 
@@ -117,11 +111,13 @@ class Bar:
 def list_jobs(
     *,
     live: Annotated[bool, Parameter(negative="", show_default=False, help="Only jobs that have not ended.")] = False,
-    limit: Annotated[int, Parameter(help="Most jobs to show, up to 1000.")] = 20,
+    limit: Annotated[int, Parameter(help="Most jobs to show, up to 20000.")] = 20,
     before: Annotated[int | None, Parameter(help="Go on below this number.")] = None,
     common: Common = HERE,
 ) -> int:
     """Jobs of the network, newest first."""
+    if not 1 <= limit <= MAX_LIST:
+        raise WrongUsage(f"--limit is a number of jobs from 1 to {MAX_LIST}, not {limit}. Older ones: --before NUMBER")
     found, clock = common.ask(lambda node: _with_clock(node, live, before, limit))
 
     def people(console: Console) -> None:
@@ -143,13 +139,20 @@ def list_jobs(
         ]
         names = ["no.", "job", "state", "bounty", "claims", "deadline", "contractor", "winner"]
         console.print(listing(names, rows, {"no.", "bounty", "claims"}))
+        if len(found) == limit and found[-1]["number"]:
+            common.out.note(f"There may be more: --before {found[-1]['number']}")
 
     common.out.show(found, people)
     return 0
 
 
 async def _with_clock(node: Client, live: bool, before: int | None, limit: int) -> tuple[list[Job], int]:
-    return await node.jobs(live=live, before=before, limit=limit), (await node.status())["clock_now"]
+    found: list[Job] = []
+    async for job in node.every_job(live=live, before=before, page=min(limit, MAX_PAGE)):
+        found.append(job)
+        if len(found) == limit:
+            break
+    return found, (await node.status())["clock_now"]
 
 
 def _left(job: Job, clock: int) -> str:

@@ -17,9 +17,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from client.cli.common import HERE, Common, Output, cell, clean, facts, listing, span
+from client.cli.common import HERE, Common, Output, cell, clean, facts, listing, nested, span, when
 from client.cli.jobs import ENDED, JobId, claims_table, find_job, meaning, parked_here, show_job, state_text, votes_rows, who
-from client.sdk_types import ApiError, Job, ParkedReference, Unreachable
+from client.sdk_types import ApiError, Job, JobEvent, NotFound, ParkedReference, Unreachable
 
 if TYPE_CHECKING:
     from client.sdk import Client
@@ -29,6 +29,8 @@ POLL_S = 3.0
 REST_S = 0.25
 """Read at most this often."""
 RETRIES = 10
+PAGE = 1_000
+"""Events that one question to the node lists at most."""
 _BARS = "▁▂▃▄▅▆▇█"
 CURVE = 48
 
@@ -52,10 +54,18 @@ def watch(job: JobId, /, *, common: Common = HERE) -> int:
 
 class Shown:
     """What is known at one moment. `clock` is the chain clock in milliseconds, read at `at` of the monotonic clock. `parked`: the
-    job's entry in the status, where it is parked."""
+    job's entry in the status, where it is parked. `events`: what happened since the last reading, oldest first."""
 
-    def __init__(self, job: Job, runs: list[Any], clock: int, parked: ParkedReference | None = None) -> None:
+    def __init__(
+        self,
+        job: Job,
+        runs: list[Any],
+        clock: int,
+        parked: ParkedReference | None = None,
+        events: list[JobEvent] | None = None,
+    ) -> None:
         self.job, self.runs, self.clock, self.parked, self.at = job, runs, clock, parked, time.monotonic()
+        self.events = events or []
 
     def now(self) -> int:
         """The chain clock, counted on from the last reading."""
@@ -72,12 +82,13 @@ async def changes(node: Client, job_id: str) -> AsyncIterator[Shown]:
     bell = asyncio.Event()
     listener = asyncio.create_task(_listen(node, job_id, bell))
     last: Any = None
+    cursor = -1
     failures = 0
     try:
         while True:
             bell.clear()
             try:
-                shown = await _read(node, job_id)
+                shown = await _read(node, job_id, cursor)
                 failures = 0
             except Unreachable:
                 failures += 1
@@ -85,8 +96,9 @@ async def changes(node: Client, job_id: str) -> AsyncIterator[Shown]:
                     raise
                 await asyncio.sleep(min(0.2 * 2**failures, 5.0))
                 continue
-            if (now := (shown.job, shown.runs, shown.parked)) != last:
+            if (now := (shown.job, shown.runs, shown.parked)) != last or shown.events:
                 last = now
+                cursor = shown.events[-1]["cursor"] if shown.events else cursor
                 yield shown
             with suppress(TimeoutError):
                 await asyncio.wait_for(bell.wait(), POLL_S)
@@ -97,15 +109,31 @@ async def changes(node: Client, job_id: str) -> AsyncIterator[Shown]:
             await listener
 
 
-async def _read(node: Client, job_id: str) -> Shown:
+async def _read(node: Client, job_id: str, cursor: int) -> Shown:
+    """The events are read after the job: what its state tells is among them."""
     job, status = await node.job(job_id), await node.status()
+    events = await _events(node, job_id, cursor)
     try:
         runs = [run for run in await node.runs() if run.get("job") == job_id]
     except Unreachable:
         raise
     except ApiError:  # a node without a worker
         runs = []
-    return Shown(job, runs, status["clock_now"], parked_here(status, job_id))
+    return Shown(job, runs, status["clock_now"], parked_here(status, job_id), events)
+
+
+async def _events(node: Client, job_id: str, cursor: int) -> list[JobEvent]:
+    """What happened after the event at `cursor` (-1: from the begin on), oldest first. The node lists the newest first."""
+    found: list[JobEvent] = []
+    while True:
+        try:
+            page = await node.job_events(job_id, before=found[-1]["cursor"] if found else None, limit=PAGE)
+        except NotFound:  # an older node does not tell
+            return []
+        new = [event for event in page if cursor < event["cursor"] and (not found or event["cursor"] < found[-1]["cursor"])]
+        found += new
+        if len(new) < PAGE:
+            return found[::-1]
 
 
 async def _listen(node: Client, job_id: str, bell: asyncio.Event) -> None:
@@ -139,39 +167,61 @@ class JsonView(View):
         self._out = out
 
     def update(self, shown: Shown) -> None:
-        self._out.line({"job": shown.job, "runs": shown.runs, "clock": shown.clock, "parked": shown.parked})
+        self._out.line({"job": shown.job, "runs": shown.runs, "clock": shown.clock, "parked": shown.parked, "events": shown.events})
 
 
 class LineView(View):
-    """For pipes and logs: a line with its time for each claim, vote and state, and the whole job at its end."""
+    """For pipes and logs: a line for each thing that happened, with the time of its block; the whole job at its end."""
 
     def __init__(self, out: Output, own: str) -> None:
-        self._out, self._own = out, own
-        self._said: set[str] = set()
+        self._out, self._own, self._began = out, own, False
 
     def update(self, shown: Shown) -> None:
-        for line in news(shown):
-            if line not in self._said:
-                self._said.add(line)
-                self._out.console.print(f"{time.strftime('%H:%M:%S')}  {clean(line)}", soft_wrap=True)
+        if not self._began and (not shown.events or shown.events[0]["topic"] != FIRST):
+            since = f"before block {shown.events[0]['height']} " if shown.events else ""
+            self._out.note(f"What happened to this job {since}is not in this node's history: it begins later.")
+        self._began = True
+        for event in shown.events:
+            self._out.console.print(f"{when(event['time'])}  {clean(told(event, shown.job))}", soft_wrap=True)
         if shown.job.get("state") in ENDED:
             show_job(self._out.console, shown.job, self._own, shown.now())
 
 
-def news(shown: Shown) -> list[str]:
-    """What there is to tell about a job, each thing once: the lines are stable texts."""
-    job = shown.job
-    lines = [f"{c.get('claimant')} claims loss {c.get('loss')}" for c in job.get("claims") or []]
-    lines += [f"{c.get('claimant')} revealed its model" for c in job.get("claims") or [] if c.get("revealed")]
-    for round_ in job.get("rounds") or []:
-        for seat in round_.get("committee") or []:
-            for vote in seat.get("votes") or []:
-                lines.append(
-                    f"{seat.get('voter')} votes {vote.get('vote')} on {vote.get('candidate')}, measured {vote.get('measured')}"
-                )
-    lines += [f"claim of {c.get('claimant')} judged {c['result']}" for c in job.get("claims") or [] if c.get("result")]
-    lines.append(f"job {job.get('id')} is {job.get('state')}")
-    return [*lines, f"job {job.get('id')} is {meaning(job, shown.parked)}"] if shown.parked else lines
+FIRST = "job.posted"
+_TOLD = {
+    FIRST: "{poster} posts the job for a bounty of {bounty}: it is OPEN",
+    "claim": "{claimant} claims loss {loss}",
+    "reveal.open": "claims are closed: the job is in REVEAL",
+    "reveal": "{claimant} revealed its model",
+    "silent": "{claimant} showed no model",
+    "key.open": "the contractor is to reveal the key of the hidden data: the job is in KEY",
+    "key": "the contractor revealed the key",
+    "key.missing": "the contractor revealed no key",
+    "key.bad": "the key opens no hidden data",
+    "audit": "a committee is drawn: the job is in COMMIT",
+    "dropped": "{claimant} is out: suspended or banned",
+    "commit": "{voter} committed to its votes",
+    "count": "the committee opens its votes: the job is in COUNT",
+    "second.round": "a larger committee is drawn for a second round",
+    "vote": "{voter} votes {vote} on {candidate}, measured {measured}",
+    "verdict": "claim of {claimant} judged {result}",
+    "paid": "job {job} is PAID: {bounty} to {winner}",
+    "refunded": "job {job} is REFUNDED: {amount} back to {poster}",
+    "empty": "job {job} is EMPTY: everything went back",
+    "parked": "job {job} is parked: a program failed here; its credits are kept until the validators release it",
+}
+"""What an event says to people. One that is not here is told by its topic and its values."""
+
+
+def told(event: JobEvent, job: Job) -> str:
+    """An event as a line. A vote names its claim by number: here by who made it."""
+    topic, data = str(event.get("topic")), dict(event.get("data") or {})
+    claimants = {c.get("index"): c.get("claimant") for c in job.get("claims") or []}
+    values = data | {"job": job.get("id"), "candidate": claimants.get(data.get("candidate"), data.get("candidate"))}
+    try:
+        return _TOLD[topic].format_map(values)
+    except KeyError:
+        return f"{topic.replace('.', ' ')}: {nested(data)}" if data else topic.replace(".", " ")
 
 
 class LiveView(View):

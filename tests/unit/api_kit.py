@@ -27,12 +27,14 @@ from chain.ledger.snapshot import Handover
 from chain.ledger.state import State
 from chain.ledger.transition import BlockInput, apply_block, chain_record, commit, validators_of
 from chain.ledger.tx import ParsedTx, check_tx, parse_tx, sign_tx
+from chain.node.history import lines
 from chain.params import Params
 from chain.types import (
     PRECOMMIT,
     Block,
     Certificate,
     Header,
+    Noted,
     Receipt,
     TxBody,
     block_id,
@@ -45,7 +47,7 @@ from chain.types import (
 from client import proofs
 from client.api import ApiServer, Limits
 from client.api.errors import ErrorResponse
-from client.api.render import render_block, render_history, render_supply, render_tx
+from client.api.render import render_block, render_history, render_noted, render_supply, render_tx
 from client.api.table import ROUTES
 from client.core import Committed, TxResult
 from p2p.content.cid import Codec, cid_of, parse
@@ -404,6 +406,16 @@ class FakeNode:
                         rows.append(
                             render_history(account, cursor=len(rows), height=header.height, time=header.time, event=event, tx=tx)
                         )
+        return [row for row in reversed(rows) if before is None or row["cursor"] < before][:limit]
+
+    async def events(self, subject: bytes, *, before: int | None, limit: int) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        for header, _, receipts in self.ledger.blocks:
+            for receipt in receipts:
+                for line in lines(subject, receipt):
+                    assert isinstance(line.event, Noted)
+                    at: dict[str, Any] = {"cursor": len(rows), "height": header.height, "time": header.time}
+                    rows.append(render_noted(line.event, tx=line.tx, **at))
         return [row for row in reversed(rows) if before is None or row["cursor"] < before][:limit]
 
     async def sandbox_ready(self) -> dict[str, Any] | None:

@@ -74,7 +74,7 @@ ENTRY = {
     "other": OTHER,
 }
 VOTE = {"candidate": OTHER, "vote": "OK", "measured": "0.100000000", "probe_loss": "0.1", "hidden_loss": None, "bad_key": False}
-CLAIM = {"claimant": OTHER, "loss": "0.100000000", "claimed": 1_700_000_000_000, "revealed": True, "result": "OK"}
+CLAIM = {"index": 0, "claimant": OTHER, "loss": "0.100000000", "claimed": 1_700_000_000_000, "revealed": True, "result": "OK"}
 FINISHED: dict[str, Any] = {
     "id": JOB,
     "number": 0,
@@ -97,6 +97,22 @@ FINISHED: dict[str, Any] = {
     "payments": {"bounty_to": OTHER, "bounty_paid": "100"},
     "model": {"cid": cid_of(MODEL)[0], "sha256": "00" * 32, "size": len(MODEL)},
 }
+HAPPENED: list[dict[str, Any]] = [
+    {"cursor": number, "height": number + 2, "time": 1_600_000_000_000 + 1_000 * number, "tx": TX, "topic": topic, "data": data}
+    for number, (topic, data) in enumerate(
+        [
+            ("job.posted", {"poster": OWN, "bounty": "100", "fee": "0.1", "expiry": 1_700_000_060_000}),
+            ("claim", {"claimant": OTHER, "loss": "0.100000000", "claim": 1}),
+            ("reveal.open", {"deadline": 1_700_000_070_000, "must": [OTHER]}),
+            ("reveal", {"claimant": OTHER, "loss": "0.100000000", "model": cid_of(MODEL)[0], "size": len(MODEL)}),
+            ("audit", {"audit": 0, "round": 1, "deadline": 1_700_000_080_000, "models": []}),
+            ("vote", {"audit": 0, "round": 1, "voter": OWN, "candidate": 0, "vote": "OK", "measured": "0.100000000"}),
+            ("verdict", {"audit": 0, "round": 1, "claimant": OTHER, "result": "OK", "rule": "QUORUM", "opened": 1}),
+            ("paid", {"winner": OTHER, "bounty": "100", "model": cid_of(MODEL)[0], "loss": "0.100000000"}),
+        ]
+    )
+]
+"""What happened to the job, oldest first; long before what the wall clock says now."""
 OPEN: dict[str, Any] = FINISHED | {
     "state": "OPEN",
     "winner": None,
@@ -173,6 +189,7 @@ class Fake:
             "GET /v1/handovers": {"handovers": ["93"]},
             "GET /v1/jobs": [FINISHED],
             f"GET /v1/jobs/{JOB}": FINISHED,
+            f"GET /v1/jobs/{JOB}/events": HAPPENED[::-1],
             f"GET /v1/jobs/{JOB}/model": (200, MODEL),
             "GET /v1/runs": [RUN],
             "GET /v1/runs/r-17": RUN,

@@ -10,13 +10,18 @@ from chain.crypto import ZERO_HASH
 from chain.merkle import list_root
 from chain.node.history import mentions
 from chain.storage.blockstore import CommitBatch
-from chain.types import Block, Certificate, Header, Moved, Receipt, SignedTx, TxBody, block_id, tx_id, tx_root
+from chain.types import Block, Certificate, Header, Moved, Noted, Receipt, SignedTx, TxBody, block_id, tx_id, tx_root
 
 CHAIN = bytes(range(32))
 
 
 def account(n: int) -> bytes:
     return n.to_bytes(20, "big")
+
+
+def subject(n: int) -> bytes:
+    """The id of what a contract notes events under, such as a job."""
+    return n.to_bytes(32, "big")
 
 
 def make_batch(height: int, parent: bytes, transfers: int, accounts: int, rng: random.Random) -> CommitBatch:
@@ -29,7 +34,7 @@ def make_batch(height: int, parent: bytes, transfers: int, accounts: int, rng: r
         raw = encode(SignedTx(body, rng.randbytes(64)))
         moved = Moved("transfer", source, target, rng.randrange(10**9), tx_id(raw))
         txs.append(raw)
-        receipts.append(Receipt(tx_id(raw), 0, [moved]))
+        receipts.append(Receipt(tx_id(raw), 0, [moved, Noted("claim", subject(n % 3), [n])]))
         changes += [(b"a/" + source, rng.randbytes(60)), (b"a/" + target, rng.randbytes(60))]
     raw_receipts = [encode(receipt) for receipt in receipts]
     roots = (tx_root(txs), list_root(raw_receipts), rng.randbytes(32))

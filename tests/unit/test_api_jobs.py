@@ -182,3 +182,38 @@ async def test_the_balances_after_a_job_are_the_ones_of_the_ledger(api: Api) -> 
     shown = {account["id"]: account["balance"] for account in await api.get("/v1/accounts")}
     assert shown[address(api.node.ledger.ids["n1"])] == str((GRANT + 10 * CREDIT) // CREDIT)
     assert views.duties_in(api.node.ledger.state, job, api.node.ledger.ids["n1"], api.node.ledger.clock) == []
+
+
+async def test_what_happened_to_a_job_is_listed_newest_first_with_the_time_of_its_block(api: Api) -> None:
+    ledger = api.node.ledger
+    job = ledger.judged_job(OK)
+    ledger.block(1_000)
+    events = await api.get(f"/v1/jobs/{job.hex()}/events?limit=1000")
+    topics = [event["topic"] for event in reversed(events)]
+    assert topics[:4] == ["job.posted", "claim", "reveal.open", "reveal"] and topics[-1] == "paid"
+    times = {header.height: header.time for header, _, _ in ledger.blocks}
+    assert all(event["time"] == times[event["height"]] for event in events)
+    assert events[-1]["tx"] is not None and events[-3]["tx"] is None, "nobody sends the end of the claims"
+    assert events[-2]["data"] == {"claimant": address(ledger.ids["n1"]), "loss": "0.000005000", "claim": 1}
+    older = await api.get(f"/v1/jobs/{job.hex()}/events?before={events[0]['cursor']}&limit=2")
+    assert older == events[1:3]
+    assert (await api.refused("GET", f"/v1/jobs/{'ab' * 32}/events", 404))["name"] == "NO_SUCH_JOB"
+
+
+async def test_a_job_is_found_by_its_first_characters_behind_any_number_of_newer_ones(api: Api, monkeypatch: Any) -> None:
+    monkeypatch.setattr("client.api.jobs.AT_ONCE", 2)
+    ledger = api.node.ledger
+    first = ledger.claimed_job()
+    for _ in range(7):
+        assert ledger.block(boss=ledger.posting(bounty=CREDIT)) == [0]
+    listed = await api.get("/v1/jobs")
+    for query in ("", "&live=true"):
+        found = await api.get(f"/v1/jobs?id={first.hex()[:16]}{query}")
+        assert [job["id"] for job in found] == [first.hex()]
+    letter = listed[0]["id"][0]
+    expected = [job["id"] for job in listed if job["id"][0] == letter]
+    assert [job["id"] for job in await api.get(f"/v1/jobs?id={letter}")] == expected
+    assert [job["id"] for job in await api.get(f"/v1/jobs?id={letter}&limit=1")] == expected[:1]
+    below = listed[0]["number"]
+    assert [job["id"] for job in await api.get(f"/v1/jobs?id={letter}&before={below}")] == expected[1:]
+    await api.refused("GET", "/v1/jobs?id=XYZ", 400)

@@ -280,8 +280,8 @@ def test_ctrl_c_while_watching_ends_cleanly(api: Fake, tmp_path: Path) -> None:
 
 
 def test_a_reader_that_goes_away_is_no_error(api: Fake) -> None:
-    api.answers["GET /v1/jobs"] = [FINISHED] * 900
-    shell = f"'{sys.executable}' -m learningchain job list | head -n 1"
+    api.answers["GET /v1/jobs"] = [FINISHED | {"number": number} for number in range(899, -1, -1)]
+    shell = f"'{sys.executable}' -m learningchain job list --limit 900 | head -n 1"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60, check=False)
     assert "no." in done.stdout and done.stderr == ""
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from client.cli import common, watch
-from tests.unit.client_fake_api import FINISHED, JOB, MODEL, OPEN, OTHER, OWN, STATUS, Fake, cid_of, refusal
+from tests.unit.client_fake_api import FINISHED, HAPPENED, JOB, MODEL, OPEN, OTHER, OWN, STATUS, Fake, cid_of, refusal
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 
@@ -166,13 +166,52 @@ def test_watch_follows_to_the_end(api: Fake, run: Any) -> None:
         lines = [json.loads(line) for line in ran.out.splitlines()]
         assert [line["job"]["state"] for line in lines] == ["OPEN", "OPEN", "PAID"]
         assert lines[0]["runs"][0]["id"] == "r-17"
-        api.answers[f"GET /v1/jobs/{JOB}"] = list(steps)
-        ran = run("job", "watch", JOB)
+        assert [[event["cursor"] for event in line["events"]] for line in lines] == [list(range(8)), [], []]
     finally:
         watch.POLL_S = before
-    assert ran.code == 0
-    for told in (f"{OWN} claims loss 0.050000000", f"{OWN} votes OK on {OTHER}", f"job {JOB} is PAID"):
-        assert told in ran.out
+
+
+def test_watch_tells_each_thing_once_with_the_time_of_its_block(api: Fake, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past things at once, then what comes: nothing bears the time at which it was looked at."""
+    monkeypatch.setattr(watch, "POLL_S", 0.05)
+    api.answers[f"GET /v1/jobs/{JOB}"] = [(200, OPEN), (200, FINISHED)]
+    api.answers[f"GET /v1/jobs/{JOB}/events"] = [(200, HAPPENED[1::-1]), (200, HAPPENED[::-1])]
+    ran = run("job", "watch", JOB)
+    assert (ran.code, ran.err) == (0, "")
+    lines = ran.out.splitlines()[: len(HAPPENED)]
+    assert [line[:19] for line in lines] == [common.when(event["time"]) for event in HAPPENED]
+    told = [line[21:] for line in lines]
+    assert told[1] == f"{OTHER} claims loss 0.100000000"
+    assert told[5] == f"{OWN} votes OK on {OTHER}, measured 0.100000000"
+    assert told[7] == f"job {JOB} is PAID: 100 to {OTHER}"
+    assert ran.out.splitlines()[len(HAPPENED)].startswith(f"Job {JOB}")
+
+
+def test_a_job_that_ended_long_ago_is_told_from_all_pages(api: Fake, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "PAGE", 3)
+    pages = [HAPPENED[7:4:-1], HAPPENED[4:1:-1], HAPPENED[1::-1]]
+    api.answers[f"GET /v1/jobs/{JOB}/events"] = [(200, page) for page in pages]
+    out = run("job", "watch", JOB).out
+    assert [line[:19] for line in out.splitlines()[:8]] == [common.when(event["time"]) for event in HAPPENED]
+    asked = [query.get("before") for _, path, query, _ in api.seen if path.endswith("/events") and "limit" in query]
+    assert asked == [None, "5", "2"]
+
+
+def test_a_node_whose_history_begins_later_says_so(api: Fake, run: Any) -> None:
+    api.answers[f"GET /v1/jobs/{JOB}/events"] = HAPPENED[:4:-1]
+    ran = run("job", "watch", JOB)
+    assert ran.code == 0 and "before block 7 is not in this node's history" in ran.err
+    del api.answers[f"GET /v1/jobs/{JOB}/events"]  # an older node
+    ran = run("job", "watch", JOB)
+    assert ran.code == 0 and "is not in this node's history" in ran.err and "PAID" in ran.out
+
+
+def test_every_event_of_a_job_can_be_told() -> None:
+    """One that this program does not know is told by its own words."""
+    event = HAPPENED[0] | {"topic": "second.life", "data": {"claimant": OTHER}}
+    assert watch.told(event, OPEN) == f"second life: claimant={OTHER}"  # type: ignore[arg-type]
+    assert watch.told(event | {"data": {}}, OPEN) == "second life"  # type: ignore[arg-type]
+    assert watch.told(HAPPENED[1] | {"data": {}}, OPEN) == "claim"  # type: ignore[arg-type]
 
 
 def test_the_live_display_counts_down_and_draws_curves(api: Fake) -> None:
@@ -195,7 +234,6 @@ def test_a_parked_job_is_told_as_such(api: Fake, run: Any) -> None:
     api.answers["GET /v1/status"] = STATUS | {"parked": [parked]}
     assert text in run("job", "show", JOB).out
     shown = watch.Shown(OPEN, [], OPEN["deadline"] + 1, parked)  # type: ignore[arg-type]
-    assert any(text in line for line in watch.news(shown))
     console = common.Console(file=io.StringIO(), width=160, force_terminal=False)
     for part in watch.display(shown, OWN):
         console.print(part)
@@ -208,19 +246,34 @@ def test_loss_curves(values: list[Any], bars: str) -> None:
     assert watch.sparkline(values) == bars
 
 
-def test_a_job_is_found_by_its_first_characters_behind_any_number_of_newer_ones(api: Fake, run: Any) -> None:
-    """The node lists a thousand at a time, newest first."""
-    newer = [FINISHED | {"id": f"{number:064x}", "number": number} for number in range(3_000, 1_000, -1)]
-    pages = [newer[:1_000], newer[1_000:], [FINISHED | {"number": 7}]]
-    api.answers["GET /v1/jobs"] = [(200, page) for page in pages]
+def test_a_job_is_found_by_its_first_characters(api: Fake, run: Any) -> None:
+    """The node looks through all of its jobs: nothing is listed for it."""
     assert run("job", "show", JOB[:8], "--json").json["id"] == JOB
-    asked = [query.get("before") for method, path, query, _ in api.seen if (method, path) == ("GET", "/v1/jobs")]
-    assert asked == [None, "2001", "1001"]
+    asked = [query for method, path, query, _ in api.seen if (method, path) == ("GET", "/v1/jobs")]
+    assert asked == [{"id": JOB[:8], "limit": "2"}]
+    api.answers["GET /v1/jobs"] = [FINISHED, FINISHED | {"id": JOB[:-1] + "1"}]
+    ran = run("job", "show", JOB[:8])
+    assert ran.code == 2 and f"More than one job begins with {JOB[:8]}" in ran.err
+
+
+def test_more_than_a_thousand_jobs_are_listed_page_by_page(api: Fake, run: Any) -> None:
+    jobs = [FINISHED | {"id": f"{number:064x}", "number": number} for number in range(2_500, 0, -1)]
+    api.answers["GET /v1/jobs"] = [(200, jobs[:1_000]), (200, jobs[1_000:2_000]), (200, jobs[2_000:])]
+    assert [job["number"] for job in run("job", "list", "--limit", "20000", "--json").json] == list(range(2_500, 0, -1))
+    asked = [(q["limit"], q.get("before")) for _, path, q, _ in api.seen if path == "/v1/jobs"]
+    assert asked == [("1000", None), ("1000", "1501"), ("1000", "501")]
+    api.answers["GET /v1/jobs"] = [(200, jobs[:1_000]), (200, jobs[1_000:2_000])]
+    ran = run("job", "list", "--limit", "1500")
+    assert ran.err == "There may be more: --before 1001\n"
+    for limit in ("0", "20001"):
+        ran = run("job", "list", "--limit", limit)
+        assert ran.code == 2 and "from 1 to 20000" in ran.err
 
 
 def test_a_node_that_lists_the_same_jobs_again_is_not_asked_for_ever(api: Fake, run: Any) -> None:
     api.answers["GET /v1/jobs"] = [FINISHED | {"id": "f" * 64, "number": number} for number in range(1_000, 0, -1)]
+    ran = run("job", "list", "--limit", "2000")
+    assert ran.code == 3 and "lists the same jobs again" in ran.err
+    assert sum(path == "/v1/jobs" for _, path, *_ in api.seen) == 2
     ran = run("job", "show", "ab12")
     assert ran.code == 2
-    assert "No job begins with ab12" in ran.err
-    assert sum(path == "/v1/jobs" for _, path, *_ in api.seen) == 2

@@ -68,6 +68,8 @@ async def test_reading(node: Client) -> None:
     assert (await node.history(limit=5))[0]["amount"] == "-2"
     assert (await node.accounts())[0] == ACCOUNT
     assert (await node.supply())["supply"] == "999"
+    assert [event["topic"] for event in await node.job_events(JOB)][-2:] == ["claim", "job.posted"]
+    assert [job["id"] async for job in node.every_job()] == [JOB]
     assert (await node.block())["txs"] == [TX]
     assert (await node.tx(TX))["code"] == 0
     assert (await node.receipt(7, 1))["tx"] == (await node.proof(b"g/"))["tx"] == TX

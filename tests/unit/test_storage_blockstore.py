@@ -69,10 +69,9 @@ class Model:
                 else:
                     self.state[key] = value
             for receipt in (decode(Receipt, raw, 4096) for raw in batch.receipts):
-                for moved in receipt.events:
-                    assert isinstance(moved, Moved)
-                    for who in {moved.source, moved.target}:
-                        self.history.setdefault(who, []).append((batch.height, AccountEvent(receipt.tx, moved)))
+                for event in receipt.events:
+                    for who in {event.source, event.target} if isinstance(event, Moved) else {event.ref}:
+                        self.history.setdefault(who, []).append((batch.height, AccountEvent(receipt.tx, event)))
         self.batches = batches
 
     def check(self, store: BlockStore) -> None:

@@ -54,19 +54,21 @@ def _escrowed(reader: Reader, escrow: bytes) -> int:
 # --- lists ---------------------------------------------------------------------------------------------------------------------
 
 
-def newest(reader: Reader, before: int | None, limit: int) -> list[bytes]:
-    """Jobs in descending order of their numbers, below `before`; `limit` is at most `MAX_LIST`."""
+def newest(reader: Reader, before: int | None, limit: int) -> list[tuple[int, bytes]]:
+    """Jobs and their numbers in descending order of these, below `before`; `limit` is at most `MAX_LIST`."""
     totals = reader.get(records.K_TOTALS)
     top = totals.posted if isinstance(totals, Totals) else 0
     top = top if before is None else max(0, min(before, top))
     first = max(0, top - max(0, min(limit, MAX_LIST)))
-    entries = (reader.get(records.number_key(number)) for number in range(top - 1, first - 1, -1))
-    return [entry.job for entry in entries if isinstance(entry, Numbered)]
+    entries = ((number, reader.get(records.number_key(number))) for number in range(top - 1, first - 1, -1))
+    return [(number, entry.job) for number, entry in entries if isinstance(entry, Numbered)]
 
 
 def list_jobs(reader: Reader, *, before: int | None = None, limit: int = 100) -> list[dict[str, Any]]:
     """Summaries, newest first; `before` is the `number` after which to go on."""
-    return [summary for summary in (summarise(reader, job_id) for job_id in newest(reader, before, limit)) if summary is not None]
+    return [
+        summary for summary in (summarise(reader, job_id) for _, job_id in newest(reader, before, limit)) if summary is not None
+    ]
 
 
 def summarise(reader: Reader, job_id: bytes) -> dict[str, Any] | None:
