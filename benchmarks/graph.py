@@ -20,15 +20,15 @@ from typing import Any
 import aiohttp
 
 from chain.crypto import SigningKey
-from chain.ledger.genesis import Genesis, GenesisAccount, to_json
-from chain.params import CREDIT, PROTOCOL_VERSION, Params
+from chain.ledger.genesis import Genesis, GenesisAccount, make_params, to_json
+from chain.params import CREDIT, PROTOCOL_VERSION
 from client.keystore import Keystore
 from p2p.tls import make_ca
 
 PASSPHRASE = "benchmark of a graph"
 VALIDATORS = 4
 GRANT = 1_000_000 * CREDIT
-PARAMS = Params(job_max_live=1_000_000, job_max_live_bytes=2**40)
+PARAMS, SECTIONS = make_params(job_max_live=1_000_000, job_max_live_bytes=2**40)
 """A few accounts post what a whole graph would."""
 START_S = 60.0
 STOP_S = 30.0
@@ -115,7 +115,7 @@ def make(payers: int) -> Graph:
     ca = make_ca(now)
     accounts = [GenesisAccount(m.key.public, GRANT, m.validator, False) for m in members]
     accounts += [GenesisAccount(k.public, GRANT, False, False) for k in keys]
-    genesis = Genesis(PROTOCOL_VERSION, "benchmark", int(now * 1000), PARAMS, accounts, ca.cert_pem, ca.key_pem)
+    genesis = Genesis(PROTOCOL_VERSION, "benchmark", int(now * 1000), PARAMS, accounts, ca.cert_pem, ca.key_pem, SECTIONS)
     raw = to_json(genesis)
     for member in members:
         (member.folder / "genesis.json").write_bytes(raw)

@@ -31,10 +31,23 @@ CREDIT = 1_000_000
 
 Positive = Annotated[int, Meta(ge=1, le=MAX_INT)]
 Unsigned = Annotated[int, Meta(ge=0, le=MAX_INT)]
+Span = Annotated[int, Meta(ge=1, le=MAX_INT, extra={"span": "ms"})]
+"""A length of time in milliseconds. Genesis allows at most `MAX_TIME`, so that sums stay far below MAX_INT."""
+Blocks = Annotated[int, Meta(ge=1, le=MAX_INT, extra={"span": "blocks"})]
+
+
+class ContractParams(Wire, frozen=True, kw_only=True):
+    """Base of what genesis fixes for one contract (`Contract.params`): integers, each with a default."""
+
+    def check(self) -> None:
+        """Raises `Malformed` naming parameters that do not go together."""
 
 
 class Params(Wire, frozen=True, kw_only=True):
-    """What genesis fixes for a network. Times in milliseconds of the chain clock unless they say otherwise."""
+    """What genesis fixes for a network's ledger and consensus; each contract has its own.
+
+    Times in milliseconds of the chain clock unless they say otherwise.
+    """
 
     # blocks
     block_bytes: Positive = 2_000_000
@@ -48,37 +61,16 @@ class Params(Wire, frozen=True, kw_only=True):
     max_due_work: Positive = 8_192
     """Work of the deadlines handled in one block: more would take the validators longer than a round has. Not below max_due."""
     block_reward: Unsigned = 0
-    heartbeat: Positive = 10_000
+    heartbeat: Span = 10_000
     """Wall-clock milliseconds after which an idle graph makes an empty block."""
-    max_step: Positive = 60_000
+    max_step: Span = 60_000
     """Most that the chain clock grows in one block: an outage expires nobody's window."""
-    drift: Positive = 2_000
+    drift: Span = 2_000
     """A fresh proposal's time may differ this much from a validator's clock at its arrival."""
-    timeout_propose: Positive = 1_000
-    timeout_vote: Positive = 500
-    timeout_step: Positive = 250
+    timeout_propose: Span = 1_000
+    timeout_vote: Span = 500
+    timeout_step: Span = 250
     """Added to each timeout per round."""
-    timeout_max: Positive = 30_000
-    evidence_age: Positive = 10_000
+    timeout_max: Span = 30_000
+    evidence_age: Blocks = 10_000
     """Blocks for which a double signing can still be reported."""
-
-    # jobs (job-contract, W_* and the rest)
-    job_min_open: Positive = 10_000
-    """T_MIN: shortest time from posting to expiry."""
-    job_max_open: Positive = 30 * 24 * 3_600_000
-    job_reveal: Positive = 60_000
-    """W_R"""
-    job_key: Positive = 60_000
-    """W_K"""
-    job_vote_base: Positive = 120_000
-    """V0: the part of the committee's window that does not depend on the job."""
-    job_open_votes: Positive = 60_000
-    """W_O"""
-    appeal: Positive = 3_600_000
-    """APPEAL: how long a suspended identity's credits stay frozen before the verdict is final."""
-    strike_life: Positive = 30 * 24 * 3_600_000
-    job_max_claimants: Positive = 1_024
-    job_max_live: Positive = 1_024
-    """Live jobs of one contractor."""
-    job_max_live_bytes: Positive = 4_194_304
-    """Bytes of one contractor's live postings together."""

@@ -53,6 +53,7 @@ from chain.host import (
     account_key,
     parked_key,
 )
+from chain.params import ContractParams, Span
 from chain.types import (
     AccountId,
     Evidence,
@@ -88,6 +89,14 @@ class MemberCode(IntEnum):
     LAST_VALIDATOR = 206
     NOT_PARKED = 207
     NOTHING_TO_GIVE_BACK = 208
+
+
+class MemberParams(ContractParams, frozen=True, kw_only=True):
+    """What genesis fixes for membership. Times in milliseconds of the chain clock."""
+
+    appeal: Span = 3_600_000
+    """APPEAL: how long a suspended identity's credits stay frozen before the verdict is final."""
+    strike_life: Span = 30 * 24 * 3_600_000
 
 
 class Member(Wire, frozen=True):
@@ -166,7 +175,7 @@ def strike(host: Host, identity: bytes, reason: str, ref: bytes) -> None:
     """LC-MEM-1"""
     m = _member(host, identity)
     live = [end for end in m.strikes if end > host.clock]
-    strikes = sorted([*live, host.clock + host.params.strike_life])[-KEPT_STRIKES:]
+    strikes = sorted([*live, host.clock + host.params_of(MemberParams).strike_life])[-KEPT_STRIKES:]
     host.put(member_key(identity), Member(m.verifier, m.verifier_since, strikes, m.draws))
     host.note("strike", identity, reason, ref)
 
@@ -186,7 +195,7 @@ def suspend(host: Host, identity: bytes, ref: bytes, accuser: bytes, contract: i
         return
     if not host.is_active(identity):
         return
-    until = host.clock + host.params.appeal
+    until = host.clock + host.params_of(MemberParams).appeal
     host.freeze(identity, ref)
     host.put(case_key(identity), Case(until, [CaseRef(ref, contract, accuser)], False, [], []))
     host.schedule(until, NUMBER, identity, identity)
@@ -251,7 +260,7 @@ class _Suspensions:
         corroborate(self._host, identity, ref)
 
     def appeal_ms(self) -> int:
-        return self._host.params.appeal
+        return self._host.params_of(MemberParams).appeal
 
 
 class _Verifiers:
@@ -418,6 +427,7 @@ CONTRACT = Contract(
         Release: MessageSpec(release, urgent=True, work=RELEASE_WORK),
     },
     codes=MemberCode,
+    params=MemberParams,
     state={b"m/": Member, b"mc/": Case, b"me/": Ejection},
     listed={b"m/": Listing(lambda member: member.verifier, b"v/")},
     events=EVENTS,

@@ -49,12 +49,13 @@ from chain.host.records import (
     due_key,
     escrow_key,
     fault_of,
+    params_key,
     parked_key,
     split_due,
 )
 from chain.host.registry import InvalidContract, Registry
 from chain.host.services import STRIKES, SUSPENSIONS, VERIFIERS, WINNERS, Service, Strikes, Suspensions, Verifiers, Winners, Won
-from chain.host.store import Reader, Store
+from chain.host.store import Reader, Store, read_params
 
 __all__ = [
     "ACTIVE",
@@ -114,6 +115,8 @@ __all__ = [
     "due_key",
     "escrow_key",
     "fault_of",
+    "params_key",
     "parked_key",
+    "read_params",
     "split_due",
 ]

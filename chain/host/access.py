@@ -12,7 +12,7 @@ from chain.errors import BrokenInvariant
 from chain.host.contract import Contract, Power
 from chain.host.events import fits
 from chain.host.records import BASE_EVENTS, Due, due_key
-from chain.host.store import Store
+from chain.host.store import Store, read_params
 from chain.params import Params
 from chain.types import Event, Noted
 
@@ -55,6 +55,12 @@ class Access:
 
     def delete(self, key: bytes) -> None:
         self.store.delete(key)
+
+    def params_of(self, kind: type[T]) -> T:
+        """The network's parameters of the contract that acts. Those of the ledger are `params`."""
+        if self.contract is None or self.contract.params is not kind:
+            raise BrokenInvariant(f"{self._name} has no parameters of the type {kind.__name__}")
+        return read_params(self.store, self.contract.number, kind)
 
     # context
 

@@ -12,6 +12,7 @@ from chain.host.listing import Listing
 from chain.host.records import GenesisAccount
 from chain.host.services import Service
 from chain.host.store import Store
+from chain.params import ContractParams
 
 if TYPE_CHECKING:
     from chain.host.host import Host
@@ -86,5 +87,7 @@ class Contract:
     powers: frozenset[Power] = frozenset()
     services: Mapping[Service[Any], Callable[[Host], Any]] = field(default_factory=dict)
     """What it does for other contracts: made for each use, with a host that acts for this contract."""
+    params: type[ContractParams] | None = None
+    """What genesis fixes for it; kept in the state under a key of its own (`params_key`)."""
     genesis: Callable[[Store, Iterable[GenesisAccount]], None] | None = None
     """Its records before the first block."""

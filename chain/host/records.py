@@ -136,6 +136,11 @@ BASE_EVENTS: dict[str, Data] = {
 }
 
 
+def params_key(contract: int) -> bytes:
+    """Where the parameters of a contract are kept: one record under a prefix of its own."""
+    return b"gp%d/" % contract
+
+
 def account_key(identity: bytes) -> bytes:
     return b"a/" + identity
 

@@ -15,7 +15,8 @@ import msgspec
 
 from chain.host.contract import CODES, TAGS, Contract, EscrowShape, MessageSpec
 from chain.host.listing import Listing
-from chain.host.records import BASE_EVENTS, BASE_LISTED, BASE_STATE
+from chain.host.records import BASE_EVENTS, BASE_LISTED, BASE_STATE, params_key
+from chain.params import Params
 
 MAX_NUMBER = 255
 """One byte in the key of a deadline."""
@@ -36,7 +37,11 @@ class Registry:
         self.state: dict[bytes, type] = dict(BASE_STATE)
         self.listed: dict[bytes, Listing] = dict(BASE_LISTED)
         self._claimed: dict[tuple[str, Any], str] = {}
-        for what, found in (("the state prefix", [*BASE_STATE]), ("the topic", [*BASE_EVENTS])):
+        for what, found in (
+            ("the state prefix", [*BASE_STATE]),
+            ("the topic", [*BASE_EVENTS]),
+            ("the parameter", [*Params.__struct_fields__]),
+        ):
             self._claim("the ledger", what, found)
         for contract in self.contracts:
             self._add(contract)
@@ -62,6 +67,7 @@ class Registry:
             ("the message name", [kind.__name__ for kind in c.messages]),
             ("the state prefix", [*c.state, *names]),
             ("the topic", [*c.events]),
+            ("the parameter", [f.name for f in msgspec.structs.fields(c.params)] if c.params is not None else []),
             ("the service", [service.name for service in c.services]),
             ("escrows that look like those of", [(shape.account, shape.suffix) for shape in c.escrows]),
         ):
@@ -69,6 +75,8 @@ class Registry:
         self.by_number[c.number] = c
         self.messages |= {kind: (c, spec) for kind, spec in c.messages.items()}
         self.state |= c.state
+        if c.params is not None:
+            self.state[params_key(c.number)] = c.params
         self.listed |= c.listed
 
     def _claim(self, who: str, what: str, claims: Iterable[Any]) -> None:

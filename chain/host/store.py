@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+from chain.errors import BrokenInvariant
+from chain.host.records import params_key
+
+P = TypeVar("P")
 
 
 class Reader(Protocol):
@@ -14,6 +19,14 @@ class Reader(Protocol):
     def scan(self, prefix: bytes, limit: int) -> Iterator[tuple[bytes, Any]]:
         """At most `limit` (key, record) pairs in byte order of keys. Only `d/`, `m/`, `j/` and `p/` prefixes can be scanned."""
         ...
+
+
+def read_params(reader: Reader, contract: int, kind: type[P]) -> P:
+    """The network's parameters of a contract, as genesis fixed them."""
+    found = reader.get(params_key(contract))
+    if type(found) is not kind:
+        raise BrokenInvariant(f"the state has no {kind.__name__}")
+    return found
 
 
 class Store(Reader, Protocol):

@@ -7,13 +7,14 @@ people: keys in hex, credits as decimal text, parameters by name.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from chain.codec import Wire, encode
-from chain.contracts import CONTRACTS, MESSAGES
+from chain.codec import Wire, decode, encode
+from chain.contracts import BY_NUMBER, CONTRACTS, MESSAGES
 from chain.crypto import account_id, is_public_key, tagged
 from chain.errors import Malformed
 from chain.host import (
@@ -30,8 +31,10 @@ from chain.host import (
     Supply,
     Validators,
     account_key,
+    params_key,
 )
 from chain.host import GenesisAccount as GenesisAccount
+from chain.ledger.listings import MAX_RECORD
 from chain.ledger.state import Overlay, State
 from chain.params import (
     LANES,
@@ -42,6 +45,7 @@ from chain.params import (
     MAX_TX_BYTES,
     MAX_VALIDATORS,
     PROTOCOL_VERSION,
+    ContractParams,
     Params,
 )
 from chain.types import Uint, Validator, format_credits, parse_credits
@@ -56,24 +60,48 @@ MIN_BLOCK_WORK = 2 * MAX_OPS * max(spec.work for _, spec in MESSAGES.values())
 """Half of a block's work is kept for messages with a deadline: any transaction has to fit into the other half."""
 MAX_TIME = 2**48
 """Bound on the genesis time and on every span: sums of them stay far below MAX_INT."""
-_SPANS = [
-    "max_step",
-    "job_min_open",
-    "job_max_open",
-    "job_reveal",
-    "job_key",
-    "job_vote_base",
-    "job_open_votes",
-    "appeal",
-    "strike_life",
-    "heartbeat",
-    "drift",
-    "timeout_propose",
-    "timeout_vote",
-    "timeout_step",
-    "timeout_max",
-    "evidence_age",
-]
+MAX_CONTRACTS, MAX_VALUES = 255, 64
+
+
+def _fields(kind: type[Wire]) -> dict[str, msgspec.structs.FieldInfo]:
+    return {f.name: f for f in msgspec.structs.fields(kind)}
+
+
+CORE = _fields(Params)
+OF_CONTRACTS = {c.number: {} if c.params is None else _fields(c.params) for c in CONTRACTS}
+PARAMETERS = CORE | {name: f for fields in OF_CONTRACTS.values() for name, f in fields.items()}
+"""Every parameter that a network can fix, by name: the ledger's, then those of each contract."""
+
+
+def span_unit(f: msgspec.structs.FieldInfo) -> str:
+    """`ms` or `blocks` for a parameter that is a length of time; empty for another."""
+    extra = f.type.__metadata__[0].extra
+    return str(extra["span"]) if extra else ""
+
+
+class Section(Wire, frozen=True):
+    """A contract of the network, by number, and its parameters in their order."""
+
+    number: Annotated[int, Meta(ge=1, le=MAX_CONTRACTS)]
+    values: Annotated[list[Uint], Meta(max_length=MAX_VALUES)]
+
+
+def make_params(**values: int) -> tuple[Params, list[Section]]:
+    """The parameters of the ledger and of every contract, from those that are not the default. Raises `Malformed`."""
+    unknown = set(values) - set(PARAMETERS)
+    if unknown:
+        raise Malformed(f"unknown parameters: {', '.join(sorted(unknown))}")
+    core = Params(**{name: value for name, value in values.items() if name in CORE})
+    sections = [Section(n, [values.get(name, f.default) for name, f in fields.items()]) for n, fields in OF_CONTRACTS.items()]
+    return core, sections
+
+
+def section_params(section: Section) -> ContractParams | None:
+    """None for a contract without parameters. Raises `Malformed`."""
+    kind = BY_NUMBER[section.number].params
+    if kind is None and section.values:
+        raise Malformed(f"contract {BY_NUMBER[section.number].name} has no parameters")
+    return None if kind is None else decode(kind, encode(section.values), MAX_RECORD)
 
 
 class Genesis(Wire, frozen=True):
@@ -86,6 +114,8 @@ class Genesis(Wire, frozen=True):
     accounts: Annotated[list[GenesisAccount], Meta(min_length=1, max_length=MAX_ACCOUNTS)]
     ca_cert: Annotated[bytes, Meta(max_length=8192)]
     ca_key: Annotated[bytes, Meta(max_length=8192)]
+    contracts: Annotated[list[Section], Meta(max_length=MAX_CONTRACTS)] = msgspec.field(default_factory=lambda: make_params()[1])
+    """Those of the network, ascending: all its nodes have the same ones."""
 
     @property
     def chain_id(self) -> bytes:
@@ -95,6 +125,14 @@ class Genesis(Wire, frozen=True):
     def validators(self) -> list[Validator]:
         """The first validator set, sorted by id."""
         return sorted((Validator(account_id(a.key), a.key) for a in self.accounts if a.validator), key=lambda v: v.id)
+
+
+def all_params(genesis: Genesis) -> dict[str, int]:
+    """Every parameter of a network, by name."""
+    found = {name: getattr(genesis.params, name) for name in CORE}
+    for section in genesis.contracts:
+        found |= zip(OF_CONTRACTS[section.number], section.values, strict=True)
+    return found
 
 
 def check_genesis(genesis: Genesis) -> None:
@@ -110,8 +148,9 @@ def check_genesis(genesis: Genesis) -> None:
         raise Malformed(f"a network has 1 to {MAX_VALIDATORS} validators")
     if sum(a.credits for a in genesis.accounts) > MAX_INT:
         raise Malformed("the grants exceed the largest supply")
-    if genesis.params.job_min_open > genesis.params.job_max_open:
-        raise Malformed("job_min_open is above job_max_open")
+    if [s.number for s in genesis.contracts] != [*OF_CONTRACTS]:
+        theirs = ", ".join(str(s.number) for s in genesis.contracts)
+        raise Malformed(f"the network has the contracts {theirs}, this program {', '.join(map(str, OF_CONTRACTS))}")
     p = genesis.params
     if not MIN_BLOCK_BYTES <= p.block_bytes <= MAX_BLOCK_BYTES or p.block_txs > MAX_BLOCK_TXS:
         raise Malformed(f"a block has {MIN_BLOCK_BYTES} to {MAX_BLOCK_BYTES} bytes and at most {MAX_BLOCK_TXS} transactions")
@@ -119,9 +158,20 @@ def check_genesis(genesis: Genesis) -> None:
         raise Malformed(
             f"block_work is {p.block_work}, at least {MIN_BLOCK_WORK} is needed: any transaction has to fit into half a block"
         )
-    for name, value in [("time", genesis.time), *((name, getattr(genesis.params, name)) for name in _SPANS)]:
-        if value > MAX_TIME:
-            raise Malformed(f"{name} is {value}, at most {MAX_TIME} allowed")
+    if genesis.time > MAX_TIME:
+        raise Malformed(f"time is {genesis.time}, at most {MAX_TIME} allowed")
+    _check_spans(p, CORE)
+    for section in genesis.contracts:
+        params = section_params(section)
+        if params is not None:
+            _check_spans(params, OF_CONTRACTS[section.number])
+            params.check()
+
+
+def _check_spans(params: Wire, fields: dict[str, msgspec.structs.FieldInfo]) -> None:
+    for name, f in fields.items():
+        if span_unit(f) and getattr(params, name) > MAX_TIME:
+            raise Malformed(f"{name} is {getattr(params, name)}, at most {MAX_TIME} allowed")
 
 
 def first_state(genesis: Genesis) -> tuple[State, list[tuple[bytes, bytes | None]]]:
@@ -132,6 +182,10 @@ def first_state(genesis: Genesis) -> tuple[State, list[tuple[bytes, bytes | None
     chain_id = genesis.chain_id
     overlay.put(K_CHAIN, ChainRecord(chain_id, 0, genesis.time, genesis.time, tagged(b"lc/beacon", chain_id)))
     overlay.put(K_PARAMS, genesis.params)
+    for section in genesis.contracts:
+        params = section_params(section)
+        if params is not None:
+            overlay.put(params_key(section.number), params)
     overlay.put(K_SUPPLY, Supply(sum(a.credits for a in genesis.accounts), 0))
     record = Validators(1, genesis.validators)
     overlay.put(K_VALIDATORS, record)
@@ -151,12 +205,14 @@ def first_state(genesis: Genesis) -> tuple[State, list[tuple[bytes, bytes | None
 
 
 def to_json(genesis: Genesis) -> bytes:
-    names = [f.name for f in msgspec.structs.fields(Params)]
     document = {
         "version": genesis.version,
         "name": genesis.name,
         "time": genesis.time,
-        "params": {name: getattr(genesis.params, name) for name in names},
+        "params": {name: getattr(genesis.params, name) for name in CORE},
+        "contracts": {
+            BY_NUMBER[s.number].name: dict(zip(OF_CONTRACTS[s.number], s.values, strict=True)) for s in genesis.contracts
+        },
         "accounts": [
             {"key": a.key.hex(), "credits": format_credits(a.credits), "validator": a.validator, "verifier": a.verifier}
             for a in genesis.accounts
@@ -181,6 +237,23 @@ def _only(found: dict[str, Any], kind: type[Wire]) -> None:
         raise Malformed(f"unknown fields of the genesis file: {', '.join(sorted(unknown))}")
 
 
+def _only_params(of: str, found: dict[str, Any], known: Iterable[str]) -> None:
+    unknown = set(found) - set(known)
+    if unknown:
+        raise Malformed(f"unknown parameters of {of}: {', '.join(sorted(unknown))}")
+
+
+def _sections(found: dict[str, dict[str, Any]]) -> list[Section]:
+    """A contract that the file leaves out has its defaults, as a parameter has that a section leaves out."""
+    names = {c.name for c in CONTRACTS}
+    if set(found) - names:
+        unknown = ", ".join(sorted(set(found) - names))
+        raise Malformed(f"the network has contracts that this program does not know: {unknown}. Install them, on every node")
+    for c in CONTRACTS:
+        _only_params(f"contract {c.name}", found.get(c.name, {}), OF_CONTRACTS[c.number])
+    return make_params(**{name: value for section in found.values() for name, value in section.items()})[1]
+
+
 def _account(found: dict[str, Any]) -> GenesisAccount:
     _only(found, GenesisAccount)
     if len(found["key"]) != KEY_DIGITS:
@@ -194,10 +267,8 @@ def from_json(raw: bytes) -> Genesis:
         raise Malformed(f"a genesis file has at most {MAX_GENESIS_BYTES} bytes")
     try:
         document: dict[str, Any] = json.loads(raw.decode(), object_pairs_hook=_object)
-        unknown = set(document["params"]) - {f.name for f in msgspec.structs.fields(Params)}
-        if unknown:
-            raise Malformed(f"unknown parameters: {', '.join(sorted(unknown))}")
         _only(document, Genesis)
+        _only_params("the ledger", document["params"], CORE)
         accounts = [_account(a) for a in document["accounts"]]
         genesis = Genesis(
             document["version"],
@@ -207,6 +278,7 @@ def from_json(raw: bytes) -> Genesis:
             accounts,
             document["ca_cert"].encode(),
             document["ca_key"].encode(),
+            _sections(document.get("contracts", {})),
         )
         checked = msgspec.msgpack.decode(encode(genesis), type=Genesis)
     except (msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as e:

@@ -174,7 +174,7 @@ async def _chosen(call: Call, query: JobsQuery) -> list[bytes]:
 
 def _described(call: Call) -> Json:
     job = parse_field("job", parse_hash, call.path("job"))
-    view = describe(call.node.ledger.state, job, call.node.ledger.params)
+    view = describe(call.node.ledger.state, job)
     if view is None:
         raise _unknown(job)
     return view

@@ -14,7 +14,19 @@ from rich.console import Console
 
 from chain.crypto import account_id, address, is_public_key
 from chain.errors import Malformed
-from chain.ledger.genesis import MAX_GENESIS_BYTES, Genesis, GenesisAccount, check_genesis, from_json, to_json
+from chain.ledger.genesis import (
+    MAX_GENESIS_BYTES,
+    PARAMETERS,
+    Genesis,
+    GenesisAccount,
+    Section,
+    all_params,
+    check_genesis,
+    from_json,
+    make_params,
+    span_unit,
+    to_json,
+)
 from chain.params import PROTOCOL_VERSION, Params
 from chain.storage import private
 from chain.types import format_credits, parse_credits
@@ -22,14 +34,7 @@ from client.cli.common import HERE, Common, WrongUsage, facts, listing, seconds,
 from client.config import suggest
 
 FILE = "genesis.json"
-_PARAMS = {f.name: f for f in msgspec.structs.fields(Params)}
-COUNTS = frozenset(
-    {
-        *("block_bytes", "block_txs", "block_work", "quota", "max_due", "max_due_work", "block_reward", "evidence_age"),
-        *("job_max_claimants", "job_max_live", "job_max_live_bytes"),
-    }
-)
-TIMES = frozenset(_PARAMS) - COUNTS
+TIMES = frozenset(name for name, f in PARAMETERS.items() if span_unit(f) == "ms")
 """Parameters that are lengths of time, in milliseconds."""
 
 
@@ -85,7 +90,7 @@ def show(
     """Show what a network starts with."""
     genesis = read_genesis(file) if file else read_genesis(common.folder / FILE, own=True)
     document = _document(genesis)
-    defaults = {n: f.default for n, f in _PARAMS.items()}
+    defaults = {n: f.default for n, f in PARAMETERS.items()}
 
     def people(console: Console) -> None:
         rows: list[tuple[str, Any]] = [("chain id", genesis.chain_id.hex()), ("validators", len(genesis.validators))]
@@ -137,7 +142,8 @@ def make_genesis(
     accounts += [_member(text, validator=False, verifier=True) for text in members]
     accounts += [_member(text, validator=False, verifier=False) for text in others]
     ca = make_ca(now)
-    genesis = Genesis(PROTOCOL_VERSION, name, int(now * 1000), _params(params), accounts, ca.cert_pem, ca.key_pem)
+    core, sections = _params(params)
+    genesis = Genesis(PROTOCOL_VERSION, name, int(now * 1000), core, accounts, ca.cert_pem, ca.key_pem, sections)
     try:
         check_genesis(genesis)
         return from_json(to_json(genesis))
@@ -155,17 +161,19 @@ def _member(text: str, *, validator: bool, verifier: bool) -> GenesisAccount:
         raise WrongUsage(f"{text[:100]!r} is no PUBLICKEY=CREDITS: {e}") from None
 
 
-def _params(texts: list[str]) -> Params:
+def _params(texts: list[str]) -> tuple[Params, list[Section]]:
     values: dict[str, int] = {}
     for text in texts:
         name, _, number = text.partition("=")
-        if name not in _PARAMS:
-            raise WrongUsage(f"There is no parameter {name!r}{suggest(name, list(_PARAMS)) or '. They are: ' + ', '.join(_PARAMS)}")
+        if name not in PARAMETERS:
+            raise WrongUsage(
+                f"There is no parameter {name!r}{suggest(name, list(PARAMETERS)) or '. They are: ' + ', '.join(PARAMETERS)}"
+            )
         try:
-            values[name] = msgspec.convert(_milliseconds(name, number), _PARAMS[name].type, strict=False)
+            values[name] = msgspec.convert(_milliseconds(name, number), PARAMETERS[name].type, strict=False)
         except msgspec.ValidationError as e:
             raise WrongUsage(f"Parameter {name} cannot be {number!r}: {e}") from None
-    return Params(**values)
+    return make_params(**values)
 
 
 def _milliseconds(name: str, text: str) -> str:
@@ -233,7 +241,7 @@ def _document(genesis: Genesis) -> dict[str, Any]:
         "name": genesis.name,
         "time": genesis.time,
         "supply": format_credits(sum(a.credits for a in genesis.accounts)),
-        "params": {name: getattr(genesis.params, name) for name in _PARAMS},
+        "params": all_params(genesis),
         "accounts": [
             {
                 "id": address(account_id(a.key)),

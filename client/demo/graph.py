@@ -26,7 +26,7 @@ from chain.params import PROTOCOL_VERSION
 from chain.types import parse_credits
 from client import config
 from client.cli.network import put_genesis
-from client.demo.plan import ATTEMPTS, CHEATER, MIN_BOUNTY, NODES, PARAMS, Part
+from client.demo.plan import ATTEMPTS, CHEATER, MIN_BOUNTY, NODES, PARAMS, SECTIONS, Part
 from client.keystore import Keystore
 from client.sdk import Client
 from p2p.tls import make_ca
@@ -185,7 +185,7 @@ async def make_network(graph: Graph) -> Genesis:
     members = [*graph.nodes, *([graph.cheater] if graph.cheater else [])]
     accounts = [GenesisAccount(h.key, parse_credits(h.part.grant), h.part.validator, h.part.validator) for h in members]
     ca = make_ca(time.time())
-    genesis = Genesis(PROTOCOL_VERSION, "demo", int(time.time() * 1000), PARAMS, accounts, ca.cert_pem, ca.key_pem)
+    genesis = Genesis(PROTOCOL_VERSION, "demo", int(time.time() * 1000), PARAMS, accounts, ca.cert_pem, ca.key_pem, SECTIONS)
     check_genesis(genesis)
     path = graph.folder / "genesis.json"
     path.write_bytes(to_json(genesis))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from chain.params import Params
+from chain.ledger.genesis import make_params
 from client.sdk_types import JobLimits
 
 
@@ -31,7 +31,7 @@ CONTRACTOR: Final = "erin"
 CHEATER: Final = Part("mallory", "member without a node", False, False, "50")
 """No verifier: it runs no node, and a committee would wait for its vote."""
 
-PARAMS: Final = Params(
+PARAMS, SECTIONS = make_params(
     heartbeat=2_000,
     # Validators share a small machine with the containers: patience costs nothing where everybody is honest.
     drift=5_000,

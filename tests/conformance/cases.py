@@ -252,6 +252,10 @@ def _genesis_file(vector: dict[str, Any]) -> None:
     equal(genesis.from_file(short, defaults()).hex(), vector["bytes"], "the genesis with defaults left out")
 
 
+def _left_out(case: dict[str, Any]) -> None:
+    equal(genesis.from_file(case["file"], defaults()).hex(), case["bytes"], "the genesis")
+
+
 def _geneses(vector: dict[str, Any]) -> Iterator[tuple[str, Case]]:
     yield "the first state", partial(_genesis, vector)
     yield "the file", partial(_genesis_file, vector)
@@ -259,6 +263,8 @@ def _geneses(vector: dict[str, Any]) -> Iterator[tuple[str, Case]]:
         yield case["why"], partial(genesis.read_genesis, unhex(case["bytes"]))
     for case in vector["refused"]:
         yield case["why"], partial(refuse, genesis.read_genesis, unhex(case["bytes"]))
+    for case in vector["files"]:
+        yield f"a file with {case['why']}", partial(_left_out, case)
     for case in vector["refused_files"]:
         yield f"a file with {case['why']}", partial(refuse, genesis.from_file, case["file"], defaults())
 

@@ -15,12 +15,9 @@ MAX_GENESIS_BYTES = 8_000_000
 MAX_TIME = 2**48
 MIN_BLOCK_BYTES, MAX_BLOCK_BYTES, MAX_BLOCK_TXS = 131_082, 4_000_000, 8_192
 NAMES = [name for name, _ in r.PARAMS.fields]
-SPANS = [
-    name
-    for name in NAMES
-    if name not in ("block_bytes", "block_txs", "block_work", "quota", "max_due", "block_reward", "job_max_claimants")
-    and name not in ("max_due_work", "job_max_live", "job_max_live_bytes")
-]
+COUNTS = ("block_bytes", "block_txs", "block_work", "quota", "max_due", "max_due_work", "block_reward")
+CONTRACT_COUNTS = ("job_max_claimants", "job_max_live", "job_max_live_bytes")
+OF_CONTRACTS = {name: [] if kind is None else [n for n, _ in kind.fields] for name, kind in r.OF_CONTRACTS.values()}
 
 
 @check("LC-BLK-9")
@@ -48,7 +45,17 @@ def genesis_grants_at_most_the_largest_supply(accounts: list[Any]) -> bool:
     return sum(a[1] for a in accounts) <= 2**63 - 1
 
 
-@check("LC-BLK-9")
+@check("LC-BLK-32")
+def genesis_names_the_contracts_in_their_order(sections: list[Any]) -> bool:
+    return [number for number, _ in sections] == [*r.OF_CONTRACTS]
+
+
+@check("LC-BLK-32")
+def a_contract_without_parameters_has_no_values(values: list[int]) -> bool:
+    return not values
+
+
+@check("LC-BLK-32")
 def job_min_open_is_not_above_job_max_open(p: dict[str, int]) -> bool:
     return p["job_min_open"] <= p["job_max_open"]
 
@@ -80,13 +87,33 @@ def genesis_is_not_later_than_2_48(time: int) -> bool:
 
 @check("LC-BLK-9")
 def no_span_is_longer_than_2_48(p: dict[str, int]) -> bool:
-    return all(p[name] <= MAX_TIME for name in SPANS)
+    return all(value <= MAX_TIME for name, value in p.items() if name not in COUNTS)
+
+
+@check("LC-BLK-32")
+def no_span_of_a_contract_is_longer_than_2_48(p: dict[str, int]) -> bool:
+    return all(value <= MAX_TIME for name, value in p.items() if name not in CONTRACT_COUNTS)
+
+
+def read_sections(sections: list[Any]) -> dict[int, list[int]]:
+    """LC-BLK-32: by number, of the contracts that have parameters."""
+    genesis_names_the_contracts_in_their_order(sections)
+    found: dict[int, list[int]] = {}
+    for number, values in sections:
+        kind = r.OF_CONTRACTS[number][1]
+        if kind is None:
+            a_contract_without_parameters_has_no_values(values)
+            continue
+        found[number] = decode(kind, encode(values), MAX_GENESIS_BYTES)
+        no_span_of_a_contract_is_longer_than_2_48(dict(zip((name for name, _ in kind.fields), values, strict=True)))
+    job_min_open_is_not_above_job_max_open(dict(zip(OF_CONTRACTS["job"], found[3], strict=True)))
+    return found
 
 
 def read_genesis(raw: bytes) -> list[Any]:
     """LC-BLK-9"""
     found: list[Any] = decode(r.GENESIS, raw, MAX_GENESIS_BYTES)
-    version, _, time, values, accounts, _, _ = found
+    version, _, time, values, accounts, _, _, sections = found
     p = dict(zip(NAMES, values, strict=False))
     genesis_names_version_1(version)
     for key, *_ in accounts:
@@ -95,7 +122,7 @@ def read_genesis(raw: bytes) -> list[Any]:
     genesis_has_a_validator(accounts)
     genesis_has_at_most_128_validators(accounts)
     genesis_grants_at_most_the_largest_supply(accounts)
-    job_min_open_is_not_above_job_max_open(p)
+    read_sections(sections)
     a_block_has_room_for_two_of_the_largest_transactions(p)
     a_block_has_at_most_4_000_000_bytes(p)
     a_block_has_at_most_8_192_transactions(p)
@@ -116,7 +143,7 @@ def first_validators(raw: bytes) -> bytes:
 
 def first_state(raw: bytes) -> dict[bytes, bytes]:
     """LC-BLK-9: the records before block 1."""
-    _, _, time, params, accounts, _, _ = read_genesis(raw)
+    _, _, time, params, accounts, _, _, sections = read_genesis(raw)
     chain, members = chain_id(raw), decode(r.VALIDATOR_SET, first_validators(raw), MAX_GENESIS_BYTES)
     found: dict[bytes, Any] = {
         b"g/": [chain, 0, time, time, tagged("lc/beacon", chain)],
@@ -125,6 +152,7 @@ def first_state(raw: bytes) -> dict[bytes, bytes]:
         b"gv/": [1, members],
         b"gh/": [[[1, members]]],
     }
+    found |= {b"gp%d/" % number: values for number, values in read_sections(sections).items()}
     for key, credits, _, verifier in accounts:
         found[b"a/" + identity(key)] = [key, 0, credits, 0, [0, 0, 0, 0]]
         found[b"m/" + identity(key)] = [verifier, 0, [], []]
@@ -145,6 +173,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 FIELDS = {"version", "name", "time", "params", "accounts", "ca_cert", "ca_key"}
+OPTIONAL = {"contracts"}
 
 
 @check("LC-BLK-16")
@@ -154,7 +183,7 @@ def the_file_is_an_object_with_its_fields(document: Any) -> bool:
 
 @check("LC-BLK-16")
 def the_file_has_no_other_fields(document: dict[str, Any]) -> bool:
-    return set(document) <= FIELDS
+    return set(document) <= FIELDS | OPTIONAL
 
 
 @check("LC-BLK-16")
@@ -170,6 +199,21 @@ def keys_of_the_file_have_66_characters(accounts: list[Any]) -> bool:
 @check("LC-BLK-16")
 def the_file_names_no_unknown_parameter(params: dict[str, Any]) -> bool:
     return set(params) <= set(NAMES)
+
+
+@check("LC-BLK-16")
+def contracts_of_the_file_are_an_object_of_objects(contracts: Any) -> bool:
+    return isinstance(contracts, dict) and all(isinstance(section, dict) for section in contracts.values())
+
+
+@check("LC-BLK-16")
+def the_file_names_no_unknown_contract(contracts: dict[str, Any]) -> bool:
+    return set(contracts) <= set(OF_CONTRACTS)
+
+
+@check("LC-BLK-16")
+def the_file_names_no_unknown_parameter_of_a_contract(name: str, section: dict[str, Any]) -> bool:
+    return set(section) <= set(OF_CONTRACTS[name])
 
 
 @check("LC-BLK-16")
@@ -200,6 +244,7 @@ def from_file(text: str, defaults: dict[str, int]) -> bytes:
     the_file_names_no_unknown_parameter(document["params"])
     credits_stand_as_text_in_the_file(document["accounts"])
     params = [document["params"].get(name, defaults[name]) for name in NAMES]
+    sections = _sections(document.get("contracts", {}), defaults)
     a_block_runs_as_many_deadlines_as_its_messages_can_set(dict(zip(NAMES, params, strict=True)))
     a_block_has_room_for_the_work_of_its_deadlines(dict(zip(NAMES, params, strict=True)))
     try:
@@ -209,6 +254,17 @@ def from_file(text: str, defaults: dict[str, int]) -> bytes:
     except ValueError:
         raise Refused("keys are written in hex") from None
     head = [document["version"], document["name"], document["time"]]
-    raw = encode([*head, params, accounts, document["ca_cert"].encode(), document["ca_key"].encode()])
+    raw = encode([*head, params, accounts, document["ca_cert"].encode(), document["ca_key"].encode(), sections])
     read_genesis(raw)
     return raw
+
+
+def _sections(contracts: Any, defaults: dict[str, int]) -> list[Any]:
+    contracts_of_the_file_are_an_object_of_objects(contracts)
+    the_file_names_no_unknown_contract(contracts)
+    found = []
+    for number, (name, _) in r.OF_CONTRACTS.items():
+        section = contracts.get(name, {})
+        the_file_names_no_unknown_parameter_of_a_contract(name, section)
+        found.append([number, [section.get(one, defaults[one]) for one in OF_CONTRACTS[name]]])
+    return found

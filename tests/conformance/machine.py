@@ -72,17 +72,13 @@ class Params(NamedTuple):
     timeout_step: int
     timeout_max: int
     evidence_age: int
-    job_min_open: int
-    job_max_open: int
-    job_reveal: int
-    job_key: int
-    job_vote_base: int
-    job_open_votes: int
+
+
+class MemberParams(NamedTuple):
+    """LC-BLK-32, in the order of `constants.md`."""
+
     appeal: int
     strike_life: int
-    job_max_claimants: int
-    job_max_live: int
-    job_max_live_bytes: int
 
 
 class Parked(NamedTuple):
@@ -128,6 +124,10 @@ class State:
     @property
     def params(self) -> Params:
         return Params(*self.get(b"gp/"))
+
+    @property
+    def member_params(self) -> MemberParams:
+        return MemberParams(*self.get(b"gp2/"))
 
     @property
     def validators(self) -> list[list[bytes]]:
@@ -293,7 +293,7 @@ def strike(s: State, identity: bytes, reason: str, ref: bytes) -> None:
     """LC-MEM-1"""
     member = _member(s, identity)
     live = [end for end in member.strikes if end > s.clock]
-    kept = sorted([*live, s.clock + s.params.strike_life])[-KEPT_STRIKES:]
+    kept = sorted([*live, s.clock + s.member_params.strike_life])[-KEPT_STRIKES:]
     s.put(b"m/" + identity, member._replace(strikes=kept))
     s.noted("strike", identity, reason, ref)
 
@@ -334,7 +334,7 @@ def suspend(s: State, identity: bytes, ref: bytes, accuser: bytes, contract: int
         return
     if account is None or account.status != ACTIVE:
         return
-    until = s.clock + s.params.appeal
+    until = s.clock + s.member_params.appeal
     if account.balance:
         s.moved("frozen", identity, identity, account.balance, ref)
     s.set_account(identity, account._replace(status=SUSPENDED, balance=0, frozen=account.frozen + account.balance))

@@ -131,23 +131,20 @@ RECEIPT = Record("Receipt", ("tx", HASH), ("code", UINT), ("events", items(OneOf
 LIST_PROOF = Record("ListProof", ("index", ANY_INTEGER), ("count", ANY_INTEGER), ("path", items(ANY_BYTES)))
 STATE_PROOF = Record("StateProof", ("siblings", items(ANY_BYTES)), ("other", ANY_BYTES))
 _PARAMS = (
-    *(
-        "block_bytes",
-        "block_txs",
-        "block_work",
-        "quota",
-        "max_due",
-        "max_due_work",
-        "block_reward",
-        "heartbeat",
-        "max_step",
-        "drift",
-        "timeout_propose",
-    ),
-    *("timeout_vote", "timeout_step", "timeout_max", "evidence_age", "job_min_open", "job_max_open", "job_reveal", "job_key"),
-    *("job_vote_base", "job_open_votes", "appeal", "strike_life", "job_max_claimants", "job_max_live", "job_max_live_bytes"),
+    *("block_bytes", "block_txs", "block_work", "quota", "max_due", "max_due_work", "block_reward", "heartbeat", "max_step"),
+    *("drift", "timeout_propose", "timeout_vote", "timeout_step", "timeout_max", "evidence_age"),
 )
+_JOB = ("job_min_open", "job_max_open", "job_reveal", "job_key", "job_vote_base", "job_open_votes")
 PARAMS = Record("Params", *((name, UINT if name == "block_reward" else POSITIVE) for name in _PARAMS))
+MEMBER_PARAMS = Record("MemberParams", ("appeal", POSITIVE), ("strike_life", POSITIVE))
+JOB_PARAMS = Record("JobParams", *((name, POSITIVE) for name in (*_JOB, "job_max_claimants", "job_max_live", "job_max_live_bytes")))
+OF_CONTRACTS: dict[int, tuple[str, Record | None]] = {
+    1: ("credits", None),
+    2: ("membership", MEMBER_PARAMS),
+    3: ("job", JOB_PARAMS),
+}
+"""LC-BLK-32: the contracts of a network, and the record of each one's parameters."""
+SECTION = Record("Section", ("number", integer(1, 255)), ("values", items(UINT, 0, 64)))
 GENESIS_ACCOUNT = Record("GenesisAccount", ("key", KEY), ("credits", UINT), ("validator", BOOL), ("verifier", BOOL))
 GENESIS = Record(
     "Genesis",
@@ -158,6 +155,7 @@ GENESIS = Record(
     ("accounts", items(GENESIS_ACCOUNT, 1, 65_536)),
     ("ca_cert", binary(0, 8_192)),
     ("ca_key", binary(0, 8_192)),
+    ("contracts", items(SECTION, 0, 255)),
 )
 HANDOVER = Record("Handover", ("header", HEADER), ("certificate", CERTIFICATE), ("validators", VALIDATOR_SET))
 KEY_BYTES = binary(1, 255)
@@ -211,6 +209,8 @@ STATE: dict[bytes, Record] = {
     b"gn/": VALIDATORS,
     b"gh/": HISTORY,
     b"gp/": PARAMS,
+    b"gp2/": MEMBER_PARAMS,
+    b"gp3/": JOB_PARAMS,
     b"gb/": BEACON_COMMITMENT,
     b"a/": ACCOUNT,
     b"e/": Record("Escrow", ("amount", UINT)),
@@ -302,7 +302,20 @@ CONTENT = (
 
 _ALONE = (
     *(TX_BODY, SIGNED_TX, VALIDATOR, VOTE, PROPOSAL, VOTE_EVIDENCE, PROPOSAL_EVIDENCE, CERTIFICATE, HEADER, BLOCK, MOVED, NOTED),
-    *(RECEIPT, LIST_PROOF, STATE_PROOF, GENESIS_ACCOUNT, GENESIS, HANDOVER, STATE_RECORD, CHANGES, ROUND_STATE, CASE_REF, HELD_DUE),
+    *(
+        RECEIPT,
+        LIST_PROOF,
+        STATE_PROOF,
+        GENESIS_ACCOUNT,
+        SECTION,
+        GENESIS,
+        HANDOVER,
+        STATE_RECORD,
+        CHANGES,
+        ROUND_STATE,
+        CASE_REF,
+        HELD_DUE,
+    ),
     *(SYNC_BLOCK, OUTCOME, OFFER, PEER_ADDRESSES, Record("Binding", ("id", ID), ("key", KEY), ("signature", SIGNATURE))),
 )
 RECORDS: dict[str, Record] = {r.name: r for r in (*_ALONE, *STATE.values(), *MESSAGES, *NODE, *PEERS, *CONTENT)}

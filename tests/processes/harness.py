@@ -32,7 +32,7 @@ import msgspec
 
 from chain.crypto import SigningKey, account_id, address, sha256
 from chain.ledger.genesis import Genesis, GenesisAccount, to_json
-from chain.params import CREDIT, PROTOCOL_VERSION, Params
+from chain.params import CREDIT
 from chain.types import parse_credits
 from client import config, keystore
 from client.keystore import Identity, Keystore
@@ -40,6 +40,8 @@ from client.sdk import Client, local_url, read_token
 from client.sdk_types import ApiError, Json, Status, Submitted
 from p2p.tls import make_ca
 from sandbox import Sandbox, SandboxError
+from tests.network import NetworkParams
+from tests.network import genesis as network_genesis
 
 T = TypeVar("T")
 
@@ -50,7 +52,7 @@ PATIENCE_S = 60.0
 """Generous: the cores are shared. Every wait ends with its event, or here."""
 TAIL = 60
 """Lines of each log that a failure shows."""
-QUICK = Params(heartbeat=400, job_min_open=1_000)
+QUICK = NetworkParams(heartbeat=400, job_min_open=1_000)
 """An idle graph still makes a few blocks a second, so that nobody waits long for one."""
 _PART, _PARTS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 _PORTS = itertools.count(random.Random(os.getpid() ^ time.time_ns()).randrange(12_000))
@@ -330,7 +332,7 @@ class Graph:
     live: ClassVar[list[Graph]] = []
     """Graphs whose logs a failing test may want shown."""
 
-    def __init__(self, folder: Path, roles: Sequence[Role], *, people: Sequence[Person] = (), params: Params = QUICK) -> None:
+    def __init__(self, folder: Path, roles: Sequence[Role], *, people: Sequence[Person] = (), params: Any = QUICK) -> None:
         self.folder, self.roles, self.people, self.params = folder, list(roles), list(people), params
         self.nodes: dict[str, NodeProcess] = {}
         self.closed = False
@@ -386,7 +388,7 @@ class Graph:
         ]
         accounts += [GenesisAccount(p.key.public, parse_credits(p.credits), False, p.verifier) for p in self.people]
         now = int(time.time() * 1_000)
-        return Genesis(PROTOCOL_VERSION, "test", now, self.params, accounts, ca.cert_pem, ca.key_pem)
+        return network_genesis("test", now, self.params, accounts, ca.cert_pem, ca.key_pem)
 
     def logs(self) -> str:
         return "\n".join(f"--- {node.name} ({node.data}, exit code {node.exit_code})\n{node.tail()}" for node in self)
@@ -488,7 +490,7 @@ async def command(node: NodeProcess, *arguments: str, environment: Mapping[str, 
     return process.returncode or 0, out.decode(), err.decode()
 
 
-def with_params(**changes: int) -> Params:
+def with_params(**changes: int) -> Any:
     return msgspec.structs.replace(QUICK, **changes)
 
 

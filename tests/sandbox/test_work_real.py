@@ -13,16 +13,16 @@ import pytest
 
 from chain.contracts.job import Image, ImageKind, Limits
 from chain.contracts.job.rules import FloatKind
-from chain.params import Params
 from chain.types import parse_loss
 from client.work import Work, WorkConfig
 from p2p.content.cid import parse
 from sandbox import Sandbox, SandboxUnavailable
 from sandbox.images import build_python_image
+from tests.network import NetworkParams
 from tests.unit.work_kit import START_MS, Chain, FilesDouble, LedgerDouble, Web, posting
 
 JOB = Path(__file__).parents[2] / "examples" / "minimal" / "job.py"
-PARAMS = Params(job_reveal=3_000, job_vote_base=40_000, job_open_votes=5_000, max_step=200_000)
+PARAMS = NetworkParams(job_reveal=3_000, job_vote_base=40_000, job_open_votes=5_000, max_step=200_000)
 WORKERS = ["a", "b", "c"]
 LIMITS = Limits(cpus_milli=1_000, mem_mb=96, train_s=20, eval_s=10, model_cap=4_096, tmp_mb=8, threads=1)
 

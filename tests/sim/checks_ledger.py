@@ -9,6 +9,7 @@ carried out. The job contract is in `checks_jobs`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from chain.codec import Wire, decode, encode
 from chain.contracts import credits, decode_message, membership, state_type
 from chain.crypto import ZERO_HASH, sha256, tagged
 from chain.errors import Malformed
-from chain.host import ACTIVE, BANNED, K_CHAIN, K_HISTORY, K_PARAMS, K_SUPPLY, K_VALIDATORS, SUSPENDED
+from chain.host import ACTIVE, BANNED, K_CHAIN, K_HISTORY, K_SUPPLY, K_VALIDATORS, SUSPENDED
 from chain.types import Header
 
 MAX_INT = 2**63 - 1
@@ -78,7 +79,9 @@ class Ledger:
         self.fails: Callable[[int, bytes, int], str] = lambda contract, ref, height: ""
         """The fault that a run planted in a contract's deadlines at a height."""
         self.chain: base.ChainRecord = self.records[K_CHAIN]
-        self.params: Any = self.records[K_PARAMS]
+        self.params: Any = SimpleNamespace(
+            **{name: getattr(r, name) for key, r in self.records.items() if key[:2] == b"gp" for name in r.__struct_fields__}
+        )
         self.parent_beacon = self.chain.beacon
         self.tx = ZERO_HASH
         self.op = 0

@@ -9,9 +9,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, fields
 
-from chain.params import Params
+from tests.network import NetworkParams
 
-PARAMS = Params(
+PARAMS = NetworkParams(
     heartbeat=2_500,
     drift=400,
     timeout_propose=300,

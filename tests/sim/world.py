@@ -21,6 +21,7 @@ from chain.node import events as e
 from chain.node.messages import Blocks, Handovers, Outcomes, Pages, Snapshot, Status
 from chain.node.node import Node
 from p2p.wire import NODE
+from tests.network import genesis as network_genesis
 from tests.sim import faults
 from tests.sim.checks import EPOCH, Checks, Violation
 from tests.sim.machine import Machine, beacon_key
@@ -48,7 +49,7 @@ def _key(index: int) -> SigningKey:
 @cache
 def _genesis(validators: int, observers: int) -> Genesis:
     accounts = [GenesisAccount(_key(i).public, GRANT, i < validators, True) for i in range(validators + observers)]
-    return Genesis(1, "sim", EPOCH, PARAMS, accounts, b"", b"")
+    return network_genesis("sim", EPOCH, PARAMS, accounts)
 
 
 class World:

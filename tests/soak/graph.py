@@ -9,17 +9,17 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Self
 
-from chain.params import Params
 from client import config
 from client.sdk import Client, local_url, read_token
 from client.sdk_types import ApiError, Status
+from tests.network import NetworkParams
 from tests.processes.harness import Graph, NodeProcess, NotInTime, Role, validators, with_params
 from tests.processes.journal import journalled
 from tests.processes.netns import Lan
 from tests.soak.load import PEOPLE
 
 NAMES = ["v0", "v1", "v2", "v3", "observer", "late"]
-PARAMS: Params = with_params(job_min_open=1_000, job_reveal=8_000, job_vote_base=30_000, job_open_votes=20_000)
+PARAMS: NetworkParams = with_params(job_min_open=1_000, job_reveal=8_000, job_vote_base=30_000, job_open_votes=20_000)
 PROGRESS_S = 60.0
 """Within this time a graph with a quorum makes blocks again, whatever happened before."""
 LOOK_S = 4.0

@@ -22,13 +22,12 @@ from chain.codec import encode
 from chain.contracts.job import messages, views
 from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal, claim_commitment, job_id_of, vote_commitment
 from chain.crypto import SigningKey, account_id, address
-from chain.ledger.genesis import Genesis, GenesisAccount, first_state
+from chain.ledger.genesis import GenesisAccount, first_state
 from chain.ledger.snapshot import Handover
 from chain.ledger.state import State
 from chain.ledger.transition import BlockInput, apply_block, chain_record, commit, validators_of
 from chain.ledger.tx import ParsedTx, check_tx, parse_tx, sign_tx
 from chain.node.history import lines
-from chain.params import Params
 from chain.types import (
     PRECOMMIT,
     Block,
@@ -52,11 +51,13 @@ from client.api.table import ROUTES
 from client.core import Committed, TxResult
 from p2p.content.cid import Codec, cid_of, parse
 from p2p.content.faults import FetchFailed, Reason
+from tests.network import NetworkParams
+from tests.network import genesis as network_genesis
 
 TOKEN = "t" * 43
 CREDIT = 10**6
 GRANT = 1_000 * CREDIT
-PARAMS = Params(
+PARAMS = NetworkParams(
     max_step=10**9,
     job_min_open=10_000,
     job_reveal=60_000,
@@ -84,7 +85,7 @@ class FakeLedger:
         self.keys = {name: SigningKey(sha("key", name)) for name in NAMES}
         self.ids = {name: account_id(key.public) for name, key in self.keys.items()}
         accounts = [GenesisAccount(key.public, GRANT, name != "boss", name != "boss") for name, key in self.keys.items()]
-        self.genesis = Genesis(1, "test", 1_000_000, PARAMS, accounts, b"", b"")
+        self.genesis = network_genesis("test", 1_000_000, PARAMS, accounts)
         self.state: State
         self.state, _ = first_state(self.genesis)
         self.chain_id, self.params, self.own = self.genesis.chain_id, PARAMS, own

@@ -35,6 +35,7 @@ from chain.contracts.job.messages import (
 )
 from chain.contracts.job.records import Job
 from chain.contracts.job.rules import HiddenVote, VoteCode
+from chain.contracts.membership import MemberParams
 from chain.errors import Reject
 from chain.host import (
     ACTIVE,
@@ -50,13 +51,16 @@ from chain.host import (
     Host,
     Supply,
     account_key,
+    params_key,
     split_due,
 )
 from chain.ledger.due import Heads, Room
-from chain.params import MAX_INT, Params
+from chain.ledger.genesis import section_params
+from chain.params import MAX_INT
+from tests.network import NetworkParams
 
 CHAIN_ID = hashlib.sha256(b"the test network").digest()
-PARAMS = Params(
+PARAMS = NetworkParams(
     job_min_open=10_000, job_reveal=60_000, job_key=50_000, job_vote_base=100_000, job_open_votes=40_000, appeal=500_000
 )
 START = 1_000_000
@@ -168,7 +172,7 @@ class FakeServices:
         self.fake, self.host = fake, host
 
     def add(self, identity: bytes, reason: str, ref: bytes) -> None:
-        self.fake.strikes.append((identity, reason, self.host.clock + self.host.params.strike_life))
+        self.fake.strikes.append((identity, reason, self.host.clock + self.host.params_of(MemberParams).strike_life))
         self.host.note("strike", identity, reason, ref)
 
     def live(self, identity: bytes) -> int:
@@ -191,7 +195,7 @@ class FakeServices:
             self.fake.corroborated[identity] = True
 
     def appeal_ms(self) -> int:
-        return self.host.params.appeal
+        return self.host.params_of(MemberParams).appeal
 
     def since(self, before: int) -> list[bytes]:
         flags, host = self.fake.flags, self.host
@@ -204,7 +208,7 @@ class FakeServices:
 class World:
     """A network of members with equal grants, block by block. Members named in `verifiers` have had the flag since the start."""
 
-    def __init__(self, members: list[Any], verifiers: list[Any] | None = None, params: Params = PARAMS, grant: int = GRANT) -> None:
+    def __init__(self, members: list[Any], verifiers: list[Any] | None = None, params: Any = PARAMS, grant: int = GRANT) -> None:
         self.store: Any = MemoryStore()
         self.membership: Any = FakeMembership()
         self.contracts: dict[int, Contract] = {CONTRACT.number: CONTRACT, membership.NUMBER: self.membership.contract}
@@ -224,6 +228,10 @@ class World:
             self.store.put(account_key(identity), Account(b"\x02" * 33, ACTIVE, grant, 0, [0, 0, 0, 0]))
             self.granted += grant
         self.store.put(K_SUPPLY, Supply(self.granted, 0))
+        for section in params.sections:
+            record = section_params(section)
+            if record is not None:
+                self.store.put(params_key(section.number), record)
         self.flag([who(name) for name in (members if verifiers is None else verifiers)])
 
     def flag(self, identities: list[bytes]) -> None:

@@ -31,8 +31,9 @@ from chain.ledger.transition import (
     validators_of,
 )
 from chain.ledger.tx import ParsedTx, parse_tx, sign_tx, signed_with
-from chain.params import Params
 from chain.types import Receipt, TxBody, net_of
+from tests.network import NetworkParams
+from tests.network import genesis as network_genesis
 
 VALIDATORS = ("v1", "v2", "v3", "v4")
 GRANT = 1_000_000
@@ -48,7 +49,7 @@ def id_of(name: str) -> bytes:
 
 def genesis_of(*members: str, validators: tuple[str, ...] = VALIDATORS, grant: int = GRANT, **params: int) -> Genesis:
     accounts = [GenesisAccount(key_of(n).public, grant, n in validators, n in validators) for n in (*validators, *members)]
-    return Genesis(1, "ledger", 1_000_000, Params(**params), accounts, b"", b"")
+    return network_genesis("ledger", 1_000_000, NetworkParams(**params), accounts)
 
 
 class Chain:

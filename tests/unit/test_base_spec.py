@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import os
 import re
 from pathlib import Path
@@ -138,8 +139,9 @@ def test_domain_tags_are_those_of_the_code() -> None:
 def test_state_keys_are_those_of_the_code() -> None:
     """LC-MRK-7"""
     prefixes = {p.decode(): kind.__name__ for p, kind in BASE_STATE.items()}
+    prefixes |= {f"gp{c.number}/": c.params.__name__ for c in CONTRACTS if c.params}
     prefixes |= {p.decode(): kind.__name__ for c in CONTRACTS if c.name != "job" for p, kind in c.state.items()}
-    rows = re.findall(r"^  \| `([a-z]+/)`[^|]*\| (\w+) \|", SPEC["merkle"], re.MULTILINE)
+    rows = re.findall(r"^  \| `([a-z]+[0-9]*/)`[^|]*\| (\w+) \|", SPEC["merkle"], re.MULTILINE)
     assert dict(rows) == prefixes
 
 
@@ -315,12 +317,22 @@ def constants_chapter() -> str:
         "",
         "## Parameters",
         "",
-        "Fixed by genesis, in this order in the record Params. All are integers from 1, block_reward from 0.",
+        "Fixed by genesis. All are integers from 1, block_reward from 0. Those of the ledger stand in this order in Params,",
+        "those of each contract below in a record of its own.",
         "",
         "| name | default | |",
         "|---|---|---|",
     ]
     lines += [f"| {f.name} | {f.default:,} | {fields.get(f.name, '')} |" for f in msgspec.structs.fields(Params)]
+    for contract in CONTRACTS:
+        lines += ["", f"### Contract {contract.number}, {contract.name}", ""]
+        if contract.params is None:
+            lines += ["None."]
+            continue
+        file = Path(inspect.getfile(contract.params)).relative_to(ROOT)
+        texts = documented(str(file), contract.params.__name__)
+        lines += [f"In this order in the record {contract.params.__name__}.", "", "| name | default | |", "|---|---|---|"]
+        lines += [f"| {f.name} | {f.default:,} | {texts.get(f.name, '')} |" for f in msgspec.structs.fields(contract.params)]
     return "\n".join(lines) + "\n"
 
 

@@ -12,7 +12,7 @@ from chain.contracts.job import CONTRACT, records
 from chain.contracts.job.messages import JobCode, PostJob, job_id_of, size_of
 from chain.host import DUE_WORK, Escrow, escrow_key
 from chain.ledger.state import Overlay
-from chain.params import Params
+from tests.network import NetworkParams
 from tests.unit.job_kit import posting
 from tests.unit.ledger_kit import Chain, genesis_of, id_of
 
@@ -75,7 +75,7 @@ class Market(Chain):
         return late
 
 
-@pytest.mark.parametrize("max_due", [8, Params().max_due])
+@pytest.mark.parametrize("max_due", [8, NetworkParams().max_due])
 def test_thousands_of_expiring_jobs_of_another_hold_nobody_up(max_due: int) -> None:
     """They expire 1 ms before the honest one, and it is closed with the first of them, as without them."""
     undisturbed = Market(max_due=max_due)
@@ -114,7 +114,7 @@ def test_the_flood_itself_is_refused_where_the_bounds_are_as_they_come() -> None
 
 def test_a_block_runs_as_many_deadlines_as_its_messages_can_set() -> None:
     """By default: the figures of LC-BLK-16."""
-    params = Params()
+    params = NetworkParams()
     assert (params.block_work // DUE_WORK, params.max_due) == (1_536, 1_536)
     assert CONTRACT.messages[PostJob].work >= DUE_WORK
     smallest = len(encode(posting(params="")))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chain.contracts.job import rules
 from chain.contracts.job.rules import Entry, FloatKind, Result, Rule, VoteCode
-from chain.params import Params
+from tests.network import NetworkParams
 
 F64, F32 = FloatKind.F64, FloatKind.F32
 OK, NEAR, FALSE, INVALID, NOMODEL, ABSTAIN = VoteCode
@@ -133,7 +133,7 @@ def test_vote_window() -> None:
 
 
 def test_latest_end_covers_single_audits_and_one_batch() -> None:
-    p = Params()
+    p = NetworkParams()
     for k, eval_s, cap in itertools.product(range(1, 9), (1, 77), (1, 999, 10**9)):
         latest = rules.latest_end(
             5, p.job_reveal, p.job_key, p.job_open_votes, finalists=k, vote_base=p.job_vote_base, eval_s=eval_s, model_cap=cap

@@ -15,7 +15,7 @@ from chain.contracts.job import CONTRACT, records, rules
 from chain.contracts.job.messages import Ballot, Claim, CommitVote, JobCode, OpenVote, Reveal, RevealKey
 from chain.contracts.job.rules import VoteCode
 from chain.errors import Code, Malformed
-from chain.params import Params
+from tests.network import NetworkParams
 from tests.unit.job_kit import KEY, World, cid_of, posting, replaced, sha, who
 from tests.unit.test_job_simulation import Run
 
@@ -30,7 +30,7 @@ TROLLS = ["troll0", "troll1"]
 class HostileRun(Run):
     """Random jobs with two members and a stranger who send nonsense at every step."""
 
-    def make_world(self, names: list[str], verifiers: list[str], params: Params, grant: int) -> World:
+    def make_world(self, names: list[str], verifiers: list[str], params: NetworkParams, grant: int) -> World:
         return World([*names, *TROLLS], verifiers, params=params, grant=grant)
 
     def act(self, job: bytes) -> None:

@@ -15,12 +15,13 @@ from chain.contracts.job.rules import VoteCode
 from chain.contracts.membership import JudgeCase, Member, member_key
 from chain.crypto import SigningKey, account_id
 from chain.host import K_HISTORY, K_SUPPLY, K_VALIDATORS, Account, History, Supply, Validators
-from chain.ledger.genesis import Genesis, GenesisAccount, first_state
+from chain.ledger.genesis import GenesisAccount, first_state
 from chain.ledger.state import Overlay, State
 from chain.ledger.transition import BlockInput, apply_block, chain_record, commit
 from chain.ledger.tx import parse_tx, sign_tx
-from chain.params import Params
 from chain.types import TxBody, Validator, net_of
+from tests.network import NetworkParams
+from tests.network import genesis as network_genesis
 from tests.unit.job_kit import PARAMS, World, cid_of, posting, replaced, sha, who
 from tests.unit.test_job_simulation import ELSEWHERE, HAPPENS, SCALE, Run, simulate
 
@@ -28,7 +29,7 @@ from tests.unit.test_job_simulation import ELSEWHERE, HAPPENS, SCALE, Run, simul
 class LedgerWorld(World):
     """The same world on `chain.ledger.state` and `chain.contracts.membership`; every block is committed to the Merkle tree."""
 
-    def __init__(self, members: list[Any], verifiers: list[Any], params: Params, grant: int) -> None:
+    def __init__(self, members: list[Any], verifiers: list[Any], params: NetworkParams, grant: int) -> None:
         self.ledger = State()
         super().__init__(members, [], params=params, grant=grant)
         records_ = dict(self.store.records)
@@ -83,7 +84,7 @@ class LedgerWorld(World):
 class LedgerRun(Run):
     """Cases are judged by random validators, at random."""
 
-    def make_world(self, names: list[str], verifiers: list[str], params: Params, grant: int) -> World:
+    def make_world(self, names: list[str], verifiers: list[str], params: NetworkParams, grant: int) -> World:
         return LedgerWorld(names, verifiers, params, grant)
 
     def trouble(self) -> None:
@@ -116,7 +117,7 @@ class Chain:
         self.keys = {name: SigningKey(sha("key", name)) for name in names}
         self.ids = {name: account_id(key.public) for name, key in self.keys.items()}
         accounts = [GenesisAccount(key.public, 1_000_000, name != "boss", name != "boss") for name, key in self.keys.items()]
-        self.genesis = Genesis(1, "test", 1_000_000, replaced(PARAMS, max_step=10**9), accounts, b"", b"")
+        self.genesis = network_genesis("test", 1_000_000, replaced(PARAMS, max_step=10**9), accounts)
         self.state, _ = first_state(self.genesis)
         self.chain_id = self.genesis.chain_id
         self.receipts: list[Any] = []
@@ -151,7 +152,7 @@ class Chain:
         return found
 
     def job(self, job: bytes) -> dict[str, Any]:
-        found = views.describe(self.state, job, self.genesis.params)
+        found = views.describe(self.state, job)
         assert found is not None
         return found
 

@@ -21,7 +21,7 @@ from chain.contracts.job.records import State
 from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.crypto import address
 from chain.host import ACTIVE, SUSPENSIONS
-from chain.params import Params
+from tests.network import NetworkParams
 from tests.unit.job_kit import (
     CHAIN_ID,
     PARAMS,
@@ -107,7 +107,7 @@ class Run:
         self.by_address = {address(i): i for i in self.members}
         self.world = self.make_world([m.name for m in everybody], verifiers, params, rng.choice([100_000, 1_000_000]))
 
-    def make_world(self, names: list[str], verifiers: list[str], params: Params, grant: int) -> World:
+    def make_world(self, names: list[str], verifiers: list[str], params: NetworkParams, grant: int) -> World:
         return World(names, verifiers, params=params, grant=grant)
 
     def _anybody(self, name: str) -> Member:
@@ -292,7 +292,7 @@ class Run:
             record = w.job(job)
             assert record.state in records.ENDED, f"a job of seed {self.seed} never ended: {w.state(job)}"
             assert w.escrowed(job) == 0, f"seed {self.seed}: {w.escrowed(job)} left in escrow of a job that is {w.state(job)}"
-            described = views.describe(w.store, job, w.params)
+            described = views.describe(w.store, job)
             assert described is not None
             late = w.lateness.get(job, 0)
             assert record.ended <= described["latest_end"] + late, f"seed {self.seed}: ended late"

@@ -21,7 +21,7 @@ def world() -> World:
 
 
 def describe(w: World, job: bytes) -> dict[str, Any]:
-    found = views.describe(w.store, job, w.params)
+    found = views.describe(w.store, job)
     assert found is not None
     assert json.loads(json.dumps(found)) == found
     return found

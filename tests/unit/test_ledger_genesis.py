@@ -17,7 +17,7 @@ from chain.contracts.credits import Allowance
 from chain.contracts.membership import Member, member_key
 from chain.errors import BrokenInvariant, Malformed
 from chain.host import Account, Due, Escrow, account_key, due_key, escrow_key
-from chain.ledger.genesis import MAX_TIME, Genesis, check_genesis, first_state, from_json, to_json
+from chain.ledger.genesis import MAX_TIME, Genesis, Section, all_params, check_genesis, first_state, from_json, to_json
 from chain.ledger.state import Overlay, State
 from chain.ledger.transition import chain_record, params_of, validators_of
 from chain.merkle import check_key
@@ -42,14 +42,33 @@ def test_networks_that_differ_in_anything_have_different_ids() -> None:
         msgspec.structs.replace(genesis, accounts=genesis.accounts[::-1]),
         msgspec.structs.replace(genesis, ca_key=b"x"),
         genesis_of("alice", drift=2_001),
+        genesis_of("alice", appeal=7),
     ]
-    assert len({g.chain_id for g in [genesis, *others]}) == 6
+    assert len({g.chain_id for g in [genesis, *others]}) == 7
 
 
 def test_parameters_that_a_file_leaves_out_have_their_defaults() -> None:
     document = json.loads(to_json(genesis_of()))
     document["params"] = {"drift": 7}
     assert from_json(json.dumps(document).encode()).params == Params(drift=7)
+
+
+def test_a_contract_that_a_file_leaves_out_has_its_defaults() -> None:
+    document = json.loads(to_json(genesis_of(appeal=7)))
+    document["contracts"] = {"job": {"job_reveal": 5}}
+    found = all_params(from_json(json.dumps(document).encode()))
+    assert found == all_params(genesis_of(job_reveal=5))
+    del document["contracts"]
+    assert all_params(from_json(json.dumps(document).encode())) == all_params(genesis_of())
+
+
+def test_a_network_with_other_contracts_than_the_program_is_refused() -> None:
+    genesis = genesis_of()
+    for sections in (genesis.contracts[:-1], [*genesis.contracts, Section(9, [])], genesis.contracts[::-1]):
+        with pytest.raises(Malformed, match=r"the network has the contracts .*, this program 1, 2, 3"):
+            check_genesis(msgspec.structs.replace(genesis, contracts=sections))
+    with pytest.raises(Malformed, match="contract credits has no parameters"):
+        check_genesis(msgspec.structs.replace(genesis, contracts=[Section(1, [5]), *genesis.contracts[1:]]))
 
 
 def edited(change: Callable[[dict[str, Any]], object]) -> bytes:
@@ -91,8 +110,14 @@ BAD: dict[str, bytes] = {
     "less work than that of the lightest deadlines": edited(lambda d: d["params"].update(max_due_work=1_535)),
     "a parameter of zero": edited(lambda d: d["params"].update(max_due=0)),
     "a parameter as text": edited(lambda d: d["params"].update(max_due="9")),
-    "an endless appeal": edited(lambda d: d["params"].update(appeal=MAX_INT)),
-    "jobs that are too short and too long": edited(lambda d: d["params"].update(job_min_open=2, job_max_open=1)),
+    "an endless appeal": edited(lambda d: d["contracts"]["membership"].update(appeal=MAX_INT)),
+    "jobs that are too short and too long": edited(lambda d: d["contracts"]["job"].update(job_min_open=2, job_max_open=1)),
+    "a contract that nobody has": edited(lambda d: d["contracts"].update(weather={})),
+    "a contract's parameter in another's section": edited(lambda d: d["contracts"]["credits"].update(appeal=1)),
+    "a contract's parameter among the ledger's": edited(lambda d: d["params"].update(appeal=1)),
+    "a contract's parameter of zero": edited(lambda d: d["contracts"]["job"].update(job_reveal=0)),
+    "a contract's parameter as text": edited(lambda d: d["contracts"]["job"].update(job_reveal="9")),
+    "contracts as a list": edited(lambda d: d.update(contracts=[1])),
     "a certificate too long": edited(lambda d: d.update(ca_cert="x" * 8_193)),
 }
 

@@ -29,11 +29,10 @@ from chain.contracts.job.messages import HiddenSet
 from chain.contracts.membership import Member, member_key
 from chain.crypto import SigningKey, account_id, sha256
 from chain.errors import InvalidTx, TxCode
-from chain.ledger.genesis import Genesis, GenesisAccount, first_state
+from chain.ledger.genesis import GenesisAccount, first_state
 from chain.ledger.state import State
 from chain.ledger.transition import BlockInput, apply_block, chain_record, clock_at, commit
 from chain.ledger.tx import ParsedTx, parse_tx, sign_tx
-from chain.params import Params
 from chain.types import Header, TxBody, net_of, parse_loss
 from client.core import Committed, TxResult
 from client.work import Work, WorkConfig
@@ -44,9 +43,13 @@ from client.work.worker import Worker
 from p2p.content.cid import parse
 from p2p.content.faults import FetchFailed, Reason
 from sandbox import ImageLimits, Progress, RunOutcome, RunSpec, Status
+from tests.network import NetworkParams
+from tests.network import genesis as network_genesis
 
 START_MS = 1_700_000_000_000
-PARAMS = Params(job_reveal=20_000, job_key=20_000, job_vote_base=30_000, job_open_votes=20_000, appeal=60_000, heartbeat=1_000)
+PARAMS = NetworkParams(
+    job_reveal=20_000, job_key=20_000, job_vote_base=30_000, job_open_votes=20_000, appeal=60_000, heartbeat=1_000
+)
 GRANT = 1_000_000_000
 LIMITS = Limits(cpus_milli=1_000, mem_mb=64, train_s=20, eval_s=5, model_cap=4_096, tmp_mb=8, threads=1)
 
@@ -111,11 +114,11 @@ def key_of(name: str) -> SigningKey:
 class Chain:
     """One state, blocks made by whoever asks. `validators` are also verifiers; `others` are members only."""
 
-    def __init__(self, validators: list[str], others: list[str], params: Params = PARAMS) -> None:
+    def __init__(self, validators: list[str], others: list[str], params: NetworkParams = PARAMS) -> None:
         self.names = {account_id(key_of(name).public): name for name in (*validators, *others)}
         self.ids = {name: identity for identity, name in self.names.items()}
         accounts = [GenesisAccount(key_of(n).public, GRANT, n in validators, n in validators) for n in (*validators, *others)]
-        self.genesis = Genesis(1, "work kit", START_MS, params, accounts, b"", b"")
+        self.genesis = network_genesis("work kit", START_MS, params, accounts)
         self.state: State = first_state(self.genesis)[0]
         self.chain_id, self.params = self.genesis.chain_id, params
         self.pool: dict[bytes, ParsedTx] = {}
@@ -204,7 +207,7 @@ class Chain:
     # reading
 
     def describe(self, job: bytes) -> dict[str, Any]:
-        found = views.describe(self.state, job, self.params)
+        found = views.describe(self.state, job)
         assert found is not None
         return found
 

@@ -14,10 +14,11 @@ from chain import host as base
 from chain.codec import encode
 from chain.consensus.messages import RoundState
 from chain.contracts import credits, membership
+from chain.contracts.job import JobParams
 from chain.contracts.job import messages as job
 from chain.crypto import account_id, address, tagged
 from chain.ledger import outcome, snapshot
-from chain.ledger.genesis import Genesis, GenesisAccount
+from chain.ledger.genesis import Genesis, GenesisAccount, Section
 from chain.ledger.state import Overlay, State
 from chain.ledger.tx import sign_tx
 from chain.merkle import list_root, prove_item
@@ -97,6 +98,9 @@ def records() -> list[tuple[str, Any]]:
         ("ListProof", prove_item([b"a", b"b", b"c"], 1)),
         ("StateProof", prove_key(None, b"a/x")),
         ("Params", Params()),
+        ("Section", Section(3, [1, 2**63 - 1])),
+        ("MemberParams", membership.MemberParams()),
+        ("JobParams", JobParams()),
         ("GenesisAccount", genesis.accounts[0]),
         ("Genesis", genesis),
         ("Transfer", transfer),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -18,7 +19,7 @@ from chain.contracts.membership import Release
 from chain.crypto import ZERO_HASH
 from chain.errors import Malformed
 from chain.host import account_key
-from chain.ledger.genesis import Genesis, GenesisAccount, check_genesis, first_state, from_json, to_json
+from chain.ledger.genesis import Genesis, GenesisAccount, Section, check_genesis, first_state, from_json, make_params, to_json
 from chain.ledger.snapshot import check_signed
 from chain.ledger.state import State
 from chain.ledger.transition import (
@@ -217,6 +218,7 @@ def genesis() -> dict[str, Any]:
         "refused": _refused_genesis(made),
         "good": _good_genesis(made),
         "refused_files": _refused_files(made),
+        "files": _files(made),
     }
 
 
@@ -229,9 +231,22 @@ _SPANS = (
     "timeout_step",
     "timeout_max",
     "evidence_age",
-    "job_min_open",
 )
-_SPANS += ("job_max_open", "job_reveal", "job_key", "job_vote_base", "job_open_votes", "appeal", "strike_life")
+_CONTRACT_SPANS = (
+    "job_min_open",
+    "job_max_open",
+    "job_reveal",
+    "job_key",
+    "job_vote_base",
+    "job_open_votes",
+    "appeal",
+    "strike_life",
+)
+
+
+def _with(made: Genesis, **values: int) -> Genesis:
+    """With these parameters of contracts."""
+    return replace(made, contracts=make_params(**values)[1])
 
 
 def _many(made: Genesis, validators: int) -> Genesis:
@@ -250,11 +265,18 @@ def _good_genesis(made: Genesis) -> list[dict[str, Any]]:
         "the smallest block": replace(made, params=replace(params, block_bytes=131_082)),
         "the largest block": replace(made, params=replace(params, block_bytes=4_000_000, block_txs=8_192)),
         "the least work": replace(made, params=replace(params, block_work=25_600)),
-        "the longest spans": replace(made, params=replace(params, **dict.fromkeys(_SPANS, 2**48))),
+        "the longest spans": replace(
+            _with(made, **dict.fromkeys(_CONTRACT_SPANS, 2**48)), params=replace(params, **dict.fromkeys(_SPANS, 2**48))
+        ),
     }
     for case in cases.values():
         check_genesis(case)
     return [{"rule": "LC-BLK-9", "why": why, "bytes": encode(case).hex()} for why, case in cases.items()]
+
+
+def _cut(made: Genesis, change: Callable[[list[int]], list[int]]) -> Genesis:
+    *others, last = made.contracts
+    return replace(made, contracts=[*others, Section(last.number, change(last.values))])
 
 
 def _refused_genesis(made: Genesis) -> list[dict[str, Any]]:
@@ -270,7 +292,15 @@ def _refused_genesis(made: Genesis) -> list[dict[str, Any]]:
         "no validator": replace(made, accounts=nobody),
         "129 validators": _many(made, 129),
         "credits above 2^63-1 together": replace(made, accounts=rich),
-        "job_min_open above job_max_open": replace(made, params=replace(params, job_min_open=5, job_max_open=4)),
+        "job_min_open above job_max_open": _with(made, job_min_open=5, job_max_open=4),
+        "a contract that is missing": replace(made, contracts=made.contracts[:-1]),
+        "a contract that nobody knows": replace(made, contracts=[*made.contracts, Section(9, [])]),
+        "contracts in another order": replace(made, contracts=made.contracts[::-1]),
+        "a contract twice": replace(made, contracts=[made.contracts[0], *made.contracts]),
+        "parameters of a contract that has none": replace(made, contracts=[Section(1, [1]), *made.contracts[1:]]),
+        "a parameter too few": _cut(made, lambda values: values[:-1]),
+        "a parameter too many": _cut(made, lambda values: [*values, 1]),
+        "a contract's parameter of zero": _cut(made, lambda values: [0, *values[1:]]),
         "a time above 2^48": replace(made, time=2**48 + 1),
         "block_bytes below two of the largest transactions": replace(made, params=replace(params, block_bytes=131_081)),
         "block_bytes above 4,000,000": replace(made, params=replace(params, block_bytes=4_000_001)),
@@ -278,9 +308,30 @@ def _refused_genesis(made: Genesis) -> list[dict[str, Any]]:
         "block_txs above 8,192": replace(made, params=replace(params, block_txs=8_193)),
     }
     for name in _SPANS:
+        cases[f"{name} above 2^48"] = replace(made, params=replace(params, **{name: 2**48 + 1}))
+    for name in _CONTRACT_SPANS:
         longest = {"job_max_open": 2**48 + 1} if name == "job_min_open" else {}
-        cases[f"{name} above 2^48"] = replace(made, params=replace(params, **longest, **{name: 2**48 + 1}))
+        cases[f"{name} above 2^48"] = _with(made, **longest, **{name: 2**48 + 1})
+    for why, case in cases.items():
+        with suppress(Malformed):
+            check_genesis(case)
+            raise ValueError(f"a genesis that should be refused: {why}")
     return [{"rule": "LC-BLK-9", "why": why, "bytes": encode(case).hex()} for why, case in cases.items()]
+
+
+def _files(made: Genesis) -> list[dict[str, Any]]:
+    """LC-BLK-16: what a file leaves out has its default."""
+    good = json.loads(to_json(made))
+    cases = {
+        "a contract left out": good | {"contracts": {name: s for name, s in good["contracts"].items() if name != "membership"}},
+        "contracts left out": {name: value for name, value in good.items() if name != "contracts"},
+        "a parameter of a contract left out": good | {"contracts": {"job": {"job_reveal": 5}}},
+    }
+    texts = {why: json.dumps(case) for why, case in cases.items()}
+    return [
+        {"rule": "LC-BLK-16", "why": why, "file": text, "bytes": encode(from_json(text.encode())).hex()}
+        for why, text in texts.items()
+    ]
 
 
 def _refused_files(made: Genesis) -> list[dict[str, Any]]:
@@ -288,6 +339,11 @@ def _refused_files(made: Genesis) -> list[dict[str, Any]]:
     good = json.loads(to_json(made))
     cases: dict[str, Any] = {
         "an unknown parameter": good | {"params": good["params"] | {"speed": 1}},
+        "a contract that nobody knows": good | {"contracts": good["contracts"] | {"weather": {}}},
+        "an unknown parameter of a contract": good | {"contracts": good["contracts"] | {"credits": {"speed": 1}}},
+        "a contract's parameter among the ledger's": good | {"params": good["params"] | {"appeal": 1}},
+        "a contract's parameter of zero": good | {"contracts": good["contracts"] | {"membership": {"appeal": 0}}},
+        "a contract's parameter that is no number": good | {"contracts": good["contracts"] | {"membership": {"appeal": "9"}}},
         "a parameter that is no number": good | {"params": good["params"] | {"quota": "9"}},
         "fewer deadlines than a block can set": good | {"params": good["params"] | {"max_due": 1_535}},
         "less work than that of the lightest deadlines": good | {"params": good["params"] | {"max_due_work": 1_535}},

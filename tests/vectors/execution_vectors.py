@@ -528,7 +528,7 @@ def _suspended(
 
 def _deadlines() -> list[Maker]:
     at = clock() + NEXT
-    life = _genesis().params.strike_life
+    life = membership.MemberParams().strike_life
     due = _suspended
     both = due(until=at) | {
         account_key(BOB): account("bob", status=SUSPENDED, balance=0, frozen=1),

@@ -46,13 +46,29 @@ _BYTES = {(20, 20): "id", (32, 32): "hash", (33, 33): "key", (64, 64): "signatur
 
 LEDGER: tuple[type, ...] = (
     *(TxBody, SignedTx, Validator, Vote, Proposal, VoteEvidence, ProposalEvidence, Certificate, Header, Block, Moved, Noted),
-    *(Receipt, ListProof, StateProof, genesis.GenesisAccount, genesis.Genesis, snapshot.Handover, outcome.Record, outcome.Changes),
+    *(
+        Receipt,
+        ListProof,
+        StateProof,
+        genesis.GenesisAccount,
+        genesis.Section,
+        genesis.Genesis,
+        snapshot.Handover,
+        outcome.Record,
+        outcome.Changes,
+    ),
 )
 CHAPTERS: dict[str, tuple[type, ...]] = {
     "Blocks, transactions, consensus": (*LEDGER, RoundState),
     "State": (
         *dict.fromkeys(
-            [*BASE_STATE.values(), *(k for c in CONTRACTS if c.name != "job" for k in c.state.values()), CaseRef, HeldDue]
+            [
+                *BASE_STATE.values(),
+                *(c.params for c in CONTRACTS if c.params),
+                *(k for c in CONTRACTS if c.name != "job" for k in c.state.values()),
+                CaseRef,
+                HeldDue,
+            ]
         ),
     ),
     "Messages of contracts": tuple(kind for c in CONTRACTS for kind in c.messages),

@@ -69,6 +69,7 @@ def test_every_message_and_record_has_an_encoding() -> None:
     wanted = {kind.__name__ for contract in CONTRACTS for kind in contract.messages}
     wanted |= {kind.__name__ for kind in BASE_STATE.values()}
     wanted |= {kind.__name__ for contract in CONTRACTS if contract.name != "job" for kind in contract.state.values()}
+    wanted |= {contract.params.__name__ for contract in CONTRACTS if contract.params}
     assert wanted - shown == set()
 
 

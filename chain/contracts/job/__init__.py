@@ -58,6 +58,7 @@ from chain.contracts.job.messages import (
     vote_code,
     vote_commitment,
 )
+from chain.contracts.job.params import JobParams
 from chain.contracts.job.records import ESCROWS, NUMBER, STATE, State
 from chain.contracts.job.rules import FloatKind, HiddenVote, OnCheat, Result, VoteCode, probe_of
 from chain.contracts.job.store import Finished
@@ -84,6 +85,7 @@ CONTRACT = Contract(
         OpenVote: MessageSpec(handlers.open_vote, urgent=True, work=WORK, subject=_job),
     },
     codes=JobCode,
+    params=JobParams,
     state=STATE,
     listed={b"j/": ALL},
     events=EVENTS,
@@ -108,6 +110,7 @@ __all__ = [
     "Image",
     "ImageKind",
     "JobCode",
+    "JobParams",
     "Limits",
     "OnCheat",
     "OpenVote",

@@ -6,6 +6,7 @@ import msgspec
 
 from chain.contracts.job import messages, records, rules, settle, store
 from chain.contracts.job.messages import Claim, CommitVote, Image, ImageKind, JobCode, OpenVote, PostJob, Reveal, RevealKey
+from chain.contracts.job.params import JobParams
 from chain.contracts.job.records import (
     ClaimantIndex,
     ClaimRecord,
@@ -66,10 +67,11 @@ def _one_more(host: Host, sender: bytes, m: PostJob) -> Contractor:
     """LC-JOB-43: what one account has standing in the state has a bound."""
     old = host.get(records.contractor_key(sender), Contractor) or Contractor(0, 0, 0, 0, 0)
     size = old.live_bytes + messages.size_of(m)
-    if old.live >= host.params.job_max_live:
+    p = host.params_of(JobParams)
+    if old.live >= p.job_max_live:
         raise Reject(JobCode.TOO_MANY_LIVE, f"{old.live} of your jobs are live, no more are allowed")
-    if size > host.params.job_max_live_bytes:
-        text = f"your live postings would have {size} bytes, {host.params.job_max_live_bytes} are allowed"
+    if size > p.job_max_live_bytes:
+        text = f"your live postings would have {size} bytes, {p.job_max_live_bytes} are allowed"
         raise Reject(JobCode.TOO_MANY_LIVE, text)
     return msgspec.structs.replace(old, posted=old.posted + 1, live_bytes=size)
 
@@ -98,7 +100,7 @@ def _new_job(m: PostJob) -> Job:
 
 def _check_expiry(host: Host, m: PostJob) -> None:
     """LC-JOB-15"""
-    away, p = m.expiry - host.clock, host.params
+    away, p = m.expiry - host.clock, host.params_of(JobParams)
     if away <= 0:
         raise Reject(JobCode.BAD_EXPIRY, f"the expiry {m.expiry} is past: the chain clock stands at {host.clock} ms")
     if not p.job_min_open <= away <= p.job_max_open:
@@ -167,7 +169,7 @@ def claim(host: Host, sender: bytes, m: Claim) -> None:
 
 def _first_claim(work: Work, sender: bytes, m: Claim) -> tuple[int, ClaimRecord]:
     host, index = work.host, work.job.claimants
-    if index >= host.params.job_max_claimants:
+    if index >= work.params.job_max_claimants:
         raise Reject(JobCode.JOB_FULL, f"the job has {index} claimants, no more are allowed")
     stake = min(host.free(sender), work.terms.bounty // 10)
     host.lock(sender, records.stake_escrow(m.job, sender), stake, "stake.locked", m.job)

@@ -60,7 +60,7 @@ def close_claims(work: Work) -> None:
         return
     entries = work.entries(list(range(work.job.claimants)))
     must = [entry.claim for entry in rules.rank(entries, work.tol, work.terms.finalists)]
-    work.move_to(State.REVEAL, work.host.params.job_reveal, must=must)
+    work.move_to(State.REVEAL, work.params.job_reveal, must=must)
     work.host.note("reveal.open", work.id, work.job.deadline, *[work.claim(index).claimant for index in must])
 
 
@@ -75,7 +75,7 @@ def close_reveals(work: Work) -> None:
     if not finalists:
         finish(work, State.EMPTY)
     elif work.job.hidden == Hidden.ON:
-        work.move_to(State.KEY, work.host.params.job_key)
+        work.move_to(State.KEY, work.params.job_key)
         work.host.note("key.open", work.id, work.job.deadline)
     else:
         start_audit(work, 0, 1, finalists)
@@ -119,7 +119,7 @@ def start_audit(work: Work, audit: int, round_: int, among: list[int]) -> None:
     whole = round_ == 2 or work.job.hidden == Hidden.ON
     batch = left if whole else [rules.leader(work.entries(left), work.tol).claim]
     drawn = _draw(work, audit, round_, batch)
-    terms, params = work.terms, work.host.params
+    terms, params = work.terms, work.params
     window = rules.vote_window(params.job_vote_base, terms.limits.eval_s, terms.limits.model_cap, len(batch))
     work.move_to(State.COMMIT, window, audit=audit, round=round_, committed=0, opened=0)
     _seat_committee(work, batch, drawn)
@@ -184,7 +184,7 @@ def _seat_committee(work: Work, batch: list[int], drawn: list[tuple[list[bytes],
 
 def start_count(work: Work) -> None:
     """Everybody committed, or the time is over: now the votes are opened (LC-JOB-35)."""
-    work.move_to(State.COUNT, work.host.params.job_open_votes)
+    work.move_to(State.COUNT, work.params.job_open_votes)
     work.host.note("count", work.id, work.job.audit, work.job.round, work.job.deadline)
     if not work.job.committed:
         judge(work)

@@ -9,6 +9,7 @@ import msgspec
 
 from chain.contracts.job import messages, records
 from chain.contracts.job.messages import PostJob
+from chain.contracts.job.params import JobParams
 from chain.contracts.job.records import AuditRound, ClaimRecord, Job, Posting, Seat
 from chain.contracts.job.rules import Entry
 from chain.errors import BrokenInvariant
@@ -27,6 +28,10 @@ class Work:
     @property
     def terms(self) -> PostJob:
         return self.posting.terms
+
+    @property
+    def params(self) -> JobParams:
+        return self.host.params_of(JobParams)
 
     def change(self, **fields: Any) -> None:
         self.job = msgspec.structs.replace(self.job, **fields)

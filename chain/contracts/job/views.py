@@ -11,6 +11,7 @@ from typing import Any
 
 from chain.contracts.job import messages, records, rules, store
 from chain.contracts.job.messages import PostJob
+from chain.contracts.job.params import JobParams
 from chain.contracts.job.records import (
     ENDED,
     AuditRound,
@@ -29,8 +30,7 @@ from chain.contracts.job.records import (
 )
 from chain.contracts.job.rules import HiddenVote, Result, Rule, VoteCode
 from chain.crypto import address
-from chain.host import Escrow, Reader, escrow_key
-from chain.params import Params
+from chain.host import Escrow, Reader, escrow_key, read_params
 
 MAX_LIST = 1_000
 """Most jobs that one call lists."""
@@ -126,11 +126,8 @@ def _limits(terms: PostJob) -> dict[str, int]:
 # --- one job -------------------------------------------------------------------------------------------------------------------
 
 
-def describe(reader: Reader, job_id: bytes, params: Params | None = None) -> dict[str, Any] | None:
-    """Everything about a job: terms, deadlines, claims in rank order, audits with votes, verdicts, payments.
-
-    With the network's `params` it also says when the job ends at the latest.
-    """
+def describe(reader: Reader, job_id: bytes) -> dict[str, Any] | None:
+    """Everything about a job: terms, deadlines, claims in rank order, audits with votes, verdicts, payments, its latest end."""
     found = _read(reader, job_id)
     summary = summarise(reader, job_id)
     if found is None or summary is None:
@@ -139,7 +136,7 @@ def describe(reader: Reader, job_id: bytes, params: Params | None = None) -> dic
     claims = [store.read_claim(reader, job_id, index) for index in range(job.claimants)]
     return summary | {
         "terms": _terms(posting.terms),
-        "latest_end": _latest_end(posting.terms, params) if params else None,
+        "latest_end": _latest_end(posting.terms, read_params(reader, records.NUMBER, JobParams)),
         "contractor": contractor(reader, posting.poster),
         "key": job.key.hex(),
         "audit": job.audit,
@@ -172,7 +169,7 @@ def _terms(terms: PostJob) -> dict[str, Any]:
     }
 
 
-def _latest_end(terms: PostJob, params: Params) -> int:
+def _latest_end(terms: PostJob, params: JobParams) -> int:
     return rules.latest_end(
         terms.expiry,
         params.job_reveal,

@@ -12,7 +12,9 @@ import msgspec
 from chain.codec import encode
 from chain.contracts.job import records
 from chain.contracts.job.messages import PostJob
-from chain.host import Account, account_key
+from chain.contracts.job.params import JobParams
+from chain.contracts.job.records import NUMBER
+from chain.host import Account, account_key, read_params
 from chain.ledger.state import State
 from chain.ledger.transition import chain_record
 from chain.ledger.tx import sign_tx
@@ -35,7 +37,8 @@ class Poster(Byzantine):
     def act(self) -> None:
         if self.world.faults[f"attack: {self.name}, sent"] >= MOST:
             return
-        state, params = self.node.state, self.node.params
+        state = self.node.state
+        params = read_params(state, NUMBER, JobParams)
         clock = chain_record(state).clock
         others = [at - 1 for at in self._expiries(state) if at - 1 - clock > params.job_min_open]
         expiry = min(others, default=clock + 5 * params.job_min_open)

@@ -18,6 +18,7 @@ from chain.ledger.genesis import Genesis, GenesisAccount
 from chain.ledger.tx import parse_tx
 from chain.types import Evidence, decode_block
 from client.work import WorkConfig
+from tests.network import genesis as network_genesis
 from tests.sim.checks import EPOCH, Violation
 from tests.sim.machine import Machine
 from tests.sim.market import Market
@@ -119,7 +120,7 @@ class MarketWorld(World):
 
 @cache
 def _genesis(accounts: tuple[GenesisAccount, ...]) -> Genesis:
-    return Genesis(1, "market", EPOCH, PARAMS, list(accounts), b"", b"")
+    return network_genesis("market", EPOCH, PARAMS, list(accounts))
 
 
 class Outside(Market):

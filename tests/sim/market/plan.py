@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, fields
 
-from chain.params import Params
+from tests.network import NetworkParams
 from tests.sim.profile import Partition, Profile
 
-PARAMS = Params(
+PARAMS = NetworkParams(
     heartbeat=4_000,
     drift=400,
     timeout_propose=300,

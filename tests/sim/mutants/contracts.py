@@ -33,7 +33,7 @@ MUTANTS = (
         "size = old.live_bytes - messages.size_of(work.terms)",
         "size = old.live_bytes",
     ),
-    rule("claims without limit", f"{_JOB}.handlers", "if index >= host.params.job_max_claimants:", "if False:"),
+    rule("claims without limit", f"{_JOB}.handlers", "if index >= work.params.job_max_claimants:", "if False:"),
     rule("three strikes do not bar", f"{_JOB}.handlers", "if strikes >= rules.STRIKE_LIMIT:", "if strikes > rules.STRIKE_LIMIT:"),
     rule(
         "no stake is locked",
@@ -65,8 +65,8 @@ MUTANTS = (
     rule(
         "reveal window one ms short",
         f"{_JOB}.settle",
-        "work.move_to(State.REVEAL, work.host.params.job_reveal,",
-        "work.move_to(State.REVEAL, work.host.params.job_reveal - 1,",
+        "work.move_to(State.REVEAL, work.params.job_reveal,",
+        "work.move_to(State.REVEAL, work.params.job_reveal - 1,",
     ),
     rule(
         "silence costs nothing",

@@ -26,6 +26,7 @@ from chain.ledger.genesis import Genesis, GenesisAccount
 from chain.ledger.transition import chain_record
 from chain.ledger.tx import sign_tx
 from chain.types import PREVOTE, TxBody, Vote, VoteEvidence, net_of, tx_id, vote_digest
+from tests.network import genesis as network_genesis
 from tests.sim.checks import EPOCH
 from tests.sim.checks_job_rules import tol, vote_code
 from tests.sim.market.clients import Market, Offer
@@ -55,7 +56,7 @@ def _genesis(max_due: int, crowd: int, strike_life: int) -> Genesis:
     )
     validator = [GenesisAccount(_key(0).public, 50_000, True, True)]
     members = [GenesisAccount(_key(FIRST + i).public, 60_000, False, i < crowd) for i in range(MEMBERS)]
-    return Genesis(1, "rough", EPOCH, params, validator + members, b"", b"")
+    return network_genesis("rough", EPOCH, params, validator + members)
 
 
 class RoughWorld(World):
