@@ -12,9 +12,9 @@ from chain.contracts.job.records import Job, Live, Posting, State
 from chain.crypto import sha256
 from chain.ledger.state import Overlay
 from chain.ledger.state import State as LedgerState
+from client.config import WorkConfig
 from client.work.changes import Changes
 from client.work.events import Chain, Moved
-from client.work.policy import WorkConfig
 from client.work.verifier import Verifier
 from client.work.worker import Worker
 from tests.unit.work_kit import Chain as Ground
@@ -50,14 +50,14 @@ def many_jobs(jobs: int) -> ManyJobsFigure:
     for start in range(0, jobs, _EACH):
         _post(state, start, min(_EACH, jobs - start), clock)
     gc.freeze()  # as the daemon does at its start
-    worker, verifier = Worker(me, WorkConfig()), Verifier(ground.ids["a"], WorkConfig())
+    worker, verifier = Worker(me, WorkConfig(enabled=True)), Verifier(ground.ids["a"], WorkConfig())
     changes = Changes(state)
     told = []
     while (moved := changes.take()) is not None:
         told.append(_timed(lambda given=moved: (worker.handle(given), verifier.handle(given))))  # type: ignore[misc]
     looks = [_timed(lambda: worker.handle(Chain(state, clock))) for _ in range(_LOOKS)]
     seats = [_timed(lambda: verifier.handle(Chain(state, clock))) for _ in range(_LOOKS)]
-    worker = Worker(me, WorkConfig())
+    worker = Worker(me, WorkConfig(enabled=True))
     worker.handle(Moved(state, tuple(key[2:] for key in state.keys(b"j/")), (), True))
     job = _post(state, jobs, 1, clock, bounty=10**9)
     found: list[object] = []

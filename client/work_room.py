@@ -10,39 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from msgspec import structs
 
 from chain.crypto import address
 from client.config import Config
 from client.core import Files, Ledger
 from client.driver import now_ms
-from client.work.policy import WorkConfig
 from client.work.runner import Work
 from sandbox import Sandbox
 
 log: Any = structlog.get_logger("work")
-
-
-def work_config(config: Config, *, train: bool) -> WorkConfig:
-    w = config.work
-    return WorkConfig(
-        enabled=train,
-        min_bounty=w.min_bounty_micro,
-        min_time_left_s=w.min_time_left_s,
-        max_run_s=w.max_run_s,
-        max_image_mb=w.max_image_mb,
-        max_model_mb=w.max_model_mb,
-        max_mem_mb=w.max_mem_mb,
-        max_hidden_mb=w.max_hidden_mb,
-        allowed_contractors=tuple(w.allowed_contractors),
-        denied_contractors=tuple(w.denied_contractors),
-        check_record=w.check_record,
-        concurrent=w.concurrent,
-        attempts=w.attempts,
-        verify=w.verify,
-        judge=w.judge,
-        reveal=w.reveal,
-        serve_won_days=w.serve_won_days,
-    )
 
 
 class WorkRoom:
@@ -73,7 +50,7 @@ class WorkRoom:
             self._files,
             sandbox,
             self._data / "work",
-            work_config(self._config, train=self._train),
+            structs.replace(self._config.work, enabled=self._train),
             now=now_ms,
             rng=secrets.token_bytes,
             self_test=True,

@@ -22,12 +22,12 @@ import structlog
 from chain.contracts.job.messages import ImageKind, PostJob
 from chain.contracts.job.views import cid_text
 from chain.storage import private
+from client.config import WorkConfig
 from client.core import Files
 from client.work import policy
 from client.work.book import Book
 from client.work.engine import Engine
 from client.work.events import Model
-from client.work.policy import WorkConfig
 from client.work.transfers import PLACES, RESERVED, Transfers, transfer_s
 from p2p.content.cid import Cid
 from p2p.content.dag import Builder, chunks

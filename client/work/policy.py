@@ -7,21 +7,18 @@ stop a worker. Times are milliseconds of the chain clock unless they say otherwi
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
-from typing import Literal
+from dataclasses import dataclass
 
 from chain.contracts.job import messages, records, rules, store
 from chain.contracts.job.messages import PostJob
 from chain.contracts.job.records import ClaimantIndex, ClaimRecord, Contractor, Job, Posting, State
 from chain.contracts.membership import Member, member_key
-from chain.crypto import address, parse_address
+from chain.crypto import address
 from chain.host import ACTIVE, Account, Reader, account_key
 from chain.types import format_credits
+from client.config import WorkConfig
 from sandbox import ImageLimits, Limits
 from sandbox.spec import MIB
-
-Judge = Literal["own-measurement", "never"]
-Reveals = Literal["always", "must"]
 
 MIN_REFUNDS = 3
 """From so many refunds on, a contractor that was refunded more often than it paid is avoided."""
@@ -33,52 +30,6 @@ SANDBOX_MIN_MEM_MB = 16
 MAX_THREADS = 1_024
 UNPACKED = 3
 """An image may unpack to so many times what it weighs packed."""
-
-
-@dataclass(frozen=True)
-class WorkConfig:
-    """The `[work]` part of a node's configuration. Raises ValueError naming the setting that is wrong."""
-
-    enabled: bool = True
-    """Train for bounties. A node that does not may still verify."""
-    verify: bool = True
-    """Evaluate when drawn into a committee. A node that does not abstains: a silent member of a committee would be struck."""
-    judge: Judge = "own-measurement"
-    """A validator confirms the ban of those whose model its own sandbox measured as false; `never`: judging is left to people."""
-    reveal: Reveals = "always"
-    """`must`: reveal only where silence would cost the stake."""
-    min_bounty: int = 0
-    min_time_left_s: int = 5
-    max_run_s: int = 3_600
-    max_image_mb: int = 2_048
-    max_model_mb: int = 512
-    max_mem_mb: int = 4_096
-    max_hidden_mb: int = 1_024
-    allowed_contractors: tuple[str, ...] = ()
-    """`lc1…`; none: everybody who is not denied."""
-    denied_contractors: tuple[str, ...] = ()
-    check_record: bool = True
-    """Avoid contractors whose jobs mostly ended with a refund after models were shown."""
-    concurrent: int = 1
-    """Training runs at a time. An evaluation for a committee runs beside them, and no training starts before it is done."""
-    attempts: int = 3
-    """Trainings per job, each with another seed."""
-    serve_won_days: int = 30
-    """How long a model that won stays available to its buyer."""
-
-    def __post_init__(self) -> None:
-        for name, low in (("concurrent", 1), ("attempts", 1), ("max_run_s", 1), ("min_time_left_s", 0), ("min_bounty", 0)):
-            if getattr(self, name) < low:
-                raise ValueError(f"[work] {name} must be at least {low}, not {getattr(self, name)}")
-        for field in fields(self):
-            if field.name.endswith("_mb") and getattr(self, field.name) < 1:
-                raise ValueError(f"[work] {field.name} must be at least 1, not {getattr(self, field.name)}")
-        if self.concurrent > 64 or self.attempts > 1_000:
-            raise ValueError("[work] concurrent is at most 64 and attempts at most 1000")
-        if self.judge not in ("own-measurement", "never") or self.reveal not in ("always", "must"):
-            raise ValueError('[work] judge is "own-measurement" or "never", reveal is "always" or "must"')
-        for text in (*self.allowed_contractors, *self.denied_contractors):
-            parse_address(text)
 
 
 @dataclass(frozen=True)
@@ -184,8 +135,8 @@ def _by_contractor(config: WorkConfig, offer: Offer, clock: int, me: bytes) -> s
 
 
 def _by_worth(config: WorkConfig, offer: Offer, clock: int, me: bytes) -> str | None:
-    if offer.terms.bounty < config.min_bounty:
-        return f"the bounty is {format_credits(offer.terms.bounty)}, below {format_credits(config.min_bounty)} ([work] min_bounty)"
+    if offer.terms.bounty < (least := config.min_bounty_micro):
+        return f"the bounty is {format_credits(offer.terms.bounty)}, below {format_credits(least)} ([work] min_bounty)"
     left = (offer.terms.expiry - clock) / 1_000
     if left < config.min_time_left_s or train_seconds(config, offer.terms, clock) is None:
         return f"only {left:.0f} s are left ([work] min_time_left_s is {config.min_time_left_s})"

@@ -23,6 +23,7 @@ from chain.contracts.job.messages import PostJob
 from chain.contracts.job.records import ENDED, Job, Posting, State
 from chain.contracts.job.rules import VoteCode
 from chain.contracts.job.views import cid_text
+from client.config import WorkConfig
 from client.core import Files, Ledger
 from client.work import policy, verifier, worker
 from client.work.book import Book, IntentState
@@ -60,7 +61,6 @@ from client.work.execution import Execution, Start
 from client.work.fetching import Fetching
 from client.work.material import Images, Models, Pins, durably, in_thread
 from client.work.outbox import Outbox
-from client.work.policy import WorkConfig
 from client.work.sending import Sending
 from client.work.verifier import Verifier
 from client.work.worker import Worker

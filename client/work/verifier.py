@@ -35,6 +35,7 @@ from chain.contracts.membership import Case, Member, case_key, member_key
 from chain.crypto import parse_address
 from chain.errors import Reject
 from chain.host import ACTIVE, K_VALIDATORS, Account, Reader, Validators, account_key
+from client.config import WorkConfig
 from client.work import policy
 from client.work.events import (
     Chain,
@@ -61,7 +62,6 @@ from client.work.events import (
     take,
 )
 from client.work.order import FairOrder
-from client.work.policy import WorkConfig
 from sandbox import Status
 
 MAX_MARGIN_MS = 15_000

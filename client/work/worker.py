@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from chain.contracts.job import records, store, views
 from chain.contracts.job.records import ENDED, Job, State
 from chain.host import Reader
+from client.config import WorkConfig
 from client.work import policy
 from client.work.events import (
     Chain,
@@ -57,7 +58,7 @@ from client.work.events import (
     take,
 )
 from client.work.order import FairOrder
-from client.work.policy import Offer, WorkConfig
+from client.work.policy import Offer
 from sandbox import Status
 
 MAX_WALK = 64

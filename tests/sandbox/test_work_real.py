@@ -67,7 +67,7 @@ async def test_a_real_job_is_trained_verified_and_paid(tmp_path: Path, sandboxes
             files[name],
             sandboxes[name],
             tmp_path / name / "work",
-            WorkConfig(attempts=2),
+            WorkConfig(enabled=True, attempts=2),
             now=lambda: int(time.time() * 1_000),
             rng=random.Random(name).randbytes,
         )

@@ -63,7 +63,6 @@ SHARED = {
     "Tick": 2,
     "Verdict": 2,
     "Work": 2,
-    "WorkConfig": 2,
     "_Block": 2,
     "_Header": 2,
     "_Known": 2,

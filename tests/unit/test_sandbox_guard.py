@@ -17,8 +17,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from client.config import WorkConfig
 from client.work import policy
-from client.work.policy import WorkConfig
 from sandbox import disk, tarwriter
 from sandbox.archive import ScannedImage, clean_archive, scan_archive
 from sandbox.documents import parse, parse_config, parse_manifest

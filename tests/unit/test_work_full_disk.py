@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from client.work import WorkConfig
 from tests.unit.test_work_graph import VALIDATORS, Graph, tmp_path
-from tests.unit.work_kit import FullDisk, blocks, run_virtual
+from tests.unit.work_kit import FullDisk, blocks, run_virtual, working
 
 __all__ = ["tmp_path"]
 
@@ -42,7 +41,7 @@ def test_nothing_is_forgotten_while_the_book_cannot_be_read(
 def outage(tmp_path: Path, start: int, logged: list[structlog.typing.EventDict], *, reads: bool) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        graph = Graph(tmp_path, config=WorkConfig(attempts=2))
+        graph = Graph(tmp_path, config=working(attempts=2))
         await graph.start()
         refused, over = 0, False
 

@@ -26,7 +26,7 @@ from client.work import WorkConfig, hidden
 from client.work.events import Moved
 from p2p.content.cid import parse
 from sandbox import Status
-from tests.unit.work_kit import Chain, Node, Web, blocks, hidden_set, run_virtual
+from tests.unit.work_kit import Chain, Node, Web, blocks, hidden_set, run_virtual, working
 
 VALIDATORS = ["a", "b", "c", "d"]
 
@@ -48,8 +48,8 @@ class Graph:
         self.tmp, self.web = tmp, Web()
         self.chain = Chain(VALIDATORS, ["boss", "cheat"])
         names = (*VALIDATORS, "boss")
-        self.nodes = {n: Node(self.chain, self.web, n, tmp / n, config or WorkConfig(), seed, **faults) for n in names}
-        self.cheat = Node(self.chain, self.web, "cheat", tmp / "cheat", WorkConfig(), seed)
+        self.nodes = {n: Node(self.chain, self.web, n, tmp / n, config or working(), seed, **faults) for n in names}
+        self.cheat = Node(self.chain, self.web, "cheat", tmp / "cheat", working(), seed)
 
     async def start(self, *names: str) -> None:
         for name in names or VALIDATORS:
@@ -334,7 +334,7 @@ async def trouble(graph: Graph, rng: random.Random, stop: asyncio.Event) -> int:
 def test_jobs_settle_rightly_however_nodes_are_killed(tmp_path: Path, seed: int) -> None:
     async def main() -> None:
         rng = random.Random(seed)
-        graph = Graph(tmp_path, seed, WorkConfig(attempts=2, concurrent=rng.choice((1, 2))), loss=0.15, fail=0.05)
+        graph = Graph(tmp_path, seed, working(attempts=2, concurrent=rng.choice((1, 2))), loss=0.15, fail=0.05)
         await graph.start()
         stop = asyncio.Event()
         killer = asyncio.ensure_future(trouble(graph, rng, stop))

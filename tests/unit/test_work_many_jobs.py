@@ -19,10 +19,9 @@ from client.work.contractor import Contractor as ContractorDuty
 from client.work.events import Chain as Look
 from client.work.events import Effect, FetchImage, FetchModel, ImageFailed, ImageReady, Moved, RevealKey, StartTrain
 from client.work.order import FairOrder
-from client.work.policy import WorkConfig
 from client.work.verifier import MAX_AHEAD, MAX_AHEAD_OF_ONE, Verifier
 from client.work.worker import MAX_FAILURES, Worker
-from tests.unit.work_kit import Chain, key_of, posting, tell
+from tests.unit.work_kit import Chain, key_of, posting, tell, working
 
 MANY = 12_000
 IMAGE = "sha256:" + "cd" * 32
@@ -103,7 +102,7 @@ class Following:
 
 
 def worker(ground: Ground, **config: Any) -> Following:
-    return Following(ground, Worker(ground.chain.ids["w"], WorkConfig(**config)))
+    return Following(ground, Worker(ground.chain.ids["w"], working(**config)))
 
 
 @pytest.mark.parametrize("count", [100, MANY])
@@ -224,7 +223,7 @@ def test_a_verifier_finds_its_seat_among_any_number_of_audits(count: int) -> Non
             (records.seat_key(job, 0, 1, me), Seat([0], b"", [], False, 0)),
         ]
     )
-    verifier = Following(ground, Verifier(me, WorkConfig()))
+    verifier = Following(ground, Verifier(me, working()))
     effects, reader = verifier.look()
     assert [type(e) for e in effects] == [FetchImage, FetchModel]
     assert {getattr(e, "job", job) for e in effects} == {job}
@@ -239,7 +238,7 @@ def test_images_are_fetched_ahead_of_audits_for_many_contractors_and_within_a_bo
     owner = dict.fromkeys(ground.many(MANY, stranger(1), terms, State.REVEAL, deadline=soon), 1)
     for number in range(2, 10):
         owner |= dict.fromkeys(ground.many(10, stranger(number), terms, State.REVEAL, deadline=soon + number), number)
-    verifier = Following(ground, Verifier(ground.chain.ids["a"], WorkConfig()))
+    verifier = Following(ground, Verifier(ground.chain.ids["a"], working()))
     effects, reader = verifier.look()
     of = Counter(owner[e.job] for e in effects if isinstance(e, FetchImage))
     assert of.total() == MAX_AHEAD

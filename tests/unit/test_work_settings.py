@@ -1,47 +1,37 @@
-"""Every setting of the [work] section reaches the worker's policy."""
+"""The work of a node goes by its [work] section as it stands; whether it trains is the command's word."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
-import msgspec
 import pytest
 
-from chain.crypto import address
+from client import work_room
 from client.config import Config, WorkConfig
-from client.work_room import work_config
-
-CHANGED: dict[str, Any] = {
-    "min_bounty": "2.5",
-    "min_time_left_s": 77,
-    "max_run_s": 77,
-    "max_image_mb": 77,
-    "max_model_mb": 77,
-    "max_mem_mb": 77,
-    "max_hidden_mb": 77,
-    "allowed_contractors": [address(bytes(20))],
-    "denied_contractors": [address(bytes(20))],
-    "check_record": False,
-    "concurrent": 7,
-    "attempts": 7,
-    "verify": False,
-    "reveal": "must",
-    "serve_won_days": 7,
-    "judge": "never",
-}
+from client.core import Files, Ledger
+from client.work_room import WorkRoom
 
 
-def test_every_setting_is_tried_here() -> None:
-    assert set(CHANGED) == {f.name for f in msgspec.structs.fields(WorkConfig)} - {"enabled"}
+class _Ledger:
+    own_id = bytes(20)
 
 
-@pytest.mark.parametrize("name", CHANGED)
-def test_a_setting_changes_what_the_worker_goes_by(name: str) -> None:
-    usual, other = (asdict(work_config(Config(work=WorkConfig(**work)), train=True)) for work in ({}, {name: CHANGED[name]}))
-    assert {key for key in usual if usual[key] != other[key]} == {name}
+@pytest.mark.parametrize("said", [True, False])
+@pytest.mark.parametrize("train", [True, False])
+async def test_only_whether_to_train_is_the_commands_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: bool, train: bool
+) -> None:
+    given: list[WorkConfig] = []
 
+    class Heard:
+        def __init__(self, *args: Any, **_: Any) -> None:
+            given.append(args[4])
 
-def test_whether_to_train_is_the_commands_word() -> None:
-    assert work_config(Config(), train=True).enabled
-    assert not work_config(Config(), train=False).enabled
+        async def start(self) -> None: ...
+
+    monkeypatch.setattr(work_room, "Work", Heard)
+    section = WorkConfig(enabled=said, attempts=7, min_bounty="2.5")
+    room = WorkRoom(tmp_path, Config(work=section), cast(Ledger, _Ledger()), cast(Files, None), train=train)
+    await room.start()
+    assert given == [WorkConfig(enabled=train, attempts=7, min_bounty="2.5")]

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from chain.contracts.job.messages import Image, ImageKind
+from client.config import WorkConfig
 from client.node import NodeFiles
 from client.work import transfers as transfers_module
 from client.work.book import Book
 from client.work.material import Images, Pins
-from client.work.policy import WorkConfig
 from client.work.transfers import LEAST, MODEL_PLACES, PLACES, RESERVED, SLOWEST, WINDOW_S, Transfers, transfer_s
 from p2p.content.cid import Codec, cid_of, parse
 from p2p.content.dag import CHUNK

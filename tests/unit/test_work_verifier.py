@@ -23,6 +23,7 @@ from chain.contracts.job.messages import (
 from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.contracts.membership import JudgeCase
 from chain.crypto import sha256
+from client.config import WorkConfig
 from client.work.events import (
     Chain as Look,
 )
@@ -44,10 +45,9 @@ from client.work.events import (
     SeatDone,
     StartEvaluate,
 )
-from client.work.policy import WorkConfig
 from client.work.verifier import MAX_TRIES, Memory, Verifier
 from sandbox import Status
-from tests.unit.work_kit import PARAMS, Chain, Told, tell
+from tests.unit.work_kit import PARAMS, Chain, Told, tell, working
 
 IMAGE = "sha256:" + "cd" * 32
 PATH, EVAL = Path("/models/1"), Path("/hidden/1")
@@ -63,7 +63,7 @@ class Bench:
     def __init__(self, config: WorkConfig | None = None, hidden: bool = False, memory: Memory | None = None) -> None:
         self.chain = Chain(["a", "b", "c"], ["boss", "w"])
         self.me, self.w = self.chain.ids["a"], self.chain.ids["w"]
-        self.verifier = Verifier(self.me, config or WorkConfig(), memory)
+        self.verifier = Verifier(self.me, config or working(), memory)
         self.told: Told | None = None
         self.job = self.chain.post("boss", hidden=[HIDDEN] if hidden else [])
         sealed = claim_commitment(self.chain.chain_id, self.job, self.w, model_id(CID), bytes(32))
@@ -238,7 +238,7 @@ def test_a_round_that_ended_is_left() -> None:
     assert not b.verifier.busy
 
 
-@pytest.mark.parametrize("config", [WorkConfig(verify=False), WorkConfig(max_mem_mb=32), WorkConfig(max_model_mb=1, max_run_s=1)])
+@pytest.mark.parametrize("config", [working(verify=False), working(max_mem_mb=32), working(max_model_mb=1, max_run_s=1)])
 def test_a_node_that_may_not_or_cannot_run_it_abstains_at_once(config: WorkConfig) -> None:
     b = Bench(config)
     assert b.look() == []
@@ -287,7 +287,7 @@ def test_ballots_that_the_disk_refused_are_offered_again() -> None:
 
 def test_after_a_restart_a_stored_ballot_is_not_evaluated_again() -> None:
     b = Bench()
-    b.verifier = Verifier(b.me, WorkConfig(), Memory({(b.job, 0, 1): b"c" * 32}, set()))
+    b.verifier = Verifier(b.me, working(), Memory({(b.job, 0, 1): b"c" * 32}, set()))
     b.audit()
     assert b.look() == []
     assert not b.verifier.busy
@@ -298,7 +298,7 @@ def test_a_commitment_that_is_not_this_nodes_is_not_opened() -> None:
     b.audit()
     for name in ("a", "b", "c"):
         assert b.chain.now(name, CommitVote(b.job, 0, 1, b"c" * 32)) == 0
-    b.verifier = Verifier(b.me, WorkConfig(), Memory({(b.job, 0, 1): b"d" * 32}, set()))
+    b.verifier = Verifier(b.me, working(), Memory({(b.job, 0, 1): b"d" * 32}, set()))
     assert b.look() == []
 
 
@@ -379,7 +379,7 @@ def suspended(memory: bool = True, config: WorkConfig | None = None, name: str =
     for voter in ("a", "b", "c"):
         assert b.chain.now(voter, OpenVote(b.job, 0, 1, [vote], bytes(32))) == 0
     assert b.chain.describe(b.job)["cases"][0]["state"] == "PENDING"
-    b.verifier = Verifier(b.chain.ids[name], config or WorkConfig(), Memory({}, {(b.w, b.job)} if memory else set()))
+    b.verifier = Verifier(b.chain.ids[name], config or working(), Memory({}, {(b.w, b.job)} if memory else set()))
     return b
 
 
@@ -388,7 +388,7 @@ def suspended(memory: bool = True, config: WorkConfig | None = None, name: str =
     [
         ({}, True),
         ({"memory": False}, False),
-        ({"config": WorkConfig(judge="never")}, False),
+        ({"config": working(judge="never")}, False),
         ({"name": "boss"}, False),
     ],
     ids=["own measurement", "measured nothing", "never", "no validator"],

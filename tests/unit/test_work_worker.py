@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from chain.contracts.job.messages import Claim, Reveal, claim_commitment, model_id
+from client.config import WorkConfig
 from client.work import policy
 from client.work.events import (
     Chain as Look,
@@ -32,10 +33,9 @@ from client.work.events import (
     SubmitClaim,
 )
 from client.work.events import Reveal as RevealEffect
-from client.work.policy import WorkConfig
 from client.work.worker import MAX_FAILURES, RETRY_MS, Memory, Worker
 from sandbox import Status
-from tests.unit.work_kit import PARAMS, Chain, Told, tell
+from tests.unit.work_kit import PARAMS, Chain, Told, tell, working
 
 IMAGE = "sha256:" + "cd" * 32
 
@@ -50,7 +50,7 @@ class Bench:
     def __init__(self, config: WorkConfig | None = None, memory: Memory | None = None) -> None:
         self.chain = Chain(["v", "x", "y", "z"], ["boss", "w"])
         self.me = self.chain.ids["w"]
-        self.worker = Worker(self.me, config or WorkConfig(), memory)
+        self.worker = Worker(self.me, config or working(), memory)
         self.told: Told | None = None
 
     def look(self, busy: bool = False) -> list[Effect]:
@@ -109,7 +109,7 @@ def test_a_loss_below_the_floor_is_claimed_as_the_floor() -> None:
 
 
 def test_only_what_improves_on_the_own_claim_is_claimed_whatever_others_announce() -> None:
-    b = Bench(WorkConfig(attempts=9))
+    b = Bench(working(attempts=9))
     job = b.chain.post("boss", tol=0)
     assert b.chain.now("v", Claim(job, 0, bytes(32))) == 0  # unbeatable, and unproven
     (train,) = b.ready(job)
@@ -124,7 +124,7 @@ def test_only_what_improves_on_the_own_claim_is_claimed_whatever_others_announce
 
 
 def test_while_a_claim_is_on_its_way_the_best_of_the_rest_waits() -> None:
-    b = Bench(WorkConfig(attempts=9, concurrent=3))
+    b = Bench(working(attempts=9, concurrent=3))
     job = b.chain.post("boss", tol=0)
     first, second, third = b.ready(job)
     assert SubmitClaim(job, 1, 10**6, model(1)) in b.measured(first, 1, 10**6)
@@ -137,7 +137,7 @@ def test_while_a_claim_is_on_its_way_the_best_of_the_rest_waits() -> None:
 
 
 def test_what_waited_for_a_claim_on_its_way_is_dropped_when_the_job_ends_first() -> None:
-    b = Bench(WorkConfig(attempts=2, concurrent=2))
+    b = Bench(working(attempts=2, concurrent=2))
     job = b.chain.post("boss", tol=0)
     first, second = b.ready(job)
     assert SubmitClaim(job, 1, 10**6, model(1)) in b.measured(first, 1, 10**6)
@@ -148,7 +148,7 @@ def test_what_waited_for_a_claim_on_its_way_is_dropped_when_the_job_ends_first()
 
 
 def test_the_model_of_a_replaced_claim_is_dropped_once_the_new_one_stands() -> None:
-    b = Bench(WorkConfig(attempts=1))
+    b = Bench(working(attempts=1))
     job = b.chain.post("boss", tol=0)
     b.ready(job)
     old = b.stands(job, 10**6, 1)
@@ -169,7 +169,7 @@ def test_no_training_starts_while_a_committee_waits_but_a_check_goes_on() -> Non
 
 
 def test_attempts_and_slots_are_bounded_and_the_best_paying_job_comes_first() -> None:
-    b = Bench(WorkConfig(concurrent=3, attempts=2))
+    b = Bench(working(concurrent=3, attempts=2))
     poor, rich = b.chain.post("boss", bounty=10), b.chain.post("boss", bounty=20)
     assert b.look() == [FetchImage(rich), FetchImage(poor)]
     for job in (poor, rich):
@@ -216,7 +216,7 @@ def test_a_failed_training_uses_its_attempt_up_but_for_the_engines_faults(status
 
 
 def test_a_job_that_fails_again_and_again_is_given_up_with_the_reason() -> None:
-    b = Bench(WorkConfig(attempts=9))
+    b = Bench(working(attempts=9))
     job = b.chain.post("boss")
     assert b.look() == [FetchImage(job)]
     for _ in range(MAX_FAILURES):
@@ -236,7 +236,7 @@ def test_an_image_that_breaks_a_rule_is_not_tried_again() -> None:
 
 
 def test_what_was_fetched_for_a_job_makes_room_once_nothing_more_is_trained_for_it() -> None:
-    b = Bench(WorkConfig(attempts=2))
+    b = Bench(working(attempts=2))
     job = b.chain.post("boss")
     (train,) = b.ready(job)
     assert LetGo(job) not in b.measured(train, 1, 10**8)
@@ -268,7 +268,7 @@ def expire(b: Bench, job: bytes) -> None:
 
 @pytest.mark.parametrize(("reveal", "must", "says"), [("always", False, True), ("must", False, False), ("must", True, True)])
 def test_reveals_are_made_once_and_where_the_policy_wants_them(reveal: Any, must: bool, says: bool) -> None:
-    b = Bench(WorkConfig(reveal=reveal))
+    b = Bench(working(reveal=reveal))
     job = b.chain.post("boss", finalists=1)
     if not must:
         assert b.chain.now("v", Claim(job, 1, bytes(32))) == 0
@@ -309,9 +309,9 @@ def test_after_a_restart_used_attempts_stay_used_and_claims_are_revealed() -> No
     old = Bench()
     job = old.chain.post("boss")
     sealed = old.stands(job, 10**8, 1)
-    b = Bench(WorkConfig(attempts=3), Memory({job: {1, 2}}, {sealed: job}, set()))
+    b = Bench(working(attempts=3), Memory({job: {1, 2}}, {sealed: job}, set()))
     b.chain = old.chain
-    b.worker = Worker(b.me, WorkConfig(attempts=3), Memory({job: {1, 2}}, {sealed: job}, set()))
+    b.worker = Worker(b.me, working(attempts=3), Memory({job: {1, 2}}, {sealed: job}, set()))
     (train,) = b.ready(job)
     assert train.attempt == 3
     assert b.trained(train, 2).wall_s == 5.0
@@ -340,7 +340,7 @@ def test_a_suspended_worker_stops() -> None:
 
 
 def test_only_failures_in_a_row_count_and_each_waits_twice_as_long() -> None:
-    b = Bench(WorkConfig(attempts=9))
+    b = Bench(working(attempts=9))
     job = b.chain.post("boss")
     assert b.look() == [FetchImage(job)]
     b.worker.handle(ImageFailed(job, "nobody serves it", lasting=False))

@@ -54,6 +54,11 @@ GRANT = 1_000_000_000
 LIMITS = Limits(cpus_milli=1_000, mem_mb=64, train_s=20, eval_s=5, model_cap=4_096, tmp_mb=8, threads=1)
 
 
+def working(**settings: Any) -> WorkConfig:
+    """The settings of a node that trains for bounties, and beyond that the usual ones."""
+    return WorkConfig(enabled=True, **settings)
+
+
 class _Jumping(selectors.DefaultSelector):
     """Waits for nothing: where the loop would sleep, time jumps."""
 
