@@ -31,6 +31,7 @@ from msgspec import Meta
 from chain.crypto import SigningKey, account_id, address, parse_address, sha256
 from chain.errors import Malformed
 from chain.storage import private
+from chain.storage.versions import other_version
 
 VERSION: Final = 1
 SCRYPT_N: Final = 2**17
@@ -219,10 +220,9 @@ def _parse(path: Path, raw: bytes) -> _File:
     try:
         version = msgspec.json.decode(raw, type=dict[str, msgspec.Raw]).get("version")
         if version is not None and bytes(version) != str(VERSION).encode():
-            shown = bytes(version)[:20].decode("utf-8", "replace")
-            raise KeystoreError(
-                f"The keystore {path} has version {shown}, this program reads version {VERSION}. Use a newer learningchain"
-            )
+            shown = bytes(version)[:20]
+            why, todo = other_version(int(shown) if shown.isdigit() else None, VERSION)
+            raise KeystoreError(f"Cannot use the keystore {path}: {why}. {todo}")
         file = msgspec.json.decode(raw, type=_File)
         parse_address(file.address)
         for text in (file.kdf.salt, file.cipher.nonce, file.cipher.text, file.public_key):

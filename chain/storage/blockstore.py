@@ -28,7 +28,7 @@ from chain.storage.errors import DiskFull, StorageDamaged, StorageError, Storage
 from chain.storage.index import Part, Place, Recent, bucket_of, find_in, mentions_decoder, part_decoder
 from chain.storage.pages import StatePages
 from chain.storage.schema import TODO_DAMAGED, Bulk, at, db_errors, in_part, seal, unseal
-from chain.storage.upgrade import upgrade
+from chain.storage.versions import other_version
 from chain.storage.writer import Writer
 from chain.types import Block, Header, Receipt, decode_block, tx_id
 
@@ -126,7 +126,6 @@ def _block_row(c: CommitBatch, header: Header | None) -> tuple[int | bytes, ...]
         "certificate": c.certificate,
         "block": c.block,
         "receipts": encode(c.receipts),
-        "events": b"",
         "picks": encode(c.mentions),
     }
     return (c.height, c.block_id, *(seal(at(c.height, name), blob) for name, blob in columns.items()))
@@ -188,9 +187,7 @@ class BlockStore:
     def _check_meta(self, create: bool) -> None:
         with self.engine.begin() as c:
             if sa.inspect(c).has_table("meta"):
-                upgrade(c, self.pages, self.where)
                 found = {row.name: bytes(row.value) for row in c.execute(sa.select(schema.meta))}
-                schema.metadata.create_all(c, tables=schema.LATER)
             elif create:
                 found = {"schema": str(schema.SCHEMA_VERSION).encode(), "chain": self.chain_id}
                 schema.metadata.create_all(c)
@@ -201,8 +198,8 @@ class BlockStore:
                 )
         version = found.get("schema", b"")
         if version != str(schema.SCHEMA_VERSION).encode():
-            why = f"its schema is {version.decode(errors='replace') or 'unknown'}, this program's is {schema.SCHEMA_VERSION}"
-            raise StorageMismatch(f"Cannot use the database {self.where}", why, "Use the program's version that wrote it")
+            number = int(version[:20]) if version.isdigit() else None
+            raise StorageMismatch(f"Cannot use the database {self.where}", *other_version(number, schema.SCHEMA_VERSION))
         if found.get("chain") != self.chain_id:
             why = f"it belongs to the network {found.get('chain', b'').hex()[:16]}, not to {self.chain_id.hex()[:16]}"
             raise StorageMismatch(f"The database {self.where} is another network's", why, "Give each network its own data folder")
@@ -468,10 +465,6 @@ class BlockStore:
         return rows
 
     def _told(self, account: bytes, height: int, numbers: list[int]) -> list[AccountEvent]:
-        """A block of schema 1 or 2 has its events apart, and the numbers are theirs."""
-        if apart := self.column(height, "events"):
-            events = _blobs.decode(apart)
-            return [decode(AccountEvent, events[number], MAX_EVENT) for number in numbers]
         receipts = self.receipts(height)
         return [line for number in numbers for line in lines(account, decode(Receipt, receipts[number], MAX_RECEIPT))]
 

@@ -83,16 +83,16 @@ class StatePages:
 
     def load(self, connection: sa.Connection) -> None:
         """Heads and journal."""
-        self.load_parts(connection)
+        self._load_parts(connection)
         j, k = schema.journal.c, schema.changes.c
         query = sa.select(j.height, j.hits, k.changes).outerjoin(schema.changes, j.height == k.height).order_by(j.height)
         for height, hits, changes in connection.execute(query.execution_options(yield_per=64)):
             numbers, heads = _journal.decode(self._unseal(height, "journal", hits))
             by_page = _by_page(_told.decode(self._unseal(height, "changes", changes or b"")))
             for number, head in zip(numbers, heads, strict=True):
-                self.add_late(height, number, head, by_page.get(number, []))
+                self._add_late(height, number, head, by_page.get(number, []))
 
-    def load_parts(self, connection: sa.Connection) -> None:
+    def _load_parts(self, connection: sa.Connection) -> None:
         p = schema.page_parts.c
         for part, sealed in connection.execute(sa.select(p.part, p.heads)):
             height, heads = _part.decode(unseal(f"part {part} of the state in {self._where}", at(part, "part"), bytes(sealed)))
@@ -102,7 +102,7 @@ class StatePages:
     def _unseal(self, height: int, column: str, sealed: bytes) -> bytes:
         return unseal(f"the state's changes of height {height} in {self._where}", at(height, column), bytes(sealed))
 
-    def add_late(self, height: int, number: int, head: bytes, changes: Changes) -> None:
+    def _add_late(self, height: int, number: int, head: bytes, changes: Changes) -> None:
         """What a height did to a page, unless that is written."""
         if self._written[number // EACH] < height:
             self._late.setdefault(number, []).append(changes)

@@ -18,7 +18,8 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 from chain.pages import PAGES
 from chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageFailed
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
+"""Counted up when a table changes. A database of another number is refused: see `chain.storage.versions`."""
 TODO_DAMAGED = (
     "Check the disk. Then restore the database from a backup, or move it away, keeping keystore and guard, and let the node "
     "sync from its peers"
@@ -39,7 +40,6 @@ blocks = sa.Table(
     sa.Column("certificate", sa.LargeBinary, nullable=False),
     sa.Column("block", sa.LargeBinary, nullable=False),
     sa.Column("receipts", sa.LargeBinary, nullable=False),
-    sa.Column("events", sa.LargeBinary, nullable=False),
     sa.Column("picks", sa.LargeBinary, nullable=False),
 )
 changes = sa.Table(
@@ -68,8 +68,6 @@ staged_pages = sa.Table(
     sa.Column("page", sa.LargeBinary, nullable=False),
 )
 staged_keys = sa.Table("staged_keys", metadata, sa.Column("key", sa.LargeBinary(256), primary_key=True), sqlite_with_rowid=False)
-LATER = (changes, unaudited, handovers, staged, staged_pages, staged_keys)
-"""Tables that databases of the first programs lack: they are made when such a one is opened, and hold what comes from then on."""
 parts = sa.Table("parts", metadata, sa.Column("part", _Int, primary_key=True, autoincrement=False))
 tx_pages = sa.Table(
     "tx_pages",
@@ -108,24 +106,6 @@ journal = sa.Table(
 scanned = sa.Table("scanned", metadata, sa.Column("key", sa.LargeBinary(256), primary_key=True), sqlite_with_rowid=False)
 STATE_TABLES = (pages, page_parts, journal, scanned)
 """The state: see `chain.storage.pages`."""
-old_state = sa.Table(
-    "state",
-    sa.MetaData(),
-    sa.Column("key", sa.LargeBinary(256), primary_key=True),
-    sa.Column("value", sa.LargeBinary, nullable=False),
-    sqlite_with_rowid=False,
-)
-"""The state of schema 1, one row a record: read once, when such a database is upgraded."""
-old_txs = sa.Table(
-    "txs",
-    sa.MetaData(),
-    sa.Column("part", _Int, primary_key=True, autoincrement=False),
-    sa.Column("prefix", _Int, primary_key=True, autoincrement=False),
-    sa.Column("height", _Int, primary_key=True, autoincrement=False),
-    sa.Column("position", _Int, primary_key=True, autoincrement=False),
-    sqlite_with_rowid=False,
-)
-"""The index of transactions of schemas 1 to 3, one row a transaction."""
 
 
 # --- sealed blobs -------------------------------------------------------------------------------------------------------------

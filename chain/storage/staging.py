@@ -153,7 +153,6 @@ def _base(offer: Offer) -> dict[str, object]:
         "certificate": encode(offer.certificate),
         "block": b"",
         "receipts": encode([]),
-        "events": b"",
         "picks": encode([]),
     }
     sealed = {name: seal(at(height, name), blob) for name, blob in blobs.items()}

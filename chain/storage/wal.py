@@ -32,6 +32,7 @@ from typing import NamedTuple
 
 from chain.storage.disk import SECTOR, Disk, File, OsDisk, align, fill_zeros
 from chain.storage.errors import DiskFull, StorageDamaged, StorageFailed, StorageMismatch, disk_errors
+from chain.storage.versions import other_version
 
 SEGMENT = 16 * 1024 * 1024
 """The file grows by this much, and shrinks to this size at a reset."""
@@ -131,8 +132,7 @@ class Wal:
 
     def _check_header(self) -> None:
         if self._header.version != _VERSION:
-            why = f"it has version {self._header.version}, this program reads version {_VERSION}"
-            raise StorageMismatch(f"The consensus log {self.path} cannot be read", why, "Use the program's version that wrote it")
+            raise StorageMismatch(f"Cannot use the consensus log {self.path}", *other_version(self._header.version, _VERSION))
         if self._header.chain_id != self.chain_id:
             why = f"it belongs to the network {self._header.chain_id.hex()[:16]}, not to {self.chain_id.hex()[:16]}"
             raise StorageMismatch(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from chain.storage import private
+from chain.storage.versions import other_version
 from p2p.content.cid import Cid, from_bytes
 from p2p.content.faults import IndexDamaged, StoreError, StoreFull
 
@@ -53,7 +54,8 @@ class Index:
         if version == 0:
             db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
         elif version != VERSION:
-            raise self._damaged(f"it has version {version}, this program writes {VERSION}")
+            why, todo = other_version(version, VERSION)
+            raise IndexDamaged(f"the content index {self._path} cannot be used: {why}. {todo}")
         (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise self._damaged(str(verdict))

@@ -21,6 +21,7 @@ SHARED = {
     "Changes": 2,
     "Connection": 2,
     "Contractor": 2,
+    "Credits": 2,
     "Engine": 2,
     "Entry": 2,
     "Failed": 2,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -27,7 +28,6 @@ from chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageE
 from chain.types import Moved, Receipt
 from tests.unit.storage_blocks import CHAIN, account, chain_of, make_batch
 from tests.unit.storage_disk import CrampedDisk, small_file_system
-from tests.unit.storage_old import make_old
 
 ROOT = Path(__file__).parents[2]
 
@@ -125,25 +125,6 @@ def test_history_is_paged_by_its_cursor(store: BlockStore, limit: int) -> None:
         assert [(r.height, r.line) for r in pages] == events[::-1]
         assert all(r.time == r.height * 1000 for r in pages)
         assert sorted({r.cursor for r in pages}, reverse=True) == [r.cursor for r in pages]
-
-
-@pytest.mark.usefixtures("small_parts")
-def test_what_a_program_of_the_schema_before_stored_is_found_again(tmp_path: Path) -> None:
-    store = open_store(tmp_path / "db")
-    batches = fill(store, 40)
-    assert len(store.parts()) >= 6
-    make_old(store)
-    store = open_store(tmp_path / "db", create=False)
-    Model(batches).check(store)
-    assert not sa.inspect(store.engine).has_table("txs")
-    batches += [batch for batch in islice(chain_of(3), 60) if batch.height > 40]
-    for batch in batches[40:]:
-        store.commit(batch)
-    Model(batches).check(store)
-    store.close()
-    store = open_store(tmp_path / "db", create=False)
-    Model(batches).check(store)
-    store.close()
 
 
 def test_what_is_not_there_is_none(store: BlockStore) -> None:
@@ -347,13 +328,24 @@ def test_another_networks_database_is_refused(tmp_path: Path) -> None:
         BlockStore.open(str(tmp_path / "db"), chain_id=bytes(32), create=False)
 
 
-def test_another_schema_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (b"1", "an older version of the program wrote it (format 1, this program's is 5)"),
+        (b"4", "an older version of the program wrote it (format 4, this program's is 5)"),
+        (b"6", "a newer version of the program wrote it (format 6, this program's is 5)"),
+        (b"", "it names no version of its format"),
+    ],
+)
+def test_a_database_of_another_schema_is_refused_and_left_as_it_is(tmp_path: Path, number: bytes, said: str) -> None:
     store = open_store(tmp_path / "db")
     with store.engine.begin() as c:
-        c.execute(sa.update(schema.meta).where(schema.meta.c.name == "schema").values(value=b"9"))
+        c.execute(sa.update(schema.meta).where(schema.meta.c.name == "schema").values(value=number))
     store.close()
-    with pytest.raises(StorageMismatch, match="its schema is 9, this program's is 4"):
+    before = (tmp_path / "db").read_bytes()
+    with pytest.raises(StorageMismatch, match=re.escape(said)):
         open_store(tmp_path / "db")
+    assert (tmp_path / "db").read_bytes() == before
 
 
 def test_a_missing_database_is_named(tmp_path: Path) -> None:

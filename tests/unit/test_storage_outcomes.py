@@ -16,7 +16,6 @@ from chain.storage import outcomes, schema
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.storage.errors import StorageDamaged
 from tests.unit.node_kit import Net, genesis
-from tests.unit.storage_old import make_old
 from tests.unit.test_node_sync import chain_of
 
 CHAIN = genesis().chain_id
@@ -87,19 +86,6 @@ def test_heights_count_as_audited_up_to_the_first_that_was_taken_over(tmp_path: 
     assert outcomes.audited(again) == 3
     outcomes.set_audited(again, 4)
     assert outcomes.audited(again) == HEIGHTS
-    again.close()
-
-
-def test_a_database_without_these_tables_is_used_and_gets_them(tmp_path: Path, net: Net) -> None:
-    store = filled(tmp_path / "db", net)
-    make_old(store)
-    with store.engine.begin() as c:
-        schema.metadata.drop_all(c, tables=schema.LATER)
-    store.close()
-    again = BlockStore.open(str(tmp_path / "db"), chain_id=CHAIN, create=False)
-    again.check(True)
-    assert outcomes.audited(again) == HEIGHTS, "whoever had no other way executed everything"
-    assert outcomes.read(again, 1, 64, 10**9, 10**9) == []
     again.close()
 
 

@@ -1,4 +1,4 @@
-"""The state's pages in the database: written in turns, found after any end, upgraded from rows, damage told and never used."""
+"""The state's pages in the database: written in turns, found after any end, damage told and never used."""
 
 from __future__ import annotations
 
@@ -292,45 +292,6 @@ def _uses(stored: Stored, key: bytes, broken: Mutant) -> None:
         stored.chain.state.get(key)
     with applied(broken):
         assert stored.chain.state.get(key).balance == 900_000  # type: ignore[union-attr]
-
-
-# --- an older database --------------------------------------------------------------------------------------------------------
-
-
-def test_a_database_of_rows_becomes_one_of_pages(stored: Stored) -> None:
-    stored.block(random.Random(1))
-    rows = dict(stored.store.load_state())
-    with stored.store.engine.begin() as c:
-        for table in schema.STATE_TABLES:
-            table.drop(c)
-        schema.old_state.create(c)
-        c.execute(sa.insert(schema.old_state), [{"key": k, "value": seal(k, v)} for k, v in rows.items()])
-        c.execute(sa.update(schema.meta).where(schema.meta.c.name == "schema").values(value=b"1"))
-    stored.reopen()
-    stored.agrees()
-    assert not sa.inspect(stored.store.engine).has_table("state")
-    for n in range(3):
-        stored.block(random.Random(n))
-        stored.reopen()
-        stored.agrees()
-    stored.store.check(full=True)
-
-
-def test_an_older_database_with_a_damaged_record_stays_as_it_is(stored: Stored) -> None:
-    rows = dict(stored.store.load_state())
-    with stored.store.engine.begin() as c:
-        for table in schema.STATE_TABLES:
-            table.drop(c)
-        schema.old_state.create(c)
-        c.execute(sa.insert(schema.old_state), [{"key": k, "value": seal(k, v)[:-1] + b"\x00\x01"} for k, v in rows.items()])
-        c.execute(sa.update(schema.meta).where(schema.meta.c.name == "schema").values(value=b"1"))
-    stored.store.close()
-    with pytest.raises(StorageDamaged, match="state key"):
-        open_store(stored.path, stored.chain)
-    engine = schema.make_engine(str(stored.path))
-    assert sa.inspect(engine).has_table("state") and not sa.inspect(engine).has_table("pages")
-    engine.dispose()
-    stored.store = open_store(stored.path.with_name("other"), stored.chain, create=True)
 
 
 def test_a_state_without_a_database_keeps_everything() -> None:

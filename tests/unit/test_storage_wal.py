@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from chain.storage import wal as storage_wal
 from chain.storage.disk import SECTOR, File, OsDisk
 from chain.storage.errors import DiskFull, StorageDamaged, StorageFailed, StorageMismatch
 from chain.storage.wal import MAX_RECORD, Wal
@@ -297,6 +298,14 @@ def test_another_networks_log_is_refused(tmp_path: Path) -> None:
     open_at(tmp_path / "wal").close()
     with pytest.raises(StorageMismatch, match="belongs to the network"):
         Wal.open(str(tmp_path / "wal"), chain_id=bytes(32), create=False)
+
+
+def test_the_log_of_a_newer_program_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as newer:
+        newer.setattr(storage_wal, "_VERSION", 2)
+        open_at(tmp_path / "wal").close()
+    with pytest.raises(StorageMismatch, match="a newer version of the program wrote it"):
+        open_at(tmp_path / "wal")
 
 
 def test_a_missing_log_of_a_chain_is_refused(tmp_path: Path) -> None:
