@@ -16,14 +16,13 @@ import msgspec
 import pytest
 
 import chain.params as params
-from chain.consensus import resend, votes
-from chain.contracts import CONTRACTS, MESSAGES, membership
+from chain.contracts import CONTRACTS, MESSAGES
 from chain.errors import Code, TxCode
 from chain.host import BASE_STATE
 from chain.ledger import genesis
 from chain.ledger.tx import parse_tx
 from chain.params import Params
-from chain.types import decode_block, quorum
+from chain.types import decode_block
 from tests.vectors import records
 from tests.vectors.execution_vectors import executions
 
@@ -158,21 +157,6 @@ def test_message_tags_are_those_of_the_code() -> None:
     for contract in CONTRACTS:
         assert all(32 * contract.number <= tag_of(kind) < 32 * contract.number + 32 for kind in contract.messages)
         assert all(100 * contract.number <= code < 100 * contract.number + 100 for code in contract.codes)
-
-
-def test_bounds_of_the_consensus_are_those_of_the_code() -> None:
-    text = SPEC["consensus"]
-    assert f"up to {resend.RESEND_OTHERS} votes of others" in text
-    assert f"at most {resend.MAX_ANSWER} messages" in text
-    assert f"from {votes.KEEP_ROUNDS} behind" in text
-    assert [quorum(n) for n in (1, 2, 3, 4, 7, 10)] == [1, 2, 3, 3, 5, 7]
-
-
-def test_bounds_of_membership_are_those_of_the_code() -> None:
-    text = SPEC["membership"]
-    assert f"the {membership.KEPT_STRIKES} that end last" in text
-    assert f"at most {membership.MAX_CASE_REFS} are kept" in text
-    assert (membership.MAX_STRIKES, membership.DRAWS_KEPT, membership.DRAWS_FAILED) == (3, 10, 5)
 
 
 def test_topics_and_reasons_of_credits_and_membership_are_stated() -> None:

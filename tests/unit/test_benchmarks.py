@@ -18,7 +18,7 @@ from benchmarks import __main__ as main
 from benchmarks.figures import Row, figures, over, pick
 from benchmarks.link import Link
 from benchmarks.load import Block, requests
-from benchmarks.peers import etcd, evm, evm_sign, h2, syncobj
+from benchmarks.peers import etcd, evm, evm_sign, h2
 from benchmarks.peers.base import Processes, Progress, Unavailable
 from benchmarks.plot import svg
 from benchmarks.registry import FULL, MEASURES, QUICK, Measure
@@ -97,11 +97,9 @@ def test_the_picture_is_well_formed_and_shows_every_target() -> None:
     assert {"transfers", "ratio < 1", "at least 1.5", "2.00"} <= set(texts)
 
 
-def test_every_target_of_the_table_is_a_ratio_of_one_run_and_no_line_is_there_twice() -> None:
+def test_no_line_and_no_measurement_is_there_twice() -> None:
     assert len({row.key for row in ROWS}) == len(ROWS) and len({row.label for row in ROWS}) == len(ROWS)
     assert len({one.name for one in MEASURES}) == len(MEASURES)
-    assert sum(row.least is not None or row.most is not None for row in ROWS) >= 14
-    assert FULL.rounds > QUICK.rounds
 
 
 async def test_a_peer_that_cannot_be_had_is_left_out_with_its_reason_and_asked_once() -> None:
@@ -138,11 +136,6 @@ def test_etcd_members_listen_on_loopback_only_and_know_each_other() -> None:
         assert f"http://127.0.0.1:100{i + 1}" in line and f"/folder/m{i}" in line
         assert "m0=http://127.0.0.1:2001,m1=http://127.0.0.1:2002,m2=http://127.0.0.1:2003" in line
         assert all("127.0.0.1" in word for word in line if word.startswith("http"))
-
-
-def test_pysyncobj_nodes_name_themselves_and_the_others() -> None:
-    lines = syncobj.commands("/folder", [1, 2, 3])
-    assert [line[3:] for line in lines][1] == ["/folder/journal1", "127.0.0.1:2", "127.0.0.1:1", "127.0.0.1:3"]
 
 
 def test_every_claim_on_an_evm_chain_is_on_another_accounts_posting() -> None:

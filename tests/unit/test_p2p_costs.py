@@ -66,11 +66,3 @@ def test_each_row_says_who_pays_and_names_bounds_of_the_code(row: tuple[str, ...
     assert found and not re.sub(r"[, ]", "", _BOUND.sub("", bounds)), "bounds, and nothing else"
     for module, name, value in found:
         assert reduce(getattr, name.split("."), MODULES[module]) == int(value), f"{module}.{name}"
-
-
-def test_the_statements_beside_the_table_have_the_code_s_numbers() -> None:
-    text = CHAPTER.replace(",", "")
-    assert f"at most {connection.SLICE} messages of one peer" in text
-    assert f"{int(config.NetworkConfig().messages_per_s)} messages/s" in text
-    assert f"at most {waiting.SHARE} bytes stand in the line" in text
-    assert f"Where {driver.WAITING_BYTES} bytes wait" in text
