@@ -153,6 +153,8 @@ class HistoryEntry(TypedDict, total=False):
     amount: str
     ref: str
     other: str
+    looks_like: str
+    """Put there by the command line alone: a known address that `other` begins and ends like, and is not."""
 
 
 class JobEvent(TypedDict, total=False):

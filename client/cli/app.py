@@ -144,12 +144,13 @@ def _failed(e: Exception, as_json: bool) -> int:
     from client.cli.common import in_commands
     from client.config import ConfigError
     from client.keystore import KeystoreError
+    from client.names import NamesError
     from client.sdk_types import ApiError
 
     if isinstance(e, ApiError):
         error = e.as_json()["error"]
         return _end(_EXIT[e.kind], as_json, error | {"message": in_commands(error["message"])})
-    if isinstance(e, ConfigError | KeystoreError | StorageError | Malformed):
+    if isinstance(e, ConfigError | KeystoreError | NamesError | StorageError | Malformed):
         return _usage(str(e), as_json)
     if isinstance(e, OSError) and e.strerror:
         where = f" {e.filename}" if e.filename else ""

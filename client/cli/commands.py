@@ -94,6 +94,20 @@ SECTIONS: dict[str, tuple[Command | Family, ...]] = {
             "release job 4be2... --retry",
         ),
         Family(
+            "name",
+            "Call accounts by names of your own: they stand beside addresses and may be typed for them. Nobody else sees them.",
+            (
+                Command(
+                    "set",
+                    "names:set_name",
+                    "Give an account a name.",
+                    "name set lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq alice",
+                ),
+                Command("list", "names:list_names", "The names that you gave.", "name list"),
+                Command("remove", "names:remove_name", "Forget a name.", "name remove alice"),
+            ),
+        ),
+        Family(
             "block",
             "Look at blocks.",
             (Command("show", "ledger:block_show", "Show a block.", "block show latest"),),

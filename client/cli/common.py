@@ -20,6 +20,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from client.names import MAX_CHARACTERS, Names, NamesError, load
+
 if TYPE_CHECKING:
     from client.sdk import Client
 
@@ -77,7 +79,38 @@ class Common:
 
     @property
     def out(self) -> Output:
+        show_names(self.names)
         return Output(self.json)
+
+    @property
+    def names(self) -> Names:
+        """For what is shown. A file that holds none takes no command away: only where a name is typed it has to be read."""
+        try:
+            return load(self.folder)
+        except NamesError as e:
+            if str(e) not in _told:
+                _told.add(str(e))
+                Output(self.json).note(str(e))
+            return Names()
+
+    def account(self, text: str) -> str:
+        """The address behind an address, which is checked for typing mistakes, or behind an own name. Raises `WrongUsage`."""
+        from chain.crypto import parse_address
+
+        names = load(self.folder)
+        if (named := names.address(text)) is not None:
+            return named
+        try:
+            parse_address(text)
+        except ValueError as e:
+            if text.startswith("lc1"):
+                raise WrongUsage(f"{text[:80]!r} is no account: {e}") from None
+            like = names.like(text[:MAX_CHARACTERS])
+            what = f"Did you mean {like[0]}?" if like else "learningchain name list shows those that you gave"
+            raise WrongUsage(
+                f"{text[:80]!r} is no account: it is neither an address (lc1...) nor one of your names. {what}"
+            ) from None
+        return text
 
     def client(self) -> Client:
         """The SDK on this node. Raises `WrongUsage`."""
@@ -114,6 +147,28 @@ HERE = Common()
 """The options when none is given."""
 
 
+_told: set[str] = set()
+"""What is wrong with the names: told once."""
+_shown = Names()
+"""The names beside the addresses that this process shows: a process runs one command."""
+
+
+def show_names(names: Names) -> None:
+    """From here on these names stand beside addresses."""
+    global _shown
+    _shown = names
+
+
+def named(text: str) -> str:
+    """A text with own names behind the addresses in it."""
+    return _shown.beside(text)
+
+
+def short(address: str) -> str:
+    """An address cut for a table, behind its own name."""
+    return _shown.short(address)
+
+
 class Output:
     """Results on standard output, everything else on standard error."""
 
@@ -133,7 +188,7 @@ class Output:
 
     def line(self, document: Any) -> None:
         """One line of JSON; ASCII, so that no terminal and no locale can trip over it."""
-        sys.stdout.write(json.dumps(document, ensure_ascii=True, default=str) + "\n")
+        sys.stdout.write(json.dumps(_shown.into(document), ensure_ascii=True, default=str) + "\n")
         sys.stdout.flush()
 
     def note(self, text: str) -> None:
@@ -172,7 +227,7 @@ def in_commands(text: str) -> str:
 
 
 def cell(value: Any, style: str = "") -> Text:
-    shown = "-" if value is None or value == "" else "yes" if value is True else "no" if value is False else clean(value)
+    shown = "-" if value is None or value == "" else "yes" if value is True else "no" if value is False else named(clean(value))
     return Text(shown, style=style)
 
 
@@ -183,7 +238,7 @@ def facts(title: str, rows: list[tuple[str, Any]]) -> Group:
     table.add_column(overflow="fold")
     for name, value in rows:
         table.add_row(Text(name), value if isinstance(value, Text) else cell(value))
-    return Group(Text(clean(title), style="bold"), table)
+    return Group(Text(named(clean(title)), style="bold"), table)
 
 
 def listing(columns: list[str], rows: list[list[Any]], right: set[str] | None = None, whole: set[str] | None = None) -> Table:
@@ -229,7 +284,7 @@ def ago(milliseconds: Any) -> str:
 def brief(console: Console, text: Any) -> str:
     """Ids short enough for a terminal; whole where a program or a file reads them."""
     shown = "-" if text is None else str(text)
-    return _LONG_ID.sub(r"\1…", shown) if console.is_terminal else shown
+    return _LONG_ID.sub(r"\1…", named(shown)) if console.is_terminal else shown
 
 
 _LONG_ID = re.compile(r"\b([0-9a-f]{12}|lc1[0-9a-z]{6})[0-9a-z]{24,}\b")
@@ -286,17 +341,6 @@ def amount(text: str, option: str) -> str:
             raise ValueError("nothing at all")
     except ValueError as e:
         raise WrongUsage(f"{option} cannot be {text!r}: {e}. Write credits such as 12 or 0.5") from None
-    return text
-
-
-def account(text: str) -> str:
-    """An address, checked for typing mistakes. Raises `WrongUsage`."""
-    from chain.crypto import parse_address
-
-    try:
-        parse_address(text)
-    except ValueError as e:
-        raise WrongUsage(f"{text!r} is no account: {e}") from None
     return text
 
 

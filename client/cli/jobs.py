@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.text import Text
 
-from client.cli.common import HERE, Common, Output, WrongUsage, cell, clean, facts, listing, relative, size_text, span
+from client.cli.common import HERE, Common, Output, WrongUsage, cell, clean, facts, listing, relative, short, size_text, span
 from client.sdk_types import Fetched, Job, ParkedReference, Status
 
 if TYPE_CHECKING:
@@ -84,8 +84,7 @@ def state_text(state: Any) -> Text:
 def who(identity: Any, own: str | None = None) -> Text:
     """An identity short enough for a table; the node's own stands out."""
     text = str(identity) if identity else "-"
-    short = f"{text[:9]}…{text[-4:]}" if len(text) > 16 else text
-    return cell(short + (" (this node)" if own and text == own else ""), "bold" if own and text == own else "")
+    return cell(short(text) + (" (this node)" if own and text == own else ""), "bold" if own and text == own else "")
 
 
 class Bar:

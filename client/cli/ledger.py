@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
+from rich.text import Text
 
 from client.cli.common import (
     HERE,
     Common,
-    account,
+    WrongUsage,
     ago,
     amount,
     brief,
@@ -21,12 +22,14 @@ from client.cli.common import (
     facts,
     in_commands,
     listing,
+    named,
     nested,
     relative,
     size_text,
     when,
 )
-from client.sdk_types import Account, ApiError, NotFound, ParkedReference, Status, Submitted, Unavailable, Unreachable
+from client.names import ADDRESS, Names, near
+from client.sdk_types import Account, ApiError, HistoryEntry, NotFound, ParkedReference, Status, Submitted, Unavailable, Unreachable
 
 if TYPE_CHECKING:
     from client.sdk import Client
@@ -35,6 +38,8 @@ Wait = Annotated[float, Parameter(help="Seconds to wait until it is final; 0: do
 MAX_WAIT = 300.0
 MAX_TROUBLES = 8
 PAGE = 1_000
+LATELY = 200
+"""Entries of the own history in which a transfer looks for accounts that were paid before."""
 PENDING = 3
 """Exit code where the graph did not decide in time: whether it will is not known."""
 
@@ -129,13 +134,13 @@ async def _status(node: Client) -> tuple[Status, str, str]:
 
 
 def balance(
-    who: Annotated[str | None, Parameter(name="ACCOUNT", help="lc1...; default: this node's.")] = None,
+    who: Annotated[str | None, Parameter(name="ACCOUNT", help="lc1... or a name; default: this node's.")] = None,
     /,
     *,
     common: Common = HERE,
 ) -> int:
     """Credits of an account."""
-    who = None if who is None else account(who)
+    who = None if who is None else common.account(who)
     found, clock = common.ask(lambda node: _standing(node, who))
 
     def people(console: Console) -> None:
@@ -159,7 +164,7 @@ async def _standing(node: Client, who: str | None) -> tuple[Account, int]:
 
 
 def history(
-    who: Annotated[str | None, Parameter(name="ACCOUNT", help="lc1...; default: this node's.")] = None,
+    who: Annotated[str | None, Parameter(name="ACCOUNT", help="lc1... or a name; default: this node's.")] = None,
     /,
     *,
     limit: Annotated[int, Parameter(help="Most entries to show, up to 1000.")] = 50,
@@ -167,8 +172,8 @@ def history(
     common: Common = HERE,
 ) -> int:
     """Movements of an account's credits, newest first."""
-    who = None if who is None else account(who)
-    found = common.ask(lambda node: node.history(who, before=before, limit=limit))
+    who = None if who is None else common.account(who)
+    found, poisoned = common.ask(lambda node: _movements(node, who, before, limit, common.names))
 
     def people(console: Console) -> None:
         if not found:
@@ -180,12 +185,16 @@ def history(
                 when(e.get("time")),
                 e.get("reason"),
                 _signed(e.get("amount")),
-                brief(console, e.get("other")),
+                _other(console, e),
                 None if e.get("ref") and str(e.get("other")).endswith(str(e["ref"])) else brief(console, e.get("ref")),
             ]
             for e in found
         ]
         console.print(listing(["block", "time", "reason", "credits", "with", "reference"], rows, {"block", "credits"}))
+        for other, known in sorted(poisoned.items()):
+            common.out.note(
+                f"Take care: {named(other)} begins and ends like {named(known)}, and is another. Copy neither from here."
+            )
         if len(found) >= limit:
             common.out.note(f"There may be more: --before {found[-1].get('cursor')}")
 
@@ -193,12 +202,41 @@ def history(
     return 0
 
 
+def _other(console: Console, entry: HistoryEntry) -> Any:
+    shown = brief(console, entry.get("other"))
+    return cell(f"{shown} (looks like another: see below)", "red") if "looks_like" in entry else shown
+
+
+async def _movements(
+    node: Client, who: str | None, before: int | None, limit: int, names: Names
+) -> tuple[list[HistoryEntry], dict[str, str]]:
+    """A history, and of the addresses in it those that begin and end like a known one: their entries have `looks_like`."""
+    own = who or (await node.status())["id"]
+    found = await node.history(own, before=before, limit=limit)
+    known = {own, *names.by_address, *_paid(found)}
+    poisoned: dict[str, str] = {}
+    for entry in found:
+        other = str(entry.get("other"))
+        if other not in known and ADDRESS.fullmatch(other) and (like := near(other, known)):
+            poisoned[other] = entry["looks_like"] = like
+    return found, poisoned
+
+
+def _paid(entries: list[HistoryEntry]) -> set[str]:
+    """Accounts that credits were sent to by hand."""
+    return {
+        str(e["other"])
+        for e in entries
+        if e.get("reason") == "transfer" and e.get("other") and str(e.get("amount")).startswith("-")
+    }
+
+
 def _signed(text: Any) -> Any:
     return cell(text, "green" if str(text).startswith("+") else "red" if str(text).startswith("-") else "")
 
 
 def transfer(
-    to: Annotated[str, Parameter(name="TO", help="lc1... of the receiver.")],
+    to: Annotated[str, Parameter(name="TO", help="lc1... of the receiver, or its name.")],
     credits_: Annotated[str, Parameter(name="AMOUNT", help="Credits, such as 12 or 0.5.", allow_leading_hyphen=True)],
     /,
     *,
@@ -207,19 +245,45 @@ def transfer(
     common: Common = HERE,
 ) -> int:
     """Send credits to another account."""
-    receiver, sum_ = account(to), amount(credits_, "AMOUNT")
+    receiver, sum_ = common.account(to), amount(credits_, "AMOUNT")
     wait = min(wait, MAX_WAIT)
-    done = common.ask(lambda node: node.transfer(receiver, sum_, memo=memo, wait=wait))
+
+    async def send(node: Client) -> Submitted:
+        if receiver not in common.names.by_address:
+            await _no_copy(node, receiver, common.names)
+        return await node.transfer(receiver, sum_, memo=memo, wait=wait)
+
+    done = common.ask(send)
 
     def people(console: Console) -> None:
         if "height" in done:
             console.print(
-                f"Sent {sum_} {'credit' if sum_ == '1' else 'credits'} to {receiver} in block {done['height']}.", soft_wrap=True
+                f"Sent {sum_} {'credit' if sum_ == '1' else 'credits'} to {named(receiver)} in block {done['height']}.",
+                soft_wrap=True,
             )
         console.print(f"Transaction {clean(done.get('tx'))}", soft_wrap=True)
 
     common.out.show(done, people)
     return finished(common, done, wait)
+
+
+async def _no_copy(node: Client, receiver: str, names: Names) -> None:
+    """Raises `WrongUsage` where the receiver is no known account and its address begins and ends like that of one.
+
+    Known are accounts with a name, the own one, and those that credits went to lately.
+    """
+    own = (await node.status())["id"]
+    try:
+        paid = _paid(await node.history(own, limit=LATELY))
+    except NotFound:  # this node is no member: what that means is told where the transfer is refused
+        paid = set()
+    like = None if receiver in paid else near(receiver, [own, *names.by_address, *paid])
+    if like:
+        whose = "this node's own" if like == own else named(like)
+        raise WrongUsage(
+            f"Nothing was sent: {receiver} begins and ends like {whose}, and is another account. Such addresses are made "
+            f"to be copied by mistake. If you mean it, give it a name first: learningchain name set {receiver} NAME"
+        )
 
 
 def finished(common: Common, done: Submitted, wait: float) -> int:
@@ -361,10 +425,13 @@ def accounts(*, common: Common = HERE) -> int:
     found = common.ask(_every_account)
 
     def people(console: Console) -> None:
-        rows = [
+        rows: list[list[Any]] = [
             [a.get("id"), _role(a), a.get("status"), a.get("balance"), a.get("locked"), len(a.get("strikes") or [])] for a in found
         ]
         names = ["account", "role", "status", "free", "locked", "strikes"]
+        if known := common.names:
+            names.insert(1, "name")
+            rows = [[Text(str(row[0])), known.of(row[0]), *row[1:]] for row in rows]
         console.print(listing(names, rows, {"free", "locked", "strikes"}, whole={"account"}))
 
     common.out.show(found, people)
@@ -386,7 +453,7 @@ def _role(a: Account) -> str:
 
 def release(
     contract: Annotated[str, Parameter(name="CONTRACT", help="job or membership, as learningchain status shows it.")],
-    ref: Annotated[str, Parameter(name="REF", help="The job's id or its first characters, or lc1... of the account.")],
+    ref: Annotated[str, Parameter(name="REF", help="The job's id or its first characters, or lc1... or the name of the account.")],
     /,
     *,
     give_back: Annotated[
@@ -407,14 +474,14 @@ def release(
     wait = min(wait, MAX_WAIT)
 
     async def send(node: Client) -> tuple[str, Submitted]:
-        whole = await find_job(node, ref) if contract == "job" else ref
+        whole = await find_job(node, ref) if contract == "job" else common.account(ref)
         return whole, await node.release(contract, whole, give_back=give_back, wait=wait)
 
     whole, done = common.ask(send)
 
     def people(console: Console) -> None:
         console.print(
-            f"This validator's word: {'give back' if give_back else 'retry'} {whole}. What is parked: learningchain status"
+            f"This validator's word: {'give back' if give_back else 'retry'} {named(whole)}. What is parked: learningchain status"
         )
 
     common.out.show(done, people)
@@ -422,7 +489,7 @@ def release(
 
 
 def judge(
-    who: Annotated[str, Parameter(name="ACCOUNT", help="lc1... of the suspended account.")],
+    who: Annotated[str, Parameter(name="ACCOUNT", help="lc1... of the suspended account, or its name.")],
     /,
     *,
     lift: Annotated[
@@ -432,12 +499,15 @@ def judge(
     common: Common = HERE,
 ) -> int:
     """A validator's word on a suspended account. More than two thirds of the validators decide."""
-    who = account(who)
+    who = common.account(who)
     wait = min(wait, MAX_WAIT)
     done = common.ask(lambda node: node.judge(who, confirm=not lift, wait=wait))
 
     def people(console: Console) -> None:
-        console.print(f"This validator's word: {'lift' if lift else 'ban'} {who}. Its standing: learningchain balance {who}")
+        console.print(
+            f"This validator's word: {'lift' if lift else 'ban'} {named(who)}. Its standing: learningchain balance {who}",
+            soft_wrap=True,
+        )
 
     common.out.show(done, people)
     return finished(common, done, wait)

@@ -17,7 +17,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from client.cli.common import HERE, Common, Output, cell, clean, facts, listing, nested, span, when
+from client.cli.common import HERE, Common, Output, cell, clean, facts, listing, named, nested, span, when
 from client.cli.jobs import ENDED, JobId, claims_table, find_job, meaning, parked_here, show_job, state_text, votes_rows, who
 from client.sdk_types import ApiError, Job, JobEvent, NotFound, ParkedReference, Unreachable
 
@@ -182,7 +182,7 @@ class LineView(View):
             self._out.note(f"What happened to this job {since}is not in this node's history: it begins later.")
         self._began = True
         for event in shown.events:
-            self._out.console.print(f"{when(event['time'])}  {clean(told(event, shown.job))}", soft_wrap=True)
+            self._out.console.print(f"{when(event['time'])}  {named(clean(told(event, shown.job)))}", soft_wrap=True)
         if shown.job.get("state") in ENDED:
             show_job(self._out.console, shown.job, self._own, shown.now())
 

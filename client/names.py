@@ -1,0 +1,258 @@
+"""Own names for people: what the owner of a data folder calls accounts. They stay there: nobody else sees or sets them.
+
+A name stands beside an address, never in its place where both have room, and may be typed wherever an address is asked for. Names
+that somebody chose for himself could be chosen to look like another's; these cannot (docs/adr/0008-petnames.md). What is left to
+get wrong is one's own list: a name is printable and in one form (NFC), two names that look alike are told, and so is an address
+that begins and ends like a known one, as whoever hopes for a careless copy would make it.
+
+`names.json` in the data folder, mode 0600: {"version": 1, "names": {"lc1…": "alice"}}. Bounded by MAX_NAMES and MAX_CHARACTERS.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+FILE = "names.json"
+VERSION = 1
+MAX_NAMES = 1_000
+MAX_CHARACTERS = 32
+MAX_FILE = 256 * 1024
+"""More than MAX_NAMES names of MAX_CHARACTERS with their addresses take, in any script."""
+HEAD, TAIL = 3, 3
+"""Characters of an address, behind `lc1` and at its end, by which people tell addresses apart."""
+ADDRESS = re.compile(r"\blc1[02-9ac-hj-np-z]{38}\b")
+SHORT = 9
+"""First characters of an address that a table shows; the last four follow."""
+
+
+class NamesError(Exception):
+    """A name that cannot be used, or a file that holds none. The text says what, why and what to do."""
+
+
+# --- a name --------------------------------------------------------------------------------------------------------------------
+
+_INVISIBLE = frozenset(
+    (
+        *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0),
+        *(n for first, end in ((0x180B, 0x1810), (0xFE00, 0xFE10), (0xE0100, 0xE01F0)) for n in range(first, end)),
+    )
+)
+"""Letters and marks that count as printable and show nothing: of Default_Ignorable_Code_Point, and the empty Braille cell."""
+
+
+def checked(text: str) -> str:
+    """A name in its one form (NFC). Raises `NamesError` where it cannot be one."""
+    name = unicodedata.normalize("NFC", text)
+    why = _fault(name)
+    if why:
+        shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name[:MAX_CHARACTERS])
+        raise NamesError(f'"{shown}" cannot be a name: {why}. Choose another, such as alice or "lab 2"')
+    return name
+
+
+def _fault(name: str) -> str:
+    """Why this is no name; empty where it is one."""
+    if not 1 <= len(name) <= MAX_CHARACTERS:
+        return f"a name has 1 to {MAX_CHARACTERS} characters"
+    if not name.isprintable() or any(ord(c) in _INVISIBLE for c in name):
+        return "it holds a control character, a mark of direction or something else that does not show"
+    if name != " ".join(name.split(" ")).strip() or "  " in name:
+        return "spaces stand one by one between words"
+    if not any(c.isalpha() for c in name):
+        return "it has no letter, so it could be taken for an amount or a height"
+    if name[0] in "-@" or unicodedata.combining(name[0]):
+        return "it begins like an option, a file or an accent"
+    if any(look.startswith(_ADDRESS_LOOK) for look in looks(name)):
+        return "it begins like an address (lc1)"
+    return ""
+
+
+# --- what looks alike ----------------------------------------------------------------------------------------------------------
+# A subset of the confusables of Unicode Technical Standard 39: letters of Cyrillic, Greek, Armenian and of Latin's own variants
+# that look like those of ASCII, digits and strokes, dashes and quotes. Compatibility forms (full width, bold, circled…) and
+# accents go by NFKD. What it misses is a warning that does not come: who is paid is decided by the address.
+
+_PAIRS = (
+    ("0OоοՕօσᴏ", "o"),
+    ("1Il|ӏӀІΙɩƖ∣", "l"),
+    ("аАαΑɑ", "a"),
+    ("ВΒвьЬ", "b"),
+    ("сСϲᴄ", "c"),
+    ("ԁԀđ", "d"),
+    ("еЕΕεҽ", "e"),
+    ("ƒſ", "f"),
+    ("ɡԌց", "g"),
+    ("һНΗհнħ", "h"),
+    ("іιı", "i"),
+    ("јЈϳȷ", "j"),
+    ("кКκΚ", "k"),
+    ("ł", "l"),
+    ("мМΜ", "m"),
+    ("пՈոηΝ", "n"),
+    ("ø", "o"),
+    ("рРρΡ", "p"),
+    ("ԛԚզ", "q"),
+    ("гᴦ", "r"),
+    ("ѕЅꜱƽ", "s"),
+    ("тТτΤŧ", "t"),
+    ("υսՍʋᴜ", "u"),
+    ("νѵᴠ", "v"),
+    ("ԝԜωᴡѡ", "w"),
+    ("хХχΧ", "x"),
+    ("уУγΥүҮ", "y"),
+    ("Ζᴢ", "z"),
+    ("‐‑‒–—−_", "-"),
+    ("’‘ʼ`´", "'"),
+    ("·•", "."),
+)
+_LOOKS = {ord(c): plain for many, plain in _PAIRS for c in many}
+_SEQUENCES = (("rn", "m"), ("vv", "w"), ("cl", "d"))
+_ADDRESS_LOOK = "lcl"
+
+
+def looks(name: str) -> frozenset[str]:
+    """The skeletons of a name, as it is written and in small letters: names that share one look alike."""
+    return frozenset((_skeleton(name), _skeleton(name.casefold())))
+
+
+def _skeleton(text: str) -> str:
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    shown = unicodedata.normalize("NFKD", plain.translate(_LOOKS)).casefold()
+    if shown.startswith(_ADDRESS_LOOK):
+        return shown
+    for many, one in _SEQUENCES:
+        shown = shown.replace(many, one)
+    return shown
+
+
+def near(address: str, known: Iterable[str]) -> str | None:
+    """A known address that begins and ends like this one and is another. Two that are not made for it hardly ever do so."""
+    ends = (address[3 : 3 + HEAD], address[-TAIL:])
+    return next((other for other in known if other != address and (other[3 : 3 + HEAD], other[-TAIL:]) == ends), None)
+
+
+# --- the names of a folder -----------------------------------------------------------------------------------------------------
+
+
+class Names:
+    """Names by address. Made once; what is shown beside an address comes from here."""
+
+    def __init__(self, by_address: Mapping[str, str] | None = None) -> None:
+        self.by_address = dict(by_address or {})
+        self._addresses = {name: address for address, name in self.by_address.items()}
+
+    def __bool__(self) -> bool:
+        return bool(self.by_address)
+
+    def of(self, address: Any) -> str | None:
+        return self.by_address.get(address) if isinstance(address, str) else None
+
+    def address(self, name: str) -> str | None:
+        return self._addresses.get(unicodedata.normalize("NFC", name))
+
+    def like(self, name: str) -> list[str]:
+        """Other names that look like this one."""
+        own = looks(name)
+        return sorted(other for other in self._addresses if other != name and looks(other) & own) if name else []
+
+    def beside(self, text: str) -> str:
+        """A text with names behind the addresses in it."""
+        return ADDRESS.sub(self._with_name, text) if self.by_address and "lc1" in text else text
+
+    def _with_name(self, found: re.Match[str]) -> str:
+        name = self.by_address.get(found[0])
+        return f"{found[0]} ({name})" if name else found[0]
+
+    def short(self, address: str) -> str:
+        """An address cut for a table; its name before it, where it has one."""
+        cut = f"{address[:SHORT]}…{address[-4:]}" if len(address) > 16 else address
+        return f"{name} ({cut})" if (name := self.of(address)) else cut
+
+    def into(self, document: Any) -> Any:
+        """A document of JSON with names beside its addresses: `name` beside `id`, else `KEY_name`, or `KEY_names` for a list."""
+        if not self.by_address:
+            return document
+        if isinstance(document, list):
+            return [self.into(item) for item in document]
+        if not isinstance(document, dict):
+            return document
+        return {key: self.into(value) for key, value in document.items()} | dict(self._added(document))
+
+    def _added(self, document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        for key, value in document.items():
+            if isinstance(value, str) and (name := self.of(value)):
+                added = "name" if key in ("id", "account") else f"{key}_name"
+                if added not in document:
+                    yield added, name
+            elif isinstance(value, list) and f"{key}_names" not in document and any(self.of(item) for item in value):
+                yield f"{key}_names", [self.of(item) for item in value]
+
+
+def load(data: Path) -> Names:
+    """The names in a data folder; none where there is no file. Raises `NamesError`."""
+    from chain.storage import private
+
+    path = data / FILE
+    try:
+        with private.reading(path) as file:
+            raw = file.read(MAX_FILE + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return Names()
+    except OSError as e:
+        raise NamesError(f"The names in {path} cannot be read: {e.strerror}. Check the file's owner and mode") from None
+    try:
+        return Names(_parsed(raw))
+    except (ValueError, RecursionError) as e:
+        raise NamesError(f"{path} holds no names: {e}. Repair it, or remove it and give the names again") from None
+
+
+def _parsed(raw: bytes) -> dict[str, str]:
+    """Raises ValueError."""
+    if len(raw) > MAX_FILE:
+        raise ValueError(f"it is larger than {MAX_FILE} bytes")
+    document = json.loads(raw)
+    names = document.get("names") if isinstance(document, dict) and document.get("version") == VERSION else None
+    if not isinstance(names, dict) or len(names) > MAX_NAMES:
+        raise ValueError(f"it is no object of version {VERSION} with at most {MAX_NAMES} names")
+    for address, name in names.items():
+        if (
+            not ADDRESS.fullmatch(address)
+            or not isinstance(name, str)
+            or unicodedata.normalize("NFC", name) != name
+            or _fault(name)
+        ):
+            raise ValueError(f"the entry {address[:50]!r} is no address with a name")
+    if len(set(names.values())) != len(names):
+        raise ValueError("a name stands there twice")
+    return names
+
+
+@contextmanager
+def changing(data: Path) -> Iterator[dict[str, str]]:
+    """The names by address, to be changed, by one command at a time: written as a whole when the block ends well.
+
+    Raises `NamesError`.
+    """
+    from chain.storage import private
+
+    path = data / FILE
+    try:
+        lock = private.open_or_create(data / f"{FILE}.lock")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            names = dict(load(data).by_address)
+            yield names
+            text = json.dumps({"version": VERSION, "names": names}, ensure_ascii=False, indent=1)
+            private.replace(path, text.encode() + b"\n")
+        finally:
+            os.close(lock)
+    except OSError as e:
+        raise NamesError(f"{path} cannot be written: {e.strerror}. Check the folder, its owner and the free space") from None

@@ -1,0 +1,325 @@
+"""Own names: what can be one, which look alike, what the file holds, how they stand beside addresses at the command line."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain.crypto import address
+from client import names
+from client.names import Names, NamesError
+from tests.unit.client_fake_api import ACCOUNT, ENTRY, JOB, OTHER, OWN, PEER, STATUS, Fake
+
+pytest_plugins = ["tests.unit.client_cli_kit"]
+
+
+def twin(of: str) -> str:
+    """Another account whose address begins and ends like this one, as it takes some 30,000 tries a character to find."""
+    known = names.HEAD, names.TAIL
+    names.HEAD, names.TAIL = 1, 1
+    try:
+        return next(a for a in (address(n.to_bytes(20, "big")) for n in range(0, 2**158, 2**147 + 1)) if names.near(a, [of]))
+    finally:
+        names.HEAD, names.TAIL = known
+
+
+# --- a name ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["alice", "Alice Smith", "lab 2", "Zoë", "Алиса", "爱丽丝", "o'neil", "n" * 32, "x.y_z-1"])
+def test_what_can_be_a_name(name: str) -> None:
+    assert names.checked(name) == name
+
+
+def test_a_name_has_one_form() -> None:
+    assert names.checked("Zoe\N{COMBINING DIAERESIS}") == "Zoë"
+    assert Names({OWN: "Zoë"}).address("Zoe\N{COMBINING DIAERESIS}") == OWN
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("", "1 to 32"),
+        ("n" * 33, "1 to 32"),
+        ("a\nb", "control"),
+        ("a\x1b[31m", "control"),
+        ("a\N{RIGHT-TO-LEFT OVERRIDE}b", "direction"),
+        ("a\N{ZERO WIDTH JOINER}b", "does not show"),
+        ("a\N{HANGUL FILLER}", "does not show"),
+        ("a\N{VARIATION SELECTOR-16}", "does not show"),
+        ("a\N{COMBINING GRAPHEME JOINER}b", "does not show"),
+        ("a\N{NO-BREAK SPACE}b", "does not show"),
+        (" a", "one by one"),
+        ("a ", "one by one"),
+        ("a  b", "one by one"),
+        ("12.5", "no letter"),
+        ("-a", "begins like"),
+        ("@a", "begins like"),
+        ("\N{COMBINING ACUTE ACCENT}a", "begins like"),
+        (OTHER[:32], "address"),
+        ("lc1", "address"),
+        ("LC1q", "address"),
+        ("lсl", "address"),
+        ("\N{FULLWIDTH LATIN SMALL LETTER L}c1x", "address"),
+    ],
+)
+def test_what_cannot_be_a_name(name: str, why: str) -> None:
+    with pytest.raises(NamesError, match=why):
+        names.checked(name)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("alice", "аlice"),
+        ("alice", "Alice"),
+        ("alice", "a1ice"),
+        ("Ivan", "lvan"),
+        ("bob", "b0b"),
+        ("bob", "ВОВ"),
+        ("mark", "rnark"),
+        ("wim", "vvim"),
+        ("dave", "clave"),
+        ("Zoe", "Zoë"),
+        ("alice", "ａｌｉｃｅ"),
+        ("alice", "𝐚𝐥𝐢𝐜𝐞"),
+        ("x-y", "x\N{EN DASH}y"),
+        ("oli", "օlі"),
+    ],
+)
+def test_names_that_look_alike(one: str, other: str) -> None:
+    assert Names({OWN: one}).like(other) == [one]
+    assert Names({OWN: other}).like(one) == [other]
+
+
+@pytest.mark.parametrize(("one", "other"), [("alice", "alicia"), ("bob", "rob"), ("lab 1", "lab 2"), ("anna", "hanna")])
+def test_names_that_do_not(one: str, other: str) -> None:
+    assert Names({OWN: one}).like(other) == []
+
+
+def test_an_address_that_is_made_to_be_copied() -> None:
+    body, known = OWN[3:], [OWN, OTHER]
+    assert names.near("lc1" + body[:3] + "q" * 32 + body[-3:], known) == OWN
+    assert names.near("lc1" + body[:3] + "q" * 35, known) is None
+    assert names.near("lc1" + "q" * 35 + body[-3:], known) is None
+    assert names.near(OWN, known) is None
+
+
+# --- beside addresses -----------------------------------------------------------------------------------------------------------
+
+
+def test_documents_keep_their_addresses() -> None:
+    known = Names({OWN: "me", OTHER: "bob"})
+    document = {
+        "id": OWN,
+        "other": OTHER,
+        "validators": [OWN, "lc1x"],
+        "txs": ["ab"],
+        "deep": [{"poster": OTHER, "poster_name": 1}],
+    }
+    assert known.into(document) == document | {
+        "name": "me",
+        "other_name": "bob",
+        "validators_names": ["me", None],
+        "deep": [{"poster": OTHER, "poster_name": 1}],
+    }
+    assert Names().into(document) is document
+    assert known.into({"id": OWN, "name": "the node's own word"})["name"] == "the node's own word"
+
+
+def test_texts_get_names_behind_the_addresses_in_them() -> None:
+    known = Names({OTHER: "bob"})
+    assert known.beside(f"stake:{JOB}:{OTHER}, {OWN}") == f"stake:{JOB}:{OTHER} (bob), {OWN}"
+    assert known.short(OTHER) == f"bob ({OTHER[:9]}…{OTHER[-4:]})"
+    assert known.short(OWN) == f"{OWN[:9]}…{OWN[-4:]}"
+
+
+# --- the file --------------------------------------------------------------------------------------------------------------------
+
+
+def test_names_are_kept_and_are_the_owners_alone(tmp_path: Path) -> None:
+    assert not names.load(tmp_path) and not names.load(tmp_path / "none")
+    with names.changing(tmp_path) as known:
+        known[OWN] = "Zoë"
+    assert names.load(tmp_path).by_address == {OWN: "Zoë"}
+    for file in (names.FILE, names.FILE + ".lock"):
+        assert stat.S_IMODE((tmp_path / file).stat().st_mode) == 0o600
+    with pytest.raises(RuntimeError), names.changing(tmp_path) as known:
+        known[OTHER] = "bob"
+        raise RuntimeError
+    assert names.load(tmp_path).by_address == {OWN: "Zoë"}, "a change is whole or none"
+
+
+def test_as_many_long_names_as_there_may_be_can_be_read_again(tmp_path: Path) -> None:
+    many = {address(n.to_bytes(20, "big")): f"{n:05}" + "𝐚" * (names.MAX_CHARACTERS - 5) for n in range(names.MAX_NAMES)}
+    with names.changing(tmp_path) as known:
+        known.update(many)
+    assert names.load(tmp_path).by_address == many
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"[]",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"version": 2, "names": {}}',
+        b'{"version": 1, "names": []}',
+        json.dumps({"version": 1, "names": {OWN: "a\x1b[31m"}}).encode(),
+        json.dumps({"version": 1, "names": {OWN: 5}}).encode(),
+        json.dumps({"version": 1, "names": {"lc1x": "a"}}).encode(),
+        json.dumps({"version": 1, "names": {OWN: "a", OTHER: "a"}}).encode(),
+        json.dumps({"version": 1, "names": {f"lc1{n:038}".replace("1", "q"): f"n{n}" for n in range(1_001)}}).encode(),
+        b" " * (names.MAX_FILE + 1),
+    ],
+)
+def test_a_file_that_holds_no_names_is_told_and_takes_no_command_away(api: Fake, run: Any, tmp_path: Path, raw: bytes) -> None:
+    file = tmp_path / "node" / names.FILE
+    file.write_bytes(raw)
+    ran = run("balance")
+    assert ran.code == 0 and "12.5" in ran.out and str(file) in " ".join(ran.err.split())
+    assert run("balance", "--json").json["balance"] == "12.5"
+    for words in (["name", "list"], ["name", "set", OTHER, "bob"], ["transfer", "bob", "1"]):
+        ran = run(*words)
+        assert ran.code == 2 and "holds no names" in ran.err and "Repair it" in ran.err
+    assert file.read_bytes() == raw, "nothing of it is lost"
+
+
+# --- commands --------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_name_is_given_shown_used_and_taken_back(api: Fake, run: Any) -> None:
+    assert "No names yet" in run("name", "list").out
+    ran = run("name", "set", OTHER, "bob")
+    assert (ran.code, ran.out, ran.err) == (0, f"{OTHER} is called bob here.\n", "")
+    assert run("name", "list", "--json").json == [{"id": OTHER, "name": "bob"}]
+    assert run("name", "list").out.splitlines()[1].split() == ["bob", OTHER]
+    assert run("balance", "bob", "--json").json["id"] == OTHER
+    assert run("transfer", "bob", "1.5").out.startswith(f"Sent 1.5 credits to {OTHER} (bob) in block 8.")
+    assert api.bodies("POST", "/v1/transfers") == [{"to": OTHER, "amount": "1.5"}]
+    assert run("judge", "bob", "--lift").code == 0
+    assert api.bodies("POST", "/v1/judgements") == [{"account": OTHER, "confirm": False}]
+    assert run("release", "membership", "bob", "--retry").code == 0
+    assert api.bodies("POST", "/v1/releases")[0]["ref"] == OTHER
+    assert run("name", "set", "bob", "robert").out == f"{OTHER} is called robert here, no longer bob.\n"
+    assert run("name", "remove", "robert").out == f"robert is {OTHER} again.\n"
+    assert run("name", "list", "--json").json == []
+
+
+def test_names_stand_beside_addresses_in_every_list(api: Fake, run: Any) -> None:
+    api.answers["GET /v1/status"] = STATUS | {
+        "parked": [{"contract": "membership", "ref": OTHER, "height": 5, "fault": "KeyError", "retry": [], "give_back": []}]
+    }
+    api.answers["GET /v1/accounts"] = [ACCOUNT, ACCOUNT | {"id": OTHER}]
+    run("name", "set", OTHER, "bob")
+    run("name", "set", OWN, "me")
+    for words in (
+        ["accounts"],
+        ["history"],
+        ["peers"],
+        ["status"],
+        ["balance", OTHER],
+        ["tx", "show", "9c" * 32],
+        ["job", "list"],
+        ["job", "show", JOB],
+        ["job", "watch", JOB],
+    ):
+        ran = run(*words)
+        assert ran.code == 0 and "bob" in ran.out, words
+        assert run(*words, "--json").out.count('bob"') >= 1, words
+    assert run("accounts", "--json").json[1] == ACCOUNT | {"id": OTHER, "name": "bob"}
+    assert run("history", "--json").json == [ENTRY | {"other_name": "bob"}]
+    assert run("peers", "--json").json == [PEER | {"name": "bob"}]
+    assert run("status", "--json").json["validators_names"] == ["me"]
+
+
+def test_without_names_nothing_is_shown_otherwise(api: Fake, run: Any) -> None:
+    assert "name" not in run("accounts").out
+    assert run("history", "--json").json == [ENTRY]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["name", "set", "bob", OTHER], f"The address stands first: learningchain name set {OTHER} bob"),
+        (["name", "set", OTHER[:-1] + "q", "bob"], "typing mistake"),
+        (["name", "set", OTHER, "lc1bob"], "begins like an address"),
+        (["name", "set", OTHER, "me"], f"me is {OWN} already"),
+        (["name", "remove", OTHER], "has no name here"),
+        (["name", "remove", "carol"], "neither an address (lc1...) nor one of your names. learningchain name list"),
+        (["transfer", "Me", "1"], "Did you mean me?"),
+        (["transfer", "x" * 99, "1"], "neither an address"),
+    ],
+)
+def test_mistakes_are_told(api: Fake, run: Any, words: list[str], said: str) -> None:
+    run("name", "set", OWN, "me")
+    ran = run(*words)
+    assert ran.code == 2 and said in ran.err
+    assert not any(method == "POST" for method, *_ in api.seen)
+
+
+def test_there_are_so_many_names_and_no_more(api: Fake, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "MAX_NAMES", 1)
+    assert run("name", "set", OWN, "me").code == 0
+    ran = run("name", "set", OTHER, "bob")
+    assert ran.code == 2 and "the most that are kept" in ran.err
+    assert run("name", "set", OWN, "myself").code == 0
+
+
+def test_names_need_a_data_folder(api: Fake, run: Any, tmp_path: Path) -> None:
+    for words in (["list"], ["set", OTHER, "bob"], ["remove", OTHER]):
+        ran = run("name", *words, "--data", tmp_path / "none")
+        assert ran.code == 2 and "There is no data folder" in ran.err
+
+
+def test_who_looks_like_another_is_warned_of(api: Fake, run: Any) -> None:
+    run("name", "set", OWN, "alice")
+    ran = run("name", "set", OTHER, "аlice")
+    assert ran.code == 0 and f"it looks like alice, which is {OWN}" in ran.err
+    ran = run("name", "set", OTHER, "аlice", "--json")
+    assert ran.json["like"] == ["alice"] and ran.err == ""
+
+
+# --- addresses made to be copied -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def poisoner(monkeypatch: pytest.MonkeyPatch) -> str:
+    """An account with an address like OTHER's, by fewer characters than count in earnest."""
+    found = twin(OTHER)
+    monkeypatch.setattr(names, "HEAD", 1)
+    monkeypatch.setattr(names, "TAIL", 1)
+    return found
+
+
+@pytest.mark.parametrize("known", ["by its name", "by a transfer"])
+def test_credits_do_not_go_to_an_address_that_looks_like_a_known_one(api: Fake, run: Any, poisoner: str, known: str) -> None:
+    if known == "by its name":
+        api.answers[f"GET /v1/accounts/{OWN}/history"] = []
+        run("name", "set", OTHER, "bob")
+    ran = run("transfer", poisoner, "5")
+    assert ran.code == 2 and f"Nothing was sent: {poisoner} begins and ends like {OTHER}" in ran.err
+    assert not api.bodies("POST", "/v1/transfers")
+    assert run("transfer", OTHER, "5").code == 0
+    ran = run("name", "set", poisoner, "carol")
+    assert ran.code == 0 and ("that of bob" in ran.err) is (known == "by its name")
+    assert run("transfer", poisoner, "5").code == 0, "whoever gave it a name knows it"
+
+
+def test_a_history_points_at_who_wants_to_be_copied(api: Fake, run: Any, poisoner: str) -> None:
+    bait = ENTRY | {"cursor": 4, "amount": "+0.000001", "other": poisoner}
+    api.answers[f"GET /v1/accounts/{OWN}/history"] = [bait, ENTRY]
+    ran = run("history")
+    assert ran.code == 0 and f"{poisoner} begins and ends like {OTHER}, and is another" in ran.err
+    assert "looks like another" in ran.out
+    assert run("history", "--json").json == [bait | {"looks_like": OTHER}, ENTRY]
+
+
+def test_a_node_that_is_no_member_is_told_so_by_the_node(api: Fake, run: Any) -> None:
+    del api.answers[f"GET /v1/accounts/{OWN}/history"]
+    assert run("transfer", OTHER, "5").code == 0
