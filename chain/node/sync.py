@@ -121,26 +121,31 @@ class Sync:
         able = [p for p, h in self._heights.items() if h > have]
         able = [p for p in able if self._trusted(p, now)] or able
         # The id breaks ties, rotated by height so that one peer does not serve everybody.
-        peer = min(able, key=lambda p: (self._spent(p), bytes(b ^ (have & 0xFF) for b in p)))
+        least = self._least()
+        peer = min(able, key=lambda p: (self._spent(p, least), bytes(b ^ (have & 0xFF) for b in p)))
         self._asked = Asked(peer, have + 1, now + DEADLINE, now)
         return peer, have + 1, MAX_SYNC_BLOCKS
 
-    def _spent(self, peer: bytes) -> int:
-        """For how long it was waited for; of those that tell a height nobody is more than DEADLINE behind another one."""
-        most = max((self._waited.get(p, 0) for p in self._heights), default=0)
-        return max(self._waited.get(peer, 0), most - DEADLINE)
+    def _least(self) -> int:
+        """What everybody counts for at least: of those that tell a height nobody is more than DEADLINE behind another one."""
+        return max((self._waited.get(p, 0) for p in self._heights), default=0) - DEADLINE
+
+    def _spent(self, peer: bytes, least: int) -> int:
+        """For how long it was waited for."""
+        return max(self._waited.get(peer, 0), least)
 
     def _is_late(self, asked: Asked, now: int) -> bool:
         """Whether another peer that has what was asked for was waited for so much less that it comes next."""
-        rest = self._spent(asked.peer) + now - asked.since - DEADLINE
+        least = self._least()
+        rest = self._spent(asked.peer, least) + now - asked.since - DEADLINE
         others = [p for p, h in self._heights.items() if h >= asked.start and p != asked.peer and self._trusted(p, now)]
-        return any(self._spent(p) <= rest for p in others)
+        return any(self._spent(p, least) <= rest for p in others)
 
     def _close(self, now: int) -> None:
         """Nothing is asked any more; the time counts."""
         if self._asked is not None:
             peer = self._asked.peer
-            self._waited[peer] = self._spent(peer) + max(0, now - self._asked.since)
+            self._waited[peer] = self._spent(peer, self._least()) + max(0, now - self._asked.since)
             self._asked = None
             while len(self._waited) > MAX_PEERS:
                 del self._waited[next(iter(self._waited))]
