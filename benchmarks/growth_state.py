@@ -36,7 +36,7 @@ def accounts(count: int, signing: int) -> Iterator[tuple[bytes, Account]]:
         key = payer(number).public if number < signing else b"\x02" + _hash(b"account", number)
         identity = account_id(key) if number < signing else _hash(b"id", number)[:20]
         spent = [number * 7 % 50_000, number % 300, 0, 0][:LANES]
-        yield identity, Account(key, ACTIVE, (1_000 + number % 5_000) * CREDIT, 0, spent)
+        yield identity, Account(key, ACTIVE, (1_000 + number % 5_000) * CREDIT, 0, spent, 0)
 
 
 def members(ids: list[bytes], verifiers: int) -> Iterator[Record]:

@@ -42,6 +42,7 @@ class TxCode(IntEnum):
     MEMPOOL_FULL = 20
     QUARANTINED = 21
     REFUSED = 22
+    BANDWIDTH = 23
 
 
 class Reject(Exception):

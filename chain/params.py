@@ -74,3 +74,11 @@ class Params(Wire, frozen=True, kw_only=True):
     timeout_max: Span = 30_000
     evidence_age: Blocks = 10_000
     """Blocks for which a double signing can still be reported."""
+
+    # bandwidth: bytes of transactions that an account may have in blocks (LC-TX-11)
+    bandwidth_base: Positive = 64
+    """Bytes in a second of the chain clock for every account."""
+    bandwidth_per_credit: Positive = 16
+    """Bytes in a second more for each whole credit that is free."""
+    bandwidth_window: Span = 4_096_000
+    """An account may save up what it earns in this time."""

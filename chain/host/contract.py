@@ -25,12 +25,14 @@ TAGS, CODES = 32, 100
 @dataclass(frozen=True)
 class MessageSpec:
     """`urgent` messages have a deadline: half of each block is reserved for them. `work`: what executing one takes, in transfers of
-    a batch. `subject`: the reference that a message is about, where there is one: while that is parked, the message is refused."""
+    a batch. `subject`: the reference that a message is about, where there is one: while that is parked, the message is refused.
+    `once`: its contract accepts it once from each seat, so that accepting it needs no bandwidth (LC-TX-14)."""
 
     handler: Callable[[Host, bytes, Any], None]
     urgent: bool = False
     work: int = 1
     subject: Callable[[Any], bytes] | None = None
+    once: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ its frozen credits and named escrows, and records the move as an event.
 
 from __future__ import annotations
 
+from chain import bandwidth
 from chain.crypto import address
 from chain.errors import BrokenInvariant, Code, Reject
 from chain.host.access import Access
 from chain.host.contract import Power
 from chain.host.records import ACTIVE, BANNED, K_SUPPLY, SUSPENDED, Account, Escrow, Supply, escrow_key
-from chain.params import MAX_INT
+from chain.params import CREDIT, MAX_INT
 from chain.types import Moved, format_credits
 
 
@@ -43,7 +44,14 @@ class Credits(Access):
             frozen = account.frozen
         if not 0 <= balance <= MAX_INT or not 0 <= frozen <= MAX_INT:
             raise BrokenInvariant(f"{address(identity)} would hold {balance} free and {frozen} frozen")
-        self.store.put(b"a/" + identity, Account(account.key, account.status, balance, frozen, account.sequences))
+        self._hold(identity, account, account.status, balance, frozen)
+
+    def _hold(self, identity: bytes, account: Account, status: int, balance: int, frozen: int) -> None:
+        """LC-TX-13: what an account holds from now on, and the bandwidth that goes with it."""
+        arrival = account.arrival
+        if balance // CREDIT != account.balance // CREDIT:
+            arrival = bandwidth.moved(self.params, account.balance, balance, arrival, self.clock)
+        self.store.put(b"a/" + identity, Account(account.key, status, balance, frozen, account.sequences, arrival))
 
     def _debit(self, identity: bytes, amount: int) -> None:
         account = self.known_account(identity)
@@ -54,7 +62,7 @@ class Credits(Access):
                 Code.INSUFFICIENT_CREDITS, f"needs {format_credits(amount)} credits, {format_credits(account.balance)} are free"
             )
         left = account.balance - amount
-        self.store.put(b"a/" + identity, Account(account.key, account.status, left, account.frozen, account.sequences))
+        self._hold(identity, account, account.status, left, account.frozen)
 
     def _credit(self, identity: bytes, amount: int, reason: str, source: bytes, ref: bytes) -> None:
         """Free credits for an active account; frozen ones for a suspended account; a banned one's are burned."""

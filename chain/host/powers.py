@@ -12,10 +12,8 @@ from chain.host.records import (
     K_NEXT_VALIDATORS,
     K_VALIDATORS,
     SUSPENDED,
-    Account,
     History,
     Validators,
-    account_key,
 )
 from chain.types import Moved, Validator
 
@@ -31,17 +29,14 @@ class Powers(Credits):
         account = self.known_account(identity)
         if account.balance:
             self.events.append(Moved("frozen", identity, identity, account.balance, ref))
-        self.put(
-            account_key(identity),
-            Account(account.key, SUSPENDED, 0, account.frozen + account.balance, account.sequences),
-        )
+        self._hold(identity, account, SUSPENDED, 0, account.frozen + account.balance)
 
     def thaw(self, identity: bytes, ref: bytes) -> None:
         self._need(Power.STANDING)
         account = self.known_account(identity)
         if account.frozen:
             self.events.append(Moved("returned", identity, identity, account.frozen, ref))
-        self.put(account_key(identity), Account(account.key, ACTIVE, account.balance + account.frozen, 0, account.sequences))
+        self._hold(identity, account, ACTIVE, account.balance + account.frozen, 0)
 
     def ban(self, identity: bytes, ref: bytes) -> None:
         """The account is banned for good and what it holds, frozen or free, is burned."""
@@ -51,7 +46,7 @@ class Powers(Credits):
         if lost:
             self._count(burned=lost)
             self.events.append(Moved("ban", identity, b"", lost, ref))
-        self.put(account_key(identity), Account(account.key, BANNED, 0, 0, account.sequences))
+        self._hold(identity, account, BANNED, 0, 0)
 
     # validators
 

@@ -19,13 +19,15 @@ ACTIVE, SUSPENDED, BANNED = 0, 1, 2
 
 
 class Account(Wire, frozen=True):
-    """An identity on the ledger. `key` is its current public key, `sequences` the next sequence of each lane."""
+    """An identity on the ledger. `key` is its current public key, `sequences` the next sequence of each lane, `arrival` when
+    it owes no bandwidth any more, in microseconds of the chain clock (`chain.bandwidth`)."""
 
     key: PublicKey
     status: Annotated[int, Meta(ge=ACTIVE, le=BANNED)]
     balance: Uint
     frozen: Uint
     sequences: Annotated[list[Uint], Meta(min_length=LANES, max_length=LANES)]
+    arrival: Uint
 
 
 class GenesisAccount(Wire, frozen=True):

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from chain.bandwidth import MICRO, SECOND
 from chain.codec import Wire, decode, encode
 from chain.contracts import BY_NUMBER, CONTRACTS, MESSAGES
 from chain.crypto import account_id, is_public_key, tagged
@@ -158,6 +159,11 @@ def check_genesis(genesis: Genesis) -> None:
         raise Malformed(
             f"block_work is {p.block_work}, at least {MIN_BLOCK_WORK} is needed: any transaction has to fit into half a block"
         )
+    if p.bandwidth_base * p.bandwidth_window * MICRO < MAX_TX_BYTES * SECOND:
+        least = -(-MAX_TX_BYTES * SECOND // (p.bandwidth_window * MICRO))
+        raise Malformed(
+            f"bandwidth_base is {p.bandwidth_base}, at least {least} is needed: a window must earn anybody the largest transaction"
+        )
     if genesis.time > MAX_TIME:
         raise Malformed(f"time is {genesis.time}, at most {MAX_TIME} allowed")
     _check_spans(p, CORE)
@@ -192,7 +198,7 @@ def first_state(genesis: Genesis) -> tuple[State, list[tuple[bytes, bytes | None
     overlay.put(K_HISTORY, History([record]))
     for a in genesis.accounts:
         identity = account_id(a.key)
-        overlay.put(account_key(identity), Account(a.key, ACTIVE, a.credits, 0, [0] * LANES))
+        overlay.put(account_key(identity), Account(a.key, ACTIVE, a.credits, 0, [0] * LANES, 0))
     for contract in CONTRACTS:
         if contract.genesis is not None:
             contract.genesis(overlay, genesis.accounts)

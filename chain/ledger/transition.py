@@ -1,9 +1,9 @@
 """What a block does to the state: `apply_block` reads like a table of contents.
 
-Due deadlines run before the transactions. A transaction's validity (signature, network, membership, sequence, quota,
-valid_until) is the block's validity; then its sequence is consumed, then the handlers of its messages run, and a `Reject` undoes
-the handlers alone, so nothing refused can be replayed. At the end the proposer gets its reward, a decided change of the
-validator set takes effect for the next height, and the supply must balance.
+Due deadlines run before the transactions. A transaction's validity (signature, network, membership, sequence, quota, bandwidth,
+valid_until) is the block's validity; then its sequence is consumed and its bytes charged, then the handlers of its messages run,
+and a `Reject` undoes the handlers alone, so nothing refused can be replayed. At the end the proposer gets its reward, a decided
+change of the validator set takes effect for the next height, and the supply must balance.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from chain.host import (
 )
 from chain.ledger.due import Room
 from chain.ledger.state import Change, Overlay, State
-from chain.ledger.tx import ParsedTx, check_tx
+from chain.ledger.tx import ParsedTx, charge_bandwidth, check_tx
 from chain.merkle import list_root
 from chain.pages import Tree
 from chain.params import MAX_INT, Params
@@ -175,10 +175,12 @@ class _Block:
         account = check_tx(self.overlay, self.chain_id, tx, self.block.height)
         if self.used.get(body.sender, 0) >= self.params.quota:
             raise InvalidTx(TxCode.QUOTA, f"more than {self.params.quota} transactions of one account in a block")
+        charged = charge_bandwidth(self.params, account, tx, self.clock)
         sequences = list(account.sequences)
         sequences[body.lane] += 1
         key = account_key(body.sender)
-        self.overlay.put(key, Account(account.key, account.status, account.balance, account.frozen, sequences))
+        arrival = account.arrival if tx.once else charged
+        self.overlay.put(key, Account(account.key, account.status, account.balance, account.frozen, sequences, arrival))
         try:
             receipt = self._run_messages(tx, building)
         except BrokenInvariant:
@@ -188,6 +190,8 @@ class _Block:
             if building and self.refused.get(body.sender, 0) >= MAX_REFUSED:
                 self.overlay.put(key, account)
                 raise InvalidTx(TxCode.REFUSED, f"refused with code {receipt.code}, as {MAX_REFUSED} before it in one block")
+            if tx.once:  # LC-TX-14
+                self.overlay.put(key, Account(account.key, account.status, account.balance, account.frozen, sequences, charged))
             self.refused[body.sender] = self.refused.get(body.sender, 0) + 1
         self.used[body.sender] = self.used.get(body.sender, 0) + 1
         return receipt

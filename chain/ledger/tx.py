@@ -7,12 +7,13 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from chain import bandwidth
 from chain.codec import Wire, decode, encode
 from chain.contracts import ANY_MESSAGE, MESSAGES
 from chain.crypto import SigningKey, address, verify
 from chain.errors import InvalidTx, Malformed, TxCode
 from chain.host import ACTIVE, Account, Reader, account_key
-from chain.params import MAX_OPS, MAX_TX_BYTES, MAX_VALID_FOR
+from chain.params import MAX_OPS, MAX_TX_BYTES, MAX_VALID_FOR, Params
 from chain.types import Signature, SignedTx, TxBody, body_bytes, net_of, tx_digest, tx_id
 
 
@@ -27,12 +28,12 @@ _SIGNED: Any = signed_with(ANY_MESSAGE)
 
 
 class ParsedTx:
-    """A decoded transaction. `urgent`: LC-TX-7. `work`: what executing it takes, as `MessageSpec` counts.
+    """A decoded transaction. `urgent`: LC-TX-7. `once`: LC-TX-14. `work`: what executing it takes, as `MessageSpec` counts.
 
     `checked_key`: the key under which its signature was found good, or None.
     """
 
-    __slots__ = ("body", "checked_key", "id", "ops", "raw", "signature", "urgent", "work")
+    __slots__ = ("body", "checked_key", "id", "once", "ops", "raw", "signature", "urgent", "work")
 
     def __init__(self, raw: bytes, id_: bytes, signed: Any) -> None:
         self.raw = raw
@@ -40,10 +41,11 @@ class ParsedTx:
         self.body: TxBody = signed.body
         self.signature = signed.signature
         self.ops: list[Any] = signed.body.ops
-        self.urgent, self.work = True, 0
+        self.urgent, self.once, self.work = True, True, 0
         for op in self.ops:
             spec = MESSAGES[type(op)][1]
             self.urgent &= spec.urgent
+            self.once &= spec.once
             self.work += spec.work
         self.checked_key: bytes | None = None
 
@@ -80,6 +82,25 @@ def check_sender(chain_id: bytes, tx: ParsedTx, account: Account) -> None:
         tx.checked_key = account.key
     if account.status != ACTIVE:
         raise InvalidTx(TxCode.NOT_ACTIVE, f"{address(tx.body.sender)} is suspended or banned")
+
+
+def charge_bandwidth(params: Params, account: Account, tx: ParsedTx, clock: int, owed: int = 0) -> int:
+    """LC-TX-12: the sender's arrival time once `tx` is charged. Raises `InvalidTx` BANDWIDTH.
+
+    `owed`: bytes of the sender that come before it.
+    """
+    size = len(tx.raw)
+    arrival = bandwidth.charged(params, account.balance, account.arrival, clock, size + owed)
+    late = arrival - bandwidth.latest(params, account.balance, clock, tx.urgent)
+    if late > 0:
+        rate = bandwidth.rate(params, account.balance)
+        left = bandwidth.left(params, account.balance, account.arrival, clock) - owed
+        raise InvalidTx(
+            TxCode.BANDWIDTH,
+            f"it has {size} bytes, and the account's bandwidth leaves {max(0, left)} now (it earns {rate} bytes/s); send it again"
+            f" in {-(-late // bandwidth.SECOND)} s, or hold more free credits: each earns {params.bandwidth_per_credit} bytes/s",
+        )
+    return arrival
 
 
 def check_tx(reader: Reader, chain_id: bytes, tx: ParsedTx, height: int) -> Account:

@@ -21,7 +21,8 @@ from typing import Any
 from chain.errors import InvalidTx, TxCode
 from chain.host import account_key
 from chain.ledger.state import State
-from chain.ledger.tx import ParsedTx, check_sender, find_sender, parse_tx
+from chain.ledger.transition import chain_record
+from chain.ledger.tx import ParsedTx, charge_bandwidth, check_sender, find_sender, parse_tx
 from chain.node import space
 from chain.node.messages import SHORT
 from chain.node.selection import Selection
@@ -36,6 +37,8 @@ MAX_LEFT = 16_384
 """Ids kept in each of two lists of transactions that found no room: they are not asked for again for a while."""
 LEFT_HEIGHTS = 16
 """After so many heights the older of the two lists is forgotten."""
+REST_MS = 10_000
+"""Of the chain clock, for which the transactions of an account whose bandwidth does not let the next one in are not looked at."""
 MAX_EXPIRED = 1_024
 """Transactions whose time is over that leave at one height; the rest leave at the next ones."""
 
@@ -74,6 +77,10 @@ class Mempool:
         """The lanes of each account of which something waits here."""
         self._turns: dict[bool, dict[bytes, None]] = {True: {}, False: {}}
         """Accounts with a lane whose next transaction is ready and urgent, or not; whose turn is longest ago comes first."""
+        self._owed: dict[bytes, int] = {}
+        """Bytes of each account that wait here and will be charged: the next one must find bandwidth beside them."""
+        self._resting: dict[tuple[bytes, bool], int] = {}
+        """Accounts that have no turn, for their urgent ones or for the others, until a chain clock; the earliest first."""
         self.space = Space()
         self._bytes = self._order = 0
         self._expiring: dict[int, dict[bytes, None]] = {}
@@ -158,7 +165,7 @@ class Mempool:
         try:
             self._admit(state, held, height)
         except InvalidTx as fault:
-            if fault.code is TxCode.MEMPOOL_FULL:
+            if fault.code in (TxCode.MEMPOOL_FULL, TxCode.BANDWIDTH):
                 self._note_left(key)
             raise
         self._gone.pop(key, None)
@@ -182,6 +189,7 @@ class Mempool:
         lanes = self._lanes.get(body.sender)
         if lanes is not None and body.sequence in lanes[body.lane].txs:
             raise InvalidTx(TxCode.SEQUENCE_USED, f"another transaction with sequence {body.sequence} waits already")
+        charge_bandwidth(self._params, account, tx, chain_record(state).clock, 0 if tx.once else self._owed.get(body.sender, 0))
         fits = self._make_room(held, expected, looking=True)
         check_sender(self._chain_id, tx, account)
         if not fits:
@@ -227,6 +235,8 @@ class Mempool:
         tx, body = held.tx, held.tx.body
         self._all[tx.id] = self._short[tx.id[:SHORT]] = held
         self._bytes += len(tx.raw)
+        if not tx.once:
+            self._owed[body.sender] = self._owed.get(body.sender, 0) + len(tx.raw)
         if body.valid_until not in self._expiring:
             self._expiring[body.valid_until] = {}
             heapq.heappush(self._heights, body.valid_until)
@@ -263,16 +273,30 @@ class Mempool:
         for urgent, turns in self._turns.items():
             if served:
                 turns.pop(account, None)
-            if urgent in heads:
+            if urgent in heads and (account, urgent) not in self._resting:
                 turns.setdefault(account)
             else:
                 turns.pop(account, None)
 
     # --- what goes into a block -------------------------------------------------------------------------------------------------
 
-    def selection(self, size: int) -> Selection:
-        """For a block of `size` bytes."""
-        return Selection(self, size, self._params)
+    def selection(self, size: int, state: State | None = None, clock: int = 0) -> Selection:
+        """For a block of `size` bytes on top of a state, at a chain clock; without a state whatever bandwidth there is."""
+        return Selection(self, size, self._params, state, clock)
+
+    def rest(self, account: bytes, urgent: bool, clock: int) -> None:
+        """LC-NODE-67: no turn for a while."""
+        self._turns[urgent].pop(account, None)
+        self._resting[account, urgent] = clock + REST_MS
+
+    def _wake(self, clock: int) -> None:
+        while self._resting:
+            key, until = next(iter(self._resting.items()))
+            if until > clock:
+                return
+            del self._resting[key]
+            if (lanes := self._lanes.get(key[0])) is not None:
+                self._take_turns(key[0], lanes)
 
     def turns(self, urgent: bool) -> Iterable[bytes]:
         return self._turns[urgent]
@@ -324,6 +348,7 @@ class Mempool:
         self._take_turns(account, lanes, served=served)
         if not any(lane.txs for lane in lanes):
             del self._lanes[account]
+            self._owed.pop(account, None)
 
     def _forget(self, held: Held) -> None:
         """Everywhere but in the order of its lane."""
@@ -332,6 +357,8 @@ class Mempool:
         if self._short.get(tx.id[:SHORT]) is held:
             del self._short[tx.id[:SHORT]]
         self._bytes -= len(tx.raw)
+        if not tx.once:
+            self._owed[body.sender] -= len(tx.raw)
         self._own.discard(tx.id)
         self.space.kinds[held.kind].take(body.sender, tx.id)
         ending = self._expiring[body.valid_until]
@@ -351,6 +378,7 @@ class Mempool:
         """
         held = {tx.id for tx in txs}
         dropped = []
+        self._wake(chain_record(state).clock)
         for account in dict.fromkeys([*(tx.body.sender for tx in txs), *accounts]):
             if account in self._lanes:
                 dropped += [(tx, _USED) for tx in self._advance(account, _sequences(state, account)) if tx not in held]

@@ -258,7 +258,7 @@ class Node:
     def _build(self, height: int, round_: int) -> None:
         if height != self.height + 1:
             return
-        chosen = self.pool.selection(self.params.block_bytes)
+        chosen = self.pool.selection(self.params.block_bytes, self.state, self.clock(self._now))
         try:
             candidate, executed = blocks.build(
                 self.state, self.own_id, self._beacon_key, round_, self.head_id, self._now, chosen.first(), chosen.more
@@ -269,8 +269,8 @@ class Node:
         for tx, fault in executed.skipped:
             if fault.code == TxCode.QUARANTINED:
                 self.faults.append(f"transaction {tx.id.hex()}: {fault.text}")
-            # One with a gap stands behind another one that was left out.
-            if fault.code not in (TxCode.QUOTA, TxCode.SEQUENCE_GAP):
+            # One with a gap stands behind another one that was left out; bandwidth comes with time (LC-NODE-67).
+            if fault.code not in (TxCode.QUOTA, TxCode.SEQUENCE_GAP, TxCode.BANDWIDTH):
                 self.pool.remove(tx.id, again=fault.code == TxCode.REFUSED)
                 self._out.append(e.TxDropped(tx.id, fault))
         key = block_id(candidate.header)

@@ -12,7 +12,10 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Protocol
 
-from chain.ledger.tx import ParsedTx
+from chain.errors import InvalidTx
+from chain.host import Account, account_key
+from chain.ledger.state import State
+from chain.ledger.tx import ParsedTx, charge_bandwidth
 from chain.params import LANES, Params
 
 PART = 2**20
@@ -42,12 +45,19 @@ class Source(Protocol):
         """The transaction so many behind the next one of a lane, if all up to it are ready."""
         ...
 
+    def rest(self, account: bytes, urgent: bool, clock: int) -> None:
+        """The next one of an account has no bandwidth: no turn for a while."""
+        ...
+
 
 class Selection:
     """`first` gives what to execute; `more` is told what that took and gives what fits into the rest."""
 
-    def __init__(self, source: Source, size: int, params: Params) -> None:
+    def __init__(self, source: Source, size: int, params: Params, state: State | None = None, clock: int = 0) -> None:
         self._source, self._quota, self._most = source, params.quota, params.block_txs
+        self._params, self._state, self._clock = params, state, clock
+        self._spent: dict[bytes, int] = {}
+        """Bytes of each account that were chosen and will be charged."""
         self._whole = (size, params.block_txs, params.block_work)
         self._room = list(self._whole)
         """Bytes, number and work that are left."""
@@ -85,6 +95,10 @@ class Selection:
             if found is None or self._count.get(account, 0) >= self._quota or not self._fits(found.tx, urgent):
                 heapq.heappop(turns)
                 continue
+            if not self._has_bandwidth(found.tx):
+                heapq.heappop(turns)
+                self._source.rest(account, urgent, self._clock)
+                continue
             chosen.append(found)
             self._share[account] = share + self._use(found.tx, urgent)
             heapq.heapreplace(turns, (self._share[account], place, account))
@@ -98,6 +112,20 @@ class Selection:
             if found is not None and found.tx.urgent is urgent and (best is None or found.order < best.order):
                 best = found
         return best
+
+    def _has_bandwidth(self, tx: ParsedTx) -> bool:
+        """LC-NODE-67: as far as can be told before the others of the block ran."""
+        account = self._state.get(account_key(tx.body.sender)) if self._state is not None else None
+        if not isinstance(account, Account):
+            return True
+        owed = self._spent.get(tx.body.sender, 0)
+        try:
+            charge_bandwidth(self._params, account, tx, self._clock, owed)
+        except InvalidTx:
+            return False
+        if not tx.once:
+            self._spent[tx.body.sender] = owed + len(tx.raw)
+        return True
 
     def _fits(self, tx: ParsedTx, urgent: bool) -> bool:
         size, work = len(tx.raw) + OVERHEAD, tx.work

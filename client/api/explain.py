@@ -26,6 +26,7 @@ _TEXTS: dict[int, tuple[str, str]] = {
     TxCode.EXPIRED: ("its last height has passed", "Sign it again with a later valid_until"),
     TxCode.TOO_FAR_AHEAD: ("valid_until lies too far ahead", f"Use a valid_until within {MAX_VALID_FOR:,} blocks"),
     TxCode.QUOTA: ("the sender's quota for a block is used up", "Wait a block, then send it again"),
+    TxCode.BANDWIDTH: ("the sender's bandwidth is used up", "Wait as long as the text says, or hold more free credits"),
     TxCode.MEMPOOL_FULL: (
         "there is no room for it in this node's mempool",
         "GET /v1/status shows what is full; blocks take what waits",

@@ -15,7 +15,8 @@ MAX_GENESIS_BYTES = 8_000_000
 MAX_TIME = 2**48
 MIN_BLOCK_BYTES, MAX_BLOCK_BYTES, MAX_BLOCK_TXS = 131_082, 4_000_000, 8_192
 NAMES = [name for name, _ in r.PARAMS.fields]
-COUNTS = ("block_bytes", "block_txs", "block_work", "quota", "max_due", "max_due_work", "block_reward")
+BANDWIDTH = ("bandwidth_base", "bandwidth_per_credit")
+COUNTS = ("block_bytes", "block_txs", "block_work", "quota", "max_due", "max_due_work", "block_reward", *BANDWIDTH)
 CONTRACT_COUNTS = ("job_max_claimants", "job_max_live", "job_max_live_bytes")
 OF_CONTRACTS = {name: [] if kind is None else [n for n, _ in kind.fields] for name, kind in r.OF_CONTRACTS.values()}
 
@@ -81,6 +82,11 @@ def a_block_has_room_for_two_transactions_of_the_heaviest_messages(p: dict[str, 
 
 
 @check("LC-BLK-9")
+def a_window_earns_anybody_the_largest_transaction(p: dict[str, int]) -> bool:
+    return p["bandwidth_base"] * p["bandwidth_window"] >= 65_536_000
+
+
+@check("LC-BLK-9")
 def genesis_is_not_later_than_2_48(time: int) -> bool:
     return time <= MAX_TIME
 
@@ -127,6 +133,7 @@ def read_genesis(raw: bytes) -> list[Any]:
     a_block_has_at_most_4_000_000_bytes(p)
     a_block_has_at_most_8_192_transactions(p)
     a_block_has_room_for_two_transactions_of_the_heaviest_messages(p)
+    a_window_earns_anybody_the_largest_transaction(p)
     genesis_is_not_later_than_2_48(time)
     no_span_is_longer_than_2_48(p)
     return found
@@ -154,7 +161,7 @@ def first_state(raw: bytes) -> dict[bytes, bytes]:
     }
     found |= {b"gp%d/" % number: values for number, values in read_sections(sections).items()}
     for key, credits, _, verifier in accounts:
-        found[b"a/" + identity(key)] = [key, 0, credits, 0, [0, 0, 0, 0]]
+        found[b"a/" + identity(key)] = [key, 0, credits, 0, [0, 0, 0, 0], 0]
         found[b"m/" + identity(key)] = [verifier, 0, [], []]
     return {key: encode(fields) for key, fields in found.items()}
 

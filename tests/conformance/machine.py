@@ -37,6 +37,7 @@ class Account(NamedTuple):
     balance: int
     frozen: int
     sequences: list[int]
+    arrival: int
 
 
 class Case(NamedTuple):
@@ -72,6 +73,9 @@ class Params(NamedTuple):
     timeout_step: int
     timeout_max: int
     evidence_age: int
+    bandwidth_base: int
+    bandwidth_per_credit: int
+    bandwidth_window: int
 
 
 class MemberParams(NamedTuple):
@@ -119,7 +123,10 @@ class State:
         return None if found is None else Account(*found)
 
     def set_account(self, identity: bytes, account: Account) -> None:
+        before = self.account(identity)
         self.put(b"a/" + identity, account)
+        if before is not None and before.balance != account.balance:
+            bandwidth_follows_the_credits(self, identity, before, account)
 
     @property
     def params(self) -> Params:
@@ -139,6 +146,43 @@ class State:
 
     def noted(self, topic: str, ref: bytes, *data: Any) -> None:
         self.events.append([NOTED, topic, ref, list(data)])
+
+
+# --- bandwidth: transactions.md, LC-TX-11 to LC-TX-14 ---------------------------------------------------------------------------
+
+
+def _rate(p: Params, account: Account) -> int:
+    """LC-TX-11"""
+    return p.bandwidth_base + p.bandwidth_per_credit * (account.balance // 1_000_000)
+
+
+@step("LC-TX-13")
+def bandwidth_follows_the_credits(s: State, identity: bytes, before: Account, after: Account) -> None:
+    r, new, now, window = _rate(s.params, before), _rate(s.params, after), s.clock * 1_000, s.params.bandwidth_window * 1_000
+    if r == new:
+        return
+    h = (window - max(0, before.arrival - now)) * r
+    s.put(b"a/" + identity, after._replace(arrival=now + max(0, window - h // new)))
+
+
+def _charged(s: State, account: Account, size: int) -> int:
+    """LC-TX-12"""
+    return max(account.arrival, s.clock * 1_000) + -(-size * 1_000_000 // _rate(s.params, account))
+
+
+@check("LC-TX-12", 23)
+def the_bytes_are_within_the_sender_s_bandwidth(s: State, account: Account, size: int, urgent: bool) -> bool:
+    most = (s.clock + s.params.bandwidth_window) * 1_000
+    if urgent:
+        most += 65_536 * 1_000_000 // _rate(s.params, account)
+    return _charged(s, account, size) <= most
+
+
+@step("LC-TX-14")
+def what_is_once_is_charged_if_refused(s: State, sender: bytes, arrival: int) -> None:
+    account = s.account(sender)
+    assert account is not None
+    s.set_account(sender, account._replace(arrival=arrival))
 
 
 # --- credits: credits.md ------------------------------------------------------------------------------------------------------
@@ -595,6 +639,10 @@ HANDLERS: dict[int, Callable[..., None]] = {
     65: report_double,
     66: release,
 }
+URGENT = {64, 65, 66, 97, 98, 99, 100, 101}
+"""LC-TX-7"""
+ONCE = {98, 99, 100, 101}
+"""LC-TX-14"""
 WORK = {66: 128}
 """LC-BLK-25: of a message that is neither of the job contract nor 1."""
 
@@ -642,8 +690,8 @@ def the_sender_is_within_its_quota(used: int, quota: int) -> bool:
     return used < quota
 
 
-def _check_tx(s: State, chain_id: bytes, body: Any, signature: bytes, used: int) -> Account:
-    net, sender, lane, sequence, valid_until, _ = body
+def _check_tx(s: State, chain_id: bytes, body: Any, signature: bytes, used: int, size: int) -> Account:
+    net, sender, lane, sequence, valid_until, messages = body
     the_network_is_this_one(net, chain_id)
     account = s.account(sender)
     the_sender_has_an_account(account)
@@ -656,18 +704,25 @@ def _check_tx(s: State, chain_id: bytes, body: Any, signature: bytes, used: int)
     the_sequence_was_not_used(sequence, account.sequences[lane])
     the_sequence_leaves_no_gap(sequence, account.sequences[lane])
     the_sender_is_within_its_quota(used, s.params.quota)
+    the_bytes_are_within_the_sender_s_bandwidth(s, account, size, all(tag in URGENT for tag, *_ in messages))
     return account
 
 
 @step("LC-TX-5")
-def a_transaction_raises_its_lane(s: State, sender: bytes, account: Account, lane: int) -> None:
+def a_transaction_raises_its_lane(s: State, sender: bytes, account: Account, lane: int, arrival: int) -> None:
     following = [n + (at == lane) for at, n in enumerate(account.sequences)]
-    s.set_account(sender, account._replace(sequences=following))
+    s.set_account(sender, account._replace(sequences=following, arrival=arrival))
 
 
 @step("LC-TX-6")
 def a_refusal_undoes_the_messages_before_it(s: State, before: dict[bytes, bytes]) -> None:
     s.records = before
+
+
+@check("LC-JOB-22", 300)
+def there_is_such_a_job(s: State, job: bytes) -> bool:
+    """All of contract 3 that is carried out here: its messages name their job first, and this is tested first."""
+    return b"jb/" + job in s.records
 
 
 def work_of(tag: int) -> int:
@@ -688,6 +743,8 @@ def _run_tx(s: State, raw: bytes, body: Any) -> list[Any]:
         for tag, *fields in body[5]:
             s.work += work_of(tag)
             the_work_is_within_the_block_s(s.work, s.params)
+            if tag in (URGENT - HANDLERS.keys()):
+                there_is_such_a_job(s, fields[0])
             if tag not in HANDLERS:
                 raise NotImplementedError(f"message {tag} belongs to a contract that is not carried out here")
             HANDLERS[tag](s, body[1], *fields)
@@ -899,10 +956,14 @@ def _apply_tx(s: State, chain_id: bytes, raw: bytes, used: dict[bytes, int]) -> 
     except Refused as refused:
         raise Refused(str(refused), 10) from None
     sender = body[1]
-    account = _check_tx(s, chain_id, body, signature, used.get(sender, 0))
+    account = _check_tx(s, chain_id, body, signature, used.get(sender, 0), len(raw))
     used[sender] = used.get(sender, 0) + 1
-    a_transaction_raises_its_lane(s, sender, account, body[2])
-    return _run_tx(s, raw, body)
+    once, charged = all(tag in ONCE for tag, *_ in body[5]), _charged(s, account, len(raw))
+    a_transaction_raises_its_lane(s, sender, account, body[2], account.arrival if once else charged)
+    receipt = _run_tx(s, raw, body)
+    if once and receipt[1] != 0:
+        what_is_once_is_charged_if_refused(s, sender, charged)
+    return receipt
 
 
 # --- what contracts ask of membership -----------------------------------------------------------------------------------------

@@ -133,6 +133,7 @@ STATE_PROOF = Record("StateProof", ("siblings", items(ANY_BYTES)), ("other", ANY
 _PARAMS = (
     *("block_bytes", "block_txs", "block_work", "quota", "max_due", "max_due_work", "block_reward", "heartbeat", "max_step"),
     *("drift", "timeout_propose", "timeout_vote", "timeout_step", "timeout_max", "evidence_age"),
+    *("bandwidth_base", "bandwidth_per_credit", "bandwidth_window"),
 )
 _JOB = ("job_min_open", "job_max_open", "job_reveal", "job_key", "job_vote_base", "job_open_votes")
 PARAMS = Record("Params", *((name, UINT if name == "block_reward" else POSITIVE) for name in _PARAMS))
@@ -179,7 +180,13 @@ ROUND_STATE = Record(
 # --- the state: LC-MRK-7 ------------------------------------------------------------------------------------------------------
 
 ACCOUNT = Record(
-    "Account", ("key", KEY), ("status", integer(0, 2)), ("balance", UINT), ("frozen", UINT), ("sequences", items(UINT, 4, 4))
+    "Account",
+    ("key", KEY),
+    ("status", integer(0, 2)),
+    ("balance", UINT),
+    ("frozen", UINT),
+    ("sequences", items(UINT, 4, 4)),
+    ("arrival", UINT),
 )
 VALIDATORS = Record("Validators", ("since", HEIGHT), ("members", VALIDATOR_SET))
 CASE_REF = Record("CaseRef", ("ref", REF), ("contract", UINT), ("accuser", ID))

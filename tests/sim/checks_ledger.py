@@ -17,7 +17,7 @@ import msgspec
 from chain import host as base
 from chain import types
 from chain.codec import Wire, decode, encode
-from chain.contracts import credits, decode_message, membership, state_type
+from chain.contracts import credits, decode_message, job, membership, state_type
 from chain.crypto import ZERO_HASH, sha256, tagged
 from chain.errors import Malformed
 from chain.host import ACTIVE, BANNED, K_CHAIN, K_HISTORY, K_SUPPLY, K_VALIDATORS, SUSPENDED
@@ -26,6 +26,8 @@ from chain.types import Header
 MAX_INT = 2**63 - 1
 MAX_VALID_FOR = 100_000
 MEMBERSHIP = 2
+ONCE = (job.Reveal, job.RevealKey, job.CommitVote, job.OpenVote)
+URGENT = (*ONCE, job.Claim, membership.JudgeCase, membership.ReportDouble, membership.Release)
 replace = msgspec.structs.replace
 
 
@@ -259,8 +261,37 @@ class Ledger:
         used[body.sender] = used.get(body.sender, 0) + 1
         must(used[body.sender] <= self.params.quota, "more transactions of one account than its quota")
         sequences = [n + (lane == body.lane) for lane, n in enumerate(account.sequences)]
-        self.put(b"a/" + body.sender, replace(account, sequences=sequences))
-        return self._attempt(ops, body.sender)
+        charged = self._charged(account, len(raw), all(type(op) in URGENT for op in ops))
+        once = all(type(op) in ONCE for op in ops)
+        self.put(b"a/" + body.sender, replace(account, sequences=sequences, arrival=account.arrival if once else charged))
+        code = self._attempt(ops, body.sender)
+        if once and code:
+            self.put(b"a/" + body.sender, replace(account, sequences=sequences, arrival=charged))
+        return code
+
+    # --- bandwidth --------------------------------------------------------------------------------------------------------------
+
+    def _rate(self, balance: int) -> int:
+        """LC-TX-11"""
+        return self.params.bandwidth_base + balance // 1_000_000 * self.params.bandwidth_per_credit
+
+    def _charged(self, account: Any, size: int, urgent: bool) -> int:
+        """LC-TX-12: nobody's bytes in blocks are more than what it earned."""
+        rate, now = self._rate(account.balance), self.chain.clock * 1_000
+        arrival = max(account.arrival, now) + (size * 1_000_000 + rate - 1) // rate
+        reserve = 65_536 * 1_000_000 // rate if urgent else 0
+        must(arrival <= now + self.params.bandwidth_window * 1_000 + reserve, "more bytes of one account than its bandwidth")
+        return arrival
+
+    def _hold(self, identity: bytes, account: Any, **held: int) -> None:
+        """LC-TX-13: as many bytes are left as before, as far as the new rate can save them up."""
+        after = replace(account, **held)
+        old, new = self._rate(account.balance), self._rate(after.balance)
+        if old != new:
+            window, now = self.params.bandwidth_window * 1_000, self.chain.clock * 1_000
+            left = (window - max(0, account.arrival - now)) * old
+            after = replace(after, arrival=now + max(0, window - left // new))
+        self.put(b"a/" + identity, after)
 
     # --- accounts, escrows, supply ----------------------------------------------------------------------------------------------
 
@@ -283,7 +314,7 @@ class Ledger:
     def _debit(self, identity: bytes, amount: int) -> None:
         account = self.account(identity)
         refuse_if(account.balance < amount, 1)
-        self.put(b"a/" + identity, replace(account, balance=account.balance - amount))
+        self._hold(identity, account, balance=account.balance - amount)
 
     def credit(self, identity: bytes, amount: int) -> None:
         """LC-CRD-6"""
@@ -293,7 +324,7 @@ class Ledger:
         elif account.status == SUSPENDED:
             self.put(b"a/" + identity, replace(account, frozen=account.frozen + amount))
         else:
-            self.put(b"a/" + identity, replace(account, balance=account.balance + amount))
+            self._hold(identity, account, balance=account.balance + amount)
 
     def mint(self, identity: bytes, amount: int) -> None:
         if amount:
@@ -397,7 +428,7 @@ class Ledger:
             self.put(b"mc/" + identity, replace(case, refs=[*case.refs, reason][:64], corroborated=case.corroborated or other))
         elif account.status == ACTIVE:
             until = self.chain.clock + self.params.appeal
-            self.put(b"a/" + identity, replace(account, status=SUSPENDED, balance=0, frozen=account.frozen + account.balance))
+            self._hold(identity, account, status=SUSPENDED, balance=0, frozen=account.frozen + account.balance)
             self.put(b"mc/" + identity, membership.Case(until, [reason], False, [], []))
             self.schedule(until, MEMBERSHIP, identity, identity)
 
@@ -427,9 +458,9 @@ class Ledger:
         self.put(b"mc/" + identity, None)
         if banned:
             self._count(burned=account.balance + account.frozen)
-            self.put(b"a/" + identity, replace(account, status=BANNED, balance=0, frozen=0))
+            self._hold(identity, account, status=BANNED, balance=0, frozen=0)
         else:
-            self.put(b"a/" + identity, replace(account, status=ACTIVE, balance=account.balance + account.frozen, frozen=0))
+            self._hold(identity, account, status=ACTIVE, balance=account.balance + account.frozen, frozen=0)
             if not lifted:
                 self.strike(identity)
         for reason in case.refs:

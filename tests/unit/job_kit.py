@@ -225,7 +225,7 @@ class World:
         self.store.put(K_SUPPLY, Supply(0, 0))
         for name in members:
             identity = who(name)
-            self.store.put(account_key(identity), Account(b"\x02" * 33, ACTIVE, grant, 0, [0, 0, 0, 0]))
+            self.store.put(account_key(identity), Account(b"\x02" * 33, ACTIVE, grant, 0, [0, 0, 0, 0], 0))
             self.granted += grant
         self.store.put(K_SUPPLY, Supply(self.granted, 0))
         for section in params.sections:

@@ -188,7 +188,7 @@ CODES_HEAD = """# Codes
 
 Generated from the code, from the blocks of `vectors/executions.json`, and from the statements of the job contract. 1 to 6 and
 from 100 on stand in receipts (LC-TX-6): the transaction stands in a block, its sequence is used, its messages did nothing. 10 to
-22 tell a submitter why a transaction cannot stand in a block (LC-TX-4, 9); no receipt has them.
+23 tell a submitter why a transaction cannot stand in a block (LC-TX-4, 9); no receipt has them.
 
 Which code wins:
 
@@ -210,8 +210,10 @@ NOT_IN_BLOCKS = {
 """Codes that no block of contracts 1 and 2 can cause."""
 
 
-NOT_OF_A_CODE = {"LC-TX-5", "LC-TX-6", "LC-BLK-25"}
+NOT_OF_A_CODE = {"LC-TX-5", "LC-TX-6", "LC-TX-12", "LC-TX-13", "LC-TX-14", "LC-BLK-25"}
 """Rules of vectors in which a code is not what matters."""
+JOBS = 300
+"""Codes from here on are those of the job contract, whose chapter has a test of its own."""
 
 
 def given_codes() -> dict[int, tuple[set[str], set[str]]]:
@@ -278,7 +280,7 @@ def test_every_code_that_a_block_can_cause_is_in_a_vector() -> None:
     every = {int(c) for c in (*Code, *TxCode)} | {
         int(c) for contract in CONTRACTS if contract.name != "job" for c in contract.codes
     }
-    assert every - set(NOT_IN_BLOCKS) == set(given_codes())
+    assert every - set(NOT_IN_BLOCKS) == {code for code in given_codes() if code < JOBS}
 
 
 def constants_chapter() -> str:

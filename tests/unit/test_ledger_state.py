@@ -32,7 +32,7 @@ def record_for(key: bytes, n: int) -> Any:
         return Member(n % 2 == 0, n, [], [])
     if key == K_SUPPLY:
         return Supply(2 * n, n)
-    return Escrow(n) if key.startswith(b"e/") else Account(PUBLIC, 0, n, 2 * n, [0] * 4)
+    return Escrow(n) if key.startswith(b"e/") else Account(PUBLIC, 0, n, 2 * n, [0] * 4, 0)
 
 
 def credits_of(held: dict[bytes, Any]) -> tuple[int, int]:

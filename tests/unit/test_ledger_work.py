@@ -46,7 +46,7 @@ def worked(chain: Chain, *txs: ParsedTx) -> list[int]:
 
 
 def small(**params: int) -> Chain:
-    return Chain(genesis_of("alice", "bob", block_work=MIN_BLOCK_WORK, **params))
+    return Chain(genesis_of("alice", "bob", block_work=MIN_BLOCK_WORK, bandwidth_base=10_000, **params))
 
 
 def test_a_block_of_one_unit_too_much_work_is_invalid() -> None:

@@ -175,7 +175,7 @@ def _put(overlay: Overlay, identity: bytes, value: int | None) -> None:
         overlay.delete(account_key(identity))
         overlay.delete(member_key(identity))
         return
-    overlay.put(account_key(identity), Account(key_of("alice").public, 0, value, 0, [0] * 4))
+    overlay.put(account_key(identity), Account(key_of("alice").public, 0, value, 0, [0] * 4, 0))
     overlay.put(member_key(identity), Member(value % 2 == 0, 0, [], []))
 
 
@@ -222,7 +222,7 @@ def test_a_record_that_somebody_changed_is_never_used(stored: Stored, monkeypatc
     key = account_key(id_of(NAMES[0]))
     raw = stored.plain.state.raw(key)
     assert raw is not None
-    rich = encode(Account(key_of(NAMES[0]).public, 0, 900_000, 0, stored.plain.account(NAMES[0]).sequences))
+    rich = encode(Account(key_of(NAMES[0]).public, 0, 900_000, 0, stored.plain.account(NAMES[0]).sequences, 0))
     assert len(rich) == len(raw) and rich != raw
     rewrite(stored, number, {raw: rich})
     stored.reopen()
@@ -240,7 +240,7 @@ def test_another_page_in_its_place_is_told(stored: Stored, monkeypatch: pytest.M
     other = Chain(genesis_of(*NAMES))
     overlay = Overlay(other.state)
     key = account_key(id_of(NAMES[0]))
-    overlay.put(key, Account(key_of(NAMES[0]).public, 0, 900_000, 0, [0] * 4))
+    overlay.put(key, Account(key_of(NAMES[0]).public, 0, 900_000, 0, [0] * 4, 0))
     page = overlay.finish()[2].pages[number]
     with stored.store.engine.begin() as c:
         place = b"page" + number.to_bytes(4, "big")
@@ -270,9 +270,9 @@ def test_without_these_comparisons_a_wrong_record_would_be_used(stored: Stored, 
     key = account_key(id_of(NAMES[0]))
     raw = stored.plain.state.raw(key)
     assert raw is not None
-    rich = encode(Account(key_of(NAMES[0]).public, 0, 900_000, 0, stored.plain.account(NAMES[0]).sequences))
+    rich = encode(Account(key_of(NAMES[0]).public, 0, 900_000, 0, stored.plain.account(NAMES[0]).sequences, 0))
     overlay = Overlay(stored.plain.state)
-    overlay.put(key, Account(key_of(NAMES[0]).public, 0, 900_000, 0, stored.plain.account(NAMES[0]).sequences))
+    overlay.put(key, Account(key_of(NAMES[0]).public, 0, 900_000, 0, stored.plain.account(NAMES[0]).sequences, 0))
     other = overlay.finish()[2].pages[number]
     rewrite(stored, number, {raw: rich})
     blind = mutant("records not compared", "pages", "        if digest != node[1:_HASH]:", "        if False:")

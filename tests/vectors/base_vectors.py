@@ -72,7 +72,7 @@ def records() -> list[tuple[str, Any]]:
     key, key2 = key_of("a").public, key_of("b").public
     validators = [Validator(A, key), Validator(B, key2)]
     receipt = Receipt(H[3], 0, [Moved("transfer", A, B, 2**63 - 1, b""), Noted("approve", A, [B, 0, -1, "ö", True])])
-    account = base.Account(key, 0, 10**12, 0, [0, 127, 128, 65_536])
+    account = base.Account(key, 0, 10**12, 0, [0, 127, 128, 65_536], 1_700_000_000_000)
     case = membership.Case(99, [membership.CaseRef(H[1], 3, B)], False, [A], [])
     genesis = Genesis(1, "größe", 1, Params(), [GenesisAccount(key, 5, True, False)], b"cert", b"")
     found: list[tuple[str, Any]] = [

@@ -231,6 +231,7 @@ _SPANS = (
     "timeout_step",
     "timeout_max",
     "evidence_age",
+    "bandwidth_window",
 )
 _CONTRACT_SPANS = (
     "job_min_open",
@@ -265,6 +266,7 @@ def _good_genesis(made: Genesis) -> list[dict[str, Any]]:
         "the smallest block": replace(made, params=replace(params, block_bytes=131_082)),
         "the largest block": replace(made, params=replace(params, block_bytes=4_000_000, block_txs=8_192)),
         "the least work": replace(made, params=replace(params, block_work=25_600)),
+        "the least bandwidth": replace(made, params=replace(params, bandwidth_base=16, bandwidth_per_credit=1)),
         "the longest spans": replace(
             _with(made, **dict.fromkeys(_CONTRACT_SPANS, 2**48)), params=replace(params, **dict.fromkeys(_SPANS, 2**48))
         ),
@@ -305,6 +307,7 @@ def _refused_genesis(made: Genesis) -> list[dict[str, Any]]:
         "block_bytes below two of the largest transactions": replace(made, params=replace(params, block_bytes=131_081)),
         "block_bytes above 4,000,000": replace(made, params=replace(params, block_bytes=4_000_001)),
         "block_work below 25,600": replace(made, params=replace(params, block_work=25_599)),
+        "bandwidth_base below the largest transaction in a window": replace(made, params=replace(params, bandwidth_base=15)),
         "block_txs above 8,192": replace(made, params=replace(params, block_txs=8_193)),
     }
     for name in _SPANS:

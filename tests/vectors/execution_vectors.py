@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from chain.codec import encode
 from chain.contracts import host_of, membership
 from chain.contracts.credits import Allowance, Approve, Transfer, TransferFrom, allowance_key
+from chain.contracts.job import Reveal
 from chain.contracts.job.records import Job
 from chain.contracts.membership import (
     Case,
@@ -133,9 +134,11 @@ NEXT = 1_000
 # --- making cases -------------------------------------------------------------------------------------------------------------
 
 
-def account(name: str, *, status: int = ACTIVE, balance: int = 5_000_000, frozen: int = 0, first: int = 0) -> Account:
+def account(
+    name: str, *, status: int = ACTIVE, balance: int = 5_000_000, frozen: int = 0, first: int = 0, arrival: int = 0
+) -> Account:
     """`first`: the next sequence of lane 0."""
-    return Account(key_of(name).public, status, balance, frozen, [first, 0, 0, 0])
+    return Account(key_of(name).public, status, balance, frozen, [first, 0, 0, 0], arrival)
 
 
 def tx(sender: str, *ops: Any, sequence: int = 0, lane: int = 0, **changed: Any) -> bytes:
@@ -337,6 +340,68 @@ def _credits() -> list[Maker]:
 
 
 # --- transactions ---------------------------------------------------------------------------------------------------------------
+
+
+def _bandwidth() -> list[Maker]:
+    """LC-TX-11 to 14: alice earns 144 bytes/s with 5 credits, 64 without any, and so does bob."""
+    now = (clock() + NEXT) * 1_000
+    window = 4_096_000_000
+    end, params = now + window, _genesis().params
+    pay, word, five = pay_to(BOB), JudgeCase(BOB, True), Transfer(BOB, 5_000_000, b"")
+    reveal = Reveal(JOB, 1, b"", 0, bytes(32))
+    one = [tx("alice", pay)]
+
+    def cost(raw: bytes, rate: int = 144) -> int:
+        return -(-len(raw) * 1_000_000 // rate)
+
+    def owes(name: str, arrival: int, **held: int) -> Records:
+        return {account_key(id_of(name)): account(name, arrival=arrival, **held)}
+
+    def bad(name: str, rule: str, op: Any, records: Records) -> Maker:
+        return Maker(name, rule, [tx("alice", op)], records)
+
+    said, opened = tx("alice", word), tx("alice", reveal)
+    beyond = 65_536 * 1_000_000 // 144
+    twice = [*one, tx("alice", pay, sequence=1)]
+    few = {K_PARAMS: replace(params, quota=1)}
+    slow = {K_PARAMS: replace(params, bandwidth_base=63, bandwidth_per_credit=7)}
+    full = owes("alice", end - cost(one[0]))
+    return [
+        Maker("bytes of who owes nothing", "LC-TX-12", one),
+        Maker("all that is left", "LC-TX-12", one, full),
+        bad("a microsecond more than is left", "LC-TX-12", pay, owes("alice", end - cost(one[0]) + 1)),
+        bad("what was owed is past", "LC-TX-12", pay, owes("alice", now - 1)),
+        bad("what is refused is charged", "LC-TX-12", Transfer(BOB, 0, b""), owes("alice", now + 1)),
+        Maker("a second transaction where there was enough for one", "LC-TX-12", twice, full),
+        Maker("at the end of quota and bandwidth: the quota is tested first", "LC-TX-12", twice, full | few),
+        Maker("rates of another network", "LC-TX-11", one, owes("alice", end - cost(one[0], 98)) | slow),
+        bad("a microsecond more than another network leaves", "LC-TX-11", pay, owes("alice", end - cost(one[0], 98) + 1) | slow),
+        bad("a fraction of a credit earns nothing", "LC-TX-11", pay, owes("alice", end - cost(one[0], 64) + 1, balance=999_999)),
+        Maker("an urgent one in an empty window", "LC-TX-12", [said], owes("alice", end)),
+        Maker("an urgent one takes the last of the reserve", "LC-TX-12", [said], owes("alice", end + beyond - cost(said))),
+        Maker("an urgent one beyond the reserve", "LC-TX-12", [said], owes("alice", end + beyond - cost(said) + 1)),
+        bad("credits that arrive bring no bytes", "LC-TX-13", five, owes("bob", now + window // 2)),
+        bad("credits that arrive where nothing was owed", "LC-TX-13", five, {}),
+        bad("credits that arrive within the same whole credit", "LC-TX-13", pay, owes("bob", now + 7)),
+        bad("credits that arrive where an urgent one went beyond", "LC-TX-13", five, owes("bob", end + 1_000_001)),
+        bad("who gives credits away keeps what a window of its new rate earns", "LC-TX-13", five, owes("alice", now + window // 5)),
+        bad("who gives credits away keeps the few bytes that are left", "LC-TX-13", five, owes("alice", end - window // 20)),
+        Maker(
+            "credits taken from who went beyond",
+            "LC-TX-13",
+            [tx("bob", TransferFrom(ALICE, V1, 3_000_000))],
+            owes("alice", end + 1_000_001) | {allowance_key(ALICE, BOB): Allowance(3_000_000)},
+        ),
+        Maker(
+            "credits that go where they came from",
+            "LC-TX-13",
+            [tx("alice", five), tx("bob", Transfer(ALICE, 10_000_000, b""))],
+            owes("alice", now + window // 3),
+        ),
+        Maker("refused, and once", "LC-TX-14", [opened], owes("alice", now + 1)),
+        Maker("refused, and once, in the reserve", "LC-TX-14", [opened], owes("alice", end + beyond - cost(opened))),
+        Maker("once, beyond the reserve", "LC-TX-14", [opened], owes("alice", end + beyond - cost(opened) + 1)),
+    ]
 
 
 def _transactions() -> list[Maker]:
@@ -939,7 +1004,7 @@ def services() -> list[dict[str, Any]]:
 @cache
 def executions() -> dict[str, Any]:
     chain_id, base = start()
-    makers = [*_credits(), *_transactions(), *_blocks(), *_deadlines(), *_judging(), *_fences(), *_doubles()]
+    makers = [*_credits(), *_transactions(), *_bandwidth(), *_blocks(), *_deadlines(), *_judging(), *_fences(), *_doubles()]
     return {
         "chain_id": chain_id.hex(),
         "state": {key.hex(): raw.hex() for key, raw in sorted(base.items())},

@@ -36,7 +36,7 @@ class Censor(Byzantine):
             def more(self, took: list[int]) -> list[ParsedTx]:
                 return []
 
-        pool.selection = lambda size: Censored(pool, size, self.world.params)  # type: ignore[method-assign]
+        pool.selection = lambda size, *given: Censored(pool, size, self.world.params, *given)  # type: ignore[method-assign]
 
     def leave_out(self, chosen: list[ParsedTx]) -> list[ParsedTx]:
         victims = self.world.ids[:VICTIMS]

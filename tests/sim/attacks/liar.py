@@ -35,7 +35,7 @@ def unsigned(item: m.SyncBlock) -> m.SyncBlock:
 def richer(item: m.Outcome, own: bytes) -> m.Outcome:
     """A change too many: the liar's own account, with more in it."""
     put = {record.key: record.value for record in item.changes.put}
-    account = Account(own[:1] * 33, ACTIVE, 10**9, 0, [0] * LANES)
+    account = Account(own[:1] * 33, ACTIVE, 10**9, 0, [0] * LANES, 0)
     put[account_key(own)] = encode(account)
     records = [Record(key, value) for key, value in sorted(put.items())]
     return replace(item, changes=Changes(records, item.changes.gone))
