@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox import RunSpec, Sandbox, Status
-from sandbox.engine import Engine
+from sandbox.docker.engine import Engine
 from sandbox.images import build_python_image
 
 JOB = b"""#!/usr/local/bin/python3

@@ -44,6 +44,7 @@ class WorkRoom:
             runtime=s.runtime,
             node_tag=address(self._ledger.own_id)[:20],
             cache_dir=Path(s.cache_dir) if s.cache_dir else None,
+            disk_from=s.disk_from_mb << 20,
         )
         self._work = Work(
             self._ledger,

@@ -1,18 +1,21 @@
 """Runs strangers' job images in containers that can do nothing but compute.
 
-`Sandbox` is the door; everything else here is data that goes in or comes out of it. This package imports nothing of
-the node but the base types. See docs/sandbox.md for the contract with job images.
+`Sandbox` is the door, a `Backend` on a Docker Engine; everything else here is data that goes in or comes out of it. This package
+imports nothing of the node but the base types. See docs/sandbox.md for the contract with job images.
 """
 
+from sandbox.backend import AsyncBackend, Backend, WarmRun
+from sandbox.data import DataSet
+from sandbox.docker.service import Sandbox
 from sandbox.errors import BadImage, EngineError, ImageNotFound, SandboxError, SandboxUnavailable
-from sandbox.service import Sandbox
+from sandbox.results import Progress, Result
 from sandbox.spec import (
     Check,
     CleanupReport,
     EngineInfo,
     ImageLimits,
     Limits,
-    Progress,
+    OutputFile,
     RunOutcome,
     RunSpec,
     SelfTestReport,
@@ -20,15 +23,20 @@ from sandbox.spec import (
 )
 
 __all__ = [
+    "AsyncBackend",
+    "Backend",
     "BadImage",
     "Check",
     "CleanupReport",
+    "DataSet",
     "EngineError",
     "EngineInfo",
     "ImageLimits",
     "ImageNotFound",
     "Limits",
+    "OutputFile",
     "Progress",
+    "Result",
     "RunOutcome",
     "RunSpec",
     "Sandbox",
@@ -36,4 +44,5 @@ __all__ = [
     "SandboxUnavailable",
     "SelfTestReport",
     "Status",
+    "WarmRun",
 ]

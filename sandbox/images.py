@@ -134,13 +134,15 @@ def keeper_image(cache: Path, machine: str) -> tuple[Path, str]:
     """
     if machine != _machine():
         raise ImageBuildError(f"no keeper for engines of architecture {machine!r}: this machine is {_machine()!r}")
-    program = resources.files("sandbox").joinpath("keeper_program.py").read_bytes()
+    program = resources.files("sandbox.docker").joinpath("keeper_program.py").read_bytes()
     return cached_image(cache, "keeper", program, lambda dest: _build_keeper(dest, program))
 
 
 def _build_keeper(dest: Path, program: bytes) -> str:
     tree = _Tree()
     _add_root(tree)
+    # A new volume on a disk takes over this folder's mode: its filler is a user without any rights (sandbox/docker/volumes.py).
+    tree.add_dir("lc/data", 0o777)
     binaries = [*_add_interpreter(tree), *_add_stdlib(tree, _KEEPER_STDLIB)]
     _add_shared_libraries(tree, binaries)
     return _write_archive(dest, [tree, _files_layer({KEEPER_PROGRAM[-1]: program})], {}, _machine())

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from sandbox.attached import STDOUT, Demux
-from sandbox.results import parse_progress
-from sandbox.spec import PROGRESS_LINE_CAP, Progress
+from sandbox.results import PROGRESS_LINE_CAP, READY_LINE, Progress, parse_progress
 
+STDOUT = 1
 TAIL_CAP = 8192
 
 
@@ -14,18 +13,13 @@ class OutputReader:
 
     def __init__(self) -> None:
         self.total = 0
-        self._demux = Demux()
+        self.ready = False
+        """Whether the job has said that it waits for its late inputs."""
         self._tail = bytearray()
         self._line = bytearray()
 
-    def feed(self, data: bytes) -> Progress | None:
-        """Takes in bytes from the engine; returns the newest progress among them."""
-        newest: Progress | None = None
-        for stream, piece in self._demux.feed(data):
-            newest = self._take(stream, piece) or newest
-        return newest
-
-    def _take(self, stream: int, piece: bytes) -> Progress | None:
+    def take(self, stream: int, piece: bytes) -> Progress | None:
+        """Takes in bytes of one stream (1: standard output); returns the newest progress among them."""
         self.total += len(piece)
         self._tail += piece[-TAIL_CAP:]
         del self._tail[:-TAIL_CAP]
@@ -38,6 +32,7 @@ class OutputReader:
             line = bytes(self._line) + part[: PROGRESS_LINE_CAP + 1]
             self._line.clear()
             newest = parse_progress(line.rstrip(b"\r")) or newest
+            self.ready = self.ready or line.rstrip(b"\r") == READY_LINE
         self._line += rest[: PROGRESS_LINE_CAP + 1 - len(self._line)] if len(self._line) <= PROGRESS_LINE_CAP else b""
         return newest
 

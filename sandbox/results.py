@@ -12,8 +12,13 @@ from typing import NoReturn
 import msgspec
 
 from chain.types import parse_loss
-from sandbox.spec import PROGRESS_LINE_CAP, RESULT_CAP, Progress
 
+RESULT_CAP = 4096
+"""Largest result.json in bytes (contract v1)."""
+PROGRESS_LINE_CAP = 512
+"""A progress line is shorter than this many bytes (contract v1)."""
+READY_LINE = b'LC {"ready":1}'
+"""What a job of a phase with late inputs prints when it waits for them."""
 _KEYS = frozenset({"v", "loss", "n", "probe_loss"})
 _MAX_COUNT = (1 << 53) - 1
 
@@ -22,12 +27,20 @@ class BadResult(ValueError):
     """What a job left behind breaks the contract; the text says how."""
 
 
+class Progress(msgspec.Struct, frozen=True):
+    """One progress line of a job. For display only: nothing in it is checked."""
+
+    step: int
+    of: int | None = None
+    loss: float | None = None
+
+
 class Result(msgspec.Struct, frozen=True):
     """A valid result: losses in units of 1e-9, `n` examples behind them."""
 
     loss: int
     n: int
-    probe_loss: int | None
+    probe_loss: int | None = None
 
 
 def _no_constant(text: str) -> NoReturn:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
-Phase = Literal["train", "evaluate"]
+from sandbox.data import DataSet
+from sandbox.phases import LONGEST_S, PHASES, PhaseRow
+from sandbox.results import Result
 
 MIB = 1 << 20
-RESULT_CAP = 4096
-"""Largest result.json in bytes (contract v1)."""
-PROGRESS_LINE_CAP = 512
-"""A progress line is shorter than this many bytes (contract v1)."""
-
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 _IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -59,7 +56,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         _require(1024 <= self.log_cap <= 1 << 30, f"log_cap must be at least 1024 bytes, not {self.log_cap}")
         _require(self.model_cap <= self.file_cap <= 1 << 41, "file_cap must be at least model_cap")
         _require(16 <= self.nofile <= 1 << 20, f"nofile must be at least 16, not {self.nofile}")
-        _require(0 < self.wall_s <= 30 * 86400, f"wall_s must lie between 0 and 30 days, not {self.wall_s}")
+        _require(0 < self.wall_s <= LONGEST_S, f"wall_s must lie between 0 and 30 days, not {self.wall_s}")
 
 
 class ImageLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +74,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     run_id: str
     image_id: str
-    phase: Phase
+    phase: str
+    """A row of `PHASES`."""
     seed: int
     """64 bits, unsigned."""
     probe: int
@@ -87,21 +85,24 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     params: str = "{}"
     """The job's parameters as posted: the text of one JSON object."""
     limits: Limits = Limits()
-    model: Path | None = None
-    """The model to evaluate; needed in the phase `evaluate`, refused in `train`."""
-    eval_file: Path | None = None
-    """Hidden evaluation data, decrypted; shown to the job as /lc/in/eval."""
+    inputs: Mapping[str, Path | DataSet] = msgspec.field(default_factory=dict)
+    """What the job finds in /lc/in beside job.json, by name, as the phase's row has them."""
 
     def __post_init__(self) -> None:
         _require(_RUN_ID.fullmatch(self.run_id) is not None, f"run_id {self.run_id!r} is not of the form [a-z0-9-]+")
         _require(is_image_id(self.image_id), f"image_id {self.image_id!r} is not sha256:<64 hex digits>")
-        _require(self.phase in ("train", "evaluate"), f"unknown phase {self.phase!r}")
+        _require(self.phase in PHASES, f"unknown phase {self.phase!r}")
+        self.row.check_inputs({name: isinstance(given, DataSet) for name, given in self.inputs.items()})
+        _require(self.limits.wall_s <= self.row.longest_s, f"wall_s must lie within {self.row.longest_s:g} s in this phase")
         _require(0 <= self.seed < 1 << 64, "seed must be an unsigned number of 64 bits")
         _require(0 <= self.probe < 1 << 31, "probe must be an unsigned number of 31 bits")
         _require(0 < self.budget_s <= 30 * 86400, "budget_s must lie between 1 second and 30 days")
         _require(1 <= self.threads <= 1024, "threads must lie between 1 and 1024")
         _require(len(self.params) <= 64 * 1024, "params must not exceed 64 KiB")
-        _require((self.model is not None) == (self.phase == "evaluate"), "a model belongs to evaluate, and only there")
+
+    @property
+    def row(self) -> PhaseRow:
+        return PHASES[self.phase]
 
 
 class Status(Enum):
@@ -123,31 +124,37 @@ class Status(Enum):
     ENGINE_ERROR = "engine-error"
 
 
-class Progress(msgspec.Struct, frozen=True):
-    """One progress line of a job. For display only: nothing in it is checked."""
+class OutputFile(msgspec.Struct, frozen=True):
+    """A file that a job left, which now belongs to the caller."""
 
-    step: int
-    of: int | None = None
-    loss: float | None = None
+    path: Path
+    size: int
+    sha256: bytes
 
 
 class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run came to. `loss` and `probe_loss` are in units of 1e-9."""
+    """What a run came to."""
 
     status: Status
     reason: str
     """For people: what happened and why. Contains no output of the job."""
-    loss: int | None = None
-    n: int | None = None
-    probe_loss: int | None = None
-    model_path: Path | None = None
-    """The trained model, a file that now belongs to the caller."""
-    model_size: int | None = None
-    model_sha256: bytes | None = None
+    result: object = None
+    """What the row's `parse` made of the outputs that it reads; `Result` in `train` and `evaluate`."""
+    outputs: Mapping[str, OutputFile] = msgspec.field(default_factory=dict)
+    """The outputs that the row says are kept, by name; all of them where the status is OK, else none."""
     exit_code: int | None = None
     wall_s: float = 0.0
     log_tail: str = ""
     """The last few KiB of the job's output, control characters replaced."""
+
+    @property
+    def loss(self) -> int | None:
+        """In units of 1e-9, where the phase has one; so is `probe_loss`."""
+        return self.result.loss if isinstance(self.result, Result) else None
+
+    @property
+    def probe_loss(self) -> int | None:
+        return self.result.probe_loss if isinstance(self.result, Result) else None
 
 
 class EngineInfo(msgspec.Struct, frozen=True):

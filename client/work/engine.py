@@ -1,7 +1,7 @@
 """The sandbox as the worker's event loop sees it, and the record of what ran: the only place where threads and runs meet.
 
-`Engine` is what the driver asks of a sandbox; `ThreadedSandbox` runs the real one in threads of its own, so that nothing here holds
-up the loop that votes. `RunLog` is what people see: bounded, in memory.
+`ThreadedSandbox` is a backend as the driver sees it (`sandbox.backend.AsyncBackend`): in threads of its own, so that nothing here
+holds up the loop that votes. `RunLog` is what people see: bounded, in memory.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from chain.types import format_loss
 from client.work.transfers import PLACES
-from sandbox import ImageLimits, Progress, RunOutcome, RunSpec, Sandbox, SandboxUnavailable
+from sandbox import Backend, ImageLimits, Progress, RunOutcome, RunSpec, SandboxUnavailable
 
 T = TypeVar("T")
 
@@ -26,28 +26,10 @@ MAX_PROGRESS = 200
 """Progress lines per run: when there are more, every second one goes."""
 
 
-class Engine(Protocol):
-    """What the driver asks of a sandbox. Errors are the sandbox's own."""
-
-    async def prepare(self, keep_images: Collection[str]) -> dict[str, Any]: ...
-
-    async def load(self, path: Path, image_id: str, limits: ImageLimits) -> str: ...
-
-    async def pull(self, reference: str, limits: ImageLimits) -> str: ...
-
-    async def has_image(self, image_id: str) -> bool: ...
-
-    async def remove(self, image_id: str) -> None: ...
-
-    async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunOutcome: ...
-
-    async def close(self) -> None: ...
-
-
 class ThreadedSandbox:
     """The real sandbox. `runs`: how many containers may run at a time; `self_test`: prove its limits before the first."""
 
-    def __init__(self, sandbox: Sandbox, runs: int, self_test: bool) -> None:
+    def __init__(self, sandbox: Backend, runs: int, self_test: bool) -> None:
         self._sandbox, self._self_test = sandbox, self_test
         self._runs = ThreadPoolExecutor(runs, thread_name_prefix="work-run")
         self._other = ThreadPoolExecutor(2, thread_name_prefix="work-image")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
+from pathlib import Path
 
 import structlog
 
@@ -12,10 +13,10 @@ from chain.contracts.job.records import Posting
 from chain.host import Reader
 from client.work import policy
 from client.work.book import Book
-from client.work.engine import Engine, Run, RunLog
+from client.work.engine import Run, RunLog
 from client.work.events import Model, RunEnded, StartEvaluate, StartSelfCheck, StartTrain
 from client.work.material import Models, durably
-from sandbox import RunOutcome, RunSpec, Status
+from sandbox import AsyncBackend, DataSet, RunOutcome, RunSpec, Status
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +43,9 @@ def train_spec(terms: PostJob, start: StartTrain) -> RunSpec:
 
 def evaluate_spec(terms: PostJob, start: StartSelfCheck | StartEvaluate) -> RunSpec:
     """Everything that the job can see is the same for every verifier of a round. Raises ValueError."""
-    own = isinstance(start, StartSelfCheck)
+    inputs: dict[str, Path | DataSet] = {"model": start.model.path if isinstance(start, StartSelfCheck) else start.model}
+    if isinstance(start, StartEvaluate) and start.eval_file is not None:
+        inputs["eval"] = start.eval_file
     return RunSpec(
         run_id=start.run,
         image_id=start.image_id,
@@ -53,15 +56,14 @@ def evaluate_spec(terms: PostJob, start: StartSelfCheck | StartEvaluate) -> RunS
         threads=terms.limits.threads,
         params=terms.params,
         limits=policy.run_limits(terms, start.wall_s),
-        model=start.model.path if isinstance(start, StartSelfCheck) else start.model,
-        eval_file=None if own or not isinstance(start, StartEvaluate) else start.eval_file,
+        inputs=inputs,
     )
 
 
 class Execution:
     """Runs what it is told to and remembers attempts in the book."""
 
-    def __init__(self, engine: Engine, log_: RunLog, models: Models, book: Book, executor: Executor) -> None:
+    def __init__(self, engine: AsyncBackend, log_: RunLog, models: Models, book: Book, executor: Executor) -> None:
         self._engine, self._log, self._models, self._book, self._executor = engine, log_, models, book, executor
         self.stopping = False
         """This node is stopping: runs that it kills now may be started again."""
@@ -79,9 +81,9 @@ class Execution:
         """One run to its end, whatever it comes to. An attempt is used up by every end but a fault of the engine."""
         outcome = await self._outcome(reader, start, run)
         model: Model | None = None
-        if isinstance(start, StartTrain) and outcome.status is Status.OK and outcome.model_path is not None:
+        if isinstance(start, StartTrain) and outcome.status is Status.OK and "model" in outcome.outputs:
             try:
-                model = await self._models.adopt(outcome.model_path, start.run)
+                model = await self._models.adopt(outcome.outputs["model"].path, start.run)
             except OSError as problem:
                 outcome = RunOutcome(status=Status.ENGINE_ERROR, reason=f"the model could not be kept on this disk: {problem}")
         self._log.end(run, outcome)

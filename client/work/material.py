@@ -26,12 +26,11 @@ from client.config import WorkConfig
 from client.core import Files
 from client.work import policy
 from client.work.book import Book
-from client.work.engine import Engine
 from client.work.events import Model
 from client.work.transfers import PLACES, RESERVED, Transfers, transfer_s
 from p2p.content.cid import Cid
 from p2p.content.dag import Builder, chunks
-from sandbox import BadImage, SandboxError
+from sandbox import AsyncBackend, BadImage, SandboxError
 
 log = structlog.get_logger(__name__)
 
@@ -110,7 +109,7 @@ class Images:
     each in a place of its own (`transfers`); what the engine has to do for them, one image at a time.
     """
 
-    def __init__(self, files: Files, engine: Engine, pins: Pins, config: WorkConfig) -> None:
+    def __init__(self, files: Files, engine: AsyncBackend, pins: Pins, config: WorkConfig) -> None:
         self._engine, self._pins, self._config = engine, pins, config
         self._transfers = Transfers(files, PLACES, RESERVED)
         self._holds: dict[bytes, str] = {}

@@ -29,7 +29,7 @@ from client.work import policy, verifier, worker
 from client.work.book import Book, IntentState
 from client.work.changes import MAX_PIECE, Changes
 from client.work.contractor import Contractor
-from client.work.engine import Engine, RunLog, ThreadedSandbox
+from client.work.engine import RunLog, ThreadedSandbox
 from client.work.events import (
     Chain,
     ClaimSettled,
@@ -64,7 +64,7 @@ from client.work.outbox import Outbox
 from client.work.sending import Sending
 from client.work.verifier import Verifier
 from client.work.worker import Worker
-from sandbox import Sandbox, SandboxError
+from sandbox import AsyncBackend, Backend, SandboxError
 
 log = structlog.get_logger(__name__)
 
@@ -104,7 +104,7 @@ class Work:
         self,
         ledger: Ledger,
         files: Files,
-        sandbox: Sandbox | None,
+        sandbox: Backend | None,
         data: Path,
         config: WorkConfig,
         *,
@@ -112,7 +112,7 @@ class Work:
         rng: Callable[[int], bytes],
         on_run: Callable[[dict[str, Any]], None] | None = None,
         self_test: bool = False,
-        engine: Engine | None = None,
+        engine: AsyncBackend | None = None,
         executor: Executor | None = None,
     ) -> None:
         if engine is None and sandbox is None:
@@ -120,7 +120,7 @@ class Work:
         self._ledger, self._files, self._config = ledger, files, config
         self._now, self._rng = now, rng
         self._folder, self._leftovers = data, data.parent / "sandbox" / "out"
-        self._engine: Engine = engine or ThreadedSandbox(sandbox, config.concurrent + 1, self_test)  # type: ignore[arg-type]
+        self._engine: AsyncBackend = engine or ThreadedSandbox(sandbox, config.concurrent + 1, self_test)  # type: ignore[arg-type]
         self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="work-book")
         self._log = RunLog(now, on_run or (lambda _run: None))
         self._tasks: set[asyncio.Task[None]] = set()

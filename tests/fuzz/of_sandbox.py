@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from sandbox.archive import clean_archive, scan_archive
-from sandbox.attached import Dialogue
+from sandbox.docker.attached import Dialogue, FramedOutput
+from sandbox.docker.engine import Engine, explain
+from sandbox.docker.keeper import Keeper, KeeperSize
+from sandbox.docker.runner import job_json
 from sandbox.documents import parse_config
-from sandbox.engine import Engine, explain
 from sandbox.errors import BadImage, EngineError, SandboxUnavailable
-from sandbox.keeper import Keeper, KeeperSize
-from sandbox.output import TAIL_CAP, OutputReader
-from sandbox.results import BadResult, parse_progress, parse_result
-from sandbox.runner import job_json
-from sandbox.spec import PROGRESS_LINE_CAP, ImageLimits, RunSpec
+from sandbox.output import TAIL_CAP
+from sandbox.results import PROGRESS_LINE_CAP, BadResult, parse_progress, parse_result
+from sandbox.spec import ImageLimits, RunSpec
 from sandbox.targuard import BadTar, TarWalk
 from tests.fuzz.targets import Target, check, text_of
 
@@ -40,7 +40,7 @@ def progress(data: bytes) -> None:
 
 def container_output(data: bytes) -> None:
     """In one piece and byte by byte: the same."""
-    whole, pieces = OutputReader(), OutputReader()
+    whole, pieces = FramedOutput(), FramedOutput()
     whole.feed(data)
     for at in range(0, len(data), 7):
         pieces.feed(data[at : at + 7])

@@ -65,8 +65,7 @@ def run_job(room: Sandbox, image: str) -> RunJob:
             budget_s=5,
             params=f'{{"mode":"{mode}"}}',
             limits=limits,
-            model=model,
-            eval_file=eval_file,
+            inputs={name: path for name, path in (("model", model), ("eval", eval_file)) if path is not None},
         )
         return room.run(spec, cancel=cancel, on_progress=on_progress)
 

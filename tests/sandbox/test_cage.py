@@ -14,8 +14,8 @@ import docker.api.client
 import pytest
 
 from sandbox import RunSpec, Sandbox, Status
+from sandbox.docker.isolation import MASKED_PATHS
 from sandbox.images import build_python_image
-from sandbox.isolation import MASKED_PATHS
 
 from .conftest import LIMITS, RunJob
 
@@ -56,9 +56,8 @@ def readable(room: Sandbox, tmp_path: Path) -> Iterator[list[str]]:
     run = f"look-{os.urandom(4).hex()}"
     outcome = room.run(RunSpec(run_id=run, image_id=image, phase="train", seed=1, probe=0, budget_s=9, limits=LIMITS))
     assert outcome.status is Status.OK, outcome
-    assert outcome.model_path is not None
-    yield json.loads(outcome.model_path.read_bytes())
-    outcome.model_path.unlink()
+    yield json.loads(outcome.outputs["model"].path.read_bytes())
+    outcome.outputs["model"].path.unlink()
     room.settle()
     room.remove_image(image)
 

@@ -28,7 +28,7 @@ def test_the_self_test_breaks_no_limit_on_this_engine(room: Sandbox) -> None:
 
 def test_the_self_test_names_a_limit_that_gives_way(room: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that ignores two of our limits, as a runtime without control groups does."""
-    from sandbox import isolation
+    from sandbox.docker import isolation
 
     honest = isolation.locked_host_config
 

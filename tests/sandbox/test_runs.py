@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sandbox import Progress, RunOutcome, RunSpec, Sandbox, Status
+from sandbox import Progress, Result, RunOutcome, RunSpec, Sandbox, Status
 
 from .conftest import LIMITS, RunJob
 
@@ -20,11 +20,10 @@ from .conftest import LIMITS, RunJob
 def test_a_training_run_gives_loss_model_and_progress(run_job: RunJob) -> None:
     seen: list[Progress] = []
     outcome = run_job("good", on_progress=seen.append)
-    assert (outcome.status, outcome.loss, outcome.n, outcome.exit_code) == (Status.OK, 250_000_000, 100, 0)
-    assert outcome.model_path is not None
-    assert outcome.model_path.read_bytes() == b"weights"
-    assert outcome.model_size == 7
-    assert outcome.model_sha256 == hashlib.sha256(b"weights").digest()
+    assert (outcome.status, outcome.result, outcome.exit_code) == (Status.OK, Result(250_000_000, 100, 500_000_000), 0)
+    model = outcome.outputs["model"]
+    assert model.path.read_bytes() == b"weights"
+    assert (model.size, model.sha256) == (7, hashlib.sha256(b"weights").digest())
     assert seen[-1] == Progress(3, 3, 1 / 3)
     assert outcome.log_tail.startswith('LC {"step": 1')
 
@@ -33,7 +32,7 @@ def test_the_job_sees_exactly_what_the_contract_says(run_job: RunJob, tmp_path: 
     (tmp_path / "model").write_bytes(b"the model")
     (tmp_path / "eval").write_bytes(b"hidden")
     outcome = run_job("echo", model=tmp_path / "model", eval_file=tmp_path / "eval")
-    assert (outcome.status, outcome.probe_loss, outcome.model_path) == (Status.OK, 500_000_000, None)
+    assert (outcome.status, outcome.probe_loss, outcome.outputs) == (Status.OK, 500_000_000, {})
     seen = json.loads(outcome.log_tail)
     assert seen["argv"] == ["/lc/job", "evaluate"]
     assert seen["in"]["model"] == "the model"
@@ -86,7 +85,7 @@ def test_a_run_that_breaks_a_rule_ends_with_its_name(run_job: RunJob, mode: str,
     outcome = run_job(mode)
     assert outcome.status is status, outcome
     assert re.search(why, outcome.reason), outcome.reason
-    assert outcome.model_path is None
+    assert outcome.outputs == {}
     assert outcome.loss is None
 
 
@@ -119,8 +118,7 @@ def test_files_in_shared_memory_are_bounded(run_job: RunJob) -> None:
 def test_what_a_job_leaves_running_dies_with_it(run_job: RunJob) -> None:
     outcome = run_job("orphans")
     assert outcome.status is Status.OK
-    assert outcome.model_path is not None
-    assert outcome.model_path.read_bytes() == b"weights"
+    assert outcome.outputs["model"].path.read_bytes() == b"weights"
 
 
 def test_cancelling_kills_at_once(run_job: RunJob) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import docker.errors
 import requests
 
-from sandbox import keeper_program
+from sandbox.docker import keeper_program
 
 from .test_sandbox_isolation import reported
 
@@ -42,7 +42,15 @@ class Box:
 
     @property
     def inside(self) -> Path:
-        return self.docker.folder / self.mounts["/lc/in"]["Source"]
+        """What the job sees: a volume, or several as one tree."""
+        name = self.mounts["/lc/in"]["Source"]
+        lower = self.docker.volume_options.get(name, {}).get("o", "").partition("lowerdir=")[2]
+        if not lower:
+            return self.docker.folder / name
+        merged = self.docker.folder / f"{name}-merged"
+        for folder in reversed(lower.split(":")):
+            shutil.copytree(folder, merged, dirs_exist_ok=True)
+        return merged
 
     @property
     def outside(self) -> Path:
@@ -81,7 +89,9 @@ class Box:
         assert spec.loader is not None
         program: Any = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(program)
-        program.IN, program.OUT = str(self.inside), str(self.outside)
+        for target, name in (("/lc/in", "IN"), ("/lc/out", "OUT"), ("/lc/data", "DATA")):
+            if target in self.mounts:
+                setattr(program, name, str(self.docker.folder / self.mounts[target]["Source"]))
         box = self
 
         class Answers(io.RawIOBase):
@@ -121,6 +131,7 @@ class DockerDouble:
         self.made: list[Box] = []
         self.volumes: dict[str, Path] = {}
         self.volume_labels: dict[str, dict[str, str]] = {}
+        self.volume_options: dict[str, dict[str, str]] = {}
         self.images: dict[str, dict[str, Any]] = {}
         self.names: dict[str, str] = {}
         self.registry: dict[str, tuple[dict[str, Any], list[bytes]]] = {}
@@ -157,10 +168,26 @@ class DockerDouble:
         self.made.append(box)
         for mount in box.mounts.values():
             if mount["Source"] not in self.volumes:
-                self.volumes[mount["Source"]] = self.folder / mount["Source"]
-                self.volumes[mount["Source"]].mkdir()
-                self.volume_labels[mount["Source"]] = mount["VolumeOptions"]["Labels"]
+                more = mount["VolumeOptions"]
+                self.create_volume(mount["Source"], "local", more["DriverConfig"]["Options"], more["Labels"])
         return {"Id": name}
+
+    @method
+    def create_volume(self, name: str, driver: str, driver_opts: dict[str, str], labels: dict[str, str]) -> dict[str, Any]:
+        """As engines do: what is there already is answered, whatever was asked for."""
+        if name not in self.volumes:
+            self.volumes[name] = self.folder / name
+            self.volumes[name].mkdir()
+            self.volume_labels[name], self.volume_options[name] = labels, driver_opts
+        return self.inspect_volume(name)
+
+    @method
+    def inspect_volume(self, name: str) -> dict[str, Any]:
+        if name not in self.volumes:
+            raise refusal(404, f"no volume {name}")
+        options, labels = self.volume_options[name], self.volume_labels[name]
+        facts = {"Name": name, "Driver": "local", "Options": options or None, "Labels": labels, "Scope": "local"}
+        return facts | {"Mountpoint": str(self.volumes[name])}
 
     def find(self, name: str) -> Box:
         if name not in self.boxes:
@@ -183,7 +210,7 @@ class DockerDouble:
         box = self.find(name)
         mounted = {m["Source"] for other in self.boxes.values() if other.running for m in other.mounts.values()}
         for mount in box.mounts.values():
-            if mount["Source"] not in mounted:
+            if mount["Source"] not in mounted and self.volume_options[mount["Source"]].get("type") == "tmpfs":
                 shutil.rmtree(self.volumes[mount["Source"]])
                 self.volumes[mount["Source"]].mkdir()
         box.running = True
@@ -219,7 +246,8 @@ class DockerDouble:
         if any(name == mount["Source"] for box in self.boxes.values() for mount in box.mounts.values()):
             raise refusal(409, "the volume is in use")
         shutil.rmtree(self.volumes.pop(name))
-        del self.volume_labels[name]
+        del self.volume_labels[name], self.volume_options[name]
+        shutil.rmtree(self.folder / f"{name}-merged", ignore_errors=True)
 
     @method
     def containers(self, all: bool, filters: dict[str, str]) -> list[dict[str, Any]]:

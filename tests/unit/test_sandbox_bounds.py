@@ -13,19 +13,20 @@ import msgspec
 import pytest
 import requests
 
-from sandbox import EngineError, Limits, RunSpec, SandboxUnavailable, isolation, keeper_program, layers, selftest
-from sandbox import engine as engine_module
+from sandbox import EngineError, Limits, RunSpec, SandboxUnavailable, layers
 from sandbox.archive import clean_archive, scan_archive
-from sandbox.attached import Attached, Dialogue
+from sandbox.docker import engine as engine_module
+from sandbox.docker import isolation, keeper_program, selftest
+from sandbox.docker.attached import Attached, Dialogue, FramedOutput
+from sandbox.docker.engine import CALL_TIMEOUT_S, PULL_TIMEOUT_S, TRANSFER_TIMEOUT_S, Engine
+from sandbox.docker.keeper import KeeperSize
 from sandbox.documents import parse_config
-from sandbox.engine import CALL_TIMEOUT_S, PULL_TIMEOUT_S, TRANSFER_TIMEOUT_S, Engine
 from sandbox.errors import BadImage
 from sandbox.images import cached_image
-from sandbox.keeper import KeeperSize
 from sandbox.layers import Entry
-from sandbox.output import OutputReader
-from sandbox.results import BadResult, parse_progress, parse_result
-from sandbox.spec import MIB, Check, Progress, RunOutcome, SelfTestReport, Status
+from sandbox.phases import PHASES
+from sandbox.results import BadResult, Progress, parse_progress, parse_result
+from sandbox.spec import MIB, Check, OutputFile, RunOutcome, SelfTestReport, Status
 from sandbox.targuard import EXTENDED_CAP, BadTar, Member, TarWalk
 
 from .tar_kit import pax, raw
@@ -304,9 +305,9 @@ def test_progress_at_its_bounds() -> None:
 
 def test_the_newest_progress_wins_however_lines_and_frames_fall() -> None:
     lines = b'LC {"step":1}\r\nLC {"step":2}\r\nLC {"step":3}\nbye\n'
-    assert OutputReader().feed(frame(1, lines)) == Progress(3)
-    assert OutputReader().feed(frame(1, lines) + frame(1, b"more\n") + frame(2, b"warning\n")) == Progress(3)
-    reader = OutputReader()
+    assert FramedOutput().feed(frame(1, lines)) == Progress(3)
+    assert FramedOutput().feed(frame(1, lines) + frame(1, b"more\n") + frame(2, b"warning\n")) == Progress(3)
+    reader = FramedOutput()
     for byte in b'x LC {"step":1}\n':
         assert reader.feed(frame(1, bytes([byte]))) is None
 
@@ -325,7 +326,7 @@ def test_users_of_runs_lie_where_nobody_on_the_host_has_one(rootless: bool, leas
 def test_volumes_are_their_users_alone_and_have_room_for_two_models() -> None:
     locked = "nosuid,nodev,noexec"
     assert isolation.in_options(5, 7) == f"size=5,nr_inodes=16,uid=7,gid=7,mode=0755,{locked}"
-    assert isolation.out_options(MIB, 7) == f"size={3 * MIB},nr_inodes=64,uid=7,gid=7,mode=0700,{locked}"
+    assert isolation.out_options(PHASES["train"].out_bytes(MIB), 7) == f"size={3 * MIB},nr_inodes=64,uid=7,gid=7,mode=0700,{locked}"
     spec = RunSpec(run_id="r", image_id="sha256:" + "a" * 64, phase="train", seed=0, probe=0, budget_s=1, limits=Limits(tmp_mb=900))
     shm = isolation.job_config(spec, runtime="runc", uid=1, labels={}, mounts=[])["HostConfig"]["Tmpfs"]["/dev/shm"]
     assert "size=64m," in shm
@@ -361,7 +362,7 @@ def test_limits_reach_to_their_bounds(field: str, most: float, over: float) -> N
     [
         *(("run_id", "a" * 80, "a" * 81), ("run_id", "0-", "-0"), ("probe", (1 << 31) - 1, 1 << 31), ("probe", 0, -1)),
         *(("seed", (1 << 64) - 1, 1 << 64), ("seed", 0, -1), ("budget_s", 2592000, 2592001), ("threads", 1024, 1025)),
-        *(("params", "x" * 65536, "x" * 65537), ("model", None, Path("m"))),
+        *(("params", "x" * 65536, "x" * 65537), ("inputs", {}, {"model": Path("m")})),
     ],
 )
 def test_runs_reach_to_their_bounds(field: str, good: Any, bad: Any) -> None:
@@ -376,7 +377,7 @@ def test_runs_reach_to_their_bounds(field: str, good: Any, bad: Any) -> None:
     assert RunSpec(**{**plain, field: good})
     with pytest.raises(ValueError, match=field):
         RunSpec(**{**plain, field: bad})
-    with pytest.raises(ValueError, match="a model belongs to evaluate"):
+    with pytest.raises(ValueError, match="needs the input 'model'"):
         RunSpec(**{**plain, "phase": "evaluate"})
 
 
@@ -388,7 +389,7 @@ def test_a_self_test_that_proved_nothing_or_not_all_is_not_passed(tmp_path: Path
     assert not SelfTestReport("runc", (Check("a", True, ""), Check("b", False, ""))).ok
     model = tmp_path / "m"
     model.write_bytes(msgspec.json.encode({name: (True, "") for name in selftest._EXPECTED if name != "uid"}))
-    checks = selftest._judge_report(RunOutcome(status=Status.OK, reason="done", model_path=model))
+    checks = selftest._judge_report(RunOutcome(status=Status.OK, reason="done", outputs={"model": OutputFile(model, 1, b"")}))
     assert [check.name for check in checks if not check.ok] == ["uid"]
     assert not model.exists()
     assert not any(check.ok for check in selftest._judge_report(RunOutcome(status=Status.FAILED, reason="x")))
@@ -504,7 +505,7 @@ def test_a_keeper_reads_an_output_of_exactly_its_limit_and_writes_no_input_twice
     keeper_program.get("model", 100, answers)  # type: ignore[arg-type]
     assert answers.getvalue() == b"ok 100\n" + b"x" * 100
     with pytest.raises(FileExistsError):
-        keeper_program.put("model", 1, io.BytesIO(b"y"))  # type: ignore[arg-type]
+        keeper_program.put(str(tmp_path / "model"), 1, io.BytesIO(b"y"))  # type: ignore[arg-type]
     assert (tmp_path / "model").read_bytes() == b"x" * 100
 
 

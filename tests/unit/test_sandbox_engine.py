@@ -10,8 +10,8 @@ import pytest
 import requests
 
 from sandbox import EngineError, Limits, RunSpec, Sandbox
-from sandbox import engine as engine_module
-from sandbox.engine import Engine
+from sandbox.docker import engine as engine_module
+from sandbox.docker.engine import Engine
 from sandbox.errors import SandboxUnavailable
 from sandbox.images import ImageBuildError, build_python_image, keeper_image
 
@@ -115,7 +115,7 @@ def test_an_impossible_limit_is_refused_by_name(field: str, value: float) -> Non
     ("field", "value"),
     [
         *(("run_id", "../x"), ("image_id", "debian:latest"), ("phase", "other"), ("seed", 1 << 64)),
-        *(("probe", 1 << 31), ("budget_s", 0), ("threads", 0), ("params", "x" * 70_000), ("model", Path("m"))),
+        *(("probe", 1 << 31), ("budget_s", 0), ("threads", 0), ("params", "x" * 70_000), ("inputs", {"model": Path("m")})),
     ],
 )
 def test_an_impossible_run_is_refused_by_name(field: str, value: object) -> None:

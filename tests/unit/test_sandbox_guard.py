@@ -21,11 +21,11 @@ from client.config import WorkConfig
 from client.work import policy
 from sandbox import disk, tarwriter
 from sandbox.archive import ScannedImage, clean_archive, scan_archive
+from sandbox.docker.store import PULL_LEAST, PULL_PATIENCE_S, PULL_SLOWEST, PULL_WINDOW_S, ImageStore, PullWatch, image_differences
 from sandbox.documents import parse, parse_config, parse_manifest
 from sandbox.errors import BadImage, EngineError, ImageNotFound
 from sandbox.layers import FILE, FOLDER, OPAQUE, SYMBOLIC_LINK, WHITEOUT, Entry
 from sandbox.spec import MIB, ImageLimits
-from sandbox.store import PULL_LEAST, PULL_PATIENCE_S, PULL_SLOWEST, PULL_WINDOW_S, ImageStore, PullWatch, image_differences
 from sandbox.targuard import BadTar, TarWalk
 
 from .tar_kit import pax, raw

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from sandbox import probe_job, selftest
-from sandbox.engine import Engine
-from sandbox.errors import EngineError
-from sandbox.isolation import (
+from sandbox.docker import probe_job, selftest
+from sandbox.docker.engine import Engine
+from sandbox.docker.isolation import (
     FORBIDDEN_SETTINGS,
     MASKED_PATHS,
     differences,
@@ -22,7 +21,8 @@ from sandbox.isolation import (
     seccomp_profile,
     volume_mount,
 )
-from sandbox.keeper import create_container
+from sandbox.docker.keeper import create_container
+from sandbox.errors import EngineError
 from sandbox.spec import MIB, Limits, RunSpec
 
 IMAGE = "sha256:" + "a" * 64

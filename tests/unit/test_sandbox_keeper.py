@@ -9,10 +9,11 @@ from typing import Any, cast
 
 import pytest
 
-from sandbox import EngineError, keeper_program
-from sandbox.attached import Dialogue
-from sandbox.engine import Engine
-from sandbox.keeper import Keeper, KeeperSize
+from sandbox import EngineError
+from sandbox.docker import keeper_program
+from sandbox.docker.attached import Dialogue
+from sandbox.docker.engine import Engine
+from sandbox.docker.keeper import Keeper, KeeperSize
 from sandbox.results import BadResult
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox.output import TAIL_CAP, OutputReader
-from sandbox.results import BadResult, parse_progress, parse_result
-from sandbox.spec import Progress
+from sandbox.docker.attached import FramedOutput
+from sandbox.output import TAIL_CAP
+from sandbox.results import BadResult, Progress, parse_progress, parse_result
 
 
 def test_a_result_in_the_contracts_form_is_read() -> None:
@@ -75,7 +75,7 @@ def frame(stream: int, data: bytes) -> bytes:
 
 def test_output_arriving_byte_by_byte_gives_the_same_progress() -> None:
     data = frame(1, b'hello\nLC {"step":3,') + frame(2, b"a warning\n") + frame(1, b'"of":4}\nbye')
-    reader = OutputReader()
+    reader = FramedOutput()
     seen = [progress for byte in data if (progress := reader.feed(bytes([byte])))]
     assert seen == [Progress(3, 4, None)]
     assert reader.tail() == 'hello\nLC {"step":3,a warning\n"of":4}\nbye'
@@ -83,7 +83,7 @@ def test_output_arriving_byte_by_byte_gives_the_same_progress() -> None:
 
 
 def test_a_line_that_never_ends_costs_no_memory_and_hides_no_progress() -> None:
-    reader = OutputReader()
+    reader = FramedOutput()
     for _ in range(300):
         assert reader.feed(frame(1, b"x" * 65536)) is None
     assert reader.feed(frame(1, b'LC {"step":1}\n')) is None
@@ -93,6 +93,6 @@ def test_a_line_that_never_ends_costs_no_memory_and_hides_no_progress() -> None:
 
 
 def test_control_characters_do_not_reach_the_terminal() -> None:
-    reader = OutputReader()
+    reader = FramedOutput()
     reader.feed(frame(2, b"\x1b[2J\x07ok\n"))
     assert reader.tail() == "\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}ok\n"

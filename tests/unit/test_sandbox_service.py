@@ -19,16 +19,16 @@ from sandbox import (
     ImageNotFound,
     Limits,
     Progress,
+    Result,
     RunOutcome,
     RunSpec,
     Sandbox,
     SandboxUnavailable,
     Status,
-    runner,
-    service,
 )
-from sandbox import engine as engine_module
-from sandbox.engine import Engine
+from sandbox.docker import engine as engine_module
+from sandbox.docker import runner, service
+from sandbox.docker.engine import Engine
 from sandbox.errors import BadImage
 from sandbox.spec import MIB
 
@@ -101,10 +101,10 @@ def test_a_run_gets_its_inputs_and_its_model_is_the_callers(room: Sandbox, doubl
 
     double.job = job
     outcome = room.run(spec(image, cpus=64), on_progress=shown.append)
-    assert (outcome.status, outcome.loss, outcome.n, outcome.model_size) == (Status.OK, 250_000_000, 9, 7), outcome
-    assert outcome.model_path is not None
-    assert outcome.model_path.read_bytes() == b"weights"
-    assert outcome.model_path.stat().st_mode & 0o777 == 0o600
+    assert (outcome.status, outcome.result) == (Status.OK, Result(250_000_000, 9)), outcome
+    model = outcome.outputs["model"]
+    assert (model.path.read_bytes(), model.size) == (b"weights", 7)
+    assert model.path.stat().st_mode & 0o777 == 0o600
     assert seen[0] == (b'{"v":1,"phase":"train","seed":7,"probe":1,"budget_s":5,"threads":1,"mem_mb":64,"params":{}}')
     assert seen[1] == b"10", "the inputs are not the job's to write"
     ways = [(box.mounts["/lc/in"]["ReadOnly"], box.mounts["/lc/out"]["ReadOnly"]) for box in double.made if "keeper" in box.name]
@@ -130,23 +130,23 @@ def test_an_evaluation_gets_model_and_hidden_data_and_room_for_both(
         return 0
 
     double.job = job
-    outcome = room.run(spec(image, phase="evaluate", model=tmp_path / "m", eval_file=tmp_path / "e"))
-    assert (outcome.status, outcome.probe_loss, outcome.model_path) == (Status.OK, 500_000_000, None), outcome
+    outcome = room.run(spec(image, phase="evaluate", inputs={"model": tmp_path / "m", "eval": tmp_path / "e"}))
+    assert (outcome.status, outcome.probe_loss, outcome.outputs) == (Status.OK, 500_000_000, {}), outcome
     assert seen == [True, [("eval", 3 * MIB)], True]
     double.job = lambda box: box.leave() or 0  # type: ignore[func-returns-value]
-    outcome = room.run(spec(image, "s", phase="evaluate", model=tmp_path / "m"))
+    outcome = room.run(spec(image, "s", phase="evaluate", inputs={"model": tmp_path / "m"}))
     assert (outcome.status, "probe_loss" in outcome.reason) == (Status.BAD_RESULT, True)
 
 
 def test_an_input_that_is_gone_or_shrinks_ends_the_run_with_its_reason(
     room: Sandbox, double: DockerDouble, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outcome = room.run(spec(image, phase="evaluate", model=tmp_path / "missing"))
+    outcome = room.run(spec(image, phase="evaluate", inputs={"model": tmp_path / "missing"}))
     assert outcome.status is Status.ENGINE_ERROR
     assert "missing" in outcome.reason
     (tmp_path / "m").write_bytes(b"m" * 10)
-    monkeypatch.setattr("sandbox.keeper.os", SimpleNamespace(fstat=lambda _: SimpleNamespace(st_size=11)))
-    outcome = room.run(spec(image, "s", phase="evaluate", model=tmp_path / "m"))
+    monkeypatch.setattr("sandbox.docker.keeper.os", SimpleNamespace(fstat=lambda _: SimpleNamespace(st_size=11)))
+    outcome = room.run(spec(image, "s", phase="evaluate", inputs={"model": tmp_path / "m"}))
     assert (outcome.status, "became shorter" in outcome.reason) == (Status.ENGINE_ERROR, True)
     assert left(double) == (0, 0)
 
@@ -198,7 +198,7 @@ def test_runs_side_by_side_leave_one_keeper_waiting(room: Sandbox, double: Docke
     with ThreadPoolExecutor(3) as pool:
         outcomes = list(pool.map(lambda run: room.run(spec(image, run)), ("a", "b", "c")))
     assert {outcome.status for outcome in outcomes} == {Status.OK}
-    assert len({outcome.model_path for outcome in outcomes}) == 3
+    assert len({outcome.outputs["model"].path for outcome in outcomes}) == 3
     room.settle()
     assert left(double) == ONE_WAITS
 
@@ -216,12 +216,10 @@ def test_a_run_id_is_taken_while_its_run_is_under_way_and_free_after(room: Sandb
 
     double.job = job
     first = room.run(spec(image))
-    assert first.model_path is not None
-    before = first.model_path.read_bytes()
+    before = first.outputs["model"].path.read_bytes()
     again = room.run(spec(image))
     assert (first.status, again.status, told) == (Status.OK, Status.OK, ["x"])
-    assert again.model_path is not None
-    assert again.model_path.read_bytes() != before
+    assert again.outputs["model"].path.read_bytes() != before
 
 
 def forever(box: Box) -> int:
@@ -251,7 +249,7 @@ def test_a_cancelled_run_is_killed_whether_or_not_it_still_talks(room: Sandbox, 
         assert started.wait(20)
         cancel.set()
         outcome = running.result(timeout=30)
-    assert (outcome.status, outcome.model_path) == (Status.CANCELLED, None)
+    assert (outcome.status, outcome.outputs) == (Status.CANCELLED, {})
     room.settle()
     assert left(double) == ONE_WAITS
 
@@ -356,10 +354,10 @@ def test_a_model_that_is_refused_leaves_no_file(
 ) -> None:
     double.job = lambda box: box.leave(model=model) or 0  # type: ignore[func-returns-value]
     outcome = room.run(spec(image))
-    assert (outcome.status, outcome.model_path, why in outcome.reason) == (Status.BAD_RESULT, None, True), outcome
+    assert (outcome.status, outcome.outputs, why in outcome.reason) == (Status.BAD_RESULT, {}, True), outcome
     assert list((tmp_path / "data" / "out").iterdir()) == []
     double.job = lambda box: box.leave(model=b"x" * 1000) or 0  # type: ignore[func-returns-value]
-    assert room.run(spec(image, "s")).model_size == 1000
+    assert room.run(spec(image, "s")).outputs["model"].size == 1000
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import requests
 
-from sandbox import disk, store
-from sandbox import engine as engine_module
-from sandbox.engine import Engine
+from sandbox import disk
+from sandbox.docker import engine as engine_module
+from sandbox.docker import store
+from sandbox.docker.engine import Engine
+from sandbox.docker.store import ImageStore
 from sandbox.errors import BadImage, EngineError, ImageNotFound
 from sandbox.spec import MIB, ImageLimits
-from sandbox.store import ImageStore
 
 from .docker_double import Client, DockerDouble, refusal
 from .test_sandbox_archive import GOOD, LIMITS, docker_archive, entry, tar

@@ -26,6 +26,7 @@ from sandbox import (
     EngineError,
     EngineInfo,
     Progress,
+    Result,
     RunOutcome,
     RunSpec,
     SandboxUnavailable,
@@ -107,7 +108,7 @@ def test_the_record_of_runs_is_bounded_and_keeps_those_under_way() -> None:
     first = log.begin("first", JOB, "train", 1, 7)
     for number in range(2 * MAX_RUNS):
         run = log.begin(f"r{number}", JOB, "train", 1, 7)
-        log.end(run, RunOutcome(status=Status.OK, reason="done", loss=5, log_tail="tail"))
+        log.end(run, RunOutcome(status=Status.OK, reason="done", result=Result(5, 1), log_tail="tail"))
     assert len(log.list()) == MAX_RUNS
     assert log.list()[0]["id"] == f"r{2 * MAX_RUNS - 1}"
     assert log.list()[0]["log"] == ""
@@ -148,7 +149,7 @@ def test_every_verifier_hands_its_job_the_same_and_a_self_check_differs_only_in_
 
 def test_a_training_is_told_less_than_its_wall_clock() -> None:
     found = train_spec(posting(0), StartTrain("train-1", JOB, 1, 5, IMAGE, 10.0))
-    assert (found.phase, found.seed, found.budget_s, found.limits.wall_s, found.model) == ("train", 5, 9, 10.0, None)
+    assert (found.phase, found.seed, found.budget_s, found.limits.wall_s, found.inputs) == ("train", 5, 9, 10.0, {})
 
 
 # --- material ------------------------------------------------------------------------------------------------------------------

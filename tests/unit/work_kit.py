@@ -42,7 +42,7 @@ from client.work.verifier import Verifier
 from client.work.worker import Worker
 from p2p.content.cid import parse
 from p2p.content.faults import FetchFailed, Reason
-from sandbox import ImageLimits, Progress, RunOutcome, RunSpec, Status
+from sandbox import ImageLimits, OutputFile, Progress, Result, RunOutcome, RunSpec, Status
 from tests.network import NetworkParams
 from tests.network import genesis as network_genesis
 
@@ -432,15 +432,18 @@ class FakeEngine:
         if spec.phase == "train":
             path = self._folder / f"{spec.run_id}.model"
             path.write_bytes(json.dumps({"loss": self.losses(spec), "seed": spec.seed}).encode())
-            return RunOutcome(status=Status.OK, reason="done", loss=1, n=1, model_path=path, model_size=path.stat().st_size)
-        assert spec.model is not None
+            return RunOutcome(
+                status=Status.OK, reason="done", result=Result(1, 1), outputs={"model": OutputFile(path, path.stat().st_size, b"")}
+            )
+        posted, hidden = spec.inputs["model"], spec.inputs.get("eval")
+        assert isinstance(posted, Path)
         try:
-            loss = parse_loss(json.loads(spec.model.read_bytes())["loss"])
+            loss = parse_loss(json.loads(posted.read_bytes())["loss"])
         except (ValueError, KeyError, TypeError):
             return RunOutcome(status=Status.MODEL_INVALID, reason="not a model")
-        if spec.eval_file is not None:
-            loss += parse_loss(spec.eval_file.read_text())
-        return RunOutcome(status=Status.OK, reason="done", loss=loss, n=9, probe_loss=loss ^ (spec.probe & 1))
+        if isinstance(hidden, Path):
+            loss += parse_loss(hidden.read_text())
+        return RunOutcome(status=Status.OK, reason="done", result=Result(loss, 9, loss ^ (spec.probe & 1)))
 
 
 class FullDisk:

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from sandbox import SandboxUnavailable
-from sandbox.engine import Engine
+from sandbox.docker.engine import Engine
 
 START_S = 60.0
 STOP_S = 60.0

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from sandbox import ImageLimits, Limits, RunOutcome, RunSpec, Sandbox, Status
-from sandbox.engine import Engine
+from sandbox.docker.engine import Engine
 from sandbox.images import build_python_image
 
 from .host import SLACK, Host, HostState
@@ -81,8 +81,8 @@ class Stage:
             limits=wanted,
         )
         outcome = self.sandbox.run(spec)
-        if outcome.model_path is not None:
-            outcome.model_path.unlink()
+        for file in outcome.outputs.values():
+            file.path.unlink()
         return outcome
 
     def answers(self) -> None:

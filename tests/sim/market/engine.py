@@ -17,7 +17,7 @@ from typing import Any
 
 from chain.contracts.job.rules import MAX_LOSS
 from chain.types import format_loss, parse_loss
-from sandbox import ImageLimits, Progress, RunOutcome, RunSpec, SandboxError, Status
+from sandbox import ImageLimits, OutputFile, Progress, Result, RunOutcome, RunSpec, SandboxError, Status
 from tests.sim.market.content import Web
 
 LOOK_S = 0.25
@@ -119,16 +119,17 @@ class SimEngine:
         self._web.made(data)
         path = self._folder / f"{spec.run_id}.model"
         path.write_bytes(data)
-        return RunOutcome(status=Status.OK, reason="done", loss=1, n=1, model_path=path, model_size=len(data))
+        return RunOutcome(status=Status.OK, reason="done", result=Result(1, 1), outputs={"model": OutputFile(path, len(data), b"")})
 
     def _evaluate(self, spec: RunSpec) -> RunOutcome:
         self.evaluated += 1
-        if spec.model is None:
+        model, hidden = spec.inputs.get("model"), spec.inputs.get("eval")
+        if not isinstance(model, Path):
             raise AssertionError("an evaluation without a model")
-        truth = truth_of(spec.model.read_bytes())
+        truth = truth_of(model.read_bytes())
         if truth is None:
             return RunOutcome(status=Status.MODEL_INVALID, reason="not a model")
         loss = truth + self.wobble
-        if spec.eval_file is not None:
-            loss += parse_loss(spec.eval_file.read_text())
-        return RunOutcome(status=Status.OK, reason="done", loss=loss, n=9, probe_loss=probe_loss(loss, spec.probe))
+        if isinstance(hidden, Path):
+            loss += parse_loss(hidden.read_text())
+        return RunOutcome(status=Status.OK, reason="done", result=Result(loss, 9, probe_loss(loss, spec.probe)))

@@ -9,10 +9,11 @@ import contextlib
 import socket
 from typing import Any
 
-from sandbox.engine import CALL_TIMEOUT_S, Engine
+from sandbox.docker.engine import CALL_TIMEOUT_S, Engine
 from sandbox.errors import EngineError
+from sandbox.output import STDOUT, OutputReader
+from sandbox.results import Progress
 
-STDOUT = 1
 _FRAME_HEADER = 8
 _READ = 1 << 18
 _TAIL = 400
@@ -44,6 +45,21 @@ class Demux:
             self._left -= len(piece)
             found.append((self._stream, piece))
         return found
+
+
+class FramedOutput(OutputReader):
+    """What a container prints, as the engine frames it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._demux = Demux()
+
+    def feed(self, data: bytes) -> Progress | None:
+        """Takes in bytes from the engine; returns the newest progress among them."""
+        newest: Progress | None = None
+        for stream, piece in self._demux.feed(data):
+            newest = self.take(stream, piece) or newest
+        return newest
 
 
 class Attached:

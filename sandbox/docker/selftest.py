@@ -16,9 +16,10 @@ from typing import Protocol
 
 import msgspec
 
+from sandbox.docker.isolation import CORE, MASKED_PATHS, MEMLOCK, OUT_INODES, SHM_INODES, is_gvisor
 from sandbox.errors import BadImage, SandboxUnavailable
 from sandbox.images import ImageBuildError, build_python_image, cached_image
-from sandbox.isolation import CORE, MASKED_PATHS, MEMLOCK, OUT_INODES, SHM_INODES, is_gvisor, out_bytes
+from sandbox.phases import PHASES
 from sandbox.spec import MIB, Check, ImageLimits, Limits, RunOutcome, RunSpec, SelfTestReport, Status
 
 _LIMITS = Limits(cpus=0.5, mem_mb=128, pids=64, model_cap=MIB, tmp_mb=8, tmp_inodes=256, file_cap=2 * MIB, nofile=128, wall_s=60)
@@ -62,7 +63,7 @@ def self_test(sandbox: Runs, cache: Path, runtime: str) -> SelfTestReport:
         "file_cap": _LIMITS.file_cap,
         "tmp": _LIMITS.tmp_mb * MIB,
         "shm": _LIMITS.tmp_mb * MIB,
-        "out": out_bytes(_LIMITS.model_cap),
+        "out": PHASES["train"].out_bytes(_LIMITS.model_cap),
         "tmp_inodes": _LIMITS.tmp_inodes,
         "shm_inodes": SHM_INODES,
         "out_inodes": OUT_INODES,
@@ -88,8 +89,8 @@ def self_test(sandbox: Runs, cache: Path, runtime: str) -> SelfTestReport:
 
 
 def _judge_kill(mode: str, ends: _Ends, outcome: RunOutcome) -> Check:
-    if outcome.model_path is not None:
-        outcome.model_path.unlink(missing_ok=True)
+    for file in outcome.outputs.values():
+        file.path.unlink(missing_ok=True)
     ok = any(outcome.status is status and words in outcome.reason for status, words in ends)
     return Check(mode, ok, outcome.reason if ok else f"the run was not stopped as it must be: {outcome.reason}")
 
@@ -98,14 +99,15 @@ def _judge_report(outcome: RunOutcome) -> list[Check]:
     """One check for each limit that the probe must report on; a report that lacks one has failed it."""
     found: dict[str, tuple[bool, str]] = {}
     missing = f"no report: {outcome.reason}; {outcome.log_tail.strip()[-300:]}"
-    if outcome.model_path is not None:
-        found = msgspec.json.decode(outcome.model_path.read_bytes(), type=dict[str, tuple[bool, str]])
-        outcome.model_path.unlink()
+    if "model" in outcome.outputs:
+        report = outcome.outputs["model"].path
+        found = msgspec.json.decode(report.read_bytes(), type=dict[str, tuple[bool, str]])
+        report.unlink()
         missing = "the probe did not report on it"
     return [Check(name, *found.get(name, (False, missing))) for name in _EXPECTED]
 
 
 def _probe_archive(cache: Path) -> tuple[Path, str]:
     """The probe image's archive and id."""
-    probe = resources.files("sandbox").joinpath("probe_job.py").read_bytes()
+    probe = resources.files("sandbox.docker").joinpath("probe_job.py").read_bytes()
     return cached_image(cache, "selftest", probe, lambda dest: build_python_image(dest, {"/lc/job": probe}, with_packages=()))

@@ -20,8 +20,8 @@ import docker.errors
 
 from sandbox.archive import IMAGE_LABEL, ScannedImage, clean_archive, scan_archive, scan_export
 from sandbox.disk import leave_room
+from sandbox.docker.engine import Engine, explain
 from sandbox.documents import described_config
-from sandbox.engine import Engine, explain
 from sandbox.errors import BadImage, EngineError, ImageNotFound
 from sandbox.layers import NAMES_CAP
 from sandbox.spec import MIB, ImageLimits, is_image_id

@@ -1,32 +1,35 @@
 """One run of one image, from its inputs to its collected outputs.
 
     keeper -> inputs -> container created -> output attached -> started -> watched -> dead -> outputs collected
+                                                                   |
+                                       (ready -> late inputs -> "go")   in phases with late inputs
 
-Whatever happens on the way, `execute` returns an outcome. Removing container and keeper is its caller's part. The clock
+Whatever happens on the way, `execute` and `finish` return an outcome. Removing container and keeper is its caller's part. The clock
 is the host's: a job cannot slow it down.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import msgspec
 
-from sandbox.attached import Attached
-from sandbox.engine import Engine
+from sandbox.docker.attached import Attached, FramedOutput
+from sandbox.docker.engine import Engine
+from sandbox.docker.isolation import job_config
+from sandbox.docker.keeper import Keeper, create_container, wait_dead
 from sandbox.errors import EngineError
-from sandbox.isolation import job_config
-from sandbox.keeper import Keeper, create_container, wait_dead
-from sandbox.output import OutputReader
-from sandbox.results import BadResult, Result, parse_result
-from sandbox.spec import RESULT_CAP, Progress, RunOutcome, RunSpec, Status
+from sandbox.phases import JOB_FILE, OutputRow
+from sandbox.results import BadResult, Progress
+from sandbox.spec import OutputFile, RunOutcome, RunSpec, Status
 
 _POLL_S = 0.1
 """How late a cancellation or the end of the wall clock may be noticed."""
@@ -73,18 +76,8 @@ def job_json(spec: RunSpec) -> bytes:
     return f'{json.dumps(head, separators=(",", ":"))[:-1]},"params":{spec.params}}}'.encode()
 
 
-def inputs(spec: RunSpec) -> dict[str, bytes | Path]:
-    """The files of /lc/in."""
-    files: dict[str, bytes | Path] = {"job.json": job_json(spec)}
-    if spec.model is not None:
-        files["model"] = spec.model
-    if spec.eval_file is not None:
-        files["eval"] = spec.eval_file
-    return files
-
-
 class Run:
-    """One run; `execute` may be called once."""
+    """One run: `execute` once; or `warm_up` and, where that gave no outcome, `finish`, each once."""
 
     def __init__(
         self,
@@ -95,61 +88,129 @@ class Run:
         runtime: str,
         labels: dict[str, str],
         out_dir: Path,
+        files: Mapping[str, Path],
         on_progress: Callable[[Progress], None] | None,
-        cancel: threading.Event | None,
+        cancel: threading.Event,
     ) -> None:
+        """`files`: those of the spec's inputs that go in through the keeper's memory."""
         self._engine = engine
         self._spec = spec
-        self._name = name
+        self.name = name
         self._runtime = runtime
         self._labels = labels
         self._out_dir = out_dir
         self._on_progress = on_progress
-        self._cancel = cancel or threading.Event()
-        self._reader = OutputReader()
+        self._files = files
+        self._cancel = cancel
+        self._also: threading.Event | None = None
+        """What else kills it: whoever gave a warm run its inputs may call it off too."""
+        self._reader = FramedOutput()
+        self._stream: Attached | None = None
+        self._deadline = 0.0
         self._shown_at = 0.0
         self._newest: Progress | None = None
 
     def execute(self, keeper: Keeper) -> RunOutcome:
         """Runs the job with the inputs that the keeper gets, and collects from it."""
+
+        def whole() -> RunOutcome:
+            self._start(keeper)
+            return self._end(keeper)
+
+        try:
+            return self._timed(whole)
+        finally:
+            self.let_go()
+
+    def warm_up(self, keeper: Keeper) -> RunOutcome | None:
+        """Starts the job and waits until it is ready for its late inputs; an outcome where it ended before that."""
+        ready = False
+
+        def so_far() -> RunOutcome:
+            nonlocal ready
+            self._start(keeper)
+            ended = self._watch(until_ready=True)
+            ready = ended is None
+            if ended is None or ended.code == 0:
+                return RunOutcome(status=Status.FAILED, reason="the job ended before it was ready for its inputs", exit_code=0)
+            return self._judge(ended, keeper)
+
+        outcome = self._timed(so_far)
+        if ready:
+            return None
+        self.let_go()
+        return outcome
+
+    def finish(self, keeper: Keeper, late: Mapping[str, Path], cancel: threading.Event | None) -> RunOutcome:
+        """Gives a warm run its late inputs, and its wall clock anew."""
+
+        def rest() -> RunOutcome:
+            self._also = cancel
+            keeper.put(late)
+            stream = self._stream
+            if stream is None:
+                raise EngineError("giving a run its inputs", "it was let go")
+            with contextlib.suppress(OSError):  # it is dead already: its end says how
+                stream.send(b"go\n")
+            self._deadline = time.monotonic() + self._spec.limits.wall_s
+            return self._end(keeper)
+
+        return self._timed(rest)
+
+    def let_go(self) -> None:
+        """Nobody listens any more."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+
+    def _timed(self, work: Callable[[], RunOutcome]) -> RunOutcome:
         started = time.monotonic()
         try:
-            files = inputs(self._spec)
-        except ValueError as problem:
-            return RunOutcome(status=Status.FAILED, reason=f"the posting cannot be run: {problem}")
-        try:
-            keeper.put(files)
-            ended = self._run_container(keeper)
-            outcome = self._judge(ended, keeper)
+            outcome = work()
         except EngineError as problem:
             outcome = RunOutcome(status=Status.ENGINE_ERROR, reason=str(problem))
+        except ValueError as problem:
+            outcome = RunOutcome(status=Status.FAILED, reason=f"the posting cannot be run: {problem}")
         except OSError as problem:
             outcome = RunOutcome(status=Status.ENGINE_ERROR, reason=f"this machine: {problem}")
         wall = time.monotonic() - started
         return msgspec.structs.replace(outcome, wall_s=wall, log_tail=self._reader.tail())
 
-    def _run_container(self, keeper: Keeper) -> Ended:
+    def _start(self, keeper: Keeper) -> None:
+        spec = self._spec
+        keeper.put({JOB_FILE: job_json(spec), **self._files})
         mounts = keeper.job_mounts(self._labels)
-        config = job_config(self._spec, runtime=self._runtime, uid=keeper.uid, labels=self._labels, mounts=mounts)
-        create_container(self._engine, self._name, config)
+        config = job_config(spec, runtime=self._runtime, uid=keeper.uid, labels=self._labels, mounts=mounts)
+        create_container(self._engine, self.name, config)
         # Attached before the start, so that no line is lost; the engine itself keeps no log.
-        stream = Attached(self._engine, self._name, timeout_s=_POLL_S)
-        try:
-            self._engine.call("starting a run", lambda api: api.start(self._name))
-            ended = self._watch(stream)
-            self._show_progress()
-            return ended
-        finally:
-            stream.close()
+        self._stream = Attached(self._engine, self.name, stdin=spec.row.waits, timeout_s=_POLL_S)
+        self._engine.call("starting a run", lambda api: api.start(self.name))
+        self._deadline = time.monotonic() + spec.limits.wall_s
 
-    def _watch(self, stream: Attached) -> Ended:
-        """Reads the output until the container is dead, by itself or because a limit is reached."""
-        deadline = time.monotonic() + self._spec.limits.wall_s
+    def _end(self, keeper: Keeper) -> RunOutcome:
+        ended = self._watch()
+        self._show_progress()
+        self.let_go()
+        return self._judge(ended, keeper)
+
+    @overload
+    def _watch(self) -> Ended: ...
+
+    @overload
+    def _watch(self, *, until_ready: bool) -> Ended | None: ...
+
+    def _watch(self, *, until_ready: bool = False) -> Ended | None:
+        """Reads the output until the container is dead, by itself or because a limit is reached; None where it is ready first."""
+        stream = self._stream
+        if stream is None:
+            raise EngineError("watching a run", "it was let go")
         attached = True
         while True:
-            if self._cancel.is_set():
+            if until_ready and self._reader.ready:
+                return None
+            if self._cancel.is_set() or (self._also is not None and self._also.is_set()):
                 return self._kill(stream, Status.CANCELLED, "cancelled")
-            left = deadline - time.monotonic()
+            left = self._deadline - time.monotonic()
             if left <= 0:
                 return self._kill(stream, Status.TIMEOUT, f"still running after {self._spec.limits.wall_s:g} s of wall clock")
             if attached:
@@ -158,7 +219,7 @@ class Run:
                     return self._kill(stream, Status.FAILED, f"wrote more than {self._spec.limits.log_cap} bytes of output")
                 continue
             # All ends of its output are closed: nearly always it is dead.
-            code = wait_dead(self._engine, self._name, min(left, _POLL_S))
+            code = wait_dead(self._engine, self.name, min(left, _POLL_S))
             if code is not None:
                 return Ended(code)
 
@@ -187,14 +248,14 @@ class Run:
         stream.close()
 
         def kill(api: Any) -> None:
-            api.kill(self._name)
+            api.kill(self.name)
 
         try:
             self._engine.call("killing a run", kill)
         except EngineError as problem:
             if problem.status not in (404, 409):  # gone or dead by itself in this moment
                 raise
-        if wait_dead(self._engine, self._name, _KILL_WAIT_S) is None:
+        if wait_dead(self._engine, self.name, _KILL_WAIT_S) is None:
             raise EngineError("killing a run", f"the container still runs {_KILL_WAIT_S:g} s later")
         return Ended(None, status, why)
 
@@ -216,45 +277,51 @@ class Run:
         """Whether memory was what it was killed for. The engine learns of it beside the end itself, and sometimes after it."""
         until = time.monotonic() + _OOM_WAIT_S
         while True:
-            facts = self._engine.call("asking how a run ended", lambda api: api.inspect_container(self._name))
+            facts = self._engine.call("asking how a run ended", lambda api: api.inspect_container(self.name))
             if facts["State"].get("OOMKilled"):
                 return True
             if self._cancel.wait(_POLL_S) or time.monotonic() > until:
                 return False
 
     def _collect(self, keeper: Keeper) -> RunOutcome:
-        """Takes result.json and, in training, the model. The container is dead: nothing changes under our hands."""
-        spec = self._spec
+        """Takes the outputs that the row names. The container is dead: nothing changes under our hands."""
+        row, model_cap = self._spec.row, self._spec.limits.model_cap
+        kept: dict[str, OutputFile] = {}
         try:
-            raw = b"".join(keeper.read_output("result.json", RESULT_CAP))
-            result = parse_result(raw, need_probe=spec.phase == "evaluate")
-            if spec.phase == "evaluate":
-                return _ok(result)
-            path, size, digest = self._save_model(keeper)
-        except BadResult as problem:
-            return RunOutcome(status=Status.BAD_RESULT, reason=f"exit 0, but {problem}", exit_code=0)
-        return msgspec.structs.replace(_ok(result), model_path=path, model_size=size, model_sha256=digest)
+            # What is read comes first: a result that breaks the contract costs no copy of a model.
+            read = {
+                output.name: b"".join(keeper.read_output(output.name, row.cap(output, model_cap)))
+                for output in row.outputs
+                if not output.kept
+            }
+            result = row.parse(read)
+            for output in row.outputs:
+                if output.kept:
+                    kept[output.name] = self._save(keeper, output, row.cap(output, model_cap))
+        except BaseException as problem:
+            for file in kept.values():
+                file.path.unlink(missing_ok=True)
+            if isinstance(problem, BadResult):
+                return RunOutcome(status=Status.BAD_RESULT, reason=f"exit 0, but {problem}", exit_code=0)
+            raise
+        return RunOutcome(status=Status.OK, reason="done", result=result, outputs=kept, exit_code=0)
 
-    def _save_model(self, keeper: Keeper) -> tuple[Path, int, bytes]:
-        """Writes the model to a new file of ours while hashing it. Leaves no file behind where that fails."""
+    def _save(self, keeper: Keeper, output: OutputRow, cap: int) -> OutputFile:
+        """Writes an output to a new file of ours while hashing it. Leaves no file behind where that fails."""
         self._out_dir.mkdir(parents=True, exist_ok=True)
-        path = self._out_dir / f"{self._spec.run_id}.model"
+        path = self._out_dir / f"{self._spec.run_id}.{output.name}"
         path.unlink(missing_ok=True)
         digest, size = hashlib.sha256(), 0
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "wb") as file:
-                for piece in keeper.read_output("model", self._spec.limits.model_cap):
+                for piece in keeper.read_output(output.name, cap):
                     file.write(piece)
                     digest.update(piece)
                     size += len(piece)
             if size == 0:
-                raise BadResult("model is empty")
+                raise BadResult(f"{output.name} is empty")
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        return path, size, digest.digest()
-
-
-def _ok(result: Result) -> RunOutcome:
-    return RunOutcome(status=Status.OK, reason="done", loss=result.loss, n=result.n, probe_loss=result.probe_loss, exit_code=0)
+        return OutputFile(path, size, digest.digest())

@@ -12,35 +12,44 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from sandbox.engine import Engine
+from sandbox.backend import WarmRun
+from sandbox.data import DataSet, measure
+from sandbox.docker.engine import Engine
+from sandbox.docker.isolation import NODE_LABEL, RUN_LABEL
+from sandbox.docker.keeper import Keeper, KeeperSize, remove_container, remove_volume
+from sandbox.docker.runner import Run
+from sandbox.docker.selftest import self_test
+from sandbox.docker.store import ImageStore
+from sandbox.docker.volumes import DataVolumes, Maker
+from sandbox.docker.warm import Placed, Warm
 from sandbox.errors import BadImage, EngineError, ImageNotFound, SandboxUnavailable
 from sandbox.images import ImageBuildError, keeper_image
-from sandbox.isolation import NODE_LABEL, RUN_LABEL
-from sandbox.keeper import Keeper, KeeperSize, remove_container, remove_volume
-from sandbox.runner import Run
-from sandbox.selftest import self_test
+from sandbox.phases import PHASES
+from sandbox.results import Progress
 from sandbox.spec import (
+    MIB,
     CleanupReport,
     EngineInfo,
     ImageLimits,
-    Progress,
     RunOutcome,
     RunSpec,
     SelfTestReport,
     Status,
 )
-from sandbox.store import ImageStore
 
 _NODE_TAG = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _MAX_CHORES = 16
-_CLEANUP_ROUNDS = 3
+DISK_FROM = 64 * MIB
+"""Inputs of so many bytes lie on the engine's disk, smaller ones in its memory."""
+MAX_WARM = 8
+"""Warm runs at a time: each holds memory."""
 
 log = logging.getLogger("learningchain.sandbox")
 
@@ -60,6 +69,7 @@ class Sandbox:
         runtime: str = "runc",
         node_tag: str,
         cache_dir: Path | None = None,
+        disk_from: int = DISK_FROM,
     ) -> None:
         if len(node_tag) > 40 or _NODE_TAG.fullmatch(node_tag) is None:
             raise ValueError(f"node_tag {node_tag!r} must be at most 40 of a-z, 0-9 and single . _ - between them")
@@ -70,11 +80,15 @@ class Sandbox:
         self._engine = Engine(base_url)
         labels = {NODE_LABEL: node_tag, RUN_LABEL: "pull"}
         self._store = ImageStore(self._engine, node_tag, data_dir / "scratch", labels, disk=self._disk)
+        self._disk_from = disk_from
+        self._data = DataVolumes(self._engine, node_tag, self._labels("data"), self._maker, self._disk)
         self._lock = threading.Lock()
         self._info: EngineInfo | None = None
         self._keeper_image: str | None = None
         self._spare: Keeper | None = None
-        self._active: set[str] = set()
+        self._active: dict[str, threading.Event] = {}
+        """The runs under way, and what kills each."""
+        self._warm: set[Warm] = set()
         self._chores: set[Future[None]] = set()
         self._janitor = ThreadPoolExecutor(2, thread_name_prefix="sandbox-janitor")
 
@@ -136,50 +150,177 @@ class Sandbox:
         `on_progress` is called on this thread, at most ten times a second. Setting `cancel` kills the run at once.
         Raises ValueError where a run of the same run_id is under way.
         """
+        late = {file.name for file in spec.row.inputs if file.late}
+        if late:
+            given = {name: path for name, path in spec.inputs.items() if name in late and isinstance(path, Path)}
+            rest = {name: path for name, path in spec.inputs.items() if name not in late}
+            warm = self._begin(msgspec.structs.replace(spec, inputs=rest), on_progress, cancel)
+            return warm if isinstance(warm, RunOutcome) else warm.finish(given)
+        cancel = self._enter(spec, cancel)
+        try:
+            place = self._place(spec, on_progress, cancel)
+            if isinstance(place, RunOutcome):
+                return place
+            outcome: RunOutcome | None = None
+            try:
+                outcome = place.run.execute(place.keeper)
+                return outcome
+            finally:
+                self._leave(place, outcome)
+        finally:
+            self._exit(spec)
+
+    def start(self, spec: RunSpec, *, on_progress: Callable[[Progress], None] | None = None) -> WarmRun | RunOutcome:
+        """Starts a run of a phase with late inputs; returns when it is ready for them, or with its outcome where it ended before.
+
+        It ends by itself after `warm.WARM_S` seconds. Raises ValueError for another phase, for late inputs that are given already,
+        and where a run of the same run_id is under way.
+        """
+        if not spec.row.waits or any(file.late and file.name in spec.inputs for file in spec.row.inputs):
+            raise ValueError(f"a run of phase {spec.phase!r} with these inputs waits for nothing")
+        return self._begin(spec, on_progress, None)
+
+    def cancel(self, run_id: str) -> bool:
+        """Kills a run; false where none of this id is under way."""
+        with self._lock:
+            cancel = self._active.get(run_id)
+            warm = next((warm for warm in self._warm if warm.run_id == run_id), None)
+        if cancel is None:
+            return False
+        cancel.set()
+        if warm is not None:
+            warm.close()
+        return True
+
+    def _begin(
+        self, spec: RunSpec, on_progress: Callable[[Progress], None] | None, cancel: threading.Event | None
+    ) -> Warm | RunOutcome:
+        event = self._enter(spec, cancel)
+        warm: Warm | None = None
+        try:
+            with self._lock:
+                if len(self._warm) >= MAX_WARM:
+                    return RunOutcome(status=Status.ENGINE_ERROR, reason=f"{MAX_WARM} runs wait for their inputs already")
+            place = self._place(spec, on_progress, event)
+            if isinstance(place, RunOutcome):
+                return place
+            outcome: RunOutcome | None = None
+            try:
+                outcome = place.run.warm_up(place.keeper)
+                if outcome is not None:
+                    return outcome
+                warm = Warm(spec, place, self._cooled)
+            finally:
+                if warm is None:
+                    self._leave(place, outcome)
+            with self._lock:
+                self._warm.add(warm)
+            return warm
+        finally:
+            if warm is None:
+                self._exit(spec)
+
+    def _cooled(self, warm: Warm, spec: RunSpec, place: Placed, outcome: RunOutcome | None) -> None:
+        """A warm run is over, used or not."""
+        place.run.let_go()
+        self._leave(place, outcome)
+        with self._lock:
+            self._warm.discard(warm)
+        self._exit(spec)
+
+    def _enter(self, spec: RunSpec, cancel: threading.Event | None) -> threading.Event:
         with self._lock:
             if spec.run_id in self._active:
                 raise ValueError(f"run {spec.run_id} is under way already")
-            self._active.add(spec.run_id)
-        try:
-            return self._run(spec, on_progress, cancel)
-        finally:
-            with self._lock:
-                self._active.discard(spec.run_id)
+            return self._active.setdefault(spec.run_id, cancel or threading.Event())
 
-    def _run(self, spec: RunSpec, on_progress: Callable[[Progress], None] | None, cancel: threading.Event | None) -> RunOutcome:
-        if cancel is not None and cancel.is_set():
+    def _exit(self, spec: RunSpec) -> None:
+        with self._lock:
+            self._active.pop(spec.run_id, None)
+
+    def _place(self, spec: RunSpec, on_progress: Callable[[Progress], None] | None, cancel: threading.Event) -> Placed | RunOutcome:
+        """Everything that a run needs but its container; the outcome where that is not to be had."""
+        if cancel.is_set():
             return RunOutcome(status=Status.CANCELLED, reason="cancelled before it began")
+        held: list[DataSet] = []
+        keeper: Keeper | None = None
+        placed = False
         try:
             spec = self._within_engine(spec)
-            size = _keeper_size(spec)
-            spec = msgspec.structs.replace(spec, image_id=self._store.require(spec.image_id))
+            in_memory, on_disk = self._parted(spec)
+            size = _keeper_size(spec, in_memory)
+            loaded = self._store.require(spec.image_id)
+            folders = []
+            for data in on_disk:
+                folders.append(self._data.hold(data))
+                held.append(data)
             keeper = self._take_keeper(size)
+            if folders:
+                keeper.show(folders, self._labels(spec.run_id))
+            run = Run(
+                self._engine,
+                msgspec.structs.replace(spec, image_id=loaded),
+                name=f"lc-{self._node_tag}-{spec.run_id}",
+                runtime=self._runtime,
+                labels=self._labels(spec.run_id),
+                out_dir=self._dir / "out",
+                files=in_memory,
+                on_progress=on_progress,
+                cancel=cancel,
+            )
+            placed = True
+            return Placed(run, keeper, held)
         except (BadImage, ImageNotFound, EngineError, SandboxUnavailable, OSError) as problem:
             return RunOutcome(status=Status.ENGINE_ERROR, reason=str(problem))
-        name = f"lc-{self._node_tag}-{spec.run_id}"
-        run = Run(
-            self._engine,
-            spec,
-            name=name,
-            runtime=self._runtime,
-            labels=self._labels(spec.run_id),
-            out_dir=self._dir / "out",
-            on_progress=on_progress,
-            cancel=cancel,
-        )
-        clean = False
-        try:
-            outcome = run.execute(keeper)
-            clean = outcome.status is not Status.ENGINE_ERROR
-            return outcome
+        except ValueError as problem:
+            return RunOutcome(status=Status.FAILED, reason=f"the posting cannot be run: {problem}")
         finally:
-            keeper.let_go()
-            if clean:
-                self._later(lambda: self._tidy(name, keeper))
-                self._later(lambda: self._prepare(keeper.size))
+            if not placed:
+                _report(keeper.close() if keeper is not None else [])
+                self._release(held)
+
+    def _parted(self, spec: RunSpec) -> tuple[dict[str, Path], list[DataSet]]:
+        """A run's inputs: those for the memory, and those for the disk, each under the name that the job knows.
+
+        A phase with late inputs has all of them in memory: what a job sees of the disk is fixed when it starts.
+        """
+        in_memory: dict[str, Path] = {}
+        on_disk: list[DataSet] = []
+        for name, given in spec.inputs.items():
+            if isinstance(given, DataSet):
+                on_disk.append(given.below(name))
+            elif given.stat().st_size >= self._disk_from and not spec.row.waits:
+                on_disk.append(DataSet((measure(name, given),)))
             else:
-                # Something may still run: nobody goes on before it is removed, as far as the engine allows.
-                self._tidy(name, keeper)
+                in_memory[name] = given
+        if on_disk and spec.row.waits:
+            raise ValueError("a phase with late inputs takes no data set")
+        return in_memory, on_disk
+
+    def _leave(self, place: Placed, outcome: RunOutcome | None) -> None:
+        """Removes what a run leaves; at once where something may still run, as far as the engine allows."""
+        place.keeper.let_go()
+        if outcome is not None and outcome.status is not Status.ENGINE_ERROR:
+            self._later(lambda: self._tidy(place))
+            self._later(lambda: self._prepare(place.keeper.size))
+        else:
+            self._tidy(place)
+
+    def _release(self, held: list[DataSet]) -> None:
+        for data in held:
+            _report(self._data.release(data))
+
+    def keep_data(self, data: DataSet) -> None:
+        """Brings a data set to the engine's disk before a run needs it, under each name that a phase's row has for one.
+
+        It stays as long as few enough others come after it. Raises EngineError, OSError, SandboxUnavailable.
+        """
+        for name in sorted({file.name for row in PHASES.values() for file in row.inputs if file.folder}):
+            self._data.hold(data.below(name))
+            self._release([data.below(name)])
+
+    def _maker(self) -> Maker:
+        return Maker(self._store.require(self._ensure_keeper_image()), self._runtime, self._known_engine().rootless)
 
     def _within_engine(self, spec: RunSpec) -> RunSpec:
         """The same run with no more processors than there are: engines refuse to promise more."""
@@ -200,13 +341,13 @@ class Sandbox:
         return self._open_keeper(size)
 
     def _open_keeper(self, size: KeeperSize) -> Keeper:
-        name = f"lc-{self._node_tag}-keeper-{os.urandom(6).hex()}"
+        name, maker = f"lc-{self._node_tag}-keeper-{os.urandom(6).hex()}", self._maker()
         return Keeper.open(
             self._engine,
             name=name,
-            image_id=self._store.require(self._ensure_keeper_image()),
-            runtime=self._runtime,
-            rootless=self._known_engine().rootless,
+            image_id=maker.image_id,
+            runtime=maker.runtime,
+            rootless=maker.rootless,
             size=size,
             labels=self._labels("keeper"),
         )
@@ -222,9 +363,10 @@ class Sandbox:
                 self._keeper_image = self._store.load(path, image, ImageLimits(), machine)
             return self._keeper_image
 
-    def _tidy(self, name: str, keeper: Keeper) -> None:
+    def _tidy(self, place: Placed) -> None:
         """Removes a finished run's objects."""
-        _report(remove_container(self._engine, name) + keeper.close())
+        _report(remove_container(self._engine, place.run.name) + place.keeper.close())
+        self._release(place.held)
 
     def _prepare(self, size: KeeperSize) -> None:
         """Gets a keeper ready for the next run, where none waits."""
@@ -266,11 +408,13 @@ class Sandbox:
         Runs of this node that are under way are killed by it. Images in `keep_images` stay. Raises EngineError where
         the engine does not answer; what it refuses to remove is in the report.
         """
+        self._close_warm()
         self.settle()
         with self._lock:
             spare, self._spare = self._spare, None
         if spare is not None:
             spare.let_go()
+        _report(self._data.clear())
         problems: list[str] = []
         mine = {"label": f"{NODE_LABEL}={self._node_tag}"}
         containers = self._engine.call("listing containers", lambda api: api.containers(all=True, filters=mine))
@@ -288,17 +432,25 @@ class Sandbox:
 
     def close(self) -> None:
         """Removes containers and volumes of this node and stops the janitor; images stay for the next start."""
+        self._close_warm()
         self.settle()
         with self._lock:
             spare, self._spare = self._spare, None
         if spare is not None:
             _report(spare.close())
+        _report(self._data.clear())
         self._janitor.shutdown(wait=True)
 
+    def _close_warm(self) -> None:
+        with self._lock:
+            warm = list(self._warm)
+        for run in warm:
+            run.close()
 
-def _keeper_size(spec: RunSpec) -> KeeperSize:
-    total = sum(path.stat().st_size for path in (spec.model, spec.eval_file) if path is not None)
-    return KeeperSize.for_inputs(total, spec.limits.model_cap)
+
+def _keeper_size(spec: RunSpec, in_memory: Mapping[str, Path]) -> KeeperSize:
+    total = sum(path.stat().st_size for path in in_memory.values()) + spec.row.late_bytes
+    return KeeperSize.for_inputs(total, spec.row.out_bytes(spec.limits.model_cap))
 
 
 def _report(problems: list[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
@@ -16,6 +17,7 @@ from sandbox.spec import MIB, RunSpec
 
 NODE_LABEL = "learningchain.node"
 RUN_LABEL = "learningchain.run"
+DATA_LABEL = "learningchain.data"
 
 OUT_INODES = 64
 _SHM_MB = 64
@@ -87,7 +89,7 @@ def pids_limit(runtime: str, pids: int) -> int:
 
 def seccomp_profile() -> str:
     """Our allow-list of system calls, as the text that the engine takes."""
-    text = resources.files("sandbox").joinpath("seccomp.json").read_text("utf-8")
+    text = resources.files("sandbox.docker").joinpath("seccomp.json").read_text("utf-8")
     return json.dumps(json.loads(text), separators=(",", ":"))
 
 
@@ -115,18 +117,31 @@ def volume_mount(name: str, target: str, options: str, labels: dict[str, str], *
     }
 
 
+def plain_volume(name: str, target: str, *, read_only: bool = False, no_copy: bool = True) -> dict[str, Any]:
+    """A volume that is there already. `no_copy`: it takes over nothing of what the image has in that place."""
+    options: dict[str, Any] = {"NoCopy": no_copy}
+    return {"Type": "volume", "Source": name, "Target": target, "ReadOnly": read_only, "VolumeOptions": options}
+
+
+def view_options(folders: Sequence[str]) -> dict[str, str]:
+    """Folders of the engine's own as one tree that nobody can write to: an overlay without an upper layer. Raises ValueError where
+    a folder's name would read as something else, or there are fewer than two.
+
+    The flags are the volume's own, so a job has it mounted as it is: an engine that mounts a volume read-only for one container
+    mounts it once more, and without the other flags.
+    """
+    if len(folders) < 2 or any(set(folder) & set(":,\\\"' \n") or not folder.startswith("/") for folder in folders):
+        raise ValueError(f"the engine keeps its volumes where no overlay can be made of them: {list(folders)}")
+    return {"type": "overlay", "device": "overlay", "o": f"ro,{_LOCKED},lowerdir={':'.join(folders)}"}
+
+
 def in_options(size: int, uid: int) -> str:
     """The keeper writes as the run's user; the job has it mounted read-only."""
     return f"size={size},nr_inodes=16,uid={uid},gid={uid},mode=0755,{_LOCKED}"
 
 
-def out_bytes(model_cap: int) -> int:
-    """Room for a model and its successor beside it, as programs write that replace a file atomically."""
-    return 2 * model_cap + MIB
-
-
-def out_options(model_cap: int, uid: int) -> str:
-    return f"size={out_bytes(model_cap)},nr_inodes={OUT_INODES},uid={uid},gid={uid},mode=0700,{_LOCKED}"
+def out_options(size: int, uid: int) -> str:
+    return f"size={size},nr_inodes={OUT_INODES},uid={uid},gid={uid},mode=0700,{_LOCKED}"
 
 
 def locked_host_config(runtime: str, memory: int, pids: int, cpus: float) -> dict[str, Any]:
@@ -172,7 +187,9 @@ def job_config(spec: RunSpec, *, runtime: str, uid: int, labels: dict[str, str],
             {"Name": "memlock", "Soft": MEMLOCK, "Hard": MEMLOCK},
         ],
     }
-    return {
+    # Only a job with late inputs has a standard input, which closes with the node's connection: nobody else can hand it a line.
+    streams = {"OpenStdin": True, "StdinOnce": True, "AttachStdin": True} if spec.row.waits else {}
+    return streams | {
         "Image": spec.image_id,
         "Entrypoint": ["/lc/job"],
         "Cmd": [spec.phase],

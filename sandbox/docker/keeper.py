@@ -10,37 +10,47 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import msgspec
 import requests.exceptions
 
-from sandbox.attached import Attached, Dialogue
-from sandbox.engine import Engine
+from sandbox.docker.attached import Attached, Dialogue
+from sandbox.docker.engine import Engine
+from sandbox.docker.isolation import (
+    differences,
+    in_options,
+    keeper_config,
+    new_uid,
+    out_options,
+    plain_volume,
+    view_options,
+    volume_mount,
+)
 from sandbox.errors import EngineError
-from sandbox.isolation import differences, in_options, keeper_config, new_uid, out_options, volume_mount
 from sandbox.results import BadResult
 from sandbox.spec import MIB
 
 IN_DIR = "/lc/in"
 OUT_DIR = "/lc/out"
 CHUNK = 1 << 18
-_LINE = 256
+LINE = 256
+"""Bytes of an answer of the keeper's program."""
 
 
 class KeeperSize(msgspec.Struct, frozen=True):
     """What a keeper was made for. A run may take over a waiting keeper of exactly its size."""
 
     in_bytes: int
-    model_cap: int
+    out_bytes: int
 
     @staticmethod
-    def for_inputs(total: int, model_cap: int) -> KeeperSize:
+    def for_inputs(total: int, out_bytes: int) -> KeeperSize:
         """Rounded up, so that runs of one job fit the same keeper."""
         wanted = total + 4 * MIB
-        return KeeperSize(1 << (wanted - 1).bit_length(), model_cap)
+        return KeeperSize(1 << (wanted - 1).bit_length(), out_bytes)
 
 
 class Keeper:
@@ -52,6 +62,7 @@ class Keeper:
         self.size = size
         self._engine = engine
         self._dialogue: Dialogue | None = None
+        self._view = False
 
     @staticmethod
     def open(
@@ -71,11 +82,25 @@ class Keeper:
         return keeper
 
     def job_mounts(self, labels: dict[str, str]) -> list[dict[str, Any]]:
-        return self._mounts(labels, for_job=True)
+        mounts = self._mounts(labels, for_job=True)
+        return [plain_volume(f"{self.name}-view", IN_DIR), mounts[1]] if self._view else mounts
+
+    def show(self, folders: Sequence[str], labels: dict[str, str]) -> None:
+        """Puts folders of data volumes beside the inputs in memory: the job sees them all as /lc/in. Raises EngineError.
+
+        They are merged when the job starts; what is put in later it might not see.
+        """
+        inside = self._engine.call("looking at a volume", lambda api: api.inspect_volume(f"{self.name}-in"))["Mountpoint"]
+        try:
+            options = view_options([str(inside), *folders])
+        except ValueError as problem:
+            raise EngineError("showing a run its data", str(problem)) from problem
+        self._view = True
+        create_volume(self._engine, f"{self.name}-view", options, labels)
 
     def _mounts(self, labels: dict[str, str], *, for_job: bool) -> list[dict[str, Any]]:
         inside = in_options(self.size.in_bytes, self.uid)
-        outside = out_options(self.size.model_cap, self.uid)
+        outside = out_options(self.size.out_bytes, self.uid)
         return [
             volume_mount(f"{self.name}-in", IN_DIR, inside, labels, read_only=for_job),
             volume_mount(f"{self.name}-out", OUT_DIR, outside, labels, read_only=not for_job),
@@ -96,7 +121,7 @@ class Keeper:
             else:
                 with content.open("rb") as file:
                     size = os.fstat(file.fileno()).st_size
-                    self._put(name, size, _exactly(file, size))
+                    self._put(name, size, exactly(file, size))
 
     def _put(self, name: str, size: int, pieces: Iterator[bytes]) -> None:
         """Sends a file as it is read: a model never lies in our memory as a whole."""
@@ -104,7 +129,7 @@ class Keeper:
         talk.send(f"put {name} {size}\n".encode())
         for piece in pieces:
             talk.send(piece)
-        answer = talk.line(_LINE)
+        answer = talk.line(LINE)
         if answer != "ok":
             raise EngineError("handing a run its inputs", answer)
 
@@ -127,7 +152,7 @@ class Keeper:
     def _ask(self, request: str) -> str:
         talk = self._talk()
         talk.send(f"{request}\n".encode())
-        return talk.line(_LINE)
+        return talk.line(LINE)
 
     def _talk(self) -> Dialogue:
         if self._dialogue is None:
@@ -144,7 +169,7 @@ class Keeper:
         """Removes container and volumes; returns what could not be removed."""
         self.let_go()
         problems = remove_container(self._engine, self.name)
-        for volume in (f"{self.name}-in", f"{self.name}-out"):
+        for volume in (*([f"{self.name}-view"] if self._view else []), f"{self.name}-in", f"{self.name}-out"):
             problems += remove_volume(self._engine, volume)
         return problems
 
@@ -169,6 +194,36 @@ def create_container(engine: Engine, name: str, config: dict[str, Any]) -> None:
         raise EngineError("the engine made another container than was asked for, and nothing ran", "; ".join(differing)[:400])
 
 
+def create_volume(engine: Engine, name: str, options: dict[str, str], labels: dict[str, str]) -> str:
+    """Creates a volume under a name that nobody has yet, and makes sure that it is what was asked for; returns the folder that the
+    engine keeps it in. Raises EngineError.
+
+    An engine answers the same where the name is taken, by whatever driver with whatever options: so what it has is compared.
+    """
+    made = engine.call("creating a volume", lambda api: api.create_volume(name, driver="local", driver_opts=options, labels=labels))
+    return check_volume(engine, name, options, labels, made)
+
+
+def check_volume(
+    engine: Engine, name: str, options: dict[str, str], labels: dict[str, str], facts: dict[str, Any] | None = None
+) -> str:
+    """The folder of a volume that is still what it was made as. Raises EngineError."""
+    found = facts or engine.call("looking at a volume", lambda api: api.inspect_volume(name))
+    wanted: list[tuple[str, object, object]] = [
+        ("Name", found.get("Name"), name),
+        ("Driver", found.get("Driver"), "local"),
+        ("Options", found.get("Options") or {}, options),
+        ("Labels", found.get("Labels") or {}, labels),
+        ("Scope", found.get("Scope"), "local"),
+    ]
+    differing = [f"its {key} is {str(value)[:80]}" for key, value, asked in wanted if value != asked]
+    if differing:
+        raise EngineError(
+            "the engine has another volume than was asked for, and nothing ran", f"{name}: {'; '.join(differing)}"[:300]
+        )
+    return str(found["Mountpoint"])
+
+
 def remove_container(engine: Engine, name: str) -> list[str]:
     """Kills and removes; a container that is gone already is no problem. Returns the problems."""
     return _gone(engine, f"removing container {name}", lambda api: api.remove_container(name, v=True, force=True))
@@ -189,7 +244,7 @@ def _gone(engine: Engine, what: str, action: Any) -> list[str]:
     return []
 
 
-def _exactly(file: IO[bytes], size: int) -> Iterator[bytes]:
+def exactly(file: IO[bytes], size: int) -> Iterator[bytes]:
     while size:
         piece = file.read(min(CHUNK, size))
         if not piece:

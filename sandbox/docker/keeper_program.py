@@ -3,6 +3,8 @@
     ping                             ok
     put NAME SIZE, then SIZE bytes   ok
     get NAME CAP                     ok SIZE, then SIZE bytes; or: no WHY
+    new                              ok: the volume for data was empty, and has a folder for them; or: no WHY
+    add NAME SIZE, then SIZE bytes   ok: a file of a data set; NAME in hexadecimal, with the folders before it
 
 One request a line on standard input, one answer each on standard output, until standard input ends: then the node has let
 go of the keeper, or is gone. Stands alone in the keeper's image, with the interpreter and next to no library.
@@ -14,7 +16,10 @@ import stat
 
 IN = "/lc/in"
 OUT = "/lc/out"
-LINE = 256
+DATA = "/lc/data"
+FILES = "files"
+"""The folder of a data volume that jobs see: it is the filler's own, where the volume's root is everybody's."""
+LINE = 2048
 CHUNK = 1 << 18
 
 
@@ -24,16 +29,42 @@ def serve(asked: io.BufferedReader, answers: io.BufferedWriter) -> None:
         if words[0] == "ping":
             answers.write(b"ok\n")
         elif words[0] == "put":
-            put(words[1], int(words[2]), asked)
+            put(f"{IN}/{words[1]}", int(words[2]), asked)
+            answers.write(b"ok\n")
+        elif words[0] == "new":
+            begin(answers)
+        elif words[0] == "add":
+            add(bytes.fromhex(words[1]).decode(), int(words[2]), asked)
             answers.write(b"ok\n")
         else:
             get(words[1], int(words[2]), answers)
         answers.flush()
 
 
-def put(name: str, size: int, source: io.BufferedReader) -> None:
+def begin(answers: io.BufferedWriter) -> None:
+    """Nobody else's files become a job's inputs."""
+    if os.listdir(DATA):
+        return refuse(answers, "is not empty")
+    os.mkdir(f"{DATA}/{FILES}", 0o755)
+    answers.write(b"ok\n")
+    return None
+
+
+def add(name: str, size: int, source: io.BufferedReader) -> None:
+    """The node has checked the name; that it leads out of the folder is refused here too."""
+    parts = name.split("/")
+    if not all(part.strip(".") for part in parts):
+        raise ValueError("a name that leads out")
+    for end in range(1, len(parts)):
+        folder = "/".join((DATA, FILES, *parts[:end]))
+        if not os.path.isdir(folder):
+            os.mkdir(folder, 0o755)
+    put("/".join((DATA, FILES, *parts)), size, source)
+
+
+def put(path: str, size: int, source: io.BufferedReader) -> None:
     """Readable by everybody in the job's container, where it is mounted read-only."""
-    with open(os.open(f"{IN}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444), "wb", buffering=0) as file:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444), "wb", buffering=0) as file:
         while size:
             piece = source.read(min(CHUNK, size))
             if not piece:

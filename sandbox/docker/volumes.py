@@ -1,0 +1,206 @@
+"""Data on the engine's own disk: what is too large for memory, brought there once and read by any number of runs.
+
+    hold: measured -> volume created -> filled through a filler, hashed on the way -> shown to runs -> release
+
+A volume of the engine's `local` driver has neither a size nor mount flags. So nobody writes to it but the filler, a container of
+the node's own that ends before the first run starts, and what it writes is counted here; and no job has it mounted: a job sees
+its folder through a view of its own (`Keeper.show`), a read-only overlay with noexec, nosuid and nodev. Nothing is mounted from
+the node's disk, so the engine may be on another machine.
+
+A volume is known by the hash of what is in it, and used again by runs of the same content as long as this sandbox lives. Its name
+holds a number that is drawn at each start: what a killed node left, filled or half filled, is never taken for one of ours, and the
+clean-up removes it by its label.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from sandbox.data import DataFile, DataSet
+from sandbox.disk import leave_room
+from sandbox.docker.attached import Attached, Dialogue
+from sandbox.docker.engine import Engine
+from sandbox.docker.isolation import DATA_LABEL, keeper_config, new_uid, plain_volume
+from sandbox.docker.keeper import (
+    CHUNK,
+    LINE,
+    check_volume,
+    create_container,
+    create_volume,
+    remove_container,
+    remove_volume,
+)
+from sandbox.docker.keeper_program import DATA, FILES
+from sandbox.errors import EngineError
+
+IDLE_VOLUMES = 4
+"""Volumes that no run uses and that are kept for the next one of the same content."""
+IDLE_BYTES = 64 << 30
+_LOOK_EVERY = 64 << 20
+"""Bytes after which the engine's disk is looked at again: others write to it too."""
+
+log = logging.getLogger("learningchain.sandbox")
+
+
+class Maker(msgspec.Struct, frozen=True):
+    """What fillers are made of, as the sandbox knows it."""
+
+    image_id: str
+    """As the engine calls the keeper's image."""
+    runtime: str
+    rootless: bool
+
+
+class _Volume:
+    """One content on the disk, and how many runs use it."""
+
+    def __init__(self, name: str, folder: str, size: int, labels: dict[str, str]) -> None:
+        self.name, self.folder, self.size, self.labels = name, folder, size, labels
+        self.users = 0
+
+
+class DataVolumes:
+    """The data volumes of one sandbox; safe from several threads. `disk`: where the engine keeps them, if that is here."""
+
+    def __init__(
+        self, engine: Engine, node_tag: str, labels: dict[str, str], maker: Callable[[], Maker], disk: Callable[[], Path | None]
+    ) -> None:
+        self._engine, self._labels, self._maker, self._disk = engine, labels, maker, disk
+        self._prefix = f"lc-{node_tag}-data-{os.urandom(6).hex()}"
+        self._lock, self._filling = threading.Lock(), threading.Lock()
+        self._volumes: dict[bytes, _Volume] = {}
+
+    def hold(self, data: DataSet) -> str:
+        """The engine's folder with these files, which stays until `release`. Raises EngineError, OSError."""
+        with self._filling:  # one after the other: they share the disk
+            volume = self._present(data.digest)
+            if volume is None:
+                volume = self._fill(data)
+                with self._lock:
+                    self._volumes[data.digest] = volume
+                    volume.users = 1
+            return volume.folder
+
+    def _present(self, digest: bytes) -> _Volume | None:
+        """The volume with this content, held once more; None where there is none, or the engine has it no more."""
+        with self._lock:
+            volume = self._volumes.get(digest)
+            if volume is None:
+                return None
+            volume.users += 1
+        try:
+            check_volume(self._engine, volume.name, {}, volume.labels)
+        except EngineError as problem:
+            with self._lock:
+                volume.users -= 1
+                if problem.status == 404 and not volume.users:  # somebody tidied up the engine
+                    del self._volumes[digest]
+                    return None
+            raise
+        return volume
+
+    def release(self, data: DataSet) -> list[str]:
+        """A run is over, and its container is gone. Removes what is too much to be kept; returns the problems."""
+        with self._lock:
+            volume = self._volumes.get(data.digest)
+            if volume is None:
+                return []
+            volume.users -= 1
+            # The most recently used ones come last.
+            self._volumes[data.digest] = self._volumes.pop(data.digest)
+            idle = [key for key, other in self._volumes.items() if not other.users]
+            kept, gone = 0, []
+            for count, key in enumerate(reversed(idle), 1):
+                kept += self._volumes[key].size
+                if count > IDLE_VOLUMES or kept > IDLE_BYTES:
+                    gone.append(self._volumes.pop(key))
+        return [problem for other in gone for problem in remove_volume(self._engine, other.name)]
+
+    def clear(self) -> list[str]:
+        """Removes every volume that no run uses; returns the problems."""
+        with self._lock:
+            gone = {key: volume for key, volume in self._volumes.items() if not volume.users}
+            for key in gone:
+                del self._volumes[key]
+        return [problem for volume in gone.values() for problem in remove_volume(self._engine, volume.name)]
+
+    def _fill(self, data: DataSet) -> _Volume:
+        what, files = "bringing data to the engine's disk", len(data.files) + len(data.folders()) + 1
+        leave_room(self._disk(), what, data.size, files)
+        digest = data.digest.hex()
+        name = f"{self._prefix}-{digest[:16]}-{os.urandom(3).hex()}"
+        labels = self._labels | {DATA_LABEL: digest}
+        folder = create_volume(self._engine, name, {}, labels)
+        try:
+            with _Filler(self._engine, f"{name}-filler", self._maker(), name, self._labels) as filler:
+                looked = 0
+                for file in data.files:
+                    for size in filler.add(file):
+                        looked += size
+                        if looked >= _LOOK_EVERY:
+                            looked = 0
+                            leave_room(self._disk(), what)
+        except BaseException:
+            for problem in remove_volume(self._engine, name):
+                log.warning("left behind until the next clean-up: %s", problem)
+            raise
+        return _Volume(name, f"{folder}/{FILES}", data.size, labels)
+
+
+class _Filler:
+    """A keeper's program with one data volume. Raises EngineError, OSError."""
+
+    def __init__(self, engine: Engine, name: str, maker: Maker, volume: str, labels: dict[str, str]) -> None:
+        self._engine, self._name = engine, name
+        uid = new_uid(rootless=maker.rootless)
+        mounts = [plain_volume(volume, DATA, no_copy=False)]
+        self._config = keeper_config(maker.image_id, runtime=maker.runtime, uid=uid, memory=0, labels=labels, mounts=mounts)
+
+    def __enter__(self) -> _Filler:
+        try:
+            create_container(self._engine, self._name, self._config)
+            self._talk = Dialogue(Attached(self._engine, self._name, stdin=True), "the filler of a data volume")
+            self._engine.call("starting the filler of a data volume", lambda api: api.start(self._name))
+            self._ask(b"new\n")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        talk = getattr(self, "_talk", None)
+        if talk is not None:
+            talk.close()
+        for problem in remove_container(self._engine, self._name):
+            log.warning("left behind until the next clean-up: %s", problem)
+
+    def add(self, file: DataFile) -> Iterator[int]:
+        """Sends one file, and tells the size of each piece. Raises OSError where it is not what was measured."""
+        digest, left = hashlib.sha256(), file.size
+        descriptor = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as source:
+            self._talk.send(f"add {file.name.encode().hex()} {file.size}\n".encode())
+            while left:
+                piece = source.read(min(CHUNK, left))
+                if not piece:
+                    raise OSError(f"{file.path} became shorter while it was read")
+                self._talk.send(piece)
+                digest.update(piece)
+                left -= len(piece)
+                yield len(piece)
+            if source.read(1) or digest.digest() != file.sha256:
+                raise OSError(f"{file.path} is not what it was when it was measured")
+        self._ask()
+
+    def _ask(self, request: bytes = b"") -> None:
+        self._talk.send(request)
+        answer = self._talk.line(LINE)
+        if answer != "ok":
+            raise EngineError("the filler of a data volume", f"the volume {answer.removeprefix('no ')}")

@@ -1,0 +1,68 @@
+"""A run that was started and waits for its late inputs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from sandbox.data import DataSet
+from sandbox.docker.keeper import Keeper
+from sandbox.docker.runner import Run
+from sandbox.spec import RunOutcome, RunSpec, Status
+
+WARM_S = 600.0
+"""Seconds after which a run that nobody gives its late inputs ends."""
+
+
+class Placed:
+    """One run and what is its own on the engine, besides the container."""
+
+    def __init__(self, run: Run, keeper: Keeper, held: list[DataSet]) -> None:
+        self.run, self.keeper, self.held = run, keeper, held
+
+
+class Warm:
+    """A `WarmRun`. Whoever takes it first, to finish it, to close it, or because its time is up, is the only one.
+
+    `cooled` is told once when it is over, with the outcome where it was used.
+    """
+
+    def __init__(self, spec: RunSpec, place: Placed, cooled: Callable[[Warm, RunSpec, Placed, RunOutcome | None], None]) -> None:
+        self._spec, self._place, self._cooled = spec, place, cooled
+        self.run_id = spec.run_id
+        self._lock = threading.Lock()
+        self._taken = False
+        self._timer = threading.Timer(WARM_S, self.close)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _take(self) -> bool:
+        with self._lock:
+            taken, self._taken = self._taken, True
+        self._timer.cancel()
+        return not taken
+
+    def finish(self, late: Mapping[str, Path], *, cancel: threading.Event | None = None) -> RunOutcome:
+        """Gives the job what it waits for and runs it to its end. Raises ValueError for what it does not wait for."""
+        rows = {file.name: file for file in self._spec.row.inputs if file.late}
+        if late.keys() - rows.keys() or any(row.needed and name not in late for name, row in rows.items()):
+            raise ValueError(f"this run waits for {', '.join(sorted(rows))}, not for {', '.join(sorted(late)) or 'nothing'}")
+        if not self._take():
+            return RunOutcome(status=Status.CANCELLED, reason="it had its inputs, or ended, before")
+        outcome: RunOutcome | None = None
+        try:
+            for name, path in late.items():
+                if path.stat().st_size > rows[name].cap:
+                    return RunOutcome(status=Status.FAILED, reason=f"{name} is larger than {rows[name].cap} bytes")
+            outcome = self._place.run.finish(self._place.keeper, late, cancel)
+            return outcome
+        except OSError as problem:
+            return RunOutcome(status=Status.ENGINE_ERROR, reason=f"this machine: {problem}")
+        finally:
+            self._cooled(self, self._spec, self._place, outcome)
+
+    def close(self) -> None:
+        """Kills it unused; nothing where somebody took it."""
+        if self._take():
+            self._cooled(self, self._spec, self._place, None)

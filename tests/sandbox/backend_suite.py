@@ -1,0 +1,314 @@
+"""What every backend of the sandbox must do, whatever it runs containers on.
+
+A backend is put through it by a class that derives from `BackendSuite` and has two fixtures: `backend`, whose end checks that
+nothing is left, and `archive`, an image with `suite_job` as its /lc/job. The Docker backend passes it on a real engine and on the
+double that the unit tests use: by that the double is known to behave alike. How well a backend isolates is not asked here but by
+its self-test and by the hostile cases.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from sandbox import (
+    Backend,
+    BadImage,
+    DataSet,
+    Limits,
+    Progress,
+    Result,
+    RunOutcome,
+    RunSpec,
+    Status,
+    WarmRun,
+)
+from sandbox.data import DataFile, scan_folder
+from sandbox.phases import PHASES, InputRow, OutputRow, PhaseRow
+from sandbox.results import BadResult
+
+LIMITS = Limits(cpus=1.0, mem_mb=96, pids=48, model_cap=65_536, tmp_mb=8, log_cap=65_536, wall_s=60)
+LARGE = 1 << 20
+"""Bytes from which the suite's backends have inputs on a disk."""
+
+
+def number(outputs: Mapping[str, bytes]) -> object:
+    if not outputs["answer"].isdigit():
+        raise BadResult("answer is no number")
+    return int(outputs["answer"])
+
+
+SUM = PhaseRow(
+    (InputRow("question"), InputRow("data", needed=False, folder=True)),
+    (OutputRow("answer", 100), OutputRow("trace", 1000, kept=True)),
+    number,
+    longest_s=60,
+)
+"""A phase that the product does not have: it is added as a row, and by nothing else."""
+SERVE = PhaseRow((InputRow("model", needed=False), InputRow("input", late=True, cap=1000)), (OutputRow("answer", 100),), number)
+
+
+class BackendSuite:
+    @pytest.fixture(autouse=True)
+    def phases(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(PHASES, "sum", SUM)
+        monkeypatch.setitem(PHASES, "serve", SERVE)
+
+    @pytest.fixture
+    def image(self, backend: Backend, archive: tuple[Path, str]) -> str:
+        return backend.load_archive(*archive)
+
+    def spec(self, image: str, mode: str, phase: str = "train", **more: object) -> RunSpec:
+        limits = {key: more.pop(key) for key in list(more) if key in LIMITS.__struct_fields__}
+        return RunSpec(
+            **{  # type: ignore[arg-type]
+                "run_id": f"{mode.replace('_', '-')}-{os.urandom(4).hex()}",
+                "image_id": image,
+                "phase": phase,
+                "seed": 7,
+                "probe": 3,
+                "budget_s": 5,
+                "params": json.dumps({"mode": mode}),
+                "limits": Limits(**({name: getattr(LIMITS, name) for name in LIMITS.__struct_fields__} | limits)),
+                **more,
+            }
+        )
+
+    # images
+
+    def test_the_engine_says_what_it_is(self, backend: Backend) -> None:
+        info = backend.check_engine()
+        assert info.version
+        assert info.architecture
+        assert info.cpus >= 1
+
+    def test_an_image_comes_and_goes(self, backend: Backend, archive: tuple[Path, str]) -> None:
+        with pytest.raises(BadImage, match="not sha256:00"):
+            backend.load_archive(archive[0], "sha256:" + "0" * 64)
+        assert backend.load_archive(*archive) == archive[1]
+        assert backend.has_image(archive[1])
+        assert backend.load_archive(*archive) == archive[1], "a second time does no harm"
+        backend.remove_image(archive[1])
+        assert not backend.has_image(archive[1])
+        backend.remove_image(archive[1])
+
+    def test_a_reference_without_a_digest_is_not_pulled(self, backend: Backend) -> None:
+        with pytest.raises(BadImage, match="names no digest"):
+            backend.pull("debian:latest")
+
+    def test_an_image_that_is_not_there_is_no_jobs_fault(self, backend: Backend) -> None:
+        outcome = backend.run(self.spec("sha256:" + "0" * 64, "good"))
+        assert (outcome.status, "not on this engine" in outcome.reason) == (Status.ENGINE_ERROR, True), outcome
+
+    # runs
+
+    def test_a_training_gives_its_result_its_model_and_its_progress(self, backend: Backend, image: str) -> None:
+        seen: list[Progress] = []
+        outcome = backend.run(self.spec(image, "good"), on_progress=seen.append)
+        assert (outcome.status, outcome.reason, outcome.exit_code) == (Status.OK, "done", 0), outcome
+        assert outcome.result == Result(250_000_000, 100, 500_000_000)
+        assert (outcome.loss, outcome.probe_loss) == (250_000_000, 500_000_000)
+        model = outcome.outputs["model"]
+        assert outcome.outputs.keys() == {"model"}
+        assert (model.path.read_bytes(), model.size, model.sha256) == (b"weights", 7, hashlib.sha256(b"weights").digest())
+        assert seen[-1] == Progress(3, 3)
+        assert outcome.log_tail.startswith('LC {"step":1')
+        model.path.unlink()
+
+    def test_an_evaluation_finds_its_inputs_and_no_others(self, backend: Backend, image: str, tmp_path: Path) -> None:
+        (tmp_path / "m").write_bytes(b"the model")
+        (tmp_path / "e").write_bytes(b"hidden")
+        outcome = backend.run(self.spec(image, "echo", "evaluate", inputs={"model": tmp_path / "m", "eval": tmp_path / "e"}))
+        seen = json.loads(outcome.log_tail.splitlines()[0])
+        assert outcome.status is Status.OK, outcome
+        assert outcome.outputs == {}
+        assert (seen["model"], seen["eval"], seen.keys()) == ("the model", "hidden", {"job.json", "model", "eval"})
+        assert json.loads(seen["job.json"])["params"] == {"mode": "echo"}
+
+    @pytest.mark.parametrize(
+        ("mode", "status", "why"),
+        [
+            ("exit64", Status.UNSUPPORTED, "exit 64"),
+            ("exit65", Status.MODEL_INVALID, "exit 65"),
+            ("exit75", Status.OUT_OF_RESOURCES, "exit 75"),
+            ("exit9", Status.FAILED, "exit 9"),
+            ("flood", Status.FAILED, "more than 65536 bytes of output"),
+            ("no_result", Status.BAD_RESULT, "result.json is missing"),
+            ("large", Status.BAD_RESULT, "limit is 65536"),
+            ("empty", Status.BAD_RESULT, "model is empty"),
+            ("link", Status.BAD_RESULT, "model is a symbolic link"),
+        ],
+    )
+    def test_an_end_has_a_status_and_a_reason(self, backend: Backend, image: str, mode: str, status: Status, why: str) -> None:
+        outcome = backend.run(self.spec(image, mode))
+        assert (outcome.status, why in outcome.reason, outcome.outputs, outcome.result) == (status, True, {}, None), outcome
+
+    def test_the_wall_clock_ends_a_run(self, backend: Backend, image: str) -> None:
+        outcome = backend.run(self.spec(image, "forever", wall_s=1.0))
+        assert (outcome.status, "1 s of wall clock" in outcome.reason) == (Status.TIMEOUT, True), outcome
+
+    def test_a_run_is_cancelled_by_its_event_and_by_its_name(self, backend: Backend, image: str) -> None:
+        event = threading.Event()
+        outcome = backend.run(self.spec(image, "forever"), on_progress=lambda _: event.set(), cancel=event)
+        assert outcome.status is Status.CANCELLED
+        spec, found = self.spec(image, "forever"), []
+        outcome = backend.run(spec, on_progress=lambda _: found.append(backend.cancel(spec.run_id)))
+        assert (outcome.status, found) == (Status.CANCELLED, [True])
+        assert not backend.cancel(spec.run_id)
+        outcome = backend.run(self.spec(image, "good"), cancel=event)
+        assert (outcome.status, "before it began" in outcome.reason) == (Status.CANCELLED, True)
+
+    def test_a_name_is_for_one_run_at_a_time(self, backend: Backend, image: str) -> None:
+        spec, told = self.spec(image, "forever"), []
+
+        def again(_: Progress) -> None:
+            with pytest.raises(ValueError, match="under way already"):
+                backend.run(spec)
+            told.append(backend.cancel(spec.run_id))
+
+        assert backend.run(spec, on_progress=again).status is Status.CANCELLED
+        assert told == [True]
+
+    # phases
+
+    def test_a_phase_is_a_row(self, backend: Backend, image: str, tmp_path: Path) -> None:
+        (tmp_path / "q").write_text("41")
+        outcome = backend.run(self.spec(image, "answer", "sum", inputs={"question": tmp_path / "q"}))
+        assert (outcome.status, outcome.result, outcome.loss) == (Status.OK, 41, None), outcome
+        assert outcome.outputs["trace"].path.read_text() == "question"
+        for mode, why in (("long_answer", "answer has 101 bytes; the limit is 100"), ("no_number", "answer is no number")):
+            outcome = backend.run(self.spec(image, mode, "sum", inputs={"question": tmp_path / "q"}))
+            assert (outcome.status, why in outcome.reason, outcome.outputs) == (Status.BAD_RESULT, True, {}), outcome
+
+    def test_a_row_refuses_what_is_not_in_it(self, image: str, tmp_path: Path) -> None:
+        data = DataSet((DataFile("a", tmp_path, 1, bytes(32)),))
+        for why, inputs, wall in (
+            ("needs the input 'question'", {}, 60),
+            ("'model' is none of this phase's inputs", {"question": tmp_path, "model": tmp_path}, 60),
+            ("'data' must be a folder", {"question": tmp_path, "data": tmp_path}, 60),
+            ("'question' must be a file", {"question": data}, 60),
+            ("within 60 s in this phase", {"question": tmp_path}, 61),
+        ):
+            with pytest.raises(ValueError, match=why):
+                self.spec(image, "answer", "sum", inputs=inputs, wall_s=wall)
+        with pytest.raises(ValueError, match="unknown phase 'local'"):
+            self.spec(image, "answer", "local")
+
+    # warm runs
+
+    def warm(self, backend: Backend, spec: RunSpec) -> WarmRun:
+        run = backend.start(spec)
+        assert not isinstance(run, RunOutcome), run
+        return run
+
+    def test_a_warm_run_waits_for_its_late_input(self, backend: Backend, image: str, tmp_path: Path) -> None:
+        (tmp_path / "m").write_text("40")
+        (tmp_path / "i").write_text("2")
+        run = self.warm(backend, self.spec(image, "warm", "serve", inputs={"model": tmp_path / "m"}))
+        with pytest.raises(ValueError, match="waits for input"):
+            run.finish({"model": tmp_path / "m"})
+        outcome = run.finish({"input": tmp_path / "i"})
+        assert (outcome.status, outcome.result) == (Status.OK, 42), outcome
+        assert "before ['job.json', 'model']" in outcome.log_tail
+        assert run.finish({"input": tmp_path / "i"}).status is Status.CANCELLED, "one container, one request"
+        run.close()
+
+    def test_a_run_of_a_phase_that_waits_goes_through_in_one(self, backend: Backend, image: str, tmp_path: Path) -> None:
+        (tmp_path / "i").write_text("5")
+        outcome = backend.run(self.spec(image, "warm", "serve", inputs={"input": tmp_path / "i"}))
+        assert (outcome.status, outcome.result) == (Status.OK, 5), outcome
+
+    def test_a_warm_run_ends_unused(self, backend: Backend, image: str) -> None:
+        spec = self.spec(image, "warm", "serve")
+        run = self.warm(backend, spec)
+        with pytest.raises(ValueError, match="under way already"):
+            backend.start(spec)
+        run.close()
+        run.close()
+        self.warm(backend, spec)
+        assert backend.cancel(spec.run_id)
+        self.warm(backend, spec).close()
+        assert not backend.cancel(spec.run_id)
+        with pytest.raises(ValueError, match="waits for nothing"):
+            backend.start(self.spec(image, "good"))
+
+    def test_a_warm_run_that_is_none_has_an_outcome(self, backend: Backend, image: str, tmp_path: Path) -> None:
+        for mode, status, why in (
+            ("exit64", Status.UNSUPPORTED, "exit 64"),
+            ("no_result", Status.FAILED, "before it was ready"),
+            ("forever", Status.TIMEOUT, "wall clock"),
+        ):
+            outcome = backend.start(self.spec(image, mode, "serve", wall_s=1.0 if mode == "forever" else 60.0))
+            assert isinstance(outcome, RunOutcome)
+            assert (outcome.status, why in outcome.reason) == (status, True), outcome
+        (tmp_path / "i").write_text("2" * 1001)
+        outcome = self.warm(backend, self.spec(image, "warm", "serve")).finish({"input": tmp_path / "i"})
+        assert (outcome.status, "larger than" in outcome.reason) == (Status.FAILED, True), outcome
+        (tmp_path / "i").write_text("2")
+        outcome = self.warm(backend, self.spec(image, "warm_forever", "serve", wall_s=2.0)).finish({"input": tmp_path / "i"})
+        assert outcome.status is Status.TIMEOUT
+
+    # data
+
+    def numbers(self, folder: Path, *values: int) -> DataSet:
+        (folder / "deep" / "down").mkdir(parents=True)
+        for at, value in enumerate(values):
+            (folder / ("deep/down" if at % 2 else ".") / f"number {at} \N{GREEK SMALL LETTER ALPHA}").write_text(str(value))
+        return scan_folder(folder)
+
+    def test_a_data_set_is_read_by_any_number_of_runs(self, backend: Backend, image: str, tmp_path: Path) -> None:
+        data = self.numbers(tmp_path / "data", 1, 20, 300)
+        (tmp_path / "q").write_text("4000")
+        backend.keep_data(data)
+        for _ in range(2):
+            outcome = backend.run(self.spec(image, "answer", "sum", inputs={"question": tmp_path / "q", "data": data}))
+            assert (outcome.status, outcome.result) == (Status.OK, 4321), outcome
+            trace = outcome.outputs["trace"].path.read_text()
+            assert trace.startswith("data/deep/down/number 1 \N{GREEK SMALL LETTER ALPHA} data/number 0"), trace
+        outcome = backend.run(self.spec(image, "answer", "sum", inputs={"question": tmp_path / "q"}))
+        assert outcome.result == 4000, "no other run sees it"
+
+    def test_a_large_file_is_found_where_a_small_one_is(self, backend: Backend, image: str, tmp_path: Path) -> None:
+        (tmp_path / "m").write_text(" " * LARGE + "7")
+        for _ in range(2):
+            outcome = backend.run(self.spec(image, "answer", "sum", inputs={"question": tmp_path / "m"}))
+            assert (outcome.status, outcome.result) == (Status.OK, 7), outcome
+            assert outcome.outputs["trace"].path.read_text() == "question"
+
+    def test_data_that_changed_since_they_were_measured_reach_no_job(self, backend: Backend, image: str, tmp_path: Path) -> None:
+        data = self.numbers(tmp_path / "data", 1)
+        path = data.files[0].path
+        for content, why in (("2", "is not what it was"), ("11", "is not what it was"), ("", "became shorter")):
+            path.write_text(content)
+            with pytest.raises(OSError, match=why):
+                backend.keep_data(data)
+        path.unlink()
+        (tmp_path / "q").write_text("1")
+        outcome = backend.run(self.spec(image, "answer", "sum", inputs={"question": tmp_path / "q", "data": data}))
+        assert (outcome.status, "No such file" in outcome.reason) == (Status.ENGINE_ERROR, True), outcome
+
+    def test_what_waits_for_inputs_has_them_in_memory(self, backend: Backend, image: str, tmp_path: Path) -> None:
+        (tmp_path / "m").write_bytes(b" " * LARGE + b"40")
+        (tmp_path / "i").write_text("2")
+        outcome = self.warm(backend, self.spec(image, "warm", "serve", inputs={"model": tmp_path / "m"})).finish(
+            {"input": tmp_path / "i"}
+        )
+        assert (outcome.status, outcome.result) == (Status.OK, 42), outcome
+        assert "before ['job.json', 'model']" in outcome.log_tail
+
+    def test_all_that_is_left_is_found_by_the_clean_up(self, backend: Backend, image: str, tmp_path: Path) -> None:
+        backend.keep_data(self.numbers(tmp_path / "data", 1))
+        self.warm(backend, self.spec(image, "warm", "serve"))
+        report = backend.cleanup(keep_images=[image])
+        assert report.problems == ()
+        assert backend.has_image(image)
+        assert backend.cleanup().images >= 1
+        assert not backend.has_image(image)
+        report = backend.cleanup()
+        assert (report.containers, report.volumes, report.images) == (0, 0, 0)

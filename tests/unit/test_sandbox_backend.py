@@ -1,0 +1,68 @@
+"""The Docker backend on the engine's double, through the suite that it also passes on a real engine: the double behaves alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox import Sandbox
+from sandbox.docker import engine as engine_module
+from sandbox.docker import service
+from sandbox.docker.engine import Engine
+from tests.sandbox import suite_job
+from tests.sandbox.backend_suite import LARGE, BackendSuite
+
+from .docker_double import Box, Client, DockerDouble
+from .test_sandbox_archive import GOOD, docker_archive, entry, tar
+
+
+class InProcess:
+    """A job's surroundings in a box of the double."""
+
+    def __init__(self, box: Box) -> None:
+        self._box = box
+        self.inside, self.outside = box.inside, box.outside
+        self._lines = box.ours.makefile("rb")
+
+    def say(self, data: bytes) -> None:
+        self._box.say(data)
+
+    def line(self) -> bytes:
+        line = self._lines.readline()
+        self.inside = self._box.inside
+        return line
+
+    def hang(self) -> None:
+        self._box.killed.wait()
+
+
+def run_job(box: Box) -> int:
+    try:
+        return suite_job.main(InProcess(box))
+    except (OSError, ValueError):
+        return 1  # as an interpreter ends
+
+
+class TestDouble(BackendSuite):
+    @pytest.fixture
+    def archive(self, tmp_path: Path) -> tuple[Path, str]:
+        return tmp_path / "suite.tar", docker_archive(tmp_path / "suite.tar", [GOOD, tar(entry("suite", b"x"))])
+
+    @pytest.fixture
+    def backend(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+        double = DockerDouble(tmp_path / "volumes")
+        double.folder.mkdir()
+        double.job = run_job
+        keeper = tmp_path / "keeper.tar"
+        keeper_id = docker_archive(keeper, [tar(entry("keeper", b"x"))])
+        monkeypatch.setattr(engine_module, "_PAUSE_S", 0)
+        monkeypatch.setattr(Engine, "api", lambda self, **_: Client(double))
+        monkeypatch.setattr(service, "keeper_image", lambda cache, machine: (keeper, keeper_id))
+        monkeypatch.setattr("os.umask", lambda mask: 0)  # the keepers' program sets its own process's
+        sandbox = Sandbox(tmp_path / "data", node_tag="n", disk_from=LARGE)
+        yield sandbox
+        sandbox.close()
+        assert (double.boxes, double.volumes) == ({}, {})
+        assert [box.name for box in double.made if box.attached and box.theirs.fileno() != -1] == [], "no connection stays open"
