@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: list[str], as_json: bool) -> int:
     from cyclopts import CycloptsError
 
-    from client.cli.common import NotStarted, WrongUsage
+    from client.cli.common import NeverReady, NotStarted, WrongUsage
 
     try:
         result = build()(words, exit_on_error=False, print_error=False)
@@ -117,6 +117,8 @@ def _run(words: list[str], as_json: bool) -> int:
         return _usage(str(e), as_json)
     except NotStarted as e:
         return _end(REFUSED, as_json, {"kind": "not_started", "code": None, "name": None, "message": str(e)})
+    except NeverReady as e:
+        return _end(REFUSED, as_json, {"kind": "never_ready", "code": None, "name": None, "message": str(e)})
     except (KeyboardInterrupt, BrokenPipeError):
         raise
     except Exception as e:  # the one place where every error ends: people get a text, never a trace

@@ -40,6 +40,10 @@ class NotStarted(Exception):
     """The node refuses to start. The text says what, why and what to do. Exit code 1, as for every other refusal of the daemon."""
 
 
+class NeverReady(Exception):
+    """Waiting for the node cannot help: the graph will not have it, or it ended. The text says why and what to do. Exit code 1."""
+
+
 @Parameter(name="*", group=Heading("Options of every command", sort_key=9))
 @dataclass(frozen=True)
 class Common:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -28,8 +27,9 @@ from client.cli.common import (
     size_text,
     when,
 )
+from client.cli.ready import ready
 from client.names import ADDRESS, Names, near
-from client.sdk_types import Account, ApiError, HistoryEntry, NotFound, ParkedReference, Status, Submitted, Unavailable, Unreachable
+from client.sdk_types import Account, ApiError, HistoryEntry, NotFound, ParkedReference, Status, Submitted
 
 if TYPE_CHECKING:
     from client.sdk import Client
@@ -47,13 +47,14 @@ PENDING = 3
 def status(
     *,
     wait: Annotated[
-        float, Parameter(help="Wait at most so many seconds until the node is up, in step, and its sandbox holds.")
+        float,
+        Parameter(help="Wait at most so many seconds until the node is up, in step, and its sandbox holds; what for is told."),
     ] = 0,
     common: Common = HERE,
 ) -> int:
     """Where the node stands: network, height, peers, sandbox."""
     if wait > 0:
-        common.ask(lambda node: _ready(node, min(wait, MAX_WAIT)))
+        asyncio.run(ready(common, min(wait, MAX_WAIT)))
     found, role, sandbox = common.ask(_status)
 
     def people(console: Console) -> None:
@@ -104,19 +105,6 @@ def _audited(found: Status) -> str:
     if upto is None or height is None or upto >= height - 1:  # the last block may be on its way to the database
         return "every block was executed here"
     return f"up to block {upto}; those after it rest on their certificates until: learningchain audit"
-
-
-async def _ready(node: Client, seconds: float) -> None:
-    """Returns once the node is ready. Raises why it is not when the time is over."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            await node.ready()
-            return
-        except (Unreachable, Unavailable):
-            if time.monotonic() >= end:
-                raise
-        await asyncio.sleep(0.2)
 
 
 async def _status(node: Client) -> tuple[Status, str, str]:

@@ -18,6 +18,7 @@ from chain.contracts.job import messages
 from chain.contracts.membership import ReportDouble
 from chain.crypto import address
 from chain.errors import Code, InvalidTx, TxCode
+from chain.params import MAX_VALID_FOR
 from chain.types import Certificate, Header, Moved, Noted, Receipt, Vote, VoteEvidence
 from client.api.explain import explain
 from client.api.render import (
@@ -59,6 +60,10 @@ def test_every_refusal_is_explained_with_what_to_do(code: IntEnum) -> None:
 
 def test_a_code_of_a_later_contract_is_still_answered() -> None:
     assert "99999" in explain(99_999)[0]
+
+
+def test_how_long_a_transaction_may_be_valid_is_told_as_the_rule_has_it() -> None:
+    assert f"within {MAX_VALID_FOR:,} blocks" in explain(TxCode.TOO_FAR_AHEAD)[1]
 
 
 # --- messages -------------------------------------------------------------------------------------------------------------------

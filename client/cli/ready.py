@@ -1,0 +1,194 @@
+"""`status --wait`: what a node is waited for, told at once and whenever it changes, and when to wait longer cannot help.
+
+look -> ready? then done
+     -> hopeless? then the end, with why and what to do
+     -> otherwise what is missing: the node, blocks, the sandbox, peers
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from client.cli.common import Common, NeverReady, WrongUsage, in_commands
+from client.sdk_types import ApiError, NotFound, Status, Unauthorized, Unavailable, Unreachable
+
+if TYPE_CHECKING:
+    from client.sdk import Client
+
+POLL_S = 0.25
+AGAIN_S = 5.0
+"""How often a number that changes, such as blocks that are missing, is told again."""
+GRACE_S = 30.0
+"""For how long nothing may run on the data folder, or nobody be known to connect to: nodes take some seconds to start."""
+_ELSEWHERE = ("certificate refused, it belongs to another network", "another network:")
+_OUTSIDER = "is not an active member"
+"""How the texts of `learningchain peers` say what no time mends."""
+
+
+class Missing(NamedTuple):
+    """What is waited for. `kind` stays the same while a number in `text` changes."""
+
+    kind: str
+    text: str
+    error: ApiError
+
+
+async def ready(common: Common, seconds: float) -> None:
+    """Returns once the node is ready. Raises why it is not when the time is over; before that, when waiting cannot help."""
+    watch = _Watch(common)
+    end, last, told_at = time.monotonic() + seconds, Missing("", "", Unavailable("")), 0.0
+    while (missing := await watch.look()) is not None:
+        now = time.monotonic()
+        if missing.kind != last.kind or (missing.text != last.text and now >= told_at + AGAIN_S):
+            common.out.note(f"Waiting for {missing.text}")
+            last, told_at = missing, now
+        if now >= end:
+            raise missing.error
+        await asyncio.sleep(min(POLL_S, end - now))
+
+
+class _Watch:
+    """Looks at a node again and again. `since` is when nothing was known to run, or nobody to be connected to, at first."""
+
+    def __init__(self, common: Common) -> None:
+        self._common = common
+        self._since: dict[str, float] = {}
+        self._ran = False
+
+    async def look(self) -> Missing | None:
+        """What is missing; None where the node is ready. The token is read each time: a node writes it at its first start."""
+        try:
+            async with self._common.client() as node:
+                return await self._of_node(node)
+        except Unauthorized:
+            raise WrongUsage(self._foreign()) from None
+        except Unreachable as e:
+            return self._not_there(e)
+
+    async def _of_node(self, node: Client) -> Missing | None:
+        status = await node.status()
+        self._ran = True
+        self._since.pop("start", None)
+        missing = await self._not_ready(node) or self._alone(status)
+        if missing is not None:
+            missing = await self._counted(node, status, missing)
+            if not status.get("peers"):
+                await self._hopeless(node, status)
+        return missing
+
+    async def _not_ready(self, node: Client) -> Missing | None:
+        try:
+            await node.ready()
+        except Unavailable as e:
+            text = in_commands(e.message).removeprefix("Not ready: ")
+            return Missing(e.name or text, f"the sandbox: {text}" if e.name == "SANDBOX" else text, e)
+        return None
+
+    def _alone(self, status: Status) -> Missing | None:
+        """Who has no peers cannot know whether it is in step, unless there is no other validator."""
+        if status.get("peers") or not [v for v in status.get("validators", []) if v != status.get("id")]:
+            self._since.pop("peers", None)
+            return None
+        why = "Not ready: no peer is connected, so nobody says how far the graph is. Look at: learningchain peers"
+        return Missing("peers", "peers: none is connected", Unavailable(why, name="PEERS"))
+
+    async def _counted(self, node: Client, status: Status, missing: Missing) -> Missing:
+        """Blocks are counted by what peers say of themselves."""
+        if missing.kind != "SYNCING":
+            return missing
+        best, height = max((int(p.get("height") or 0) for p in await node.peers()), default=0), status.get("height", 0)
+        text = f"{best - height:,} blocks: the node is at {height:,}, its peers at {best:,}" if best > height else missing.text
+        return missing._replace(text=text)
+
+    # --- when waiting cannot help ------------------------------------------------------------------------------------------------
+
+    def _not_there(self, e: Unreachable) -> Missing:
+        """Nobody answers at the API. Of a node on this machine the data folder tells whether it runs."""
+        folder = self._common.folder
+        if self._common.api is not None:
+            return Missing("start", f"an answer: {e.message}", e)
+        if not (folder / "genesis.json").exists():
+            raise WrongUsage(f"There is no network in {folder}, so no node can run on it. Run: learningchain genesis install FILE")
+        if _running(folder / "lock"):
+            self._ran = True
+            self._since.pop("start", None)
+            return Missing("answer", "the node's API: the node is starting or stopping", e)
+        if self._ran:
+            raise NeverReady(f"The node on {folder} ended while it was waited for. Its log says why; start it: learningchain node")
+        if self._for("start") > GRACE_S:
+            raise Unreachable(
+                f"No node runs on {folder}. Start it: learningchain node{self._common.again}, or name another with --data"
+            )
+        return Missing("start", f"the node to start: none runs on {folder} (learningchain node{self._common.again})", e)
+
+    def _for(self, what: str) -> float:
+        """Seconds since something is as it is."""
+        return time.monotonic() - self._since.setdefault(what, time.monotonic())
+
+    def _foreign(self) -> str:
+        file = self._common.token_file or self._common.folder / "api.token"
+        return (
+            f"The node that answers does not know the token in {file}: it runs on another data folder, or the file is another "
+            "node's. Name its folder with --data, or the token with --token-file"
+        )
+
+    async def _hopeless(self, node: Client, status: Status) -> None:
+        """Of a node without peers. Raises where the graph will not have it, or where it knows nobody."""
+        own, network = status.get("id"), status.get("network")
+        try:
+            if (await node.account(own)).get("status") == "banned":
+                raise NeverReady(f"{own} is banned from network {network}: no peer takes it. Its standing: learningchain balance")
+        except NotFound:
+            raise NeverReady(
+                f"{own} is no member of network {network}: no peer takes it. Send its members your key (learningchain id), or "
+                "install the file of the network that you belong to: learningchain genesis install FILE"
+            ) from None
+        await self._unwanted(node)
+
+    async def _unwanted(self, node: Client) -> None:
+        seen = await node.connections()
+        refused = _last_refusals(seen)
+        if refused and all(_OUTSIDER in reason and by_peer for by_peer, reason in refused):
+            raise NeverReady(
+                "Every peer refuses this node: it is no active member there, or was banned. Send the members your key "
+                "(learningchain id), and compare with them: learningchain genesis show"
+            )
+        if refused and all(reason.startswith(_ELSEWHERE) for _, reason in refused):
+            raise NeverReady(
+                "Every peer belongs to another network: its genesis file differs from this node's. Compare with its owner: "
+                "learningchain genesis show"
+            )
+        setting: Any = (await node.config()).get("network.peers")
+        configured = setting.get("value") if isinstance(setting, dict) else None
+        if seen or configured or configured is None:
+            self._since.pop("peers", None)
+        elif self._for("peers") > GRACE_S:
+            raise WrongUsage(
+                f"No peer is configured, none is known, and nobody connected for {GRACE_S:g} s. Name one and start the node again: "
+                "learningchain config set network.peers HOST:PORT"
+            )
+
+
+def _last_refusals(seen: list[Any]) -> list[tuple[bool, str]]:
+    """(whether the peer refused, why) of the last dial to each address; `seen` is newest first. The node itself is no peer."""
+    found: dict[str, tuple[bool, str]] = {}
+    for event in seen:
+        if event["event"] in ("refused by peer", "dial failed") and "the node itself" not in event["reason"]:
+            found.setdefault(event["address"], (event["event"] == "refused by peer", event["reason"]))
+    return list(found.values())
+
+
+def _running(lock: Any) -> bool:
+    """Whether the process that locked a data folder last is there. The lock is not tried: a node that starts would meet it."""
+    try:
+        with open(lock, "rb") as file:
+            pid = int(file.read(32))
+        os.kill(pid, 0)
+    except PermissionError:
+        return True  # it is somebody else's, and there
+    except (OSError, ValueError, OverflowError):
+        return False
+    return pid > 0
