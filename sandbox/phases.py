@@ -102,5 +102,6 @@ _RESULT = OutputRow("result.json", RESULT_CAP)
 PHASES: dict[str, PhaseRow] = {
     "train": PhaseRow((), (_RESULT, OutputRow("model", kept=True)), _result(need_probe=False)),
     "evaluate": PhaseRow((InputRow("model"), InputRow("eval", needed=False)), (_RESULT,), _result(need_probe=True)),
+    "selftest": PhaseRow((InputRow("data", folder=True),), (_RESULT, OutputRow("model", kept=True)), _result(need_probe=False)),
 }
-"""The container contract (docs/sandbox.md), version 1."""
+"""The container contract (docs/sandbox.md), version 1, and the self-test's own image with a data set; no job is posted for that."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import json
+import mmap
 import os
 import resource
 import signal
@@ -182,6 +183,64 @@ def check_other_mounts(_: dict[str, Any]) -> Finding:
             continue
         writable.append(place)
     return not writable, f"writable: {writable}"
+
+
+DATA = "/lc/in/data"
+
+
+def data_mount(want: dict[str, Any]) -> Finding:
+    """The inputs are one mount that is read-only and keeps its flags. gVisor tells no flags but its own."""
+    with open("/proc/self/mounts") as file:
+        found = [line.split()[2:4] for line in file if line.split()[1] == "/lc/in"]
+    good = len(found) == 1 and {"ro", "nosuid", "nodev", "noexec"} <= set(found[0][1].split(","))
+    return good or want["gvisor"], f"mounted as {found}"
+
+
+def data_read_only(_: dict[str, Any]) -> Finding:
+    """Nothing that comes from the disk, and nothing beside it, can be changed, removed or added."""
+    done = []
+    attempts: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("write", lambda: open(f"{DATA}/program", "ab").close()),
+        ("create", lambda: open(f"{DATA}/x", "wb").close()),
+        ("create beside it", lambda: open("/lc/in/x", "wb").close()),
+        ("remove", lambda: os.unlink(f"{DATA}/program")),
+        ("rename", lambda: os.rename(f"{DATA}/program", f"{DATA}/x")),
+        ("mode", lambda: os.chmod(f"{DATA}/program", 0o777)),
+        ("folder", lambda: os.mkdir(f"{DATA}/x")),
+    )
+    for what, action in attempts:
+        try:
+            action()
+        except OSError:
+            continue
+        done.append(what)
+    with open(f"{DATA}/program", "rb") as file:
+        whole = file.read(2) == b"#!"
+    return whole and not done, f"possible: {done}; readable: {whole}"
+
+
+def data_no_programs(want: dict[str, Any]) -> Finding:
+    """No file from the disk is run or mapped as code. gVisor does not keep the flag for that."""
+    done = []
+    child = os.fork()
+    if child == 0:
+        try:
+            os.execv(f"{DATA}/program", ["program"])
+        except OSError:
+            os._exit(9)
+    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 9:
+        done.append("run")
+    file = os.open(f"{DATA}/program", os.O_RDONLY)
+    try:
+        mmap.mmap(file, 1, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_EXEC)
+        done.append("map")
+    except OSError:
+        pass
+    mode = os.fstat(file).st_mode
+    os.close(file)
+    if mode & 0o7111:
+        done.append(f"mode {mode:o}")
+    return not done or (want["gvisor"] and done == ["map"]), f"possible: {done}"
 
 
 def status_field(name: str) -> str:
@@ -390,7 +449,8 @@ def main() -> int:
     special = {"memory": hog_memory, "clock": never_end, "log": flood, "processes": fork_on}.get(params["mode"])
     if special is not None:
         special()
-    checks = {name[6:]: check for name, check in globals().items() if name.startswith("check_")}
+    prefix = "data_" if params["mode"] == "data" else "check_"
+    checks = {name.removeprefix("check_"): check for name, check in globals().items() if name.startswith(prefix)}
     report = {name: apart(check, params["want"]) for name, check in checks.items()}
     with open("/lc/out/model", "w") as out:
         json.dump(report, out)

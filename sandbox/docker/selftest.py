@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Protocol
 
 import msgspec
 
+from sandbox.data import DataSet, scan_folder
 from sandbox.docker.isolation import CORE, MASKED_PATHS, MEMLOCK, OUT_INODES, SHM_INODES, is_gvisor
 from sandbox.errors import BadImage, SandboxUnavailable
 from sandbox.images import ImageBuildError, build_python_image, cached_image
@@ -27,6 +29,7 @@ _EXPECTED = (
     *("network", "sockets", "system_calls", "namespaces", "host", "root_read_only", "other_mounts", "mounts", "capabilities"),
     *("no_new_privileges", "uid", "user_limits", "first_to_go", "file_size", "space", "inodes", "pids", "cpu"),
 )
+_EXPECTED_OF_DATA = ("data_mount", "data_read_only", "data_no_programs")
 _Ends = tuple[tuple[Status, str], ...]
 # Its exit code alone says that it was killed: beyond four times the limit it would have ended by itself with another.
 _MEMORY: _Ends = ((Status.OUT_OF_RESOURCES, "killed for using more than"), (Status.FAILED, "(exit 137)"))
@@ -73,17 +76,27 @@ def self_test(sandbox: Runs, cache: Path, runtime: str) -> SelfTestReport:
     }
     kills = _KILLS | (_GVISOR_KILLS if is_gvisor(runtime) else {})
 
-    def probe(mode: str, limits: Limits) -> RunOutcome:
+    def probe(mode: str, limits: Limits, data: DataSet | None = None) -> RunOutcome:
         params = json.dumps({"mode": mode, "want": want})
-        run_id = f"selftest-{mode}-{stamp}"
-        return sandbox.run(
-            RunSpec(run_id=run_id, image_id=image, phase="train", seed=1, probe=0, budget_s=60, params=params, limits=limits)
+        phase, inputs = ("train", {}) if data is None else ("selftest", {"data": data})
+        spec = RunSpec(
+            run_id=f"selftest-{mode}-{stamp}",
+            image_id=image,
+            phase=phase,
+            seed=1,
+            probe=0,
+            budget_s=60,
+            params=params,
+            limits=limits,
+            inputs=inputs,
         )
+        return sandbox.run(spec)
 
-    with ThreadPoolExecutor(len(kills) + 1) as pool:
+    with tempfile.TemporaryDirectory(prefix="learningchain-selftest-") as folder, ThreadPoolExecutor(len(kills) + 2) as pool:
         looking = pool.submit(probe, "limits", _LIMITS)
+        reading = pool.submit(probe, "data", _LIMITS, _probe_data(Path(folder)))
         killing = {mode: pool.submit(probe, mode, limits) for mode, (limits, _) in kills.items()}
-        checks = _judge_report(looking.result())
+        checks = _judge_report(looking.result(), _EXPECTED) + _judge_report(reading.result(), _EXPECTED_OF_DATA)
         checks += [_judge_kill(mode, kills[mode][1], future.result()) for mode, future in killing.items()]
     return SelfTestReport(runtime, tuple(checks))
 
@@ -95,7 +108,7 @@ def _judge_kill(mode: str, ends: _Ends, outcome: RunOutcome) -> Check:
     return Check(mode, ok, outcome.reason if ok else f"the run was not stopped as it must be: {outcome.reason}")
 
 
-def _judge_report(outcome: RunOutcome) -> list[Check]:
+def _judge_report(outcome: RunOutcome, expected: tuple[str, ...]) -> list[Check]:
     """One check for each limit that the probe must report on; a report that lacks one has failed it."""
     found: dict[str, tuple[bool, str]] = {}
     missing = f"no report: {outcome.reason}; {outcome.log_tail.strip()[-300:]}"
@@ -104,7 +117,15 @@ def _judge_report(outcome: RunOutcome) -> list[Check]:
         found = msgspec.json.decode(report.read_bytes(), type=dict[str, tuple[bool, str]])
         report.unlink()
         missing = "the probe did not report on it"
-    return [Check(name, *found.get(name, (False, missing))) for name in _EXPECTED]
+    return [Check(name, *found.get(name, (False, missing))) for name in expected]
+
+
+def _probe_data(folder: Path) -> DataSet:
+    """A data set with a program that anybody may run as its owner, as far as the node's disk is concerned."""
+    program = folder / "program"
+    program.write_bytes(b"#!/usr/local/bin/python3\n")
+    program.chmod(0o4755)
+    return scan_folder(folder)
 
 
 def _probe_archive(cache: Path) -> tuple[Path, str]:

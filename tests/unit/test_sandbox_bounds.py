@@ -389,10 +389,11 @@ def test_a_self_test_that_proved_nothing_or_not_all_is_not_passed(tmp_path: Path
     assert not SelfTestReport("runc", (Check("a", True, ""), Check("b", False, ""))).ok
     model = tmp_path / "m"
     model.write_bytes(msgspec.json.encode({name: (True, "") for name in selftest._EXPECTED if name != "uid"}))
-    checks = selftest._judge_report(RunOutcome(status=Status.OK, reason="done", outputs={"model": OutputFile(model, 1, b"")}))
+    reported = RunOutcome(status=Status.OK, reason="done", outputs={"model": OutputFile(model, 1, b"")})
+    checks = selftest._judge_report(reported, selftest._EXPECTED)
     assert [check.name for check in checks if not check.ok] == ["uid"]
     assert not model.exists()
-    assert not any(check.ok for check in selftest._judge_report(RunOutcome(status=Status.FAILED, reason="x")))
+    assert not any(check.ok for check in selftest._judge_report(RunOutcome(status=Status.FAILED, reason="x"), selftest._EXPECTED))
     ends = ((Status.FAILED, "bytes of output"),)
     assert selftest._judge_kill("log", ends, RunOutcome(status=Status.FAILED, reason="wrote more than 9 bytes of output")).ok
     for status, reason in ((Status.FAILED, "exit 1"), (Status.OK, "bytes of output")):

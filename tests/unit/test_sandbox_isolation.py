@@ -211,6 +211,7 @@ def test_the_self_test_asks_for_every_check_of_its_probe() -> None:
     checks = tuple(name.removeprefix("check_") for name in vars(probe_job) if name.startswith("check_"))
     assert len(checks) > 15
     assert sorted(selftest._EXPECTED) == sorted(checks)
+    assert sorted(selftest._EXPECTED_OF_DATA) == sorted(name for name in vars(probe_job) if name.startswith("data_"))
     assert set(selftest._KILLS) == {"memory", "clock", "log"}
     assert set(selftest._GVISOR_KILLS) == {"processes"}
 

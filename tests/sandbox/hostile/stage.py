@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from sandbox import ImageLimits, Limits, RunOutcome, RunSpec, Sandbox, Status
+from sandbox.data import DataSet, scan_folder
 from sandbox.docker.engine import Engine
 from sandbox.images import build_python_image
 
@@ -37,6 +38,15 @@ def build_image(path: Path) -> str:
         if source.name != "job.py":
             files[f"/lc/programs/{source.name}"] = source
     return build_python_image(path, files, with_packages=())
+
+
+def _data(folder: Path) -> DataSet:
+    """A data set whose files are, on the host, whatever they should not be in a container."""
+    (folder / "deep").mkdir(parents=True)
+    for name, mode in (("program", 0o6777), ("deep/numbers", 0o666)):
+        (folder / name).write_bytes(b"#!/usr/local/bin/python3\n")
+        (folder / name).chmod(mode)
+    return scan_folder(folder)
 
 
 class Stage:
@@ -64,21 +74,24 @@ class Stage:
             "engine": (url or "unix:///var/run/docker.sock").removeprefix("unix://"),
         }
         self.sandbox.load_archive(archive, image, IMAGE_LIMITS)
+        self.data = _data(folder / "data")
+        self.sandbox.keep_data(self.data)  # it stays from now on: no case changes what the engine holds
         self.answers()
         self.sandbox.settle()
 
-    def run(self, mode: str, *, image: str | None = None, **limits: Any) -> RunOutcome:
+    def run(self, mode: str, *, image: str | None = None, data: bool = False, **limits: Any) -> RunOutcome:
         """One training run of a program of the hostile image, or of another image."""
         wanted = msgspec.structs.replace(LIMITS, **limits)
         spec = RunSpec(
             run_id=f"{mode.replace('_', '-')[:60]}-{os.urandom(3).hex()}",
             image_id=image or self.image,
-            phase="train",
+            phase="selftest" if data else "train",
             seed=1,
             probe=0,
             budget_s=5,
             params=json.dumps({"mode": mode, **self.params}),
             limits=wanted,
+            inputs={"data": self.data} if data else {},
         )
         outcome = self.sandbox.run(spec)
         for file in outcome.outputs.values():

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from programs import bombs, files, images, kernel, network, outputs, processes  # noqa: F401
+from programs import bombs, data, files, images, kernel, network, outputs, processes  # noqa: F401
 from programs.kit import PROGRAMS, finish, params
 
 

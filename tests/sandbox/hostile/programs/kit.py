@@ -47,13 +47,15 @@ class Program:
     limits: dict[str, Any]
     gvisor: tuple[Verdict, ...]
     sampled: bool
+    data: bool
+    """It has a data set from the engine's disk."""
 
 
 PROGRAMS: dict[str, Program] = {}
 
 
 def case(
-    category: str, ends: Verdict, *, gvisor: tuple[Verdict, ...] = (), sampled: bool = False, **limits: Any
+    category: str, ends: Verdict, *, gvisor: tuple[Verdict, ...] = (), sampled: bool = False, data: bool = False, **limits: Any
 ) -> Callable[[Callable[[], None]], Callable[[], None]]:
     """Declares a program: its name is the function's, what it tries is the docstring. `sampled` runs under gVisor every time."""
 
@@ -61,7 +63,7 @@ def case(
         tries = " ".join((body.__doc__ or "").split())
         name = body.__name__
         PROGRAMS[name] = Program(
-            name, category, tries, ends, body, limits, gvisor or (KILLED if ends == MEMORY else (ends,)), sampled
+            name, category, tries, ends, body, limits, gvisor or (KILLED if ends == MEMORY else (ends,)), sampled, data
         )
         return body
 
