@@ -12,7 +12,7 @@ import pytest
 
 from chain.contracts.job import JobCode
 from chain.contracts.job.records import State
-from chain.ledger.genesis import from_json
+from chain.ledger.genesis import PARAMETERS, from_json
 from chain.params import Params
 from client.api.explain import explain
 from client.api.schema import JobRequest, LimitsRequest
@@ -183,10 +183,19 @@ def test_parameters_that_are_times_take_units(run: Any, tmp_path: Path) -> None:
 def test_every_parameter_is_known_as_a_time_or_a_count() -> None:
     """A new parameter must be put into one of the two: a unit on a count would be a factor of a thousand."""
     counts = {"block_bytes", "block_txs", "block_work", "quota", "max_due", "max_due_work", "block_reward", "evidence_age"}
-    counts |= {"job_max_claimants", "job_max_live", "job_max_live_bytes"}
+    counts |= {"bandwidth_base", "bandwidth_per_credit", "job_max_claimants", "job_max_live", "job_max_live_bytes"}
     times = {"heartbeat", "max_step", "drift", "timeout_propose", "timeout_vote", "timeout_step", "timeout_max", "appeal"}
-    times |= {"job_min_open", "job_max_open", "job_reveal", "job_key", "job_vote_base", "job_open_votes", "strike_life"}
-    assert (counts, times) == (network.COUNTS, network.TIMES)
+    times |= {
+        "bandwidth_window",
+        "job_min_open",
+        "job_max_open",
+        "job_reveal",
+        "job_key",
+        "job_vote_base",
+        "job_open_votes",
+        "strike_life",
+    }
+    assert (counts, times) == ({*PARAMETERS} - network.TIMES, network.TIMES)
 
 
 def test_a_wrong_network_can_be_replaced_until_the_node_ran(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

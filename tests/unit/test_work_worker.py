@@ -333,7 +333,7 @@ def test_a_suspended_worker_stops() -> None:
     job = b.chain.post("boss")
     (train,) = b.ready(job)
     account: Any = b.chain.state.get(b"a/" + b.me)
-    suspended = account.__class__(account.key, 1, 0, account.balance, account.sequences)
+    suspended = account.__class__(account.key, 1, 0, account.balance, account.sequences, account.arrival)
     b.chain.state.commit([(b"a/" + b.me, suspended)], b.chain.state.tree)
     assert b.look() == [Kill(train.run, "this node's identity is suspended or banned")]
     assert b.worker.explain(b.chain.state, job, b.chain.clock) == "this node's identity is suspended or banned"
