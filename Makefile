@@ -1,19 +1,21 @@
-# Everything works on a bare Debian 12 machine, as root, in a fresh clone: each target first sets up what it needs.
+# Everything works on a bare Debian 12 or 13 machine, as root, in a fresh clone: each target first sets up what it needs.
 # An engine that a target had to start is stopped at its end; one that was running is left alone.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full test-rest lint types unit swarm mutants fuzz bench soak lock clean
+.PHONY: help setup demo test test-full test-rest lint types unit swarm mutants fuzz bench soak debian lock clean
 MAKEFLAGS += --no-print-directory
 JSON ?=
 TARGET ?=
 SECONDS ?= 60
 SEEDS ?= 2000
+SUITE ?= trixie
+export PYTHON
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
-setup: ## prepare .venv with every package that is needed
+setup: ## prepare .venv with every package that is needed; PYTHON=path takes that interpreter
 	@scripts/setup.sh
 
 demo: setup ## run the main job on a graph of five nodes; JSON=file also writes a summary
@@ -52,7 +54,10 @@ bench: setup ## measure speed on this machine beside other systems; JSON=file PL
 soak: setup ## disturb a graph of real nodes for MINUTES (20), then look whether any promise was broken; JSON=file
 	@.venv/bin/python -m tests.soak --minutes $(or $(MINUTES),20) $(if $(JSON),--json "$(JSON)") $(if $(SEED),--seed $(SEED))
 
-lock: setup ## write requirements/*.txt anew from pyproject.toml; UPGRADE=1 moves to the newest versions
+debian: ## SUITE=trixie|bookworm: make a bare Debian of that release here, and set up, check and demonstrate in it (as root)
+	@scripts/debian.sh "$(SUITE)"
+
+lock: setup ## write requirements/*/*.txt anew from pyproject.toml; UPGRADE=1 moves to the newest versions
 	@scripts/lock.sh
 
 clean: ## remove .venv, caches and what the targets left in .run

@@ -130,7 +130,11 @@ start() {
     mkdir -p .run
     exec 9>.run/engine.lock
     flock --wait 900 9 || die "another start of the engine has been running for 15 minutes." "End it and run this again."
-    command -v dockerd >/dev/null 2>&1 || apt_install "the Docker Engine" docker.io
+    if ! command -v dockerd >/dev/null 2>&1; then
+        apt_install "the Docker Engine" docker.io
+        # Debian 12 has the command in the same package, Debian 13 in one of its own. README builds images with it.
+        command -v docker >/dev/null 2>&1 || apt_install "the command docker" docker-cli
+    fi
     # The package starts its service by itself where it can.
     if ! engine_answers; then
         if [ -d /run/systemd/system ]; then start_service; else start_daemon; fi

@@ -1,4 +1,6 @@
-# Shared by the scripts of this folder: messages, and the system's packages. To be sourced by bash.
+# Shared by the scripts of this folder: messages, the Pythons that are supported, and the system's packages. To be sourced by bash.
+
+PYTHONS=(3.11 3.12 3.13) # oldest first; pyproject.toml says the same (requires-python), and requirements/ has a lock for each
 
 say() { echo "$*" >&2; }
 

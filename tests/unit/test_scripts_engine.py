@@ -107,33 +107,6 @@ def test_the_demo_hands_the_summary_file_on(tree: Path) -> None:
     assert call(tree, "demo.sh", "").stdout.splitlines() == ["[demo]"]
 
 
-def test_a_python_without_packages_index_is_told_apart_from_success(tree: Path) -> None:
-    """A failed installation leaves no mark, so that the next call tries again."""
-    (tree / "requirements").mkdir()
-    (tree / "requirements/dev.txt").write_text("absent==1.0\n")
-    program(tree / ".venv/bin/python", "#!/bin/sh\ncase \"$*\" in *'pip install'*) echo no route >&2; exit 1;; esac\n")
-    (tree / ".venv/pyvenv.cfg").write_text(f"command = python3.11 -m venv {tree.resolve()}/.venv\n")
-    for _ in range(2):
-        done = call(tree, "setup.sh")
-        assert done.returncode == 1
-        assert "no route" in done.stderr
-        assert "error: the packages of requirements/dev.txt could not be installed" in done.stderr
-
-
-def test_setup_does_nothing_when_nothing_changed_and_installs_again_when_the_lock_did(tree: Path) -> None:
-    (tree / "requirements").mkdir()
-    lock = tree / "requirements/dev.txt"
-    lock.write_text("first==1.0\n")
-    program(tree / ".venv/bin/python", '#!/bin/sh\ncase "$*" in *"pip install"*) echo "$*" >>"$HOME/calls";; esac\n')
-    (tree / ".venv/pyvenv.cfg").write_text(f"command = python3.11 -m venv {tree.resolve()}/.venv\n")
-    calls = tree / "calls"
-    for text, count in (("first==1.0\n", 1), ("first==1.0\n", 1), ("first==2.0\n", 2)):
-        lock.write_text(text)
-        assert call(tree, "setup.sh").returncode == 0
-        assert len(calls.read_text().splitlines()) == count
-    assert "--require-hashes" in calls.read_text()
-
-
 TOOLS = ("bash", "cat", "dirname", "env", "id", "mkdir", "sh", "tail", "timeout")
 
 
