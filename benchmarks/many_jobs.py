@@ -13,12 +13,12 @@ from chain.crypto import sha256
 from chain.ledger.state import Overlay
 from chain.ledger.state import State as LedgerState
 from client.config import WorkConfig
-from client.work.changes import Changes
-from client.work.events import Chain, Moved
-from client.work.verifier import Verifier
-from client.work.worker import Worker
+from client.contracts.job.events import Moved
+from client.contracts.job.verifier import Verifier
+from client.contracts.job.worker import Worker
+from client.work.events import Chain
 from tests.unit.work_kit import Chain as Ground
-from tests.unit.work_kit import posting
+from tests.unit.work_kit import JobChanges, posting
 
 _HUGE = Limits(cpus_milli=1_000, mem_mb=4_194_304, train_s=20, eval_s=5, model_cap=4_096, tmp_mb=8, threads=1)
 _JOB = Job(1, 0, 0, [], [], 0, b"", 0, 0, 0, 0, [], [], 0, 0, 0, 0)
@@ -51,7 +51,7 @@ def many_jobs(jobs: int) -> ManyJobsFigure:
         _post(state, start, min(_EACH, jobs - start), clock)
     gc.freeze()  # as the daemon does at its start
     worker, verifier = Worker(me, WorkConfig(enabled=True)), Verifier(ground.ids["a"], WorkConfig())
-    changes = Changes(state)
+    changes = JobChanges(state)
     told = []
     while (moved := changes.take()) is not None:
         told.append(_timed(lambda given=moved: (worker.handle(given), verifier.handle(given))))  # type: ignore[misc]

@@ -62,11 +62,15 @@ class Reports:
         self._executor.shutdown(wait=False)
 
     async def _keep(self, evidence: Evidence) -> None:
+        from client.work.events import Submit
+
         outbox = await self._open()
-        await outbox.put(f"double:{signer_of(evidence).hex()}:{evidence.a.height}", b"", ReportDouble(evidence))
+        key = f"double:{signer_of(evidence).hex()}:{evidence.a.height}"
+        await outbox.submit(Submit("membership", key, b"", ReportDouble(evidence)))
 
     async def _open(self) -> Outbox:
         from client.work.book import Book, BookError
+        from client.work.machine import fates_of, find_slices
         from client.work.outbox import Outbox
 
         async with self._opening:
@@ -82,7 +86,8 @@ class Reports:
                     return Book(self._path, self._ledger.chain_id, self._ledger.own_id)
 
             opened = await asyncio.get_running_loop().run_in_executor(self._executor, book)
-            outbox = Outbox(opened, self._ledger, now=_now, executor=self._executor, settled=lambda *_: None)
+            fates = fates_of(find_slices())
+            outbox = Outbox(opened, self._ledger, fates, now=_now, executor=self._executor, settled=lambda *_: None)
             await outbox.start()
             self._outbox = outbox
             return outbox

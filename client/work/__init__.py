@@ -1,4 +1,7 @@
-"""What a node does for credits: it trains, claims, reveals, evaluates and votes. `Work` is the door, `WorkConfig` its settings."""
+"""What a node does for credits, by the machines of the contracts (`client/contracts/<name>/work.py`).
+
+`Work` is the door and drives them, `WorkConfig` its settings; `machine` says what a contract gives, `events` what goes in and out.
+"""
 
 from client.config import WorkConfig
 from client.work.book import BookError

@@ -1,4 +1,8 @@
-"""What goes into the worker's and the verifier's machines and what comes out of them. Frozen data."""
+"""What goes into a work machine and what comes out of it: the same data for the machines of every contract. Frozen.
+
+A `ref` is whatever the contract works on: the id of a job, a request, a federation. What belongs to a ref (images, pins, secrets,
+attempts) goes when a machine says `Forget`. Answers go to the machine that asked, those about images and intents to all of them.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chain.contracts.job.messages import Ballot
 from chain.host import Reader
-from sandbox import Status
+from sandbox import RunSpec, Status
 
 
 @dataclass(frozen=True)
@@ -21,35 +24,56 @@ class Model:
     size: int
 
 
+@dataclass(frozen=True)
+class Secret:
+    """What this node must not forget, and nobody else may know yet: a record in the work book.
+
+    `kind` begins with the contract's name. `path`: a file of this node that lives as long as the record. `keep_ms`: how long the
+    record is kept though its ref is forgotten; 0: it goes with its ref, and one without a ref stays.
+    """
+
+    kind: str
+    key: bytes
+    ref: bytes
+    blob: bytes
+    path: Path | None = None
+    keep_ms: int = 0
+
+
 # --- inputs --------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Chain:
-    """The committed state now. `clock`: the chain clock; `busy`: an evaluation for a committee waits or runs."""
+    """The committed state now. `clock`: the chain clock; `busy`: another machine has a duty that waits for a run or runs."""
 
     reader: Reader
     clock: int
     busy: bool = False
     complete: bool = True
-    """Every live job was told (`Moved`): only then is the best-paying one known."""
+    """Everything that lives was told (`Changed`)."""
+    held: frozenset[bytes] = frozenset()
+    """Refs for which this node holds an image or pins, and which are not being forgotten."""
 
 
 @dataclass(frozen=True)
-class Moved:
-    """Jobs whose record blocks changed, and contractors whose past they changed. `anew`: what was told before counts no more."""
+class Changed:
+    """Keys of the state that blocks changed, of those that the contract watches. `anew`: what was told before counts no more."""
 
     reader: Reader
-    jobs: tuple[bytes, ...]
-    contractors: tuple[bytes, ...] = ()
+    keys: tuple[bytes, ...]
     anew: bool = False
+
+    def under(self, prefix: bytes) -> tuple[bytes, ...]:
+        """What follows the prefix, of each key that begins with it."""
+        return tuple(key[len(prefix) :] for key in self.keys if key.startswith(prefix))
 
 
 @dataclass(frozen=True)
 class ImageReady:
-    """The job's image is on the engine, and its encrypted hidden data, where it has any, on this disk."""
+    """The image is on the engine, and the encrypted files that belong to it, where it has any, on this disk."""
 
-    job: bytes
+    ref: bytes
     image_id: str
 
 
@@ -57,14 +81,14 @@ class ImageReady:
 class ImageFailed:
     """`lasting`: the image breaks a rule, another try would end the same way."""
 
-    job: bytes
+    ref: bytes
     reason: str
     lasting: bool
 
 
 @dataclass(frozen=True)
 class RunEnded:
-    """A run is over. `model` is set after a training that succeeded."""
+    """A run is over. `model` is set where its output was to be kept and it succeeded."""
 
     run: str
     status: Status
@@ -75,70 +99,74 @@ class RunEnded:
 
 
 @dataclass(frozen=True)
-class ClaimStored:
-    """A claim is on this disk: from now on its model can be revealed."""
-
-    job: bytes
-    commitment: bytes
-
-
-@dataclass(frozen=True)
-class ClaimSettled:
-    """A claim stands on the ledger, or never will."""
-
-    job: bytes
-
-
-@dataclass(frozen=True)
-class PublishFailed:
-    """The model could not be put into the content store; it is tried again."""
-
-    job: bytes
-
-
-Seat = tuple[bytes, int, int]
-"""(job, audit, round): one duty of a verifier."""
-
-
-@dataclass(frozen=True)
-class ModelReady:
-    seat: Seat
-    index: int
+class ContentReady:
+    scope: str
+    tag: str
     path: Path
 
 
 @dataclass(frozen=True)
-class ModelMissing:
-    """Nobody served the candidate's model in time; `local`: it was this node's own fault."""
+class ContentMissing:
+    """It is not here in time. `local`: it was this node's own fault; `bad`: it is here, and what was promised of it is not so."""
 
-    seat: Seat
-    index: int
+    scope: str
+    tag: str
     local: bool
     reason: str
+    bad: bool = False
 
 
 @dataclass(frozen=True)
-class HiddenReady:
-    """The hidden data were decrypted to `path`; `bad`: the key opens junk; neither: this node does not have the file."""
+class SecretStored:
+    """A submitted message and its secret are on this disk. `secret` is the one that counts: the first of its kind and key stays."""
 
-    seat: Seat
-    path: Path | None
-    bad: bool
-    reason: str = ""
+    secret: Secret
+
+
+@dataclass(frozen=True)
+class SecretRefused:
+    """The disk refused: neither the message nor the secret counts. Told a little later, so that another try may follow at once."""
+
+    secret: Secret
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A submitted message stands on the ledger, or never will."""
+
+    kind: str
+    key: str
+    ref: bytes
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A secret that a user handed to this node is in the book."""
+
+    secret: Secret
+
+
+@dataclass(frozen=True)
+class NotPublished:
+    """The file could not be put into the content store. Told a little later, so that another try may follow at once."""
+
+    ref: bytes
+    cid: str
 
 
 Input = (
     Chain
-    | Moved
+    | Changed
     | ImageReady
     | ImageFailed
     | RunEnded
-    | ClaimStored
-    | ClaimSettled
-    | PublishFailed
-    | ModelReady
-    | ModelMissing
-    | HiddenReady
+    | ContentReady
+    | ContentMissing
+    | SecretStored
+    | SecretRefused
+    | Settled
+    | Kept
+    | NotPublished
 )
 
 
@@ -146,76 +174,59 @@ Input = (
 
 
 @dataclass(frozen=True)
-class FetchImage:
-    """Bring the job's image onto the engine and its hidden data onto the disk; answered by ImageReady or ImageFailed. `urgent`: a
-    seat needs it."""
+class WantedImage:
+    """An image as the ledger names it, and the encrypted files that its runs may need.
 
-    job: bytes
+    `cid` (text) of an archive, empty for an image of a registry; `image_id` as the engine names it, empty where none was promised.
+    Sizes in bytes: `size` as posted, `packed` and `unpacked` what this node allows.
+    """
+
+    reference: str
+    cid: str
+    image_id: str
+    size: int
+    packed: int
+    unpacked: int
+    files: tuple[tuple[str, int], ...] = ()
+    """(CID, size)."""
+
+
+@dataclass(frozen=True)
+class BringImage:
+    """Bring an image onto the engine and its files onto the disk; answered by ImageReady or ImageFailed. `urgent`: a duty waits."""
+
+    ref: bytes
+    image: WantedImage
     urgent: bool = False
 
 
 @dataclass(frozen=True)
-class StartTrain:
+class LetGo:
+    """This machine needs the ref's image no more though the ref goes on: it makes room, where no other machine needs it."""
+
+    ref: bytes
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A numbered try that is used up by every end of its run but a fault of the engine. `first`: this run begins it."""
+
+    kind: str
+    number: int
+    first: bool
+
+
+@dataclass(frozen=True)
+class StartRun:
+    """Answered by RunEnded. `spec`: a text where no container can be started, and why. `shown` is how people see the run: its phase
+    and a number. `keep`: its output becomes a model of this node."""
+
     run: str
-    job: bytes
-    attempt: int
-    seed: int
-    image_id: str
-    wall_s: float
-
-
-@dataclass(frozen=True)
-class StartSelfCheck:
-    """Evaluate this node's own model, with a probe of its choice, before anything is claimed."""
-
-    run: str
-    job: bytes
-    attempt: int
-    model: Model
-    probe: int
-    image_id: str
-    wall_s: float
-
-
-@dataclass(frozen=True)
-class SubmitClaim:
-    """Store model, salt and commitment durably, then claim."""
-
-    job: bytes
-    attempt: int
-    loss: int
-    model: Model
-
-
-@dataclass(frozen=True)
-class Reveal:
-    """Open the standing claim; `claim` is its number on the ledger."""
-
-    job: bytes
-    claim: int
-    commitment: bytes
-
-
-@dataclass(frozen=True)
-class Publish:
-    """Serve the model of the standing claim: it is under audit."""
-
-    job: bytes
-    commitment: bytes
-
-
-@dataclass(frozen=True)
-class DropModel:
-    """A model that will not be claimed, or whose claim was replaced (`commitment`)."""
-
-    model: Model | None
-    commitment: bytes = b""
-
-
-@dataclass(frozen=True)
-class RevealKey:
-    job: bytes
-    key_hash: bytes
+    ref: bytes
+    spec: RunSpec | str
+    shown: tuple[str, int]
+    attempt: Attempt | None = None
+    keep: bool = False
 
 
 @dataclass(frozen=True)
@@ -225,36 +236,24 @@ class Kill:
 
 
 @dataclass(frozen=True)
-class Cleanup:
-    """The job is over: give up image, pins and files. `won`: this node's model was bought and stays available."""
+class FetchContent:
+    """Fetch content until `until` on the chain clock, and pin it for the ref; answered by ContentReady or ContentMissing."""
 
-    job: bytes
-    won: bool
-
-
-@dataclass(frozen=True)
-class LetGo:
-    """Nothing more is trained for a job that goes on: its image and hidden data make room, where no seat needs them."""
-
-    job: bytes
-
-
-@dataclass(frozen=True)
-class FetchModel:
-    """Fetch a candidate's model until `until` on the chain clock; answered by ModelReady or ModelMissing."""
-
-    seat: Seat
-    index: int
+    scope: str
+    tag: str
+    ref: bytes
     cid: str
     max_size: int
     until: int
 
 
 @dataclass(frozen=True)
-class OpenHidden:
-    """Decrypt the hidden data with the revealed key; answered by HiddenReady."""
+class Decrypt:
+    """Fetch an encrypted file and decrypt it to a file that lives as long as the scope; answered by ContentReady or ContentMissing
+    (`bad`: the key opens junk)."""
 
-    seat: Seat
+    scope: str
+    tag: str
     cid: str
     size: int
     plain_hash: bytes
@@ -263,90 +262,115 @@ class OpenHidden:
 
 
 @dataclass(frozen=True)
-class StartEvaluate:
-    run: str
-    seat: Seat
-    index: int
-    model: Path
-    eval_file: Path | None
-    seed: int
-    probe: int
-    image_id: str
-    wall_s: float
+class EndScope:
+    """Nothing of this scope is needed any more: its fetches stop and what was decrypted for it goes."""
+
+    scope: str
 
 
 @dataclass(frozen=True)
-class CommitBallots:
-    """Store the ballots with a fresh salt durably, then commit them. `claimants` in the order of the ballots."""
+class Submit:
+    """Have a message on the ledger, once, whatever happens to this node. A key of the kind that is known already changes nothing.
 
-    seat: Seat
-    ballots: tuple[Ballot, ...]
-    claimants: tuple[bytes, ...]
+    What becomes of it, and until when it makes sense, says the contract (`Slice.fates`). `secret` is in the book with it or neither
+    is, before the message leaves the node: answered by SecretStored or SecretRefused. `needs`: not sent where this file is gone.
+    """
 
-
-@dataclass(frozen=True)
-class OpenBallots:
-    seat: Seat
-    commitment: bytes
-
-
-@dataclass(frozen=True)
-class SeatDone:
-    """The duty is over: models and decrypted data of this seat are no longer needed."""
-
-    seat: Seat
+    kind: str
+    key: str
+    ref: bytes
+    op: Any
+    secret: Secret | None = None
+    needs: Path | None = None
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Confirm the ban of somebody whose model this node measured as false."""
+class DropSecret:
+    """A secret that opens nothing any more; its file goes with it."""
 
-    account: bytes
-    job: bytes
+    kind: str
+    key: bytes
+
+
+@dataclass(frozen=True)
+class DropFile:
+    """A file of this node that no secret names."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class PublishFile:
+    """Serve a file of this node to everybody until the ref is forgotten. `cid` is its name; NotPublished if it fails."""
+
+    ref: bytes
+    cid: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Pin:
+    """Keep content for a ref: until it is forgotten, or for a time (wall clock) though it is."""
+
+    ref: bytes
+    cid: str
+    reason: str
+    ms: int = 0
+
+
+@dataclass(frozen=True)
+class Unpin:
+    ref: bytes
+    reason: str
+
+
+@dataclass(frozen=True)
+class Forget:
+    """The ref is over: give up its image, pins, secrets, attempts, files. `keep`: what was published for it and stays."""
+
+    ref: bytes
+    keep: tuple[tuple[str, int], ...] = ()
+    """(CID, milliseconds)."""
 
 
 @dataclass(frozen=True)
 class Stumbled:
-    """A part failed at a job (empty: at none in particular). What it said before, and of the others, stands."""
+    """A part failed at a ref (empty: at none in particular). What it said before, and of the others, stands."""
 
-    job: bytes
+    ref: bytes
     fault: Exception
 
 
 Effect = (
-    FetchImage
-    | StartTrain
-    | StartSelfCheck
-    | SubmitClaim
-    | Reveal
-    | Publish
-    | DropModel
-    | RevealKey
-    | Kill
-    | Cleanup
+    BringImage
     | LetGo
-    | FetchModel
-    | OpenHidden
-    | StartEvaluate
-    | CommitBallots
-    | OpenBallots
-    | SeatDone
-    | Judge
+    | StartRun
+    | Kill
+    | FetchContent
+    | Decrypt
+    | EndScope
+    | Submit
+    | DropSecret
+    | DropFile
+    | PublishFile
+    | Pin
+    | Unpin
+    | Forget
     | Stumbled
 )
 
 
-def take(effects: list[Effect], job: bytes, said: Iterable[Effect]) -> bool:
-    """Add what a part says of one job; false where it fails at that. It notes what it says, so that what came before counts."""
+def take(effects: list[Any], ref: bytes, said: Iterable[Any]) -> bool:
+    """Add what a part says of one ref; false where it fails at that. It notes what it says, so that what came before counts."""
     try:
         for effect in said:
             effects.append(effect)
     except Exception as fault:
-        effects.append(Stumbled(job, fault))
+        effects.append(Stumbled(ref, fault))
         return False
     return True
 
 
-def lazily(say: Callable[..., Iterable[Effect]], *given: Any) -> Iterator[Effect]:
+def lazily(say: Callable[..., Iterable[Any]], *given: Any) -> Iterator[Any]:
     """What a part says, asked for only when it is taken."""
     yield from say(*given)

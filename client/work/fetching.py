@@ -1,4 +1,4 @@
-"""Brings images, candidates' models and hidden data here, and says to the machines what came of it. One task per thing."""
+"""Brings images, content and encrypted files here, and says to the machines what came of it. One task per thing."""
 
 from __future__ import annotations
 
@@ -8,21 +8,9 @@ from pathlib import Path
 
 import structlog
 
-from chain.contracts.job import records
-from chain.contracts.job.records import Posting
 from client.core import Files, Ledger
 from client.work import hidden
-from client.work.events import (
-    FetchModel,
-    HiddenReady,
-    ImageFailed,
-    ImageReady,
-    Input,
-    ModelMissing,
-    ModelReady,
-    OpenHidden,
-    Seat,
-)
+from client.work.events import BringImage, ContentMissing, ContentReady, Decrypt, FetchContent, ImageFailed, ImageReady, Input
 from client.work.hidden import BadKey
 from client.work.material import Images, Pins, in_thread
 from client.work.transfers import MODEL_PLACES, Transfers, transfer_s
@@ -33,48 +21,40 @@ log = structlog.get_logger(__name__)
 
 FIRST_RETRY_S, MAX_RETRY_S = 0.1, 3.0
 SHORT_TRY_S = 5.0
-"""A candidate may publish its model a moment after the committee starts asking for it: short tries at first."""
+"""What is wanted may be published a moment after this node starts asking for it: short tries at first."""
 OWN_FAULTS = (Reason.STORAGE, Reason.BUSY, Reason.CANCELLED)
 
 
 class Fetching:
-    """`folder` holds decrypted hidden data while a seat needs them."""
+    """`folder` holds what was decrypted for a scope until that ends."""
 
     def __init__(self, ledger: Ledger, files: Files, images: Images, pins: Pins, folder: Path, executor: Executor) -> None:
         self._ledger, self._files, self._images, self._pins = ledger, files, images, pins
-        self._models = Transfers(files, MODEL_PLACES)
+        self._content = Transfers(files, MODEL_PLACES)
         self._folder, self._executor = folder, executor
 
-    def hurry(self, job: bytes) -> None:
-        """A seat needs the image that is being fetched already."""
-        posting = self._ledger.state.get(records.posting_key(job))
-        if isinstance(posting, Posting):
-            self._images.hurry(job, posting.terms)
-
-    async def image(self, job: bytes, *, urgent: bool = False) -> Input:
-        posting = self._ledger.state.get(records.posting_key(job))
-        if not isinstance(posting, Posting):
-            return ImageFailed(job, "there is no such job", lasting=True)
+    async def image(self, wanted: BringImage) -> Input:
+        ref = wanted.ref
         try:
-            return ImageReady(job, await self._images.ensure(job, posting.terms, urgent=urgent))
+            return ImageReady(ref, await self._images.ensure(ref, wanted.image, urgent=wanted.urgent))
         except BadImage as problem:
             why, lasting = f"the image breaks a rule: {problem}", True
         except FetchFailed as problem:
             why, lasting = str(problem), problem.reason is Reason.TOO_LARGE
         except Exception as problem:  # the engine's and the store's faults have many names; all mean: not now
             why, lasting = f"{type(problem).__name__}: {problem}", False
-        log.warning("a job's image is not to be had", job=job.hex(), why=why, lasting=lasting)
-        return ImageFailed(job, why, lasting)
+        log.warning("an image is not to be had", ref=ref.hex(), why=why, lasting=lasting)
+        return ImageFailed(ref, why, lasting)
 
-    async def model(self, wanted: FetchModel) -> Input:
-        """Ask for a candidate's model until its time is over: it is served only once it is under audit."""
-        job = wanted.seat[0]
+    async def content(self, wanted: FetchContent) -> Input:
+        """Ask for content until its time is over: whoever has it may publish it late."""
+        ref = wanted.ref
         try_s, pause, why, local, own_disk = SHORT_TRY_S, FIRST_RETRY_S, "nobody was asked", False, False
         while (left := (wanted.until - self._ledger.clock) / 1_000) > 0:
             try:
-                await self._pins.pin(wanted.cid, f"verify:{job.hex()}", job)
-                path = await self._models.fetch(wanted.cid, max_size=wanted.max_size, timeout_s=min(left, try_s), wait_s=left)
-                return ModelReady(wanted.seat, wanted.index, path)
+                await self._pins.pin(wanted.cid, f"verify:{ref.hex()}", ref)
+                path = await self._content.fetch(wanted.cid, max_size=wanted.max_size, timeout_s=min(left, try_s), wait_s=left)
+                return ContentReady(wanted.scope, wanted.tag, path)
             except FetchFailed as problem:
                 why, local = str(problem), problem.reason in OWN_FAULTS
                 own_disk = own_disk or problem.reason is Reason.STORAGE
@@ -86,36 +66,36 @@ class Fetching:
                 why, local, own_disk = f"{type(problem).__name__}: {problem}", True, True
             await asyncio.sleep(min(pause, left))
             pause, try_s = min(2 * pause, MAX_RETRY_S), min(2 * try_s, transfer_s(wanted.max_size))
-        log.warning("a candidate's model was not to be had", job=job.hex(), cid=wanted.cid, why=why)
-        # Where the own disk refused once, it may be why the model is not here: that never counts against the claimant.
-        return ModelMissing(wanted.seat, wanted.index, local or own_disk, why)
+        log.warning("content was not to be had", ref=ref.hex(), cid=wanted.cid, why=why)
+        # Where the own disk refused once, it may be why the content is not here: that never counts against whoever served it.
+        return ContentMissing(wanted.scope, wanted.tag, local or own_disk, why)
 
-    async def hidden(self, wanted: OpenHidden) -> Input:
-        target = self.eval_path(wanted.seat)
+    async def decrypted(self, owner: str, wanted: Decrypt) -> Input:
+        """`owner`: the machine that asked; two machines' scopes may have one name."""
+        target, bad = self._path(owner, wanted.scope), False
         left = max(1.0, (wanted.until - self._ledger.clock) / 1_000)
         try:
             source = await self._files.fetch(wanted.cid, max_size=wanted.size, timeout_s=left)
             await in_thread(self._executor, lambda: self._decrypt(source, target, wanted))
-            return HiddenReady(wanted.seat, target, bad=False)
+            return ContentReady(wanted.scope, wanted.tag, target)
         except BadKey as problem:
-            log.warning("the key of a job's hidden data is bad", job=wanted.seat[0].hex(), why=str(problem))
-            return HiddenReady(wanted.seat, None, bad=True, reason=str(problem))
+            why, bad = str(problem), True
         except Exception as problem:
             why = f"{type(problem).__name__}: {problem}"
-            log.warning("a job's hidden data are not to be had", job=wanted.seat[0].hex(), why=why)
-            return HiddenReady(wanted.seat, None, bad=False, reason=why)
+        log.warning("the key of an encrypted file is bad" if bad else "an encrypted file is not to be had", cid=wanted.cid, why=why)
+        return ContentMissing(wanted.scope, wanted.tag, not bad, why, bad)
 
-    def _decrypt(self, source: Path, target: Path, wanted: OpenHidden) -> None:
+    def _decrypt(self, source: Path, target: Path, wanted: Decrypt) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         hidden.decrypt(source, target, wanted.key, wanted.plain_hash)
 
-    def eval_path(self, seat: Seat) -> Path:
-        return self._folder / f"{seat[0].hex()}-{seat[1]}-{seat[2]}.eval"
+    def _path(self, owner: str, scope: str) -> Path:
+        return self._folder / f"{owner}-{scope}.eval"
 
     def sweep(self) -> None:
         """Nothing decrypted stays from an earlier start."""
         for path in self._folder.glob("*.eval*") if self._folder.is_dir() else ():
             path.unlink(missing_ok=True)
 
-    async def done(self, seat: Seat) -> None:
-        await in_thread(self._executor, lambda: self.eval_path(seat).unlink(missing_ok=True))
+    async def done(self, owner: str, scope: str) -> None:
+        await in_thread(self._executor, lambda: self._path(owner, scope).unlink(missing_ok=True))

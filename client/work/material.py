@@ -1,6 +1,6 @@
-"""What jobs need on this machine and what they leave: images, hidden data, own models, pins in the content store.
+"""What refs (jobs and the like) need on this machine and leave there: images, encrypted files, own models, pins.
 
-Everything is held for a job and given up when the job has ended. Pins are noted in the work book first, so that a killed node takes
+Everything is held for a ref and given up when that is over. Pins are noted in the work book first, so that a killed node takes
 back what it pinned.
 """
 
@@ -19,18 +19,14 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from chain.contracts.job.messages import ImageKind, PostJob
-from chain.contracts.job.views import cid_text
 from chain.storage import private
-from client.config import WorkConfig
 from client.core import Files
-from client.work import policy
 from client.work.book import Book
-from client.work.events import Model
+from client.work.events import Model, WantedImage
 from client.work.transfers import PLACES, RESERVED, Transfers, transfer_s
 from p2p.content.cid import Cid
 from p2p.content.dag import Builder, chunks
-from sandbox import AsyncBackend, BadImage, SandboxError
+from sandbox import AsyncBackend, BadImage, ImageLimits, SandboxError
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +53,7 @@ async def durably(executor: Executor, work: Callable[[], T]) -> T:
 
 
 class Pins:
-    """Pins in the content store that end with their job, or at a time of the wall clock (milliseconds)."""
+    """Pins in the content store that end with their ref, or at a time of the wall clock (milliseconds)."""
 
     def __init__(self, files: Files, book: Book, executor: Executor) -> None:
         self._files, self._book, self._executor = files, book, executor
@@ -65,29 +61,29 @@ class Pins:
 
     async def load(self) -> None:
         """What was pinned before this start."""
-        for cid, reason, job, until in await in_thread(self._executor, self._book.pins):
-            self._held[(cid, reason)] = (job, until)
+        for cid, reason, ref, until in await in_thread(self._executor, self._book.pins):
+            self._held[(cid, reason)] = (ref, until)
 
     @property
-    def jobs(self) -> set[bytes]:
-        """Jobs with pins that end with them."""
-        return {job for job, until in self._held.values() if not until}
+    def refs(self) -> set[bytes]:
+        """Refs with pins that end with them."""
+        return {ref for ref, until in self._held.values() if not until}
 
     def holds(self, cid: str, reason: str) -> bool:
         return (cid, reason) in self._held
 
-    async def pin(self, cid: str, reason: str, job: bytes, until: int = 0) -> None:
-        if self._held.get((cid, reason)) == (job, until):
+    async def pin(self, cid: str, reason: str, ref: bytes, until: int = 0) -> None:
+        if self._held.get((cid, reason)) == (ref, until):
             return
-        await in_thread(self._executor, lambda: self._book.pin(cid, reason, job, until))
-        self._held[(cid, reason)] = (job, until)
+        await in_thread(self._executor, lambda: self._book.pin(cid, reason, ref, until))
+        self._held[(cid, reason)] = (ref, until)
         await in_thread(self._executor, lambda: self._files.pin(cid, reason))
 
-    async def release(self, job: bytes) -> None:
-        await self._take_back([key for key, (of, until) in self._held.items() if of == job and not until])
+    async def release(self, ref: bytes) -> None:
+        await self._take_back([key for key, (of, until) in self._held.items() if of == ref and not until])
 
-    async def give_up(self, job: bytes, reasons: Iterable[str]) -> None:
-        await self._take_back([key for key, (of, until) in self._held.items() if of == job and not until and key[1] in reasons])
+    async def give_up(self, ref: bytes, reasons: Iterable[str]) -> None:
+        await self._take_back([key for key, (of, until) in self._held.items() if of == ref and not until and key[1] in reasons])
 
     async def expire(self, now: int) -> None:
         await self._take_back([key for key, (_, until) in self._held.items() if until and until <= now])
@@ -103,14 +99,14 @@ class Pins:
 
 
 class Images:
-    """Job images on the engine and encrypted hidden data on the disk, held for the jobs that need them.
+    """Images on the engine and encrypted files on the disk, held for the refs that need them.
 
-    A holder pins and so serves them until the job ends: neither may vanish while people work on it. Downloads go on side by side,
-    each in a place of its own (`transfers`); what the engine has to do for them, one image at a time.
+    A holder pins and so serves them until the ref is over: neither may vanish while people work on it. Downloads go on side by
+    side, each in a place of its own (`transfers`); what the engine has to do for them, one image at a time.
     """
 
-    def __init__(self, files: Files, engine: AsyncBackend, pins: Pins, config: WorkConfig) -> None:
-        self._engine, self._pins, self._config = engine, pins, config
+    def __init__(self, files: Files, engine: AsyncBackend, pins: Pins) -> None:
+        self._engine, self._pins = engine, pins
         self._transfers = Transfers(files, PLACES, RESERVED)
         self._holds: dict[bytes, str] = {}
         self._urgent: set[bytes] = set()
@@ -120,69 +116,66 @@ class Images:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
-    def jobs(self) -> set[bytes]:
+    def refs(self) -> set[bytes]:
         return set(self._holds)
 
     async def adopt(self, known: dict[bytes, str]) -> None:
-        """Images of live jobs that an earlier start of this node left on the engine."""
-        for job, image_id in known.items():
+        """Images of live refs that an earlier start of this node left on the engine."""
+        for ref, image_id in known.items():
             if await self._engine.has_image(image_id):
-                self._holds[job] = image_id
+                self._holds[ref] = image_id
 
-    async def ensure(self, job: bytes, terms: PostJob, *, urgent: bool = False) -> str:
-        """The id of the job's image, on the engine now. Raises BadImage for good, other errors for now."""
+    async def ensure(self, ref: bytes, wanted: WantedImage, *, urgent: bool = False) -> str:
+        """The id of the image, on the engine now. Raises BadImage for good, other errors for now."""
         if urgent:
-            self._urgent.add(job)
+            self._urgent.add(ref)
         try:
-            await self._fetch_hidden(job, terms)
-            image = await self._bring(job, terms)
+            await self._fetch_files(ref, wanted)
+            image = await self._bring(ref, wanted)
         finally:
-            self._urgent.discard(job)
-        self._holds[job] = image
+            self._urgent.discard(ref)
+        self._holds[ref] = image
         return image
 
-    def hurry(self, job: bytes, terms: PostJob) -> None:
-        """A seat needs what is being fetched for this job already."""
-        self._urgent.add(job)
-        for key in (_key(terms), *(cid_text(hidden.cid) for hidden in terms.hidden)):
+    def hurry(self, ref: bytes, wanted: WantedImage) -> None:
+        """A duty needs what is being fetched for this ref already."""
+        self._urgent.add(ref)
+        for key in (_key(wanted), *(cid for cid, _ in wanted.files)):
             self._transfers.hurry(key)
 
-    async def _bring(self, job: bytes, terms: PostJob) -> str:
-        posted, limits = terms.image, policy.image_limits(self._config, terms)
-        wanted = f"sha256:{posted.image_id.hex()}" if posted.image_id else ""
-        archive = posted.kind == ImageKind.ARCHIVE
-        if archive:
-            await self._pins.pin(_key(terms), _reason("image", job), job)
-        if wanted and job in self._holds and await self._engine.has_image(wanted):
-            return wanted
-        if archive:
-            path = await self._fetch(_key(terms), job, posted.size)
+    async def _bring(self, ref: bytes, wanted: WantedImage) -> str:
+        limits = ImageLimits(archive_bytes=wanted.packed, unpacked_bytes=wanted.unpacked)
+        if wanted.cid:
+            await self._pins.pin(wanted.cid, _reason("image", ref), ref)
+        if wanted.image_id and ref in self._holds and await self._engine.has_image(wanted.image_id):
+            return wanted.image_id
+        if wanted.cid:
+            path = await self._fetch(wanted.cid, ref, wanted.size)
             # Two of a gigabyte would only hold up each other; one that is being removed is not loaded meanwhile.
-            async with self._of(wanted), self._loading:
-                return await self._engine.load(path, wanted, limits)
-        async with self._transfers.place(_key(terms), urgent=job in self._urgent):
-            image = await self._engine.pull(posted.reference, limits)
-        if wanted and image != wanted:
-            raise BadImage(f"{posted.reference} is image {image}, not {wanted} as posted")
+            async with self._of(wanted.image_id), self._loading:
+                return await self._engine.load(path, wanted.image_id, limits)
+        async with self._transfers.place(_key(wanted), urgent=ref in self._urgent):
+            image = await self._engine.pull(wanted.reference, limits)
+        if wanted.image_id and image != wanted.image_id:
+            raise BadImage(f"{wanted.reference} is image {image}, not {wanted.image_id} as posted")
         return image
 
-    async def _fetch_hidden(self, job: bytes, terms: PostJob) -> None:
-        for hidden in terms.hidden:
-            cid = cid_text(hidden.cid)
-            await self._pins.pin(cid, _reason("hidden", job), job)
-            await self._fetch(cid, job, hidden.size)
+    async def _fetch_files(self, ref: bytes, wanted: WantedImage) -> None:
+        for cid, size in wanted.files:
+            await self._pins.pin(cid, _reason("hidden", ref), ref)
+            await self._fetch(cid, ref, size)
 
-    async def _fetch(self, cid: str, job: bytes, size: int) -> Path:
-        return await self._transfers.fetch(cid, max_size=size, timeout_s=transfer_s(size), urgent=job in self._urgent)
+    async def _fetch(self, cid: str, ref: bytes, size: int) -> Path:
+        return await self._transfers.fetch(cid, max_size=size, timeout_s=transfer_s(size), urgent=ref in self._urgent)
 
-    async def let_go(self, job: bytes) -> None:
-        """Room for others while the job goes on. Whoever needs its image again fetches it again."""
-        await self._pins.give_up(job, (_reason("image", job), _reason("hidden", job)))
-        await self.release(job)
+    async def let_go(self, ref: bytes) -> None:
+        """Room for others while the ref goes on. Whoever needs its image again fetches it again."""
+        await self._pins.give_up(ref, (_reason("image", ref), _reason("hidden", ref)))
+        await self.release(ref)
 
-    async def release(self, job: bytes) -> None:
-        """The image leaves the engine with the last job that holds it; where the engine refuses, with the next one that leaves."""
-        image = self._holds.pop(job, None)
+    async def release(self, ref: bytes) -> None:
+        """The image leaves the engine with the last ref that holds it; where the engine refuses, with the next one that leaves."""
+        image = self._holds.pop(ref, None)
         if image is not None:
             self._left.add(image)
         for image in sorted(self._left):
@@ -205,13 +198,13 @@ class Images:
         self._left.discard(image)
 
 
-def _key(terms: PostJob) -> str:
-    """What a job's image is fetched under."""
-    return cid_text(terms.image.cid) if terms.image.kind == ImageKind.ARCHIVE else terms.image.reference
+def _key(wanted: WantedImage) -> str:
+    """What an image is fetched under."""
+    return wanted.cid or wanted.reference
 
 
-def _reason(what: str, job: bytes) -> str:
-    return f"{what}:{job.hex()}"
+def _reason(what: str, ref: bytes) -> str:
+    return f"{what}:{ref.hex()}"
 
 
 class Models:

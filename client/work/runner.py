@@ -1,9 +1,10 @@
-"""Work: the worker, the verifier and the contractor's duty of one node, driven on its event loop.
+"""Work: the machines of every contract on one node, driven on its event loop.
 
-    blocks, time --> Verifier, Worker (pure) --> effects: images, runs (threads), files, the book (a thread), the outbox
+    blocks, time --> machines (pure) --> effects: images, runs (threads), files, the book (a thread), the outbox
 
-`Work` is composed by the daemon. Nothing in it blocks the loop: the sandbox, the book and hashing have threads of their own. What
-an effect comes to goes back into the machines as an input. A node that is killed goes on from the ledger and the book.
+`Work` is composed by the daemon. It knows no contract: its machines, and what it must know of them, come from the contracts' slices
+(`machine`). Nothing in it blocks the loop: the sandbox, the book and hashing have threads of their own. What an effect comes to
+goes back into the machines as an input. A node that is killed goes on from the ledger and the book.
 """
 
 from __future__ import annotations
@@ -13,57 +14,48 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from chain.contracts.job import records
-from chain.contracts.job.messages import PostJob
-from chain.contracts.job.records import ENDED, Job, Posting, State
-from chain.contracts.job.rules import VoteCode
-from chain.contracts.job.views import cid_text
 from client.config import WorkConfig
 from client.core import Files, Ledger
-from client.work import policy, verifier, worker
-from client.work.book import Book, IntentState
+from client.work.book import Book, Intent, IntentState
 from client.work.changes import MAX_PIECE, Changes
-from client.work.contractor import Contractor
 from client.work.engine import RunLog, ThreadedSandbox
 from client.work.events import (
+    BringImage,
     Chain,
-    ClaimSettled,
-    Cleanup,
-    CommitBallots,
-    DropModel,
+    Changed,
+    Decrypt,
+    DropFile,
+    DropSecret,
     Effect,
-    FetchImage,
-    FetchModel,
+    EndScope,
+    FetchContent,
+    Forget,
     Input,
-    Judge,
+    Kept,
     Kill,
     LetGo,
-    Moved,
-    OpenBallots,
-    OpenHidden,
-    Publish,
-    Reveal,
-    RevealKey,
-    Seat,
-    SeatDone,
-    StartEvaluate,
-    StartSelfCheck,
-    StartTrain,
+    NotPublished,
+    Pin,
+    PublishFile,
+    Secret,
+    SecretRefused,
+    Settled,
+    StartRun,
     Stumbled,
-    SubmitClaim,
+    Submit,
+    Unpin,
 )
-from client.work.execution import Execution, Start
+from client.work.execution import Execution
 from client.work.fetching import Fetching
+from client.work.machine import Machine, Recalled, Slice, fates_of, find_slices
 from client.work.material import Images, Models, Pins, durably, in_thread
 from client.work.outbox import Outbox
-from client.work.sending import Sending
-from client.work.verifier import Verifier
-from client.work.worker import Worker
 from sandbox import AsyncBackend, Backend, SandboxError
 
 log = structlog.get_logger(__name__)
@@ -86,18 +78,25 @@ STOP_S = 30.0
 MAX_WHY = 500
 """Characters kept of what a part that fails says."""
 MAX_UNTOLD = 1_024
-"""Jobs of which a part could not be told, kept to be told again."""
+"""Keys of which a machine could not be told, kept to be told again."""
 MAX_STARTS = 2
 """An attempt that was under way so often when the node died is not started again: it may be what kills it."""
-DAY_MS = 24 * 3_600_000
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A machine, and what is told to it: its contract's changes."""
+
+    machine: Machine
+    changes: Changes
 
 
 class Work:
     """Implements `client.core.Runs`. `data` is the folder of this part alone, beside the sandbox's own (`sandbox`).
 
     `now()`: wall-clock milliseconds; `rng(n)`: n random bytes. `on_run` is told of every change of a run. `self_test`: prove every
-    limit of the sandbox here, where the caller has not done it before. `engine` and `executor` replace the sandbox and the threads.
-    `stop` closes the sandbox.
+    limit of the sandbox here, where the caller has not done it before. `engine` and `executor` replace the sandbox and the threads,
+    `slices` those of the contracts. `stop` closes the sandbox.
     """
 
     def __init__(
@@ -114,6 +113,7 @@ class Work:
         self_test: bool = False,
         engine: AsyncBackend | None = None,
         executor: Executor | None = None,
+        slices: Sequence[Slice] | None = None,
     ) -> None:
         if engine is None and sandbox is None:
             raise ValueError("work needs a sandbox")
@@ -123,17 +123,22 @@ class Work:
         self._engine: AsyncBackend = engine or ThreadedSandbox(sandbox, config.concurrent + 1, self_test)  # type: ignore[arg-type]
         self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="work-book")
         self._log = RunLog(now, on_run or (lambda _run: None))
+        self._slices = list(find_slices() if slices is None else slices)
+        self._parts: dict[str, _Part] = {}
+        """By the machine's name, in the order in which they are asked."""
+        self._changes: list[Changes] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._seats: dict[Seat, set[asyncio.Task[None]]] = {}
+        self._scopes: dict[tuple[str, str], set[asyncio.Task[None]]] = {}
+        """Fetches under way, by machine and scope."""
         self._fetching: set[bytes] = set()
         self._releasing: set[bytes] = set()
         self._letting_go: set[bytes] = set()
         self._wake, self._ready = asyncio.Event(), asyncio.Event()
         self._started = self._stopping = False
         self._failing: dict[str, tuple[int, str]] = {}
-        """Parts that fail at present: since when, and why."""
+        """Machines that fail at present: since when, and why."""
         self._untold: dict[str, set[bytes]] = {}
-        """Jobs that a part failed at when it was told of them."""
+        """Keys that a machine failed at when it was told of them."""
         self.report: dict[str, Any] | None = None
         """What the sandbox's self-test said; None before it is over. `ok` false: no job runs, `reason` says why."""
 
@@ -141,40 +146,48 @@ class Work:
 
     async def start(self) -> None:
         """Go on where this node stopped. Raises BookError. The sandbox is prepared meanwhile; duties that need none are done."""
-        me = self._ledger.own_id
         path = self._folder / "work.db"
-        self._book = await self._call(lambda: Book(path, self._ledger.chain_id, me))
+        self._book = await self._call(lambda: Book(path, self._ledger.chain_id, self._ledger.own_id))
         self._pins = Pins(self._files, self._book, self._executor)
         await self._pins.load()
-        self._images = Images(self._files, self._engine, self._pins, self._config)
+        self._images = Images(self._files, self._engine, self._pins)
         self._models = Models(self._folder / "models", self._executor)
         hidden = self._folder / "hidden"
         self._fetch = Fetching(self._ledger, self._files, self._images, self._pins, hidden, self._executor)
         self._execution = Execution(self._engine, self._log, self._models, self._book, self._executor)
-        await self._recall(me)
-        self._outbox = Outbox(self._book, self._ledger, now=self._now, executor=self._executor, settled=self._settled)
-        self._sending = Sending(self._book, self._outbox, self._ledger, self._executor, self._now, self._rng)
+        await self._recall()
+        fates = fates_of(self._slices)
+        self._outbox = Outbox(self._book, self._ledger, fates, now=self._now, executor=self._executor, settled=self._settled)
         await self._outbox.start()
         self._started = True
         runs = self._config.enabled or self._config.verify  # else no engine is needed: what is left is to abstain and to serve
         for task in (*((self._prepare(),) if runs else ()), self._follow(), self._pump()):
             self._spawn(task)
 
-    async def _recall(self, me: bytes) -> None:
+    async def _recall(self) -> None:
         """The machines know again what this node knew."""
         book = self._book
         await self._call(lambda: book.prune(self._now()))
         await self._pins.expire(self._now())
-        attempts, claims = await self._call(lambda: book.attempts(MAX_STARTS)), await self._call(book.claims)
-        votes, pending = await self._call(book.votes), await self._call(book.pending)
-        self._keys = await self._call(book.keys)
-        claiming = {intent.job for intent in pending if intent.key.startswith("claim:")}
-        known = worker.Memory(attempts, {claim.commitment: claim.job for claim in claims}, claiming)
-        self._worker = Worker(me, self._config, known)
-        false = {(c, v.seat[0]) for v in votes for c, b in zip(v.claimants, v.ballots, strict=True) if b.code == VoteCode.FALSE}
-        self._verifier = Verifier(me, self._config, verifier.Memory({vote.seat: vote.commitment for vote in votes}, false))
-        self._contractor, self._changes = Contractor(me), Changes(self._ledger.state)
-        await self._models.sweep({claim.model.path for claim in claims}, self._leftovers)
+        secrets, pending = await self._call(book.secrets), await self._call(book.pending)
+        attempts = await self._call(lambda: book.attempts(MAX_STARTS))
+        for part in self._slices:
+            known = Recalled(
+                me=self._ledger.own_id,
+                chain_id=self._ledger.chain_id,
+                config=self._config,
+                rng=self._rng,
+                secrets=[secret for secret in secrets if part.owns(secret.kind)],
+                attempts={kind: used for kind, used in attempts.items() if part.owns(kind)},
+                pending=[(intent.kind, intent.key, intent.ref) for intent in pending if part.owns(intent.kind)],
+            )
+            changes = Changes(self._ledger.state, part.watch)
+            self._changes.append(changes)
+            for machine in part.machines(known):
+                if machine.name in self._parts:
+                    raise ValueError(f"two machines are called {machine.name}")
+                self._parts[machine.name] = _Part(machine, changes)
+        await self._models.sweep({secret.path for secret in secrets if secret.path is not None}, self._leftovers)
         await self._call(self._fetch.sweep)
 
     async def stop(self) -> None:
@@ -216,16 +229,13 @@ class Work:
                 pause = min(2 * pause, PREPARE_AGAIN_S)
 
     async def _live_images(self) -> dict[bytes, str]:
-        """By job. Looks through all live jobs, a few at a time."""
+        """By ref. Looks through all that lives, a few at a time."""
         found = {}
-        live = list(self._ledger.state.keys(records.live_key(b"")))
-        for number, key in enumerate(live):
-            if number % MAX_PIECE == MAX_PIECE - 1:
-                await asyncio.sleep(0)
-            job = key[len(records.live_key(b"")) :]
-            terms = self._terms(job)
-            if terms is not None and terms.image.image_id:
-                found[job] = f"sha256:{terms.image.image_id.hex()}"
+        for part in self._slices:
+            for number, (ref, image_id) in enumerate(part.images(self._ledger.state)):
+                if number % MAX_PIECE == MAX_PIECE - 1:
+                    await asyncio.sleep(0)
+                found[ref] = image_id
         return found
 
     # --- the loop --------------------------------------------------------------------------------------------------------------
@@ -247,7 +257,7 @@ class Work:
             self._step()
             # With many runs and claims of its own a look takes long: never more than a small part of the loop that votes.
             await asyncio.sleep(min(TICK_S, max(PUMP_S, LOOK_SHARE * (loop.time() - began))))
-            if not self._changes.complete:
+            if not all(changes.complete for changes in self._changes):
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TICK_S):
@@ -257,139 +267,133 @@ class Work:
     async def _tell_changes(self) -> None:
         """The machines learn what blocks changed, a piece at a time: also at a start no piece holds the loop up."""
         loop = asyncio.get_running_loop()
-        for _ in range(PIECES):
-            began = loop.time()
-            moved = self._changes.take()
-            if moved is None:
-                return
-            self._tell(moved)
-            await asyncio.sleep(PIECE_SHARE * (loop.time() - began))
+        for changes in self._changes:
+            for _ in range(PIECES):
+                began = loop.time()
+                changed = changes.take()
+                if changed is None:
+                    break
+                for name, part in self._parts.items():
+                    if part.changes is changes:
+                        self._tell(name, changed)
+                await asyncio.sleep(PIECE_SHARE * (loop.time() - began))
 
-    def _tell(self, moved: Moved) -> None:
-        self._tell_part("verifier", self._verifier.handle, moved)
-        self._tell_part("worker", self._worker.handle, moved)
-        self._tell_part("contractor", self._contractor.moved, moved)
-
-    def _tell_part(self, part: str, tell: Callable[[Moved], object], moved: Moved) -> None:
-        """A job at which a part fails hides no other from it, and is told again with the next change."""
-        jobs = (*moved.jobs, *sorted(self._untold.pop(part, set()) - {*moved.jobs}))
+    def _tell(self, name: str, changed: Changed) -> None:
+        """A key at which a machine fails hides no other from it, and is told again with the next change."""
+        tell = self._parts[name].machine.handle
+        keys = (*changed.keys, *sorted(self._untold.pop(name, set()) - {*changed.keys}))
         try:
-            tell(Moved(moved.reader, jobs, moved.contractors, moved.anew))
-            return
+            said = tell(Changed(changed.reader, keys, changed.anew))
         except Exception as fault:
-            self._fails(part, fault)
-        pieces = [Moved(moved.reader, (), moved.contractors, moved.anew), *(Moved(moved.reader, (job,), (), False) for job in jobs)]
-        for piece in pieces:
+            self._fails(name, fault)
+        else:
+            self._do(name, said)
+            return
+        for piece in (Changed(changed.reader, (), changed.anew), *(Changed(changed.reader, (key,)) for key in keys)):
             try:
-                tell(piece)
+                self._do(name, tell(piece))
             except Exception as fault:
-                log.error("what changed could not be told", part=part, jobs=[job.hex() for job in piece.jobs], why=repr(fault))
-                untold = self._untold.setdefault(part, set())
-                untold |= {*piece.jobs} if len(untold) < MAX_UNTOLD else set()
+                log.error("what changed could not be told", part=name, keys=[key.hex() for key in piece.keys], why=repr(fault))
+                untold = self._untold.setdefault(name, set())
+                untold |= {*piece.keys} if len(untold) < MAX_UNTOLD else set()
 
     def _step(self) -> None:
         """One look at the committed state."""
         state, clock = self._ledger.state, self._ledger.clock
-        self._ask("verifier", lambda: self._verifier.handle(Chain(state, clock)))
-        self._ask("worker", lambda: self._worker.handle(Chain(state, clock, self._verifier.busy, self._changes.complete)))
-        self._ask("contractor", lambda: self._contractor.duties(state, self._keys))
-        self._ask("clean-up", self._over)
+        held = frozenset((self._images.refs | self._pins.refs) - self._releasing)
+        for name, part in self._parts.items():
+            busy = any(other.machine.busy for other in self._parts.values() if other is not part)
+            self._ask(name, Chain(state, clock, busy, part.changes.complete, held))
 
-    def _over(self) -> list[Effect]:
-        """Jobs that ended and that neither machine knows any more."""
-        ended: list[Effect] = []
-        for job in (self._images.jobs | self._pins.jobs) - self._releasing:
-            record = self._ledger.state.get(records.job_key(job))
-            if isinstance(record, Job) and record.state in ENDED:
-                ended.append(Cleanup(job, won=False))
-        return ended
-
-    def _feed(self, given: Input) -> None:
+    def _feed(self, given: Input, only: str | None = None) -> None:
+        """An answer: to the machine that asked, or to all of them."""
         if self._stopping:
             return
-        self._ask("verifier", lambda: self._verifier.handle(given))
-        self._ask("worker", lambda: self._worker.handle(given))
+        for name in self._parts if only is None else (only,):
+            self._ask(name, given)
         self._wake.set()
 
-    def _ask(self, part: str, question: Callable[[], Sequence[Effect]]) -> None:
+    def _ask(self, name: str, given: Input) -> None:
         """Ask one machine and do what it says, before the next one is asked.
 
         A machine notes that it said something, and says it once: what it said is done whatever becomes of the others. One that
         fails is asked again at the next block, and until it answers the status says so.
         """
         try:
-            effects = question()
+            effects = self._parts[name].machine.handle(given)
         except Exception as fault:
-            self._fails(part, fault)
+            self._fails(name, fault)
             return
         stumbled = [effect for effect in effects if isinstance(effect, Stumbled)]
         for failure in stumbled:
-            self._fails(part, failure.fault, failure.job)
-        if not stumbled and self._failing.pop(part, None) is not None:
-            log.info("a part of this node's work goes on", part=part)
+            self._fails(name, failure.fault, failure.ref)
+        if not stumbled and self._failing.pop(name, None) is not None:
+            log.info("a part of this node's work goes on", part=name)
+        self._do(name, effects)
+
+    def _do(self, name: str, effects: Sequence[Effect]) -> None:
         for effect in effects:
             try:
-                self._perform(effect)
+                self._perform(name, effect)
             except Exception:
-                log.exception("an effect failed", part=part, effect=type(effect).__name__)
+                log.exception("an effect failed", part=name, effect=type(effect).__name__)
 
-    def _fails(self, part: str, fault: Exception, job: bytes = b"") -> None:
+    def _fails(self, part: str, fault: Exception, ref: bytes = b"") -> None:
         if part not in self._failing:
             text = "a part of this node's work fails; it is asked again at the next block"
-            log.error(text, part=part, job=job.hex(), exc_info=fault)
-            of = f" (job {job.hex()})" if job else ""
+            log.error(text, part=part, ref=ref.hex(), exc_info=fault)
+            of = f" ({ref.hex()})" if ref else ""
             self._failing[part] = (self._now(), f"{type(fault).__name__}: {fault}{of}"[:MAX_WHY])
 
-    def _settled(self, key: str, job: bytes, state: IntentState, note: str) -> None:
-        if key.startswith("claim:"):
-            self._feed(ClaimSettled(job))
+    def _settled(self, intent: Intent, state: IntentState, note: str) -> None:
+        self._feed(Settled(intent.kind, intent.key, intent.ref))
 
     # --- effects ---------------------------------------------------------------------------------------------------------------
 
-    def _perform(self, effect: Effect) -> None:
+    def _perform(self, name: str, effect: Effect) -> None:
+        """`name`: the machine that said it."""
         match effect:
-            case StartTrain() | StartSelfCheck() | StartEvaluate():
-                self._spawn(self._run(effect), f"run {effect.run}")
+            case StartRun():
+                self._spawn(self._run(name, effect), f"run {effect.run}")
             case Kill():
                 self._log.cancel(effect.run, effect.reason)
-            case FetchImage() if effect.job not in self._fetching:
-                self._fetching.add(effect.job)
-                self._spawn(self._image(effect.job, effect.urgent))
-            case FetchImage(urgent=True):
-                self._fetch.hurry(effect.job)
-            case FetchModel():
-                self._of_seat(effect.seat, self._answer(self._fetch.model(effect)))
-            case OpenHidden():
-                self._of_seat(effect.seat, self._answer(self._fetch.hidden(effect)))
-            case SeatDone():
-                for task in self._seats.pop(effect.seat, ()):
+            case BringImage() if effect.ref not in self._fetching:
+                self._fetching.add(effect.ref)
+                self._spawn(self._image(effect))
+            case BringImage(urgent=True):
+                self._images.hurry(effect.ref, effect.image)
+            case FetchContent():
+                self._of_scope(name, effect.scope, self._answer(name, self._fetch.content(effect)))
+            case Decrypt():
+                self._of_scope(name, effect.scope, self._answer(name, self._fetch.decrypted(name, effect)))
+            case EndScope():
+                for task in self._scopes.pop((name, effect.scope), ()):
                     task.cancel()
-                self._spawn(self._fetch.done(effect.seat))
-            case SubmitClaim():
-                self._spawn(self._claim(effect))
-            case CommitBallots():
-                self._spawn(self._commit(effect))
-            case Publish():
-                self._spawn(self._publish(effect))
-            case Reveal():
-                self._spawn(self._sending.reveal(effect))
-            case OpenBallots():
-                self._spawn(self._sending.open(effect))
-            case RevealKey():
-                self._keys.discard(effect.key_hash)
-                self._spawn(self._sending.reveal_key(effect))
-            case Judge():
-                self._spawn(self._sending.judge(effect))
-            case DropModel():
-                self._spawn(self._drop(effect))
-            case LetGo() if effect.job not in self._fetching and self._verifier.gives_up(effect.job):
-                self._letting_go.add(effect.job)
-                self._spawn(self._let_go(effect.job))
-            case Cleanup() if effect.job not in self._releasing:
-                self._releasing.add(effect.job)
-                self._spawn(self._clean(effect.job))
+                self._spawn(self._fetch.done(name, effect.scope))
+            case Submit():
+                self._spawn(self._submit(name, effect))
+            case PublishFile():
+                self._spawn(self._serve(name, effect))
+            case DropSecret():
+                self._spawn(self._drop_secret(effect))
+            case DropFile():
+                self._spawn(self._models.drop(effect.path))
+            case Pin():
+                until = self._now() + effect.ms if effect.ms else 0
+                self._spawn(self._pinned(self._pins.pin(effect.cid, effect.reason, effect.ref, until), effect.ref))
+            case Unpin():
+                self._spawn(self._pinned(self._pins.give_up(effect.ref, (effect.reason,)), effect.ref))
+            case LetGo() if effect.ref not in self._fetching and self._nobody_else_needs(name, effect.ref):
+                self._letting_go.add(effect.ref)
+                self._spawn(self._let_go(effect.ref))
+            case Forget() if effect.ref not in self._releasing:
+                self._releasing.add(effect.ref)
+                self._spawn(self._clean(effect))
             case _:
                 pass
+
+    def _nobody_else_needs(self, name: str, ref: bytes) -> bool:
+        return all(part.machine.gives_up(ref) for other, part in self._parts.items() if other != name)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str | None = None) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -402,110 +406,103 @@ class Work:
         if not task.cancelled() and task.exception() is not None:
             log.error("a task of worker or verifier ended by a fault", exc_info=task.exception())
 
-    def _of_seat(self, seat: Seat, work: Coroutine[Any, Any, None]) -> None:
-        """A task that nobody needs once the seat is done."""
-        tasks = self._seats.setdefault(seat, set())
+    def _of_scope(self, name: str, scope: str, work: Coroutine[Any, Any, None]) -> None:
+        """A task that nobody needs once the scope is done."""
+        tasks = self._scopes.setdefault((name, scope), set())
         task = self._spawn(work)
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    async def _answer(self, work: Coroutine[Any, Any, Input]) -> None:
-        self._feed(await work)
+    async def _answer(self, name: str, work: Coroutine[Any, Any, Input]) -> None:
+        self._feed(await work, name)
 
-    async def _run(self, start: Start) -> None:
+    async def _run(self, name: str, start: StartRun) -> None:
         run = self._execution.begin(start)
-        self._feed(await self._execution.run(self._ledger.state, start, run))
+        self._feed(await self._execution.run(start, run), name)
 
-    async def _image(self, job: bytes, urgent: bool) -> None:
+    async def _image(self, effect: BringImage) -> None:
         try:
             await self._ready.wait()
-            while job in self._letting_go:
+            while effect.ref in self._letting_go:
                 await asyncio.sleep(TICK_S)
-            answer = await self._fetch.image(job, urgent=urgent)
+            answer: Input = await self._fetch.image(effect)
         finally:
-            self._fetching.discard(job)
+            self._fetching.discard(effect.ref)
         self._feed(answer)
 
-    async def _claim(self, effect: SubmitClaim) -> None:
-        stored = await self._sending.claim(effect)
-        while stored is None and self._takes_claims(effect.job):
-            await asyncio.sleep(TICK_S)
-            stored = await self._sending.claim(effect)
-        if stored is None:
-            await self._models.drop(effect.model.path)
-            self._feed(ClaimSettled(effect.job))
-        else:
-            self._feed(stored)
-
-    async def _commit(self, effect: CommitBallots) -> None:
-        stored = await self._sending.commit(effect)
-        if stored is None:
-            self._verifier.not_stored(effect.seat)
-        else:
-            self._verifier.stored(effect.seat, stored.commitment, stored.ballots, stored.claimants)
-        self._wake.set()
-
-    async def _publish(self, effect: Publish) -> None:
-        """From now on the committee, and everybody who asks, can have the model."""
-        answer = await self._sending.publish(effect, self._files, self._pins)
-        if answer is not None:
-            await asyncio.sleep(TICK_S)
-            self._feed(answer)
-
-    async def _drop(self, effect: DropModel) -> None:
-        if effect.model is not None:
-            await self._models.drop(effect.model.path)
+    async def _submit(self, name: str, effect: Submit) -> None:
+        if effect.needs is not None and not effect.needs.is_file():
+            log.error("a message is not sent: the file that it needs is gone from this disk", intent=effect.key)
             return
-        claim = await durably(self._executor, lambda: self._book.claim(effect.commitment))
-        if claim is not None:
-            await durably(self._executor, lambda: self._book.drop_claim(effect.commitment))
-            await self._models.drop(claim.model.path)
+        answer = await self._outbox.submit(effect)
+        if isinstance(answer, SecretRefused):
+            await asyncio.sleep(TICK_S)
+        if answer is not None:
+            self._feed(answer, name)
 
-    async def _clean(self, job: bytes) -> None:
-        """A job that ended is owed nothing more, but its winner's model to its buyer."""
+    async def _serve(self, name: str, effect: PublishFile) -> None:
+        """From now on everybody who asks can have the file."""
         try:
-            while not await self._cleaned(job):
+            await self._pins.pin(effect.cid, _served(effect.ref), effect.ref)
+            cid, _ = await self._files.add(effect.path, pin=_served(effect.ref))
+        except Exception as problem:  # a full disk, a store that is closing: its time is not over yet
+            log.error("a file cannot be served; trying again", ref=effect.ref.hex(), why=str(problem))
+            await asyncio.sleep(TICK_S)
+            self._feed(NotPublished(effect.ref, effect.cid), name)
+            return
+        if cid != effect.cid:
+            log.error("a file on this disk is not what it was", ref=effect.ref.hex(), cid=cid)
+
+    async def _drop_secret(self, effect: DropSecret) -> None:
+        known = await durably(self._executor, lambda: self._book.secret(effect.kind, effect.key))
+        if known is not None:
+            await durably(self._executor, lambda: self._book.drop_secret(effect.kind, effect.key))
+            if known.path is not None:
+                await self._models.drop(known.path)
+
+    async def _pinned(self, work: Coroutine[Any, Any, None], ref: bytes) -> None:
+        try:
+            await work
+        except sqlite3.Error as problem:
+            log.warning("a pin could not be changed", ref=ref.hex(), why=str(problem))
+
+    async def _clean(self, effect: Forget) -> None:
+        """A ref that is over is owed nothing more, but what was published for it and is to stay."""
+        try:
+            while not await self._cleaned(effect):
                 await asyncio.sleep(TICK_S)
         finally:
-            self._releasing.discard(job)
+            self._releasing.discard(effect.ref)
 
-    async def _let_go(self, job: bytes) -> None:
+    async def _let_go(self, ref: bytes) -> None:
         try:
-            await self._images.let_go(job)
+            await self._images.let_go(ref)
         except sqlite3.Error as problem:
-            log.warning("what was fetched for a job stays until it ends", job=job.hex(), why=str(problem))
+            log.warning("what was fetched stays until its ref is over", ref=ref.hex(), why=str(problem))
         finally:
-            self._letting_go.discard(job)
+            self._letting_go.discard(ref)
 
-    async def _cleaned(self, job: bytes) -> bool:
+    async def _cleaned(self, effect: Forget) -> bool:
         """False where the disk refused: what was given up until then is not there the next time."""
+        ref = effect.ref
         try:
-            await self._keep_won(job)
-            await self._pins.release(job)
-            await self._images.release(job)
-            for claim in await self._call(lambda: self._book.forget_job(job)):
-                await self._models.drop(claim.model.path)
+            for cid, ms in effect.keep:
+                if self._pins.holds(cid, _served(ref)):
+                    await self._pins.pin(cid, f"won:{ref.hex()}", ref, self._now() + ms)
+            await self._pins.release(ref)
+            await self._images.release(ref)
+            for path in await self._call(lambda: self._book.forget(ref)):
+                await self._models.drop(path)
             await self._pins.expire(self._now())
         except sqlite3.Error as problem:
-            log.error("a job that ended cannot be forgotten yet; trying again", job=job.hex(), why=str(problem))
+            log.error("what is over cannot be forgotten yet; trying again", ref=ref.hex(), why=str(problem))
             return False
         return True
-
-    async def _keep_won(self, job: bytes) -> None:
-        own = policy.own_claim(self._ledger.state, job, self._ledger.own_id)
-        record = self._ledger.state.get(records.job_key(job))
-        if own is None or not isinstance(record, Job) or not record.winner or not own.model:
-            return
-        index = self._ledger.state.get(records.claimant_key(job, self._ledger.own_id))
-        cid = cid_text(own.model)
-        if index is not None and index.index == record.winner[0] and self._pins.holds(cid, f"job:{job.hex()}"):
-            until = self._now() + self._config.serve_won_days * DAY_MS
-            await self._pins.pin(cid, f"won:{job.hex()}", job, until)
 
     # --- for the API -----------------------------------------------------------------------------------------------------------
 
     def failing(self) -> list[dict[str, Any]]:
-        """Parts of the work that fail at present: which, since when (wall clock, ms), why."""
+        """Machines that fail at present: which, since when (wall clock, ms), why."""
         return [{"part": part, "since": since, "why": why} for part, (since, why) in sorted(self._failing.items())]
 
     def list_runs(self) -> list[dict[str, Any]]:
@@ -518,25 +515,17 @@ class Work:
     def cancel_run(self, run_id: str) -> bool:
         return self._log.cancel(run_id, "cancelled by the operator")
 
-    def explain(self, job: bytes) -> str | None:
-        """Why this node does not train for a job, in words; None where it does."""
-        return self._worker.explain(self._ledger.state, job, self._ledger.clock)
-
-    async def keep_key(self, key: bytes) -> bytes:
-        """Keep the key (32 bytes) of hidden data that this node posts; it is revealed when its job asks for it. Its hash."""
-        key_hash: bytes = await self._call(lambda: self._book.save_key(key))
-        self._keys.add(key_hash)
-        return key_hash
+    async def keep(self, secret: Secret) -> None:
+        """Keep what a user hands to this node's work; its contract's machines are told."""
+        await self._call(lambda: self._book.save(secret, self._now()))
+        self._feed(Kept(secret))
 
     # --- helpers ---------------------------------------------------------------------------------------------------------------
 
-    def _takes_claims(self, job: bytes) -> bool:
-        record = self._ledger.state.get(records.job_key(job))
-        return isinstance(record, Job) and record.state == State.OPEN and self._ledger.clock < record.deadline
-
-    def _terms(self, job: bytes) -> PostJob | None:
-        posting = self._ledger.state.get(records.posting_key(job))
-        return posting.terms if isinstance(posting, Posting) else None
-
     async def _call(self, work: Callable[[], Any]) -> Any:
         return await in_thread(self._executor, work)
+
+
+def _served(ref: bytes) -> str:
+    """The reason for which a published file is pinned."""
+    return f"job:{ref.hex()}"

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -15,11 +16,12 @@ import pytest
 from chain.contracts.job import messages, records, settle
 from chain.contracts.job.messages import Ballot
 from chain.contracts.job.rules import HiddenVote, VoteCode
-from client.work.book import Book, Intent, StoredVote
+from client.contracts.job.verifier import Verifier
+from client.contracts.job.work import VerifierMachine, WorkerMachine
+from client.contracts.job.worker import Worker
+from client.work.book import Book, Intent
+from client.work.events import Secret
 from client.work.material import Images, Models, Pins
-from client.work.sending import Sending
-from client.work.verifier import Verifier
-from client.work.worker import Worker
 from tests.sim.market.cheats.table import CHEATS
 from tests.sim.market.loop import VirtualLoop
 from tests.sim.market.plan import JobPlan, MarketProfile, Plan
@@ -158,14 +160,18 @@ async def _nothing(*_: object) -> None:
     return None
 
 
+def _silent(*_: object) -> list[object]:
+    return []
+
+
 def _always_ok(_self: Verifier, _duty: object, candidate: Any, hidden: HiddenVote, hidden_loss: int) -> Ballot:
     return Ballot(int(VoteCode.OK), candidate.loss, candidate.public[1], int(hidden), hidden_loss)
 
 
-def _forgetful(self: Book, vote: StoredVote, op: bytes, now: int) -> StoredVote:
+def _forgetful(self: Book, secret: Secret, intent: Intent, now: int) -> Secret:
     """Takes the newest ballots of a seat instead of those that are stored."""
-    self.put(Intent(f"commit:{vote.commitment.hex()}", vote.seat[0], op), now)
-    return vote
+    self.put(replace(intent, key=f"{intent.key}:{secret.blob.hex()[:64]}"), now)
+    return secret
 
 
 def _misdirected(work: Any, claimant: bytes) -> None:
@@ -174,16 +180,16 @@ def _misdirected(work: Any, claimant: bytes) -> None:
 
 
 BROKEN: dict[str, tuple[object, str, object, str]] = {
-    "votes are not opened": (Sending, "open", _nothing, ""),
-    "claims are not revealed": (Sending, "reveal", _nothing, ""),
-    "models are not served": (Sending, "publish", _nothing, ""),
+    "votes are not opened": (VerifierMachine, "_open", _silent, ""),
+    "claims are not revealed": (WorkerMachine, "_reveal", _silent, ""),
+    "models are not served": (WorkerMachine, "_publish", _silent, ""),
     "every claim is found right": (Verifier, "_measurement", _always_ok, "false loss"),
     "nobody is judged": (Verifier, "_judge", lambda *_: [], "false loss"),
     "models are kept": (Models, "drop", _nothing, ""),
     "pins are kept": (Pins, "release", _nothing, ""),
     "images are kept": (Images, "release", _nothing, ""),
     "ended jobs are not forgotten": (Worker, "_finish", lambda *_: [], ""),
-    "ballots are not kept": (Book, "save_vote", _forgetful, ""),
+    "ballots are not kept": (Book, "put_with", _forgetful, ""),
     "the claimed loss is believed": (messages, "vote_code", lambda *_: VoteCode.OK, "false loss"),
     "the stake is paid to the poster": (settle, "_release_stake", _misdirected, ""),
 }

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from client.config import WorkConfig
-from client.work import policy
+from client.contracts.job import policy
 from sandbox import disk, tarwriter
 from sandbox.archive import ScannedImage, clean_archive, scan_archive
 from sandbox.docker.store import PULL_LEAST, PULL_PATIENCE_S, PULL_SLOWEST, PULL_WINDOW_S, ImageStore, PullWatch, image_differences

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.job import Image, ImageKind
+from chain.contracts.job import Image, ImageKind, PostJob
+from client.contracts.job.events import StartEvaluate, StartSelfCheck, StartTrain
+from client.contracts.job.runs import evaluate_spec, train_spec, wanted_image
 from client.work import WorkConfig
 from client.work.book import Book
 from client.work.engine import MAX_PROGRESS, MAX_RUNS, RunLog, ThreadedSandbox
-from client.work.events import Model, StartEvaluate, StartSelfCheck, StartTrain
-from client.work.execution import evaluate_spec, train_spec
+from client.work.events import Model, WantedImage
 from client.work.material import Images, Models, Pins, cid_of_file
 from p2p.content.cid import parse
 from sandbox import (
@@ -174,12 +175,16 @@ async def test_a_model_is_named_as_the_content_store_will_name_it_and_leftovers_
         assert not model.path.exists()
 
 
+def wanted(terms: PostJob) -> WantedImage:
+    return wanted_image(WorkConfig(), terms)
+
+
 def make_images(tmp_path: Path) -> tuple[Images, FilesDouble, FakeEngine, Pins, Book]:
     files = FilesDouble(Web(), "n", tmp_path / "files")
     engine = FakeEngine(tmp_path / "out", random.Random(0))
     book = Book(tmp_path / "work.db", bytes(32), bytes(20))
     pins = Pins(files, book, Inline())
-    return Images(files, engine, pins, WorkConfig()), files, engine, pins, book
+    return Images(files, engine, pins), files, engine, pins, book
 
 
 async def test_an_image_is_pinned_and_stays_until_its_last_job_ended(tmp_path: Path) -> None:
@@ -188,10 +193,10 @@ async def test_an_image_is_pinned_and_stays_until_its_last_job_ended(tmp_path: P
     cid, size = await files.add(tmp_path / "image.tar", pin="boss")
     files.unpin(cid, "boss")
     terms = posting(0, image=Image(ImageKind.ARCHIVE, "", parse(cid).to_bytes(), b"\xab" * 32, size))
-    assert await images.ensure(JOB, terms) == IMAGE
-    assert await images.ensure(OTHER, terms) == IMAGE
+    assert await images.ensure(JOB, wanted(terms)) == IMAGE
+    assert await images.ensure(OTHER, wanted(terms)) == IMAGE
     assert files.pins[cid] == {f"image:{JOB.hex()}", f"image:{OTHER.hex()}"}
-    assert {job for _, _, job, _ in book.pins()} == {JOB, OTHER} == pins.jobs
+    assert {job for _, _, job, _ in book.pins()} == {JOB, OTHER} == pins.refs
     await images.release(JOB)
     assert engine.images == {IMAGE}
     await images.release(OTHER)
@@ -208,11 +213,11 @@ async def test_a_job_that_goes_on_lets_go_of_what_was_fetched_and_of_nothing_els
     (tmp_path / "image.tar").write_bytes(b"an image")
     cid, size = await files.add(tmp_path / "image.tar", pin="boss")
     terms = posting(0, image=Image(ImageKind.ARCHIVE, "", parse(cid).to_bytes(), b"\xab" * 32, size))
-    assert await images.ensure(JOB, terms) == IMAGE
+    assert await images.ensure(JOB, wanted(terms)) == IMAGE
     await pins.pin(cid, f"job:{JOB.hex()}", JOB)
     await images.let_go(JOB)
     assert (engine.images, files.pins[cid]) == (set(), {"boss", f"job:{JOB.hex()}"})
-    assert await images.ensure(JOB, terms) == IMAGE
+    assert await images.ensure(JOB, wanted(terms)) == IMAGE
     assert engine.images == {IMAGE}
 
 
@@ -223,7 +228,7 @@ async def test_removing_an_image_holds_up_its_own_loading_and_no_other(tmp_path:
         (tmp_path / "image.tar").write_bytes(bytes([number]))
         cid, size = await files.add(tmp_path / "image.tar", pin="boss")
         terms.append(posting(0, image=Image(ImageKind.ARCHIVE, "", parse(cid).to_bytes(), bytes([number]) * 32, size)))
-    await images.ensure(JOB, terms[0])
+    await images.ensure(JOB, wanted(terms[0]))
     removing, go_on, remove = asyncio.Event(), asyncio.Event(), engine.remove
 
     async def slow(image_id: str) -> None:
@@ -234,8 +239,8 @@ async def test_removing_an_image_holds_up_its_own_loading_and_no_other(tmp_path:
     engine.remove = slow  # type: ignore[method-assign]
     release = asyncio.create_task(images.release(JOB))
     await removing.wait()
-    same = asyncio.create_task(images.ensure(OTHER, terms[0]))
-    other = await asyncio.wait_for(images.ensure(JOB, terms[1]), 10)
+    same = asyncio.create_task(images.ensure(OTHER, wanted(terms[0])))
+    other = await asyncio.wait_for(images.ensure(JOB, wanted(terms[1])), 10)
     assert not same.done()
     go_on.set()
     await release
@@ -247,7 +252,7 @@ async def test_an_image_that_the_engine_would_not_give_up_goes_with_the_next(tmp
     (tmp_path / "image.tar").write_bytes(b"an image")
     cid, size = await files.add(tmp_path / "image.tar", pin="boss")
     terms = posting(0, image=Image(ImageKind.ARCHIVE, "", parse(cid).to_bytes(), b"\xab" * 32, size))
-    await images.ensure(JOB, terms)
+    await images.ensure(JOB, wanted(terms))
     remove = engine.remove
 
     async def refuse(image_id: str) -> None:
@@ -257,7 +262,7 @@ async def test_an_image_that_the_engine_would_not_give_up_goes_with_the_next(tmp
     await images.release(JOB)
     assert engine.images == {IMAGE}
     engine.remove = remove  # type: ignore[method-assign]
-    await images.ensure(OTHER, terms)
+    await images.ensure(OTHER, wanted(terms))
     await images.release(JOB)
     assert engine.images == {IMAGE}  # another job has it by now
     await images.release(OTHER)
@@ -268,7 +273,7 @@ async def test_a_registry_image_that_is_another_one_than_posted_is_refused(tmp_p
     images, *_ = make_images(tmp_path)
     posted = Image(ImageKind.REGISTRY, "jobs/test@sha256:" + "ab" * 32, b"", b"\xee" * 32, 1_000)
     with pytest.raises(BadImage, match="not sha256:eeee"):
-        await images.ensure(JOB, posting(0, image=posted))
+        await images.ensure(JOB, wanted(posting(0, image=posted)))
 
 
 def test_an_empty_file_has_a_name_too(tmp_path: Path) -> None:

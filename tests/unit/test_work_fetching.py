@@ -8,14 +8,14 @@ from typing import Any, cast
 
 import pytest
 
-from client.work.events import FetchModel, ModelMissing, ModelReady
+from client.work.events import ContentMissing, ContentReady, FetchContent
 from client.work.fetching import Fetching
 from p2p.content.cid import Codec, cid_of
 from p2p.content.faults import FetchFailed, Reason
 from tests.unit.work_kit import Inline, run_virtual
 
 CID = cid_of(Codec.RAW, b"a model")
-SEAT = (b"j" * 32, 0, 1)
+JOB = b"j" * 32
 WINDOW_MS = 60_000
 
 
@@ -49,13 +49,13 @@ def failed(reason: Reason) -> FetchFailed:
     return FetchFailed(CID, reason, "because of the test")
 
 
-def asked(world: Clock) -> ModelReady | ModelMissing:
+def asked(world: Clock) -> ContentReady | ContentMissing:
     async def main() -> Any:
         given = cast(Any, world)
         fetching = Fetching(given, given, cast(Any, None), given, Path("/nowhere"), Inline())
-        return await fetching.model(FetchModel(SEAT, 0, str(CID), 100, WINDOW_MS))
+        return await fetching.content(FetchContent("seat", "0", JOB, str(CID), 100, WINDOW_MS))
 
-    return cast("ModelReady | ModelMissing", run_virtual(main()))
+    return cast("ContentReady | ContentMissing", run_virtual(main()))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def asked(world: Clock) -> ModelReady | ModelMissing:
 )
 def test_a_fault_of_this_node_is_not_the_claimants(reason: Reason, own: bool) -> None:
     missing = asked(Clock(failed(reason)))
-    assert isinstance(missing, ModelMissing)
+    assert isinstance(missing, ContentMissing)
     assert missing.local is own
     assert "because of the test" in missing.reason
 
@@ -88,11 +88,11 @@ def test_a_fault_of_this_node_is_not_the_claimants(reason: Reason, own: bool) ->
 def test_a_disk_that_refused_once_never_makes_a_missing_model(world: Clock) -> None:
     """While it refused, the model may have been served: what came later proves nothing against the claimant."""
     missing = asked(world)
-    assert isinstance(missing, ModelMissing)
+    assert isinstance(missing, ContentMissing)
     assert missing.local
 
 
 def test_a_model_that_comes_at_last_is_taken() -> None:
     world = Clock(failed(Reason.NOBODY), failed(Reason.STORAGE), Path("/m"))
-    assert asked(world) == ModelReady(SEAT, 0, Path("/m"))
+    assert asked(world) == ContentReady("seat", "0", Path("/m"))
     assert world.asked == 3

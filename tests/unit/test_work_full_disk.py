@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import structlog
 
+from client.contracts.job.work import WorkerMachine
 from tests.unit.test_work_graph import VALIDATORS, Graph, tmp_path
-from tests.unit.work_kit import FullDisk, blocks, run_virtual, working
+from tests.unit.work_kit import FullDisk, blocks, machine, run_virtual, working
 
 __all__ = ["tmp_path"]
 
@@ -34,7 +35,7 @@ def test_nothing_is_forgotten_while_the_book_cannot_be_written(
 def test_nothing_is_forgotten_while_the_book_cannot_be_read(
     tmp_path: Path, start: int, logged: list[structlog.typing.EventDict]
 ) -> None:
-    """A reveal and an opening are said once: their salts are read from the book until that succeeds."""
+    """A reveal and an opening are said once: whatever of the book they need is asked for until that succeeds."""
     outage(tmp_path, start, logged, reads=True)
 
 
@@ -60,7 +61,11 @@ def outage(tmp_path: Path, start: int, logged: list[structlog.typing.EventDict],
         assert found["state"] == "PAID"
         graph.honest()
         works = [node.work for node in graph.nodes.values() if node.work is not None]
-        await blocks(graph.chain, lambda: not any(w._outbox.waiting or w._worker._races or w._images.jobs for w in works), 60)
+        await blocks(
+            graph.chain,
+            lambda: not any(w._outbox.waiting or machine(w, WorkerMachine).worker._races or w._images.refs for w in works),
+            60,
+        )
         over = True
         kept = [p for n in graph.nodes.values() for p in (n.folder / "work").rglob("*.model")]
         assert kept == []

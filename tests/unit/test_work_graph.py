@@ -9,7 +9,9 @@ import random
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,11 +24,14 @@ from chain.contracts.membership import JudgeCase
 from chain.crypto import address
 from chain.host import account_key
 from chain.types import parse_loss
+from client.contracts.job import secrets
+from client.contracts.job.work import WorkerMachine
 from client.work import WorkConfig, hidden
-from client.work.events import Moved
+from client.work.events import Chain as Look
+from client.work.events import Changed
 from p2p.content.cid import parse
 from sandbox import Status
-from tests.unit.work_kit import Chain, Node, Web, blocks, hidden_set, run_virtual, working
+from tests.unit.work_kit import Chain, Node, Web, blocks, hidden_set, machine, run_virtual, working
 
 VALIDATORS = ["a", "b", "c", "d"]
 
@@ -247,7 +252,7 @@ def test_hidden_data_decide_and_a_bad_key_costs_the_contractor(tmp_path: Path, k
         await graph.start(*VALIDATORS, "boss")
         assert boss.work is not None
         if key != "kept":
-            await boss.work.keep_key(secret)
+            await boss.work.keep(secrets.of_key(secret))
         job = graph.chain.post("boss", hidden=[hidden_set(cid, b"0.25" if key == "good" else b"other", secret, size)])
         (found,) = await graph.finish(job)
         assert found["state"] == "PAID"
@@ -290,7 +295,7 @@ def test_runs_are_shown_bounded_and_can_be_cancelled(tmp_path: Path) -> None:
         assert not node.work.cancel_run(run["id"])
         assert shown["progress"]
         assert told
-        assert node.work.explain(job) is None
+        assert machine(node.work, WorkerMachine).worker.explain(graph.chain.state, job, graph.chain.clock) is None
         await graph.stop()
 
     run_virtual(main())
@@ -382,7 +387,7 @@ class Faulty:
 STATES = ["OPEN", "REVEAL", "COMMIT", "COUNT", "PAID"]
 
 
-@pytest.mark.parametrize(("part", "since", "until"), [("_verifier", "OPEN", "COMMIT"), ("_worker", "COMMIT", "COUNT")])
+@pytest.mark.parametrize(("part", "since", "until"), [("verifier", "OPEN", "COMMIT"), ("worker", "COMMIT", "COUNT")])
 def test_a_part_that_fails_takes_nothing_from_the_other(tmp_path: Path, part: str, since: str, until: str) -> None:
     """Each says a thing once: what the workers said is done though the verifiers fail in the same look, and the other way round."""
 
@@ -400,10 +405,11 @@ def test_a_part_that_fails_takes_nothing_from_the_other(tmp_path: Path, part: st
             return graph.chain.describe(job)["state"] in during and (served or since == "OPEN")
 
         for work in works:
-            setattr(work, part, Faulty(getattr(work, part), broken))
+            known = work._parts[part]
+            work._parts[part] = replace(known, machine=Faulty(known.machine, broken))
         await blocks(graph.chain, broken)
         await blocks(graph.chain, lambda: all(work.failing() for work in works), 5)
-        assert {(said["part"], said["why"]) for work in works for said in work.failing()} == {(part[1:], "TypeError: a bug")}
+        assert {(said["part"], said["why"]) for work in works for said in work.failing()} == {(part, "TypeError: a bug")}
         await blocks(graph.chain, lambda: graph.chain.describe(job)["state"] == until)
         await blocks(graph.chain, lambda: not any(work.failing() for work in works), 5)
         (found,) = await graph.finish(job)
@@ -422,14 +428,16 @@ def test_an_effect_that_fails_keeps_no_other_from_being_done(tmp_path: Path) -> 
         assert work is not None
         done: list[Any] = []
 
-        def perform(effect: Any) -> None:
+        def perform(name: str, effect: Any) -> None:
             if effect == "bad":
                 raise TypeError("a bug")
-            done.append(effect)
+            done.append((name, effect))
 
         work._perform = perform  # type: ignore[method-assign]
-        work._ask("worker", lambda: ["one", "bad", "two"])  # type: ignore[list-item]
-        assert done == ["one", "two"]
+        said = SimpleNamespace(handle=lambda _: ["one", "bad", "two"], busy=False)
+        work._parts["worker"] = replace(work._parts["worker"], machine=said)  # type: ignore[arg-type]
+        work._ask("worker", Look(graph.chain.state, graph.chain.clock))
+        assert done == [("worker", "one"), ("worker", "two")]
         await graph.stop()
 
     run_virtual(main())
@@ -444,16 +452,19 @@ def test_a_job_at_which_a_part_fails_hides_no_other(tmp_path: Path) -> None:
         bad, told = b"\x02" * 32, list[bytes]()
         broken = True
 
-        def tell(moved: Moved) -> None:
-            if broken and bad in moved.jobs:
+        def tell(changed: Changed) -> list[Any]:
+            if broken and bad in changed.keys:
                 raise TypeError("a bug")
-            told.extend(moved.jobs)
+            told.extend(changed.keys)
+            return []
 
+        told_to = SimpleNamespace(handle=tell, busy=False)
+        work._parts["worker"] = replace(work._parts["worker"], machine=told_to)  # type: ignore[arg-type]
         jobs = tuple(bytes((n,)) * 32 for n in range(1, 5))
-        work._tell_part("worker", tell, Moved(graph.chain.state, jobs))
+        work._tell("worker", Changed(graph.chain.state, jobs))
         assert told == [job for job in jobs if job != bad] and work.failing()[0]["part"] == "worker"
         broken = False
-        work._tell_part("worker", tell, Moved(graph.chain.state, ()))
+        work._tell("worker", Changed(graph.chain.state, ()))
         assert told[3:] == [bad]
         await graph.stop()
 
@@ -480,7 +491,7 @@ def test_a_job_at_which_a_machine_fails_takes_nothing_from_another_job(tmp_path:
 
         monkeypatch.setattr(views, "duties_in", broken)
         await blocks(graph.chain, lambda: all(work.failing() for work in works), 10)
-        assert all(f"TypeError: a bug (job {poison.hex()})" == said["why"] for work in works for said in work.failing())
+        assert all(f"TypeError: a bug ({poison.hex()})" == said["why"] for work in works for said in work.failing())
         (found,) = await graph.finish(good)
         assert found["state"] == "PAID"
         await graph.stop()

@@ -14,14 +14,16 @@ from chain.crypto import account_id, sha256
 from chain.host import Reader
 from chain.ledger import state as ledger_state
 from chain.ledger.state import Overlay
-from client.work.changes import MAX_PIECE, Changes
-from client.work.contractor import Contractor as ContractorDuty
+from client.contracts.job.contractor import Contractor as ContractorDuty
+from client.contracts.job.events import FetchImage, FetchModel, Moved, RevealKey, StartTrain
+from client.contracts.job.events import JobEffect as Effect
+from client.contracts.job.verifier import MAX_AHEAD, MAX_AHEAD_OF_ONE, Verifier
+from client.contracts.job.worker import MAX_FAILURES, Worker
+from client.work.changes import MAX_PIECE
 from client.work.events import Chain as Look
-from client.work.events import Effect, FetchImage, FetchModel, ImageFailed, ImageReady, Moved, RevealKey, StartTrain
+from client.work.events import ImageFailed, ImageReady
 from client.work.order import FairOrder
-from client.work.verifier import MAX_AHEAD, MAX_AHEAD_OF_ONE, Verifier
-from client.work.worker import MAX_FAILURES, Worker
-from tests.unit.work_kit import Chain, key_of, posting, tell, working
+from tests.unit.work_kit import Chain, JobChanges, key_of, posting, tell, working
 
 MANY = 12_000
 IMAGE = "sha256:" + "cd" * 32
@@ -253,7 +255,7 @@ def test_a_contractor_opens_its_hidden_data_among_any_number_of_jobs() -> None:
     hidden = [HiddenSet(b"\x01\x55\x12\x20" + b"h" * 32, sha256(b"plain"), sha256(bytes(32)), 50)]
     ground.many(MANY, stranger(1), ground.terms(), State.KEY)
     job = ground.post(me, ground.terms(hidden=hidden), State.KEY)
-    duty, changes = ContractorDuty(me), Changes(ground.chain.state)
+    duty, changes = ContractorDuty(me), JobChanges(ground.chain.state)
     while (moved := changes.take()) is not None:
         duty.moved(moved)
     reader = Counting(ground.chain.state)
@@ -265,7 +267,7 @@ def test_a_contractor_opens_its_hidden_data_among_any_number_of_jobs() -> None:
 # --- what is told ---------------------------------------------------------------------------------------------------------------
 
 
-def all_of(changes: Changes) -> list[Moved]:
+def all_of(changes: JobChanges) -> list[Moved]:
     found = []
     while (moved := changes.take()) is not None:
         found.append(moved)
@@ -275,7 +277,7 @@ def all_of(changes: Changes) -> list[Moved]:
 def test_every_live_job_is_told_once_at_the_start_and_then_what_moves_in_small_pieces() -> None:
     ground = Ground()
     jobs = ground.many(1_000, stranger(1), ground.terms())
-    changes = Changes(ground.chain.state)
+    changes = JobChanges(ground.chain.state)
     assert not changes.complete
     pieces = all_of(changes)
     assert changes.complete
@@ -292,7 +294,7 @@ def test_every_live_job_is_told_once_at_the_start_and_then_what_moves_in_small_p
 def test_a_node_that_did_not_look_for_long_is_told_every_live_job_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_state, "MAX_FED", 100)
     ground = Ground()
-    changes = Changes(ground.chain.state)
+    changes = JobChanges(ground.chain.state)
     all_of(changes)
     jobs = ground.many(150, stranger(1), ground.terms())
     assert not changes.complete

@@ -9,21 +9,29 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chain.codec import encode
+from chain.contracts.credits import Transfer
 from chain.contracts.job.messages import Ballot, Claim, CommitVote, claim_commitment, model_id, vote_commitment
 from chain.contracts.job.messages import Reveal as RevealMessage
 from chain.contracts.job.records import seat_key
 from chain.contracts.membership import JudgeCase
 from chain.errors import InvalidTx, TxCode
-from client.work.book import Book, BookError, Intent, IntentState, StoredVote
-from client.work.events import CommitBallots, Model, Reveal, SubmitClaim
-from client.work.outbox import Fate, Outbox, fate
-from client.work.sending import Sending
+from chain.host import Reader
+from client.contracts.job import secrets
+from client.contracts.job.events import CommitBallots, OpenBallots, Reveal, SubmitClaim
+from client.contracts.job.secrets import VoteSecret
+from client.contracts.job.work import VerifierMachine, WorkerMachine
+from client.work import WorkConfig
+from client.work.book import Book, BookError, Intent, IntentState
+from client.work.events import Model, Secret, SecretRefused, Submit
+from client.work.machine import Fate, Recalled, fates_of, find_slices
+from client.work.outbox import Outbox
 from tests.unit.work_kit import START_MS, Chain, Inline, LedgerDouble, blocks, posting, run_virtual
 
 CID = b"\x01\x55\x12\x20" + b"m" * 32
@@ -70,11 +78,23 @@ class Desk:
         def now() -> int:
             return START_MS
 
-        def told(key: str, job: bytes, state: IntentState, note: str) -> None:
-            self.settled.append((key, state))
+        def told(intent: Intent, state: IntentState, note: str) -> None:
+            self.settled.append((intent.key, state))
 
-        self.outbox = Outbox(self.book, self.ledger, now=now, executor=executor, settled=told)
-        self.sending = Sending(self.book, self.outbox, self.ledger, executor, now, os.urandom)
+        fates = fates_of(find_slices())
+        self.outbox = Outbox(self.book, self.ledger, fates, now=now, executor=executor, settled=told)
+        known = Recalled(chain.ids[name], chain.chain_id, WorkConfig(), os.urandom, self.book.secrets())
+        self.worker, self.verifier = WorkerMachine(known), VerifierMachine(known)
+        self.worker._reader = self.verifier._reader = chain.state
+
+    async def say(self, effect: Any) -> list[Any]:
+        """What a machine of the job contract wants of the outbox: done as the driver does it. The outbox's answers."""
+        machine = self.verifier if isinstance(effect, CommitBallots | OpenBallots) else self.worker
+        answers = [await self.outbox.submit(submit) for submit in machine._said([effect]) if isinstance(submit, Submit)]
+        for answer in answers:
+            if answer is not None:
+                machine.handle(answer)
+        return answers
 
     async def life(self, work: Any) -> bool:
         """Until everything is settled: true; or until it is killed: false."""
@@ -134,8 +154,8 @@ def job_of(chain: Chain) -> bytes:
 def test_a_claim_stands_once_and_can_be_revealed_wherever_the_node_was_killed(folder: Path) -> None:
     async def work(desk: Desk, here: Path) -> None:
         job = job_of(desk.chain)
-        if not desk.book.claims():  # as the worker does: what is stored is not claimed anew
-            await desk.sending.claim(claim_effect(job, here))
+        if not desk.book.secrets():  # as the worker does: what is stored is not claimed anew
+            await desk.say(claim_effect(job, here))
 
     def check(chain: Chain) -> None:
         job = job_of(chain)
@@ -156,11 +176,11 @@ def test_the_salt_is_on_the_disk_before_the_commitment_is_on_its_way(folder: Pat
         offer = chain.offer
 
         def watched(name: str, ops: list[Any], lane: int = 1) -> bytes:
-            seen.append(sqlite3.connect(folder / "work.db").execute("SELECT count(*) FROM claims").fetchone()[0])
+            seen.append(sqlite3.connect(folder / "work.db").execute("SELECT count(*) FROM secrets").fetchone()[0])
             return offer(name, ops, lane)
 
         chain.offer = watched  # type: ignore[method-assign]
-        assert await desk.life(lambda d: d.sending.claim(claim_effect(job_of(chain), folder)))
+        assert await desk.life(lambda d: d.say(claim_effect(job_of(chain), folder)))
         assert seen == [1]
 
     run_virtual(main())
@@ -170,13 +190,13 @@ def test_a_claim_that_was_stored_opens_after_a_restart(folder: Path) -> None:
     async def main() -> None:
         chain = one_job()
         job = job_of(chain)
-        assert await Desk(chain, folder).life(lambda d: d.sending.claim(claim_effect(job, folder)))
+        assert await Desk(chain, folder).life(lambda d: d.say(claim_effect(job, folder)))
         chain.block(50_000)
         desk = Desk(chain, folder)
-        (stored,) = desk.book.claims()
-        digest = model_id(stored.model.cid)
-        assert stored.commitment == claim_commitment(chain.chain_id, job, chain.ids["w"], digest, stored.salt)
-        assert await desk.life(lambda d: d.sending.reveal(Reveal(job, 1, stored.commitment)))
+        (stored,) = desk.book.secrets()
+        claim = secrets.claim_in(stored)
+        assert stored.key == claim_commitment(chain.chain_id, job, chain.ids["w"], model_id(claim.cid), claim.salt)
+        assert await desk.life(lambda d: d.say(Reveal(job, 1, stored.key)))
         assert chain.describe(job)["claims"][0]["revealed"]
         assert desk.settled == [(f"reveal:{job.hex()}", IntentState.DONE)]
 
@@ -201,7 +221,7 @@ def test_a_vote_is_never_another_one_wherever_the_node_was_killed(folder: Path) 
     async def work(desk: Desk, here: Path) -> None:
         # Another measurement in every life: only the first one that was stored may count.
         job, loss = job_of(desk.chain), 10**8 - next(lives)
-        await desk.sending.commit(CommitBallots((job, 0, 1), (Ballot(1, loss, 7, 0, 0),), (desk.chain.ids["z"],)))
+        await desk.say(CommitBallots((job, 0, 1), (Ballot(1, loss, 7, 0, 0),), (desk.chain.ids["z"],)))
 
     def check(chain: Chain) -> None:
         said = {encode(op) for name, op in chain.sent if name == "w" and isinstance(op, CommitVote)}
@@ -209,10 +229,11 @@ def test_a_vote_is_never_another_one_wherever_the_node_was_killed(folder: Path) 
         job, me = job_of(chain), chain.ids["w"]
         seat: Any = chain.state.get(seat_key(job, 0, 1, me))
         book = Book(sorted(folder.glob("*/work.db"), key=lambda path: path.stat().st_mtime_ns)[-1], chain.chain_id, me)
-        vote = book.vote((job, 0, 1))
+        (secret,) = book.secrets()
         book.close()
         # What stands on the ledger is what this node can open.
-        assert vote is not None
+        assert secrets.seat_in(secret) == (job, 0, 1)
+        vote = secrets.vote_in(secret)
         assert vote.commitment == seat.commitment
         assert seat.commitment == vote_commitment(chain.chain_id, job, 0, 1, me, list(vote.ballots), vote.salt)
 
@@ -232,7 +253,7 @@ def test_a_transaction_that_vanished_is_sent_again_while_it_can_still_land(folde
         lost = iter((0.0, 0.0, 1.0))
         desk.ledger._rng = type("R", (), {"random": lambda self: next(lost, 1.0)})()  # type: ignore[assignment]
         desk.ledger._loss = 0.5
-        assert await desk.life(lambda d: d.sending.claim(claim_effect(job_of(chain), folder)))
+        assert await desk.life(lambda d: d.say(claim_effect(job_of(chain), folder)))
         assert len([op for _, op in chain.sent if isinstance(op, Claim)]) == 3
         assert desk.settled[0][1] is IntentState.DONE
 
@@ -243,7 +264,7 @@ def test_a_chain_that_stands_still_is_not_fed_copies(folder: Path) -> None:
     async def main() -> None:
         chain = one_job()
         desk = Desk(chain, folder)
-        await desk.sending.claim(claim_effect(job_of(chain), folder))
+        await desk.say(claim_effect(job_of(chain), folder))
         await asyncio.sleep(120)
         assert len([op for _, op in chain.sent if isinstance(op, Claim)]) == 1
         await desk.outbox.stop()
@@ -266,7 +287,7 @@ def test_an_invalid_transaction_is_tried_again_with_growing_pauses(folder: Path)
             return offer(name, ops, lane)
 
         chain.offer = full  # type: ignore[method-assign]
-        assert await desk.life(lambda d: d.sending.claim(claim_effect(job_of(chain), folder)))
+        assert await desk.life(lambda d: d.say(claim_effect(job_of(chain), folder)))
         gaps = [b - a for a, b in itertools.pairwise(tries)]
         assert gaps == sorted(gaps)
         assert desk.settled[0][1] is IntentState.DONE
@@ -294,7 +315,7 @@ def test_near_its_deadline_a_message_is_tried_again_soon(folder: Path) -> None:
             return offer(name, ops, lane)
 
         chain.offer = full  # type: ignore[method-assign]
-        assert await desk.life(lambda d: d.sending.claim(claim_effect(job, folder)))
+        assert await desk.life(lambda d: d.say(claim_effect(job, folder)))
         assert desk.settled[0][1] is IntentState.DONE
         gaps = [(left, left - after) for left, after in itertools.pairwise(tries)]
         assert all(gap <= max(1.5, left / 4) for left, gap in gaps)  # blocks come once a second here
@@ -319,7 +340,7 @@ def test_pauses_begin_anew_once_a_transaction_was_taken(folder: Path) -> None:
             return tx
 
         chain.offer = sometimes  # type: ignore[method-assign]
-        assert await desk.life(lambda d: d.sending.claim(claim_effect(job_of(chain), folder)))
+        assert await desk.life(lambda d: d.say(claim_effect(job_of(chain), folder)))
         gaps = [b - a for a, b in itertools.pairwise(tries)]
         assert gaps[0] < gaps[1] < gaps[2]
         assert gaps[4] == gaps[0]
@@ -333,16 +354,17 @@ def test_a_refusal_is_final_and_says_its_code(folder: Path) -> None:
         chain = one_job()
         job = job_of(chain)
         desk = Desk(chain, folder)
-        assert await desk.life(lambda d: d.sending.claim(claim_effect(job, folder, -5)))  # below the floor
+        assert await desk.life(lambda d: d.say(claim_effect(job, folder, -5)))  # below the floor
         key, state = desk.settled[0]
         again = Desk(chain, folder)
         assert state is IntentState.REFUSED
-        intent = again.book.intent(key)
+        intent = again.book.intent("job", key)
         assert intent is not None
         assert intent.note == "refused with code 312"
         assert again.book.pending() == []
-        assert await again.life(lambda d: d.sending.claim(claim_effect(job, folder)))
-        assert again.settled == [(f"claim:{job.hex()}:2", IntentState.DONE)]
+        assert await again.life(lambda d: d.say(claim_effect(job, folder)))
+        ((other, state),) = again.settled
+        assert (other != key, state) == (True, IntentState.DONE)
 
     run_virtual(main())
 
@@ -360,7 +382,7 @@ def test_a_copy_that_is_refused_because_the_first_one_stands_is_no_refusal(folde
             return copies[-1]
 
         chain.offer = twice  # type: ignore[method-assign]
-        assert await desk.life(lambda d: d.sending.claim(claim_effect(job_of(chain), folder)))
+        assert await desk.life(lambda d: d.say(claim_effect(job_of(chain), folder)))
         codes = [chain.results[tx].code for tx in copies]
         assert codes[0] == 0 != codes[1]
         assert [state for _, state in desk.settled] == [IntentState.DONE]
@@ -374,8 +396,8 @@ def test_what_can_no_longer_take_effect_is_void_and_never_sent(folder: Path) -> 
         job = job_of(chain)
         chain.block(50_000)
         desk = Desk(chain, folder)
-        assert await desk.life(lambda d: d.sending.claim(claim_effect(job, folder)))
-        assert desk.settled == [(f"claim:{job.hex()}:1", IntentState.VOID)]
+        assert await desk.life(lambda d: d.say(claim_effect(job, folder)))
+        assert [state for _, state in desk.settled] == [IntentState.VOID]
         assert not [op for _, op in chain.sent if isinstance(op, Claim)]
 
     run_virtual(main())
@@ -388,12 +410,16 @@ def test_a_key_is_used_once(folder: Path) -> None:
 
         async def work(desk: Desk) -> None:
             for salt in (1, 2):
-                await desk.outbox.put("claim", job, Claim(job, salt, bytes([salt]) * 32))
+                await desk.outbox.submit(Submit("job", "claim", job, Claim(job, salt, bytes([salt]) * 32)))
 
         assert await Desk(chain, folder).life(work)
         assert [op for _, op in chain.sent if isinstance(op, Claim)] == [Claim(job, 1, b"\x01" * 32)]
 
     run_virtual(main())
+
+
+def fate(reader: Reader, me: bytes, clock: int, op: Any) -> Fate:
+    return fates_of(find_slices())[type(op)](reader, me, clock, op)[0]
 
 
 def test_what_the_state_says_about_a_vote_of_ours() -> None:
@@ -408,8 +434,13 @@ def test_what_the_state_says_about_a_vote_of_ours() -> None:
     assert fate(chain.state, me, chain.clock, other) is Fate.DISPLACED
     assert fate(chain.state, me, chain.clock, JudgeCase(me, True)) is Fate.TOO_LATE
     assert fate(chain.state, me, chain.clock, Claim(bytes(32), 1, bytes(32))) is Fate.TOO_LATE
-    with pytest.raises(TypeError, match="int"):
-        fate(chain.state, me, chain.clock, type("int", (), {"job": job})())
+
+
+def test_a_message_of_which_no_contract_says_what_becomes_is_never_sent(folder: Path) -> None:
+    desk = Desk(one_job(), folder)
+    with pytest.raises(TypeError, match="no contract says what becomes of a Transfer"):
+        desk.outbox._fate(Transfer(bytes(20), 1, b""))
+    desk.book.close()
 
 
 # --- the book ------------------------------------------------------------------------------------------------------------------
@@ -420,20 +451,23 @@ CHAIN, ME, JOB = b"c" * 32, b"m" * 20, b"j" * 32
 def test_a_book_remembers_and_belongs_to_one_identity_on_one_network(folder: Path) -> None:
     book = Book(folder / "b" / "work.db", CHAIN, ME)
     assert (folder / "b" / "work.db").stat().st_mode & 0o777 == 0o600
-    key_hash = book.save_key(b"k" * 32)
-    book.attempt_started(JOB, 1)
-    book.attempt_started(JOB, 1)
-    book.attempt_started(JOB, 2)
-    book.attempt_started(JOB, 3)
-    book.attempt_done(JOB, 3)
+    key = secrets.of_key(b"k" * 32)
+    assert book.save(key, 0) and not book.save(replace(key, blob=b"other"), 0)
+    book.attempt_started("job", JOB, 1)
+    book.attempt_started("job", JOB, 1)
+    book.attempt_started("toy", JOB, 1)
+    book.attempt_started("job", JOB, 2)
+    book.attempt_started("job", JOB, 3)
+    book.attempt_done("job", JOB, 3)
     book.pin("bafy", "won:1", JOB, 5)
     book.close()
     book = Book(folder / "b" / "work.db", CHAIN, ME)
-    assert (book.key(key_hash), book.key(bytes(32)), book.keys()) == (b"k" * 32, None, {key_hash})
-    assert book.attempts(2) == {JOB: {1, 3}}
+    assert (book.secrets(), book.secret(secrets.KEY, bytes(32))) == ([key], None)
+    assert book.attempts(2) == {"job": {JOB: {1, 3}}, "toy": {JOB: set()}}
     assert book.pins() == [("bafy", "won:1", JOB, 5)]
     book.unpin("bafy", "won:1")
     assert book.pins() == []
+    assert (book.forget(JOB), book.attempts(2), book.secrets()) == ([], {}, [key])
     book.close()
     for chain, owner in ((b"d" * 32, ME), (CHAIN, b"n" * 20)):
         with pytest.raises(BookError, match="another identity or network"):
@@ -442,30 +476,35 @@ def test_a_book_remembers_and_belongs_to_one_identity_on_one_network(folder: Pat
 
 def test_the_first_ballots_and_the_first_settlement_stay(folder: Path) -> None:
     book = Book(folder / "work.db", CHAIN, ME)
-    first = StoredVote((JOB, 0, 1), b"1" * 32, bytes(32), (Ballot(1, 5, 6, 0, 0),), (b"a" * 20,))
-    second = StoredVote((JOB, 0, 1), b"2" * 32, bytes(32), (Ballot(3, 9, 6, 0, 0),), (b"a" * 20,))
-    assert book.save_vote(first, b"op1", 1) == first
-    assert book.save_vote(second, b"op2", 2) == first
+    votes = [VoteSecret(bytes([n]) * 32, bytes(32), [Ballot(n, 5, 6, 0, 0)], [b"a" * 20]) for n in (1, 3)]
+    first, second = (secrets.of_vote((JOB, 0, 1), vote) for vote in votes)
+    assert book.put_with(first, Intent("job", "commit", JOB, b"op1"), 1) == first
+    assert book.put_with(second, Intent("job", "commit", JOB, b"op2"), 2).blob == first.blob
     (intent,) = book.pending()
     assert intent.op == b"op1"
-    book.settle(intent.key, IntentState.DONE, "stands", 3)
-    book.settle(intent.key, IntentState.VOID, "late", 4)
-    known = book.intent(intent.key)
+    book.settle(intent, IntentState.DONE, "stands", 3)
+    book.settle(intent, IntentState.VOID, "late", 4)
+    known = book.intent("job", "commit")
     assert known is not None
     assert (known.state, known.note) == (IntentState.DONE, "stands")
+    assert book.forget(JOB) == [], "a measurement decides about judgements after its job ended"
+    assert [secrets.seat_in(secret) for secret in book.secrets()] == [(JOB, 0, 1)]
     book.prune(10**15)
-    assert book.intent(intent.key) is None
-    assert book.votes() == []
+    assert book.intent("job", "commit") is None
+    assert book.secrets() == []
 
 
-def test_a_pending_intent_is_never_pruned(folder: Path) -> None:
+def test_a_pending_intent_is_never_pruned_and_belongs_to_its_kind(folder: Path) -> None:
     book = Book(folder / "work.db", CHAIN, ME)
-    assert book.put(Intent("k", JOB, b"op"), 0)
-    assert not book.put(Intent("k", JOB, b"other"), 0)
+    assert book.put(Intent("job", "k", JOB, b"op"), 0)
+    assert not book.put(Intent("job", "k", JOB, b"other"), 0)
+    assert book.put(Intent("toy", "k", JOB, b"of another contract"), 0)
     book.prune(10**15)
-    assert [intent.op for intent in book.pending()] == [b"op"]
+    assert [intent.op for intent in book.pending()] == [b"op", b"of another contract"]
     with pytest.raises(BookError, match="65537 bytes"):
-        book.put(Intent("l", JOB, bytes(65_537)), 0)
+        book.put(Intent("job", "l", JOB, bytes(65_537)), 0)
+    with pytest.raises(BookError, match="65537 bytes"):
+        book.save(Secret("job.key", b"l", JOB, bytes(65_537)), 0)
 
 
 @pytest.mark.parametrize("damage", [b"not a database at all, but long enough to be read as one" * 40, b""])
@@ -485,8 +524,9 @@ def test_a_claim_that_cannot_be_stored_is_not_made(folder: Path) -> None:
     async def main() -> None:
         chain = one_job()
         desk = Desk(chain, folder)
-        desk.book.save_claim = lambda *_: (_ for _ in ()).throw(sqlite3.OperationalError("disk is full"))  # type: ignore[assignment]
-        assert await desk.sending.claim(claim_effect(job_of(chain), folder)) is None
+        desk.book.put_with = lambda *_: (_ for _ in ()).throw(sqlite3.OperationalError("disk is full"))  # type: ignore[assignment]
+        (answer,) = await desk.say(claim_effect(job_of(chain), folder))
+        assert isinstance(answer, SecretRefused)
         await blocks(chain, lambda: True)
         assert not [op for _, op in chain.sent if isinstance(op, Claim)]
 

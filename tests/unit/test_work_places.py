@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from chain.contracts.job.messages import Ballot
-from client.work.book import KEEP_MS, Book, BookError, Intent, IntentState, StoredClaim, StoredVote
-from client.work.events import Model
+from client.contracts.job import secrets
+from client.work.book import KEEP_MS, Book, BookError, Intent, IntentState
+from client.work.events import Model, Secret
 from client.work.order import FairOrder
 from client.work.transfers import SLOWEST, WINDOW_S, Transfers
 from p2p.content.faults import FetchFailed
@@ -209,37 +209,37 @@ def test_blame_counts_at_once_stays_when_all_is_told_anew_and_the_barred_have_no
 # --- the book ---------------------------------------------------------------------------------------------------------------------
 
 
-def stored(commitment: bytes, job: bytes = JOB) -> StoredClaim:
-    return StoredClaim(commitment, job, 7, Model(Path("/m"), b"cid", 3), b"s" * 32)
+def stored(commitment: bytes, job: bytes = JOB) -> Secret:
+    return secrets.of_claim(commitment, job, 7, Model(Path("/m"), b"cid", 3), b"s" * 32)
+
+
+def voted() -> Secret:
+    return secrets.of_vote((JOB, 0, 1), secrets.VoteSecret(b"1" * 32, bytes(32), [Ballot(1, 5, 6, 0, 0)], [b"a" * 20]))
 
 
 def test_a_change_that_fails_leaves_nothing_of_itself_and_the_book_goes_on(tmp_path: Path) -> None:
     book = Book(tmp_path / "work.db", CHAIN, ME)
     with pytest.raises(BookError):
-        book.save_claim(stored(b"1" * 32), bytes(65_537), 1)
-    assert book.claims() == [] and book.pending() == []
-    assert book.save_claim(stored(b"1" * 32), b"op", 1) == f"claim:{JOB.hex()}:1"
-    with pytest.raises(sqlite3.IntegrityError):
-        book.save_claim(stored(b"1" * 32), b"op", 1)
-    assert book.save_claim(stored(b"2" * 32), b"op2", 2) == f"claim:{JOB.hex()}:2"
+        book.put_with(stored(b"1" * 32), Intent("job", "claim:1", JOB, bytes(65_537)), 1)
+    assert book.secrets() == [] and book.pending() == [], "a secret is stored with its message or not at all"
+    first = book.put_with(stored(b"1" * 32), Intent("job", "claim:1", JOB, b"op"), 1)
+    assert first == stored(b"1" * 32)
+    assert book.put_with(stored(b"1" * 32), Intent("job", "another", JOB, b"other"), 2) == first
+    book.put_with(stored(b"2" * 32), Intent("job", "claim:2", JOB, b"op2"), 2)
     assert [intent.op for intent in book.pending()] == [b"op", b"op2"]
-    vote = StoredVote((JOB, 0, 1), b"1" * 32, bytes(32), (Ballot(1, 5, 6, 0, 0),), (b"a" * 20,))
-    with pytest.raises(BookError):
-        book.save_vote(vote, bytes(65_537), 1)
-    assert book.vote(vote.seat) is None, "a vote is stored with its message or not at all"
-    assert book.save_vote(vote, b"vote", 1) == vote
+    assert book.put_with(voted(), Intent("job", "commit", JOB, b"vote"), 1) == voted()
 
 
 def test_a_job_that_ended_is_forgotten_and_no_other(tmp_path: Path) -> None:
     book, other = Book(tmp_path / "work.db", CHAIN, ME), b"k" * 32
     for number, job in enumerate((JOB, other)):
-        book.save_claim(stored(bytes([number]) * 32, job), b"op", 1)
-        book.attempt_started(job, 1)
-        book.attempt_done(job, 1)
-    assert book.forget_job(JOB) == [stored(bytes(32))]
-    assert book.attempts(2) == {other: {1}}
-    assert book.claims() == [stored(b"\1" * 32, other)]
-    assert book.forget_job(JOB) == []
+        book.save(stored(bytes([number]) * 32, job), 1)
+        book.attempt_started("job", job, 1)
+        book.attempt_done("job", job, 1)
+    assert book.forget(JOB) == [Path("/m")]
+    assert book.attempts(2) == {"job": {other: {1}}}
+    assert book.secrets() == [stored(b"\1" * 32, other)]
+    assert book.forget(JOB) == []
 
 
 def test_a_pin_is_taken_back_alone_and_its_time_is_the_last_one_given(tmp_path: Path) -> None:
@@ -254,22 +254,21 @@ def test_a_pin_is_taken_back_alone_and_its_time_is_the_last_one_given(tmp_path: 
 
 def test_what_is_settled_and_what_was_voted_are_kept_for_their_whole_time(tmp_path: Path) -> None:
     book = Book(tmp_path / "work.db", CHAIN, ME)
-    vote = StoredVote((JOB, 0, 1), b"1" * 32, bytes(32), (Ballot(1, 5, 6, 0, 0),), (b"a" * 20,))
-    book.save_vote(vote, b"op", 1_000)
-    key = f"commit:{JOB.hex()}:0:1"
-    book.settle(key, IntentState.REFUSED, "x" * 10_000, 1_000)
+    intent = Intent("job", "commit", JOB, b"op")
+    book.put_with(voted(), intent, 1_000)
+    book.settle(intent, IntentState.REFUSED, "x" * 10_000, 1_000)
     book.prune(1_000 + KEEP_MS)
-    kept = book.intent(key)
+    kept = book.intent("job", "commit")
     assert kept is not None and kept.state is IntentState.REFUSED and len(kept.note) == 500
-    assert book.vote(vote.seat) == vote
+    assert [secret.blob for secret in book.secrets()] == [voted().blob]
     book.prune(1_001 + KEEP_MS)
-    assert book.intent(key) is None and book.vote(vote.seat) is None
+    assert book.intent("job", "commit") is None and book.secrets() == []
 
 
 def test_whoever_cannot_use_a_book_leaves_it_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "work.db"
     book = Book(path, CHAIN, ME)
-    book.put(Intent("k", JOB, b"op"), 1)
+    book.put(Intent("job", "k", JOB, b"op"), 1)
     book.close()
     with contextlib.suppress(BookError):
         Book(path, CHAIN, b"n" * 20)

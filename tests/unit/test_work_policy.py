@@ -10,8 +10,9 @@ from chain.contracts.job import Limits, OnCheat, PostJob
 from chain.contracts.job.messages import HiddenSet
 from chain.contracts.job.records import ClaimRecord, State
 from chain.crypto import address
-from client.work import WorkConfig, policy
-from client.work.policy import Offer
+from client.contracts.job import policy
+from client.contracts.job.policy import Offer
+from client.work import WorkConfig
 from sandbox.spec import MIB
 from tests.unit.work_kit import LIMITS, posting, working
 

@@ -13,9 +13,11 @@ import pytest
 
 from chain.contracts.job.messages import Image, ImageKind
 from client.config import WorkConfig
+from client.contracts.job.runs import wanted_image
 from client.node import NodeFiles
 from client.work import transfers as transfers_module
 from client.work.book import Book
+from client.work.events import WantedImage
 from client.work.material import Images, Pins
 from client.work.transfers import LEAST, MODEL_PLACES, PLACES, RESERVED, SLOWEST, WINDOW_S, Transfers, transfer_s
 from p2p.content.cid import Codec, cid_of, parse
@@ -296,7 +298,11 @@ class SlowRegistry(FakeEngine):
 def images_of(tmp_path: Path) -> tuple[Images, Dripping, SlowRegistry]:
     files = Dripping(tmp_path / "files")
     engine = SlowRegistry(tmp_path / "out", Random(0))
-    return Images(files, engine, Pins(files, Book(tmp_path / "b.db", bytes(32), bytes(20)), Inline()), WorkConfig()), files, engine
+    return Images(files, engine, Pins(files, Book(tmp_path / "b.db", bytes(32), bytes(20)), Inline())), files, engine
+
+
+def wanted(**changes: Any) -> WantedImage:
+    return wanted_image(WorkConfig(), posting(0, **changes))
 
 
 def archive(cid: str, number: int) -> Image:
@@ -308,18 +314,17 @@ def test_one_image_that_drips_holds_no_other_image_up(tmp_path: Path) -> None:
 
     async def main() -> None:
         images, files, engine = images_of(tmp_path)
-        alone, _ = await took(images.ensure(b"0" * 32, posting(0, image=archive(files.offer("alone"), 1))))
+        alone, _ = await took(images.ensure(b"0" * 32, wanted(image=archive(files.offer("alone"), 1))))
         slow = [files.offer(f"d{n}", **DRIP) for n in range(PLACES - RESERVED - 2)]
         drips = [
-            asyncio.ensure_future(took(images.ensure(bytes([n]) * 32, posting(0, image=archive(cid, 2)))))
-            for n, cid in enumerate(slow)
+            asyncio.ensure_future(took(images.ensure(bytes([n]) * 32, wanted(image=archive(cid, 2))))) for n, cid in enumerate(slow)
         ]
-        pull = asyncio.ensure_future(images.ensure(b"p" * 32, posting(0)))
+        pull = asyncio.ensure_future(images.ensure(b"p" * 32, wanted()))
         await asyncio.sleep(1)
-        honest, image = await took(images.ensure(b"h" * 32, posting(0, image=archive(files.offer("honest"), 3))))
+        honest, image = await took(images.ensure(b"h" * 32, wanted(image=archive(files.offer("honest"), 3))))
         assert image == f"sha256:{'03' * 32}"
         assert honest == pytest.approx(alone)
-        more = [images.ensure(bytes([n]) * 32, posting(0, image=archive(files.offer(f"m{n}"), n))) for n in range(40, 44)]
+        more = [images.ensure(bytes([n]) * 32, wanted(image=archive(files.offer(f"m{n}"), n))) for n in range(40, 44)]
         await asyncio.gather(*more)
         assert engine.most_loads == 1, "the engine unpacks one at a time"
         for task in (*drips, pull):
@@ -331,15 +336,15 @@ def test_one_image_that_drips_holds_no_other_image_up(tmp_path: Path) -> None:
 def test_a_seats_image_does_not_wait_behind_those_of_jobs_that_could_be_trained(tmp_path: Path) -> None:
     async def main() -> None:
         images, files, _ = images_of(tmp_path)
-        alone, _ = await took(images.ensure(b"0" * 32, posting(0, image=archive(files.offer("alone"), 1))))
+        alone, _ = await took(images.ensure(b"0" * 32, wanted(image=archive(files.offer("alone"), 1))))
         drips = [
-            asyncio.ensure_future(took(images.ensure(bytes([n]) * 32, posting(0, image=archive(files.offer(f"d{n}", **DRIP), 2)))))
+            asyncio.ensure_future(took(images.ensure(bytes([n]) * 32, wanted(image=archive(files.offer(f"d{n}", **DRIP), 2)))))
             for n in range(64)
         ]
-        asked = posting(0, image=archive(files.offer("asked"), 4))
+        asked = wanted(image=archive(files.offer("asked"), 4))
         ahead = asyncio.ensure_future(took(images.ensure(b"a" * 32, asked)))
         await asyncio.sleep(1)
-        seat, _ = await took(images.ensure(b"s" * 32, posting(0, image=archive(files.offer("seat"), 3)), urgent=True))
+        seat, _ = await took(images.ensure(b"s" * 32, wanted(image=archive(files.offer("seat"), 3)), urgent=True))
         assert seat == pytest.approx(alone)
         assert not ahead.done()
         images.hurry(b"a" * 32, asked)

@@ -24,28 +24,23 @@ from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.contracts.membership import JudgeCase
 from chain.crypto import sha256
 from client.config import WorkConfig
-from client.work.events import (
-    Chain as Look,
-)
-from client.work.events import (
+from client.contracts.job.events import (
     CommitBallots,
-    Effect,
     FetchImage,
     FetchModel,
     HiddenReady,
-    ImageFailed,
-    ImageReady,
     Judge,
-    Kill,
     ModelMissing,
     ModelReady,
     OpenBallots,
     OpenHidden,
-    RunEnded,
     SeatDone,
     StartEvaluate,
 )
-from client.work.verifier import MAX_TRIES, Memory, Verifier
+from client.contracts.job.events import JobEffect as Effect
+from client.contracts.job.verifier import MAX_TRIES, Memory, Verifier
+from client.work.events import Chain as Look
+from client.work.events import ImageFailed, ImageReady, Kill, RunEnded
 from sandbox import Status
 from tests.unit.work_kit import PARAMS, Chain, Told, tell, working
 

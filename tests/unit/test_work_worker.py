@@ -9,31 +9,24 @@ import pytest
 
 from chain.contracts.job.messages import Claim, Reveal, claim_commitment, model_id
 from client.config import WorkConfig
-from client.work import policy
-from client.work.events import (
-    Chain as Look,
-)
-from client.work.events import (
+from client.contracts.job import policy
+from client.contracts.job.events import (
     ClaimSettled,
     ClaimStored,
     Cleanup,
     DropModel,
-    Effect,
     FetchImage,
-    ImageFailed,
-    ImageReady,
-    Kill,
-    LetGo,
-    Model,
     Publish,
     PublishFailed,
-    RunEnded,
     StartSelfCheck,
     StartTrain,
     SubmitClaim,
 )
-from client.work.events import Reveal as RevealEffect
-from client.work.worker import MAX_FAILURES, RETRY_MS, Memory, Worker
+from client.contracts.job.events import JobEffect as Effect
+from client.contracts.job.events import Reveal as RevealEffect
+from client.contracts.job.worker import MAX_FAILURES, RETRY_MS, Memory, Worker
+from client.work.events import Chain as Look
+from client.work.events import ImageFailed, ImageReady, Kill, LetGo, Model, RunEnded
 from sandbox import Status
 from tests.unit.work_kit import PARAMS, Chain, Told, tell, working
 

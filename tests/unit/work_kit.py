@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -34,12 +34,15 @@ from chain.ledger.state import State
 from chain.ledger.transition import BlockInput, apply_block, chain_record, clock_at, commit
 from chain.ledger.tx import ParsedTx, parse_tx, sign_tx
 from chain.types import Header, TxBody, net_of, parse_loss
+from client.contracts.job.events import Moved
+from client.contracts.job.verifier import Verifier
+from client.contracts.job.work import WORK, moved_in
+from client.contracts.job.worker import Worker
 from client.core import Committed, TxResult
 from client.work import Work, WorkConfig
 from client.work.changes import Changes
+from client.work.machine import Machine
 from client.work.material import cid_of_file
-from client.work.verifier import Verifier
-from client.work.worker import Worker
 from p2p.content.cid import parse
 from p2p.content.faults import FetchFailed, Reason
 from sandbox import ImageLimits, OutputFile, Progress, Result, RunOutcome, RunSpec, Status
@@ -227,18 +230,33 @@ class Chain:
         return record.state in records.ENDED
 
 
+class JobChanges:
+    """What `Changes` tells, in the terms of jobs."""
+
+    def __init__(self, state: State) -> None:
+        self._changes = Changes(state, WORK.watch)
+
+    @property
+    def complete(self) -> bool:
+        return self._changes.complete
+
+    def take(self) -> Moved | None:
+        changed = self._changes.take()
+        return None if changed is None else moved_in(changed)
+
+
 @dataclass
 class Told:
     """Which machine follows which chain's changes."""
 
     machine: Worker | Verifier
-    changes: Changes
+    changes: JobChanges
 
 
 def tell(chain: Chain, machine: Worker | Verifier, told: Told | None) -> Told:
     """Tell a machine what blocks changed since the last time, or all live jobs where it has just started."""
     if told is None or told.machine is not machine:
-        told = Told(machine, Changes(chain.state))
+        told = Told(machine, JobChanges(chain.state))
     while (moved := told.changes.take()) is not None:
         assert machine.handle(moved) == []
     return told
@@ -444,6 +462,14 @@ class FakeEngine:
         if isinstance(hidden, Path):
             loss += parse_loss(hidden.read_text())
         return RunOutcome(status=Status.OK, reason="done", result=Result(loss, 9, loss ^ (spec.probe & 1)))
+
+
+M = TypeVar("M", bound=Machine)
+
+
+def machine(work: Work, kind: type[M]) -> M:
+    """The machine of this kind that a node's work drives."""
+    return next(part.machine for part in work._parts.values() if isinstance(part.machine, kind))
 
 
 class FullDisk:

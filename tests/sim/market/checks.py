@@ -19,11 +19,13 @@ from chain.ledger.transition import chain_record
 from chain.ledger.tx import parse_tx
 from chain.node import events as e
 from chain.types import Event, Moved, Receipt
+from client.contracts.job.work import VerifierMachine, WorkerMachine
 from client.work.engine import MAX_RUNS
 from tests.sim.checks import Checks, Violation
 from tests.sim.market.books import Books, holds
 from tests.sim.market.verdicts import Verdicts
 from tests.sim.world import GRANT
+from tests.unit.work_kit import machine
 
 if TYPE_CHECKING:
     from tests.sim.machine import Machine
@@ -170,8 +172,8 @@ class MarketChecks(Checks):
                 ("remembered runs", len(work._log._runs), MAX_RUNS),
                 ("tasks of the loop", actor.loop.pending, 2 * most),
                 ("containers", actor.engine.running, actor.config.concurrent + 1),
-                ("seats", len(work._seats) + len(work._verifier._duties), 2 * live + SPARE),
-                ("races", len(work._worker._races), live + SPARE),
+                ("seats", len(work._scopes) + len(machine(work, VerifierMachine).verifier._duties), 2 * live + SPARE),
+                ("races", len(machine(work, WorkerMachine).worker._races), live + SPARE),
             )
             for name, size, limit in bounds:
                 if size > limit:

@@ -16,6 +16,7 @@ from chain.codec import encode
 from chain.node import events as e
 from chain.storage.blockstore import TxLocation
 from chain.types import tx_id
+from client.contracts.job.work import VerifierMachine, WorkerMachine
 from client.ledger import NodeLedger
 from client.work import Work, WorkConfig
 from tests.sim.actor import Actor
@@ -23,7 +24,7 @@ from tests.sim.market.content import Files
 from tests.sim.market.engine import SimEngine
 from tests.sim.market.loop import VirtualLoop
 from tests.unit.storage_disk import PowerCut
-from tests.unit.work_kit import FullDisk
+from tests.unit.work_kit import FullDisk, machine
 
 if TYPE_CHECKING:
     from tests.sim.machine import Machine
@@ -183,17 +184,20 @@ class WorkActor(Actor):
         work = self.work
         if work is None or not work._started:
             return "it does not run"
-        w, v = work._worker, work._verifier
+        worker, verifier = machine(work, WorkerMachine), machine(work, VerifierMachine)
+        w, v = worker.worker, verifier.verifier
         held = (
             ("races", w._races),
             ("claims", w._claims),
             ("claims on their way", w._claiming),
             ("duties", v._duties),
-            ("votes", v._votes),
-            ("images", work._images.jobs),
+            ("votes", v._votes or verifier._votes),
+            ("salts of claims", worker._claims or worker._making),
+            ("salts of ballots", verifier._making),
+            ("images", work._images.refs),
             ("fetches", work._fetching),
             ("clean-ups", work._releasing),
-            ("seats", work._seats),
+            ("seats", work._scopes or verifier._seats),
             ("intents", work._outbox._tasks),
             ("runs", [run for run in work._log._runs.values() if run.ended is None]),
         )

@@ -12,7 +12,7 @@ from chain.contracts.job.records import AuditRound, Job, Posting, Seat
 from chain.contracts.job.records import State as JobState
 from chain.host import ACTIVE, Account, account_key
 from chain.ledger.state import State
-from client.work.policy import own_claim
+from client.contracts.job.policy import own_claim
 from tests.sim.market.outsider import Outsider
 
 

@@ -30,35 +30,26 @@ from chain.contracts.job import records, store, views
 from chain.contracts.job.records import ENDED, Job, State
 from chain.host import Reader
 from client.config import WorkConfig
-from client.work import policy
-from client.work.events import (
-    Chain,
+from client.contracts.job import policy
+from client.contracts.job.events import (
     ClaimSettled,
     ClaimStored,
     Cleanup,
     DropModel,
-    Effect,
     FetchImage,
-    ImageFailed,
-    ImageReady,
-    Input,
-    Kill,
-    LetGo,
-    Model,
+    JobEffect,
+    JobInput,
     Moved,
     Publish,
     PublishFailed,
     Reveal,
-    RunEnded,
     StartSelfCheck,
     StartTrain,
-    Stumbled,
     SubmitClaim,
-    lazily,
-    take,
 )
+from client.contracts.job.policy import Offer
+from client.work.events import Chain, ImageFailed, ImageReady, Kill, LetGo, Model, RunEnded, Stumbled, lazily, take
 from client.work.order import FairOrder
-from client.work.policy import Offer
 from sandbox import Status
 
 MAX_WALK = 64
@@ -120,23 +111,23 @@ class Worker:
         self._claims = dict(memory.claims)
         self._claiming = set(memory.claiming)
         self._said: set[tuple[str, bytes, int]] = set()
-        self._clock = self._look_again = 0
+        self.clock = self._look_again = 0
         self._open = FairOrder()
         """Jobs that take claims and that this node may work on."""
         self._weigh_again: set[bytes] = set()
 
-    def handle(self, given: Input) -> list[Effect]:
+    def handle(self, given: JobInput) -> list[JobEffect]:
         """The effects of one input. After every other input the driver gives `Chain` again: starts and claims happen there."""
         match given:
             case Chain():
                 return self._chain(given)
             case Moved():
                 self._moved(given)
-            case ImageReady() if (race := self._races.get(given.job)) is not None:
+            case ImageReady() if (race := self._races.get(given.ref)) is not None:
                 race.image, race.failures = given.image_id, 0
-            case ImageFailed() if (race := self._races.get(given.job)) is not None:
+            case ImageFailed() if (race := self._races.get(given.ref)) is not None:
                 race.asked = False
-                self._failed(given.job, race, given.reason, given.lasting)
+                self._failed(given.ref, race, given.reason, given.lasting)
             case RunEnded():
                 return self._ended(given)
             case ClaimStored():
@@ -172,18 +163,18 @@ class Worker:
     def _weigh(self, reader: Reader, job: bytes) -> None:
         """Into the order, or out of it."""
         offer, race = policy.read_offer(reader, job, self._me), self._races.get(job) or _Race()
-        if offer is None or race.gave_up or policy.unsuited(self._config, offer, clock=self._clock, me=self._me):
+        if offer is None or race.gave_up or policy.unsuited(self._config, offer, clock=self.clock, me=self._me):
             self._open.drop(job)
             return
         self._open.add(job, offer.poster, policy.best_paying(offer.terms))
         self._open.bar(offer.poster, policy.avoids(self._config, offer.paid, offer.refunded))
 
-    def _chain(self, given: Chain) -> list[Effect]:
-        reader, self._clock = given.reader, given.clock
+    def _chain(self, given: Chain) -> list[JobEffect]:
+        reader, self.clock = given.reader, given.clock
         for job in sorted(self._weigh_again):
             self._weigh(reader, job)
         self._weigh_again.clear()
-        effects: list[Effect] = []
+        effects: list[JobEffect] = []
         for job in sorted({*self._races, *self._claims.values()}):
             take(effects, job, self._follow(reader, job, given.clock))
         take(effects, b"", lazily(self._start_runs, given))
@@ -198,7 +189,7 @@ class Worker:
         race.let_go, race.image, race.asked = True, "", False
         return True
 
-    def _follow(self, reader: Reader, job: bytes, clock: int) -> Iterator[Effect]:
+    def _follow(self, reader: Reader, job: bytes, clock: int) -> Iterator[JobEffect]:
         """What a job in which this node takes part asks for now."""
         offer, record = policy.read_offer(reader, job, self._me), reader.get(records.job_key(job))
         if offer is None or not isinstance(record, Job):
@@ -214,7 +205,7 @@ class Worker:
         for duty in views.duties_in(reader, job, self._me, clock):
             yield from self._duty(job, duty, offer)
 
-    def _claim_best(self, offer: Offer, is_open: bool) -> list[Effect]:
+    def _claim_best(self, offer: Offer, is_open: bool) -> list[JobEffect]:
         race = self._races.get(offer.job)
         if race is None or race.best is None or offer.job in self._claiming:
             return []
@@ -225,7 +216,7 @@ class Worker:
         self._claiming.add(offer.job)
         return [SubmitClaim(offer.job, attempt, loss, model)]
 
-    def _drop_replaced(self, offer: Offer) -> list[Effect]:
+    def _drop_replaced(self, offer: Offer) -> list[JobEffect]:
         """Models of claims that do not stand and never will."""
         if offer.job in self._claiming:
             return []
@@ -235,7 +226,7 @@ class Worker:
             del self._claims[commitment]
         return [DropModel(None, commitment) for commitment in gone]
 
-    def _duty(self, job: bytes, duty: dict[str, object], offer: Offer) -> list[Effect]:
+    def _duty(self, job: bytes, duty: dict[str, object], offer: Offer) -> list[JobEffect]:
         own = offer.own
         if own is None or own.commitment not in self._claims:
             return []  # made from another data folder: only that one can open it
@@ -253,7 +244,7 @@ class Worker:
         self._said.add(key)
         return True
 
-    def _finish(self, reader: Reader, job: bytes, record: Job) -> list[Effect]:
+    def _finish(self, reader: Reader, job: bytes, record: Job) -> list[JobEffect]:
         race = self._races.get(job)
         if race is not None and race.runs:
             return []  # its runs are being killed
@@ -268,16 +259,16 @@ class Worker:
 
     # --- runs ------------------------------------------------------------------------------------------------------------------
 
-    def _stop_runs(self, job: bytes, reason: str) -> list[Effect]:
+    def _stop_runs(self, job: bytes, reason: str) -> list[JobEffect]:
         race = self._races.get(job)
-        killed: list[Effect] = []
+        killed: list[JobEffect] = []
         for run, running in (race or _Race()).runs.items():
             if not running.killed:
                 running.killed = True
                 killed.append(Kill(run, reason))
         return killed
 
-    def _start_runs(self, given: Chain) -> Iterator[Effect]:
+    def _start_runs(self, given: Chain) -> Iterator[JobEffect]:
         reader, clock = given.reader, given.clock
         reason = policy.unfit(reader, self._me, clock)
         if reason is not None:
@@ -289,13 +280,13 @@ class Worker:
             return
         self._look_again = clock + AHEAD_MS
         for _, job in sorted(self._ready(clock)):
-            said: list[Effect] = []
+            said: list[JobEffect] = []
             take(said, job, self._attempts(reader, job, 0 if given.busy else slots, clock))
             slots -= sum(isinstance(effect, StartTrain) for effect in said)
             yield from said
         yield from self._fetch_ahead(reader, clock)
 
-    def _attempts(self, reader: Reader, job: bytes, slots: int, clock: int) -> Iterator[Effect]:
+    def _attempts(self, reader: Reader, job: bytes, slots: int, clock: int) -> Iterator[JobEffect]:
         offer, race = policy.read_offer(reader, job, self._me), self._races[job]
         while offer is not None and slots > 0 and self._refusal(offer, race, clock) is None:
             yield self._train(offer, race, clock)
@@ -310,12 +301,12 @@ class Worker:
                 found.append((place, job))
         return found
 
-    def _fetch_ahead(self, reader: Reader, clock: int) -> list[Effect]:
+    def _fetch_ahead(self, reader: Reader, clock: int) -> list[JobEffect]:
         """Images of the jobs that come next: one more than runs at a time, and not all of one contractor."""
         ahead = Counter(race.poster for job, race in self._races.items() if self._is_ahead(job, race))
         room, share = self._config.concurrent + 1 - ahead.total(), max(1, self._config.concurrent)
         full = {poster for poster, count in ahead.items() if count >= share}
-        effects: list[Effect] = []
+        effects: list[JobEffect] = []
         over: list[bytes] = []
         for job, poster in self._open.walk(full) if room > 0 else ():
             race = self._races.get(job)
@@ -362,7 +353,7 @@ class Worker:
         wall = policy.train_seconds(self._config, offer.terms, clock) or 1.0
         return StartTrain(run, offer.job, attempt, policy.train_seed(self._me, offer.job, attempt), race.image, wall)
 
-    def _ended(self, ended: RunEnded) -> list[Effect]:
+    def _ended(self, ended: RunEnded) -> list[JobEffect]:
         found = next(((job, race) for job, race in self._races.items() if ended.run in race.runs), None)
         if found is None:
             return [DropModel(ended.model)] if ended.model else []
@@ -385,7 +376,7 @@ class Worker:
         race.best = (ended.loss, running.attempt, running.model)
         return [DropModel(dropped[2])] if dropped else []
 
-    def _trained(self, job: bytes, race: _Race, running: _Running, ended: RunEnded) -> list[Effect]:
+    def _trained(self, job: bytes, race: _Race, running: _Running, ended: RunEnded) -> list[JobEffect]:
         if ended.status is Status.OK and ended.model is not None and not running.killed:
             race.starts += 1
             run = f"check-{job.hex()[:32]}-{running.attempt}-{race.starts}"
@@ -405,4 +396,4 @@ class Worker:
             self._open.drop(job)
             if race.poster:
                 self._open.blame(race.poster)
-        race.retry_at = self._clock + RETRY_MS * 2 ** (race.failures - 1)
+        race.retry_at = self.clock + RETRY_MS * 2 ** (race.failures - 1)

@@ -36,31 +36,25 @@ from chain.crypto import parse_address
 from chain.errors import Reject
 from chain.host import ACTIVE, K_VALIDATORS, Account, Reader, Validators, account_key
 from client.config import WorkConfig
-from client.work import policy
-from client.work.events import (
-    Chain,
+from client.contracts.job import policy
+from client.contracts.job.events import (
     CommitBallots,
-    Effect,
     FetchImage,
     FetchModel,
     HiddenReady,
-    ImageFailed,
-    ImageReady,
-    Input,
+    JobEffect,
+    JobInput,
     Judge,
-    Kill,
     ModelMissing,
     ModelReady,
     Moved,
     OpenBallots,
     OpenHidden,
-    RunEnded,
     Seat,
     SeatDone,
     StartEvaluate,
-    lazily,
-    take,
 )
+from client.work.events import Chain, ImageFailed, ImageReady, Kill, RunEnded, lazily, take
 from client.work.order import FairOrder
 from sandbox import Status
 
@@ -143,7 +137,7 @@ class Verifier:
         """An evaluation for a committee waits or runs: no training should start now."""
         return bool(self._duties)
 
-    def handle(self, given: Input) -> list[Effect]:
+    def handle(self, given: JobInput) -> list[JobEffect]:
         """The effects of one input. After every other input the driver gives `Chain` again: runs and commits start there."""
         match given:
             case Chain():
@@ -151,7 +145,7 @@ class Verifier:
             case Moved():
                 self._moved(given)
             case ImageReady():
-                self._images[given.job] = given.image_id
+                self._images[given.ref] = given.image_id
             case ImageFailed():
                 self._image_failed(given)
             case ModelReady() if (candidate := self._candidate(given.seat, given.index)) is not None:
@@ -171,6 +165,10 @@ class Verifier:
             return False
         self._images.pop(job, None)
         return True
+
+    def remembers(self, seat: Seat) -> bool:
+        """Whether the ballots of a seat may still have to be opened."""
+        return seat in self._votes
 
     # --- the chain -------------------------------------------------------------------------------------------------------------
 
@@ -196,9 +194,9 @@ class Verifier:
         elif not policy.too_large(self._config, posting.terms):
             self._soon.add(job, posting.poster, (record.deadline,))
 
-    def _chain(self, reader: Reader, clock: int) -> list[Effect]:
+    def _chain(self, reader: Reader, clock: int) -> list[JobEffect]:
         self._clock = clock
-        effects: list[Effect] = []
+        effects: list[JobEffect] = []
         current: set[Seat] = set()
         for job in sorted(self._sitting):
             if not take(effects, job, self._audit(reader, job, clock, current)):
@@ -211,12 +209,12 @@ class Verifier:
         take(effects, b"", lazily(self._judge, reader))
         return effects
 
-    def _fetch_ahead(self, reader: Reader) -> list[Effect]:
+    def _fetch_ahead(self, reader: Reader) -> list[JobEffect]:
         """Images before the audit starts, of jobs on whose committee this node may sit."""
         member = reader.get(member_key(self._me))
         if not self._config.verify or not isinstance(member, Member) or not member.verifier:
             return []
-        effects: list[Effect] = []
+        effects: list[JobEffect] = []
         ahead = Counter(self._soon.owner(job) for job in self._images.keys() | self._asked.keys() if job in self._soon)
         full = {poster for poster, count in ahead.items() if count >= MAX_AHEAD_OF_ONE and poster is not None}
         # What was asked for is in `ahead` already, and comes up again where it has to be asked for once more.
@@ -234,7 +232,7 @@ class Verifier:
                 effects += self._want_image(job)
         return effects
 
-    def _want_image(self, job: bytes, *, urgent: bool = False) -> list[Effect]:
+    def _want_image(self, job: bytes, *, urgent: bool = False) -> list[JobEffect]:
         """Asks for an image; once more at once where it was asked for ahead and a seat needs it by now."""
         more = urgent and job not in self._hurried
         if job in self._images or (self._clock < self._asked.get(job, 0) and not more):
@@ -244,7 +242,7 @@ class Verifier:
             self._hurried.add(job)
         return [FetchImage(job, urgent)]
 
-    def _audit(self, reader: Reader, job: bytes, clock: int, current: set[Seat]) -> Iterator[Effect]:
+    def _audit(self, reader: Reader, job: bytes, clock: int, current: set[Seat]) -> Iterator[JobEffect]:
         for duty in views.duties_in(reader, job, self._me, clock):
             if duty["do"] not in ("commit", "open"):
                 continue
@@ -263,7 +261,7 @@ class Verifier:
         self._said.add(key)
         return True
 
-    def _sit(self, reader: Reader, seat: Seat, asked: dict[str, Any]) -> list[Effect]:
+    def _sit(self, reader: Reader, seat: Seat, asked: dict[str, Any]) -> list[JobEffect]:
         """A new seat: fetch everything at once, evaluate one after the other."""
         posting = reader.get(records.posting_key(seat[0]))
         if not isinstance(posting, Posting):
@@ -296,9 +294,9 @@ class Verifier:
             effects.append(OpenHidden(seat, h["cid"], h["size"], bytes.fromhex(h["plain_hash"]), key, until))
         return effects
 
-    def _leave(self, current: set[Seat]) -> list[Effect]:
+    def _leave(self, current: set[Seat]) -> list[JobEffect]:
         """Rounds that ended, and ballots that are stored by now."""
-        effects: list[Effect] = []
+        effects: list[JobEffect] = []
         for seat in [seat for seat in self._duties if seat not in current]:
             for candidate in self._duties.pop(seat).candidates:
                 if candidate.run:
@@ -325,8 +323,8 @@ class Verifier:
 
     # --- a duty ----------------------------------------------------------------------------------------------------------------
 
-    def _advance(self, duty: _Duty, clock: int) -> list[Effect]:
-        effects: list[Effect] = []
+    def _advance(self, duty: _Duty, clock: int) -> list[JobEffect]:
+        effects: list[JobEffect] = []
         if clock >= duty.commit_by:
             effects += self._give_up(duty)
         if all(candidate.ballot is not None for candidate in duty.candidates):
@@ -361,9 +359,9 @@ class Verifier:
             wall_s=max(1.0, min(duty.terms.limits.eval_s * SLACK + SLACK_S, left)),
         )
 
-    def _give_up(self, duty: _Duty) -> list[Effect]:
+    def _give_up(self, duty: _Duty) -> list[JobEffect]:
         """No time is left: what was not had is NOMODEL, what was not measured an abstention."""
-        effects: list[Effect] = []
+        effects: list[JobEffect] = []
         for candidate in duty.candidates:
             if candidate.run:
                 effects.append(Kill(candidate.run, "no time is left before the vote"))
@@ -373,7 +371,7 @@ class Verifier:
                 candidate.ballot = self._ballot(duty, code)
         return effects
 
-    def _commit(self, duty: _Duty) -> list[Effect]:
+    def _commit(self, duty: _Duty) -> list[JobEffect]:
         if not self._first("commit", duty.seat):
             return []
         ballots = tuple(self._checked(duty, candidate) for candidate in duty.candidates)
@@ -412,10 +410,10 @@ class Verifier:
             candidate.ballot = candidate.ballot or self._ballot(duty, VoteCode.ABSTAIN)
 
     def _image_failed(self, failed: ImageFailed) -> None:
-        self._asked[failed.job] = self._clock + RETRY_MS
+        self._asked[failed.ref] = self._clock + RETRY_MS
         if failed.lasting:
             for duty in self._duties.values():
-                if duty.job == failed.job:
+                if duty.job == failed.ref:
                     self._abstain(duty)
 
     def _hidden_ready(self, given: HiddenReady) -> None:
@@ -468,7 +466,7 @@ class Verifier:
 
     # --- judging ---------------------------------------------------------------------------------------------------------------
 
-    def _judge(self, reader: Reader) -> list[Effect]:
+    def _judge(self, reader: Reader) -> list[JobEffect]:
         """Confirm the ban only of those whose model this node measured as false; what people said by hand stands."""
         if self._config.judge != "own-measurement" or not self._false:
             return []

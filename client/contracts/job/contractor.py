@@ -5,7 +5,7 @@ from __future__ import annotations
 from chain.contracts.job import records
 from chain.contracts.job.records import ENDED, Job, Posting, State
 from chain.host import Reader
-from client.work.events import Effect, Moved, RevealKey
+from client.contracts.job.events import JobEffect, Moved, RevealKey
 
 
 class Contractor:
@@ -26,9 +26,9 @@ class Contractor:
             elif posting.terms.hidden:
                 self._own[job] = [hidden.key_hash for hidden in posting.terms.hidden]
 
-    def duties(self, reader: Reader, keys: set[bytes]) -> list[Effect]:
+    def duties(self, reader: Reader, keys: set[bytes]) -> list[JobEffect]:
         """Keys of ours (`keys`: their hashes) that a job of ours waits for."""
-        found: list[Effect] = []
+        found: list[JobEffect] = []
         for job in sorted(self._own) if keys else ():
             record = reader.get(records.job_key(job))
             if isinstance(record, Job) and record.state == State.KEY:

@@ -1,0 +1,1 @@
+"""The job contract on a node's client side."""

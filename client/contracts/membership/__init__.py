@@ -1,0 +1,1 @@
+"""The membership contract on a node's client side."""

@@ -1,0 +1,110 @@
+"""What a contract gives to a node's work: machines and what the driver must know to run them. No I/O.
+
+    state, answers --> Machine.handle (pure) --> effects, the same for every contract --> the driver (`Work`)
+
+A contract's slice is `WORK`, a `Slice`, in `client/contracts/<name>/work.py`; it is found there (`find_slices`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from chain.host import Reader
+from client import contracts
+from client.config import WorkConfig
+from client.work.events import Effect, Input, Secret
+
+
+class Machine:
+    """One part of a node's work. It is asked by one caller at a time; what it says is done, and said once."""
+
+    name = ""
+    """How the node's status calls it."""
+
+    @property
+    def busy(self) -> bool:
+        """A duty with a deadline waits for a run or has one: others should not start long runs now."""
+        return False
+
+    def gives_up(self, ref: bytes) -> bool:
+        """Whether this needs no image of the ref, now or soon; then it forgets that one was here."""
+        return True
+
+    def handle(self, given: Input) -> Sequence[Effect]:
+        """The effects of one input. After every input but `Chain` and `Changed` the driver gives `Chain` again."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """What this node knows when its machines are made: who it is, what it wants, and what its book says."""
+
+    me: bytes
+    chain_id: bytes
+    config: WorkConfig
+    rng: Callable[[int], bytes]
+    secrets: Sequence[Secret] = ()
+    """Of this contract."""
+    attempts: Mapping[str, Mapping[bytes, set[int]]] = field(default_factory=dict)
+    """By kind and ref: the numbers that are used up."""
+    pending: Sequence[tuple[str, str, bytes]] = ()
+    """(kind, key, ref) of each message that is on its way."""
+
+
+class Fate(Enum):
+    """What the state says about a message of ours."""
+
+    STANDS = "it stands on the ledger"
+    OPEN = "it can still take effect"
+    TOO_LATE = "its time is over"
+    DISPLACED = "another one of this node stands in its place"
+
+
+FateOf = Callable[[Reader, bytes, int, Any], tuple[Fate, int | None]]
+"""(state, own identity, chain clock, message) -> its fate, and the chain clock until which it can take effect, if any."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Which keys of the state a contract's machines are told of: those under `follow` that blocks change; at the start, and after
+    the feed was lost, one for each key under `live`, with `told_as` for its prefix."""
+
+    follow: tuple[bytes, ...]
+    live: bytes
+    told_as: bytes
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The work of one contract. `name` begins the kinds of its secrets (`name.` and more)."""
+
+    name: str
+    machines: Callable[[Recalled], Sequence[Machine]] = lambda _: ()
+    fates: Mapping[type, FateOf] = field(default_factory=dict)
+    """Of every message that its machines submit."""
+    watch: Watch | None = None
+    images: Callable[[Reader], Iterator[tuple[bytes, str]]] = lambda _: iter(())
+    """(ref, image id) of all that lives: images that an earlier start left on the engine stay for these."""
+
+    def owns(self, kind: str) -> bool:
+        return kind == self.name or kind.startswith(f"{self.name}.")
+
+
+def find_slices() -> list[Slice]:
+    """Of every contract that has work for a node. Raises ValueError where two of them want the same."""
+    found: list[Slice] = [module.WORK for module in contracts.parts("work")]
+    fates_of(found)
+    return found
+
+
+def fates_of(found: Sequence[Slice]) -> dict[type, FateOf]:
+    together: dict[type, FateOf] = {}
+    for part in found:
+        for message, fate in part.fates.items():
+            if message in together:
+                raise ValueError(f"the work of {part.name} and of another contract both say what becomes of {message.__name__}")
+            together[message] = fate
+    return together
