@@ -19,7 +19,8 @@ import aiohttp
 import msgspec
 
 from chain.codec import encode
-from chain.contracts.job import messages, views
+from chain.contracts.job import messages
+from chain.contracts.job.duties import DueBallots, duties_in
 from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal, claim_commitment, job_id_of, vote_commitment
 from chain.crypto import SigningKey, account_id, address
 from chain.ledger.genesis import GenesisAccount, first_state
@@ -235,7 +236,7 @@ class FakeLedger:
         self.block(50_000)
         assert self.block(**{worker: Reveal(job, 1, MODEL_CID.to_bytes(), len(MODEL), sha("salt"))}) == [0]
         self.block(PARAMS.job_reveal)
-        voters = [n for n in NAMES if any(d["do"] == "commit" for d in views.duties_in(self.state, job, self.ids[n], self.clock))]
+        voters = [n for n in NAMES if any(isinstance(d, DueBallots) for d in duties_in(self.state, job, self.ids[n], self.clock))]
         sealed = {v: vote_commitment(self.chain_id, job, 0, 1, self.ids[v], [ballot], sha(v)) for v in voters}
         assert set(self.block(**{v: CommitVote(job, 0, 1, sealed[v]) for v in voters})) == {0}
         assert set(self.block(**{v: OpenVote(job, 0, 1, [ballot], sha(v)) for v in voters})) == {0}

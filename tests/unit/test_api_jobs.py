@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.contracts.job import JobCode, views
+from chain.contracts.job import JobCode
+from chain.contracts.job.duties import duties_in
 from chain.contracts.job.messages import Ballot
 from chain.contracts.job.rules import VoteCode
 from chain.crypto import address
@@ -181,7 +182,7 @@ async def test_the_balances_after_a_job_are_the_ones_of_the_ledger(api: Api) -> 
     job = api.node.ledger.judged_job(OK)
     shown = {account["id"]: account["balance"] for account in await api.get("/v1/accounts")}
     assert shown[address(api.node.ledger.ids["n1"])] == str((GRANT + 10 * CREDIT) // CREDIT)
-    assert views.duties_in(api.node.ledger.state, job, api.node.ledger.ids["n1"], api.node.ledger.clock) == []
+    assert duties_in(api.node.ledger.state, job, api.node.ledger.ids["n1"], api.node.ledger.clock) == []
 
 
 async def test_what_happened_to_a_job_is_listed_newest_first_with_the_time_of_its_block(api: Api) -> None:

@@ -10,6 +10,7 @@ import pytest
 from chain.codec import encode
 from chain.contracts import BY_NUMBER, membership
 from chain.contracts.job import messages, records, views
+from chain.contracts.job.duties import DueBallots, duties_in
 from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal, claim_commitment, job_id_of, vote_commitment
 from chain.contracts.job.rules import VoteCode
 from chain.contracts.membership import JudgeCase, Member, member_key
@@ -168,8 +169,8 @@ class Chain:
         return job
 
     def vote(self, job: bytes, ballot: Ballot) -> None:
-        voters = [name for name in self.ids if views.duties_in(self.state, job, self.ids[name], self.clock)]
-        voters = [v for v in voters if views.duties_in(self.state, job, self.ids[v], self.clock)[-1]["do"] == "commit"]
+        voters = [name for name in self.ids if duties_in(self.state, job, self.ids[name], self.clock)]
+        voters = [v for v in voters if isinstance(duties_in(self.state, job, self.ids[v], self.clock)[-1], DueBallots)]
         sealed = {v: vote_commitment(self.chain_id, job, 0, 1, self.ids[v], [ballot], sha(v)) for v in voters}
         assert self.block(**{v: CommitVote(job, 0, 1, sealed[v]) for v in voters}) == [0] * len(voters)
         assert self.block(**{v: OpenVote(job, 0, 1, [ballot], sha(v)) for v in voters}) == [0] * len(voters)

@@ -4,7 +4,7 @@ Two kinds of network. In an orderly one dishonest verifiers stay below a third o
 struck or suspended, and a job that had an honest finalist and no cheater ahead pays. In a chaotic one anything goes. In both:
 escrows equal payouts plus burns at every step, every job ends by the stated latest end, and nothing stays in escrow.
 
-Everybody acts on `views.duties_in` alone, as the client's worker and verifier do. LC_JOB_SIM multiplies the number of runs.
+Everybody acts on `duties_in` alone, as the client's worker and verifier do. LC_JOB_SIM multiplies the number of runs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from chain.contracts.job import messages, records, rules, views
+from chain.contracts.job.duties import Audited, DueBallots, DueKey, DueOpening, DueReveal, Duty, duties_in
 from chain.contracts.job.messages import Ballot, CommitVote, OpenVote, Reveal, vote_commitment
 from chain.contracts.job.records import State
 from chain.contracts.job.rules import HiddenVote, VoteCode
@@ -186,35 +187,35 @@ class Run:
         people = [identity for identity in people if identity in self.members]
         self.rng.shuffle(people)
         for identity in people:
-            for duty in views.duties_in(w.store, job, identity, w.clock):
+            for duty in duties_in(w.store, job, identity, w.clock):
                 self.fulfil(job, self.members[identity], duty)
 
-    def fulfil(self, job: bytes, member: Member, duty: dict) -> None:  # type: ignore[type-arg]
+    def fulfil(self, job: bytes, member: Member, duty: Duty) -> None:
         w = self.world
         able = w.host().is_active(member.id)
         if self.rng.random() < member.silent:
             return
-        if duty["do"] == "reveal":
+        if isinstance(duty, DueReveal):
             model, _ = self.best[(job, member.id)]
-            code = w.send(member.id, Reveal(job, duty["claim"], model, 500, sha("salt")))
-        elif duty["do"] == "key":
+            code = w.send(member.id, Reveal(job, duty.claim, model, 500, sha("salt")))
+        elif isinstance(duty, DueKey):
             code = 0 if job in self.hides_key else w.send(member.id, key_message(job))
-        elif duty["do"] == "commit":
-            ballots = [self.ballot(job, member, candidate, duty) for candidate in duty["candidates"]]
-            at = (duty["audit"], duty["round"])
+        elif isinstance(duty, DueBallots):
+            ballots = [self.ballot(job, member, candidate, duty) for candidate in duty.candidates]
+            at = (duty.audit, duty.round)
             self.ballots[(job, member.id, *at)] = ballots
             sealed = vote_commitment(CHAIN_ID, job, *at, member.id, ballots, sha("salt"))
             code = w.send(member.id, CommitVote(job, *at, sealed))
-        elif duty["do"] == "open":
-            ballots = self.ballots[(job, member.id, duty["audit"], duty["round"])]
-            code = w.send(member.id, OpenVote(job, duty["audit"], duty["round"], ballots, sha("salt")))
+        elif isinstance(duty, DueOpening):
+            ballots = self.ballots[(job, member.id, duty.audit, duty.round)]
+            code = w.send(member.id, OpenVote(job, duty.audit, duty.round, ballots, sha("salt")))
         else:
             return
         assert code == 0 or not able or w.state(job) not in ("REVEAL", "COMMIT", "COUNT", "KEY") or not member.honest, w.refused
 
-    def ballot(self, job: bytes, member: Member, candidate: dict, duty: dict) -> Ballot:  # type: ignore[type-arg]
-        r, terms, claimed = self.rng, self.terms(job), candidate["loss"]
-        claimant = self.by_address[candidate["claimant"]]
+    def ballot(self, job: bytes, member: Member, candidate: Audited, duty: DueBallots) -> Ballot:
+        r, terms, claimed = self.rng, self.terms(job), candidate.loss
+        claimant = candidate.claimant
         model = self.models[self.best[(job, claimant)][0]]
         measured, probe = self.noise(job, model.loss), self.noise(job, model.probe)
         if r.random() < member.lazy:
@@ -226,7 +227,7 @@ class Run:
         elif not model.valid:
             return Ballot(VoteCode.INVALID, 0, 0, 0, 0)
         column, value = HiddenVote.NONE, 0
-        if duty["hidden"] is not None:
+        if duty.hidden is not None:
             column, value = HiddenVote.VALUE, self.noise(job, model.hidden)
             if job in self.junk_key:
                 column, value = HiddenVote.BADKEY, 0

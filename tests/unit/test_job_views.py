@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from chain.contracts.job import messages, rules, views
+from chain.contracts.job.duties import DueBallots, DueKey, DueOpening, DueReveal, DueService, duties_in
 from chain.contracts.job.messages import is_reference, model_id
 from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.crypto import address
@@ -27,12 +28,10 @@ def describe(w: World, job: bytes) -> dict[str, Any]:
     return found
 
 
-def duties(w: World, name: str) -> list[dict[str, Any]]:
+def duties(w: World, name: str) -> list[Any]:
     """On all live jobs, the nearest deadline first."""
     live = [key[2:] for key, _ in w.store.scan(b"j/", 100)]
-    found = sorted((d for job in live for d in views.duties_in(w.store, job, who(name), w.clock)), key=lambda d: d["deadline"])
-    assert json.loads(json.dumps(found)) == found
-    return found
+    return sorted((d for job in live for d in duties_in(w.store, job, who(name), w.clock)), key=lambda d: d.deadline)
 
 
 def test_a_job_is_described_through_its_whole_life() -> None:
@@ -104,7 +103,7 @@ def test_there_is_no_unknown_job() -> None:
     w = world()
     assert views.describe(w.store, b"?" * 32) is None
     assert views.summarise(w.store, b"?" * 32) is None
-    assert views.duties_in(w.store, b"?" * 32, who("a"), w.clock) == []
+    assert duties_in(w.store, b"?" * 32, who("a"), w.clock) == []
 
 
 def test_cid_text_is_the_usual_one() -> None:
@@ -138,29 +137,28 @@ def test_duties_name_what_to_do_until_when_and_all_that_is_needed_for_it() -> No
     assert duties(w, "a") == []
     w.deadline(job)
     (reveal,) = duties(w, "a")
-    assert (reveal["do"], reveal["must"], reveal["claim"], reveal["deadline"]) == ("reveal", True, 1, w.clock + PARAMS.job_reveal)
-    assert not duties(w, "b")[0]["must"]
+    assert reveal == DueReveal(job, w.clock + PARAMS.job_reveal, True, 1, 5_000, reveal.commitment)
+    assert not duties(w, "b")[0].must
     assert w.reveal(job, "a") == 0
     assert duties(w, "a") == []
     w.deadline(job)
-    assert [d["do"] for d in duties(w, "boss")] == ["key"]
+    assert duties(w, "boss") == [DueKey(job, w.job(job).deadline)]
     assert duties(w, "a") == []
     assert w.send(who("boss"), key_message(job)) == 0
-    assert [d["do"] for d in duties(w, "a")] == ["serve"]
+    assert duties(w, "a") == [DueService(job, w.job(job).deadline, cid_of("a"), duties(w, "a")[0].size)]
     assert duties(w, "b") == []
     (commit,) = duties(w, "v1")
-    assert commit["do"] == "commit"
-    assert commit["seed"] == int.from_bytes(job[:8], "big")
-    assert commit["key"] == KEY.hex()
-    assert commit["hidden"]["cid"] == views.cid_text(cid_of("hidden"))
-    assert [c["model"]["cid"] for c in commit["candidates"]] == [views.cid_text(cid_of("a"))]
-    assert (commit["candidates"][0]["tolerance"], commit["candidates"][0]["bound"]) == (11, 11_000)
-    assert 0 <= commit["probe"] < 2**31
+    assert (type(commit), commit.audit, commit.round) == (DueBallots, 0, 1)
+    assert commit.seed == int.from_bytes(job[:8], "big")
+    assert commit.key == KEY
+    assert commit.hidden.cid == cid_of("hidden")
+    assert [(c.claimant, c.loss, c.model) for c in commit.candidates] == [(who("a"), 5_000, cid_of("a"))]
+    assert 0 <= commit.probe < 2**31
     vote = [ballot(VoteCode.OK, 5_000, 1, HiddenVote.VALUE, 1)]
     for name in VERIFIERS:
         assert w.commit(job, who(name), vote) == 0
-    assert [d["do"] for d in duties(w, "v1")] == ["open"]
-    assert [d["do"] for d in duties(w, "a")] == ["serve"]
+    assert [type(d) for d in duties(w, "v1")] == [DueOpening]
+    assert duties(w, "a") == [DueService(job, w.job(job).deadline, cid_of("a"), duties(w, "a")[0].size)]
     assert w.open(job, who("v1"), vote) == 0
     assert duties(w, "v1") == []
     w.clock = w.job(job).deadline

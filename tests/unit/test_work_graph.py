@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from chain.codec import encode
-from chain.contracts.job import OnCheat, views
+from chain.contracts.job import OnCheat, duties
 from chain.contracts.job.messages import Claim, CommitVote, OpenVote, RevealKey, claim_commitment, model_id
 from chain.contracts.job.messages import Reveal as RevealMessage
 from chain.contracts.membership import JudgeCase
@@ -482,14 +482,14 @@ def test_a_job_at_which_a_machine_fails_takes_nothing_from_another_job(tmp_path:
         await blocks(
             graph.chain, lambda: all(len(graph.chain.describe(job)["claims"]) == len(VALIDATORS) for job in (poison, good))
         )
-        reading = views.duties_in
+        reading = duties.duties_in
 
         def broken(reader: Any, job: bytes, identity: bytes, clock: int) -> Any:
             if job == poison:
                 raise TypeError("a bug")
             return reading(reader, job, identity, clock)
 
-        monkeypatch.setattr(views, "duties_in", broken)
+        monkeypatch.setattr(duties, "duties_in", broken)
         await blocks(graph.chain, lambda: all(work.failing() for work in works), 10)
         assert all(f"TypeError: a bug ({poison.hex()})" == said["why"] for work in works for said in work.failing())
         (found,) = await graph.finish(good)

@@ -16,7 +16,6 @@ from chain.contracts.job.records import (
     ENDED,
     AuditRound,
     CaseState,
-    ClaimantIndex,
     ClaimRecord,
     Contractor,
     Hidden,
@@ -290,85 +289,4 @@ def _payments(reader: Reader, job_id: bytes, posting: Posting, job: Job, claims:
             "deposit": _escrowed(reader, records.deposit_escrow(job_id)),
             "stakes": sum(_escrowed(reader, records.stake_escrow(job_id, claim.claimant)) for claim in claims),
         },
-    }
-
-
-# --- duties --------------------------------------------------------------------------------------------------------------------
-
-
-def duties_in(reader: Reader, job_id: bytes, identity: bytes, clock: int) -> list[dict[str, Any]]:
-    """The duties of `identity` on one job before the current deadline. `do` is one of:
-
-    reveal  open the standing claim (`must`: silence burns the stake and costs a strike)
-    key     reveal the key of the hidden data
-    commit  evaluate the `candidates` and commit the ballots
-    open    open the committed ballots
-    serve   keep the revealed model available to the committee
-    """
-    found = _read(reader, job_id)
-    if found is None or found[1].state in ENDED or clock >= found[1].deadline:
-        return []
-    posting, job = found
-    common = {"job": job_id.hex(), "deadline": job.deadline}
-    if job.state == State.REVEAL:
-        return [common | duty for duty in _reveal_duty(reader, job_id, job, identity)]
-    if job.state == State.KEY and identity == posting.poster:
-        return [common | {"do": "key"}]
-    if job.state in (State.COMMIT, State.COUNT):
-        record = store.read_round(reader, job_id, job.audit, job.round)
-        return [common | duty for duty in _audit_duties(reader, job_id, posting.terms, job, record, identity)]
-    return []
-
-
-def _own_claim(reader: Reader, job_id: bytes, identity: bytes) -> tuple[int, ClaimRecord] | None:
-    known = reader.get(records.claimant_key(job_id, identity))
-    if not isinstance(known, ClaimantIndex):
-        return None
-    return known.index, store.read_claim(reader, job_id, known.index)
-
-
-def _reveal_duty(reader: Reader, job_id: bytes, job: Job, identity: bytes) -> list[dict[str, Any]]:
-    own = _own_claim(reader, job_id, identity)
-    if own is None or own[1].model:
-        return []
-    index, claim = own
-    return [
-        {"do": "reveal", "must": index in job.must, "claim": claim.count, "loss": claim.loss, "commitment": claim.commitment.hex()}
-    ]
-
-
-def _audit_duties(
-    reader: Reader, job_id: bytes, terms: PostJob, job: Job, record: AuditRound, identity: bytes
-) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    own = _own_claim(reader, job_id, identity)
-    if own is not None and own[0] in record.batch:
-        found.append({"do": "serve", "model": _model(own[1])})
-    seat = reader.get(records.seat_key(job_id, job.audit, job.round, identity))
-    if not isinstance(seat, Seat):
-        return found
-    round_of = {"audit": job.audit, "round": job.round}
-    if job.state == State.COMMIT and not seat.commitment:
-        found.append({"do": "commit"} | round_of | _evaluation(reader, job_id, terms, job, record, seat))
-    if job.state == State.COUNT and seat.commitment and not seat.ballots:
-        found.append({"do": "open", "commitment": seat.commitment.hex()} | round_of)
-    return found
-
-
-def _evaluation(reader: Reader, job_id: bytes, terms: PostJob, job: Job, record: AuditRound, seat: Seat) -> dict[str, Any]:
-    """What a verifier needs to evaluate its candidates: models in ballot order, seed, probe, the key of the hidden data."""
-    candidates = []
-    for index in seat.candidates:
-        claim = store.read_claim(reader, job_id, index)
-        known = {"claimant": address(claim.claimant), "loss": claim.loss, "model": _model(claim)}
-        candidates.append(known | {"tolerance": messages.tolerance(terms, claim.loss), "bound": messages.bound(terms, claim.loss)})
-    return {
-        "candidates": candidates,
-        "seed": int.from_bytes(job_id[:8], "big"),
-        "probe": rules.probe_of(record.beacon, job_id, job.audit, job.round),
-        "image": _image(terms),
-        "limits": _limits(terms),
-        "params": terms.params,
-        "hidden": _terms(terms)["hidden"] if record.hidden else None,
-        "key": job.key.hex() if record.hidden else "",
     }

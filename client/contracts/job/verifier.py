@@ -25,14 +25,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from chain.contracts.job import check_ballot, messages, records, rules, store, views
+from chain.contracts.job import check_ballot, duties, messages, records, rules, store
+from chain.contracts.job.duties import DueBallots, DueOpening
 from chain.contracts.job.messages import Ballot, PostJob
 from chain.contracts.job.records import ENDED, Job, Posting, State
 from chain.contracts.job.rules import HiddenVote, VoteCode
+from chain.contracts.job.views import cid_text
 from chain.contracts.membership import Case, Member, case_key, member_key
-from chain.crypto import parse_address
 from chain.errors import Reject
 from chain.host import ACTIVE, K_VALIDATORS, Account, Reader, Validators, account_key
 from client.config import WorkConfig
@@ -243,16 +243,15 @@ class Verifier:
         return [FetchImage(job, urgent)]
 
     def _audit(self, reader: Reader, job: bytes, clock: int, current: set[Seat]) -> Iterator[JobEffect]:
-        for duty in views.duties_in(reader, job, self._me, clock):
-            if duty["do"] not in ("commit", "open"):
-                continue
-            seat = (job, duty["audit"], duty["round"])
-            if duty["do"] == "commit" and seat not in self._votes:
-                current.add(seat)
-                if seat not in self._duties:
-                    yield from self._sit(reader, seat, duty)
-            elif duty["do"] == "open" and self._votes.get(seat) == bytes.fromhex(duty["commitment"]) and self._first("open", seat):
-                yield OpenBallots(seat, self._votes[seat])
+        for duty in duties.duties_in(reader, job, self._me, clock):
+            match duty:
+                case DueBallots() if (seat := (job, duty.audit, duty.round)) not in self._votes:
+                    current.add(seat)
+                    if seat not in self._duties:
+                        yield from self._sit(reader, seat, duty)
+                case DueOpening() if self._votes.get(seat := (job, duty.audit, duty.round)) == duty.commitment:
+                    if self._first("open", seat):
+                        yield OpenBallots(seat, duty.commitment)
 
     def _first(self, what: str, seat: Seat) -> bool:
         key = (what, *seat)
@@ -261,24 +260,24 @@ class Verifier:
         self._said.add(key)
         return True
 
-    def _sit(self, reader: Reader, seat: Seat, asked: dict[str, Any]) -> list[JobEffect]:
+    def _sit(self, reader: Reader, seat: Seat, asked: DueBallots) -> list[JobEffect]:
         """A new seat: fetch everything at once, evaluate one after the other."""
         posting = reader.get(records.posting_key(seat[0]))
         if not isinstance(posting, Posting):
             return []
-        terms, count = posting.terms, len(asked["candidates"])
+        terms, count = posting.terms, len(asked.candidates)
         started = store.read_round(reader, *seat).started
-        window = asked["deadline"] - started
+        window = asked.deadline - started
         margin = min(MAX_MARGIN_MS, window // 10)
         duty = _Duty(
             seat=seat,
             terms=terms,
-            deadline=asked["deadline"],
-            commit_by=asked["deadline"] - margin,
-            seed=asked["seed"],
-            probe=asked["probe"],
-            hidden=asked["hidden"] is not None,
-            candidates=[_Candidate(parse_address(c["claimant"]), c["loss"]) for c in asked["candidates"]],
+            deadline=asked.deadline,
+            commit_by=asked.deadline - margin,
+            seed=asked.seed,
+            probe=asked.probe,
+            hidden=asked.hidden is not None,
+            candidates=[_Candidate(known.claimant, known.loss) for known in asked.candidates],
         )
         self._duties[seat] = duty
         if not self._config.verify or policy.too_large(self._config, terms):
@@ -287,11 +286,11 @@ class Verifier:
         # A model that comes later leaves no time for its evaluation.
         until = max(duty.commit_by - 2_000 * terms.limits.eval_s * count, started + window // 4)
         effects = self._want_image(seat[0], urgent=True)
-        for index, known in enumerate(asked["candidates"]):
-            effects.append(FetchModel(seat, index, known["model"]["cid"], known["model"]["size"], until))
-        if asked["hidden"] is not None:
-            h, key = asked["hidden"], bytes.fromhex(asked["key"])
-            effects.append(OpenHidden(seat, h["cid"], h["size"], bytes.fromhex(h["plain_hash"]), key, until))
+        for index, known in enumerate(asked.candidates):
+            effects.append(FetchModel(seat, index, cid_text(known.model), known.size, until))
+        if asked.hidden is not None:
+            sealed = asked.hidden
+            effects.append(OpenHidden(seat, cid_text(sealed.cid), sealed.size, sealed.plain_hash, asked.key, until))
         return effects
 
     def _leave(self, current: set[Seat]) -> list[JobEffect]:

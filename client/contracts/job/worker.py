@@ -26,7 +26,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from chain.contracts.job import records, store, views
+from chain.contracts.job import duties, records, store
+from chain.contracts.job.duties import DueReveal, DueService, Duty
 from chain.contracts.job.records import ENDED, Job, State
 from chain.host import Reader
 from client.config import WorkConfig
@@ -202,7 +203,7 @@ class Worker:
         if record.state in ENDED:
             yield from self._finish(reader, job, record)
             return
-        for duty in views.duties_in(reader, job, self._me, clock):
+        for duty in duties.duties_in(reader, job, self._me, clock):
             yield from self._duty(job, duty, offer)
 
     def _claim_best(self, offer: Offer, is_open: bool) -> list[JobEffect]:
@@ -226,14 +227,15 @@ class Worker:
             del self._claims[commitment]
         return [DropModel(None, commitment) for commitment in gone]
 
-    def _duty(self, job: bytes, duty: dict[str, object], offer: Offer) -> list[JobEffect]:
+    def _duty(self, job: bytes, duty: Duty, offer: Offer) -> list[JobEffect]:
         own = offer.own
         if own is None or own.commitment not in self._claims:
             return []  # made from another data folder: only that one can open it
-        if duty["do"] == "reveal" and (duty["must"] or self._config.reveal == "always") and self._first("reveal", job, own.count):
-            return [Reveal(job, own.count, own.commitment)]
-        if duty["do"] == "serve" and self._first("publish", job, 0):
-            return [Publish(job, own.commitment)]
+        match duty:
+            case DueReveal() if (duty.must or self._config.reveal == "always") and self._first("reveal", job, own.count):
+                return [Reveal(job, own.count, own.commitment)]
+            case DueService() if self._first("publish", job, 0):
+                return [Publish(job, own.commitment)]
         return []
 
     def _first(self, what: str, job: bytes, number: int) -> bool:

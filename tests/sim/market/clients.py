@@ -14,7 +14,8 @@ import msgspec
 
 from chain.codec import encode
 from chain.contracts.credits import Transfer
-from chain.contracts.job import records, views
+from chain.contracts.job import records
+from chain.contracts.job.duties import DueBallots, DueOpening, DueReveal, duties_in
 from chain.contracts.job.messages import (
     Ballot,
     Claim,
@@ -189,23 +190,23 @@ class Market:
         if job.state == JobState.OPEN:
             known = state.get(records.claimant_key(self.job, identity))
             return None if known is not None or machine > 2 else self._claim(machine)
-        for duty in views.duties_in(state, self.job, identity, clock):
-            if duty["do"] == "reveal":
-                return Reveal(self.job, duty["claim"], cid_of(machine), 1_000, SALT)
-            if duty["do"] in ("commit", "open"):
+        for duty in duties_in(state, self.job, identity, clock):
+            if isinstance(duty, DueReveal):
+                return Reveal(self.job, duty.claim, cid_of(machine), 1_000, SALT)
+            if isinstance(duty, DueBallots | DueOpening):
                 ballots = self._ballots(state, duty, identity)
-                if duty["do"] == "open":
-                    return OpenVote(self.job, duty["audit"], duty["round"], ballots, SALT)
-                sealed = vote_commitment(self.world.chain_id, self.job, duty["audit"], duty["round"], identity, ballots, SALT)
-                return CommitVote(self.job, duty["audit"], duty["round"], sealed)
+                if isinstance(duty, DueOpening):
+                    return OpenVote(self.job, duty.audit, duty.round, ballots, SALT)
+                sealed = vote_commitment(self.world.chain_id, self.job, duty.audit, duty.round, identity, ballots, SALT)
+                return CommitVote(self.job, duty.audit, duty.round, sealed)
         return None
 
     def _claim(self, machine: int) -> Claim:
         sealed = claim_commitment(self.world.chain_id, self.job, self.world.ids[machine], cid_of(machine)[4:], SALT)
         return Claim(self.job, self._loss(machine), sealed)
 
-    def _ballots(self, state: State, duty: dict[str, Any], identity: bytes) -> list[Ballot]:
-        seat: Any = state.get(records.seat_key(self.job, duty["audit"], duty["round"], identity))
+    def _ballots(self, state: State, duty: DueBallots | DueOpening, identity: bytes) -> list[Ballot]:
+        seat: Any = state.get(records.seat_key(self.job, duty.audit, duty.round, identity))
         found = []
         for index in seat.candidates:
             claim: Any = state.get(records.claim_key(self.job, index))

@@ -15,7 +15,8 @@ import msgspec
 
 from chain.codec import encode
 from chain.contracts.credits import Approve, Transfer, TransferFrom
-from chain.contracts.job import records, views
+from chain.contracts.job import records
+from chain.contracts.job.duties import DueBallots, DueKey, DueOpening, DueReveal, Duty, duties_in
 from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal, RevealKey, job_id_of
 from chain.contracts.job.records import ENDED, Job, State
 from chain.contracts.job.rules import HiddenVote, VoteCode
@@ -240,13 +241,13 @@ class RoughMarket(Market):
             known = self.state.get(records.claimant_key(job, identity))
             often = 0.1 if known else 0.3 if person in IDLERS else 0.07
             return self._announce(job, person, known) if r.random() < often else None
-        for duty in views.duties_in(self.state, job, identity, clock):
+        for duty in duties_in(self.state, job, identity, clock):
             idle = person in IDLERS and not self._kind(job, f"idle {person}", 4)
-            if idle or (duty["do"] == "key" and self._kind(job, "secret", 3)) or r.random() < 0.12:
+            if idle or (isinstance(duty, DueKey) and self._kind(job, "secret", 3)) or r.random() < 0.12:
                 continue  # later, or never
             message = self._fulfil(job, person, duty)
             if message is not None:
-                return self._twisted(message) if r.random() < (0.5 if duty["do"] == "key" else 0.05) else message
+                return self._twisted(message) if r.random() < (0.5 if isinstance(duty, DueKey) else 0.05) else message
         return None
 
     def _kind(self, job: bytes, what: str, among: int) -> bool:
@@ -272,30 +273,30 @@ class RoughMarket(Market):
         model = cid_of((job, person))[4:]
         return Claim(job, loss, tagged(b"lc/claim", self.world.chain_id, job, self.people[person][0], model, sha("salt")))
 
-    def _fulfil(self, job: bytes, person: int, duty: dict[str, Any]) -> Any | None:
-        place = (job, duty.get("audit", 0), duty.get("round", 0), person)
-        match duty["do"]:
-            case "reveal":
-                return Reveal(job, duty["claim"], cid_of((job, person)), 1_000, sha("salt"))
-            case "key":
+    def _fulfil(self, job: bytes, person: int, duty: Duty) -> Any | None:
+        place = (job, getattr(duty, "audit", 0), getattr(duty, "round", 0), person)
+        match duty:
+            case DueReveal():
+                return Reveal(job, duty.claim, cid_of((job, person)), 1_000, sha("salt"))
+            case DueKey():
                 return RevealKey(job, KEY)
-            case "commit":
+            case DueBallots():
                 self.ballots[place] = ballots = self._vote(job, duty, person)
                 sealed = tagged(
                     b"lc/ballots", self.world.chain_id, job, bytes(place[1:3]), self.people[person][0], sha("salt"), encode(ballots)
                 )
-                return CommitVote(job, duty["audit"], duty["round"], sealed)
-            case "open":
-                return OpenVote(job, duty["audit"], duty["round"], self.ballots.get(place) or self._copied(job), sha("salt"))
+                return CommitVote(job, duty.audit, duty.round, sealed)
+            case DueOpening():
+                return OpenVote(job, duty.audit, duty.round, self.ballots.get(place) or self._copied(job), sha("salt"))
         return None
 
     def _copied(self, job: bytes) -> list[Ballot]:
         """Of somebody whose commitment this one repeated."""
         return next(ballots for place, ballots in self.ballots.items() if place[0] == job)
 
-    def _vote(self, job: bytes, duty: dict[str, Any], person: int) -> list[Ballot]:
+    def _vote(self, job: bytes, duty: DueBallots, person: int) -> list[Ballot]:
         r, terms = self.rng, self._terms(job)
-        seat: Any = self.state.get(records.seat_key(job, duty["audit"], duty["round"], self.people[person][0]))
+        seat: Any = self.state.get(records.seat_key(job, duty.audit, duty.round, self.people[person][0]))
         ids = [identity for identity, _ in self.people]
         found = []
         for index in seat.candidates:
@@ -311,7 +312,7 @@ class RoughMarket(Market):
             else:
                 probe = truth // 2 + r.choice([0, 1, 0, 1, 0, 1, 10**6])
             column, value = HiddenVote.NONE, 0
-            if duty["hidden"] is not None and code in MEASURED:
+            if duty.hidden is not None and code in MEASURED:
                 bad = self._kind(job, "junk", 4) or r.random() < 0.05
                 column, value = (HiddenVote.BADKEY, 0) if bad else (HiddenVote.VALUE, truth // 3 + r.choice([0, 1]))
             found.append(Ballot(int(code), measured, probe, int(column), value))
