@@ -11,19 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from chain.ledger.state import State
+from chain.node.events import Decided
 from chain.params import Params
-from chain.types import Header, Receipt
-
-
-@dataclass(frozen=True)
-class Committed:
-    """A block that became final here. `tx_ids[i]` belongs to `receipts[i + 1]`; `receipts[0]` are the block's own events."""
-
-    height: int
-    block_id: bytes
-    header: Header
-    tx_ids: list[bytes]
-    receipts: list[Receipt]
 
 
 @dataclass(frozen=True)
@@ -81,7 +70,7 @@ class Ledger(Protocol):
         """Wait until the transaction is final. Raises `TimeoutError`, or `InvalidTx` when it was dropped for good."""
         ...
 
-    def committed(self) -> AsyncIterator[Committed]:
+    def committed(self) -> AsyncIterator[Decided]:
         """Blocks from now on, as they become final. A reader that falls 1,000 blocks behind gets `LookupError`."""
         ...
 

@@ -342,13 +342,8 @@ class Daemon:
         stack.push_async_callback(self.network.stop)
 
     def _open_node(self, store: BlockStore) -> None:
-        self.view = RunningNode(
-            self.ledger, store, self.network, self.content, self.settings, name=self.genesis.name, version=version()
-        )
-        self.view.mempool, self.view.room = lambda: len(self.node.pool), lambda: self.node.pool.fill()
-        self.view.behind = lambda: self.node.sync.best > self.node.height + 1
-        self.view.head = lambda: self.node.head_id
-        self.view.settled = self.driver.settled
+        parts = self.driver, self.ledger, store, self.network, self.content
+        self.view = RunningNode(*parts, self.settings, name=self.genesis.name, version=version())
 
     async def _open_work(self, stack: contextlib.AsyncExitStack) -> None:
         member = self.node.state.get(member_key(self.identity.id))
@@ -365,8 +360,7 @@ class Daemon:
             await room.start()
         except BookError as fault:
             raise StartError(str(fault)) from None
-        self.view.working, self.view.runs, self.view.sandbox = self._work_wanted, room, lambda: room.report
-        self.view.failing = room.failing
+        self.view.employ(room, train=self._work_wanted)
 
     # callbacks
 

@@ -19,7 +19,7 @@ from chain.node import events as e
 from chain.node.node import Node
 from chain.storage.blockstore import BlockStore
 from chain.types import Receipt, TxBody, net_of
-from client.core import Committed, TxResult
+from client.core import TxResult
 from client.driver import Driver, now_ms
 
 BEHIND = 1_000
@@ -43,7 +43,7 @@ class NodeLedger:
         self._recent: OrderedDict[bytes, tuple[int, int, Receipt]] = OrderedDict()
         """Height, place in the block, receipt."""
         self._waiting: dict[bytes, set[asyncio.Future[TxResult]]] = {}
-        self._readers: set[asyncio.Queue[Committed | None]] = set()
+        self._readers: set[asyncio.Queue[e.Decided | None]] = set()
 
     def attach(self, driver: Driver) -> None:
         self._driver = driver
@@ -117,19 +117,20 @@ class NodeLedger:
     # --- what the driver tells ------------------------------------------------------------------------------------------------
 
     def on_decided(self, d: e.Decided) -> None:
-        for index, (tx, receipt) in enumerate(zip(d.tx_ids, d.receipts[1:], strict=True)):
+        for index, (tx, receipt) in enumerate(d.outcomes(), start=-1):
+            if tx is None:
+                continue
             self._recent[tx] = (d.height, index, receipt)
             if tx in self._waiting:
                 self._answer(tx, _result(tx, d.height, index, receipt))
         while len(self._recent) > RECENT:
             self._recent.popitem(last=False)
-        block = Committed(d.height, d.block_id, d.header, d.tx_ids, d.receipts)
         for reader in list(self._readers):
             if reader.qsize() >= BEHIND:
                 self._readers.discard(reader)
                 reader.put_nowait(None)
             else:
-                reader.put_nowait(block)
+                reader.put_nowait(d)
 
     def _answer(self, tx: bytes, result: TxResult) -> None:
         for future in self._waiting[tx]:
@@ -141,13 +142,13 @@ class NodeLedger:
             if not future.done():
                 future.set_exception(InvalidTx(d.error.code, d.error.text))
 
-    def committed(self) -> AsyncIterator[Committed]:
+    def committed(self) -> AsyncIterator[e.Decided]:
         """Registered at the call, so no block between the call and the first `anext` is missed."""
-        queue: asyncio.Queue[Committed | None] = asyncio.Queue()
+        queue: asyncio.Queue[e.Decided | None] = asyncio.Queue()
         self._readers.add(queue)
         return self._follow(queue)
 
-    async def _follow(self, queue: asyncio.Queue[Committed | None]) -> AsyncIterator[Committed]:
+    async def _follow(self, queue: asyncio.Queue[e.Decided | None]) -> AsyncIterator[e.Decided]:
         try:
             while (block := await queue.get()) is not None:
                 yield block

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chain.codec import decode
 from chain.contracts.membership import parked
@@ -20,10 +20,14 @@ from client import proofs
 from client.api.render import render_block, render_history, render_noted, render_parked, render_supply, render_tx
 from client.config import Loaded, shown
 from client.core import Runs
+from client.driver import Driver
 from client.ledger import NodeLedger
 from p2p.content import cid as cids
 from p2p.content.service import Content
 from p2p.transport import Network
+
+if TYPE_CHECKING:
+    from client.work_room import WorkRoom
 
 MAX_PARKED = 16
 """Parked references that the status lists."""
@@ -59,6 +63,7 @@ class RunningNode:
 
     def __init__(
         self,
+        driver: Driver,
         ledger: NodeLedger,
         store: BlockStore,
         network: Network,
@@ -70,20 +75,23 @@ class RunningNode:
     ) -> None:
         self.ledger = ledger
         self.files = NodeFiles(content)
-        self.runs: Runs | None = None
-        self.working = False
-        self.failing: Callable[[], list[dict[str, Any]]] = list
-        """Parts of worker and verifier that fail at present."""
-        self.sandbox: Callable[[], dict[str, Any] | None] = lambda: None
+        self._driver, self._node = driver, driver.node
+        self._work: WorkRoom | None = None
+        self._working = False
         self._store, self._network, self._settings = store, network, settings
         self._name, self._version = name, version
-        self.mempool: Callable[[], int] = lambda: 0
-        self.room: Callable[[], dict[str, dict[str, int]]] = dict
-        """How full the mempool is."""
-        self.behind: Callable[[], bool] = lambda: False
-        self.head: Callable[[], bytes] = lambda: b""
-        self.settled: Callable[[], Awaitable[None]] = _at_once
+
+    def employ(self, work: WorkRoom, *, train: bool) -> None:
+        """From now on this node works: it evaluates, and trains where it wants to."""
+        self._work, self._working = work, train
+
+    @property
+    def runs(self) -> Runs | None:
+        return self._work
+
+    async def _settled(self) -> None:
         """The database runs a little behind the ledger: reads of it wait for what is decided already."""
+        await self._driver.settled()
 
     def status(self) -> dict[str, Any]:
         state = self.ledger.state
@@ -93,7 +101,7 @@ class RunningNode:
             "network": self._name,
             "chain_id": self.ledger.chain_id.hex(),
             "height": self.ledger.height,
-            "block_id": self.head().hex(),
+            "block_id": self._node.head_id.hex(),
             "state_root": state.root.hex(),
             "time": record.time,
             "clock": record.clock,
@@ -102,14 +110,14 @@ class RunningNode:
             "validator": any(v.id == own for v in validators),
             "validators": [address(v.id) for v in validators],
             "peers": len(self._network.peers()),
-            "syncing": self.behind(),
+            "syncing": self._node.sync.best > self._node.height + 1,
             "audited": outcomes.audited(self._store),
             "first_block": self._store.base + 1,
-            "working": self.working,
-            "mempool": self.mempool(),
-            "mempool_room": self.room(),
+            "working": self._working,
+            "mempool": len(self._node.pool),
+            "mempool_room": self._node.pool.fill(),
             "parked": [render_parked(*one) for one in parked(state, MAX_PARKED)],
-            "failing": self.failing(),
+            "failing": self._work.failing() if self._work else [],
             "supply": render_supply(state),
             "version": self._version,
         }
@@ -148,7 +156,7 @@ class RunningNode:
         return {name: {"value": value, "source": self._settings.sources[name]} for name, value in values.items()}
 
     async def block(self, height: int) -> dict[str, Any] | None:
-        await self.settled()
+        await self._settled()
         stored = await asyncio.to_thread(self._store.block, height)
         if stored is None or not stored.block:
             return None
@@ -158,7 +166,7 @@ class RunningNode:
         return render_block(block.header, ids, decode_certificate(stored.certificate), validators)
 
     async def tx(self, tx: bytes) -> dict[str, Any] | None:
-        await self.settled()
+        await self._settled()
         found = await asyncio.to_thread(self._store.tx, tx)
         if found is None:
             return None
@@ -166,7 +174,7 @@ class RunningNode:
         return render_tx(found.raw, height=found.height, index=found.index, receipt=receipt)
 
     async def receipt(self, height: int, index: int) -> dict[str, Any] | None:
-        await self.settled()
+        await self._settled()
         return await asyncio.to_thread(self._receipt, height, index)
 
     def _receipt(self, height: int, index: int) -> dict[str, Any] | None:
@@ -177,17 +185,17 @@ class RunningNode:
 
     async def prove(self, key: bytes) -> dict[str, Any] | None:
         height, proof = self.ledger.height, proofs.state_proof(self.ledger.state, key)
-        await self.settled()
+        await self._settled()
         header = await asyncio.to_thread(self._store.header, height)
         certificate = await asyncio.to_thread(self._store.certificate, height)
         return None if header is None or certificate is None else proofs.certified(proof, header, certificate)
 
     async def handovers(self, start: int, limit: int) -> dict[str, Any]:
-        await self.settled()
+        await self._settled()
         return proofs.handovers(await asyncio.to_thread(handovers.read, self._store, start, limit))
 
     async def history(self, account: bytes, *, before: int | None, limit: int) -> list[dict[str, Any]]:
-        await self.settled()
+        await self._settled()
         rows = await asyncio.to_thread(lambda: self._store.history(account, before=before, limit=limit))
         lines = []
         for row in rows:
@@ -196,7 +204,7 @@ class RunningNode:
         return lines
 
     async def events(self, subject: bytes, *, before: int | None, limit: int) -> list[dict[str, Any]]:
-        await self.settled()
+        await self._settled()
         rows = await asyncio.to_thread(lambda: self._store.history(subject, before=before, limit=limit))
         return [
             render_noted(row.line.event, cursor=row.cursor, height=row.height, time=row.time, tx=row.line.tx)
@@ -205,11 +213,7 @@ class RunningNode:
         ]
 
     async def sandbox_ready(self) -> dict[str, Any] | None:
-        return self.sandbox()
-
-
-async def _at_once() -> None:
-    return
+        return self._work.report if self._work else None
 
 
 def _validators_at(state: Reader, height: int) -> Any:

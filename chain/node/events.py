@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
 
 import msgspec
@@ -212,8 +213,13 @@ class Decided(Item, frozen=True):
     header: Header
     tx_ids: list[bytes]
     receipts: list[Receipt]
+    """`receipts[0]` is the block's own, `receipts[i + 1]` that of `tx_ids[i]`."""
     validators: list[Validator]
     """The set from the next height on."""
+
+    def outcomes(self) -> Iterator[tuple[bytes | None, Receipt]]:
+        """Each receipt in order, with the transaction that it belongs to; None for the block's own."""
+        return zip((None, *self.tx_ids), self.receipts, strict=True)
 
 
 class TxDropped(Item, frozen=True):

@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 import structlog
 
+from chain.node.events import Decided
 from chain.types import Noted
 from client.api.render import Json, render_event
-from client.core import Committed, Node
+from client.core import Node
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +60,7 @@ def message(kind: str, data: Json, *, event_id: int | None = None) -> bytes:
     return head.encode() + b"data: " + msgspec.json.encode(data) + b"\n\n"
 
 
-def block_data(block: Committed) -> Json:
+def block_data(block: Decided) -> Json:
     h = block.header
     return {
         "height": block.height,
@@ -128,7 +129,7 @@ class Hub:
                 blocks = self._node.ledger.committed()
             await asyncio.sleep(RETRY_S)
 
-    def _tell(self, block: Committed) -> None:
+    def _tell(self, block: Decided) -> None:
         try:
             self._tell_all(block)
         except Exception as e:
@@ -140,16 +141,16 @@ class Hub:
         for listener in self.listeners:
             listener.offer(message("gap", {"reason": reason}))
 
-    def _tell_all(self, block: Committed) -> None:
+    def _tell_all(self, block: Decided) -> None:
         self._send("block", [message("block", block_data(block), event_id=block.height)])
         for kind, noted in (("note", True), ("move", False)):
             if self._wanted(kind):
                 self._send(kind, self._events(block, kind, noted))
 
     @staticmethod
-    def _events(block: Committed, kind: str, noted: bool) -> Iterable[bytes]:
-        for index, receipt in enumerate(block.receipts):
-            at = {"height": block.height, "tx": block.tx_ids[index - 1].hex() if index else None}
+    def _events(block: Decided, kind: str, noted: bool) -> Iterable[bytes]:
+        for tx, receipt in block.outcomes():
+            at = {"height": block.height, "tx": None if tx is None else tx.hex()}
             for event in receipt.events:
                 if isinstance(event, Noted) is noted:
                     shown = render_event(event)

@@ -28,6 +28,7 @@ from chain.ledger.snapshot import Handover
 from chain.ledger.state import State
 from chain.ledger.transition import BlockInput, apply_block, chain_record, commit, validators_of
 from chain.ledger.tx import ParsedTx, check_tx, parse_tx, sign_tx
+from chain.node.events import Decided
 from chain.node.history import lines
 from chain.types import (
     PRECOMMIT,
@@ -49,7 +50,7 @@ from client.api import ApiServer, Limits
 from client.api.errors import ErrorResponse
 from client.api.render import render_block, render_history, render_noted, render_supply, render_tx
 from client.api.table import ROUTES
-from client.core import Committed, TxResult
+from client.core import TxResult
 from p2p.content.cid import Codec, cid_of, parse
 from p2p.content.faults import FetchFailed, Reason
 from tests.network import NetworkParams
@@ -93,7 +94,7 @@ class FakeLedger:
         self.auto = True
         self.pool: list[ParsedTx] = []
         self.blocks: list[tuple[Header, list[ParsedTx], list[Receipt]]] = []
-        self.readers: list[asyncio.Queue[Committed | Exception]] = []
+        self.readers: list[asyncio.Queue[Decided | Exception]] = []
         self.mined = asyncio.Condition()
 
     @property
@@ -121,7 +122,7 @@ class FakeLedger:
         self.pool += [parse_tx(self.signed(name, op)) for name, op in ops.items()]
         return [receipt.code for receipt in self.mine(step).receipts[1:]]
 
-    def mine(self, step: int = 1_000) -> Committed:
+    def mine(self, step: int = 1_000) -> Decided:
         parent = chain_record(self.state)
         txs, self.pool = self.pool, []
         before = validators_of(self.state)
@@ -134,7 +135,7 @@ class FakeLedger:
         head = block_id(self.blocks[-1][0]) if self.blocks else self.chain_id
         header = Header(1, self.chain_id, height, 0, proposer, parent.time + step, head, *roots, *sets, ZERO, ZERO)
         self.blocks.append((header, txs, made.receipts))
-        committed = Committed(height, block_id(header), header, [tx.id for tx in txs], made.receipts)
+        committed = Decided(height, block_id(header), header, [tx.id for tx in txs], made.receipts, [])
         for queue in self.readers:
             queue.put_nowait(committed)
         return committed
@@ -185,17 +186,17 @@ class FakeLedger:
         assert found is not None
         return found
 
-    async def limited(self, timeout_s: float) -> AsyncIterator[Committed]:
+    async def limited(self, timeout_s: float) -> AsyncIterator[Decided]:
         blocks = self.committed()
         while True:
             yield await asyncio.wait_for(anext(blocks), timeout_s)
 
-    def committed(self) -> AsyncIterator[Committed]:
-        queue: asyncio.Queue[Committed | Exception] = asyncio.Queue()
+    def committed(self) -> AsyncIterator[Decided]:
+        queue: asyncio.Queue[Decided | Exception] = asyncio.Queue()
         self.readers.append(queue)
         return self._follow(queue)
 
-    async def _follow(self, queue: asyncio.Queue[Committed | Exception]) -> AsyncIterator[Committed]:
+    async def _follow(self, queue: asyncio.Queue[Decided | Exception]) -> AsyncIterator[Decided]:
         while True:
             item = await queue.get()
             if isinstance(item, Exception):

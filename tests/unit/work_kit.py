@@ -33,12 +33,13 @@ from chain.ledger.genesis import GenesisAccount, first_state
 from chain.ledger.state import State
 from chain.ledger.transition import BlockInput, apply_block, chain_record, clock_at, commit
 from chain.ledger.tx import ParsedTx, parse_tx, sign_tx
+from chain.node.events import Decided
 from chain.types import Header, TxBody, net_of, parse_loss
 from client.contracts.job.events import Moved
 from client.contracts.job.verifier import Verifier
 from client.contracts.job.work import WORK, moved_in
 from client.contracts.job.worker import Worker
-from client.core import Committed, TxResult
+from client.core import TxResult
 from client.work import Work, WorkConfig
 from client.work.changes import Changes
 from client.work.machine import Machine
@@ -131,7 +132,7 @@ class Chain:
         self.chain_id, self.params = self.genesis.chain_id, params
         self.pool: dict[bytes, ParsedTx] = {}
         self.waiting: dict[bytes, list[asyncio.Future[TxResult]]] = {}
-        self.readers: list[asyncio.Queue[Committed]] = []
+        self.readers: list[asyncio.Queue[Decided]] = []
         self.results: dict[bytes, TxResult] = {}
         self.sent: list[tuple[str, Any]] = []
         """Every message that was ever offered, by whom."""
@@ -143,7 +144,7 @@ class Chain:
     def clock(self) -> int:
         return clock_at(chain_record(self.state), self.time, self.params)
 
-    def block(self, step_ms: int = 1_000) -> Committed:
+    def block(self, step_ms: int = 1_000) -> Decided:
         """A block `step_ms` after the last one, with all that waits."""
         record = chain_record(self.state)
         self.time = max(self.time, record.time + step_ms)
@@ -160,7 +161,7 @@ class Chain:
             if problem.code != TxCode.SEQUENCE_GAP:
                 self.drop(tx.id, problem)
         header = Header(1, self.chain_id, block.height, 0, proposer, self.time, *[bytes(32)] * 4, *[bytes(32)] * 4)
-        committed = Committed(block.height, sha256(encode(block.height)), header, [tx.id for tx in made.txs], made.receipts)
+        committed = Decided(block.height, sha256(encode(block.height)), header, [tx.id for tx in made.txs], made.receipts, [])
         for queue in self.readers:
             queue.put_nowait(committed)
         return committed
@@ -323,8 +324,8 @@ class LedgerDouble:
         async with asyncio.timeout(timeout_s):
             return await future
 
-    async def committed(self) -> AsyncIterator[Committed]:
-        queue: asyncio.Queue[Committed] = asyncio.Queue()
+    async def committed(self) -> AsyncIterator[Decided]:
+        queue: asyncio.Queue[Decided] = asyncio.Queue()
         self._chain.readers.append(queue)
         try:
             while True:
