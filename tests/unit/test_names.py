@@ -13,6 +13,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 ROOMS = ("chain", "p2p", "sandbox", "client")
 SHARED = {
+    "_Block": 2,
+    "_Header": 2,
+    "_Known": 2,
+    "_Record": 2,
     "Account": 2,
     "Allowance": 2,
     "ApiError": 2,
@@ -22,7 +26,6 @@ SHARED = {
     "Connection": 2,
     "Contractor": 2,
     "Credits": 2,
-    "Engine": 2,
     "Entry": 2,
     "Failed": 2,
     "Finished": 2,
@@ -32,7 +35,9 @@ SHARED = {
     "Listener": 2,
     "Member": 2,
     "Memory": 2,
+    "Missing": 2,
     "Moved": 2,
+    "Names": 2,
     "NetworkConfig": 2,
     "Node": 3,
     "Offer": 2,
@@ -66,10 +71,6 @@ SHARED = {
     "Tick": 2,
     "Verdict": 2,
     "Work": 2,
-    "_Block": 2,
-    "_Header": 2,
-    "_Known": 2,
-    "_Record": 2,
 }
 
 
