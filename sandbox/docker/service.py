@@ -49,7 +49,7 @@ _MAX_CHORES = 16
 DISK_FROM = 64 * MIB
 """Inputs of so many bytes lie on the engine's disk, smaller ones in its memory."""
 MAX_WARM = 8
-"""Warm runs at a time: each holds memory."""
+"""Runs of phases with late inputs at a time: each holds memory, also while nobody uses it."""
 
 log = logging.getLogger("learningchain.sandbox")
 
@@ -89,6 +89,8 @@ class Sandbox:
         self._active: dict[str, threading.Event] = {}
         """The runs under way, and what kills each."""
         self._warm: set[Warm] = set()
+        self._waiting: set[str] = set()
+        """The runs that are warm, or on their way there, or had their inputs and have not ended."""
         self._chores: set[Future[None]] = set()
         self._janitor = ThreadPoolExecutor(2, thread_name_prefix="sandbox-janitor")
 
@@ -199,8 +201,9 @@ class Sandbox:
         warm: Warm | None = None
         try:
             with self._lock:
-                if len(self._warm) >= MAX_WARM:
+                if len(self._waiting) >= MAX_WARM:
                     return RunOutcome(status=Status.ENGINE_ERROR, reason=f"{MAX_WARM} runs wait for their inputs already")
+                self._waiting.add(spec.run_id)
             place = self._place(spec, on_progress, event)
             if isinstance(place, RunOutcome):
                 return place
@@ -237,6 +240,7 @@ class Sandbox:
     def _exit(self, spec: RunSpec) -> None:
         with self._lock:
             self._active.pop(spec.run_id, None)
+            self._waiting.discard(spec.run_id)
 
     def _place(self, spec: RunSpec, on_progress: Callable[[Progress], None] | None, cancel: threading.Event) -> Placed | RunOutcome:
         """Everything that a run needs but its container; the outcome where that is not to be had."""

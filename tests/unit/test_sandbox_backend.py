@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from sandbox import Sandbox
+from sandbox import RunOutcome, Sandbox, Status
 from sandbox.docker import engine as engine_module
-from sandbox.docker import service
+from sandbox.docker import service, warm
 from sandbox.docker.engine import Engine
 from tests.sandbox import suite_job
 from tests.sandbox.backend_suite import LARGE, BackendSuite
@@ -45,7 +46,40 @@ def run_job(box: Box) -> int:
         return 1  # as an interpreter ends
 
 
+class Timers:
+    """Timers that go off when the test says so."""
+
+    def __init__(self) -> None:
+        self.set: list[tuple[float, Callable[[], None]]] = []
+
+    def __call__(self, seconds: float, call: Callable[[], None]) -> SimpleNamespace:
+        self.set.append((seconds, call))
+        return SimpleNamespace(daemon=False, start=lambda: None, cancel=lambda: None)
+
+
 class TestDouble(BackendSuite):
+    def test_a_warm_run_that_nobody_uses_ends(self, backend: Sandbox, image: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        timers = Timers()
+        monkeypatch.setattr(warm.threading, "Timer", timers)
+        spec = self.spec(image, "warm", "serve")
+        run = self.warm(backend, spec)
+        [(seconds, go_off)] = timers.set
+        assert seconds == 600
+        go_off()
+        assert not backend.cancel(spec.run_id), "nothing of it is under way"
+        assert run.finish({"input": Path("x")}).status is Status.CANCELLED
+        go_off()
+
+    def test_so_many_runs_are_warm_and_no_more(self, backend: Sandbox, image: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(service, "MAX_WARM", 2)
+        runs = [self.warm(backend, self.spec(image, "warm", "serve")) for _ in range(2)]
+        refused = backend.start(self.spec(image, "warm", "serve"))
+        assert isinstance(refused, RunOutcome)
+        assert (refused.status, "2 runs wait" in refused.reason) == (Status.ENGINE_ERROR, True), refused
+        runs[0].close()
+        self.warm(backend, self.spec(image, "warm", "serve")).close()
+        runs[1].close()
+
     @pytest.fixture
     def archive(self, tmp_path: Path) -> tuple[Path, str]:
         return tmp_path / "suite.tar", docker_archive(tmp_path / "suite.tar", [GOOD, tar(entry("suite", b"x"))])
