@@ -17,6 +17,7 @@ from chain.host import K_SUPPLY
 from chain.merkle import list_root
 from chain.node.events import Commit
 from chain.types import Block, Moved, Noted, Receipt
+from tests.sim.checks_bytes import BytesCheck
 from tests.sim.checks_jobs import Jobs
 from tests.sim.checks_ledger import Broken, Ledger, must
 
@@ -28,6 +29,7 @@ class ChainCheck:
     def __init__(self, chain_id: bytes, genesis: list[tuple[bytes, bytes | None]]) -> None:
         self.ledger = Ledger(genesis)
         self.jobs = Jobs(self.ledger)
+        self.bytes = BytesCheck(self.ledger)
         self.head = chain_id
         self.height = 0
         self.block = b""
@@ -46,6 +48,7 @@ class ChainCheck:
         ledger = self.ledger
         codes = ledger.apply(commit.block_id, block.header, block.txs, self.head)
         self.height, self.head = commit.height, commit.block_id
+        self.bytes.block()
         self._compare(commit.state)
         self._waiting[commit.height] = (block.header.receipt_root, codes, self._moved())
         self._owed()

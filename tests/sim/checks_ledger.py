@@ -9,6 +9,7 @@ carried out. The job contract is in `checks_jobs`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -55,6 +56,16 @@ def verified(key: bytes, digest: bytes, signature: bytes) -> bool:
     return bool(types.verify(key, digest, signature))  # type: ignore[attr-defined]
 
 
+@dataclass(frozen=True)
+class Sent:
+    """A decided transaction: `done` where it may stand once and did what it says (LC-TX-14). `size` in bytes."""
+
+    sender: bytes
+    size: int
+    urgent: bool
+    done: bool
+
+
 class Ledger:
     """Records by key. `touched` are the keys that the last block wrote, with the records before it."""
 
@@ -87,6 +98,8 @@ class Ledger:
         self.parent_beacon = self.chain.beacon
         self.tx = ZERO_HASH
         self.op = 0
+        self.sent: list[Sent] = []
+        """The transactions of the last block."""
 
     # --- records ----------------------------------------------------------------------------------------------------------------
 
@@ -128,7 +141,7 @@ class Ledger:
 
     def apply(self, block_id: bytes, header: Header, raws: list[bytes], parent: bytes) -> list[int]:
         """Execute; the receipt codes of the transactions. Raises `Broken`."""
-        self.touched = {}
+        self.touched, self.sent = {}, []
         before, self.parent_beacon = self.chain, self.chain.beacon
         self._check_header(block_id, header, raws, parent)
         clock = before.clock + min(header.time - before.time, self.params.max_step)  # LC-BLK-10
@@ -261,12 +274,14 @@ class Ledger:
         used[body.sender] = used.get(body.sender, 0) + 1
         must(used[body.sender] <= self.params.quota, "more transactions of one account than its quota")
         sequences = [n + (lane == body.lane) for lane, n in enumerate(account.sequences)]
-        charged = self._charged(account, len(raw), all(type(op) in URGENT for op in ops))
+        urgent = all(type(op) in URGENT for op in ops)
+        charged = self._charged(account, len(raw), urgent)
         once = all(type(op) in ONCE for op in ops)
         self.put(b"a/" + body.sender, replace(account, sequences=sequences, arrival=account.arrival if once else charged))
         code = self._attempt(ops, body.sender)
         if once and code:
             self.put(b"a/" + body.sender, replace(account, sequences=sequences, arrival=charged))
+        self.sent.append(Sent(body.sender, len(raw), urgent, once and not code))
         return code
 
     # --- bandwidth --------------------------------------------------------------------------------------------------------------

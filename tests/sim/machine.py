@@ -44,12 +44,15 @@ BACKLOG = 1_000
 class Machine:
     limits: ClassVar[tuple[tuple[str, object], ...]] = ()
     """Bounds of the product that are smaller in a run with such a machine: a short run reaches them."""
+    brings: ClassVar[tuple[int, ...]] = ()
+    """Micro-credits of further members, whose keys it has and nobody else's clients use."""
 
     def __init__(self, world: World, index: int, key: SigningKey) -> None:
         self.world, self.index, self.key = world, index, key
         self.id = account_id(key.public)
         self.rng = random.Random(world.seed * 1_000 + index)
         self.chain_id = world.chain_id
+        self.others = [(account_id(key.public), key) for key in world.brought(index)]
         self.segment = world.profile.segment
         self.disk: SimDisk
         self.store: Store

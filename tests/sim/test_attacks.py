@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -11,10 +12,13 @@ from typing import Any
 import pytest
 
 from chain.ledger.transition import validators_of
+from tests.sim import mutants
 from tests.sim.attacks.censor import Censor
 from tests.sim.attacks.flooder import SENDABLE
 from tests.sim.attacks.garbler import REFUSED
 from tests.sim.attacks.table import BY_NAME, NAMES
+from tests.sim.checks_chain import ChainCheck
+from tests.sim.checks_ledger import Broken, Ledger
 from tests.sim.machine import Machine
 from tests.sim.profile import PLAIN, Profile, draw
 from tests.sim.run import one
@@ -104,6 +108,7 @@ DOES = {
     "double voter": {"two prevotes", "two precommits"},
     "equivocator": {"second proposal", "vote for the second one"},
     "evidence forger": {"its own signatures", "two heights", "two real proposals", "refused by the ledger"},
+    "filler": {"refused", "self-made", "passed on", "dry"},
     "flooder": {"flooded", "asked", *(f"sent {kind}" for kind in SENDABLE.values())},
     "garbler": {*REFUSED[1:], "flipped", "junk", "nonsense"},
     "hidden lock": {"lock on one node alone", "proposal kept from somebody"},
@@ -258,3 +263,28 @@ def test_who_floods_a_block_with_deadlines_postpones_its_own() -> None:
         beside += world.faults["attack: poster, just before another's"]
     assert beside and postponed[True] > 100, "the attack did not happen"
     assert postponed[False] == 0
+
+
+def filled(seed: int) -> Iterator[tuple[int, int]]:
+    """Bytes in blocks of each identity of a filler, and what they may be at most."""
+    world = watched(seed, Profile(attacks=("filler",), transfers=60, job=False))
+    bytes_ = world.checks.chain.bytes
+    for machine in world.machines:
+        for who, _ in machine.others:
+            yield bytes_.written[who], bytes_.allowed[who] // 1_000
+
+
+def test_fillers_write_what_their_identities_earned_and_no_more() -> None:
+    """LC-TX-12, 13: one credit that goes round leaves each identity its own window."""
+    for seed in range(3):
+        for written, most in filled(seed):
+            assert most - 20_000 < written <= most
+
+
+@pytest.mark.parametrize("name", ["bytes are not charged", "a refused transaction costs no bytes"])
+def test_counting_the_bytes_of_blocks_finds_what_both_ledgers_get_wrong(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second ledger charges nothing here, and nobody compares records: as if it had the same fault."""
+    monkeypatch.setattr(Ledger, "_charged", lambda self, account, size, urgent: account.arrival)
+    monkeypatch.setattr(ChainCheck, "_compare", lambda self, changes: None)
+    with mutants.BY_NAME[name](), pytest.raises(Broken, match=r"\d+ bytes of one account in blocks, it earned \d+"):
+        list(filled(0))

@@ -46,9 +46,18 @@ def _key(index: int) -> SigningKey:
     return SigningKey(sha256(b"machine %d" % index))
 
 
+def _brought(index: int, count: int) -> list[SigningKey]:
+    """Keys of members that the machine at `index` brings."""
+    return [_key(1_000 * (index + 1) + i) for i in range(count)]
+
+
 @cache
-def _genesis(validators: int, observers: int) -> Genesis:
+def _genesis(validators: int, observers: int, brought: tuple[tuple[int, tuple[int, ...]], ...]) -> Genesis:
+    """`brought`: machines, and what the members that each brings hold."""
     accounts = [GenesisAccount(_key(i).public, GRANT, i < validators, True) for i in range(validators + observers)]
+    for index, grants in brought:
+        keys = _brought(index, len(grants))
+        accounts += [GenesisAccount(key.public, grant, False, False) for key, grant in zip(keys, grants, strict=True)]
     return network_genesis("sim", EPOCH, PARAMS, accounts)
 
 
@@ -79,17 +88,23 @@ class World:
         self.market = self.clients()
 
     def genesis(self) -> Genesis:
-        return _genesis(self.profile.validators, self.profile.observers)
+        brought = ((index, self._kind(index).brings) for index in range(self.profile.machines))
+        return _genesis(self.profile.validators, self.profile.observers, tuple((i, grants) for i, grants in brought if grants))
+
+    def brought(self, index: int) -> list[SigningKey]:
+        return _brought(index, len(self._kind(index).brings)) if index < self.profile.machines else []
 
     def clients(self) -> Market:
         return Market(self)
 
-    def _machine(self, index: int) -> Machine:
+    def _kind(self, index: int) -> type[Machine]:
         """The last validators are the attackers."""
         p = self.profile
         turn = index - p.validators + len(p.attacks)
-        kind = self._attacks[p.attacks[turn]] if 0 <= turn < len(p.attacks) else Machine
-        return kind(self, index, _key(index))
+        return self._attacks[p.attacks[turn]] if 0 <= turn < len(p.attacks) else Machine
+
+    def _machine(self, index: int) -> Machine:
+        return self._kind(index)(self, index, _key(index))
 
     def _second(self, index: int, first: int) -> Machine:
         """A second machine with the key of `first`: each does nothing wrong by itself, both together are Byzantine."""

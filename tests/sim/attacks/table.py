@@ -10,6 +10,7 @@ from tests.sim.attacks.certificate_forger import CertificateForger
 from tests.sim.attacks.double_voter import DoubleVoter
 from tests.sim.attacks.equivocator import Equivocator
 from tests.sim.attacks.evidence_forger import EvidenceForger
+from tests.sim.attacks.filler import Filler
 from tests.sim.attacks.flooder import Flooder
 from tests.sim.attacks.garbler import Garbler
 from tests.sim.attacks.hidden_lock import HiddenLock
@@ -31,6 +32,7 @@ ATTACKS: tuple[type[Byzantine], ...] = (
     DoubleVoter,
     Equivocator,
     EvidenceForger,
+    Filler,
     Flooder,
     Garbler,
     HiddenLock,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.sim.mutants.patch import Mutant, mutant
 
+ARRIVES = "self.overlay.put(key, Account(account.key, account.status, account.balance, account.frozen, sequences, "
 MUTANTS: tuple[Mutant, ...] = (
     mutant(
         "a cut page has the hash of its first half",
@@ -107,6 +108,28 @@ MUTANTS: tuple[Mutant, ...] = (
         "        if following is not None:\n",
         "        if following is not None and following.since <= self.block.height:\n",
         "two votes",
+    ),
+    # bandwidth
+    mutant(
+        "bytes are not charged",
+        "ledger.transition",
+        "arrival = account.arrival if tx.once else charged",
+        "arrival = account.arrival",
+        "filler",
+    ),
+    mutant(
+        "a refused transaction costs no bytes",
+        "ledger.transition",
+        f"            if tx.once:  # LC-TX-14\n                {ARRIVES}charged))",
+        f"            if True:\n                {ARRIVES}account.arrival))",
+        "filler",
+    ),
+    mutant(
+        "credits that arrive bring bytes to spend",
+        "bandwidth",
+        "return now + max(0, window - (window - max(0, arrival - now)) * old // new)",
+        "return now if new > old else now + max(0, window - (window - max(0, arrival - now)) * old // new)",
+        "filler",
     ),
     # the fence
     mutant(

@@ -104,6 +104,7 @@ SCENES = {
         limits=(("chain.node.space.LIMITS", (2 * MIN_CHARGE, 4 * MIN_CHARGE, 5 * MIN_CHARGE, 6 * MIN_CHARGE)),),
     ),
     "hoarder": Scene(Profile(attacks=("hoarder",), transfers=40, job=False, loss=0.05)),
+    "filler": Scene(Profile(attacks=("filler",), transfers=60, job=False)),
     "rough market": Scene(QUIET, RoughWorld),
     "broken contract": Scene(Profile(transfers=40), FenceWorld, (PATCH,)),
 }
