@@ -5,7 +5,7 @@ Everything runs on one event loop. Reads of `state` are consistent between two a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -159,6 +159,3 @@ class Node(Protocol):
     async def sandbox_ready(self) -> dict[str, Any] | None:
         """Result of the sandbox's self-test, or None when this node runs no jobs."""
         ...
-
-
-Stop = Callable[[], Awaitable[None]]

@@ -186,7 +186,7 @@ class Connection:
         now = clock()
         self.since = self.last_heard = now
         self.rtt: float | None = None
-        self.bytes_in = self.bytes_out = self.messages_in = self.messages_out = 0
+        self.bytes_in = self.bytes_out = self.messages_in = 0
         self.lanes = Lanes()
         self.closed_because: str | None = None
         self.closed_by_peer = False
@@ -222,7 +222,6 @@ class Connection:
                 await ws.send_bytes(frame)
                 self._writing_since = None
                 self.bytes_out += len(frame)
-                self.messages_out += 1
             await self._work.wait()
 
     # --- receiving ------------------------------------------------------------------------------------------------------------

@@ -58,33 +58,3 @@ class Gossip:
     def consensus_targets(self, exclude: Collection[bytes] = ()) -> list[bytes]:
         """Votes, proposals, round states and transactions: every connected validator."""
         return sorted((self._connected & self._validators).difference(exclude))
-
-
-class SeenCache:
-    """Remembers at least the last `capacity` keys and at most twice as many, in two generations."""
-
-    __slots__ = ("_capacity", "_new", "_old")
-
-    def __init__(self, capacity: int) -> None:
-        if capacity < 1:
-            raise ValueError("a cache holds at least one key")
-        self._capacity = capacity
-        self._new: set[bytes] = set()
-        self._old: set[bytes] = set()
-
-    def __len__(self) -> int:
-        return len(self._new) + len(self._old)
-
-    def __contains__(self, key: bytes) -> bool:
-        return key in self._new or key in self._old
-
-    def add(self, key: bytes) -> bool:
-        """True when the key is new."""
-        if key in self._new:
-            return False
-        fresh = key not in self._old
-        self._old.discard(key)
-        self._new.add(key)
-        if len(self._new) >= self._capacity:
-            self._old, self._new = self._new, set()
-        return fresh

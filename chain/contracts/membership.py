@@ -474,12 +474,6 @@ def standing(reader: Reader, identity: bytes) -> dict[str, Any] | None:
     }
 
 
-def open_cases(reader: Reader, identities: list[bytes]) -> list[tuple[bytes, Case]]:
-    """Open suspensions among `identities`."""
-    found = [(i, reader.get(case_key(i))) for i in identities]
-    return [(i, case) for i, case in found if case is not None]
-
-
 def parked(reader: Reader, limit: int) -> list[tuple[int, bytes, Parked]]:
     """(contract, reference, record) of what is parked, at most `limit`."""
     return [(key[2], key[3:], record) for key, record in reader.scan(b"p/", limit)]

@@ -499,10 +499,6 @@ class Overlay:
             encoded = [one for one in encoded if one[0] not in same]
         return [(key, self._block[key]) for key, _ in encoded], encoded, tree
 
-    def held_difference(self) -> int:
-        """How much more credits the records hold than before this block."""
-        return self.block_difference()[0]
-
     def block_difference(self) -> tuple[int, int]:
         """How much more credits the records hold than before this block, and how much more the supply record counts."""
         before = self._state.get

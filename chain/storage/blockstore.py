@@ -376,9 +376,6 @@ class BlockStore:
     def block(self, height: int) -> StoredBlock | None:
         return next(iter(self._blocks(schema.blocks.c.height == height, 1)), None)
 
-    def block_by_id(self, block_id: bytes) -> StoredBlock | None:
-        return next(iter(self._blocks(schema.blocks.c.block_id == block_id, 1)), None)
-
     def blocks(self, start: int, limit: int, size: int | None = None) -> list[StoredBlock]:
         """At most `limit` (and `MAX_ROWS`) blocks from height `start` upwards; none behind the one that reaches `size` bytes."""
         return self._blocks(schema.blocks.c.height >= start, min(limit, MAX_ROWS), size)

@@ -104,8 +104,7 @@ journal = sa.Table(
     sa.Column("hits", sa.LargeBinary, nullable=False),
 )
 scanned = sa.Table("scanned", metadata, sa.Column("key", sa.LargeBinary(256), primary_key=True), sqlite_with_rowid=False)
-STATE_TABLES = (pages, page_parts, journal, scanned)
-"""The state: see `chain.storage.pages`."""
+"""pages, page_parts, journal and scanned are the state: see `chain.storage.pages`."""
 
 
 # --- sealed blobs -------------------------------------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ from client.sdk import Client
 from client.sdk_types import ApiError, Event
 
 POLL_S: Final = 0.4
-MAX_READY: Final = 65_536
 
 
 class Watcher:

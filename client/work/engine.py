@@ -129,10 +129,10 @@ class Run:
 
 
 class RunLog:
-    """The runs of this node. `tell` is called with every change (without log and earlier progress)."""
+    """The runs of this node, in memory alone: the newest `MAX_RUNS`."""
 
-    def __init__(self, now: Callable[[], int], tell: Callable[[dict[str, Any]], None]) -> None:
-        self._now, self._tell = now, tell
+    def __init__(self, now: Callable[[], int]) -> None:
+        self._now = now
         self._runs: dict[str, Run] = {}
 
     def begin(self, run_id: str, job: bytes, phase: str, attempt: int, seed: int) -> Run:
@@ -140,7 +140,6 @@ class RunLog:
         for old in ended[: max(0, len(self._runs) + 1 - MAX_RUNS)]:
             del self._runs[old]
         run = self._runs[run_id] = Run(run_id, job, phase, attempt, seed, self._now())
-        self._told(run)
         return run
 
     def progress(self, run: Run, progress: Progress) -> None:
@@ -149,15 +148,10 @@ class RunLog:
         if len(run.progress) >= MAX_PROGRESS:
             del run.progress[::2]
         run.progress.append({"step": progress.step, "of": progress.of, "loss": progress.loss})
-        self._told(run)
 
     def end(self, run: Run, outcome: RunOutcome) -> None:
         run.state, run.loss, run.log, run.ended = outcome.status.value, outcome.loss, outcome.log_tail, self._now()
         run.reason = run.reason or outcome.reason
-        self._told(run)
-
-    def _told(self, run: Run) -> None:
-        self._tell(run.show() | {"log": "", "progress": run.progress[-1:]})
 
     def list(self) -> list[dict[str, Any]]:
         """Newest first, without their logs."""

@@ -94,7 +94,7 @@ class _Part:
 class Work:
     """Implements `client.core.Runs`. `data` is the folder of this part alone, beside the sandbox's own (`sandbox`).
 
-    `now()`: wall-clock milliseconds; `rng(n)`: n random bytes. `on_run` is told of every change of a run. `self_test`: prove every
+    `now()`: wall-clock milliseconds; `rng(n)`: n random bytes. `self_test`: prove every
     limit of the sandbox here, where the caller has not done it before. `engine` and `executor` replace the sandbox and the threads,
     `slices` those of the contracts. `stop` closes the sandbox.
     """
@@ -109,7 +109,6 @@ class Work:
         *,
         now: Callable[[], int],
         rng: Callable[[int], bytes],
-        on_run: Callable[[dict[str, Any]], None] | None = None,
         self_test: bool = False,
         engine: AsyncBackend | None = None,
         executor: Executor | None = None,
@@ -122,7 +121,7 @@ class Work:
         self._folder, self._leftovers = data, data.parent / "sandbox" / "out"
         self._engine: AsyncBackend = engine or ThreadedSandbox(sandbox, config.concurrent + 1, self_test)  # type: ignore[arg-type]
         self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="work-book")
-        self._log = RunLog(now, on_run or (lambda _run: None))
+        self._log = RunLog(now)
         self._slices = list(find_slices() if slices is None else slices)
         self._parts: dict[str, _Part] = {}
         """By the machine's name, in the order in which they are asked."""

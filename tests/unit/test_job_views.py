@@ -118,8 +118,8 @@ def test_lists_go_newest_first_in_pages() -> None:
     jobs = [w.post("boss", bounty=100 + i) for i in range(5)]
     assert w.claim(jobs[1], "a", 5) == 0
 
-    def listed(**how: Any) -> list[int]:
-        return [jobs.index(bytes.fromhex(s["id"])) for s in views.list_jobs(w.store, **how)]
+    def listed(before: int | None = None, limit: int = 100) -> list[int]:
+        return [jobs.index(job) for _, job in views.newest(w.store, before, limit)]
 
     assert listed() == [4, 3, 2, 1, 0]
     assert listed(limit=2) == [4, 3]

@@ -149,7 +149,6 @@ class Both:
         held, counted = credits_of(self.now)
         since_block, since_begin = credits_of(self.committed), credits_of(self.before[-1] if self.before else self.now)
         assert self.overlay.block_difference() == (held - since_block[0], counted - since_block[1])
-        assert self.overlay.held_difference() == held - since_block[0]
         if self.before:
             assert self.overlay.tx_difference() == (held - since_begin[0], counted - since_begin[1])
             try:

@@ -15,7 +15,7 @@ from chain.crypto import address
 from p2p.book import MAX_MEMBERS, MAX_SEEDS, PeerBook, normal
 from p2p.connection import MAX_OPEN, Intake
 from p2p.discovery import Dial, Wanted, choose_dials
-from p2p.gossip import Gossip, SeenCache
+from p2p.gossip import Gossip
 from p2p.half_open import KEPT, MAX_HALF_OPEN_PER_HOST, HalfOpen
 from p2p.hosts import host_of_address, network_of_address
 from p2p.lanes import LaneLimit, Lanes
@@ -196,18 +196,6 @@ def test_a_member_that_becomes_a_validator_leaves_the_mesh_at_once_and_its_place
         old = set(gossip.mesh_targets())
         gossip.refresh()
         assert len(old - set(gossip.mesh_targets())) == 1, "one is exchanged, and not for itself"
-
-
-@pytest.mark.parametrize("capacity", [1, 2, 7])
-def test_the_last_keys_are_always_known_whatever_came_before(capacity: int) -> None:
-    seen, generator = SeenCache(capacity), random.Random(capacity)
-    last: list[bytes] = []
-    for _ in range(500):
-        key = peer(generator.randrange(3 * capacity))
-        known = key in seen
-        assert seen.add(key) is not known
-        last = [*[k for k in last if k != key], key][-capacity:]
-        assert all(k in seen for k in last) and len(seen) <= 2 * capacity
 
 
 def test_a_clock_that_goes_back_costs_nobody_anything() -> None:

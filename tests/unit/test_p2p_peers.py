@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from chain.crypto import SigningKey, account_id, address, sha256
 from p2p.book import MAX_MEMBERS, MAX_RUMOURS, RUMOUR_TRIES, PeerBook, endpoint, normal, parse_endpoint, parse_seed
 from p2p.discovery import NEAR, Dial, Wanted, absorb, choose_dials
-from p2p.gossip import Gossip, SeenCache
+from p2p.gossip import Gossip
 from p2p.tls import (
     BINDING_OID,
     CA,
@@ -390,15 +390,6 @@ def test_the_mesh_holds_no_validators() -> None:
     gossip.set_validators([peer(i) for i in range(18)])
     gossip.refresh()
     assert set(gossip.mesh_targets()) == {peer(18), peer(19)}
-
-
-def test_what_was_seen_lately_is_remembered_within_bounds() -> None:
-    seen = SeenCache(100)
-    assert seen.add(b"a") and not seen.add(b"a")
-    for i in range(1_000):
-        seen.add(b"%d" % i)
-        assert b"%d" % max(0, i - 99) in seen
-    assert len(seen) <= 200 and b"a" not in seen and not seen.add(b"999")
 
 
 # --- TLS bindings -----------------------------------------------------------------------------------------------------------------

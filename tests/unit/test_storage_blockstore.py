@@ -87,7 +87,7 @@ class Model:
             assert [(r.height, r.line) for r in rows] == events[::-1]
         for batch in self.batches:
             stored = store.block(batch.height)
-            assert stored is not None and stored == store.block_by_id(batch.block_id)
+            assert stored is not None and stored.block_id == batch.block_id
             assert (stored.block, stored.certificate, stored.block_id) == (batch.block, batch.certificate, batch.block_id)
             assert store.receipts(batch.height) == batch.receipts
             assert store.certificate(batch.height) == batch.certificate
@@ -130,7 +130,7 @@ def test_history_is_paged_by_its_cursor(store: BlockStore, limit: int) -> None:
 def test_what_is_not_there_is_none(store: BlockStore) -> None:
     assert store.head() is None and store.block(1) is None and store.tx(bytes(32)) is None
     fill(store, 3)
-    assert store.block(4) is None and store.block_by_id(bytes(32)) is None and store.certificate(9) is None
+    assert store.block(4) is None and store.certificate(9) is None
     assert store.receipts(9) == [] and store.history(account(99), before=None, limit=9) == []
     assert [b.height for b in store.blocks(2, 10)] == [2, 3]
     assert [b.height for b in store.blocks(1, 2)] == [1, 2]

@@ -211,7 +211,7 @@ class Chain:
         tx = self.offer(poster, [posting(self.clock + 40_000, **changes)])
         self.block()
         assert self.results[tx].code == 0
-        return next(bytes.fromhex(job["id"]) for job in views.list_jobs(self.state, limit=1))
+        return next(job for _, job in views.newest(self.state, None, 1))
 
     # reading
 

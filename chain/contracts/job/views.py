@@ -63,13 +63,6 @@ def newest(reader: Reader, before: int | None, limit: int) -> list[tuple[int, by
     return [(number, entry.job) for number, entry in entries if isinstance(entry, Numbered)]
 
 
-def list_jobs(reader: Reader, *, before: int | None = None, limit: int = 100) -> list[dict[str, Any]]:
-    """Summaries, newest first; `before` is the `number` after which to go on."""
-    return [
-        summary for summary in (summarise(reader, job_id) for _, job_id in newest(reader, before, limit)) if summary is not None
-    ]
-
-
 def summarise(reader: Reader, job_id: bytes) -> dict[str, Any] | None:
     """One line about a job, or None when there is no such job."""
     found = _read(reader, job_id)
