@@ -1,1 +1,1 @@
-"""Jobs to learn from and to run in the demo."""
+"""Jobs to learn from, and the demo that runs them on a graph of five nodes."""

@@ -52,8 +52,14 @@ def demo(
     keep: Annotated[bool, Parameter(negative="", show_default=False, help="Keep the nodes' data folders.")] = False,
     common: Common = HERE,
 ) -> int:
-    """Run the main job on a graph of five nodes on this machine."""
-    scene = importlib.import_module("client.demo")
+    """Run the main job on a graph of five nodes on this machine. From a clone of the repository: see `examples/demo`."""
+    try:
+        scene = importlib.import_module("examples.demo")
+    except ModuleNotFoundError as problem:
+        if problem.name not in ("examples", "examples.demo"):
+            raise
+        text = "it needs the folder examples of the repository, which is no part of an installed package"
+        raise NotStarted(f"The demo does not start: {text}. Run `make demo` in a clone of the repository") from None
     result: Any = scene.main(json_file=json_file, keep=keep, to_stderr=common.json)
     code = int((asyncio.run(result) if inspect.iscoroutine(result) else result) or 0)
     if common.json:

@@ -172,16 +172,24 @@ def test_node_hands_over_to_the_daemon(run: Any, tmp_path: Path, monkeypatch: py
 
 
 def test_demo_hands_over_to_its_scene(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scene = type(sys)("client.demo")
+    scene = type(sys)("examples.demo")
     seen: list[Any] = []
     scene.main = lambda **options: seen.append(options) or 1  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "client.demo", scene)
+    monkeypatch.setitem(sys.modules, "examples.demo", scene)
     assert run("demo", "--json-file", tmp_path / "s.json").code == 1
     assert run("demo", "--keep", "--json").code == 1
     assert seen == [
         {"json_file": tmp_path / "s.json", "keep": False, "to_stderr": False},
         {"json_file": None, "keep": True, "to_stderr": True},
     ]
+
+
+def test_an_installed_package_without_the_examples_says_where_the_demo_is(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "examples", type(sys)("examples"))
+    monkeypatch.delitem(sys.modules, "examples.demo", raising=False)
+    monkeypatch.setattr(sys.modules["examples"], "__path__", [], raising=False)
+    ended = run("demo")
+    assert ended.code == 1 and "Run `make demo` in a clone of the repository" in ended.err
 
 
 HEAVY = {"docker", "rich", "sqlalchemy.dialects.postgresql", "client.sdk", "client.work", "client.work_room", "sandbox", "cyclopts"}

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from chain.crypto import parse_address
-from client.demo import check
-from client.demo.board import Board, NodeLine
-from client.demo.graph import Graph, Home
-from client.demo.plan import CHEATER, NODES
-from client.demo.story import Scene
-from client.demo.watch import narrate
 from client.sdk_types import Fetched
+from examples.demo import check
+from examples.demo.board import Board, NodeLine
+from examples.demo.graph import Graph, Home
+from examples.demo.plan import CHEATER, NODES
+from examples.demo.story import Scene
+from examples.demo.watch import narrate
 
 SEEN = json.loads(Path(__file__).with_name("demo_seen.json").read_text())
 MODEL = b"the model's bytes"

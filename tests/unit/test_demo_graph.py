@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from client.demo.graph import KEPT, KEPT_LOGS, LONGEST_S, Graph, clean_folder, free_ports, new_folder, tail
+from examples.demo.graph import KEPT, KEPT_LOGS, LONGEST_S, Graph, clean_folder, free_ports, new_folder, tail
 
 
 def test_ports_are_distinct() -> None:

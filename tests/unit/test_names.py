@@ -42,7 +42,6 @@ SHARED = {
     "Node": 3,
     "Offer": 2,
     "Opened": 3,
-    "Part": 2,
     "PeerDown": 2,
     "PeerUp": 2,
     "Penalize": 2,
@@ -64,12 +63,10 @@ SHARED = {
     "Standing": 2,
     "State": 2,
     "Status": 3,
-    "Step": 2,
     "Store": 2,
     "Stored": 2,
     "Tally": 2,
     "Tick": 2,
-    "Verdict": 2,
     "Work": 2,
 }
 

@@ -340,7 +340,6 @@ ELSEWHERE = {
     "client/cli/network.py": "a genesis file that is installed",
     "client/sdk.py": "uploads, and a token file",
     "client/sdk_files.py": "downloads",
-    "client/demo/": "the demo's own folders",
     # Files that others cannot name in advance (mkstemp), or that nobody writes.
     "client/api/files.py": "uploads in the spool, made by mkstemp",
     "client/work/hidden.py": "sources that a user or the store names; the target is created exclusively",

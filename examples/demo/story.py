@@ -15,12 +15,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from client.demo.board import Board, Json, NodeLine
-from client.demo.graph import ROOT, DemoFailed, Graph, check_alive, make_homes, make_network, start_node, tail
-from client.demo.plan import CONTRACTOR, FALSE_LOSS, FRAUD, RACE, JobPlan
-from client.demo.watch import Watcher, read_job
 from client.sdk import Client
 from client.sdk_types import ApiError, ArchiveImage, Fetched, JobTerms, Unavailable, Unreachable
+from examples.demo.board import Board, Json, NodeLine
+from examples.demo.graph import ROOT, DemoFailed, Graph, check_alive, make_homes, make_network, start_node, tail
+from examples.demo.plan import CONTRACTOR, FALSE_LOSS, FRAUD, RACE, JobPlan
+from examples.demo.watch import Watcher, read_job
 from sandbox import Sandbox, SandboxError
 
 START_S: Final = 60.0
@@ -77,12 +77,11 @@ async def until(what: str, look: Callable[[], bool] | Callable[[], Awaitable[boo
 
 
 def example(name: str) -> ModuleType:
-    """A module of the examples: they lie beside the program in its repository, and are no part of the installed package."""
+    """A module of another example, loaded when it is needed."""
     try:
         return importlib.import_module(f"examples.{name}")
     except ImportError as problem:
-        text = f"it needs the folder examples of the repository, which is no part of an installed package ({problem})"
-        raise DemoFailed(f"{text}. Run `make demo` in a clone of the repository") from None
+        raise DemoFailed(f"examples.{name} cannot be loaded ({problem}). Run `make demo`, which installs what it needs") from None
 
 
 def check_engine() -> None:

@@ -14,12 +14,12 @@ from typing import Any, Final
 
 from chain.contracts.credits import Transfer
 from chain.types import format_credits, parse_credits, parse_loss
-from client.demo.board import Json
-from client.demo.plan import ATTEMPTS, CHEATER, CONTRACTOR, FALSE_LOSS, FRAUD, MIN_ACCURACY, NODES, RACE
-from client.demo.story import Scene, sha256_of, until
 from client.keystore import Keystore
 from client.sdk import Client
 from client.sdk_types import ApiError, Invalid
+from examples.demo.board import Json
+from examples.demo.plan import ATTEMPTS, CHEATER, CONTRACTOR, FALSE_LOSS, FRAUD, MIN_ACCURACY, NODES, RACE
+from examples.demo.story import Scene, sha256_of, until
 from sandbox import Status
 
 LEVEL_S: Final = 30.0

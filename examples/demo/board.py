@@ -1,4 +1,4 @@
-"""What the demo knows at one moment and shows: filled by `client.demo.watch` from the nodes' APIs, drawn by `client.demo.show`."""
+"""What the demo knows at one moment: `examples.demo.watch` fills it from the nodes' APIs, `examples.demo.show` draws it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from client.demo.plan import Part
+from examples.demo.plan import Part
 
 Json = dict[str, Any]
 

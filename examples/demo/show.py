@@ -16,12 +16,12 @@ from rich.text import Text
 from chain.types import format_credits, parse_credits
 from client.cli.common import cell, clean
 from client.cli.watch import sparkline
-from client.demo.board import Board, Json, NodeLine, Step
-from client.demo.plan import CHEATER, NODES
+from examples.demo.board import Board, Json, NodeLine, Step
+from examples.demo.plan import CHEATER, NODES
 
 if TYPE_CHECKING:
-    from client.demo.check import Verdict
-    from client.demo.story import Scene
+    from examples.demo.check import Verdict
+    from examples.demo.story import Scene
 
 BAR: Final = 20
 WIDE: Final = 120

@@ -26,9 +26,9 @@ from chain.params import PROTOCOL_VERSION
 from chain.types import parse_credits
 from client import config
 from client.cli.network import put_genesis
-from client.demo.plan import ATTEMPTS, CHEATER, MIN_BOUNTY, NODES, PARAMS, SECTIONS, Part
 from client.keystore import Keystore
 from client.sdk import Client
+from examples.demo.plan import ATTEMPTS, CHEATER, MIN_BOUNTY, NODES, PARAMS, SECTIONS, Part
 from p2p.tls import make_ca
 from sandbox import Sandbox, SandboxError
 

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import aiohttp
 
-from client.demo.board import Board, Json, NodeLine
-from client.demo.graph import Graph, Home
-from client.demo.plan import CONTRACTOR
 from client.sdk import Client
 from client.sdk_types import ApiError, Event
+from examples.demo.board import Board, Json, NodeLine
+from examples.demo.graph import Graph, Home
+from examples.demo.plan import CONTRACTOR
 
 POLL_S: Final = 0.4
 

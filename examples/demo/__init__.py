@@ -15,12 +15,12 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from client.demo.board import Board, Step
-from client.demo.check import Verdict, judge, summary
-from client.demo.graph import ROOT, DemoFailed, Graph, clean_engine, clean_folder, dead, end_processes, new_folder
-from client.demo.show import Screen, final_tables, screen
-from client.demo.story import Scene, example, run_fraud, run_race, set_up, upload
 from client.sdk_types import ApiError
+from examples.demo.board import Board, Step
+from examples.demo.check import Verdict, judge, summary
+from examples.demo.graph import ROOT, DemoFailed, Graph, clean_engine, clean_folder, dead, end_processes, new_folder
+from examples.demo.show import Screen, final_tables, screen
+from examples.demo.story import Scene, example, run_fraud, run_race, set_up, upload
 
 DONE: Final = 0
 FAILED: Final = 1
