@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
+import select
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +145,52 @@ async def test_work_that_comes_after_a_process_died_keeps_no_other_alive() -> No
     for _ in range(3):
         processes.submit(long)
     await ended(children)
+
+
+BUSY = """
+import asyncio, atexit, multiprocessing, signal, sys
+from tests.unit.test_client_helpers import CHAIN, checks
+from client.helpers import PIECE, Helpers
+started = []
+atexit.register(lambda: print(sum(not future.done() for future in started)))
+
+async def main():
+    pool = Helpers()
+    pool._count = 2
+    assert len(await pool.are_signed(CHAIN, checks(2))) == 2
+    from client import helpers
+    pieces = [helpers.SIGNED.to_bytes(1, "big") + helpers.encode((CHAIN, checks(1) * 50 * PIECE)) for _ in range(2)]
+    started.extend(pool._pool.submit(piece) for piece in pieces)
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+
+asyncio.run(main())
+"""
+"""A node with two processes that have seconds of work each; it ends when it reads a line."""
+
+
+def gone(pids: list[int]) -> None:
+    """Waits for the kernel's word that processes of others ended."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            fd = os.pidfd_open(pid)
+            try:
+                assert select.select([fd], [], [], 60)[0], f"process {pid} goes on"
+            finally:
+                os.close(fd)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_processes_end_with_their_node_however_that_ends_and_it_waits_for_no_work(killed: bool) -> None:
+    """What ProcessPoolExecutor does not do: its processes outlive a node that is killed, and a node that ends waits for them."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", BUSY], stdin=pipe, stdout=pipe, text=True, cwd=ROOT) as node:
+        assert node.stdout is not None
+        pids = [int(pid) for pid in node.stdout.readline().split()]
+        assert len(pids) == 2
+        if killed:
+            node.kill()
+            node.wait(60)
+        else:
+            assert node.communicate("\n", timeout=60)[0] == "2\n", "both pieces were under way when it ended"
+    gone(pids)
