@@ -54,7 +54,7 @@ def many_jobs(jobs: int) -> ManyJobsFigure:
     changes = JobChanges(state)
     told = []
     while (moved := changes.take()) is not None:
-        told.append(_timed(lambda given=moved: (worker.handle(given), verifier.handle(given))))  # type: ignore[misc]
+        told.append(_timed(lambda given=moved: (worker.handle(given), verifier.handle(given))))
     looks = [_timed(lambda: worker.handle(Chain(state, clock))) for _ in range(_LOOKS)]
     seats = [_timed(lambda: verifier.handle(Chain(state, clock))) for _ in range(_LOOKS)]
     worker = Worker(me, WorkConfig(enabled=True))

@@ -53,7 +53,7 @@ class Market(Chain):
         size = size_of(terms.terms)
         overlay.put(b"ja/" + id_of(name), records.Contractor(count, 0, 0, 0, count * size))
         key = b"a/" + id_of(name)
-        overlay.put(key, type(account)(account.key, 0, account.balance - 14 * (count - 1), 0, account.sequences))
+        overlay.put(key, replace(account, balance=account.balance - 14 * (count - 1)))
         assert record.live == 1
         changes, _, tree = overlay.finish()
         self.state.commit(changes, tree)
