@@ -12,6 +12,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from chain.storage import private
 from client.cli.common import Common, NeverReady, WrongUsage, in_commands
 from client.sdk_types import ApiError, NotFound, Status, Unauthorized, Unavailable, Unreachable
 
@@ -184,7 +185,7 @@ def _last_refusals(seen: list[Any]) -> list[tuple[bool, str]]:
 def _running(lock: Any) -> bool:
     """Whether the process that locked a data folder last is there. The lock is not tried: a node that starts would meet it."""
     try:
-        with open(lock, "rb") as file:
+        with private.reading(lock) as file:
             pid = int(file.read(32))
         os.kill(pid, 0)
     except PermissionError:
