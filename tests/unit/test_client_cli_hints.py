@@ -195,7 +195,7 @@ def test_every_parameter_is_known_as_a_time_or_a_count() -> None:
         "job_open_votes",
         "strike_life",
     }
-    assert (counts, times) == ({*PARAMETERS} - network.TIMES, network.TIMES)
+    assert times == network.TIMES and counts == {*PARAMETERS} - network.TIMES
 
 
 def test_a_wrong_network_can_be_replaced_until_the_node_ran(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,7 @@ class Timers:
 class TestDouble(BackendSuite):
     def test_a_warm_run_that_nobody_uses_ends(self, backend: Sandbox, image: str, monkeypatch: pytest.MonkeyPatch) -> None:
         timers = Timers()
-        monkeypatch.setattr(warm.threading, "Timer", timers)
+        monkeypatch.setattr(warm.threading, "Timer", timers)  # type: ignore[attr-defined]
         spec = self.spec(image, "warm", "serve")
         run = self.warm(backend, spec)
         [(seconds, go_off)] = timers.set

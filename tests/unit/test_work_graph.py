@@ -403,7 +403,7 @@ def test_a_part_that_fails_takes_nothing_from_the_other(tmp_path: Path, part: st
 
         for work in works:
             known = work._parts[part]
-            work._parts[part] = replace(known, machine=Faulty(known.machine, broken))
+            work._parts[part] = replace(known, machine=Faulty(known.machine, broken))  # type: ignore[arg-type]
         await blocks(graph.chain, broken)
         await blocks(graph.chain, lambda: all(work.failing() for work in works), 5)
         assert {(said["part"], said["why"]) for work in works for said in work.failing()} == {(part, "TypeError: a bug")}
