@@ -15,6 +15,7 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def make_chain(blocks: int, txs_per_block: int, payers: int) -> Chain:
     genesis = Genesis(PROTOCOL_VERSION, "replay", 1_700_000_000_000, Params(), accounts, b"", b"")
     chain_id, ids = genesis.chain_id, [account_id(k.public) for k in keys]
     each = blocks * txs_per_block // payers
-    with ProcessPoolExecutor(2) as pool:
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         jobs = [(chain_id, k.secret, ids[(i + 1) % payers], each) for i, k in enumerate(keys)]
         signed = list(pool.map(_sign, jobs, chunksize=16))
     order = [signed[i][n] for n in range(each) for i in range(payers)]

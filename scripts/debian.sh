@@ -16,12 +16,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 SUITE="${1:-trixie}"
 MIRROR="${MIRROR:-http://deb.debian.org/debian}"
-HOME_OF_IT=".run/$SUITE"
-ROOT="$HOME_OF_IT/root"
+PLACE=".run/$SUITE"
+ROOT="$PLACE/root"
 INSIDE=/root/learningchain
 # What a clone needs before README begins, and nothing that setup or the engine's script are to find missing.
 PACKAGES=ca-certificates,git,make
-MADE="$HOME_OF_IT/made"
+MADE="$PLACE/made"
 # Each in its turn; the first that fails ends the check.
 CHECK='set -eux
 make setup
@@ -32,7 +32,7 @@ make types
 .venv/bin/python -m pytest -n 2 tests/unit tests/vectors tests/conformance
 scripts/engine.sh start
 docker version --format "Docker {{.Server.Version}}"
-.venv/bin/python -m pytest tests/processes/test_nodes.py tests/sandbox/test_limits.py
+.venv/bin/python -m pytest tests/sandbox/test_engine.py tests/sandbox/test_runs.py tests/processes/test_graph.py tests/processes/test_readme.py
 make demo'
 
 [[ "$SUITE" =~ ^[a-z]+$ ]] || die "$SUITE is no name of a Debian release." "Call it as: scripts/debian.sh trixie"
@@ -41,11 +41,11 @@ make demo'
 make_root() {
     [ ! -f "$MADE" ] || return 0
     command -v debootstrap >/dev/null 2>&1 || apt_install "the command debootstrap" debootstrap
-    say "making a bare Debian ($SUITE) in $ROOT (log in $HOME_OF_IT/debootstrap.log)"
+    say "making a bare Debian ($SUITE) in $ROOT (log in $PLACE/debootstrap.log)"
     rm -rf --one-file-system "$ROOT"
     mkdir -p "$ROOT"
-    debootstrap --variant=minbase --include="$PACKAGES" "$SUITE" "$ROOT" "$MIRROR" >"$HOME_OF_IT/debootstrap.log" 2>&1 || {
-        tail -n 5 "$HOME_OF_IT/debootstrap.log" >&2
+    debootstrap --variant=minbase --include="$PACKAGES" "$SUITE" "$ROOT" "$MIRROR" >"$PLACE/debootstrap.log" 2>&1 || {
+        tail -n 5 "$PLACE/debootstrap.log" >&2
         die "Debian $SUITE could not be made from $MIRROR; the end of the log is above." \
             "Check that the mirror can be reached, or name another one: MIRROR=http://... scripts/debian.sh $SUITE"
     }
@@ -87,8 +87,8 @@ exec chroot "$root" /usr/bin/env -i HOME=/root LANG=C.UTF-8 PATH=/usr/sbin:/usr/
     ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} ${no_proxy:+no_proxy="$no_proxy"} \
     bash -c "cd $inside; $command"'
 
-mkdir -p "$HOME_OF_IT"
-exec 9>"$HOME_OF_IT/lock"
+mkdir -p "$PLACE"
+exec 9>"$PLACE/lock"
 flock --nonblock 9 || die "another call of debian.sh $SUITE runs in $ROOT." "Wait for it to end."
 make_root
 share_network

@@ -5,6 +5,7 @@ protocol_spec/openapi.json is these bytes: tests/unit/test_api_ops.py compares, 
 
 from __future__ import annotations
 
+import inspect
 import re
 from functools import cache
 from typing import Any
@@ -54,6 +55,9 @@ def _schemas() -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """(schema by type's text, components)"""
     types = _types()
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
+    for schema in components.values():
+        if "description" in schema:  # a docstring, which the compiler strips of its indentation since Python 3.13
+            schema["description"] = inspect.cleandoc(schema["description"])
     return {str(kind): schema for kind, schema in zip(types, schemas, strict=True)}, components
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import socket
 import tarfile
@@ -427,6 +428,20 @@ def test_a_connection_bears_silence_for_its_time_and_ends_for_both(tmp_path: Pat
     assert attached.receive() == b""
     held.close()
     theirs.close()
+
+
+def test_the_answer_that_a_connection_came_from_is_closed_before_its_streams() -> None:
+    """As docker-py hands it out: the raw stream below the answer, which it refers to."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.sendall(b"HTTP/1.1 101 UPGRADED\r\n\r\n")
+        answer = http.client.HTTPResponse(ours)
+        answer.begin()
+        wrapper: Any = answer.fp.raw  # type: ignore[union-attr]
+        wrapper._response = answer
+        Attached(OneSocket(wrapper), "n").close()  # type: ignore[arg-type]
+        assert answer.closed
+        answer.close()  # as its end does, and Python 3.13 reports what that raises
 
 
 def test_a_line_and_complaints_have_bounds() -> None:
