@@ -8,10 +8,11 @@ from typing import Any
 
 from chain.codec import encode
 from chain.contracts.job import records as r
-from chain.contracts.job.messages import Image, ImageKind, Limits, PostJob, size_of
+from chain.contracts.job.messages import PostJob, size_of
 from chain.contracts.membership import Member, member_key
 from chain.crypto import SigningKey, account_id
 from chain.host import ACTIVE, Account, Due, Escrow, account_key, due_key, escrow_key
+from chain.host.terms import Image, ImageKind, Limits
 from chain.params import CREDIT, LANES
 
 Record = tuple[bytes, Any]

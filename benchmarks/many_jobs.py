@@ -7,9 +7,10 @@ import time
 from dataclasses import dataclass
 
 from chain.contracts.job import records
-from chain.contracts.job.messages import Limits, PostJob
+from chain.contracts.job.messages import PostJob
 from chain.contracts.job.records import Job, Live, Posting, State
 from chain.crypto import sha256
+from chain.host.terms import Limits
 from chain.ledger.state import Overlay
 from chain.ledger.state import State as LedgerState
 from client.config import WorkConfig

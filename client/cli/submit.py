@@ -121,7 +121,7 @@ def scan(archive: Path) -> str:
 
 def registry_image(text: str) -> RegistryImage:
     """Raises `WrongUsage` unless the image is pinned by digest."""
-    from chain.contracts.job.messages import is_reference
+    from chain.host.terms import is_reference
 
     if re.search(r"@sha256:[0-9a-f]{64}$", text, re.ASCII) and not is_reference(text):
         raise WrongUsage(
@@ -170,7 +170,7 @@ def read_limits(
     threads: int | None,
 ) -> JobLimits:
     """The limits that were given, within what any machine offers. Raises `WrongUsage`."""
-    from chain.contracts.job.messages import LIMITS
+    from chain.host.terms import LIMITS
 
     found: dict[str, Any] = {"cpus": cpus, "mem_mb": mem_mb, "tmp_mb": tmp_mb, "threads": threads}
     found["train_s"] = None if train_time is None else round(seconds(train_time, "--train-time"))

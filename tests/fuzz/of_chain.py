@@ -10,9 +10,9 @@ from chain.consensus.messages import CertificateReceived, ProposalReceived, Roun
 from chain.consensus.wal import decode_record
 from chain.contracts import STATE_TYPES
 from chain.contracts import decode_message as decode_op
-from chain.contracts.job.messages import is_reference
 from chain.crypto import address, parse_address, verify
 from chain.errors import InvalidTx, Malformed
+from chain.host.terms import is_reference
 from chain.ledger.genesis import from_json, to_json
 from chain.ledger.tx import parse_tx
 from chain.merkle import ListProof, StateProof, check_item, check_key

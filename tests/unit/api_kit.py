@@ -23,6 +23,7 @@ from chain.contracts.job import messages
 from chain.contracts.job.duties import DueBallots, duties_in
 from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal, claim_commitment, job_id_of, vote_commitment
 from chain.crypto import SigningKey, account_id, address
+from chain.host import terms as job_terms
 from chain.ledger.genesis import GenesisAccount, first_state
 from chain.ledger.snapshot import Handover
 from chain.ledger.state import State
@@ -207,7 +208,7 @@ class FakeLedger:
     # a whole job
 
     def posting(self, **changed: Any) -> messages.PostJob:
-        image = messages.Image(messages.ImageKind.ARCHIVE, "", MODEL_CID.to_bytes(), sha("image"), 1_000)
+        image = job_terms.Image(job_terms.ImageKind.ARCHIVE, "", MODEL_CID.to_bytes(), sha("image"), 1_000)
         terms: dict[str, Any] = {
             "image": image,
             "params": "",
@@ -219,7 +220,7 @@ class FakeLedger:
             "tol": 0,
             "floor": 0,
             "on_cheat": 0,
-            "limits": messages.Limits(1_000, 512, 20, 20, 10**6, 16, 1),
+            "limits": job_terms.Limits(1_000, 512, 20, 20, 10**6, 16, 1),
             "hidden": [],
         }
         return messages.PostJob(**terms | changed)

@@ -23,8 +23,6 @@ from chain.contracts.job.messages import (
     Claim,
     CommitVote,
     HiddenSet,
-    Image,
-    Limits,
     OpenVote,
     PostJob,
     Reveal,
@@ -54,6 +52,7 @@ from chain.host import (
     params_key,
     split_due,
 )
+from chain.host.terms import Image, Limits
 from chain.ledger.due import Heads, Room
 from chain.ledger.genesis import section_params
 from chain.params import MAX_INT

@@ -18,6 +18,7 @@ from chain.contracts.job import messages
 from chain.contracts.membership import ReportDouble
 from chain.crypto import address
 from chain.errors import Code, InvalidTx, TxCode
+from chain.host import terms
 from chain.params import MAX_VALID_FOR
 from chain.types import Certificate, Header, Moved, Noted, Receipt, Vote, VoteEvidence
 from client.api.explain import explain
@@ -69,8 +70,8 @@ def test_how_long_a_transaction_may_be_valid_is_told_as_the_rule_has_it() -> Non
 # --- messages -------------------------------------------------------------------------------------------------------------------
 
 VOTE = Vote(1, 5, 0, HASH, A, bytes(64))
-IMAGE = messages.Image(2, "", MODEL_CID.to_bytes(), HASH, 9)
-POSTING = messages.PostJob(IMAGE, "{}", 2_500_000, 1, 3, 77, 2, 10**6, -5, 1, messages.Limits(1, 2, 3, 4, 5, 6, 7), [])
+IMAGE = terms.Image(2, "", MODEL_CID.to_bytes(), HASH, 9)
+POSTING = messages.PostJob(IMAGE, "{}", 2_500_000, 1, 3, 77, 2, 10**6, -5, 1, terms.Limits(1, 2, 3, 4, 5, 6, 7), [])
 BALLOT = messages.Ballot(3, 900_000, 4_000, 0, 0)
 
 

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from chain.contracts.job import rules
 from chain.contracts.job.rules import Entry, FloatKind, Result, Rule, VoteCode
+from chain.host.votes import lower_median
+from chain.types import quorum
 from tests.network import NetworkParams
 
 F64, F32 = FloatKind.F64, FloatKind.F32
@@ -31,7 +33,7 @@ def test_constants() -> None:
 
 @pytest.mark.parametrize(("c", "q"), [(1, 1), (2, 2), (3, 3), (4, 3), (5, 4), (7, 5), (9, 7), (13, 9), (64, 43), (0, 1)])
 def test_quorum(c: int, q: int) -> None:
-    assert rules.quorum(c) == q
+    assert quorum(c) == q
 
 
 @pytest.mark.parametrize(
@@ -187,7 +189,7 @@ def test_probe_has_31_bits_and_differs_by_job_audit_and_round() -> None:
 
 @pytest.mark.parametrize(("values", "middle"), [([3], 3), ([1, 9], 1), ([9, 1, 5], 5), ([4, 3, 2, 1], 2)])
 def test_lower_median(values: list[int], middle: int) -> None:
-    assert rules.lower_median(values) == middle
+    assert lower_median(values) == middle
 
 
 def outcome(seats: int, votes: str, *, round_: int = 1, pool: int | None = None, spread: int = 0) -> tuple[Result, Rule]:

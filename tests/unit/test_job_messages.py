@@ -12,7 +12,7 @@ from chain.contracts.job.messages import JobCode, PostJob
 from chain.contracts.job.records import ClaimRecord
 from chain.contracts.job.rules import VoteCode
 from chain.errors import Code, Malformed
-from chain.host import BANNED, SUSPENDED
+from chain.host import BANNED, SUSPENDED, terms
 from tests.unit.job_kit import (
     GRANT,
     KEY,
@@ -103,8 +103,8 @@ def test_post_with_hidden_data_escrows_a_deposit_as_large_as_the_bounty() -> Non
         ({"image_kind": 2}, JobCode.BAD_IMAGE),
         ({"image_kind": 2, "image_reference": "", "image_cid": cid_of("image")}, JobCode.BAD_IMAGE),
         ({"image_kind": 2, "image_reference": "", "image_cid": b"\x01\x55", "image_image_id": b"x" * 32}, JobCode.BAD_IMAGE),
-        *[({name: low - 1}, JobCode.IMPOSSIBLE_LIMIT) for name, (low, _) in messages.LIMITS.items() if low],
-        *[({name: high + 1}, JobCode.IMPOSSIBLE_LIMIT) for name, (_, high) in messages.LIMITS.items()],
+        *[({name: low - 1}, JobCode.IMPOSSIBLE_LIMIT) for name, (low, _) in terms.LIMITS.items() if low],
+        *[({name: high + 1}, JobCode.IMPOSSIBLE_LIMIT) for name, (_, high) in terms.LIMITS.items()],
     ],
 )
 def test_post_refuses(changes: dict[str, Any], code: int) -> None:
@@ -126,8 +126,8 @@ def test_post_refuses(changes: dict[str, Any], code: int) -> None:
         {"params": "x" * 8_192},
         {"floor": -(10**18), "tol": 10**18, "float_kind": 2, "on_cheat": 1, "finalists": 8},
         {"finalists": 1, "tmp_mb": 0},
-        *[{name: low} for name, (low, _) in messages.LIMITS.items()],
-        *[{name: high} for name, (_, high) in messages.LIMITS.items()],
+        *[{name: low} for name, (low, _) in terms.LIMITS.items()],
+        *[{name: high} for name, (_, high) in terms.LIMITS.items()],
     ],
 )
 def test_post_accepts_the_edges(changes: dict[str, Any]) -> None:

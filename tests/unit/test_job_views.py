@@ -9,9 +9,9 @@ import pytest
 
 from chain.contracts.job import messages, rules, views
 from chain.contracts.job.duties import DueBallots, DueKey, DueOpening, DueReveal, DueService, duties_in
-from chain.contracts.job.messages import is_reference, model_id
 from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.crypto import address
+from chain.host.terms import is_reference, model_id
 from tests.unit.job_kit import KEY, PARAMS, START, World, ballot, cid_of, hidden_set, key_message, posting, who
 
 VERIFIERS = ["v1", "v2", "v3"]

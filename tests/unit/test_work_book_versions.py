@@ -13,6 +13,7 @@ from chain.codec import encode
 from chain.contracts import decode_message
 from chain.contracts.job import messages
 from chain.contracts.job.messages import Ballot, Claim, CommitVote, Reveal
+from chain.host import terms
 from chain.types import parse_loss
 from client.contracts.job import secrets
 from client.contracts.job.work import VerifierMachine, WorkerMachine
@@ -111,7 +112,7 @@ def test_a_node_goes_on_from_a_book_of_version_1(tmp_path: Path) -> None:
         model.parent.mkdir(parents=True)
         model.write_text(json.dumps({"loss": "0.5"}))
         name, size = cid_of_file(model)
-        sealed = messages.claim_commitment(chain.chain_id, job, me, messages.model_id(name.to_bytes()), salt)
+        sealed = messages.claim_commitment(chain.chain_id, job, me, terms.model_id(name.to_bytes()), salt)
         op = encode(Claim(job, parse_loss("0.5"), sealed))
         schema = "".join(line for line in OF_1.read_text().splitlines(keepends=True) if "INSERT" not in line)
         path = restored(tmp_path / "a" / "work" / "work.db", schema)

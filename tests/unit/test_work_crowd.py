@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chain.contracts.job.messages import Image, ImageKind
 from chain.contracts.job.records import State
 from chain.crypto import sha256
+from chain.host.terms import Image, ImageKind
 from p2p.content.cid import Codec, cid_of
 from tests.unit.test_work_graph import VALIDATORS, Graph
 from tests.unit.test_work_many_jobs import HUGE, Ground, stranger

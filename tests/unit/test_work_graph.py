@@ -18,11 +18,12 @@ import pytest
 
 from chain.codec import encode
 from chain.contracts.job import OnCheat, duties
-from chain.contracts.job.messages import Claim, CommitVote, OpenVote, RevealKey, claim_commitment, model_id
+from chain.contracts.job.messages import Claim, CommitVote, OpenVote, RevealKey, claim_commitment
 from chain.contracts.job.messages import Reveal as RevealMessage
 from chain.contracts.membership import JudgeCase
 from chain.crypto import address
 from chain.host import account_key
+from chain.host.terms import model_id
 from chain.types import parse_loss
 from client.contracts.job import secrets
 from client.contracts.job.work import WorkerMachine

@@ -17,12 +17,13 @@ import pytest
 
 from chain.codec import encode
 from chain.contracts.credits import Transfer
-from chain.contracts.job.messages import Ballot, Claim, CommitVote, claim_commitment, model_id, vote_commitment
+from chain.contracts.job.messages import Ballot, Claim, CommitVote, claim_commitment, vote_commitment
 from chain.contracts.job.messages import Reveal as RevealMessage
 from chain.contracts.job.records import seat_key
 from chain.contracts.membership import JudgeCase
 from chain.errors import InvalidTx, TxCode
 from chain.host import Reader
+from chain.host.terms import model_id
 from client.contracts.job import secrets
 from client.contracts.job.events import CommitBallots, OpenBallots, Reveal, SubmitClaim
 from client.contracts.job.secrets import VoteSecret

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.job.messages import Image, ImageKind
+from chain.host.terms import Image, ImageKind
 from client.config import WorkConfig
 from client.contracts.job.runs import wanted_image
 from client.node import NodeFiles

@@ -17,12 +17,12 @@ from chain.contracts.job.messages import (
     Reveal,
     RevealKey,
     claim_commitment,
-    model_id,
     vote_commitment,
 )
 from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.contracts.membership import JudgeCase
 from chain.crypto import sha256
+from chain.host.terms import model_id
 from client.config import WorkConfig
 from client.contracts.job.events import (
     CommitBallots,

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.job.messages import Claim, Reveal, claim_commitment, model_id
+from chain.contracts.job.messages import Claim, Reveal, claim_commitment
+from chain.host.terms import model_id
 from client.config import WorkConfig
 from client.contracts.job import policy
 from client.contracts.job.events import (

@@ -38,10 +38,7 @@ from chain.contracts.job.messages import (
     Claim,
     CommitVote,
     HiddenSet,
-    Image,
-    ImageKind,
     JobCode,
-    Limits,
     OpenVote,
     PostJob,
     Reveal,
@@ -50,10 +47,7 @@ from chain.contracts.job.messages import (
     claim_commitment,
     deposit,
     improved,
-    is_cid,
-    is_reference,
     job_id_of,
-    model_id,
     tolerance,
     vote_code,
     vote_commitment,
@@ -64,6 +58,7 @@ from chain.contracts.job.rules import FloatKind, HiddenVote, OnCheat, Result, Vo
 from chain.contracts.job.store import Finished
 from chain.contracts.job.texts import EVENTS, FORMS, TEXTS
 from chain.host import ALL, WINNERS, Contract, MessageSpec
+from chain.host.terms import Image, ImageKind, Limits, is_cid, is_reference, model_id
 
 WORK = 32
 """A posting writes seven records, a claim four, each with its place in the state's tree."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from chain.contracts.job import messages, records, rules, settle, store
-from chain.contracts.job.messages import Claim, CommitVote, Image, ImageKind, JobCode, OpenVote, PostJob, Reveal, RevealKey
+from chain.contracts.job.messages import Claim, CommitVote, JobCode, OpenVote, PostJob, Reveal, RevealKey
 from chain.contracts.job.params import JobParams
 from chain.contracts.job.records import (
     ClaimantIndex,
@@ -26,6 +26,7 @@ from chain.contracts.job.store import Work
 from chain.crypto import sha256
 from chain.errors import Code, Reject
 from chain.host import STRIKES, Host
+from chain.host.terms import image_fault, is_cid, limit_fault, model_id
 from chain.types import format_credits
 
 FLOAT_KINDS, CHEAT_CHOICES = frozenset(rules.FloatKind), frozenset(rules.OnCheat)
@@ -110,12 +111,11 @@ def _check_expiry(host: Host, m: PostJob) -> None:
 
 
 def _check_terms(m: PostJob) -> None:
-    """LC-JOB-15: every bound of a posting, each with its own code."""
-    for name, (low, high) in messages.LIMITS.items():
-        value = getattr(m.limits, name)
-        if not low <= value <= high:
-            raise Reject(JobCode.IMPOSSIBLE_LIMIT, f"limit {name} is {value}; no machine can offer that: use {low} to {high}")
-    _check_image(m.image)
+    """LC-JOB-15, LC-JOB-42: every bound of a posting, each with its own code."""
+    if fault := limit_fault(m.limits):
+        raise Reject(JobCode.IMPOSSIBLE_LIMIT, fault)
+    if fault := image_fault(m.image):
+        raise Reject(JobCode.BAD_IMAGE, fault)
     if m.bounty < 1 or m.fee < 1:
         raise Reject(JobCode.BAD_TERMS, "bounty and fee per vote must be at least one micro-credit")
     if not 1 <= m.finalists <= rules.MAX_FINALISTS:
@@ -125,24 +125,10 @@ def _check_terms(m: PostJob) -> None:
     if not 0 <= m.tol <= rules.MAX_LOSS or not -rules.MAX_LOSS <= m.floor <= rules.MAX_LOSS:
         raise Reject(JobCode.BAD_TERMS, f"tolerance and floor lie within {rules.MAX_LOSS} loss units")
     for hidden in m.hidden:
-        if not messages.is_cid(hidden.cid) or not 1 <= hidden.size <= messages.MAX_HIDDEN_BYTES:
+        if not is_cid(hidden.cid) or not 1 <= hidden.size <= messages.MAX_HIDDEN_BYTES:
             raise Reject(JobCode.BAD_HIDDEN, f"hidden data needs a CIDv1 and 1 to {messages.MAX_HIDDEN_BYTES} bytes")
     if len(m.params.encode()) > messages.MAX_PARAMS_BYTES:
         raise Reject(JobCode.BAD_PARAMS, f"params may have {messages.MAX_PARAMS_BYTES} bytes; put data into the image")
-
-
-def _check_image(image: Image) -> None:
-    """LC-JOB-15: nothing but content addresses: a tag could change under a job."""
-    if not 1 <= image.size <= messages.MAX_IMAGE_BYTES:
-        raise Reject(JobCode.BAD_IMAGE, f"an image has 1 to {messages.MAX_IMAGE_BYTES} bytes, not {image.size}")
-    if image.kind == ImageKind.REGISTRY:
-        if not messages.is_reference(image.reference) or image.cid or len(image.image_id) not in (0, 32):
-            raise Reject(JobCode.BAD_IMAGE, "a registry image is named with its digest: name@sha256:<64 hex>")
-    elif image.kind == ImageKind.ARCHIVE:
-        if not messages.is_cid(image.cid) or image.reference or len(image.image_id) != 32:
-            raise Reject(JobCode.BAD_IMAGE, "an image archive needs its CID (CIDv1, sha2-256) and its image id (32 bytes)")
-    else:
-        raise Reject(JobCode.BAD_IMAGE, f"unknown kind of image {image.kind}")
 
 
 # --- Claim, Reveal, Key --------------------------------------------------------------------------------------------------------
@@ -215,10 +201,10 @@ def reveal(host: Host, sender: bytes, m: Reveal) -> None:
         raise Reject(JobCode.ALREADY_REVEALED, "your claim is revealed already")
     if m.claim != record.count:
         raise Reject(JobCode.CLAIM_REPLACED, f"your claim {record.count} stands, not claim {m.claim}")
-    if not messages.is_cid(m.model) or not 1 <= m.size <= work.terms.limits.model_cap:
+    if not is_cid(m.model) or not 1 <= m.size <= work.terms.limits.model_cap:
         text = f"a model is a CIDv1 with sha2-256 and has 1 to {work.terms.limits.model_cap} bytes"
         raise Reject(JobCode.BAD_MODEL, text)
-    opened = messages.claim_commitment(host.chain_id, m.job, sender, messages.model_id(m.model), m.salt)
+    opened = messages.claim_commitment(host.chain_id, m.job, sender, model_id(m.model), m.salt)
     if opened != record.commitment:
         raise Reject(JobCode.REVEAL_MISMATCH, "model and salt do not open the commitment of your claim")
     work.change_claim(known.index, model=m.model, size=m.size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from enum import IntEnum
 from typing import Annotated
 
@@ -11,90 +10,25 @@ from msgspec import Meta
 from chain.codec import Wire, encode
 from chain.contracts.job import rules
 from chain.crypto import tagged
+from chain.host.terms import (
+    Cid,
+    Image,
+    Limits,
+    Small,
+)
 from chain.types import Hash, Uint
 
 Int = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 """As wide as the encoding allows: the handler says with a code of its own what is out of bounds."""
 Loss = Annotated[int, Meta(ge=-rules.MAX_LOSS, le=rules.MAX_LOSS)]
-Cid = Annotated[bytes, Meta(max_length=64)]
-"""A binary CIDv1."""
-Small = Annotated[int, Meta(ge=0, le=255)]
 
 # --- bounds of a posting (LC-JOB-15) --------------------------------------------------------------------------------------------
 
 MAX_PARAMS_BYTES = 8_192
 """Parameters are settings, not data: data belongs into the image."""
-MAX_REFERENCE = 512
-"""Registries refuse longer names."""
-MAX_IMAGE_BYTES = 64 * 2**30
-"""Larger than the largest machine-learning images in use; a worker's own policy is far lower."""
-LIMITS: dict[str, tuple[int, int]] = {
-    # A container cannot be started with less, and no single machine offers more.
-    "cpus_milli": (10, 1_024_000),
-    # The smallest memory an engine accepts; 4 TiB is above any single machine.
-    "mem_mb": (6, 4_194_304),
-    # A job is open for at most job_max_open (30 days by default): no run can last longer.
-    "train_s": (1, 30 * 24 * 3_600),
-    # Verifiers wait twice this per model: more than a day would hold a bounty for weeks.
-    "eval_s": (1, 24 * 3_600),
-    # At 1 MB/s a verifier needs about five hours for this.
-    "model_cap": (1, 16 * 2**30),
-    # Scratch space is memory: bounded like it; zero means none.
-    "tmp_mb": (0, 4_194_304),
-    # Threads are processes to the sandbox; more than this is no training but a fork bomb.
-    "threads": (1, 4_096),
-}
 MAX_HIDDEN_BYTES = 16 * 2**30
 """Held by every claimant and verifier: bounded like a model."""
-_REFERENCE = re.compile(r"[a-z0-9](?:[a-z0-9._:/-]*[a-z0-9])?@sha256:[0-9a-f]{64}", re.ASCII)
-_CID_HEADS = (b"\x01\x55\x12\x20", b"\x01\x70\x12\x20")
-"""CIDv1, raw or dag-pb, sha2-256 of 32 bytes: what the content store makes."""
-
-
-def is_reference(text: str) -> bool:
-    """LC-JOB-42: a registry reference pinned by digest: `name[:tag]@sha256:<64 hex>`."""
-    return len(text) <= MAX_REFERENCE and _REFERENCE.fullmatch(text) is not None
-
-
-def is_cid(cid: bytes) -> bool:
-    return len(cid) == 36 and cid.startswith(_CID_HEADS)
-
-
-def model_id(cid: bytes) -> bytes:
-    """The SHA-256 digest inside a CID. Raises ValueError unless it is one of the content store's."""
-    if not is_cid(cid):
-        raise ValueError("not a CIDv1 with sha2-256 (36 bytes)")
-    return cid[4:]
-
-
 # --- messages ------------------------------------------------------------------------------------------------------------------
-
-
-class ImageKind(IntEnum):
-    REGISTRY = 1
-    """`reference` names the image by digest; `cid` is empty, `image_id` may be empty."""
-    ARCHIVE = 2
-    """`cid` is a docker-archive in the content store, `image_id` the only image in it that may run; `reference` is empty."""
-
-
-class Image(Wire, frozen=True):
-    kind: Small
-    reference: Annotated[str, Meta(max_length=MAX_REFERENCE)]
-    cid: Cid
-    image_id: Annotated[bytes, Meta(max_length=32)]
-    size: Uint
-
-
-class Limits(Wire, frozen=True):
-    """What one run of the container may use: thousandths of a CPU, MiB, seconds, bytes."""
-
-    cpus_milli: Uint
-    mem_mb: Uint
-    train_s: Uint
-    eval_s: Uint
-    model_cap: Uint
-    tmp_mb: Uint
-    threads: Uint
 
 
 class HiddenSet(Wire, frozen=True):

@@ -14,8 +14,9 @@ from msgspec import Meta
 
 from chain.codec import Wire
 from chain.contracts.job import rules
-from chain.contracts.job.messages import Ballots, Cid, Loss, PostJob, Small
+from chain.contracts.job.messages import Ballots, Loss, PostJob
 from chain.host import EscrowShape
+from chain.host.terms import Cid, Small
 from chain.types import AccountId, Hash, Uint
 
 NUMBER = 3

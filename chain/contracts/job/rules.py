@@ -11,6 +11,8 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from chain.crypto import sha256, tagged
+from chain.host.votes import lower_median
+from chain.types import quorum
 
 # --- constants of the contract (LC-JOB-1) --------------------------------------------------------------------------------------
 
@@ -122,11 +124,6 @@ def bound(kind: int, loss: int) -> int:
     return base(kind, loss) * (1_000 if kind == FloatKind.F64 else 100)
 
 
-def quorum(c: int) -> int:
-    """Q(c): more than two thirds of c seats (LC-JOB-3)."""
-    return 2 * c // 3 + 1
-
-
 def fees_locked(fee: int, finalists: int) -> int:
     """F = u*C*K."""
     return fee * COMMITTEE * finalists
@@ -135,12 +132,6 @@ def fees_locked(fee: int, finalists: int) -> int:
 def vote_window(vote_base: int, eval_s: int, model_cap: int, batch: int) -> int:
     """W_V in milliseconds: two evaluations and one transfer at 1 MB/s for each model of the batch (LC-JOB-4)."""
     return vote_base + 2 * eval_s * 1_000 * batch + ceil_div(model_cap * batch, PULL_BYTES_PER_MS)
-
-
-def lower_median(values: Iterable[int]) -> int:
-    """The middle value, the lower of two. At least one value."""
-    ordered = sorted(values)
-    return ordered[(len(ordered) - 1) // 2]
 
 
 # --- ranking -------------------------------------------------------------------------------------------------------------------
@@ -227,7 +218,7 @@ def tally(seats: int, votes: Sequence[tuple[int, int]], tol: int) -> Tally:
 
 
 def verdict(t: Tally, round_: int, pool: int) -> tuple[Result, Rule]:
-    """The first line that holds (LC-JOB-9). `Result.NONE` with `SECOND_ROUND`: no verdict yet."""
+    """The first line that holds (LC-JOB-9), with Q(c) as LC-JOB-3 has it. `Result.NONE` with `SECOND_ROUND`: no verdict yet."""
     needed = quorum(t.seats)
     if t.seats >= 1 and t.ok >= needed:
         return Result.OK, Rule.QUORUM_OK

@@ -16,6 +16,8 @@ from chain.contracts.job.rules import HiddenVote, OnCheat, Result, Rule
 from chain.contracts.job.store import Work
 from chain.errors import BrokenInvariant
 from chain.host import BANNED, STRIKES, SUSPENDED, SUSPENSIONS, VERIFIERS, Host, Reader
+from chain.host.votes import lower_median
+from chain.types import quorum
 
 RELEASE_PAGE = 128
 """Stakes given back in one event: a thousand claimants must not make one slow block. The rest follow in further events."""
@@ -240,7 +242,7 @@ def _check_key(work: Work, current: AuditRound) -> None:
         return
     for index, seats in zip(current.batch, current.seats, strict=True):
         ballots = store.opened_ballots(work.host.store, work.id, work.job.audit, work.job.round, index)
-        if sum(o.ballot.hidden == HiddenVote.BADKEY for o in ballots) >= rules.quorum(seats):
+        if sum(o.ballot.hidden == HiddenVote.BADKEY for o in ballots) >= quorum(seats):
             work.host.note("key.bad", work.id)
             _turn_hidden_off(work)
             return
@@ -255,7 +257,7 @@ def _decide(work: Work, index: int, result: Result, rule: Rule) -> None:
         for ballot in store.opened_ballots(host.store, work.id, work.job.audit, round_, index)
     ]
     hidden = [o.ballot.hidden_loss for o in opened if o.ballot.code == rules.VoteCode.OK and o.ballot.hidden == HiddenVote.VALUE]
-    shown = [rules.lower_median(hidden)] if hidden and result == Result.OK else []
+    shown = [lower_median(hidden)] if hidden and result == Result.OK else []
     work.change_claim(index, result=result, rule=rule, hidden_loss=shown)
     host.note("verdict", work.id, work.job.audit, work.job.round, claimant, result, rule, len(opened))
     _reward_and_strike(work, index, result, rule, opened)

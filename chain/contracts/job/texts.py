@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from chain.contracts.job.messages import ImageKind, JobCode
+from chain.contracts.job.messages import JobCode
 from chain.contracts.job.records import Tenth
 from chain.contracts.job.rules import FloatKind, HiddenVote, OnCheat, Result, Rule, VoteCode
 from chain.host import Data, Datum, Form, Names
+from chain.host.terms import ImageKind
 
 _READ_JOB = "Read the job (GET /v1/jobs/{id}) and send what fits its present state"
 TEXTS: dict[int, tuple[str, str]] = {

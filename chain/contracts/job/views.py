@@ -30,6 +30,8 @@ from chain.contracts.job.records import (
 from chain.contracts.job.rules import HiddenVote, Result, Rule, VoteCode
 from chain.crypto import address
 from chain.host import Escrow, Reader, escrow_key, read_params
+from chain.host.terms import LIMITS, ImageKind, model_id
+from chain.types import quorum
 
 MAX_LIST = 1_000
 """Most jobs that one call lists."""
@@ -103,7 +105,7 @@ def _deadline(job: Job) -> int | None:
 def _image(terms: PostJob) -> dict[str, Any]:
     image = terms.image
     return {
-        "kind": messages.ImageKind(image.kind).name.lower(),
+        "kind": ImageKind(image.kind).name.lower(),
         "reference": image.reference,
         "cid": cid_text(image.cid),
         "image_id": image.image_id.hex(),
@@ -112,7 +114,7 @@ def _image(terms: PostJob) -> dict[str, Any]:
 
 
 def _limits(terms: PostJob) -> dict[str, int]:
-    return {name: getattr(terms.limits, name) for name in messages.LIMITS}
+    return {name: getattr(terms.limits, name) for name in LIMITS}
 
 
 # --- one job -------------------------------------------------------------------------------------------------------------------
@@ -209,7 +211,7 @@ def _claim(reader: Reader, job_id: bytes, terms: PostJob, job: Job, claim: Claim
 
 
 def _model(claim: ClaimRecord) -> dict[str, Any]:
-    return {"cid": cid_text(claim.model), "sha256": messages.model_id(claim.model).hex(), "size": claim.size}
+    return {"cid": cid_text(claim.model), "sha256": model_id(claim.model).hex(), "size": claim.size}
 
 
 def _rounds(reader: Reader, job_id: bytes, job: Job, claims: list[ClaimRecord]) -> list[dict[str, Any]]:
@@ -232,7 +234,7 @@ def _round(reader: Reader, job_id: bytes, audit: int, round_: int, record: Audit
         "commit_deadline": record.deadline,
         "hidden": record.hidden,
         "candidates": [
-            {"claimant": address(claims[index].claimant), "seats": seats, "pool": pool, "quorum": rules.quorum(seats)}
+            {"claimant": address(claims[index].claimant), "seats": seats, "pool": pool, "quorum": quorum(seats)}
             for index, seats, pool in zip(record.batch, record.seats, record.pools, strict=True)
         ],
         "committee": [_voter(store.read_seat(reader, job_id, audit, round_, voter), voter, claims) for voter in record.voters],

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chain.contracts.job.messages import ImageKind, PostJob
+from chain.contracts.job.messages import PostJob
 from chain.contracts.job.views import cid_text
+from chain.host.terms import ImageKind
 from client.config import WorkConfig
 from client.contracts.job import policy
 from client.contracts.job.events import StartEvaluate, StartSelfCheck, StartTrain

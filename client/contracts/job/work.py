@@ -18,6 +18,7 @@ from chain.contracts.job.rules import VoteCode
 from chain.contracts.job.views import cid_text
 from chain.contracts.membership import JudgeCase
 from chain.host import Reader
+from chain.host.terms import model_id
 from client.config import WorkConfig
 from client.contracts.job import events as e
 from client.contracts.job import policy, runs, secrets, verifier, worker
@@ -191,7 +192,7 @@ class WorkerMachine(_JobMachine):
     # --- claims ----------------------------------------------------------------------------------------------------------------
 
     def _claim(self, effect: e.SubmitClaim) -> Submit:
-        job, salt, digest = effect.job, self._known.rng(SALT), messages.model_id(effect.model.cid)
+        job, salt, digest = effect.job, self._known.rng(SALT), model_id(effect.model.cid)
         commitment = messages.claim_commitment(self._known.chain_id, job, self._me, digest, salt)
         secret = secrets.of_claim(commitment, job, effect.loss, effect.model, salt)
         op = messages.Claim(job, effect.loss, commitment)

@@ -7,10 +7,11 @@ from functools import cache
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from chain.contracts.job import records
-from chain.contracts.job.messages import HiddenSet, Image, ImageKind, Limits, PostJob, RevealKey
+from chain.contracts.job.messages import HiddenSet, PostJob, RevealKey
 from chain.contracts.job.records import Job
 from chain.contracts.job.records import State as JobState
 from chain.crypto import sha256
+from chain.host.terms import Image, ImageKind, Limits
 from chain.ledger.state import State
 from tests.sim.market.outsider import Outsider
 from tests.sim.market.plan import OPEN_MS, JobPlan

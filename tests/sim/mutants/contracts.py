@@ -121,7 +121,7 @@ MUTANTS = (
         "return sha256(beacon + job + bytes((audit, round_)) + identity)",
         "return sha256(job + bytes((audit, round_)) + identity)",
     ),
-    rule("committee quorum off by one", f"{_JOB}.rules", "return 2 * c // 3 + 1", "return (2 * c + 2) // 3"),
+    rule("committee quorum off by one", f"{_JOB}.rules", "needed = quorum(t.seats)", "needed = (2 * t.seats + 2) // 3"),
     rule("tie refuses", f"{_JOB}.rules", "if t.ok >= t.negative else", "if t.ok > t.negative else"),
     rule("honest banned on a tie", f"{_JOB}.rules", "if t.agree >= max(2, needed):", "if t.agree and t.agree >= t.ok:"),
     rule(

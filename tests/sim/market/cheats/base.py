@@ -10,7 +10,7 @@ from chain.contracts.job import messages, records, store
 from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal
 from chain.contracts.job.records import AuditRound, Job, Posting, Seat
 from chain.contracts.job.records import State as JobState
-from chain.host import ACTIVE, Account, account_key
+from chain.host import ACTIVE, Account, account_key, terms
 from chain.ledger.state import State
 from client.contracts.job.policy import own_claim
 from tests.sim.market.outsider import Outsider
@@ -66,7 +66,7 @@ class Cheat(Outsider):
     def claim(self, state: State, job: bytes, loss: int, data: bytes, *, lane: int = CLAIM, label: str = "claim") -> bool:
         """Claim a loss for a model."""
         made = Made(self.keep(data), len(data), self.random_bytes(), loss)
-        chain, digest = self.world.chain_id, messages.model_id(made.cid)
+        chain, digest = self.world.chain_id, terms.model_id(made.cid)
         sealed = messages.claim_commitment(chain, job, self.id, digest, made.salt)
         if not self.say(state, Claim(job, loss, sealed), label, lane):
             return False

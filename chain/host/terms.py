@@ -1,0 +1,108 @@
+"""What several contracts agree on with machines: which image runs, within which limits, and how content is named."""
+
+from __future__ import annotations
+
+import re
+from enum import IntEnum
+from typing import Annotated
+
+from msgspec import Meta
+
+from chain.codec import Wire
+from chain.types import Uint
+
+Cid = Annotated[bytes, Meta(max_length=64)]
+"""A binary CIDv1."""
+Small = Annotated[int, Meta(ge=0, le=255)]
+
+MAX_REFERENCE = 512
+"""Registries refuse longer names."""
+MAX_IMAGE_BYTES = 64 * 2**30
+"""Larger than the largest machine-learning images in use; a worker's own policy is far lower."""
+LIMITS: dict[str, tuple[int, int]] = {
+    # A container cannot be started with less, and no single machine offers more.
+    "cpus_milli": (10, 1_024_000),
+    # The smallest memory an engine accepts; 4 TiB is above any single machine.
+    "mem_mb": (6, 4_194_304),
+    # A job is open for at most job_max_open (30 days by default): no run can last longer.
+    "train_s": (1, 30 * 24 * 3_600),
+    # Verifiers wait twice this per model: more than a day would hold a bounty for weeks.
+    "eval_s": (1, 24 * 3_600),
+    # At 1 MB/s a verifier needs about five hours for this.
+    "model_cap": (1, 16 * 2**30),
+    # Scratch space is memory: bounded like it; zero means none.
+    "tmp_mb": (0, 4_194_304),
+    # Threads are processes to the sandbox; more than this is no training but a fork bomb.
+    "threads": (1, 4_096),
+}
+
+_REFERENCE = re.compile(r"[a-z0-9](?:[a-z0-9._:/-]*[a-z0-9])?@sha256:[0-9a-f]{64}", re.ASCII)
+_CID_HEADS = (b"\x01\x55\x12\x20", b"\x01\x70\x12\x20")
+"""CIDv1, raw or dag-pb, sha2-256 of 32 bytes: what the content store makes."""
+
+
+def is_reference(text: str) -> bool:
+    """LC-JOB-42: a registry reference pinned by digest: `name[:tag]@sha256:<64 hex>`."""
+    return len(text) <= MAX_REFERENCE and _REFERENCE.fullmatch(text) is not None
+
+
+def is_cid(cid: bytes) -> bool:
+    return len(cid) == 36 and cid.startswith(_CID_HEADS)
+
+
+def model_id(cid: bytes) -> bytes:
+    """The SHA-256 digest inside a CID. Raises ValueError unless it is one of the content store's."""
+    if not is_cid(cid):
+        raise ValueError("not a CIDv1 with sha2-256 (36 bytes)")
+    return cid[4:]
+
+
+class ImageKind(IntEnum):
+    REGISTRY = 1
+    """`reference` names the image by digest; `cid` is empty, `image_id` may be empty."""
+    ARCHIVE = 2
+    """`cid` is a docker-archive in the content store, `image_id` the only image in it that may run; `reference` is empty."""
+
+
+class Image(Wire, frozen=True):
+    kind: Small
+    reference: Annotated[str, Meta(max_length=MAX_REFERENCE)]
+    cid: Cid
+    image_id: Annotated[bytes, Meta(max_length=32)]
+    size: Uint
+
+
+class Limits(Wire, frozen=True):
+    """What one run of the container may use: thousandths of a CPU, MiB, seconds, bytes."""
+
+    cpus_milli: Uint
+    mem_mb: Uint
+    train_s: Uint
+    eval_s: Uint
+    model_cap: Uint
+    tmp_mb: Uint
+    threads: Uint
+
+
+def limit_fault(limits: Limits) -> str:
+    """Why no machine can offer these limits; empty where one can."""
+    for name, (low, high) in LIMITS.items():
+        value = getattr(limits, name)
+        if not low <= value <= high:
+            return f"limit {name} is {value}; no machine can offer that: use {low} to {high}"
+    return ""
+
+
+def image_fault(image: Image) -> str:
+    """Why an image is not named by its content alone (a tag could change), or cannot be; empty where it is."""
+    if not 1 <= image.size <= MAX_IMAGE_BYTES:
+        return f"an image has 1 to {MAX_IMAGE_BYTES} bytes, not {image.size}"
+    if image.kind == ImageKind.REGISTRY:
+        if not is_reference(image.reference) or image.cid or len(image.image_id) not in (0, 32):
+            return "a registry image is named with its digest: name@sha256:<64 hex>"
+        return ""
+    if image.kind == ImageKind.ARCHIVE:
+        if not is_cid(image.cid) or image.reference or len(image.image_id) != 32:
+            return "an image archive needs its CID (CIDv1, sha2-256) and its image id (32 bytes)"
+        return ""
+    return f"unknown kind of image {image.kind}"
