@@ -14,7 +14,7 @@ fails, its reference is parked.
 from __future__ import annotations
 
 from chain.host.contract import Contract, EscrowShape, MessageSpec, Power
-from chain.host.events import Data, Datum, Form, Names
+from chain.host.events import Data, Datum, Form, OneOf
 from chain.host.host import Host, audit_events
 from chain.host.listing import ALL, Listing
 from chain.host.records import (
@@ -96,7 +96,7 @@ __all__ = [
     "InvalidContract",
     "Listing",
     "MessageSpec",
-    "Names",
+    "OneOf",
     "Parked",
     "Power",
     "Reader",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Any
 
-from chain.host.events import Data, Form, Names
+from chain.host.events import Data, Form, OneOf
 from chain.host.listing import Listing
 from chain.host.records import GenesisAccount
 from chain.host.services import Service
@@ -83,7 +83,7 @@ class Contract:
     """What it notes, by topic."""
     texts: Mapping[int, tuple[str, str]] = field(default_factory=dict)
     """For every code: why a message is refused, and what to do about it."""
-    forms: Mapping[str, Form | Names] = field(default_factory=dict)
+    forms: Mapping[str, Form | OneOf] = field(default_factory=dict)
     """How the fields of its messages are shown, where their type does not say it: by `field`, or by `Type.field`."""
     escrows: tuple[EscrowShape, ...] = ()
     powers: frozenset[Power] = frozenset()

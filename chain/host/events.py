@@ -29,7 +29,7 @@ class Form(Enum):
 
 
 @dataclass(frozen=True)
-class Names:
+class OneOf:
     """An integer that has a name; `upper` as the code writes it, otherwise in small letters with hyphens."""
 
     kind: type[IntEnum]
@@ -44,11 +44,11 @@ class Datum:
     """One value of an event; with `many` all that are left."""
 
     name: str
-    form: Form | Names = Form.NUMBER
+    form: Form | OneOf = Form.NUMBER
     many: bool = False
 
     def holds(self, value: object) -> bool:
-        return isinstance(value, int if isinstance(self.form, Names) else _TYPES.get(self.form, int))
+        return isinstance(value, int if isinstance(self.form, OneOf) else _TYPES.get(self.form, int))
 
 
 Data = tuple[Datum, ...]

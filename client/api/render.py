@@ -20,7 +20,7 @@ from chain.contracts.job import is_cid
 from chain.contracts.job.views import cid_text
 from chain.crypto import ID_SIZE, address
 from chain.errors import Code, TxCode
-from chain.host import BASE_EVENTS, K_SUPPLY, Contract, Data, Datum, Form, Names, Parked, Reader, Supply
+from chain.host import BASE_EVENTS, K_SUPPLY, Contract, Data, Datum, Form, OneOf, Parked, Reader, Supply
 from chain.ledger.tx import ParsedTx, parse_tx
 from chain.types import Certificate, Event, Header, Moved, Noted, Receipt, Validator, block_id, format_credits, format_loss
 
@@ -100,15 +100,15 @@ _FORMS: dict[Form, Callable[[Any], Any]] = {
 }
 
 
-def in_form(form: Form | Names, value: Any) -> Any:
+def in_form(form: Form | OneOf, value: Any) -> Any:
     """A value as its form says. Integers that have no name (hostile messages hold some) stay integers."""
-    if isinstance(form, Names):
+    if isinstance(form, OneOf):
         return _names(form).get(value, value)
     return _FORMS[form](value) if form in _FORMS else value
 
 
 @cache
-def _names(form: Names) -> dict[int, str]:
+def _names(form: OneOf) -> dict[int, str]:
     return {int(one): one.name if form.upper else one.name.lower().replace("_", "-") for one in form.kind}
 
 

@@ -29,7 +29,7 @@ _OUTSIDER = "is not an active member"
 """How the texts of `learningchain peers` say what no time mends."""
 
 
-class Missing(NamedTuple):
+class Awaited(NamedTuple):
     """What is waited for. `kind` stays the same while a number in `text` changes."""
 
     kind: str
@@ -40,7 +40,7 @@ class Missing(NamedTuple):
 async def ready(common: Common, seconds: float) -> None:
     """Returns once the node is ready. Raises why it is not when the time is over; before that, when waiting cannot help."""
     watch = _Watch(common)
-    end, last, told_at = time.monotonic() + seconds, Missing("", "", Unavailable("")), 0.0
+    end, last, told_at = time.monotonic() + seconds, Awaited("", "", Unavailable("")), 0.0
     while (missing := await watch.look()) is not None:
         now = time.monotonic()
         if missing.kind != last.kind or (missing.text != last.text and now >= told_at + AGAIN_S):
@@ -59,7 +59,7 @@ class _Watch:
         self._since: dict[str, float] = {}
         self._ran = False
 
-    async def look(self) -> Missing | None:
+    async def look(self) -> Awaited | None:
         """What is missing; None where the node is ready. The token is read each time: a node writes it at its first start."""
         try:
             async with self._common.client() as node:
@@ -69,7 +69,7 @@ class _Watch:
         except Unreachable as e:
             return self._not_there(e)
 
-    async def _of_node(self, node: Client) -> Missing | None:
+    async def _of_node(self, node: Client) -> Awaited | None:
         status = await node.status()
         self._ran = True
         self._since.pop("start", None)
@@ -80,23 +80,23 @@ class _Watch:
                 await self._hopeless(node, status)
         return missing
 
-    async def _not_ready(self, node: Client) -> Missing | None:
+    async def _not_ready(self, node: Client) -> Awaited | None:
         try:
             await node.ready()
         except Unavailable as e:
             text = in_commands(e.message).removeprefix("Not ready: ")
-            return Missing(e.name or text, f"the sandbox: {text}" if e.name == "SANDBOX" else text, e)
+            return Awaited(e.name or text, f"the sandbox: {text}" if e.name == "SANDBOX" else text, e)
         return None
 
-    def _alone(self, status: Status) -> Missing | None:
+    def _alone(self, status: Status) -> Awaited | None:
         """Who has no peers cannot know whether it is in step, unless there is no other validator."""
         if status.get("peers") or not [v for v in status.get("validators", []) if v != status.get("id")]:
             self._since.pop("peers", None)
             return None
         why = "Not ready: no peer is connected, so nobody says how far the graph is. Look at: learningchain peers"
-        return Missing("peers", "peers: none is connected", Unavailable(why, name="PEERS"))
+        return Awaited("peers", "peers: none is connected", Unavailable(why, name="PEERS"))
 
-    async def _counted(self, node: Client, status: Status, missing: Missing) -> Missing:
+    async def _counted(self, node: Client, status: Status, missing: Awaited) -> Awaited:
         """Blocks are counted by what peers say of themselves."""
         if missing.kind != "SYNCING":
             return missing
@@ -106,24 +106,24 @@ class _Watch:
 
     # --- when waiting cannot help ------------------------------------------------------------------------------------------------
 
-    def _not_there(self, e: Unreachable) -> Missing:
+    def _not_there(self, e: Unreachable) -> Awaited:
         """Nobody answers at the API. Of a node on this machine the data folder tells whether it runs."""
         folder = self._common.folder
         if self._common.api is not None:
-            return Missing("start", f"an answer: {e.message}", e)
+            return Awaited("start", f"an answer: {e.message}", e)
         if not (folder / "genesis.json").exists():
             raise WrongUsage(f"There is no network in {folder}, so no node can run on it. Run: learningchain genesis install FILE")
         if _running(folder / "lock"):
             self._ran = True
             self._since.pop("start", None)
-            return Missing("answer", "the node's API: the node is starting or stopping", e)
+            return Awaited("answer", "the node's API: the node is starting or stopping", e)
         if self._ran:
             raise NeverReady(f"The node on {folder} ended while it was waited for. Its log says why; start it: learningchain node")
         if self._for("start") > GRACE_S:
             raise Unreachable(
                 f"No node runs on {folder}. Start it: learningchain node{self._common.again}, or name another with --data"
             )
-        return Missing("start", f"the node to start: none runs on {folder} (learningchain node{self._common.again})", e)
+        return Awaited("start", f"the node to start: none runs on {folder} (learningchain node{self._common.again})", e)
 
     def _for(self, what: str) -> float:
         """Seconds since something is as it is."""

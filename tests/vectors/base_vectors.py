@@ -14,7 +14,7 @@ from chain import host as base
 from chain.codec import encode
 from chain.consensus.messages import RoundState
 from chain.contracts import credits, membership
-from chain.contracts.job import JobParams
+from chain.contracts.job import Image, JobParams, Limits
 from chain.contracts.job import messages as job
 from chain.crypto import account_id, address, tagged
 from chain.ledger import outcome, snapshot
@@ -170,9 +170,9 @@ def other_records(header: Header, vote: Vote, proposal: Proposal, validators: li
 def job_messages() -> list[tuple[str, Any]]:
     """The messages of jobs, each in the forms that it has."""
     cid = b"\x01\x55\x12\x20" + H[1]
-    limits = job.Limits(2_000, 1_024, 600, 60, 10_000_000, 64, 1)
-    by_name = job.Image(1, "registry.example/digits@sha256:" + "0" * 64, b"", b"", 5_000_000)
-    archive = job.Image(2, "", cid, H[2], 5_000_000)
+    limits = Limits(2_000, 1_024, 600, 60, 10_000_000, 64, 1)
+    by_name = Image(1, "registry.example/digits@sha256:" + "0" * 64, b"", b"", 5_000_000)
+    archive = Image(2, "", cid, H[2], 5_000_000)
     terms = (5_000_000, 1_000, 3, 1_700_000_060_000, 1, 0, -5, 0, limits)
     opened = [job.Ballot(1, 123_456_789, 120_000_000, 0, 0), job.Ballot(4, 0, 0, 2, 0)]
     return [
@@ -263,8 +263,8 @@ def _too_long() -> list[dict[str, Any]]:
     """LC-ENC-9: as long as may be, and a byte more, with nothing else wrong."""
 
     def filled(last: int) -> bytes:
-        terms = (1, 1, 1, 1, 1, 0, 0, 0, job.Limits(1, 1, 1, 1, 1, 1, 1))
-        image = job.Image(1, "", b"", b"", 1)
+        terms = (1, 1, 1, 1, 1, 0, 0, 0, Limits(1, 1, 1, 1, 1, 1, 1))
+        image = Image(1, "", b"", b"", 1)
         ops = [msgspec.Raw(encode(job.PostJob(image, "a" * n, *terms, []))) for n in (16_350, 16_350, 16_350, last)]
         return encode(SignedTx(TxBody(1, A, 0, 0, 1, ops), SIG))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chain.contracts.job.messages import JobCode
 from chain.contracts.job.records import Tenth
 from chain.contracts.job.rules import FloatKind, HiddenVote, OnCheat, Result, Rule, VoteCode
-from chain.host import Data, Datum, Form, Names
+from chain.host import Data, Datum, Form, OneOf
 from chain.host.terms import ImageKind
 
 _READ_JOB = "Read the job (GET /v1/jobs/{id}) and send what fits its present state"
@@ -71,20 +71,20 @@ EVENTS: dict[str, Data] = {
     "commit": (*_AUDIT, _VOTER),
     "count": (*_AUDIT, _DEADLINE),
     "second.round": (Datum("audit"), Datum("candidates", many=True)),
-    "vote": (*_AUDIT, _VOTER, Datum("candidate"), Datum("vote", Names(VoteCode, upper=True)), Datum("measured", Form.LOSS)),
+    "vote": (*_AUDIT, _VOTER, Datum("candidate"), Datum("vote", OneOf(VoteCode, upper=True)), Datum("measured", Form.LOSS)),
     "verdict": (
         *_AUDIT,
         _CLAIMANT,
-        Datum("result", Names(Result, upper=True)),
-        Datum("rule", Names(Rule, upper=True)),
+        Datum("result", OneOf(Result, upper=True)),
+        Datum("rule", OneOf(Rule, upper=True)),
         Datum("opened"),
     ),
     "paid": (Datum("winner", Form.ID), _BOUNTY, Datum("model", Form.ID), _LOSS),
     "refunded": (Datum("poster", Form.ID), Datum("amount", Form.CREDITS)),
     "empty": (Datum("poster", Form.ID),),
-    "tenth": (Datum("amount", Form.CREDITS), Datum("state", Names(Tenth))),
+    "tenth": (Datum("amount", Form.CREDITS), Datum("state", OneOf(Tenth))),
 }
-FORMS: dict[str, Form | Names] = {
+FORMS: dict[str, Form | OneOf] = {
     "job": Form.HASH,
     "bounty": Form.CREDITS,
     "fee": Form.CREDITS,
@@ -94,9 +94,9 @@ FORMS: dict[str, Form | Names] = {
     "measured": Form.LOSS,
     "probe": Form.LOSS,
     "hidden_loss": Form.LOSS,
-    "float_kind": Names(FloatKind),
-    "on_cheat": Names(OnCheat),
-    "Image.kind": Names(ImageKind),
-    "Ballot.code": Names(VoteCode, upper=True),
-    "Ballot.hidden": Names(HiddenVote, upper=True),
+    "float_kind": OneOf(FloatKind),
+    "on_cheat": OneOf(OnCheat),
+    "Image.kind": OneOf(ImageKind),
+    "Ballot.code": OneOf(VoteCode, upper=True),
+    "Ballot.hidden": OneOf(HiddenVote, upper=True),
 }

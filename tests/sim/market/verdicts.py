@@ -19,7 +19,7 @@ from chain.contracts.job import messages, records, rules, store
 from chain.contracts.job.records import Posting
 from chain.contracts.job.rules import Result, Rule, VoteCode
 from chain.ledger.state import State
-from chain.types import Noted, parse_loss
+from chain.types import Noted, parse_loss, quorum
 from tests.sim.checks import Violation
 from tests.sim.market.contractor import PLAIN
 from tests.sim.market.engine import WOBBLE, probe_loss, truth_of
@@ -81,7 +81,7 @@ class Verdicts:
         claim = store.read_claim(state, job, known.index)
         truth = self.truth(posting, claim)
         counted = self._count(state, job, audit, round_, known.index, claim)
-        world, needed = self._world, rules.quorum(counted.seats)
+        world, needed = self._world, quorum(counted.seats)
         honest = claimant in world.honest_ids
         world.acts[f"verdict on a {truth} claim: {result.name}"] += 1
         if counted.dishonest:
@@ -168,5 +168,5 @@ class Verdicts:
         for at in range(1, round_ + 1):
             opened = store.opened_ballots(state, job, audit, at, index)
             judges += sum(o.voter in validators and o.ballot.code == VoteCode.FALSE for o in opened)
-        if judges >= rules.quorum(world.profile.validators):
+        if judges >= quorum(world.profile.validators):
             self.must_ban.append((claimant, job))
