@@ -55,12 +55,13 @@ class Reject(Exception):
 
 
 class InvalidTx(Exception):
-    """A transaction that may not stand in a block."""
+    """A transaction that may not stand in a block. `retry_after_s`: where it may stand later, the seconds until then."""
 
-    def __init__(self, code: TxCode, text: str) -> None:
+    def __init__(self, code: TxCode, text: str, *, retry_after_s: int | None = None) -> None:
         super().__init__(text)
         self.code = code
         self.text = text
+        self.retry_after_s = retry_after_s
 
 
 class Malformed(ValueError):

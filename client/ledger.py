@@ -140,7 +140,7 @@ class NodeLedger:
     def on_dropped(self, d: e.TxDropped) -> None:
         for future in self._waiting.get(d.tx, ()):
             if not future.done():
-                future.set_exception(InvalidTx(d.error.code, d.error.text))
+                future.set_exception(InvalidTx(d.error.code, d.error.text, retry_after_s=d.error.retry_after_s))
 
     def committed(self) -> AsyncIterator[e.Decided]:
         """Registered at the call, so no block between the call and the first `anext` is missed."""

@@ -451,9 +451,14 @@ def _error(status: int, document: Any) -> ApiError:
     said = document.get("error") if isinstance(document, dict) else None
     said = said if isinstance(said, dict) else {}
     kind = KINDS.get(str(said.get("kind")), KINDS[_BY_STATUS.get(status, "unavailable")])
-    code, name = said.get("code"), said.get("name")
+    code, name, wait_s = said.get("code"), said.get("name"), said.get("retry_after_s")
     message = str(said.get("message") or f"the node answered with HTTP status {status}")[:4_000]
-    return kind(message, code=code if isinstance(code, int) else None, name=name if isinstance(name, str) else None)
+    return kind(
+        message,
+        code=code if isinstance(code, int) else None,
+        name=name if isinstance(name, str) else None,
+        retry_after_s=wait_s if isinstance(wait_s, int) else None,
+    )
 
 
 async def _pieces(path: Path, name: StreamName, total: int, on_progress: Progress | None) -> AsyncIterator[bytes]:

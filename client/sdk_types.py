@@ -15,16 +15,20 @@ Json = dict[str, Any]
 
 
 class ApiError(Exception):
-    """Base of all errors of the SDK. `kind` is the API's word for it, `code` a stable number where there is one."""
+    """Base of all errors of the SDK. `kind` is the API's word for it, `code` a stable number where there is one.
+
+    `retry_after_s`: seconds until the same may be sent again, where the node knows them: the account's bandwidth is used up.
+    """
 
     kind = "error"
 
-    def __init__(self, message: str, *, code: int | None = None, name: str | None = None) -> None:
+    def __init__(self, message: str, *, code: int | None = None, name: str | None = None, retry_after_s: int | None = None) -> None:
         super().__init__(message)
-        self.message, self.code, self.name = message, code, name
+        self.message, self.code, self.name, self.retry_after_s = message, code, name, retry_after_s
 
     def as_json(self) -> Json:
-        return {"error": {"kind": self.kind, "code": self.code, "name": self.name, "message": self.message}}
+        said = {"kind": self.kind, "code": self.code, "name": self.name, "message": self.message}
+        return {"error": said | {"retry_after_s": self.retry_after_s}}
 
 
 class Rejected(ApiError):
@@ -131,12 +135,20 @@ class Status(TypedDict, total=False):
     version: str
 
 
+class Bandwidth(TypedDict):
+    """Bytes of transactions that an account may still have in blocks, and how many it earns in a second."""
+
+    left: int
+    per_s: int
+
+
 class Account(TypedDict, total=False):
     id: str
     status: str
     balance: str
     frozen: str
     locked: str
+    bandwidth: Bandwidth
     verifier: bool
     validator: bool
     strikes: list[int]

@@ -95,10 +95,12 @@ def charge_bandwidth(params: Params, account: Account, tx: ParsedTx, clock: int,
     if late > 0:
         rate = bandwidth.rate(params, account.balance)
         left = bandwidth.left(params, account.balance, account.arrival, clock) - owed
+        wait_s = -(-late // bandwidth.SECOND)
         raise InvalidTx(
             TxCode.BANDWIDTH,
             f"it has {size} bytes, and the account's bandwidth leaves {max(0, left)} now (it earns {rate} bytes/s); send it again"
-            f" in {-(-late // bandwidth.SECOND)} s, or hold more free credits: each earns {params.bandwidth_per_credit} bytes/s",
+            f" in {wait_s} s, or hold more free credits: each earns {params.bandwidth_per_credit} bytes/s",
+            retry_after_s=wait_s,
         )
     return arrival
 

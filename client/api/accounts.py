@@ -7,14 +7,14 @@ import re
 from bisect import bisect_right
 from typing import Any
 
+from chain import bandwidth
 from chain.contracts.credits import Transfer, supply
 from chain.contracts.membership import JudgeCase, Release, member_key, standing
 from chain.crypto import parse_address
 from chain.host import Account, account_key
-from chain.ledger.state import State
+from chain.ledger.transition import chain_record
 from chain.types import format_credits, parse_credits
 from client.api.errors import not_found
-from client.api.live import LiveJobs
 from client.api.render import Json, contract_number, render_standing
 from client.api.route import Call, Reply, Route, parse_account, parse_field
 from client.api.schema import (
@@ -38,10 +38,13 @@ AT_ONCE = 64
 # --- reading ------------------------------------------------------------------------------------------------------------------
 
 
-def _view(state: State, account: bytes, live: LiveJobs) -> Json | None:
-    shown, record = standing(state, account), state.get(account_key(account))
+def _view(call: Call, account: bytes) -> Json | None:
+    ledger, live = call.node.ledger, call.context.live
+    shown, record = standing(ledger.state, account), ledger.state.get(account_key(account))
     if shown is None or not isinstance(record, Account):
         return None
+    left = bandwidth.left(ledger.params, record.balance, record.arrival, chain_record(ledger.state).clock)
+    shown["bandwidth"] = {"left": left, "per_s": bandwidth.rate(ledger.params, record.balance)}
     return render_standing(shown, key=record.key, locked=live.locked(account))
 
 
@@ -54,7 +57,7 @@ async def list_accounts(call: Call) -> list[Json]:
     for number, key in enumerate(members[start : start + query.limit]):
         if number % AT_ONCE == AT_ONCE - 1:
             await asyncio.sleep(0)
-        views.append(_view(state, key[2:], call.context.live))
+        views.append(_view(call, key[2:]))
     return [view for view in views if view is not None]
 
 
@@ -64,9 +67,8 @@ def _unknown(account: str) -> str:
 
 async def get_account(call: Call) -> Json:
     account = parse_account("account", call.path("account"))
-    state = call.node.ledger.state
     await call.context.live.settled()
-    shown = _view(state, account, call.context.live)
+    shown = _view(call, account)
     if shown is None:
         raise not_found(_unknown(call.path("account")), name="UNKNOWN_ACCOUNT")
     return shown

@@ -14,12 +14,16 @@ Kind = Literal["rejected", "invalid", "usage", "not_found", "unauthorized", "una
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
-    """`code` and `name` are the ledger's own where the rules refused; `message` says what, why and what to do."""
+    """`code` and `name` are the ledger's own where the rules refused; `message` says what, why and what to do.
+
+    `retry_after_s`: seconds of the chain clock until the same transaction may be sent again, where that is known.
+    """
 
     kind: Kind
     code: int | None
     name: str
     message: str
+    retry_after_s: int | None = None
 
 
 class ErrorResponse(msgspec.Struct, frozen=True):
@@ -29,10 +33,12 @@ class ErrorResponse(msgspec.Struct, frozen=True):
 class ApiError(Exception):
     """Raised by handlers; the server turns it into an answer."""
 
-    def __init__(self, status: int, kind: Kind, name: str, message: str, *, code: int | None = None) -> None:
+    def __init__(
+        self, status: int, kind: Kind, name: str, message: str, *, code: int | None = None, retry_after_s: int | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
-        self.body = ErrorBody(kind, code, name, message)
+        self.body = ErrorBody(kind, code, name, message, retry_after_s)
 
 
 def usage(message: str, *, name: str = "BAD_REQUEST", status: int = 400) -> ApiError:
@@ -60,4 +66,4 @@ def rejected(what: str, code: int, why: str | None = None) -> ApiError:
 def invalid(what: str, e: InvalidTx) -> ApiError:
     """The transaction can stand in no block."""
     _, advice = explain(e.code)
-    return ApiError(422, "invalid", e.code.name, f"{what}: {e.text}. {advice}", code=int(e.code))
+    return ApiError(422, "invalid", e.code.name, f"{what}: {e.text}. {advice}", code=int(e.code), retry_after_s=e.retry_after_s)

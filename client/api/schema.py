@@ -380,6 +380,13 @@ class CaseView(Strict, frozen=True, kw_only=True):
     lift: list[Address]
 
 
+class BandwidthView(Strict, frozen=True, kw_only=True):
+    """Bytes of transactions: `left` may go into blocks now (below 0: urgent ones went beyond), `per_s` are earned in a second."""
+
+    left: int
+    per_s: int
+
+
 class AccountView(Strict, frozen=True, kw_only=True):
     """`strikes` are the chain clocks at which they end. `locked` lies in escrows of live jobs."""
 
@@ -389,6 +396,7 @@ class AccountView(Strict, frozen=True, kw_only=True):
     balance: Amount
     frozen: Amount
     locked: Amount
+    bandwidth: BandwidthView
     verifier: bool
     validator: bool
     strikes: list[int]

@@ -135,6 +135,8 @@ def balance(
         rows: list[tuple[str, Any]] = [("free", found.get("balance")), ("locked in jobs", found.get("locked"))]
         if found.get("frozen", "0") != "0":
             rows.append(("frozen", found["frozen"]))
+        if earned := found.get("bandwidth"):
+            rows.append(("bandwidth", f"{size_text(max(0, earned['left']))} left, {size_text(earned['per_s'])}/s"))
         rows.append(("status", found.get("status")))
         if strikes := found.get("strikes"):
             rows.append(("strikes", len(strikes)))

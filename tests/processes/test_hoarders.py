@@ -131,7 +131,7 @@ async def everybody(nodes: list[NodeProcess], chain_id: bytes) -> Seen:
 @pytest.mark.parametrize("count", sampled([10, 1], 2, "ten accounts at once run every time"))
 async def test_full_mempools_hold_up_nobody_else(tmp_path: Path, count: int) -> None:
     """66 MB behind a gap, thousands of ready ones, and hundreds of refused claims with a deadline, of one account and of ten."""
-    hoarders = [Person(f"hoarder {i}") for i in range(count)]
+    hoarders = [Person(f"hoarder {i}", credits="1000") for i in range(count)]
     people = [CONTRACTOR, *PEOPLE, *hoarders]
     calm, busy, theirs = list[Seen](), list[Seen](), 0
     async with Graph(tmp_path, [*validators(4), Role("m0")], people=people, params=SMALL) as graph:

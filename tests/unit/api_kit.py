@@ -28,7 +28,7 @@ from chain.ledger.genesis import GenesisAccount, first_state
 from chain.ledger.snapshot import Handover
 from chain.ledger.state import State
 from chain.ledger.transition import BlockInput, apply_block, chain_record, commit, validators_of
-from chain.ledger.tx import ParsedTx, check_tx, parse_tx, sign_tx
+from chain.ledger.tx import ParsedTx, charge_bandwidth, check_tx, parse_tx, sign_tx
 from chain.node.events import Decided
 from chain.node.history import lines
 from chain.types import (
@@ -71,6 +71,8 @@ PARAMS = NetworkParams(
 )
 NAMES = ("boss", "n1", "n2", "n3", "n4")
 ZERO = bytes(32)
+
+ERROR_FIELDS = {"kind", "code", "name", "message", "retry_after_s"}
 
 
 def sha(*parts: object) -> bytes:
@@ -161,7 +163,8 @@ class FakeLedger:
         tx = parse_tx(raw)
         waiting = sum(other.body.sender == tx.body.sender for other in self.pool)
         if not waiting:
-            check_tx(self.state, self.chain_id, tx, self.height + 1)
+            account = check_tx(self.state, self.chain_id, tx, self.height + 1)
+            charge_bandwidth(self.params, account, tx, chain_record(self.state).clock)
         self.pool.append(tx)
         if self.auto:
             asyncio.get_running_loop().call_soon(self.mine)
@@ -453,7 +456,7 @@ class Api:
             return response.status, raw
         answer = msgspec.json.decode(raw)
         if response.status >= 400:
-            assert set(answer) == {"error"} and set(answer["error"]) == {"kind", "code", "name", "message"}
+            assert set(answer) == {"error"} and set(answer["error"]) == ERROR_FIELDS
             msgspec.convert(answer, ErrorResponse)
             assert len(answer["error"]["message"]) > 20
         elif (route := route_of(method, path)) is not None and route.response is not None:

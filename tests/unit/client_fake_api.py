@@ -57,6 +57,7 @@ ACCOUNT = {
     "balance": "12.5",
     "frozen": "0",
     "locked": "3",
+    "bandwidth": {"left": 245_760, "per_s": 256},
     "verifier": True,
     "validator": True,
     "strikes": [],

@@ -10,6 +10,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from chain.contracts import BY_NUMBER
@@ -20,7 +21,8 @@ from chain.contracts.job.rules import VoteCode
 from chain.contracts.membership import MemberCode, Release, parked
 from chain.crypto import address
 from chain.errors import Code, Reject, TxCode
-from chain.host import Host
+from chain.host import Host, account_key
+from chain.ledger.transition import chain_record
 from chain.types import tx_id
 from client.api import Limits
 from client.api.render import render_event, render_parked
@@ -50,6 +52,21 @@ async def test_an_account_shows_its_credits_as_text_and_what_its_jobs_lock(api: 
     worker = await api.get(f"/v1/accounts/{who(api, 'n1')}")
     assert (worker["balance"], worker["locked"], worker["validator"]) == ("999", "1", True)
     assert worker["key"] == api.node.ledger.keys["n1"].public.hex()
+
+
+async def test_an_account_shows_its_bandwidth_and_a_refusal_says_how_long_to_wait(api: Api) -> None:
+    ledger = api.node.ledger
+    path, rate, window_s = f"/v1/accounts/{who(api, 'boss')}", 64 + 16 * 1_000, 4_096
+    assert (await api.get(path))["bandwidth"] == {"left": rate * window_s, "per_s": rate}
+    account: Any = ledger.state.get(account_key(ledger.ids["boss"]))
+    full = (chain_record(ledger.state).clock + (window_s + 3) * 1_000) * 1_000
+    ledger.state.commit([(account_key(ledger.ids["boss"]), msgspec.structs.replace(account, arrival=full))], ledger.state.tree)
+    assert (await api.get(path))["bandwidth"] == {"left": -3 * rate, "per_s": rate}
+    error = await api.refused("POST", "/v1/transfers", 422, json={"to": who(api, "n1"), "amount": "1"})
+    assert (error["kind"], error["name"], error["retry_after_s"]) == ("invalid", "BANDWIDTH", 4)
+    assert "send it again in 4 s" in error["message"]
+    error = await api.refused("POST", "/v1/transfers", 422, json={"to": who(api, "boss"), "amount": "1"})
+    assert error["retry_after_s"] is None
 
 
 async def test_accounts_are_listed_in_pages(api: Api) -> None:

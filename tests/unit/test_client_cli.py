@@ -131,6 +131,12 @@ def test_empty_answers_are_said(api: Fake, run: Any) -> None:
         assert run(*words, "--json").json == []
 
 
+def test_bandwidth_is_shown_and_less_than_none_is_none(api: Fake, run: Any) -> None:
+    assert "240.0 KiB left, 256 B/s" in run("balance").out
+    api.answers[f"GET /v1/accounts/{OWN}"] = api.answers[f"GET /v1/accounts/{OWN}"] | {"bandwidth": {"left": -9, "per_s": 64}}
+    assert "0 B left, 64 B/s" in run("balance").out
+
+
 def test_a_suspension_is_shown(api: Fake, run: Any) -> None:
     account = api.answers[f"GET /v1/accounts/{OWN}"]
     case = {"until": 1_700_000_000_000, "refs": [], "corroborated": False, "confirm": [OTHER], "lift": []}

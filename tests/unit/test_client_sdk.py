@@ -126,6 +126,18 @@ async def test_every_kind_of_error(node: Client, api: Fake, kind: str, status: i
     assert e.value.as_json()["error"]["message"] == f"{kind} because of the test"
 
 
+async def test_an_error_carries_the_seconds_to_wait(node: Client, api: Fake) -> None:
+    status, document = refusal("invalid", 422, 23, "BANDWIDTH")
+    api.answers["POST /v1/transfers"] = status, {"error": document["error"] | {"retry_after_s": 12}}
+    with pytest.raises(t.Invalid) as e:
+        await node.transfer(OTHER, "1")
+    assert e.value.retry_after_s == e.value.as_json()["error"]["retry_after_s"] == 12
+    api.answers["POST /v1/transfers"] = refusal("invalid", 422, 22, "MEMPOOL_FULL")
+    with pytest.raises(t.Invalid) as e:
+        await node.transfer(OTHER, "1")
+    assert e.value.retry_after_s is None
+
+
 @pytest.mark.parametrize("document", [{}, [], {"error": "text"}, {"error": {"kind": "new", "code": "x"}}, "x"])
 async def test_errors_of_another_shape_still_have_a_kind(node: Client, api: Fake, document: Any) -> None:
     api.answers["GET /v1/status"] = (404, document)

@@ -55,7 +55,7 @@ def test_a_block_with_more_of_an_account_than_its_bandwidth_is_invalid() -> None
     cause = caught.value.__cause__
     assert isinstance(cause, InvalidTx) and cause.code is TxCode.BANDWIDTH
     wait_s = int(cause.text.split("again in ")[1].split(" s")[0])
-    assert wait_s > 0
+    assert cause.retry_after_s == wait_s > 0
     chain.try_(txs[room], step=1_000 + wait_s * 1_000)
     with pytest.raises(InvalidBlock):
         chain.try_(txs[room], step=wait_s * 1_000)
