@@ -122,13 +122,16 @@ async def test_a_member_that_is_silent_after_its_hello_is_dropped() -> None:
             await until(lambda: a.connected() == {b.id})  # who answers pings stays
 
 
-async def test_who_is_banned_between_handshake_and_hello_stays_outside() -> None:
+@pytest.mark.parametrize("key", [None, key_of(2).public], ids=["banned", "another key"])
+async def test_who_is_banned_or_loses_its_key_between_handshake_and_hello_stays_outside(key: bytes | None) -> None:
     members = members_of(0, 1)
     a = Node(0, members, config=replace(FAST, hello_timeout=5))
     async with running(a), silent(a) as peer:
         theirs = await peer.ws.receive()  # the node's hello: this member was admitted
         assert theirs.type is aiohttp.WSMsgType.BINARY
-        del members[id_of(1)]
+        members.pop(id_of(1))
+        if key is not None:
+            members[id_of(1)] = key
         await peer.ws.send_bytes(HELLO)
         code, reason = await peer.reason()
         assert code == 4001 and "no longer an active member" in reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,10 +11,10 @@ import pytest
 
 from sandbox import RunOutcome, Sandbox, Status
 from sandbox.docker import engine as engine_module
-from sandbox.docker import service, warm
+from sandbox.docker import runner, service, warm
 from sandbox.docker.engine import Engine
 from tests.sandbox import suite_job
-from tests.sandbox.backend_suite import LARGE, BackendSuite
+from tests.sandbox.backend_suite import LARGE, LIMITS, BackendSuite
 
 from .docker_double import Box, Client, DockerDouble
 from .test_sandbox_archive import GOOD, docker_archive, entry, tar
@@ -100,3 +101,14 @@ class TestDouble(BackendSuite):
         sandbox.close()
         assert (double.boxes, double.volumes) == ({}, {})
         assert [box.name for box in double.made if box.attached and box.theirs.fileno() != -1] == [], "no connection stays open"
+
+    def test_what_a_warm_run_waited_is_not_taken_from_its_wall_clock(
+        self, backend: Sandbox, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        waited = 0.0
+        monkeypatch.setattr(runner, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + waited))
+        (tmp_path / "i").write_text("2")
+        run = self.warm(backend, self.spec(image, "warm", "serve"))
+        waited = 2 * LIMITS.wall_s
+        outcome = run.finish({"input": tmp_path / "i"})
+        assert (outcome.status, outcome.result) == (Status.OK, 2), outcome

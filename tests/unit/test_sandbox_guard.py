@@ -141,6 +141,10 @@ REFUSED_LAYERS: dict[str, tuple[list[bytes], str]] = {
         [tar(entry("a", kind=b"2", link="b"), entry("etc/group", kind=b"1", link="a"))],
         "no file of",
     ),
+    "users that a later mark seems to remove": (
+        [tar(entry("etc/passwd", kind=b"2", link="/dev/urandom"), entry("etc/.wh..wh..opq"))],
+        "'etc/passwd' is no file of",
+    ),
     "users without end": ([tar(entry("a", bytes(65537)), entry("etc/group", kind=b"1", link="a"))], "'etc/group' is no file of"),
     "users that are a folder": ([tar(entry("etc/group", kind=b"5"))], "'etc/group' is no file of"),
     "a host name that is a folder": ([tar(entry("etc/hostname", kind=b"5"))], "'etc/hostname' is a folder"),

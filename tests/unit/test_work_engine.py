@@ -6,6 +6,7 @@ import asyncio
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -211,10 +212,14 @@ async def test_a_job_that_goes_on_lets_go_of_what_was_fetched_and_of_nothing_els
     (tmp_path / "image.tar").write_bytes(b"an image")
     cid, size = await files.add(tmp_path / "image.tar", pin="boss")
     terms = posting(0, image=Image(ImageKind.ARCHIVE, "", parse(cid).to_bytes(), b"\xab" * 32, size))
-    assert await images.ensure(JOB, wanted(terms)) == IMAGE
+    (tmp_path / "hidden").write_bytes(b"hidden data")
+    secret, length = await files.add(tmp_path / "hidden", pin="boss")
+    assert await images.ensure(JOB, replace(wanted(terms), files=((secret, length),))) == IMAGE
+    assert files.pins[secret] == {"boss", f"hidden:{JOB.hex()}"}
     await pins.pin(cid, f"job:{JOB.hex()}", JOB)
     await images.let_go(JOB)
     assert (engine.images, files.pins[cid]) == (set(), {"boss", f"job:{JOB.hex()}"})
+    assert files.pins[secret] == {"boss"}
     assert await images.ensure(JOB, wanted(terms)) == IMAGE
     assert engine.images == {IMAGE}
 
