@@ -205,10 +205,14 @@ class Node:
         """Not held back by peers that say they are ahead: one liar among them could silence everybody."""
         if self.consensus.step is not c.Step.WAIT or not self._links.votes:
             return
-        due = self.state.earliest_due()
+        due, clock = self.state.earliest_due(), self.clock(self._now)
         idle = self._now - chain_record(self.state).time
-        if self.pool.waiting or idle >= self.params.heartbeat or (due is not None and due <= self.clock(self._now)):
+        if idle >= self.params.heartbeat or (due is not None and due <= clock) or self._could_fill_a_block(clock):
             self._feed(c.WakeUp(self.height + 1))
+
+    def _could_fill_a_block(self, clock: int) -> bool:
+        """LC-CON-7, LC-NODE-67: what waits for bandwidth makes no empty blocks. Who has none is looked at once, then rests."""
+        return self.pool.waiting and self.pool.selection(self.params.block_bytes, self.state, clock).finds_any()
 
     # --- consensus ------------------------------------------------------------------------------------------------------------
 

@@ -74,6 +74,16 @@ class Selection:
         self._batch = [item.tx for chosen in (urgent, self._choose(False)) for item in sorted(chosen, key=lambda c: c.order)]
         return self._batch
 
+    def finds_any(self) -> bool:
+        """Whether something could go into an empty block. Whoever has no bandwidth for what it would put in loses its turn."""
+        for urgent in (True, False):
+            while (account := next(iter(self._source.turns(urgent)), None)) is not None:
+                found = self._next(account, urgent)
+                if found is None or self._has_bandwidth(found.tx):
+                    return True
+                self._source.rest(account, urgent, self._clock)
+        return False
+
     def more(self, took: list[int]) -> list[ParsedTx]:
         """`took` is the work of each transaction of the last batch. Nothing fits that did not, where they took all they could."""
         left = 0

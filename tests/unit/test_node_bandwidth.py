@@ -15,10 +15,12 @@ from chain.ledger.state import State
 from chain.ledger.transition import chain_record
 from chain.node.mempool import REST_MS, Mempool
 from chain.params import Params
-from tests.unit.node_kit import CHAIN, genesis, ident, signed, state_of, transfer
+from tests.unit.node_kit import CHAIN, T0, Net, genesis, ident, signed, state_of, transfer
+from tests.unit.node_kit import PARAMS as NET_PARAMS
 
 PARAMS = Params()
 SIZE = len(transfer(0, 0))
+HEARTBEAT = NET_PARAMS.heartbeat
 
 
 def state_with(left: int, *, sender: int = 0, later: int = 0) -> State:
@@ -99,6 +101,41 @@ def test_the_dry_make_no_blocks() -> None:
     dry = state_with(0)
     assert p.selection(10**6, dry, chain_record(dry).clock).first() == []
     assert not p.waiting
+
+
+def make_dry(state: State, sender: int) -> None:
+    """Nothing is left, nor will be for the next hour."""
+    account = state.get(account_key(ident(sender)))
+    assert isinstance(account, Account)
+    arrival = (chain_record(state).clock + PARAMS.bandwidth_window + 3_600_000) * 1_000
+    state.commit([(account_key(ident(sender)), msgspec.structs.replace(account, arrival=arrival))], state.tree)
+
+
+@pytest.mark.parametrize("once", [None, False, True], ids=["transfer", "urgent", "once"])
+def test_who_waits_for_bandwidth_alone_makes_no_empty_blocks(once: bool | None) -> None:
+    net = Net()
+    for node in net.nodes:
+        raw = transfer(5, 0) if once is None else urgent(5, 0, once=once)
+        assert node.pool.add(node.state, raw, 1, local=False) is not None
+        make_dry(node.state, 5)
+    net.run(HEARTBEAT - 1_000)
+    assert {node.height for node in net.nodes} == {0}
+    net.run(3_000)
+    assert {node.height for node in net.nodes} == {1}
+
+
+def test_the_first_with_bandwidth_behind_the_dry_starts_a_height() -> None:
+    net = Net()
+    for node in net.nodes:
+        for sender in (5, 4, 3):
+            assert node.pool.add(node.state, transfer(sender, 0), 1, local=False) is not None
+        make_dry(node.state, 5)
+        make_dry(node.state, 4)
+    net.reach(1)
+    assert net.now < T0 + HEARTBEAT
+    assert [len(node.pool) for node in net.nodes] == [2] * len(net.nodes)
+    net.run(HEARTBEAT - 5_000)
+    assert {node.height for node in net.nodes} == {1}
 
 
 def test_a_transfer_without_bandwidth_holds_up_no_urgent_one_of_its_account() -> None:
