@@ -200,7 +200,13 @@ def value_of(config: Config, name: str) -> Any:
 def shown(config: Config) -> dict[str, Any]:
     """Every setting by dotted name, for displays and the API: a password in the database URL is masked."""
     values = {name: value_of(config, name) for name in SETTINGS}
-    return values | {"storage.url": re.sub(r"(://[^/@:]*):[^@]*@", r"\1:***@", values["storage.url"])}
+    return values | {"storage.url": masked(values["storage.url"])}
+
+
+def masked(url: str) -> str:
+    """A database URL without its passwords: behind the user (who may be empty, or hold an @), and among the driver's options."""
+    url = re.sub(r"(://[^/:]*):[^@]*@", r"\1:***@", url)
+    return re.sub(r"(?i)([?&][^=&]*passw[^=&]*=)[^&]*", r"\1***", url)
 
 
 def suggest(word: str, known: list[str]) -> str:

@@ -225,6 +225,23 @@ async def test_who_does_not_read_an_answer_is_cut_off_and_its_slot_comes_back(tm
 
 
 @as_nodes_run
+async def test_a_download_that_nobody_reads_keeps_its_slot_until_its_last_byte(tmp_path: Path) -> None:
+    """What is bounded is how many are under way, not how many are looked for."""
+    async with house(tmp_path, downloads=1) as at:
+        cid = at.api.node.files.put(bytes(16_000_000))
+        asked = f"GET /v1/files/{cid} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+        reader = await at.knock(asked, room=4_096)
+        await until(lambda: any(c._unsent for c in at.door.connections))
+        status, answer = await at.api.call("GET", f"/v1/files/{cid}")
+        assert status == 503
+        assert answer["error"]["name"] == "TOO_MANY"
+        reader.close()
+        await until(lambda: not any(c._unsent for c in at.door.connections))
+        status, got = await at.api.call("GET", f"/v1/files/{cid}")
+        assert (status, len(got)) == (200, 16_000_000)
+
+
+@as_nodes_run
 async def test_who_reads_an_answer_slowly_gets_it_whole(tmp_path: Path) -> None:
     """What counts is that it goes on: this one takes longer than `stall_s`."""
     async with house(tmp_path, stall_s=0.6) as at:
@@ -261,6 +278,27 @@ async def test_what_the_kernel_delivers_counts_as_taken(tmp_path: Path) -> None:
             assert not connection.is_overdue(now + 15), "40 kB went"
             assert connection.is_overdue(now + 30), "and nothing since"
             connection._wire = wire
+
+
+@as_nodes_run
+async def test_who_takes_a_little_of_an_answer_again_and_again_is_cut_off_all_the_same(tmp_path: Path) -> None:
+    """16 KiB in `stall_s`, not a byte now and then: else a place costs whoever wants to hold it almost nothing."""
+    async with house(tmp_path, stall_s=10.0) as at:
+        await at.knock(HALF)
+        (connection,) = at.door.connections
+        wire, left = connection._wire, 10**6
+        nowhere: Any = SimpleNamespace(get_write_buffer_size=lambda: left, get_extra_info=lambda _: None)
+        connection._wire = nowhere
+        connection.pause_writing()
+        now = asyncio.get_running_loop().time()
+        for second in range(1, 10):
+            left -= 1_024
+            assert not connection.is_overdue(now + second)
+        left -= 1_024
+        assert connection.is_overdue(now + 11), "10 KiB in 11 s"
+        left -= 6 * 1_024
+        assert not connection.is_overdue(now + 12), "16 KiB went since the beginning"
+        connection._wire = wire
 
 
 @as_nodes_run

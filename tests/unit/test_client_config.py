@@ -165,7 +165,20 @@ def test_values_survive_the_file(tmp_path: Path) -> None:
     assert tomllib.loads((tmp_path / "config.toml").read_text())["work"]["min_bounty"] == "0.5"
 
 
-def test_a_password_in_the_database_url_is_not_shown(tmp_path: Path) -> None:
-    change(tmp_path, {"storage.url": "postgresql://u:secret@h/db"})
+@pytest.mark.parametrize(
+    ("url", "masked"),
+    [
+        ("postgresql://u:secret@h/db", "postgresql://u:***@h/db"),
+        ("postgresql://:secret@h/db", "postgresql://:***@h/db"),
+        ("postgresql://u@server:secret@h/db", "postgresql://u@server:***@h/db"),
+        ("postgresql://u:sec/ret:secret@h:5432/db", "postgresql://u:***@h:5432/db"),
+        ("postgresql://h/db?password=secret&sslmode=require", "postgresql://h/db?password=***&sslmode=require"),
+        ("postgresql://h/db?user=u&sslpassword=secret", "postgresql://h/db?user=u&sslpassword=***"),
+        ("postgresql://u@h:5432/db", "postgresql://u@h:5432/db"),
+        ("sqlite:////var/lib/node.db", "sqlite:////var/lib/node.db"),
+    ],
+)
+def test_a_password_in_the_database_url_is_not_shown(tmp_path: Path, url: str, masked: str) -> None:
+    change(tmp_path, {"storage.url": url})
     shown = config.shown(load(tmp_path, {}).config)
-    assert "secret" not in str(shown) and shown["storage.url"] == "postgresql://u:***@h/db"
+    assert "secret" not in str(shown) and shown["storage.url"] == masked

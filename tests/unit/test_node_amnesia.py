@@ -188,6 +188,15 @@ def test_it_waits_until_what_was_told_at_first_is_here() -> None:
     assert not a.wary
 
 
+def test_what_the_others_decided_meanwhile_is_left_out_as_well() -> None:
+    """LC-NODE-31: 2 above the highest height told, not above what is here: a graph that runs is further than this node."""
+    a = machine(amnesia.UNKNOWN)
+    for peer in (1, 2, 3):
+        a.heard(ident(peer))
+    assert ticks(a, 1, height=5, told=5) == []
+    assert ticks(a, CALM, height=5, told=9) == [e.Abstain(9 + FORGOTTEN)]
+
+
 def test_a_height_that_proves_false_is_not_waited_for() -> None:
     a = machine()
     for peer in (1, 2, 3):

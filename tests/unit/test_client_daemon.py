@@ -1,0 +1,55 @@
+"""A node that takes a snapshot lives twice: what the operator said at its start was for the first life."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from chain.storage.blockstore import Head
+from chain.storage.datadir import DataDir
+from chain.storage.guard import Kind
+from chain.storage.wal import Wal
+from client import process
+from client.daemon import Daemon, open_guard
+
+CHAIN = b"c" * 32
+SIGNED = (7, 0, b"d" * 32)
+
+
+class Twice(Daemon):
+    """Its first life signs something and makes room for the second, which tells what its guard knows."""
+
+    lives = 0
+    known: Any = None
+
+    async def _live(self, folder: DataDir, accept_new_guard: bool) -> int | None:
+        self.lives += 1
+        wal = Wal.open(folder.wal, chain_id=CHAIN, create=True)
+        try:
+            guard = open_guard(folder, wal, Head(5, CHAIN, None), [], accept_new=accept_new_guard)
+        finally:
+            wal.close()
+        try:
+            if self.lives == 1:
+                assert guard.sign(Kind.PREVOTE, *SIGNED, lambda digest: b"s" * 64) is not None
+                return None
+            self.known = guard.last(Kind.PREVOTE)
+            return 0
+        finally:
+            guard.close()
+
+
+async def test_the_word_for_a_new_guard_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The life after a snapshot opens the guard of the one before: a readable one is not replaced, so the start would fail."""
+    monkeypatch.setattr(process, "raise_file_limit", lambda: 1_024)
+    nothing = cast(Any, None)
+    folder = DataDir.open(str(tmp_path / "node"), create=True)
+    try:
+        node = Twice(tmp_path / "node", nothing, nothing, nothing, work=False)
+        assert await node.run(folder, accept_new_guard=True) == 0
+    finally:
+        folder.close()
+    assert node.lives == 2
+    assert (node.known.height, node.known.round, node.known.digest) == SIGNED
