@@ -47,9 +47,9 @@ from chain.storage.wal import Wal
 from chain.types import Evidence, Noted, Validator, quorum
 from client import config as configuration
 from client import logs, process
-from client.api import ApiServer, Limits
 from client.api.render import render_event
-from client.api.server import MIN_TOKEN
+from client.api.route import Limits
+from client.api.server import MIN_TOKEN, ApiServer
 from client.driver import Driver
 from client.keystore import Identity, KeystoreError
 from client.ledger import NodeLedger

@@ -14,21 +14,11 @@ import msgspec
 
 from client.api.errors import ErrorResponse
 from client.api.route import Route
-from client.api.table import ROUTES, THEMES
+from client.api.table import PATH, ROUTES, THEMES
 
 _REF = "#/components/schemas/{name}"
 _PARAM = re.compile(r"{(\w+)}")
-_PATH = {
-    "account": {"type": "string", "description": "an identity, lc1…"},
-    "height": {"type": "string", "description": "a height, or latest", "pattern": "^(latest|0|[1-9][0-9]*)$"},
-    "block": {"type": "string", "description": "a height", "pattern": "^(0|[1-9][0-9]*)$"},
-    "index": {"type": "string", "description": "0, or one more than a transaction's place", "pattern": "^(0|[1-9][0-9]*)$"},
-    "key": {"type": "string", "description": "a state key in hex", "pattern": "^([0-9a-f]{2}){1,255}$"},
-    "tx": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
-    "job": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
-    "cid": {"type": "string", "description": "a CIDv1 in base32"},
-    "run": {"type": "string"},
-}
+_TEXT = {"type": "string"}
 _STATUS = {
     "200": "Done",
     "202": "Sent, not final yet",
@@ -71,7 +61,7 @@ def _query(route: Route, components: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _operation(theme: str, route: Route, schemas: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
-    path = [{"name": name, "in": "path", "required": True, "schema": _PATH[name]} for name in _PARAM.findall(route.path)]
+    path = [{"name": name, "in": "path", "required": True, "schema": PATH.get(name, _TEXT)} for name in _PARAM.findall(route.path)]
     if route.response is None:
         content: dict[str, Any] = {route.media: {"schema": {"type": "string"}}}
     else:

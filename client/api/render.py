@@ -1,8 +1,8 @@
-"""Ledger records as the API's JSON: transactions, receipts, events, headers, jobs, accounts.
+"""Ledger records as the API's JSON: transactions, receipts, events, headers.
 
 Pure functions without access to a node; the daemon uses them for `Node.block`, `Node.tx` and `Node.history` too. Credits and losses
-become decimal text, ids hex, identities `lc1…`, content ids base32 text. What contracts add later is rendered by the type of its
-fields, so a new contract needs no line here.
+become decimal text, ids hex, identities `lc1…`, content ids base32 text. What belongs to a contract is shown as its descriptor says
+or else by its type, so a new contract needs no line here.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ import msgspec
 
 from chain.codec import decode, encode
 from chain.contracts import CONTRACTS, MESSAGES, REGISTRY
-from chain.contracts.job import is_cid
-from chain.contracts.job.views import cid_text
 from chain.crypto import ID_SIZE, address
-from chain.errors import Code, TxCode
+from chain.errors import Code, Malformed, TxCode
 from chain.host import BASE_EVENTS, K_SUPPLY, Contract, Data, Datum, Form, OneOf, Parked, Reader, Supply
 from chain.ledger.tx import ParsedTx, parse_tx
 from chain.types import Certificate, Event, Header, Moved, Noted, Receipt, Validator, block_id, format_credits, format_loss
+from p2p.content import cid
 
 Json = dict[str, Any]
 
@@ -59,7 +58,10 @@ def _bytes(value: bytes) -> str:
     """Identities and content ids are told by their form, everything else is hex."""
     if len(value) == ID_SIZE:
         return address(value)
-    return cid_text(value) if is_cid(value) else value.hex()
+    try:
+        return str(cid.from_bytes(value)) if len(value) == cid.CID_BYTES else value.hex()
+    except Malformed:
+        return value.hex()
 
 
 def _plain(value: Any) -> Any:
@@ -278,17 +280,7 @@ def render_block(
     return render_header(header) | {"txs": [tx.hex() for tx in tx_ids], "header": encode(header).hex(), "certificate": signed}
 
 
-# --- accounts and supply ------------------------------------------------------------------------------------------------------
-
-
-def render_standing(standing: Json, *, key: bytes, locked: int) -> Json:
-    """`membership.standing` with credits as text; `locked` is what lies in escrows of live jobs."""
-    return standing | {
-        "key": key.hex(),
-        "balance": format_credits(standing["balance"]),
-        "frozen": format_credits(standing["frozen"]),
-        "locked": format_credits(locked),
-    }
+# --- supply -------------------------------------------------------------------------------------------------------------------
 
 
 def render_supply(reader: Reader) -> Json:
@@ -299,33 +291,3 @@ def render_supply(reader: Reader) -> Json:
         "burned": format_credits(supply.burned),
         "supply": format_credits(supply.minted - supply.burned),
     }
-
-
-# --- jobs ---------------------------------------------------------------------------------------------------------------------
-
-_JOB_CREDITS = frozenset(
-    (
-        *("bounty", "fee", "fees", "fees_locked", "deposit", "stake", "stakes"),
-        *("bounty_paid", "bounty_returned", "last_tenth_amount", "fees_paid", "fees_returned"),
-        *("deposit_burned", "deposit_returned"),
-    )
-)
-_JOB_LOSSES = frozenset(("loss", "tolerance", "bound", "next_at_most", "hidden_loss", "measured", "probe_loss", "tol", "floor"))
-
-
-def render_job(view: Json) -> Json:
-    """A view of the job contract (`views.describe`, `views.summarise`) with credits and losses as decimal text."""
-    return {name: _job_value(name, value) for name, value in view.items()}
-
-
-def _job_value(name: str, value: Any) -> Any:
-    if isinstance(value, dict):
-        return render_job(value)
-    if isinstance(value, list):
-        return [_job_value(name, item) for item in value]
-    if isinstance(value, int) and not isinstance(value, bool):
-        if name in _JOB_CREDITS:
-            return format_credits(value)
-        if name in _JOB_LOSSES:
-            return format_loss(value)
-    return value

@@ -27,9 +27,8 @@ from p2p.limits import Bucket
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from client.api.credits import Credits
+    from client.api.following import Followers
     from client.api.hub import Hub
-    from client.api.live import LiveJobs
     from client.api.metrics import Metrics
 
 T = TypeVar("T")
@@ -122,8 +121,7 @@ class Context:
     uploads: Slots
     downloads: Slots
     metrics: Metrics
-    live: LiveJobs
-    credits: Credits
+    followers: Followers
     openapi: Callable[[], bytes]
     """Made when it is first asked for: a start does not need it."""
 

@@ -42,29 +42,13 @@ class WaitQuery(Strict, frozen=True, kw_only=True):
     wait: Annotated[float, Meta(ge=0, le=MAX_WAIT_S, description="seconds to wait until the transaction is final")] = 0.0
 
 
-class AccountsQuery(Strict, frozen=True, kw_only=True):
-    after: Address | None = None
-    limit: Page = 100
-
-
 class HistoryQuery(Strict, frozen=True, kw_only=True):
     before: Annotated[int, Meta(ge=0, le=MAX_INT, description="the cursor after which to go on")] | None = None
     limit: Page = 100
 
 
-class JobsQuery(Strict, frozen=True, kw_only=True):
-    live: bool = False
-    id: Annotated[str, Meta(pattern="^[0-9a-f]{1,64}$", description="the first characters of the id")] | None = None
-    before: Annotated[int, Meta(ge=0, le=MAX_INT, description="the job number below which to go on")] | None = None
-    limit: Page = 100
-
-
 class FileQuery(Strict, frozen=True, kw_only=True):
     max_size: Annotated[int, Meta(ge=1, le=2**46, description="refuse a larger file")] = 16 * 2**30
-    timeout_s: Annotated[float, Meta(gt=0, le=24 * 3_600)] = 600.0
-
-
-class ModelQuery(Strict, frozen=True, kw_only=True):
     timeout_s: Annotated[float, Meta(gt=0, le=24 * 3_600)] = 600.0
 
 
@@ -75,12 +59,6 @@ class EventsQuery(Strict, frozen=True, kw_only=True):
 # --- requests -----------------------------------------------------------------------------------------------------------------
 
 
-class TransferRequest(Strict, frozen=True, kw_only=True):
-    to: Address
-    amount: Amount
-    memo: Annotated[str, Meta(max_length=64, description="at most 64 bytes of UTF-8")] = ""
-
-
 class RawTxRequest(Strict, frozen=True, kw_only=True):
     raw: Annotated[str, Meta(max_length=2 * MAX_TX_BYTES, description="a signed transaction in hex")]
 
@@ -89,67 +67,6 @@ class RawTxsRequest(Strict, frozen=True, kw_only=True):
     """Signed transactions, each in hex; of one account in the order of their sequences."""
 
     raws: Annotated[list[Annotated[str, Meta(max_length=2 * MAX_TX_BYTES)]], Meta(min_length=1, max_length=MAX_TXS)]
-
-
-class JudgementRequest(Strict, frozen=True, kw_only=True):
-    account: Address
-    confirm: Annotated[bool, Meta(description="true confirms the ban, false lifts the suspension")]
-
-
-class ReleaseRequest(Strict, frozen=True, kw_only=True):
-    """A reference as `parked` in the status shows it: `contract` is "job" or "membership", `ref` a job's id or an account."""
-
-    contract: Annotated[str, Meta(max_length=32)]
-    ref: Annotated[str, Meta(max_length=128)]
-    give_back: Annotated[
-        bool, Meta(description="true ends it and returns what it holds to whom it came from, false lets it run again")
-    ]
-
-
-class ImageRequest(Strict, frozen=True, kw_only=True):
-    """An archive in the content store (`cid`, `image_id`, `size`), or a registry image pinned by digest (`reference`)."""
-
-    cid: CidText | None = None
-    reference: Annotated[str, Meta(max_length=MAX_TEXT, description="name@sha256:<64 hex>")] | None = None
-    image_id: Annotated[str, Meta(max_length=80, description="64 hex digits, with or without sha256:")] | None = None
-    size: (
-        Annotated[int, Meta(ge=1, le=MAX_INT, description="bytes; needed for an archive, 1 when left out for a registry image")]
-        | None
-    ) = None
-
-
-class LimitsRequest(Strict, frozen=True, kw_only=True):
-    """What one run of the container may use. `train_s` defaults to half of the time until expiry, at most an hour."""
-
-    cpus: Annotated[float, Meta(gt=0, le=1_000_000)] = 1.0
-    mem_mb: Count = 1_024
-    train_s: Count | None = None
-    eval_s: Count = 60
-    model_cap: Annotated[int, Meta(ge=0, le=MAX_INT, description="bytes of the largest model")] = 64 * 2**20
-    tmp_mb: Count = 64
-    threads: Annotated[int, Meta(ge=0, le=MAX_INT, description="defaults to cpus, rounded up")] | None = None
-
-
-class JobRequest(Strict, frozen=True, kw_only=True):
-    """A job to post. One of `expires_in_s` and `expiry` is needed; everything that has a default may be left out.
-
-    `fee` is paid per judged vote, and fee × 13 × finalists is locked while the job runs; left out it is a thousandth of the
-    bounty (at least 0.000001). `floor` is the lowest loss that is believed possible: claims below it are refused. `tol` is the
-    tolerance between machines, kept by the rules between what rounding needs and ten times that.
-    """
-
-    image: ImageRequest
-    bounty: Amount
-    expires_in_s: Annotated[float, Meta(gt=0, le=10**9)] | None = None
-    expiry: Annotated[int, Meta(ge=0, le=MAX_INT, description="milliseconds of the chain clock")] | None = None
-    fee: Amount | None = None
-    tol: LossText = "0"
-    floor: LossText = "0"
-    float_kind: Literal["f64", "f32"] = "f32"
-    finalists: Count = 3
-    on_cheat: Literal["refund", "next-best"] = "refund"
-    params: Annotated[dict[str, Any], Meta(description="handed to the container as it is; at most 8192 bytes of JSON")] = {}
-    limits: LimitsRequest = LimitsRequest()
 
 
 # --- answers: transactions and chain ------------------------------------------------------------------------------------------
@@ -197,11 +114,6 @@ class TxsAnswer(Strict, frozen=True, kw_only=True):
 
     txs: list[Hex]
     refused: list[TxRefused]
-
-
-class JobPosted(TxAnswer, frozen=True, kw_only=True):
-    job: Hex
-    expiry: int
 
 
 class TxView(Strict, frozen=True, kw_only=True):
@@ -292,14 +204,6 @@ class SupplyPart(Strict, frozen=True, kw_only=True):
     supply: Amount
 
 
-class SupplyView(SupplyPart, frozen=True, kw_only=True):
-    """Counted at `height`: accounts + escrows equal supply, or the ledger is broken."""
-
-    accounts: Amount
-    escrows: Amount
-    height: int
-
-
 class ParkedView(Strict, frozen=True, kw_only=True):
     """A job or case at which a deadline failed: nothing happens to it until more than two thirds of the validators agree how."""
 
@@ -372,38 +276,6 @@ class ConnectionView(Strict, frozen=True, kw_only=True):
     reason: str
 
 
-class CaseView(Strict, frozen=True, kw_only=True):
-    until: int
-    refs: list[Hex]
-    corroborated: bool
-    confirm: list[Address]
-    lift: list[Address]
-
-
-class BandwidthView(Strict, frozen=True, kw_only=True):
-    """Bytes of transactions: `left` may go into blocks now (below 0: urgent ones went beyond), `per_s` are earned in a second."""
-
-    left: int
-    per_s: int
-
-
-class AccountView(Strict, frozen=True, kw_only=True):
-    """`strikes` are the chain clocks at which they end. `locked` lies in escrows of live jobs."""
-
-    id: Address
-    key: Hex
-    status: Literal["active", "suspended", "banned"]
-    balance: Amount
-    frozen: Amount
-    locked: Amount
-    bandwidth: BandwidthView
-    verifier: bool
-    validator: bool
-    strikes: list[int]
-    sequences: list[int]
-    case: CaseView | None
-
-
 class HistoryView(Strict, frozen=True, kw_only=True):
     """`amount` is the change of the account's free credits, with its sign."""
 
@@ -426,71 +298,6 @@ class EventView(Strict, frozen=True, kw_only=True):
     tx: Hex | None
     topic: str
     data: dict[str, Any]
-
-
-# --- answers: jobs ------------------------------------------------------------------------------------------------------------
-
-
-class ImageView(Strict, frozen=True, kw_only=True):
-    kind: str
-    reference: str
-    cid: str
-    image_id: Hex
-    size: int
-
-
-class LimitsView(Strict, frozen=True, kw_only=True):
-    cpus_milli: int
-    mem_mb: int
-    train_s: int
-    eval_s: int
-    model_cap: int
-    tmp_mb: int
-    threads: int
-
-
-class ModelView(Strict, frozen=True, kw_only=True):
-    """`sha256` is the digest inside the CID: of the file itself when it fits one block, else of its tree's root."""
-
-    cid: CidText
-    sha256: Hex
-    size: int
-
-
-class JobSummary(Strict, frozen=True, kw_only=True):
-    id: Hex
-    number: int
-    state: str
-    poster: Address
-    bounty: Amount
-    fee: Amount
-    posted: int
-    expiry: int
-    deadline: int | None
-    claimants: int
-    hidden: str
-    image: ImageView
-    limits: LimitsView
-    winner: Address | None
-    ended: int | None
-
-
-class JobView(JobSummary, frozen=True, kw_only=True):
-    """Everything about a job: terms, claims in rank order, audits with their votes, verdicts, payments."""
-
-    terms: dict[str, Any]
-    latest_end: int | None
-    contractor: dict[str, int]
-    key: Hex
-    audit: int
-    round: int
-    claims: list[dict[str, Any]]
-    must_reveal: list[Address]
-    finalists: list[Address]
-    rounds: list[dict[str, Any]]
-    cases: list[dict[str, Any]]
-    payments: dict[str, Any]
-    model: ModelView | None
 
 
 # --- answers: the rest --------------------------------------------------------------------------------------------------------

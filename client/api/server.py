@@ -22,15 +22,14 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from chain.storage.errors import StorageError
-from client.api.credits import Credits
 from client.api.door import Connection, Door
 from client.api.errors import ApiError, ErrorBody, ErrorResponse, not_found, unauthorized, usage
+from client.api.following import Followers
 from client.api.hub import Hub
-from client.api.live import LiveJobs
 from client.api.metrics import Metrics
 from client.api.openapi import document
 from client.api.route import MAX_JSON, SAFE_HEADERS, Call, Context, Limits, Reply, Route, Slots, Turns, parse_body, parse_query
-from client.api.table import ROUTES
+from client.api.table import FOLLOWERS, ROUTES
 from client.core import Node
 
 log = structlog.get_logger(__name__)
@@ -71,7 +70,7 @@ class ApiServer:
         self._strangers: Turns | None = None
         self._metrics = Metrics(node)
         self._hub = Hub(node, queue_bytes=self._limits.queue_bytes, run_poll_s=self._limits.run_poll_s)
-        self._live = LiveJobs(node.ledger.state)
+        self._followers = Followers(node.ledger.state, FOLLOWERS)
         self._following: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
         self._door: Door | None = None
@@ -95,7 +94,7 @@ class ApiServer:
             await self.stop()
             raise
         self._hub.start()
-        self._following = asyncio.create_task(self._live.keep_up())
+        self._following = asyncio.create_task(self._followers.keep_up())
         return port
 
     async def stop(self) -> None:
@@ -136,8 +135,7 @@ class ApiServer:
             uploads=Slots("uploads", limits.uploads),
             downloads=Slots("downloads", limits.downloads),
             metrics=self._metrics,
-            live=self._live,
-            credits=Credits(self._node.ledger.state),
+            followers=self._followers,
             openapi=document,
         )
 

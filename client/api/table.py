@@ -1,18 +1,47 @@
-"""The one table of routes: the server serves it and openapi.json is made from it."""
+"""The one table of routes: the server serves it and openapi.json is made from it. Each contract's part comes from its slice."""
 
 from __future__ import annotations
 
-from client.api import accounts, chain, events, files, jobs, ops, runs
+from types import ModuleType
+from typing import Any
+
+from client import contracts
+from client.api import accounts, chain, events, files, ops, runs
+from client.api.following import Follower
 from client.api.route import Route
 
-THEMES = {
+_SLICES = contracts.parts("api")
+THEMES: dict[str, ModuleType] = {
     "ops": ops,
     "accounts": accounts,
     "chain": chain,
-    "jobs": jobs,
     "files": files,
     "runs": runs,
     "events": events,
-}
+} | _SLICES
 ROUTES: tuple[tuple[str, Route], ...] = tuple((theme, route) for theme, module in THEMES.items() for route in module.ROUTES)
 """(theme, route)"""
+FOLLOWERS: tuple[type[Follower], ...] = tuple(kind for part in _SLICES.values() for kind in getattr(part, "FOLLOWERS", ()))
+PATH: dict[str, dict[str, Any]] = {
+    "account": {"type": "string", "description": "an identity, lc1…"},
+    "height": {"type": "string", "description": "a height, or latest", "pattern": "^(latest|0|[1-9][0-9]*)$"},
+    "block": {"type": "string", "description": "a height", "pattern": "^(0|[1-9][0-9]*)$"},
+    "index": {"type": "string", "description": "0, or one more than a transaction's place", "pattern": "^(0|[1-9][0-9]*)$"},
+    "key": {"type": "string", "description": "a state key in hex", "pattern": "^([0-9a-f]{2}){1,255}$"},
+    "tx": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    "cid": {"type": "string", "description": "a CIDv1 in base32"},
+    "run": {"type": "string"},
+} | {name: schema for part in _SLICES.values() for name, schema in getattr(part, "PATH", {}).items()}
+"""What the variable parts of paths are."""
+
+
+def _check() -> None:
+    """Two routes of one request or one name would hide each other: a program that has them does not start."""
+    taken: dict[str, str] = {}
+    for theme, route in ROUTES:
+        for claim in (f"{route.method} {route.path}", f"the operation {route.handler.__name__}"):
+            if (other := taken.setdefault(claim, theme)) != theme:
+                raise RuntimeError(f"The API of {theme} claims {claim}, which is that of {other}. Rename one")
+
+
+_check()

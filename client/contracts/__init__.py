@@ -1,19 +1,61 @@
-"""What a node's client side knows of each contract, a folder each. Whatever asks for a part finds it by its name: adding a contract
-touches no other folder."""
+"""The client's side of the contracts: a folder each, found by itself; adding one touches no other file.
+
+A slice is a package with the modules that its contract needs, each found by its name:
+
+    commands   SECTIONS, the commands by name; imports nothing but `client.cli.commands`     read by client.cli.commands
+    work       WORK, its machines                                                            read by client.work.machine
+    api        ROUTES, and PATH and FOLLOWERS where there are some                           read by client.api.table
+
+Slices lie here, or in another distribution that names its package under the entry point group `learningchain.client`, as it names
+its contract for the ledger (`chain.contracts`). What is read here is what the operator of this machine installed.
+"""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
+import os
 import pkgutil
+import sys
+from importlib.util import find_spec
 from types import ModuleType
 
+GROUP = "learningchain.client"
 
-def parts(name: str) -> list[ModuleType]:
-    """The module of this name of every contract that has one, in the order of the contracts' names."""
-    folders = sorted(info.name for info in pkgutil.iter_modules(__path__) if info.ispkg)
-    return [
-        importlib.import_module(f"{__name__}.{folder}.{name}")
-        for folder in folders
-        if importlib.util.find_spec(f"{__name__}.{folder}.{name}") is not None
-    ]
+
+def packages() -> dict[str, str]:
+    """Each slice's package by its name, in the order of the names. Two of one name: the one that lies here counts."""
+    here = {info.name: f"{__name__}.{info.name}" for info in pkgutil.iter_modules(__path__) if info.ispkg}
+    return dict(sorted((_installed() | here).items()))
+
+
+def _installed() -> dict[str, str]:
+    if not any(_names_slices(folder) for folder in sys.path):
+        return {}
+    from importlib.metadata import entry_points
+
+    return {point.name: point.value for point in entry_points(group=GROUP)}
+
+
+def _names_slices(folder: str) -> bool:
+    """Whether a distribution there has slices. `importlib.metadata` takes longer to load than a page of help needs in all."""
+    try:
+        found = [entry.path for entry in os.scandir(folder or ".") if entry.name.endswith((".dist-info", ".egg-info"))]
+    except OSError:
+        return False
+    for path in found:
+        try:
+            with open(os.path.join(path, "entry_points.txt"), encoding="utf-8") as f:
+                if GROUP in f.read():
+                    return True
+        except (OSError, ValueError):
+            continue
+    return False
+
+
+def parts(name: str) -> dict[str, ModuleType]:
+    """The module `name` of every slice that has one, by the slice's name."""
+    return {
+        slice_: importlib.import_module(f"{package}.{name}")
+        for slice_, package in packages().items()
+        if find_spec(f"{package}.{name}") is not None
+    }

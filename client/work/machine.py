@@ -95,7 +95,7 @@ class Slice:
 
 def find_slices() -> list[Slice]:
     """Of every contract that has work for a node. Raises ValueError where two of them want the same."""
-    found: list[Slice] = [module.WORK for module in contracts.parts("work")]
+    found: list[Slice] = [module.WORK for module in contracts.parts("work").values()]
     fates_of(found)
     return found
 

@@ -20,16 +20,18 @@ from chain.contracts.job.messages import Ballots
 from chain.crypto import sha256
 from chain.errors import Malformed
 from chain.params import MAX_TX_BYTES
-from chain.types import parse_credits
 from client import config
 from client.api import schema
-from client.api.accounts import _memo
 from client.api.chain import _parse_raw
 from client.api.errors import ApiError, ErrorResponse
-from client.api.jobs import build_job
 from client.api.route import MAX_JSON, parse_account, parse_body, parse_field, parse_hash, parse_query
 from client.cli.common import WrongUsage
 from client.cli.submit import read_params
+from client.contracts.credits.api import build_transfer
+from client.contracts.credits.schema import TransferRequest
+from client.contracts.job.api import build_job
+from client.contracts.job.schema import JobRequest, JobsQuery, ModelQuery
+from client.contracts.membership.schema import AccountsQuery, JudgementRequest
 from client.keystore import Keystore, KeystoreError
 from client.sdk import Client, _events
 from client.sdk_types import ApiError as SdkError
@@ -41,15 +43,15 @@ _FOLDER = tempfile.TemporaryDirectory(prefix="lc-fuzz-")
 _LOOP = asyncio.new_event_loop()
 CLOCK = 1_700_000_000_000
 REQUESTS: list[Any] = [
-    schema.JobRequest,
-    schema.TransferRequest,
+    JobRequest,
+    TransferRequest,
     schema.RawTxRequest,
     schema.RawTxsRequest,
-    schema.JudgementRequest,
+    JudgementRequest,
 ]
 QUERIES: list[Any] = [
-    schema.NoQuery, schema.WaitQuery, schema.AccountsQuery, schema.HistoryQuery, schema.JobsQuery, schema.FileQuery,
-    schema.ModelQuery, schema.EventsQuery,
+    schema.NoQuery, schema.WaitQuery, AccountsQuery, schema.HistoryQuery, JobsQuery, schema.FileQuery,
+    ModelQuery, schema.EventsQuery,
 ]  # fmt: skip
 
 
@@ -101,22 +103,20 @@ def api_body(data: bytes) -> None:
 def _act_on(body: Any) -> None:
     """As the routes do, up to the message that is signed."""
     match body:
-        case schema.JobRequest():
+        case JobRequest():
             raw = encode(build_job(body, CLOCK))
             try:
                 decode_message(raw)
             except Malformed:
                 return
-        case schema.TransferRequest():
-            parse_account("to", body.to)
-            parse_field("amount", parse_credits, body.amount)
-            parse_field("memo", _memo, body.memo)
+        case TransferRequest():
+            build_transfer(body)
         case schema.RawTxRequest():
             check(len(parse_field("raw", _parse_raw, body.raw)) <= MAX_TX_BYTES, "too long")
         case schema.RawTxsRequest():
             for text in body.raws:
                 parse_field("raw", _parse_raw, text)
-        case schema.JudgementRequest():
+        case JudgementRequest():
             parse_account("account", body.account)
 
 

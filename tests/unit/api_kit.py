@@ -47,9 +47,10 @@ from chain.types import (
     vote_digest,
 )
 from client import proofs
-from client.api import ApiServer, Limits
 from client.api.errors import ErrorResponse
 from client.api.render import render_block, render_history, render_noted, render_supply, render_tx
+from client.api.route import Limits
+from client.api.server import ApiServer
 from client.api.table import ROUTES
 from client.core import TxResult
 from p2p.content.cid import Codec, cid_of, parse

@@ -18,9 +18,10 @@ import pytest
 import structlog
 from aiohttp import web
 
-from client.api import ApiServer, Limits, door, route
+from client.api import door, route
 from client.api.door import LOG_LINES, LOG_WINDOW_S, MAX_FIELD, MAX_HEADERS
-from client.api.route import Turns
+from client.api.route import Limits, Turns
+from client.api.server import ApiServer
 from p2p.hosts import host_of_address
 from tests.unit.api_kit import TOKEN, Api, FakeNode
 from tests.unit.loops import as_nodes_run

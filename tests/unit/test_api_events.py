@@ -17,7 +17,7 @@ from chain.contracts.credits import Transfer
 from chain.contracts.job.messages import Ballot
 from chain.contracts.job.rules import VoteCode
 from chain.crypto import address
-from client.api import Limits
+from client.api.route import Limits
 from tests.unit.api_kit import NAMES, TOKEN, Api, a_run, serving
 
 OK = Ballot(VoteCode.OK, 5_000, 4_000, 0, 0)

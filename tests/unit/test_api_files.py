@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from client.api import Limits
+from client.api.route import Limits
 from p2p.content.cid import Codec, cid_of
 from p2p.content.faults import FetchFailed, Reason, StoreFull
 from tests.unit.api_kit import TOKEN, Api, serving

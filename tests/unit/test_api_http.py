@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from chain.storage.errors import StorageDamaged
-from client.api import ApiServer, Limits
+from client.api.route import Limits
+from client.api.server import ApiServer
 from client.api.table import ROUTES
 from tests.unit.api_kit import TOKEN, Api, FakeNode, serving
 

@@ -14,8 +14,8 @@ from chain.contracts.job.duties import duties_in
 from chain.contracts.job.messages import Ballot
 from chain.contracts.job.rules import VoteCode
 from chain.crypto import address
-from client.api.jobs import build_job
-from client.api.schema import JobRequest
+from client.contracts.job.api import build_job
+from client.contracts.job.schema import JobRequest
 from tests.unit.api_kit import CREDIT, GRANT, MODEL, MODEL_CID, Api, FakeLedger, serving, sha
 
 OK = Ballot(VoteCode.OK, 5_000, 4_000, 0, 0)
@@ -202,7 +202,7 @@ async def test_what_happened_to_a_job_is_listed_newest_first_with_the_time_of_it
 
 
 async def test_a_job_is_found_by_its_first_characters_behind_any_number_of_newer_ones(api: Api, monkeypatch: Any) -> None:
-    monkeypatch.setattr("client.api.jobs.AT_ONCE", 2)
+    monkeypatch.setattr("client.contracts.job.api.AT_ONCE", 2)
     ledger = api.node.ledger
     first = ledger.claimed_job()
     for _ in range(7):

@@ -24,8 +24,8 @@ from chain.errors import Code, Reject, TxCode
 from chain.host import Host, account_key
 from chain.ledger.transition import chain_record
 from chain.types import tx_id
-from client.api import Limits
 from client.api.render import render_event, render_parked
+from client.api.route import Limits
 from client.api.submit import try_out
 from tests.unit.api_kit import CREDIT, GRANT, MODEL, MODEL_CID, NAMES, Api, serving, sha
 

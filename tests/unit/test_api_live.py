@@ -15,9 +15,9 @@ from chain.host import Escrow, escrow_key
 from chain.ledger import state as ledger_state
 from chain.ledger.state import State as LedgerState
 from chain.pages import Page
-from client.api import live as api_live
-from client.api.credits import PAGES_AT_ONCE, Credits
-from client.api.live import LiveJobs
+from client.contracts.credits.counted import PAGES_AT_ONCE, Counted
+from client.contracts.job import live as job_live
+from client.contracts.job.live import LiveJobs
 from tests.unit.api_kit import CREDIT, Api, serving
 from tests.unit.test_api_jobs import OK
 from tests.unit.test_work_many_jobs import MANY, Ground, stranger
@@ -75,11 +75,11 @@ async def test_what_is_locked_is_what_the_escrows_of_live_jobs_hold(api: Api) ->
 
 async def test_every_credit_is_counted_at_every_height(api: Api) -> None:
     ledger = api.node.ledger
-    early = Credits(ledger.state)
+    early = Counted(ledger.state)
 
     async def check() -> None:
         await early.settled()
-        late = Credits(ledger.state)
+        late = Counted(ledger.state)
         await late.settled()
         assert (early.accounts, early.escrows) == (late.accounts, late.escrows) == ledger.state.held()
         shown = await api.get("/v1/supply")
@@ -98,7 +98,7 @@ async def test_every_credit_is_counted_at_every_height(api: Api) -> None:
 def test_counting_credits_looks_at_a_few_pages_at_a_time_and_then_at_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     ground = Ground()
     ground.many(2_000, stranger(1), ground.terms())
-    credits = Credits(ground.chain.state)
+    credits = Counted(ground.chain.state)
     ground.chain.state.__class__ = CountingState
     largest = pages = 0
     while True:
@@ -176,7 +176,7 @@ def test_no_piece_is_large_and_what_was_lost_is_looked_up_again(monkeypatch: pyt
         if not more:
             break
     assert len(live.newest(None, 1_000)) == 500
-    assert largest <= 6 * api_live.PIECE
+    assert largest <= 6 * job_live.PIECE
 
 
 def test_an_ended_job_leaves_nothing_behind() -> None:

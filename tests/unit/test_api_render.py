@@ -27,11 +27,11 @@ from client.api.render import (
     render_block,
     render_event,
     render_history,
-    render_job,
     render_op,
     render_party,
     render_tx,
 )
+from client.contracts.job.render import render_job
 from tests.unit.api_kit import MODEL_CID, FakeLedger, sha
 
 A, B, JOB = b"a" * 20, b"b" * 20, sha("job")

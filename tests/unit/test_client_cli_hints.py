@@ -15,9 +15,9 @@ from chain.contracts.job.records import State
 from chain.ledger.genesis import PARAMETERS, from_json
 from chain.params import Params
 from client.api.explain import explain
-from client.api.schema import JobRequest, LimitsRequest
 from client.cli import jobs, network
 from client.cli.common import in_commands
+from client.contracts.job.schema import JobRequest, LimitsRequest
 from tests.unit.client_cli_kit import WORD
 from tests.unit.client_fake_api import ACCOUNT, JOB, OTHER, OWN, RUN, SEEN, STATUS, Fake, refusal
 from tests.unit.test_client_cli_setup import KEYS

@@ -346,6 +346,7 @@ ELSEWHERE = {
     "p2p/content/store.py": "the source of an addition, which a user names; mkdir",
     "p2p/tls.py": "the TLS key, in memory or in a folder of its own",
     "client/process.py": "/proc/self/stat",
+    "client/contracts/__init__.py": "entry points of installed distributions",
     "p2p/content/index.py": "a database that was claimed",
     "client/work/book.py": "a database that was claimed",
     "chain/storage/private.py": "here",

@@ -1,1 +1,1 @@
-"""The job contract on a node's client side."""
+"""The client's side of the contract `job`."""

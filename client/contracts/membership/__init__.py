@@ -1,1 +1,1 @@
-"""The membership contract on a node's client side."""
+"""The client's side of the contract `membership`."""

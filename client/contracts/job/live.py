@@ -1,12 +1,10 @@
 """Live jobs as the API lists them, and what accounts have in their escrows: kept up to date by what blocks changed.
 
-Whoever asks waits for the pieces that are left: after a start those of all live jobs, later those of the blocks since. A piece
-holds the loop that votes for a few milliseconds at most, and nothing here looks through the state again.
+After a start a piece is some live jobs, later what some blocks changed; nothing here looks through the state again.
 """
 
 from __future__ import annotations
 
-import asyncio
 from bisect import bisect_left, insort
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -27,11 +25,10 @@ from chain.contracts.job.records import (
 )
 from chain.host import Escrow, Reader, escrow_key
 from chain.ledger.state import State
+from client.api.following import Follower
 
 PIECE = 64
 """Jobs, escrows or claims that are looked at before others have the loop."""
-KEEP_UP_S = 1.0
-"""How often it follows without being asked: what is left to do stays little."""
 _LIVE, _ESCROW = live_key(b""), escrow_key(b"")
 _ID = 32
 """Bytes of a job's id: the escrows of a job begin with it."""
@@ -48,9 +45,9 @@ class _Known:
     """By claimant."""
 
 
-class LiveJobs:
+class LiveJobs(Follower):
     def __init__(self, state: State) -> None:
-        self._state = state
+        super().__init__(state)
         self._feed = state.follow((_LIVE, _ESCROW))
         self._feed.lost = True  # nothing is known yet
         self._left: list[bytes] = []
@@ -74,16 +71,6 @@ class LiveJobs:
         return self._locked.get(account, 0)
 
     # --- following --------------------------------------------------------------------------------------------------------------
-
-    async def settled(self) -> None:
-        """Returns when all that the state says is known."""
-        while self.step():
-            await asyncio.sleep(0)
-
-    async def keep_up(self) -> None:
-        while True:
-            await self.settled()
-            await asyncio.sleep(KEEP_UP_S)
 
     def step(self) -> bool:
         """One piece; false where there was none."""

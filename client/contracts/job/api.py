@@ -17,11 +17,13 @@ from chain.params import MAX_INT
 from chain.types import parse_credits, parse_loss
 from client.api.errors import ApiError, not_found, usage
 from client.api.files import serve_file
-from client.api.render import Json, render_job
+from client.api.render import Json
 from client.api.route import Call, Reply, Route, parse_field, parse_hash
-from client.api.schema import (
-    EventView,
-    HistoryQuery,
+from client.api.schema import EventView, HistoryQuery, WaitQuery
+from client.api.submit import answer, submit
+from client.contracts.job.live import LiveJobs
+from client.contracts.job.render import render_job
+from client.contracts.job.schema import (
     ImageRequest,
     JobPosted,
     JobRequest,
@@ -30,9 +32,7 @@ from client.api.schema import (
     JobView,
     LimitsRequest,
     ModelQuery,
-    WaitQuery,
 )
-from client.api.submit import answer, submit
 from p2p.content.cid import parse as parse_cid
 
 DEFAULT_FEE_PART = 1_000
@@ -144,8 +144,6 @@ async def post_job(call: Call) -> Reply:
 
 async def get_jobs(call: Call) -> list[Json]:
     query: JobsQuery = call.query
-    if query.live:
-        await call.context.live.settled()
     found = []
     for number, job in enumerate(await _chosen(call, query)):
         if number % AT_ONCE == AT_ONCE - 1:
@@ -157,10 +155,11 @@ async def get_jobs(call: Call) -> list[Json]:
 
 async def _chosen(call: Call, query: JobsQuery) -> list[bytes]:
     """The ids that a query asks for, newest first. With `id` every job is looked at, however old, a page at a time."""
-    state, live, before = call.node.ledger.state, call.context.live, query.before
+    state, before = call.node.ledger.state, query.before
+    live = await call.context.followers.settled(LiveJobs) if query.live else None
 
     def page(limit: int) -> list[tuple[int, bytes]]:
-        return live.newest(before, limit) if query.live else newest(state, before, limit)
+        return newest(state, before, limit) if live is None else live.newest(before, limit)
 
     if query.id is None:
         return [job for _, job in page(query.limit)]
@@ -207,6 +206,8 @@ async def get_model(call: Call) -> web.StreamResponse:
     return await serve_file(call, model["cid"], max_size=model["size"], timeout_s=call.query.timeout_s)
 
 
+FOLLOWERS = (LiveJobs,)
+PATH = {"job": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}
 ROUTES = (
     Route("POST", "/v1/jobs", "Post a job of this node", post_job, JobPosted, JobRequest, WaitQuery, failures=(422,)),
     Route("GET", "/v1/jobs", "Jobs, newest first", get_jobs, list[JobSummary], query=JobsQuery),

@@ -1,37 +1,33 @@
 """Every credit that the records hold, counted: once through the whole state, page by page, and from then on what blocks changed.
 
-Whoever asks waits for the pieces that are left. A piece is a few pages or some hundred records: the loop that votes goes on between
-two of them, however large the state is. What accounts and escrows hold is added up from their records and from nothing else, so
-that it can be compared with what was minted and burned.
+A piece is a few pages or some hundred records: the loop that votes goes on between two of them, however large the state is. What
+accounts and escrows hold is added up from their records and from nothing else, so that it can be compared with what was minted and
+burned.
 """
 
 from __future__ import annotations
 
-import asyncio
-
 from chain.host import account_key, escrow_key
 from chain.ledger.state import State, holding
 from chain.pages import PAGES, records
+from client.api.following import Follower
 
 PAGES_AT_ONCE = 16
 RECORDS_AT_ONCE = 256
 _ACCOUNT, _ESCROW = account_key(b""), escrow_key(b"")
 
 
-class Credits:
+class Counted(Follower):
+    always = False
+
     def __init__(self, state: State) -> None:
-        self._state = state
+        super().__init__(state)
         self._feed = state.follow((_ACCOUNT, _ESCROW))
         self._feed.lost = True  # nothing is counted yet
         self._next = PAGES
         """The page from which on nothing was looked at."""
         self._amounts: dict[bytes, int] = {}
         self.accounts = self.escrows = 0
-
-    async def settled(self) -> None:
-        """Returns when `accounts` and `escrows` are those of the present state; there is no step between that and the caller's."""
-        while self.step():
-            await asyncio.sleep(0)
 
     def step(self) -> bool:
         """One piece; false where there was none."""

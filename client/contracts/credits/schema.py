@@ -1,0 +1,23 @@
+"""What the credits' routes take and answer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from client.api.schema import Address, Amount, Strict, SupplyPart
+
+
+class TransferRequest(Strict, frozen=True, kw_only=True):
+    to: Address
+    amount: Amount
+    memo: Annotated[str, Meta(max_length=64, description="at most 64 bytes of UTF-8")] = ""
+
+
+class SupplyView(SupplyPart, frozen=True, kw_only=True):
+    """Counted at `height`: accounts + escrows equal supply, or the ledger is broken."""
+
+    accounts: Amount
+    escrows: Amount
+    height: int

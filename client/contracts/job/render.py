@@ -1,0 +1,35 @@
+"""Jobs as the API's JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chain.types import format_credits, format_loss
+from client.api.render import Json
+
+_JOB_CREDITS = frozenset(
+    (
+        *("bounty", "fee", "fees", "fees_locked", "deposit", "stake", "stakes"),
+        *("bounty_paid", "bounty_returned", "last_tenth_amount", "fees_paid", "fees_returned"),
+        *("deposit_burned", "deposit_returned"),
+    )
+)
+_JOB_LOSSES = frozenset(("loss", "tolerance", "bound", "next_at_most", "hidden_loss", "measured", "probe_loss", "tol", "floor"))
+
+
+def render_job(view: Json) -> Json:
+    """A view of the job contract (`views.describe`, `views.summarise`) with credits and losses as decimal text."""
+    return {name: _job_value(name, value) for name, value in view.items()}
+
+
+def _job_value(name: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return render_job(value)
+    if isinstance(value, list):
+        return [_job_value(name, item) for item in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        if name in _JOB_CREDITS:
+            return format_credits(value)
+        if name in _JOB_LOSSES:
+            return format_loss(value)
+    return value
