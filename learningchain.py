@@ -11,105 +11,56 @@ Everything is loaded when it is first used, so that importing this, and `learnin
 from __future__ import annotations
 
 import importlib
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chain.contracts.credits import Approve, Transfer, TransferFrom
-    from chain.contracts.job.messages import Claim, CommitVote, OpenVote, PostJob, Reveal, RevealKey
-    from chain.crypto import SigningKey, account_id, address, parse_address
-    from chain.types import format_credits, format_loss, parse_credits, parse_loss
-    from client.config import Config
-    from client.keystore import Identity, Keystore, KeystoreError
-    from client.sdk import Client
-    from client.sdk_sync import SyncClient
-    from client.sdk_types import (
-        ApiError,
-        BadContent,
-        Event,
-        Fetched,
-        Invalid,
-        NotFound,
-        Rejected,
-        Unauthorized,
-        Unavailable,
-        Unreachable,
-        Usage,
-    )
+    # The names of this face. Where each comes from is read from these lines when the first one is used.
+    from chain.contracts.credits import Approve as Approve
+    from chain.contracts.credits import Transfer as Transfer
+    from chain.contracts.credits import TransferFrom as TransferFrom
+    from chain.contracts.job.messages import Claim as Claim
+    from chain.contracts.job.messages import CommitVote as CommitVote
+    from chain.contracts.job.messages import OpenVote as OpenVote
+    from chain.contracts.job.messages import PostJob as PostJob
+    from chain.contracts.job.messages import Reveal as Reveal
+    from chain.contracts.job.messages import RevealKey as RevealKey
+    from chain.crypto import SigningKey as SigningKey
+    from chain.crypto import account_id as account_id
+    from chain.crypto import address as address
+    from chain.crypto import parse_address as parse_address
+    from chain.types import format_credits as format_credits
+    from chain.types import format_loss as format_loss
+    from chain.types import parse_credits as parse_credits
+    from chain.types import parse_loss as parse_loss
+    from client.config import Config as Config
+    from client.keystore import Identity as Identity
+    from client.keystore import Keystore as Keystore
+    from client.keystore import KeystoreError as KeystoreError
+    from client.sdk import Client as Client
+    from client.sdk import SyncClient as SyncClient
+    from client.sdk_types import ApiError as ApiError
+    from client.sdk_types import BadContent as BadContent
+    from client.sdk_types import Event as Event
+    from client.sdk_types import Fetched as Fetched
+    from client.sdk_types import Invalid as Invalid
+    from client.sdk_types import NotFound as NotFound
+    from client.sdk_types import Rejected as Rejected
+    from client.sdk_types import Unauthorized as Unauthorized
+    from client.sdk_types import Unavailable as Unavailable
+    from client.sdk_types import Unreachable as Unreachable
+    from client.sdk_types import Usage as Usage
 
-_WHERE = {
-    "Approve": "chain.contracts.credits",
-    "Transfer": "chain.contracts.credits",
-    "TransferFrom": "chain.contracts.credits",
-    "Claim": "chain.contracts.job.messages",
-    "CommitVote": "chain.contracts.job.messages",
-    "OpenVote": "chain.contracts.job.messages",
-    "PostJob": "chain.contracts.job.messages",
-    "Reveal": "chain.contracts.job.messages",
-    "RevealKey": "chain.contracts.job.messages",
-    "SigningKey": "chain.crypto",
-    "account_id": "chain.crypto",
-    "address": "chain.crypto",
-    "parse_address": "chain.crypto",
-    "format_credits": "chain.types",
-    "format_loss": "chain.types",
-    "parse_credits": "chain.types",
-    "parse_loss": "chain.types",
-    "Config": "client.config",
-    "Identity": "client.keystore",
-    "Keystore": "client.keystore",
-    "KeystoreError": "client.keystore",
-    "Client": "client.sdk",
-    "SyncClient": "client.sdk_sync",
-    "ApiError": "client.sdk_types",
-    "BadContent": "client.sdk_types",
-    "Event": "client.sdk_types",
-    "Fetched": "client.sdk_types",
-    "Invalid": "client.sdk_types",
-    "NotFound": "client.sdk_types",
-    "Rejected": "client.sdk_types",
-    "Unauthorized": "client.sdk_types",
-    "Unavailable": "client.sdk_types",
-    "Unreachable": "client.sdk_types",
-    "Usage": "client.sdk_types",
-}
 
-__all__ = [
-    "ApiError",
-    "Approve",
-    "BadContent",
-    "Claim",
-    "Client",
-    "CommitVote",
-    "Config",
-    "Event",
-    "Fetched",
-    "Identity",
-    "Invalid",
-    "Keystore",
-    "KeystoreError",
-    "NotFound",
-    "OpenVote",
-    "PostJob",
-    "Rejected",
-    "Reveal",
-    "RevealKey",
-    "SigningKey",
-    "SyncClient",
-    "Transfer",
-    "TransferFrom",
-    "Unauthorized",
-    "Unavailable",
-    "Unreachable",
-    "Usage",
-    "account_id",
-    "address",
-    "format_credits",
-    "format_loss",
-    "main",
-    "parse_address",
-    "parse_credits",
-    "parse_loss",
-]
+@cache
+def _where() -> dict[str, str]:
+    """The module behind each name."""
+    import ast
+
+    source: str = __loader__.get_source(__name__)  # type: ignore[name-defined]
+    block = next(node for node in ast.parse(source).body if isinstance(node, ast.If))
+    found = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    return {alias.name: node.module or "" for node in found for alias in node.names}
 
 
 def __getattr__(name: str) -> Any:
@@ -117,15 +68,17 @@ def __getattr__(name: str) -> Any:
         from client.cli.app import own_version
 
         return own_version()
-    if name not in _WHERE:
+    if name == "__all__":
+        return sorted([*_where(), "main"])
+    if name.startswith("_") or name not in _where():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_WHERE[name]), name)
+    value = getattr(importlib.import_module(_where()[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+    return sorted([*_where(), "main", "__version__"])
 
 
 def main() -> int:

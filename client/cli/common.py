@@ -119,7 +119,8 @@ class Common:
     def client(self) -> Client:
         """The SDK on this node. Raises `WrongUsage`."""
         from client import config
-        from client.sdk import Client, local_url, read_token
+        from client.sdk import Client
+        from client.sdk_http import local_url, read_token
 
         if self.api is None and not self.folder.is_dir():
             raise WrongUsage(

@@ -17,7 +17,7 @@ from client.sdk_types import Fetched, Job, ParkedReference, Status
 
 if TYPE_CHECKING:
     from client.sdk import Client
-    from client.sdk import Progress as OnProgress
+    from client.sdk_http import Progress as OnProgress
 
 MAX_LIST = 20_000
 """Jobs that one command lists at most."""

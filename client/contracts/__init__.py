@@ -5,6 +5,7 @@ A slice is a package with the modules that its contract needs, each found by its
     commands   SECTIONS, the commands by name; imports nothing but `client.cli.commands`     read by client.cli.commands
     work       WORK, its machines                                                            read by client.work.machine
     api        ROUTES, and PATH and FOLLOWERS where there are some                           read by client.api.table
+    sdk        CALLS, its calls of the SDK                                                   read by client.sdk
 
 Slices lie here, or in another distribution that names its package under the entry point group `learningchain.client`, as it names
 its contract for the ledger (`chain.contracts`). What is read here is what the operator of this machine installed.
@@ -26,6 +27,11 @@ def packages() -> dict[str, str]:
     """Each slice's package by its name, in the order of the names. Two of one name: the one that lies here counts."""
     here = {info.name: f"{__name__}.{info.name}" for info in pkgutil.iter_modules(__path__) if info.ispkg}
     return dict(sorted((_installed() | here).items()))
+
+
+def is_own(name: str) -> bool:
+    """Whether the slice is this program's."""
+    return packages()[name].startswith(f"{__name__}.")
 
 
 def _installed() -> dict[str, str]:

@@ -33,7 +33,7 @@ from client.contracts.job.api import build_job
 from client.contracts.job.schema import JobRequest, JobsQuery, ModelQuery
 from client.contracts.membership.schema import AccountsQuery, JudgementRequest
 from client.keystore import Keystore, KeystoreError
-from client.sdk import Client, _events
+from client.sdk_http import NodeApi, _events
 from client.sdk_types import ApiError as SdkError
 from client.work.hidden import BadKey, decrypt
 from tests.fuzz.targets import Target, check, text_of
@@ -139,9 +139,7 @@ def api_path(data: bytes) -> None:
 
 def sdk_answer(data: bytes) -> None:
     """The first byte is a hundredth of the status."""
-    client = Client.__new__(Client)
-    client.url = "http://127.0.0.1:1"
-    _done(client._answer(_Response(100 * (2 + (data[0] if data else 0) % 4), data[1:])))  # type: ignore[arg-type]
+    _done(NodeApi("http://127.0.0.1:1").answer(_Response(100 * (2 + (data[0] if data else 0) % 4), data[1:])))  # type: ignore[arg-type]
 
 
 def sdk_events(data: bytes) -> None:

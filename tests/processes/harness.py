@@ -36,7 +36,8 @@ from chain.params import CREDIT
 from chain.types import parse_credits
 from client import config, keystore
 from client.keystore import Identity, Keystore
-from client.sdk import Client, local_url, read_token
+from client.sdk import Client
+from client.sdk_http import local_url, read_token
 from client.sdk_types import ApiError, Json, Status, Submitted
 from p2p.tls import make_ca
 from sandbox import Sandbox, SandboxError

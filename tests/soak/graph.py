@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Self
 
 from client import config
-from client.sdk import Client, local_url, read_token
+from client.sdk import Client
+from client.sdk_http import local_url, read_token
 from client.sdk_types import ApiError, Status
 from tests.network import NetworkParams
 from tests.processes.harness import Graph, NodeProcess, NotInTime, Role, validators, with_params

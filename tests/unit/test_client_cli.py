@@ -316,7 +316,6 @@ def test_a_transfer_that_is_not_final_in_time_is_3(api: Fake, run: Any) -> None:
 def test_everything_public_is_there() -> None:
     for name in learningchain.__all__:
         assert getattr(learningchain, name) is not None
-    assert set(learningchain._WHERE) | {"main"} == set(learningchain.__all__)
     assert learningchain.__version__ == app.own_version()
     assert set(learningchain.__all__) <= set(dir(learningchain))
     with pytest.raises(AttributeError):

@@ -15,8 +15,8 @@ from chain.errors import TxCode
 from chain.ledger.tx import parse_tx
 from chain.types import net_of
 from client import sdk_types as t
-from client.sdk import Client, local_url, read_token
-from client.sdk_sync import SyncClient
+from client.sdk import Client, SyncClient
+from client.sdk_http import local_url, read_token
 from tests.unit.client_fake_api import (
     ACCOUNT,
     CHAIN,
@@ -189,7 +189,7 @@ async def test_a_silent_node_is_given_up(api: Fake) -> None:
 
 
 async def test_an_endless_answer_is_cut(node: Client, api: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("client.sdk.MAX_ANSWER", 1000)
+    monkeypatch.setattr("client.sdk_http.MAX_ANSWER", 1000)
     api.answers["GET /v1/status"] = STATUS | {"more": "x" * 2000}
     with pytest.raises(t.Unreachable, match="sent more"):
         await node.status()

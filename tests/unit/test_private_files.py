@@ -27,7 +27,8 @@ from client.cli.network import read_genesis
 from client.config import ConfigError
 from client.daemon import StartError, api_token, load_genesis
 from client.keystore import Keystore, KeystoreError
-from client.sdk import Usage, read_token
+from client.sdk_http import read_token
+from client.sdk_types import Usage
 from client.work.book import Book, BookError
 from client.work.hidden import decrypt, encrypt
 from client.work.material import Models
@@ -338,7 +339,7 @@ ELSEWHERE = {
     "client/cli/common.py": "a passphrase file",
     "client/cli/submit.py": "a file of parameters",
     "client/cli/network.py": "a genesis file that is installed",
-    "client/sdk.py": "uploads, and a token file",
+    "client/sdk_http.py": "uploads, and a token file",
     "client/sdk_files.py": "downloads",
     # Files that others cannot name in advance (mkstemp), or that nobody writes.
     "client/api/files.py": "uploads in the spool, made by mkstemp",

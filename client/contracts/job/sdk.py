@@ -1,0 +1,85 @@
+"""Calls about jobs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from client.sdk_calls import call, stream
+from client.sdk_http import MAX_PAGE, Progress, path_id
+from client.sdk_node import NodeCalls
+from client.sdk_types import (
+    ArchiveImage,
+    Fetched,
+    Job,
+    JobEvent,
+    JobTerms,
+    NotFound,
+    RegistryImage,
+    Submitted,
+    Unreachable,
+)
+
+
+class JobCalls(NodeCalls):
+    @call
+    async def jobs(
+        self, *, live: bool = False, beginning: str | None = None, before: int | None = None, limit: int = 50
+    ) -> list[Job]:
+        """Jobs, newest first, at most 1,000; go on with `before` = the last one's `number`, or use `every_job`. `beginning` asks
+        for those whose id begins so, however old they are."""
+        return await self.api.rows("/v1/jobs", live="true" if live else None, id=beginning, before=before, limit=limit)
+
+    @stream
+    async def every_job(self, *, live: bool = False, before: int | None = None, page: int = MAX_PAGE) -> AsyncIterator[Job]:
+        """Jobs, newest first, to the oldest: asks for the next `page` of them when the last one is used up."""
+        while found := await self.jobs(live=live, before=before, limit=page):
+            for job in found:
+                if before is not None and job["number"] >= before:
+                    raise Unreachable("The node lists the same jobs again: its version does not fit this client's")
+                before = job["number"]
+                yield job
+            if len(found) < page:
+                return
+
+    @call
+    async def job_events(self, job: str, *, before: int | None = None, limit: int = 50) -> list[JobEvent]:
+        """What happened to a job, newest first, with block and time; go on with `before` = the last one's `cursor`."""
+        return await self.api.rows(f"/v1/jobs/{path_id(job)}/events", before=before, limit=limit)
+
+    @call
+    async def job(self, job: str) -> Job:
+        return await self.api.get(f"/v1/jobs/{path_id(job)}")
+
+    @call
+    async def submit_job(
+        self,
+        image: ArchiveImage | RegistryImage,
+        bounty: str,
+        expires_in_s: float,
+        terms: JobTerms | None = None,
+        *,
+        wait: float = 0,
+    ) -> Submitted:
+        """Post a job as the node's account; `job` in the answer is its id."""
+        body = {"image": image, "bounty": bounty, "expires_in_s": expires_in_s, **(terms or {})}
+        return await self.api.submit("/v1/jobs", body, wait)
+
+    @call
+    async def fetch_model(self, job: str, dest: Path, *, overwrite: bool = False, on_progress: Progress | None = None) -> Fetched:
+        """The winning model of a job, checked against the CID in the ledger. A folder as `dest` gets `model-<job>`.
+
+        The bytes are a stranger's: never unpickle them outside a sandbox.
+        """
+        found = await self.job(job)
+        model = found.get("model")
+        if not model:
+            over = found.get("state") in ("EMPTY", "REFUNDED")
+            what = f"it ended as {found['state']}" if over else f"watch it until it is PAID (learningchain job watch {job[:12]})"
+            raise NotFound(f"Job {job} has no winner's model: {what}")
+        target = dest / f"model-{job[:16]}" if dest.is_dir() else dest
+        path = f"/v1/jobs/{path_id(job)}/model"
+        return await self.api.download(path, {}, model["cid"], target, model["size"], overwrite, on_progress)
+
+
+CALLS = JobCalls

@@ -1,0 +1,271 @@
+"""Requests to one node's API: what goes over the wire, what may come back, and every way in which it can fail."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, cast
+
+import aiohttp
+import msgspec
+
+from chain.storage import private
+from client.sdk_files import StreamName, appearing
+from client.sdk_types import KINDS, ApiError, BadContent, Event, Fetched, Json, Rejected, Stored, Submitted, Unreachable, Usage
+
+Progress = Callable[[int, int], None]
+"""Called with bytes done and bytes in all (0: unknown)."""
+
+MAX_ANSWER: Final = 64 * 2**20
+MAX_EVENT: Final = 2**20
+MAX_PAGE: Final = 1_000
+"""Rows that a node lists in one answer."""
+TIMEOUT_S: Final = 30.0
+SILENCE_S: Final = 600.0
+"""A transfer of a file, or the stream of events, may be silent this long: the graph may be fetching the file."""
+_PIECE: Final = 256 * 1024
+_BROKEN: Final = (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, TimeoutError)
+_BY_STATUS: Final = {400: "usage", 401: "unauthorized", 403: "unauthorized", 404: "not_found", 422: "rejected"}
+
+
+class NodeApi:
+    """One node's API. `close` it in the end."""
+
+    def __init__(self, url: str, token: str | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
+        self.url = url.rstrip("/")
+        self._token, self._timeout = token, timeout_s
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    # --- requests ---------------------------------------------------------------------------------------------------------------
+
+    async def get(self, path: str, **query: Any) -> Json:
+        """An object. What is None in `query` is left out."""
+        return document(await self.call("GET", path, query=query))
+
+    async def rows(self, path: str, **query: Any) -> list[Any]:
+        """A list, sent bare or under its name, the last word of `path`."""
+        found = await self.call("GET", path, query=query)
+        name = path.rpartition("/")[2]
+        listed = found.get(name, found.get("items")) if isinstance(found, dict) else found
+        if not isinstance(listed, list):
+            raise Unreachable(f"The node's answer holds no list of {name}: its version does not fit this client's")
+        return listed
+
+    async def submit(self, path: str, body: Any, wait: float) -> Submitted:
+        """Post what becomes a transaction. With `wait` seconds it returns when that is final."""
+        query = {"wait": wait} if wait else None
+        done = cast(Submitted, document(await self.call("POST", path, query=query, body=body, extra_s=wait)))
+        if code := done.get("code"):
+            raise Rejected(f"Refused in block {done.get('height')}", code=code, name=done.get("code_name"))
+        return done
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+            # Proxies of the environment would see the token: they are not used.
+            self._session = aiohttp.ClientSession(headers=headers, trust_env=False, read_bufsize=MAX_EVENT // 2)
+        return self._session
+
+    async def call(self, method: str, path: str, *, query: Json | None = None, body: Any = None, extra_s: float = 0.0) -> Any:
+        timeout = aiohttp.ClientTimeout(total=self._timeout + extra_s, sock_connect=5.0)
+        params = {k: str(v) for k, v in (query or {}).items() if v is not None}
+        sent: Json = {} if body is None else {"json": body}
+        try:
+            async with self._open().request(method, self.url + path, params=params, timeout=timeout, **sent) as response:
+                return await self.answer(response)
+        except (*_BROKEN, OSError, ValueError) as e:
+            raise self._unreachable(e) from None
+
+    async def answer(self, response: aiohttp.ClientResponse) -> Any:
+        raw = bytearray()
+        async for piece in response.content.iter_chunked(_PIECE):
+            raw += piece
+            if len(raw) > MAX_ANSWER:
+                raise Unreachable(f"{self.url} sent more than {MAX_ANSWER >> 20} MiB. Ask for less at once")
+        try:
+            document = msgspec.json.decode(bytes(raw)) if raw else {}
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise Unreachable(
+                f"{self.url} answered {response.status} with something else than JSON: is this the API of a node? Check --api"
+            ) from None
+        if response.status >= 400:
+            raise _error(response.status, document)
+        return document
+
+    def _unreachable(self, e: BaseException) -> Unreachable:
+        if isinstance(e, aiohttp.InvalidURL):
+            return Unreachable(f"{self.url} is no address of an API. It looks like http://127.0.0.1:7401")
+        why = "it did not answer in time" if isinstance(e, TimeoutError) else str(e) or type(e).__name__
+        if isinstance(e, aiohttp.ClientConnectorError):
+            refused = isinstance(e.os_error, ConnectionRefusedError)
+            why = "nothing listens there" if refused else e.os_error.strerror or str(e.os_error)
+        return Unreachable(
+            f"Cannot reach the node at {self.url}: {why}. Is it running (learningchain node), is this its address (--api)?"
+        )
+
+    # --- files ------------------------------------------------------------------------------------------------------------------
+
+    async def upload(self, path: Path, on_progress: Progress | None = None) -> Stored:
+        """Give a file to the node, which keeps and serves it. The CID it answers is checked against the bytes sent."""
+        name = StreamName()
+        try:
+            total = path.stat().st_size
+            pieces = _pieces(path, name, total, on_progress)
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=SILENCE_S)
+            headers = {"Content-Length": str(total), "Content-Type": "application/octet-stream"}
+            async with self._open().post(self.url + "/v1/files", data=pieces, headers=headers, timeout=timeout) as response:
+                stored = cast(Stored, document(await self.answer(response)))
+        except FileNotFoundError:
+            raise Usage(f"There is no file {path}") from None
+        except (*_BROKEN, OSError) as e:
+            raise self._unreachable(e) from None
+        own, _ = name.finish()
+        if stored["cid"] != own:
+            raise BadContent(f"The node stored {path.name} as {stored['cid']}, its bytes make {own}. Upload it again")
+        return stored
+
+    async def download(
+        self, path: str, query: Json, cid: str, dest: Path, limit: int, overwrite: bool, on_progress: Progress | None
+    ) -> Fetched:
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=SILENCE_S)
+        name = StreamName()
+        try:
+            with appearing(dest, overwrite=overwrite) as file:
+                async with self._open().get(self.url + path, params=query, timeout=timeout) as response:
+                    if response.status >= 400:
+                        await self.answer(response)
+                    total = response.content_length or limit
+                    async for piece in response.content.iter_chunked(_PIECE):
+                        if name.size + len(piece) > limit:
+                            raise BadContent(f"{cid} is larger than the {limit} bytes it should have. Nothing was kept")
+                        name.feed(piece)
+                        await asyncio.to_thread(file.write, piece)
+                        if on_progress:
+                            on_progress(name.size, total)
+                found, sha256 = name.finish()
+                if found != cid:
+                    raise BadContent(f"The bytes received are {found}, not {cid}. Nothing was kept; fetch it again")
+        except _BROKEN as e:
+            raise self._unreachable(e) from None
+        except OSError as e:
+            raise Usage(f"{dest} cannot be written: {e.strerror}. Check the folder and its free space") from None
+        return Fetched(dest, cid, name.size, sha256)
+
+    # --- events -----------------------------------------------------------------------------------------------------------------
+
+    async def events(self, kinds: Sequence[str] | None) -> AsyncIterator[Event]:
+        """What happens on the node from now on: "block", "note" (the ledger's events), "run" (progress); `kinds` asks for some.
+
+        Ends with `Unreachable` when the connection breaks. Events in between are lost then: read the state again.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=SILENCE_S)
+        query = {"kinds": ",".join(kinds)} if kinds else {}
+        try:
+            async with self._open().get(self.url + "/v1/events", params=query, timeout=timeout) as response:
+                if response.status >= 400:
+                    await self.answer(response)
+                async for event in _events(response.content):
+                    yield event
+        except (*_BROKEN, OSError, ValueError) as e:
+            raise self._unreachable(e) from None
+        raise Unreachable(f"The node at {self.url} closed the stream of events. Is it still running?")
+
+
+# --- parts ---------------------------------------------------------------------------------------------------------------------
+
+
+def local_url(listen: str) -> str:
+    """The address under which a client on this machine reaches an API that listens there."""
+    host, _, port = listen.rpartition(":")
+    reachable = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
+    return f"http://{reachable}:{port}"
+
+
+def read_token(path: Path, *, own: bool = False) -> str | None:
+    """The API token in a file, None where there is no file. `own`: it lies in the data folder, where neither a link nor a pipe has
+    its name. Raises `Usage`."""
+    try:
+        with private.reading(path) if own else path.open("rb") as f:
+            token = f.read(1_025).decode("ascii").strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as e:
+        raise Usage(f"The token file {path} cannot be read: {e}. It belongs to the user who runs the node") from None
+    if not 0 < len(token) <= 1_024 or not token.isprintable():
+        raise Usage(f"{path} holds no token. The node writes it at its start: name its data folder with --data")
+    return token
+
+
+def path_id(text: str) -> str:
+    """A part of a path: an id that a caller gave us must not become another path."""
+    if not text.isascii() or not text.replace("-", "").replace("_", "").isalnum() or len(text) > 128:
+        raise Usage(f"{text[:80]!r} is no id: ids are letters and digits")
+    return text
+
+
+def document(found: Any) -> Json:
+    """An object, as every answer is that is no list."""
+    if not isinstance(found, dict):
+        raise Unreachable("The node's answer is of another kind than expected: its version does not fit this client's")
+    return found
+
+
+def _error(status: int, document: Any) -> ApiError:
+    said = document.get("error") if isinstance(document, dict) else None
+    said = said if isinstance(said, dict) else {}
+    kind = KINDS.get(str(said.get("kind")), KINDS[_BY_STATUS.get(status, "unavailable")])
+    code, name, wait_s = said.get("code"), said.get("name"), said.get("retry_after_s")
+    message = str(said.get("message") or f"the node answered with HTTP status {status}")[:4_000]
+    return kind(
+        message,
+        code=code if isinstance(code, int) else None,
+        name=name if isinstance(name, str) else None,
+        retry_after_s=wait_s if isinstance(wait_s, int) else None,
+    )
+
+
+async def _pieces(path: Path, name: StreamName, total: int, on_progress: Progress | None) -> AsyncIterator[bytes]:
+    with await asyncio.to_thread(path.open, "rb") as file:
+        if os.fstat(file.fileno()).st_size != total:
+            raise Usage(f"{path} changes while it is read. Upload it when it is complete")
+        while piece := await asyncio.to_thread(file.read, _PIECE):
+            name.feed(piece)
+            if on_progress:
+                on_progress(name.size, total)
+            yield piece
+
+
+def _event_data(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except RecursionError:
+        raise ValueError("an event that is nested too deeply") from None
+
+
+async def _events(stream: aiohttp.StreamReader) -> AsyncIterator[Event]:
+    """Server-sent events (WHATWG HTML, 9.2): `event:` and `data:` lines, ended by an empty line; comments keep it alive."""
+    data: list[str] = []
+    kind, size = "message", 0
+    while line := await stream.readline():
+        text = line.decode("utf-8", "replace").rstrip("\r\n")
+        field, _, value = text.partition(":")
+        value = value.removeprefix(" ")
+        size += len(line)
+        if size > MAX_EVENT:
+            raise ValueError(f"an event of more than {MAX_EVENT} bytes")
+        if not text:
+            if data:
+                document = _event_data("\n".join(data))
+                yield Event(kind, document if isinstance(document, dict) else {"value": document})
+            kind, data, size = "message", [], 0
+        elif field == "event":
+            kind = value
+        elif field == "data":
+            data.append(value)
