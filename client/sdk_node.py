@@ -22,6 +22,10 @@ class NodeCalls(Calls):
         super().__init__(api)
         self._sequences: dict[tuple[str, bytes, int], int] = {}
 
+    @property
+    def url(self) -> str:
+        return self.api.url
+
     # --- reading ----------------------------------------------------------------------------------------------------------------
 
     @call

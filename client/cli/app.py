@@ -10,7 +10,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from client.cli.commands import ABOUT, HINT, SECTIONS, Command, Family, example, page
+from client.cli.commands import ABOUT, HINT, SECTIONS, example, page
+from client.cli.entries import Command, Family
 
 if TYPE_CHECKING:
     from cyclopts import App, CycloptsError, Group
@@ -78,8 +79,7 @@ def _family(family: Family, group: Group) -> App:
 
 def _add(app: App, command: Command, group: Group | None) -> None:
     more: dict[str, Any] = {} if group is None else {"group": group}
-    where = f"client.cli.{command.where}"
-    app.command(where, name=command.name, help=command.text, help_epilogue=example(command.example), **more)
+    app.command(command.where, name=command.name, help=command.text, help_epilogue=example(command.example), **more)
 
 
 # --- running -------------------------------------------------------------------------------------------------------------------

@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from client import contracts
+from client.cli.entries import Command, Family, Sections
 
-
-class Command(NamedTuple):
-    """One command. `where` is its module in `client.cli` and its function; `example` is what one types after `learningchain`."""
-
-    name: str
-    where: str
-    text: str
-    example: str
-
-
-class Family(NamedTuple):
-    """Commands under one word, as in `job list`."""
-
-    name: str
-    text: str
-    commands: tuple[Command, ...]
-
-
-SECTIONS: dict[str, tuple[Command | Family, ...]] = {
+_OWN: Sections = {
     "Getting started": (
         Command(
             "init",
@@ -72,27 +55,7 @@ SECTIONS: dict[str, tuple[Command | Family, ...]] = {
         ),
     ),
     "Credits and blocks": (
-        Command("balance", "ledger:balance", "Credits of an account.", "balance lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq"),
         Command("history", "ledger:history", "Movements of an account's credits, newest first.", "history --limit 20"),
-        Command(
-            "transfer",
-            "ledger:transfer",
-            "Send credits to another account.",
-            "transfer lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq 1.5",
-        ),
-        Command("accounts", "ledger:accounts", "Accounts of the network, with their credits.", "accounts"),
-        Command(
-            "judge",
-            "ledger:judge",
-            "A validator's word on a suspended account: ban it, or lift the suspension.",
-            "judge lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq --lift",
-        ),
-        Command(
-            "release",
-            "ledger:release",
-            "A validator's word on what is parked: run it again, or give back what it holds.",
-            "release job 4be2... --retry",
-        ),
         Family(
             "name",
             "Call accounts by names of your own: they stand beside addresses and may be typed for them. Nobody else sees them.",
@@ -118,33 +81,21 @@ SECTIONS: dict[str, tuple[Command | Family, ...]] = {
             (Command("show", "ledger:tx_show", "Show a transaction and its receipt.", "tx show 9c1f..."),),
         ),
     ),
-    "Jobs": (
-        Command("runs", "ledger:runs", "Runs of this node's worker and verifier.", "runs"),
-        Family(
-            "job",
-            "Post, follow and fetch training jobs.",
-            (
-                Command(
-                    "submit",
-                    "submit:submit",
-                    "Post a job with a bounty.",
-                    "job submit --image-archive job.tar --bounty 100 --expires 10m",
-                ),
-                Command("list", "jobs:list_jobs", "Jobs of the network, newest first.", "job list --live"),
-                Command("show", "jobs:show", "Everything about one job.", "job show 3fa9c1"),
-                Command("watch", "watch:watch", "Follow a job until it has ended.", "job watch 3fa9c1"),
-                Command(
-                    "fetch",
-                    "jobs:fetch",
-                    "Save the winner's model, checked against the ledger.",
-                    "job fetch 3fa9c1 --out model.bin",
-                ),
-                Command("cancel-run", "jobs:cancel_run", "Kill a run of this node.", "job cancel-run r-17"),
-            ),
-        ),
-    ),
+    "Jobs": (Command("runs", "ledger:runs", "Runs of this node's worker and verifier.", "runs"),),
 }
 
+
+def _sections() -> Sections:
+    """The program's own commands, then those of each contract; what has one heading is listed together."""
+    found: Sections = {}
+    tables = [("client.cli", _OWN), *((part.__package__ or "", part.SECTIONS) for part in contracts.parts("commands").values())]
+    for package, table in tables:
+        for heading, entries in table.items():
+            found[heading] = found.get(heading, ()) + tuple(entry.of(package) for entry in entries)
+    return found
+
+
+SECTIONS: Sections = _sections()
 ABOUT = "A graph of computers that trade machine-learning work for credits."
 HINT = "Each command explains itself: learningchain job submit --help"
 _HELP = frozenset({"--help", "-h"})

@@ -20,6 +20,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from client import contracts
 from client.names import MAX_CHARACTERS, Names, NamesError, load
 
 if TYPE_CHECKING:
@@ -210,23 +211,19 @@ def clean(value: Any) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in str(value))
 
 
-_COMMANDS = (
-    ("GET /v1/accounts/{id}", "learningchain balance ACCOUNT"),
-    ("GET /v1/accounts", "learningchain accounts"),
-    ("GET /v1/jobs/{id}", "learningchain job show JOB"),
-    ("GET /v1/jobs", "learningchain job list"),
-    ("GET /v1/runs", "learningchain runs"),
-    ("GET /v1/peers", "learningchain peers"),
-    ("GET /v1/status", "learningchain status"),
-    ("expires_in_s", "--expires"),
-)
+_COMMANDS = {
+    "GET /v1/runs": "learningchain runs",
+    "GET /v1/peers": "learningchain peers",
+    "GET /v1/status": "learningchain status",
+}
 _HELP = re.compile(r"[;.] GET /v1/openapi\.json [^.;]*")
 
 
 def in_commands(text: str) -> str:
     """A text of the API for people at the command line: where it names a request or a field, what is typed instead."""
+    says = [_COMMANDS, *(getattr(part, "SAYS", {}) for part in contracts.parts("commands").values())]
     text = _HELP.sub("", text)
-    for request, command in _COMMANDS:
+    for request, command in sorted((pair for some in says for pair in some.items()), reverse=True):
         text = text.replace(request, command)
     return text
 

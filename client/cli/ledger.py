@@ -1,4 +1,4 @@
-"""Reading the ledger and moving credits: `status`, `balance`, `history`, `transfer`, `accounts`, `judge`, `peers`, `runs`…"""
+"""Reading the ledger: `status`, `history`, `peers`, `runs`, `block show`, `tx show`; and how a submission ends."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.text import Text
 
 from client.cli.common import (
     HERE,
     Common,
-    WrongUsage,
     ago,
-    amount,
     brief,
     cell,
     clean,
@@ -23,7 +20,6 @@ from client.cli.common import (
     listing,
     named,
     nested,
-    relative,
     size_text,
     when,
 )
@@ -37,9 +33,6 @@ if TYPE_CHECKING:
 Wait = Annotated[float, Parameter(help="Seconds to wait until it is final; 0: do not wait.")]
 MAX_WAIT = 300.0
 MAX_TROUBLES = 8
-PAGE = 1_000
-LATELY = 200
-"""Entries of the own history in which a transfer looks for accounts that were paid before."""
 PENDING = 3
 """Exit code where the graph did not decide in time: whether it will is not known."""
 
@@ -111,7 +104,7 @@ async def _status(node: Client) -> tuple[Status, str, str]:
     """The status, this node's role, and whether its containers hold: without an engine a node keeps its ledger running."""
     found = await node.status()
     try:
-        role = _role(await node.account(found["id"]))
+        role = role_of(await node.account(found["id"]))
     except NotFound:
         role = "no member of this network: send its members your key (learningchain id)"
     try:
@@ -121,36 +114,8 @@ async def _status(node: Client) -> tuple[Status, str, str]:
         return found, role, in_commands(e.message) if e.name == "SANDBOX" else "-"
 
 
-def balance(
-    who: Annotated[str | None, Parameter(name="ACCOUNT", help="lc1... or a name; default: this node's.")] = None,
-    /,
-    *,
-    common: Common = HERE,
-) -> int:
-    """Credits of an account."""
-    who = None if who is None else common.account(who)
-    found, clock = common.ask(lambda node: _standing(node, who))
-
-    def people(console: Console) -> None:
-        rows: list[tuple[str, Any]] = [("free", found.get("balance")), ("locked in jobs", found.get("locked"))]
-        if found.get("frozen", "0") != "0":
-            rows.append(("frozen", found["frozen"]))
-        if earned := found.get("bandwidth"):
-            rows.append(("bandwidth", f"{size_text(max(0, earned['left']))} left, {size_text(earned['per_s'])}/s"))
-        rows.append(("status", found.get("status")))
-        if strikes := found.get("strikes"):
-            rows.append(("strikes", len(strikes)))
-        if case := found.get("case"):
-            votes = f"{len(case['confirm'])} confirm, {len(case['lift'])} lift"
-            rows.append(("suspension", f"decided {relative(case['until'], clock)}; {votes}"))
-        console.print(facts(str(found.get("id")), rows))
-
-    common.out.show(found, people)
-    return 0
-
-
-async def _standing(node: Client, who: str | None) -> tuple[Account, int]:
-    return await node.account(who), (await node.status())["clock_now"]
+def role_of(a: Account) -> str:
+    return "validator" if a.get("validator") else "verifier" if a.get("verifier") else "member"
 
 
 def history(
@@ -203,7 +168,7 @@ async def _movements(
     """A history, and of the addresses in it those that begin and end like a known one: their entries have `looks_like`."""
     own = who or (await node.status())["id"]
     found = await node.history(own, before=before, limit=limit)
-    known = {own, *names.by_address, *_paid(found)}
+    known = {own, *names.by_address, *paid_by_hand(found)}
     poisoned: dict[str, str] = {}
     for entry in found:
         other = str(entry.get("other"))
@@ -212,7 +177,7 @@ async def _movements(
     return found, poisoned
 
 
-def _paid(entries: list[HistoryEntry]) -> set[str]:
+def paid_by_hand(entries: list[HistoryEntry]) -> set[str]:
     """Accounts that credits were sent to by hand."""
     return {
         str(e["other"])
@@ -223,57 +188,6 @@ def _paid(entries: list[HistoryEntry]) -> set[str]:
 
 def _signed(text: Any) -> Any:
     return cell(text, "green" if str(text).startswith("+") else "red" if str(text).startswith("-") else "")
-
-
-def transfer(
-    to: Annotated[str, Parameter(name="TO", help="lc1... of the receiver, or its name.")],
-    credits_: Annotated[str, Parameter(name="AMOUNT", help="Credits, such as 12 or 0.5.", allow_leading_hyphen=True)],
-    /,
-    *,
-    memo: Annotated[str | None, Parameter(help="A note for the receiver, at most 64 bytes; everybody can read it.")] = None,
-    wait: Wait = 30,
-    common: Common = HERE,
-) -> int:
-    """Send credits to another account."""
-    receiver, sum_ = common.account(to), amount(credits_, "AMOUNT")
-    wait = min(wait, MAX_WAIT)
-
-    async def send(node: Client) -> Submitted:
-        if receiver not in common.names.by_address:
-            await _no_copy(node, receiver, common.names)
-        return await node.transfer(receiver, sum_, memo=memo, wait=wait)
-
-    done = common.ask(send)
-
-    def people(console: Console) -> None:
-        if "height" in done:
-            console.print(
-                f"Sent {sum_} {'credit' if sum_ == '1' else 'credits'} to {named(receiver)} in block {done['height']}.",
-                soft_wrap=True,
-            )
-        console.print(f"Transaction {clean(done.get('tx'))}", soft_wrap=True)
-
-    common.out.show(done, people)
-    return finished(common, done, wait)
-
-
-async def _no_copy(node: Client, receiver: str, names: Names) -> None:
-    """Raises `WrongUsage` where the receiver is no known account and its address begins and ends like that of one.
-
-    Known are accounts with a name, the own one, and those that credits went to lately.
-    """
-    own = (await node.status())["id"]
-    try:
-        paid = _paid(await node.history(own, limit=LATELY))
-    except NotFound:  # this node is no member: what that means is told where the transfer is refused
-        paid = set()
-    like = None if receiver in paid else near(receiver, [own, *names.by_address, *paid])
-    if like:
-        whose = "this node's own" if like == own else named(like)
-        raise WrongUsage(
-            f"Nothing was sent: {receiver} begins and ends like {whose}, and is another account. Such addresses are made "
-            f"to be copied by mistake. If you mean it, give it a name first: learningchain name set {receiver} NAME"
-        )
 
 
 def finished(common: Common, done: Submitted, wait: float) -> int:
@@ -408,96 +322,3 @@ def runs(*, common: Common = HERE) -> int:
 
     common.out.show(found, people)
     return 0
-
-
-def accounts(*, common: Common = HERE) -> int:
-    """Accounts of the network, with their credits."""
-    found = common.ask(_every_account)
-
-    def people(console: Console) -> None:
-        rows: list[list[Any]] = [
-            [a.get("id"), _role(a), a.get("status"), a.get("balance"), a.get("locked"), len(a.get("strikes") or [])] for a in found
-        ]
-        names = ["account", "role", "status", "free", "locked", "strikes"]
-        if known := common.names:
-            names.insert(1, "name")
-            rows = [[Text(str(row[0])), known.of(row[0]), *row[1:]] for row in rows]
-        console.print(listing(names, rows, {"free", "locked", "strikes"}, whole={"account"}))
-
-    common.out.show(found, people)
-    return 0
-
-
-async def _every_account(node: Client) -> list[Account]:
-    found: list[Account] = []
-    while page := await node.accounts(after=found[-1]["id"] if found else None, limit=PAGE):
-        found += page
-        if len(page) < PAGE:
-            break
-    return found
-
-
-def _role(a: Account) -> str:
-    return "validator" if a.get("validator") else "verifier" if a.get("verifier") else "member"
-
-
-def release(
-    contract: Annotated[str, Parameter(name="CONTRACT", help="job or membership, as learningchain status shows it.")],
-    ref: Annotated[str, Parameter(name="REF", help="The job's id or its first characters, or lc1... or the name of the account.")],
-    /,
-    *,
-    give_back: Annotated[
-        bool,
-        Parameter(
-            name=("--give-back",),
-            negative="--retry",
-            show_default=False,
-            help="End it and return what it holds to whom it came from, or let it run again.",
-        ),
-    ],
-    wait: Wait = 30,
-    common: Common = HERE,
-) -> int:
-    """A validator's word on a job or case that is parked, because a program failed there. More than two thirds decide."""
-    from client.cli.jobs import find_job
-
-    wait = min(wait, MAX_WAIT)
-
-    async def send(node: Client) -> tuple[str, Submitted]:
-        whole = await find_job(node, ref) if contract == "job" else common.account(ref)
-        return whole, await node.release(contract, whole, give_back=give_back, wait=wait)
-
-    whole, done = common.ask(send)
-
-    def people(console: Console) -> None:
-        console.print(
-            f"This validator's word: {'give back' if give_back else 'retry'} {named(whole)}. What is parked: learningchain status"
-        )
-
-    common.out.show(done, people)
-    return finished(common, done, wait)
-
-
-def judge(
-    who: Annotated[str, Parameter(name="ACCOUNT", help="lc1... of the suspended account, or its name.")],
-    /,
-    *,
-    lift: Annotated[
-        bool, Parameter(name=("--lift",), negative="--confirm", show_default=False, help="Lift the suspension, or confirm the ban.")
-    ],
-    wait: Wait = 30,
-    common: Common = HERE,
-) -> int:
-    """A validator's word on a suspended account. More than two thirds of the validators decide."""
-    who = common.account(who)
-    wait = min(wait, MAX_WAIT)
-    done = common.ask(lambda node: node.judge(who, confirm=not lift, wait=wait))
-
-    def people(console: Console) -> None:
-        console.print(
-            f"This validator's word: {'lift' if lift else 'ban'} {named(who)}. Its standing: learningchain balance {who}",
-            soft_wrap=True,
-        )
-
-    common.out.show(done, people)
-    return finished(common, done, wait)

@@ -2,7 +2,8 @@
 
 A slice is a package with the modules that its contract needs, each found by its name:
 
-    commands   SECTIONS, the commands by name; imports nothing but `client.cli.commands`     read by client.cli.commands
+    commands   SECTIONS, its commands, and SAYS; imports nothing but `client.cli.entries`     read by client.cli
+    references find, how what it keeps is named where one is typed                           read by commands
     work       WORK, its machines                                                            read by client.work.machine
     api        ROUTES, and PATH and FOLLOWERS where there are some                           read by client.api.table
     sdk        CALLS, its calls of the SDK                                                   read by client.sdk

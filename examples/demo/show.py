@@ -15,7 +15,7 @@ from rich.text import Text
 
 from chain.types import format_credits, parse_credits
 from client.cli.common import cell, clean
-from client.cli.watch import sparkline
+from client.contracts.job.cli.watch import sparkline
 from examples.demo.board import Board, Json, NodeLine, Step
 from examples.demo.plan import CHEATER, NODES
 

@@ -26,10 +26,10 @@ from client.api.chain import _parse_raw
 from client.api.errors import ApiError, ErrorResponse
 from client.api.route import MAX_JSON, parse_account, parse_body, parse_field, parse_hash, parse_query
 from client.cli.common import WrongUsage
-from client.cli.submit import read_params
 from client.contracts.credits.api import build_transfer
 from client.contracts.credits.schema import TransferRequest
 from client.contracts.job.api import build_job
+from client.contracts.job.cli.submit import read_params
 from client.contracts.job.schema import JobRequest, JobsQuery, ModelQuery
 from client.contracts.membership.schema import AccountsQuery, JudgementRequest
 from client.keystore import Keystore, KeystoreError

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from chain.contracts.job import job_id_of, rules
-from client.cli.jobs import find_job
+from client.contracts.job.references import find
 from tests.processes.harness import QUICK, Graph, NodeProcess, Person, Role, validators
 from tests.processes.scripted import post, terms
 
@@ -38,7 +38,7 @@ async def shows_all(node: NodeProcess, jobs: list[str], honest: str) -> None:
         listed += [str(job["id"]) for job in page]
         before = page[-1]["number"]
     assert listed == [honest, *reversed(jobs)]
-    assert await find_job(node.api, jobs[0][:16]) == jobs[0], "the oldest of all"
+    assert await find(node.api, jobs[0][:16]) == jobs[0], "the oldest of all"
     locked = {account["id"]: Decimal(account["locked"]) * 10**6 for account in await node.api.accounts()}
     each = EACH * (BOUNTY + rules.fees_locked(FEE, 3))
     assert [locked[poster.address] for poster in POSTERS] == [each] * len(POSTERS)

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import learningchain
-from client.cli import app, commands, common, watch
+from client.cli import app, commands, common
+from client.contracts.job.cli import watch
 from tests.unit.client_fake_api import DONE, FINISHED, JOB, OPEN, OTHER, OWN, TX, Fake, refusal
 
 pytest_plugins = ["tests.unit.client_cli_kit"]

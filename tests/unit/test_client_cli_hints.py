@@ -15,8 +15,9 @@ from chain.contracts.job.records import State
 from chain.ledger.genesis import PARAMETERS, from_json
 from chain.params import Params
 from client.api.explain import explain
-from client.cli import jobs, network
+from client.cli import network
 from client.cli.common import in_commands
+from client.contracts.job.cli import jobs
 from client.contracts.job.schema import JobRequest, LimitsRequest
 from tests.unit.client_cli_kit import WORD
 from tests.unit.client_fake_api import ACCOUNT, JOB, OTHER, OWN, RUN, SEEN, STATUS, Fake, refusal
@@ -70,7 +71,7 @@ def test_status_says_whether_jobs_can_run(api: Fake, run: Any) -> None:
 
 
 def test_accounts_are_listed_page_by_page(api: Fake, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("client.cli.ledger.PAGE", 1)
+    monkeypatch.setattr("client.contracts.membership.cli.PAGE", 1)
     api.answers["GET /v1/accounts"] = [(200, [ACCOUNT]), (200, [ACCOUNT | {"id": OTHER, "validator": False}]), (200, [])]
     out = run("accounts").out
     assert OWN in out and OTHER in out and "validator" in out and "verifier" in out

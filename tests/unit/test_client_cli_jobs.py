@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from client.cli import common, watch
+from client.cli import common
+from client.contracts.job.cli import watch
 from tests.unit.client_fake_api import FINISHED, HAPPENED, JOB, MODEL, OPEN, OTHER, OWN, STATUS, Fake, cid_of, refusal
 
 pytest_plugins = ["tests.unit.client_cli_kit"]

@@ -337,7 +337,7 @@ ELSEWHERE = {
     # What a user names, not the data folder; every one of them by a name that the user typed.
     "client/cli/app.py": "standard output to /dev/null",
     "client/cli/common.py": "a passphrase file",
-    "client/cli/submit.py": "a file of parameters",
+    "client/contracts/job/cli/submit.py": "a file of parameters",
     "client/cli/network.py": "a genesis file that is installed",
     "client/sdk_http.py": "uploads, and a token file",
     "client/sdk_files.py": "downloads",

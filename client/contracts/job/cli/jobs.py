@@ -13,6 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.text import Text
 
 from client.cli.common import HERE, Common, Output, WrongUsage, cell, clean, facts, listing, relative, short, size_text, span
+from client.contracts.job.references import find
 from client.sdk_types import Fetched, Job, ParkedReference, Status
 
 if TYPE_CHECKING:
@@ -57,24 +58,6 @@ JobId = Annotated[str, Parameter(name="JOB", help="The job's id or its first cha
 
 
 # --- shared --------------------------------------------------------------------------------------------------------------------
-
-
-async def find_job(node: Client, text: str) -> str:
-    """The full id behind an id, the beginning of one, or `latest`. Raises `WrongUsage`."""
-    word = text.lower()
-    if word == "latest":
-        if newest := await node.jobs(limit=1):
-            return str(newest[0]["id"])
-        raise WrongUsage("There is no job yet. Post one: learningchain job submit --help")
-    if not word or any(c not in "0123456789abcdef" for c in word) or len(word) > 64:
-        raise WrongUsage(f"{text[:80]!r} is no job id: ids are up to 64 hex digits (learningchain job list)")
-    if len(word) == 64:
-        return word
-    found = [str(job["id"]) for job in await node.jobs(beginning=word, limit=2)]
-    if len(found) != 1 or not found[0].startswith(word):
-        problem = "More than one job begins" if len(found) > 1 else "No job begins"
-        raise WrongUsage(f"{problem} with {word}. learningchain job list shows the ids")
-    return found[0]
 
 
 def state_text(state: Any) -> Text:
@@ -163,7 +146,7 @@ def show(job: JobId, /, *, common: Common = HERE) -> int:
     """Everything about one job."""
 
     async def read(node: Client) -> tuple[Job, Status]:
-        return await node.job(await find_job(node, job)), await node.status()
+        return await node.job(await find(node, job)), await node.status()
 
     found, status = common.ask(read)
     parked = parked_here(status, found["id"])
@@ -276,7 +259,7 @@ def fetch(
 
     async def download(node: Client) -> Fetched:
         with Bar(common.out, "model") as on_progress:
-            return await node.fetch_model(await find_job(node, job), out, overwrite=force, on_progress=on_progress)
+            return await node.fetch_model(await find(node, job), out, overwrite=force, on_progress=on_progress)
 
     got = common.ask(download)
     document = {"path": str(got.path), "cid": got.cid, "size": got.size, "sha256": got.sha256}

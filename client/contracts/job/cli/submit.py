@@ -12,8 +12,8 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from client.cli.common import HERE, Common, WrongUsage, amount, facts, seconds, span
-from client.cli.jobs import Bar
 from client.cli.ledger import MAX_WAIT, Wait, finished
+from client.contracts.job.cli.jobs import Bar
 from client.sdk_types import ArchiveImage, JobLimits, JobTerms, RegistryImage, Submitted
 
 if TYPE_CHECKING:

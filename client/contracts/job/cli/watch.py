@@ -18,7 +18,8 @@ from rich.live import Live
 from rich.text import Text
 
 from client.cli.common import HERE, Common, Output, cell, clean, facts, listing, named, nested, span, when
-from client.cli.jobs import ENDED, JobId, claims_table, find_job, meaning, parked_here, show_job, state_text, votes_rows, who
+from client.contracts.job.cli.jobs import ENDED, JobId, claims_table, meaning, parked_here, show_job, state_text, votes_rows, who
+from client.contracts.job.references import find
 from client.sdk_types import ApiError, Job, JobEvent, NotFound, ParkedReference, Unreachable
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def watch(job: JobId, /, *, common: Common = HERE) -> int:
     """Follow a job until it has ended. With --json one line for each change."""
 
     async def follow(node: Client) -> int:
-        job_id = await find_job(node, job)
+        job_id = await find(node, job)
         own = (await node.status())["id"]
         view: View = JsonView(common.out) if common.json else LiveView(own) if sys.stdout.isatty() else LineView(common.out, own)
         with view:

@@ -1,0 +1,34 @@
+"""What a command is in a table. Imports nothing: `learningchain --help` is quick."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """One command. `where` is its module, seen from the table's package, and its function; `example` is what one types after
+    `learningchain`."""
+
+    name: str
+    where: str
+    text: str
+    example: str
+
+    def of(self, package: str) -> Command:
+        return self._replace(where=f"{package}.{self.where}")
+
+
+class Family(NamedTuple):
+    """Commands under one word, as in `job list`."""
+
+    name: str
+    text: str
+    commands: tuple[Command, ...]
+
+    def of(self, package: str) -> Family:
+        """The same commands, with the full names of their modules."""
+        return self._replace(commands=tuple(command.of(package) for command in self.commands))
+
+
+Sections = dict[str, tuple[Command | Family, ...]]
+"""Commands by the heading under which a page lists them."""

@@ -1,0 +1,14 @@
+"""The commands about credits. Imports nothing: `learningchain --help` is quick."""
+
+from client.cli.entries import Command, Sections
+
+SECTIONS: Sections = {
+    "Credits and blocks": (
+        Command(
+            "transfer",
+            "cli:transfer",
+            "Send credits to another account.",
+            "transfer lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq 1.5",
+        ),
+    ),
+}
