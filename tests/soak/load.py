@@ -16,7 +16,8 @@ from typing import Any
 from chain.contracts.credits import Transfer
 from chain.contracts.job import Ballot, CommitVote, HiddenVote, OpenVote, VoteCode, job_id_of, vote_commitment
 from chain.types import parse_loss
-from client.sdk import Client, local_url, read_token
+from client.sdk import Client
+from client.sdk_http import local_url, read_token
 from client.sdk_types import ApiError, Json
 from tests.processes import scripted
 from tests.processes.harness import NodeProcess, Person

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import learningchain
-from client.cli import app, commands, common
+from client.cli import app, commands, common, entries
 from client.contracts.job.cli import watch
 from tests.unit.client_fake_api import DONE, FINISHED, JOB, OPEN, OTHER, OWN, TX, Fake, refusal
 
@@ -39,7 +39,7 @@ def test_every_command_explains_itself_with_an_example(run: Any, words: list[str
 def test_every_example_is_accepted(words: list[str]) -> None:
     """Examples are parsed, so that none of them teaches a mistake."""
     tree = app.build()
-    examples = {entry.name: entry.example for entry in ENTRIES if isinstance(entry, commands.Command)}
+    examples = {entry.name: entry.example for entry in ENTRIES if isinstance(entry, entries.Command)}
     examples |= {f"{family.name} {c.name}": c.example for family in commands.families() for c in family.commands}
     example = examples.get(" ".join(words))
     if example is not None:
