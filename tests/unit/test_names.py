@@ -25,7 +25,6 @@ SHARED = {
     "Changes": 2,
     "Connection": 2,
     "Contractor": 2,
-    "Credits": 2,
     "Entry": 2,
     "Failed": 2,
     "Finished": 2,
