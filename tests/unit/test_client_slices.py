@@ -1,0 +1,227 @@
+"""A contract of another distribution: its folder alone gives the ledger a message and the client a route, a call and a command.
+
+The distribution is a folder on the path with its entry points, as an installer leaves it; a program of its own looks at it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client import contracts
+from client.sdk import Client, SyncClient
+
+ROOT = Path(__file__).parents[2]
+
+FILES = {
+    "toy-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: toy\nVersion: 1\n",
+    "toy-1.dist-info/entry_points.txt": (
+        "[learningchain.contracts]\ntoy = toy_chain\n\n[learningchain.client]\ntoy = toy_client\n"
+    ),
+    "toy_chain.py": """
+from enum import IntEnum
+
+from chain.codec import Wire
+from chain.host import Contract, Datum, Form, MessageSpec
+from chain.errors import Reject
+
+
+class ToyCode(IntEnum):
+    RUDE = 9900
+
+
+class Greet(Wire, frozen=True, array_like=True, tag=99 * 32):
+    name: str
+    price: int
+
+
+def greet(host, sender, message):
+    if message.name == "nobody":
+        raise Reject(ToyCode.RUDE, "say a name")
+    host.note("toy.greeted", sender, message.name, message.price)
+
+
+CONTRACT = Contract(
+    name="toy",
+    number=99,
+    messages={Greet: MessageSpec(greet)},
+    codes=ToyCode,
+    state={},
+    events={"toy.greeted": (Datum("name", Form.TEXT), Datum("price", Form.CREDITS))},
+    texts={ToyCode.RUDE: ("nobody is greeted", "Greet somebody")},
+    forms={"price": Form.CREDITS},
+)
+""",
+    "toy_client/__init__.py": "",
+    "toy_client/commands.py": """
+from client.cli.entries import Command, Family
+
+SECTIONS = {"Toys": (Family("toy", "Greet people.", (Command("greet", "cli:greet", "Greet somebody.", "toy greet alice"),)),)}
+SAYS = {"POST /v1/toy/{name}": "learningchain toy greet"}
+""",
+    "toy_client/cli.py": '''
+from client.cli.common import HERE, Common
+
+
+def greet(name: str, /, *, common: Common = HERE) -> int:
+    """Greet somebody."""
+    done = common.ask(lambda node: node.toy.greet(name))
+    common.out.show(done, lambda console: console.print(f"Greeted {name}."))
+    return 0
+''',
+    "toy_client/sdk.py": """
+from client.sdk_calls import Calls, call
+from client.sdk_http import path_id
+
+
+class ToyCalls(Calls):
+    @call
+    async def greet(self, name, *, wait=30):
+        return await self.api.submit(f"/v1/toy/{path_id(name)}", {"price": "0.5"}, wait)
+
+
+CALLS = ToyCalls
+""",
+    "toy_client/api.py": '''
+"""Toys: greetings."""
+
+from chain.types import parse_credits
+from client.api.following import Follower
+from client.api.route import Route, parse_field
+from client.api.schema import Amount, Strict, TxAnswer, WaitQuery
+from client.api.submit import answer, submit
+from toy_chain import Greet
+
+
+class GreetRequest(Strict, frozen=True, kw_only=True):
+    price: Amount
+
+
+class Pawned(Follower):
+    """Everybody has a micro-credit with the toys."""
+
+    def step(self):
+        return False
+
+    def locked(self, account):
+        return 1
+
+
+async def post_greeting(call):
+    op = Greet(call.path("name"), parse_field("price", parse_credits, call.body.price))
+    return await answer(call, "The greeting", await submit(call, "The greeting", op))
+
+
+FOLLOWERS = (Pawned,)
+PATH = {"name": {"type": "string", "description": "whom to greet"}}
+ROUTES = (Route("POST", "/v1/toy/{name}", "Greet", post_greeting, TxAnswer, GreetRequest, WaitQuery, failures=(422,)),)
+''',
+}
+
+PROGRAM = """
+import asyncio, contextlib, io, json, sys, tempfile
+from pathlib import Path
+
+from chain.contracts import MESSAGES
+from client.api.explain import explain
+from client.api.openapi import build
+from client.api.render import code_name
+from client.cli.app import main
+from client.sdk import Client, SyncClient
+from client.sdk_types import Rejected
+from tests.unit.api_kit import TOKEN, serving
+
+out = {}
+
+
+def said(*words):
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        code = main(list(words))
+    return [code, text.getvalue()]
+
+
+def blocking(url):
+    with SyncClient(url, TOKEN) as node:
+        return node.toy.greet("bob")["events"]
+
+
+async def run(folder):
+    async with serving(folder) as api:
+        async with Client(api.url, TOKEN) as node:
+            out["awaited"] = (await node.toy.greet("alice"))["events"]
+            out["locked"] = (await node.account())["locked"]
+            tx = (await node.toy.greet("carol"))["tx"]
+            out["op"] = (await node.tx(tx))["ops"]
+            try:
+                await node.toy.greet("nobody")
+            except Rejected as e:
+                out["refused"] = [e.code, e.name, e.message]
+        out["blocking"] = await asyncio.to_thread(blocking, api.url)
+        token = folder / "token"
+        token.write_text(TOKEN)
+        options = ("--api", api.url, "--token-file", str(token))
+        out["typed"] = await asyncio.to_thread(said, "toy", "greet", "dave", *options)
+
+
+with tempfile.TemporaryDirectory() as folder:
+    asyncio.run(run(Path(folder)))
+document = build()
+out["openapi"] = [document["paths"]["/v1/toy/{name}"]["post"]["tags"], "GreetRequest" in document["components"]["schemas"]]
+out["help"] = said("--help")[1]
+out["family"] = said("toy", "--help")[1]
+json.dump(out, sys.stdout)
+"""
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What a program says of a folder with the distribution in it."""
+    folder = tmp_path_factory.mktemp("toy")
+    for name, text in FILES.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(("how", "name"), [("awaited", "alice"), ("blocking", "bob")])
+def test_its_call_goes_through_its_route_and_its_event_is_shown_as_it_declares(seen: Any, how: str, name: str) -> None:
+    assert [(e["topic"], e["data"]) for e in seen[how]] == [("toy.greeted", {"name": name, "price": "0.5"})]
+
+
+def test_its_message_and_its_refusals_have_its_words(seen: Any) -> None:
+    assert seen["op"] == [{"type": "Greet", "name": "carol", "price": "0.5"}]
+    code, name, message = seen["refused"]
+    assert (code, name) == (9900, "RUDE") and "say a name. Greet somebody" in message
+
+
+def test_what_it_locks_is_part_of_what_an_account_has_locked(seen: Any) -> None:
+    assert seen["locked"] == "0.000001"
+
+
+def test_its_command_is_listed_and_works(seen: Any) -> None:
+    assert seen["typed"] == [0, "Greeted dave.\n"]
+    assert "Toys:\n  toy" in seen["help"] and "greet  Greet somebody." in seen["family"]
+
+
+def test_its_route_and_its_types_are_described(seen: Any) -> None:
+    assert seen["openapi"] == [["toy"], True]
+
+
+def test_type_checkers_know_the_calls_of_every_slice_of_this_program() -> None:
+    """`client.sdk` names them for type checkers; what runs is found."""
+    text = (ROOT / "client" / "sdk.py").read_text()
+    own = {part.CALLS.__name__ for name, part in contracts.parts("sdk").items() if contracts.is_own(name)}
+    assert {line.split()[-1] for line in text.splitlines() if line.startswith("    from client.contracts.")} == own
+    assert all(hasattr(kind, "submit_job") and hasattr(kind, "transfer") for kind in (Client, SyncClient))
