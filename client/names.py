@@ -1,7 +1,7 @@
 """Own names for people: what the owner of a data folder calls accounts. They stay there: nobody else sees or sets them.
 
 A name stands beside an address, never in its place where both have room, and may be typed wherever an address is asked for. Names
-that somebody chose for himself could be chosen to look like another's; these cannot (docs/adr/0008-petnames.md). What is left to
+that somebody chose for himself could be chosen to look like another's; these cannot (docs/adr/0010-petnames.md). What is left to
 get wrong is one's own list: a name is printable and in one form (NFC), two names that look alike are told, and so is an address
 that begins and ends like a known one, as whoever hopes for a careless copy would make it.
 
