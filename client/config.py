@@ -24,6 +24,7 @@ from msgspec import Meta
 
 from chain.crypto import parse_address
 from chain.storage import private
+from chain.storage.errors import masked
 from chain.types import parse_credits
 from p2p.book import parse_endpoint, parse_seed
 
@@ -201,12 +202,6 @@ def shown(config: Config) -> dict[str, Any]:
     """Every setting by dotted name, for displays and the API: a password in the database URL is masked."""
     values = {name: value_of(config, name) for name in SETTINGS}
     return values | {"storage.url": masked(values["storage.url"])}
-
-
-def masked(url: str) -> str:
-    """A database URL without its passwords: behind the user (who may be empty, or hold an @), and among the driver's options."""
-    url = re.sub(r"(://[^/:]*):[^@]*@", r"\1:***@", url)
-    return re.sub(r"(?i)([?&][^=&]*passw[^=&]*=)[^&]*", r"\1***", url)
 
 
 def suggest(word: str, known: list[str]) -> str:

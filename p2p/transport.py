@@ -236,14 +236,19 @@ class Network:
             connection.close(code, reason)
 
     def recheck_membership(self) -> None:
-        """Drops peers that were banned or removed since, or whose key was replaced on the ledger."""
+        """Drops peers that were banned or removed since, or whose key was replaced on the ledger.
+
+        Nobody who is no member stays in the book, connected or not: it would be dialled, and told to others (LC-P2P-32).
+        """
         for peer, connection in list(self._peers.items()):
             current = self._membership(peer)
             if current is None:
                 self.disconnect(peer, "no longer an active member of this network")
-                self._book.forget(peer)
             elif current != connection.key:
                 self.disconnect(peer, "this key was replaced on the ledger")
+        for peer in self._book.members():
+            if self._membership(peer) is None:
+                self._book.forget(peer)
 
     def peers(self) -> list[PeerInfo]:
         return [self._info(self._peers[p]) for p in sorted(self._peers)]

@@ -24,7 +24,7 @@ from chain.ledger.state import State
 from chain.node.history import AccountEvent, Mentions, lines
 from chain.storage import handovers, outcomes, private, schema
 from chain.storage.check import check_store
-from chain.storage.errors import DiskFull, StorageDamaged, StorageError, StorageFailed, StorageMismatch, disk_errors
+from chain.storage.errors import DiskFull, StorageDamaged, StorageError, StorageFailed, StorageMismatch, disk_errors, masked
 from chain.storage.index import Part, Place, Recent, bucket_of, find_in, mentions_decoder, part_decoder
 from chain.storage.pages import StatePages
 from chain.storage.schema import TODO_DAMAGED, Bulk, at, db_errors, in_part, seal, unseal
@@ -166,7 +166,7 @@ class BlockStore:
         Raises `StorageMismatch` (another network or schema), `StorageDamaged`, `StorageFailed`. Call `check` before using it.
         """
         is_file = "://" not in url_or_path
-        where = url_or_path if is_file else sa.make_url(url_or_path).render_as_string()
+        where = url_or_path if is_file else masked(url_or_path)
         if is_file and not create and not os.path.exists(url_or_path):
             raise StorageFailed(
                 f"There is no database {where}", "the file does not exist", "Give the right data folder, or run init first"

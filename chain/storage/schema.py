@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from chain.pages import PAGES
-from chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageFailed
+from chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageFailed, masked
 
 SCHEMA_VERSION = 5
 """Counted up when a table changes. A database of another number is refused: see `chain.storage.versions`."""
@@ -208,9 +208,8 @@ def make_engine(url_or_path: str) -> sa.Engine:
     try:
         engine = sa.create_engine(url)
     except (SQLAlchemyError, ImportError, NoSuchModuleError) as e:
-        shown = sa.make_url(url).render_as_string() if not isinstance(url, str) or "@" not in url else url.split("@")[-1]
         todo = "Use a path, or an URL such as postgresql+psycopg://user@host/name with the package psycopg installed"
-        raise StorageFailed(f"Cannot use the database {shown}", str(e), todo) from e
+        raise StorageFailed(f"Cannot use the database {masked(str(url))}", masked(str(e)), todo) from e
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _setup_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)

@@ -332,6 +332,17 @@ async def test_a_member_that_was_removed_is_forgotten_and_not_told_of() -> None:
         assert a.book.members() == []
 
 
+async def test_a_member_that_was_removed_while_away_is_forgotten_too() -> None:
+    members = members_of(0, 1)
+    a = Node(0, members)
+    async with running(a):
+        a.book.succeeded(id_of(1), "h:1", time.time())
+        assert a.book.members() == [id_of(1)]
+        del members[id_of(1)]
+        a.net.recheck_membership()
+        assert a.book.members() == [], "nobody dials it, and nobody is told of it"
+
+
 async def test_a_blocked_member_is_not_dialled_before_its_block_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """The end of its connection once brought the dial forward again, and of a long block the book knew nothing."""
     members = members_of(0, 1)

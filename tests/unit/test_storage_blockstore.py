@@ -458,7 +458,7 @@ def test_the_statements_are_valid_for_postgresql() -> None:
 
 
 def test_an_unusable_database_url_says_what_would_do() -> None:
-    for url in ("mysql://u@h/db", "postgresql+nothing://u:secret@h/db"):
+    for url in ("mysql://u@h/db", "postgresql+nothing://u:secret@h/db", "mysql://h/db?password=secret"):
         with pytest.raises(StorageFailed) as e:
             open_store(url)
         assert "secret" not in str(e.value)
