@@ -169,11 +169,11 @@ def as_soon(calm: list[Seen], busy: list[Seen]) -> None:
     """Every run takes at most twice the undisturbed blocks and rounds, and the median pair at most twice the time."""
     for seen in busy:
         assert seen.p95_blocks <= FACTOR * statistics.median(one.p95_blocks for one in calm)
-        # One in twenty is what a p95 leaves out: this machine has other work, too.
-        assert seen.failed <= max(FACTOR * max(one.failed for one in calm), seen.heights // 20)
+        # One, or one in twenty, is what a p95 leaves out: this machine has other work, too.
+        assert seen.failed <= max(FACTOR * max(one.failed for one in calm), seen.heights // 20, 1)
     undisturbed = sorted(one.p95 for one in calm)
     ratio = statistics.median(full.p95 / free.p95 for free, full in zip(calm, busy, strict=True))
-    if undisturbed[-1] > FACTOR * undisturbed[0]:
+    if undisturbed[-1] > 1.5 * undisturbed[0]:
         warnings.warn(
             f"seconds tell nothing here: the undisturbed runs took {undisturbed[0]:.2f} to {undisturbed[-1]:.2f} s (p95); "
             f"with full mempools {ratio:.2f} of that",
