@@ -78,7 +78,9 @@ CORE = ("chain/", "tests/sim/", "protocol_spec/")
 REST = (
     Part("every attack with every other", (*FULL, "-n", "2", "tests/sim/test_attacks.py"), 2.0, ("chain/", "tests/sim/")),
     Part("1,000 seeds of the graph", (PYTHON, "-m", "tests.sim", "--seeds", "240..1240", "--jobs", "2"), 3.0, CORE),
-    Part("200 seeds of the market", (*FULL, "-n", "2", "tests/sim/test_market.py"), 4.0, ("client/work/", *CORE)),
+    Part(
+        "200 seeds of the market", (*FULL, "-n", "2", "tests/sim/test_market.py"), 4.0, ("client/work/", "client/contracts/", *CORE)
+    ),
     Part(
         "every case of two rounds of twins",
         (PYTHON, "-m", "tests.twins", "--rounds", "2", "--jobs", "2"),
