@@ -27,7 +27,7 @@ from chain.contracts.credits import Transfer
 from chain.crypto import SigningKey, account_id, sha256
 from chain.host import Account, account_key
 from chain.ledger.genesis import Genesis, GenesisAccount, first_state
-from chain.ledger.outcome import changes_of
+from chain.ledger.state_diff import changes_of
 from chain.ledger.transition import chain_record, commit, validators_of
 from chain.ledger.tx import parse_tx, sign_tx
 from chain.node import candidates, decided
@@ -41,7 +41,7 @@ from chain.storage.wal import Wal
 from chain.types import PRECOMMIT, Certificate, TxBody, block_id, net_of, vote_digest
 from client.daemon import GC_AFTER
 from client.driver import Driver
-from p2p.gossip import Gossip
+from p2p.gossip import GossipTargets
 
 VALIDATORS = 4
 LINK_MS = 2
@@ -135,15 +135,15 @@ class _Server:
 
     def send(self, peer: bytes, _channel: int, payload: bytes, _lane: int) -> None:
         question = m.decode_message(payload)
-        if isinstance(question, m.GetBlocks | m.GetOutcomes):
-            outcomes = isinstance(question, m.GetOutcomes)
+        if isinstance(question, m.GetBlocks | m.GetExecutedBlocks):
+            outcomes = isinstance(question, m.GetExecutedBlocks)
             found, size = [], 0
             for stored in self._chain.blocks[question.start - 1 :][: question.count]:
                 size += len(stored[0]) + (sum(map(len, stored[2])) + len(stored[3]) if outcomes else 0)
                 found.append(stored)
                 if size >= m.MAX_SYNC_BYTES:
                     break
-            answer = decided.outcomes(found) if outcomes else decided.answer([stored[:2] for stored in found])
+            answer = decided.executed_blocks(found) if outcomes else decided.answer([stored[:2] for stored in found])
             event = e.Received(peer, encode(answer))
             asyncio.get_running_loop().call_later(LINK_MS / 1_000, lambda: self._feed(event))
 
@@ -186,7 +186,7 @@ async def _replay(chain: Chain, folder: Path, trusting: int) -> float:
         store=store,
         wal=wal,
         guard=guard,
-        gossip=Gossip(8, random.Random(1)),
+        gossip=GossipTargets(8, random.Random(1)),
         on_decided=decided_,
         on_dropped=lambda _: None,
         on_evidence=lambda _: None,

@@ -167,7 +167,7 @@ class Chain:
         commit(self.state, executed)
         c = decided.commit(block, certificate, executed, durable=True)
         self.head = c.block_id
-        return CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.mentions, c.state)
+        return CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.account_index, c.state)
 
     def _certificate(self, block: Block) -> Certificate:
         header, identity = block.header, block_id(block.header)

@@ -49,13 +49,13 @@ def members(ids: list[bytes], verifiers: int) -> Iterator[Record]:
 
 def jobs(count: int, ids: list[bytes], clock: int) -> Iterator[Record]:
     """Jobs with three claims each; one in `EVERY` is open or in its reveal window, with a deadline and credits in escrow."""
-    past: dict[bytes, r.Contractor] = {}
+    past: dict[bytes, r.ContractorRecord] = {}
     for number in range(count):
         for key, record in _job(number, ids, clock):
             if isinstance(record, r.Posting):
-                live, old = number % EVERY == 0, past.get(record.poster, r.Contractor(0, 0, 0, 0, 0))
+                live, old = number % EVERY == 0, past.get(record.poster, r.ContractorRecord(0, 0, 0, 0, 0))
                 size = old.live_bytes + (size_of(record.terms) if live else 0)
-                past[record.poster] = r.Contractor(old.posted + 1, old.paid + (not live), 0, 0, size)
+                past[record.poster] = r.ContractorRecord(old.posted + 1, old.paid + (not live), 0, 0, size)
             yield key, record
     for poster, contractor in past.items():
         yield r.contractor_key(poster), contractor
@@ -66,7 +66,7 @@ def _job(number: int, ids: list[bytes], clock: int) -> Iterator[Record]:
     job, live = _hash(b"job", number), number % EVERY == 0
     poster, claimants = ids[number % len(ids)], [ids[(number * 3 + i) % len(ids)] for i in range(3)]
     expiry = clock + (1 + number % 40_000) * MINUTE if live else max(1, clock - MINUTE)
-    state, ended = (r.State.OPEN, 0) if live else (r.State.PAID, max(1, clock - 1))
+    state, ended = (r.JobState.OPEN, 0) if live else (r.JobState.PAID, max(1, clock - 1))
     cid = b"\x01\x55\x12\x20" + _hash(b"image", number % 1_000)
     terms = PostJob(
         Image(ImageKind.ARCHIVE, "", cid, _hash(b"id", number % 1_000), 5_000_000),

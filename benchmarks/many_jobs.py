@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 from chain.contracts.job import records
 from chain.contracts.job.messages import PostJob
-from chain.contracts.job.records import Job, Live, Posting, State
+from chain.contracts.job.records import Job, JobState, Live, Posting
 from chain.crypto import sha256
 from chain.host.terms import Limits
 from chain.ledger.state import Overlay
 from chain.ledger.state import State as LedgerState
 from client.config import WorkConfig
-from client.contracts.job.events import Moved
+from client.contracts.job.events import JobsChanged
 from client.contracts.job.verifier import Verifier
 from client.contracts.job.worker import Worker
 from client.work.events import Chain
 from tests.unit.work_kit import Chain as Ground
-from tests.unit.work_kit import JobChanges, posting
+from tests.unit.work_kit import TypedChanges, posting
 
 _HUGE = Limits(cpus_milli=1_000, mem_mb=4_194_304, train_s=20, eval_s=5, model_cap=4_096, tmp_mb=8, threads=1)
 _JOB = Job(1, 0, 0, [], [], 0, b"", 0, 0, 0, 0, [], [], 0, 0, 0, 0)
@@ -52,14 +52,14 @@ def many_jobs(jobs: int) -> ManyJobsFigure:
         _post(state, start, min(_EACH, jobs - start), clock)
     gc.freeze()  # as the daemon does at its start
     worker, verifier = Worker(me, WorkConfig(enabled=True)), Verifier(ground.ids["a"], WorkConfig())
-    changes = JobChanges(state)
+    changes = TypedChanges(state)
     told = []
     while (moved := changes.take()) is not None:
         told.append(_timed(lambda given=moved: (worker.handle(given), verifier.handle(given))))
     looks = [_timed(lambda: worker.handle(Chain(state, clock))) for _ in range(_LOOKS)]
     seats = [_timed(lambda: verifier.handle(Chain(state, clock))) for _ in range(_LOOKS)]
     worker = Worker(me, WorkConfig(enabled=True))
-    worker.handle(Moved(state, tuple(key[2:] for key in state.keys(b"j/")), (), True))
+    worker.handle(JobsChanged(state, tuple(key[2:] for key in state.keys(b"j/")), (), True))
     job = _post(state, jobs, 1, clock, bounty=10**9)
     found: list[object] = []
     began = time.perf_counter()
@@ -89,13 +89,13 @@ def _post(state: LedgerState, start: int, count: int, clock: int, bounty: int = 
         job, terms = sha256(b"job" + number.to_bytes(8, "big")), _terms(number, clock, bounty)
         overlay.put(records.posting_key(job), Posting(sha256((number % _POSTERS).to_bytes(4, "big"))[:20], number, 0, terms))
         audited = number % 4 == 3
-        overlay.put(records.job_key(job), _record(State.COMMIT if audited else State.OPEN, clock))
+        overlay.put(records.job_key(job), _record(JobState.COMMIT if audited else JobState.OPEN, clock))
         overlay.put(records.live_key(job), Live(number, terms.expiry))
     changes, _, tree = overlay.finish()
     state.commit(changes, tree)
     return job
 
 
-def _record(state: State, clock: int) -> Job:
+def _record(state: JobState, clock: int) -> Job:
     fields = {name: getattr(_JOB, name) for name in _JOB.__struct_fields__}
-    return Job(**fields | {"state": int(state), "deadline": clock + 300_000, "round": int(state is State.COMMIT)})
+    return Job(**fields | {"state": int(state), "deadline": clock + 300_000, "round": int(state is JobState.COMMIT)})

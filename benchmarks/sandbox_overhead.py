@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox import RunSpec, Sandbox, Status
+from sandbox import RunSpec, RunStatus, Sandbox
 from sandbox.docker.engine import Engine
 from sandbox.images import build_python_image
 
@@ -113,6 +113,6 @@ def _sandbox(room: Sandbox, image: str, number: int) -> tuple[float, float]:
     spent = time.perf_counter() - began
     room.settle()
     whole = time.perf_counter() - began
-    if outcome.status is not Status.OK:
+    if outcome.status is not RunStatus.OK:
         raise RuntimeError(f"the sandbox run failed: {outcome}")
     return spent * 1000, whole * 1000

@@ -2,7 +2,7 @@
 
 * A list tree (as RFC 6962) for transactions and receipts.
 * A compact sparse tree for the state: a leaf sits at the shallowest place where its path, SHA-256(key), is alone. Its shape, and so
-  its root, depends only on the contents. Here are its proofs; `chain.pages` builds it.
+  its root, depends only on the contents. Here are its proofs; `chain.buckets` builds it.
 
 LC-MRK-1. Tags: 0x00 list leaf, 0x01 list node, 0x02 state leaf, 0x03 state node. The empty tree has the root of 32 zero bytes.
 """

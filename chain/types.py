@@ -250,7 +250,7 @@ def decode_block(raw: bytes) -> Block:
 # --- receipts -----------------------------------------------------------------------------------------------------------------
 
 
-class Moved(Wire, frozen=True, tag=1):
+class TransferEvent(Wire, frozen=True, tag=1):
     """Credits moved. An empty `source` is a mint, an empty `target` a burn; `ref` names the job or transfer it belongs to.
 
     Sources and targets are account ids (20 bytes) or escrow references (longer).
@@ -266,7 +266,7 @@ class Moved(Wire, frozen=True, tag=1):
 EVENT_DATA = (int, str, bytes)
 
 
-class Noted(Wire, frozen=True, tag=2):
+class LogEvent(Wire, frozen=True, tag=2):
     """Something happened to `ref` (a job, an account): `topic` says what, `data` are its numbers, ids and texts."""
 
     topic: Annotated[str, Meta(max_length=32)]
@@ -280,7 +280,7 @@ class Noted(Wire, frozen=True, tag=2):
                 raise ValueError("an event's data are integers, texts and bytes")
 
 
-Event = Moved | Noted
+Event = TransferEvent | LogEvent
 
 
 class Receipt(Wire, frozen=True):

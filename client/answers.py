@@ -8,21 +8,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chain.codec import encode
-from chain.ledger.outcome import changes_of
+from chain.ledger.state_diff import changes_of
 from chain.node import decided
 from chain.node.events import ReadBlocks
 from chain.node.messages import MAX_SYNC_ANSWER
-from chain.storage import outcomes
+from chain.storage import state_diffs
 from chain.storage.blockstore import BlockStore, CommitBatch, StoredBlock
-from chain.storage.outcomes import Outcome
+from chain.storage.state_diffs import ExecutedBlockRow
 
 
 def answer(store: BlockStore, wanted: ReadBlocks, unstored: Sequence[CommitBatch]) -> bytes:
-    """`Outcomes` or `Blocks`, encoded (LC-NODE-12, 32). `unstored` ascends, and some of it may be stored by now.
+    """`ExecutedBlocks` or `Blocks`, encoded (LC-NODE-12, 32). `unstored` ascends, and some of it may be stored by now.
 
     Raises `StorageError`.
     """
-    told = decided.outcomes(_outcomes(store, wanted, unstored) if wanted.outcomes else [])
+    told = decided.executed_blocks(_executed_blocks(store, wanted, unstored) if wanted.executed_blocks else [])
     return encode(told if told.blocks else decided.answer(_blocks(store, wanted, unstored)))
 
 
@@ -40,8 +40,8 @@ def _blocks(store: BlockStore, wanted: ReadBlocks, unstored: Sequence[CommitBatc
     return found
 
 
-def _outcomes(store: BlockStore, wanted: ReadBlocks, unstored: Sequence[CommitBatch]) -> list[Outcome]:
-    found = outcomes.read(store, wanted.start, wanted.count, wanted.size, MAX_SYNC_ANSWER)
+def _executed_blocks(store: BlockStore, wanted: ReadBlocks, unstored: Sequence[CommitBatch]) -> list[ExecutedBlockRow]:
+    found = state_diffs.read(store, wanted.start, wanted.count, wanted.size, MAX_SYNC_ANSWER)
     size = sum(map(_size, found))
     for held in unstored:
         if held.height < wanted.start + len(found):
@@ -56,6 +56,6 @@ def _outcomes(store: BlockStore, wanted: ReadBlocks, unstored: Sequence[CommitBa
     return found
 
 
-def _size(item: Outcome) -> int:
+def _size(item: ExecutedBlockRow) -> int:
     block, certificate, receipts, changes = item
     return len(block) + len(certificate) + sum(map(len, receipts)) + len(changes)

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 from chain.errors import BrokenInvariant, Malformed, SupplyBroken
 from chain.ledger.genesis import Genesis, first_state
-from chain.ledger.outcome import changes_of
 from chain.ledger.state import State
+from chain.ledger.state_diff import changes_of
 from chain.ledger.transition import Executed, commit
 from chain.node import decided
-from chain.node.batches import Opened, checks_of, mark, open_block
+from chain.node.batches import DecodedBlock, checks_of, mark, open_block
 from chain.node.mempool import Mempool
 from chain.node.messages import SyncBlock, decode_certificate
-from chain.storage import outcomes
+from chain.storage import state_diffs
 from chain.storage.blockstore import BlockStore, StoredBlock
 from chain.types import block_id
 from client.helpers import Helpers
@@ -50,7 +50,7 @@ class Audit:
             # The state that its history rests on is gone, so nothing can be executed again; it executed all that came since.
             self.first, self.done = self.last + 1, self.last
             return
-        begin = 0 if again else outcomes.audited(store)
+        begin = 0 if again else state_diffs.audited(store)
         self._state, self._parent, self.done = self._state_at(genesis, min(begin, self.last))
         self.first = self.done + 1
         self._chain_id, self._pool = genesis.chain_id, Mempool(genesis.chain_id, genesis.params)
@@ -63,7 +63,7 @@ class Audit:
         if height > 0 and block is not None and header is not None:
             items = {key: raw for key, raw in encoded if raw is not None}
             count = 0
-            for _, changes in outcomes.all_changes(self._store, height):
+            for _, changes in state_diffs.all_changes(self._store, height):
                 count += 1
                 items |= {record.key: record.value for record in changes.put}
                 for key in changes.gone:
@@ -78,7 +78,7 @@ class Audit:
             return Findings(self.first, self.done, 0, "")
         helpers = Helpers()
         try:
-            ahead: tuple[list[Opened], asyncio.Task[None]] | None = None
+            ahead: tuple[list[DecodedBlock], asyncio.Task[None]] | None = None
             for stored in self._batches():
                 opened = [open_block(SyncBlock(b.block, decode_certificate(b.certificate)), None) for b in stored]
                 following = opened, asyncio.create_task(self._check_signatures(helpers, opened))
@@ -111,11 +111,13 @@ class Audit:
         if batch:
             yield batch
 
-    async def _check_signatures(self, helpers: Helpers, opened: list[Opened]) -> None:
+    async def _check_signatures(self, helpers: Helpers, opened: list[DecodedBlock]) -> None:
         checks, txs = checks_of(opened, self._state)
         mark(txs, checks, await helpers.are_signed(self._chain_id, checks))
 
-    async def _execute(self, opened: list[Opened], signatures: asyncio.Task[None], on_progress: Callable[[int], None]) -> None:
+    async def _execute(
+        self, opened: list[DecodedBlock], signatures: asyncio.Task[None], on_progress: Callable[[int], None]
+    ) -> None:
         await signatures
         try:
             for item in opened:
@@ -127,13 +129,13 @@ class Audit:
                 self._parent, self.done = block_id(item.block.header), self.done + 1
                 self._transactions += len(item.ids)
         finally:
-            outcomes.set_audited(self._store, self.done)
+            state_diffs.set_audited(self._store, self.done)
         on_progress(self.done)
 
     def _compare(self, height: int, executed: Executed) -> None:
         """What is kept of the block is what executing gives."""
         if self._store.receipts(height) != executed.receipt_bytes:
             raise Malformed("its receipts are stored otherwise than executing gives them")
-        kept = outcomes.changes_at(self._store, height)
+        kept = state_diffs.changes_at(self._store, height)
         if kept is not None and kept != changes_of(executed.encoded):
             raise Malformed("its changes are stored otherwise than executing gives them")

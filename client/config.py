@@ -26,7 +26,7 @@ from chain.crypto import parse_address
 from chain.storage import private
 from chain.storage.errors import masked
 from chain.types import parse_credits
-from p2p.book import parse_endpoint, parse_seed
+from p2p.address_book import parse_endpoint, parse_seed
 
 FILE: Final = "config.toml"
 PREFIX: Final = "LEARNINGCHAIN_"

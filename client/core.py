@@ -110,7 +110,7 @@ class Runs(Protocol):
         ...
 
 
-class Node(Protocol):
+class NodeService(Protocol):
     """All of a node, for the HTTP API. The blocking reads of the block store run in threads."""
 
     @property

@@ -44,27 +44,27 @@ from chain.storage.datadir import DataDir
 from chain.storage.errors import StorageDamaged, StorageError
 from chain.storage.guard import Guard
 from chain.storage.wal import Wal
-from chain.types import Evidence, Noted, Validator, quorum
+from chain.types import Evidence, LogEvent, Validator, quorum
 from client import config as configuration
 from client import logs, process
 from client.api.render import render_event
-from client.api.route import Limits
+from client.api.route import ServerLimits
 from client.api.server import MIN_TOKEN, ApiServer
 from client.driver import Driver
 from client.keystore import Identity, KeystoreError
 from client.ledger import NodeLedger
 from client.node import RunningNode
 from client.reports import Reports
-from client.snapshots import Snapshots
-from p2p.book import PeerBook, parse_endpoint
-from p2p.config import NetworkConfig
+from client.snapshots import SnapshotService
+from p2p.address_book import AddressBook, parse_endpoint
+from p2p.config import TransportConfig
 from p2p.content.service import Content
-from p2p.content.store import Store
-from p2p.gossip import Gossip
+from p2p.content.store import ContentStore
+from p2p.gossip import GossipTargets
 from p2p.half_open import MAX_HALF_OPEN
 from p2p.tls import CA
 from p2p.transport import Network
-from p2p.wire import CONTENT, LANE_CONTENT, NODE
+from p2p.wire import CONTENT, NODE, QUEUE_CONTENT
 
 log: Any = structlog.get_logger("daemon")
 
@@ -251,7 +251,7 @@ class Daemon:
         self.identity = self._unlock()  # the keystore is still being opened while the state is read
         guard = open_guard(folder, wal, head, validators_of(state), accept_new=accept_new_guard)
         stack.callback(guard.close)
-        snapshots = Snapshots(store, where, self.data, self._sets)
+        snapshots = SnapshotService(store, where, self.data, self._sets)
         stack.callback(snapshots.close)
         self.node = Node(
             self.identity.id,
@@ -265,7 +265,7 @@ class Daemon:
             base=decode_certificate(store.certificate(store.base) or b"") if store.base else None,
         )
         self.ledger = NodeLedger(self.node, self.identity.key, store)
-        self._gossip = Gossip(MESH, random.Random(secrets.randbits(64)))
+        self._gossip = GossipTargets(MESH, random.Random(secrets.randbits(64)))
         self.driver = Driver(
             self.node,
             key=self.identity.key,
@@ -301,14 +301,14 @@ class Daemon:
             self.api_port = await server.start()
         stack.push_async_callback(server.stop)
 
-    def _api_limits(self) -> Limits:
+    def _api_limits(self) -> ServerLimits:
         """As many connections as leave files for peers."""
-        most = process.share_of_files(self._files, Limits.connections)
-        return Limits(connections=most, connections_per_address=min(most, Limits.connections_per_address))
+        most = process.share_of_files(self._files, ServerLimits.connections)
+        return ServerLimits(connections=most, connections_per_address=min(most, ServerLimits.connections_per_address))
 
     async def _open_network(self, folder: DataDir, stack: contextlib.AsyncExitStack) -> None:
         config = self.settings.config
-        book = PeerBook(self.data / "peers.book")
+        book = AddressBook(self.data / "peers.book")
         book.load()
         for peer in config.network.peers:
             book.add_seed(peer)
@@ -320,21 +320,21 @@ class Daemon:
             membership=self._current_key,
             on_message=self._message,
             on_peer=self._peer,
-            book=book,
+            address_book=book,
             listen=parse_endpoint(config.network.listen),
             advertise=list(config.network.advertise) or [config.network.listen],
-            config=NetworkConfig(half_open=process.share_of_files(self._files, MAX_HALF_OPEN)),
+            config=TransportConfig(half_open=process.share_of_files(self._files, MAX_HALF_OPEN)),
             height=lambda: self.node.height,
         )
         self._set_validators()
-        files = await asyncio.to_thread(Store, Path(folder.blobs), quota=config.storage.quota_mb * 2**20)
+        files = await asyncio.to_thread(ContentStore, Path(folder.blobs), quota=config.storage.quota_mb * 2**20)
         stack.callback(files.close)
         self.content = Content(
             files,
-            lambda peer, payload: self.network.send(peer, CONTENT, payload, LANE_CONTENT),
+            lambda peer, payload: self.network.send(peer, CONTENT, payload, QUEUE_CONTENT),
             lambda: int(time.monotonic() * 1000),
             penalize=self.network.penalize,
-            queued=lambda peer: self.network.queued(peer, LANE_CONTENT),
+            queued=lambda peer: self.network.queued(peer, QUEUE_CONTENT),
         )
         stack.push_async_callback(self.content.close)
         with listening("network.listen", config.network.listen):
@@ -351,14 +351,14 @@ class Daemon:
         drawn = isinstance(member, Member) and member.verifier
         if not self._work_wanted and not drawn:
             return
-        from client.work.book import BookError
-        from client.work_room import WorkRoom
+        from client.work.database import WorkDatabaseError
+        from client.work_service import WorkService
 
-        room = WorkRoom(self.data, self.settings.config, self.ledger, self.view.files, train=self._work_wanted)
+        room = WorkService(self.data, self.settings.config, self.ledger, self.view.files, train=self._work_wanted)
         stack.push_async_callback(room.stop)
         try:
             await room.start()
-        except BookError as fault:
+        except WorkDatabaseError as fault:
             raise StartError(str(fault)) from None
         self.view.employ(room, train=self._work_wanted)
 
@@ -395,12 +395,12 @@ class Daemon:
 
     def _decided(self, d: e.Decided) -> None:
         self.ledger.on_decided(d)
-        changed = {x.topic for r in d.receipts for x in r.events if isinstance(x, Noted)} & MEMBERSHIP_TOPICS
+        changed = {x.topic for r in d.receipts for x in r.events if isinstance(x, LogEvent)} & MEMBERSHIP_TOPICS
         if changed:
             self._set_validators()
             self.network.recheck_membership()
         for event in d.receipts[0].events:
-            if isinstance(event, Noted) and event.topic == "parked":
+            if isinstance(event, LogEvent) and event.topic == "parked":
                 shown, begins = render_event(event), fault_of(event.ref, d.height)
                 # None where the block was taken over without being executed here.
                 where = next((fault.removeprefix(begins) for fault in self.node.parked if fault.startswith(begins)), None)

@@ -22,7 +22,7 @@ import structlog
 from chain.consensus.messages import SignVote, Step
 from chain.crypto import SigningKey
 from chain.node import events as e
-from chain.node.messages import CompactProposal, GetBlocks, GetOutcomes, GetTxs, TxIds, Txs
+from chain.node.messages import CompactProposal, GetBlocks, GetExecutedBlocks, GetTxs, TxIds, Txs
 from chain.node.node import Node
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.storage.guard import Guard, Kind
@@ -30,9 +30,9 @@ from chain.storage.wal import Wal
 from chain.types import Evidence, Proposal, Vote, proposal_digest, vote_digest
 from client.answers import answer
 from client.helpers import Helpers
-from client.snapshots import Snapshots
+from client.snapshots import SnapshotService
 from client.waiting import WaitingLine
-from p2p.gossip import Gossip
+from p2p.gossip import GossipTargets
 from p2p.transport import Network
 from p2p.wire import NODE
 
@@ -40,11 +40,11 @@ log: Any = structlog.get_logger("node")
 
 WAITING_BYTES = 32 * 2**20
 """Transactions and proposals that wait to be looked at. More are dropped, of the peer that has most: what matters is told again."""
-_PATIENT = frozenset(kind.__struct_config__.tag for kind in (Txs, TxIds, GetTxs, CompactProposal))
-_REQUESTS = frozenset(kind.__struct_config__.tag for kind in (GetBlocks, GetOutcomes))
-CROWDED_BYTES = 512 * 2**10
+_LOW_PRIORITY = frozenset(kind.__struct_config__.tag for kind in (Txs, TxIds, GetTxs, CompactProposal))
+_REQUESTS = frozenset(kind.__struct_config__.tag for kind in (GetBlocks, GetExecutedBlocks))
+OVERLOADED_BYTES = 512 * 2**10
 """Unchecked bytes from peers: a fifth of a second's work."""
-CROWDED_OWN = 4_096
+OVERLOADED_OWN = 4_096
 """Transactions of this node's users that wait for a block: two blocks of them."""
 GATHER_MS = 50
 """Heights decided within this time share a database transaction. The log holds them; whoever wants to read them need not wait."""
@@ -55,15 +55,15 @@ LOG_FULL = 64 * 2**20
 """Bytes of log at which a decided height waits for the database, so that the log can be emptied."""
 
 
-def is_patient(payload: bytes) -> bool:
+def is_low_priority(payload: bytes) -> bool:
     """Whether a NODE message may wait: transactions, and proposals, which come behind the transactions that they name.
 
     A message is an array of less than 16 elements that begins with its tag, below 128: one byte each.
     """
-    return len(payload) > 1 and payload[1] in _PATIENT
+    return len(payload) > 1 and payload[1] in _LOW_PRIORITY
 
 
-def tells_nothing(effect: e.Effect) -> bool:
+def needs_no_sync(effect: e.Effect) -> bool:
     """Whether an effect may go before what waits for the disk: it concerns this node alone, or asks for more blocks."""
     if isinstance(effect, e.Send):
         return len(effect.payload) > 1 and effect.payload[1] in _REQUESTS
@@ -90,11 +90,11 @@ class Driver:
         store: BlockStore,
         wal: Wal,
         guard: Guard,
-        gossip: Gossip,
+        gossip: GossipTargets,
         on_decided: Callable[[e.Decided], None],
         on_dropped: Callable[[e.TxDropped], None],
         on_evidence: Callable[[Evidence], None],
-        snapshots: Snapshots | None = None,
+        snapshots: SnapshotService | None = None,
     ) -> None:
         self.node, self._key = node, key
         self._store, self._wal, self._guard, self._gossip = store, wal, guard, gossip
@@ -161,7 +161,7 @@ class Driver:
     def feed(self, event: e.Input) -> None:
         if self._stopped:
             return
-        if isinstance(event, e.Received) and is_patient(event.payload):
+        if isinstance(event, e.Received) and is_low_priority(event.payload):
             self._wait(event.peer, event, len(event.payload))
             return
         if isinstance(event, e.Fired) and isinstance(event.timer, e.Late):
@@ -176,14 +176,14 @@ class Driver:
         self._flush_soon()
 
     @property
-    def crowded(self) -> bool:
+    def overloaded(self) -> bool:
         """More waits than a node should let in from its users: what peers sent and nobody looked at, or their own transactions.
 
         Without this, users who offer more than the graph can take would fill every node with what the others have not checked
         yet, and proposals would wait behind it. What few peers send does not count: it would close the door
         to every node's users.
         """
-        return self._waiting.crowd > CROWDED_BYTES or self.node.pool.own >= CROWDED_OWN
+        return self._waiting.crowd > OVERLOADED_BYTES or self.node.pool.own >= OVERLOADED_OWN
 
     def submit(self, raw: bytes) -> bytes:
         """Offer a transaction; its id. Raises `InvalidTx`."""
@@ -231,7 +231,7 @@ class Driver:
         for effect in effects:
             if self._stopped:
                 return
-            if self._durable is None or tells_nothing(effect):
+            if self._durable is None or needs_no_sync(effect):
                 self._run(effect)
             else:
                 self._held.append((self._durable, effect))
@@ -275,7 +275,7 @@ class Driver:
                 self._background(self._check_signatures(effect))
             case e.HashBlocks():
                 self._background(self._hash_blocks(effect))
-            case e.ReadSnapshot() | e.StageSnapshot() | e.TakePages() | e.Switch():
+            case e.ReadSnapshot() | e.StageSnapshot() | e.TakeBuckets() | e.Switch():
                 self._stopped = isinstance(effect, e.Switch)
                 self._background(self._run_snapshot(effect))
             case e.Evidenced(evidence):
@@ -293,7 +293,7 @@ class Driver:
             targets = self._gossip.mesh_targets(effect.exclude)
         else:
             targets = None
-        self._network.broadcast(NODE, effect.payload, effect.lane, effect.exclude, targets)
+        self._network.broadcast(NODE, effect.payload, effect.queue, effect.exclude, targets)
 
     def _sign(self, effect: e.SignRequest) -> None:
         """The guard has the last word: silence where a signature could contradict an earlier one."""
@@ -345,7 +345,7 @@ class Driver:
         else:
             self.feed(e.Answered(wanted.peer, found))
 
-    async def _run_snapshot(self, effect: e.ReadSnapshot | e.StageSnapshot | e.TakePages | e.Switch) -> None:
+    async def _run_snapshot(self, effect: e.ReadSnapshot | e.StageSnapshot | e.TakeBuckets | e.Switch) -> None:
         if self._snapshots is None:
             if isinstance(effect, e.ReadSnapshot):
                 self.feed(e.Answered(effect.peer, None))  # or the question would stay open
@@ -356,8 +356,8 @@ class Driver:
                     self.feed(e.Answered(peer, await self._snapshots.answer(question)))
                 case e.StageSnapshot(offer, handovers):
                     self.feed(e.SnapshotStaged(await self._snapshots.stage(offer, handovers)))
-                case e.TakePages(ticket, pages):
-                    self.feed(e.PagesTaken(ticket, await self._snapshots.take(pages)))
+                case e.TakeBuckets(ticket, pages):
+                    self.feed(e.BucketsTaken(ticket, await self._snapshots.take(pages)))
                 case e.Switch(height):
                     await self._snapshots.ready()
                     self.switched.set_result(height)
@@ -367,7 +367,9 @@ class Driver:
     # --- the database ---------------------------------------------------------------------------------------------------------
 
     def _commit(self, c: e.Commit) -> None:
-        batch = CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.mentions, c.state, c.executed)
+        batch = CommitBatch(
+            c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.account_index, c.state, c.executed
+        )
         if not self._gathered and not c.durable:
             self._later(GATHER_MS / 1000, self._write_out)
         self._gathered.append(batch)

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from chain.node.checks import Check, Hashed, Made, Sent, Unhashed, are_signed, hash_blocks, make_pages
+from chain.node.checks import Check, Hashed, Made, Sent, Unhashed, are_signed, hash_blocks, make_buckets
 from client import process
 
 Task = tuple[Callable[..., Any], msgspec.msgpack.Decoder[Any], msgspec.msgpack.Decoder[Any]]
@@ -41,7 +41,7 @@ def make_snapshot(url: str, chain_id: bytes, path: str) -> int | str:
 TASKS: tuple[Task, ...] = (
     (are_signed, msgspec.msgpack.Decoder(tuple[bytes, list[Check]]), msgspec.msgpack.Decoder(bytes)),
     (hash_blocks, msgspec.msgpack.Decoder(tuple[list[Unhashed]]), msgspec.msgpack.Decoder(list[Hashed])),
-    (make_pages, msgspec.msgpack.Decoder(tuple[list[Sent]]), msgspec.msgpack.Decoder(tuple[list[Made], list[int]])),
+    (make_buckets, msgspec.msgpack.Decoder(tuple[list[Sent]]), msgspec.msgpack.Decoder(tuple[list[Made], list[int]])),
     (make_snapshot, msgspec.msgpack.Decoder(tuple[str, bytes, str]), msgspec.msgpack.Decoder(int | str)),
 )
 

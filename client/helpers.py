@@ -32,7 +32,7 @@ MOST = 8
 IDLE_S = 10.0
 PIECE = 1_000
 """Checks that one process takes at a time: about 50 ms. A thread that feeds it may wait three times 5 ms for its turn."""
-PAGES = 32
+BUCKETS = 32
 """Pages of the state that one process takes at a time."""
 AHEAD = 2
 """Pieces that a process has: what it does, and the next."""
@@ -40,7 +40,7 @@ AHEAD = 2
 _Piece = tuple[bytes, Future[bytes]]
 
 
-class Failed(Exception):
+class HelperDied(Exception):
     """A process ended."""
 
 
@@ -78,7 +78,7 @@ class _Pool:
                 given.popleft().set_result(answer)
         except (EOFError, OSError):
             for future in given:
-                future.set_exception(Failed())
+                future.set_exception(HelperDied())
             self._failed = True
             self._refuse()
             self.close()
@@ -110,7 +110,7 @@ class _Pool:
                 if piece is None:
                     ends += 1
                 elif piece[1].set_running_or_notify_cancel():
-                    piece[1].set_exception(Failed())
+                    piece[1].set_exception(HelperDied())
         for _ in range(ends):
             self._pieces.put(None)
 
@@ -131,10 +131,14 @@ class Helpers:
         found = await self._run(HASHED, (([block],) for block in blocks))
         return [hashed for part in found for hashed in part]
 
-    async def make_pages(self, sent: list[Sent]) -> tuple[list[Made], list[int]] | None:
-        """As `chain.node.checks.make_pages`; None where the processes failed."""
-        found = await self._run(MADE, ((sent[i : i + PAGES],) for i in range(0, len(sent), PAGES)))
-        return ([page for made, _ in found for page in made], [number for _, wrong in found for number in wrong]) if found else None
+    async def make_buckets(self, sent: list[Sent]) -> tuple[list[Made], list[int]] | None:
+        """As `chain.node.checks.make_buckets`; None where the processes failed."""
+        found = await self._run(MADE, ((sent[i : i + BUCKETS],) for i in range(0, len(sent), BUCKETS)))
+        return (
+            ([bucket for made, _ in found for bucket in made], [number for _, wrong in found for number in wrong])
+            if found
+            else None
+        )
 
     async def make_snapshot(self, url: str, chain_id: bytes, path: str) -> int | str | None:
         """A snapshot's height, 0 where there is no block yet, or why there is none; None where the processes failed."""
@@ -152,7 +156,7 @@ class Helpers:
             pieces = [pool.submit(bytes((task,)) + encode(arguments)) for arguments in work]
             answers = await asyncio.gather(*map(asyncio.wrap_future, pieces))
             return [TASKS[task][2].decode(answer) for answer in answers]
-        except (Failed, OSError) as fault:
+        except (HelperDied, OSError) as fault:
             log.warning("the processes that help to catch up failed; the node does their work itself", why=repr(fault))
             self._count = 0
             self.close()

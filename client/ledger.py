@@ -66,7 +66,7 @@ class NodeLedger:
         if self._driver is None:
             raise RuntimeError("the ledger was used before the node started")
         until = time.monotonic() + timeout_s
-        while self._driver.crowded:
+        while self._driver.overloaded:
             if time.monotonic() >= until:
                 return False
             await asyncio.sleep(ROOM_EVERY_S)
@@ -117,7 +117,7 @@ class NodeLedger:
     # --- what the driver tells ------------------------------------------------------------------------------------------------
 
     def on_decided(self, d: e.Decided) -> None:
-        for index, (tx, receipt) in enumerate(d.outcomes(), start=-1):
+        for index, (tx, receipt) in enumerate(d.executed_blocks(), start=-1):
             if tx is None:
                 continue
             self._recent[tx] = (d.height, index, receipt)

@@ -13,9 +13,9 @@ from chain.crypto import address
 from chain.host import K_HISTORY, Reader
 from chain.ledger.transition import chain_record, validators_of
 from chain.node.messages import decode_certificate
-from chain.storage import handovers, outcomes
+from chain.storage import state_diffs, validator_changes
 from chain.storage.blockstore import MAX_RECEIPT, BlockStore
-from chain.types import Noted, Receipt, decode_block, tx_id
+from chain.types import LogEvent, Receipt, decode_block, tx_id
 from client import proofs
 from client.api.render import render_block, render_history, render_noted, render_parked, render_supply, render_tx
 from client.config import Loaded, shown
@@ -27,7 +27,7 @@ from p2p.content.service import Content
 from p2p.transport import Network
 
 if TYPE_CHECKING:
-    from client.work_room import WorkRoom
+    from client.work_service import WorkService
 
 MAX_PARKED = 16
 """Parked references that the status lists."""
@@ -76,12 +76,12 @@ class RunningNode:
         self.ledger = ledger
         self.files = NodeFiles(content)
         self._driver, self._node = driver, driver.node
-        self._work: WorkRoom | None = None
+        self._work: WorkService | None = None
         self._working = False
         self._store, self._network, self._settings = store, network, settings
         self._name, self._version = name, version
 
-    def employ(self, work: WorkRoom, *, train: bool) -> None:
+    def employ(self, work: WorkService, *, train: bool) -> None:
         """From now on this node works: it evaluates, and trains where it wants to."""
         self._work, self._working = work, train
 
@@ -111,7 +111,7 @@ class RunningNode:
             "validators": [address(v.id) for v in validators],
             "peers": len(self._network.peers()),
             "syncing": self._node.sync.best > self._node.height + 1,
-            "audited": outcomes.audited(self._store),
+            "audited": state_diffs.audited(self._store),
             "first_block": self._store.base + 1,
             "working": self._working,
             "mempool": len(self._node.pool),
@@ -192,7 +192,7 @@ class RunningNode:
 
     async def handovers(self, start: int, limit: int) -> dict[str, Any]:
         await self._settled()
-        return proofs.handovers(await asyncio.to_thread(handovers.read, self._store, start, limit))
+        return proofs.validator_changes(await asyncio.to_thread(validator_changes.read, self._store, start, limit))
 
     async def history(self, account: bytes, *, before: int | None, limit: int) -> list[dict[str, Any]]:
         await self._settled()
@@ -209,7 +209,7 @@ class RunningNode:
         return [
             render_noted(row.line.event, cursor=row.cursor, height=row.height, time=row.time, tx=row.line.tx)
             for row in rows
-            if isinstance(row.line.event, Noted)
+            if isinstance(row.line.event, LogEvent)
         ]
 
     async def sandbox_ready(self) -> dict[str, Any] | None:

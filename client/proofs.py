@@ -1,7 +1,8 @@
 """What convinces somebody who trusts this node in nothing: headers, certificates, receipts and records as bytes, with proofs.
 
-LC-BLK-7, 8, 18. Whoever knows a validator set, from genesis or from before, follows handovers to the set of a height, checks the
-certificate under it, and then the proofs under the header's roots. Nothing here is believed: it is checked, or it is worth nothing.
+LC-BLK-7, 8, 18. Whoever knows a validator set, from genesis or from before, follows validator set changes to the set of a height,
+checks the certificate under it, and then the proofs under the header's roots. Nothing here is believed: it is checked, or it is
+worth nothing.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 from chain.codec import encode
-from chain.ledger.snapshot import Handover
+from chain.ledger.snapshot import ValidatorSetChange
 from chain.ledger.state import State
 from chain.merkle import prove_item
 from chain.types import Header, decode_block, tx_id
 
 Json = dict[str, Any]
-MAX_HANDOVERS = 64
+MAX_VALIDATOR_CHANGES = 64
 """Handovers in one answer."""
 
 
@@ -43,8 +44,8 @@ def certified(proof: Json, header: Header, certificate: bytes) -> Json:
     return _of(header, certificate) | proof
 
 
-def handovers(found: list[Handover]) -> Json:
-    return {"handovers": [encode(handover).hex() for handover in found]}
+def validator_changes(found: list[ValidatorSetChange]) -> Json:
+    return {"handovers": [encode(validator_change).hex() for validator_change in found]}
 
 
 def _of(header: Header, certificate: bytes) -> Json:

@@ -27,7 +27,7 @@ log: Any = structlog.get_logger("reports")
 
 
 class Reports:
-    """LC-CON-17: the reports of one node, in a book of their own at `path`. All methods are for the event loop's thread."""
+    """LC-CON-17: the reports of one node, in a database of their own at `path`. All methods are for the event loop's thread."""
 
     def __init__(self, path: Path, ledger: Ledger, executor: Executor | None = None) -> None:
         self._path, self._ledger = path, ledger
@@ -51,14 +51,14 @@ class Reports:
         return self._outbox.waiting if self._outbox is not None else 0
 
     async def stop(self) -> None:
-        """What is in no block yet stays in the book."""
+        """What is in no block yet stays in the database."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._outbox is not None:
             await self._outbox.stop()
-            await asyncio.get_running_loop().run_in_executor(self._executor, self._outbox.book.close)
+            await asyncio.get_running_loop().run_in_executor(self._executor, self._outbox.database.close)
         self._executor.shutdown(wait=False)
 
     async def _keep(self, evidence: Evidence) -> None:
@@ -69,24 +69,24 @@ class Reports:
         await outbox.submit(Submit("membership", key, b"", ReportDouble(evidence)))
 
     async def _open(self) -> Outbox:
-        from client.work.book import Book, BookError
-        from client.work.machine import fates_of, find_slices
+        from client.work.database import WorkDatabase, WorkDatabaseError
+        from client.work.machine import find_slices, ledger_statuses_of
         from client.work.outbox import Outbox
 
         async with self._opening:
             if self._outbox is not None:
                 return self._outbox
 
-            def book() -> Book:
+            def book() -> WorkDatabase:
                 try:
-                    return Book(self._path, self._ledger.chain_id, self._ledger.own_id)
-                except BookError as fault:
+                    return WorkDatabase(self._path, self._ledger.chain_id, self._ledger.own_id)
+                except WorkDatabaseError as fault:
                     log.error("reports of double signing cannot be read; they are set aside", why=str(fault))
                     os.replace(self._path, self._path.with_suffix(".damaged"))
-                    return Book(self._path, self._ledger.chain_id, self._ledger.own_id)
+                    return WorkDatabase(self._path, self._ledger.chain_id, self._ledger.own_id)
 
             opened = await asyncio.get_running_loop().run_in_executor(self._executor, book)
-            fates = fates_of(find_slices())
+            fates = ledger_statuses_of(find_slices())
             outbox = Outbox(opened, self._ledger, fates, now=_now, executor=self._executor, settled=lambda *_: None)
             await outbox.start()
             self._outbox = outbox

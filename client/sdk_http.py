@@ -13,7 +13,7 @@ import msgspec
 
 from chain.storage import private
 from client.sdk_files import StreamName, appearing
-from client.sdk_types import KINDS, ApiError, BadContent, Event, Fetched, Json, Rejected, Stored, Submitted, Unreachable, Usage
+from client.sdk_types import KINDS, ApiError, BadContent, Event, Fetched, Json, Rejected, StoredFile, Submitted, Unreachable, Usage
 
 Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all (0: unknown)."""
@@ -112,7 +112,7 @@ class NodeApi:
 
     # --- files ------------------------------------------------------------------------------------------------------------------
 
-    async def upload(self, path: Path, on_progress: Progress | None = None) -> Stored:
+    async def upload(self, path: Path, on_progress: Progress | None = None) -> StoredFile:
         """Give a file to the node, which keeps and serves it. The CID it answers is checked against the bytes sent."""
         name = StreamName()
         try:
@@ -121,7 +121,7 @@ class NodeApi:
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=SILENCE_S)
             headers = {"Content-Length": str(total), "Content-Type": "application/octet-stream"}
             async with self._open().post(self.url + "/v1/files", data=pieces, headers=headers, timeout=timeout) as response:
-                stored = cast(Stored, document(await self.answer(response)))
+                stored = cast(StoredFile, document(await self.answer(response)))
         except FileNotFoundError:
             raise Usage(f"There is no file {path}") from None
         except (*_BROKEN, OSError) as e:

@@ -14,7 +14,7 @@ from chain.ledger.tx import sign_tx
 from chain.types import TxBody, net_of
 from client.sdk_calls import Calls, call, stream
 from client.sdk_http import NodeApi, Progress, path_id
-from client.sdk_types import ApiError, Event, Fetched, HistoryEntry, Json, Rejected, Status, Stored, Submitted
+from client.sdk_types import ApiError, Event, Fetched, HistoryEntry, Json, NodeStatus, Rejected, StoredFile, Submitted
 
 
 class NodeCalls(Calls):
@@ -29,8 +29,8 @@ class NodeCalls(Calls):
     # --- reading ----------------------------------------------------------------------------------------------------------------
 
     @call
-    async def status(self) -> Status:
-        return cast(Status, await self.api.get("/v1/status"))
+    async def status(self) -> NodeStatus:
+        return cast(NodeStatus, await self.api.get("/v1/status"))
 
     @call
     async def history(self, account: str | None = None, *, before: int | None = None, limit: int = 50) -> list[HistoryEntry]:
@@ -79,7 +79,8 @@ class NodeCalls(Calls):
 
     @call
     async def handovers(self, start: int = 1, limit: int = 64) -> list[str]:
-        """Encoded handovers from height `start` on, in hex: they lead from a known validator set to those that follow it."""
+        """Encoded validator set changes from height `start` on, in hex: they lead from a known validator set to those that follow
+        it."""
         return list((await self.api.get("/v1/handovers", start=start, limit=limit))["handovers"])
 
     @call
@@ -137,7 +138,7 @@ class NodeCalls(Calls):
     # --- files and events -------------------------------------------------------------------------------------------------------
 
     @call
-    async def upload(self, path: Path, on_progress: Progress | None = None) -> Stored:
+    async def upload(self, path: Path, on_progress: Progress | None = None) -> StoredFile:
         """Give a file to the node, which keeps and serves it. The CID it answers is checked against the bytes sent."""
         return await self.api.upload(path, on_progress)
 

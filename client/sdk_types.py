@@ -102,7 +102,7 @@ class Failing(TypedDict):
     why: str
 
 
-class Status(TypedDict, total=False):
+class NodeStatus(TypedDict, total=False):
     network: str
     chain_id: str
     height: int
@@ -142,7 +142,7 @@ class Bandwidth(TypedDict):
     per_s: int
 
 
-class Account(TypedDict, total=False):
+class AccountInfo(TypedDict, total=False):
     id: str
     status: str
     balance: str
@@ -192,7 +192,7 @@ class Submitted(TypedDict, total=False):
     events: list[Any]
 
 
-class Stored(TypedDict, total=False):
+class StoredFile(TypedDict, total=False):
     cid: str
     size: int
 

@@ -17,10 +17,10 @@ import structlog
 
 from chain.codec import encode
 from chain.host import History
-from chain.ledger.snapshot import Handover, Offer
+from chain.ledger.snapshot import Offer, ValidatorSetChange
 from chain.node import messages as m
-from chain.node.checks import Made, Sent, make_pages
-from chain.storage import handovers
+from chain.node.checks import Made, Sent, make_buckets
+from chain.storage import validator_changes
 from chain.storage.blockstore import BlockStore
 from chain.storage.errors import StorageError
 from chain.storage.snapshot import SnapshotFile
@@ -35,10 +35,10 @@ STALE = 1_000
 REST_S = 60.0
 KEPT_S = 3_600.0
 WORTH = 65_536
-"""Bytes of pages from which on they are checked elsewhere."""
+"""Bytes of buckets from which on they are checked elsewhere."""
 
 
-class Snapshots:
+class SnapshotService:
     """For the event loop's thread. `url` is the database's, `folder` where the file is made, `history` the validator sets."""
 
     def __init__(self, store: BlockStore, url: str, folder: Path, history: Callable[[], History | None]) -> None:
@@ -70,21 +70,21 @@ class Snapshots:
             match question:
                 case m.GetSnapshot():
                     return encode(self._offer())
-                case m.GetHandovers(start):
-                    return await asyncio.to_thread(self._handovers, start)
-                case m.GetPages(height, numbers):
+                case m.GetValidatorChanges(start):
+                    return await asyncio.to_thread(self._validator_changes, start)
+                case m.GetBuckets(height, numbers):
                     file = self._file
                     if file is None or file.height != height:
-                        return encode(m.Pages(height, [], []))
+                        return encode(m.Buckets(height, [], []))
                     self._keep()
-                    return await asyncio.to_thread(_pages, file, numbers)
+                    return await asyncio.to_thread(_buckets, file, numbers)
         except StorageError as fault:
             log.warning("a snapshot cannot be served", why=str(fault))
             self._drop()
             return None
 
-    def _handovers(self, start: int) -> bytes:
-        return encode(m.Handovers(handovers.read(self._store, start, m.MAX_HANDOVERS)))
+    def _validator_changes(self, start: int) -> bytes:
+        return encode(m.ValidatorChanges(validator_changes.read(self._store, start, m.MAX_VALIDATOR_CHANGES)))
 
     def _offer(self) -> m.Snapshot:
         head = self._store.head()
@@ -102,7 +102,7 @@ class Snapshots:
     async def _make(self) -> None:
         began = time.monotonic()
         try:
-            await asyncio.to_thread(handovers.complete, self._store, self._history())
+            await asyncio.to_thread(validator_changes.complete, self._store, self._history())
             work = (self._url, self._store.chain_id, str(self._path))
             found = await self._helpers.make_snapshot(*work)
             if found is None:
@@ -136,17 +136,17 @@ class Snapshots:
 
     # --- taking ---------------------------------------------------------------------------------------------------------------
 
-    async def stage(self, offer: Offer, followed: list[Handover]) -> list[int]:
-        """Raises `StorageError`. The numbers of the target's pages that are here."""
+    async def stage(self, offer: Offer, followed: list[ValidatorSetChange]) -> list[int]:
+        """Raises `StorageError`. The numbers of the target's buckets that are here."""
         async with self._writing:
             held = await asyncio.to_thread(self._staging.begin, offer, followed)
-        log.info("taking a snapshot", height=offer.header.height, pages=len(offer.heads) // 35, here=len(held))
+        log.info("taking a snapshot", height=offer.header.height, pages=len(offer.subroots) // 35, here=len(held))
         return held
 
     async def take(self, sent: list[Sent]) -> list[int]:
         """Raises `StorageError`. The numbers of those that are not what they should be; the others are on disk."""
-        found = await self._helpers.make_pages(sent) if sum(len(raw) for _, _, raw in sent) >= WORTH else None
-        made, wrong = found if found is not None else await asyncio.to_thread(make_pages, sent)
+        found = await self._helpers.make_buckets(sent) if sum(len(raw) for _, _, raw in sent) >= WORTH else None
+        made, wrong = found if found is not None else await asyncio.to_thread(make_buckets, sent)
         self._made += made
         async with self._writing:
             # What came while the last ones were written shares a transaction: half of what one costs is waiting for the disk.
@@ -161,6 +161,6 @@ class Snapshots:
             await asyncio.to_thread(self._staging.ready)
 
 
-def _pages(file: SnapshotFile, numbers: list[int]) -> bytes:
-    pages = file.pages(numbers)
-    return encode(m.Pages(file.height, numbers[: len(pages)], pages))
+def _buckets(file: SnapshotFile, numbers: list[int]) -> bytes:
+    buckets = file.buckets(numbers)
+    return encode(m.Buckets(file.height, numbers[: len(buckets)], buckets))

@@ -8,7 +8,7 @@ from p2p.half_open import MAX_HALF_OPEN
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
+class TransportConfig:
     """Settings of the transport; times in seconds. The defaults suit a node on a server."""
 
     other_peers: int = 16

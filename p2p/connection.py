@@ -18,13 +18,13 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 from aiohttp.web import WebSocketResponse
 
 from chain.errors import Malformed
-from p2p.lanes import Lanes
 from p2p.limits import Meter
+from p2p.send_queues import SendQueues
 from p2p.tls import PeerIdentity
 from p2p.wire import (
     CLOSE_REFUSED,
     CLOSE_VIOLATION,
-    LANE_VOTES,
+    QUEUE_VOTES,
     Hello,
     Ping,
     Reassembler,
@@ -122,7 +122,7 @@ class Times:
 
 
 def tune(transport: asyncio.Transport) -> None:
-    """Keeps what is written but not yet on the wire small, so that lanes keep their order of urgency."""
+    """Keeps what is written but not yet on the wire small, so that queues keep their order of urgency."""
     transport.set_write_buffer_limits(high=_UNSENT)
     sock = transport.get_extra_info("socket")
     if sock is not None:
@@ -187,7 +187,7 @@ class Connection:
         self.since = self.last_heard = now
         self.rtt: float | None = None
         self.bytes_in = self.bytes_out = self.messages_in = 0
-        self.lanes = Lanes()
+        self.queues = SendQueues()
         self.closed_because: str | None = None
         self.closed_by_peer = False
         self.ended = asyncio.Event()
@@ -206,9 +206,9 @@ class Connection:
 
     # --- sending --------------------------------------------------------------------------------------------------------------
 
-    def send(self, lane: int, item: bytes) -> bool:
-        """Queues a whole message; False when its lane is full or the connection ends."""
-        if self._stop.is_set() or not self.lanes.push(lane, item):
+    def send(self, queue: int, item: bytes) -> bool:
+        """Queues a whole message; False when its queue is full or the connection ends."""
+        if self._stop.is_set() or not self.queues.push(queue, item):
             return False
         self._work.set()
         return True
@@ -217,7 +217,7 @@ class Connection:
         ws = self.link.ws
         while True:
             self._work.clear()
-            while (frame := self.lanes.next_frame()) is not None:
+            while (frame := self.queues.next_frame()) is not None:
                 self._writing_since = self._clock()
                 await ws.send_bytes(frame)
                 self._writing_since = None
@@ -322,7 +322,7 @@ class Connection:
         if now >= self._next_ping:
             self._next_ping = now + self._times.ping_interval
             self._ping = (nonce, now)
-            self.send(LANE_VOTES, peers_message(Ping(nonce)))
+            self.send(QUEUE_VOTES, peers_message(Ping(nonce)))
         return None
 
     def pong(self, nonce: int) -> None:

@@ -1,4 +1,4 @@
-"""Whom to dial now, and what to believe of what a peer says about others. Pure: the book, time and randomness come in."""
+"""Whom to dial now, and what to believe of what a peer says about others. Pure: the address book, time and randomness come in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from random import Random
 from typing import NamedTuple, TypeVar
 
-from p2p.book import PeerBook
+from p2p.address_book import AddressBook
 from p2p.wire import Peers
 
 T = TypeVar("T", bytes, str)
@@ -40,7 +40,7 @@ class Wanted(NamedTuple):
 
 
 def choose_dials(
-    book: PeerBook,
+    address_book: AddressBook,
     now: float,
     wanted: Wanted,
     *,
@@ -58,7 +58,7 @@ def choose_dials(
     chosen: list[Dial] = []
 
     def consider(peer: bytes) -> bool:
-        place = next((p for p in book.places(peer) if p.due(now) and p.address not in busy), None)
+        place = next((p for p in address_book.places(peer) if p.due(now) and p.address not in busy), None)
         if peer in taken or place is None or len(chosen) >= room:
             return False
         chosen.append(Dial(place.address, peer))
@@ -68,7 +68,7 @@ def choose_dials(
 
     def failed(peer: bytes) -> bool:
         """One that had no room for us: the last free place is not for asking it again and again."""
-        return any(p.failures for p in book.places(peer))
+        return any(p.failures for p in address_book.places(peer))
 
     votes = own_id in wanted.validators
     others = wanted.counted(own_id, connected) + len(dialling)
@@ -78,14 +78,19 @@ def choose_dials(
             consider(validator)
         elif near < NEAR and others < wanted.others and not failed(validator) and consider(validator):
             near, others = near + 1, others + 1
-    for address in _shuffled(book.seeds, rng):
-        peer = book.seed_member(address)
-        if len(chosen) < room and address not in busy and (peer is None or peer not in taken) and book.seeds[address].due(now):
+    for address in _shuffled(address_book.seeds, rng):
+        peer = address_book.seed_member(address)
+        if (
+            len(chosen) < room
+            and address not in busy
+            and (peer is None or peer not in taken)
+            and address_book.seeds[address].due(now)
+        ):
             chosen.append(Dial(address, peer))
             busy.add(address)
             if peer is not None:
                 taken.add(peer)
-    for peer in _shuffled(book.members(), rng):
+    for peer in _shuffled(address_book.members(), rng):
         if others >= wanted.others:
             break
         if not (votes and peer in wanted.validators) and consider(peer):
@@ -99,6 +104,6 @@ def _shuffled(items: Collection[T], rng: Random) -> list[T]:
     return out
 
 
-def absorb(book: PeerBook, answer: Peers, teller: bytes, own_id: bytes, is_member: Callable[[bytes], bool]) -> int:
+def absorb(address_book: AddressBook, answer: Peers, teller: bytes, own_id: bytes, is_member: Callable[[bytes], bool]) -> int:
     """LC-P2P-32: takes addresses of members only, as rumours of `teller`. How many were new."""
-    return sum(book.learn(e.id, e.addresses, teller) for e in answer.peers if e.id != own_id and is_member(e.id))
+    return sum(address_book.learn(e.id, e.addresses, teller) for e in answer.peers if e.id != own_id and is_member(e.id))

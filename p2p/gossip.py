@@ -9,7 +9,7 @@ from collections.abc import Collection
 from random import Random
 
 
-class Gossip:
+class GossipTargets:
     """Targets among the connected peers.
 
     The mesh has at most `degree` peers, no validators among them. It stays as it is while they stay connected, is filled up when

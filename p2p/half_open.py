@@ -17,7 +17,7 @@ MAX_HALF_OPEN_PER_HOST: Final = 32
 MAX_HALF_OPEN_PER_NETWORK: Final = 64
 """LC-P2P-8: connections that have not said hello yet; of one IPv4 address or IPv6 /64; of one IPv4 /24 or IPv6 /48."""
 KEPT: Final = 4
-"""LC-P2P-35: one of this many places is for hosts of the peer book."""
+"""LC-P2P-35: one of this many places is for hosts of the address book."""
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 
-class Bucket:
+class TokenBucket:
     """A token bucket that allows debt: `take` says how long to stop reading before the next message."""
 
     __slots__ = ("_burst", "_level", "_rate", "_then")
@@ -35,9 +35,9 @@ class Meter:
 
     def __init__(self, bytes_per_s: float, messages_per_s: float, burst_s: float, connections: float, now: float) -> None:
         """`connections`: how many it may open at once after a rest; one in a second after that."""
-        self.bytes = Bucket(bytes_per_s, bytes_per_s * burst_s, now)
-        self.messages = Bucket(messages_per_s, messages_per_s * burst_s, now)
-        self._connections = Bucket(1.0, connections, now)
+        self.bytes = TokenBucket(bytes_per_s, bytes_per_s * burst_s, now)
+        self.messages = TokenBucket(messages_per_s, messages_per_s * burst_s, now)
+        self._connections = TokenBucket(1.0, connections, now)
 
     def connects(self, now: float) -> bool:
         """Whether it may connect now; it counts if so."""
@@ -45,20 +45,20 @@ class Meter:
 
 
 @dataclass(slots=True)
-class _Record:
+class _PeerScore:
     score: float = 0.0
     then: float = 0.0
     blocked_until: float = 0.0
     blocks: int = 0
 
 
-class Standing:
+class PeerScores:
     """Scores of members that sent what the rules refuse. A score halves every `half_life` seconds; at `limit` the member is
     blocked, each time twice as long, up to `longest`. Keeps `capacity` members, the least recently seen go first."""
 
     def __init__(self, *, limit: float, half_life: float, block: float, longest: float, capacity: int = 4_096) -> None:
         self._limit, self._half_life, self._block, self._longest, self._capacity = limit, half_life, block, longest, capacity
-        self._records: OrderedDict[bytes, _Record] = OrderedDict()
+        self._records: OrderedDict[bytes, _PeerScore] = OrderedDict()
 
     def score(self, peer: bytes, now: float) -> float:
         record = self._records.get(peer)
@@ -67,7 +67,7 @@ class Standing:
     def penalize(self, peer: bytes, now: float, amount: float) -> bool:
         """True when this penalty blocks the peer."""
         score = self.score(peer, now) + amount
-        record = self._records.setdefault(peer, _Record())
+        record = self._records.setdefault(peer, _PeerScore())
         self._records.move_to_end(peer)
         record.score, record.then = score, now
         while len(self._records) > self._capacity:

@@ -19,13 +19,13 @@ from aiohttp import web
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.web_protocol import RequestHandler
 
-from p2p.book import endpoint
+from p2p.address_book import endpoint
 from p2p.half_open import MAX_HALF_OPEN, HalfOpen
 from p2p.hosts import host_of_address
 from p2p.wire import printable
 
 KNOWN_S: Final = 5.0
-"""For how long the hosts of the peer book are taken as they were."""
+"""For how long the hosts of the address book are taken as they were."""
 _HTTP_LIMITS: Final = {"max_line_size": 1_024, "max_field_size": 2_048, "max_headers": 32}
 
 CUT_OFF: Final = (
@@ -64,7 +64,7 @@ def host_of(where: str) -> str:
 
 
 @dataclass
-class _Knock:
+class _PendingHandshake:
     """A connection that has not said hello."""
 
     where: str
@@ -104,7 +104,7 @@ class Listener:
         self._socket: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._half_open: HalfOpen[asyncio.BaseProtocol] = HalfOpen(half_open)
-        self._knocks: dict[asyncio.BaseProtocol, _Knock] = {}
+        self._knocks: dict[asyncio.BaseProtocol, _PendingHandshake] = {}
         self._known_hosts: frozenset[str] = frozenset()
         self._known_until = 0.0
         self._accepted: set[socket.socket] = set()
@@ -154,7 +154,7 @@ class Listener:
         protocol = self._server()
         # Twice the time: for the handshake, and for the upgrade and the hello.
         expiry = loop.call_later(2 * self._timeout, self._cut, protocol)
-        knock = self._knocks[protocol] = _Knock(endpoint(host, port), sock, expiry)
+        knock = self._knocks[protocol] = _PendingHandshake(endpoint(host, port), sock, expiry)
         for evicted in self._half_open.enter(protocol, host, known=self._is_known(host)):
             self._refused(self._knocks[evicted].where, "made room for others: it had not said hello")
             self._cut(evicted)

@@ -26,12 +26,12 @@ from chain.crypto import SigningKey, address
 from chain.errors import Malformed
 from chain.params import PROTOCOL_VERSION
 from p2p import wire
-from p2p.book import PeerBook, endpoint
-from p2p.config import NetworkConfig, PeerEvent, PeerInfo
+from p2p.address_book import AddressBook, endpoint
+from p2p.config import PeerEvent, PeerInfo, TransportConfig
 from p2p.connection import Connection, Intake, Link, Refused, Times, cut, exchange_hello, say_goodbye, tune
 from p2p.dialler import Dialler
 from p2p.discovery import Dial, Wanted, absorb, choose_dials
-from p2p.limits import Bucket, Meter, Standing
+from p2p.limits import Meter, PeerScores, TokenBucket
 from p2p.listener import Listener, host_of, remote_address
 from p2p.tls import (
     CA,
@@ -66,10 +66,10 @@ class Network:
         membership: Callable[[bytes], bytes | None],
         on_message: Callable[[bytes, int, bytes], None],
         on_peer: Callable[[bytes, bool], None],
-        book: PeerBook,
+        address_book: AddressBook,
         listen: tuple[str, int] | None,
         advertise: list[str],
-        config: NetworkConfig | None = None,
+        config: TransportConfig | None = None,
         height: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -77,8 +77,8 @@ class Network:
     ) -> None:
         self._key, self.own_id, self._chain_id, self._ca = key, own_id, chain_id, ca
         self._membership, self._on_message, self._on_peer = membership, on_message, on_peer
-        self._book, self._listen, self._advertise = book, listen, advertise[: wire.MAX_ADDRESSES]
-        self._config = config or NetworkConfig()
+        self._address_book, self._listen, self._advertise = address_book, listen, advertise[: wire.MAX_ADDRESSES]
+        self._config = config or TransportConfig()
         self._height, self._clock, self._wall = height, clock, wall
         self._rng = rng or random.Random()
         self._validators: frozenset[bytes] = frozenset()
@@ -92,9 +92,9 @@ class Network:
         self._stopping = False
         self._ask_at = self._save_at = clock()
         self._ask_every = self._config.ask_often
-        self._log_budget = Bucket(5.0, 100.0, clock())
+        self._log_budget = TokenBucket(5.0, 100.0, clock())
         c = self._config
-        self._standing = Standing(limit=c.score_limit, half_life=c.score_half_life, block=c.block, longest=c.longest_block)
+        self._standing = PeerScores(limit=c.score_limit, half_life=c.score_half_life, block=c.block, longest=c.longest_block)
         self._times = Times(c.drain_timeout, c.silence_timeout, c.ping_interval, c.close_timeout)
         self._meters: OrderedDict[bytes, Meter] = OrderedDict()
         """Of members, the one that connected longest ago first."""
@@ -115,7 +115,7 @@ class Network:
                 self._accept,
                 self._refused_outsider,
                 self._config.hello_timeout,
-                self._book.hosts,
+                self._address_book.hosts,
                 self._config.half_open,
             )
             self._listener.start(*self._listen)
@@ -129,7 +129,7 @@ class Network:
         return task
 
     async def stop(self) -> None:
-        """Says goodbye to every peer, saves the book, leaves no task and no socket."""
+        """Says goodbye to every peer, saves the address book, leaves no task and no socket."""
         self._stopping = True
         live = list(self._live)
         for connection in live:
@@ -142,7 +142,7 @@ class Network:
             await self._listener.stop()
         if self._dialler is not None:
             await self._dialler.close()
-        await self._save_book()
+        await self._save_address_book()
 
     def port(self) -> int:
         """The port it listens on, 0 when it does not."""
@@ -155,25 +155,25 @@ class Network:
 
     # --- messages -------------------------------------------------------------------------------------------------------------
 
-    def send(self, peer: bytes, channel: int, payload: bytes, lane: int) -> bool:
-        """Queues a message; False when the peer is not connected or its lane is full. Raises ValueError for our own mistakes."""
+    def send(self, peer: bytes, channel: int, payload: bytes, queue: int) -> bool:
+        """Queues a message; False when the peer is not connected or its queue is full. Raises ValueError for our own mistakes."""
         item = wire.message(channel, payload)
         connection = self._peers.get(peer)
-        return connection is not None and connection.send(lane, item)
+        return connection is not None and connection.send(queue, item)
 
     def broadcast(
-        self, channel: int, payload: bytes, lane: int, exclude: Collection[bytes] = (), to: Collection[bytes] | None = None
+        self, channel: int, payload: bytes, queue: int, exclude: Collection[bytes] = (), to: Collection[bytes] | None = None
     ) -> int:
         """Queues one message for all connected peers, or those of `to`. For how many it was queued."""
         item = wire.message(channel, payload)
         targets = list(self._peers) if to is None else to
         connections = [self._peers[p] for p in targets if p not in exclude and p in self._peers]
-        return sum(connection.send(lane, item) for connection in connections)
+        return sum(connection.send(queue, item) for connection in connections)
 
-    def queued(self, peer: bytes, lane: int) -> int:
-        """Bytes that wait to be sent to a peer on a lane; 0 where it is not connected."""
+    def queued(self, peer: bytes, queue: int) -> int:
+        """Bytes that wait to be sent to a peer on a queue; 0 where it is not connected."""
         connection = self._peers.get(peer)
-        return 0 if connection is None else connection.lanes.waiting(lane)
+        return 0 if connection is None else connection.queues.waiting(queue)
 
     def _deliver(self, connection: Connection, channel: int, payload: bytes) -> None:
         if self._peers.get(connection.id) is not connection:
@@ -198,18 +198,18 @@ class Network:
         if isinstance(m, wire.Ping):
             if now >= connection.pong_due:
                 connection.pong_due = now + self._config.answer_interval
-                connection.send(wire.LANE_VOTES, wire.peers_message(wire.Pong(m.nonce)))
+                connection.send(wire.QUEUE_VOTES, wire.peers_message(wire.Pong(m.nonce)))
         elif isinstance(m, wire.Pong):
             connection.pong(m.nonce)
         elif isinstance(m, wire.GetPeers):
             if now >= connection.answer_due:
                 connection.answer_due = now + self._config.answer_interval
-                known = wire.Peers(self._book.share(self._rng, connection.id, set(self._peers)))
-                connection.send(wire.LANE_REQUESTS, wire.peers_message(known))
+                known = wire.Peers(self._address_book.share(self._rng, connection.id, set(self._peers)))
+                connection.send(wire.QUEUE_REQUESTS, wire.peers_message(known))
         elif isinstance(m, wire.Peers):
             # An answer that nobody asked for is ignored: it may be a late one.
             if connection.asked_peers and absorb(
-                self._book, m, connection.id, self.own_id, lambda p: self._membership(p) is not None
+                self._address_book, m, connection.id, self.own_id, lambda p: self._membership(p) is not None
             ):
                 self._found_something()
             connection.asked_peers = False
@@ -238,7 +238,7 @@ class Network:
     def recheck_membership(self) -> None:
         """Drops peers that were banned or removed since, or whose key was replaced on the ledger.
 
-        Nobody who is no member stays in the book, connected or not: it would be dialled, and told to others (LC-P2P-32).
+        Nobody who is no member stays in the address book, connected or not: it would be dialled, and told to others (LC-P2P-32).
         """
         for peer, connection in list(self._peers.items()):
             current = self._membership(peer)
@@ -246,9 +246,9 @@ class Network:
                 self.disconnect(peer, "no longer an active member of this network")
             elif current != connection.key:
                 self.disconnect(peer, "this key was replaced on the ledger")
-        for peer in self._book.members():
+        for peer in self._address_book.members():
             if self._membership(peer) is None:
-                self._book.forget(peer)
+                self._address_book.forget(peer)
 
     def peers(self) -> list[PeerInfo]:
         return [self._info(self._peers[p]) for p in sorted(self._peers)]
@@ -262,9 +262,9 @@ class Network:
             bytes_in=c.bytes_in,
             bytes_out=c.bytes_out,
             messages_in=c.messages_in,
-            queued=c.lanes.count,
-            queued_bytes=c.lanes.size,
-            dropped=sum(c.lanes.dropped),
+            queued=c.queues.count,
+            queued_bytes=c.queues.size,
+            dropped=sum(c.queues.dropped),
             score=self._standing.score(c.id, self._clock()),
             height=c.hello.height,
             since=c.since,
@@ -373,10 +373,10 @@ class Network:
     def _dial_failed(self, dial: Dial, error: Exception) -> None:
         """Notes why, and when to try again."""
         if isinstance(error, WrongPeer):
-            self._book.mistaken(dial.peer, dial.address)
+            self._address_book.mistaken(dial.peer, dial.address)
         if isinstance(error, OwnAddress):
-            self._book.remove_seed(dial.address)
-        self._book.failed(dial.peer, dial.address, self._wall(), self._rng)
+            self._address_book.remove_seed(dial.address)
+        self._address_book.failed(dial.peer, dial.address, self._wall(), self._rng)
         by_peer = isinstance(error, Refused) and error.by_peer
         self._note("refused by peer" if by_peer else "dial failed", dial.address, dial.peer, str(error))
 
@@ -439,17 +439,17 @@ class Network:
         if not connection.link.outbound or self._stopping:
             return
         if self._clock() - connection.since >= self._config.settled_after:
-            self._book.settled(connection.id, connection.link.address)
+            self._address_book.settled(connection.id, connection.link.address)
         else:
-            self._book.failed(connection.id, connection.link.address, self._wall(), self._rng)
+            self._address_book.failed(connection.id, connection.link.address, self._wall(), self._rng)
 
     def _learn(self, link: Link, peer: bytes, hello: wire.Hello) -> None:
         if link.outbound:
-            self._book.succeeded(peer, link.address, self._wall())
+            self._address_book.succeeded(peer, link.address, self._wall())
         hints = list(hello.addresses)
         if hello.port and not link.outbound:
             hints.append(endpoint(host_of(link.address), hello.port))
-        self._book.learn(peer, hints[: wire.MAX_ADDRESSES], peer)
+        self._address_book.learn(peer, hints[: wire.MAX_ADDRESSES], peer)
 
     def _up(self, new: Connection) -> bool:
         """LC-P2P-17. False when the connection that is there stays."""
@@ -464,7 +464,7 @@ class Network:
         self._note("peer connected", new.link.address, new.id, "dialled" if new.link.outbound else "accepted")
         self._on_peer(new.id, True)
         if self._wanted().lacks(self.own_id, self._peers):
-            new.asked_peers = new.send(wire.LANE_REQUESTS, wire.peers_message(wire.GetPeers()))
+            new.asked_peers = new.send(wire.QUEUE_REQUESTS, wire.peers_message(wire.GetPeers()))
         self._found_something()
         return True
 
@@ -490,9 +490,9 @@ class Network:
                 self._check_connections()
                 self._dial_more()
                 self._ask_for_peers()
-                if self._book.changed and self._clock() >= self._save_at:
+                if self._address_book.changed and self._clock() >= self._save_at:
                     self._save_at = self._clock() + self._config.save_interval
-                    await self._save_book()
+                    await self._save_address_book()
             except Exception:
                 log.exception("the upkeep of connections failed; it goes on")
             self._wake.clear()
@@ -515,7 +515,7 @@ class Network:
         if self._stopping:
             return
         dials = choose_dials(
-            self._book,
+            self._address_book,
             self._wall(),
             self._wanted(),
             own_id=self.own_id,
@@ -542,12 +542,12 @@ class Network:
         self._ask_at = now + self._ask_every
         self._ask_every = min(self._ask_every * 1.5, self._config.ask_rarely)
         connection = self._peers[self._rng.choice(sorted(self._peers))]
-        connection.asked_peers = connection.send(wire.LANE_REQUESTS, wire.peers_message(wire.GetPeers()))
+        connection.asked_peers = connection.send(wire.QUEUE_REQUESTS, wire.peers_message(wire.GetPeers()))
 
-    async def _save_book(self) -> None:
-        content = self._book.snapshot()
+    async def _save_address_book(self) -> None:
+        content = self._address_book.snapshot()
         try:
-            await asyncio.to_thread(self._book.write, content)
+            await asyncio.to_thread(self._address_book.write, content)
         except OSError as e:
-            self._book.changed = True
-            log.warning("the peer book cannot be saved; check the disk", path=str(self._book.path), error=str(e))
+            self._address_book.changed = True
+            log.warning("the peer book cannot be saved; check the disk", path=str(self._address_book.path), error=str(e))

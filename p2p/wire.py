@@ -4,7 +4,7 @@ A *message* is one channel byte and a payload. A *frame* is one binary websocket
 
 - one message,
 - or a batch: byte 255, then messages each behind its length (4 bytes, big-endian): small messages that waited together,
-- or a part: byte 254, a lane byte (its top bit marks the last part) and a piece of one message: large messages are cut, so that
+- or a part: byte 254, a queue byte (its top bit marks the last part) and a piece of one message: large messages are cut, so that
   a vote waits for at most one piece and never for a whole block.
 
 NODE and CONTENT payloads are opaque here. Everything is bounded before it is kept. Spec: `protocol_spec/p2p.md`. Pure.
@@ -30,12 +30,12 @@ _BATCH: Final = 255
 CHANNEL_LIMITS: Final = (MAX_PEER_MESSAGE, 32_768, 2_200_000)
 """LC-P2P-12: largest payload of each channel."""
 
-LANE_VOTES: Final = 0
-LANE_PROPOSALS: Final = 1
-LANE_REQUESTS: Final = 2
-LANE_TRANSACTIONS: Final = 3
-LANE_CONTENT: Final = 4
-LANES: Final = 5
+QUEUE_VOTES: Final = 0
+QUEUE_PROPOSALS: Final = 1
+QUEUE_REQUESTS: Final = 2
+QUEUE_TRANSACTIONS: Final = 3
+QUEUE_CONTENT: Final = 4
+QUEUES: Final = 5
 
 PIECE_BYTES: Final = 65_536
 """LC-P2P-13: a message longer than this travels in parts of at most this many bytes."""
@@ -160,21 +160,21 @@ def batch_frame(messages: list[bytes]) -> bytes:
     return b"".join(pieces)
 
 
-def part_frame(lane: int, whole: bytes, start: int) -> tuple[bytes, int]:
+def part_frame(queue: int, whole: bytes, start: int) -> tuple[bytes, int]:
     """The part of `whole` that begins at `start`, and where the next one begins (len(whole) when this is the last)."""
     end = min(start + PIECE_BYTES, len(whole))
-    mark = lane | (_LAST if end == len(whole) else 0)
+    mark = queue | (_LAST if end == len(whole) else 0)
     return bytes((_PART, mark)) + whole[start:end], end
 
 
 class Reassembler:
-    """Turns the frames of one connection back into messages: at most one unfinished message per lane."""
+    """Turns the frames of one connection back into messages: at most one unfinished message per queue."""
 
     __slots__ = ("_parts", "_sizes")
 
     def __init__(self) -> None:
-        self._parts: list[list[bytes]] = [[] for _ in range(LANES)]
-        self._sizes = [0] * LANES
+        self._parts: list[list[bytes]] = [[] for _ in range(QUEUES)]
+        self._sizes = [0] * QUEUES
 
     def feed(self, frame: bytes) -> list[tuple[int, bytes]]:
         """(channel, payload) of every message that this frame completes, in order. Raises `Malformed`."""
@@ -191,15 +191,15 @@ class Reassembler:
     def _part(self, frame: bytes) -> bytes | None:
         if len(frame) < 3:
             raise Malformed("an empty part")
-        lane = frame[1] & ~_LAST
-        if lane >= LANES:
-            raise Malformed(f"a part of lane {lane}")
-        parts = self._parts[lane]
+        queue = frame[1] & ~_LAST
+        if queue >= QUEUES:
+            raise Malformed(f"a part of lane {queue}")
+        parts = self._parts[queue]
         if not parts and frame[2] >= len(CHANNEL_LIMITS):
             raise Malformed(f"a part for channel {frame[2]}")
-        self._sizes[lane] += len(frame) - 2
+        self._sizes[queue] += len(frame) - 2
         channel = parts[0][0] if parts else frame[2]
-        if self._sizes[lane] - 1 > CHANNEL_LIMITS[channel]:
+        if self._sizes[queue] - 1 > CHANNEL_LIMITS[channel]:
             raise Malformed(f"a message longer than {CHANNEL_LIMITS[channel]} bytes on channel {channel}")
         parts.append(frame[2:])
         if not frame[1] & _LAST:
@@ -207,7 +207,7 @@ class Reassembler:
             if len(frame) - 2 < PIECE_BYTES // 2:
                 raise Malformed("a part that is too short")
             return None
-        self._parts[lane], self._sizes[lane] = [], 0
+        self._parts[queue], self._sizes[queue] = [], 0
         return b"".join(parts)
 
 

@@ -8,18 +8,18 @@ from sandbox.backend import AsyncBackend, Backend, WarmRun
 from sandbox.data import DataSet
 from sandbox.docker.service import Sandbox
 from sandbox.errors import BadImage, EngineError, ImageNotFound, SandboxError, SandboxUnavailable
-from sandbox.results import Progress, Result
+from sandbox.results import EvaluationResult, Progress
 from sandbox.spec import (
     Check,
     CleanupReport,
+    ContainerLimits,
     EngineInfo,
     ImageLimits,
-    Limits,
     OutputFile,
-    RunOutcome,
+    RunResult,
     RunSpec,
+    RunStatus,
     SelfTestReport,
-    Status,
 )
 
 __all__ = [
@@ -28,21 +28,21 @@ __all__ = [
     "BadImage",
     "Check",
     "CleanupReport",
+    "ContainerLimits",
     "DataSet",
     "EngineError",
     "EngineInfo",
+    "EvaluationResult",
     "ImageLimits",
     "ImageNotFound",
-    "Limits",
     "OutputFile",
     "Progress",
-    "Result",
-    "RunOutcome",
+    "RunResult",
     "RunSpec",
+    "RunStatus",
     "Sandbox",
     "SandboxError",
     "SandboxUnavailable",
     "SelfTestReport",
-    "Status",
     "WarmRun",
 ]

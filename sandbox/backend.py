@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from sandbox.data import DataSet
 from sandbox.results import Progress
-from sandbox.spec import CleanupReport, EngineInfo, ImageLimits, RunOutcome, RunSpec, SelfTestReport
+from sandbox.spec import CleanupReport, EngineInfo, ImageLimits, RunResult, RunSpec, SelfTestReport
 
 OnProgress = Callable[[Progress], None]
 
@@ -24,7 +24,7 @@ OnProgress = Callable[[Progress], None]
 class WarmRun(Protocol):
     """A run that was started, has said that it is ready, and waits for its late inputs. It gets them once, and ends."""
 
-    def finish(self, late: Mapping[str, Path], *, cancel: threading.Event | None = None) -> RunOutcome:
+    def finish(self, late: Mapping[str, Path], *, cancel: threading.Event | None = None) -> RunResult:
         """Hands it what it waits for, and waits for its end. Its wall clock counts from here anew."""
         ...
 
@@ -58,11 +58,11 @@ class Backend(Protocol):
         """Gives up this node's hold on an image; one that is gone is no error."""
         ...
 
-    def run(self, spec: RunSpec, *, on_progress: OnProgress | None = None, cancel: threading.Event | None = None) -> RunOutcome:
+    def run(self, spec: RunSpec, *, on_progress: OnProgress | None = None, cancel: threading.Event | None = None) -> RunResult:
         """A run from its inputs to its outputs. Raises ValueError where one of the same run_id is under way."""
         ...
 
-    def start(self, spec: RunSpec, *, on_progress: OnProgress | None = None) -> WarmRun | RunOutcome:
+    def start(self, spec: RunSpec, *, on_progress: OnProgress | None = None) -> WarmRun | RunResult:
         """Starts a run of a phase with late inputs and returns when it is ready, or with its outcome where it ended before that.
         Raises ValueError for a phase without late inputs."""
         ...
@@ -99,6 +99,6 @@ class AsyncBackend(Protocol):
 
     async def remove(self, image_id: str) -> None: ...
 
-    async def run(self, spec: RunSpec, on_progress: OnProgress, cancel: threading.Event) -> RunOutcome: ...
+    async def run(self, spec: RunSpec, on_progress: OnProgress, cancel: threading.Event) -> RunResult: ...
 
     async def close(self) -> None: ...

@@ -32,7 +32,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 PYTHON_IN_IMAGE = "/usr/local/bin/python3"
-KEEPER_PROGRAM = (PYTHON_IN_IMAGE, "-I", "-S", "/lc/keeper.py")
+SIDECAR_PROGRAM = (PYTHON_IN_IMAGE, "-I", "-S", "/lc/sidecar.py")
 """Isolated from every environment variable and folder, and without `site`: it starts in a few milliseconds."""
 
 _VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -51,8 +51,8 @@ _EXTENSIONS_SKIPPED: tuple[str, ...] = (
     *("_tkinter", "_test", "_ctypes_test", "_xx", "xx", "_curses", "_dbm", "_gdbm", "_sqlite3"),
     *("_ssl", "_hashlib", "readline", "nis", "ossaudiodev", "spwd", "audioop", "_crypt"),
 )
-# What the keeper's program and the interpreter's own start import, and `os` as the mark by which it finds its library.
-_KEEPER_STDLIB = frozenset(
+# What the sidecar's program and the interpreter's own start import, and `os` as the mark by which it finds its library.
+_SIDECAR_STDLIB = frozenset(
     {f"{name}.py" for name in ("_collections_abc", "abc", "codecs", "genericpath", "io", "os", "posixpath", "stat")}
     | {f"encodings/{name}.py" for name in ("__init__", "aliases", "ascii", "latin_1", "utf_8")}
 )
@@ -127,25 +127,25 @@ def build_python_image(
     return _write_archive(dest, [base, *extra], config or {}, _machine())
 
 
-def keeper_image(cache: Path, machine: str) -> tuple[Path, str]:
-    """A docker-archive with `keeper_program` and as much of the interpreter as it needs, and its image id.
+def sidecar_image(cache: Path, machine: str) -> tuple[Path, str]:
+    """A docker-archive with `sidecar_program` and as much of the interpreter as it needs, and its image id.
 
     `machine` is the engine's architecture, which must be this machine's: the interpreter is. Raises ImageBuildError.
     """
     if machine != _machine():
         raise ImageBuildError(f"no keeper for engines of architecture {machine!r}: this machine is {_machine()!r}")
     program = resources.files("sandbox.docker").joinpath("keeper_program.py").read_bytes()
-    return cached_image(cache, "keeper", program, lambda dest: _build_keeper(dest, program))
+    return cached_image(cache, "sidecar", program, lambda dest: _build_sidecar(dest, program))
 
 
-def _build_keeper(dest: Path, program: bytes) -> str:
+def _build_sidecar(dest: Path, program: bytes) -> str:
     tree = _Tree()
     _add_root(tree)
     # A new volume on a disk takes over this folder's mode: its filler is a user without any rights (sandbox/docker/volumes.py).
     tree.add_dir("lc/data", 0o777)
-    binaries = [*_add_interpreter(tree), *_add_stdlib(tree, _KEEPER_STDLIB)]
+    binaries = [*_add_interpreter(tree), *_add_stdlib(tree, _SIDECAR_STDLIB)]
     _add_shared_libraries(tree, binaries)
-    return _write_archive(dest, [tree, _files_layer({KEEPER_PROGRAM[-1]: program})], {}, _machine())
+    return _write_archive(dest, [tree, _files_layer({SIDECAR_PROGRAM[-1]: program})], {}, _machine())
 
 
 def cached_image(cache: Path, name: str, program: bytes, build: Callable[[Path], str]) -> tuple[Path, str]:

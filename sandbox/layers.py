@@ -30,7 +30,7 @@ import msgspec
 from sandbox import tarwriter
 from sandbox.errors import BadImage
 from sandbox.spec import MIB, ImageLimits
-from sandbox.targuard import BLOCK, CHUNK, FILE, FOLDER, HARD_LINK, SYMBOLIC_LINK, Member, Source, TarWalk
+from sandbox.targuard import BLOCK, CHUNK, FILE, FOLDER, HARD_LINK, SYMBOLIC_LINK, TarMember, TarStream, TarWalk
 
 WHITEOUT, OPAQUE = b"w", b"o"
 PATH_CAP, DEPTH_CAP, COMPONENT_CAP = 2048, 200, 255
@@ -52,7 +52,7 @@ _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _TMP = "tmp"
 
 
-class Entry(msgspec.Struct, frozen=True):
+class LayerEntry(msgspec.Struct, frozen=True):
     """One entry of a layer as it is written. `kind`: FILE, FOLDER, SYMBOLIC_LINK, HARD_LINK, or WHITEOUT and OPAQUE, whose path is
     what they remove and what they empty."""
 
@@ -73,8 +73,8 @@ class Entry(msgspec.Struct, frozen=True):
         return tarwriter.header(name, kind, size=self.size, link=self.link, mode=self.mode, mtime=self.mtime)
 
 
-Seen = Callable[[Entry], None]
-Placed = dict[str, Entry]
+Seen = Callable[[LayerEntry], None]
+Placed = dict[str, LayerEntry]
 """What a layer brought so far, by path; an OPAQUE entry stands under its path and a slash."""
 
 
@@ -103,7 +103,7 @@ class Budget:
         """How long the next layer's tar may be."""
         return self.bytes_left + self.headers_left
 
-    def spend(self, entry: Entry) -> None:
+    def spend(self, entry: LayerEntry) -> None:
         self.bytes_left -= entry.size
         self.files_left -= 1
         self.names_left -= len(entry.path.encode()) + len(entry.link.encode())
@@ -127,7 +127,7 @@ class Layers:
         self._seen = seen
         self._below: Tree = {}
 
-    def rewritten(self, packed: Source, digest: str, *, last: bool) -> Iterator[bytes]:
+    def rewritten(self, packed: TarStream, digest: str, *, last: bool) -> Iterator[bytes]:
         """The layer anew, in pieces. `digest` is what the unpacked original must have; empty where nobody named one. `last`: it
         is the top one.
 
@@ -150,7 +150,7 @@ class Layers:
         budget.headers_left -= walk.headers
         self._lay(placed)
 
-    def _placed(self, entry: Entry, placed: Placed) -> bytes:
+    def _placed(self, entry: LayerEntry, placed: Placed) -> bytes:
         """Counts and notes an entry; its header."""
         self.budget.spend(entry)
         placed[entry.path + ("/" if entry.kind == OPAQUE else "")] = entry
@@ -158,7 +158,7 @@ class Layers:
             self._seen(entry)
         return entry.header()
 
-    def _understood(self, member: Member, placed: Placed) -> Iterator[Entry]:
+    def _understood(self, member: TarMember, placed: Placed) -> Iterator[LayerEntry]:
         """The entries that a member stands for: itself and its missing parents, or none."""
         parts = split(member.name)
         if not parts:
@@ -233,7 +233,7 @@ def split(name: str) -> list[str]:
     return parts
 
 
-def _plain(member: Member, parts: list[str], placed: Placed) -> Entry:
+def _plain(member: TarMember, parts: list[str], placed: Placed) -> LayerEntry:
     """The entry of a member, without what is left out of it. Raises BadImage."""
     path, base = "/".join(parts), parts[-1]
     if any(part.startswith(_WHITEOUT) for part in parts[:-1]):
@@ -242,13 +242,13 @@ def _plain(member: Member, parts: list[str], placed: Placed) -> Entry:
         return _removal(member, parts)
     mtime = min(max(member.mtime, 0), tarwriter.TIME_CAP)
     if member.kind == FILE:
-        return Entry(path, FILE, member.size, member.mode & 0o777, mtime)
+        return LayerEntry(path, FILE, member.size, member.mode & 0o777, mtime)
     if member.kind == FOLDER:
         return _folder(path, member.mode & 0o1777, mtime)
     if member.kind == SYMBOLIC_LINK:
         if not member.link or "\0" in member.link or len(member.link.encode()) > LINK_CAP:
             raise BadImage(f"the image holds a link with an empty or oversized target, {path[:80]!r}")
-        return Entry(path, SYMBOLIC_LINK, 0, 0o777, mtime, member.link)
+        return LayerEntry(path, SYMBOLIC_LINK, 0, 0o777, mtime, member.link)
     if member.kind == HARD_LINK:
         target = placed.get("/".join(split(member.link)))
         if target is not None and target.kind == SYMBOLIC_LINK:
@@ -257,27 +257,27 @@ def _plain(member: Member, parts: list[str], placed: Placed) -> Entry:
             raise BadImage(f"the image holds a hard link to what is no earlier file of its layer, {path[:80]!r}")
         # A link to a link names the file itself: no reader has to follow a chain.
         file = target.link if target.kind == HARD_LINK else target.path
-        return Entry(path, HARD_LINK, 0, target.mode, target.mtime, file)
+        return LayerEntry(path, HARD_LINK, 0, target.mode, target.mtime, file)
     raise BadImage(f"the image holds a device or pipe, {path[:80]!r}")
 
 
-def _folder(path: str, mode: int = 0o755, mtime: int = 0) -> Entry:
-    return Entry(path, FOLDER, 0, 0o1777 if path == _TMP else mode, mtime)
+def _folder(path: str, mode: int = 0o755, mtime: int = 0) -> LayerEntry:
+    return LayerEntry(path, FOLDER, 0, 0o1777 if path == _TMP else mode, mtime)
 
 
-def _removal(member: Member, parts: list[str]) -> Entry:
+def _removal(member: TarMember, parts: list[str]) -> LayerEntry:
     folder, base = "/".join(parts[:-1]), parts[-1]
     if member.kind != FILE or member.size:
         raise BadImage(f"the image removes {base[:80]!r} by what is no empty file")
     if base == _OPAQUE and folder:
-        return Entry(folder, OPAQUE, 0, 0o644)
+        return LayerEntry(folder, OPAQUE, 0, 0o644)
     gone = base.removeprefix(_WHITEOUT)
     if gone in ("", ".", "..") or gone.startswith(_WHITEOUT):
         raise BadImage(f"a layer holds a name that storage drivers use themselves, {base[:80]!r}")
-    return Entry("/".join((*parts[:-1], gone)), WHITEOUT, 0, 0o644)
+    return LayerEntry("/".join((*parts[:-1], gone)), WHITEOUT, 0, 0o644)
 
 
-def _parents(parts: list[str], placed: Placed) -> Iterator[Entry]:
+def _parents(parts: list[str], placed: Placed) -> Iterator[LayerEntry]:
     """The folders above an entry that the layer did not name: engines would make them, each in its own way."""
     for count in range(1, len(parts) + 1):
         path = "/".join(parts[:count])
@@ -288,7 +288,7 @@ def _parents(parts: list[str], placed: Placed) -> Iterator[Entry]:
             raise BadImage(f"the image holds a path that leads through what is no folder, {path[:80]!r}")
 
 
-def unpacked(packed: Source) -> Source:
+def unpacked(packed: TarStream) -> TarStream:
     """The layer's tar, whether it is packed by gzip or not."""
     head = _Head(packed)
     return _Gunzip(head) if head.peek(2) == b"\x1f\x8b" else head
@@ -297,7 +297,7 @@ def unpacked(packed: Source) -> Source:
 class _Head:
     """A source whose first bytes can be looked at."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: TarStream) -> None:
         self._source = source
         self._ahead = b""
 
@@ -314,7 +314,7 @@ class _Head:
 
 
 class _Hashed:
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: TarStream) -> None:
         self._source = source
         self._digest = hashlib.sha256()
 
@@ -341,7 +341,7 @@ class _Gunzip:
     make many small reads of a bomb cost far more than its bytes.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: TarStream) -> None:
         self._source = source
         self._unpack = zlib.decompressobj(wbits=31)
         self._ready = memoryview(b"")

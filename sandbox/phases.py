@@ -1,6 +1,6 @@
 """What a job image may be called for: one row of `PHASES` for each phase of the container contract.
 
-The runner, the keeper and the results follow the row: which files a run must have in /lc/in and which it may have, which files are
+The runner, the sidecar and the results follow the row: which files a run must have in /lc/in and which it may have, which files are
 taken out of /lc/out and up to what size, how long a run may last, and what the host reads of it. A new phase is a new row and
 nothing else. What the row does not name is not put in, and never leaves the container.
 """

@@ -35,7 +35,7 @@ class Progress(msgspec.Struct, frozen=True):
     loss: float | None = None
 
 
-class Result(msgspec.Struct, frozen=True):
+class EvaluationResult(msgspec.Struct, frozen=True):
     """A valid result: losses in units of 1e-9, `n` examples behind them."""
 
     loss: int
@@ -75,7 +75,7 @@ def _parse_object(raw: bytes, what: str) -> dict[str, object]:
     return value
 
 
-def parse_result(raw: bytes, *, need_probe: bool) -> Result:
+def parse_result(raw: bytes, *, need_probe: bool) -> EvaluationResult:
     """The content of result.json. `need_probe` is set in the phase evaluate. Raises BadResult."""
     if len(raw) > RESULT_CAP:
         raise BadResult(f"result.json has more than {RESULT_CAP} bytes")
@@ -89,7 +89,7 @@ def parse_result(raw: bytes, *, need_probe: bool) -> Result:
     if type(count) is not int or not 0 < count <= _MAX_COUNT:
         raise BadResult('result.json needs "n", the number of examples, as a positive integer')
     probe = _loss(value, "probe_loss") if "probe_loss" in value or need_probe else None
-    return Result(_loss(value, "loss"), count, probe)
+    return EvaluationResult(_loss(value, "loss"), count, probe)
 
 
 def _loss(value: dict[str, object], key: str) -> int:

@@ -11,7 +11,7 @@ import msgspec
 
 from sandbox.data import DataSet
 from sandbox.phases import LONGEST_S, PHASES, PhaseRow
-from sandbox.results import Result
+from sandbox.results import EvaluationResult
 
 MIB = 1 << 20
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
@@ -28,7 +28,7 @@ def _require(ok: bool, text: str) -> None:
         raise ValueError(text)
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class ContainerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What one container may use. Raises ValueError for a limit that no engine could keep."""
 
     cpus: float = 1.0
@@ -84,7 +84,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     threads: int = 1
     params: str = "{}"
     """The job's parameters as posted: the text of one JSON object."""
-    limits: Limits = Limits()
+    limits: ContainerLimits = ContainerLimits()
     inputs: Mapping[str, Path | DataSet] = msgspec.field(default_factory=dict)
     """What the job finds in /lc/in beside job.json, by name, as the phase's row has them."""
 
@@ -105,7 +105,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
         return PHASES[self.phase]
 
 
-class Status(Enum):
+class RunStatus(Enum):
     """How a run ended."""
 
     OK = "ok"
@@ -132,14 +132,14 @@ class OutputFile(msgspec.Struct, frozen=True):
     sha256: bytes
 
 
-class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a run came to."""
 
-    status: Status
+    status: RunStatus
     reason: str
     """For people: what happened and why. Contains no output of the job."""
     result: object = None
-    """What the row's `parse` made of the outputs that it reads; `Result` in `train` and `evaluate`."""
+    """What the row's `parse` made of the outputs that it reads; `EvaluationResult` in `train` and `evaluate`."""
     outputs: Mapping[str, OutputFile] = msgspec.field(default_factory=dict)
     """The outputs that the row says are kept, by name; all of them where the status is OK, else none."""
     exit_code: int | None = None
@@ -150,11 +150,11 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def loss(self) -> int | None:
         """In units of 1e-9, where the phase has one; so is `probe_loss`."""
-        return self.result.loss if isinstance(self.result, Result) else None
+        return self.result.loss if isinstance(self.result, EvaluationResult) else None
 
     @property
     def probe_loss(self) -> int | None:
-        return self.result.probe_loss if isinstance(self.result, Result) else None
+        return self.result.probe_loss if isinstance(self.result, EvaluationResult) else None
 
 
 class EngineInfo(msgspec.Struct, frozen=True):

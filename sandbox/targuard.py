@@ -17,7 +17,7 @@ import msgspec
 CHUNK = 1 << 18
 BLOCK = 512
 FILE, HARD_LINK, SYMBOLIC_LINK, CHARACTER_DEVICE, BLOCK_DEVICE, FOLDER, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
-"""Type flags of POSIX ustar; `Member.kind` is one of them."""
+"""Type flags of POSIX ustar; `TarMember.kind` is one of them."""
 EXTENDED_CAP = 64 * 1024
 """Longest extended header in bytes; a path has at most 4,096."""
 
@@ -35,7 +35,7 @@ _PAX_KEYS = frozenset((*_PAX_NUMBERS, *_PAX_TIMES, "path", "linkpath", "uname", 
 _PAX_NOTES = ("SCHILY.xattr.", "SCHILY.acl.", "SCHILY.dev", "SCHILY.ino", "SCHILY.nlink", "SCHILY.fflags", "LIBARCHIVE.")
 
 
-class Source(Protocol):
+class TarStream(Protocol):
     """Where a tar is read from; `read` returns fewer bytes than asked only where it must, and none at the end."""
 
     def read(self, size: int, /) -> bytes: ...
@@ -45,7 +45,7 @@ class BadTar(ValueError):
     """The stream is no tar that we accept; the text says why."""
 
 
-class Member(msgspec.Struct, frozen=True):
+class TarMember(msgspec.Struct, frozen=True):
     """One entry. `name` is as written but for the trailing slash of a folder. `offset` is where its bytes begin."""
 
     name: str
@@ -62,7 +62,7 @@ class Member(msgspec.Struct, frozen=True):
         return self.kind == FILE
 
 
-class _Header(msgspec.Struct, frozen=True):
+class _TarHeader(msgspec.Struct, frozen=True):
     """The fields of one header block."""
 
     kind: bytes
@@ -80,7 +80,7 @@ class TarWalk:
     times what as many bytes of contents cost.
     """
 
-    def __init__(self, stream: Source, *, max_bytes: int, max_members: int, max_headers: int | None = None) -> None:
+    def __init__(self, stream: TarStream, *, max_bytes: int, max_members: int, max_headers: int | None = None) -> None:
         self._stream = stream
         self._max_bytes = max_bytes
         self._max_headers = max_bytes if max_headers is None else max_headers
@@ -90,7 +90,7 @@ class TarWalk:
         self._position = 0
         self._left = 0
 
-    def __iter__(self) -> Iterator[Member]:
+    def __iter__(self) -> Iterator[TarMember]:
         count = 0
         while (member := self._next_member()) is not None:
             count += 1
@@ -130,7 +130,7 @@ class TarWalk:
             raise BadTar(f"headers of more than {self._max_headers} bytes")
         return bytes(data)
 
-    def _next_member(self) -> Member | None:
+    def _next_member(self) -> TarMember | None:
         """The next entry, with the extended headers before it applied; None at the end of the archive."""
         found: dict[bytes, bytes] = {}
         while True:
@@ -162,7 +162,7 @@ class TarWalk:
         self._read_exact(-size % BLOCK)
         return text
 
-    def _member(self, header: _Header, extended: dict[bytes, bytes]) -> Member:
+    def _member(self, header: _TarHeader, extended: dict[bytes, bytes]) -> TarMember:
         pax = _parse_pax(extended[b"x"]) if b"x" in extended else {}
         name, link = _long(extended, b"L", header.name), _long(extended, b"K", header.link)
         full, target = pax.get("path", _text(name)), pax.get("linkpath", _text(link))
@@ -179,7 +179,7 @@ class TarWalk:
         mtime = header.mtime
         if "mtime" in pax and (time := _TIME.fullmatch(pax["mtime"])):
             mtime = int(time[1] + time[2])
-        return Member(full, kind, size, target, self._position, header.mode, mtime)
+        return TarMember(full, kind, size, target, self._position, header.mode, mtime)
 
 
 def _long(extended: dict[bytes, bytes], kind: bytes, short: bytes) -> bytes:
@@ -200,7 +200,7 @@ def _text(raw: bytes) -> str:
         raise BadTar(f"a name that is not UTF-8, {raw[:40]!r}") from None
 
 
-def _parse_header(block: bytes) -> _Header:
+def _parse_header(block: bytes) -> _TarHeader:
     """One header block, every field in its one form. Raises BadTar."""
     if sum(block[:148]) + sum(block[156:]) + 8 * 0x20 != _number(block[148:156], "checksum"):
         raise BadTar("not a tar header: its checksum differs")
@@ -224,7 +224,7 @@ def _parse_header(block: bytes) -> _Header:
         (337, 345),
     ):  # owners and device: not used, but some readers stop at bad ones
         _number(block[start:end], "owner or device")
-    return _Header(
+    return _TarHeader(
         block[156:157],
         name,
         _field(block[157:257], "link"),

@@ -1,6 +1,6 @@
 """What a node knows of the height it is deciding: the variables of the paper, and what it signed, saw and checked.
 
-Only `machine`, `gate` and `resend` touch this. It decides nothing.
+Only `machine`, `validation` and `resend` touch this. It decides nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from chain.consensus.messages import RoundState, SignProposal, SignVote, Step, TimeoutKind
-from chain.consensus.votes import VoteBook
+from chain.consensus.votes import HeightVoteSet
 from chain.errors import BrokenInvariant
 from chain.params import MAX_VALIDATORS
 from chain.types import NIL, NO_ROUND, PRECOMMIT, PREVOTE, Certificate, Proposal, Validator, Vote
@@ -19,7 +19,7 @@ MAX_OPEN_CHECKS = 64
 
 
 @dataclass(slots=True)
-class _Known:
+class _CheckedBlock:
     valid: bool | None = None
     fresh: tuple[int, bool] | None = None
     """Round and answer of the last check as a fresh proposal. A refusal says nothing about the block itself."""
@@ -31,7 +31,7 @@ class BlockChecks:
     """What the node told of blocks, one open question per block."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, _Known] = {}
+        self._known: dict[bytes, _CheckedBlock] = {}
 
     def validity(self, block_id: bytes) -> bool | None:
         known = self._known.get(block_id)
@@ -47,14 +47,14 @@ class BlockChecks:
         return known.fresh[1] if known.fresh and known.fresh[0] == round_ else None
 
     def note_fresh(self, block_id: bytes, round_: int, good: bool) -> None:
-        known = self._known.setdefault(block_id, _Known())
+        known = self._known.setdefault(block_id, _CheckedBlock())
         known.fresh = (round_, good)
         if good:
             known.valid = True
 
     def ask(self, block_id: bytes, round_: int, fresh: bool) -> bool:
         """True when the question is to be put now; False while an earlier one about this block is open."""
-        known = self._known.setdefault(block_id, _Known())
+        known = self._known.setdefault(block_id, _CheckedBlock())
         if known.asked:
             return False
         known.asked, known.asked_fresh_in = True, round_ if fresh else None
@@ -90,7 +90,7 @@ class HeightState:
     validators: list[Validator]
     own: int | None
     """The node's index among the validators; None for an observer."""
-    book: VoteBook
+    votes: HeightVoteSet
     index_of: dict[bytes, int]
     round: int = 0
     step: Step = Step.WAIT
@@ -121,7 +121,7 @@ class HeightState:
             raise BrokenInvariant(f"height {height}: validators must be 1 to {MAX_VALIDATORS}, sorted by id, each once")
         index_of = {id_: index for index, id_ in enumerate(ids)}
         own = index_of.get(own_id) if own_id is not None else None
-        return HeightState(height, validators, own, VoteBook(len(ids)), index_of)
+        return HeightState(height, validators, own, HeightVoteSet(len(ids)), index_of)
 
     def proposer(self, round_: int) -> int:
         """Index of the proposer: rotates with height and round."""
@@ -141,7 +141,7 @@ class HeightState:
 
     def note_proposal(self, proposal: Proposal) -> None:
         self.proposals[proposal.round] = proposal
-        self.book.saw_round(self.index_of[proposal.proposer], proposal.round)
+        self.votes.saw_round(self.index_of[proposal.proposer], proposal.round)
         self.keep_proofs()
 
     def note_certificate(self, certificate: Certificate) -> None:
@@ -150,7 +150,7 @@ class HeightState:
 
     def collect(self, round_: int, block_id: bytes) -> Certificate:
         """The certificate that the precommits held make; only for a quorum."""
-        votes = self.book.tally(PRECOMMIT, round_).votes_for(block_id)
+        votes = self.votes.tally(PRECOMMIT, round_).votes_for(block_id)
         return Certificate(self.height, round_, block_id, [self.index_of[v.validator] for v in votes], [v.signature for v in votes])
 
     def take_unlogged(self) -> tuple[list[Vote], list[Proposal]]:
@@ -160,7 +160,7 @@ class HeightState:
 
     def keep_proofs(self) -> None:
         rounds = {self.valid_round, *(p.pol_round for p in self.proposals.values())}
-        self.book.keep(frozenset(rounds - {NO_ROUND}))
+        self.votes.keep(frozenset(rounds - {NO_ROUND}))
 
     def enter(self, round_: int) -> None:
         """Lines 12 and 13, and forgetting what no rule can use any more."""
@@ -170,7 +170,7 @@ class HeightState:
         self.asked = {key: request for key, request in self.asked.items() if key[1] >= round_ - 1}
         self.signed = {key: message for key, message in self.signed.items() if key[1] >= round_ - 1}
         self.keep_proofs()
-        self.book.enter_round(round_)
+        self.votes.enter_round(round_)
         self.checks.prune(self.wanted())
 
     def round_state(self) -> RoundState:
@@ -186,6 +186,6 @@ class HeightState:
             self.valid_id,
             own[-4:],
             self.proposal is not None,
-            self.book.tally(PREVOTE, self.round).bitmap(n),
-            self.book.tally(PRECOMMIT, self.round).bitmap(n),
+            self.votes.tally(PREVOTE, self.round).bitmap(n),
+            self.votes.tally(PRECOMMIT, self.round).bitmap(n),
         )

@@ -44,7 +44,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from chain.consensus import resend
-from chain.consensus.gate import CheckCertificate, Gate, Verify, ignore, verifier
 from chain.consensus.height import HeightState
 from chain.consensus.messages import (
     PROPOSAL,
@@ -57,6 +56,7 @@ from chain.consensus.messages import (
     Decide,
     Effect,
     Input,
+    MessageSigned,
     Opinion,
     Persist,
     ProposalReceived,
@@ -65,7 +65,6 @@ from chain.consensus.messages import (
     Schedule,
     SendTo,
     Sign,
-    Signed,
     SignProposal,
     SignVote,
     StartHeight,
@@ -78,8 +77,9 @@ from chain.consensus.messages import (
     WakeUp,
 )
 from chain.consensus.recovery import restore
-from chain.consensus.votes import Standing
-from chain.consensus.wal import MAX_OWN, Intent, Polka, Record, decode_record
+from chain.consensus.validation import CheckCertificate, MessageValidator, Verify, ignore, verifier
+from chain.consensus.votes import VoteStatus
+from chain.consensus.wal import MAX_OWN, Polka, Record, SignIntent, decode_record
 from chain.errors import BrokenInvariant, Verdict
 from chain.params import Params
 from chain.types import (
@@ -123,7 +123,9 @@ class Consensus:
         self.params = params
         self.last_certificate: Certificate | None = None
         """Of the last height decided here, to answer peers that are still at it."""
-        self._gate = Gate(verify or verifier(chain_id), check or (lambda c, vs: check_certificate(chain_id, c, vs)))
+        self._validator = MessageValidator(
+            verify or verifier(chain_id), check or (lambda c, vs: check_certificate(chain_id, c, vs))
+        )
         self._state: HeightState | None = None
         self._effects: list[Effect] = []
         self._turn = 0
@@ -151,7 +153,7 @@ class Consensus:
 
     @property
     def votes_held(self) -> int:
-        return self._state.book.size if self._state else 0
+        return self._state.votes.size if self._state else 0
 
     def proposer(self, round_: int) -> bytes:
         """Id of the proposer of a round of this height."""
@@ -163,7 +165,7 @@ class Consensus:
 
     def classify(self, message: Vote | Proposal | Certificate) -> Opinion:
         """The verdict that gossip acts on. Changes nothing; `handle` after it does not verify again."""
-        return self._gate.classify(self._state, message) if self._state else ignore("not started")
+        return self._validator.classify(self._state, message) if self._state else ignore("not started")
 
     def _started(self) -> HeightState:
         if self._state is None:
@@ -187,7 +189,7 @@ class Consensus:
         match event:
             case VoteReceived(vote, peer):
                 self._on_vote(s, vote, peer)
-            case Signed(message):
+            case MessageSigned(message):
                 self._on_signed(s, message)
             case ProposalReceived(proposal, timely):
                 self._on_proposal(s, proposal, timely)
@@ -209,7 +211,7 @@ class Consensus:
             raise BrokenInvariant(f"height {event.height} was started after height {self.height}: a lock would be forgotten")
         s = self._state = HeightState.start(event.height, event.validators, self.own_id)
         self._turn = 0
-        for message in self._gate.take_kept(s):
+        for message in self._validator.take_kept(s):
             self._receive(s, message)
 
     def _receive(self, s: HeightState, message: Vote | Proposal) -> None:
@@ -219,10 +221,10 @@ class Consensus:
             self._on_proposal(s, message, True)
 
     def _on_proposal(self, s: HeightState, proposal: Proposal, timely: bool) -> None:
-        if self._gate.classify(s, proposal).verdict is not Verdict.ACCEPT:
+        if self._validator.classify(s, proposal).verdict is not Verdict.ACCEPT:
             return
         if proposal.height > s.height:
-            self._gate.keep_for_next(s, proposal)
+            self._validator.keep_for_next(s, proposal)
             return
         held = s.proposals.get(proposal.round)
         if held is not None:
@@ -238,19 +240,19 @@ class Consensus:
         if peer and last is not None and last.height == vote.height < s.height and vote.round > last.round:
             self._effects.append(SendTo(peer, last))
             return
-        if self._gate.classify(s, vote).verdict is not Verdict.ACCEPT:
+        if self._validator.classify(s, vote).verdict is not Verdict.ACCEPT:
             return
         if vote.height > s.height:
-            self._gate.keep_for_next(s, vote)
+            self._validator.keep_for_next(s, vote)
             return
         index = s.index_of[vote.validator]
-        if s.book.standing(vote, index) is Standing.CONFLICT:
-            first = s.book.held(vote.type, vote.round, index)
+        if s.votes.standing(vote, index) is VoteStatus.CONFLICT:
+            first = s.votes.held(vote.type, vote.round, index)
             if first is not None:
                 self._accuse(s, index, VoteEvidence(first, vote))
             if vote.block_id not in s.wanted():
                 return
-        s.book.add(vote, index)
+        s.votes.add(vote, index)
         self._wake(s)
 
     def _accuse(self, s: HeightState, index: int, evidence: Evidence) -> None:
@@ -259,7 +261,7 @@ class Consensus:
             self._effects.append(ReportEvidence(evidence))
 
     def _on_certificate(self, s: HeightState, cert: Certificate) -> None:
-        if self._gate.classify(s, cert).verdict is Verdict.ACCEPT:
+        if self._validator.classify(s, cert).verdict is Verdict.ACCEPT:
             s.note_certificate(cert)
 
     def _on_built(self, s: HeightState, round_: int, block_id: bytes) -> None:
@@ -279,7 +281,7 @@ class Consensus:
         self._effects.append(Broadcast(message))
         if isinstance(message, Proposal) and message.pol_round != NO_ROUND:
             self._effects += [Broadcast(vote) for vote in resend.proof(s)]
-        self._gate.trust(message)
+        self._validator.trust(message)
         self._receive(s, message)
 
     def _on_timeout(self, s: HeightState, timeout: Timeout) -> None:
@@ -332,7 +334,7 @@ class Consensus:
     # --- signing --------------------------------------------------------------------------------------------------------------
 
     def _sign_proposal(self, s: HeightState, pol_round: int, block_id: bytes) -> None:
-        self._effects.append(Persist(Intent(s.height, s.round, PROPOSAL, pol_round, block_id, *s.take_unlogged())))
+        self._effects.append(Persist(SignIntent(s.height, s.round, PROPOSAL, pol_round, block_id, *s.take_unlogged())))
         request = SignProposal(s.height, s.round, pol_round, block_id)
         s.asked[PROPOSAL, s.round] = request
         self._effects.append(Sign(request))
@@ -342,7 +344,7 @@ class Consensus:
         if s.own is None or (type_, s.round) in s.asked:
             return
         if not logged:
-            self._effects.append(Persist(Intent(s.height, s.round, type_, NO_ROUND, block_id, *s.take_unlogged())))
+            self._effects.append(Persist(SignIntent(s.height, s.round, type_, NO_ROUND, block_id, *s.take_unlogged())))
         request = SignVote(type_, s.height, s.round, block_id)
         s.asked[type_, s.round] = request
         self._effects.append(Sign(request))
@@ -395,7 +397,7 @@ class Consensus:
         p = s.proposal
         if s.step is not Step.PROPOSE or p is None or p.pol_round == NO_ROUND:
             return False
-        if s.book.tally(PREVOTE, p.pol_round).majority != p.block_id:
+        if s.votes.tally(PREVOTE, p.pol_round).majority != p.block_id:
             return False
         if s.locked_round > p.pol_round and s.locked_id != p.block_id:
             self._prevote(s, NIL)
@@ -409,13 +411,13 @@ class Consensus:
 
     def _time_prevotes(self, s: HeightState) -> bool:
         """Lines 34 and 35."""
-        if s.step is not Step.PREVOTE or not s.book.tally(PREVOTE, s.round).complete:
+        if s.step is not Step.PREVOTE or not s.votes.tally(PREVOTE, s.round).complete:
             return False
         return self._schedule_once(s, TimeoutKind.PREVOTE)
 
     def _lock(self, s: HeightState) -> bool:
         """Lines 36 to 43."""
-        block_id = s.book.tally(PREVOTE, s.round).majority
+        block_id = s.votes.tally(PREVOTE, s.round).majority
         if not block_id or s.valid_round == s.round or s.step < Step.PREVOTE:
             return False
         good = s.checks.validity(block_id)
@@ -436,21 +438,21 @@ class Consensus:
 
     def _precommit_nil(self, s: HeightState) -> bool:
         """Lines 44 to 46."""
-        if s.step is not Step.PREVOTE or s.book.tally(PREVOTE, s.round).majority != NIL:
+        if s.step is not Step.PREVOTE or s.votes.tally(PREVOTE, s.round).majority != NIL:
             return False
         self._precommit(s, NIL)
         return True
 
     def _time_precommits(self, s: HeightState) -> bool:
         """Lines 47 and 48."""
-        if not s.book.tally(PRECOMMIT, s.round).complete:
+        if not s.votes.tally(PRECOMMIT, s.round).complete:
             return False
         return self._schedule_once(s, TimeoutKind.PRECOMMIT)
 
     def _decide(self, s: HeightState) -> bool:
         """Lines 49 to 54; the driver answers with StartHeight."""
-        if s.certificate is None and s.book.committed is not None:
-            s.note_certificate(s.collect(*s.book.committed))
+        if s.certificate is None and s.votes.committed is not None:
+            s.note_certificate(s.collect(*s.votes.committed))
         cert = s.certificate
         if cert is None:
             return False
@@ -466,7 +468,7 @@ class Consensus:
 
     def _skip_round(self, s: HeightState) -> bool:
         """Lines 55 and 56."""
-        round_ = s.book.skip_to()
+        round_ = s.votes.skip_to()
         if round_ is None:
             return False
         self._start_round(s, round_)

@@ -4,7 +4,8 @@ Everything here is a frozen record without behaviour. `machine.Consensus.handle(
 drives the machine runs them in that order. The rules of driving it:
 
 * **Disk before wire.** `Persist` is synced to disk before the next effect of the list runs.
-* `Sign` is answered with the input `Signed` when the last-signed guard gives a signature, and with nothing when it keeps silence.
+* `Sign` is answered with the input `MessageSigned` when the last-signed guard gives a signature, and with nothing when it keeps
+  silence.
 * `CheckBlock` and `BuildBlock` are answered with `BlockChecked` and `BlockBuilt` once the block's bytes are durable. While they
   are missing the driver fetches them by id. Per block the machine asks one question at a time, so an answer needs no number;
   checks of past heights may stay without an answer.
@@ -141,7 +142,7 @@ class BlockChecked(msgspec.Struct, frozen=True):
     valid: bool
 
 
-class Signed(msgspec.Struct, frozen=True):
+class MessageSigned(msgspec.Struct, frozen=True):
     """The node's own signed message comes home."""
 
     message: Vote | Proposal
@@ -157,7 +158,7 @@ Input = (
     | TimeoutFired
     | BlockBuilt
     | BlockChecked
-    | Signed
+    | MessageSigned
 )
 
 

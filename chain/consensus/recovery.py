@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from chain.consensus.height import HeightState
 from chain.consensus.messages import PROPOSAL, SignProposal, SignVote, Step
-from chain.consensus.votes import Standing
-from chain.consensus.wal import Intent, Polka, Record
+from chain.consensus.votes import VoteStatus
+from chain.consensus.wal import Polka, Record, SignIntent
 from chain.types import PRECOMMIT, PREVOTE
 
 
@@ -19,7 +19,7 @@ def restore(s: HeightState, record: Record) -> None:
     if record.round > s.round or s.step is Step.WAIT:
         s.enter(record.round)
     _restore_messages(s, record)
-    if isinstance(record, Intent):
+    if isinstance(record, SignIntent):
         _restore_intent(s, record)
     else:
         _restore_polka(s, record)
@@ -34,11 +34,11 @@ def _restore_messages(s: HeightState, record: Record) -> None:
             s.note_proposal(proposal)
     for vote in [*record.votes, *(record.prevotes if isinstance(record, Polka) else [])]:
         index = s.index_of.get(vote.validator)
-        if index is not None and s.book.standing(vote, index) is Standing.NEW:
-            s.book.add(vote, index)
+        if index is not None and s.votes.standing(vote, index) is VoteStatus.NEW:
+            s.votes.add(vote, index)
 
 
-def _restore_intent(s: HeightState, record: Intent) -> None:
+def _restore_intent(s: HeightState, record: SignIntent) -> None:
     if record.kind == PROPOSAL:
         s.asked[PROPOSAL, record.round] = SignProposal(s.height, record.round, record.pol_round, record.block_id)
         return

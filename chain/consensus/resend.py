@@ -22,11 +22,11 @@ def proof(s: HeightState) -> list[Vote]:
     """The prevotes that made the valid value (the proof of lock); empty without one."""
     if s.valid_round == NO_ROUND:
         return []
-    return s.book.tally(PREVOTE, s.valid_round).votes_for(s.valid_id)
+    return s.votes.tally(PREVOTE, s.valid_round).votes_for(s.valid_id)
 
 
 def _held(s: HeightState, type_: int, round_: int) -> list[Vote]:
-    return [vote for _, vote in sorted(s.book.tally(type_, round_).first.items())] if round_ >= 0 else []
+    return [vote for _, vote in sorted(s.votes.tally(type_, round_).first.items())] if round_ >= 0 else []
 
 
 def _support(s: HeightState) -> list[Vote]:

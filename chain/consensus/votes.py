@@ -19,7 +19,7 @@ from chain.types import NIL, PRECOMMIT, PREVOTE, Vote, quorum
 KEEP_ROUNDS = 16
 
 
-class Standing(IntEnum):
+class VoteStatus(IntEnum):
     """How a vote relates to what the book holds."""
 
     NEW = 0
@@ -31,7 +31,7 @@ class Standing(IntEnum):
     """Ahead of the next round, and not above what its validator is known to have reached."""
 
 
-class Tally:
+class VoteSet:
     """Votes of one type in one round, by validator index."""
 
     __slots__ = ("by_id", "first", "majority", "needed")
@@ -66,7 +66,7 @@ class Tally:
         return bytes(bits)
 
 
-class VoteBook:
+class HeightVoteSet:
     def __init__(self, n: int) -> None:
         self.n = n
         self.quorum = quorum(n)
@@ -75,16 +75,16 @@ class VoteBook:
         self.round = 0
         self.committed: tuple[int, bytes] | None = None
         """Round and block of the first quorum of precommits for a block."""
-        self._rounds: dict[int, dict[int, Tally]] = {}
+        self._rounds: dict[int, dict[int, VoteSet]] = {}
         self._ahead: dict[int, dict[int, Vote]] = {PREVOTE: {}, PRECOMMIT: {}}
         self._highest: dict[int, int] = {}
         self._top = 0
         self._kept: frozenset[int] = frozenset()
 
-    def tally(self, type_: int, round_: int) -> Tally:
+    def tally(self, type_: int, round_: int) -> VoteSet:
         """An empty one where nothing is held."""
         tallies = self._rounds.get(round_)
-        return tallies[type_] if tallies else Tally(self.quorum)
+        return tallies[type_] if tallies else VoteSet(self.quorum)
 
     def held(self, type_: int, round_: int, index: int) -> Vote | None:
         """The first vote that counts in this place."""
@@ -93,20 +93,20 @@ class VoteBook:
             return vote if vote is not None and vote.round == round_ else None
         return self.tally(type_, round_).first.get(index)
 
-    def standing(self, vote: Vote, index: int) -> Standing:
+    def standing(self, vote: Vote, index: int) -> VoteStatus:
         if vote.round > self.round + 1:
             highest = self._ahead[vote.type].get(index)
             if highest is None or highest.round < vote.round:
-                return Standing.NEW
+                return VoteStatus.NEW
             if highest.round > vote.round:
-                return Standing.TOO_FAR
-            return Standing.DUPLICATE if highest.block_id == vote.block_id else Standing.CONFLICT
+                return VoteStatus.TOO_FAR
+            return VoteStatus.DUPLICATE if highest.block_id == vote.block_id else VoteStatus.CONFLICT
         if vote.round < self.round - KEEP_ROUNDS and vote.round not in self._kept:
-            return Standing.OLD_ROUND
+            return VoteStatus.OLD_ROUND
         tally = self.tally(vote.type, vote.round)
         if index not in tally.first:
-            return Standing.NEW
-        return Standing.DUPLICATE if index in tally.by_id.get(vote.block_id, {}) else Standing.CONFLICT
+            return VoteStatus.NEW
+        return VoteStatus.DUPLICATE if index in tally.by_id.get(vote.block_id, {}) else VoteStatus.CONFLICT
 
     def add(self, vote: Vote, index: int) -> None:
         """Count a vote whose standing is NEW, or CONFLICT for a wanted block."""
@@ -118,7 +118,7 @@ class VoteBook:
             return
         tallies = self._rounds.get(vote.round)
         if tallies is None:
-            tallies = self._rounds[vote.round] = {PREVOTE: Tally(self.quorum), PRECOMMIT: Tally(self.quorum)}
+            tallies = self._rounds[vote.round] = {PREVOTE: VoteSet(self.quorum), PRECOMMIT: VoteSet(self.quorum)}
         tally = tallies[vote.type]
         tally.add(index, vote)
         if vote.type == PRECOMMIT and self.committed is None and tally.majority not in (None, NIL):
@@ -149,7 +149,7 @@ class VoteBook:
             for index, vote in sorted(by_validator.items()):
                 if vote.round <= round_ + 1:
                     del by_validator[index]
-                    if self.standing(vote, index) is Standing.NEW:
+                    if self.standing(vote, index) is VoteStatus.NEW:
                         self.add(vote, index)
 
     @property

@@ -23,7 +23,7 @@ MAX_OWN = 16
 """Own messages in one record; between two records a node signs at most one, late answers of the guard apart."""
 
 
-class Intent(Wire, frozen=True, tag=1):
+class SignIntent(Wire, frozen=True, tag=1):
     """The node is about to sign: `kind` 0 a proposal, 1 a prevote, 2 a precommit that locks nothing."""
 
     height: Height
@@ -56,9 +56,9 @@ class Polka(Wire, frozen=True, tag=2):
         return encode(self)
 
 
-Record = Intent | Polka
+Record = SignIntent | Polka
 
 
 def decode_record(raw: bytes) -> Record:
     """Raises `Malformed`: the log is damaged."""
-    return decode(Intent | Polka, raw, MAX_RECORD_BYTES)  # type: ignore[arg-type]
+    return decode(SignIntent | Polka, raw, MAX_RECORD_BYTES)  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ import msgspec
 
 from chain.codec import encode
 from chain.errors import Code, Malformed, Reject
-from chain.host import ChainRecord, Contract, Host, InvalidContract, MessageSpec, Registry, Store
+from chain.host import ChainRecord, Contract, Host, InvalidContract, KVStore, MessageSpec, Registry
 from chain.params import Params
 
 GROUP = "learningchain.contracts"
@@ -62,7 +62,7 @@ def decode_message(raw: bytes) -> Any:
     return message
 
 
-def host_of(store: Store, params: Params, parent: ChainRecord, height: int, time: int, clock: int, beacon: bytes) -> Host:
+def host_of(store: KVStore, params: Params, parent: ChainRecord, height: int, time: int, clock: int, beacon: bytes) -> Host:
     """The host of a block, after the one that `parent` is of, for the ledger itself: `perform` and deadlines act for contracts."""
     return Host(
         store=store,

@@ -89,7 +89,7 @@ def approve(host: Host, sender: bytes, m: Approve) -> None:
         host.put(key, Allowance(m.amount))
     else:
         host.delete(key)
-    host.note("approve", sender, m.spender, m.amount)
+    host.emit("approve", sender, m.spender, m.amount)
 
 
 def transfer_from(host: Host, sender: bytes, m: TransferFrom) -> None:

@@ -43,12 +43,12 @@ from chain.host import (
     Form,
     GenesisAccount,
     Host,
+    KVStore,
     Listing,
     MessageSpec,
     Parked,
     Power,
     Reader,
-    Store,
     Validators,
     account_key,
     parked_key,
@@ -177,7 +177,7 @@ def strike(host: Host, identity: bytes, reason: str, ref: bytes) -> None:
     live = [end for end in m.strikes if end > host.clock]
     strikes = sorted([*live, host.clock + host.params_of(MemberParams).strike_life])[-KEPT_STRIKES:]
     host.put(member_key(identity), Member(m.verifier, m.verifier_since, strikes, m.draws))
-    host.note("strike", identity, reason, ref)
+    host.emit("strike", identity, reason, ref)
 
 
 def live_strikes(host: Host, identity: bytes) -> int:
@@ -199,7 +199,7 @@ def suspend(host: Host, identity: bytes, ref: bytes, accuser: bytes, contract: i
     host.freeze(identity, ref)
     host.put(case_key(identity), Case(until, [CaseRef(ref, contract, accuser)], False, [], []))
     host.schedule(until, NUMBER, identity, identity)
-    host.note("suspended", identity, ref, until)
+    host.emit("suspended", identity, ref, until)
 
 
 def corroborate(host: Host, identity: bytes, ref: bytes) -> None:
@@ -207,7 +207,7 @@ def corroborate(host: Host, identity: bytes, ref: bytes) -> None:
     case = host.get(case_key(identity), Case)
     if case is not None and not case.corroborated and any(r.ref == ref for r in case.refs):
         host.put(case_key(identity), Case(case.until, case.refs, True, case.confirm, case.lift))
-        host.note("case.corroborated", identity, ref)
+        host.emit("case.corroborated", identity, ref)
 
 
 def due_work(reader: Reader, identity: bytes) -> int:
@@ -235,7 +235,7 @@ def record_draw(host: Host, identity: bytes, good: bool) -> None:
     keeps = m.verifier and draws.count(False) <= DRAWS_FAILED
     host.put(member_key(identity), Member(keeps, m.verifier_since, m.strikes, draws))
     if m.verifier and not keeps:
-        host.note("verifier.off", identity)
+        host.emit("verifier.off", identity)
 
 
 class _Strikes:
@@ -288,7 +288,7 @@ def judge_case(host: Host, sender: bytes, m: JudgeCase) -> None:
     confirm = sorted({*case.confirm, sender} if m.confirm else {*case.confirm} - {sender})
     lift = sorted({*case.lift} - {sender} if m.confirm else {*case.lift, sender})
     host.put(case_key(m.account), Case(case.until, case.refs, case.corroborated, confirm, lift))
-    host.note("case.judged", m.account, sender, "confirm" if m.confirm else "lift")
+    host.emit("case.judged", m.account, sender, "confirm" if m.confirm else "lift")
 
 
 def close_case(host: Host, ref: bytes, at: int) -> None:
@@ -306,12 +306,12 @@ def close_case(host: Host, ref: bytes, at: int) -> None:
     host.delete(case_key(identity))
     if banned:
         host.ban(identity, case.refs[0].ref)
-        host.note("banned", identity, case.refs[0].ref)
+        host.emit("banned", identity, case.refs[0].ref)
     else:
-        host.thaw(identity, case.refs[0].ref)
+        host.unfreeze(identity, case.refs[0].ref)
         if not lifted:
             strike(host, identity, "lapsed", case.refs[0].ref)
-        host.note("reinstated", identity, case.refs[0].ref)
+        host.emit("reinstated", identity, case.refs[0].ref)
     host.close_case(identity, [(r.contract, r.ref) for r in case.refs], banned)
 
 
@@ -332,10 +332,10 @@ def report_double(host: Host, sender: bytes, m: ReportDouble) -> None:
     host.put(ejection_key(offender, a.height), Ejection(a.height))
     if len(remaining) == len(present):
         # It left already: another change of the set would only push older sets out of the history.
-        host.note("double.signing", offender, a.height)
+        host.emit("double.signing", offender, a.height)
         return
     host.change_validators(remaining)
-    host.note("validator.ejected", offender, a.height)
+    host.emit("validator.ejected", offender, a.height)
 
 
 def release(host: Host, sender: bytes, m: Release) -> None:
@@ -353,7 +353,7 @@ def release(host: Host, sender: bytes, m: Release) -> None:
         raise Reject(MemberCode.ALREADY_VOTED, "this word is recorded already")
     said = sorted({*(parked.give_back if m.give_back else parked.retry), sender} & validators)
     other = sorted(({*(parked.retry if m.give_back else parked.give_back)} - {sender}) & validators)
-    host.note("release.voted", m.ref, m.contract, sender, "give back" if m.give_back else "retry")
+    host.emit("release.voted", m.ref, m.contract, sender, "give back" if m.give_back else "retry")
     if len(said) >= quorum(len(validators)):
         host.release(m.contract, m.ref, give_back=m.give_back)
     else:
@@ -367,8 +367,8 @@ def reinstate(host: Host, identity: bytes) -> None:
     if case is None:
         return
     host.delete(case_key(identity))
-    host.thaw(identity, case.refs[0].ref)
-    host.note("reinstated", identity, case.refs[0].ref)
+    host.unfreeze(identity, case.refs[0].ref)
+    host.emit("reinstated", identity, case.refs[0].ref)
     host.close_case(identity, [(r.contract, r.ref) for r in case.refs], False)
 
 
@@ -388,7 +388,7 @@ def is_double(chain_id: bytes, evidence: Evidence, key: bytes) -> bool:
     return same and v.block_id != w.block_id and all(vote_is_signed(chain_id, x, key) for x in (v, w))
 
 
-def _first_members(store: Store, accounts: Iterable[GenesisAccount]) -> None:
+def _first_members(store: KVStore, accounts: Iterable[GenesisAccount]) -> None:
     for a in accounts:
         store.put(member_key(account_id(a.key)), Member(a.verifier, 0, [], []))
 

@@ -55,7 +55,7 @@ from chain.host.records import (
 )
 from chain.host.registry import InvalidContract, Registry
 from chain.host.services import STRIKES, SUSPENSIONS, VERIFIERS, WINNERS, Service, Strikes, Suspensions, Verifiers, Winners, Won
-from chain.host.store import Reader, Store, read_params
+from chain.host.store import KVStore, Reader, read_params
 
 __all__ = [
     "ACTIVE",
@@ -94,6 +94,7 @@ __all__ = [
     "History",
     "Host",
     "InvalidContract",
+    "KVStore",
     "Listing",
     "MessageSpec",
     "OneOf",
@@ -102,7 +103,6 @@ __all__ = [
     "Reader",
     "Registry",
     "Service",
-    "Store",
     "Strikes",
     "Supply",
     "Suspensions",

@@ -12,9 +12,9 @@ from chain.errors import BrokenInvariant
 from chain.host.contract import Contract, Power
 from chain.host.events import fits
 from chain.host.records import BASE_EVENTS, Due, due_key
-from chain.host.store import Store, read_params
+from chain.host.store import KVStore, read_params
 from chain.params import Params
-from chain.types import Event, Noted
+from chain.types import Event, LogEvent
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 class Access:
     """Fields are those of one block and of the message that runs. Times are milliseconds of the chain clock."""
 
-    store: Store
+    store: KVStore
     contracts: Mapping[int, Contract]
     """Every contract by number."""
     params: Params
@@ -73,7 +73,7 @@ class Access:
         drawn = sha256(self.parent_beacon + self.tx_id)
         return self.height.to_bytes(8, "big") + drawn + bytes((self.op_index,))
 
-    def note(self, topic: str, ref: bytes, *data: int | str | bytes) -> None:
+    def emit(self, topic: str, ref: bytes, *data: int | str | bytes) -> None:
         """An event that the contract declared, with data of the types that it declared."""
         declared = (BASE_EVENTS if self.contract is None else self.contract.events).get(topic)
         if declared is None or not fits(declared, data):
@@ -81,7 +81,7 @@ class Access:
         self._note(topic, ref, *data)
 
     def _note(self, topic: str, ref: bytes, *data: Any) -> None:
-        self.events.append(Noted(topic, ref, list(data)))
+        self.events.append(LogEvent(topic, ref, list(data)))
 
     @property
     def _name(self) -> str:

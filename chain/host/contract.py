@@ -11,7 +11,7 @@ from chain.host.events import Data, Form, OneOf
 from chain.host.listing import Listing
 from chain.host.records import GenesisAccount
 from chain.host.services import Service
-from chain.host.store import Store
+from chain.host.store import KVStore
 from chain.params import ContractParams
 
 if TYPE_CHECKING:
@@ -91,5 +91,5 @@ class Contract:
     """What it does for other contracts: made for each use, with a host that acts for this contract."""
     params: type[ContractParams] | None = None
     """What genesis fixes for it; kept in the state under a key of its own (`params_key`)."""
-    genesis: Callable[[Store, Iterable[GenesisAccount]], None] | None = None
+    genesis: Callable[[KVStore, Iterable[GenesisAccount]], None] | None = None
     """Its records before the first block."""

@@ -13,7 +13,7 @@ from chain.host.access import Access
 from chain.host.contract import Power
 from chain.host.records import ACTIVE, BANNED, K_SUPPLY, SUSPENDED, Account, Escrow, Supply, escrow_key
 from chain.params import CREDIT, MAX_INT
-from chain.types import Moved, format_credits
+from chain.types import TransferEvent, format_credits
 
 
 class Credits(Access):
@@ -69,13 +69,13 @@ class Credits(Access):
         account = self.known_account(identity)
         if account.status == BANNED:
             self._count(burned=amount)
-            self.events.append(Moved(f"{reason}:banned", source, b"", amount, ref))
+            self.events.append(TransferEvent(f"{reason}:banned", source, b"", amount, ref))
             return
         if account.status == SUSPENDED:
             self._set(identity, account, frozen=account.frozen + amount)
         else:
             self._set(identity, account, balance=account.balance + amount)
-        self.events.append(Moved(reason, source, identity, amount, ref))
+        self.events.append(TransferEvent(reason, source, identity, amount, ref))
 
     def move(self, source: bytes, target: bytes, amount: int, reason: str, ref: bytes) -> None:
         """Free credits of one account to another. Rejects INSUFFICIENT_CREDITS, UNKNOWN_ACCOUNT."""
@@ -102,7 +102,7 @@ class Credits(Access):
         key = escrow_key(escrow)
         held = self.get(key, Escrow)
         self.store.put(key, Escrow(held.amount + amount if held else amount))
-        self.events.append(Moved(reason, identity, escrow, amount, ref))
+        self.events.append(TransferEvent(reason, identity, escrow, amount, ref))
 
     def pay(self, escrow: bytes, identity: bytes, amount: int, reason: str, ref: bytes) -> None:
         """Out of an escrow to an account (frozen if it is suspended, burned if it is banned)."""
@@ -116,7 +116,7 @@ class Credits(Access):
             return
         self._escrow(escrow, self.escrowed(escrow) - amount)
         self._count(burned=amount)
-        self.events.append(Moved(reason, escrow, b"", amount, ref))
+        self.events.append(TransferEvent(reason, escrow, b"", amount, ref))
 
     def _escrow(self, escrow: bytes, amount: int) -> None:
         if amount < 0:

@@ -15,7 +15,7 @@ from chain.host.records import (
     History,
     Validators,
 )
-from chain.types import Moved, Validator
+from chain.types import TransferEvent, Validator
 
 
 class Powers(Credits):
@@ -28,14 +28,14 @@ class Powers(Credits):
         self._need(Power.STANDING)
         account = self.known_account(identity)
         if account.balance:
-            self.events.append(Moved("frozen", identity, identity, account.balance, ref))
+            self.events.append(TransferEvent("frozen", identity, identity, account.balance, ref))
         self._hold(identity, account, SUSPENDED, 0, account.frozen + account.balance)
 
-    def thaw(self, identity: bytes, ref: bytes) -> None:
+    def unfreeze(self, identity: bytes, ref: bytes) -> None:
         self._need(Power.STANDING)
         account = self.known_account(identity)
         if account.frozen:
-            self.events.append(Moved("returned", identity, identity, account.frozen, ref))
+            self.events.append(TransferEvent("returned", identity, identity, account.frozen, ref))
         self._hold(identity, account, ACTIVE, account.balance + account.frozen, 0)
 
     def ban(self, identity: bytes, ref: bytes) -> None:
@@ -45,7 +45,7 @@ class Powers(Credits):
         lost = account.frozen + account.balance
         if lost:
             self._count(burned=lost)
-            self.events.append(Moved("ban", identity, b"", lost, ref))
+            self.events.append(TransferEvent("ban", identity, b"", lost, ref))
         self._hold(identity, account, BANNED, 0, 0)
 
     # validators

@@ -29,7 +29,7 @@ def read_params(reader: Reader, contract: int, kind: type[P]) -> P:
     return found
 
 
-class Store(Reader, Protocol):
+class KVStore(Reader, Protocol):
     def put(self, key: bytes, record: Any) -> None: ...
 
     def delete(self, key: bytes) -> None: ...

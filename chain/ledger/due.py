@@ -1,7 +1,7 @@
 """Deadlines that wait, and which of them run in a block: a fair share for every account (LC-BLK-14).
 
-    keys    d/ account time contract ref     sorted: the deadlines of one account lie together, its next one first
-    heads   time account                     sorted: the next deadline of every account
+    keys       d/ account time contract ref  sorted: the deadlines of one account lie together, its next one first
+    deadlines  time account                  sorted: the next deadline of every account
 
 A block looks only at the accounts whose next deadline is due, and at no more deadlines than it runs: however many wait, they cost
 the others nothing. What they will do is weighed before they run, so what fails and is undone counts as well, and who has heavy ones
@@ -50,7 +50,7 @@ def _key(place: bytes) -> bytes:
     return PREFIX + place[8:28] + place[:8] + place[28:]
 
 
-class Heads:
+class DeadlineQueue:
     """The next deadline of every account. `keys` is the sorted listing of deadlines; its owner tells of changes."""
 
     def __init__(self, keys: list[bytes]) -> None:
@@ -92,10 +92,10 @@ class Heads:
         return [_key(place) for place in sorted(chosen)]
 
     def _due(self, keys: list[bytes], now: bytes) -> Iterator[Waiting]:
-        for head in self._sorted:
-            if head[:8] > now:
+        for entry in self._sorted:
+            if entry[:8] > now:
                 return
-            index = bisect_left(keys, PREFIX + head[8:] + head[:8])
+            index = bisect_left(keys, PREFIX + entry[8:] + entry[:8])
             yield _place(keys[index]), index
 
 

@@ -1,14 +1,16 @@
 """A snapshot: the whole state after a certified block, in parts that each prove themselves. Pure.
 
-    genesis' validators --handover--> ... --handover--> who signed block N --> state root --> head of a page --> its records
+    genesis' validators --change--> ... --change--> who signed block N --> state root --> subroot of a bucket --> its records
 
-The header of block N names the root of the state. The *heads* are the hashes of the state's pages (`chain.pages`): they have that
-root or they are refused. A page is its records, and these have the hash of the page's head or they are refused. So whoever tells a
-part can lie about nothing, and parts come from anybody, in any order, of any height at which the page was the same.
+The header of block N names the root of the state. The *subroots* are the hashes of the state's buckets (`chain.buckets`): they
+have that root or they are refused. A bucket is its records, and these have the hash of the bucket's subroot or they are refused.
+So whoever tells a part can lie about nothing, and parts come from anybody, in any order, of any height at which the bucket was the
+same.
 
-A large page is cut where its tree forks, as often as it takes: its *subpages* have heads of their own, and travel as pages do.
+A large bucket is cut where its tree forks, as often as it takes: its *subbuckets* have subroots of their own, and travel as
+buckets do.
 
-Who signed block N is shown by *handovers*: the certified headers that name another validator set for the next block.
+Who signed block N is shown by *validator set changes*: the certified headers that name another validator set for the next block.
 """
 
 from __future__ import annotations
@@ -20,27 +22,27 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from chain import pages
+from chain import buckets
+from chain.buckets import (
+    BUCKETS,
+    DEPTH,
+    FORK,
+    LEAF,
+    MAX_KEY,
+    SUBROOT_BYTES,
+    above_of,
+    build,
+    halves,
+    joined,
+    number_of,
+    records,
+    subroot_of,
+    update_top,
+)
 from chain.codec import Wire, encode
 from chain.crypto import sha256
 from chain.errors import Malformed
 from chain.ledger.listings import record_key, stored
-from chain.pages import (
-    DEPTH,
-    FORK,
-    HEAD_BYTES,
-    LEAF,
-    MAX_KEY,
-    PAGES,
-    above_of,
-    build,
-    halves,
-    head_of,
-    joined,
-    number_of,
-    records,
-    update_top,
-)
 from chain.params import PROTOCOL_VERSION
 from chain.types import (
     Certificate,
@@ -54,22 +56,23 @@ from chain.types import (
     validators_hash,
 )
 
-ENTRY = 8 + HEAD_BYTES
-"""A number, and its head: 2 for a single record or 3, and the hash."""
+ENTRY = 8 + SUBROOT_BYTES
+"""A number, and its subroot: 2 for a single record or 3, and the hash."""
 MAX_DEPTH = 62
-"""Bits of the path that a subpage shares at most: the number that names it has one bit more."""
-MAX_SUBPAGES = 8_192
-"""Subpages of all pages: two that were one hold more than a million bytes, so that is at least four gigabytes of large pages."""
-MAX_HEADS = (PAGES + MAX_SUBPAGES) * ENTRY
+"""Bits of the path that a subbucket shares at most: the number that names it has one bit more."""
+MAX_SUBBUCKETS = 8_192
+"""Subbuckets of all buckets: two that were one hold more than a million bytes, so that is at least four gigabytes of large
+buckets."""
+MAX_SUBROOTS = (BUCKETS + MAX_SUBBUCKETS) * ENTRY
 CUT = 1_000_000
-"""Bytes of records from which on a page, or a subpage, is cut in two."""
-MAX_PAGE = 4_200_000
+"""Bytes of records from which on a bucket, or a subbucket, is cut in two."""
+MAX_BUCKET = 4_200_000
 """Bytes of the records of one that travels: what is not cut has one record, of at most a million, or fewer bytes than `CUT`."""
 
 _records: msgspec.msgpack.Decoder[list[bytes]] = msgspec.msgpack.Decoder(list[bytes])
 
 
-class Handover(Wire, frozen=True):
+class ValidatorSetChange(Wire, frozen=True):
     """LC-BLK-18: a final header that names another set for the next block, and that set."""
 
     header: Header
@@ -78,11 +81,11 @@ class Handover(Wire, frozen=True):
 
 
 class Offer(Wire, frozen=True):
-    """What a snapshot is of: the block that the state stands after, its certificate, and the heads of the state's pages."""
+    """What a snapshot is of: the block that the state stands after, its certificate, and the subroots of the state's buckets."""
 
     header: Header
     certificate: Certificate
-    heads: Annotated[bytes, Meta(max_length=MAX_HEADS)]
+    subroots: Annotated[bytes, Meta(max_length=MAX_SUBROOTS)]
 
 
 # --- who signed ---------------------------------------------------------------------------------------------------------------
@@ -101,29 +104,29 @@ def check_signed(chain_id: bytes, header: Header, certificate: Certificate, vali
     check_certificate(chain_id, certificate, validators)
 
 
-def follow_handover(chain_id: bytes, handover: Handover, validators: list[Validator]) -> list[Validator]:
-    """LC-BLK-18: the set after a handover that `validators` signed. Raises `Malformed`."""
-    check_signed(chain_id, handover.header, handover.certificate, validators)
-    check_validators(handover.validators)
-    if handover.header.next_validators_hash == handover.header.validators_hash:
+def follow_validator_change(chain_id: bytes, validator_change: ValidatorSetChange, validators: list[Validator]) -> list[Validator]:
+    """LC-BLK-18: the set after a validator set change that `validators` signed. Raises `Malformed`."""
+    check_signed(chain_id, validator_change.header, validator_change.certificate, validators)
+    check_validators(validator_change.validators)
+    if validator_change.header.next_validators_hash == validator_change.header.validators_hash:
         raise Malformed("a header that hands over to nobody else")
-    if handover.header.next_validators_hash != validators_hash(handover.validators):
+    if validator_change.header.next_validators_hash != validators_hash(validator_change.validators):
         raise Malformed("a handover to another set than the header names")
-    return handover.validators
+    return validator_change.validators
 
 
-# --- pages and subpages -------------------------------------------------------------------------------------------------------
+# --- buckets and subbuckets -------------------------------------------------------------------------------------------------------
 
 
 def _depth(number: int) -> int:
-    """How many bits the paths of a page or a subpage share."""
-    return DEPTH if number < PAGES else number.bit_length() - 1
+    """How many bits the paths of a bucket or a subbucket share."""
+    return DEPTH if number < BUCKETS else number.bit_length() - 1
 
 
 def _span(number: int) -> tuple[int, int]:
-    """The paths of a page or a subpage, by their first `MAX_DEPTH` bits: from the first up to the second, exclusive."""
+    """The paths of a bucket or a subbucket, by their first `MAX_DEPTH` bits: from the first up to the second, exclusive."""
     depth = _depth(number)
-    prefix = number if number < PAGES else number - (1 << depth)
+    prefix = number if number < BUCKETS else number - (1 << depth)
     return prefix << MAX_DEPTH - depth, prefix + 1 << MAX_DEPTH - depth
 
 
@@ -132,7 +135,7 @@ def _begins(path: bytes) -> int:
 
 
 def number_over(path: bytes, numbers: frozenset[int]) -> int | None:
-    """Which of these pages and subpages a path leads into."""
+    """Which of these buckets and subbuckets a path leads into."""
     number = number_of(path)
     if number in numbers:
         return number
@@ -141,118 +144,119 @@ def number_over(path: bytes, numbers: frozenset[int]) -> int | None:
     return next((one for one in deeper if one in numbers), None)
 
 
-def subpages(number: int, page: bytes, cut: int = CUT) -> Iterator[tuple[int, bytes, bytes]]:
-    """LC-BLK-19, 30: what of a page travels: number, head and records of the page, or of its subpages in the order of their paths.
+def subbuckets(number: int, bucket: bytes, cut: int = CUT) -> Iterator[tuple[int, bytes, bytes]]:
+    """LC-BLK-19, 30: what of a bucket travels: number, subroot and records of the bucket, or of its subbuckets in the order of
+    their paths.
 
-    Raises `Malformed` where the bytes are no page.
+    Raises `Malformed` where the bytes are no bucket.
     """
-    raw = encode_page(page)
-    if len(raw) <= cut or page[0] == LEAF or _depth(number) == MAX_DEPTH:
-        yield number, head_of(page), raw
+    raw = encode_bucket(bucket)
+    if len(raw) <= cut or bucket[0] == LEAF or _depth(number) == MAX_DEPTH:
+        yield number, subroot_of(bucket), raw
         return
-    node = 2 * (number if number >= PAGES else PAGES + number)
-    for half, one in zip(halves(page), (node, node + 1), strict=True):
+    node = 2 * (number if number >= BUCKETS else BUCKETS + number)
+    for half, one in zip(halves(bucket), (node, node + 1), strict=True):
         if half:
-            yield from subpages(one, half, cut)
+            yield from subbuckets(one, half, cut)
 
 
 def _fold(found: dict[int, bytes], above: Callable[[bytes, bytes], bytes]) -> dict[int, bytes]:
-    """Whole pages, ascending: what belongs to subpages is put together, the deepest first."""
-    whole = {number: one for number, one in found.items() if number < PAGES}
+    """Whole buckets, ascending: what belongs to subbuckets is put together, the deepest first."""
+    whole = {number: one for number, one in found.items() if number < BUCKETS}
     levels: dict[int, dict[int, bytes]] = {}
     for number, one in found.items():
-        if number >= PAGES:
+        if number >= BUCKETS:
             levels.setdefault(_depth(number), {})[number] = one
     for depth in range(max(levels, default=DEPTH), DEPTH, -1):
         level = levels.pop(depth, {})
         for up in sorted({number >> 1 for number in level}):
             made = above(level.get(2 * up, b""), level.get(2 * up + 1, b""))
             if depth == DEPTH + 1:
-                whole[up - PAGES] = made
+                whole[up - BUCKETS] = made
             else:
                 levels.setdefault(depth - 1, {})[up] = made
     return dict(sorted(whole.items()))
 
 
-def whole_heads(heads: dict[int, bytes]) -> dict[int, bytes]:
-    """The heads of the pages alone, ascending."""
-    return _fold(heads, above_of) if any(number >= PAGES for number in heads) else heads
+def whole_subroots(subroots: dict[int, bytes]) -> dict[int, bytes]:
+    """The subroots of the buckets alone, ascending."""
+    return _fold(subroots, above_of) if any(number >= BUCKETS for number in subroots) else subroots
 
 
-def whole_pages(found: dict[int, bytes]) -> dict[int, bytes]:
-    """The pages whose subpages these are."""
+def whole_buckets(found: dict[int, bytes]) -> dict[int, bytes]:
+    """The buckets whose subbuckets these are."""
     return _fold(found, joined)
 
 
-# --- heads --------------------------------------------------------------------------------------------------------------------
+# --- subroots --------------------------------------------------------------------------------------------------------------------
 
 
-def encode_heads(heads: dict[int, bytes]) -> bytes:
-    """From the first bytes of each page or subpage that is not empty."""
-    return b"".join([number.to_bytes(8, "big") + heads[number] for number in sorted(heads, key=_span)])
+def encode_subroots(subroots: dict[int, bytes]) -> bytes:
+    """From the first bytes of each bucket or subbucket that is not empty."""
+    return b"".join([number.to_bytes(8, "big") + subroots[number] for number in sorted(subroots, key=_span)])
 
 
-def decode_heads(raw: bytes) -> dict[int, bytes]:
-    """LC-BLK-19, 30: head by number, in the order of paths. Raises `Malformed`."""
+def decode_subroots(raw: bytes) -> dict[int, bytes]:
+    """LC-BLK-19, 30: subroot by number, in the order of paths. Raises `Malformed`."""
     if len(raw) % ENTRY:
-        raise Malformed("the heads are cut off")
+        raise Malformed("the subroots are cut off")
     found: dict[int, bytes] = {}
     free = deeper = 0
     for at in range(0, len(raw), ENTRY):
         number = int.from_bytes(raw[at : at + 8], "big")
-        if number >> MAX_DEPTH + 1 or PAGES <= number < 2 * PAGES:
+        if number >> MAX_DEPTH + 1 or BUCKETS <= number < 2 * BUCKETS:
             raise Malformed("no page has such a number")
         start, end = _span(number)
         if start < free or raw[at + 8] not in (LEAF, FORK):
-            raise Malformed("the heads are not ascending, overlap, or are no heads")
+            raise Malformed("the subroots are not ascending, overlap, or are no subroots")
         found[number] = raw[at + 8 : at + ENTRY]
-        free, deeper = end, deeper + (number >= PAGES)
-    if deeper > MAX_SUBPAGES:
-        raise Malformed(f"{deeper} subpages, at most {MAX_SUBPAGES} are taken")
+        free, deeper = end, deeper + (number >= BUCKETS)
+    if deeper > MAX_SUBBUCKETS:
+        raise Malformed(f"{deeper} subpages, at most {MAX_SUBBUCKETS} are taken")
     return found
 
 
-def root_of(heads: dict[int, bytes]) -> bytes:
-    """LC-MRK-4: the root of a state whose pages and subpages have these heads."""
-    return pages.root_of(update_top(pages.no_nodes(), whole_heads(heads))[1])
+def root_of(subroots: dict[int, bytes]) -> bytes:
+    """LC-MRK-4: the root of a state whose buckets and subbuckets have these subroots."""
+    return buckets.root_of(update_top(buckets.no_nodes(), whole_subroots(subroots))[1])
 
 
 # --- records ------------------------------------------------------------------------------------------------------------------
 
 
-def encode_page(page: bytes) -> bytes:
-    """Its records: key, value, key, value, in the order of their paths. Raises `Malformed` where the bytes are no page."""
-    return encode([part for record in records(page) for part in record])
+def encode_bucket(bucket: bytes) -> bytes:
+    """Its records: key, value, key, value, in the order of their paths. Raises `Malformed` where the bytes are no bucket."""
+    return encode([part for record in records(bucket) for part in record])
 
 
-def make_page(number: int, head: bytes, raw: bytes) -> tuple[bytes, list[bytes]]:
-    """LC-BLK-19: the page or subpage that such records make, and the keys in it that listings show, as they are stored.
+def make_bucket(number: int, subroot: bytes, raw: bytes) -> tuple[bytes, list[bytes]]:
+    """LC-BLK-19: the bucket or subbucket that such records make, and the keys in it that listings show, as they are stored.
 
-    Raises `Malformed` where it is not the one with this head.
+    Raises `Malformed` where it is not the one with this subroot.
     """
     try:
         flat = _records.decode(raw)
     except msgspec.DecodeError as e:
-        raise Malformed(f"a page of the state: {e}") from None
+        raise Malformed(f"a bucket of the state: {e}") from None
     if encode(flat) != raw:
-        raise Malformed("a page of the state in another encoding than its one")
+        raise Malformed("a bucket of the state in another encoding than its one")
     items = [(sha256(key), key, value) for key, value in zip(flat[::2], flat[1::2], strict=False)]
     if len(flat) % 2 or not items or any(len(key) > MAX_KEY for _, key, _ in items):
-        raise Malformed("a page of the state holds keys and values")
+        raise Malformed("a bucket of the state holds keys and values")
     start, end = _span(number)
     if any(a[0] >= b[0] for a, b in pairwise(items)) or not start <= _begins(items[0][0]) <= _begins(items[-1][0]) < end:
         raise Malformed("records of another page, or not in order")
-    page = build(items, _depth(number))
-    if head_of(page) != head:
-        raise Malformed("a page of the state with other records than its head says")
-    return page, _shown(items)
+    bucket = build(items, _depth(number))
+    if subroot_of(bucket) != subroot:
+        raise Malformed("a bucket of the state with other records than its subroot says")
+    return bucket, _shown(items)
 
 
 def _shown(items: list[tuple[bytes, bytes, bytes]]) -> list[bytes]:
     try:
         return [listed for _, key, raw in items for listed, stands in stored(key, raw) if stands]
     except Malformed as e:
-        raise Malformed(f"a record of a page of the state cannot be read: {e}") from None
+        raise Malformed(f"a record of a bucket of the state cannot be read: {e}") from None
 
 
 def path_of_listed(key: bytes) -> bytes:

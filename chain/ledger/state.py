@@ -5,9 +5,9 @@ The keys and records are those of LC-MRK-7.
 `State` is what the last decided block left. `Overlay` is one block on top of it: the transition writes there, and either its
 changes are committed (`State.commit`) or the overlay is dropped. What a transaction changes in it can be taken back.
 
-Records lie encoded in the pages of the tree (`chain.pages`). A page is asked of the `Source`, where there is one, when it is first
-needed, and has to have the hash that the tree says; a record is decoded when it is first read. Of both, what was used lately is
-kept, within bounds. Without a source everything is in memory.
+Records lie encoded in the buckets of the tree (`chain.buckets`). A bucket is asked of the `BucketSource`, where there is one, when
+it is first needed, and has to have the hash that the tree says; a record is decoded when it is first read. Of both, what was used
+lately is kept, within bounds. Without a source everything is in memory.
 
 Iteration is in byte order of keys, for the few prefixes that are indexed.
 """
@@ -21,36 +21,36 @@ from itertools import islice
 from typing import Any, Protocol
 from weakref import WeakSet
 
-from chain.codec import decode, encode
-from chain.contracts import BY_NUMBER, STATE_PREFIXES
-from chain.crypto import short_sha256
-from chain.errors import BrokenInvariant, Malformed, StateDamaged, SupplyBroken
-from chain.host import K_CHAIN, Account, Escrow, Supply, split_due
-from chain.ledger.due import Heads, Room
-from chain.ledger.listings import CHOSEN, LISTINGS, MAX_RECORD, SCANNED, is_shown, listing_of, listings, prefix_of, type_of
-from chain.merkle import StateProof
-from chain.pages import (
-    PAGES,
-    Page,
+from chain.buckets import (
+    BUCKETS,
+    Bucket,
     Tree,
     build,
     find,
-    head_of,
     no_nodes,
     number_of,
     numbers,
     prove,
     records,
     root_of,
+    subroot_of,
     update_one,
     update_top,
 )
-from chain.pages import Change as PageChange
+from chain.buckets import Change as PageChange
+from chain.codec import decode, encode
+from chain.contracts import BY_NUMBER, STATE_PREFIXES
+from chain.crypto import short_sha256
+from chain.errors import BrokenInvariant, Malformed, StateDamaged, SupplyBroken
+from chain.host import K_CHAIN, Account, Escrow, Supply, split_due
+from chain.ledger.due import DeadlineQueue, Room
+from chain.ledger.listings import CHOSEN, LISTINGS, MAX_RECORD, SCANNED, is_shown, listing_of, listings, prefix_of, type_of
+from chain.merkle import StateProof
 
 KEPT_RECORDS = 32_768
 """Decoded records that are kept for sure; at most twice as many are, and those of two blocks."""
-KEPT_PAGES = 256 * 1024 * 1024
-"""Bytes of pages that are kept for sure; at most twice as many are, and those of two blocks."""
+KEPT_BUCKETS = 256 * 1024 * 1024
+"""Bytes of buckets that are kept for sure; at most twice as many are, and those of two blocks."""
 
 MAX_FED = 200_000
 """Changed keys that a feed holds until they are taken."""
@@ -62,15 +62,15 @@ Change = tuple[bytes, Any | None]
 _MISSING: Any = object()
 
 
-class Source(Protocol):
-    """Where the pages lie that are not in memory."""
+class BucketSource(Protocol):
+    """Where the buckets lie that are not in memory."""
 
-    def page(self, number: int) -> Page:
+    def bucket(self, number: int) -> Bucket:
         """As the last commit left it. Raises `StateDamaged`."""
         ...
 
-    def put(self, height: int, pages: dict[int, Page]) -> None:
-        """The pages that the block at `height` changed: it is decided, and will be stored."""
+    def put(self, height: int, buckets: dict[int, Bucket]) -> None:
+        """The buckets that the block at `height` changed: it is decided, and will be stored."""
         ...
 
 
@@ -140,15 +140,15 @@ class Feed:
 class State:
     """The committed state. Only `commit` changes it."""
 
-    def __init__(self, source: Source | None = None) -> None:
+    def __init__(self, source: BucketSource | None = None) -> None:
         self._source = source
-        self._records, self._pages = _Kept(), _Kept()
-        self._page_bytes = 0
+        self._records, self._buckets = _Kept(), _Kept()
+        self._bucket_bytes = 0
         self._sorted: dict[bytes, list[bytes]] = {name: [] for name in LISTINGS}
-        self._heads = Heads([])
+        self._heads = DeadlineQueue([])
         self._nodes = no_nodes()
-        self._own = bytearray(b"\x01") * PAGES
-        """Which pages were made here, from nothing: what is read from the source has to prove itself whenever it is looked at."""
+        self._own = bytearray(b"\x01") * BUCKETS
+        """Which buckets were made here, from nothing: what is read from the source has to prove itself whenever it is looked at."""
         self.tree = _unchanged(self._nodes)
         self._feeds: WeakSet[Feed] = WeakSet()
 
@@ -162,29 +162,30 @@ class State:
     def load(cls, items: Iterable[tuple[bytes, bytes]]) -> State:
         """From stored (key, encoded record) pairs, all in memory. Raises `Malformed` on a damaged record."""
         state = cls()
-        by_page: dict[int, list[tuple[bytes, bytes, bytes]]] = {}
+        by_bucket: dict[int, list[tuple[bytes, bytes, bytes]]] = {}
         for key, raw in items:
             record = decode(type_of(key), raw, MAX_RECORD)
             path = short_sha256(key).digest()
-            by_page.setdefault(number_of(path), []).append((path, key, raw))
+            by_bucket.setdefault(number_of(path), []).append((path, key, raw))
             for listing, stands in listings(key, record):
                 if stands:
                     state._sorted[listing].append(key)
         for keys in state._sorted.values():
             keys.sort()
-        state._heads = Heads(state._sorted[b"d/"])
-        pages = {number: build(sorted(found)) for number, found in by_page.items()}
-        state._pages.young = pages
-        state._set_nodes(update_top(state._nodes, {number: head_of(page) for number, page in pages.items()}))
+        state._heads = DeadlineQueue(state._sorted[b"d/"])
+        buckets = {number: build(sorted(found)) for number, found in by_bucket.items()}
+        state._buckets.young = buckets
+        state._set_nodes(update_top(state._nodes, {number: subroot_of(bucket) for number, bucket in buckets.items()}))
         return state
 
     @classmethod
-    def open(cls, source: Source, heads: Mapping[int, bytes], keys: dict[bytes, list[bytes]]) -> State:
-        """Over a source, with nothing read yet. `heads` are those of the pages, by number; `keys` those of each listing, sorted."""
+    def open(cls, source: BucketSource, subroots: Mapping[int, bytes], keys: dict[bytes, list[bytes]]) -> State:
+        """Over a source, with nothing read yet. `subroots` are those of the buckets, by number; `keys` those of each listing,
+        sorted."""
         state = cls(source)
         state._sorted |= keys
-        state._heads = Heads(state._sorted[b"d/"])
-        state._set_nodes(update_top(state._nodes, heads))
+        state._heads = DeadlineQueue(state._sorted[b"d/"])
+        state._set_nodes(update_top(state._nodes, subroots))
         return state
 
     def _set_nodes(self, changed: Mapping[int, bytes]) -> None:
@@ -223,41 +224,41 @@ class State:
         """The encoded record under a key."""
         path = short_sha256(key).digest()
         number = number_of(path)
-        return self._find(number, self.page(number), path, key)
+        return self._find(number, self.bucket(number), path, key)
 
-    def _find(self, number: int, page: Page, path: bytes, key: bytes) -> bytes | None:
-        if not page:
+    def _find(self, number: int, bucket: Bucket, path: bytes, key: bytes) -> bytes | None:
+        if not bucket:
             return None
         try:
-            return find(page, path, key, proven=bool(self._own[number]))
+            return find(bucket, path, key, proven=bool(self._own[number]))
         except (Malformed, IndexError) as e:
             raise StateDamaged(str(e)) from e
 
-    def page(self, number: int) -> Page:
-        """A page of the tree, empty where there is none. Raises `StateDamaged`."""
-        page: Page | None = self._pages.young.get(number)
-        if page is not None:
-            return page
+    def bucket(self, number: int) -> Bucket:
+        """A bucket of the tree, empty where there is none. Raises `StateDamaged`."""
+        bucket: Bucket | None = self._buckets.young.get(number)
+        if bucket is not None:
+            return bucket
         if self._source is None:
             return b""
-        head = self._nodes[PAGES + number]
-        if not head:
+        subroot = self._nodes[BUCKETS + number]
+        if not subroot:
             return b""
-        page = self._pages.old.get(number)
-        if page is None:
-            page = self._source.page(number)
+        bucket = self._buckets.old.get(number)
+        if bucket is None:
+            bucket = self._source.bucket(number)
             self._own[number] = 0
-            if head_of(page) != head:
+            if subroot_of(bucket) != subroot:
                 raise StateDamaged(f"page {number} of the state does not have the hash that the tree says")
-        self._room_for_pages(len(page))
-        self._pages.young[number] = page
-        return page
+        self._room_for_buckets(len(bucket))
+        self._buckets.young[number] = bucket
+        return bucket
 
-    def _room_for_pages(self, size: int) -> None:
-        if self._page_bytes >= KEPT_PAGES:
-            self._pages.turn()
-            self._page_bytes = 0
-        self._page_bytes += size
+    def _room_for_buckets(self, size: int) -> None:
+        if self._bucket_bytes >= KEPT_BUCKETS:
+            self._buckets.turn()
+            self._bucket_bytes = 0
+        self._bucket_bytes += size
 
     def keys(self, prefix: bytes) -> list[bytes]:
         """Sorted keys of an indexed prefix; not to be changed by the caller."""
@@ -291,7 +292,7 @@ class State:
 
     def prove(self, key: bytes) -> tuple[bytes | None, StateProof]:
         """(encoded record or None, proof under `root`)."""
-        return self.raw(key), prove(self._nodes, short_sha256(key).digest(), key, self.page)
+        return self.raw(key), prove(self._nodes, short_sha256(key).digest(), key, self.bucket)
 
     def commit(self, changes: list[Change], tree: Tree) -> None:
         moved: dict[bytes, dict[bytes, bool]] = {}
@@ -306,22 +307,22 @@ class State:
         if b"d/" in moved:
             self._heads.changed(self._sorted[b"d/"], moved[b"d/"])
         if self._source is not None:
-            self._room_for_pages(sum(map(len, tree.pages.values())))
-        self._pages.young.update(tree.pages)
+            self._room_for_buckets(sum(map(len, tree.buckets.values())))
+        self._buckets.young.update(tree.buckets)
         if self._source is not None:
-            self._source.put(self.get(K_CHAIN).height, dict(tree.pages))  # type: ignore[union-attr]
+            self._source.put(self.get(K_CHAIN).height, dict(tree.buckets))  # type: ignore[union-attr]
         self._set_nodes(tree.nodes)
         for feed in self._feeds:
             feed.note(changes)
 
-    def changed(self, by_page: Mapping[int, list[PageChange]]) -> tuple[Tree, set[bytes]]:
+    def changed(self, by_bucket: Mapping[int, list[PageChange]]) -> tuple[Tree, set[bytes]]:
         """What the tree becomes with these changes, and the keys of those that change nothing."""
-        pages: dict[int, Page] = {}
+        buckets: dict[int, Bucket] = {}
         same: set[bytes] = set()
-        for number, found in by_page.items():
-            page = self.page(number)
-            made = page
-            # One after another: most pages have one change, and nearly all others two.
+        for number, found in by_bucket.items():
+            bucket = self.bucket(number)
+            made = bucket
+            # One after another: most buckets have one change, and nearly all others two.
             for change in found:
                 before = made
                 try:
@@ -330,18 +331,18 @@ class State:
                     raise StateDamaged(str(e)) from e
                 if made is before:
                     same.add(change[1])
-            if made is not page:
-                pages[number] = made
-        if not pages:
+            if made is not bucket:
+                buckets[number] = made
+        if not buckets:
             return self.tree, same
-        nodes = update_top(self._nodes, {number: head_of(page) for number, page in pages.items()})
-        return Tree(root_of(nodes[1]), nodes, pages), same
+        nodes = update_top(self._nodes, {number: subroot_of(bucket) for number, bucket in buckets.items()})
+        return Tree(root_of(nodes[1]), nodes, buckets), same
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every (key, encoded record), page by page."""
+        """Every (key, encoded record), bucket by bucket."""
         for number in numbers(self._nodes):
             try:
-                yield from records(self.page(number))
+                yield from records(self.bucket(number))
             except Malformed as e:
                 raise StateDamaged(str(e)) from e
 
@@ -487,14 +488,14 @@ class Overlay:
     def finish(self) -> tuple[list[Change], list[tuple[bytes, bytes | None]], Tree]:
         """(changes, their encoded form, the new tree), all sorted by key; what did not change is left out."""
         encoded: list[tuple[bytes, bytes | None]] = []
-        by_page: dict[int, list[PageChange]] = {}
+        by_bucket: dict[int, list[PageChange]] = {}
         for key in sorted(self._block):
             record = self._block[key]
             raw = None if record is None else encode(record)
             encoded.append((key, raw))
             path = short_sha256(key).digest()
-            by_page.setdefault(number_of(path), []).append((path, key, raw))
-        tree, same = self._state.changed(by_page)
+            by_bucket.setdefault(number_of(path), []).append((path, key, raw))
+        tree, same = self._state.changed(by_bucket)
         if same:
             encoded = [one for one in encoded if one[0] not in same]
         return [(key, self._block[key]) for key, _ in encoded], encoded, tree

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from chain.buckets import Tree
 from chain.codec import encode
 from chain.contracts import MESSAGES, host_of, perform
 from chain.crypto import ZERO_HASH, mac, sha256, tagged
@@ -34,7 +35,6 @@ from chain.ledger.due import Room
 from chain.ledger.state import Change, Overlay, State
 from chain.ledger.tx import ParsedTx, charge_bandwidth, check_tx
 from chain.merkle import list_root
-from chain.pages import Tree
 from chain.params import MAX_INT, Params
 from chain.types import Receipt, Validator
 
@@ -114,7 +114,7 @@ def due_reveal(state: State, proposer: bytes, beacon_key: bytes) -> bytes:
     return secret if record and beacon_commitment(secret) == record.commitment else ZERO_HASH
 
 
-class _Block:
+class _BlockExecution:
     """The working state of one application."""
 
     def __init__(self, state: State, block: BlockInput) -> None:
@@ -262,7 +262,7 @@ def apply_block(state: State, block: BlockInput, *, building: bool = False, more
 
 
 def _apply(state: State, block: BlockInput, building: bool, more: More | None) -> Executed:
-    work = _Block(state, block)
+    work = _BlockExecution(state, block)
     work.begin()
     work.run_deadlines()
     receipts, included, skipped = _build(work, block.txs, more) if building else (_run_all(work, block.txs), block.txs, [])
@@ -287,7 +287,7 @@ def _apply(state: State, block: BlockInput, building: bool, more: More | None) -
     )
 
 
-def _run_all(work: _Block, txs: list[ParsedTx]) -> list[Receipt]:
+def _run_all(work: _BlockExecution, txs: list[ParsedTx]) -> list[Receipt]:
     receipts = []
     for tx in txs:
         try:
@@ -298,7 +298,7 @@ def _run_all(work: _Block, txs: list[ParsedTx]) -> list[Receipt]:
 
 
 def _build(
-    work: _Block, txs: list[ParsedTx], more: More | None
+    work: _BlockExecution, txs: list[ParsedTx], more: More | None
 ) -> tuple[list[Receipt], list[ParsedTx], list[tuple[ParsedTx, InvalidTx]]]:
     receipts: list[Receipt] = []
     included: list[ParsedTx] = []

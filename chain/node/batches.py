@@ -22,7 +22,7 @@ from chain.node import events as e
 from chain.node import messages as m
 from chain.node.candidates import parse_all
 from chain.node.checks import Check, Hashed, Unhashed, hash_blocks
-from chain.node.history import Mentions
+from chain.node.history import AccountIndex
 from chain.node.mempool import Mempool
 from chain.node.sync import Sync
 from chain.types import Block, Certificate, decode_block, tx_id
@@ -38,11 +38,11 @@ MAX_BATCHES = 3
 """Answers that wait to be executed; nothing more is asked for until one is."""
 
 
-Answer = Sequence[m.SyncBlock | m.Outcome]
+Answer = Sequence[m.SyncBlock | m.ExecutedBlock]
 
 
 @dataclass
-class Opened:
+class DecodedBlock:
     """A block whose transactions, with these ids, have the root in its header. `txs` is empty where one is no transaction."""
 
     block: Block
@@ -50,11 +50,11 @@ class Opened:
     certificate: Certificate
     ids: list[bytes]
     txs: list[ParsedTx]
-    outcome: m.Outcome | None = None
+    executed_block: m.ExecutedBlock | None = None
     """What it did, as the peer tells it: then it is not executed."""
     receipt_root: bytes = b""
     """Of the outcome's receipts."""
-    mentions: Mentions = field(default_factory=list)
+    account_index: AccountIndex = field(default_factory=list)
     """The accounts that these tell of."""
 
 
@@ -64,7 +64,7 @@ class Batch:
 
     peer: bytes
     start: int
-    items: list[Opened] = field(default_factory=list)
+    items: list[DecodedBlock] = field(default_factory=list)
     fault: str = ""
     checking: list[ParsedTx] = field(default_factory=list)
     ready: bool = True
@@ -73,11 +73,11 @@ class Batch:
     txs: int = 0
 
 
-def open_block(item: m.SyncBlock | m.Outcome, pool: Mempool | None) -> Opened:
+def open_block(item: m.SyncBlock | m.ExecutedBlock, pool: Mempool | None) -> DecodedBlock:
     """One that comes with its outcome has to be hashed still. Raises `Malformed`."""
     block = decode_block(item.block)
-    if isinstance(item, m.Outcome):
-        return Opened(block, item.block, item.certificate, [], [], item)
+    if isinstance(item, m.ExecutedBlock):
+        return DecodedBlock(block, item.block, item.certificate, [], [], item)
     ids = [tx_id(raw) for raw in block.txs]
     if list_root(ids) != block.header.tx_root:
         raise Malformed("the transactions are not those of the header")
@@ -85,7 +85,7 @@ def open_block(item: m.SyncBlock | m.Outcome, pool: Mempool | None) -> Opened:
         txs = parse_all(block.txs, ids, pool)
     except InvalidTx:
         txs = []  # whether that is the peer's fault or the validators' is seen when the certificate was checked
-    return Opened(block, item.block, item.certificate, ids, txs)
+    return DecodedBlock(block, item.block, item.certificate, ids, txs)
 
 
 def open_answer(peer: bytes, start: int, found: Answer, pool: Mempool) -> list[Batch]:
@@ -113,11 +113,11 @@ def _work(batch: Batch, state: State) -> tuple[e.CheckSignatures | e.HashBlocks,
     return e.CheckSignatures(0, checks), len(checks)
 
 
-def unhashed(items: list[Opened]) -> list[Unhashed]:
-    return [(item.raw, item.outcome.receipts) for item in items if item.outcome]
+def unhashed(items: list[DecodedBlock]) -> list[Unhashed]:
+    return [(item.raw, item.executed_block.receipts) for item in items if item.executed_block]
 
 
-def checks_of(items: list[Opened], state: State) -> tuple[list[Check], list[ParsedTx]]:
+def checks_of(items: list[DecodedBlock], state: State) -> tuple[list[Check], list[ParsedTx]]:
     """The signatures that can be checked ahead, and the transactions that they belong to."""
     checks: list[Check] = []
     txs: list[ParsedTx] = []
@@ -139,12 +139,12 @@ def mark(txs: list[ParsedTx], checks: list[Check], good: bytes) -> None:
 
 def take_hashes(batch: Batch, found: list[Hashed]) -> None:
     """What the blocks of an answer hash to; the batch ends before one whose transactions are not its header's."""
-    for number, (item, (ids, root, receipts, mentions)) in enumerate(zip(batch.items, found, strict=False)):
+    for number, (item, (ids, root, receipts, account_index)) in enumerate(zip(batch.items, found, strict=False)):
         if root != item.block.header.tx_root:
             batch.fault = "the transactions are not those of the header"
             del batch.items[number:]
             return
-        item.ids, item.receipt_root, item.mentions = ids, receipts, mentions
+        item.ids, item.receipt_root, item.account_index = ids, receipts, account_index
 
 
 class Batches:
@@ -167,8 +167,8 @@ class Batches:
         if wanted is None:
             return []
         peer, start, count = wanted
-        trusts = 0 < self.trusting <= self._sync.believed(now) - start + 1
-        question = m.GetOutcomes(start, count) if trusts else m.GetBlocks(start, count)
+        trusts = 0 < self.trusting <= self._sync.trusted_height(now) - start + 1
+        question = m.GetExecutedBlocks(start, count) if trusts else m.GetBlocks(start, count)
         return [e.Send(peer, encode(question), e.REQUESTS)]
 
     def _last(self) -> int:
@@ -177,7 +177,7 @@ class Batches:
 
     def take(self, peer: bytes, found: Answer, state: State, pool: Mempool, now: int) -> list[e.Effect]:
         """An answer came. If it is worth it its signatures are checked elsewhere, and the next blocks asked for at once."""
-        unasked = not self.trusting and any(isinstance(item, m.Outcome) for item in found)
+        unasked = not self.trusting and any(isinstance(item, m.ExecutedBlock) for item in found)
         start = None if unasked else self._sync.answered(peer, found[0].certificate.height if found else None, now)
         if start is None:
             return []
@@ -210,7 +210,7 @@ class Batches:
             take_hashes(batch, [*answer.hashed, *hash_blocks(rest)])
         batch.ready = True
 
-    def run(self, adopt: Callable[[Opened], int], now: int) -> tuple[bool, list[e.Effect]]:
+    def run(self, adopt: Callable[[DecodedBlock], int], now: int) -> tuple[bool, list[e.Effect]]:
         """Execute the first batch, if it can be. `adopt` makes a block the state and tells this node's height then.
 
         Whether there was one, and what follows of it: what is wrong costs its sender, what stood before it is kept.

@@ -81,16 +81,16 @@ class Candidate:
         for i, raw in zip(places, txs, strict=True):
             if self.slots[i] is None:
                 self.slots[i] = raw
-        return self.seal()
+        return self.verify_header()
 
     def look(self, pool: Mempool) -> bool:
         """Fill what the mempool has by now; whether the block is complete."""
         for i in self.missing if len(self.stated) == len(self.slots) else ():
             tx = pool.by_short(self.stated[i])
             self.slots[i] = tx.raw if tx else None
-        return self.seal()
+        return self.verify_header()
 
-    def seal(self) -> bool:
+    def verify_header(self) -> bool:
         """Complete when every slot is filled and the root is the header's. Otherwise everything has to come again: two
         transactions may share a short id, and the list of ids may be wrong."""
         if None not in self.slots:
@@ -132,7 +132,7 @@ class Candidates:
         candidate = Candidate(header, [tx.raw if tx else None for tx in found], now, source, stated=short)
         if None not in found:
             candidate._ids = [tx.id for tx in found if tx is not None]
-        candidate.seal()
+        candidate.verify_header()
         self.put(block_id(header), candidate, keep)
         return candidate
 
@@ -178,10 +178,10 @@ def execute(state: State, block: Block, parent: bytes, pool: Mempool | None) -> 
     ids = [tx_id(raw) for raw in block.txs]
     if list_root(ids) != block.header.tx_root:
         raise InvalidBlock("the transactions are not those of the header")
-    return execute_sealed(state, block, ids, parent, pool)
+    return execute_verified(state, block, ids, parent, pool)
 
 
-def execute_sealed(
+def execute_verified(
     state: State, block: Block, ids: list[bytes], parent: bytes, pool: Mempool | None, parsed: list[ParsedTx] | None = None
 ) -> Executed:
     """`execute` for a block whose transactions, with these ids, are known to be those of its header; `parsed` where they are."""

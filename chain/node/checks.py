@@ -9,10 +9,10 @@ from __future__ import annotations
 from chain.codec import decode
 from chain.crypto import verify
 from chain.errors import Malformed
-from chain.ledger.outcome import MAX_RECEIPT
-from chain.ledger.snapshot import make_page
+from chain.ledger.snapshot import make_bucket
+from chain.ledger.state_diff import MAX_RECEIPT
 from chain.merkle import list_root
-from chain.node.history import Mentions, mentions
+from chain.node.history import AccountIndex, index_accounts
 from chain.types import Receipt, body_bytes, decode_block, tx_digest, tx_id
 
 Check = tuple[bytes, bytes]
@@ -20,13 +20,13 @@ Check = tuple[bytes, bytes]
 
 Unhashed = tuple[bytes, list[bytes]]
 """(encoded block, encoded receipts)"""
-Hashed = tuple[list[bytes], bytes, bytes, Mentions]
+Hashed = tuple[list[bytes], bytes, bytes, AccountIndex]
 """(transaction ids, their root, the root of the receipts, the accounts that these tell of)"""
 
 Sent = tuple[int, bytes, bytes]
-"""(number, head, records) of a page of the state"""
+"""(number, subroot, records) of a bucket of the state"""
 Made = tuple[int, bytes, list[bytes]]
-"""(number, the page, the keys in it that listings show)"""
+"""(number, the bucket, the keys in it that listings show)"""
 
 
 def hash_blocks(blocks: list[Unhashed]) -> list[Hashed]:
@@ -34,14 +34,14 @@ def hash_blocks(blocks: list[Unhashed]) -> list[Hashed]:
     found = []
     for raw, receipts in blocks:
         ids = [tx_id(tx) for tx in decode_block(raw).txs]
-        found.append((ids, list_root(ids), list_root(receipts), _mentions(receipts)))
+        found.append((ids, list_root(ids), list_root(receipts), _index_accounts(receipts)))
     return found
 
 
-def _mentions(receipts: list[bytes]) -> Mentions:
+def _index_accounts(receipts: list[bytes]) -> AccountIndex:
     """None of receipts that cannot be decoded: whoever takes them over finds that out."""
     try:
-        return mentions([decode(Receipt, raw, MAX_RECEIPT) for raw in receipts])
+        return index_accounts([decode(Receipt, raw, MAX_RECEIPT) for raw in receipts])
     except Malformed:
         return []
 
@@ -51,13 +51,13 @@ def are_signed(chain_id: bytes, checks: list[Check]) -> bytes:
     return bytes(verify(key, tx_digest(chain_id, body_bytes(raw)), raw[-64:]) for key, raw in checks)
 
 
-def make_pages(sent: list[Sent]) -> tuple[list[Made], list[int]]:
-    """The pages that are what their heads say, and the numbers of the others. LC-BLK-19."""
+def make_buckets(sent: list[Sent]) -> tuple[list[Made], list[int]]:
+    """The buckets that are what their subroots say, and the numbers of the others. LC-BLK-19."""
     made: list[Made] = []
     wrong: list[int] = []
-    for number, head, raw in sent:
+    for number, subroot, raw in sent:
         try:
-            made.append((number, *make_page(number, head, raw)))
+            made.append((number, *make_bucket(number, subroot, raw)))
         except Malformed:
             wrong.append(number)
     return made, wrong

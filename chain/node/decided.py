@@ -10,14 +10,14 @@ import msgspec
 
 from chain.codec import encode
 from chain.errors import BrokenInvariant, InvalidBlock, Malformed
-from chain.ledger.outcome import MAX_RECEIPT, follow
 from chain.ledger.state import State
+from chain.ledger.state_diff import MAX_RECEIPT, follow
 from chain.ledger.transition import Executed, chain_record, validators_of
 from chain.node import messages as m
-from chain.node.batches import Opened
-from chain.node.candidates import check_header, execute, execute_sealed
+from chain.node.batches import DecodedBlock
+from chain.node.candidates import check_header, execute, execute_verified
 from chain.node.events import REQUESTS, Commit, Effect, ReadBlocks, Send
-from chain.node.history import mentions
+from chain.node.history import index_accounts
 from chain.node.mempool import Mempool
 from chain.types import Block, Certificate, block_id, check_certificate
 
@@ -34,21 +34,23 @@ def answer(found: list[tuple[bytes, bytes]]) -> m.Blocks:
     return m.Blocks(chosen)
 
 
-def asked(peer: bytes, question: m.GetBlocks | m.GetOutcomes, height: int, last: list[tuple[bytes, bytes]]) -> ReadBlocks | Send:
+def asked(
+    peer: bytes, question: m.GetBlocks | m.GetExecutedBlocks, height: int, last: list[tuple[bytes, bytes]]
+) -> ReadBlocks | Send:
     """A peer asks for decided blocks; `height` is the last one, and `last` holds it where it is in memory still."""
     start = question.start
     if 1 <= start <= height - len(last):
         count = min(question.count, height - start + 1)
-        return ReadBlocks(peer, start, count, m.MAX_SYNC_BYTES, isinstance(question, m.GetOutcomes))
+        return ReadBlocks(peer, start, count, m.MAX_SYNC_BYTES, isinstance(question, m.GetExecutedBlocks))
     return Send(peer, encode(answer(last if start == height else [])), REQUESTS)
 
 
-def outcomes(found: list[tuple[bytes, bytes, list[bytes], bytes]]) -> m.Outcomes:
+def executed_blocks(found: list[tuple[bytes, bytes, list[bytes], bytes]]) -> m.ExecutedBlocks:
     """From stored (block, certificate, receipts, changes), up to the first that no message can hold; the store bounds their size.
 
     LC-NODE-32: the deadlines of one block can move more credits than one receipt, or one list of changes, may tell a peer.
     """
-    told: list[m.Outcome] = []
+    told: list[m.ExecutedBlock] = []
     for block, raw, receipts, changed in found:
         try:
             changes = m.decode_changes(changed)
@@ -56,11 +58,11 @@ def outcomes(found: list[tuple[bytes, bytes, list[bytes], bytes]]) -> m.Outcomes
             break
         if any(len(receipt) > MAX_RECEIPT for receipt in receipts):
             break
-        told.append(m.Outcome(block, m.decode_certificate(raw), receipts, changes))
-    return m.Outcomes(told)
+        told.append(m.ExecutedBlock(block, m.decode_certificate(raw), receipts, changes))
+    return m.ExecutedBlocks(told)
 
 
-def check(state: State, parent: bytes, item: Opened, pool: Mempool) -> Executed | None:
+def check(state: State, parent: bytes, item: DecodedBlock, pool: Mempool) -> Executed | None:
     """The next block after `state`, None for one that is known already.
 
     Raises `Malformed` where the peer is wrong, `BrokenInvariant` where the validators decided what our rules forbid.
@@ -77,12 +79,12 @@ def check(state: State, parent: bytes, item: Opened, pool: Mempool) -> Executed 
         raise Malformed("the certificate is of a round before the block's own")
     check_certificate(record.chain_id, certificate, validators_of(state))
     with must_be_valid(block):
-        if item.outcome is None:
-            return execute_sealed(state, block, item.ids, parent, pool, item.txs)
+        if item.executed_block is None:
+            return execute_verified(state, block, item.ids, parent, pool, item.txs)
         check_header(state, block.header, parent)
     if item.receipt_root != block.header.receipt_root:
         raise Malformed("the receipts are not those of the header")
-    made = follow(state, block.header, len(block.txs), item.outcome.receipts, item.outcome.changes)
+    made = follow(state, block.header, len(block.txs), item.executed_block.receipts, item.executed_block.changes)
     return replace(made, txs=[tx for key in item.ids if (tx := pool.get(key)) is not None])
 
 
@@ -109,7 +111,9 @@ def durably(effects: list[Effect]) -> list[Effect]:
     return [*commits, *(effect for effect in effects if not isinstance(effect, Commit))]
 
 
-def commit(block: Block, certificate: Certificate, executed: Executed, item: Opened | None = None, *, durable: bool) -> Commit:
+def commit(
+    block: Block, certificate: Certificate, executed: Executed, item: DecodedBlock | None = None, *, durable: bool
+) -> Commit:
     """`item` is the block as it came, where it came from a peer."""
     return Commit(
         block.header.height,
@@ -118,8 +122,8 @@ def commit(block: Block, certificate: Certificate, executed: Executed, item: Ope
         encode(certificate),
         item.ids if item else [tx.id for tx in executed.txs],
         executed.receipt_bytes,
-        item.mentions if item and item.outcome else mentions(executed.receipts),
+        item.account_index if item and item.executed_block else index_accounts(executed.receipts),
         executed.encoded,
         durable,
-        item is None or item.outcome is None,
+        item is None or item.executed_block is None,
     )

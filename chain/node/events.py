@@ -8,8 +8,8 @@
 * `CheckSignatures` is answered with the input `SignaturesChecked`, `HashBlocks` with `BlocksHashed`, at any time: it is work of
   `chain.node.checks`.
 * `ReadBlocks` and `ReadSnapshot` are answered with the input `Answered`.
-* `StageSnapshot` is answered with the input `SnapshotStaged`, `TakePages` with `PagesTaken`
-  once the pages that fit are on disk. After `Switch` nothing of the node is run any more: what was staged becomes the state, and
+* `StageSnapshot` is answered with the input `SnapshotStaged`, `TakeBuckets` with `BucketsTaken`
+  once the buckets that fit are on disk. After `Switch` nothing of the node is run any more: what was staged becomes the state, and
   a new node starts from it.
 * `SetTimer` comes back as the input `Fired` after `ms` milliseconds.
 * `flush` of the node is called whenever no input waits: batches form by themselves under load and nothing waits without it.
@@ -24,9 +24,9 @@ import msgspec
 
 from chain.consensus.messages import SignProposal, SignVote, Timeout
 from chain.errors import InvalidTx
-from chain.ledger.snapshot import Handover, Offer
+from chain.ledger.snapshot import Offer, ValidatorSetChange
 from chain.node.checks import Check, Hashed, Sent, Unhashed
-from chain.node.history import Mentions
+from chain.node.history import AccountIndex
 from chain.node.messages import SnapshotQuestion
 from chain.types import Evidence, Header, Proposal, Receipt, Validator, Vote
 
@@ -115,20 +115,29 @@ class BlocksHashed(Item, frozen=True):
 
 
 class SnapshotStaged(Item, frozen=True):
-    """Answer to `StageSnapshot`: the pages that are here already, as its heads say."""
+    """Answer to `StageSnapshot`: the buckets that are here already, as its subroots say."""
 
     held: list[int]
 
 
-class PagesTaken(Item, frozen=True):
-    """Answer to `TakePages`: the pages that were not what their heads say. The others are here for good."""
+class BucketsTaken(Item, frozen=True):
+    """Answer to `TakeBuckets`: the buckets that were not what their subroots say. The others are here for good."""
 
     ticket: int
     wrong: list[int]
 
 
 Input = (
-    PeerUp | PeerDown | Received | SignedMessage | Fired | Answered | SignaturesChecked | BlocksHashed | SnapshotStaged | PagesTaken
+    PeerUp
+    | PeerDown
+    | Received
+    | SignedMessage
+    | Fired
+    | Answered
+    | SignaturesChecked
+    | BlocksHashed
+    | SnapshotStaged
+    | BucketsTaken
 )
 
 # --- effects ------------------------------------------------------------------------------------------------------------------
@@ -146,12 +155,12 @@ class SignRequest(Item, frozen=True):
 class Send(Item, frozen=True):
     peer: bytes
     payload: bytes
-    lane: int
+    queue: int
 
 
 class Gossip(Item, frozen=True):
     payload: bytes
-    lane: int
+    queue: int
     scope: Scope
     exclude: frozenset[bytes] = frozenset()
 
@@ -162,13 +171,14 @@ class SetTimer(Item, frozen=True):
 
 
 class ReadBlocks(Item, frozen=True):
-    """With `outcomes`, what the blocks did is wanted too: answered with `Outcomes` where the store has it of the first."""
+    """With `executed_blocks`, what the blocks did is wanted too: answered with `ExecutedBlocks` where the store has it of the
+    first."""
 
     peer: bytes
     start: int
     count: int
     size: int
-    outcomes: bool = False
+    executed_blocks: bool = False
 
 
 class CheckSignatures(Item, frozen=True):
@@ -194,7 +204,7 @@ class Commit(Item, frozen=True):
     certificate: bytes
     tx_ids: list[bytes]
     receipts: list[bytes]
-    mentions: Mentions
+    account_index: AccountIndex
     state: list[tuple[bytes, bytes | None]]
     durable: bool
     executed: bool = True
@@ -217,7 +227,7 @@ class Decided(Item, frozen=True):
     validators: list[Validator]
     """The set from the next height on."""
 
-    def outcomes(self) -> Iterator[tuple[bytes | None, Receipt]]:
+    def executed_blocks(self) -> Iterator[tuple[bytes | None, Receipt]]:
         """Each receipt in order, with the transaction that it belongs to; None for the block's own."""
         return zip((None, *self.tx_ids), self.receipts, strict=True)
 
@@ -254,15 +264,15 @@ class ReadSnapshot(Item, frozen=True):
 
 
 class StageSnapshot(Item, frozen=True):
-    """A certified snapshot is to be taken. Pages that an earlier attempt left stay where they are the same."""
+    """A certified snapshot is to be taken. Buckets that an earlier attempt left stay where they are the same."""
 
     offer: Offer
-    handovers: list[Handover]
+    validator_changes: list[ValidatorSetChange]
 
 
-class TakePages(Item, frozen=True):
+class TakeBuckets(Item, frozen=True):
     ticket: int
-    pages: list[Sent]
+    buckets: list[Sent]
 
 
 class Switch(Item, frozen=True):
@@ -289,6 +299,6 @@ Effect = (
     | Abstain
     | ReadSnapshot
     | StageSnapshot
-    | TakePages
+    | TakeBuckets
     | Switch
 )

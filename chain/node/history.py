@@ -10,12 +10,12 @@ from collections.abc import Iterator
 
 from chain.codec import Wire
 from chain.crypto import ID_SIZE
-from chain.types import Event, Hash, Moved, Receipt
+from chain.types import Event, Hash, Receipt, TransferEvent
 
 SUBJECT_SIZE = 32
 """Bytes of a subject's id: an account's is shorter, an escrow's reference longer."""
 
-Mentions = list[tuple[bytes, list[int]]]
+AccountIndex = list[tuple[bytes, list[int]]]
 """Of each account and subject that a block's events concern: the numbers of their receipts, ascending."""
 
 
@@ -28,7 +28,7 @@ class AccountEvent(Wire, frozen=True):
 
 def concerned(event: Event) -> list[bytes]:
     """Account ids, each once, or the subject that something happened to. Escrow references are nobody's."""
-    if type(event) is not Moved:
+    if type(event) is not TransferEvent:
         return [event.ref] if len(event.ref) in (ID_SIZE, SUBJECT_SIZE) else []
     found = [event.source] if len(event.source) == ID_SIZE else []
     if len(event.target) == ID_SIZE and event.target != event.source:
@@ -36,7 +36,7 @@ def concerned(event: Event) -> list[bytes]:
     return found
 
 
-def mentions(receipts: list[Receipt]) -> Mentions:
+def index_accounts(receipts: list[Receipt]) -> AccountIndex:
     found: dict[bytes, list[int]] = {}
     for number, receipt in enumerate(receipts):
         for event in receipt.events:

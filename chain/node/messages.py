@@ -14,8 +14,8 @@ from msgspec import Meta
 from chain.codec import Wire, decode, encode
 from chain.consensus.messages import RoundState
 from chain.errors import Malformed
-from chain.ledger.outcome import Changes, Receipts
-from chain.ledger.snapshot import MAX_PAGE, Handover, Offer
+from chain.ledger.snapshot import MAX_BUCKET, Offer, ValidatorSetChange
+from chain.ledger.state_diff import Receipts, StateDiff
 from chain.params import MAX_BLOCK_BYTES, MAX_BLOCK_TXS, MAX_PEER_MESSAGE, MAX_VALIDATORS
 from chain.types import AccountId, Certificate, Hash, Header, Height, Proposal, RawTx, Uint, Vote
 
@@ -28,15 +28,15 @@ MAX_SYNC_BYTES = 2_000_000
 MAX_SYNC_ANSWER = 4_200_000
 """Block bytes in one sync answer, unless it is one block: with 64 certificates of 128 validators they stay a peer message."""
 
-MAX_HANDOVERS = 64
-MAX_PAGES = 256
-"""State pages in one question."""
-MAX_PAGES_BYTES = 1_000_000
-"""An answer with state pages stops after the one that reaches this."""
+MAX_VALIDATOR_CHANGES = 64
+MAX_BUCKETS = 256
+"""State buckets in one question."""
+MAX_BUCKETS_BYTES = 1_000_000
+"""An answer with state buckets stops after the one that reaches this."""
 
 ShortId = Annotated[bytes, Meta(min_length=SHORT, max_length=SHORT)]
 RawBlock = Annotated[bytes, Meta(max_length=MAX_BLOCK_BYTES + 65_536)]
-PageNumber = Uint
+BucketNumber = Uint
 Index = Annotated[int, Meta(ge=0, lt=MAX_BLOCK_TXS)]
 
 
@@ -136,28 +136,28 @@ class Links(Wire, frozen=True, tag=14):
     validators: Annotated[list[AccountId], Meta(max_length=MAX_VALIDATORS)]
 
 
-class GetOutcomes(Wire, frozen=True, tag=32):
+class GetExecutedBlocks(Wire, frozen=True, tag=32):
     """LC-NODE-32: decided blocks from `start` on, with what they did."""
 
     start: Height
     count: Annotated[int, Meta(ge=1, le=MAX_SYNC_BLOCKS)]
 
 
-class Outcome(Wire, frozen=True):
+class ExecutedBlock(Wire, frozen=True):
     block: RawBlock
     certificate: Certificate
     receipts: Receipts
-    changes: Changes
+    changes: StateDiff
 
 
-class Outcomes(Wire, frozen=True, tag=33):
+class ExecutedBlocks(Wire, frozen=True, tag=33):
     """LC-NODE-33: consecutive decided blocks with their certificates, receipts and changes."""
 
-    blocks: Annotated[list[Outcome], Meta(max_length=MAX_SYNC_BLOCKS)]
+    blocks: Annotated[list[ExecutedBlock], Meta(max_length=MAX_SYNC_BLOCKS)]
 
 
 class GetSnapshot(Wire, frozen=True, tag=34):
-    """LC-NODE-34: the state after a recent block, to be taken page by page."""
+    """LC-NODE-34: the state after a recent block, to be taken bucket by bucket."""
 
 
 class Snapshot(Wire, frozen=True, tag=35):
@@ -167,31 +167,31 @@ class Snapshot(Wire, frozen=True, tag=35):
     offers: Annotated[list[Offer], Meta(max_length=1)]
 
 
-class GetHandovers(Wire, frozen=True, tag=36):
+class GetValidatorChanges(Wire, frozen=True, tag=36):
     """LC-NODE-36: final headers from height `start` on that name another validator set for the next block."""
 
     start: Height
 
 
-class Handovers(Wire, frozen=True, tag=37):
+class ValidatorChanges(Wire, frozen=True, tag=37):
     """LC-NODE-37: the first of those that the sender has, ascending."""
 
-    handovers: Annotated[list[Handover], Meta(max_length=MAX_HANDOVERS)]
+    validator_changes: Annotated[list[ValidatorSetChange], Meta(max_length=MAX_VALIDATOR_CHANGES)]
 
 
-class GetPages(Wire, frozen=True, tag=38):
-    """LC-NODE-38: pages of the receiver's snapshot of a height."""
-
-    height: Height
-    numbers: Annotated[list[PageNumber], Meta(min_length=1, max_length=MAX_PAGES)]
-
-
-class Pages(Wire, frozen=True, tag=39):
-    """LC-NODE-39: the first of the pages asked for, each as its records; none where there is no snapshot of that height."""
+class GetBuckets(Wire, frozen=True, tag=38):
+    """LC-NODE-38: buckets of the receiver's snapshot of a height."""
 
     height: Height
-    numbers: Annotated[list[PageNumber], Meta(max_length=MAX_PAGES)]
-    pages: Annotated[list[Annotated[bytes, Meta(max_length=MAX_PAGE)]], Meta(max_length=MAX_PAGES)]
+    numbers: Annotated[list[BucketNumber], Meta(min_length=1, max_length=MAX_BUCKETS)]
+
+
+class Buckets(Wire, frozen=True, tag=39):
+    """LC-NODE-39: the first of the buckets asked for, each as its records; none where there is no snapshot of that height."""
+
+    height: Height
+    numbers: Annotated[list[BucketNumber], Meta(max_length=MAX_BUCKETS)]
+    buckets: Annotated[list[Annotated[bytes, Meta(max_length=MAX_BUCKET)]], Meta(max_length=MAX_BUCKETS)]
 
 
 Message = (
@@ -209,17 +209,17 @@ Message = (
     | GetBlocks
     | Blocks
     | Links
-    | GetOutcomes
-    | Outcomes
+    | GetExecutedBlocks
+    | ExecutedBlocks
     | GetSnapshot
     | Snapshot
-    | GetHandovers
-    | Handovers
-    | GetPages
-    | Pages
+    | GetValidatorChanges
+    | ValidatorChanges
+    | GetBuckets
+    | Buckets
 )
-SnapshotQuestion = GetSnapshot | GetHandovers | GetPages
-SnapshotAnswer = Snapshot | Handovers | Pages
+SnapshotQuestion = GetSnapshot | GetValidatorChanges | GetBuckets
+SnapshotAnswer = Snapshot | ValidatorChanges | Buckets
 
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
@@ -241,5 +241,5 @@ def decode_certificate(raw: bytes) -> Certificate:
     return decode(Certificate, raw, 65_536)
 
 
-def decode_changes(raw: bytes) -> Changes:
-    return decode(Changes, raw, 2 * MAX_PEER_MESSAGE)
+def decode_changes(raw: bytes) -> StateDiff:
+    return decode(StateDiff, raw, 2 * MAX_PEER_MESSAGE)

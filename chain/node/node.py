@@ -24,17 +24,17 @@ from chain.node import candidates as blocks
 from chain.node import decided
 from chain.node import events as e
 from chain.node import messages as m
-from chain.node.amnesia import Amnesia, Place
-from chain.node.batches import Batches, Opened
+from chain.node.batches import Batches, DecodedBlock
 from chain.node.bodies import Bodies, lane_of
 from chain.node.candidates import Candidate
-from chain.node.links import LinkBook
+from chain.node.double_sign_check import DoubleSignCheck, Place
 from chain.node.mempool import Mempool
 from chain.node.recovery import BLOCK, CONSENSUS, DECIDED, Recovered, read_log
 from chain.node.relay import Relay
-from chain.node.service import BODIES, HEIGHTS, POOL, Service
-from chain.node.snapshot import Snapshots
+from chain.node.service import BODIES, HEIGHTS, POOL, PeerService
+from chain.node.snapshot import SnapshotSync
 from chain.node.sync import PATIENCE, Sync
+from chain.node.topology import PeerTopology
 from chain.types import Block, Certificate, Proposal, Vote, block_id, tx_id
 
 MAX_FAULTS = 16
@@ -47,7 +47,7 @@ REMIND_TICKS = 20
 
 class Node:
     """`head_id` is the id of the last decided block (the chain id at height 0), `signed` the guard's `signed`, `base` the
-    certificate of the snapshot it began from; see `Amnesia`. Drive it as `chain.node.events` says.
+    certificate of the snapshot it began from; see `DoubleSignCheck`. Drive it as `chain.node.events` says.
 
     How many heights behind it catches up by certificates and roots (`trusting`), by a snapshot (`snapshot_after`); 0: never.
     """
@@ -71,23 +71,23 @@ class Node:
         self.params = params_of(state)
         self.consensus = consensus or Consensus(record.chain_id, own_id, self.params)
         self.pool, self.sync = Mempool(record.chain_id, self.params), Sync()
-        self._batches, self._snapshots = Batches(self.sync, trusting), Snapshots(record.chain_id, self.sync, snapshot_after)
+        self._batches, self._snapshots = Batches(self.sync, trusting), SnapshotSync(record.chain_id, self.sync, snapshot_after)
         self.faults: deque[str] = deque(maxlen=MAX_FAULTS)
         self.parked: deque[str] = deque(maxlen=MAX_FAULTS)
         """What failed in blocks that were decided, for the log (`fault_of`)."""
         """Evidence of our own mistakes, newest last."""
         self._beacon_key = beacon_key
-        self._bodies, self._relay, self.service = Bodies(), Relay(), Service()
-        self._amnesia = Amnesia(own_id, signed, state, base)
+        self._bodies, self._relay, self.service = Bodies(), Relay(), PeerService()
+        self._double_sign_check = DoubleSignCheck(own_id, signed, state, base)
         self._last: list[tuple[bytes, bytes]] = []
         """The block decided last and its certificate, for those who only follow."""
-        self._links = LinkBook(own_id)
+        self._links = PeerTopology(own_id)
         self._peers: dict[bytes, int] = {}
         """Connected peers, and when each was last answered with round state."""
         self._inputs: deque[c.Input] = deque()
         self._out: list[e.Effect] = []
         self._ticks, self._running = 0, False
-        self._now = self._steady = 0
+        self._now = self._monotonic_ms = 0
 
     # --- life -----------------------------------------------------------------------------------------------------------------
 
@@ -135,7 +135,7 @@ class Node:
             case e.Received(peer, payload):
                 self._receive(peer, payload)
             case e.SignedMessage(message):
-                self._feed(c.Signed(message))
+                self._feed(c.MessageSigned(message))
             case e.Fired(e.Tick()):
                 self._tick()
             case e.Fired(e.Late(key)) if self._bodies.blocks.get(key) is not None:
@@ -151,23 +151,23 @@ class Node:
                 self._peers.pop(peer, None)
                 self._links.down(peer)
                 self.service.down(peer)
-                self._amnesia.heard(peer, here=False)
+                self._double_sign_check.heard(peer, here=False)
                 self.sync.peer(peer, None)
             case e.Answered(peer, answer):
                 if answer is not None:
                     self._out.append(e.Send(peer, answer, e.REQUESTS))
                 self.service.done(peer)
                 self._serve()
-            case e.SnapshotStaged() | e.PagesTaken():
-                self._out += self._snapshots.event(event, self._steady)
+            case e.SnapshotStaged() | e.BucketsTaken():
+                self._out += self._snapshots.event(event, self._monotonic_ms)
             case e.SignaturesChecked() | e.BlocksHashed():
                 self._batches.helped(event)
                 self._catch_up()
         return self._take()
 
     def _at(self, now: int) -> None:
-        """Clocks are set back: what waits for a while counts in `_steady`, or it would wait until the clock caught up."""
-        self._now, self._steady = now, self._steady + (now - self._now if now > self._now else 0)
+        """Clocks are set back: what waits for a while counts in `_monotonic_ms`, or it would wait until the clock caught up."""
+        self._now, self._monotonic_ms = now, self._monotonic_ms + (now - self._now if now > self._now else 0)
 
     def _take(self) -> list[e.Effect]:
         self._out += [e.TxDropped(tx, fault) for tx, fault in self.pool.evicted()]
@@ -189,21 +189,23 @@ class Node:
             self._out.append(e.Gossip(encode(links), e.VOTES, e.Scope.ALL))
         if self._ticks % REMIND_TICKS == 0 and (late := self._relay.late(self.pool)):
             self._out += self._links.push(m.TxIds(late))
-        self._out += self._relay.announce(self.pool, self._links.unserved)
-        self._out += self._relay.ask(self.pool, self._steady)
+        self._out += self._relay.announce(self.pool, self._links.not_reached_by)
+        self._out += self._relay.ask(self.pool, self._monotonic_ms)
         for key in list(self._bodies.wanted):
             self._ask_block(key)
-        ahead = self.sync.ahead() if self._links.votes else None
+        ahead = self.sync.ahead() if self._links.is_validator else None
         if ahead is not None:  # its answer is the certificate, where only votes were lost
             self._send(ahead, m.StateMessage(self.consensus.round_state()), e.VOTES)
         self._serve()
-        self._out += [*self._snapshots.tick(self.state, self._steady), *self._batches.request(self._steady)]
-        self._out += self._amnesia.tick(self._steady, self.height, self.sync, validators_of(self.state), self.consensus.round_state)
+        self._out += [*self._snapshots.tick(self.state, self._monotonic_ms), *self._batches.request(self._monotonic_ms)]
+        self._out += self._double_sign_check.tick(
+            self._monotonic_ms, self.height, self.sync, validators_of(self.state), self.consensus.round_state
+        )
         self._wake_if_due()
 
     def _wake_if_due(self) -> None:
         """Not held back by peers that say they are ahead: one liar among them could silence everybody."""
-        if self.consensus.step is not c.Step.WAIT or not self._links.votes:
+        if self.consensus.step is not c.Step.WAIT or not self._links.is_validator:
             return
         due, clock = self.state.earliest_due(), self.clock(self._now)
         idle = self._now - chain_record(self.state).time
@@ -241,7 +243,7 @@ class Node:
             case c.Persist(record):
                 self._out.append(e.Log(CONSENSUS + bytes(record), True))
             case c.Sign(request):
-                self._out += self._amnesia.sign(request)
+                self._out += self._double_sign_check.sign(request)
             case c.Broadcast(message):
                 if (wire := self._bodies.wire(message)) is not None:
                     self._out += self._links.to_validators(encode(wire), lane_of(message))
@@ -317,7 +319,7 @@ class Node:
             return False
         header = candidate.header
         try:
-            candidate.executed = blocks.execute_sealed(self.state, candidate.block(), candidate.ids, self.head_id, self.pool)
+            candidate.executed = blocks.execute_verified(self.state, candidate.block(), candidate.ids, self.head_id, self.pool)
             self.sync.hold()
         except InvalidBlock as fault:
             candidate.fault = str(fault)
@@ -337,17 +339,19 @@ class Node:
         self._inputs.append(self._next_height())
 
     def _next_height(self) -> c.StartHeight:
-        self.sync.at(self.height, self._steady)
+        self.sync.at(self.height, self._monotonic_ms)
         validators = validators_of(self.state)
         self._links.validators = frozenset(v.id for v in validators)
-        self.sync.patience = PATIENCE if self._links.votes else 0
+        self.sync.patience = PATIENCE if self._links.is_validator else 0
         if self._last:
-            self._out.append(self._links.news(self.height, self.sync.told(self.height)))
+            self._out.append(self._links.news(self.height, self.sync.reported(self.height)))
         return c.StartHeight(self.height + 1, validators, self._now)
 
-    def _apply(self, block: Block, certificate: Certificate, executed: Executed, item: Opened | None, *, durable: bool) -> None:
+    def _apply(
+        self, block: Block, certificate: Certificate, executed: Executed, item: DecodedBlock | None, *, durable: bool
+    ) -> None:
         """A decided block becomes the state."""
-        self._amnesia.decided(block.header, certificate, validators_of(self.state))
+        self._double_sign_check.decided(block.header, certificate, validators_of(self.state))
         transition.commit(self.state, executed)
         self.parked += executed.faults
         header = block.header
@@ -389,47 +393,49 @@ class Node:
                     self._feed(c.CertificateReceived(certificate))
             case m.StateMessage(state):
                 self._on_state(peer, state)
-            case m.Txs() if peer not in self._links.validators and not self.service.offers(peer, self._steady):
+            case m.Txs() if peer not in self._links.validators and not self.service.offers(peer, self._monotonic_ms):
                 pass
             case m.Txs(txs):
-                source = peer if self._links.serves(peer) else None
+                source = peer if self._links.forwards_to_validators(peer) else None
                 wrong, refused = self._relay.take(txs, source, self.pool, self.state, self.height + 1)
-                self.service.refused(peer, refused, self._steady)
+                self.service.refused(peer, refused, self._monotonic_ms)
                 if wrong is not None:
                     self._reject(peer, f"transaction: {wrong.text}")
                 for key in self._bodies.look(self.pool):
                     self._body_arrived(key)
             case m.TxIds(ids):
-                self._relay.heard(ids, peer, self.pool, self._steady)
+                self._relay.heard(ids, peer, self.pool, self._monotonic_ms)
             case m.GetTxs(ids):
-                if self.service.allows(peer, POOL, self._steady):
+                if self.service.allows(peer, POOL, self._monotonic_ms):
                     self._out += self._relay.answer(ids, peer, self.pool)
             case m.Status(height):
                 self._told(peer, height)
-                if height < self.height and self.service.allows(peer, HEIGHTS, self._steady):  # it is in nobody's mesh, perhaps
+                if height < self.height and self.service.allows(
+                    peer, HEIGHTS, self._monotonic_ms
+                ):  # it is in nobody's mesh, perhaps
                     self._send(peer, m.Status(self.height), e.REQUESTS)
-                self._out += self._batches.request(self._steady)
+                self._out += self._batches.request(self._monotonic_ms)
             case m.Links():
                 self._links.heard(peer, message)
-            case m.GetBlock() if not self.service.allows(peer, BODIES, self._steady):
+            case m.GetBlock() if not self.service.allows(peer, BODIES, self._monotonic_ms):
                 pass
             case m.GetBlock() | m.BlockTxs() | m.FullBlock():
                 self._on_body(peer, message)
-            case m.GetBlocks() | m.GetOutcomes() | m.GetSnapshot() | m.GetHandovers() | m.GetPages():
+            case m.GetBlocks() | m.GetExecutedBlocks() | m.GetSnapshot() | m.GetValidatorChanges() | m.GetBuckets():
                 self.service.ask(peer, message)
                 self._serve()
-            case m.Blocks(found) | m.Outcomes(found):
-                self._out += self._batches.take(peer, found, self.state, self.pool, self._steady)
+            case m.Blocks(found) | m.ExecutedBlocks(found):
+                self._out += self._batches.take(peer, found, self.state, self.pool, self._monotonic_ms)
                 self._catch_up()
             case _:
-                self._out += self._snapshots.message(peer, message, self.state, self._steady)
+                self._out += self._snapshots.message(peer, message, self.state, self._monotonic_ms)
 
     def _serve(self) -> None:
         """The questions whose turn it is (LC-NODE-50): to the disk, but for what is in memory still."""
         answered: set[bytes] = set()
-        while (turn := self.service.next(self._steady, answered)) is not None:
+        while (turn := self.service.next(self._monotonic_ms, answered)) is not None:
             peer, question = turn
-            if isinstance(question, m.GetBlocks | m.GetOutcomes):
+            if isinstance(question, m.GetBlocks | m.GetExecutedBlocks):
                 answer = decided.asked(peer, question, self.height, self._last)
                 self._out.append(answer)
                 if isinstance(answer, e.Send):
@@ -442,7 +448,7 @@ class Node:
         """A peer's word on its last decided height (LC-NODE-23); one that has gone is nobody to ask."""
         if peer in self._peers:
             self.sync.peer(peer, height)
-            self._amnesia.heard(peer)
+            self._double_sign_check.heard(peer)
 
     def _implied(self, peer: bytes, signer: bytes, height: int) -> None:
         """Who signs at a height has decided the one before; who passes it on may be one behind."""
@@ -455,9 +461,9 @@ class Node:
         if opinion.verdict is Verdict.REJECT:
             self._reject(peer, opinion.reason)
         elif opinion.verdict is Verdict.ACCEPT:
-            self._amnesia.saw(message)
+            self._double_sign_check.saw(message)
             origin = message.validator if isinstance(message, Vote) else message.proposer
-            known = self._links.served(origin) | {peer, origin}
+            known = self._links.reached_by(origin) | {peer, origin}
             self._out += self._links.to_validators(payload, lane, known)
         return opinion.verdict is not Verdict.REJECT
 
@@ -486,9 +492,9 @@ class Node:
 
     def _on_state(self, peer: bytes, state: c.RoundState) -> None:
         self._told(peer, state.height - 1)
-        if peer not in self._peers or self._steady < self._peers[peer] + STATE_EVERY:
+        if peer not in self._peers or self._monotonic_ms < self._peers[peer] + STATE_EVERY:
             return
-        self._peers[peer] = self._steady
+        self._peers[peer] = self._monotonic_ms
         if state.height <= self.height:
             self._send(peer, m.Status(self.height), e.VOTES)
         self._feed(c.StateReceived(state, peer))
@@ -521,16 +527,16 @@ class Node:
         before, more = self.height, True
         while more:
             out, self._out = self._out, []
-            more, found = self._batches.run(self._adopt, self._steady)
+            more, found = self._batches.run(self._adopt, self._monotonic_ms)
             self._out = out + decided.durably(self._out) + found
         if self.height > before:
             self._feed(self._next_height())
             # Votes of this height went by while it was out of reach: the others send them again to who tells its state.
-            if self._links.votes:
+            if self._links.is_validator:
                 self._out += self._links.to_validators(encode(m.StateMessage(self.consensus.round_state())), e.VOTES)
-        self._out += self._batches.request(self._steady)
+        self._out += self._batches.request(self._monotonic_ms)
 
-    def _adopt(self, item: Opened) -> int:
+    def _adopt(self, item: DecodedBlock) -> int:
         executed = decided.check(self.state, self.head_id, item, self.pool)
         if executed is not None:
             self._apply(item.block, item.certificate, executed, item, durable=False)

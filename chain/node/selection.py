@@ -24,7 +24,7 @@ OVERHEAD = 5
 """Bytes of a transaction's frame in its block, at most."""
 
 
-class Ready(Protocol):
+class ReadyTx(Protocol):
     """A transaction in its lane, and its place in the order in which they became ready."""
 
     @property
@@ -34,14 +34,14 @@ class Ready(Protocol):
     def order(self) -> int: ...
 
 
-class Source(Protocol):
+class ReadyTxSource(Protocol):
     """The pool: who has something ready, and the transactions that are."""
 
     def turns(self, urgent: bool) -> Iterable[bytes]:
         """Accounts with a lane whose next transaction is (or is not) urgent; whose turn is longest ago comes first."""
         ...
 
-    def ready(self, account: bytes, lane: int, ahead: int) -> Ready | None:
+    def ready(self, account: bytes, lane: int, ahead: int) -> ReadyTx | None:
         """The transaction so many behind the next one of a lane, if all up to it are ready."""
         ...
 
@@ -53,7 +53,7 @@ class Source(Protocol):
 class Selection:
     """`first` gives what to execute; `more` is told what that took and gives what fits into the rest."""
 
-    def __init__(self, source: Source, size: int, params: Params, state: State | None = None, clock: int = 0) -> None:
+    def __init__(self, source: ReadyTxSource, size: int, params: Params, state: State | None = None, clock: int = 0) -> None:
         self._source, self._quota, self._most = source, params.quota, params.block_txs
         self._params, self._state, self._clock = params, state, clock
         self._spent: dict[bytes, int] = {}
@@ -94,8 +94,8 @@ class Selection:
                 self._rest[2] += tx.work - work
         return self.first() if left else []
 
-    def _choose(self, urgent: bool) -> list[Ready]:
-        chosen: list[Ready] = []
+    def _choose(self, urgent: bool) -> list[ReadyTx]:
+        chosen: list[ReadyTx] = []
         accounts = islice(self._source.turns(urgent), self._most)
         turns = [(self._share.get(account, 0), place, account) for place, account in enumerate(accounts)]
         heapq.heapify(turns)
@@ -114,9 +114,9 @@ class Selection:
             heapq.heapreplace(turns, (self._share[account], place, account))
         return chosen
 
-    def _next(self, account: bytes, urgent: bool) -> Ready | None:
+    def _next(self, account: bytes, urgent: bool) -> ReadyTx | None:
         """The first in the order of the ready ones that an account may put in now."""
-        best: Ready | None = None
+        best: ReadyTx | None = None
         for lane in range(LANES):
             found = self._source.ready(account, lane, self._ahead.get((account, lane), 0))
             if found is not None and found.tx.urgent is urgent and (best is None or found.order < best.order):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from chain.node.events import PROPOSALS, REQUESTS, TRANSACTIONS
-from chain.node.messages import GetBlocks, GetOutcomes, SnapshotQuestion
+from chain.node.messages import GetBlocks, GetExecutedBlocks, SnapshotQuestion
 
 MAX_OPEN = 4
 """Questions of one peer that wait for their turn, or are being read. Who follows the protocol has three out: see `MAX_ASKED`."""
@@ -26,7 +26,7 @@ MAX_READS = 2
 MAX_KNOWN = 4_096
 """Rates that are remembered; the one that was looked at longest ago goes first."""
 
-Question = GetBlocks | GetOutcomes | SnapshotQuestion
+Question = GetBlocks | GetExecutedBlocks | SnapshotQuestion
 
 
 class Rate(NamedTuple):
@@ -34,26 +34,26 @@ class Rate(NamedTuple):
     burst: int
 
 
-class Allowance(NamedTuple):
-    """What one peer gets of one kind of answer, while less than `room` bytes wait for it on that lane."""
+class AnswerLimit(NamedTuple):
+    """What one peer gets of one kind of answer, while less than `max_queued` bytes wait for it on that lane."""
 
     rate: Rate
-    lane: int
-    room: int
+    queue: int
+    max_queued: int
 
 
-READS = Allowance(Rate(32, 40), REQUESTS, 2_000_000)
+READS = AnswerLimit(Rate(32, 40), REQUESTS, 2_000_000)
 """Decided blocks and parts of a snapshot: 2,048 blocks, or 32 MB of state, where a node that catches up on loopback takes 20 MB."""
 ALL_READS = Rate(40, 80)
 """The same over all peers."""
-BODIES = Allowance(Rate(20, 40), PROPOSALS, 4_000_000)
+BODIES = AnswerLimit(Rate(20, 40), PROPOSALS, 4_000_000)
 """Bodies of undecided blocks: a node asks one peer for a block once in a tick at most."""
-POOL = Allowance(Rate(10, 16), TRANSACTIONS, 1_000_000)
+POOL = AnswerLimit(Rate(10, 16), TRANSACTIONS, 1_000_000)
 """Transactions that wait here: a node may ask one peer for all that it announced at once, in 8 messages."""
-HEIGHTS = Allowance(Rate(10, 10), REQUESTS, 2_000_000)
+HEIGHTS = AnswerLimit(Rate(10, 10), REQUESTS, 2_000_000)
 """The own height, told to who is behind."""
 
-OFFERS = Allowance(Rate(2_000, 16_384), TRANSACTIONS, 0)
+OFFERS = AnswerLimit(Rate(2_000, 16_384), TRANSACTIONS, 0)
 """Transactions that were refused: each costs a hash and a look at its account. Nothing is answered, so there is no room."""
 
 
@@ -74,7 +74,7 @@ class _Tokens:
         self._level -= 1_000 * count
 
 
-class Service:
+class PeerService:
     """`queued(peer, lane)`: bytes that wait to be sent to it. The transport knows; whoever drives the node sets it."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Service:
         self._waiting: dict[bytes, deque[Question]] = {}
         """The peer that was served longest ago is first."""
         self._reading: set[bytes] = set()
-        self._tokens: dict[tuple[bytes, Allowance], _Tokens] = {}
+        self._tokens: dict[tuple[bytes, AnswerLimit], _Tokens] = {}
         self._all = _Tokens(ALL_READS, 0)
 
     # --- from disk ------------------------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ class Service:
 
     # --- from memory ----------------------------------------------------------------------------------------------------------
 
-    def allows(self, peer: bytes, what: Allowance, now: int) -> bool:
+    def allows(self, peer: bytes, what: AnswerLimit, now: int) -> bool:
         """Whether a question is answered; it counts if so."""
         allowed = self._may(peer, what, now)
         if allowed:
@@ -149,10 +149,10 @@ class Service:
         """So many of its transactions were looked at in vain."""
         self._bucket(peer, OFFERS, now).take(count)
 
-    def _may(self, peer: bytes, what: Allowance, now: int) -> bool:
-        return self.queued(peer, what.lane) < what.room and self._bucket(peer, what, now).ready(now)
+    def _may(self, peer: bytes, what: AnswerLimit, now: int) -> bool:
+        return self.queued(peer, what.queue) < what.max_queued and self._bucket(peer, what, now).ready(now)
 
-    def _bucket(self, peer: bytes, what: Allowance, now: int) -> _Tokens:
+    def _bucket(self, peer: bytes, what: AnswerLimit, now: int) -> _Tokens:
         key = (peer, what)
         tokens = self._tokens.pop(key) if key in self._tokens else _Tokens(what.rate, now)
         self._tokens[key] = tokens

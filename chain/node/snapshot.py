@@ -1,9 +1,10 @@
-"""Catching up from a snapshot: whom to ask for the state after a recent block, what to believe, which pages to ask for. Pure.
+"""Catching up from a snapshot: whom to ask for the state after a recent block, what to believe, which buckets to ask for. Pure.
 
     far behind --> seek: GetSnapshot to peers that tell so; an offer is proven by its certificate, whose validators follow from this
-                   node's own by handovers; from then on the block is the target, and its heads say which pages there are
-               --> take: pages from every peer whose snapshot has them in the same form, `MAX_ASKED` questions each; what fits its
-                   head is on disk at once and stays, whatever becomes of the peer, the target or this process
+                   node's own by validator set changes; from then on the block is the target, and its subroots say which buckets
+                   there are
+               --> take: buckets from every peer whose snapshot has them in the same form, `MAX_ASKED` questions each; what fits its
+                   subroot is on disk at once and stays, whatever becomes of the peer, the target or this process
                --> Switch: all are here
 
 What is wrong costs who sent it. Peers that have no snapshot are left alone for a while: blocks are asked for then. LC-NODE-40, 66.
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 
 from chain.codec import encode
 from chain.errors import Malformed
-from chain.ledger.snapshot import Handover, Offer, check_signed, decode_heads, follow_handover, root_of
+from chain.ledger.snapshot import Offer, ValidatorSetChange, check_signed, decode_subroots, follow_validator_change, root_of
 from chain.ledger.state import State
 from chain.ledger.transition import chain_record, validators_of
 from chain.node import events as e
@@ -26,24 +27,24 @@ from chain.types import Validator, validators_hash
 
 MAX_SOURCES = 4
 MAX_ASKED = 2
-"""Questions for pages that are out to one peer."""
+"""Questions for buckets that are out to one peer."""
 MAX_CHECKING = 8
-"""Answers whose pages are being checked and written; no page is asked for beyond that."""
+"""Answers whose buckets are being checked and written; no bucket is asked for beyond that."""
 AGAIN = 1_000
 """Milliseconds until a peer that makes a snapshot is asked again."""
 PATIENCE = 120_000
 """For how long that goes on."""
 REST = 600_000
 """For how long a peer without a snapshot is not asked for one."""
-LITTLE = m.MAX_PAGES_BYTES // 2
-"""Bytes; an answer that lacks pages and has no more than that was cut off on purpose."""
+LITTLE = m.MAX_BUCKETS_BYTES // 2
+"""Bytes; an answer that lacks buckets and has no more than that was cut off on purpose."""
 MAX_HANDED = 10_000
 """Handovers that lead to a target."""
 
 
 @dataclass
 class _Source:
-    """A peer with a snapshot. `differs` are the pages that are not those of the target."""
+    """A peer with a snapshot. `differs` are the buckets that are not those of the target."""
 
     height: int
     offer: Offer | None
@@ -51,10 +52,10 @@ class _Source:
     until: int
     differs: frozenset[int] = frozenset()
     asked: list[tuple[list[int], int]] = field(default_factory=list)
-    """Page numbers, and until when an answer is waited for."""
+    """Bucket numbers, and until when an answer is waited for."""
 
 
-class Snapshots:
+class SnapshotSync:
     """`after`: how many heights behind a snapshot is taken; 0: never."""
 
     def __init__(self, chain_id: bytes, sync: Sync, after: int) -> None:
@@ -70,12 +71,12 @@ class Snapshots:
         self._validators: list[Validator] = []
         """The set that signs from height `_from` on."""
         self._from = 0
-        self._handovers: list[Handover] = []
+        self._validator_changes: list[ValidatorSetChange] = []
         self._target: Offer | None = None
-        self._heads: dict[int, bytes] = {}
+        self._subroots: dict[int, bytes] = {}
         self._wanted: dict[int, None] = {}
         self._missing = -1
-        """Pages of the target that are not here; -1 while it is not known."""
+        """Buckets of the target that are not here; -1 while it is not known."""
         self._ticket = 0
         self._checking: dict[int, tuple[bytes, list[int]]] = {}
         self._done = False
@@ -139,14 +140,14 @@ class Snapshots:
 
     # --- inputs ---------------------------------------------------------------------------------------------------------------
 
-    def event(self, event: e.SnapshotStaged | e.PagesTaken, now: int) -> list[e.Effect]:
+    def event(self, event: e.SnapshotStaged | e.BucketsTaken, now: int) -> list[e.Effect]:
         match event:
             case e.SnapshotStaged(held):
-                self._missing = len(self._heads) - len(held)
+                self._missing = len(self._subroots) - len(held)
                 gone = frozenset(held)
-                self._wanted = {number: None for number in self._heads if number not in gone}
+                self._wanted = {number: None for number in self._subroots if number not in gone}
                 return self._ask(now)
-            case e.PagesTaken(ticket, wrong):
+            case e.BucketsTaken(ticket, wrong):
                 return self._taken(ticket, wrong, now)
 
     def message(self, peer: bytes, message: m.SnapshotAnswer, state: State, now: int) -> list[e.Effect]:
@@ -156,9 +157,9 @@ class Snapshots:
             match message:
                 case m.Snapshot():
                     return self._offered(peer, message, chain_record(state).height, now)
-                case m.Handovers(handovers):
-                    return self._handed(peer, handovers, now)
-                case m.Pages():
+                case m.ValidatorChanges(validator_changes):
+                    return self._handed(peer, validator_changes, now)
+                case m.Buckets():
                     return self._came(peer, message, now)
         except Malformed as fault:
             self._drop(peer)
@@ -191,36 +192,36 @@ class Snapshots:
             return self._ask(now)
         if offer.header.validators_hash != validators_hash(self._validators):
             source.until = now + DEADLINE
-            return [_send(peer, m.GetHandovers(self._from))]
+            return [_send(peer, m.GetValidatorChanges(self._from))]
         check_signed(self._chain_id, offer.header, offer.certificate, self._validators)
-        heads = decode_heads(offer.heads)
-        if root_of(heads) != offer.header.state_root:
-            raise Malformed("the heads of the pages are not those of the header's state")
-        self._target, self._heads = offer, heads
+        subroots = decode_subroots(offer.subroots)
+        if root_of(subroots) != offer.header.state_root:
+            raise Malformed("the subroots of the buckets are not those of the header's state")
+        self._target, self._subroots = offer, subroots
         for other in list(self._sources):
             with suppress(Malformed):
                 self._compare(self._sources[other])
-        return [e.StageSnapshot(offer, self._handovers)]
+        return [e.StageSnapshot(offer, self._validator_changes)]
 
     def _compare(self, source: _Source) -> None:
-        """Pages that are the same in both snapshots may come from either. Raises `Malformed`."""
+        """Buckets that are the same in both snapshots may come from either. Raises `Malformed`."""
         if source.offer is not None:
             offer, source.offer = source.offer, None
-            heads = self._heads if offer is self._target else decode_heads(offer.heads)
-            source.differs = frozenset(number for number, head in self._heads.items() if heads.get(number) != head)
+            subroots = self._subroots if offer is self._target else decode_subroots(offer.subroots)
+            source.differs = frozenset(number for number, subroot in self._subroots.items() if subroots.get(number) != subroot)
 
-    def _handed(self, peer: bytes, handovers: list[Handover], now: int) -> list[e.Effect]:
+    def _handed(self, peer: bytes, validator_changes: list[ValidatorSetChange], now: int) -> list[e.Effect]:
         """LC-BLK-18: each is signed by the set that the one before it names."""
         source = self._sources.get(peer)
-        if source is None or source.offer is None or (handovers and handovers[-1].header.height < self._from):
+        if source is None or source.offer is None or (validator_changes and validator_changes[-1].header.height < self._from):
             return []
         before = self._from
-        for handover in handovers if self._target is None else ():
-            if handover.header.height >= self._from and handover.header.height < source.height:
-                self._validators = follow_handover(self._chain_id, handover, self._validators)
-                self._from = handover.header.height + 1
-                self._handovers.append(handover)
-        if self._target is None and (self._from == before or len(self._handovers) > MAX_HANDED):
+        for validator_change in validator_changes if self._target is None else ():
+            if validator_change.header.height >= self._from and validator_change.header.height < source.height:
+                self._validators = follow_validator_change(self._chain_id, validator_change, self._validators)
+                self._from = validator_change.header.height + 1
+                self._validator_changes.append(validator_change)
+        if self._target is None and (self._from == before or len(self._validator_changes) > MAX_HANDED):
             self._leave(peer, now)  # it cannot show who signed its block
             return []
         return self._prove(peer, now)
@@ -228,7 +229,8 @@ class Snapshots:
     # --- taking ---------------------------------------------------------------------------------------------------------------
 
     def _ask(self, now: int) -> list[e.Effect]:
-        """Questions for pages; when all are here, the switch; when nobody has the rest, other peers are sought at the next tick."""
+        """Questions for buckets; when all are here, the switch; when nobody has the rest, other peers are sought at the next
+        tick."""
         if self._target is None or self._done or self._missing < 0:
             return []
         if self._target.header.height <= self._sync.height:
@@ -247,7 +249,7 @@ class Snapshots:
                         self._drop(peer)
                     break
                 source.asked.append((numbers, now + DEADLINE))
-                out.append(_send(peer, m.GetPages(source.height, numbers)))
+                out.append(_send(peer, m.GetBuckets(source.height, numbers)))
         if not self._sources and not self._checking:
             self._missing, self._target, self._wanted = -1, None, {}
         return out
@@ -261,14 +263,14 @@ class Snapshots:
         for number in self._wanted:
             if number not in source.differs:
                 numbers.append(number)
-                if len(numbers) == m.MAX_PAGES:
+                if len(numbers) == m.MAX_BUCKETS:
                     break
         for number in numbers:
             del self._wanted[number]
         return sorted(numbers)
 
-    def _came(self, peer: bytes, told: m.Pages, now: int) -> list[e.Effect]:
-        if len(told.pages) != len(told.numbers):
+    def _came(self, peer: bytes, told: m.Buckets, now: int) -> list[e.Effect]:
+        if len(told.buckets) != len(told.numbers):
             raise Malformed("pages without their numbers")
         source, got = self._sources.get(peer), told.numbers
         asked = [] if source is None or source.height != told.height else source.asked
@@ -280,15 +282,15 @@ class Snapshots:
             return self._ask(now)
         source.asked.remove(question)
         self._wanted.update(dict.fromkeys(question[0][len(got) :]))
-        if len(got) < len(question[0]) and sum(map(len, told.pages)) < LITTLE:
+        if len(got) < len(question[0]) and sum(map(len, told.buckets)) < LITTLE:
             self._drop(peer)  # others may bring at once what it brings little by little
             self._sync.failed(peer, now)
         else:
             self._sync.useful(peer)
         self._ticket += 1
         self._checking[self._ticket] = (peer, got)
-        sent = [(number, self._heads[number], raw) for number, raw in zip(got, told.pages, strict=True)]
-        return [e.TakePages(self._ticket, sent), *self._ask(now)]
+        sent = [(number, self._subroots[number], raw) for number, raw in zip(got, told.buckets, strict=True)]
+        return [e.TakeBuckets(self._ticket, sent), *self._ask(now)]
 
     def _taken(self, ticket: int, wrong: list[int], now: int) -> list[e.Effect]:
         found = self._checking.pop(ticket, None)
@@ -301,7 +303,7 @@ class Snapshots:
         self._wanted.update(dict.fromkeys(wrong))
         self._drop(peer)
         self._sync.failed(peer, now)
-        return [e.Penalize(peer, f"snapshot: page {wrong[0]} is not what its head says"), *self._ask(now)]
+        return [e.Penalize(peer, f"snapshot: bucket {wrong[0]} is not what its subroot says"), *self._ask(now)]
 
 
 def _send(peer: bytes, message: m.SnapshotQuestion) -> e.Effect:

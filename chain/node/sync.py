@@ -22,7 +22,7 @@ MAX_PACE = 2_000
 HELD = 2_000
 """The same where the block that seems to have been decided is here: a certificate is all that is missing."""
 DEADLINE = 5_000
-SHUN, MAX_SHUN = 1_000, 300_000
+BACKOFF_MS, MAX_BACKOFF_MS = 1_000, 300_000
 """For how long others are asked instead of a peer without a useful answer: doubled every time, until it gives one."""
 MAX_PEERS = 1_024
 
@@ -82,11 +82,11 @@ class Sync:
         if self.patience:
             self.patience = HELD
 
-    def told(self, height: int) -> frozenset[bytes]:
+    def reported(self, height: int) -> frozenset[bytes]:
         """The peers that tell this height, or a higher one."""
         return frozenset(peer for peer, h in self._heights.items() if h >= height)
 
-    def believed(self, now: int, among: Collection[bytes] | None = None) -> int:
+    def trusted_height(self, now: int, among: Collection[bytes] | None = None) -> int:
         """The highest height that a peer tells (one of `among`) whose word held when it was asked last."""
         told = (h for p, h in self._heights.items() if (among is None or p in among) and self._trusted(p, now))
         return max(told, default=0)
@@ -167,7 +167,7 @@ class Sync:
         """No useful answer: ask others first for a while, and believe its height again when it says it again."""
         self._close(now)
         _, before = self._shunned.get(peer, (0, 0))
-        span = min(MAX_SHUN, max(SHUN, 2 * before))
+        span = min(MAX_BACKOFF_MS, max(BACKOFF_MS, 2 * before))
         self._shunned[peer] = (now + span, span)
         self._heights.pop(peer, None)
         while len(self._shunned) > MAX_PEERS:

@@ -21,13 +21,13 @@ import sqlalchemy as sa
 from chain.codec import decode, encode
 from chain.host import K_VALIDATORS
 from chain.ledger.state import State
-from chain.node.history import AccountEvent, Mentions, lines
-from chain.storage import handovers, outcomes, private, schema
+from chain.node.history import AccountEvent, AccountIndex, lines
+from chain.storage import private, schema, state_diffs, validator_changes
+from chain.storage.buckets import StateBuckets
 from chain.storage.check import check_store
 from chain.storage.errors import DiskFull, StorageDamaged, StorageError, StorageFailed, StorageMismatch, disk_errors, masked
-from chain.storage.index import Part, Place, Recent, bucket_of, find_in, mentions_decoder, part_decoder
-from chain.storage.pages import StatePages
-from chain.storage.schema import TODO_DAMAGED, Bulk, at, db_errors, in_part, seal, unseal
+from chain.storage.index import Recent, Segment, TxLocator, account_index_decoder, bucket_of, find_in, segment_decoder
+from chain.storage.schema import TODO_DAMAGED, Bulk, add_checksum, at, check_checksum, db_errors, in_part
 from chain.storage.versions import other_version
 from chain.storage.writer import Writer
 from chain.types import Block, Header, Receipt, decode_block, tx_id
@@ -59,10 +59,10 @@ class CommitBatch:
     certificate: bytes
     tx_ids: list[bytes]
     receipts: list[bytes]
-    mentions: Mentions
+    account_index: AccountIndex
     state: list[tuple[bytes, bytes | None]]
     executed: bool = True
-    """Otherwise its outcome was taken over from a peer: see `chain.storage.outcomes`."""
+    """Otherwise its outcome was taken over from a peer: see `chain.storage.state_diffs`."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _check_follows(c: CommitBatch, last: int | None) -> None:
 
 def _entries(c: CommitBatch) -> int:
     """What a height adds to the index."""
-    return len(c.tx_ids) + len(c.mentions)
+    return len(c.tx_ids) + len(c.account_index)
 
 
 def _header_of(c: CommitBatch) -> Header | None:
@@ -126,9 +126,9 @@ def _block_row(c: CommitBatch, header: Header | None) -> tuple[int | bytes, ...]
         "certificate": c.certificate,
         "block": c.block,
         "receipts": encode(c.receipts),
-        "picks": encode(c.mentions),
+        "picks": encode(c.account_index),
     }
-    return (c.height, c.block_id, *(seal(at(c.height, name), blob) for name, blob in columns.items()))
+    return (c.height, c.block_id, *(add_checksum(at(c.height, name), blob) for name, blob in columns.items()))
 
 
 def _tx_ids(block: bytes) -> list[bytes]:
@@ -145,7 +145,7 @@ class BlockStore:
         self._insert_block = Bulk(dialect, sa.insert(schema.blocks), tuple(schema.blocks.c.keys()))
         self._insert_txs = Bulk(dialect, sa.insert(schema.tx_pages), ("part", "bucket", "places"))
         self._insert_history = Bulk(dialect, sa.insert(schema.history), ("part", "account", "picks"))
-        self.pages = StatePages(engine, where)
+        self.pages = StateBuckets(engine, where)
         self._lock = threading.Lock()
         """Over head, parts and recent, for moments only."""
         self._write_lock = threading.Lock()
@@ -212,12 +212,12 @@ class BlockStore:
             flushed = self._parts[-1] if self._parts else -1
             newest = sa.select(b.height, b.block, b.picks).where(b.height > flushed).order_by(b.height)
             for height, block, picks in c.execute(newest):
-                raw = self._unseal(height, "block", block)
-                self._recent.add(height, _tx_ids(raw), mentions_decoder.decode(self._unseal(height, "picks", picks)))
+                raw = self._check_checksum(height, "block", block)
+                self._recent.add(height, _tx_ids(raw), account_index_decoder.decode(self._check_checksum(height, "picks", picks)))
             row = c.execute(sa.select(b.height, b.block_id, b.header).order_by(b.height.desc()).limit(1)).first()
             low = c.execute(sa.select(b.height, b.block).order_by(b.height).limit(1)).first()
             self.pages.load(c)
-        if low is not None and low.height > 1 and not self._unseal(low.height, "block", low.block):
+        if low is not None and low.height > 1 and not self._check_checksum(low.height, "block", low.block):
             self.base = low.height
         if row is not None:
             self._head = Head(row.height, bytes(row.block_id), self._header(row.height, row.header))
@@ -268,11 +268,11 @@ class BlockStore:
                     group = []
                 group.append(c)
                 if ends:
-                    self._store(group, self._recent.as_part(c.height, c.tx_ids, c.mentions))
+                    self._store(group, self._recent.as_segment(c.height, c.tx_ids, c.account_index))
                     group = []
             self._store(group)
 
-    def _store(self, group: list[CommitBatch], part: Part | None = None) -> None:
+    def _store(self, group: list[CommitBatch], part: Segment | None = None) -> None:
         """One transaction. `part` ends with the only height of its group."""
         if not group:
             return
@@ -283,7 +283,7 @@ class BlockStore:
                 for c, header in zip(group, headers, strict=True):
                     self._write_state(connection, c)
                     if header is not None and header.validators_hash != header.next_validators_hash:
-                        handovers.write(connection, header, c.certificate, dict(c.state)[K_VALIDATORS] or b"")
+                        validator_changes.write(connection, header, c.certificate, dict(c.state)[K_VALIDATORS] or b"")
                 if part is not None:
                     self._write_part(connection, part)
         except DiskFull:
@@ -302,25 +302,25 @@ class BlockStore:
             self.pages.fill(connection, c.height, [(key, raw) for key, raw in changes if raw is not None])
             self.pages.load(connection)
             return
-        outcomes.write(connection, c.height, changes, c.executed)
+        state_diffs.write(connection, c.height, changes, c.executed)
         self.pages.write(connection, c.height, changes)
 
-    def _write_part(self, connection: sa.Connection, part: Part) -> None:
-        connection.execute(sa.insert(schema.parts), {"part": part.part})
-        self._insert_txs.run(connection, [(n, bucket, seal(in_part(n, bucket), blob)) for n, bucket, blob in part.txs])
-        sealed = [(n, account, seal(at(n, "history") + account, blob)) for n, account, blob in part.history]
-        self._insert_history.run(connection, sealed)
+    def _write_part(self, connection: sa.Connection, part: Segment) -> None:
+        connection.execute(sa.insert(schema.parts), {"part": part.segment})
+        self._insert_txs.run(connection, [(n, bucket, add_checksum(in_part(n, bucket), blob)) for n, bucket, blob in part.txs])
+        framed = [(n, account, add_checksum(at(n, "history") + account, blob)) for n, account, blob in part.history]
+        self._insert_history.run(connection, framed)
 
-    def _show(self, group: list[CommitBatch], header: Header | None, part: Part | None) -> None:
+    def _show(self, group: list[CommitBatch], header: Header | None, part: Segment | None) -> None:
         """Let readers see heights that are committed; `header` is that of the last."""
         last = group[-1]
         with self._lock:
             if part is None:
                 for c in group:
-                    self._recent.add(c.height, c.tx_ids, c.mentions)
+                    self._recent.add(c.height, c.tx_ids, c.account_index)
             else:
                 self._recent = Recent()
-                self._parts = [*self._parts, part.part]
+                self._parts = [*self._parts, part.segment]
             self._head = Head(last.height, last.block_id, header)
 
     # reading
@@ -346,11 +346,11 @@ class BlockStore:
             with connection.begin():
                 yield connection
 
-    def _unseal(self, height: int, column: str, sealed: bytes) -> bytes:
-        return unseal(f"{column} of height {height} in {self.where}", at(height, column), bytes(sealed))
+    def _check_checksum(self, height: int, column: str, framed: bytes) -> bytes:
+        return check_checksum(f"{column} of height {height} in {self.where}", at(height, column), bytes(framed))
 
-    def _header(self, height: int, sealed: bytes) -> Header | None:
-        raw = self._unseal(height, "header", sealed)
+    def _header(self, height: int, framed: bytes) -> Header | None:
+        raw = self._check_checksum(height, "header", framed)
         return decode(Header, raw, 4096) if raw else None
 
     def head(self) -> Head | None:
@@ -371,7 +371,7 @@ class BlockStore:
     def open_state(self) -> State:
         """The state after the head, with nothing of it read but what finds the rest. Raises `StorageDamaged`."""
         with self.read("open the state") as c:
-            return State.open(self.pages, self.pages.heads(), self.pages.keys(c))
+            return State.open(self.pages, self.pages.subroots(), self.pages.keys(c))
 
     def block(self, height: int) -> StoredBlock | None:
         return next(iter(self._blocks(schema.blocks.c.height == height, 1)), None)
@@ -387,7 +387,11 @@ class BlockStore:
         total = 0
         with self.read("read blocks") as c:
             for h, i, block, certificate in c.execute(query.execution_options(yield_per=4)):
-                found.append(StoredBlock(h, bytes(i), self._unseal(h, "block", block), self._unseal(h, "certificate", certificate)))
+                found.append(
+                    StoredBlock(
+                        h, bytes(i), self._check_checksum(h, "block", block), self._check_checksum(h, "certificate", certificate)
+                    )
+                )
                 total += len(block)
                 if size is not None and total >= size:
                     break
@@ -397,8 +401,8 @@ class BlockStore:
         """One checked blob of a height. For this package."""
         b = schema.blocks.c
         with self.read(f"read {column}") as c:
-            sealed = c.execute(sa.select(b[column]).where(b.height == height)).scalar()
-        return None if sealed is None else self._unseal(height, column, sealed)
+            framed = c.execute(sa.select(b[column]).where(b.height == height)).scalar()
+        return None if framed is None else self._check_checksum(height, column, framed)
 
     def header(self, height: int) -> Header | None:
         raw = self.column(height, "header")
@@ -430,17 +434,17 @@ class BlockStore:
             raise StorageDamaged(f"Height {height} is missing in {self.where}", "the index names it", TODO_DAMAGED)
         return decode_block(raw)
 
-    def _probe_txs(self, tx: bytes, parts: list[int]) -> Iterator[Place]:
+    def _probe_txs(self, tx: bytes, parts: list[int]) -> Iterator[TxLocator]:
         t = schema.tx_pages.c
         for chunk in _newest_first(parts):
             with self.read("look up a transaction") as c:
                 found = c.execute(sa.select(t.part, t.places).where(t.part.in_(chunk), t.bucket == bucket_of(tx))).all()
-            for part, sealed in sorted(found, reverse=True):
-                yield from find_in(part, self.places(part, bucket_of(tx), sealed), tx)
+            for part, framed in sorted(found, reverse=True):
+                yield from find_in(part, self.places(part, bucket_of(tx), framed), tx)
 
-    def places(self, part: int, bucket: int, sealed: bytes) -> bytes:
+    def places(self, part: int, bucket: int, framed: bytes) -> bytes:
         """A checked row of `tx_pages`. For this package."""
-        return unseal(f"transactions of the index's part {part} in {self.where}", in_part(part, bucket), bytes(sealed))
+        return check_checksum(f"transactions of the index's part {part} in {self.where}", in_part(part, bucket), bytes(framed))
 
     def history(self, account: bytes, *, before: int | None, limit: int) -> list[HistoryRow]:
         """The events of an account, or of a subject such as a job, newest first: at most `limit` (and `MAX_ROWS`), those below the
@@ -478,9 +482,9 @@ class BlockStore:
         for chunk in _newest_first(parts):
             with self.read("look up an account's history") as c:
                 found = c.execute(sa.select(t.part, t.picks).where(t.part.in_(chunk), t.account == account)).all()
-            for part, sealed in sorted(found, reverse=True):
+            for part, framed in sorted(found, reverse=True):
                 where = f"the history of {account.hex()} in {self.where}"
-                yield from reversed(part_decoder.decode(unseal(where, at(part, "history") + account, bytes(sealed))))
+                yield from reversed(segment_decoder.decode(check_checksum(where, at(part, "history") + account, bytes(framed))))
 
     def check(self, full: bool) -> None:
         """Raises `StorageDamaged`. Quick: the database's own check, contiguous heights, the head's block. Full: every byte."""

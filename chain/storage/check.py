@@ -17,8 +17,8 @@ from chain.errors import Malformed
 from chain.merkle import list_root
 from chain.storage import schema
 from chain.storage.errors import StorageDamaged
-from chain.storage.index import Place, mentions_decoder, part_decoder, places_in
-from chain.storage.schema import TODO_DAMAGED, at, unseal
+from chain.storage.index import TxLocator, account_index_decoder, places_in, segment_decoder
+from chain.storage.schema import TODO_DAMAGED, at, check_checksum
 from chain.types import Certificate, Header, block_id, decode_block, tx_id, tx_root
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _blobs = msgspec.msgpack.Decoder(list[bytes])
 
 
 def check_store(store: BlockStore, full: bool) -> None:
-    _check_pages(store, full)
+    _check_buckets(store, full)
     _check_heights(store)
     head = store.head()
     if head is None:
@@ -52,7 +52,7 @@ def _damaged(what: str, why: str) -> StorageDamaged:
     return StorageDamaged(f"The database is damaged: {what}", why, TODO_DAMAGED)
 
 
-def _check_pages(store: BlockStore, full: bool) -> None:
+def _check_buckets(store: BlockStore, full: bool) -> None:
     if store.engine.dialect.name != "sqlite":
         return
     pragma = "integrity_check" if full else "quick_check"
@@ -118,27 +118,31 @@ def _check_index(store: BlockStore) -> None:
             t, h = schema.tx_pages.c, schema.history.c
             rows = c.execute(sa.select(t.bucket, t.places).where(t.part == part)).all()
             picked = c.execute(sa.select(h.account, h.picks).where(h.part == part)).all()
-        found = {(bytes(a), at_, tuple(ns)) for a, raw in picked for at_, ns in part_decoder.decode(_picks_of(store, part, a, raw))}
-        places = {entry for bucket, sealed in rows for entry in places_in(part, store.places(part, bucket, sealed))}
+        found = {
+            (bytes(a), at_, tuple(ns)) for a, raw in picked for at_, ns in segment_decoder.decode(_picks_of(store, part, a, raw))
+        }
+        places = {entry for bucket, framed in rows for entry in places_in(part, store.places(part, bucket, framed))}
         txs, events = _expected(store, begin + 1, part)
         if places != txs or found != events:
             raise _damaged(store.where, f"the index of heights {begin + 1} to {part} does not agree with the blocks")
         begin = part
 
 
-def _picks_of(store: BlockStore, part: int, account: bytes, sealed: bytes) -> bytes:
+def _picks_of(store: BlockStore, part: int, account: bytes, framed: bytes) -> bytes:
     where = f"the history of {bytes(account).hex()} in {store.where}"
-    return unseal(where, at(part, "history") + bytes(account), bytes(sealed))
+    return check_checksum(where, at(part, "history") + bytes(account), bytes(framed))
 
 
-def _expected(store: BlockStore, begin: int, end: int) -> tuple[set[tuple[bytes, Place]], set[tuple[bytes, int, tuple[int, ...]]]]:
-    txs: set[tuple[bytes, Place]] = set()
+def _expected(
+    store: BlockStore, begin: int, end: int
+) -> tuple[set[tuple[bytes, TxLocator]], set[tuple[bytes, int, tuple[int, ...]]]]:
+    txs: set[tuple[bytes, TxLocator]] = set()
     events: set[tuple[bytes, int, tuple[int, ...]]] = set()
     for start in range(begin, end + 1, _BATCH):
         last = min(start + _BATCH - 1, end)
         for stored in (b for b in store.blocks(start, _BATCH) if b.height <= last):
             raw = decode_block(stored.block).txs if stored.block else []
-            txs |= {(tx_id(r)[:8], Place(stored.height, i)) for i, r in enumerate(raw)}
-            mentions = mentions_decoder.decode(store.column(stored.height, "picks") or b"\x90")
-            events |= {(account, stored.height, tuple(numbers)) for account, numbers in mentions}
+            txs |= {(tx_id(r)[:8], TxLocator(stored.height, i)) for i, r in enumerate(raw)}
+            account_index = account_index_decoder.decode(store.column(stored.height, "picks") or b"\x90")
+            events |= {(account, stored.height, tuple(numbers)) for account, numbers in account_index}
     return txs, events

@@ -35,7 +35,7 @@ class Kind(IntEnum):
     PRECOMMIT = 2
 
 
-class Signed(NamedTuple):
+class SignState(NamedTuple):
     height: int
     round: int
     digest: bytes
@@ -60,7 +60,7 @@ class _State(NamedTuple):
     counter: int
     floor: int
     """Heights up to this one are never signed."""
-    entries: tuple[Signed | None, ...]
+    entries: tuple[SignState | None, ...]
 
 
 class Guard:
@@ -130,7 +130,7 @@ class Guard:
             return known.signature
         if height <= self._state.floor or (height, round_, kind) <= self._highest():
             return None
-        entry = Signed(height, round_, digest, sign(digest))
+        entry = SignState(height, round_, digest, sign(digest))
         if len(entry.digest) != 32 or len(entry.signature) != 64:
             raise ValueError("a digest has 32 bytes and a signature 64")
         entries = list(self._state.entries)
@@ -155,7 +155,7 @@ class Guard:
         if until > self._state.floor:
             self._store(until, self._state.entries)
 
-    def last(self, kind: Kind) -> Signed | None:
+    def last(self, kind: Kind) -> SignState | None:
         """The last one signed of this kind."""
         return self._state.entries[kind]
 
@@ -166,7 +166,7 @@ class Guard:
         places = [(e.height, e.round, kind) for kind, e in enumerate(self._state.entries) if e is not None]
         return max(places, default=(0, -1, -1))
 
-    def _store(self, floor: int, entries: tuple[Signed | None, ...]) -> None:
+    def _store(self, floor: int, entries: tuple[SignState | None, ...]) -> None:
         state = _State(self._state.counter + 1, floor, entries)
         raw = _slot_bytes(self.chain_id, state)
         try:
@@ -208,7 +208,7 @@ def _newest(slots: list[bytes], chain_id: bytes, path: str) -> _State | None:
             continue
         _, owner, counter, floor = _HEAD.unpack_from(body)
         entries = (_ENTRY.unpack_from(body, _HEAD.size + i * _ENTRY.size) for i in range(len(Kind)))
-        states.append((owner, _State(counter, floor, tuple(Signed(*e[1:]) if e[0] else None for e in entries))))
+        states.append((owner, _State(counter, floor, tuple(SignState(*e[1:]) if e[0] else None for e in entries))))
     if not states:
         return None
     owner, state = max(states, key=lambda s: s[1].counter)

@@ -18,102 +18,104 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from chain.node.history import Mentions
+from chain.node.history import AccountIndex
 from chain.params import MAX_BLOCK_TXS
 
-PART_ENTRIES = 16_384
-PART_BLOCKS = 1_024
+SEGMENT_ENTRIES = 16_384
+SEGMENT_BLOCKS = 1_024
 _PREFIX, _ENTRY = 8, 12
 
-PartMentions = list[tuple[int, list[int]]]
+SegmentAccounts = list[tuple[int, list[int]]]
 """Of one account: per height, those numbers. Ascending heights."""
 
-mentions_decoder = msgspec.msgpack.Decoder(Mentions)
-part_decoder = msgspec.msgpack.Decoder(PartMentions)
+account_index_decoder = msgspec.msgpack.Decoder(AccountIndex)
+segment_decoder = msgspec.msgpack.Decoder(SegmentAccounts)
 
-_TWO = [n.to_bytes(2, "big") for n in range(max(MAX_BLOCK_TXS, PART_BLOCKS))]
+_TWO = [n.to_bytes(2, "big") for n in range(max(MAX_BLOCK_TXS, SEGMENT_BLOCKS))]
 
 
-class Place(NamedTuple):
+class TxLocator(NamedTuple):
     height: int
     position: int
 
 
-class Part(NamedTuple):
+class Segment(NamedTuple):
     """A full part, ready to be written: rows of `tx_pages` and `history` in the order of their keys."""
 
-    part: int
+    segment: int
     txs: list[tuple[int, int, bytes]]
     history: list[tuple[int, bytes, bytes]]
 
 
-class _Block(NamedTuple):
+class _IndexedBlock(NamedTuple):
     height: int
     txs: dict[bytes, int]
-    mentions: dict[bytes, list[int]]
+    account_index: dict[bytes, list[int]]
 
 
 def bucket_of(tx_id: bytes) -> int:
     return tx_id[0]
 
 
-def pages_of(part: int, places: Iterable[tuple[int, Iterable[tuple[bytes, int]]]]) -> list[tuple[int, int, bytes]]:
+def pages_of(segment: int, places: Iterable[tuple[int, Iterable[tuple[bytes, int]]]]) -> list[tuple[int, int, bytes]]:
     """Rows of `tx_pages`: of heights of a part, the ids (or their prefixes) and positions of the transactions."""
-    entries = [tx[:_PREFIX] + _TWO[part - height] + _TWO[position] for height, txs in places for tx, position in txs]
+    entries = [tx[:_PREFIX] + _TWO[segment - height] + _TWO[position] for height, txs in places for tx, position in txs]
     entries.sort()
     rows, start = [], 0
     for bucket in range(256):
         end = bisect_left(entries, bytes((bucket + 1,)), start) if bucket < 255 else len(entries)
         if end > start:
-            rows.append((part, bucket, b"".join(entries[start:end])))
+            rows.append((segment, bucket, b"".join(entries[start:end])))
         start = end
     return rows
 
 
-def places_in(part: int, page: bytes) -> Iterator[tuple[bytes, Place]]:
+def places_in(segment: int, page: bytes) -> Iterator[tuple[bytes, TxLocator]]:
     """(first bytes of the id, place) of every entry."""
     for at in range(0, len(page), _ENTRY):
         behind, position = int.from_bytes(page[at + 8 : at + 10], "big"), int.from_bytes(page[at + 10 : at + 12], "big")
-        yield page[at : at + _PREFIX], Place(part - behind, position)
+        yield page[at : at + _PREFIX], TxLocator(segment - behind, position)
 
 
-def find_in(part: int, page: bytes, tx_id: bytes) -> list[Place]:
+def find_in(segment: int, page: bytes, tx_id: bytes) -> list[TxLocator]:
     """Where transactions stand whose ids begin like this one."""
     prefix = tx_id[:_PREFIX]
-    return [place for found, place in places_in(part, page) if found == prefix] if prefix in page else []
+    return [place for found, place in places_in(segment, page) if found == prefix] if prefix in page else []
 
 
 class Recent:
     """The entries since the last part, block by block: nothing is done for each of them when a block comes."""
 
     def __init__(self) -> None:
-        self._blocks: list[_Block] = []
+        self._blocks: list[_IndexedBlock] = []
         self.entries = 0
 
-    def tx(self, tx_id: bytes) -> Place | None:
+    def tx(self, tx_id: bytes) -> TxLocator | None:
         for block in reversed(self._blocks):
             position = block.txs.get(tx_id)
             if position is not None:
-                return Place(block.height, position)
+                return TxLocator(block.height, position)
         return None
 
-    def history(self, account: bytes) -> PartMentions:
-        return [(block.height, block.mentions[account]) for block in self._blocks if account in block.mentions]
+    def history(self, account: bytes) -> SegmentAccounts:
+        return [(block.height, block.account_index[account]) for block in self._blocks if account in block.account_index]
 
-    def add(self, height: int, tx_ids: list[bytes], mentions: Mentions) -> None:
-        self._blocks.append(_Block(height, dict(zip(tx_ids, range(len(tx_ids)), strict=True)), dict(mentions)))
-        self.entries += len(tx_ids) + len(mentions)
+    def add(self, height: int, tx_ids: list[bytes], account_index: AccountIndex) -> None:
+        self._blocks.append(_IndexedBlock(height, dict(zip(tx_ids, range(len(tx_ids)), strict=True)), dict(account_index)))
+        self.entries += len(tx_ids) + len(account_index)
 
     def is_full_with(self, own: int, entries: int = 0, blocks: int = 0) -> bool:
         """Whether a block with `own` entries ends the part, after `blocks` others with `entries` that are still to be added."""
-        return self.entries + entries + own >= PART_ENTRIES or len(self._blocks) + blocks + 1 >= PART_BLOCKS
+        return self.entries + entries + own >= SEGMENT_ENTRIES or len(self._blocks) + blocks + 1 >= SEGMENT_BLOCKS
 
-    def as_part(self, height: int, tx_ids: list[bytes], mentions: Mentions, encode: Any = msgspec.msgpack.encode) -> Part:
+    def as_segment(
+        self, height: int, tx_ids: list[bytes], account_index: AccountIndex, encode: Any = msgspec.msgpack.encode
+    ) -> Segment:
         """The part that these entries make together with those of the block at `height`, which ends it."""
-        last = _Block(height, dict(zip(tx_ids, range(len(tx_ids)), strict=True)), dict(mentions))
-        merged: dict[bytes, PartMentions] = {}
+        last = _IndexedBlock(height, dict(zip(tx_ids, range(len(tx_ids)), strict=True)), dict(account_index))
+        merged: dict[bytes, SegmentAccounts] = {}
         for block in (*self._blocks, last):
-            for account, numbers in block.mentions.items():
+            for account, numbers in block.account_index.items():
                 merged.setdefault(account, []).append((block.height, numbers))
         txs = pages_of(height, ((block.height, block.txs.items()) for block in (*self._blocks, last)))
-        return Part(height, txs, [(height, account, encode(merged[account])) for account in sorted(merged)])
+        return Segment(height, txs, [(height, account, encode(merged[account])) for account in sorted(merged)])

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from chain.pages import PAGES
+from chain.buckets import BUCKETS
 from chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageFailed, masked
 
 SCHEMA_VERSION = 5
@@ -49,7 +49,7 @@ changes = sa.Table(
     sa.Column("changes", sa.LargeBinary, nullable=False),
 )
 unaudited = sa.Table("unaudited", metadata, sa.Column("height", _Int, primary_key=True, autoincrement=False))
-handovers = sa.Table(
+validator_changes = sa.Table(
     "handovers",
     metadata,
     sa.Column("height", _Int, primary_key=True, autoincrement=False),
@@ -104,20 +104,20 @@ journal = sa.Table(
     sa.Column("hits", sa.LargeBinary, nullable=False),
 )
 scanned = sa.Table("scanned", metadata, sa.Column("key", sa.LargeBinary(256), primary_key=True), sqlite_with_rowid=False)
-"""pages, page_parts, journal and scanned are the state: see `chain.storage.pages`."""
+"""pages, page_parts, journal and scanned are the state: see `chain.storage.buckets`."""
 
 
 # --- sealed blobs -------------------------------------------------------------------------------------------------------------
 
 
-def seal(place: bytes, blob: bytes) -> bytes:
+def add_checksum(place: bytes, blob: bytes) -> bytes:
     return zlib.crc32(blob, zlib.crc32(place)).to_bytes(4, "big") + blob
 
 
-def unseal(what: str, place: bytes, sealed: bytes) -> bytes:
+def check_checksum(what: str, place: bytes, framed: bytes) -> bytes:
     """Raises `StorageDamaged` naming `what`."""
-    blob = sealed[4:]
-    if zlib.crc32(blob, zlib.crc32(place)).to_bytes(4, "big") != sealed[:4]:
+    blob = framed[4:]
+    if zlib.crc32(blob, zlib.crc32(place)).to_bytes(4, "big") != framed[:4]:
         raise StorageDamaged(f"The database is damaged at {what}", "the stored bytes do not match their checksum", TODO_DAMAGED)
     return blob
 
@@ -133,8 +133,8 @@ def in_part(part: int, bucket: int) -> bytes:
 
 
 def page_place(number: int) -> bytes:
-    """The place of a page of the state, also of one, or of a subpage, that is staged."""
-    return b"page" + number.to_bytes(4 if number < PAGES else 8, "big")
+    """The place of a bucket of the state, also of one, or of a subbucket, that is staged."""
+    return b"page" + number.to_bytes(4 if number < BUCKETS else 8, "big")
 
 
 def replace_table(connection: sa.Connection, old: sa.Table, new: sa.Table) -> None:

@@ -1,10 +1,10 @@
 """A snapshot that this node serves: the whole state after one height in a file of its own, so that the node may go on meanwhile.
 
 It is made by another process, from one read transaction of the database, when a peer asks and there is no recent one: a graph
-that nobody joins pays nothing for it. The pages, or the subpages of large ones, lie in the file one after the other as they are
+that nobody joins pays nothing for it. The buckets, or the subbuckets of large ones, lie in the file one after the other as they are
 sent, each sealed; then the index.
 
-    pages | index (encoded) | length of the index (8 bytes) | CRC-32 of the index (4 bytes)
+    buckets | index (encoded) | length of the index (8 bytes) | CRC-32 of the index (4 bytes)
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from typing import Annotated
 import sqlalchemy as sa
 from msgspec import Meta
 
+from chain.buckets import BUCKETS
 from chain.codec import Wire, decode, encode
 from chain.errors import Malformed
-from chain.ledger.snapshot import MAX_PAGE, MAX_SUBPAGES, Offer, decode_heads, encode_heads, root_of, subpages
-from chain.node.messages import MAX_PAGES_BYTES, MAX_SYNC_ANSWER
-from chain.pages import PAGES
+from chain.ledger.snapshot import MAX_BUCKET, MAX_SUBBUCKETS, Offer, decode_subroots, encode_subroots, root_of, subbuckets
+from chain.node.messages import MAX_BUCKETS_BYTES, MAX_SYNC_ANSWER
 from chain.params import MAX_PEER_MESSAGE
 from chain.storage import private, schema
 from chain.storage.blockstore import BlockStore
 from chain.storage.errors import StorageDamaged, disk_errors
-from chain.storage.schema import TODO_DAMAGED, at, seal, unseal
+from chain.storage.schema import TODO_DAMAGED, add_checksum, at, check_checksum
 from chain.types import Certificate, Header
 
 _TAIL = 12
 
 
 class _Index(Wire, frozen=True):
-    """`ends[i]` is where the i-th page or subpage ends, which begins where the one before it ends."""
+    """`ends[i]` is where the i-th bucket or subbucket ends, which begins where the one before it ends."""
 
     offer: Offer
-    ends: Annotated[list[int], Meta(max_length=PAGES + MAX_SUBPAGES)]
+    ends: Annotated[list[int], Meta(max_length=BUCKETS + MAX_SUBBUCKETS)]
 
 
 def make(url: str, chain_id: bytes, path: str) -> int:
@@ -46,20 +46,20 @@ def make(url: str, chain_id: bytes, path: str) -> int:
     store = BlockStore.open(url, chain_id=chain_id, create=False)
     try:
         with store.frozen("make a snapshot") as c, disk_errors("write the snapshot", path), private.writing(path) as file:
-            found = _head(store, c)
+            found = _subroot(store, c)
             if found is None:
                 return 0
             header, certificate = found
-            heads: dict[int, bytes] = {}
+            subroots: dict[int, bytes] = {}
             ends: list[int] = []
-            for number, page in store.pages.whole(c):
-                for one, head, raw in _subpages(number, page, path):
-                    file.write(seal(_place(one), raw))
-                    heads[one] = head
+            for number, bucket in store.pages.whole(c):
+                for one, subroot, raw in _subpages(number, bucket, path):
+                    file.write(add_checksum(_place(one), raw))
+                    subroots[one] = subroot
                     ends.append(file.tell())
-            if root_of(heads) != header.state_root:
+            if root_of(subroots) != header.state_root:
                 raise StorageDamaged(f"The state in {store.where} is not the one that was decided", "its root", TODO_DAMAGED)
-            index = encode(_Index(Offer(header, certificate, encode_heads(heads)), ends))
+            index = encode(_Index(Offer(header, certificate, encode_subroots(subroots)), ends))
             file.write(index + len(index).to_bytes(8, "big") + zlib.crc32(index).to_bytes(4, "big"))
             file.flush()
             return header.height
@@ -67,22 +67,22 @@ def make(url: str, chain_id: bytes, path: str) -> int:
         store.close()
 
 
-def _head(store: BlockStore, c: sa.Connection) -> tuple[Header, Certificate] | None:
+def _subroot(store: BlockStore, c: sa.Connection) -> tuple[Header, Certificate] | None:
     b = schema.blocks.c
     row = c.execute(sa.select(b.height, b.header, b.certificate).order_by(b.height.desc()).limit(1)).first()
     if row is None or row.height == 0:
         return None
     where = f"height {row.height} in {store.where}"
-    header = decode(Header, unseal(where, at(row.height, "header"), bytes(row.header)), 4_096)
-    return header, decode(Certificate, unseal(where, at(row.height, "certificate"), bytes(row.certificate)), 65_536)
+    header = decode(Header, check_checksum(where, at(row.height, "header"), bytes(row.header)), 4_096)
+    return header, decode(Certificate, check_checksum(where, at(row.height, "certificate"), bytes(row.certificate)), 65_536)
 
 
-def _subpages(number: int, page: bytes, path: str) -> list[tuple[int, bytes, bytes]]:
+def _subpages(number: int, bucket: bytes, path: str) -> list[tuple[int, bytes, bytes]]:
     try:
-        found = list(subpages(number, page))
+        found = list(subbuckets(number, bucket))
     except Malformed as e:
         raise StorageDamaged(f"Page {number} of the state is damaged", str(e), TODO_DAMAGED) from e
-    if any(len(raw) > MAX_PAGE for _, _, raw in found):
+    if any(len(raw) > MAX_BUCKET for _, _, raw in found):
         raise StorageDamaged(f"No snapshot {path} can be made", f"page {number} cannot be cut", "Blocks are served instead")
     return found
 
@@ -108,7 +108,7 @@ class SnapshotFile:
         index = decode(_Index, raw, 2 * MAX_PEER_MESSAGE)
         self.offer, self.height = index.offer, index.offer.header.height
         starts = [0, *index.ends]
-        self._places = dict(zip(decode_heads(index.offer.heads), zip(starts, index.ends, strict=False), strict=True))
+        self._places = dict(zip(decode_subroots(index.offer.subroots), zip(starts, index.ends, strict=False), strict=True))
 
     def _read(self, offset: int, length: int) -> bytes:
         return os.pread(self._file.fileno(), length, offset)
@@ -118,8 +118,8 @@ class SnapshotFile:
             f"The snapshot {self._path} is damaged", what, "Nothing: the node makes another one when it is needed"
         )
 
-    def pages(self, numbers: list[int]) -> list[bytes]:
-        """The first of these pages, as they are sent. Stops after the one that reaches a million bytes. Raises `StorageError`."""
+    def buckets(self, numbers: list[int]) -> list[bytes]:
+        """The first of these buckets, as they are sent. Stops after the one that reaches a million bytes. Raises `StorageError`."""
         found: list[bytes] = []
         size = 0
         with disk_errors("read the snapshot", self._path):
@@ -128,7 +128,7 @@ class SnapshotFile:
                 size += end - start
                 if start == end or (found and size > MAX_SYNC_ANSWER):
                     break
-                found.append(unseal(f"page {number} in {self._path}", _place(number), self._read(start, end - start)))
-                if size >= MAX_PAGES_BYTES:
+                found.append(check_checksum(f"page {number} in {self._path}", _place(number), self._read(start, end - start)))
+                if size >= MAX_BUCKETS_BYTES:
                     break
         return found

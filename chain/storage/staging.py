@@ -1,6 +1,6 @@
-"""A snapshot on its way into the database: its pages gather beside the state in use, and take its place in one transaction.
+"""A snapshot on its way into the database: its buckets gather beside the state in use, and take its place in one transaction.
 
-What is staged was proven before it came here, and stays over restarts: pages that are the same in the next target are kept. The
+What is staged was proven before it came here, and stays over restarts: buckets that are the same in the next target are kept. The
 switch leaves of the blocks one row, the header and certificate that the state stands on, as height 0 stands for genesis otherwise:
 the history of this node begins after it.
 """
@@ -13,24 +13,33 @@ import msgspec
 import sqlalchemy as sa
 from msgspec import Meta
 
+from chain.buckets import BUCKETS, DEPTH
 from chain.codec import Wire, decode, encode
-from chain.ledger.snapshot import Handover, Offer, decode_heads, number_over, path_of_listed, root_of, whole_heads, whole_pages
+from chain.ledger.snapshot import (
+    Offer,
+    ValidatorSetChange,
+    decode_subroots,
+    number_over,
+    path_of_listed,
+    root_of,
+    whole_buckets,
+    whole_subroots,
+)
 from chain.node.checks import Made
-from chain.pages import DEPTH, PAGES
 from chain.params import MAX_PEER_MESSAGE
-from chain.storage import handovers, schema
+from chain.storage import schema, validator_changes
 from chain.storage.blockstore import BlockStore
-from chain.storage.schema import Bulk, at, seal, unseal
+from chain.storage.schema import Bulk, add_checksum, at, check_checksum
 from chain.types import block_id
 
-MAX_HANDOVERS = 10_000
-_heads = msgspec.msgpack.Decoder(list[tuple[int, bytes]])
+MAX_VALIDATOR_CHANGES = 10_000
+_subroots = msgspec.msgpack.Decoder(list[tuple[int, bytes]])
 
 
 class _Target(Wire, frozen=True):
     ready: bool
     offer: Offer
-    handovers: Annotated[list[Handover], Meta(max_length=MAX_HANDOVERS)]
+    validator_changes: Annotated[list[ValidatorSetChange], Meta(max_length=MAX_VALIDATOR_CHANGES)]
 
 
 class Staging:
@@ -39,54 +48,54 @@ class Staging:
     def __init__(self, store: BlockStore) -> None:
         self._store = store
         dialect = store.engine.dialect
-        self._put_page = Bulk(dialect, schema.upsert(dialect, schema.staged_pages, "number", "page"), ("number", "page"))
-        self._drop_page = Bulk(dialect, schema.delete_by(schema.staged_pages.c.number), ("number",))
+        self._put_bucket = Bulk(dialect, schema.upsert(dialect, schema.staged_pages, "number", "page"), ("number", "page"))
+        self._drop_bucket = Bulk(dialect, schema.delete_by(schema.staged_pages.c.number), ("number",))
         self._drop_key = Bulk(dialect, schema.delete_by(schema.staged_keys.c.key), ("key",))
         self._put_key = Bulk(dialect, schema.add_key(dialect, schema.staged_keys), ("key",))
 
-    def begin(self, offer: Offer, followed: list[Handover]) -> list[int]:
-        """A new target; the numbers of its pages that are here."""
-        heads = decode_heads(offer.heads)
+    def begin(self, offer: Offer, followed: list[ValidatorSetChange]) -> list[int]:
+        """A new target; the numbers of its buckets that are here."""
+        subroots = decode_subroots(offer.subroots)
         with self._store.write("begin a snapshot") as c:
             if _target(c, self._store) is None:
                 _clear(c)
             p = schema.staged_pages.c
             found = c.execute(sa.select(p.number, sa.func.substr(p.page, 5, 33))).all()
-            held = [int(number) for number, head in found if heads.get(int(number)) == bytes(head)]
+            held = [int(number) for number, subroot in found if subroots.get(int(number)) == bytes(subroot)]
             if len(held) < len(found):
                 self._keep(c, frozenset(held), [int(number) for number, _ in found])
             _put_target(c, _Target(False, offer, followed))
         return sorted(held)
 
     def _keep(self, c: sa.Connection, kept: frozenset[int], found: list[int]) -> None:
-        """The other pages go, and with them what stands in listings of their records."""
-        self._drop_page.run(c, [(number,) for number in found if number not in kept])
+        """The other buckets go, and with them what stands in listings of their records."""
+        self._drop_bucket.run(c, [(number,) for number in found if number not in kept])
         keys = [bytes(key) for (key,) in c.execute(sa.select(schema.staged_keys.c.key))]
         self._drop_key.run(c, [(key,) for key in keys if number_over(path_of_listed(key), kept) is None])
 
     def put(self, made: list[Made]) -> None:
         with self._store.write("stage a snapshot") as c:
-            self._put_page.run(c, [(number, seal(schema.page_place(number), page)) for number, page, _ in made])
+            self._put_bucket.run(c, [(number, add_checksum(schema.page_place(number), bucket)) for number, bucket, _ in made])
             self._put_key.run(c, sorted((key,) for _, _, keys in made for key in keys))
 
     def ready(self) -> None:
-        """All pages are here: the next start switches."""
+        """All buckets are here: the next start switches."""
         with self._store.write("end a snapshot") as c:
             target = _target(c, self._store)
             if target is not None:
-                _put_target(c, _Target(True, target.offer, target.handovers))
+                _put_target(c, _Target(True, target.offer, target.validator_changes))
 
 
 def _target(c: sa.Connection, store: BlockStore) -> _Target | None:
     raw = c.execute(sa.select(schema.staged.c.target)).scalar()
     if raw is None:
         return None
-    return decode(_Target, unseal(f"the staged snapshot in {store.where}", b"target", bytes(raw)), 64 * MAX_PEER_MESSAGE)
+    return decode(_Target, check_checksum(f"the staged snapshot in {store.where}", b"target", bytes(raw)), 64 * MAX_PEER_MESSAGE)
 
 
 def _put_target(c: sa.Connection, target: _Target) -> None:
     c.execute(sa.delete(schema.staged))
-    c.execute(sa.insert(schema.staged), {"number": 0, "target": seal(b"target", encode(target))})
+    c.execute(sa.insert(schema.staged), {"number": 0, "target": add_checksum(b"target", encode(target))})
 
 
 def _clear(c: sa.Connection) -> None:
@@ -106,43 +115,43 @@ def switch(store: BlockStore, *, keep: bool = True) -> int | None:
             if target is not None and not keep:
                 _clear(c)
             return None
-        height, head = target.offer.header.height, store.head()
-        if head is not None and head.height >= height:
+        height, subroot = target.offer.header.height, store.head()
+        if subroot is not None and subroot.height >= height:
             _clear(c)  # blocks came meanwhile
             return None
-        heads = decode_heads(target.offer.heads)
+        subroots = decode_subroots(target.offer.subroots)
         p = schema.staged_pages.c
-        held = {int(number): bytes(head) for number, head in c.execute(sa.select(p.number, sa.func.substr(p.page, 5, 33)))}
-        if held != heads or root_of(heads) != target.offer.header.state_root:
+        held = {int(number): bytes(subroot) for number, subroot in c.execute(sa.select(p.number, sa.func.substr(p.page, 5, 33)))}
+        if held != subroots or root_of(subroots) != target.offer.header.state_root:
             _clear(c)  # the node takes it once more
             return None
         old = (schema.blocks, schema.changes, schema.unaudited, schema.parts, schema.tx_pages, schema.history, schema.journal)
         for table in old:
             c.execute(sa.delete(table))
         c.execute(sa.insert(schema.blocks), _base(target.offer))
-        for handover in target.handovers:
-            handovers.put(c, handover)
-        _put_together(c, store, heads)
-        store.pages.replace(c, height, whole_heads(heads))
+        for validator_change in target.validator_changes:
+            validator_changes.put(c, validator_change)
+        _put_together(c, store, subroots)
+        store.pages.replace(c, height, whole_subroots(subroots))
         c.execute(sa.delete(schema.staged))
     return height
 
 
-def _put_together(c: sa.Connection, store: BlockStore, heads: dict[int, bytes]) -> None:
-    """Subpages become the pages that they were cut from, one page at a time."""
+def _put_together(c: sa.Connection, store: BlockStore, subroots: dict[int, bytes]) -> None:
+    """Subbuckets become the buckets that they were cut from, one bucket at a time."""
     p = schema.staged_pages.c
     of: dict[int, dict[int, None]] = {}
-    for number in heads:
-        if number >= PAGES:
-            of.setdefault((number >> number.bit_length() - 1 - DEPTH) - PAGES, {})[number] = None
-    for page, numbers in of.items():
+    for number in subroots:
+        if number >= BUCKETS:
+            of.setdefault((number >> number.bit_length() - 1 - DEPTH) - BUCKETS, {})[number] = None
+    for bucket, numbers in of.items():
         found: dict[int, bytes] = {}
         for number in numbers:
-            sealed = bytes(c.execute(sa.select(p.page).where(p.number == number)).scalar_one())
-            found[number] = unseal(f"subpage {number} of the snapshot in {store.where}", schema.page_place(number), sealed)
+            framed = bytes(c.execute(sa.select(p.page).where(p.number == number)).scalar_one())
+            found[number] = check_checksum(f"subpage {number} of the snapshot in {store.where}", schema.page_place(number), framed)
             c.execute(sa.delete(schema.staged_pages).where(p.number == number))
-        ((_, whole),) = whole_pages(found).items()
-        c.execute(sa.insert(schema.staged_pages), {"number": page, "page": seal(schema.page_place(page), whole)})
+        ((_, whole),) = whole_buckets(found).items()
+        c.execute(sa.insert(schema.staged_pages), {"number": bucket, "page": add_checksum(schema.page_place(bucket), whole)})
 
 
 def _base(offer: Offer) -> dict[str, object]:
@@ -155,5 +164,5 @@ def _base(offer: Offer) -> dict[str, object]:
         "receipts": encode([]),
         "picks": encode([]),
     }
-    sealed = {name: seal(at(height, name), blob) for name, blob in blobs.items()}
-    return {"height": height, "block_id": block_id(offer.header), **sealed}
+    framed = {name: add_checksum(at(height, name), blob) for name, blob in blobs.items()}
+    return {"height": height, "block_id": block_id(offer.header), **framed}

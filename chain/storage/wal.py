@@ -54,7 +54,7 @@ _TODO_DAMAGED = (
 )
 
 
-class _Header(NamedTuple):
+class _SegmentHeader(NamedTuple):
     version: int
     chain_id: bytes
     salt: bytes
@@ -64,7 +64,7 @@ class _Header(NamedTuple):
     slot: int
 
 
-class _Record(NamedTuple):
+class _LogRecord(NamedTuple):
     generation: int
     sequence: int
     synced: int
@@ -78,7 +78,7 @@ class Wal:
     def __init__(self, path: str, chain_id: bytes, file: File, segment: int) -> None:
         self.path, self.chain_id, self.dropped = path, chain_id, 0
         self._file, self._segment = file, segment
-        self._header = _Header(_VERSION, chain_id, b"", 0, 0, 0)
+        self._header = _SegmentHeader(_VERSION, chain_id, b"", 0, 0, 0)
         self._size = 0
         self._end = _START
         self._count = 0
@@ -271,7 +271,7 @@ def _make(path: str, chain_id: bytes, disk: Disk, segment: int) -> None:
     file = disk.open(new, create=True)
     try:
         fill_zeros(file, 0, max(segment, _START + SECTOR))
-        file.write(0, _header_bytes(_Header(_VERSION, chain_id, os.urandom(16), 1, 1, 0)))
+        file.write(0, _header_bytes(_SegmentHeader(_VERSION, chain_id, os.urandom(16), 1, 1, 0)))
         file.sync()
     finally:
         file.close()
@@ -279,29 +279,29 @@ def _make(path: str, chain_id: bytes, disk: Disk, segment: int) -> None:
     disk.sync_folder(path)
 
 
-def _header_bytes(h: _Header) -> bytes:
+def _header_bytes(h: _SegmentHeader) -> bytes:
     body = _HEADER.pack(_HEADER_MAGIC, h.version, h.chain_id, h.salt, h.base, h.generation)
     return body + _CRC.pack(zlib.crc32(body))
 
 
-def _read_header(content: bytes, slot: int) -> _Header | None:
+def _read_header(content: bytes, slot: int) -> _SegmentHeader | None:
     raw = content[slot * SECTOR : slot * SECTOR + _HEADER.size + _CRC.size]
     if len(raw) < _HEADER.size + _CRC.size or _CRC.unpack_from(raw, _HEADER.size)[0] != zlib.crc32(raw[: _HEADER.size]):
         return None
     magic, version, chain_id, salt, base, generation = _HEADER.unpack_from(raw)
-    return _Header(version, chain_id, salt, base, generation, slot) if magic == _HEADER_MAGIC else None
+    return _SegmentHeader(version, chain_id, salt, base, generation, slot) if magic == _HEADER_MAGIC else None
 
 
 def _checksum(salt: bytes, offset: int, fields: bytes, payload: bytes | memoryview) -> int:
     return zlib.crc32(payload, zlib.crc32(fields, zlib.crc32(offset.to_bytes(8, "big"), zlib.crc32(salt))))
 
 
-def _frame(header: _Header, sequence: int, synced: int, offset: int, payload: bytes) -> bytes:
+def _frame(header: _SegmentHeader, sequence: int, synced: int, offset: int, payload: bytes) -> bytes:
     fields = _FIELDS.pack(_MAGIC, header.generation, sequence, synced, len(payload))
     return fields + _CRC.pack(_checksum(header.salt, offset, fields, payload)) + payload
 
 
-def _parse(content: bytes, offset: int, salt: bytes) -> _Record | None:
+def _parse(content: bytes, offset: int, salt: bytes) -> _LogRecord | None:
     """The record at `offset`, or None where there is no whole and untouched one."""
     start = offset + _RECORD_HEAD
     if start > len(content) or content[offset : offset + len(_MAGIC)] != _MAGIC:
@@ -313,7 +313,7 @@ def _parse(content: bytes, offset: int, salt: bytes) -> _Record | None:
     checksum = _CRC.unpack_from(content, offset + _FIELDS.size)[0]
     if checksum != _checksum(salt, offset, fields, memoryview(content)[start : start + length]):
         return None
-    return _Record(generation, sequence, synced, content[start : start + length], start + length)
+    return _LogRecord(generation, sequence, synced, content[start : start + length], start + length)
 
 
 def _begins(content: bytes, offset: int, generation: int, sequence: int) -> bool:
@@ -324,7 +324,7 @@ def _begins(content: bytes, offset: int, generation: int, sequence: int) -> bool
     return bool(found_generation >= generation and found_sequence == sequence)
 
 
-def _scan(content: bytes, header: _Header) -> Iterator[_Record]:
+def _scan(content: bytes, header: _SegmentHeader) -> Iterator[_LogRecord]:
     """The records in order, up to the first that cannot be read or is left from before."""
     end, expected, generation = _START, 0, header.base
     while True:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from chain.host import account_key
-from client.api.errors import ApiError, not_found
+from client.api.errors import RequestError, not_found
 from client.api.render import Json
 from client.api.route import Call, Route, parse_account
 from client.api.schema import HistoryQuery, HistoryView
 
 
-def unknown_account(account: str) -> ApiError:
+def unknown_account(account: str) -> RequestError:
     return not_found(
         f"There is no account {account} on this network. Check the address: GET /v1/accounts lists every account",
         name="UNKNOWN_ACCOUNT",

@@ -30,7 +30,7 @@ class ErrorResponse(msgspec.Struct, frozen=True):
     error: ErrorBody
 
 
-class ApiError(Exception):
+class RequestError(Exception):
     """Raised by handlers; the server turns it into an answer."""
 
     def __init__(
@@ -41,29 +41,29 @@ class ApiError(Exception):
         self.body = ErrorBody(kind, code, name, message, retry_after_s)
 
 
-def usage(message: str, *, name: str = "BAD_REQUEST", status: int = 400) -> ApiError:
-    return ApiError(status, "usage", name, message)
+def usage(message: str, *, name: str = "BAD_REQUEST", status: int = 400) -> RequestError:
+    return RequestError(status, "usage", name, message)
 
 
-def not_found(message: str, *, name: str = "NOT_FOUND") -> ApiError:
-    return ApiError(404, "not_found", name, message)
+def not_found(message: str, *, name: str = "NOT_FOUND") -> RequestError:
+    return RequestError(404, "not_found", name, message)
 
 
-def unavailable(message: str, *, name: str = "UNAVAILABLE") -> ApiError:
-    return ApiError(503, "unavailable", name, message)
+def unavailable(message: str, *, name: str = "UNAVAILABLE") -> RequestError:
+    return RequestError(503, "unavailable", name, message)
 
 
-def unauthorized(message: str) -> ApiError:
-    return ApiError(401, "unauthorized", "UNAUTHORIZED", message)
+def unauthorized(message: str) -> RequestError:
+    return RequestError(401, "unauthorized", "UNAUTHORIZED", message)
 
 
-def rejected(what: str, code: int, why: str | None = None) -> ApiError:
+def rejected(what: str, code: int, why: str | None = None) -> RequestError:
     """The rules refuse: `why` is the handler's own text where it is known, else the code's."""
     reason, advice = explain(code)
-    return ApiError(422, "rejected", code_name(code), f"{what}: {why or reason}. {advice}", code=code)
+    return RequestError(422, "rejected", code_name(code), f"{what}: {why or reason}. {advice}", code=code)
 
 
-def invalid(what: str, e: InvalidTx) -> ApiError:
+def invalid(what: str, e: InvalidTx) -> RequestError:
     """The transaction can stand in no block."""
     _, advice = explain(e.code)
-    return ApiError(422, "invalid", e.code.name, f"{what}: {e.text}. {advice}", code=int(e.code), retry_after_s=e.retry_after_s)
+    return RequestError(422, "invalid", e.code.name, f"{what}: {e.text}. {advice}", code=int(e.code), retry_after_s=e.retry_after_s)

@@ -7,7 +7,7 @@ import asyncio
 from aiohttp import web
 
 from client.api.errors import unavailable, usage
-from client.api.hub import KINDS, Listener
+from client.api.hub import KINDS, Subscriber
 from client.api.route import SAFE_HEADERS, Call, Route
 from client.api.schema import EventsQuery
 
@@ -48,7 +48,7 @@ async def get_events(call: Call) -> web.StreamResponse:
     return response
 
 
-async def _pump(response: web.StreamResponse, listener: Listener, heartbeat_s: float) -> None:
+async def _pump(response: web.StreamResponse, listener: Subscriber, heartbeat_s: float) -> None:
     while not listener.dropped:
         try:
             async with asyncio.timeout(heartbeat_s):

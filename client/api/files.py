@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from chain.errors import Malformed
-from client.api.errors import ApiError, not_found, unavailable, usage
+from client.api.errors import RequestError, not_found, unavailable, usage
 from client.api.render import Json
 from client.api.route import SAFE_HEADERS, Call, Context, Route, parse_field
 from client.api.schema import FileQuery, FileStored
@@ -41,7 +41,7 @@ def _need_space(context: Context, more: int) -> None:
         )
 
 
-def _too_large(limit: int) -> ApiError:
+def _too_large(limit: int) -> RequestError:
     return usage(f"The file is larger than {limit} bytes, the most that this node takes. Upload a smaller one", status=413)
 
 
@@ -108,7 +108,7 @@ _FETCH: dict[Reason, str] = {
 }
 
 
-def _failed(cid: str, e: FetchFailed) -> ApiError:
+def _failed(cid: str, e: FetchFailed) -> RequestError:
     advice = _FETCH.get(e.reason, "Try again; GET /v1/peers shows who is connected")
     name = e.reason.name
     text = f"{e}. {advice}"

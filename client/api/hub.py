@@ -14,9 +14,9 @@ import msgspec
 import structlog
 
 from chain.node.events import Decided
-from chain.types import Noted
+from chain.types import LogEvent
 from client.api.render import Json, render_event
-from client.core import Node
+from client.core import NodeService
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,7 @@ MAX_MESSAGE = 256 * 1024
 RETRY_S = 1.0
 
 
-class Listener:
+class Subscriber:
     """One open stream. `drop` closes its connection; `pending` is what waits to be written."""
 
     def __init__(self, kinds: frozenset[str], most_bytes: int, drop: Callable[[], None]) -> None:
@@ -75,9 +75,9 @@ def block_data(block: Decided) -> Json:
 class Hub:
     """Reads while the server runs; `subscribe` and `unsubscribe` are all that the handlers use."""
 
-    def __init__(self, node: Node, *, queue_bytes: int, run_poll_s: float) -> None:
+    def __init__(self, node: NodeService, *, queue_bytes: int, run_poll_s: float) -> None:
         self._node, self._queue_bytes, self._poll_s = node, queue_bytes, run_poll_s
-        self.listeners: set[Listener] = set()
+        self.listeners: set[Subscriber] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._runs: dict[str, tuple[Any, ...]] = {}
 
@@ -91,15 +91,15 @@ class Hub:
         for listener in list(self.listeners):
             listener.drop()
 
-    def subscribe(self, kinds: frozenset[str], drop: Callable[[], None]) -> Listener:
-        listener = Listener(kinds, self._queue_bytes, drop)
+    def subscribe(self, kinds: frozenset[str], drop: Callable[[], None]) -> Subscriber:
+        listener = Subscriber(kinds, self._queue_bytes, drop)
         self.listeners.add(listener)
         return listener
 
-    def unsubscribe(self, listener: Listener) -> None:
+    def unsubscribe(self, listener: Subscriber) -> None:
         self.listeners.discard(listener)
 
-    def _wanted(self, kind: str) -> list[Listener]:
+    def _wanted(self, kind: str) -> list[Subscriber]:
         return [listener for listener in self.listeners if kind in listener.kinds]
 
     def _send(self, kind: str, messages: Iterable[bytes]) -> None:
@@ -149,10 +149,10 @@ class Hub:
 
     @staticmethod
     def _events(block: Decided, kind: str, noted: bool) -> Iterable[bytes]:
-        for tx, receipt in block.outcomes():
+        for tx, receipt in block.executed_blocks():
             at = {"height": block.height, "tx": None if tx is None else tx.hex()}
             for event in receipt.events:
-                if isinstance(event, Noted) is noted:
+                if isinstance(event, LogEvent) is noted:
                     shown = render_event(event)
                     del shown["type"]
                     yield message(kind, at | shown)

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from client.core import Node
+from client.core import NodeService
 
 _GAUGES = {
     "peers": ("peers", "Connected peers"),
@@ -25,7 +25,7 @@ _FLAGS = {"syncing": "The node still fetches blocks", "validator": "The node is 
 class _NodeGauges(Collector):
     """What the node says of itself at the moment of the scrape."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: NodeService) -> None:
         self._node = node
 
     def collect(self) -> Iterable[Metric]:
@@ -60,7 +60,7 @@ def _number(value: Any) -> float | None:
 
 
 class Metrics:
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: NodeService) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_NodeGauges(node))
         self._requests = Counter("lc_http_requests", "Answered requests", ["route", "status"], registry=self._registry)

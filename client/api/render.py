@@ -20,7 +20,18 @@ from chain.crypto import ID_SIZE, address
 from chain.errors import Code, Malformed, TxCode
 from chain.host import BASE_EVENTS, K_SUPPLY, Contract, Data, Datum, Form, OneOf, Parked, Reader, Supply
 from chain.ledger.tx import ParsedTx, parse_tx
-from chain.types import Certificate, Event, Header, Moved, Noted, Receipt, Validator, block_id, format_credits, format_loss
+from chain.types import (
+    Certificate,
+    Event,
+    Header,
+    LogEvent,
+    Receipt,
+    TransferEvent,
+    Validator,
+    block_id,
+    format_credits,
+    format_loss,
+)
 from p2p.content import cid
 
 Json = dict[str, Any]
@@ -182,7 +193,7 @@ def _in_declared_form(datum: Datum, value: Any) -> Any:
 
 def render_event(event: Event) -> Json:
     """`moved`: credits went from source to target. `noted`: `topic` happened to `ref`; `data` are its values by name."""
-    if isinstance(event, Moved):
+    if isinstance(event, TransferEvent):
         return {
             "type": "moved",
             "reason": event.reason,
@@ -196,7 +207,7 @@ def render_event(event: Event) -> Json:
     return {"type": "noted", "topic": event.topic, "ref": _bytes(event.ref), "data": data}
 
 
-def _reference(event: Moved) -> str:
+def _reference(event: TransferEvent) -> str:
     return _memo(event.ref) if event.reason == "transfer" else _bytes(event.ref)
 
 
@@ -222,7 +233,7 @@ def render_history(account: bytes, *, cursor: int, height: int, time: int, event
     """
     e: Event = decode(Event, event, MAX_EVENT_BYTES) if isinstance(event, bytes) else event  # type: ignore[arg-type]
     common = {"cursor": cursor, "height": height, "time": time, "tx": tx.hex() if tx else None}
-    if isinstance(e, Noted):
+    if isinstance(e, LogEvent):
         return common | {"reason": e.topic, "amount": None, "ref": _bytes(e.ref), "other": None}
     if e.source == e.target:
         # Suspension and its end: free credits freeze, or thaw.
@@ -235,7 +246,7 @@ def render_history(account: bytes, *, cursor: int, height: int, time: int, event
     return common | {"reason": e.reason, "amount": amount, "ref": _reference(e), "other": other}
 
 
-def render_noted(event: Noted, *, cursor: int, height: int, time: int, tx: bytes) -> Json:
+def render_noted(event: LogEvent, *, cursor: int, height: int, time: int, tx: bytes) -> Json:
     """What happened to a subject, with the block's number and time; `tx` is zero where the block itself did it."""
     shown = render_event(event)
     at = {"cursor": cursor, "height": height, "time": time, "tx": tx.hex() if any(tx) else None}

@@ -21,8 +21,8 @@ from chain.crypto import parse_address
 from chain.errors import Malformed
 from client.api.errors import unavailable, usage
 from client.api.schema import NoQuery, Strict
-from client.core import Node
-from p2p.limits import Bucket
+from client.core import NodeService
+from p2p.limits import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ _SEE = "GET /v1/openapi.json describes every request"
 
 
 @dataclass(frozen=True)
-class Limits:
+class ServerLimits:
     """Bounds of one server. Counts are of requests at the same time."""
 
     waits: int = 256
@@ -100,7 +100,7 @@ class Turns:
 
     def __init__(self, rate: float, burst: float) -> None:
         self._pause, self._first = 1 / rate, asyncio.Lock()
-        self._bucket = Bucket(rate, burst, asyncio.get_running_loop().time())
+        self._bucket = TokenBucket(rate, burst, asyncio.get_running_loop().time())
 
     async def turn(self) -> None:
         async with self._first:
@@ -112,9 +112,9 @@ class Turns:
 class Context:
     """What handlers work with."""
 
-    node: Node
+    node: NodeService
     version: str
-    limits: Limits
+    limits: ServerLimits
     spool: Path
     hub: Hub
     waits: Slots
@@ -136,7 +136,7 @@ class Call:
     body: Any
 
     @property
-    def node(self) -> Node:
+    def node(self) -> NodeService:
         return self.context.node
 
     def path(self, name: str) -> str:

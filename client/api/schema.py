@@ -72,7 +72,7 @@ class RawTxsRequest(Strict, frozen=True, kw_only=True):
 # --- answers: transactions and chain ------------------------------------------------------------------------------------------
 
 
-class MovedEvent(Strict, frozen=True, kw_only=True, tag_field="type", tag="moved"):
+class TransferEventView(Strict, frozen=True, kw_only=True, tag_field="type", tag="moved"):
     """`source` null: minted; `target` null: burned. Escrows are shown as bounty:…, fees:…, deposit:… and stake:…."""
 
     reason: str
@@ -82,7 +82,7 @@ class MovedEvent(Strict, frozen=True, kw_only=True, tag_field="type", tag="moved
     ref: str
 
 
-class NotedEvent(Strict, frozen=True, kw_only=True, tag_field="type", tag="noted"):
+class LogEventView(Strict, frozen=True, kw_only=True, tag_field="type", tag="noted"):
     topic: str
     ref: str
     data: dict[str, Any]
@@ -97,7 +97,7 @@ class TxAnswer(Strict, frozen=True, kw_only=True):
     index: int | None = None
     code: int | None = None
     code_name: str | None = None
-    events: list[MovedEvent | NotedEvent] | None = None
+    events: list[TransferEventView | LogEventView] | None = None
 
 
 class TxRefused(Strict, frozen=True, kw_only=True):
@@ -130,7 +130,7 @@ class TxView(Strict, frozen=True, kw_only=True):
     ops: list[dict[str, Any]]
     code: int
     code_name: str
-    events: list[MovedEvent | NotedEvent]
+    events: list[TransferEventView | LogEventView]
 
 
 class CertificateView(Strict, frozen=True, kw_only=True):
@@ -188,7 +188,7 @@ class StateProofView(Strict, frozen=True, kw_only=True):
 
 
 class HandoversView(Strict, frozen=True, kw_only=True):
-    """Encoded handovers in hex, ascending by height (LC-BLK-18)."""
+    """Encoded validator set changes in hex, ascending by height (LC-BLK-18)."""
 
     handovers: list[Hex]
 
@@ -223,7 +223,7 @@ class FailingView(Strict, frozen=True, kw_only=True):
     why: str
 
 
-class RoomView(Strict, frozen=True, kw_only=True):
+class MempoolSpaceView(Strict, frozen=True, kw_only=True):
     """One kind of room in the mempool: bytes that count against its limit, and accounts that hold some of that kind."""
 
     bytes: int
@@ -255,7 +255,7 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     working: bool
     first_block: int = 1
     mempool: int = 0
-    mempool_room: dict[str, RoomView] = {}
+    mempool_room: dict[str, MempoolSpaceView] = {}
     """By kind: `not ready`, `common`, `urgent`, `local` (LC-NODE-61)."""
     parked: list[ParkedView] = []
     failing: list[FailingView] = []

@@ -1,4 +1,4 @@
-"""The HTTP API of a node: one aiohttp server over `client.core.Node`. Loopback by default, token-protected, no CORS.
+"""The HTTP API of a node: one aiohttp server over `client.core.NodeService`. Loopback by default, token-protected, no CORS.
 
 Every request goes through one gate: how many at a time, the Host header (a name that somebody else's DNS points here is refused),
 the token (compared in constant time), the query and the body parsed into the route's types. Every refusal has one shape.
@@ -22,15 +22,27 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from chain.storage.errors import StorageError
-from client.api.door import Connection, Door
-from client.api.errors import ApiError, ErrorBody, ErrorResponse, not_found, unauthorized, usage
+from client.api.errors import ErrorBody, ErrorResponse, RequestError, not_found, unauthorized, usage
 from client.api.following import Followers
+from client.api.http_listener import HttpConnection, HttpListener
 from client.api.hub import Hub
 from client.api.metrics import Metrics
 from client.api.openapi import document
-from client.api.route import MAX_JSON, SAFE_HEADERS, Call, Context, Limits, Reply, Route, Slots, Turns, parse_body, parse_query
+from client.api.route import (
+    MAX_JSON,
+    SAFE_HEADERS,
+    Call,
+    Context,
+    Reply,
+    Route,
+    ServerLimits,
+    Slots,
+    Turns,
+    parse_body,
+    parse_query,
+)
 from client.api.table import FOLLOWERS, ROUTES
-from client.core import Node
+from client.core import NodeService
 
 log = structlog.get_logger(__name__)
 
@@ -49,13 +61,13 @@ class ApiServer:
 
     def __init__(
         self,
-        node: Node,
+        node: NodeService,
         *,
         listen: tuple[str, int],
         token: str,
         version: str,
         spool: Path | None = None,
-        limits: Limits | None = None,
+        limits: ServerLimits | None = None,
     ) -> None:
         if len(token) < MIN_TOKEN:
             raise ValueError(
@@ -63,7 +75,7 @@ class ApiServer:
             )
         self._node, self._listen, self._version = node, listen, version
         self._token = token.encode()
-        self._limits = limits or Limits()
+        self._limits = limits or ServerLimits()
         self._spool = spool
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._slots = Slots("requests", self._limits.requests)
@@ -73,12 +85,12 @@ class ApiServer:
         self._followers = Followers(node.ledger.state, FOLLOWERS)
         self._following: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
-        self._door: Door | None = None
+        self._door: HttpListener | None = None
 
     async def start(self) -> int:
         """Listen. Raises OSError when the address is taken."""
         context = self._context()
-        app = web.Application(middlewares=[self._gate], client_max_size=MAX_JSON)
+        app = web.Application(middlewares=[self._admit], client_max_size=MAX_JSON)
         for _, route in ROUTES:
             app.router.add_route(route.method, route.path, self._endpoint(route, context))
         self._runner = web.AppRunner(app, handle_signals=False, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S)
@@ -86,7 +98,7 @@ class ApiServer:
         server = self._runner.server
         if server is None:
             raise RuntimeError("the server was not set up")
-        self._door = Door(self._limits)
+        self._door = HttpListener(self._limits)
         self._strangers = Turns(self._limits.strangers_per_s, self._limits.strangers_at_once)
         try:
             port = await self._door.listen(server, *self._listen)
@@ -153,17 +165,17 @@ class ApiServer:
         return endpoint
 
     @web.middleware
-    async def _gate(
+    async def _admit(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         connection = request.protocol
         if self._strangers is not None and not self._has_token(request):
-            if isinstance(connection, Connection) and not request.content.is_eof():
+            if isinstance(connection, HttpConnection) and not request.content.is_eof():
                 connection.read_no_more()
             # Before its connection counts as busy: whoever waits here still makes room for others.
             await self._strangers.turn()
         started = perf_counter()
-        place = connection.request() if isinstance(connection, Connection) else nullcontext()
+        place = connection.request() if isinstance(connection, HttpConnection) else nullcontext()
         with place:
             response = await self._answer(request, handler)
         route: Route | None = request.get(_ROUTE)
@@ -178,7 +190,7 @@ class ApiServer:
                 self._check_host(request)
                 _check_encoding(request)
                 return await handler(request)
-        except ApiError as e:
+        except RequestError as e:
             return _failure(e)
         except web.HTTPException as e:
             return _failure(_of_http(e, request))
@@ -187,10 +199,12 @@ class ApiServer:
         except StorageError as e:
             # Never an answer made of damaged bytes. The text says what is damaged, and what to do about it.
             log.error("the disk does not hold what it should", method=request.method, path=request.path[:256], why=str(e))
-            return _failure(ApiError(500, "unavailable", "STORAGE", str(e)))
+            return _failure(RequestError(500, "unavailable", "STORAGE", str(e)))
         except Exception:
             log.exception("a request failed", method=request.method, path=request.path[:256])
-            return _failure(ApiError(500, "unavailable", "INTERNAL", "The node failed to answer this. Its log says why; report it"))
+            return _failure(
+                RequestError(500, "unavailable", "INTERNAL", "The node failed to answer this. Its log says why; report it")
+            )
 
     def _has_token(self, request: web.Request) -> bool:
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
@@ -202,7 +216,7 @@ class ApiServer:
                 "This request carries no valid token. Send `Authorization: Bearer <token>`; the token stands in api.token in the "
                 "node's data folder"
             )
-        if isinstance(request.protocol, Connection):
+        if isinstance(request.protocol, HttpConnection):
             request.protocol.known = True
 
     def _check_host(self, request: web.Request) -> None:
@@ -252,7 +266,7 @@ def _response(value: Any) -> web.StreamResponse:
     return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json", headers=SAFE_HEADERS)
 
 
-def _failure(e: ApiError) -> web.Response:
+def _failure(e: RequestError) -> web.Response:
     headers = dict(SAFE_HEADERS)
     if e.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="learningchain"'
@@ -262,7 +276,7 @@ def _failure(e: ApiError) -> web.Response:
     )
 
 
-def _of_http(e: web.HTTPException, request: web.Request) -> ApiError:
+def _of_http(e: web.HTTPException, request: web.Request) -> RequestError:
     """What the framework itself refuses, in our shape."""
     path = request.path[:256]
     if e.status == 404:

@@ -25,7 +25,7 @@ from client.cli.common import (
 )
 from client.cli.ready import ready
 from client.names import ADDRESS, Names, near
-from client.sdk_types import Account, ApiError, HistoryEntry, NotFound, ParkedReference, Status, Submitted
+from client.sdk_types import AccountInfo, ApiError, HistoryEntry, NodeStatus, NotFound, ParkedReference, Submitted
 
 if TYPE_CHECKING:
     from client.sdk import Client
@@ -76,7 +76,7 @@ def status(
     return 0
 
 
-def _mempool(found: Status) -> str:
+def _mempool(found: NodeStatus) -> str:
     """What waits for a block, and the fullest kind of room that it waits in."""
     waiting, room = found.get("mempool", 0), found.get("mempool_room", {})
     if not waiting or not room:
@@ -90,7 +90,7 @@ def _parked(one: ParkedReference) -> str:
     return f"{one['contract']} {one['ref']}: {one['fault']} in block {one['height']}; {words} (learningchain release)"
 
 
-def _audited(found: Status) -> str:
+def _audited(found: NodeStatus) -> str:
     """How far the node executed its blocks itself."""
     upto, height, first = found.get("audited"), found.get("height"), found.get("first_block", 1)
     if first > 1:
@@ -100,7 +100,7 @@ def _audited(found: Status) -> str:
     return f"up to block {upto}; those after it rest on their certificates until: learningchain audit"
 
 
-async def _status(node: Client) -> tuple[Status, str, str]:
+async def _status(node: Client) -> tuple[NodeStatus, str, str]:
     """The status, this node's role, and whether its containers hold: without an engine a node keeps its ledger running."""
     found = await node.status()
     try:
@@ -114,7 +114,7 @@ async def _status(node: Client) -> tuple[Status, str, str]:
         return found, role, in_commands(e.message) if e.name == "SANDBOX" else "-"
 
 
-def role_of(a: Account) -> str:
+def role_of(a: AccountInfo) -> str:
     return "validator" if a.get("validator") else "verifier" if a.get("verifier") else "member"
 
 

@@ -1,10 +1,11 @@
 """What a node does for credits, by the machines of the contracts (`client/contracts/<name>/work.py`).
 
-`Work` is the door and drives them, `WorkConfig` its settings; `machine` says what a contract gives, `events` what goes in and out.
+`WorkDriver` is the door and drives them, `WorkConfig` its settings; `machine` says what a contract gives, `events` what goes in
+and out.
 """
 
 from client.config import WorkConfig
-from client.work.book import BookError
-from client.work.runner import Work
+from client.work.database import WorkDatabaseError
+from client.work.runner import WorkDriver
 
-__all__ = ["BookError", "Work", "WorkConfig"]
+__all__ = ["WorkConfig", "WorkDatabaseError", "WorkDriver"]

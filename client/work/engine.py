@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from chain.types import format_loss
 from client.work.transfers import PLACES
-from sandbox import Backend, ImageLimits, Progress, RunOutcome, RunSpec, SandboxUnavailable
+from sandbox import Backend, ImageLimits, Progress, RunResult, RunSpec, SandboxUnavailable
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ class ThreadedSandbox:
     async def remove(self, image_id: str) -> None:
         await self._call(lambda: self._sandbox.remove_image(image_id))
 
-    async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunOutcome:
+    async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunResult:
         """Progress arrives on the loop's thread."""
         loop = asyncio.get_running_loop()
 
@@ -149,7 +149,7 @@ class RunLog:
             del run.progress[::2]
         run.progress.append({"step": progress.step, "of": progress.of, "loss": progress.loss})
 
-    def end(self, run: Run, outcome: RunOutcome) -> None:
+    def end(self, run: Run, outcome: RunResult) -> None:
         run.state, run.loss, run.log, run.ended = outcome.status.value, outcome.loss, outcome.log_tail, self._now()
         run.reason = run.reason or outcome.reason
 

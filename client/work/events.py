@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from chain.host import Reader
-from sandbox import RunSpec, Status
+from sandbox import RunSpec, RunStatus
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Secret:
-    """What this node must not forget, and nobody else may know yet: a record in the work book.
+    """What this node must not forget, and nobody else may know yet: a record in the work database.
 
     `kind` begins with the contract's name. `path`: a file of this node that lives as long as the record. `keep_ms`: how long the
     record is kept though its ref is forgotten; 0: it goes with its ref, and one without a ref stays.
@@ -91,7 +91,7 @@ class RunEnded:
     """A run is over. `model` is set where its output was to be kept and it succeeded."""
 
     run: str
-    status: Status
+    status: RunStatus
     reason: str
     loss: int | None = None
     probe_loss: int | None = None
@@ -141,7 +141,7 @@ class Settled:
 
 @dataclass(frozen=True)
 class Kept:
-    """A secret that a user handed to this node is in the book."""
+    """A secret that a user handed to this node is in the database."""
 
     secret: Secret
 
@@ -201,7 +201,7 @@ class BringImage:
 
 
 @dataclass(frozen=True)
-class LetGo:
+class ReleaseJob:
     """This machine needs the ref's image no more though the ref goes on: it makes room, where no other machine needs it."""
 
     ref: bytes
@@ -272,8 +272,9 @@ class EndScope:
 class Submit:
     """Have a message on the ledger, once, whatever happens to this node. A key of the kind that is known already changes nothing.
 
-    What becomes of it, and until when it makes sense, says the contract (`Slice.fates`). `secret` is in the book with it or neither
-    is, before the message leaves the node: answered by SecretStored or SecretRefused. `needs`: not sent where this file is gone.
+    What becomes of it, and until when it makes sense, says the contract (`Slice.fates`). `secret` is in the database with it or
+    neither is, before the message leaves the node: answered by SecretStored or SecretRefused. `needs`: not sent where this file is
+    gone.
     """
 
     kind: str
@@ -334,7 +335,7 @@ class Forget:
 
 
 @dataclass(frozen=True)
-class Stumbled:
+class JobFaulted:
     """A part failed at a ref (empty: at none in particular). What it said before, and of the others, stands."""
 
     ref: bytes
@@ -343,7 +344,7 @@ class Stumbled:
 
 Effect = (
     BringImage
-    | LetGo
+    | ReleaseJob
     | StartRun
     | Kill
     | FetchContent
@@ -356,7 +357,7 @@ Effect = (
     | Pin
     | Unpin
     | Forget
-    | Stumbled
+    | JobFaulted
 )
 
 
@@ -366,7 +367,7 @@ def take(effects: list[Any], ref: bytes, said: Iterable[Any]) -> bool:
         for effect in said:
             effects.append(effect)
     except Exception as fault:
-        effects.append(Stumbled(ref, fault))
+        effects.append(JobFaulted(ref, fault))
         return False
     return True
 

@@ -6,20 +6,20 @@ from concurrent.futures import Executor
 
 import structlog
 
-from client.work.book import Book
+from client.work.artifacts import Models, durably
+from client.work.database import WorkDatabase
 from client.work.engine import Run, RunLog
 from client.work.events import Attempt, Model, RunEnded, StartRun
-from client.work.material import Models, durably
-from sandbox import AsyncBackend, RunOutcome, Status
+from sandbox import AsyncBackend, RunResult, RunStatus
 
 log = structlog.get_logger(__name__)
 
 
 class Execution:
-    """Runs what it is told to and remembers attempts in the book."""
+    """Runs what it is told to and remembers attempts in the database."""
 
-    def __init__(self, engine: AsyncBackend, log_: RunLog, models: Models, book: Book, executor: Executor) -> None:
-        self._engine, self._log, self._models, self._book, self._executor = engine, log_, models, book, executor
+    def __init__(self, engine: AsyncBackend, log_: RunLog, models: Models, database: WorkDatabase, executor: Executor) -> None:
+        self._engine, self._log, self._models, self._database, self._executor = engine, log_, models, database, executor
         self.stopping = False
         """This node is stopping: runs that it kills now may be started again."""
 
@@ -32,32 +32,32 @@ class Execution:
         """One run to its end, whatever it comes to."""
         outcome = await self._outcome(start, run)
         model: Model | None = None
-        if start.keep and outcome.status is Status.OK and "model" in outcome.outputs:
+        if start.keep and outcome.status is RunStatus.OK and "model" in outcome.outputs:
             try:
                 model = await self._models.adopt(outcome.outputs["model"].path, start.run)
             except OSError as problem:
-                outcome = RunOutcome(status=Status.ENGINE_ERROR, reason=f"the model could not be kept on this disk: {problem}")
+                outcome = RunResult(status=RunStatus.ENGINE_ERROR, reason=f"the model could not be kept on this disk: {problem}")
         self._log.end(run, outcome)
-        if outcome.status is not Status.ENGINE_ERROR and model is None and not self.stopping:
+        if outcome.status is not RunStatus.ENGINE_ERROR and model is None and not self.stopping:
             await self._note(start, done=True)
         log.info("run ended", run=start.run, status=outcome.status.value, why=run.reason, loss=outcome.loss)
         return RunEnded(start.run, outcome.status, run.reason, outcome.loss, outcome.probe_loss, model)
 
-    async def _outcome(self, start: StartRun, run: Run) -> RunOutcome:
+    async def _outcome(self, start: StartRun, run: Run) -> RunResult:
         await self._note(start, done=False)
         spec = start.spec
         if isinstance(spec, str):
-            return RunOutcome(status=Status.FAILED, reason=spec)
+            return RunResult(status=RunStatus.FAILED, reason=spec)
         try:
             return await self._engine.run(spec, lambda progress: self._log.progress(run, progress), run.cancel)
         except Exception as problem:  # whatever the engine does, the machines must hear of an end
             log.error("a run failed outside its container", run=start.run, exc_info=problem)
-            return RunOutcome(status=Status.ENGINE_ERROR, reason=f"{type(problem).__name__}: {problem}")
+            return RunResult(status=RunStatus.ENGINE_ERROR, reason=f"{type(problem).__name__}: {problem}")
 
     async def _note(self, start: StartRun, *, done: bool) -> None:
         """An attempt begins with its first run; with `done` it is used up."""
         attempt: Attempt | None = start.attempt
         if attempt is None or not (done or attempt.first):
             return
-        write = self._book.attempt_done if done else self._book.attempt_started
+        write = self._database.attempt_done if done else self._database.attempt_started
         await durably(self._executor, lambda: write(attempt.kind, start.ref, attempt.number))

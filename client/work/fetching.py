@@ -10,9 +10,9 @@ import structlog
 
 from client.core import Files, Ledger
 from client.work import hidden
+from client.work.artifacts import Images, Pins, in_thread
 from client.work.events import BringImage, ContentMissing, ContentReady, Decrypt, FetchContent, ImageFailed, ImageReady, Input
 from client.work.hidden import BadKey
-from client.work.material import Images, Pins, in_thread
 from client.work.transfers import MODEL_PLACES, Transfers, transfer_s
 from p2p.content.faults import FetchFailed, Reason
 from sandbox import BadImage

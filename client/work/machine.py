@@ -40,7 +40,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Recalled:
-    """What this node knows when its machines are made: who it is, what it wants, and what its book says."""
+    """What this node knows when its machines are made: who it is, what it wants, and what its database says."""
 
     me: bytes
     chain_id: bytes
@@ -54,7 +54,7 @@ class Recalled:
     """(kind, key, ref) of each message that is on its way."""
 
 
-class Fate(Enum):
+class LedgerStatus(Enum):
     """What the state says about a message of ours."""
 
     STANDS = "it stands on the ledger"
@@ -63,8 +63,8 @@ class Fate(Enum):
     DISPLACED = "another one of this node stands in its place"
 
 
-FateOf = Callable[[Reader, bytes, int, Any], tuple[Fate, int | None]]
-"""(state, own identity, chain clock, message) -> its fate, and the chain clock until which it can take effect, if any."""
+LedgerStatusOf = Callable[[Reader, bytes, int, Any], tuple[LedgerStatus, int | None]]
+"""(state, own identity, chain clock, message) -> its ledger status, and the chain clock until which it can take effect, if any."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Slice:
 
     name: str
     machines: Callable[[Recalled], Sequence[Machine]] = lambda _: ()
-    fates: Mapping[type, FateOf] = field(default_factory=dict)
+    ledger_statuses: Mapping[type, LedgerStatusOf] = field(default_factory=dict)
     """Of every message that its machines submit."""
     watch: Watch | None = None
     images: Callable[[Reader], Iterator[tuple[bytes, str]]] = lambda _: iter(())
@@ -96,14 +96,14 @@ class Slice:
 def find_slices() -> list[Slice]:
     """Of every contract that has work for a node. Raises ValueError where two of them want the same."""
     found: list[Slice] = [module.WORK for module in contracts.parts("work").values()]
-    fates_of(found)
+    ledger_statuses_of(found)
     return found
 
 
-def fates_of(found: Sequence[Slice]) -> dict[type, FateOf]:
-    together: dict[type, FateOf] = {}
+def ledger_statuses_of(found: Sequence[Slice]) -> dict[type, LedgerStatusOf]:
+    together: dict[type, LedgerStatusOf] = {}
     for part in found:
-        for message, fate in part.fates.items():
+        for message, fate in part.ledger_statuses.items():
             if message in together:
                 raise ValueError(f"the work of {part.name} and of another contract both say what becomes of {message.__name__}")
             together[message] = fate

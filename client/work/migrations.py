@@ -1,4 +1,5 @@
-"""The tables of the work book, and how a book of an older program becomes one of this. Each step stays as it is for good."""
+"""The tables of the work database, and how a database of an older program becomes one of this. Each step stays as it is for
+good."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _Head = tuple[int, Rank, bytes, bytes]
 """Blame, rank, item, owner: of an owner's first item."""
 
 
-class FairOrder:
+class FairQueue:
     """Items are ids; each has one owner and one rank. Adding and dropping cost a search in two sorted lists."""
 
     def __init__(self) -> None:

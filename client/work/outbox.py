@@ -24,10 +24,10 @@ from chain.codec import encode
 from chain.contracts import decode_message
 from chain.errors import Code, InvalidTx
 from client.core import Ledger
-from client.work.book import Book, BookError, Intent, IntentState
+from client.work.artifacts import durably, in_thread
+from client.work.database import Intent, IntentState, WorkDatabase, WorkDatabaseError
 from client.work.events import SecretRefused, SecretStored, Submit
-from client.work.machine import Fate, FateOf
-from client.work.material import durably, in_thread
+from client.work.machine import LedgerStatus, LedgerStatusOf
 
 log = structlog.get_logger(__name__)
 
@@ -46,25 +46,25 @@ COMES_AGAIN = frozenset({Code.NOT_ALLOWED})
 
 
 class Outbox:
-    """Delivers the book's pending intents. `settled` is told of each end: (intent, state, note)."""
+    """Delivers the database's pending intents. `settled` is told of each end: (intent, state, note)."""
 
     def __init__(
         self,
-        book: Book,
+        database: WorkDatabase,
         ledger: Ledger,
-        fates: Mapping[type, FateOf],
+        fates: Mapping[type, LedgerStatusOf],
         *,
         now: Callable[[], int],
         executor: Executor,
         settled: Callable[[Intent, IntentState, str], None],
     ) -> None:
-        self.book, self._ledger, self._fates, self._now, self._executor = book, ledger, fates, now, executor
+        self.database, self._ledger, self._fates, self._now, self._executor = database, ledger, fates, now, executor
         self._settled = settled
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     async def start(self) -> None:
         """Go on with what was pending when the node stopped."""
-        for intent in await self._call(self.book.pending):
+        for intent in await self._call(self.database.pending):
             self._start(intent, None)
 
     async def submit(self, wanted: Submit) -> SecretStored | SecretRefused | None:
@@ -74,24 +74,24 @@ class Outbox:
         """
         intent, secret = Intent(wanted.kind, wanted.key, wanted.ref, encode(wanted.op)), wanted.secret
         if secret is None:
-            if await durably(self._executor, lambda: self.book.put(intent, self._now())):
+            if await durably(self._executor, lambda: self.database.put(intent, self._now())):
                 self._start(intent, wanted.op)
             return None
         try:
-            kept = await in_thread(self._executor, lambda: self.book.put_with(secret, intent, self._now()))
-        except (sqlite3.Error, BookError) as problem:
+            kept = await in_thread(self._executor, lambda: self.database.put_with(secret, intent, self._now()))
+        except (sqlite3.Error, WorkDatabaseError) as problem:
             log.error("a message could not be stored and is not sent", intent=wanted.key, why=str(problem))
             return SecretRefused(secret)
         if kept.blob == secret.blob:
             self._start(intent, wanted.op)
         else:  # another one was stored before: that one counts
-            first = await durably(self._executor, lambda: self.book.intent(wanted.kind, wanted.key))
+            first = await durably(self._executor, lambda: self.database.intent(wanted.kind, wanted.key))
             if first is not None:
                 self._start(first, None)
         return SecretStored(kept)
 
     def _start(self, intent: Intent, op: Any) -> None:
-        """Deliver (once) an intent that the book holds. `op`: its message, None where that is to be decoded."""
+        """Deliver (once) an intent that the database holds. `op`: its message, None where that is to be decoded."""
         place = intent.kind, intent.key
         if place not in self._tasks:
             task = asyncio.get_running_loop().create_task(self._deliver(intent, op), name=f"outbox {intent.key}")
@@ -104,7 +104,7 @@ class Outbox:
             log.error("an intent could not be delivered", intent=place[1], exc_info=task.exception())
 
     async def stop(self) -> None:
-        """What is pending stays in the book."""
+        """What is pending stays in the database."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -116,7 +116,7 @@ class Outbox:
 
     # --- one intent ------------------------------------------------------------------------------------------------------------
 
-    def _fate(self, op: Any) -> tuple[Fate, int | None]:
+    def _fate(self, op: Any) -> tuple[LedgerStatus, int | None]:
         says = self._fates.get(type(op))
         if says is None:
             raise TypeError(f"no contract says what becomes of a {type(op).__name__}")
@@ -128,13 +128,13 @@ class Outbox:
         tx, sent_at, waits, patience, pause = b"", 0, 0, 1, RETRY_S
         while True:
             known, deadline = self._fate(op)
-            if known is not Fate.OPEN:
-                state = IntentState.DONE if known is Fate.STANDS else IntentState.VOID
+            if known is not LedgerStatus.OPEN:
+                state = IntentState.DONE if known is LedgerStatus.STANDS else IntentState.VOID
                 await self._settle(intent, state, known.value)
                 return
             try:
                 if not tx or (waits >= patience and self._ledger.height > sent_at):
-                    patience = min(2 * patience, MAX_WAITS) if tx and self._calm(deadline, 2 * patience) else 1
+                    patience = min(2 * patience, MAX_WAITS) if tx and self._has_time(deadline, 2 * patience) else 1
                     tx, sent_at, waits = await self._submit(intent, op), self._ledger.height, 0
                 result = await self._ledger.result(tx, WAIT_S)
             except TimeoutError:
@@ -150,13 +150,13 @@ class Outbox:
                 tx, pause = b"", min(pause * 2, MAX_RETRY_S)
                 await asyncio.sleep(pause)
                 continue
-            if result.code and self._fate(op)[0] is not Fate.STANDS:
+            if result.code and self._fate(op)[0] is not LedgerStatus.STANDS:
                 await self._settle(intent, IntentState.REFUSED, f"refused with code {result.code}")
             else:
-                await self._settle(intent, IntentState.DONE, Fate.STANDS.value)
+                await self._settle(intent, IntentState.DONE, LedgerStatus.STANDS.value)
             return
 
-    def _calm(self, deadline: int | None, waits: int) -> bool:
+    def _has_time(self, deadline: int | None, waits: int) -> bool:
         """The deadline is far enough away for waits of this length."""
         return deadline is None or deadline - self._ledger.clock > TRIES_LEFT * waits * WAIT_S * 1_000
 
@@ -168,11 +168,11 @@ class Outbox:
 
     async def _submit(self, intent: Intent, op: Any) -> bytes:
         tx = await self._ledger.submit([op], urgent=True)
-        await durably(self._executor, lambda: self.book.sent(intent, tx, self._now()))
+        await durably(self._executor, lambda: self.database.sent(intent, tx, self._now()))
         return tx
 
     async def _settle(self, intent: Intent, state: IntentState, note: str) -> None:
-        await durably(self._executor, lambda: self.book.settle(intent, state, note, self._now()))
+        await durably(self._executor, lambda: self.database.settle(intent, state, note, self._now()))
         log.info("intent settled", intent=intent.key, state=state.name.lower(), note=note)
         self._settled(intent, state, note)
 

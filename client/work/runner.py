@@ -1,10 +1,10 @@
 """Work: the machines of every contract on one node, driven on its event loop.
 
-    blocks, time --> machines (pure) --> effects: images, runs (threads), files, the book (a thread), the outbox
+    blocks, time --> machines (pure) --> effects: images, runs (threads), files, the database (a thread), the outbox
 
-`Work` is composed by the daemon. It knows no contract: its machines, and what it must know of them, come from the contracts' slices
-(`machine`). Nothing in it blocks the loop: the sandbox, the book and hashing have threads of their own. What an effect comes to
-goes back into the machines as an input. A node that is killed goes on from the ledger and the book.
+`WorkDriver` is composed by the daemon. It knows no contract: its machines, and what it must know of them, come from the contracts'
+slices (`machine`). Nothing in it blocks the loop: the sandbox, the database and hashing have threads of their own. What an effect
+comes to goes back into the machines as an input. A node that is killed goes on from the ledger and the database.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import structlog
 
 from client.config import WorkConfig
 from client.core import Files, Ledger
-from client.work.book import Book, Intent, IntentState
-from client.work.changes import MAX_PIECE, Changes
+from client.work.artifacts import Images, Models, Pins, durably, in_thread
+from client.work.changes import MAX_PIECE, JobChanges
+from client.work.database import Intent, IntentState, WorkDatabase
 from client.work.engine import RunLog, ThreadedSandbox
 from client.work.events import (
     BringImage,
@@ -37,24 +38,23 @@ from client.work.events import (
     FetchContent,
     Forget,
     Input,
+    JobFaulted,
     Kept,
     Kill,
-    LetGo,
     NotPublished,
     Pin,
     PublishFile,
+    ReleaseJob,
     Secret,
     SecretRefused,
     Settled,
     StartRun,
-    Stumbled,
     Submit,
     Unpin,
 )
 from client.work.execution import Execution
 from client.work.fetching import Fetching
-from client.work.machine import Machine, Recalled, Slice, fates_of, find_slices
-from client.work.material import Images, Models, Pins, durably, in_thread
+from client.work.machine import Machine, Recalled, Slice, find_slices, ledger_statuses_of
 from client.work.outbox import Outbox
 from sandbox import AsyncBackend, Backend, SandboxError
 
@@ -88,10 +88,10 @@ class _Part:
     """A machine, and what is told to it: its contract's changes."""
 
     machine: Machine
-    changes: Changes
+    changes: JobChanges
 
 
-class Work:
+class WorkDriver:
     """Implements `client.core.Runs`. `data` is the folder of this part alone, beside the sandbox's own (`sandbox`).
 
     `now()`: wall-clock milliseconds; `rng(n)`: n random bytes. `self_test`: prove every
@@ -125,7 +125,7 @@ class Work:
         self._slices = list(find_slices() if slices is None else slices)
         self._parts: dict[str, _Part] = {}
         """By the machine's name, in the order in which they are asked."""
-        self._changes: list[Changes] = []
+        self._changes: list[JobChanges] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._scopes: dict[tuple[str, str], set[asyncio.Task[None]]] = {}
         """Fetches under way, by machine and scope."""
@@ -146,17 +146,17 @@ class Work:
     async def start(self) -> None:
         """Go on where this node stopped. Raises BookError. The sandbox is prepared meanwhile; duties that need none are done."""
         path = self._folder / "work.db"
-        self._book = await self._call(lambda: Book(path, self._ledger.chain_id, self._ledger.own_id))
-        self._pins = Pins(self._files, self._book, self._executor)
+        self._database = await self._call(lambda: WorkDatabase(path, self._ledger.chain_id, self._ledger.own_id))
+        self._pins = Pins(self._files, self._database, self._executor)
         await self._pins.load()
         self._images = Images(self._files, self._engine, self._pins)
         self._models = Models(self._folder / "models", self._executor)
         hidden = self._folder / "hidden"
         self._fetch = Fetching(self._ledger, self._files, self._images, self._pins, hidden, self._executor)
-        self._execution = Execution(self._engine, self._log, self._models, self._book, self._executor)
+        self._execution = Execution(self._engine, self._log, self._models, self._database, self._executor)
         await self._recall()
-        fates = fates_of(self._slices)
-        self._outbox = Outbox(self._book, self._ledger, fates, now=self._now, executor=self._executor, settled=self._settled)
+        fates = ledger_statuses_of(self._slices)
+        self._outbox = Outbox(self._database, self._ledger, fates, now=self._now, executor=self._executor, settled=self._settled)
         await self._outbox.start()
         self._started = True
         runs = self._config.enabled or self._config.verify  # else no engine is needed: what is left is to abstain and to serve
@@ -165,11 +165,11 @@ class Work:
 
     async def _recall(self) -> None:
         """The machines know again what this node knew."""
-        book = self._book
-        await self._call(lambda: book.prune(self._now()))
+        database = self._database
+        await self._call(lambda: database.prune(self._now()))
         await self._pins.expire(self._now())
-        secrets, pending = await self._call(book.secrets), await self._call(book.pending)
-        attempts = await self._call(lambda: book.attempts(MAX_STARTS))
+        secrets, pending = await self._call(database.secrets), await self._call(database.pending)
+        attempts = await self._call(lambda: database.attempts(MAX_STARTS))
         for part in self._slices:
             known = Recalled(
                 me=self._ledger.own_id,
@@ -180,7 +180,7 @@ class Work:
                 attempts={kind: used for kind, used in attempts.items() if part.owns(kind)},
                 pending=[(intent.kind, intent.key, intent.ref) for intent in pending if part.owns(intent.kind)],
             )
-            changes = Changes(self._ledger.state, part.watch)
+            changes = JobChanges(self._ledger.state, part.watch)
             self._changes.append(changes)
             for machine in part.machines(known):
                 if machine.name in self._parts:
@@ -190,7 +190,7 @@ class Work:
         await self._call(self._fetch.sweep)
 
     async def stop(self) -> None:
-        """Kill what runs and stop; what is pending stays in the book. Also after a `start` that failed."""
+        """Kill what runs and stop; what is pending stays in the database. Also after a `start` that failed."""
         self._stopping = True
         if self._started:
             self._execution.stopping = True
@@ -204,7 +204,7 @@ class Work:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._started:
             await self._outbox.stop()
-            await self._call(self._book.close)
+            await self._call(self._database.close)
         try:
             await self._engine.close()
         except SandboxError as problem:
@@ -323,7 +323,7 @@ class Work:
         except Exception as fault:
             self._fails(name, fault)
             return
-        stumbled = [effect for effect in effects if isinstance(effect, Stumbled)]
+        stumbled = [effect for effect in effects if isinstance(effect, JobFaulted)]
         for failure in stumbled:
             self._fails(name, failure.fault, failure.ref)
         if not stumbled and self._failing.pop(name, None) is not None:
@@ -382,7 +382,7 @@ class Work:
                 self._spawn(self._pinned(self._pins.pin(effect.cid, effect.reason, effect.ref, until), effect.ref))
             case Unpin():
                 self._spawn(self._pinned(self._pins.give_up(effect.ref, (effect.reason,)), effect.ref))
-            case LetGo() if effect.ref not in self._fetching and self._nobody_else_needs(name, effect.ref):
+            case ReleaseJob() if effect.ref not in self._fetching and self._nobody_else_needs(name, effect.ref):
                 self._letting_go.add(effect.ref)
                 self._spawn(self._let_go(effect.ref))
             case Forget() if effect.ref not in self._releasing:
@@ -453,9 +453,9 @@ class Work:
             log.error("a file on this disk is not what it was", ref=effect.ref.hex(), cid=cid)
 
     async def _drop_secret(self, effect: DropSecret) -> None:
-        known = await durably(self._executor, lambda: self._book.secret(effect.kind, effect.key))
+        known = await durably(self._executor, lambda: self._database.secret(effect.kind, effect.key))
         if known is not None:
-            await durably(self._executor, lambda: self._book.drop_secret(effect.kind, effect.key))
+            await durably(self._executor, lambda: self._database.drop_secret(effect.kind, effect.key))
             if known.path is not None:
                 await self._models.drop(known.path)
 
@@ -490,7 +490,7 @@ class Work:
                     await self._pins.pin(cid, f"won:{ref.hex()}", ref, self._now() + ms)
             await self._pins.release(ref)
             await self._images.release(ref)
-            for path in await self._call(lambda: self._book.forget(ref)):
+            for path in await self._call(lambda: self._database.forget(ref)):
                 await self._models.drop(path)
             await self._pins.expire(self._now())
         except sqlite3.Error as problem:
@@ -516,7 +516,7 @@ class Work:
 
     async def keep(self, secret: Secret) -> None:
         """Keep what a user hands to this node's work; its contract's machines are told."""
-        await self._call(lambda: self._book.save(secret, self._now()))
+        await self._call(lambda: self._database.save(secret, self._now()))
         self._feed(Kept(secret))
 
     # --- helpers ---------------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from client.sdk_types import ApiError, Invalid
 from examples.demo.board import Json
 from examples.demo.plan import ATTEMPTS, CHEATER, CONTRACTOR, FALSE_LOSS, FRAUD, MIN_ACCURACY, NODES, RACE
 from examples.demo.story import Scene, sha256_of, until
-from sandbox import Status
+from sandbox import RunStatus
 
 LEVEL_S: Final = 30.0
 REFUSE_S: Final = 10.0
@@ -263,13 +263,13 @@ def _runs(v: Verdict, scene: Scene, job: str) -> Iterator[tuple[str, Json]]:
 def containers(v: Verdict, scene: Scene, job: str) -> int:
     """Runs for which a container was made: not those that ended before."""
     return sum(
-        run["state"] != Status.ENGINE_ERROR.value and "before it began" not in run["reason"] for _, run in _runs(v, scene, job)
+        run["state"] != RunStatus.ENGINE_ERROR.value and "before it began" not in run["reason"] for _, run in _runs(v, scene, job)
     )
 
 
 def _work(v: Verdict, scene: Scene) -> None:
     """Who trained and who evaluated, in containers of their own."""
-    runs = [(name, run) for name, run in _runs(v, scene, scene.race) if run["state"] == Status.OK.value]
+    runs = [(name, run) for name, run in _runs(v, scene, scene.race) if run["state"] == RunStatus.OK.value]
     trained = {name: {run["seed"] for n, run in runs if n == name and run["phase"] == "train"} for name, _ in runs}
     workers = [name for name, seeds in trained.items() if seeds]
     seeds = [seed for own in trained.values() for seed in own]
@@ -279,7 +279,7 @@ def _work(v: Verdict, scene: Scene) -> None:
     for title, job in (("job one", scene.race), ("job two", scene.fraud)):
         seen = v.seen[0].race if job == scene.race else v.seen[0].fraud
         voters = {scene.board.name(x["voter"]) for x in votes_of(seen) if x["measured"] is not None}
-        evaluated = {name for name, run in _runs(v, scene, job) if run["phase"] == "verify" and run["state"] == Status.OK.value}
+        evaluated = {name for name, run in _runs(v, scene, job) if run["phase"] == "verify" and run["state"] == RunStatus.OK.value}
         v.want(voters <= evaluated, title, f"{', '.join(sorted(voters - evaluated))} voted without an evaluation in a container")
     v.want(not any(run["phase"] == "train" for _, run in _runs(v, scene, scene.fraud)), "job two", "somebody trained for it")
 

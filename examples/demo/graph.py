@@ -74,7 +74,7 @@ class Home:
 
     @property
     def tag(self) -> str:
-        """What marks this node's containers: see `client.work_room`."""
+        """What marks this node's containers: see `client.work_service`."""
         return self.address[:20]
 
 

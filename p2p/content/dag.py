@@ -30,7 +30,7 @@ MAX_NODE = 16_384
 _UNIXFS_FILE = b"\x08\x02"
 
 
-class Source(Protocol):
+class ByteSource(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
@@ -92,7 +92,7 @@ def encode_node(size: int, depth: int, children: list[Cid]) -> bytes:
     return b"".join(out) + b"\x0a" + _varint(len(data)) + data
 
 
-class Node(NamedTuple):
+class DagNode(NamedTuple):
     size: int
     depth: int
     children: list[Cid]
@@ -133,7 +133,7 @@ class _Reader:
         return self.at < len(self.data) and self.data[self.at] == key
 
 
-def parse_node(block: bytes, size: int | None = None, depth: int | None = None) -> Node:
+def parse_node(block: bytes, size: int | None = None, depth: int | None = None) -> DagNode:
     """The node in a dag-pb block; with `size` and `depth` also that it is the one expected at its place.
 
     Without them it is a root, whose depth follows from its size. Raises `Malformed` on everything that is not the exact block
@@ -166,7 +166,7 @@ def parse_node(block: bytes, size: int | None = None, depth: int | None = None) 
         raise Malformed("not the tree of `ipfs add --cid-version=1` (chunks of 262144 bytes, 174 links a node)")
     if encode_node(size, depth, children) != block:
         raise Malformed("a node that is not encoded as `ipfs add --cid-version=1` does it")
-    return Node(size, depth, children)
+    return DagNode(size, depth, children)
 
 
 # --- building -----------------------------------------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ class Builder:
         return self._levels[level][0][0]
 
 
-def chunks(source: Source) -> Iterator[bytes]:
+def chunks(source: ByteSource) -> Iterator[bytes]:
     """A stream cut into chunks, whatever pieces it reads in."""
     held = bytearray()
     while piece := source.read(CHUNK - len(held)):
@@ -239,7 +239,7 @@ class TooLarge(Malformed):
         self.size = size
 
 
-class Place(NamedTuple):
+class TreePosition(NamedTuple):
     offset: int
     size: int
     depth: int
@@ -255,7 +255,7 @@ class Assembly:
     def __init__(self, root: Cid, max_size: int) -> None:
         self.root, self.max_size = root, max_size
         self.size: int | None = None
-        self.wanted: dict[Cid, list[Place]] = {}
+        self.wanted: dict[Cid, list[TreePosition]] = {}
         self.leaves: dict[Cid, list[int]] = {}
         """Offsets of each distinct leaf."""
         self.nodes: dict[Cid, bytes] = {}
@@ -303,7 +303,7 @@ class Assembly:
             node = parse_node(block)
             self._limit(node.size)
             self.size = node.size
-            places = [Place(0, node.size, node.depth)]
+            places = [TreePosition(0, node.size, node.depth)]
         self.nodes[cid] = block
         fresh: dict[Cid, None] = {}
         pending = [(place, block) for place in reversed(places)]
@@ -312,7 +312,7 @@ class Assembly:
             self._expand(place, held, fresh, pending)
         return list(fresh)
 
-    def _expand(self, place: Place, block: bytes, fresh: dict[Cid, None], pending: list[tuple[Place, bytes]]) -> None:
+    def _expand(self, place: TreePosition, block: bytes, fresh: dict[Cid, None], pending: list[tuple[TreePosition, bytes]]) -> None:
         node, offset = parse_node(block, place.size, place.depth), place.offset
         for child, part in zip(node.children, child_sizes(place.size, place.depth), strict=True):
             if child.raw:
@@ -320,9 +320,9 @@ class Assembly:
                     fresh[child] = None
                 self.leaves.setdefault(child, []).append(offset)
             elif child in self.nodes:
-                pending.append((Place(offset, part, place.depth - 1), self.nodes[child]))
+                pending.append((TreePosition(offset, part, place.depth - 1), self.nodes[child]))
             else:
                 if child not in self.wanted:
                     fresh[child] = None
-                self.wanted.setdefault(child, []).append(Place(offset, part, place.depth - 1))
+                self.wanted.setdefault(child, []).append(TreePosition(offset, part, place.depth - 1))
             offset += part

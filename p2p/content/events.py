@@ -6,28 +6,28 @@ import msgspec
 
 from p2p.content.cid import Cid
 from p2p.content.faults import Reason
-from p2p.content.messages import Block
+from p2p.content.messages import ContentBlock
 from p2p.content.serving import Serve
 
 
-class PeerUp(msgspec.Struct, frozen=True):
+class PeerConnected(msgspec.Struct, frozen=True):
     peer: bytes
 
 
-class PeerDown(msgspec.Struct, frozen=True):
+class PeerDisconnected(msgspec.Struct, frozen=True):
     peer: bytes
 
 
-class Received(msgspec.Struct, frozen=True):
+class MessageReceived(msgspec.Struct, frozen=True):
     peer: bytes
     payload: bytes
 
 
 class Arrived(msgspec.Struct, frozen=True):
-    """A block frame, decoded and its data hashed elsewhere: what `Received` does in one go, for loops that must not wait."""
+    """A block frame, decoded and its data hashed elsewhere: what `MessageReceived` does in one go, for loops that must not wait."""
 
     peer: bytes
-    block: Block
+    block: ContentBlock
     digest: bytes
 
 
@@ -43,11 +43,11 @@ class Cancel(msgspec.Struct, frozen=True):
     root: Cid
 
 
-class Tick(msgspec.Struct, frozen=True):
+class TimerTick(msgspec.Struct, frozen=True):
     """Time passed; due a few times a second while `busy`."""
 
 
-class Opened(msgspec.Struct, frozen=True):
+class DownloadOpened(msgspec.Struct, frozen=True):
     """Answer to `Open`."""
 
     root: Cid
@@ -58,7 +58,7 @@ class Opened(msgspec.Struct, frozen=True):
     """Of the whole file, where something of it is here: no node tells it of a file that is one leaf."""
 
 
-class Stored(msgspec.Struct, frozen=True):
+class BlockStored(msgspec.Struct, frozen=True):
     """Answer to `StoreNode` and `StoreLeaf`."""
 
     root: Cid
@@ -84,12 +84,12 @@ class Served(msgspec.Struct, frozen=True):
     peer: bytes
 
 
-class Send(msgspec.Struct, frozen=True):
+class SendMessage(msgspec.Struct, frozen=True):
     peer: bytes
     payload: bytes
 
 
-class Penalize(msgspec.Struct, frozen=True):
+class PenalizePeer(msgspec.Struct, frozen=True):
     """The peer broke the protocol; `text` says how."""
 
     peer: bytes
@@ -120,27 +120,52 @@ class Complete(msgspec.Struct, frozen=True):
     root: Cid
 
 
-class Release(msgspec.Struct, frozen=True):
+class CloseDownload(msgspec.Struct, frozen=True):
     """The session is over: close what `Open` opened. Disk effects of one root must be run in order."""
 
     root: Cid
 
 
-class Progress(msgspec.Struct, frozen=True):
+class DownloadProgress(msgspec.Struct, frozen=True):
     root: Cid
     done: int
     size: int
 
 
-class Finished(msgspec.Struct, frozen=True):
+class DownloadFinished(msgspec.Struct, frozen=True):
     root: Cid
 
 
-class Failed(msgspec.Struct, frozen=True):
+class DownloadFailed(msgspec.Struct, frozen=True):
     root: Cid
     reason: Reason
     text: str
 
 
-Input = PeerUp | PeerDown | Received | Arrived | Fetch | Cancel | Tick | Opened | Stored | Completed | DiskFailed | Served
-Effect = Send | Penalize | Open | StoreNode | StoreLeaf | Complete | Release | Progress | Finished | Failed | Serve
+Input = (
+    PeerConnected
+    | PeerDisconnected
+    | MessageReceived
+    | Arrived
+    | Fetch
+    | Cancel
+    | TimerTick
+    | DownloadOpened
+    | BlockStored
+    | Completed
+    | DiskFailed
+    | Served
+)
+Effect = (
+    SendMessage
+    | PenalizePeer
+    | Open
+    | StoreNode
+    | StoreLeaf
+    | Complete
+    | CloseDownload
+    | DownloadProgress
+    | DownloadFinished
+    | DownloadFailed
+    | Serve
+)

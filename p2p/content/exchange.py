@@ -25,32 +25,32 @@ from p2p.content.cid import Cid, from_bytes
 from p2p.content.dag import TooLarge
 from p2p.content.events import (
     Arrived,
+    BlockStored,
     Cancel,
+    CloseDownload,
     Complete,
     Completed,
     DiskFailed,
+    DownloadFailed,
+    DownloadFinished,
+    DownloadOpened,
+    DownloadProgress,
     Effect,
-    Failed,
     Fetch,
-    Finished,
     Input,
+    MessageReceived,
     Open,
-    Opened,
-    PeerDown,
-    PeerUp,
-    Penalize,
-    Progress,
-    Received,
-    Release,
-    Send,
+    PeerConnected,
+    PeerDisconnected,
+    PenalizePeer,
+    SendMessage,
     Served,
-    Stored,
     StoreLeaf,
     StoreNode,
-    Tick,
+    TimerTick,
 )
 from p2p.content.faults import Reason
-from p2p.content.messages import MAX_WANTS, Block, DontHave, Has, Message, WantBlocks, WhoHas, decode_message
+from p2p.content.messages import MAX_WANTS, ContentBlock, DontHave, Has, Message, WantBlocks, WhoHas, decode_message
 from p2p.content.serving import Serving
 from p2p.content.session import Phase, Session
 
@@ -105,11 +105,11 @@ class Exchange:
         """One input in (`now` in ms, any monotonic clock), its effects out, to be run in order."""
         self._now = now
         match given:
-            case PeerUp():
+            case PeerConnected():
                 self._peer_up(given.peer)
-            case PeerDown():
+            case PeerDisconnected():
                 self._peer_down(given.peer)
-            case Received():
+            case MessageReceived():
                 self._received(given.peer, given.payload)
             case Arrived():
                 self._arrived(given)
@@ -117,11 +117,11 @@ class Exchange:
                 self._fetch(given)
             case Cancel():
                 self._fail(given.root, Reason.CANCELLED, "cancelled")
-            case Tick():
+            case TimerTick():
                 self._tick()
-            case Opened():
+            case DownloadOpened():
                 self._opened(given)
-            case Stored():
+            case BlockStored():
                 self._stored(given.root, given.cid)
             case Completed():
                 self._completed(given.root)
@@ -183,10 +183,10 @@ class Exchange:
                         self._drop_provider(root, peer)
                 case WantBlocks():
                     self._wanted(peer, root, [from_bytes(cid) for cid in message.blocks])
-                case Block():
+                case ContentBlock():
                     self._block(peer, root, from_bytes(message.cid), message.data, sha256(message.data))
         except Malformed as e:
-            self._out.append(Penalize(peer, f"a content message that cannot be read: {e}"))
+            self._out.append(PenalizePeer(peer, f"a content message that cannot be read: {e}"))
 
     def _has(self, peer: bytes, root: Cid) -> None:
         session = self._sessions.get(root)
@@ -207,7 +207,7 @@ class Exchange:
             root, cid = from_bytes(given.block.root), from_bytes(given.block.cid)
             self._block(given.peer, root, cid, given.block.data, given.digest)
         except Malformed as e:
-            self._out.append(Penalize(given.peer, f"a content message that cannot be read: {e}"))
+            self._out.append(PenalizePeer(given.peer, f"a content message that cannot be read: {e}"))
 
     def owed(self, peer: bytes) -> int:
         """How many blocks the peer may still send."""
@@ -217,7 +217,7 @@ class Exchange:
     def _block(self, peer: bytes, root: Cid, cid: Cid, data: bytes, digest: bytes) -> None:
         known = self._peers[peer]
         if known.owed <= 0:
-            self._out.append(Penalize(peer, "sends blocks that nobody asked for"))
+            self._out.append(PenalizePeer(peer, "sends blocks that nobody asked for"))
             return
         known.owed -= 1
         known.in_flight.discard((root, cid))
@@ -225,7 +225,7 @@ class Exchange:
         if session is None or peer in session.denied or not session.needs(cid):
             return  # late: another peer was faster, or the session ended
         if digest != cid.digest:
-            self._out.append(Penalize(peer, f"sent wrong bytes for block {cid}"))
+            self._out.append(PenalizePeer(peer, f"sent wrong bytes for block {cid}"))
             session.lost(cid, peer)
             session.denied.add(peer)
             self._drop_provider(root, peer)
@@ -265,19 +265,19 @@ class Exchange:
             return
         if len(self._sessions) >= MAX_SESSIONS:
             text = f"{MAX_SESSIONS} downloads are under way already: try again when one of them ended"
-            self._out.append(Failed(root, Reason.BUSY, text))
+            self._out.append(DownloadFailed(root, Reason.BUSY, text))
             return
         self._sessions[root] = Session(root, given.max_size, given.deadline, self._now)
         self._out.append(Open(root))
         for peer in self._peers:
             self._send(peer, WhoHas(root.to_bytes()))
 
-    def _opened(self, given: Opened) -> None:
+    def _opened(self, given: DownloadOpened) -> None:
         session = self._sessions.get(given.root)
         if session is None or session.phase != Phase.OPENING:
             return
         if given.complete:
-            self._end(given.root, Finished(given.root))
+            self._end(given.root, DownloadFinished(given.root))
             return
         session.phase = Phase.LOADING
         try:
@@ -286,7 +286,7 @@ class Exchange:
             self._fail(given.root, Reason.TOO_LARGE, str(e))
             return
         if session.bytes_done:
-            self._out.append(Progress(given.root, session.bytes_done, session.size))
+            self._out.append(DownloadProgress(given.root, session.bytes_done, session.size))
         self._complete_if_whole(session)
 
     def _stored(self, root: Cid, cid: Cid) -> None:
@@ -298,7 +298,7 @@ class Exchange:
         if cid.raw:
             session.leaf_done(cid)
         session.done.add(cid)
-        self._out.append(Progress(root, session.bytes_done, session.size))
+        self._out.append(DownloadProgress(root, session.bytes_done, session.size))
         self._complete_if_whole(session)
 
     def _complete_if_whole(self, session: Session) -> None:
@@ -308,17 +308,17 @@ class Exchange:
 
     def _completed(self, root: Cid) -> None:
         if root in self._sessions:
-            self._end(root, Finished(root))
+            self._end(root, DownloadFinished(root))
 
     def _fail(self, root: Cid, reason: Reason, text: str) -> None:
         if root in self._sessions:
-            self._end(root, Failed(root, reason, text))
+            self._end(root, DownloadFailed(root, reason, text))
 
     def _end(self, root: Cid, last: Effect) -> None:
         for peer in self._peers:
             self._take_back(root, peer)
         del self._sessions[root]
-        self._out += [Release(root), last]
+        self._out += [CloseDownload(root), last]
 
     # --- time -----------------------------------------------------------------------------------------------------------------
 
@@ -415,4 +415,4 @@ class Exchange:
         wants.setdefault((peer, session.root), []).append(cid)
 
     def _send(self, peer: bytes, message: Message) -> None:
-        self._out.append(Send(peer, encode(message)))
+        self._out.append(SendMessage(peer, encode(message)))

@@ -40,13 +40,13 @@ class WantBlocks(Wire, frozen=True, tag=4):
     blocks: Annotated[list[CidBytes], Meta(min_length=1, max_length=MAX_WANTS)]
 
 
-class Block(Wire, frozen=True, tag=5):
+class ContentBlock(Wire, frozen=True, tag=5):
     root: CidBytes
     cid: CidBytes
     data: Annotated[bytes, Meta(max_length=CHUNK)]
 
 
-Message = WhoHas | Has | DontHave | WantBlocks | Block
+Message = WhoHas | Has | DontHave | WantBlocks | ContentBlock
 
 
 def decode_message(payload: bytes) -> Message:

@@ -11,7 +11,7 @@ import os
 from typing import NamedTuple
 
 from p2p.content.cid import Cid, names
-from p2p.content.store import Store
+from p2p.content.store import ContentStore
 
 
 class Found(NamedTuple):
@@ -26,7 +26,7 @@ class Found(NamedTuple):
 class Downloads:
     """The open partial files of one store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: ContentStore) -> None:
         self.store = store
         self._open: dict[Cid, int] = {}
 

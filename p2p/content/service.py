@@ -21,36 +21,36 @@ from chain.errors import Malformed
 from p2p.content.cid import Cid
 from p2p.content.events import (
     Arrived,
+    BlockStored,
     Cancel,
+    CloseDownload,
     Complete,
     Completed,
     DiskFailed,
+    DownloadFailed,
+    DownloadFinished,
+    DownloadOpened,
+    DownloadProgress,
     Effect,
-    Failed,
     Fetch,
-    Finished,
     Input,
+    MessageReceived,
     Open,
-    Opened,
-    PeerDown,
-    PeerUp,
-    Penalize,
-    Progress,
-    Received,
-    Release,
-    Send,
+    PeerConnected,
+    PeerDisconnected,
+    PenalizePeer,
+    SendMessage,
     Served,
-    Stored,
     StoreLeaf,
     StoreNode,
-    Tick,
+    TimerTick,
 )
 from p2p.content.exchange import Exchange
 from p2p.content.faults import Damaged, FetchFailed, Missing, Reason, StoreError
-from p2p.content.messages import MAX_FRAME, Block, DontHave, decode_message
+from p2p.content.messages import MAX_FRAME, ContentBlock, DontHave, decode_message
 from p2p.content.partial import Downloads
 from p2p.content.serving import Serve
-from p2p.content.store import Store
+from p2p.content.store import ContentStore
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +66,7 @@ HASH_APART = 16_384
 
 T = TypeVar("T")
 OnProgress = Callable[[int, int], None]
-Disk = Open | StoreNode | StoreLeaf | Complete | Release
+Disk = Open | StoreNode | StoreLeaf | Complete | CloseDownload
 
 
 class _Waiter:
@@ -86,7 +86,7 @@ class Content:
 
     def __init__(
         self,
-        store: Store,
+        store: ContentStore,
         send: Callable[[bytes, bytes], bool],
         now: Callable[[], int],
         *,
@@ -144,12 +144,12 @@ class Content:
             self._peers[peer] = self._connections
         else:
             self._peers.pop(peer, None)
-        self._feed(PeerUp(peer) if up else PeerDown(peer))
+        self._feed(PeerConnected(peer) if up else PeerDisconnected(peer))
 
     def on_message(self, peer: bytes, payload: bytes) -> None:
         """A content frame arrived. Never raises on what a peer sent."""
         if not HASH_APART < len(payload) <= MAX_FRAME or self._checking.get(peer, 0) >= self._machine.owed(peer):
-            self._feed(Received(peer, payload))
+            self._feed(MessageReceived(peer, payload))
             return
         self._checking[peer] = self._checking.get(peer, 0) + 1
         self._spawn(self._check(peer, payload, self._peers.get(peer)))
@@ -170,7 +170,7 @@ class Content:
     # --- the node's side ------------------------------------------------------------------------------------------------------
 
     async def add(self, source: Path | bytes | BinaryIO, *, pin: str | None = None) -> Cid:
-        """Take a file into the store; see `Store.add`."""
+        """Take a file into the store; see `ContentStore.add`."""
         return await self._read(lambda: self.store.add(source, pin=pin))
 
     async def fetch(
@@ -238,21 +238,21 @@ class Content:
 
     def _run(self, effect: Effect) -> None:
         match effect:
-            case Send():
+            case SendMessage():
                 if not self._send(effect.peer, effect.payload):
                     self._insist_later(effect.peer, effect.payload, self._peers.get(effect.peer))
             case Serve():
                 self._spawn(self._serve(effect, self._peers.get(effect.peer)))
-            case Open() | StoreNode() | StoreLeaf() | Complete() | Release():
+            case Open() | StoreNode() | StoreLeaf() | Complete() | CloseDownload():
                 self._disk.put_nowait(effect)
-            case Progress():
+            case DownloadProgress():
                 self._progress(effect)
-            case Finished():
+            case DownloadFinished():
                 for waiter in self._waiters.pop(effect.root, []):
                     _settle(waiter, None)
-            case Failed():
+            case DownloadFailed():
                 self._fail(effect.root, effect.reason, effect.text)
-            case Penalize():
+            case PenalizePeer():
                 log.warning("peer broke the content protocol", peer=effect.peer.hex(), why=effect.text)
                 if self._penalize is not None:
                     self._penalize(effect.peer, effect.text)
@@ -261,7 +261,7 @@ class Content:
         for waiter in self._waiters.pop(root, []):
             _settle(waiter, FetchFailed(root, reason, text))
 
-    def _progress(self, effect: Progress) -> None:
+    def _progress(self, effect: DownloadProgress) -> None:
         for waiter in list(self._waiters.get(effect.root, ())):
             if effect.size > waiter.max_size:
                 text = f"the content has {effect.size} bytes, at most {waiter.max_size} are wanted"
@@ -286,7 +286,7 @@ class Content:
         while True:
             await self._busy.wait()
             await asyncio.sleep(TICK_S)
-            self._feed(Tick())
+            self._feed(TimerTick())
             if not self._machine.busy:
                 self._busy.clear()
 
@@ -312,17 +312,17 @@ class Content:
             match effect:
                 case Open():
                     found = self._downloads.resume(root)
-                    return Opened(root, found.complete, found.nodes, found.leaves, found.size)
+                    return DownloadOpened(root, found.complete, found.nodes, found.leaves, found.size)
                 case StoreNode():
                     self._downloads.put_node(root, effect.cid, effect.block, effect.size)
-                    return Stored(root, effect.cid)
+                    return BlockStored(root, effect.cid)
                 case StoreLeaf():
                     self._downloads.put_leaf(root, effect.data, effect.offsets, effect.size)
-                    return Stored(root, effect.cid)
+                    return BlockStored(root, effect.cid)
                 case Complete():
                     self._downloads.complete(root)
                     return Completed(root)
-                case Release():
+                case CloseDownload():
                     self._downloads.release(root)
         except StoreError as e:
             return DiskFailed(root, str(e))
@@ -335,7 +335,7 @@ class Content:
         try:
             try:
                 data = await self._read(lambda: self.store.read_block(effect.root, effect.cid))
-                payload = encode(Block(effect.root.to_bytes(), effect.cid.to_bytes(), data))
+                payload = encode(ContentBlock(effect.root.to_bytes(), effect.cid.to_bytes(), data))
             except (StoreError, OSError) as e:
                 log.warning("content cannot be served", cid=str(effect.root), why=str(e))
                 payload = encode(DontHave(effect.root.to_bytes()))
@@ -371,8 +371,8 @@ def _checked(peer: bytes, payload: bytes) -> Input:
     try:
         message = decode_message(payload)
     except Malformed:
-        return Received(peer, payload)
-    return Arrived(peer, message, sha256(message.data)) if isinstance(message, Block) else Received(peer, payload)
+        return MessageReceived(peer, payload)
+    return Arrived(peer, message, sha256(message.data)) if isinstance(message, ContentBlock) else MessageReceived(peer, payload)
 
 
 def _settle(waiter: _Waiter, fault: Exception | None) -> None:

@@ -45,7 +45,7 @@ _TREES = 32
 """Trees of recently served contents kept in memory."""
 
 
-class Store:
+class ContentStore:
     """A folder that one process owns. `quota` bounds the bytes of files, downloads and additions in progress."""
 
     def __init__(self, folder: Path, *, quota: int, max_file: int = MAX_FILE, spare: int = SPARE) -> None:

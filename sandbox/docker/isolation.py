@@ -1,4 +1,4 @@
-"""What a container may do: the one description of the isolation, used for jobs and for our own keeper alike.
+"""What a container may do: the one description of the isolation, used for jobs and for our own sidecar alike.
 
 Everything is said to the engine on creation; nothing of what the image declares about itself is used but its environment. What the
 engine then reports of the container is compared with what was asked (`differences`), before anything in it runs.
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-from sandbox.images import KEEPER_PROGRAM
+from sandbox.images import SIDECAR_PROGRAM
 from sandbox.spec import MIB, RunSpec
 
 NODE_LABEL = "learningchain.node"
@@ -27,7 +27,7 @@ MEMLOCK = 65536
 CORE = 1
 """Bytes of a core dump. Where the host pipes dumps to a program of its own, the kernel starts that program as root, outside of
 every limit, for each crash, whatever the limit is, also at 0. At 1 alone it does not (core(5), do_coredump). A file needs more."""
-KEEPER_MEMORY = 64 * MIB
+SIDECAR_MEMORY = 64 * MIB
 _LOCKED = "nosuid,nodev,noexec"
 
 _MASKED_BY_ENGINES = (
@@ -136,7 +136,7 @@ def view_options(folders: Sequence[str]) -> dict[str, str]:
 
 
 def in_options(size: int, uid: int) -> str:
-    """The keeper writes as the run's user; the job has it mounted read-only."""
+    """The sidecar writes as the run's user; the job has it mounted read-only."""
     return f"size={size},nr_inodes=16,uid={uid},gid={uid},mode=0755,{_LOCKED}"
 
 
@@ -170,7 +170,7 @@ def job_config(spec: RunSpec, *, runtime: str, uid: int, labels: dict[str, str],
     host = locked_host_config(runtime, limits.mem_mb * MIB, limits.pids, limits.cpus)
     host |= {
         "Init": True,
-        # When the machine itself runs out of memory, the job goes first; its keeper holds next to none and stays.
+        # When the machine itself runs out of memory, the job goes first; its sidecar holds next to none and stays.
         "OomScoreAdj": 1000,
         "Mounts": mounts,
         "Tmpfs": {
@@ -221,20 +221,20 @@ def _environment(spec: RunSpec) -> list[str]:
     ]
 
 
-def keeper_config(
+def sidecar_config(
     image_id: str, *, runtime: str, uid: int, memory: int, labels: dict[str, str], mounts: list[Any]
 ) -> dict[str, Any]:
     """Our own container that keeps a run's volumes mounted from before its start until its outputs are collected.
 
     It is the run's user, since outputs need be readable for nobody else; a process namespace of its own keeps the two apart.
-    `memory` is for the inputs, which count as the keeper's own. Standard input closes with the node's connection, and with it
+    `memory` is for the inputs, which count as the sidecar's own. Standard input closes with the node's connection, and with it
     the program ends.
     """
-    host = locked_host_config(runtime, KEEPER_MEMORY + memory, 64, 1.0)
+    host = locked_host_config(runtime, SIDECAR_MEMORY + memory, 64, 1.0)
     host["Mounts"] = mounts
     return {
         "Image": image_id,
-        "Entrypoint": list(KEEPER_PROGRAM),
+        "Entrypoint": list(SIDECAR_PROGRAM),
         "Cmd": [],
         "User": f"{uid}:{uid}",
         "WorkingDir": "/",

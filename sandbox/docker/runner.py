@@ -1,11 +1,11 @@
 """One run of one image, from its inputs to its collected outputs.
 
-    keeper -> inputs -> container created -> output attached -> started -> watched -> dead -> outputs collected
+    sidecar -> inputs -> container created -> output attached -> started -> watched -> dead -> outputs collected
                                                                    |
                                        (ready -> late inputs -> "go")   in phases with late inputs
 
-Whatever happens on the way, `execute` and `finish` return an outcome. Removing container and keeper is its caller's part. The clock
-is the host's: a job cannot slow it down.
+Whatever happens on the way, `execute` and `finish` return an outcome. Removing container and sidecar is its caller's part. The
+clock is the host's: a job cannot slow it down.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ import msgspec
 from sandbox.docker.attached import Attached, FramedOutput
 from sandbox.docker.engine import Engine
 from sandbox.docker.isolation import job_config
-from sandbox.docker.keeper import Keeper, create_container, wait_dead
+from sandbox.docker.sidecar import Sidecar, create_container, wait_dead
 from sandbox.errors import EngineError
 from sandbox.phases import JOB_FILE, OutputRow
 from sandbox.results import BadResult, Progress
-from sandbox.spec import OutputFile, RunOutcome, RunSpec, Status
+from sandbox.spec import OutputFile, RunResult, RunSpec, RunStatus
 
 _POLL_S = 0.1
 """How late a cancellation or the end of the wall clock may be noticed."""
@@ -39,11 +39,11 @@ _OOM_WAIT_S = 2.0
 _KILLED = 137
 
 _BY_EXIT = {
-    64: (Status.UNSUPPORTED, "the image does not support this phase or these parameters (exit 64)"),
-    65: (Status.MODEL_INVALID, "the image calls the model invalid (exit 65)"),
-    75: (Status.OUT_OF_RESOURCES, "the job reports that its resources do not suffice (exit 75)"),
-    126: (Status.FAILED, "/lc/job cannot be executed in this image (exit 126)"),
-    127: (Status.FAILED, "the image provides no /lc/job, or its interpreter is missing (exit 127)"),
+    64: (RunStatus.UNSUPPORTED, "the image does not support this phase or these parameters (exit 64)"),
+    65: (RunStatus.MODEL_INVALID, "the image calls the model invalid (exit 65)"),
+    75: (RunStatus.OUT_OF_RESOURCES, "the job reports that its resources do not suffice (exit 75)"),
+    126: (RunStatus.FAILED, "/lc/job cannot be executed in this image (exit 126)"),
+    127: (RunStatus.FAILED, "the image provides no /lc/job, or its interpreter is missing (exit 127)"),
 }
 
 
@@ -51,7 +51,7 @@ class Ended(msgspec.Struct, frozen=True):
     """How the container came to its end: by itself with a code, or killed by us for a reason."""
 
     code: int | None
-    killed: Status | None = None
+    killed: RunStatus | None = None
     why: str = ""
 
 
@@ -76,7 +76,7 @@ def job_json(spec: RunSpec) -> bytes:
     return f'{json.dumps(head, separators=(",", ":"))[:-1]},"params":{spec.params}}}'.encode()
 
 
-class Run:
+class ContainerRun:
     """One run: `execute` once; or `warm_up` and, where that gave no outcome, `finish`, each once."""
 
     def __init__(
@@ -92,7 +92,7 @@ class Run:
         on_progress: Callable[[Progress], None] | None,
         cancel: threading.Event,
     ) -> None:
-        """`files`: those of the spec's inputs that go in through the keeper's memory."""
+        """`files`: those of the spec's inputs that go in through the sidecar's memory."""
         self._engine = engine
         self._spec = spec
         self.name = name
@@ -110,30 +110,30 @@ class Run:
         self._shown_at = 0.0
         self._newest: Progress | None = None
 
-    def execute(self, keeper: Keeper) -> RunOutcome:
-        """Runs the job with the inputs that the keeper gets, and collects from it."""
+    def execute(self, sidecar: Sidecar) -> RunResult:
+        """Runs the job with the inputs that the sidecar gets, and collects from it."""
 
-        def whole() -> RunOutcome:
-            self._start(keeper)
-            return self._end(keeper)
+        def whole() -> RunResult:
+            self._start(sidecar)
+            return self._end(sidecar)
 
         try:
             return self._timed(whole)
         finally:
             self.let_go()
 
-    def warm_up(self, keeper: Keeper) -> RunOutcome | None:
+    def warm_up(self, sidecar: Sidecar) -> RunResult | None:
         """Starts the job and waits until it is ready for its late inputs; an outcome where it ended before that."""
         ready = False
 
-        def so_far() -> RunOutcome:
+        def so_far() -> RunResult:
             nonlocal ready
-            self._start(keeper)
+            self._start(sidecar)
             ended = self._watch(until_ready=True)
             ready = ended is None
             if ended is None or ended.code == 0:
-                return RunOutcome(status=Status.FAILED, reason="the job ended before it was ready for its inputs", exit_code=0)
-            return self._judge(ended, keeper)
+                return RunResult(status=RunStatus.FAILED, reason="the job ended before it was ready for its inputs", exit_code=0)
+            return self._judge(ended, sidecar)
 
         outcome = self._timed(so_far)
         if ready:
@@ -141,19 +141,19 @@ class Run:
         self.let_go()
         return outcome
 
-    def finish(self, keeper: Keeper, late: Mapping[str, Path], cancel: threading.Event | None) -> RunOutcome:
+    def finish(self, sidecar: Sidecar, late: Mapping[str, Path], cancel: threading.Event | None) -> RunResult:
         """Gives a warm run its late inputs, and its wall clock anew."""
 
-        def rest() -> RunOutcome:
+        def rest() -> RunResult:
             self._also = cancel
-            keeper.put(late)
+            sidecar.put(late)
             stream = self._stream
             if stream is None:
                 raise EngineError("giving a run its inputs", "it was let go")
             with contextlib.suppress(OSError):  # it is dead already: its end says how
                 stream.send(b"go\n")
             self._deadline = time.monotonic() + self._spec.limits.wall_s
-            return self._end(keeper)
+            return self._end(sidecar)
 
         return self._timed(rest)
 
@@ -163,35 +163,35 @@ class Run:
         if stream is not None:
             stream.close()
 
-    def _timed(self, work: Callable[[], RunOutcome]) -> RunOutcome:
+    def _timed(self, work: Callable[[], RunResult]) -> RunResult:
         started = time.monotonic()
         try:
             outcome = work()
         except EngineError as problem:
-            outcome = RunOutcome(status=Status.ENGINE_ERROR, reason=str(problem))
+            outcome = RunResult(status=RunStatus.ENGINE_ERROR, reason=str(problem))
         except ValueError as problem:
-            outcome = RunOutcome(status=Status.FAILED, reason=f"the posting cannot be run: {problem}")
+            outcome = RunResult(status=RunStatus.FAILED, reason=f"the posting cannot be run: {problem}")
         except OSError as problem:
-            outcome = RunOutcome(status=Status.ENGINE_ERROR, reason=f"this machine: {problem}")
+            outcome = RunResult(status=RunStatus.ENGINE_ERROR, reason=f"this machine: {problem}")
         wall = time.monotonic() - started
         return msgspec.structs.replace(outcome, wall_s=wall, log_tail=self._reader.tail())
 
-    def _start(self, keeper: Keeper) -> None:
+    def _start(self, sidecar: Sidecar) -> None:
         spec = self._spec
-        keeper.put({JOB_FILE: job_json(spec), **self._files})
-        mounts = keeper.job_mounts(self._labels)
-        config = job_config(spec, runtime=self._runtime, uid=keeper.uid, labels=self._labels, mounts=mounts)
+        sidecar.put({JOB_FILE: job_json(spec), **self._files})
+        mounts = sidecar.job_mounts(self._labels)
+        config = job_config(spec, runtime=self._runtime, uid=sidecar.uid, labels=self._labels, mounts=mounts)
         create_container(self._engine, self.name, config)
         # Attached before the start, so that no line is lost; the engine itself keeps no log.
         self._stream = Attached(self._engine, self.name, stdin=spec.row.waits, timeout_s=_POLL_S)
         self._engine.call("starting a run", lambda api: api.start(self.name))
         self._deadline = time.monotonic() + spec.limits.wall_s
 
-    def _end(self, keeper: Keeper) -> RunOutcome:
+    def _end(self, sidecar: Sidecar) -> RunResult:
         ended = self._watch()
         self._show_progress()
         self.let_go()
-        return self._judge(ended, keeper)
+        return self._judge(ended, sidecar)
 
     @overload
     def _watch(self) -> Ended: ...
@@ -209,14 +209,14 @@ class Run:
             if until_ready and self._reader.ready:
                 return None
             if self._cancel.is_set() or (self._also is not None and self._also.is_set()):
-                return self._kill(stream, Status.CANCELLED, "cancelled")
+                return self._kill(stream, RunStatus.CANCELLED, "cancelled")
             left = self._deadline - time.monotonic()
             if left <= 0:
-                return self._kill(stream, Status.TIMEOUT, f"still running after {self._spec.limits.wall_s:g} s of wall clock")
+                return self._kill(stream, RunStatus.TIMEOUT, f"still running after {self._spec.limits.wall_s:g} s of wall clock")
             if attached:
                 attached = self._read(stream)
                 if self._reader.total > self._spec.limits.log_cap:
-                    return self._kill(stream, Status.FAILED, f"wrote more than {self._spec.limits.log_cap} bytes of output")
+                    return self._kill(stream, RunStatus.FAILED, f"wrote more than {self._spec.limits.log_cap} bytes of output")
                 continue
             # All ends of its output are closed: nearly always it is dead.
             code = wait_dead(self._engine, self.name, min(left, _POLL_S))
@@ -242,7 +242,7 @@ class Run:
             self._shown_at = time.monotonic()
             self._on_progress(newest)
 
-    def _kill(self, stream: Attached, status: Status, why: str) -> Ended:
+    def _kill(self, stream: Attached, status: RunStatus, why: str) -> Ended:
         # First of all nobody listens any more: an engine whose listener stopped reading cannot end a container that
         # is still printing.
         stream.close()
@@ -259,19 +259,19 @@ class Run:
             raise EngineError("killing a run", f"the container still runs {_KILL_WAIT_S:g} s later")
         return Ended(None, status, why)
 
-    def _judge(self, ended: Ended, keeper: Keeper) -> RunOutcome:
+    def _judge(self, ended: Ended, sidecar: Sidecar) -> RunResult:
         if ended.killed is not None:
-            return RunOutcome(status=ended.killed, reason=ended.why)
+            return RunResult(status=ended.killed, reason=ended.why)
         code = ended.code
         if code == 0:
-            return self._collect(keeper)
+            return self._collect(sidecar)
         if code in _BY_EXIT:
             status, why = _BY_EXIT[code]
-            return RunOutcome(status=status, reason=why, exit_code=code)
+            return RunResult(status=status, reason=why, exit_code=code)
         if code == _KILLED and self._out_of_memory():
             why = f"killed for using more than {self._spec.limits.mem_mb} MiB of memory"
-            return RunOutcome(status=Status.OUT_OF_RESOURCES, reason=why, exit_code=code)
-        return RunOutcome(status=Status.FAILED, reason=f"the job failed (exit {code})", exit_code=code)
+            return RunResult(status=RunStatus.OUT_OF_RESOURCES, reason=why, exit_code=code)
+        return RunResult(status=RunStatus.FAILED, reason=f"the job failed (exit {code})", exit_code=code)
 
     def _out_of_memory(self) -> bool:
         """Whether memory was what it was killed for. The engine learns of it beside the end itself, and sometimes after it."""
@@ -283,30 +283,30 @@ class Run:
             if self._cancel.wait(_POLL_S) or time.monotonic() > until:
                 return False
 
-    def _collect(self, keeper: Keeper) -> RunOutcome:
+    def _collect(self, sidecar: Sidecar) -> RunResult:
         """Takes the outputs that the row names. The container is dead: nothing changes under our hands."""
         row, model_cap = self._spec.row, self._spec.limits.model_cap
         kept: dict[str, OutputFile] = {}
         try:
             # What is read comes first: a result that breaks the contract costs no copy of a model.
             read = {
-                output.name: b"".join(keeper.read_output(output.name, row.cap(output, model_cap)))
+                output.name: b"".join(sidecar.read_output(output.name, row.cap(output, model_cap)))
                 for output in row.outputs
                 if not output.kept
             }
             result = row.parse(read)
             for output in row.outputs:
                 if output.kept:
-                    kept[output.name] = self._save(keeper, output, row.cap(output, model_cap))
+                    kept[output.name] = self._save(sidecar, output, row.cap(output, model_cap))
         except BaseException as problem:
             for file in kept.values():
                 file.path.unlink(missing_ok=True)
             if isinstance(problem, BadResult):
-                return RunOutcome(status=Status.BAD_RESULT, reason=f"exit 0, but {problem}", exit_code=0)
+                return RunResult(status=RunStatus.BAD_RESULT, reason=f"exit 0, but {problem}", exit_code=0)
             raise
-        return RunOutcome(status=Status.OK, reason="done", result=result, outputs=kept, exit_code=0)
+        return RunResult(status=RunStatus.OK, reason="done", result=result, outputs=kept, exit_code=0)
 
-    def _save(self, keeper: Keeper, output: OutputRow, cap: int) -> OutputFile:
+    def _save(self, sidecar: Sidecar, output: OutputRow, cap: int) -> OutputFile:
         """Writes an output to a new file of ours while hashing it. Leaves no file behind where that fails."""
         self._out_dir.mkdir(parents=True, exist_ok=True)
         path = self._out_dir / f"{self._spec.run_id}.{output.name}"
@@ -315,7 +315,7 @@ class Run:
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "wb") as file:
-                for piece in keeper.read_output(output.name, cap):
+                for piece in sidecar.read_output(output.name, cap):
                     file.write(piece)
                     digest.update(piece)
                     size += len(piece)

@@ -22,35 +22,37 @@ from sandbox.docker.isolation import CORE, MASKED_PATHS, MEMLOCK, OUT_INODES, SH
 from sandbox.errors import BadImage, SandboxUnavailable
 from sandbox.images import ImageBuildError, build_python_image, cached_image
 from sandbox.phases import PHASES
-from sandbox.spec import MIB, Check, ImageLimits, Limits, RunOutcome, RunSpec, SelfTestReport, Status
+from sandbox.spec import MIB, Check, ContainerLimits, ImageLimits, RunResult, RunSpec, RunStatus, SelfTestReport
 
-_LIMITS = Limits(cpus=0.5, mem_mb=128, pids=64, model_cap=MIB, tmp_mb=8, tmp_inodes=256, file_cap=2 * MIB, nofile=128, wall_s=60)
+_LIMITS = ContainerLimits(
+    cpus=0.5, mem_mb=128, pids=64, model_cap=MIB, tmp_mb=8, tmp_inodes=256, file_cap=2 * MIB, nofile=128, wall_s=60
+)
 _EXPECTED = (
     *("network", "sockets", "system_calls", "namespaces", "host", "root_read_only", "other_mounts", "mounts", "capabilities"),
     *("no_new_privileges", "uid", "user_limits", "first_to_go", "file_size", "space", "inodes", "pids", "cpu"),
 )
 _EXPECTED_OF_DATA = ("data_mount", "data_read_only", "data_no_programs")
-_Ends = tuple[tuple[Status, str], ...]
+_Ends = tuple[tuple[RunStatus, str], ...]
 # Its exit code alone says that it was killed: beyond four times the limit it would have ended by itself with another.
-_MEMORY: _Ends = ((Status.OUT_OF_RESOURCES, "killed for using more than"), (Status.FAILED, "(exit 137)"))
-_KILLS: dict[str, tuple[Limits, _Ends]] = {
+_MEMORY: _Ends = ((RunStatus.OUT_OF_RESOURCES, "killed for using more than"), (RunStatus.FAILED, "(exit 137)"))
+_KILLS: dict[str, tuple[ContainerLimits, _Ends]] = {
     "memory": (_LIMITS, _MEMORY),
-    "clock": (msgspec.structs.replace(_LIMITS, wall_s=1.0), ((Status.TIMEOUT, "wall clock"),)),
-    "log": (msgspec.structs.replace(_LIMITS, log_cap=256 * 1024), ((Status.FAILED, "bytes of output"),)),
+    "clock": (msgspec.structs.replace(_LIMITS, wall_s=1.0), ((RunStatus.TIMEOUT, "wall clock"),)),
+    "log": (msgspec.structs.replace(_LIMITS, log_cap=256 * 1024), ((RunStatus.FAILED, "bytes of output"),)),
 }
 # What a job under gVisor starts counts together with gVisor's own threads: beyond the limit the whole container ends.
-_GVISOR_KILLS: dict[str, tuple[Limits, _Ends]] = {"processes": (_LIMITS, ((Status.FAILED, "the job failed"), *_MEMORY))}
+_GVISOR_KILLS: dict[str, tuple[ContainerLimits, _Ends]] = {"processes": (_LIMITS, ((RunStatus.FAILED, "the job failed"), *_MEMORY))}
 
 
-class Runs(Protocol):
+class SelfTestRunner(Protocol):
     """What the self-test needs of a sandbox."""
 
     def load_archive(self, path: Path, expect_image_id: str | None, limits: ImageLimits | None = None) -> str: ...
 
-    def run(self, spec: RunSpec) -> RunOutcome: ...
+    def run(self, spec: RunSpec) -> RunResult: ...
 
 
-def self_test(sandbox: Runs, cache: Path, runtime: str) -> SelfTestReport:
+def self_test(sandbox: SelfTestRunner, cache: Path, runtime: str) -> SelfTestReport:
     """Runs all probes and reports on every limit. Raises SandboxUnavailable where no probe image can be made."""
     try:
         image = sandbox.load_archive(*_probe_archive(cache))
@@ -76,7 +78,7 @@ def self_test(sandbox: Runs, cache: Path, runtime: str) -> SelfTestReport:
     }
     kills = _KILLS | (_GVISOR_KILLS if is_gvisor(runtime) else {})
 
-    def probe(mode: str, limits: Limits, data: DataSet | None = None) -> RunOutcome:
+    def probe(mode: str, limits: ContainerLimits, data: DataSet | None = None) -> RunResult:
         params = json.dumps({"mode": mode, "want": want})
         phase, inputs = ("train", {}) if data is None else ("selftest", {"data": data})
         spec = RunSpec(
@@ -101,14 +103,14 @@ def self_test(sandbox: Runs, cache: Path, runtime: str) -> SelfTestReport:
     return SelfTestReport(runtime, tuple(checks))
 
 
-def _judge_kill(mode: str, ends: _Ends, outcome: RunOutcome) -> Check:
+def _judge_kill(mode: str, ends: _Ends, outcome: RunResult) -> Check:
     for file in outcome.outputs.values():
         file.path.unlink(missing_ok=True)
     ok = any(outcome.status is status and words in outcome.reason for status, words in ends)
     return Check(mode, ok, outcome.reason if ok else f"the run was not stopped as it must be: {outcome.reason}")
 
 
-def _judge_report(outcome: RunOutcome, expected: tuple[str, ...]) -> list[Check]:
+def _judge_report(outcome: RunResult, expected: tuple[str, ...]) -> list[Check]:
     """One check for each limit that the probe must report on; a report that lacks one has failed it."""
     found: dict[str, tuple[bool, str]] = {}
     missing = f"no report: {outcome.reason}; {outcome.log_tail.strip()[-300:]}"

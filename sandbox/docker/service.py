@@ -2,7 +2,7 @@
 
     check_engine -> cleanup -> self_test -> (load_archive | pull) -> run, run, ... -> cleanup
 
-Removing what a run leaves, and preparing the keeper of the next one, happens on two background threads, so that a run
+Removing what a run leaves, and preparing the sidecar of the next one, happens on two background threads, so that a run
 takes little longer than the program in it. `cleanup` finds everything by label and tag, whoever left it behind.
 """
 
@@ -23,14 +23,14 @@ from sandbox.backend import WarmRun
 from sandbox.data import DataSet, measure
 from sandbox.docker.engine import Engine
 from sandbox.docker.isolation import NODE_LABEL, RUN_LABEL
-from sandbox.docker.keeper import Keeper, KeeperSize, remove_container, remove_volume
-from sandbox.docker.runner import Run
+from sandbox.docker.runner import ContainerRun
 from sandbox.docker.selftest import self_test
+from sandbox.docker.sidecar import Sidecar, SidecarSize, remove_container, remove_volume
 from sandbox.docker.store import ImageStore
 from sandbox.docker.volumes import DataVolumes, Maker
 from sandbox.docker.warm import Placed, Warm
 from sandbox.errors import BadImage, EngineError, ImageNotFound, SandboxUnavailable
-from sandbox.images import ImageBuildError, keeper_image
+from sandbox.images import ImageBuildError, sidecar_image
 from sandbox.phases import PHASES
 from sandbox.results import Progress
 from sandbox.spec import (
@@ -38,10 +38,10 @@ from sandbox.spec import (
     CleanupReport,
     EngineInfo,
     ImageLimits,
-    RunOutcome,
+    RunResult,
     RunSpec,
+    RunStatus,
     SelfTestReport,
-    Status,
 )
 
 _NODE_TAG = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
@@ -84,8 +84,8 @@ class Sandbox:
         self._data = DataVolumes(self._engine, node_tag, self._labels("data"), self._maker, self._disk)
         self._lock = threading.Lock()
         self._info: EngineInfo | None = None
-        self._keeper_image: str | None = None
-        self._spare: Keeper | None = None
+        self._sidecar_image: str | None = None
+        self._spare: Sidecar | None = None
         self._active: dict[str, threading.Event] = {}
         """The runs under way, and what kills each."""
         self._warm: set[Warm] = set()
@@ -146,7 +146,7 @@ class Sandbox:
         *,
         on_progress: Callable[[Progress], None] | None = None,
         cancel: threading.Event | None = None,
-    ) -> RunOutcome:
+    ) -> RunResult:
         """Runs a job to its end and returns what it came to; blocks meanwhile.
 
         `on_progress` is called on this thread, at most ten times a second. Setting `cancel` kills the run at once.
@@ -157,22 +157,22 @@ class Sandbox:
             given = {name: path for name, path in spec.inputs.items() if name in late and isinstance(path, Path)}
             rest = {name: path for name, path in spec.inputs.items() if name not in late}
             warm = self._begin(msgspec.structs.replace(spec, inputs=rest), on_progress, cancel)
-            return warm if isinstance(warm, RunOutcome) else warm.finish(given)
+            return warm if isinstance(warm, RunResult) else warm.finish(given)
         cancel = self._enter(spec, cancel)
         try:
             place = self._place(spec, on_progress, cancel)
-            if isinstance(place, RunOutcome):
+            if isinstance(place, RunResult):
                 return place
-            outcome: RunOutcome | None = None
+            outcome: RunResult | None = None
             try:
-                outcome = place.run.execute(place.keeper)
+                outcome = place.run.execute(place.sidecar)
                 return outcome
             finally:
                 self._leave(place, outcome)
         finally:
             self._exit(spec)
 
-    def start(self, spec: RunSpec, *, on_progress: Callable[[Progress], None] | None = None) -> WarmRun | RunOutcome:
+    def start(self, spec: RunSpec, *, on_progress: Callable[[Progress], None] | None = None) -> WarmRun | RunResult:
         """Starts a run of a phase with late inputs; returns when it is ready for them, or with its outcome where it ended before.
 
         It ends by itself after `warm.WARM_S` seconds. Raises ValueError for another phase, for late inputs that are given already,
@@ -196,20 +196,20 @@ class Sandbox:
 
     def _begin(
         self, spec: RunSpec, on_progress: Callable[[Progress], None] | None, cancel: threading.Event | None
-    ) -> Warm | RunOutcome:
+    ) -> Warm | RunResult:
         event = self._enter(spec, cancel)
         warm: Warm | None = None
         try:
             with self._lock:
                 if len(self._waiting) >= MAX_WARM:
-                    return RunOutcome(status=Status.ENGINE_ERROR, reason=f"{MAX_WARM} runs wait for their inputs already")
+                    return RunResult(status=RunStatus.ENGINE_ERROR, reason=f"{MAX_WARM} runs wait for their inputs already")
                 self._waiting.add(spec.run_id)
             place = self._place(spec, on_progress, event)
-            if isinstance(place, RunOutcome):
+            if isinstance(place, RunResult):
                 return place
-            outcome: RunOutcome | None = None
+            outcome: RunResult | None = None
             try:
-                outcome = place.run.warm_up(place.keeper)
+                outcome = place.run.warm_up(place.sidecar)
                 if outcome is not None:
                     return outcome
                 warm = Warm(spec, place, self._cooled)
@@ -223,7 +223,7 @@ class Sandbox:
             if warm is None:
                 self._exit(spec)
 
-    def _cooled(self, warm: Warm, spec: RunSpec, place: Placed, outcome: RunOutcome | None) -> None:
+    def _cooled(self, warm: Warm, spec: RunSpec, place: Placed, outcome: RunResult | None) -> None:
         """A warm run is over, used or not."""
         place.run.let_go()
         self._leave(place, outcome)
@@ -242,26 +242,26 @@ class Sandbox:
             self._active.pop(spec.run_id, None)
             self._waiting.discard(spec.run_id)
 
-    def _place(self, spec: RunSpec, on_progress: Callable[[Progress], None] | None, cancel: threading.Event) -> Placed | RunOutcome:
+    def _place(self, spec: RunSpec, on_progress: Callable[[Progress], None] | None, cancel: threading.Event) -> Placed | RunResult:
         """Everything that a run needs but its container; the outcome where that is not to be had."""
         if cancel.is_set():
-            return RunOutcome(status=Status.CANCELLED, reason="cancelled before it began")
+            return RunResult(status=RunStatus.CANCELLED, reason="cancelled before it began")
         held: list[DataSet] = []
-        keeper: Keeper | None = None
+        sidecar: Sidecar | None = None
         placed = False
         try:
             spec = self._within_engine(spec)
             in_memory, on_disk = self._parted(spec)
-            size = _keeper_size(spec, in_memory)
+            size = _sidecar_size(spec, in_memory)
             loaded = self._store.require(spec.image_id)
             folders = []
             for data in on_disk:
                 folders.append(self._data.hold(data))
                 held.append(data)
-            keeper = self._take_keeper(size)
+            sidecar = self._take_sidecar(size)
             if folders:
-                keeper.show(folders, self._labels(spec.run_id))
-            run = Run(
+                sidecar.show(folders, self._labels(spec.run_id))
+            run = ContainerRun(
                 self._engine,
                 msgspec.structs.replace(spec, image_id=loaded),
                 name=f"lc-{self._node_tag}-{spec.run_id}",
@@ -273,14 +273,14 @@ class Sandbox:
                 cancel=cancel,
             )
             placed = True
-            return Placed(run, keeper, held)
+            return Placed(run, sidecar, held)
         except (BadImage, ImageNotFound, EngineError, SandboxUnavailable, OSError) as problem:
-            return RunOutcome(status=Status.ENGINE_ERROR, reason=str(problem))
+            return RunResult(status=RunStatus.ENGINE_ERROR, reason=str(problem))
         except ValueError as problem:
-            return RunOutcome(status=Status.FAILED, reason=f"the posting cannot be run: {problem}")
+            return RunResult(status=RunStatus.FAILED, reason=f"the posting cannot be run: {problem}")
         finally:
             if not placed:
-                _report(keeper.close() if keeper is not None else [])
+                _report(sidecar.close() if sidecar is not None else [])
                 self._release(held)
 
     def _parted(self, spec: RunSpec) -> tuple[dict[str, Path], list[DataSet]]:
@@ -301,12 +301,12 @@ class Sandbox:
             raise ValueError("a phase with late inputs takes no data set")
         return in_memory, on_disk
 
-    def _leave(self, place: Placed, outcome: RunOutcome | None) -> None:
+    def _leave(self, place: Placed, outcome: RunResult | None) -> None:
         """Removes what a run leaves; at once where something may still run, as far as the engine allows."""
-        place.keeper.let_go()
-        if outcome is not None and outcome.status is not Status.ENGINE_ERROR:
+        place.sidecar.let_go()
+        if outcome is not None and outcome.status is not RunStatus.ENGINE_ERROR:
             self._later(lambda: self._tidy(place))
-            self._later(lambda: self._prepare(place.keeper.size))
+            self._later(lambda: self._prepare(place.sidecar.size))
         else:
             self._tidy(place)
 
@@ -324,7 +324,7 @@ class Sandbox:
             self._release([data.below(name)])
 
     def _maker(self) -> Maker:
-        return Maker(self._store.require(self._ensure_keeper_image()), self._runtime, self._known_engine().rootless)
+        return Maker(self._store.require(self._ensure_sidecar_image()), self._runtime, self._known_engine().rootless)
 
     def _within_engine(self, spec: RunSpec) -> RunSpec:
         """The same run with no more processors than there are: engines refuse to promise more."""
@@ -334,51 +334,51 @@ class Sandbox:
     def _labels(self, run_id: str) -> dict[str, str]:
         return {NODE_LABEL: self._node_tag, RUN_LABEL: run_id}
 
-    def _take_keeper(self, size: KeeperSize) -> Keeper:
-        """The waiting keeper where it fits, else a new one."""
+    def _take_sidecar(self, size: SidecarSize) -> Sidecar:
+        """The waiting sidecar where it fits, else a new one."""
         with self._lock:
             spare, self._spare = self._spare, None
         if spare is not None:
             if spare.size == size and spare.running():
                 return spare
             self._later(lambda: _report(spare.close()))
-        return self._open_keeper(size)
+        return self._open_sidecar(size)
 
-    def _open_keeper(self, size: KeeperSize) -> Keeper:
-        name, maker = f"lc-{self._node_tag}-keeper-{os.urandom(6).hex()}", self._maker()
-        return Keeper.open(
+    def _open_sidecar(self, size: SidecarSize) -> Sidecar:
+        name, maker = f"lc-{self._node_tag}-sidecar-{os.urandom(6).hex()}", self._maker()
+        return Sidecar.open(
             self._engine,
             name=name,
             image_id=maker.image_id,
             runtime=maker.runtime,
             rootless=maker.rootless,
             size=size,
-            labels=self._labels("keeper"),
+            labels=self._labels("sidecar"),
         )
 
-    def _ensure_keeper_image(self) -> str:
+    def _ensure_sidecar_image(self) -> str:
         with self._lock:
-            if self._keeper_image is None:
+            if self._sidecar_image is None:
                 machine = self._known_engine().architecture
                 try:
-                    path, image = keeper_image(self._cache, machine)
+                    path, image = sidecar_image(self._cache, machine)
                 except ImageBuildError as problem:
                     raise SandboxUnavailable(f"the keeper's image cannot be made: {problem}") from problem
-                self._keeper_image = self._store.load(path, image, ImageLimits(), machine)
-            return self._keeper_image
+                self._sidecar_image = self._store.load(path, image, ImageLimits(), machine)
+            return self._sidecar_image
 
     def _tidy(self, place: Placed) -> None:
         """Removes a finished run's objects."""
-        _report(remove_container(self._engine, place.run.name) + place.keeper.close())
+        _report(remove_container(self._engine, place.run.name) + place.sidecar.close())
         self._release(place.held)
 
-    def _prepare(self, size: KeeperSize) -> None:
-        """Gets a keeper ready for the next run, where none waits."""
+    def _prepare(self, size: SidecarSize) -> None:
+        """Gets a sidecar ready for the next run, where none waits."""
         with self._lock:
             if self._spare is not None:
                 return
         try:
-            spare = self._open_keeper(size)
+            spare = self._open_sidecar(size)
         except (EngineError, ImageNotFound, SandboxUnavailable) as problem:
             log.warning("no keeper could be prepared: %s", problem)
             return
@@ -429,8 +429,8 @@ class Sandbox:
             problems += remove_volume(self._engine, facts["Name"])
         keep = set(keep_images)
         with self._lock:
-            if self._keeper_image is not None and self._keeper_image not in keep:
-                self._keeper_image = None
+            if self._sidecar_image is not None and self._sidecar_image not in keep:
+                self._sidecar_image = None
         images, more = self._store.remove_all(keep)
         return CleanupReport(len(containers), len(volumes), images, tuple(problems + more))
 
@@ -452,9 +452,9 @@ class Sandbox:
             run.close()
 
 
-def _keeper_size(spec: RunSpec, in_memory: Mapping[str, Path]) -> KeeperSize:
+def _sidecar_size(spec: RunSpec, in_memory: Mapping[str, Path]) -> SidecarSize:
     total = sum(path.stat().st_size for path in in_memory.values()) + spec.row.late_bytes
-    return KeeperSize.for_inputs(total, spec.row.out_bytes(spec.limits.model_cap))
+    return SidecarSize.for_inputs(total, spec.row.out_bytes(spec.limits.model_cap))
 
 
 def _report(problems: list[str]) -> None:

@@ -4,7 +4,7 @@
 
 A volume of the engine's `local` driver has neither a size nor mount flags. So nobody writes to it but the filler, a container of
 the node's own that ends before the first run starts, and what it writes is counted here; and no job has it mounted: a job sees
-its folder through a view of its own (`Keeper.show`), a read-only overlay with noexec, nosuid and nodev. Nothing is mounted from
+its folder through a view of its own (`Sidecar.show`), a read-only overlay with noexec, nosuid and nodev. Nothing is mounted from
 the node's disk, so the engine may be on another machine.
 
 A volume is known by the hash of what is in it, and used again by runs of the same content as long as this sandbox lives. Its name
@@ -27,8 +27,8 @@ from sandbox.data import DataFile, DataSet
 from sandbox.disk import leave_room
 from sandbox.docker.attached import Attached, Dialogue
 from sandbox.docker.engine import Engine
-from sandbox.docker.isolation import DATA_LABEL, keeper_config, new_uid, plain_volume
-from sandbox.docker.keeper import (
+from sandbox.docker.isolation import DATA_LABEL, new_uid, plain_volume, sidecar_config
+from sandbox.docker.sidecar import (
     CHUNK,
     LINE,
     check_volume,
@@ -37,7 +37,7 @@ from sandbox.docker.keeper import (
     remove_container,
     remove_volume,
 )
-from sandbox.docker.keeper_program import DATA, FILES
+from sandbox.docker.sidecar_program import DATA, FILES
 from sandbox.errors import EngineError
 
 IDLE_VOLUMES = 4
@@ -53,7 +53,7 @@ class Maker(msgspec.Struct, frozen=True):
     """What fillers are made of, as the sandbox knows it."""
 
     image_id: str
-    """As the engine calls the keeper's image."""
+    """As the engine calls the sidecar's image."""
     runtime: str
     rootless: bool
 
@@ -155,13 +155,13 @@ class DataVolumes:
 
 
 class _Filler:
-    """A keeper's program with one data volume. Raises EngineError, OSError."""
+    """A sidecar's program with one data volume. Raises EngineError, OSError."""
 
     def __init__(self, engine: Engine, name: str, maker: Maker, volume: str, labels: dict[str, str]) -> None:
         self._engine, self._name = engine, name
         uid = new_uid(rootless=maker.rootless)
         mounts = [plain_volume(volume, DATA, no_copy=False)]
-        self._config = keeper_config(maker.image_id, runtime=maker.runtime, uid=uid, memory=0, labels=labels, mounts=mounts)
+        self._config = sidecar_config(maker.image_id, runtime=maker.runtime, uid=uid, memory=0, labels=labels, mounts=mounts)
 
     def __enter__(self) -> _Filler:
         try:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sandbox.data import DataSet
-from sandbox.docker.keeper import Keeper
-from sandbox.docker.runner import Run
-from sandbox.spec import RunOutcome, RunSpec, Status
+from sandbox.docker.runner import ContainerRun
+from sandbox.docker.sidecar import Sidecar
+from sandbox.spec import RunResult, RunSpec, RunStatus
 
 WARM_S = 600.0
 """Seconds after which a run that nobody gives its late inputs ends."""
@@ -18,8 +18,8 @@ WARM_S = 600.0
 class Placed:
     """One run and what is its own on the engine, besides the container."""
 
-    def __init__(self, run: Run, keeper: Keeper, held: list[DataSet]) -> None:
-        self.run, self.keeper, self.held = run, keeper, held
+    def __init__(self, run: ContainerRun, sidecar: Sidecar, held: list[DataSet]) -> None:
+        self.run, self.sidecar, self.held = run, sidecar, held
 
 
 class Warm:
@@ -28,7 +28,7 @@ class Warm:
     `cooled` is told once when it is over, with the outcome where it was used.
     """
 
-    def __init__(self, spec: RunSpec, place: Placed, cooled: Callable[[Warm, RunSpec, Placed, RunOutcome | None], None]) -> None:
+    def __init__(self, spec: RunSpec, place: Placed, cooled: Callable[[Warm, RunSpec, Placed, RunResult | None], None]) -> None:
         self._spec, self._place, self._cooled = spec, place, cooled
         self.run_id = spec.run_id
         self._lock = threading.Lock()
@@ -43,22 +43,22 @@ class Warm:
         self._timer.cancel()
         return not taken
 
-    def finish(self, late: Mapping[str, Path], *, cancel: threading.Event | None = None) -> RunOutcome:
+    def finish(self, late: Mapping[str, Path], *, cancel: threading.Event | None = None) -> RunResult:
         """Gives the job what it waits for and runs it to its end. Raises ValueError for what it does not wait for."""
         rows = {file.name: file for file in self._spec.row.inputs if file.late}
         if late.keys() - rows.keys() or any(row.needed and name not in late for name, row in rows.items()):
             raise ValueError(f"this run waits for {', '.join(sorted(rows))}, not for {', '.join(sorted(late)) or 'nothing'}")
         if not self._take():
-            return RunOutcome(status=Status.CANCELLED, reason="it had its inputs, or ended, before")
-        outcome: RunOutcome | None = None
+            return RunResult(status=RunStatus.CANCELLED, reason="it had its inputs, or ended, before")
+        outcome: RunResult | None = None
         try:
             for name, path in late.items():
                 if path.stat().st_size > rows[name].cap:
-                    return RunOutcome(status=Status.FAILED, reason=f"{name} is larger than {rows[name].cap} bytes")
-            outcome = self._place.run.finish(self._place.keeper, late, cancel)
+                    return RunResult(status=RunStatus.FAILED, reason=f"{name} is larger than {rows[name].cap} bytes")
+            outcome = self._place.run.finish(self._place.sidecar, late, cancel)
             return outcome
         except OSError as problem:
-            return RunOutcome(status=Status.ENGINE_ERROR, reason=f"this machine: {problem}")
+            return RunResult(status=RunStatus.ENGINE_ERROR, reason=f"this machine: {problem}")
         finally:
             self._cooled(self, self._spec, self._place, outcome)
 

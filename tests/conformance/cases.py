@@ -65,7 +65,7 @@ def value_of(shown: Any) -> Any:
 
 # --- encodings, texts ---------------------------------------------------------------------------------------------------------
 
-LIMITS = {"SignedTx": 65_536, "Pages": 4_500_000, "Peers": 32_768}
+LIMITS = {"SignedTx": 65_536, "Buckets": 4_500_000, "Peers": 32_768}
 
 
 def _canonical(case: dict[str, Any]) -> None:

@@ -125,8 +125,8 @@ HEADER = Record(
     *((name, HASH) for name in _ROOTS),
 )
 BLOCK = Record("Block", ("header", HEADER), ("txs", items(binary(0, 65_536), 0, 8_192)))
-MOVED = Record("Moved", ("reason", text(0, 32)), ("source", REF), ("target", REF), ("amount", UINT), ("ref", REF), tag=1)
-NOTED = Record("Noted", ("topic", text(0, 32)), ("ref", REF), ("data", items(SCALAR, 0, 32)), tag=2)
+MOVED = Record("TransferEvent", ("reason", text(0, 32)), ("source", REF), ("target", REF), ("amount", UINT), ("ref", REF), tag=1)
+NOTED = Record("LogEvent", ("topic", text(0, 32)), ("ref", REF), ("data", items(SCALAR, 0, 32)), tag=2)
 RECEIPT = Record("Receipt", ("tx", HASH), ("code", UINT), ("events", items(OneOf(MOVED, NOTED))))
 LIST_PROOF = Record("ListProof", ("index", ANY_INTEGER), ("count", ANY_INTEGER), ("path", items(ANY_BYTES)))
 STATE_PROOF = Record("StateProof", ("siblings", items(ANY_BYTES)), ("other", ANY_BYTES))
@@ -158,10 +158,10 @@ GENESIS = Record(
     ("ca_key", binary(0, 8_192)),
     ("contracts", items(SECTION, 0, 255)),
 )
-HANDOVER = Record("Handover", ("header", HEADER), ("certificate", CERTIFICATE), ("validators", VALIDATOR_SET))
+HANDOVER = Record("ValidatorSetChange", ("header", HEADER), ("certificate", CERTIFICATE), ("validators", VALIDATOR_SET))
 KEY_BYTES = binary(1, 255)
 STATE_RECORD = Record("Record", ("key", KEY_BYTES), ("value", binary(0, 1_000_000)))
-CHANGES = Record("Changes", ("put", items(STATE_RECORD, 0, 65_536)), ("gone", items(KEY_BYTES, 0, 65_536)))
+CHANGES = Record("StateDiff", ("put", items(STATE_RECORD, 0, 65_536)), ("gone", items(KEY_BYTES, 0, 65_536)))
 ROUND_STATE = Record(
     "RoundState",
     ("height", HEIGHT),
@@ -244,13 +244,13 @@ PLACES = items(integer(0, 8_191), 0, 8_192)
 RAW_BLOCK = binary(0, 4_065_536)
 SYNC_BLOCK = Record("SyncBlock", ("block", RAW_BLOCK), ("certificate", CERTIFICATE))
 OUTCOME = Record(
-    "Outcome",
+    "ExecutedBlock",
     ("block", RAW_BLOCK),
     ("certificate", CERTIFICATE),
     ("receipts", items(binary(0, 1_000_000), 0, 8_193)),
     ("changes", CHANGES),
 )
-OFFER = Record("Offer", ("header", HEADER), ("certificate", CERTIFICATE), ("heads", binary(0, 3_022_848)))
+OFFER = Record("Offer", ("header", HEADER), ("certificate", CERTIFICATE), ("subroots", binary(0, 3_022_848)))
 NODE = (
     Record("Txs", ("txs", RAW_TXS), tag=1),
     Record("TxIds", ("ids", items(SHORT_ID, 1, 512)), tag=2),
@@ -266,18 +266,18 @@ NODE = (
     Record("GetBlocks", ("start", HEIGHT), ("count", integer(1, 64)), tag=12),
     Record("Blocks", ("blocks", items(SYNC_BLOCK, 0, 64)), tag=13),
     Record("Links", ("validators", items(ID, 0, 128)), tag=14),
-    Record("GetOutcomes", ("start", HEIGHT), ("count", integer(1, 64)), tag=32),
-    Record("Outcomes", ("blocks", items(OUTCOME, 0, 64)), tag=33),
+    Record("GetExecutedBlocks", ("start", HEIGHT), ("count", integer(1, 64)), tag=32),
+    Record("ExecutedBlocks", ("blocks", items(OUTCOME, 0, 64)), tag=33),
     Record("GetSnapshot", tag=34),
     Record("Snapshot", ("making", BOOL), ("offers", items(OFFER, 0, 1)), tag=35),
-    Record("GetHandovers", ("start", HEIGHT), tag=36),
-    Record("Handovers", ("handovers", items(HANDOVER, 0, 64)), tag=37),
-    Record("GetPages", ("height", HEIGHT), ("numbers", items(UINT, 1, 256)), tag=38),
+    Record("GetValidatorChanges", ("start", HEIGHT), tag=36),
+    Record("ValidatorChanges", ("validator_changes", items(HANDOVER, 0, 64)), tag=37),
+    Record("GetBuckets", ("height", HEIGHT), ("numbers", items(UINT, 1, 256)), tag=38),
     Record(
-        "Pages",
+        "Buckets",
         ("height", HEIGHT),
         ("numbers", items(UINT, 0, 256)),
-        ("pages", items(binary(0, 4_200_000), 0, 256)),
+        ("buckets", items(binary(0, 4_200_000), 0, 256)),
         tag=39,
     ),
 )

@@ -15,13 +15,13 @@ import msgspec
 
 from chain.codec import encode
 from chain.consensus.messages import RoundState
-from chain.consensus.wal import Intent, Polka
+from chain.consensus.wal import Polka, SignIntent
 from chain.contracts import decode_message
 from chain.crypto import address
 from chain.errors import Malformed
 from chain.ledger.genesis import GenesisAccount, from_json, to_json
-from chain.ledger.outcome import Changes, Record
-from chain.ledger.snapshot import Handover, Offer
+from chain.ledger.snapshot import Offer, ValidatorSetChange
+from chain.ledger.state_diff import Record, StateDiff
 from chain.node import messages as node
 from chain.types import Certificate, Header, Proposal, Validator, Vote
 from p2p import wire
@@ -90,17 +90,18 @@ def _node_messages() -> list[bytes]:
         node.CertificateMessage(kit.certificate([0, 1, 2], 0, "A")), node.Status(7), node.GetBlock(3, bytes(32), [1]),
         node.BlockTxs(bytes(32), [0], _encodings()["SignedTx"]), node.FullBlock(block), node.GetBlocks(1, 64),
         node.Blocks([node.SyncBlock(block, certificate)]), node.Links([bytes(20)]),
-        node.GetSnapshot(), node.Snapshot(True, []), node.Snapshot(False, [_offer()]), node.GetHandovers(1),
-        node.Handovers([Handover(_offer().header, certificate, [Validator(bytes(20), b"\x02" + bytes(32))])]),
-        node.GetPages(9, [0, 7, 65_535]), node.Pages(9, [7], [encode([b"a/", b"v"])]),
-        node.GetOutcomes(1, 64), node.Outcomes([node.Outcome(block, certificate, [b"r"], Changes([Record(b"a/", b"v")], [b"b/"]))]),
+        node.GetSnapshot(), node.Snapshot(True, []), node.Snapshot(False, [_offer()]), node.GetValidatorChanges(1),
+        node.ValidatorChanges([ValidatorSetChange(_offer().header, certificate, [Validator(bytes(20), b"\x02" + bytes(32))])]),
+        node.GetBuckets(9, [0, 7, 65_535]), node.Buckets(9, [7], [encode([b"a/", b"v"])]),
+        node.GetExecutedBlocks(1, 64), node.ExecutedBlocks([node.ExecutedBlock(block, certificate, [b"r"], StateDiff([Record(b"a/",
+        b"v")], [b"b/"]))]),
     ]  # fmt: skip
     return [encode(message) for message in made]
 
 
 def _consensus_records() -> list[bytes]:
     vote, proposal = _first(Vote), _first(Proposal)
-    return [bytes(Intent(4, 1, 1, -1, b"", [vote], [proposal])), bytes(Polka(4, 1, bytes(32), True, [vote], [], []))]
+    return [bytes(SignIntent(4, 1, 1, -1, b"", [vote], [proposal])), bytes(Polka(4, 1, bytes(32), True, [vote], [], []))]
 
 
 def _node_log() -> list[bytes]:
@@ -195,7 +196,12 @@ def _content_nodes() -> list[bytes]:
 
 def _content_messages() -> list[bytes]:
     raw = _LEAF.to_bytes()
-    made: list[Any] = [content.WhoHas(raw), content.DontHave(raw), content.WantBlocks(raw, [raw]), content.Block(raw, raw, b"leaf")]
+    made: list[Any] = [
+        content.WhoHas(raw),
+        content.DontHave(raw),
+        content.WantBlocks(raw, [raw]),
+        content.ContentBlock(raw, raw, b"leaf"),
+    ]
     return [encode(message) for message in made]
 
 

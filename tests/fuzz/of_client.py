@@ -23,7 +23,7 @@ from chain.params import MAX_TX_BYTES
 from client import config
 from client.api import schema
 from client.api.chain import _parse_raw
-from client.api.errors import ApiError, ErrorResponse
+from client.api.errors import ErrorResponse, RequestError
 from client.api.route import MAX_JSON, parse_account, parse_body, parse_field, parse_hash, parse_query
 from client.cli.common import WrongUsage
 from client.contracts.credits.api import build_transfer
@@ -84,7 +84,7 @@ class _Response:
         self.status, self.content = status, _Stream(data)
 
 
-def _answered(error: ApiError) -> None:
+def _answered(error: RequestError) -> None:
     """A refusal has to reach its reader: as JSON."""
     check(400 <= error.status < 500, f"status {error.status}")
     check(msgspec.json.encode(ErrorResponse(error.body)), "cannot be answered")
@@ -95,7 +95,7 @@ def api_body(data: bytes) -> None:
     kind = REQUESTS[(data[0] if data else 0) % len(REQUESTS)]
     try:
         _act_on(_done(parse_body(_Request(data[1:]), kind)))  # type: ignore[arg-type]
-    except ApiError as e:
+    except RequestError as e:
         _answered(e)
         raise
 
@@ -128,7 +128,7 @@ def api_query(data: bytes) -> None:
         for name in query.__struct_fields__:
             value = getattr(query, name)
             check(not isinstance(value, float) or math.isfinite(value), f"{name} is {value}")
-    except ApiError as e:
+    except RequestError as e:
         _answered(e)
         raise
 
@@ -202,8 +202,8 @@ def stored_ballots(data: bytes) -> None:
 
 
 TARGETS = {
-    "api-body": Target(api_body, (ApiError,), min(MAX_JSON, 16_384)),
-    "api-query": Target(api_query, (ApiError,), 512),
+    "api-body": Target(api_body, (RequestError,), min(MAX_JSON, 16_384)),
+    "api-query": Target(api_query, (RequestError,), 512),
     "api-path": Target(api_path, (ValueError,), 80),
     "sdk-answer": Target(sdk_answer, (SdkError, ValueError)),
     "sdk-events": Target(sdk_events, (SdkError, ValueError)),

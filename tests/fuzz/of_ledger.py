@@ -157,7 +157,7 @@ def ledgers() -> list[tuple[list[tuple[bytes, bytes]], list[bytes]]]:
                 chain.block(**{name: OpenVote(job, 0, 1, [ballot], sha(name))})
         keep()
     states = {_job(chain, job).state for job in jobs}
-    assert states == {records.State.REFUNDED, records.State.PAID}, "the examples no longer reach the ends"
+    assert states == {records.JobState.REFUNDED, records.JobState.PAID}, "the examples no longer reach the ends"
     assert any(type(record) is Account and record.status == SUSPENDED for _, record in chain.state.records(b"a/"))
     return found
 

@@ -11,14 +11,14 @@ import msgspec
 
 from chain.codec import encode
 from chain.consensus.messages import SignProposal, SignVote
-from chain.ledger.outcome import changes_of
+from chain.ledger.state_diff import changes_of
 from chain.node import events as e
 from chain.node import messages as m
 from chain.types import PRECOMMIT, PREVOTE, block_id
 from p2p.content import messages as content
-from p2p.content.events import Penalize, Received
-from p2p.content.events import Send as ContentSend
-from p2p.content.events import Tick as ContentTick
+from p2p.content.events import MessageReceived, PenalizePeer
+from p2p.content.events import SendMessage as ContentSend
+from p2p.content.events import TimerTick as ContentTick
 from tests.fuzz.of_chain import join, split
 from tests.fuzz.targets import Target, check
 from tests.unit import node_kit as kit
@@ -84,8 +84,8 @@ def content_inbox(data: bytes) -> None:
         if piece[:1] and piece[0] & 0x80:
             world.now += 1_000
             world.feed(ContentTick())
-        for effect in world.machine.handle(world.now, Received(names[(piece[0] if piece else 0) % 3], piece[1:])):
-            check(not isinstance(effect, Penalize) or effect.peer in names, "nobody's fault")
+        for effect in world.machine.handle(world.now, MessageReceived(names[(piece[0] if piece else 0) % 3], piece[1:])):
+            check(not isinstance(effect, PenalizePeer) or effect.peer in names, "nobody's fault")
             sent += len(effect.payload) if isinstance(effect, ContentSend) else 0
             world._run(effect)
     check(sent <= 100_000, f"{sent} bytes in answer")
@@ -130,8 +130,8 @@ def _decided() -> list[Any]:
 def _told() -> list[Any]:
     """The same with what they did."""
     certified = [(c, m.decode_certificate(c.certificate)) for c in _two_heights()]
-    told = [m.Outcome(c.block, certificate, c.receipts, changes_of(c.state)) for c, certificate in certified]
-    return [m.GetOutcomes(1, 2), m.Status(2), m.Outcomes(told)]
+    told = [m.ExecutedBlock(c.block, certificate, c.receipts, changes_of(c.state)) for c, certificate in certified]
+    return [m.GetExecutedBlocks(1, 2), m.Status(2), m.ExecutedBlocks(told)]
 
 
 def _two_heights() -> list[e.Commit]:
@@ -146,7 +146,7 @@ def _two_heights() -> list[e.Commit]:
 
 def content_conversations() -> list[bytes]:
     root = _ROOT.to_bytes()
-    blocks = [content.Block(root, cid.to_bytes(), block) for cid, block in _BLOCKS.items() if len(block) < 60_000]
+    blocks = [content.ContentBlock(root, cid.to_bytes(), block) for cid, block in _BLOCKS.items() if len(block) < 60_000]
     talk: list[list[Any]] = [
         [content.Has(root), *blocks, content.DontHave(root)],
         [content.WhoHas(root), content.WantBlocks(root, [cid.to_bytes() for cid in _BLOCKS])],

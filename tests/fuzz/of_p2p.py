@@ -8,7 +8,7 @@ from pathlib import Path
 from chain.codec import encode
 from chain.errors import Malformed
 from p2p import wire
-from p2p.book import PeerBook, normal, parse_endpoint, parse_seed
+from p2p.address_book import AddressBook, normal, parse_endpoint, parse_seed
 from p2p.content import cid, dag
 from p2p.content.messages import decode_message
 from p2p.tls import NotAuthenticated, certificate_identity
@@ -35,7 +35,7 @@ def frames(data: bytes) -> None:
     for frame in split(data):
         for channel, payload in reader.feed(frame):
             check(len(payload) <= wire.CHANNEL_LIMITS[channel], "longer than its channel allows")
-    check(sum(reader._sizes) <= wire.LANES * max(wire.CHANNEL_LIMITS) + wire.LANES, "parts without bound")
+    check(sum(reader._sizes) <= wire.QUEUES * max(wire.CHANNEL_LIMITS) + wire.QUEUES, "parts without bound")
 
 
 def tls_certificate(data: bytes) -> None:
@@ -61,7 +61,7 @@ _FOLDER = tempfile.TemporaryDirectory(prefix="lc-fuzz-")
 def peer_book(data: bytes) -> None:
     path = Path(_FOLDER.name) / "peers.json"
     path.write_bytes(data)
-    book = PeerBook(path)
+    book = AddressBook(path)
     book.load()
     members = book.members()
     check(all(len(member) == 20 for member in members), "no ids")

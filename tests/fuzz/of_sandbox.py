@@ -11,8 +11,8 @@ from typing import Any, cast
 from sandbox.archive import clean_archive, scan_archive
 from sandbox.docker.attached import Dialogue, FramedOutput
 from sandbox.docker.engine import Engine, explain
-from sandbox.docker.keeper import Keeper, KeeperSize
 from sandbox.docker.runner import job_json
+from sandbox.docker.sidecar import Sidecar, SidecarSize
 from sandbox.documents import parse_config
 from sandbox.errors import BadImage, EngineError, SandboxUnavailable
 from sandbox.output import TAIL_CAP
@@ -71,7 +71,7 @@ class _Line:
 
 
 def keeper_answer(data: bytes) -> None:
-    keeper = Keeper(Engine("unix:///nowhere.sock"), "k", 1, KeeperSize.for_inputs(0, 4_096))
+    keeper = Sidecar(Engine("unix:///nowhere.sock"), "k", 1, SidecarSize.for_inputs(0, 4_096))
     keeper._dialogue = Dialogue(cast(Any, _Line(data)), "a keeper")
     check(sum(map(len, keeper.read_output("model", 4_096))) <= 4_096, "more than its cap")
 

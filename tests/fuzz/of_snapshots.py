@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from chain.buckets import BUCKETS, build, number_of, subroot_of
 from chain.codec import encode
 from chain.crypto import sha256
 from chain.errors import Malformed
-from chain.ledger.snapshot import Offer, decode_heads, encode_heads, encode_page, make_page, root_of
+from chain.ledger.snapshot import Offer, decode_subroots, encode_bucket, encode_subroots, make_bucket, root_of
 from chain.node import events as e
 from chain.node import messages as m
-from chain.node.checks import make_pages
-from chain.pages import PAGES, build, head_of, number_of
+from chain.node.checks import make_buckets
 from chain.types import decode_block
 from tests.fuzz.of_chain import join, split
 from tests.fuzz.targets import Target, check
@@ -21,17 +21,17 @@ MAX_SENT = 8_000_000
 
 
 def state_heads(data: bytes) -> None:
-    heads = decode_heads(data)
-    check(encode_heads(heads) == data, "not canonical")
+    heads = decode_subroots(data)
+    check(encode_subroots(heads) == data, "not canonical")
     check(len(root_of(heads)) == 32, "no root")
 
 
 def state_page(data: bytes) -> None:
     """A head, and the records: what is accepted has this head."""
     number = int.from_bytes(data[:8], "big") >> 1
-    page, keys = make_page(number, data[8:41], data[41:])
-    check(head_of(page) == data[8:41], "another page than the one that was named")
-    check(make_page(number, head_of(page), encode_page(page)) == (page, keys), "it does not come back")
+    page, keys = make_bucket(number, data[8:41], data[41:])
+    check(subroot_of(page) == data[8:41], "another page than the one that was named")
+    check(make_bucket(number, subroot_of(page), encode_bucket(page)) == (page, keys), "it does not come back")
 
 
 def snapshot_inbox(data: bytes) -> None:
@@ -50,10 +50,10 @@ def snapshot_inbox(data: bytes) -> None:
                     case e.ReadSnapshot(peer):
                         waiting.append(e.Answered(peer, encode(m.Snapshot(True, []))))
                     case e.StageSnapshot(offer):
-                        check(root_of(decode_heads(offer.heads)) == offer.header.state_root, "a target that is not proven")
+                        check(root_of(decode_subroots(offer.subroots)) == offer.header.state_root, "a target that is not proven")
                         waiting.append(e.SnapshotStaged([]))
-                    case e.TakePages(ticket, pages):
-                        waiting.append(e.PagesTaken(ticket, make_pages(pages)[1]))
+                    case e.TakeBuckets(ticket, pages):
+                        waiting.append(e.BucketsTaken(ticket, make_buckets(pages)[1]))
     check(not node.faults, f"a fault of its own: {list(node.faults)[:1]}")
     check(sent <= MAX_SENT, f"{sent} bytes in answer")
 
@@ -65,31 +65,31 @@ def _honest() -> tuple[Offer, list[int], list[bytes]]:
     net.submit(2, kit.transfer(2, 0))
     net.reach(2)
     state, commit = net.nodes[1].state, net.commits[1][2]
-    pages = {number: page for number in range(PAGES) if (page := state.page(number))}
-    heads = encode_heads({number: head_of(page) for number, page in pages.items()})
+    pages = {number: page for number in range(BUCKETS) if (page := state.bucket(number))}
+    heads = encode_subroots({number: subroot_of(page) for number, page in pages.items()})
     offer = Offer(decode_block(commit.block).header, m.decode_certificate(commit.certificate), heads)
-    return offer, list(pages), [encode_page(page) for page in pages.values()]
+    return offer, list(pages), [encode_bucket(page) for page in pages.values()]
 
 
 def conversations() -> list[bytes]:
     offer, numbers, pages = _honest()
     talk: list[list[Any]] = [
-        [m.Status(2), m.Snapshot(False, [offer]), m.Pages(2, numbers, pages)],
-        [m.Status(2), m.Snapshot(False, [offer]), m.Pages(2, numbers[:3], pages[:3]), m.Pages(2, [], [])],
-        [m.Status(9), m.Snapshot(True, []), m.Snapshot(False, []), m.Handovers([])],
-        [m.GetSnapshot(), m.GetHandovers(1), m.GetPages(2, [1, 2])],
+        [m.Status(2), m.Snapshot(False, [offer]), m.Buckets(2, numbers, pages)],
+        [m.Status(2), m.Snapshot(False, [offer]), m.Buckets(2, numbers[:3], pages[:3]), m.Buckets(2, [], [])],
+        [m.Status(9), m.Snapshot(True, []), m.Snapshot(False, []), m.ValidatorChanges([])],
+        [m.GetSnapshot(), m.GetValidatorChanges(1), m.GetBuckets(2, [1, 2])],
     ]
     return [join([b"\x80" + encode(message) for message in part]) for part in talk]
 
 
 def heads_of_states() -> list[bytes]:
-    return [b"", _honest()[0].heads]
+    return [b"", _honest()[0].subroots]
 
 
 def pages_of_states() -> list[bytes]:
     key = b"a/" + bytes(20)
     page = build([(sha256(key), key, b"\x90")])
-    return [(2 * number_of(sha256(key))).to_bytes(8, "big") + head_of(page) + encode_page(page)]
+    return [(2 * number_of(sha256(key))).to_bytes(8, "big") + subroot_of(page) + encode_bucket(page)]
 
 
 EXAMPLES = {"snapshot-inbox": conversations, "state-heads": heads_of_states, "state-page": pages_of_states}

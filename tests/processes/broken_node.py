@@ -77,7 +77,7 @@ class Equivocator(Driver):
             super()._broadcast(effect)
             return
         for peer in [p.id for p in network.peers()][0::2]:
-            network.send(peer, NODE, effect.payload, effect.lane)
+            network.send(peer, NODE, effect.payload, effect.queue)
 
     def _run(self, effect: e.Effect) -> None:
         if not isinstance(effect, e.Evidenced):  # it does not report itself

@@ -38,7 +38,7 @@ from client import config, keystore
 from client.keystore import Identity, Keystore
 from client.sdk import Client
 from client.sdk_http import local_url, read_token
-from client.sdk_types import ApiError, Json, Status, Submitted
+from client.sdk_types import ApiError, Json, NodeStatus, Submitted
 from p2p.tls import make_ca
 from sandbox import Sandbox, SandboxError
 from tests.network import NetworkParams
@@ -207,7 +207,7 @@ class NodeProcess:
         await eventually(f"{self.name} answers", self._answers, within)
         return self
 
-    async def _answers(self) -> Status | None:
+    async def _answers(self) -> NodeStatus | None:
         if not self.running:
             raise AssertionError(f"{self.name} ended with {self.exit_code} instead of starting:\n{self.tail(15)}")
         if not (self.data / "api.token").exists():
@@ -294,8 +294,8 @@ class NodeProcess:
     async def height(self) -> int:
         return (await self.api.status())["height"]
 
-    async def reaches(self, height: int, within: float = PATIENCE_S) -> Status:
-        async def there() -> Status | None:
+    async def reaches(self, height: int, within: float = PATIENCE_S) -> NodeStatus:
+        async def there() -> NodeStatus | None:
             status = await self.api.status()
             return status if status["height"] >= height else None
 

@@ -20,7 +20,7 @@ from chain.node.messages import (
     MAX_SYNC_BLOCKS,
     GetBlock,
     GetBlocks,
-    GetOutcomes,
+    GetExecutedBlocks,
     GetTxs,
     Links,
     StateMessage,
@@ -29,12 +29,12 @@ from chain.node.messages import (
 )
 from chain.params import MAX_OPS
 from client import config
-from p2p.book import PeerBook
+from p2p.address_book import AddressBook
 from p2p.content.cid import Cid, Codec
 from p2p.content.messages import MAX_WANTS, WantBlocks, WhoHas
 from p2p.tls import CA
 from p2p.transport import Network
-from p2p.wire import CONTENT, LANE_VOTES, NODE, PEERS, GetPeers, Ping, peers_message
+from p2p.wire import CONTENT, NODE, PEERS, QUEUE_VOTES, GetPeers, Ping, peers_message
 from tests.processes.harness import Graph, NodeProcess, Person, Role, eventually, validators, with_params
 from tests.unit.content_kit import pattern, root_of
 
@@ -53,7 +53,7 @@ class Asker:
     """A member's connections to some nodes; it reads what it is answered and forgets it."""
 
     def __init__(self, graph: Graph, member: NodeProcess, nodes: list[NodeProcess]) -> None:
-        book = PeerBook(None)
+        book = AddressBook(None)
         for node in nodes:
             book.add_seed(config.load(node.data, {}).config.network.listen)
         self.nodes = nodes
@@ -69,7 +69,7 @@ class Asker:
             membership=known.get,
             on_message=self._answer,
             on_peer=lambda *_: None,
-            book=book,
+            address_book=book,
             listen=None,
             advertise=[],
         )
@@ -87,14 +87,14 @@ class Asker:
 
     async def ask(self, count: int) -> int:
         """So many questions, evenly over LASTS_S and all nodes; how many left."""
-        kinds = (GetBlocks(1, MAX_SYNC_BLOCKS), GetOutcomes(1, MAX_SYNC_BLOCKS))
+        kinds = (GetBlocks(1, MAX_SYNC_BLOCKS), GetExecutedBlocks(1, MAX_SYNC_BLOCKS))
         questions = itertools.cycle([encode(kind) for kind in kinds])
         began, left = time.monotonic(), 0
         for number in range(count):
             due = began + LASTS_S * number / count
             if due > time.monotonic() + STEP_S:
                 await asyncio.sleep(STEP_S)
-            left += self.network.send(self.nodes[number % len(self.nodes)].id, NODE, next(questions), LANE_VOTES)
+            left += self.network.send(self.nodes[number % len(self.nodes)].id, NODE, next(questions), QUEUE_VOTES)
         await asyncio.sleep(max(0.0, began + LASTS_S - time.monotonic()))
         return left
 
@@ -117,7 +117,7 @@ class Asker:
         while time.monotonic() < began + LASTS_S:
             for node in self.nodes:
                 for channel, payload in itertools.islice(messages, 100 * len(kinds)):
-                    if not self.network.send(node.id, channel, payload, LANE_VOTES):
+                    if not self.network.send(node.id, channel, payload, QUEUE_VOTES):
                         break
                     left += 1
             await asyncio.sleep(STEP_S / 5)
@@ -266,8 +266,8 @@ async def test_for_who_reads_nothing_nothing_is_read(tmp_path: Path) -> None:
             for number in range(200):
                 at = number * MAX_WANTS % len(leaves)
                 wants = WantBlocks(root.to_bytes(), leaves[at : at + MAX_WANTS])
-                asker.network.send(node.id, NODE, encode(GetBlocks(1, MAX_SYNC_BLOCKS)), LANE_VOTES)
-                asker.network.send(node.id, CONTENT, encode(wants), LANE_VOTES)
+                asker.network.send(node.id, NODE, encode(GetBlocks(1, MAX_SYNC_BLOCKS)), QUEUE_VOTES)
+                asker.network.send(node.id, CONTENT, encode(wants), QUEUE_VOTES)
                 await asyncio.sleep(STEP_S / 2)
             (seen,) = [peer for peer in await node.api.peers() if peer["id"] == graph["m0"].address]
             assert seen["queued"] > 0, "the member is slow enough"
@@ -280,5 +280,5 @@ async def test_for_who_reads_nothing_nothing_is_read(tmp_path: Path) -> None:
 
 async def served_on(asker: Asker, before: int) -> bool:
     """More came than can have waited on the way."""
-    asker.network.send(asker.nodes[0].id, NODE, encode(GetBlocks(1, MAX_SYNC_BLOCKS)), LANE_VOTES)
+    asker.network.send(asker.nodes[0].id, NODE, encode(GetBlocks(1, MAX_SYNC_BLOCKS)), QUEUE_VOTES)
     return asker.answered > before + 64

@@ -20,20 +20,20 @@ import pytest
 from sandbox import (
     Backend,
     BadImage,
+    ContainerLimits,
     DataSet,
-    Limits,
+    EvaluationResult,
     Progress,
-    Result,
-    RunOutcome,
+    RunResult,
     RunSpec,
-    Status,
+    RunStatus,
     WarmRun,
 )
 from sandbox.data import DataFile, scan_folder
 from sandbox.phases import PHASES, InputRow, OutputRow, PhaseRow
 from sandbox.results import BadResult
 
-LIMITS = Limits(cpus=1.0, mem_mb=96, pids=48, model_cap=65_536, tmp_mb=8, log_cap=65_536, wall_s=60)
+LIMITS = ContainerLimits(cpus=1.0, mem_mb=96, pids=48, model_cap=65_536, tmp_mb=8, log_cap=65_536, wall_s=60)
 LARGE = 1 << 20
 """Bytes from which the suite's backends have inputs on a disk."""
 
@@ -75,7 +75,7 @@ class BackendSuite:
                 "probe": 3,
                 "budget_s": 5,
                 "params": json.dumps({"mode": mode}),
-                "limits": Limits(**({name: getattr(LIMITS, name) for name in LIMITS.__struct_fields__} | limits)),
+                "limits": ContainerLimits(**({name: getattr(LIMITS, name) for name in LIMITS.__struct_fields__} | limits)),
                 **more,
             }
         )
@@ -104,15 +104,15 @@ class BackendSuite:
 
     def test_an_image_that_is_not_there_is_no_jobs_fault(self, backend: Backend) -> None:
         outcome = backend.run(self.spec("sha256:" + "0" * 64, "good"))
-        assert (outcome.status, "not on this engine" in outcome.reason) == (Status.ENGINE_ERROR, True), outcome
+        assert (outcome.status, "not on this engine" in outcome.reason) == (RunStatus.ENGINE_ERROR, True), outcome
 
     # runs
 
     def test_a_training_gives_its_result_its_model_and_its_progress(self, backend: Backend, image: str) -> None:
         seen: list[Progress] = []
         outcome = backend.run(self.spec(image, "good"), on_progress=seen.append)
-        assert (outcome.status, outcome.reason, outcome.exit_code) == (Status.OK, "done", 0), outcome
-        assert outcome.result == Result(250_000_000, 100, 500_000_000)
+        assert (outcome.status, outcome.reason, outcome.exit_code) == (RunStatus.OK, "done", 0), outcome
+        assert outcome.result == EvaluationResult(250_000_000, 100, 500_000_000)
         assert (outcome.loss, outcome.probe_loss) == (250_000_000, 500_000_000)
         model = outcome.outputs["model"]
         assert outcome.outputs.keys() == {"model"}
@@ -126,7 +126,7 @@ class BackendSuite:
         (tmp_path / "e").write_bytes(b"hidden")
         outcome = backend.run(self.spec(image, "echo", "evaluate", inputs={"model": tmp_path / "m", "eval": tmp_path / "e"}))
         seen = json.loads(outcome.log_tail.splitlines()[0])
-        assert outcome.status is Status.OK, outcome
+        assert outcome.status is RunStatus.OK, outcome
         assert outcome.outputs == {}
         assert (seen["model"], seen["eval"], seen.keys()) == ("the model", "hidden", {"job.json", "model", "eval"})
         assert json.loads(seen["job.json"])["params"] == {"mode": "echo"}
@@ -134,35 +134,35 @@ class BackendSuite:
     @pytest.mark.parametrize(
         ("mode", "status", "why"),
         [
-            ("exit64", Status.UNSUPPORTED, "exit 64"),
-            ("exit65", Status.MODEL_INVALID, "exit 65"),
-            ("exit75", Status.OUT_OF_RESOURCES, "exit 75"),
-            ("exit9", Status.FAILED, "exit 9"),
-            ("flood", Status.FAILED, "more than 65536 bytes of output"),
-            ("no_result", Status.BAD_RESULT, "result.json is missing"),
-            ("large", Status.BAD_RESULT, "limit is 65536"),
-            ("empty", Status.BAD_RESULT, "model is empty"),
-            ("link", Status.BAD_RESULT, "model is a symbolic link"),
+            ("exit64", RunStatus.UNSUPPORTED, "exit 64"),
+            ("exit65", RunStatus.MODEL_INVALID, "exit 65"),
+            ("exit75", RunStatus.OUT_OF_RESOURCES, "exit 75"),
+            ("exit9", RunStatus.FAILED, "exit 9"),
+            ("flood", RunStatus.FAILED, "more than 65536 bytes of output"),
+            ("no_result", RunStatus.BAD_RESULT, "result.json is missing"),
+            ("large", RunStatus.BAD_RESULT, "limit is 65536"),
+            ("empty", RunStatus.BAD_RESULT, "model is empty"),
+            ("link", RunStatus.BAD_RESULT, "model is a symbolic link"),
         ],
     )
-    def test_an_end_has_a_status_and_a_reason(self, backend: Backend, image: str, mode: str, status: Status, why: str) -> None:
+    def test_an_end_has_a_status_and_a_reason(self, backend: Backend, image: str, mode: str, status: RunStatus, why: str) -> None:
         outcome = backend.run(self.spec(image, mode))
         assert (outcome.status, why in outcome.reason, outcome.outputs, outcome.result) == (status, True, {}, None), outcome
 
     def test_the_wall_clock_ends_a_run(self, backend: Backend, image: str) -> None:
         outcome = backend.run(self.spec(image, "forever", wall_s=1.0))
-        assert (outcome.status, "1 s of wall clock" in outcome.reason) == (Status.TIMEOUT, True), outcome
+        assert (outcome.status, "1 s of wall clock" in outcome.reason) == (RunStatus.TIMEOUT, True), outcome
 
     def test_a_run_is_cancelled_by_its_event_and_by_its_name(self, backend: Backend, image: str) -> None:
         event = threading.Event()
         outcome = backend.run(self.spec(image, "forever"), on_progress=lambda _: event.set(), cancel=event)
-        assert outcome.status is Status.CANCELLED
+        assert outcome.status is RunStatus.CANCELLED
         spec, found = self.spec(image, "forever"), []
         outcome = backend.run(spec, on_progress=lambda _: found.append(backend.cancel(spec.run_id)))
-        assert (outcome.status, found) == (Status.CANCELLED, [True])
+        assert (outcome.status, found) == (RunStatus.CANCELLED, [True])
         assert not backend.cancel(spec.run_id)
         outcome = backend.run(self.spec(image, "good"), cancel=event)
-        assert (outcome.status, "before it began" in outcome.reason) == (Status.CANCELLED, True)
+        assert (outcome.status, "before it began" in outcome.reason) == (RunStatus.CANCELLED, True)
 
     def test_a_name_is_for_one_run_at_a_time(self, backend: Backend, image: str) -> None:
         spec, told = self.spec(image, "forever"), []
@@ -172,7 +172,7 @@ class BackendSuite:
                 backend.run(spec)
             told.append(backend.cancel(spec.run_id))
 
-        assert backend.run(spec, on_progress=again).status is Status.CANCELLED
+        assert backend.run(spec, on_progress=again).status is RunStatus.CANCELLED
         assert told == [True]
 
     # phases
@@ -180,11 +180,11 @@ class BackendSuite:
     def test_a_phase_is_a_row(self, backend: Backend, image: str, tmp_path: Path) -> None:
         (tmp_path / "q").write_text("41")
         outcome = backend.run(self.spec(image, "answer", "sum", inputs={"question": tmp_path / "q"}))
-        assert (outcome.status, outcome.result, outcome.loss) == (Status.OK, 41, None), outcome
+        assert (outcome.status, outcome.result, outcome.loss) == (RunStatus.OK, 41, None), outcome
         assert outcome.outputs["trace"].path.read_text() == "question"
         for mode, why in (("long_answer", "answer has 101 bytes; the limit is 100"), ("no_number", "answer is no number")):
             outcome = backend.run(self.spec(image, mode, "sum", inputs={"question": tmp_path / "q"}))
-            assert (outcome.status, why in outcome.reason, outcome.outputs) == (Status.BAD_RESULT, True, {}), outcome
+            assert (outcome.status, why in outcome.reason, outcome.outputs) == (RunStatus.BAD_RESULT, True, {}), outcome
 
     def test_a_row_refuses_what_is_not_in_it(self, image: str, tmp_path: Path) -> None:
         data = DataSet((DataFile("a", tmp_path, 1, bytes(32)),))
@@ -204,7 +204,7 @@ class BackendSuite:
 
     def warm(self, backend: Backend, spec: RunSpec) -> WarmRun:
         run = backend.start(spec)
-        assert not isinstance(run, RunOutcome), run
+        assert not isinstance(run, RunResult), run
         return run
 
     def test_a_warm_run_waits_for_its_late_input(self, backend: Backend, image: str, tmp_path: Path) -> None:
@@ -214,15 +214,15 @@ class BackendSuite:
         with pytest.raises(ValueError, match="waits for input"):
             run.finish({"model": tmp_path / "m"})
         outcome = run.finish({"input": tmp_path / "i"})
-        assert (outcome.status, outcome.result) == (Status.OK, 42), outcome
+        assert (outcome.status, outcome.result) == (RunStatus.OK, 42), outcome
         assert "before ['job.json', 'model']" in outcome.log_tail
-        assert run.finish({"input": tmp_path / "i"}).status is Status.CANCELLED, "one container, one request"
+        assert run.finish({"input": tmp_path / "i"}).status is RunStatus.CANCELLED, "one container, one request"
         run.close()
 
     def test_a_run_of_a_phase_that_waits_goes_through_in_one(self, backend: Backend, image: str, tmp_path: Path) -> None:
         (tmp_path / "i").write_text("5")
         outcome = backend.run(self.spec(image, "warm", "serve", inputs={"input": tmp_path / "i"}))
-        assert (outcome.status, outcome.result) == (Status.OK, 5), outcome
+        assert (outcome.status, outcome.result) == (RunStatus.OK, 5), outcome
 
     def test_a_warm_run_ends_unused(self, backend: Backend, image: str) -> None:
         spec = self.spec(image, "warm", "serve")
@@ -240,19 +240,19 @@ class BackendSuite:
 
     def test_a_warm_run_that_is_none_has_an_outcome(self, backend: Backend, image: str, tmp_path: Path) -> None:
         for mode, status, why in (
-            ("exit64", Status.UNSUPPORTED, "exit 64"),
-            ("no_result", Status.FAILED, "before it was ready"),
-            ("forever", Status.TIMEOUT, "wall clock"),
+            ("exit64", RunStatus.UNSUPPORTED, "exit 64"),
+            ("no_result", RunStatus.FAILED, "before it was ready"),
+            ("forever", RunStatus.TIMEOUT, "wall clock"),
         ):
             outcome = backend.start(self.spec(image, mode, "serve", wall_s=1.0 if mode == "forever" else 60.0))
-            assert isinstance(outcome, RunOutcome)
+            assert isinstance(outcome, RunResult)
             assert (outcome.status, why in outcome.reason) == (status, True), outcome
         (tmp_path / "i").write_text("2" * 1001)
         outcome = self.warm(backend, self.spec(image, "warm", "serve")).finish({"input": tmp_path / "i"})
-        assert (outcome.status, "larger than" in outcome.reason) == (Status.FAILED, True), outcome
+        assert (outcome.status, "larger than" in outcome.reason) == (RunStatus.FAILED, True), outcome
         (tmp_path / "i").write_text("2")
         outcome = self.warm(backend, self.spec(image, "warm_forever", "serve", wall_s=2.0)).finish({"input": tmp_path / "i"})
-        assert outcome.status is Status.TIMEOUT
+        assert outcome.status is RunStatus.TIMEOUT
 
     # data
 
@@ -268,7 +268,7 @@ class BackendSuite:
         backend.keep_data(data)
         for _ in range(2):
             outcome = backend.run(self.spec(image, "answer", "sum", inputs={"question": tmp_path / "q", "data": data}))
-            assert (outcome.status, outcome.result) == (Status.OK, 4321), outcome
+            assert (outcome.status, outcome.result) == (RunStatus.OK, 4321), outcome
             trace = outcome.outputs["trace"].path.read_text()
             assert trace.startswith("data/deep/down/number 1 \N{GREEK SMALL LETTER ALPHA} data/number 0"), trace
         outcome = backend.run(self.spec(image, "answer", "sum", inputs={"question": tmp_path / "q"}))
@@ -278,7 +278,7 @@ class BackendSuite:
         (tmp_path / "m").write_text(" " * LARGE + "7")
         for _ in range(2):
             outcome = backend.run(self.spec(image, "answer", "sum", inputs={"question": tmp_path / "m"}))
-            assert (outcome.status, outcome.result) == (Status.OK, 7), outcome
+            assert (outcome.status, outcome.result) == (RunStatus.OK, 7), outcome
             assert outcome.outputs["trace"].path.read_text() == "question"
 
     def test_data_that_changed_since_they_were_measured_reach_no_job(self, backend: Backend, image: str, tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ class BackendSuite:
         path.unlink()
         (tmp_path / "q").write_text("1")
         outcome = backend.run(self.spec(image, "answer", "sum", inputs={"question": tmp_path / "q", "data": data}))
-        assert (outcome.status, "No such file" in outcome.reason) == (Status.ENGINE_ERROR, True), outcome
+        assert (outcome.status, "No such file" in outcome.reason) == (RunStatus.ENGINE_ERROR, True), outcome
 
     def test_what_waits_for_inputs_has_them_in_memory(self, backend: Backend, image: str, tmp_path: Path) -> None:
         (tmp_path / "m").write_bytes(b" " * LARGE + b"40")
@@ -299,7 +299,7 @@ class BackendSuite:
         outcome = self.warm(backend, self.spec(image, "warm", "serve", inputs={"model": tmp_path / "m"})).finish(
             {"input": tmp_path / "i"}
         )
-        assert (outcome.status, outcome.result) == (Status.OK, 42), outcome
+        assert (outcome.status, outcome.result) == (RunStatus.OK, 42), outcome
         assert "before ['job.json', 'model']" in outcome.log_tail
 
     def test_all_that_is_left_is_found_by_the_clean_up(self, backend: Backend, image: str, tmp_path: Path) -> None:

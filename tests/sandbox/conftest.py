@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import Limits, RunOutcome, RunSpec, Sandbox, SandboxUnavailable
+from sandbox import ContainerLimits, RunResult, RunSpec, Sandbox, SandboxUnavailable
 from sandbox.images import build_python_image
 from sandbox.spec import MIB
 
 JOB = Path(__file__).with_name("hostile_job.py")
-LIMITS = Limits(cpus=1.0, mem_mb=96, pids=48, model_cap=256 * 1024, tmp_mb=8, file_cap=4 * MIB, wall_s=30)
+LIMITS = ContainerLimits(cpus=1.0, mem_mb=96, pids=48, model_cap=256 * 1024, tmp_mb=8, file_cap=4 * MIB, wall_s=30)
 
-RunJob = Callable[..., RunOutcome]
+RunJob = Callable[..., RunResult]
 
 
 @pytest.fixture(scope="session")
@@ -50,12 +50,12 @@ def run_job(room: Sandbox, image: str) -> RunJob:
     def run(
         mode: str,
         *,
-        limits: Limits = LIMITS,
+        limits: ContainerLimits = LIMITS,
         model: Path | None = None,
         eval_file: Path | None = None,
         cancel: threading.Event | None = None,
         on_progress: Callable[..., None] | None = None,
-    ) -> RunOutcome:
+    ) -> RunResult:
         spec = RunSpec(
             run_id=f"{mode.replace('_', '-')}-{os.urandom(4).hex()}",
             image_id=image,

@@ -26,7 +26,7 @@ import docker
 
 from sandbox import BadImage, ImageLimits, Sandbox
 from sandbox.archive import clean_archive, scan_archive
-from sandbox.layers import FOLDER, HARD_LINK, OPAQUE, SYMBOLIC_LINK, WHITEOUT, Entry
+from sandbox.layers import FOLDER, HARD_LINK, OPAQUE, SYMBOLIC_LINK, WHITEOUT, LayerEntry
 from sandbox.spec import MIB
 from tests.sandbox.readers import Seen, Unreadable, go_reads, python_reads
 from tests.unit.tar_kit import pax, raw
@@ -200,15 +200,15 @@ class File(NamedTuple):
 View = dict[str, File]
 
 
-def accepted(made: Made, path: Path) -> list[list[Entry]] | None:
+def accepted(made: Made, path: Path) -> list[list[LayerEntry]] | None:
     """What the guard sees in each layer; None where it refuses the image."""
     path.write_bytes(made.archive())
-    seen: list[Entry] = []
+    seen: list[LayerEntry] = []
     try:
         image = scan_archive(path, LIMITS, architecture=MACHINE, seen=seen.append)
     except BadImage:
         return None
-    layers: list[list[Entry]] = []
+    layers: list[list[LayerEntry]] = []
     written = b"".join(clean_archive(path, image, "t:1"))
     with tarfile.open(fileobj=io.BytesIO(written)) as outer:
         for index in range(len(image.layers)):
@@ -219,7 +219,7 @@ def accepted(made: Made, path: Path) -> list[list[Entry]] | None:
     return layers
 
 
-def readers_agree(made: Made, layers: list[list[Entry]]) -> str:
+def readers_agree(made: Made, layers: list[list[LayerEntry]]) -> str:
     """What another reader sees differently in the layers as they came; empty where all agree."""
     for stream, entries in zip(made.layers, layers, strict=True):
         for reads in (python_reads, go_reads):
@@ -233,7 +233,7 @@ def readers_agree(made: Made, layers: list[list[Entry]]) -> str:
     return ""
 
 
-def _difference(theirs: list[Seen], ours: list[Entry]) -> str:
+def _difference(theirs: list[Seen], ours: list[LayerEntry]) -> str:
     """Every entry of ours is one of theirs in the same order; theirs that we leave out are the root and removals of nothing."""
     left = list(ours)
     for seen in theirs:
@@ -250,7 +250,7 @@ def _difference(theirs: list[Seen], ours: list[Entry]) -> str:
     return f"not seen: {left}" if left else ""
 
 
-def _matches(seen: Seen, path: str, entry: Entry) -> bool:
+def _matches(seen: Seen, path: str, entry: LayerEntry) -> bool:
     folder, _, base = path.rpartition("/")
     if base.startswith(".wh."):
         removed = entry.path == (folder if base == ".wh..wh..opq" else "/".join(filter(None, (folder, base.removeprefix(".wh.")))))
@@ -261,7 +261,7 @@ def _matches(seen: Seen, path: str, entry: Entry) -> bool:
     return same and seen.kind.encode() == entry.kind and (seen.kind != "2" or seen.link == entry.link)
 
 
-def merged(written: bytes, seen: list[Entry]) -> View:
+def merged(written: bytes, seen: list[LayerEntry]) -> View:
     """What the guard says that a container shows: its entries laid over each other, with the contents of the archive it wrote."""
     view: View = {}
     entries = iter(seen)
@@ -322,7 +322,7 @@ def own(view: View) -> View:
 def compare(api: Any, room: Sandbox, made: Made, path: Path) -> str:
     """What guard and engine see differently; empty where they agree."""
     path.write_bytes(made.archive())
-    seen: list[Entry] = []
+    seen: list[LayerEntry] = []
     image = scan_archive(path, LIMITS, architecture=MACHINE, seen=seen.append)
     loaded = room.load_archive(path, None, LIMITS)
     try:

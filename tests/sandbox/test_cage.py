@@ -13,7 +13,7 @@ import docker
 import docker.api.client
 import pytest
 
-from sandbox import RunSpec, Sandbox, Status
+from sandbox import RunSpec, RunStatus, Sandbox
 from sandbox.docker.isolation import MASKED_PATHS
 from sandbox.images import build_python_image
 
@@ -55,7 +55,7 @@ def readable(room: Sandbox, tmp_path: Path) -> Iterator[list[str]]:
     room.load_archive(archive, image)
     run = f"look-{os.urandom(4).hex()}"
     outcome = room.run(RunSpec(run_id=run, image_id=image, phase="train", seed=1, probe=0, budget_s=9, limits=LIMITS))
-    assert outcome.status is Status.OK, outcome
+    assert outcome.status is RunStatus.OK, outcome
     yield json.loads(outcome.outputs["model"].path.read_bytes())
     outcome.outputs["model"].path.unlink()
     room.settle()
@@ -94,7 +94,7 @@ def test_an_engine_that_makes_another_container_runs_nothing(
 
     monkeypatch.setattr(docker.api.client.APIClient, "create_container_from_config", create)
     outcome = run_job("good")
-    assert outcome.status is Status.ENGINE_ERROR
+    assert outcome.status is RunStatus.ENGINE_ERROR
     assert "another container than was asked for, and nothing ran" in outcome.reason
     assert told in outcome.reason
     assert outcome.log_tail == ""
@@ -113,7 +113,7 @@ def test_an_image_is_known_by_the_id_that_its_maker_gave_it(room: Sandbox, image
         api.inspect_image(image)
     spec = RunSpec(run_id="r", image_id=facts["Id"], phase="train", seed=1, probe=0, budget_s=9, limits=LIMITS)
     outcome = room.run(spec)
-    assert (outcome.status, outcome.log_tail) == (Status.ENGINE_ERROR, "")
+    assert (outcome.status, outcome.log_tail) == (RunStatus.ENGINE_ERROR, "")
     assert "not on this engine" in outcome.reason
 
 
@@ -152,7 +152,7 @@ def test_a_numerical_job_finds_all_that_it_needs(room: Sandbox, tmp_path: Path) 
     limits = LIMITS.__class__(mem_mb=512, pids=64, model_cap=4096, tmp_mb=32, wall_s=60)
     run = f"compute-{os.getpid()}"
     outcome = room.run(RunSpec(run_id=run, image_id=image, phase="train", seed=1, probe=0, budget_s=9, limits=limits))
-    assert outcome.status is Status.OK, outcome
+    assert outcome.status is RunStatus.OK, outcome
     assert outcome.loss
     room.settle()
     room.remove_image(image)

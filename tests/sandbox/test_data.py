@@ -10,9 +10,9 @@ from typing import Any
 import docker
 import pytest
 
-from sandbox import DataSet, EngineError, RunOutcome, RunSpec, Sandbox, SandboxUnavailable, Status
+from sandbox import DataSet, EngineError, RunResult, RunSpec, RunStatus, Sandbox, SandboxUnavailable
 from sandbox.data import scan_folder
-from sandbox.docker import isolation, keeper
+from sandbox.docker import isolation, sidecar
 from sandbox.images import build_python_image
 from sandbox.phases import PHASES
 
@@ -49,7 +49,7 @@ def data(tmp_path: Path) -> DataSet:
     return scan_folder(tmp_path / "data")
 
 
-def add(room: Sandbox, archive: tuple[Path, str], data: DataSet) -> RunOutcome:
+def add(room: Sandbox, archive: tuple[Path, str], data: DataSet) -> RunResult:
     question = data.files[0].path.parent.parent / "question"
     question.write_text("0")
     return room.run(
@@ -100,7 +100,7 @@ def test_a_volume_that_was_replaced_reaches_no_job(room: Sandbox, archive: tuple
         api().remove_volume(made["Name"])
         api().create_volume(made["Name"], driver="local", driver_opts=driver_opts, labels=labels)
         outcome = add(room, archive, data)
-        assert outcome.status is Status.ENGINE_ERROR
+        assert outcome.status is RunStatus.ENGINE_ERROR
         assert "another volume than was asked for, and nothing ran" in outcome.reason
         assert told in outcome.reason
         assert outcome.log_tail == ""
@@ -128,7 +128,7 @@ def test_a_volume_that_somebody_made_before_is_not_used(
 
     monkeypatch.setattr(docker.api.client.APIClient, "create_volume", create)
     outcome = add(room, archive, data)
-    assert outcome.status is Status.ENGINE_ERROR
+    assert outcome.status is RunStatus.ENGINE_ERROR
     assert "another volume than was asked for, and nothing ran" in outcome.reason
     assert "Options" in outcome.reason
     assert outcome.log_tail == ""
@@ -147,7 +147,7 @@ def test_a_volume_with_somebody_elses_files_is_not_filled(room: Sandbox, data: D
         Path(made["Mountpoint"], "theirs").write_text("1")
         return made
 
-    room.keep_data(data)  # the keeper's image, and that it would work
+    room.keep_data(data)  # the sidecar's image, and that it would work
     room._data.clear()
     monkeypatch.setattr(docker.api.client.APIClient, "create_volume", create)
     if not Path(api().info()["DockerRootDir"]).is_dir() or os.geteuid() != 0:
@@ -177,7 +177,7 @@ def test_the_self_test_names_a_view_that_can_be_run_from(room: Sandbox, monkeypa
         options = isolation.view_options(folders)
         return options | {"o": options["o"].replace("noexec,", "").replace("noexec", "exec")}
 
-    monkeypatch.setattr(keeper, "view_options", careless)
+    monkeypatch.setattr(sidecar, "view_options", careless)
     failed = {check.name for check in room.self_test().failures}
     assert failed == {"data_mount", "data_no_programs"}
 
@@ -196,6 +196,6 @@ def test_an_engine_that_mounts_the_data_elsewhere_runs_nothing(
 
     monkeypatch.setattr(docker.api.client.APIClient, "create_container_from_config", create)
     outcome = add(room, archive, data)
-    assert outcome.status is Status.ENGINE_ERROR
+    assert outcome.status is RunStatus.ENGINE_ERROR
     assert "another container than was asked for, and nothing ran" in outcome.reason
     assert outcome.log_tail == ""

@@ -91,7 +91,7 @@ def test_removing_an_image_leaves_it_to_another_node(room: Sandbox, archive: tup
 KILLED_NODE = """
 import os, sys
 from pathlib import Path
-from sandbox import Limits, RunSpec, Sandbox
+from sandbox import ContainerLimits, RunSpec, Sandbox
 room = Sandbox(Path(sys.argv[1]), node_tag=sys.argv[2])
 image = room.load_archive(Path(sys.argv[3]), sys.argv[4])
 spec = RunSpec(run_id="orphan", image_id=image, phase="train", seed=0, probe=0, budget_s=60, params='{"mode":"forever"}')

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sandbox import Progress, Result, RunOutcome, RunSpec, Sandbox, Status
+from sandbox import EvaluationResult, Progress, RunResult, RunSpec, RunStatus, Sandbox
 
 from .conftest import LIMITS, RunJob
 
@@ -20,7 +20,7 @@ from .conftest import LIMITS, RunJob
 def test_a_training_run_gives_loss_model_and_progress(run_job: RunJob) -> None:
     seen: list[Progress] = []
     outcome = run_job("good", on_progress=seen.append)
-    assert (outcome.status, outcome.result, outcome.exit_code) == (Status.OK, Result(250_000_000, 100, 500_000_000), 0)
+    assert (outcome.status, outcome.result, outcome.exit_code) == (RunStatus.OK, EvaluationResult(250_000_000, 100, 500_000_000), 0)
     model = outcome.outputs["model"]
     assert model.path.read_bytes() == b"weights"
     assert (model.size, model.sha256) == (7, hashlib.sha256(b"weights").digest())
@@ -32,7 +32,7 @@ def test_the_job_sees_exactly_what_the_contract_says(run_job: RunJob, tmp_path: 
     (tmp_path / "model").write_bytes(b"the model")
     (tmp_path / "eval").write_bytes(b"hidden")
     outcome = run_job("echo", model=tmp_path / "model", eval_file=tmp_path / "eval")
-    assert (outcome.status, outcome.probe_loss, outcome.outputs) == (Status.OK, 500_000_000, {})
+    assert (outcome.status, outcome.probe_loss, outcome.outputs) == (RunStatus.OK, 500_000_000, {})
     seen = json.loads(outcome.log_tail)
     assert seen["argv"] == ["/lc/job", "evaluate"]
     assert seen["in"]["model"] == "the model"
@@ -59,29 +59,29 @@ def test_every_run_has_a_user_of_its_own(run_job: RunJob) -> None:
 @pytest.mark.parametrize(
     ("mode", "status", "why"),
     [
-        ("exit64", Status.UNSUPPORTED, "exit 64"),
-        ("exit65", Status.MODEL_INVALID, "exit 65"),
-        ("exit75", Status.OUT_OF_RESOURCES, "exit 75"),
-        ("exit1", Status.FAILED, "exit 1"),
-        ("network", Status.FAILED, "exit 9"),
-        ("disk", Status.FAILED, "exit 9"),
-        ("root", Status.FAILED, "exit 9"),
-        ("memory", Status.OUT_OF_RESOURCES, "more than 96 MiB"),
-        ("result_link", Status.BAD_RESULT, r"result\.json is a symbolic link"),
-        ("result_missing", Status.BAD_RESULT, r"result\.json is missing"),
-        ("result_huge", Status.BAD_RESULT, "limit is 4096"),
-        ("result_nested", Status.BAD_RESULT, "nested"),
-        ("result_duplicate", Status.BAD_RESULT, "twice"),
-        ("result_nan", Status.BAD_RESULT, "plain decimal"),
-        ("model_link", Status.BAD_RESULT, "model is a symbolic link"),
-        ("model_folder", Status.BAD_RESULT, "model"),
-        ("model_pipe", Status.BAD_RESULT, "model"),
-        ("model_sparse", Status.BAD_RESULT, "limit is 262144"),
-        ("model_missing", Status.BAD_RESULT, "model is missing"),
-        ("model_empty", Status.BAD_RESULT, "model is empty"),
+        ("exit64", RunStatus.UNSUPPORTED, "exit 64"),
+        ("exit65", RunStatus.MODEL_INVALID, "exit 65"),
+        ("exit75", RunStatus.OUT_OF_RESOURCES, "exit 75"),
+        ("exit1", RunStatus.FAILED, "exit 1"),
+        ("network", RunStatus.FAILED, "exit 9"),
+        ("disk", RunStatus.FAILED, "exit 9"),
+        ("root", RunStatus.FAILED, "exit 9"),
+        ("memory", RunStatus.OUT_OF_RESOURCES, "more than 96 MiB"),
+        ("result_link", RunStatus.BAD_RESULT, r"result\.json is a symbolic link"),
+        ("result_missing", RunStatus.BAD_RESULT, r"result\.json is missing"),
+        ("result_huge", RunStatus.BAD_RESULT, "limit is 4096"),
+        ("result_nested", RunStatus.BAD_RESULT, "nested"),
+        ("result_duplicate", RunStatus.BAD_RESULT, "twice"),
+        ("result_nan", RunStatus.BAD_RESULT, "plain decimal"),
+        ("model_link", RunStatus.BAD_RESULT, "model is a symbolic link"),
+        ("model_folder", RunStatus.BAD_RESULT, "model"),
+        ("model_pipe", RunStatus.BAD_RESULT, "model"),
+        ("model_sparse", RunStatus.BAD_RESULT, "limit is 262144"),
+        ("model_missing", RunStatus.BAD_RESULT, "model is missing"),
+        ("model_empty", RunStatus.BAD_RESULT, "model is empty"),
     ],
 )
-def test_a_run_that_breaks_a_rule_ends_with_its_name(run_job: RunJob, mode: str, status: Status, why: str) -> None:
+def test_a_run_that_breaks_a_rule_ends_with_its_name(run_job: RunJob, mode: str, status: RunStatus, why: str) -> None:
     outcome = run_job(mode)
     assert outcome.status is status, outcome
     assert re.search(why, outcome.reason), outcome.reason
@@ -92,66 +92,66 @@ def test_a_run_that_breaks_a_rule_ends_with_its_name(run_job: RunJob, mode: str,
 def test_evaluation_without_a_probe_loss_is_refused(run_job: RunJob, tmp_path: Path) -> None:
     (tmp_path / "model").write_bytes(b"m")
     outcome = run_job("no_probe", model=tmp_path / "model")
-    assert outcome.status is Status.BAD_RESULT
+    assert outcome.status is RunStatus.BAD_RESULT
     assert "probe_loss" in outcome.reason
 
 
 @pytest.mark.parametrize("mode", ["forever", "silent_forever", "fork_bomb"])
 def test_the_hosts_clock_ends_what_does_not_end_itself(run_job: RunJob, mode: str) -> None:
     outcome = run_job(mode, limits=msgspec.structs.replace(LIMITS, wall_s=1.0))
-    assert outcome.status is Status.TIMEOUT
+    assert outcome.status is RunStatus.TIMEOUT
     assert "1 s of wall clock" in outcome.reason
 
 
 def test_a_flood_of_output_is_cut_off(run_job: RunJob) -> None:
     outcome = run_job("flood", limits=msgspec.structs.replace(LIMITS, log_cap=1 << 20))
-    assert outcome.status is Status.FAILED
+    assert outcome.status is RunStatus.FAILED
     assert "more than 1048576 bytes of output" in outcome.reason
     assert len(outcome.log_tail) <= 8192
 
 
 def test_files_in_shared_memory_are_bounded(run_job: RunJob) -> None:
     outcome = run_job("memory_in_tmp")
-    assert outcome.status in (Status.FAILED, Status.OUT_OF_RESOURCES)
+    assert outcome.status in (RunStatus.FAILED, RunStatus.OUT_OF_RESOURCES)
 
 
 def test_what_a_job_leaves_running_dies_with_it(run_job: RunJob) -> None:
     outcome = run_job("orphans")
-    assert outcome.status is Status.OK
+    assert outcome.status is RunStatus.OK
     assert outcome.outputs["model"].path.read_bytes() == b"weights"
 
 
 def test_cancelling_kills_at_once(run_job: RunJob) -> None:
     cancel = threading.Event()
     outcome = run_job("forever", cancel=cancel, on_progress=lambda _: cancel.set())
-    assert outcome.status is Status.CANCELLED
+    assert outcome.status is RunStatus.CANCELLED
     assert outcome.wall_s < LIMITS.wall_s
 
 
 def test_runs_go_side_by_side(run_job: RunJob) -> None:
     with ThreadPoolExecutor(3) as pool:
-        outcomes: list[RunOutcome] = list(pool.map(run_job, ["good", "exit64", "good"]))
-    assert [outcome.status for outcome in outcomes] == [Status.OK, Status.UNSUPPORTED, Status.OK]
+        outcomes: list[RunResult] = list(pool.map(run_job, ["good", "exit64", "good"]))
+    assert [outcome.status for outcome in outcomes] == [RunStatus.OK, RunStatus.UNSUPPORTED, RunStatus.OK]
 
 
 def test_an_image_that_is_not_there_is_named(room: Sandbox) -> None:
     missing = "sha256:" + "0" * 64
     outcome = room.run(RunSpec(run_id="none", image_id=missing, phase="train", seed=0, probe=0, budget_s=1))
-    assert outcome.status is Status.ENGINE_ERROR
+    assert outcome.status is RunStatus.ENGINE_ERROR
     assert missing in outcome.reason
 
 
 def test_params_that_are_no_object_are_refused(room: Sandbox, image: str) -> None:
     spec = RunSpec(run_id="params", image_id=image, phase="train", seed=0, probe=0, budget_s=1, params="[" * 5000)
     outcome = room.run(spec)
-    assert outcome.status is Status.FAILED
+    assert outcome.status is RunStatus.FAILED
     assert "params" in outcome.reason
 
 
 def test_an_image_goes_at_once_after_its_last_run(room: Sandbox, archive: tuple[Path, str], run_job: RunJob, image: str) -> None:
     """Not only when the background has removed the run's container: nobody asks a second time."""
     for _ in range(3):
-        assert run_job("good").status is Status.OK
+        assert run_job("good").status is RunStatus.OK
         room.remove_image(image)
         assert not room.has_image(image)
         assert room.load_archive(*archive) == image

@@ -14,7 +14,7 @@ import pytest
 from chain.contracts.job import Image, ImageKind, Limits
 from chain.contracts.job.rules import FloatKind
 from chain.types import parse_loss
-from client.work import Work, WorkConfig
+from client.work import WorkConfig, WorkDriver
 from p2p.content.cid import parse
 from sandbox import Sandbox, SandboxUnavailable
 from sandbox.images import build_python_image
@@ -40,7 +40,7 @@ def sandboxes(tmp_path: Path) -> Iterator[dict[str, Sandbox]]:
         assert sandbox.cleanup().problems == ()
 
 
-async def drive(chain: Chain, began: float, job: bytes, works: list[Work]) -> None:
+async def drive(chain: Chain, began: float, job: bytes, works: list[WorkDriver]) -> None:
     """Blocks as real time goes by, until the job has ended. Once everybody claimed and nothing runs, the expiry comes at once."""
     ahead = 0
     while not chain.ended(job):
@@ -62,7 +62,7 @@ async def test_a_real_job_is_trained_verified_and_paid(tmp_path: Path, sandboxes
     image_id = build_python_image(tmp_path / "image.tar", {"/lc/job": JOB.read_bytes()}, with_packages=())
     cid, size = await files["boss"].add(tmp_path / "image.tar", pin="own")
     works = [
-        Work(
+        WorkDriver(
             LedgerDouble(chain, name),
             files[name],
             sandboxes[name],

@@ -28,7 +28,7 @@ EPOCH = 1_700_000_000_000
 
 if TYPE_CHECKING:
     from chain.consensus.messages import SignProposal, SignVote
-    from chain.consensus.votes import VoteBook
+    from chain.consensus.votes import HeightVoteSet
     from chain.storage.guard import Kind
     from tests.sim.machine import Machine
     from tests.sim.world import World
@@ -187,11 +187,11 @@ class Checks:
             self._locked[machine.index] = (r.height, r.round, r.block_id)
 
     @staticmethod
-    def _book(machine: Machine) -> VoteBook:
+    def _book(machine: Machine) -> HeightVoteSet:
         state = machine.node.consensus._state
         if state is None:
             raise Violation("a signature before the first height")
-        return state.book
+        return state.votes
 
     def logged(self, machine: Machine, record: bytes, sync: bool) -> None:
         i = machine.index
@@ -243,15 +243,15 @@ class Checks:
         """The disk was read for a peer: no more often than the rates allow, and not while what it was sent before waits."""
         if not machine.honest:
             return
-        now, life = machine.node._steady, (machine.index, machine.life)
+        now, life = machine.node._monotonic_ms, (machine.index, machine.life)
         for who, rate in ((peer, service.READS.rate), (b"", service.ALL_READS)):
             first, count = self._reads.get((*life, who), (now, 0))
             if count >= rate.burst + rate.per_s * (now - first) // 1_000 + 1:
                 self._fail(machine, f"read {count + 1} answers for {who.hex() or 'all'} within {now - first} ms")
             self._reads[(*life, who)] = (first, count + 1)
         before = self._answers.get((*life, peer), 0)
-        waits = machine.queued(peer, service.READS.lane)
-        if waits >= service.READS.room + before + AT_ONCE:
+        waits = machine.queued(peer, service.READS.queue)
+        if waits >= service.READS.max_queued + before + AT_ONCE:
             self._fail(machine, f"read an answer for {peer.hex()} while {waits} bytes wait for it")
         self._answers[(*life, peer)] = size
         self.world.faults["read for a peer"] += 1
@@ -307,7 +307,7 @@ class Checks:
     @staticmethod
     def _rounds(machine: Machine) -> int:
         state = machine.node.consensus._state
-        return len(state.book._rounds) if state is not None else 0
+        return len(state.votes._rounds) if state is not None else 0
 
     def final(self) -> None:
         """Everybody has the same chain, and nobody honest lost anything."""

@@ -12,16 +12,16 @@ from typing import Any
 from chain.codec import decode, encode
 from chain.contracts import state_type
 from chain.contracts.job import records
-from chain.contracts.job.records import Tenth
+from chain.contracts.job.records import Holdback
 from chain.host import K_SUPPLY
 from chain.merkle import list_root
 from chain.node.events import Commit
-from chain.types import Block, Moved, Noted, Receipt
+from chain.types import Block, LogEvent, Receipt, TransferEvent
 from tests.sim.checks_bytes import BytesCheck
 from tests.sim.checks_jobs import Jobs
 from tests.sim.checks_ledger import Broken, Ledger, must
 
-ENDED = (records.State.PAID, records.State.REFUNDED, records.State.EMPTY)
+ENDED = (records.JobState.PAID, records.JobState.REFUNDED, records.JobState.EMPTY)
 ID = 20
 
 
@@ -82,10 +82,10 @@ class ChainCheck:
         must(list_root([encode(r) for r in receipts]) == root, f"height {height}: the receipts have another root than the header's")
         said = [r.code for r in receipts[1:]]
         must(said == codes, f"receipts with the codes {[int(c) for c in said]}, by the rules {codes}")
-        parked = {event.ref for event in receipts[0].events if isinstance(event, Noted) and event.topic == "parked"}
+        parked = {event.ref for event in receipts[0].events if isinstance(event, LogEvent) and event.topic == "parked"}
         telling = [event for event in receipts[0].events if event.ref in parked]
         must(len(telling) == len(parked), f"height {height}: what was undone when a reference was parked is told of")  # LC-BLK-20
-        events = [event for r in receipts for event in r.events if isinstance(event, Moved)]
+        events = [event for r in receipts for event in r.events if isinstance(event, TransferEvent)]
         must(_sums(events) == moved, f"height {height}: the credits that moved are not those of the receipts")
 
     # --- jobs -------------------------------------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ class ChainCheck:
                 continue
             job, held = ledger.get(key), self._escrows(key[3:])
             if job.state in ENDED:
-                tenth = ledger.get(b"jp/" + key[3:]).terms.bounty // 10 if job.tenth == Tenth.HELD else 0
+                tenth = ledger.get(b"jp/" + key[3:]).terms.bounty // 10 if job.holdback == Holdback.HELD else 0
                 stakes = sum(amount for escrow, amount in held.items() if len(escrow) > len(key[3:]) + 1)
                 must(job.released < job.claimants or not stakes, f"a stake of the ended job {key[3:11].hex()} belongs to nobody")
                 must(sum(held.values()) - stakes == tenth, f"an escrow of the ended job {key[3:11].hex()} belongs to nobody")
@@ -128,7 +128,7 @@ def _held(record: Any) -> int:
     return record.amount if hasattr(record, "amount") else record.balance + record.frozen  # type: ignore[no-any-return]
 
 
-def _sums(events: Iterable[Moved]) -> dict[bytes, int]:
+def _sums(events: Iterable[TransferEvent]) -> dict[bytes, int]:
     found: dict[bytes, int] = {}
     for event in events:
         found[event.source] = found.get(event.source, 0) - event.amount

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chain.consensus.messages import SignProposal, SignVote
-from chain.consensus.wal import Intent, decode_record
+from chain.consensus.wal import SignIntent, decode_record
 from chain.node.recovery import CONSENSUS
 from chain.types import PRECOMMIT
 
@@ -62,6 +62,6 @@ def _announced(record: bytes) -> list[Place]:
     if record[:1] != CONSENSUS:
         return []
     r = decode_record(record[1:])
-    if isinstance(r, Intent):
+    if isinstance(r, SignIntent):
         return [(r.kind, r.height, r.round, r.block_id)]
     return [(PRECOMMIT, r.height, r.round, r.block_id)] if r.locks else []

@@ -11,7 +11,7 @@ from typing import Any
 from chain.codec import encode
 from chain.contracts.job import messages as m
 from chain.contracts.job import records as r
-from chain.contracts.job.records import CaseState, Hidden, State, Tenth
+from chain.contracts.job.records import CaseState, Hidden, Holdback, JobState
 from chain.contracts.job.rules import HiddenVote, Result, Rule, VoteCode
 from chain.crypto import sha256, tagged
 from tests.sim.checks_job_rules import check_ballot, is_cid, leader, lower_median, quorum, rank, sane, tally, tol, verdict
@@ -99,21 +99,21 @@ class Jobs:
             return
         self.change(j, deadline=0)
         self.late[j] = self.late.get(j, 0) + self.l.chain.clock - at
-        if job.state == State.OPEN:
+        if job.state == JobState.OPEN:
             self._close_claims(j)
-        elif job.state == State.REVEAL:
+        elif job.state == JobState.REVEAL:
             self._close_reveals(j)
-        elif job.state == State.KEY:  # LC-JOB-33
+        elif job.state == JobState.KEY:  # LC-JOB-33
             self._hidden_off(j)
             self._audit(j, 0, 1, job.finalists)
-        elif job.state == State.COMMIT:
+        elif job.state == JobState.COMMIT:
             self._count(j)
-        elif job.state == State.COUNT:
+        elif job.state == JobState.COUNT:
             self._judge(j)
         else:
             self._look_at_cases(j)
             self._release_page(j)
-            self._tenth(j)
+            self._holdback(j)
 
     # --- messages ---------------------------------------------------------------------------------------------------------------
 
@@ -121,7 +121,7 @@ class Jobs:
         refuse_if(not self.l.active(sender), 307)
         refuse_if(self.l.strikes(sender) >= 3, 308)
 
-    def _in(self, j: bytes, state: State) -> r.Job:
+    def _in(self, j: bytes, state: JobState) -> r.Job:
         job = self.job(j)
         refuse_if(job is None, 300)
         refuse_if(job.state < state, 309)
@@ -134,7 +134,7 @@ class Jobs:
         self._standing(sender)
         refuse_if(not params.job_min_open <= p.expiry - clock <= params.job_max_open, 301)
         sane(p)
-        known = self.l.get(b"ja/" + sender) or r.Contractor(0, 0, 0, 0, 0)
+        known = self.l.get(b"ja/" + sender) or r.ContractorRecord(0, 0, 0, 0, 0)
         size = known.live_bytes + len(encode(p))
         ended = known.paid + known.refunded + known.empty
         refuse_if(known.posted - ended >= params.job_max_live or size > params.job_max_live_bytes, 330)  # LC-JOB-43
@@ -147,7 +147,7 @@ class Jobs:
         ledger.put(b"j/" + j, r.Live(number, p.expiry))
         ledger.put(b"jp/" + j, r.Posting(sender, number, clock, p))
         hidden = Hidden.ON if p.hidden else Hidden.NONE
-        ledger.put(b"jb/" + j, r.Job(State.OPEN, p.expiry, 0, [], [], hidden, b"", 0, 0, 0, 0, [], [], 0, Tenth.NONE, 0, 0))
+        ledger.put(b"jb/" + j, r.Job(JobState.OPEN, p.expiry, 0, [], [], hidden, b"", 0, 0, 0, 0, [], [], 0, Holdback.NONE, 0, 0))
         self.l.put(b"ja/" + sender, replace(known, posted=known.posted + 1, live_bytes=size))
         for escrow, amount in ((b"B", p.bounty), (b"F", fees), (b"D", deposit)):
             ledger.lock(sender, j + escrow, amount)
@@ -159,7 +159,7 @@ class Jobs:
 
     def _claim(self, sender: bytes, c: m.Claim) -> None:
         """LC-JOB-21, LC-TX-8"""
-        job, ledger = self._in(c.job, State.OPEN), self.l
+        job, ledger = self._in(c.job, JobState.OPEN), self.l
         self._standing(sender)
         terms = self.terms(c.job)
         refuse_if(sender == self.poster(c.job), 311)
@@ -183,7 +183,7 @@ class Jobs:
 
     def _reveal(self, sender: bytes, v: m.Reveal) -> None:
         """LC-JOB-22"""
-        self._in(v.job, State.REVEAL)
+        self._in(v.job, JobState.REVEAL)
         refuse_if(not self.l.active(sender), 307)
         known = self.l.get(b"jm/" + v.job + sender)
         refuse_if(known is None, 316)
@@ -199,13 +199,13 @@ class Jobs:
         """LC-JOB-23"""
         refuse_if(self.job(k.job) is None, 300)
         refuse_if(sender != self.poster(k.job), 321)
-        job = self._in(k.job, State.KEY)
+        job = self._in(k.job, JobState.KEY)
         refuse_if(not self.l.active(sender), 307)
         refuse_if(sha256(k.key) != self.terms(k.job).hidden[0].key_hash, 322)
         self.change(k.job, key=k.key)
         self._audit(k.job, 0, 1, job.finalists)
 
-    def _voter(self, sender: bytes, v: m.CommitVote | m.OpenVote, state: State) -> tuple[r.Job, r.Seat]:
+    def _voter(self, sender: bytes, v: m.CommitVote | m.OpenVote, state: JobState) -> tuple[r.Job, r.Seat]:
         job = self._in(v.job, state)
         refuse_if(not self.l.active(sender), 307)
         refuse_if((v.audit, v.round) != (job.audit, job.round), 324)
@@ -215,7 +215,7 @@ class Jobs:
 
     def _commit(self, sender: bytes, v: m.CommitVote) -> None:
         """LC-JOB-24"""
-        job, seat = self._voter(sender, v, State.COMMIT)
+        job, seat = self._voter(sender, v, JobState.COMMIT)
         refuse_if(seat.commitment != b"", 325)
         self.change_seat(v.job, v.audit, v.round, sender, commitment=v.commitment)
         self.change(v.job, committed=job.committed + 1)
@@ -224,7 +224,7 @@ class Jobs:
 
     def _open(self, sender: bytes, v: m.OpenVote) -> None:
         """LC-JOB-25"""
-        job, seat = self._voter(sender, v, State.COUNT)
+        job, seat = self._voter(sender, v, JobState.COUNT)
         refuse_if(seat.commitment == b"", 326)
         refuse_if(seat.ballots != [], 327)
         place = bytes((v.audit, v.round))
@@ -245,9 +245,9 @@ class Jobs:
         """LC-JOB-31"""
         job = self.job(j)
         if job.claimants:
-            self.enter(j, State.REVEAL, self.l.params.job_reveal, must=self.ranked(j, list(range(job.claimants))))
+            self.enter(j, JobState.REVEAL, self.l.params.job_reveal, must=self.ranked(j, list(range(job.claimants))))
         else:
-            self._end(j, State.EMPTY)
+            self._end(j, JobState.EMPTY)
 
     def _close_reveals(self, j: bytes) -> None:
         """LC-JOB-32"""
@@ -264,9 +264,9 @@ class Jobs:
         finalists = self.ranked(j, [i for i in range(job.claimants) if self.claim(j, i).model])
         self.change(j, finalists=finalists)
         if not finalists:
-            self._end(j, State.EMPTY)
+            self._end(j, JobState.EMPTY)
         elif job.hidden == Hidden.ON:
-            self.enter(j, State.KEY, self.l.params.job_key)
+            self.enter(j, JobState.KEY, self.l.params.job_key)
         else:
             self._audit(j, 0, 1, finalists)
 
@@ -291,7 +291,7 @@ class Jobs:
         if round_ == 1 and job.hidden != Hidden.ON:
             batch = [leader([(self.claim(j, i).position, self.claim(j, i).loss, i) for i in batch], terms)]
         window = params.job_vote_base + 2_000 * terms.limits.eval_s * len(batch) + -(-terms.limits.model_cap * len(batch) // 1_000)
-        self.enter(j, State.COMMIT, window, audit=audit, round=round_, committed=0, opened=0)
+        self.enter(j, JobState.COMMIT, window, audit=audit, round=round_, committed=0, opened=0)
         drawn = [self._committee(j, audit, round_, index) for index in batch]
         seats: dict[bytes, list[int]] = {}
         for index, (members, _) in zip(batch, drawn, strict=True):
@@ -325,7 +325,7 @@ class Jobs:
 
     def _count(self, j: bytes) -> None:
         """LC-JOB-35"""
-        self.enter(j, State.COUNT, self.l.params.job_open_votes)
+        self.enter(j, JobState.COUNT, self.l.params.job_open_votes)
         if not self.job(j).committed:
             self._judge(j)
 
@@ -388,7 +388,7 @@ class Jobs:
         elif result == Result.FALSE:
             self.l.release(j + claimant, None)
             banned = self.l.account(claimant).status == 2
-            case = r.Case(claimant, CaseState.BANNED if banned else CaseState.PENDING)
+            case = r.JobCase(claimant, CaseState.BANNED if banned else CaseState.PENDING)
             self.change(j, cases=[*self.job(j).cases, case])
             if not banned:
                 self.l.suspend(claimant, j, self.poster(j), NUMBER)
@@ -430,37 +430,37 @@ class Jobs:
         passed = [i for i in job.finalists if self.claim(j, i).result == Result.OK]
         left = [i for i in job.finalists if self.claim(j, i).result == Result.NONE]
         if passed:
-            self._end(j, State.PAID, self._winner(j, passed))
+            self._end(j, JobState.PAID, self._winner(j, passed))
         elif Result.FALSE in results and self.terms(j).on_cheat == 0:
-            self._end(j, State.REFUNDED)
+            self._end(j, JobState.REFUNDED)
         elif left:
             self._audit(j, job.audit + 1, 1, left)
         else:
             judged = any(result in (Result.OK, Result.FALSE, Result.REFUSED, Result.UNDECIDED) for result in results)
-            self._end(j, State.REFUNDED if judged else State.EMPTY)
+            self._end(j, JobState.REFUNDED if judged else JobState.EMPTY)
 
     def _winner(self, j: bytes, passed: list[int]) -> int:
         shown = [(c.position, c.hidden_loss[0], i) for i in passed if (c := self.claim(j, i)).hidden_loss]
         return leader(shown, self.terms(j)) if self.job(j).hidden == Hidden.ON and shown else passed[0]
 
-    def _end(self, j: bytes, state: State, winner: int | None = None) -> None:
+    def _end(self, j: bytes, state: JobState, winner: int | None = None) -> None:
         """LC-JOB-39"""
         poster, bounty = self.poster(j), self.terms(j).bounty
         self.stop(j)
         self.l.put(b"j/" + j, None)
         self.change(j, state=int(state), ended=self.l.chain.clock, winner=[] if winner is None else [winner])
-        self._outcome(j, poster, {State.PAID: "paid", State.REFUNDED: "refunded", State.EMPTY: "empty"}[state])
+        self._outcome(j, poster, {JobState.PAID: "paid", JobState.REFUNDED: "refunded", JobState.EMPTY: "empty"}[state])
         if winner is not None:
             self.l.release(j + b"B", self.claim(j, winner).claimant)
-        elif state == State.REFUNDED:
+        elif state == JobState.REFUNDED:
             self.l.release(j + b"B", poster, bounty - bounty // 10)
-            self.change(j, tenth=Tenth.HELD if bounty // 10 else Tenth.NONE)
+            self.change(j, holdback=Holdback.HELD if bounty // 10 else Holdback.NONE)
         else:
             self.l.release(j + b"B", poster)
         self.l.release(j + b"F", poster)
         self.l.release(j + b"D", poster)
         self._release_page(j)
-        self._tenth(j)
+        self._holdback(j)
 
     def _release_page(self, j: bytes) -> None:
         job = self.job(j)
@@ -472,11 +472,11 @@ class Jobs:
         if end < job.claimants:
             self.enter(j, job.state, 1)
 
-    def _tenth(self, j: bytes) -> None:
+    def _holdback(self, j: bytes) -> None:
         """LC-JOB-40"""
         job = self.job(j)
         states = [case.state for case in job.cases]
-        if job.tenth != Tenth.HELD:
+        if job.holdback != Holdback.HELD:
             return
         if CaseState.PENDING in states:
             if not job.deadline:
@@ -484,7 +484,7 @@ class Jobs:
             return
         back = CaseState.BANNED in states
         self.l.release(j + b"B", self.poster(j) if back else None)
-        self.change(j, tenth=Tenth.RETURNED if back else Tenth.BURNED)
+        self.change(j, holdback=Holdback.RETURNED if back else Holdback.BURNED)
         if job.released == job.claimants:
             self.stop(j)
 
@@ -494,11 +494,11 @@ class Jobs:
             status = self.l.account(case.account).status
             closed = case.state == CaseState.PENDING and status != 1
             state = (CaseState.BANNED if status == 2 else CaseState.DISMISSED) if closed else case.state
-            cases.append(r.Case(case.account, state))
+            cases.append(r.JobCase(case.account, state))
         self.change(j, cases=cases)
 
     def _case_closed(self, j: bytes, account: bytes, banned: bool) -> None:
         state = CaseState.BANNED if banned else CaseState.DISMISSED
         mine = self.job(j).cases
-        self.change(j, cases=[r.Case(account, state) if (c.account, c.state) == (account, 0) else c for c in mine])
-        self._tenth(j)
+        self.change(j, cases=[r.JobCase(account, state) if (c.account, c.state) == (account, 0) else c for c in mine])
+        self._holdback(j)

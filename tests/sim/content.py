@@ -23,7 +23,7 @@ from p2p.content.exchange import MAX_OWED, MAX_SESSIONS, MAX_UNDER_WAY, WINDOW_M
 from p2p.content.faults import FetchFailed
 from p2p.content.service import MAX_WAITING, Content
 from p2p.content.serving import MAX_ACTIVE, MAX_PER_PEER, MAX_QUEUED
-from p2p.content.store import Store
+from p2p.content.store import ContentStore
 from tests.sim.checks import Violation
 from tests.unit.content_kit import kill, pattern, root_of
 
@@ -211,14 +211,14 @@ class Honest(Peer):
         self.reached: dict[Cid, int] = {}
         """Bytes of each file that are on disk for sure."""
         self.has: set[Cid] = set()
-        self.store: Store
+        self.store: ContentStore
         self.content: Content
         self._fetching: list[asyncio.Task[None]] = []
         self.start()
 
     def start(self) -> None:
         self.up = True
-        self.store = Store(self.folder, quota=self.quota, spare=0)
+        self.store = ContentStore(self.folder, quota=self.quota, spare=0)
         self.content = Content(
             self.store,
             lambda peer, payload: self.send(peer[0], payload),

@@ -19,7 +19,7 @@ from chain.errors import BrokenInvariant, Malformed
 from chain.node import decided
 from chain.node import events as e
 from chain.node import messages as m
-from chain.node.checks import are_signed, hash_blocks, make_pages
+from chain.node.checks import are_signed, hash_blocks, make_buckets
 from chain.node.node import Node
 from chain.storage.errors import StorageError
 from chain.storage.guard import Guard, Kind
@@ -275,14 +275,14 @@ class Machine:
         match effect:
             case e.ReadBlocks(peer, start, count, size, outcomes):
                 found = self.store.read_outcomes(start, count, size) if outcomes and not self.plain else []
-                told = decided.outcomes(found)
+                told = decided.executed_blocks(found)
                 self._read_for(peer, told if told.blocks else decided.answer(self.store.read(start, count, size)), 5)
             case e.CheckSignatures(ticket, checks):
                 good = are_signed(self.chain_id, checks)
                 self.later(self.rng.choice((0, 20, 300)), e.SignaturesChecked(ticket, checks, good))
             case e.HashBlocks(ticket, blocks):
                 self.later(self.rng.choice((0, 20, 300)), e.BlocksHashed(ticket, hash_blocks(blocks)))
-            case e.ReadSnapshot() | e.StageSnapshot() | e.TakePages() | e.Switch():
+            case e.ReadSnapshot() | e.StageSnapshot() | e.TakeBuckets() | e.Switch():
                 self._run_snapshot(effect)
             case e.TruncateLog():
                 if self.eager_truncate and not self.store.pending:
@@ -290,16 +290,16 @@ class Machine:
             case _:
                 self._notify(effect)
 
-    def _run_snapshot(self, effect: e.ReadSnapshot | e.StageSnapshot | e.TakePages | e.Switch) -> None:
+    def _run_snapshot(self, effect: e.ReadSnapshot | e.StageSnapshot | e.TakeBuckets | e.Switch) -> None:
         match effect:
             case e.ReadSnapshot(peer, question):
                 self._read_for(peer, self.store.answer(question), 20)
             case e.StageSnapshot(offer, followed):
                 self.later(self.rng.randint(0, 20), e.SnapshotStaged(self.store.stage(offer, followed)))
-            case e.TakePages(ticket, pages):
-                made, wrong = make_pages(pages)
+            case e.TakeBuckets(ticket, pages):
+                made, wrong = make_buckets(pages)
                 self.store.put(made)
-                self.later(self.rng.choice((0, 20, 300)), e.PagesTaken(ticket, wrong))
+                self.later(self.rng.choice((0, 20, 300)), e.BucketsTaken(ticket, wrong))
             case e.Switch():
                 self.store.ready = True
                 self.after(0, self._begin_again)

@@ -8,28 +8,28 @@ from __future__ import annotations
 import random
 from itertools import takewhile
 
+from chain.buckets import SUBROOT_BYTES, Bucket, numbers, records, whole
 from chain.codec import decode, encode
 from chain.crypto import sha256
 from chain.errors import Malformed
 from chain.host import K_VALIDATORS, Validators
-from chain.ledger.outcome import changes_of
-from chain.ledger.snapshot import Handover, Offer, decode_heads, encode_heads, subpages
+from chain.ledger.snapshot import Offer, ValidatorSetChange, decode_subroots, encode_subroots, subbuckets
 from chain.ledger.state import State
+from chain.ledger.state_diff import changes_of
 from chain.node.checks import Made
 from chain.node.events import Commit
 from chain.node.messages import (
-    MAX_HANDOVERS,
-    GetHandovers,
-    GetPages,
+    MAX_VALIDATOR_CHANGES,
+    Buckets,
+    GetBuckets,
     GetSnapshot,
-    Handovers,
-    Pages,
+    GetValidatorChanges,
     Snapshot,
     SnapshotAnswer,
     SnapshotQuestion,
+    ValidatorChanges,
     decode_certificate,
 )
-from chain.pages import HEAD_BYTES, Page, numbers, records, whole
 from chain.storage.errors import StorageDamaged, StorageFailed
 from chain.types import block_id, decode_block
 
@@ -52,10 +52,10 @@ class Store:
         """Heights whose block is not what was stored."""
         self.base: Offer | None = None
         """The snapshot that the history begins after."""
-        self.handovers: dict[int, Handover] = {}
+        self.handovers: dict[int, ValidatorSetChange] = {}
         self.served: tuple[Offer, dict[int, bytes]] | None = None
         """The snapshot for peers: its pages as they are sent. It goes with the process."""
-        self.target: tuple[Offer, list[Handover]] | None = None
+        self.target: tuple[Offer, list[ValidatorSetChange]] | None = None
         self.staged: dict[int, bytes] = {}
         self.ready = False
         self.fault: StorageFailed | None = None
@@ -86,7 +86,7 @@ class Store:
             header = decode_block(commit.block).header
             if header.validators_hash != header.next_validators_hash:
                 members = decode(Validators, dict(commit.state)[K_VALIDATORS] or b"", 65_536).members
-                self.handovers[commit.height] = Handover(header, decode_certificate(commit.certificate), members)
+                self.handovers[commit.height] = ValidatorSetChange(header, decode_certificate(commit.certificate), members)
             for key, raw in commit.state:
                 if raw is None:
                     self._items.pop(key, None)
@@ -147,13 +147,15 @@ class Store:
                 if self.served is None or self.served[0].header.height < self.height - 4:
                     self.served = self._freeze()
                 return Snapshot(False, [self.served[0]] if self.served else [])
-            case GetHandovers(start):
-                return Handovers([h for height, h in sorted(self.handovers.items()) if height >= start][:MAX_HANDOVERS])
-            case GetPages(height, wanted):
+            case GetValidatorChanges(start):
+                return ValidatorChanges(
+                    [h for height, h in sorted(self.handovers.items()) if height >= start][:MAX_VALIDATOR_CHANGES]
+                )
+            case GetBuckets(height, wanted):
                 if self.served is None or self.served[0].header.height != height:
-                    return Pages(height, [], [])
+                    return Buckets(height, [], [])
                 some = list(takewhile(self.served[1].__contains__, wanted[: 1 + len(wanted) // 2]))
-                return Pages(height, some, [self.served[1][number] for number in some])
+                return Buckets(height, some, [self.served[1][number] for number in some])
 
     def _freeze(self) -> tuple[Offer, dict[int, bytes]] | None:
         if not self.blocks or self.height in self._rotten:
@@ -169,14 +171,14 @@ class Store:
         sent: dict[int, bytes] = {}
         heads: dict[int, bytes] = {}
         for number in numbers(state._nodes):
-            for one, head, raw in _cut(number, state.page(number)):
+            for one, head, raw in _cut(number, state.bucket(number)):
                 heads[one], sent[one] = head, raw
-        return Offer(header, decode_certificate(certificate), encode_heads(heads)), sent
+        return Offer(header, decode_certificate(certificate), encode_subroots(heads)), sent
 
-    def stage(self, offer: Offer, followed: list[Handover]) -> list[int]:
-        heads = decode_heads(offer.heads)
+    def stage(self, offer: Offer, followed: list[ValidatorSetChange]) -> list[int]:
+        heads = decode_subroots(offer.subroots)
         self.target, self.ready = (offer, followed), False
-        self.staged = {n: page for n, page in self.staged.items() if heads.get(n) == page[:HEAD_BYTES]}
+        self.staged = {n: page for n, page in self.staged.items() if heads.get(n) == page[:SUBROOT_BYTES]}
         return sorted(self.staged)
 
     def put(self, made: list[Made]) -> None:
@@ -213,10 +215,10 @@ class Store:
         return new
 
 
-def _cut(number: int, page: Page) -> list[tuple[int, bytes, bytes]]:
+def _cut(number: int, page: Bucket) -> list[tuple[int, bytes, bytes]]:
     """Pages of several records in subpages, and some of those with a single one as the subpage that it is alone in: states here are
     small, and every cut that has the right root must do."""
-    found = list(subpages(number, whole(page), CUT))
+    found = list(subbuckets(number, whole(page), CUT))
     ((key, _), *others) = records(page)
     depth = 16 + number % 4
     if others or depth == 16:

@@ -8,7 +8,7 @@ from unittest import mock
 import pytest
 
 from chain.errors import Code
-from chain.types import Noted, Receipt
+from chain.types import LogEvent, Receipt
 from tests.sim.attacks.table import BY_NAME, NAMES
 from tests.sim.fence import MEND, PATCH, FenceWorld, live
 from tests.sim.profile import Profile, draw
@@ -24,7 +24,7 @@ def run(seed: int, profile: Profile) -> tuple[FenceWorld, dict[str, int], set[in
 
         def noted(height: int, receipts: list[Receipt], look: Any = look) -> None:
             codes.update(int(r.code) for r in receipts)
-            for event in (event for r in receipts for event in r.events if isinstance(event, Noted)):
+            for event in (event for r in receipts for event in r.events if isinstance(event, LogEvent)):
                 topics.setdefault(event.topic, height)
             look(height, receipts)
 

@@ -19,9 +19,9 @@ from chain.contracts.job.rules import HiddenVote, VoteCode
 from client.contracts.job.verifier import Verifier
 from client.contracts.job.work import VerifierMachine, WorkerMachine
 from client.contracts.job.worker import Worker
-from client.work.book import Book, Intent
+from client.work.artifacts import Images, Models, Pins
+from client.work.database import Intent, WorkDatabase
 from client.work.events import Secret
-from client.work.material import Images, Models, Pins
 from tests.sim.market.cheats.table import CHEATS
 from tests.sim.market.loop import VirtualLoop
 from tests.sim.market.plan import JobPlan, MarketProfile, Plan
@@ -168,7 +168,7 @@ def _always_ok(_self: Verifier, _duty: object, candidate: Any, hidden: HiddenVot
     return Ballot(int(VoteCode.OK), candidate.loss, candidate.public[1], int(hidden), hidden_loss)
 
 
-def _forgetful(self: Book, secret: Secret, intent: Intent, now: int) -> Secret:
+def _forgetful(self: WorkDatabase, secret: Secret, intent: Intent, now: int) -> Secret:
     """Takes the newest ballots of a seat instead of those that are stored."""
     self.put(replace(intent, key=f"{intent.key}:{secret.blob.hex()[:64]}"), now)
     return secret
@@ -189,7 +189,7 @@ BROKEN: dict[str, tuple[object, str, object, str]] = {
     "pins are kept": (Pins, "release", _nothing, ""),
     "images are kept": (Images, "release", _nothing, ""),
     "ended jobs are not forgotten": (Worker, "_finish", lambda *_: [], ""),
-    "ballots are not kept": (Book, "put_with", _forgetful, ""),
+    "ballots are not kept": (WorkDatabase, "put_with", _forgetful, ""),
     "the claimed loss is believed": (messages, "vote_code", lambda *_: VoteCode.OK, "false loss"),
     "the stake is paid to the poster": (settle, "_release_stake", _misdirected, ""),
 }

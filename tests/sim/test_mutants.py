@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chain.types import Noted, Receipt, quorum
+from chain.types import LogEvent, Receipt, quorum
 from tests.sim.mutants import MUTANTS, applied
 from tests.sim.mutants.hunt import hunt, unseen
 from tests.sim.mutants.patch import DoesNotApply, Edit, Mutant
@@ -60,7 +60,7 @@ def test_the_rough_market_is_rough() -> None:
 
             def noted(height: int, receipts: list[Receipt], look: Any = look) -> None:
                 seen.update(int(r.code) for r in receipts)
-                seen.update(event.topic for r in receipts for event in r.events if isinstance(event, Noted))
+                seen.update(event.topic for r in receipts for event in r.events if isinstance(event, LogEvent))
                 look(height, receipts)
 
             world.checks.chain.receipts = noted  # type: ignore[method-assign]

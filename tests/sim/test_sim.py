@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chain.contracts.job.records import State as JobState
+from chain.contracts.job.records import JobState as JobState
 from tests.sim.attacks.table import NAMES
 from tests.sim.profile import DEEP, PLAIN, SPEED, Mishap, Partition, Profile, draw
 from tests.sim.run import Outcome, one

@@ -18,7 +18,7 @@ from chain.crypto import SigningKey, account_id, sha256
 from chain.ledger.genesis import Genesis, GenesisAccount, first_state
 from chain.ledger.state import State
 from chain.node import events as e
-from chain.node.messages import Blocks, Handovers, Outcomes, Pages, Snapshot, Status
+from chain.node.messages import Blocks, Buckets, ExecutedBlocks, Snapshot, Status, ValidatorChanges
 from chain.node.node import Node
 from p2p.wire import NODE
 from tests.network import genesis as network_genesis
@@ -35,7 +35,7 @@ PATIENCE = 20_000
 GRANT = 1_000_000_000
 SNAPSHOT_AFTER = 4
 """Heights behind, from which on some machines take a snapshot."""
-ANSWERS = {bytes((kind.__struct_config__.tag,)) for kind in (Status, Blocks, Outcomes, Snapshot, Handovers, Pages)}
+ANSWERS = {bytes((kind.__struct_config__.tag,)) for kind in (Status, Blocks, ExecutedBlocks, Snapshot, ValidatorChanges, Buckets)}
 """First bytes of what travels on the lane of requests and may be large."""
 STRIDE = 32
 """Events between two looks at whether the run is over."""

@@ -12,7 +12,7 @@ from typing import Self
 from client import config
 from client.sdk import Client
 from client.sdk_http import local_url, read_token
-from client.sdk_types import ApiError, Status
+from client.sdk_types import ApiError, NodeStatus
 from tests.network import NetworkParams
 from tests.processes.harness import Graph, NodeProcess, NotInTime, Role, validators, with_params
 from tests.processes.journal import journalled
@@ -65,7 +65,7 @@ class SoakGraph(Graph):
 
     # --- looking at it --------------------------------------------------------------------------------------------------------
 
-    async def look(self, node: NodeProcess) -> Status | None:
+    async def look(self, node: NodeProcess) -> NodeStatus | None:
         """What a node says of itself, and that it says the same as all others. None where it does not answer."""
         door = self._doors.get(node.name)
         if door is None and (node.data / "api.token").exists():

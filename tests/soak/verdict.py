@@ -20,7 +20,7 @@ from chain.ledger.transition import commit, validators_of
 from chain.node import decided
 from chain.storage.blockstore import BlockStore, StoredBlock
 from chain.storage.errors import StorageError
-from chain.types import Block, Certificate, Noted, Receipt, block_id, check_certificate, decode_block, tx_id
+from chain.types import Block, Certificate, LogEvent, Receipt, block_id, check_certificate, decode_block, tx_id
 from tests.processes.harness import Graph, NodeProcess
 from tests.processes.journal import contradictions
 from tests.sim.checks_chain import ChainCheck
@@ -83,7 +83,7 @@ class Chain:
         self.findings.transactions += len(block.txs)
 
     def _look_at_events(self, height: int, receipts: list[Receipt]) -> None:
-        topics = {event.topic for receipt in receipts for event in receipt.events if isinstance(event, Noted)}
+        topics = {event.topic for receipt in receipts for event in receipt.events if isinstance(event, LogEvent)}
         for topic in sorted(topics & BAD_TOPICS):
             self.findings.must(False, f"height {height}: an honest member was met by {topic}")
 

@@ -43,7 +43,7 @@ from chain.consensus.messages import (
     Step,
     TimeoutKind,
 )
-from chain.consensus.votes import Tally
+from chain.consensus.votes import VoteSet
 from chain.params import Params
 from chain.types import Certificate, Proposal, Validator, Vote
 from tests.unit import consensus_kit as kit
@@ -123,7 +123,7 @@ def _of_fields(kind: type, sample: Any) -> Callable[[Any], Any]:
     return lambda value: tuple([_contents(getattr(value, name)) for name in names])
 
 
-def _of_tally(value: Tally) -> Any:
+def _of_tally(value: VoteSet) -> Any:
     """A signature follows from what it signs here, so a vote is its validator and its block."""
     first = tuple([(i, value.first[i].block_id) for i in sorted(value.first)])
     return first, tuple([(block, *sorted(value.by_id[block])) for block in sorted(value.by_id)]), value.majority
@@ -137,7 +137,7 @@ _OF_TYPE: dict[type, Callable[[Any], Any]] = {
     set: _of_set,
     frozenset: _of_set,
     Certificate: encode,
-    Tally: _of_tally,
+    VoteSet: _of_tally,
 }
 
 

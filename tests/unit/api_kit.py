@@ -25,7 +25,7 @@ from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Re
 from chain.crypto import SigningKey, account_id, address
 from chain.host import terms as job_terms
 from chain.ledger.genesis import GenesisAccount, first_state
-from chain.ledger.snapshot import Handover
+from chain.ledger.snapshot import ValidatorSetChange
 from chain.ledger.state import State
 from chain.ledger.transition import BlockInput, apply_block, chain_record, commit, validators_of
 from chain.ledger.tx import ParsedTx, charge_bandwidth, check_tx, parse_tx, sign_tx
@@ -36,7 +36,7 @@ from chain.types import (
     Block,
     Certificate,
     Header,
-    Noted,
+    LogEvent,
     Receipt,
     TxBody,
     block_id,
@@ -49,7 +49,7 @@ from chain.types import (
 from client import proofs
 from client.api.errors import ErrorResponse
 from client.api.render import render_block, render_history, render_noted, render_supply, render_tx
-from client.api.route import Limits
+from client.api.route import ServerLimits
 from client.api.server import ApiServer
 from client.api.table import ROUTES
 from client.core import TxResult
@@ -254,7 +254,7 @@ class FakeFiles:
         self.folder = folder
         self.added: list[tuple[Path, str]] = []
         self.fault: Exception | None = None
-        self.handed: list[Handover] = []
+        self.handed: list[ValidatorSetChange] = []
         self.hold: asyncio.Event | None = None
         self.waiting = 0
 
@@ -338,7 +338,7 @@ class FakeNode:
         self.extra: dict[str, Any] = {}
         self.sandbox: dict[str, Any] | None = {"ok": True, "checks": []}
         self.fault: Exception | None = None
-        self.handed: list[Handover] = []
+        self.handed: list[ValidatorSetChange] = []
 
     def status(self) -> dict[str, Any]:
         if self.fault:
@@ -402,7 +402,7 @@ class FakeNode:
         return proofs.certified(proofs.state_proof(self.ledger.state, key), header, encode(self.ledger.certificate(header)))
 
     async def handovers(self, start: int, limit: int) -> dict[str, Any]:
-        return proofs.handovers([h for h in self.handed if h.header.height >= start][:limit])
+        return proofs.validator_changes([h for h in self.handed if h.header.height >= start][:limit])
 
     async def history(self, account: bytes, *, before: int | None, limit: int) -> list[dict[str, Any]]:
         rows = []
@@ -421,7 +421,7 @@ class FakeNode:
         for header, _, receipts in self.ledger.blocks:
             for receipt in receipts:
                 for line in lines(subject, receipt):
-                    assert isinstance(line.event, Noted)
+                    assert isinstance(line.event, LogEvent)
                     at: dict[str, Any] = {"cursor": len(rows), "height": header.height, "time": header.time}
                     rows.append(render_noted(line.event, tx=line.tx, **at))
         return [row for row in reversed(rows) if before is None or row["cursor"] < before][:limit]
@@ -485,7 +485,7 @@ class Api:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, *, own: str = "boss", listen: str = "127.0.0.1", limits: Limits | None = None
+    folder: Path, *, own: str = "boss", listen: str = "127.0.0.1", limits: ServerLimits | None = None
 ) -> AsyncIterator[Api]:
     (folder / "files").mkdir(exist_ok=True)
     node = FakeNode(folder / "files", own)

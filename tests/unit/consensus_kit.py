@@ -20,6 +20,7 @@ from chain.consensus.messages import (
     Decide,
     Effect,
     Input,
+    MessageSigned,
     Persist,
     ProposalReceived,
     ReportEvidence,
@@ -27,7 +28,6 @@ from chain.consensus.messages import (
     Schedule,
     SendTo,
     Sign,
-    Signed,
     SignProposal,
     SignVote,
     StartHeight,
@@ -38,7 +38,7 @@ from chain.consensus.messages import (
     VoteReceived,
     WakeUp,
 )
-from chain.consensus.wal import Intent
+from chain.consensus.wal import SignIntent
 from chain.errors import Malformed
 from chain.params import Params
 from chain.types import NIL, PRECOMMIT, PREVOTE, Certificate, Proposal, Validator, Vote, quorum
@@ -92,11 +92,11 @@ def machine(me: int | None, params: Params = PARAMS) -> Consensus:
     return Consensus(CHAIN, None if me is None else ident(me), params, verify=verify, check=check_certificate)
 
 
-def sign(request: SignVote | SignProposal, me: int) -> Signed:
+def sign(request: SignVote | SignProposal, me: int) -> MessageSigned:
     """What the guard answers."""
     if isinstance(request, SignVote):
-        return Signed(make_vote(request.type, request.height, request.round, request.block_id, ident(me)))
-    return Signed(make_proposal(request.height, request.round, request.pol_round, request.block_id, ident(me)))
+        return MessageSigned(make_vote(request.type, request.height, request.round, request.block_id, ident(me)))
+    return MessageSigned(make_proposal(request.height, request.round, request.pol_round, request.block_id, ident(me)))
 
 
 # --- inputs, with blocks named by letters -------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ def show_message(m: Vote | Proposal | Certificate | RoundState) -> str:
 def show(effect: Effect) -> str:
     """One effect as text: 'sign prevote A@0'."""
     match effect:
-        case Persist(Intent() as r):
+        case Persist(SignIntent() as r):
             return f"log {_KINDS[r.kind]} {_NAMES[r.block_id]}@{r.round}"
         case Persist(r):
             return f"log {'lock' if r.locks else 'valid'} {_NAMES[r.block_id]}@{r.round}"  # type: ignore[union-attr]

@@ -24,6 +24,7 @@ from chain.consensus.messages import (
     Decide,
     Effect,
     Input,
+    MessageSigned,
     Persist,
     ProposalReceived,
     ReportEvidence,
@@ -31,7 +32,6 @@ from chain.consensus.messages import (
     Schedule,
     SendTo,
     Sign,
-    Signed,
     SignProposal,
     SignVote,
     StartHeight,
@@ -75,7 +75,7 @@ class Node:
     index: int
     machine: Consensus
     log: list[bytes] = field(default_factory=list)
-    guard: dict[tuple[int, int, int], Signed] = field(default_factory=dict)
+    guard: dict[tuple[int, int, int], MessageSigned] = field(default_factory=dict)
     decided: dict[int, bytes] = field(default_factory=dict)
     certificates: dict[int, Certificate] = field(default_factory=dict)
     life: int = 0
@@ -184,7 +184,7 @@ class Net:
             case ReportEvidence(evidence):
                 self.evidence.append(evidence)
 
-    def sign(self, node: Node, request: SignVote | SignProposal) -> Signed | None:
+    def sign(self, node: Node, request: SignVote | SignProposal) -> MessageSigned | None:
         """A machine with its log intact must never even ask for two different signatures in one place."""
         kind = request.type if isinstance(request, SignVote) else 0
         place = (request.height, request.round, kind)

@@ -12,31 +12,31 @@ from chain.codec import encode
 from p2p.content.cid import Cid, Codec, cid_of, from_bytes, names
 from p2p.content.dag import CHUNK, Assembly, Builder
 from p2p.content.events import (
+    BlockStored,
+    CloseDownload,
     Complete,
     Completed,
-    Failed,
+    DownloadFailed,
+    DownloadFinished,
+    DownloadOpened,
+    DownloadProgress,
     Fetch,
-    Finished,
     Input,
+    MessageReceived,
     Open,
-    Opened,
-    PeerDown,
-    PeerUp,
-    Penalize,
-    Progress,
-    Received,
-    Release,
-    Send,
+    PeerConnected,
+    PeerDisconnected,
+    PenalizePeer,
+    SendMessage,
     Served,
-    Stored,
     StoreLeaf,
     StoreNode,
-    Tick,
+    TimerTick,
 )
 from p2p.content.exchange import Exchange
-from p2p.content.messages import Block, DontHave, Has, Message, WantBlocks, WhoHas, decode_message
+from p2p.content.messages import ContentBlock, DontHave, Has, Message, WantBlocks, WhoHas, decode_message
 from p2p.content.serving import Serve
-from p2p.content.store import Store
+from p2p.content.store import ContentStore
 
 
 def pieces(size: int) -> Iterator[bytes]:
@@ -64,7 +64,7 @@ def root_of(data: bytes) -> tuple[Cid, dict[Cid, bytes]]:
     return root, blocks
 
 
-def kill(store: Store) -> None:
+def kill(store: ContentStore) -> None:
     """What the kernel does at the end of a process, and nothing more."""
     try:
         os.close(store._owner)
@@ -132,8 +132,8 @@ class World:
         self.files: dict[Cid, bytearray] = {}
         self.written = 0
         self.penalized: list[bytes] = []
-        self.progress: list[Progress] = []
-        self.ended: dict[Cid, Finished | Failed] = {}
+        self.progress: list[DownloadProgress] = []
+        self.ended: dict[Cid, DownloadFinished | DownloadFailed] = {}
         self.released: list[Cid] = []
         self.busiest = 0
         self._due: list[tuple[int, int, Input]] = []
@@ -145,11 +145,11 @@ class World:
 
     def connect(self, peer: ScriptedPeer) -> None:
         self.peers[peer.name] = peer
-        self.feed(PeerUp(peer.name))
+        self.feed(PeerConnected(peer.name))
 
     def disconnect(self, name: bytes) -> None:
         del self.peers[name]
-        self.feed(PeerDown(name))
+        self.feed(PeerDisconnected(name))
 
     def fetch(self, root: Cid, max_size: int = 10**9, deadline: int = 600_000) -> None:
         self.feed(Fetch(root, max_size, self.now + deadline))
@@ -158,7 +158,7 @@ class World:
         for effect in self.machine.handle(self.now, given):
             self._run(effect)
 
-    def run(self, root: Cid, until: int = 1_000_000) -> Finished | Failed:
+    def run(self, root: Cid, until: int = 1_000_000) -> DownloadFinished | DownloadFailed:
         """Events and ticks until `root` ended."""
         while root not in self.ended:
             self.step()
@@ -170,15 +170,15 @@ class World:
         if self._due and self._due[0][0] <= tick:
             when, _, given = heapq.heappop(self._due)
             self.now = max(self.now, when)
-            if not isinstance(given, Received) or given.peer in self.peers:
+            if not isinstance(given, MessageReceived) or given.peer in self.peers:
                 self.feed(given)
         else:
             self.now = tick
-            self.feed(Tick())
+            self.feed(TimerTick())
 
     def _run(self, effect: object) -> None:
         match effect:
-            case Send():
+            case SendMessage():
                 peer = self.peers.get(effect.peer)
                 if peer is not None:
                     peer.on(self, decode_message(effect.payload))
@@ -192,11 +192,11 @@ class World:
                         good.append((cid, self.disk[cid]))
                         todo += [c for c in tree.add_node(cid, self.disk[cid]) if not c.raw]
                 held = frozenset(leaf for leaf in tree.leaves if leaf in self.disk)
-                self.at(self.now + 1, Opened(effect.root, False, tuple(good), held))
+                self.at(self.now + 1, DownloadOpened(effect.root, False, tuple(good), held))
             case StoreNode():
                 assert names(effect.cid, effect.block)
                 self.disk[effect.cid] = effect.block
-                self.at(self.now + 1, Stored(effect.root, effect.cid))
+                self.at(self.now + 1, BlockStored(effect.root, effect.cid))
             case StoreLeaf():
                 assert names(effect.cid, effect.data)
                 self.disk[effect.cid] = effect.data
@@ -206,16 +206,16 @@ class World:
                 file = self.files[effect.root]
                 for offset in effect.offsets:
                     file[offset : offset + len(effect.data)] = effect.data
-                self.at(self.now + 1, Stored(effect.root, effect.cid))
+                self.at(self.now + 1, BlockStored(effect.root, effect.cid))
             case Complete():
                 self.at(self.now + 1, Completed(effect.root))
-            case Release():
+            case CloseDownload():
                 self.released.append(effect.root)
-            case Progress():
+            case DownloadProgress():
                 self.progress.append(effect)
-            case Finished() | Failed():
+            case DownloadFinished() | DownloadFailed():
                 self.ended[effect.root] = effect
-            case Penalize():
+            case PenalizePeer():
                 self.penalized.append(effect.peer)
             case Serve():
                 self.at(self.now + 1, Served(effect.peer))
@@ -251,8 +251,8 @@ class ScriptedPeer:
         data = self.blocks[cid]
         if self.lies:
             data = bytes([data[0] ^ 1]) + data[1:]
-        self._answer(world, Block(root, cid.to_bytes(), data))
+        self._answer(world, ContentBlock(root, cid.to_bytes(), data))
 
     def _answer(self, world: World, message: Message) -> None:
         self._free_at = max(self._free_at, world.now) + self.delay
-        world.at(self._free_at, Received(self.name, encode(message)))
+        world.at(self._free_at, MessageReceived(self.name, encode(message)))

@@ -19,7 +19,7 @@ from typing import Any
 import docker.errors
 import requests
 
-from sandbox.docker import keeper_program
+from sandbox.docker import sidecar_program
 
 from .test_sandbox_isolation import reported
 
@@ -84,7 +84,7 @@ class Box:
 
     def keep(self) -> int:
         """The keeper's own program, over this box's streams and folders."""
-        spec = importlib.util.spec_from_file_location("a_keeper", keeper_program.__file__)
+        spec = importlib.util.spec_from_file_location("a_keeper", sidecar_program.__file__)
         assert spec is not None
         assert spec.loader is not None
         program: Any = importlib.util.module_from_spec(spec)

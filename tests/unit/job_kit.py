@@ -53,7 +53,7 @@ from chain.host import (
     split_due,
 )
 from chain.host.terms import Image, Limits
-from chain.ledger.due import Heads, Room
+from chain.ledger.due import DeadlineQueue, Room
 from chain.ledger.genesis import section_params
 from chain.params import MAX_INT
 from tests.network import NetworkParams
@@ -172,7 +172,7 @@ class FakeServices:
 
     def add(self, identity: bytes, reason: str, ref: bytes) -> None:
         self.fake.strikes.append((identity, reason, self.host.clock + self.host.params_of(MemberParams).strike_life))
-        self.host.note("strike", identity, reason, ref)
+        self.host.emit("strike", identity, reason, ref)
 
     def live(self, identity: bytes) -> int:
         return sum(who_ == identity and end > self.host.clock for who_, _, end in self.fake.strikes)
@@ -281,7 +281,7 @@ class World:
         self.parent_beacon, self.beacon = self.beacon, sha("next", self.beacon)
         host = self.host()
         keys = [key for key, _ in self.store.scan(b"d/", MAX_INT)]
-        for key in Heads(keys).choose(keys, self.clock, Room(self.params.max_due, MAX_INT), lambda _: 1):
+        for key in DeadlineQueue(keys).choose(keys, self.clock, Room(self.params.max_due, MAX_INT), lambda _: 1):
             _, at, contract, ref = split_due(key)
             self.store.delete(key)
             self.lateness[ref] = self.lateness.get(ref, 0) + self.clock - at
@@ -290,7 +290,7 @@ class World:
         self._took(host)
 
     def next_due(self) -> int | None:
-        return Heads([key for key, _ in self.store.scan(b"d/", MAX_INT)]).earliest()
+        return DeadlineQueue([key for key, _ in self.store.scan(b"d/", MAX_INT)]).earliest()
 
     def until(self, clock: int) -> None:
         """Blocks at every deadline up to `clock`, and one at `clock`."""
@@ -309,7 +309,7 @@ class World:
         if banned:
             host.ban(identity, refs[0][1])
         else:
-            host.thaw(identity, refs[0][1])
+            host.unfreeze(identity, refs[0][1])
         for _, ref, _ in refs:
             CONTRACT.on_case_closed(host.acting(CONTRACT), ref, identity, banned)  # type: ignore[misc]
         self._took(host)
@@ -317,7 +317,7 @@ class World:
     def set_status(self, identity: bytes, status: int) -> None:
         """As another contract would do it."""
         host = self.host()
-        {ACTIVE: host.thaw, SUSPENDED: host.freeze, BANNED: host.ban}[status](identity, b"elsewhere")
+        {ACTIVE: host.unfreeze, SUSPENDED: host.freeze, BANNED: host.ban}[status](identity, b"elsewhere")
         self._took(host)
 
     def check(self) -> None:
@@ -349,7 +349,7 @@ class World:
         return record
 
     def state(self, job: bytes) -> str:
-        return records.State(self.job(job).state).name
+        return records.JobState(self.job(job).state).name
 
     def escrowed(self, job: bytes) -> int:
         """Everything that any escrow of the job still holds."""

@@ -16,8 +16,8 @@ from chain.contracts.credits import Transfer
 from chain.crypto import SigningKey, account_id, sha256
 from chain.host import Account, account_key
 from chain.ledger.genesis import Genesis, GenesisAccount, first_state
-from chain.ledger.outcome import changes_of
 from chain.ledger.state import State
+from chain.ledger.state_diff import changes_of
 from chain.ledger.tx import sign_tx
 from chain.node import decided
 from chain.node import events as e
@@ -192,7 +192,7 @@ class Net:
                 held = [self.commits[index][h] for h in range(start, start + count) if h in self.commits[index]]
                 if outcomes:
                     told = [(c.block, c.certificate, c.receipts, encode(changes_of(c.state))) for c in held]
-                    self.later(index, 0, e.Answered(peer, encode(decided.outcomes(told))))
+                    self.later(index, 0, e.Answered(peer, encode(decided.executed_blocks(told))))
                 else:
                     self.later(index, 0, e.Answered(peer, encode(decided.answer([(c.block, c.certificate) for c in held]))))
 

@@ -14,15 +14,15 @@ import aiohttp
 
 from chain.crypto import SigningKey, account_id, sha256
 from chain.params import PROTOCOL_VERSION
-from p2p.book import PeerBook
-from p2p.config import NetworkConfig
+from p2p.address_book import AddressBook
+from p2p.config import TransportConfig
 from p2p.tls import CA, issue_leaf, make_ca, make_contexts
 from p2p.transport import Network
 from p2p.wire import PATH, Hello, peers_message
 
 CHAIN = sha256(b"a test network")
 CA_ = make_ca(time.time())
-FAST = NetworkConfig(
+FAST = TransportConfig(
     tick=0.02, ask_often=0.05, answer_interval=0.02, dial_timeout=2, hello_timeout=1, close_timeout=0.3, ping_interval=0.05
 )
 
@@ -44,7 +44,7 @@ class Node:
         members: dict[bytes, bytes],
         *,
         seeds: list[str] = [],  # noqa: B006
-        config: NetworkConfig = FAST,
+        config: TransportConfig = FAST,
         chain_id: bytes = CHAIN,
         ca: CA = CA_,
         own_id: bytes | None = None,
@@ -56,7 +56,7 @@ class Node:
         self.ups: list[tuple[bytes, bool]] = []
         self.changed = asyncio.Event()
         self.handler: Callable[[bytes, int, bytes], None] = lambda *_: None
-        self.book = PeerBook(path)
+        self.book = AddressBook(path)
         for seed in seeds:
             self.book.add_seed(seed)
         self.net = Network(
@@ -67,7 +67,7 @@ class Node:
             membership=members.get,
             on_message=self._message,
             on_peer=self._peer,
-            book=self.book,
+            address_book=self.book,
             listen=("127.0.0.1", port),
             advertise=[],
             config=config,
@@ -116,7 +116,7 @@ async def running(*nodes: Node) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def pair(config: NetworkConfig = FAST) -> AsyncIterator[tuple[Node, Node]]:
+async def pair(config: TransportConfig = FAST) -> AsyncIterator[tuple[Node, Node]]:
     members = members_of(0, 1)
     a = Node(0, members, config=config)
     async with running(a):

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from chain.codec import encode
 from chain.crypto import ZERO_HASH
 from chain.merkle import list_root
-from chain.node.history import mentions
+from chain.node.history import index_accounts
 from chain.storage.blockstore import CommitBatch
-from chain.types import Block, Certificate, Header, Moved, Noted, Receipt, SignedTx, TxBody, block_id, tx_id, tx_root
+from chain.types import Block, Certificate, Header, LogEvent, Receipt, SignedTx, TransferEvent, TxBody, block_id, tx_id, tx_root
 
 CHAIN = bytes(range(32))
 
@@ -32,9 +32,9 @@ def make_batch(height: int, parent: bytes, transfers: int, accounts: int, rng: r
         source, target = account(rng.randrange(accounts)), account(rng.randrange(accounts))
         body = TxBody(1, source, 0, n, height + 100, [b"\x93\x01\x02\x03"])
         raw = encode(SignedTx(body, rng.randbytes(64)))
-        moved = Moved("transfer", source, target, rng.randrange(10**9), tx_id(raw))
+        moved = TransferEvent("transfer", source, target, rng.randrange(10**9), tx_id(raw))
         txs.append(raw)
-        receipts.append(Receipt(tx_id(raw), 0, [moved, Noted("claim", subject(n % 3), [n])]))
+        receipts.append(Receipt(tx_id(raw), 0, [moved, LogEvent("claim", subject(n % 3), [n])]))
         changes += [(b"a/" + source, rng.randbytes(60)), (b"a/" + target, rng.randbytes(60))]
     raw_receipts = [encode(receipt) for receipt in receipts]
     roots = (tx_root(txs), list_root(raw_receipts), rng.randbytes(32))
@@ -48,7 +48,7 @@ def make_batch(height: int, parent: bytes, transfers: int, accounts: int, rng: r
         encode(certificate),
         [tx_id(raw) for raw in txs],
         raw_receipts,
-        mentions(receipts),
+        index_accounts(receipts),
         list(changes),
     )
 

@@ -18,9 +18,9 @@ import pytest
 import structlog
 from aiohttp import web
 
-from client.api import door, route
-from client.api.door import LOG_LINES, LOG_WINDOW_S, MAX_FIELD, MAX_HEADERS
-from client.api.route import Limits, Turns
+from client.api import http_listener, route
+from client.api.http_listener import LOG_LINES, LOG_WINDOW_S, MAX_FIELD, MAX_HEADERS
+from client.api.route import ServerLimits, Turns
 from client.api.server import ApiServer
 from p2p.hosts import host_of_address
 from tests.unit.api_kit import TOKEN, Api, FakeNode
@@ -33,7 +33,7 @@ LONG = 3_600.0
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "SWEEP_S", 0.01)
+    monkeypatch.setattr(http_listener, "SWEEP_S", 0.01)
 
 
 class House:
@@ -86,7 +86,7 @@ async def house(folder: Path, **limits: Any) -> AsyncIterator[House]:
     node = FakeNode(folder / "files")
     patient: dict[str, Any] = {"header_s": LONG, "idle_s": LONG, "stall_s": LONG}
     server = ApiServer(
-        node, listen=("127.0.0.1", 0), token=TOKEN, version="9.9", spool=folder / "spool", limits=Limits(**(patient | limits))
+        node, listen=("127.0.0.1", 0), token=TOKEN, version="9.9", spool=folder / "spool", limits=ServerLimits(**(patient | limits))
     )
     port = await server.start()
     try:
@@ -364,7 +364,7 @@ async def test_only_the_right_token_makes_a_connection_known(tmp_path: Path, tok
 async def test_who_holds_few_connections_keeps_them_while_another_address_fills_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "host_of_client", host_of_address)  # loopback is one host, but a test has no other addresses
+    monkeypatch.setattr(http_listener, "host_of_client", host_of_address)  # loopback is one host, but a test has no other addresses
     async with house(tmp_path, connections=12, connections_per_address=10) as at:
         early = await at.knock(HALF, source="127.0.0.2")
         for _ in range(40):
@@ -377,8 +377,11 @@ async def test_who_holds_few_connections_keeps_them_while_another_address_fills_
 
 
 def test_all_of_loopback_is_one_host() -> None:
-    assert {door.host_of_client(a) for a in ("127.0.0.1", "127.9.8.7", "::1", "::ffff:127.0.0.1")} == {"loopback"}
-    assert door.host_of_client("192.0.2.1") == "192.0.2.1/32" and door.host_of_client("2001:db8::1") == "2001:db8::/64"
+    assert {http_listener.host_of_client(a) for a in ("127.0.0.1", "127.9.8.7", "::1", "::ffff:127.0.0.1")} == {"loopback"}
+    assert (
+        http_listener.host_of_client("192.0.2.1") == "192.0.2.1/32"
+        and http_listener.host_of_client("2001:db8::1") == "2001:db8::/64"
+    )
 
 
 @as_nodes_run

@@ -17,7 +17,7 @@ from chain.contracts.credits import Transfer
 from chain.contracts.job.messages import Ballot
 from chain.contracts.job.rules import VoteCode
 from chain.crypto import address
-from client.api.route import Limits
+from client.api.route import ServerLimits
 from tests.unit.api_kit import NAMES, TOKEN, Api, a_run, serving
 
 OK = Ballot(VoteCode.OK, 5_000, 4_000, 0, 0)
@@ -25,7 +25,7 @@ OK = Ballot(VoteCode.OK, 5_000, 4_000, 0, 0)
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with serving(tmp_path, limits=Limits(streams=2, run_poll_s=0.01, queue_bytes=400_000, heartbeat_s=0.05)) as api:
+    async with serving(tmp_path, limits=ServerLimits(streams=2, run_poll_s=0.01, queue_bytes=400_000, heartbeat_s=0.05)) as api:
         yield api
 
 

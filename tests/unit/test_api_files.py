@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from client.api.route import Limits
+from client.api.route import ServerLimits
 from p2p.content.cid import Codec, cid_of
 from p2p.content.faults import FetchFailed, Reason, StoreFull
 from tests.unit.api_kit import TOKEN, Api, serving
@@ -51,7 +51,7 @@ async def test_a_download_can_go_on_and_is_offered_as_a_file(api: Api) -> None:
 
 @pytest.mark.parametrize("announced", [True, False])
 async def test_a_file_above_the_cap_is_refused_and_leaves_nothing(tmp_path: Path, announced: bool) -> None:
-    async with serving(tmp_path, limits=Limits(upload_bytes=1_000_000)) as api:
+    async with serving(tmp_path, limits=ServerLimits(upload_bytes=1_000_000)) as api:
         error = await api.refused("POST", "/v1/files", 413, data=DATA if announced else pieces(DATA))
         assert "1000000" in error["message"]
         assert list((tmp_path / "spool").iterdir()) == []
@@ -67,7 +67,7 @@ async def test_a_full_disk_refuses_an_upload_before_it_is_read(api: Api, monkeyp
 
 
 async def test_an_upload_that_stalls_is_ended(tmp_path: Path) -> None:
-    async with serving(tmp_path, limits=Limits(read_idle_s=0.05)) as api:
+    async with serving(tmp_path, limits=ServerLimits(read_idle_s=0.05)) as api:
         stalled = asyncio.Event()
 
         async def stream() -> AsyncIterator[bytes]:
@@ -94,7 +94,7 @@ async def test_an_upload_that_breaks_off_leaves_nothing(api: Api, tmp_path: Path
 
 
 async def test_uploads_above_the_limit_wait_for_nobody(tmp_path: Path) -> None:
-    async with serving(tmp_path, limits=Limits(uploads=1)) as api:
+    async with serving(tmp_path, limits=ServerLimits(uploads=1)) as api:
         go_on = asyncio.Event()
 
         async def stream() -> AsyncIterator[bytes]:
@@ -110,7 +110,7 @@ async def test_uploads_above_the_limit_wait_for_nobody(tmp_path: Path) -> None:
 
 
 async def test_downloads_above_the_limit_are_refused(tmp_path: Path) -> None:
-    async with serving(tmp_path, limits=Limits(downloads=1)) as api:
+    async with serving(tmp_path, limits=ServerLimits(downloads=1)) as api:
         api.node.files.hold = asyncio.Event()
         api.node.files.put(DATA)
         first = asyncio.create_task(api.call("GET", f"/v1/files/{CID}"))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from chain.storage.errors import StorageDamaged
-from client.api.route import Limits
+from client.api.route import ServerLimits
 from client.api.server import ApiServer
 from client.api.table import ROUTES
 from tests.unit.api_kit import TOKEN, Api, FakeNode, serving
@@ -148,7 +148,7 @@ async def test_a_compressed_body_is_refused_and_not_unpacked(api: Api) -> None:
 
 
 async def test_requests_above_the_limit_are_refused_and_the_slot_comes_back(tmp_path: Path) -> None:
-    async with serving(tmp_path, limits=Limits(requests=1)) as api:
+    async with serving(tmp_path, limits=ServerLimits(requests=1)) as api:
         api.node.files.hold = asyncio.Event()
         cid = api.node.files.put(b"data")
         held = asyncio.create_task(api.call("GET", f"/v1/files/{cid}"))

@@ -25,7 +25,7 @@ from chain.host import Host, account_key
 from chain.ledger.transition import chain_record
 from chain.types import tx_id
 from client.api.render import render_event, render_parked
-from client.api.route import Limits
+from client.api.route import ServerLimits
 from client.api.submit import try_out
 from tests.unit.api_kit import CREDIT, GRANT, MODEL, MODEL_CID, NAMES, Api, serving, sha
 
@@ -172,7 +172,7 @@ async def test_a_sender_that_is_not_active_is_told_that_its_transaction_is_inval
 
 
 async def test_waits_above_the_limit_are_refused(tmp_path: Path) -> None:
-    async with serving(tmp_path, limits=Limits(waits=1)) as api:
+    async with serving(tmp_path, limits=ServerLimits(waits=1)) as api:
         api.node.ledger.auto = False
         body = {"to": who(api, "n1"), "amount": "1"}
         first = asyncio.create_task(api.call("POST", "/v1/transfers?wait=30", json=body))

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from chain.buckets import Bucket
 from chain.contracts.job import records
-from chain.contracts.job.records import State
+from chain.contracts.job.records import JobState
 from chain.crypto import address
 from chain.host import Escrow, escrow_key
 from chain.ledger import state as ledger_state
 from chain.ledger.state import State as LedgerState
-from chain.pages import Page
 from client.contracts.credits.counted import PAGES_AT_ONCE, Counted
 from client.contracts.job import live as job_live
 from client.contracts.job.live import LiveJobs
@@ -102,19 +102,19 @@ def test_counting_credits_looks_at_a_few_pages_at_a_time_and_then_at_what_change
     ground.chain.state.__class__ = CountingState
     largest = pages = 0
     while True:
-        before = CountingState.reads, CountingState.pages
+        before = CountingState.reads, CountingState.buckets
         more = credits.step()
         largest = max(largest, CountingState.reads - before[0])
-        pages = max(pages, CountingState.pages - before[1])
+        pages = max(pages, CountingState.buckets - before[1])
         if not more:
             break
     assert pages <= PAGES_AT_ONCE + largest
     assert (credits.accounts, credits.escrows) == ground.chain.state.held()
     ground.chain.block()
-    before = CountingState.reads, CountingState.pages
+    before = CountingState.reads, CountingState.buckets
     while credits.step():
         pass
-    assert CountingState.pages - before[1] < 10
+    assert CountingState.buckets - before[1] < 10
     assert (credits.accounts, credits.escrows) == ground.chain.state.held()
 
 
@@ -133,11 +133,11 @@ async def test_live_jobs_are_listed_by_number_in_pages(api: Api) -> None:
 class CountingState(LedgerState):
     """Counts what is read."""
 
-    reads = pages = 0
+    reads = buckets = 0
 
-    def page(self, number: int) -> Page:
-        CountingState.pages += 1
-        return super().page(number)
+    def bucket(self, number: int) -> Bucket:
+        CountingState.buckets += 1
+        return super().bucket(number)
 
     def get(self, key: bytes) -> Any:
         CountingState.reads += 1
@@ -181,7 +181,7 @@ def test_no_piece_is_large_and_what_was_lost_is_looked_up_again(monkeypatch: pyt
 
 def test_an_ended_job_leaves_nothing_behind() -> None:
     ground = Ground()
-    job = ground.post(stranger(1), ground.terms(), State.OPEN, claimants=1)
+    job = ground.post(stranger(1), ground.terms(), JobState.OPEN, claimants=1)
     claim = records.ClaimRecord(stranger(2), 1, 5, bytes(8), bytes(32), 0, 0, b"", 0, 0, 0, [])
     stake = escrow_key(records.stake_escrow(job, stranger(2)))
     ground.put([(records.claim_key(job, 0), claim), (stake, Escrow(5)), (escrow_key(records.bounty_escrow(job)), Escrow(70))])

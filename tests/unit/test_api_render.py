@@ -20,7 +20,7 @@ from chain.crypto import address
 from chain.errors import Code, InvalidTx, TxCode
 from chain.host import terms
 from chain.params import MAX_VALID_FOR
-from chain.types import Certificate, Header, Moved, Noted, Receipt, Vote, VoteEvidence
+from chain.types import Certificate, Header, LogEvent, Receipt, TransferEvent, Vote, VoteEvidence
 from client.api.explain import explain
 from client.api.render import (
     code_name,
@@ -130,7 +130,7 @@ def test_numbers_that_name_nothing_stay_numbers() -> None:
 @pytest.mark.parametrize(("memo", "shown"), [(b"", ""), ("grüße".encode(), "grüße"), (b"\xff\x00", "hex:ff00"), (b"\n", "hex:0a")])
 def test_a_memo_is_text_where_it_can_be(memo: bytes, shown: str) -> None:
     assert render_op(Transfer(A, 1, memo))["memo"] == shown
-    assert render_event(Moved("transfer", A, B, 1, memo))["ref"] == shown
+    assert render_event(TransferEvent("transfer", A, B, 1, memo))["ref"] == shown
 
 
 def test_a_transaction_from_its_bytes_and_bytes_that_are_none() -> None:
@@ -148,34 +148,34 @@ def test_a_transaction_from_its_bytes_and_bytes_that_are_none() -> None:
 # --- events ---------------------------------------------------------------------------------------------------------------------
 
 
-def noted_topics() -> dict[str, int]:
-    """Topics that the contracts note, with how many values each carries at least."""
+def emitted_topics() -> dict[str, int]:
+    """Topics that the contracts emit, with how many values each carries at least."""
     found: dict[str, int] = {}
     for path in Path(chain.contracts.__path__[0]).rglob("*.py"):
-        for topic, rest in re.findall(r'\bnote\("([a-z.]+)", [\w.]+((?:, [^()\n]*(?:\([^()]*\))?[^()\n]*)?)\)\n', path.read_text()):
+        for topic, rest in re.findall(r'\bemit\("([a-z.]+)", [\w.]+((?:, [^()\n]*(?:\([^()]*\))?[^()\n]*)?)\)\n', path.read_text()):
             found[topic] = len([part for part in rest.split(", ") if part and not part.startswith("*")])
     return found
 
 
-def test_every_topic_that_a_contract_notes_has_names_for_its_values() -> None:
-    topics = noted_topics()
+def test_every_topic_that_a_contract_emits_has_names_for_its_values() -> None:
+    topics = emitted_topics()
     assert len(topics) >= 25
     for topic, count in topics.items():
         data: list[Any] = [b"\x01" * 32 if topic in ("key", "banned", "reinstated", "case.corroborated") else 1] * count
         if topic in ("strike", "suspended"):
             data = ["reason", JOB] if topic == "strike" else [JOB, 5]
-        shown = render_event(Noted(topic, JOB, data))
+        shown = render_event(LogEvent(topic, JOB, data))
         assert "values" not in shown["data"], topic
         assert len([value for value in shown["data"].values() if not isinstance(value, list)]) == count, topic
 
 
 def test_a_value_that_is_not_what_a_topic_expects_is_shown_plainly() -> None:
-    shown = render_event(Noted("key", JOB, [5]))["data"] | render_event(Noted("claim", JOB, ["x", "y", 1, 2]))["data"]
+    shown = render_event(LogEvent("key", JOB, [5]))["data"] | render_event(LogEvent("claim", JOB, ["x", "y", 1, 2]))["data"]
     assert shown == {"key": 5, "claimant": "x", "loss": "y", "claim": 1}
 
 
 def test_a_topic_of_a_later_contract_is_shown_with_its_bare_values() -> None:
-    shown = render_event(Noted("weather", A, [1, "x", B, HASH, MODEL_CID.to_bytes()]))
+    shown = render_event(LogEvent("weather", A, [1, "x", B, HASH, MODEL_CID.to_bytes()]))
     assert shown["ref"] == address(A)
     assert shown["data"] == {"values": [1, "x", address(B), HASH.hex(), str(MODEL_CID)]}
 
@@ -192,14 +192,14 @@ def test_the_parties_of_a_movement_are_named() -> None:
 @pytest.mark.parametrize(
     ("event", "amount", "other"),
     [
-        (Moved("transfer", A, B, 1_500_000, b""), "-1.5", address(B)),
-        (Moved("transfer", B, A, 1_500_000, b""), "+1.5", address(B)),
-        (Moved("block reward", b"", A, 1, b""), "+0.000001", None),
-        (Moved("ban", A, b"", 5, b""), "-0.000005", None),
-        (Moved("stake.locked", A, JOB + A, 10**6, JOB), "-1", f"stake:{JOB.hex()}:{address(A)}"),
-        (Moved("frozen", A, A, 10**6, JOB), "-1", None),
-        (Moved("returned", A, A, 10**6, JOB), "+1", None),
-        (Noted("strike", A, ["why", JOB]), None, None),
+        (TransferEvent("transfer", A, B, 1_500_000, b""), "-1.5", address(B)),
+        (TransferEvent("transfer", B, A, 1_500_000, b""), "+1.5", address(B)),
+        (TransferEvent("block reward", b"", A, 1, b""), "+0.000001", None),
+        (TransferEvent("ban", A, b"", 5, b""), "-0.000005", None),
+        (TransferEvent("stake.locked", A, JOB + A, 10**6, JOB), "-1", f"stake:{JOB.hex()}:{address(A)}"),
+        (TransferEvent("frozen", A, A, 10**6, JOB), "-1", None),
+        (TransferEvent("returned", A, A, 10**6, JOB), "+1", None),
+        (LogEvent("strike", A, ["why", JOB]), None, None),
     ],
 )
 def test_history_has_the_sign_of_what_happened_to_the_account(event: Any, amount: str | None, other: str | None) -> None:

@@ -17,7 +17,7 @@ from chain.contracts import CONTRACTS, STATE_TYPES, decode_message
 from chain.errors import InvalidTx, Malformed
 from chain.ledger.tx import parse_tx
 from chain.params import MAX_INT
-from chain.types import Noted, format_credits, format_loss, parse_credits, parse_loss
+from chain.types import LogEvent, format_credits, format_loss, parse_credits, parse_loss
 from tests.vectors.base_vectors import records
 
 RECORDS = records()
@@ -154,7 +154,7 @@ def test_a_limit_is_kept() -> None:
 @pytest.mark.parametrize("data", [[1.5], [None], [[1]], [{}]])
 def test_an_event_s_data_are_plain(data: list[Any]) -> None:
     with pytest.raises(ValueError, match="event's data"):
-        Noted("t", b"", data)
+        LogEvent("t", b"", data)
 
 
 # --- numbers as text ----------------------------------------------------------------------------------------------------------

@@ -11,17 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chain import buckets as module
 from chain import merkle
-from chain import pages as module
-from chain.errors import Malformed
-from chain.pages import (
+from chain.buckets import (
     CHUNK,
     FORK,
-    Page,
+    Bucket,
     Split,
     build,
     find,
-    head_of,
     no_nodes,
     number_of,
     numbers,
@@ -29,11 +27,13 @@ from chain.pages import (
     records,
     root_of,
     split,
+    subroot_of,
     update,
     update_one,
     update_top,
     whole,
 )
+from chain.errors import Malformed
 from tests.unit import plain_tree
 
 
@@ -63,10 +63,10 @@ class Both:
     def __init__(self) -> None:
         self.plain: plain_tree.Node = None
         self.nodes = no_nodes()
-        self.pages: dict[int, Page] = {}
+        self.pages: dict[int, Bucket] = {}
         self.model: dict[bytes, bytes] = {}
 
-    def page(self, number: int) -> Page:
+    def page(self, number: int) -> Bucket:
         return self.pages.get(number, b"")
 
     def change(self, changes: dict[bytes, bytes | None]) -> None:
@@ -79,7 +79,7 @@ class Both:
             self.pages[number] = update(before, sorted(found))
             assert whole(reduce(update_one, found, before)) == whole(self.pages[number]), "one after another, in any order"
             assert all(update_one(self.pages[number], change) is self.pages[number] for change in found), "made again: nothing new"
-        for at, node in update_top(self.nodes, {n: head_of(self.pages[n]) for n in by_page}).items():
+        for at, node in update_top(self.nodes, {n: subroot_of(self.pages[n]) for n in by_page}).items():
             self.nodes[at] = node
         self.plain = plain_tree.update(self.plain, sorted((sha(k), None if v is None else sha(v)) for k, v in changes.items()))
 
@@ -121,7 +121,7 @@ def both_are_the_same(steps: list[dict[int, bytes | None]]) -> None:
         assert_parts(page)
 
 
-def assert_parts(page: Page) -> None:
+def assert_parts(page: Bucket) -> None:
     """What is large is in parts, and what is in parts is large."""
     if isinstance(page, Split):
         assert page.size == len(whole(page)) > module.CHUNK
@@ -145,7 +145,7 @@ def test_a_changed_byte_of_a_page_never_shows_another_record(contents: dict[int,
     page = bytearray(filled[number])
     at = data.draw(st.integers(0, len(page) - 1))
     page[at] ^= 1 << data.draw(st.integers(0, 7))
-    if head_of(filled[number]) != head_of(bytes(page)):
+    if subroot_of(filled[number]) != subroot_of(bytes(page)):
         return
     for chunk in (CHUNK, 60):
         with chunks_of(chunk):
@@ -176,7 +176,7 @@ def crowd() -> list[tuple[bytes, bytes, bytes]]:
     return sorted((path, key, bytes(8_192)) for path, key in items)
 
 
-def strings(page: Page) -> list[bytes]:
+def strings(page: Bucket) -> list[bytes]:
     return [page] if isinstance(page, bytes) else [*strings(page.left), *strings(page.right)]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chain.ledger.outcome import MAX_CHANGES, MAX_RECEIPT
+from chain.ledger.state_diff import MAX_CHANGES, MAX_RECEIPT
 from chain.node import events as e
 from chain.node import messages as m
 from chain.storage.blockstore import BlockStore, CommitBatch
@@ -37,7 +37,9 @@ def store(tmp_path: Path, net: Net) -> Iterator[BlockStore]:
 
 def batches(net: Net, first: int) -> list[CommitBatch]:
     commits = [net.commits[0][height] for height in range(first, HEIGHTS + 1)]
-    return [CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.mentions, c.state) for c in commits]
+    return [
+        CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.account_index, c.state) for c in commits
+    ]
 
 
 def heights(raw: bytes, kind: type[Any]) -> list[int]:
@@ -46,7 +48,7 @@ def heights(raw: bytes, kind: type[Any]) -> list[int]:
     return [item.certificate.height for item in message.blocks]
 
 
-@pytest.mark.parametrize(("outcomes", "kind"), [(False, m.Blocks), (True, m.Outcomes)])
+@pytest.mark.parametrize(("outcomes", "kind"), [(False, m.Blocks), (True, m.ExecutedBlocks)])
 @pytest.mark.parametrize("first", [STORED + 1, STORED - 1, 1], ids=["behind it", "some stored meanwhile", "all stored meanwhile"])
 def test_what_is_not_stored_yet_is_answered_as_well(
     store: BlockStore, net: Net, first: int, outcomes: bool, kind: type[Any]
@@ -71,7 +73,7 @@ def test_an_answer_of_both_is_the_one_of_the_stored_heights_alone(store: BlockSt
 
 def test_heights_that_do_not_follow_end_an_answer(store: BlockStore, net: Net) -> None:
     gap = batches(net, STORED + 2)
-    for outcomes, kind in ((False, m.Blocks), (True, m.Outcomes)):
+    for outcomes, kind in ((False, m.Blocks), (True, m.ExecutedBlocks)):
         raw = answers.answer(store, e.ReadBlocks(PEER, STORED, 64, m.MAX_SYNC_BYTES, outcomes), gap)
         assert heights(raw, kind) == [STORED]
     assert heights(answers.answer(store, e.ReadBlocks(PEER, 99, 64, m.MAX_SYNC_BYTES, True), []), m.Blocks) == []
@@ -93,9 +95,9 @@ def test_an_outcome_that_no_message_can_hold_is_told_as_a_block(store: BlockStor
     def ask(start: int) -> bytes:
         return answers.answer(store, e.ReadBlocks(PEER, start, 64, m.MAX_SYNC_BYTES, True), unstored)
 
-    assert heights(ask(1), m.Outcomes) == list(range(1, STORED + 2))
+    assert heights(ask(1), m.ExecutedBlocks) == list(range(1, STORED + 2))
     assert heights(ask(STORED + 2), m.Blocks) == [STORED + 2, STORED + 3]
-    assert heights(ask(STORED + 3), m.Outcomes) == [STORED + 3]
+    assert heights(ask(STORED + 3), m.ExecutedBlocks) == [STORED + 3]
 
 
 def test_no_more_is_read_than_an_answer_holds(store: BlockStore, net: Net) -> None:

@@ -16,13 +16,13 @@ from chain.codec import decode, encode
 from chain.contracts import state_type
 from chain.host import account_key
 from chain.ledger.genesis import first_state, to_json
-from chain.ledger.outcome import Record, changes_of
 from chain.ledger.state import Overlay
+from chain.ledger.state_diff import Record, changes_of
 from chain.ledger.transition import commit
 from chain.node import decided
 from chain.node import events as e
 from chain.node import messages as m
-from chain.storage import outcomes, schema
+from chain.storage import schema, state_diffs
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.types import PRECOMMIT, Block, block_id, decode_block, validators_hash, vote_digest
 from client.audit import Audit, Findings
@@ -51,15 +51,15 @@ def store(tmp_path: Path) -> Iterator[BlockStore]:
 def keep(store: BlockStore, commits: list[e.Commit]) -> None:
     for c in commits:
         store.commit(
-            CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.mentions, c.state, c.executed)
+            CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.account_index, c.state, c.executed)
         )
 
 
-def taken_over(items: list[m.Outcome]) -> list[e.Commit]:
+def taken_over(items: list[m.ExecutedBlock]) -> list[e.Commit]:
     """What a node that trusts certificates stores of them."""
     node = fresh(4, trusting=1)
     receive(node, 1, m.Status(len(items)))
-    commits = of_kind(receive(node, 1, m.Outcomes(items)), e.Commit)
+    commits = of_kind(receive(node, 1, m.ExecutedBlocks(items)), e.Commit)
     assert [c.height for c in commits] == list(range(1, len(items) + 1))
     return commits
 
@@ -73,16 +73,16 @@ def audit(store: BlockStore, *, again: bool = False) -> Findings:
 
 def test_what_was_taken_over_is_executed_once(net: Net, store: BlockStore) -> None:
     keep(store, taken_over(told(net)))
-    assert outcomes.audited(store) == 0
+    assert state_diffs.audited(store) == 0
     assert audit(store) == Findings(1, HEIGHTS, HEIGHTS, "")
-    assert outcomes.audited(store) == HEIGHTS
+    assert state_diffs.audited(store) == HEIGHTS
     assert audit(store) == Findings(HEIGHTS + 1, HEIGHTS, 0, ""), "there is nothing left to do"
     assert audit(store, again=True) == Findings(1, HEIGHTS, HEIGHTS, "")
 
 
 def test_it_goes_on_where_the_last_one_ended(net: Net, store: BlockStore, monkeypatch: pytest.MonkeyPatch) -> None:
     keep(store, taken_over(told(net)))
-    outcomes.set_audited(store, 3)
+    state_diffs.set_audited(store, 3)
     executed: list[int] = []
     check = decided.check
 
@@ -97,13 +97,13 @@ def test_it_goes_on_where_the_last_one_ended(net: Net, store: BlockStore, monkey
 
 def test_where_changes_are_not_kept_it_starts_at_the_first_block(net: Net, store: BlockStore) -> None:
     keep(store, taken_over(told(net)))
-    outcomes.set_audited(store, 3)
+    state_diffs.set_audited(store, 3)
     with store.engine.begin() as c:
         c.execute(sa.delete(schema.changes).where(schema.changes.c.height == 2))
     assert audit(store) == Findings(1, HEIGHTS, HEIGHTS, "")
 
 
-def coined(net: Net) -> list[m.Outcome]:
+def coined(net: Net) -> list[m.ExecutedBlock]:
     """A chain whose third block makes its first account richer: nothing in it says why, and all validators signed it."""
     good = told(net)
     state = first_state(genesis())[0]
@@ -124,7 +124,7 @@ def coined(net: Net) -> list[m.Outcome]:
     digest = vote_digest(CHAIN, PRECOMMIT, 3, 0, block_id(header))
     signatures = [keys[v.id].sign(digest) for v in validators]
     certificate = replace(third.certificate, round=0, block_id=block_id(header), signers=[0, 1, 2, 3], signatures=signatures)
-    forged = m.Outcome(encode(Block(header, block.txs)), certificate, third.receipts, replace(third.changes, put=put))
+    forged = m.ExecutedBlock(encode(Block(header, block.txs)), certificate, third.receipts, replace(third.changes, put=put))
     return [*good[:2], forged]
 
 
@@ -144,14 +144,14 @@ def test_a_block_that_two_thirds_signed_and_nobody_may_is_named(net: Net, store:
     found = audit(store)
     assert (found.first, found.last) == (1, 2)
     assert found.fault.startswith("block 3: ") and "state root" in found.fault
-    assert outcomes.audited(store) == 2
+    assert state_diffs.audited(store) == 2
     assert audit(store).fault == found.fault, "and again, until somebody does something about it"
 
 
 def test_receipts_and_changes_that_were_changed_here_are_named(net: Net, store: BlockStore) -> None:
     keep(store, taken_over(told(net)))
     with store.engine.begin() as c:
-        wrong = schema.seal(schema.at(2, "changes"), encode(changes_of([(account_key(ident(1)), b"\x90")])))
+        wrong = schema.add_checksum(schema.at(2, "changes"), encode(changes_of([(account_key(ident(1)), b"\x90")])))
         c.execute(sa.update(schema.changes).where(schema.changes.c.height == 2).values(changes=wrong))
     found = audit(store)
     assert found.last == 1
@@ -161,13 +161,13 @@ def test_receipts_and_changes_that_were_changed_here_are_named(net: Net, store: 
 def test_receipts_that_were_changed_here_are_named(net: Net, store: BlockStore) -> None:
     keep(store, taken_over(told(net)))
     with store.engine.begin() as c:
-        wrong = schema.seal(schema.at(3, "receipts"), encode(store.receipts(2)))
+        wrong = schema.add_checksum(schema.at(3, "receipts"), encode(store.receipts(2)))
         c.execute(sa.update(schema.blocks).where(schema.blocks.c.height == 3).values(receipts=wrong))
     found = audit(store)
     assert found.last == 2
     assert found.fault.startswith("block 3: ")
     assert "receipts" in found.fault
-    assert outcomes.audited(store) == 2
+    assert state_diffs.audited(store) == 2
 
 
 def test_the_command_tells_what_was_found(net: Net, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

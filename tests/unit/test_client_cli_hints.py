@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from chain.contracts.job import JobCode
-from chain.contracts.job.records import State
+from chain.contracts.job.records import JobState
 from chain.ledger.genesis import PARAMETERS, from_json
 from chain.params import Params
 from client.api.explain import explain
@@ -246,7 +246,7 @@ def test_an_api_that_others_reach_is_warned_of(run: Any, tmp_path: Path) -> None
 
 
 def test_every_state_of_a_job_is_explained() -> None:
-    assert set(jobs.MEANING) == {state.name for state in State}
+    assert set(jobs.MEANING) == {state.name for state in JobState}
 
 
 def test_a_job_without_winner_says_how_it_ended(api: Fake, run: Any, tmp_path: Path) -> None:

@@ -192,7 +192,16 @@ def test_an_installed_package_without_the_examples_says_where_the_demo_is(run: A
     assert ended.code == 1 and "Run `make demo` in a clone of the repository" in ended.err
 
 
-HEAVY = {"docker", "rich", "sqlalchemy.dialects.postgresql", "client.sdk", "client.work", "client.work_room", "sandbox", "cyclopts"}
+HEAVY = {
+    "docker",
+    "rich",
+    "sqlalchemy.dialects.postgresql",
+    "client.sdk",
+    "client.work",
+    "client.work_service",
+    "sandbox",
+    "cyclopts",
+}
 """What a node that runs no jobs needs neither for its first vote nor later."""
 
 

@@ -12,12 +12,12 @@ import pytest
 from chain.codec import encode
 from chain.node import events as e
 from chain.node import messages as m
-from chain.node.service import Service
+from chain.node.service import PeerService
 from chain.storage.blockstore import CommitBatch
 from chain.storage.errors import DiskFull
 from chain.types import Certificate
 from client import driver
-from client.driver import Driver, is_patient
+from client.driver import Driver, is_low_priority
 
 PEER = b"p" * 20
 STATUS = encode(m.Status(7))
@@ -33,7 +33,7 @@ class Recorder:
     def __init__(self) -> None:
         self.handled: list[bytes | None] = []
         self.pool = SimpleNamespace(own=0)
-        self.service = Service()
+        self.service = PeerService()
 
     def handle(self, event: e.Input, now: int) -> list[e.Effect]:
         assert isinstance(event, e.Received)
@@ -92,19 +92,19 @@ async def test_the_loop_comes_round_and_batches_leave_after_each_message_of_tran
 async def test_users_wait_while_peers_transactions_do(driven: tuple[Recorder, Driver], monkeypatch: pytest.MonkeyPatch) -> None:
     """Or a node would let in what others cannot check in time, and proposals would wait behind it."""
     node, driver_ = driven
-    monkeypatch.setattr(driver, "CROWDED_BYTES", len(txs(0)))
-    monkeypatch.setattr(driver, "CROWDED_OWN", 2)
-    assert not driver_.crowded
+    monkeypatch.setattr(driver, "OVERLOADED_BYTES", len(txs(0)))
+    monkeypatch.setattr(driver, "OVERLOADED_OWN", 2)
+    assert not driver_.overloaded
     for number in range(9):
         driver_.feed(e.Received(PEER, txs(number)))
-    assert not driver_.crowded, "one peer alone closes nobody's door"
+    assert not driver_.overloaded, "one peer alone closes nobody's door"
     for peer in (b"q" * 20, b"r" * 20):
         driver_.feed(e.Received(peer, txs(number)))
-    assert driver_.crowded
+    assert driver_.overloaded
     await turns(12)
-    assert not driver_.crowded
+    assert not driver_.overloaded
     node.pool.own = 2
-    assert driver_.crowded
+    assert driver_.overloaded
 
 
 async def test_transactions_that_wait_are_bounded(driven: tuple[Recorder, Driver]) -> None:
@@ -119,10 +119,10 @@ async def test_transactions_that_wait_are_bounded(driven: tuple[Recorder, Driver
 
 
 def test_what_may_wait_is_told_by_the_first_bytes() -> None:
-    assert is_patient(txs(1))
-    assert is_patient(encode(m.TxIds([b"12345678"])))
-    assert not is_patient(STATUS)
-    assert not is_patient(b"")
+    assert is_low_priority(txs(1))
+    assert is_low_priority(encode(m.TxIds([b"12345678"])))
+    assert not is_low_priority(STATUS)
+    assert not is_low_priority(b"")
 
 
 class FullStore:
@@ -283,7 +283,7 @@ async def test_every_question_is_answered_where_there_are_no_snapshots(driven: t
     node, driver_ = driven
     answered: list[e.Input] = []
     node.handle = lambda event, now: answered.append(event) or []  # type: ignore[method-assign, func-returns-value]
-    for question in (m.GetSnapshot(), m.GetHandovers(1), m.GetPages(1, [1])):
+    for question in (m.GetSnapshot(), m.GetValidatorChanges(1), m.GetBuckets(1, [1])):
         driver_._run(e.ReadSnapshot(PEER, question))
     await turns(5)
     assert answered == [e.Answered(PEER, None)] * 3

@@ -44,7 +44,7 @@ class Greet(Wire, frozen=True, array_like=True, tag=99 * 32):
 def greet(host, sender, message):
     if message.name == "nobody":
         raise Reject(ToyCode.RUDE, "say a name")
-    host.note("toy.greeted", sender, message.name, message.price)
+    host.emit("toy.greeted", sender, message.name, message.price)
 
 
 CONTRACT = Contract(

@@ -20,7 +20,7 @@ from chain.consensus.messages import (
     VoteReceived,
 )
 from chain.consensus.resend import MAX_ANSWER, RESEND_OTHERS
-from chain.consensus.wal import Intent, Polka, decode_record
+from chain.consensus.wal import Polka, SignIntent, decode_record
 from chain.errors import BrokenInvariant, Malformed
 from chain.params import Params
 from chain.types import VoteEvidence
@@ -446,12 +446,12 @@ def test_a_proposer_that_came_back_proposes_the_same_block() -> None:
 
 
 def test_records_of_other_heights_are_skipped() -> None:
-    assert reborn([bytes(Intent(HEIGHT - 1, 0, 1, -1, b"", [], []))])[1] == []
+    assert reborn([bytes(SignIntent(HEIGHT - 1, 0, 1, -1, b"", [], []))])[1] == []
 
 
 def test_a_damaged_record_is_refused() -> None:
     with pytest.raises(Malformed):
-        reborn([bytes(Intent(HEIGHT, 0, 1, -1, b"", [], []))[:-1]])
+        reborn([bytes(SignIntent(HEIGHT, 0, 1, -1, b"", [], []))[:-1]])
 
 
 def test_records_survive_encoding_at_full_size() -> None:

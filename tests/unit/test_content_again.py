@@ -11,10 +11,21 @@ import pytest
 from chain.codec import encode
 from p2p.content.cid import Cid
 from p2p.content.dag import CHUNK
-from p2p.content.events import Cancel, Failed, Finished, PeerDown, PeerUp, Penalize, Received, Send, Served, Tick
+from p2p.content.events import (
+    Cancel,
+    DownloadFailed,
+    DownloadFinished,
+    MessageReceived,
+    PeerConnected,
+    PeerDisconnected,
+    PenalizePeer,
+    SendMessage,
+    Served,
+    TimerTick,
+)
 from p2p.content.exchange import ENDGAME_MS, MAX_OWED, NOBODY_MS, STALL_MS, Exchange
 from p2p.content.faults import FetchFailed, Reason
-from p2p.content.messages import Block, DontHave, Has, WantBlocks, WhoHas, decode_message
+from p2p.content.messages import ContentBlock, DontHave, Has, WantBlocks, WhoHas, decode_message
 from p2p.content.serving import MAX_ACTIVE, MAX_PER_PEER, MAX_QUEUED, Serve
 from tests.unit.content_kit import ScriptedPeer, World, pattern, root_of
 from tests.unit.test_content_service import Net
@@ -49,7 +60,7 @@ def test_the_time_without_anybody_begins_when_the_last_one_left() -> None:
         world.step()
     assert ROOT not in world.ended
     world.connect(ScriptedPeer(b"b", BLOCKS))
-    assert isinstance(world.run(ROOT), Finished)
+    assert isinstance(world.run(ROOT), DownloadFinished)
 
 
 def test_a_failure_says_whether_anybody_ever_had_it() -> None:
@@ -61,23 +72,23 @@ def test_a_failure_says_whether_anybody_ever_had_it() -> None:
             world.step()
         world.disconnect(b"a")
         ended = world.run(ROOT)
-        assert isinstance(ended, Failed) and ended.reason is Reason.NOBODY and text in ended.text
+        assert isinstance(ended, DownloadFailed) and ended.reason is Reason.NOBODY and text in ended.text
     world = World()
     world.connect(ScriptedPeer(b"a", BLOCKS, mute=True))
     world.fetch(ROOT, deadline=3_000)
     ended = world.run(ROOT)
-    assert isinstance(ended, Failed) and ended.reason is Reason.TIMEOUT
+    assert isinstance(ended, DownloadFailed) and ended.reason is Reason.TIMEOUT
 
 
 def test_what_a_gone_peer_wanted_is_not_served_to_it_when_it_is_back() -> None:
     machine = Exchange(lambda peer, root: True)
-    machine.handle(0, PeerUp(b"a"))
+    machine.handle(0, PeerConnected(b"a"))
     want = [cid.to_bytes() for cid in LEAVES[:12]]
-    first = machine.handle(1, Received(b"a", encode(WantBlocks(ROOT.to_bytes(), want))))
+    first = machine.handle(1, MessageReceived(b"a", encode(WantBlocks(ROOT.to_bytes(), want))))
     assert len([e for e in first if isinstance(e, Serve)]) == MAX_PER_PEER
-    machine.handle(2, PeerDown(b"a"))
-    machine.handle(3, PeerUp(b"a"))
-    later = [e for _ in range(MAX_PER_PEER) for e in machine.handle(4, Served(b"a"))] + machine.handle(300, Tick())
+    machine.handle(2, PeerDisconnected(b"a"))
+    machine.handle(3, PeerConnected(b"a"))
+    later = [e for _ in range(MAX_PER_PEER) for e in machine.handle(4, Served(b"a"))] + machine.handle(300, TimerTick())
     assert later == []
     assert not machine.busy
 
@@ -101,7 +112,7 @@ def test_downloads_that_were_given_up_leave_their_peers_free_for_the_next() -> N
     peer.mute = False
     world.fetch(ROOT)
     began = world.now
-    assert isinstance(world.run(ROOT), Finished)
+    assert isinstance(world.run(ROOT), DownloadFinished)
     assert world.now - began < STALL_MS, "no place was taken by what nobody waits for"
     assert not world.machine.busy
 
@@ -118,12 +129,12 @@ def test_what_peers_owe_is_counted_up_to_a_bound_and_down_with_each_block() -> N
         world.feed(Cancel(root))
     owed = world.machine.owed(b"a")
     assert owed == MAX_OWED
-    late = encode(Block(files[0][0].to_bytes(), files[0][0].to_bytes(), files[0][1][files[0][0]]))
+    late = encode(ContentBlock(files[0][0].to_bytes(), files[0][0].to_bytes(), files[0][1][files[0][0]]))
     for left in range(owed, 0, -1):
         assert world.machine.owed(b"a") == left
-        assert world.machine.handle(world.now, Received(b"a", late)) == [], "late, and asked for"
-    (effect,) = world.machine.handle(world.now, Received(b"a", late))
-    assert isinstance(effect, Penalize), "one more than was asked for"
+        assert world.machine.handle(world.now, MessageReceived(b"a", late)) == [], "late, and asked for"
+    (effect,) = world.machine.handle(world.now, MessageReceived(b"a", late))
+    assert isinstance(effect, PenalizePeer), "one more than was asked for"
 
 
 def test_a_block_comes_twice_and_the_second_is_nobodys() -> None:
@@ -133,10 +144,10 @@ def test_a_block_comes_twice_and_the_second_is_nobodys() -> None:
     peer = ScriptedPeer(b"a", BLOCKS)
     world.connect(peer)
     world.fetch(ROOT)
-    assert isinstance(world.run(ROOT), Finished)
+    assert isinstance(world.run(ROOT), DownloadFinished)
     assert machine.owed(b"a") == 0
-    again = encode(Block(ROOT.to_bytes(), ROOT.to_bytes(), BLOCKS[ROOT]))
-    assert [type(e) for e in machine.handle(world.now, Received(b"a", again))] == [Penalize]
+    again = encode(ContentBlock(ROOT.to_bytes(), ROOT.to_bytes(), BLOCKS[ROOT]))
+    assert [type(e) for e in machine.handle(world.now, MessageReceived(b"a", again))] == [PenalizePeer]
 
 
 def test_a_liar_that_comes_back_is_not_even_asked_whether_it_has_it() -> None:
@@ -156,7 +167,7 @@ def test_a_liar_that_comes_back_is_not_even_asked_whether_it_has_it() -> None:
             on(self, world, message)  # type: ignore[arg-type]
 
     world.connect(Watched(b"a", BLOCKS))
-    world.feed(Received(b"a", encode(Has(ROOT.to_bytes()))))  # unasked
+    world.feed(MessageReceived(b"a", encode(Has(ROOT.to_bytes()))))  # unasked
     for _ in range(12):
         world.step()
     assert asked == []
@@ -197,7 +208,7 @@ def test_near_the_end_one_more_peer_tries_what_another_owes_for_a_while() -> Non
     while world.now < began + ENDGAME_MS - 500:
         world.step()
     assert [helper.asked for helper in helpers] == [[], []], "the first one has its time"
-    assert isinstance(world.run(root), Finished)
+    assert isinstance(world.run(root), DownloadFinished)
     assert sorted(len(helper.asked) for helper in helpers) == [0, 1], "one of them, once"
 
 
@@ -207,8 +218,8 @@ def test_a_finished_file_is_not_lost_to_its_deadline_while_the_disk_makes_it_dur
     world.fetch(ROOT, deadline=100_000)
     while world.machine._sessions[ROOT].phase.name != "COMPLETING":
         world.step()
-    assert world.machine.handle(world.now + 10**6, Tick()) == []
-    assert isinstance(world.run(ROOT), Finished)
+    assert world.machine.handle(world.now + 10**6, TimerTick()) == []
+    assert isinstance(world.run(ROOT), DownloadFinished)
 
 
 # --- serving ----------------------------------------------------------------------------------------------------------------------
@@ -218,12 +229,12 @@ def test_wants_of_one_peer_are_bounded_in_all_and_places_over_all_peers() -> Non
     machine = Exchange(lambda peer, root: True)
     peers = [bytes([i]) for i in range(MAX_ACTIVE)]
     for peer in peers:
-        machine.handle(0, PeerUp(peer))
+        machine.handle(0, PeerConnected(peer))
     serves = 0
     for peer in peers:
         for _ in range(5):
             want = [cid.to_bytes() for cid in LEAVES[:20]]
-            given = machine.handle(1, Received(peer, encode(WantBlocks(ROOT.to_bytes(), want))))
+            given = machine.handle(1, MessageReceived(peer, encode(WantBlocks(ROOT.to_bytes(), want))))
             serves += sum(isinstance(e, Serve) for e in given)
             if peer == peers[0]:
                 assert serves == MAX_PER_PEER
@@ -248,10 +259,10 @@ def test_wants_of_one_peer_are_bounded_in_all_and_places_over_all_peers() -> Non
 
 def test_whoever_may_not_have_it_any_more_is_told_so_when_it_asks() -> None:
     machine = Exchange(lambda peer, root: False)
-    machine.handle(0, PeerUp(b"a"))
-    assert machine.handle(1, Received(b"a", encode(WhoHas(ROOT.to_bytes())))) == [], "silence gives nothing away"
-    (sent,) = machine.handle(1, Received(b"a", encode(WantBlocks(ROOT.to_bytes(), [ROOT.to_bytes()]))))
-    assert isinstance(sent, Send) and decode_message(sent.payload) == DontHave(ROOT.to_bytes())
+    machine.handle(0, PeerConnected(b"a"))
+    assert machine.handle(1, MessageReceived(b"a", encode(WhoHas(ROOT.to_bytes())))) == [], "silence gives nothing away"
+    (sent,) = machine.handle(1, MessageReceived(b"a", encode(WantBlocks(ROOT.to_bytes(), [ROOT.to_bytes()]))))
+    assert isinstance(sent, SendMessage) and decode_message(sent.payload) == DontHave(ROOT.to_bytes())
 
 
 # --- the service ------------------------------------------------------------------------------------------------------------------

@@ -11,10 +11,20 @@ from hypothesis import strategies as st
 from chain.codec import encode
 from p2p.content.cid import Cid, Codec, cid_of
 from p2p.content.dag import CHUNK, encode_node
-from p2p.content.events import Cancel, Failed, Finished, PeerUp, Penalize, Received, Send, Served, Tick
+from p2p.content.events import (
+    Cancel,
+    DownloadFailed,
+    DownloadFinished,
+    MessageReceived,
+    PeerConnected,
+    PenalizePeer,
+    SendMessage,
+    Served,
+    TimerTick,
+)
 from p2p.content.exchange import MAX_SESSIONS, MAX_UNDER_WAY, NOBODY_MS, STALL_MS, WINDOW_MAX, Exchange
 from p2p.content.faults import Reason
-from p2p.content.messages import Block, DontHave, Has, WantBlocks, WhoHas, decode_message
+from p2p.content.messages import ContentBlock, DontHave, Has, WantBlocks, WhoHas, decode_message
 from p2p.content.serving import MAX_ACTIVE, MAX_PER_PEER, MAX_QUEUED, MAX_UNSENT, Serve
 from tests.unit.content_kit import ScriptedPeer, World, pattern, root_of
 
@@ -28,7 +38,7 @@ def test_a_file_comes_from_several_peers_at_once() -> None:
     for peer in peers:
         world.connect(peer)
     world.fetch(ROOT)
-    assert isinstance(world.run(ROOT), Finished)
+    assert isinstance(world.run(ROOT), DownloadFinished)
     assert bytes(world.files[ROOT]) == DATA
     assert all(len(peer.asked) > 5 for peer in peers)
     assert sum(len(peer.asked) for peer in peers) == len(BLOCKS), "no block is asked for twice"
@@ -44,7 +54,7 @@ def test_nodes_come_before_leaves() -> None:
     peer = ScriptedPeer(b"a", blocks)
     world.connect(peer)
     world.fetch(root)
-    assert isinstance(world.run(root), Finished)
+    assert isinstance(world.run(root), DownloadFinished)
     kinds = [cid.codec for cid in peer.asked]
     assert kinds == sorted(kinds, reverse=True)
     assert kinds.count(Codec.DAG_PB) == 3
@@ -56,7 +66,7 @@ def test_a_file_of_one_leaf(size: int) -> None:
     world = World()
     world.connect(ScriptedPeer(b"a", blocks))
     world.fetch(root)
-    assert isinstance(world.run(root), Finished)
+    assert isinstance(world.run(root), DownloadFinished)
     assert bytes(world.files[root]) == pattern(size)
 
 
@@ -66,7 +76,7 @@ def test_equal_pieces_travel_once() -> None:
     peer = ScriptedPeer(b"a", blocks)
     world.connect(peer)
     world.fetch(root)
-    assert isinstance(world.run(root), Finished)
+    assert isinstance(world.run(root), DownloadFinished)
     assert len(peer.asked) == 2
     assert bytes(world.files[root]) == bytes(30 * CHUNK)
 
@@ -80,7 +90,7 @@ def test_a_liar_a_dead_and_a_slow_peer_do_not_stop_a_download() -> None:
     for peer in (liar, dead, slow, good):
         world.connect(peer)
     world.fetch(ROOT)
-    assert isinstance(world.run(ROOT), Finished)
+    assert isinstance(world.run(ROOT), DownloadFinished)
     assert bytes(world.files[ROOT]) == DATA
     assert set(world.penalized) == {b"liar"}
     assert len(liar.asked) <= 2, "after its first lie nothing more is asked of it"
@@ -97,10 +107,10 @@ def test_a_liar_is_not_asked_again_even_when_it_is_the_only_one_and_comes_back()
         world.step()
     world.disconnect(b"liar")
     world.peers[b"liar"] = liar
-    assert world.machine.handle(world.now, PeerUp(b"liar")) == [], "nor whether it has it"
+    assert world.machine.handle(world.now, PeerConnected(b"liar")) == [], "nor whether it has it"
     asked = len(liar.asked)
     ended = world.run(ROOT)
-    assert isinstance(ended, Failed)
+    assert isinstance(ended, DownloadFailed)
     assert ended.reason == Reason.NOBODY
     assert len(liar.asked) == asked
 
@@ -122,7 +132,7 @@ def test_who_lets_requests_lie_is_asked_for_one_block_until_it_delivers_again() 
         world.step()
     assert len(peer.asked) == before + 1
     peer.mute = False
-    assert isinstance(world.run(ROOT), Finished)
+    assert isinstance(world.run(ROOT), DownloadFinished)
     assert bytes(world.files[ROOT]) == DATA
 
 
@@ -135,7 +145,7 @@ def test_a_peer_that_leaves_is_replaced_by_one_that_comes() -> None:
     world.disconnect(b"a")
     second = ScriptedPeer(b"b", BLOCKS)
     world.connect(second)
-    assert isinstance(world.run(ROOT), Finished)
+    assert isinstance(world.run(ROOT), DownloadFinished)
     assert len(second.asked) < len(BLOCKS) - 8, "what arrived is not loaded again"
 
 
@@ -147,7 +157,7 @@ def test_a_peer_that_gets_the_content_later_is_found() -> None:
     while world.now < 7_000:
         world.step()
     peer.blocks = BLOCKS
-    assert isinstance(world.run(ROOT), Finished)
+    assert isinstance(world.run(ROOT), DownloadFinished)
 
 
 def test_a_peer_that_loses_the_content_says_so_and_is_left_alone() -> None:
@@ -159,7 +169,7 @@ def test_a_peer_that_loses_the_content_says_so_and_is_left_alone() -> None:
     while world.written < 10:
         world.step()
     a.blocks = {}
-    assert isinstance(world.run(ROOT), Finished)
+    assert isinstance(world.run(ROOT), DownloadFinished)
     assert not world.penalized
 
 
@@ -168,7 +178,7 @@ def test_nobody_has_it() -> None:
     world.connect(ScriptedPeer(b"a", {}))
     world.fetch(ROOT)
     ended = world.run(ROOT)
-    assert isinstance(ended, Failed)
+    assert isinstance(ended, DownloadFailed)
     assert (ended.reason, "no connected peer" in ended.text) == (Reason.NOBODY, True)
     assert NOBODY_MS <= world.now <= NOBODY_MS + 500
 
@@ -178,7 +188,7 @@ def test_the_deadline_ends_a_download_that_is_too_slow() -> None:
     world.connect(ScriptedPeer(b"a", BLOCKS, delay=2_000))
     world.fetch(ROOT, deadline=9_000)
     ended = world.run(ROOT)
-    assert isinstance(ended, Failed)
+    assert isinstance(ended, DownloadFailed)
     assert ended.reason == Reason.TIMEOUT
     assert "kept" in ended.text
 
@@ -189,7 +199,7 @@ def test_content_above_the_limit_costs_one_node() -> None:
     world.connect(peer)
     world.fetch(ROOT, max_size=len(DATA) - 1)
     ended = world.run(ROOT)
-    assert isinstance(ended, Failed)
+    assert isinstance(ended, DownloadFailed)
     assert ended.reason == Reason.TOO_LARGE
     assert peer.asked == [ROOT]
     assert not world.disk, "nothing reached the disk"
@@ -201,7 +211,7 @@ def test_a_single_leaf_above_the_limit_is_refused_too() -> None:
     world.connect(ScriptedPeer(b"a", blocks))
     world.fetch(root, max_size=999)
     ended = world.run(root)
-    assert isinstance(ended, Failed)
+    assert isinstance(ended, DownloadFailed)
     assert ended.reason == Reason.TOO_LARGE
 
 
@@ -216,7 +226,7 @@ def test_a_tree_that_lies_about_its_pieces_fails_without_blaming_the_server(leaf
     world.connect(ScriptedPeer(b"a", {root: block, other: leaf, last: b"end"}))
     world.fetch(root)
     ended = world.run(root)
-    assert isinstance(ended, Failed)
+    assert isinstance(ended, DownloadFailed)
     assert ended.reason == Reason.MALFORMED
     assert not world.penalized
 
@@ -233,7 +243,7 @@ def test_a_download_goes_on_from_what_the_disk_has() -> None:
     peer = ScriptedPeer(b"a", blocks)
     world.connect(peer)
     world.fetch(root)
-    assert isinstance(world.run(root), Finished)
+    assert isinstance(world.run(root), DownloadFinished)
     assert root not in peer.asked
     assert had | set(peer.asked) == set(blocks)
     assert world.progress[-1].done == len(data)
@@ -243,7 +253,7 @@ def test_everything_on_disk_needs_no_peer() -> None:
     world = World()
     world.disk = dict(BLOCKS)
     world.fetch(ROOT)
-    assert isinstance(world.run(ROOT), Finished)
+    assert isinstance(world.run(ROOT), DownloadFinished)
 
 
 def test_cancel_ends_at_once_and_late_blocks_harm_nobody() -> None:
@@ -254,7 +264,7 @@ def test_cancel_ends_at_once_and_late_blocks_harm_nobody() -> None:
         world.step()
     world.feed(Cancel(ROOT))
     ended = world.ended[ROOT]
-    assert isinstance(ended, Failed)
+    assert isinstance(ended, DownloadFailed)
     assert ended.reason == Reason.CANCELLED
     while world.now < 2_000:
         world.step()
@@ -267,7 +277,7 @@ def test_too_many_downloads_are_refused_with_a_reason() -> None:
     for i in range(MAX_SESSIONS + 1):
         world.fetch(cid_of(Codec.RAW, bytes([i])))
     (ended,) = world.ended.values()
-    assert isinstance(ended, Failed)
+    assert isinstance(ended, DownloadFailed)
     assert ended.reason == Reason.BUSY
 
 
@@ -279,7 +289,7 @@ def test_calls_for_one_content_share_the_longest_time_and_the_largest_size(first
     calls = [{"max_size": len(DATA), "deadline": 600_000}, {"max_size": 1, "deadline": 100}]
     for call in calls if first else reversed(calls):
         world.fetch(ROOT, **call)
-    assert isinstance(world.run(ROOT), Finished)
+    assert isinstance(world.run(ROOT), DownloadFinished)
     assert bytes(world.files[ROOT]) == DATA
 
 
@@ -307,21 +317,21 @@ def test_what_is_under_way_stays_bounded() -> None:
 @given(st.binary(max_size=200))
 def test_hostile_bytes_are_penalized_and_nothing_else(payload: bytes) -> None:
     machine = Exchange(lambda peer, root: True)
-    machine.handle(0, PeerUp(b"p"))
-    assert all(isinstance(e, Penalize | Send | Serve) for e in machine.handle(1, Received(b"p", payload)))
+    machine.handle(0, PeerConnected(b"p"))
+    assert all(isinstance(e, PenalizePeer | SendMessage | Serve) for e in machine.handle(1, MessageReceived(b"p", payload)))
 
 
 def test_blocks_that_nobody_asked_for_are_penalized() -> None:
     machine = Exchange(lambda peer, root: True)
-    machine.handle(0, PeerUp(b"p"))
-    frame = encode(Block(ROOT.to_bytes(), ROOT.to_bytes(), BLOCKS[ROOT]))
-    (effect,) = machine.handle(1, Received(b"p", frame))
-    assert isinstance(effect, Penalize)
+    machine.handle(0, PeerConnected(b"p"))
+    frame = encode(ContentBlock(ROOT.to_bytes(), ROOT.to_bytes(), BLOCKS[ROOT]))
+    (effect,) = machine.handle(1, MessageReceived(b"p", frame))
+    assert isinstance(effect, PenalizePeer)
 
 
 def test_a_stranger_is_ignored() -> None:
     machine = Exchange(lambda peer, root: True)
-    assert machine.handle(1, Received(b"p", encode(WhoHas(ROOT.to_bytes())))) == []
+    assert machine.handle(1, MessageReceived(b"p", encode(WhoHas(ROOT.to_bytes())))) == []
 
 
 @settings(max_examples=30, deadline=None)
@@ -345,7 +355,7 @@ def test_whatever_peers_do_the_file_is_right_or_not_there(seed: int) -> None:
         if leaving and rng.random() < 0.1:
             world.disconnect(leaving.pop())
         assert world.now < 200_000
-    assert isinstance(world.ended[root], Finished)
+    assert isinstance(world.ended[root], DownloadFinished)
     assert bytes(world.files.get(root, b"")) == data
     assert {kinds.get(name) for name in world.penalized} <= {"lies"}
 
@@ -355,22 +365,22 @@ def test_whatever_peers_do_the_file_is_right_or_not_there(seed: int) -> None:
 
 def _want(machine: Exchange, peer: bytes, root: Cid, cids: list[Cid]) -> list[object]:
     frame = encode(WantBlocks(root.to_bytes(), [cid.to_bytes() for cid in cids]))
-    return list(machine.handle(1, Received(peer, frame)))
+    return list(machine.handle(1, MessageReceived(peer, frame)))
 
 
 def _server(*peers: bytes) -> Exchange:
     machine = Exchange(lambda peer, root: root == ROOT and peer != b"stranger")
     for peer in (*peers, b"stranger"):
-        machine.handle(0, PeerUp(peer))
+        machine.handle(0, PeerConnected(peer))
     return machine
 
 
 def test_only_what_is_allowed_is_offered_and_served() -> None:
     machine = _server(b"a")
-    (sent,) = machine.handle(1, Received(b"a", encode(WhoHas(ROOT.to_bytes()))))
-    assert isinstance(sent, Send)
+    (sent,) = machine.handle(1, MessageReceived(b"a", encode(WhoHas(ROOT.to_bytes()))))
+    assert isinstance(sent, SendMessage)
     assert decode_message(sent.payload) == Has(ROOT.to_bytes())
-    assert machine.handle(1, Received(b"stranger", encode(WhoHas(ROOT.to_bytes())))) == []
+    assert machine.handle(1, MessageReceived(b"stranger", encode(WhoHas(ROOT.to_bytes())))) == []
     (sent,) = _want(machine, b"stranger", ROOT, [ROOT])  # type: ignore[assignment]
     assert decode_message(sent.payload) == DontHave(ROOT.to_bytes())
     assert _want(machine, b"a", ROOT, [ROOT]) == [Serve(b"a", ROOT, ROOT)]
@@ -379,7 +389,7 @@ def test_only_what_is_allowed_is_offered_and_served() -> None:
 def test_permission_that_is_taken_back_stops_what_waits() -> None:
     allowed = [True]
     machine = Exchange(lambda peer, root: allowed[0])
-    machine.handle(0, PeerUp(b"a"))
+    machine.handle(0, PeerConnected(b"a"))
     leaves = [cid for cid in BLOCKS if cid.raw]
     assert len(_want(machine, b"a", ROOT, leaves[:10])) == MAX_PER_PEER
     allowed[0] = False
@@ -392,14 +402,14 @@ def test_peers_that_read_nothing_have_nothing_read_for_them_and_take_no_turn() -
     waits = dict.fromkeys(stuck, MAX_UNSENT)
     machine = Exchange(lambda peer, root: root == ROOT, lambda peer: waits.get(peer, 0))
     for peer in (*stuck, b"quick"):
-        machine.handle(0, PeerUp(peer))
+        machine.handle(0, PeerConnected(peer))
     leaves = [cid for cid in BLOCKS if cid.raw]
     for peer in stuck:
         assert _want(machine, peer, ROOT, leaves[:8]) == []
     assert len(_want(machine, b"quick", ROOT, leaves[:4])) == min(4, MAX_PER_PEER)
     assert machine.busy, "somebody has to look again"
     waits[stuck[0]] = MAX_UNSENT - 1
-    found = machine.handle(300, Tick())
+    found = machine.handle(300, TimerTick())
     assert [effect.peer for effect in found if isinstance(effect, Serve)] == [stuck[0]] * MAX_PER_PEER
 
 

@@ -18,7 +18,7 @@ from p2p.content.cid import Cid, Codec, cid_of
 from p2p.content.dag import CHUNK
 from p2p.content.faults import Missing, StoreError, StoreFull
 from p2p.content.partial import Downloads
-from p2p.content.store import MAX_REASON, MAX_REASONS, Store
+from p2p.content.store import MAX_REASON, MAX_REASONS, ContentStore
 from tests.unit.content_kit import kill, pattern, root_of
 
 DATA = pattern(2 * CHUNK + 99)
@@ -28,14 +28,14 @@ Usage = namedtuple("Usage", "total used free")
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., Store]]:
+def make(tmp_path: Path) -> Iterator[Callable[..., ContentStore]]:
     """Open the store of this test (again, after a kill)."""
-    opened: list[Store] = []
+    opened: list[ContentStore] = []
 
-    def make(quota: int = 100 * 2**20, **more: int) -> Store:
+    def make(quota: int = 100 * 2**20, **more: int) -> ContentStore:
         if opened:
             kill(opened.pop())
-        opened.append(Store(tmp_path / "store", quota=quota, **{"spare": 0, **more}))
+        opened.append(ContentStore(tmp_path / "store", quota=quota, **{"spare": 0, **more}))
         return opened[0]
 
     yield make
@@ -43,7 +43,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Store]]:
         kill(store)
 
 
-def files(store: Store, part: str) -> list[str]:
+def files(store: ContentStore, part: str) -> list[str]:
     return sorted(path.name for path in (store.folder / part).iterdir())
 
 
@@ -88,7 +88,7 @@ class Model:
         self.held[cid] = self.held.pop(cid)
 
 
-def same(store: Store, model: Model) -> None:
+def same(store: ContentStore, model: Model) -> None:
     assert [row.root for row in store.contents()] == list(model.held)
     assert store.used() == model.used()
     assert files(store, "files") == sorted(map(str, model.held))
@@ -100,7 +100,7 @@ def same(store: Store, model: Model) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_is_done_to_a_store_it_holds_what_it_should(make: Callable[..., Store], seed: int) -> None:
+def test_whatever_is_done_to_a_store_it_holds_what_it_should(make: Callable[..., ContentStore], seed: int) -> None:
     rng, quota, model = random.Random(seed), 4_000, Model()
     store = make(quota=quota)
     items = [bytes([i]) * rng.choice([0, 1, 700, 1_000, 1_900]) + b"%d" % i for i in range(8)]
@@ -155,7 +155,7 @@ def test_whatever_is_done_to_a_store_it_holds_what_it_should(make: Callable[...,
 # --- holders ----------------------------------------------------------------------------------------------------------------------
 
 
-def test_a_download_is_neither_removed_nor_collected_before_its_last_holder_left(make: Callable[..., Store]) -> None:
+def test_a_download_is_neither_removed_nor_collected_before_its_last_holder_left(make: Callable[..., ContentStore]) -> None:
     store = make(quota=len(DATA) + 10)
     first, second = Downloads(store), Downloads(store)
     begin(first)
@@ -173,7 +173,7 @@ def test_a_download_is_neither_removed_nor_collected_before_its_last_holder_left
     assert store.remove(store.add(DATA)) and store.remove(ROOT) is False
 
 
-def test_downloads_leave_no_open_file(make: Callable[..., Store]) -> None:
+def test_downloads_leave_no_open_file(make: Callable[..., ContentStore]) -> None:
     store = make()
     before, downloads = descriptors(), Downloads(store)
     begin(downloads)
@@ -185,15 +185,15 @@ def test_downloads_leave_no_open_file(make: Callable[..., Store]) -> None:
     assert store.remove(ROOT), "whoever closed them holds nothing"
 
 
-def test_a_refused_second_owner_leaves_no_open_file(make: Callable[..., Store]) -> None:
+def test_a_refused_second_owner_leaves_no_open_file(make: Callable[..., ContentStore]) -> None:
     store = make()
     before = descriptors()
     with pytest.raises(StoreError, match="another process"):
-        Store(store.folder, quota=1)
+        ContentStore(store.folder, quota=1)
     assert descriptors() == before
 
 
-def test_what_is_removed_leaves_nothing_in_the_index_for_a_later_download(make: Callable[..., Store]) -> None:
+def test_what_is_removed_leaves_nothing_in_the_index_for_a_later_download(make: Callable[..., ContentStore]) -> None:
     store = make()
     downloads = Downloads(store)
     begin(downloads)
@@ -208,7 +208,7 @@ def test_what_is_removed_leaves_nothing_in_the_index_for_a_later_download(make: 
 # --- pieces -----------------------------------------------------------------------------------------------------------------------
 
 
-def test_a_piece_that_stands_in_many_places_is_written_to_and_checked_in_all(make: Callable[..., Store]) -> None:
+def test_a_piece_that_stands_in_many_places_is_written_to_and_checked_in_all(make: Callable[..., ContentStore]) -> None:
     data = bytes(3 * CHUNK)
     root, blocks = root_of(data)
     leaf = cid_of(Codec.RAW, bytes(CHUNK))
@@ -227,7 +227,9 @@ def test_a_piece_that_stands_in_many_places_is_written_to_and_checked_in_all(mak
     downloads.release(root)
 
 
-def test_a_disk_that_writes_a_little_at_a_time_gets_it_all(make: Callable[..., Store], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_writes_a_little_at_a_time_gets_it_all(
+    make: Callable[..., ContentStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
     store, whole = make(), os.pwrite
     monkeypatch.setattr(os, "pwrite", lambda fd, data, offset: whole(fd, data[:100_000], offset))
     downloads = Downloads(store)
@@ -242,7 +244,7 @@ def test_a_disk_that_writes_a_little_at_a_time_gets_it_all(make: Callable[..., S
 # --- room and bounds --------------------------------------------------------------------------------------------------------------
 
 
-def test_the_ledgers_room_on_the_disk_is_left_free(make: Callable[..., Store], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ledgers_room_on_the_disk_is_left_free(make: Callable[..., ContentStore], monkeypatch: pytest.MonkeyPatch) -> None:
     store = make(spare=1_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: Usage(10_000, 8_900, 1_100))
     kept = store.add(bytes(100), pin="x")
@@ -251,7 +253,7 @@ def test_the_ledgers_room_on_the_disk_is_left_free(make: Callable[..., Store], m
     assert store.has(kept)
 
 
-def test_both_disk_and_quota_have_to_have_room(make: Callable[..., Store], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_disk_and_quota_have_to_have_room(make: Callable[..., ContentStore], monkeypatch: pytest.MonkeyPatch) -> None:
     store = make(quota=10_000)
     first, second = store.add(b"a" * 1_000), store.add(b"b" * 1_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: Usage(10_000, 9_500, 500))
@@ -259,7 +261,9 @@ def test_both_disk_and_quota_have_to_have_room(make: Callable[..., Store], monke
     assert [store.has(cid) for cid in (first, second, third)] == [False, True, True], "the disk ran short, the quota did not"
 
 
-def test_an_addition_that_fails_midway_gives_its_room_back(make: Callable[..., Store], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_addition_that_fails_midway_gives_its_room_back(
+    make: Callable[..., ContentStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(store_module, "STEP", CHUNK)
     store = make(quota=4 * CHUNK)
 
@@ -277,7 +281,7 @@ def test_an_addition_that_fails_midway_gives_its_room_back(make: Callable[..., S
     assert store.used() == 4 * CHUNK
 
 
-def test_pins_are_bounded_in_length_and_number_and_one_that_fails_harms_no_other(make: Callable[..., Store]) -> None:
+def test_pins_are_bounded_in_length_and_number_and_one_that_fails_harms_no_other(make: Callable[..., ContentStore]) -> None:
     store = make()
     for bad in ("", "x" * (MAX_REASON + 1)):
         with pytest.raises(ValueError, match="1 to 128"):
@@ -295,7 +299,7 @@ def test_pins_are_bounded_in_length_and_number_and_one_that_fails_harms_no_other
     store.pin(ROOT, "x" * MAX_REASON)  # known: nothing new
 
 
-def test_the_limit_of_one_file_holds_to_the_byte_for_additions_and_downloads(make: Callable[..., Store]) -> None:
+def test_the_limit_of_one_file_holds_to_the_byte_for_additions_and_downloads(make: Callable[..., ContentStore]) -> None:
     store = make(max_file=len(DATA))
     assert store.has(store.add(DATA)) and store.remove(ROOT)
     begin(downloads := Downloads(store))
@@ -312,7 +316,9 @@ def test_the_limit_of_one_file_holds_to_the_byte_for_additions_and_downloads(mak
     assert store.used() == 0 and files(store, "partial") == []
 
 
-def test_a_link_among_the_contents_is_removed_and_what_it_points_to_is_not(make: Callable[..., Store], tmp_path: Path) -> None:
+def test_a_link_among_the_contents_is_removed_and_what_it_points_to_is_not(
+    make: Callable[..., ContentStore], tmp_path: Path
+) -> None:
     store, outside = make(), tmp_path / "outside"
     outside.write_bytes(DATA)
     store.path(ROOT).symlink_to(outside)
@@ -321,7 +327,7 @@ def test_a_link_among_the_contents_is_removed_and_what_it_points_to_is_not(make:
     assert outside.read_bytes() == DATA
 
 
-def test_a_leftover_download_of_a_complete_content_goes_at_the_start(make: Callable[..., Store]) -> None:
+def test_a_leftover_download_of_a_complete_content_goes_at_the_start(make: Callable[..., ContentStore]) -> None:
     store = make()
     store.add(DATA)
     store.partial_path(ROOT).write_bytes(b"what a kill left between two steps")
@@ -333,7 +339,7 @@ def test_a_leftover_download_of_a_complete_content_goes_at_the_start(make: Calla
 
 
 def test_a_content_is_never_without_the_pin_that_it_was_added_with(
-    make: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., ContentStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A kill may leave a pin without its content, never the reverse: the next addition would collect it."""
     for step in ("pin", "put"):

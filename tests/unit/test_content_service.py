@@ -13,12 +13,12 @@ from chain.codec import encode
 from p2p.content import service
 from p2p.content.cid import Cid
 from p2p.content.dag import CHUNK
-from p2p.content.events import Effect, Input, Stored
+from p2p.content.events import BlockStored, Effect, Input
 from p2p.content.faults import FetchFailed, Reason
-from p2p.content.messages import Block, WantBlocks, WhoHas, decode_message
+from p2p.content.messages import ContentBlock, WantBlocks, WhoHas, decode_message
 from p2p.content.partial import Downloads
 from p2p.content.service import MAX_WAITING, RETRY_S, Content
-from p2p.content.store import Store
+from p2p.content.store import ContentStore
 from tests.unit.content_kit import flip, pattern, root_of
 
 QUOTA = 200 * 2**20
@@ -30,14 +30,14 @@ class Net:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.nodes: dict[bytes, Content] = {}
-        self.stores: dict[bytes, Store] = {}
+        self.stores: dict[bytes, ContentStore] = {}
         self.taps: dict[bytes, Callable[[bytes], list[bytes] | None]] = {}
         self.blamed: list[bytes] = []
         self.sent = 0
         self.loop = asyncio.get_running_loop()
 
     def add(self, name: bytes, *, allow: Callable[[bytes, Cid], bool] | None = None) -> Content:
-        store = self.stores[name] = Store(self.folder / name.decode(), quota=QUOTA, spare=0)
+        store = self.stores[name] = ContentStore(self.folder / name.decode(), quota=QUOTA, spare=0)
         node = Content(
             store,
             lambda peer, payload: self._send(name, peer, payload),
@@ -143,8 +143,8 @@ async def test_a_liar_is_blamed_and_the_file_is_right(net: Net) -> None:
 
     def lie(frame: bytes) -> list[bytes]:
         message = decode_message(frame)
-        if isinstance(message, Block) and message.data:
-            return [encode(Block(message.root, message.cid, bytes(len(message.data))))]
+        if isinstance(message, ContentBlock) and message.data:
+            return [encode(ContentBlock(message.root, message.cid, bytes(len(message.data))))]
         return [frame]
 
     net.taps[b"liar"] = lie
@@ -243,7 +243,7 @@ async def test_a_flood_of_unasked_blocks_is_blamed_and_not_hashed(net: Net, monk
     monkeypatch.setattr(service, "_checked", lambda *a: hashed.append(a))
     root, blocks = root_of(pattern(CHUNK))
     for _ in range(50):
-        b.on_message(b"x", encode(Block(root.to_bytes(), root.to_bytes(), blocks[root])))
+        b.on_message(b"x", encode(ContentBlock(root.to_bytes(), root.to_bytes(), blocks[root])))
     b.on_message(b"x", bytes(2 * 2**20))
     assert net.blamed == [b"x"] * 51
     assert not hashed
@@ -343,7 +343,7 @@ async def test_a_mistake_of_our_own_ends_one_download_and_no_other(net: Net, mon
     handle = b._machine.handle
 
     def broken(now: int, given: Input) -> list[Effect]:
-        if isinstance(given, Stored) and given.root == bad:
+        if isinstance(given, BlockStored) and given.root == bad:
             raise ValueError("our mistake")
         return handle(now, given)
 
@@ -356,7 +356,7 @@ async def test_a_mistake_of_our_own_ends_one_download_and_no_other(net: Net, mon
 
 async def test_a_peer_whose_link_is_full_has_few_frames_wait_and_holds_up_nobody(tmp_path: Path) -> None:
     """Its questions once filled the room for all: what others were owed was dropped meanwhile."""
-    store = Store(tmp_path / "store", quota=QUOTA, spare=0)
+    store = ContentStore(tmp_path / "store", quota=QUOTA, spare=0)
     root = store.add(b"something", pin="test")
     sent: list[bytes] = []
     full = {b"stuck", b"late"}

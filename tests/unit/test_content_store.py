@@ -20,7 +20,7 @@ from p2p.content.cid import Codec, cid_of
 from p2p.content.dag import CHUNK, Assembly
 from p2p.content.faults import Damaged, IndexDamaged, Missing, StoreError, StoreFull
 from p2p.content.partial import Downloads, Found
-from p2p.content.store import Store
+from p2p.content.store import ContentStore
 from tests.unit.content_kit import flip, kill, pattern, root_of
 
 DATA = pattern(4 * CHUNK + 99)
@@ -29,14 +29,14 @@ LEAVES = [cid_of(Codec.RAW, DATA[at : at + CHUNK]) for at in range(0, len(DATA),
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., Store]]:
+def make(tmp_path: Path) -> Iterator[Callable[..., ContentStore]]:
     """Open the store of this test (again, after a kill)."""
-    opened: list[Store] = []
+    opened: list[ContentStore] = []
 
-    def make(quota: int = 100 * 2**20, **more: int) -> Store:
+    def make(quota: int = 100 * 2**20, **more: int) -> ContentStore:
         if opened:
             kill(opened.pop())
-        opened.append(Store(tmp_path / "store", quota=quota, **{"spare": 0, **more}))
+        opened.append(ContentStore(tmp_path / "store", quota=quota, **{"spare": 0, **more}))
         return opened[0]
 
     yield make
@@ -48,7 +48,7 @@ def read(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def files(store: Store, part: str) -> list[str]:
+def files(store: ContentStore, part: str) -> list[str]:
     return sorted(path.name for path in (store.folder / part).iterdir())
 
 
@@ -56,7 +56,7 @@ def files(store: Store, part: str) -> list[str]:
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK, CHUNK + 1, 5 * CHUNK])
-def test_what_is_added_is_there_under_its_name(make: Callable[..., Store], tmp_path: Path, size: int) -> None:
+def test_what_is_added_is_there_under_its_name(make: Callable[..., ContentStore], tmp_path: Path, size: int) -> None:
     store, data = make(), pattern(size)
     (tmp_path / "file").write_bytes(data)
     expected, blocks = root_of(data)
@@ -73,14 +73,14 @@ def test_what_is_added_is_there_under_its_name(make: Callable[..., Store], tmp_p
     assert read(again.open(expected)) == data
 
 
-def test_a_file_lies_on_disk_once_and_read_only(make: Callable[..., Store]) -> None:
+def test_a_file_lies_on_disk_once_and_read_only(make: Callable[..., ContentStore]) -> None:
     store = make()
     path = store.open(store.add(DATA))
     assert path.stat().st_mode & 0o777 == 0o444
     assert sum(p.stat().st_size for p in store.folder.rglob("*") if p.is_file() and p.name in (str(ROOT), "tmp")) == len(DATA)
 
 
-def test_what_is_not_there_is_missing(make: Callable[..., Store]) -> None:
+def test_what_is_not_there_is_missing(make: Callable[..., ContentStore]) -> None:
     store = make()
     for call in (store.size, store.open, lambda root: list(store.chunks(root)), lambda root: store.read_block(root, root)):
         with pytest.raises(Missing, match="fetch it or add it"):
@@ -90,13 +90,13 @@ def test_what_is_not_there_is_missing(make: Callable[..., Store]) -> None:
         store.read_block(ROOT, cid_of(Codec.RAW, b"no block of it"))
 
 
-def test_two_processes_cannot_share_a_folder(make: Callable[..., Store]) -> None:
+def test_two_processes_cannot_share_a_folder(make: Callable[..., ContentStore]) -> None:
     store = make()
     with pytest.raises(StoreError, match="another process"):
-        Store(store.folder, quota=1)
+        ContentStore(store.folder, quota=1)
 
 
-def test_a_file_above_the_stores_limit_is_refused(make: Callable[..., Store]) -> None:
+def test_a_file_above_the_stores_limit_is_refused(make: Callable[..., ContentStore]) -> None:
     store = make(max_file=CHUNK)
     with pytest.raises(StoreError, match="larger than this store takes"):
         store.add(DATA)
@@ -118,7 +118,7 @@ def _die(*_: object) -> None:
 @pytest.mark.parametrize("step", ["fsync", "set_mode", "replace", "sync_folder", "put"])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_kill_at_any_step_of_adding_leaves_all_or_nothing(
-    make: Callable[..., Store], monkeypatch: pytest.MonkeyPatch, step: str, when: str
+    make: Callable[..., ContentStore], monkeypatch: pytest.MonkeyPatch, step: str, when: str
 ) -> None:
     store = make()
     with monkeypatch.context() as patch:
@@ -142,7 +142,7 @@ def test_a_kill_at_any_step_of_adding_leaves_all_or_nothing(
     assert read(again.open(ROOT)) == DATA
 
 
-def download(store: Store, only: Callable[[int], bool] = lambda index: True) -> Downloads:
+def download(store: ContentStore, only: Callable[[int], bool] = lambda index: True) -> Downloads:
     """Fetch as the exchange does: nodes, then those leaves."""
     downloads = Downloads(store)
     found = downloads.resume(ROOT)
@@ -155,7 +155,7 @@ def download(store: Store, only: Callable[[int], bool] = lambda index: True) -> 
     return downloads
 
 
-def test_a_download_becomes_a_content(make: Callable[..., Store]) -> None:
+def test_a_download_becomes_a_content(make: Callable[..., ContentStore]) -> None:
     store = make()
     downloads = download(store)
     assert not store.has(ROOT)
@@ -168,7 +168,7 @@ def test_a_download_becomes_a_content(make: Callable[..., Store]) -> None:
 
 @pytest.mark.parametrize("step", ["fsync", "set_mode", "replace", "sync_folder", "put"])
 def test_a_kill_at_any_step_of_completing_is_finished_later(
-    make: Callable[..., Store], monkeypatch: pytest.MonkeyPatch, step: str
+    make: Callable[..., ContentStore], monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     store = make()
     downloads = download(store)
@@ -188,16 +188,16 @@ def test_a_kill_at_any_step_of_completing_is_finished_later(
 _CHILD = """
 import sys
 from pathlib import Path
-from p2p.content.store import Store
+from p2p.content.store import ContentStore
 from tests.unit.test_content_store import download
-store = Store(Path(sys.argv[1]), quota=10**9, spare=0)
+store = ContentStore(Path(sys.argv[1]), quota=10**9, spare=0)
 download(store, only=lambda index: index < 3)
 print("half", flush=True)
 sys.stdin.read()
 """
 
 
-def test_a_killed_process_resumes_its_download(make: Callable[..., Store], tmp_path: Path) -> None:
+def test_a_killed_process_resumes_its_download(make: Callable[..., ContentStore], tmp_path: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", _CHILD, str(tmp_path / "store")],
         stdin=subprocess.PIPE,
@@ -217,7 +217,7 @@ def test_a_killed_process_resumes_its_download(make: Callable[..., Store], tmp_p
     assert dict(found.nodes) == {ROOT: BLOCKS[ROOT]}
 
 
-def test_a_torn_piece_of_a_download_is_loaded_again(make: Callable[..., Store]) -> None:
+def test_a_torn_piece_of_a_download_is_loaded_again(make: Callable[..., ContentStore]) -> None:
     """A power cut may lose what was written and not synced: a resume trusts hashes alone."""
     store = make()
     download(store).release(ROOT)
@@ -227,7 +227,7 @@ def test_a_torn_piece_of_a_download_is_loaded_again(make: Callable[..., Store]) 
     assert Downloads(make()).resume(ROOT).leaves == set(LEAVES) - {LEAVES[1]}
 
 
-def test_what_a_kill_left_lying_about_is_cleaned_up(make: Callable[..., Store]) -> None:
+def test_what_a_kill_left_lying_about_is_cleaned_up(make: Callable[..., ContentStore]) -> None:
     store = make()
     (store.folder / "tmp" / "123-456").write_bytes(b"half an addition")
     (store.partial_path(ROOT)).write_bytes(b"a download without an index entry")
@@ -236,7 +236,7 @@ def test_what_a_kill_left_lying_about_is_cleaned_up(make: Callable[..., Store]) 
     assert [files(store, part) for part in ("tmp", "partial", "files")] == [[], [], []]
 
 
-def test_a_file_that_somebody_deleted_is_missing_not_an_error_at_start(make: Callable[..., Store]) -> None:
+def test_a_file_that_somebody_deleted_is_missing_not_an_error_at_start(make: Callable[..., ContentStore]) -> None:
     store = make()
     store.path(store.add(DATA)).unlink()
     with pytest.raises(Missing, match="gone"):
@@ -250,7 +250,9 @@ def test_a_file_that_somebody_deleted_is_missing_not_an_error_at_start(make: Cal
 
 
 @pytest.mark.parametrize("reader", ["open", "chunks", "read_block"])
-def test_a_damaged_byte_is_never_handed_out_and_only_its_piece_is_loaded_again(make: Callable[..., Store], reader: str) -> None:
+def test_a_damaged_byte_is_never_handed_out_and_only_its_piece_is_loaded_again(
+    make: Callable[..., ContentStore], reader: str
+) -> None:
     store = make()
     store.add(DATA)
     flip(store.path(ROOT), 2 * CHUNK + 5)
@@ -275,7 +277,7 @@ def test_a_damaged_byte_is_never_handed_out_and_only_its_piece_is_loaded_again(m
     assert read(store.open(ROOT)) == DATA
 
 
-def test_a_truncated_file_is_noticed_at_start(make: Callable[..., Store]) -> None:
+def test_a_truncated_file_is_noticed_at_start(make: Callable[..., ContentStore]) -> None:
     store = make()
     path = store.path(store.add(DATA))
     path.chmod(0o600)
@@ -285,7 +287,7 @@ def test_a_truncated_file_is_noticed_at_start(make: Callable[..., Store]) -> Non
     assert Downloads(store).resume(ROOT).leaves == set(LEAVES[:3])
 
 
-def test_damaged_content_can_be_added_again(make: Callable[..., Store]) -> None:
+def test_damaged_content_can_be_added_again(make: Callable[..., ContentStore]) -> None:
     store = make()
     store.add(DATA)
     flip(store.path(ROOT), 0)
@@ -296,7 +298,7 @@ def test_damaged_content_can_be_added_again(make: Callable[..., Store]) -> None:
     assert files(store, "partial") == []
 
 
-def test_a_damaged_node_is_rebuilt_from_the_file(make: Callable[..., Store]) -> None:
+def test_a_damaged_node_is_rebuilt_from_the_file(make: Callable[..., ContentStore]) -> None:
     store = make()
     store.add(DATA)
     store._index._db.execute("UPDATE node SET block=x'00'")
@@ -305,7 +307,7 @@ def test_a_damaged_node_is_rebuilt_from_the_file(make: Callable[..., Store]) -> 
     assert Assembly(ROOT, 10**9).add_node(ROOT, store.rebuild(ROOT).nodes[ROOT]) == LEAVES
 
 
-def test_a_damaged_index_stops_the_start_and_says_what_to_do(make: Callable[..., Store], tmp_path: Path) -> None:
+def test_a_damaged_index_stops_the_start_and_says_what_to_do(make: Callable[..., ContentStore], tmp_path: Path) -> None:
     make().add(DATA)
     make().close()
     index = tmp_path / "store" / "index.sqlite"
@@ -318,7 +320,7 @@ def test_a_damaged_index_stops_the_start_and_says_what_to_do(make: Callable[...,
     assert read(store.open(ROOT)) == DATA
 
 
-def test_an_index_of_another_version_is_refused(make: Callable[..., Store], tmp_path: Path) -> None:
+def test_an_index_of_another_version_is_refused(make: Callable[..., ContentStore], tmp_path: Path) -> None:
     make().close()
     with sqlite3.connect(tmp_path / "store" / "index.sqlite") as db:
         db.execute("PRAGMA user_version=99")
@@ -334,7 +336,7 @@ def blob(mark: int, size: int = CHUNK) -> bytes:
     return bytes([mark]) * size
 
 
-def test_unpinned_content_goes_least_recently_used_first(make: Callable[..., Store]) -> None:
+def test_unpinned_content_goes_least_recently_used_first(make: Callable[..., ContentStore]) -> None:
     store = make(quota=3 * CHUNK)
     a, b, c = (store.add(blob(i)) for i in range(3))
     store.open(a)
@@ -344,7 +346,7 @@ def test_unpinned_content_goes_least_recently_used_first(make: Callable[..., Sto
     assert len(files(store, "files")) == 3
 
 
-def test_uses_outlive_a_clean_restart(make: Callable[..., Store], tmp_path: Path) -> None:
+def test_uses_outlive_a_clean_restart(make: Callable[..., ContentStore], tmp_path: Path) -> None:
     store = make(quota=3 * CHUNK)
     a, b, _ = (store.add(blob(i)) for i in range(3))
     store.open(a)
@@ -355,7 +357,7 @@ def test_uses_outlive_a_clean_restart(make: Callable[..., Store], tmp_path: Path
     assert not store.has(b)
 
 
-def test_pinned_content_stays_until_every_reason_is_gone(make: Callable[..., Store]) -> None:
+def test_pinned_content_stays_until_every_reason_is_gone(make: Callable[..., ContentStore]) -> None:
     store = make(quota=2 * CHUNK)
     a = store.add(blob(0), pin="job:1")
     store.pin(a, "job:2")
@@ -375,7 +377,7 @@ def test_pinned_content_stays_until_every_reason_is_gone(make: Callable[..., Sto
     assert not store.has(a)
 
 
-def test_a_pin_may_come_before_the_content(make: Callable[..., Store]) -> None:
+def test_a_pin_may_come_before_the_content(make: Callable[..., ContentStore]) -> None:
     store = make(quota=CHUNK)
     cid, _ = root_of(blob(0))
     store.pin(cid, "job:1")
@@ -386,7 +388,7 @@ def test_a_pin_may_come_before_the_content(make: Callable[..., Store]) -> None:
     assert store.has(cid)
 
 
-def test_no_room_is_said_before_anything_is_collected(make: Callable[..., Store]) -> None:
+def test_no_room_is_said_before_anything_is_collected(make: Callable[..., ContentStore]) -> None:
     store = make(quota=3 * CHUNK)
     kept, loose = store.add(blob(0), pin="x"), store.add(blob(1))
     with pytest.raises(StoreFull, match="quota is 786432"):
@@ -397,7 +399,7 @@ def test_no_room_is_said_before_anything_is_collected(make: Callable[..., Store]
     assert store.used() == 2 * CHUNK
 
 
-def test_a_stream_of_unknown_length_meets_the_quota_too(make: Callable[..., Store]) -> None:
+def test_a_stream_of_unknown_length_meets_the_quota_too(make: Callable[..., ContentStore]) -> None:
     store = make(quota=3 * CHUNK)
     with pytest.raises(StoreFull):
         store.add(BytesIO(bytes(40 * CHUNK)))
@@ -405,7 +407,7 @@ def test_a_stream_of_unknown_length_meets_the_quota_too(make: Callable[..., Stor
     assert files(store, "tmp") == []
 
 
-def test_a_download_takes_its_room_at_the_start_and_is_not_collected_while_it_runs(make: Callable[..., Store]) -> None:
+def test_a_download_takes_its_room_at_the_start_and_is_not_collected_while_it_runs(make: Callable[..., ContentStore]) -> None:
     store = make(quota=len(DATA) + CHUNK)
     downloads = download(store, only=lambda index: index < 2)
     assert store.used() == len(DATA)
@@ -417,7 +419,7 @@ def test_a_download_takes_its_room_at_the_start_and_is_not_collected_while_it_ru
     assert files(store, "partial") == []
 
 
-def test_a_download_that_does_not_fit_is_refused_at_its_root(make: Callable[..., Store]) -> None:
+def test_a_download_that_does_not_fit_is_refused_at_its_root(make: Callable[..., ContentStore]) -> None:
     store = make(quota=CHUNK)
     downloads = Downloads(store)
     downloads.resume(ROOT)
@@ -430,7 +432,7 @@ def test_a_download_that_does_not_fit_is_refused_at_its_root(make: Callable[...,
 
 @pytest.mark.parametrize("call", ["posix_fallocate", "pwrite", "fsync"])
 def test_a_full_disk_during_a_download_is_said_and_the_download_goes_on_later(
-    make: Callable[..., Store], monkeypatch: pytest.MonkeyPatch, call: str
+    make: Callable[..., ContentStore], monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     store = make()
 
@@ -460,7 +462,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_really_full_disk(small_disk: Path) -> None:
-    store = Store(small_disk / "store", quota=10**9, spare=0)
+    store = ContentStore(small_disk / "store", quota=10**9, spare=0)
     try:
         kept = store.add(blob(1, 2 * CHUNK), pin="x")
         filler = small_disk / "other"
@@ -481,7 +483,7 @@ def test_a_really_full_disk(small_disk: Path) -> None:
 
 
 def test_unpinned_content_gives_way_when_the_disk_runs_short(small_disk: Path) -> None:
-    store = Store(small_disk / "store", quota=10**9, spare=CHUNK)
+    store = ContentStore(small_disk / "store", quota=10**9, spare=CHUNK)
     try:
         first = store.add(blob(1, 6 * CHUNK))
         second = store.add(blob(2, 10 * CHUNK))

@@ -58,7 +58,7 @@ class ForeignCode(IntEnum):
 
 
 def say(host: Host, sender: bytes, m: Any) -> None:
-    host.note("said", sender, m.text)
+    host.emit("said", sender, m.text)
 
 
 SPEC = MessageSpec(say)
@@ -133,20 +133,20 @@ def test_a_message_name_twice_would_be_ambiguous_in_every_api() -> None:
 
 def test_an_event_has_the_data_that_were_declared() -> None:
     host = _host(TOY)
-    host.note("said", b"ref", "hello")
+    host.emit("said", b"ref", "hello")
     for data in ((), (1,), (b"x",), ("x", "y")):
         with pytest.raises(BrokenInvariant, match="contract toy declares no event 'said' with the data"):
-            host.note("said", b"ref", *data)
+            host.emit("said", b"ref", *data)
     assert len(host.events) == 1
 
 
 def test_the_last_datum_may_be_many() -> None:
     host = _host(replace(TOY, events={"listed": (Datum("first"), Datum("rest", Form.ID, many=True))}))
     for data in ((1,), (1, b"x"), (1, b"x", b"y")):
-        host.note("listed", b"ref", *data)
+        host.emit("listed", b"ref", *data)
     for data in ((), (1, 2), (1, b"x", 3)):
         with pytest.raises(BrokenInvariant, match="declares no event"):
-            host.note("listed", b"ref", *data)
+            host.emit("listed", b"ref", *data)
 
 
 def _host(contract: Contract) -> Host:
@@ -160,7 +160,7 @@ def _host(contract: Contract) -> Host:
     [
         lambda host, who: host.ban(who, b""),
         lambda host, who: host.freeze(who, b""),
-        lambda host, who: host.thaw(who, b""),
+        lambda host, who: host.unfreeze(who, b""),
         lambda host, who: host.mint(who, 1, "found", b""),
         lambda host, who: host.change_validators([]),
         lambda host, who: host.release(3, b"", give_back=True),

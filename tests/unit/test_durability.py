@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from chain.storage import outcomes, schema, staging
+from chain.storage import schema, staging, state_diffs
 from chain.storage.blockstore import BlockStore
 from chain.storage.errors import DiskFull, StorageDamaged
-from chain.storage.schema import at, seal, unseal
+from chain.storage.schema import add_checksum, at, check_checksum
 from chain.storage.staging import Staging
-from client.work.book import Book
-from client.work.material import Models
+from client.work.artifacts import Models
+from client.work.database import WorkDatabase
 from p2p.content.index import Index
 from p2p.content.partial import Downloads
-from p2p.content.store import Store
+from p2p.content.store import ContentStore
 from tests.unit.storage_blocks import CHAIN
 from tests.unit.test_content_store import ROOT, download
 from tests.unit.test_storage_blockstore import fill, open_store
@@ -71,7 +71,7 @@ def test_the_block_store_syncs_every_height_and_shows_it_to_nobody(tmp_path: Pat
 
 @pytest.mark.usefixtures("open_umask")
 def test_the_work_book_syncs_every_salt_and_shows_it_to_nobody(tmp_path: Path) -> None:
-    book = Book(tmp_path / "work" / "work.db", CHAIN, bytes(20))
+    book = WorkDatabase(tmp_path / "work" / "work.db", CHAIN, bytes(20))
     assert settings(lambda text: book._db.execute(text).fetchone()[0]) == (FULL, WAL)
     found = modes(tmp_path / "work")
     assert {"work.db", "work.db-wal"} <= found.keys()
@@ -101,7 +101,7 @@ def test_a_link_where_a_database_belongs_is_not_followed(tmp_path: Path) -> None
     victim.chmod(0o644)
     for name, opened in (
         ("db", lambda path: open_store(path)),
-        ("work.db", lambda path: Book(path, CHAIN, bytes(20))),
+        ("work.db", lambda path: WorkDatabase(path, CHAIN, bytes(20))),
         ("index.sqlite", lambda path: Index(path)),
     ):
         (tmp_path / name).symlink_to(victim)
@@ -117,14 +117,14 @@ def test_a_link_where_a_database_belongs_is_not_followed(tmp_path: Path) -> None
 def test_the_seal_of_a_blob_is_the_one_that_every_program_made() -> None:
     """CRC-32 over the place, then over the blob; four bytes before it."""
     assert at(5, "header") == b"header" + bytes(7) + b"\x05"
-    assert seal(at(5, "header"), b"blob").hex() == "c4acf32e" + b"blob".hex()
-    assert unseal("it", at(5, "header"), seal(at(5, "header"), b"blob")) == b"blob"
+    assert add_checksum(at(5, "header"), b"blob").hex() == "c4acf32e" + b"blob".hex()
+    assert check_checksum("it", at(5, "header"), add_checksum(at(5, "header"), b"blob")) == b"blob"
 
 
 @pytest.mark.parametrize("place", [at(6, "header"), at(5, "block"), at(5, "headers"), b""])
 def test_a_blob_under_the_seal_of_another_place_is_damage(place: bytes) -> None:
     with pytest.raises(StorageDamaged, match="header of height 5"):
-        unseal("header of height 5", at(5, "header"), seal(place, b"blob"))
+        check_checksum("header of height 5", at(5, "header"), add_checksum(place, b"blob"))
 
 
 @pytest.mark.parametrize("column", ["block", "certificate", "receipts", "header"])
@@ -156,11 +156,11 @@ def test_what_was_audited_is_noted_by_one_writer_at_a_time(tmp_path: Path) -> No
     fill(store, 2)
     alone: list[bool] = []
     sa.event.listen(store.engine, "commit", lambda _: alone.append(store._write_lock.locked()))
-    outcomes.set_audited(store, 1)
+    state_diffs.set_audited(store, 1)
     assert alone == [True]
     done = threading.Event()
     with store.write("something else"):
-        thread = threading.Thread(target=lambda: (outcomes.set_audited(store, 2), done.set()))
+        thread = threading.Thread(target=lambda: (state_diffs.set_audited(store, 2), done.set()))
         thread.start()
         assert not done.is_set()
     thread.join(30)
@@ -234,7 +234,7 @@ def test_an_own_model_and_its_name_are_synced_before_it_is_claimed(tmp_path: Pat
 
 
 def test_a_download_is_synced_before_it_counts_as_a_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(tmp_path / "content", quota=200 * 2**20, spare=0)
+    store = ContentStore(tmp_path / "content", quota=200 * 2**20, spare=0)
     downloads: Downloads = download(store)
     fd = downloads._open[ROOT]
     done: list[str] = []

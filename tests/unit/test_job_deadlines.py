@@ -51,7 +51,7 @@ class Market(Chain):
                 b"d/" + id_of(name) + expiry.to_bytes(8, "big") + bytes((records.NUMBER,)) + job, self.due(name, expiry, first)
             )
         size = size_of(terms.terms)
-        overlay.put(b"ja/" + id_of(name), records.Contractor(count, 0, 0, 0, count * size))
+        overlay.put(b"ja/" + id_of(name), records.ContractorRecord(count, 0, 0, 0, count * size))
         key = b"a/" + id_of(name)
         overlay.put(key, replace(account, balance=account.balance - 14 * (count - 1)))
         assert record.live == 1
@@ -63,7 +63,7 @@ class Market(Chain):
 
     def is_open(self, job: bytes) -> bool:
         record: Any = self.state.get(records.job_key(job))
-        return bool(record.state == records.State.OPEN)
+        return bool(record.state == records.JobState.OPEN)
 
     def blocks_until_closed(self, job: bytes, expiry: int) -> int:
         """Blocks from the expiry on in which the job was still open."""

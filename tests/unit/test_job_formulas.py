@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chain.contracts.job import rules
-from chain.contracts.job.rules import Entry, FloatKind, Result, Rule, VoteCode
+from chain.contracts.job.rules import FloatKind, RankedClaim, Result, Rule, VoteCode
 from chain.host.votes import lower_median
 from chain.types import quorum
 from tests.network import NetworkParams
@@ -87,7 +87,7 @@ def test_vote_code_at_its_edges(measured: int, code: VoteCode) -> None:
 
 def ranked(losses: list[int], first: int = 8) -> list[int]:
     """Indices in rank order; chain order is list order; 2*tol is 20."""
-    entries = [Entry(bytes([i]), loss, i) for i, loss in enumerate(losses)]
+    entries = [RankedClaim(bytes([i]), loss, i) for i, loss in enumerate(losses)]
     return [e.claim for e in rules.rank(reversed(entries), lambda _: 10, first)]
 
 
@@ -116,7 +116,7 @@ def test_no_claim_ahead_in_rank_could_be_beaten_by_a_later_one_behind_it(losses:
     def tol(loss: int) -> int:
         return rules.tolerance(kind, posted, loss)
 
-    entries = [Entry(i.to_bytes(2, "big"), loss, i) for i, loss in enumerate(losses)]
+    entries = [RankedClaim(i.to_bytes(2, "big"), loss, i) for i, loss in enumerate(losses)]
     order = rules.rank(entries, tol, len(entries))
     assert sorted(order) == entries
     for ahead, behind in itertools.combinations(order, 2):

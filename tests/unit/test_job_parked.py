@@ -9,13 +9,13 @@ import pytest
 
 from chain.contracts import BY_NUMBER
 from chain.contracts.job import CONTRACT, records
-from chain.contracts.job.records import State, Tenth
+from chain.contracts.job.records import Holdback, JobState
 from chain.contracts.membership import CONTRACT as MEMBERSHIP
 from chain.contracts.membership import JudgeCase, MemberCode, Release, case_key
 from chain.errors import Code
 from chain.host import ACTIVE, SUSPENDED, Host, Parked, parked_key
 from chain.ledger.state import Overlay
-from chain.types import Noted
+from chain.types import LogEvent
 from tests.unit.api_kit import PARAMS, FakeLedger
 from tests.unit.job_kit import World, who
 from tests.unit.test_api_ledger import FALSE
@@ -50,7 +50,7 @@ def case(chain: FakeLedger) -> Any:
 
 def topics(chain: FakeLedger) -> list[tuple[str, bytes]]:
     """What the last block did by itself."""
-    return [(event.topic, event.ref) for event in chain.blocks[-1][2][0].events if isinstance(event, Noted)]
+    return [(event.topic, event.ref) for event in chain.blocks[-1][2][0].events if isinstance(event, LogEvent)]
 
 
 # --- the end of a suspension ------------------------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def test_a_job_under_audit_gives_back_and_judges_nobody() -> None:
     w = world()
     job = audit(w, {"a": 5_000, "b": 9_000})
     give_back(w, job)
-    assert w.job(job).state == State.EMPTY
+    assert w.job(job).state == JobState.EMPTY
     w.until(w.clock + 10**6)
     assert (w.escrowed(job), w.burned(), w.next_due()) == (0, 0, None)
     assert w.membership.struck() == []
@@ -141,10 +141,10 @@ def test_a_refunded_job_gives_its_last_tenth_back() -> None:
     w = world()
     job = audit(w, {"a": 100})
     everybody(w, job, LIE)
-    assert (w.job(job).tenth, w.escrowed(job)) == (Tenth.HELD, 1_000)
+    assert (w.job(job).holdback, w.escrowed(job)) == (Holdback.HELD, 1_000)
     before = w.free("boss")
     give_back(w, job)
-    assert (w.free("boss"), w.escrowed(job), w.job(job).tenth) == (before + 1_000, 0, Tenth.RETURNED)
+    assert (w.free("boss"), w.escrowed(job), w.job(job).holdback) == (before + 1_000, 0, Holdback.RETURNED)
     assert (w.state(job), w.next_due()) == ("REFUNDED", None)
     w.close_case(who("a"), banned=False)
     assert w.burned() == 1_000, "the stake of the false claim, and nothing after"

@@ -8,7 +8,7 @@ import pytest
 
 from chain.contracts.job import CONTRACT, records, rules
 from chain.contracts.job.messages import Ballot
-from chain.contracts.job.records import CaseState, Hidden, Tenth
+from chain.contracts.job.records import CaseState, Hidden, Holdback
 from chain.contracts.job.rules import VoteCode
 from chain.host import ACTIVE, BANNED, SUSPENDED
 from tests.unit.job_kit import GRANT, PARAMS, World, ballot, hidden_set, key_message, replaced, sha, who
@@ -53,7 +53,7 @@ def test_without_a_claim_the_job_is_empty_and_everything_returns() -> None:
     assert w.state(job) == "EMPTY"
     assert paid(w, "boss") == 0
     assert (w.escrowed(job), w.burned(), w.next_due()) == (0, 0, None)
-    assert w.store.get(records.contractor_key(who("boss"))) == records.Contractor(1, 0, 0, 1, 0)
+    assert w.store.get(records.contractor_key(who("boss"))) == records.ContractorRecord(1, 0, 0, 1, 0)
 
 
 def test_the_best_k_claims_must_be_revealed() -> None:
@@ -270,7 +270,7 @@ def test_an_honest_winner_is_paid_and_its_verifiers_too() -> None:
     assert paid(w, "boss") == -10_000 - 50
     assert (w.escrowed(job), w.burned(), w.next_due()) == (0, 0, None)
     assert w.membership.struck() == []
-    assert w.store.get(records.contractor_key(who("boss"))) == records.Contractor(1, 1, 0, 0, 0)
+    assert w.store.get(records.contractor_key(who("boss"))) == records.ContractorRecord(1, 1, 0, 0, 0)
     assert "paid" in w.topics(job)
     assert [m for m in w.moves(job) if m[0] in ("bounty", "fee", "fees.returned")] == [
         *[("fee", 10)] * 5,
@@ -293,10 +293,10 @@ def test_a_false_claim_is_suspended_its_stake_burned_and_the_bounty_returned_but
     assert [paid(w, v) for v in VERIFIERS] == [10] * 5
     assert paid(w, "boss") == -1_000 - 50
     assert w.escrowed(job) == 1_000
-    assert w.job(job).tenth == Tenth.HELD
+    assert w.job(job).holdback == Holdback.HELD
     w.close_case(who("a"), banned=True)
     assert paid(w, "boss") == -50
-    assert w.job(job).tenth == Tenth.RETURNED
+    assert w.job(job).holdback == Holdback.RETURNED
     assert (w.escrowed(job), w.next_due()) == (0, None)
     assert w.account("a").status == BANNED
 
@@ -308,7 +308,7 @@ def test_the_last_tenth_burns_when_the_verdict_does_not_become_a_ban() -> None:
     w.close_case(who("a"), banned=False)
     assert paid(w, "boss") == -1_000 - 50
     assert w.burned() == 1_000 + 1_000
-    assert (w.job(job).tenth, w.escrowed(job)) == (Tenth.BURNED, 0)
+    assert (w.job(job).holdback, w.escrowed(job)) == (Holdback.BURNED, 0)
     assert w.account("a").status == ACTIVE
 
 
@@ -319,7 +319,7 @@ def test_the_last_tenth_is_settled_even_if_nobody_reports_the_cases_end(ban: boo
     everybody(w, job, LIE)
     before = w.free("boss")
     w.until(w.clock + 2 * PARAMS.appeal)
-    assert w.job(job).tenth == Tenth.HELD
+    assert w.job(job).holdback == Holdback.HELD
     w.set_status(who("a"), BANNED if ban else ACTIVE)
     w.until(w.clock + PARAMS.appeal + 1)
     assert w.free("boss") == before + back
@@ -362,11 +362,11 @@ def test_all_refused_is_refunded_and_the_tenth_burned() -> None:
     everybody(w, job, ballot(INVALID))
     everybody(w, job, ballot(NOMODEL))
     assert w.state(job) == "REFUNDED"
-    assert w.job(job).tenth == Tenth.BURNED
+    assert w.job(job).holdback == Holdback.BURNED
     assert w.burned() == 3 * 1_000
     assert paid(w, "boss") == -1_000 - 100
     assert [paid(w, v) for v in VERIFIERS] == [20] * 5
-    assert w.store.get(records.contractor_key(who("boss"))) == records.Contractor(1, 0, 1, 0, 0)
+    assert w.store.get(records.contractor_key(who("boss"))) == records.ContractorRecord(1, 0, 1, 0, 0)
 
 
 def test_undecided_releases_the_stake_pays_no_fee_and_is_no_strike_for_the_claimant() -> None:

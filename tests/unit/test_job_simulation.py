@@ -18,7 +18,7 @@ import pytest
 from chain.contracts.job import messages, records, rules, views
 from chain.contracts.job.duties import Audited, DueBallots, DueKey, DueOpening, DueReveal, Duty, duties_in
 from chain.contracts.job.messages import Ballot, CommitVote, OpenVote, Reveal, vote_commitment
-from chain.contracts.job.records import State
+from chain.contracts.job.records import JobState
 from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.crypto import address
 from chain.host import ACTIVE, SUSPENSIONS
@@ -172,15 +172,15 @@ class Run:
     def act(self, job: bytes) -> None:
         w = self.world
         record = w.job(job)
-        if record.state == State.OPEN:
+        if record.state == JobState.OPEN:
             for member in self.rng.sample(list(self.members.values()), k=min(4, len(self.members))):
                 self.claim(job, member)
             return
-        if record.state == State.KEY:
+        if record.state == JobState.KEY:
             people = [w.store.get(records.posting_key(job)).poster]
-        elif record.state == State.REVEAL:
+        elif record.state == JobState.REVEAL:
             people = [w.store.get(records.claim_key(job, i)).claimant for i in range(record.claimants)]
-        elif record.state in (State.COMMIT, State.COUNT):
+        elif record.state in (JobState.COMMIT, JobState.COUNT):
             people = w.committee(job)
         else:
             return

@@ -49,7 +49,7 @@ def test_messages_and_their_fields_are_the_spec_s() -> None:
 def test_topics_and_reasons_are_the_spec_s() -> None:
     events = SPEC[SPEC.index("## Events") : SPEC.index("## Where the rule")]
     stated = set(re.findall(r"`([a-z.]+)`", events))
-    topics = set(re.findall(r'note\(\s*"([a-z.]+)"', CODE))
+    topics = set(re.findall(r'emit\(\s*"([a-z.]+)"', CODE))
     reasons = set(re.findall(r'"([a-z]+\.(?:locked|returned|burned))"', CODE))
     assert topics | reasons | {"bounty", "fee", "stake"} == stated
 

@@ -8,7 +8,7 @@ import pytest
 
 from chain.contracts.job import records
 from chain.contracts.job.messages import Ballot
-from chain.contracts.job.records import Hidden, Tenth
+from chain.contracts.job.records import Hidden, Holdback
 from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.host import BANNED, SUSPENDED
 from tests.unit.job_kit import GRANT, World, ballot, hidden_set, key_message, who
@@ -230,11 +230,11 @@ def test_a_hidden_batch_of_lies_is_refunded_whatever_the_contractor_chose() -> N
     lie = ballot(FALSE, 90_000, 1, HiddenVote.VALUE, 1)
     w.vote(job, {v: [lie, lie] for v in w.committee(job)})
     assert w.state(job) == "REFUNDED"
-    assert w.job(job).tenth == Tenth.HELD
+    assert w.job(job).holdback == Holdback.HELD
     w.close_case(who("a"), banned=False)
-    assert w.job(job).tenth == Tenth.HELD
+    assert w.job(job).holdback == Holdback.HELD
     w.close_case(who("b"), banned=True)
-    assert w.job(job).tenth == Tenth.RETURNED
+    assert w.job(job).holdback == Holdback.RETURNED
     assert w.escrowed(job) == 0
 
 
@@ -310,7 +310,7 @@ def test_a_false_verdict_on_one_who_is_banned_already_is_final_at_once() -> None
     job = audit(w, {"a": 100})
     w.set_status(who("a"), BANNED)
     everybody(w, job, LIE)
-    assert (w.state(job), w.job(job).tenth) == ("REFUNDED", Tenth.RETURNED)
+    assert (w.state(job), w.job(job).holdback) == ("REFUNDED", Holdback.RETURNED)
     assert w.escrowed(job) == 0
 
 
@@ -325,6 +325,6 @@ def test_a_false_verdict_on_a_suspended_one_joins_its_case() -> None:
     w.deadline(one)
     everybody(w, one, LIE)
     everybody(w, two, LIE)
-    assert [w.job(j).tenth for j in (one, two)] == [Tenth.HELD, Tenth.HELD]
+    assert [w.job(j).holdback for j in (one, two)] == [Holdback.HELD, Holdback.HELD]
     w.close_case(who("a"), banned=True)
-    assert [w.job(j).tenth for j in (one, two)] == [Tenth.RETURNED, Tenth.RETURNED]
+    assert [w.job(j).holdback for j in (one, two)] == [Holdback.RETURNED, Holdback.RETURNED]

@@ -15,7 +15,7 @@ from chain.ledger.state import State
 from chain.ledger.transition import chain_record, clock_at, validators_of
 from chain.merkle import list_root
 from chain.params import MAX_INT
-from chain.types import Moved
+from chain.types import TransferEvent
 from tests.unit.ledger_kit import GRANT, NUMBER, Act, Chain, genesis_of, id_of, own_contract
 
 # --- parent, time, proposer ---------------------------------------------------------------------------------------------------
@@ -116,13 +116,13 @@ def test_a_wrong_secret_makes_the_block_invalid(blocks: int) -> None:
 def test_the_reward_is_minted_to_the_proposer_and_counted() -> None:
     chain = Chain(genesis_of(block_reward=7))
     proposer = chain.input().proposer
-    assert chain.block()[0].events == [Moved("block reward", b"", proposer, 7, b"")]
+    assert chain.block()[0].events == [TransferEvent("block reward", b"", proposer, 7, b"")]
     assert supply(chain.state)["minted"] == 4 * GRANT + 7 == chain.state.total()
 
 
 def test_a_full_supply_ends_the_reward_and_not_the_chain() -> None:
     chain = Chain(genesis_of(validators=("v1",), grant=MAX_INT - 10, block_reward=7))
-    rewards = [[e.amount for e in chain.block()[0].events if isinstance(e, Moved)] for _ in range(3)]
+    rewards = [[e.amount for e in chain.block()[0].events if isinstance(e, TransferEvent)] for _ in range(3)]
     assert rewards == [[7], [3], []]
     assert supply(chain.state)["minted"] == MAX_INT
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chain.contracts.membership import Case, CaseRef, case_key
 from chain.host import Due, due_key, split_due
-from chain.ledger.due import Heads, Room
+from chain.ledger.due import DeadlineQueue, Room
 from chain.ledger.state import Overlay, State
 from chain.params import MAX_INT
 
@@ -20,7 +20,7 @@ NOW = 1_000
 def chosen(keys: list[bytes], most: int, clock: int = NOW, work: int = MAX_INT, of: dict[bytes, int] | None = None) -> list[bytes]:
     """With room for so many, and so much work; each is 1 of it, or what `of` says."""
     keys = sorted(keys)
-    return Heads(keys).choose(keys, clock, Room(most, work), lambda key: (of or {}).get(key, 1))
+    return DeadlineQueue(keys).choose(keys, clock, Room(most, work), lambda key: (of or {}).get(key, 1))
 
 
 def of(account: bytes, times: range | list[int], ref: bytes = b"r") -> list[bytes]:
@@ -134,7 +134,7 @@ class Counted(list[bytes]):
 def test_the_work_for_a_block_does_not_grow_with_what_waits() -> None:
     def looked(waiting: int) -> int:
         keys = Counted(sorted([*of(A, range(waiting)), *of(B, range(waiting)), *of(C, [500])]))
-        heads = Heads(keys)
+        heads = DeadlineQueue(keys)
         keys.looked = 0
         assert len(heads.choose(keys, 10**6, Room(64, MAX_INT), lambda _: 1)) == 64
         return keys.looked

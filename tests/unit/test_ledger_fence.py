@@ -18,7 +18,7 @@ from chain.errors import OWN_FAULTS, BrokenInvariant, Code, Reject, StateDamaged
 from chain.host import Contract, Datum, Due, HeldDue, Host, MessageSpec, Parked, Service, due_key, escrow_key, parked_key
 from chain.ledger.state import Overlay
 from chain.ledger.tx import signed_with
-from chain.types import Moved, Noted
+from chain.types import LogEvent, TransferEvent
 from tests.unit.ledger_kit import GRANT, NUMBER, VALIDATORS, Act, Chain, Nothing, genesis_of, id_of
 from tests.unit.test_ledger_membership import doubled
 
@@ -98,11 +98,11 @@ def scan_unlisted(host: Host, ref: bytes) -> None:
 
 
 def say_what_was_not_declared(host: Host, ref: bytes) -> None:
-    host.note("claim", ref)
+    host.emit("claim", ref)
 
 
 def say_it_with_other_data(host: Host, ref: bytes) -> None:
-    host.note("said", ref, "no number")
+    host.emit("said", ref, "no number")
 
 
 def take_a_power(host: Host, ref: bytes) -> None:
@@ -122,11 +122,11 @@ def write_elsewhere(host: Host, ref: bytes) -> None:
 
 
 def say_too_much(host: Host, ref: bytes) -> None:
-    host.note("said", ref * 9, 1)
+    host.emit("said", ref * 9, 1)
 
 
 def say_what_no_receipt_holds(host: Host, ref: bytes) -> None:
-    host.note("said", ref, 2**64)
+    host.emit("said", ref, 2**64)
 
 
 FAULTS: dict[str, Callable[[Host, bytes], None]] = {
@@ -157,8 +157,8 @@ def test_a_deadline_that_fails_parks_its_reference_alone(fragile: Fragile, what:
     receipts = chain.block(chain.tx("bob", Transfer(id_of("alice"), 5, b"")))
     assert [r.code for r in receipts] == [0, 0]
     assert receipts[0].events == [
-        Moved("paid", escrow_of(OTHER), id_of("bob"), 10, OTHER),
-        Noted("parked", REF, [NUMBER, "failed"]),
+        TransferEvent("paid", escrow_of(OTHER), id_of("bob"), 10, OTHER),
+        LogEvent("parked", REF, [NUMBER, "failed"]),
     ]
     assert fragile.parked is not None
     assert (fragile.parked.height, fragile.parked.reason) == (chain.height, "failed")
@@ -198,7 +198,7 @@ def test_what_is_the_nodes_own_ends_it(fragile: Fragile, fault: Exception, build
     with pytest.raises(type(fault)):
         fragile.chain.try_(building=building)
     fragile.breaks = lambda host, ref: None
-    assert fragile.chain.block()[0].events == [Moved("paid", escrow_of(REF), id_of("bob"), 10, REF)]
+    assert fragile.chain.block()[0].events == [TransferEvent("paid", escrow_of(REF), id_of("bob"), 10, REF)]
 
 
 @pytest.mark.parametrize("fault", [MemoryError(), RecursionError(), OSError(28, "no space"), StateDamaged("page 3")])
@@ -261,7 +261,7 @@ def test_a_deadline_of_nobody_is_parked(fragile: Fragile) -> None:
         overlay.put(due_key(id_of("bob"), chain.clock, contract, b"x"), Due(contract, b"x"))
     changes, _, tree = overlay.finish()
     chain.state.commit(changes, tree)
-    assert chain.block()[0].events == [Noted("parked", b"x", [n, "no handler"]) for n in (1, 99)]
+    assert chain.block()[0].events == [LogEvent("parked", b"x", [n, "no handler"]) for n in (1, 99)]
 
 
 # --- release ------------------------------------------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ def test_more_than_two_thirds_of_the_validators_let_it_run_again(fragile: Fragil
     assert fragile.parked is None and fragile.chain.state.earliest_due() == due
     receipts = fragile.chain.block(fragile.chain.tx("alice", Act(REF.decode())))
     assert fragile.rung == [(REF, due), (REF, due)]
-    assert receipts[0].events == [Moved("paid", escrow_of(REF), id_of("bob"), 10, REF)] and receipts[1].code == 0
+    assert receipts[0].events == [TransferEvent("paid", escrow_of(REF), id_of("bob"), 10, REF)] and receipts[1].code == 0
 
 
 def test_one_that_fails_again_is_parked_again(fragile: Fragile) -> None:

@@ -19,10 +19,10 @@ from chain.types import (
     PRECOMMIT,
     PREVOTE,
     Evidence,
-    Moved,
-    Noted,
+    LogEvent,
     Proposal,
     ProposalEvidence,
+    TransferEvent,
     Vote,
     VoteEvidence,
     proposal_digest,
@@ -102,7 +102,7 @@ def test_what_is_paid_to_a_suspended_account_is_frozen_and_returned_with_the_res
     chain.block(chain.tx("alice", Transfer(id_of("bob"), 5, b"")))
     assert (chain.account("bob").balance, chain.account("bob").frozen) == (0, GRANT + 5)
     events = court.end()
-    assert Moved("returned", id_of("bob"), id_of("bob"), GRANT + 5, JOB) in events
+    assert TransferEvent("returned", id_of("bob"), id_of("bob"), GRANT + 5, JOB) in events
     assert (chain.account("bob").status, chain.account("bob").balance) == (ACTIVE, GRANT + 5)
 
 
@@ -118,7 +118,7 @@ def test_without_a_word_from_the_validators_it_lapses_to_a_strike(court: Court) 
     """LC-MEM-7, 8"""
     court.do("suspend")
     events = court.end()
-    assert Noted("strike", id_of("bob"), ["lapsed", JOB]) in events
+    assert LogEvent("strike", id_of("bob"), ["lapsed", JOB]) in events
     assert court.chain.state.get(case_key(id_of("bob"))) is None
     assert court.chain.account("bob").status == ACTIVE
 
@@ -128,7 +128,7 @@ def test_three_of_four_validators_ban_and_all_credits_burn(court: Court) -> None
     court.do("suspend")
     assert court.judge(True, "v1", "v2", "v3") == [0, 0, 0]
     events = court.end()
-    assert events == [Moved("ban", id_of("bob"), b"", GRANT, JOB), Noted("banned", id_of("bob"), [JOB])]
+    assert events == [TransferEvent("ban", id_of("bob"), b"", GRANT, JOB), LogEvent("banned", id_of("bob"), [JOB])]
     account = chain.account("bob")
     assert (account.status, account.balance, account.frozen) == (BANNED, 0, 0)
     assert supply(chain.state)["burned"] == GRANT
@@ -150,7 +150,7 @@ def test_the_word_of_an_ejected_validator_no_longer_counts(court: Court) -> None
     assert report(chain, doubled(chain, "v3")) == 0
     assert names(chain) == {"v1", "v2", "v4"}
     events = court.end()
-    assert Noted("strike", id_of("bob"), ["lapsed", JOB]) in events
+    assert LogEvent("strike", id_of("bob"), ["lapsed", JOB]) in events
     assert (chain.account("bob").status, chain.account("bob").balance) == (ACTIVE, GRANT)
 
 
@@ -168,7 +168,7 @@ def test_what_is_paid_to_a_banned_account_burns(court: Court) -> None:
     court.judge(True, *VALIDATORS)
     court.end()
     receipts = chain.block(chain.tx("alice", Transfer(id_of("bob"), 9, b"m")))
-    assert receipts[1].events == [Moved("transfer:banned", id_of("alice"), b"", 9, b"m")]
+    assert receipts[1].events == [TransferEvent("transfer:banned", id_of("alice"), b"", 9, b"m")]
     assert supply(chain.state)["burned"] == GRANT + 9
     court.do("suspend")
     assert chain.account("bob").status == BANNED
@@ -214,7 +214,7 @@ def test_who_changed_its_word_stands_on_one_side(court: Court, first: bool) -> N
     assert isinstance(case, Case)
     sides = (case.confirm, case.lift) if first else (case.lift, case.confirm)
     assert sides == (sorted([id_of("v1"), id_of("v2")]), [id_of("v3")])
-    assert Noted("strike", id_of("bob"), ["lapsed", JOB]) in court.end(), "two of four neither ban nor lift"
+    assert LogEvent("strike", id_of("bob"), ["lapsed", JOB]) in court.end(), "two of four neither ban nor lift"
     assert court.chain.account("bob").status == ACTIVE
 
 
@@ -432,7 +432,7 @@ def test_more_evidence_against_who_left_does_not_crowd_out_the_history() -> None
         chain.block()
     assert report(chain, doubled(chain, "v2", height=1)) == 0
     receipts = chain.block(*(chain.tx("alice", ReportDouble(doubled(chain, "v2", height=h))) for h in (2, 3, 4)))
-    assert [r.events for r in receipts[1:]] == [[Noted("double.signing", id_of("v2"), [h])] for h in (2, 3, 4)]
+    assert [r.events for r in receipts[1:]] == [[LogEvent("double.signing", id_of("v2"), [h])] for h in (2, 3, 4)]
     history = chain.state.get(b"gh/")
     assert isinstance(history, History) and [s.since for s in history.sets] == [1, 6]
     assert report(chain, doubled(chain, "v2", height=3)) == MemberCode.KNOWN_EVIDENCE

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from chain.buckets import Bucket, subroot_of
 from chain.codec import decode, encode
 from chain.contracts.membership import Member, member_key
 from chain.errors import SupplyBroken
 from chain.host import K_CHAIN, K_SUPPLY, Account, ChainRecord, Due, Escrow, Supply, account_key, due_key, escrow_key
 from chain.ledger import state as ledger_state
-from chain.ledger.due import Heads, Room
+from chain.ledger.due import DeadlineQueue, Room
 from chain.ledger.state import SCANNED, Change, Overlay, State
-from chain.pages import Page, head_of
 from tests.unit.ledger_kit import key_of
 
 IDS = [bytes([n]) * 20 for n in (0, 7, 255)]
@@ -48,20 +48,20 @@ class Elsewhere:
     """Pages as a database keeps them: what is asked for is counted."""
 
     def __init__(self) -> None:
-        self.pages: dict[int, Page] = {}
+        self.buckets: dict[int, Bucket] = {}
         self.asked: list[int] = []
         self.heights: list[int] = []
 
-    def page(self, number: int) -> Page:
+    def bucket(self, number: int) -> Bucket:
         self.asked.append(number)
-        return self.pages[number]
+        return self.buckets[number]
 
-    def put(self, height: int, pages: dict[int, Page]) -> None:
+    def put(self, height: int, buckets: dict[int, Bucket]) -> None:
         self.heights.append(height)
-        self.pages |= pages
+        self.buckets |= buckets
 
     def open(self, keys: dict[bytes, list[bytes]]) -> State:
-        return State.open(self, {number: head_of(page) for number, page in self.pages.items() if page}, keys)
+        return State.open(self, {number: subroot_of(bucket) for number, bucket in self.buckets.items() if bucket}, keys)
 
 
 class Both:
@@ -141,7 +141,7 @@ class Both:
         assert self.state.held() == plain.held() and self.state.total() == credits_of(self.committed)[0]
         for prefix in SCANNED:
             assert self.state.keys(prefix) == sorted(k for k in self.committed if k.startswith(prefix))
-        heads = Heads(self.state.keys(b"d/"))
+        heads = DeadlineQueue(self.state.keys(b"d/"))
         assert self.state.earliest_due() == heads.earliest()
         assert self.state.due(255, Room(3, 9)) == heads.choose(self.state.keys(b"d/"), 255, Room(3, 9), lambda _: 1)
 
@@ -176,7 +176,7 @@ def steps_over(keys: list[bytes]) -> st.SearchStrategy[list[tuple[str, bytes, in
 def test_a_state_is_what_dictionaries_are_whatever_lies_elsewhere(steps: list[tuple[str, bytes, int]]) -> None:
     with pytest.MonkeyPatch.context() as m:
         m.setattr(ledger_state, "KEPT_RECORDS", 4)
-        m.setattr(ledger_state, "KEPT_PAGES", 200)
+        m.setattr(ledger_state, "KEPT_BUCKETS", 200)
         m.setattr(ledger_state, "FEW", 2)
         both = Both()
         for step in steps:
@@ -199,8 +199,8 @@ def filled(blocks: int, each: int = 1) -> Both:
 
 def test_pages_in_memory_are_bounded_and_those_used_lately_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     both = filled(1, 200)
-    size = max(map(len, both.source.pages.values()))
-    monkeypatch.setattr(ledger_state, "KEPT_PAGES", 20 * size)
+    size = max(map(len, both.source.buckets.values()))
+    monkeypatch.setattr(ledger_state, "KEPT_BUCKETS", 20 * size)
     keys = [escrow_key(n.to_bytes(32, "big")) for n in range(200)]
     state = both.source.open({prefix: [] for prefix in both.state._sorted})
     for key in keys:
@@ -215,7 +215,7 @@ def test_pages_in_memory_are_bounded_and_those_used_lately_stay(monkeypatch: pyt
 
 
 def test_pages_that_blocks_changed_leave_memory_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_state, "KEPT_PAGES", 2_000)
+    monkeypatch.setattr(ledger_state, "KEPT_BUCKETS", 2_000)
     both = filled(100)
     both.source.asked.clear()
     assert both.state.raw(escrow_key(bytes(32))) is not None

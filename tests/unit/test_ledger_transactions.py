@@ -13,7 +13,7 @@ from chain.crypto import sha256
 from chain.errors import BrokenInvariant, Code, InvalidBlock, InvalidTx, Reject, TxCode
 from chain.host import Host
 from chain.ledger.tx import parse_tx
-from chain.types import Moved, Noted, SignedTx, TxBody
+from chain.types import LogEvent, SignedTx, TransferEvent, TxBody
 from tests.unit.ledger_kit import GRANT, Act, Chain, genesis_of, id_of, own_contract
 
 
@@ -36,7 +36,7 @@ def refusal(chain: Chain, *txs: Any) -> TxCode:
 def test_a_good_transfer_moves_credits_and_leaves_a_receipt() -> None:
     chain = Chain()
     receipts = chain.block(chain.tx("alice", Transfer(id_of("bob"), 300, b"rent")))
-    assert receipts[1].events == [Moved("transfer", id_of("alice"), id_of("bob"), 300, b"rent")]
+    assert receipts[1].events == [TransferEvent("transfer", id_of("alice"), id_of("bob"), 300, b"rent")]
     assert (chain.account("alice").balance, chain.account("bob").balance) == (GRANT - 300, GRANT + 300)
 
 
@@ -171,7 +171,7 @@ def cheat(host: Host, sender: bytes, m: Act) -> None:
 
 
 def stumble(host: Host, sender: bytes, m: Act) -> None:
-    host.note("stumbled", sender)
+    host.emit("stumbled", sender)
     raise KeyError("a bug")
 
 
@@ -263,8 +263,8 @@ def test_an_allowance_is_changed_only_by_who_knows_it() -> None:
     chain = Chain()
     spend = TransferFrom(id_of("alice"), id_of("v1"), 4)
     receipts = chain.block(chain.tx("alice", Approve(id_of("bob"), 0, 10)), chain.tx("bob", spend))
-    assert receipts[1].events == [Noted("approve", id_of("alice"), [id_of("bob"), 10])]
-    assert receipts[2].events == [Moved("transfer-from", id_of("alice"), id_of("v1"), 4, id_of("bob"))]
+    assert receipts[1].events == [LogEvent("approve", id_of("alice"), [id_of("bob"), 10])]
+    assert receipts[2].events == [TransferEvent("transfer-from", id_of("alice"), id_of("v1"), 4, id_of("bob"))]
     for expected in (10, 5, 0):
         assert chain.codes(chain.tx("alice", Approve(id_of("bob"), expected, 20))) == [CreditCode.ALLOWANCE_CHANGED]
     assert chain.codes(chain.tx("bob", TransferFrom(id_of("alice"), id_of("bob"), 7))) == [CreditCode.ALLOWANCE_TOO_SMALL]

@@ -9,10 +9,10 @@ from chain.codec import encode
 from chain.consensus.messages import SignVote
 from chain.crypto import sha256
 from chain.ledger.transition import validators_of
-from chain.node import amnesia, candidates
+from chain.node import candidates, double_sign_check
 from chain.node import events as e
 from chain.node import messages as m
-from chain.node.amnesia import CALM, FORGOTTEN, PATIENCE, Amnesia, Place
+from chain.node.double_sign_check import ABSTAIN_MARGIN, FALLBACK_MS, STABLE_TICKS, DoubleSignCheck, Place
 from chain.node.node import Node
 from chain.node.sync import Sync
 from chain.types import NIL, PRECOMMIT, PREVOTE, Certificate, block_id, decode_block
@@ -98,7 +98,7 @@ def test_a_restored_validator_signs_nothing_that_it_may_have_signed_before(grown
     assert not [entry for entry in after if entry[:3] in places]
     abstained = of_kind(grown.effects[0], e.Abstain)
     assert len(abstained) == 1
-    assert abstained[0].until >= 5 + FORGOTTEN
+    assert abstained[0].until >= 5 + ABSTAIN_MARGIN
     assert after, "and then it takes part again"
     assert min(after)[0] > abstained[0].until
 
@@ -127,7 +127,7 @@ def test_a_guard_that_knows_everything_costs_no_height(grown: Graph) -> None:
 def test_nothing_is_signed_before_a_quorum_was_heard(grown: Graph) -> None:
     grown.lost = lambda source, target, message: target == 0 and source != 1
     restored = grown.restore()
-    grown.run(PATIENCE - 500)
+    grown.run(FALLBACK_MS - 500)
     assert not grown.signed()
     assert restored.height == 5, "it catches up all the same"
     grown.run(1_000)
@@ -141,18 +141,18 @@ def test_all_of_a_graph_that_was_switched_off_go_on_at_once() -> None:
         graph.nodes[index] = fresh
         graph.run_effects(index, fresh.start(graph.now, []))
     graph.submit(1, transfer(1, 0))
-    graph.run(PATIENCE - 1, lambda: min(node.height for node in graph.nodes) >= 1)
+    graph.run(FALLBACK_MS - 1, lambda: min(node.height for node in graph.nodes) >= 1)
     assert min(node.height for node in graph.nodes) == 1
 
 
 # --- the rules one by one -------------------------------------------------------------------------------------------------------
 
 
-def machine(signed: Place = NEVER) -> Amnesia:
-    return Amnesia(ident(0), signed)
+def machine(signed: Place = NEVER) -> DoubleSignCheck:
+    return DoubleSignCheck(ident(0), signed)
 
 
-def ticks(a: Amnesia, count: int, *, now: int = 0, height: int = 5, told: int = 5, n: int = 4) -> list[e.Effect]:
+def ticks(a: DoubleSignCheck, count: int, *, now: int = 0, height: int = 5, told: int = 5, n: int = 4) -> list[e.Effect]:
     sync = Sync()
     sync.peer(ident(1), told)
     validators = validators_of(state_of(genesis(n, PARAMS)))
@@ -168,13 +168,13 @@ def test_own_votes_that_come_back_tell() -> None:
     a.saw(vote(1, PREVOTE, 9, 0, NIL))
     for peer in (1, 2, 3):
         a.heard(ident(peer))
-    assert ticks(a, CALM + 1) == []
-    assert not a.wary
+    assert ticks(a, STABLE_TICKS + 1) == []
+    assert not a.on_probation
     b = machine((5, 1, PREVOTE))
     b.saw(vote(0, PRECOMMIT, 5, 1, NIL))
     for peer in (1, 2, 3):
         b.heard(ident(peer))
-    assert ticks(b, CALM + 1) == [e.Abstain(5 + FORGOTTEN)]
+    assert ticks(b, STABLE_TICKS + 1) == [e.Abstain(5 + ABSTAIN_MARGIN)]
 
 
 def test_it_waits_until_what_was_told_at_first_is_here() -> None:
@@ -183,18 +183,18 @@ def test_it_waits_until_what_was_told_at_first_is_here() -> None:
     for peer in (1, 2, 3):
         a.heard(ident(peer))
     assert ticks(a, 50, told=6) == []
-    assert a.wary, "its own certificate of height 6 might be the proof that it forgot something"
-    ticks(a, CALM + 1, height=6, told=9)
-    assert not a.wary
+    assert a.on_probation, "its own certificate of height 6 might be the proof that it forgot something"
+    ticks(a, STABLE_TICKS + 1, height=6, told=9)
+    assert not a.on_probation
 
 
 def test_what_the_others_decided_meanwhile_is_left_out_as_well() -> None:
     """LC-NODE-31: 2 above the highest height told, not above what is here: a graph that runs is further than this node."""
-    a = machine(amnesia.UNKNOWN)
+    a = machine(double_sign_check.UNKNOWN)
     for peer in (1, 2, 3):
         a.heard(ident(peer))
     assert ticks(a, 1, height=5, told=5) == []
-    assert ticks(a, CALM, height=5, told=9) == [e.Abstain(9 + FORGOTTEN)]
+    assert ticks(a, STABLE_TICKS, height=5, told=9) == [e.Abstain(9 + ABSTAIN_MARGIN)]
 
 
 def test_a_height_that_proves_false_is_not_waited_for() -> None:
@@ -202,33 +202,33 @@ def test_a_height_that_proves_false_is_not_waited_for() -> None:
     for peer in (1, 2, 3):
         a.heard(ident(peer))
     assert ticks(a, 50, told=2**40) == []
-    ticks(a, CALM + 1, told=5)
-    assert not a.wary
+    ticks(a, STABLE_TICKS + 1, told=5)
+    assert not a.on_probation
 
 
-@pytest.mark.parametrize("signed", [NEVER, amnesia.UNKNOWN])
+@pytest.mark.parametrize("signed", [NEVER, double_sign_check.UNKNOWN])
 def test_a_member_s_false_height_neither_silences_a_validator_nor_makes_it_abstain_for_ever(signed: Place) -> None:
     """It answers questions for blocks as well as anybody, so that its word holds; and it may say so at the last moment."""
-    for first in range(CALM + 2):
+    for first in range(STABLE_TICKS + 2):
         a, sync = machine(signed), Sync()
         for peer in (1, 2, 3):
             a.heard(ident(peer))
             sync.peer(ident(peer), 5)
         out: list[e.Effect] = []
-        for tick in range(CALM + 1):
+        for tick in range(STABLE_TICKS + 1):
             a.heard(ident(4))
             sync.peer(ident(4), 2**40 if tick >= first else 5)
             out += a.tick(100 * tick, 5, sync, validators_of(state_of(genesis(4, PARAMS))), fresh().consensus.round_state)
-        assert not a.wary
-        assert of_kind(out, e.Abstain) == ([e.Abstain(5 + FORGOTTEN)] if signed == amnesia.UNKNOWN else [])
+        assert not a.on_probation
+        assert of_kind(out, e.Abstain) == ([e.Abstain(5 + ABSTAIN_MARGIN)] if signed == double_sign_check.UNKNOWN else [])
 
 
 def test_the_operators_word_that_a_guard_was_lost_needs_no_proof() -> None:
     """What was signed last may stand in no certificate, and its few receivers may be gone."""
-    a = machine(amnesia.UNKNOWN)
+    a = machine(double_sign_check.UNKNOWN)
     for peer in (1, 2, 3):
         a.heard(ident(peer))
-    assert ticks(a, CALM + 1) == [e.Abstain(5 + FORGOTTEN)]
+    assert ticks(a, STABLE_TICKS + 1) == [e.Abstain(5 + ABSTAIN_MARGIN)]
 
 
 def test_who_left_was_not_heard() -> None:
@@ -237,16 +237,16 @@ def test_who_left_was_not_heard() -> None:
     a.heard(ident(2))
     a.heard(ident(2), here=False)
     ticks(a, 50)
-    assert a.wary
+    assert a.on_probation
 
 
 @pytest.mark.parametrize(("n", "until"), [(1, 5), (3, 5), (4, 7), (7, 7)])
 def test_where_a_quorum_is_everybody_only_what_is_decided_is_left_out(n: int, until: int) -> None:
-    a = Amnesia(ident(0), NEVER)
+    a = DoubleSignCheck(ident(0), NEVER)
     a.saw(vote(0, PRECOMMIT, 5, 0, NIL))
     for peer in range(1, n):
         a.heard(ident(peer))
-    assert ticks(a, CALM + 1, n=n) == [e.Abstain(until)]
+    assert ticks(a, STABLE_TICKS + 1, n=n) == [e.Abstain(until)]
 
 
 def test_what_waits_is_bounded_and_let_go_in_its_order() -> None:
@@ -256,8 +256,8 @@ def test_what_waits_is_bounded_and_let_go_in_its_order() -> None:
         assert a.sign(request) == []
     for peer in (1, 2, 3):
         a.heard(ident(peer))
-    kept = [e.SignRequest(request) for request in asked[-amnesia.MAX_HELD :]]
-    assert ticks(a, CALM + 1) == kept
+    kept = [e.SignRequest(request) for request in asked[-double_sign_check.MAX_HELD :]]
+    assert ticks(a, STABLE_TICKS + 1) == kept
     assert a.sign(asked[0]) == [e.SignRequest(asked[0])]
 
 
@@ -269,7 +269,7 @@ def test_a_certificate_of_others_proves_nothing(grown: Graph) -> None:
     a.decided(header, Certificate(header.height, 0, b"", others, []), validators)
     for peer in (1, 2, 3):
         a.heard(ident(peer))
-    assert ticks(a, CALM + 1) == []
+    assert ticks(a, STABLE_TICKS + 1) == []
 
 
 # --- what of it reaches the node ------------------------------------------------------------------------------------------------
@@ -289,7 +289,7 @@ def wary(index: int = 0, heard: tuple[int, ...] = (1, 2, 3)) -> Node:
     return node
 
 
-def settle(node: Node, count: int = CALM + 1) -> list[int]:
+def settle(node: Node, count: int = STABLE_TICKS + 1) -> list[int]:
     """The heights up to which it abstains, once all that it waits for is here."""
     effects = [effect for tick in range(count) for effect in node.handle(e.Fired(e.Tick()), T0 + tick)]
     return [effect.until for effect in of_kind(effects, e.Abstain)]
@@ -314,15 +314,15 @@ def test_a_node_that_hears_what_it_signed_itself_abstains(name: str) -> None:
     """LC-NODE-31: its guard knows nothing of it, so there may be more that the guard does not know."""
     node = wary(FIRST)
     receive(node, (FIRST + 1) % 4, OWN[name])
-    assert settle(node) == [FORGOTTEN]
-    assert not node._amnesia.wary
+    assert settle(node) == [ABSTAIN_MARGIN]
+    assert not node._double_sign_check.on_probation
 
 
 def test_a_node_that_hears_nothing_of_its_own_signs() -> None:
     node = wary(FIRST)
     receive(node, (FIRST + 1) % 4, m.VoteMessage(vote((FIRST + 1) % 4, PREVOTE, 1, 0, NIL)))
     assert settle(node) == []
-    assert not node._amnesia.wary
+    assert not node._double_sign_check.on_probation
 
 
 def test_nor_is_a_forgery_under_its_name_a_sign() -> None:
@@ -337,10 +337,10 @@ def test_a_peer_that_has_gone_no_longer_counts_as_heard() -> None:
     left = wary(heard=(1, 2))
     left.handle(e.PeerDown(ident(2)), T0)
     settle(left, 50)
-    assert left._amnesia.wary
+    assert left._double_sign_check.on_probation
     stayed = wary(heard=(1, 2))
     settle(stayed)
-    assert not stayed._amnesia.wary
+    assert not stayed._double_sign_check.on_probation
 
 
 def test_a_decided_block_of_its_own_is_a_sign_whoever_signed_it(grown: Graph) -> None:
@@ -352,7 +352,7 @@ def test_a_decided_block_of_its_own_is_a_sign_whoever_signed_it(grown: Graph) ->
     a.decided(header, Certificate(header.height, 0, b"", others, []), validators)
     for peer in (1, 2, 3):
         a.heard(ident(peer))
-    assert ticks(a, CALM + 1) == [e.Abstain(5 + FORGOTTEN)]
+    assert ticks(a, STABLE_TICKS + 1) == [e.Abstain(5 + ABSTAIN_MARGIN)]
 
 
 def test_blocks_that_a_restored_node_fetches_are_looked_at(grown: Graph) -> None:
@@ -364,7 +364,7 @@ def test_blocks_that_a_restored_node_fetches_are_looked_at(grown: Graph) -> None
             held[height] = replace_certificate(commit, grown)
     grown.lost = lambda source, target, message: target == 0 and isinstance(message, m.VoteMessage | m.CompactProposal)
     grown.restore()
-    grown.run(PATIENCE - 500)
+    grown.run(FALLBACK_MS - 500)
     (abstained,) = of_kind(grown.effects[0], e.Abstain)
     assert abstained.until >= 5
 

@@ -61,7 +61,7 @@ def test_every_node_parks_the_same_job_and_the_graph_goes_on(monkeypatch: pytest
         (fault,) = node.parked
         assert fault.startswith(f"parked {job.hex()} in block ")
         assert 'raise KeyError(f"a bug at' in fault
-    assert all(node.state.get(records.job_key(job)).state == records.State.OPEN for node in net.nodes)  # type: ignore[union-attr]
+    assert all(node.state.get(records.job_key(job)).state == records.JobState.OPEN for node in net.nodes)  # type: ignore[union-attr]
     assert not any(node.faults for node in net.nodes)
     assert net.nodes[0].state.get(escrow_key(records.bounty_escrow(job))) is not None
 

@@ -6,8 +6,8 @@ from chain.codec import encode
 from chain.consensus.messages import Step
 from chain.node import events as e
 from chain.node import messages as m
-from chain.node.links import WAY_TICKS, WAYS, LinkBook
 from chain.node.node import Node
+from chain.node.topology import WAY_TICKS, WAYS, PeerTopology
 from chain.types import NIL, PREVOTE
 from tests.unit.node_kit import T0, Net, fresh, ident, of_kind, receive, sent, transfer, vote
 
@@ -52,18 +52,18 @@ def test_a_new_peer_is_told_at_once_and_everybody_when_something_changes() -> No
 
 
 def test_a_book_keeps_only_connected_peers() -> None:
-    book = LinkBook(ident(0))
+    book = PeerTopology(ident(0))
     book.validators = VALIDATORS
     book.heard(A, m.Links([B]))
-    assert book.served(B) == frozenset(), "not connected: not heard"
+    assert book.reached_by(B) == frozenset(), "not connected: not heard"
     book.up(A)
     book.heard(A, m.Links([B]))
-    assert book.served(B) == {A}
+    assert book.reached_by(B) == {A}
     book.validators = frozenset({B})
-    assert book.served(B) == frozenset(), "no validator any more"
+    assert book.reached_by(B) == frozenset(), "no validator any more"
     book.validators = VALIDATORS
     book.down(A)
-    assert book.served(B) == frozenset()
+    assert book.reached_by(B) == frozenset()
 
 
 # --- votes stay among validators --------------------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ def test_a_transaction_that_its_entry_kept_to_itself_is_announced_to_the_next_on
 
 def test_members_that_only_say_they_lead_to_a_validator_do_not_keep_its_votes_from_it_for_ever() -> None:
     """Four liars whose ids come first, and one member that leads to the validator that nobody else is connected with."""
-    book = LinkBook(ident(0))
+    book = PeerTopology(ident(0))
     book.validators = frozenset(ident(i) for i in range(4))
     lost, honest, liars = ident(3), b"\xff" * 20, [bytes([n]) * 20 for n in range(4)]
     for peer in (ident(1), ident(2), honest, *liars):

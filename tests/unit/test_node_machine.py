@@ -221,7 +221,7 @@ def test_a_body_is_not_sent_more_often_than_allowed() -> None:
     answers = [x for _ in range(500) for x in sent(receive(node, 4, question, T0 + 7), m.FullBlock)]
     assert answers == [full] * BODIES.rate.burst
     assert sent(receive(node, 3, question, T0 + 7), m.FullBlock) == [full], "another one is answered all the same"
-    node.service.queued = lambda peer, lane: BODIES.room
+    node.service.queued = lambda peer, lane: BODIES.max_queued
     assert not sent(receive(node, 2, question, T0 + 7), m.FullBlock)
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from chain.codec import decode, encode
 from chain.host import Account, account_key
-from chain.ledger.outcome import Changes, Record, changes_of
+from chain.ledger.state_diff import Record, StateDiff, changes_of
 from chain.node import candidates, decided
 from chain.node import events as e
 from chain.node import messages as m
@@ -27,17 +27,17 @@ def net() -> Net:
     return chain_of(HEIGHTS)
 
 
-def told(net: Net) -> list[m.Outcome]:
+def told(net: Net) -> list[m.ExecutedBlock]:
     commits = [net.commits[0][h] for h in range(1, HEIGHTS + 1)]
-    return [m.Outcome(c.block, m.decode_certificate(c.certificate), c.receipts, changes_of(c.state)) for c in commits]
+    return [m.ExecutedBlock(c.block, m.decode_certificate(c.certificate), c.receipts, changes_of(c.state)) for c in commits]
 
 
 def test_blocks_are_taken_over_without_being_executed(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     node = fresh(4, trusting=1)
-    assert sent(receive(node, 1, m.Status(HEIGHTS)), m.GetOutcomes) == [m.GetOutcomes(1, m.MAX_SYNC_BLOCKS)]
+    assert sent(receive(node, 1, m.Status(HEIGHTS)), m.GetExecutedBlocks) == [m.GetExecutedBlocks(1, m.MAX_SYNC_BLOCKS)]
     monkeypatch.setattr(candidates, "apply_block", lambda *_, **__: pytest.fail("a block was executed"))
     monkeypatch.setattr("chain.ledger.tx.verify", lambda *_: pytest.fail("a transaction's signature was checked"))
-    effects = receive(node, 1, m.Outcomes(told(net)))
+    effects = receive(node, 1, m.ExecutedBlocks(told(net)))
     assert node.height == HEIGHTS
     assert node.state.root == net.nodes[0].state.root
     for commit in of_kind(effects, e.Commit):
@@ -49,14 +49,14 @@ def test_blocks_are_taken_over_without_being_executed(net: Net, monkeypatch: pyt
 
 def replace_executed(commit: e.Commit) -> tuple[object, ...]:
     c = commit
-    return c.height, c.block_id, c.block, c.tx_ids, c.receipts, c.mentions, c.state
+    return c.height, c.block_id, c.block, c.tx_ids, c.receipts, c.account_index, c.state
 
 
 def test_a_node_that_executes_everything_neither_asks_for_outcomes_nor_takes_them(net: Net) -> None:
     node = fresh(4)
     asked = receive(node, 1, m.Status(HEIGHTS))
-    assert sent(asked, m.GetOutcomes) == []
-    assert receive(node, 1, m.Outcomes(told(net))) == []
+    assert sent(asked, m.GetExecutedBlocks) == []
+    assert receive(node, 1, m.ExecutedBlocks(told(net))) == []
     assert node.height == 0
 
 
@@ -70,8 +70,8 @@ def test_where_a_peer_has_only_the_blocks_they_are_executed(net: Net) -> None:
 
 def with_changes(
     change: Callable[[list[Record], list[bytes]], tuple[list[Record], list[bytes]]],
-) -> Callable[[m.Outcome], m.Outcome]:
-    return lambda told: replace(told, changes=Changes(*change(list(told.changes.put), list(told.changes.gone))))
+) -> Callable[[m.ExecutedBlock], m.ExecutedBlock]:
+    return lambda told: replace(told, changes=StateDiff(*change(list(told.changes.put), list(told.changes.gone))))
 
 
 def richer(record: Record) -> Record:
@@ -81,13 +81,13 @@ def richer(record: Record) -> Record:
     return Record(record.key, encode(replace(account, balance=account.balance + 1)))
 
 
-def refused(told: m.Outcome) -> m.Outcome:
+def refused(told: m.ExecutedBlock) -> m.ExecutedBlock:
     last = decode(Receipt, told.receipts[-1], 10_000)
     return replace(told, receipts=[*told.receipts[:-1], encode(replace(last, code=1, events=[]))])
 
 
-def certified_by(what: str) -> Callable[[m.Outcome], m.Outcome]:
-    def lie(told: m.Outcome) -> m.Outcome:
+def certified_by(what: str) -> Callable[[m.ExecutedBlock], m.ExecutedBlock]:
+    def lie(told: m.ExecutedBlock) -> m.ExecutedBlock:
         wrong = forge(m.SyncBlock(told.block, told.certificate), what)
         return replace(told, block=wrong.block, certificate=wrong.certificate)
 
@@ -95,7 +95,7 @@ def certified_by(what: str) -> Callable[[m.Outcome], m.Outcome]:
 
 
 IDLE = account_key(ident(3))
-LIES: dict[str, Callable[[m.Outcome], m.Outcome]] = {
+LIES: dict[str, Callable[[m.ExecutedBlock], m.ExecutedBlock]] = {
     "too few signatures": certified_by("too few"),
     "a wrong signature": certified_by("signature"),
     "another block": certified_by("block"),
@@ -120,11 +120,11 @@ def test_blocks_are_hashed_elsewhere_while_the_next_are_asked_for(net: Net) -> N
     node = fresh(4, trusting=1)
     node._batches.worth = 1
     receive(node, 1, m.Status(HEIGHTS))
-    effects = receive(node, 1, m.Outcomes(told(net)[:2]))
+    effects = receive(node, 1, m.ExecutedBlocks(told(net)[:2]))
     (work,) = of_kind(effects, e.HashBlocks)
-    assert sent(effects, m.GetOutcomes) == [m.GetOutcomes(3, m.MAX_SYNC_BLOCKS)]
+    assert sent(effects, m.GetExecutedBlocks) == [m.GetExecutedBlocks(3, m.MAX_SYNC_BLOCKS)]
     assert node.height == 0
-    (more,) = of_kind(receive(node, 1, m.Outcomes(told(net)[2:])), e.HashBlocks)
+    (more,) = of_kind(receive(node, 1, m.ExecutedBlocks(told(net)[2:])), e.HashBlocks)
     node.handle(e.BlocksHashed(work.ticket, hash_blocks(work.blocks)[:1]), 0)
     assert node.height == 2, "what was not answered was hashed here"
     node.handle(e.BlocksHashed(more.ticket, []), 0)
@@ -139,14 +139,14 @@ def test_a_lie_costs_its_sender_and_what_stood_before_it_stays(net: Net, what: s
     node._batches.worth = 1 if eager else WORTH
     receive(node, 1, m.Status(HEIGHTS))
     good = told(net)
-    effects = receive(node, 1, m.Outcomes([*good[:2], LIES[what](good[2]), *good[3:]]))
+    effects = receive(node, 1, m.ExecutedBlocks([*good[:2], LIES[what](good[2]), *good[3:]]))
     for work in of_kind(effects, e.HashBlocks):
         effects = node.handle(e.BlocksHashed(work.ticket, hash_blocks(work.blocks)), 0)
     node._batches.worth = WORTH
     assert [p.peer for p in of_kind(effects, e.Penalize)] == [ident(1)]
     assert node.height == 2
     receive(node, 2, m.Status(HEIGHTS))
-    receive(node, 2, m.Outcomes(good[2:]))
+    receive(node, 2, m.ExecutedBlocks(good[2:]))
     assert node.state.root == net.nodes[0].state.root
 
 
@@ -158,7 +158,7 @@ def test_a_record_named_as_it_was_is_refused(net: Net) -> None:
     state = node.state
     idle = Record(IDLE, encode(state.get(IDLE)))
     padded = sorted([*good[0].changes.put, idle], key=lambda record: record.key)
-    effects = receive(node, 1, m.Outcomes([replace(good[0], changes=Changes(padded, good[0].changes.gone))]))
+    effects = receive(node, 1, m.ExecutedBlocks([replace(good[0], changes=StateDiff(padded, good[0].changes.gone))]))
     assert [p.peer for p in of_kind(effects, e.Penalize)] == [ident(1)]
     assert node.height == 0
 
@@ -168,16 +168,18 @@ def test_what_waited_here_leaves_the_pool_when_it_or_its_sequence_was_used(net: 
     used, overtaken, later = transfer(0, 0), transfer(0, 1, amount=77), transfer(0, HEIGHTS)
     ids = [node.submit(raw, 0) for raw in (used, overtaken, later)]
     receive(node, 1, m.Status(HEIGHTS))
-    effects = receive(node, 1, m.Outcomes(told(net)))
+    effects = receive(node, 1, m.ExecutedBlocks(told(net)))
     assert [drop.tx for drop in of_kind(effects, e.TxDropped)] == [ids[1]]
     assert [key in node.pool for key in ids] == [False, False, True]
 
 
 def test_a_request_is_answered_from_the_store(net: Net) -> None:
     node = net.nodes[0]
-    (read,) = of_kind(receive(node, 1, m.GetOutcomes(4, 64), net.now), e.ReadBlocks)
-    assert (read.peer, read.start, read.count, read.size, read.outcomes) == (ident(1), 4, 2, m.MAX_SYNC_BYTES, True)
+    (read,) = of_kind(receive(node, 1, m.GetExecutedBlocks(4, 64), net.now), e.ReadBlocks)
+    assert (read.peer, read.start, read.count, read.size, read.executed_blocks) == (ident(1), 4, 2, m.MAX_SYNC_BYTES, True)
     stored = [(t.block, encode(t.certificate), t.receipts, encode(t.changes)) for t in told(net)]
-    assert sent(node.handle(e.Answered(ident(1), encode(decided.outcomes(stored))), net.now), m.Outcomes) == [m.Outcomes(told(net))]
+    assert sent(node.handle(e.Answered(ident(1), encode(decided.executed_blocks(stored))), net.now), m.ExecutedBlocks) == [
+        m.ExecutedBlocks(told(net))
+    ]
     for start in (0, 99):
-        assert sent(receive(node, 1, m.GetOutcomes(start, 9), net.now), m.Blocks) == [m.Blocks([])]
+        assert sent(receive(node, 1, m.GetExecutedBlocks(start, 9), net.now), m.Blocks) == [m.Blocks([])]

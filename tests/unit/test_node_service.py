@@ -16,7 +16,7 @@ from chain.node import events as e
 from chain.node import messages as m
 from chain.node.node import STATE_EVERY
 from chain.node.relay import MAX_ANSWER, Relay
-from chain.node.service import ALL_READS, BODIES, HEIGHTS, MAX_OPEN, MAX_READS, OFFERS, POOL, READS, Allowance, Service
+from chain.node.service import ALL_READS, BODIES, HEIGHTS, MAX_OPEN, MAX_READS, OFFERS, POOL, READS, AnswerLimit, PeerService
 from chain.params import MAX_TX_BYTES, MAX_VALIDATORS
 from chain.types import PRECOMMIT, PREVOTE
 from tests.unit import consensus_kit
@@ -30,7 +30,7 @@ def names(count: int) -> list[bytes]:
     return [b"peer %03d" % i for i in range(count)]
 
 
-def run(service: Service, peers: list[bytes], ms: int, *, per_ms: int = 5) -> dict[bytes, int]:
+def run(service: PeerService, peers: list[bytes], ms: int, *, per_ms: int = 5) -> dict[bytes, int]:
     """Everybody asks all the time, and the disk is quick: how often each one was served."""
     served = dict.fromkeys(peers, 0)
     for now in range(ms):
@@ -44,7 +44,7 @@ def run(service: Service, peers: list[bytes], ms: int, *, per_ms: int = 5) -> di
 
 
 def test_few_questions_of_a_peer_are_open_and_the_others_are_dropped() -> None:
-    service = Service()
+    service = PeerService()
     (a,) = names(1)
     assert [service.ask(a, QUESTION) for _ in range(MAX_OPEN + 2)] == [True] * MAX_OPEN + [False, False]
     assert service.next(0) == (a, QUESTION)
@@ -54,7 +54,7 @@ def test_few_questions_of_a_peer_are_open_and_the_others_are_dropped() -> None:
 
 
 def test_one_question_of_a_peer_is_read_at_a_time_and_few_of_all() -> None:
-    service = Service()
+    service = PeerService()
     peers = names(MAX_READS + 3)
     for peer in peers:
         service.ask(peer, QUESTION)
@@ -66,18 +66,18 @@ def test_one_question_of_a_peer_is_read_at_a_time_and_few_of_all() -> None:
 
 def test_a_peer_is_served_at_its_rate() -> None:
     (a,) = names(1)
-    assert run(Service(), [a], 5_000)[a] == READS.rate.burst + 5 * READS.rate.per_s - 1
+    assert run(PeerService(), [a], 5_000)[a] == READS.rate.burst + 5 * READS.rate.per_s - 1
 
 
 def test_all_peers_together_are_served_at_the_rate_over_all_and_each_alike() -> None:
-    served = run(Service(), names(20), 5_000, per_ms=1)
+    served = run(PeerService(), names(20), 5_000, per_ms=1)
     assert ALL_READS.burst + 5 * ALL_READS.per_s - 1 == sum(served.values())
     assert max(served.values()) - min(served.values()) <= 1
 
 
 def test_who_asks_one_question_at_a_time_is_served_whatever_the_others_ask() -> None:
     """Twenty others ask all the time: its turn comes when each of them had one."""
-    service, asked, waits = Service(), 0, list[int]()
+    service, asked, waits = PeerService(), 0, list[int]()
     *crowd, modest = names(21)
     for now in range(10_000):
         for peer in crowd:
@@ -94,9 +94,9 @@ def test_who_asks_one_question_at_a_time_is_served_whatever_the_others_ask() -> 
 
 
 def test_nothing_is_read_for_a_peer_whose_queue_is_not_near_empty() -> None:
-    service = Service()
+    service = PeerService()
     slow, quick = names(2)
-    waits = {slow: READS.room, quick: READS.room - 1}
+    waits = {slow: READS.max_queued, quick: READS.max_queued - 1}
     service.queued = lambda peer, lane: waits[peer] if lane == e.REQUESTS else 0
     service.ask(slow, QUESTION)
     service.ask(quick, QUESTION)
@@ -108,7 +108,7 @@ def test_nothing_is_read_for_a_peer_whose_queue_is_not_near_empty() -> None:
 
 def test_what_is_answered_from_memory_counts_for_its_peer_alone() -> None:
     """Many may follow the chain block by block."""
-    service = Service()
+    service = PeerService()
     peers = names(20)
     for peer in peers:
         for _ in range(READS.rate.burst):
@@ -121,7 +121,7 @@ def test_what_is_answered_from_memory_counts_for_its_peer_alone() -> None:
 
 
 def test_who_connects_again_has_no_more_than_before() -> None:
-    service = Service()
+    service = PeerService()
     (a,) = names(1)
     assert run(service, [a], 22)[a] == READS.rate.burst
     service.down(a)
@@ -132,7 +132,7 @@ def test_who_connects_again_has_no_more_than_before() -> None:
 
 def test_what_is_read_for_a_peer_counts_until_it_is_read_wherever_the_peer_is() -> None:
     """Else who connects again while its answer is made has another one made beside it, and so on."""
-    service = Service()
+    service = PeerService()
     (a,) = names(1)
     service.ask(a, QUESTION)
     assert service.next(0) == (a, QUESTION)
@@ -146,7 +146,7 @@ def test_what_is_read_for_a_peer_counts_until_it_is_read_wherever_the_peer_is() 
 
 def test_a_clock_that_goes_back_takes_nothing_away() -> None:
     """The system's clock is set now and then."""
-    service = Service()
+    service = PeerService()
     assert allowed(service, BODIES, 1, HOUR) == 1
     assert allowed(service, BODIES, 99, 0) == BODIES.rate.burst - 1
     assert allowed(service, BODIES, 99, 1_000) == BODIES.rate.per_s
@@ -155,7 +155,7 @@ def test_a_clock_that_goes_back_takes_nothing_away() -> None:
 def test_of_the_rates_that_are_known_the_one_longest_unused_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Or a peer buys itself new ones with a few others' names."""
     monkeypatch.setattr("chain.node.service.MAX_KNOWN", 3)
-    service = Service()
+    service = PeerService()
     greedy, *others = names(9)
     assert sum(service.allows(greedy, BODIES, 0) for _ in range(99)) == BODIES.rate.burst
     for other in others:
@@ -163,17 +163,17 @@ def test_of_the_rates_that_are_known_the_one_longest_unused_is_forgotten(monkeyp
         assert not service.allows(greedy, BODIES, 0)
 
 
-def allowed(service: Service, what: Allowance, times: int, now: int) -> int:
+def allowed(service: PeerService, what: AnswerLimit, times: int, now: int) -> int:
     return sum(service.allows(b"peer", what, now) for _ in range(times))
 
 
 def test_answers_from_memory_have_a_rate_of_their_own_each() -> None:
-    service = Service()
+    service = PeerService()
     for what in (POOL, BODIES, HEIGHTS):
         assert allowed(service, what, 500, 0) == what.rate.burst
         assert allowed(service, what, 500, 1_000) == what.rate.per_s
         assert allowed(service, what, 500, HOUR) == what.rate.burst, "no more than a burst is saved"
-        service.queued = lambda peer, lane, what=what: what.room if lane == what.lane else 0  # type: ignore[misc]
+        service.queued = lambda peer, lane, what=what: what.max_queued if lane == what.queue else 0  # type: ignore[misc]
         assert allowed(service, what, 1, 2 * HOUR) == 0
         service.queued = lambda peer, lane: 0
 
@@ -188,7 +188,7 @@ def test_a_node_asked_for_blocks_again_and_again_reads_one_answer_at_a_time() ->
     net.submit(0, transfer(0, 1))
     net.reach(2)
     node = net.nodes[0]
-    effects = [x for i in range(5_000) for x in receive(node, 4, (m.GetBlocks, m.GetOutcomes)[i % 2](1, 64), net.now)]
+    effects = [x for i in range(5_000) for x in receive(node, 4, (m.GetBlocks, m.GetExecutedBlocks)[i % 2](1, 64), net.now)]
     assert len(of_kind(effects, e.ReadBlocks)) == 1 and not of_kind(effects, e.Penalize)
     rest = [x for _ in range(50) for x in node.handle(e.Answered(ident(4), None), net.now)]
     assert len(of_kind(rest, e.ReadBlocks)) == MAX_OPEN - 1
@@ -199,7 +199,7 @@ def test_in_one_go_a_peer_gets_one_answer_from_memory() -> None:
     net = Net()
     net.submit(0, transfer(0, 0))
     net.reach(1)
-    node, waits = net.nodes[0], READS.room
+    node, waits = net.nodes[0], READS.max_queued
     node.service.queued = lambda peer, lane: waits
     for peer in (2, 3):
         for _ in range(3):
@@ -214,7 +214,7 @@ def test_questions_of_a_peer_that_has_gone_are_forgotten() -> None:
     net = Net()
     net.submit(0, transfer(0, 0))
     net.reach(1)
-    node, waits = net.nodes[0], READS.room
+    node, waits = net.nodes[0], READS.max_queued
     node.service.queued = lambda peer, lane: waits
     receive(node, 3, QUESTION, net.now)
     node.handle(e.PeerDown(ident(3)), net.now)
@@ -229,7 +229,7 @@ def test_a_turn_that_could_not_come_comes_with_a_tick() -> None:
         net.submit(0, transfer(0, height - 1))
         net.reach(height)
     node = net.nodes[0]
-    waits = READS.room
+    waits = READS.max_queued
     node.service.queued = lambda peer, lane: waits
     assert not of_kind(receive(node, 4, QUESTION, net.now), e.ReadBlocks)
     assert not of_kind(node.handle(e.Fired(e.Tick()), net.now + 100), e.ReadBlocks)
@@ -323,7 +323,7 @@ def test_a_peer_that_lacks_all_votes_of_many_validators_gets_256_messages() -> N
     s.round, s.step = 1, Step.PREVOTE
     for round_, type_ in ((0, PRECOMMIT), (1, PREVOTE), (1, PRECOMMIT)):
         for index, member in enumerate(members):
-            s.book.add(consensus_kit.make_vote(type_, 4, round_, b"", member.id), index)
-    held = sum(len(s.book.tally(type_, round_).first) for round_, type_ in ((0, PRECOMMIT), (1, PREVOTE), (1, PRECOMMIT)))
+            s.votes.add(consensus_kit.make_vote(type_, 4, round_, b"", member.id), index)
+    held = sum(len(s.votes.tally(type_, round_).first) for round_, type_ in ((0, PRECOMMIT), (1, PREVOTE), (1, PRECOMMIT)))
     assert held == 3 * MAX_VALIDATORS > resend.MAX_ANSWER
     assert len(resend.answer(s, None, behind(4))) == resend.MAX_ANSWER == 256

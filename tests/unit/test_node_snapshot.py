@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 from msgspec.structs import replace
 
+from chain.buckets import BUCKETS, build, records, subroot_of
 from chain.codec import decode, encode
 from chain.crypto import sha256
 from chain.errors import Malformed
@@ -15,30 +16,29 @@ from chain.ledger import snapshot as parts
 from chain.ledger.snapshot import (
     ENTRY,
     MAX_DEPTH,
-    MAX_SUBPAGES,
-    Handover,
+    MAX_SUBBUCKETS,
     Offer,
+    ValidatorSetChange,
     check_signed,
-    decode_heads,
-    encode_heads,
-    encode_page,
-    follow_handover,
-    make_page,
+    decode_subroots,
+    encode_bucket,
+    encode_subroots,
+    follow_validator_change,
+    make_bucket,
     number_over,
     root_of,
-    subpages,
-    whole_heads,
-    whole_pages,
+    subbuckets,
+    whole_buckets,
+    whole_subroots,
 )
 from chain.node import events as e
 from chain.node import messages as m
 from chain.node import snapshot
-from chain.node.checks import make_pages
+from chain.node.checks import make_buckets
 from chain.node.node import Node
 from chain.node.service import MAX_OPEN
 from chain.node.snapshot import AGAIN, PATIENCE, REST
 from chain.node.sync import DEADLINE
-from chain.pages import PAGES, build, head_of, records
 from chain.types import PRECOMMIT, Certificate, Header, Validator, block_id, decode_block, quorum, validators_hash, vote_digest
 from tests.unit.node_kit import CHAIN, T0, Net, fresh, ident, key_of, of_kind, receive, sent, state_of
 from tests.unit.test_node_sync import chain_of
@@ -54,12 +54,12 @@ def net() -> Net:
 
 def pages_of(net: Net) -> dict[int, bytes]:
     state = net.nodes[0].state
-    return {n: page for n in range(1 << 16) if (page := state.page(n))}
+    return {n: page for n in range(1 << 16) if (page := state.bucket(n))}
 
 
 def offer_of(net: Net) -> Offer:
     commit = net.commits[0][HEIGHTS]
-    heads = encode_heads({number: head_of(page) for number, page in pages_of(net).items()})
+    heads = encode_subroots({number: subroot_of(page) for number, page in pages_of(net).items()})
     return Offer(decode_block(commit.block).header, m.decode_certificate(commit.certificate), heads)
 
 
@@ -84,13 +84,13 @@ def staged(node: Node, net: Net, peers: tuple[int, ...] = (1,)) -> list[e.Effect
 
 
 def answer(
-    node: Node, net: Net, peer: int, question: m.GetPages, twist: Callable[[list[bytes]], list[bytes]] = list
+    node: Node, net: Net, peer: int, question: m.GetBuckets, twist: Callable[[list[bytes]], list[bytes]] = list
 ) -> list[e.Effect]:
     pages = pages_of(net)
-    told = twist([encode_page(pages[number]) for number in question.numbers])
-    effects = receive(node, peer, m.Pages(question.height, question.numbers[: len(told)], told))
-    for work in of_kind(effects, e.TakePages):
-        effects = effects + node.handle(e.PagesTaken(work.ticket, make_pages(work.pages)[1]), T0)
+    told = twist([encode_bucket(pages[number]) for number in question.numbers])
+    effects = receive(node, peer, m.Buckets(question.height, question.numbers[: len(told)], told))
+    for work in of_kind(effects, e.TakeBuckets):
+        effects = effects + node.handle(e.BucketsTaken(work.ticket, make_buckets(work.buckets)[1]), T0)
     return effects
 
 
@@ -100,9 +100,9 @@ def test_a_node_far_behind_takes_the_state_and_asks_for_no_block(net: Net) -> No
     assert sent(effects, m.GetSnapshot) == [m.GetSnapshot()]
     assert sent(effects, m.GetBlocks) == []
     (stage,) = of_kind(receive(node, 1, m.Snapshot(False, [offer_of(net)])), e.StageSnapshot)
-    assert (stage.offer, stage.handovers) == (offer_of(net), [])
-    (question,) = sent(node.handle(e.SnapshotStaged([]), T0), m.GetPages)
-    assert question == m.GetPages(HEIGHTS, sorted(pages_of(net)))
+    assert (stage.offer, stage.validator_changes) == (offer_of(net), [])
+    (question,) = sent(node.handle(e.SnapshotStaged([]), T0), m.GetBuckets)
+    assert question == m.GetBuckets(HEIGHTS, sorted(pages_of(net)))
     effects = answer(node, net, 1, question)
     assert [switch.height for switch in of_kind(effects, e.Switch)] == [HEIGHTS]
     assert of_kind(effects, e.Penalize) == []
@@ -121,7 +121,7 @@ def test_pages_that_are_here_are_not_asked_for(net: Net) -> None:
     numbers = sorted(pages_of(net))
     asked(node)
     receive(node, 1, m.Snapshot(False, [offer_of(net)]))
-    (question,) = sent(node.handle(e.SnapshotStaged(numbers[1:]), T0), m.GetPages)
+    (question,) = sent(node.handle(e.SnapshotStaged(numbers[1:]), T0), m.GetBuckets)
     assert question.numbers == numbers[:1]
     node = fresh(4, snapshot_after=AFTER)
     asked(node)
@@ -146,12 +146,12 @@ OFFERS: dict[str, Callable[[Offer], Offer]] = {
     "another chain": lambda offer: changed(offer, chain_id=bytes(32)),
     "another version": lambda offer: changed(offer, version=2),
     "another block's certificate": lambda offer: replace(offer, header=replace(offer.header, time=1)),
-    "a head too few": lambda offer: replace(offer, heads=offer.heads[ENTRY:]),
-    "cut off": lambda offer: replace(offer, heads=offer.heads[:-1]),
-    "another hash": lambda offer: replace(offer, heads=offer.heads[:-1] + bytes([offer.heads[-1] ^ 1])),
-    "no head": lambda offer: replace(offer, heads=offer.heads[:8] + b"\x07" + offer.heads[9:]),
-    "not ascending": lambda offer: replace(offer, heads=offer.heads[ENTRY:] + offer.heads[:ENTRY]),
-    "nothing": lambda offer: replace(offer, heads=b""),
+    "a head too few": lambda offer: replace(offer, subroots=offer.subroots[ENTRY:]),
+    "cut off": lambda offer: replace(offer, subroots=offer.subroots[:-1]),
+    "another hash": lambda offer: replace(offer, subroots=offer.subroots[:-1] + bytes([offer.subroots[-1] ^ 1])),
+    "no head": lambda offer: replace(offer, subroots=offer.subroots[:8] + b"\x07" + offer.subroots[9:]),
+    "not ascending": lambda offer: replace(offer, subroots=offer.subroots[ENTRY:] + offer.subroots[:ENTRY]),
+    "nothing": lambda offer: replace(offer, subroots=b""),
 }
 
 
@@ -180,22 +180,22 @@ FALSE_PAGES: dict[str, Callable[[list[bytes]], list[bytes]]] = {
 @pytest.mark.parametrize("what", FALSE_PAGES)
 def test_a_false_page_costs_its_sender_and_comes_from_another_peer(net: Net, what: str) -> None:
     node = fresh(4, snapshot_after=AFTER)
-    (question,) = sent(staged(node, net, peers=(1, 2)), m.GetPages)
+    (question,) = sent(staged(node, net, peers=(1, 2)), m.GetBuckets)
     effects = answer(node, net, 1, question, FALSE_PAGES[what])
     assert [p.peer for p in of_kind(effects, e.Penalize)] == [ident(1)]
     assert of_kind(effects, e.Switch) == []
-    questions = sent(effects, m.GetPages) or sent(tick(node), m.GetPages)
+    questions = sent(effects, m.GetBuckets) or sent(tick(node), m.GetBuckets)
     assert questions and of_kind(answer(node, net, 2, questions[0]), e.Switch) == [e.Switch(HEIGHTS)]
 
 
 def test_pages_come_in_parts_and_whoever_falls_silent_is_passed_over(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot, "LITTLE", 1)  # these pages are small
     node = fresh(4, snapshot_after=AFTER)
-    (question,) = sent(staged(node, net, peers=(1, 2)), m.GetPages)
-    (rest,) = sent(answer(node, net, 1, question, lambda told: told[:1]), m.GetPages)
+    (question,) = sent(staged(node, net, peers=(1, 2)), m.GetBuckets)
+    (rest,) = sent(answer(node, net, 1, question, lambda told: told[:1]), m.GetBuckets)
     assert rest.numbers == question.numbers[1:]
     effects = tick(node, T0 + DEADLINE)
-    assert sent(effects, m.GetPages) == [rest]
+    assert sent(effects, m.GetBuckets) == [rest]
     assert ident(2) in [s.peer for s in of_kind(effects, e.Send)]
     assert of_kind(answer(node, net, 2, rest), e.Switch) == [e.Switch(HEIGHTS)]
 
@@ -205,14 +205,14 @@ def test_pages_that_two_snapshots_share_come_from_either(net: Net) -> None:
     node = fresh(4, snapshot_after=AFTER)
     asked(node, peers=(1, 2))
     receive(node, 1, m.Snapshot(False, [offer_of(net)]))
-    heads = decode_heads(offer_of(net).heads)
+    heads = decode_subroots(offer_of(net).subroots)
     first = min(heads)
-    other = encode_heads(heads | {first: b"\x02" + bytes(32)})
-    receive(node, 2, m.Snapshot(False, [replace(changed(offer_of(net), height=HEIGHTS - 1), heads=other)]))
-    (whole,) = sent(node.handle(e.SnapshotStaged([]), T0), m.GetPages)
+    other = encode_subroots(heads | {first: b"\x02" + bytes(32)})
+    receive(node, 2, m.Snapshot(False, [replace(changed(offer_of(net), height=HEIGHTS - 1), subroots=other)]))
+    (whole,) = sent(node.handle(e.SnapshotStaged([]), T0), m.GetBuckets)
     assert whole.height == HEIGHTS
-    effects = receive(node, 1, m.Pages(HEIGHTS, [], []))
-    (shared,) = sent(effects, m.GetPages)
+    effects = receive(node, 1, m.Buckets(HEIGHTS, [], []))
+    (shared,) = sent(effects, m.GetBuckets)
     assert (shared.height, shared.numbers) == (HEIGHTS - 1, sorted(heads)[1:]), "the first one's snapshot has gone"
     effects = answer(node, net, 2, shared)
     assert of_kind(effects, e.Penalize) == [] and of_kind(effects, e.Switch) == []
@@ -268,9 +268,9 @@ def test_who_gives_pages_little_by_little_makes_room_for_others(net: Net) -> Non
     late = T0 + DEADLINE - 1
     for peer in liars:
         for number in sorted(pages):
-            told = m.Pages(HEIGHTS, [number], [encode_page(pages[number])])
-            for work in of_kind(receive(node, peer, told, late), e.TakePages):
-                node.handle(e.PagesTaken(work.ticket, make_pages(work.pages)[1]), late)
+            told = m.Buckets(HEIGHTS, [number], [encode_bucket(pages[number])])
+            for work in of_kind(receive(node, peer, told, late), e.TakeBuckets):
+                node.handle(e.BucketsTaken(work.ticket, make_buckets(work.buckets)[1]), late)
     effects = asked(node, peers=(5,), now=late + 1)
     assert [s.peer for s in of_kind(effects, e.Send) if isinstance(m.decode_message(s.payload), m.GetSnapshot)] == [ident(5)]
     assert of_kind(effects, e.Penalize) == []
@@ -287,18 +287,18 @@ def test_a_false_height_makes_nobody_leave_its_chain(net: Net) -> None:
 
 def test_answers_that_nobody_asked_for_are_dropped(net: Net) -> None:
     node = fresh(4, snapshot_after=AFTER)
-    for message in (m.Snapshot(False, [offer_of(net)]), m.Handovers([]), m.Pages(HEIGHTS, [1], [b"x"])):
+    for message in (m.Snapshot(False, [offer_of(net)]), m.ValidatorChanges([]), m.Buckets(HEIGHTS, [1], [b"x"])):
         assert receive(node, 1, message) == []
-    assert node.handle(e.PagesTaken(7, [1]), T0) == []
+    assert node.handle(e.BucketsTaken(7, [1]), T0) == []
 
 
 def test_a_peer_s_questions_are_read_one_after_the_other_and_few_wait(net: Net) -> None:
     node = fresh(4)
-    questions = [m.GetSnapshot(), m.GetHandovers(1), m.GetPages(3, [1]), m.GetPages(3, [2]), m.GetPages(3, [3])]
+    questions = [m.GetSnapshot(), m.GetValidatorChanges(1), m.GetBuckets(3, [1]), m.GetBuckets(3, [2]), m.GetBuckets(3, [3])]
     effects = [effect for question in questions for effect in receive(node, 1, question)]
     assert [r.question for r in of_kind(effects, e.ReadSnapshot)] == questions[:1]
-    effects = node.handle(e.Answered(ident(1), encode(m.Pages(3, [], []))), T0)
-    assert sent(effects, m.Pages) == [m.Pages(3, [], [])]
+    effects = node.handle(e.Answered(ident(1), encode(m.Buckets(3, [], []))), T0)
+    assert sent(effects, m.Buckets) == [m.Buckets(3, [], [])]
     assert [r.question for r in of_kind(effects, e.ReadSnapshot)] == questions[1:2]
     rest = [r.question for _ in range(5) for r in of_kind(node.handle(e.Answered(ident(1), None), T0), e.ReadSnapshot)]
     assert rest == questions[2:MAX_OPEN], "what came beyond that was dropped"
@@ -325,15 +325,15 @@ def header_of(net: Net, height: int, before: list[Validator], after: list[Valida
     return replace(offer_of(net).header, height=height, round=0, proposer=before[height % len(before)].id, **sets)
 
 
-def handover(net: Net, height: int, before: list[Validator], after: list[Validator]) -> Handover:
+def handover(net: Net, height: int, before: list[Validator], after: list[Validator]) -> ValidatorSetChange:
     header = header_of(net, height, before, after)
-    return Handover(header, certified(header, before), after)
+    return ValidatorSetChange(header, certified(header, before), after)
 
 
 SETS = [a_set(0, 1, 2, 3), a_set(1, 2, 3, 4, 5), a_set(6, 7, 8, 9)]
 
 
-def handed(net: Net) -> tuple[Offer, list[Handover]]:
+def handed(net: Net) -> tuple[Offer, list[ValidatorSetChange]]:
     """A snapshot that none of the first validators signed."""
     told = offer_of(net)
     header = header_of(net, 90, SETS[2], SETS[2])
@@ -347,10 +347,10 @@ def test_the_validators_of_the_snapshot_follow_from_those_of_genesis(net: Net) -
     node = fresh(4, snapshot_after=AFTER)
     offer, links = handed(net)
     asked(node, height=100)
-    assert sent(receive(node, 1, m.Snapshot(False, [offer])), m.GetHandovers) == [m.GetHandovers(1)]
-    assert sent(receive(node, 1, m.Handovers(links[:1])), m.GetHandovers) == [m.GetHandovers(11)]
-    (stage,) = of_kind(receive(node, 1, m.Handovers(links[1:])), e.StageSnapshot)
-    assert (stage.offer, stage.handovers) == (offer, links)
+    assert sent(receive(node, 1, m.Snapshot(False, [offer])), m.GetValidatorChanges) == [m.GetValidatorChanges(1)]
+    assert sent(receive(node, 1, m.ValidatorChanges(links[:1])), m.GetValidatorChanges) == [m.GetValidatorChanges(11)]
+    (stage,) = of_kind(receive(node, 1, m.ValidatorChanges(links[1:])), e.StageSnapshot)
+    assert (stage.offer, stage.validator_changes) == (offer, links)
 
 
 def test_a_handover_that_its_own_set_did_not_sign_or_that_names_another_costs_its_sender(net: Net) -> None:
@@ -367,7 +367,7 @@ def test_a_handover_that_its_own_set_did_not_sign_or_that_names_another_costs_it
         node = fresh(4, snapshot_after=AFTER)
         asked(node, height=100)
         receive(node, 1, m.Snapshot(False, [offer]))
-        effects = receive(node, 1, m.Handovers(lie))
+        effects = receive(node, 1, m.ValidatorChanges(lie))
         assert [p.peer for p in of_kind(effects, e.Penalize)] == [ident(1)]
         assert of_kind(effects, e.StageSnapshot) == []
 
@@ -376,7 +376,7 @@ def test_who_cannot_show_the_handovers_is_left_alone(net: Net) -> None:
     node = fresh(4, snapshot_after=AFTER)
     asked(node, height=100)
     receive(node, 1, m.Snapshot(False, [handed(net)[0]]))
-    effects = receive(node, 1, m.Handovers([]))
+    effects = receive(node, 1, m.ValidatorChanges([]))
     assert of_kind(effects, e.Penalize) == []
     assert sent(tick(node), m.GetBlocks) != []
 
@@ -386,16 +386,16 @@ def test_who_cannot_show_the_handovers_is_left_alone(net: Net) -> None:
 
 def test_parts_come_back_from_their_encoding(net: Net) -> None:
     state, pages = net.nodes[0].state, pages_of(net)
-    heads = {number: head_of(page) for number, page in pages.items()}
-    assert decode_heads(encode_heads(heads)) == heads
+    heads = {number: subroot_of(page) for number, page in pages.items()}
+    assert decode_subroots(encode_subroots(heads)) == heads
     assert root_of(heads) == state.root and root_of({}) == bytes(32)
     keys: list[bytes] = []
     for number, page in pages.items():
-        made, shown = make_page(number, heads[number], encode_page(page))
+        made, shown = make_bucket(number, heads[number], encode_bucket(page))
         assert made == page
         keys += shown
         with pytest.raises(Malformed):
-            make_page(number ^ 1, heads[number], encode_page(page))
+            make_bucket(number ^ 1, heads[number], encode_bucket(page))
     assert sorted(k for k in keys if not k.startswith(b"v/")) == sorted(k for p in (b"d/", b"m/", b"j/") for k in state.keys(p))
     assert sorted(b"m/" + k[2:] for k in keys if k.startswith(b"v/")) == state.listing(b"m/")
     genesis_root = state_of(net.genesis).root
@@ -423,13 +423,13 @@ def page() -> bytes:
 
 @pytest.mark.parametrize("cut", [1, 60, 150, 400, 10**6])
 def test_a_page_is_cut_and_put_together_again_wherever_it_is_cut(page: bytes, cut: int) -> None:
-    found = list(subpages(0, page, cut))
+    found = list(subbuckets(0, page, cut))
     heads = {number: head for number, head, _ in found}
-    assert decode_heads(encode_heads(heads)) == heads
-    assert whole_heads(heads) == {0: head_of(page)}
-    assert root_of(heads) == root_of({0: head_of(page)})
-    made = {number: make_page(number, head, raw)[0] for number, head, raw in found}
-    assert whole_pages(made) == {0: page}
+    assert decode_subroots(encode_subroots(heads)) == heads
+    assert whole_subroots(heads) == {0: subroot_of(page)}
+    assert root_of(heads) == root_of({0: subroot_of(page)})
+    made = {number: make_bucket(number, head, raw)[0] for number, head, raw in found}
+    assert whole_buckets(made) == {0: page}
     assert all(len(raw) <= cut or head[:1] == b"\x02" for _, head, raw in found)
     if cut == 1:
         assert len(found) == 24, "every record is a subpage of its own"
@@ -449,16 +449,16 @@ def entry(number: int, kind: int = 3) -> bytes:
     [
         entry(5) + entry(4),
         entry(5) + entry(5),
-        entry(PAGES),
-        entry(2 * PAGES - 1),
+        entry(BUCKETS),
+        entry(2 * BUCKETS - 1),
         entry(1 << 63),
-        entry(5) + entry(2 * (PAGES + 5)),
-        entry(2 * (PAGES + 5)) + entry(5),
-        entry(2 * (PAGES + 5) + 1) + entry(2 * (PAGES + 5)),
-        entry(4 * (PAGES + 5) + 1) + entry(2 * (PAGES + 5)),
+        entry(5) + entry(2 * (BUCKETS + 5)),
+        entry(2 * (BUCKETS + 5)) + entry(5),
+        entry(2 * (BUCKETS + 5) + 1) + entry(2 * (BUCKETS + 5)),
+        entry(4 * (BUCKETS + 5) + 1) + entry(2 * (BUCKETS + 5)),
         entry(5, 1),
         entry(5)[:-1],
-        b"".join(entry((PAGES << 14) + n) for n in range(MAX_SUBPAGES + 1)),
+        b"".join(entry((BUCKETS << 14) + n) for n in range(MAX_SUBBUCKETS + 1)),
     ],
     ids=[
         "descending",
@@ -477,12 +477,12 @@ def entry(number: int, kind: int = 3) -> bytes:
 )
 def test_heads_that_do_not_cut_a_state_are_refused(raw: bytes) -> None:
     with pytest.raises(Malformed):
-        decode_heads(raw)
+        decode_subroots(raw)
 
 
 def test_as_many_subpages_as_are_taken_cost_a_bounded_number_of_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each as deep as it goes: from every one of them to the root of its page."""
-    heads = decode_heads(b"".join(entry((1 << MAX_DEPTH) + (n << 33)) for n in range(MAX_SUBPAGES)))
+    heads = decode_subroots(b"".join(entry((1 << MAX_DEPTH) + (n << 33)) for n in range(MAX_SUBBUCKETS)))
     hashed = 0
     above = parts.above_of
 
@@ -493,12 +493,12 @@ def test_as_many_subpages_as_are_taken_cost_a_bounded_number_of_hashes(monkeypat
 
     monkeypatch.setattr(parts, "above_of", counted)
     assert len(root_of(heads)) == 32
-    assert hashed <= MAX_SUBPAGES * (MAX_DEPTH - 16)
+    assert hashed <= MAX_SUBBUCKETS * (MAX_DEPTH - 16)
 
 
 def test_a_header_is_signed_by_the_set_that_it_names(net: Net) -> None:
     link = handover(net, 10, SETS[0], SETS[1])
-    assert follow_handover(CHAIN, link, SETS[0]) == SETS[1]
+    assert follow_validator_change(CHAIN, link, SETS[0]) == SETS[1]
     check_signed(CHAIN, link.header, link.certificate, SETS[0])
     with pytest.raises(Malformed, match="another validator set"):
         check_signed(CHAIN, link.header, link.certificate, SETS[1])
@@ -519,14 +519,14 @@ def begun(net: Net, signed: tuple[int, int, int]) -> Node:
 
 def test_a_guard_that_is_older_than_the_snapshot_shows_in_its_state_or_certificate(net: Net) -> None:
     """LC-NODE-31: of the blocks before the snapshot nothing else is left to show it."""
-    assert begun(net, (0, 0, 0))._amnesia._forgot
-    assert not begun(net, (HEIGHTS, 0, PRECOMMIT))._amnesia._forgot
+    assert begun(net, (0, 0, 0))._double_sign_check._guard_is_old
+    assert not begun(net, (HEIGHTS, 0, PRECOMMIT))._double_sign_check._guard_is_old
     nobody = Node(ident(5), bytes(32), net.nodes[0].state, bytes(32), signed=(0, 0, 0))
-    assert not nobody._amnesia._forgot
+    assert not nobody._double_sign_check._guard_is_old
 
 
 def test_blocks_that_came_meanwhile_are_not_given_up_for_the_snapshot(net: Net) -> None:
     node = fresh(4, snapshot_after=AFTER)
-    (question,) = sent(staged(node, net), m.GetPages)
+    (question,) = sent(staged(node, net), m.GetBuckets)
     node.sync.at(HEIGHTS, T0)
     assert of_kind(answer(node, net, 1, question), e.Switch) == []

@@ -15,7 +15,7 @@ from chain.node.batches import MAX_BATCHES, open_block
 from chain.node.candidates import MAX_CANDIDATES
 from chain.node.checks import are_signed
 from chain.node.node import Node
-from chain.node.sync import DEADLINE, HELD, MAX_PEERS, PATIENCE, SHUN, Sync
+from chain.node.sync import BACKOFF_MS, DEADLINE, HELD, MAX_PEERS, PATIENCE, Sync
 from chain.types import PRECOMMIT, Block, Certificate, Header, block_id, decode_block
 from tests.unit.node_kit import PARAMS, T0, Net, fresh, genesis, ident, of_kind, receive, sent, state_of, transfer, vote
 
@@ -96,8 +96,8 @@ def test_every_useless_answer_doubles_the_time_for_which_others_are_asked_instea
     for n in range(5):
         s.failed(b"a", now)
         s.peer(b"a", 2**40)
-        assert asked(s, now + SHUN * 2**n - 1) == b"b"
-        now += SHUN * 2**n
+        assert asked(s, now + BACKOFF_MS * 2**n - 1) == b"b"
+        now += BACKOFF_MS * 2**n
         assert asked(s, now) == b"a"
     s.failed(b"a", now)
     s.useful(b"a")

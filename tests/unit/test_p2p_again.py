@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 
 from chain.crypto import address
-from p2p.book import MAX_MEMBERS, MAX_SEEDS, PeerBook, normal
+from p2p.address_book import MAX_MEMBERS, MAX_SEEDS, AddressBook, normal
 from p2p.connection import MAX_OPEN, Intake
 from p2p.discovery import Dial, Wanted, choose_dials
-from p2p.gossip import Gossip
+from p2p.gossip import GossipTargets
 from p2p.half_open import KEPT, MAX_HALF_OPEN_PER_HOST, HalfOpen
 from p2p.hosts import host_of_address, network_of_address
-from p2p.lanes import LaneLimit, Lanes
-from p2p.limits import Bucket, Standing
+from p2p.limits import PeerScores, TokenBucket
+from p2p.send_queues import QueueLimit, SendQueues
 from p2p.transport import MAX_METERS
-from p2p.wire import LANE_TRANSACTIONS, LANES, MAX_ADDRESSES, NODE, PIECE_BYTES, Reassembler, part_frame
+from p2p.wire import MAX_ADDRESSES, NODE, PIECE_BYTES, QUEUE_TRANSACTIONS, QUEUES, Reassembler, part_frame
 from tests.unit.p2p_kit import FAST, Node, id_of, key_of, members_of, pair, raw, running, until
 
 NOW = 1_800_000_000.0
@@ -40,7 +40,7 @@ def rng() -> random.Random:
 
 
 def test_a_clock_that_was_set_back_postpones_no_dial_for_long_and_a_small_step_no_back_off() -> None:
-    book = PeerBook()
+    book = AddressBook()
     book.succeeded(peer(1), "h:1", NOW)
     for _ in range(20):
         book.failed(peer(1), "h:1", NOW, rng())
@@ -50,7 +50,7 @@ def test_a_clock_that_was_set_back_postpones_no_dial_for_long_and_a_small_step_n
 
 
 def test_a_lasting_connection_forgets_the_failures_of_its_address_also_as_a_seed() -> None:
-    book = PeerBook()
+    book = AddressBook()
     book.add_seed("h:1")
     book.succeeded(peer(1), "h:1", NOW)
     for _ in range(4):
@@ -62,7 +62,7 @@ def test_a_lasting_connection_forgets_the_failures_of_its_address_also_as_a_seed
 
 
 def test_nobody_is_told_its_own_address_and_those_connected_come_first() -> None:
-    book = PeerBook()
+    book = AddressBook()
     for i in range(200):
         book.succeeded(peer(i), f"h{i}:1", NOW)
     told = [entry.id for entry in book.share(rng(), exclude=peer(150), connected={peer(150), peer(151), peer(7)})]
@@ -70,14 +70,14 @@ def test_nobody_is_told_its_own_address_and_those_connected_come_first() -> None
 
 
 def test_what_a_member_said_of_itself_is_passed_on_only_while_it_is_connected() -> None:
-    book = PeerBook()
+    book = AddressBook()
     book.learn(peer(1), ["h:1"], teller=peer(1))
     assert book.share(rng(), exclude=ME, connected=set()) == []
     assert [e.id for e in book.share(rng(), exclude=ME, connected={peer(1)})] == [peer(1)]
 
 
 def test_the_book_says_when_its_file_is_old(tmp_path: Path) -> None:
-    book = PeerBook(tmp_path / "peers.json")
+    book = AddressBook(tmp_path / "peers.json")
     book.learn(peer(1), ["h:1"], teller=peer(9))
     assert not book.changed, "rumours are not kept"
     book.succeeded(peer(1), "h:1", NOW)
@@ -87,7 +87,7 @@ def test_the_book_says_when_its_file_is_old(tmp_path: Path) -> None:
     book.forget(peer(1))
     assert book.changed, "who was removed is removed from the disk"
     book.write(book.snapshot())
-    again = PeerBook(tmp_path / "peers.json")
+    again = AddressBook(tmp_path / "peers.json")
     again.load()
     assert again.members() == []
 
@@ -96,7 +96,7 @@ def test_a_damaged_entry_leaves_nothing_of_the_file_in_the_book(tmp_path: Path) 
     path = tmp_path / "peers.json"
     good = f'"{address(peer(1))}":[["h:1",1.0,0]]'
     path.write_text(f'{{"version":1,"members":{{{good},"lc1x":[["h:1",1.0,0]]}}}}')
-    book = PeerBook(path)
+    book = AddressBook(path)
     book.load()
     assert book.members() == [] and book.damaged is not None
     book.load()  # no file any more
@@ -108,7 +108,7 @@ def test_a_file_of_many_members_and_addresses_is_taken_within_the_bounds(tmp_pat
         f'"{address(peer(i))}":[{",".join(f"""["h:{k}",1.0,-3]""" for k in range(1, 9))}]' for i in range(MAX_MEMBERS + 9)
     )
     path.write_text(f'{{"version":1,"members":{{{many}}}}}')
-    book = PeerBook(path)
+    book = AddressBook(path)
     book.load()
     assert len(book.members()) == MAX_MEMBERS
     assert all(len(book.places(member)) == MAX_ADDRESSES for member in book.members())
@@ -116,7 +116,7 @@ def test_a_file_of_many_members_and_addresses_is_taken_within_the_bounds(tmp_pat
 
 
 def test_a_newcomer_pushes_out_who_answered_longest_ago_and_never_itself() -> None:
-    book = PeerBook()
+    book = AddressBook()
     for i in range(1, MAX_MEMBERS + 1):
         book.succeeded(peer(i), "h:1", NOW + i)
     book.succeeded(peer(5_000), "h:1", NOW - 9)  # the clock was set back
@@ -124,7 +124,7 @@ def test_a_newcomer_pushes_out_who_answered_longest_ago_and_never_itself() -> No
 
 
 def test_a_full_book_takes_a_rumour_as_soon_as_one_in_it_failed() -> None:
-    book = PeerBook()
+    book = AddressBook()
     for i in range(MAX_MEMBERS):
         book.learn(peer(i), ["h:1"], teller=peer(10_000 + i // 60))
     for _ in range(2):
@@ -135,7 +135,7 @@ def test_a_full_book_takes_a_rumour_as_soon_as_one_in_it_failed() -> None:
 
 
 def test_seeds_are_bounded_back_off_and_forget_who_answered_when_they_go() -> None:
-    book = PeerBook()
+    book = AddressBook()
     for i in range(MAX_SEEDS):
         book.add_seed(f"h{i}:1")
     with pytest.raises(ValueError, match="at most 64"):
@@ -156,18 +156,18 @@ def test_ports_and_names_have_one_form() -> None:
 # --- whom to dial -----------------------------------------------------------------------------------------------------------------
 
 
-def dials(book: PeerBook, wanted: Wanted, connected: set[bytes], dialling: set[Dial]) -> list[Dial]:
+def dials(book: AddressBook, wanted: Wanted, connected: set[bytes], dialling: set[Dial]) -> list[Dial]:
     return choose_dials(book, NOW, wanted, own_id=ME, connected=connected, dialling=dialling, rng=rng())
 
 
 def test_dials_under_way_count_towards_the_bounds_and_a_seed_is_dialled_once_for_its_member() -> None:
-    book = PeerBook()
+    book = AddressBook()
     for i in range(1, 30):
         book.succeeded(peer(i), f"h{i}:1", NOW)
     under_way = {Dial("x:1", peer(100)), Dial("x:2", None)}
     assert len(dials(book, Wanted(frozenset(), 5, 8), {peer(1)}, under_way)) == 2, "one is connected, two are dialled"
     assert len(dials(book, Wanted(frozenset(), 50, 8), set(), under_way)) == 6
-    seeds = PeerBook()
+    seeds = AddressBook()
     for i in range(12):
         seeds.add_seed(f"{address(peer(7))}@s{i}:1")
     assert len(dials(seeds, Wanted(frozenset(), 5, 8), set(), set())) == 1
@@ -183,7 +183,7 @@ def test_dials_under_way_count_towards_the_bounds_and_a_seed_is_dialled_once_for
 
 
 def test_a_member_that_becomes_a_validator_leaves_the_mesh_at_once_and_its_place_is_filled() -> None:
-    gossip = Gossip(3, rng())
+    gossip = GossipTargets(3, rng())
     for i in range(6):
         gossip.peer(peer(i), True)
     before = gossip.mesh_targets()
@@ -199,13 +199,13 @@ def test_a_member_that_becomes_a_validator_leaves_the_mesh_at_once_and_its_place
 
 
 def test_a_clock_that_goes_back_costs_nobody_anything() -> None:
-    bucket = Bucket(10, 20, 100.0)
+    bucket = TokenBucket(10, 20, 100.0)
     assert bucket.take(0.0, 20) == 0.0, "an hour back is no debt"
     assert bucket.take(0.0, 5) == 0.5
 
 
 def test_a_block_begins_with_a_clean_score_lasts_longer_each_time_and_ends() -> None:
-    standing = Standing(limit=10, half_life=1e9, block=60, longest=200, capacity=2)
+    standing = PeerScores(limit=10, half_life=1e9, block=60, longest=200, capacity=2)
     lasts = []
     for turn in range(4):
         now = turn * 1_000.0
@@ -221,12 +221,12 @@ def test_a_block_begins_with_a_clean_score_lasts_longer_each_time_and_ends() -> 
 
 
 def test_what_waits_is_counted_to_the_byte_through_drops_and_parts() -> None:
-    lanes = Lanes((LaneLimit(4, 3 * PIECE_BYTES),) * LANES)
+    lanes = SendQueues((QueueLimit(4, 3 * PIECE_BYTES),) * QUEUES)
     sizes = [10, 2 * PIECE_BYTES, 20, 30]
-    assert all(lanes.push(LANE_TRANSACTIONS, bytes(size)) for size in sizes)
-    assert (lanes.count, lanes.waiting(LANE_TRANSACTIONS), lanes.size) == (4, sum(sizes), sum(sizes))
-    assert lanes.push(LANE_TRANSACTIONS, bytes(5))
-    assert (lanes.count, lanes.size, lanes.dropped[LANE_TRANSACTIONS]) == (4, sum(sizes) - 10 + 5, 1), (
+    assert all(lanes.push(QUEUE_TRANSACTIONS, bytes(size)) for size in sizes)
+    assert (lanes.count, lanes.waiting(QUEUE_TRANSACTIONS), lanes.size) == (4, sum(sizes), sum(sizes))
+    assert lanes.push(QUEUE_TRANSACTIONS, bytes(5))
+    assert (lanes.count, lanes.size, lanes.dropped[QUEUE_TRANSACTIONS]) == (4, sum(sizes) - 10 + 5, 1), (
         "the fifth pushed out the first"
     )
     frames = Reassembler()
@@ -390,9 +390,9 @@ async def test_the_book_is_on_the_disk_after_a_stop_and_a_disk_that_failed_is_tr
 
             with monkeypatch.context() as patch:
                 patch.setattr(b.book, "write", full)
-                await b.net._save_book()
+                await b.net._save_address_book()
             assert b.book.changed, "it is not on the disk"
-    again = PeerBook(path)
+    again = AddressBook(path)
     again.load()
     assert again.members() == [id_of(0)]
 

@@ -13,7 +13,7 @@ from chain import params
 from chain.consensus import resend, votes
 from chain.node import batches, bodies, candidates, messages, node, relay, service, snapshot
 from client import driver, snapshots, waiting
-from p2p import book, config, connection, wire
+from p2p import address_book, config, connection, wire
 from p2p.content import exchange, serving
 from p2p.content import messages as content_messages
 from p2p.content import service as content
@@ -25,7 +25,7 @@ CHANNELS: dict[str, Any] = {"NODE": messages.Message, "PEERS": wire.PeersMessage
 MODULES = {
     "batches": batches,
     "bodies": bodies,
-    "book": book,
+    "address_book": address_book,
     "candidates": candidates,
     "config": config,
     "connection": connection,

@@ -17,7 +17,7 @@ import pytest
 import structlog
 
 from p2p import listener
-from p2p.book import PeerBook
+from p2p.address_book import AddressBook
 from p2p.half_open import MAX_HALF_OPEN, MAX_HALF_OPEN_PER_HOST, MAX_HALF_OPEN_PER_NETWORK, HalfOpen
 from p2p.hosts import host_of_address, network_of_address
 from p2p.listener import CUT_OFF
@@ -123,7 +123,7 @@ def test_no_bound_is_ever_passed_and_every_newcomer_comes_in(seed: int) -> None:
 
 
 def test_the_book_names_hosts_of_verified_addresses_and_of_configured_peers() -> None:
-    book = PeerBook()
+    book = AddressBook()
     book.add_seed("192.0.2.1:7400")
     book.succeeded(id_of(1), "[2001:db8::1]:7400", 1.0)
     book.learn(id_of(2), ["203.0.113.9:7400"], id_of(3))

@@ -13,9 +13,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from chain.crypto import SigningKey, account_id, address, sha256
-from p2p.book import MAX_MEMBERS, MAX_RUMOURS, RUMOUR_TRIES, PeerBook, endpoint, normal, parse_endpoint, parse_seed
+from p2p.address_book import MAX_MEMBERS, MAX_RUMOURS, RUMOUR_TRIES, AddressBook, endpoint, normal, parse_endpoint, parse_seed
 from p2p.discovery import NEAR, Dial, Wanted, absorb, choose_dials
-from p2p.gossip import Gossip
+from p2p.gossip import GossipTargets
 from p2p.tls import (
     BINDING_OID,
     CA,
@@ -88,12 +88,12 @@ def test_a_configured_peer_may_name_its_identity() -> None:
 
 
 def test_the_book_survives_a_restart_with_what_was_verified_only(tmp_path: Path) -> None:
-    book = PeerBook(tmp_path / "peers.json")
+    book = AddressBook(tmp_path / "peers.json")
     book.succeeded(peer(1), "10.0.0.1:1", NOW)
     book.learn(peer(2), ["10.0.0.2:1"], peer(1))
     book.write(book.snapshot())
     assert (tmp_path / "peers.json").stat().st_mode & 0o777 == 0o600
-    again = PeerBook(tmp_path / "peers.json")
+    again = AddressBook(tmp_path / "peers.json")
     again.load()
     assert again.members() == [peer(1)] and again.places(peer(1))[0].last_success == NOW
 
@@ -112,13 +112,13 @@ def test_the_book_survives_a_restart_with_what_was_verified_only(tmp_path: Path)
 def test_a_damaged_book_is_put_aside_and_the_node_starts_empty(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "peers.json"
     path.write_bytes(content)
-    book = PeerBook(path)
+    book = AddressBook(path)
     book.load()
     assert book.members() == [] and book.damaged is not None and book.damaged.exists() and not path.exists()
 
 
 def test_failed_dials_back_off_longer_each_time_with_jitter() -> None:
-    book, r, waits = PeerBook(), rng(), []
+    book, r, waits = AddressBook(), rng(), []
     book.succeeded(peer(1), "h:1", NOW)
     for _ in range(12):
         book.failed(peer(1), "h:1", NOW, r)
@@ -131,7 +131,7 @@ def test_failed_dials_back_off_longer_each_time_with_jitter() -> None:
 
 
 def test_a_rumour_that_fails_is_forgotten_and_a_verified_address_is_not() -> None:
-    book = PeerBook()
+    book = AddressBook()
     book.learn(peer(1), ["liar:1"], peer(9))
     book.succeeded(peer(2), "good:1", NOW)
     for _ in range(RUMOUR_TRIES):
@@ -141,7 +141,7 @@ def test_a_rumour_that_fails_is_forgotten_and_a_verified_address_is_not() -> Non
 
 
 def test_rumours_do_not_push_out_the_address_of_a_member_that_is_away() -> None:
-    book = PeerBook()
+    book = AddressBook()
     book.succeeded(peer(1), "good:1", NOW)
     for _ in range(50):
         book.failed(peer(1), "good:1", NOW, rng())
@@ -153,7 +153,7 @@ def test_rumours_do_not_push_out_the_address_of_a_member_that_is_away() -> None:
 
 
 def test_a_full_book_gives_up_no_verified_member_for_a_rumour() -> None:
-    book = PeerBook()
+    book = AddressBook()
     for i in range(MAX_MEMBERS):
         book.succeeded(peer(i), f"good:{i + 1}", NOW + i)
     book.learn(peer(7), ["liar:1"], teller=peer(8))
@@ -164,7 +164,7 @@ def test_a_full_book_gives_up_no_verified_member_for_a_rumour() -> None:
 
 
 def test_a_liar_can_place_few_rumours_and_never_displace_what_is_verified() -> None:
-    book = PeerBook()
+    book = AddressBook()
     book.succeeded(peer(0), "good:1", NOW)
     for i in range(1_000):
         book.learn(peer(i % 300), [f"liar:{i + 1}"], teller=peer(9))
@@ -175,7 +175,7 @@ def test_a_liar_can_place_few_rumours_and_never_displace_what_is_verified() -> N
 
 def test_what_a_member_says_of_itself_counts_however_much_others_lied_about_it() -> None:
     """It is connected, so nobody dials the lies and finds them out: they would stand, and nobody would be told where it is."""
-    book = PeerBook()
+    book = AddressBook()
     book.learn(peer(1), [f"liar:{k}" for k in range(1, 5)], teller=peer(9))
     assert book.learn(peer(1), ["true:1", "true:2"], teller=peer(1)) == 2
     assert len(book.places(peer(1))) == 4
@@ -190,7 +190,7 @@ def test_what_a_member_says_of_itself_counts_however_much_others_lied_about_it()
 
 
 def test_who_tells_another_s_true_address_does_not_keep_it_from_being_passed_on() -> None:
-    book = PeerBook()
+    book = AddressBook()
     for i in range(MAX_RUMOURS):
         book.learn(peer(100 + i), ["true:1"], teller=peer(9))
     book.learn(peer(100), ["true:1"], teller=peer(100))
@@ -199,7 +199,7 @@ def test_who_tells_another_s_true_address_does_not_keep_it_from_being_passed_on(
 
 
 def test_a_member_finds_a_place_in_a_book_that_others_filled_with_rumours() -> None:
-    book = PeerBook()
+    book = AddressBook()
     for i in range(MAX_MEMBERS):
         book.learn(peer(i), ["liar:1"], teller=peer(10_000 + i // MAX_RUMOURS))
     assert book.learn(peer(5_000), ["liar:1"], teller=peer(9_999)) == 0
@@ -211,7 +211,7 @@ def test_a_member_finds_a_place_in_a_book_that_others_filled_with_rumours() -> N
 
 
 def test_rumours_free_their_tellers_share_when_they_prove_true_or_false() -> None:
-    book = PeerBook()
+    book = AddressBook()
     for i in range(MAX_RUMOURS):
         assert book.learn(peer(i), ["h:1"], peer(9)) == 1
     assert book.learn(peer(99), ["h:1"], peer(9)) == 0
@@ -222,7 +222,7 @@ def test_rumours_free_their_tellers_share_when_they_prove_true_or_false() -> Non
 
 
 def test_the_book_is_bounded() -> None:
-    book = PeerBook()
+    book = AddressBook()
     for i in range(MAX_MEMBERS + 50):
         book.succeeded(peer(i), "h:1", NOW + i)
     assert len(book.members()) == MAX_MEMBERS and peer(MAX_MEMBERS + 49) in book.members() and peer(0) not in book.members()
@@ -232,7 +232,7 @@ def test_the_book_is_bounded() -> None:
 
 
 def test_others_are_told_verified_addresses_and_what_connected_members_said_of_themselves() -> None:
-    book = PeerBook()
+    book = AddressBook()
     book.succeeded(peer(1), "a:1", NOW)
     book.learn(peer(2), ["b:1"], peer(2))
     book.learn(peer(3), ["c:1"], peer(1))
@@ -243,7 +243,7 @@ def test_others_are_told_verified_addresses_and_what_connected_members_said_of_t
 
 
 def test_a_seed_keeps_its_configured_identity_and_an_open_one_forgets_a_wrong_guess() -> None:
-    book = PeerBook()
+    book = AddressBook()
     book.add_seed(f"{address(peer(1))}@h:1")
     book.add_seed("h:2")
     book.succeeded(peer(2), "h:2", NOW)
@@ -255,12 +255,12 @@ def test_a_seed_keeps_its_configured_identity_and_an_open_one_forgets_a_wrong_gu
 # --- whom to dial -----------------------------------------------------------------------------------------------------------------
 
 
-def dials(book: PeerBook, wanted: Wanted, connected: set[bytes] = set(), dialling: set[Dial] = set()) -> list[Dial]:  # noqa: B006
+def dials(book: AddressBook, wanted: Wanted, connected: set[bytes] = set(), dialling: set[Dial] = set()) -> list[Dial]:  # noqa: B006
     return choose_dials(book, NOW, wanted, own_id=ME, connected=connected, dialling=dialling, rng=rng())
 
 
-def full_book(n: int) -> PeerBook:
-    book = PeerBook()
+def full_book(n: int) -> AddressBook:
+    book = AddressBook()
     for i in range(n):
         book.succeeded(peer(i), f"h{i}:1", NOW)
     return book
@@ -319,7 +319,7 @@ def test_addresses_in_back_off_wait() -> None:
 
 
 def test_seeds_are_dialled_until_their_member_is_connected() -> None:
-    book = PeerBook()
+    book = AddressBook()
     book.add_seed("seed:1")
     wanted = Wanted(frozenset(), others=0, dials=9)
     assert dials(book, wanted) == [Dial("seed:1", None)]
@@ -328,7 +328,7 @@ def test_seeds_are_dialled_until_their_member_is_connected() -> None:
 
 
 def test_answers_about_strangers_and_about_ourselves_are_not_believed() -> None:
-    book = PeerBook()
+    book = AddressBook()
     answer = Peers([PeerAddresses(peer(1), ["a:1"]), PeerAddresses(peer(2), ["b:1"]), PeerAddresses(ME, ["c:1"])])
     assert absorb(book, answer, peer(9), ME, lambda p: p != peer(2)) == 1 and book.members() == [peer(1)]
     assert absorb(book, Peers([PeerAddresses(peer(1), ["http://x/", "a:0", "é:1"])]), peer(9), ME, lambda _: True) == 0
@@ -337,8 +337,8 @@ def test_answers_about_strangers_and_about_ourselves_are_not_believed() -> None:
 # --- gossip -----------------------------------------------------------------------------------------------------------------------
 
 
-def mesh_of(n: int, degree: int) -> Gossip:
-    gossip = Gossip(degree, rng())
+def mesh_of(n: int, degree: int) -> GossipTargets:
+    gossip = GossipTargets(degree, rng())
     for i in range(n):
         gossip.peer(peer(i), True)
     return gossip

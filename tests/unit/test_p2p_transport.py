@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from chain.crypto import address, sha256
-from p2p.book import PeerBook
+from p2p.address_book import AddressBook
 from p2p.discovery import Dial
 from p2p.tls import Binding, Leaf, binding_digest, issue_bound, issue_leaf, make_ca, make_contexts, spki
 from p2p.wire import CONTENT, NODE, PATH
@@ -261,7 +261,7 @@ async def test_five_nodes_that_know_one_each_find_all_others(tmp_path: Path) -> 
         await until(lambda: all(len(n.connected()) == 4 for n in nodes), 15)
     finally:
         await asyncio.gather(*(n.net.stop() for n in nodes))
-    book = PeerBook(tmp_path / "4.json")
+    book = AddressBook(tmp_path / "4.json")
     book.load()
     assert (tmp_path / "4.json").stat().st_mode & 0o777 == 0o600 and len(book.members()) >= 1
 

@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 from chain.crypto import sha256
 from chain.errors import Malformed
 from chain.params import PROTOCOL_VERSION
-from p2p.lanes import LaneLimit, Lanes
-from p2p.limits import Bucket, Standing
+from p2p.limits import PeerScores, TokenBucket
+from p2p.send_queues import QueueLimit, SendQueues
 from p2p.wire import (
     BATCH_MESSAGES,
     CHANNEL_LIMITS,
     CONTENT,
-    LANES,
     MAX_FRAME,
     NODE,
     PEERS,
     PIECE_BYTES,
+    QUEUES,
     GetPeers,
     Hello,
     PeerAddresses,
@@ -37,7 +37,7 @@ from p2p.wire import (
 )
 
 
-def drain(lanes: Lanes) -> list[bytes]:
+def drain(lanes: SendQueues) -> list[bytes]:
     frames = []
     while (frame := lanes.next_frame()) is not None:
         frames.append(frame)
@@ -48,10 +48,10 @@ sizes = st.one_of(st.integers(0, 300), st.sampled_from([PIECE_BYTES - 1, PIECE_B
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, LANES - 1), sizes), max_size=40))
+@given(st.lists(st.tuples(st.integers(0, QUEUES - 1), sizes), max_size=40))
 def test_whatever_is_queued_arrives_once_in_order_per_lane(pushed: list[tuple[int, int]]) -> None:
-    lanes, reader = Lanes(), Reassembler()
-    sent: dict[int, list[bytes]] = {lane: [] for lane in range(LANES)}
+    lanes, reader = SendQueues(), Reassembler()
+    sent: dict[int, list[bytes]] = {lane: [] for lane in range(QUEUES)}
     for i, (lane, size) in enumerate(pushed):
         payload = bytes((lane,)) + i.to_bytes(2, "big") + bytes(size)
         assert lanes.push(lane, message(NODE, payload))
@@ -59,12 +59,12 @@ def test_whatever_is_queued_arrives_once_in_order_per_lane(pushed: list[tuple[in
     frames = drain(lanes)
     assert all(len(frame) <= MAX_FRAME for frame in frames)
     received = [payload for frame in frames for channel, payload in reader.feed(frame) if channel == NODE]
-    assert {lane: [p for p in received if p[0] == lane] for lane in range(LANES)} == sent
+    assert {lane: [p for p in received if p[0] == lane] for lane in range(QUEUES)} == sent
     assert not lanes and lanes.size == lanes.count == 0
 
 
 def test_votes_go_first_and_the_other_lanes_take_turns() -> None:
-    lanes, reader = Lanes(), Reassembler()
+    lanes, reader = SendQueues(), Reassembler()
     for lane in (4, 3, 2, 1, 0):
         for _ in range(3):
             lanes.push(lane, message(NODE, bytes((lane,)) + bytes(60_000)))
@@ -74,7 +74,7 @@ def test_votes_go_first_and_the_other_lanes_take_turns() -> None:
 
 
 def test_a_vote_is_sent_between_the_parts_of_a_block() -> None:
-    lanes, reader = Lanes(), Reassembler()
+    lanes, reader = SendQueues(), Reassembler()
     lanes.push(1, message(NODE, bytes(1_000_000)))
     first = lanes.next_frame()
     assert first is not None and reader.feed(first) == []
@@ -85,7 +85,7 @@ def test_a_vote_is_sent_between_the_parts_of_a_block() -> None:
 
 
 def test_small_messages_that_wait_together_share_a_frame() -> None:
-    lanes = Lanes()
+    lanes = SendQueues()
     for i in range(100):
         lanes.push(3, message(NODE, bytes((i,)) * 150))
     frames = drain(lanes)
@@ -93,7 +93,7 @@ def test_small_messages_that_wait_together_share_a_frame() -> None:
 
 
 def test_a_full_lane_drops_the_oldest_transaction_and_refuses_anything_else_that_is_new() -> None:
-    lanes = Lanes(tuple(LaneLimit(2, 100) for _ in range(LANES)))
+    lanes = SendQueues(tuple(QueueLimit(2, 100) for _ in range(QUEUES)))
     for lane in (0, 3):
         results = [lanes.push(lane, bytes((0, i))) for i in range(4)]
         assert results == ([True] * 4 if lane == 3 else [True, True, False, False])
@@ -103,7 +103,7 @@ def test_a_full_lane_drops_the_oldest_transaction_and_refuses_anything_else_that
 
 
 def test_a_transaction_that_is_half_sent_is_never_dropped() -> None:
-    lanes, reader = Lanes(tuple(LaneLimit(2, 1_000_000) for _ in range(LANES))), Reassembler()
+    lanes, reader = SendQueues(tuple(QueueLimit(2, 1_000_000) for _ in range(QUEUES))), Reassembler()
     big = message(NODE, b"a" * 100_000)
     lanes.push(3, big)
     frame = lanes.next_frame()
@@ -114,9 +114,9 @@ def test_a_transaction_that_is_half_sent_is_never_dropped() -> None:
 
 
 def test_only_existing_lanes_and_channels_and_sizes_can_be_sent() -> None:
-    for bad in (-1, LANES):
+    for bad in (-1, QUEUES):
         with pytest.raises(ValueError, match="no lane"):
-            Lanes().push(bad, b"")
+            SendQueues().push(bad, b"")
     for channel, payload in ((3, b""), (-1, b""), (PEERS, bytes(CHANNEL_LIMITS[PEERS] + 1)), (CONTENT, bytes(2_200_001))):
         with pytest.raises(ValueError):
             message(channel, payload)
@@ -224,7 +224,7 @@ def test_reasons_fit_a_close_frame_and_a_log_line() -> None:
 
 
 def test_a_bucket_lets_bursts_pass_and_makes_debts_wait() -> None:
-    bucket = Bucket(rate=100, burst=50, now=0)
+    bucket = TokenBucket(rate=100, burst=50, now=0)
     assert bucket.take(0, 50) == 0
     assert bucket.take(0, 10) == pytest.approx(0.1)
     assert bucket.take(0.1, 0) == pytest.approx(0)
@@ -233,14 +233,14 @@ def test_a_bucket_lets_bursts_pass_and_makes_debts_wait() -> None:
 
 
 def test_what_a_bucket_refuses_to_spend_leaves_no_debt() -> None:
-    bucket = Bucket(rate=5, burst=10, now=0)
+    bucket = TokenBucket(rate=5, burst=10, now=0)
     assert [bucket.spend(0, 1) for _ in range(11)] == [True] * 10 + [False]
     assert not any(bucket.spend(0, 1) for _ in range(10_000))
     assert [bucket.spend(1, 1) for _ in range(6)] == [True] * 5 + [False]
 
 
 def test_scores_halve_with_time_and_repeated_blocks_last_longer() -> None:
-    standing = Standing(limit=95, half_life=100, block=60, longest=200)
+    standing = PeerScores(limit=95, half_life=100, block=60, longest=200)
     assert not any(standing.penalize(b"p", 0, 10) for _ in range(9))
     assert standing.score(b"p", 100) == pytest.approx(45)
     assert standing.penalize(b"p", 0, 10) and standing.score(b"p", 0) == 0
@@ -252,7 +252,7 @@ def test_scores_halve_with_time_and_repeated_blocks_last_longer() -> None:
 
 
 def test_standing_is_bounded() -> None:
-    standing = Standing(limit=95, half_life=100, block=60, longest=200, capacity=10)
+    standing = PeerScores(limit=95, half_life=100, block=60, longest=200, capacity=10)
     for i in range(100):
         standing.penalize(b"%d" % i, 0, 10)
     assert standing.score(b"0", 0) == 0 and standing.score(b"99", 0) == 10 and len(standing._records) == 10

@@ -29,13 +29,13 @@ from client.daemon import StartError, api_token, load_genesis
 from client.keystore import Keystore, KeystoreError
 from client.sdk_http import read_token
 from client.sdk_types import Usage
-from client.work.book import Book, BookError
+from client.work.artifacts import Models
+from client.work.database import WorkDatabase, WorkDatabaseError
 from client.work.hidden import decrypt, encrypt
-from client.work.material import Models
-from p2p.book import PeerBook
+from p2p.address_book import AddressBook
 from p2p.content.cid import Codec, cid_of
 from p2p.content.faults import StoreError
-from p2p.content.store import Store
+from p2p.content.store import ContentStore
 from tests.unit.test_node_sync import chain_of
 from tests.unit.test_storage_snapshot import CHAIN as SNAPSHOT_CHAIN
 from tests.unit.test_storage_snapshot import empty, fill
@@ -49,7 +49,7 @@ MODEL_CID = cid_of(Codec.RAW, MODEL)
 
 
 def write_book(folder: Path) -> None:
-    book = PeerBook(folder / "peers.book")
+    book = AddressBook(folder / "peers.book")
     book.load()
     book.write(book.snapshot())
 
@@ -62,11 +62,11 @@ def make_snapshot(folder: Path) -> None:
 
 
 def open_store(folder: Path) -> None:
-    Store(folder / "blobs", quota=10**6).close()
+    ContentStore(folder / "blobs", quota=10**6).close()
 
 
 def download(folder: Path) -> None:
-    store = Store(folder / "blobs", quota=10**6)
+    store = ContentStore(folder / "blobs", quota=10**6)
     try:
         (store.folder / "partial").mkdir(exist_ok=True)
         plant(folder / "blobs/partial" / str(MODEL_CID), folder / "victim")
@@ -77,9 +77,9 @@ def download(folder: Path) -> None:
 
 def find_content(folder: Path) -> None:
     """A link among the contents: neither its target's mode nor its bytes change when the store finds that it is no such file."""
-    Store(folder / "blobs", quota=10**6).close()
+    ContentStore(folder / "blobs", quota=10**6).close()
     plant(folder / "blobs/files" / str(MODEL_CID), folder / "victim")
-    store = Store(folder / "blobs", quota=10**6)
+    store = ContentStore(folder / "blobs", quota=10**6)
     assert not store.has(MODEL_CID)
     assert store.add(MODEL) == MODEL_CID
     plant(store.path(MODEL_CID), folder / "victim")
@@ -129,13 +129,13 @@ FILES: dict[str, Callable[[Path], object]] = {
     "blobs/partial/CID": download,
     "blobs/files/CID": find_content,
     **{
-        f"work/book{suffix}": lambda folder: Book(folder / "work/book", CHAIN, OWNER).close()
+        f"work/book{suffix}": lambda folder: WorkDatabase(folder / "work/book", CHAIN, OWNER).close()
         for suffix in ("", "-wal", "-shm", "-journal")
     },
     "work/run.model": adopt_model,
     "eval.part": open_hidden,
 }
-REFUSALS = (OSError, StorageError, StoreError, StartError, KeystoreError, ConfigError, BookError, sqlite3.DatabaseError)
+REFUSALS = (OSError, StorageError, StoreError, StartError, KeystoreError, ConfigError, WorkDatabaseError, sqlite3.DatabaseError)
 """Where the link stands for a file that has to be there, the node says so; what it makes itself it makes anew."""
 
 
@@ -240,8 +240,8 @@ def test_what_the_node_makes_is_its_owners_alone_from_the_first_moment(folder: P
         write_book(folder)
         Keystore.create(folder / "keystore.json", "a passphrase")
         config.write(folder / "config.toml", "")
-        work = Book(folder / "work/book", CHAIN, OWNER)
-        content = Store(folder / "blobs", quota=10**6)
+        work = WorkDatabase(folder / "work/book", CHAIN, OWNER)
+        content = ContentStore(folder / "blobs", quota=10**6)
         blocks = BlockStore.open(str(folder / "db"), chain_id=CHAIN, create=True)
         note(folder)
         assert {"db", "db-wal", "db-shm", "work/book-wal", "blobs/index.sqlite-wal"} <= set(modes)
@@ -263,8 +263,8 @@ def test_a_database_is_nobody_elses_before_sqlite_sees_it(folder: Path, monkeypa
     monkeypatch.setattr(sqlite3, "connect", connect)
     before = os.umask(0)
     try:
-        Book(folder / "book", CHAIN, OWNER).close()
-        Store(folder / "blobs", quota=10**6).close()
+        WorkDatabase(folder / "book", CHAIN, OWNER).close()
+        ContentStore(folder / "blobs", quota=10**6).close()
     finally:
         os.umask(before)
     assert seen == [0o600, 0o600]
@@ -349,7 +349,7 @@ ELSEWHERE = {
     "client/process.py": "/proc/self/stat",
     "client/contracts/__init__.py": "entry points of installed distributions",
     "p2p/content/index.py": "a database that was claimed",
-    "client/work/book.py": "a database that was claimed",
+    "client/work/database.py": "a database that was claimed",
     "chain/storage/private.py": "here",
     "chain/storage/blockstore.py": "connections of an engine whose database was claimed",
 }

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sandbox import RunOutcome, Sandbox, Status
+from sandbox import RunResult, RunStatus, Sandbox
 from sandbox.docker import engine as engine_module
 from sandbox.docker import runner, service, warm
 from sandbox.docker.engine import Engine
@@ -68,15 +68,15 @@ class TestDouble(BackendSuite):
         assert seconds == 600
         go_off()
         assert not backend.cancel(spec.run_id), "nothing of it is under way"
-        assert run.finish({"input": Path("x")}).status is Status.CANCELLED
+        assert run.finish({"input": Path("x")}).status is RunStatus.CANCELLED
         go_off()
 
     def test_so_many_runs_are_warm_and_no_more(self, backend: Sandbox, image: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(service, "MAX_WARM", 2)
         runs = [self.warm(backend, self.spec(image, "warm", "serve")) for _ in range(2)]
         refused = backend.start(self.spec(image, "warm", "serve"))
-        assert isinstance(refused, RunOutcome)
-        assert (refused.status, "2 runs wait" in refused.reason) == (Status.ENGINE_ERROR, True), refused
+        assert isinstance(refused, RunResult)
+        assert (refused.status, "2 runs wait" in refused.reason) == (RunStatus.ENGINE_ERROR, True), refused
         runs[0].close()
         self.warm(backend, self.spec(image, "warm", "serve")).close()
         runs[1].close()
@@ -94,7 +94,7 @@ class TestDouble(BackendSuite):
         keeper_id = docker_archive(keeper, [tar(entry("keeper", b"x"))])
         monkeypatch.setattr(engine_module, "_PAUSE_S", 0)
         monkeypatch.setattr(Engine, "api", lambda self, **_: Client(double))
-        monkeypatch.setattr(service, "keeper_image", lambda cache, machine: (keeper, keeper_id))
+        monkeypatch.setattr(service, "sidecar_image", lambda cache, machine: (keeper, keeper_id))
         monkeypatch.setattr("os.umask", lambda mask: 0)  # the keepers' program sets its own process's
         sandbox = Sandbox(tmp_path / "data", node_tag="n", disk_from=LARGE)
         yield sandbox
@@ -111,4 +111,4 @@ class TestDouble(BackendSuite):
         run = self.warm(backend, self.spec(image, "warm", "serve"))
         waited = 2 * LIMITS.wall_s
         outcome = run.finish({"input": tmp_path / "i"})
-        assert (outcome.status, outcome.result) == (Status.OK, 2), outcome
+        assert (outcome.status, outcome.result) == (RunStatus.OK, 2), outcome

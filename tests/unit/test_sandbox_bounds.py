@@ -14,21 +14,21 @@ import msgspec
 import pytest
 import requests
 
-from sandbox import EngineError, Limits, RunSpec, SandboxUnavailable, layers
+from sandbox import ContainerLimits, EngineError, RunSpec, SandboxUnavailable, layers
 from sandbox.archive import clean_archive, scan_archive
 from sandbox.docker import engine as engine_module
-from sandbox.docker import isolation, keeper_program, selftest
+from sandbox.docker import isolation, selftest, sidecar_program
 from sandbox.docker.attached import Attached, Dialogue, FramedOutput
 from sandbox.docker.engine import CALL_TIMEOUT_S, PULL_TIMEOUT_S, TRANSFER_TIMEOUT_S, Engine
-from sandbox.docker.keeper import KeeperSize
+from sandbox.docker.sidecar import SidecarSize
 from sandbox.documents import parse_config
 from sandbox.errors import BadImage
 from sandbox.images import cached_image
-from sandbox.layers import Entry
+from sandbox.layers import LayerEntry
 from sandbox.phases import PHASES
 from sandbox.results import BadResult, Progress, parse_progress, parse_result
-from sandbox.spec import MIB, Check, OutputFile, RunOutcome, SelfTestReport, Status
-from sandbox.targuard import EXTENDED_CAP, BadTar, Member, TarWalk
+from sandbox.spec import MIB, Check, OutputFile, RunResult, RunStatus, SelfTestReport
+from sandbox.targuard import EXTENDED_CAP, BadTar, TarMember, TarWalk
 
 from .tar_kit import pax, raw
 from .test_sandbox_archive import GOOD, LIMITS, docker_archive, entry, tar
@@ -38,7 +38,7 @@ from .test_sandbox_results import frame
 # --- tar --------------------------------------------------------------------------------------------------------------------------
 
 
-def walk(stream: bytes, **bounds: int) -> list[Member]:
+def walk(stream: bytes, **bounds: int) -> list[TarMember]:
     return list(TarWalk(io.BytesIO(stream), **{"max_bytes": 1 << 20, "max_members": 50, **bounds}))  # type: ignore[arg-type]
 
 
@@ -157,7 +157,11 @@ def test_permissions_and_times_that_are_written(tmp_path: Path) -> None:
         )
     )
     seen = scan(tmp_path / "a.tar", [stream])
-    assert seen[:3] == [Entry("d", b"5", 0, 0o1755), Entry("d/early", b"0", 0, 0o711), Entry("d/late", b"0", 0, 0o644, 8**11 - 1)]
+    assert seen[:3] == [
+        LayerEntry("d", b"5", 0, 0o1755),
+        LayerEntry("d/early", b"0", 0, 0o711),
+        LayerEntry("d/late", b"0", 0, 0o644, 8**11 - 1),
+    ]
 
 
 def test_removals_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
@@ -328,7 +332,9 @@ def test_volumes_are_their_users_alone_and_have_room_for_two_models() -> None:
     locked = "nosuid,nodev,noexec"
     assert isolation.in_options(5, 7) == f"size=5,nr_inodes=16,uid=7,gid=7,mode=0755,{locked}"
     assert isolation.out_options(PHASES["train"].out_bytes(MIB), 7) == f"size={3 * MIB},nr_inodes=64,uid=7,gid=7,mode=0700,{locked}"
-    spec = RunSpec(run_id="r", image_id="sha256:" + "a" * 64, phase="train", seed=0, probe=0, budget_s=1, limits=Limits(tmp_mb=900))
+    spec = RunSpec(
+        run_id="r", image_id="sha256:" + "a" * 64, phase="train", seed=0, probe=0, budget_s=1, limits=ContainerLimits(tmp_mb=900)
+    )
     shm = isolation.job_config(spec, runtime="runc", uid=1, labels={}, mounts=[])["HostConfig"]["Tmpfs"]["/dev/shm"]
     assert "size=64m," in shm
 
@@ -351,11 +357,11 @@ def test_volumes_are_their_users_alone_and_have_room_for_two_models() -> None:
     ],
 )
 def test_limits_reach_to_their_bounds(field: str, most: float, over: float) -> None:
-    assert Limits(**{field: most})
+    assert ContainerLimits(**{field: most})
     with pytest.raises(ValueError, match=field):
-        Limits(**{field: over})
+        ContainerLimits(**{field: over})
     with pytest.raises(ValueError, match="model_cap"):
-        Limits(model_cap=(1 << 40) + 1, file_cap=1 << 41)
+        ContainerLimits(model_cap=(1 << 40) + 1, file_cap=1 << 41)
 
 
 @pytest.mark.parametrize(
@@ -390,15 +396,15 @@ def test_a_self_test_that_proved_nothing_or_not_all_is_not_passed(tmp_path: Path
     assert not SelfTestReport("runc", (Check("a", True, ""), Check("b", False, ""))).ok
     model = tmp_path / "m"
     model.write_bytes(msgspec.json.encode({name: (True, "") for name in selftest._EXPECTED if name != "uid"}))
-    reported = RunOutcome(status=Status.OK, reason="done", outputs={"model": OutputFile(model, 1, b"")})
+    reported = RunResult(status=RunStatus.OK, reason="done", outputs={"model": OutputFile(model, 1, b"")})
     checks = selftest._judge_report(reported, selftest._EXPECTED)
     assert [check.name for check in checks if not check.ok] == ["uid"]
     assert not model.exists()
-    assert not any(check.ok for check in selftest._judge_report(RunOutcome(status=Status.FAILED, reason="x"), selftest._EXPECTED))
-    ends = ((Status.FAILED, "bytes of output"),)
-    assert selftest._judge_kill("log", ends, RunOutcome(status=Status.FAILED, reason="wrote more than 9 bytes of output")).ok
-    for status, reason in ((Status.FAILED, "exit 1"), (Status.OK, "bytes of output")):
-        assert not selftest._judge_kill("log", ends, RunOutcome(status=status, reason=reason)).ok
+    assert not any(check.ok for check in selftest._judge_report(RunResult(status=RunStatus.FAILED, reason="x"), selftest._EXPECTED))
+    ends = ((RunStatus.FAILED, "bytes of output"),)
+    assert selftest._judge_kill("log", ends, RunResult(status=RunStatus.FAILED, reason="wrote more than 9 bytes of output")).ok
+    for status, reason in ((RunStatus.FAILED, "exit 1"), (RunStatus.OK, "bytes of output")):
+        assert not selftest._judge_kill("log", ends, RunResult(status=status, reason=reason)).ok
 
 
 # --- connections ------------------------------------------------------------------------------------------------------------------
@@ -514,19 +520,19 @@ def test_an_archive_of_ours_is_built_once_for_each_program(tmp_path: Path) -> No
 def test_a_keeper_reads_an_output_of_exactly_its_limit_and_writes_no_input_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper_program, "IN", str(tmp_path))
-    monkeypatch.setattr(keeper_program, "OUT", str(tmp_path))
+    monkeypatch.setattr(sidecar_program, "IN", str(tmp_path))
+    monkeypatch.setattr(sidecar_program, "OUT", str(tmp_path))
     (tmp_path / "model").write_bytes(b"x" * 100)
     answers = io.BytesIO()
-    keeper_program.get("model", 100, answers)  # type: ignore[arg-type]
+    sidecar_program.get("model", 100, answers)  # type: ignore[arg-type]
     assert answers.getvalue() == b"ok 100\n" + b"x" * 100
     with pytest.raises(FileExistsError):
-        keeper_program.put(str(tmp_path / "model"), 1, io.BytesIO(b"y"))  # type: ignore[arg-type]
+        sidecar_program.put(str(tmp_path / "model"), 1, io.BytesIO(b"y"))  # type: ignore[arg-type]
     assert (tmp_path / "model").read_bytes() == b"x" * 100
 
 
 @pytest.mark.parametrize("total", [0, 1, 4 * MIB - 1, 4 * MIB, 4 * MIB + 1, 60 * MIB, 64 * MIB])
 def test_a_keeper_has_room_for_all_inputs_and_is_the_same_for_runs_of_one_job(total: int) -> None:
-    size = KeeperSize.for_inputs(total, 5)
+    size = SidecarSize.for_inputs(total, 5)
     assert size.in_bytes >= total + MIB, "the posting's parameters, and what the file system itself takes"
-    assert KeeperSize.for_inputs(total - total // 1000, 5).in_bytes in (size.in_bytes, size.in_bytes // 2)
+    assert SidecarSize.for_inputs(total - total // 1000, 5).in_bytes in (size.in_bytes, size.in_bytes // 2)

@@ -12,7 +12,7 @@ import pytest
 
 from sandbox.data import MAX_DATA_BYTES, NAME_CAP, DataFile, DataSet, check_name, measure, scan_folder
 from sandbox.docker import engine as engine_module
-from sandbox.docker import keeper_program, volumes
+from sandbox.docker import sidecar_program, volumes
 from sandbox.docker.engine import Engine
 from sandbox.docker.isolation import view_options
 from sandbox.docker.volumes import DataVolumes, Maker
@@ -155,12 +155,12 @@ def test_a_view_is_read_only_and_keeps_its_flags() -> None:
 
 
 def test_the_fillers_program_writes_below_its_folder_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper_program, "DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(sidecar_program, "DATA", str(tmp_path / "data"))
     (tmp_path / "data").mkdir()
 
     def say(*requests: bytes) -> bytes:
         answers = io.BytesIO()
-        keeper_program.serve(cast(Any, io.BytesIO(b"".join(requests))), cast(Any, answers))
+        sidecar_program.serve(cast(Any, io.BytesIO(b"".join(requests))), cast(Any, answers))
         return answers.getvalue()
 
     name = b"deep/a b".hex().encode()

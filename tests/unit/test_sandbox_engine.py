@@ -9,11 +9,11 @@ import docker.errors
 import pytest
 import requests
 
-from sandbox import EngineError, Limits, RunSpec, Sandbox
+from sandbox import ContainerLimits, EngineError, RunSpec, Sandbox
 from sandbox.docker import engine as engine_module
 from sandbox.docker.engine import Engine
 from sandbox.errors import SandboxUnavailable
-from sandbox.images import ImageBuildError, build_python_image, keeper_image
+from sandbox.images import ImageBuildError, build_python_image, sidecar_image
 
 IMAGE = "sha256:" + "a" * 64
 
@@ -108,7 +108,7 @@ def test_an_engine_that_describes_itself_strangely_is_told_as_unusable(engine: E
 )
 def test_an_impossible_limit_is_refused_by_name(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=field):
-        Limits(**{field: value})
+        ContainerLimits(**{field: value})
 
 
 @pytest.mark.parametrize(
@@ -136,5 +136,5 @@ def test_an_image_that_cannot_be_built_says_why(tmp_path: Path) -> None:
     with pytest.raises(ImageBuildError, match="not a path inside an image"):
         build_python_image(tmp_path / "a.tar", {"/../etc/x": b""}, with_packages=())
     with pytest.raises(ImageBuildError, match="riscv64"):
-        keeper_image(tmp_path, "riscv64")
+        sidecar_image(tmp_path, "riscv64")
     assert list(tmp_path.iterdir()) == []

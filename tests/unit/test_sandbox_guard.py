@@ -24,7 +24,7 @@ from sandbox.archive import ScannedImage, clean_archive, scan_archive
 from sandbox.docker.store import PULL_LEAST, PULL_PATIENCE_S, PULL_SLOWEST, PULL_WINDOW_S, ImageStore, PullWatch, image_differences
 from sandbox.documents import parse, parse_config, parse_manifest
 from sandbox.errors import BadImage, EngineError, ImageNotFound
-from sandbox.layers import FILE, FOLDER, OPAQUE, SYMBOLIC_LINK, WHITEOUT, Entry
+from sandbox.layers import FILE, FOLDER, OPAQUE, SYMBOLIC_LINK, WHITEOUT, LayerEntry
 from sandbox.spec import MIB, ImageLimits
 from sandbox.targuard import BadTar, TarWalk
 
@@ -103,8 +103,8 @@ def test_what_tools_write_is_understood() -> None:
     assert members(raw(size=b"\x80" + bytes(10) + b"\x02", content=b"")[:512] + b"xy".ljust(512, b"\0")) == [("f", b"0", 2)]
 
 
-def scan(path: Path, layers: list[bytes], limits: ImageLimits = LIMITS) -> list[Entry]:
-    seen: list[Entry] = []
+def scan(path: Path, layers: list[bytes], limits: ImageLimits = LIMITS) -> list[LayerEntry]:
+    seen: list[LayerEntry] = []
     docker_archive(path, layers)
     scan_archive(path, limits, seen=seen.append)
     return seen
@@ -169,9 +169,13 @@ def test_layers_are_written_anew_in_one_plain_form(tmp_path: Path) -> None:
         *(entry("l", kind=b"2", link="../out"), entry("m", kind=b"1", link="l")),
     )
     docker_archive(tmp_path / "a.tar", [below, gzip.compress(above)], settings={"Env": ["A=1"], "Cmd": ["sh"], "User": "root"})
-    seen: list[Entry] = []
+    seen: list[LayerEntry] = []
     image = scan_archive(tmp_path / "a.tar", LIMITS, seen=seen.append)
-    assert seen[:3] == [Entry("usr", FOLDER), Entry("usr/bin", FOLDER), Entry("usr/bin/tool", FILE, 4, 0o755, 1_700_000_000)]
+    assert seen[:3] == [
+        LayerEntry("usr", FOLDER),
+        LayerEntry("usr/bin", FOLDER),
+        LayerEntry("usr/bin/tool", FILE, 4, 0o755, 1_700_000_000),
+    ]
     assert [(e.path, e.kind) for e in seen if e.kind in (WHITEOUT, OPAQUE)] == [("tmp/old", WHITEOUT), ("etc", OPAQUE)]
     assert [(e.path, e.kind, e.link) for e in seen if e.kind == SYMBOLIC_LINK] == [
         ("l", SYMBOLIC_LINK, "../out"),
@@ -202,11 +206,11 @@ def test_a_hard_link_to_a_hard_link_names_the_file(tmp_path: Path) -> None:
 
 def test_every_image_has_a_folder_for_scratch_that_everybody_may_write_to(tmp_path: Path) -> None:
     """Runtimes mount the scratch space with the permissions of the folder beneath, or with none for others."""
-    scratch = Entry("tmp", FOLDER, 0, 0o1777)
+    scratch = LayerEntry("tmp", FOLDER, 0, 0o1777)
     assert scan(tmp_path / "a.tar", [tar(entry("f")), tar(entry("g"))])[-1] == scratch
     narrow = tarfile.TarInfo("tmp")
     narrow.type, narrow.mode = tarfile.DIRTYPE, 0o700
-    assert scan(tmp_path / "b.tar", [tar((narrow, b"")), tar(entry("g"))]) == [scratch, Entry("g", FILE, 0, 0o644)]
+    assert scan(tmp_path / "b.tar", [tar((narrow, b"")), tar(entry("g"))]) == [scratch, LayerEntry("g", FILE, 0, 0o644)]
     assert scan(tmp_path / "c.tar", [tar((narrow, b"")), tar(entry("tmp/f"))]).count(scratch) == 2
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.spec import Limits, Status
+from sandbox.spec import ContainerLimits, RunStatus
 from tests.sandbox.hostile.archives.kit import Base, tar
 from tests.sandbox.hostile.cases import ARCHIVES, PROGRAMS
 from tests.sandbox.hostile.table import PAGE, whole
@@ -44,9 +44,9 @@ def test_a_program_says_what_it_tries_and_how_it_ends(name: str) -> None:
     case = PROGRAMS[name]
     assert case.tries and case.category
     for status, words in (case.ends, *case.gvisor):
-        assert Status(status)
+        assert RunStatus(status)
         assert words
-    assert set(case.limits) <= set(Limits.__struct_fields__)
+    assert set(case.limits) <= set(ContainerLimits.__struct_fields__)
 
 
 @pytest.mark.parametrize("name", ARCHIVES)

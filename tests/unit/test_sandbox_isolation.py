@@ -16,17 +16,19 @@ from sandbox.docker.isolation import (
     MASKED_PATHS,
     differences,
     job_config,
-    keeper_config,
     locked_host_config,
     seccomp_profile,
+    sidecar_config,
     volume_mount,
 )
-from sandbox.docker.keeper import create_container
+from sandbox.docker.sidecar import create_container
 from sandbox.errors import EngineError
-from sandbox.spec import MIB, Limits, RunSpec
+from sandbox.spec import MIB, ContainerLimits, RunSpec
 
 IMAGE = "sha256:" + "a" * 64
-LIMITS = Limits(cpus=1.5, mem_mb=256, pids=77, model_cap=MIB, tmp_mb=32, tmp_inodes=500, file_cap=3 * MIB, nofile=99, wall_s=5)
+LIMITS = ContainerLimits(
+    cpus=1.5, mem_mb=256, pids=77, model_cap=MIB, tmp_mb=32, tmp_inodes=500, file_cap=3 * MIB, nofile=99, wall_s=5
+)
 SPEC = RunSpec(run_id="r", image_id=IMAGE, phase="train", seed=7, probe=0, budget_s=5, threads=2, limits=LIMITS)
 MOUNTS = [
     volume_mount("v-in", "/lc/in", "size=1", {"l": "1"}, read_only=True),
@@ -95,13 +97,13 @@ def test_a_jobs_container_is_asked_for_with_exactly_these_limits() -> None:
 
 
 def test_a_keeper_is_locked_as_a_job_is() -> None:
-    config = keeper_config(IMAGE, runtime="runc", uid=70_000, memory=5 * MIB, labels={"l": "1"}, mounts=MOUNTS)
+    config = sidecar_config(IMAGE, runtime="runc", uid=70_000, memory=5 * MIB, labels={"l": "1"}, mounts=MOUNTS)
     host = config.pop("HostConfig")
     assert host == locked_host_config("runc", 69 * MIB, 64, 1.0) | {"Mounts": MOUNTS}
     assert host["MemorySwap"] == host["Memory"] == 69 * MIB
     assert config == {
         "Image": IMAGE,
-        "Entrypoint": ["/usr/local/bin/python3", "-I", "-S", "/lc/keeper.py"],
+        "Entrypoint": ["/usr/local/bin/python3", "-I", "-S", "/lc/sidecar.py"],
         "Cmd": [],
         "User": "70000:70000",
         "WorkingDir": "/",
@@ -241,7 +243,7 @@ def reported(config: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_container_as_it_was_asked_for_passes() -> None:
     assert differences(asked(), reported(asked())) == []
-    keeper = keeper_config(IMAGE, runtime="runc", uid=70_000, memory=5 * MIB, labels={"l": "1"}, mounts=MOUNTS)
+    keeper = sidecar_config(IMAGE, runtime="runc", uid=70_000, memory=5 * MIB, labels={"l": "1"}, mounts=MOUNTS)
     assert differences(keeper, reported(keeper)) == []
 
 

@@ -10,10 +10,10 @@ from typing import Any, cast
 import pytest
 
 from sandbox import EngineError
-from sandbox.docker import keeper_program
+from sandbox.docker import sidecar_program
 from sandbox.docker.attached import Dialogue
 from sandbox.docker.engine import Engine
-from sandbox.docker.keeper import Keeper, KeeperSize
+from sandbox.docker.sidecar import Sidecar, SidecarSize
 from sandbox.results import BadResult
 
 
@@ -21,7 +21,7 @@ from sandbox.results import BadResult
 def volumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("in", "out"):
         (tmp_path / name).mkdir()
-        monkeypatch.setattr(keeper_program, name.upper(), str(tmp_path / name))
+        monkeypatch.setattr(sidecar_program, name.upper(), str(tmp_path / name))
     return tmp_path
 
 
@@ -30,7 +30,7 @@ def said(*requests: bytes) -> bytes:
     answers = io.BytesIO()
     before = os.umask(0o077)
     try:
-        keeper_program.serve(cast(Any, io.BytesIO(b"".join(requests))), cast(Any, answers))
+        sidecar_program.serve(cast(Any, io.BytesIO(b"".join(requests))), cast(Any, answers))
     finally:
         os.umask(before)
     return answers.getvalue()
@@ -82,8 +82,8 @@ def frame(stream: int, data: bytes) -> bytes:
     return bytes([stream, 0, 0, 0]) + len(data).to_bytes(4, "big") + data
 
 
-def keeper(line: Line) -> Keeper:
-    keeper = Keeper(Engine("unix:///nowhere.sock"), "k", 1, KeeperSize.for_inputs(0, 1024))
+def keeper(line: Line) -> Sidecar:
+    keeper = Sidecar(Engine("unix:///nowhere.sock"), "k", 1, SidecarSize.for_inputs(0, 1024))
     keeper._dialogue = Dialogue(cast(Any, line), "the keeper of a run")
     return keeper
 

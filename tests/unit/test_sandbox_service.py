@@ -14,17 +14,17 @@ import pytest
 import requests
 
 from sandbox import (
+    ContainerLimits,
     EngineError,
+    EvaluationResult,
     ImageLimits,
     ImageNotFound,
-    Limits,
     Progress,
-    Result,
-    RunOutcome,
+    RunResult,
     RunSpec,
+    RunStatus,
     Sandbox,
     SandboxUnavailable,
-    Status,
 )
 from sandbox.docker import engine as engine_module
 from sandbox.docker import runner, service
@@ -35,7 +35,7 @@ from sandbox.spec import MIB
 from .docker_double import Box, Client, DockerDouble, refusal
 from .test_sandbox_archive import GOOD, docker_archive, entry, tar
 
-LIMITS = Limits(cpus=1.0, mem_mb=64, model_cap=1000, log_cap=2048, wall_s=20)
+LIMITS = ContainerLimits(cpus=1.0, mem_mb=64, model_cap=1000, log_cap=2048, wall_s=20)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def double(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DockerDouble:
     keeper_id = docker_archive(keeper, [tar(entry("keeper", b"x"))])
     monkeypatch.setattr(engine_module, "_PAUSE_S", 0)
     monkeypatch.setattr(Engine, "api", lambda self, **_: Client(double))
-    monkeypatch.setattr(service, "keeper_image", lambda cache, machine: (keeper, keeper_id))
+    monkeypatch.setattr(service, "sidecar_image", lambda cache, machine: (keeper, keeper_id))
     monkeypatch.setattr("os.umask", lambda mask: 0)  # the keepers' program sets its own process's
     return double
 
@@ -101,13 +101,13 @@ def test_a_run_gets_its_inputs_and_its_model_is_the_callers(room: Sandbox, doubl
 
     double.job = job
     outcome = room.run(spec(image, cpus=64), on_progress=shown.append)
-    assert (outcome.status, outcome.result) == (Status.OK, Result(250_000_000, 9)), outcome
+    assert (outcome.status, outcome.result) == (RunStatus.OK, EvaluationResult(250_000_000, 9)), outcome
     model = outcome.outputs["model"]
     assert (model.path.read_bytes(), model.size) == (b"weights", 7)
     assert model.path.stat().st_mode & 0o777 == 0o600
     assert seen[0] == (b'{"v":1,"phase":"train","seed":7,"probe":1,"budget_s":5,"threads":1,"mem_mb":64,"params":{}}')
     assert seen[1] == b"10", "the inputs are not the job's to write"
-    ways = [(box.mounts["/lc/in"]["ReadOnly"], box.mounts["/lc/out"]["ReadOnly"]) for box in double.made if "keeper" in box.name]
+    ways = [(box.mounts["/lc/in"]["ReadOnly"], box.mounts["/lc/out"]["ReadOnly"]) for box in double.made if "sidecar" in box.name]
     assert ways[0] == (False, True), "the outputs are not the keeper's"
     assert shown[-1] == Progress(4), "the last one is shown, however many came at once"
     room.settle()
@@ -131,23 +131,23 @@ def test_an_evaluation_gets_model_and_hidden_data_and_room_for_both(
 
     double.job = job
     outcome = room.run(spec(image, phase="evaluate", inputs={"model": tmp_path / "m", "eval": tmp_path / "e"}))
-    assert (outcome.status, outcome.probe_loss, outcome.outputs) == (Status.OK, 500_000_000, {}), outcome
+    assert (outcome.status, outcome.probe_loss, outcome.outputs) == (RunStatus.OK, 500_000_000, {}), outcome
     assert seen == [True, [("eval", 3 * MIB)], True]
     double.job = lambda box: box.leave() or 0  # type: ignore[func-returns-value]
     outcome = room.run(spec(image, "s", phase="evaluate", inputs={"model": tmp_path / "m"}))
-    assert (outcome.status, "probe_loss" in outcome.reason) == (Status.BAD_RESULT, True)
+    assert (outcome.status, "probe_loss" in outcome.reason) == (RunStatus.BAD_RESULT, True)
 
 
 def test_an_input_that_is_gone_or_shrinks_ends_the_run_with_its_reason(
     room: Sandbox, double: DockerDouble, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcome = room.run(spec(image, phase="evaluate", inputs={"model": tmp_path / "missing"}))
-    assert outcome.status is Status.ENGINE_ERROR
+    assert outcome.status is RunStatus.ENGINE_ERROR
     assert "missing" in outcome.reason
     (tmp_path / "m").write_bytes(b"m" * 10)
-    monkeypatch.setattr("sandbox.docker.keeper.os", SimpleNamespace(fstat=lambda _: SimpleNamespace(st_size=11)))
+    monkeypatch.setattr("sandbox.docker.sidecar.os", SimpleNamespace(fstat=lambda _: SimpleNamespace(st_size=11)))
     outcome = room.run(spec(image, "s", phase="evaluate", inputs={"model": tmp_path / "m"}))
-    assert (outcome.status, "became shorter" in outcome.reason) == (Status.ENGINE_ERROR, True)
+    assert (outcome.status, "became shorter" in outcome.reason) == (RunStatus.ENGINE_ERROR, True)
     assert left(double) == (0, 0)
 
 
@@ -162,25 +162,25 @@ def test_the_waiting_keeper_is_taken_by_the_next_run_of_its_size_alone(room: San
 
     double.job = job
     for run in ("a", "b", "c"):
-        assert room.run(spec(image, run)).status is Status.OK
+        assert room.run(spec(image, run)).status is RunStatus.OK
         room.settle()
         assert left(double) == ONE_WAITS
     assert len(set(used)) == 3, "no two runs share a volume"
-    assert double.count("create_container_from_config lc-n-keeper-") == 4, "one for each run, and the one that waits"
-    assert room.run(spec(image, "d", model_cap=500_000)).status is Status.OK
+    assert double.count("create_container_from_config lc-n-sidecar-") == 4, "one for each run, and the one that waits"
+    assert room.run(spec(image, "d", model_cap=500_000)).status is RunStatus.OK
     room.settle()
-    assert double.count("create_container_from_config lc-n-keeper-") == 6, "one too small, then one more that waits"
+    assert double.count("create_container_from_config lc-n-sidecar-") == 6, "one too small, then one more that waits"
     assert left(double) == ONE_WAITS
     assert "size=2048576," in next(iter(double.boxes.values())).mounts["/lc/out"]["VolumeOptions"]["DriverConfig"]["Options"]["o"]
 
 
 def test_a_waiting_keeper_that_died_is_not_taken_and_goes(room: Sandbox, double: DockerDouble, image: str) -> None:
-    assert room.run(spec(image)).status is Status.OK
+    assert room.run(spec(image)).status is RunStatus.OK
     room.settle()
     (waiting,) = double.boxes.values()
     waiting.hush()
     assert waiting.dead.wait(10)
-    assert room.run(spec(image, "s")).status is Status.OK
+    assert room.run(spec(image, "s")).status is RunStatus.OK
     room.settle()
     assert waiting.name not in double.boxes
     assert left(double) == ONE_WAITS
@@ -197,7 +197,7 @@ def test_runs_side_by_side_leave_one_keeper_waiting(room: Sandbox, double: Docke
     double.job = job
     with ThreadPoolExecutor(3) as pool:
         outcomes = list(pool.map(lambda run: room.run(spec(image, run)), ("a", "b", "c")))
-    assert {outcome.status for outcome in outcomes} == {Status.OK}
+    assert {outcome.status for outcome in outcomes} == {RunStatus.OK}
     assert len({outcome.outputs["model"].path for outcome in outcomes}) == 3
     room.settle()
     assert left(double) == ONE_WAITS
@@ -218,7 +218,7 @@ def test_a_run_id_is_taken_while_its_run_is_under_way_and_free_after(room: Sandb
     first = room.run(spec(image))
     before = first.outputs["model"].path.read_bytes()
     again = room.run(spec(image))
-    assert (first.status, again.status, told) == (Status.OK, Status.OK, ["x"])
+    assert (first.status, again.status, told) == (RunStatus.OK, RunStatus.OK, ["x"])
     assert again.outputs["model"].path.read_bytes() != before
 
 
@@ -249,7 +249,7 @@ def test_a_cancelled_run_is_killed_whether_or_not_it_still_talks(room: Sandbox, 
         assert started.wait(20)
         cancel.set()
         outcome = running.result(timeout=30)
-    assert (outcome.status, outcome.outputs) == (Status.CANCELLED, {})
+    assert (outcome.status, outcome.outputs) == (RunStatus.CANCELLED, {})
     room.settle()
     assert left(double) == ONE_WAITS
 
@@ -257,16 +257,16 @@ def test_a_cancelled_run_is_killed_whether_or_not_it_still_talks(room: Sandbox, 
 def test_a_run_that_was_cancelled_before_it_began_touches_nothing(room: Sandbox, double: DockerDouble, image: str) -> None:
     cancel = threading.Event()
     cancel.set()
-    assert room.run(spec(image), cancel=cancel).status is Status.CANCELLED
+    assert room.run(spec(image), cancel=cancel).status is RunStatus.CANCELLED
     assert double.count("create_container") == 0
-    assert room.run(spec(image)).status is Status.OK, "its id is free"
+    assert room.run(spec(image)).status is RunStatus.OK, "its id is free"
 
 
 @pytest.mark.parametrize("job", [forever, silently])
 def test_the_wall_clock_ends_a_run_whether_or_not_it_still_talks(room: Sandbox, double: DockerDouble, image: str, job: Any) -> None:
     double.job = job
     outcome = room.run(spec(image, wall_s=0.3))
-    assert outcome.status is Status.TIMEOUT
+    assert outcome.status is RunStatus.TIMEOUT
     assert double.count("kill lc-n-r") == 1
     room.settle()
     assert left(double) == ONE_WAITS
@@ -282,10 +282,10 @@ def test_output_on_either_stream_counts_against_the_cap(room: Sandbox, double: D
         return 0
 
     double.job = job
-    assert room.run(spec(image)).status is Status.OK, "exactly the cap"
+    assert room.run(spec(image)).status is RunStatus.OK, "exactly the cap"
     double.job = lambda box: job(box, 2049)
     outcome = room.run(spec(image, "s"))
-    assert (outcome.status, outcome.reason) == (Status.FAILED, "wrote more than 2048 bytes of output")
+    assert (outcome.status, outcome.reason) == (RunStatus.FAILED, "wrote more than 2048 bytes of output")
 
 
 def test_an_end_that_comes_in_the_moment_of_the_kill_is_an_end(room: Sandbox, double: DockerDouble, image: str) -> None:
@@ -296,7 +296,7 @@ def test_an_end_that_comes_in_the_moment_of_the_kill_is_an_end(room: Sandbox, do
     double.job = job
     for status in (404, 409):
         double.faults["kill"] = [refusal(status)]
-        assert room.run(spec(image, f"r{status}")).status is Status.FAILED
+        assert room.run(spec(image, f"r{status}")).status is RunStatus.FAILED
 
 
 def test_what_cannot_be_killed_is_no_ended_run_and_is_removed_before_anybody_goes_on(
@@ -313,7 +313,7 @@ def test_what_cannot_be_killed_is_no_ended_run_and_is_removed_before_anybody_goe
 
     double.job = job
     outcome = room.run(spec(image))
-    assert (outcome.status, "still runs" in outcome.reason) == (Status.ENGINE_ERROR, True)
+    assert (outcome.status, "still runs" in outcome.reason) == (RunStatus.ENGINE_ERROR, True)
     assert left(double) == (0, 0), "before `run` returned"
     removed.set()
 
@@ -336,16 +336,16 @@ def test_a_run_that_the_engine_breaks_off_leaves_nothing_when_it_returns(
 ) -> None:
     double.faults[method] = calls
     outcome = room.run(spec(image))
-    assert outcome.status is Status.ENGINE_ERROR, outcome
+    assert outcome.status is RunStatus.ENGINE_ERROR, outcome
     assert left(double) == (0, 0)
-    assert room.run(spec(image)).status is Status.OK, "the next one is not held up"
+    assert room.run(spec(image)).status is RunStatus.OK, "the next one is not held up"
 
 
 def test_a_leftover_of_the_same_name_is_replaced(room: Sandbox, double: DockerDouble, image: str) -> None:
     double.create_container_from_config({"Image": "x", "Labels": {}}, "lc-n-r")
-    assert room.run(spec(image)).status is Status.OK
+    assert room.run(spec(image)).status is RunStatus.OK
     double.faults["create_container_from_config"] = [requests.ConnectionError("after it was made"), None]
-    assert room.run(spec(image, "s")).status is Status.OK
+    assert room.run(spec(image, "s")).status is RunStatus.OK
 
 
 @pytest.mark.parametrize(("model", "why"), [(None, "missing"), (b"", "empty"), (b"x" * 1001, "limit is 1000")])
@@ -354,17 +354,18 @@ def test_a_model_that_is_refused_leaves_no_file(
 ) -> None:
     double.job = lambda box: box.leave(model=model) or 0  # type: ignore[func-returns-value]
     outcome = room.run(spec(image))
-    assert (outcome.status, outcome.outputs, why in outcome.reason) == (Status.BAD_RESULT, {}, True), outcome
+    assert (outcome.status, outcome.outputs, why in outcome.reason) == (RunStatus.BAD_RESULT, {}, True), outcome
     assert list((tmp_path / "data" / "out").iterdir()) == []
     double.job = lambda box: box.leave(model=b"x" * 1000) or 0  # type: ignore[func-returns-value]
     assert room.run(spec(image, "s")).outputs["model"].size == 1000
 
 
 @pytest.mark.parametrize(
-    ("told", "status"), [([True], Status.OUT_OF_RESOURCES), ([False, True], Status.OUT_OF_RESOURCES), ([False], Status.FAILED)]
+    ("told", "status"),
+    [([True], RunStatus.OUT_OF_RESOURCES), ([False, True], RunStatus.OUT_OF_RESOURCES), ([False], RunStatus.FAILED)],
 )
 def test_only_what_memory_killed_ran_out_of_memory(
-    room: Sandbox, double: DockerDouble, image: str, monkeypatch: pytest.MonkeyPatch, told: list[bool], status: Status
+    room: Sandbox, double: DockerDouble, image: str, monkeypatch: pytest.MonkeyPatch, told: list[bool], status: RunStatus
 ) -> None:
     """An engine tells it beside the end, or a little later."""
     monkeypatch.setattr(runner, "_OOM_WAIT_S", 0.3)
@@ -385,7 +386,7 @@ def test_only_what_memory_killed_ran_out_of_memory(
 def test_parameters_of_any_depth_are_refused_by_name(room: Sandbox, image: str) -> None:
     for params in ("[]", "{", '{"a":' * 10_000):
         outcome = room.run(spec(image, params=params))
-        assert (outcome.status, "params" in outcome.reason) == (Status.FAILED, True)
+        assert (outcome.status, "params" in outcome.reason) == (RunStatus.FAILED, True)
 
 
 # --- images of a node -------------------------------------------------------------------------------------------------------------
@@ -394,11 +395,11 @@ def test_parameters_of_any_depth_are_refused_by_name(room: Sandbox, image: str) 
 def test_an_image_goes_at_once_though_its_last_container_is_removed_in_the_background(
     room: Sandbox, double: DockerDouble, image: str
 ) -> None:
-    assert room.run(spec(image)).status is Status.OK
+    assert room.run(spec(image)).status is RunStatus.OK
     room.remove_image(image)
     assert not room.has_image(image)
     outcome = room.run(spec(image, "s"))
-    assert (outcome.status, "is not on this engine" in outcome.reason) == (Status.ENGINE_ERROR, True)
+    assert (outcome.status, "is not on this engine" in outcome.reason) == (RunStatus.ENGINE_ERROR, True)
     room.remove_image(image)  # nothing left to do
 
 
@@ -413,27 +414,27 @@ def test_a_clean_up_takes_all_of_this_node_and_nothing_of_another(
 ) -> None:
     other = Sandbox(tmp_path / "other", node_tag="n2")
     others = load(other, tmp_path)
-    assert other.run(spec(others)).status is Status.OK
+    assert other.run(spec(others)).status is RunStatus.OK
     other.settle()
     more = load(room, tmp_path, "more")
-    assert room.run(spec(image)).status is Status.OK
+    assert room.run(spec(image)).status is RunStatus.OK
     room.settle()
     double.names["learningchain/nx:abc"] = double.names[f"learningchain/n:{image[7:]}"]
 
     report = room.cleanup(keep_images=[image])
     assert (report.containers, report.volumes, report.images, report.problems) == (1, 2, 2, ())  # `more` and the keeper's
     assert (room.has_image(image), room.has_image(more), other.has_image(others)) == (True, False, True)
-    assert room.run(spec(more)).status is Status.ENGINE_ERROR
+    assert room.run(spec(more)).status is RunStatus.ENGINE_ERROR
     assert left(double) == ONE_WAITS, "the other node's"
     assert "learningchain/nx:abc" in double.names
-    assert room.run(spec(image)).status is Status.OK, "the keeper's image is loaded anew"
-    assert other.run(spec(others)).status is Status.OK
+    assert room.run(spec(image)).status is RunStatus.OK, "the keeper's image is loaded anew"
+    assert other.run(spec(others)).status is RunStatus.OK
     other.cleanup()
     other.close()
 
 
 def test_a_clean_up_says_what_it_could_not_remove_and_counts_the_rest(room: Sandbox, double: DockerDouble, image: str) -> None:
-    assert room.run(spec(image)).status is Status.OK
+    assert room.run(spec(image)).status is RunStatus.OK
     room.settle()
     double.faults["remove_container"] = [refusal(400, "busy box")]
     report = room.cleanup()
@@ -441,7 +442,7 @@ def test_a_clean_up_says_what_it_could_not_remove_and_counts_the_rest(room: Sand
     room.cleanup()
 
     image = load(room, double.folder)
-    assert room.run(spec(image)).status is Status.OK
+    assert room.run(spec(image)).status is RunStatus.OK
     room.settle()
     double.faults |= {"remove_volume": [refusal(400, "busy volume")], "remove_image": [refusal(409, "busy image")]}
     report = room.cleanup()
@@ -459,7 +460,7 @@ def test_a_clean_up_says_what_it_could_not_remove_and_counts_the_rest(room: Sand
 def test_what_is_gone_or_going_is_no_problem(
     room: Sandbox, double: DockerDouble, image: str, monkeypatch: pytest.MonkeyPatch, fault: Exception, told: bool
 ) -> None:
-    assert room.run(spec(image)).status is Status.OK
+    assert room.run(spec(image)).status is RunStatus.OK
     room.settle()
     honest = double.remove_container
 
@@ -473,11 +474,11 @@ def test_what_is_gone_or_going_is_no_problem(
 
 
 def test_after_it_was_closed_a_run_still_leaves_nothing_in_its_place(room: Sandbox, double: DockerDouble, image: str) -> None:
-    assert room.run(spec(image)).status is Status.OK
+    assert room.run(spec(image)).status is RunStatus.OK
     room.close()
     assert left(double) == (0, 0)
     assert room.has_image(image)
-    assert room.run(spec(image, "s")).status is Status.OK
+    assert room.run(spec(image, "s")).status is RunStatus.OK
     assert "lc-n-s" not in double.boxes
 
 
@@ -490,11 +491,11 @@ def test_a_keeper_that_cannot_be_prepared_costs_the_next_run_only_its_time(
         return 0
 
     double.job = job
-    assert room.run(spec(image)).status is Status.OK
+    assert room.run(spec(image)).status is RunStatus.OK
     room.settle()
     assert "no keeper could be prepared" in caplog.text
     assert left(double) == (0, 0)
-    assert room.run(spec(image, "s")).status is Status.OK
+    assert room.run(spec(image, "s")).status is RunStatus.OK
 
 
 def test_an_engine_that_does_not_answer_is_not_an_image_that_is_missing(room: Sandbox, double: DockerDouble, image: str) -> None:
@@ -541,7 +542,7 @@ def test_what_an_engine_says_of_itself_is_passed_on(double: DockerDouble, tmp_pa
 
 def test_no_outcome_names_an_image_that_is_not_there(room: Sandbox) -> None:
     missing = "sha256:" + "0" * 64
-    outcome: RunOutcome = room.run(spec(missing))
-    assert (outcome.status, missing in outcome.reason) == (Status.ENGINE_ERROR, True)
+    outcome: RunResult = room.run(spec(missing))
+    assert (outcome.status, missing in outcome.reason) == (RunStatus.ENGINE_ERROR, True)
     with pytest.raises(ImageNotFound):
         room._store.require(missing)

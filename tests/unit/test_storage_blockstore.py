@@ -25,7 +25,7 @@ from chain.node.history import AccountEvent
 from chain.storage import blockstore, index, schema
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageError, StorageFailed, StorageMismatch
-from chain.types import Moved, Receipt
+from chain.types import Receipt, TransferEvent
 from tests.unit.storage_blocks import CHAIN, account, chain_of, make_batch
 from tests.unit.storage_disk import CrampedDisk, small_file_system
 
@@ -45,7 +45,7 @@ def store(tmp_path: Path) -> Iterator[BlockStore]:
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "PART_ENTRIES", 40)
+    monkeypatch.setattr(index, "SEGMENT_ENTRIES", 40)
     monkeypatch.setattr(blockstore, "_PROBES", 3)
 
 
@@ -70,7 +70,7 @@ class Model:
                     self.state[key] = value
             for receipt in (decode(Receipt, raw, 4096) for raw in batch.receipts):
                 for event in receipt.events:
-                    for who in {event.source, event.target} if isinstance(event, Moved) else {event.ref}:
+                    for who in {event.source, event.target} if isinstance(event, TransferEvent) else {event.ref}:
                         self.history.setdefault(who, []).append((batch.height, AccountEvent(receipt.tx, event)))
         self.batches = batches
 
@@ -281,9 +281,9 @@ def test_a_full_check_finds_a_changed_block(tmp_path: Path, column: str, change:
     with store.engine.begin() as connection:
         good = store.column(2, column) or b""
         if change == "swap":
-            new = schema.seal(at(3, column), good)
+            new = schema.add_checksum(at(3, column), good)
         else:
-            sealed = schema.seal(at(3, column), good)
+            sealed = schema.add_checksum(at(3, column), good)
             new = sealed[:-1] + bytes((sealed[-1] ^ 1,))
         connection.execute(sa.update(schema.blocks).where(c.height == 3).values({column: new}))
     store.check(full=False)
@@ -313,7 +313,7 @@ def test_an_index_that_lost_a_row_is_noticed(store: BlockStore) -> None:
     with store.engine.begin() as connection:
         t = schema.tx_pages.c
         part, bucket, sealed = connection.execute(sa.select(t.part, t.bucket, t.places)).first() or pytest.fail("no index")
-        fewer = schema.seal(schema.in_part(part, bucket), bytes(sealed)[4:-12])
+        fewer = schema.add_checksum(schema.in_part(part, bucket), bytes(sealed)[4:-12])
         connection.execute(sa.update(schema.tx_pages).where(t.part == part, t.bucket == bucket).values(places=fewer))
     with pytest.raises(StorageDamaged, match="index of heights"):
         store.check(full=True)
@@ -410,7 +410,7 @@ def test_a_small_file_system_runs_full_and_loses_no_height(tmp_path: Path) -> No
 COMMITTER = """
 import sys
 from chain.storage.blockstore import BlockStore
-from chain.types import Moved, Receipt
+from chain.types import Receipt, TransferEvent
 from tests.unit.storage_blocks import CHAIN, chain_of
 store = BlockStore.open(sys.argv[1], chain_id=CHAIN, create=True)
 for batch in chain_of(20):

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 
 from chain.codec import encode
 from chain.ledger.genesis import first_state
-from chain.ledger.outcome import MAX_CHANGES, changes_of
+from chain.ledger.state_diff import MAX_CHANGES, changes_of
 from chain.node.messages import decode_certificate
-from chain.storage import outcomes, schema
+from chain.storage import schema, state_diffs
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.storage.errors import StorageDamaged
 from tests.unit.node_kit import Net, genesis
@@ -31,7 +31,7 @@ def filled(path: Path, net: Net, taken_over: tuple[int, ...] = ()) -> BlockStore
     store = BlockStore.open(str(path), chain_id=CHAIN, create=True)
     store.commit(CommitBatch(0, CHAIN, b"", b"", [], [], [], first_state(genesis())[1]))
     for c in (net.commits[0][h] for h in range(1, HEIGHTS + 1)):
-        batch = CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.mentions, c.state)
+        batch = CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.account_index, c.state)
         store.commit(CommitBatch(**{**vars(batch), "executed": c.height not in taken_over}))
     return store
 
@@ -44,26 +44,26 @@ def store(tmp_path: Path, net: Net) -> Iterator[BlockStore]:
 
 
 def test_blocks_come_back_with_what_they_did(store: BlockStore, net: Net) -> None:
-    found = outcomes.read(store, 2, 64, 10**9, 10**9)
+    found = state_diffs.read(store, 2, 64, 10**9, 10**9)
     kept = [net.commits[0][h] for h in (2, 3, 4)]
     assert found == [(c.block, c.certificate, c.receipts, encode(changes_of(c.state))) for c in kept]
     assert decode_certificate(found[0][1]).height == 2
-    assert [height for height, _ in outcomes.all_changes(store, 3)] == [1, 2, 3]
+    assert [height for height, _ in state_diffs.all_changes(store, 3)] == [1, 2, 3]
 
 
 def test_an_answer_ends_where_it_is_large_enough_and_never_exceeds_the_most(store: BlockStore) -> None:
-    assert len(outcomes.read(store, 1, 3, 10**9, 10**9)) == 3
-    assert len(outcomes.read(store, 1, 64, 1, 10**9)) == 1
-    one = sum(len(x) for x in (*outcomes.read(store, 1, 1, 1, 10**9)[0][:2],)) + 1
-    assert outcomes.read(store, 1, 64, 10**9, one) == [], "the first alone is too large with its receipts and changes"
+    assert len(state_diffs.read(store, 1, 3, 10**9, 10**9)) == 3
+    assert len(state_diffs.read(store, 1, 64, 1, 10**9)) == 1
+    one = sum(len(x) for x in (*state_diffs.read(store, 1, 1, 1, 10**9)[0][:2],)) + 1
+    assert state_diffs.read(store, 1, 64, 10**9, one) == [], "the first alone is too large with its receipts and changes"
 
 
 def test_where_changes_are_not_kept_nothing_is_told(store: BlockStore) -> None:
     with store.engine.begin() as c:
         c.execute(sa.delete(schema.changes).where(schema.changes.c.height == 3))
-    assert len(outcomes.read(store, 1, 64, 10**9, 10**9)) == 2
-    assert outcomes.read(store, 3, 64, 10**9, 10**9) == []
-    assert outcomes.changes_at(store, 3) is None
+    assert len(state_diffs.read(store, 1, 64, 10**9, 10**9)) == 2
+    assert state_diffs.read(store, 3, 64, 10**9, 10**9) == []
+    assert state_diffs.changes_at(store, 3) is None
 
 
 def test_changes_beyond_the_bounds_of_a_message_are_read_all_the_same(store: BlockStore) -> None:
@@ -71,21 +71,21 @@ def test_changes_beyond_the_bounds_of_a_message_are_read_all_the_same(store: Blo
     changes: list[tuple[bytes, bytes | None]] = [(b"e/%07d" % n, None) for n in range(MAX_CHANGES + 1)]
     with store.engine.begin() as c:
         c.execute(sa.delete(schema.changes).where(schema.changes.c.height == 3))
-        outcomes.write(c, 3, changes, True)
-    assert outcomes.changes_at(store, 3) == changes_of(changes)
-    assert [len(told.gone) for height, told in outcomes.all_changes(store, 3) if height == 3] == [MAX_CHANGES + 1]
+        state_diffs.write(c, 3, changes, True)
+    assert state_diffs.changes_at(store, 3) == changes_of(changes)
+    assert [len(told.gone) for height, told in state_diffs.all_changes(store, 3) if height == 3] == [MAX_CHANGES + 1]
 
 
 def test_heights_count_as_audited_up_to_the_first_that_was_taken_over(tmp_path: Path, net: Net) -> None:
     store = filled(tmp_path / "db", net, taken_over=(2, 4))
-    assert outcomes.audited(store) == 1
-    outcomes.set_audited(store, 3)
-    assert outcomes.audited(store) == 3
+    assert state_diffs.audited(store) == 1
+    state_diffs.set_audited(store, 3)
+    assert state_diffs.audited(store) == 3
     store.close()
     again = BlockStore.open(str(tmp_path / "db"), chain_id=CHAIN, create=False)
-    assert outcomes.audited(again) == 3
-    outcomes.set_audited(again, 4)
-    assert outcomes.audited(again) == HEIGHTS
+    assert state_diffs.audited(again) == 3
+    state_diffs.set_audited(again, 4)
+    assert state_diffs.audited(again) == HEIGHTS
     again.close()
 
 
@@ -93,4 +93,4 @@ def test_rot_in_the_changes_is_noticed(store: BlockStore) -> None:
     with store.engine.begin() as c:
         c.execute(sa.update(schema.changes).where(schema.changes.c.height == 2).values(changes=b"\0\0\0\0\x92\x90\x90"))
     with pytest.raises(StorageDamaged, match="changes of height 2"):
-        outcomes.read(store, 1, 64, 10**9, 10**9)
+        state_diffs.read(store, 1, 64, 10**9, 10**9)

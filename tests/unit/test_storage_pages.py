@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chain.buckets import number_of
 from chain.codec import encode
 from chain.contracts.credits import Transfer
 from chain.contracts.membership import Member, member_key
@@ -21,12 +22,11 @@ from chain.ledger import state as ledger_state
 from chain.ledger.genesis import first_state
 from chain.ledger.state import Overlay, State
 from chain.ledger.transition import commit
-from chain.pages import number_of
-from chain.storage import pages as storage_pages
+from chain.storage import buckets as storage_pages
 from chain.storage import schema
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.storage.errors import DiskFull, StorageDamaged
-from chain.storage.schema import seal
+from chain.storage.schema import add_checksum
 from tests.sim.mutants.patch import Mutant, applied, mutant
 from tests.unit.ledger_kit import Chain, genesis_of, id_of, key_of
 from tests.unit.storage_blocks import make_batch
@@ -86,7 +86,7 @@ def test_a_state_in_pages_is_the_one_in_memory_after_every_restart(
     """With no turn, with a part of the turns, and with every part written several times."""
     monkeypatch.setattr(storage_pages, "SPAN", span)
     monkeypatch.setattr(ledger_state, "KEPT_RECORDS", 8)
-    monkeypatch.setattr(ledger_state, "KEPT_PAGES", 2_000)
+    monkeypatch.setattr(ledger_state, "KEPT_BUCKETS", 2_000)
     rng = random.Random(span)
     for n in range(12):
         stored.block(rng)
@@ -97,7 +97,7 @@ def test_a_state_in_pages_is_the_one_in_memory_after_every_restart(
     with stored.store.engine.begin() as c:
         waiting = c.execute(sa.select(sa.func.count()).select_from(schema.journal)).scalar()
         heads = c.execute(sa.select(schema.page_parts.c.heads)).scalars().all()
-    turns = sum(storage_pages._part.decode(bytes(sealed)[4:])[0] > 0 for sealed in heads)
+    turns = sum(storage_pages._group.decode(bytes(sealed)[4:])[0] > 0 for sealed in heads)
     assert {400_000: waiting == 12 and turns < 10, 20_000: waiting == 12 and 10 < turns < 30, 100: (waiting, turns) == (0, 256)}[
         span
     ]
@@ -109,7 +109,7 @@ def test_what_a_full_disk_undid_is_written_again(stored: Stored, monkeypatch: py
     rng = random.Random(1)
     stored.block(rng)
     with monkeypatch.context() as m:
-        m.setattr(storage_pages.StatePages, "write_part", _turn_and_fail)
+        m.setattr(storage_pages.StateBuckets, "write_group", _turn_and_fail)
         with pytest.raises(DiskFull):
             stored.block(rng)
     assert stored.chain.last is not None
@@ -120,10 +120,10 @@ def test_what_a_full_disk_undid_is_written_again(stored: Stored, monkeypatch: py
     stored.agrees()
 
 
-_turn = storage_pages.StatePages.write_part
+_turn = storage_pages.StateBuckets.write_group
 
 
-def _turn_and_fail(pages: storage_pages.StatePages, connection: sa.Connection, height: int) -> None:
+def _turn_and_fail(pages: storage_pages.StateBuckets, connection: sa.Connection, height: int) -> None:
     _turn(pages, connection, height)
     raise DiskFull("store", "no space left", "")
 
@@ -132,7 +132,7 @@ def _turn_and_fail(pages: storage_pages.StatePages, connection: sa.Connection, h
 @settings(max_examples=15, deadline=None)
 def test_random_operations_over_a_database(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]) -> None:
     """Records that come and go, heights that share nothing: the lazy state equals the eager one."""
-    path = tmp_path_factory.mktemp("pages") / "db"
+    path = tmp_path_factory.mktemp("buckets") / "db"
     chain = Chain(genesis_of())
     store = open_store(path, chain, create=True)
     store.commit(CommitBatch(0, chain.chain_id, b"", b"", [], [], [], first_state(chain.genesis)[1]))
@@ -199,7 +199,7 @@ def rewrite(stored: Stored, number: int, change: dict[bytes, bytes]) -> None:
             assert page.count(old) == 1 and len(old) == len(new)
             page = page.replace(old, new)
         place = b"page" + number.to_bytes(4, "big")
-        c.execute(sa.update(schema.pages).where(p.number == number).values(page=seal(place, page)))
+        c.execute(sa.update(schema.pages).where(p.number == number).values(page=add_checksum(place, page)))
 
 
 def test_a_rotten_page_ends_the_node_where_it_is_read(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,10 +241,10 @@ def test_another_page_in_its_place_is_told(stored: Stored, monkeypatch: pytest.M
     overlay = Overlay(other.state)
     key = account_key(id_of(NAMES[0]))
     overlay.put(key, Account(key_of(NAMES[0]).public, 0, 900_000, 0, [0] * 4, 0))
-    page = overlay.finish()[2].pages[number]
+    page = overlay.finish()[2].buckets[number]
     with stored.store.engine.begin() as c:
         place = b"page" + number.to_bytes(4, "big")
-        c.execute(sa.update(schema.pages).where(schema.pages.c.number == number).values(page=seal(place, page)))
+        c.execute(sa.update(schema.pages).where(schema.pages.c.number == number).values(page=add_checksum(place, page)))
     stored.reopen()
     with pytest.raises(StateDamaged, match="does not have the hash that the tree says"):
         stored.chain.state.get(key)
@@ -256,10 +256,10 @@ def test_a_wrong_head_of_a_page_is_found_at_the_start(stored: Stored, monkeypatc
     part = number // storage_pages.EACH
     with stored.store.engine.begin() as c:
         sealed = bytes(c.execute(sa.select(p.heads).where(p.part == part)).scalar() or b"")
-        height, heads = storage_pages._part.decode(sealed[4:])
+        height, heads = storage_pages._group.decode(sealed[4:])
         heads[number % storage_pages.EACH] = heads[number % storage_pages.EACH][:1] + bytes(32)
         place = b"part" + part.to_bytes(8, "big")
-        c.execute(sa.update(schema.page_parts).where(p.part == part).values(heads=seal(place, encode((height, heads)))))
+        c.execute(sa.update(schema.page_parts).where(p.part == part).values(heads=add_checksum(place, encode((height, heads)))))
     stored.reopen()
     assert stored.chain.state.root != stored.plain.state.root
 
@@ -273,17 +273,17 @@ def test_without_these_comparisons_a_wrong_record_would_be_used(stored: Stored, 
     rich = encode(Account(key_of(NAMES[0]).public, 0, 900_000, 0, stored.plain.account(NAMES[0]).sequences, 0))
     overlay = Overlay(stored.plain.state)
     overlay.put(key, Account(key_of(NAMES[0]).public, 0, 900_000, 0, stored.plain.account(NAMES[0]).sequences, 0))
-    other = overlay.finish()[2].pages[number]
+    other = overlay.finish()[2].buckets[number]
     rewrite(stored, number, {raw: rich})
-    blind = mutant("records not compared", "pages", "        if digest != node[1:_HASH]:", "        if False:")
+    blind = mutant("records not compared", "buckets", "        if digest != node[1:_HASH]:", "        if False:")
     _uses(stored, key, blind)
     stored.reopen()
     with applied(mutant("what was read counts as made here", "ledger.state", "self._own[number] = 0", "self._own[number] = 1")):
         assert stored.chain.state.get(key).balance == 900_000  # type: ignore[union-attr]
     with stored.store.engine.begin() as c:
         place = b"page" + number.to_bytes(4, "big")
-        c.execute(sa.update(schema.pages).where(schema.pages.c.number == number).values(page=seal(place, other)))
-    _uses(stored, key, mutant("hash of a page not compared", "ledger.state", "if head_of(page) != head:", "if False:"))
+        c.execute(sa.update(schema.pages).where(schema.pages.c.number == number).values(page=add_checksum(place, other)))
+    _uses(stored, key, mutant("hash of a page not compared", "ledger.state", "if subroot_of(bucket) != subroot:", "if False:"))
 
 
 def _uses(stored: Stored, key: bytes, broken: Mutant) -> None:

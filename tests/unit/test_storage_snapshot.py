@@ -11,24 +11,24 @@ import pytest
 import sqlalchemy as sa
 from msgspec.structs import replace
 
+from chain.buckets import BUCKETS, SUBROOT_BYTES, build, number_of
 from chain.codec import encode
 from chain.contracts.membership import Member, member_key
 from chain.crypto import sha256
 from chain.host import Due, History, Validators, due_key
 from chain.ledger.genesis import first_state
-from chain.ledger.snapshot import MAX_PAGE, Handover, decode_heads, encode_heads, encode_page
+from chain.ledger.snapshot import MAX_BUCKET, ValidatorSetChange, decode_subroots, encode_bucket, encode_subroots
 from chain.node import messages as m
-from chain.node.checks import make_pages
-from chain.node.messages import MAX_PAGES_BYTES
-from chain.pages import HEAD_BYTES, PAGES, build, number_of
-from chain.storage import handovers, schema, snapshot, staging
+from chain.node.checks import make_buckets
+from chain.node.messages import MAX_BUCKETS_BYTES
+from chain.storage import schema, snapshot, staging, validator_changes
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.storage.errors import StorageDamaged
 from chain.storage.snapshot import SnapshotFile, make
 from chain.storage.staging import Staging
 from chain.types import block_id, decode_block
 from client.daemon import open_state, open_store
-from client.snapshots import Snapshots
+from client.snapshots import SnapshotService
 from tests.unit.node_kit import Net, genesis
 from tests.unit.test_node_snapshot import SETS, handover
 from tests.unit.test_node_sync import chain_of
@@ -51,7 +51,7 @@ def empty(path: Path) -> BlockStore:
 
 def fill(store: BlockStore, net: Net, first: int, last: int) -> None:
     for c in (net.commits[0][height] for height in range(first, last + 1)):
-        store.commit(CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.mentions, c.state))
+        store.commit(CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.account_index, c.state))
 
 
 @pytest.fixture
@@ -67,14 +67,14 @@ def served(server: BlockStore, path: Path) -> SnapshotFile:
     return SnapshotFile(str(path))
 
 
-def take(store: BlockStore, file: SnapshotFile, some: int = 1 << 16, links: list[Handover] | None = None) -> list[int]:
+def take(store: BlockStore, file: SnapshotFile, some: int = 1 << 16, links: list[ValidatorSetChange] | None = None) -> list[int]:
     """Stage the first `some` pages that are not here; what was here."""
-    area, heads = Staging(store), decode_heads(file.offer.heads)
+    area, heads = Staging(store), decode_subroots(file.offer.subroots)
     held = area.begin(file.offer, links or [])
     wanted = [n for n in heads if n not in held][:some]
     while wanted:
-        pages = file.pages(wanted)
-        made, wrong = make_pages([(n, heads[n], raw) for n, raw in zip(wanted, pages, strict=False)])
+        pages = file.buckets(wanted)
+        made, wrong = make_buckets([(n, heads[n], raw) for n, raw in zip(wanted, pages, strict=False)])
         assert wrong == []
         area.put(made)
         wanted = wanted[len(pages) :]
@@ -118,7 +118,7 @@ def test_what_is_staged_stays_over_restarts_and_serves_the_next_target(server: B
     assert len(Staging(store).begin(file.offer, [])) == 10
     fill(server, net, HEIGHTS + 1, HEIGHTS + 3)
     later = served(server, tmp_path / "later")
-    old, new = decode_heads(file.offer.heads), decode_heads(later.offer.heads)
+    old, new = decode_subroots(file.offer.subroots), decode_subroots(later.offer.subroots)
     same = sorted(n for n in sorted(old)[:10] if old[n] == new.get(n))
     assert 0 < len(same) < 10
     assert take(store, later) == same
@@ -133,15 +133,15 @@ def test_what_is_staged_stays_over_restarts_and_serves_the_next_target(server: B
 
 def test_a_record_that_the_next_target_does_not_have_stands_in_no_listing(server: BlockStore, tmp_path: Path) -> None:
     file = served(server, tmp_path / "file")
-    heads, sent = decode_heads(file.offer.heads), []
+    heads, sent = decode_subroots(file.offer.subroots), []
     for key, record in ((due_key(bytes(20), 5, 1, bytes(32)), Due(1, bytes(32))), (member_key(bytes(20)), Member(True, 0, [], []))):
         page = build([(sha256(key), key, encode(record))])
         number = number_of(sha256(key))
         assert number not in heads
-        sent.append((number, page[:HEAD_BYTES], encode_page(page)))
+        sent.append((number, page[:SUBROOT_BYTES], encode_bucket(page)))
     store, earlier = empty(tmp_path / "late"), dict(sorted((heads | {n: head for n, head, _ in sent}).items()))
-    Staging(store).begin(replace(file.offer, heads=encode_heads(earlier)), [])
-    made, wrong = make_pages(sent)
+    Staging(store).begin(replace(file.offer, subroots=encode_subroots(earlier)), [])
+    made, wrong = make_buckets(sent)
     assert wrong == [] and sorted(key[:2] for _, _, keys in made for key in keys) == [b"d/", b"m/", b"v/"]
     Staging(store).put(made)
     assert take(store, file) == []
@@ -230,23 +230,23 @@ def large(tmp_path: Path, net: Net, crowd: dict[bytes, bytes]) -> Iterator[Block
     c = net.commits[0][1]
     header = replace(decode_block(c.block).header, state_root=store.open_state().root)
     block = encode(replace(decode_block(c.block), header=header))
-    store.commit(CommitBatch(1, block_id(header), block, c.certificate, c.tx_ids, c.receipts, c.mentions, []))
+    store.commit(CommitBatch(1, block_id(header), block, c.certificate, c.tx_ids, c.receipts, c.account_index, []))
     yield store
     store.close()
 
 
 def test_a_page_of_any_size_travels(large: BlockStore, tmp_path: Path, crowd: dict[bytes, bytes]) -> None:
     number = number_of(sha256(next(iter(crowd))))
-    assert sum(map(len, crowd.values())) > MAX_PAGE, "no message could carry it"
+    assert sum(map(len, crowd.values())) > MAX_BUCKET, "no message could carry it"
     file = served(large, tmp_path / "file")
-    heads = decode_heads(file.offer.heads)
-    subpages = [n for n in heads if n >= PAGES]
+    heads = decode_subroots(file.offer.subroots)
+    subpages = [n for n in heads if n >= BUCKETS]
     assert number not in heads
     assert len(subpages) > 2
-    assert {(n >> n.bit_length() - 17) - PAGES for n in subpages} == {number}
+    assert {(n >> n.bit_length() - 17) - BUCKETS for n in subpages} == {number}
     for n in heads:
-        (raw,) = file.pages([n])
-        assert len(raw) <= MAX_PAGE
+        (raw,) = file.buckets([n])
+        assert len(raw) <= MAX_BUCKET
     store = empty(tmp_path / "late")
     assert take(store, file) == []
     Staging(store).ready()
@@ -255,21 +255,21 @@ def test_a_page_of_any_size_travels(large: BlockStore, tmp_path: Path, crowd: di
     assert store.head().height == 1  # type: ignore[union-attr]
     store.check(True)
     assert store.open_state().root == large.open_state().root
-    assert store.pages.page(number) == large.pages.page(number)
+    assert store.pages.bucket(number) == large.pages.bucket(number)
     assert dict(store.load_state()) == dict(large.load_state())
     # What came in subpages is served in the same ones.
-    assert served(store, tmp_path / "again").offer.heads == file.offer.heads
+    assert served(store, tmp_path / "again").offer.subroots == file.offer.subroots
     store.close()
 
 
 def test_subpages_that_are_here_are_not_taken_again(large: BlockStore, tmp_path: Path) -> None:
     file = served(large, tmp_path / "file")
-    heads = decode_heads(file.offer.heads)
-    subpages = [n for n in heads if n >= PAGES]
+    heads = decode_subroots(file.offer.subroots)
+    subpages = [n for n in heads if n >= BUCKETS]
     store = empty(tmp_path / "late")
     area = Staging(store)
     area.begin(file.offer, [])
-    made, _ = make_pages([(n, heads[n], file.pages([n])[0]) for n in subpages[:2]])
+    made, _ = make_buckets([(n, heads[n], file.buckets([n])[0]) for n in subpages[:2]])
     area.put(made)
     store.close()
     store = empty(tmp_path / "late")
@@ -281,15 +281,15 @@ def test_subpages_that_are_here_are_not_taken_again(large: BlockStore, tmp_path:
 
 def test_what_a_liar_makes_of_subpages_is_not_staged(large: BlockStore, tmp_path: Path) -> None:
     file = served(large, tmp_path / "file")
-    heads = decode_heads(file.offer.heads)
-    one = next(n for n in heads if n >= PAGES and heads[n][:1] == b"\x03")
-    other = next(n for n in heads if n >= PAGES and n != one)
-    raw, wrong = file.pages([one])[0], file.pages([other])[0]
+    heads = decode_subroots(file.offer.subroots)
+    one = next(n for n in heads if n >= BUCKETS and heads[n][:1] == b"\x03")
+    other = next(n for n in heads if n >= BUCKETS and n != one)
+    raw, wrong = file.buckets([one])[0], file.buckets([other])[0]
     flat = msgspec.msgpack.decode(raw, type=list[bytes])
     lies = {
         "the next one's records": (one, heads[one], wrong),
         "under the next one's number": (other, heads[one], raw),
-        "as a whole page": ((one >> one.bit_length() - 17) - PAGES, heads[one], raw),
+        "as a whole page": ((one >> one.bit_length() - 17) - BUCKETS, heads[one], raw),
         "as the first half of it": (2 * one, heads[one], raw),
         "as the second half of it": (2 * one + 1, heads[one], raw),
         "another record": (one, heads[one], encode([*flat[:-1], flat[-1] + b"x"])),
@@ -297,22 +297,22 @@ def test_what_a_liar_makes_of_subpages_is_not_staged(large: BlockStore, tmp_path
         "a record of another page": (one, heads[one], encode([*flat, b"jp/" + b"?" * 32, b""])),
         "junk": (one, heads[one], b"junk"),
     }
-    assert make_pages([(one, heads[one], raw)])[1] == []
+    assert make_buckets([(one, heads[one], raw)])[1] == []
     for what, lie in lies.items():
-        assert make_pages([lie]) == ([], [lie[0]]), what
+        assert make_buckets([lie]) == ([], [lie[0]]), what
 
 
 def test_an_answer_ends_where_it_is_large_enough_and_where_a_page_is_unknown(
     server: BlockStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = served(server, tmp_path / "file")
-    numbers = sorted(decode_heads(file.offer.heads))
-    assert len(file.pages(numbers)) == len(numbers)
+    numbers = sorted(decode_subroots(file.offer.subroots))
+    assert len(file.buckets(numbers)) == len(numbers)
     missing = next(n for n in range(1 << 16) if n not in numbers)
-    assert len(file.pages([*numbers[:2], missing, *numbers[2:]])) == 2
-    monkeypatch.setattr(snapshot, "MAX_PAGES_BYTES", 1)
-    assert len(file.pages(numbers)) == 1
-    assert MAX_PAGES_BYTES < m.MAX_SYNC_ANSWER
+    assert len(file.buckets([*numbers[:2], missing, *numbers[2:]])) == 2
+    monkeypatch.setattr(snapshot, "MAX_BUCKETS_BYTES", 1)
+    assert len(file.buckets(numbers)) == 1
+    assert MAX_BUCKETS_BYTES < m.MAX_SYNC_ANSWER
 
 
 @pytest.mark.parametrize("at", [10, -20])
@@ -323,7 +323,7 @@ def test_a_rotten_snapshot_is_not_served(server: BlockStore, tmp_path: Path, at:
     raw[at] ^= 1
     path.write_bytes(bytes(raw))
     with pytest.raises(StorageDamaged):
-        file.pages(sorted(decode_heads(file.offer.heads)))
+        file.buckets(sorted(decode_subroots(file.offer.subroots)))
         SnapshotFile(str(path))
 
 
@@ -340,30 +340,30 @@ def test_handovers_are_kept_with_their_blocks_and_outlive_them(server: BlockStor
     Staging(store).ready()
     store.close()
     store = open_store(str(tmp_path / "late"), CHAIN)
-    assert handovers.read(store, 1, 64) == links
-    assert handovers.read(store, 3, 64) == links[1:]
-    assert handovers.read(store, 1, 1) == links[:1]
+    assert validator_changes.read(store, 1, 64) == links
+    assert validator_changes.read(store, 3, 64) == links[1:]
+    assert validator_changes.read(store, 1, 1) == links[:1]
     with store.write("a block that changes the set") as c:
         third = handover(net, 9, SETS[2], SETS[0])
-        handovers.write(c, third.header, encode(third.certificate), encode(Validators(10, SETS[0])))
-    assert handovers.read(store, 5, 64) == [third]
+        validator_changes.write(c, third.header, encode(third.certificate), encode(Validators(10, SETS[0])))
+    assert validator_changes.read(store, 5, 64) == [third]
     store.close()
 
 
 def test_handovers_of_an_older_program_are_made_from_its_blocks(server: BlockStore, net: Net) -> None:
-    handovers.complete(server, History([Validators(1, SETS[0]), Validators(3, SETS[1]), Validators(99, SETS[2])]))
-    (found,) = handovers.read(server, 1, 64)
+    validator_changes.complete(server, History([Validators(1, SETS[0]), Validators(3, SETS[1]), Validators(99, SETS[2])]))
+    (found,) = validator_changes.read(server, 1, 64)
     assert found.header == decode_block(net.commits[0][2].block).header
     assert found.validators == SETS[1]
-    handovers.complete(server, History([Validators(3, SETS[1])]))
-    assert len(handovers.read(server, 1, 64)) == 1, "once"
+    validator_changes.complete(server, History([Validators(3, SETS[1])]))
+    assert len(validator_changes.read(server, 1, 64)) == 1, "once"
 
 
-async def asked(desk: Snapshots, question: m.SnapshotQuestion) -> m.Message:
+async def asked(desk: SnapshotService, question: m.SnapshotQuestion) -> m.Message:
     return m.decode_message(await desk.answer(question) or b"")
 
 
-async def _until_offered(desk: Snapshots) -> m.Snapshot:
+async def _until_offered(desk: SnapshotService) -> m.Snapshot:
     while True:
         answer = await asked(desk, m.GetSnapshot())
         assert isinstance(answer, m.Snapshot)
@@ -373,15 +373,15 @@ async def _until_offered(desk: Snapshots) -> m.Snapshot:
 
 
 async def test_a_node_makes_a_snapshot_when_it_is_asked_and_not_too_often(server: BlockStore, net: Net, tmp_path: Path) -> None:
-    desk = Snapshots(server, server.where, tmp_path, lambda: None)
+    desk = SnapshotService(server, server.where, tmp_path, lambda: None)
     desk._helpers._count = 1
     (offer,) = (await _until_offered(desk)).offers
     assert offer.header.height == HEIGHTS and block_id(offer.header) == offer.certificate.block_id
-    numbers = sorted(decode_heads(offer.heads))
-    told = await asked(desk, m.GetPages(HEIGHTS, numbers))
-    assert isinstance(told, m.Pages) and told.numbers == numbers
-    assert await asked(desk, m.GetPages(HEIGHTS - 1, numbers)) == m.Pages(HEIGHTS - 1, [], [])
-    assert await asked(desk, m.GetHandovers(1)) == m.Handovers([])
+    numbers = sorted(decode_subroots(offer.subroots))
+    told = await asked(desk, m.GetBuckets(HEIGHTS, numbers))
+    assert isinstance(told, m.Buckets) and told.numbers == numbers
+    assert await asked(desk, m.GetBuckets(HEIGHTS - 1, numbers)) == m.Buckets(HEIGHTS - 1, [], [])
+    assert await asked(desk, m.GetValidatorChanges(1)) == m.ValidatorChanges([])
     assert list(tmp_path.glob("snapshot*")) == [], "its file goes with the process"
     fill(server, net, HEIGHTS + 1, HEIGHTS + 3)
     desk.stale = 1
@@ -390,24 +390,24 @@ async def test_a_node_makes_a_snapshot_when_it_is_asked_and_not_too_often(server
     (newer,) = (await _until_offered(desk)).offers
     assert newer.header.height == HEIGHTS + 3
     desk.close()
-    assert await asked(desk, m.GetPages(HEIGHTS + 3, numbers)) == m.Pages(HEIGHTS + 3, [], [])
+    assert await asked(desk, m.GetBuckets(HEIGHTS + 3, numbers)) == m.Buckets(HEIGHTS + 3, [], [])
 
 
 async def test_pages_that_are_not_what_their_heads_say_are_not_staged(server: BlockStore, tmp_path: Path) -> None:
     file = served(server, tmp_path / "file")
     store = empty(tmp_path / "late")
-    desk = Snapshots(store, store.where, tmp_path, lambda: None)
+    desk = SnapshotService(store, store.where, tmp_path, lambda: None)
     assert await desk.stage(file.offer, []) == []
-    heads = decode_heads(file.offer.heads)
+    heads = decode_subroots(file.offer.subroots)
     a, b = sorted(heads)[:2]
-    pages = file.pages([a, b])
+    pages = file.buckets([a, b])
     assert await desk.take([(a, heads[a], pages[0]), (b, heads[b], pages[0])]) == [b]
     assert await desk.stage(file.offer, []) == [a]
     numbers = sorted(heads)
-    sent = [(n, heads[n], raw) for n, raw in zip(numbers, file.pages(numbers), strict=True)]
+    sent = [(n, heads[n], raw) for n, raw in zip(numbers, file.buckets(numbers), strict=True)]
     assert await asyncio.gather(*(desk.take(sent[i : i + 5]) for i in range(0, len(sent), 5))) == [[]] * -(-len(sent) // 5)
     assert await desk.stage(file.offer, []) == numbers, "also those that shared a transaction"
-    changed = replace(file.offer, heads=encode_heads({a: b"\x02" + bytes(32)}))
+    changed = replace(file.offer, subroots=encode_subroots({a: b"\x02" + bytes(32)}))
     assert await desk.stage(changed, []) == []
     desk.close()
     with store.read("look") as c:

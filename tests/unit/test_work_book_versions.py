@@ -18,10 +18,10 @@ from chain.types import parse_loss
 from client.contracts.job import secrets
 from client.contracts.job.work import VerifierMachine, WorkerMachine
 from client.work import WorkConfig
-from client.work.book import KEEP_MS, Book, BookError, IntentState
+from client.work.artifacts import cid_of_file
+from client.work.database import KEEP_MS, IntentState, WorkDatabase, WorkDatabaseError
 from client.work.events import Model, Secret
 from client.work.machine import Recalled
-from client.work.material import cid_of_file
 from client.work.migrations import SCHEMA, VERSION
 from tests.unit.work_kit import Chain, Node, Web, blocks, run_virtual
 
@@ -52,7 +52,7 @@ def tables(path: Path) -> list[str]:
 def test_nothing_of_a_book_of_version_1_is_lost(tmp_path: Path) -> None:
     path = restored(tmp_path / "work.db", OF_1.read_text())
     for _ in range(2):  # opened again it is one of this version
-        book = Book(path, CHAIN, ME)
+        book = WorkDatabase(path, CHAIN, ME)
         done, reveal, report = (
             book.intent("job", f"claim:{JOB.hex()}:1"),
             book.intent("job", f"reveal:{JOB.hex()}"),
@@ -81,7 +81,7 @@ def test_nothing_of_a_book_of_version_1_is_lost(tmp_path: Path) -> None:
         assert book.pins() == [("bafyone", f"job:{JOB.hex()}", JOB, 0), ("bafytwo", f"won:{OTHER.hex()}", OTHER, 9_999)]
         book.close()
     assert tables(path) == sorted(SCHEMA), "as one that this program made"
-    book = Book(path, CHAIN, ME)
+    book = WorkDatabase(path, CHAIN, ME)
     book.prune(2_000 + KEEP_MS)
     assert len([s for s in book.secrets() if s.kind == secrets.VOTE]) == 2
     book.prune(2_001 + KEEP_MS)
@@ -90,12 +90,12 @@ def test_nothing_of_a_book_of_version_1_is_lost(tmp_path: Path) -> None:
 
 
 def test_the_machines_know_what_a_book_of_version_1_says(tmp_path: Path) -> None:
-    book = Book(restored(tmp_path / "work.db", OF_1.read_text()), CHAIN, ME)
+    book = WorkDatabase(restored(tmp_path / "work.db", OF_1.read_text()), CHAIN, ME)
     pending = [(intent.kind, intent.key, intent.ref) for intent in book.pending()]
     known = Recalled(ME, CHAIN, WorkConfig(), bytes, book.secrets(), book.attempts(2), pending)
     worker, verifier = WorkerMachine(known).worker, VerifierMachine(known).verifier
     assert (worker._claims, worker._claiming) == ({b"\x01" * 32: JOB, b"\x02" * 32: JOB}, {JOB})
-    assert {job: race.used for job, race in worker._races.items()} == {JOB: {1, 2}, OTHER: set()}
+    assert {job: race.used for job, race in worker._progress_of.items()} == {JOB: {1, 2}, OTHER: set()}
     assert verifier._votes == {(OTHER, 0, 1): b"\x21" * 32, (OTHER, 0, 2): b"\x22" * 32}
     assert verifier._false == {(b"a" * 20, OTHER)}
     book.close()
@@ -138,13 +138,13 @@ def test_a_node_goes_on_from_a_book_of_version_1(tmp_path: Path) -> None:
 
 def test_a_book_of_a_newer_program_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "work.db"
-    book = Book(path, CHAIN, ME)
+    book = WorkDatabase(path, CHAIN, ME)
     book.save(Secret("job.key", b"k", b"", b"v"), 0)
     book._db.execute("UPDATE meta SET version = ?", (VERSION + 1,))
     book.close()
     before = path.read_bytes()
-    with pytest.raises(BookError, match=rf"newer program \(version {VERSION + 1}.*run the newer program again"):
-        Book(path, CHAIN, ME)
+    with pytest.raises(WorkDatabaseError, match=rf"newer program \(version {VERSION + 1}.*run the newer program again"):
+        WorkDatabase(path, CHAIN, ME)
     assert path.read_bytes() == before
 
 
@@ -156,6 +156,6 @@ def test_a_migration_that_fails_leaves_the_old_book(tmp_path: Path) -> None:
     db.commit()
     db.close()
     before = tables(path)
-    with pytest.raises(BookError, match="restore it from a copy"):
-        Book(path, CHAIN, ME)
+    with pytest.raises(WorkDatabaseError, match="restore it from a copy"):
+        WorkDatabase(path, CHAIN, ME)
     assert tables(path) == before

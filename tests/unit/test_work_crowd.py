@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chain.contracts.job.records import State
+from chain.contracts.job.records import JobState
 from chain.crypto import sha256
 from chain.host.terms import Image, ImageKind
 from p2p.content.cid import Codec, cid_of
@@ -22,8 +22,8 @@ def crowd(chain: Chain) -> None:
     missing = Image(ImageKind.ARCHIVE, "", cid_of(Codec.RAW, b"nobody has it").to_bytes(), sha256(b"image"), 1_000)
     ground.many(SPAM, stranger(1), posting(end, bounty=10**12, limits=HUGE))
     ground.many(SPAM, stranger(2), posting(end, bounty=10**12, image=missing))
-    ground.many(SPAM, stranger(3), posting(end), State.COMMIT, deadline=end, round=1)
-    ground.many(SPAM, stranger(4), posting(end, image=missing), State.REVEAL, deadline=chain.clock + 1_000)
+    ground.many(SPAM, stranger(3), posting(end), JobState.COMMIT, deadline=end, round=1)
+    ground.many(SPAM, stranger(4), posting(end, image=missing), JobState.REVEAL, deadline=chain.clock + 1_000)
 
 
 def test_an_honest_job_is_trained_judged_and_paid_among_thousands_of_others(tmp_path: Path) -> None:

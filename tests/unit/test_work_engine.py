@@ -16,10 +16,10 @@ from chain.contracts.job import Image, ImageKind, PostJob
 from client.contracts.job.events import StartEvaluate, StartSelfCheck, StartTrain
 from client.contracts.job.runs import evaluate_spec, train_spec, wanted_image
 from client.work import WorkConfig
-from client.work.book import Book
+from client.work.artifacts import Images, Models, Pins, cid_of_file
+from client.work.database import WorkDatabase
 from client.work.engine import MAX_PROGRESS, MAX_RUNS, RunLog, ThreadedSandbox
 from client.work.events import Model, WantedImage
-from client.work.material import Images, Models, Pins, cid_of_file
 from p2p.content.cid import parse
 from sandbox import (
     BadImage,
@@ -27,13 +27,13 @@ from sandbox import (
     CleanupReport,
     EngineError,
     EngineInfo,
+    EvaluationResult,
     Progress,
-    Result,
-    RunOutcome,
+    RunResult,
     RunSpec,
+    RunStatus,
     SandboxUnavailable,
     SelfTestReport,
-    Status,
 )
 from tests.unit.work_kit import FakeEngine, FilesDouble, Inline, Web, posting
 
@@ -59,11 +59,11 @@ class StubSandbox:
         self.calls.append("self_test")
         return SelfTestReport("runc", (Check("network", self.proved, "a packet left"),))
 
-    def run(self, spec: RunSpec, *, on_progress: Any, cancel: threading.Event) -> RunOutcome:
+    def run(self, spec: RunSpec, *, on_progress: Any, cancel: threading.Event) -> RunResult:
         on_progress(Progress(1, 2, 0.5))
         self.began.set()
         assert cancel.wait(10)
-        return RunOutcome(status=Status.CANCELLED, reason="cancelled")
+        return RunResult(status=RunStatus.CANCELLED, reason="cancelled")
 
     def close(self) -> None:
         self.calls.append("close")
@@ -81,7 +81,7 @@ async def test_a_run_is_in_a_thread_and_its_progress_on_the_loop() -> None:
     task = asyncio.ensure_future(engine.run(spec(), lambda p: seen.append((p, threading.get_ident())), cancel))
     await asyncio.to_thread(stub.began.wait, 10)
     cancel.set()
-    assert (await task).status is Status.CANCELLED
+    assert (await task).status is RunStatus.CANCELLED
     assert seen == [(Progress(1, 2, 0.5), threading.get_ident())]
     await engine.close()
     assert stub.calls == ["close"]
@@ -109,7 +109,7 @@ def test_the_record_of_runs_is_bounded_and_keeps_those_under_way() -> None:
     first = log.begin("first", JOB, "train", 1, 7)
     for number in range(2 * MAX_RUNS):
         run = log.begin(f"r{number}", JOB, "train", 1, 7)
-        log.end(run, RunOutcome(status=Status.OK, reason="done", result=Result(5, 1), log_tail="tail"))
+        log.end(run, RunResult(status=RunStatus.OK, reason="done", result=EvaluationResult(5, 1), log_tail="tail"))
     assert len(log.list()) == MAX_RUNS
     assert log.list()[0]["id"] == f"r{2 * MAX_RUNS - 1}"
     assert log.list()[0]["log"] == ""
@@ -124,7 +124,7 @@ def test_the_record_of_runs_is_bounded_and_keeps_those_under_way() -> None:
     assert shown["progress"][-1]["step"] == 3 * MAX_PROGRESS - 1
     assert log.cancel("first", "because")
     assert first.cancel.is_set()
-    log.end(first, RunOutcome(status=Status.CANCELLED, reason="cancelled"))
+    log.end(first, RunResult(status=RunStatus.CANCELLED, reason="cancelled"))
     log.progress(first, Progress(1, None, None))
     assert not log.cancel("first", "again")
     assert log.get("gone") is None
@@ -178,10 +178,10 @@ def wanted(terms: PostJob) -> WantedImage:
     return wanted_image(WorkConfig(), terms)
 
 
-def make_images(tmp_path: Path) -> tuple[Images, FilesDouble, FakeEngine, Pins, Book]:
+def make_images(tmp_path: Path) -> tuple[Images, FilesDouble, FakeEngine, Pins, WorkDatabase]:
     files = FilesDouble(Web(), "n", tmp_path / "files")
     engine = FakeEngine(tmp_path / "out", random.Random(0))
-    book = Book(tmp_path / "work.db", bytes(32), bytes(20))
+    book = WorkDatabase(tmp_path / "work.db", bytes(32), bytes(20))
     pins = Pins(files, book, Inline())
     return Images(files, engine, pins), files, engine, pins, book
 

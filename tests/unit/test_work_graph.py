@@ -31,7 +31,7 @@ from client.work import WorkConfig, hidden
 from client.work.events import Chain as Look
 from client.work.events import Changed
 from p2p.content.cid import parse
-from sandbox import Status
+from sandbox import RunStatus
 from tests.unit.work_kit import Chain, Node, Web, blocks, hidden_set, machine, run_virtual, working
 
 VALIDATORS = ["a", "b", "c", "d"]
@@ -129,7 +129,7 @@ def test_an_image_leaves_the_engine_when_nothing_more_is_trained_for_its_job(tmp
     async def main() -> None:
         graph = Graph(tmp_path)
         node = graph.nodes["a"]
-        node.engine.end = lambda spec: Status.UNSUPPORTED
+        node.engine.end = lambda spec: RunStatus.UNSUPPORTED
         await graph.start("a")
         job = graph.chain.post("boss")
         await blocks(graph.chain, lambda: bool(node.engine.specs) and not node.engine.images, 30)
@@ -223,7 +223,7 @@ def test_what_a_committee_says_of_bad_models(tmp_path: Path, model: str, vote: s
 def test_a_verifier_that_cannot_run_abstains_and_is_not_struck(tmp_path: Path) -> None:
     async def main() -> None:
         graph = Graph(tmp_path, config=WorkConfig(enabled=False))
-        graph.nodes["a"].engine.end = lambda spec: Status.ENGINE_ERROR
+        graph.nodes["a"].engine.end = lambda spec: RunStatus.ENGINE_ERROR
         graph.nodes["b"].config = WorkConfig(verify=False, enabled=False)
         graph.nodes["c"].config = WorkConfig(max_mem_mb=16, enabled=False)
         await graph.start()

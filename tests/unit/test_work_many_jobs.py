@@ -9,21 +9,21 @@ import pytest
 
 from chain.contracts.job import Limits, PostJob, records
 from chain.contracts.job.messages import HiddenSet
-from chain.contracts.job.records import AuditRound, Contractor, Job, Live, Posting, Seat, State
+from chain.contracts.job.records import AuditRound, ContractorRecord, Job, JobState, Live, Posting, Seat
 from chain.crypto import account_id, sha256
 from chain.host import Reader
 from chain.ledger import state as ledger_state
 from chain.ledger.state import Overlay
 from client.contracts.job.contractor import Contractor as ContractorDuty
-from client.contracts.job.events import FetchImage, FetchModel, Moved, RevealKey, StartTrain
+from client.contracts.job.events import FetchImage, FetchModel, JobsChanged, RevealHiddenKey, StartTrain
 from client.contracts.job.events import JobEffect as Effect
 from client.contracts.job.verifier import MAX_AHEAD, MAX_AHEAD_OF_ONE, Verifier
 from client.contracts.job.worker import MAX_FAILURES, Worker
 from client.work.changes import MAX_PIECE
 from client.work.events import Chain as Look
 from client.work.events import ImageFailed, ImageReady
-from client.work.order import FairOrder
-from tests.unit.work_kit import Chain, JobChanges, key_of, posting, tell, working
+from client.work.order import FairQueue
+from tests.unit.work_kit import Chain, TypedChanges, key_of, posting, tell, working
 
 MANY = 12_000
 IMAGE = "sha256:" + "cd" * 32
@@ -70,10 +70,10 @@ class Ground:
         changes, _, tree = overlay.finish()
         self.chain.state.commit(changes, tree)
 
-    def post(self, poster: bytes, terms: PostJob, state: int = State.OPEN, **fields: Any) -> bytes:
+    def post(self, poster: bytes, terms: PostJob, state: int = JobState.OPEN, **fields: Any) -> bytes:
         return self.many(1, poster, terms, state, **fields)[0]
 
-    def many(self, count: int, poster: bytes, terms: PostJob, state: int = State.OPEN, **fields: Any) -> list[bytes]:
+    def many(self, count: int, poster: bytes, terms: PostJob, state: int = JobState.OPEN, **fields: Any) -> list[bytes]:
         jobs = [job_id(self.made + i) for i in range(count)]
         job = EMPTY_JOB.__class__(
             **{f: getattr(EMPTY_JOB, f) for f in EMPTY_JOB.__struct_fields__} | fields | {"state": int(state)}
@@ -179,13 +179,13 @@ def test_images_are_fetched_ahead_for_one_run_more_than_there_are_places() -> No
 def test_a_contractor_with_a_bad_record_is_left_out_until_the_record_is_better() -> None:
     ground = Ground()
     poster = stranger(1)
-    ground.put([(records.contractor_key(poster), Contractor(9, 0, 3, 0, 0))])
+    ground.put([(records.contractor_key(poster), ContractorRecord(9, 0, 3, 0, 0))])
     jobs = ground.many(500, poster, ground.terms())
     w = worker(ground)
     effects, reader = w.look()
     assert effects == []
     assert reader.reads < 10
-    ground.put([(records.contractor_key(poster), Contractor(9, 3, 3, 0, 0))])
+    ground.put([(records.contractor_key(poster), ContractorRecord(9, 3, 3, 0, 0))])
     effects, _ = w.look()
     assert [e.job in jobs for e in effects if isinstance(e, FetchImage)] == [True]
 
@@ -211,8 +211,8 @@ def test_a_verifier_finds_its_seat_among_any_number_of_audits(count: int) -> Non
     ground = Ground()
     terms = ground.terms()
     under_audit = {"deadline": ground.chain.clock + 300_000, "round": 1}
-    ground.many(count, stranger(1), terms, State.COMMIT, **under_audit)
-    job = ground.post(stranger(2), terms, State.COMMIT, claimants=1, **under_audit)
+    ground.many(count, stranger(1), terms, JobState.COMMIT, **under_audit)
+    job = ground.post(stranger(2), terms, JobState.COMMIT, claimants=1, **under_audit)
     me = ground.chain.ids["a"]
     claim = records.ClaimRecord(
         ground.chain.ids["w"], 1, 5, bytes(8), bytes(32), 0, 0, b"\x01\x55\x12\x20" + bytes(32), 9, 0, 0, []
@@ -237,9 +237,9 @@ def test_images_are_fetched_ahead_of_audits_for_many_contractors_and_within_a_bo
     ground = Ground()
     terms = ground.terms()
     soon = ground.chain.clock + 10_000
-    owner = dict.fromkeys(ground.many(MANY, stranger(1), terms, State.REVEAL, deadline=soon), 1)
+    owner = dict.fromkeys(ground.many(MANY, stranger(1), terms, JobState.REVEAL, deadline=soon), 1)
     for number in range(2, 10):
-        owner |= dict.fromkeys(ground.many(10, stranger(number), terms, State.REVEAL, deadline=soon + number), number)
+        owner |= dict.fromkeys(ground.many(10, stranger(number), terms, JobState.REVEAL, deadline=soon + number), number)
     verifier = Following(ground, Verifier(ground.chain.ids["a"], working()))
     effects, reader = verifier.look()
     of = Counter(owner[e.job] for e in effects if isinstance(e, FetchImage))
@@ -253,13 +253,13 @@ def test_a_contractor_opens_its_hidden_data_among_any_number_of_jobs() -> None:
     ground = Ground()
     me = ground.chain.ids["boss"]
     hidden = [HiddenSet(b"\x01\x55\x12\x20" + b"h" * 32, sha256(b"plain"), sha256(bytes(32)), 50)]
-    ground.many(MANY, stranger(1), ground.terms(), State.KEY)
-    job = ground.post(me, ground.terms(hidden=hidden), State.KEY)
-    duty, changes = ContractorDuty(me), JobChanges(ground.chain.state)
+    ground.many(MANY, stranger(1), ground.terms(), JobState.KEY)
+    job = ground.post(me, ground.terms(hidden=hidden), JobState.KEY)
+    duty, changes = ContractorDuty(me), TypedChanges(ground.chain.state)
     while (moved := changes.take()) is not None:
         duty.moved(moved)
     reader = Counting(ground.chain.state)
-    assert duty.duties(reader, {sha256(bytes(32))}) == [RevealKey(job, sha256(bytes(32)))]
+    assert duty.duties(reader, {sha256(bytes(32))}) == [RevealHiddenKey(job, sha256(bytes(32)))]
     assert reader.reads == 1
     assert duty.duties(reader, set()) == []
 
@@ -267,7 +267,7 @@ def test_a_contractor_opens_its_hidden_data_among_any_number_of_jobs() -> None:
 # --- what is told ---------------------------------------------------------------------------------------------------------------
 
 
-def all_of(changes: JobChanges) -> list[Moved]:
+def all_of(changes: TypedChanges) -> list[JobsChanged]:
     found = []
     while (moved := changes.take()) is not None:
         found.append(moved)
@@ -277,7 +277,7 @@ def all_of(changes: JobChanges) -> list[Moved]:
 def test_every_live_job_is_told_once_at_the_start_and_then_what_moves_in_small_pieces() -> None:
     ground = Ground()
     jobs = ground.many(1_000, stranger(1), ground.terms())
-    changes = JobChanges(ground.chain.state)
+    changes = TypedChanges(ground.chain.state)
     assert not changes.complete
     pieces = all_of(changes)
     assert changes.complete
@@ -294,7 +294,7 @@ def test_every_live_job_is_told_once_at_the_start_and_then_what_moves_in_small_p
 def test_a_node_that_did_not_look_for_long_is_told_every_live_job_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_state, "MAX_FED", 100)
     ground = Ground()
-    changes = JobChanges(ground.chain.state)
+    changes = TypedChanges(ground.chain.state)
     all_of(changes)
     jobs = ground.many(150, stranger(1), ground.terms())
     assert not changes.complete
@@ -308,7 +308,7 @@ def test_a_node_that_did_not_look_for_long_is_told_every_live_job_again(monkeypa
 
 def test_the_order_is_that_of_ranks_whatever_was_added_dropped_and_blamed() -> None:
     """Against a list that is sorted each time."""
-    order, plain, blame = FairOrder(), {}, Counter[bytes]()
+    order, plain, blame = FairQueue(), {}, Counter[bytes]()
     for step in range(2_000):
         seed = sha256(step.to_bytes(4, "big"))
         item, owner = seed[:1], bytes([seed[0] % 7])
@@ -341,7 +341,7 @@ def test_the_order_is_that_of_ranks_whatever_was_added_dropped_and_blamed() -> N
 
 
 def test_whom_a_walk_is_done_with_costs_it_one_step() -> None:
-    order = FairOrder()
+    order = FairQueue()
     for number in range(1_000):
         order.add(number.to_bytes(2, "big"), b"crowd", (0,))
     order.add(b"x", b"other", (1,))
@@ -365,4 +365,4 @@ def test_failures_that_are_over_are_blamed_once() -> None:
     ground.chain.block(60_000)
     assert FetchImage(job) not in w.look()[0]
     assert w.machine.explain(ground.chain.state, job, ground.chain.clock) is not None  # type: ignore[union-attr]
-    assert w.machine._races[other].asked  # type: ignore[union-attr]
+    assert w.machine._progress_of[other].asked  # type: ignore[union-attr]

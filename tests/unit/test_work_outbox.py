@@ -25,13 +25,13 @@ from chain.errors import InvalidTx, TxCode
 from chain.host import Reader
 from chain.host.terms import model_id
 from client.contracts.job import secrets
-from client.contracts.job.events import CommitBallots, OpenBallots, Reveal, SubmitClaim
+from client.contracts.job.events import CommitBallots, OpenBallots, RevealClaim, SubmitClaim
 from client.contracts.job.secrets import VoteSecret
 from client.contracts.job.work import VerifierMachine, WorkerMachine
 from client.work import WorkConfig
-from client.work.book import Book, BookError, Intent, IntentState
+from client.work.database import Intent, IntentState, WorkDatabase, WorkDatabaseError
 from client.work.events import Model, Secret, SecretRefused, Submit
-from client.work.machine import Fate, Recalled, fates_of, find_slices
+from client.work.machine import LedgerStatus, Recalled, find_slices, ledger_statuses_of
 from client.work.outbox import Outbox
 from tests.unit.work_kit import START_MS, Chain, Inline, LedgerDouble, blocks, posting, run_virtual
 
@@ -72,7 +72,7 @@ class Desk:
     def __init__(self, chain: Chain, folder: Path, name: str = "w", executor: Inline | None = None) -> None:
         self.chain, self.name = chain, name
         self.ledger = LedgerDouble(chain, name)
-        self.book = Book(folder / "work.db", chain.chain_id, chain.ids[name])
+        self.book = WorkDatabase(folder / "work.db", chain.chain_id, chain.ids[name])
         self.settled: list[tuple[str, IntentState]] = []
         executor = executor or Inline()
 
@@ -82,7 +82,7 @@ class Desk:
         def told(intent: Intent, state: IntentState, note: str) -> None:
             self.settled.append((intent.key, state))
 
-        fates = fates_of(find_slices())
+        fates = ledger_statuses_of(find_slices())
         self.outbox = Outbox(self.book, self.ledger, fates, now=now, executor=executor, settled=told)
         known = Recalled(chain.ids[name], chain.chain_id, WorkConfig(), os.urandom, self.book.secrets())
         self.worker, self.verifier = WorkerMachine(known), VerifierMachine(known)
@@ -197,7 +197,7 @@ def test_a_claim_that_was_stored_opens_after_a_restart(folder: Path) -> None:
         (stored,) = desk.book.secrets()
         claim = secrets.claim_in(stored)
         assert stored.key == claim_commitment(chain.chain_id, job, chain.ids["w"], model_id(claim.cid), claim.salt)
-        assert await desk.life(lambda d: d.say(Reveal(job, 1, stored.key)))
+        assert await desk.life(lambda d: d.say(RevealClaim(job, 1, stored.key)))
         assert chain.describe(job)["claims"][0]["revealed"]
         assert desk.settled == [(f"reveal:{job.hex()}", IntentState.DONE)]
 
@@ -229,7 +229,7 @@ def test_a_vote_is_never_another_one_wherever_the_node_was_killed(folder: Path) 
         assert len(said) == 1
         job, me = job_of(chain), chain.ids["w"]
         seat: Any = chain.state.get(seat_key(job, 0, 1, me))
-        book = Book(sorted(folder.glob("*/work.db"), key=lambda path: path.stat().st_mtime_ns)[-1], chain.chain_id, me)
+        book = WorkDatabase(sorted(folder.glob("*/work.db"), key=lambda path: path.stat().st_mtime_ns)[-1], chain.chain_id, me)
         (secret,) = book.secrets()
         book.close()
         # What stands on the ledger is what this node can open.
@@ -419,22 +419,22 @@ def test_a_key_is_used_once(folder: Path) -> None:
     run_virtual(main())
 
 
-def fate(reader: Reader, me: bytes, clock: int, op: Any) -> Fate:
-    return fates_of(find_slices())[type(op)](reader, me, clock, op)[0]
+def fate(reader: Reader, me: bytes, clock: int, op: Any) -> LedgerStatus:
+    return ledger_statuses_of(find_slices())[type(op)](reader, me, clock, op)[0]
 
 
 def test_what_the_state_says_about_a_vote_of_ours() -> None:
     chain = committee()
     job, me = job_of(chain), chain.ids["w"]
     mine, other = CommitVote(job, 0, 1, b"1" * 32), CommitVote(job, 0, 1, b"2" * 32)
-    assert fate(chain.state, me, chain.clock, mine) is Fate.OPEN
-    assert fate(chain.state, me, chain.clock, CommitVote(job, 1, 1, b"1" * 32)) is Fate.TOO_LATE
-    assert fate(chain.state, chain.ids["boss"], chain.clock, mine) is Fate.TOO_LATE
+    assert fate(chain.state, me, chain.clock, mine) is LedgerStatus.OPEN
+    assert fate(chain.state, me, chain.clock, CommitVote(job, 1, 1, b"1" * 32)) is LedgerStatus.TOO_LATE
+    assert fate(chain.state, chain.ids["boss"], chain.clock, mine) is LedgerStatus.TOO_LATE
     assert chain.now("w", mine) == 0
-    assert fate(chain.state, me, chain.clock, mine) is Fate.STANDS
-    assert fate(chain.state, me, chain.clock, other) is Fate.DISPLACED
-    assert fate(chain.state, me, chain.clock, JudgeCase(me, True)) is Fate.TOO_LATE
-    assert fate(chain.state, me, chain.clock, Claim(bytes(32), 1, bytes(32))) is Fate.TOO_LATE
+    assert fate(chain.state, me, chain.clock, mine) is LedgerStatus.STANDS
+    assert fate(chain.state, me, chain.clock, other) is LedgerStatus.DISPLACED
+    assert fate(chain.state, me, chain.clock, JudgeCase(me, True)) is LedgerStatus.TOO_LATE
+    assert fate(chain.state, me, chain.clock, Claim(bytes(32), 1, bytes(32))) is LedgerStatus.TOO_LATE
 
 
 def test_a_message_of_which_no_contract_says_what_becomes_is_never_sent(folder: Path) -> None:
@@ -450,7 +450,7 @@ CHAIN, ME, JOB = b"c" * 32, b"m" * 20, b"j" * 32
 
 
 def test_a_book_remembers_and_belongs_to_one_identity_on_one_network(folder: Path) -> None:
-    book = Book(folder / "b" / "work.db", CHAIN, ME)
+    book = WorkDatabase(folder / "b" / "work.db", CHAIN, ME)
     assert (folder / "b" / "work.db").stat().st_mode & 0o777 == 0o600
     key = secrets.of_key(b"k" * 32)
     assert book.save(key, 0) and not book.save(replace(key, blob=b"other"), 0)
@@ -462,7 +462,7 @@ def test_a_book_remembers_and_belongs_to_one_identity_on_one_network(folder: Pat
     book.attempt_done("job", JOB, 3)
     book.pin("bafy", "won:1", JOB, 5)
     book.close()
-    book = Book(folder / "b" / "work.db", CHAIN, ME)
+    book = WorkDatabase(folder / "b" / "work.db", CHAIN, ME)
     assert (book.secrets(), book.secret(secrets.KEY, bytes(32))) == ([key], None)
     assert book.attempts(2) == {"job": {JOB: {1, 3}}, "toy": {JOB: set()}}
     assert book.pins() == [("bafy", "won:1", JOB, 5)]
@@ -471,12 +471,12 @@ def test_a_book_remembers_and_belongs_to_one_identity_on_one_network(folder: Pat
     assert (book.forget(JOB), book.attempts(2), book.secrets()) == ([], {}, [key])
     book.close()
     for chain, owner in ((b"d" * 32, ME), (CHAIN, b"n" * 20)):
-        with pytest.raises(BookError, match="another identity or network"):
-            Book(folder / "b" / "work.db", chain, owner)
+        with pytest.raises(WorkDatabaseError, match="another identity or network"):
+            WorkDatabase(folder / "b" / "work.db", chain, owner)
 
 
 def test_the_first_ballots_and_the_first_settlement_stay(folder: Path) -> None:
-    book = Book(folder / "work.db", CHAIN, ME)
+    book = WorkDatabase(folder / "work.db", CHAIN, ME)
     votes = [VoteSecret(bytes([n]) * 32, bytes(32), [Ballot(n, 5, 6, 0, 0)], [b"a" * 20]) for n in (1, 3)]
     first, second = (secrets.of_vote((JOB, 0, 1), vote) for vote in votes)
     assert book.put_with(first, Intent("job", "commit", JOB, b"op1"), 1) == first
@@ -496,29 +496,29 @@ def test_the_first_ballots_and_the_first_settlement_stay(folder: Path) -> None:
 
 
 def test_a_pending_intent_is_never_pruned_and_belongs_to_its_kind(folder: Path) -> None:
-    book = Book(folder / "work.db", CHAIN, ME)
+    book = WorkDatabase(folder / "work.db", CHAIN, ME)
     assert book.put(Intent("job", "k", JOB, b"op"), 0)
     assert not book.put(Intent("job", "k", JOB, b"other"), 0)
     assert book.put(Intent("toy", "k", JOB, b"of another contract"), 0)
     book.prune(10**15)
     assert [intent.op for intent in book.pending()] == [b"op", b"of another contract"]
-    with pytest.raises(BookError, match="65537 bytes"):
+    with pytest.raises(WorkDatabaseError, match="65537 bytes"):
         book.put(Intent("job", "l", JOB, bytes(65_537)), 0)
-    with pytest.raises(BookError, match="65537 bytes"):
+    with pytest.raises(WorkDatabaseError, match="65537 bytes"):
         book.save(Secret("job.key", b"l", JOB, bytes(65_537)), 0)
 
 
 @pytest.mark.parametrize("damage", [b"not a database at all, but long enough to be read as one" * 40, b""])
 def test_a_damaged_book_is_refused_with_what_to_do(folder: Path, damage: bytes) -> None:
     path = folder / "work.db"
-    Book(path, CHAIN, ME).close()
+    WorkDatabase(path, CHAIN, ME).close()
     if not damage:
         raw = bytearray(path.read_bytes())
         raw[4096:8192] = bytes(4096)
         damage = bytes(raw)
     path.write_bytes(damage)
-    with pytest.raises(BookError, match="restore it from a copy, or move it away"):
-        Book(path, CHAIN, ME)
+    with pytest.raises(WorkDatabaseError, match="restore it from a copy, or move it away"):
+        WorkDatabase(path, CHAIN, ME)
 
 
 def test_a_claim_that_cannot_be_stored_is_not_made(folder: Path) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from chain.contracts.job.messages import Ballot
 from client.contracts.job import secrets
-from client.work.book import KEEP_MS, Book, BookError, Intent, IntentState
+from client.work.database import KEEP_MS, Intent, IntentState, WorkDatabase, WorkDatabaseError
 from client.work.events import Model, Secret
-from client.work.order import FairOrder
+from client.work.order import FairQueue
 from client.work.transfers import SLOWEST, WINDOW_S, Transfers
 from p2p.content.faults import FetchFailed
 from tests.unit.test_work_transfers import MB, SLOW, Dripping, get
@@ -179,7 +179,7 @@ def test_a_download_that_was_ended_is_over_before_its_caller_hears_of_it(tmp_pat
 
 
 def test_blame_counts_at_once_stays_when_all_is_told_anew_and_the_barred_have_no_place() -> None:
-    order = FairOrder()
+    order = FairQueue()
 
     def walk() -> list[bytes]:
         return [item for item, _ in order.walk(())]
@@ -218,8 +218,8 @@ def voted() -> Secret:
 
 
 def test_a_change_that_fails_leaves_nothing_of_itself_and_the_book_goes_on(tmp_path: Path) -> None:
-    book = Book(tmp_path / "work.db", CHAIN, ME)
-    with pytest.raises(BookError):
+    book = WorkDatabase(tmp_path / "work.db", CHAIN, ME)
+    with pytest.raises(WorkDatabaseError):
         book.put_with(stored(b"1" * 32), Intent("job", "claim:1", JOB, bytes(65_537)), 1)
     assert book.secrets() == [] and book.pending() == [], "a secret is stored with its message or not at all"
     first = book.put_with(stored(b"1" * 32), Intent("job", "claim:1", JOB, b"op"), 1)
@@ -231,7 +231,7 @@ def test_a_change_that_fails_leaves_nothing_of_itself_and_the_book_goes_on(tmp_p
 
 
 def test_a_job_that_ended_is_forgotten_and_no_other(tmp_path: Path) -> None:
-    book, other = Book(tmp_path / "work.db", CHAIN, ME), b"k" * 32
+    book, other = WorkDatabase(tmp_path / "work.db", CHAIN, ME), b"k" * 32
     for number, job in enumerate((JOB, other)):
         book.save(stored(bytes([number]) * 32, job), 1)
         book.attempt_started("job", job, 1)
@@ -243,7 +243,7 @@ def test_a_job_that_ended_is_forgotten_and_no_other(tmp_path: Path) -> None:
 
 
 def test_a_pin_is_taken_back_alone_and_its_time_is_the_last_one_given(tmp_path: Path) -> None:
-    book = Book(tmp_path / "work.db", CHAIN, ME)
+    book = WorkDatabase(tmp_path / "work.db", CHAIN, ME)
     book.pin("bafy", "image:1", JOB)
     book.pin("bafy", "won:1", JOB, 5)
     book.pin("bafy", "won:1", JOB, 9)
@@ -253,7 +253,7 @@ def test_a_pin_is_taken_back_alone_and_its_time_is_the_last_one_given(tmp_path: 
 
 
 def test_what_is_settled_and_what_was_voted_are_kept_for_their_whole_time(tmp_path: Path) -> None:
-    book = Book(tmp_path / "work.db", CHAIN, ME)
+    book = WorkDatabase(tmp_path / "work.db", CHAIN, ME)
     intent = Intent("job", "commit", JOB, b"op")
     book.put_with(voted(), intent, 1_000)
     book.settle(intent, IntentState.REFUSED, "x" * 10_000, 1_000)
@@ -267,9 +267,9 @@ def test_what_is_settled_and_what_was_voted_are_kept_for_their_whole_time(tmp_pa
 
 def test_whoever_cannot_use_a_book_leaves_it_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "work.db"
-    book = Book(path, CHAIN, ME)
+    book = WorkDatabase(path, CHAIN, ME)
     book.put(Intent("job", "k", JOB, b"op"), 1)
     book.close()
-    with contextlib.suppress(BookError):
-        Book(path, CHAIN, b"n" * 20)
-    assert [intent.op for intent in Book(path, CHAIN, ME).pending()] == [b"op"]
+    with contextlib.suppress(WorkDatabaseError):
+        WorkDatabase(path, CHAIN, b"n" * 20)
+    assert [intent.op for intent in WorkDatabase(path, CHAIN, ME).pending()] == [b"op"]

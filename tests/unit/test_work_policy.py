@@ -8,10 +8,10 @@ import pytest
 
 from chain.contracts.job import Limits, OnCheat, PostJob
 from chain.contracts.job.messages import HiddenSet
-from chain.contracts.job.records import ClaimRecord, State
+from chain.contracts.job.records import ClaimRecord, JobState
 from chain.crypto import address
 from client.contracts.job import policy
-from client.contracts.job.policy import Offer
+from client.contracts.job.policy import JobOffer
 from client.work import WorkConfig
 from sandbox.spec import MIB
 from tests.unit.work_kit import LIMITS, posting, working
@@ -21,8 +21,8 @@ NOW = 1_000_000
 LEFT = 100_000
 
 
-def offer(state: int = State.OPEN, paid: int = 0, refunded: int = 0, own: ClaimRecord | None = None, **terms: Any) -> Offer:
-    return Offer(b"j" * 32, BOSS, posting(NOW + terms.pop("left", LEFT), **terms), state, paid, refunded, own)
+def offer(state: int = JobState.OPEN, paid: int = 0, refunded: int = 0, own: ClaimRecord | None = None, **terms: Any) -> JobOffer:
+    return JobOffer(b"j" * 32, BOSS, posting(NOW + terms.pop("left", LEFT), **terms), state, paid, refunded, own)
 
 
 def limits(**changes: int) -> Limits:
@@ -36,7 +36,7 @@ def claimed(count: int, loss: int) -> ClaimRecord:
     return ClaimRecord(ME, count, loss, b"p", bytes(32), 0, 0, b"", 0, 0, 0, [])
 
 
-def explain(config: WorkConfig, given: Offer, attempts: int = 0) -> str | None:
+def explain(config: WorkConfig, given: JobOffer, attempts: int = 0) -> str | None:
     return policy.explain(config, given, clock=NOW, me=ME, attempts=attempts)
 
 
@@ -48,7 +48,7 @@ def test_a_plain_job_is_taken() -> None:
     ("config", "given", "attempts", "why"),
     [
         (WorkConfig(enabled=False), offer(), 0, "[work] enabled"),
-        (working(), offer(state=State.REVEAL), 0, "no more claims"),
+        (working(), offer(state=JobState.REVEAL), 0, "no more claims"),
         (working(), offer(left=-1), 0, "no more claims"),
         (working(), offer(own=claimed(16, 5)), 0, "all 16 claims"),
         (working(denied_contractors=[address(BOSS)]), offer(), 0, "denied_contractors"),
@@ -68,7 +68,7 @@ def test_a_plain_job_is_taken() -> None:
         (working(attempts=2), offer(), 2, "all 2 attempts"),
     ],
 )
-def test_what_is_refused_and_why(config: WorkConfig, given: Offer, attempts: int, why: str) -> None:
+def test_what_is_refused_and_why(config: WorkConfig, given: JobOffer, attempts: int, why: str) -> None:
     reason = explain(config, given, attempts)
     assert reason is not None
     assert why in reason

@@ -7,10 +7,10 @@ from typing import Any, cast
 
 import pytest
 
-from client import work_room
+from client import work_service
 from client.config import Config, WorkConfig
 from client.core import Files, Ledger
-from client.work_room import WorkRoom
+from client.work_service import WorkService
 
 
 class _Ledger:
@@ -30,8 +30,8 @@ async def test_only_whether_to_train_is_the_commands_word(
 
         async def start(self) -> None: ...
 
-    monkeypatch.setattr(work_room, "Work", Heard)
+    monkeypatch.setattr(work_service, "WorkDriver", Heard)
     section = WorkConfig(enabled=said, attempts=7, min_bounty="2.5")
-    room = WorkRoom(tmp_path, Config(work=section), cast(Ledger, _Ledger()), cast(Files, None), train=train)
+    room = WorkService(tmp_path, Config(work=section), cast(Ledger, _Ledger()), cast(Files, None), train=train)
     await room.start()
     assert given == [WorkConfig(enabled=train, attempts=7, min_bounty="2.5")]

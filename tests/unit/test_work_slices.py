@@ -13,7 +13,7 @@ import pytest
 from chain.contracts.credits import Transfer
 from chain.host import account_key
 from client import contracts
-from client.work.machine import Slice, fates_of, find_slices
+from client.work.machine import Slice, find_slices, ledger_statuses_of
 from tests.unit.test_work_graph import Graph, tmp_path
 from tests.unit.work_kit import GRANT, blocks, run_virtual, working
 
@@ -26,7 +26,7 @@ from chain.host import account_key
 from chain.contracts.credits import Transfer
 from client.work.events import Attempt, BringImage, Chain, Forget, ImageReady, Pin, RunEnded, Secret, SecretStored, Settled
 from client.work.events import StartRun, Submit, WantedImage
-from client.work.machine import Fate, Machine, Slice
+from client.work.machine import LedgerStatus, Machine, Slice
 from sandbox import RunSpec
 
 ME, TO, START, REF = {me!r}, {to!r}, {start}, b"toy" + bytes(29)
@@ -77,7 +77,7 @@ class Toy(Machine):
 
 def fate(reader, me, clock, op):
     stands = reader.get(account_key(TO)).balance >= START + (SEAL if op.amount == SEAL else SEAL + OPEN)
-    return (Fate.STANDS if stands else Fate.OPEN), None
+    return (LedgerStatus.STANDS if stands else LedgerStatus.OPEN), None
 
 
 WORK = Slice("toy", lambda known: [Toy(known)], {{Transfer: fate}})
@@ -127,7 +127,7 @@ def test_a_foreign_machine_works_beside_the_others_and_goes_on_after_a_kill(tmp_
         await asyncio.sleep(1)
         work = await node.start()
         if stage in ("sealed", "open"):
-            (secret,) = (s for s in work._book.secrets() if s.kind == "toy.answer")
+            (secret,) = (s for s in work._database.secrets() if s.kind == "toy.answer")
             assert secret.path is not None and secret.path.is_file(), "it is not swept: a secret names it"
         await blocks(chain, lambda: got() == 18)
         sent = {op.memo: op.amount for name, op in chain.sent if isinstance(op, Transfer)}
@@ -136,9 +136,9 @@ def test_a_foreign_machine_works_beside_the_others_and_goes_on_after_a_kill(tmp_
         assert found["state"] == "PAID"
         toys = [run for run in work.list_runs() if run["phase"] == "toy"]
         assert len(toys) == (1 if stage in ("nothing", "running") else 0)
-        await blocks(chain, lambda: not [s for s in work._book.secrets() if s.kind.startswith("toy")], 60)
+        await blocks(chain, lambda: not [s for s in work._database.secrets() if s.kind.startswith("toy")], 60)
         await blocks(chain, lambda: not list((node.folder / "work" / "models").glob("toy*")), 60)
-        assert "toy" not in work._book.attempts(1) and not node.files.pins.get("bafytoy")
+        assert "toy" not in work._database.attempts(1) and not node.files.pins.get("bafytoy")
         assert work.failing() == []
         graph.honest()
         await graph.stop()
@@ -153,9 +153,9 @@ def test_slices_are_found_by_their_folders(elsewhere: Path) -> None:
 
 
 def test_two_contracts_cannot_both_say_what_becomes_of_a_message() -> None:
-    parts = [Slice(name, fates={Transfer: lambda *_: None}) for name in ("one", "two")]  # type: ignore[dict-item, return-value]
+    parts = [Slice(name, ledger_statuses={Transfer: lambda *_: None}) for name in ("one", "two")]  # type: ignore[dict-item, return-value]
     with pytest.raises(ValueError, match="two and of another contract both say what becomes of Transfer"):
-        fates_of(parts)
+        ledger_statuses_of(parts)
 
 
 def test_a_kind_belongs_to_one_contract() -> None:

@@ -16,15 +16,15 @@ from client.config import WorkConfig
 from client.contracts.job.runs import wanted_image
 from client.node import NodeFiles
 from client.work import transfers as transfers_module
-from client.work.book import Book
+from client.work.artifacts import Images, Pins
+from client.work.database import WorkDatabase
 from client.work.events import WantedImage
-from client.work.material import Images, Pins
 from client.work.transfers import LEAST, MODEL_PLACES, PLACES, RESERVED, SLOWEST, WINDOW_S, Transfers, transfer_s
 from p2p.content.cid import Codec, cid_of, parse
 from p2p.content.dag import CHUNK
 from p2p.content.exchange import MAX_SESSIONS
 from p2p.content.faults import FetchFailed, Reason
-from p2p.content.messages import Block, decode_message
+from p2p.content.messages import ContentBlock, decode_message
 from tests.unit.content_kit import pattern
 from tests.unit.test_content_service import Net
 from tests.unit.work_kit import FakeEngine, Inline, posting, run_virtual
@@ -298,7 +298,7 @@ class SlowRegistry(FakeEngine):
 def images_of(tmp_path: Path) -> tuple[Images, Dripping, SlowRegistry]:
     files = Dripping(tmp_path / "files")
     engine = SlowRegistry(tmp_path / "out", Random(0))
-    return Images(files, engine, Pins(files, Book(tmp_path / "b.db", bytes(32), bytes(20)), Inline())), files, engine
+    return Images(files, engine, Pins(files, WorkDatabase(tmp_path / "b.db", bytes(32), bytes(20)), Inline())), files, engine
 
 
 def wanted(**changes: Any) -> WantedImage:
@@ -373,7 +373,7 @@ async def test_a_peer_that_drips_real_blocks_is_left_and_what_came_is_kept(tmp_p
 
         def drip(frame: bytes) -> list[bytes] | None:
             now = asyncio.get_running_loop().time()
-            if isinstance(decode_message(frame), Block):
+            if isinstance(decode_message(frame), ContentBlock):
                 if now < next_at[0]:
                     return None
                 next_at[0] = now + 0.2

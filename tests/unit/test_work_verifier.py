@@ -38,10 +38,10 @@ from client.contracts.job.events import (
     StartEvaluate,
 )
 from client.contracts.job.events import JobEffect as Effect
-from client.contracts.job.verifier import MAX_TRIES, Memory, Verifier
+from client.contracts.job.verifier import MAX_TRIES, Verifier, VerifierMemory
 from client.work.events import Chain as Look
 from client.work.events import ImageFailed, ImageReady, Kill, RunEnded
-from sandbox import Status
+from sandbox import RunStatus
 from tests.unit.work_kit import PARAMS, Chain, Told, tell, working
 
 IMAGE = "sha256:" + "cd" * 32
@@ -55,7 +55,7 @@ HIDDEN = HiddenSet(b"\x01\x55\x12\x20" + b"h" * 32, sha256(b"plain"), sha256(KEY
 class Bench:
     """Verifier `a`, one of three, and a job with one revealed claim by `w`."""
 
-    def __init__(self, config: WorkConfig | None = None, hidden: bool = False, memory: Memory | None = None) -> None:
+    def __init__(self, config: WorkConfig | None = None, hidden: bool = False, memory: VerifierMemory | None = None) -> None:
         self.chain = Chain(["a", "b", "c"], ["boss", "w"])
         self.me, self.w = self.chain.ids["a"], self.chain.ids["w"]
         self.verifier = Verifier(self.me, config or working(), memory)
@@ -88,7 +88,7 @@ class Bench:
         return start
 
     def ended(
-        self, start: StartEvaluate, status: Status = Status.OK, loss: int | None = None, probe: int | None = 7
+        self, start: StartEvaluate, status: RunStatus = RunStatus.OK, loss: int | None = None, probe: int | None = 7
     ) -> list[Effect]:
         assert self.verifier.handle(RunEnded(start.run, status, "why", loss, probe if loss is not None else None)) == []
         return self.look()
@@ -162,16 +162,16 @@ def test_a_measured_loss_becomes_a_vote(measured: int, code: VoteCode) -> None:
 @pytest.mark.parametrize(
     ("status", "code"),
     [
-        (Status.MODEL_INVALID, VoteCode.INVALID),
-        (Status.UNSUPPORTED, VoteCode.ABSTAIN),
-        (Status.OUT_OF_RESOURCES, VoteCode.ABSTAIN),
-        (Status.FAILED, VoteCode.ABSTAIN),
-        (Status.BAD_RESULT, VoteCode.ABSTAIN),
-        (Status.TIMEOUT, VoteCode.ABSTAIN),
-        (Status.CANCELLED, VoteCode.ABSTAIN),
+        (RunStatus.MODEL_INVALID, VoteCode.INVALID),
+        (RunStatus.UNSUPPORTED, VoteCode.ABSTAIN),
+        (RunStatus.OUT_OF_RESOURCES, VoteCode.ABSTAIN),
+        (RunStatus.FAILED, VoteCode.ABSTAIN),
+        (RunStatus.BAD_RESULT, VoteCode.ABSTAIN),
+        (RunStatus.TIMEOUT, VoteCode.ABSTAIN),
+        (RunStatus.CANCELLED, VoteCode.ABSTAIN),
     ],
 )
-def test_what_a_run_without_a_loss_becomes(status: Status, code: VoteCode) -> None:
+def test_what_a_run_without_a_loss_becomes(status: RunStatus, code: VoteCode) -> None:
     b = Bench()
     assert b.ended(b.sitting(), status) == [b.committed(ballot(code))]
 
@@ -185,13 +185,13 @@ def test_an_engine_that_fails_is_tried_again_a_few_times() -> None:
     b = Bench()
     start = b.sitting()
     for _ in range(MAX_TRIES - 1):
-        assert b.ended(start, Status.ENGINE_ERROR) == []
+        assert b.ended(start, RunStatus.ENGINE_ERROR) == []
         b.chain.block(3_000)
         (again,) = b.look()
         assert isinstance(again, StartEvaluate)
         assert again.run != start.run
         start = again
-    assert b.ended(start, Status.ENGINE_ERROR) == [b.committed(ballot(VoteCode.ABSTAIN))]
+    assert b.ended(start, RunStatus.ENGINE_ERROR) == [b.committed(ballot(VoteCode.ABSTAIN))]
 
 
 @pytest.mark.parametrize(("local", "code"), [(False, VoteCode.NOMODEL), (True, VoteCode.ABSTAIN)])
@@ -282,7 +282,7 @@ def test_ballots_that_the_disk_refused_are_offered_again() -> None:
 
 def test_after_a_restart_a_stored_ballot_is_not_evaluated_again() -> None:
     b = Bench()
-    b.verifier = Verifier(b.me, working(), Memory({(b.job, 0, 1): b"c" * 32}, set()))
+    b.verifier = Verifier(b.me, working(), VerifierMemory({(b.job, 0, 1): b"c" * 32}, set()))
     b.audit()
     assert b.look() == []
     assert not b.verifier.busy
@@ -293,7 +293,7 @@ def test_a_commitment_that_is_not_this_nodes_is_not_opened() -> None:
     b.audit()
     for name in ("a", "b", "c"):
         assert b.chain.now(name, CommitVote(b.job, 0, 1, b"c" * 32)) == 0
-    b.verifier = Verifier(b.me, working(), Memory({(b.job, 0, 1): b"d" * 32}, set()))
+    b.verifier = Verifier(b.me, working(), VerifierMemory({(b.job, 0, 1): b"d" * 32}, set()))
     assert b.look() == []
 
 
@@ -337,12 +337,12 @@ def test_a_hidden_round_measures_twice() -> None:
 @pytest.mark.parametrize(
     ("measured", "status", "want"),
     [
-        (CLAIMED, Status.FAILED, ballot(VoteCode.ABSTAIN)),
-        (CLAIMED, Status.MODEL_INVALID, ballot(VoteCode.INVALID)),
-        (9 * 10**8, Status.FAILED, ballot(VoteCode.FALSE, 9 * 10**8, 7, HiddenVote.VALUE, rules.MAX_LOSS)),
+        (CLAIMED, RunStatus.FAILED, ballot(VoteCode.ABSTAIN)),
+        (CLAIMED, RunStatus.MODEL_INVALID, ballot(VoteCode.INVALID)),
+        (9 * 10**8, RunStatus.FAILED, ballot(VoteCode.FALSE, 9 * 10**8, 7, HiddenVote.VALUE, rules.MAX_LOSS)),
     ],
 )
-def test_a_model_that_fails_on_the_hidden_data(measured: int, status: Status, want: Ballot) -> None:
+def test_a_model_that_fails_on_the_hidden_data(measured: int, status: RunStatus, want: Ballot) -> None:
     b = Hidden()
     assert b.ended(b.second(b.started(b.opened), measured), status) == [b.committed(want)]
 
@@ -374,7 +374,7 @@ def suspended(memory: bool = True, config: WorkConfig | None = None, name: str =
     for voter in ("a", "b", "c"):
         assert b.chain.now(voter, OpenVote(b.job, 0, 1, [vote], bytes(32))) == 0
     assert b.chain.describe(b.job)["cases"][0]["state"] == "PENDING"
-    b.verifier = Verifier(b.chain.ids[name], config or working(), Memory({}, {(b.w, b.job)} if memory else set()))
+    b.verifier = Verifier(b.chain.ids[name], config or working(), VerifierMemory({}, {(b.w, b.job)} if memory else set()))
     return b
 
 

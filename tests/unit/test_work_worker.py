@@ -24,11 +24,11 @@ from client.contracts.job.events import (
     SubmitClaim,
 )
 from client.contracts.job.events import JobEffect as Effect
-from client.contracts.job.events import Reveal as RevealEffect
-from client.contracts.job.worker import MAX_FAILURES, RETRY_MS, Memory, Worker
+from client.contracts.job.events import RevealClaim as RevealEffect
+from client.contracts.job.worker import MAX_FAILURES, RETRY_MS, Worker, WorkerMemory
 from client.work.events import Chain as Look
-from client.work.events import ImageFailed, ImageReady, Kill, LetGo, Model, RunEnded
-from sandbox import Status
+from client.work.events import ImageFailed, ImageReady, Kill, Model, ReleaseJob, RunEnded
+from sandbox import RunStatus
 from tests.unit.work_kit import PARAMS, Chain, Told, tell, working
 
 IMAGE = "sha256:" + "cd" * 32
@@ -41,7 +41,7 @@ def model(number: int) -> Model:
 class Bench:
     """One worker, `w`, on a chain of its own."""
 
-    def __init__(self, config: WorkConfig | None = None, memory: Memory | None = None) -> None:
+    def __init__(self, config: WorkConfig | None = None, memory: WorkerMemory | None = None) -> None:
         self.chain = Chain(["v", "x", "y", "z"], ["boss", "w"])
         self.me = self.chain.ids["w"]
         self.worker = Worker(self.me, config or working(), memory)
@@ -59,13 +59,13 @@ class Bench:
         return [e for e in self.look() if isinstance(e, StartTrain)]
 
     def trained(self, train: StartTrain, number: int) -> StartSelfCheck:
-        (check,) = self.worker.handle(RunEnded(train.run, Status.OK, "done", 1, None, model(number)))
+        (check,) = self.worker.handle(RunEnded(train.run, RunStatus.OK, "done", 1, None, model(number)))
         assert isinstance(check, StartSelfCheck)
         return check
 
     def measured(self, train: StartTrain, number: int, loss: int) -> list[Effect]:
         check = self.trained(train, number)
-        return self.worker.handle(RunEnded(check.run, Status.OK, "done", loss, 7)) + self.look(busy=True)
+        return self.worker.handle(RunEnded(check.run, RunStatus.OK, "done", loss, 7)) + self.look(busy=True)
 
     def stands(self, job: bytes, loss: int, number: int) -> bytes:
         """The worker's claim is on the ledger: its commitment."""
@@ -88,7 +88,7 @@ def test_an_open_job_is_fetched_trained_checked_and_claimed_with_the_measured_lo
     assert train.seed == policy.train_seed(b.me, job, 1)
     check = b.trained(train, 1)
     assert (check.model, check.wall_s) == (model(1), 5.0)
-    assert b.worker.handle(RunEnded(check.run, Status.OK, "done", 500, 7)) == []
+    assert b.worker.handle(RunEnded(check.run, RunStatus.OK, "done", 500, 7)) == []
     assert SubmitClaim(job, 1, 500, model(1)) in b.look()
     second = [e for e in b.look() if isinstance(e, StartTrain)]
     assert second == []  # one at a time: it runs since the look before
@@ -124,7 +124,7 @@ def test_while_a_claim_is_on_its_way_the_best_of_the_rest_waits() -> None:
     assert SubmitClaim(job, 1, 10**6, model(1)) in b.measured(first, 1, 10**6)
     assert b.measured(second, 2, 500) == []
     check = b.trained(third, 3)
-    assert b.worker.handle(RunEnded(check.run, Status.OK, "done", 400, 7)) == [DropModel(model(2))]
+    assert b.worker.handle(RunEnded(check.run, RunStatus.OK, "done", 400, 7)) == [DropModel(model(2))]
     assert b.look(busy=True) == []
     b.stands(job, 10**6, 1)
     assert b.look(busy=True) == [SubmitClaim(job, 3, 400, model(3))]
@@ -183,26 +183,26 @@ def test_a_run_is_killed_when_the_job_takes_no_more_claims() -> None:
     b.chain.block(50_000)
     assert Kill(train.run, "the job takes no more claims") in b.look()
     assert [e for e in b.look() if isinstance(e, Kill)] == []
-    assert b.worker.handle(RunEnded(train.run, Status.OK, "done", 1, None, model(1))) == [DropModel(model(1))]
+    assert b.worker.handle(RunEnded(train.run, RunStatus.OK, "done", 1, None, model(1))) == [DropModel(model(1))]
 
 
 @pytest.mark.parametrize(
     ("status", "again"),
     [
-        (Status.FAILED, 2),
-        (Status.TIMEOUT, 2),
-        (Status.BAD_RESULT, 2),
-        (Status.CANCELLED, 2),
-        (Status.ENGINE_ERROR, 1),
-        (Status.UNSUPPORTED, None),
+        (RunStatus.FAILED, 2),
+        (RunStatus.TIMEOUT, 2),
+        (RunStatus.BAD_RESULT, 2),
+        (RunStatus.CANCELLED, 2),
+        (RunStatus.ENGINE_ERROR, 1),
+        (RunStatus.UNSUPPORTED, None),
     ],
 )
-def test_a_failed_training_uses_its_attempt_up_but_for_the_engines_faults(status: Status, again: int | None) -> None:
+def test_a_failed_training_uses_its_attempt_up_but_for_the_engines_faults(status: RunStatus, again: int | None) -> None:
     b = Bench()
     job = b.chain.post("boss")
     (train,) = b.ready(job)
     assert b.worker.handle(RunEnded(train.run, status, "why")) == []
-    if status is not Status.CANCELLED and again:
+    if status is not RunStatus.CANCELLED and again:
         assert b.look() == []  # not at once
         b.chain.block(12_000)
     started = [e.attempt for e in b.look() if isinstance(e, StartTrain)]
@@ -216,7 +216,7 @@ def test_a_job_that_fails_again_and_again_is_given_up_with_the_reason() -> None:
     for _ in range(MAX_FAILURES):
         b.worker.handle(ImageFailed(job, "nobody serves it", lasting=False))
     b.chain.block(15_000)
-    assert b.look() == [LetGo(job)]
+    assert b.look() == [ReleaseJob(job)]
     assert b.worker.explain(b.chain.state, job, b.chain.clock) == "given up after 3 failures in a row: nobody serves it"
 
 
@@ -226,21 +226,21 @@ def test_an_image_that_breaks_a_rule_is_not_tried_again() -> None:
     b.look()
     b.worker.handle(ImageFailed(job, "it declares a VOLUME", lasting=True))
     b.chain.block(15_000)
-    assert b.look() == [LetGo(job)]
+    assert b.look() == [ReleaseJob(job)]
 
 
 def test_what_was_fetched_for_a_job_makes_room_once_nothing_more_is_trained_for_it() -> None:
     b = Bench(working(attempts=2))
     job = b.chain.post("boss")
     (train,) = b.ready(job)
-    assert LetGo(job) not in b.measured(train, 1, 10**8)
+    assert ReleaseJob(job) not in b.measured(train, 1, 10**8)
     sealed = b.stands(job, 10**8, 1)
     (train,) = (e for e in b.look() if isinstance(e, StartTrain))
     check = b.trained(train, 2)
-    assert LetGo(job) not in b.look()  # its own evaluation is still to come
-    b.worker.handle(RunEnded(check.run, Status.OK, "done", 2 * 10**8, 7))
-    assert [e for e in b.look() if isinstance(e, LetGo)] == [LetGo(job)]
-    assert not [e for e in b.look() if isinstance(e, LetGo)]
+    assert ReleaseJob(job) not in b.look()  # its own evaluation is still to come
+    b.worker.handle(RunEnded(check.run, RunStatus.OK, "done", 2 * 10**8, 7))
+    assert [e for e in b.look() if isinstance(e, ReleaseJob)] == [ReleaseJob(job)]
+    assert not [e for e in b.look() if isinstance(e, ReleaseJob)]
     # The claim is as good as before: it is revealed, and its model stays.
     expire(b, job)
     assert RevealEffect(job, 1, sealed) in b.look()
@@ -251,7 +251,7 @@ def test_a_model_that_its_own_evaluation_refuses_is_never_claimed() -> None:
     job = b.chain.post("boss")
     (train,) = b.ready(job)
     check = b.trained(train, 1)
-    assert b.worker.handle(RunEnded(check.run, Status.MODEL_INVALID, "exit 65")) == [DropModel(model(1))]
+    assert b.worker.handle(RunEnded(check.run, RunStatus.MODEL_INVALID, "exit 65")) == [DropModel(model(1))]
     assert not [e for e in b.look() if isinstance(e, SubmitClaim)]
 
 
@@ -303,9 +303,9 @@ def test_after_a_restart_used_attempts_stay_used_and_claims_are_revealed() -> No
     old = Bench()
     job = old.chain.post("boss")
     sealed = old.stands(job, 10**8, 1)
-    b = Bench(working(attempts=3), Memory({job: {1, 2}}, {sealed: job}, set()))
+    b = Bench(working(attempts=3), WorkerMemory({job: {1, 2}}, {sealed: job}, set()))
     b.chain = old.chain
-    b.worker = Worker(b.me, working(attempts=3), Memory({job: {1, 2}}, {sealed: job}, set()))
+    b.worker = Worker(b.me, working(attempts=3), WorkerMemory({job: {1, 2}}, {sealed: job}, set()))
     (train,) = b.ready(job)
     assert train.attempt == 3
     assert b.trained(train, 2).wall_s == 5.0
@@ -316,7 +316,7 @@ def test_after_a_restart_used_attempts_stay_used_and_claims_are_revealed() -> No
 def test_a_claim_on_its_way_at_the_restart_keeps_its_model() -> None:
     b = Bench()
     job = b.chain.post("boss")
-    b.worker = Worker(b.me, WorkConfig(enabled=False), Memory({}, {b"s" * 32: job}, {job}))
+    b.worker = Worker(b.me, WorkConfig(enabled=False), WorkerMemory({}, {b"s" * 32: job}, {job}))
     assert b.look() == []
     b.worker.handle(ClaimSettled(job))  # it never landed
     assert b.look() == [DropModel(None, b"s" * 32)]
@@ -338,13 +338,13 @@ def test_only_failures_in_a_row_count_and_each_waits_twice_as_long() -> None:
     job = b.chain.post("boss")
     assert b.look() == [FetchImage(job)]
     b.worker.handle(ImageFailed(job, "nobody serves it", lasting=False))
-    race = b.worker._races[job]
+    race = b.worker._progress_of[job]
     assert race.retry_at == b.chain.clock + RETRY_MS
     b.chain.block(RETRY_MS + 1)
     assert b.look() == [FetchImage(job)]
     b.worker.handle(ImageReady(job, IMAGE))
     (train,) = (e for e in b.look() if isinstance(e, StartTrain))
-    b.worker.handle(RunEnded(train.run, Status.FAILED, "why"))
+    b.worker.handle(RunEnded(train.run, RunStatus.FAILED, "why"))
     assert race.retry_at == b.chain.clock + RETRY_MS, "the image came: the first failure after it"
     assert not race.gave_up
     b.chain.block(RETRY_MS + 1)
@@ -360,5 +360,5 @@ def test_only_failures_in_a_row_count_and_each_waits_twice_as_long() -> None:
 
 def test_a_model_of_a_run_that_nobody_waits_for_is_dropped() -> None:
     b = Bench()
-    assert b.worker.handle(RunEnded("train-gone-1-1", Status.OK, "done", 1, None, model(4))) == [DropModel(model(4))]
-    assert b.worker.handle(RunEnded("train-gone-1-1", Status.FAILED, "why")) == []
+    assert b.worker.handle(RunEnded("train-gone-1-1", RunStatus.OK, "done", 1, None, model(4))) == [DropModel(model(4))]
+    assert b.worker.handle(RunEnded("train-gone-1-1", RunStatus.FAILED, "why")) == []

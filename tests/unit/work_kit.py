@@ -35,18 +35,18 @@ from chain.ledger.transition import BlockInput, apply_block, chain_record, clock
 from chain.ledger.tx import ParsedTx, parse_tx, sign_tx
 from chain.node.events import Decided
 from chain.types import Header, TxBody, net_of, parse_loss
-from client.contracts.job.events import Moved
+from client.contracts.job.events import JobsChanged
 from client.contracts.job.verifier import Verifier
 from client.contracts.job.work import WORK, moved_in
 from client.contracts.job.worker import Worker
 from client.core import TxResult
-from client.work import Work, WorkConfig
-from client.work.changes import Changes
+from client.work import WorkConfig, WorkDriver
+from client.work.artifacts import cid_of_file
+from client.work.changes import JobChanges
 from client.work.machine import Machine
-from client.work.material import cid_of_file
 from p2p.content.cid import parse
 from p2p.content.faults import FetchFailed, Reason
-from sandbox import ImageLimits, OutputFile, Progress, Result, RunOutcome, RunSpec, Status
+from sandbox import EvaluationResult, ImageLimits, OutputFile, Progress, RunResult, RunSpec, RunStatus
 from tests.network import NetworkParams
 from tests.network import genesis as network_genesis
 
@@ -231,17 +231,17 @@ class Chain:
         return record.state in records.ENDED
 
 
-class JobChanges:
-    """What `Changes` tells, in the terms of jobs."""
+class TypedChanges:
+    """What `JobChanges` tells, in the terms of jobs."""
 
     def __init__(self, state: State) -> None:
-        self._changes = Changes(state, WORK.watch)
+        self._changes = JobChanges(state, WORK.watch)
 
     @property
     def complete(self) -> bool:
         return self._changes.complete
 
-    def take(self) -> Moved | None:
+    def take(self) -> JobsChanged | None:
         changed = self._changes.take()
         return None if changed is None else moved_in(changed)
 
@@ -251,13 +251,13 @@ class Told:
     """Which machine follows which chain's changes."""
 
     machine: Worker | Verifier
-    changes: JobChanges
+    changes: TypedChanges
 
 
 def tell(chain: Chain, machine: Worker | Verifier, told: Told | None) -> Told:
     """Tell a machine what blocks changed since the last time, or all live jobs where it has just started."""
     if told is None or told.machine is not machine:
-        told = Told(machine, JobChanges(chain.state))
+        told = Told(machine, TypedChanges(chain.state))
     while (moved := told.changes.take()) is not None:
         assert machine.handle(moved) == []
     return told
@@ -403,7 +403,7 @@ class FakeEngine:
         self.train_s = 5.0
         self.eval_s = 1.0
         self.losses: Callable[[RunSpec], str] = lambda spec: f"0.{self._rng.randrange(10**8, 10**9)}"
-        self.end: Callable[[RunSpec], Status | None] = lambda spec: None
+        self.end: Callable[[RunSpec], RunStatus | None] = lambda spec: None
 
     async def prepare(self, keep_images: Collection[str]) -> dict[str, Any]:
         self.images &= set(keep_images)
@@ -426,49 +426,52 @@ class FakeEngine:
     async def close(self) -> None:
         return None
 
-    async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunOutcome:
+    async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunResult:
         assert spec.image_id in self.images
         self.specs.append(spec)
         self.running += 1
         try:
             if self._rng.random() < self._fail:
-                return RunOutcome(status=Status.ENGINE_ERROR, reason="the engine hiccups")
+                return RunResult(status=RunStatus.ENGINE_ERROR, reason="the engine hiccups")
             left = self.train_s if spec.phase == "train" else self.eval_s
             while left > 0:
                 await asyncio.sleep(min(left, 0.25))
                 left -= 0.25
                 if cancel.is_set():
-                    return RunOutcome(status=Status.CANCELLED, reason="cancelled")
+                    return RunResult(status=RunStatus.CANCELLED, reason="cancelled")
                 on_progress(Progress(1, 2, 0.5))
             return self._outcome(spec)
         finally:
             self.running -= 1
 
-    def _outcome(self, spec: RunSpec) -> RunOutcome:
+    def _outcome(self, spec: RunSpec) -> RunResult:
         forced = self.end(spec)
         if forced is not None:
-            return RunOutcome(status=forced, reason=f"forced {forced.value}")
+            return RunResult(status=forced, reason=f"forced {forced.value}")
         if spec.phase == "train":
             path = self._folder / f"{spec.run_id}.model"
             path.write_bytes(json.dumps({"loss": self.losses(spec), "seed": spec.seed}).encode())
-            return RunOutcome(
-                status=Status.OK, reason="done", result=Result(1, 1), outputs={"model": OutputFile(path, path.stat().st_size, b"")}
+            return RunResult(
+                status=RunStatus.OK,
+                reason="done",
+                result=EvaluationResult(1, 1),
+                outputs={"model": OutputFile(path, path.stat().st_size, b"")},
             )
         posted, hidden = spec.inputs["model"], spec.inputs.get("eval")
         assert isinstance(posted, Path)
         try:
             loss = parse_loss(json.loads(posted.read_bytes())["loss"])
         except (ValueError, KeyError, TypeError):
-            return RunOutcome(status=Status.MODEL_INVALID, reason="not a model")
+            return RunResult(status=RunStatus.MODEL_INVALID, reason="not a model")
         if isinstance(hidden, Path):
             loss += parse_loss(hidden.read_text())
-        return RunOutcome(status=Status.OK, reason="done", result=Result(loss, 9, loss ^ (spec.probe & 1)))
+        return RunResult(status=RunStatus.OK, reason="done", result=EvaluationResult(loss, 9, loss ^ (spec.probe & 1)))
 
 
 M = TypeVar("M", bound=Machine)
 
 
-def machine(work: Work, kind: type[M]) -> M:
+def machine(work: WorkDriver, kind: type[M]) -> M:
     """The machine of this kind that a node's work drives."""
     return next(part.machine for part in work._parts.values() if isinstance(part.machine, kind))
 
@@ -497,12 +500,12 @@ class Node:
         self.files = FilesDouble(web, name, folder / "files")
         self.ledger = LedgerDouble(chain, name, self.rng, faults.get("loss", 0.0))
         self.engine = FakeEngine(folder / "sandbox" / "out", self.rng, faults.get("fail", 0.0))
-        self.work: Work | None = None
+        self.work: WorkDriver | None = None
 
-    async def start(self) -> Work:
+    async def start(self) -> WorkDriver:
         loop = asyncio.get_running_loop()
         self.files.up = True
-        self.work = Work(
+        self.work = WorkDriver(
             self.ledger,
             self.files,
             None,
@@ -526,7 +529,7 @@ class Node:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        work._book.close()
+        work._database.close()
 
 
 async def blocks(chain: Chain, until: Callable[[], bool], limit_s: float = 600.0, every_s: float = 1.0) -> None:

@@ -17,7 +17,7 @@ from chain.contracts import credits, membership
 from chain.contracts.job import Image, JobParams, Limits
 from chain.contracts.job import messages as job
 from chain.crypto import account_id, address, tagged
-from chain.ledger import outcome, snapshot
+from chain.ledger import snapshot, state_diff
 from chain.ledger.genesis import Genesis, GenesisAccount, Section
 from chain.ledger.state import Overlay, State
 from chain.ledger.tx import sign_tx
@@ -30,12 +30,12 @@ from chain.types import (
     Block,
     Certificate,
     Header,
-    Moved,
-    Noted,
+    LogEvent,
     Proposal,
     ProposalEvidence,
     Receipt,
     SignedTx,
+    TransferEvent,
     TxBody,
     Validator,
     Vote,
@@ -71,7 +71,7 @@ def records() -> list[tuple[str, Any]]:
     header = Header(1, CHAIN, 5, 0, A, 1_700_000_000_000, *H[2:10])
     key, key2 = key_of("a").public, key_of("b").public
     validators = [Validator(A, key), Validator(B, key2)]
-    receipt = Receipt(H[3], 0, [Moved("transfer", A, B, 2**63 - 1, b""), Noted("approve", A, [B, 0, -1, "ö", True])])
+    receipt = Receipt(H[3], 0, [TransferEvent("transfer", A, B, 2**63 - 1, b""), LogEvent("approve", A, [B, 0, -1, "ö", True])])
     account = base.Account(key, 0, 10**12, 0, [0, 127, 128, 65_536], 1_700_000_000_000)
     case = membership.Case(99, [membership.CaseRef(H[1], 3, B)], False, [A], [])
     genesis = Genesis(1, "größe", 1, Params(), [GenesisAccount(key, 5, True, False)], b"cert", b"")
@@ -90,9 +90,9 @@ def records() -> list[tuple[str, Any]]:
         ("Certificate", Certificate(5, 0, H[1], [0, 2, 3], [SIG, SIG, SIG])),
         ("Header", header),
         ("Block", Block(header, [encode(SignedTx(body, SIG)), b""])),
-        ("Moved", Moved("mint", b"", A, 0, b"x")),
-        ("Moved", Moved("\U0001d11e" * 32, b"", A, 0, b"")),
-        ("Noted", Noted("", b"", [])),
+        ("TransferEvent", TransferEvent("mint", b"", A, 0, b"x")),
+        ("TransferEvent", TransferEvent("\U0001d11e" * 32, b"", A, 0, b"")),
+        ("LogEvent", LogEvent("", b"", [])),
         ("Receipt", Receipt(bytes(32), 101, [])),
         ("Receipt", receipt),
         ("ListProof", prove_item([b"a", b"b", b"c"], 1)),
@@ -134,21 +134,27 @@ def other_records(header: Header, vote: Vote, proposal: Proposal, validators: li
     cid = b"\x01\x55\x12\x20" + H[1]
     state = RoundState(5, 1, 3, 0, H[1], -1, b"", [vote], True, b"\x07", b"")
     block = encode(Block(header, [b"\x00"]))
-    changes = outcome.Changes([outcome.Record(b"a/" + A, b"\x01")], [b"e/" + H[2]])
+    changes = state_diff.StateDiff([state_diff.Record(b"a/" + A, b"\x01")], [b"e/" + H[2]])
     handover, offer = (
-        snapshot.Handover(header, certificate, validators),
+        snapshot.ValidatorSetChange(header, certificate, validators),
         snapshot.Offer(header, certificate, b"\x00\x01\x02" + H[3]),
     )
-    sync, told = node.SyncBlock(block, certificate), node.Outcome(block, certificate, [b"\x01", b"\x02"], changes)
+    sync, told = node.SyncBlock(block, certificate), node.ExecutedBlock(block, certificate, [b"\x01", b"\x02"], changes)
     peer = wire.PeerAddresses(A, ["192.0.2.7:4000"])
     found = [
         *(state, handover, changes.put[0], changes, sync, told, offer, tls.Binding(A, key_of("a").public, SIG), peer),
         *(node.Txs([b"\x01", b"\x02"]), node.TxIds([b"12345678"]), node.GetTxs([b"12345678"])),
         *(node.CompactProposal(proposal, header, [b"12345678"]), node.VoteMessage(vote), node.CertificateMessage(certificate)),
         *(node.StateMessage(state), node.Status(5), node.GetBlock(5, H[1], [0, 3]), node.BlockTxs(H[1], [3], [b"\x01"])),
-        *(node.FullBlock(block), node.GetBlocks(1, 64), node.Blocks([sync]), node.Links([A, B]), node.GetOutcomes(7, 1)),
-        *(node.Outcomes([told]), node.GetSnapshot(), node.Snapshot(False, [offer]), node.Snapshot(True, []), node.GetHandovers(9)),
-        *(node.Handovers([handover]), node.GetPages(8, [0, 65_535]), node.Pages(8, [7], [b"\x90"])),
+        *(node.FullBlock(block), node.GetBlocks(1, 64), node.Blocks([sync]), node.Links([A, B]), node.GetExecutedBlocks(7, 1)),
+        *(
+            node.ExecutedBlocks([told]),
+            node.GetSnapshot(),
+            node.Snapshot(False, [offer]),
+            node.Snapshot(True, []),
+            node.GetValidatorChanges(9),
+        ),
+        *(node.ValidatorChanges([handover]), node.GetBuckets(8, [0, 65_535]), node.Buckets(8, [7], [b"\x90"])),
         *(
             wire.Hello(1, CHAIN, 4_000, ["[2001:db8::1]:4000"], 9),
             wire.GetPeers(),
@@ -161,7 +167,7 @@ def other_records(header: Header, vote: Vote, proposal: Proposal, validators: li
             content.Has(cid),
             content.DontHave(cid),
             content.WantBlocks(cid, [cid]),
-            content.Block(cid, cid, b"x"),
+            content.ContentBlock(cid, cid, b"x"),
         ),
     ]
     return [(name_of(type(value)), value) for value in found]
@@ -274,11 +280,11 @@ def _too_long() -> list[dict[str, Any]]:
         return encode(wire.Peers([*[longest] * 40, wire.PeerAddresses(A, ["a" * last])]))
 
     def pages(size: int) -> bytes:
-        return encode(node.Pages(1, [0, 1], [bytes(2_250_000), bytes(size)]))
+        return encode(node.Buckets(1, [0, 1], [bytes(2_250_000), bytes(size)]))
 
     makers: list[tuple[str, Callable[[int], bytes], int, int]] = [
         ("SignedTx", filled, MAX_TX_BYTES, 16_000),
-        ("Pages", pages, MAX_PEER_MESSAGE, 2_200_000),
+        ("Buckets", pages, MAX_PEER_MESSAGE, 2_200_000),
         ("Peers", peers, wire.CHANNEL_LIMITS[wire.PEERS], 100),
     ]
     found = []

@@ -55,8 +55,8 @@ from chain.host import (
     parked_key,
 )
 from chain.ledger.genesis import Genesis, GenesisAccount, first_state
-from chain.ledger.outcome import changes_of
 from chain.ledger.state import Overlay, State
+from chain.ledger.state_diff import changes_of
 from chain.ledger.transition import (
     BlockInput,
     apply_block,

@@ -17,7 +17,7 @@ from chain.consensus.messages import RoundState
 from chain.contracts import CONTRACTS
 from chain.contracts.membership import CaseRef
 from chain.host import BASE_STATE, HeldDue
-from chain.ledger import genesis, outcome, snapshot, state
+from chain.ledger import genesis, snapshot, state, state_diff
 from chain.merkle import ListProof, StateProof
 from chain.node import messages as node
 from chain.params import MAX_BLOCK_BYTES, MAX_PEER_MESSAGE, MAX_TX_BYTES
@@ -25,12 +25,12 @@ from chain.types import (
     Block,
     Certificate,
     Header,
-    Moved,
-    Noted,
+    LogEvent,
     Proposal,
     ProposalEvidence,
     Receipt,
     SignedTx,
+    TransferEvent,
     TxBody,
     Validator,
     Vote,
@@ -45,7 +45,20 @@ _INTEGERS = {(0, 2**63 - 1): "uint", (0, 2**48): "height", (0, 2**31 - 1): "roun
 _BYTES = {(20, 20): "id", (32, 32): "hash", (33, 33): "key", (64, 64): "signature"}
 
 LEDGER: tuple[type, ...] = (
-    *(TxBody, SignedTx, Validator, Vote, Proposal, VoteEvidence, ProposalEvidence, Certificate, Header, Block, Moved, Noted),
+    *(
+        TxBody,
+        SignedTx,
+        Validator,
+        Vote,
+        Proposal,
+        VoteEvidence,
+        ProposalEvidence,
+        Certificate,
+        Header,
+        Block,
+        TransferEvent,
+        LogEvent,
+    ),
     *(
         Receipt,
         ListProof,
@@ -53,9 +66,9 @@ LEDGER: tuple[type, ...] = (
         genesis.GenesisAccount,
         genesis.Section,
         genesis.Genesis,
-        snapshot.Handover,
-        outcome.Record,
-        outcome.Changes,
+        snapshot.ValidatorSetChange,
+        state_diff.Record,
+        state_diff.StateDiff,
     ),
 )
 CHAPTERS: dict[str, tuple[type, ...]] = {
@@ -72,7 +85,7 @@ CHAPTERS: dict[str, tuple[type, ...]] = {
         ),
     ),
     "Messages of contracts": tuple(kind for c in CONTRACTS for kind in c.messages),
-    "Peers: channel NODE": (*(node.SyncBlock, node.Outcome, snapshot.Offer), *node.Message.__args__),  # type: ignore[attr-defined]
+    "Peers: channel NODE": (*(node.SyncBlock, node.ExecutedBlock, snapshot.Offer), *node.Message.__args__),  # type: ignore[attr-defined]
     "Peers: channel PEERS": (wire.PeerAddresses, *wire.PeersMessage.__args__, tls.Binding),  # type: ignore[attr-defined]
     "Peers: channel CONTENT": tuple(content.Message.__args__),  # type: ignore[attr-defined]
 }
@@ -82,9 +95,9 @@ LIMITS: dict[str, int] = {
     "Header": 4_096,
     "Certificate": 65_536,
     "Block": MAX_BLOCK_BYTES + 65_536,
-    "Receipt": outcome.MAX_RECEIPT,
-    "Changes": 2 * MAX_PEER_MESSAGE,
-    "Handover": MAX_PEER_MESSAGE,
+    "Receipt": state_diff.MAX_RECEIPT,
+    "StateDiff": 2 * MAX_PEER_MESSAGE,
+    "ValidatorSetChange": MAX_PEER_MESSAGE,
     "Binding": tls.MAX_BINDING,
     "any record of the state": state.MAX_RECORD,
     "any message of the channel NODE": MAX_PEER_MESSAGE,
@@ -100,7 +113,7 @@ def kinds() -> dict[str, type]:
 
 
 def name_of(kind: type) -> str:
-    return "ContentBlock" if kind is content.Block else kind.__name__
+    return "ContentBlock" if kind is content.ContentBlock else kind.__name__
 
 
 _NAMED = {kind for group in CHAPTERS.values() for kind in group}

@@ -8,21 +8,21 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from chain.buckets import BUCKETS, SUBROOT_BYTES, build, number_of, subroot_of
 from chain.codec import encode
 from chain.crypto import sha256
 from chain.errors import Malformed
 from chain.ledger.snapshot import (
-    Handover,
-    decode_heads,
-    encode_heads,
-    encode_page,
-    follow_handover,
-    make_page,
+    ValidatorSetChange,
+    decode_subroots,
+    encode_bucket,
+    encode_subroots,
+    follow_validator_change,
+    make_bucket,
     root_of,
-    subpages,
-    whole_heads,
+    subbuckets,
+    whole_subroots,
 )
-from chain.pages import HEAD_BYTES, PAGES, build, head_of, number_of
 from chain.types import Header, Validator, block_id, validators_hash
 from tests.vectors.chain_vectors import BY_ID, Chain, certify
 
@@ -30,12 +30,12 @@ from tests.vectors.chain_vectors import BY_ID, Chain, certify
 def snapshots() -> dict[str, Any]:
     made = Chain()
     header, _, _ = made.block([], round_=0, step=1_000)
-    pages = {number: page for number in range(PAGES) if (page := made.state.page(number))}
+    pages = {number: page for number in range(BUCKETS) if (page := made.state.bucket(number))}
     return {
         "rule": "LC-BLK-19",
         "state_root": header.state_root.hex(),
-        "heads": encode_heads({number: head_of(page) for number, page in pages.items()}).hex(),
-        "pages": {str(number): encode_page(page).hex() for number, page in pages.items()},
+        "heads": encode_subroots({number: subroot_of(page) for number, page in pages.items()}).hex(),
+        "pages": {str(number): encode_bucket(page).hex() for number, page in pages.items()},
         "chain_id": made.chain_id.hex(),
         "validators": encode(made.genesis.validators).hex(),
         "handovers": [encode(handover).hex() for handover in _handovers(made, header)],
@@ -67,7 +67,7 @@ def _large_pages() -> dict[int, tuple[bytes, bytes]]:
     found = {}
     for number, held in _crowd().items():
         page = build([(sha256(key), key, raw) for key, raw in held])
-        found[number] = (page[:HEAD_BYTES], _flat(held))
+        found[number] = (page[:SUBROOT_BYTES], _flat(held))
     return found
 
 
@@ -78,13 +78,13 @@ def _large() -> dict[str, Any]:
     return {
         "rule": "LC-BLK-19",
         "state_root": root_of(heads).hex(),
-        "heads": encode_heads(heads).hex(),
+        "heads": encode_subroots(heads).hex(),
         "pages": {str(number): raw.hex() for number, (_, raw) in pages.items()},
     }
 
 
 def _refused_heads(pages: dict[int, bytes], state_root: bytes) -> list[dict[str, Any]]:
-    raw = encode_heads({number: head_of(page) for number, page in pages.items()})
+    raw = encode_subroots({number: subroot_of(page) for number, page in pages.items()})
     first, second, rest = raw[:41], raw[41:82], raw[82:]
     cases = {
         "a byte missing": raw[:-1],
@@ -99,9 +99,9 @@ def _refused_heads(pages: dict[int, bytes], state_root: bytes) -> list[dict[str,
     }
     for case in cases.values():
         with suppress(Malformed):
-            assert root_of(decode_heads(case)) != state_root
-    large = encode_heads({number: head for number, (head, _) in _large_pages().items()})
-    large_root = root_of(decode_heads(large))
+            assert root_of(decode_subroots(case)) != state_root
+    large = encode_subroots({number: head for number, (head, _) in _large_pages().items()})
+    large_root = root_of(decode_subroots(large))
     told = [(why, state_root, case) for why, case in cases.items()]
     told.append(("a head of several records that begins with 4", large_root, large[:8] + b"\x04" + large[9:]))
     shown = [{"rule": "LC-BLK-19", "why": why, "state_root": root.hex(), "heads": raw.hex()} for why, root, raw in told]
@@ -118,7 +118,7 @@ def _cut_pages() -> dict[int, tuple[bytes, bytes]]:
         if number_of(sha256(key)) == 7:
             items.append((sha256(key), key, bytes([len(items)]) * 150))
         trial += 1
-    return {number: (head, raw) for number, head, raw in subpages(7, build(sorted(items)), 600)}
+    return {number: (head, raw) for number, head, raw in subbuckets(7, build(sorted(items)), 600)}
 
 
 def _cut() -> dict[str, Any]:
@@ -126,7 +126,7 @@ def _cut() -> dict[str, Any]:
     return {
         "rule": "LC-BLK-30",
         "state_root": root_of(heads).hex(),
-        "heads": encode_heads(heads).hex(),
+        "heads": encode_subroots(heads).hex(),
         "pages": {str(number): raw.hex() for number, (_, raw) in _cut_pages().items()},
     }
 
@@ -135,14 +135,14 @@ def _refused_cuts() -> list[dict[str, Any]]:
     """Those with an overlap or a wrong number have the right root for who does not look at it."""
     heads = {number: head for number, (head, _) in _cut_pages().items()}
     root = root_of(heads)
-    raw = encode_heads(heads)
+    raw = encode_subroots(heads)
     single = b"\x02" + bytes(range(32))
     # A single record moves up as long as it is alone: however it is named, the root is its hash.
-    alias = (PAGES + 7).to_bytes(8, "big") + single
+    alias = (BUCKETS + 7).to_bytes(8, "big") + single
     deep = (7 << 47 | 1 << 63).to_bytes(8, "big") + single
     first = (1 << 63).to_bytes(8, "big") + single
     cases = [
-        ("a page before its subpages", root, encode_heads(whole_heads(heads)) + raw),
+        ("a page before its subpages", root, encode_subroots(whole_subroots(heads)) + raw),
         ("subpages not in the order of paths", root, raw[41:82] + raw[:41] + raw[82:]),
         ("a subpage too few", root, raw[41:]),
         ("a page by the number of a subpage", single[1:], alias),
@@ -151,7 +151,7 @@ def _refused_cuts() -> list[dict[str, Any]]:
     ]
     for _, wanted, case in cases:
         with suppress(Malformed):
-            assert root_of(decode_heads(case)) != wanted
+            assert root_of(decode_subroots(case)) != wanted
     return [{"rule": "LC-BLK-30", "why": why, "state_root": r.hex(), "heads": h.hex()} for why, r, h in cases]
 
 
@@ -178,7 +178,7 @@ def _refused_pages() -> list[dict[str, Any]]:
     }
     for number_, head_, raw_ in cases.values():
         with suppress(Malformed):
-            make_page(number_, head_, raw_)
+            make_bucket(number_, head_, raw_)
             raise ValueError("a page that should be refused")
     told = {why: {"number": n, "head": h.hex(), "page": r.hex()} for why, (n, h, r) in cases.items()}
     (one, (one_head, one_raw)), (two, (_, two_raw)) = list(_cut_pages().items())[:2]
@@ -194,34 +194,34 @@ def _refused_handovers(made: Chain, header: Header) -> list[dict[str, Any]]:
     first, second = _handovers(made, header)
     before, after = made.genesis.validators, first.validators
 
-    def signed(named: Header, following: list[Validator], signers: list[int] | None = None) -> Handover:
+    def signed(named: Header, following: list[Validator], signers: list[int] | None = None) -> ValidatorSetChange:
         certificate = certify(made.chain_id, named.height, 0, block_id(named), before, signers or [0, 1, 2])
-        return Handover(named, certificate, following)
+        return ValidatorSetChange(named, certificate, following)
 
     shuffled = after[1:] + after[:1]
     same = replace(first.header, next_validators_hash=validators_hash(before))
     bad_key = [*after[:-1], Validator(after[-1].id, b"\x02" + (5).to_bytes(32, "big"))]
     cases = {
         "of a set that is not known yet": second,
-        "to another set than the header names": Handover(first.header, first.certificate, before),
+        "to another set than the header names": ValidatorSetChange(first.header, first.certificate, before),
         "to the same set": signed(same, before),
         "to a set that is not sorted": signed(replace(first.header, next_validators_hash=validators_hash(shuffled)), shuffled),
         "to a set with a key that is no point": signed(
             replace(first.header, next_validators_hash=validators_hash(bad_key)), bad_key
         ),
         "signed by too few": signed(first.header, after, [0, 1]),
-        "a certificate for another block": Handover(replace(first.header, time=1), first.certificate, after),
+        "a certificate for another block": ValidatorSetChange(replace(first.header, time=1), first.certificate, after),
         "of another chain": signed(replace(first.header, chain_id=bytes(32)), after),
         "of another version": signed(replace(first.header, version=2), after),
     }
     for handover in cases.values():
         with suppress(Malformed):
-            follow_handover(made.chain_id, handover, before)
+            follow_validator_change(made.chain_id, handover, before)
             raise ValueError("a handover that should be refused")
     return [{"rule": "LC-BLK-18", "why": why, "handover": encode(case).hex()} for why, case in cases.items()]
 
 
-def _handovers(made: Chain, header: Header) -> list[Handover]:
+def _handovers(made: Chain, header: Header) -> list[ValidatorSetChange]:
     first = made.genesis.validators
     everybody = sorted((Validator(identity, key.public) for identity, key in BY_ID.items()), key=lambda v: v.id)
     sets = [first, everybody, everybody[:2]]
@@ -236,5 +236,5 @@ def _handovers(made: Chain, header: Header) -> list[Handover]:
             next_validators_hash=validators_hash(after),
         )
         signers = list(range(2 * len(before) // 3 + 1))
-        found.append(Handover(named, certify(made.chain_id, height, 0, block_id(named), before, signers), after))
+        found.append(ValidatorSetChange(named, certify(made.chain_id, height, 0, block_id(named), before, signers), after))
     return found

@@ -16,7 +16,7 @@ from chain.contracts.job import is_cid, is_reference
 from chain.crypto import account_id, is_public_key, parse_address, verify
 from chain.errors import InvalidBlock, InvalidTx, Malformed
 from chain.ledger.genesis import Genesis, check_genesis, from_json
-from chain.ledger.snapshot import Handover, check_signed, decode_heads, follow_handover, make_page, root_of
+from chain.ledger.snapshot import ValidatorSetChange, check_signed, decode_subroots, follow_validator_change, make_bucket, root_of
 from chain.ledger.state import State
 from chain.ledger.transition import chain_record
 from chain.ledger.tx import _SIGNED
@@ -62,7 +62,7 @@ def test_bytes_that_are_not_canonical(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", load("encodings")["too_long"], ids=lambda c: c["type"])
 def test_bytes_that_are_too_long(case: dict[str, Any]) -> None:
-    readers: dict[str, Callable[[bytes], Any]] = {"SignedTx": decode_tx, "Pages": decode_node_message, "Peers": parse_peers}
+    readers: dict[str, Callable[[bytes], Any]] = {"SignedTx": decode_tx, "Buckets": decode_node_message, "Peers": parse_peers}
     if case["good"]:
         readers[case["type"]](unhex(case["bytes"]))
     else:
@@ -164,20 +164,20 @@ SNAPSHOTS = load("snapshots")
 @pytest.mark.parametrize("case", SNAPSHOTS["refused_heads"], ids=lambda c: c["why"])
 def test_heads(case: dict[str, Any]) -> None:
     with suppress(Malformed):
-        assert root_of(decode_heads(unhex(case["heads"]))) != unhex(case["state_root"])
+        assert root_of(decode_subroots(unhex(case["heads"]))) != unhex(case["state_root"])
 
 
 @pytest.mark.parametrize("case", SNAPSHOTS["refused_pages"], ids=lambda c: c["why"])
 def test_pages(case: dict[str, Any]) -> None:
     with pytest.raises(Malformed):
-        make_page(case["number"], unhex(case["head"]), unhex(case["page"]))
+        make_bucket(case["number"], unhex(case["head"]), unhex(case["page"]))
 
 
 @pytest.mark.parametrize("case", SNAPSHOTS["refused_handovers"], ids=lambda c: c["why"])
 def test_handovers(case: dict[str, Any]) -> None:
-    handover = decode(Handover, unhex(case["handover"]), LIMIT)
+    handover = decode(ValidatorSetChange, unhex(case["handover"]), LIMIT)
     with pytest.raises(Malformed):
-        follow_handover(unhex(SNAPSHOTS["chain_id"]), handover, decode(ValidatorSet, unhex(SNAPSHOTS["validators"]), LIMIT))
+        follow_validator_change(unhex(SNAPSHOTS["chain_id"]), handover, decode(ValidatorSet, unhex(SNAPSHOTS["validators"]), LIMIT))
 
 
 # --- genesis, blocks, encrypted files -----------------------------------------------------------------------------------------

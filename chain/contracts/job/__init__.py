@@ -53,7 +53,7 @@ from chain.contracts.job.messages import (
     vote_commitment,
 )
 from chain.contracts.job.params import JobParams
-from chain.contracts.job.records import ESCROWS, NUMBER, STATE, State
+from chain.contracts.job.records import ESCROWS, NUMBER, STATE, JobState
 from chain.contracts.job.rules import FloatKind, HiddenVote, OnCheat, Result, VoteCode, probe_of
 from chain.contracts.job.store import Finished
 from chain.contracts.job.texts import EVENTS, FORMS, TEXTS
@@ -106,6 +106,7 @@ __all__ = [
     "ImageKind",
     "JobCode",
     "JobParams",
+    "JobState",
     "Limits",
     "OnCheat",
     "OpenVote",
@@ -113,7 +114,6 @@ __all__ = [
     "Result",
     "Reveal",
     "RevealKey",
-    "State",
     "VoteCode",
     "bound",
     "check_ballot",

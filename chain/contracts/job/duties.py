@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from chain.contracts.job import records, rules, store
 from chain.contracts.job.messages import HiddenSet, PostJob
-from chain.contracts.job.records import ENDED, AuditRound, ClaimantIndex, ClaimRecord, Job, Posting, Seat, State
+from chain.contracts.job.records import ENDED, AuditRound, ClaimantIndex, ClaimRecord, Job, JobState, Posting, Seat
 from chain.host import Reader
 
 
@@ -95,11 +95,11 @@ def duties_in(reader: Reader, job_id: bytes, identity: bytes, clock: int) -> lis
     posting, job = reader.get(records.posting_key(job_id)), reader.get(records.job_key(job_id))
     if not isinstance(posting, Posting) or not isinstance(job, Job) or job.state in ENDED or clock >= job.deadline:
         return []
-    if job.state == State.REVEAL:
+    if job.state == JobState.REVEAL:
         return _reveal(reader, job_id, job, identity)
-    if job.state == State.KEY and identity == posting.poster:
+    if job.state == JobState.KEY and identity == posting.poster:
         return [DueKey(job_id, job.deadline)]
-    if job.state in (State.COMMIT, State.COUNT):
+    if job.state in (JobState.COMMIT, JobState.COUNT):
         record = store.read_round(reader, job_id, job.audit, job.round)
         return [
             *_service(reader, job_id, job, record, identity),
@@ -134,7 +134,7 @@ def _seat(reader: Reader, job_id: bytes, terms: PostJob, job: Job, record: Audit
     seat = reader.get(records.seat_key(job_id, job.audit, job.round, identity))
     if not isinstance(seat, Seat):
         return []
-    if job.state == State.COMMIT and not seat.commitment:
+    if job.state == JobState.COMMIT and not seat.commitment:
         claims = [store.read_claim(reader, job_id, index) for index in seat.candidates]
         ballots = DueBallots(
             job=job_id,
@@ -148,6 +148,6 @@ def _seat(reader: Reader, job_id: bytes, terms: PostJob, job: Job, record: Audit
             key=job.key if record.hidden else b"",
         )
         return [ballots]
-    if job.state == State.COUNT and seat.commitment and not seat.ballots:
+    if job.state == JobState.COUNT and seat.commitment and not seat.ballots:
         return [DueOpening(job_id, job.deadline, job.audit, job.round, seat.commitment)]
     return []

@@ -10,19 +10,19 @@ from chain.contracts.job.params import JobParams
 from chain.contracts.job.records import (
     ClaimantIndex,
     ClaimRecord,
-    Contractor,
+    ContractorRecord,
     Hidden,
+    Holdback,
     Job,
+    JobState,
     Live,
     Numbered,
     Posting,
     Seat,
-    State,
-    Tenth,
     Totals,
 )
 from chain.contracts.job.rules import HiddenVote, VoteCode
-from chain.contracts.job.store import Work
+from chain.contracts.job.store import JobContext
 from chain.crypto import sha256
 from chain.errors import Code, Reject
 from chain.host import STRIKES, Host
@@ -61,12 +61,12 @@ def post_job(host: Host, sender: bytes, m: PostJob) -> None:
     host.lock(sender, records.fee_escrow(job_id), fees, "fees.locked", job_id)
     host.lock(sender, records.deposit_escrow(job_id), deposit, "deposit.locked", job_id)
     host.schedule(m.expiry, records.NUMBER, job_id, sender)
-    host.note("job.posted", job_id, sender, m.bounty, m.fee, m.expiry)
+    host.emit("job.posted", job_id, sender, m.bounty, m.fee, m.expiry)
 
 
-def _one_more(host: Host, sender: bytes, m: PostJob) -> Contractor:
+def _one_more(host: Host, sender: bytes, m: PostJob) -> ContractorRecord:
     """LC-JOB-43: what one account has standing in the state has a bound."""
-    old = host.get(records.contractor_key(sender), Contractor) or Contractor(0, 0, 0, 0, 0)
+    old = host.get(records.contractor_key(sender), ContractorRecord) or ContractorRecord(0, 0, 0, 0, 0)
     size = old.live_bytes + messages.size_of(m)
     p = host.params_of(JobParams)
     if old.live >= p.job_max_live:
@@ -79,7 +79,7 @@ def _one_more(host: Host, sender: bytes, m: PostJob) -> Contractor:
 
 def _new_job(m: PostJob) -> Job:
     return Job(
-        state=State.OPEN,
+        state=JobState.OPEN,
         deadline=m.expiry,
         claimants=0,
         must=[],
@@ -93,7 +93,7 @@ def _new_job(m: PostJob) -> Job:
         cases=[],
         winner=[],
         fees_paid=0,
-        tenth=Tenth.NONE,
+        holdback=Holdback.NONE,
         released=0,
         ended=0,
     )
@@ -137,7 +137,7 @@ def _check_terms(m: PostJob) -> None:
 def claim(host: Host, sender: bytes, m: Claim) -> None:
     """LC-JOB-21: announce a loss before T0; only the sender's own last claim must be beaten."""
     work = _load(host, m.job)
-    _require(work, State.OPEN, "claims")
+    _require(work, JobState.OPEN, "claims")
     _require_standing(host, sender, "claim")
     if sender == work.posting.poster:
         raise Reject(JobCode.OWN_JOB, "the contractor may not claim on its own job")
@@ -150,10 +150,10 @@ def claim(host: Host, sender: bytes, m: Claim) -> None:
     else:
         index, record = known.index, _next_claim(work, work.claim(known.index), m)
     host.put(records.claim_key(m.job, index), record)
-    host.note("claim", m.job, sender, m.loss, record.count)
+    host.emit("claim", m.job, sender, m.loss, record.count)
 
 
-def _first_claim(work: Work, sender: bytes, m: Claim) -> tuple[int, ClaimRecord]:
+def _first_claim(work: JobContext, sender: bytes, m: Claim) -> tuple[int, ClaimRecord]:
     host, index = work.host, work.job.claimants
     if index >= work.params.job_max_claimants:
         raise Reject(JobCode.JOB_FULL, f"the job has {index} claimants, no more are allowed")
@@ -178,7 +178,7 @@ def _first_claim(work: Work, sender: bytes, m: Claim) -> tuple[int, ClaimRecord]
     return index, record
 
 
-def _next_claim(work: Work, old: ClaimRecord, m: Claim) -> ClaimRecord:
+def _next_claim(work: JobContext, old: ClaimRecord, m: Claim) -> ClaimRecord:
     if old.count >= rules.MAX_CLAIMS:
         raise Reject(JobCode.TOO_MANY_CLAIMS, f"a claimant has {rules.MAX_CLAIMS} claims per job")
     needed = old.loss - 2 * work.tol(old.loss)
@@ -191,7 +191,7 @@ def _next_claim(work: Work, old: ClaimRecord, m: Claim) -> ClaimRecord:
 def reveal(host: Host, sender: bytes, m: Reveal) -> None:
     """LC-JOB-22: any claimant opens its standing commitment before T1; the bytes need not be served yet."""
     work = _load(host, m.job)
-    _require(work, State.REVEAL, "reveals")
+    _require(work, JobState.REVEAL, "reveals")
     _require_active(host, sender)
     known = host.get(records.claimant_key(m.job, sender), ClaimantIndex)
     if known is None:
@@ -208,7 +208,7 @@ def reveal(host: Host, sender: bytes, m: Reveal) -> None:
     if opened != record.commitment:
         raise Reject(JobCode.REVEAL_MISMATCH, "model and salt do not open the commitment of your claim")
     work.change_claim(known.index, model=m.model, size=m.size)
-    host.note("reveal", m.job, sender, record.loss, m.model, m.size)
+    host.emit("reveal", m.job, sender, record.loss, m.model, m.size)
 
 
 def reveal_key(host: Host, sender: bytes, m: RevealKey) -> None:
@@ -216,12 +216,12 @@ def reveal_key(host: Host, sender: bytes, m: RevealKey) -> None:
     work = _load(host, m.job)
     if sender != work.posting.poster:
         raise Reject(JobCode.NOT_POSTER, "only the contractor of the job reveals its key")
-    _require(work, State.KEY, "the key")
+    _require(work, JobState.KEY, "the key")
     _require_active(host, sender)
     if sha256(m.key) != work.terms.hidden[0].key_hash:
         raise Reject(JobCode.WRONG_KEY, "the key does not have the hash that was posted")
     work.change(key=m.key)
-    host.note("key", m.job, m.key)
+    host.emit("key", m.job, m.key)
     settle.start_audit(work, 0, 1, work.job.finalists)
 
 
@@ -231,7 +231,7 @@ def reveal_key(host: Host, sender: bytes, m: RevealKey) -> None:
 def commit_vote(host: Host, sender: bytes, m: CommitVote) -> None:
     """LC-JOB-24: a member of the committee binds itself to its ballots, once; the last one opens the count."""
     work = _load(host, m.job)
-    _require(work, State.COMMIT, "votes")
+    _require(work, JobState.COMMIT, "votes")
     _require_active(host, sender)
     seat = _seat(work, sender, m.audit, m.round)
     if seat.commitment:
@@ -241,7 +241,7 @@ def commit_vote(host: Host, sender: bytes, m: CommitVote) -> None:
         msgspec.structs.replace(seat, commitment=m.commitment),
     )
     work.change(committed=work.job.committed + 1)
-    host.note("commit", m.job, m.audit, m.round, sender)
+    host.emit("commit", m.job, m.audit, m.round, sender)
     if work.job.committed == len(store.read_round(host.store, m.job, m.audit, m.round).voters):
         settle.start_count(work)
 
@@ -249,7 +249,7 @@ def commit_vote(host: Host, sender: bytes, m: CommitVote) -> None:
 def open_vote(host: Host, sender: bytes, m: OpenVote) -> None:
     """LC-JOB-25: open the committed ballots; the last one brings the verdicts."""
     work = _load(host, m.job)
-    _require(work, State.COUNT, "opened votes")
+    _require(work, JobState.COUNT, "opened votes")
     _require_active(host, sender)
     seat = _seat(work, sender, m.audit, m.round)
     if not seat.commitment:
@@ -269,9 +269,9 @@ def open_vote(host: Host, sender: bytes, m: OpenVote) -> None:
     )
     work.change(opened=work.job.opened + 1)
     for index, ballot in zip(seat.candidates, m.ballots, strict=True):
-        host.note("vote", m.job, m.audit, m.round, sender, index, ballot.code, ballot.measured)
+        host.emit("vote", m.job, m.audit, m.round, sender, index, ballot.code, ballot.measured)
     if work.job.opened == work.job.committed:
-        settle.judge(work)
+        settle.evaluate_round(work)
 
 
 def check_ballot(terms: PostJob, claimed: int, ballot: messages.Ballot, hidden: bool) -> None:
@@ -294,19 +294,19 @@ def check_ballot(terms: PostJob, claimed: int, ballot: messages.Ballot, hidden: 
 # --- guards --------------------------------------------------------------------------------------------------------------------
 
 
-def _load(host: Host, job_id: bytes) -> Work:
+def _load(host: Host, job_id: bytes) -> JobContext:
     work = store.load(host, job_id)
     if work is None:
         raise Reject(JobCode.NO_SUCH_JOB, f"there is no job {job_id.hex()}")
     return work
 
 
-def _require(work: Work, state: State, what: str) -> None:
+def _require(work: JobContext, state: JobState, what: str) -> None:
     """The job is in `state` and its deadline has not passed, even when the deadline event is still waiting its turn."""
     if work.job.state < state:
-        raise Reject(JobCode.WRONG_STATE, f"the job does not take {what} yet: it is {State(work.job.state).name}")
+        raise Reject(JobCode.WRONG_STATE, f"the job does not take {what} yet: it is {JobState(work.job.state).name}")
     if work.job.state > state:
-        raise Reject(JobCode.TOO_LATE, f"the job no longer takes {what}: it is {State(work.job.state).name}")
+        raise Reject(JobCode.TOO_LATE, f"the job no longer takes {what}: it is {JobState(work.job.state).name}")
     if work.host.clock >= work.job.deadline:
         raise Reject(JobCode.TOO_LATE, f"the time for {what} ended at {work.job.deadline} of the chain clock")
 
@@ -324,7 +324,7 @@ def _require_standing(host: Host, sender: bytes, what: str) -> None:
         raise Reject(JobCode.TOO_MANY_STRIKES, f"{strikes} live strikes: you may not {what} until one expires")
 
 
-def _seat(work: Work, sender: bytes, audit: int, round_: int) -> Seat:
+def _seat(work: JobContext, sender: bytes, audit: int, round_: int) -> Seat:
     if (audit, round_) != (work.job.audit, work.job.round):
         raise Reject(JobCode.WRONG_ROUND, f"the job is in round {work.job.round} of audit {work.job.audit}")
     seat = work.host.get(records.seat_key(work.id, audit, round_, sender), Seat)

@@ -28,7 +28,7 @@ Indices = Annotated[list[Index], Meta(max_length=rules.MAX_FINALISTS)]
 # --- state ---------------------------------------------------------------------------------------------------------------------
 
 
-class State(IntEnum):
+class JobState(IntEnum):
     """AUDIT is passed through within one block: it draws the committee and becomes COMMIT, or an end."""
 
     OPEN = 1
@@ -42,7 +42,7 @@ class State(IntEnum):
     EMPTY = 9
 
 
-ENDED = (State.PAID, State.REFUNDED, State.EMPTY)
+ENDED = (JobState.PAID, JobState.REFUNDED, JobState.EMPTY)
 
 
 class Hidden(IntEnum):
@@ -52,7 +52,7 @@ class Hidden(IntEnum):
     """Turned off: no key, or a key that opens junk. The deposit is burned."""
 
 
-class Tenth(IntEnum):
+class Holdback(IntEnum):
     """The last tenth of a refunded bounty."""
 
     NONE = 0
@@ -67,7 +67,7 @@ class CaseState(IntEnum):
     BANNED = 2
 
 
-class Case(Wire, frozen=True):
+class JobCase(Wire, frozen=True):
     """A FALSE verdict of this job, until the membership contract closes it."""
 
     account: AccountId
@@ -100,10 +100,10 @@ class Job(Wire, frozen=True):
     """r: 1 or 2; 0 before the first audit."""
     committed: Index
     opened: Index
-    cases: Annotated[list[Case], Meta(max_length=rules.MAX_FINALISTS)]
+    cases: Annotated[list[JobCase], Meta(max_length=rules.MAX_FINALISTS)]
     winner: Annotated[list[Index], Meta(max_length=1)]
     fees_paid: Uint
-    tenth: Small
+    holdback: Small
     released: Index
     """Claims before this index have had their stake released."""
     ended: Uint
@@ -168,7 +168,7 @@ class ClaimantIndex(Wire, frozen=True):
     index: Index
 
 
-class Contractor(Wire, frozen=True):
+class ContractorRecord(Wire, frozen=True):
     """How a contractor's jobs ended, and the bytes of the postings that have not. `refunded` ones showed a model to verifiers and
     paid nobody."""
 
@@ -187,7 +187,7 @@ class Contractor(Wire, frozen=True):
 K_TOTALS = b"jt/"
 STATE: dict[bytes, type] = {
     b"j/": Live,
-    b"ja/": Contractor,
+    b"ja/": ContractorRecord,
     b"jb/": Job,
     b"jc/": ClaimRecord,
     b"jm/": ClaimantIndex,

@@ -137,7 +137,7 @@ def vote_window(vote_base: int, eval_s: int, model_cap: int, batch: int) -> int:
 # --- ranking -------------------------------------------------------------------------------------------------------------------
 
 
-class Entry(NamedTuple):
+class RankedClaim(NamedTuple):
     """A claim as the ranking sees it. `position` sorts by chain order, `claim` is its index within the job."""
 
     position: bytes
@@ -145,7 +145,7 @@ class Entry(NamedTuple):
     claim: int
 
 
-def leader(entries: Iterable[Entry], tol: Callable[[int], int]) -> Entry:
+def leader(entries: Iterable[RankedClaim], tol: Callable[[int], int]) -> RankedClaim:
     """leader(S): first in chain order; a later one takes over only if better by twice the tolerance (LC-JOB-5)."""
     ordered = sorted(entries)
     best = ordered[0]
@@ -155,10 +155,10 @@ def leader(entries: Iterable[Entry], tol: Callable[[int], int]) -> Entry:
     return best
 
 
-def rank(entries: Iterable[Entry], tol: Callable[[int], int], first: int) -> list[Entry]:
+def rank(entries: Iterable[RankedClaim], tol: Callable[[int], int], first: int) -> list[RankedClaim]:
     """The first `first` of rank(S): take the leader, remove it, repeat (LC-JOB-5)."""
     left = sorted(entries)
-    ranked: list[Entry] = []
+    ranked: list[RankedClaim] = []
     while left and len(ranked) < first:
         ranked.append(leader(left, tol))
         left.remove(ranked[-1])

@@ -11,13 +11,13 @@ from chain.contracts.job import messages, records
 from chain.contracts.job.messages import PostJob
 from chain.contracts.job.params import JobParams
 from chain.contracts.job.records import AuditRound, ClaimRecord, Job, Posting, Seat
-from chain.contracts.job.rules import Entry
+from chain.contracts.job.rules import RankedClaim
 from chain.errors import BrokenInvariant
 from chain.host import Host, Reader, Won
 
 
 @dataclass
-class Work:
+class JobContext:
     """One job under one handler: its id, its posting and its record, which `change` keeps equal to the state."""
 
     host: Host
@@ -54,9 +54,9 @@ class Work:
         record = msgspec.structs.replace(self.claim(index), **fields)
         self.host.put(records.claim_key(self.id, index), record)
 
-    def entries(self, indices: list[int]) -> list[Entry]:
+    def entries(self, indices: list[int]) -> list[RankedClaim]:
         """These claims as the ranking sees them."""
-        return [Entry(claim.position, claim.loss, index) for index, claim in ((i, self.claim(i)) for i in indices)]
+        return [RankedClaim(claim.position, claim.loss, index) for index, claim in ((i, self.claim(i)) for i in indices)]
 
     def stop(self) -> None:
         """Take back the deadline, if one is set."""
@@ -72,10 +72,10 @@ class Work:
         self.change(state=int(state), deadline=deadline, **fields)
 
 
-def load(host: Host, job_id: bytes) -> Work | None:
+def load(host: Host, job_id: bytes) -> JobContext | None:
     job = host.get(records.job_key(job_id), Job)
     posting = host.get(records.posting_key(job_id), Posting)
-    return Work(host, job_id, posting, job) if job and posting else None
+    return JobContext(host, job_id, posting, job) if job and posting else None
 
 
 def read_claim(reader: Reader, job_id: bytes, index: int) -> ClaimRecord:
@@ -114,7 +114,7 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedBallot:
     """One opened ballot on one candidate."""
 
     round: int
@@ -122,16 +122,16 @@ class Opened:
     ballot: messages.Ballot
 
 
-def opened_ballots(reader: Reader, job_id: bytes, audit: int, round_: int, candidate: int) -> list[Opened]:
+def opened_ballots(reader: Reader, job_id: bytes, audit: int, round_: int, candidate: int) -> list[OpenedBallot]:
     """The opened ballots on a candidate in one round, in draw order."""
     found = []
     for voter in read_round(reader, job_id, audit, round_).voters:
         seat = read_seat(reader, job_id, audit, round_, voter)
         if seat.ballots and candidate in seat.candidates:
-            found.append(Opened(round_, voter, seat.ballots[seat.candidates.index(candidate)]))
+            found.append(OpenedBallot(round_, voter, seat.ballots[seat.candidates.index(candidate)]))
     return found
 
 
-def votes_of(opened: list[Opened]) -> list[tuple[int, int]]:
+def votes_of(opened: list[OpenedBallot]) -> list[tuple[int, int]]:
     """(code, measured) pairs for `rules.tally`."""
     return [(o.ballot.code, o.ballot.measured) for o in opened]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chain.contracts.job.messages import JobCode
-from chain.contracts.job.records import Tenth
+from chain.contracts.job.records import Holdback
 from chain.contracts.job.rules import FloatKind, HiddenVote, OnCheat, Result, Rule, VoteCode
 from chain.host import Data, Datum, Form, OneOf
 from chain.host.terms import ImageKind
@@ -82,7 +82,7 @@ EVENTS: dict[str, Data] = {
     "paid": (Datum("winner", Form.ID), _BOUNTY, Datum("model", Form.ID), _LOSS),
     "refunded": (Datum("poster", Form.ID), Datum("amount", Form.CREDITS)),
     "empty": (Datum("poster", Form.ID),),
-    "tenth": (Datum("amount", Form.CREDITS), Datum("state", OneOf(Tenth))),
+    "tenth": (Datum("amount", Form.CREDITS), Datum("state", OneOf(Holdback))),
 }
 FORMS: dict[str, Form | OneOf] = {
     "job": Form.HASH,

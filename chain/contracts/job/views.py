@@ -17,14 +17,14 @@ from chain.contracts.job.records import (
     AuditRound,
     CaseState,
     ClaimRecord,
-    Contractor,
+    ContractorRecord,
     Hidden,
+    Holdback,
     Job,
+    JobState,
     Numbered,
     Posting,
     Seat,
-    State,
-    Tenth,
     Totals,
 )
 from chain.contracts.job.rules import HiddenVote, Result, Rule, VoteCode
@@ -75,7 +75,7 @@ def summarise(reader: Reader, job_id: bytes) -> dict[str, Any] | None:
     return {
         "id": job_id.hex(),
         "number": posting.number,
-        "state": State(job.state).name,
+        "state": JobState(job.state).name,
         "poster": address(posting.poster),
         "bounty": terms.bounty,
         "fee": terms.fee,
@@ -94,7 +94,7 @@ def summarise(reader: Reader, job_id: bytes) -> dict[str, Any] | None:
 def contractor(reader: Reader, identity: bytes) -> dict[str, int]:
     """How a contractor's jobs ended: workers choose by it. `refunded` counts refunds after models were shown."""
     record = reader.get(records.contractor_key(identity))
-    record = record if isinstance(record, Contractor) else Contractor(0, 0, 0, 0, 0)
+    record = record if isinstance(record, ContractorRecord) else ContractorRecord(0, 0, 0, 0, 0)
     return {"posted": record.posted, "paid": record.paid, "refunded": record.refunded, "empty": record.empty}
 
 
@@ -178,7 +178,7 @@ def _latest_end(terms: PostJob, params: JobParams) -> int:
 
 def _claims(reader: Reader, job_id: bytes, terms: PostJob, job: Job, claims: list[ClaimRecord]) -> list[dict[str, Any]]:
     """In rank order as far as a rank decides anything (the first K), the others behind by loss and chain order."""
-    everybody = [rules.Entry(claim.position, claim.loss, index) for index, claim in enumerate(claims)]
+    everybody = [rules.RankedClaim(claim.position, claim.loss, index) for index, claim in enumerate(claims)]
     ranked = [e.claim for e in rules.rank(everybody, lambda loss: messages.tolerance(terms, loss), terms.finalists)]
     ahead = job.finalists + [index for index in ranked if index not in job.finalists]
     behind = [e.claim for e in sorted(everybody, key=lambda e: (e.loss, e.position)) if e.claim not in ahead]
@@ -266,13 +266,13 @@ def _voter(seat: Seat, voter: bytes, claims: list[ClaimRecord]) -> dict[str, Any
 def _payments(reader: Reader, job_id: bytes, posting: Posting, job: Job, claims: list[ClaimRecord]) -> dict[str, Any]:
     """Where the escrows are or went. What a suspended payee gets is frozen, what a banned one would get is burned."""
     terms = posting.terms
-    tenth = terms.bounty // 10 if job.state == State.REFUNDED else 0
-    returned = job.state == State.EMPTY or (job.state == State.REFUNDED and job.tenth == Tenth.RETURNED)
+    tenth = terms.bounty // 10 if job.state == JobState.REFUNDED else 0
+    returned = job.state == JobState.EMPTY or (job.state == JobState.REFUNDED and job.holdback == Holdback.RETURNED)
     return {
         "bounty_to": address(claims[job.winner[0]].claimant) if job.winner else None,
         "bounty_paid": terms.bounty if job.winner else 0,
-        "bounty_returned": terms.bounty if returned else terms.bounty - tenth if job.state == State.REFUNDED else 0,
-        "last_tenth": Tenth(job.tenth).name.lower(),
+        "bounty_returned": terms.bounty if returned else terms.bounty - tenth if job.state == JobState.REFUNDED else 0,
+        "last_tenth": Holdback(job.holdback).name.lower(),
         "last_tenth_amount": tenth,
         "fees_paid": job.fees_paid,
         "fees_returned": rules.fees_locked(terms.fee, terms.finalists) - job.fees_paid if job.state in ENDED else 0,

@@ -7,9 +7,9 @@ burned.
 
 from __future__ import annotations
 
+from chain.buckets import BUCKETS, records
 from chain.host import account_key, escrow_key
 from chain.ledger.state import State, holding
-from chain.pages import PAGES, records
 from client.api.following import Follower
 
 PAGES_AT_ONCE = 16
@@ -24,7 +24,7 @@ class Counted(Follower):
         super().__init__(state)
         self._feed = state.follow((_ACCOUNT, _ESCROW))
         self._feed.lost = True  # nothing is counted yet
-        self._next = PAGES
+        self._next = BUCKETS
         """The page from which on nothing was looked at."""
         self._amounts: dict[bytes, int] = {}
         self.accounts = self.escrows = 0
@@ -35,14 +35,14 @@ class Counted(Follower):
             self._feed.restart()
             self._amounts, self._next, self.accounts, self.escrows = {}, 0, 0, 0
         keys = self._feed.take(RECORDS_AT_ONCE)
-        if not keys and self._next < PAGES:
-            end = min(self._next + PAGES_AT_ONCE, PAGES)
-            found = (key for number in range(self._next, end) for key, _ in records(self._state.page(number)))
+        if not keys and self._next < BUCKETS:
+            end = min(self._next + PAGES_AT_ONCE, BUCKETS)
+            found = (key for number in range(self._next, end) for key, _ in records(self._state.bucket(number)))
             keys = [key for key in found if key.startswith((_ACCOUNT, _ESCROW))]
             self._next = end
         for key in keys:
             self._count(key)
-        return bool(keys) or self._next < PAGES
+        return bool(keys) or self._next < BUCKETS
 
     def _count(self, key: bytes) -> None:
         amount = holding(self._state.get(key))

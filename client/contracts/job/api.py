@@ -15,7 +15,7 @@ from chain.contracts.job.messages import MAX_PARAMS_BYTES
 from chain.contracts.job.views import describe, newest, summarise
 from chain.params import MAX_INT
 from chain.types import parse_credits, parse_loss
-from client.api.errors import ApiError, not_found, usage
+from client.api.errors import RequestError, not_found, usage
 from client.api.files import serve_file
 from client.api.render import Json
 from client.api.route import Call, Reply, Route, parse_field, parse_hash
@@ -106,7 +106,7 @@ def _params(params: dict[str, Any]) -> str:
 
 
 def build_job(body: JobRequest, clock: int) -> PostJob:
-    """The contract's message; `clock` is the chain clock now. Raises `ApiError` naming the field; the rules check the rest."""
+    """The contract's message; `clock` is the chain clock now. Raises `RequestError` naming the field; the rules check the rest."""
     bounty = parse_field("bounty", parse_credits, body.bounty)
     fee = max(1, bounty // DEFAULT_FEE_PART) if body.fee is None else parse_field("fee", parse_credits, body.fee)
     expiry = _expiry(body, clock)
@@ -179,7 +179,7 @@ def _described(call: Call) -> Json:
     return view
 
 
-def _unknown(job: bytes) -> ApiError:
+def _unknown(job: bytes) -> RequestError:
     return not_found(f"There is no job {job.hex()} on this network. GET /v1/jobs lists the jobs", name="NO_SUCH_JOB")
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from chain.contracts.job import records
-from chain.contracts.job.records import ENDED, Job, Posting, State
+from chain.contracts.job.records import ENDED, Job, JobState, Posting
 from chain.host import Reader
-from client.contracts.job.events import JobEffect, Moved, RevealKey
+from client.contracts.job.events import JobEffect, JobsChanged, RevealHiddenKey
 
 
 class Contractor:
@@ -16,7 +16,7 @@ class Contractor:
         self._own: dict[bytes, list[bytes]] = {}
         """Hashes of the keys of each job."""
 
-    def moved(self, given: Moved) -> None:
+    def moved(self, given: JobsChanged) -> None:
         for job in [*self._own, *given.jobs] if given.anew else given.jobs:
             posting, record = given.reader.get(records.posting_key(job)), given.reader.get(records.job_key(job))
             if not isinstance(posting, Posting) or posting.poster != self._me or not isinstance(record, Job):
@@ -31,6 +31,6 @@ class Contractor:
         found: list[JobEffect] = []
         for job in sorted(self._own) if keys else ():
             record = reader.get(records.job_key(job))
-            if isinstance(record, Job) and record.state == State.KEY:
-                found += [RevealKey(job, key_hash) for key_hash in self._own[job] if key_hash in keys]
+            if isinstance(record, Job) and record.state == JobState.KEY:
+                found += [RevealHiddenKey(job, key_hash) for key_hash in self._own[job] if key_hash in keys]
         return found

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from chain.contracts.job.messages import Ballot
 from chain.host import Reader
-from client.work.events import Chain, ImageFailed, ImageReady, Kill, LetGo, Model, RunEnded, Stumbled
+from client.work.events import Chain, ImageFailed, ImageReady, JobFaulted, Kill, Model, ReleaseJob, RunEnded
 
 # --- inputs --------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Moved:
+class JobsChanged:
     """Jobs whose record blocks changed, and contractors whose past they changed. `anew`: what was told before counts no more."""
 
     reader: Reader
@@ -80,7 +80,7 @@ class HiddenReady:
 
 JobInput = (
     Chain
-    | Moved
+    | JobsChanged
     | ImageReady
     | ImageFailed
     | RunEnded
@@ -139,7 +139,7 @@ class SubmitClaim:
 
 
 @dataclass(frozen=True)
-class Reveal:
+class RevealClaim:
     """Open the standing claim; `claim` is its number on the ledger."""
 
     job: bytes
@@ -164,7 +164,7 @@ class DropModel:
 
 
 @dataclass(frozen=True)
-class RevealKey:
+class RevealHiddenKey:
     job: bytes
     key_hash: bytes
 
@@ -248,13 +248,13 @@ JobEffect = (
     | StartTrain
     | StartSelfCheck
     | SubmitClaim
-    | Reveal
+    | RevealClaim
     | Publish
     | DropModel
-    | RevealKey
+    | RevealHiddenKey
     | Kill
     | Cleanup
-    | LetGo
+    | ReleaseJob
     | FetchModel
     | OpenHidden
     | StartEvaluate
@@ -262,5 +262,5 @@ JobEffect = (
     | OpenBallots
     | SeatDone
     | Judge
-    | Stumbled
+    | JobFaulted
 )

@@ -36,7 +36,7 @@ _STAKE = len(stake_escrow(bytes(_ID), bytes(20)))
 
 
 @dataclass
-class _Known:
+class _LiveJob:
     number: int
     poster: bytes
     posted: int = 0
@@ -54,7 +54,7 @@ class LiveJobs(Follower):
         """Live jobs that were not looked at."""
         self._claims: list[tuple[bytes, int]] = []
         """Jobs whose claims were not all looked at, and the first of these."""
-        self._jobs: dict[bytes, _Known] = {}
+        self._jobs: dict[bytes, _LiveJob] = {}
         self._numbers: list[int] = []
         self._by_number: dict[int, bytes] = {}
         self._locked: defaultdict[bytes, int] = defaultdict(int)
@@ -112,7 +112,7 @@ class LiveJobs(Follower):
             posting = self._state.get(posting_key(job))
             if not isinstance(posting, Posting):
                 return
-            known = self._jobs[job] = _Known(live.number, posting.poster)
+            known = self._jobs[job] = _LiveJob(live.number, posting.poster)
             insort(self._numbers, live.number)
             self._by_number[live.number] = job
         amount = sum(_escrowed(self._state, ref(job)) for ref in (bounty_escrow, fee_escrow, deposit_escrow))

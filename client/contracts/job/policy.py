@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from chain.contracts.job import messages, records, rules, store
 from chain.contracts.job.messages import PostJob
-from chain.contracts.job.records import ClaimantIndex, ClaimRecord, Contractor, Job, Posting, State
+from chain.contracts.job.records import ClaimantIndex, ClaimRecord, ContractorRecord, Job, JobState, Posting
 from chain.contracts.membership import Member, member_key
 from chain.crypto import address
 from chain.host import ACTIVE, Account, Reader, account_key
 from chain.types import format_credits
 from client.config import WorkConfig
-from sandbox import ImageLimits, Limits
+from sandbox import ContainerLimits, ImageLimits
 from sandbox.spec import MIB
 
 MIN_REFUNDS = 3
@@ -33,7 +33,7 @@ UNPACKED = 3
 
 
 @dataclass(frozen=True)
-class Offer:
+class JobOffer:
     """A job as a worker weighs it."""
 
     job: bytes
@@ -46,18 +46,18 @@ class Offer:
     """This node's standing claim."""
 
 
-def read_offer(reader: Reader, job: bytes, me: bytes) -> Offer | None:
+def read_offer(reader: Reader, job: bytes, me: bytes) -> JobOffer | None:
     posting, record = reader.get(records.posting_key(job)), reader.get(records.job_key(job))
     if not isinstance(posting, Posting) or not isinstance(record, Job):
         return None
     paid, refunded = past(reader, posting.poster)
-    return Offer(job, posting.poster, posting.terms, record.state, paid, refunded, own_claim(reader, job, me))
+    return JobOffer(job, posting.poster, posting.terms, record.state, paid, refunded, own_claim(reader, job, me))
 
 
 def past(reader: Reader, poster: bytes) -> tuple[int, int]:
     """How many jobs of a contractor were paid, and how many refunded."""
     record = reader.get(records.contractor_key(poster))
-    return (record.paid, record.refunded) if isinstance(record, Contractor) else (0, 0)
+    return (record.paid, record.refunded) if isinstance(record, ContractorRecord) else (0, 0)
 
 
 def own_claim(reader: Reader, job: bytes, me: bytes) -> ClaimRecord | None:
@@ -79,7 +79,7 @@ def unfit(reader: Reader, me: bytes, clock: int) -> str | None:
     return None
 
 
-def explain(config: WorkConfig, offer: Offer, *, clock: int, me: bytes, attempts: int = 0) -> str | None:
+def explain(config: WorkConfig, offer: JobOffer, *, clock: int, me: bytes, attempts: int = 0) -> str | None:
     """Why this node does not start another attempt at a job, in words for people; None where it does.
 
     `attempts` is how many it has had.
@@ -90,7 +90,7 @@ def explain(config: WorkConfig, offer: Offer, *, clock: int, me: bytes, attempts
     return reason
 
 
-def unsuited(config: WorkConfig, offer: Offer, *, clock: int, me: bytes) -> str | None:
+def unsuited(config: WorkConfig, offer: JobOffer, *, clock: int, me: bytes) -> str | None:
     """Why this node does not work on a job, whatever becomes of it and of its contractor; None where it may."""
     for check in (_by_rules, _by_contractor, _by_worth, _by_size):
         reason = check(config, offer, clock, me)
@@ -99,7 +99,7 @@ def unsuited(config: WorkConfig, offer: Offer, *, clock: int, me: bytes) -> str 
     return None
 
 
-def by_record(config: WorkConfig, offer: Offer) -> str | None:
+def by_record(config: WorkConfig, offer: JobOffer) -> str | None:
     """Why this node avoids a contractor for the present, by how its jobs ended; None where it does not."""
     return _avoided(offer.refunded, offer.paid) if avoids(config, offer.paid, offer.refunded) else None
 
@@ -113,19 +113,19 @@ def _avoided(refunded: int, paid: int) -> str:
     return f"{text} ([work] check_record)"
 
 
-def _by_rules(config: WorkConfig, offer: Offer, clock: int, me: bytes) -> str | None:
+def _by_rules(config: WorkConfig, offer: JobOffer, clock: int, me: bytes) -> str | None:
     if not config.enabled:
         return "this node does not work for bounties ([work] enabled)"
     if offer.poster == me:
         return "a contractor may not claim on its own job"
-    if offer.state != State.OPEN or clock >= offer.terms.expiry:
+    if offer.state != JobState.OPEN or clock >= offer.terms.expiry:
         return "the job takes no more claims"
     if offer.own is not None and offer.own.count >= rules.MAX_CLAIMS:
         return f"all {rules.MAX_CLAIMS} claims on this job were made"
     return None
 
 
-def _by_contractor(config: WorkConfig, offer: Offer, clock: int, me: bytes) -> str | None:
+def _by_contractor(config: WorkConfig, offer: JobOffer, clock: int, me: bytes) -> str | None:
     poster = address(offer.poster)
     if poster in config.denied_contractors:
         return f"the contractor {poster} is denied ([work] denied_contractors)"
@@ -134,7 +134,7 @@ def _by_contractor(config: WorkConfig, offer: Offer, clock: int, me: bytes) -> s
     return None
 
 
-def _by_worth(config: WorkConfig, offer: Offer, clock: int, me: bytes) -> str | None:
+def _by_worth(config: WorkConfig, offer: JobOffer, clock: int, me: bytes) -> str | None:
     if offer.terms.bounty < (least := config.min_bounty_micro):
         return f"the bounty is {format_credits(offer.terms.bounty)}, below {format_credits(least)} ([work] min_bounty)"
     left = (offer.terms.expiry - clock) / 1_000
@@ -143,7 +143,7 @@ def _by_worth(config: WorkConfig, offer: Offer, clock: int, me: bytes) -> str | 
     return None
 
 
-def _by_size(config: WorkConfig, offer: Offer, clock: int, me: bytes) -> str | None:
+def _by_size(config: WorkConfig, offer: JobOffer, clock: int, me: bytes) -> str | None:
     return too_large(config, offer.terms)
 
 
@@ -198,16 +198,16 @@ def improves(terms: PostJob, own: ClaimRecord | None, loss: int) -> bool:
 # --- what a posting means to the sandbox ---------------------------------------------------------------------------------------
 
 
-def run_limits(terms: PostJob, wall_s: float) -> Limits:
+def run_limits(terms: PostJob, wall_s: float) -> ContainerLimits:
     """The limits of one run as posted. Raises ValueError for what no container can have."""
     posted = terms.limits
-    return Limits(
+    return ContainerLimits(
         cpus=posted.cpus_milli / 1_000,
         mem_mb=posted.mem_mb,
         pids=posted.threads + PIDS_SPARE,
         model_cap=posted.model_cap,
         tmp_mb=max(1, posted.tmp_mb),
-        file_cap=max(Limits().file_cap, posted.model_cap),
+        file_cap=max(ContainerLimits().file_cap, posted.model_cap),
         wall_s=wall_s,
     )
 

@@ -1,4 +1,4 @@
-"""What a node keeps to itself about jobs, as it lies in the work book: claims, ballots, the keys of hidden data."""
+"""What a node keeps to itself about jobs, as it lies in the work database: claims, ballots, the keys of hidden data."""
 
 from __future__ import annotations
 

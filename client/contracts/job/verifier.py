@@ -1,7 +1,7 @@
 """The verifier: evaluates the candidates of its committees, commits its ballots, opens them, and judges. Pure: inputs to effects.
 
-Which jobs moved is told by `Moved`: of each the state says whether this node sits in its committee, so that a seat is found however
-many other jobs there are. A seat is (job, audit, round). For each seat that the beacon gave this node:
+Which jobs moved is told by `JobsChanged`: of each the state says whether this node sits in its committee, so that a seat is found
+however many other jobs there are. A seat is (job, audit, round). For each seat that the beacon gave this node:
 
     input                     when                                        effect
     Chain, REVEAL or KEY      this node may be drawn                      FetchImage, ahead of the audit
@@ -29,7 +29,7 @@ from pathlib import Path
 from chain.contracts.job import check_ballot, duties, messages, records, rules, store
 from chain.contracts.job.duties import DueBallots, DueOpening
 from chain.contracts.job.messages import Ballot, PostJob
-from chain.contracts.job.records import ENDED, Job, Posting, State
+from chain.contracts.job.records import ENDED, Job, JobState, Posting
 from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.contracts.job.views import cid_text
 from chain.contracts.membership import Case, Member, case_key, member_key
@@ -44,10 +44,10 @@ from client.contracts.job.events import (
     HiddenReady,
     JobEffect,
     JobInput,
+    JobsChanged,
     Judge,
     ModelMissing,
     ModelReady,
-    Moved,
     OpenBallots,
     OpenHidden,
     Seat,
@@ -55,8 +55,8 @@ from client.contracts.job.events import (
     StartEvaluate,
 )
 from client.work.events import Chain, ImageFailed, ImageReady, Kill, RunEnded, lazily, take
-from client.work.order import FairOrder
-from sandbox import Status
+from client.work.order import FairQueue
+from sandbox import RunStatus
 
 MAX_MARGIN_MS = 15_000
 """Time kept free before the deadline, to have the commitment in a block: a tenth of the window, at most this."""
@@ -71,7 +71,7 @@ SLACK_S = 5.0
 
 
 @dataclass
-class Memory:
+class VerifierMemory:
     """What this node knew before it was stopped."""
 
     votes: dict[Seat, bytes] = field(default_factory=dict)
@@ -114,8 +114,8 @@ class _Duty:
 class Verifier:
     """The machine of one node. `me` is its identity."""
 
-    def __init__(self, me: bytes, config: WorkConfig, memory: Memory | None = None) -> None:
-        memory = memory or Memory()
+    def __init__(self, me: bytes, config: WorkConfig, memory: VerifierMemory | None = None) -> None:
+        memory = memory or VerifierMemory()
         self._me, self._config = me, config
         self._votes, self._false = dict(memory.votes), set(memory.false)
         self._duties: dict[Seat, _Duty] = {}
@@ -129,7 +129,7 @@ class Verifier:
         self._started = 0
         self._sitting: set[bytes] = set()
         """Jobs under audit in whose committee this node sits."""
-        self._soon = FairOrder()
+        self._soon = FairQueue()
         """Jobs whose committee is drawn next, the nearest deadline first."""
 
     @property
@@ -142,7 +142,7 @@ class Verifier:
         match given:
             case Chain():
                 return self._chain(given.reader, given.clock)
-            case Moved():
+            case JobsChanged():
                 self._moved(given)
             case ImageReady():
                 self._images[given.ref] = given.image_id
@@ -172,7 +172,7 @@ class Verifier:
 
     # --- the chain -------------------------------------------------------------------------------------------------------------
 
-    def _moved(self, given: Moved) -> None:
+    def _moved(self, given: JobsChanged) -> None:
         if given.anew:
             self._soon.clear()
         # A seat that is being worked on stays while the other jobs are told anew.
@@ -186,10 +186,10 @@ class Verifier:
         self._soon.drop(job)
         if not isinstance(record, Job) or not isinstance(posting, Posting):
             return
-        if record.state in (State.COMMIT, State.COUNT):
+        if record.state in (JobState.COMMIT, JobState.COUNT):
             if reader.get(records.seat_key(job, record.audit, record.round, self._me)) is not None:
                 self._sitting.add(job)
-        elif record.state not in (State.REVEAL, State.KEY) or posting.poster == self._me:
+        elif record.state not in (JobState.REVEAL, JobState.KEY) or posting.poster == self._me:
             return
         elif not policy.too_large(self._config, posting.terms):
             self._soon.add(job, posting.poster, (record.deadline,))
@@ -433,9 +433,9 @@ class Verifier:
     def _measured(self, duty: _Duty, candidate: _Candidate, ended: RunEnded) -> None:
         if candidate.ballot is not None:
             return
-        if ended.status is Status.ENGINE_ERROR and candidate.tries + 1 < MAX_TRIES:
+        if ended.status is RunStatus.ENGINE_ERROR and candidate.tries + 1 < MAX_TRIES:
             candidate.tries, candidate.retry_at = candidate.tries + 1, self._clock + RETRY_MS
-        elif ended.status is Status.MODEL_INVALID:
+        elif ended.status is RunStatus.MODEL_INVALID:
             candidate.ballot = self._ballot(duty, VoteCode.INVALID)
         elif candidate.public is None:
             self._public(duty, candidate, ended)
@@ -443,7 +443,7 @@ class Verifier:
             candidate.ballot = self._with_hidden(duty, candidate, ended)
 
     def _public(self, duty: _Duty, candidate: _Candidate, ended: RunEnded) -> None:
-        if ended.status is not Status.OK or ended.loss is None or ended.probe_loss is None:
+        if ended.status is not RunStatus.OK or ended.loss is None or ended.probe_loss is None:
             candidate.ballot = self._ballot(duty, VoteCode.ABSTAIN)
             return
         candidate.public = (ended.loss, ended.probe_loss)
@@ -453,7 +453,7 @@ class Verifier:
 
     def _with_hidden(self, duty: _Duty, candidate: _Candidate, ended: RunEnded) -> Ballot:
         """A claim that the public data refute stays refuted, even where its model fails on the hidden data (LC-HIDDEN-4, 5)."""
-        if ended.status is Status.OK and ended.loss is not None:
+        if ended.status is RunStatus.OK and ended.loss is not None:
             return self._measurement(duty, candidate, HiddenVote.VALUE, ended.loss)
         worst = self._measurement(duty, candidate, HiddenVote.VALUE, rules.MAX_LOSS)
         return worst if worst.code != VoteCode.OK else self._ballot(duty, VoteCode.ABSTAIN)

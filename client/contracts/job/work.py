@@ -2,7 +2,7 @@
 
     common input --> `Worker`, `Verifier`, `Contractor` in the terms of jobs --> common effects, secrets and messages
 
-Salts are drawn here, and the outbox has each in the book before the message that seals something with it leaves the node.
+Salts are drawn here, and the outbox has each in the database before the message that seals something with it leaves the node.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from chain.codec import encode
 from chain.contracts.job import messages, records
 from chain.contracts.job.messages import PostJob
-from chain.contracts.job.records import ENDED, Job, Posting, State
+from chain.contracts.job.records import ENDED, Job, JobState, Posting
 from chain.contracts.job.rules import VoteCode
 from chain.contracts.job.views import cid_text
 from chain.contracts.membership import JudgeCase
@@ -23,7 +23,7 @@ from client.config import WorkConfig
 from client.contracts.job import events as e
 from client.contracts.job import policy, runs, secrets, verifier, worker
 from client.contracts.job.contractor import Contractor
-from client.contracts.job.fates import FATES
+from client.contracts.job.ledger_status import LEDGER_STATUSES
 from client.contracts.job.secrets import VoteSecret
 from client.work.events import (
     Attempt,
@@ -71,9 +71,9 @@ def _terms(reader: Reader, job: bytes) -> PostJob | None:
     return posting.terms if isinstance(posting, Posting) else None
 
 
-def moved_in(given: Changed) -> e.Moved:
+def moved_in(given: Changed) -> e.JobsChanged:
     """The jobs and the contractors among the keys."""
-    return e.Moved(given.reader, given.under(_JOB), given.under(_CONTRACTOR), given.anew)
+    return e.JobsChanged(given.reader, given.under(_JOB), given.under(_CONTRACTOR), given.anew)
 
 
 def _forget(reader: Reader, job: bytes, me: bytes, config: WorkConfig) -> Forget:
@@ -133,7 +133,7 @@ class WorkerMachine(_JobMachine):
         self._claims = {secret.key: (secret, secrets.claim_in(secret)) for secret in claims}
         self._making: dict[bytes, Submit] = {}
         """By commitment: claims that the disk has not taken yet."""
-        memory = worker.Memory(
+        memory = worker.WorkerMemory(
             attempts={job: set(used) for job, used in known.attempts.get(KIND, {}).items()},
             claims={secret.key: secret.ref for secret in claims},
             claiming={ref for kind, key, ref in known.pending if kind == KIND and key.startswith("claim:")},
@@ -177,7 +177,7 @@ class WorkerMachine(_JobMachine):
                 yield StartRun(effect.run, effect.job, self._spec(effect.job, runs.evaluate_spec, effect), shown, attempt)
             case e.SubmitClaim():
                 yield self._claim(effect)
-            case e.Reveal():
+            case e.RevealClaim():
                 yield from self._reveal(effect)
             case e.Publish():
                 yield from self._publish(effect)
@@ -209,13 +209,13 @@ class WorkerMachine(_JobMachine):
         """The disk refused the claim: it is made as long as the job takes claims, and then given up."""
         submit = self._making.get(secret.key)
         job = self._read().get(records.job_key(secret.ref))
-        if submit is not None and isinstance(job, Job) and job.state == State.OPEN and self.worker.clock < job.deadline:
+        if submit is not None and isinstance(job, Job) and job.state == JobState.OPEN and self.worker.clock < job.deadline:
             return [submit]
         self._making.pop(secret.key, None)
         dropped = [DropFile(secret.path)] if secret.path is not None else []
         return [*dropped, *self._said(self.worker.handle(e.ClaimSettled(secret.ref)))]
 
-    def _reveal(self, effect: e.Reveal) -> Iterator[Effect]:
+    def _reveal(self, effect: e.RevealClaim) -> Iterator[Effect]:
         secret, claim = self._claims[effect.commitment]
         op = messages.Reveal(effect.job, effect.claim, claim.cid, claim.size, claim.salt)
         yield Submit(KIND, f"reveal:{effect.job.hex()}", effect.job, op, needs=secret.path)
@@ -251,7 +251,7 @@ class VerifierMachine(_JobMachine):
             for claimant, ballot in zip(vote.claimants, vote.ballots, strict=True)
             if ballot.code == VoteCode.FALSE
         }
-        memory = verifier.Memory({seat: vote.commitment for seat, vote in self._votes.items()}, false)
+        memory = verifier.VerifierMemory({seat: vote.commitment for seat, vote in self._votes.items()}, false)
         self.verifier = verifier.Verifier(self._me, self._config, memory)
 
     @property
@@ -381,7 +381,7 @@ class ContractorMachine(_JobMachine):
         return []
 
     def _in_common(self, effect: e.JobEffect) -> Iterator[Effect]:
-        if isinstance(effect, e.RevealKey):
+        if isinstance(effect, e.RevealHiddenKey):
             op = messages.RevealKey(effect.job, self._keys.pop(effect.key_hash))
             yield Submit(KIND, f"key:{effect.job.hex()}", effect.job, op)
 
@@ -415,4 +415,4 @@ def _images(reader: Reader) -> Iterator[tuple[bytes, str]]:
             yield job, f"sha256:{terms.image.image_id.hex()}"
 
 
-WORK = Slice("job", _machines, FATES, Watch((_JOB, _CONTRACTOR), _LIVE, _JOB), _images)
+WORK = Slice("job", _machines, LEDGER_STATUSES, Watch((_JOB, _CONTRACTOR), _LIVE, _JOB), _images)

@@ -1,7 +1,7 @@
 """The worker: trains for bounties, claims what it measured, reveals, serves its model to the committee. Pure: inputs to effects.
 
-Which jobs there are is told by `Moved`; those that the policy accepts are kept in a `FairOrder`, best-paying first. A look takes
-what it needs from the front: it costs the same with ten postings as with a hundred thousand. A contractor whose jobs came to
+Which jobs there are is told by `JobsChanged`; those that the policy accepts are kept in a `FairQueue`, best-paying first. A look
+takes what it needs from the front: it costs the same with ten postings as with a hundred thousand. A contractor whose jobs came to
 nothing here comes after the others, and one contractor alone never has every image that is being fetched.
 
     input                      when                                   effect
@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 
 from chain.contracts.job import duties, records, store
 from chain.contracts.job.duties import DueReveal, DueService, Duty
-from chain.contracts.job.records import ENDED, Job, State
+from chain.contracts.job.records import ENDED, Job, JobState
 from chain.host import Reader
 from client.config import WorkConfig
 from client.contracts.job import policy
@@ -40,18 +40,18 @@ from client.contracts.job.events import (
     FetchImage,
     JobEffect,
     JobInput,
-    Moved,
+    JobsChanged,
     Publish,
     PublishFailed,
-    Reveal,
+    RevealClaim,
     StartSelfCheck,
     StartTrain,
     SubmitClaim,
 )
-from client.contracts.job.policy import Offer
-from client.work.events import Chain, ImageFailed, ImageReady, Kill, LetGo, Model, RunEnded, Stumbled, lazily, take
-from client.work.order import FairOrder
-from sandbox import Status
+from client.contracts.job.policy import JobOffer
+from client.work.events import Chain, ImageFailed, ImageReady, JobFaulted, Kill, Model, ReleaseJob, RunEnded, lazily, take
+from client.work.order import FairQueue
+from sandbox import RunStatus
 
 MAX_WALK = 64
 """Jobs whose time turned out to be over that one look leaves behind; the next look goes on after them."""
@@ -64,7 +64,7 @@ AHEAD_MS = 2_000
 
 
 @dataclass
-class Memory:
+class WorkerMemory:
     """What this node knew before it was stopped."""
 
     attempts: dict[bytes, set[int]] = field(default_factory=dict)
@@ -84,7 +84,7 @@ class _Running:
 
 
 @dataclass
-class _Race:
+class _JobProgress:
     """One job that this node works on."""
 
     poster: bytes = b""
@@ -105,15 +105,15 @@ class _Race:
 class Worker:
     """The machine of one node. `me` is its identity."""
 
-    def __init__(self, me: bytes, config: WorkConfig, memory: Memory | None = None) -> None:
-        memory = memory or Memory()
+    def __init__(self, me: bytes, config: WorkConfig, memory: WorkerMemory | None = None) -> None:
+        memory = memory or WorkerMemory()
         self._me, self._config = me, config
-        self._races: dict[bytes, _Race] = {job: _Race(used=set(used)) for job, used in memory.attempts.items()}
+        self._progress_of: dict[bytes, _JobProgress] = {job: _JobProgress(used=set(used)) for job, used in memory.attempts.items()}
         self._claims = dict(memory.claims)
         self._claiming = set(memory.claiming)
         self._said: set[tuple[str, bytes, int]] = set()
         self.clock = self._look_again = 0
-        self._open = FairOrder()
+        self._open = FairQueue()
         """Jobs that take claims and that this node may work on."""
         self._weigh_again: set[bytes] = set()
 
@@ -122,13 +122,13 @@ class Worker:
         match given:
             case Chain():
                 return self._chain(given)
-            case Moved():
+            case JobsChanged():
                 self._moved(given)
-            case ImageReady() if (race := self._races.get(given.ref)) is not None:
-                race.image, race.failures = given.image_id, 0
-            case ImageFailed() if (race := self._races.get(given.ref)) is not None:
-                race.asked = False
-                self._failed(given.ref, race, given.reason, given.lasting)
+            case ImageReady() if (progress := self._progress_of.get(given.ref)) is not None:
+                progress.image, progress.failures = given.image_id, 0
+            case ImageFailed() if (progress := self._progress_of.get(given.ref)) is not None:
+                progress.asked = False
+                self._failed(given.ref, progress, given.reason, given.lasting)
             case RunEnded():
                 return self._ended(given)
             case ClaimStored():
@@ -144,16 +144,16 @@ class Worker:
         offer = policy.read_offer(reader, job, self._me)
         if offer is None:
             return "there is no such job"
-        race = self._races.get(job) or _Race()
-        return policy.unfit(reader, self._me, clock) or self._refusal(offer, race, clock) or race.gave_up or None
+        progress = self._progress_of.get(job) or _JobProgress()
+        return policy.unfit(reader, self._me, clock) or self._refusal(offer, progress, clock) or progress.gave_up or None
 
-    def _refusal(self, offer: Offer, race: _Race, clock: int) -> str | None:
-        taken = race.used | {run.attempt for run in race.runs.values()}
+    def _refusal(self, offer: JobOffer, progress: _JobProgress, clock: int) -> str | None:
+        taken = progress.used | {run.attempt for run in progress.runs.values()}
         return policy.explain(self._config, offer, clock=clock, me=self._me, attempts=len(taken))
 
     # --- the chain -------------------------------------------------------------------------------------------------------------
 
-    def _moved(self, given: Moved) -> None:
+    def _moved(self, given: JobsChanged) -> None:
         if given.anew:
             self._open.clear()
         for poster in given.contractors:
@@ -163,8 +163,8 @@ class Worker:
 
     def _weigh(self, reader: Reader, job: bytes) -> None:
         """Into the order, or out of it."""
-        offer, race = policy.read_offer(reader, job, self._me), self._races.get(job) or _Race()
-        if offer is None or race.gave_up or policy.unsuited(self._config, offer, clock=self.clock, me=self._me):
+        offer, progress = policy.read_offer(reader, job, self._me), self._progress_of.get(job) or _JobProgress()
+        if offer is None or progress.gave_up or policy.unsuited(self._config, offer, clock=self.clock, me=self._me):
             self._open.drop(job)
             return
         self._open.add(job, offer.poster, policy.best_paying(offer.terms))
@@ -176,18 +176,18 @@ class Worker:
             self._weigh(reader, job)
         self._weigh_again.clear()
         effects: list[JobEffect] = []
-        for job in sorted({*self._races, *self._claims.values()}):
+        for job in sorted({*self._progress_of, *self._claims.values()}):
             take(effects, job, self._follow(reader, job, given.clock))
         take(effects, b"", lazily(self._start_runs, given))
-        effects += [LetGo(job) for job, race in self._races.items() if self._is_done_with(job, race)]
+        effects += [ReleaseJob(job) for job, progress in self._progress_of.items() if self._is_done_with(job, progress)]
         return effects
 
-    def _is_done_with(self, job: bytes, race: _Race) -> bool:
+    def _is_done_with(self, job: bytes, progress: _JobProgress) -> bool:
         """True once, when no attempt is left or wanted: a job may stay open for a month, and its image as large as it likes."""
-        over = race.gave_up or len(race.used) >= self._config.attempts
-        if race.let_go or not over or race.runs or race.best is not None or job in self._claiming:
+        over = progress.gave_up or len(progress.used) >= self._config.attempts
+        if progress.let_go or not over or progress.runs or progress.best is not None or job in self._claiming:
             return False
-        race.let_go, race.image, race.asked = True, "", False
+        progress.let_go, progress.image, progress.asked = True, "", False
         return True
 
     def _follow(self, reader: Reader, job: bytes, clock: int) -> Iterator[JobEffect]:
@@ -195,7 +195,7 @@ class Worker:
         offer, record = policy.read_offer(reader, job, self._me), reader.get(records.job_key(job))
         if offer is None or not isinstance(record, Job):
             return
-        is_open = record.state == State.OPEN and clock < offer.terms.expiry
+        is_open = record.state == JobState.OPEN and clock < offer.terms.expiry
         if not is_open:
             yield from self._stop_runs(job, "the job takes no more claims")
         yield from self._claim_best(offer, is_open)
@@ -206,18 +206,18 @@ class Worker:
         for duty in duties.duties_in(reader, job, self._me, clock):
             yield from self._duty(job, duty, offer)
 
-    def _claim_best(self, offer: Offer, is_open: bool) -> list[JobEffect]:
-        race = self._races.get(offer.job)
-        if race is None or race.best is None or offer.job in self._claiming:
+    def _claim_best(self, offer: JobOffer, is_open: bool) -> list[JobEffect]:
+        progress = self._progress_of.get(offer.job)
+        if progress is None or progress.best is None or offer.job in self._claiming:
             return []
-        (measured, attempt, model), race.best = race.best, None
+        (measured, attempt, model), progress.best = progress.best, None
         loss = max(measured, offer.terms.floor)
         if not is_open or not policy.improves(offer.terms, offer.own, loss):
             return [DropModel(model)]
         self._claiming.add(offer.job)
         return [SubmitClaim(offer.job, attempt, loss, model)]
 
-    def _drop_replaced(self, offer: Offer) -> list[JobEffect]:
+    def _drop_replaced(self, offer: JobOffer) -> list[JobEffect]:
         """Models of claims that do not stand and never will."""
         if offer.job in self._claiming:
             return []
@@ -227,13 +227,13 @@ class Worker:
             del self._claims[commitment]
         return [DropModel(None, commitment) for commitment in gone]
 
-    def _duty(self, job: bytes, duty: Duty, offer: Offer) -> list[JobEffect]:
+    def _duty(self, job: bytes, duty: Duty, offer: JobOffer) -> list[JobEffect]:
         own = offer.own
         if own is None or own.commitment not in self._claims:
             return []  # made from another data folder: only that one can open it
         match duty:
             case DueReveal() if (duty.must or self._config.reveal == "always") and self._first("reveal", job, own.count):
-                return [Reveal(job, own.count, own.commitment)]
+                return [RevealClaim(job, own.count, own.commitment)]
             case DueService() if self._first("publish", job, 0):
                 return [Publish(job, own.commitment)]
         return []
@@ -247,24 +247,24 @@ class Worker:
         return True
 
     def _finish(self, reader: Reader, job: bytes, record: Job) -> list[JobEffect]:
-        race = self._races.get(job)
-        if race is not None and race.runs:
+        progress = self._progress_of.get(job)
+        if progress is not None and progress.runs:
             return []  # its runs are being killed
-        self._races.pop(job, None)
+        self._progress_of.pop(job, None)
         self._claims = {commitment: of for commitment, of in self._claims.items() if of != job}
         self._claiming.discard(job)
         self._said = {key for key in self._said if key[1] != job}
         won = bool(record.winner) and store.read_claim(reader, job, record.winner[0]).claimant == self._me
         # A better model than the claim that was under way when the job ended.
-        late = [DropModel(race.best[2])] if race is not None and race.best is not None else []
+        late = [DropModel(progress.best[2])] if progress is not None and progress.best is not None else []
         return [*late, Cleanup(job, won)]
 
     # --- runs ------------------------------------------------------------------------------------------------------------------
 
     def _stop_runs(self, job: bytes, reason: str) -> list[JobEffect]:
-        race = self._races.get(job)
+        progress = self._progress_of.get(job)
         killed: list[JobEffect] = []
-        for run, running in (race or _Race()).runs.items():
+        for run, running in (progress or _JobProgress()).runs.items():
             if not running.killed:
                 running.killed = True
                 killed.append(Kill(run, reason))
@@ -274,10 +274,10 @@ class Worker:
         reader, clock = given.reader, given.clock
         reason = policy.unfit(reader, self._me, clock)
         if reason is not None:
-            for job in list(self._races):
+            for job in list(self._progress_of):
                 yield from self._stop_runs(job, reason)
             return
-        slots = self._config.concurrent - sum(len(race.runs) for race in self._races.values())
+        slots = self._config.concurrent - sum(len(progress.runs) for progress in self._progress_of.values())
         if not given.complete or (slots <= 0 and clock < self._look_again):
             return
         self._look_again = clock + AHEAD_MS
@@ -289,36 +289,36 @@ class Worker:
         yield from self._fetch_ahead(reader, clock)
 
     def _attempts(self, reader: Reader, job: bytes, slots: int, clock: int) -> Iterator[JobEffect]:
-        offer, race = policy.read_offer(reader, job, self._me), self._races[job]
-        while offer is not None and slots > 0 and self._refusal(offer, race, clock) is None:
-            yield self._train(offer, race, clock)
+        offer, progress = policy.read_offer(reader, job, self._me), self._progress_of[job]
+        while offer is not None and slots > 0 and self._refusal(offer, progress, clock) is None:
+            yield self._train(offer, progress, clock)
             slots -= 1
 
     def _ready(self, clock: int) -> list[tuple[tuple[int, tuple[int, ...], bytes], bytes]]:
         """Jobs whose image is here, each with its place in the order."""
         found = []
-        for job, race in self._races.items():
+        for job, progress in self._progress_of.items():
             place = self._open.place(job)
-            if place is not None and race.image and clock >= race.retry_at:
+            if place is not None and progress.image and clock >= progress.retry_at:
                 found.append((place, job))
         return found
 
     def _fetch_ahead(self, reader: Reader, clock: int) -> list[JobEffect]:
         """Images of the jobs that come next: one more than runs at a time, and not all of one contractor."""
-        ahead = Counter(race.poster for job, race in self._races.items() if self._is_ahead(job, race))
+        ahead = Counter(progress.poster for job, progress in self._progress_of.items() if self._is_ahead(job, progress))
         room, share = self._config.concurrent + 1 - ahead.total(), max(1, self._config.concurrent)
         full = {poster for poster, count in ahead.items() if count >= share}
         effects: list[JobEffect] = []
         over: list[bytes] = []
         for job, poster in self._open.walk(full) if room > 0 else ():
-            race = self._races.get(job)
-            if race is not None and (race.asked or race.image or clock < race.retry_at):
+            progress = self._progress_of.get(job)
+            if progress is not None and (progress.asked or progress.image or clock < progress.retry_at):
                 continue
             try:
                 offer = policy.read_offer(reader, job, self._me)
-                fits = offer is not None and self._refusal(offer, race or _Race(), clock) is None
+                fits = offer is not None and self._refusal(offer, progress or _JobProgress(), clock) is None
             except Exception as fault:  # a job at which this fails must not hide those behind it
-                effects.append(Stumbled(job, fault))
+                effects.append(JobFaulted(job, fault))
                 fits = False
             if not fits:
                 over.append(job)
@@ -326,8 +326,8 @@ class Worker:
                     self._look_again = clock
                     break
                 continue
-            race = self._races.setdefault(job, _Race())
-            race.poster, race.asked = poster, True
+            progress = self._progress_of.setdefault(job, _JobProgress())
+            progress.poster, progress.asked = poster, True
             effects.append(FetchImage(job))
             ahead[poster] += 1
             if ahead[poster] >= share:
@@ -339,63 +339,63 @@ class Worker:
             self._open.drop(job)
         return effects
 
-    def _is_ahead(self, job: bytes, race: _Race) -> bool:
+    def _is_ahead(self, job: bytes, progress: _JobProgress) -> bool:
         """Its image is being fetched, or here and not used yet."""
-        if not race.image:
-            return race.asked
-        taken = len(race.used | {run.attempt for run in race.runs.values()})
-        return not race.runs and taken < self._config.attempts and self._open.place(job) is not None
+        if not progress.image:
+            return progress.asked
+        taken = len(progress.used | {run.attempt for run in progress.runs.values()})
+        return not progress.runs and taken < self._config.attempts and self._open.place(job) is not None
 
-    def _train(self, offer: Offer, race: _Race, clock: int) -> StartTrain:
-        taken = race.used | {run.attempt for run in race.runs.values()}
+    def _train(self, offer: JobOffer, progress: _JobProgress, clock: int) -> StartTrain:
+        taken = progress.used | {run.attempt for run in progress.runs.values()}
         attempt = next(n for n in range(1, self._config.attempts + 1) if n not in taken)
-        race.starts, race.eval_s = race.starts + 1, offer.terms.limits.eval_s
-        run = f"train-{offer.job.hex()[:32]}-{attempt}-{race.starts}"
-        race.runs[run] = _Running(attempt, None)
+        progress.starts, progress.eval_s = progress.starts + 1, offer.terms.limits.eval_s
+        run = f"train-{offer.job.hex()[:32]}-{attempt}-{progress.starts}"
+        progress.runs[run] = _Running(attempt, None)
         wall = policy.train_seconds(self._config, offer.terms, clock) or 1.0
-        return StartTrain(run, offer.job, attempt, policy.train_seed(self._me, offer.job, attempt), race.image, wall)
+        return StartTrain(run, offer.job, attempt, policy.train_seed(self._me, offer.job, attempt), progress.image, wall)
 
     def _ended(self, ended: RunEnded) -> list[JobEffect]:
-        found = next(((job, race) for job, race in self._races.items() if ended.run in race.runs), None)
+        found = next(((job, progress) for job, progress in self._progress_of.items() if ended.run in progress.runs), None)
         if found is None:
             return [DropModel(ended.model)] if ended.model else []
-        job, race = found
-        running = race.runs.pop(ended.run)
-        if ended.status is Status.ENGINE_ERROR:
+        job, progress = found
+        running = progress.runs.pop(ended.run)
+        if ended.status is RunStatus.ENGINE_ERROR:
             self._weigh_again.add(job)  # the attempt is not used up
-            self._failed(job, race, ended.reason, lasting=False)
+            self._failed(job, progress, ended.reason, lasting=False)
             return [DropModel(running.model)] if running.model else []
         if running.model is None:
-            return self._trained(job, race, running, ended)
-        race.used.add(running.attempt)
-        if ended.status is not Status.OK or ended.loss is None:
-            self._failed(job, race, f"its own model did not pass the evaluation: {ended.reason}", lasting=False)
+            return self._trained(job, progress, running, ended)
+        progress.used.add(running.attempt)
+        if ended.status is not RunStatus.OK or ended.loss is None:
+            self._failed(job, progress, f"its own model did not pass the evaluation: {ended.reason}", lasting=False)
             return [DropModel(running.model)]
-        race.failures = 0
-        if race.best is not None and race.best[0] <= ended.loss:
+        progress.failures = 0
+        if progress.best is not None and progress.best[0] <= ended.loss:
             return [DropModel(running.model)]
-        dropped = race.best
-        race.best = (ended.loss, running.attempt, running.model)
+        dropped = progress.best
+        progress.best = (ended.loss, running.attempt, running.model)
         return [DropModel(dropped[2])] if dropped else []
 
-    def _trained(self, job: bytes, race: _Race, running: _Running, ended: RunEnded) -> list[JobEffect]:
-        if ended.status is Status.OK and ended.model is not None and not running.killed:
-            race.starts += 1
-            run = f"check-{job.hex()[:32]}-{running.attempt}-{race.starts}"
-            race.runs[run] = _Running(running.attempt, ended.model)
+    def _trained(self, job: bytes, progress: _JobProgress, running: _Running, ended: RunEnded) -> list[JobEffect]:
+        if ended.status is RunStatus.OK and ended.model is not None and not running.killed:
+            progress.starts += 1
+            run = f"check-{job.hex()[:32]}-{running.attempt}-{progress.starts}"
+            progress.runs[run] = _Running(running.attempt, ended.model)
             drawn = hashlib.sha256(b"lc/self-check" + ended.model.cid).digest()
             probe = int.from_bytes(drawn[:4], "big") >> 1
-            return [StartSelfCheck(run, job, running.attempt, ended.model, probe, race.image, float(race.eval_s))]
-        race.used.add(running.attempt)
-        if ended.status not in (Status.OK, Status.CANCELLED):
-            self._failed(job, race, ended.reason, lasting=ended.status is Status.UNSUPPORTED)
+            return [StartSelfCheck(run, job, running.attempt, ended.model, probe, progress.image, float(progress.eval_s))]
+        progress.used.add(running.attempt)
+        if ended.status not in (RunStatus.OK, RunStatus.CANCELLED):
+            self._failed(job, progress, ended.reason, lasting=ended.status is RunStatus.UNSUPPORTED)
         return [DropModel(ended.model)] if ended.model else []
 
-    def _failed(self, job: bytes, race: _Race, reason: str, lasting: bool) -> None:
-        race.failures += 1
-        if lasting or race.failures >= MAX_FAILURES:
-            race.gave_up = f"given up after {race.failures} failures in a row: {reason}"
+    def _failed(self, job: bytes, progress: _JobProgress, reason: str, lasting: bool) -> None:
+        progress.failures += 1
+        if lasting or progress.failures >= MAX_FAILURES:
+            progress.gave_up = f"given up after {progress.failures} failures in a row: {reason}"
             self._open.drop(job)
-            if race.poster:
-                self._open.blame(race.poster)
-        race.retry_at = self.clock + RETRY_MS * 2 ** (race.failures - 1)
+            if progress.poster:
+                self._open.blame(progress.poster)
+        progress.retry_at = self.clock + RETRY_MS * 2 ** (progress.failures - 1)

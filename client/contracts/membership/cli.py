@@ -11,7 +11,7 @@ from rich.text import Text
 from client import contracts
 from client.cli.common import HERE, Common, facts, listing, named, relative, size_text
 from client.cli.ledger import MAX_WAIT, Wait, finished, role_of
-from client.sdk_types import Account, Submitted
+from client.sdk_types import AccountInfo, Submitted
 
 if TYPE_CHECKING:
     from client.sdk import Client
@@ -47,7 +47,7 @@ def balance(
     return 0
 
 
-async def _standing(node: Client, who: str | None) -> tuple[Account, int]:
+async def _standing(node: Client, who: str | None) -> tuple[AccountInfo, int]:
     return await node.account(who), (await node.status())["clock_now"]
 
 
@@ -70,8 +70,8 @@ def accounts(*, common: Common = HERE) -> int:
     return 0
 
 
-async def _every_account(node: Client) -> list[Account]:
-    found: list[Account] = []
+async def _every_account(node: Client) -> list[AccountInfo]:
+    found: list[AccountInfo] = []
     while page := await node.accounts(after=found[-1]["id"] if found else None, limit=PAGE):
         found += page
         if len(page) < PAGE:

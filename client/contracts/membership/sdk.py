@@ -7,16 +7,16 @@ from typing import cast
 from client.sdk_calls import call
 from client.sdk_http import path_id
 from client.sdk_node import NodeCalls
-from client.sdk_types import Account, Submitted
+from client.sdk_types import AccountInfo, Submitted
 
 
 class MembershipCalls(NodeCalls):
     @call
-    async def account(self, account: str | None = None) -> Account:
+    async def account(self, account: str | None = None) -> AccountInfo:
         """Standing and credits of an account, the node's own without one."""
         if account is None:
             account = (await self.status())["id"]
-        return cast(Account, await self.api.get(f"/v1/accounts/{path_id(account)}"))
+        return cast(AccountInfo, await self.api.get(f"/v1/accounts/{path_id(account)}"))
 
     @call
     async def balance(self, account: str | None = None) -> str:
@@ -24,7 +24,7 @@ class MembershipCalls(NodeCalls):
         return (await self.account(account))["balance"]
 
     @call
-    async def accounts(self, *, after: str | None = None, limit: int = 1_000) -> list[Account]:
+    async def accounts(self, *, after: str | None = None, limit: int = 1_000) -> list[AccountInfo]:
         return await self.api.rows("/v1/accounts", after=after, limit=limit)
 
     @call

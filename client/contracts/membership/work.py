@@ -1,30 +1,30 @@
-"""What a node's work says of the membership contract: the fates of judgements and of reports. It has no machines."""
+"""What a node's work says of the membership contract: the ledger statuss of judgements and of reports. It has no machines."""
 
 from __future__ import annotations
 
 from chain.contracts.membership import Case, JudgeCase, ReportDouble, case_key, ejection_key, signer_of
 from chain.host import K_CHAIN, K_PARAMS, ChainRecord, Reader
 from chain.params import Params
-from client.work.machine import Fate, Slice
+from client.work.machine import LedgerStatus, Slice
 
 
-def _judged(reader: Reader, me: bytes, clock: int, op: JudgeCase) -> tuple[Fate, int | None]:
+def _judged(reader: Reader, me: bytes, clock: int, op: JudgeCase) -> tuple[LedgerStatus, int | None]:
     case = reader.get(case_key(op.account))
     if not isinstance(case, Case):
-        return Fate.TOO_LATE, None
+        return LedgerStatus.TOO_LATE, None
     if me in (case.confirm if op.confirm else case.lift):
-        return Fate.STANDS, None
+        return LedgerStatus.STANDS, None
     # A word by hand on the other side is not overruled by a rule of this node.
-    return (Fate.DISPLACED if me in (case.lift if op.confirm else case.confirm) else Fate.OPEN), None
+    return (LedgerStatus.DISPLACED if me in (case.lift if op.confirm else case.confirm) else LedgerStatus.OPEN), None
 
 
-def _reported(reader: Reader, me: bytes, clock: int, op: ReportDouble) -> tuple[Fate, int | None]:
+def _reported(reader: Reader, me: bytes, clock: int, op: ReportDouble) -> tuple[LedgerStatus, int | None]:
     """LC-MEM-10: known once anybody's report is in a block, and of no use after `evidence_age` blocks."""
     chain, params, height = reader.get(K_CHAIN), reader.get(K_PARAMS), op.evidence.a.height
     if reader.get(ejection_key(signer_of(op.evidence), height)) is not None:
-        return Fate.STANDS, None
+        return LedgerStatus.STANDS, None
     gone = not isinstance(chain, ChainRecord) or not isinstance(params, Params) or height + params.evidence_age <= chain.height
-    return (Fate.TOO_LATE if gone else Fate.OPEN), None
+    return (LedgerStatus.TOO_LATE if gone else LedgerStatus.OPEN), None
 
 
-WORK = Slice("membership", fates={JudgeCase: _judged, ReportDouble: _reported})
+WORK = Slice("membership", ledger_statuses={JudgeCase: _judged, ReportDouble: _reported})

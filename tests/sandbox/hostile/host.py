@@ -26,7 +26,7 @@ SETTINGS = (
     *("vm/overcommit_memory", "vm/swappiness", "fs/suid_dumpable", "fs/file-max", "kernel/pid_max", "kernel/kptr_restrict"),
 )
 KERNEL_LISTS = ("/proc/modules", "/proc/swaps", "/proc/sysvipc/shm", "/proc/sysvipc/sem", "/proc/sysvipc/msg")
-_SPARE = "keeper running"
+_SPARE = "sidecar running"
 SLACK = 192 << 20
 """Bytes by which the disk may fill up beside a case: on an engine that others use, they write too."""
 CLOCK_SLACK_S = 2.0
@@ -69,7 +69,7 @@ class Host:
         return (labels or {}).get(NODE_LABEL, self._own) != self._own
 
     def _containers(self) -> list[str]:
-        """Without the one keeper that may wait for the next run."""
+        """Without the one sidecar that may wait for the next run."""
         found = self._engine.call("containers", lambda api: api.containers(all=True))
         self._known |= {facts["Id"] for facts in found if not self._theirs(facts["Labels"])}
         lines = sorted(f"{facts['Labels'].get(RUN_LABEL)} {facts['State']}" for facts in found if not self._theirs(facts["Labels"]))
@@ -78,7 +78,7 @@ class Host:
     def _volumes(self) -> list[str]:
         found = self._engine.call("volumes", lambda api: api.volumes()).get("Volumes") or []
         names = [(facts["Labels"] or {}).get(RUN_LABEL) or facts["Name"] for facts in found if not self._theirs(facts["Labels"])]
-        return _without(sorted(names), "keeper", 2)
+        return _without(sorted(names), "sidecar", 2)
 
     def _images(self) -> list[str]:
         found = self._engine.call("images", lambda api: api.images(all=True))

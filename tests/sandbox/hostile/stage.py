@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from sandbox import ImageLimits, Limits, RunOutcome, RunSpec, Sandbox, Status
+from sandbox import ContainerLimits, ImageLimits, RunResult, RunSpec, RunStatus, Sandbox
 from sandbox.data import DataSet, scan_folder
 from sandbox.docker.engine import Engine
 from sandbox.images import build_python_image
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 HERE = Path(__file__).parent
 MIB = 1 << 20
-LIMITS = Limits(cpus=1.0, mem_mb=96, pids=64, model_cap=256 * 1024, tmp_mb=8, file_cap=4 * MIB, wall_s=30)
+LIMITS = ContainerLimits(cpus=1.0, mem_mb=96, pids=64, model_cap=256 * 1024, tmp_mb=8, file_cap=4 * MIB, wall_s=30)
 IMAGE_LIMITS = ImageLimits(archive_bytes=256 * MIB, unpacked_bytes=256 * MIB, files=20_000, layers=64)
 PATIENCE_S = 20.0
 POLL_S = 0.02
@@ -79,7 +79,7 @@ class Stage:
         self.answers()
         self.sandbox.settle()
 
-    def run(self, mode: str, *, image: str | None = None, data: bool = False, **limits: Any) -> RunOutcome:
+    def run(self, mode: str, *, image: str | None = None, data: bool = False, **limits: Any) -> RunResult:
         """One training run of a program of the hostile image, or of another image."""
         wanted = msgspec.structs.replace(LIMITS, **limits)
         spec = RunSpec(
@@ -101,7 +101,7 @@ class Stage:
     def answers(self) -> None:
         """The node can go on: a plain job runs to its end."""
         outcome = self.run("good")
-        assert (outcome.status, outcome.reason) == (Status.OK, "done"), outcome
+        assert (outcome.status, outcome.reason) == (RunStatus.OK, "done"), outcome
 
     def unharmed(self, case: Callable[[], T]) -> T:
         """Runs a case and sees to it that the host is as before and that the sandbox answers."""
@@ -145,12 +145,12 @@ class Stage:
         self.sandbox.close()
 
 
-def check_verdict(outcome: RunOutcome, *right: Verdict) -> None:
+def check_verdict(outcome: RunResult, *right: Verdict) -> None:
     """The run ended in one of the ways that the table names, with a reason that a person can read."""
     ended = outcome.status.value, outcome.reason
     assert any(ended[0] == status and words in ended[1] for status, words in right), f"{ended}\n{outcome.log_tail}"
     assert_readable(outcome.reason)
-    assert (outcome.loss is not None) == (outcome.status is Status.OK)
+    assert (outcome.loss is not None) == (outcome.status is RunStatus.OK)
     assert all(char == "\n" or char.isprintable() for char in outcome.log_tail)
 
 

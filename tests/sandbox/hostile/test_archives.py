@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import BadImage, RunOutcome
+from sandbox import BadImage, RunResult
 
 from .archives.kit import ROOMY, SMALL, Base, read_base
 from .cases import ARCHIVES, Archive
@@ -53,12 +53,12 @@ def test_an_odd_image_under_gvisor(runsc: Stage, base: Base, tmp_path: Path, arc
     check_verdict(run(runsc, base, tmp_path, archive), *archive.gvisor)
 
 
-def run(stage: Stage, base: Base, folder: Path, archive: Archive) -> RunOutcome:
+def run(stage: Stage, base: Base, folder: Path, archive: Archive) -> RunResult:
     """Loads an image, runs it once, gives it up again."""
     path = folder / "hostile.tar"
     path.write_bytes(archive.write(base))
 
-    def load_and_run() -> RunOutcome:
+    def load_and_run() -> RunResult:
         image = stage.sandbox.load_archive(path, None, ROOMY)
         try:
             return stage.run(archive.mode, image=image)

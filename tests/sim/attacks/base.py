@@ -17,7 +17,7 @@ from chain.crypto import SigningKey
 from chain.errors import BrokenInvariant
 from chain.node import events as e
 from chain.node import messages as m
-from chain.node.amnesia import Amnesia
+from chain.node.double_sign_check import DoubleSignCheck
 from chain.types import Header, Proposal, Vote, block_id, proposal_digest, vote_digest
 from p2p.wire import NODE
 from tests.sim.machine import Machine
@@ -39,7 +39,7 @@ class Byzantine(Machine):
     def _open(self) -> None:
         """It does not care what its key signed in an earlier life, or what a twin of it signs."""
         super()._open()
-        self.node._amnesia = Amnesia(self.id, None)
+        self.node._double_sign_check = DoubleSignCheck(self.id, None)
 
     def did(self, what: str, count: int = 1) -> None:
         self.world.faults[f"attack: {self.name}, {what}"] += count

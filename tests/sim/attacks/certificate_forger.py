@@ -56,10 +56,10 @@ class CertificateForger(Byzantine):
         if state is None:
             return
         for type_ in (PREVOTE, 2):
-            tally = state.book.tally(type_, state.round)
+            tally = state.votes.tally(type_, state.round)
             for block in sorted(tally.by_id):
                 votes = tally.votes_for(block)
-                enough = type_ != PREVOTE and len(votes) >= state.book.quorum
+                enough = type_ != PREVOTE and len(votes) >= state.votes.quorum
                 if block != NIL and not enough:
                     self.did("prevotes" if type_ == PREVOTE else "a minority")
                     signers = [state.index_of[v.validator] for v in votes]

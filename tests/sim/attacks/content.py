@@ -6,7 +6,7 @@ from chain.codec import encode
 from chain.errors import Malformed
 from p2p.content.cid import Cid, from_bytes
 from p2p.content.dag import CHUNK
-from p2p.content.messages import MAX_WANTS, Block, DontHave, Has, WantBlocks, WhoHas, decode_message
+from p2p.content.messages import MAX_WANTS, ContentBlock, DontHave, Has, WantBlocks, WhoHas, decode_message
 from tests.sim.content import Graph, Peer
 
 
@@ -39,7 +39,7 @@ class Liar(Peer):
         self.block(peer, root, cid, data)
 
     def block(self, peer: int, root: Cid, cid: Cid, data: bytes) -> None:
-        self.send(peer, encode(Block(root.to_bytes(), cid.to_bytes(), data)))
+        self.send(peer, encode(ContentBlock(root.to_bytes(), cid.to_bytes(), data)))
 
 
 class Flips(Liar):
@@ -134,7 +134,7 @@ class Babbles(Liar):
 
     def serve(self, peer: int, root: Cid, cid: Cid, data: bytes) -> None:
         r = self.rng
-        good = encode(Block(root.to_bytes(), cid.to_bytes(), data))
+        good = encode(ContentBlock(root.to_bytes(), cid.to_bytes(), data))
         junk = (
             r.randbytes(r.randint(0, 60)),
             good[:-1],

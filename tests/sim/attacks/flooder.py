@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from chain.codec import encode
-from chain.ledger.outcome import Changes
+from chain.ledger.state_diff import StateDiff
 from chain.node import messages as m
 from chain.node import service
-from chain.node.links import LinkBook
 from chain.node.node import Node
+from chain.node.topology import PeerTopology
 from chain.params import MAX_VALIDATORS
 from chain.types import PRECOMMIT, PREVOTE, Header, Proposal
 from tests.sim.attacks.base import Byzantine
@@ -32,18 +32,18 @@ FAR = (2, 3, 5, 17, 1_000, 2**31 - 10_000)
 def kept(node: Node, machines: int) -> list[tuple[str, int, int]]:
     """What a node keeps of its peers' words: (name, how much, at most)."""
     state = node.consensus._state
-    links: LinkBook = node._links
+    links: PeerTopology = node._links
     found = [
         ("links", len(links._of), machines),
         ("heights", len(node.sync._heights), machines),
         ("shunned", len(node.sync._shunned), machines),
-        ("messages of the next height", len(node.consensus._gate._next), 3 * machines),
+        ("messages of the next height", len(node.consensus._validator._next), 3 * machines),
         ("announcements", node._relay.waiting, 16_384),
         ("questions", sum(map(node.service.open, node._peers)), service.MAX_OPEN * machines),
         ("rates", len(node.service._tokens), 4 * machines),
     ]
     if state is not None:
-        book = state.book
+        book = state.votes
         found += [
             ("votes ahead", sum(len(votes) for votes in book._ahead.values()), 2 * machines),
             ("rounds with votes", len(book._rounds), 16 + 2 + 4),
@@ -110,10 +110,10 @@ class Flooder(Byzantine):
         known = [m.SyncBlock(block, m.decode_certificate(raw)) for block, raw in last]
         answers: list[m.Message] = [
             m.Blocks(known),
-            m.Outcomes([m.Outcome(item.block, item.certificate, [], Changes([], [])) for item in known]),
+            m.ExecutedBlocks([m.ExecutedBlock(item.block, item.certificate, [], StateDiff([], [])) for item in known]),
             m.Snapshot(r.random() < 0.5, []),
-            m.Handovers([]),
-            m.Pages(self.node.height, [7], [r.randbytes(50)]),
+            m.ValidatorChanges([]),
+            m.Buckets(self.node.height, [7], [r.randbytes(50)]),
             *(m.FullBlock(item.block) for item in known),
             *(m.CertificateMessage(item.certificate) for item in known),
             *(m.Txs([tx.raw]) for tx in map(self.node.pool.by_short, self._waiting()) if tx is not None),
@@ -127,10 +127,10 @@ class Flooder(Byzantine):
         questions: list[m.Message] = [
             m.GetBlocks(1, m.MAX_SYNC_BLOCKS),
             m.GetBlocks(max(1, height), 1),
-            m.GetOutcomes(1, m.MAX_SYNC_BLOCKS),
+            m.GetExecutedBlocks(1, m.MAX_SYNC_BLOCKS),
             m.GetSnapshot(),
-            m.GetHandovers(1),
-            m.GetPages(max(1, height), list(range(m.MAX_PAGES))),
+            m.GetValidatorChanges(1),
+            m.GetBuckets(max(1, height), list(range(m.MAX_BUCKETS))),
             m.GetTxs(self._waiting() or [r.randbytes(8)]),
             *(m.GetBlock(height + 1, key, []) for key in blocks),
         ]

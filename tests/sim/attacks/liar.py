@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from chain.codec import decode, encode
 from chain.host import ACTIVE, Account, account_key
-from chain.ledger.outcome import Changes, Record
+from chain.ledger.state_diff import Record, StateDiff
 from chain.node import messages as m
 from chain.params import LANES
 from chain.types import Block, Receipt, block_id, decode_block
@@ -32,16 +32,16 @@ def unsigned(item: m.SyncBlock) -> m.SyncBlock:
     return m.SyncBlock(item.block, replace(c, signers=c.signers[:1], signatures=c.signatures[:1]))
 
 
-def richer(item: m.Outcome, own: bytes) -> m.Outcome:
+def richer(item: m.ExecutedBlock, own: bytes) -> m.ExecutedBlock:
     """A change too many: the liar's own account, with more in it."""
     put = {record.key: record.value for record in item.changes.put}
     account = Account(own[:1] * 33, ACTIVE, 10**9, 0, [0] * LANES, 0)
     put[account_key(own)] = encode(account)
     records = [Record(key, value) for key, value in sorted(put.items())]
-    return replace(item, changes=Changes(records, item.changes.gone))
+    return replace(item, changes=StateDiff(records, item.changes.gone))
 
 
-def applied(item: m.Outcome) -> m.Outcome:
+def applied(item: m.ExecutedBlock) -> m.ExecutedBlock:
     """Other receipts: what was refused is said to have been applied, and the other way round."""
     receipts = [decode(Receipt, raw, 10**6) for raw in item.receipts]
     return replace(item, receipts=[encode(replace(receipt, code=1 - min(1, receipt.code))) for receipt in receipts])
@@ -57,13 +57,13 @@ class Liar(Byzantine):
                 return [encode(m.Status(2**40)), payload]
             case m.Blocks(blocks):
                 return self._answer(blocks)
-            case m.Outcomes(outcomes):
+            case m.ExecutedBlocks(outcomes):
                 return self._outcomes(outcomes)
             case m.Snapshot(_, offers) if offers:
                 return self._lie("snapshot", offer(offers[0], self.whim))
-            case m.Handovers(told):
+            case m.ValidatorChanges(told):
                 return self._lie("handovers", handovers(told, self.whim))
-            case m.Pages():
+            case m.Buckets():
                 return self._lie("pages", pages(message, self.whim))
             case m.CompactProposal(proposal, header, ids):
                 r = self.whim
@@ -98,7 +98,7 @@ class Liar(Byzantine):
                 return [encode(m.Blocks([*blocks[1:], blocks[0]] if len(blocks) > 1 else [forged(blocks[0])]))]
         return [encode(m.Blocks([m.SyncBlock(b.block[:-1], b.certificate) for b in blocks]))]
 
-    def _outcomes(self, told: list[m.Outcome]) -> list[bytes]:
+    def _outcomes(self, told: list[m.ExecutedBlock]) -> list[bytes]:
         """As with blocks, and lies about what they did."""
         kind = self.whim.choice(
             ["no answer", "richer", "poorer", "applied", "idle", "forged", "too few signatures", "swapped", "other transactions"]
@@ -110,22 +110,24 @@ class Liar(Byzantine):
             case "no answer":
                 return []
             case "richer":
-                return [encode(m.Outcomes([richer(first, self.id), *rest]))]
+                return [encode(m.ExecutedBlocks([richer(first, self.id), *rest]))]
             case "poorer":
-                return [encode(m.Outcomes([replace(first, changes=Changes(first.changes.put[:-1], first.changes.gone)), *rest]))]
+                return [
+                    encode(m.ExecutedBlocks([replace(first, changes=StateDiff(first.changes.put[:-1], first.changes.gone)), *rest]))
+                ]
             case "applied":
-                return [encode(m.Outcomes([applied(first), *rest]))]
+                return [encode(m.ExecutedBlocks([applied(first), *rest]))]
             case "idle":
-                return [encode(m.Outcomes([replace(first, changes=Changes([], [])), *rest]))]
+                return [encode(m.ExecutedBlocks([replace(first, changes=StateDiff([], [])), *rest]))]
             case "swapped":
                 last = told[-1]
-                return [encode(m.Outcomes([replace(first, changes=last.changes, receipts=last.receipts[:1]), *rest]))]
+                return [encode(m.ExecutedBlocks([replace(first, changes=last.changes, receipts=last.receipts[:1]), *rest]))]
             case "other transactions":
                 block = decode_block(first.block)
                 txs = [raw[:-1] + bytes([raw[-1] ^ 1]) for raw in block.txs]
-                return [encode(m.Outcomes([replace(first, block=encode(Block(block.header, txs))), *rest]))]
+                return [encode(m.ExecutedBlocks([replace(first, block=encode(Block(block.header, txs))), *rest]))]
         wrong = forged(plain) if kind == "forged" else unsigned(plain)
-        return [encode(m.Outcomes([replace(first, block=wrong.block, certificate=wrong.certificate), *rest]))]
+        return [encode(m.ExecutedBlocks([replace(first, block=wrong.block, certificate=wrong.certificate), *rest]))]
 
 
 def replace_height(item: m.SyncBlock) -> m.SyncBlock:

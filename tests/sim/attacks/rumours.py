@@ -1,6 +1,6 @@
-"""Liars about peers: nodes find each other by the real peer book and the real choice of dials, while some members tell lies about
-where everybody is. The connections around them are simulated as `p2p.transport` makes them: what a dial finds, hellos, questions
-for peers, back-off, connections that break, machines that are down for a while.
+"""Liars about peers: nodes find each other by the real address book and the real choice of dials, while some members tell lies
+about where everybody is. The connections around them are simulated as `p2p.transport` makes them: what a dial finds, hellos,
+questions for peers, back-off, connections that break, machines that are down for a while.
 
 A liar answers with strangers, with members at dead addresses, at strangers' addresses and at its own, with bytes that are no
 address, with the asker itself, as much as fits into an answer; its hello claims addresses of others. At first every honest node
@@ -14,13 +14,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from chain.crypto import sha256
-from p2p.book import MAX_MEMBERS, MAX_RUMOURS, PeerBook
-from p2p.config import NetworkConfig
+from p2p.address_book import MAX_MEMBERS, MAX_RUMOURS, AddressBook
+from p2p.config import TransportConfig
 from p2p.discovery import Dial, Wanted, absorb, choose_dials
 from p2p.wire import MAX_ADDRESSES, MAX_ENTRIES, PeerAddresses, Peers
 from tests.sim.checks import Violation
 
-CONFIG = NetworkConfig()
+CONFIG = TransportConfig()
 
 
 def named(what: str, index: int) -> bytes:
@@ -33,7 +33,7 @@ class Node:
 
     id: bytes
     address: str
-    book: PeerBook
+    book: AddressBook
     rng: random.Random
     peers: dict[bytes, tuple[float, str]] = field(default_factory=dict)
     """Who is connected, since when, and the address that was dialled; empty where the other side dialled."""
@@ -50,7 +50,7 @@ class Rumours:
         self.counts: Counter[str] = Counter()
         honest, liars = r.randint(4, 8), r.randint(1, 3)
         self.nodes = [
-            Node(named("honest", i), f"10.0.0.{i + 1}:7000", PeerBook(), random.Random(r.random())) for i in range(honest)
+            Node(named("honest", i), f"10.0.0.{i + 1}:7000", AddressBook(), random.Random(r.random())) for i in range(honest)
         ]
         self.liars = {named("liar", i): f"10.6.0.{i + 1}:7000" for i in range(liars)}
         self.by_id = {node.id: node for node in self.nodes}

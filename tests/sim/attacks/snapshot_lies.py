@@ -7,10 +7,10 @@ import random
 import msgspec
 from msgspec.structs import replace
 
+from chain.buckets import BUCKETS
 from chain.codec import encode
-from chain.ledger.snapshot import ENTRY, Handover, Offer
+from chain.ledger.snapshot import ENTRY, Offer, ValidatorSetChange
 from chain.node import messages as m
-from chain.pages import PAGES
 from chain.types import block_id
 
 Lie = tuple[str, list[m.Message]]
@@ -37,62 +37,64 @@ def offer(told: Offer, whim: random.Random) -> Lie:
             header = replace(told.header, state_root=whim.randbytes(32))
             return kind, [said(replace(told, header=header, certificate=replace(told.certificate, block_id=block_id(header))))]
         case "a page too few":
-            return kind, [said(replace(told, heads=told.heads[:-ENTRY]))]
+            return kind, [said(replace(told, subroots=told.subroots[:-ENTRY]))]
         case "cut off":
-            return kind, [said(replace(told, heads=told.heads[:-1]))]
+            return kind, [said(replace(told, subroots=told.subroots[:-1]))]
         case "a page and its half":
-            first = told.heads[:ENTRY]
-            return kind, [said(replace(told, heads=first + _half(first, 0) + told.heads[ENTRY:]))]
+            first = told.subroots[:ENTRY]
+            return kind, [said(replace(told, subroots=first + _half(first, 0) + told.subroots[ENTRY:]))]
         case "halves that are not there":
-            first = told.heads[:ENTRY]
-            return kind, [said(replace(told, heads=_half(first, 0) + _half(first, 1) + told.heads[ENTRY:]))]
+            first = told.subroots[:ENTRY]
+            return kind, [said(replace(told, subroots=_half(first, 0) + _half(first, 1) + told.subroots[ENTRY:]))]
         case "cut where nothing is":
             # A single record stands for the page that it is alone in: this has the right root, and pages that nobody else has.
-            first = told.heads[:ENTRY]
-            return kind, [said(replace(told, heads=_half(first, whim.randrange(2)) + told.heads[ENTRY:]))]
-    at = whim.randrange(len(told.heads))
-    return kind, [said(replace(told, heads=told.heads[:at] + bytes([told.heads[at] ^ 1]) + told.heads[at + 1 :]))]
+            first = told.subroots[:ENTRY]
+            return kind, [said(replace(told, subroots=_half(first, whim.randrange(2)) + told.subroots[ENTRY:]))]
+    at = whim.randrange(len(told.subroots))
+    return kind, [said(replace(told, subroots=told.subroots[:at] + bytes([told.subroots[at] ^ 1]) + told.subroots[at + 1 :]))]
 
 
 def _half(entry: bytes, which: int) -> bytes:
     """The head of a page or subpage as that of one of its halves."""
     number = int.from_bytes(entry[:8], "big")
-    return (2 * (number if number >= PAGES else PAGES + number) + which).to_bytes(8, "big") + entry[8:]
+    return (2 * (number if number >= BUCKETS else BUCKETS + number) + which).to_bytes(8, "big") + entry[8:]
 
 
 def said(told: Offer) -> m.Snapshot:
     return m.Snapshot(False, [told])
 
 
-def handovers(told: list[Handover], whim: random.Random) -> Lie:
+def handovers(told: list[ValidatorSetChange], whim: random.Random) -> Lie:
     kind = whim.choice(["none", "another set", "too few signatures"]) if told else "none"
     if kind == "none":
-        return kind, [m.Handovers([])]
+        return kind, [m.ValidatorChanges([])]
     first, rest = told[0], told[1:]
     if kind == "another set":
-        return kind, [m.Handovers([replace(first, validators=first.validators[:1]), *rest])]
+        return kind, [m.ValidatorChanges([replace(first, validators=first.validators[:1]), *rest])]
     c = first.certificate
-    return kind, [m.Handovers([replace(first, certificate=replace(c, signers=c.signers[:1], signatures=c.signatures[:1])), *rest])]
+    return kind, [
+        m.ValidatorChanges([replace(first, certificate=replace(c, signers=c.signers[:1], signatures=c.signatures[:1])), *rest])
+    ]
 
 
-def pages(message: m.Pages, whim: random.Random) -> Lie:
+def pages(message: m.Buckets, whim: random.Random) -> Lie:
     """Nothing, junk, and records that are almost right."""
-    told = message.pages
+    told = message.buckets
     kind = whim.choice(["none", "no answer", "junk", "too many", "richer", "a record too few", "another page"]) if told else "none"
     first = msgspec.msgpack.decode(told[0], type=list[bytes]) if told else []
     match kind:
         case "none":
-            return kind, [m.Pages(message.height, [], [])]
+            return kind, [m.Buckets(message.height, [], [])]
         case "no answer":
             return kind, []
         case "junk":
             wrong = [whim.randbytes(40), *told[1:]]
         case "too many":
-            wrong = [*told[: m.MAX_PAGES - 1], told[0]]
+            wrong = [*told[: m.MAX_BUCKETS - 1], told[0]]
         case "richer":
             wrong = [encode([*first[:-1], first[-1] + b"\x01"]), *told[1:]]
         case "a record too few":
             wrong = [encode(first[:-2]), *told[1:]]
         case _:
             wrong = [told[-1], *told[1:]] if len(told) > 1 else [encode([b"a/" + bytes(20), b""])]
-    return kind, [replace(message, pages=wrong)]
+    return kind, [replace(message, buckets=wrong)]

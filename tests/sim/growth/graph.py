@@ -22,13 +22,13 @@ from chain.ledger.transition import BlockInput, Executed
 from chain.ledger.tx import sign_tx
 from chain.node import candidates, decided
 from chain.node import events as e
-from chain.node.batches import Opened
+from chain.node.batches import DecodedBlock
 from chain.node.checks import are_signed
 from chain.node.mempool import Mempool
 from chain.node.node import Node
 from chain.params import Params
 from chain.types import Proposal, TxBody, Vote, net_of, proposal_digest, vote_digest
-from p2p.gossip import Gossip
+from p2p.gossip import GossipTargets
 from tests.sim.growth.count import KINDS, Counts
 from tests.sim.growth.overlay import Overlay, key_of
 
@@ -69,7 +69,7 @@ class Ledger:
                 self._tried[key] = apply(state, block)
             return self._tried[key]
 
-        def checked(state: State, parent: bytes, item: Opened, pool: Mempool) -> Executed | None:
+        def checked(state: State, parent: bytes, item: DecodedBlock, pool: Mempool) -> Executed | None:
             if transition.chain_record(state).height + 1 != item.certificate.height:
                 return check(state, parent, item, pool)
             key = item.certificate.block_id
@@ -122,7 +122,7 @@ class Graph:
         self.ledger = Ledger(Genesis(1, "growth", T0, Params(), accounts, b"", b""))
         self.chain_id = self.ledger.genesis.chain_id
         self.delay = {(a, b): self.rng.randint(*delays) for a, p in enumerate(places) for b in p.peers if a < b}
-        self.meshes = [Gossip(MESH, random.Random(i)) for i in range(len(places))]
+        self.meshes = [GossipTargets(MESH, random.Random(i)) for i in range(len(places))]
         self.decided_at: dict[int, list[int]] = {}
         """When each node had a height, from the first one on."""
         kind = type("OneLedger", (SharedNode,), {"ledger": self.ledger})

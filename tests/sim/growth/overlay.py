@@ -9,12 +9,12 @@ from unittest import mock
 
 from chain.crypto import SigningKey, account_id, sha256
 from p2p import wire
-from p2p.book import PeerBook, normal
-from p2p.config import NetworkConfig
+from p2p.address_book import AddressBook, normal
+from p2p.config import TransportConfig
 from p2p.discovery import Dial, Wanted, absorb, choose_dials
 from tests.sim.growth.count import Counts
 
-CONFIG = NetworkConfig()
+CONFIG = TransportConfig()
 START = 1_700_000_000.0
 CHAIN = bytes(32)
 MOST_ROUNDS = 240
@@ -28,7 +28,7 @@ class Place:
 
     id: bytes
     address: str
-    book: PeerBook
+    book: AddressBook
     rng: random.Random
     peers: set[int] = field(default_factory=set)
     wants: bool = True
@@ -60,11 +60,11 @@ class Overlay:
 
     def _place(self, index: int) -> Place:
         where = f"10.{index >> 16 & 255}.{index >> 8 & 255}.{index & 255}:7400"
-        return Place(account_id(key_of(index).public), where, PeerBook(), random.Random(index))
+        return Place(account_id(key_of(index).public), where, AddressBook(), random.Random(index))
 
     def grow(self) -> None:
         """In turns of `CONFIG.tick`, until nobody dials."""
-        with mock.patch("p2p.book.normal", lru_cache(None)(normal)):  # the same addresses again and again
+        with mock.patch("p2p.address_book.normal", lru_cache(None)(normal)):  # the same addresses again and again
             self._grow()
 
     def _grow(self) -> None:

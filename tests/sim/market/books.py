@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chain.contracts.job import messages, records, rules, store
-from chain.contracts.job.records import ENDED, CaseState, Hidden, Job, Posting, Seat, Tenth
-from chain.contracts.job.records import State as JobState
+from chain.contracts.job.records import ENDED, CaseState, Hidden, Holdback, Job, Posting, Seat
+from chain.contracts.job.records import JobState as JobState
 from chain.contracts.job.rules import Result
 from chain.host import BANNED, Account, account_key
 from chain.ledger.state import State
-from chain.types import Moved
+from chain.types import TransferEvent
 from tests.sim.checks import Violation
 
 ID = 20
@@ -44,13 +44,13 @@ class Books:
     def posted(self, job: bytes, posting: Posting) -> None:
         self.jobs[job] = JobBook(posting)
 
-    def moved(self, m: Moved, state: State) -> None:
+    def moved(self, m: TransferEvent, state: State) -> None:
         if len(m.target) > ID:
             self._into(m)
         if len(m.source) > ID:
             self._out_of(m, state)
 
-    def _into(self, m: Moved) -> None:
+    def _into(self, m: TransferEvent) -> None:
         book, kind = self.jobs[m.target[:JOB]], m.target[JOB:]
         owner = book.posting.poster if len(kind) == 1 else kind
         if m.source != owner:
@@ -58,7 +58,7 @@ class Books:
         book.held[m.target] = book.held.get(m.target, 0) + m.amount
         book.locked += m.amount
 
-    def _out_of(self, m: Moved, state: State) -> None:
+    def _out_of(self, m: TransferEvent, state: State) -> None:
         job, kind = m.source[:JOB], m.source[JOB:]
         book = self.jobs[job]
         left = book.held.get(m.source, 0) - m.amount
@@ -72,7 +72,7 @@ class Books:
         book.reasons[reason] = book.reasons.get(reason, 0) + m.amount
         self._rightful(book, job, kind, reason, m, state)
 
-    def _rightful(self, book: JobBook, job: bytes, kind: bytes, reason: str, m: Moved, state: State) -> None:
+    def _rightful(self, book: JobBook, job: bytes, kind: bytes, reason: str, m: TransferEvent, state: State) -> None:
         poster, bounty = book.posting.poster, book.posting.terms.bounty
         record: Any = state.get(records.job_key(job))
         tenth = bounty // 10
@@ -102,7 +102,7 @@ class Books:
         if not good:
             raise Violation(f"{m.reason}: {m.amount} went to {m.target.hex()[:8]}, to whom it is not owed")
 
-    def _fee(self, book: JobBook, job: bytes, m: Moved, state: State) -> bool:
+    def _fee(self, book: JobBook, job: bytes, m: TransferEvent, state: State) -> bool:
         if not m.target:
             return m.reason.endswith(":banned")
         book.fees[m.target] = book.fees.get(m.target, 0) + m.amount
@@ -130,7 +130,7 @@ class Books:
         """Every job has ended and given away all that it took in."""
         for job, book in self.jobs.items():
             record: Any = state.get(records.job_key(job))
-            if record.state not in ENDED or record.tenth == Tenth.HELD or book.out != book.locked:
+            if record.state not in ENDED or record.holdback == Holdback.HELD or book.out != book.locked:
                 raise Violation(f"job {job.hex()[:8]} in state {record.state} keeps {book.locked - book.out} of {book.locked}")
 
 
@@ -140,7 +140,7 @@ def owes(state: State, job: bytes) -> dict[bytes, int]:
     if not isinstance(posting, Posting) or not isinstance(record, Job):
         raise Violation(f"job {job.hex()[:8]} vanished")
     terms, over = posting.terms, record.state in ENDED
-    tenth = terms.bounty // 10 if record.tenth == Tenth.HELD else 0
+    tenth = terms.bounty // 10 if record.holdback == Holdback.HELD else 0
     owed = {
         records.bounty_escrow(job): tenth if over else terms.bounty,
         records.fee_escrow(job): 0 if over else rules.fees_locked(terms.fee, terms.finalists) - record.fees_paid,

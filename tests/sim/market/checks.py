@@ -11,14 +11,14 @@ from chain.codec import decode, encode
 from chain.contracts.job import records
 from chain.contracts.job.messages import CommitVote, OpenVote, Reveal
 from chain.contracts.job.records import Job, Posting
-from chain.contracts.job.records import State as JobState
+from chain.contracts.job.records import JobState as JobState
 from chain.contracts.job.rules import Result
 from chain.host import BANNED
 from chain.ledger.state import State
 from chain.ledger.transition import chain_record
 from chain.ledger.tx import parse_tx
 from chain.node import events as e
-from chain.types import Event, Moved, Receipt
+from chain.types import Event, Receipt, TransferEvent
 from client.contracts.job.work import VerifierMachine, WorkerMachine
 from client.work.engine import MAX_RUNS
 from tests.sim.checks import Checks, Violation
@@ -101,7 +101,7 @@ class MarketChecks(Checks):
 
     def _posted(self, event: Event, state: State) -> None:
         """The credits of a new job move before the job is told of."""
-        if isinstance(event, Moved) or event.topic != "job.posted":
+        if isinstance(event, TransferEvent) or event.topic != "job.posted":
             return
         posting = state.get(records.posting_key(event.ref))
         if not isinstance(posting, Posting):
@@ -110,7 +110,7 @@ class MarketChecks(Checks):
         self.books.posted(event.ref, posting)
 
     def _event(self, event: Event, state: State) -> None:
-        if isinstance(event, Moved):
+        if isinstance(event, TransferEvent):
             self.books.moved(event, state)
             if event.reason == "fee" and event.target:
                 self.world.acts[f"fee to {'honest' if event.target in self.world.honest_ids else 'dishonest'}"] += 1
@@ -173,7 +173,7 @@ class MarketChecks(Checks):
                 ("tasks of the loop", actor.loop.pending, 2 * most),
                 ("containers", actor.engine.running, actor.config.concurrent + 1),
                 ("seats", len(work._scopes) + len(machine(work, VerifierMachine).verifier._duties), 2 * live + SPARE),
-                ("races", len(machine(work, WorkerMachine).worker._races), live + SPARE),
+                ("races", len(machine(work, WorkerMachine).worker._progress_of), live + SPARE),
             )
             for name, size, limit in bounds:
                 if size > limit:

@@ -27,7 +27,7 @@ from chain.contracts.job.messages import (
     vote_commitment,
 )
 from chain.contracts.job.records import Job
-from chain.contracts.job.records import State as JobState
+from chain.contracts.job.records import JobState as JobState
 from chain.contracts.job.rules import VoteCode
 from chain.contracts.membership import ReportDouble
 from chain.errors import InvalidTx

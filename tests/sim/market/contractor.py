@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from chain.contracts.job import records
 from chain.contracts.job.messages import HiddenSet, PostJob, RevealKey
 from chain.contracts.job.records import Job
-from chain.contracts.job.records import State as JobState
+from chain.contracts.job.records import JobState as JobState
 from chain.crypto import sha256
 from chain.host.terms import Image, ImageKind, Limits
 from chain.ledger.state import State

@@ -17,7 +17,7 @@ from typing import Any
 
 from chain.contracts.job.rules import MAX_LOSS
 from chain.types import format_loss, parse_loss
-from sandbox import ImageLimits, OutputFile, Progress, Result, RunOutcome, RunSpec, SandboxError, Status
+from sandbox import EvaluationResult, ImageLimits, OutputFile, Progress, RunResult, RunSpec, RunStatus, SandboxError
 from tests.sim.market.content import Web
 
 LOOK_S = 0.25
@@ -88,7 +88,7 @@ class SimEngine:
     async def close(self) -> None:
         return None
 
-    async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunOutcome:
+    async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunResult:
         if spec.image_id not in self.images:
             raise AssertionError("a run of an image that is not on the engine")
         self.running += 1
@@ -96,40 +96,42 @@ class SimEngine:
         try:
             if self._rng.random() < self.fail:
                 self.failures += 1
-                return RunOutcome(status=Status.ENGINE_ERROR, reason="the engine hiccups")
+                return RunResult(status=RunStatus.ENGINE_ERROR, reason="the engine hiccups")
             left = (self.train_s if spec.phase == "train" else self.eval_s) * self._rng.uniform(0.7, 1.3)
             wall = spec.limits.wall_s
             while left > 0:
                 if wall <= 0:
-                    return RunOutcome(status=Status.TIMEOUT, reason="out of time")
+                    return RunResult(status=RunStatus.TIMEOUT, reason="out of time")
                 step = min(left, LOOK_S, wall)
                 await asyncio.sleep(step)
                 left, wall = left - step, wall - step
                 if cancel.is_set():
-                    return RunOutcome(status=Status.CANCELLED, reason="cancelled")
+                    return RunResult(status=RunStatus.CANCELLED, reason="cancelled")
             on_progress(Progress(1, 1, 0.5))
             return self._train(spec) if spec.phase == "train" else self._evaluate(spec)
         finally:
             self.running -= 1
 
-    def _train(self, spec: RunSpec) -> RunOutcome:
+    def _train(self, spec: RunSpec) -> RunResult:
         self.trained += 1
         loss = random.Random(spec.seed).randrange(10**8, 9 * 10**8)
         data = model_of(loss, f"n{self._index}")
         self._web.made(data)
         path = self._folder / f"{spec.run_id}.model"
         path.write_bytes(data)
-        return RunOutcome(status=Status.OK, reason="done", result=Result(1, 1), outputs={"model": OutputFile(path, len(data), b"")})
+        return RunResult(
+            status=RunStatus.OK, reason="done", result=EvaluationResult(1, 1), outputs={"model": OutputFile(path, len(data), b"")}
+        )
 
-    def _evaluate(self, spec: RunSpec) -> RunOutcome:
+    def _evaluate(self, spec: RunSpec) -> RunResult:
         self.evaluated += 1
         model, hidden = spec.inputs.get("model"), spec.inputs.get("eval")
         if not isinstance(model, Path):
             raise AssertionError("an evaluation without a model")
         truth = truth_of(model.read_bytes())
         if truth is None:
-            return RunOutcome(status=Status.MODEL_INVALID, reason="not a model")
+            return RunResult(status=RunStatus.MODEL_INVALID, reason="not a model")
         loss = truth + self.wobble
         if isinstance(hidden, Path):
             loss += parse_loss(hidden.read_text())
-        return RunOutcome(status=Status.OK, reason="done", result=Result(loss, 9, probe_loss(loss, spec.probe)))
+        return RunResult(status=RunStatus.OK, reason="done", result=EvaluationResult(loss, 9, probe_loss(loss, spec.probe)))

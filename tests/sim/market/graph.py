@@ -12,7 +12,7 @@ from typing import Any
 
 from chain.contracts.job import records
 from chain.contracts.job.messages import OpenVote, Reveal
-from chain.contracts.job.records import ENDED, Job, Posting, Tenth
+from chain.contracts.job.records import ENDED, Holdback, Job, Posting
 from chain.contracts.membership import Case, case_key
 from chain.ledger.genesis import Genesis, GenesisAccount
 from chain.ledger.tx import parse_tx
@@ -157,7 +157,7 @@ class Outside(Market):
         state = max(up, key=lambda m: m.node.height).node.state
         for job in world.postings:
             record = state.get(records.job_key(job))
-            if not isinstance(record, Job) or record.state not in ENDED or record.tenth == Tenth.HELD:
+            if not isinstance(record, Job) or record.state not in ENDED or record.holdback == Holdback.HELD:
                 return f"a job is in state {record.state if isinstance(record, Job) else None}"
         for identity in world.names:
             if isinstance(state.get(case_key(identity)), Case):

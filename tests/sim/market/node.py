@@ -1,8 +1,8 @@
 """The real worker, verifier and outbox on a simulated machine.
 
-`WorkActor` composes `client.work.Work` as the daemon does, on a loop in virtual time, with the real ledger door over the machine's
-node. A crash of the machine ends that life between any two steps, or around any piece of work on the book; the next life starts
-from the same folder. The disk under the book may refuse writes for a while.
+`WorkActor` composes `client.work.WorkDriver` as the daemon does, on a loop in virtual time, with the real ledger door over the
+machine's node. A crash of the machine ends that life between any two steps, or around any piece of work on the database; the next
+life starts from the same folder. The disk under the database may refuse writes for a while.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from chain.storage.blockstore import TxLocation
 from chain.types import tx_id
 from client.contracts.job.work import VerifierMachine, WorkerMachine
 from client.ledger import NodeLedger
-from client.work import Work, WorkConfig
+from client.work import WorkConfig, WorkDriver
 from tests.sim.actor import Actor
 from tests.sim.market.content import Files
 from tests.sim.market.engine import SimEngine
@@ -67,7 +67,7 @@ class _Door:
 
 
 class _BookThread(Executor):
-    """Does the book's work at once; `before` and `after` may cut the power."""
+    """Does the database's work at once; `before` and `after` may cut the power."""
 
     def __init__(self, before: Callable[[], None], after: Callable[[], None]) -> None:
         self._before, self._after = before, after
@@ -96,7 +96,7 @@ class WorkActor(Actor):
         self.engine = SimEngine(world.web, machine.index, out, self.rng, plan.engine_fails, train_s, eval_s)
         self._places: dict[bytes, TxLocation] = {}
         self.loop: VirtualLoop | None = None
-        self.work: Work | None = None
+        self.work: WorkDriver | None = None
         self.ledger: SimLedger | None = None
         self.cuts = 0
 
@@ -108,7 +108,7 @@ class WorkActor(Actor):
         self.ledger.attach(_Door(machine, world.checks.said))  # type: ignore[arg-type]
         self.loop = VirtualLoop(lambda: world.now, world.later, self._delay, self._fault)  # type: ignore[abstract]
         self.loop.owner = machine.index
-        self.work = Work(
+        self.work = WorkDriver(
             self.ledger,
             self.files,
             None,
@@ -121,9 +121,9 @@ class WorkActor(Actor):
         )
         self.loop.create_task(self._begin(self.work))
 
-    async def _begin(self, work: Work) -> None:
+    async def _begin(self, work: WorkDriver) -> None:
         await work.start()
-        work._book._db = FullDisk(work._book._db, self._full)
+        work._database._db = FullDisk(work._database._db, self._full)
         self._world.note(self.machine.index, "working", b"")
 
     def stop(self) -> None:
@@ -133,8 +133,8 @@ class WorkActor(Actor):
             loop.kill()
         self.files.lost_power()
         self.engine.lost_power()
-        if work is not None and hasattr(work, "_book"):
-            work._book._db.close()
+        if work is not None and hasattr(work, "_database"):
+            work._database._db.close()
 
     # --- faults -----------------------------------------------------------------------------------------------------------------
 
@@ -187,7 +187,7 @@ class WorkActor(Actor):
         worker, verifier = machine(work, WorkerMachine), machine(work, VerifierMachine)
         w, v = worker.worker, verifier.verifier
         held = (
-            ("races", w._races),
+            ("races", w._progress_of),
             ("claims", w._claims),
             ("claims on their way", w._claiming),
             ("duties", v._duties),

@@ -19,7 +19,7 @@ from chain.contracts.job import messages, records, rules, store
 from chain.contracts.job.records import Posting
 from chain.contracts.job.rules import Result, Rule, VoteCode
 from chain.ledger.state import State
-from chain.types import Noted, parse_loss, quorum
+from chain.types import LogEvent, parse_loss, quorum
 from tests.sim.checks import Violation
 from tests.sim.market.contractor import PLAIN
 from tests.sim.market.engine import WOBBLE, probe_loss, truth_of
@@ -73,7 +73,7 @@ class Verdicts:
             return TRUE
         return FALSE if loss - WOBBLE > claim.loss + messages.bound(posting.terms, claim.loss) else BETWEEN
 
-    def judged(self, note: Noted, state: State) -> None:
+    def judged(self, note: LogEvent, state: State) -> None:
         job = note.ref
         audit, round_, claimant, result = note.data[0], note.data[1], note.data[2], Result(note.data[3])
         posting = self._world.postings[job]
@@ -130,7 +130,9 @@ class Verdicts:
         bad = sum(voter not in honest for voter in seated)
         return Counted(record.seats[at], record.pools[at], bad, bad_ok, bad_negative, ok, negative, measured)
 
-    def _truthful(self, state: State, job: bytes, round_: records.AuditRound, o: store.Opened, claim: records.ClaimRecord) -> None:
+    def _truthful(
+        self, state: State, job: bytes, round_: records.AuditRound, o: store.OpenedBallot, claim: records.ClaimRecord
+    ) -> None:
         """An honest verifier says what its sandbox measured, and nothing that it did not."""
         world, ballot = self._world, o.ballot
         world.acts[f"honest ballot {VoteCode(ballot.code).name}"] += 1

@@ -37,11 +37,15 @@ MUTANTS = (
         "deaf",
     ),
     mutant(
-        "signatures of votes unchecked", "consensus.gate", "if not self._verify(message, validator):", "if False:", "false names"
+        "signatures of votes unchecked",
+        "consensus.validation",
+        "if not self._verify(message, validator):",
+        "if False:",
+        "false names",
     ),
     mutant(
         "certificates from peers unchecked",
-        "consensus.gate",
+        "consensus.validation",
         "            self._check_certificate(cert, s.validators)\n",
         "            pass\n",
         "forged certificates",

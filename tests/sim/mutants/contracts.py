@@ -65,8 +65,8 @@ MUTANTS = (
     rule(
         "reveal window one ms short",
         f"{_JOB}.settle",
-        "work.move_to(State.REVEAL, work.params.job_reveal,",
-        "work.move_to(State.REVEAL, work.params.job_reveal - 1,",
+        "work.move_to(JobState.REVEAL, work.params.job_reveal,",
+        "work.move_to(JobState.REVEAL, work.params.job_reveal - 1,",
     ),
     rule(
         "silence costs nothing",
@@ -162,14 +162,14 @@ MUTANTS = (
     rule(
         "bounty paid twice",
         f"{_JOB}.settle",
-        '        host.note("paid", work.id,',
-        '        host.mint(claim.claimant, work.terms.bounty, "bounty", work.id)\n        host.note("paid", work.id,',
+        '        host.emit("paid", work.id,',
+        '        host.mint(claim.claimant, work.terms.bounty, "bounty", work.id)\n        host.emit("paid", work.id,',
     ),
     rule(
         "refund paid twice",
         f"{_JOB}.settle",
-        '        host.note("refunded", work.id,',
-        '        host.mint(poster, work.terms.bounty - tenth, "bounty.returned", work.id)\n        host.note("refunded", work.id,',
+        '        host.emit("refunded", work.id,',
+        '        host.mint(poster, work.terms.bounty - tenth, "bounty.returned", work.id)\n        host.emit("refunded", work.id,',
     ),
     rule(
         "stakes not released",

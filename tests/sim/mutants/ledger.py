@@ -49,7 +49,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "return Receipt(tx.id, Code.OK, [])",
         "rough market",
     ),
-    mutant("deadline handled one ms late", "ledger.due", "if head[:8] > now:", "if head[:8] >= now:", "rough market"),
+    mutant("deadline handled one ms late", "ledger.due", "if entry[:8] > now:", "if entry[:8] >= now:", "rough market"),
     mutant(
         "deadlines without limit in a block",
         "ledger.transition",

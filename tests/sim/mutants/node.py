@@ -28,7 +28,7 @@ MUTANTS = (
     ),
     mutant(
         "outcome of a block believed, whatever state it leads to",
-        "ledger.outcome",
+        "ledger.state_diff",
         "    if tree.root != header.state_root:\n",
         "    if False:\n",
         "lying outcomes",
@@ -133,7 +133,7 @@ MUTANTS = (
     mutant(
         "read for a peer that takes nothing",
         "node.service",
-        "self.queued(peer, what.lane) < what.room and ",
+        "self.queued(peer, what.queue) < what.max_queued and ",
         "",
         "questions",
     ),

@@ -18,7 +18,7 @@ from chain.contracts.credits import Approve, Transfer, TransferFrom
 from chain.contracts.job import records
 from chain.contracts.job.duties import DueBallots, DueKey, DueOpening, DueReveal, Duty, duties_in
 from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal, RevealKey, job_id_of
-from chain.contracts.job.records import ENDED, Job, State
+from chain.contracts.job.records import ENDED, Job, JobState
 from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.contracts.membership import JudgeCase, ReportDouble, case_key
 from chain.crypto import SigningKey, account_id, tagged
@@ -235,7 +235,7 @@ class RoughMarket(Market):
         r, identity = self.rng, self.people[person][0]
         if r.random() < 0.01 and self.sent:
             return self._twisted(r.choice(self.sent))
-        if record.state == State.OPEN:
+        if record.state == JobState.OPEN:
             if person == 0:  # the machine's own member stays honest
                 return None
             known = self.state.get(records.claimant_key(job, identity))

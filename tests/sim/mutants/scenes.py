@@ -9,7 +9,7 @@ from itertools import permutations
 from unittest import mock
 
 from chain.node.events import REQUESTS
-from chain.node.service import Allowance, Rate
+from chain.node.service import AnswerLimit, Rate
 from chain.node.space import MIN_CHARGE
 from tests.sim.attacks.table import BY_NAME, NAMES
 from tests.sim.fence import PATCH, FenceWorld
@@ -62,7 +62,7 @@ _FALLING = ((400, 0), (900, 1), (1_500, 2))
 _DEAF = tuple(Link(1_000, 6_000, victim, flooder, True) for victim in range(5) for flooder in (5, 6))
 """Flooders that take nothing for a while."""
 _ASKED = Profile(validators=7, attacks=("flooder", "flooder"), transfers=60, heal_at=6_000, job=False, links=_DEAF)
-_SCARCE = ("chain.node.service.READS", Allowance(Rate(2, 4), REQUESTS, 4_000))
+_SCARCE = ("chain.node.service.READS", AnswerLimit(Rate(2, 4), REQUESTS, 4_000))
 
 _LATE = tuple((2_500, machine) for machine in (0, 4, 6))
 """Machines that catch up by certificates and roots."""

@@ -70,7 +70,7 @@ def forecast(host: Host, sender: bytes, m: Forecast) -> None:
     host.lock(sender, ref + b"W", max(m.stake, p.weather_deposit), "forecast.locked", ref)
     host.put(key_of(ref), Standing(sender, m.rain))
     host.schedule(host.clock + p.weather_open, NUMBER, ref, sender)
-    host.note("forecast", ref, sender, m.stake, m.place)
+    host.emit("forecast", ref, sender, m.stake, m.place)
 
 
 def on_due(host: Host, ref: bytes, at: int) -> None:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from client.cli.common import HERE, Common, Output, WrongUsage, cell, clean, facts, listing, relative, short, size_text, span
 from client.contracts.job.references import find
-from client.sdk_types import Fetched, Job, ParkedReference, Status
+from client.sdk_types import Fetched, Job, NodeStatus, ParkedReference
 
 if TYPE_CHECKING:
     from client.sdk import Client
@@ -145,7 +145,7 @@ def _left(job: Job, clock: int) -> str:
 def show(job: JobId, /, *, common: Common = HERE) -> int:
     """Everything about one job."""
 
-    async def read(node: Client) -> tuple[Job, Status]:
+    async def read(node: Client) -> tuple[Job, NodeStatus]:
         return await node.job(await find(node, job)), await node.status()
 
     found, status = common.ask(read)
@@ -154,7 +154,7 @@ def show(job: JobId, /, *, common: Common = HERE) -> int:
     return 0
 
 
-def parked_here(status: Status, job_id: str) -> ParkedReference | None:
+def parked_here(status: NodeStatus, job_id: str) -> ParkedReference | None:
     """The job's entry among what the status lists as parked."""
     return next((one for one in status.get("parked", []) if one["contract"] == "job" and one["ref"] == job_id), None)
 

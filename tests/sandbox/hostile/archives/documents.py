@@ -249,7 +249,7 @@ def own_health(base: Base) -> bytes:
 def foreign_labels(base: Base) -> bytes:
     """the labels by which another node finds its containers, and removes them"""
     return over(
-        base, settings={"Labels": {"learningchain.node": "another", "learningchain.run": "keeper", "learningchain.image": "x"}}
+        base, settings={"Labels": {"learningchain.node": "another", "learningchain.run": "sidecar", "learningchain.image": "x"}}
     )
 
 

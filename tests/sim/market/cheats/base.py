@@ -9,7 +9,7 @@ from typing import Any
 from chain.contracts.job import messages, records, store
 from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal
 from chain.contracts.job.records import AuditRound, Job, Posting, Seat
-from chain.contracts.job.records import State as JobState
+from chain.contracts.job.records import JobState as JobState
 from chain.host import ACTIVE, Account, account_key, terms
 from chain.ledger.state import State
 from client.contracts.job.policy import own_claim

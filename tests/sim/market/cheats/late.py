@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chain.contracts.job import messages
-from chain.contracts.job.records import State as JobState
+from chain.contracts.job.records import JobState as JobState
 from chain.ledger.state import State
 from client.contracts.job.policy import own_claim
 from tests.sim.market.cheats.base import Cheat

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from chain.contracts.job import messages
 from chain.contracts.job.messages import Claim
-from chain.contracts.job.records import State as JobState
+from chain.contracts.job.records import JobState as JobState
 from chain.ledger.state import State
 from client.contracts.job.policy import own_claim
 from tests.sim.market.cheats.base import Cheat

@@ -6,7 +6,7 @@ from typing import Any
 
 from chain.contracts.job import store
 from chain.contracts.job.messages import CommitVote, OpenVote
-from chain.contracts.job.records import State as JobState
+from chain.contracts.job.records import JobState as JobState
 from chain.ledger.state import State
 from tests.sim.market.cheats.base import Cheat, Seated
 

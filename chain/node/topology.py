@@ -20,13 +20,13 @@ ALL_TURNS = 10
 NOBODY: frozenset[bytes] = frozenset()
 
 
-class LinkBook:
+class PeerTopology:
     def __init__(self, own: bytes) -> None:
         self._own = own
         self._peers: set[bytes] = set()
         self._of: dict[bytes, frozenset[bytes]] = {}
         """Of each connected peer that told them."""
-        self._told: list[bytes] = []
+        self._announced: list[bytes] = []
         self._turn = self._ticks = 0
         self._bridges = NOBODY
         """Peers outside the set that lead to validators to whom no connected validator leads."""
@@ -34,7 +34,7 @@ class LinkBook:
         """Of the height being decided."""
 
     @property
-    def votes(self) -> bool:
+    def is_validator(self) -> bool:
         """Whether this node is one of the validators."""
         return self._own in self.validators
 
@@ -61,14 +61,14 @@ class LinkBook:
         self._bridges = self._find_bridges()
         self._ticks += 1
         now = self._now()
-        if now.validators == self._told:
+        if now.validators == self._announced:
             return None
-        self._told = now.validators
+        self._announced = now.validators
         return now
 
     def _find_bridges(self) -> frozenset[bytes]:
         lost = self.validators - self._peers - {self._own}
-        if not lost or not self.votes:
+        if not lost or not self.is_validator:
             return NOBODY
         lost = lost.difference(*(links for peer, links in self._of.items() if peer in self.validators))
         ways = sorted(peer for peer in self._of if peer not in self.validators)
@@ -78,17 +78,17 @@ class LinkBook:
 
     # --- whom to send to --------------------------------------------------------------------------------------------------------
 
-    def served(self, origin: bytes) -> frozenset[bytes]:
+    def reached_by(self, origin: bytes) -> frozenset[bytes]:
         """The validators among the peers that get from `origin` itself what it sends to all."""
         return frozenset(peer for peer, links in self._of.items() if origin in links and peer in self.validators)
 
-    def unserved(self, origin: bytes) -> list[bytes]:
+    def not_reached_by(self, origin: bytes) -> list[bytes]:
         """The other validators among the peers."""
-        return sorted((self._peers & self.validators) - self.served(origin) - {origin})
+        return sorted((self._peers & self.validators) - self.reached_by(origin) - {origin})
 
-    def serves(self, peer: bytes) -> bool:
+    def forwards_to_validators(self, peer: bytes) -> bool:
         """Whether what this peer pushes is pushed by it to the other validators, too, so that a validator need not do that."""
-        return self.votes and (peer in self.validators or self.validators <= self._of.get(peer, NOBODY))
+        return self.is_validator and (peer in self.validators or self.validators <= self._of.get(peer, NOBODY))
 
     def to_validators(self, payload: bytes, lane: int, known: frozenset[bytes] = NOBODY) -> list[Effect]:
         """A message of the consensus, for all but those who know it (LC-NODE-14)."""
@@ -104,7 +104,11 @@ class LinkBook:
         if turn % ALL_TURNS == 0:
             return [Gossip(payload, REQUESTS, Scope.ALL)]
         mesh = Gossip(payload, REQUESTS, Scope.MESH)
-        return [mesh] if not self.votes and self._peers - self.validators else [Gossip(payload, REQUESTS, Scope.CONSENSUS), mesh]
+        return (
+            [mesh]
+            if not self.is_validator and self._peers - self.validators
+            else [Gossip(payload, REQUESTS, Scope.CONSENSUS), mesh]
+        )
 
     def push(self, message: Message) -> list[Effect]:
         """Transactions, to where they should go (LC-NODE-17)."""
@@ -119,7 +123,7 @@ class LinkBook:
         """
         others = self.validators - {self._own}
         near = sorted(others & self._peers)
-        if len(near) == len(others) or (near and self.votes):
+        if len(near) == len(others) or (near and self.is_validator):
             return Scope.CONSENSUS
         ways = near or sorted(peer for peer, links in self._of.items() if not links.isdisjoint(others))
         if not ways:

@@ -30,7 +30,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from client.api.errors import ErrorResponse, usage
-from client.api.route import SAFE_HEADERS, Limits
+from client.api.route import SAFE_HEADERS, ServerLimits
 from p2p.hosts import host_of_address
 
 log: Any = structlog.get_logger(__name__)
@@ -75,10 +75,10 @@ def unsent_bytes(fd: int) -> int:
     return int.from_bytes(answer, sys.byteorder)
 
 
-class Connection(RequestHandler):
+class HttpConnection(RequestHandler):
     """One connection: aiohttp's, which also knows its place and its times."""
 
-    def __init__(self, door: Door, server: web.Server) -> None:
+    def __init__(self, door: HttpListener, server: web.Server) -> None:
         super().__init__(
             server,
             loop=door.loop,
@@ -198,13 +198,13 @@ class Connection(RequestHandler):
         self._door.complain(self.host, kw.get("exc_info"))
 
 
-class Door:
+class HttpListener:
     """All connections of one server. `listen` begins, `close` ends."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ServerLimits) -> None:
         self.limits = limits
         self.loop = asyncio.get_running_loop()
-        self.connections: set[Connection] = set()
+        self.connections: set[HttpConnection] = set()
         self.seen = self.refused = 0
         """Connections so far, and those of them that were cut off or got no place."""
         self._hosts: Counter[str] = Counter()
@@ -216,7 +216,7 @@ class Door:
 
     async def listen(self, server: web.Server, host: str, port: int) -> int:
         """Accept connections for `server`; the port. Raises OSError when the address is taken."""
-        self._listening = await self.loop.create_server(lambda: Connection(self, server), host or None, port, backlog=128)
+        self._listening = await self.loop.create_server(lambda: HttpConnection(self, server), host or None, port, backlog=128)
         self._sweep()
         return int(self._listening.sockets[0].getsockname()[1])
 
@@ -235,7 +235,7 @@ class Door:
 
     # places
 
-    def enter(self, new: Connection) -> bool:
+    def enter(self, new: HttpConnection) -> bool:
         """Whether the new connection gets a place. One that waits makes room where there is none."""
         self.seen += 1
         new.number = self.seen
@@ -258,12 +258,12 @@ class Door:
         self._drop(first)
         return True
 
-    def _drop(self, connection: Connection) -> None:
+    def _drop(self, connection: HttpConnection) -> None:
         self.refused += 1
         connection.cut()
         self.leave(connection)
 
-    def leave(self, connection: Connection) -> None:
+    def leave(self, connection: HttpConnection) -> None:
         if connection not in self.connections:
             return
         self.connections.discard(connection)

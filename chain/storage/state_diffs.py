@@ -13,14 +13,14 @@ import msgspec
 import sqlalchemy as sa
 
 from chain.codec import encode
-from chain.ledger.outcome import Changes, Record
+from chain.ledger.state_diff import Record, StateDiff
 from chain.storage import schema
-from chain.storage.schema import at, seal, unseal
+from chain.storage.schema import add_checksum, at, check_checksum
 
 if TYPE_CHECKING:
     from chain.storage.blockstore import BlockStore
 
-Outcome = tuple[bytes, bytes, list[bytes], bytes]
+ExecutedBlockRow = tuple[bytes, bytes, list[bytes], bytes]
 """Block, certificate, receipts, changes."""
 _blobs = msgspec.msgpack.Decoder(list[bytes])
 _changes = msgspec.msgpack.Decoder(tuple[list[Record], list[bytes]])
@@ -28,31 +28,31 @@ _changes = msgspec.msgpack.Decoder(tuple[list[Record], list[bytes]])
 
 
 def write(connection: sa.Connection, height: int, changes: list[tuple[bytes, bytes | None]], executed: bool) -> None:
-    """In the transaction of the height; `changes` ascend by key, each once. Encoded as `Changes` are."""
+    """In the transaction of the height; `changes` ascend by key, each once. Encoded as `StateDiff` are."""
     put, gone = [pair for pair in changes if pair[1] is not None], [key for key, raw in changes if raw is None]
-    sealed = seal(at(height, "changes"), encode((put, gone)))
-    connection.execute(sa.insert(schema.changes), {"height": height, "changes": sealed})
+    framed = add_checksum(at(height, "changes"), encode((put, gone)))
+    connection.execute(sa.insert(schema.changes), {"height": height, "changes": framed})
     if not executed:
         connection.execute(sa.insert(schema.unaudited), {"height": height})
 
 
-def changes_at(store: BlockStore, height: int) -> Changes | None:
+def changes_at(store: BlockStore, height: int) -> StateDiff | None:
     """None where they are not kept: the height was stored by a program that did not keep them."""
     with store.read("read changes") as c:
-        sealed = c.execute(sa.select(schema.changes.c.changes).where(schema.changes.c.height == height)).scalar()
-    return None if sealed is None else Changes(*_changes.decode(_unseal(store, height, "changes", sealed)))
+        framed = c.execute(sa.select(schema.changes.c.changes).where(schema.changes.c.height == height)).scalar()
+    return None if framed is None else StateDiff(*_changes.decode(_check_checksum(store, height, "changes", framed)))
 
 
-def all_changes(store: BlockStore, last: int) -> Iterator[tuple[int, Changes]]:
+def all_changes(store: BlockStore, last: int) -> Iterator[tuple[int, StateDiff]]:
     """Heights 1 to `last`, ascending; one whose changes are not kept is left out."""
     k = schema.changes.c
     query = sa.select(k.height, k.changes).where(k.height <= last).order_by(k.height).execution_options(yield_per=64)
     with store.read("read changes") as c:
-        for height, sealed in c.execute(query):
-            yield height, Changes(*_changes.decode(_unseal(store, height, "changes", sealed)))
+        for height, framed in c.execute(query):
+            yield height, StateDiff(*_changes.decode(_check_checksum(store, height, "changes", framed)))
 
 
-def read(store: BlockStore, start: int, count: int, size: int, most: int) -> list[Outcome]:
+def read(store: BlockStore, start: int, count: int, size: int, most: int) -> list[ExecutedBlockRow]:
     """Consecutive heights from `start` on; stops after the one that reaches `size` bytes and before one that exceeds `most`.
 
     Empty where the changes of `start` are not kept, or are too large.
@@ -60,23 +60,25 @@ def read(store: BlockStore, start: int, count: int, size: int, most: int) -> lis
     b, k = schema.blocks.c, schema.changes.c
     columns = (b.height, b.block, b.certificate, b.receipts, k.changes)
     query = sa.select(*columns).join(schema.changes, b.height == k.height).where(b.height >= start, b.height < start + count)
-    found: list[Outcome] = []
+    found: list[ExecutedBlockRow] = []
     total = 0
     with store.read("read blocks") as c:
-        for height, *sealed in c.execute(query.order_by(b.height).execution_options(yield_per=4)):
-            total += sum(map(len, sealed))
+        for height, *framed in c.execute(query.order_by(b.height).execution_options(yield_per=4)):
+            total += sum(map(len, framed))
             if height != start + len(found) or total > most:
                 break
             names = ("block", "certificate", "receipts", "changes")
-            block, certificate, receipts, changes = (_unseal(store, height, n, s) for n, s in zip(names, sealed, strict=True))
+            block, certificate, receipts, changes = (
+                _check_checksum(store, height, n, s) for n, s in zip(names, framed, strict=True)
+            )
             found.append((block, certificate, _blobs.decode(receipts), changes))
             if total >= size:
                 break
     return found
 
 
-def _unseal(store: BlockStore, height: int, column: str, sealed: bytes) -> bytes:
-    return unseal(f"{column} of height {height} in {store.where}", at(height, column), bytes(sealed))
+def _check_checksum(store: BlockStore, height: int, column: str, framed: bytes) -> bytes:
+    return check_checksum(f"{column} of height {height} in {store.where}", at(height, column), bytes(framed))
 
 
 def audited(store: BlockStore) -> int:

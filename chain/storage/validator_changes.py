@@ -11,10 +11,10 @@ import sqlalchemy as sa
 
 from chain.codec import decode, encode
 from chain.host import History, Validators
-from chain.ledger.snapshot import Handover
+from chain.ledger.snapshot import ValidatorSetChange
 from chain.params import MAX_PEER_MESSAGE
 from chain.storage import schema
-from chain.storage.schema import at, seal, unseal
+from chain.storage.schema import add_checksum, at, check_checksum
 from chain.types import Certificate, Header
 
 if TYPE_CHECKING:
@@ -27,33 +27,40 @@ MAX_RECORD = 65_536
 def write(connection: sa.Connection, header: Header, certificate: bytes, validators: bytes) -> None:
     """In the transaction of the height; `validators` is the state record of the next set."""
     found = decode(Validators, validators, MAX_RECORD)
-    put(connection, Handover(header, decode(Certificate, certificate, MAX_CERTIFICATE), found.members))
+    put(connection, ValidatorSetChange(header, decode(Certificate, certificate, MAX_CERTIFICATE), found.members))
 
 
-def put(connection: sa.Connection, handover: Handover) -> None:
-    height = handover.header.height
-    connection.execute(sa.insert(schema.handovers), {"height": height, "handover": seal(at(height, "handover"), encode(handover))})
+def put(connection: sa.Connection, validator_change: ValidatorSetChange) -> None:
+    height = validator_change.header.height
+    connection.execute(
+        sa.insert(schema.validator_changes),
+        {"height": height, "handover": add_checksum(at(height, "handover"), encode(validator_change))},
+    )
 
 
-def read(store: BlockStore, start: int, count: int) -> list[Handover]:
+def read(store: BlockStore, start: int, count: int) -> list[ValidatorSetChange]:
     """The first of those from height `start` on, ascending."""
-    h = schema.handovers.c
+    h = schema.validator_changes.c
     query = sa.select(h.height, h.handover).where(h.height >= start).order_by(h.height).limit(count)
     with store.read("read the handovers between validator sets") as c:
         rows = c.execute(query).all()
     return [
-        decode(Handover, unseal(f"handover {height} in {store.where}", at(height, "handover"), bytes(raw)), MAX_PEER_MESSAGE)
+        decode(
+            ValidatorSetChange,
+            check_checksum(f"handover {height} in {store.where}", at(height, "handover"), bytes(raw)),
+            MAX_PEER_MESSAGE,
+        )
         for height, raw in rows
     ]
 
 
 def complete(store: BlockStore, history: History | None) -> None:
     """Put in those that a program wrote which did not keep them, as far back as the state remembers the sets."""
-    known = {handover.header.height for handover in read(store, 1, 1 << 20)}
+    known = {validator_change.header.height for validator_change in read(store, 1, 1 << 20)}
     for record in history.sets if history else []:
         height = record.since - 1
         stored = store.block(height) if height > 0 and height not in known else None
         header = store.header(height) if stored else None
         if stored and stored.block and header:
             with store.write("store a handover") as c:
-                put(c, Handover(header, decode(Certificate, stored.certificate, MAX_CERTIFICATE), record.members))
+                put(c, ValidatorSetChange(header, decode(Certificate, stored.certificate, MAX_CERTIFICATE), record.members))

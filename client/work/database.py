@@ -1,9 +1,9 @@
-"""The work book: what the machines and the outbox must not forget, in one small SQLite file. Calls block: give them a thread.
+"""The work database: what the machines and the outbox must not forget, in one small SQLite file. Calls block: give them a thread.
 
 It knows no contract: secrets, intents and attempts have a *kind*, which begins with the contract's name, so a new machine needs no
 new table. A secret is in this file, synced, before the message that it belongs to leaves the node. Several things that belong
-together are one transaction. The book belongs to one identity on one network; one of an older program is brought up to date when
-it is opened (`migrations`), one of a newer program is refused.
+together are one transaction. The database belongs to one identity on one network; one of an older program is brought up to date
+when it is opened (`migrations`), one of a newer program is refused.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _SECRET = "SELECT kind, key, ref, blob, path FROM secrets"
 _INTENT = "SELECT kind, key, ref, op, state, tx, note FROM intents"
 
 
-class BookError(Exception):
-    """The work book cannot be used; the text says why and what to do."""
+class WorkDatabaseError(Exception):
+    """The work database cannot be used; the text says why and what to do."""
 
 
 class IntentState(IntEnum):
@@ -57,7 +57,7 @@ class Intent:
     note: str = ""
 
 
-class Book:
+class WorkDatabase:
     """Safe to use from several threads. Raises BookError, and `sqlite3.Error` where the disk fails while it is in use."""
 
     def __init__(self, path: Path, chain_id: bytes, identity: bytes) -> None:
@@ -70,7 +70,7 @@ class Book:
             self._open(chain_id, identity)
         except (sqlite3.Error, OSError) as problem:
             text = f"the work book {path} cannot be opened ({problem})"
-            raise BookError(
+            raise WorkDatabaseError(
                 f"{text}. {LOSS}: restore it from a copy, or move it away and accept that they cannot be opened (stakes of open "
                 f"claims are lost)"
             ) from problem
@@ -88,9 +88,11 @@ class Book:
                 db.execute("INSERT INTO meta VALUES (?, ?, ?)", (VERSION, chain_id, identity))
         version, chain, owner = self._db.execute("SELECT version, chain, identity FROM meta").fetchone()
         if (chain, owner) != (chain_id, identity):
-            raise BookError(f"the work book {self._path} belongs to another identity or network: use this node's own data folder")
+            raise WorkDatabaseError(
+                f"the work book {self._path} belongs to another identity or network: use this node's own data folder"
+            )
         if version > VERSION:
-            raise BookError(
+            raise WorkDatabaseError(
                 f"the work book {self._path} was written by a newer program (version {version}; "
                 f"this program knows up to {VERSION}). {LOSS}: run the newer program again, and do not move the book away"
             )
@@ -127,7 +129,8 @@ class Book:
             return _put(db, intent, now)
 
     def put_with(self, secret: Secret, intent: Intent, now: int) -> Secret:
-        """Secret and intent in one step. Where the book has a secret of this kind and key, it is returned and nothing changes."""
+        """Secret and intent in one step. Where the database has a secret of this kind and key, it is returned and nothing
+        changes."""
         with self._transaction() as db:
             if _save(db, secret, now):
                 _put(db, intent, now)
@@ -225,14 +228,16 @@ class Book:
 
 def _put(db: sqlite3.Connection, intent: Intent, now: int) -> bool:
     if len(intent.op) > MAX_OPS_BYTES:
-        raise BookError(f"the message of {intent.kind} {intent.key} has {len(intent.op)} bytes, at most {MAX_OPS_BYTES} are kept")
+        raise WorkDatabaseError(
+            f"the message of {intent.kind} {intent.key} has {len(intent.op)} bytes, at most {MAX_OPS_BYTES} are kept"
+        )
     values = (intent.kind, intent.key, intent.ref, intent.op, int(IntentState.PENDING), b"", "", now)
     return db.execute("INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", values).rowcount == 1
 
 
 def _save(db: sqlite3.Connection, secret: Secret, now: int) -> bool:
     if len(secret.blob) > MAX_OPS_BYTES:
-        raise BookError(f"a secret of {secret.kind} has {len(secret.blob)} bytes, at most {MAX_OPS_BYTES} are kept")
+        raise WorkDatabaseError(f"a secret of {secret.kind} has {len(secret.blob)} bytes, at most {MAX_OPS_BYTES} are kept")
     until = now + secret.keep_ms if secret.keep_ms else 0
     values = (secret.kind, secret.key, secret.ref, secret.blob, str(secret.path or ""), until)
     return db.execute("INSERT INTO secrets VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", values).rowcount == 1

@@ -1,6 +1,6 @@
 """What refs (jobs and the like) need on this machine and leave there: images, encrypted files, own models, pins.
 
-Everything is held for a ref and given up when that is over. Pins are noted in the work book first, so that a killed node takes
+Everything is held for a ref and given up when that is over. Pins are noted in the work database first, so that a killed node takes
 back what it pinned.
 """
 
@@ -21,7 +21,7 @@ import structlog
 
 from chain.storage import private
 from client.core import Files
-from client.work.book import Book
+from client.work.database import WorkDatabase
 from client.work.events import Model, WantedImage
 from client.work.transfers import PLACES, RESERVED, Transfers, transfer_s
 from p2p.content.cid import Cid
@@ -41,7 +41,8 @@ async def in_thread(executor: Executor, work: Callable[[], T]) -> T:
 
 
 async def durably(executor: Executor, work: Callable[[], T]) -> T:
-    """Do something to the work book, however many tries it takes: a disk that is full for a while is no reason to forget a duty."""
+    """Do something to the work database, however many tries it takes: a disk that is full for a while is no reason to forget a
+    duty."""
     pause = WRITE_AGAIN_S
     while True:
         try:
@@ -55,13 +56,13 @@ async def durably(executor: Executor, work: Callable[[], T]) -> T:
 class Pins:
     """Pins in the content store that end with their ref, or at a time of the wall clock (milliseconds)."""
 
-    def __init__(self, files: Files, book: Book, executor: Executor) -> None:
-        self._files, self._book, self._executor = files, book, executor
+    def __init__(self, files: Files, database: WorkDatabase, executor: Executor) -> None:
+        self._files, self._database, self._executor = files, database, executor
         self._held: dict[tuple[str, str], tuple[bytes, int]] = {}
 
     async def load(self) -> None:
         """What was pinned before this start."""
-        for cid, reason, ref, until in await in_thread(self._executor, self._book.pins):
+        for cid, reason, ref, until in await in_thread(self._executor, self._database.pins):
             self._held[(cid, reason)] = (ref, until)
 
     @property
@@ -75,7 +76,7 @@ class Pins:
     async def pin(self, cid: str, reason: str, ref: bytes, until: int = 0) -> None:
         if self._held.get((cid, reason)) == (ref, until):
             return
-        await in_thread(self._executor, lambda: self._book.pin(cid, reason, ref, until))
+        await in_thread(self._executor, lambda: self._database.pin(cid, reason, ref, until))
         self._held[(cid, reason)] = (ref, until)
         await in_thread(self._executor, lambda: self._files.pin(cid, reason))
 
@@ -91,7 +92,7 @@ class Pins:
     async def _take_back(self, keys: Iterable[tuple[str, str]]) -> None:
         def take(cid: str, reason: str) -> None:
             self._files.unpin(cid, reason)
-            self._book.unpin(cid, reason)
+            self._database.unpin(cid, reason)
 
         for cid, reason in list(keys):
             await in_thread(self._executor, partial(take, cid, reason))

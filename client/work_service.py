@@ -16,19 +16,19 @@ from chain.crypto import address
 from client.config import Config
 from client.core import Files, Ledger
 from client.driver import now_ms
-from client.work.runner import Work
+from client.work.runner import WorkDriver
 from sandbox import Sandbox
 
 log: Any = structlog.get_logger("work")
 
 
-class WorkRoom:
+class WorkService:
     """The working part of a node; `client.core.Runs` for the API."""
 
     def __init__(self, data: Path, config: Config, ledger: Ledger, files: Files, *, train: bool) -> None:
         self._data, self._config, self._ledger, self._files = data, config, ledger, files
         self._train = train
-        self._work: Work | None = None
+        self._work: WorkDriver | None = None
 
     @property
     def report(self) -> dict[str, Any] | None:
@@ -46,7 +46,7 @@ class WorkRoom:
             cache_dir=Path(s.cache_dir) if s.cache_dir else None,
             disk_from=s.disk_from_mb << 20,
         )
-        self._work = Work(
+        self._work = WorkDriver(
             self._ledger,
             self._files,
             sandbox,

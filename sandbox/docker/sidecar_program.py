@@ -1,4 +1,4 @@
-"""What runs in a keeper: writes a run's inputs and reads its outputs, in a container as locked as the job's own.
+"""What runs in a sidecar: writes a run's inputs and reads its outputs, in a container as locked as the job's own.
 
     ping                             ok
     put NAME SIZE, then SIZE bytes   ok
@@ -7,7 +7,7 @@
     add NAME SIZE, then SIZE bytes   ok: a file of a data set; NAME in hexadecimal, with the folders before it
 
 One request a line on standard input, one answer each on standard output, until standard input ends: then the node has let
-go of the keeper, or is gone. Stands alone in the keeper's image, with the interpreter and next to no library.
+go of the sidecar, or is gone. Stands alone in the sidecar's image, with the interpreter and next to no library.
 """
 
 import io

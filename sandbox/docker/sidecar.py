@@ -2,7 +2,7 @@
 
 A run has two volumes in memory: `in`, read-only for the job, and `out`. A volume in memory is empty again as soon as
 nothing mounts it, and the outputs are collected after the job is dead; so a container of our own mounts both from before
-the job starts. Inputs go in and outputs come out through the program in it (`keeper_program`), over its standard streams:
+the job starts. Inputs go in and outputs come out through the program in it (`sidecar_program`), over its standard streams:
 the Engine's archive calls would start a process of the engine's, as root, for each of them, and take 60 ms each.
 """
 
@@ -22,10 +22,10 @@ from sandbox.docker.engine import Engine
 from sandbox.docker.isolation import (
     differences,
     in_options,
-    keeper_config,
     new_uid,
     out_options,
     plain_volume,
+    sidecar_config,
     view_options,
     volume_mount,
 )
@@ -37,26 +37,26 @@ IN_DIR = "/lc/in"
 OUT_DIR = "/lc/out"
 CHUNK = 1 << 18
 LINE = 256
-"""Bytes of an answer of the keeper's program."""
+"""Bytes of an answer of the sidecar's program."""
 
 
-class KeeperSize(msgspec.Struct, frozen=True):
-    """What a keeper was made for. A run may take over a waiting keeper of exactly its size."""
+class SidecarSize(msgspec.Struct, frozen=True):
+    """What a sidecar was made for. A run may take over a waiting sidecar of exactly its size."""
 
     in_bytes: int
     out_bytes: int
 
     @staticmethod
-    def for_inputs(total: int, out_bytes: int) -> KeeperSize:
-        """Rounded up, so that runs of one job fit the same keeper."""
+    def for_inputs(total: int, out_bytes: int) -> SidecarSize:
+        """Rounded up, so that runs of one job fit the same sidecar."""
         wanted = total + 4 * MIB
-        return KeeperSize(1 << (wanted - 1).bit_length(), out_bytes)
+        return SidecarSize(1 << (wanted - 1).bit_length(), out_bytes)
 
 
-class Keeper:
-    """A running keeper with its two volumes. `close` removes all three; it may be called twice."""
+class Sidecar:
+    """A running sidecar with its two volumes. `close` removes all three; it may be called twice."""
 
-    def __init__(self, engine: Engine, name: str, uid: int, size: KeeperSize) -> None:
+    def __init__(self, engine: Engine, name: str, uid: int, size: SidecarSize) -> None:
         self.name = name
         self.uid = uid
         self.size = size
@@ -66,20 +66,20 @@ class Keeper:
 
     @staticmethod
     def open(
-        engine: Engine, *, name: str, image_id: str, runtime: str, rootless: bool, size: KeeperSize, labels: dict[str, str]
-    ) -> Keeper:
+        engine: Engine, *, name: str, image_id: str, runtime: str, rootless: bool, size: SidecarSize, labels: dict[str, str]
+    ) -> Sidecar:
         """Makes volumes and container and starts it. Leaves nothing behind where that fails. Raises EngineError."""
-        keeper = Keeper(engine, name, new_uid(rootless=rootless), size)
-        mounts = keeper._mounts(labels, for_job=False)
-        config = keeper_config(image_id, runtime=runtime, uid=keeper.uid, memory=size.in_bytes, labels=labels, mounts=mounts)
+        sidecar = Sidecar(engine, name, new_uid(rootless=rootless), size)
+        mounts = sidecar._mounts(labels, for_job=False)
+        config = sidecar_config(image_id, runtime=runtime, uid=sidecar.uid, memory=size.in_bytes, labels=labels, mounts=mounts)
         try:
             create_container(engine, name, config)
-            keeper._dialogue = Dialogue(Attached(engine, name, stdin=True), "the keeper of a run")
+            sidecar._dialogue = Dialogue(Attached(engine, name, stdin=True), "the keeper of a run")
             engine.call("starting the keeper of a run", lambda api: api.start(name))
         except EngineError:
-            keeper.close()
+            sidecar.close()
             raise
-        return keeper
+        return sidecar
 
     def job_mounts(self, labels: dict[str, str]) -> list[dict[str, Any]]:
         mounts = self._mounts(labels, for_job=True)
@@ -107,7 +107,7 @@ class Keeper:
         ]
 
     def running(self) -> bool:
-        """False where the keeper died, and with it what it kept."""
+        """False where the sidecar died, and with it what it kept."""
         try:
             return self._ask("ping") == "ok"
         except EngineError:
@@ -136,7 +136,7 @@ class Keeper:
     def read_output(self, name: str, cap: int) -> Iterator[bytes]:
         """The bytes of /lc/out/<name>, which must be a regular file of at most `cap` bytes.
 
-        Raises BadResult for anything else, EngineError where the keeper fails; never follows a link.
+        Raises BadResult for anything else, EngineError where the sidecar fails; never follows a link.
         """
         status, _, rest = self._ask(f"get {name} {cap}").partition(" ")
         if status != "ok":
@@ -160,7 +160,7 @@ class Keeper:
         return self._dialogue
 
     def let_go(self) -> None:
-        """Ends the connection, and by that the keeper's program."""
+        """Ends the connection, and by that the sidecar's program."""
         dialogue, self._dialogue = self._dialogue, None
         if dialogue is not None:
             dialogue.close()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 from chain.consensus.height import HeightState
 from chain.consensus.messages import PROPOSAL, Opinion, Step
-from chain.consensus.votes import Standing
+from chain.consensus.votes import VoteStatus
 from chain.errors import Malformed, Verdict
 from chain.types import PRECOMMIT, PREVOTE, Certificate, Proposal, Validator, Vote, proposal_is_signed, vote_is_signed
 
@@ -47,7 +47,7 @@ def verifier(chain_id: bytes) -> Verify:
     return verify
 
 
-class Gate:
+class MessageValidator:
     def __init__(self, verify: Verify, check_certificate: CheckCertificate) -> None:
         self._verify = verify
         self._check_certificate = check_certificate
@@ -78,14 +78,14 @@ class Gate:
         index = s.index_of.get(vote.validator)
         if index is None:
             return self._outside("not a validator")
-        standing = s.book.standing(vote, index)
-        if standing is Standing.DUPLICATE:
+        standing = s.votes.standing(vote, index)
+        if standing is VoteStatus.DUPLICATE:
             return _DUPLICATE
-        if standing is Standing.OLD_ROUND:
+        if standing is VoteStatus.OLD_ROUND:
             return _OLD_ROUND
-        if standing is Standing.TOO_FAR:
+        if standing is VoteStatus.TOO_FAR:
             return _TOO_FAR
-        if standing is Standing.CONFLICT and index in s.accused and vote.block_id not in s.wanted():
+        if standing is VoteStatus.CONFLICT and index in s.accused and vote.block_id not in s.wanted():
             return _CONFLICT
         return self._signed(s, vote, s.validators[index])
 

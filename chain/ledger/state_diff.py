@@ -11,6 +11,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from chain.buckets import Change as PageChange
+from chain.buckets import Tree, number_of
 from chain.codec import Wire, read
 from chain.crypto import short_sha256
 from chain.errors import BrokenInvariant, Malformed
@@ -18,8 +20,6 @@ from chain.host import K_VALIDATORS, Validators
 from chain.ledger.listings import MAX_RECORD, type_of
 from chain.ledger.state import Change, State
 from chain.ledger.transition import Executed
-from chain.pages import Change as PageChange
-from chain.pages import Tree, number_of
 from chain.params import MAX_BLOCK_TXS
 from chain.types import Header, Receipt, validators_hash
 
@@ -36,7 +36,7 @@ class Record(Wire, frozen=True):
     value: Annotated[bytes, Meta(max_length=MAX_RECORD)]
 
 
-class Changes(Wire, frozen=True):
+class StateDiff(Wire, frozen=True):
     """LC-BLK-17: the records that a block wrote, and the keys that it removed, each ascending, none that stayed as it was."""
 
     put: Annotated[list[Record], Meta(max_length=MAX_CHANGES)]
@@ -47,13 +47,13 @@ Receipts = Annotated[list[Annotated[bytes, Meta(max_length=MAX_RECEIPT)]], Meta(
 """Encoded: the block's own first, then one for each transaction."""
 
 
-def changes_of(encoded: list[tuple[bytes, bytes | None]]) -> Changes:
+def changes_of(encoded: list[tuple[bytes, bytes | None]]) -> StateDiff:
     """From (key, encoded record or None), ascending by key."""
     put = [Record(key, raw) for key, raw in encoded if raw is not None]
-    return Changes(put, [key for key, raw in encoded if raw is None])
+    return StateDiff(put, [key for key, raw in encoded if raw is None])
 
 
-def follow(state: State, header: Header, txs: int, receipts: list[bytes], changes: Changes) -> Executed:
+def follow(state: State, header: Header, txs: int, receipts: list[bytes], changes: StateDiff) -> Executed:
     """As if the block with `txs` transactions had been executed on `state`; its header is certified, the receipts have its root.
 
     Raises `Malformed` where this is not what the header says, `BrokenInvariant` where the header itself cannot be.
@@ -79,7 +79,7 @@ def follow(state: State, header: Header, txs: int, receipts: list[bytes], change
     )
 
 
-def _apply(state: State, changes: Changes) -> tuple[list[Change], list[tuple[bytes, bytes | None]], Tree]:
+def _apply(state: State, changes: StateDiff) -> tuple[list[Change], list[tuple[bytes, bytes | None]], Tree]:
     """As `Overlay.finish` gives it. Records are not encoded again: it is their bytes that the root is made of.
 
     Raises `Malformed` where they are not exactly changes, each key once, in order.
@@ -91,13 +91,13 @@ def _apply(state: State, changes: Changes) -> tuple[list[Change], list[tuple[byt
     if changes.gone:
         encoded = sorted([*encoded, *((key, None) for key in changes.gone)])
     made: list[Change] = []
-    by_page: dict[int, list[PageChange]] = {}
+    by_bucket: dict[int, list[PageChange]] = {}
     for key, raw in encoded:
         kind = type_of(key)
         made.append((key, None if raw is None else read(kind, raw)))
         path = short_sha256(key).digest()
-        by_page.setdefault(number_of(path), []).append((path, key, raw))
-    tree, same = state.changed(by_page)
+        by_bucket.setdefault(number_of(path), []).append((path, key, raw))
+    tree, same = state.changed(by_bucket)
     if same:
         raise Malformed("the changes name what did not change")
     return made, encoded, tree

@@ -1,8 +1,8 @@
-"""The peer book: where members were reached, kept over restarts, bounded, with back-off for addresses that do not answer.
+"""The address book: where members were reached, kept over restarts, bounded, with back-off for addresses that do not answer.
 
 An address is *verified* once the member authenticated itself there. What other peers tell stays unverified: few per teller, tried
 at most `RUMOUR_TRIES` times, never pushing out a verified one. Times are Unix seconds and come in, randomness too. Only `load` and
-`save` touch the disk. The file is a cache: a damaged one is put aside and the book starts empty.
+`save` touch the disk. The file is a cache: a damaged one is put aside and the address book starts empty.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def parse_seed(text: str) -> tuple[bytes | None, str]:
 
 
 @dataclass(slots=True)
-class Place:
+class KnownAddress:
     """One address and how it went."""
 
     address: str
@@ -101,7 +101,7 @@ class _Saved(msgspec.Struct):
     members: dict[str, list[_SavedPlace]]
 
 
-class PeerBook:
+class AddressBook:
     """Addresses per member. `seeds` are configured addresses whose member need not be known."""
 
     def __init__(self, path: Path | None = None) -> None:
@@ -109,14 +109,14 @@ class PeerBook:
         self.changed = False
         self.damaged: Path | None = None
         """Where a damaged file was put."""
-        self._members: dict[bytes, list[Place]] = {}
-        self.seeds: dict[str, Place] = {}
+        self._members: dict[bytes, list[KnownAddress]] = {}
+        self.seeds: dict[str, KnownAddress] = {}
         self._seed_ids: dict[str, bytes] = {}
         self._pinned: set[str] = set()
         """Seeds whose member was configured: whoever else answers there is refused."""
         self._rumours: dict[bytes, int] = {}
         self._worthy = False
-        """The book has no member that would make room for a rumour about another."""
+        """The address book has no member that would make room for a rumour about another."""
 
     # --- disk -----------------------------------------------------------------------------------------------------------------
 
@@ -133,7 +133,7 @@ class PeerBook:
             if saved.version != 1:
                 raise ValueError(f"version {saved.version}")
             for name, places in list(saved.members.items())[:MAX_MEMBERS]:
-                kept = [Place(a, True, None, p.last_success, max(0, p.failures)) for p in places if (a := normal(p.address))]
+                kept = [KnownAddress(a, True, None, p.last_success, max(0, p.failures)) for p in places if (a := normal(p.address))]
                 if kept:
                     self._members[parse_address(name)] = kept[:MAX_ADDRESSES]
         except (ValueError, msgspec.DecodeError, RecursionError, OSError):
@@ -161,7 +161,7 @@ class PeerBook:
     def members(self) -> list[bytes]:
         return sorted(self._members)
 
-    def places(self, peer: bytes) -> list[Place]:
+    def places(self, peer: bytes) -> list[KnownAddress]:
         """A member's addresses, the most promising first."""
         return sorted(self._members.get(peer, ()), key=lambda p: (not p.verified, p.failures, -p.last_success, p.address))
 
@@ -186,7 +186,7 @@ class PeerBook:
         peer, address = parse_seed(text)
         if len(self.seeds) >= MAX_SEEDS:
             raise ValueError(f"at most {MAX_SEEDS} known peers can be configured")
-        self.seeds[address] = Place(address)
+        self.seeds[address] = KnownAddress(address)
         if peer is not None:
             self._seed_ids[address] = peer
             self._pinned.add(address)
@@ -203,12 +203,12 @@ class PeerBook:
                 continue
             if self._rumours.get(teller, 0) >= MAX_RUMOURS or not self._room(peer, told if teller == peer else None):
                 continue
-            self._members.setdefault(peer, []).append(added := Place(place))
+            self._members.setdefault(peer, []).append(added := KnownAddress(place))
             self._ascribe(added, teller)
             new += 1
         return new
 
-    def _ascribe(self, place: Place, teller: bytes) -> None:
+    def _ascribe(self, place: KnownAddress, teller: bytes) -> None:
         self._release(place)
         place.teller = teller
         self._rumours[teller] = self._rumours.get(teller, 0) + 1
@@ -240,7 +240,7 @@ class PeerBook:
 
     def _room_for_a_member(self, *, own: bool) -> bool:
         """Gives up a member of whom there are rumours only: one whose addresses did not answer, or (`own`) of whom only others
-        spoke. The whole book is not looked through again for a rumour before something in it failed or went."""
+        spoke. The whole address book is not looked through again for a rumour before something in it failed or went."""
         if self._worthy and not own:
             return False
         rumoured = [m for m, known in self._members.items() if not any(p.verified for p in known)]
@@ -253,7 +253,7 @@ class PeerBook:
         self.forget(worst)
         return True
 
-    def _drop(self, peer: bytes, place: Place) -> None:
+    def _drop(self, peer: bytes, place: KnownAddress) -> None:
         places = self._members.get(peer, [])
         if place not in places:
             return
@@ -264,7 +264,7 @@ class PeerBook:
         if not places:
             del self._members[peer]
 
-    def _release(self, place: Place) -> None:
+    def _release(self, place: KnownAddress) -> None:
         """A rumour that is gone or came true no longer counts against its teller."""
         if place.teller is None:
             return
@@ -291,7 +291,7 @@ class PeerBook:
             if len(places) >= MAX_ADDRESSES:
                 self._drop(peer, max(places, key=lambda p: (not p.verified, p.failures, -p.last_success)))
                 places = self._members.setdefault(peer, places)
-            place = Place(address)
+            place = KnownAddress(address)
             places.append(place)
         self._release(place)
         place.verified, place.last_success = True, now
@@ -331,7 +331,7 @@ class PeerBook:
     def share(self, rng: Random, exclude: bytes, connected: set[bytes]) -> list[PeerAddresses]:
         """LC-P2P-31: what another peer is told: verified addresses, and what connected members said of themselves."""
 
-        def good(member: bytes, place: Place) -> bool:
+        def good(member: bytes, place: KnownAddress) -> bool:
             return place.verified or (place.teller == member and member in connected)
 
         members = sorted(m for m, places in self._members.items() if m != exclude and any(good(m, p) for p in places))

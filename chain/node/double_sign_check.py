@@ -33,16 +33,16 @@ from chain.types import PRECOMMIT, Certificate, Header, Proposal, Validator, Vot
 Place = tuple[int, int, int]
 """Height, round, and 0 for a proposal, 1 a prevote, 2 a precommit: the order in which an honest key signs."""
 UNKNOWN: Place = (-1, 0, 0)
-CALM = 2
+STABLE_TICKS = 2
 """Ticks for which all must be well: own votes that the others still hold have come back by then."""
-PATIENCE = 3_000
+FALLBACK_MS = 3_000
 """Milliseconds after which any peer's word is enough."""
-FORGOTTEN = 2
+ABSTAIN_MARGIN = 2
 MAX_HELD = 8
 """Signatures that wait; the oldest of more never come."""
 
 
-class Amnesia:
+class DoubleSignCheck:
     """`signed`: nothing above it was signed as far as the guard knows; UNKNOWN: it is known that something was forgotten.
 
     None: the node trusts its guard from the start.
@@ -50,28 +50,28 @@ class Amnesia:
 
     def __init__(self, own_id: bytes, signed: Place | None, state: State | None = None, base: Certificate | None = None) -> None:
         self._own_id, self._signed = own_id, signed or (0, 0, 0)
-        self.wary = signed is not None
-        self._forgot = signed == UNKNOWN
+        self.on_probation = signed is not None
+        self._guard_is_old = signed == UNKNOWN
         self._heard: set[bytes] = set()
         self._held: list[SignVote | SignProposal] = []
         self._since: int | None = None
-        self._goal: int | None = None
-        self._calm = 0
-        if state is not None and self.wary:
+        self._target: int | None = None
+        self._stable_ticks = 0
+        if state is not None and self.on_probation:
             self._began(state, base)
 
     # --- what is learned ------------------------------------------------------------------------------------------------------
 
     def heard(self, peer: bytes, here: bool = True) -> None:
         """A connected peer told its height, or has gone."""
-        if self.wary:
+        if self.on_probation:
             (self._heard.add if here else self._heard.discard)(peer)
 
     def saw(self, message: Vote | Proposal) -> None:
         """A message with a good signature came from a peer."""
-        if self.wary and isinstance(message, Vote) and message.validator == self._own_id:
+        if self.on_probation and isinstance(message, Vote) and message.validator == self._own_id:
             self._found((message.height, message.round, message.type))
-        elif self.wary and isinstance(message, Proposal) and message.proposer == self._own_id:
+        elif self.on_probation and isinstance(message, Proposal) and message.proposer == self._own_id:
             self._found((message.height, message.round, 0))
 
     def _began(self, state: State, certificate: Certificate | None) -> None:
@@ -88,7 +88,7 @@ class Amnesia:
 
     def decided(self, header: Header, certificate: Certificate, validators: Sequence[Validator]) -> None:
         """`validators` is the set that signed the certificate."""
-        if not self.wary:
+        if not self.on_probation:
             return
         if header.proposer == self._own_id:
             self._found((header.height, header.round, 0))
@@ -96,12 +96,12 @@ class Amnesia:
             self._found((certificate.height, certificate.round, PRECOMMIT))
 
     def _found(self, place: Place) -> None:
-        self._forgot = self._forgot or place > self._signed
+        self._guard_is_old = self._guard_is_old or place > self._signed
 
     # --- what follows ---------------------------------------------------------------------------------------------------------
 
     def sign(self, request: SignVote | SignProposal) -> list[Effect]:
-        if not self.wary:
+        if not self.on_probation:
             return [SignRequest(request)]
         self._held = [*self._held, request][-MAX_HELD:]
         return []
@@ -113,28 +113,28 @@ class Amnesia:
 
         Until then peers are told the round state: their answers bring back own votes that the guard may not know.
         """
-        if not self.wary:
+        if not self.on_probation:
             return []
         self._since = now if self._since is None else self._since
         others = {v.id for v in validators} - {self._own_id}
-        patient = now < self._since + PATIENCE
+        patient = now < self._since + FALLBACK_MS
         heard = len(self._heard & others) >= quorum(len(validators)) - 1
         enough = heard or (self._heard and not patient)
         # Where a quorum was heard its words are enough, and no other member can keep this node silent, or have it abstain for ever.
-        ahead = sync.believed(now, others if heard else None)
+        ahead = sync.trusted_height(now, others if heard else None)
         # What was told when a quorum had been heard must be here, and looked at; a running graph is further by then. What was told
         # and did not prove true counts no more.
-        self._goal = min(ahead, self._goal if self._goal is not None else ahead) if enough else None
-        self._calm = self._calm + 1 if self._goal is not None and height >= self._goal else 0
-        if self._calm <= CALM:
+        self._target = min(ahead, self._target if self._target is not None else ahead) if enough else None
+        self._stable_ticks = self._stable_ticks + 1 if self._target is not None and height >= self._target else 0
+        if self._stable_ticks <= STABLE_TICKS:
             return [Gossip(encode(StateMessage(state())), VOTES, Scope.CONSENSUS)]
-        self.wary = False
+        self.on_probation = False
         held, self._held = self._held, []
         out: list[Effect] = []
         until = height
-        if self._forgot:
+        if self._guard_is_old:
             # Where a quorum is everybody, abstaining would end the chain: there what is decided has to do.
             spare = quorum(len(validators)) < len(validators)
-            until = max(height, ahead) + FORGOTTEN if spare else height
+            until = max(height, ahead) + ABSTAIN_MARGIN if spare else height
             out.append(Abstain(until))
         return out + [SignRequest(request) for request in held if request.height > until]

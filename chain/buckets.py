@@ -1,20 +1,20 @@
-"""The state's tree in pages: the same roots as `chain.merkle`'s compact sparse tree, without an object for every record.
+"""The state's tree in buckets: the same roots as `chain.merkle`'s compact sparse tree, without an object for every record.
 
-The tree is cut at depth 16. Below it, all records whose path (SHA-256 of the key) starts with the same 16 bits are one *page*: a
+The tree is cut at depth 16. Below it, all records whose path (SHA-256 of the key) starts with the same 16 bits are one *bucket*: a
 string of bytes that holds the subtree with the hashes of all its nodes and the records themselves. Above it, a list of nodes: the
-children of node i are 2i and 2i + 1, the root is 1, the heads of the pages are the last 65,536. So a record costs its bytes and
-about a hundred more, a page is read from a database as it stands, and no page has to be hashed again when a node starts.
+children of node i are 2i and 2i + 1, the root is 1, the subroots of the buckets are the last 65,536. So a record costs its bytes
+and about a hundred more, a bucket is read from a database as it stands, and no bucket has to be hashed again when a node starts.
 
-    page   = "" | leaf | fork
+    bucket   = "" | leaf | fork
     leaf   = 0x02, hash (32), length of the key (1), key, value
     fork   = 0x03, hash (32), length of the left part (4), left part, right part
     node   = "" | 0x02, hash of the only leaf beneath it | 0x03, hash
 
-Pages never change: an update makes new ones, and tells which nodes above them become what.
+Buckets never change: an update makes new ones, and tells which nodes above them become what.
 
-A page is one string, which a change copies. Who tries long enough fills one page: with more than `CHUNK` bytes it is a `Split`, a
-node whose two parts are pages of the next depth, so that a change copies one small part and shares the others. In a database it is
-one string again.
+A bucket is one string, which a change copies. Who tries long enough fills one bucket: with more than `CHUNK` bytes it is a
+`Split`, a node whose two parts are buckets of the next depth, so that a change copies one small part and shares the others. In a
+database it is one string again.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from chain.errors import Malformed
 from chain.merkle import EMPTY, StateProof
 
 DEPTH = 16
-PAGES = 1 << DEPTH
+BUCKETS = 1 << DEPTH
 LEAF, FORK = 2, 3
 MAX_KEY = 255
 SHORT = 120
 """Bytes of a record from which on OpenSSL hashes it sooner."""
 _LEAF, _FORK = b"\x02", b"\x03"
-_HASH = HEAD_BYTES = 33
+_HASH = SUBROOT_BYTES = 33
 """Where a node's hash ends; it starts at 1."""
 _BODY = 37
 """Where the left part of a fork starts."""
@@ -42,33 +42,33 @@ _sha, _short = hashlib.sha256, short_sha256
 _length = struct.Struct(">I").unpack_from
 
 CHUNK = 32_768
-"""Bytes up to which a page, or a part of one, is one string."""
+"""Bytes up to which a bucket, or a part of one, is one string."""
 
 
 class Split:
     """A fork of more than `CHUNK` bytes. It never changes."""
 
-    __slots__ = ("head", "left", "right", "size")
+    __slots__ = ("left", "right", "size", "subroot")
 
-    def __init__(self, digest: bytes, left: Page, right: Page) -> None:
-        self.head, self.left, self.right = _FORK + digest, left, right
+    def __init__(self, digest: bytes, left: Bucket, right: Bucket) -> None:
+        self.subroot, self.left, self.right = _FORK + digest, left, right
         self.size = _BODY + len(left) + len(right)
 
     def __len__(self) -> int:
         return self.size
 
 
-Page = bytes | Split
+Bucket = bytes | Split
 Change = tuple[bytes, bytes, bytes | None]
 """(path, key, encoded record or None to remove it)"""
 
 
 def number_of(path: bytes) -> int:
-    """The page of a path."""
+    """The bucket of a path."""
     return path[0] << 8 | path[1]
 
 
-# --- a page -------------------------------------------------------------------------------------------------------------------
+# --- a bucket -------------------------------------------------------------------------------------------------------------------
 
 
 def leaf(path: bytes, key: bytes, value: bytes) -> bytes:
@@ -101,58 +101,58 @@ def _split(changes: Sequence[Change], start: int, end: int, depth: int) -> int:
     return start
 
 
-def split(page: bytes) -> Page:
-    """A page as it is held: in parts where it is large. Raises `Malformed`."""
-    return _split_at(page, 0, len(page)) if len(page) > CHUNK else page
+def split(bucket: bytes) -> Bucket:
+    """A bucket as it is held: in parts where it is large. Raises `Malformed`."""
+    return _split_at(bucket, 0, len(bucket)) if len(bucket) > CHUNK else bucket
 
 
-def _split_at(page: bytes, at: int, end: int) -> Page:
-    if end - at <= CHUNK or page[at] != FORK:
-        return page[at:end]
-    cut = at + _BODY + int.from_bytes(page[at + _HASH : at + _BODY], "big")
+def _split_at(bucket: bytes, at: int, end: int) -> Bucket:
+    if end - at <= CHUNK or bucket[at] != FORK:
+        return bucket[at:end]
+    cut = at + _BODY + int.from_bytes(bucket[at + _HASH : at + _BODY], "big")
     if cut > end:
-        raise Malformed("a page of the state is cut off")
-    return Split(page[at + 1 : at + _HASH], _split_at(page, at + _BODY, cut), _split_at(page, cut, end))
+        raise Malformed("a bucket of the state is cut off")
+    return Split(bucket[at + 1 : at + _HASH], _split_at(bucket, at + _BODY, cut), _split_at(bucket, cut, end))
 
 
-def whole(page: Page) -> bytes:
-    """A page as one string."""
-    if isinstance(page, bytes):
-        return page
+def whole(bucket: Bucket) -> bytes:
+    """A bucket as one string."""
+    if isinstance(bucket, bytes):
+        return bucket
     parts: list[bytes] = []
-    waiting: list[Page] = [page]
+    waiting: list[Bucket] = [bucket]
     while waiting:
         one = waiting.pop()
         if isinstance(one, bytes):
             parts.append(one)
         else:
-            parts += (one.head, len(one.left).to_bytes(4, "big"))
+            parts += (one.subroot, len(one.left).to_bytes(4, "big"))
             waiting += (one.right, one.left)
     return b"".join(parts)
 
 
-def update(page: Page, changes: Sequence[Change]) -> Page:
-    """LC-MRK-4: the page with `changes`, sorted by path, each path once and all of this page."""
+def update(bucket: Bucket, changes: Sequence[Change]) -> Bucket:
+    """LC-MRK-4: the bucket with `changes`, sorted by path, each path once and all of this bucket."""
     if len(changes) == 1:
-        return update_one(page, changes[0])
-    if len(page) > CHUNK:
+        return update_one(bucket, changes[0])
+    if len(bucket) > CHUNK:
         for change in changes:
-            page = update_one(page, change)
-        return page
-    return split(_update(whole(page), changes, 0, len(changes), DEPTH))
+            bucket = update_one(bucket, change)
+        return bucket
+    return split(_update(whole(bucket), changes, 0, len(changes), DEPTH))
 
 
 _Fork = tuple[int, int, int, int]
 """A fork on the way to a record: where it begins, where its left part ends, where it ends, and the bit that leads on."""
 
 
-def _down(page: bytes, path: bytes, depth: int = DEPTH) -> tuple[int, int, list[_Fork]]:
+def _down(bucket: bytes, path: bytes, depth: int = DEPTH) -> tuple[int, int, list[_Fork]]:
     """Begin and end of what stands where the path leads, a leaf or nothing, and the forks above it. Raises `Malformed`."""
-    at, end = 0, len(page)
+    at, end = 0, len(bucket)
     forks = []
     try:
-        while at < end and page[at] == FORK:
-            cut = at + _BODY + _length(page, at + _HASH)[0]
+        while at < end and bucket[at] == FORK:
+            cut = at + _BODY + _length(bucket, at + _HASH)[0]
             if path[depth >> 3] >> (7 - (depth & 7)) & 1:
                 forks.append((at, cut, end, 1))
                 at = cut
@@ -161,37 +161,37 @@ def _down(page: bytes, path: bytes, depth: int = DEPTH) -> tuple[int, int, list[
                 at, end = at + _BODY, cut
             depth += 1
     except (struct.error, IndexError):
-        raise Malformed("a page of the state is cut off") from None
+        raise Malformed("a bucket of the state is cut off") from None
     return at, end, forks
 
 
-def update_one(page: Page, change: Change) -> Page:
-    """What most blocks do to most pages: straight down to the one place, and up again. The same page where nothing changes.
+def update_one(bucket: Bucket, change: Change) -> Bucket:
+    """What most blocks do to most buckets: straight down to the one place, and up again. The same bucket where nothing changes.
 
     The hashes on the way are not proven here: whoever read the record did. Where they lie, the root is not that of the others.
     """
-    if isinstance(page, bytes) and len(page) <= CHUNK:
-        made = _update_string(page, change, DEPTH)
+    if isinstance(bucket, bytes) and len(bucket) <= CHUNK:
+        made = _update_string(bucket, change, DEPTH)
         return made if len(made) <= CHUNK else split(made)
-    held = split(page) if isinstance(page, bytes) else page
+    held = split(bucket) if isinstance(bucket, bytes) else bucket
     changed = _update_split(held, change, DEPTH)
-    return page if changed is held else changed
+    return bucket if changed is held else changed
 
 
-def _update_split(page: Page, change: Change, depth: int) -> Page:
-    """A page, or a part of one at `depth`, of any size: what is not on the way to the record is shared."""
-    if isinstance(page, bytes):  # short, or a single record
-        made = _update_string(page, change, depth)
-        return page if made is page else split(made)
-    left, right = page.left, page.right
+def _update_split(bucket: Bucket, change: Change, depth: int) -> Bucket:
+    """A bucket, or a part of one at `depth`, of any size: what is not on the way to the record is shared."""
+    if isinstance(bucket, bytes):  # short, or a single record
+        made = _update_string(bucket, change, depth)
+        return bucket if made is bucket else split(made)
+    left, right = bucket.left, bucket.right
     if _bit(change[0], depth):
         part = _update_split(right, change, depth + 1)
-        return page if part is right else _fork_of(left, part)
+        return bucket if part is right else _fork_of(left, part)
     part = _update_split(left, change, depth + 1)
-    return page if part is left else _fork_of(part, right)
+    return bucket if part is left else _fork_of(part, right)
 
 
-def _fork_of(left: Page, right: Page) -> Page:
+def _fork_of(left: Bucket, right: Bucket) -> Bucket:
     """As `_fork`, of parts of any size."""
     if isinstance(left, bytes) and isinstance(right, bytes) and _BODY + len(left) + len(right) <= CHUNK:
         return _fork(left, right)
@@ -199,28 +199,28 @@ def _fork_of(left: Page, right: Page) -> Page:
         return right
     if not right and isinstance(left, bytes) and left[0] == LEAF:
         return left
-    return Split(_short(_FORK + (head_of(left)[1:] or EMPTY) + (head_of(right)[1:] or EMPTY)).digest(), left, right)
+    return Split(_short(_FORK + (subroot_of(left)[1:] or EMPTY) + (subroot_of(right)[1:] or EMPTY)).digest(), left, right)
 
 
-def _update_string(page: bytes, change: Change, depth: int) -> bytes:
+def _update_string(bucket: bytes, change: Change, depth: int) -> bytes:
     path, key, value = change
-    at, end, forks = _down(page, path, depth)
-    old = page[at:end]
+    at, end, forks = _down(bucket, path, depth)
+    old = bucket[at:end]
     node = _at_end(old, path, key, value, depth + len(forks))
     if node == old:
-        return page
+        return bucket
     if not node:  # forks above it may have to go
-        return _update(page, [change], 0, 1, depth)
-    out = bytearray(page)
+        return _update(bucket, [change], 0, 1, depth)
+    out = bytearray(bucket)
     out[at:end] = node
     more, digest = len(node) - len(old), node[1:_HASH]
     forks.reverse()
     for start, cut, last, right in forks:
         body = start + _BODY
         if right:
-            digest = _short(_FORK + (page[body + 1 : body + _HASH] if body < cut else EMPTY) + digest).digest()
+            digest = _short(_FORK + (bucket[body + 1 : body + _HASH] if body < cut else EMPTY) + digest).digest()
         else:
-            digest = _short(_FORK + digest + (page[cut + 1 : cut + _HASH] if cut < last else EMPTY)).digest()
+            digest = _short(_FORK + digest + (bucket[cut + 1 : cut + _HASH] if cut < last else EMPTY)).digest()
             if more:
                 out[start + _HASH : body] = (cut - body + more).to_bytes(4, "big")
         out[start + 1 : start + _HASH] = digest
@@ -246,19 +246,19 @@ def _pair(path: bytes, one: bytes, other_path: bytes, other: bytes, depth: int) 
     return node
 
 
-def _update(page: bytes, changes: Sequence[Change], start: int, end: int, depth: int) -> bytes:
+def _update(bucket: bytes, changes: Sequence[Change], start: int, end: int, depth: int) -> bytes:
     if start == end:
-        return page
-    if not page or page[0] == LEAF:
+        return bucket
+    if not bucket or bucket[0] == LEAF:
         leaves = [(path, leaf(path, key, value)) for path, key, value in changes[start:end] if value is not None]
-        if page and all(key != key_of(page) for _, key, _ in changes[start:end]):
-            leaves.append((_path_of(page), page))
+        if bucket and all(key != key_of(bucket) for _, key, _ in changes[start:end]):
+            leaves.append((_path_of(bucket), bucket))
             leaves.sort()
         return _build(leaves, 0, len(leaves), depth)
-    cut = _BODY + int.from_bytes(page[_HASH:_BODY], "big")
+    cut = _BODY + int.from_bytes(bucket[_HASH:_BODY], "big")
     middle = _split(changes, start, end, depth)
-    left = _update(page[_BODY:cut], changes, start, middle, depth + 1)
-    return _fork(left, _update(page[cut:], changes, middle, end, depth + 1))
+    left = _update(bucket[_BODY:cut], changes, start, middle, depth + 1)
+    return _fork(left, _update(bucket[cut:], changes, middle, end, depth + 1))
 
 
 def _build(leaves: list[tuple[bytes, bytes]], start: int, end: int, depth: int) -> bytes:
@@ -282,25 +282,25 @@ def _path_of(node: bytes) -> bytes:
     return _short(key_of(node)).digest()
 
 
-def _part(page: Page, path: bytes) -> tuple[bytes, list[tuple[Split, int]]]:
-    """The string in which the path of a page ends, and the nodes above it, each with the bit that leads on."""
+def _part(bucket: Bucket, path: bytes) -> tuple[bytes, list[tuple[Split, int]]]:
+    """The string in which the path of a bucket ends, and the nodes above it, each with the bit that leads on."""
     above: list[tuple[Split, int]] = []
-    while not isinstance(page, bytes):
+    while not isinstance(bucket, bytes):
         bit = _bit(path, DEPTH + len(above))
-        above.append((page, bit))
-        page = page.right if bit else page.left
-    return page, above
+        above.append((bucket, bit))
+        bucket = bucket.right if bit else bucket.left
+    return bucket, above
 
 
-def find(page: Page, path: bytes, key: bytes, *, proven: bool = True) -> bytes | None:
-    """The value of a key, or None. Unless the page is `proven`, also that its hash proves this: raises `Malformed`."""
+def find(bucket: Bucket, path: bytes, key: bytes, *, proven: bool = True) -> bytes | None:
+    """The value of a key, or None. Unless the bucket is `proven`, also that its hash proves this: raises `Malformed`."""
     above: list[tuple[Split, int]] = []
-    if not isinstance(page, bytes):
-        page, above = _part(page, path)
-    at, end, forks = _down(page, path, DEPTH + len(above))
-    node = page[at:end]
+    if not isinstance(bucket, bytes):
+        bucket, above = _part(bucket, path)
+    at, end, forks = _down(bucket, path, DEPTH + len(above))
+    node = bucket[at:end]
     if not proven:
-        _prove(page, node, forks)
+        _prove(bucket, node, forks)
         _prove_above(above)
     if not node:
         return None
@@ -308,7 +308,7 @@ def find(page: Page, path: bytes, key: bytes, *, proven: bool = True) -> bytes |
     return node[first:] if node[_HASH + 1 : first] == key else None
 
 
-def _prove(page: bytes, node: bytes, forks: list[_Fork]) -> None:
+def _prove(bucket: bytes, node: bytes, forks: list[_Fork]) -> None:
     """LC-MRK-4: that the hashes on the way down to a leaf are those of what lies beneath them."""
     digest = EMPTY
     if node:
@@ -320,24 +320,24 @@ def _prove(page: bytes, node: bytes, forks: list[_Fork]) -> None:
     for at, cut, end, right in forks:
         body = at + _BODY
         if right:
-            digest = _short(_FORK + (page[body + 1 : body + _HASH] if body < cut else EMPTY) + digest).digest()
+            digest = _short(_FORK + (bucket[body + 1 : body + _HASH] if body < cut else EMPTY) + digest).digest()
         else:
-            digest = _short(_FORK + digest + (page[cut + 1 : cut + _HASH] if cut < end else EMPTY)).digest()
-        if digest != page[at + 1 : at + _HASH]:
+            digest = _short(_FORK + digest + (bucket[cut + 1 : cut + _HASH] if cut < end else EMPTY)).digest()
+        if digest != bucket[at + 1 : at + _HASH]:
             raise Malformed("a node of the state's tree does not have the hash that is stored with it")
 
 
 def _prove_above(above: list[tuple[Split, int]]) -> None:
     """The same for the nodes above a part whose own hash is proven."""
     for node, _ in above:
-        digest = _short(_FORK + (head_of(node.left)[1:] or EMPTY) + (head_of(node.right)[1:] or EMPTY)).digest()
-        if digest != node.head[1:]:
+        digest = _short(_FORK + (subroot_of(node.left)[1:] or EMPTY) + (subroot_of(node.right)[1:] or EMPTY)).digest()
+        if digest != node.subroot[1:]:
             raise Malformed("a node of the state's tree does not have the hash that is stored with it")
 
 
-def records(page: Page) -> Iterator[tuple[bytes, bytes]]:
-    """(key, encoded record) of a page, in the order of their paths. Raises `Malformed` where the bytes are no page."""
-    waiting: list[Page] = [page]
+def records(bucket: Bucket) -> Iterator[tuple[bytes, bytes]]:
+    """(key, encoded record) of a bucket, in the order of their paths. Raises `Malformed` where the bytes are no bucket."""
+    waiting: list[Bucket] = [bucket]
     while waiting:
         one = waiting.pop()
         if isinstance(one, bytes):
@@ -346,68 +346,68 @@ def records(page: Page) -> Iterator[tuple[bytes, bytes]]:
             waiting += (one.right, one.left)
 
 
-def _records(page: bytes) -> Iterator[tuple[bytes, bytes]]:
-    ends = [len(page)]
+def _records(bucket: bytes) -> Iterator[tuple[bytes, bytes]]:
+    ends = [len(bucket)]
     at = 0
     while ends:
         end = ends.pop()
         if at == end:
             continue
-        if page[at] == FORK and end - at >= _BODY:
-            cut = at + _BODY + int.from_bytes(page[at + _HASH : at + _BODY], "big")
+        if bucket[at] == FORK and end - at >= _BODY:
+            cut = at + _BODY + int.from_bytes(bucket[at + _HASH : at + _BODY], "big")
             if cut > end:
-                raise Malformed("a page of the state is cut off")
+                raise Malformed("a bucket of the state is cut off")
             ends += [end, cut]
             at += _BODY
             continue
         first = at + _HASH + 1
-        if page[at] != LEAF or first > end or first + page[first - 1] > end:
-            raise Malformed("a page of the state is cut off")
-        middle = first + page[first - 1]
-        yield page[first:middle], page[middle:end]
+        if bucket[at] != LEAF or first > end or first + bucket[first - 1] > end:
+            raise Malformed("a bucket of the state is cut off")
+        middle = first + bucket[first - 1]
+        yield bucket[first:middle], bucket[middle:end]
         at = end
 
 
 def build(items: Sequence[tuple[bytes, bytes, bytes]], depth: int = DEPTH) -> bytes:
-    """The page of (path, key, value) triples, sorted by path; or, deeper, the part of one whose paths share `depth` bits."""
+    """The bucket of (path, key, value) triples, sorted by path; or, deeper, the part of one whose paths share `depth` bits."""
     return _build([(path, leaf(path, key, value)) for path, key, value in items], 0, len(items), depth)
 
 
-def halves(page: bytes) -> tuple[bytes, bytes]:
-    """The two parts of a page that begins with a fork. Raises `Malformed`."""
-    cut = _BODY + int.from_bytes(page[_HASH:_BODY], "big")
-    if page[:1] != _FORK or cut > len(page):
-        raise Malformed("a page of the state is cut off")
-    return page[_BODY:cut], page[cut:]
+def halves(bucket: bytes) -> tuple[bytes, bytes]:
+    """The two parts of a bucket that begins with a fork. Raises `Malformed`."""
+    cut = _BODY + int.from_bytes(bucket[_HASH:_BODY], "big")
+    if bucket[:1] != _FORK or cut > len(bucket):
+        raise Malformed("a bucket of the state is cut off")
+    return bucket[_BODY:cut], bucket[cut:]
 
 
 def joined(left: bytes, right: bytes) -> bytes:
-    """What stands above two parts: the page again whose `halves` they are."""
+    """What stands above two parts: the bucket again whose `halves` they are."""
     return _fork(left, right)
 
 
-# --- above the pages ----------------------------------------------------------------------------------------------------------
+# --- above the buckets ----------------------------------------------------------------------------------------------------------
 
 
-def head_of(page: Page) -> bytes:
-    """The node of a page."""
-    return page[:HEAD_BYTES] if isinstance(page, bytes) else page.head
+def subroot_of(bucket: Bucket) -> bytes:
+    """The node of a bucket."""
+    return bucket[:SUBROOT_BYTES] if isinstance(bucket, bytes) else bucket.subroot
 
 
 def no_nodes() -> list[bytes]:
     """Those of an empty tree."""
-    return [b""] * (2 * PAGES)
+    return [b""] * (2 * BUCKETS)
 
 
-def update_top(nodes: Sequence[bytes], heads: Mapping[int, bytes]) -> dict[int, bytes]:
-    """The nodes that change when the pages with these numbers get these heads; the root is always told.
+def update_top(nodes: Sequence[bytes], subroots: Mapping[int, bytes]) -> dict[int, bytes]:
+    """The nodes that change when the buckets with these numbers get these subroots; the root is always told.
 
-    From the pages to the root, so that each node is hashed once, however many pages beneath it change.
+    From the buckets to the root, so that each node is hashed once, however many buckets beneath it change.
     """
-    if not heads:
+    if not subroots:
         return {1: nodes[1]}
     changed: dict[int, bytes] = {}
-    level = {PAGES + number: heads[number] for number in sorted(heads)}
+    level = {BUCKETS + number: subroots[number] for number in sorted(subroots)}
     for _ in range(DEPTH):
         changed.update(level)
         above: dict[int, bytes] = {}
@@ -443,17 +443,17 @@ def _above_one(left: bytes, right: bytes) -> bytes:
 
 
 def numbers(nodes: Sequence[bytes]) -> Iterator[int]:
-    """The pages that are not empty, ascending."""
-    return (number for number in range(PAGES) if nodes[PAGES + number])
+    """The buckets that are not empty, ascending."""
+    return (number for number in range(BUCKETS) if nodes[BUCKETS + number])
 
 
 class Tree:
-    """What a block makes of the tree: its root, and the pages and the nodes above them that it changed."""
+    """What a block makes of the tree: its root, and the buckets and the nodes above them that it changed."""
 
-    __slots__ = ("nodes", "pages", "root")
+    __slots__ = ("buckets", "nodes", "root")
 
-    def __init__(self, root: bytes, nodes: Mapping[int, bytes], pages: Mapping[int, Page]) -> None:
-        self.root, self.nodes, self.pages = root, nodes, pages
+    def __init__(self, root: bytes, nodes: Mapping[int, bytes], buckets: Mapping[int, Bucket]) -> None:
+        self.root, self.nodes, self.buckets = root, nodes, buckets
 
 
 def root_of(node: bytes) -> bytes:
@@ -461,30 +461,30 @@ def root_of(node: bytes) -> bytes:
     return node[1:] or EMPTY
 
 
-def prove(nodes: Sequence[bytes], path: bytes, key: bytes, page_of: Callable[[int], Page]) -> StateProof:
-    """LC-MRK-5, 6: the proof for a key whose path this is; `page_of` gives a page by its number."""
-    siblings, number, at = [], PAGES | number_of(path), 1
+def prove(nodes: Sequence[bytes], path: bytes, key: bytes, bucket_of: Callable[[int], Bucket]) -> StateProof:
+    """LC-MRK-5, 6: the proof for a key whose path this is; `bucket_of` gives a bucket by its number."""
+    siblings, number, at = [], BUCKETS | number_of(path), 1
     for shift in range(DEPTH - 1, -1, -1):
         if nodes[at][:1] != _FORK:
             break
         at = number >> shift
         siblings.append(nodes[at ^ 1][1:] or EMPTY)
-    # A page of a single record may stand where another would be: it is what shows that the other is empty.
-    while nodes[at] and at < PAGES:
+    # A bucket of a single record may stand where another would be: it is what shows that the other is empty.
+    while nodes[at] and at < BUCKETS:
         at = 2 * at if nodes[2 * at] else 2 * at + 1
-    page = page_of(at - PAGES) if nodes[at] else b""
-    return _prove_in(page, path, key, siblings)
+    bucket = bucket_of(at - BUCKETS) if nodes[at] else b""
+    return _prove_in(bucket, path, key, siblings)
 
 
-def _prove_in(page: Page, path: bytes, key: bytes, siblings: list[bytes]) -> StateProof:
-    """`siblings` are those above the page."""
-    page, above = _part(page, path)
-    siblings += [head_of(node.left if bit else node.right)[1:] or EMPTY for node, bit in above]
-    at, end, forks = _down(page, path, DEPTH + len(above))
+def _prove_in(bucket: Bucket, path: bytes, key: bytes, siblings: list[bytes]) -> StateProof:
+    """`siblings` are those above the bucket."""
+    bucket, above = _part(bucket, path)
+    siblings += [subroot_of(node.left if bit else node.right)[1:] or EMPTY for node, bit in above]
+    at, end, forks = _down(bucket, path, DEPTH + len(above))
     for start, cut, last, right in forks:
         first, after = (start + _BODY, cut) if right else (cut, last)
-        siblings.append(page[first + 1 : first + _HASH] if first < after else EMPTY)
-    found = page[at:end]
+        siblings.append(bucket[first + 1 : first + _HASH] if first < after else EMPTY)
+    found = bucket[at:end]
     if not found or key_of(found) == key:
         return StateProof(siblings, b"")
     return StateProof(siblings, _path_of(found) + _sha(found[_HASH + 1 + found[_HASH] :]).digest())
