@@ -9,7 +9,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from tests.conformance import content, genesis, keys, light, machine, peers, snapshots, texts, trees, wire
+from tests.conformance import content, genesis, keys, light, losses, machine, peers, snapshots, texts, trees, wire
 from tests.conformance import records as r
 from tests.conformance.checks import Refused
 from tests.conformance.wire import encode
@@ -178,6 +178,67 @@ def _state(case: dict[str, Any]) -> None:
 def _wrong_state(case: dict[str, Any]) -> None:
     value = None if case["value"] is None else unhex(case["value"])
     refuse(trees.check_key, unhex(case["root"]), unhex(case["key"]), value, unhex(case["proof"]))
+
+
+# --- losses -------------------------------------------------------------------------------------------------------------------
+
+
+def _loss_tree(case: dict[str, Any]) -> None:
+    values, told = value_of(case["losses"]), case["measurement"]
+    root = losses.tree(values)
+    equal([root.hash.hex(), root.total, len(values)], [told["root"], value_of(told["total"]), told["count"]], "the measurement")
+    equal(losses.mean(root.total, len(values)), value_of(told["mean"]), "the mean")
+    for start, end, *node in case.get("nodes", []):
+        found = losses.tree(values, start, end)
+        equal(
+            [found.hash.hex(), found.total, found.greatest], [node[0], *map(value_of, node[1:])], f"the node {start} to {end - 1}"
+        )
+
+
+def _loss_probe(case: dict[str, Any]) -> losses.Probe:
+    count = case["count"] if "count" in case else case["measurement"]["count"]
+    return losses.probe(unhex(case["beacon"]), unhex(case["job"]), case["audit"], case["round"], count)
+
+
+def _drawn_losses(case: dict[str, Any]) -> None:
+    probe = _loss_probe(case)
+    equal([probe.positions, probe.subtrees], [case["positions"], case["subtrees"]], "the probe")
+    spans = [list(losses.subtree(case["count"], number)) for number in probe.subtrees]
+    equal(spans, case["spans"], "the subtrees")
+
+
+def _check_opening(case: dict[str, Any]) -> list[int]:
+    told = case["measurement"]
+    measurement = unhex(told["root"]), value_of(told["total"]), told["count"]
+    return losses.check_opening(measurement, _loss_probe(case), unhex(case["opening"]))
+
+
+def _bad_losses(case: dict[str, Any]) -> None:
+    try:
+        losses.read_file(unhex(case["file"]))
+    except Refused as refused:
+        equal("INVALID" if isinstance(refused, losses.Invalid) else "BROKEN", case["vote"], "the vote")
+    else:
+        raise Disagrees("this should be refused")
+
+
+def _losses(vector: dict[str, Any]) -> Iterator[tuple[str, Case]]:
+    for number, case in enumerate(vector["trees"]):
+        yield f"tree {number}", partial(_loss_tree, case)
+    for case in vector["beyond"]:
+        yield case["why"], partial(refuse, losses.tree, value_of(case["losses"]))
+    for case in vector["means"]:
+        yield f"mean {case['total']} {case['count']}", partial(equal, losses.mean(case["total"], case["count"]), case["mean"], "it")
+    for number, case in enumerate(vector["probes"]):
+        yield f"probe {number}", partial(_drawn_losses, case)
+    for number, case in enumerate(vector["openings"]):
+        yield f"opening {number}", lambda case=case: equal(_check_opening(case), value_of(case["shown"]), "what is shown")
+    for case in vector["wrong"]:
+        yield f"opening {case['why']}", partial(refuse, _check_opening, case)
+    for number, case in enumerate(vector["files"]):
+        yield f"file {number}", lambda case=case: equal(losses.read_file(unhex(case["file"])), value_of(case["losses"]), "it")
+    for number, case in enumerate(vector["bad_files"]):
+        yield f"bad file {number}", partial(_bad_losses, case)
 
 
 # --- votes, certificates, final blocks ----------------------------------------------------------------------------------------
@@ -561,6 +622,7 @@ def _of_files() -> Iterator[tuple[str, str, Case]]:
         ("genesis", _geneses),
         ("snapshots", _snapshots),
         ("chain", _chain),
+        ("losses", _losses),
     ):
         for name, case_ in make(load(file)):
             yield file, name, case_
@@ -594,7 +656,7 @@ FILES = frozenset(
             "rounds",
             "content",
         ),
-        *("texts", "certificates", "genesis", "snapshots", "chain"),
+        *("texts", "certificates", "genesis", "snapshots", "chain", "losses"),
     )
 )
 """What is checked here. The encrypted file needs a cipher that the standard library lacks: the product's own tests check it."""

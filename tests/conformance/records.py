@@ -130,6 +130,15 @@ NOTED = Record("LogEvent", ("topic", text(0, 32)), ("ref", REF), ("data", items(
 RECEIPT = Record("Receipt", ("tx", HASH), ("code", UINT), ("events", items(OneOf(MOVED, NOTED))))
 LIST_PROOF = Record("ListProof", ("index", ANY_INTEGER), ("count", ANY_INTEGER), ("path", items(ANY_BYTES)))
 STATE_PROOF = Record("StateProof", ("siblings", items(ANY_BYTES)), ("other", ANY_BYTES))
+TOTAL = integer(-(2**63 - 1), 2**63 - 1, "-(2^63-1)..2^63-1")
+MEASUREMENT = Record("Measurement", ("root", HASH), ("total", TOTAL), ("count", integer(1, 2**20)))
+LOSS_NODE = Record("LossNode", ("hash", HASH), ("total", TOTAL), ("greatest", LOSS))
+OPENING = Record(
+    "Opening",
+    ("greatest", items(integer(0, 2**20 - 1), 0, 8)),
+    ("leaves", items(LOSS, 1, 48)),
+    ("siblings", items(LOSS_NODE, 0, 240)),
+)
 _PARAMS = (
     *("block_bytes", "block_txs", "block_work", "quota", "max_due", "max_due_work", "block_reward", "heartbeat", "max_step"),
     *("drift", "timeout_propose", "timeout_vote", "timeout_step", "timeout_max", "evidence_age"),
@@ -313,6 +322,9 @@ _ALONE = (
         RECEIPT,
         LIST_PROOF,
         STATE_PROOF,
+        MEASUREMENT,
+        LOSS_NODE,
+        OPENING,
         GENESIS_ACCOUNT,
         SECTION,
         GENESIS,

@@ -238,10 +238,10 @@ MAKERS: dict[str, Callable[[], list[bytes]]] = {
 
 def of(name: str) -> list[bytes]:
     """Valid examples of a target."""
-    from tests.fuzz import of_ledger, of_machines, of_snapshots
+    from tests.fuzz import of_ledger, of_losses, of_machines, of_snapshots
     from tests.fuzz.documents import DOCUMENTS
 
-    maker = (MAKERS | DOCUMENTS | of_machines.EXAMPLES | of_ledger.EXAMPLES | of_snapshots.EXAMPLES)[name]
+    maker = (MAKERS | DOCUMENTS | of_machines.EXAMPLES | of_ledger.EXAMPLES | of_losses.EXAMPLES | of_snapshots.EXAMPLES)[name]
     return maker()
 
 

@@ -45,10 +45,10 @@ def attempt(target: Target, data: bytes) -> bool:
 
 
 def _table() -> dict[str, Target]:
-    from tests.fuzz import of_chain, of_client, of_disk, of_ledger, of_machines, of_p2p, of_sandbox, of_snapshots
+    from tests.fuzz import of_chain, of_client, of_disk, of_ledger, of_losses, of_machines, of_p2p, of_sandbox, of_snapshots
 
     found: dict[str, Target] = {}
-    for module in (of_chain, of_p2p, of_sandbox, of_client, of_disk, of_machines, of_snapshots, of_ledger):
+    for module in (of_chain, of_p2p, of_sandbox, of_client, of_disk, of_machines, of_snapshots, of_ledger, of_losses):
         found |= module.TARGETS
     return found
 

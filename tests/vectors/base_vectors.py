@@ -21,6 +21,7 @@ from chain.ledger import snapshot, state_diff
 from chain.ledger.genesis import Genesis, GenesisAccount, Section
 from chain.ledger.state import Overlay, State
 from chain.ledger.tx import sign_tx
+from chain.losses import LossNode, Measurement, Opening
 from chain.merkle import list_root, prove_item
 from chain.node import messages as node
 from chain.params import MAX_PEER_MESSAGE, MAX_TX_BYTES, Params
@@ -97,6 +98,10 @@ def records() -> list[tuple[str, Any]]:
         ("Receipt", receipt),
         ("ListProof", prove_item([b"a", b"b", b"c"], 1)),
         ("StateProof", prove_key(None, b"a/x")),
+        ("Measurement", Measurement(H[1], -(2**63 - 1), 360)),
+        ("LossNode", LossNode(H[1], 2**63 - 1, -(10**18))),
+        ("Opening", Opening([0, 70_000], [-1, 10**18], [LossNode(H[2], 500, 300)])),
+        ("Opening", Opening([], [0], [])),
         ("Params", Params()),
         ("Section", Section(3, [1, 2**63 - 1])),
         ("MemberParams", membership.MemberParams()),

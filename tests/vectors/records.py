@@ -18,6 +18,7 @@ from chain.contracts import CONTRACTS
 from chain.contracts.membership import CaseRef
 from chain.host import BASE_STATE, HeldDue
 from chain.ledger import genesis, snapshot, state, state_diff
+from chain.losses import LossNode, Measurement, Opening
 from chain.merkle import ListProof, StateProof
 from chain.node import messages as node
 from chain.params import MAX_BLOCK_BYTES, MAX_PEER_MESSAGE, MAX_TX_BYTES
@@ -84,6 +85,7 @@ CHAPTERS: dict[str, tuple[type, ...]] = {
             ]
         ),
     ),
+    "Losses of an evaluation": (Measurement, LossNode, Opening),
     "Messages of contracts": tuple(kind for c in CONTRACTS for kind in c.messages),
     "Peers: channel NODE": (*(node.SyncBlock, node.ExecutedBlock, snapshot.Offer), *node.Message.__args__),  # type: ignore[attr-defined]
     "Peers: channel PEERS": (wire.PeerAddresses, *wire.PeersMessage.__args__, tls.Binding),  # type: ignore[attr-defined]
@@ -145,8 +147,9 @@ def _span(low: int, high: int | None, none: str = "") -> str:
 
 
 def _number(value: int) -> str:
-    known = {10**18: "10^18", -(10**18): "-10^18", -(2**63): "-2^63", 2**63 - 1: "2^63-1", 2**31 - 1: "2^31-1", 2**32 - 1: "2^32-1"}
-    return known.get(value, str(value))
+    known = {10**18: "10^18", 2**63: "2^63", 2**63 - 1: "2^63-1", 2**31 - 1: "2^31-1", 2**32 - 1: "2^32-1"}
+    text = known.get(abs(value), str(abs(value)))
+    return text if value >= 0 else f"-({text})" if value == 1 - 2**63 else f"-{text}"
 
 
 def notation(of: Any) -> str:

@@ -20,6 +20,15 @@ from chain.ledger.snapshot import ValidatorSetChange, check_signed, decode_subro
 from chain.ledger.state import State
 from chain.ledger.transition import chain_record
 from chain.ledger.tx import _SIGNED
+from chain.losses import (
+    BadOpening,
+    LossesOutOfRange,
+    LossTree,
+    Measurement,
+    Opening,
+    check_opening,
+    draw_probe,
+)
 from chain.merkle import ListProof, StateProof, check_item, check_key
 from chain.node.candidates import execute
 from chain.node.messages import decode_message as decode_node_message
@@ -36,6 +45,7 @@ from chain.types import (
 )
 from client.work import hidden
 from p2p.wire import parse_peers
+from sandbox.losses import LossesBroken, LossesInvalid, parse_losses
 from tests.vectors import records
 from tests.vectors.test_vectors import FOLDER
 
@@ -98,6 +108,36 @@ def test_wrong_state_proofs(case: dict[str, Any]) -> None:
     value = None if case["value"] is None else unhex(case["value"])
     proof = decode(StateProof, unhex(case["proof"]), LIMIT)
     assert not check_key(unhex(case["root"]), unhex(case["key"]), value, proof)
+
+
+# --- losses -------------------------------------------------------------------------------------------------------------------
+
+LOSSES = load("losses")
+
+
+def integer(value: Any) -> int:
+    return int(value["int"]) if isinstance(value, dict) else int(value)
+
+
+@pytest.mark.parametrize("case", LOSSES["beyond"], ids=lambda c: c["why"])
+def test_losses_that_no_vote_can_say(case: dict[str, Any]) -> None:
+    with pytest.raises(LossesOutOfRange):
+        LossTree([integer(loss) for loss in case["losses"]])
+
+
+@pytest.mark.parametrize("case", LOSSES["wrong"], ids=lambda c: c["why"])
+def test_wrong_openings(case: dict[str, Any]) -> None:
+    told = case["measurement"]
+    measurement = Measurement(unhex(told["root"]), integer(told["total"]), told["count"])
+    probe = draw_probe(unhex(case["beacon"]), unhex(case["job"]), case["audit"], case["round"], measurement.count)
+    with pytest.raises(BadOpening):
+        check_opening(measurement, probe, decode(Opening, unhex(case["opening"]), LIMIT))
+
+
+def test_bad_files_of_losses() -> None:
+    for case in LOSSES["bad_files"]:
+        with pytest.raises({"INVALID": LossesInvalid, "BROKEN": LossesBroken}[case["vote"]]):
+            parse_losses(unhex(case["file"]))
 
 
 # --- texts --------------------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from tests.vectors import (
     client_vectors,
     content_vectors,
     execution_vectors,
+    loss_vectors,
     peer_vectors,
     snapshot_vectors,
 )
@@ -46,6 +47,7 @@ MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
     "executions": execution_vectors.executions,
     "snapshots": snapshot_vectors.snapshots,
     "hidden-file": client_vectors.hidden_file,
+    "losses": loss_vectors.losses,
 }
 
 
