@@ -1,0 +1,30 @@
+"""`python -m tests.settlement --jobs 300000 --first 0`: the fuzzer of the second settlement, with the rows that it reached."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from .fuzz import play_jobs
+from .rows import ROWS
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=10_000)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    options = parser.parse_args()
+    began = time.monotonic()
+    report = play_jobs(options.jobs, options.first)
+    seconds = time.monotonic() - began
+    for row, words in ROWS.items():
+        print(f"{report.rows[row]:>10}  {row:<26} {words}")
+    print(f"{report.jobs} jobs in {report.graphs} graphs (seeds {report.first}..{report.last}), {report.blocks} blocks,")
+    print(f"{report.messages} messages, {report.bans} bans, in {seconds:.0f} s: {1_000 * seconds / report.jobs:.2f} ms a job")
+    print("ends:", ", ".join(f"{state} {count}" for state, count in sorted(report.ends.items())))
+    print("at most:", ", ".join(f"{count} {name}" for name, count in report.most.items()))
+    print("not reached:", ", ".join(report.missed()) or "nothing")
+
+
+if __name__ == "__main__":
+    main()
