@@ -14,12 +14,11 @@ from chain.host.terms import Limits
 from chain.ledger.state import Overlay
 from chain.ledger.state import State as LedgerState
 from client.config import WorkConfig
-from client.contracts.job.events import JobsChanged
 from client.contracts.job.verifier import Verifier
 from client.contracts.job.worker import Worker
-from client.work.events import Chain
+from client.work.events import Chain, Changed
 from tests.unit.work_kit import Chain as Ground
-from tests.unit.work_kit import TypedChanges, posting
+from tests.unit.work_kit import job_changes, posting, recalled
 
 _HUGE = Limits(cpus_milli=1_000, mem_mb=4_194_304, train_s=20, eval_s=5, model_cap=4_096, tmp_mb=8, threads=1)
 _JOB = Job(1, 0, 0, [], [], 0, b"", 0, 0, 0, 0, [], [], 0, 0, 0, 0)
@@ -47,19 +46,19 @@ class ManyJobsFigure:
 def many_jobs(jobs: int) -> ManyJobsFigure:
     """`jobs` live postings, half of which this node would take, and a seat among as many audits. Raises `RuntimeError`."""
     ground = Ground(["a", "b", "c"], ["boss", "w"])
-    state, clock, me = ground.state, ground.clock, ground.ids["w"]
+    state, clock, me = ground.state, ground.clock, recalled(ground, "w")
     for start in range(0, jobs, _EACH):
         _post(state, start, min(_EACH, jobs - start), clock)
     gc.freeze()  # as the daemon does at its start
-    worker, verifier = Worker(me, WorkConfig(enabled=True)), Verifier(ground.ids["a"], WorkConfig())
-    changes = TypedChanges(state)
+    worker, verifier = Worker(me), Verifier(recalled(ground, "a", WorkConfig()))
+    changes = job_changes(ground)
     told = []
     while (moved := changes.take()) is not None:
         told.append(_timed(lambda given=moved: (worker.handle(given), verifier.handle(given))))
     looks = [_timed(lambda: worker.handle(Chain(state, clock))) for _ in range(_LOOKS)]
     seats = [_timed(lambda: verifier.handle(Chain(state, clock))) for _ in range(_LOOKS)]
-    worker = Worker(me, WorkConfig(enabled=True))
-    worker.handle(JobsChanged(state, tuple(key[2:] for key in state.keys(b"j/")), (), True))
+    worker = Worker(me)
+    worker.handle(Changed(state, tuple(records.job_key(key[2:]) for key in state.keys(b"j/")), True))
     job = _post(state, jobs, 1, clock, bounty=10**9)
     found: list[object] = []
     began = time.perf_counter()
@@ -67,7 +66,7 @@ def many_jobs(jobs: int) -> ManyJobsFigure:
         worker.handle(moved)
     found += worker.handle(Chain(state, clock))
     took = time.perf_counter() - began
-    if not any(getattr(effect, "job", b"") == job for effect in found):
+    if not any(getattr(effect, "ref", b"") == job for effect in found):
         raise RuntimeError("the worker did not find the best-paying job")
     ms = 1_000.0
     return ManyJobsFigure(jobs, ms * sorted(told)[len(told) * 99 // 100], sum(told), ms * max(looks), ms * max(seats), ms * took)

@@ -16,8 +16,9 @@ import pytest
 from chain.contracts.job import messages, records, settle
 from chain.contracts.job.messages import Ballot
 from chain.contracts.job.rules import HiddenVote, VoteCode
+from client.contracts.job import ballots
+from client.contracts.job.judging import CaseJudge
 from client.contracts.job.verifier import Verifier
-from client.contracts.job.work import VerifierMachine, WorkerMachine
 from client.contracts.job.worker import Worker
 from client.work.artifacts import Images, Models, Pins
 from client.work.database import Intent, WorkDatabase
@@ -164,7 +165,7 @@ def _silent(*_: object) -> list[object]:
     return []
 
 
-def _always_ok(_self: Verifier, _duty: object, candidate: Any, hidden: HiddenVote, hidden_loss: int) -> Ballot:
+def _always_ok(_seat: object, candidate: Any, hidden: HiddenVote, hidden_loss: int) -> Ballot:
     return Ballot(int(VoteCode.OK), candidate.loss, candidate.public[1], int(hidden), hidden_loss)
 
 
@@ -180,11 +181,11 @@ def _misdirected(work: Any, claimant: bytes) -> None:
 
 
 BROKEN: dict[str, tuple[object, str, object, str]] = {
-    "votes are not opened": (VerifierMachine, "_open", _silent, ""),
-    "claims are not revealed": (WorkerMachine, "_reveal", _silent, ""),
-    "models are not served": (WorkerMachine, "_publish", _silent, ""),
-    "every claim is found right": (Verifier, "_measurement", _always_ok, "false loss"),
-    "nobody is judged": (Verifier, "_judge", lambda *_: [], "false loss"),
+    "votes are not opened": (Verifier, "_open", _silent, ""),
+    "claims are not revealed": (Worker, "_reveal", _silent, ""),
+    "models are not served": (Worker, "_publish", _silent, ""),
+    "every claim is found right": (ballots, "measurement", _always_ok, "false loss"),
+    "nobody is judged": (CaseJudge, "look", _silent, "false loss"),
     "models are kept": (Models, "drop", _nothing, ""),
     "pins are kept": (Pins, "release", _nothing, ""),
     "images are kept": (Images, "release", _nothing, ""),

@@ -16,7 +16,8 @@ from chain.contracts.job.messages import Ballot, Claim, CommitVote, Reveal
 from chain.host import terms
 from chain.types import parse_loss
 from client.contracts.job import secrets
-from client.contracts.job.work import VerifierMachine, WorkerMachine
+from client.contracts.job.verifier import Verifier
+from client.contracts.job.worker import Worker
 from client.work import WorkConfig
 from client.work.artifacts import cid_of_file
 from client.work.database import KEEP_MS, IntentState, WorkDatabase, WorkDatabaseError
@@ -93,11 +94,13 @@ def test_the_machines_know_what_a_book_of_version_1_says(tmp_path: Path) -> None
     book = WorkDatabase(restored(tmp_path / "work.db", OF_1.read_text()), CHAIN, ME)
     pending = [(intent.kind, intent.key, intent.ref) for intent in book.pending()]
     known = Recalled(ME, CHAIN, WorkConfig(), bytes, book.secrets(), book.attempts(2), pending)
-    worker, verifier = WorkerMachine(known).worker, VerifierMachine(known).verifier
-    assert (worker._claims, worker._claiming) == ({b"\x01" * 32: JOB, b"\x02" * 32: JOB}, {JOB})
+    worker, verifier = Worker(known), Verifier(known)
+    assert {key: claim.ref for key, claim in worker._claims.items()} == {b"\x01" * 32: JOB, b"\x02" * 32: JOB}
+    assert worker._claiming == {JOB}
     assert {job: race.used for job, race in worker._progress_of.items()} == {JOB: {1, 2}, OTHER: set()}
-    assert verifier._votes == {(OTHER, 0, 1): b"\x21" * 32, (OTHER, 0, 2): b"\x22" * 32}
-    assert verifier._false == {(b"a" * 20, OTHER)}
+    sealed = {seat: vote.commitment for seat, vote in verifier._votes.items()}
+    assert sealed == {(OTHER, 0, 1): b"\x21" * 32, (OTHER, 0, 2): b"\x22" * 32}
+    assert verifier._judge._measured == {(b"a" * 20, OTHER)}
     book.close()
 
 

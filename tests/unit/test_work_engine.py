@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from chain.contracts.job import Image, ImageKind, PostJob
-from client.contracts.job.events import StartEvaluate, StartSelfCheck, StartTrain
 from client.contracts.job.runs import evaluate_spec, train_spec, wanted_image
 from client.work import WorkConfig
 from client.work.artifacts import Images, Models, Pins, cid_of_file
 from client.work.database import WorkDatabase
 from client.work.engine import MAX_PROGRESS, MAX_RUNS, RunLog, ThreadedSandbox
-from client.work.events import Model, WantedImage
+from client.work.events import WantedImage
 from p2p.content.cid import parse
 from sandbox import (
     BadImage,
@@ -136,11 +136,12 @@ def test_the_record_of_runs_is_bounded_and_keeps_those_under_way() -> None:
 def test_every_verifier_hands_its_job_the_same_and_a_self_check_differs_only_in_the_probe(tmp_path: Path) -> None:
     terms = posting(0, params='{"x":1}')
     seed = int.from_bytes(JOB[:8], "big")
-    of_a = evaluate_spec(terms, StartEvaluate("verify-1", (JOB, 0, 1), 0, tmp_path / "a", None, seed, 99, IMAGE, 12.5))
-    of_b = evaluate_spec(terms, StartEvaluate("verify-2", (JOB, 0, 1), 0, tmp_path / "b", None, seed, 99, IMAGE, 9.0))
-    own = evaluate_spec(terms, StartSelfCheck("check-1", JOB, 1, Model(tmp_path / "a", b"", 1), 7, IMAGE, 5.0))
+    of_a = evaluate_spec(terms, run="verify-1", image_id=IMAGE, model=tmp_path / "a", seed=seed, probe=99, wall_s=12.5)
+    of_b = evaluate_spec(terms, run="verify-2", image_id=IMAGE, model=tmp_path / "b", seed=seed, probe=99, wall_s=9.0)
+    own = evaluate_spec(terms, run="check-1", image_id=IMAGE, model=tmp_path / "a", seed=seed, probe=7, wall_s=5.0)
 
-    def shown(s: RunSpec) -> tuple[Any, ...]:
+    def shown(s: RunSpec | str) -> tuple[Any, ...]:
+        assert isinstance(s, RunSpec)
         return (s.phase, s.seed, s.probe, s.budget_s, s.threads, s.limits.mem_mb, s.params)
 
     assert shown(of_a) == shown(of_b) == ("evaluate", seed, 99, 5, 1, 64, '{"x":1}')
@@ -148,8 +149,15 @@ def test_every_verifier_hands_its_job_the_same_and_a_self_check_differs_only_in_
 
 
 def test_a_training_is_told_less_than_its_wall_clock() -> None:
-    found = train_spec(posting(0), StartTrain("train-1", JOB, 1, 5, IMAGE, 10.0))
+    found = train_spec(posting(0), run="train-1", image_id=IMAGE, seed=5, wall_s=10.0)
+    assert isinstance(found, RunSpec)
     assert (found.phase, found.seed, found.budget_s, found.limits.wall_s, found.inputs) == ("train", 5, 9, 10.0, {})
+
+
+def test_a_posting_that_no_container_can_be_started_for_says_why() -> None:
+    terms = posting(0)
+    small = structs.replace(terms, limits=structs.replace(terms.limits, mem_mb=1))
+    assert str(train_spec(small, run="train-1", image_id=IMAGE, seed=5, wall_s=10.0)).startswith("the posting cannot be run: ")
 
 
 # --- material ------------------------------------------------------------------------------------------------------------------

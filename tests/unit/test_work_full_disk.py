@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from client.contracts.job.work import WorkerMachine
+from client.contracts.job.worker import Worker
 from tests.unit.test_work_graph import VALIDATORS, Graph, tmp_path
 from tests.unit.work_kit import FullDisk, blocks, machine, run_virtual, working
 
@@ -63,7 +63,7 @@ def outage(tmp_path: Path, start: int, logged: list[structlog.typing.EventDict],
         works = [node.work for node in graph.nodes.values() if node.work is not None]
         await blocks(
             graph.chain,
-            lambda: not any(w._outbox.waiting or machine(w, WorkerMachine).worker._progress_of or w._images.refs for w in works),
+            lambda: not any(w._outbox.waiting or machine(w, Worker)._progress_of or w._images.refs for w in works),
             60,
         )
         over = True

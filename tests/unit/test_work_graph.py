@@ -26,7 +26,7 @@ from chain.host import account_key
 from chain.host.terms import model_id
 from chain.types import parse_loss
 from client.contracts.job import secrets
-from client.contracts.job.work import WorkerMachine
+from client.contracts.job.worker import Worker
 from client.work import WorkConfig, hidden
 from client.work.events import Chain as Look
 from client.work.events import Changed
@@ -293,7 +293,7 @@ def test_runs_are_shown_bounded_and_can_be_cancelled(tmp_path: Path) -> None:
         assert (shown["state"], shown["reason"]) == ("cancelled", "cancelled by the operator")
         assert not node.work.cancel_run(run["id"])
         assert shown["progress"]
-        assert machine(node.work, WorkerMachine).worker.explain(graph.chain.state, job, graph.chain.clock) is None
+        assert machine(node.work, Worker).explain(graph.chain.state, job, graph.chain.clock) is None
         await graph.stop()
 
     run_virtual(main())

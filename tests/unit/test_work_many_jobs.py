@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pytest
 
 from chain.contracts.job import Limits, PostJob, records
-from chain.contracts.job.messages import HiddenSet
+from chain.contracts.job.messages import HiddenSet, RevealKey
 from chain.contracts.job.records import AuditRound, ContractorRecord, Job, JobState, Live, Posting, Seat
 from chain.crypto import account_id, sha256
 from chain.host import Reader
 from chain.ledger import state as ledger_state
 from chain.ledger.state import Overlay
-from client.contracts.job.contractor import Contractor as ContractorDuty
-from client.contracts.job.events import FetchImage, FetchModel, JobsChanged, RevealHiddenKey, StartTrain
-from client.contracts.job.events import JobEffect as Effect
+from client.contracts.job import secrets
+from client.contracts.job.contractor import Contractor
 from client.contracts.job.verifier import MAX_AHEAD, MAX_AHEAD_OF_ONE, Verifier
 from client.contracts.job.worker import MAX_FAILURES, Worker
-from client.work.changes import MAX_PIECE
+from client.work.changes import MAX_PIECE, JobChanges
+from client.work.events import BringImage, Changed, Effect, FetchContent, ImageFailed, ImageReady, Kept, StartRun, Submit
 from client.work.events import Chain as Look
-from client.work.events import ImageFailed, ImageReady
+from client.work.machine import Machine
 from client.work.order import FairQueue
-from tests.unit.work_kit import Chain, TypedChanges, key_of, posting, tell, working
+from tests.unit.work_kit import Chain, Told, bring, job_changes, key_of, posting, recalled, working
 
 MANY = 12_000
 IMAGE = "sha256:" + "cd" * 32
@@ -90,21 +90,30 @@ class Ground:
         return posting(self.chain.clock + 600_000, **changes)
 
 
-class Following:
-    """A worker or a verifier of identity `name`, told what blocks change."""
+M = TypeVar("M", bound=Machine)
 
-    def __init__(self, ground: Ground, machine: Worker | Verifier) -> None:
+
+class Following(Generic[M]):
+    """A machine that is told what blocks change."""
+
+    def __init__(self, ground: Ground, machine: M) -> None:
         self.ground, self.machine = ground, machine
-        self.told = tell(ground.chain, machine, None)
+        self.told = Told(ground.chain, machine)
+        self.told.catch_up()
 
     def look(self) -> tuple[list[Effect], Counting]:
-        tell(self.ground.chain, self.machine, self.told)
+        self.told.catch_up()
         reader = Counting(self.ground.chain.state)
-        return self.machine.handle(Look(reader, self.ground.chain.clock)), reader
+        return list(self.machine.handle(Look(reader, self.ground.chain.clock))), reader
 
 
-def worker(ground: Ground, **config: Any) -> Following:
-    return Following(ground, Worker(ground.chain.ids["w"], working(**config)))
+def worker(ground: Ground, **config: Any) -> Following[Worker]:
+    return Following(ground, Worker(recalled(ground.chain, "w", working(**config))))
+
+
+def brought(effects: list[Effect]) -> list[bytes]:
+    """The jobs whose images are asked for."""
+    return [effect.ref for effect in effects if isinstance(effect, BringImage)]
 
 
 @pytest.mark.parametrize("count", [100, MANY])
@@ -114,7 +123,7 @@ def test_a_worker_finds_the_one_job_it_takes_among_any_number_that_it_does_not(c
     honest = ground.chain.post("boss")
     ground.many(count // 2, stranger(2), ground.terms(bounty=10**9, limits=HUGE))
     effects, reader = worker(ground).look()
-    assert effects == [FetchImage(honest)]
+    assert effects == [bring(ground.chain, honest)]
     assert reader.reads < 20
     assert reader.scans == 0
 
@@ -125,7 +134,7 @@ def test_the_best_paying_job_comes_first_wherever_its_id_stands() -> None:
     best = ground.post(stranger(2), ground.terms(bounty=5_000))
     ground.many(100, stranger(3), ground.terms(bounty=2_000))
     effects, reader = worker(ground).look()
-    assert effects[0] == FetchImage(best)
+    assert effects[0] == bring(ground.chain, best)
     assert reader.reads < 20
 
 
@@ -136,10 +145,10 @@ def test_a_contractor_whose_images_cannot_be_had_does_not_keep_a_worker_from_the
     w = worker(ground)
     effects, _ = w.look()
     # One image of the best payer, and one of the next contractor: they do not wait for each other.
-    assert [e.job in spam for e in effects if isinstance(e, FetchImage)] == [True, False]
+    assert [job in spam for job in brought(effects)] == [True, False]
     w.machine.handle(ImageReady(honest, IMAGE))
     effects, _ = w.look()
-    assert [e.job for e in effects if isinstance(e, StartTrain)] == [honest]
+    assert [e.ref for e in effects if isinstance(e, StartRun)] == [honest]
 
 
 def test_what_was_given_up_puts_its_contractor_behind_the_others() -> None:
@@ -147,17 +156,17 @@ def test_what_was_given_up_puts_its_contractor_behind_the_others() -> None:
     spam = set(ground.many(50, stranger(1), ground.terms(bounty=10**9)))
     honest = [ground.post(stranger(n), ground.terms(bounty=1_000)) for n in (2, 3)]
     w = worker(ground)
-    (first, *_) = [e.job for e in w.look()[0] if isinstance(e, FetchImage)]
+    (first, *_) = brought(w.look()[0])
     assert first in spam
     w.machine.handle(ImageFailed(first, "nobody serves it", True))
     effects, reader = w.look()
-    assert [e.job for e in effects if isinstance(e, FetchImage)] == [honest[1]]
+    assert brought(effects) == [honest[1]]
     assert reader.reads < 40
     # It is behind, not banned: with nobody else it has its turn.
     for job in honest:
         w.machine.handle(ImageFailed(job, "nobody serves it", True))
     effects, _ = w.look()
-    assert {e.job in spam for e in effects if isinstance(e, FetchImage)} == {True}
+    assert {job in spam for job in brought(effects)} == {True}
 
 
 def test_images_are_fetched_ahead_for_one_run_more_than_there_are_places() -> None:
@@ -168,7 +177,7 @@ def test_images_are_fetched_ahead_for_one_run_more_than_there_are_places() -> No
     asked: list[bytes] = []
     for _ in range(10):
         ground.chain.block(3_000)
-        found = [e.job for e in w.look()[0] if isinstance(e, FetchImage)]
+        found = brought(w.look()[0])
         asked += found
         for job in found:
             w.machine.handle(ImageReady(job, IMAGE))
@@ -187,7 +196,7 @@ def test_a_contractor_with_a_bad_record_is_left_out_until_the_record_is_better()
     assert reader.reads < 10
     ground.put([(records.contractor_key(poster), ContractorRecord(9, 3, 3, 0, 0))])
     effects, _ = w.look()
-    assert [e.job in jobs for e in effects if isinstance(e, FetchImage)] == [True]
+    assert [job in jobs for job in brought(effects)] == [True]
 
 
 def test_jobs_whose_time_is_over_are_left_behind_a_few_at_a_time() -> None:
@@ -201,7 +210,7 @@ def test_jobs_whose_time_is_over_are_left_behind_a_few_at_a_time() -> None:
     while honest not in seen:
         effects, reader = w.look()
         assert reader.reads < 400
-        seen += [e.job for e in effects if isinstance(e, FetchImage)]
+        seen += brought(effects)
         looks += 1
     assert looks <= 4
 
@@ -225,10 +234,10 @@ def test_a_verifier_finds_its_seat_among_any_number_of_audits(count: int) -> Non
             (records.seat_key(job, 0, 1, me), Seat([0], b"", [], False, 0)),
         ]
     )
-    verifier = Following(ground, Verifier(me, working()))
+    verifier = Following(ground, Verifier(recalled(ground.chain, "a")))
     effects, reader = verifier.look()
-    assert [type(e) for e in effects] == [FetchImage, FetchModel]
-    assert {getattr(e, "job", job) for e in effects} == {job}
+    assert [type(e) for e in effects] == [BringImage, FetchContent]
+    assert {getattr(e, "ref", b"") for e in effects} == {job}
     assert reader.reads < 40
     assert reader.scans == 0
 
@@ -240,9 +249,9 @@ def test_images_are_fetched_ahead_of_audits_for_many_contractors_and_within_a_bo
     owner = dict.fromkeys(ground.many(MANY, stranger(1), terms, JobState.REVEAL, deadline=soon), 1)
     for number in range(2, 10):
         owner |= dict.fromkeys(ground.many(10, stranger(number), terms, JobState.REVEAL, deadline=soon + number), number)
-    verifier = Following(ground, Verifier(ground.chain.ids["a"], working()))
+    verifier = Following(ground, Verifier(recalled(ground.chain, "a")))
     effects, reader = verifier.look()
-    of = Counter(owner[e.job] for e in effects if isinstance(e, FetchImage))
+    of = Counter(owner[job] for job in brought(effects))
     assert of.total() == MAX_AHEAD
     assert max(of.values()) == MAX_AHEAD_OF_ONE
     assert reader.reads < 60
@@ -255,19 +264,24 @@ def test_a_contractor_opens_its_hidden_data_among_any_number_of_jobs() -> None:
     hidden = [HiddenSet(b"\x01\x55\x12\x20" + b"h" * 32, sha256(b"plain"), sha256(bytes(32)), 50)]
     ground.many(MANY, stranger(1), ground.terms(), JobState.KEY)
     job = ground.post(me, ground.terms(hidden=hidden), JobState.KEY)
-    duty, changes = ContractorDuty(me), TypedChanges(ground.chain.state)
-    while (moved := changes.take()) is not None:
-        duty.moved(moved)
-    reader = Counting(ground.chain.state)
-    assert duty.duties(reader, {sha256(bytes(32))}) == [RevealHiddenKey(job, sha256(bytes(32)))]
+    contractor = Following(ground, Contractor(recalled(ground.chain, "boss", secrets=[secrets.of_key(bytes(32))])))
+    effects, reader = contractor.look()
+    assert effects == [Submit("job", f"key:{job.hex()}", job, RevealKey(job, bytes(32)))]
     assert reader.reads == 1
-    assert duty.duties(reader, set()) == []
+    assert contractor.look()[0] == []
+    without = Following(ground, Contractor(recalled(ground.chain, "boss")))
+    assert without.look()[0] == []
+    without.machine.handle(Kept(secrets.of_key(bytes(32))))
+    assert without.look()[0] == effects
 
 
 # --- what is told ---------------------------------------------------------------------------------------------------------------
 
 
-def all_of(changes: TypedChanges) -> list[JobsChanged]:
+JOB = records.job_key(b"")
+
+
+def all_of(changes: JobChanges) -> list[Changed]:
     found = []
     while (moved := changes.take()) is not None:
         found.append(moved)
@@ -277,30 +291,30 @@ def all_of(changes: TypedChanges) -> list[JobsChanged]:
 def test_every_live_job_is_told_once_at_the_start_and_then_what_moves_in_small_pieces() -> None:
     ground = Ground()
     jobs = ground.many(1_000, stranger(1), ground.terms())
-    changes = TypedChanges(ground.chain.state)
+    changes = job_changes(ground.chain)
     assert not changes.complete
     pieces = all_of(changes)
     assert changes.complete
-    assert sorted(job for moved in pieces for job in moved.jobs) == sorted(jobs)
+    assert sorted(job for moved in pieces for job in moved.under(JOB)) == sorted(jobs)
     assert [moved.anew for moved in pieces] == [True] + [False] * (len(pieces) - 1)
-    assert max(len(moved.jobs) + len(moved.contractors) for moved in pieces) == MAX_PIECE
+    assert max(len(moved.keys) for moved in pieces) == MAX_PIECE
     assert changes.take() is None
     ground.put(
         [(records.job_key(jobs[7]), EMPTY_JOB.__class__(2, *[getattr(EMPTY_JOB, f) for f in EMPTY_JOB.__struct_fields__[1:]]))]
     )
-    assert [moved.jobs for moved in all_of(changes)] == [(jobs[7],)]
+    assert [moved.under(JOB) for moved in all_of(changes)] == [(jobs[7],)]
 
 
 def test_a_node_that_did_not_look_for_long_is_told_every_live_job_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_state, "MAX_FED", 100)
     ground = Ground()
-    changes = TypedChanges(ground.chain.state)
+    changes = job_changes(ground.chain)
     all_of(changes)
     jobs = ground.many(150, stranger(1), ground.terms())
     assert not changes.complete
     pieces = all_of(changes)
     assert pieces[0].anew
-    assert sorted(job for moved in pieces for job in moved.jobs) == sorted(jobs)
+    assert sorted(job for moved in pieces for job in moved.under(JOB)) == sorted(jobs)
 
 
 # --- the order ------------------------------------------------------------------------------------------------------------------
@@ -360,9 +374,9 @@ def test_failures_that_are_over_are_blamed_once() -> None:
     w = worker(ground)
     for _ in range(MAX_FAILURES):
         ground.chain.block(60_000)
-        assert FetchImage(job) in w.look()[0]
+        assert job in brought(w.look()[0])
         w.machine.handle(ImageFailed(job, "for now", False))
     ground.chain.block(60_000)
-    assert FetchImage(job) not in w.look()[0]
-    assert w.machine.explain(ground.chain.state, job, ground.chain.clock) is not None  # type: ignore[union-attr]
-    assert w.machine._progress_of[other].asked  # type: ignore[union-attr]
+    assert job not in brought(w.look()[0])
+    assert w.machine.explain(ground.chain.state, job, ground.chain.clock) is not None
+    assert w.machine._progress_of[other].asked

@@ -19,15 +19,16 @@ from chain.codec import encode
 from chain.contracts.credits import Transfer
 from chain.contracts.job.messages import Ballot, Claim, CommitVote, claim_commitment, vote_commitment
 from chain.contracts.job.messages import Reveal as RevealMessage
-from chain.contracts.job.records import seat_key
+from chain.contracts.job.records import Posting, posting_key, seat_key
 from chain.contracts.membership import JudgeCase
 from chain.errors import InvalidTx, TxCode
 from chain.host import Reader
 from chain.host.terms import model_id
 from client.contracts.job import secrets
-from client.contracts.job.events import CommitBallots, OpenBallots, RevealClaim, SubmitClaim
+from client.contracts.job.ballots import CandidateProgress, SeatProgress
 from client.contracts.job.secrets import VoteSecret
-from client.contracts.job.work import VerifierMachine, WorkerMachine
+from client.contracts.job.verifier import Verifier
+from client.contracts.job.worker import Worker
 from client.work import WorkConfig
 from client.work.database import Intent, IntentState, WorkDatabase, WorkDatabaseError
 from client.work.events import Model, Secret, SecretRefused, Submit
@@ -85,17 +86,30 @@ class Desk:
         fates = ledger_statuses_of(find_slices())
         self.outbox = Outbox(self.book, self.ledger, fates, now=now, executor=executor, settled=told)
         known = Recalled(chain.ids[name], chain.chain_id, WorkConfig(), os.urandom, self.book.secrets())
-        self.worker, self.verifier = WorkerMachine(known), VerifierMachine(known)
-        self.worker._reader = self.verifier._reader = chain.state
+        self.worker, self.verifier = Worker(known), Verifier(known)
 
-    async def say(self, effect: Any) -> list[Any]:
-        """What a machine of the job contract wants of the outbox: done as the driver does it. The outbox's answers."""
-        machine = self.verifier if isinstance(effect, CommitBallots | OpenBallots) else self.worker
-        answers = [await self.outbox.submit(submit) for submit in machine._said([effect]) if isinstance(submit, Submit)]
-        for answer in answers:
-            if answer is not None:
-                machine.handle(answer)
-        return answers
+    async def say(self, submit: Submit) -> Any:
+        """What a machine of the job contract wants of the outbox: done as the driver does it. The outbox's answer."""
+        answer = await self.outbox.submit(submit)
+        if answer is not None:
+            machine = self.verifier if answer.secret.kind == secrets.VOTE else self.worker
+            machine.handle(answer)
+        return answer
+
+    def claim(self, job: bytes, folder: Path, loss: int = 500) -> Submit:
+        path = folder / "model"
+        path.write_bytes(b"weights")
+        return self.worker._claim(job, loss, Model(path, CID, 7))
+
+    def ballots(self, seat: secrets.Seat, ballot: Ballot, claimant: bytes) -> Submit:
+        """Of the verifier, about the one candidate of a seat."""
+        candidate = CandidateProgress(claimant, 10**8, ballot=ballot)
+        posted = self.chain.state.get(posting_key(seat[0]))
+        assert isinstance(posted, Posting)
+        duty = SeatProgress(seat, posted.terms, 0, 0, 0, 0, hidden=False, candidates=[candidate])
+        (submit,) = self.verifier._commit(duty)
+        assert isinstance(submit, Submit)
+        return submit
 
     async def life(self, work: Any) -> bool:
         """Until everything is settled: true; or until it is killed: false."""
@@ -117,12 +131,6 @@ class Desk:
         finally:
             await self.outbox.stop()
             self.book.close()
-
-
-def claim_effect(job: bytes, folder: Path, loss: int = 500) -> SubmitClaim:
-    path = folder / "model"
-    path.write_bytes(b"weights")
-    return SubmitClaim(job, 1, loss, Model(path, CID, 7))
 
 
 async def kill_everywhere(folder: Path, chain: Callable[[], Chain], work: Any, check: Callable[[Chain], None]) -> int:
@@ -156,7 +164,7 @@ def test_a_claim_stands_once_and_can_be_revealed_wherever_the_node_was_killed(fo
     async def work(desk: Desk, here: Path) -> None:
         job = job_of(desk.chain)
         if not desk.book.secrets():  # as the worker does: what is stored is not claimed anew
-            await desk.say(claim_effect(job, here))
+            await desk.say(desk.claim(job, here))
 
     def check(chain: Chain) -> None:
         job = job_of(chain)
@@ -181,7 +189,7 @@ def test_the_salt_is_on_the_disk_before_the_commitment_is_on_its_way(folder: Pat
             return offer(name, ops, lane)
 
         chain.offer = watched  # type: ignore[method-assign]
-        assert await desk.life(lambda d: d.say(claim_effect(job_of(chain), folder)))
+        assert await desk.life(lambda d: d.say(d.claim(job_of(chain), folder)))
         assert seen == [1]
 
     run_virtual(main())
@@ -191,13 +199,13 @@ def test_a_claim_that_was_stored_opens_after_a_restart(folder: Path) -> None:
     async def main() -> None:
         chain = one_job()
         job = job_of(chain)
-        assert await Desk(chain, folder).life(lambda d: d.say(claim_effect(job, folder)))
+        assert await Desk(chain, folder).life(lambda d: d.say(d.claim(job, folder)))
         chain.block(50_000)
         desk = Desk(chain, folder)
         (stored,) = desk.book.secrets()
         claim = secrets.claim_in(stored)
         assert stored.key == claim_commitment(chain.chain_id, job, chain.ids["w"], model_id(claim.cid), claim.salt)
-        assert await desk.life(lambda d: d.say(RevealClaim(job, 1, stored.key)))
+        assert await desk.life(lambda d: d.say(next(d.worker._reveal(job, 1, stored))))
         assert chain.describe(job)["claims"][0]["revealed"]
         assert desk.settled == [(f"reveal:{job.hex()}", IntentState.DONE)]
 
@@ -222,7 +230,7 @@ def test_a_vote_is_never_another_one_wherever_the_node_was_killed(folder: Path) 
     async def work(desk: Desk, here: Path) -> None:
         # Another measurement in every life: only the first one that was stored may count.
         job, loss = job_of(desk.chain), 10**8 - next(lives)
-        await desk.say(CommitBallots((job, 0, 1), (Ballot(1, loss, 7, 0, 0),), (desk.chain.ids["z"],)))
+        await desk.say(desk.ballots((job, 0, 1), Ballot(1, loss, 7, 0, 0), desk.chain.ids["z"]))
 
     def check(chain: Chain) -> None:
         said = {encode(op) for name, op in chain.sent if name == "w" and isinstance(op, CommitVote)}
@@ -254,7 +262,7 @@ def test_a_transaction_that_vanished_is_sent_again_while_it_can_still_land(folde
         lost = iter((0.0, 0.0, 1.0))
         desk.ledger._rng = type("R", (), {"random": lambda self: next(lost, 1.0)})()  # type: ignore[assignment]
         desk.ledger._loss = 0.5
-        assert await desk.life(lambda d: d.say(claim_effect(job_of(chain), folder)))
+        assert await desk.life(lambda d: d.say(d.claim(job_of(chain), folder)))
         assert len([op for _, op in chain.sent if isinstance(op, Claim)]) == 3
         assert desk.settled[0][1] is IntentState.DONE
 
@@ -265,7 +273,7 @@ def test_a_chain_that_stands_still_is_not_fed_copies(folder: Path) -> None:
     async def main() -> None:
         chain = one_job()
         desk = Desk(chain, folder)
-        await desk.say(claim_effect(job_of(chain), folder))
+        await desk.say(desk.claim(job_of(chain), folder))
         await asyncio.sleep(120)
         assert len([op for _, op in chain.sent if isinstance(op, Claim)]) == 1
         await desk.outbox.stop()
@@ -288,7 +296,7 @@ def test_an_invalid_transaction_is_tried_again_with_growing_pauses(folder: Path)
             return offer(name, ops, lane)
 
         chain.offer = full  # type: ignore[method-assign]
-        assert await desk.life(lambda d: d.say(claim_effect(job_of(chain), folder)))
+        assert await desk.life(lambda d: d.say(d.claim(job_of(chain), folder)))
         gaps = [b - a for a, b in itertools.pairwise(tries)]
         assert gaps == sorted(gaps)
         assert desk.settled[0][1] is IntentState.DONE
@@ -316,7 +324,7 @@ def test_near_its_deadline_a_message_is_tried_again_soon(folder: Path) -> None:
             return offer(name, ops, lane)
 
         chain.offer = full  # type: ignore[method-assign]
-        assert await desk.life(lambda d: d.say(claim_effect(job, folder)))
+        assert await desk.life(lambda d: d.say(d.claim(job, folder)))
         assert desk.settled[0][1] is IntentState.DONE
         gaps = [(left, left - after) for left, after in itertools.pairwise(tries)]
         assert all(gap <= max(1.5, left / 4) for left, gap in gaps)  # blocks come once a second here
@@ -341,7 +349,7 @@ def test_pauses_begin_anew_once_a_transaction_was_taken(folder: Path) -> None:
             return tx
 
         chain.offer = sometimes  # type: ignore[method-assign]
-        assert await desk.life(lambda d: d.say(claim_effect(job_of(chain), folder)))
+        assert await desk.life(lambda d: d.say(d.claim(job_of(chain), folder)))
         gaps = [b - a for a, b in itertools.pairwise(tries)]
         assert gaps[0] < gaps[1] < gaps[2]
         assert gaps[4] == gaps[0]
@@ -355,7 +363,7 @@ def test_a_refusal_is_final_and_says_its_code(folder: Path) -> None:
         chain = one_job()
         job = job_of(chain)
         desk = Desk(chain, folder)
-        assert await desk.life(lambda d: d.say(claim_effect(job, folder, -5)))  # below the floor
+        assert await desk.life(lambda d: d.say(d.claim(job, folder, -5)))  # below the floor
         key, state = desk.settled[0]
         again = Desk(chain, folder)
         assert state is IntentState.REFUSED
@@ -363,7 +371,7 @@ def test_a_refusal_is_final_and_says_its_code(folder: Path) -> None:
         assert intent is not None
         assert intent.note == "refused with code 312"
         assert again.book.pending() == []
-        assert await again.life(lambda d: d.say(claim_effect(job, folder)))
+        assert await again.life(lambda d: d.say(d.claim(job, folder)))
         ((other, state),) = again.settled
         assert (other != key, state) == (True, IntentState.DONE)
 
@@ -383,7 +391,7 @@ def test_a_copy_that_is_refused_because_the_first_one_stands_is_no_refusal(folde
             return copies[-1]
 
         chain.offer = twice  # type: ignore[method-assign]
-        assert await desk.life(lambda d: d.say(claim_effect(job_of(chain), folder)))
+        assert await desk.life(lambda d: d.say(d.claim(job_of(chain), folder)))
         codes = [chain.results[tx].code for tx in copies]
         assert codes[0] == 0 != codes[1]
         assert [state for _, state in desk.settled] == [IntentState.DONE]
@@ -397,7 +405,7 @@ def test_what_can_no_longer_take_effect_is_void_and_never_sent(folder: Path) -> 
         job = job_of(chain)
         chain.block(50_000)
         desk = Desk(chain, folder)
-        assert await desk.life(lambda d: d.say(claim_effect(job, folder)))
+        assert await desk.life(lambda d: d.say(d.claim(job, folder)))
         assert [state for _, state in desk.settled] == [IntentState.VOID]
         assert not [op for _, op in chain.sent if isinstance(op, Claim)]
 
@@ -526,7 +534,7 @@ def test_a_claim_that_cannot_be_stored_is_not_made(folder: Path) -> None:
         chain = one_job()
         desk = Desk(chain, folder)
         desk.book.put_with = lambda *_: (_ for _ in ()).throw(sqlite3.OperationalError("disk is full"))  # type: ignore[assignment]
-        (answer,) = await desk.say(claim_effect(job_of(chain), folder))
+        answer = await desk.say(desk.claim(job_of(chain), folder))
         assert isinstance(answer, SecretRefused)
         await blocks(chain, lambda: True)
         assert not [op for _, op in chain.sent if isinstance(op, Claim)]

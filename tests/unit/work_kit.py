@@ -16,7 +16,6 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Collection
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,15 +34,14 @@ from chain.ledger.transition import BlockInput, apply_block, chain_record, clock
 from chain.ledger.tx import ParsedTx, parse_tx, sign_tx
 from chain.node.events import Decided
 from chain.types import Header, TxBody, net_of, parse_loss
-from client.contracts.job.events import JobsChanged
-from client.contracts.job.verifier import Verifier
-from client.contracts.job.work import WORK, moved_in
-from client.contracts.job.worker import Worker
+from client.contracts.job.runs import wanted_image
+from client.contracts.job.work import WORK
 from client.core import TxResult
 from client.work import WorkConfig, WorkDriver
 from client.work.artifacts import cid_of_file
 from client.work.changes import JobChanges
-from client.work.machine import Machine
+from client.work.events import BringImage
+from client.work.machine import Machine, Recalled
 from p2p.content.cid import parse
 from p2p.content.faults import FetchFailed, Reason
 from sandbox import EvaluationResult, ImageLimits, OutputFile, Progress, RunResult, RunSpec, RunStatus
@@ -231,35 +229,39 @@ class Chain:
         return record.state in records.ENDED
 
 
-class TypedChanges:
-    """What `JobChanges` tells, in the terms of jobs."""
-
-    def __init__(self, state: State) -> None:
-        self._changes = JobChanges(state, WORK.watch)
-
-    @property
-    def complete(self) -> bool:
-        return self._changes.complete
-
-    def take(self) -> JobsChanged | None:
-        changed = self._changes.take()
-        return None if changed is None else moved_in(changed)
+def recalled(chain: Chain, name: str, config: WorkConfig | None = None, **known: Any) -> Recalled:
+    """What a machine of this identity knows at its start. Salts are zeros."""
+    return Recalled(chain.ids[name], chain.chain_id, config or working(), bytes, **known)
 
 
-@dataclass
+def bring(chain: Chain, job: bytes, *, urgent: bool = False) -> BringImage:
+    """The wish for a job's image, by a node of the usual settings."""
+    posted = chain.state.get(records.posting_key(job))
+    assert isinstance(posted, records.Posting)
+    return BringImage(job, wanted_image(WorkConfig(), posted.terms), urgent)
+
+
+def job_changes(chain: Chain) -> JobChanges:
+    """What blocks change from now on, and at first all live jobs."""
+    return JobChanges(chain.state, WORK.watch)
+
+
 class Told:
-    """Which machine follows which chain's changes."""
+    """A machine that follows what a chain's blocks change."""
 
-    machine: Worker | Verifier
-    changes: TypedChanges
+    def __init__(self, chain: Chain, machine: Machine) -> None:
+        self.machine, self._changes = machine, job_changes(chain)
+
+    def catch_up(self) -> None:
+        while (changed := self._changes.take()) is not None:
+            assert self.machine.handle(changed) == []
 
 
-def tell(chain: Chain, machine: Worker | Verifier, told: Told | None) -> Told:
+def tell(chain: Chain, machine: Machine, told: Told | None) -> Told:
     """Tell a machine what blocks changed since the last time, or all live jobs where it has just started."""
     if told is None or told.machine is not machine:
-        told = Told(machine, TypedChanges(chain.state))
-    while (moved := told.changes.take()) is not None:
-        assert machine.handle(moved) == []
+        told = Told(chain, machine)
+    told.catch_up()
     return told
 
 

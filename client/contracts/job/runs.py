@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from chain.contracts.job.messages import PostJob
 from chain.contracts.job.views import cid_text
 from chain.host.terms import ImageKind
 from client.config import WorkConfig
 from client.contracts.job import policy
-from client.contracts.job.events import StartEvaluate, StartSelfCheck, StartTrain
 from client.work.events import WantedImage
 from sandbox import DataSet, RunSpec
 
@@ -31,35 +31,24 @@ def wanted_image(config: WorkConfig, terms: PostJob) -> WantedImage:
     )
 
 
-def train_spec(terms: PostJob, start: StartTrain) -> RunSpec:
-    """Raises ValueError for a posting that no container can be started for."""
-    return RunSpec(
-        run_id=start.run,
-        image_id=start.image_id,
-        phase="train",
-        seed=start.seed,
-        probe=0,
-        budget_s=max(1, int(start.wall_s * BUDGET)),
-        threads=terms.limits.threads,
-        params=terms.params,
-        limits=policy.run_limits(terms, start.wall_s),
-    )
+def train_spec(terms: PostJob, *, run: str, image_id: str, seed: int, wall_s: float) -> RunSpec | str:
+    """A training; a text where no container can be started for the posting, and why."""
+    budget_s = max(1, int(wall_s * BUDGET))
+    return _spec(terms, wall_s, run_id=run, image_id=image_id, phase="train", seed=seed, probe=0, budget_s=budget_s)
 
 
-def evaluate_spec(terms: PostJob, start: StartSelfCheck | StartEvaluate) -> RunSpec:
-    """Everything that the job can see is the same for every verifier of a round. Raises ValueError."""
-    inputs: dict[str, Path | DataSet] = {"model": start.model.path if isinstance(start, StartSelfCheck) else start.model}
-    if isinstance(start, StartEvaluate) and start.eval_file is not None:
-        inputs["eval"] = start.eval_file
-    return RunSpec(
-        run_id=start.run,
-        image_id=start.image_id,
-        phase="evaluate",
-        seed=int.from_bytes(start.job[:8], "big") if isinstance(start, StartSelfCheck) else start.seed,
-        probe=start.probe,
-        budget_s=terms.limits.eval_s,
-        threads=terms.limits.threads,
-        params=terms.params,
-        limits=policy.run_limits(terms, start.wall_s),
-        inputs=inputs,
-    )
+def evaluate_spec(
+    terms: PostJob, *, run: str, image_id: str, model: Path, seed: int, probe: int, wall_s: float, hidden: Path | None = None
+) -> RunSpec | str:
+    """An evaluation, with `hidden` one on the hidden data; a text as above. Everything that the job can see is the same for every
+    verifier of a round."""
+    inputs: dict[str, Path | DataSet] = {"model": model} if hidden is None else {"model": model, "eval": hidden}
+    shown = {"phase": "evaluate", "seed": seed, "probe": probe, "budget_s": terms.limits.eval_s, "inputs": inputs}
+    return _spec(terms, wall_s, run_id=run, image_id=image_id, **shown)
+
+
+def _spec(terms: PostJob, wall_s: float, **fields: Any) -> RunSpec | str:
+    try:
+        return RunSpec(threads=terms.limits.threads, params=terms.params, limits=policy.run_limits(terms, wall_s), **fields)
+    except ValueError as problem:
+        return f"the posting cannot be run: {problem}"

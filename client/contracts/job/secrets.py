@@ -5,10 +5,15 @@ from __future__ import annotations
 from chain.codec import Wire, encode, read
 from chain.contracts.job.messages import Ballots
 from chain.crypto import sha256
-from client.contracts.job.events import Seat
 from client.work.events import Model, Secret
 
+KIND = "job"
+"""Of the contract's messages and attempts; it begins the kinds of its secrets."""
 CLAIM, VOTE, KEY = "job.claim", "job.vote", "job.key"
+SALT = 32
+"""Bytes of the salt in a commitment."""
+Seat = tuple[bytes, int, int]
+"""(job, audit, round): one duty of a verifier."""
 KEEP_VOTES_MS = 60 * 24 * 3_600_000
 """Longer than strikes and cases live: a measurement decides how this node judges."""
 

@@ -19,7 +19,8 @@ from chain.ledger.transition import chain_record
 from chain.ledger.tx import parse_tx
 from chain.node import events as e
 from chain.types import Event, Receipt, TransferEvent
-from client.contracts.job.work import VerifierMachine, WorkerMachine
+from client.contracts.job.verifier import Verifier
+from client.contracts.job.worker import Worker
 from client.work.engine import MAX_RUNS
 from tests.sim.checks import Checks, Violation
 from tests.sim.market.books import Books, holds
@@ -172,8 +173,8 @@ class MarketChecks(Checks):
                 ("remembered runs", len(work._log._runs), MAX_RUNS),
                 ("tasks of the loop", actor.loop.pending, 2 * most),
                 ("containers", actor.engine.running, actor.config.concurrent + 1),
-                ("seats", len(work._scopes) + len(machine(work, VerifierMachine).verifier._duties), 2 * live + SPARE),
-                ("races", len(machine(work, WorkerMachine).worker._progress_of), live + SPARE),
+                ("seats", len(work._scopes) + len(machine(work, Verifier)._duties), 2 * live + SPARE),
+                ("races", len(machine(work, Worker)._progress_of), live + SPARE),
             )
             for name, size, limit in bounds:
                 if size > limit:

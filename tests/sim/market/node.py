@@ -16,7 +16,8 @@ from chain.codec import encode
 from chain.node import events as e
 from chain.storage.blockstore import TxLocation
 from chain.types import tx_id
-from client.contracts.job.work import VerifierMachine, WorkerMachine
+from client.contracts.job.verifier import Verifier
+from client.contracts.job.worker import Worker
 from client.ledger import NodeLedger
 from client.work import WorkConfig, WorkDriver
 from tests.sim.actor import Actor
@@ -184,20 +185,19 @@ class WorkActor(Actor):
         work = self.work
         if work is None or not work._started:
             return "it does not run"
-        worker, verifier = machine(work, WorkerMachine), machine(work, VerifierMachine)
-        w, v = worker.worker, verifier.verifier
+        w, v = machine(work, Worker), machine(work, Verifier)
         held = (
             ("races", w._progress_of),
             ("claims", w._claims),
             ("claims on their way", w._claiming),
             ("duties", v._duties),
-            ("votes", v._votes or verifier._votes),
-            ("salts of claims", worker._claims or worker._making),
-            ("salts of ballots", verifier._making),
+            ("votes", v._votes),
+            ("claims in the making", w._making),
+            ("ballots in the making", v._making),
             ("images", work._images.refs),
             ("fetches", work._fetching),
             ("clean-ups", work._releasing),
-            ("seats", work._scopes or verifier._seats),
+            ("seats", work._scopes),
             ("intents", work._outbox._tasks),
             ("runs", [run for run in work._log._runs.values() if run.ended is None]),
         )

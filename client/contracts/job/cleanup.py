@@ -1,0 +1,48 @@
+"""What a node gives up when a job is over. Pure.
+
+`forget` is what the worker says of its own jobs; `CleanUp` says it of every job that ended and of which this node still holds
+something, whether or not another machine knows it.
+"""
+
+from __future__ import annotations
+
+from chain.contracts.job import records
+from chain.contracts.job.records import ENDED, Job
+from chain.contracts.job.views import cid_text
+from chain.host import Reader
+from client.config import WorkConfig
+from client.contracts.job import policy
+from client.work.events import Chain, Effect, Forget, Input, lazily, take
+from client.work.machine import Machine, Recalled
+
+DAY_MS = 24 * 3_600_000
+
+
+def forget(reader: Reader, job: bytes, me: bytes, config: WorkConfig) -> Forget:
+    """A job that ended is owed nothing more, but its winner's model to its buyer."""
+    own, record = policy.own_claim(reader, job, me), reader.get(records.job_key(job))
+    index = reader.get(records.claimant_key(job, me))
+    won = isinstance(record, Job) and record.winner and index is not None and index.index == record.winner[0]
+    keep = ((cid_text(own.model), config.serve_won_days * DAY_MS),) if won and own is not None and own.model else ()
+    return Forget(job, keep)
+
+
+class CleanUp(Machine):
+    """It remembers nothing: what is held is told with each look."""
+
+    name = "clean-up"
+
+    def __init__(self, known: Recalled) -> None:
+        self._me, self._config = known.me, known.config
+
+    def handle(self, given: Input) -> list[Effect]:
+        if not isinstance(given, Chain):
+            return []
+        found: list[Effect] = []
+        for job in sorted(given.held):
+            take(found, job, lazily(self._over, given.reader, job))
+        return found
+
+    def _over(self, reader: Reader, job: bytes) -> list[Effect]:
+        record = reader.get(records.job_key(job))
+        return [forget(reader, job, self._me, self._config)] if isinstance(record, Job) and record.state in ENDED else []
