@@ -64,7 +64,7 @@ def is_low_priority(payload: bytes) -> bool:
 
 
 def needs_no_sync(effect: e.Effect) -> bool:
-    """Whether an effect may go before what waits for the disk: it concerns this node alone, or asks for more blocks."""
+    """Whether an effect may go before the log is synced: it concerns this node alone, or only asks for blocks."""
     if isinstance(effect, e.Send):
         return len(effect.payload) > 1 and effect.payload[1] in _REQUESTS
     return isinstance(effect, e.Commit | e.CheckSignatures | e.HashBlocks | e.SetTimer)

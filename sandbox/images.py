@@ -133,8 +133,8 @@ def sidecar_image(cache: Path, machine: str) -> tuple[Path, str]:
     `machine` is the engine's architecture, which must be this machine's: the interpreter is. Raises ImageBuildError.
     """
     if machine != _machine():
-        raise ImageBuildError(f"no keeper for engines of architecture {machine!r}: this machine is {_machine()!r}")
-    program = resources.files("sandbox.docker").joinpath("keeper_program.py").read_bytes()
+        raise ImageBuildError(f"no sidecar for engines of architecture {machine!r}: this machine is {_machine()!r}")
+    program = resources.files("sandbox.docker").joinpath("sidecar_program.py").read_bytes()
     return cached_image(cache, "sidecar", program, lambda dest: _build_sidecar(dest, program))
 
 

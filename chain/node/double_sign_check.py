@@ -3,17 +3,21 @@
 The last-signed guard keeps a node from contradicting what the guard knows. But a guard can be older than the chain: the data folder
 was put back from a backup, or the keystore alone came through. What the key signed since then is on the others' disks only.
 
-    start --> WARY: what the consensus wants signed is held back
-    WARY  --> a quorum was heard, and what it told is here, for CALM ticks, and
-              nothing is known to be forgotten: no word of the operator, no message of its own
-              that the guard does not know --> signs
-              otherwise --> first abstains, for good, from the heights that it may have signed
+    start        --> ON PROBATION: what the consensus wants signed is held back
+    ON PROBATION --> for STABLE_TICKS a quorum was heard, and the heights that it reported are decided here:
+                     the guard knows of every signature that was seen --> signs
+                     the operator says that the guard was lost, or a message of its own came back that the guard does not know
+                                                                      --> first abstains, for good, from the heights that it
+                                                                          may have signed
 
 Waiting costs no progress: without a quorum in reach nothing is decided anyway. Where validators are not connected with each
-other directly, PATIENCE ends it.
+other directly, FALLBACK_MS ends it.
 
-Why the heights that may be contradicted end at FORGOTTEN above the highest that the others tell: the former life signed at most at
-M + 1, M being its last decided height. A quorum precommitted M; a quorum was heard, so an honest one of both told M - 1 at least.
+Lemma: nothing was signed above the highest reported height + ABSTAIN_MARGIN. Let M be the last height that the former life decided.
+1. It signed nothing above M + 1.
+2. A quorum precommitted M. Whoever did so honestly had decided M - 1.
+3. A quorum was heard now. It shares an honest validator with the quorum of step 2.
+4. That validator had decided M - 1, so it reported M - 1 or more. Two above that is M + 1 or more.
 """
 
 from __future__ import annotations

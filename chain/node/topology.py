@@ -87,7 +87,7 @@ class PeerTopology:
         return sorted((self._peers & self.validators) - self.reached_by(origin) - {origin})
 
     def forwards_to_validators(self, peer: bytes) -> bool:
-        """Whether what this peer pushes is pushed by it to the other validators, too, so that a validator need not do that."""
+        """Whether `peer` sends what it pushes to the other validators itself. Then this validator does not."""
         return self.is_validator and (peer in self.validators or self.validators <= self._of.get(peer, NOBODY))
 
     def to_validators(self, payload: bytes, lane: int, known: frozenset[bytes] = NOBODY) -> list[Effect]:

@@ -37,7 +37,7 @@ QUEUE_DEPTH = 8
 MAX_ROWS = 1_000
 """Most rows that one call of `blocks` or `history` returns."""
 _SEQ_BITS = 20
-"""An event takes more than the eight bytes of a block that would let one account have so many in it."""
+"""Enough for all events of a block: each takes more than eight bytes of it."""
 MAX_RECEIPT = 256_000_000
 """Of what this node wrote itself: a block's own receipt has no other bound than what its deadlines move (LC-BLK-4)."""
 MAX_EVENT = 65_536

@@ -1,16 +1,17 @@
 """The state's buckets in the database. Used by the block store; the ledger's state reads them through `chain.ledger.state.Source`.
 
-A block of a thousand changes hits a thousand of the 65,536 buckets at random: to write all of them with every height would cost ten
-times what the block does. So a height adds one row to the *journal*, with the new subroots of the buckets that it hit (its changes
-are kept for ever, beside the block: see `chain.storage.state_diffs`), and the buckets themselves are written part by part: 256
-parts of neighbouring buckets take turns, so that every part has one within `SPAN` changes. A part is written as it is after the
-height that is being stored, in the same database transaction, with its subroots and that height; journal rows that every part has
-passed are deleted.
+A block of a thousand changes touches a thousand of the 65,536 buckets at random. To write all of them with every height would cost
+ten times what the block does. So:
 
-What is needed of the buckets in between: a bucket whose newest form is not written is held in memory; after a restart, the changes
-of the heights in the journal are held for each bucket, and put into it when it is read for the first time. The subroots of all
-buckets, and the keys that scans show, are read at the start: the tree above the buckets then has the root that the last block's
-header names, and each bucket that is read has to fit its subroot.
+- Every height adds one row to the *journal*: the new subroots of the buckets that it touched. Its changes are kept for ever, beside
+  the block (`chain.storage.state_diffs`).
+- The buckets are in 256 *groups* of neighbours. Each group is written in turn, once in at most `SPAN` changes, as it is after the
+  height being stored: in the same database transaction, with its subroots and that height.
+- A journal row that every group has passed is deleted.
+- A bucket whose newest form is not written is held in memory.
+- After a restart the changes of the heights in the journal are held for each bucket. They are put into it when it is first read.
+- The subroots of all buckets, and the keys that scans show, are read at the start. The tree above the buckets then has the root
+  that the last block's header names. Each bucket that is read has to fit its subroot.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from client.api.schema import ConnectionView, Health, Ready, StatusView
 
 
 async def get_status(call: Call) -> Json:
-    """The supply is read from the state here, so that it is text whatever the node says."""
+    """The supply is rendered here, so that every number is text."""
     shown: Json = {"version": call.context.version}
     return shown | call.node.status() | {"supply": render_supply(call.node.ledger.state)}
 

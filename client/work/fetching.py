@@ -1,4 +1,4 @@
-"""Brings images, content and encrypted files here, and says to the machines what came of it. One task per thing."""
+"""Fetches images, candidates' models and hidden data, and reports the result to the machines. One task for each."""
 
 from __future__ import annotations
 

@@ -363,7 +363,7 @@ class Sandbox:
                 try:
                     path, image = sidecar_image(self._cache, machine)
                 except ImageBuildError as problem:
-                    raise SandboxUnavailable(f"the keeper's image cannot be made: {problem}") from problem
+                    raise SandboxUnavailable(f"the sidecar's image cannot be made: {problem}") from problem
                 self._sidecar_image = self._store.load(path, image, ImageLimits(), machine)
             return self._sidecar_image
 
@@ -380,7 +380,7 @@ class Sandbox:
         try:
             spare = self._open_sidecar(size)
         except (EngineError, ImageNotFound, SandboxUnavailable) as problem:
-            log.warning("no keeper could be prepared: %s", problem)
+            log.warning("no sidecar could be prepared: %s", problem)
             return
         with self._lock:
             self._spare, left_over = spare, self._spare

@@ -74,8 +74,8 @@ class Sidecar:
         config = sidecar_config(image_id, runtime=runtime, uid=sidecar.uid, memory=size.in_bytes, labels=labels, mounts=mounts)
         try:
             create_container(engine, name, config)
-            sidecar._dialogue = Dialogue(Attached(engine, name, stdin=True), "the keeper of a run")
-            engine.call("starting the keeper of a run", lambda api: api.start(name))
+            sidecar._dialogue = Dialogue(Attached(engine, name, stdin=True), "the sidecar of a run")
+            engine.call("starting the sidecar of a run", lambda api: api.start(name))
         except EngineError:
             sidecar.close()
             raise
@@ -156,7 +156,7 @@ class Sidecar:
 
     def _talk(self) -> Dialogue:
         if self._dialogue is None:
-            raise EngineError("the keeper of a run", "it is closed")
+            raise EngineError("the sidecar of a run", "it is closed")
         return self._dialogue
 
     def let_go(self) -> None:

@@ -1,29 +1,13 @@
-"""A contract of another installed distribution joins the program from its own folder alone."""
+"""A contract of another installed distribution joins the program from its own folder alone.
+
+On real nodes: tests/processes/test_contract_added.py; in the simulator: tests/sim/test_contract_added.py.
+"""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-TESTS = Path(__file__).parents[1]
-
-
-def run(site: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (site, TESTS / "toy", TESTS.parent)))}
-    return subprocess.run(
-        [sys.executable, *command], env=environment, cwd=TESTS.parent, capture_output=True, text=True, check=False
-    )
-
-
-def installed(folder: Path, module: str = "weather") -> Path:
-    """As an installer leaves it: the distribution's record with its entry point."""
-    record = folder / "toy_weather-0.1.dist-info"
-    record.mkdir(parents=True)
-    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-weather\nVersion: 0.1\n")
-    (record / "entry_points.txt").write_text(f"[learningchain.contracts]\nweather = {module}\n")
-    return folder
+from tests.toy.installed import installed, run
 
 
 def test_a_contract_is_added_from_its_own_folder_alone(tmp_path: Path) -> None:

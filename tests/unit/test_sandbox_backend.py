@@ -90,12 +90,12 @@ class TestDouble(BackendSuite):
         double = DockerDouble(tmp_path / "volumes")
         double.folder.mkdir()
         double.job = run_job
-        keeper = tmp_path / "keeper.tar"
-        keeper_id = docker_archive(keeper, [tar(entry("keeper", b"x"))])
+        sidecar = tmp_path / "sidecar.tar"
+        sidecar_id = docker_archive(sidecar, [tar(entry("sidecar", b"x"))])
         monkeypatch.setattr(engine_module, "_PAUSE_S", 0)
         monkeypatch.setattr(Engine, "api", lambda self, **_: Client(double))
-        monkeypatch.setattr(service, "sidecar_image", lambda cache, machine: (keeper, keeper_id))
-        monkeypatch.setattr("os.umask", lambda mask: 0)  # the keepers' program sets its own process's
+        monkeypatch.setattr(service, "sidecar_image", lambda cache, machine: (sidecar, sidecar_id))
+        monkeypatch.setattr("os.umask", lambda mask: 0)  # the sidecars' program sets its own process's
         sandbox = Sandbox(tmp_path / "data", node_tag="n", disk_from=LARGE)
         yield sandbox
         sandbox.close()

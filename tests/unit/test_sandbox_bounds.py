@@ -508,11 +508,11 @@ def test_an_archive_of_ours_is_built_once_for_each_program(tmp_path: Path) -> No
         built.append(dest)
         return f"sha256:{len(built):064x}"
 
-    first = cached_image(tmp_path, "keeper", b"a", build)
+    first = cached_image(tmp_path, "sidecar", b"a", build)
     assert first[1] == f"sha256:{1:064x}"
     assert first[0].read_bytes() == b"archive 0"
-    assert cached_image(tmp_path, "keeper", b"a", build) == first
-    assert cached_image(tmp_path, "keeper", b"b", build) != first
+    assert cached_image(tmp_path, "sidecar", b"a", build) == first
+    assert cached_image(tmp_path, "sidecar", b"b", build) != first
     assert cached_image(tmp_path, "selftest", b"a", build) != first
     assert len(built) == len(list(tmp_path.iterdir())) == 3
 

@@ -42,12 +42,12 @@ LIMITS = ContainerLimits(cpus=1.0, mem_mb=64, model_cap=1000, log_cap=2048, wall
 def double(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DockerDouble:
     double = DockerDouble(tmp_path / "volumes")
     double.folder.mkdir()
-    keeper = tmp_path / "keeper.tar"
-    keeper_id = docker_archive(keeper, [tar(entry("keeper", b"x"))])
+    sidecar = tmp_path / "sidecar.tar"
+    sidecar_id = docker_archive(sidecar, [tar(entry("sidecar", b"x"))])
     monkeypatch.setattr(engine_module, "_PAUSE_S", 0)
     monkeypatch.setattr(Engine, "api", lambda self, **_: Client(double))
-    monkeypatch.setattr(service, "sidecar_image", lambda cache, machine: (keeper, keeper_id))
-    monkeypatch.setattr("os.umask", lambda mask: 0)  # the keepers' program sets its own process's
+    monkeypatch.setattr(service, "sidecar_image", lambda cache, machine: (sidecar, sidecar_id))
+    monkeypatch.setattr("os.umask", lambda mask: 0)  # the sidecars' program sets its own process's
     return double
 
 
@@ -84,7 +84,7 @@ def left(double: DockerDouble) -> tuple[int, int]:
 
 
 ONE_WAITS = (1, 2)
-"""A keeper for the next run, and its two volumes."""
+"""A sidecar for the next run, and its two volumes."""
 
 
 def test_a_run_gets_its_inputs_and_its_model_is_the_callers(room: Sandbox, double: DockerDouble, image: str) -> None:
@@ -108,7 +108,7 @@ def test_a_run_gets_its_inputs_and_its_model_is_the_callers(room: Sandbox, doubl
     assert seen[0] == (b'{"v":1,"phase":"train","seed":7,"probe":1,"budget_s":5,"threads":1,"mem_mb":64,"params":{}}')
     assert seen[1] == b"10", "the inputs are not the job's to write"
     ways = [(box.mounts["/lc/in"]["ReadOnly"], box.mounts["/lc/out"]["ReadOnly"]) for box in double.made if "sidecar" in box.name]
-    assert ways[0] == (False, True), "the outputs are not the keeper's"
+    assert ways[0] == (False, True), "the outputs are not the sidecar's"
     assert shown[-1] == Progress(4), "the last one is shown, however many came at once"
     room.settle()
     assert left(double) == ONE_WAITS
@@ -422,12 +422,12 @@ def test_a_clean_up_takes_all_of_this_node_and_nothing_of_another(
     double.names["learningchain/nx:abc"] = double.names[f"learningchain/n:{image[7:]}"]
 
     report = room.cleanup(keep_images=[image])
-    assert (report.containers, report.volumes, report.images, report.problems) == (1, 2, 2, ())  # `more` and the keeper's
+    assert (report.containers, report.volumes, report.images, report.problems) == (1, 2, 2, ())  # `more` and the sidecar's
     assert (room.has_image(image), room.has_image(more), other.has_image(others)) == (True, False, True)
     assert room.run(spec(more)).status is RunStatus.ENGINE_ERROR
     assert left(double) == ONE_WAITS, "the other node's"
     assert "learningchain/nx:abc" in double.names
-    assert room.run(spec(image)).status is RunStatus.OK, "the keeper's image is loaded anew"
+    assert room.run(spec(image)).status is RunStatus.OK, "the sidecar's image is loaded anew"
     assert other.run(spec(others)).status is RunStatus.OK
     other.cleanup()
     other.close()
@@ -493,7 +493,7 @@ def test_a_keeper_that_cannot_be_prepared_costs_the_next_run_only_its_time(
     double.job = job
     assert room.run(spec(image)).status is RunStatus.OK
     room.settle()
-    assert "no keeper could be prepared" in caplog.text
+    assert "no sidecar could be prepared" in caplog.text
     assert left(double) == (0, 0)
     assert room.run(spec(image, "s")).status is RunStatus.OK
 

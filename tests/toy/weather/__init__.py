@@ -1,8 +1,12 @@
 """A contract that no other file knows: forecasts with a deposit, which comes back when their time is over.
 
-message   guard                              effect
-Forecast  active, no forecast of that place   deposit locked; until the deadline it is listed, if rain is expected
-deadline                                     deposit back; a forecast of rain costs a strike
+message   guard                                              effect
+Forecast  no forecast of that place stands                   deposit locked; a deadline; listed, if rain is expected
+Measure   a forecast stands, the sender is a verifier and     the forecast ends early: the deposit comes back, a wrong one's is
+          not who made it                                    burned
+deadline                                                     the deposit comes back; a forecast of rain costs a strike
+
+Its client side is in the folder `client`.
 """
 
 from __future__ import annotations
@@ -15,11 +19,12 @@ from msgspec import Meta
 from chain.codec import Wire
 from chain.crypto import tagged
 from chain.errors import Reject
-from chain.host import STRIKES, Contract, Datum, EscrowShape, Form, Host, Listing, MessageSpec, Service
+from chain.host import STRIKES, VERIFIERS, Contract, Datum, EscrowShape, Form, Host, Listing, MessageSpec, Service
 from chain.params import ContractParams, Positive, Span
 
 NUMBER = 7
 FORECASTS: Service[Forecasts] = Service("forecasts")
+Place = Annotated[str, Meta(max_length=32)]
 
 
 class WeatherParams(ContractParams, frozen=True, kw_only=True):
@@ -30,17 +35,26 @@ class WeatherParams(ContractParams, frozen=True, kw_only=True):
 
 class WeatherCode(IntEnum):
     FORECAST_STANDS = 700
+    NO_FORECAST = 701
+    NO_STATION = 702
 
 
 class Forecast(Wire, frozen=True, tag=32 * NUMBER):
-    place: Annotated[str, Meta(max_length=32)]
+    place: Place
     rain: bool
     stake: Annotated[int, Meta(ge=1, le=2**63 - 1)]
 
 
+class Measure(Wire, frozen=True, tag=32 * NUMBER + 1):
+    place: Place
+    rain: bool
+
+
 class Standing(Wire, frozen=True):
     by: Annotated[bytes, Meta(max_length=20)]
+    place: Place
     rain: bool
+    until: Annotated[int, Meta(ge=0)]
 
 
 class Forecasts:
@@ -68,33 +82,64 @@ def forecast(host: Host, sender: bytes, m: Forecast) -> None:
     if host.get(key_of(ref), Standing) is not None:
         raise Reject(WeatherCode.FORECAST_STANDS, f"there is a forecast for {m.place}")
     host.lock(sender, ref + b"W", max(m.stake, p.weather_deposit), "forecast.locked", ref)
-    host.put(key_of(ref), Standing(sender, m.rain))
-    host.schedule(host.clock + p.weather_open, NUMBER, ref, sender)
+    until = host.clock + p.weather_open
+    host.put(key_of(ref), Standing(sender, m.place, m.rain, until))
+    host.schedule(until, NUMBER, ref, sender)
     host.emit("forecast", ref, sender, m.stake, m.place)
+
+
+def measure(host: Host, sender: bytes, m: Measure) -> None:
+    ref = ref_of(m.place)
+    found = host.get(key_of(ref), Standing)
+    if found is None:
+        raise Reject(WeatherCode.NO_FORECAST, f"nobody said anything about {m.place}")
+    if sender == found.by or sender not in host.service(VERIFIERS).since(host.clock):
+        raise Reject(WeatherCode.NO_STATION, "only a verifier measures, and none its own forecast")
+    host.cancel(found.until, NUMBER, ref, found.by)
+    host.emit("measured", ref, sender, m.place, int(m.rain))
+    if m.rain == found.rain:
+        give_back(host, ref)
+    else:
+        host.burn(ref + b"W", host.escrowed(ref + b"W"), "forecast.burned", ref)
+        host.delete(key_of(ref))
 
 
 def on_due(host: Host, ref: bytes, at: int) -> None:
     found = host.get(key_of(ref), Standing)
-    if found is None:
+    if found is None or found.until != at:
         return
-    host.pay(ref + b"W", found.by, host.escrowed(ref + b"W"), "forecast.returned", ref)
     if found.rain:
         host.service(STRIKES).add(found.by, "rain", ref)
-    host.delete(key_of(ref))
+    give_back(host, ref)
+
+
+def give_back(host: Host, ref: bytes) -> None:
+    found = host.get(key_of(ref), Standing)
+    if found is not None:
+        host.pay(ref + b"W", found.by, host.escrowed(ref + b"W"), "forecast.returned", ref)
+        host.delete(key_of(ref))
 
 
 CONTRACT = Contract(
     name="weather",
     number=NUMBER,
-    messages={Forecast: MessageSpec(forecast)},
+    messages={Forecast: MessageSpec(forecast), Measure: MessageSpec(measure, urgent=True)},
     codes=WeatherCode,
     params=WeatherParams,
     state={b"wf/": Standing},
     listed={b"wf/": Listing(lambda standing: standing.rain, b"wr/")},
-    events={"forecast": (Datum("by", Form.ID), Datum("stake", Form.CREDITS), Datum("place", Form.TEXT))},
-    texts={WeatherCode.FORECAST_STANDS: ("there is a forecast for this place", "Wait until it ends")},
+    events={
+        "forecast": (Datum("by", Form.ID), Datum("stake", Form.CREDITS), Datum("place", Form.TEXT)),
+        "measured": (Datum("by", Form.ID), Datum("place", Form.TEXT), Datum("rain")),
+    },
+    texts={
+        WeatherCode.FORECAST_STANDS: ("there is a forecast for this place", "Wait until it ends"),
+        WeatherCode.NO_FORECAST: ("there is no forecast for this place", "Nothing to do"),
+        WeatherCode.NO_STATION: ("this account may not measure", "Let a verifier measure"),
+    },
     forms={"stake": Form.CREDITS},
     escrows=(EscrowShape("forecast", b"W"),),
     services={FORECASTS: Forecasts},
     on_due=on_due,
+    on_give_back=give_back,
 )

@@ -1,4 +1,4 @@
-"""The keeper's two ends without an engine: the program beside the volumes, and the node that believes it nothing."""
+"""The sidecar's two ends without an engine: the program beside the volumes, and the node that believes it nothing."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_only_a_regular_file_within_its_limit_is_read(volumes: Path) -> None:
 
 
 class Line:
-    """A connection on which a keeper says what it likes, and then nothing, or hangs up."""
+    """A connection on which a sidecar says what it likes, and then nothing, or hangs up."""
 
     def __init__(self, *pieces: bytes | None) -> None:
         self.pieces = list(pieces)
@@ -82,16 +82,16 @@ def frame(stream: int, data: bytes) -> bytes:
     return bytes([stream, 0, 0, 0]) + len(data).to_bytes(4, "big") + data
 
 
-def keeper(line: Line) -> Sidecar:
-    keeper = Sidecar(Engine("unix:///nowhere.sock"), "k", 1, SidecarSize.for_inputs(0, 1024))
-    keeper._dialogue = Dialogue(cast(Any, line), "the keeper of a run")
-    return keeper
+def sidecar(line: Line) -> Sidecar:
+    sidecar = Sidecar(Engine("unix:///nowhere.sock"), "k", 1, SidecarSize.for_inputs(0, 1024))
+    sidecar._dialogue = Dialogue(cast(Any, line), "the sidecar of a run")
+    return sidecar
 
 
 def test_an_answer_in_any_pieces_is_read() -> None:
     whole = frame(1, b"ok 7\nwei") + frame(1, b"ghts")
     for pieces in ([whole], [bytes([byte]) for byte in whole]):
-        assert b"".join(keeper(Line(*pieces)).read_output("model", 7)) == b"weights"
+        assert b"".join(sidecar(Line(*pieces)).read_output("model", 7)) == b"weights"
 
 
 @pytest.mark.parametrize(
@@ -110,13 +110,13 @@ def test_an_answer_in_any_pieces_is_read() -> None:
 )
 def test_a_keeper_that_lies_or_falls_silent_is_found(pieces: list[bytes | None], error: type[Exception], why: str) -> None:
     with pytest.raises(error, match=why):
-        list(keeper(Line(*pieces)).read_output("model", 100))
+        list(sidecar(Line(*pieces)).read_output("model", 100))
 
 
 def test_a_keeper_that_is_gone_is_not_taken() -> None:
-    assert keeper(Line(frame(1, b"ok\n"))).running()
-    assert not keeper(Line()).running()
-    gone = keeper(Line(frame(1, b"ok\n")))
+    assert sidecar(Line(frame(1, b"ok\n"))).running()
+    assert not sidecar(Line()).running()
+    gone = sidecar(Line(frame(1, b"ok\n")))
     gone.let_go()
     assert not gone.running()
 
@@ -124,7 +124,7 @@ def test_a_keeper_that_is_gone_is_not_taken() -> None:
 def test_inputs_are_sent_as_they_are_read(tmp_path: Path) -> None:
     (tmp_path / "model").write_bytes(b"weights")
     line = Line(frame(1, b"ok\nok\n"))
-    keeper(line).put({"job.json": b"{}", "model": tmp_path / "model"})
+    sidecar(line).put({"job.json": b"{}", "model": tmp_path / "model"})
     assert line.sent == b"put job.json 2\n{}put model 7\nweights"
     with pytest.raises(EngineError, match="handing a run its inputs: no space"):
-        keeper(Line(frame(1, b"no space\n"))).put({"job.json": b"{}"})
+        sidecar(Line(frame(1, b"no space\n"))).put({"job.json": b"{}"})

@@ -1,0 +1,43 @@
+"""Weather: forecasts with a deposit."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from chain.crypto import address
+from chain.types import parse_credits
+from client.api.render import Json
+from client.api.route import Call, Reply, Route, parse_field
+from client.api.schema import Address, Amount, Strict, TxAnswer, WaitQuery
+from client.api.submit import answer, submit
+
+from .. import Forecast
+
+
+class ForecastRequest(Strict, frozen=True, kw_only=True):
+    place: Annotated[str, Meta(max_length=32)]
+    rain: bool
+    stake: Amount
+
+
+class ForecastView(Strict, frozen=True, kw_only=True):
+    place: str
+    by: Address
+
+
+async def post_forecast(call: Call) -> Reply:
+    body: ForecastRequest = call.body
+    op = Forecast(body.place, body.rain, parse_field("stake", parse_credits, body.stake))
+    return await answer(call, "The forecast", await submit(call, "The forecast", op))
+
+
+async def list_forecasts(call: Call) -> list[Json]:
+    return [{"place": one.place, "by": address(one.by)} for _, one in call.node.ledger.state.scan(b"wf/", 100)]
+
+
+ROUTES = (
+    Route("GET", "/v1/forecasts", "Places where rain is expected", list_forecasts, list[ForecastView]),
+    Route("POST", "/v1/forecasts", "Forecast the weather", post_forecast, TxAnswer, ForecastRequest, WaitQuery, failures=(422,)),
+)

@@ -1,0 +1,17 @@
+"""The commands about the weather."""
+
+from client.cli.entries import Command, Family, Sections
+
+SECTIONS: Sections = {
+    "Weather": (
+        Family(
+            "weather",
+            "Forecasts with a deposit.",
+            (
+                Command("say", "cli:say", "Forecast the weather of a place.", "weather say Ulm --rain --stake 1"),
+                Command("list", "cli:list_forecasts", "Places where rain is expected.", "weather list"),
+            ),
+        ),
+    ),
+}
+SAYS = {"GET /v1/forecasts": "learningchain weather list"}

@@ -1,0 +1,21 @@
+"""Calls about the weather: `node.weather`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from client.sdk_calls import Calls, call
+from client.sdk_types import Submitted
+
+
+class WeatherCalls(Calls):
+    @call
+    async def forecast(self, place: str, *, rain: bool, stake: str = "0.1", wait: float = 0) -> Submitted:
+        return await self.api.submit("/v1/forecasts", {"place": place, "rain": rain, "stake": stake}, wait)
+
+    @call
+    async def forecasts(self) -> list[Any]:
+        return await self.api.rows("/v1/forecasts")
+
+
+CALLS = WeatherCalls
