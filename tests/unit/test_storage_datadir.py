@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,7 @@ import pytest
 
 from chain.storage.datadir import DataDir
 from chain.storage.errors import DiskFull, FolderInUse, StorageFailed
+from chain.storage.wal import SEGMENT
 
 ROOT = Path(__file__).parents[2]
 HOLDER = """
@@ -36,13 +38,15 @@ def test_a_second_process_is_told_who_holds_the_folder(tmp_path: Path) -> None:
     DataDir.open(folder, create=False).close()
 
 
-def test_a_folder_is_its_owners_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o701])
+def test_a_folder_is_its_owners_alone(tmp_path: Path, mode: int) -> None:
     folder = tmp_path / "a" / "node"
     DataDir.open(str(folder), create=True).close()
     assert folder.stat().st_mode & 0o777 == 0o700
-    folder.chmod(0o755)
+    folder.chmod(mode)
     data = DataDir.open(str(folder), create=False)
     assert folder.stat().st_mode & 0o777 == 0o700
+    assert Path(data.blobs).stat().st_mode & 0o777 == 0o700
     assert (folder / "lock").read_text() == f"{os.getpid()}\n"
     assert Path(data.blobs).is_dir() and data.db == str(folder / "db")
     with pytest.raises(FolderInUse, match=f"process {os.getpid()}"):
@@ -50,19 +54,64 @@ def test_a_folder_is_its_owners_alone(tmp_path: Path) -> None:
     data.close()
 
 
+def test_a_new_folder_is_nobody_elses_from_the_first_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "chmod", lambda *_: pytest.fail("others could enter until now"))
+    DataDir.open(str(tmp_path / "node"), create=True).close()
+
+
+def test_who_is_refused_the_folder_holds_nothing_of_it(tmp_path: Path) -> None:
+    """Otherwise it would keep a node out that starts when the first has gone, for as long as it lives."""
+    folder = str(tmp_path / "node")
+    first = DataDir.open(folder, create=True)
+    held = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(FolderInUse) as refused:
+        DataDir.open(folder, create=False)
+    assert len(os.listdir("/proc/self/fd")) == held, refused
+    first.close()
+
+
+def test_nothing_of_an_earlier_holders_number_is_left(tmp_path: Path) -> None:
+    data = DataDir.open(str(tmp_path / "node"), create=True)
+    data.close()
+    lock = tmp_path / "node" / "lock"
+    lock.write_text("12345678901234567890\n")
+    data = DataDir.open(str(tmp_path / "node"), create=False)
+    assert lock.read_text() == f"{os.getpid()}\n"
+    data.close()
+
+
+def test_a_folder_that_was_named_from_here_is_the_same_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    data = DataDir.open("node", create=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert data.check_free(1) > 0
+    assert data.path == str(tmp_path / "node")
+    assert {os.path.dirname(path) for path in (data.db, data.wal, data.guard, data.blobs)} == {data.path}
+    data.close()
+
+
 def test_a_folder_that_is_not_there_or_no_folder(tmp_path: Path) -> None:
     with pytest.raises(StorageFailed, match="learningchain init"):
         DataDir.open(str(tmp_path / "no"), create=False)
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageFailed, match="not a folder"):
-        DataDir.open(str(tmp_path / "file"), create=True)
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    for name in ("file", "link"):
+        with pytest.raises(StorageFailed, match="not a folder"):
+            DataDir.open(str(tmp_path / name), create=True)
 
 
-def test_too_little_space_is_named(tmp_path: Path) -> None:
+def test_too_little_space_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = DataDir.open(str(tmp_path / "node"), create=True)
     assert data.check_free(1) > 0
-    with pytest.raises(DiskFull, match=r"MiB are free, a node needs"):
-        data.check_free(2**60)
+    free = 300 * 2**20
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": free}))
+    assert data.check_free(free) == free
+    with pytest.raises(DiskFull, match=r"300 MiB are free, a node needs 400 MiB"):
+        data.check_free(400 * 2**20)
+    free = SEGMENT + 4_000 * 4_096  # a log, and what SQLite gathers before it moves it into the database
+    with pytest.raises(DiskFull, match=r"a node needs"):
+        data.check_free()
     data.close()
 
 

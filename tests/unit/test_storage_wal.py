@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from chain.storage import disk as storage_disk
 from chain.storage import wal as storage_wal
 from chain.storage.disk import SECTOR, File, OsDisk
 from chain.storage.errors import DiskFull, StorageDamaged, StorageFailed, StorageMismatch
 from chain.storage.wal import MAX_RECORD, Wal
-from tests.unit.storage_disk import PowerCut, SimDisk, small_file_system
+from tests.unit.storage_disk import PowerCut, SimDisk, SimFile, small_file_system
 
 CHAIN = bytes(range(32))
 SEGMENT = 32 * SECTOR
@@ -129,12 +130,46 @@ def test_a_flipped_bit_in_a_stored_record_is_refused_or_the_last_record_dropped(
         content = disk.names["/wal"].content
         content[places[hit] + rng.randrange(len(records[hit]))] ^= 1 << rng.randrange(8)
         if hit == 5:
-            assert open_sim(disk).records() == records[:5]
+            again = open_sim(disk)
+            assert (again.records(), again.dropped) == (records[:5], 1)
             continue
         with pytest.raises(StorageDamaged, match=rf"record {hit} at byte \d+ was stored safely"):
             open_sim(disk)
         refused += 1
     assert refused > 200
+
+
+def test_what_was_there_at_opening_counts_as_durable_for_the_records_after_it() -> None:
+    disk = SimDisk()
+    wal = open_sim(disk)
+    for record in (b"first", b"second"):
+        wal.append(record)
+        wal.sync()
+    again = open_sim(disk)
+    steps = disk.steps
+    again.sync()
+    assert disk.steps == steps, "nothing is to be synced"
+    again.append(b"third")
+    content = disk.names["/wal"].content
+    content[content.index(b"second")] ^= 1
+    with pytest.raises(StorageDamaged, match="record 1 at byte"):
+        open_sim(disk)
+
+
+def test_what_a_dead_process_left_is_never_read_as_its_successors_though_the_newest_header_rotted() -> None:
+    disk = SimDisk()
+    wal = open_sim(disk)
+    wal.append(b"first")
+    wal.sync()
+    wal.append(b"torn..")
+    wal.append(b"left behind")
+    content = disk.names["/wal"].content
+    content[content.index(b"torn..")] ^= 1
+    content[SECTOR + 20] ^= 1
+    again = open_sim(disk)
+    assert (again.records(), again.dropped) == ([b"first"], 2)
+    again.append(b"second")
+    assert open_sim(disk).records() == [b"first", b"second"]
 
 
 def test_a_misdirected_record_is_not_read() -> None:
@@ -236,6 +271,27 @@ def test_a_failed_sync_is_final() -> None:
             use()
 
 
+@pytest.mark.parametrize(("method", "fault"), [("sync", errno.ENOSPC), ("write", errno.EIO)])
+def test_a_failed_sync_of_a_full_disk_and_a_failed_write_are_final_as_well(
+    monkeypatch: pytest.MonkeyPatch, method: str, fault: int
+) -> None:
+    """What they left is unknown: the next call that goes well proves nothing."""
+    wal = open_sim(SimDisk())
+    wal.append(b"a")
+
+    def fails(*_: object) -> None:
+        raise OSError(fault, os.strerror(fault))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SimFile, method, fails)
+        with pytest.raises(StorageFailed) as refused:
+            wal.append(b"b") if method == "write" else wal.sync()
+    assert not isinstance(refused.value, DiskFull), "a full disk may be tried again, this not"
+    for use in (wal.sync, wal.truncate, lambda: wal.append(b"b")):
+        with pytest.raises(StorageFailed):
+            use()
+
+
 def test_a_full_disk_is_named_and_the_log_goes_on_when_there_is_space() -> None:
     disk = SimDisk()
     wal = open_sim(disk)
@@ -248,6 +304,35 @@ def test_a_full_disk_is_named_and_the_log_goes_on_when_there_is_space() -> None:
     wal.append(b"after")
     wal.sync()
     assert open_sim(disk).records() == [b"before", b"after"]
+
+
+def test_what_a_full_disk_let_the_log_grow_by_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage_disk, "_CHUNK", SECTOR)
+    disk = SimDisk()
+    wal = open_sim(disk)
+    disk.free = 10 * SECTOR
+    with pytest.raises(DiskFull):
+        wal.append(bytes(SEGMENT))
+    assert len(disk.names["/wal"].content) == SEGMENT
+
+
+def test_the_log_takes_all_that_it_may_hold_and_is_full_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last growth is cut to the limit. What does not fit names the height that does not end; nothing is taken any more."""
+    most = 2 * SEGMENT + SECTOR
+    monkeypatch.setattr(storage_wal, "MAX_LOG", most)
+    disk = SimDisk()
+    wal = open_sim(disk)
+    wal.append(b"x")
+    rest = most - 2 * SECTOR - wal.used - (wal.used - 1)
+    wal.append(bytes(rest))
+    wal.sync()
+    assert len(disk.names["/wal"].content) == most
+    assert wal.used == most - 2 * SECTOR
+    with pytest.raises(StorageFailed, match=r"is full: .* the validators cannot agree on a block"):
+        wal.append(b"")
+    with pytest.raises(StorageFailed, match="is full"):
+        wal.sync()
+    assert open_sim(disk).records() == [b"x", bytes(rest)]
 
 
 def test_a_small_file_system_runs_full(tmp_path: Path) -> None:
@@ -294,10 +379,24 @@ def test_a_big_record_grows_the_file_and_a_reset_shrinks_it(tmp_path: Path) -> N
     wal.close()
 
 
-def test_another_networks_log_is_refused(tmp_path: Path) -> None:
+def test_a_log_that_grew_by_one_segment_shrinks_at_a_reset_and_grows_by_one_again() -> None:
+    disk = SimDisk()
+    wal = open_sim(disk)
+    for _ in range(2):
+        wal.append(bytes(SEGMENT))
+        wal.sync()
+        assert len(disk.names["/wal"].content) == 2 * SEGMENT
+        wal.truncate()
+        assert len(disk.names["/wal"].content) == SEGMENT
+
+
+@pytest.mark.parametrize("other", [bytes(32), CHAIN[:-1] + b"x"], ids=["another", "one that begins alike"])
+def test_another_networks_log_is_refused_and_not_held_open(tmp_path: Path, other: bytes) -> None:
     open_at(tmp_path / "wal").close()
-    with pytest.raises(StorageMismatch, match="belongs to the network"):
-        Wal.open(str(tmp_path / "wal"), chain_id=bytes(32), create=False)
+    held = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(StorageMismatch, match="belongs to the network") as refused:
+        Wal.open(str(tmp_path / "wal"), chain_id=other, create=False)
+    assert len(os.listdir("/proc/self/fd")) == held, refused
 
 
 def test_the_log_of_a_newer_program_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

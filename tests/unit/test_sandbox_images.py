@@ -1,0 +1,60 @@
+"""Images that are built here: the same bytes from the same files, nothing but what was asked for, and what they need to start."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from sandbox import images
+from sandbox.docker import sidecar_program
+from sandbox.images import PYTHON_IN_IMAGE, SIDECAR_PROGRAM, ImageBuildError, sidecar_image
+
+
+class Built:
+    """An archive taken apart."""
+
+    def __init__(self, path: Path) -> None:
+        with tarfile.open(path) as archive:
+            self.parts = {member.name: file.read() for member in archive if (file := archive.extractfile(member))}
+        (self.manifest,) = json.loads(self.parts["manifest.json"])
+        self.document = self.parts[self.manifest["Config"]]
+        self.entries: dict[str, tarfile.TarInfo] = {}
+        self.content: dict[str, bytes] = {}
+        for layer in self.manifest["Layers"]:
+            with tarfile.open(fileobj=io.BytesIO(self.parts[layer])) as tar:
+                for member in tar:
+                    self.entries[member.name] = member
+                    file = tar.extractfile(member) if member.isreg() else None
+                    self.content[member.name] = file.read() if file else b""
+
+
+@pytest.fixture(scope="module")
+def sidecar(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    return sidecar_image(tmp_path_factory.mktemp("cache") / "new", images._machine())
+
+
+def test_a_sidecars_image_holds_its_program_and_what_starts_it(sidecar: tuple[Path, str]) -> None:
+    path, image = sidecar
+    built = Built(path)
+    assert image == "sha256:" + hashlib.sha256(built.document).hexdigest()
+    assert built.content[SIDECAR_PROGRAM[-1].lstrip("/")] == Path(sidecar_program.__file__).read_bytes()
+    link = built.entries[PYTHON_IN_IMAGE.lstrip("/")]
+    assert link.issym() and built.entries[f"usr/local/bin/{link.linkname}"].mode == 0o755
+    assert any(name.endswith("/libc.so.6") for name in built.entries)
+    assert built.entries["lc/data"].mode == 0o777, "its filler is a user without any rights"
+    assert {member.uid for member in built.entries.values()} == {member.mtime for member in built.entries.values()} == {0}
+
+
+def test_it_is_built_once(sidecar: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "_build_sidecar", lambda *_: pytest.fail("built again"))
+    assert sidecar_image(sidecar[0].parent, images._machine()) == sidecar
+
+
+def test_no_sidecar_is_built_for_an_engine_of_another_architecture(tmp_path: Path) -> None:
+    with pytest.raises(ImageBuildError, match="engines of architecture 's390x'"):
+        sidecar_image(tmp_path, "s390x")
