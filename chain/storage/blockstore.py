@@ -217,7 +217,7 @@ class BlockStore:
             row = c.execute(sa.select(b.height, b.block_id, b.header).order_by(b.height.desc()).limit(1)).first()
             low = c.execute(sa.select(b.height, b.block).order_by(b.height).limit(1)).first()
             self.pages.load(c)
-        if low is not None and low.height > 1 and not self._check_checksum(low.height, "block", low.block):
+        if low is not None and low.height > 0 and not self._check_checksum(low.height, "block", low.block):
             self.base = low.height
         if row is not None:
             self._head = Head(row.height, bytes(row.block_id), self._header(row.height, row.header))

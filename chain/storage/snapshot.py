@@ -103,7 +103,7 @@ class SnapshotFile:
             tail = self._read(max(0, size - _TAIL), _TAIL)
             length = min(size, int.from_bytes(tail[:8], "big"))
             raw = self._read(max(0, size - _TAIL - length), length)
-        if zlib.crc32(raw).to_bytes(4, "big") != tail[8:]:
+        if not raw or zlib.crc32(raw).to_bytes(4, "big") != tail[8:]:  # the checksum of nothing is zero, as a file of zeros has it
             raise self._damaged("its index")
         index = decode(_Index, raw, 2 * MAX_PEER_MESSAGE)
         self.offer, self.height = index.offer, index.offer.header.height

@@ -25,6 +25,7 @@ from chain.node.history import AccountEvent
 from chain.storage import blockstore, index, schema
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageError, StorageFailed, StorageMismatch
+from chain.storage.writer import Writer
 from chain.types import Receipt, TransferEvent
 from tests.unit.storage_blocks import CHAIN, account, chain_of, make_batch
 from tests.unit.storage_disk import CrampedDisk, small_file_system
@@ -134,6 +135,101 @@ def test_what_is_not_there_is_none(store: BlockStore) -> None:
     assert store.receipts(9) == [] and store.history(account(99), before=None, limit=9) == []
     assert [b.height for b in store.blocks(2, 10)] == [2, 3]
     assert [b.height for b in store.blocks(1, 2)] == [1, 2]
+
+
+def test_no_answer_is_longer_than_its_bound(store: BlockStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = fill(store, 6)
+    monkeypatch.setattr(blockstore, "MAX_ROWS", 4)
+    assert [b.height for b in store.blocks(1, 10**9)] == [1, 2, 3, 4]
+    assert len(store.history(account(1), before=None, limit=10**9)) == 4
+    sizes = [len(b.block) + 4 for b in batches]
+    for size, count in ((1, 1), (sizes[0], 1), (sizes[0] + 1, 2), (sum(sizes[:3]), 3)):
+        assert len(store.blocks(1, 9, size)) == count, "the one that reaches the size is the last"
+
+
+def test_what_was_handed_over_is_committed_when_the_store_is_closed(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "db")
+    waiting = [store.commit_async(batch) for batch in islice(chain_of(5), 8)]
+    store.close()
+    assert all(commit.done() for commit in waiting)
+    store = open_store(tmp_path / "db", create=False)
+    assert store.head().height == 8  # type: ignore[union-attr]
+    store.close()
+
+
+def test_whoever_hands_over_more_than_the_disk_takes_waits(tmp_path: Path) -> None:
+    begun, go_on, third = threading.Event(), threading.Event(), threading.Event()
+    writer = Writer("slow", 2)
+    writer.submit(lambda: (begun.set(), go_on.wait(30))[0])
+    assert begun.wait(30)
+    done = [writer.submit(lambda: None) for _ in range(2)]
+    late = threading.Thread(target=lambda: (done.append(writer.submit(lambda: None)), third.set()))
+    late.start()
+    assert not third.is_set() and not any(work.done() for work in done)
+    go_on.set()
+    assert third.wait(30)
+    writer.close()
+    assert len(done) == 3 and all(work.done() for work in done)
+    late.join()
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_an_index_that_names_a_block_that_is_gone_is_damage(store: BlockStore) -> None:
+    tx = fill(store, 20)[4].tx_ids[0]
+    with store.engine.begin() as connection:
+        connection.execute(sa.delete(schema.blocks).where(schema.blocks.c.height == 5))
+    with pytest.raises(StorageDamaged, match="Height 5 is missing"):
+        store.tx(tx)
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_part_ends_with_the_block_that_fills_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its entries, or by its blocks; the same whether heights are stored one by one or together."""
+    batches = list(islice(chain_of(3), 24))
+    entries = [len(b.tx_ids) + len(b.account_index) for b in batches]
+    ends, held = list[int](), 0
+    for batch, added in zip(batches, entries, strict=True):
+        held += added
+        if held >= 40:
+            ends, held = [*ends, batch.height], 0
+    for name, size in (("one", 1), ("together", 24)):
+        store = open_store(tmp_path / name)
+        for start in range(0, 24, size):
+            store.commit_async(*batches[start : start + size]).result()
+        assert store.parts() == ends
+        Model(batches).check(store)
+        store.close()
+    monkeypatch.setattr(index, "SEGMENT_ENTRIES", 10**9)
+    monkeypatch.setattr(index, "SEGMENT_BLOCKS", 5)
+    for name, size in (("blocks", 1), ("blocks together", 24)):
+        store = open_store(tmp_path / name)
+        for start in range(0, 24, size):
+            store.commit_async(*batches[start : start + size]).result()
+        assert store.parts() == [5, 10, 15, 20]
+        Model(batches).check(store)
+        store.close()
+        Model(batches).check(store := open_store(tmp_path / name))
+        store.close()
+
+
+def test_ids_that_begin_alike_are_told_apart(store: BlockStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an id the index keeps eight bytes: who makes two that share them hides neither, and finds nothing that is not there."""
+    first = b"\xff" * 8 + bytes(24)
+    second = b"\xff" * 8 + bytes(23) + b"x"
+    page = index.pages_of(9, [(3, [(first, 0)]), (7, [(second, 4095)])])
+    ((part, bucket, raw),) = page
+    assert (part, bucket) == (9, 255)
+    both = [index.TxLocator(7, 4095), index.TxLocator(3, 0)]
+    assert index.find_in(9, raw, first) == index.find_in(9, raw, second) == both
+    assert index.find_in(9, raw, b"\xff" * 7 + bytes(25)) == []
+    tx = fill(store, 3)[1].tx_ids[1]
+    monkeypatch.setattr(store._recent, "tx", lambda _: None)
+    monkeypatch.setattr(
+        store, "_probe_txs", lambda *_: iter([index.TxLocator(3, 99), index.TxLocator(1, 1), index.TxLocator(2, 1)])
+    )
+    found = store.tx(tx)
+    assert found is not None and (found.height, found.index) == (2, 1)
+    assert store.tx(tx[:8] + bytes(24)) is None
 
 
 def test_genesis_may_be_stored_as_height_zero(store: BlockStore) -> None:
@@ -322,10 +418,26 @@ def test_an_index_that_lost_a_row_is_noticed(store: BlockStore) -> None:
 # --- the wrong place ----------------------------------------------------------------------------------------------------------
 
 
-def test_another_networks_database_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", [bytes(32), CHAIN[:-1] + b"x"], ids=["another", "one that begins alike"])
+def test_another_networks_database_is_refused_and_not_held_open(tmp_path: Path, other: bytes) -> None:
     open_store(tmp_path / "db").close()
-    with pytest.raises(StorageMismatch, match="belongs to the network"):
-        BlockStore.open(str(tmp_path / "db"), chain_id=bytes(32), create=False)
+    held = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(StorageMismatch, match="belongs to the network") as refused:
+        BlockStore.open(str(tmp_path / "db"), chain_id=other, create=False)
+    assert len(os.listdir("/proc/self/fd")) == held, refused
+
+
+def test_a_password_in_the_url_of_a_database_is_shown_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = schema.make_engine(str(tmp_path / "db"))
+    monkeypatch.setattr(schema, "make_engine", lambda _: engine)
+    store = open_store("postgresql+psycopg://node:secret@host/db")
+    fill(store, 2)
+    with store.engine.begin() as connection:
+        connection.execute(sa.delete(schema.blocks).where(schema.blocks.c.height == 1))
+    with pytest.raises(StorageDamaged) as damage:
+        store.check(full=False)
+    assert "secret" not in f"{store.where} {damage.value}" and "host/db" in store.where
+    store.close()
 
 
 @pytest.mark.parametrize(
@@ -410,6 +522,7 @@ def test_a_small_file_system_runs_full_and_loses_no_height(tmp_path: Path) -> No
 COMMITTER = """
 import sys
 from chain.storage.blockstore import BlockStore
+from chain.storage.writer import Writer
 from chain.types import Receipt, TransferEvent
 from tests.unit.storage_blocks import CHAIN, chain_of
 store = BlockStore.open(sys.argv[1], chain_id=CHAIN, create=True)

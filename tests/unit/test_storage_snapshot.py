@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import gc
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +24,7 @@ from chain.ledger.snapshot import MAX_BUCKET, ValidatorSetChange, decode_subroot
 from chain.node import messages as m
 from chain.node.checks import make_buckets
 from chain.node.messages import MAX_BUCKETS_BYTES
-from chain.storage import schema, snapshot, staging, validator_changes
+from chain.storage import index, schema, snapshot, staging, state_diffs, validator_changes
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.storage.errors import StorageDamaged
 from chain.storage.snapshot import SnapshotFile, make
@@ -167,6 +170,96 @@ def test_a_snapshot_that_is_not_whole_never_becomes_the_state(server: BlockStore
     store.close()
 
 
+def executed_until(store: BlockStore, net: Net, last: int, taken_over: int) -> None:
+    for c in (net.commits[0][height] for height in range(1, last + 1)):
+        batch = CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.account_index, c.state)
+        store.commit(dataclasses.replace(batch, executed=c.height != taken_over))
+
+
+def test_nothing_of_the_blocks_before_a_snapshot_outlives_the_switch(
+    server: BlockStore, net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node had blocks of its own: what is known of them, and what waits to be audited, goes with them."""
+    monkeypatch.setattr(index, "SEGMENT_ENTRIES", 1)
+    file = served(server, tmp_path / "file")
+    store = empty(tmp_path / "late")
+    executed_until(store, net, 3, taken_over=2)
+    assert store.parts() and state_diffs.audited(store) == 1
+    old = [net.commits[0][height] for height in (1, 2, 3)]
+    accounts = [account for c in old for account, _ in c.account_index]
+    txs = [tx for c in old for tx in c.tx_ids]
+    assert txs and accounts and all(store.tx(tx) for tx in txs)
+    take(store, file)
+    Staging(store).ready()
+    store.close()
+    store = open_store(str(tmp_path / "late"), CHAIN)
+    assert (store.base, store.parts(), state_diffs.audited(store)) == (HEIGHTS, [], HEIGHTS)
+    assert [store.tx(tx) for tx in txs] == [None] * len(txs)
+    assert [row for account in accounts for row in store.history(account, before=None, limit=99)] == []
+    assert list(state_diffs.all_changes(store, HEIGHTS)) == []
+    store.check(True)
+    assert open_state(store, genesis())[0].root == server.open_state().root
+    assert staging.switch(store) is None, "once"
+    assert Staging(store).begin(file.offer, []) == []
+    store.close()
+
+
+@pytest.mark.parametrize("last", [HEIGHTS, HEIGHTS + 1])
+def test_a_snapshot_that_the_blocks_have_reached_is_not_switched_to_and_goes(
+    server: BlockStore, net: Net, tmp_path: Path, last: int
+) -> None:
+    store = empty(tmp_path / "late")
+    file = served(server, tmp_path / "file")
+    take(store, file)
+    Staging(store).ready()
+    fill(store, net, 1, last)
+    assert staging.switch(store) is None
+    assert store.head().height == last and store.block(1) is not None  # type: ignore[union-attr]
+    assert Staging(store).begin(file.offer, []) == []
+    store.close()
+
+
+def test_a_new_target_is_not_ready_though_the_one_before_it_was(server: BlockStore, tmp_path: Path) -> None:
+    store = empty(tmp_path / "late")
+    file = served(server, tmp_path / "file")
+    take(store, file)
+    Staging(store).ready()
+    assert len(Staging(store).begin(file.offer, [])) == len(decode_subroots(file.offer.subroots))
+    assert staging.switch(store) is None
+    Staging(store).ready()
+    assert staging.switch(store) == HEIGHTS
+    store.close()
+
+
+def test_pages_under_a_header_of_another_state_never_become_the_state(server: BlockStore, tmp_path: Path) -> None:
+    store = empty(tmp_path / "late")
+    file = served(server, tmp_path / "file")
+    take(store, file)
+    lie = replace(file.offer, header=replace(file.offer.header, state_root=bytes(32)))
+    Staging(store).begin(lie, [])
+    Staging(store).ready()
+    before = dict(store.load_state())
+    assert staging.switch(store) is None
+    assert dict(store.load_state()) == before
+    assert Staging(store).begin(file.offer, []) == [], "it is taken once more"
+    store.close()
+
+
+def test_a_rotten_target_is_named_and_changes_nothing(server: BlockStore, tmp_path: Path) -> None:
+    store = empty(tmp_path / "late")
+    file = served(server, tmp_path / "file")
+    take(store, file)
+    Staging(store).ready()
+    with store.write("rot") as c:
+        raw = bytearray(c.execute(sa.select(schema.staged.c.target)).scalar_one())
+        raw[raw.index(file.offer.certificate.block_id)] ^= 1
+        c.execute(sa.update(schema.staged).values(target=bytes(raw)))
+    with pytest.raises(StorageDamaged, match="the staged snapshot"):
+        staging.switch(store)
+    assert store.head().height == 0  # type: ignore[union-attr]
+    store.close()
+
+
 def test_what_is_half_staged_goes_where_no_snapshot_is_wanted_any_more(server: BlockStore, tmp_path: Path) -> None:
     store = empty(tmp_path / "late")
     file = served(server, tmp_path / "file")
@@ -253,6 +346,7 @@ def test_a_page_of_any_size_travels(large: BlockStore, tmp_path: Path, crowd: di
     store.close()
     store = open_store(str(tmp_path / "late"), CHAIN)
     assert store.head().height == 1  # type: ignore[union-attr]
+    assert store.base == 1, "also a history that begins after the first block"
     store.check(True)
     assert store.open_state().root == large.open_state().root
     assert store.pages.bucket(number) == large.pages.bucket(number)
@@ -276,6 +370,22 @@ def test_subpages_that_are_here_are_not_taken_again(large: BlockStore, tmp_path:
     assert take(store, file) == sorted(subpages[:2])
     Staging(store).ready()
     assert staging.switch(store) == 1
+    store.close()
+
+
+def test_a_rotten_subpage_is_not_put_together(large: BlockStore, tmp_path: Path) -> None:
+    file = served(large, tmp_path / "file")
+    store = empty(tmp_path / "late")
+    take(store, file)
+    Staging(store).ready()
+    p = schema.staged_pages.c
+    with store.write("rot") as c:
+        number, page = c.execute(sa.select(p.number, p.page).where(p.number >= BUCKETS).limit(1)).one()
+        c.execute(sa.update(schema.staged_pages).where(p.number == number).values(page=bytes(page)[:-1] + b"?"))
+    before = dict(store.load_state())
+    with pytest.raises(StorageDamaged, match=f"subpage {number} of the snapshot"):
+        staging.switch(store)
+    assert dict(store.load_state()) == before and store.head().height == 0  # type: ignore[union-attr]
     store.close()
 
 
@@ -315,6 +425,41 @@ def test_an_answer_ends_where_it_is_large_enough_and_where_a_page_is_unknown(
     assert MAX_BUCKETS_BYTES < m.MAX_SYNC_ANSWER
 
 
+def test_an_answer_is_counted_as_a_whole_and_to_the_byte(
+    server: BlockStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What reaches the size is the last; what would exceed the most an answer may have is left out, unless it is the first."""
+    file = served(server, tmp_path / "file")
+    numbers = sorted(decode_subroots(file.offer.subroots))
+    sizes = [len(raw) + 4 for raw in file.buckets(numbers)]
+    three = sum(sizes[:3])
+    for enough, most, count in ((three, 10**9, 3), (three + 1, 10**9, 4), (10**9, three, 3), (10**9, three - 1, 2), (10**9, 1, 1)):
+        monkeypatch.setattr(snapshot, "MAX_BUCKETS_BYTES", enough)
+        monkeypatch.setattr(snapshot, "MAX_SYNC_ANSWER", most)
+        assert len(file.buckets(numbers)) == count
+
+
+def test_a_state_that_is_not_the_decided_one_is_not_served(net: Net, tmp_path: Path) -> None:
+    store, c = empty(tmp_path / "db"), net.commits[0][1]
+    store.commit(CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.account_index, []))
+    store.close()
+    held = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(StorageDamaged, match="not the one that was decided"):
+        make(store.where, CHAIN, str(tmp_path / "file"))
+    gc.collect()  # what the error holds
+    assert len(os.listdir("/proc/self/fd")) == held
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"short", bytes(12), bytes(4096), b"\xff" * 100], ids=["empty", "short", "zeros", "many zeros", "ones"]
+)
+def test_a_file_that_is_no_snapshot_is_damaged(tmp_path: Path, raw: bytes) -> None:
+    """Zeros are what a power cut leaves of a file whose size was noted before its bytes."""
+    (tmp_path / "file").write_bytes(raw)
+    with pytest.raises(StorageDamaged, match="the node makes another one"):
+        SnapshotFile(str(tmp_path / "file"))
+
+
 @pytest.mark.parametrize("at", [10, -20])
 def test_a_rotten_snapshot_is_not_served(server: BlockStore, tmp_path: Path, at: int) -> None:
     path = tmp_path / "file"
@@ -323,8 +468,10 @@ def test_a_rotten_snapshot_is_not_served(server: BlockStore, tmp_path: Path, at:
     raw[at] ^= 1
     path.write_bytes(bytes(raw))
     with pytest.raises(StorageDamaged):
-        file.buckets(sorted(decode_subroots(file.offer.subroots)))
-        SnapshotFile(str(path))
+        if at > 0:
+            file.buckets(sorted(decode_subroots(file.offer.subroots)))
+        else:
+            SnapshotFile(str(path))
 
 
 def test_a_store_without_a_block_has_no_snapshot(tmp_path: Path) -> None:
@@ -357,6 +504,25 @@ def test_handovers_of_an_older_program_are_made_from_its_blocks(server: BlockSto
     assert found.validators == SETS[1]
     validator_changes.complete(server, History([Validators(3, SETS[1])]))
     assert len(validator_changes.read(server, 1, 64)) == 1, "once"
+    assert validator_changes.read(server, 2, 64) == [found] and validator_changes.read(server, 3, 64) == []
+    with server.write("rot") as c:
+        raw = bytes(c.execute(sa.select(schema.validator_changes.c.handover)).scalar_one())
+        c.execute(sa.update(schema.validator_changes).values(handover=raw[:-1] + bytes([raw[-1] ^ 1])))
+    with pytest.raises(StorageDamaged, match="handover 2"):
+        validator_changes.read(server, 1, 64)
+
+
+def test_no_handover_is_made_of_the_block_that_a_history_begins_after(server: BlockStore, tmp_path: Path) -> None:
+    """Of it there is the header alone: what it handed over came with the snapshot, or is not known."""
+    store = empty(tmp_path / "late")
+    take(store, served(server, tmp_path / "file"))
+    Staging(store).ready()
+    store.close()
+    store = open_store(str(tmp_path / "late"), CHAIN)
+    validator_changes.complete(store, History([Validators(HEIGHTS + 1, SETS[1])]))
+    validator_changes.complete(store, None)
+    assert validator_changes.read(store, 1, 64) == []
+    store.close()
 
 
 async def asked(desk: SnapshotService, question: m.SnapshotQuestion) -> m.Message:
