@@ -1,0 +1,409 @@
+"""Connections at their bounds: to the second, to the last of what is let in, and what each failure leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import ssl
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from chain.params import PROTOCOL_VERSION
+from p2p import listener
+from p2p.connection import Connection, Intake, Link, Times
+from p2p.gossip import GossipTargets
+from p2p.limits import Meter
+from p2p.listener import Listener, host_of, tls_problem
+from p2p.tls import (
+    MAX_CERTIFICATE,
+    NotAuthenticated,
+    PeerIdentity,
+    WrongPeer,
+    certificate_identity,
+    check_member,
+    issue_leaf,
+    make_contexts,
+)
+from p2p.wire import NODE, PEERS, GetPeers, Hello, PeerAddresses, Peers, Ping, batch_frame, peers_message
+from tests.unit.p2p_kit import CA_, CHAIN, FAST, Node, id_of, key_of, members_of, raw, running, until
+from tests.unit.test_p2p_misbehaviour import received
+from tests.unit.test_p2p_peers import rng
+
+NOW = 1_800_000_000.0
+DAY = 86_400.0
+
+
+class Wire:
+    """A transport that hands nothing on."""
+
+    def __init__(self) -> None:
+        self.came: list[str] = []
+
+    def get_protocol(self) -> Any:
+        return self
+
+    def set_protocol(self, _protocol: object) -> None: ...
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: self.came.append(name)
+
+
+def connection(now: list[float]) -> Connection:
+    wire: Any = Wire()
+    link, meter = Link(wire, wire, "h:1", True), Meter(1e9, 1e9, 1, 1, now[0])
+    hello, identity = Hello(PROTOCOL_VERSION, CHAIN, 0, [], 0), PeerIdentity(id_of(1), key_of(1).public)
+    times = Times(drain_timeout=10, silence_timeout=30, ping_interval=5, close_timeout=1)
+    return Connection(link, identity, hello, times, meter, lambda: now[0], Intake(wire, lambda: None))
+
+
+# --- keepalive --------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_is_asked_for_a_sign_of_life_so_often_and_ends_when_none_comes() -> None:
+    one = connection([100.0])
+    assert [(one.tick(at, 7), one.queues.count) for at in (100.0, 104.9, 105.0, 109.9, 110.0)] == [
+        (None, 1),
+        (None, 1),
+        (None, 2),
+        (None, 2),
+        (None, 3),
+    ]
+    one.last_heard = 120.0
+    assert one.tick(150.0, 7) is None
+    assert one.tick(150.1, 7) == "silent for 30 s"
+
+
+def test_a_peer_that_takes_nothing_is_given_up_sooner_than_one_that_says_nothing() -> None:
+    one = connection([100.0])
+    one._writing_since = 101.0
+    assert one.tick(111.0, 7) is None
+    assert one.tick(111.1, 7) == "reads nothing for 10 s"
+    one._writing_since = None
+    assert one.tick(111.1, 7) is None
+
+
+def test_the_round_trip_is_that_of_the_ping_that_was_answered() -> None:
+    now = [100.0]
+    one = connection(now)
+    one.tick(100.0, 7)
+    one.tick(105.0, 8)
+    now[0] = 105.25
+    one.pong(7)
+    assert one.rtt is None, "the answer to an older one says nothing any more"
+    one.pong(8)
+    assert one.rtt == 0.25
+
+
+def test_what_is_no_data_passes_between_the_wire_and_the_library() -> None:
+    wire: Any = Wire()
+    intake = Intake(wire, lambda: None)
+    intake.pause_writing()
+    intake.resume_writing()
+    intake.eof_received()
+    intake.connection_lost(None)
+    assert wire.came == ["pause_writing", "resume_writing", "eof_received", "connection_lost"]
+
+
+def test_after_too_much_the_one_that_is_told_later_is_not_told_again() -> None:
+    wire: Any = Wire()
+    told: list[str] = []
+    intake = Intake(wire, lambda: told.append("before the hello"))
+    for _ in range(3):
+        intake.data_received(bytes(2**20))
+    intake.otherwise(lambda: told.append("after it"))
+    intake.data_received(b"x")
+    assert told == ["before the hello"] and wire.came == ["data_received"] * 2
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------------------
+
+
+async def test_nothing_of_a_frame_is_delivered_after_the_message_that_ended_its_connection() -> None:
+    a = Node(0, members_of(0, 1))
+    async with running(a), raw(a) as peer:
+        await until(lambda: a.connected())
+        a.handler = lambda *_: a.net.disconnect(id_of(1), "enough")
+        await peer.ws.send_bytes(batch_frame([b"\0first", b"\0second", b"\0third"]))
+        assert await peer.reason() == (4001, "enough")
+        assert a.messages == [(id_of(1), NODE, b"first")]
+
+
+async def test_a_second_hello_and_a_message_that_nobody_reads_count_against_the_peer() -> None:
+    a = Node(0, members_of(0, 1))
+    async with running(a), raw(a) as peer:
+        await until(lambda: a.connected())
+        for turn, wrong in enumerate((bytes((PEERS,)) + b"\xc1", peers_message(Hello(PROTOCOL_VERSION, CHAIN, 0, [], 0))), 1):
+            await peer.ws.send_bytes(wrong)
+            await until(lambda turn=turn: a.net.peers()[0].score > FAST.penalty * (turn - 0.1))  # type: ignore[misc]
+        assert a.connected() and a.messages == []
+
+
+async def test_one_answer_is_taken_for_one_question_and_of_members_alone() -> None:
+    a = Node(0, members_of(0, 1, 2, 3), config=replace(FAST, ask_often=60))
+    async with running(a), raw(a) as peer:
+        await until(lambda: a.connected())
+        a.net._peers[id_of(1)].asked_peers = True
+        for told in ([(2, "10.1.2.3:7000"), (9, "10.1.2.9:7000"), (0, "10.1.2.1:7000")], [(3, "10.1.2.4:7000")]):
+            await peer.ws.send_bytes(peers_message(Peers([PeerAddresses(id_of(i), [where]) for i, where in told])))
+        await until(lambda: a.net.peers()[0].messages_in >= 2)
+        assert set(a.book.members()) == {id_of(2)}, "neither a stranger, nor the node itself, nor what came unasked"
+
+
+async def test_a_question_for_peers_is_answered_again_after_the_pause() -> None:
+    now = [1_000.0]
+    a = Node(0, members_of(0, 1), config=replace(FAST, answer_interval=5, ask_often=60, ping_interval=60))
+    a.net._clock = lambda: now[0]
+    async with running(a), raw(a) as peer:
+        await until(lambda: a.connected())
+        answers = []
+        for end, later in enumerate((0.0, 4.9, 0.1), 90):
+            now[0] += later
+            before = a.net.peers()[0].messages_in
+            await peer.ws.send_bytes(peers_message(GetPeers()))
+            await until(lambda before=before: a.net.peers()[0].messages_in > before)  # type: ignore[misc]
+            a.net._peers[id_of(1)].send(0, peers_message(Ping(end)))
+            answers.append(sum(isinstance(message, Peers) for message in await received(peer, end)))
+        assert answers == [1, 0, 1]
+
+
+# --- who is let in ----------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_member_that_is_connected_may_connect_anew_where_there_is_no_room_for_others() -> None:
+    a = Node(0, members_of(0, 1, 2), config=replace(FAST, max_peers=1, cross_window=0))
+    async with running(a), raw(a) as old:
+        await until(lambda: a.connected())
+        async with raw(a):
+            assert (await old.reason())[0] == 4002
+            await until(lambda: a.ups == [(id_of(1), True), (id_of(1), False), (id_of(1), True)])
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                async with raw(a, 2):
+                    pass
+            assert refused.value.status == 403 and "no room" in a.reasons("connection refused")
+
+
+async def test_somebody_else_with_the_nodes_own_key_is_told_so() -> None:
+    a = Node(0, members_of(0, 1))
+    async with running(a), raw(a, 0) as peer:
+        code, reason = await peer.reason()
+        assert code == 4001 and "somebody else who uses its key" in reason and not a.ups
+
+
+@pytest.mark.parametrize(
+    ("port", "known"), [(7_001, {"named:1", "127.0.0.1:7001"}), (0, {"named:1"})], ids=["it listens", "it listens nowhere"]
+)
+async def test_a_peer_is_known_where_it_says_and_where_it_came_from(port: int, known: set[str]) -> None:
+    a = Node(0, members_of(0, 1), config=replace(FAST, other_peers=0))
+    async with running(a), raw(a, hello=peers_message(Hello(PROTOCOL_VERSION, CHAIN, port, ["named:1"], 0))):
+        await until(lambda: a.connected())
+        assert {place.address for place in a.book.places(id_of(1))} == known
+
+
+@pytest.mark.parametrize(("lasted", "failures"), [(10.0, 0), (9.9, 3)], ids=["long enough", "hardly"])
+async def test_a_connection_that_ends_soon_counts_like_a_failed_dial_and_one_that_lasted_clears_them(
+    lasted: float, failures: int
+) -> None:
+    members, now = members_of(0, 1), [1_000.0]
+    a = Node(0, members)
+    async with running(a):
+        b = Node(1, members, seeds=[a.address], config=replace(FAST, settled_after=10))
+        b.net._clock = lambda: now[0]
+        async with running(b):
+            await until(lambda: b.connected() and a.connected())
+            for place in b.book.places(a.id):
+                place.failures = 2
+            seen: list[list[int]] = []
+            b.net._on_peer = lambda *_: seen.append([place.failures for place in b.book.places(a.id)])
+            now[0] += lasted
+            b.net.disconnect(a.id, "bye")
+            await until(lambda: seen)
+            assert seen[0] == [failures]
+            assert [place.failures for place in a.book.places(b.id)] == [0], "who was dialled knows nothing of the dial"
+
+
+# --- upkeep -----------------------------------------------------------------------------------------------------------------------
+
+
+async def test_the_book_is_written_once_in_its_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = Node(0, members_of(0, 1), config=replace(FAST, save_interval=30, tick=60), path=tmp_path / "book")
+    now, written = [begin := a.net._clock() + 1], list[float]()
+    a.net._clock = lambda: now[0]
+    write = a.book.write
+    monkeypatch.setattr(a.book, "write", lambda content: (written.append(now[0]), write(content)))
+
+    async def a_turn() -> None:
+        a.book.succeeded(id_of(1), "127.0.0.1:1", now[0])
+        a.net._wake.set()
+        await until(lambda: not a.net._wake.is_set())
+
+    async with running(a):
+        for later in (0.0, 29.9, 30.0, 31.0):
+            now[0] = begin + later
+            await a_turn()
+        await until(lambda: len(written) >= 2)
+        assert [at - begin for at in written] == pytest.approx([0, 30])
+
+
+async def test_questions_for_peers_become_rare_and_are_asked_soon_again_after_news() -> None:
+    a = Node(0, members_of(0, 1, 2), config=replace(FAST, ask_often=2, ask_rarely=4, silence_timeout=1e9))
+    now = [float(round(a.net._clock()))]
+    a.net._clock = lambda: now[0]
+    async with running(a), raw(a) as peer:
+        await until(lambda: a.connected())
+        await until(lambda: a.net._ask_at > now[0])
+        a.net._found_something()
+        pauses = []
+        for _ in range(4):
+            now[0] = a.net._ask_at
+            await until(lambda: a.net._ask_at > now[0])
+            pauses.append(a.net._ask_at - now[0])
+        assert pauses == [2, 3, 4, 4]
+        a.net._peers[id_of(1)].asked_peers = True
+        await peer.ws.send_bytes(peers_message(Peers([PeerAddresses(id_of(2), ["127.0.0.1:1"])])))
+        await until(lambda: a.book.places(id_of(2)))
+        assert a.net._ask_at - now[0] == 2
+
+
+# --- the listener -----------------------------------------------------------------------------------------------------------------
+
+
+async def test_an_address_that_is_taken_is_named() -> None:
+    a = Node(0, members_of(0))
+    async with running(a):
+        b = Node(1, members_of(0, 1), port=a.net.port())
+        with pytest.raises(OSError, match=f"cannot listen on {a.address}: Address already in use"):
+            await b.net.start()
+        await b.net.stop()
+
+
+async def test_a_connection_that_cannot_be_accepted_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There may be no descriptor left for it."""
+    loop = asyncio.get_running_loop()
+    accept, faults = loop.sock_accept, [OSError(errno.EMFILE, os.strerror(errno.EMFILE))]
+
+    async def failing(sock: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return await accept(sock)
+
+    monkeypatch.setattr(loop, "sock_accept", failing)
+    a = Node(0, members_of(0, 1))
+    async with running(a):
+        await until(lambda: "cannot accept: Too many open files" in a.reasons("connection refused"))
+        async with raw(a):
+            await until(lambda: a.connected())
+
+
+async def test_the_hosts_of_the_book_are_gathered_once_in_a_while_however_many_knock(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, asked = [100.0], list[float]()
+    monkeypatch.setattr(listener, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def known() -> list[str]:
+        asked.append(now[0])
+        return ["10.0.0.1"] if len(asked) == 1 else ["2001:db8::1"]
+
+    door = Listener(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), lambda _: None, lambda *_: None, 1.0, known)  # type: ignore[arg-type, return-value]
+    for at in (100.0, 101.0, 104.9):
+        now[0] = at
+        assert door._is_known("10.0.0.1") and door._is_known("::ffff:10.0.0.1") and not door._is_known("10.0.0.2")
+    now[0] = 105.0
+    assert door._is_known("2001:db8::ffff") and not door._is_known("10.0.0.1")
+    assert asked == [100.0, 105.0]
+
+
+@pytest.mark.parametrize(("where", "host"), [("10.0.0.1:7000", "10.0.0.1"), ("[2001:db8::1]:7000", "2001:db8::1"), ("?", "")])
+def test_the_host_of_an_address(where: str, host: str) -> None:
+    assert host_of(where) == host
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ConnectionRefusedError(111, "Connection refused"), "nothing listens there"),
+        (ConnectionResetError(104, "reset"), "had no place for one more connection"),
+        (OSError(113, "No route to host"), "No route to host"),
+        (TimeoutError(), "TimeoutError"),
+        (OSError(5, "a\nline"), "a?line"),
+    ],
+)
+def test_what_went_wrong_is_told_in_words(error: OSError, told: str) -> None:
+    assert told in tls_problem(error)
+
+
+# --- certificates -----------------------------------------------------------------------------------------------------------------
+
+
+def der(now: float) -> bytes:
+    leaf = issue_leaf(key_of(1), id_of(1), CHAIN, CA_, now)
+    return x509.load_pem_x509_certificate(leaf.cert_pem).public_bytes(Encoding.DER)
+
+
+def test_a_certificate_holds_from_a_day_before_it_was_made_for_ten_years() -> None:
+    made = der(NOW)
+    for at in (NOW - DAY, NOW, NOW + 3_650 * DAY):
+        assert certificate_identity(made, CHAIN, at).id == id_of(1)
+    for at, why in ((NOW - DAY - 1, "not yet valid"), (NOW + 3_650 * DAY + 1, "expired")):
+        with pytest.raises(NotAuthenticated, match=why):
+            certificate_identity(made, CHAIN, at)
+
+
+def test_a_certificate_that_is_too_long_is_not_read() -> None:
+    for size, why in ((MAX_CERTIFICATE, "cannot be read"), (MAX_CERTIFICATE + 1, "at most 4096 allowed")):
+        with pytest.raises(NotAuthenticated, match=why):
+            certificate_identity(bytes(size), CHAIN, NOW)
+
+
+def test_whoever_answers_in_anothers_place_is_named_as_that_also_where_it_is_no_member() -> None:
+    """The address is not that of the one who was dialled: it is struck out. That of a banned member is not."""
+    identity = PeerIdentity(id_of(1), key_of(1).public)
+    for current in (None, key_of(2).public, key_of(1).public):
+        with pytest.raises(WrongPeer):
+            check_member(identity, current, id_of(2))
+    for current in (None, key_of(2).public):
+        with pytest.raises(NotAuthenticated) as refused:
+            check_member(identity, current, id_of(1))
+        assert not isinstance(refused.value, WrongPeer)
+    check_member(identity, key_of(1).public, id_of(1))
+    check_member(identity, key_of(1).public, None)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_nothing_is_left_of_the_tls_key_that_was_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: bool) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    if not in_memory:
+        monkeypatch.delattr(os, "memfd_create")
+    leaf = issue_leaf(key_of(1), id_of(1), CHAIN, CA_, time.time())
+    held = len(os.listdir("/proc/self/fd"))
+    contexts = make_contexts(leaf, CA_)
+    assert len(os.listdir("/proc/self/fd")) == held
+    assert list(tmp_path.iterdir()) == []
+    assert contexts.server.num_tickets == 0
+
+
+# --- gossip -----------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_mesh_that_has_everybody_stays_as_it_is() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        GossipTargets(0, rng())
+    gossip = GossipTargets(3, rng())
+    for i in range(3):
+        gossip.peer(id_of(i), True)
+    gossip.set_validators([id_of(9)])
+    before = gossip.mesh_targets()
+    for _ in range(5):
+        gossip.refresh()
+        assert gossip.mesh_targets() == before
+    gossip.peer(id_of(9), True)
+    gossip.refresh()
+    assert gossip.mesh_targets() == before, "a validator is nobody to exchange one for"
