@@ -153,7 +153,9 @@ class Keystore:
                 f"Wrong passphrase for {file.address}: it does not open {path}. Try again; nobody can recover a lost passphrase"
             ) from None
         except (MemoryError, OSError) as e:
-            raise KeystoreError(f"The keystore {path} cannot be opened: {e or 'out of memory'}. It needs 128 MiB of memory") from e
+            raise KeystoreError(
+                f"The keystore {path} cannot be opened: {str(e) or 'out of memory'}. It needs 128 MiB of memory"
+            ) from e
         key = SigningKey(secret)
         if key.public.hex() != file.public_key:
             raise _damaged(path, "its key is not the one it names")

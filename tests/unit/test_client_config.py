@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import tomllib
 from pathlib import Path
@@ -182,3 +183,98 @@ def test_a_password_in_the_database_url_is_not_shown(tmp_path: Path, url: str, m
     change(tmp_path, {"storage.url": url})
     shown = config.shown(load(tmp_path, {}).config)
     assert "secret" not in str(shown) and shown["storage.url"] == masked
+
+
+# --- what a fault in a setting would cost ----------------------------------------------------------------------------------------
+
+
+def test_a_node_that_nobody_set_up_works_for_no_stranger_and_listens_to_this_machine_alone() -> None:
+    own = Config()
+    assert not own.work.enabled
+    assert own.network.listen.startswith("127.0.0.1:") and own.api.listen.startswith("127.0.0.1:")
+    assert own.network.peers == own.network.advertise == own.work.allowed_contractors == own.work.denied_contractors == []
+    assert (own.sync.mode, own.work.judge, own.log.level) == ("certificates", "own-measurement", "info")
+    assert own.work.verify and own.work.check_record and own.work.reveal == "always"
+
+
+@pytest.mark.parametrize(
+    ("setting", "good"),
+    [
+        ("network.advertise", "a:1"),
+        ("network.peers", "a:1"),
+        ("work.allowed_contractors", ME),
+        ("work.denied_contractors", ME),
+    ],
+)
+def test_every_entry_of_a_list_is_checked(setting: str, good: str) -> None:
+    """One that counts for nobody, an identity with a typing mistake among them, would be found out too late."""
+    section, _, key = setting.partition(".")
+    for entries in (["none of it"], [good, "none of it"], [good, good, ""]):
+        with pytest.raises(ConfigError, match=setting):
+            parse(f"[{section}]\n{key} = {config.toml_value(entries)}", "config.toml")
+
+
+@pytest.mark.parametrize(
+    ("setting", "least", "most"),
+    [
+        ("storage.quota_mb", 64, 2**30),
+        ("sync.snapshot_after", 1, 2**40),
+        ("work.min_time_left_s", 0, 30 * 86_400),
+        ("work.max_run_s", 1, 30 * 86_400),
+        ("work.max_image_mb", 1, 65_536),
+        ("work.max_model_mb", 1, 65_536),
+        ("work.max_mem_mb", 16, 2**22),
+        ("work.max_hidden_mb", 1, 65_536),
+        ("work.concurrent", 1, 64),
+        ("work.attempts", 1, 1_000),
+        ("work.serve_won_days", 1, 3_650),
+        ("sandbox.disk_from_mb", 1, 2**20),
+    ],
+)
+def test_numbers_have_a_least_and_a_most(setting: str, least: int, most: int) -> None:
+    """In the file and in the environment alike."""
+    for value in (least, most):
+        assert config.parse_value(setting, str(value), "") == value
+    for value in (least - 1, most + 1):
+        with pytest.raises(ConfigError, match=setting):
+            config.parse_value(setting, str(value), "")
+        with pytest.raises(ConfigError, match=setting):
+            parse("{}.{} = {}".format(*setting.split("."), value), "")
+
+
+def test_a_number_without_bounds_is_no_setting() -> None:
+    """The list above is all of them."""
+    (marks,) = (m.args[1] for m in test_numbers_have_a_least_and_a_most.pytestmark)  # type: ignore[attr-defined]
+    assert {name for name, s in SETTINGS.items() if type(s.default) is int} == {name for name, *_ in marks}
+
+
+@pytest.mark.parametrize(
+    ("text", "peers"), [("", []), (" ", []), (",", []), ("a:1,", ["a:1"]), ("a:1, ,b:2", ["a:1", "b:2"]), (" a:1 ", ["a:1"])]
+)
+def test_a_list_in_the_environment_has_no_empty_entries(tmp_path: Path, text: str, peers: list[str]) -> None:
+    """An empty variable empties the list of the file."""
+    (tmp_path / "config.toml").write_text('[network]\npeers = ["file:1"]\n')
+    assert load(tmp_path, {"LEARNINGCHAIN_NETWORK_PEERS": text}).config.network.peers == peers
+
+
+def test_a_value_of_any_length_costs_a_short_refusal() -> None:
+    with pytest.raises(ConfigError) as fault:
+        parse(f'name = "{"x" * 5_000}"', "config.toml")
+    assert "x" * 70 in str(fault.value) and "x" * 100 not in str(fault.value)
+
+
+def test_what_is_written_is_on_disk_before_it_replaces_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (done.append("content"), fsync(fd))[1])
+    monkeypatch.setattr(os, "replace", lambda source, target: (done.append("name"), replace(source, target))[1])
+    change(tmp_path, {"name": "alice"})
+    assert done[:2] == ["content", "name"]
+
+
+def test_a_file_that_cannot_be_replaced_leaves_no_other_with_its_secrets(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.mkdir()
+    with pytest.raises(ConfigError, match="cannot be written"):
+        config.write(path, 'storage.url = "postgresql://u:secret@h/db"\n')
+    assert list(tmp_path.iterdir()) == [path]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hmac
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -201,3 +203,104 @@ def test_real_cost(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = Keystore.create(path, WORD)
     assert json.loads(path.read_text())["kdf"]["n"] >= 2**17
     assert Keystore.open(path, WORD).id == made.id
+
+
+# --- what a passphrase is measured by ------------------------------------------------------------------------------------------
+
+
+def test_the_least_passphrase_counts_characters_and_the_longest_bytes(path: Path) -> None:
+    """Eight typed characters are needed, however many bytes each has; what is stretched is bounded in bytes."""
+    with pytest.raises(KeystoreError, match="too short: 4 characters"):
+        Keystore.create(path, "\u00e9\u00e9\u00e9\u00e9")  # eight bytes
+    with pytest.raises(KeystoreError, match="this one has 1026"):
+        Keystore.create(path, "\u00e9" * 513)
+    assert Keystore.create(path, "8 chars!").id == Keystore.open(path, "8 chars!").id
+
+
+def test_no_refusal_repeats_the_passphrase(path: Path) -> None:
+    Keystore.create(path, WORD)
+    for word in ("sesame", "sesame" * 500, "sesame\udc80", WORD + "sesame"):
+        for use in (lambda word=word: Keystore.open(path, word), lambda word=word: Keystore.create(path.with_name("new"), word)):
+            try:
+                use()
+            except KeystoreError as fault:
+                assert "sesame" not in str(fault)
+
+
+# --- what stands in the file ---------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_read_up_to_its_largest_size(path: Path) -> None:
+    """Spaces behind it change nothing of its meaning: one that is as large as may be opens, a byte more is no keystore."""
+    made = Keystore.create(path, WORD)
+    whole = path.read_bytes()
+    path.write_bytes(whole.ljust(keystore.MAX_FILE))
+    assert Keystore.public(path).id == made.id
+    path.write_bytes(whole.ljust(keystore.MAX_FILE + 1))
+    with pytest.raises(KeystoreError, match="more than 16384 bytes"):
+        Keystore.public(path)
+
+
+@pytest.mark.parametrize("checksum", [None, "", "00" * 32])
+def test_a_file_without_its_checksum_is_damaged(path: Path, checksum: str | None) -> None:
+    """Else the damage that took it would be taken for a wrong passphrase."""
+    Keystore.create(path, WORD)
+    document = json.loads(path.read_text())
+    document["checksum"] = checksum
+    if checksum is None:
+        del document["checksum"]
+    path.write_text(json.dumps(document))
+    with pytest.raises(KeystoreError, match="checksum does not fit"):
+        Keystore.public(path)
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o640, 0o602, 0o620, 0o601])
+def test_nobody_else_may_do_anything_with_it(path: Path, mode: int) -> None:
+    Keystore.create(path, WORD)
+    path.chmod(mode)
+    with pytest.raises(KeystoreError, match="chmod 600"):
+        Keystore.public(path)
+
+
+# --- machines without room -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "todo"), [(errno.ENOSPC, "Free some space"), (errno.EDQUOT, "Free some space"), (errno.EACCES, "its owner")]
+)
+def test_a_disk_that_refuses_is_named_and_leaves_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int, todo: str
+) -> None:
+    def refuse(fd: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(KeystoreError, match=todo):
+        Keystore.create(path, WORD)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_too_little_memory_is_said_to_be_that(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Keystore.create(path, WORD)
+
+    def none_left(*_: object) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(keystore, "_stretch", none_left)
+    with pytest.raises(KeystoreError, match=r"out of memory.*128 MiB"):
+        Keystore.open(path, WORD)
+
+
+def test_the_secret_is_on_disk_before_it_has_its_name(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that a power cut leaves without content would be an identity that is lost, and a keystore that is never replaced."""
+    done: list[str] = []
+    fsync, link = os.fsync, os.link
+
+    def note(fd: int) -> None:
+        done.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "content")
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(os, "link", lambda source, target: (done.append("name"), link(source, target))[1])
+    Keystore.create(path, WORD)
+    assert done == ["content", "name", "folder"]
