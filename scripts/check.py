@@ -111,7 +111,7 @@ REST = (
         "every decoder under a fuzzer",
         ("tests/fuzz/run.sh", "", "5"),
         8.0,
-        ("chain/codec.py", "chain/types.py", "chain/node/messages.py", "p2p/", "sandbox/", "tests/fuzz/"),
+        ("chain/codec.py", "chain/types.py", "chain/losses.py", "chain/node/messages.py", "p2p/", "sandbox/", "tests/fuzz/"),
     ),
 )
 """Together with `TESTS` they are all of it: here only what is marked `full`, and what has a program of its own."""
