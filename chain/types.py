@@ -163,6 +163,11 @@ class ProposalEvidence(Wire, frozen=True, tag=2):
 Evidence = VoteEvidence | ProposalEvidence
 
 
+def signer_of(evidence: Evidence) -> bytes:
+    """Who is said to have signed twice."""
+    return evidence.a.validator if isinstance(evidence.a, Vote) else evidence.a.proposer
+
+
 class Certificate(Wire, frozen=True):
     """LC-BLK-6: more than two thirds of a height's validators precommitted `block_id`: it is final.
 

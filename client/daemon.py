@@ -26,7 +26,7 @@ from typing import Any
 import structlog
 import uvloop
 
-from chain.contracts.membership import Member, member_key
+from chain.contracts import CONTRACTS, REGISTRY
 from chain.crypto import address
 from chain.errors import OWN_FAULTS, BrokenInvariant, Malformed
 from chain.host import BANNED, K_HISTORY, Account, History, account_key, fault_of
@@ -74,7 +74,6 @@ MAX_TOKEN = 1_024
 GC_AFTER = 50_000
 """Objects that appear between two looks of the garbage collector."""
 _TODO_STATE = "Move the file `db` of the data folder away and start again: the node fetches the chain from its peers"
-MEMBERSHIP_TOPICS = frozenset({"banned", "validator.ejected"})
 
 
 class StartError(Exception):
@@ -346,10 +345,8 @@ class Daemon:
         self.view = RunningNode(*parts, self.settings, name=self.genesis.name, version=version())
 
     async def _open_work(self, stack: contextlib.AsyncExitStack) -> None:
-        member = self.node.state.get(member_key(self.identity.id))
-        # Also a node that does not want to verify: silence in a committee would be struck, an abstention is not.
-        drawn = isinstance(member, Member) and member.verifier
-        if not self._work_wanted and not drawn:
+        called = (contract.drawn for contract in CONTRACTS if contract.drawn is not None)
+        if not self._work_wanted and not any(drawn(self.node.state, self.identity.id) for drawn in called):
             return
         from client.work.database import WorkDatabaseError
         from client.work_service import WorkService
@@ -395,7 +392,7 @@ class Daemon:
 
     def _decided(self, d: e.Decided) -> None:
         self.ledger.on_decided(d)
-        changed = {x.topic for r in d.receipts for x in r.events if isinstance(x, LogEvent)} & MEMBERSHIP_TOPICS
+        changed = {x.topic for r in d.receipts for x in r.events if isinstance(x, LogEvent)} & REGISTRY.admission
         if changed:
             self._set_validators()
             self.network.recheck_membership()

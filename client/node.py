@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chain.codec import decode
-from chain.contracts.membership import parked
 from chain.crypto import address
-from chain.host import K_HISTORY, Reader
+from chain.host import K_HISTORY, Reader, read_parked
 from chain.ledger.transition import chain_record, validators_of
 from chain.node.messages import decode_certificate
 from chain.storage import state_diffs, validator_changes
@@ -116,7 +115,7 @@ class RunningNode:
             "working": self._working,
             "mempool": len(self._node.pool),
             "mempool_room": self._node.pool.fill(),
-            "parked": [render_parked(*one) for one in parked(state, MAX_PARKED)],
+            "parked": [render_parked(*one) for one in read_parked(state, MAX_PARKED)],
             "failing": self._work.failing() if self._work else [],
             "supply": render_supply(state),
             "version": self._version,

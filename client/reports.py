@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from chain.contracts.membership import ReportDouble, signer_of
-from chain.types import Evidence
+from chain.contracts import REGISTRY
+from chain.types import Evidence, signer_of
 from client.core import Ledger
 
 if TYPE_CHECKING:
@@ -66,7 +66,9 @@ class Reports:
 
         outbox = await self._open()
         key = f"double:{signer_of(evidence).hex()}:{evidence.a.height}"
-        await outbox.submit(Submit("membership", key, b"", ReportDouble(evidence)))
+        report = REGISTRY.report(evidence)
+        if report is not None:
+            await outbox.submit(Submit(report[0], key, b"", report[1]))
 
     async def _open(self) -> Outbox:
         from client.work.database import WorkDatabase, WorkDatabaseError

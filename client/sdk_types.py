@@ -128,7 +128,7 @@ class NodeStatus(TypedDict, total=False):
     mempool_room: dict[str, dict[str, int]]
     """How full each kind of room is: bytes, limit, accounts (LC-NODE-61)."""
     parked: list[ParkedReference]
-    """Jobs and cases at which a program failed, the first 16: the validators release them."""
+    """References at which a program failed, the first 16: the validators release them."""
     failing: list[Failing]
     """Parts of the node's own work that fail at present."""
     supply: dict[str, str]

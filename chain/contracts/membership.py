@@ -31,10 +31,7 @@ from chain.codec import Wire
 from chain.crypto import account_id, address
 from chain.errors import Reject
 from chain.host import (
-    ACTIVE,
-    K_VALIDATORS,
     STRIKES,
-    SUSPENDED,
     SUSPENSIONS,
     VERIFIERS,
     Contract,
@@ -49,8 +46,6 @@ from chain.host import (
     Parked,
     Power,
     Reader,
-    Validators,
-    account_key,
     parked_key,
 )
 from chain.params import ContractParams, Span
@@ -60,9 +55,9 @@ from chain.types import (
     Height,
     ProposalEvidence,
     Uint,
-    Vote,
     proposal_is_signed,
     quorum,
+    signer_of,
     vote_is_signed,
 )
 
@@ -372,11 +367,6 @@ def reinstate(host: Host, identity: bytes) -> None:
     host.close_case(identity, [(r.contract, r.ref) for r in case.refs], False)
 
 
-def signer_of(evidence: Evidence) -> bytes:
-    """Who is said to have signed twice."""
-    return evidence.a.validator if isinstance(evidence.a, Vote) else evidence.a.proposer
-
-
 def is_double(chain_id: bytes, evidence: Evidence, key: bytes) -> bool:
     """Two signatures of `key` that no honest validator makes: same type, height and round, different content."""
     if isinstance(evidence, ProposalEvidence):
@@ -386,6 +376,12 @@ def is_double(chain_id: bytes, evidence: Evidence, key: bytes) -> bool:
     v, w = evidence.a, evidence.b
     same = (v.type, v.height, v.round, v.validator) == (w.type, w.height, w.round, w.validator)
     return same and v.block_id != w.block_id and all(vote_is_signed(chain_id, x, key) for x in (v, w))
+
+
+def is_verifier(reader: Reader, identity: bytes) -> bool:
+    """LC-MEM-2: silence in a committee would be struck, an abstention is not: such a node has to answer."""
+    member = reader.get(member_key(identity))
+    return isinstance(member, Member) and member.verifier
 
 
 def _first_members(store: KVStore, accounts: Iterable[GenesisAccount]) -> None:
@@ -433,6 +429,9 @@ CONTRACT = Contract(
     events=EVENTS,
     texts=TEXTS,
     forms={"Release.contract": Form.CONTRACT},
+    admission=frozenset({"banned", "validator.ejected"}),
+    drawn=is_verifier,
+    reports=ReportDouble,
     powers=frozenset({Power.STANDING, Power.VALIDATORS, Power.RELEASE}),
     services={STRIKES: _Strikes, SUSPENSIONS: _Suspensions, VERIFIERS: _Verifiers},
     genesis=_first_members,
@@ -440,40 +439,3 @@ CONTRACT = Contract(
     on_give_back=reinstate,
     due_work=due_work,
 )
-
-
-# --- views --------------------------------------------------------------------------------------------------------------------
-
-
-def standing(reader: Reader, identity: bytes) -> dict[str, Any] | None:
-    """Status, credits (micro), strikes and case of an identity, or None where there is no account."""
-    account: Any = reader.get(account_key(identity))
-    if account is None:
-        return None
-    member: Any = reader.get(member_key(identity)) or Member(False, 0, [], [])
-    case: Any = reader.get(case_key(identity))
-    validators: Validators = reader.get(K_VALIDATORS)  # type: ignore[assignment]
-    return {
-        "id": address(identity),
-        "status": {ACTIVE: "active", SUSPENDED: "suspended"}.get(account.status, "banned"),
-        "balance": account.balance,
-        "frozen": account.frozen,
-        "verifier": member.verifier,
-        "validator": any(v.id == identity for v in validators.members),
-        "strikes": list(member.strikes),
-        "sequences": list(account.sequences),
-        "case": None
-        if case is None
-        else {
-            "until": case.until,
-            "refs": [r.ref.hex() for r in case.refs],
-            "corroborated": case.corroborated,
-            "confirm": [address(v) for v in case.confirm],
-            "lift": [address(v) for v in case.lift],
-        },
-    }
-
-
-def parked(reader: Reader, limit: int) -> list[tuple[int, bytes, Parked]]:
-    """(contract, reference, record) of what is parked, at most `limit`."""
-    return [(key[2], key[3:], record) for key, record in reader.scan(b"p/", limit)]

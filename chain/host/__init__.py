@@ -13,7 +13,7 @@ fails, its reference is parked.
 
 from __future__ import annotations
 
-from chain.host.contract import Contract, EscrowShape, MessageSpec, Power
+from chain.host.contract import Contract, EscrowShape, LiveIndex, MessageSpec, Power
 from chain.host.events import Data, Datum, Form, OneOf
 from chain.host.host import Host, audit_events
 from chain.host.listing import ALL, Listing
@@ -55,7 +55,7 @@ from chain.host.records import (
 )
 from chain.host.registry import InvalidContract, Registry
 from chain.host.services import STRIKES, SUSPENSIONS, VERIFIERS, WINNERS, Service, Strikes, Suspensions, Verifiers, Winners, Won
-from chain.host.store import KVStore, Reader, read_params
+from chain.host.store import KVStore, Reader, read_params, read_parked
 
 __all__ = [
     "ACTIVE",
@@ -96,6 +96,7 @@ __all__ = [
     "InvalidContract",
     "KVStore",
     "Listing",
+    "LiveIndex",
     "MessageSpec",
     "OneOf",
     "Parked",
@@ -118,5 +119,6 @@ __all__ = [
     "params_key",
     "parked_key",
     "read_params",
+    "read_parked",
     "split_due",
 ]

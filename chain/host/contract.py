@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from chain.host.records import GenesisAccount
 from chain.host.services import Service
 from chain.host.store import KVStore
 from chain.params import ContractParams
+from chain.types import Evidence
 
 if TYPE_CHECKING:
     from chain.host.host import Host
@@ -37,11 +38,15 @@ class MessageSpec:
 
 @dataclass(frozen=True)
 class EscrowShape:
-    """An escrow's reference: 32 bytes (a job, a model), with `account` 20 more of whose it is, and the suffix that tells it."""
+    """An escrow's reference: 32 bytes (a job, a model), with `account` 20 more of whose it is, and the suffix that tells it.
+
+    `owner`: whose it is where its reference does not say it, by the 32 bytes; None: nobody's, its credits count for no account.
+    """
 
     name: str
     suffix: bytes = b""
     account: bool = False
+    owner: Callable[[Reader, bytes], bytes | None] | None = None
 
     @property
     def size(self) -> int:
@@ -49,6 +54,22 @@ class EscrowShape:
 
     def fits(self, escrow: bytes) -> bool:
         return len(escrow) == self.size and escrow.endswith(self.suffix)
+
+    def owner_of(self, reader: Reader, escrow: bytes) -> bytes | None:
+        """Whose credits it holds."""
+        if self.account:
+            return escrow[32:52]
+        return self.owner(reader, escrow[:32]) if self.owner is not None else None
+
+
+@dataclass(frozen=True)
+class LiveIndex:
+    """What of a contract is not over: its escrows are what accounts have locked. Under `prefix`, which is listed, there is a record
+    for each reference of 32 bytes as long as it lives. `accounts(reader, ref, start, count)`: those that may have escrows of their
+    own there (`EscrowShape.account`), a page of them."""
+
+    prefix: bytes
+    accounts: Callable[[Reader, bytes, int, int], Sequence[bytes]] = lambda reader, ref, start, count: ()
 
 
 class Power(Enum):
@@ -86,9 +107,16 @@ class Contract:
     forms: Mapping[str, Form | OneOf] = field(default_factory=dict)
     """How the fields of its messages are shown, where their type does not say it: by `field`, or by `Type.field`."""
     escrows: tuple[EscrowShape, ...] = ()
+    live: LiveIndex | None = None
     powers: frozenset[Power] = frozenset()
     services: Mapping[Service[Any], Callable[[Host], Any]] = field(default_factory=dict)
     """What it does for other contracts: made for each use, with a host that acts for this contract."""
+    admission: frozenset[str] = frozenset()
+    """Those of its events after which other accounts are peers or validators: nodes then look at their connections again."""
+    drawn: Callable[[Reader, bytes], bool] | None = None
+    """Whether an account may be called to a duty without having asked for it: its node answers even where it wants no work."""
+    reports: Callable[[Evidence], Any] | None = None
+    """The message that tells the ledger of a double signing (LC-CON-17)."""
     params: type[ContractParams] | None = None
     """What genesis fixes for it; kept in the state under a key of its own (`params_key`)."""
     genesis: Callable[[KVStore, Iterable[GenesisAccount]], None] | None = None

@@ -17,6 +17,7 @@ from chain.host.contract import CODES, TAGS, Contract, EscrowShape, MessageSpec
 from chain.host.listing import Listing
 from chain.host.records import BASE_EVENTS, BASE_LISTED, BASE_STATE, params_key
 from chain.params import Params
+from chain.types import Evidence
 
 MAX_NUMBER = 255
 """One byte in the key of a deadline."""
@@ -51,6 +52,7 @@ class Registry:
         """The prefixes under which records of a type are kept."""
         self.any_message: Any = reduce(or_, self.messages)
         """The type of every message: what a decoder takes."""
+        self.admission: frozenset[str] = frozenset(topic for c in self.contracts for topic in c.admission)
 
     def _add(self, c: Contract) -> None:
         if not 1 <= c.number <= MAX_NUMBER or not c.name:
@@ -69,6 +71,7 @@ class Registry:
             ("the topic", [*c.events]),
             ("the parameter", [f.name for f in msgspec.structs.fields(c.params)] if c.params is not None else []),
             ("the service", [service.name for service in c.services]),
+            ("the reports of double signing", ["all"] if c.reports is not None else []),
             ("escrows that look like those of", [(shape.account, shape.suffix) for shape in c.escrows]),
         ):
             self._claim(f"contract {c.name}", what, found)
@@ -89,6 +92,10 @@ class Registry:
         """What an escrow is by its reference."""
         return next((shape for c in self.contracts for shape in c.escrows if shape.fits(ref)), None)
 
+    def report(self, evidence: Evidence) -> tuple[str, Any] | None:
+        """The message that tells the ledger of a double signing, with its contract's name; None where no contract takes one."""
+        return next(((c.name, c.reports(evidence)) for c in self.contracts if c.reports is not None), None)
+
 
 def _check_messages(c: Contract) -> None:
     tags = [kind.__struct_config__.tag for kind in c.messages if issubclass(kind, msgspec.Struct)]
@@ -108,6 +115,8 @@ def _check_state(c: Contract) -> None:
     for prefix in (*c.state, *names):
         if len(prefix) < 2 or prefix.find(b"/") != len(prefix) - 1:
             raise InvalidContract(f"contract {c.name}: the prefix {prefix!r} does not end with its only slash")
+    if c.live is not None and c.live.prefix not in c.listed:
+        raise InvalidContract(f"contract {c.name}: what lives is not listed under {c.live.prefix!r}")
     for prefix in c.listed:
         if prefix not in c.state:
             raise InvalidContract(f"contract {c.name} lists {prefix!r} and keeps no records there")
@@ -122,3 +131,5 @@ def _check_words(c: Contract) -> None:
             raise InvalidContract(f"contract {c.name}: the topic {topic!r} has more than {MAX_TOPIC} characters")
         if any(datum.many for datum in data[:-1]):
             raise InvalidContract(f"contract {c.name}: only the last datum of {topic!r} can be many")
+    if unknown_topics := c.admission - c.events.keys():
+        raise InvalidContract(f"contract {c.name}: admission names events that it does not declare: {sorted(unknown_topics)}")

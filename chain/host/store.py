@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol, TypeVar
 
 from chain.errors import BrokenInvariant
-from chain.host.records import params_key
+from chain.host.records import Parked, params_key
 
 P = TypeVar("P")
 
@@ -27,6 +27,11 @@ def read_params(reader: Reader, contract: int, kind: type[P]) -> P:
     if type(found) is not kind:
         raise BrokenInvariant(f"the state has no {kind.__name__}")
     return found
+
+
+def read_parked(reader: Reader, limit: int) -> list[tuple[int, bytes, Parked]]:
+    """(contract, reference, record) of what is parked, at most `limit` (LC-BLK-20)."""
+    return [(key[2], key[3:], record) for key, record in reader.scan(b"p/", limit)]
 
 
 class KVStore(Reader, Protocol):

@@ -1,12 +1,34 @@
-"""Accounts: what happened to each."""
+"""Accounts: what each holds, how it stands with every contract, and what happened to it."""
 
 from __future__ import annotations
 
-from chain.host import account_key
+import msgspec
+
+from chain import bandwidth
+from chain.crypto import address
+from chain.host import ACTIVE, K_VALIDATORS, SUSPENDED, Account, Validators, account_key
+from chain.ledger.transition import chain_record
+from chain.types import format_credits
+from client import contracts
 from client.api.errors import RequestError, not_found
+from client.api.locked import Locked
 from client.api.render import Json
 from client.api.route import Call, Route, parse_account
-from client.api.schema import HistoryQuery, HistoryView
+from client.api.schema import AccountBase, HistoryQuery, HistoryView, Strict
+
+_PARTS = contracts.parts("account")
+_STANDING = {ACTIVE: "active", SUSPENDED: "suspended"}
+
+AccountView: type = msgspec.defstruct(
+    "AccountView",
+    [(f.encode_name, f.type) for part in (AccountBase, *(p.VIEW for p in _PARTS.values())) for f in msgspec.structs.fields(part)],
+    bases=(Strict,),
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+)
+"""What the ledger says of an account, and what each contract does (`VIEW` of its slice)."""
+AccountView.__doc__ = "\n".join(part.__doc__ or "" for part in (AccountBase, *(p.VIEW for p in _PARTS.values())))
 
 
 def unknown_account(account: str) -> RequestError:
@@ -14,6 +36,34 @@ def unknown_account(account: str) -> RequestError:
         f"There is no account {account} on this network. Check the address: GET /v1/accounts lists every account",
         name="UNKNOWN_ACCOUNT",
     )
+
+
+def view(call: Call, account: bytes) -> Json | None:
+    """None where there is no such account. What is locked is known as far as it was followed (`Followers.all_settled`)."""
+    ledger = call.node.ledger
+    record, validators = ledger.state.get(account_key(account)), ledger.state.get(K_VALIDATORS)
+    if not isinstance(record, Account) or not isinstance(validators, Validators):
+        return None
+    locked = call.context.followers.of(Locked).locked(account)
+    credits = {"balance": record.balance, "frozen": record.frozen, "locked": locked}
+    shown: Json = {"id": address(account), "key": record.key.hex(), "status": _STANDING.get(record.status, "banned")}
+    shown |= {name: format_credits(amount) for name, amount in credits.items()}
+    left = bandwidth.left(ledger.params, record.balance, record.arrival, chain_record(ledger.state).clock)
+    shown["bandwidth"] = {"left": left, "per_s": bandwidth.rate(ledger.params, record.balance)}
+    shown["validator"] = any(v.id == account for v in validators.members)
+    shown["sequences"] = list(record.sequences)
+    for part in _PARTS.values():
+        shown |= part.of(ledger.state, account)
+    return shown
+
+
+async def get_account(call: Call) -> Json:
+    account = parse_account("account", call.path("account"))
+    await call.context.followers.all_settled()
+    shown = view(call, account)
+    if shown is None:
+        raise unknown_account(call.path("account"))
+    return shown
 
 
 async def get_history(call: Call) -> list[Json]:
@@ -24,6 +74,7 @@ async def get_history(call: Call) -> list[Json]:
 
 
 ROUTES = (
+    Route("GET", "/v1/accounts/{account}", "One account: credits, standing, case", get_account, AccountView, failures=(404,)),
     Route(
         "GET",
         "/v1/accounts/{account}/history",

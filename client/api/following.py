@@ -20,7 +20,7 @@ class Follower:
     """One of each kind for a server."""
 
     always = True
-    """It follows without being asked, and is asked what accounts have locked."""
+    """It follows without being asked."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -33,10 +33,6 @@ class Follower:
         """Returns when all that the state says is known; there is no step between that and the caller's."""
         while self.step():
             await asyncio.sleep(0)
-
-    def locked(self, account: bytes) -> int:
-        """Micro-credits of an account in the contract's escrows."""
-        return 0
 
 
 F = TypeVar("F", bound=Follower)
@@ -51,20 +47,21 @@ class Followers:
 
     async def settled(self, kind: type[F]) -> F:
         """The follower of a kind, when it is settled."""
-        found = self._by_kind[kind]
-        if not isinstance(found, kind):
-            raise TypeError(f"{found} is no {kind}")
+        found = self.of(kind)
         await found.settled()
         return found
 
     async def all_settled(self) -> None:
-        """Before `locked`: returns when all that it adds up is known."""
+        """Returns when all that is followed without being asked is known."""
         while any(follower.step() for follower in self._always):
             await asyncio.sleep(0)
 
-    def locked(self, account: bytes) -> int:
-        """Micro-credits of an account in escrows."""
-        return sum(follower.locked(account) for follower in self._always)
+    def of(self, kind: type[F]) -> F:
+        """The follower of a kind, as far as it is."""
+        found = self._by_kind[kind]
+        if not isinstance(found, kind):
+            raise TypeError(f"{found} is no {kind}")
+        return found
 
     async def keep_up(self) -> None:
         while True:

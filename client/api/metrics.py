@@ -16,7 +16,7 @@ _GAUGES = {
     "mempool": ("mempool", "Transactions that wait for a block"),
 }
 _LISTS = {
-    "parked": "Jobs and cases that the status lists as parked",
+    "parked": "References that the status lists as parked",
     "failing": "Parts of the node's own work that fail at present",
 }
 _FLAGS = {"syncing": "The node still fetches blocks", "validator": "The node is a validator", "working": "The node runs jobs"}

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from client.api import event_schemas
 from client.api.errors import ErrorResponse
 from client.api.route import Route
 from client.api.table import PATH, ROUTES, THEMES
@@ -48,6 +49,9 @@ def _schemas() -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     for schema in components.values():
         if "description" in schema:  # a docstring, which the compiler strips of its indentation since Python 3.13
             schema["description"] = inspect.cleandoc(schema["description"])
+    components |= event_schemas.components(_REF)
+    for view in event_schemas.VIEWS:
+        components[view]["allOf"] = [{"$ref": _REF.format(name=event_schemas.PAIRS)}]
     return {str(kind): schema for kind, schema in zip(types, schemas, strict=True)}, components
 
 

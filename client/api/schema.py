@@ -73,7 +73,7 @@ class RawTxsRequest(Strict, frozen=True, kw_only=True):
 
 
 class TransferEventView(Strict, frozen=True, kw_only=True, tag_field="type", tag="moved"):
-    """`source` null: minted; `target` null: burned. Escrows are shown as bounty:…, fees:…, deposit:… and stake:…."""
+    """`source` null: minted; `target` null: burned. An escrow is shown by its name and what it belongs to, such as bounty:…."""
 
     reason: str
     source: str | None
@@ -205,7 +205,7 @@ class SupplyPart(Strict, frozen=True, kw_only=True):
 
 
 class ParkedView(Strict, frozen=True, kw_only=True):
-    """A job or case at which a deadline failed: nothing happens to it until more than two thirds of the validators agree how."""
+    """A reference at which a deadline failed: nothing happens to it until more than two thirds of the validators agree how."""
 
     contract: str | int
     ref: str
@@ -264,6 +264,27 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # --- answers: accounts --------------------------------------------------------------------------------------------------------
+
+
+class BandwidthView(Strict, frozen=True, kw_only=True):
+    """Bytes of transactions: `left` may go into blocks now (below 0: urgent ones went beyond), `per_s` are earned in a second."""
+
+    left: int
+    per_s: int
+
+
+class AccountBase(Strict, frozen=True, kw_only=True):
+    """`locked` lies in escrows of what is not over."""
+
+    id: Address
+    key: Hex
+    status: Literal["active", "suspended", "banned"]
+    balance: Amount
+    frozen: Amount
+    locked: Amount
+    bandwidth: BandwidthView
+    validator: bool
+    sequences: list[int]
 
 
 class ConnectionView(Strict, frozen=True, kw_only=True):

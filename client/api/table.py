@@ -8,6 +8,7 @@ from typing import Any
 from client import contracts
 from client.api import accounts, chain, events, files, ops, runs
 from client.api.following import Follower
+from client.api.locked import Locked
 from client.api.route import Route
 
 _SLICES = contracts.parts("api")
@@ -21,7 +22,7 @@ THEMES: dict[str, ModuleType] = {
 } | _SLICES
 ROUTES: tuple[tuple[str, Route], ...] = tuple((theme, route) for theme, module in THEMES.items() for route in module.ROUTES)
 """(theme, route)"""
-FOLLOWERS: tuple[type[Follower], ...] = tuple(kind for part in _SLICES.values() for kind in getattr(part, "FOLLOWERS", ()))
+FOLLOWERS: tuple[type[Follower], ...] = (Locked, *(kind for part in _SLICES.values() for kind in getattr(part, "FOLLOWERS", ())))
 PATH: dict[str, dict[str, Any]] = {
     "account": {"type": "string", "description": "an identity, lc1…"},
     "height": {"type": "string", "description": "a height, or latest", "pattern": "^(latest|0|[1-9][0-9]*)$"},

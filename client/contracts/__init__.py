@@ -6,6 +6,7 @@ A slice is a package with the modules that its contract needs, each found by its
     references find, how what it keeps is named where one is typed                           read by commands
     work       WORK, its machines                                                            read by client.work.machine
     api        ROUTES, and PATH and FOLLOWERS where there are some                           read by client.api.table
+    account    VIEW and of, its part of what is said of an account                           read by client.api.accounts
     sdk        CALLS, its calls of the SDK                                                   read by client.sdk
 
 Slices lie here, or in another distribution that names its package under the entry point group `learningchain.client`, as it names

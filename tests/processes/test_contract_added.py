@@ -83,9 +83,13 @@ async def _seen_while_it_stands(station: NodeProcess, other: NodeProcess, site: 
     assert told["forecasts"] == told["blocking"] == standing
     code, name, message = told["refused"]
     assert (code, name) == (700, "FORECAST_STANDS") and "Wait until it ends" in message
+    account = await of(other, "balance", station.address)
+    assert (account["locked"], account["rain"]) == ("1", ["Bonn"])
     locked = await history(station, "forecast.locked")
     assert (locked["amount"], locked["other"]) == ("-1", f"forecast:{locked['ref']}")
     paid = await of(other, "tx", "show", locked["tx"])
     assert paid["ops"] == [{"type": "Forecast", "place": "Bonn", "rain": True, "stake": "1"}]
     document: Any = await other.api.api.get("/v1/openapi.json")
     assert document["paths"]["/v1/forecasts"]["post"]["tags"] == ["weather"]
+    measured = document["components"]["schemas"]["event.measured"]["properties"]
+    assert {name: schema["type"] for name, schema in measured.items()} == {"by": "string", "place": "string", "rain": "integer"}

@@ -11,8 +11,8 @@ from typing import Any
 
 from chain.contracts import BY_NUMBER
 from chain.contracts.job import CONTRACT, records, settle
-from chain.contracts.membership import Release, parked
-from chain.host import Host
+from chain.contracts.membership import Release
+from chain.host import Host, read_parked
 from chain.ledger.state import State
 from chain.ledger.transition import chain_record, validators_of
 from tests.sim.market import Market
@@ -41,7 +41,7 @@ class FenceMarket(Market):
 
     def _work(self, state: State) -> None:
         height = chain_record(state).height
-        for contract, ref, record in parked(state, 16):
+        for contract, ref, record in read_parked(state, 16):
             self.parked = record.height
             for machine in range(self.world.profile.validators):
                 if self._busy(machine, REPORTS):

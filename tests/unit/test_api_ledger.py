@@ -18,10 +18,10 @@ from chain.contracts.credits import CreditCode, Transfer
 from chain.contracts.job import CONTRACT as JOB
 from chain.contracts.job.messages import Ballot, Reveal
 from chain.contracts.job.rules import VoteCode
-from chain.contracts.membership import MemberCode, Release, parked
+from chain.contracts.membership import MemberCode, Release
 from chain.crypto import address
 from chain.errors import Code, Reject, TxCode
-from chain.host import Host, account_key
+from chain.host import Host, account_key, read_parked
 from chain.ledger.transition import chain_record
 from chain.types import tx_id
 from client.api.render import render_event, render_parked
@@ -302,7 +302,7 @@ async def test_a_parked_job_is_told_of_refuses_claims_and_is_released(tmp_path: 
         monkeypatch.setitem(BY_NUMBER, JOB.number, replace(JOB, on_due=fail))
         event = render_event(ledger.mine(50_000).receipts[0].events[-1])
         assert event == {"type": "noted", "topic": "parked", "ref": job.hex(), "data": {"contract": "job", "fault": "failed"}}
-        (told,) = [render_parked(*one) for one in parked(ledger.state, 16)]
+        (told,) = [render_parked(*one) for one in read_parked(ledger.state, 16)]
         assert told | {"height": 0} == {
             "contract": "job",
             "ref": job.hex(),
@@ -317,10 +317,10 @@ async def test_a_parked_job_is_told_of_refuses_claims_and_is_released(tmp_path: 
             try_out(ledger, message)
         body = {"contract": "job", "ref": job.hex(), "give_back": True}
         assert (await api.post("/v1/releases?wait=10", body))["code"] == 0
-        assert render_parked(*parked(ledger.state, 16)[0])["give_back"] == [who(api, "n2")]
+        assert render_parked(*read_parked(ledger.state, 16)[0])["give_back"] == [who(api, "n2")]
         assert (await api.refused("POST", "/v1/releases", 422, json=body))["name"] == MemberCode.ALREADY_VOTED.name
         assert ledger.block(n1=Release(3, job, True), n3=Release(3, job, True)) == [0, 0]
-        assert parked(ledger.state, 16) == []
+        assert read_parked(ledger.state, 16) == []
         assert (await api.get("/v1/supply"))["escrows"] == "0"
         assert (await api.get(f"/v1/jobs/{job.hex()}"))["state"] == "EMPTY"
         wrong = await api.refused("POST", "/v1/releases", 400, json=body | {"contract": "lottery"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -15,6 +15,9 @@ from chain.crypto import address
 from chain.host import Escrow, escrow_key
 from chain.ledger import state as ledger_state
 from chain.ledger.state import State as LedgerState
+from client.api import locked as api_locked
+from client.api.following import Follower
+from client.api.locked import Locked
 from client.contracts.credits.counted import PAGES_AT_ONCE, Counted
 from client.contracts.job import live as job_live
 from client.contracts.job.live import LiveJobs
@@ -29,10 +32,13 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         yield api
 
 
-def settle(live: LiveJobs) -> LiveJobs:
-    while live.step():
+F = TypeVar("F", bound=Follower)
+
+
+def settle(follower: F) -> F:
+    while follower.step():
         pass
-    return live
+    return follower
 
 
 def locked_by_hand(state: LedgerState, account: bytes) -> int:
@@ -49,10 +55,10 @@ def locked_by_hand(state: LedgerState, account: bytes) -> int:
 
 async def test_what_is_locked_is_what_the_escrows_of_live_jobs_hold(api: Api) -> None:
     ledger = api.node.ledger
-    early = settle(LiveJobs(ledger.state))
+    early = settle(Locked(ledger.state))
 
     async def check() -> None:
-        late = settle(LiveJobs(ledger.state))
+        late = settle(Locked(ledger.state))
         settle(early)
         shown = {a["id"]: a["locked"] for a in await api.get("/v1/accounts")}
         for identity in ledger.ids.values():
@@ -148,14 +154,15 @@ def test_a_look_at_an_account_does_not_grow_with_live_jobs(monkeypatch: pytest.M
     ground = Ground()
     ground.many(MANY, stranger(1), ground.terms())
     job = ground.post(stranger(2), ground.terms())
-    live = settle(LiveJobs(ground.chain.state))
+    live, locked = settle(LiveJobs(ground.chain.state)), settle(Locked(ground.chain.state))
     ground.chain.state.__class__ = CountingState
     monkeypatch.setattr(CountingState, "reads", 0)
     ground.put([(escrow_key(records.bounty_escrow(job)), Escrow(77))])
     before = CountingState.reads
     settle(live)
+    settle(locked)
     assert CountingState.reads - before < 20
-    assert live.locked(stranger(2)) == 77
+    assert locked.locked(stranger(2)) == 77
     assert CountingState.reads - before < 20
     assert [found for _, found in live.newest(None, 1)] == [job]
     assert len(live.newest(3, 10)) == 3
@@ -165,18 +172,22 @@ def test_a_look_at_an_account_does_not_grow_with_live_jobs(monkeypatch: pytest.M
 def test_no_piece_is_large_and_what_was_lost_is_looked_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_state, "MAX_FED", 50)
     ground = Ground()
-    live = settle(LiveJobs(ground.chain.state))
+    live, locked = settle(LiveJobs(ground.chain.state)), settle(Locked(ground.chain.state))
     ground.many(500, stranger(1), ground.terms())
+    jobs = [key[2:] for key in ground.chain.state.keys(records.live_key(b""))]
+    ground.put([(escrow_key(records.bounty_escrow(job)), Escrow(7)) for job in jobs])
     ground.chain.state.__class__ = CountingState
-    largest = 0
-    while True:
-        before = CountingState.reads
-        more = live.step()
-        largest = max(largest, CountingState.reads - before)
-        if not more:
-            break
+    for follower, piece in ((live, job_live.PIECE), (locked, api_locked.PIECE)):
+        largest = 0
+        while True:
+            before = CountingState.reads
+            more = follower.step()
+            largest = max(largest, CountingState.reads - before)
+            if not more:
+                break
+        assert largest <= 6 * piece
     assert len(live.newest(None, 1_000)) == 500
-    assert largest <= 6 * job_live.PIECE
+    assert locked.locked(stranger(1)) == 500 * 7
 
 
 def test_an_ended_job_leaves_nothing_behind() -> None:
@@ -185,11 +196,12 @@ def test_an_ended_job_leaves_nothing_behind() -> None:
     claim = records.ClaimRecord(stranger(2), 1, 5, bytes(8), bytes(32), 0, 0, b"", 0, 0, 0, [])
     stake = escrow_key(records.stake_escrow(job, stranger(2)))
     ground.put([(records.claim_key(job, 0), claim), (stake, Escrow(5)), (escrow_key(records.bounty_escrow(job)), Escrow(70))])
-    live = settle(LiveJobs(ground.chain.state))
-    assert (live.locked(stranger(1)), live.locked(stranger(2))) == (70, 5)
+    live, locked = settle(LiveJobs(ground.chain.state)), settle(Locked(ground.chain.state))
+    assert (locked.locked(stranger(1)), locked.locked(stranger(2))) == (70, 5)
     ground.put([(records.live_key(job), None)])
     settle(live)
-    assert (live.locked(stranger(1)), live.locked(stranger(2))) == (0, 0)
+    settle(locked)
+    assert (locked.locked(stranger(1)), locked.locked(stranger(2))) == (0, 0)
     assert live.newest(None, 10) == []
     assert not live._jobs
-    assert not live._locked
+    assert not locked._locked and not locked._of

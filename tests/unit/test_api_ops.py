@@ -11,7 +11,11 @@ import msgspec
 import pytest
 
 from chain.crypto import address
+from chain.host import Form, OneOf
+from chain.types import LogEvent
+from client.api.event_schemas import OWNERS
 from client.api.openapi import build, document
+from client.api.render import render_event
 from client.api.table import ROUTES
 from tests.unit.api_kit import GRANT, Api, a_run, serving
 
@@ -155,3 +159,30 @@ def test_every_reference_of_the_description_resolves() -> None:
     names = set(build()["components"]["schemas"])
     used = {part.partition('"')[0] for part in text.split("#/components/schemas/")[1:]}
     assert used <= names
+
+
+_SAMPLES: dict[Form, Any] = {Form.TEXT: "Ulm", Form.ID: bytes(20), Form.HASH: bytes(32), Form.MEMO: b"for you"}
+_KINDS: dict[str, type] = {"integer": int, "string": str, "array": list}
+
+
+def _fits(schema: Any, value: Any) -> bool:
+    if "enum" in schema:
+        return value in schema["enum"]
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    if not any(type(value) is _KINDS[kind] for kind in kinds):
+        return False
+    return "items" not in schema or (value != [] and all(_fits(schema["items"], item) for item in value))
+
+
+@pytest.mark.parametrize("topic", sorted(OWNERS))
+def test_the_data_of_every_topic_are_described_as_they_are_shown(topic: str) -> None:
+    schemas = build()["components"]["schemas"]
+    described, declared = schemas[f"event.{topic}"], OWNERS[topic][1]
+    data = [int(next(iter(d.form.kind))) if isinstance(d.form, OneOf) else _SAMPLES.get(d.form, 1) for d in declared]
+    shown = render_event(LogEvent(topic, bytes(32), data))["data"]
+    assert [*shown] == [*described["properties"]] == described["required"]
+    assert not [name for name, value in shown.items() if not _fits(described["properties"][name], value)]
+    pairs = [pair["properties"] for pair in schemas["EventOfTopic"]["oneOf"]]
+    assert {"topic": {"const": topic}, "data": {"$ref": f"#/components/schemas/event.{topic}"}} in pairs
+    for view in ("LogEventView", "EventView"):
+        assert schemas[view]["allOf"] == [{"$ref": "#/components/schemas/EventOfTopic"}]

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import client
 from client import contracts
 from client.sdk import Client, SyncClient
 
@@ -92,7 +95,6 @@ CALLS = ToyCalls
 """Toys: greetings."""
 
 from chain.types import parse_credits
-from client.api.following import Follower
 from client.api.route import Route, parse_field
 from client.api.schema import Amount, Strict, TxAnswer, WaitQuery
 from client.api.submit import answer, submit
@@ -103,22 +105,11 @@ class GreetRequest(Strict, frozen=True, kw_only=True):
     price: Amount
 
 
-class Pawned(Follower):
-    """Everybody has a micro-credit with the toys."""
-
-    def step(self):
-        return False
-
-    def locked(self, account):
-        return 1
-
-
 async def post_greeting(call):
     op = Greet(call.path("name"), parse_field("price", parse_credits, call.body.price))
     return await answer(call, "The greeting", await submit(call, "The greeting", op))
 
 
-FOLLOWERS = (Pawned,)
 PATH = {"name": {"type": "string", "description": "whom to greet"}}
 ROUTES = (Route("POST", "/v1/toy/{name}", "Greet", post_greeting, TxAnswer, GreetRequest, WaitQuery, failures=(422,)),)
 ''',
@@ -156,7 +147,6 @@ async def run(folder):
     async with serving(folder) as api:
         async with Client(api.url, TOKEN) as node:
             out["awaited"] = (await node.toy.greet("alice"))["events"]
-            out["locked"] = (await node.account())["locked"]
             tx = (await node.toy.greet("carol"))["tx"]
             out["op"] = (await node.tx(tx))["ops"]
             try:
@@ -206,10 +196,6 @@ def test_its_message_and_its_refusals_have_its_words(seen: Any) -> None:
     assert (code, name) == (9900, "RUDE") and "say a name. Greet somebody" in message
 
 
-def test_what_it_locks_is_part_of_what_an_account_has_locked(seen: Any) -> None:
-    assert seen["locked"] == "0.000001"
-
-
 def test_its_command_is_listed_and_works(seen: Any) -> None:
     assert seen["typed"] == [0, "Greeted dave.\n"]
     assert "Toys:\n  toy" in seen["help"] and "greet  Greet somebody." in seen["family"]
@@ -225,3 +211,10 @@ def test_type_checkers_know_the_calls_of_every_slice_of_this_program() -> None:
     own = {part.CALLS.__name__ for name, part in contracts.parts("sdk").items() if contracts.is_own(name)}
     assert {line.split()[-1] for line in text.splitlines() if line.startswith("    from client.contracts.")} == own
     assert all(hasattr(kind, "submit_job") and hasattr(kind, "transfer") for kind in (Client, SyncClient))
+
+
+def test_the_rule_that_common_code_names_no_contract_is_for_every_module() -> None:
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (rule,) = (rule for rule in rules if rule["name"].startswith("What is common to all contracts in the client"))
+    here = {f"client.{info.name}" for info in pkgutil.iter_modules(client.__path__)}
+    assert set(rule["source_modules"]) == here - {"client.contracts"}

@@ -23,6 +23,7 @@ from chain.host import (
     Host,
     InvalidContract,
     Listing,
+    LiveIndex,
     MessageSpec,
     Registry,
 )
@@ -114,6 +115,9 @@ CLAIMS: dict[str, tuple[Callable[[], Contract], str]] = {
         lambda: replace(TOY, services={STRIKES: lambda host: None}),
         "claims the service 'strikes', which is that of contract membership",
     ),
+    "admission by an event that it has not": (lambda: replace(TOY, admission=frozenset({"banned"})), "names events that it does"),
+    "reports that another takes": (lambda: replace(TOY, reports=lambda evidence: evidence), "claims the reports of double signing"),
+    "a life that is not listed": (lambda: replace(TOY, live=LiveIndex(b"tt/")), "what lives is not listed under b'tt/'"),
     "escrows that look like another's": (lambda: replace(TOY, escrows=JOB.escrows[:1]), "claims escrows that look like"),
 }
 

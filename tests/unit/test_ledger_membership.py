@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from chain import contracts
 from chain.contracts import membership
 from chain.contracts.credits import Approve, CreditCode, Transfer, TransferFrom, supply
-from chain.contracts.membership import Case, JudgeCase, Member, MemberCode, ReportDouble, case_key, member_key, standing
+from chain.contracts.membership import Case, JudgeCase, Member, MemberCode, ReportDouble, case_key, member_key
 from chain.errors import Code, InvalidBlock, TxCode
 from chain.host import ACTIVE, BANNED, STRIKES, SUSPENDED, SUSPENSIONS, VERIFIERS, History, Host
 from chain.ledger.transition import validators_of
@@ -62,6 +62,11 @@ class Court:
         monkeypatch.setitem(contracts.BY_NUMBER, 1, asked)
         self.chain = Chain(genesis_of("alice", "bob", appeal=APPEAL, strike_life=LIFE))
 
+    def until(self) -> int:
+        case = self.chain.state.get(case_key(id_of("bob")))
+        assert isinstance(case, Case)
+        return case.until
+
     def _look(self, host: Host, sender: bytes, m: Act) -> None:
         self.seen.append((host.service(STRIKES).live(id_of("bob")), host.service(VERIFIERS).since(host.clock)))
 
@@ -92,7 +97,7 @@ def test_a_suspended_account_is_frozen_and_can_send_nothing(court: Court) -> Non
     assert (account.status, account.balance, account.frozen) == (SUSPENDED, 0, GRANT)
     skipped = chain.try_(chain.tx("bob", Transfer(id_of("alice"), 1, b"")), building=True).skipped
     assert skipped[0][1].code is TxCode.NOT_ACTIVE
-    assert (standing(chain.state, id_of("bob")) or {})["status"] == "suspended"
+    assert isinstance(chain.state.get(case_key(id_of("bob"))), Case)
 
 
 def test_what_is_paid_to_a_suspended_account_is_frozen_and_returned_with_the_rest(court: Court) -> None:
@@ -224,9 +229,9 @@ def test_there_is_nothing_to_judge_without_a_case(court: Court) -> None:
 
 def test_a_second_suspension_does_not_move_the_end(court: Court) -> None:
     court.do("suspend")
-    until = (standing(court.chain.state, id_of("bob")) or {})["case"]["until"]
+    until = court.until()
     court.do("suspend again")
-    assert (standing(court.chain.state, id_of("bob")) or {})["case"]["until"] == until
+    assert court.until() == until
 
 
 @pytest.mark.parametrize(("end", "banned"), [("ban", True), ("lift", False), ("reinstate", False)])

@@ -53,11 +53,11 @@ from chain.contracts.job.messages import (
     vote_commitment,
 )
 from chain.contracts.job.params import JobParams
-from chain.contracts.job.records import ESCROWS, NUMBER, STATE, JobState
+from chain.contracts.job.records import ESCROWS, NUMBER, STATE, JobState, claimants
 from chain.contracts.job.rules import FloatKind, HiddenVote, OnCheat, Result, VoteCode, probe_of
 from chain.contracts.job.store import Finished
 from chain.contracts.job.texts import EVENTS, FORMS, TEXTS
-from chain.host import ALL, WINNERS, Contract, MessageSpec
+from chain.host import ALL, WINNERS, Contract, LiveIndex, MessageSpec
 from chain.host.terms import Image, ImageKind, Limits, is_cid, is_reference, model_id
 
 WORK = 32
@@ -87,6 +87,7 @@ CONTRACT = Contract(
     texts=TEXTS,
     forms=FORMS,
     escrows=ESCROWS,
+    live=LiveIndex(b"j/", claimants),
     services={WINNERS: Finished},
     on_due=settle.on_due,
     on_case_closed=settle.on_case_closed,

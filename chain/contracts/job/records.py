@@ -15,7 +15,7 @@ from msgspec import Meta
 from chain.codec import Wire
 from chain.contracts.job import rules
 from chain.contracts.job.messages import Ballots, Loss, PostJob
-from chain.host import EscrowShape
+from chain.host import EscrowShape, Reader
 from chain.host.terms import Cid, Small
 from chain.types import AccountId, Hash, Uint
 
@@ -235,10 +235,23 @@ def contractor_key(poster: bytes) -> bytes:
     return b"ja/" + poster
 
 
+def poster_of(reader: Reader, job: bytes) -> bytes | None:
+    posting = reader.get(posting_key(job))
+    return posting.poster if isinstance(posting, Posting) else None
+
+
+def claimants(reader: Reader, job: bytes, start: int, count: int) -> list[bytes]:
+    """A page of the accounts that claimed on a job."""
+    record = reader.get(job_key(job))
+    end = min(start + count, record.claimants) if isinstance(record, Job) else 0
+    found = (reader.get(claim_key(job, index)) for index in range(start, end))
+    return [claim.claimant for claim in found if isinstance(claim, ClaimRecord)]
+
+
 ESCROWS = (
-    EscrowShape("bounty", b"B"),
-    EscrowShape("fees", b"F"),
-    EscrowShape("deposit", b"D"),
+    EscrowShape("bounty", b"B", owner=poster_of),
+    EscrowShape("fees", b"F", owner=poster_of),
+    EscrowShape("deposit", b"D", owner=poster_of),
     EscrowShape("stake", account=True),
 )
 

@@ -1,4 +1,4 @@
-"""Accounts: who is a member, what it holds, the validators' words on a suspended one and on what is parked."""
+"""Members: who they are, and the validators' words on a suspended one and on what is parked."""
 
 from __future__ import annotations
 
@@ -6,37 +6,20 @@ import asyncio
 import re
 from bisect import bisect_right
 
-from chain import bandwidth
-from chain.contracts.membership import JudgeCase, Release, member_key, standing
+from chain.contracts.membership import JudgeCase, Release, member_key
 from chain.crypto import parse_address
-from chain.host import Account, account_key
-from chain.ledger.transition import chain_record
-from chain.types import format_credits
-from client.api.accounts import unknown_account
+from client.api.accounts import AccountView, view
 from client.api.render import Json, contract_number
 from client.api.route import Call, Reply, Route, parse_account, parse_field
 from client.api.schema import TxAnswer, WaitQuery
 from client.api.submit import answer, submit
-from client.contracts.membership.schema import AccountsQuery, AccountView, JudgementRequest, ReleaseRequest
+from client.contracts.membership.schema import AccountsQuery, JudgementRequest, ReleaseRequest
 
 AT_ONCE = 64
 """Accounts that are shown before others have the loop."""
 
 
 # --- reading ------------------------------------------------------------------------------------------------------------------
-
-
-def _view(call: Call, account: bytes) -> Json | None:
-    """`locked` is what lies in escrows of contracts that are not over."""
-    ledger = call.node.ledger
-    shown, record = standing(ledger.state, account), ledger.state.get(account_key(account))
-    if shown is None or not isinstance(record, Account):
-        return None
-    left = bandwidth.left(ledger.params, record.balance, record.arrival, chain_record(ledger.state).clock)
-    shown["bandwidth"] = {"left": left, "per_s": bandwidth.rate(ledger.params, record.balance)}
-    locked = call.context.followers.locked(account)
-    credits = {"balance": record.balance, "frozen": record.frozen, "locked": locked}
-    return shown | {"key": record.key.hex()} | {name: format_credits(amount) for name, amount in credits.items()}
 
 
 async def list_accounts(call: Call) -> list[Json]:
@@ -48,17 +31,8 @@ async def list_accounts(call: Call) -> list[Json]:
     for number, key in enumerate(members[start : start + query.limit]):
         if number % AT_ONCE == AT_ONCE - 1:
             await asyncio.sleep(0)
-        views.append(_view(call, key[2:]))
+        views.append(view(call, key[2:]))
     return [view for view in views if view is not None]
-
-
-async def get_account(call: Call) -> Json:
-    account = parse_account("account", call.path("account"))
-    await call.context.followers.all_settled()
-    shown = _view(call, account)
-    if shown is None:
-        raise unknown_account(call.path("account"))
-    return shown
 
 
 # --- writing ------------------------------------------------------------------------------------------------------------------
@@ -90,8 +64,14 @@ def _reference(text: str) -> bytes:
 
 
 ROUTES = (
-    Route("GET", "/v1/accounts", "Accounts in the order of their ids", list_accounts, list[AccountView], query=AccountsQuery),
-    Route("GET", "/v1/accounts/{account}", "One account: credits, standing, case", get_account, AccountView, failures=(404,)),
+    Route(
+        "GET",
+        "/v1/accounts",
+        "Accounts in the order of their ids",
+        list_accounts,
+        list[AccountView],  # type: ignore[valid-type]
+        query=AccountsQuery,
+    ),
     Route(
         "POST",
         "/v1/judgements",

@@ -30,7 +30,7 @@ def balance(
     found, clock = common.ask(lambda node: _standing(node, who))
 
     def people(console: Console) -> None:
-        rows: list[tuple[str, Any]] = [("free", found.get("balance")), ("locked in jobs", found.get("locked"))]
+        rows: list[tuple[str, Any]] = [("free", found.get("balance")), ("locked", found.get("locked"))]
         if found.get("frozen", "0") != "0":
             rows.append(("frozen", found["frozen"]))
         if earned := found.get("bandwidth"):

@@ -1,12 +1,12 @@
-"""What the routes about accounts, suspensions and parked references take and answer."""
+"""What the routes about members, suspensions and parked references take and answer."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta
 
-from client.api.schema import Address, Amount, Hex, Page, Strict
+from client.api.schema import Address, Page, Strict
 
 
 class AccountsQuery(Strict, frozen=True, kw_only=True):
@@ -27,35 +27,3 @@ class ReleaseRequest(Strict, frozen=True, kw_only=True):
     give_back: Annotated[
         bool, Meta(description="true ends it and returns what it holds to whom it came from, false lets it run again")
     ]
-
-
-class CaseView(Strict, frozen=True, kw_only=True):
-    until: int
-    refs: list[Hex]
-    corroborated: bool
-    confirm: list[Address]
-    lift: list[Address]
-
-
-class BandwidthView(Strict, frozen=True, kw_only=True):
-    """Bytes of transactions: `left` may go into blocks now (below 0: urgent ones went beyond), `per_s` are earned in a second."""
-
-    left: int
-    per_s: int
-
-
-class AccountView(Strict, frozen=True, kw_only=True):
-    """`strikes` are the chain clocks at which they end. `locked` lies in escrows of live jobs."""
-
-    id: Address
-    key: Hex
-    status: Literal["active", "suspended", "banned"]
-    balance: Amount
-    frozen: Amount
-    locked: Amount
-    bandwidth: BandwidthView
-    verifier: bool
-    validator: bool
-    strikes: list[int]
-    sequences: list[int]
-    case: CaseView | None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from chain.contracts.membership import Case, JudgeCase, ReportDouble, case_key, ejection_key, signer_of
+from chain.contracts.membership import Case, JudgeCase, ReportDouble, case_key, ejection_key
 from chain.host import K_CHAIN, K_PARAMS, ChainRecord, Reader
 from chain.params import Params
+from chain.types import signer_of
 from client.work.machine import LedgerStatus, Slice
 
 

@@ -19,7 +19,20 @@ from msgspec import Meta
 from chain.codec import Wire
 from chain.crypto import tagged
 from chain.errors import Reject
-from chain.host import STRIKES, VERIFIERS, Contract, Datum, EscrowShape, Form, Host, Listing, MessageSpec, Service
+from chain.host import (
+    STRIKES,
+    VERIFIERS,
+    Contract,
+    Datum,
+    EscrowShape,
+    Form,
+    Host,
+    Listing,
+    LiveIndex,
+    MessageSpec,
+    Reader,
+    Service,
+)
 from chain.params import ContractParams, Positive, Span
 
 NUMBER = 7
@@ -120,6 +133,11 @@ def give_back(host: Host, ref: bytes) -> None:
         host.delete(key_of(ref))
 
 
+def forecaster(reader: Reader, ref: bytes) -> bytes | None:
+    found = reader.get(key_of(ref))
+    return found.by if isinstance(found, Standing) else None
+
+
 CONTRACT = Contract(
     name="weather",
     number=NUMBER,
@@ -138,7 +156,8 @@ CONTRACT = Contract(
         WeatherCode.NO_STATION: ("this account may not measure", "Let a verifier measure"),
     },
     forms={"stake": Form.CREDITS},
-    escrows=(EscrowShape("forecast", b"W"),),
+    escrows=(EscrowShape("forecast", b"W", owner=forecaster),),
+    live=LiveIndex(b"wf/"),
     services={FORECASTS: Forecasts},
     on_due=on_due,
     on_give_back=give_back,

@@ -1,0 +1,18 @@
+"""The weather's part of an account: where it expects rain, of the first hundred such places."""
+
+from __future__ import annotations
+
+from chain.host import Reader
+from client.api.render import Json
+from client.api.schema import Strict
+
+
+class ForecasterView(Strict, frozen=True, kw_only=True):
+    rain: list[str]
+
+
+def of(reader: Reader, account: bytes) -> Json:
+    return {"rain": [one.place for _, one in reader.scan(b"wf/", 100) if one.by == account]}
+
+
+VIEW = ForecasterView
