@@ -286,6 +286,15 @@ def test_a_file_that_changed_leaves_nothing(double: DockerDouble, make: Make, tm
     assert double.volumes == {}
 
 
+def test_a_file_that_became_a_link_reaches_no_volume(double: DockerDouble, make: Make, tmp_path: Path) -> None:
+    data, store = data_set(tmp_path, a="1"), make()
+    (tmp_path / "a").rename(tmp_path / "b")
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    with pytest.raises(OSError, match="symbolic links"):
+        store.hold(data)
+    assert double.volumes == {}
+
+
 def test_the_disk_is_looked_at_before_and_while_it_fills(
     double: DockerDouble, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

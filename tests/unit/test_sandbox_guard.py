@@ -525,6 +525,23 @@ def test_an_engine_that_sees_another_image_is_told(tmp_path: Path) -> None:
         assert image_differences(image, facts | change) != [], change
 
 
+def test_an_image_weighs_on_the_engine_what_was_written_and_what_blocks_and_names_may_take(tmp_path: Path) -> None:
+    docker_archive(tmp_path / "a.tar", [tar(entry("f", bytes(100_000)), entry("g", b"x"))])
+    image = scan_archive(tmp_path / "a.tar", LIMITS)
+    facts = {
+        "Id": image.loaded_id,
+        "RootFS": {"Layers": [layer.written_digest for layer in image.layers]},
+        "Os": "linux",
+        "Architecture": "amd64",
+        "Config": {"Labels": {"learningchain.image": image.image_id}},
+    }
+    (said,) = image_differences(image, facts | {"Size": 1 << 40})
+    most = int(said.partition("at most ")[2].partition(" ")[0])
+    assert 100_001 + 4096 * image.files <= most <= 100_001 + 2 * 4096 * image.files + (1 << 20)
+    assert image_differences(image, facts | {"Size": most}) == []
+    assert image_differences(image, facts | {"Size": most + 1}) != []
+
+
 class Shelf:
     """An engine that keeps images in memory and describes them with `changes`."""
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import tarfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 
 import pytest
 
@@ -58,3 +60,95 @@ def test_it_is_built_once(sidecar: tuple[Path, str], monkeypatch: pytest.MonkeyP
 def test_no_sidecar_is_built_for_an_engine_of_another_architecture(tmp_path: Path) -> None:
     with pytest.raises(ImageBuildError, match="engines of architecture 's390x'"):
         sidecar_image(tmp_path, "s390x")
+
+
+# --- any image --------------------------------------------------------------------------------------------------------------------
+
+
+def written(folder: Path, files: dict[str, bytes | Path], **config: object) -> tuple[str, Built]:
+    image = images._write_archive(folder / "image.tar", [images._files_layer(files)], config, "amd64")
+    return image, Built(folder / "image.tar")
+
+
+def test_equal_files_make_equal_images_in_whatever_order_and_place_they_were_given(tmp_path: Path) -> None:
+    source = tmp_path / "b"
+    source.write_bytes(b"2")
+    one, _ = written(tmp_path / "one", {"/lc/a": b"1", "/lc/b": source})
+    os.utime(source, (5, 5))
+    source.chmod(0o600)
+    two, built = written(tmp_path / "two", {"lc/b": b"2", "/lc/a": b"1"})
+    assert one == two
+    assert list(built.entries) == ["lc", "lc/a", "lc/b"]
+    assert written(tmp_path / "three", {"/lc/a": b"1", "/lc/b": b"3"})[0] != one
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["image.tar"], "nothing of the work is left"
+
+
+def test_what_starts_like_a_program_is_one(tmp_path: Path) -> None:
+    (tmp_path / "script").write_bytes(b"#!/usr/local/bin/python3\n")
+    files: dict[str, bytes | Path] = {
+        "/a": b"#!x",
+        "/b": b"\x7fELF",
+        "/c": b"text",
+        "/d": b"",
+        "/e": tmp_path / "script",
+        "/f": b"\x7fELx",
+    }
+    _, built = written(tmp_path, files)
+    assert {name: oct(entry.mode) for name, entry in built.entries.items()} == {
+        **dict.fromkeys("abe", "0o755"),
+        **dict.fromkeys("cdf", "0o644"),
+    }
+
+
+@pytest.mark.parametrize("path", ["", "/", "../a", "/lc/../../a"])
+def test_no_file_lies_outside_of_an_image(tmp_path: Path, path: str) -> None:
+    with pytest.raises(ImageBuildError, match="is not a path inside an image"):
+        written(tmp_path, {path: b"x"})
+    assert not (tmp_path / "image.tar").exists()
+
+
+def test_settings_of_the_caller_replace_ours(tmp_path: Path) -> None:
+    _, built = written(tmp_path, {"/a": b"x"}, Cmd=["/a"], Labels={"x": "1"})
+    config = json.loads(built.document)["config"]
+    assert (config["Cmd"], config["Labels"]) == (["/a"], {"x": "1"})
+    assert any(line.startswith("PATH=") for line in config["Env"])
+    assert json.loads(built.document)["rootfs"]["diff_ids"] == [
+        "sha256:" + hashlib.sha256(built.parts[layer]).hexdigest() for layer in built.manifest["Layers"]
+    ]
+
+
+def test_a_library_that_is_missing_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = SimpleNamespace(stdout="\tlibgone.so.1 => not found\n", stderr="")
+    monkeypatch.setattr(images.subprocess, "run", lambda *_, **__: told)  # type: ignore[attr-defined]
+    with pytest.raises(ImageBuildError, match=r"shared library libgone\.so\.1 is missing"):
+        images._add_shared_libraries(images._Tree(), [Path("/x")])
+    told.stdout, told.stderr = "", "no such loader"
+    with pytest.raises(ImageBuildError, match="no such loader"):
+        images._add_shared_libraries(images._Tree(), [Path("/x")])
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("numpy/core.py", True),
+        ("numpy/core.pyi", False),
+        ("numpy/x.c", False),
+        ("numpy/__pycache__/core.cpython-311.pyc", False),
+        ("numpy/tests/test_core.py", False),
+        ("numpy/tests/_helpers.py", True),
+        ("numpy/tests/_helpers.json", False),
+        ("numpy/tests/deep/_helpers.py", False),
+        ("numpy-1.dist-info/METADATA", True),
+        ("numpy-1.dist-info/RECORD", False),
+        ("../../bin/f2py", False),
+        ("/etc/passwd", False),
+    ],
+)
+def test_what_of_a_package_a_job_gets(path: str, wanted: bool) -> None:
+    assert images._wanted(PurePosixPath(path)) is wanted
+
+
+def test_a_package_that_is_not_here_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ImageBuildError, match="package 'no-such-thing' is not installed"):
+        images.build_python_image(tmp_path / "i.tar", {}, with_packages=["no-such-thing"])
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,270 @@
+"""Runs that wait for an input, and what every run leaves behind: at the bounds, called off on each way, and used a second time."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox import Progress, RunResult, RunStatus, Sandbox, WarmRun
+from sandbox.data import DataSet, measure
+from sandbox.docker import runner, service
+from sandbox.docker.isolation import DATA_LABEL
+from sandbox.phases import PHASES, InputRow, OutputRow, PhaseRow
+
+from .docker_double import Box, DockerDouble, refusal
+from .test_sandbox_service import ONE_WAITS, double, image, left, room, spec
+
+__all__ = ["double", "image", "room"]
+
+CAP = 10
+
+
+def number(outputs: Mapping[str, bytes]) -> object:
+    return int(outputs["answer"])
+
+
+@pytest.fixture(autouse=True)
+def phases(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = (InputRow("input", late=True, cap=CAP), InputRow("more", needed=False, late=True, cap=CAP))
+    monkeypatch.setitem(PHASES, "serve", PhaseRow(late, (OutputRow("answer", 100),), number))
+    kept = (OutputRow("answer", 100), OutputRow("one", 100, kept=True), OutputRow("two", 100, kept=True))
+    monkeypatch.setitem(PHASES, "pair", PhaseRow((InputRow("data", needed=False, folder=True),), kept, number))
+
+
+def serve(box: Box) -> int:
+    """Answers with the sum of its late inputs."""
+    box.say(b'LC {"ready":1}\n')
+    with box.ours.makefile("rb") as lines:
+        if lines.readline() != b"go\n":
+            return 0
+    given = [path for path in box.inside.iterdir() if path.name != "job.json"]
+    (box.outside / "answer").write_text(str(sum(int(path.read_text()) for path in given)))
+    return 0
+
+
+def hang(box: Box) -> int:
+    box.say(b'LC {"ready":1}\n')
+    with box.ours.makefile("rb") as lines:
+        lines.readline()
+    box.say(b'LC {"step":1}\n')
+    box.killed.wait(60)
+    return 0
+
+
+def started(room: Sandbox, image: str, run_id: str = "r", **more: Any) -> WarmRun:
+    run = room.start(spec(image, run_id, phase="serve"), **more)
+    assert not isinstance(run, RunResult), run
+    return run
+
+
+# --- late inputs ------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_late_input_of_exactly_its_limit_is_taken_and_one_that_is_not_needed_may_miss(
+    room: Sandbox, double: DockerDouble, image: str, tmp_path: Path
+) -> None:
+    double.job = serve
+    (tmp_path / "i").write_text("7".rjust(CAP))
+    (tmp_path / "m").write_text("4")
+    outcome = started(room, image).finish({"input": tmp_path / "i"})
+    assert (outcome.status, outcome.result) == (RunStatus.OK, 7), outcome
+    outcome = started(room, image).finish({"input": tmp_path / "i", "more": tmp_path / "m"})
+    assert (outcome.status, outcome.result) == (RunStatus.OK, 11), outcome
+    (tmp_path / "m").write_text("4".rjust(CAP + 1))
+    outcome = started(room, image).finish({"input": tmp_path / "i", "more": tmp_path / "m"})
+    assert (outcome.status, outcome.reason) == (RunStatus.FAILED, f"more is larger than {CAP} bytes")
+
+
+def test_whoever_gives_a_warm_run_the_wrong_inputs_may_try_again(
+    room: Sandbox, double: DockerDouble, image: str, tmp_path: Path
+) -> None:
+    double.job = serve
+    (tmp_path / "i").write_text("7")
+    run = started(room, image)
+    for wrong in ({}, {"more": tmp_path / "i"}, {"input": tmp_path / "i", "other": tmp_path / "i"}):
+        with pytest.raises(ValueError, match="this run waits for input, more"):
+            run.finish(wrong)
+    assert run.finish({"input": tmp_path / "i"}).result == 7
+
+
+def test_a_late_input_that_is_gone_ends_the_run_and_frees_its_name(
+    room: Sandbox, double: DockerDouble, image: str, tmp_path: Path
+) -> None:
+    double.job = serve
+    outcome = started(room, image).finish({"input": tmp_path / "gone"})
+    assert (outcome.status, "gone" in outcome.reason) == (RunStatus.ENGINE_ERROR, True), outcome
+    assert left(double) == (0, 0), "before `finish` returned"
+    started(room, image).close()
+
+
+# --- how a warm run is called off -------------------------------------------------------------------------------------------------
+
+
+def by_its_event(room: Sandbox, event: threading.Event) -> None:
+    event.set()
+
+
+def by_its_name(room: Sandbox, event: threading.Event) -> None:
+    assert room.cancel("r")
+
+
+@pytest.mark.parametrize("call_off", [by_its_event, by_its_name])
+def test_a_run_that_has_its_inputs_can_still_be_called_off(
+    room: Sandbox, double: DockerDouble, image: str, tmp_path: Path, call_off: Callable[[Sandbox, threading.Event], None]
+) -> None:
+    double.job = hang
+    (tmp_path / "i").write_text("7")
+    event, shown = threading.Event(), threading.Event()
+    run = started(room, image, on_progress=lambda _: shown.set())
+    with ThreadPoolExecutor(1) as pool:
+        finishing = pool.submit(run.finish, {"input": tmp_path / "i"}, cancel=event)
+        assert shown.wait(20)
+        run.close()  # somebody took it: nothing happens
+        assert not finishing.done()
+        call_off(room, event)
+        assert finishing.result(timeout=30).status is RunStatus.CANCELLED
+    assert not room.cancel("r"), "nothing of it is under way"
+    room.settle()
+    assert left(double) == ONE_WAITS
+
+
+def test_a_sandbox_that_closes_ends_what_is_warm(room: Sandbox, double: DockerDouble, image: str, tmp_path: Path) -> None:
+    double.job = serve
+    run = started(room, image)
+    room.close()
+    assert left(double) == (0, 0)
+    (tmp_path / "i").write_text("7")
+    assert run.finish({"input": tmp_path / "i"}).status is RunStatus.CANCELLED
+
+
+def test_a_run_with_its_inputs_counts_among_the_warm_ones_until_it_ends(
+    room: Sandbox, double: DockerDouble, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds its memory until then. Whoever was refused may come again under the same name."""
+    monkeypatch.setattr(service, "MAX_WARM", 1)
+    double.job = hang
+    (tmp_path / "i").write_text("7")
+    shown = threading.Event()
+    run = started(room, image, on_progress=lambda _: shown.set())
+    with ThreadPoolExecutor(1) as pool:
+        finishing = pool.submit(run.finish, {"input": tmp_path / "i"})
+        assert shown.wait(20)
+        for _ in range(2):
+            refused = room.start(spec(image, "s", phase="serve"))
+            assert isinstance(refused, RunResult) and "1 runs wait" in refused.reason, refused
+        assert room.cancel("r")
+        assert finishing.result(timeout=30).status is RunStatus.CANCELLED
+    started(room, image, "s").close()
+
+
+# --- what a run is given ----------------------------------------------------------------------------------------------------------
+
+
+def test_no_run_is_promised_more_processors_than_there_are(room: Sandbox, double: DockerDouble, image: str) -> None:
+    for cpus, given in ((64.0, 2.0), (1.5, 1.5)):
+        assert room.run(spec(image, cpus=cpus)).status is RunStatus.OK
+        job = [box for box in double.made if box.name == "lc-n-r"][-1]
+        assert job.config["HostConfig"]["NanoCpus"] == given * 1e9
+
+
+@pytest.mark.parametrize(("size", "volumes"), [(999, 0), (1000, 1)])
+def test_an_input_lies_on_the_disk_from_its_bound_on(
+    room: Sandbox, double: DockerDouble, image: str, tmp_path: Path, size: int, volumes: int
+) -> None:
+    room._disk_from = 1000
+    (tmp_path / "m").write_bytes(bytes(size))
+    seen: list[int] = []
+
+    def job(box: Box) -> int:
+        seen.append((box.inside / "model").stat().st_size)
+        box.leave(probe='"0.5"')
+        return 0
+
+    double.job = job
+    assert room.run(spec(image, phase="evaluate", inputs={"model": tmp_path / "m"})).status is RunStatus.OK
+    assert seen == [size]
+    assert sum(DATA_LABEL in labels for labels in double.volume_labels.values()) == volumes
+
+
+def test_data_of_a_run_that_never_began_are_given_back(room: Sandbox, double: DockerDouble, image: str, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1")
+    data = DataSet((measure("a", tmp_path / "a"),))
+    room.keep_data(data)
+    double.faults["create_container_from_config"] = [refusal(400)]
+    outcome = room.run(spec(image, phase="pair", inputs={"data": data}))
+    assert outcome.status is RunStatus.ENGINE_ERROR
+    assert room.cleanup(keep_images=[image]).volumes == 0, "the data went before, as what no run holds"
+
+
+# --- what a run leaves ------------------------------------------------------------------------------------------------------------
+
+
+def test_progress_is_shown_so_often_and_the_last_of_it_in_any_case(
+    room: Sandbox, double: DockerDouble, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_PROGRESS_EVERY_S", 1e12)
+
+    def job(box: Box) -> int:
+        for step in range(5):
+            box.say(b'LC {"step":%d}\n' % step)
+        box.leave()
+        return 0
+
+    double.job, shown = job, list[Progress]()
+    assert room.run(spec(image), on_progress=shown.append).status is RunStatus.OK
+    assert shown == [Progress(4)]
+
+
+def test_an_output_is_a_new_file_whatever_has_its_name(room: Sandbox, double: DockerDouble, image: str, tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("dear")
+    (tmp_path / "data" / "out").mkdir(parents=True)
+    (tmp_path / "data" / "out" / "r.model").symlink_to(tmp_path / "victim")
+    model = room.run(spec(image)).outputs["model"].path
+    assert (model.read_bytes(), model.is_symlink(), (tmp_path / "victim").read_text()) == (b"weights", False, "dear")
+
+
+@pytest.mark.parametrize(("two", "kept"), [(b"2", {"one", "two"}), (b"", set()), (None, set()), (bytes(101), set())])
+def test_of_several_outputs_the_caller_gets_all_or_none(
+    room: Sandbox, double: DockerDouble, image: str, tmp_path: Path, two: bytes | None, kept: set[str]
+) -> None:
+    def job(box: Box) -> int:
+        (box.outside / "answer").write_text("5")
+        (box.outside / "one").write_bytes(b"1")
+        if two is not None:
+            (box.outside / "two").write_bytes(two)
+        return 0
+
+    double.job = job
+    outcome = room.run(spec(image, phase="pair"))
+    assert (outcome.status is RunStatus.OK, set(outcome.outputs)) == (bool(kept), kept), outcome
+    assert {file.name for file in (tmp_path / "data" / "out").iterdir()} == {f"r.{name}" for name in kept}
+
+
+def test_where_the_janitor_is_far_behind_a_run_tidies_up_itself(
+    room: Sandbox, double: DockerDouble, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_MAX_CHORES", 0)
+    assert room.run(spec(image)).status is RunStatus.OK
+    assert left(double) == ONE_WAITS, "without waiting for anybody"
+
+
+def test_a_run_has_the_parameters_as_they_were_posted(room: Sandbox, double: DockerDouble, image: str) -> None:
+    """Not as a parser would print them: every verifier of a round has the same bytes."""
+    posted = '{"b": 1.50,\n"a":  "\\u00e4", "big": 12345678901234567890123}'
+    seen: list[bytes] = []
+
+    def job(box: Box) -> int:
+        seen.append((box.inside / "job.json").read_bytes())
+        box.leave()
+        return 0
+
+    double.job = job
+    assert room.run(spec(image, params=posted)).status is RunStatus.OK
+    assert seen[0].endswith(f',"params":{posted}}}'.encode())
+    assert json.loads(seen[0])["params"]["big"] == 12345678901234567890123
