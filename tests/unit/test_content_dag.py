@@ -13,8 +13,20 @@ from hypothesis import strategies as st
 from chain.errors import Malformed
 from p2p.content import dag
 from p2p.content.cid import Cid, Codec, cid_of
-from p2p.content.dag import CHUNK, LINKS, Assembly, Builder, TooLarge, chunks, depth_of, encode_node, parse_node, tree_bytes
-from tests.unit.content_kit import _field, pattern, pieces, reference_root, root_of
+from p2p.content.dag import (
+    CHUNK,
+    LINKS,
+    MAX_FILE,
+    Assembly,
+    Builder,
+    TooLarge,
+    chunks,
+    depth_of,
+    encode_node,
+    parse_node,
+    tree_bytes,
+)
+from tests.unit.content_kit import _field, _varint, pattern, pieces, reference_root, root_of
 
 _SPEC = Path(__file__).parents[2] / "protocol_spec" / "content.md"
 VECTORS = [
@@ -214,3 +226,66 @@ def test_one_leaf_in_many_places_is_one_leaf() -> None:
         cid = next(iter(tree.wanted))
         tree.add_node(cid, blocks[cid])
     assert [len(offsets) for offsets in tree.leaves.values()] == [200]
+
+
+# --- at the bounds ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_builder_takes_chunks_alone_and_no_more_than_a_tree_holds() -> None:
+    builder = Builder(lambda cid, block: None)
+    for wrong in (b"", bytes(CHUNK + 1)):
+        with pytest.raises(ValueError, match="chunks have 262144 bytes"):
+            builder.feed(wrong)
+    assert builder.finish() == cid_of(Codec.RAW, b"")
+    builder.size = MAX_FILE - CHUNK
+    builder.feed(bytes(CHUNK))
+    with pytest.raises(Malformed, match="a file of more than"):
+        builder.feed(b"x")
+
+
+def test_a_level_begins_with_the_first_leaf_that_does_not_fit_below() -> None:
+    bounds = (0, 1, CHUNK, CHUNK + 1, LINKS * CHUNK, LINKS * CHUNK + 1, LINKS**2 * CHUNK, LINKS**2 * CHUNK + 1, MAX_FILE)
+    assert [depth_of(size) for size in bounds] == [0, 0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_a_root_is_a_tree_that_needs_one_and_can_be() -> None:
+    for size in (CHUNK, MAX_FILE + 1):
+        block = _field(1, b"\x08\x02\x18" + _varint(size))
+        with pytest.raises(Malformed, match=f"a root that claims {size} bytes"):
+            parse_node(block)
+    assert parse_node(encode_node(CHUNK + 1, 1, _LEAVES[:2])).size == CHUNK + 1
+    with pytest.raises(Malformed, match=r"a node of 16385 bytes, at most 16384"):
+        parse_node(bytes(16_385))
+    with pytest.raises(Malformed, match="fields that its layout does not have"):
+        parse_node(bytes(16_384))
+
+
+def test_content_of_exactly_the_size_that_is_wanted_is_taken() -> None:
+    tree = Assembly(cid_of(Codec.DAG_PB, _BLOCK), _SIZE)
+    with pytest.raises(Malformed, match="not known yet"):
+        tree.leaf_size(0)
+    assert tree.add_node(tree.root, _BLOCK) == _LEAVES, "in the order of the file"
+    assert [tree.leaf_size(at) for at in (0, CHUNK, 2 * CHUNK)] == [CHUNK, CHUNK, 10]
+    for size, most, wanted in ((CHUNK, CHUNK, None), (CHUNK, CHUNK - 1, TooLarge), (CHUNK + 1, 10**9, Malformed)):
+        leaf = bytes(size)
+        single = Assembly(cid_of(Codec.RAW, leaf), most)
+        if wanted is None:
+            single.check_leaf(single.root, leaf)
+            single.is_leaf(size)
+            assert single.whole and single.size == size
+        else:
+            with pytest.raises(wanted):
+                single.check_leaf(single.root, leaf)
+    single = Assembly(cid_of(Codec.RAW, b"x"), 9)
+    with pytest.raises(TooLarge):
+        single.is_leaf(10)
+
+
+def test_a_leaf_has_the_length_that_each_of_its_places_says() -> None:
+    """One leaf for a full place and for the last, short one: no bytes fit both."""
+    block = encode_node(CHUNK + 10, 1, [_LEAVES[0]] * 2)
+    tree = Assembly(cid_of(Codec.DAG_PB, block), 10**9)
+    assert tree.add_node(tree.root, block) == [_LEAVES[0]]
+    for size in (CHUNK, 10):
+        with pytest.raises(Malformed, match="where its node says otherwise"):
+            tree.check_leaf(_LEAVES[0], bytes(size))

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain.codec import encode
+from p2p.content import exchange
 from p2p.content.cid import Cid, Codec, cid_of
 from p2p.content.dag import CHUNK, encode_node
 from p2p.content.events import (
@@ -20,12 +21,14 @@ from p2p.content.events import (
     PenalizePeer,
     SendMessage,
     Served,
+    StoreLeaf,
     TimerTick,
 )
 from p2p.content.exchange import MAX_SESSIONS, MAX_UNDER_WAY, NOBODY_MS, STALL_MS, WINDOW_MAX, Exchange
 from p2p.content.faults import Reason
 from p2p.content.messages import ContentBlock, DontHave, Has, WantBlocks, WhoHas, decode_message
 from p2p.content.serving import MAX_ACTIVE, MAX_PER_PEER, MAX_QUEUED, MAX_UNSENT, Serve
+from p2p.content.session import Session
 from tests.unit.content_kit import ScriptedPeer, World, pattern, root_of
 
 DATA = pattern(40 * CHUNK + 123)
@@ -308,6 +311,53 @@ def test_what_is_under_way_stays_bounded() -> None:
             assert len(session.flying) + len(session.storing) <= MAX_UNDER_WAY
         for known in machine._peers.values():
             assert len(known.in_flight) <= WINDOW_MAX
+
+
+class SlowDisk(World):
+    """It takes what it gets, and says so when it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unsaid: list[StoreLeaf] = []
+
+    def _run(self, effect: object) -> None:
+        if isinstance(effect, StoreLeaf):
+            self.unsaid.append(effect)
+        else:
+            super()._run(effect)
+
+
+def test_what_waits_for_the_disk_counts_among_what_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lies in memory as well: fast peers before a slow disk would fill it."""
+    monkeypatch.setattr(exchange, "MAX_UNDER_WAY", 10)
+    world = SlowDisk()
+    for i in range(5):
+        world.connect(ScriptedPeer(bytes([i]), BLOCKS, delay=1))
+    world.fetch(ROOT)
+    most = 0
+    while ROOT not in world.ended:
+        for _ in range(40):
+            world.step()
+        most = max(most, len(world.unsaid))
+        taken, world.unsaid = world.unsaid, []
+        for effect in taken:
+            World._run(world, effect)
+    assert most == 10
+    assert bytes(world.files[ROOT]) == DATA
+
+
+def test_a_block_that_somebody_else_may_still_bring_is_not_asked_for_again() -> None:
+    session = Session(ROOT, 10**9, 1_000, 0)
+    session.todo.append(ROOT)
+    a, b, cid = b"a", b"b", cid_of(Codec.RAW, b"x")
+    session.flying[cid] = {a: 0, b: 5}
+    session.lost(cid, b"c")
+    session.lost(cid, a)
+    assert session.flying == {cid: {b: 5}} and list(session.todo) == [ROOT]
+    session.lost(cid, b)
+    assert session.flying == {} and list(session.todo) == [cid, ROOT], "before what was never asked for"
+    session.lost(cid, b)
+    assert list(session.todo) == [cid, ROOT], "once"
 
 
 # --- hostile peers ----------------------------------------------------------------------------------------------------------------

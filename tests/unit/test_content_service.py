@@ -15,7 +15,7 @@ from p2p.content.cid import Cid
 from p2p.content.dag import CHUNK
 from p2p.content.events import BlockStored, Effect, Input
 from p2p.content.faults import FetchFailed, Reason
-from p2p.content.messages import ContentBlock, WantBlocks, WhoHas, decode_message
+from p2p.content.messages import ContentBlock, Has, WantBlocks, WhoHas, decode_message
 from p2p.content.partial import Downloads
 from p2p.content.service import MAX_WAITING, RETRY_S, Content
 from p2p.content.store import ContentStore
@@ -385,6 +385,30 @@ async def test_a_peer_whose_link_is_full_has_few_frames_wait_and_holds_up_nobody
             while sent.count(b"late") < 2:
                 await asyncio.sleep(RETRY_S)
         assert b"stuck" not in sent
+    finally:
+        await content.close()
+        store.close()
+
+
+async def test_what_waited_for_one_connection_is_not_sent_to_the_next(tmp_path: Path) -> None:
+    store = ContentStore(tmp_path / "store", quota=QUOTA, spare=0)
+    root = store.add(b"something", pin="test")
+    sent: list[bytes] = []
+    full = True
+    content = Content(store, lambda peer, payload: not full and not sent.append(payload), lambda: int(time.monotonic() * 1000))
+    try:
+        content.on_peer(b"p", True)
+        content.on_message(b"p", encode(WhoHas(root.to_bytes())))
+        assert content._waiting[b"p"] == 1
+        content.on_peer(b"p", False)
+        content.on_peer(b"p", True)
+        full = False
+        async with asyncio.timeout(10):
+            while content._waiting[b"p"]:
+                await asyncio.sleep(0.01)
+        assert sent == []
+        content.on_message(b"p", encode(WhoHas(root.to_bytes())))
+        assert [decode_message(payload) for payload in sent] == [Has(root.to_bytes())]
     finally:
         await content.close()
         store.close()

@@ -21,6 +21,7 @@ from client.config import WorkConfig
 from client.contracts.job import policy
 from sandbox import disk, tarwriter
 from sandbox.archive import ScannedImage, clean_archive, scan_archive
+from sandbox.docker import store
 from sandbox.docker.store import PULL_LEAST, PULL_PATIENCE_S, PULL_SLOWEST, PULL_WINDOW_S, ImageStore, PullWatch, image_differences
 from sandbox.documents import parse, parse_config, parse_manifest
 from sandbox.errors import BadImage, EngineError, ImageNotFound
@@ -498,6 +499,16 @@ def test_a_pull_is_bounded_by_what_came_where_nobody_told_its_size() -> None:
         watch.event({"status": "Downloading", "id": layer, "progressDetail": {"current": 500}})
     with pytest.raises(BadImage, match="larger than 1000 bytes"):
         watch.event({"status": "Downloading", "id": "b", "progressDetail": {"current": 501}})
+
+
+def test_a_pull_ends_by_its_events_where_they_bring_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registry could keep it going for ever with news of no bytes."""
+    monkeypatch.setattr(store, "_PULL_EVENTS", 3)
+    watch = PullWatch("r", 1_000, lambda: 0.0)
+    for _ in range(3):
+        watch.event({"status": "Waiting", "id": "a"})
+    with pytest.raises(BadImage, match="r is larger than"):
+        watch.event({"status": "Waiting", "id": "a"})
 
 
 # --- the engine's view ------------------------------------------------------------------------------------------------------------
