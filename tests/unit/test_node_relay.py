@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from chain.ledger.state import State
 from chain.node import relay
 from chain.node.events import Penalize, Send
@@ -104,6 +106,18 @@ def test_several_peers_that_fill_all_room_for_announcements_leave_the_others_the
     assert r.waiting == 0 and not r._of_peer
 
 
+def test_where_all_room_is_taken_whoever_has_most_loses_its_newest_until_both_have_as_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not one more: two peers with as many would take each other's places without end."""
+    monkeypatch.setattr(relay, "MAX_ANNOUNCED", 4)
+    r, nothing = Relay(), pool()
+    of_a, of_b = ([name + bytes((i,)) * 7 for i in range(4)] for name in (b"a", b"b"))
+    r.heard(of_a, A, nothing, 0)
+    r.heard(of_b, B, nothing, 0)
+    r.heard(of_a, A, nothing, 0)
+    asked = {s.peer: decode_message(s.payload).ids for s in r.ask(nothing, GRACE)}  # type: ignore[union-attr]
+    assert asked == {A: of_a[:2], B: of_b[:2]}
+
+
 def test_only_what_waited_since_the_last_reminder_is_announced_again() -> None:
     r, old, new = Relay(), transfer(0, 0), transfer(1, 0)
     assert r.late(pool(old)) == []
@@ -116,6 +130,26 @@ def test_a_request_is_answered_with_each_transaction_once_and_a_bounded_number_o
     short = tx_id(raw)[:SHORT]
     assert payloads(r.answer([short] * MAX_BATCH, A, pool(raw))) == [Txs([raw])]
     assert r.answer([b"unknown!"], A, pool(raw)) == []
+
+
+def test_who_asks_for_much_gets_its_first_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest it asks for again: one question of some kilobytes would bring it the whole pool."""
+    raws = [transfer(n, 0) for n in range(4)]
+    monkeypatch.setattr(relay, "BATCH_BYTES", len(raws[0]))
+    monkeypatch.setattr(relay, "MAX_ANSWER", 3)
+    ids = [tx_id(raw)[:SHORT] for raw in raws]
+    assert payloads(Relay().answer(ids, A, pool(*raws))) == [Txs([raw]) for raw in raws[:3]]
+
+
+@pytest.mark.parametrize("forged", [0, 1])
+def test_what_a_peer_should_not_have_sent_ends_its_message_and_what_is_only_stale_does_not(forged: int) -> None:
+    r, held, good = Relay(), pool(), [transfer(n, 0) for n in range(3)]
+    stale = transfer(3, 0, until=0)
+    wrong = good[forged][:-1] + bytes((good[forged][-1] ^ 1,))
+    fault, refused = r.take([stale, *good[:forged], wrong, *good[forged + 1 :]], None, held, STATE, 1)
+    assert fault is not None and refused == 2
+    assert r.flush() == ([Txs(good[:1])] if forged else []), "what stood before it is pushed on, what stood behind it is not"
+    assert r.take([stale, *good], None, held, STATE, 1) == (None, 1)
 
 
 def test_batches_are_cut_by_number_and_size() -> None:
