@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from chain.types import parse_credits as parse_credits
     from chain.types import parse_loss as parse_loss
     from client.config import Config as Config
+    from client.contracts.job.schema import ImageRequest as ImageRequest
+    from client.contracts.job.schema import JobRequest as JobRequest
+    from client.contracts.job.schema import LimitsRequest as LimitsRequest
     from client.keystore import Identity as Identity
     from client.keystore import Keystore as Keystore
     from client.keystore import KeystoreError as KeystoreError

@@ -12,8 +12,9 @@ import aiohttp
 import msgspec
 
 from chain.storage import private
+from client.api.schema import FileStored, TxAnswer
 from client.sdk_files import StreamName, appearing
-from client.sdk_types import KINDS, ApiError, BadContent, Event, Fetched, Json, Rejected, StoredFile, Submitted, Unreachable, Usage
+from client.sdk_types import KINDS, ApiError, BadContent, Event, Fetched, Json, Rejected, Unreachable, Usage
 
 Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all (0: unknown)."""
@@ -58,10 +59,10 @@ class NodeApi:
             raise Unreachable(f"The node's answer holds no list of {name}: its version does not fit this client's")
         return listed
 
-    async def submit(self, path: str, body: Any, wait: float) -> Submitted:
+    async def submit(self, path: str, body: Any, wait: float) -> TxAnswer:
         """Post what becomes a transaction. With `wait` seconds it returns when that is final."""
         query = {"wait": wait} if wait else None
-        done = cast(Submitted, document(await self.call("POST", path, query=query, body=body, extra_s=wait)))
+        done = cast(TxAnswer, document(await self.call("POST", path, query=query, body=body, extra_s=wait)))
         if code := done.get("code"):
             raise Rejected(f"Refused in block {done.get('height')}", code=code, name=done.get("code_name"))
         return done
@@ -112,7 +113,7 @@ class NodeApi:
 
     # --- files ------------------------------------------------------------------------------------------------------------------
 
-    async def upload(self, path: Path, on_progress: Progress | None = None) -> StoredFile:
+    async def upload(self, path: Path, on_progress: Progress | None = None) -> FileStored:
         """Give a file to the node, which keeps and serves it. The CID it answers is checked against the bytes sent."""
         name = StreamName()
         try:
@@ -121,7 +122,7 @@ class NodeApi:
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=SILENCE_S)
             headers = {"Content-Length": str(total), "Content-Type": "application/octet-stream"}
             async with self._open().post(self.url + "/v1/files", data=pieces, headers=headers, timeout=timeout) as response:
-                stored = cast(StoredFile, document(await self.answer(response)))
+                stored = cast(FileStored, document(await self.answer(response)))
         except FileNotFoundError:
             raise Usage(f"There is no file {path}") from None
         except (*_BROKEN, OSError) as e:
@@ -201,6 +202,12 @@ def read_token(path: Path, *, own: bool = False) -> str | None:
     if not 0 < len(token) <= 1_024 or not token.isprintable():
         raise Usage(f"{path} holds no token. The node writes it at its start: name its data folder with --data")
     return token
+
+
+def given(request: msgspec.Struct) -> Json:
+    """A request as it is sent: without the fields that say nothing."""
+    said = {name: getattr(request, name) for name in request.__struct_fields__}
+    return {name: given(part) if isinstance(part, msgspec.Struct) else part for name, part in said.items() if part is not None}
 
 
 def path_id(text: str) -> str:

@@ -12,9 +12,22 @@ from chain.codec import encode
 from chain.crypto import SigningKey, account_id, address
 from chain.ledger.tx import sign_tx
 from chain.types import TxBody, net_of
+from client.api.schema import (
+    BlockView,
+    ConnectionView,
+    FileStored,
+    HistoryView,
+    Ready,
+    ReceiptProof,
+    RunCancelled,
+    StateProofView,
+    StatusView,
+    TxAnswer,
+    TxView,
+)
 from client.sdk_calls import Calls, call, stream
 from client.sdk_http import NodeApi, Progress, path_id
-from client.sdk_types import ApiError, Event, Fetched, HistoryEntry, Json, NodeStatus, Rejected, StoredFile, Submitted
+from client.sdk_types import ApiError, Event, Fetched, Json, Rejected
 
 
 class NodeCalls(Calls):
@@ -29,11 +42,11 @@ class NodeCalls(Calls):
     # --- reading ----------------------------------------------------------------------------------------------------------------
 
     @call
-    async def status(self) -> NodeStatus:
-        return cast(NodeStatus, await self.api.get("/v1/status"))
+    async def status(self) -> StatusView:
+        return cast(StatusView, await self.api.get("/v1/status"))
 
     @call
-    async def history(self, account: str | None = None, *, before: int | None = None, limit: int = 50) -> list[HistoryEntry]:
+    async def history(self, account: str | None = None, *, before: int | None = None, limit: int = 50) -> list[HistoryView]:
         """Movements of credits, newest first; go on with `before` = the last entry's `cursor`."""
         if account is None:
             account = (await self.status())["id"]
@@ -44,14 +57,14 @@ class NodeCalls(Calls):
         return await self.api.rows("/v1/peers")
 
     @call
-    async def connections(self) -> list[Json]:
+    async def connections(self) -> list[ConnectionView]:
         """Connections that came, went, failed or were refused lately, with the reason; newest first."""
         return await self.api.rows("/v1/connections")
 
     @call
-    async def ready(self) -> Json:
+    async def ready(self) -> Ready:
         """Whether the node is in step with the graph and its sandbox holds. Raises `Unavailable` with the reason where not."""
-        return await self.api.get("/readyz")
+        return cast(Ready, await self.api.get("/readyz"))
 
     @call
     async def config(self) -> Json:
@@ -59,23 +72,23 @@ class NodeCalls(Calls):
         return await self.api.get("/v1/config")
 
     @call
-    async def block(self, height: int | str = "latest") -> Json:
-        return await self.api.get(f"/v1/blocks/{path_id(str(height))}")
+    async def block(self, height: int | str = "latest") -> BlockView:
+        return cast(BlockView, await self.api.get(f"/v1/blocks/{path_id(str(height))}"))
 
     @call
-    async def tx(self, tx: str) -> Json:
-        return await self.api.get(f"/v1/tx/{path_id(tx)}")
+    async def tx(self, tx: str) -> TxView:
+        return cast(TxView, await self.api.get(f"/v1/tx/{path_id(tx)}"))
 
     @call
-    async def receipt(self, height: int, index: int) -> Json:
+    async def receipt(self, height: int, index: int) -> ReceiptProof:
         """A receipt with its proof, its block's header and certificate, all encoded, in hex. 0 is the block's own receipt; that of
         a transaction is one more than its `index`. Nothing of it need be believed: protocol_spec/blocks.md says how to check it."""
-        return await self.api.get(f"/v1/blocks/{path_id(str(height))}/receipts/{path_id(str(index))}")
+        return cast(ReceiptProof, await self.api.get(f"/v1/blocks/{path_id(str(height))}/receipts/{path_id(str(index))}"))
 
     @call
-    async def proof(self, key: bytes) -> Json:
+    async def proof(self, key: bytes) -> StateProofView:
         """What the state holds under a key (protocol_spec/merkle.md), with the proof of that, or of its absence, and the block."""
-        return await self.api.get(f"/v1/proofs/{key.hex()}")
+        return cast(StateProofView, await self.api.get(f"/v1/proofs/{key.hex()}"))
 
     @call
     async def handovers(self, start: int = 1, limit: int = 64) -> list[str]:
@@ -93,13 +106,13 @@ class NodeCalls(Calls):
         return await self.api.get(f"/v1/runs/{path_id(run)}")
 
     @call
-    async def cancel_run(self, run: str) -> Json:
-        return cast(Json, await self.api.call("DELETE", f"/v1/runs/{path_id(run)}"))
+    async def cancel_run(self, run: str) -> RunCancelled:
+        return cast(RunCancelled, await self.api.call("DELETE", f"/v1/runs/{path_id(run)}"))
 
     # --- submitting -------------------------------------------------------------------------------------------------------------
 
     @call
-    async def submit_raw(self, raw: bytes, *, wait: float = 0) -> Submitted:
+    async def submit_raw(self, raw: bytes, *, wait: float = 0) -> TxAnswer:
         """Offer a signed transaction."""
         return await self.api.submit("/v1/tx", {"raw": raw.hex()}, wait)
 
@@ -113,7 +126,7 @@ class NodeCalls(Calls):
         lane: int = 0,
         valid_for: int = 100,
         wait: float = 0,
-    ) -> Submitted:
+    ) -> TxAnswer:
         """Sign contract messages with `key` and offer them. `valid_for` is in blocks.
 
         Sequences go on from this client's last one, so several may be outstanding; after a refusal the ledger's count stands again.
@@ -138,7 +151,7 @@ class NodeCalls(Calls):
     # --- files and events -------------------------------------------------------------------------------------------------------
 
     @call
-    async def upload(self, path: Path, on_progress: Progress | None = None) -> StoredFile:
+    async def upload(self, path: Path, on_progress: Progress | None = None) -> FileStored:
         """Give a file to the node, which keeps and serves it. The CID it answers is checked against the bytes sent."""
         return await self.api.upload(path, on_progress)
 

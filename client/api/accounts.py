@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import msgspec
+from typing import TYPE_CHECKING, TypedDict, get_type_hints
 
 from chain import bandwidth
 from chain.crypto import address
@@ -14,21 +14,22 @@ from client.api.errors import RequestError, not_found
 from client.api.locked import Locked
 from client.api.render import Json
 from client.api.route import Call, Route, parse_account
-from client.api.schema import AccountBase, HistoryQuery, HistoryView, Strict
+from client.api.schema import AccountBase, HistoryQuery, HistoryView
 
 _PARTS = contracts.parts("account")
 _STANDING = {ACTIVE: "active", SUSPENDED: "suspended"}
 
-AccountView: type = msgspec.defstruct(
-    "AccountView",
-    [(f.encode_name, f.type) for part in (AccountBase, *(p.VIEW for p in _PARTS.values())) for f in msgspec.structs.fields(part)],
-    bases=(Strict,),
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-)
-"""What the ledger says of an account, and what each contract does (`VIEW` of its slice)."""
-AccountView.__doc__ = "\n".join(part.__doc__ or "" for part in (AccountBase, *(p.VIEW for p in _PARTS.values())))
+if TYPE_CHECKING:
+    # What a type checker knows of the parts that are found when the program runs.
+    from client.contracts.membership.schema import MemberView
+
+    class AccountView(AccountBase, MemberView):
+        """What the ledger says of an account, and what each contract does (`VIEW` of its slice)."""
+
+else:
+    _VIEWS = (AccountBase, *(part.VIEW for part in _PARTS.values()))
+    AccountView = TypedDict("AccountView", {k: v for view in _VIEWS for k, v in get_type_hints(view, include_extras=True).items()})
+    AccountView.__doc__ = "\n".join(view.__doc__ or "" for view in _VIEWS)
 
 
 def unknown_account(account: str) -> RequestError:

@@ -1,11 +1,15 @@
-"""Requests, queries and answers of the HTTP API as types: what is parsed strictly, and what openapi.json is made from.
+"""Requests, queries and answers of the HTTP API as types: what is parsed strictly, what the SDK takes and gives back, and what
+openapi.json is made from. Each document is described here, or in the schema of its contract, and nowhere else.
+
+A request is a `Strict` struct: a node refuses what it does not know. An answer is a typed dictionary, as it comes out of JSON: a
+newer node may send more fields, and who reads them need not know.
 
 Credits and losses are decimal text, ids hex, identities `lc1…`, times milliseconds, sizes bytes unless a name says otherwise.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypedDict
 
 import msgspec
 from msgspec import Meta
@@ -88,19 +92,26 @@ class LogEventView(Strict, frozen=True, kw_only=True, tag_field="type", tag="not
     data: dict[str, Any]
 
 
-class TxAnswer(Strict, frozen=True, kw_only=True):
+if TYPE_CHECKING:
+    ReceiptEvent = dict[str, Any]
+    """As it comes out of JSON."""
+else:
+    ReceiptEvent = TransferEventView | LogEventView
+
+
+class TxAnswer(TypedDict):
     """`status` is pending until the transaction is final; then `height`, `index`, `code` (0) and `events` are there."""
 
     tx: Hex
     status: Literal["pending", "final"]
-    height: int | None = None
-    index: int | None = None
-    code: int | None = None
-    code_name: str | None = None
-    events: list[TransferEventView | LogEventView] | None = None
+    height: NotRequired[int]
+    index: NotRequired[int]
+    code: NotRequired[int]
+    code_name: NotRequired[str]
+    events: NotRequired[list[ReceiptEvent]]
 
 
-class TxRefused(Strict, frozen=True, kw_only=True):
+class TxRefused(TypedDict):
     """`index` is its place in the request."""
 
     index: int
@@ -109,14 +120,14 @@ class TxRefused(Strict, frozen=True, kw_only=True):
     message: str
 
 
-class TxsAnswer(Strict, frozen=True, kw_only=True):
+class TxsAnswer(TypedDict):
     """`txs` are the ids of those that were taken, in order; the others are in `refused`."""
 
     txs: list[Hex]
     refused: list[TxRefused]
 
 
-class TxView(Strict, frozen=True, kw_only=True):
+class TxView(TypedDict):
     """`raw` are the signed bytes. `ops` have their type's name in `type` and the message's fields beside it."""
 
     tx: Hex
@@ -130,10 +141,10 @@ class TxView(Strict, frozen=True, kw_only=True):
     ops: list[dict[str, Any]]
     code: int
     code_name: str
-    events: list[TransferEventView | LogEventView]
+    events: list[ReceiptEvent]
 
 
-class CertificateView(Strict, frozen=True, kw_only=True):
+class CertificateView(TypedDict):
     """`bytes` is the encoded certificate, with its signatures (LC-BLK-6)."""
 
     round: int
@@ -141,7 +152,7 @@ class CertificateView(Strict, frozen=True, kw_only=True):
     bytes: Hex
 
 
-class BlockView(Strict, frozen=True, kw_only=True):
+class BlockView(TypedDict):
     """`txs` are ids. `header` is the encoded header, of which the id is a hash (LC-BLK-1, 2)."""
 
     height: int
@@ -164,7 +175,7 @@ class BlockView(Strict, frozen=True, kw_only=True):
     certificate: CertificateView | None
 
 
-class ReceiptProof(Strict, frozen=True, kw_only=True):
+class ReceiptProof(TypedDict):
     """A receipt and its list proof under the header's `receipt_root` (LC-BLK-8), encoded. `tx` is null for the block's own."""
 
     height: int
@@ -176,7 +187,7 @@ class ReceiptProof(Strict, frozen=True, kw_only=True):
     proof: Hex
 
 
-class StateProofView(Strict, frozen=True, kw_only=True):
+class StateProofView(TypedDict):
     """A record, or null where there is none, and its proof under the header's `state_root` (LC-BLK-8), encoded, in hex."""
 
     height: int
@@ -187,7 +198,7 @@ class StateProofView(Strict, frozen=True, kw_only=True):
     proof: Hex
 
 
-class HandoversView(Strict, frozen=True, kw_only=True):
+class HandoversView(TypedDict):
     """Encoded validator set changes in hex, ascending by height (LC-BLK-18)."""
 
     handovers: list[Hex]
@@ -198,13 +209,13 @@ class HandoversQuery(Strict, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=64)] = 64
 
 
-class SupplyPart(Strict, frozen=True, kw_only=True):
+class SupplyPart(TypedDict):
     minted: Amount
     burned: Amount
     supply: Amount
 
 
-class ParkedView(Strict, frozen=True, kw_only=True):
+class ParkedView(TypedDict):
     """A reference at which a deadline failed: nothing happens to it until more than two thirds of the validators agree how."""
 
     contract: str | int
@@ -215,7 +226,7 @@ class ParkedView(Strict, frozen=True, kw_only=True):
     give_back: list[Address]
 
 
-class FailingView(Strict, frozen=True, kw_only=True):
+class FailingView(TypedDict):
     """A part of this node's own work that fails since a time (wall clock, ms); it is asked again at every block."""
 
     part: str
@@ -223,7 +234,7 @@ class FailingView(Strict, frozen=True, kw_only=True):
     why: str
 
 
-class MempoolSpaceView(Strict, frozen=True, kw_only=True):
+class MempoolSpaceView(TypedDict):
     """One kind of room in the mempool: bytes that count against its limit, and accounts that hold some of that kind."""
 
     bytes: int
@@ -231,11 +242,14 @@ class MempoolSpaceView(Strict, frozen=True, kw_only=True):
     accounts: int
 
 
-class StatusView(msgspec.Struct, frozen=True, kw_only=True):
-    """What a node says of itself; a later version may add fields.
+class StatusView(TypedDict):
+    """What a node says of itself.
 
     `time` and `clock` are those of the last block (LC-BLK-10). `clock_now` is what the chain clock of a block made now would be:
     `clock` and the time since that block, at most max_step. Deadlines are compared with the clock of a block, not with `clock_now`.
+    Every block up to `audited` was executed by the node itself; later ones it took over by their certificates. `first_block` is not
+    1 where it began from a snapshot. `mempool` transactions wait for a block here. `parked` are the first 16 references where a
+    program failed: the validators release them. `failing` are parts of the node's own work that fail at present.
     """
 
     network: str
@@ -253,12 +267,12 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     syncing: bool
     audited: int
     working: bool
-    first_block: int = 1
-    mempool: int = 0
-    mempool_room: dict[str, MempoolSpaceView] = {}
+    first_block: NotRequired[int]
+    mempool: NotRequired[int]
+    mempool_room: NotRequired[dict[str, MempoolSpaceView]]
     """By kind: `not ready`, `common`, `urgent`, `local` (LC-NODE-61)."""
-    parked: list[ParkedView] = []
-    failing: list[FailingView] = []
+    parked: NotRequired[list[ParkedView]]
+    failing: NotRequired[list[FailingView]]
     supply: SupplyPart
     version: str
 
@@ -266,14 +280,14 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
 # --- answers: accounts --------------------------------------------------------------------------------------------------------
 
 
-class BandwidthView(Strict, frozen=True, kw_only=True):
+class BandwidthView(TypedDict):
     """Bytes of transactions: `left` may go into blocks now (below 0: urgent ones went beyond), `per_s` are earned in a second."""
 
     left: int
     per_s: int
 
 
-class AccountBase(Strict, frozen=True, kw_only=True):
+class AccountBase(TypedDict):
     """`locked` lies in escrows of what is not over."""
 
     id: Address
@@ -287,7 +301,7 @@ class AccountBase(Strict, frozen=True, kw_only=True):
     sequences: list[int]
 
 
-class ConnectionView(Strict, frozen=True, kw_only=True):
+class ConnectionView(TypedDict):
     """`event` is "peer connected", "peer gone", "dial failed", "refused by peer", "connection refused" or "blocked"."""
 
     time: int
@@ -297,7 +311,7 @@ class ConnectionView(Strict, frozen=True, kw_only=True):
     reason: str
 
 
-class HistoryView(Strict, frozen=True, kw_only=True):
+class HistoryView(TypedDict):
     """`amount` is the change of the account's free credits, with its sign."""
 
     cursor: int
@@ -310,7 +324,7 @@ class HistoryView(Strict, frozen=True, kw_only=True):
     other: str | None
 
 
-class EventView(Strict, frozen=True, kw_only=True):
+class EventView(TypedDict):
     """`topic` happened; `time` is that of its block, `tx` null where the block itself did it; `data` are its values by name."""
 
     cursor: int
@@ -324,20 +338,20 @@ class EventView(Strict, frozen=True, kw_only=True):
 # --- answers: the rest --------------------------------------------------------------------------------------------------------
 
 
-class FileStored(Strict, frozen=True, kw_only=True):
+class FileStored(TypedDict):
     cid: CidText
     size: int
 
 
-class RunCancelled(Strict, frozen=True, kw_only=True):
+class RunCancelled(TypedDict):
     cancelled: bool
 
 
-class Health(Strict, frozen=True, kw_only=True):
+class Health(TypedDict):
     ok: bool
 
 
-class Ready(Strict, frozen=True, kw_only=True):
+class Ready(TypedDict):
     ready: bool
     height: int
     sandbox: dict[str, Any] | None

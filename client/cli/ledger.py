@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -25,9 +26,11 @@ from client.cli.common import (
 )
 from client.cli.ready import ready
 from client.names import ADDRESS, Names, near
-from client.sdk_types import AccountInfo, ApiError, HistoryEntry, NodeStatus, NotFound, ParkedReference, Submitted
+from client.sdk_types import ApiError, NotFound
 
 if TYPE_CHECKING:
+    from client.api.accounts import AccountView
+    from client.api.schema import ParkedView, ReceiptProof, StatusView, TxAnswer
     from client.sdk import Client
 
 Wait = Annotated[float, Parameter(help="Seconds to wait until it is final; 0: do not wait.")]
@@ -76,7 +79,7 @@ def status(
     return 0
 
 
-def _mempool(found: NodeStatus) -> str:
+def _mempool(found: StatusView) -> str:
     """What waits for a block, and the fullest kind of room that it waits in."""
     waiting, room = found.get("mempool", 0), found.get("mempool_room", {})
     if not waiting or not room:
@@ -85,12 +88,12 @@ def _mempool(found: NodeStatus) -> str:
     return f"{waiting} waiting; fullest: {name}, {part:.0%} of its room"
 
 
-def _parked(one: ParkedReference) -> str:
+def _parked(one: ParkedView) -> str:
     words = f"{len(one['retry'])} validators for retry, {len(one['give_back'])} for giving back"
     return f"{one['contract']} {one['ref']}: {one['fault']} in block {one['height']}; {words} (learningchain release)"
 
 
-def _audited(found: NodeStatus) -> str:
+def _audited(found: StatusView) -> str:
     """How far the node executed its blocks itself."""
     upto, height, first = found.get("audited"), found.get("height"), found.get("first_block", 1)
     if first > 1:
@@ -100,7 +103,7 @@ def _audited(found: NodeStatus) -> str:
     return f"up to block {upto}; those after it rest on their certificates until: learningchain audit"
 
 
-async def _status(node: Client) -> tuple[NodeStatus, str, str]:
+async def _status(node: Client) -> tuple[StatusView, str, str]:
     """The status, this node's role, and whether its containers hold: without an engine a node keeps its ledger running."""
     found = await node.status()
     try:
@@ -114,7 +117,7 @@ async def _status(node: Client) -> tuple[NodeStatus, str, str]:
         return found, role, in_commands(e.message) if e.name == "SANDBOX" else "-"
 
 
-def role_of(a: AccountInfo) -> str:
+def role_of(a: AccountView) -> str:
     return "validator" if a.get("validator") else "verifier" if a.get("verifier") else "member"
 
 
@@ -157,17 +160,17 @@ def history(
     return 0
 
 
-def _other(console: Console, entry: HistoryEntry) -> Any:
+def _other(console: Console, entry: Mapping[str, Any]) -> Any:
     shown = brief(console, entry.get("other"))
     return cell(f"{shown} (looks like another: see below)", "red") if "looks_like" in entry else shown
 
 
 async def _movements(
     node: Client, who: str | None, before: int | None, limit: int, names: Names
-) -> tuple[list[HistoryEntry], dict[str, str]]:
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """A history, and of the addresses in it those that begin and end like a known one: their entries have `looks_like`."""
     own = who or (await node.status())["id"]
-    found = await node.history(own, before=before, limit=limit)
+    found = [dict(entry) for entry in await node.history(own, before=before, limit=limit)]
     known = {own, *names.by_address, *paid_by_hand(found)}
     poisoned: dict[str, str] = {}
     for entry in found:
@@ -177,7 +180,7 @@ async def _movements(
     return found, poisoned
 
 
-def paid_by_hand(entries: list[HistoryEntry]) -> set[str]:
+def paid_by_hand(entries: Iterable[Mapping[str, Any]]) -> set[str]:
     """Accounts that credits were sent to by hand."""
     return {
         str(e["other"])
@@ -190,7 +193,7 @@ def _signed(text: Any) -> Any:
     return cell(text, "green" if str(text).startswith("+") else "red" if str(text).startswith("-") else "")
 
 
-def finished(common: Common, done: Submitted, wait: float) -> int:
+def finished(common: Common, done: TxAnswer, wait: float) -> int:
     """Exit code of a submission: nobody waited, or it is final, or the time ran out."""
     if not wait or "height" in done:
         return 0
@@ -208,7 +211,7 @@ def block_show(
     found = common.ask(lambda node: node.block(height))
 
     def people(console: Console) -> None:
-        signed = found.get("certificate") or {}
+        signed: Mapping[str, Any] = found.get("certificate") or {}
         skipped = {"txs", "header", "certificate", "height", "time"}
         rows = [("time", when(found.get("time"))), *((k, v) for k, v in found.items() if k not in skipped)]
         rows.append(("signed by", f"{len(signed.get('signers', []))} validators in round {signed.get('round')}"))
@@ -252,7 +255,7 @@ def tx_show(
     return 0
 
 
-async def _proven(node: Client, tx: str) -> dict[str, Any]:
+async def _proven(node: Client, tx: str) -> ReceiptProof:
     shown = await node.tx(tx)
     return await node.receipt(int(shown["height"]), int(shown["index"]) + 1)
 

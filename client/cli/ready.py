@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chain.storage import private
 from client.cli.common import Common, NeverReady, WrongUsage, in_commands
-from client.sdk_types import ApiError, NodeStatus, NotFound, Unauthorized, Unavailable, Unreachable
+from client.sdk_types import ApiError, NotFound, Unauthorized, Unavailable, Unreachable
 
 if TYPE_CHECKING:
+    from client.api.schema import StatusView
     from client.sdk import Client
 
 POLL_S = 0.25
@@ -88,7 +89,7 @@ class _Watch:
             return Awaited(e.name or text, f"the sandbox: {text}" if e.name == "SANDBOX" else text, e)
         return None
 
-    def _alone(self, status: NodeStatus) -> Awaited | None:
+    def _alone(self, status: StatusView) -> Awaited | None:
         """Who has no peers cannot know whether it is in step, unless there is no other validator."""
         if status.get("peers") or not [v for v in status.get("validators", []) if v != status.get("id")]:
             self._since.pop("peers", None)
@@ -96,7 +97,7 @@ class _Watch:
         why = "Not ready: no peer is connected, so nobody says how far the graph is. Look at: learningchain peers"
         return Awaited("peers", "peers: none is connected", Unavailable(why, name="PEERS"))
 
-    async def _counted(self, node: Client, status: NodeStatus, missing: Awaited) -> Awaited:
+    async def _counted(self, node: Client, status: StatusView, missing: Awaited) -> Awaited:
         """Blocks are counted by what peers say of themselves."""
         if missing.kind != "SYNCING":
             return missing
@@ -136,7 +137,7 @@ class _Watch:
             "node's. Name its folder with --data, or the token with --token-file"
         )
 
-    async def _hopeless(self, node: Client, status: NodeStatus) -> None:
+    async def _hopeless(self, node: Client, status: StatusView) -> None:
         """Of a node without peers. Raises where the graph will not have it, or where it knows nobody."""
         own, network = status.get("id"), status.get("network")
         try:

@@ -104,17 +104,17 @@ async def _one_height(scene: Scene) -> int:
 
 
 async def _read(scene: Scene, name: str, client: Client, height: int) -> Seen:
-    race = await client.job(scene.race)
+    race = dict(await client.job(scene.race))
     return Seen(
         name=name,
         status=dict(await client.status()),
-        block=await client.block(height),
+        block=dict(await client.block(height)),
         supply=dict(await client.supply()),
         accounts=[dict(a) for a in await client.accounts()],
         race=race,
-        fraud=await client.job(scene.fraud),
+        fraud=dict(await client.job(scene.fraud)),
         runs=await client.runs(),
-        paid=[dict(line) for line in await client.history(race["winner"])] if race.get("winner") else [],
+        paid=[dict(line) for line in await client.history(str(race["winner"]))] if race["winner"] else [],
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from chain.ledger.genesis import make_params
-from client.sdk_types import JobLimits
+from client.contracts.job.schema import LimitsRequest
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ class JobPlan:
     fee: str
     expires_in_s: int
     params: dict[str, Any]
-    limits: JobLimits
+    limits: LimitsRequest
 
 
-LIMITS: Final = JobLimits(cpus=1.0, mem_mb=256, train_s=20, eval_s=20, model_cap=2**20, tmp_mb=16, threads=1)
+LIMITS: Final = LimitsRequest(cpus=1.0, mem_mb=256, train_s=20, eval_s=20, model_cap=2**20, tmp_mb=16, threads=1)
 RACE: Final = JobPlan(
     "Job one: the race",
     bounty="100",

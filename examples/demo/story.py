@@ -15,8 +15,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+from client.contracts.job.schema import ImageRequest, JobRequest
 from client.sdk import Client
-from client.sdk_types import ApiError, ArchiveImage, Fetched, JobTerms, Unavailable, Unreachable
+from client.sdk_types import ApiError, Fetched, Unavailable, Unreachable
 from examples.demo.board import Board, Json, NodeLine
 from examples.demo.graph import ROOT, DemoFailed, Graph, check_alive, make_homes, make_network, start_node, tail
 from examples.demo.plan import CONTRACTOR, FALSE_LOSS, FRAUD, RACE, JobPlan
@@ -184,7 +185,7 @@ async def _answers(scene: Scene, home: Any) -> bool:
 # --- jobs ----------------------------------------------------------------------------------------------------------------------
 
 
-async def upload(scene: Scene, image: Path, image_id: str) -> ArchiveImage:
+async def upload(scene: Scene, image: Path, image_id: str) -> ImageRequest:
     """The image goes into the contractor's node; the others fetch it over the graph by its CID."""
     step = scene.board.step("Image uploaded to the contractor's node", image.stat().st_size)
 
@@ -193,13 +194,21 @@ async def upload(scene: Scene, image: Path, image_id: str) -> ArchiveImage:
 
     stored = await scene.contractor.upload(image, progress)
     scene.board.finish(step)
-    return ArchiveImage(cid=stored["cid"], image_id=image_id, size=stored["size"])
+    return ImageRequest(cid=stored["cid"], image_id=image_id, size=stored["size"])
 
 
-async def post(scene: Scene, plan: JobPlan, image: ArchiveImage) -> str:
+async def post(scene: Scene, plan: JobPlan, image: ImageRequest) -> str:
     scene.board.title = plan.title
-    terms = JobTerms(fee=plan.fee, float_kind="f64", params=plan.params, limits=plan.limits)
-    posted = await scene.contractor.submit_job(image, plan.bounty, plan.expires_in_s, terms, wait=POST_S)
+    job = JobRequest(
+        image=image,
+        bounty=plan.bounty,
+        fee=plan.fee,
+        expires_in_s=plan.expires_in_s,
+        float_kind="f64",
+        params=plan.params,
+        limits=plan.limits,
+    )
+    posted = await scene.contractor.submit_job(job, wait=POST_S)
     if "code" not in posted:
         raise DemoFailed(f"the posting was not in a block within {POST_S:.0f} s")
     scene.board.job_id = posted["job"]
@@ -215,7 +224,7 @@ async def ended(scene: Scene, plan: JobPlan) -> Json:
     return scene.board.job or {}
 
 
-async def run_race(scene: Scene, image: ArchiveImage) -> None:
+async def run_race(scene: Scene, image: ImageRequest) -> None:
     """Job one, and what the contractor does with the model it bought."""
     scene.race = await post(scene, RACE, image)
     job = await ended(scene, RACE)
@@ -232,7 +241,7 @@ async def run_race(scene: Scene, image: ArchiveImage) -> None:
     scene.board.say(f"the model reads {scene.right} of {scene.digits} digits correctly ({scene.accuracy:.1%})", "bold")
 
 
-async def run_fraud(scene: Scene, image: ArchiveImage) -> None:
+async def run_fraud(scene: Scene, image: ImageRequest) -> None:
     """Job two: a member announces what its model does not hold, through the contractor's own node."""
     scene.fraud = await post(scene, FRAUD, image)
     cheater = asyncio.create_task(_cheat(scene, scene.fraud))

@@ -103,7 +103,7 @@ class Watcher:
 
 
 async def read_job(board: Board, client: Client) -> Json:
-    job, status = await client.job(board.job_id), await client.status()
+    job, status = dict(await client.job(board.job_id)), await client.status()
     board.job, board.clock, board.clock_at = job, status["clock_now"], time.monotonic()
     return job
 

@@ -35,10 +35,11 @@ from chain.ledger.genesis import Genesis, GenesisAccount, to_json
 from chain.params import CREDIT
 from chain.types import parse_credits
 from client import config, keystore
+from client.api.schema import CertificateView, StatusView, TxAnswer
 from client.keystore import Identity, Keystore
 from client.sdk import Client
 from client.sdk_http import local_url, read_token
-from client.sdk_types import ApiError, Json, NodeStatus, Submitted
+from client.sdk_types import ApiError, Json
 from p2p.tls import make_ca
 from sandbox import Sandbox, SandboxError
 from tests.network import NetworkParams
@@ -137,7 +138,7 @@ class Person:
     def address(self) -> str:
         return address(self.id)
 
-    async def send(self, node: NodeProcess, *ops: Any, wait: float = PATIENCE_S) -> Submitted:
+    async def send(self, node: NodeProcess, *ops: Any, wait: float = PATIENCE_S) -> TxAnswer:
         """One transaction with these messages, final on return. Raises `Rejected` or `Invalid`."""
         return await node.api.submit_tx(ops, self.key, wait=wait)
 
@@ -207,7 +208,7 @@ class NodeProcess:
         await eventually(f"{self.name} answers", self._answers, within)
         return self
 
-    async def _answers(self) -> NodeStatus | None:
+    async def _answers(self) -> StatusView | None:
         if not self.running:
             raise AssertionError(f"{self.name} ended with {self.exit_code} instead of starting:\n{self.tail(15)}")
         if not (self.data / "api.token").exists():
@@ -294,8 +295,8 @@ class NodeProcess:
     async def height(self) -> int:
         return (await self.api.status())["height"]
 
-    async def reaches(self, height: int, within: float = PATIENCE_S) -> NodeStatus:
-        async def there() -> NodeStatus | None:
+    async def reaches(self, height: int, within: float = PATIENCE_S) -> StatusView:
+        async def there() -> StatusView | None:
             status = await self.api.status()
             return status if status["height"] >= height else None
 
@@ -312,10 +313,15 @@ class NodeProcess:
 
         await eventually(f"{self.name} logs {text!r}", said, within)
 
+    async def certificate(self, height: int | str = "latest") -> CertificateView:
+        found = (await self.api.block(height))["certificate"]
+        assert found is not None, f"{self.name} has no certificate of block {height}"
+        return found
+
     async def job_in(self, job: str, *states: str, within: float = PATIENCE_S) -> Json:
         async def there() -> Json | None:
             view = await self.api.job(job)
-            return view if view["state"] in states else None
+            return dict(view) if view["state"] in states else None
 
         return await eventually(f"job {job[:8]} is {' or '.join(states)} for {self.name}", there, within)
 
@@ -451,7 +457,7 @@ async def _stored(node: NodeProcess, height: int) -> Json:
 
     async def there() -> Json | None:
         try:
-            return await node.api.block(height)
+            return dict(await node.api.block(height))
         except ApiError as fault:
             if fault.kind == "not_found":
                 return None

@@ -101,7 +101,7 @@ async def _back_again(graph: Graph, ill: NodeProcess, well: NodeProcess) -> None
     assert done["code"] == 0
 
     async def signs() -> bool:
-        return ill.address in (await well.api.block("latest"))["certificate"]["signers"]
+        return ill.address in (await well.certificate())["signers"]
 
     await eventually("it signs again", signs)
     await graph.agree()

@@ -99,7 +99,7 @@ async def _history_goes_back_to_genesis(graph: Graph) -> None:
         moved = sum((1 if str(line["amount"]).startswith("+") else -1) * micro(str(line["amount"])[1:]) for line in lines)
         assert micro(await node.api.balance()) == credits(1000) + moved
         for line in lines:
-            assert (await node.api.tx(line["tx"]))["code"] == 0
+            assert (await node.api.tx(str(line["tx"])))["code"] == 0
     first = await graph["late"].api.block(1)
     assert first["parent"] == graph.genesis.chain_id.hex()
     assert first["time"] > graph.genesis.time
@@ -110,11 +110,11 @@ async def _a_stranger_is_convinced_over_http(graph: Graph) -> None:
     node, follower = graph["observer"], Follower(encode(graph.genesis))
     follower.take(await node.api.handovers())
     for line in await node.api.history():
-        shown = await node.api.tx(line["tx"])
-        receipt = follower.receipt(await node.api.receipt(shown["height"], shown["index"] + 1), bytes.fromhex(shown["tx"]))
+        shown = await node.api.tx(str(line["tx"]))
+        receipt = follower.receipt(dict(await node.api.receipt(shown["height"], shown["index"] + 1)), bytes.fromhex(shown["tx"]))
         assert receipt[1] == shown["code"]
     key = account_key(parse_address(graph["late"].address))
-    _, account = follower.record(await node.api.proof(key), key)
+    _, account = follower.record(dict(await node.api.proof(key)), key)
     assert account[2] == micro(await graph["late"].api.balance())
 
 

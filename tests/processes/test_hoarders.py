@@ -124,7 +124,7 @@ async def everybody(nodes: list[NodeProcess], chain_id: bytes) -> Seen:
     seen.blocks.sort()
     last = await nodes[0].height()
     seen.heights = last - first + 1
-    seen.failed = sum([(await nodes[0].api.block(height))["certificate"]["round"] for height in range(first, last + 1)])
+    seen.failed = sum([(await nodes[0].certificate(height))["round"] for height in range(first, last + 1)])
     return seen
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from client.sdk_types import ArchiveImage, JobTerms, Json
+from client.contracts.job.schema import ImageRequest, JobRequest, LimitsRequest
+from client.sdk_types import Json
 from tests.processes.harness import Graph, NodeProcess, Role, eventually, with_params
 from tests.sandbox.hostile.archives.kit import Base, digest, document, tar
 from tests.sandbox.hostile.cases import ARCHIVES
@@ -13,7 +14,7 @@ from tests.sandbox.hostile.stage import build_image
 WORKS = {"work.enabled": True, "work.attempts": 1, "work.min_time_left_s": 5}
 ROLES = [Role("v0", validator=True), Role("worker", settings=WORKS)]
 PARAMS = with_params(job_min_open=5_000)
-LIMITS = {"cpus": 0.5, "mem_mb": 64, "train_s": 20, "eval_s": 20, "model_cap": 1_000, "tmp_mb": 8}
+LIMITS = LimitsRequest(cpus=0.5, mem_mb=64, train_s=20, eval_s=20, model_cap=1_000, tmp_mb=8)
 OPEN_S = 120
 SLOW_S = 90.0
 """Everything with containers: the engine, too, is shared."""
@@ -61,9 +62,9 @@ async def _post_archive(node: NodeProcess, path: Path, name: str) -> str:
 
 async def _post(node: NodeProcess, path: Path, image_id: str, mode: str) -> str:
     stored = await node.api.upload(path)
-    image: ArchiveImage = {"cid": stored["cid"], "image_id": image_id, "size": stored["size"]}
-    terms: JobTerms = {"params": {"mode": mode}, "limits": LIMITS}  # type: ignore[typeddict-item]
-    return (await node.api.submit_job(image, "1", OPEN_S, terms, wait=30))["job"]
+    image = ImageRequest(cid=stored["cid"], image_id=image_id, size=stored["size"])
+    job = JobRequest(image=image, bounty="1", expires_in_s=OPEN_S, params={"mode": mode}, limits=LIMITS)
+    return (await node.api.submit_job(job, wait=30))["job"]
 
 
 async def _run_of(node: NodeProcess, job: str) -> Json:

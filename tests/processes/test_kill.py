@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from client.sdk_types import ArchiveImage, JobTerms, Json
+from client.contracts.job.schema import ImageRequest, JobRequest, LimitsRequest
+from client.sdk_types import Json
 from sandbox import Sandbox, SandboxUnavailable
 from sandbox.images import build_python_image
 from tests.processes import scripted
@@ -23,10 +24,8 @@ ROLES = [
     Role("worker", settings=WORKS),
 ]
 PARAMS = with_params(job_min_open=5_000, job_reveal=6_000, job_vote_base=90_000, job_open_votes=60_000)
-TERMS: JobTerms = {
-    "params": {"train": 3, "evaluate": 2},
-    "limits": {"cpus": 0.5, "mem_mb": 64, "train_s": 20, "eval_s": 20, "model_cap": 1_000, "tmp_mb": 8},
-}
+STEPS = {"train": 3, "evaluate": 2}
+LIMITS = LimitsRequest(cpus=0.5, mem_mb=64, train_s=20, eval_s=20, model_cap=1_000, tmp_mb=8)
 OPEN_S = 45
 BOUNTY = 100
 SLOW_S = 120.0
@@ -81,8 +80,9 @@ async def _is_ready(node: NodeProcess) -> None:
 
 async def _post(contractor: NodeProcess, path: Path, image_id: str) -> str:
     stored = await contractor.api.upload(path)
-    image: ArchiveImage = {"cid": stored["cid"], "image_id": image_id, "size": stored["size"]}
-    done = await contractor.api.submit_job(image, str(BOUNTY), OPEN_S, TERMS, wait=30)
+    image = ImageRequest(cid=stored["cid"], image_id=image_id, size=stored["size"])
+    job = JobRequest(image=image, bounty=str(BOUNTY), expires_in_s=OPEN_S, params=STEPS, limits=LIMITS)
+    done = await contractor.api.submit_job(job, wait=30)
     return done["job"]
 
 

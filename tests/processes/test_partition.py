@@ -74,7 +74,7 @@ async def _three_and_one(graph: Graph, lan: Lan) -> None:
     assert micro(await alone.api.balance()) == credits(1005)
 
     async def votes_again() -> bool:
-        return alone.address in (await others[0].api.block("latest"))["certificate"]["signers"]
+        return alone.address in (await others[0].certificate())["signers"]
 
     await eventually("the one that was cut off votes again", votes_again)
 

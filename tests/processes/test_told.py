@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from client.cli.common import when
-from client.sdk_types import RegistryImage
+from client.contracts.job.schema import ImageRequest, JobRequest
 from tests.processes.harness import Graph, NodeProcess, Role, command, validators
 
-NOTHING: RegistryImage = {"reference": "registry.example/nothing@sha256:" + "ab" * 32}
+NOTHING = JobRequest(image=ImageRequest(reference="registry.example/nothing@sha256:" + "ab" * 32), bounty="1", expires_in_s=2)
 
 
 async def test_a_newcomer_is_told_what_happens(tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ async def test_a_newcomer_is_told_what_happens(tmp_path: Path) -> None:
         assert code == 3 and "Waiting for the node to start: none runs on" in err
         await graph.start("v0")
         assert (await command(first, "status", "--wait", "60"))[::2] == (0, ""), "its only validator waits for nobody"
-        job = (await first.api.submit_job(NOTHING, "1", 2, wait=30))["job"]
+        job = (await first.api.submit_job(NOTHING, wait=30))["job"]
         await first.job_in(job, "EMPTY")
         await first.stop()
         await graph.start("v0", "late")

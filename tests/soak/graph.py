@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Self
 
 from client import config
+from client.api.schema import StatusView
 from client.sdk import Client
 from client.sdk_http import local_url, read_token
-from client.sdk_types import ApiError, NodeStatus
+from client.sdk_types import ApiError
 from tests.network import NetworkParams
 from tests.processes.harness import Graph, NodeProcess, NotInTime, Role, validators, with_params
 from tests.processes.journal import journalled
@@ -65,7 +66,7 @@ class SoakGraph(Graph):
 
     # --- looking at it --------------------------------------------------------------------------------------------------------
 
-    async def look(self, node: NodeProcess) -> NodeStatus | None:
+    async def look(self, node: NodeProcess) -> StatusView | None:
         """What a node says of itself, and that it says the same as all others. None where it does not answer."""
         door = self._doors.get(node.name)
         if door is None and (node.data / "api.token").exists():

@@ -461,7 +461,8 @@ class Api:
             msgspec.convert(answer, ErrorResponse)
             assert len(answer["error"]["message"]) > 20
         elif (route := route_of(method, path)) is not None and route.response is not None:
-            msgspec.convert(answer, route.response)
+            known = msgspec.to_builtins(msgspec.convert(answer, route.response))
+            assert known == answer, "the answer is what its route declares, and nothing else"
         return response.status, answer
 
     async def get(self, path: str, **how: Any) -> Any:

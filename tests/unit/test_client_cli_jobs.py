@@ -217,7 +217,7 @@ def test_every_event_of_a_job_can_be_told() -> None:
 
 def test_the_live_display_counts_down_and_draws_curves(api: Fake) -> None:
     console = common.Console(file=io.StringIO(), width=160, force_terminal=False)
-    shown = watch.Shown(OPEN, [api.answers["GET /v1/runs"][0]], OPEN["deadline"] - 30_000)
+    shown = watch.Shown(OPEN, [api.answers["GET /v1/runs"][0]], OPEN["deadline"] - 30_000)  # type: ignore[arg-type]
     for part in watch.display(shown, OWN):
         console.print(part)
     text = console.file.getvalue()  # type: ignore[attr-defined]

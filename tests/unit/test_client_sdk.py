@@ -15,6 +15,7 @@ from chain.errors import TxCode
 from chain.ledger.tx import parse_tx
 from chain.types import net_of
 from client import sdk_types as t
+from client.contracts.job.schema import ImageRequest, JobRequest
 from client.sdk import Client, SyncClient
 from client.sdk_http import local_url, read_token
 from tests.unit.client_fake_api import (
@@ -72,7 +73,8 @@ async def test_reading(node: Client) -> None:
     assert [job["id"] async for job in node.every_job()] == [JOB]
     assert (await node.block())["txs"] == [TX]
     assert (await node.tx(TX))["code"] == 0
-    assert (await node.receipt(7, 1))["tx"] == (await node.proof(b"g/"))["tx"] == TX
+    assert (await node.receipt(7, 1))["tx"] == TX
+    assert (await node.proof(b"g/"))["height"] == 7
     assert await node.handovers(start=3) == ["93"]
     assert [job["id"] for job in await node.jobs(live=True)] == [JOB]
     assert (await node.job(JOB))["winner"] == OTHER
@@ -96,10 +98,12 @@ async def test_submitting(node: Client, api: Fake) -> None:
     assert (await node.transfer(OTHER, "1.5", memo="hello", wait=2))["height"] == 8
     assert api.seen[-1][2] == {"wait": "2"}
     assert api.bodies("POST", "/v1/transfers") == [{"to": OTHER, "amount": "1.5", "memo": "hello"}]
-    posted = await node.submit_job({"reference": "x@sha256:" + "0" * 64}, "5", 60, {"finalists": 2, "params": {"a": 1}})
+    image = ImageRequest(reference="x@sha256:" + "0" * 64)
+    posted = await node.submit_job(JobRequest(image=image, bounty="5", expires_in_s=60, finalists=2, params={"a": 1}))
     assert posted["job"] == JOB and api.seen[-1][2] == {}
-    body = {"image": {"reference": "x@sha256:" + "0" * 64}, "bounty": "5", "expires_in_s": 60, "finalists": 2, "params": {"a": 1}}
-    assert api.bodies("POST", "/v1/jobs") == [body]
+    (body,) = api.bodies("POST", "/v1/jobs")
+    assert body["image"] == {"reference": "x@sha256:" + "0" * 64}
+    assert (body["bounty"], body["expires_in_s"], body["finalists"], body["params"]) == ("5", 60, 2, {"a": 1})
     await node.judge(OTHER, confirm=True)
     assert api.bodies("POST", "/v1/judgements") == [{"account": OTHER, "confirm": True}]
     await node.release("job", JOB, give_back=True)

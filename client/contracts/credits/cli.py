@@ -10,9 +10,10 @@ from rich.console import Console
 from client.cli.common import HERE, Common, WrongUsage, amount, clean, named
 from client.cli.ledger import MAX_WAIT, Wait, finished, paid_by_hand
 from client.names import Names, near
-from client.sdk_types import NotFound, Submitted
+from client.sdk_types import NotFound
 
 if TYPE_CHECKING:
+    from client.api.schema import TxAnswer
     from client.sdk import Client
 
 LATELY = 200
@@ -32,7 +33,7 @@ def transfer(
     receiver, sum_ = common.account(to), amount(credits_, "AMOUNT")
     wait = min(wait, MAX_WAIT)
 
-    async def send(node: Client) -> Submitted:
+    async def send(node: Client) -> TxAnswer:
         if receiver not in common.names.by_address:
             await _no_copy(node, receiver, common.names)
         return await node.transfer(receiver, sum_, memo=memo, wait=wait)

@@ -15,7 +15,7 @@ class TransferRequest(Strict, frozen=True, kw_only=True):
     memo: Annotated[str, Meta(max_length=64, description="at most 64 bytes of UTF-8")] = ""
 
 
-class SupplyView(SupplyPart, frozen=True, kw_only=True):
+class SupplyView(SupplyPart):
     """Counted at `height`: accounts + escrows equal supply, or the ledger is broken."""
 
     accounts: Amount

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 from msgspec import Meta, field
 
@@ -69,12 +69,12 @@ class JobRequest(Strict, frozen=True, kw_only=True):
     limits: LimitsRequest = LimitsRequest()
 
 
-class JobPosted(TxAnswer, frozen=True, kw_only=True):
+class JobPosted(TxAnswer):
     job: Hex
     expiry: int
 
 
-class ImageView(Strict, frozen=True, kw_only=True):
+class ImageView(TypedDict):
     kind: str
     reference: str
     cid: str
@@ -82,7 +82,7 @@ class ImageView(Strict, frozen=True, kw_only=True):
     size: int
 
 
-class LimitsView(Strict, frozen=True, kw_only=True):
+class LimitsView(TypedDict):
     cpus_milli: int
     mem_mb: int
     train_s: int
@@ -92,7 +92,7 @@ class LimitsView(Strict, frozen=True, kw_only=True):
     threads: int
 
 
-class ModelView(Strict, frozen=True, kw_only=True):
+class ModelView(TypedDict):
     """`sha256` is the digest inside the CID: of the file itself when it fits one block, else of its tree's root."""
 
     cid: CidText
@@ -100,7 +100,7 @@ class ModelView(Strict, frozen=True, kw_only=True):
     size: int
 
 
-class JobSummary(Strict, frozen=True, kw_only=True):
+class JobSummary(TypedDict):
     id: Hex
     number: int
     state: str
@@ -118,7 +118,7 @@ class JobSummary(Strict, frozen=True, kw_only=True):
     ended: int | None
 
 
-class JobView(JobSummary, frozen=True, kw_only=True):
+class JobView(JobSummary):
     """Everything about a job: terms, claims in rank order, audits with their votes, verdicts, payments."""
 
     terms: dict[str, Any]

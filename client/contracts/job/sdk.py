@@ -4,34 +4,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
+from client.api.schema import EventView
+from client.contracts.job.schema import JobPosted, JobRequest, JobSummary, JobView
 from client.sdk_calls import call, stream
-from client.sdk_http import MAX_PAGE, Progress, path_id
+from client.sdk_http import MAX_PAGE, Progress, given, path_id
 from client.sdk_node import NodeCalls
-from client.sdk_types import (
-    ArchiveImage,
-    Fetched,
-    Job,
-    JobEvent,
-    JobTerms,
-    NotFound,
-    RegistryImage,
-    Submitted,
-    Unreachable,
-)
+from client.sdk_types import Fetched, Json, NotFound, Unreachable
 
 
 class JobCalls(NodeCalls):
     @call
     async def jobs(
         self, *, live: bool = False, beginning: str | None = None, before: int | None = None, limit: int = 50
-    ) -> list[Job]:
+    ) -> list[JobSummary]:
         """Jobs, newest first, at most 1,000; go on with `before` = the last one's `number`, or use `every_job`. `beginning` asks
         for those whose id begins so, however old they are."""
         return await self.api.rows("/v1/jobs", live="true" if live else None, id=beginning, before=before, limit=limit)
 
     @stream
-    async def every_job(self, *, live: bool = False, before: int | None = None, page: int = MAX_PAGE) -> AsyncIterator[Job]:
+    async def every_job(self, *, live: bool = False, before: int | None = None, page: int = MAX_PAGE) -> AsyncIterator[JobSummary]:
         """Jobs, newest first, to the oldest: asks for the next `page` of them when the last one is used up."""
         while found := await self.jobs(live=live, before=before, limit=page):
             for job in found:
@@ -43,27 +36,18 @@ class JobCalls(NodeCalls):
                 return
 
     @call
-    async def job_events(self, job: str, *, before: int | None = None, limit: int = 50) -> list[JobEvent]:
+    async def job_events(self, job: str, *, before: int | None = None, limit: int = 50) -> list[EventView]:
         """What happened to a job, newest first, with block and time; go on with `before` = the last one's `cursor`."""
         return await self.api.rows(f"/v1/jobs/{path_id(job)}/events", before=before, limit=limit)
 
     @call
-    async def job(self, job: str) -> Job:
-        return await self.api.get(f"/v1/jobs/{path_id(job)}")
+    async def job(self, job: str) -> JobView:
+        return cast(JobView, await self.api.get(f"/v1/jobs/{path_id(job)}"))
 
     @call
-    async def submit_job(
-        self,
-        image: ArchiveImage | RegistryImage,
-        bounty: str,
-        expires_in_s: float,
-        terms: JobTerms | None = None,
-        *,
-        wait: float = 0,
-    ) -> Submitted:
-        """Post a job as the node's account; `job` in the answer is its id."""
-        body = {"image": image, "bounty": bounty, "expires_in_s": expires_in_s, **(terms or {})}
-        return await self.api.submit("/v1/jobs", body, wait)
+    async def submit_job(self, job: JobRequest | Json, *, wait: float = 0) -> JobPosted:
+        """Post a job as the node's account; `job` in the answer is its id. A document of the API goes as it is."""
+        return cast(JobPosted, await self.api.submit("/v1/jobs", job if isinstance(job, dict) else given(job), wait))
 
     @call
     async def fetch_model(self, job: str, dest: Path, *, overwrite: bool = False, on_progress: Progress | None = None) -> Fetched:

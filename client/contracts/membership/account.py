@@ -6,23 +6,7 @@ from chain.contracts.membership import Case, Member, case_key, member_key
 from chain.crypto import address
 from chain.host import Reader
 from client.api.render import Json
-from client.api.schema import Address, Hex, Strict
-
-
-class CaseView(Strict, frozen=True, kw_only=True):
-    until: int
-    refs: list[Hex]
-    corroborated: bool
-    confirm: list[Address]
-    lift: list[Address]
-
-
-class MemberView(Strict, frozen=True, kw_only=True):
-    """`strikes` are the chain clocks at which they end."""
-
-    verifier: bool
-    strikes: list[int]
-    case: CaseView | None
+from client.contracts.membership.schema import MemberView
 
 
 def of(reader: Reader, account: bytes) -> Json:

@@ -69,7 +69,7 @@ ROUTES = (
         "/v1/accounts",
         "Accounts in the order of their ids",
         list_accounts,
-        list[AccountView],  # type: ignore[valid-type]
+        list[AccountView],
         query=AccountsQuery,
     ),
     Route(

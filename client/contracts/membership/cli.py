@@ -11,9 +11,10 @@ from rich.text import Text
 from client import contracts
 from client.cli.common import HERE, Common, facts, listing, named, relative, size_text
 from client.cli.ledger import MAX_WAIT, Wait, finished, role_of
-from client.sdk_types import AccountInfo, Submitted
 
 if TYPE_CHECKING:
+    from client.api.accounts import AccountView
+    from client.api.schema import TxAnswer
     from client.sdk import Client
 
 PAGE = 1_000
@@ -47,7 +48,7 @@ def balance(
     return 0
 
 
-async def _standing(node: Client, who: str | None) -> tuple[AccountInfo, int]:
+async def _standing(node: Client, who: str | None) -> tuple[AccountView, int]:
     return await node.account(who), (await node.status())["clock_now"]
 
 
@@ -70,8 +71,8 @@ def accounts(*, common: Common = HERE) -> int:
     return 0
 
 
-async def _every_account(node: Client) -> list[AccountInfo]:
-    found: list[AccountInfo] = []
+async def _every_account(node: Client) -> list[AccountView]:
+    found: list[AccountView] = []
     while page := await node.accounts(after=found[-1]["id"] if found else None, limit=PAGE):
         found += page
         if len(page) < PAGE:
@@ -99,7 +100,7 @@ def release(
     """A validator's word on a job or case that is parked, because a program failed there. More than two thirds decide."""
     wait = min(wait, MAX_WAIT)
 
-    async def send(node: Client) -> tuple[str, Submitted]:
+    async def send(node: Client) -> tuple[str, TxAnswer]:
         named_by = contracts.parts("references").get(contract)
         whole = await named_by.find(node, ref) if named_by else common.account(ref)
         return whole, await node.release(contract, whole, give_back=give_back, wait=wait)

@@ -1,12 +1,12 @@
-"""What the routes about members, suspensions and parked references take and answer."""
+"""What the routes about members, suspensions and parked references take and answer, and the contract's part of an account."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 from msgspec import Meta
 
-from client.api.schema import Address, Page, Strict
+from client.api.schema import Address, Hex, Page, Strict
 
 
 class AccountsQuery(Strict, frozen=True, kw_only=True):
@@ -27,3 +27,19 @@ class ReleaseRequest(Strict, frozen=True, kw_only=True):
     give_back: Annotated[
         bool, Meta(description="true ends it and returns what it holds to whom it came from, false lets it run again")
     ]
+
+
+class CaseView(TypedDict):
+    until: int
+    refs: list[Hex]
+    corroborated: bool
+    confirm: list[Address]
+    lift: list[Address]
+
+
+class MemberView(TypedDict):
+    """`strikes` are the chain clocks at which they end."""
+
+    verifier: bool
+    strikes: list[int]
+    case: CaseView | None

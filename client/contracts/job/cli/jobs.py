@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,9 +15,11 @@ from rich.text import Text
 
 from client.cli.common import HERE, Common, Output, WrongUsage, cell, clean, facts, listing, relative, short, size_text, span
 from client.contracts.job.references import find
-from client.sdk_types import Fetched, Job, NodeStatus, ParkedReference
+from client.sdk_types import Fetched
 
 if TYPE_CHECKING:
+    from client.api.schema import ParkedView, RunCancelled, StatusView
+    from client.contracts.job.schema import JobSummary, JobView
     from client.sdk import Client
     from client.sdk_http import Progress as OnProgress
 
@@ -128,8 +131,8 @@ def list_jobs(
     return 0
 
 
-async def _with_clock(node: Client, live: bool, before: int | None, limit: int) -> tuple[list[Job], int]:
-    found: list[Job] = []
+async def _with_clock(node: Client, live: bool, before: int | None, limit: int) -> tuple[list[JobSummary], int]:
+    found: list[JobSummary] = []
     async for job in node.every_job(live=live, before=before, page=min(limit, MAX_PAGE)):
         found.append(job)
         if len(found) == limit:
@@ -137,7 +140,7 @@ async def _with_clock(node: Client, live: bool, before: int | None, limit: int) 
     return found, (await node.status())["clock_now"]
 
 
-def _left(job: Job, clock: int) -> str:
+def _left(job: JobSummary, clock: int) -> str:
     deadline = job.get("deadline")
     return "due" if isinstance(deadline, int) and deadline <= clock else relative(deadline, clock)
 
@@ -145,7 +148,7 @@ def _left(job: Job, clock: int) -> str:
 def show(job: JobId, /, *, common: Common = HERE) -> int:
     """Everything about one job."""
 
-    async def read(node: Client) -> tuple[Job, NodeStatus]:
+    async def read(node: Client) -> tuple[JobView, StatusView]:
         return await node.job(await find(node, job)), await node.status()
 
     found, status = common.ask(read)
@@ -154,12 +157,12 @@ def show(job: JobId, /, *, common: Common = HERE) -> int:
     return 0
 
 
-def parked_here(status: NodeStatus, job_id: str) -> ParkedReference | None:
+def parked_here(status: StatusView, job_id: str) -> ParkedView | None:
     """The job's entry among what the status lists as parked."""
     return next((one for one in status.get("parked", []) if one["contract"] == "job" and one["ref"] == job_id), None)
 
 
-def meaning(job: Job, parked: ParkedReference | None) -> Text:
+def meaning(job: JobSummary, parked: ParkedView | None) -> Text:
     """What a job's state says to people. The state of one that is parked does not go on."""
     if parked is None:
         return cell(MEANING.get(str(job.get("state"))), "dim")
@@ -167,7 +170,7 @@ def meaning(job: Job, parked: ParkedReference | None) -> Text:
     return cell(text, "red")
 
 
-def show_job(console: Console, job: Job, own: str | None, clock: int, parked: ParkedReference | None = None) -> None:
+def show_job(console: Console, job: JobView, own: str | None, clock: int, parked: ParkedView | None = None) -> None:
     """A job on the terminal: terms, claims, votes, payments."""
     terms, image, limits = job.get("terms") or {}, job.get("image") or {}, job.get("limits") or {}
     rows: list[tuple[str, Any]] = [
@@ -183,7 +186,7 @@ def show_job(console: Console, job: Job, own: str | None, clock: int, parked: Pa
         ("parameters", terms.get("params")),
     ]
     if job.get("winner"):
-        model = job.get("model") or {}
+        model: Mapping[str, Any] = job.get("model") or {}
         rows += [("winner", job["winner"]), ("model", f"{model.get('cid')}, {size_text(model.get('size'))}")]
     console.print(facts(f"Job {job.get('id')}", rows))
     if claims := job.get("claims"):
@@ -195,7 +198,7 @@ def show_job(console: Console, job: Job, own: str | None, clock: int, parked: Pa
         console.print(facts("Payments", shown))
 
 
-def limits_text(limits: dict[str, Any]) -> str:
+def limits_text(limits: Mapping[str, Any]) -> str:
     """What one run may use, in units that people read."""
     given = {key: value for key, value in limits.items() if isinstance(value, int)}
     cpus, model = given.get("cpus_milli"), given.get("model_cap")
@@ -228,7 +231,7 @@ def claims_table(claims: list[Any], own: str | None, clock: int) -> Any:
     return listing(["rank", "claimant", "loss", "claimed", "revealed", "verdict"], rows, {"rank", "loss"})
 
 
-def votes_rows(job: Job, own: str | None) -> list[list[Any]]:
+def votes_rows(job: JobView, own: str | None) -> list[list[Any]]:
     """Votes of all rounds, one a row."""
     rows: list[list[Any]] = []
     for round_ in job.get("rounds") or []:
@@ -277,7 +280,7 @@ def cancel_run(
 ) -> int:
     """Kill a run of this node."""
 
-    async def cancel(node: Client) -> tuple[str, dict[str, Any]]:
+    async def cancel(node: Client) -> tuple[str, RunCancelled]:
         found = [r["id"] for r in await node.runs() if str(r.get("id")).startswith(run) and r.get("ended") is None]
         whole = str(found[0]) if len(found) == 1 else run
         return whole, await node.cancel_run(whole)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,10 +16,11 @@ from rich.console import Console
 from client.cli.common import HERE, Common, WrongUsage, amount, facts, seconds, span
 from client.cli.ledger import MAX_WAIT, Wait, finished
 from client.contracts.job.cli.jobs import Bar
-from client.sdk_types import ArchiveImage, JobLimits, JobTerms, RegistryImage, Submitted
 
 if TYPE_CHECKING:
+    from client.contracts.job.schema import JobPosted
     from client.sdk import Client
+    from client.sdk_types import Json
 
 MAX_PARAMS_FILE = 65_536
 
@@ -55,9 +58,9 @@ def submit(
     common: Common = HERE,
 ) -> int:
     """Post a job with a bounty. Bounty and verifiers' fees are locked until the job has ended."""
-    terms: JobTerms = {}
+    terms: Json = {}
     given = {"fee": fee, "finalists": finalists, "tol": tol, "floor": floor, "float_kind": float_kind, "on_cheat": on_cheat}
-    terms.update({k: v for k, v in given.items() if v is not None})  # type: ignore[typeddict-item]
+    terms.update({k: v for k, v in given.items() if v is not None})
     if params is not None:
         terms["params"] = read_params(params)
     limits = read_limits(cpus, mem_mb, tmp_mb, train_time, eval_time, model_mb, threads)
@@ -66,7 +69,7 @@ def submit(
     open_s = seconds(expires, "--expires")
     check_terms(amount(bounty, "--bounty"), open_s, terms)
     wait = min(wait, MAX_WAIT)
-    posted = common.ask(lambda node: _post(node, common, image_archive, image, bounty, open_s, terms, wait))
+    posted = common.ask(lambda node: _post(node, common, image_archive, image, partial(_request, bounty, open_s, terms), wait))
 
     def people(console: Console) -> None:
         rows: list[tuple[str, Any]] = [("job", posted.get("job")), ("bounty", bounty), ("expires in", span(open_s))]
@@ -81,21 +84,26 @@ def submit(
 
 
 async def _post(
-    node: Client, common: Common, archive: Path | None, image: str | None, bounty: str, open_s: float, terms: JobTerms, wait: float
-) -> Submitted:
+    node: Client, common: Common, archive: Path | None, image: str | None, of: Callable[[Json], Json], wait: float
+) -> JobPosted:
     """Nothing is uploaded before what can be known here is right."""
     if (archive is None) == (image is None):
         raise WrongUsage("A job needs one image: --image-archive FILE.tar (from docker save), or --image name@sha256:...")
     if image is not None:
-        return await node.submit_job(registry_image(image), bounty, open_s, terms, wait=wait)
+        return await node.submit_job(of(registry_image(image)), wait=wait)
     if archive is None:
         raise WrongUsage("--image-archive names no file")
     await node.status()  # an unreachable node is told before the long scan
     image_id = await asyncio.to_thread(scan, archive)
     with Bar(common.out, archive.name) as on_progress:
         stored = await node.upload(archive, on_progress)
-    sent: ArchiveImage = {"cid": stored["cid"], "image_id": image_id, "size": stored["size"]}
-    return await node.submit_job(sent, bounty, open_s, terms, wait=wait)
+    sent = {"cid": stored["cid"], "image_id": image_id, "size": stored["size"]}
+    return await node.submit_job(of(sent), wait=wait)
+
+
+def _request(bounty: str, open_s: float, terms: Json, image: Json) -> Json:
+    """A `JobRequest` with what was typed alone: the rest is the node's to choose."""
+    return {"image": image, "bounty": bounty, "expires_in_s": open_s, **terms}
 
 
 # --- checks --------------------------------------------------------------------------------------------------------------------
@@ -119,7 +127,7 @@ def scan(archive: Path) -> str:
         ) from None
 
 
-def registry_image(text: str) -> RegistryImage:
+def registry_image(text: str) -> Json:
     """Raises `WrongUsage` unless the image is pinned by digest."""
     from chain.host.terms import is_reference
 
@@ -168,7 +176,7 @@ def read_limits(
     eval_time: str | None,
     model_mb: float | None,
     threads: int | None,
-) -> JobLimits:
+) -> Json:
     """The limits that were given, within what any machine offers. Raises `WrongUsage`."""
     from chain.host.terms import LIMITS
 
@@ -177,7 +185,7 @@ def read_limits(
     found["eval_s"] = None if eval_time is None else round(seconds(eval_time, "--eval-time"))
     found["model_cap"] = None if model_mb is None else round(model_mb * 2**20)
     options = {"train_s": "--train-time", "eval_s": "--eval-time", "model_cap": "--model-mb"}
-    limits: JobLimits = {}
+    limits: Json = {}
     for name, value in found.items():
         if value is None:
             continue
@@ -186,11 +194,11 @@ def read_limits(
             option = options.get(name, "--" + name.replace("_", "-"))
             unit = {"cpus": 1000, "model_cap": 2**20}.get(name, 1)
             raise WrongUsage(f"{option} must lie between {low / unit:.10g} and {high / unit:.10g}")
-        limits[name] = value  # type: ignore[literal-required]
+        limits[name] = value
     return limits
 
 
-def check_terms(bounty: str, open_s: float, terms: JobTerms) -> None:
+def check_terms(bounty: str, open_s: float, terms: Json) -> None:
     """Mistakes that need no node to be seen. Raises `WrongUsage`; what the ledger says counts."""
     from chain.contracts.job.rules import MAX_FINALISTS
     from chain.types import parse_credits, parse_loss

@@ -20,9 +20,11 @@ from rich.text import Text
 from client.cli.common import HERE, Common, Output, cell, clean, facts, listing, named, nested, span, when
 from client.contracts.job.cli.jobs import ENDED, JobId, claims_table, meaning, parked_here, show_job, state_text, votes_rows, who
 from client.contracts.job.references import find
-from client.sdk_types import ApiError, Job, JobEvent, NotFound, ParkedReference, Unreachable
+from client.sdk_types import ApiError, NotFound, Unreachable
 
 if TYPE_CHECKING:
+    from client.api.schema import EventView, ParkedView
+    from client.contracts.job.schema import JobView
     from client.sdk import Client
 
 POLL_S = 3.0
@@ -59,11 +61,11 @@ class Shown:
 
     def __init__(
         self,
-        job: Job,
+        job: JobView,
         runs: list[Any],
         clock: int,
-        parked: ParkedReference | None = None,
-        events: list[JobEvent] | None = None,
+        parked: ParkedView | None = None,
+        events: list[EventView] | None = None,
     ) -> None:
         self.job, self.runs, self.clock, self.parked, self.at = job, runs, clock, parked, time.monotonic()
         self.events = events or []
@@ -123,9 +125,9 @@ async def _read(node: Client, job_id: str, cursor: int) -> Shown:
     return Shown(job, runs, status["clock_now"], parked_here(status, job_id), events)
 
 
-async def _events(node: Client, job_id: str, cursor: int) -> list[JobEvent]:
+async def _events(node: Client, job_id: str, cursor: int) -> list[EventView]:
     """What happened after the event at `cursor` (-1: from the begin on), oldest first. The node lists the newest first."""
-    found: list[JobEvent] = []
+    found: list[EventView] = []
     while True:
         try:
             page = await node.job_events(job_id, before=found[-1]["cursor"] if found else None, limit=PAGE)
@@ -214,7 +216,7 @@ _TOLD = {
 """What an event says to people. One that is not here is told by its topic and its values."""
 
 
-def told(event: JobEvent, job: Job) -> str:
+def told(event: EventView, job: JobView) -> str:
     """An event as a line. A vote names its claim by number: here by who made it."""
     topic, data = str(event.get("topic")), dict(event.get("data") or {})
     claimants = {c.get("index"): c.get("claimant") for c in job.get("claims") or []}

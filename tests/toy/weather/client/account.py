@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from chain.host import Reader
 from client.api.render import Json
-from client.api.schema import Strict
 
 
-class ForecasterView(Strict, frozen=True, kw_only=True):
+class ForecasterView(TypedDict):
     rain: list[str]
 
 

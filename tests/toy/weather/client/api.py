@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 from msgspec import Meta
 
@@ -22,7 +22,7 @@ class ForecastRequest(Strict, frozen=True, kw_only=True):
     stake: Amount
 
 
-class ForecastView(Strict, frozen=True, kw_only=True):
+class ForecastView(TypedDict):
     place: str
     by: Address
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from client.api.schema import TxAnswer
 from client.sdk_calls import Calls, call
-from client.sdk_types import Submitted
 
 
 class WeatherCalls(Calls):
     @call
-    async def forecast(self, place: str, *, rain: bool, stake: str = "0.1", wait: float = 0) -> Submitted:
+    async def forecast(self, place: str, *, rain: bool, stake: str = "0.1", wait: float = 0) -> TxAnswer:
         return await self.api.submit("/v1/forecasts", {"place": place, "rain": rain, "stake": stake}, wait)
 
     @call

@@ -1,0 +1,155 @@
+"""A document of the API is described once: what a call of the SDK gives back is what its route declares."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, get_args, get_type_hints, is_typeddict
+
+import msgspec
+import pytest
+
+from client import contracts
+from client.api.accounts import AccountView
+from client.api.schema import Strict
+from client.api.table import ROUTES
+from client.contracts.job.schema import ImageRequest, JobRequest, LimitsRequest
+from client.sdk import Client
+from client.sdk_calls import Calls, call
+from client.sdk_http import NodeApi
+from client.sdk_node import NodeCalls
+from client.sdk_types import Json
+from tests.unit.api_kit import route_of
+from tests.unit.client_fake_api import ACCOUNT, FINISHED, JOB, OTHER, STATUS, TOKEN, Fake, serving
+
+ROOT = Path(__file__).parents[2]
+PARTS: list[type[Calls]] = [NodeCalls, *(part.CALLS for part in contracts.parts("sdk").values())]
+GIVEN: dict[Any, Any] = {
+    bytes: b"k",
+    int: 1,
+    bool: True,
+    JobRequest | Json: JobRequest(image=ImageRequest(reference="x"), bounty="1", expires_in_s=60),
+}
+"""What a call is made with; a text for what is not here."""
+TRANSFERS = {"upload", "fetch", "fetch_model"}
+"""Calls that move a file: what they give back is more than a document."""
+MADE_OF = {"balance": str, "handovers": list[str], "submit_tx": None}
+"""Calls that give back a part of a document, or make several requests."""
+MADE_AT_ITS_START = {"AccountView": AccountView}
+"""Of what the contracts say of an account: the SDK names it for type checkers alone."""
+NOT_ASKED = {"HandoversView", "Health", "TxsAnswer"}
+"""Answers that no call gives back whole: one is unpacked, one is for a supervisor, one for who sends many at once."""
+
+
+class AnyAnswer(dict[str, Any]):
+    def __missing__(self, name: str) -> Any:
+        return [] if name == "handovers" else "0" * 64
+
+
+class Asked(NodeApi):
+    """Answers anything; knows what was asked for last."""
+
+    def __init__(self) -> None:
+        super().__init__("http://nobody")
+        self.last: tuple[str, str] = ("", "")
+
+    async def call(self, method: str, path: str, **how: Any) -> Any:
+        self.last = method, path
+        route = route_of(method, path)
+        return [] if route is not None and str(route.response).startswith("list[") else AnyAnswer()
+
+
+def calls() -> list[tuple[type[Calls], str]]:
+    return [
+        (part, name)
+        for part in PARTS
+        for name, found in vars(part).items()
+        if isinstance(found, call) and name not in TRANSFERS | MADE_OF.keys()
+    ]
+
+
+@pytest.mark.parametrize(("part", "name"), calls(), ids=lambda given: given if isinstance(given, str) else given.__name__)
+async def test_a_call_gives_back_what_its_route_declares(part: type[Calls], name: str) -> None:
+    run = vars(part)[name]._run
+    hints = get_type_hints(run, localns=MADE_AT_ITS_START)
+    wanted = {
+        parameter.name: GIVEN.get(hints[parameter.name], "0" * 64)
+        for parameter in list(inspect.signature(run).parameters.values())[1:]
+        if parameter.default is parameter.empty
+    }
+    api = Asked()
+    await getattr(part(api), name)(**wanted)
+    route = route_of(*api.last)
+    assert route is not None, f"{name} asks for {api.last}, which no route answers"
+    assert hints["return"] == route.response, f"{name} and {route.method} {route.path} describe the same answer differently"
+
+
+def test_every_answer_of_the_api_is_one_of_a_call() -> None:
+    given = {str(get_type_hints(vars(part)[name]._run, localns=MADE_AT_ITS_START)["return"]) for part, name in calls()}
+    missed = [
+        route.path
+        for _, route in ROUTES
+        for answer in (route.response, *get_args(route.response))
+        if is_typeddict(answer) and answer.__name__ not in NOT_ASKED and not any(answer.__name__ in one for one in given)
+    ]
+    # The file's answer is what `upload` gives back, beside its own check of the bytes.
+    assert missed == ["/v1/files"]
+
+
+def test_nothing_in_the_client_describes_a_document_but_the_schemas() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path in (ROOT / "client").rglob("*.py")
+        if path.name != "schema.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef) and any("TypedDict" in ast.unparse(base) for base in node.bases)
+    ]
+    assert found == []
+
+
+# --- versions -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def told() -> AsyncIterator[tuple[Client, Fake]]:
+    with serving() as fake:
+        async with Client(fake.url, TOKEN, timeout_s=5) as client:
+            yield client, fake
+
+
+async def test_what_a_newer_node_says_more_comes_through(told: tuple[Client, Fake]) -> None:
+    client, fake = told
+    more: Json = {"of_a_newer_node": {"deep": [1]}}
+    fake.answers["GET /v1/status"] = STATUS | more | {"supply": {**more}}
+    fake.answers[f"GET /v1/jobs/{JOB}"] = FINISHED | more
+    fake.answers["GET /v1/jobs"] = [FINISHED | more]
+    fake.answers[f"GET /v1/accounts/{OTHER}"] = ACCOUNT | more
+    fake.answers["POST /v1/transfers"] = {"tx": "9c" * 32, "status": "pending"} | more
+    status = await client.status()
+    assert status["height"] == STATUS["height"] and status == STATUS | more | {"supply": more}
+    assert await client.job(JOB) == FINISHED | more
+    assert await client.jobs() == [FINISHED | more]
+    assert await client.account(OTHER) == ACCOUNT | more
+    assert (await client.transfer(OTHER, "1")).items() >= more.items()
+
+
+async def test_a_request_is_sent_as_it_says_and_without_what_it_does_not_say(told: tuple[Client, Fake]) -> None:
+    client, fake = told
+    image = ImageRequest(reference="x@sha256:" + "0" * 64)
+    job = JobRequest(image=image, bounty="5", expires_in_s=60, params={"a": None}, limits=LimitsRequest(eval_s=60))
+    await client.submit_job(job)
+    (sent,) = fake.bodies("POST", "/v1/jobs")
+    assert sent["image"] == {"reference": image.reference} and "fee" not in sent and "train_s" not in sent["limits"]
+    assert (sent["limits"]["eval_s"], sent["finalists"]) == (60, 3)
+    assert msgspec.convert(sent, JobRequest) == job
+    as_it_is = {"image": {"reference": image.reference}, "bounty": "5", "expires_in_s": 60, "of_a_newer_node": 1}
+    await client.submit_job(as_it_is)
+    assert fake.bodies("POST", "/v1/jobs")[-1] == as_it_is
+
+
+def test_requests_are_strict_wherever_they_lie() -> None:
+    for _, route in ROUTES:
+        for kind in (route.request, route.query):
+            assert kind is None or issubclass(kind, Strict), f"{route.method} {route.path} takes what it does not know"
