@@ -92,6 +92,8 @@ class Sandbox:
         self._waiting: set[str] = set()
         """The runs that are warm, or on their way there, or had their inputs and have not ended."""
         self._chores: set[Future[None]] = set()
+        self._tidying: dict[str, Future[None]] = {}
+        """The containers of ended runs that are still to be removed, by their names."""
         self._janitor = ThreadPoolExecutor(2, thread_name_prefix="sandbox-janitor")
 
     def check_engine(self) -> EngineInfo:
@@ -235,7 +237,14 @@ class Sandbox:
         with self._lock:
             if spec.run_id in self._active:
                 raise ValueError(f"run {spec.run_id} is under way already")
-            return self._active.setdefault(spec.run_id, cancel or threading.Event())
+            event = self._active.setdefault(spec.run_id, cancel or threading.Event())
+            tidying = self._tidying.get(self._container(spec.run_id))
+        if tidying is not None:  # it would remove the new container, which has the same name
+            wait({tidying})
+        return event
+
+    def _container(self, run_id: str) -> str:
+        return f"lc-{self._node_tag}-{run_id}"
 
     def _exit(self, spec: RunSpec) -> None:
         with self._lock:
@@ -264,7 +273,7 @@ class Sandbox:
             run = ContainerRun(
                 self._engine,
                 msgspec.structs.replace(spec, image_id=loaded),
-                name=f"lc-{self._node_tag}-{spec.run_id}",
+                name=self._container(spec.run_id),
                 runtime=self._runtime,
                 labels=self._labels(spec.run_id),
                 out_dir=self._dir / "out",
@@ -305,7 +314,11 @@ class Sandbox:
         """Removes what a run leaves; at once where something may still run, as far as the engine allows."""
         place.sidecar.let_go()
         if outcome is not None and outcome.status is not RunStatus.ENGINE_ERROR:
-            self._later(lambda: self._tidy(place))
+            tidying = self._later(lambda: self._tidy(place))
+            if tidying is not None:
+                with self._lock:
+                    self._tidying = {name: future for name, future in self._tidying.items() if not future.done()}
+                    self._tidying[place.run.name] = tidying
             self._later(lambda: self._prepare(place.sidecar.size))
         else:
             self._tidy(place)
@@ -387,18 +400,20 @@ class Sandbox:
         if left_over is not None:
             _report(left_over.close())
 
-    def _later(self, chore: Callable[[], None]) -> None:
-        """Hands work to the janitor; does it here where the janitor is far behind or has gone."""
+    def _later(self, chore: Callable[[], None]) -> Future[None] | None:
+        """Hands work to the janitor; does it here, and returns None, where the janitor is far behind or has gone."""
         with self._lock:
             self._chores = {future for future in self._chores if not future.done()}
             behind = len(self._chores) >= _MAX_CHORES
             if not behind:
                 try:
-                    self._chores.add(self._janitor.submit(chore))
-                    return
+                    future = self._janitor.submit(chore)
+                    self._chores.add(future)
+                    return future
                 except RuntimeError:
                     pass  # closed
         chore()
+        return None
 
     def settle(self) -> None:
         """Waits until the janitor has done what it has to do."""

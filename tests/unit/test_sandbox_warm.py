@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ import pytest
 from sandbox import Progress, RunResult, RunStatus, Sandbox, WarmRun
 from sandbox.data import DataSet, measure
 from sandbox.docker import runner, service
+from sandbox.docker.attached import FramedOutput
 from sandbox.docker.isolation import DATA_LABEL
 from sandbox.phases import PHASES, InputRow, OutputRow, PhaseRow
+from sandbox.spec import MIB
 
 from .docker_double import Box, DockerDouble, refusal
 from .test_sandbox_service import ONE_WAITS, double, image, left, room, spec
@@ -101,6 +103,18 @@ def test_a_late_input_that_is_gone_ends_the_run_and_frees_its_name(
     assert (outcome.status, "gone" in outcome.reason) == (RunStatus.ENGINE_ERROR, True), outcome
     assert left(double) == (0, 0), "before `finish` returned"
     started(room, image).close()
+
+
+def test_a_warm_run_has_room_for_what_comes_later(
+    room: Sandbox, double: DockerDouble, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cap = 100 * MIB
+    monkeypatch.setitem(PHASES, "serve", PhaseRow((InputRow("input", late=True, cap=cap),), (OutputRow("answer", 100),), number))
+    double.job = serve
+    run = started(room, image)
+    options = double.boxes["lc-n-r"].mounts["/lc/in"]["VolumeOptions"]["DriverConfig"]["Options"]["o"]
+    assert int(options.partition("size=")[2].partition(",")[0]) >= cap
+    run.close()
 
 
 # --- how a warm run is called off -------------------------------------------------------------------------------------------------
@@ -209,10 +223,20 @@ def test_progress_is_shown_so_often_and_the_last_of_it_in_any_case(
     room: Sandbox, double: DockerDouble, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "_PROGRESS_EVERY_S", 1e12)
+    read, feed = threading.Event(), FramedOutput.feed
+
+    def fed(reader: FramedOutput, data: bytes) -> Progress | None:
+        found = feed(reader, data)
+        read.set()
+        return found
+
+    monkeypatch.setattr(FramedOutput, "feed", fed)
 
     def job(box: Box) -> int:
         for step in range(5):
+            read.clear()
             box.say(b'LC {"step":%d}\n' % step)
+            assert read.wait(20)
         box.leave()
         return 0
 
@@ -244,6 +268,42 @@ def test_of_several_outputs_the_caller_gets_all_or_none(
     outcome = room.run(spec(image, phase="pair"))
     assert (outcome.status is RunStatus.OK, set(outcome.outputs)) == (bool(kept), kept), outcome
     assert {file.name for file in (tmp_path / "data" / "out").iterdir()} == {f"r.{name}" for name in kept}
+
+
+def test_a_run_under_the_name_of_one_that_has_just_ended_keeps_its_container(
+    room: Sandbox, double: DockerDouble, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the first one left is removed by name, and in the background."""
+    chores: list[tuple[Future[None], Callable[[], None]]] = []
+    waits, tidied = threading.Event(), threading.Event()
+
+    def put_off(chore: Callable[[], None]) -> Future[None]:
+        chores.append((Future(), chore))
+        return chores[-1][0]
+
+    def note(futures: set[Future[None]]) -> None:
+        waits.set()
+        wait(futures)
+
+    def job(box: Box) -> int:
+        waits.set()
+        assert tidied.wait(20)
+        box.leave()
+        return 0
+
+    with monkeypatch.context() as late:
+        late.setattr(room._janitor, "submit", put_off)
+        assert room.run(spec(image)).status is RunStatus.OK
+    monkeypatch.setattr(service, "wait", note)
+    double.job = job
+    with ThreadPoolExecutor(1) as pool:
+        again = pool.submit(room.run, spec(image))
+        assert waits.wait(20)
+        for future, chore in chores:
+            chore()
+            future.set_result(None)
+        tidied.set()
+        assert again.result(timeout=30).status is RunStatus.OK
 
 
 def test_where_the_janitor_is_far_behind_a_run_tidies_up_itself(
