@@ -14,7 +14,7 @@ import msgspec
 import pytest
 import requests
 
-from sandbox import ContainerLimits, EngineError, RunSpec, SandboxUnavailable, layers
+from sandbox import ContainerLimits, EngineError, RunSpec, SandboxUnavailable, images, layers
 from sandbox.archive import clean_archive, scan_archive
 from sandbox.docker import engine as engine_module
 from sandbox.docker import isolation, selftest, sidecar_program
@@ -500,7 +500,7 @@ def test_an_engine_that_has_gone_is_tried_as_often_as_one_that_hangs_up(monkeypa
 # --- files of ours ----------------------------------------------------------------------------------------------------------------
 
 
-def test_an_archive_of_ours_is_built_once_for_each_program(tmp_path: Path) -> None:
+def test_an_archive_of_ours_is_built_once_for_each_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[Path] = []
 
     def build(dest: Path) -> str:
@@ -515,6 +515,8 @@ def test_an_archive_of_ours_is_built_once_for_each_program(tmp_path: Path) -> No
     assert cached_image(tmp_path, "sidecar", b"b", build) != first
     assert cached_image(tmp_path, "selftest", b"a", build) != first
     assert len(built) == len(list(tmp_path.iterdir())) == 3
+    monkeypatch.setattr(images.inspect, "getsource", lambda _: "another builder")  # type: ignore[attr-defined]
+    assert cached_image(tmp_path, "keeper", b"a", build) != first, "what builds it counts like the program in it"
 
 
 def test_a_keeper_reads_an_output_of_exactly_its_limit_and_writes_no_input_twice(

@@ -315,3 +315,9 @@ def test_the_disk_is_looked_at_before_and_while_it_fills(
         store.hold(data)
     assert asked == [(30, 5), (0, 0), (0, 0), (0, 0)]
     assert double.volumes == {}
+    asked.clear()
+    monkeypatch.setattr(volumes, "_LOOK_EVERY", 20)
+    store.hold(data)
+    assert asked == [(30, 5), (0, 0)], "so often, and no more"
+    store.release(data)
+    store.clear()

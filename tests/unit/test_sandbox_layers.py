@@ -1,0 +1,150 @@
+"""Layers at their bounds, and what several of them show together."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from sandbox import layers
+from sandbox.errors import BadImage
+from sandbox.layers import COMPONENT_CAP, DEPTH_CAP, LINK_CAP, OPAQUE, PATH_CAP, USERS_CAP, WHITEOUT, LayerEntry, split
+from sandbox.targuard import FILE, FOLDER, HARD_LINK, SYMBOLIC_LINK
+from sandbox.tarwriter import TIME_CAP
+
+from .test_sandbox_archive import entry, tar
+from .test_sandbox_guard import scan
+
+TWO_BYTES = "\N{GREEK SMALL LETTER ALPHA}"
+
+
+def shape(seen: list[LayerEntry]) -> list[tuple[str, bytes]]:
+    return [(one.path, one.kind) for one in seen if one.path != "tmp"]
+
+
+# --- names ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_path_is_measured_in_bytes_and_in_components() -> None:
+    longest = "/".join(["x" * 255] * 8)
+    assert len(longest) == PATH_CAP - 1
+    for good in (longest + "/", "a/" * DEPTH_CAP, "x" * COMPONENT_CAP, TWO_BYTES * 127, "./a/./b"):
+        assert split(good)
+    for bad in (longest + "//", "a/" * DEPTH_CAP + "a", "x" * (COMPONENT_CAP + 1), TWO_BYTES * 128, TWO_BYTES * 64 + "/" + longest):
+        with pytest.raises(BadImage, match="too long"):
+            split(bad)
+    for out in ("/a", "a/..", "..", "a\0b"):
+        with pytest.raises(BadImage, match="leads out"):
+            split(out)
+    assert split("./") == split("") == [] and split("a//./b/") == ["a", "b"]
+
+
+def test_a_link_may_name_anything_of_its_length(tmp_path: Path) -> None:
+    (link,) = [e for e in scan(tmp_path / "a.tar", [tar(entry("l", kind=b"2", link="/../" + "x" * (LINK_CAP - 4)))]) if e.link]
+    assert len(link.link) == LINK_CAP
+    for target in ("x" * (LINK_CAP + 1), TWO_BYTES * (LINK_CAP // 2 + 1)):
+        with pytest.raises(BadImage, match="oversized target"):
+            scan(tmp_path / "b.tar", [tar(entry("l", kind=b"2", link=target))])
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_names_of_an_image_are_bounded_over_all_its_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Paths and targets alike: `tmp` is added to the last layer."""
+    one = [tar(entry(f"l{i}", kind=b"2", link="x" * 10)) for i in range(count)]
+    need = 12 * count + len("tmp")
+    monkeypatch.setattr(layers, "NAMES_CAP", need)
+    scan(tmp_path / "a.tar", one)
+    monkeypatch.setattr(layers, "NAMES_CAP", need - 1)
+    with pytest.raises(BadImage, match=f"more than {need - 1} bytes"):
+        scan(tmp_path / "b.tar", one)
+
+
+# --- what an entry keeps ----------------------------------------------------------------------------------------------------------
+
+
+def special(name: str, kind: bytes, mode: int, mtime: float) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    info.type, info.mode, info.mtime = kind, mode, mtime
+    return info, b""
+
+
+def test_permissions_and_times_are_kept_and_nothing_else_is(tmp_path: Path) -> None:
+    seen = scan(
+        tmp_path / "a.tar",
+        [
+            tar(
+                special("d", tarfile.DIRTYPE, 0o7777, 5),
+                special("d/f", tarfile.REGTYPE, 0o7777, TIME_CAP + 1),
+                special("d/g", tarfile.REGTYPE, 0, -5),
+            )
+        ],
+    )
+    assert seen[:3] == [
+        LayerEntry("d", FOLDER, 0, 0o1777, 5),
+        LayerEntry("d/f", FILE, 0, 0o777, TIME_CAP),
+        LayerEntry("d/g", FILE, 0, 0, 0),
+    ]
+
+
+def test_a_hard_link_has_what_its_file_has(tmp_path: Path) -> None:
+    link, _ = entry("l", kind=b"1", link="./f")
+    link.mode, link.mtime = 0o700, 77
+    file = special("f", tarfile.REGTYPE, 0o640, 33)
+    assert scan(tmp_path / "a.tar", [tar(file, (link, b""))])[1] == LayerEntry("l", HARD_LINK, 0, 0o640, 33, "f")
+
+
+# --- what layers show together ----------------------------------------------------------------------------------------------------
+
+
+def test_a_removal_is_written_where_there_is_something_to_remove(tmp_path: Path) -> None:
+    below = tar(entry("a/b/c", b"x"), entry("f", b"x"))
+    gone = tar(entry(".wh.f"), entry(".wh.g"), entry("a/b/.wh.c"), entry("a/b/.wh.d"), entry("k"))
+    seen = scan(tmp_path / "a.tar", [below, gone, tar(entry(".wh.f"), entry("a/.wh.b")), tar(entry("a/b/.wh.c"))])
+    assert shape(seen) == [
+        *(("a", FOLDER), ("a/b", FOLDER), ("a/b/c", FILE), ("f", FILE)),
+        *(("f", WHITEOUT), ("a", FOLDER), ("a/b", FOLDER), ("a/b/c", WHITEOUT), ("k", FILE)),
+        *(("a", FOLDER), ("a/b", WHITEOUT)),
+    ]
+
+
+def test_an_emptied_folder_holds_what_its_own_layer_brings_wherever_the_mark_stands(tmp_path: Path) -> None:
+    below = tar(entry("etc/old", b"x"))
+    for above in ((entry("etc/new"), entry("etc/.wh..wh..opq")), (entry("etc/.wh..wh..opq"), entry("etc/new"))):
+        seen = scan(tmp_path / "a.tar", [below, tar(*above), tar(entry("etc/.wh.old"), entry("etc/.wh.new"))])
+        assert [path for path, kind in shape(seen) if kind == OPAQUE] == ["etc"]
+        assert [path for path, kind in shape(seen) if kind == WHITEOUT] == ["etc/new"], "what it hid is there no more"
+    with pytest.raises(BadImage, match="empties 'etc' twice"):
+        scan(tmp_path / "b.tar", [below, tar(entry("etc/.wh..wh..opq"), entry("./etc/.wh..wh..opq"))])
+
+
+def test_what_a_layer_removes_it_cannot_bring_as_well(tmp_path: Path) -> None:
+    below = tar(entry("f", b"x"))
+    for above in ((entry("f", b"y"), entry(".wh.f")), (entry(".wh.f"), entry("f", b"y"))):
+        with pytest.raises(BadImage, match="'f' twice"):
+            scan(tmp_path / "a.tar", [below, tar(*above)])
+    scan(tmp_path / "b.tar", [tar(entry("g", b"x")), tar(entry(".wh.f"), entry("f", b"y"))])
+
+
+def test_a_later_layer_puts_right_what_an_earlier_one_had_wrong(tmp_path: Path) -> None:
+    """What counts is what all of them show together: a file in place of a folder, a folder in place of a file."""
+    for name, wrong, right in (
+        ("etc/passwd", entry("etc/passwd", kind=b"2", link="/x"), entry("etc/passwd", bytes(USERS_CAP))),
+        ("etc/group", entry("etc/group", bytes(USERS_CAP + 1)), entry("etc/group", b"")),
+        ("etc/hosts", entry("etc/hosts/a", b"x"), entry("etc/hosts", b"x")),
+        ("dev", entry("dev", b"x"), entry("dev/x", b"x")),
+    ):
+        with pytest.raises(BadImage, match=f"'{name}' is "):
+            scan(tmp_path / "a.tar", [tar(wrong)])
+        scan(tmp_path / "b.tar", [tar(wrong), tar(right)])
+        with pytest.raises(BadImage, match=f"'{name}' is "):
+            scan(tmp_path / "c.tar", [tar(right), tar(wrong)])
+
+
+def test_scratch_space_is_added_to_the_top_layer_alone_and_once(tmp_path: Path) -> None:
+    seen = scan(tmp_path / "a.tar", [tar(entry("f")), tar(entry("tmp/x")), tar(entry("g"))])
+    assert [one.path for one in seen] == ["f", "tmp", "tmp/x", "g"]
+    seen = scan(tmp_path / "b.tar", [tar(entry("tmp/x")), tar(entry(".wh.tmp")), tar(entry("g"))])
+    assert [(one.path, one.kind) for one in seen][-2:] == [("g", FILE), ("tmp", FOLDER)]
+    seen = scan(tmp_path / "c.tar", [tar(entry("l", kind=b"2", link="x"))])
+    assert shape(seen) == [("l", SYMBOLIC_LINK)] and seen[-1].mode == 0o1777
