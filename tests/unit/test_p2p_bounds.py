@@ -15,12 +15,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from chain.params import PROTOCOL_VERSION
 from p2p import listener
-from p2p.connection import Connection, Intake, Link, Times
+from p2p.connection import Connection, Intake, Link, Refused, Times, exchange_hello
+from p2p.dialler import Dialler
 from p2p.gossip import GossipTargets
 from p2p.limits import Meter
 from p2p.listener import Listener, host_of, tls_problem
@@ -34,7 +36,7 @@ from p2p.tls import (
     issue_leaf,
     make_contexts,
 )
-from p2p.wire import NODE, PEERS, GetPeers, Hello, PeerAddresses, Peers, Ping, batch_frame, peers_message
+from p2p.wire import NODE, PATH, PEERS, GetPeers, Hello, PeerAddresses, Peers, Ping, batch_frame, peers_message
 from tests.unit.p2p_kit import CA_, CHAIN, FAST, Node, id_of, key_of, members_of, raw, running, until
 from tests.unit.test_p2p_misbehaviour import received
 from tests.unit.test_p2p_peers import rng
@@ -407,3 +409,114 @@ def test_a_mesh_that_has_everybody_stays_as_it_is() -> None:
     gossip.peer(id_of(9), True)
     gossip.refresh()
     assert gossip.mesh_targets() == before, "a validator is nobody to exchange one for"
+
+
+# --- the hello --------------------------------------------------------------------------------------------------------------------
+
+
+class Speaker:
+    """The other side of a connection: it says one thing, and notes how it is told goodbye."""
+
+    def __init__(self, said: object) -> None:
+        self.said, self.closed, self.cut = said, list[tuple[int, bytes]](), False
+
+    async def send_bytes(self, _data: bytes) -> None: ...
+
+    async def receive(self) -> Any:
+        if isinstance(self.said, Exception):
+            raise self.said
+        if self.said is None:
+            await asyncio.Event().wait()
+        return self.said
+
+    async def close(self, code: int, message: bytes) -> None:
+        self.closed.append((code, message))
+
+    def abort(self) -> None:
+        self.cut = True
+
+
+def said(kind: aiohttp.WSMsgType, data: object = None, extra: str | None = None) -> aiohttp.WSMessage:
+    return aiohttp.WSMessage(kind, data, extra)
+
+
+OWN = Hello(PROTOCOL_VERSION, CHAIN, 7_000, [], 5)
+
+
+async def greeted(speaker: Speaker, timeout: float = 5.0) -> Hello:
+    link: Any = Link(speaker, speaker, "h:1", True)  # type: ignore[arg-type]
+    return await exchange_hello(link, OWN, timeout)
+
+
+async def test_a_hello_of_this_network_is_taken_and_nobody_is_told_anything() -> None:
+    theirs = Hello(PROTOCOL_VERSION, CHAIN, 0, ["h:2"], 9)
+    speaker = Speaker(said(aiohttp.WSMsgType.BINARY, peers_message(theirs)))
+    assert await greeted(speaker) == theirs
+    assert (speaker.closed, speaker.cut) == ([], False)
+
+
+@pytest.mark.parametrize(
+    ("what", "why", "by_peer", "told"),
+    [
+        (said(aiohttp.WSMsgType.CLOSE, 4_001, "no\nroom"), r"no\?room", True, 0),
+        (said(aiohttp.WSMsgType.CLOSE, 1_001), "closed with code 1001", True, 0),
+        (said(aiohttp.WSMsgType.TEXT, "hello"), r"ended before the hello \(text\)", False, 0),
+        (said(aiohttp.WSMsgType.ERROR, ValueError("odd")), r"ended before the hello \(odd\)", False, 0),
+        (said(aiohttp.WSMsgType.CLOSED), r"ended before the hello \(closed\)", False, 0),
+        (ConnectionResetError("reset"), "connection lost before the hello: reset", False, 0),
+        (said(aiohttp.WSMsgType.BINARY, peers_message(Ping(1))), "not a hello", False, 4_001),
+        (said(aiohttp.WSMsgType.BINARY, b"\x01" + bytes(40_000)), "32768", False, 4_001),
+    ],
+)
+async def test_whoever_says_no_hello_is_refused_and_who_says_another_is_told_why(
+    what: object, why: str, by_peer: bool, told: int
+) -> None:
+    speaker = Speaker(what)
+    with pytest.raises(Refused, match=why) as refused:
+        await greeted(speaker)
+    assert refused.value.by_peer is by_peer
+    assert [code for code, _ in speaker.closed] == ([told] if told else [])
+    assert [reason.decode() for _, reason in speaker.closed] == ([str(refused.value)[:120]] if told else [])
+    assert speaker.cut is bool(told)
+
+
+async def test_whoever_says_nothing_is_given_up() -> None:
+    with pytest.raises(Refused, match=r"no hello within 0\.01 s") as refused:
+        await greeted(Speaker(None), 0.01)
+    assert not refused.value.by_peer
+
+
+# --- dialling ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "why", "by_peer"),
+    [
+        (403, "  you are\x07 not wanted \n", "you are? not wanted", True),
+        (403, "x" * 300, "x" * 200, True),
+        (403, "", "answers with HTTP status 403", True),
+        (500, "secret words", "answers with HTTP status 500", True),
+        (200, "a page", "answers with HTTP status 200", True),
+        (302, "", "answers with HTTP status 302", True),
+    ],
+)
+async def test_an_answer_that_is_no_connection_is_a_refusal_in_its_words(status: int, text: str, why: str, by_peer: bool) -> None:
+    asked: list[str] = []
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        asked.append(request.path)
+        return web.Response(status=status, text=text, headers={"Location": "/elsewhere"} if status == 302 else {})
+
+    contexts = make_contexts(issue_leaf(key_of(0), id_of(0), CHAIN, CA_, time.time()), CA_)
+    server = web.Server(answer)
+    listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0, ssl=contexts.server)
+    dialler = Dialler(contexts.client, 5)
+    try:
+        with pytest.raises(Refused) as refused:
+            await dialler.dial(f"127.0.0.1:{listening.sockets[0].getsockname()[1]}")
+        assert (str(refused.value), refused.value.by_peer) == (why, by_peer)
+        assert asked == [PATH], "it follows nobody elsewhere"
+    finally:
+        await dialler.close()
+        listening.close()
+        await server.shutdown(1)
