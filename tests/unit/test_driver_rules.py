@@ -199,7 +199,8 @@ async def test_a_database_that_cannot_be_read_ends_the_node(driven: Driven, monk
     monkeypatch.setattr(driver, "answer", broken)
     driven.run(read(5, 3))
     with pytest.raises(StorageFailed):
-        await driven.driver.failed
+        async with asyncio.timeout(20):
+            await driven.driver.failed
     assert driven.node.inputs == []
 
 

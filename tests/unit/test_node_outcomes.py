@@ -8,16 +8,17 @@ import pytest
 from msgspec.structs import replace
 
 from chain.codec import decode, encode
+from chain.errors import BrokenInvariant
 from chain.host import Account, account_key
-from chain.ledger.state_diff import Record, StateDiff, changes_of
+from chain.ledger.state_diff import MAX_RECEIPT, Record, StateDiff, changes_of
 from chain.node import candidates, decided
 from chain.node import events as e
 from chain.node import messages as m
 from chain.node.batches import WORTH
 from chain.node.checks import hash_blocks
-from chain.types import Receipt
+from chain.types import Block, Certificate, Receipt, decode_block
 from tests.unit.node_kit import Net, fresh, ident, of_kind, receive, sent, transfer
-from tests.unit.test_node_sync import chain_of, forge, items
+from tests.unit.test_node_sync import certified, chain_of, forge, items
 
 HEIGHTS = 5
 
@@ -99,6 +100,7 @@ LIES: dict[str, Callable[[m.ExecutedBlock], m.ExecutedBlock]] = {
     "too few signatures": certified_by("too few"),
     "a wrong signature": certified_by("signature"),
     "another block": certified_by("block"),
+    "another header": certified_by("header"),
     "another body": certified_by("body"),
     "no block": certified_by("bytes"),
     "another receipt": refused,
@@ -148,6 +150,36 @@ def test_a_lie_costs_its_sender_and_what_stood_before_it_stays(net: Net, what: s
     receive(node, 2, m.Status(HEIGHTS))
     receive(node, 2, m.ExecutedBlocks(good[2:]))
     assert node.state.root == net.nodes[0].state.root
+
+
+@pytest.mark.parametrize("field", ["version", "chain_id", "parent", "validators_hash", "proposer"])
+def test_a_decided_header_that_our_rules_forbid_stops_who_takes_over_what_blocks_did(net: Net, field: str) -> None:
+    """More than two thirds signed it: a node that went on would follow validators who left the rules, or not its own chain."""
+    first = told(net)[0]
+    block = decode_block(first.block)
+    before = getattr(block.header, field)
+    after = before + 1 if isinstance(before, int) else before[:-1] + bytes([before[-1] ^ 1])
+    header = replace(block.header, **{field: after})
+    node = fresh(4, trusting=1)
+    receive(node, 1, m.Status(HEIGHTS))
+    with pytest.raises(BrokenInvariant, match="block 1 was decided, but here it is invalid"):
+        receive(
+            node,
+            1,
+            m.ExecutedBlocks(
+                [replace(first, block=encode(Block(header, block.txs)), certificate=certified(header, first.certificate))]
+            ),
+        )
+    assert node.height == 0
+
+
+def test_what_no_message_can_hold_ends_what_is_told() -> None:
+    """LC-NODE-32: whichever of its receipts it is."""
+    certificate, nothing = encode(Certificate(1, 0, bytes(32), [0], [bytes(64)])), encode(StateDiff([], []))
+    largest, larger = bytes(MAX_RECEIPT), bytes(MAX_RECEIPT + 1)
+    for receipts, count in (([largest, largest], 2), ([larger, b""], 0), ([b"", larger], 0)):
+        found = [(b"block", certificate, receipts, nothing)] * 2
+        assert len(decided.executed_blocks(found).blocks) == count
 
 
 def test_a_record_named_as_it_was_is_refused(net: Net) -> None:

@@ -380,6 +380,8 @@ def forge(item: m.SyncBlock, what: str) -> m.SyncBlock:
     if what == "block":
         header = replace(block.header, time=block.header.time + 1)
         return m.SyncBlock(encode(Block(header, block.txs)), replace(cert, block_id=block_id(header)))
+    if what == "header":  # the certificate of the block that it was made from
+        return m.SyncBlock(encode(Block(replace(block.header, time=block.header.time + 1), block.txs)), cert)
     if what == "round":
         header = replace(block.header, round=cert.round + 4)  # of four validators it is the same one's turn
         return m.SyncBlock(encode(Block(header, block.txs)), certified(header, cert))
@@ -390,7 +392,7 @@ def forge(item: m.SyncBlock, what: str) -> m.SyncBlock:
     return m.SyncBlock(b"junk", cert)
 
 
-@pytest.mark.parametrize("what", ["signature", "too few", "block", "round", "height", "body", "bytes"])
+@pytest.mark.parametrize("what", ["signature", "too few", "block", "header", "round", "height", "body", "bytes"])
 def test_a_forged_block_costs_its_sender_and_the_good_ones_before_it_stay(net: Net, what: str) -> None:
     node = fresh(4)
     receive(node, 1, m.Status(5))
@@ -431,6 +433,7 @@ def test_an_answer_stays_a_peer_message() -> None:
     cert = encode(Certificate(1, 0, bytes(32), [0], [bytes(64)]))
     assert len(decided.answer([(bytes(2_000_000), cert)] * 5).blocks) == 2
     assert len(decided.answer([(bytes(4_060_000), cert)] * 2).blocks) == 1
+    assert len(decided.answer([(bytes(m.MAX_SYNC_ANSWER + 1), cert)] * 2).blocks) == 1, "the first goes whatever its size"
 
 
 def test_a_request_for_what_is_not_here_gets_an_empty_answer() -> None:

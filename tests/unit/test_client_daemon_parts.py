@@ -1,0 +1,298 @@
+"""What a node opens before it runs, how it ends, and what it does with what comes out of it: piece by piece."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import structlog
+from msgspec.structs import replace
+
+from chain.codec import encode
+from chain.host import ACTIVE, BANNED, Account, account_key
+from chain.ledger.genesis import first_state
+from chain.ledger.transition import validators_of
+from chain.node import events as e
+from chain.node.recovery import DECIDED
+from chain.storage.blockstore import BlockStore, Head
+from chain.storage.datadir import DataDir
+from chain.storage.errors import GuardMissing, StorageDamaged
+from chain.storage.guard import Guard, Kind
+from chain.storage.wal import Wal
+from chain.types import Certificate, Header, LogEvent, Receipt
+from client import process
+from client.api.server import MIN_TOKEN
+from client.daemon import Daemon, StartError, api_token, listening, load_genesis, open_guard, open_state
+from p2p.wire import CONTENT, NODE
+from tests.unit.node_kit import CHAIN, genesis, ident, state_of
+
+G = genesis()
+BEGUN = Head(5, CHAIN, None)
+
+
+# --- files ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("raw", "said"), [(None, "is missing"), (b"{}", "cannot be used"), (b"\xff", "cannot be used")])
+def test_a_folder_without_a_usable_genesis_says_how_to_get_one(tmp_path: Path, raw: bytes | None, said: str) -> None:
+    if raw is not None:
+        (tmp_path / "genesis.json").write_bytes(raw)
+    with pytest.raises(StartError, match=said) as fault:
+        load_genesis(tmp_path)
+    assert "learningchain genesis install" in str(fault.value)
+
+
+def test_the_token_is_made_once_and_is_the_owner_s(tmp_path: Path) -> None:
+    token = api_token(tmp_path)
+    assert len(token) >= 32 and api_token(tmp_path) == token
+    assert (tmp_path / "api.token").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "another").mkdir()
+    assert api_token(tmp_path / "another") != token
+
+
+@pytest.mark.parametrize(("length", "good"), [(MIN_TOKEN, True), (MIN_TOKEN - 1, False), (0, False)])
+def test_an_own_token_has_a_least_length_not_counting_what_is_around_it(tmp_path: Path, length: int, good: bool) -> None:
+    (tmp_path / "api.token").write_text("  " + "x" * length + " \n\n")
+    if good:
+        assert api_token(tmp_path) == "x" * length
+    else:
+        with pytest.raises(StartError, match="holds no token") as fault:
+            api_token(tmp_path)
+        assert "xx" not in str(fault.value)
+
+
+# --- the database ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[BlockStore]:
+    opened = BlockStore.open(str(tmp_path / "db"), chain_id=G.chain_id, create=True)
+    yield opened
+    opened.close()
+
+
+def test_an_empty_database_begins_with_genesis_and_goes_on_from_it(store: BlockStore) -> None:
+    for _ in range(2):
+        state, head = open_state(store, G)
+        assert state.root == first_state(G)[0].root
+        assert (head.height, head.block_id) == (0, G.chain_id)
+
+
+def test_a_state_that_was_not_decided_is_not_begun_from(store: BlockStore) -> None:
+    """Another genesis of the same chain id, or pages that a disk mixed up: the root tells."""
+    open_state(store, G)
+    other = genesis(3)
+    assert first_state(other)[0].root != first_state(G)[0].root
+    with pytest.raises(StorageDamaged, match="not the one that was decided") as fault:
+        open_state(store, other)
+    assert "start again" in str(fault.value)
+
+
+# --- the guard ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[DataDir]:
+    opened = DataDir.open(str(tmp_path / "node"), create=True)
+    yield opened
+    opened.close()
+
+
+def log(folder: DataDir, *records: bytes) -> Wal:
+    """As a start finds it: a log that is opened tells what it held."""
+    with contextlib.closing(Wal.open(folder.wal, chain_id=CHAIN, create=True)) as written:
+        for record in records:
+            written.append(record)
+        written.sync()
+    return Wal.open(folder.wal, chain_id=CHAIN, create=False)
+
+
+def signs(guard: Guard, height: int) -> bool:
+    return guard.sign(Kind.PREVOTE, height, 0, bytes(32), lambda digest: bytes(64)) is not None
+
+
+def test_a_chain_that_has_not_begun_gets_a_guard_and_keeps_the_one_it_has(folder: DataDir) -> None:
+    wal = log(folder)
+    first = open_guard(folder, wal, Head(0, CHAIN, None), [], accept_new=False)
+    assert signs(first, 1)
+    first.close()
+    again = open_guard(folder, wal, Head(0, CHAIN, None), [], accept_new=False)
+    assert again.signed == (1, 0, 1), "what was signed of the first height is known still"
+    again.close()
+    wal.close()
+
+
+@pytest.mark.parametrize("begun", ["blocks", "log"])
+def test_a_chain_that_has_begun_gets_no_guard_without_the_operator_s_word(folder: DataDir, begun: str) -> None:
+    """Also where only the log shows it: its first height may be half signed."""
+    wal = log(folder, *([b"Bsomething"] if begun == "log" else []))
+    with contextlib.closing(wal), pytest.raises(GuardMissing):
+        open_guard(folder, wal, Head(0, CHAIN, None) if begun == "log" else BEGUN, [], accept_new=False)
+    assert not Path(folder.guard).exists()
+
+
+@pytest.mark.parametrize(("validators", "logged", "silent"), [(4, 5, 6), (4, 7, 8), (4, 3, 6), (3, 5, 5), (1, 7, 7)])
+def test_with_the_operator_s_word_the_height_that_may_be_half_signed_is_left_to_the_others(
+    folder: DataDir, validators: int, logged: int, silent: int
+) -> None:
+    """The last decided one is in the database or further on, in the log. Where a quorum is everybody what is decided has to do."""
+    wal = log(folder, DECIDED + encode(Certificate(logged, 0, bytes(32), [0], [bytes(64)])))
+    guard = open_guard(folder, wal, BEGUN, validators_of(state_of(genesis(validators))), accept_new=True)
+    assert not signs(guard, silent)
+    assert signs(guard, silent + 1)
+    guard.close()
+    wal.close()
+
+
+# --- addresses --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (OSError(errno.EADDRINUSE, "x"), "in use by another program"),
+        (OSError(errno.EACCES, "Permission denied"), "Permission denied"),
+    ],
+)
+def test_an_address_that_cannot_be_had_names_its_setting(fault: OSError, said: str) -> None:
+    with pytest.raises(StartError, match=said) as told, listening("api.listen", "127.0.0.1:80"):
+        raise fault
+    assert "127.0.0.1:80" in str(told.value) and "config set api.listen" in str(told.value)
+
+
+# --- life -------------------------------------------------------------------------------------------------------------------------
+
+
+class Node(Daemon):
+    """Everything but its parts: what they would tell, the test tells."""
+
+    def __init__(self) -> None:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(process, "raise_file_limit", lambda: 1_024)
+            nothing = cast(Any, None)
+            super().__init__(Path("/nowhere"), nothing, cast(Any, SimpleNamespace(name="test")), nothing, work=False)
+        loop = asyncio.get_running_loop()
+        self.identity = cast(Any, SimpleNamespace(address="lc1"))
+        self.node = cast(Any, SimpleNamespace(height=3, faults=["a fault"], parked=[], state=None))
+        self.network = cast(Any, SimpleNamespace(port=lambda: 1))
+        self.api_port = 2
+        self.driver = cast(Any, SimpleNamespace(failed=loop.create_future(), switched=loop.create_future()))
+        self.closed: list[str] = []
+
+    async def _open(self, folder: DataDir, stack: contextlib.AsyncExitStack, accept_new_guard: bool) -> None:
+        for part in ("the first", "the last"):
+            stack.callback(self.closed.append, part)
+
+
+async def lives(node: Node) -> int | None:
+    async with asyncio.timeout(20):
+        return await node._live(cast(Any, None), False)
+
+
+async def test_a_node_that_is_told_to_stop_ends_well_and_closes_what_it_opened_last_first() -> None:
+    node = Node()
+    node.stop()
+    assert await lives(node) == 0
+    assert node.closed == ["the last", "the first"]
+
+
+async def test_a_node_that_fails_ends_with_one_and_its_evidence_is_in_the_log() -> None:
+    """Also where it is told to stop in the same moment: whoever restarts it on failure has to see it."""
+    for also in (False, True):
+        node = Node()
+        node.driver.failed.set_exception(StorageDamaged("the disk", "lies", "look at it"))
+        if also:
+            node.stop()
+        with structlog.testing.capture_logs() as lines:
+            assert await lives(node) == 1
+        (line,) = [line for line in lines if line["log_level"] == "error"]
+        assert "lies" in line["why"] and (line["kind"], line["faults"]) == ("StorageDamaged", ["a fault"])
+        assert node.closed == ["the last", "the first"]
+
+
+async def test_a_node_whose_snapshot_is_here_makes_room_for_another_but_not_while_it_stops() -> None:
+    node = Node()
+    node.driver.switched.set_result(7)
+    assert await lives(node) is None
+    assert node.closed == ["the last", "the first"]
+    node = Node()
+    node.driver.switched.set_result(7)
+    node.stop()
+    assert await lives(node) == 0
+
+
+async def test_a_task_that_fails_is_told_of_and_those_that_run_end_with_the_node() -> None:
+    node, never = Node(), asyncio.Event()
+
+    async def fails() -> None:
+        raise ValueError("unexpected")
+
+    with structlog.testing.capture_logs() as lines:
+        node._spawn(fails())
+        node._spawn(never.wait())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert [line["why"] for line in lines] == ["ValueError('unexpected')"]
+        (task,) = node._tasks
+        await node._end_tasks()
+        assert task.cancelled()
+        await asyncio.sleep(0)
+    assert len(lines) == 1 and not node._tasks, "one that was ended did not fail"
+
+
+# --- what comes in and goes out ---------------------------------------------------------------------------------------------------
+
+
+async def test_each_channel_has_its_reader_and_an_unknown_one_has_none() -> None:
+    node, seen = Node(), list[object]()
+    node.driver = cast(Any, SimpleNamespace(feed=seen.append))
+    node.content = cast(Any, SimpleNamespace(on_message=lambda *given: seen.append(given)))
+    node._message(b"p", NODE, b"1")
+    node._message(b"p", CONTENT, b"2")
+    node._message(b"p", 77, b"3")
+    assert seen == [e.Received(b"p", b"1"), (b"p", b"2")]
+
+
+@pytest.mark.parametrize("up", [True, False])
+async def test_everybody_hears_of_a_peer(up: bool) -> None:
+    node, seen = Node(), list[object]()
+    node._gossip = cast(Any, SimpleNamespace(peer=lambda *given: seen.append(given)))
+    node.content = cast(Any, SimpleNamespace(on_peer=lambda *given: seen.append(given)))
+    node.driver = cast(Any, SimpleNamespace(feed=seen.append))
+    node._peer(b"p", up)
+    assert seen == [(b"p", up), (b"p", up), e.PeerUp(b"p") if up else e.PeerDown(b"p")]
+
+
+@pytest.mark.parametrize(
+    ("status", "votes", "let_in"), [(ACTIVE, False, True), (ACTIVE, True, True), (BANNED, False, False), (BANNED, True, True)]
+)
+async def test_who_is_banned_is_an_outsider_but_while_its_votes_count(status: int, votes: bool, let_in: bool) -> None:
+    node, state = Node(), state_of(G)
+    voters = [v.id for v in validators_of(state)]
+    who = voters[0] if votes else next(ident(i) for i in range(6) if ident(i) not in voters)
+    account = state.get(account_key(who))
+    assert isinstance(account, Account)
+    changed = {account_key(who): replace(account, status=status)}
+    node.node = cast(Any, SimpleNamespace(state=SimpleNamespace(get=lambda key: changed.get(key) or state.get(key))))
+    assert node._current_key(who) == (account.key if let_in else None)
+    assert node._current_key(b"nobody" * 3 + b"xx") is None
+
+
+@pytest.mark.parametrize("topic", ["banned", "validator.ejected", "job.posted"])
+async def test_connections_are_looked_at_again_when_membership_changed(monkeypatch: pytest.MonkeyPatch, topic: str) -> None:
+    """In the block's own receipt, or in that of any transaction."""
+    for receipts in ([topic, None], [None, topic]):
+        node, seen = Node(), list[str]()
+        node.ledger = cast(Any, SimpleNamespace(on_decided=lambda d, seen=seen: seen.append("ledger")))
+        node.network = cast(Any, SimpleNamespace(recheck_membership=lambda seen=seen: seen.append("members")))
+        node._set_validators = lambda seen=seen: seen.append("validators")  # type: ignore[method-assign, misc]
+        told = [Receipt(bytes(32), 0, [LogEvent(name, b"r" * 20, [])] if name else []) for name in receipts]
+        header = cast(Header, SimpleNamespace(proposer=ident(0)))
+        node._decided(e.Decided(4, bytes(32), header, [], told, []))
+        assert seen == ["ledger"] + (["validators", "members"] if topic != "job.posted" else [])
