@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from chain.contracts.job import Image, ImageKind, Limits
-from chain.contracts.job.rules import FloatKind
 from chain.types import parse_loss
+from chain.verification.scale import FloatKind
 from client.work import WorkConfig, WorkDriver
 from p2p.content.cid import parse
 from sandbox import Sandbox, SandboxUnavailable

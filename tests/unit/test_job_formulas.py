@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chain.contracts.job import rules
-from chain.contracts.job.rules import FloatKind, RankedClaim, Result, Rule, VoteCode
-from chain.host.votes import lower_median
+from chain.contracts.job.rules import Result, Rule, VoteCode
 from chain.types import quorum
+from chain.verification import ranking, scale
+from chain.verification.ranking import RankedClaim
+from chain.verification.scale import FloatKind, lower_median
 from tests.network import NetworkParams
 
 F64, F32 = FloatKind.F64, FloatKind.F32
@@ -54,8 +56,8 @@ def test_quorum(c: int, q: int) -> None:
     ],
 )
 def test_base_and_bound(kind: int, loss: int, base: int, bound: int) -> None:
-    assert rules.base(kind, loss) == base
-    assert rules.bound(kind, loss) == bound
+    assert scale.base(kind, loss) == base
+    assert scale.bound(kind, loss) == bound
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,7 @@ def test_base_and_bound(kind: int, loss: int, base: int, bound: int) -> None:
     ],
 )
 def test_tolerance_lies_between_base_and_ten_times_base(kind: int, posted: int, loss: int, tol: int) -> None:
-    assert rules.tolerance(kind, posted, loss) == tol
+    assert scale.tolerance(kind, posted, loss) == tol
 
 
 @pytest.mark.parametrize(
@@ -82,13 +84,13 @@ def test_tolerance_lies_between_base_and_ten_times_base(kind: int, posted: int, 
 )
 def test_vote_code_at_its_edges(measured: int, code: VoteCode) -> None:
     # a claim of 1,000 with f64: base 11, tol 110 when the contractor asks for much, bound 11,000
-    assert rules.vote_code(1_000, measured, rules.tolerance(F64, 10**6, 1_000), rules.bound(F64, 1_000)) == code
+    assert rules.vote_code(1_000, measured, scale.tolerance(F64, 10**6, 1_000), scale.bound(F64, 1_000)) == code
 
 
 def ranked(losses: list[int], first: int = 8) -> list[int]:
     """Indices in rank order; chain order is list order; 2*tol is 20."""
     entries = [RankedClaim(bytes([i]), loss, i) for i, loss in enumerate(losses)]
-    return [e.claim for e in rules.rank(reversed(entries), lambda _: 10, first)]
+    return [e.claim for e in ranking.rank(reversed(entries), lambda _: 10, first)]
 
 
 @pytest.mark.parametrize(
@@ -114,10 +116,10 @@ def test_rank_takes_the_leader_and_repeats(losses: list[int], order: list[int]) 
 @given(st.lists(st.integers(-(10**18), 10**18), min_size=1, max_size=20), st.integers(0, 10**18), st.sampled_from([F64, F32]))
 def test_no_claim_ahead_in_rank_could_be_beaten_by_a_later_one_behind_it(losses: list[int], posted: int, kind: FloatKind) -> None:
     def tol(loss: int) -> int:
-        return rules.tolerance(kind, posted, loss)
+        return scale.tolerance(kind, posted, loss)
 
     entries = [RankedClaim(i.to_bytes(2, "big"), loss, i) for i, loss in enumerate(losses)]
-    order = rules.rank(entries, tol, len(entries))
+    order = ranking.rank(entries, tol, len(entries))
     assert sorted(order) == entries
     for ahead, behind in itertools.combinations(order, 2):
         if behind.position > ahead.position:

@@ -22,6 +22,7 @@ from chain.contracts.job.records import JobState
 from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.crypto import address
 from chain.host import ACTIVE, SUSPENSIONS
+from chain.verification import scale
 from tests.network import NetworkParams
 from tests.unit.job_kit import (
     CHAIN_ID,
@@ -146,7 +147,7 @@ class Run:
 
     def noise(self, job: bytes, value: int) -> int:
         """What another machine measures: at most half the base tolerance off."""
-        half = rules.base(self.terms(job).float_kind, value) // 2
+        half = scale.base(self.terms(job).float_kind, value) // 2
         return value + self.rng.randint(-half, half)
 
     def terms(self, job: bytes) -> messages.PostJob:

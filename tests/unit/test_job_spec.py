@@ -8,13 +8,14 @@ from pathlib import Path
 import msgspec
 
 import chain.contracts.job as job
+import chain.verification as verification
 from chain.codec import encode
 from chain.contracts.job import messages, rules
 from chain.contracts.job.messages import Ballot, Claim, JobCode
 from chain.contracts.job.rules import HiddenVote, VoteCode
 
 SPEC = (Path(__file__).parents[2] / "protocol_spec" / "job.md").read_text()
-CODE = "".join(path.read_text() for path in sorted(Path(str(job.__file__)).parent.glob("*.py")))
+CODE = "".join(path.read_text() for room in (job, verification) for path in sorted(Path(str(room.__file__)).parent.glob("*.py")))
 
 
 def ids(text: str) -> set[str]:

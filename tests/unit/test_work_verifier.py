@@ -24,6 +24,7 @@ from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.contracts.membership import JudgeCase
 from chain.crypto import sha256
 from chain.host.terms import model_id
+from chain.verification import scale
 from client.config import WorkConfig
 from client.contracts.job import secrets
 from client.contracts.job.ballots import MAX_TRIES
@@ -186,9 +187,9 @@ def test_an_evaluation_gets_the_seed_of_the_job_and_the_probe_of_the_round() -> 
     assert (spec(start).inputs, spec(start).image_id, spec(start).limits.wall_s) == ({"model": PATH}, IMAGE, 12.5)
 
 
-BASE = rules.base(1, CLAIMED)
-TOL = rules.tolerance(1, 1_000, CLAIMED)
-BOUND = rules.bound(1, CLAIMED)
+BASE = scale.base(1, CLAIMED)
+TOL = scale.tolerance(1, 1_000, CLAIMED)
+BOUND = scale.bound(1, CLAIMED)
 
 
 @pytest.mark.parametrize(

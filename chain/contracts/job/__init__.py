@@ -54,11 +54,12 @@ from chain.contracts.job.messages import (
 )
 from chain.contracts.job.params import JobParams
 from chain.contracts.job.records import ESCROWS, NUMBER, STATE, JobState, claimants
-from chain.contracts.job.rules import FloatKind, HiddenVote, OnCheat, Result, VoteCode, probe_of
+from chain.contracts.job.rules import HiddenVote, OnCheat, Result, VoteCode, probe_of
 from chain.contracts.job.store import Finished
 from chain.contracts.job.texts import EVENTS, FORMS, TEXTS
 from chain.host import ALL, WINNERS, Contract, LiveIndex, MessageSpec
 from chain.host.terms import Image, ImageKind, Limits, is_cid, is_reference, model_id
+from chain.verification.scale import FloatKind
 
 WORK = 32
 """A posting writes seven records, a claim four, each with its place in the state's tree."""

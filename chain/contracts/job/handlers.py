@@ -28,8 +28,9 @@ from chain.errors import Code, Reject
 from chain.host import STRIKES, Host
 from chain.host.terms import image_fault, is_cid, limit_fault, model_id
 from chain.types import format_credits
+from chain.verification import scale
 
-FLOAT_KINDS, CHEAT_CHOICES = frozenset(rules.FloatKind), frozenset(rules.OnCheat)
+FLOAT_KINDS, CHEAT_CHOICES = frozenset(scale.FloatKind), frozenset(rules.OnCheat)
 VOTES, HIDDEN_VOTES = frozenset(VoteCode), frozenset(HiddenVote)
 
 # --- Post ----------------------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from chain.host.terms import (
     Small,
 )
 from chain.types import Hash, Uint
+from chain.verification import scale
 
 Int = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 """As wide as the encoding allows: the handler says with a code of its own what is out of bounds."""
@@ -150,12 +151,12 @@ def deposit(terms: PostJob) -> int:
 
 def tolerance(terms: PostJob, loss: int) -> int:
     """tol(L) of a job, in loss units."""
-    return rules.tolerance(terms.float_kind, terms.tol, loss)
+    return scale.tolerance(terms.float_kind, terms.tol, loss)
 
 
 def bound(terms: PostJob, loss: int) -> int:
     """bound(L) of a job, in loss units."""
-    return rules.bound(terms.float_kind, loss)
+    return scale.bound(terms.float_kind, loss)
 
 
 def vote_code(terms: PostJob, claimed: int, measured: int) -> rules.VoteCode:

@@ -6,13 +6,13 @@ Anybody may import this: clients compute the same numbers before they send a mes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
 from chain.crypto import sha256, tagged
-from chain.host.votes import lower_median
 from chain.types import quorum
+from chain.verification.scale import ceil_div, lower_median
 
 # --- constants of the contract (LC-JOB-1) --------------------------------------------------------------------------------------
 
@@ -34,13 +34,6 @@ STRIKE_LIMIT = 3
 PULL_BYTES_PER_MS = 1_000
 """1 MB/s: the slowest transfer of a model that a verifier's window allows for."""
 PROBE_BITS = 31
-
-
-class FloatKind(IntEnum):
-    """What the job's losses are computed in: decides how much two honest machines may differ."""
-
-    F64 = 1
-    F32 = 2
 
 
 class OnCheat(IntEnum):
@@ -102,28 +95,6 @@ class Rule(IntEnum):
 # --- numbers -------------------------------------------------------------------------------------------------------------------
 
 
-def ceil_div(a: int, b: int) -> int:
-    return -(-a // b)
-
-
-def base(kind: int, loss: int) -> int:
-    """What rounding alone may differ by, between honest machines, at this loss (LC-JOB-2)."""
-    if kind == FloatKind.F64:
-        return 10 + ceil_div(abs(loss), 10**6)
-    return 1_000 + ceil_div(abs(loss), 10**4)
-
-
-def tolerance(kind: int, posted: int, loss: int) -> int:
-    """tol(L): the contractor's tolerance, but at least `base` and at most ten times it (LC-JOB-2)."""
-    smallest = base(kind, loss)
-    return max(smallest, min(posted, 10 * smallest))
-
-
-def bound(kind: int, loss: int) -> int:
-    """bound(L): above claim + bound a measured loss is a lie, not an accident (LC-JOB-2)."""
-    return base(kind, loss) * (1_000 if kind == FloatKind.F64 else 100)
-
-
 def fees_locked(fee: int, finalists: int) -> int:
     """F = u*C*K."""
     return fee * COMMITTEE * finalists
@@ -132,37 +103,6 @@ def fees_locked(fee: int, finalists: int) -> int:
 def vote_window(vote_base: int, eval_s: int, model_cap: int, batch: int) -> int:
     """W_V in milliseconds: two evaluations and one transfer at 1 MB/s for each model of the batch (LC-JOB-4)."""
     return vote_base + 2 * eval_s * 1_000 * batch + ceil_div(model_cap * batch, PULL_BYTES_PER_MS)
-
-
-# --- ranking -------------------------------------------------------------------------------------------------------------------
-
-
-class RankedClaim(NamedTuple):
-    """A claim as the ranking sees it. `position` sorts by chain order, `claim` is its index within the job."""
-
-    position: bytes
-    loss: int
-    claim: int
-
-
-def leader(entries: Iterable[RankedClaim], tol: Callable[[int], int]) -> RankedClaim:
-    """leader(S): first in chain order; a later one takes over only if better by twice the tolerance (LC-JOB-5)."""
-    ordered = sorted(entries)
-    best = ordered[0]
-    for entry in ordered[1:]:
-        if entry.loss + 2 * tol(best.loss) <= best.loss:
-            best = entry
-    return best
-
-
-def rank(entries: Iterable[RankedClaim], tol: Callable[[int], int], first: int) -> list[RankedClaim]:
-    """The first `first` of rank(S): take the leader, remove it, repeat (LC-JOB-5)."""
-    left = sorted(entries)
-    ranked: list[RankedClaim] = []
-    while left and len(ranked) < first:
-        ranked.append(leader(left, tol))
-        left.remove(ranked[-1])
-    return ranked
 
 
 # --- the committee -------------------------------------------------------------------------------------------------------------

@@ -16,8 +16,9 @@ from chain.contracts.job.rules import HiddenVote, OnCheat, Result, Rule
 from chain.contracts.job.store import JobContext
 from chain.errors import BrokenInvariant
 from chain.host import BANNED, STRIKES, SUSPENDED, SUSPENSIONS, VERIFIERS, Host, Reader
-from chain.host.votes import lower_median
 from chain.types import quorum
+from chain.verification import ranking
+from chain.verification.scale import lower_median
 
 RELEASE_PAGE = 128
 """Stakes given back in one event: a thousand claimants must not make one slow block. The rest follow in further events."""
@@ -61,7 +62,7 @@ def close_claims(work: JobContext) -> None:
         finish(work, JobState.EMPTY)
         return
     entries = work.entries(list(range(work.job.claimants)))
-    must = [entry.claim for entry in rules.rank(entries, work.tol, work.terms.finalists)]
+    must = [entry.claim for entry in ranking.rank(entries, work.tol, work.terms.finalists)]
     work.move_to(JobState.REVEAL, work.params.job_reveal, must=must)
     work.host.emit("reveal.open", work.id, work.job.deadline, *[work.claim(index).claimant for index in must])
 
@@ -72,7 +73,7 @@ def close_reveals(work: JobContext) -> None:
         if not work.claim(index).model:
             _punish_silence(work, index)
     revealed = [index for index in range(work.job.claimants) if work.claim(index).model]
-    finalists = [entry.claim for entry in rules.rank(work.entries(revealed), work.tol, work.terms.finalists)]
+    finalists = [entry.claim for entry in ranking.rank(work.entries(revealed), work.tol, work.terms.finalists)]
     work.change(finalists=finalists)
     if not finalists:
         finish(work, JobState.EMPTY)
@@ -119,7 +120,7 @@ def start_audit(work: JobContext, audit: int, round_: int, among: list[int]) -> 
         next_step(work)
         return
     whole = round_ == 2 or work.job.hidden == Hidden.ON
-    batch = left if whole else [rules.leader(work.entries(left), work.tol).claim]
+    batch = left if whole else [ranking.leader(work.entries(left), work.tol).claim]
     drawn = _draw(work, audit, round_, batch)
     terms, params = work.terms, work.params
     window = rules.vote_window(params.job_vote_base, terms.limits.eval_s, terms.limits.model_cap, len(batch))
@@ -345,9 +346,9 @@ def _best(work: JobContext, passed: list[int]) -> int:
     """With hidden data the leader on the hidden loss, otherwise the first in rank order (LC-JOB-38)."""
     if work.job.hidden == Hidden.ON:
         known = [(index, work.claim(index)) for index in passed]
-        entries = [rules.RankedClaim(claim.position, claim.hidden_loss[0], index) for index, claim in known if claim.hidden_loss]
+        entries = [ranking.RankedClaim(claim.position, claim.hidden_loss[0], index) for index, claim in known if claim.hidden_loss]
         if entries:
-            return rules.leader(entries, work.tol).claim
+            return ranking.leader(entries, work.tol).claim
     return passed[0]
 
 

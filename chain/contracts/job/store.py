@@ -11,9 +11,9 @@ from chain.contracts.job import messages, records
 from chain.contracts.job.messages import PostJob
 from chain.contracts.job.params import JobParams
 from chain.contracts.job.records import AuditRound, ClaimRecord, Job, Posting, Seat
-from chain.contracts.job.rules import RankedClaim
 from chain.errors import BrokenInvariant
 from chain.host import Host, Reader, Won
+from chain.verification.ranking import RankedClaim
 
 
 @dataclass

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from chain.contracts.job.messages import JobCode
 from chain.contracts.job.records import Holdback
-from chain.contracts.job.rules import FloatKind, HiddenVote, OnCheat, Result, Rule, VoteCode
+from chain.contracts.job.rules import HiddenVote, OnCheat, Result, Rule, VoteCode
 from chain.host import Data, Datum, Form, OneOf
 from chain.host.terms import ImageKind
+from chain.verification.scale import FloatKind
 
 _READ_JOB = "Read the job (GET /v1/jobs/{id}) and send what fits its present state"
 TEXTS: dict[int, tuple[str, str]] = {

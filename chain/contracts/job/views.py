@@ -32,6 +32,7 @@ from chain.crypto import address
 from chain.host import Escrow, Reader, escrow_key, read_params
 from chain.host.terms import LIMITS, ImageKind, model_id
 from chain.types import quorum
+from chain.verification import ranking, scale
 
 MAX_LIST = 1_000
 """Most jobs that one call lists."""
@@ -153,7 +154,7 @@ def _terms(terms: PostJob) -> dict[str, Any]:
     return {
         "params": terms.params,
         "finalists": terms.finalists,
-        "float_kind": rules.FloatKind(terms.float_kind).name.lower(),
+        "float_kind": scale.FloatKind(terms.float_kind).name.lower(),
         "tol": terms.tol,
         "floor": terms.floor,
         "on_cheat": rules.OnCheat(terms.on_cheat).name.lower().replace("_", "-"),
@@ -178,8 +179,8 @@ def _latest_end(terms: PostJob, params: JobParams) -> int:
 
 def _claims(reader: Reader, job_id: bytes, terms: PostJob, job: Job, claims: list[ClaimRecord]) -> list[dict[str, Any]]:
     """In rank order as far as a rank decides anything (the first K), the others behind by loss and chain order."""
-    everybody = [rules.RankedClaim(claim.position, claim.loss, index) for index, claim in enumerate(claims)]
-    ranked = [e.claim for e in rules.rank(everybody, lambda loss: messages.tolerance(terms, loss), terms.finalists)]
+    everybody = [ranking.RankedClaim(claim.position, claim.loss, index) for index, claim in enumerate(claims)]
+    ranked = [e.claim for e in ranking.rank(everybody, lambda loss: messages.tolerance(terms, loss), terms.finalists)]
     ahead = job.finalists + [index for index in ranked if index not in job.finalists]
     behind = [e.claim for e in sorted(everybody, key=lambda e: (e.loss, e.position)) if e.claim not in ahead]
     return [_claim(reader, job_id, terms, job, claims[index], index) for index in ahead + behind]

@@ -89,7 +89,10 @@ MUTANTS = (
     # votes
     rule("tolerance two-sided", f"{_JOB}.rules", "if measured <= claimed + tol:", "if abs(measured - claimed) <= tol:"),
     rule(
-        "tolerance off by one", f"{_JOB}.rules", "return 10 + ceil_div(abs(loss), 10**6)", "return 11 + ceil_div(abs(loss), 10**6)"
+        "tolerance off by one",
+        "verification.scale",
+        "return 10 + ceil_div(abs(loss), 10**6)",
+        "return 11 + ceil_div(abs(loss), 10**6)",
     ),
     rule("vote window one ms long", f"{_JOB}.rules", "return vote_base + 2 * eval_s", "return 1 + vote_base + 2 * eval_s"),
     rule("vote counted twice", f"{_JOB}.handlers", "if seat.commitment:\n", "if False:\n"),
@@ -137,14 +140,14 @@ MUTANTS = (
     # verdicts and money
     rule(
         "wrong winner: the first instead of the lowest loss",
-        f"{_JOB}.rules",
-        "if entry.loss + 2 * tol(best.loss) <= best.loss:",
+        "verification.ranking",
+        "if improves(entry.loss, best.loss, tol):",
         "if False:",
     ),
     rule(
         "small improvement takes the lead",
-        f"{_JOB}.rules",
-        "if entry.loss + 2 * tol(best.loss) <= best.loss:",
+        "verification.ranking",
+        "if improves(entry.loss, best.loss, tol):",
         "if entry.loss < best.loss:",
     ),
     rule(

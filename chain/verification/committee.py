@@ -1,0 +1,69 @@
+"""Who may judge a candidate, and who of them is drawn.
+
+The pool is everybody who can run the evaluation and has no part in the outcome. Who dissented and lost in this contractor's jobs
+again and again (a *mark*) is not drawn for it while enough others remain. Where hardly anybody remains, the other finalists help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import NamedTuple
+
+from chain.crypto import tagged
+from chain.verification.scale import ceil_div
+
+FIRST_ROUND = 7
+"""C: seats in round one. Any dissent among them brings round two."""
+SECOND_ROUND = 64
+"""Seats in round two."""
+MIN_POOL = 3
+"""Below this many, other finalists join: a graph with one node down still decides."""
+
+Ticket = Callable[[bytes], bytes]
+"""Of an identity: the lowest ones are drawn."""
+
+
+class Committee(NamedTuple):
+    """`seats` in draw order; `pool` is |P|, everybody who might have been drawn."""
+
+    seats: list[bytes]
+    neutral: frozenset[bytes]
+    """Those of the seats who are no finalists."""
+    pool: int
+
+
+def ticket(beacon: bytes, job: bytes, audit: int, round_: int, identity: bytes) -> bytes:
+    """Of an account in the draw of a round; j and r take one byte each."""
+    return tagged(b"lc/seat", beacon, job, bytes((audit, round_)), identity)
+
+
+def without_marked(pool: Sequence[bytes], marked: Collection[bytes]) -> list[bytes]:
+    """Round one: the pool in draw order without the marked ones; where fewer than max(C, half of the pool) would remain, so many
+    of the marked ones stay, the first of the order."""
+    lacking = max(FIRST_ROUND, ceil_div(len(pool), 2)) - sum(identity not in marked for identity in pool)
+    kept: list[bytes] = []
+    for identity in pool:
+        if identity in marked:
+            if lacking <= 0:
+                continue
+            lacking -= 1
+        kept.append(identity)
+    return kept
+
+
+def draw(
+    able: Iterable[bytes], finalists: Collection[bytes], candidate: bytes, marked: Collection[bytes], round_: int, order: Ticket
+) -> Committee:
+    """The committee of `candidate` in a round.
+
+    `able` are those who can judge this job; finalists among them are spare. `marked` bear a mark of the contractor.
+    |P| counts the marked ones: a committee is the whole pool only where nobody was left out.
+    """
+    drawn = sorted(able, key=order)
+    pool = [identity for identity in drawn if identity not in finalists]
+    spare = [identity for identity in drawn if identity in finalists and identity != candidate]
+    helpers = spare[: max(0, MIN_POOL - len(pool))]
+    chosen = without_marked(pool, marked) if round_ == 1 else pool
+    most = FIRST_ROUND if round_ == 1 else SECOND_ROUND
+    seats = sorted([*chosen, *helpers], key=order)[:most]
+    return Committee(seats, frozenset(seats) - frozenset(helpers), len(pool) + len(helpers))
