@@ -1,4 +1,4 @@
-"""What refs (jobs and the like) need on this machine and leave there: images, encrypted files, own models, pins.
+"""What refs need on this machine and leave there: images, encrypted files, own models, pins.
 
 Everything is held for a ref and given up when that is over. Pins are noted in the work database first, so that a killed node takes
 back what it pinned.
@@ -32,6 +32,8 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 _COPY = 1 << 20
+_IMAGE = "image"
+"""Why images are pinned, and the encrypted files that belong to them."""
 
 WRITE_AGAIN_S, WRITE_AGAIN_MAX_S = 0.5, 5.0
 
@@ -147,7 +149,7 @@ class Images:
     async def _bring(self, ref: bytes, wanted: WantedImage) -> str:
         limits = ImageLimits(archive_bytes=wanted.packed, unpacked_bytes=wanted.unpacked)
         if wanted.cid:
-            await self._pins.pin(wanted.cid, _reason("image", ref), ref)
+            await self._pins.pin(wanted.cid, reason(_IMAGE, ref), ref)
         if wanted.image_id and ref in self._holds and await self._engine.has_image(wanted.image_id):
             return wanted.image_id
         if wanted.cid:
@@ -163,7 +165,7 @@ class Images:
 
     async def _fetch_files(self, ref: bytes, wanted: WantedImage) -> None:
         for cid, size in wanted.files:
-            await self._pins.pin(cid, _reason("hidden", ref), ref)
+            await self._pins.pin(cid, reason(_IMAGE, ref), ref)
             await self._fetch(cid, ref, size)
 
     async def _fetch(self, cid: str, ref: bytes, size: int) -> Path:
@@ -171,7 +173,7 @@ class Images:
 
     async def let_go(self, ref: bytes) -> None:
         """Room for others while the ref goes on. Whoever needs its image again fetches it again."""
-        await self._pins.give_up(ref, (_reason("image", ref), _reason("hidden", ref)))
+        await self._pins.give_up(ref, (reason(_IMAGE, ref),))
         await self.release(ref)
 
     async def release(self, ref: bytes) -> None:
@@ -204,7 +206,8 @@ def _key(wanted: WantedImage) -> str:
     return wanted.cid or wanted.reference
 
 
-def _reason(what: str, ref: bytes) -> str:
+def reason(what: str, ref: bytes) -> str:
+    """Why something is pinned for a ref."""
     return f"{what}:{ref.hex()}"
 
 
@@ -243,7 +246,7 @@ class Models:
         await in_thread(self._executor, unlink)
 
     async def sweep(self, keep: set[Path], leftovers: Path) -> None:
-        """Remove models that no claim names, and what a killed node's sandbox left behind."""
+        """Remove models that no secret names, and what a killed node's sandbox left behind."""
 
         def remove() -> None:
             for folder in (self._folder, leftovers):

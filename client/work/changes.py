@@ -14,7 +14,7 @@ MAX_PIECE = 64
 """Keys in one piece."""
 
 
-class JobChanges:
+class WatchedChanges:
     """`watch` None: nothing is told."""
 
     def __init__(self, state: State, watch: Watch | None) -> None:

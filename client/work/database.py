@@ -23,9 +23,9 @@ from client.work.migrations import MIGRATIONS, SCHEMA, VERSION
 MAX_OPS_BYTES = 65_536
 """Of a message, and of a secret."""
 MAX_PENDING = 10_000
-"""Intents that wait. A node has a few per job; more would be a fault of ours."""
+"""Intents that wait. A node has a few per ref; more would be a fault of ours."""
 KEEP_MS = 60 * 24 * 3_600_000
-"""How long settled intents are kept: longer than strikes and cases live."""
+"""How long settled intents are kept: longer than what they decided may be asked about."""
 LOSS = "It holds the salts of open claims and votes"
 _SECRET = "SELECT kind, key, ref, blob, path FROM secrets"
 _INTENT = "SELECT kind, key, ref, op, state, tx, note FROM intents"

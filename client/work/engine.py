@@ -1,4 +1,4 @@
-"""The sandbox as the worker's event loop sees it, and the record of what ran: the only place where threads and runs meet.
+"""The sandbox as the event loop of a node sees it, and the record of what ran: the only place where threads and runs meet.
 
 `ThreadedSandbox` is a backend as the driver sees it (`sandbox.backend.AsyncBackend`): in threads of its own, so that nothing here
 holds up the loop that votes. `RunLog` is what people see: bounded, in memory.
@@ -94,13 +94,12 @@ class ThreadedSandbox:
 
 @dataclass
 class Run:
-    """One run as people see it. `phase`: train, check (a worker evaluates its own model), verify or hidden (for a committee)."""
+    """One run as people see it. `phase` and `number` are what its machine shows of it (`StartRun.shown`)."""
 
     id: str
-    job: bytes
+    ref: bytes
     phase: str
-    attempt: int
-    """Of a training; of an evaluation the number of the candidate."""
+    number: int
     seed: int
     started: int
     state: str = "running"
@@ -114,10 +113,10 @@ class Run:
     def show(self) -> dict[str, Any]:
         return {
             "id": self.id,
-            "job": self.job.hex(),
+            "job": self.ref.hex(),
             "phase": self.phase,
             "state": self.state,
-            "attempt": self.attempt,
+            "attempt": self.number,
             "seed": str(self.seed),
             "progress": list(self.progress),
             "loss": None if self.loss is None else format_loss(self.loss),
@@ -135,11 +134,11 @@ class RunLog:
         self._now = now
         self._runs: dict[str, Run] = {}
 
-    def begin(self, run_id: str, job: bytes, phase: str, attempt: int, seed: int) -> Run:
+    def begin(self, run_id: str, ref: bytes, phase: str, number: int, seed: int) -> Run:
         ended = [run.id for run in self._runs.values() if run.ended is not None]
         for old in ended[: max(0, len(self._runs) + 1 - MAX_RUNS)]:
             del self._runs[old]
-        run = self._runs[run_id] = Run(run_id, job, phase, attempt, seed, self._now())
+        run = self._runs[run_id] = Run(run_id, ref, phase, number, seed, self._now())
         return run
 
     def progress(self, run: Run, progress: Progress) -> None:

@@ -88,13 +88,13 @@ class ImageFailed:
 
 @dataclass(frozen=True)
 class RunEnded:
-    """A run is over. `model` is set where its output was to be kept and it succeeded."""
+    """A run is over. `result`: what its phase's row makes of what it left, where it succeeded; `model` is set where its output was
+    to be kept, too."""
 
     run: str
     status: RunStatus
     reason: str
-    loss: int | None = None
-    probe_loss: int | None = None
+    result: object = None
     model: Model | None = None
 
 
@@ -201,7 +201,7 @@ class BringImage:
 
 
 @dataclass(frozen=True)
-class ReleaseJob:
+class ReleaseImage:
     """This machine needs the ref's image no more though the ref goes on: it makes room, where no other machine needs it."""
 
     ref: bytes
@@ -237,7 +237,8 @@ class Kill:
 
 @dataclass(frozen=True)
 class FetchContent:
-    """Fetch content until `until` on the chain clock, and pin it for the ref; answered by ContentReady or ContentMissing."""
+    """Fetch content until `until` on the chain clock, and pin it for the ref; answered by ContentReady or ContentMissing. `pin`:
+    the first word of the reason."""
 
     scope: str
     tag: str
@@ -245,6 +246,7 @@ class FetchContent:
     cid: str
     max_size: int
     until: int
+    pin: str
 
 
 @dataclass(frozen=True)
@@ -302,11 +304,13 @@ class DropFile:
 
 @dataclass(frozen=True)
 class PublishFile:
-    """Serve a file of this node to everybody until the ref is forgotten. `cid` is its name; NotPublished if it fails."""
+    """Serve a file of this node to everybody until the ref is forgotten. `cid` is its name, `pin` the first word of the reason for
+    which it is pinned; NotPublished if it fails."""
 
     ref: bytes
     cid: str
     path: Path
+    pin: str
 
 
 @dataclass(frozen=True)
@@ -326,16 +330,26 @@ class Unpin:
 
 
 @dataclass(frozen=True)
-class Forget:
-    """The ref is over: give up its image, pins, secrets, attempts, files. `keep`: what was published for it and stays."""
+class Keep:
+    """Content that stays for `ms` milliseconds (wall clock) though its ref is over, where it is pinned as `pinned` until then; from
+    now on as `pin`."""
 
-    ref: bytes
-    keep: tuple[tuple[str, int], ...] = ()
-    """(CID, milliseconds)."""
+    cid: str
+    ms: int
+    pinned: str
+    pin: str
 
 
 @dataclass(frozen=True)
-class JobFaulted:
+class Forget:
+    """The ref is over: give up its image, pins, secrets, attempts, files. `keep`: what stays."""
+
+    ref: bytes
+    keep: tuple[Keep, ...] = ()
+
+
+@dataclass(frozen=True)
+class RefFaulted:
     """A part failed at a ref (empty: at none in particular). What it said before, and of the others, stands."""
 
     ref: bytes
@@ -344,7 +358,7 @@ class JobFaulted:
 
 Effect = (
     BringImage
-    | ReleaseJob
+    | ReleaseImage
     | StartRun
     | Kill
     | FetchContent
@@ -357,7 +371,7 @@ Effect = (
     | Pin
     | Unpin
     | Forget
-    | JobFaulted
+    | RefFaulted
 )
 
 
@@ -367,7 +381,7 @@ def take(effects: list[Any], ref: bytes, said: Iterable[Any]) -> bool:
         for effect in said:
             effects.append(effect)
     except Exception as fault:
-        effects.append(JobFaulted(ref, fault))
+        effects.append(RefFaulted(ref, fault))
         return False
     return True
 

@@ -41,7 +41,7 @@ class Execution:
         if outcome.status is not RunStatus.ENGINE_ERROR and model is None and not self.stopping:
             await self._note(start, done=True)
         log.info("run ended", run=start.run, status=outcome.status.value, why=run.reason, loss=outcome.loss)
-        return RunEnded(start.run, outcome.status, run.reason, outcome.loss, outcome.probe_loss, model)
+        return RunEnded(start.run, outcome.status, run.reason, outcome.result, model)
 
     async def _outcome(self, start: StartRun, run: Run) -> RunResult:
         await self._note(start, done=False)

@@ -1,4 +1,4 @@
-"""Fetches images, candidates' models and hidden data, and reports the result to the machines. One task for each."""
+"""Fetches images, content and encrypted files, and reports the result to the machines. One task for each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import structlog
 
 from client.core import Files, Ledger
 from client.work import hidden
-from client.work.artifacts import Images, Pins, in_thread
+from client.work.artifacts import Images, Pins, in_thread, reason
 from client.work.events import BringImage, ContentMissing, ContentReady, Decrypt, FetchContent, ImageFailed, ImageReady, Input
 from client.work.hidden import BadKey
 from client.work.transfers import MODEL_PLACES, Transfers, transfer_s
@@ -52,7 +52,7 @@ class Fetching:
         try_s, pause, why, local, own_disk = SHORT_TRY_S, FIRST_RETRY_S, "nobody was asked", False, False
         while (left := (wanted.until - self._ledger.clock) / 1_000) > 0:
             try:
-                await self._pins.pin(wanted.cid, f"verify:{ref.hex()}", ref)
+                await self._pins.pin(wanted.cid, reason(wanted.pin, ref), ref)
                 path = await self._content.fetch(wanted.cid, max_size=wanted.max_size, timeout_s=min(left, try_s), wait_s=left)
                 return ContentReady(wanted.scope, wanted.tag, path)
             except FetchFailed as problem:

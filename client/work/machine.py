@@ -86,6 +86,8 @@ class Slice:
     ledger_statuses: Mapping[type, LedgerStatusOf] = field(default_factory=dict)
     """Of every message that its machines submit."""
     watch: Watch | None = None
+    runs: Callable[[WorkConfig], bool] = lambda _: False
+    """Whether its machines start runs with these settings: where none do, no engine is needed."""
     images: Callable[[Reader], Iterator[tuple[bytes, str]]] = lambda _: iter(())
     """(ref, image id) of all that lives: images that an earlier start left on the engine stay for these."""
 

@@ -22,8 +22,8 @@ import structlog
 
 from client.config import WorkConfig
 from client.core import Files, Ledger
-from client.work.artifacts import Images, Models, Pins, durably, in_thread
-from client.work.changes import MAX_PIECE, JobChanges
+from client.work.artifacts import Images, Models, Pins, durably, in_thread, reason
+from client.work.changes import MAX_PIECE, WatchedChanges
 from client.work.database import Intent, IntentState, WorkDatabase
 from client.work.engine import RunLog, ThreadedSandbox
 from client.work.events import (
@@ -38,13 +38,13 @@ from client.work.events import (
     FetchContent,
     Forget,
     Input,
-    JobFaulted,
     Kept,
     Kill,
     NotPublished,
     Pin,
     PublishFile,
-    ReleaseJob,
+    RefFaulted,
+    ReleaseImage,
     Secret,
     SecretRefused,
     Settled,
@@ -88,7 +88,7 @@ class _Part:
     """A machine, and what is told to it: its contract's changes."""
 
     machine: Machine
-    changes: JobChanges
+    changes: WatchedChanges
 
 
 class WorkDriver:
@@ -125,7 +125,7 @@ class WorkDriver:
         self._slices = list(find_slices() if slices is None else slices)
         self._parts: dict[str, _Part] = {}
         """By the machine's name, in the order in which they are asked."""
-        self._changes: list[JobChanges] = []
+        self._changes: list[WatchedChanges] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._scopes: dict[tuple[str, str], set[asyncio.Task[None]]] = {}
         """Fetches under way, by machine and scope."""
@@ -159,7 +159,7 @@ class WorkDriver:
         self._outbox = Outbox(self._database, self._ledger, fates, now=self._now, executor=self._executor, settled=self._settled)
         await self._outbox.start()
         self._started = True
-        runs = self._config.enabled or self._config.verify  # else no engine is needed: what is left is to abstain and to serve
+        runs = any(part.runs(self._config) for part in self._slices)
         for task in (*((self._prepare(),) if runs else ()), self._follow(), self._pump()):
             self._spawn(task)
 
@@ -180,7 +180,7 @@ class WorkDriver:
                 attempts={kind: used for kind, used in attempts.items() if part.owns(kind)},
                 pending=[(intent.kind, intent.key, intent.ref) for intent in pending if part.owns(intent.kind)],
             )
-            changes = JobChanges(self._ledger.state, part.watch)
+            changes = WatchedChanges(self._ledger.state, part.watch)
             self._changes.append(changes)
             for machine in part.machines(known):
                 if machine.name in self._parts:
@@ -254,7 +254,7 @@ class WorkDriver:
             await self._tell_changes()
             began = loop.time()
             self._step()
-            # With many runs and claims of its own a look takes long: never more than a small part of the loop that votes.
+            # With many runs and messages of its own a look takes long: never more than a small part of the loop that votes.
             await asyncio.sleep(min(TICK_S, max(PUMP_S, LOOK_SHARE * (loop.time() - began))))
             if not all(changes.complete for changes in self._changes):
                 continue
@@ -323,7 +323,7 @@ class WorkDriver:
         except Exception as fault:
             self._fails(name, fault)
             return
-        stumbled = [effect for effect in effects if isinstance(effect, JobFaulted)]
+        stumbled = [effect for effect in effects if isinstance(effect, RefFaulted)]
         for failure in stumbled:
             self._fails(name, failure.fault, failure.ref)
         if not stumbled and self._failing.pop(name, None) is not None:
@@ -382,7 +382,7 @@ class WorkDriver:
                 self._spawn(self._pinned(self._pins.pin(effect.cid, effect.reason, effect.ref, until), effect.ref))
             case Unpin():
                 self._spawn(self._pinned(self._pins.give_up(effect.ref, (effect.reason,)), effect.ref))
-            case ReleaseJob() if effect.ref not in self._fetching and self._nobody_else_needs(name, effect.ref):
+            case ReleaseImage() if effect.ref not in self._fetching and self._nobody_else_needs(name, effect.ref):
                 self._letting_go.add(effect.ref)
                 self._spawn(self._let_go(effect.ref))
             case Forget() if effect.ref not in self._releasing:
@@ -403,7 +403,7 @@ class WorkDriver:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            log.error("a task of worker or verifier ended by a fault", exc_info=task.exception())
+            log.error("a task of this node's work ended by a fault", exc_info=task.exception())
 
     def _of_scope(self, name: str, scope: str, work: Coroutine[Any, Any, None]) -> None:
         """A task that nobody needs once the scope is done."""
@@ -442,8 +442,8 @@ class WorkDriver:
     async def _serve(self, name: str, effect: PublishFile) -> None:
         """From now on everybody who asks can have the file."""
         try:
-            await self._pins.pin(effect.cid, _served(effect.ref), effect.ref)
-            cid, _ = await self._files.add(effect.path, pin=_served(effect.ref))
+            await self._pins.pin(effect.cid, reason(effect.pin, effect.ref), effect.ref)
+            cid, _ = await self._files.add(effect.path, pin=reason(effect.pin, effect.ref))
         except Exception as problem:  # a full disk, a store that is closing: its time is not over yet
             log.error("a file cannot be served; trying again", ref=effect.ref.hex(), why=str(problem))
             await asyncio.sleep(TICK_S)
@@ -485,9 +485,9 @@ class WorkDriver:
         """False where the disk refused: what was given up until then is not there the next time."""
         ref = effect.ref
         try:
-            for cid, ms in effect.keep:
-                if self._pins.holds(cid, _served(ref)):
-                    await self._pins.pin(cid, f"won:{ref.hex()}", ref, self._now() + ms)
+            for one in effect.keep:
+                if self._pins.holds(one.cid, reason(one.pinned, ref)):
+                    await self._pins.pin(one.cid, reason(one.pin, ref), ref, self._now() + one.ms)
             await self._pins.release(ref)
             await self._images.release(ref)
             for path in await self._call(lambda: self._database.forget(ref)):
@@ -523,8 +523,3 @@ class WorkDriver:
 
     async def _call(self, work: Callable[[], Any]) -> Any:
         return await in_thread(self._executor, work)
-
-
-def _served(ref: bytes) -> str:
-    """The reason for which a published file is pinned."""
-    return f"job:{ref.hex()}"

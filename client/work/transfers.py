@@ -1,4 +1,4 @@
-"""Downloads for jobs: several at once, none so slow that it holds up the others.
+"""Downloads for work: several at once, none so slow that it holds up the others.
 
 A stranger chooses what has to be fetched and may be the only one who serves it, so it can be served as slowly as its owner likes. A
 download that needs the network takes one of a bounded number of places; what is on the disk takes none. While it runs, its progress
@@ -9,7 +9,7 @@ over a sliding window is watched (LC-CONTENT-14):
     else                                it goes on, until its time is up
 
 What arrived is kept, and the next try goes on from there, behind those that wait now. Some places are kept for downloads that are
-*urgent*: those of a drawn verifier, whose seat has a deadline. A waiting download may become urgent.
+*urgent*: a duty with a deadline needs them. A waiting download may become urgent.
 """
 
 from __future__ import annotations

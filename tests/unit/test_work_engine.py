@@ -223,7 +223,7 @@ async def test_a_job_that_goes_on_lets_go_of_what_was_fetched_and_of_nothing_els
     (tmp_path / "hidden").write_bytes(b"hidden data")
     secret, length = await files.add(tmp_path / "hidden", pin="boss")
     assert await images.ensure(JOB, replace(wanted(terms), files=((secret, length),))) == IMAGE
-    assert files.pins[secret] == {"boss", f"hidden:{JOB.hex()}"}
+    assert files.pins[secret] == {"boss", f"image:{JOB.hex()}"}
     await pins.pin(cid, f"job:{JOB.hex()}", JOB)
     await images.let_go(JOB)
     assert (engine.images, files.pins[cid]) == (set(), {"boss", f"job:{JOB.hex()}"})

@@ -53,7 +53,7 @@ def asked(world: Clock) -> ContentReady | ContentMissing:
     async def main() -> Any:
         given = cast(Any, world)
         fetching = Fetching(given, given, cast(Any, None), given, Path("/nowhere"), Inline())
-        return await fetching.content(FetchContent("seat", "0", JOB, str(CID), 100, WINDOW_MS))
+        return await fetching.content(FetchContent("seat", "0", JOB, str(CID), 100, WINDOW_MS, "verify"))
 
     return cast("ContentReady | ContentMissing", run_virtual(main()))
 

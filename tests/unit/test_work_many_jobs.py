@@ -18,7 +18,7 @@ from client.contracts.job import secrets
 from client.contracts.job.contractor import Contractor
 from client.contracts.job.verifier import MAX_AHEAD, MAX_AHEAD_OF_ONE, Verifier
 from client.contracts.job.worker import MAX_FAILURES, Worker
-from client.work.changes import MAX_PIECE, JobChanges
+from client.work.changes import MAX_PIECE, WatchedChanges
 from client.work.events import BringImage, Changed, Effect, FetchContent, ImageFailed, ImageReady, Kept, StartRun, Submit
 from client.work.events import Chain as Look
 from client.work.machine import Machine
@@ -281,7 +281,7 @@ def test_a_contractor_opens_its_hidden_data_among_any_number_of_jobs() -> None:
 JOB = records.job_key(b"")
 
 
-def all_of(changes: JobChanges) -> list[Changed]:
+def all_of(changes: WatchedChanges) -> list[Changed]:
     found = []
     while (moved := changes.take()) is not None:
         found.append(moved)

@@ -80,7 +80,7 @@ def fate(reader, me, clock, op):
     return (LedgerStatus.STANDS if stands else LedgerStatus.OPEN), None
 
 
-WORK = Slice("toy", lambda known: [Toy(known)], {{Transfer: fate}})
+WORK = Slice("toy", lambda known: [Toy(known)], {{Transfer: fate}}, runs=lambda config: True)
 '''
 
 

@@ -48,7 +48,7 @@ from client.work.events import (
     StartRun,
     Submit,
 )
-from sandbox import RunSpec, RunStatus
+from sandbox import EvaluationResult, RunSpec, RunStatus
 from tests.unit.work_kit import PARAMS, Chain, Told, bring, recalled, tell, working
 
 IMAGE = "sha256:" + "cd" * 32
@@ -130,7 +130,8 @@ class Bench:
         return start
 
     def ended(self, start: StartRun, status: RunStatus = RunStatus.OK, loss: int | None = None, probe: int | None = 7) -> list[Any]:
-        assert self.verifier.handle(RunEnded(start.run, status, "why", loss, probe if loss is not None else None)) == []
+        measured = None if loss is None else EvaluationResult(loss, 1, probe)
+        assert self.verifier.handle(RunEnded(start.run, status, "why", measured)) == []
         return self.look()
 
     def committed(self, *ballots: Ballot) -> Committed:

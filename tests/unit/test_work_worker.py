@@ -25,7 +25,7 @@ from client.work.events import (
     Model,
     NotPublished,
     PublishFile,
-    ReleaseJob,
+    ReleaseImage,
     RunEnded,
     Secret,
     SecretRefused,
@@ -34,7 +34,7 @@ from client.work.events import (
     StartRun,
     Submit,
 )
-from sandbox import RunSpec, RunStatus
+from sandbox import EvaluationResult, RunSpec, RunStatus
 from tests.unit.work_kit import PARAMS, Chain, Told, bring, recalled, tell, working
 
 IMAGE = "sha256:" + "cd" * 32
@@ -82,7 +82,7 @@ def submits(effects: list[Effect]) -> list[Submit]:
 
 
 def serve(job: bytes, number: int) -> PublishFile:
-    return PublishFile(job, cid_text(model(number).cid), model(number).path)
+    return PublishFile(job, cid_text(model(number).cid), model(number).path, "job")
 
 
 class Bench:
@@ -112,14 +112,14 @@ class Bench:
         return trainings(self.look())
 
     def trained(self, train: StartRun, number: int) -> StartRun:
-        (check,) = self.worker.handle(RunEnded(train.run, RunStatus.OK, "done", 1, None, model(number)))
+        (check,) = self.worker.handle(RunEnded(train.run, RunStatus.OK, "done", EvaluationResult(1, 1), model(number)))
         assert isinstance(check, StartRun)
         assert (spec(check).phase, spec(check).inputs) == ("evaluate", {"model": model(number).path})
         return check
 
     def measured(self, train: StartRun, number: int, loss: int) -> list[Effect]:
         check = self.trained(train, number)
-        return self.worker.handle(RunEnded(check.run, RunStatus.OK, "done", loss, 7)) + self.look(busy=True)
+        return self.worker.handle(RunEnded(check.run, RunStatus.OK, "done", EvaluationResult(loss, 1, 7))) + self.look(busy=True)
 
     def secret(self, job: bytes, loss: int, number: int) -> Secret:
         sealed = claim_commitment(self.chain.chain_id, job, self.me, model_id(model(number).cid), bytes(32))
@@ -149,7 +149,7 @@ def test_an_open_job_is_fetched_trained_checked_and_claimed_with_the_measured_lo
     assert spec(train).seed == policy.train_seed(b.me, job, 1)
     check = b.trained(train, 1)
     assert (spec(check).limits.wall_s, spec(check).seed) == (5.0, int.from_bytes(job[:8], "big"))
-    assert b.worker.handle(RunEnded(check.run, RunStatus.OK, "done", 500, 7)) == []
+    assert b.worker.handle(RunEnded(check.run, RunStatus.OK, "done", EvaluationResult(500, 1, 7))) == []
     assert claims(b.look()) == [(job, 500, model(1).path)]
     second = trainings(b.look())
     assert second == []  # one at a time: it runs since the look before
@@ -185,7 +185,7 @@ def test_while_a_claim_is_on_its_way_the_best_of_the_rest_waits() -> None:
     assert claims(b.measured(first, 1, 10**6)) == [(job, 10**6, model(1).path)]
     assert b.measured(second, 2, 500) == []
     check = b.trained(third, 3)
-    assert b.worker.handle(RunEnded(check.run, RunStatus.OK, "done", 400, 7)) == [drop(2)]
+    assert b.worker.handle(RunEnded(check.run, RunStatus.OK, "done", EvaluationResult(400, 1, 7))) == [drop(2)]
     assert b.look(busy=True) == []
     b.stands(job, 10**6, 1)
     assert claims(b.look(busy=True)) == [(job, 400, model(3).path)]
@@ -244,7 +244,7 @@ def test_a_run_is_killed_when_the_job_takes_no_more_claims() -> None:
     b.chain.block(50_000)
     assert Kill(train.run, "the job takes no more claims") in b.look()
     assert [e for e in b.look() if isinstance(e, Kill)] == []
-    assert b.worker.handle(RunEnded(train.run, RunStatus.OK, "done", 1, None, model(1))) == [drop(1)]
+    assert b.worker.handle(RunEnded(train.run, RunStatus.OK, "done", EvaluationResult(1, 1), model(1))) == [drop(1)]
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_a_job_that_fails_again_and_again_is_given_up_with_the_reason() -> None:
     for _ in range(MAX_FAILURES):
         b.worker.handle(ImageFailed(job, "nobody serves it", lasting=False))
     b.chain.block(15_000)
-    assert b.look() == [ReleaseJob(job)]
+    assert b.look() == [ReleaseImage(job)]
     assert b.worker.explain(b.chain.state, job, b.chain.clock) == "given up after 3 failures in a row: nobody serves it"
 
 
@@ -287,21 +287,21 @@ def test_an_image_that_breaks_a_rule_is_not_tried_again() -> None:
     b.look()
     b.worker.handle(ImageFailed(job, "it declares a VOLUME", lasting=True))
     b.chain.block(15_000)
-    assert b.look() == [ReleaseJob(job)]
+    assert b.look() == [ReleaseImage(job)]
 
 
 def test_what_was_fetched_for_a_job_makes_room_once_nothing_more_is_trained_for_it() -> None:
     b = Bench(working(attempts=2))
     job = b.chain.post("boss")
     (train,) = b.ready(job)
-    assert ReleaseJob(job) not in b.measured(train, 1, 10**8)
+    assert ReleaseImage(job) not in b.measured(train, 1, 10**8)
     b.stands(job, 10**8, 1)
     (train,) = trainings(b.look())
     check = b.trained(train, 2)
-    assert ReleaseJob(job) not in b.look()  # its own evaluation is still to come
-    b.worker.handle(RunEnded(check.run, RunStatus.OK, "done", 2 * 10**8, 7))
-    assert [e for e in b.look() if isinstance(e, ReleaseJob)] == [ReleaseJob(job)]
-    assert not [e for e in b.look() if isinstance(e, ReleaseJob)]
+    assert ReleaseImage(job) not in b.look()  # its own evaluation is still to come
+    b.worker.handle(RunEnded(check.run, RunStatus.OK, "done", EvaluationResult(2 * 10**8, 1, 7)))
+    assert [e for e in b.look() if isinstance(e, ReleaseImage)] == [ReleaseImage(job)]
+    assert not [e for e in b.look() if isinstance(e, ReleaseImage)]
     # The claim is as good as before: it is revealed, and its model stays.
     expire(b, job)
     assert opening(job, 1, 1) in b.look()
@@ -435,5 +435,5 @@ def test_only_failures_in_a_row_count_and_each_waits_twice_as_long() -> None:
 
 def test_a_model_of_a_run_that_nobody_waits_for_is_dropped() -> None:
     b = Bench()
-    assert b.worker.handle(RunEnded("train-gone-1-1", RunStatus.OK, "done", 1, None, model(4))) == [drop(4)]
+    assert b.worker.handle(RunEnded("train-gone-1-1", RunStatus.OK, "done", EvaluationResult(1, 1), model(4))) == [drop(4)]
     assert b.worker.handle(RunEnded("train-gone-1-1", RunStatus.FAILED, "why")) == []

@@ -39,7 +39,7 @@ from client.contracts.job.work import WORK
 from client.core import TxResult
 from client.work import WorkConfig, WorkDriver
 from client.work.artifacts import cid_of_file
-from client.work.changes import JobChanges
+from client.work.changes import WatchedChanges
 from client.work.events import BringImage
 from client.work.machine import Machine, Recalled
 from p2p.content.cid import parse
@@ -241,9 +241,9 @@ def bring(chain: Chain, job: bytes, *, urgent: bool = False) -> BringImage:
     return BringImage(job, wanted_image(WorkConfig(), posted.terms), urgent)
 
 
-def job_changes(chain: Chain) -> JobChanges:
+def job_changes(chain: Chain) -> WatchedChanges:
     """What blocks change from now on, and at first all live jobs."""
-    return JobChanges(chain.state, WORK.watch)
+    return WatchedChanges(chain.state, WORK.watch)
 
 
 class Told:

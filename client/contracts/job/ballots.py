@@ -22,7 +22,7 @@ from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.errors import Reject
 from client.contracts.job.secrets import Seat
 from client.work.events import RunEnded
-from sandbox import RunStatus
+from sandbox import EvaluationResult, RunStatus
 
 MAX_TRIES = 3
 """Engine failures of one evaluation before this node abstains."""
@@ -119,17 +119,18 @@ class SeatProgress:
         return Ballot(int(code), 0, 0, int(HiddenVote.BADKEY if self.bad_key else HiddenVote.NONE), 0)
 
     def _public(self, candidate: CandidateProgress, ended: RunEnded) -> None:
-        if ended.status is not RunStatus.OK or ended.loss is None or ended.probe_loss is None:
+        measured = ended.result
+        if ended.status is not RunStatus.OK or not isinstance(measured, EvaluationResult) or measured.probe_loss is None:
             self.decide(candidate, VoteCode.ABSTAIN)
             return
-        candidate.public = (ended.loss, ended.probe_loss)
+        candidate.public = (measured.loss, measured.probe_loss)
         if not self.hidden or self.bad_key:
             candidate.ballot = measurement(self, candidate, HiddenVote.BADKEY if self.bad_key else HiddenVote.NONE, 0)
 
     def _with_hidden(self, candidate: CandidateProgress, ended: RunEnded) -> Ballot:
         """A claim that the public data refute stays refuted, even where its model fails on the hidden data (LC-HIDDEN-4, 5)."""
-        if ended.status is RunStatus.OK and ended.loss is not None:
-            return measurement(self, candidate, HiddenVote.VALUE, ended.loss)
+        if ended.status is RunStatus.OK and isinstance(ended.result, EvaluationResult):
+            return measurement(self, candidate, HiddenVote.VALUE, ended.result.loss)
         worst = measurement(self, candidate, HiddenVote.VALUE, rules.MAX_LOSS)
         return worst if worst.code != VoteCode.OK else self._without_measurement(VoteCode.ABSTAIN)
 

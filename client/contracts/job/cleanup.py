@@ -12,10 +12,12 @@ from chain.contracts.job.views import cid_text
 from chain.host import Reader
 from client.config import WorkConfig
 from client.contracts.job import policy
-from client.work.events import Chain, Effect, Forget, Input, lazily, take
+from client.work.events import Chain, Effect, Forget, Input, Keep, lazily, take
 from client.work.machine import Machine, Recalled
 
 DAY_MS = 24 * 3_600_000
+PUBLISHED = "job"
+"""Why a model under audit is pinned; the winner's stays as `won`, which the node's files show."""
 
 
 def forget(reader: Reader, job: bytes, me: bytes, config: WorkConfig) -> Forget:
@@ -23,8 +25,9 @@ def forget(reader: Reader, job: bytes, me: bytes, config: WorkConfig) -> Forget:
     own, record = policy.own_claim(reader, job, me), reader.get(records.job_key(job))
     index = reader.get(records.claimant_key(job, me))
     won = isinstance(record, Job) and record.winner and index is not None and index.index == record.winner[0]
-    keep = ((cid_text(own.model), config.serve_won_days * DAY_MS),) if won and own is not None and own.model else ()
-    return Forget(job, keep)
+    if not won or own is None or not own.model:
+        return Forget(job)
+    return Forget(job, (Keep(cid_text(own.model), config.serve_won_days * DAY_MS, pinned=PUBLISHED, pin="won"),))
 
 
 class CleanUp(Machine):

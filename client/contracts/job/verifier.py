@@ -259,7 +259,7 @@ class Verifier(Machine):
         effects = self._want_image(reader, seat[0], urgent=True)
         scope = _scope_of(seat)
         for index, known in enumerate(asked.candidates):
-            effects.append(FetchContent(scope, str(index), seat[0], cid_text(known.model), known.size, until))
+            effects.append(FetchContent(scope, str(index), seat[0], cid_text(known.model), known.size, until, pin="verify"))
         if asked.hidden is not None:
             sealed = asked.hidden
             effects.append(Decrypt(scope, HIDDEN, cid_text(sealed.cid), sealed.size, sealed.plain_hash, asked.key, until))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from chain.contracts.job import records
 from chain.contracts.job.records import Posting
 from chain.host import Reader
+from client.config import WorkConfig
 from client.contracts.job import secrets
 from client.contracts.job.cleanup import CleanUp
 from client.contracts.job.contractor import Contractor
@@ -31,4 +32,9 @@ def _images(reader: Reader) -> Iterator[tuple[bytes, str]]:
             yield job, f"sha256:{posting.terms.image.image_id.hex()}"
 
 
-WORK = Slice(secrets.KIND, _machines, LEDGER_STATUSES, Watch((_JOB, _CONTRACTOR), _LIVE, _JOB), _images)
+def _runs(config: WorkConfig) -> bool:
+    """Else what is left is to abstain and to serve."""
+    return config.enabled or config.verify
+
+
+WORK = Slice(secrets.KIND, _machines, LEDGER_STATUSES, Watch((_JOB, _CONTRACTOR), _LIVE, _JOB), _runs, _images)

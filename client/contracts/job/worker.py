@@ -14,7 +14,7 @@ nothing here comes after the others, and one contractor alone never has every im
     Chain, expiry or not OPEN  runs under way                         Kill
     Chain, REVEAL              own claim stands                       Submit Reveal (must-claims; the others by policy)
     Chain, COMMIT or COUNT     own model under audit                  PublishFile: nobody gets a model that is not under audit
-    Chain                      given up, or all attempts made         ReleaseJob
+    Chain                      given up, or all attempts made         ReleaseImage
     Chain, ended               anything kept for the job              Forget
 
 Salts are drawn here, and the outbox has each in the database before the message that seals something with it leaves the node.
@@ -48,12 +48,12 @@ from client.work.events import (
     ImageFailed,
     ImageReady,
     Input,
-    JobFaulted,
     Kill,
     Model,
     NotPublished,
     PublishFile,
-    ReleaseJob,
+    RefFaulted,
+    ReleaseImage,
     RunEnded,
     Secret,
     SecretRefused,
@@ -66,7 +66,7 @@ from client.work.events import (
 )
 from client.work.machine import Machine, Recalled
 from client.work.order import FairQueue
-from sandbox import RunStatus
+from sandbox import EvaluationResult, RunStatus
 
 _JOB, _CONTRACTOR = records.job_key(b""), records.contractor_key(b"")
 MAX_WALK = 64
@@ -196,7 +196,7 @@ class Worker(Machine):
         for job in sorted({*self._progress_of, *(claim.ref for claim in self._claims.values())}):
             take(effects, job, self._follow(reader, job, given.clock))
         take(effects, b"", lazily(self._start_runs, given))
-        effects += [ReleaseJob(job) for job, progress in self._progress_of.items() if self._is_done_with(job, progress)]
+        effects += [ReleaseImage(job) for job, progress in self._progress_of.items() if self._is_done_with(job, progress)]
         return effects
 
     def _is_done_with(self, job: bytes, progress: _JobProgress) -> bool:
@@ -305,7 +305,7 @@ class Worker(Machine):
     def _publish(self, job: bytes, secret: Secret) -> Iterator[Effect]:
         """Serve the model of the standing claim: it is under audit."""
         if secret.path is not None:
-            yield PublishFile(job, cid_text(secrets.claim_in(secret).cid), secret.path)
+            yield PublishFile(job, cid_text(secrets.claim_in(secret).cid), secret.path, cleanup.PUBLISHED)
 
     # --- runs ------------------------------------------------------------------------------------------------------------------
 
@@ -365,7 +365,7 @@ class Worker(Machine):
             try:
                 wanted = self._wanted(policy.read_offer(reader, job, self._me), progress or _JobProgress(), clock)
             except Exception as fault:  # a job at which this fails must not hide those behind it
-                effects.append(JobFaulted(job, fault))
+                effects.append(RefFaulted(job, fault))
                 wanted = None
             if wanted is None:
                 over.append(job)
@@ -440,14 +440,15 @@ class Worker(Machine):
         if running.model is None:
             return self._trained(job, progress, running, ended)
         progress.used.add(running.attempt)
-        if ended.status is not RunStatus.OK or ended.loss is None:
+        measured = ended.result
+        if ended.status is not RunStatus.OK or not isinstance(measured, EvaluationResult):
             self._failed(job, progress, f"its own model did not pass the evaluation: {ended.reason}", lasting=False)
             return _dropped(running.model)
         progress.failures = 0
-        if progress.best is not None and progress.best[0] <= ended.loss:
+        if progress.best is not None and progress.best[0] <= measured.loss:
             return _dropped(running.model)
         second = progress.best
-        progress.best = (ended.loss, running.model)
+        progress.best = (measured.loss, running.model)
         return _dropped(second[1]) if second else []
 
     def _trained(self, job: bytes, progress: _JobProgress, running: _Running, ended: RunEnded) -> list[Effect]:
