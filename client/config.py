@@ -120,6 +120,13 @@ class WorkConfig(_Section, frozen=True, kw_only=True):
 
 
 class SandboxConfig(_Section, frozen=True, kw_only=True):
+    backend: Annotated[
+        str,
+        Meta(
+            pattern="^[a-z0-9][a-z0-9_-]{0,63}$",
+            description="What runs containers: docker, or a backend that another distribution brought (learningchain.sandbox).",
+        ),
+    ] = "docker"
     engine: Annotated[str, Meta(max_length=1_024, description="Docker Engine; empty: DOCKER_HOST, else the local socket.")] = ""
     runtime: Annotated[str, Meta(min_length=1, max_length=64, description="Container runtime: runc, or runsc for gVisor.")] = "runc"
     cache_dir: Annotated[str, Meta(max_length=4_096, description="Folder for image archives; empty: in the data folder.")] = ""

@@ -350,12 +350,13 @@ class Daemon:
             return
         from client.work.database import WorkDatabaseError
         from client.work_service import WorkService
+        from sandbox import UnknownBackend
 
         room = WorkService(self.data, self.settings.config, self.ledger, self.view.files, train=self._work_wanted)
         stack.push_async_callback(room.stop)
         try:
             await room.start()
-        except WorkDatabaseError as fault:
+        except (WorkDatabaseError, UnknownBackend) as fault:
             raise StartError(str(fault)) from None
         self.view.employ(room, train=self._work_wanted)
 

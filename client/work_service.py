@@ -17,7 +17,7 @@ from client.config import Config
 from client.core import Files, Ledger
 from client.driver import now_ms
 from client.work.runner import WorkDriver
-from sandbox import Sandbox
+from sandbox import BackendSettings, make_backend
 
 log: Any = structlog.get_logger("work")
 
@@ -36,20 +36,20 @@ class WorkService:
         return self._work.report if self._work else None
 
     async def start(self) -> None:
-        """Returns at once: the engine is looked for, and its limits are proved, while the node runs."""
+        """Returns at once: the engine is looked for, and its limits are proved, while the node runs. Raises `UnknownBackend`."""
         s = self._config.sandbox
-        sandbox = Sandbox(
-            self._data / "sandbox",
-            base_url=s.engine or None,
-            runtime=s.runtime,
+        settings = BackendSettings(
+            data=self._data / "sandbox",
             node_tag=address(self._ledger.own_id)[:20],
+            engine=s.engine,
+            runtime=s.runtime,
             cache_dir=Path(s.cache_dir) if s.cache_dir else None,
             disk_from=s.disk_from_mb << 20,
         )
         self._work = WorkDriver(
             self._ledger,
             self._files,
-            sandbox,
+            make_backend(s.backend, settings),
             self._data / "work",
             structs.replace(self._config.work, enabled=self._train),
             now=now_ms,

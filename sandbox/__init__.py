@@ -5,6 +5,7 @@ imports nothing of the node but the base types. See docs/sandbox.md for the cont
 """
 
 from sandbox.backend import AsyncBackend, Backend, WarmRun
+from sandbox.backends import BackendSettings, UnknownBackend, make_backend
 from sandbox.data import DataSet
 from sandbox.docker.service import Sandbox
 from sandbox.errors import BadImage, EngineError, ImageNotFound, SandboxError, SandboxUnavailable
@@ -25,6 +26,7 @@ from sandbox.spec import (
 __all__ = [
     "AsyncBackend",
     "Backend",
+    "BackendSettings",
     "BadImage",
     "Check",
     "CleanupReport",
@@ -44,5 +46,7 @@ __all__ = [
     "SandboxError",
     "SandboxUnavailable",
     "SelfTestReport",
+    "UnknownBackend",
     "WarmRun",
+    "make_backend",
 ]

@@ -1,5 +1,5 @@
-"""What a node asks of whatever runs its job images. `sandbox.docker` is the one backend today; `tests/sandbox/backend_suite.py` is
-what every backend must pass.
+"""What a node asks of whatever runs its job images. `sandbox.docker` is the backend here; `sandbox.backends` finds those of other
+distributions, and `tests/sandbox/backend_suite.py` is what every backend must pass.
 
     check_engine -> cleanup -> self_test -> (load_archive | pull) -> run, run, ... -> cleanup -> close
 

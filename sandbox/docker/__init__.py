@@ -1,1 +1,20 @@
 """The backend on a Docker Engine: the only place that knows docker-py, and the engine's words."""
+
+from __future__ import annotations
+
+from sandbox.backend import Backend
+from sandbox.backends import BackendSettings
+
+
+def BACKEND(settings: BackendSettings) -> Backend:
+    """`engine`: its address; `runtime`: one of those that it has."""
+    from sandbox.docker.service import Sandbox
+
+    return Sandbox(
+        settings.data,
+        base_url=settings.engine or None,
+        runtime=settings.runtime,
+        node_tag=settings.node_tag,
+        cache_dir=settings.cache_dir,
+        disk_from=settings.disk_from,
+    )

@@ -1,5 +1,5 @@
-"""How another distribution's contract comes to a program: a folder on the path with the distribution's record, as an installer
-leaves it. Nothing of the program names it."""
+"""How another distribution's contract, or sandbox backend, comes to a program: a folder on the path with the distribution's record,
+as an installer leaves it. Nothing of the program names it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,15 @@ def installed(folder: Path, module: str = "weather") -> Path:
     (record / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-weather\nVersion: 0.1\n")
     groups = {"learningchain.contracts": module, "learningchain.client": f"{module}.client"}
     (record / "entry_points.txt").write_text("\n".join(f"[{group}]\nweather = {where}" for group, where in groups.items()))
+    return folder
+
+
+def installed_backend(folder: Path, name: str, package: str) -> Path:
+    """A record in `folder` whose entry point names a sandbox backend."""
+    record = folder / f"toy_{name}-0.1.dist-info"
+    record.mkdir(parents=True)
+    (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: toy-{name}\nVersion: 0.1\n")
+    (record / "entry_points.txt").write_text(f"[learningchain.sandbox]\n{name} = {package}\n")
     return folder
 
 

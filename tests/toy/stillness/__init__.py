@@ -1,0 +1,85 @@
+"""A sandbox backend of another distribution, which runs nothing: every training comes to the same model and the same loss."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from sandbox import (
+    BackendSettings,
+    Check,
+    CleanupReport,
+    DataSet,
+    EngineInfo,
+    EvaluationResult,
+    ImageLimits,
+    OutputFile,
+    Progress,
+    RunResult,
+    RunSpec,
+    RunStatus,
+    SelfTestReport,
+    WarmRun,
+)
+
+LOSS = 250_000_000
+MODEL = b"still\n"
+
+
+class Stillness:
+    def __init__(self, settings: BackendSettings) -> None:
+        self._out = settings.data / "out"
+        self._images: set[str] = set()
+
+    def check_engine(self) -> EngineInfo:
+        return EngineInfo("stillness 1", "1", "amd64", ("runc",), 1, 64, rootless=True)
+
+    def self_test(self) -> SelfTestReport:
+        return SelfTestReport("none", (Check("nothing runs", ok=True, detail=""),))
+
+    def load_archive(self, path: Path, expect_image_id: str | None, limits: ImageLimits | None = None) -> str:
+        return self._take(expect_image_id or "sha256:" + "ab" * 32)
+
+    def pull(self, ref_with_digest: str, limits: ImageLimits | None = None) -> str:
+        return self._take("sha256:" + ref_with_digest.rpartition(":")[2])
+
+    def _take(self, image: str) -> str:
+        self._images.add(image)
+        return image
+
+    def has_image(self, image_id: str) -> bool:
+        return image_id in self._images
+
+    def remove_image(self, image_id: str) -> None:
+        self._images.discard(image_id)
+
+    def run(
+        self, spec: RunSpec, *, on_progress: Callable[[Progress], None] | None = None, cancel: threading.Event | None = None
+    ) -> RunResult:
+        result = EvaluationResult(LOSS, 1, LOSS)
+        if spec.phase != "train":
+            return RunResult(status=RunStatus.OK, reason="nothing ran", result=result)
+        self._out.mkdir(parents=True, exist_ok=True)
+        model = self._out / f"{spec.run_id}.model"
+        model.write_bytes(MODEL)
+        outputs = {"model": OutputFile(model, len(MODEL), b"")}
+        return RunResult(status=RunStatus.OK, reason="nothing ran", result=result, outputs=outputs)
+
+    def start(self, spec: RunSpec, *, on_progress: Callable[[Progress], None] | None = None) -> WarmRun | RunResult:
+        raise ValueError("no phase here has late inputs")
+
+    def cancel(self, run_id: str) -> bool:
+        return False
+
+    def keep_data(self, data: DataSet) -> None: ...
+
+    def settle(self) -> None: ...
+
+    def cleanup(self, *, keep_images: Collection[str] = ()) -> CleanupReport:
+        return CleanupReport(0, 0, 0)
+
+    def close(self) -> None: ...
+
+
+BACKEND = Stillness
