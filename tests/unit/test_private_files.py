@@ -332,6 +332,54 @@ def test_what_is_created_is_empty_and_what_is_opened_is_kept(folder: Path) -> No
     assert path.read_bytes() == b""
 
 
+def test_a_name_that_is_planted_again_while_a_file_is_made_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unlink = os.unlink
+
+    def replanted(path: Path) -> None:
+        unlink(path)
+        os.link(folder / "victim", path)
+
+    plant(folder / "new", folder / "victim", hard=True)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(os, "unlink", replanted)
+        with pytest.raises(FileExistsError):
+            private.create(folder / "new")
+    untouched(folder)
+
+
+def test_what_replaces_a_file_is_on_the_disk_before_it_has_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[object] = []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(fd: int) -> None:
+        found = os.fstat(fd)
+        steps.append("folder" if stat.S_ISDIR(found.st_mode) else found.st_size)
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", lambda *names: (steps.append("name"), replace(*names)))
+    private.replace(folder / "file", b"content")
+    assert steps == [7, "name", "folder"]
+    assert [path.name for path in folder.glob("file*")] == ["file"]
+
+
+def test_nothing_is_held_open_of_what_was_looked_at_or_refused(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    for name in ("db", "db-wal", "db-shm", "db-journal"):
+        (folder / name).write_bytes(b"")
+    held = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with pytest.raises(OSError, match="not a regular file"):
+            private.open_file(folder / "pipe")
+        with pytest.raises(IsADirectoryError):
+            private.open_or_create(folder)
+        private.set_mode(folder / "db", 0o640)
+        private.claim_database(folder / "db")
+        private.sync_folder(folder)
+    assert len(os.listdir("/proc/self/fd")) == held
+    assert stat.S_IMODE((folder / "db").stat().st_mode) == 0o600
+
+
 OPENERS = {"write_bytes", "write_text", "copyfile", "copy", "copy2", "touch", "connect"}
 ELSEWHERE = {
     # What a user names, not the data folder; every one of them by a name that the user typed.

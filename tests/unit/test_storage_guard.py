@@ -196,11 +196,26 @@ def test_a_good_guard_is_not_replaced() -> None:
         create(disk)
 
 
-def test_another_networks_guard_is_refused() -> None:
+@pytest.mark.parametrize("other", [bytes(32), CHAIN[:-1] + b"x"], ids=["another", "one that begins alike"])
+def test_another_networks_guard_is_refused_and_not_replaced(other: bytes) -> None:
     disk = SimDisk()
     create(disk)
-    with pytest.raises(StorageMismatch, match="another network"):
-        Guard.open("/guard", chain_id=bytes(32), disk=disk)
+    for use in (Guard.open, Guard.create):
+        with pytest.raises(StorageMismatch, match="another network"):
+            use("/guard", chain_id=other, disk=disk)
+    assert list(disk.names) == ["/guard"]
+    assert reopen(disk).sign(V, 1, 0, digest(A), sign) is not None
+
+
+@pytest.mark.parametrize(("digest_", "signature"), [(bytes(31), bytes(64)), (bytes(33), bytes(64)), (bytes(32), bytes(63))])
+def test_what_does_not_fit_a_slot_is_not_signed(digest_: bytes, signature: bytes) -> None:
+    disk = SimDisk()
+    guard = create(disk)
+    steps = disk.steps
+    with pytest.raises(ValueError, match="a digest has 32 bytes and a signature 64"):
+        guard.sign(V, 1, 0, digest_, lambda _: signature)
+    assert disk.steps == steps and guard.last(V) is None
+    assert guard.sign(V, 1, 0, digest(A), sign) is not None
 
 
 def test_a_signer_that_fails_changes_nothing() -> None:
