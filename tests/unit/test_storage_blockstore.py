@@ -19,14 +19,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from chain.codec import decode
+from chain.codec import decode, encode
 from chain.crypto import ZERO_HASH
 from chain.node.history import AccountEvent
-from chain.storage import blockstore, index, schema
+from chain.storage import blockstore, check, index, schema
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageError, StorageFailed, StorageMismatch
 from chain.storage.writer import Writer
-from chain.types import Receipt, TransferEvent
+from chain.types import Block, Receipt, TransferEvent, decode_block
 from tests.unit.storage_blocks import CHAIN, account, chain_of, make_batch
 from tests.unit.storage_disk import CrampedDisk, small_file_system
 
@@ -368,6 +368,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
         ("certificate", "swap", "certificate is another block's"),
         ("receipts", "swap", "receipts are not those"),
         ("block", "swap", "does not hash to its id"),
+        ("header", "swap", "does not hash to its id"),
     ],
 )
 def test_a_full_check_finds_a_changed_block(tmp_path: Path, column: str, change: str | None, why: str) -> None:
@@ -394,6 +395,46 @@ def test_missing_heights_are_noticed_at_start(store: BlockStore) -> None:
         connection.execute(sa.delete(schema.blocks).where(schema.blocks.c.height == 3))
     with pytest.raises(StorageDamaged, match="5 blocks are stored between heights 1 and 6"):
         store.check(full=False)
+
+
+def test_missing_first_heights_are_noticed_at_start(store: BlockStore) -> None:
+    fill(store, 6)
+    with store.engine.begin() as connection:
+        connection.execute(sa.delete(schema.blocks).where(schema.blocks.c.height < 3))
+    with pytest.raises(StorageDamaged, match="4 blocks are stored between heights 3 and 6: some are missing"):
+        store.check(full=False)
+
+
+@pytest.mark.parametrize("at", [3, 6])
+def test_a_block_without_one_of_its_transactions_is_noticed(store: BlockStore, at: int) -> None:
+    """Of the head at every start."""
+    fill(store, 6)
+    block = decode_block(store.column(at, "block") or b"")
+    fewer = schema.add_checksum(schema.at(at, "block"), encode(Block(block.header, block.txs[:-1])))
+    with store.engine.begin() as connection:
+        connection.execute(sa.update(schema.blocks).where(schema.blocks.c.height == at).values(block=fewer))
+    for full in (False, True) if at == 6 else (True,):
+        with pytest.raises(StorageDamaged, match="transactions are not those that its header names"):
+            store.check(full=full)
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_an_index_of_accounts_that_says_otherwise_than_the_blocks_is_noticed(store: BlockStore) -> None:
+    fill(store, 20)
+    last = store.parts()[0]
+    nothing = schema.add_checksum(schema.at(last, "picks"), encode([]))
+    with store.engine.begin() as connection:
+        connection.execute(sa.update(schema.blocks).where(schema.blocks.c.height == last).values(picks=nothing))
+    with pytest.raises(StorageDamaged, match=f"index of heights 1 to {last} does not agree"):
+        store.check(full=True)
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_the_last_block_of_a_part_is_compared_wherever_the_batches_end(store: BlockStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(store, 12)
+    for batch in (1, 2, 3, 16):
+        monkeypatch.setattr(check, "_BATCH", batch)
+        store.check(full=True)
 
 
 def test_a_chain_that_does_not_link_is_noticed(store: BlockStore) -> None:
@@ -517,13 +558,57 @@ def test_a_small_file_system_runs_full_and_loses_no_height(tmp_path: Path) -> No
         store.close()
 
 
+class PostgresError(Exception):
+    def __init__(self, sqlstate: str | None) -> None:
+        super().__init__("what the server says")
+        self.sqlstate = sqlstate
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "said"),
+    [
+        ("SQLITE_FULL", DiskFull, "no space left on the device"),
+        ("SQLITE_CORRUPT", StorageDamaged, "what it says"),
+        ("SQLITE_CORRUPT_INDEX", StorageDamaged, "what it says"),
+        ("SQLITE_NOTADB", StorageDamaged, "what it says"),
+        ("SQLITE_BUSY", FolderInUse, "another process writes"),
+        ("SQLITE_BUSY_SNAPSHOT", FolderInUse, "another process writes"),
+        ("SQLITE_READONLY_DBMOVED", StorageFailed, "read-only, or no permission"),
+        ("SQLITE_CANTOPEN", StorageFailed, "read-only, or no permission"),
+        ("SQLITE_PERM", StorageFailed, "read-only, or no permission"),
+        ("SQLITE_IOERR_FSYNC", StorageFailed, "what it says SQLITE_IOERR_FSYNC"),
+        ("53100", DiskFull, "no space left for the database"),
+        ("XX001", StorageDamaged, "what the server says"),
+        ("XX002", StorageDamaged, "what the server says"),
+        ("57P01", StorageFailed, "what the server says"),
+        (None, StorageFailed, "what the server says"),
+    ],
+)
+def test_an_error_of_the_database_is_what_an_operator_can_do_about_it(
+    name: str | None, kind: type[StorageError], said: str
+) -> None:
+    """A full disk may be tried again, damage may not: which of them it is comes from the database's own code."""
+    error: Exception = PostgresError(name)
+    if name is not None and name.startswith("SQLITE"):
+        error = sqlite3.OperationalError("what it says")
+        error.sqlite_errorname = name  # type: ignore[attr-defined]
+    for raised in (error, sa.exc.DBAPIError("INSERT", {}, error)):
+        if raised is error and isinstance(error, PostgresError):
+            continue
+        with pytest.raises(StorageError, match="Could not do it") as told, schema.db_errors("do it", "the database"):
+            raise raised
+        assert type(told.value) is kind and said in told.value.why
+    with pytest.raises(StorageFailed, match="Check that the database can be reached"), schema.db_errors("do it", "the database"):
+        raise sa.exc.TimeoutError("no connection")
+
+
 # --- crashes ------------------------------------------------------------------------------------------------------------------
 
 COMMITTER = """
 import sys
 from chain.storage.blockstore import BlockStore
 from chain.storage.writer import Writer
-from chain.types import Receipt, TransferEvent
+from chain.types import Block, Receipt, TransferEvent, decode_block
 from tests.unit.storage_blocks import CHAIN, chain_of
 store = BlockStore.open(sys.argv[1], chain_id=CHAIN, create=True)
 for batch in chain_of(20):
