@@ -205,10 +205,14 @@ def value_of(config: Config, name: str) -> Any:
     return getattr(getattr(config, section) if section else config, key)
 
 
+def display(name: str, value: Any) -> Any:
+    """A setting's value, or what was given for it, as it may be shown: a password in the database URL is masked."""
+    return masked(value) if name == "storage.url" and isinstance(value, str) else value
+
+
 def shown(config: Config) -> dict[str, Any]:
-    """Every setting by dotted name, for displays and the API: a password in the database URL is masked."""
-    values = {name: value_of(config, name) for name in SETTINGS}
-    return values | {"storage.url": masked(values["storage.url"])}
+    """Every setting by dotted name, for displays and the API."""
+    return {name: display(name, value_of(config, name)) for name in SETTINGS}
 
 
 def suggest(word: str, known: list[str]) -> str:
@@ -260,7 +264,7 @@ def _checked(name: str, raw: Any, where: str, *, strict: bool) -> Any:
             _CHECKS[name](value)
     except ValueError as e:  # msgspec.ValidationError is one
         raise ConfigError(
-            f"{where}: {name} = {_show(raw)} cannot be used: {_problem(name, e)}. {SETTINGS[name].description}"
+            f"{where}: {name} = {_show(display(name, raw))} cannot be used: {_problem(name, e)}. {SETTINGS[name].description}"
         ) from None
     return value
 

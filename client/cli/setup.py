@@ -152,8 +152,9 @@ def config_set(
     parsed = config.parse_value(name, value, "config set")
     config.change(data, {name: parsed})
     source = config.load(data).sources[name]
-    document = {"name": name, "value": parsed, "file": str(data / config.FILE), "effective": source == "file"}
-    common.out.show(document, lambda console: console.print(f"{name} = {config.toml_value(parsed)}", soft_wrap=True))
+    shown = config.display(name, parsed)
+    document = {"name": name, "value": shown, "file": str(data / config.FILE), "effective": source == "file"}
+    common.out.show(document, lambda console: console.print(f"{name} = {config.toml_value(shown)}", soft_wrap=True))
     if source == "environment":
         common.out.note(f"{config.SETTINGS[name].variable} in the environment still overrides it.")
     if name == "api.listen" and not parsed.startswith(("127.", "localhost", "[::1]")):

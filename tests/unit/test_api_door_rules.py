@@ -10,8 +10,9 @@ import pytest
 import structlog
 from aiohttp import web
 
+from client.api.errors import RequestError
 from client.api.http_listener import LOG_LINES, LOG_WINDOW_S, STALL_BYTES, HttpConnection, HttpListener
-from client.api.route import ServerLimits
+from client.api.route import ServerLimits, Slots
 
 HEADER, IDLE, STALL = 10.0, 75.0, 30.0
 
@@ -215,6 +216,23 @@ async def test_a_closed_door_looks_after_nobody_any_more(now: list[float]) -> No
     assert wire(waits).aborted
     sweeper = cast(asyncio.TimerHandle, door.listener._sweeper)
     assert sweeper.cancelled(), "or it would go round for as long as the process lives"
+
+
+# --- slots ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_slot_comes_back_however_its_request_ended_and_the_one_too_many_takes_none() -> None:
+    slots = Slots("downloads", 2)
+    with slots.take():
+        with pytest.raises(ZeroDivisionError), slots.take():
+            raise ZeroDivisionError
+        with slots.take():
+            for _ in range(3):
+                with pytest.raises(RequestError, match="at most 2 downloads"), slots.take():
+                    pass
+            assert slots.used == 2
+        assert slots.used == 1
+    assert slots.used == 0
 
 
 # --- the log ------------------------------------------------------------------------------------------------------------------

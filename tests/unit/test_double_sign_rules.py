@@ -141,7 +141,7 @@ def test_the_certificate_is_read_with_the_set_that_signed_it() -> None:
     ):
         assert is_old(begun((6, 0, PRECOMMIT), first, sets=sets)) is old
     assert not is_old(begun((6, 0, PRECOMMIT), replace(first, signers=[5]), sets=[(0, own)])), "there is no such place"
-    assert not is_old(begun((6, 0, PRECOMMIT), replace(first, height=6), sets=[(0, own)])), "that is not this state's"
+    assert not is_old(begun((5, 0, PRECOMMIT), replace(first, height=6), sets=[(0, own)])), "that is not this state's"
 
 
 # --- how long it is looked for ----------------------------------------------------------------------------------------------------

@@ -134,6 +134,17 @@ async def test_what_a_flush_leads_to_is_handled_before_more_is_taken_from_the_li
     assert [type(event) for event in own.inputs] == [e.Received, e.SignedMessage]
 
 
+async def test_what_a_callback_feeds_waits_until_all_effects_before_it_ran(driven: Driven) -> None:
+    """Its own effects would come between those of the input before it."""
+    own, seen = driven.node, driven.journal
+    own.flush = lambda now: [decided(1), e.Penalize(PEER, "flushed")]
+    own.handle = lambda event, now: seen("handled") or []
+    driven.driver._on_decided = lambda d: driven.driver.feed(e.PeerUp(PEER))
+    driven.driver._flush_soon()
+    await turns(1)
+    assert seen.names() == ["penalize", "handled"]
+
+
 REQUEST = e.SignRequest(SignVote(PREVOTE, 1, 0, NIL))
 
 
@@ -298,6 +309,21 @@ async def test_a_start_that_applies_the_log_again_tells_of_it_once_it_is_stored(
     driven.driver.start(None)
     assert driven.journal.names() == ["commit", "decided"]
     driven.driver.stop()
+
+
+async def test_the_log_is_emptied_behind_the_commit_before_it(driven: Driven, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "LOG_FULL", 0)
+    driven.driver._store, driven.wal.used = cast(Any, Stored(driven)), 10
+    assert driven.run(commit(1), e.TruncateLog()) == ["commit"]
+    await turns()
+    assert driven.journal.names() == ["commit", "truncate"]
+
+
+async def test_what_comes_behind_a_commit_that_is_stored_waits_for_nothing(driven: Driven) -> None:
+    driven.run(commit(1))
+    driven.store.commits[0].set_result(None)
+    await turns()
+    assert driven.run(decided(1)) == ["decided"]
 
 
 async def test_a_height_that_could_not_be_stored_empties_no_log_and_frees_nothing(
