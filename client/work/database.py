@@ -198,7 +198,9 @@ class WorkDatabase:
     def pin(self, cid: str, reason: str, ref: bytes, until: int = 0) -> None:
         """Remember a pin in the content store: until its ref is over, or until a time (wall clock)."""
         with self._transaction() as db:
-            db.execute("INSERT INTO pins VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET until = ?4", (cid, reason, ref, until))
+            db.execute(
+                "INSERT INTO pins VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET until = excluded.until", (cid, reason, ref, until)
+            )
 
     def pins(self) -> list[tuple[str, str, bytes, int]]:
         """(cid, reason, ref, until or 0)."""

@@ -417,7 +417,9 @@ OPERATIONS: dict[str, Callable[[Mempool], Callable[[], object]]] = {
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_what_strangers_put_in_makes_nothing_take_longer(name: str) -> None:
+    steps(OPERATIONS[name](flooded(20)))  # Python 3.12 counts nothing where a function's instructions are first asked for
     few, many = (steps(OPERATIONS[name](flooded(each))) for each in (20, 400))
+    assert few
     assert many <= 1.5 * few, f"{few} instructions with 180 transactions, {many} with 3,600"
 
 
