@@ -81,7 +81,7 @@ def _job(number: int, ids: list[bytes], clock: int) -> Iterator[Record]:
         r.job_key(job),
         r.Job(state, deadline, 3, [], finalists, r.Hidden.NONE, b"", 0, 0 if live else 1, 0, 0, [], winner, 0, 0, 0, ended),
     )
-    yield r.number_key(number), r.Numbered(job)
+    yield r.NUMBERS.key(number), r.Numbered(job)
     for index, claimant in enumerate(claimants):
         position = number.to_bytes(8, "big") + _hash(b"position", number) + bytes(1)
         model = b"" if live else b"\x01\x55\x12\x20" + _hash(b"model", number * 3 + index)

@@ -20,8 +20,10 @@ import coincurve
 from coincurve._libsecp256k1 import ffi, lib
 
 from chain.errors import Malformed
+from chain.tags import Tag
 
 ID_SIZE = 20
+_ID = Tag("lc/id", "ids")
 ZERO_HASH = bytes(32)
 _CONTEXT = coincurve.context.GLOBAL_CONTEXT.ctx
 
@@ -44,16 +46,6 @@ short_sha256 = _own_sha256()
 
 def sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
-
-
-def domain(tag: bytes) -> bytes:
-    """LC-ID-1: what stands before everything that is hashed under this tag."""
-    return bytes((len(tag),)) + tag
-
-
-def tagged(tag: bytes, *parts: bytes) -> bytes:
-    """LC-ID-1: SHA-256 over a domain tag (length-prefixed) and the parts, which must be of fixed size or one last variable one."""
-    return hashlib.sha256(b"".join((domain(tag), *parts))).digest()
 
 
 def mac(key: bytes, *parts: bytes) -> bytes:
@@ -106,7 +98,7 @@ def account_id(public: bytes) -> bytes:
     """LC-ID-3: the id (20 bytes) of the identity whose first public key is `public`."""
     if not is_public_key(public):
         raise Malformed("not a compressed secp256k1 public key")
-    return tagged(b"lc/id", public)[:ID_SIZE]
+    return _ID.hash(public)[:ID_SIZE]
 
 
 # --- bech32m (BIP-350), human-readable part "lc" -----------------------------------------------------------------------------

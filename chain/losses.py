@@ -27,7 +27,8 @@ from typing import Annotated, NamedTuple
 from msgspec import Meta
 
 from chain.codec import Wire
-from chain.crypto import domain, short_sha256, tagged
+from chain.crypto import short_sha256
+from chain.tags import Tag
 from chain.types import Hash
 
 MAX_LOSS = 10**18
@@ -96,7 +97,8 @@ class Opening(Wire, frozen=True):
 
 # --- the tree -----------------------------------------------------------------------------------------------------------------
 
-_LEAF, _NODE = domain(b"lc/loss"), domain(b"lc/loss-node")
+_LEAF, _NODE = Tag("lc/loss", "leaves of losses").domain, Tag("lc/loss-node", "nodes above them").domain
+_DRAW = Tag("lc/loss-probe", "probes of losses")
 _pack = Struct(">I32sqq32sqq").pack
 
 
@@ -167,7 +169,7 @@ def draw_probe(beacon: bytes, job: bytes, audit: int, round_: int, count: int) -
     """LC-LOSS-5, 6, 7. `beacon` and `job` are 32 bytes, `audit` and `round_` at most 255. `count` is of examples."""
 
     def drawn(number: int) -> int:
-        digest = tagged(b"lc/loss-probe", beacon, job, bytes((audit, round_)), number.to_bytes(4, "big"))
+        digest = _DRAW.hash(beacon, job, bytes((audit, round_)), number.to_bytes(4, "big"))
         return int.from_bytes(digest, "big")
 
     if count < PLACES:

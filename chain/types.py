@@ -15,11 +15,14 @@ import msgspec
 from msgspec import Meta
 
 from chain.codec import Wire, decode, encode
-from chain.crypto import domain, is_public_key, sha256, tagged, verify
+from chain.crypto import is_public_key, sha256, verify
 from chain.errors import Malformed
 from chain.merkle import list_root
 from chain.params import LANES, MAX_BLOCK_BYTES, MAX_BLOCK_TXS, MAX_INT, MAX_OPS, MAX_TX_BYTES, MAX_VALIDATORS
+from chain.tags import Tag
 
+_VOTE, _PROPOSAL = Tag("lc/vote", "votes' sign-bytes"), Tag("lc/proposal", "proposals' sign-bytes")
+_BLOCK, _VALIDATORS = Tag("lc/block", "block ids"), Tag("lc/validators", "validator set hashes")
 AccountId = Annotated[bytes, Meta(min_length=20, max_length=20)]
 Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
@@ -52,7 +55,7 @@ class SignedTx(Wire, frozen=True):
     signature: Signature
 
 
-_TX, _TX_ID = domain(b"lc/tx"), domain(b"lc/txid")
+_TX, _TX_ID = Tag("lc/tx", "transactions' sign-bytes").domain, Tag("lc/txid", "transactions' ids").domain
 _SIGNATURE_TAIL = 66
 """MessagePack of the signature that ends a SignedTx: two bytes of head, 64 of signature."""
 
@@ -97,7 +100,7 @@ ValidatorSet = Annotated[list[Validator], Meta(min_length=1, max_length=MAX_VALI
 
 def validators_hash(validators: list[Validator]) -> bytes:
     """LC-BLK-5"""
-    return tagged(b"lc/validators", encode(validators))
+    return _VALIDATORS.hash(encode(validators))
 
 
 def quorum(n: int) -> int:
@@ -131,11 +134,11 @@ class Proposal(Wire, frozen=True):
 
 
 def vote_digest(chain_id: bytes, type_: int, height: int, round_: int, block_id: bytes) -> bytes:
-    return tagged(b"lc/vote", chain_id, encode([type_, height, round_, block_id]))
+    return _VOTE.hash(chain_id, encode([type_, height, round_, block_id]))
 
 
 def proposal_digest(chain_id: bytes, height: int, round_: int, pol_round: int, block_id: bytes) -> bytes:
-    return tagged(b"lc/proposal", chain_id, encode([height, round_, pol_round, block_id]))
+    return _PROPOSAL.hash(chain_id, encode([height, round_, pol_round, block_id]))
 
 
 def vote_is_signed(chain_id: bytes, vote: Vote, key: bytes) -> bool:
@@ -240,7 +243,7 @@ class Block(Wire, frozen=True):
 
 def block_id(header: Header) -> bytes:
     """LC-BLK-2"""
-    return tagged(b"lc/block", encode(header))
+    return _BLOCK.hash(encode(header))
 
 
 def tx_root(txs: list[bytes]) -> bytes:

@@ -22,10 +22,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from chain.codec import Wire, decode, encode
-from chain.crypto import SigningKey, address, is_public_key, tagged, verify
+from chain.crypto import SigningKey, address, is_public_key, verify
 from chain.errors import Malformed
+from chain.tags import Tag
 from chain.types import AccountId, PublicKey, Signature
 
+_TLS: Final = Tag("lc/tls", "TLS keys")
 BINDING_OID: Final = x509.ObjectIdentifier("2.25.187243990176317524716650326812274690457")
 """LC-P2P-2: an arc under 2.25 needs no registry: the number is a random UUID."""
 MAX_BINDING: Final = 256
@@ -77,7 +79,7 @@ class Binding(Wire, frozen=True):
 
 def binding_digest(chain_id: bytes, spki: bytes) -> bytes:
     """LC-P2P-4: what the identity's key signs."""
-    return tagged(b"lc/tls", chain_id, spki)
+    return _TLS.hash(chain_id, spki)
 
 
 @dataclass(frozen=True)

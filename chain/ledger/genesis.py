@@ -16,7 +16,7 @@ from msgspec import Meta
 from chain.bandwidth import MICRO, SECOND
 from chain.codec import Wire, decode, encode
 from chain.contracts import BY_NUMBER, CONTRACTS, MESSAGES
-from chain.crypto import account_id, is_public_key, tagged
+from chain.crypto import account_id, is_public_key
 from chain.errors import Malformed
 from chain.host import (
     ACTIVE,
@@ -49,8 +49,10 @@ from chain.params import (
     ContractParams,
     Params,
 )
+from chain.tags import Tag
 from chain.types import Uint, Validator, format_credits, parse_credits
 
+_GENESIS, _BEACON = Tag("lc/genesis", "chain id"), Tag("lc/beacon", "first beacon")
 MAX_GENESIS_BYTES = 8_000_000
 MAX_ACCOUNTS = 65_536
 KEY_DIGITS = 66
@@ -120,7 +122,7 @@ class Genesis(Wire, frozen=True):
 
     @property
     def chain_id(self) -> bytes:
-        return tagged(b"lc/genesis", encode(self))
+        return _GENESIS.hash(encode(self))
 
     @property
     def validators(self) -> list[Validator]:
@@ -186,7 +188,7 @@ def first_state(genesis: Genesis) -> tuple[State, list[tuple[bytes, bytes | None
     state = State()
     overlay = Overlay(state)
     chain_id = genesis.chain_id
-    overlay.put(K_CHAIN, ChainRecord(chain_id, 0, genesis.time, genesis.time, tagged(b"lc/beacon", chain_id)))
+    overlay.put(K_CHAIN, ChainRecord(chain_id, 0, genesis.time, genesis.time, _BEACON.hash(chain_id)))
     overlay.put(K_PARAMS, genesis.params)
     for section in genesis.contracts:
         params = section_params(section)

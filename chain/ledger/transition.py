@@ -15,7 +15,7 @@ from typing import Any
 from chain.buckets import Tree
 from chain.codec import encode
 from chain.contracts import MESSAGES, host_of, perform
-from chain.crypto import ZERO_HASH, mac, sha256, tagged
+from chain.crypto import ZERO_HASH, mac, sha256
 from chain.errors import OWN_FAULTS, BrokenInvariant, Code, InvalidBlock, InvalidTx, Reject, SupplyBroken, TxCode
 from chain.host import (
     K_CHAIN,
@@ -36,8 +36,10 @@ from chain.ledger.state import Change, Overlay, State
 from chain.ledger.tx import ParsedTx, charge_bandwidth, check_tx
 from chain.merkle import list_root
 from chain.params import MAX_INT, Params
+from chain.tags import Tag
 from chain.types import Receipt, Validator
 
+_COMMITMENT = Tag("lc/beacon-commitment", "beacon commitments")
 MAX_REFUSED = 16
 """LC-NODE-60: refused transactions of one account that a proposer puts into a block."""
 More = Callable[[list[int]], list[ParsedTx]]
@@ -101,7 +103,7 @@ def beacon_secret(beacon_key: bytes, chain_id: bytes, height: int) -> bytes:
 
 
 def beacon_commitment(secret: bytes) -> bytes:
-    return tagged(b"lc/beacon-commitment", secret)
+    return _COMMITMENT.hash(secret)
 
 
 def due_reveal(state: State, proposer: bytes, beacon_key: bytes) -> bytes:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from chain.crypto import tagged
+from chain.tags import Tag
 from chain.verification.scale import ceil_div
+
+_SEAT = Tag("lc/seat", "draws of committees (no contract uses it yet)")
 
 FIRST_ROUND = 7
 """C: seats in round one. Any dissent among them brings round two."""
@@ -34,7 +36,7 @@ class Committee(NamedTuple):
 
 def ticket(beacon: bytes, job: bytes, audit: int, round_: int, identity: bytes) -> bytes:
     """Of an account in the draw of a round; j and r take one byte each."""
-    return tagged(b"lc/seat", beacon, job, bytes((audit, round_)), identity)
+    return _SEAT.hash(beacon, job, bytes((audit, round_)), identity)
 
 
 def without_marked(pool: Sequence[bytes], marked: Collection[bytes]) -> list[bytes]:

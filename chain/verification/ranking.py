@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from chain.crypto import tagged
+from chain.tags import Tag
+
+_ORDER = Tag("lc/claim-order", "order of claims inside a block (no contract uses it yet)")
 
 
 class RankedClaim(NamedTuple):
@@ -19,7 +21,7 @@ class RankedClaim(NamedTuple):
 def position(height: int, beacon: bytes, tx: bytes, op: int) -> bytes:
     """Where a claim stands: by the height of its last improvement; inside a block by the beacon of the block that closes the
     claims, which nobody knew when they were made."""
-    return height.to_bytes(8, "big") + tagged(b"lc/claim-order", beacon, tx, bytes((op,)))
+    return height.to_bytes(8, "big") + _ORDER.hash(beacon, tx, bytes((op,)))
 
 
 def improves(loss: int, than: int, tol: Callable[[int], int]) -> bool:

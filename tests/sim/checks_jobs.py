@@ -13,7 +13,8 @@ from chain.contracts.job import messages as m
 from chain.contracts.job import records as r
 from chain.contracts.job.records import CaseState, Hidden, Holdback, JobState
 from chain.contracts.job.rules import HiddenVote, Result, Rule, VoteCode
-from chain.crypto import sha256, tagged
+from chain.crypto import sha256
+from tests.hashes import tagged
 from tests.sim.checks_job_rules import check_ballot, is_cid, leader, lower_median, quorum, rank, sane, tally, tol, verdict
 from tests.sim.checks_ledger import Ledger, refuse_if, replace
 

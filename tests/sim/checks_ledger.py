@@ -19,10 +19,11 @@ from chain import host as base
 from chain import types
 from chain.codec import Wire, decode, encode
 from chain.contracts import credits, decode_message, job, membership, state_type
-from chain.crypto import ZERO_HASH, sha256, tagged
+from chain.crypto import ZERO_HASH, sha256
 from chain.errors import Malformed
 from chain.host import ACTIVE, BANNED, K_CHAIN, K_HISTORY, K_SUPPLY, K_VALIDATORS, SUSPENDED
 from chain.types import Header
+from tests.hashes import tagged
 
 MAX_INT = 2**63 - 1
 MAX_VALID_FOR = 100_000

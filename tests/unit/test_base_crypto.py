@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+from unittest import mock
 
 import coincurve
 import ecdsa  # type: ignore[import-untyped]
@@ -11,9 +16,15 @@ from ecdsa.util import sigdecode_string, sigencode_string  # type: ignore[import
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from chain.crypto import SigningKey, account_id, address, is_public_key, parse_address, short_sha256, tagged, verify
+import chain
+import p2p
+from chain.crypto import SigningKey, account_id, address, is_public_key, parse_address, short_sha256, verify
 from chain.errors import Malformed
+from chain.tags import TAGS, InvalidTag, Tag
+from tests.hashes import tagged
 
+ROOT = Path(__file__).parents[2]
+SPEC = ROOT / "protocol_spec"
 ORDER: int = ecdsa.SECP256k1.order
 SECRETS = st.integers(1, ORDER - 1).map(lambda n: n.to_bytes(32, "big"))
 DIGESTS = st.binary(min_size=32, max_size=32)
@@ -118,6 +129,36 @@ def test_an_id_has_twenty_bytes(identity: bytes) -> None:
 def test_tags_keep_uses_apart() -> None:
     assert tagged(b"a", b"bc") != tagged(b"ab", b"c")
     assert tagged(b"a", b"b") == hashlib.sha256(b"\x01ab").digest()
+    with mock.patch.dict(TAGS):
+        assert Tag("a", "a test").hash(b"b", b"cd") == tagged(b"a", b"b", b"cd")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("lc/tx", "is taken: it is for transactions' sign-bytes"), ("", "1 to 32"), ("x" * 33, "1 to 32"), ("ä", "ASCII")],
+)
+def test_a_tag_is_short_text_and_for_one_purpose(name: str, why: str) -> None:
+    with pytest.raises(InvalidTag, match=why):
+        Tag(name, "another purpose")
+
+
+def test_the_specification_lists_every_tag_with_its_purpose() -> None:
+    """LC-ID-8, read from its table; the tags of the program are those of all its modules."""
+    for package in (chain, p2p):
+        for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(info.name)
+    text = (SPEC / "identities.md").read_text().partition("**LC-ID-8**")[2]
+    rows = [line.strip().strip("|").split("|") for line in text.splitlines() if "| lc/" in line]
+    cells = [[cell.strip() for cell in row] for row in rows]
+    listed = {name: use for row in cells for name, use in zip(row[0::3], row[1::3], strict=True)}
+    assert {name: tag.use for name, tag in TAGS.items()} == listed
+
+
+def test_nothing_in_the_product_is_hashed_under_a_tag_that_is_not_registered() -> None:
+    for room in ("chain", "p2p"):
+        for path in (ROOT / room).rglob("*.py"):
+            names = re.findall(r'b"(lc/[a-z-]+)"', path.read_text())
+            assert set(names) <= {"lc/beacon-secret"}, f"{path}: the prefix of an HMAC alone (LC-ID-8) is no tag"
 
 
 @pytest.mark.parametrize("size", [0, 1, 35, 55, 56, 64, 65, 119, 120, 5_000])

@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from chain import losses
 from chain.codec import decode, encode
-from chain.crypto import tagged
 from chain.errors import Malformed
 from chain.losses import (
     MAX_EXAMPLES,
@@ -34,6 +33,7 @@ from chain.losses import (
     subtree_span,
 )
 from tests.conformance import losses as plain
+from tests.hashes import tagged
 from tests.unit.loss_kit import JOB, Liar, beacon, opened, showing, some_losses
 
 MAX_OPENING_BYTES = 13_056

@@ -16,7 +16,7 @@ from chain.consensus.messages import RoundState
 from chain.contracts import credits, membership
 from chain.contracts.job import Image, JobParams, Limits
 from chain.contracts.job import messages as job
-from chain.crypto import account_id, address, tagged
+from chain.crypto import account_id, address
 from chain.ledger import snapshot, state_diff
 from chain.ledger.genesis import Genesis, GenesisAccount, Section
 from chain.ledger.state import Overlay, State
@@ -51,6 +51,7 @@ from chain.types import (
 )
 from p2p import tls, wire
 from p2p.content import messages as content
+from tests.hashes import tagged
 from tests.unit.plain_tree import prove_key, root_of, update
 from tests.vectors.kit import id_of, key_of, plain, shown, wider
 from tests.vectors.records import name_of, packed, wrong_fields

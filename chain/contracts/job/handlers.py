@@ -26,6 +26,7 @@ from chain.contracts.job.store import JobContext
 from chain.crypto import sha256
 from chain.errors import Code, Reject
 from chain.host import STRIKES, Host
+from chain.host.deadlines import Deadline, is_open
 from chain.host.terms import image_fault, is_cid, limit_fault, model_id
 from chain.types import format_credits
 from chain.verification import scale
@@ -52,8 +53,7 @@ def post_job(host: Host, sender: bytes, m: PostJob) -> None:
 
     job_id = messages.job_id_of(host.tx_id, host.op_index)
     totals = host.get(records.K_TOTALS, Totals) or Totals(0)
-    host.put(records.K_TOTALS, Totals(totals.posted + 1))
-    host.put(records.number_key(totals.posted), Numbered(job_id))
+    host.put(records.K_TOTALS, Totals(records.NUMBERS.append(host, totals.posted, Numbered(job_id))))
     host.put(records.live_key(job_id), Live(totals.posted, m.expiry))
     host.put(records.posting_key(job_id), Posting(sender, totals.posted, host.clock, m))
     host.put(records.job_key(job_id), _new_job(m))
@@ -61,7 +61,7 @@ def post_job(host: Host, sender: bytes, m: PostJob) -> None:
     host.lock(sender, records.bounty_escrow(job_id), m.bounty, "bounty.locked", job_id)
     host.lock(sender, records.fee_escrow(job_id), fees, "fees.locked", job_id)
     host.lock(sender, records.deposit_escrow(job_id), deposit, "deposit.locked", job_id)
-    host.schedule(m.expiry, records.NUMBER, job_id, sender)
+    Deadline(host, records.NUMBER, job_id, sender).set(0, m.expiry)
     host.emit("job.posted", job_id, sender, m.bounty, m.fee, m.expiry)
 
 
@@ -308,7 +308,7 @@ def _require(work: JobContext, state: JobState, what: str) -> None:
         raise Reject(JobCode.WRONG_STATE, f"the job does not take {what} yet: it is {JobState(work.job.state).name}")
     if work.job.state > state:
         raise Reject(JobCode.TOO_LATE, f"the job no longer takes {what}: it is {JobState(work.job.state).name}")
-    if work.host.clock >= work.job.deadline:
+    if not is_open(work.host, work.job.deadline):
         raise Reject(JobCode.TOO_LATE, f"the time for {what} ended at {work.job.deadline} of the chain clock")
 
 

@@ -9,16 +9,17 @@ from msgspec import Meta
 
 from chain.codec import Wire, encode
 from chain.contracts.job import rules
-from chain.crypto import tagged
 from chain.host.terms import (
     Cid,
     Image,
     Limits,
     Small,
 )
+from chain.tags import Tag
 from chain.types import Hash, Uint
 from chain.verification import scale
 
+_JOB, _CLAIM, _BALLOTS = Tag("lc/job", "job ids"), Tag("lc/claim", "claim commitments"), Tag("lc/ballots", "vote commitments")
 Int = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 """As wide as the encoding allows: the handler says with a code of its own what is out of bounds."""
 Loss = Annotated[int, Meta(ge=-rules.MAX_LOSS, le=rules.MAX_LOSS)]
@@ -122,18 +123,18 @@ class OpenVote(Wire, frozen=True, tag=101):
 
 def claim_commitment(chain_id: bytes, job: bytes, claimant: bytes, model: bytes, salt: bytes) -> bytes:
     """Binds a claim to job, claimant, model and a salt of 32 bytes. `model` is the digest inside its CID (LC-JOB-16)."""
-    return tagged(b"lc/claim", chain_id, job, claimant, model, salt)
+    return _CLAIM.hash(chain_id, job, claimant, model, salt)
 
 
 def vote_commitment(
     chain_id: bytes, job: bytes, audit: int, round_: int, voter: bytes, ballots: list[Ballot], salt: bytes
 ) -> bytes:
     """H(job, j, r, voter, votes, salt32): nobody can copy a vote before it counts (LC-JOB-16)."""
-    return tagged(b"lc/ballots", chain_id, job, bytes((audit, round_)), voter, salt, encode(ballots))
+    return _BALLOTS.hash(chain_id, job, bytes((audit, round_)), voter, salt, encode(ballots))
 
 
 def job_id_of(tx: bytes, op_index: int) -> bytes:
-    return tagged(b"lc/job", tx, bytes((op_index,)))
+    return _JOB.hash(tx, bytes((op_index,)))
 
 
 # --- what a posting means in numbers --------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from chain.codec import Wire
 from chain.contracts.job import rules
 from chain.contracts.job.messages import Ballots, Loss, PostJob
 from chain.host import EscrowShape, Reader
+from chain.host.queues import Queue
 from chain.host.terms import Cid, Small
 from chain.types import AccountId, Hash, Uint
 
@@ -185,6 +186,8 @@ class ContractorRecord(Wire, frozen=True):
 
 
 K_TOTALS = b"jt/"
+NUMBERS = Queue(b"jn/", Numbered)
+"""Every job in the order of posting; `Totals` counts them."""
 STATE: dict[bytes, type] = {
     b"j/": Live,
     b"ja/": ContractorRecord,
@@ -209,10 +212,6 @@ def job_key(job: bytes) -> bytes:
 
 def posting_key(job: bytes) -> bytes:
     return b"jp/" + job
-
-
-def number_key(number: int) -> bytes:
-    return b"jn/" + number.to_bytes(8, "big")
 
 
 def claim_key(job: bytes, index: int) -> bytes:

@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
-from chain.crypto import sha256, tagged
+from chain.crypto import sha256
+from chain.tags import Tag
 from chain.types import quorum
 from chain.verification.scale import ceil_div, lower_median
 
 # --- constants of the contract (LC-JOB-1) --------------------------------------------------------------------------------------
 
+_PROBE = Tag("lc/probe", "probes")
 COMMITTEE = 13
 """C: seats in round one. At one third colluders, 13 pass a false claim in 0.9 % of cases: hence round two."""
 COMMITTEE_2 = 64
@@ -123,7 +125,7 @@ def draw(pool: Sequence[bytes], spare: Sequence[bytes], seats: int, order: Calla
 
 def probe_of(beacon: bytes, job: bytes, audit: int, round_: int) -> int:
     """The 31 bits that choose a round's probe examples: drawn from the beacon at the audit's start (LC-JOB-7)."""
-    drawn = tagged(b"lc/probe", beacon, job, bytes((audit, round_)))
+    drawn = _PROBE.hash(beacon, job, bytes((audit, round_)))
     return int.from_bytes(drawn[:4], "big") & ((1 << PROBE_BITS) - 1)
 
 

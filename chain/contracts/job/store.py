@@ -13,6 +13,7 @@ from chain.contracts.job.params import JobParams
 from chain.contracts.job.records import AuditRound, ClaimRecord, Job, Posting, Seat
 from chain.errors import BrokenInvariant
 from chain.host import Host, Reader, Won
+from chain.host.deadlines import Deadline
 from chain.verification.ranking import RankedClaim
 
 
@@ -61,15 +62,15 @@ class JobContext:
     def stop(self) -> None:
         """Take back the deadline, if one is set."""
         if self.job.deadline:
-            self.host.cancel(self.job.deadline, records.NUMBER, self.id, self.posting.poster)
-            self.change(deadline=0)
+            self.change(deadline=self._deadline.clear(self.job.deadline))
 
     def move_to(self, state: int, window: int, **fields: Any) -> None:
         """Enter a state that lasts at most `window` from now. Replaces the deadline that was set."""
-        self.stop()
-        deadline = self.host.clock + window
-        self.host.schedule(deadline, records.NUMBER, self.id, self.posting.poster)
-        self.change(state=int(state), deadline=deadline, **fields)
+        self.change(state=int(state), deadline=self._deadline.window(self.job.deadline, window), **fields)
+
+    @property
+    def _deadline(self) -> Deadline:
+        return Deadline(self.host, records.NUMBER, self.id, self.posting.poster)
 
 
 def load(host: Host, job_id: bytes) -> JobContext | None:

@@ -22,7 +22,6 @@ from chain.contracts.job.records import (
     Holdback,
     Job,
     JobState,
-    Numbered,
     Posting,
     Seat,
     Totals,
@@ -61,9 +60,7 @@ def newest(reader: Reader, before: int | None, limit: int) -> list[tuple[int, by
     totals = reader.get(records.K_TOTALS)
     top = totals.posted if isinstance(totals, Totals) else 0
     top = top if before is None else max(0, min(before, top))
-    first = max(0, top - max(0, min(limit, MAX_LIST)))
-    entries = ((number, reader.get(records.number_key(number))) for number in range(top - 1, first - 1, -1))
-    return [(number, entry.job) for number, entry in entries if isinstance(entry, Numbered)]
+    return [(number, entry.job) for number, entry in records.NUMBERS.newest(reader, top, max(0, min(limit, MAX_LIST)))]
 
 
 def summarise(reader: Reader, job_id: bytes) -> dict[str, Any] | None:

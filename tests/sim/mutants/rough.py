@@ -21,12 +21,13 @@ from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Re
 from chain.contracts.job.records import ENDED, Job, JobState
 from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.contracts.membership import JudgeCase, ReportDouble, case_key
-from chain.crypto import SigningKey, account_id, tagged
+from chain.crypto import SigningKey, account_id
 from chain.host import ACTIVE, Account, account_key
 from chain.ledger.genesis import Genesis, GenesisAccount
 from chain.ledger.transition import chain_record
 from chain.ledger.tx import sign_tx
 from chain.types import PREVOTE, TxBody, Vote, VoteEvidence, net_of, tx_id, vote_digest
+from tests.hashes import tagged
 from tests.network import genesis as network_genesis
 from tests.sim.checks import EPOCH
 from tests.sim.checks_job_rules import tol, vote_code

@@ -17,7 +17,6 @@ from typing import Annotated
 from msgspec import Meta
 
 from chain.codec import Wire
-from chain.crypto import tagged
 from chain.errors import Reject
 from chain.host import (
     STRIKES,
@@ -33,9 +32,12 @@ from chain.host import (
     Reader,
     Service,
 )
+from chain.host.deadlines import Deadline
 from chain.params import ContractParams, Positive, Span
+from chain.tags import Tag
 
 NUMBER = 7
+PLACE = Tag("toy/place", "places")
 FORECASTS: Service[Forecasts] = Service("forecasts")
 Place = Annotated[str, Meta(max_length=32)]
 
@@ -83,7 +85,7 @@ class Forecasts:
 
 
 def ref_of(place: str) -> bytes:
-    return tagged(b"toy/place", place.encode())
+    return PLACE.hash(place.encode())
 
 
 def key_of(ref: bytes) -> bytes:
@@ -95,9 +97,8 @@ def forecast(host: Host, sender: bytes, m: Forecast) -> None:
     if host.get(key_of(ref), Standing) is not None:
         raise Reject(WeatherCode.FORECAST_STANDS, f"there is a forecast for {m.place}")
     host.lock(sender, ref + b"W", max(m.stake, p.weather_deposit), "forecast.locked", ref)
-    until = host.clock + p.weather_open
+    until = Deadline(host, NUMBER, ref, sender).window(0, p.weather_open)
     host.put(key_of(ref), Standing(sender, m.place, m.rain, until))
-    host.schedule(until, NUMBER, ref, sender)
     host.emit("forecast", ref, sender, m.stake, m.place)
 
 
@@ -108,7 +109,7 @@ def measure(host: Host, sender: bytes, m: Measure) -> None:
         raise Reject(WeatherCode.NO_FORECAST, f"nobody said anything about {m.place}")
     if sender == found.by or sender not in host.service(VERIFIERS).since(host.clock):
         raise Reject(WeatherCode.NO_STATION, "only a verifier measures, and none its own forecast")
-    host.cancel(found.until, NUMBER, ref, found.by)
+    Deadline(host, NUMBER, ref, found.by).clear(found.until)
     host.emit("measured", ref, sender, m.place, int(m.rain))
     if m.rain == found.rain:
         give_back(host, ref)
