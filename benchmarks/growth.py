@@ -46,7 +46,7 @@ from p2p.tls import make_ca
 TRANSFERS = 500
 BLOCKS = 60
 COLD = 10
-"""Blocks of each state just after it was opened, when most pages are read for the first time."""
+"""Blocks of each state just after it was opened, when most buckets are read for the first time."""
 VERIFIERS = 1_000
 LIMIT_S = 120.0
 
@@ -118,7 +118,7 @@ class Chain:
         self.chain_id, self.head = genesis.chain_id, genesis.chain_id
         first = [(key, raw) for key, raw in first_state(genesis)[1] if raw is not None]
         with self.store.engine.begin() as connection:
-            self.store.pages.fill(connection, 0, [*first, *grown(accounts, jobs, signing, VERIFIERS, genesis.time)])
+            self.store.buckets.fill(connection, 0, [*first, *grown(accounts, jobs, signing, VERIFIERS, genesis.time)])
         self.store.close()
         self.reopen()
         self.sequences: dict[bytes, int] = {}
@@ -189,7 +189,7 @@ def blocks(small: Chain, large: Chain, count: int) -> tuple[BlockCost, BlockCost
 
 
 def use_everything(chain: Chain) -> None:
-    """As after some hours of use: every page was needed once."""
+    """As after some hours of use: every bucket was needed once."""
     for _ in chain.state.items():
         pass
 

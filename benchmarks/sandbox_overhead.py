@@ -33,7 +33,7 @@ class SandboxFigure:
     docker_ms: float
     """`docker run --rm --network none`, until it returns."""
     sandbox_ms: float
-    """From the call to its outcome: inputs, container, program, guarded outputs."""
+    """From the call to its result: inputs, container, program, guarded outputs."""
     overhead_ms: float
     """Median of the differences of neighbouring runs."""
     docker_quartiles_ms: list[float]
@@ -41,7 +41,7 @@ class SandboxFigure:
     ratio: float
     """Sandbox to docker: median of the ratios of neighbouring runs."""
     whole_ms: float
-    """Also waiting until everything of the run is removed and the next run's keeper is ready."""
+    """Also waiting until everything of the run is removed and the next run's sidecar is ready."""
     whole_ratio: float
     steps_ms: dict[str, float]
     """The engine's calls within a run, by what they are for."""
@@ -106,13 +106,13 @@ def _docker(image: str) -> float:
 
 
 def _sandbox(room: Sandbox, image: str, number: int) -> tuple[float, float]:
-    """The time until the outcome, and until nothing of the run is left and the next one is prepared."""
+    """The time until the result, and until nothing of the run is left and the next one is prepared."""
     spec = RunSpec(run_id=f"bench{number}", image_id=image, phase="train", seed=1, probe=5, budget_s=10)
     began = time.perf_counter()
-    outcome = room.run(spec)
+    result = room.run(spec)
     spent = time.perf_counter() - began
     room.settle()
     whole = time.perf_counter() - began
-    if outcome.status is not RunStatus.OK:
-        raise RuntimeError(f"the sandbox run failed: {outcome}")
+    if result.status is not RunStatus.OK:
+        raise RuntimeError(f"the sandbox run failed: {result}")
     return spent * 1000, whole * 1000

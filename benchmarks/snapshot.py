@@ -54,7 +54,7 @@ def _size(chain: Chain) -> tuple[int, int, int]:
     """Records, their bytes as they are sent, bytes of the pages."""
     records = sent = stored = 0
     with chain.store.frozen("measure the state") as c:
-        for _, page in chain.store.pages.whole(c):
+        for _, page in chain.store.buckets.whole(c):
             stored += len(page)
     for key, raw in chain.store.load_state():
         records += 1

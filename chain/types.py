@@ -1,4 +1,4 @@
-"""The records that rooms exchange: transactions, blocks, votes, certificates, receipts; numbers as text.
+"""The records that packages exchange: transactions, blocks, votes, certificates, receipts; numbers as text.
 
 Every hash and signature has its own domain tag. Sign-bytes bind the chain id, so nothing signed for one network means anything
 on another.

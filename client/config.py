@@ -2,7 +2,7 @@
 
 A setting comes from the environment (`LEARNINGCHAIN_WORK_ATTEMPTS`), else from `config.toml`, else from its default; `load` says
 which. The descriptions here are what `learningchain config` shows and what stands as comments in the file.
-Anybody in the client room may read a `Config`; only the command line writes the file.
+Anybody in the package `client` may read a `Config`; only the command line writes the file.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ class NodeService(Protocol):
         """What the state holds under a key, with its proof, and the block that it stands after. None before the first block."""
         ...
 
-    async def handovers(self, start: int, limit: int) -> dict[str, Any]:
+    async def validator_changes(self, start: int, limit: int) -> dict[str, Any]:
         """At most `limit` final headers from height `start` on that name another validator set, with that set."""
         ...
 

@@ -307,10 +307,10 @@ class Daemon:
 
     async def _open_network(self, folder: DataDir, stack: contextlib.AsyncExitStack) -> None:
         config = self.settings.config
-        book = AddressBook(self.data / "peers.book")
-        book.load()
+        address_book = AddressBook(self.data / "peers.book")
+        address_book.load()
         for peer in config.network.peers:
-            book.add_seed(peer)
+            address_book.add_seed(peer)
         self.network = Network(
             key=self.identity.key,
             own_id=self.identity.id,
@@ -319,7 +319,7 @@ class Daemon:
             membership=self._current_key,
             on_message=self._message,
             on_peer=self._peer,
-            address_book=book,
+            address_book=address_book,
             listen=parse_endpoint(config.network.listen),
             advertise=list(config.network.advertise) or [config.network.listen],
             config=TransportConfig(half_open=process.share_of_files(self._files, MAX_HALF_OPEN)),
@@ -352,13 +352,13 @@ class Daemon:
         from client.work_service import WorkService
         from sandbox import UnknownBackend
 
-        room = WorkService(self.data, self.settings.config, self.ledger, self.view.files, train=self._work_wanted)
-        stack.push_async_callback(room.stop)
+        service = WorkService(self.data, self.settings.config, self.ledger, self.view.files, train=self._work_wanted)
+        stack.push_async_callback(service.stop)
         try:
-            await room.start()
+            await service.start()
         except (WorkDatabaseError, UnknownBackend) as fault:
             raise StartError(str(fault)) from None
-        self.view.employ(room, train=self._work_wanted)
+        self.view.employ(service, train=self._work_wanted)
 
     # callbacks
 

@@ -180,7 +180,7 @@ class Driver:
         """More waits than a node should let in from its users: what peers sent and nobody looked at, or their own transactions.
 
         Without this, users who offer more than the graph can take would fill every node with what the others have not checked
-        yet, and proposals would wait behind it. What few peers send does not count: it would close the door
+        yet, and proposals would wait behind it. What few peers send does not count: it would shut out
         to every node's users.
         """
         return self._waiting.crowd > OVERLOADED_BYTES or self.node.pool.own >= OVERLOADED_OWN
@@ -245,9 +245,9 @@ class Driver:
 
     def _run(self, effect: e.Effect) -> None:
         match effect:
-            case e.Send(peer, payload, lane):
+            case e.Send(peer, payload, queue):
                 if self._network is not None:
-                    self._network.send(peer, NODE, payload, lane)
+                    self._network.send(peer, NODE, payload, queue)
             case e.Gossip():
                 self._broadcast(effect)
             case e.Log(record, sync):
@@ -354,10 +354,10 @@ class Driver:
             match effect:
                 case e.ReadSnapshot(peer, question):
                     self.feed(e.Answered(peer, await self._snapshots.answer(question)))
-                case e.StageSnapshot(offer, handovers):
-                    self.feed(e.SnapshotStaged(await self._snapshots.stage(offer, handovers)))
-                case e.TakeBuckets(ticket, pages):
-                    self.feed(e.BucketsTaken(ticket, await self._snapshots.take(pages)))
+                case e.StageSnapshot(offer, changes):
+                    self.feed(e.SnapshotStaged(await self._snapshots.stage(offer, changes)))
+                case e.TakeBuckets(ticket, buckets):
+                    self.feed(e.BucketsTaken(ticket, await self._snapshots.take(buckets)))
                 case e.Switch(height):
                     await self._snapshots.ready()
                     self.switched.set_result(height)

@@ -33,7 +33,7 @@ IDLE_S = 10.0
 PIECE = 1_000
 """Checks that one process takes at a time: about 50 ms. A thread that feeds it may wait three times 5 ms for its turn."""
 BUCKETS = 32
-"""Pages of the state that one process takes at a time."""
+"""Buckets of the state that one process takes at a time."""
 AHEAD = 2
 """Pieces that a process has: what it does, and the next."""
 

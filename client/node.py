@@ -189,7 +189,7 @@ class RunningNode:
         certificate = await asyncio.to_thread(self._store.certificate, height)
         return None if header is None or certificate is None else proofs.certified(proof, header, certificate)
 
-    async def handovers(self, start: int, limit: int) -> dict[str, Any]:
+    async def validator_changes(self, start: int, limit: int) -> dict[str, Any]:
         await self._settled()
         return proofs.validator_changes(await asyncio.to_thread(validator_changes.read, self._store, start, limit))
 

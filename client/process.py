@@ -33,7 +33,7 @@ def raise_file_limit() -> int:
 
 
 def share_of_files(files: int, wanted: int) -> int:
-    """How many connections one of the two doors (API, half-open peers) may hold so that the rest of the node has files left.
+    """How many connections one of the two listeners (API, half-open peers) may hold so that the rest of the node has files left.
 
     All that are wanted where the process may open enough files, else a quarter of those that it may open.
     """

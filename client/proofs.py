@@ -17,7 +17,7 @@ from chain.types import Header, decode_block, tx_id
 
 Json = dict[str, Any]
 MAX_VALIDATOR_CHANGES = 64
-"""Handovers in one answer."""
+"""Validator set changes in one answer."""
 
 
 def receipt_proof(raw_block: bytes, certificate: bytes, receipts: list[bytes], index: int) -> Json | None:

@@ -79,7 +79,7 @@ class Reports:
             if self._outbox is not None:
                 return self._outbox
 
-            def book() -> WorkDatabase:
+            def database() -> WorkDatabase:
                 try:
                     return WorkDatabase(self._path, self._ledger.chain_id, self._ledger.own_id)
                 except WorkDatabaseError as fault:
@@ -87,9 +87,9 @@ class Reports:
                     os.replace(self._path, self._path.with_suffix(".damaged"))
                     return WorkDatabase(self._path, self._ledger.chain_id, self._ledger.own_id)
 
-            opened = await asyncio.get_running_loop().run_in_executor(self._executor, book)
-            fates = ledger_statuses_of(find_slices())
-            outbox = Outbox(opened, self._ledger, fates, now=_now, executor=self._executor, settled=lambda *_: None)
+            opened = await asyncio.get_running_loop().run_in_executor(self._executor, database)
+            statuses = ledger_statuses_of(find_slices())
+            outbox = Outbox(opened, self._ledger, statuses, now=_now, executor=self._executor, settled=lambda *_: None)
             await outbox.start()
             self._outbox = outbox
             return outbox

@@ -48,7 +48,7 @@ class SnapshotService:
         self._staging = Staging(store)
         self._writing = asyncio.Lock()
         self._made: list[Made] = []
-        """Pages that are good, and not written yet."""
+        """Buckets that are good, and not written yet."""
         self._helpers = Helpers()
         self._file: SnapshotFile | None = None
         self._making: asyncio.Task[None] | None = None
@@ -140,7 +140,7 @@ class SnapshotService:
         """Raises `StorageError`. The numbers of the target's buckets that are here."""
         async with self._writing:
             held = await asyncio.to_thread(self._staging.begin, offer, followed)
-        log.info("taking a snapshot", height=offer.header.height, pages=len(offer.subroots) // 35, here=len(held))
+        log.info("taking a snapshot", height=offer.header.height, buckets=len(offer.subroots) // 35, here=len(held))
         return held
 
     async def take(self, sent: list[Sent]) -> list[int]:

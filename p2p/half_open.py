@@ -1,6 +1,6 @@
-"""Who may knock: connections that have not said hello yet, bounded for each host, for each network and over all (LC-P2P-8). Pure.
+"""Connections that have not said hello yet, bounded for each host, for each network and over all (LC-P2P-8). Pure.
 
-An outsider who fills these places must not close the door on others, so nobody is refused one: a connection that had more time to
+An outsider who fills these places must not shut others out, so nobody is refused one: a connection that had more time to
 say hello gives up its own (LC-P2P-34). Part of the places is for hosts where members were reached (LC-P2P-35).
 """
 

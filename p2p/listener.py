@@ -104,7 +104,7 @@ class Listener:
         self._socket: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._half_open: HalfOpen[asyncio.BaseProtocol] = HalfOpen(half_open)
-        self._knocks: dict[asyncio.BaseProtocol, _PendingHandshake] = {}
+        self._pending: dict[asyncio.BaseProtocol, _PendingHandshake] = {}
         self._known_hosts: frozenset[str] = frozenset()
         self._known_until = 0.0
         self._accepted: set[socket.socket] = set()
@@ -141,7 +141,7 @@ class Listener:
             self._spawn(self._handshake(sock, str(where[0]), where[1]))
 
     def _is_known(self, host: str) -> bool:
-        """LC-P2P-35. The hosts are gathered anew at most every KNOWN_S, however many knock."""
+        """LC-P2P-35. The hosts are gathered anew at most every KNOWN_S, however many connect."""
         now = time.monotonic()
         if now >= self._known_until:
             self._known_hosts = frozenset(host_of_address(address) for address in self._known())
@@ -154,37 +154,37 @@ class Listener:
         protocol = self._server()
         # Twice the time: for the handshake, and for the upgrade and the hello.
         expiry = loop.call_later(2 * self._timeout, self._cut, protocol)
-        knock = self._knocks[protocol] = _PendingHandshake(endpoint(host, port), sock, expiry)
+        pending = self._pending[protocol] = _PendingHandshake(endpoint(host, port), sock, expiry)
         for evicted in self._half_open.enter(protocol, host, known=self._is_known(host)):
-            self._refused(self._knocks[evicted].where, "made room for others: it had not said hello")
+            self._refused(self._pending[evicted].where, "made room for others: it had not said hello")
             self._cut(evicted)
         try:
             await loop.connect_accepted_socket(lambda: protocol, sock, ssl=self._context, ssl_handshake_timeout=self._timeout)
         except (OSError, TimeoutError) as e:
             if self.admit(protocol):
-                self._refused(knock.where, f"TLS: {tls_problem(e)}")
+                self._refused(pending.where, f"TLS: {tls_problem(e)}")
         except BaseException:
             self.admit(protocol)
             raise
 
     def _cut(self, protocol: asyncio.BaseProtocol) -> None:
         """The end of a connection that has not said hello; without effect on one that has."""
-        knock = self._knocks.get(protocol)
-        if knock is None:
+        pending = self._pending.get(protocol)
+        if pending is None:
             return
         self.admit(protocol)
         if isinstance(protocol, BaseProtocol) and protocol.transport is not None:
             protocol.transport.abort()
         else:  # in the handshake, which ends with its socket
             with contextlib.suppress(OSError):  # the other side was faster
-                knock.socket.shutdown(socket.SHUT_RDWR)
+                pending.socket.shutdown(socket.SHUT_RDWR)
 
     def admit(self, protocol: asyncio.BaseProtocol) -> bool:
         """The connection said hello, or is over: it no longer counts as half open. True when it did until now."""
-        knock = self._knocks.pop(protocol, None)
-        if knock is None:
+        pending = self._pending.pop(protocol, None)
+        if pending is None:
             return False
-        knock.expiry.cancel()
+        pending.expiry.cancel()
         self._half_open.leave(protocol)
         return True
 
@@ -197,7 +197,7 @@ class Listener:
             if sock is not None:
                 sock.close()
         self._accepted.clear()
-        for protocol in list(self._knocks):
+        for protocol in list(self._pending):
             self._cut(protocol)
         with contextlib.suppress(TimeoutError):
             await self._server.shutdown(0.5)

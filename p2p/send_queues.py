@@ -66,7 +66,7 @@ class SendQueues:
     def push(self, queue: int, item: bytes) -> bool:
         """False when the message was dropped. Raises ValueError for a queue that does not exist."""
         if not 0 <= queue < QUEUES:
-            raise ValueError(f"no lane {queue}")
+            raise ValueError(f"no queue {queue}")
         limit, waiting = self._limits[queue], self._queues[queue]
         while len(waiting) >= limit.most or (waiting and self._bytes[queue] + len(item) > limit.size):
             if queue != QUEUE_TRANSACTIONS or not self._drop_oldest(queue):

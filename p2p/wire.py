@@ -193,7 +193,7 @@ class Reassembler:
             raise Malformed("an empty part")
         queue = frame[1] & ~_LAST
         if queue >= QUEUES:
-            raise Malformed(f"a part of lane {queue}")
+            raise Malformed(f"a part of queue {queue}")
         parts = self._parts[queue]
         if not parts and frame[2] >= len(CHANNEL_LIMITS):
             raise Malformed(f"a part for channel {frame[2]}")

@@ -1,6 +1,6 @@
 """Runs strangers' job images in containers that can do nothing but compute.
 
-`Sandbox` is the door, a `Backend` on a Docker Engine; everything else here is data that goes in or comes out of it. This package
+`Sandbox` is a `Backend` on a Docker Engine, for others to call; all else here is data that goes in or comes out of it. This package
 imports nothing of the node but the base types. See docs/sandbox.md for the contract with job images.
 """
 

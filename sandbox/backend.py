@@ -34,7 +34,7 @@ class WarmRun(Protocol):
 
 
 class Backend(Protocol):
-    """Runs images for one node. Errors are those of `sandbox.errors`; a run that fails is an outcome, never an error."""
+    """Runs images for one node. Errors are those of `sandbox.errors`; a run that fails is a result, never an error."""
 
     def check_engine(self) -> EngineInfo:
         """What engine this is. Raises SandboxUnavailable naming what is missing."""
@@ -63,7 +63,7 @@ class Backend(Protocol):
         ...
 
     def start(self, spec: RunSpec, *, on_progress: OnProgress | None = None) -> WarmRun | RunResult:
-        """Starts a run of a phase with late inputs and returns when it is ready, or with its outcome where it ended before that.
+        """Starts a run of a phase with late inputs and returns when it is ready, or with its result where it ended before that.
         Raises ValueError for a phase without late inputs."""
         ...
 

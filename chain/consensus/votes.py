@@ -20,7 +20,7 @@ KEEP_ROUNDS = 16
 
 
 class VoteStatus(IntEnum):
-    """How a vote relates to what the book holds."""
+    """How a vote relates to those that are held."""
 
     NEW = 0
     DUPLICATE = 1

@@ -76,7 +76,7 @@ class Power(Enum):
     """What a contract may do only where it declares it."""
 
     MINT = "mint"
-    STANDING = "freeze, thaw and ban accounts"
+    STANDING = "freeze, unfreeze and ban accounts"
     VALIDATORS = "change the validator set"
     RELEASE = "release what is parked"
 

@@ -52,7 +52,7 @@ class Due(Wire, frozen=True):
 
 MAX_REASON = 32
 FAILED, NO_HANDLER = "failed", "no handler"
-"""LC-BLK-20: why a reference is parked. OneOf of faults stand in the log alone: another program has others."""
+"""LC-BLK-20: why a reference is parked. Names of faults stand in the log alone: another program has others."""
 MAX_FAULT_TEXT = 4_000
 """Characters kept of a fault: where it happened stands at the end."""
 MAX_HELD = 64

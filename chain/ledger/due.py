@@ -24,18 +24,18 @@ Waiting = tuple[bytes, int]
 
 
 @dataclass(frozen=True)
-class Room:
+class DeadlineBudget:
     """What deadlines may take: so many, and so much work by LC-BLK-31. The one that reaches the work still runs."""
 
     count: int
     work: int
 
-    def share(self) -> Room:
-        return Room(max(1, self.count // SHARES), max(1, self.work // SHARES))
+    def share(self) -> DeadlineBudget:
+        return DeadlineBudget(max(1, self.count // SHARES), max(1, self.work // SHARES))
 
-    def less(self, work: int) -> Room:
+    def less(self, work: int) -> DeadlineBudget:
         """After one more deadline of this work."""
-        return Room(self.count - 1, self.work - work)
+        return DeadlineBudget(self.count - 1, self.work - work)
 
     @property
     def left(self) -> bool:
@@ -79,13 +79,13 @@ class DeadlineQueue:
         """Chain clock of the next deadline, or None."""
         return int.from_bytes(self._sorted[0][:8], "big") if self._sorted else None
 
-    def choose(self, keys: list[bytes], clock: int, room: Room, work: Callable[[bytes], int]) -> list[bytes]:
+    def choose(self, keys: list[bytes], clock: int, budget: DeadlineBudget, work: Callable[[bytes], int]) -> list[bytes]:
         """LC-BLK-14: the keys of the deadlines that run in a block with this clock, in their order. `work` of a key: LC-BLK-31."""
-        now, share = clock.to_bytes(8, "big"), room.share()
+        now, share = clock.to_bytes(8, "big"), budget.share()
         chosen: list[bytes] = []
         waiting: Iterable[Waiting] = self._due(keys, now)
-        while room.left:
-            taken, waiting, room = _round(keys, waiting, now, share, room, work)
+        while budget.left:
+            taken, waiting, budget = _round(keys, waiting, now, share, budget, work)
             if not taken:
                 break
             chosen += taken
@@ -100,20 +100,25 @@ class DeadlineQueue:
 
 
 def _round(
-    keys: list[bytes], waiting: Iterable[Waiting], now: bytes, share: Room, room: Room, work: Callable[[bytes], int]
-) -> tuple[list[bytes], list[Waiting], Room]:
-    """Of each account its `share` of deadlines, the first of them all that find `room`; what the accounts go on with after theirs,
-    and the room that is left.
+    keys: list[bytes],
+    waiting: Iterable[Waiting],
+    now: bytes,
+    share: DeadlineBudget,
+    budget: DeadlineBudget,
+    work: Callable[[bytes], int],
+) -> tuple[list[bytes], list[Waiting], DeadlineBudget]:
+    """Of each account its `share` of deadlines, the first of them all that fit into `budget`; what the accounts go on with after
+    theirs, and the budget that is left.
 
     `waiting` has the next deadline of each account, in order.
     """
     begin = iter(waiting)
     following = next(begin, None)
     queue: list[Waiting] = []
-    shares: dict[bytes, Room] = {}
+    shares: dict[bytes, DeadlineBudget] = {}
     taken: list[bytes] = []
     left: list[Waiting] = []
-    while room.left and (queue or following is not None):
+    while budget.left and (queue or following is not None):
         if following is not None and (not queue or following < queue[0]):
             place, index = following
             following = next(begin, None)
@@ -121,7 +126,7 @@ def _round(
             place, index = heappop(queue)
         taken.append(place)
         account, took = place[8:28], work(keys[index])
-        room = room.less(took)
+        budget = budget.less(took)
         shares[account] = shares.get(account, share).less(took)
         index += 1
         if index < len(keys) and keys[index][_ACCOUNT] == account and keys[index][_TIME] <= now:
@@ -130,4 +135,4 @@ def _round(
                 heappush(queue, one)
             else:
                 left.append(one)
-    return taken, sorted(left), room
+    return taken, sorted(left), budget

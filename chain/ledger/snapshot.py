@@ -1,11 +1,11 @@
-"""A snapshot: the whole state after a certified block, in parts that each prove themselves. Pure.
+"""A snapshot: the whole state after a certified block, in pieces that each prove themselves. Pure.
 
     genesis' validators --change--> ... --change--> who signed block N --> state root --> subroot of a bucket --> its records
 
 The header of block N names the root of the state. The *subroots* are the hashes of the state's buckets (`chain.buckets`): they
 have that root or they are refused. A bucket is its records, and these have the hash of the bucket's subroot or they are refused.
-So whoever tells a part can lie about nothing, and parts come from anybody, in any order, of any height at which the bucket was the
-same.
+So whoever sends a piece can lie about nothing, and pieces come from anybody, in any order, of any height at which the bucket was
+the same.
 
 A large bucket is cut where its tree forks, as often as it takes: its *subbuckets* have subroots of their own, and travel as
 buckets do.
@@ -111,7 +111,7 @@ def follow_validator_change(chain_id: bytes, validator_change: ValidatorSetChang
     if validator_change.header.next_validators_hash == validator_change.header.validators_hash:
         raise Malformed("a header that hands over to nobody else")
     if validator_change.header.next_validators_hash != validators_hash(validator_change.validators):
-        raise Malformed("a handover to another set than the header names")
+        raise Malformed("a validator set change to another set than the header names")
     return validator_change.validators
 
 
@@ -205,14 +205,14 @@ def decode_subroots(raw: bytes) -> dict[int, bytes]:
     for at in range(0, len(raw), ENTRY):
         number = int.from_bytes(raw[at : at + 8], "big")
         if number >> MAX_DEPTH + 1 or BUCKETS <= number < 2 * BUCKETS:
-            raise Malformed("no page has such a number")
+            raise Malformed("no bucket has such a number")
         start, end = _span(number)
         if start < free or raw[at + 8] not in (LEAF, FORK):
             raise Malformed("the subroots are not ascending, overlap, or are no subroots")
         found[number] = raw[at + 8 : at + ENTRY]
         free, deeper = end, deeper + (number >= BUCKETS)
     if deeper > MAX_SUBBUCKETS:
-        raise Malformed(f"{deeper} subpages, at most {MAX_SUBBUCKETS} are taken")
+        raise Malformed(f"{deeper} subbuckets, at most {MAX_SUBBUCKETS} are taken")
     return found
 
 
@@ -245,7 +245,7 @@ def make_bucket(number: int, subroot: bytes, raw: bytes) -> tuple[bytes, list[by
         raise Malformed("a bucket of the state holds keys and values")
     start, end = _span(number)
     if any(a[0] >= b[0] for a, b in pairwise(items)) or not start <= _begins(items[0][0]) <= _begins(items[-1][0]) < end:
-        raise Malformed("records of another page, or not in order")
+        raise Malformed("records of another bucket, or not in order")
     bucket = build(items, _depth(number))
     if subroot_of(bucket) != subroot:
         raise Malformed("a bucket of the state with other records than its subroot says")

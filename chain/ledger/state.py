@@ -37,13 +37,13 @@ from chain.buckets import (
     update_one,
     update_top,
 )
-from chain.buckets import Change as PageChange
+from chain.buckets import Change as BucketChange
 from chain.codec import decode, encode
 from chain.contracts import BY_NUMBER, STATE_PREFIXES
 from chain.crypto import short_sha256
 from chain.errors import BrokenInvariant, Malformed, StateDamaged, SupplyBroken
 from chain.host import K_CHAIN, Account, Escrow, Supply, split_due
-from chain.ledger.due import DeadlineQueue, Room
+from chain.ledger.due import DeadlineBudget, DeadlineQueue
 from chain.ledger.listings import CHOSEN, LISTINGS, MAX_RECORD, SCANNED, is_shown, listing_of, listings, prefix_of, type_of
 from chain.merkle import StateProof
 
@@ -145,7 +145,7 @@ class State:
         self._records, self._buckets = _Kept(), _Kept()
         self._bucket_bytes = 0
         self._sorted: dict[bytes, list[bytes]] = {name: [] for name in LISTINGS}
-        self._heads = DeadlineQueue([])
+        self._deadlines = DeadlineQueue([])
         self._nodes = no_nodes()
         self._own = bytearray(b"\x01") * BUCKETS
         """Which buckets were made here, from nothing: what is read from the source has to prove itself whenever it is looked at."""
@@ -172,7 +172,7 @@ class State:
                     state._sorted[listing].append(key)
         for keys in state._sorted.values():
             keys.sort()
-        state._heads = DeadlineQueue(state._sorted[b"d/"])
+        state._deadlines = DeadlineQueue(state._sorted[b"d/"])
         buckets = {number: build(sorted(found)) for number, found in by_bucket.items()}
         state._buckets.young = buckets
         state._set_nodes(update_top(state._nodes, {number: subroot_of(bucket) for number, bucket in buckets.items()}))
@@ -184,7 +184,7 @@ class State:
         sorted."""
         state = cls(source)
         state._sorted |= keys
-        state._heads = DeadlineQueue(state._sorted[b"d/"])
+        state._deadlines = DeadlineQueue(state._sorted[b"d/"])
         state._set_nodes(update_top(state._nodes, subroots))
         return state
 
@@ -249,7 +249,7 @@ class State:
             bucket = self._source.bucket(number)
             self._own[number] = 0
             if subroot_of(bucket) != subroot:
-                raise StateDamaged(f"page {number} of the state does not have the hash that the tree says")
+                raise StateDamaged(f"bucket {number} of the state does not have the hash that the tree says")
         self._room_for_buckets(len(bucket))
         self._buckets.young[number] = bucket
         return bucket
@@ -278,11 +278,11 @@ class State:
 
     def earliest_due(self) -> int | None:
         """Chain clock of the next deadline, or None."""
-        return self._heads.earliest()
+        return self._deadlines.earliest()
 
-    def due(self, clock: int, room: Room) -> list[bytes]:
+    def due(self, clock: int, budget: DeadlineBudget) -> list[bytes]:
         """LC-BLK-14: the keys of the deadlines that run in the next block, in their order."""
-        return self._heads.choose(self._sorted[b"d/"], clock, room, self._due_work)
+        return self._deadlines.choose(self._sorted[b"d/"], clock, budget, self._due_work)
 
     def _due_work(self, key: bytes) -> int:
         """LC-BLK-31"""
@@ -305,7 +305,7 @@ class State:
         for listing, keys in moved.items():
             _reindex(self._sorted[listing], keys)
         if b"d/" in moved:
-            self._heads.changed(self._sorted[b"d/"], moved[b"d/"])
+            self._deadlines.changed(self._sorted[b"d/"], moved[b"d/"])
         if self._source is not None:
             self._room_for_buckets(sum(map(len, tree.buckets.values())))
         self._buckets.young.update(tree.buckets)
@@ -315,7 +315,7 @@ class State:
         for feed in self._feeds:
             feed.note(changes)
 
-    def changed(self, by_bucket: Mapping[int, list[PageChange]]) -> tuple[Tree, set[bytes]]:
+    def changed(self, by_bucket: Mapping[int, list[BucketChange]]) -> tuple[Tree, set[bytes]]:
         """What the tree becomes with these changes, and the keys of those that change nothing."""
         buckets: dict[int, Bucket] = {}
         same: set[bytes] = set()
@@ -488,7 +488,7 @@ class Overlay:
     def finish(self) -> tuple[list[Change], list[tuple[bytes, bytes | None]], Tree]:
         """(changes, their encoded form, the new tree), all sorted by key; what did not change is left out."""
         encoded: list[tuple[bytes, bytes | None]] = []
-        by_bucket: dict[int, list[PageChange]] = {}
+        by_bucket: dict[int, list[BucketChange]] = {}
         for key in sorted(self._block):
             record = self._block[key]
             raw = None if record is None else encode(record)

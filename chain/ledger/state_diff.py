@@ -11,7 +11,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.buckets import Change as PageChange
+from chain.buckets import Change as BucketChange
 from chain.buckets import Tree, number_of
 from chain.codec import Wire, read
 from chain.crypto import short_sha256
@@ -91,7 +91,7 @@ def _apply(state: State, changes: StateDiff) -> tuple[list[Change], list[tuple[b
     if changes.gone:
         encoded = sorted([*encoded, *((key, None) for key in changes.gone)])
     made: list[Change] = []
-    by_bucket: dict[int, list[PageChange]] = {}
+    by_bucket: dict[int, list[BucketChange]] = {}
     for key, raw in encoded:
         kind = type_of(key)
         made.append((key, None if raw is None else read(kind, raw)))

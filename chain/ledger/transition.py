@@ -31,7 +31,7 @@ from chain.host import (
     audit_events,
     split_due,
 )
-from chain.ledger.due import Room
+from chain.ledger.due import DeadlineBudget
 from chain.ledger.state import Change, Overlay, State
 from chain.ledger.tx import ParsedTx, charge_bandwidth, check_tx
 from chain.merkle import list_root
@@ -164,7 +164,7 @@ class _BlockExecution:
 
     def run_deadlines(self) -> None:
         """LC-BLK-14"""
-        for key in self.state.due(self.clock, Room(self.params.max_due, self.params.max_due_work)):
+        for key in self.state.due(self.clock, DeadlineBudget(self.params.max_due, self.params.max_due_work)):
             self.system.run_due(*split_due(key))
 
     def run_tx(self, tx: ParsedTx, *, building: bool = False) -> Receipt:

@@ -53,7 +53,7 @@ class DecodedBlock:
     executed_block: m.ExecutedBlock | None = None
     """What it did, as the peer tells it: then it is not executed."""
     receipt_root: bytes = b""
-    """Of the outcome's receipts."""
+    """Of the receipts that came with it."""
     account_index: AccountIndex = field(default_factory=list)
     """The accounts that these tell of."""
 
@@ -74,7 +74,7 @@ class Batch:
 
 
 def open_block(item: m.SyncBlock | m.ExecutedBlock, pool: Mempool | None) -> DecodedBlock:
-    """One that comes with its outcome has to be hashed still. Raises `Malformed`."""
+    """One that comes as an executed block has to be hashed still. Raises `Malformed`."""
     block = decode_block(item.block)
     if isinstance(item, m.ExecutedBlock):
         return DecodedBlock(block, item.block, item.certificate, [], [], item)

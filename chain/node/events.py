@@ -30,7 +30,7 @@ from chain.node.history import AccountIndex
 from chain.node.messages import SnapshotQuestion
 from chain.types import Evidence, Header, Proposal, Receipt, Validator, Vote
 
-# lanes of the transport, by urgency
+# the transport's send queues, by urgency
 VOTES, PROPOSALS, REQUESTS, TRANSACTIONS = 0, 1, 2, 3
 
 
@@ -208,7 +208,7 @@ class Commit(Item, frozen=True):
     state: list[tuple[bytes, bytes | None]]
     durable: bool
     executed: bool = True
-    """Otherwise its outcome was taken over, and `learningchain audit` has to look at it."""
+    """Otherwise it was taken over as an executed block, and `learningchain audit` has to look at it."""
 
 
 class TruncateLog(Item, frozen=True):

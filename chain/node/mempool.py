@@ -2,12 +2,12 @@
 
     add --> GAP --(predecessor came)--> ready: COMMON, URGENT or LOCAL --(a block holds it, used, expired)--> gone
              ^                            |
-             +---(predecessor left)-------+      no room: the last one of who holds most leaves, and may come again
+             +---(predecessor left)-------+      no space: the last one of who holds most leaves, and may come again
 
 Within one lane of one account the sequences from `next` (the state's) up to `end` are here without a gap: they are ready, their
-turn can come. What lies behind a gap waits in a small room of its own. A transaction's signature is checked once, on entry.
+turn can come. What lies behind a gap waits in a small space of its own. A transaction's signature is checked once, on entry.
 
-LC-NODE-15 says what is taken, LC-NODE-61 and 62 how the room is shared (`chain.node.space`), LC-NODE-16 what goes into a block
+LC-NODE-15 says what is taken, LC-NODE-61 and 62 how the space is shared (`chain.node.space`), LC-NODE-16 what goes into a block
 (`chain.node.selection`), LC-NODE-19 what leaves, LC-NODE-63 what may come again.
 """
 
@@ -34,7 +34,7 @@ MAX_PER_LANE = 8_192
 MAX_GONE = 16_384
 """Ids kept of transactions that left, in a block or without one: a peer's late copy is dropped unread."""
 MAX_LEFT = 16_384
-"""Ids kept in each of two lists of transactions that found no room: they are not asked for again for a while."""
+"""Ids kept in each of two lists of transactions that found no space: they are not asked for again for a while."""
 LEFT_HEIGHTS = 16
 """After so many heights the older of the two lists is forgotten."""
 REST_MS = 10_000
@@ -44,7 +44,7 @@ MAX_EXPIRED = 1_024
 
 
 class Held:
-    """A transaction in the pool. `kind` is its room, `order` its place among all that became ready."""
+    """A transaction in the pool. `kind` is its kind of space, `order` its place among all that became ready."""
 
     __slots__ = ("kind", "local", "order", "size", "tx")
 
@@ -54,7 +54,7 @@ class Held:
 
     @property
     def ready_kind(self) -> int:
-        """Its room once it is ready."""
+        """Its kind of space once it is ready."""
         return LOCAL if self.local else URGENT if self.tx.urgent else COMMON
 
 
@@ -114,7 +114,7 @@ class Mempool:
         return bool(self._turns[True] or self._turns[False])
 
     def fill(self) -> dict[str, dict[str, int]]:
-        """For people: bytes in each kind of room with those before it, their limit, and how many accounts hold some."""
+        """For people: bytes in each kind of space with those before it, their limit, and how many accounts hold some."""
         return {
             name: {"bytes": self.space.used(kind), "limit": limit, "accounts": len(self.space.kinds[kind])}
             for kind, (name, limit) in enumerate(zip(space.NAMES, space.LIMITS, strict=True))
@@ -129,7 +129,7 @@ class Mempool:
         return held.tx if held is not None else None
 
     def left(self, short: bytes) -> bool:
-        """LC-NODE-63: whether it found no room here lately."""
+        """LC-NODE-63: whether it found no space here lately."""
         return short in self._left[0] or short in self._left[1]
 
     def next_sequence(self, state: State, sender: bytes, lane: int) -> int:
@@ -147,7 +147,7 @@ class Mempool:
         return found
 
     def evicted(self) -> list[tuple[bytes, InvalidTx]]:
-        """What found no room any more since the last call, with the reason."""
+        """What found no space any more since the last call, with the reason."""
         found, self._evicted = self._evicted, []
         return found
 
@@ -202,9 +202,9 @@ class Mempool:
 
     def _make_room(self, held: Held, expected: int, *, looking: bool) -> bool:
         """LC-NODE-61, 62. Whether it fits. Raises `InvalidTx`; `looking` evicts nothing yet and tells only what would surely
-        find no room.
+        find no space.
 
-        What leaves may be its predecessor: then it waits for that one, in the room for such.
+        What leaves may be its predecessor: then it waits for that one, in the space for such.
         """
         account = held.tx.body.sender
         while True:
@@ -325,7 +325,7 @@ class Mempool:
         self._evicted.append((tx, InvalidTx(TxCode.MEMPOOL_FULL, why)))
 
     def _cut(self, held: Held) -> None:
-        """Take one out of its lane: those behind it wait for a predecessor, as far as there is room for such."""
+        """Take one out of its lane: those behind it wait for a predecessor, as far as there is space for such."""
         body = held.tx.body
         lanes = self._lanes[body.sender]
         lane = lanes[body.lane]

@@ -367,8 +367,8 @@ class Node:
 
     # --- messages -------------------------------------------------------------------------------------------------------------
 
-    def _send(self, peer: bytes, message: m.Message, lane: int) -> None:
-        self._out.append(e.Send(peer, encode(message), lane))
+    def _send(self, peer: bytes, message: m.Message, queue: int) -> None:
+        self._out.append(e.Send(peer, encode(message), queue))
 
     def _reject(self, peer: bytes, reason: str) -> None:
         self._out.append(e.Penalize(peer, reason))
@@ -455,7 +455,7 @@ class Node:
         if height > self.height:
             self._told(peer, height - 1 if peer == signer else height - 2)
 
-    def _opinion(self, peer: bytes, message: Vote | Proposal, payload: bytes, lane: int) -> bool:
+    def _opinion(self, peer: bytes, message: Vote | Proposal, payload: bytes, queue: int) -> bool:
         """ACCEPT relays; REJECT costs the peer. Whether to go on with it."""
         opinion = self.consensus.classify(message)
         if opinion.verdict is Verdict.REJECT:
@@ -464,7 +464,7 @@ class Node:
             self._double_sign_check.saw(message)
             origin = message.validator if isinstance(message, Vote) else message.proposer
             known = self._links.reached_by(origin) | {peer, origin}
-            self._out += self._links.to_validators(payload, lane, known)
+            self._out += self._links.to_validators(payload, queue, known)
         return opinion.verdict is not Verdict.REJECT
 
     def _on_proposal(self, peer: bytes, message: m.CompactProposal, payload: bytes) -> None:

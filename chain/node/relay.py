@@ -39,7 +39,7 @@ class Relay:
         """Short ids of those that waited longest at the last reminder."""
 
     def took(self, tx: bytes, raw: bytes, source: bytes | None) -> None:
-        """A transaction entered the mempool: from who serves the validators itself, or else (`source` None) to be pushed on."""
+        """A transaction entered the mempool: from who sends it to the validators itself, or else (`source` None) to be pushed."""
         if source is None:
             self._own.append(raw)
         else:
@@ -107,11 +107,11 @@ class Relay:
         self._own = []
         return out
 
-    def announce(self, pool: Mempool, unserved: Callable[[bytes], list[bytes]]) -> list[Send]:
-        """Short ids of what validators pushed and still waits for a block, for the peers that they do not serve."""
+    def announce(self, pool: Mempool, not_reached: Callable[[bytes], list[bytes]]) -> list[Send]:
+        """Short ids of what validators pushed and still waits for a block, for the peers that did not get them from there."""
         out = []
         for source, txs in self._others.items():
-            peers = unserved(source)
+            peers = not_reached(source)
             ids = [tx[:SHORT] for tx in txs if tx in pool] if peers else []
             for i in range(0, len(ids), MAX_BATCH):
                 message = encode(TxIds(ids[i : i + MAX_BATCH]))

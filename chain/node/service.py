@@ -35,7 +35,7 @@ class Rate(NamedTuple):
 
 
 class AnswerLimit(NamedTuple):
-    """What one peer gets of one kind of answer, while less than `max_queued` bytes wait for it on that lane."""
+    """What one peer gets of one kind of answer, while less than `max_queued` bytes wait for it in that queue."""
 
     rate: Rate
     queue: int
@@ -75,10 +75,10 @@ class _Tokens:
 
 
 class PeerService:
-    """`queued(peer, lane)`: bytes that wait to be sent to it. The transport knows; whoever drives the node sets it."""
+    """`queued(peer, queue)`: bytes that wait to be sent to it. The transport knows; whoever drives the node sets it."""
 
     def __init__(self) -> None:
-        self.queued: Callable[[bytes, int], int] = lambda peer, lane: 0
+        self.queued: Callable[[bytes, int], int] = lambda peer, queue: 0
         self._waiting: dict[bytes, deque[Question]] = {}
         """The peer that was served longest ago is first."""
         self._reading: set[bytes] = set()

@@ -38,8 +38,8 @@ REST = 600_000
 """For how long a peer without a snapshot is not asked for one."""
 LITTLE = m.MAX_BUCKETS_BYTES // 2
 """Bytes; an answer that lacks buckets and has no more than that was cut off on purpose."""
-MAX_HANDED = 10_000
-"""Handovers that lead to a target."""
+MAX_FOLLOWED = 10_000
+"""Validator set changes that lead to a target."""
 
 
 @dataclass
@@ -158,7 +158,7 @@ class SnapshotSync:
                 case m.Snapshot():
                     return self._offered(peer, message, chain_record(state).height, now)
                 case m.ValidatorChanges(validator_changes):
-                    return self._handed(peer, validator_changes, now)
+                    return self._changes_came(peer, validator_changes, now)
                 case m.Buckets():
                     return self._came(peer, message, now)
         except Malformed as fault:
@@ -210,7 +210,7 @@ class SnapshotSync:
             subroots = self._subroots if offer is self._target else decode_subroots(offer.subroots)
             source.differs = frozenset(number for number, subroot in self._subroots.items() if subroots.get(number) != subroot)
 
-    def _handed(self, peer: bytes, validator_changes: list[ValidatorSetChange], now: int) -> list[e.Effect]:
+    def _changes_came(self, peer: bytes, validator_changes: list[ValidatorSetChange], now: int) -> list[e.Effect]:
         """LC-BLK-18: each is signed by the set that the one before it names."""
         source = self._sources.get(peer)
         if source is None or source.offer is None or (validator_changes and validator_changes[-1].header.height < self._from):
@@ -221,7 +221,7 @@ class SnapshotSync:
                 self._validators = follow_validator_change(self._chain_id, validator_change, self._validators)
                 self._from = validator_change.header.height + 1
                 self._validator_changes.append(validator_change)
-        if self._target is None and (self._from == before or len(self._validator_changes) > MAX_HANDED):
+        if self._target is None and (self._from == before or len(self._validator_changes) > MAX_FOLLOWED):
             self._leave(peer, now)  # it cannot show who signed its block
             return []
         return self._prove(peer, now)
@@ -271,7 +271,7 @@ class SnapshotSync:
 
     def _came(self, peer: bytes, told: m.Buckets, now: int) -> list[e.Effect]:
         if len(told.buckets) != len(told.numbers):
-            raise Malformed("pages without their numbers")
+            raise Malformed("buckets without their numbers")
         source, got = self._sources.get(peer), told.numbers
         asked = [] if source is None or source.height != told.height else source.asked
         question = next((q for q in asked if q[0][: len(got)] == got), None)

@@ -1,6 +1,6 @@
-"""The room of the mempool, and who holds how much of it. Pure; every operation takes O(log n).
+"""The space of the mempool, and who holds how much of it. Pure; every operation takes O(log n).
 
-A transaction stands in one of four kinds of room. Their limits are nested: what one kind leaves empty, those behind it may use, so
+A transaction stands in one of four kinds of space. Their limits are nested: what one kind leaves empty, those behind it may use, so
 that no flood of one kind takes the reserve of the next.
 
     GAP      waits for an earlier sequence of its lane       8 MB, 1 MB of one account
@@ -31,12 +31,12 @@ SPARE = 64
 
 
 def charge(raw: bytes) -> int:
-    """The room that a transaction takes, in bytes."""
+    """The space that a transaction takes, in bytes."""
     return max(len(raw), MIN_CHARGE)
 
 
 class Holders:
-    """One kind of room: the transactions of each account in it, and who holds most."""
+    """One kind of space: the transactions of each account in it, and who holds most."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -90,7 +90,7 @@ class Holders:
 
 
 class Space:
-    """The four kinds of room together."""
+    """The four kinds of space together."""
 
     def __init__(self) -> None:
         self.kinds: Sequence[Holders] = [Holders() for _ in LIMITS]
@@ -109,7 +109,7 @@ class Space:
         return None
 
     def victim(self, bound: int, kind: int, account: bytes, size: int) -> bytes | None:
-        """What leaves so that `size` bytes of an account find room below a limit; None where they have to stay out.
+        """What leaves so that `size` bytes of an account find space below a limit; None where they have to stay out.
 
         What is not ready goes first, but for a burst of each account; then the last one of who holds most, as long as that is
         more than the account would hold.

@@ -39,7 +39,7 @@ class Sync:
     def __init__(self) -> None:
         self._heights: dict[bytes, int] = {}
         self._asked: Asked | None = None
-        self._shunned: dict[bytes, tuple[int, int]] = {}
+        self._backed_off: dict[bytes, tuple[int, int]] = {}
         """Until when others are asked instead of a peer, and for how long that was."""
         self._waited: dict[bytes, int] = {}
         """Milliseconds for which each peer was waited for; who goes and comes again keeps them."""
@@ -100,7 +100,7 @@ class Sync:
         return next((p for p, h in self._heights.items() if h > self._height), None)
 
     def _trusted(self, peer: bytes, now: int) -> bool:
-        until, _ = self._shunned.get(peer, (0, 0))
+        until, _ = self._backed_off.get(peer, (0, 0))
         return until <= now
 
     def next_request(self, now: int, arrived: int = 0) -> tuple[bytes, int, int] | None:
@@ -161,14 +161,14 @@ class Sync:
 
     def useful(self, peer: bytes) -> None:
         """Its answer brought what was asked for."""
-        self._shunned.pop(peer, None)
+        self._backed_off.pop(peer, None)
 
     def failed(self, peer: bytes, now: int) -> None:
         """No useful answer: ask others first for a while, and believe its height again when it says it again."""
         self._close(now)
-        _, before = self._shunned.get(peer, (0, 0))
+        _, before = self._backed_off.get(peer, (0, 0))
         span = min(MAX_BACKOFF_MS, max(BACKOFF_MS, 2 * before))
-        self._shunned[peer] = (now + span, span)
+        self._backed_off[peer] = (now + span, span)
         self._heights.pop(peer, None)
-        while len(self._shunned) > MAX_PEERS:
-            del self._shunned[next(iter(self._shunned))]
+        while len(self._backed_off) > MAX_PEERS:
+            del self._backed_off[next(iter(self._backed_off))]

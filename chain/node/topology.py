@@ -90,9 +90,12 @@ class PeerTopology:
         """Whether `peer` sends what it pushes to the other validators itself. Then this validator does not."""
         return self.is_validator and (peer in self.validators or self.validators <= self._of.get(peer, NOBODY))
 
-    def to_validators(self, payload: bytes, lane: int, known: frozenset[bytes] = NOBODY) -> list[Effect]:
+    def to_validators(self, payload: bytes, queue: int, known: frozenset[bytes] = NOBODY) -> list[Effect]:
         """A message of the consensus, for all but those who know it (LC-NODE-14)."""
-        return [Gossip(payload, lane, Scope.CONSENSUS, known), *(Send(way, payload, lane) for way in sorted(self._bridges - known))]
+        return [
+            Gossip(payload, queue, Scope.CONSENSUS, known),
+            *(Send(way, payload, queue) for way in sorted(self._bridges - known)),
+        ]
 
     def news(self, height: int, told: frozenset[bytes]) -> Gossip:
         """A height was decided: for those who only follow, but for who knows (LC-NODE-22)."""

@@ -27,7 +27,7 @@ from chain.storage.buckets import StateBuckets
 from chain.storage.check import check_store
 from chain.storage.errors import DiskFull, StorageDamaged, StorageError, StorageFailed, StorageMismatch, disk_errors, masked
 from chain.storage.index import Recent, Segment, TxLocator, account_index_decoder, bucket_of, find_in, segment_decoder
-from chain.storage.schema import TODO_DAMAGED, Bulk, add_checksum, at, check_checksum, db_errors, in_part
+from chain.storage.schema import TODO_DAMAGED, Bulk, add_checksum, at, check_checksum, db_errors, in_segment
 from chain.storage.versions import other_version
 from chain.storage.writer import Writer
 from chain.types import Block, Header, Receipt, decode_block, tx_id
@@ -62,7 +62,7 @@ class CommitBatch:
     account_index: AccountIndex
     state: list[tuple[bytes, bytes | None]]
     executed: bool = True
-    """Otherwise its outcome was taken over from a peer: see `chain.storage.state_diffs`."""
+    """Otherwise it was taken over as an executed block from a peer: see `chain.storage.state_diffs`."""
 
 
 @dataclass(frozen=True)
@@ -145,14 +145,14 @@ class BlockStore:
         self._insert_block = Bulk(dialect, sa.insert(schema.blocks), tuple(schema.blocks.c.keys()))
         self._insert_txs = Bulk(dialect, sa.insert(schema.tx_pages), ("part", "bucket", "places"))
         self._insert_history = Bulk(dialect, sa.insert(schema.history), ("part", "account", "picks"))
-        self.pages = StateBuckets(engine, where)
+        self.buckets = StateBuckets(engine, where)
         self._lock = threading.Lock()
-        """Over head, parts and recent, for moments only."""
+        """Over head, segments and recent, for moments only."""
         self._write_lock = threading.Lock()
         self._head: Head | None = None
         self.base = 0
         """The history begins after this height: 0, or that of the snapshot from which this node began."""
-        self._parts: list[int] = []
+        self._segments: list[int] = []
         self._recent = Recent()
         self._failed: StorageError | None = None
         self._writer: Writer | None = None
@@ -205,18 +205,18 @@ class BlockStore:
             raise StorageMismatch(f"The database {self.where} is another network's", why, "Give each network its own data folder")
 
     def _load(self) -> None:
-        """Head, parts and the newest entries of the index."""
+        """Head, segments and the newest entries of the index."""
         b = schema.blocks.c
         with self.read("read the newest blocks") as c:
-            self._parts = sorted(int(part) for (part,) in c.execute(sa.select(schema.parts.c.part)))
-            flushed = self._parts[-1] if self._parts else -1
+            self._segments = sorted(int(part) for (part,) in c.execute(sa.select(schema.parts.c.part)))
+            flushed = self._segments[-1] if self._segments else -1
             newest = sa.select(b.height, b.block, b.picks).where(b.height > flushed).order_by(b.height)
             for height, block, picks in c.execute(newest):
                 raw = self._check_checksum(height, "block", block)
                 self._recent.add(height, _tx_ids(raw), account_index_decoder.decode(self._check_checksum(height, "picks", picks)))
             row = c.execute(sa.select(b.height, b.block_id, b.header).order_by(b.height.desc()).limit(1)).first()
             low = c.execute(sa.select(b.height, b.block).order_by(b.height).limit(1)).first()
-            self.pages.load(c)
+            self.buckets.load(c)
         if low is not None and low.height > 0 and not self._check_checksum(low.height, "block", low.block):
             self.base = low.height
         if row is not None:
@@ -227,7 +227,7 @@ class BlockStore:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-        self.pages.close()
+        self.buckets.close()
         self.engine.dispose()
 
     # committing
@@ -261,7 +261,7 @@ class BlockStore:
             for c in heights:
                 _check_follows(c, last)
                 last = c.height
-                # A part of the index is made of what is committed already, and of the height that ends it.
+                # A segment of the index is made of what is committed already, and of the height that ends it.
                 ends = self._recent.is_full_with(_entries(c), sum(map(_entries, group)), len(group))
                 if ends:
                     self._store(group)
@@ -272,8 +272,8 @@ class BlockStore:
                     group = []
             self._store(group)
 
-    def _store(self, group: list[CommitBatch], part: Segment | None = None) -> None:
-        """One transaction. `part` ends with the only height of its group."""
+    def _store(self, group: list[CommitBatch], segment: Segment | None = None) -> None:
+        """One transaction. `segment` ends with the only height of its group."""
         if not group:
             return
         headers = [_header_of(c) for c in group]
@@ -284,43 +284,45 @@ class BlockStore:
                     self._write_state(connection, c)
                     if header is not None and header.validators_hash != header.next_validators_hash:
                         validator_changes.write(connection, header, c.certificate, dict(c.state)[K_VALIDATORS] or b"")
-                if part is not None:
-                    self._write_part(connection, part)
+                if segment is not None:
+                    self._write_segment(connection, segment)
         except DiskFull:
-            self.pages.undo()
+            self.buckets.undo()
             raise
         except StorageError as e:
             self._failed = e
             raise
-        self.pages.done()
-        self._show(group, headers[-1], part)
+        self.buckets.done()
+        self._show(group, headers[-1], segment)
 
     def _write_state(self, connection: sa.Connection, c: CommitBatch) -> None:
         # The last word on a key counts, in the order of keys.
         changes = sorted(dict(c.state).items())
         if not c.block:
-            self.pages.fill(connection, c.height, [(key, raw) for key, raw in changes if raw is not None])
-            self.pages.load(connection)
+            self.buckets.fill(connection, c.height, [(key, raw) for key, raw in changes if raw is not None])
+            self.buckets.load(connection)
             return
         state_diffs.write(connection, c.height, changes, c.executed)
-        self.pages.write(connection, c.height, changes)
+        self.buckets.write(connection, c.height, changes)
 
-    def _write_part(self, connection: sa.Connection, part: Segment) -> None:
-        connection.execute(sa.insert(schema.parts), {"part": part.segment})
-        self._insert_txs.run(connection, [(n, bucket, add_checksum(in_part(n, bucket), blob)) for n, bucket, blob in part.txs])
-        framed = [(n, account, add_checksum(at(n, "history") + account, blob)) for n, account, blob in part.history]
+    def _write_segment(self, connection: sa.Connection, segment: Segment) -> None:
+        connection.execute(sa.insert(schema.parts), {"part": segment.segment})
+        self._insert_txs.run(
+            connection, [(n, bucket, add_checksum(in_segment(n, bucket), blob)) for n, bucket, blob in segment.txs]
+        )
+        framed = [(n, account, add_checksum(at(n, "history") + account, blob)) for n, account, blob in segment.history]
         self._insert_history.run(connection, framed)
 
-    def _show(self, group: list[CommitBatch], header: Header | None, part: Segment | None) -> None:
+    def _show(self, group: list[CommitBatch], header: Header | None, segment: Segment | None) -> None:
         """Let readers see heights that are committed; `header` is that of the last."""
         last = group[-1]
         with self._lock:
-            if part is None:
+            if segment is None:
                 for c in group:
                     self._recent.add(c.height, c.tx_ids, c.account_index)
             else:
                 self._recent = Recent()
-                self._parts = [*self._parts, part.segment]
+                self._segments = [*self._segments, segment.segment]
             self._head = Head(last.height, last.block_id, header)
 
     # reading
@@ -358,20 +360,20 @@ class BlockStore:
         with self._lock:
             return self._head
 
-    def parts(self) -> list[int]:
-        """The last heights of the index's parts, ascending."""
+    def segments(self) -> list[int]:
+        """The last heights of the index's segments, ascending."""
         with self._lock:
-            return list(self._parts)
+            return list(self._segments)
 
     def load_state(self) -> Iterator[tuple[bytes, bytes]]:
         """Every (key, value) of the state after the head, in no order that may be relied on. Every hash is made again."""
         with self.read("read the state") as c:
-            yield from self.pages.items(c)
+            yield from self.buckets.items(c)
 
     def open_state(self) -> State:
         """The state after the head, with nothing of it read but what finds the rest. Raises `StorageDamaged`."""
         with self.read("open the state") as c:
-            return State.open(self.pages, self.pages.subroots(), self.pages.keys(c))
+            return State.open(self.buckets, self.buckets.subroots(), self.buckets.keys(c))
 
     def block(self, height: int) -> StoredBlock | None:
         return next(iter(self._blocks(schema.blocks.c.height == height, 1)), None)
@@ -419,8 +421,8 @@ class BlockStore:
     def tx(self, tx: bytes) -> TxLocation | None:
         """Where a transaction stands, its bytes and its receipt."""
         with self._lock:
-            place, parts = self._recent.tx(tx), self._parts
-        for candidate in (place,) if place else self._probe_txs(tx, parts):
+            place, segments = self._recent.tx(tx), self._segments
+        for candidate in (place,) if place else self._probe_txs(tx, segments):
             block = self._decoded(candidate.height)
             if candidate.position < len(block.txs) and tx_id(block.txs[candidate.position]) == tx:
                 receipts = self.receipts(candidate.height)
@@ -434,17 +436,19 @@ class BlockStore:
             raise StorageDamaged(f"Height {height} is missing in {self.where}", "the index names it", TODO_DAMAGED)
         return decode_block(raw)
 
-    def _probe_txs(self, tx: bytes, parts: list[int]) -> Iterator[TxLocator]:
+    def _probe_txs(self, tx: bytes, segments: list[int]) -> Iterator[TxLocator]:
         t = schema.tx_pages.c
-        for chunk in _newest_first(parts):
+        for chunk in _newest_first(segments):
             with self.read("look up a transaction") as c:
                 found = c.execute(sa.select(t.part, t.places).where(t.part.in_(chunk), t.bucket == bucket_of(tx))).all()
-            for part, framed in sorted(found, reverse=True):
-                yield from find_in(part, self.places(part, bucket_of(tx), framed), tx)
+            for segment, framed in sorted(found, reverse=True):
+                yield from find_in(segment, self.places(segment, bucket_of(tx), framed), tx)
 
-    def places(self, part: int, bucket: int, framed: bytes) -> bytes:
+    def places(self, segment: int, bucket: int, framed: bytes) -> bytes:
         """A checked row of `tx_pages`. For this package."""
-        return check_checksum(f"transactions of the index's part {part} in {self.where}", in_part(part, bucket), bytes(framed))
+        return check_checksum(
+            f"transactions of the index's segment {segment} in {self.where}", in_segment(segment, bucket), bytes(framed)
+        )
 
     def history(self, account: bytes, *, before: int | None, limit: int) -> list[HistoryRow]:
         """The events of an account, or of a subject such as a job, newest first: at most `limit` (and `MAX_ROWS`), those below the
@@ -472,25 +476,25 @@ class BlockStore:
     def _picked(self, account: bytes, before: int | None) -> Iterator[tuple[int, list[int]]]:
         """(height, numbers of the receipts that mention it) of an account from the newest height down."""
         with self._lock:
-            recent, parts = self._recent.history(account), self._parts
+            recent, segments = self._recent.history(account), self._segments
         yield from reversed(recent)
         if before is not None:
-            # The part that holds the cursor's height is the first that ends at or above it.
-            first = next((i for i, part in enumerate(parts) if part >= before >> _SEQ_BITS), len(parts) - 1)
-            parts = parts[: first + 1]
+            # The segment that holds the cursor's height is the first that ends at or above it.
+            first = next((i for i, segment in enumerate(segments) if segment >= before >> _SEQ_BITS), len(segments) - 1)
+            segments = segments[: first + 1]
         t = schema.history.c
-        for chunk in _newest_first(parts):
+        for chunk in _newest_first(segments):
             with self.read("look up an account's history") as c:
                 found = c.execute(sa.select(t.part, t.picks).where(t.part.in_(chunk), t.account == account)).all()
-            for part, framed in sorted(found, reverse=True):
+            for segment, framed in sorted(found, reverse=True):
                 where = f"the history of {account.hex()} in {self.where}"
-                yield from reversed(segment_decoder.decode(check_checksum(where, at(part, "history") + account, bytes(framed))))
+                yield from reversed(segment_decoder.decode(check_checksum(where, at(segment, "history") + account, bytes(framed))))
 
     def check(self, full: bool) -> None:
         """Raises `StorageDamaged`. Quick: the database's own check, contiguous heights, the head's block. Full: every byte."""
         check_store(self, full)
 
 
-def _newest_first(parts: list[int]) -> Iterator[list[int]]:
-    for end in range(len(parts), 0, -_PROBES):
-        yield parts[max(0, end - _PROBES) : end]
+def _newest_first(segments: list[int]) -> Iterator[list[int]]:
+    for end in range(len(segments), 0, -_PROBES):
+        yield segments[max(0, end - _PROBES) : end]

@@ -25,19 +25,19 @@ import msgspec
 import sqlalchemy as sa
 
 from chain.buckets import BUCKETS, Bucket, build, number_of, records, subroot_of, update, whole
-from chain.buckets import Change as PageChange
+from chain.buckets import Change as BucketChange
 from chain.codec import encode
 from chain.crypto import sha256
 from chain.errors import Malformed, StateDamaged
 from chain.ledger.listings import LISTINGS, SCANNED, record_key, stored
 from chain.storage import schema
 from chain.storage.errors import StorageDamaged
-from chain.storage.schema import TODO_DAMAGED, Bulk, add_checksum, at, check_checksum, db_errors, page_place
+from chain.storage.schema import TODO_DAMAGED, Bulk, add_checksum, at, bucket_place, check_checksum, db_errors
 
 GROUPS = 256
 EACH = BUCKETS // GROUPS
 SPAN = 400_000
-"""Changes in which every part has its turn."""
+"""Changes in which every group has its turn."""
 MIN_CHANGES = 100
 """What a height counts for at least: the journal of an idle graph has a few thousand rows."""
 
@@ -50,7 +50,7 @@ _group: msgspec.msgpack.Decoder[tuple[int, list[bytes]]] = msgspec.msgpack.Decod
 
 
 class StateBuckets:
-    """`write`, then `done` or `undo`, belong to the thread that commits; `page` and `put` to the one that holds the state."""
+    """`write`, then `done` or `undo`, belong to the thread that commits; `bucket` and `put` to the one that holds the state."""
 
     def __init__(self, engine: sa.Engine, where: str) -> None:
         self._engine, self._where = engine, where
@@ -74,17 +74,17 @@ class StateBuckets:
         """Changes of the journal, for buckets that were not needed since the start."""
         self._subroots: dict[int, bytes] = {}
         self._written = [-1] * GROUPS
-        """The height of each part's last turn."""
+        """The height of each group's last turn."""
         self._credit = 1.0
-        """How many parts have a turn. One at the start: a node that often starts again gets round as well."""
+        """How many groups have a turn. One at the start: a node that often starts again gets round as well."""
         self._turns: list[tuple[int, int, list[tuple[int, Bucket]]]] = []
-        """What the open transaction wrote: (part, height of its turn before, its buckets)."""
+        """What the open transaction wrote: (group, height of its turn before, its buckets)."""
         self._reader: Any = None
 
     # --- opening and reading --------------------------------------------------------------------------------------------------
 
     def load(self, connection: sa.Connection) -> None:
-        """Heads and journal."""
+        """Subroots and journal."""
         self._load_groups(connection)
         j, k = schema.journal.c, schema.changes.c
         query = sa.select(j.height, j.hits, k.changes).outerjoin(schema.changes, j.height == k.height).order_by(j.height)
@@ -98,7 +98,7 @@ class StateBuckets:
         p = schema.page_parts.c
         for group, framed in connection.execute(sa.select(p.part, p.heads)):
             height, subroots = _group.decode(
-                check_checksum(f"part {group} of the state in {self._where}", at(group, "part"), bytes(framed))
+                check_checksum(f"group {group} of the buckets of the state in {self._where}", at(group, "part"), bytes(framed))
             )
             self._written[group] = height
             self._subroots.update((group * EACH + i, subroot) for i, subroot in enumerate(subroots) if subroot)
@@ -145,7 +145,9 @@ class StateBuckets:
 
     def _join(self, number: int, framed: bytes | None, late: list[Changes]) -> Bucket:
         bucket = (
-            b"" if framed is None else check_checksum(f"page {number} of the state in {self._where}", page_place(number), framed)
+            b""
+            if framed is None
+            else check_checksum(f"bucket {number} of the state in {self._where}", bucket_place(number), framed)
         )
         if not late:
             return bucket
@@ -153,7 +155,7 @@ class StateBuckets:
         try:
             return update(bucket, sorted((sha256(key), key, raw) for key, raw in merged.items()))
         except (Malformed, IndexError) as e:
-            raise StorageDamaged(f"Page {number} of the state in {self._where} is damaged", str(e), TODO_DAMAGED) from e
+            raise StorageDamaged(f"Bucket {number} of the state in {self._where} is damaged", str(e), TODO_DAMAGED) from e
 
     def _fetch(self, number: int) -> bytes | None:
         """A bucket's row. The general way of reading takes ten times as long as SQLite does."""
@@ -235,12 +237,12 @@ class StateBuckets:
         self._delete_key.run(connection, [(key,) for key, present in there.items() if not present])
 
     def write_group(self, connection: sa.Connection, height: int) -> None:
-        """The part whose last turn is longest ago."""
+        """The group whose last turn is longest ago."""
         group = self._written.index(min(self._written))
         numbers = range(group * EACH, group * EACH + EACH)
         changed = [n for n in numbers if n in self._held or n in self._late]
         buckets = [(n, self._current(connection, n)) for n in changed]
-        self._put_bucket.run(connection, [(n, add_checksum(page_place(n), whole(bucket))) for n, bucket in buckets if bucket])
+        self._put_bucket.run(connection, [(n, add_checksum(bucket_place(n), whole(bucket))) for n, bucket in buckets if bucket])
         self._delete_bucket.run(connection, [(n,) for n, bucket in buckets if not bucket])
         subroots = encode((height, [self._subroots.get(n, b"") for n in numbers]))
         self._put_group.run(connection, [(group, add_checksum(at(group, "part"), subroots))])
@@ -297,7 +299,7 @@ class StateBuckets:
         bucket = whole(self._join(number, framed, self._late.get(number, [])))
         if subroot_of(bucket) != self._subroots[number]:
             why = "it does not have the hash that is stored with it"
-            raise StorageDamaged(f"Page {number} of the state in {self._where} is damaged", why, TODO_DAMAGED)
+            raise StorageDamaged(f"Bucket {number} of the state in {self._where} is damaged", why, TODO_DAMAGED)
         return number, bucket
 
     def replace(self, connection: sa.Connection, height: int, subroots: dict[int, bytes]) -> None:
@@ -315,10 +317,10 @@ class StateBuckets:
             found = list(records(bucket))
             again = build(sorted((sha256(key), key, raw) for key, raw in found))
         except (Malformed, IndexError) as e:
-            raise StorageDamaged(f"Page {number} of the state in {self._where} is damaged", str(e), TODO_DAMAGED) from e
+            raise StorageDamaged(f"Bucket {number} of the state in {self._where} is damaged", str(e), TODO_DAMAGED) from e
         if again != bucket or subroot_of(bucket) != self._subroots.get(number, b""):
             why = "its records do not have the hashes that are stored with them"
-            raise StorageDamaged(f"Page {number} of the state in {self._where} is damaged", why, TODO_DAMAGED)
+            raise StorageDamaged(f"Bucket {number} of the state in {self._where} is damaged", why, TODO_DAMAGED)
         return found
 
     def fill(self, connection: sa.Connection, height: int, items: Iterable[tuple[bytes, bytes]]) -> None:
@@ -328,16 +330,16 @@ class StateBuckets:
             numbers = range(group * EACH, group * EACH + EACH)
             found = {number: build(by_bucket.pop(number)) for number in numbers if number in by_bucket}  # type: ignore[arg-type]
             self._put_bucket.run(
-                connection, [(number, add_checksum(page_place(number), bucket)) for number, bucket in found.items()]
+                connection, [(number, add_checksum(bucket_place(number), bucket)) for number, bucket in found.items()]
             )
             self._write_keys(connection, [record for bucket in found.values() for record in records(bucket)])
             subroots = encode((height, [subroot_of(found.get(number, b"")) for number in numbers]))
             self._put_group.run(connection, [(group, add_checksum(at(group, "part"), subroots))])
 
 
-def _split(changes: Iterable[tuple[bytes, bytes | None]]) -> dict[int, list[PageChange]]:
+def _split(changes: Iterable[tuple[bytes, bytes | None]]) -> dict[int, list[BucketChange]]:
     """By bucket, each one's sorted by path."""
-    found: dict[int, list[PageChange]] = {}
+    found: dict[int, list[BucketChange]] = {}
     for key, raw in changes:
         path = sha256(key)
         found.setdefault(number_of(path), []).append((path, key, raw))

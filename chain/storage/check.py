@@ -111,26 +111,28 @@ def _check_block(store: BlockStore, height: int, parent: bytes | None = None) ->
 
 
 def _check_index(store: BlockStore) -> None:
-    """Every part must hold exactly what its blocks give."""
+    """Every segment must hold exactly what its blocks give."""
     begin = _first_height(store) - 1
-    for part in store.parts():
+    for segment in store.segments():
         with store.read("check the index") as c:
             t, h = schema.tx_pages.c, schema.history.c
-            rows = c.execute(sa.select(t.bucket, t.places).where(t.part == part)).all()
-            picked = c.execute(sa.select(h.account, h.picks).where(h.part == part)).all()
+            rows = c.execute(sa.select(t.bucket, t.places).where(t.part == segment)).all()
+            picked = c.execute(sa.select(h.account, h.picks).where(h.part == segment)).all()
         found = {
-            (bytes(a), at_, tuple(ns)) for a, raw in picked for at_, ns in segment_decoder.decode(_picks_of(store, part, a, raw))
+            (bytes(a), at_, tuple(ns))
+            for a, raw in picked
+            for at_, ns in segment_decoder.decode(_account_row(store, segment, a, raw))
         }
-        places = {entry for bucket, framed in rows for entry in places_in(part, store.places(part, bucket, framed))}
-        txs, events = _expected(store, begin + 1, part)
+        places = {entry for bucket, framed in rows for entry in places_in(segment, store.places(segment, bucket, framed))}
+        txs, events = _expected(store, begin + 1, segment)
         if places != txs or found != events:
-            raise _damaged(store.where, f"the index of heights {begin + 1} to {part} does not agree with the blocks")
-        begin = part
+            raise _damaged(store.where, f"the index of heights {begin + 1} to {segment} does not agree with the blocks")
+        begin = segment
 
 
-def _picks_of(store: BlockStore, part: int, account: bytes, framed: bytes) -> bytes:
+def _account_row(store: BlockStore, segment: int, account: bytes, framed: bytes) -> bytes:
     where = f"the history of {bytes(account).hex()} in {store.where}"
-    return check_checksum(where, at(part, "history") + bytes(account), bytes(framed))
+    return check_checksum(where, at(segment, "history") + bytes(account), bytes(framed))
 
 
 def _expected(

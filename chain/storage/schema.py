@@ -1,6 +1,6 @@
 """Tables of the block store, and everything that differs between SQLite and PostgreSQL. Used by `chain.storage` alone.
 
-Every stored blob is sealed: a CRC-32 over its place (height, key) and its bytes stands before it, so that rot is noticed when it is
+A CRC-32 over its place (height, key) and its bytes stands before every stored blob, so that rot is noticed when it is
 read, whichever table it hit. SQLite's own checks see the shape of the pages only.
 """
 
@@ -107,7 +107,7 @@ scanned = sa.Table("scanned", metadata, sa.Column("key", sa.LargeBinary(256), pr
 """pages, page_parts, journal and scanned are the state: see `chain.storage.buckets`."""
 
 
-# --- sealed blobs -------------------------------------------------------------------------------------------------------------
+# --- checksums ----------------------------------------------------------------------------------------------------------------
 
 
 def add_checksum(place: bytes, blob: bytes) -> bytes:
@@ -127,12 +127,12 @@ def at(height: int, column: str) -> bytes:
     return column.encode() + height.to_bytes(8, "big")
 
 
-def in_part(part: int, bucket: int) -> bytes:
+def in_segment(segment: int, bucket: int) -> bytes:
     """The place of a row of `tx_pages`."""
-    return at(part, "txs") + bytes((bucket,))
+    return at(segment, "txs") + bytes((bucket,))
 
 
-def page_place(number: int) -> bytes:
+def bucket_place(number: int) -> bytes:
     """The place of a bucket of the state, also of one, or of a subbucket, that is staged."""
     return b"page" + number.to_bytes(4 if number < BUCKETS else 8, "big")
 

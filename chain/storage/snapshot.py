@@ -2,7 +2,7 @@
 
 It is made by another process, from one read transaction of the database, when a peer asks and there is no recent one: a graph
 that nobody joins pays nothing for it. The buckets, or the subbuckets of large ones, lie in the file one after the other as they are
-sent, each sealed; then the index.
+sent, each with its checksum; then the index.
 
     buckets | index (encoded) | length of the index (8 bytes) | CRC-32 of the index (4 bytes)
 """
@@ -52,8 +52,8 @@ def make(url: str, chain_id: bytes, path: str) -> int:
             header, certificate = found
             subroots: dict[int, bytes] = {}
             ends: list[int] = []
-            for number, bucket in store.pages.whole(c):
-                for one, subroot, raw in _subpages(number, bucket, path):
+            for number, bucket in store.buckets.whole(c):
+                for one, subroot, raw in _subbuckets(number, bucket, path):
                     file.write(add_checksum(_place(one), raw))
                     subroots[one] = subroot
                     ends.append(file.tell())
@@ -77,13 +77,13 @@ def _subroot(store: BlockStore, c: sa.Connection) -> tuple[Header, Certificate] 
     return header, decode(Certificate, check_checksum(where, at(row.height, "certificate"), bytes(row.certificate)), 65_536)
 
 
-def _subpages(number: int, bucket: bytes, path: str) -> list[tuple[int, bytes, bytes]]:
+def _subbuckets(number: int, bucket: bytes, path: str) -> list[tuple[int, bytes, bytes]]:
     try:
         found = list(subbuckets(number, bucket))
     except Malformed as e:
-        raise StorageDamaged(f"Page {number} of the state is damaged", str(e), TODO_DAMAGED) from e
+        raise StorageDamaged(f"Bucket {number} of the state is damaged", str(e), TODO_DAMAGED) from e
     if any(len(raw) > MAX_BUCKET for _, _, raw in found):
-        raise StorageDamaged(f"No snapshot {path} can be made", f"page {number} cannot be cut", "Blocks are served instead")
+        raise StorageDamaged(f"No snapshot {path} can be made", f"bucket {number} cannot be cut", "Blocks are served instead")
     return found
 
 
@@ -128,7 +128,7 @@ class SnapshotFile:
                 size += end - start
                 if start == end or (found and size > MAX_SYNC_ANSWER):
                     break
-                found.append(check_checksum(f"page {number} in {self._path}", _place(number), self._read(start, end - start)))
+                found.append(check_checksum(f"bucket {number} in {self._path}", _place(number), self._read(start, end - start)))
                 if size >= MAX_BUCKETS_BYTES:
                     break
         return found

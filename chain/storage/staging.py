@@ -75,7 +75,7 @@ class Staging:
 
     def put(self, made: list[Made]) -> None:
         with self._store.write("stage a snapshot") as c:
-            self._put_bucket.run(c, [(number, add_checksum(schema.page_place(number), bucket)) for number, bucket, _ in made])
+            self._put_bucket.run(c, [(number, add_checksum(schema.bucket_place(number), bucket)) for number, bucket, _ in made])
             self._put_key.run(c, sorted((key,) for _, _, keys in made for key in keys))
 
     def ready(self) -> None:
@@ -132,7 +132,7 @@ def switch(store: BlockStore, *, keep: bool = True) -> int | None:
         for validator_change in target.validator_changes:
             validator_changes.put(c, validator_change)
         _put_together(c, store, subroots)
-        store.pages.replace(c, height, whole_subroots(subroots))
+        store.buckets.replace(c, height, whole_subroots(subroots))
         c.execute(sa.delete(schema.staged))
     return height
 
@@ -148,10 +148,12 @@ def _put_together(c: sa.Connection, store: BlockStore, subroots: dict[int, bytes
         found: dict[int, bytes] = {}
         for number in numbers:
             framed = bytes(c.execute(sa.select(p.page).where(p.number == number)).scalar_one())
-            found[number] = check_checksum(f"subpage {number} of the snapshot in {store.where}", schema.page_place(number), framed)
+            found[number] = check_checksum(
+                f"subbucket {number} of the snapshot in {store.where}", schema.bucket_place(number), framed
+            )
             c.execute(sa.delete(schema.staged_pages).where(p.number == number))
         ((_, whole),) = whole_buckets(found).items()
-        c.execute(sa.insert(schema.staged_pages), {"number": bucket, "page": add_checksum(schema.page_place(bucket), whole)})
+        c.execute(sa.insert(schema.staged_pages), {"number": bucket, "page": add_checksum(schema.bucket_place(bucket), whole)})
 
 
 def _base(offer: Offer) -> dict[str, object]:

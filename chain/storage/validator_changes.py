@@ -42,12 +42,12 @@ def read(store: BlockStore, start: int, count: int) -> list[ValidatorSetChange]:
     """The first of those from height `start` on, ascending."""
     h = schema.validator_changes.c
     query = sa.select(h.height, h.handover).where(h.height >= start).order_by(h.height).limit(count)
-    with store.read("read the handovers between validator sets") as c:
+    with store.read("read the changes between validator sets") as c:
         rows = c.execute(query).all()
     return [
         decode(
             ValidatorSetChange,
-            check_checksum(f"handover {height} in {store.where}", at(height, "handover"), bytes(raw)),
+            check_checksum(f"validator set change {height} in {store.where}", at(height, "handover"), bytes(raw)),
             MAX_PEER_MESSAGE,
         )
         for height, raw in rows
@@ -62,5 +62,5 @@ def complete(store: BlockStore, history: History | None) -> None:
         stored = store.block(height) if height > 0 and height not in known else None
         header = store.header(height) if stored else None
         if stored and stored.block and header:
-            with store.write("store a handover") as c:
+            with store.write("store a validator set change") as c:
                 put(c, ValidatorSetChange(header, decode(Certificate, stored.certificate, MAX_CERTIFICATE), record.members))

@@ -89,7 +89,7 @@ async def get_proof(call: Call) -> Json:
 
 async def get_handovers(call: Call) -> Json:
     query: HandoversQuery = call.query
-    return await call.node.handovers(query.start, query.limit)
+    return await call.node.validator_changes(query.start, query.limit)
 
 
 def _first_block(call: Call) -> int:
@@ -164,7 +164,12 @@ ROUTES = (
         failures=(404,),
     ),
     Route(
-        "GET", "/v1/handovers", "Final headers that name another validator set", get_handovers, HandoversView, query=HandoversQuery
+        "GET",
+        "/v1/handovers",
+        "Final headers that name another validator set",
+        get_handovers,
+        HandoversView,
+        query=HandoversQuery,
     ),
     Route("GET", "/v1/tx/{tx}", "A final transaction with its receipt", get_tx, TxView, failures=(404,)),
     Route("POST", "/v1/tx", "Offer a signed transaction", post_tx, TxAnswer, RawTxRequest, WaitQuery, failures=(422,)),

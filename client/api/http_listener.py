@@ -1,4 +1,4 @@
-"""The door of the HTTP API: how many connections there are, for how long each may keep its place, and what of it reaches the log.
+"""Connections to the HTTP API: how many there are, for how long each may keep its place, and what of it reaches the log.
 
 Whoever can reach the port comes this far without a token, so nothing here may cost the node more than a place for a bounded time.
 A connection either *waits* for a whole request (it is new, sends a header, is kept alive) or is *busy* with one.
@@ -8,7 +8,7 @@ A connection either *waits* for a whole request (it is new, sends a header, is k
     both    the other side takes less than STALL_BYTES of an answer in `stall_s`                                   -> cut off
     full    the connection that has waited longest makes room, strangers first; where none waits, the new one goes
 
-Spec of the bounds: docs/operating.md, "The doors". Everything runs on the event loop's thread.
+Spec of the bounds: docs/operating.md, "Connections from outside". Everything runs on the event loop's thread.
 """
 
 from __future__ import annotations
@@ -78,19 +78,19 @@ def unsent_bytes(fd: int) -> int:
 class HttpConnection(RequestHandler):
     """One connection: aiohttp's, which also knows its place and its times."""
 
-    def __init__(self, door: HttpListener, server: web.Server) -> None:
+    def __init__(self, listener: HttpListener, server: web.Server) -> None:
         super().__init__(
             server,
-            loop=door.loop,
+            loop=listener.loop,
             access_log=None,  # type: ignore[arg-type]
-            keepalive_timeout=2 * door.limits.idle_s,  # never first: it would wait until the other side has read everything
+            keepalive_timeout=2 * listener.limits.idle_s,  # never first: it would wait until the other side has read everything
             lingering_time=LINGER_S,
             auto_decompress=False,
             max_line_size=MAX_LINE,
             max_headers=MAX_HEADERS,
             max_field_size=MAX_FIELD,
         )
-        self._door = door
+        self._listener = listener
         self._wire: asyncio.Transport | None = None
         self.host = ""
         self.known = False
@@ -98,7 +98,7 @@ class HttpConnection(RequestHandler):
         self.busy = 0
         self.number = 0
         """Its place among all connections so far: the loop's clock tells those of a millisecond not apart."""
-        self.since = door.loop.time()
+        self.since = listener.loop.time()
         """When it began to wait."""
         self._header_since: float | None = self.since
         """When the header that it waits for began; a new connection owes one at once."""
@@ -111,13 +111,13 @@ class HttpConnection(RequestHandler):
         self._wire = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self.host = host_of_client(str(peer[0])) if peer else "?"
-        if self._door.enter(self):
+        if self._listener.enter(self):
             super().connection_made(transport)
         else:
             self.cut()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._door.leave(self)
+        self._listener.leave(self)
         super().connection_lost(exc)
         self._wire = None
 
@@ -159,12 +159,12 @@ class HttpConnection(RequestHandler):
             left = self._waiting()
             if left <= self._unsent[0] - STALL_BYTES:
                 self._unsent = left, now
-            return now - self._unsent[1] > self._door.limits.stall_s
+            return now - self._unsent[1] > self._listener.limits.stall_s
         if self.busy:
             return False
-        if self._header_since is not None and now - self._header_since > self._door.limits.header_s:
+        if self._header_since is not None and now - self._header_since > self._listener.limits.header_s:
             return True
-        return now - self.since > self._door.limits.idle_s
+        return now - self.since > self._listener.limits.idle_s
 
     def _waiting(self) -> int:
         """Bytes that the other side has not taken: here, and in the kernel, which takes more from here in large steps only."""
@@ -184,7 +184,7 @@ class HttpConnection(RequestHandler):
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
         """The one shape of every refusal, with nothing of what was sent in it."""
-        self._door.complain(self.host, exc)
+        self._listener.complain(self.host, exc)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer was under way")
         error = usage("This is no HTTP request that the node can read. Send HTTP/1.1", name="BAD_HTTP", status=400)
@@ -195,7 +195,7 @@ class HttpConnection(RequestHandler):
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """In place of a traceback for everything that somebody sends."""
-        self._door.complain(self.host, kw.get("exc_info"))
+        self._listener.complain(self.host, kw.get("exc_info"))
 
 
 class HttpListener:

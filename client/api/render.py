@@ -236,7 +236,7 @@ def render_history(account: bytes, *, cursor: int, height: int, time: int, event
     if isinstance(e, LogEvent):
         return common | {"reason": e.topic, "amount": None, "ref": _bytes(e.ref), "other": None}
     if e.source == e.target:
-        # Suspension and its end: free credits freeze, or thaw.
+        # Suspension and its end: free credits are frozen, or free again.
         sign, other = ("+" if e.reason == "returned" else "-"), None
     elif e.source == account:
         sign, other = "-", render_party(e.target)

@@ -235,7 +235,7 @@ class FailingView(TypedDict):
 
 
 class MempoolSpaceView(TypedDict):
-    """One kind of room in the mempool: bytes that count against its limit, and accounts that hold some of that kind."""
+    """One kind of space in the mempool: bytes that count against its limit, and accounts that hold some of that kind."""
 
     bytes: int
     limit: int

@@ -1,6 +1,6 @@
 """The HTTP API of a node: one aiohttp server over `client.core.NodeService`. Loopback by default, token-protected, no CORS.
 
-Every request goes through one gate: how many at a time, the Host header (a name that somebody else's DNS points here is refused),
+Every request passes these checks: how many at a time, the Host header (a name that somebody else's DNS points here is refused),
 the token (compared in constant time), the query and the body parsed into the route's types. Every refusal has one shape.
 """
 

@@ -80,7 +80,7 @@ def status(
 
 
 def _mempool(found: StatusView) -> str:
-    """What waits for a block, and the fullest kind of room that it waits in."""
+    """What waits for a block, and the fullest kind of space that it waits in."""
     waiting, room = found.get("mempool", 0), found.get("mempool_room", {})
     if not waiting or not room:
         return f"{waiting} waiting"

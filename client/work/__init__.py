@@ -1,7 +1,7 @@
 """What a node does for credits, by the machines of the contracts (`client/contracts/<name>/work.py`).
 
-`WorkDriver` is the door and drives them, `WorkConfig` its settings; `machine` says what a contract gives, `events` what goes in
-and out.
+`WorkDriver` drives them and is what the node calls, `WorkConfig` its settings. `machine` says what a contract gives, `events` what
+goes in and out.
 """
 
 from client.config import WorkConfig

@@ -50,7 +50,7 @@ async def durably(executor: Executor, work: Callable[[], T]) -> T:
         try:
             return await in_thread(executor, work)
         except sqlite3.Error as problem:
-            log.error("the work book cannot be used; trying again", why=str(problem), again_in_s=pause)
+            log.error("the work database cannot be used; trying again", why=str(problem), again_in_s=pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, WRITE_AGAIN_MAX_S)
 

@@ -69,7 +69,7 @@ class WorkDatabase:
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._open(chain_id, identity)
         except (sqlite3.Error, OSError) as problem:
-            text = f"the work book {path} cannot be opened ({problem})"
+            text = f"the work database {path} cannot be opened ({problem})"
             raise WorkDatabaseError(
                 f"{text}. {LOSS}: restore it from a copy, or move it away and accept that they cannot be opened (stakes of open "
                 f"claims are lost)"
@@ -89,12 +89,12 @@ class WorkDatabase:
         version, chain, owner = self._db.execute("SELECT version, chain, identity FROM meta").fetchone()
         if (chain, owner) != (chain_id, identity):
             raise WorkDatabaseError(
-                f"the work book {self._path} belongs to another identity or network: use this node's own data folder"
+                f"the work database {self._path} belongs to another identity or network: use this node's own data folder"
             )
         if version > VERSION:
             raise WorkDatabaseError(
-                f"the work book {self._path} was written by a newer program (version {version}; "
-                f"this program knows up to {VERSION}). {LOSS}: run the newer program again, and do not move the book away"
+                f"the work database {self._path} was written by a newer program (version {version}; "
+                f"this program knows up to {VERSION}). {LOSS}: run the newer program again, and do not move the database away"
             )
         for step in range(version, VERSION):
             with self._transaction() as db:

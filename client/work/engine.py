@@ -148,9 +148,9 @@ class RunLog:
             del run.progress[::2]
         run.progress.append({"step": progress.step, "of": progress.of, "loss": progress.loss})
 
-    def end(self, run: Run, outcome: RunResult) -> None:
-        run.state, run.loss, run.log, run.ended = outcome.status.value, outcome.loss, outcome.log_tail, self._now()
-        run.reason = run.reason or outcome.reason
+    def end(self, run: Run, result: RunResult) -> None:
+        run.state, run.loss, run.log, run.ended = result.status.value, result.loss, result.log_tail, self._now()
+        run.reason = run.reason or result.reason
 
     def list(self) -> list[dict[str, Any]]:
         """Newest first, without their logs."""

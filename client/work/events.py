@@ -274,9 +274,9 @@ class EndScope:
 class Submit:
     """Have a message on the ledger, once, whatever happens to this node. A key of the kind that is known already changes nothing.
 
-    What becomes of it, and until when it makes sense, says the contract (`Slice.fates`). `secret` is in the database with it or
-    neither is, before the message leaves the node: answered by SecretStored or SecretRefused. `needs`: not sent where this file is
-    gone.
+    What becomes of it, and until when it makes sense, says the contract (`Slice.ledger_statuses`). `secret` is in the database with
+    it or neither is, before the message leaves the node: answered by SecretStored or SecretRefused. `needs`: not sent where this
+    file is gone.
     """
 
     kind: str

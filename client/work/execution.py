@@ -1,4 +1,4 @@
-"""Turns the machines' wishes into runs of the sandbox and their outcomes into inputs."""
+"""Turns the machines' wishes into runs of the sandbox and their results into inputs."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ class Execution:
 
     async def run(self, start: StartRun, run: Run) -> RunEnded:
         """One run to its end, whatever it comes to."""
-        outcome = await self._outcome(start, run)
+        result = await self._result(start, run)
         model: Model | None = None
-        if start.keep and outcome.status is RunStatus.OK and "model" in outcome.outputs:
+        if start.keep and result.status is RunStatus.OK and "model" in result.outputs:
             try:
-                model = await self._models.adopt(outcome.outputs["model"].path, start.run)
+                model = await self._models.adopt(result.outputs["model"].path, start.run)
             except OSError as problem:
-                outcome = RunResult(status=RunStatus.ENGINE_ERROR, reason=f"the model could not be kept on this disk: {problem}")
-        self._log.end(run, outcome)
-        if outcome.status is not RunStatus.ENGINE_ERROR and model is None and not self.stopping:
+                result = RunResult(status=RunStatus.ENGINE_ERROR, reason=f"the model could not be kept on this disk: {problem}")
+        self._log.end(run, result)
+        if result.status is not RunStatus.ENGINE_ERROR and model is None and not self.stopping:
             await self._note(start, done=True)
-        log.info("run ended", run=start.run, status=outcome.status.value, why=run.reason, loss=outcome.loss)
-        return RunEnded(start.run, outcome.status, run.reason, outcome.result, model)
+        log.info("run ended", run=start.run, status=result.status.value, why=run.reason, loss=result.loss)
+        return RunEnded(start.run, result.status, run.reason, result.result, model)
 
-    async def _outcome(self, start: StartRun, run: Run) -> RunResult:
+    async def _result(self, start: StartRun, run: Run) -> RunResult:
         await self._note(start, done=False)
         spec = start.spec
         if isinstance(spec, str):

@@ -105,8 +105,8 @@ def find_slices() -> list[Slice]:
 def ledger_statuses_of(found: Sequence[Slice]) -> dict[type, LedgerStatusOf]:
     together: dict[type, LedgerStatusOf] = {}
     for part in found:
-        for message, fate in part.ledger_statuses.items():
+        for message, status in part.ledger_statuses.items():
             if message in together:
                 raise ValueError(f"the work of {part.name} and of another contract both say what becomes of {message.__name__}")
-            together[message] = fate
+            together[message] = status
     return together

@@ -6,7 +6,7 @@ happens to this node meanwhile.
                         +---- dropped, expired, or this node was killed
 
 What the ledger shows decides, not what this node remembers having sent: before every submission the message's contract says from
-the state whether it stands there already or can no longer have an effect (`fates`). A message that goes out twice is refused the
+the state whether it stands there already or can no longer have an effect (`statuses`). A message that goes out twice is refused the
 second time by the ledger's own guards and changes nothing.
 """
 
@@ -52,13 +52,13 @@ class Outbox:
         self,
         database: WorkDatabase,
         ledger: Ledger,
-        fates: Mapping[type, LedgerStatusOf],
+        statuses: Mapping[type, LedgerStatusOf],
         *,
         now: Callable[[], int],
         executor: Executor,
         settled: Callable[[Intent, IntentState, str], None],
     ) -> None:
-        self.database, self._ledger, self._fates, self._now, self._executor = database, ledger, fates, now, executor
+        self.database, self._ledger, self._statuses, self._now, self._executor = database, ledger, statuses, now, executor
         self._settled = settled
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
 
@@ -116,8 +116,8 @@ class Outbox:
 
     # --- one intent ------------------------------------------------------------------------------------------------------------
 
-    def _fate(self, op: Any) -> tuple[LedgerStatus, int | None]:
-        says = self._fates.get(type(op))
+    def _status_of(self, op: Any) -> tuple[LedgerStatus, int | None]:
+        says = self._statuses.get(type(op))
         if says is None:
             raise TypeError(f"no contract says what becomes of a {type(op).__name__}")
         return says(self._ledger.state, self._ledger.own_id, self._ledger.clock, op)
@@ -127,7 +127,7 @@ class Outbox:
         # What was sent before a restart is sent again at once: nobody may have heard of it, and twice does no harm.
         tx, sent_at, waits, patience, pause = b"", 0, 0, 1, RETRY_S
         while True:
-            known, deadline = self._fate(op)
+            known, deadline = self._status_of(op)
             if known is not LedgerStatus.OPEN:
                 state = IntentState.DONE if known is LedgerStatus.STANDS else IntentState.VOID
                 await self._settle(intent, state, known.value)
@@ -150,7 +150,7 @@ class Outbox:
                 tx, pause = b"", min(pause * 2, MAX_RETRY_S)
                 await asyncio.sleep(pause)
                 continue
-            if result.code and self._fate(op)[0] is not LedgerStatus.STANDS:
+            if result.code and self._status_of(op)[0] is not LedgerStatus.STANDS:
                 await self._settle(intent, IntentState.REFUSED, f"refused with code {result.code}")
             else:
                 await self._settle(intent, IntentState.DONE, LedgerStatus.STANDS.value)

@@ -120,7 +120,7 @@ class WorkDriver:
         self._now, self._rng = now, rng
         self._folder, self._leftovers = data, data.parent / "sandbox" / "out"
         self._engine: AsyncBackend = engine or ThreadedSandbox(sandbox, config.concurrent + 1, self_test)  # type: ignore[arg-type]
-        self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="work-book")
+        self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="work-database")
         self._log = RunLog(now)
         self._slices = list(find_slices() if slices is None else slices)
         self._parts: dict[str, _Part] = {}
@@ -155,8 +155,8 @@ class WorkDriver:
         self._fetch = Fetching(self._ledger, self._files, self._images, self._pins, hidden, self._executor)
         self._execution = Execution(self._engine, self._log, self._models, self._database, self._executor)
         await self._recall()
-        fates = ledger_statuses_of(self._slices)
-        self._outbox = Outbox(self._database, self._ledger, fates, now=self._now, executor=self._executor, settled=self._settled)
+        statuses = ledger_statuses_of(self._slices)
+        self._outbox = Outbox(self._database, self._ledger, statuses, now=self._now, executor=self._executor, settled=self._settled)
         await self._outbox.start()
         self._started = True
         runs = any(part.runs(self._config) for part in self._slices)

@@ -4,7 +4,7 @@
                                                                    |
                                        (ready -> late inputs -> "go")   in phases with late inputs
 
-Whatever happens on the way, `execute` and `finish` return an outcome. Removing container and sidecar is its caller's part. The
+Whatever happens on the way, `execute` and `finish` return a result. Removing container and sidecar is its caller's part. The
 clock is the host's: a job cannot slow it down.
 """
 
@@ -77,7 +77,7 @@ def job_json(spec: RunSpec) -> bytes:
 
 
 class ContainerRun:
-    """One run: `execute` once; or `warm_up` and, where that gave no outcome, `finish`, each once."""
+    """One run: `execute` once; or `warm_up` and, where that gave no result, `finish`, each once."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class ContainerRun:
             self.let_go()
 
     def warm_up(self, sidecar: Sidecar) -> RunResult | None:
-        """Starts the job and waits until it is ready for its late inputs; an outcome where it ended before that."""
+        """Starts the job and waits until it is ready for its late inputs; a result where it ended before that."""
         ready = False
 
         def so_far() -> RunResult:
@@ -135,11 +135,11 @@ class ContainerRun:
                 return RunResult(status=RunStatus.FAILED, reason="the job ended before it was ready for its inputs", exit_code=0)
             return self._judge(ended, sidecar)
 
-        outcome = self._timed(so_far)
+        result = self._timed(so_far)
         if ready:
             return None
         self.let_go()
-        return outcome
+        return result
 
     def finish(self, sidecar: Sidecar, late: Mapping[str, Path], cancel: threading.Event | None) -> RunResult:
         """Gives a warm run its late inputs, and its wall clock anew."""
@@ -166,15 +166,15 @@ class ContainerRun:
     def _timed(self, work: Callable[[], RunResult]) -> RunResult:
         started = time.monotonic()
         try:
-            outcome = work()
+            result = work()
         except EngineError as problem:
-            outcome = RunResult(status=RunStatus.ENGINE_ERROR, reason=str(problem))
+            result = RunResult(status=RunStatus.ENGINE_ERROR, reason=str(problem))
         except ValueError as problem:
-            outcome = RunResult(status=RunStatus.FAILED, reason=f"the posting cannot be run: {problem}")
+            result = RunResult(status=RunStatus.FAILED, reason=f"the posting cannot be run: {problem}")
         except OSError as problem:
-            outcome = RunResult(status=RunStatus.ENGINE_ERROR, reason=f"this machine: {problem}")
+            result = RunResult(status=RunStatus.ENGINE_ERROR, reason=f"this machine: {problem}")
         wall = time.monotonic() - started
-        return msgspec.structs.replace(outcome, wall_s=wall, log_tail=self._reader.tail())
+        return msgspec.structs.replace(result, wall_s=wall, log_tail=self._reader.tail())
 
     def _start(self, sidecar: Sidecar) -> None:
         spec = self._spec

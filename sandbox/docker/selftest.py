@@ -103,19 +103,19 @@ def self_test(sandbox: SelfTestRunner, cache: Path, runtime: str) -> SelfTestRep
     return SelfTestReport(runtime, tuple(checks))
 
 
-def _judge_kill(mode: str, ends: _Ends, outcome: RunResult) -> Check:
-    for file in outcome.outputs.values():
+def _judge_kill(mode: str, ends: _Ends, result: RunResult) -> Check:
+    for file in result.outputs.values():
         file.path.unlink(missing_ok=True)
-    ok = any(outcome.status is status and words in outcome.reason for status, words in ends)
-    return Check(mode, ok, outcome.reason if ok else f"the run was not stopped as it must be: {outcome.reason}")
+    ok = any(result.status is status and words in result.reason for status, words in ends)
+    return Check(mode, ok, result.reason if ok else f"the run was not stopped as it must be: {result.reason}")
 
 
-def _judge_report(outcome: RunResult, expected: tuple[str, ...]) -> list[Check]:
+def _judge_report(result: RunResult, expected: tuple[str, ...]) -> list[Check]:
     """One check for each limit that the probe must report on; a report that lacks one has failed it."""
     found: dict[str, tuple[bool, str]] = {}
-    missing = f"no report: {outcome.reason}; {outcome.log_tail.strip()[-300:]}"
-    if "model" in outcome.outputs:
-        report = outcome.outputs["model"].path
+    missing = f"no report: {result.reason}; {result.log_tail.strip()[-300:]}"
+    if "model" in result.outputs:
+        report = result.outputs["model"].path
         found = msgspec.json.decode(report.read_bytes(), type=dict[str, tuple[bool, str]])
         report.unlink()
         missing = "the probe did not report on it"

@@ -165,17 +165,17 @@ class Sandbox:
             place = self._place(spec, on_progress, cancel)
             if isinstance(place, RunResult):
                 return place
-            outcome: RunResult | None = None
+            result: RunResult | None = None
             try:
-                outcome = place.run.execute(place.sidecar)
-                return outcome
+                result = place.run.execute(place.sidecar)
+                return result
             finally:
-                self._leave(place, outcome)
+                self._leave(place, result)
         finally:
             self._exit(spec)
 
     def start(self, spec: RunSpec, *, on_progress: Callable[[Progress], None] | None = None) -> WarmRun | RunResult:
-        """Starts a run of a phase with late inputs; returns when it is ready for them, or with its outcome where it ended before.
+        """Starts a run of a phase with late inputs; returns when it is ready for them, or with its result where it ended before.
 
         It ends by itself after `warm.WARM_S` seconds. Raises ValueError for another phase, for late inputs that are given already,
         and where a run of the same run_id is under way.
@@ -209,15 +209,15 @@ class Sandbox:
             place = self._place(spec, on_progress, event)
             if isinstance(place, RunResult):
                 return place
-            outcome: RunResult | None = None
+            result: RunResult | None = None
             try:
-                outcome = place.run.warm_up(place.sidecar)
-                if outcome is not None:
-                    return outcome
+                result = place.run.warm_up(place.sidecar)
+                if result is not None:
+                    return result
                 warm = Warm(spec, place, self._cooled)
             finally:
                 if warm is None:
-                    self._leave(place, outcome)
+                    self._leave(place, result)
             with self._lock:
                 self._warm.add(warm)
             return warm
@@ -225,10 +225,10 @@ class Sandbox:
             if warm is None:
                 self._exit(spec)
 
-    def _cooled(self, warm: Warm, spec: RunSpec, place: Placed, outcome: RunResult | None) -> None:
+    def _cooled(self, warm: Warm, spec: RunSpec, place: Placed, result: RunResult | None) -> None:
         """A warm run is over, used or not."""
         place.run.let_go()
-        self._leave(place, outcome)
+        self._leave(place, result)
         with self._lock:
             self._warm.discard(warm)
         self._exit(spec)
@@ -252,7 +252,7 @@ class Sandbox:
             self._waiting.discard(spec.run_id)
 
     def _place(self, spec: RunSpec, on_progress: Callable[[Progress], None] | None, cancel: threading.Event) -> Placed | RunResult:
-        """Everything that a run needs but its container; the outcome where that is not to be had."""
+        """Everything that a run needs but its container; the result where that is not to be had."""
         if cancel.is_set():
             return RunResult(status=RunStatus.CANCELLED, reason="cancelled before it began")
         held: list[DataSet] = []
@@ -310,10 +310,10 @@ class Sandbox:
             raise ValueError("a phase with late inputs takes no data set")
         return in_memory, on_disk
 
-    def _leave(self, place: Placed, outcome: RunResult | None) -> None:
+    def _leave(self, place: Placed, result: RunResult | None) -> None:
         """Removes what a run leaves; at once where something may still run, as far as the engine allows."""
         place.sidecar.let_go()
-        if outcome is not None and outcome.status is not RunStatus.ENGINE_ERROR:
+        if result is not None and result.status is not RunStatus.ENGINE_ERROR:
             tidying = self._later(lambda: self._tidy(place))
             if tidying is not None:
                 with self._lock:

@@ -25,7 +25,7 @@ class Placed:
 class Warm:
     """A `WarmRun`. Whoever takes it first, to finish it, to close it, or because its time is up, is the only one.
 
-    `cooled` is told once when it is over, with the outcome where it was used.
+    `cooled` is told once when it is over, with the result where it was used.
     """
 
     def __init__(self, spec: RunSpec, place: Placed, cooled: Callable[[Warm, RunSpec, Placed, RunResult | None], None]) -> None:
@@ -50,17 +50,17 @@ class Warm:
             raise ValueError(f"this run waits for {', '.join(sorted(rows))}, not for {', '.join(sorted(late)) or 'nothing'}")
         if not self._take():
             return RunResult(status=RunStatus.CANCELLED, reason="it had its inputs, or ended, before")
-        outcome: RunResult | None = None
+        result: RunResult | None = None
         try:
             for name, path in late.items():
                 if path.stat().st_size > rows[name].cap:
                     return RunResult(status=RunStatus.FAILED, reason=f"{name} is larger than {rows[name].cap} bytes")
-            outcome = self._place.run.finish(self._place.sidecar, late, cancel)
-            return outcome
+            result = self._place.run.finish(self._place.sidecar, late, cancel)
+            return result
         except OSError as problem:
             return RunResult(status=RunStatus.ENGINE_ERROR, reason=f"this machine: {problem}")
         finally:
-            self._cooled(self, self._spec, self._place, outcome)
+            self._cooled(self, self._spec, self._place, result)
 
     def close(self) -> None:
         """Kills it unused; nothing where somebody took it."""

@@ -333,22 +333,22 @@ def _geneses(vector: dict[str, Any]) -> Iterator[tuple[str, Case]]:
 # --- snapshots ----------------------------------------------------------------------------------------------------------------
 
 
-def _pages(vector: dict[str, Any]) -> None:
-    heads = snapshots.read_heads(unhex(vector["heads"]), unhex(vector["state_root"]))
-    equal([head[:2] for head in heads], [snapshots.bits_of(int(n)) for n in vector["pages"]], "the numbers")
+def _buckets(vector: dict[str, Any]) -> None:
+    subroots = snapshots.read_subroots(unhex(vector["heads"]), unhex(vector["state_root"]))
+    equal([subroot[:2] for subroot in subroots], [snapshots.bits_of(int(n)) for n in vector["pages"]], "the numbers")
     records: dict[bytes, bytes] = {}
-    for head, raw in zip(heads, vector["pages"].values(), strict=True):
-        flat = snapshots.read_page(unhex(raw), head)
+    for subroot, raw in zip(subroots, vector["pages"].values(), strict=True):
+        flat = snapshots.read_bucket(unhex(raw), subroot)
         records.update(zip(flat[::2], flat[1::2], strict=True))
     equal(trees.state_root(records).hex(), vector["state_root"], "the root of the records")
 
 
-def _wrong_page(case: dict[str, Any]) -> None:
-    head = unhex(case["head"])
-    refuse(snapshots.read_page, unhex(case["page"]), (*snapshots.bits_of(case["number"]), head[0], head[1:]))
+def _wrong_bucket(case: dict[str, Any]) -> None:
+    subroot = unhex(case["head"])
+    refuse(snapshots.read_bucket, unhex(case["page"]), (*snapshots.bits_of(case["number"]), subroot[0], subroot[1:]))
 
 
-def _handovers(vector: dict[str, Any]) -> None:
+def _set_changes(vector: dict[str, Any]) -> None:
     chain_id, validators = unhex(vector["chain_id"]), unhex(vector["validators"])
     first, second = (unhex(raw) for raw in vector["handovers"])
     following = snapshots.follow(chain_id, first, validators)
@@ -356,17 +356,17 @@ def _handovers(vector: dict[str, Any]) -> None:
 
 
 def _snapshots(vector: dict[str, Any]) -> Iterator[tuple[str, Case]]:
-    yield "pages", partial(_pages, vector)
-    yield "large pages", partial(_pages, vector["large"])
-    yield "a page that is cut", partial(_pages, vector["cut"])
+    yield "buckets", partial(_buckets, vector)
+    yield "large buckets", partial(_buckets, vector["large"])
+    yield "a bucket that is cut", partial(_buckets, vector["cut"])
     for case in vector["refused_heads"]:
-        yield f"heads: {case['why']}", partial(refuse, snapshots.read_heads, unhex(case["heads"]), unhex(case["state_root"]))
+        yield f"subroots: {case['why']}", partial(refuse, snapshots.read_subroots, unhex(case["heads"]), unhex(case["state_root"]))
     for case in vector["refused_pages"]:
-        yield f"page: {case['why']}", partial(_wrong_page, case)
-    yield "handovers", partial(_handovers, vector)
+        yield f"bucket: {case['why']}", partial(_wrong_bucket, case)
+    yield "validator set changes", partial(_set_changes, vector)
     chain_id, validators = unhex(vector["chain_id"]), unhex(vector["validators"])
     for case in vector["refused_handovers"]:
-        yield f"handover {case['why']}", partial(refuse, snapshots.follow, chain_id, unhex(case["handover"]), validators)
+        yield f"set change: {case['why']}", partial(refuse, snapshots.follow, chain_id, unhex(case["handover"]), validators)
 
 
 # --- a chain, followed by a light client and by execution ---------------------------------------------------------------------

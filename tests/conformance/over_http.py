@@ -8,7 +8,7 @@ from tests.conformance import genesis, light, records, snapshots
 from tests.conformance.checks import Refused
 from tests.conformance.wire import decode, decode_plain
 
-MAX_HANDOVER_BYTES = 4_500_000
+MAX_CHANGE_BYTES = 4_500_000
 
 
 class Follower:
@@ -19,11 +19,11 @@ class Follower:
         self._sets = [(1, genesis.first_validators(raw))]
         """The height from which each encoded set signs, ascending."""
 
-    def take(self, handovers: list[str]) -> None:
+    def take(self, changes: list[str]) -> None:
         """Of `GET /v1/handovers`. Raises `Refused`."""
-        for text in handovers:
+        for text in changes:
             raw = bytes.fromhex(text)
-            height = decode(records.HANDOVER, raw, MAX_HANDOVER_BYTES)[0][2]
+            height = decode(records.SET_CHANGE, raw, MAX_CHANGE_BYTES)[0][2]
             self._sets.append((height + 1, snapshots.follow(self.chain_id, raw, self._set_of(height))))
 
     def _set_of(self, height: int) -> bytes:

@@ -9,7 +9,7 @@ from tests.conformance.wire import decode
 
 LIMITS = {0: 4_500_000, 1: 32_768, 2: 2_200_000}
 PART, BATCH, LAST = 254, 255, 0x80
-LANES = 5
+QUEUES = 5
 SHORTEST_PART = 32_768
 Message = tuple[int, bytes]
 
@@ -33,8 +33,8 @@ def the_payload_is_not_longer_than_its_channel_allows(message: bytes) -> bool:
 
 
 @check("LC-P2P-13")
-def the_lane_exists(lane: int) -> bool:
-    return lane < LANES
+def the_queue_exists(queue: int) -> bool:
+    return queue < QUEUES
 
 
 @check("LC-P2P-13")
@@ -84,14 +84,14 @@ class Reader:
 
     def _part(self, frame: bytes) -> list[Message]:
         a_part_has_a_piece(frame)
-        lane = frame[1] & ~LAST
-        the_lane_exists(lane)
+        queue = frame[1] & ~LAST
+        the_queue_exists(queue)
         a_part_that_is_not_the_last_has_at_least_half_a_piece(frame)
-        so_far = self._parts.pop(lane, b"") + frame[2:]
+        so_far = self._parts.pop(queue, b"") + frame[2:]
         _whole(so_far)
         if frame[1] & LAST:
             return [_whole(so_far)]
-        self._parts[lane] = so_far
+        self._parts[queue] = so_far
         return []
 
 

@@ -167,7 +167,7 @@ GENESIS = Record(
     ("ca_key", binary(0, 8_192)),
     ("contracts", items(SECTION, 0, 255)),
 )
-HANDOVER = Record("ValidatorSetChange", ("header", HEADER), ("certificate", CERTIFICATE), ("validators", VALIDATOR_SET))
+SET_CHANGE = Record("ValidatorSetChange", ("header", HEADER), ("certificate", CERTIFICATE), ("validators", VALIDATOR_SET))
 KEY_BYTES = binary(1, 255)
 STATE_RECORD = Record("Record", ("key", KEY_BYTES), ("value", binary(0, 1_000_000)))
 CHANGES = Record("StateDiff", ("put", items(STATE_RECORD, 0, 65_536)), ("gone", items(KEY_BYTES, 0, 65_536)))
@@ -280,7 +280,7 @@ NODE = (
     Record("GetSnapshot", tag=34),
     Record("Snapshot", ("making", BOOL), ("offers", items(OFFER, 0, 1)), tag=35),
     Record("GetValidatorChanges", ("start", HEIGHT), tag=36),
-    Record("ValidatorChanges", ("validator_changes", items(HANDOVER, 0, 64)), tag=37),
+    Record("ValidatorChanges", ("validator_changes", items(SET_CHANGE, 0, 64)), tag=37),
     Record("GetBuckets", ("height", HEIGHT), ("numbers", items(UINT, 1, 256)), tag=38),
     Record(
         "Buckets",
@@ -328,7 +328,7 @@ _ALONE = (
         GENESIS_ACCOUNT,
         SECTION,
         GENESIS,
-        HANDOVER,
+        SET_CHANGE,
         STATE_RECORD,
         CHANGES,
         ROUND_STATE,

@@ -132,7 +132,7 @@ DOCUMENTS: dict[str, Callable[[], list[bytes]]] = {
     "progress": lambda: [b'LC {"step":1,"of":9,"loss":0.3}', b'LC {"step":5}'],
     "container-output": lambda: [_frame(1, b'LC {"step":1,"of":9}\nhello\n') + _frame(2, b"oops\r\n") + _frame(1, b"x" * 600)],
     "tar": _tars,
-    "keeper-answer": lambda: [
+    "sidecar-answer": lambda: [
         _frame(1, b"ok 7\nweights"),
         _frame(1, b"ok 7\n") + _frame(1, b"weights"),
         _frame(1, b"no is a folder\n"),

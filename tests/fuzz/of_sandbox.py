@@ -59,7 +59,7 @@ def tar(data: bytes) -> None:
 
 
 class _Line:
-    """A connection on which a keeper says `data`, in pieces of up to 97 bytes, and then goes away."""
+    """A connection on which a sidecar says `data`, in pieces of up to 97 bytes, and then goes away."""
 
     def __init__(self, data: bytes) -> None:
         self._pieces = [data[at : at + 97] for at in range(0, len(data), 97)][::-1]
@@ -70,10 +70,10 @@ class _Line:
         return self._pieces.pop() if self._pieces else b""
 
 
-def keeper_answer(data: bytes) -> None:
-    keeper = Sidecar(Engine("unix:///nowhere.sock"), "k", 1, SidecarSize.for_inputs(0, 4_096))
-    keeper._dialogue = Dialogue(cast(Any, _Line(data)), "a keeper")
-    check(sum(map(len, keeper.read_output("model", 4_096))) <= 4_096, "more than its cap")
+def sidecar_answer(data: bytes) -> None:
+    sidecar = Sidecar(Engine("unix:///nowhere.sock"), "k", 1, SidecarSize.for_inputs(0, 4_096))
+    sidecar._dialogue = Dialogue(cast(Any, _Line(data)), "a sidecar")
+    check(sum(map(len, sidecar.read_output("model", 4_096))) <= 4_096, "more than its cap")
 
 
 def image_archive(data: bytes) -> None:
@@ -137,7 +137,7 @@ TARGETS = {
     "progress": Target(progress, (), 600),
     "container-output": Target(container_output, (), 16_384),
     "tar": Target(tar, (BadTar,), 16_384),
-    "keeper-answer": Target(keeper_answer, (BadResult, EngineError), 8_192),
+    "sidecar-answer": Target(sidecar_answer, (BadResult, EngineError), 8_192),
     "image-archive": Target(image_archive, (BadImage,), 32_768),
     "image-config": Target(image_config, (BadImage,)),
     "job-params": Target(job_params, (ValueError,)),

@@ -20,18 +20,18 @@ from tests.unit import node_kit as kit
 MAX_SENT = 8_000_000
 
 
-def state_heads(data: bytes) -> None:
-    heads = decode_subroots(data)
-    check(encode_subroots(heads) == data, "not canonical")
-    check(len(root_of(heads)) == 32, "no root")
+def state_subroots(data: bytes) -> None:
+    subroots = decode_subroots(data)
+    check(encode_subroots(subroots) == data, "not canonical")
+    check(len(root_of(subroots)) == 32, "no root")
 
 
-def state_page(data: bytes) -> None:
-    """A head, and the records: what is accepted has this head."""
+def state_bucket(data: bytes) -> None:
+    """A subroot, and the records: what is accepted has this subroot."""
     number = int.from_bytes(data[:8], "big") >> 1
-    page, keys = make_bucket(number, data[8:41], data[41:])
-    check(subroot_of(page) == data[8:41], "another page than the one that was named")
-    check(make_bucket(number, subroot_of(page), encode_bucket(page)) == (page, keys), "it does not come back")
+    bucket, keys = make_bucket(number, data[8:41], data[41:])
+    check(subroot_of(bucket) == data[8:41], "another bucket than the one that was named")
+    check(make_bucket(number, subroot_of(bucket), encode_bucket(bucket)) == (bucket, keys), "it does not come back")
 
 
 def snapshot_inbox(data: bytes) -> None:
@@ -52,8 +52,8 @@ def snapshot_inbox(data: bytes) -> None:
                     case e.StageSnapshot(offer):
                         check(root_of(decode_subroots(offer.subroots)) == offer.header.state_root, "a target that is not proven")
                         waiting.append(e.SnapshotStaged([]))
-                    case e.TakeBuckets(ticket, pages):
-                        waiting.append(e.BucketsTaken(ticket, make_buckets(pages)[1]))
+                    case e.TakeBuckets(ticket, buckets):
+                        waiting.append(e.BucketsTaken(ticket, make_buckets(buckets)[1]))
     check(not node.faults, f"a fault of its own: {list(node.faults)[:1]}")
     check(sent <= MAX_SENT, f"{sent} bytes in answer")
 
@@ -65,36 +65,36 @@ def _honest() -> tuple[Offer, list[int], list[bytes]]:
     net.submit(2, kit.transfer(2, 0))
     net.reach(2)
     state, commit = net.nodes[1].state, net.commits[1][2]
-    pages = {number: page for number in range(BUCKETS) if (page := state.bucket(number))}
-    heads = encode_subroots({number: subroot_of(page) for number, page in pages.items()})
-    offer = Offer(decode_block(commit.block).header, m.decode_certificate(commit.certificate), heads)
-    return offer, list(pages), [encode_bucket(page) for page in pages.values()]
+    buckets = {number: bucket for number in range(BUCKETS) if (bucket := state.bucket(number))}
+    subroots = encode_subroots({number: subroot_of(bucket) for number, bucket in buckets.items()})
+    offer = Offer(decode_block(commit.block).header, m.decode_certificate(commit.certificate), subroots)
+    return offer, list(buckets), [encode_bucket(bucket) for bucket in buckets.values()]
 
 
 def conversations() -> list[bytes]:
-    offer, numbers, pages = _honest()
+    offer, numbers, buckets = _honest()
     talk: list[list[Any]] = [
-        [m.Status(2), m.Snapshot(False, [offer]), m.Buckets(2, numbers, pages)],
-        [m.Status(2), m.Snapshot(False, [offer]), m.Buckets(2, numbers[:3], pages[:3]), m.Buckets(2, [], [])],
+        [m.Status(2), m.Snapshot(False, [offer]), m.Buckets(2, numbers, buckets)],
+        [m.Status(2), m.Snapshot(False, [offer]), m.Buckets(2, numbers[:3], buckets[:3]), m.Buckets(2, [], [])],
         [m.Status(9), m.Snapshot(True, []), m.Snapshot(False, []), m.ValidatorChanges([])],
         [m.GetSnapshot(), m.GetValidatorChanges(1), m.GetBuckets(2, [1, 2])],
     ]
     return [join([b"\x80" + encode(message) for message in part]) for part in talk]
 
 
-def heads_of_states() -> list[bytes]:
+def subroots_of_states() -> list[bytes]:
     return [b"", _honest()[0].subroots]
 
 
-def pages_of_states() -> list[bytes]:
+def buckets_of_states() -> list[bytes]:
     key = b"a/" + bytes(20)
-    page = build([(sha256(key), key, b"\x90")])
-    return [(2 * number_of(sha256(key))).to_bytes(8, "big") + subroot_of(page) + encode_bucket(page)]
+    bucket = build([(sha256(key), key, b"\x90")])
+    return [(2 * number_of(sha256(key))).to_bytes(8, "big") + subroot_of(bucket) + encode_bucket(bucket)]
 
 
-EXAMPLES = {"snapshot-inbox": conversations, "state-heads": heads_of_states, "state-page": pages_of_states}
+EXAMPLES = {"snapshot-inbox": conversations, "state-heads": subroots_of_states, "state-page": buckets_of_states}
 TARGETS = {
     "snapshot-inbox": Target(snapshot_inbox, (), 16_384),
-    "state-heads": Target(state_heads, (Malformed,)),
-    "state-page": Target(state_page, (Malformed,)),
+    "state-heads": Target(state_subroots, (Malformed,)),
+    "state-page": Target(state_bucket, (Malformed,)),
 }

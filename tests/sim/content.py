@@ -28,7 +28,7 @@ from tests.sim.checks import Violation
 from tests.unit.content_kit import kill, pattern, root_of
 
 QUEUE_FRAMES, QUEUE_BYTES = 256, 4_000_000
-"""What a connection holds for a peer before it refuses more (the transport's lane of content)."""
+"""What a connection holds for a peer before it refuses more (the send queue of content)."""
 PATIENCE = 120.0
 """Seconds after healing in which every file must have come."""
 

@@ -296,8 +296,8 @@ class Machine:
                 self._read_for(peer, self.store.answer(question), 20)
             case e.StageSnapshot(offer, followed):
                 self.later(self.rng.randint(0, 20), e.SnapshotStaged(self.store.stage(offer, followed)))
-            case e.TakeBuckets(ticket, pages):
-                made, wrong = make_buckets(pages)
+            case e.TakeBuckets(ticket, buckets):
+                made, wrong = make_buckets(buckets)
                 self.store.put(made)
                 self.later(self.rng.choice((0, 20, 300)), e.BucketsTaken(ticket, wrong))
             case e.Switch():
@@ -339,9 +339,9 @@ class Machine:
                 for actor in self.actors:
                     actor.on_dropped(effect)
 
-    def queued(self, peer: bytes, lane: int) -> int:
-        """The network counts what waits on the lane of requests alone."""
-        return self.world.network.on_the_way[(self.index, self.route.get(peer, self.index))] if lane == e.REQUESTS else 0
+    def queued(self, peer: bytes, queue: int) -> int:
+        """The network counts what waits on the queue of requests alone."""
+        return self.world.network.on_the_way[(self.index, self.route.get(peer, self.index))] if queue == e.REQUESTS else 0
 
     def emit(self, peer: int, payload: bytes, channel: int = NODE) -> None:
         self.world.send(self.index, peer, payload, channel)

@@ -1,6 +1,6 @@
 """A block store in memory with the real one's promises: a commit is whole or not there, and commits survive in their order.
 
-Like the real one it tells when what it holds is not what was put there: the state by its root, a block by its seal.
+Like the real one it tells when what it holds is not what was put there: the state by its root, a block by its checksum.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from chain.storage.errors import StorageDamaged, StorageFailed
 from chain.types import block_id, decode_block
 
 CUT = 100
-"""Bytes from which on a page is cut: states here are small, and pages of two records have to travel in subpages."""
+"""Bytes from which on a bucket is cut: states here are small, and buckets of two records have to travel in subbuckets."""
 Block = tuple[bytes, bytes, bytes]
 """Id, bytes, certificate."""
 
@@ -44,7 +44,7 @@ class Store:
         self._items: dict[bytes, bytes] = {key: raw for key, raw in genesis if raw is not None}
         self._chain_id, self._genesis_root = chain_id, genesis_root
         self.blocks: dict[int, Block] = {}
-        self.outcomes: dict[int, tuple[list[bytes], bytes]] = {}
+        self.executed: dict[int, tuple[list[bytes], bytes]] = {}
         """Receipts and changes."""
         self.pending: list[Commit] = []
         """Handed to the writer, not on disk yet."""
@@ -52,9 +52,9 @@ class Store:
         """Heights whose block is not what was stored."""
         self.base: Offer | None = None
         """The snapshot that the history begins after."""
-        self.handovers: dict[int, ValidatorSetChange] = {}
+        self.validator_changes: dict[int, ValidatorSetChange] = {}
         self.served: tuple[Offer, dict[int, bytes]] | None = None
-        """The snapshot for peers: its pages as they are sent. It goes with the process."""
+        """The snapshot for peers: its buckets as they are sent. It goes with the process."""
         self.target: tuple[Offer, list[ValidatorSetChange]] | None = None
         self.staged: dict[int, bytes] = {}
         self.ready = False
@@ -82,11 +82,11 @@ class Store:
         done, self.pending = self.pending[:count], self.pending[count:]
         for commit in done:
             self.blocks[commit.height] = (commit.block_id, commit.block, commit.certificate)
-            self.outcomes[commit.height] = (commit.receipts, encode(changes_of(commit.state)))
+            self.executed[commit.height] = (commit.receipts, encode(changes_of(commit.state)))
             header = decode_block(commit.block).header
             if header.validators_hash != header.next_validators_hash:
                 members = decode(Validators, dict(commit.state)[K_VALIDATORS] or b"", 65_536).members
-                self.handovers[commit.height] = ValidatorSetChange(header, decode_certificate(commit.certificate), members)
+                self.validator_changes[commit.height] = ValidatorSetChange(header, decode_certificate(commit.certificate), members)
             for key, raw in commit.state:
                 if raw is None:
                     self._items.pop(key, None)
@@ -131,7 +131,7 @@ class Store:
 
     def read_outcomes(self, start: int, count: int, size: int) -> list[tuple[bytes, bytes, list[bytes], bytes]]:
         """Raises `StorageDamaged`."""
-        return [(*pair, *self.outcomes[height]) for height, pair in enumerate(self.read(start, count, size), max(1, start))]
+        return [(*pair, *self.executed[height]) for height, pair in enumerate(self.read(start, count, size), max(1, start))]
 
     def _sound(self, height: int) -> Block:
         if height in self._rotten:
@@ -149,7 +149,7 @@ class Store:
                 return Snapshot(False, [self.served[0]] if self.served else [])
             case GetValidatorChanges(start):
                 return ValidatorChanges(
-                    [h for height, h in sorted(self.handovers.items()) if height >= start][:MAX_VALIDATOR_CHANGES]
+                    [h for height, h in sorted(self.validator_changes.items()) if height >= start][:MAX_VALIDATOR_CHANGES]
                 )
             case GetBuckets(height, wanted):
                 if self.served is None or self.served[0].header.height != height:
@@ -189,9 +189,9 @@ class Store:
         if not self.ready or self.target is None:
             return False
         self.base, followed = self.target
-        self.handovers |= {handover.header.height: handover for handover in followed}
+        self.validator_changes |= {change.header.height: change for change in followed}
         self._items = {key: raw for page in self.staged.values() for key, raw in records(page)}
-        self.blocks, self.outcomes, self._rotten = {}, {}, set()
+        self.blocks, self.executed, self._rotten = {}, {}, set()
         self.target, self.staged, self.ready = None, {}, False
         return True
 
@@ -211,13 +211,15 @@ class Store:
         """A backup: what is on disk."""
         new = Store([], self._chain_id, self._genesis_root)
         new._items, new.blocks, new._rotten = dict(self._items), dict(self.blocks), set(self._rotten)
-        new.outcomes, new.base, new.handovers = dict(self.outcomes), self.base, dict(self.handovers)
+        new.executed, new.base, new.validator_changes = dict(self.executed), self.base, dict(self.validator_changes)
         return new
 
 
 def _cut(number: int, page: Bucket) -> list[tuple[int, bytes, bytes]]:
-    """Pages of several records in subpages, and some of those with a single one as the subpage that it is alone in: states here are
-    small, and every cut that has the right root must do."""
+    """Buckets of several records in subbuckets, and some of those with a single one as the subbucket that it is alone in.
+
+    States here are small, and every cut that has the right root must do.
+    """
     found = list(subbuckets(number, whole(page), CUT))
     ((key, _), *others) = records(page)
     depth = 16 + number % 4

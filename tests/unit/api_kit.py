@@ -401,7 +401,7 @@ class FakeNode:
         header = self.ledger.blocks[-1][0]
         return proofs.certified(proofs.state_proof(self.ledger.state, key), header, encode(self.ledger.certificate(header)))
 
-    async def handovers(self, start: int, limit: int) -> dict[str, Any]:
+    async def validator_changes(self, start: int, limit: int) -> dict[str, Any]:
         return proofs.validator_changes([h for h in self.handed if h.header.height >= start][:limit])
 
     async def history(self, account: bytes, *, before: int | None, limit: int) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """What the consensus tests share: validators with cheap signatures, short constructors, effects as short texts.
 
-Signatures are hashes here, so that thousands of runs stay fast; `test_consensus_gate` uses real ones.
+Signatures are hashes here, so that thousands of runs stay fast; `test_consensus_validation` uses real ones.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """An engine in this process, as far as the sandbox asks for one: images by id and name, containers that are threads, volumes in
-memory that are empty again as soon as nothing that runs mounts them. Keepers run the keeper's real program, jobs a function."""
+memory that are empty again as soon as nothing that runs mounts them. Sidecars run the sidecar's real program, jobs a function."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ class Box:
             self.hush()
 
     def keep(self) -> int:
-        """The keeper's own program, over this box's streams and folders."""
-        spec = importlib.util.spec_from_file_location("a_keeper", sidecar_program.__file__)
+        """The sidecar's own program, over this box's streams and folders."""
+        spec = importlib.util.spec_from_file_location("a_sidecar", sidecar_program.__file__)
         assert spec is not None
         assert spec.loader is not None
         program: Any = importlib.util.module_from_spec(spec)

@@ -53,7 +53,7 @@ from chain.host import (
     split_due,
 )
 from chain.host.terms import Image, Limits
-from chain.ledger.due import DeadlineQueue, Room
+from chain.ledger.due import DeadlineBudget, DeadlineQueue
 from chain.ledger.genesis import section_params
 from chain.params import MAX_INT
 from tests.network import NetworkParams
@@ -281,7 +281,7 @@ class World:
         self.parent_beacon, self.beacon = self.beacon, sha("next", self.beacon)
         host = self.host()
         keys = [key for key, _ in self.store.scan(b"d/", MAX_INT)]
-        for key in DeadlineQueue(keys).choose(keys, self.clock, Room(self.params.max_due, MAX_INT), lambda _: 1):
+        for key in DeadlineQueue(keys).choose(keys, self.clock, DeadlineBudget(self.params.max_due, MAX_INT), lambda _: 1):
             _, at, contract, ref = split_due(key)
             self.store.delete(key)
             self.lateness[ref] = self.lateness.get(ref, 0) + self.clock - at

@@ -28,7 +28,7 @@ from chain.types import PRECOMMIT, Block, block_id, decode_block, validators_has
 from client.audit import Audit, Findings
 from client.cli import app
 from tests.unit.node_kit import Net, fresh, genesis, ident, key_of, of_kind, receive
-from tests.unit.test_node_outcomes import richer, told
+from tests.unit.test_node_executed_blocks import richer, told
 from tests.unit.test_node_sync import chain_of
 
 HEIGHTS = 5

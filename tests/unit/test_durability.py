@@ -192,19 +192,19 @@ def test_pages_that_a_full_disk_refused_are_written_with_the_height_that_is_trie
     server: BlockStore, net: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The disk fills up at the end of the transaction: what it wrote until then is not there."""
-    write, written = server.pages.write, list(server.pages._written)
-    server.pages._credit = 300.0  # every part has its turn
+    write, written = server.buckets.write, list(server.buckets._written)
+    server.buckets._credit = 300.0  # every part has its turn
 
     def full(*given: Any) -> None:
         write(*given)
-        assert server.pages._written != written
+        assert server.buckets._written != written
         raise DiskFull("store it", "no space left", "Free some")
 
     with monkeypatch.context() as cramped:
-        cramped.setattr(server.pages, "write", full)
+        cramped.setattr(server.buckets, "write", full)
         with pytest.raises(DiskFull):
             fill_net(server, net, HEIGHTS + 1, HEIGHTS + 1)
-    assert server.pages._written == written
+    assert server.buckets._written == written
     fill_net(server, net, HEIGHTS + 1, HEIGHTS + 1)
     server.check(True)
     again = BlockStore.open(server.where, chain_id=server.chain_id, create=False)

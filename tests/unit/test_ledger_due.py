@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chain.contracts.membership import Case, CaseRef, case_key
 from chain.host import Due, due_key, split_due
-from chain.ledger.due import DeadlineQueue, Room
+from chain.ledger.due import DeadlineBudget, DeadlineQueue
 from chain.ledger.state import Overlay, State
 from chain.params import MAX_INT
 
@@ -20,7 +20,7 @@ NOW = 1_000
 def chosen(keys: list[bytes], most: int, clock: int = NOW, work: int = MAX_INT, of: dict[bytes, int] | None = None) -> list[bytes]:
     """With room for so many, and so much work; each is 1 of it, or what `of` says."""
     keys = sorted(keys)
-    return DeadlineQueue(keys).choose(keys, clock, Room(most, work), lambda key: (of or {}).get(key, 1))
+    return DeadlineQueue(keys).choose(keys, clock, DeadlineBudget(most, work), lambda key: (of or {}).get(key, 1))
 
 
 def of(account: bytes, times: range | list[int], ref: bytes = b"r") -> list[bytes]:
@@ -73,7 +73,7 @@ def test_who_has_heavy_ones_waits_for_them_alone() -> None:
     assert counts(chosen([*heavy, *crowd], 1_536, work=1_105, of=work)) == {A: 1} | {bytes([9, n]) * 10: 10 for n in range(8)}
 
 
-def plain(keys: list[bytes], clock: int, room: Room, work: dict[bytes, int]) -> list[bytes]:
+def plain(keys: list[bytes], clock: int, room: DeadlineBudget, work: dict[bytes, int]) -> list[bytes]:
     """LC-BLK-14 as the text has it, by looking at everything."""
     due = sorted((split_due(key)[1], split_due(key)[0], key) for key in keys if split_due(key)[1] <= clock)
     most, most_work = max(1, room.count // 8), max(1, room.work // 8)
@@ -97,9 +97,11 @@ PLACES = st.tuples(
 STEPS = st.lists(st.tuples(st.booleans(), PLACES), max_size=40)
 
 
-@given(st.lists(STEPS, max_size=4), st.integers(0, 12), st.builds(Room, st.integers(1, 30), st.integers(1, 60)))
+@given(st.lists(STEPS, max_size=4), st.integers(0, 12), st.builds(DeadlineBudget, st.integers(1, 30), st.integers(1, 60)))
 @settings(max_examples=200, deadline=None)
-def test_the_queue_is_what_the_rule_says_after_any_blocks(blocks: list[list[tuple[bool, Any]]], clock: int, room: Room) -> None:
+def test_the_queue_is_what_the_rule_says_after_any_blocks(
+    blocks: list[list[tuple[bool, Any]]], clock: int, room: DeadlineBudget
+) -> None:
     """A deadline of contract 2 is the work of its case, of which there is one with three references."""
     state, known = State(), set[bytes]()
     for steps in blocks:
@@ -136,7 +138,7 @@ def test_the_work_for_a_block_does_not_grow_with_what_waits() -> None:
         keys = Counted(sorted([*of(A, range(waiting)), *of(B, range(waiting)), *of(C, [500])]))
         heads = DeadlineQueue(keys)
         keys.looked = 0
-        assert len(heads.choose(keys, 10**6, Room(64, MAX_INT), lambda _: 1)) == 64
+        assert len(heads.choose(keys, 10**6, DeadlineBudget(64, MAX_INT), lambda _: 1)) == 64
         return keys.looked
 
     assert looked(50_000) <= 2 * looked(500)

@@ -239,7 +239,7 @@ def test_a_record_belongs_to_a_subbucket_as_deep_as_they_go_and_not_to_its_neigh
     number = 1 << MAX_DEPTH | prefix
     assert make_bucket(number, subroot, raw)[0]
     for other in (number - 1, number + 1):
-        with pytest.raises(Malformed, match="records of another page"):
+        with pytest.raises(Malformed, match="records of another bucket"):
             make_bucket(other, subroot, raw)
     for depth in (17, 18, MAX_DEPTH):
         over = 1 << depth | prefix >> MAX_DEPTH - depth

@@ -14,7 +14,7 @@ from chain.contracts.membership import Member, member_key
 from chain.errors import SupplyBroken
 from chain.host import K_CHAIN, K_SUPPLY, Account, ChainRecord, Due, Escrow, Supply, account_key, due_key, escrow_key
 from chain.ledger import state as ledger_state
-from chain.ledger.due import DeadlineQueue, Room
+from chain.ledger.due import DeadlineBudget, DeadlineQueue
 from chain.ledger.state import SCANNED, Change, Overlay, State
 from tests.unit.ledger_kit import key_of
 
@@ -143,7 +143,9 @@ class Both:
             assert self.state.keys(prefix) == sorted(k for k in self.committed if k.startswith(prefix))
         heads = DeadlineQueue(self.state.keys(b"d/"))
         assert self.state.earliest_due() == heads.earliest()
-        assert self.state.due(255, Room(3, 9)) == heads.choose(self.state.keys(b"d/"), 255, Room(3, 9), lambda _: 1)
+        assert self.state.due(255, DeadlineBudget(3, 9)) == heads.choose(
+            self.state.keys(b"d/"), 255, DeadlineBudget(3, 9), lambda _: 1
+        )
 
     def credits_agree(self) -> None:
         held, counted = credits_of(self.now)

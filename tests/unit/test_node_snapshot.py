@@ -52,15 +52,15 @@ def net() -> Net:
     return chain_of(HEIGHTS)
 
 
-def pages_of(net: Net) -> dict[int, bytes]:
+def buckets_of(net: Net) -> dict[int, bytes]:
     state = net.nodes[0].state
-    return {n: page for n in range(1 << 16) if (page := state.bucket(n))}
+    return {n: bucket for n in range(1 << 16) if (bucket := state.bucket(n))}
 
 
 def offer_of(net: Net) -> Offer:
     commit = net.commits[0][HEIGHTS]
-    heads = encode_subroots({number: subroot_of(page) for number, page in pages_of(net).items()})
-    return Offer(decode_block(commit.block).header, m.decode_certificate(commit.certificate), heads)
+    subroots = encode_subroots({number: subroot_of(bucket) for number, bucket in buckets_of(net).items()})
+    return Offer(decode_block(commit.block).header, m.decode_certificate(commit.certificate), subroots)
 
 
 def tick(node: Node, now: int = T0) -> list[e.Effect]:
@@ -86,8 +86,8 @@ def staged(node: Node, net: Net, peers: tuple[int, ...] = (1,)) -> list[e.Effect
 def answer(
     node: Node, net: Net, peer: int, question: m.GetBuckets, twist: Callable[[list[bytes]], list[bytes]] = list
 ) -> list[e.Effect]:
-    pages = pages_of(net)
-    told = twist([encode_bucket(pages[number]) for number in question.numbers])
+    buckets = buckets_of(net)
+    told = twist([encode_bucket(buckets[number]) for number in question.numbers])
     effects = receive(node, peer, m.Buckets(question.height, question.numbers[: len(told)], told))
     for work in of_kind(effects, e.TakeBuckets):
         effects = effects + node.handle(e.BucketsTaken(work.ticket, make_buckets(work.buckets)[1]), T0)
@@ -102,7 +102,7 @@ def test_a_node_far_behind_takes_the_state_and_asks_for_no_block(net: Net) -> No
     (stage,) = of_kind(receive(node, 1, m.Snapshot(False, [offer_of(net)])), e.StageSnapshot)
     assert (stage.offer, stage.validator_changes) == (offer_of(net), [])
     (question,) = sent(node.handle(e.SnapshotStaged([]), T0), m.GetBuckets)
-    assert question == m.GetBuckets(HEIGHTS, sorted(pages_of(net)))
+    assert question == m.GetBuckets(HEIGHTS, sorted(buckets_of(net)))
     effects = answer(node, net, 1, question)
     assert [switch.height for switch in of_kind(effects, e.Switch)] == [HEIGHTS]
     assert of_kind(effects, e.Penalize) == []
@@ -116,9 +116,9 @@ def test_whoever_is_less_behind_or_takes_no_snapshots_asks_for_blocks(net: Net) 
         assert sent(effects, m.GetBlocks) != []
 
 
-def test_pages_that_are_here_are_not_asked_for(net: Net) -> None:
+def test_buckets_that_are_here_are_not_asked_for(net: Net) -> None:
     node = fresh(4, snapshot_after=AFTER)
-    numbers = sorted(pages_of(net))
+    numbers = sorted(buckets_of(net))
     asked(node)
     receive(node, 1, m.Snapshot(False, [offer_of(net)]))
     (question,) = sent(node.handle(e.SnapshotStaged(numbers[1:]), T0), m.GetBuckets)
@@ -165,7 +165,7 @@ def test_a_false_offer_costs_its_sender_and_leads_to_nothing(net: Net, what: str
     assert of_kind(receive(node, 2, m.Snapshot(False, [offer_of(net)])), e.StageSnapshot) != [], "another peer's is good"
 
 
-FALSE_PAGES: dict[str, Callable[[list[bytes]], list[bytes]]] = {
+FALSE_BUCKETS: dict[str, Callable[[list[bytes]], list[bytes]]] = {
     "junk": lambda told: [b"junk", *told[1:]],
     "another page": lambda told: [told[1], *told[1:]],
     "no records": lambda told: [encode([]), *told[1:]],
@@ -177,19 +177,19 @@ FALSE_PAGES: dict[str, Callable[[list[bytes]], list[bytes]]] = {
 }
 
 
-@pytest.mark.parametrize("what", FALSE_PAGES)
-def test_a_false_page_costs_its_sender_and_comes_from_another_peer(net: Net, what: str) -> None:
+@pytest.mark.parametrize("what", FALSE_BUCKETS)
+def test_a_false_bucket_costs_its_sender_and_comes_from_another_peer(net: Net, what: str) -> None:
     node = fresh(4, snapshot_after=AFTER)
     (question,) = sent(staged(node, net, peers=(1, 2)), m.GetBuckets)
-    effects = answer(node, net, 1, question, FALSE_PAGES[what])
+    effects = answer(node, net, 1, question, FALSE_BUCKETS[what])
     assert [p.peer for p in of_kind(effects, e.Penalize)] == [ident(1)]
     assert of_kind(effects, e.Switch) == []
     questions = sent(effects, m.GetBuckets) or sent(tick(node), m.GetBuckets)
     assert questions and of_kind(answer(node, net, 2, questions[0]), e.Switch) == [e.Switch(HEIGHTS)]
 
 
-def test_pages_come_in_parts_and_whoever_falls_silent_is_passed_over(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot, "LITTLE", 1)  # these pages are small
+def test_buckets_come_in_parts_and_whoever_falls_silent_is_passed_over(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot, "LITTLE", 1)  # these buckets are small
     node = fresh(4, snapshot_after=AFTER)
     (question,) = sent(staged(node, net, peers=(1, 2)), m.GetBuckets)
     (rest,) = sent(answer(node, net, 1, question, lambda told: told[:1]), m.GetBuckets)
@@ -200,20 +200,20 @@ def test_pages_come_in_parts_and_whoever_falls_silent_is_passed_over(net: Net, m
     assert of_kind(answer(node, net, 2, rest), e.Switch) == [e.Switch(HEIGHTS)]
 
 
-def test_pages_that_two_snapshots_share_come_from_either(net: Net) -> None:
-    """The second peer's snapshot is of another height: its heads differ in one page, which only the first is asked for."""
+def test_buckets_that_two_snapshots_share_come_from_either(net: Net) -> None:
+    """The second peer's snapshot is of another height: its subroots differ in one bucket, which only the first is asked for."""
     node = fresh(4, snapshot_after=AFTER)
     asked(node, peers=(1, 2))
     receive(node, 1, m.Snapshot(False, [offer_of(net)]))
-    heads = decode_subroots(offer_of(net).subroots)
-    first = min(heads)
-    other = encode_subroots(heads | {first: b"\x02" + bytes(32)})
+    subroots = decode_subroots(offer_of(net).subroots)
+    first = min(subroots)
+    other = encode_subroots(subroots | {first: b"\x02" + bytes(32)})
     receive(node, 2, m.Snapshot(False, [replace(changed(offer_of(net), height=HEIGHTS - 1), subroots=other)]))
     (whole,) = sent(node.handle(e.SnapshotStaged([]), T0), m.GetBuckets)
     assert whole.height == HEIGHTS
     effects = receive(node, 1, m.Buckets(HEIGHTS, [], []))
     (shared,) = sent(effects, m.GetBuckets)
-    assert (shared.height, shared.numbers) == (HEIGHTS - 1, sorted(heads)[1:]), "the first one's snapshot has gone"
+    assert (shared.height, shared.numbers) == (HEIGHTS - 1, sorted(subroots)[1:]), "the first one's snapshot has gone"
     effects = answer(node, net, 2, shared)
     assert of_kind(effects, e.Penalize) == [] and of_kind(effects, e.Switch) == []
 
@@ -258,17 +258,17 @@ def test_peers_that_make_one_after_the_other_hold_up_blocks_once() -> None:
     assert sent(receive(node, 2, m.Status(HEIGHTS)), m.GetBlocks) == [], "who waits for the first one asks for no blocks"
 
 
-def test_who_gives_pages_little_by_little_makes_room_for_others(net: Net) -> None:
-    """Four members hold all places for sources, and answer each question with one page just before its time is over."""
+def test_who_gives_buckets_little_by_little_makes_room_for_others(net: Net) -> None:
+    """Four members hold all places for sources, and answer each question with one bucket just before its time is over."""
     node = fresh(4, snapshot_after=AFTER, peers=(0, 1, 2, 3, 5))
     liars = (0, 1, 2, 3)
     staged(node, net, peers=liars)
-    pages = pages_of(net)
-    assert len(pages) > 8
+    buckets = buckets_of(net)
+    assert len(buckets) > 8
     late = T0 + DEADLINE - 1
     for peer in liars:
-        for number in sorted(pages):
-            told = m.Buckets(HEIGHTS, [number], [encode_bucket(pages[number])])
+        for number in sorted(buckets):
+            told = m.Buckets(HEIGHTS, [number], [encode_bucket(buckets[number])])
             for work in of_kind(receive(node, peer, told, late), e.TakeBuckets):
                 node.handle(e.BucketsTaken(work.ticket, make_buckets(work.buckets)[1]), late)
     effects = asked(node, peers=(5,), now=late + 1)
@@ -325,7 +325,7 @@ def header_of(net: Net, height: int, before: list[Validator], after: list[Valida
     return replace(offer_of(net).header, height=height, round=0, proposer=before[height % len(before)].id, **sets)
 
 
-def handover(net: Net, height: int, before: list[Validator], after: list[Validator]) -> ValidatorSetChange:
+def change(net: Net, height: int, before: list[Validator], after: list[Validator]) -> ValidatorSetChange:
     header = header_of(net, height, before, after)
     return ValidatorSetChange(header, certified(header, before), after)
 
@@ -339,7 +339,7 @@ def handed(net: Net) -> tuple[Offer, list[ValidatorSetChange]]:
     header = header_of(net, 90, SETS[2], SETS[2])
     return (
         replace(told, header=header, certificate=certified(header, SETS[2])),
-        [handover(net, 10, SETS[0], SETS[1]), handover(net, 60, SETS[1], SETS[2])],
+        [change(net, 10, SETS[0], SETS[1]), change(net, 60, SETS[1], SETS[2])],
     )
 
 
@@ -353,15 +353,15 @@ def test_the_validators_of_the_snapshot_follow_from_those_of_genesis(net: Net) -
     assert (stage.offer, stage.validator_changes) == (offer, links)
 
 
-def test_a_handover_that_its_own_set_did_not_sign_or_that_names_another_costs_its_sender(net: Net) -> None:
+def test_a_change_that_its_own_set_did_not_sign_or_that_names_another_costs_its_sender(net: Net) -> None:
     offer, links = handed(net)
     c = links[0].certificate
     lies = [
         [links[1]],
         [replace(links[0], validators=SETS[2])],
         [replace(links[0], certificate=replace(c, signers=c.signers[:2], signatures=c.signatures[:2]))],
-        [handover(net, 10, SETS[1], SETS[2])],
-        [links[0], handover(net, 60, SETS[0], SETS[2])],
+        [change(net, 10, SETS[1], SETS[2])],
+        [links[0], change(net, 60, SETS[0], SETS[2])],
     ]
     for lie in lies:
         node = fresh(4, snapshot_after=AFTER)
@@ -372,7 +372,7 @@ def test_a_handover_that_its_own_set_did_not_sign_or_that_names_another_costs_it
         assert of_kind(effects, e.StageSnapshot) == []
 
 
-def test_who_cannot_show_the_handovers_is_left_alone(net: Net) -> None:
+def test_who_cannot_show_the_changes_is_left_alone(net: Net) -> None:
     node = fresh(4, snapshot_after=AFTER)
     asked(node, height=100)
     receive(node, 1, m.Snapshot(False, [handed(net)[0]]))
@@ -385,17 +385,17 @@ def test_who_cannot_show_the_handovers_is_left_alone(net: Net) -> None:
 
 
 def test_parts_come_back_from_their_encoding(net: Net) -> None:
-    state, pages = net.nodes[0].state, pages_of(net)
-    heads = {number: subroot_of(page) for number, page in pages.items()}
-    assert decode_subroots(encode_subroots(heads)) == heads
-    assert root_of(heads) == state.root and root_of({}) == bytes(32)
+    state, buckets = net.nodes[0].state, buckets_of(net)
+    subroots = {number: subroot_of(bucket) for number, bucket in buckets.items()}
+    assert decode_subroots(encode_subroots(subroots)) == subroots
+    assert root_of(subroots) == state.root and root_of({}) == bytes(32)
     keys: list[bytes] = []
-    for number, page in pages.items():
-        made, shown = make_bucket(number, heads[number], encode_bucket(page))
-        assert made == page
+    for number, bucket in buckets.items():
+        made, shown = make_bucket(number, subroots[number], encode_bucket(bucket))
+        assert made == bucket
         keys += shown
         with pytest.raises(Malformed):
-            make_bucket(number ^ 1, heads[number], encode_bucket(page))
+            make_bucket(number ^ 1, subroots[number], encode_bucket(bucket))
     assert sorted(k for k in keys if not k.startswith(b"v/")) == sorted(k for p in (b"d/", b"m/", b"j/") for k in state.keys(p))
     assert sorted(b"m/" + k[2:] for k in keys if k.startswith(b"v/")) == state.listing(b"m/")
     genesis_root = state_of(net.genesis).root
@@ -404,7 +404,7 @@ def test_parts_come_back_from_their_encoding(net: Net) -> None:
 
 @cache
 def paths(count: int) -> list[tuple[bytes, bytes, bytes]]:
-    """Records of page 0, sorted by path."""
+    """Records of bucket 0, sorted by path."""
     found: list[tuple[bytes, bytes, bytes]] = []
     trial = 0
     while len(found) < count:
@@ -417,27 +417,27 @@ def paths(count: int) -> list[tuple[bytes, bytes, bytes]]:
 
 
 @pytest.fixture(scope="module")
-def page() -> bytes:
+def bucket() -> bytes:
     return build(paths(24))
 
 
 @pytest.mark.parametrize("cut", [1, 60, 150, 400, 10**6])
-def test_a_page_is_cut_and_put_together_again_wherever_it_is_cut(page: bytes, cut: int) -> None:
-    found = list(subbuckets(0, page, cut))
-    heads = {number: head for number, head, _ in found}
-    assert decode_subroots(encode_subroots(heads)) == heads
-    assert whole_subroots(heads) == {0: subroot_of(page)}
-    assert root_of(heads) == root_of({0: subroot_of(page)})
-    made = {number: make_bucket(number, head, raw)[0] for number, head, raw in found}
-    assert whole_buckets(made) == {0: page}
-    assert all(len(raw) <= cut or head[:1] == b"\x02" for _, head, raw in found)
+def test_a_bucket_is_cut_and_put_together_again_wherever_it_is_cut(bucket: bytes, cut: int) -> None:
+    found = list(subbuckets(0, bucket, cut))
+    subroots = {number: subroot for number, subroot, _ in found}
+    assert decode_subroots(encode_subroots(subroots)) == subroots
+    assert whole_subroots(subroots) == {0: subroot_of(bucket)}
+    assert root_of(subroots) == root_of({0: subroot_of(bucket)})
+    made = {number: make_bucket(number, subroot, raw)[0] for number, subroot, raw in found}
+    assert whole_buckets(made) == {0: bucket}
+    assert all(len(raw) <= cut or subroot[:1] == b"\x02" for _, subroot, raw in found)
     if cut == 1:
         assert len(found) == 24, "every record is a subpage of its own"
     for path, key, _ in paths(24):
-        over = number_over(path, frozenset(heads))
+        over = number_over(path, frozenset(subroots))
         assert over is not None
         assert key in dict(records(made[over]))
-    assert number_over(b"\xff" * 32, frozenset(heads)) is None
+    assert number_over(b"\xff" * 32, frozenset(subroots)) is None
 
 
 def entry(number: int, kind: int = 3) -> bytes:
@@ -475,14 +475,14 @@ def entry(number: int, kind: int = 3) -> bytes:
         "too many subpages",
     ],
 )
-def test_heads_that_do_not_cut_a_state_are_refused(raw: bytes) -> None:
+def test_subroots_that_do_not_cut_a_state_are_refused(raw: bytes) -> None:
     with pytest.raises(Malformed):
         decode_subroots(raw)
 
 
-def test_as_many_subpages_as_are_taken_cost_a_bounded_number_of_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each as deep as it goes: from every one of them to the root of its page."""
-    heads = decode_subroots(b"".join(entry((1 << MAX_DEPTH) + (n << 33)) for n in range(MAX_SUBBUCKETS)))
+def test_as_many_subbuckets_as_are_taken_cost_a_bounded_number_of_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each as deep as it goes: from every one of them to the root of its bucket."""
+    subroots = decode_subroots(b"".join(entry((1 << MAX_DEPTH) + (n << 33)) for n in range(MAX_SUBBUCKETS)))
     hashed = 0
     above = parts.above_of
 
@@ -492,12 +492,12 @@ def test_as_many_subpages_as_are_taken_cost_a_bounded_number_of_hashes(monkeypat
         return above(left, right)
 
     monkeypatch.setattr(parts, "above_of", counted)
-    assert len(root_of(heads)) == 32
+    assert len(root_of(subroots)) == 32
     assert hashed <= MAX_SUBBUCKETS * (MAX_DEPTH - 16)
 
 
 def test_a_header_is_signed_by_the_set_that_it_names(net: Net) -> None:
-    link = handover(net, 10, SETS[0], SETS[1])
+    link = change(net, 10, SETS[0], SETS[1])
     assert follow_validator_change(CHAIN, link, SETS[0]) == SETS[1]
     check_signed(CHAIN, link.header, link.certificate, SETS[0])
     with pytest.raises(Malformed, match="another validator set"):

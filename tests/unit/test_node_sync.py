@@ -142,7 +142,7 @@ def test_the_peers_remembered_are_bounded() -> None:
         s.next_request(n * DEADLINE)
         s.failed(b"x%d" % n, 0)
     assert len(s._heights) <= MAX_PEERS
-    assert len(s._shunned) <= MAX_PEERS
+    assert len(s._backed_off) <= MAX_PEERS
     assert len(s._waited) <= MAX_PEERS
 
 
@@ -413,7 +413,7 @@ def test_an_empty_or_late_answer_is_no_crime(net: Net) -> None:
     receive(node, 2, m.Blocks(items(net)))
     node.sync._asked = sync.Asked(A, 3, T0 + DEADLINE, T0)
     assert of_kind(receive(node, 1, m.Blocks(items(net)[2:])), e.Penalize) == []
-    assert A not in node.sync._shunned
+    assert A not in node.sync._backed_off
 
 
 def test_a_decided_block_that_our_rules_forbid_stops_the_node(net: Net) -> None:

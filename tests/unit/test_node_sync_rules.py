@@ -178,7 +178,7 @@ def test_nothing_is_asked_for_while_a_snapshot_is_on_its_way() -> None:
     assert s.next_request(0) is not None
 
 
-def test_who_is_shunned_is_asked_where_nobody_else_is_higher_and_passed_over_where_somebody_is() -> None:
+def test_who_is_backed_off_is_asked_where_nobody_else_is_higher_and_passed_over_where_somebody_is() -> None:
     s = at(4, b=6)
     s.failed(A, 0)
     s.peer(A, 90)
@@ -197,7 +197,7 @@ def test_a_late_peer_is_left_early_only_for_one_whose_word_held() -> None:
         asked = ask(s, 0)
     other = B if asked == A else A
     s._waited[asked] = 4 * DEADLINE
-    s._shunned[other] = (10 * DEADLINE, 10 * DEADLINE)
+    s._backed_off[other] = (10 * DEADLINE, 10 * DEADLINE)
     assert s.next_request(DEADLINE - 1) is None, "it has until its deadline"
     s.useful(other)
     assert ask(s, DEADLINE - 1) == other
@@ -244,6 +244,6 @@ def test_of_those_who_failed_and_were_waited_for_the_oldest_are_forgotten() -> N
         assert s.next_request(10 * n) is not None
         s.failed(s._asked.peer if s._asked else peer, 10 * n + 5)
         s.peer(peer, None)
-    assert len(s._shunned) == len(s._waited) == MAX_PEERS
-    assert b"0" not in s._shunned and b"%d" % (MAX_PEERS + 4) in s._shunned
+    assert len(s._backed_off) == len(s._waited) == MAX_PEERS
+    assert b"0" not in s._backed_off and b"%d" % (MAX_PEERS + 4) in s._backed_off
     assert b"0" not in s._waited

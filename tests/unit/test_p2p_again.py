@@ -179,7 +179,7 @@ def test_dials_under_way_count_towards_the_bounds_and_a_seed_is_dialled_once_for
     assert dials(seeds, Wanted(frozenset(), 50, 8), set(), set()) == []
 
 
-# --- gossip, limits, lanes --------------------------------------------------------------------------------------------------------
+# --- gossip, limits, queues -------------------------------------------------------------------------------------------------------
 
 
 def test_a_member_that_becomes_a_validator_leaves_the_mesh_at_once_and_its_place_is_filled() -> None:
@@ -221,20 +221,20 @@ def test_a_block_begins_with_a_clean_score_lasts_longer_each_time_and_ends() -> 
 
 
 def test_what_waits_is_counted_to_the_byte_through_drops_and_parts() -> None:
-    lanes = SendQueues((QueueLimit(4, 3 * PIECE_BYTES),) * QUEUES)
+    queues = SendQueues((QueueLimit(4, 3 * PIECE_BYTES),) * QUEUES)
     sizes = [10, 2 * PIECE_BYTES, 20, 30]
-    assert all(lanes.push(QUEUE_TRANSACTIONS, bytes(size)) for size in sizes)
-    assert (lanes.count, lanes.waiting(QUEUE_TRANSACTIONS), lanes.size) == (4, sum(sizes), sum(sizes))
-    assert lanes.push(QUEUE_TRANSACTIONS, bytes(5))
-    assert (lanes.count, lanes.size, lanes.dropped[QUEUE_TRANSACTIONS]) == (4, sum(sizes) - 10 + 5, 1), (
+    assert all(queues.push(QUEUE_TRANSACTIONS, bytes(size)) for size in sizes)
+    assert (queues.count, queues.waiting(QUEUE_TRANSACTIONS), queues.size) == (4, sum(sizes), sum(sizes))
+    assert queues.push(QUEUE_TRANSACTIONS, bytes(5))
+    assert (queues.count, queues.size, queues.dropped[QUEUE_TRANSACTIONS]) == (4, sum(sizes) - 10 + 5, 1), (
         "the fifth pushed out the first"
     )
     frames = Reassembler()
     came = []
-    while (frame := lanes.next_frame()) is not None:
+    while (frame := queues.next_frame()) is not None:
         came += [len(payload) + 1 for _, payload in frames.feed(frame)]
     assert came == [2 * PIECE_BYTES, 20, 30, 5]
-    assert (lanes.count, lanes.size, bool(lanes)) == (0, 0, False)
+    assert (queues.count, queues.size, bool(queues)) == (0, 0, False)
 
 
 def test_the_second_large_message_of_a_lane_has_its_whole_size_again() -> None:

@@ -1,4 +1,4 @@
-"""Frames and lanes: what goes in comes out, in order, within bounds; hostile bytes are refused."""
+"""Frames and queues: what goes in comes out, in order, within bounds; hostile bytes are refused."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ from p2p.wire import (
 )
 
 
-def drain(lanes: SendQueues) -> list[bytes]:
+def drain(queues: SendQueues) -> list[bytes]:
     frames = []
-    while (frame := lanes.next_frame()) is not None:
+    while (frame := queues.next_frame()) is not None:
         frames.append(frame)
     return frames
 
@@ -49,73 +49,73 @@ sizes = st.one_of(st.integers(0, 300), st.sampled_from([PIECE_BYTES - 1, PIECE_B
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, QUEUES - 1), sizes), max_size=40))
-def test_whatever_is_queued_arrives_once_in_order_per_lane(pushed: list[tuple[int, int]]) -> None:
-    lanes, reader = SendQueues(), Reassembler()
-    sent: dict[int, list[bytes]] = {lane: [] for lane in range(QUEUES)}
-    for i, (lane, size) in enumerate(pushed):
-        payload = bytes((lane,)) + i.to_bytes(2, "big") + bytes(size)
-        assert lanes.push(lane, message(NODE, payload))
-        sent[lane].append(payload)
-    frames = drain(lanes)
+def test_whatever_is_queued_arrives_once_in_order_per_queue(pushed: list[tuple[int, int]]) -> None:
+    queues, reader = SendQueues(), Reassembler()
+    sent: dict[int, list[bytes]] = {queue: [] for queue in range(QUEUES)}
+    for i, (queue, size) in enumerate(pushed):
+        payload = bytes((queue,)) + i.to_bytes(2, "big") + bytes(size)
+        assert queues.push(queue, message(NODE, payload))
+        sent[queue].append(payload)
+    frames = drain(queues)
     assert all(len(frame) <= MAX_FRAME for frame in frames)
     received = [payload for frame in frames for channel, payload in reader.feed(frame) if channel == NODE]
-    assert {lane: [p for p in received if p[0] == lane] for lane in range(QUEUES)} == sent
-    assert not lanes and lanes.size == lanes.count == 0
+    assert {queue: [p for p in received if p[0] == queue] for queue in range(QUEUES)} == sent
+    assert not queues and queues.size == queues.count == 0
 
 
 def test_votes_go_first_and_the_other_lanes_take_turns() -> None:
-    lanes, reader = SendQueues(), Reassembler()
-    for lane in (4, 3, 2, 1, 0):
+    queues, reader = SendQueues(), Reassembler()
+    for queue in (4, 3, 2, 1, 0):
         for _ in range(3):
-            lanes.push(lane, message(NODE, bytes((lane,)) + bytes(60_000)))
-    order = [payload[0] for frame in drain(lanes) for _, payload in reader.feed(frame)]
+            queues.push(queue, message(NODE, bytes((queue,)) + bytes(60_000)))
+    order = [payload[0] for frame in drain(queues) for _, payload in reader.feed(frame)]
     assert order[:6] == [0, 0, 0, 1, 1, 1]
     assert set(order[6:12]) == {2, 3, 4}
 
 
 def test_a_vote_is_sent_between_the_parts_of_a_block() -> None:
-    lanes, reader = SendQueues(), Reassembler()
-    lanes.push(1, message(NODE, bytes(1_000_000)))
-    first = lanes.next_frame()
+    queues, reader = SendQueues(), Reassembler()
+    queues.push(1, message(NODE, bytes(1_000_000)))
+    first = queues.next_frame()
     assert first is not None and reader.feed(first) == []
-    lanes.push(0, message(NODE, b"vote"))
-    second = lanes.next_frame()
+    queues.push(0, message(NODE, b"vote"))
+    second = queues.next_frame()
     assert second is not None and reader.feed(second) == [(NODE, b"vote")]
-    assert [p for frame in drain(lanes) for _, p in reader.feed(frame)] == [bytes(1_000_000)]
+    assert [p for frame in drain(queues) for _, p in reader.feed(frame)] == [bytes(1_000_000)]
 
 
 def test_small_messages_that_wait_together_share_a_frame() -> None:
-    lanes = SendQueues()
+    queues = SendQueues()
     for i in range(100):
-        lanes.push(3, message(NODE, bytes((i,)) * 150))
-    frames = drain(lanes)
+        queues.push(3, message(NODE, bytes((i,)) * 150))
+    frames = drain(queues)
     assert len(frames) == 1 and len(frames[0]) < 100 * 160
 
 
 def test_a_full_lane_drops_the_oldest_transaction_and_refuses_anything_else_that_is_new() -> None:
-    lanes = SendQueues(tuple(QueueLimit(2, 100) for _ in range(QUEUES)))
-    for lane in (0, 3):
-        results = [lanes.push(lane, bytes((0, i))) for i in range(4)]
-        assert results == ([True] * 4 if lane == 3 else [True, True, False, False])
-        assert lanes.dropped[lane] == 2
-    assert drain(lanes) == [batch_frame([b"\0\0", b"\0\1", b"\0\2", b"\0\3"])]
-    assert lanes.push(2, b"x") is not False and not lanes.push(2, bytes(100))
+    queues = SendQueues(tuple(QueueLimit(2, 100) for _ in range(QUEUES)))
+    for queue in (0, 3):
+        results = [queues.push(queue, bytes((0, i))) for i in range(4)]
+        assert results == ([True] * 4 if queue == 3 else [True, True, False, False])
+        assert queues.dropped[queue] == 2
+    assert drain(queues) == [batch_frame([b"\0\0", b"\0\1", b"\0\2", b"\0\3"])]
+    assert queues.push(2, b"x") is not False and not queues.push(2, bytes(100))
 
 
 def test_a_transaction_that_is_half_sent_is_never_dropped() -> None:
-    lanes, reader = SendQueues(tuple(QueueLimit(2, 1_000_000) for _ in range(QUEUES))), Reassembler()
+    queues, reader = SendQueues(tuple(QueueLimit(2, 1_000_000) for _ in range(QUEUES))), Reassembler()
     big = message(NODE, b"a" * 100_000)
-    lanes.push(3, big)
-    frame = lanes.next_frame()
+    queues.push(3, big)
+    frame = queues.next_frame()
     assert frame is not None and reader.feed(frame) == []
     for i in range(5):
-        lanes.push(3, message(NODE, b"%d" % i))
-    assert [p for f in drain(lanes) for _, p in reader.feed(f)] == [big[1:], b"4"]
+        queues.push(3, message(NODE, b"%d" % i))
+    assert [p for f in drain(queues) for _, p in reader.feed(f)] == [big[1:], b"4"]
 
 
-def test_only_existing_lanes_and_channels_and_sizes_can_be_sent() -> None:
+def test_only_existing_queues_and_channels_and_sizes_can_be_sent() -> None:
     for bad in (-1, QUEUES):
-        with pytest.raises(ValueError, match="no lane"):
+        with pytest.raises(ValueError, match="no queue"):
             SendQueues().push(bad, b"")
     for channel, payload in ((3, b""), (-1, b""), (PEERS, bytes(CHANNEL_LIMITS[PEERS] + 1)), (CONTENT, bytes(2_200_001))):
         with pytest.raises(ValueError):
@@ -138,7 +138,7 @@ def test_only_existing_lanes_and_channels_and_sizes_can_be_sent() -> None:
         (b"\xff" + b"\0\0\0\1\0" * (BATCH_MESSAGES + 1), "more than"),
         (b"\xfe", "empty part"),
         (b"\xfe\x00", "empty part"),
-        (b"\xfe\x05\x00" + bytes(PIECE_BYTES), "lane 5"),
+        (b"\xfe\x05\x00" + bytes(PIECE_BYTES), "queue 5"),
         (b"\xfe\x00\x07" + bytes(PIECE_BYTES), "channel 7"),
         (b"\xfe\x00\xfe" + bytes(PIECE_BYTES), "channel 254"),
         (b"\xfe\x00\x00" + bytes(100), "too short"),

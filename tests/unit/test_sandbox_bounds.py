@@ -516,10 +516,10 @@ def test_an_archive_of_ours_is_built_once_for_each_program(tmp_path: Path, monke
     assert cached_image(tmp_path, "selftest", b"a", build) != first
     assert len(built) == len(list(tmp_path.iterdir())) == 3
     monkeypatch.setattr(images.inspect, "getsource", lambda _: "another builder")  # type: ignore[attr-defined]
-    assert cached_image(tmp_path, "keeper", b"a", build) != first, "what builds it counts like the program in it"
+    assert cached_image(tmp_path, "sidecar", b"a", build) != first, "what builds it counts like the program in it"
 
 
-def test_a_keeper_reads_an_output_of_exactly_its_limit_and_writes_no_input_twice(
+def test_a_sidecar_reads_an_output_of_exactly_its_limit_and_writes_no_input_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sidecar_program, "IN", str(tmp_path))
@@ -534,7 +534,7 @@ def test_a_keeper_reads_an_output_of_exactly_its_limit_and_writes_no_input_twice
 
 
 @pytest.mark.parametrize("total", [0, 1, 4 * MIB - 1, 4 * MIB, 4 * MIB + 1, 60 * MIB, 64 * MIB])
-def test_a_keeper_has_room_for_all_inputs_and_is_the_same_for_runs_of_one_job(total: int) -> None:
+def test_a_sidecar_has_room_for_all_inputs_and_is_the_same_for_runs_of_one_job(total: int) -> None:
     size = SidecarSize.for_inputs(total, 5)
     assert size.in_bytes >= total + MIB, "the posting's parameters, and what the file system itself takes"
     assert SidecarSize.for_inputs(total - total // 1000, 5).in_bytes in (size.in_bytes, size.in_bytes // 2)

@@ -96,7 +96,7 @@ def test_a_jobs_container_is_asked_for_with_exactly_these_limits() -> None:
     }
 
 
-def test_a_keeper_is_locked_as_a_job_is() -> None:
+def test_a_sidecar_is_locked_as_a_job_is() -> None:
     config = sidecar_config(IMAGE, runtime="runc", uid=70_000, memory=5 * MIB, labels={"l": "1"}, mounts=MOUNTS)
     host = config.pop("HostConfig")
     assert host == locked_host_config("runc", 69 * MIB, 64, 1.0) | {"Mounts": MOUNTS}
@@ -243,8 +243,8 @@ def reported(config: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_container_as_it_was_asked_for_passes() -> None:
     assert differences(asked(), reported(asked())) == []
-    keeper = sidecar_config(IMAGE, runtime="runc", uid=70_000, memory=5 * MIB, labels={"l": "1"}, mounts=MOUNTS)
-    assert differences(keeper, reported(keeper)) == []
+    sidecar = sidecar_config(IMAGE, runtime="runc", uid=70_000, memory=5 * MIB, labels={"l": "1"}, mounts=MOUNTS)
+    assert differences(sidecar, reported(sidecar)) == []
 
 
 HOSTILE: dict[str, Any] = {

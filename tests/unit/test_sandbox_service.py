@@ -151,7 +151,7 @@ def test_an_input_that_is_gone_or_shrinks_ends_the_run_with_its_reason(
     assert left(double) == (0, 0)
 
 
-def test_the_waiting_keeper_is_taken_by_the_next_run_of_its_size_alone(room: Sandbox, double: DockerDouble, image: str) -> None:
+def test_the_waiting_sidecar_is_taken_by_the_next_run_of_its_size_alone(room: Sandbox, double: DockerDouble, image: str) -> None:
     used: list[str] = []
 
     def job(box: Box) -> int:
@@ -174,7 +174,7 @@ def test_the_waiting_keeper_is_taken_by_the_next_run_of_its_size_alone(room: San
     assert "size=2048576," in next(iter(double.boxes.values())).mounts["/lc/out"]["VolumeOptions"]["DriverConfig"]["Options"]["o"]
 
 
-def test_a_waiting_keeper_that_died_is_not_taken_and_goes(room: Sandbox, double: DockerDouble, image: str) -> None:
+def test_a_waiting_sidecar_that_died_is_not_taken_and_goes(room: Sandbox, double: DockerDouble, image: str) -> None:
     assert room.run(spec(image)).status is RunStatus.OK
     room.settle()
     (waiting,) = double.boxes.values()
@@ -186,7 +186,7 @@ def test_a_waiting_keeper_that_died_is_not_taken_and_goes(room: Sandbox, double:
     assert left(double) == ONE_WAITS
 
 
-def test_runs_side_by_side_leave_one_keeper_waiting(room: Sandbox, double: DockerDouble, image: str) -> None:
+def test_runs_side_by_side_leave_one_sidecar_waiting(room: Sandbox, double: DockerDouble, image: str) -> None:
     together = threading.Barrier(3)
 
     def job(box: Box) -> int:
@@ -482,7 +482,7 @@ def test_after_it_was_closed_a_run_still_leaves_nothing_in_its_place(room: Sandb
     assert "lc-n-s" not in double.boxes
 
 
-def test_a_keeper_that_cannot_be_prepared_costs_the_next_run_only_its_time(
+def test_a_sidecar_that_cannot_be_prepared_costs_the_next_run_only_its_time(
     room: Sandbox, double: DockerDouble, image: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     def job(box: Box) -> int:

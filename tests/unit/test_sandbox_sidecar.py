@@ -108,12 +108,12 @@ def test_an_answer_in_any_pieces_is_read() -> None:
         ([frame(1, b"ok 5\nab"), None], EngineError, "it does not answer"),
     ],
 )
-def test_a_keeper_that_lies_or_falls_silent_is_found(pieces: list[bytes | None], error: type[Exception], why: str) -> None:
+def test_a_sidecar_that_lies_or_falls_silent_is_found(pieces: list[bytes | None], error: type[Exception], why: str) -> None:
     with pytest.raises(error, match=why):
         list(sidecar(Line(*pieces)).read_output("model", 100))
 
 
-def test_a_keeper_that_is_gone_is_not_taken() -> None:
+def test_a_sidecar_that_is_gone_is_not_taken() -> None:
     assert sidecar(Line(frame(1, b"ok\n"))).running()
     assert not sidecar(Line()).running()
     gone = sidecar(Line(frame(1, b"ok\n")))

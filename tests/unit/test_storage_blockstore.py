@@ -45,7 +45,7 @@ def store(tmp_path: Path) -> Iterator[BlockStore]:
 
 
 @pytest.fixture
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "SEGMENT_ENTRIES", 40)
     monkeypatch.setattr(blockstore, "_PROBES", 3)
 
@@ -98,11 +98,11 @@ class Model:
                 assert found.receipt == batch.receipts[position + 1] and tx in found.receipt
 
 
-@pytest.mark.usefixtures("small_parts")
+@pytest.mark.usefixtures("small_segments")
 def test_everything_is_found_again_before_and_after_a_restart(tmp_path: Path) -> None:
     store = open_store(tmp_path / "db")
     batches = fill(store, 40)
-    assert len(store.parts()) >= 6, "the index was never written out"
+    assert len(store.segments()) >= 6, "the index was never written out"
     model = Model(batches)
     model.check(store)
     store.check(full=True)
@@ -113,7 +113,7 @@ def test_everything_is_found_again_before_and_after_a_restart(tmp_path: Path) ->
     store.close()
 
 
-@pytest.mark.usefixtures("small_parts")
+@pytest.mark.usefixtures("small_segments")
 @pytest.mark.parametrize("limit", [1, 4, 17])
 def test_history_is_paged_by_its_cursor(store: BlockStore, limit: int) -> None:
     model = Model(fill(store, 30))
@@ -173,7 +173,7 @@ def test_whoever_hands_over_more_than_the_disk_takes_waits(tmp_path: Path) -> No
     late.join()
 
 
-@pytest.mark.usefixtures("small_parts")
+@pytest.mark.usefixtures("small_segments")
 def test_an_index_that_names_a_block_that_is_gone_is_damage(store: BlockStore) -> None:
     tx = fill(store, 20)[4].tx_ids[0]
     with store.engine.begin() as connection:
@@ -182,7 +182,7 @@ def test_an_index_that_names_a_block_that_is_gone_is_damage(store: BlockStore) -
         store.tx(tx)
 
 
-@pytest.mark.usefixtures("small_parts")
+@pytest.mark.usefixtures("small_segments")
 def test_a_part_ends_with_the_block_that_fills_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By its entries, or by its blocks; the same whether heights are stored one by one or together."""
     batches = list(islice(chain_of(3), 24))
@@ -196,7 +196,7 @@ def test_a_part_ends_with_the_block_that_fills_it(tmp_path: Path, monkeypatch: p
         store = open_store(tmp_path / name)
         for start in range(0, 24, size):
             store.commit_async(*batches[start : start + size]).result()
-        assert store.parts() == ends
+        assert store.segments() == ends
         Model(batches).check(store)
         store.close()
     monkeypatch.setattr(index, "SEGMENT_ENTRIES", 10**9)
@@ -205,7 +205,7 @@ def test_a_part_ends_with_the_block_that_fills_it(tmp_path: Path, monkeypatch: p
         store = open_store(tmp_path / name)
         for start in range(0, 24, size):
             store.commit_async(*batches[start : start + size]).result()
-        assert store.parts() == [5, 10, 15, 20]
+        assert store.segments() == [5, 10, 15, 20]
         Model(batches).check(store)
         store.close()
         Model(batches).check(store := open_store(tmp_path / name))
@@ -216,7 +216,7 @@ def test_ids_that_begin_alike_are_told_apart(store: BlockStore, monkeypatch: pyt
     """Of an id the index keeps eight bytes: who makes two that share them hides neither, and finds nothing that is not there."""
     first = b"\xff" * 8 + bytes(24)
     second = b"\xff" * 8 + bytes(23) + b"x"
-    page = index.pages_of(9, [(3, [(first, 0)]), (7, [(second, 4095)])])
+    page = index.rows_of(9, [(3, [(first, 0)]), (7, [(second, 4095)])])
     ((part, bucket, raw),) = page
     assert (part, bucket) == (9, 255)
     both = [index.TxLocator(7, 4095), index.TxLocator(3, 0)]
@@ -418,10 +418,10 @@ def test_a_block_without_one_of_its_transactions_is_noticed(store: BlockStore, a
             store.check(full=full)
 
 
-@pytest.mark.usefixtures("small_parts")
+@pytest.mark.usefixtures("small_segments")
 def test_an_index_of_accounts_that_says_otherwise_than_the_blocks_is_noticed(store: BlockStore) -> None:
     fill(store, 20)
-    last = store.parts()[0]
+    last = store.segments()[0]
     nothing = schema.add_checksum(schema.at(last, "picks"), encode([]))
     with store.engine.begin() as connection:
         connection.execute(sa.update(schema.blocks).where(schema.blocks.c.height == last).values(picks=nothing))
@@ -429,7 +429,7 @@ def test_an_index_of_accounts_that_says_otherwise_than_the_blocks_is_noticed(sto
         store.check(full=True)
 
 
-@pytest.mark.usefixtures("small_parts")
+@pytest.mark.usefixtures("small_segments")
 def test_the_last_block_of_a_part_is_compared_wherever_the_batches_end(store: BlockStore, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(store, 12)
     for batch in (1, 2, 3, 16):
@@ -444,13 +444,13 @@ def test_a_chain_that_does_not_link_is_noticed(store: BlockStore) -> None:
         store.check(full=True)
 
 
-@pytest.mark.usefixtures("small_parts")
+@pytest.mark.usefixtures("small_segments")
 def test_an_index_that_lost_a_row_is_noticed(store: BlockStore) -> None:
     fill(store, 20)
     with store.engine.begin() as connection:
         t = schema.tx_pages.c
         part, bucket, sealed = connection.execute(sa.select(t.part, t.bucket, t.places)).first() or pytest.fail("no index")
-        fewer = schema.add_checksum(schema.in_part(part, bucket), bytes(sealed)[4:-12])
+        fewer = schema.add_checksum(schema.in_segment(part, bucket), bytes(sealed)[4:-12])
         connection.execute(sa.update(schema.tx_pages).where(t.part == part, t.bucket == bucket).values(places=fewer))
     with pytest.raises(StorageDamaged, match="index of heights"):
         store.check(full=True)

@@ -33,7 +33,7 @@ from chain.types import block_id, decode_block
 from client.daemon import open_state, open_store
 from client.snapshots import SnapshotService
 from tests.unit.node_kit import Net, genesis
-from tests.unit.test_node_snapshot import SETS, handover
+from tests.unit.test_node_snapshot import SETS, change
 from tests.unit.test_node_sync import chain_of
 
 CHAIN = genesis().chain_id
@@ -71,16 +71,16 @@ def served(server: BlockStore, path: Path) -> SnapshotFile:
 
 
 def take(store: BlockStore, file: SnapshotFile, some: int = 1 << 16, links: list[ValidatorSetChange] | None = None) -> list[int]:
-    """Stage the first `some` pages that are not here; what was here."""
-    area, heads = Staging(store), decode_subroots(file.offer.subroots)
+    """Stage the first `some` buckets that are not here; what was here."""
+    area, subroots = Staging(store), decode_subroots(file.offer.subroots)
     held = area.begin(file.offer, links or [])
-    wanted = [n for n in heads if n not in held][:some]
+    wanted = [n for n in subroots if n not in held][:some]
     while wanted:
-        pages = file.buckets(wanted)
-        made, wrong = make_buckets([(n, heads[n], raw) for n, raw in zip(wanted, pages, strict=False)])
+        buckets = file.buckets(wanted)
+        made, wrong = make_buckets([(n, subroots[n], raw) for n, raw in zip(wanted, buckets, strict=False)])
         assert wrong == []
         area.put(made)
-        wanted = wanted[len(pages) :]
+        wanted = wanted[len(buckets) :]
     return held
 
 
@@ -91,8 +91,8 @@ def test_a_fresh_database_becomes_the_one_that_was_served_and_goes_on(server: Bl
     Staging(store).ready()
     store.close()
     store = open_store(str(tmp_path / "late"), CHAIN)
-    state, head = open_state(store, genesis())
-    assert (head.height, head.block_id, store.base) == (HEIGHTS, net.commits[0][HEIGHTS].block_id, HEIGHTS)
+    state, subroot = open_state(store, genesis())
+    assert (subroot.height, subroot.block_id, store.base) == (HEIGHTS, net.commits[0][HEIGHTS].block_id, HEIGHTS)
     assert state.root == server.open_state().root
     assert dict(state.items()) == dict(server.load_state())
     for prefix in (b"m/", b"d/", b"j/"):
@@ -136,13 +136,13 @@ def test_what_is_staged_stays_over_restarts_and_serves_the_next_target(server: B
 
 def test_a_record_that_the_next_target_does_not_have_stands_in_no_listing(server: BlockStore, tmp_path: Path) -> None:
     file = served(server, tmp_path / "file")
-    heads, sent = decode_subroots(file.offer.subroots), []
+    subroots, sent = decode_subroots(file.offer.subroots), []
     for key, record in ((due_key(bytes(20), 5, 1, bytes(32)), Due(1, bytes(32))), (member_key(bytes(20)), Member(True, 0, [], []))):
-        page = build([(sha256(key), key, encode(record))])
+        bucket = build([(sha256(key), key, encode(record))])
         number = number_of(sha256(key))
-        assert number not in heads
-        sent.append((number, page[:SUBROOT_BYTES], encode_bucket(page)))
-    store, earlier = empty(tmp_path / "late"), dict(sorted((heads | {n: head for n, head, _ in sent}).items()))
+        assert number not in subroots
+        sent.append((number, bucket[:SUBROOT_BYTES], encode_bucket(bucket)))
+    store, earlier = empty(tmp_path / "late"), dict(sorted((subroots | {n: subroot for n, subroot, _ in sent}).items()))
     Staging(store).begin(replace(file.offer, subroots=encode_subroots(earlier)), [])
     made, wrong = make_buckets(sent)
     assert wrong == [] and sorted(key[:2] for _, _, keys in made for key in keys) == [b"d/", b"m/", b"v/"]
@@ -184,7 +184,7 @@ def test_nothing_of_the_blocks_before_a_snapshot_outlives_the_switch(
     file = served(server, tmp_path / "file")
     store = empty(tmp_path / "late")
     executed_until(store, net, 3, taken_over=2)
-    assert store.parts() and state_diffs.audited(store) == 1
+    assert store.segments() and state_diffs.audited(store) == 1
     old = [net.commits[0][height] for height in (1, 2, 3)]
     accounts = [account for c in old for account, _ in c.account_index]
     txs = [tx for c in old for tx in c.tx_ids]
@@ -193,7 +193,7 @@ def test_nothing_of_the_blocks_before_a_snapshot_outlives_the_switch(
     Staging(store).ready()
     store.close()
     store = open_store(str(tmp_path / "late"), CHAIN)
-    assert (store.base, store.parts(), state_diffs.audited(store)) == (HEIGHTS, [], HEIGHTS)
+    assert (store.base, store.segments(), state_diffs.audited(store)) == (HEIGHTS, [], HEIGHTS)
     assert [store.tx(tx) for tx in txs] == [None] * len(txs)
     assert [row for account in accounts for row in store.history(account, before=None, limit=99)] == []
     assert list(state_diffs.all_changes(store, HEIGHTS)) == []
@@ -276,15 +276,15 @@ def test_what_is_half_staged_goes_where_no_snapshot_is_wanted_any_more(server: B
 def test_a_snapshot_is_of_one_height_while_the_node_goes_on(
     server: BlockStore, net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cut, done = snapshot._subpages, list[int]()
+    cut, done = snapshot._subbuckets, list[int]()
 
-    def meanwhile(number: int, page: bytes, path: str) -> list[tuple[int, bytes, bytes]]:
+    def meanwhile(number: int, bucket: bytes, path: str) -> list[tuple[int, bytes, bytes]]:
         if not done:
             fill(server, net, HEIGHTS + 1, HEIGHTS + 3)
         done.append(number)
-        return cut(number, page, path)
+        return cut(number, bucket, path)
 
-    monkeypatch.setattr(snapshot, "_subpages", meanwhile)
+    monkeypatch.setattr(snapshot, "_subbuckets", meanwhile)
     assert make(server.where, CHAIN, str(tmp_path / "file")) == HEIGHTS
     store = empty(tmp_path / "late")
     take(store, SnapshotFile(str(tmp_path / "file")))
@@ -293,11 +293,11 @@ def test_a_snapshot_is_of_one_height_while_the_node_goes_on(
     store.close()
 
 
-# --- pages of any size --------------------------------------------------------------------------------------------------------
+# --- buckets of any size --------------------------------------------------------------------------------------------------------
 
 
 def crowded(count: int, size: int) -> dict[bytes, bytes]:
-    """Records of one page, as whoever tries long enough can have them."""
+    """Records of one bucket, as whoever tries long enough can have them."""
     found: dict[bytes, bytes] = {}
     number = number_of(sha256(b"jp/" + bytes(32)))
     trial = 0
@@ -316,7 +316,7 @@ def crowd() -> dict[bytes, bytes]:
 
 @pytest.fixture
 def large(tmp_path: Path, net: Net, crowd: dict[bytes, bytes]) -> Iterator[BlockStore]:
-    """A store whose state has one page of more than seven megabytes."""
+    """A store whose state has one bucket of more than seven megabytes."""
     store = BlockStore.open(str(tmp_path / "large"), chain_id=CHAIN, create=True)
     items = {key: raw for key, raw in first_state(genesis())[1] if raw is not None} | crowd
     store.commit(CommitBatch(0, CHAIN, b"", b"", [], [], [], list(items.items())))
@@ -328,16 +328,16 @@ def large(tmp_path: Path, net: Net, crowd: dict[bytes, bytes]) -> Iterator[Block
     store.close()
 
 
-def test_a_page_of_any_size_travels(large: BlockStore, tmp_path: Path, crowd: dict[bytes, bytes]) -> None:
+def test_a_bucket_of_any_size_travels(large: BlockStore, tmp_path: Path, crowd: dict[bytes, bytes]) -> None:
     number = number_of(sha256(next(iter(crowd))))
     assert sum(map(len, crowd.values())) > MAX_BUCKET, "no message could carry it"
     file = served(large, tmp_path / "file")
-    heads = decode_subroots(file.offer.subroots)
-    subpages = [n for n in heads if n >= BUCKETS]
-    assert number not in heads
-    assert len(subpages) > 2
-    assert {(n >> n.bit_length() - 17) - BUCKETS for n in subpages} == {number}
-    for n in heads:
+    subroots = decode_subroots(file.offer.subroots)
+    subbuckets = [n for n in subroots if n >= BUCKETS]
+    assert number not in subroots
+    assert len(subbuckets) > 2
+    assert {(n >> n.bit_length() - 17) - BUCKETS for n in subbuckets} == {number}
+    for n in subroots:
         (raw,) = file.buckets([n])
         assert len(raw) <= MAX_BUCKET
     store = empty(tmp_path / "late")
@@ -349,31 +349,31 @@ def test_a_page_of_any_size_travels(large: BlockStore, tmp_path: Path, crowd: di
     assert store.base == 1, "also a history that begins after the first block"
     store.check(True)
     assert store.open_state().root == large.open_state().root
-    assert store.pages.bucket(number) == large.pages.bucket(number)
+    assert store.buckets.bucket(number) == large.buckets.bucket(number)
     assert dict(store.load_state()) == dict(large.load_state())
-    # What came in subpages is served in the same ones.
+    # What came in subbuckets is served in the same ones.
     assert served(store, tmp_path / "again").offer.subroots == file.offer.subroots
     store.close()
 
 
-def test_subpages_that_are_here_are_not_taken_again(large: BlockStore, tmp_path: Path) -> None:
+def test_subbuckets_that_are_here_are_not_taken_again(large: BlockStore, tmp_path: Path) -> None:
     file = served(large, tmp_path / "file")
-    heads = decode_subroots(file.offer.subroots)
-    subpages = [n for n in heads if n >= BUCKETS]
+    subroots = decode_subroots(file.offer.subroots)
+    subbuckets = [n for n in subroots if n >= BUCKETS]
     store = empty(tmp_path / "late")
     area = Staging(store)
     area.begin(file.offer, [])
-    made, _ = make_buckets([(n, heads[n], file.buckets([n])[0]) for n in subpages[:2]])
+    made, _ = make_buckets([(n, subroots[n], file.buckets([n])[0]) for n in subbuckets[:2]])
     area.put(made)
     store.close()
     store = empty(tmp_path / "late")
-    assert take(store, file) == sorted(subpages[:2])
+    assert take(store, file) == sorted(subbuckets[:2])
     Staging(store).ready()
     assert staging.switch(store) == 1
     store.close()
 
 
-def test_a_rotten_subpage_is_not_put_together(large: BlockStore, tmp_path: Path) -> None:
+def test_a_rotten_subbucket_is_not_put_together(large: BlockStore, tmp_path: Path) -> None:
     file = served(large, tmp_path / "file")
     store = empty(tmp_path / "late")
     take(store, file)
@@ -383,36 +383,36 @@ def test_a_rotten_subpage_is_not_put_together(large: BlockStore, tmp_path: Path)
         number, page = c.execute(sa.select(p.number, p.page).where(p.number >= BUCKETS).limit(1)).one()
         c.execute(sa.update(schema.staged_pages).where(p.number == number).values(page=bytes(page)[:-1] + b"?"))
     before = dict(store.load_state())
-    with pytest.raises(StorageDamaged, match=f"subpage {number} of the snapshot"):
+    with pytest.raises(StorageDamaged, match=f"subbucket {number} of the snapshot"):
         staging.switch(store)
     assert dict(store.load_state()) == before and store.head().height == 0  # type: ignore[union-attr]
     store.close()
 
 
-def test_what_a_liar_makes_of_subpages_is_not_staged(large: BlockStore, tmp_path: Path) -> None:
+def test_what_a_liar_makes_of_subbuckets_is_not_staged(large: BlockStore, tmp_path: Path) -> None:
     file = served(large, tmp_path / "file")
-    heads = decode_subroots(file.offer.subroots)
-    one = next(n for n in heads if n >= BUCKETS and heads[n][:1] == b"\x03")
-    other = next(n for n in heads if n >= BUCKETS and n != one)
+    subroots = decode_subroots(file.offer.subroots)
+    one = next(n for n in subroots if n >= BUCKETS and subroots[n][:1] == b"\x03")
+    other = next(n for n in subroots if n >= BUCKETS and n != one)
     raw, wrong = file.buckets([one])[0], file.buckets([other])[0]
     flat = msgspec.msgpack.decode(raw, type=list[bytes])
     lies = {
-        "the next one's records": (one, heads[one], wrong),
-        "under the next one's number": (other, heads[one], raw),
-        "as a whole page": ((one >> one.bit_length() - 17) - BUCKETS, heads[one], raw),
-        "as the first half of it": (2 * one, heads[one], raw),
-        "as the second half of it": (2 * one + 1, heads[one], raw),
-        "another record": (one, heads[one], encode([*flat[:-1], flat[-1] + b"x"])),
-        "a record too few": (one, heads[one], encode(flat[:-2])),
-        "a record of another page": (one, heads[one], encode([*flat, b"jp/" + b"?" * 32, b""])),
-        "junk": (one, heads[one], b"junk"),
+        "the next one's records": (one, subroots[one], wrong),
+        "under the next one's number": (other, subroots[one], raw),
+        "as a whole page": ((one >> one.bit_length() - 17) - BUCKETS, subroots[one], raw),
+        "as the first half of it": (2 * one, subroots[one], raw),
+        "as the second half of it": (2 * one + 1, subroots[one], raw),
+        "another record": (one, subroots[one], encode([*flat[:-1], flat[-1] + b"x"])),
+        "a record too few": (one, subroots[one], encode(flat[:-2])),
+        "a record of another page": (one, subroots[one], encode([*flat, b"jp/" + b"?" * 32, b""])),
+        "junk": (one, subroots[one], b"junk"),
     }
-    assert make_buckets([(one, heads[one], raw)])[1] == []
+    assert make_buckets([(one, subroots[one], raw)])[1] == []
     for what, lie in lies.items():
         assert make_buckets([lie]) == ([], [lie[0]]), what
 
 
-def test_an_answer_ends_where_it_is_large_enough_and_where_a_page_is_unknown(
+def test_an_answer_ends_where_it_is_large_enough_and_where_a_bucket_is_unknown(
     server: BlockStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = served(server, tmp_path / "file")
@@ -480,8 +480,8 @@ def test_a_store_without_a_block_has_no_snapshot(tmp_path: Path) -> None:
     store.close()
 
 
-def test_handovers_are_kept_with_their_blocks_and_outlive_them(server: BlockStore, net: Net, tmp_path: Path) -> None:
-    links = [handover(net, 2, SETS[0], SETS[1]), handover(net, 4, SETS[1], SETS[2])]
+def test_changes_are_kept_with_their_blocks_and_outlive_them(server: BlockStore, net: Net, tmp_path: Path) -> None:
+    links = [change(net, 2, SETS[0], SETS[1]), change(net, 4, SETS[1], SETS[2])]
     store = empty(tmp_path / "late")
     take(store, served(server, tmp_path / "file"), links=links)
     Staging(store).ready()
@@ -491,13 +491,13 @@ def test_handovers_are_kept_with_their_blocks_and_outlive_them(server: BlockStor
     assert validator_changes.read(store, 3, 64) == links[1:]
     assert validator_changes.read(store, 1, 1) == links[:1]
     with store.write("a block that changes the set") as c:
-        third = handover(net, 9, SETS[2], SETS[0])
+        third = change(net, 9, SETS[2], SETS[0])
         validator_changes.write(c, third.header, encode(third.certificate), encode(Validators(10, SETS[0])))
     assert validator_changes.read(store, 5, 64) == [third]
     store.close()
 
 
-def test_handovers_of_an_older_program_are_made_from_its_blocks(server: BlockStore, net: Net) -> None:
+def test_changes_of_an_older_program_are_made_from_its_blocks(server: BlockStore, net: Net) -> None:
     validator_changes.complete(server, History([Validators(1, SETS[0]), Validators(3, SETS[1]), Validators(99, SETS[2])]))
     (found,) = validator_changes.read(server, 1, 64)
     assert found.header == decode_block(net.commits[0][2].block).header
@@ -508,7 +508,7 @@ def test_handovers_of_an_older_program_are_made_from_its_blocks(server: BlockSto
     with server.write("rot") as c:
         raw = bytes(c.execute(sa.select(schema.validator_changes.c.handover)).scalar_one())
         c.execute(sa.update(schema.validator_changes).values(handover=raw[:-1] + bytes([raw[-1] ^ 1])))
-    with pytest.raises(StorageDamaged, match="handover 2"):
+    with pytest.raises(StorageDamaged, match="validator set change 2"):
         validator_changes.read(server, 1, 64)
 
 
@@ -559,18 +559,18 @@ async def test_a_node_makes_a_snapshot_when_it_is_asked_and_not_too_often(server
     assert await asked(desk, m.GetBuckets(HEIGHTS + 3, numbers)) == m.Buckets(HEIGHTS + 3, [], [])
 
 
-async def test_pages_that_are_not_what_their_heads_say_are_not_staged(server: BlockStore, tmp_path: Path) -> None:
+async def test_buckets_that_are_not_what_their_subroots_say_are_not_staged(server: BlockStore, tmp_path: Path) -> None:
     file = served(server, tmp_path / "file")
     store = empty(tmp_path / "late")
     desk = SnapshotService(store, store.where, tmp_path, lambda: None)
     assert await desk.stage(file.offer, []) == []
-    heads = decode_subroots(file.offer.subroots)
-    a, b = sorted(heads)[:2]
-    pages = file.buckets([a, b])
-    assert await desk.take([(a, heads[a], pages[0]), (b, heads[b], pages[0])]) == [b]
+    subroots = decode_subroots(file.offer.subroots)
+    a, b = sorted(subroots)[:2]
+    buckets = file.buckets([a, b])
+    assert await desk.take([(a, subroots[a], buckets[0]), (b, subroots[b], buckets[0])]) == [b]
     assert await desk.stage(file.offer, []) == [a]
-    numbers = sorted(heads)
-    sent = [(n, heads[n], raw) for n, raw in zip(numbers, file.buckets(numbers), strict=True)]
+    numbers = sorted(subroots)
+    sent = [(n, subroots[n], raw) for n, raw in zip(numbers, file.buckets(numbers), strict=True)]
     assert await asyncio.gather(*(desk.take(sent[i : i + 5]) for i in range(0, len(sent), 5))) == [[]] * -(-len(sent) // 5)
     assert await desk.stage(file.offer, []) == numbers, "also those that shared a transaction"
     changed = replace(file.offer, subroots=encode_subroots({a: b"\x02" + bytes(32)}))

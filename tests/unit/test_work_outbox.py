@@ -1,4 +1,4 @@
-"""The outbox and the work book: killed at any step, whatever is lost on the way, everything lands once, nothing is contradicted."""
+"""The outbox and the work database: killed at any step, whatever is lost, everything lands once, nothing is contradicted."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ class Desk:
         def told(intent: Intent, state: IntentState, note: str) -> None:
             self.settled.append((intent.key, state))
 
-        fates = ledger_statuses_of(find_slices())
-        self.outbox = Outbox(self.book, self.ledger, fates, now=now, executor=executor, settled=told)
+        statuses = ledger_statuses_of(find_slices())
+        self.outbox = Outbox(self.book, self.ledger, statuses, now=now, executor=executor, settled=told)
         known = Recalled(chain.ids[name], chain.chain_id, WorkConfig(), os.urandom, self.book.secrets())
         self.worker, self.verifier = Worker(known), Verifier(known)
 
@@ -427,7 +427,7 @@ def test_a_key_is_used_once(folder: Path) -> None:
     run_virtual(main())
 
 
-def fate(reader: Reader, me: bytes, clock: int, op: Any) -> LedgerStatus:
+def status_of(reader: Reader, me: bytes, clock: int, op: Any) -> LedgerStatus:
     return ledger_statuses_of(find_slices())[type(op)](reader, me, clock, op)[0]
 
 
@@ -435,20 +435,20 @@ def test_what_the_state_says_about_a_vote_of_ours() -> None:
     chain = committee()
     job, me = job_of(chain), chain.ids["w"]
     mine, other = CommitVote(job, 0, 1, b"1" * 32), CommitVote(job, 0, 1, b"2" * 32)
-    assert fate(chain.state, me, chain.clock, mine) is LedgerStatus.OPEN
-    assert fate(chain.state, me, chain.clock, CommitVote(job, 1, 1, b"1" * 32)) is LedgerStatus.TOO_LATE
-    assert fate(chain.state, chain.ids["boss"], chain.clock, mine) is LedgerStatus.TOO_LATE
+    assert status_of(chain.state, me, chain.clock, mine) is LedgerStatus.OPEN
+    assert status_of(chain.state, me, chain.clock, CommitVote(job, 1, 1, b"1" * 32)) is LedgerStatus.TOO_LATE
+    assert status_of(chain.state, chain.ids["boss"], chain.clock, mine) is LedgerStatus.TOO_LATE
     assert chain.now("w", mine) == 0
-    assert fate(chain.state, me, chain.clock, mine) is LedgerStatus.STANDS
-    assert fate(chain.state, me, chain.clock, other) is LedgerStatus.DISPLACED
-    assert fate(chain.state, me, chain.clock, JudgeCase(me, True)) is LedgerStatus.TOO_LATE
-    assert fate(chain.state, me, chain.clock, Claim(bytes(32), 1, bytes(32))) is LedgerStatus.TOO_LATE
+    assert status_of(chain.state, me, chain.clock, mine) is LedgerStatus.STANDS
+    assert status_of(chain.state, me, chain.clock, other) is LedgerStatus.DISPLACED
+    assert status_of(chain.state, me, chain.clock, JudgeCase(me, True)) is LedgerStatus.TOO_LATE
+    assert status_of(chain.state, me, chain.clock, Claim(bytes(32), 1, bytes(32))) is LedgerStatus.TOO_LATE
 
 
 def test_a_message_of_which_no_contract_says_what_becomes_is_never_sent(folder: Path) -> None:
     desk = Desk(one_job(), folder)
     with pytest.raises(TypeError, match="no contract says what becomes of a Transfer"):
-        desk.outbox._fate(Transfer(bytes(20), 1, b""))
+        desk.outbox._status_of(Transfer(bytes(20), 1, b""))
     desk.book.close()
 
 

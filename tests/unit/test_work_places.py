@@ -1,4 +1,4 @@
-"""Places of downloads and what the work book remembers: any order of calls, second calls, calls given up, restarts."""
+"""Places of downloads and what the work database remembers: any order of calls, second calls, calls given up, restarts."""
 
 from __future__ import annotations
 

@@ -75,12 +75,12 @@ class Toy(Machine):
         return what not in self.said and not self.said.add(what)
 
 
-def fate(reader, me, clock, op):
+def status_of(reader, me, clock, op):
     stands = reader.get(account_key(TO)).balance >= START + (SEAL if op.amount == SEAL else SEAL + OPEN)
     return (LedgerStatus.STANDS if stands else LedgerStatus.OPEN), None
 
 
-WORK = Slice("toy", lambda known: [Toy(known)], {{Transfer: fate}}, runs=lambda config: True)
+WORK = Slice("toy", lambda known: [Toy(known)], {{Transfer: status_of}}, runs=lambda config: True)
 '''
 
 

@@ -413,24 +413,24 @@ def test_only_failures_in_a_row_count_and_each_waits_twice_as_long() -> None:
     job = b.chain.post("boss")
     assert b.look() == [b.bring(job)]
     b.worker.handle(ImageFailed(job, "nobody serves it", lasting=False))
-    race = b.worker._progress_of[job]
-    assert race.retry_at == b.chain.clock + RETRY_MS
+    progress = b.worker._progress_of[job]
+    assert progress.retry_at == b.chain.clock + RETRY_MS
     b.chain.block(RETRY_MS + 1)
     assert b.look() == [b.bring(job)]
     b.worker.handle(ImageReady(job, IMAGE))
     (train,) = trainings(b.look())
     b.worker.handle(RunEnded(train.run, RunStatus.FAILED, "why"))
-    assert race.retry_at == b.chain.clock + RETRY_MS, "the image came: the first failure after it"
-    assert not race.gave_up
+    assert progress.retry_at == b.chain.clock + RETRY_MS, "the image came: the first failure after it"
+    assert not progress.gave_up
     b.chain.block(RETRY_MS + 1)
     (train,) = trainings(b.look())
     b.measured(train, 1, 10**8)
     for number in range(1, MAX_FAILURES):
         b.worker.handle(ImageFailed(job, "the engine is busy", lasting=False))
-        assert race.retry_at == b.chain.clock + RETRY_MS * 2 ** (number - 1)
-    assert not race.gave_up, "a measured model ends the row too"
+        assert progress.retry_at == b.chain.clock + RETRY_MS * 2 ** (number - 1)
+    assert not progress.gave_up, "a measured model ends the row too"
     b.worker.handle(ImageFailed(job, "the engine is busy", lasting=False))
-    assert race.gave_up
+    assert progress.gave_up
 
 
 def test_a_model_of_a_run_that_nobody_waits_for_is_dropped() -> None:

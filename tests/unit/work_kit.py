@@ -479,7 +479,7 @@ def machine(work: WorkDriver, kind: type[M]) -> M:
 
 
 class FullDisk:
-    """The work book's connection on a disk that refuses writes, or (`reads`) everything, while `full()`."""
+    """The work database's connection on a disk that refuses writes, or (`reads`) everything, while `full()`."""
 
     def __init__(self, db: sqlite3.Connection, full: Callable[[], bool], *, reads: bool = False) -> None:
         self._db, self._full, self._reads = db, full, reads

@@ -141,14 +141,14 @@ def other_records(header: Header, vote: Vote, proposal: Proposal, validators: li
     state = RoundState(5, 1, 3, 0, H[1], -1, b"", [vote], True, b"\x07", b"")
     block = encode(Block(header, [b"\x00"]))
     changes = state_diff.StateDiff([state_diff.Record(b"a/" + A, b"\x01")], [b"e/" + H[2]])
-    handover, offer = (
+    change, offer = (
         snapshot.ValidatorSetChange(header, certificate, validators),
         snapshot.Offer(header, certificate, b"\x00\x01\x02" + H[3]),
     )
     sync, told = node.SyncBlock(block, certificate), node.ExecutedBlock(block, certificate, [b"\x01", b"\x02"], changes)
     peer = wire.PeerAddresses(A, ["192.0.2.7:4000"])
     found = [
-        *(state, handover, changes.put[0], changes, sync, told, offer, tls.Binding(A, key_of("a").public, SIG), peer),
+        *(state, change, changes.put[0], changes, sync, told, offer, tls.Binding(A, key_of("a").public, SIG), peer),
         *(node.Txs([b"\x01", b"\x02"]), node.TxIds([b"12345678"]), node.GetTxs([b"12345678"])),
         *(node.CompactProposal(proposal, header, [b"12345678"]), node.VoteMessage(vote), node.CertificateMessage(certificate)),
         *(node.StateMessage(state), node.Status(5), node.GetBlock(5, H[1], [0, 3]), node.BlockTxs(H[1], [3], [b"\x01"])),
@@ -160,7 +160,7 @@ def other_records(header: Header, vote: Vote, proposal: Proposal, validators: li
             node.Snapshot(True, []),
             node.GetValidatorChanges(9),
         ),
-        *(node.ValidatorChanges([handover]), node.GetBuckets(8, [0, 65_535]), node.Buckets(8, [7], [b"\x90"])),
+        *(node.ValidatorChanges([change]), node.GetBuckets(8, [0, 65_535]), node.Buckets(8, [7], [b"\x90"])),
         *(
             wire.Hello(1, CHAIN, 4_000, ["[2001:db8::1]:4000"], 9),
             wire.GetPeers(),

@@ -1,4 +1,4 @@
-"""Vectors of a snapshot: the state of genesis in pages, and handovers from its validators to others."""
+"""Vectors of a snapshot: the state of genesis in buckets, and validator set changes from its validators to others."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ from tests.vectors.chain_vectors import BY_ID, Chain, certify
 def snapshots() -> dict[str, Any]:
     made = Chain()
     header, _, _ = made.block([], round_=0, step=1_000)
-    pages = {number: page for number in range(BUCKETS) if (page := made.state.bucket(number))}
+    buckets = {number: bucket for number in range(BUCKETS) if (bucket := made.state.bucket(number))}
     return {
         "rule": "LC-BLK-19",
         "state_root": header.state_root.hex(),
-        "heads": encode_subroots({number: subroot_of(page) for number, page in pages.items()}).hex(),
-        "pages": {str(number): encode_bucket(page).hex() for number, page in pages.items()},
+        "heads": encode_subroots({number: subroot_of(bucket) for number, bucket in buckets.items()}).hex(),
+        "pages": {str(number): encode_bucket(bucket).hex() for number, bucket in buckets.items()},
         "chain_id": made.chain_id.hex(),
         "validators": encode(made.genesis.validators).hex(),
-        "handovers": [encode(handover).hex() for handover in _handovers(made, header)],
+        "handovers": [encode(change).hex() for change in _changes(made, header)],
         "large": _large(),
         "cut": _cut(),
-        "refused_heads": _refused_heads(pages, header.state_root),
-        "refused_pages": _refused_pages(),
-        "refused_handovers": _refused_handovers(made, header),
+        "refused_heads": _refused_subroots(buckets, header.state_root),
+        "refused_pages": _refused_buckets(),
+        "refused_handovers": _refused_changes(made, header),
     }
 
 
 def _crowd() -> dict[int, list[tuple[bytes, bytes]]]:
-    """Pages of several records: 40 of the 65,536 numbers hold records whose keys were looked for."""
+    """Buckets of several records: 40 of the 65,536 numbers hold records whose keys were looked for."""
     found: dict[int, list[tuple[bytes, bytes]]] = {}
     for n in range(3_000):
         key = b"e/%d" % n
@@ -62,55 +62,55 @@ def _flat(records: list[tuple[bytes, bytes]]) -> bytes:
 
 
 @cache
-def _large_pages() -> dict[int, tuple[bytes, bytes]]:
-    """Head and records by number."""
+def _large_buckets() -> dict[int, tuple[bytes, bytes]]:
+    """Subroot and records by number."""
     found = {}
     for number, held in _crowd().items():
-        page = build([(sha256(key), key, raw) for key, raw in held])
-        found[number] = (page[:SUBROOT_BYTES], _flat(held))
+        bucket = build([(sha256(key), key, raw) for key, raw in held])
+        found[number] = (bucket[:SUBROOT_BYTES], _flat(held))
     return found
 
 
 def _large() -> dict[str, Any]:
-    """A state whose pages hold more than one record each."""
-    pages = _large_pages()
-    heads = {number: head for number, (head, _) in pages.items()}
+    """A state whose buckets hold more than one record each."""
+    buckets = _large_buckets()
+    subroots = {number: subroot for number, (subroot, _) in buckets.items()}
     return {
         "rule": "LC-BLK-19",
-        "state_root": root_of(heads).hex(),
-        "heads": encode_subroots(heads).hex(),
-        "pages": {str(number): raw.hex() for number, (_, raw) in pages.items()},
+        "state_root": root_of(subroots).hex(),
+        "heads": encode_subroots(subroots).hex(),
+        "pages": {str(number): raw.hex() for number, (_, raw) in buckets.items()},
     }
 
 
-def _refused_heads(pages: dict[int, bytes], state_root: bytes) -> list[dict[str, Any]]:
-    raw = encode_subroots({number: subroot_of(page) for number, page in pages.items()})
+def _refused_subroots(buckets: dict[int, bytes], state_root: bytes) -> list[dict[str, Any]]:
+    raw = encode_subroots({number: subroot_of(bucket) for number, bucket in buckets.items()})
     first, second, rest = raw[:41], raw[41:82], raw[82:]
     cases = {
         "a byte missing": raw[:-1],
         "a byte more": raw + b"\x00",
         "not ascending": second + first + rest,
-        "a head twice": first + raw,
-        "a head that begins with 1": first[:8] + b"\x01" + first[9:] + raw[41:],
-        "a head that begins with 4": first[:8] + b"\x04" + first[9:] + raw[41:],
-        "a page too few": raw[41:],
+        "a subroot twice": first + raw,
+        "a subroot that begins with 1": first[:8] + b"\x01" + first[9:] + raw[41:],
+        "a subroot that begins with 4": first[:8] + b"\x04" + first[9:] + raw[41:],
+        "a bucket too few": raw[41:],
         "another hash": first[:9] + bytes(32) + raw[41:],
         "none": b"",
     }
     for case in cases.values():
         with suppress(Malformed):
             assert root_of(decode_subroots(case)) != state_root
-    large = encode_subroots({number: head for number, (head, _) in _large_pages().items()})
+    large = encode_subroots({number: subroot for number, (subroot, _) in _large_buckets().items()})
     large_root = root_of(decode_subroots(large))
     told = [(why, state_root, case) for why, case in cases.items()]
-    told.append(("a head of several records that begins with 4", large_root, large[:8] + b"\x04" + large[9:]))
+    told.append(("a subroot of several records that begins with 4", large_root, large[:8] + b"\x04" + large[9:]))
     shown = [{"rule": "LC-BLK-19", "why": why, "state_root": root.hex(), "heads": raw.hex()} for why, root, raw in told]
     return shown + _refused_cuts()
 
 
 @cache
-def _cut_pages() -> dict[int, tuple[bytes, bytes]]:
-    """Page 7 with eight records, cut where its list has more than 600 bytes instead of a million: head and records by number."""
+def _cut_buckets() -> dict[int, tuple[bytes, bytes]]:
+    """Bucket 7 with eight records, cut where its list has more than 600 bytes, not a million: subroot and records by number."""
     items: list[tuple[bytes, bytes, bytes]] = []
     trial = 0
     while len(items) < 8:
@@ -118,36 +118,36 @@ def _cut_pages() -> dict[int, tuple[bytes, bytes]]:
         if number_of(sha256(key)) == 7:
             items.append((sha256(key), key, bytes([len(items)]) * 150))
         trial += 1
-    return {number: (head, raw) for number, head, raw in subbuckets(7, build(sorted(items)), 600)}
+    return {number: (subroot, raw) for number, subroot, raw in subbuckets(7, build(sorted(items)), 600)}
 
 
 def _cut() -> dict[str, Any]:
-    heads = {number: head for number, (head, _) in _cut_pages().items()}
+    subroots = {number: subroot for number, (subroot, _) in _cut_buckets().items()}
     return {
         "rule": "LC-BLK-30",
-        "state_root": root_of(heads).hex(),
-        "heads": encode_subroots(heads).hex(),
-        "pages": {str(number): raw.hex() for number, (_, raw) in _cut_pages().items()},
+        "state_root": root_of(subroots).hex(),
+        "heads": encode_subroots(subroots).hex(),
+        "pages": {str(number): raw.hex() for number, (_, raw) in _cut_buckets().items()},
     }
 
 
 def _refused_cuts() -> list[dict[str, Any]]:
     """Those with an overlap or a wrong number have the right root for who does not look at it."""
-    heads = {number: head for number, (head, _) in _cut_pages().items()}
-    root = root_of(heads)
-    raw = encode_subroots(heads)
+    subroots = {number: subroot for number, (subroot, _) in _cut_buckets().items()}
+    root = root_of(subroots)
+    raw = encode_subroots(subroots)
     single = b"\x02" + bytes(range(32))
     # A single record moves up as long as it is alone: however it is named, the root is its hash.
     alias = (BUCKETS + 7).to_bytes(8, "big") + single
     deep = (7 << 47 | 1 << 63).to_bytes(8, "big") + single
     first = (1 << 63).to_bytes(8, "big") + single
     cases = [
-        ("a page before its subpages", root, encode_subroots(whole_subroots(heads)) + raw),
-        ("subpages not in the order of paths", root, raw[41:82] + raw[:41] + raw[82:]),
-        ("a subpage too few", root, raw[41:]),
-        ("a page by the number of a subpage", single[1:], alias),
-        ("a subpage whose paths share 63 bits", single[1:], deep),
-        ("a subpage whose paths share 63 bits, all of them 0", single[1:], first),
+        ("a bucket before its subbuckets", root, encode_subroots(whole_subroots(subroots)) + raw),
+        ("subbuckets not in the order of paths", root, raw[41:82] + raw[:41] + raw[82:]),
+        ("a subbucket too few", root, raw[41:]),
+        ("a bucket by the number of a subbucket", single[1:], alias),
+        ("a subbucket whose paths share 63 bits", single[1:], deep),
+        ("a subbucket whose paths share 63 bits, all of them 0", single[1:], first),
     ]
     for _, wanted, case in cases:
         with suppress(Malformed):
@@ -155,43 +155,46 @@ def _refused_cuts() -> list[dict[str, Any]]:
     return [{"rule": "LC-BLK-30", "why": why, "state_root": r.hex(), "heads": h.hex()} for why, r, h in cases]
 
 
-def _refused_pages() -> list[dict[str, Any]]:
+def _refused_buckets() -> list[dict[str, Any]]:
     (number, held), *others = _crowd().items()
-    head, raw = _large_pages()[number]
+    subroot, raw = _large_buckets()[number]
     other_number, other = others[0]
     cases = {
-        "a record too few": (number, head, _flat(held[:-1])),
-        "no record": (number, head, _flat([])),
-        "a record changed": (number, head, _flat([(held[0][0], b"\x91\x7f"), *held[1:]])),
-        "not in the order of paths": (number, head, _flat(held[::-1])),
-        "a record twice": (number, head, _flat([held[0], *held])),
-        "a record of another page": (number, head, _flat(sorted([*held, other[0]], key=lambda r: sha256(r[0])))),
-        "a key without its record": (number, head, _flat(held)[:1].replace(b"\x94", b"\x93") + _flat(held)[1:-3]),
-        "another page": (number, head, _flat(other)),
-        "under another number": (other_number, head, raw),
-        "a text among its parts": (number, head, raw.replace(b"\xc4", b"\xd9", 1)),
-        "a key too many": (number, head, encode([part for record in held for part in record] + [b"k"])),
-        "a list whose length takes five bytes": (number, head, b"\xdd" + bytes([0, 0, 0, 2 * len(held)]) + raw[1:]),
-        "a key whose length takes two bytes": (number, head, raw[:1] + b"\xc5\x00" + raw[2:]),
-        "another head": (number, bytes([head[0]]) + bytes(32), raw),
-        "the head of a single record": (number, b"\x02" + head[1:], raw),
+        "a record too few": (number, subroot, _flat(held[:-1])),
+        "no record": (number, subroot, _flat([])),
+        "a record changed": (number, subroot, _flat([(held[0][0], b"\x91\x7f"), *held[1:]])),
+        "not in the order of paths": (number, subroot, _flat(held[::-1])),
+        "a record twice": (number, subroot, _flat([held[0], *held])),
+        "a record of another bucket": (number, subroot, _flat(sorted([*held, other[0]], key=lambda r: sha256(r[0])))),
+        "a key without its record": (number, subroot, _flat(held)[:1].replace(b"\x94", b"\x93") + _flat(held)[1:-3]),
+        "another bucket": (number, subroot, _flat(other)),
+        "under another number": (other_number, subroot, raw),
+        "a text among its parts": (number, subroot, raw.replace(b"\xc4", b"\xd9", 1)),
+        "a key too many": (number, subroot, encode([part for record in held for part in record] + [b"k"])),
+        "a list whose length takes five bytes": (number, subroot, b"\xdd" + bytes([0, 0, 0, 2 * len(held)]) + raw[1:]),
+        "a key whose length takes two bytes": (number, subroot, raw[:1] + b"\xc5\x00" + raw[2:]),
+        "another subroot": (number, bytes([subroot[0]]) + bytes(32), raw),
+        "the subroot of a single record": (number, b"\x02" + subroot[1:], raw),
     }
-    for number_, head_, raw_ in cases.values():
+    for number_, subroot_, raw_ in cases.values():
         with suppress(Malformed):
-            make_bucket(number_, head_, raw_)
-            raise ValueError("a page that should be refused")
+            make_bucket(number_, subroot_, raw_)
+            raise ValueError("a bucket that should be refused")
     told = {why: {"number": n, "head": h.hex(), "page": r.hex()} for why, (n, h, r) in cases.items()}
-    (one, (one_head, one_raw)), (two, (_, two_raw)) = list(_cut_pages().items())[:2]
-    cuts = {"the next subpage": (one, one_head, two_raw), "a subpage under the next one's number": (two, one_head, one_raw)}
+    (one, (one_subroot, one_raw)), (two, (_, two_raw)) = list(_cut_buckets().items())[:2]
+    cuts = {
+        "the next subbucket": (one, one_subroot, two_raw),
+        "a subbucket under the next one's number": (two, one_subroot, one_raw),
+    }
     shown = [{"rule": "LC-BLK-19", "why": why, **case} for why, case in told.items()]
     return shown + [
         {"rule": "LC-BLK-30", "why": why, "number": n, "head": h.hex(), "page": r.hex()} for why, (n, h, r) in cuts.items()
     ]
 
 
-def _refused_handovers(made: Chain, header: Header) -> list[dict[str, Any]]:
+def _refused_changes(made: Chain, header: Header) -> list[dict[str, Any]]:
     """Each to be followed from the genesis set."""
-    first, second = _handovers(made, header)
+    first, second = _changes(made, header)
     before, after = made.genesis.validators, first.validators
 
     def signed(named: Header, following: list[Validator], signers: list[int] | None = None) -> ValidatorSetChange:
@@ -214,14 +217,14 @@ def _refused_handovers(made: Chain, header: Header) -> list[dict[str, Any]]:
         "of another chain": signed(replace(first.header, chain_id=bytes(32)), after),
         "of another version": signed(replace(first.header, version=2), after),
     }
-    for handover in cases.values():
+    for change in cases.values():
         with suppress(Malformed):
-            follow_validator_change(made.chain_id, handover, before)
-            raise ValueError("a handover that should be refused")
+            follow_validator_change(made.chain_id, change, before)
+            raise ValueError("a validator set change that should be refused")
     return [{"rule": "LC-BLK-18", "why": why, "handover": encode(case).hex()} for why, case in cases.items()]
 
 
-def _handovers(made: Chain, header: Header) -> list[ValidatorSetChange]:
+def _changes(made: Chain, header: Header) -> list[ValidatorSetChange]:
     first = made.genesis.validators
     everybody = sorted((Validator(identity, key.public) for identity, key in BY_ID.items()), key=lambda v: v.id)
     sets = [first, everybody, everybody[:2]]

@@ -214,10 +214,10 @@ def test_pages(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("case", SNAPSHOTS["refused_handovers"], ids=lambda c: c["why"])
-def test_handovers(case: dict[str, Any]) -> None:
-    handover = decode(ValidatorSetChange, unhex(case["handover"]), LIMIT)
+def test_validator_set_changes(case: dict[str, Any]) -> None:
+    change = decode(ValidatorSetChange, unhex(case["handover"]), LIMIT)
     with pytest.raises(Malformed):
-        follow_validator_change(unhex(SNAPSHOTS["chain_id"]), handover, decode(ValidatorSet, unhex(SNAPSHOTS["validators"]), LIMIT))
+        follow_validator_change(unhex(SNAPSHOTS["chain_id"]), change, decode(ValidatorSet, unhex(SNAPSHOTS["validators"]), LIMIT))
 
 
 # --- genesis, blocks, encrypted files -----------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ class Hidden(IntEnum):
 
 
 class Holdback(IntEnum):
-    """The last tenth of a refunded bounty."""
+    """What becomes of the holdback, the last tenth of a refunded bounty."""
 
     NONE = 0
     HELD = 1

@@ -423,7 +423,7 @@ def release_stakes(work: JobContext) -> None:
 
 
 def settle_holdback(work: JobContext) -> None:
-    """The last tenth, once no FALSE verdict of this job is open any more: back if one became a ban, else burned (LC-JOB-40)."""
+    """The holdback, once no FALSE verdict of this job is open any more: back if one became a ban, else burned (LC-JOB-40)."""
     if work.job.holdback != Holdback.HELD:
         return
     states = [case.state for case in work.job.cases]
@@ -444,7 +444,7 @@ def settle_holdback(work: JobContext) -> None:
 
 
 def _look_again(work: JobContext) -> None:
-    """A case ends within APPEAL and then `on_case_closed` is called. Were it never, the tenth must not be held for ever."""
+    """A case ends within APPEAL and then `on_case_closed` is called. Were it never, the holdback must not be held for ever."""
     if not work.job.deadline:
         work.move_to(work.job.state, work.host.service(SUSPENSIONS).appeal_ms() + 1)
 

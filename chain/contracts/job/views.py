@@ -264,14 +264,14 @@ def _voter(seat: Seat, voter: bytes, claims: list[ClaimRecord]) -> dict[str, Any
 def _payments(reader: Reader, job_id: bytes, posting: Posting, job: Job, claims: list[ClaimRecord]) -> dict[str, Any]:
     """Where the escrows are or went. What a suspended payee gets is frozen, what a banned one would get is burned."""
     terms = posting.terms
-    tenth = terms.bounty // 10 if job.state == JobState.REFUNDED else 0
+    holdback = terms.bounty // 10 if job.state == JobState.REFUNDED else 0
     returned = job.state == JobState.EMPTY or (job.state == JobState.REFUNDED and job.holdback == Holdback.RETURNED)
     return {
         "bounty_to": address(claims[job.winner[0]].claimant) if job.winner else None,
         "bounty_paid": terms.bounty if job.winner else 0,
-        "bounty_returned": terms.bounty if returned else terms.bounty - tenth if job.state == JobState.REFUNDED else 0,
+        "bounty_returned": terms.bounty if returned else terms.bounty - holdback if job.state == JobState.REFUNDED else 0,
         "last_tenth": Holdback(job.holdback).name.lower(),
-        "last_tenth_amount": tenth,
+        "last_tenth_amount": holdback,
         "fees_paid": job.fees_paid,
         "fees_returned": rules.fees_locked(terms.fee, terms.finalists) - job.fees_paid if job.state in ENDED else 0,
         "deposit_burned": messages.deposit(terms) if job.hidden == Hidden.OFF else 0,

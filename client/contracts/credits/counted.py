@@ -1,6 +1,6 @@
-"""Every credit that the records hold, counted: once through the whole state, page by page, and from then on what blocks changed.
+"""Every credit that the records hold, counted: once through the whole state, bucket by bucket, then what blocks changed.
 
-A piece is a few pages or some hundred records: the loop that votes goes on between two of them, however large the state is. What
+A piece is a few buckets or some hundred records: the loop that votes goes on between two of them, however large the state is. What
 accounts and escrows hold is added up from their records and from nothing else, so that it can be compared with what was minted and
 burned.
 """
@@ -25,7 +25,7 @@ class Counted(Follower):
         self._feed = state.follow((_ACCOUNT, _ESCROW))
         self._feed.lost = True  # nothing is counted yet
         self._next = BUCKETS
-        """The page from which on nothing was looked at."""
+        """The bucket from which on nothing was looked at."""
         self._amounts: dict[bytes, int] = {}
         self.accounts = self.escrows = 0
 

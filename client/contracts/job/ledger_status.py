@@ -17,14 +17,14 @@ from client.work.machine import LedgerStatus, LedgerStatusOf
 def _of_job(says: Callable[[Reader, bytes, Job, Any], LedgerStatus]) -> LedgerStatusOf:
     """All of them are about a job, and none takes effect once that job's present deadline has passed."""
 
-    def fate(reader: Reader, me: bytes, clock: int, op: Any) -> tuple[LedgerStatus, int | None]:
+    def status(reader: Reader, me: bytes, clock: int, op: Any) -> tuple[LedgerStatus, int | None]:
         job = reader.get(records.job_key(op.job))
         if not isinstance(job, Job):
             return LedgerStatus.TOO_LATE, None
         found = says(reader, me, job, op)
         return (LedgerStatus.TOO_LATE if found is LedgerStatus.OPEN and clock >= job.deadline else found), job.deadline
 
-    return fate
+    return status
 
 
 def _while(job: Job, state: JobState) -> LedgerStatus:

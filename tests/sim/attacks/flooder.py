@@ -36,7 +36,7 @@ def kept(node: Node, machines: int) -> list[tuple[str, int, int]]:
     found = [
         ("links", len(links._of), machines),
         ("heights", len(node.sync._heights), machines),
-        ("shunned", len(node.sync._shunned), machines),
+        ("backed off", len(node.sync._backed_off), machines),
         ("messages of the next height", len(node.consensus._validator._next), 3 * machines),
         ("announcements", node._relay.waiting, 16_384),
         ("questions", sum(map(node.service.open, node._peers)), service.MAX_OPEN * machines),

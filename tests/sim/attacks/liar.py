@@ -1,6 +1,6 @@
 """Lies to who catches up: claims to be far ahead; answers requests for blocks with nothing, not at all, with forged blocks, with
 certificates of other heights, in the wrong order, with too few signatures, with other receipts or changes than the block's;
-offers snapshots that nobody signed, and pages that are not those; and passes others' proposals on with wrong lists."""
+offers snapshots that nobody signed, and buckets that are not those; and passes others' proposals on with wrong lists."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chain.node import messages as m
 from chain.params import LANES
 from chain.types import Block, Receipt, block_id, decode_block
 from tests.sim.attacks.base import Byzantine
-from tests.sim.attacks.snapshot_lies import handovers, offer, pages
+from tests.sim.attacks.snapshot_lies import buckets, changes, offer
 
 WRONG = ("forged", "other certificates", "too few signatures", "wrong order", "broken bytes")
 
@@ -62,9 +62,9 @@ class Liar(Byzantine):
             case m.Snapshot(_, offers) if offers:
                 return self._lie("snapshot", offer(offers[0], self.whim))
             case m.ValidatorChanges(told):
-                return self._lie("handovers", handovers(told, self.whim))
+                return self._lie("validator set changes", changes(told, self.whim))
             case m.Buckets():
-                return self._lie("pages", pages(message, self.whim))
+                return self._lie("buckets", buckets(message, self.whim))
             case m.CompactProposal(proposal, header, ids):
                 r = self.whim
                 wrong = r.choice([[], ids[:-1], ids[::-1], [*ids, r.randbytes(8)], [r.randbytes(8)] * len(ids)])

@@ -47,7 +47,7 @@ def offer(told: Offer, whim: random.Random) -> Lie:
             first = told.subroots[:ENTRY]
             return kind, [said(replace(told, subroots=_half(first, 0) + _half(first, 1) + told.subroots[ENTRY:]))]
         case "cut where nothing is":
-            # A single record stands for the page that it is alone in: this has the right root, and pages that nobody else has.
+            # A single record stands for the bucket that it is alone in: this has the right root, and buckets that nobody else has.
             first = told.subroots[:ENTRY]
             return kind, [said(replace(told, subroots=_half(first, whim.randrange(2)) + told.subroots[ENTRY:]))]
     at = whim.randrange(len(told.subroots))
@@ -55,7 +55,7 @@ def offer(told: Offer, whim: random.Random) -> Lie:
 
 
 def _half(entry: bytes, which: int) -> bytes:
-    """The head of a page or subpage as that of one of its halves."""
+    """The subroot of a bucket or subbucket as that of one of its halves."""
     number = int.from_bytes(entry[:8], "big")
     return (2 * (number if number >= BUCKETS else BUCKETS + number) + which).to_bytes(8, "big") + entry[8:]
 
@@ -64,7 +64,7 @@ def said(told: Offer) -> m.Snapshot:
     return m.Snapshot(False, [told])
 
 
-def handovers(told: list[ValidatorSetChange], whim: random.Random) -> Lie:
+def changes(told: list[ValidatorSetChange], whim: random.Random) -> Lie:
     kind = whim.choice(["none", "another set", "too few signatures"]) if told else "none"
     if kind == "none":
         return kind, [m.ValidatorChanges([])]
@@ -77,7 +77,7 @@ def handovers(told: list[ValidatorSetChange], whim: random.Random) -> Lie:
     ]
 
 
-def pages(message: m.Buckets, whim: random.Random) -> Lie:
+def buckets(message: m.Buckets, whim: random.Random) -> Lie:
     """Nothing, junk, and records that are almost right."""
     told = message.buckets
     kind = whim.choice(["none", "no answer", "junk", "too many", "richer", "a record too few", "another page"]) if told else "none"

@@ -67,7 +67,7 @@ class Plan:
     book_cuts: float = 0.0
     """How often the power fails just before or after one."""
     full_disks: tuple[tuple[int, int, int], ...] = ()
-    """(machine, start, end): its work book cannot be written."""
+    """(machine, start, end): its work database cannot be written."""
     calm: bool = False
     """Nothing fails: whatever is lost or struck then is a fault."""
 

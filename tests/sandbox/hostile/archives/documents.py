@@ -221,7 +221,7 @@ def environment_without_values(_: Base) -> bytes:
 def stolen_tags(base: Base) -> bytes:
     """tags of well-known images and of this node's own, with an old list of tags beside"""
     stolen = {"debian": {"latest": "0" * 64}}
-    tags = ["debian:latest", "learningchain/keeper:latest", "localhost:5000/x:y"]
+    tags = ["debian:latest", "learningchain/sidecar:latest", "localhost:5000/x:y"]
     return over(base, tags=tags, around=entry("repositories", json.dumps(stolen).encode()))
 
 

@@ -1,4 +1,4 @@
-"""The state's pages in the database: written in turns, found after any end, damage told and never used."""
+"""The state's buckets in the database: written in turns, found after any end, damage told and never used."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from chain.ledger import state as ledger_state
 from chain.ledger.genesis import first_state
 from chain.ledger.state import Overlay, State
 from chain.ledger.transition import commit
-from chain.storage import buckets as storage_pages
+from chain.storage import buckets as storage_buckets
 from chain.storage import schema
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.storage.errors import DiskFull, StorageDamaged
@@ -80,11 +80,11 @@ def stored(tmp_path: Path) -> Iterator[Stored]:
 
 
 @pytest.mark.parametrize("span", [400_000, 20_000, 100])
-def test_a_state_in_pages_is_the_one_in_memory_after_every_restart(
+def test_a_state_in_buckets_is_the_one_in_memory_after_every_restart(
     stored: Stored, span: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With no turn, with a part of the turns, and with every part written several times."""
-    monkeypatch.setattr(storage_pages, "SPAN", span)
+    monkeypatch.setattr(storage_buckets, "SPAN", span)
     monkeypatch.setattr(ledger_state, "KEPT_RECORDS", 8)
     monkeypatch.setattr(ledger_state, "KEPT_BUCKETS", 2_000)
     rng = random.Random(span)
@@ -96,8 +96,8 @@ def test_a_state_in_pages_is_the_one_in_memory_after_every_restart(
             stored.agrees()
     with stored.store.engine.begin() as c:
         waiting = c.execute(sa.select(sa.func.count()).select_from(schema.journal)).scalar()
-        heads = c.execute(sa.select(schema.page_parts.c.heads)).scalars().all()
-    turns = sum(storage_pages._group.decode(bytes(sealed)[4:])[0] > 0 for sealed in heads)
+        subroots = c.execute(sa.select(schema.page_parts.c.heads)).scalars().all()
+    turns = sum(storage_buckets._group.decode(bytes(sealed)[4:])[0] > 0 for sealed in subroots)
     assert {400_000: waiting == 12 and turns < 10, 20_000: waiting == 12 and 10 < turns < 30, 100: (waiting, turns) == (0, 256)}[
         span
     ]
@@ -105,11 +105,11 @@ def test_a_state_in_pages_is_the_one_in_memory_after_every_restart(
 
 def test_what_a_full_disk_undid_is_written_again(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also the turns of the parts that were in the transaction."""
-    monkeypatch.setattr(storage_pages, "SPAN", 100)
+    monkeypatch.setattr(storage_buckets, "SPAN", 100)
     rng = random.Random(1)
     stored.block(rng)
     with monkeypatch.context() as m:
-        m.setattr(storage_pages.StateBuckets, "write_group", _turn_and_fail)
+        m.setattr(storage_buckets.StateBuckets, "write_group", _turn_and_fail)
         with pytest.raises(DiskFull):
             stored.block(rng)
     assert stored.chain.last is not None
@@ -120,11 +120,11 @@ def test_what_a_full_disk_undid_is_written_again(stored: Stored, monkeypatch: py
     stored.agrees()
 
 
-_turn = storage_pages.StateBuckets.write_group
+_turn = storage_buckets.StateBuckets.write_group
 
 
-def _turn_and_fail(pages: storage_pages.StateBuckets, connection: sa.Connection, height: int) -> None:
-    _turn(pages, connection, height)
+def _turn_and_fail(buckets: storage_buckets.StateBuckets, connection: sa.Connection, height: int) -> None:
+    _turn(buckets, connection, height)
     raise DiskFull("store", "no space left", "")
 
 
@@ -183,26 +183,26 @@ def _put(overlay: Overlay, identity: bytes, value: int | None) -> None:
 
 
 def written(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Everything is in its pages; the number of the page of the first name's account."""
-    monkeypatch.setattr(storage_pages, "SPAN", 100)
+    """Everything is in its buckets; the number of the bucket of the first name's account."""
+    monkeypatch.setattr(storage_buckets, "SPAN", 100)
     stored.block(random.Random(3))
     return number_of(sha256(account_key(id_of(NAMES[0]))))
 
 
 def rewrite(stored: Stored, number: int, change: dict[bytes, bytes]) -> None:
-    """Put another page in place of one, with a checksum that fits."""
+    """Put another bucket in place of one, with a checksum that fits."""
     p = schema.pages.c
     with stored.store.engine.begin() as c:
         sealed = bytes(c.execute(sa.select(p.page).where(p.number == number)).scalar() or b"")
-        page = sealed[4:]
+        bucket = sealed[4:]
         for old, new in change.items():
-            assert page.count(old) == 1 and len(old) == len(new)
-            page = page.replace(old, new)
+            assert bucket.count(old) == 1 and len(old) == len(new)
+            bucket = bucket.replace(old, new)
         place = b"page" + number.to_bytes(4, "big")
-        c.execute(sa.update(schema.pages).where(p.number == number).values(page=add_checksum(place, page)))
+        c.execute(sa.update(schema.pages).where(p.number == number).values(page=add_checksum(place, bucket)))
 
 
-def test_a_rotten_page_ends_the_node_where_it_is_read(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rotten_bucket_ends_the_node_where_it_is_read(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     number = written(stored, monkeypatch)
     p = schema.pages.c
     with stored.store.engine.begin() as c:
@@ -234,32 +234,32 @@ def test_a_record_that_somebody_changed_is_never_used(stored: Stored, monkeypatc
         stored.store.check(full=True)
 
 
-def test_another_page_in_its_place_is_told(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every hash in it fits, but the tree names another: the head of a page is compared."""
+def test_another_bucket_in_its_place_is_told(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every hash in it fits, but the tree names another: the subroot of a bucket is compared."""
     number = written(stored, monkeypatch)
     other = Chain(genesis_of(*NAMES))
     overlay = Overlay(other.state)
     key = account_key(id_of(NAMES[0]))
     overlay.put(key, Account(key_of(NAMES[0]).public, 0, 900_000, 0, [0] * 4, 0))
-    page = overlay.finish()[2].buckets[number]
+    bucket = overlay.finish()[2].buckets[number]
     with stored.store.engine.begin() as c:
         place = b"page" + number.to_bytes(4, "big")
-        c.execute(sa.update(schema.pages).where(schema.pages.c.number == number).values(page=add_checksum(place, page)))
+        c.execute(sa.update(schema.pages).where(schema.pages.c.number == number).values(page=add_checksum(place, bucket)))
     stored.reopen()
     with pytest.raises(StateDamaged, match="does not have the hash that the tree says"):
         stored.chain.state.get(key)
 
 
-def test_a_wrong_head_of_a_page_is_found_at_the_start(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_subroot_of_a_bucket_is_found_at_the_start(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     number = written(stored, monkeypatch)
     p = schema.page_parts.c
-    part = number // storage_pages.EACH
+    part = number // storage_buckets.EACH
     with stored.store.engine.begin() as c:
         sealed = bytes(c.execute(sa.select(p.heads).where(p.part == part)).scalar() or b"")
-        height, heads = storage_pages._group.decode(sealed[4:])
-        heads[number % storage_pages.EACH] = heads[number % storage_pages.EACH][:1] + bytes(32)
+        height, subroots = storage_buckets._group.decode(sealed[4:])
+        subroots[number % storage_buckets.EACH] = subroots[number % storage_buckets.EACH][:1] + bytes(32)
         place = b"part" + part.to_bytes(8, "big")
-        c.execute(sa.update(schema.page_parts).where(p.part == part).values(heads=add_checksum(place, encode((height, heads)))))
+        c.execute(sa.update(schema.page_parts).where(p.part == part).values(heads=add_checksum(place, encode((height, subroots)))))
     stored.reopen()
     assert stored.chain.state.root != stored.plain.state.root
 

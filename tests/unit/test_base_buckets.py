@@ -1,4 +1,4 @@
-"""The state's tree in pages has the roots and proofs of the plain tree (LC-MRK-4 to LC-MRK-6), whatever happens to it."""
+"""The state's tree in buckets has the roots and proofs of the plain tree (LC-MRK-4 to LC-MRK-6), whatever happens to it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def sha(data: bytes) -> bytes:
 
 @cache
 def keys() -> list[bytes]:
-    """Sixteen keys that share four pages, and sixteen anywhere."""
+    """Sixteen keys that share four buckets, and sixteen anywhere."""
     found: list[bytes] = []
     n = 0
     while len(found) < 16:
@@ -58,7 +58,7 @@ CHANGES = st.dictionaries(st.integers(0, 31), st.none() | st.binary(max_size=40)
 
 
 class Both:
-    """The same contents in pages, in the plain tree, and in a dictionary."""
+    """The same contents in buckets, in the plain tree, and in a dictionary."""
 
     def __init__(self) -> None:
         self.plain: plain_tree.Node = None
@@ -66,20 +66,20 @@ class Both:
         self.pages: dict[int, Bucket] = {}
         self.model: dict[bytes, bytes] = {}
 
-    def page(self, number: int) -> Bucket:
+    def bucket(self, number: int) -> Bucket:
         return self.pages.get(number, b"")
 
     def change(self, changes: dict[bytes, bytes | None]) -> None:
-        by_page: dict[int, list[tuple[bytes, bytes, bytes | None]]] = {}
+        by_bucket: dict[int, list[tuple[bytes, bytes, bytes | None]]] = {}
         for key, value in changes.items():
-            by_page.setdefault(number_of(sha(key)), []).append((sha(key), key, value))
+            by_bucket.setdefault(number_of(sha(key)), []).append((sha(key), key, value))
             self.model = {k: v for k, v in (self.model | {key: value}).items() if v is not None}
-        for number, found in by_page.items():
-            before = self.page(number)
+        for number, found in by_bucket.items():
+            before = self.bucket(number)
             self.pages[number] = update(before, sorted(found))
             assert whole(reduce(update_one, found, before)) == whole(self.pages[number]), "one after another, in any order"
             assert all(update_one(self.pages[number], change) is self.pages[number] for change in found), "made again: nothing new"
-        for at, node in update_top(self.nodes, {n: subroot_of(self.pages[n]) for n in by_page}).items():
+        for at, node in update_top(self.nodes, {n: subroot_of(self.pages[n]) for n in by_bucket}).items():
             self.nodes[at] = node
         self.plain = plain_tree.update(self.plain, sorted((sha(k), None if v is None else sha(v)) for k, v in changes.items()))
 
@@ -90,7 +90,7 @@ class Both:
 
 @contextlib.contextmanager
 def chunks_of(size: int) -> Iterator[None]:
-    """Pages are held in parts from so many bytes on."""
+    """Buckets are held in parts from so many bytes on."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "CHUNK", size)
         yield
@@ -98,7 +98,7 @@ def chunks_of(size: int) -> Iterator[None]:
 
 @given(st.lists(CHANGES, max_size=12), st.sampled_from([60, 200, 500, CHUNK]))
 @settings(max_examples=200, deadline=None)
-def test_pages_have_the_roots_and_proofs_of_the_plain_tree(steps: list[dict[int, bytes | None]], chunk: int) -> None:
+def test_buckets_have_the_roots_and_proofs_of_the_plain_tree(steps: list[dict[int, bytes | None]], chunk: int) -> None:
     with chunks_of(chunk):
         both_are_the_same(steps)
 
@@ -108,89 +108,89 @@ def both_are_the_same(steps: list[dict[int, bytes | None]]) -> None:
     for step in steps:
         both.change({keys()[n]: value for n, value in step.items()})
         assert both.root == plain_tree.root_of(both.plain)
-        assert dict(r for n in numbers(both.nodes) for r in records(both.page(n))) == both.model
+        assert dict(r for n in numbers(both.nodes) for r in records(both.bucket(n))) == both.model
     for key in keys():
         path = sha(key)
-        assert find(both.page(number_of(path)), path, key, proven=False) == both.model.get(key)
-        proof = prove(both.nodes, path, key, both.page)
+        assert find(both.bucket(number_of(path)), path, key, proven=False) == both.model.get(key)
+        proof = prove(both.nodes, path, key, both.bucket)
         assert proof == plain_tree.prove_key(both.plain, key)
         assert merkle.check_key(both.root, key, both.model.get(key), proof)
-    for number, page in both.pages.items():
+    for number, bucket in both.pages.items():
         items = [(sha(key), key, value) for key, value in both.model.items() if number_of(sha(key)) == number]
-        assert whole(page) == build(sorted(items)), "the same string, however it came about"
-        assert_parts(page)
+        assert whole(bucket) == build(sorted(items)), "the same string, however it came about"
+        assert_parts(bucket)
 
 
-def assert_parts(page: Bucket) -> None:
+def assert_parts(bucket: Bucket) -> None:
     """What is large is in parts, and what is in parts is large."""
-    if isinstance(page, Split):
-        assert page.size == len(whole(page)) > module.CHUNK
-        assert whole(page)[:1] == bytes([FORK])
-        assert_parts(page.left)
-        assert_parts(page.right)
+    if isinstance(bucket, Split):
+        assert bucket.size == len(whole(bucket)) > module.CHUNK
+        assert whole(bucket)[:1] == bytes([FORK])
+        assert_parts(bucket.left)
+        assert_parts(bucket.right)
     else:
-        assert len(page) <= module.CHUNK or page[0] != FORK
+        assert len(bucket) <= module.CHUNK or bucket[0] != FORK
 
 
 @given(CHANGES, st.data())
 @settings(max_examples=150, deadline=None)
-def test_a_changed_byte_of_a_page_never_shows_another_record(contents: dict[int, bytes | None], data: st.DataObject) -> None:
-    """Whoever looks into a page whose head is known either finds what was put there, or is told."""
+def test_a_changed_byte_of_a_bucket_never_shows_another_record(contents: dict[int, bytes | None], data: st.DataObject) -> None:
+    """Whoever looks into a bucket whose subroot is known either finds what was put there, or is told."""
     both = Both()
     both.change({keys()[n]: value for n, value in contents.items() if n < 16})
-    filled = {n: whole(page) for n, page in both.pages.items() if page}
+    filled = {n: whole(bucket) for n, bucket in both.pages.items() if bucket}
     if not filled:
         return
     number = data.draw(st.sampled_from(sorted(filled)))
-    page = bytearray(filled[number])
-    at = data.draw(st.integers(0, len(page) - 1))
-    page[at] ^= 1 << data.draw(st.integers(0, 7))
-    if subroot_of(filled[number]) != subroot_of(bytes(page)):
+    bucket = bytearray(filled[number])
+    at = data.draw(st.integers(0, len(bucket) - 1))
+    bucket[at] ^= 1 << data.draw(st.integers(0, 7))
+    if subroot_of(filled[number]) != subroot_of(bytes(bucket)):
         return
     for chunk in (CHUNK, 60):
         with chunks_of(chunk):
             for key in (k for k in keys() if number_of(sha(k)) == number):
                 with contextlib.suppress(Malformed, IndexError):
-                    assert find(split(bytes(page)), sha(key), key, proven=False) == both.model.get(key)
+                    assert find(split(bytes(bucket)), sha(key), key, proven=False) == both.model.get(key)
 
 
-def test_a_page_that_is_cut_off_is_told() -> None:
+def test_a_bucket_that_is_cut_off_is_told() -> None:
     both = Both()
     both.change(dict.fromkeys(keys()[:16], b"value"))
-    page = whole(max(both.pages.values(), key=len))
-    assert page[0] == FORK
-    for end in range(1, len(page)):
+    bucket = whole(max(both.pages.values(), key=len))
+    assert bucket[0] == FORK
+    for end in range(1, len(bucket)):
         try:
-            found = list(records(page[:end]))
+            found = list(records(bucket[:end]))
         except Malformed:
             continue
-        assert found != list(records(page))
+        assert found != list(records(bucket))
     with pytest.raises(Malformed):
-        list(records(page[:40]))
+        list(records(bucket[:40]))
 
 
 @cache
 def crowd() -> list[tuple[bytes, bytes, bytes]]:
-    """Records of eight kilobytes, all of one page: paths that begin alike, as whoever tries long enough can have them."""
+    """Records of eight kilobytes, all of one bucket: paths that begin alike, as whoever tries long enough can have them."""
     items = [(bytes(2) + sha(b"%d" % n)[:30], b"%d" % n) for n in range(600)]
     return sorted((path, key, bytes(8_192)) for path, key in items)
 
 
-def strings(page: Bucket) -> list[bytes]:
-    return [page] if isinstance(page, bytes) else [*strings(page.left), *strings(page.right)]
+def strings(bucket: Bucket) -> list[bytes]:
+    return [bucket] if isinstance(bucket, bytes) else [*strings(bucket.left), *strings(bucket.right)]
 
 
-def test_a_change_of_a_large_page_copies_a_small_part_of_it() -> None:
-    """Five megabytes in one page: what a change costs does not follow from what others put beside it."""
-    page = split(build(crowd()))
-    assert len(page) > 4_900_000
-    before = {id(part): part for part in strings(page)}
-    made = page
+def test_a_change_of_a_large_bucket_copies_a_small_part_of_it() -> None:
+    """Five megabytes in one bucket: what a change costs does not follow from what others put beside it."""
+    bucket = split(build(crowd()))
+    assert len(bucket) > 4_900_000
+    before = {id(part): part for part in strings(bucket)}
+    made = bucket
     for path, key, _ in crowd()[::60]:
         old, made = made, update_one(made, (path, key, b"changed"))
         known = {id(part) for part in strings(old)}
         assert sum(len(part) for part in strings(made) if id(part) not in known) <= CHUNK
-    assert whole(page) == build(crowd()), "the page before is what it was"
+    assert whole(bucket) == build(crowd()), "the page before is what it was"
     assert sum(id(part) in before for part in strings(made)) > len(before) // 2
     changed = {key: b"changed" for _, key, _ in crowd()[::60]}
     assert whole(made) == build([(path, key, changed.get(key, value)) for path, key, value in crowd()])
@@ -199,9 +199,9 @@ def test_a_change_of_a_large_page_copies_a_small_part_of_it() -> None:
     assert made == b""
 
 
-def test_a_record_that_is_put_again_leaves_a_large_page_as_it_is_however_it_is_held() -> None:
+def test_a_record_that_is_put_again_leaves_a_large_bucket_as_it_is_however_it_is_held() -> None:
     """What did not change is no change of a block: all nodes have to agree on that, whatever they hold in parts."""
     path, key, value = crowd()[7]
-    for page in (build(crowd()), split(build(crowd()))):
-        assert update_one(page, (path, key, value)) is page
-        assert update_one(page, (bytes(2) + b"?" * 30, b"none", None)) is page
+    for bucket in (build(crowd()), split(build(crowd()))):
+        assert update_one(bucket, (path, key, value)) is bucket
+        assert update_one(bucket, (bytes(2) + b"?" * 30, b"none", None)) is bucket

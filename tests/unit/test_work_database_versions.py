@@ -1,4 +1,4 @@
-"""The work book of an older program: nothing in it is lost. That of a newer one: refused, and left as it is."""
+"""The work database of an older program: nothing in it is lost. That of a newer one: refused, and left as it is."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_the_machines_know_what_a_book_of_version_1_says(tmp_path: Path) -> None
     worker, verifier = Worker(known), Verifier(known)
     assert {key: claim.ref for key, claim in worker._claims.items()} == {b"\x01" * 32: JOB, b"\x02" * 32: JOB}
     assert worker._claiming == {JOB}
-    assert {job: race.used for job, race in worker._progress_of.items()} == {JOB: {1, 2}, OTHER: set()}
+    assert {job: progress.used for job, progress in worker._progress_of.items()} == {JOB: {1, 2}, OTHER: set()}
     sealed = {seat: vote.commitment for seat, vote in verifier._votes.items()}
     assert sealed == {(OTHER, 0, 1): b"\x21" * 32, (OTHER, 0, 2): b"\x22" * 32}
     assert verifier._judge._measured == {(b"a" * 20, OTHER)}

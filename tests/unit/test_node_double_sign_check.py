@@ -275,7 +275,7 @@ def test_a_certificate_of_others_proves_nothing(grown: Graph) -> None:
 # --- what of it reaches the node ------------------------------------------------------------------------------------------------
 
 
-def wary(index: int = 0, heard: tuple[int, ...] = (1, 2, 3)) -> Node:
+def on_probation(index: int = 0, heard: tuple[int, ...] = (1, 2, 3)) -> Node:
     """A started validator whose guard knows nothing, connected to the others, of whom some told their height."""
     g = genesis()
     node = Node(ident(index), sha256(b"b%d" % index), state_of(g), g.chain_id, signed=NEVER)
@@ -312,21 +312,21 @@ OWN: dict[str, m.Message] = {
 @pytest.mark.parametrize("name", OWN)
 def test_a_node_that_hears_what_it_signed_itself_abstains(name: str) -> None:
     """LC-NODE-31: its guard knows nothing of it, so there may be more that the guard does not know."""
-    node = wary(FIRST)
+    node = on_probation(FIRST)
     receive(node, (FIRST + 1) % 4, OWN[name])
     assert settle(node) == [ABSTAIN_MARGIN]
     assert not node._double_sign_check.on_probation
 
 
 def test_a_node_that_hears_nothing_of_its_own_signs() -> None:
-    node = wary(FIRST)
+    node = on_probation(FIRST)
     receive(node, (FIRST + 1) % 4, m.VoteMessage(vote((FIRST + 1) % 4, PREVOTE, 1, 0, NIL)))
     assert settle(node) == []
     assert not node._double_sign_check.on_probation
 
 
 def test_nor_is_a_forgery_under_its_name_a_sign() -> None:
-    node = wary(FIRST)
+    node = on_probation(FIRST)
     forged = replace(vote((FIRST + 1) % 4, PREVOTE, 1, 0, NIL), validator=ident(FIRST))
     receive(node, (FIRST + 1) % 4, m.VoteMessage(forged))
     assert settle(node) == []
@@ -334,11 +334,11 @@ def test_nor_is_a_forgery_under_its_name_a_sign() -> None:
 
 def test_a_peer_that_has_gone_no_longer_counts_as_heard() -> None:
     """Else two peers, one after the other, could pass for the quorum that bounds what was forgotten."""
-    left = wary(heard=(1, 2))
+    left = on_probation(heard=(1, 2))
     left.handle(e.PeerDown(ident(2)), T0)
     settle(left, 50)
     assert left._double_sign_check.on_probation
-    stayed = wary(heard=(1, 2))
+    stayed = on_probation(heard=(1, 2))
     settle(stayed)
     assert not stayed._double_sign_check.on_probation
 
