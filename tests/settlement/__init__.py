@@ -15,6 +15,13 @@ strikes, cases. A driver runs the same scenario through the real handlers and co
 
 `formulas` is pure, `accounts` and `money` hold what outlives a job, `rows` counts which sentence of the rules a run reached,
 `generate` plays random graphs, `properties` says what must hold after every block. `python -m tests.settlement` is the fuzzer.
+`difference` compares two traces; `wrong` lists contracts with one error each that it must notice, `edits` makes them.
+
+A driver of the real handlers
+- gives `Player` its `Hashing` (the contract's tags) and `Naming` (ids of real transactions), runs it, and has a scenario;
+- runs its blocks: chain clock and beacon are handed in, each message is made into a real one: losses into a Merkle-sum tree,
+  `model` into a commitment, `holds` and `right` into a proof and a key that are good or not;
+- makes a `BlockView` after every block and asks `difference.first`.
 
 Not modelled: hashes of commitments and Merkle proofs (a message says whether its proof holds), images, parameters' bounds, the
 bytes that a contractor's live jobs may have, parking, changes of the validator set, cancelled and extended jobs.

@@ -36,7 +36,9 @@ class Evaluations:
         tol = formulas.tol(terms, claim)
         if scatter:
             measured += self.rng.choice((1, 3, 10)) * formulas.bound(terms.kind, measured)
-        elif code in ("hidden", FALSE):
+        elif code == FALSE:
+            measured += self.rng.randint(0, formulas.base(terms.kind, measured))
+        elif code == "hidden":
             measured += self.rng.randint(0, tol // 4)
         elif code == OK:
             measured -= self.rng.randint(0, tol // 4)
@@ -49,7 +51,7 @@ class Evaluations:
         measured = {
             OK: claim + draw((tol, 0, 0, -tol, -10 * tol)),
             NEAR: claim + draw((tol + 1, bound, (tol + bound) // 2)),
-            FALSE: claim + bound + draw((1, bound, 9 * bound)),
+            FALSE: claim + bound + draw((1, bound, 9 * bound, 10**10)),
             "hidden": claim + draw((0, tol, 100 * tol, -50 * tol)),
         }[code]
         return measured, draw(SIZES), draw((0, 0, tol, 10 * tol, 10**9))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .generate import Player
@@ -62,11 +63,13 @@ def play_seed(seed: int) -> Player:
     return player
 
 
-def play_jobs(jobs: int, first: int = 0) -> Report:
-    """Seeds from `first` on until so many jobs were posted."""
+def play_jobs(jobs: int, first: int = 0, watch: Callable[[Report], None] | None = None) -> Report:
+    """Seeds from `first` on until so many jobs were posted; `watch` sees the report after each seed."""
     report = Report(first, first)
     while report.jobs < jobs:
         report.add(play_seed(report.last))
+        if watch is not None:
+            watch(report)
         report.last += 1
     report.last -= 1
     return report

@@ -349,9 +349,9 @@ class Player:
         if roll < 0.2 and not self.graph.accounts[other].banned:
             free = self.graph.money.free(who)
             yield who, Transfer(other, rng.choice((0, free, free // 2, free + 1)))
-        elif roll < 0.3:
-            yield who, SetCapacity(rng.choice((SMALL, LARGE)))
         elif roll < 0.35:
+            yield who, SetCapacity(rng.choice((SMALL, LARGE)))
+        elif roll < 0.5:
             yield who, SetVerifier(other, rng.random() < 0.8)
 
 

@@ -81,7 +81,8 @@ HABITS: tuple[tuple[int, Habit], ...] = (
     (7, Habit(silent=0.9)),
     (5, Habit(abstain=0.9)),
     (4, Habit(off=0.9)),
-    (8, Habit(cheat=0.9)),
+    (6, Habit(cheat=0.9)),
+    (4, Habit(cheat=0.5)),
 )
 
 
