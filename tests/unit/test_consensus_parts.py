@@ -200,6 +200,15 @@ def test_a_polka_that_comes_before_the_own_prevote_locks_after_it() -> None:
     assert state_of(consensus) == "PRECOMMIT@0 A@0 A@0"
 
 
+def test_a_polka_without_its_proposal_is_looked_at_after_the_own_prevote_and_locks_then() -> None:
+    consensus = at(WAKE)
+    effects = drive(consensus, [*prevotes([0, 1, 2], 0, "A"), good("A")], ME)
+    assert not [effect for effect in effects if isinstance(effect, CheckBlock)]
+    assert state_of(consensus) == "PROPOSE@0 - -"
+    drive(consensus, [timeout(T_PROPOSE, 0), good("A")], ME)
+    assert state_of(consensus) == "PRECOMMIT@0 A@0 A@0"
+
+
 def test_who_only_follows_writes_nothing_down() -> None:
     consensus = machine(None)
     effects = drive(consensus, [start(), *LOCKED_A_AT_0, *prevotes([2], 0, "A"), *precommits([0, 1], 0, "A")], None)

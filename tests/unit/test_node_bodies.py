@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from chain.codec import encode
 from chain.consensus.messages import CheckBlock
 from chain.crypto import sha256
 from chain.errors import Malformed
@@ -16,7 +17,7 @@ from chain.node.candidates import MAX_CANDIDATES, Candidate, Candidates
 from chain.node.mempool import Mempool
 from chain.params import Params
 from chain.types import Header, block_id, tx_id
-from tests.unit.node_kit import CHAIN, T0, genesis, ident, state_of, transfer
+from tests.unit.node_kit import CHAIN, T0, genesis, ident, propose, state_of, transfer
 
 STATE = state_of(genesis())
 RAWS = [transfer(0, 0), transfer(1, 0), transfer(2, 0)]
@@ -52,6 +53,24 @@ def test_a_block_whose_transactions_are_here_is_complete_at_once() -> None:
     assert candidate.complete
     assert candidate.block() == WHOLE.block()
     assert candidate.short == SHORT
+
+
+def test_only_who_has_a_block_tells_of_its_proposal() -> None:
+    """Whoever asked for its body then would get none."""
+    proposed = propose(1, 1, 0, KEY)
+    assert Bodies().wire(proposed) is None
+    partly, _ = opened(SHORT, *RAWS[:2])
+    assert partly.wire(proposed) is None
+    whole, _ = opened(SHORT, *RAWS)
+    assert whole.wire(proposed) == m.CompactProposal(proposed, WHOLE.header, SHORT)
+
+
+def test_with_a_decided_height_its_open_questions_end() -> None:
+    """A block of a past height that still came would be asked about by nobody, and each tick would ask peers for it."""
+    b = Bodies()
+    b.want(CheckBlock(1, 0, KEY, True), NOBODY)
+    b.clear(1)
+    assert not b.wanted and b.take_full(A, encode(WHOLE.block()), T0, NOBODY) is None
 
 
 def test_only_what_is_missing_is_asked_for_and_its_sender_first() -> None:

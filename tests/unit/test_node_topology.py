@@ -207,3 +207,22 @@ def test_members_that_only_say_they_lead_to_a_validator_do_not_keep_its_votes_fr
     assert all(len(ways) == WAYS for ways in used)
     assert sum(honest in ways for ways in used) >= WAY_TICKS
     assert len(set(used)) == 3, "not another one at every tick: answers come the same way"
+
+
+def test_who_knows_a_message_is_no_way_for_it_and_who_has_gone_is_none_any_more() -> None:
+    """It would get every vote twice that it passed on itself."""
+    links = PeerTopology(ident(0))
+    links.validators = VALIDATORS
+    for peer, reaches in ((A, [B]), (OUTSIDER, [C])):
+        links.up(peer)
+        links.heard(peer, m.Links(reaches))
+    links.changed()
+
+    def ways(known: frozenset[bytes] = frozenset()) -> list[bytes]:
+        return [send.peer for send in of_kind(links.to_validators(b"vote", e.VOTES, known), e.Send)]
+
+    assert ways() == [OUTSIDER], "to C alone there is no shorter way"
+    assert ways(frozenset({OUTSIDER, A})) == []
+    links.down(OUTSIDER)
+    links.changed()
+    assert ways() == []
