@@ -20,6 +20,7 @@ from chain.node import events as e
 from chain.node import messages as m
 from chain.node.candidates import MAX_CANDIDATES, Candidate
 from chain.node.node import Node
+from chain.node.recovery import BLOCK
 from chain.node.service import BODIES
 from chain.types import NIL, PRECOMMIT, PREVOTE, Certificate, Header, block_id, tx_id
 from tests.unit.job_kit import posting
@@ -453,3 +454,35 @@ def test_next_height_proposals_of_everybody_do_not_push_out_the_current_block() 
         header = replace(good.header, height=2, time=T0 + i)
         receive(node, i, m.CompactProposal(propose(i, 2, 0, block_id(header)), header, []), T0 + 7)
     assert node._bodies.blocks.get(block_id(good.header)) is not None
+
+
+# --- what peers' words are worth ------------------------------------------------------------------------------------------------
+
+
+def test_a_peer_that_has_gone_says_nothing_any_more_and_its_question_goes_to_another() -> None:
+    node = fresh(4)
+    first = receive(node, 1, m.Status(9))
+    assert [s.peer for s in of_kind(first, e.Send) if isinstance(m.decode_message(s.payload), m.GetBlocks)] == [ident(1)]
+    receive(node, 2, m.Status(7))
+    node.handle(e.PeerDown(ident(1)), T0)
+    assert node.sync.best == 7
+    asked = of_kind(node.handle(e.Fired(e.Tick()), T0 + 100), e.Send)
+    assert [s.peer for s in asked if isinstance(m.decode_message(s.payload), m.GetBlocks)] == [ident(2)]
+
+
+def test_who_signs_has_decided_the_height_before_and_who_passes_it_on_perhaps_not() -> None:
+    """Votes of the height that is being decided travel ahead of it: who is asked for a block that it lacks answers nothing."""
+    for via, told in ((1, 4), (2, 3)):
+        node = fresh(0)
+        receive(node, via, m.VoteMessage(vote(1, PREVOTE, 5, 0, NIL)))
+        assert node.sync.best == told
+
+
+def test_a_block_is_logged_once_however_often_it_is_checked_and_when_it_is_decided() -> None:
+    net = Net()
+    for n in range(4):
+        net.submit(0, transfer(0, n))
+        net.reach(n + 1)
+    for effects in net.effects:
+        bodies = [log.record for log in of_kind(effects, e.Log) if log.record[:1] == BLOCK]
+        assert len(bodies) == len(set(bodies)) >= 4
