@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -62,11 +62,21 @@ def decode_message(raw: bytes) -> Any:
     return message
 
 
-def host_of(store: KVStore, params: Params, parent: ChainRecord, height: int, time: int, clock: int, beacon: bytes) -> Host:
+def host_of(
+    store: KVStore,
+    params: Params,
+    parent: ChainRecord,
+    height: int,
+    time: int,
+    clock: int,
+    beacon: bytes,
+    *,
+    contracts: Mapping[int, Contract] = BY_NUMBER,
+) -> Host:
     """The host of a block, after the one that `parent` is of, for the ledger itself: `perform` and deadlines act for contracts."""
     return Host(
         store=store,
-        contracts=BY_NUMBER,
+        contracts=contracts,
         params=params,
         chain_id=parent.chain_id,
         height=height,

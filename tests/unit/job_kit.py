@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from chain.codec import decode, encode
-from chain.contracts import LISTED, decode_message, membership, perform, state_type
+from chain.contracts import LISTED, decode_message, host_of, membership, perform, state_type
 from chain.contracts.job import CONTRACT, records, views
 from chain.contracts.job.messages import (
     Ballot,
@@ -44,6 +44,7 @@ from chain.host import (
     SUSPENSIONS,
     VERIFIERS,
     Account,
+    ChainRecord,
     Contract,
     Escrow,
     Host,
@@ -241,18 +242,11 @@ class World:
 
     def host(self) -> Host:
         self._sent += 1
-        return Host(
-            store=self.store,
-            contracts=self.contracts,
-            params=self.params,
-            chain_id=CHAIN_ID,
-            height=self.height,
-            time=self.clock,
-            clock=self.clock,
-            beacon=self.beacon,
-            parent_beacon=self.parent_beacon,
-            tx_id=sha("tx", self._sent),
-        )
+        parent = ChainRecord(CHAIN_ID, self.height - 1, 0, 0, self.parent_beacon)
+        block = self.height, self.clock, self.clock, self.beacon
+        made = host_of(self.store, self.params, parent, *block, contracts=self.contracts)
+        made.tx_id = sha("tx", self._sent)
+        return made
 
     def send(self, sender: bytes, message: Any, *, wire: bool = True) -> int:
         """Run a message as a transaction of its own: 0, or the code it was refused with (text in `refused`)."""

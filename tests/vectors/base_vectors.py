@@ -13,7 +13,7 @@ import msgspec
 from chain import host as base
 from chain.codec import encode
 from chain.consensus.messages import RoundState
-from chain.contracts import credits, membership
+from chain.contracts import credits, host_of, membership
 from chain.contracts.job import Image, JobParams, Limits
 from chain.contracts.job import messages as job
 from chain.crypto import account_id, address
@@ -539,19 +539,9 @@ def _positions() -> list[dict[str, Any]]:
     """LC-TX-8: in the order of the chain."""
     found = []
     for height, parent_beacon, tx, index in ((1, H[1], H[2], 0), (1, H[1], H[2], 99), (1, H[1], H[3], 0), (2**48, H[4], H[2], 1)):
-        host = base.Host(
-            store=Overlay(State()),
-            contracts={},
-            params=Params(),
-            chain_id=CHAIN,
-            height=height,
-            time=0,
-            clock=0,
-            beacon=H[5],
-            parent_beacon=parent_beacon,
-            tx_id=tx,
-            op_index=index,
-        )
+        parent = base.ChainRecord(CHAIN, height - 1, 0, 0, parent_beacon)
+        host = host_of(Overlay(State()), Params(), parent, height, 0, 0, H[5])
+        host.tx_id, host.op_index = tx, index
         given = {"height": height, "parent_beacon": parent_beacon.hex(), "tx": tx.hex(), "index": index}
         found.append({"rule": "LC-TX-8"} | given | {"position": host.position.hex()})
     return found

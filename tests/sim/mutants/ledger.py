@@ -67,13 +67,15 @@ MUTANTS: tuple[Mutant, ...] = (
     mutant("one account takes all deadlines of a block", "ledger.due", "if shares[account].left:", "if True:", "rough market"),
     mutant(
         "allowance spent again and again",
-        "contracts.credits",
+        "contracts.credits.handlers",
         "host.put(key, Allowance(present - m.amount))",
         "host.put(key, Allowance(present))",
         "rough market",
     ),
-    mutant("allowance changed without a look", "contracts.credits", "if present != m.expected:", "if False:", "rough market"),
-    mutant("transfer to oneself", "contracts.credits", "    if m.target == sender:\n", "    if False:\n", "rough market"),
+    mutant(
+        "allowance changed without a look", "contracts.credits.handlers", "if present != m.expected:", "if False:", "rough market"
+    ),
+    mutant("transfer to oneself", "contracts.credits.handlers", "    if m.target == sender:\n", "    if False:\n", "rough market"),
     mutant(
         "a transfer mints",
         "host.credits",
@@ -97,7 +99,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     mutant(
         "evidence applied twice",
-        "contracts.membership",
+        "contracts.membership.evidence",
         "if host.get(ejection_key(offender, a.height), Ejection) is not None:",
         "if False:",
         "two votes",
@@ -169,7 +171,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     mutant(
         "one validator releases",
-        "contracts.membership",
+        "contracts.membership.releases",
         "if len(said) >= quorum(len(validators)):",
         "if said:",
         "broken contract",
