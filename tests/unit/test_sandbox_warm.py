@@ -16,6 +16,7 @@ from sandbox.data import DataSet, measure
 from sandbox.docker import runner, service
 from sandbox.docker.attached import FramedOutput
 from sandbox.docker.isolation import DATA_LABEL
+from sandbox.output import TAIL_CAP, OutputReader
 from sandbox.phases import PHASES, InputRow, OutputRow, PhaseRow
 from sandbox.spec import MIB
 
@@ -328,3 +329,38 @@ def test_a_run_has_the_parameters_as_they_were_posted(room: Sandbox, double: Doc
     assert room.run(spec(image, params=posted)).status is RunStatus.OK
     assert seen[0].endswith(f',"params":{posted}}}'.encode())
     assert json.loads(seen[0])["params"]["big"] == 12345678901234567890123
+
+
+# --- what a job says --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pieces", "ready"),
+    [
+        ([(1, b'LC {"ready":1}\n')], True),
+        ([(1, b'LC {"rea'), (2, b"a warning\n"), (1, b'dy":1}'), (1, b"\r\n")], True),
+        ([(1, b'hello\nLC {"ready":1}\nmore\n')], True),
+        ([(2, b'LC {"ready":1}\n')], False),
+        ([(1, b'LC {"ready":1}')], False),
+        ([(1, b' LC {"ready":1}\n')], False),
+        ([(1, b'LC {"ready":1} \n')], False),
+        ([(1, b"x" * 2_000), (1, b'LC {"ready":1}\n')], False),
+        ([(1, b'LC {"ready":1}' + b"x" * 600), (1, b"\n")], False),
+    ],
+)
+def test_a_job_is_ready_by_one_whole_line_of_its_standard_output(pieces: list[tuple[int, bytes]], ready: bool) -> None:
+    reader = OutputReader()
+    for stream, piece in pieces:
+        reader.take(stream, piece)
+    assert reader.ready is ready
+    assert reader.total == sum(len(piece) for _, piece in pieces)
+    reader.take(1, b"and then\n")
+    assert reader.ready is ready, "it stays so"
+
+
+def test_of_what_a_job_says_the_end_is_kept_fit_for_a_terminal() -> None:
+    reader = OutputReader()
+    reader.take(2, b"lost" + b"x" * (TAIL_CAP - 4))
+    reader.take(1, b"\x1b[2J\xff\n")
+    assert len(reader.tail()) == TAIL_CAP
+    assert reader.tail().endswith("x\ufffd[2J\ufffd\n") and "lost" not in reader.tail()
