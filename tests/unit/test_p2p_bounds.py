@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import random
 import ssl
 import tempfile
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,8 +23,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from chain.params import PROTOCOL_VERSION
 from p2p import listener
+from p2p.address_book import AddressBook
 from p2p.connection import Connection, Intake, Link, Refused, Times, exchange_hello
 from p2p.dialler import Dialler
+from p2p.discovery import NEAR, Dial, Wanted, choose_dials
 from p2p.gossip import GossipTargets
 from p2p.limits import Meter
 from p2p.listener import Listener, host_of, tls_problem
@@ -520,3 +524,51 @@ async def test_an_answer_that_is_no_connection_is_a_refusal_in_its_words(status:
         await dialler.close()
         listening.close()
         await server.shutdown(1)
+
+
+# --- whom to dial -----------------------------------------------------------------------------------------------------------------
+
+
+def member(i: int) -> bytes:
+    return i.to_bytes(20, "big")
+
+
+def chosen(
+    book: AddressBook, wanted: Wanted, *, seed: int = 0, connected: Collection[bytes] = (), dialling: Collection[Dial] = ()
+) -> list[Dial]:
+    return choose_dials(book, NOW, wanted, own_id=bytes(20), connected=connected, dialling=dialling, rng=random.Random(seed))
+
+
+def test_of_the_validators_so_many_are_preferred_and_no_more() -> None:
+    """Those that are connected count: after them a validator is a member like others."""
+    book = AddressBook()
+    for i in range(1, 101):
+        book.succeeded(member(i), f"h{i}:1", NOW)
+    validators = frozenset(map(member, range(1, 11)))
+    wanted = Wanted(validators, NEAR + 3, 50)
+    picks = [[dial.peer in validators for dial in chosen(book, wanted, seed=seed)] for seed in range(20)]
+    assert all(len(pick) == NEAR + 3 and all(pick[:NEAR]) for pick in picks)
+    assert not all(pick[NEAR] for pick in picks), "the next is anybody"
+    some = set(map(member, range(1, NEAR)))
+    picks = [[dial.peer in validators for dial in chosen(book, wanted, seed=seed, connected=some)] for seed in range(20)]
+    assert all(len(pick) == 4 and pick[0] for pick in picks) and not all(pick[1] for pick in picks)
+    picks = [
+        [dial.peer in validators for dial in chosen(book, wanted, seed=seed, connected=set(map(member, range(1, NEAR + 1))))]
+        for seed in range(20)
+    ]
+    assert all(len(pick) == 3 for pick in picks) and not all(pick[0] for pick in picks)
+
+
+def test_an_address_is_dialled_once_at_a_time_whoever_is_said_to_be_there() -> None:
+    book = AddressBook()
+    for i in (1, 2):
+        book.succeeded(member(i), "h:1", NOW)
+    wanted = Wanted(frozenset(), 9, 9)
+    assert [dial.address for dial in chosen(book, wanted)] == ["h:1"]
+    assert chosen(book, wanted, dialling=(Dial("h:1", None),)) == []
+    book.learn(member(2), ["other:1"], teller=member(2))
+    assert {(dial.peer, dial.address) for dial in chosen(book, wanted, dialling=(Dial("h:1", member(1)),))} == {
+        (member(2), "other:1")
+    }
+    book.add_seed("h:1")
+    assert [dial.address for dial in chosen(book, wanted)].count("h:1") == 1
