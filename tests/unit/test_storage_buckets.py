@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -50,13 +50,17 @@ class Stored:
         self.chain.state = self.store.open_state()
 
     def block(self, rng: random.Random, transfers: int = 5) -> None:
+        self.store.commit(self.batch(rng, transfers))
+
+    def batch(self, rng: random.Random, transfers: int = 5) -> CommitBatch:
+        """A block that is decided and not yet stored."""
         pairs = [rng.sample(NAMES, 2) for _ in range(transfers)]
         for chain in (self.plain, self.chain):
             chain.block(*(chain.tx(a, Transfer(id_of(b), 1, b"")) for a, b in pairs))
         assert self.chain.last is not None
         batch = make_batch(self.chain.height, self.parent, 0, 1, rng)
         self.parent = batch.block_id
-        self.store.commit(CommitBatch(**(vars(batch) | {"state": self.chain.last.encoded})))
+        return CommitBatch(**(vars(batch) | {"state": self.chain.last.encoded}))
 
     def reopen(self) -> None:
         """As after a kill: what is in memory is gone."""
@@ -120,7 +124,71 @@ def test_what_a_full_disk_undid_is_written_again(stored: Stored, monkeypatch: py
     stored.agrees()
 
 
+@pytest.mark.parametrize("span", [100, 200, 1_000])
+def test_heights_that_share_a_transaction_leave_the_newest_of_each_bucket(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch, span: int
+) -> None:
+    """A part may have its turn with the first of them, and a bucket of it change with the second."""
+    monkeypatch.setattr(storage_buckets, "SPAN", span)
+    rng = random.Random(span)
+    for _ in range(4):
+        together = [stored.batch(rng, 30) for _ in range(3)]
+        stored.store.commit_async(*together).result()
+        assert dict(stored.store.open_state().items()) == dict(stored.plain.state.items()), "as it is read on"
+        assert not stored.store.buckets._put and not stored.store.buckets._newest, "what is stored waits for nothing"
+        stored.agrees()
+    stored.reopen()
+    stored.agrees()
+
+
+def test_heights_that_share_a_transaction_are_undone_together(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage_buckets, "SPAN", 100)
+    rng = random.Random(1)
+    stored.block(rng)
+    buckets, together = stored.store.buckets, [stored.batch(rng) for _ in range(3)]
+    before = list(buckets._written)
+    with monkeypatch.context() as m:
+        m.setattr(storage_buckets.StateBuckets, "write_group", _turn_and_fail_at(together[-1].height))
+        with pytest.raises(DiskFull):
+            stored.store.commit_async(*together).result()
+    assert (buckets._written, buckets._turns) == (before, [])
+    stored.store.commit_async(*together).result()
+    stored.agrees()
+    stored.reopen()
+    stored.agrees()
+
+
+@pytest.mark.parametrize("span", [100, 400_000])
+def test_a_bucket_that_is_emptied_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, span: int) -> None:
+    """Written or not: what was in it is neither read again nor damage."""
+    monkeypatch.setattr(storage_buckets, "SPAN", span)
+    chain = Chain(genesis_of())
+    store = open_store(tmp_path / "db", chain, create=True)
+    store.commit(CommitBatch(0, chain.chain_id, b"", b"", [], [], [], first_state(chain.genesis)[1]))
+    before, rng, parent = dict(store.load_state()), random.Random(1), chain.chain_id
+    key = account_key(b"\x07" * 20)
+    assert number_of(sha256(key)) not in store.buckets.subroots()
+    for height, record in ((1, encode(Account(key_of("alice").public, 0, 5, 0, [0] * 4, 0))), (2, None)):
+        batch = make_batch(height, parent, 0, 1, rng)
+        parent = batch.block_id
+        store.commit(CommitBatch(**(vars(batch) | {"state": [(key, record)]})))
+        assert dict(store.load_state()) == before | ({key: record} if record else {})
+    for again in (store, open_store(tmp_path / "db", chain)):
+        assert again.buckets.bucket(number_of(sha256(key))) == b""
+        assert dict(again.load_state()) == before and dict(again.open_state().items()) == before
+        again.close()
+
+
 _turn = storage_buckets.StateBuckets.write_group
+
+
+def _turn_and_fail_at(last: int) -> Callable[[storage_buckets.StateBuckets, sa.Connection, int], None]:
+    def turn(buckets: storage_buckets.StateBuckets, connection: sa.Connection, height: int) -> None:
+        _turn(buckets, connection, height)
+        if height == last:
+            raise DiskFull("store", "no space left", "")
+
+    return turn
 
 
 def _turn_and_fail(buckets: storage_buckets.StateBuckets, connection: sa.Connection, height: int) -> None:

@@ -58,6 +58,16 @@ def test_an_answer_ends_where_it_is_large_enough_and_never_exceeds_the_most(stor
     assert state_diffs.read(store, 1, 64, 10**9, one) == [], "the first alone is too large with its receipts and changes"
 
 
+def test_the_bounds_of_an_answer_are_those_of_all_its_blocks_together(store: BlockStore) -> None:
+    """As they are stored, each with its checksum: the one that reaches the size is the last, none goes beyond the most."""
+    rows = state_diffs.read(store, 1, HEIGHTS, 10**9, 10**9)
+    one, two, three, _ = (sum(map(len, (b, c, encode(r), changes))) + 16 for b, c, r, changes in rows)
+    for size, count in ((one, 1), (one + 1, 2), (one + two, 2), (one + two + 1, 3), (one + two + three, 3)):
+        assert len(state_diffs.read(store, 1, HEIGHTS, size, 10**9)) == count
+    for most, count in ((one - 1, 0), (one, 1), (one + two - 1, 1), (one + two, 2), (one + two + three - 1, 2)):
+        assert len(state_diffs.read(store, 1, HEIGHTS, 10**9, most)) == count
+
+
 def test_where_changes_are_not_kept_nothing_is_told(store: BlockStore) -> None:
     with store.engine.begin() as c:
         c.execute(sa.delete(schema.changes).where(schema.changes.c.height == 3))
