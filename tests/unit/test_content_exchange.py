@@ -346,6 +346,16 @@ def test_what_waits_for_the_disk_counts_among_what_is_under_way(monkeypatch: pyt
     assert bytes(world.files[ROOT]) == DATA
 
 
+def test_a_peer_that_had_nothing_to_do_for_long_has_its_whole_time_when_it_is_asked() -> None:
+    root, blocks = root_of(pattern(3 * CHUNK))
+    world, peer = World(), ScriptedPeer(b"p", blocks, delay=1_000)
+    world.connect(peer)
+    world.now += 10 * STALL_MS
+    world.fetch(root)
+    assert isinstance(world.run(root), DownloadFinished)
+    assert len(peer.asked) == len(set(peer.asked)) == len(blocks), "nothing is asked for twice"
+
+
 def test_a_block_that_somebody_else_may_still_bring_is_not_asked_for_again() -> None:
     session = Session(ROOT, 10**9, 1_000, 0)
     session.todo.append(ROOT)
