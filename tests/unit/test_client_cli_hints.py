@@ -199,7 +199,11 @@ def test_every_parameter_is_known_as_a_time_or_a_count() -> None:
     assert times == network.TIMES and counts == {*PARAMETERS} - network.TIMES
 
 
-def test_a_wrong_network_can_be_replaced_until_the_node_ran(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("left", ["db", "wal", "guard"])
+def test_a_wrong_network_can_be_replaced_until_the_node_ran(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    """Any file of the node shows that it ran: of a damaged database the operator moves only that one away."""
     monkeypatch.setenv("LEARNINGCHAIN_PASSPHRASE", WORD)
     data = tmp_path / "n"
     key = run("init", "--data", data, "--json").json["public_key"]
@@ -211,7 +215,7 @@ def test_a_wrong_network_can_be_replaced_until_the_node_ran(run: Any, tmp_path: 
     assert ran.code == 2 and "--force" in ran.err
     assert run("genesis", "install", files[1], "--data", data, "--force").code == 0
     assert from_json((data / "genesis.json").read_bytes()).name == "b"
-    (data / "db").touch()
+    (data / left).touch()
     ran = run("genesis", "install", files[0], "--data", data, "--force")
     assert ran.code == 2 and "keystore.json" in ran.err
     assert from_json((data / "genesis.json").read_bytes()).name == "b"

@@ -89,6 +89,10 @@ def test_mistakes_are_named(text: str, said: str) -> None:
         ("LEARNINGCHAIN_WORK_ATEMPTS", "3", "LEARNINGCHAIN_WORK_ATTEMPTS"),
         ("LEARNINGCHAIN_WORK_ATTEMPTS", "many", "work.attempts"),
         ("LEARNINGCHAIN_WORK_ENABLED", "perhaps", "work.enabled"),
+        ("LEARNINGCHAIN_WORK_MIN_BOUNTY", "a lot", "work.min_bounty"),
+        ("LEARNINGCHAIN_WORK_DENIED_CONTRACTORS", "lc1nobody", "work.denied_contractors"),
+        ("LEARNINGCHAIN_NETWORK_PEERS", "no port", "network.peers"),
+        ("LEARNINGCHAIN_API_LISTEN", "somewhere.example:7401", "api.listen"),
     ],
 )
 def test_mistakes_in_the_environment_are_named(tmp_path: Path, variable: str, value: str, said: str) -> None:

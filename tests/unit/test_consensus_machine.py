@@ -335,6 +335,14 @@ def test_a_peer_at_the_decided_height_gets_the_certificate() -> None:
     assert [show(e) for e in done.handle(late)] == ["to peer certificate A@0 by [0, 1, 3]"], "it went on to round 1"
 
 
+def test_a_vote_that_came_too_late_for_its_certificate_is_not_answered() -> None:
+    """LC-CON-11: of n validators n - quorum vote after every decision; each of these votes would be answered by everybody."""
+    done = machine(ME)
+    drive(done, [start(), *LOCKED_A_AT_0, *precommits([0, 1], 0, "A"), start(height=HEIGHT + 1)], ME)
+    for late in (precommit(2, 0, "A"), precommit(2, 0, None), prevote(2, 0, "A")):
+        assert done.handle(VoteReceived(late.vote, b"peer")) == []
+
+
 def test_an_answer_is_bounded() -> None:
     consensus = machine(0)
     drive(

@@ -81,6 +81,18 @@ def senders(p: Mempool) -> list[int]:
 
 
 @pytest.mark.usefixtures("small")
+def test_what_loses_its_predecessor_has_no_more_than_its_account_s_share() -> None:
+    """LC-NODE-61, 62: the room for what is not ready would take four, the share of one account is three."""
+    p = pool()
+    txs = add(p, *(pay(GREEDY, i) for i in range(5)))
+    p.remove(txs[0].id)
+    assert [tx.id in p for tx in txs] == [False, True, True, True, False]
+    assert p.space.kinds[GAP].of(ident(GREEDY)) == space.GAP_SHARE
+    ((left, why),) = p.evicted()
+    assert left == txs[4].id and why.code is TxCode.MEMPOOL_FULL and p.left(left[:SHORT]), "it may come again"
+
+
+@pytest.mark.usefixtures("small")
 def test_what_waits_for_a_predecessor_has_a_small_room_and_a_share_for_each_account() -> None:
     p = pool()
     add(p, *(pay(GREEDY, i) for i in (1, 2, 3)))

@@ -315,6 +315,30 @@ def test_work_goes_on_only_until_the_job_expires(tmp_path: Path) -> None:
     run_virtual(main())
 
 
+def test_an_attempt_that_a_stop_interrupts_is_made_again(tmp_path: Path) -> None:
+    """Whoever restarts its node in order loses no more than whoever kills it."""
+
+    async def main() -> None:
+        graph = Graph(tmp_path, config=working(attempts=1))
+        await graph.start()
+        node = graph.nodes["a"]
+        job = graph.chain.post("boss")
+        await blocks(graph.chain, lambda: node.engine.running == 1, every_s=0.25)
+        assert node.work is not None
+        await node.work.stop()
+        assert node.engine.running == 0
+        work = await node.start()
+        await blocks(graph.chain, lambda: bool(work.list_runs()), 30, every_s=0.25)
+        assert [run["phase"] for run in work.list_runs()] == ["train"]
+        await graph.finish(job)
+        seeds = [spec.seed for spec in node.engine.specs if spec.phase == "train"]
+        assert len(seeds) == 2 and seeds[0] == seeds[1], "the same attempt, not another one"
+        graph.honest()
+        await graph.stop()
+
+    run_virtual(main())
+
+
 # --- random runs ---------------------------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -20,7 +20,7 @@ from chain.contracts.credits import Transfer
 from chain.contracts.job.messages import Ballot, Claim, CommitVote, claim_commitment, vote_commitment
 from chain.contracts.job.messages import Reveal as RevealMessage
 from chain.contracts.job.records import Posting, posting_key, seat_key
-from chain.contracts.membership import JudgeCase
+from chain.contracts.membership import Case, CaseRef, JudgeCase, case_key
 from chain.errors import InvalidTx, TxCode
 from chain.host import Reader
 from chain.host.terms import model_id
@@ -443,6 +443,24 @@ def test_what_the_state_says_about_a_vote_of_ours() -> None:
     assert status_of(chain.state, me, chain.clock, other) is LedgerStatus.DISPLACED
     assert status_of(chain.state, me, chain.clock, JudgeCase(me, True)) is LedgerStatus.TOO_LATE
     assert status_of(chain.state, me, chain.clock, Claim(bytes(32), 1, bytes(32))) is LedgerStatus.TOO_LATE
+
+
+def test_what_the_state_says_about_a_judgement_of_ours() -> None:
+    """A validator's owner spoke by hand while its node's own word was on the way: the owner's stands."""
+    chain = one_job()
+    me, account = chain.ids["w"], chain.ids["boss"]
+    said: dict[bytes, Any] = {}
+    reader = cast(Reader, said)
+    mine, other = JudgeCase(account, True), JudgeCase(account, False)
+    assert status_of(reader, me, chain.clock, mine) is LedgerStatus.TOO_LATE, "there is no case"
+    for confirm, lift, expected in (
+        ([], [], (LedgerStatus.OPEN, LedgerStatus.OPEN)),
+        ([account], [account], (LedgerStatus.OPEN, LedgerStatus.OPEN)),
+        ([me], [], (LedgerStatus.STANDS, LedgerStatus.DISPLACED)),
+        ([], [me], (LedgerStatus.DISPLACED, LedgerStatus.STANDS)),
+    ):
+        said[case_key(account)] = Case(chain.clock + 1, [CaseRef(bytes(32), 3, me)], False, confirm, lift)
+        assert tuple(status_of(reader, me, chain.clock, word) for word in (mine, other)) == expected
 
 
 def test_a_message_of_which_no_contract_says_what_becomes_is_never_sent(folder: Path) -> None:
