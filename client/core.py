@@ -5,11 +5,12 @@ Everything runs on one event loop. Reads of `state` are consistent between two a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from chain.host import Reader
 from chain.ledger.state import State
 from chain.node.events import Decided
 from chain.params import Params
@@ -110,6 +111,14 @@ class Runs(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Past:
+    """A reference that left the state in the block of this height, and how views read it."""
+
+    height: int
+    reader: Reader
+
+
 class NodeService(Protocol):
     """All of a node, for the HTTP API. The blocking reads of the block store run in threads."""
 
@@ -154,6 +163,18 @@ class NodeService(Protocol):
 
     async def events(self, subject: bytes, *, before: int | None, limit: int) -> list[dict[str, Any]]:
         """What was noted under a 32-byte id, such as a job's, newest first; `before` is a `cursor`."""
+        ...
+
+    async def archived(self, refs: Sequence[bytes]) -> dict[bytes, Past]:
+        """What left the state of some references (`Contract.archive`), within this node's history."""
+        ...
+
+    async def archived_below(self, prefix: bytes, before: int | None, limit: int) -> list[tuple[int, bytes]]:
+        """References that left and had a number under a prefix, with these in descending order, below `before`."""
+        ...
+
+    async def archived_within(self, first: bytes, last: bytes, limit: int) -> list[bytes]:
+        """References that left, from `first` to `last`, ascending."""
         ...
 
     async def sandbox_ready(self) -> dict[str, Any] | None:

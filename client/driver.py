@@ -368,7 +368,7 @@ class Driver:
 
     def _commit(self, c: e.Commit) -> None:
         batch = CommitBatch(
-            c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.account_index, c.state, c.executed
+            c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.account_index, c.state, c.executed, c.archived
         )
         if not self._gathered and not c.durable:
             self._later(GATHER_MS / 1000, self._write_out)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chain.codec import decode
 from chain.crypto import address
-from chain.host import K_HISTORY, Reader, read_parked
+from chain.host import K_HISTORY, PastReader, Reader, read_parked
+from chain.ledger.listings import MAX_RECORD, type_of
 from chain.ledger.transition import chain_record, validators_of
 from chain.node.messages import decode_certificate
-from chain.storage import state_diffs, validator_changes
+from chain.storage import archive, state_diffs, validator_changes
 from chain.storage.blockstore import MAX_RECEIPT, BlockStore
 from chain.types import LogEvent, Receipt, decode_block, tx_id
 from client import proofs
 from client.api.render import render_block, render_history, render_noted, render_parked, render_supply, render_tx
 from client.config import Loaded, shown
-from client.core import Runs
+from client.core import Past, Runs
 from client.driver import Driver
 from client.ledger import NodeLedger
 from p2p.content import cid as cids
@@ -211,8 +212,26 @@ class RunningNode:
             if isinstance(row.line.event, LogEvent)
         ]
 
+    async def archived(self, refs: Sequence[bytes]) -> dict[bytes, Past]:
+        await self._settled()
+        found = await asyncio.to_thread(archive.read, self._store, refs)
+        return {ref: past_of(one, self.ledger.state) for ref, one in found.items()}
+
+    async def archived_below(self, prefix: bytes, before: int | None, limit: int) -> list[tuple[int, bytes]]:
+        await self._settled()
+        return await asyncio.to_thread(archive.below, self._store, prefix, before, limit)
+
+    async def archived_within(self, first: bytes, last: bytes, limit: int) -> list[bytes]:
+        await self._settled()
+        return await asyncio.to_thread(archive.within, self._store, first, last, limit)
+
     async def sandbox_ready(self) -> dict[str, Any] | None:
         return self._work.report if self._work else None
+
+
+def past_of(found: archive.Archived, state: Reader) -> Past:
+    records = {key: decode(type_of(key), raw, MAX_RECORD) for key, raw in found.records.items()}
+    return Past(found.height, PastReader(records, state))
 
 
 def _validators_at(state: Reader, height: int) -> Any:

@@ -46,6 +46,9 @@ BY_NUMBER: dict[int, Contract] = REGISTRY.by_number
 STATE_TYPES: dict[bytes, type] = REGISTRY.state
 STATE_PREFIXES: dict[type, tuple[bytes, ...]] = REGISTRY.prefixes
 LISTED = REGISTRY.listed
+ARCHIVED: tuple[bytes, ...] = REGISTRY.archived
+NUMBERED: tuple[bytes, ...] = tuple(c.archive.numbers for c in CONTRACTS if c.archive is not None)
+"""Those of them that go on with a number, and say what reference it has."""
 ANY_MESSAGE: Any = REGISTRY.any_message
 
 _decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(ANY_MESSAGE)

@@ -7,16 +7,18 @@ fails, its reference is parked.
     contract   what a contract declares, registry   all contracts side by side, checked against each other
     services   what contracts do for each other
     store      what the host asks of the state
+    past       reading what left the state
     access     records, events, deadlines        credits   accounts and escrows        powers   standing, validators
     host       all of it, as a handler gets it, and the fence around what may fail
 """
 
 from __future__ import annotations
 
-from chain.host.contract import Contract, EscrowShape, LiveIndex, MessageSpec, Power
+from chain.host.contract import Archive, Contract, EscrowShape, LiveIndex, MessageSpec, Power
 from chain.host.events import Data, Datum, Form, OneOf
 from chain.host.host import Host, audit_events
 from chain.host.listing import ALL, Listing
+from chain.host.past import PastReader
 from chain.host.records import (
     ACTIVE,
     BANNED,
@@ -55,7 +57,7 @@ from chain.host.records import (
 )
 from chain.host.registry import InvalidContract, Registry
 from chain.host.services import STRIKES, SUSPENSIONS, VERIFIERS, WINNERS, Service, Strikes, Suspensions, Verifiers, Winners, Won
-from chain.host.store import KVStore, Reader, read_params, read_parked
+from chain.host.store import KVStore, Listed, Reader, read_params, read_parked
 
 __all__ = [
     "ACTIVE",
@@ -80,6 +82,7 @@ __all__ = [
     "VERIFIERS",
     "WINNERS",
     "Account",
+    "Archive",
     "BeaconCommitment",
     "ChainRecord",
     "Contract",
@@ -95,11 +98,13 @@ __all__ = [
     "Host",
     "InvalidContract",
     "KVStore",
+    "Listed",
     "Listing",
     "LiveIndex",
     "MessageSpec",
     "OneOf",
     "Parked",
+    "PastReader",
     "Power",
     "Reader",
     "Registry",

@@ -72,6 +72,19 @@ class LiveIndex:
     accounts: Callable[[Reader, bytes, int, int], Sequence[bytes]] = lambda reader, ref, start, count: ()
 
 
+@dataclass(frozen=True)
+class Archive:
+    """Records that a node keeps beside its blocks when they leave the state: what has ended is told from them.
+
+    No rule reads them, and a node that began from a snapshot has those alone that left later.
+    """
+
+    records: tuple[bytes, ...]
+    """Prefixes of keys that go on with a reference of 32 bytes."""
+    numbers: bytes
+    """The prefix of keys that go on with a number of 8 bytes; the record's first field is the reference."""
+
+
 class Power(Enum):
     """What a contract may do only where it declares it."""
 
@@ -100,6 +113,7 @@ class Contract:
     """LC-BLK-31: how many records besides its own a deadline of a reference may go through."""
     listed: Mapping[bytes, Listing] = field(default_factory=dict)
     """Prefixes of `state` that can be scanned."""
+    archive: Archive | None = None
     events: Mapping[str, Data] = field(default_factory=dict)
     """What it notes, by topic."""
     texts: Mapping[int, tuple[str, str]] = field(default_factory=dict)

@@ -5,13 +5,14 @@ Whoever owns the queue keeps how many were ever put into it, so that a number is
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from chain.codec import Wire
 from chain.host.access import Access
-from chain.host.store import Reader
+from chain.host.store import Listed
 
 R = TypeVar("R", bound=Wire)
 NUMBER_BYTES = 8
@@ -32,9 +33,11 @@ class Queue(Generic[R]):
         host.put(self.key(count), record)
         return count + 1
 
-    def newest(self, reader: Reader, before: int, limit: int) -> Iterator[tuple[int, R]]:
-        """Those that are there of the `limit` numbers below `before`, the newest first."""
-        for number in range(before - 1, max(before - limit, 0) - 1, -1):
-            record = reader.get(self.key(number))
+    def newest(self, reader: Listed, before: int | None, limit: int) -> Iterator[tuple[int, R]]:
+        """The newest `limit` of those that are there, below `before` where it is given. The prefix has to be listed."""
+        keys = reader.keys(self.prefix)
+        end = len(keys) if before is None else bisect_left(keys, self.key(before))
+        for key in reversed(keys[max(0, end - limit) : end]):
+            record = reader.get(key)
             if isinstance(record, self.kind):
-                yield number, record
+                yield int.from_bytes(key[len(self.prefix) :], "big"), record

@@ -37,6 +37,8 @@ class Registry:
         self.messages: dict[type, tuple[Contract, MessageSpec]] = {}
         self.state: dict[bytes, type] = dict(BASE_STATE)
         self.listed: dict[bytes, Listing] = dict(BASE_LISTED)
+        self.archived: tuple[bytes, ...] = ()
+        """The prefixes of records that nodes keep when they leave the state."""
         self._claimed: dict[tuple[str, Any], str] = {}
         for what, found in (
             ("the state prefix", [*BASE_STATE]),
@@ -81,6 +83,8 @@ class Registry:
         if c.params is not None:
             self.state[params_key(c.number)] = c.params
         self.listed |= c.listed
+        if c.archive is not None:
+            self.archived += (*c.archive.records, c.archive.numbers)
 
     def _claim(self, who: str, what: str, claims: Iterable[Any]) -> None:
         for claim in claims:
@@ -120,6 +124,9 @@ def _check_state(c: Contract) -> None:
     for prefix in c.listed:
         if prefix not in c.state:
             raise InvalidContract(f"contract {c.name} lists {prefix!r} and keeps no records there")
+    for prefix in (*c.archive.records, c.archive.numbers) if c.archive is not None else ():
+        if prefix not in c.state:
+            raise InvalidContract(f"contract {c.name} archives {prefix!r} and keeps no records there")
 
 
 def _check_words(c: Contract) -> None:

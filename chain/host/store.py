@@ -21,6 +21,12 @@ class Reader(Protocol):
         ...
 
 
+class Listed(Reader, Protocol):
+    """A reader that knows the keys of what is listed, in their order."""
+
+    def keys(self, prefix: bytes) -> list[bytes]: ...
+
+
 def read_params(reader: Reader, contract: int, kind: type[P]) -> P:
     """The network's parameters of a contract, as genesis fixed them."""
     found = reader.get(params_key(contract))

@@ -39,7 +39,7 @@ from chain.buckets import (
 )
 from chain.buckets import Change as BucketChange
 from chain.codec import decode, encode
-from chain.contracts import BY_NUMBER, STATE_PREFIXES
+from chain.contracts import ARCHIVED, BY_NUMBER, STATE_PREFIXES
 from chain.crypto import short_sha256
 from chain.errors import BrokenInvariant, Malformed, StateDamaged, SupplyBroken
 from chain.host import K_CHAIN, Account, Escrow, Supply, split_due
@@ -337,6 +337,11 @@ class State:
             return self.tree, same
         nodes = update_top(self._nodes, {number: subroot_of(bucket) for number, bucket in buckets.items()})
         return Tree(root_of(nodes[1]), nodes, buckets), same
+
+    def archived_by(self, encoded: Iterable[tuple[bytes, bytes | None]]) -> list[tuple[bytes, bytes]]:
+        """Of the records that these changes remove, those that nodes archive, as they stand (`Contract.archive`)."""
+        gone = [key for key, raw in encoded if raw is None and key.startswith(ARCHIVED)]
+        return [(key, raw) for key in gone if (raw := self.raw(key)) is not None]
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Every (key, encoded record), bucket by bucket."""

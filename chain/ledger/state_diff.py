@@ -76,6 +76,7 @@ def follow(state: State, header: Header, txs: int, receipts: list[bytes], change
         tree=tree,
         state_root=tree.root,
         next_validators=following.members,
+        archived=state.archived_by(encoded),
     )
 
 

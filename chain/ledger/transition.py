@@ -72,6 +72,8 @@ class Executed:
     state_root: bytes
     next_validators: list[Validator]
     skipped: list[tuple[ParsedTx, InvalidTx]] = field(default_factory=list)
+    archived: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """Records that it removes and that nodes keep beside it, as they stood."""
     faults: list[str] = field(default_factory=list)
     """Behind each reference that was parked (`Host.faults`)."""
 
@@ -285,6 +287,7 @@ def _apply(state: State, block: BlockInput, building: bool, more: More | None) -
         state_root=tree.root,
         next_validators=following.members,
         skipped=skipped,
+        archived=state.archived_by(encoded),
         faults=work.system.faults,
     )
 

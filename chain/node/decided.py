@@ -126,4 +126,5 @@ def commit(
         executed.encoded,
         durable,
         item is None or item.executed_block is None,
+        executed.archived,
     )

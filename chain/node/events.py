@@ -209,6 +209,8 @@ class Commit(Item, frozen=True):
     durable: bool
     executed: bool = True
     """Otherwise it was taken over as an executed block, and `learningchain audit` has to look at it."""
+    archived: list[tuple[bytes, bytes]] = []
+    """Records that left the state and are to be kept (`Contract.archive`)."""
 
 
 class TruncateLog(Item, frozen=True):

@@ -22,7 +22,7 @@ from chain.codec import decode, encode
 from chain.host import K_VALIDATORS
 from chain.ledger.state import State
 from chain.node.history import AccountEvent, AccountIndex, lines
-from chain.storage import private, schema, state_diffs, validator_changes
+from chain.storage import archive, private, schema, state_diffs, validator_changes
 from chain.storage.buckets import StateBuckets
 from chain.storage.check import check_store
 from chain.storage.errors import DiskFull, StorageDamaged, StorageError, StorageFailed, StorageMismatch, disk_errors, masked
@@ -63,6 +63,8 @@ class CommitBatch:
     state: list[tuple[bytes, bytes | None]]
     executed: bool = True
     """Otherwise it was taken over as an executed block from a peer: see `chain.storage.state_diffs`."""
+    archived: Sequence[tuple[bytes, bytes]] = ()
+    """Records that leave the state and are kept: see `chain.storage.archive`."""
 
 
 @dataclass(frozen=True)
@@ -303,6 +305,7 @@ class BlockStore:
             self.buckets.load(connection)
             return
         state_diffs.write(connection, c.height, changes, c.executed)
+        archive.write(connection, c.height, c.archived)
         self.buckets.write(connection, c.height, changes)
 
     def _write_segment(self, connection: sa.Connection, segment: Segment) -> None:

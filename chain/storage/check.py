@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from chain.codec import decode
 from chain.errors import Malformed
 from chain.merkle import list_root
-from chain.storage import schema
+from chain.storage import archive, schema
 from chain.storage.errors import StorageDamaged
 from chain.storage.index import TxLocator, account_index_decoder, places_in, segment_decoder
 from chain.storage.schema import TODO_DAMAGED, at, check_checksum
@@ -46,6 +46,7 @@ def check_store(store: BlockStore, full: bool) -> None:
     for _ in store.load_state():
         pass
     _check_index(store)
+    archive.check(store)
 
 
 def _damaged(what: str, why: str) -> StorageDamaged:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 from chain.buckets import BUCKETS
 from chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageFailed, masked
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Counted up when a table changes. A database of another number is refused: see `chain.storage.versions`."""
 TODO_DAMAGED = (
     "Check the disk. Then restore the database from a backup, or move it away, keeping keystore and guard, and let the node "
@@ -103,6 +103,22 @@ journal = sa.Table(
     sa.Column("height", _Int, primary_key=True, autoincrement=False),
     sa.Column("hits", sa.LargeBinary, nullable=False),
 )
+archived = sa.Table(
+    "archived",
+    metadata,
+    sa.Column("ref", sa.LargeBinary(32), primary_key=True),
+    sa.Column("height", _Int, primary_key=True, autoincrement=False),
+    sa.Column("records", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+archived_numbers = sa.Table(
+    "archived_numbers",
+    metadata,
+    sa.Column("key", sa.LargeBinary(16), primary_key=True),
+    sa.Column("ref", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""archived and archived_numbers: see `chain.storage.archive`."""
 scanned = sa.Table("scanned", metadata, sa.Column("key", sa.LargeBinary(256), primary_key=True), sqlite_with_rowid=False)
 """pages, page_parts, journal and scanned are the state: see `chain.storage.buckets`."""
 

@@ -75,6 +75,9 @@ class Pins:
     def holds(self, cid: str, reason: str) -> bool:
         return (cid, reason) in self._held
 
+    def of(self, reason: str) -> list[str]:
+        return sorted(cid for cid, why in self._held if why == reason)
+
     async def pin(self, cid: str, reason: str, ref: bytes, until: int = 0) -> None:
         if self._held.get((cid, reason)) == (ref, until):
             return

@@ -40,6 +40,9 @@ class Secret:
     keep_ms: int = 0
 
 
+RECENT_MS = 120_000
+"""Wall clock: how old the last block of a node may be that is not behind."""
+
 # --- inputs --------------------------------------------------------------------------------------------------------------------
 
 
@@ -54,6 +57,8 @@ class Chain:
     """Everything that lives was told (`Changed`)."""
     held: frozenset[bytes] = frozenset()
     """Refs for which this node holds an image or pins, and which are not being forgotten."""
+    recent: bool = True
+    """The last block is not older than `RECENT_MS` and a few heartbeats: this node is not behind."""
 
 
 @dataclass(frozen=True)
@@ -332,7 +337,7 @@ class Unpin:
 @dataclass(frozen=True)
 class Keep:
     """Content that stays for `ms` milliseconds (wall clock) though its ref is over, where it is pinned as `pinned` until then; from
-    now on as `pin`."""
+    now on as `pin`. Without a CID, all that is pinned so for the ref: where nobody can tell any more which of it is owed."""
 
     cid: str
     ms: int

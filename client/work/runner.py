@@ -20,6 +20,7 @@ from typing import Any
 
 import structlog
 
+from chain.ledger.transition import chain_record
 from client.config import WorkConfig
 from client.core import Files, Ledger
 from client.work.artifacts import Images, Models, Pins, durably, in_thread, reason
@@ -27,6 +28,7 @@ from client.work.changes import MAX_PIECE, WatchedChanges
 from client.work.database import Intent, IntentState, WorkDatabase
 from client.work.engine import RunLog, ThreadedSandbox
 from client.work.events import (
+    RECENT_MS,
     BringImage,
     Chain,
     Changed,
@@ -300,9 +302,10 @@ class WorkDriver:
         """One look at the committed state."""
         state, clock = self._ledger.state, self._ledger.clock
         held = frozenset((self._images.refs | self._pins.refs) - self._releasing)
+        recent = self._now() - chain_record(state).time <= RECENT_MS + 3 * self._ledger.params.heartbeat
         for name, part in self._parts.items():
             busy = any(other.machine.busy for other in self._parts.values() if other is not part)
-            self._ask(name, Chain(state, clock, busy, part.changes.complete, held))
+            self._ask(name, Chain(state, clock, busy, part.changes.complete, held, recent))
 
     def _feed(self, given: Input, only: str | None = None) -> None:
         """An answer: to the machine that asked, or to all of them."""
@@ -486,8 +489,9 @@ class WorkDriver:
         ref = effect.ref
         try:
             for one in effect.keep:
-                if self._pins.holds(one.cid, reason(one.pinned, ref)):
-                    await self._pins.pin(one.cid, reason(one.pin, ref), ref, self._now() + one.ms)
+                for cid in [one.cid] if one.cid else self._pins.of(reason(one.pinned, ref)):
+                    if self._pins.holds(cid, reason(one.pinned, ref)):
+                        await self._pins.pin(cid, reason(one.pin, ref), ref, self._now() + one.ms)
             await self._pins.release(ref)
             await self._images.release(ref)
             for path in await self._call(lambda: self._database.forget(ref)):

@@ -876,11 +876,38 @@ def _in_rounds(s: State, deadlines: list[Deadline]) -> list[tuple[int, Deadline]
 
 def deadline_work(s: State, deadline: Deadline) -> int:
     """LC-BLK-31"""
-    record = s.records.get({2: b"mc/", 3: b"jb/"}.get(deadline.contract, b"?/") + deadline.ref)
-    if record is None:
+    if deadline.contract == 2 and (case := s.get(b"mc/" + deadline.ref)) is not None:
+        return 1 + len(case[1])
+    if deadline.contract != 3:
         return 1
-    fields = decode_plain(record)
-    return 1 + (len(fields[1]) if deadline.contract == 2 else int(fields[2]))
+    job, leaving = _plain(s, b"jb/" + deadline.ref), _plain(s, b"jl/" + deadline.ref)
+    if job is not None:
+        state, claimants, audit, round_ = job[0], job[2], job[7], job[8]
+        return 1 + (claimants if state < PAID else _next_page(s, deadline.ref, claimants, audit, round_))
+    return 1 if leaving is None else 1 + _next_page(s, deadline.ref, *leaving[1:4])
+
+
+PAID, PAGE = 7, 128
+
+
+def _plain(s: State, key: bytes) -> Any:
+    """The fields of a record of contract 3: what they are is not checked here."""
+    raw = s.records.get(key)
+    return None if raw is None else decode_plain(raw)
+
+
+def _next_page(s: State, job: bytes, claims: int, audit: int, round_: int) -> int:
+    """LC-JOB-45: the records that the next event removes."""
+    size = min(claims, PAGE)
+    while round_ > 0 and size < PAGE:
+        votes = _plain(s, b"jr/" + job + bytes((audit, round_)))
+        if votes is not None:
+            size += 1 + len(votes[7])
+        if round_ == 2:
+            round_ = 1
+        else:
+            audit, round_ = audit - 1, 2 if audit else 0
+    return size
 
 
 class Deadline(NamedTuple):

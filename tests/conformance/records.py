@@ -147,7 +147,8 @@ _PARAMS = (
 _JOB = ("job_min_open", "job_max_open", "job_reveal", "job_key", "job_vote_base", "job_open_votes")
 PARAMS = Record("Params", *((name, UINT if name == "block_reward" else POSITIVE) for name in _PARAMS))
 MEMBER_PARAMS = Record("MemberParams", ("appeal", POSITIVE), ("strike_life", POSITIVE))
-JOB_PARAMS = Record("JobParams", *((name, POSITIVE) for name in (*_JOB, "job_max_claimants", "job_max_live", "job_max_live_bytes")))
+_JOB_BOUNDS = ("job_max_claimants", "job_max_live", "job_max_live_bytes", "job_keep")
+JOB_PARAMS = Record("JobParams", *((name, POSITIVE) for name in (*_JOB, *_JOB_BOUNDS)))
 OF_CONTRACTS: dict[int, tuple[str, Record | None]] = {
     1: ("credits", None),
     2: ("membership", MEMBER_PARAMS),

@@ -6,6 +6,7 @@ spec line by line.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from chain.codec import encode
@@ -29,6 +30,7 @@ class Jobs:
         self.l = ledger
         self.late: dict[bytes, int] = {}
         """By how much the deadlines of a job were handled late."""
+        ledger.due_work[NUMBER] = self._due_work
         ledger.on_due[NUMBER], ledger.on_closed[NUMBER] = self._due, self._case_closed
         ledger.handlers |= {
             m.PostJob: self._post,
@@ -72,6 +74,13 @@ class Jobs:
         entries = [(self.claim(j, i).position, self.claim(j, i).loss, i) for i in indices]
         return rank(entries, self.terms(j))[: self.terms(j).finalists]
 
+    def _due_work(self, j: bytes) -> int:
+        """LC-BLK-31"""
+        found = self.job(j) or self.l.get(b"jl/" + j)
+        if isinstance(found, r.Job) and found.state < JobState.PAID:
+            return found.claimants
+        return 0 if found is None else sum(1 for _ in self._page(j, found.claimants, found.audit, found.round))
+
     # --- windows ----------------------------------------------------------------------------------------------------------------
 
     def enter(self, j: bytes, state: int, window: int, **fields: Any) -> None:
@@ -96,7 +105,10 @@ class Jobs:
 
     def _due(self, j: bytes, at: int) -> None:
         job = self.job(j)
-        if job is None or job.deadline != at:  # LC-JOB-30
+        if job is None:
+            self._go_on_leaving(j)
+            return
+        if job.deadline != at:  # LC-JOB-30
             return
         self.change(j, deadline=0)
         self.late[j] = self.late.get(j, 0) + self.l.chain.clock - at
@@ -112,9 +124,11 @@ class Jobs:
         elif job.state == JobState.COUNT:
             self._judge(j)
         else:
+            before = self.job(j)
             self._look_at_cases(j)
             self._release_page(j)
             self._holdback(j)
+            self._after_the_end(j, before)
 
     # --- messages ---------------------------------------------------------------------------------------------------------------
 
@@ -462,6 +476,8 @@ class Jobs:
         self.l.release(j + b"D", poster)
         self._release_page(j)
         self._holdback(j)
+        if not self.job(j).deadline:
+            self._last_deadline(j)
 
     def _release_page(self, j: bytes) -> None:
         job = self.job(j)
@@ -503,3 +519,73 @@ class Jobs:
         mine = self.job(j).cases
         self.change(j, cases=[r.JobCase(account, state) if (c.account, c.state) == (account, 0) else c for c in mine])
         self._holdback(j)
+        ended = self.job(j)
+        if ended.state >= JobState.PAID and ended.released == ended.claimants and ended.holdback != Holdback.HELD:
+            self._last_deadline(j)
+
+    # --- leaving ----------------------------------------------------------------------------------------------------------------
+
+    def _last_deadline(self, j: bytes) -> None:
+        """LC-JOB-44"""
+        job, clock = self.job(j), self.l.chain.clock
+        self.enter(j, job.state, max(clock + 1, job.ended + self.l.params.job_keep) - clock)
+
+    def _after_the_end(self, j: bytes, before: r.Job) -> None:
+        """LC-JOB-44"""
+        job = self.job(j)
+        if job.deadline:
+            return
+        if any(case.state == CaseState.PENDING for case in job.cases):
+            self.enter(j, job.state, self.l.params.appeal + 1)
+        elif job != before or self.l.chain.clock < job.ended + self.l.params.job_keep:
+            self._last_deadline(j)
+        else:
+            self._leave(j)
+
+    def _leave(self, j: bytes) -> None:
+        """LC-JOB-45, 46"""
+        job, posting = self.job(j), self.l.get(b"jp/" + j)
+        for escrow in (b"B", b"F", b"D"):
+            self.l.must_be_empty(j + escrow)
+        self.l.put(b"jb/" + j, None)
+        self.l.put(b"jp/" + j, None)
+        self.l.put(b"jn/" + posting.number.to_bytes(8, "big"), None)
+        self._leave_page(j, r.Leaving(posting.poster, job.claimants, job.audit, job.round, False))
+
+    def _go_on_leaving(self, j: bytes) -> None:
+        leaving = self.l.get(b"jl/" + j)
+        if leaving is not None:
+            self._leave_page(j, leaving)
+
+    def _leave_page(self, j: bytes, at: r.Leaving) -> None:
+        claims, last = at.claimants, (at.audit, at.round)
+        for key in [*self._page(j, at.claimants, at.audit, at.round)]:
+            if key.startswith(b"jc/"):
+                claims -= 1
+                claimant = self.claim(j, claims).claimant
+                self.l.must_be_empty(j + claimant)
+                self.l.put(b"jm/" + j + claimant, None)
+            self.l.put(key, None)
+        while last[1] and self.round_of(j, *last) is None:
+            last = _round_before(*last)
+        if claims or last[1]:
+            self.l.put(b"jl/" + j, r.Leaving(at.poster, claims, *last, at.given_back))
+            self.l.schedule(self.l.chain.clock + 1, NUMBER, j, at.poster)
+        else:
+            self.l.put(b"jl/" + j, None)
+
+    def _page(self, j: bytes, claims: int, audit: int, round_: int) -> Iterator[bytes]:
+        """LC-JOB-45: the records of claims, rounds and seats that the next event removes."""
+        removed = min(claims, PAGE)
+        yield from (b"jc/" + j + index.to_bytes(4, "big") for index in range(claims - 1, claims - removed - 1, -1))
+        while round_ and removed < PAGE:
+            record = self.round_of(j, audit, round_)
+            if record is not None:
+                removed += 1 + len(record.voters)
+                yield from (b"js/" + j + bytes((audit, round_)) + voter for voter in record.voters)
+                yield b"jr/" + j + bytes((audit, round_))
+            audit, round_ = _round_before(audit, round_)
+
+
+def _round_before(audit: int, round_: int) -> tuple[int, int]:
+    return (audit, 1) if round_ == 2 else (audit - 1, 2) if audit > 0 else (0, 0)

@@ -79,6 +79,8 @@ class Ledger:
         self.touched: dict[bytes, Any] = {}
         self._undo: list[tuple[bytes, Any]] | None = None
         self.on_due: dict[int, Callable[[bytes, int], None]] = {MEMBERSHIP: self._close_case}
+        self.due_work: dict[int, Callable[[bytes], int]] = {}
+        """LC-BLK-31, of contracts but membership: how much more than 1."""
         self.on_closed: dict[int, Callable[[bytes, bytes, bool], None]] = {}
         self.handlers: dict[type, Callable[[bytes, Any], None]] = {
             credits.Transfer: self._transfer,
@@ -229,8 +231,10 @@ class Ledger:
 
     def _due_work(self, rest: bytes) -> int:
         """LC-BLK-31, of a deadline whose key ends with this contract and reference."""
-        found: Any = self.get({2: b"mc/", 3: b"jb/"}.get(rest[0], b"?/") + rest[1:])
-        return 1 if found is None else 1 + (len(found.refs) if rest[0] == MEMBERSHIP else int(found.claimants))
+        if rest[0] == MEMBERSHIP:
+            case: Any = self.get(b"mc/" + rest[1:])
+            return 1 if case is None else 1 + len(case.refs)
+        return 1 + self.due_work.get(rest[0], lambda _: 0)(rest[1:])
 
     def _check_header(self, block_id: bytes, h: Header, raws: list[bytes], parent: bytes) -> None:
         """LC-BLK-11, LC-CON-4."""
@@ -354,6 +358,9 @@ class Ledger:
     def held(self, escrow: bytes) -> int:
         record = self.get(b"e/" + escrow)
         return record.amount if record else 0
+
+    def must_be_empty(self, escrow: bytes) -> None:
+        must(not self.held(escrow), f"what leaves the state has {self.held(escrow)} in the escrow {escrow.hex()}")
 
     def lock(self, identity: bytes, escrow: bytes, amount: int) -> None:
         if amount:

@@ -28,6 +28,7 @@ PARAMS = NetworkParams(
     max_due=8,
     max_due_work=12,
     job_max_live=40,
+    job_keep=1_500,
 )
 """Short windows, so that a whole job fits into a few seconds of virtual time."""
 EVERYBODY = -1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import repeat
 from pathlib import Path
@@ -19,6 +19,7 @@ import aiohttp
 import msgspec
 
 from chain.codec import encode
+from chain.contracts import NUMBERED
 from chain.contracts.job import messages
 from chain.contracts.job.duties import DueBallots, duties_in
 from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal, claim_commitment, job_id_of, vote_commitment
@@ -31,6 +32,7 @@ from chain.ledger.transition import BlockInput, apply_block, chain_record, commi
 from chain.ledger.tx import ParsedTx, charge_bandwidth, check_tx, parse_tx, sign_tx
 from chain.node.events import Decided
 from chain.node.history import lines
+from chain.storage import archive
 from chain.types import (
     PRECOMMIT,
     Block,
@@ -52,7 +54,8 @@ from client.api.render import render_block, render_history, render_noted, render
 from client.api.route import ServerLimits
 from client.api.server import ApiServer
 from client.api.table import ROUTES
-from client.core import TxResult
+from client.core import Past, TxResult
+from client.node import past_of
 from p2p.content.cid import Codec, cid_of, parse
 from p2p.content.faults import FetchFailed, Reason
 from tests.network import NetworkParams
@@ -98,6 +101,8 @@ class FakeLedger:
         self.auto = True
         self.pool: list[ParsedTx] = []
         self.blocks: list[tuple[Header, list[ParsedTx], list[Receipt]]] = []
+        self.archive: dict[bytes, tuple[int, bytes]] = {}
+        """What left the state: the height at which it did, and the record."""
         self.readers: list[asyncio.Queue[Decided | Exception]] = []
         self.mined = asyncio.Condition()
 
@@ -133,6 +138,7 @@ class FakeLedger:
         proposer = before[(parent.height + 1) % len(before)].id
         made = apply_block(self.state, BlockInput(parent.height + 1, parent.time + step, proposer, ZERO, ZERO, txs))
         commit(self.state, made)
+        self.archive |= {key: (parent.height + 1, raw) for key, raw in made.archived}
         height, raws = parent.height + 1, [tx.raw for tx in txs]
         roots = (tx_root(raws), made.receipt_root, made.state_root)
         sets = (validators_hash(before), validators_hash(made.next_validators))
@@ -425,6 +431,22 @@ class FakeNode:
                     at: dict[str, Any] = {"cursor": len(rows), "height": header.height, "time": header.time}
                     rows.append(render_noted(line.event, tx=line.tx, **at))
         return [row for row in reversed(rows) if before is None or row["cursor"] < before][:limit]
+
+    async def archived(self, refs: Sequence[bytes]) -> dict[bytes, Past]:
+        found: dict[bytes, archive.Archived] = {}
+        for key, (height, raw) in self.ledger.archive.items():
+            if key[3:35] in refs and not key.startswith(NUMBERED):
+                found.setdefault(key[3:35], archive.Archived(height, {})).records[key] = raw
+        return {ref: past_of(one, self.ledger.state) for ref, one in found.items()}
+
+    async def archived_below(self, prefix: bytes, before: int | None, limit: int) -> list[tuple[int, bytes]]:
+        top = 2**62 if before is None else before
+        numbers = {int.from_bytes(k[3:], "big"): raw for k, (_, raw) in self.ledger.archive.items() if k.startswith(prefix)}
+        return [(n, raw[-32:]) for n, raw in sorted(numbers.items(), reverse=True) if n < top][:limit]
+
+    async def archived_within(self, first: bytes, last: bytes, limit: int) -> list[bytes]:
+        refs = {key[3:35] for key in self.ledger.archive if not key.startswith(NUMBERED)}
+        return sorted(ref for ref in refs if first <= ref <= last)[:limit]
 
     async def sandbox_ready(self) -> dict[str, Any] | None:
         return self.sandbox

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from chain.codec import decode, encode
-from chain.contracts import LISTED, decode_message, host_of, membership, perform, state_type
+from chain.contracts import ARCHIVED, LISTED, decode_message, host_of, membership, perform, state_type
 from chain.contracts.job import CONTRACT, records, views
 from chain.contracts.job.messages import (
     Ballot,
@@ -48,6 +48,7 @@ from chain.host import (
     Contract,
     Escrow,
     Host,
+    PastReader,
     Supply,
     account_key,
     params_key,
@@ -97,6 +98,11 @@ class MemoryStore:
         self.bytes_written = 0
         self.measure = False
         self.held = 0
+        self.archive: dict[bytes, Any] = {}
+        """What a node would keep of the records that were removed."""
+
+    def keys(self, prefix: bytes) -> list[bytes]:
+        return self._order[prefix]
 
     def get(self, key: bytes) -> Any | None:
         return self.records.get(key)
@@ -109,6 +115,8 @@ class MemoryStore:
         self._change(key, record)
 
     def delete(self, key: bytes) -> None:
+        if key.startswith(ARCHIVED) and key in self.records:
+            self.archive[key] = self.records[key]
         self._change(key, None)
 
     def _change(self, key: bytes, record: Any) -> None:
@@ -286,6 +294,15 @@ class World:
     def next_due(self) -> int | None:
         return DeadlineQueue([key for key, _ in self.store.scan(b"d/", MAX_INT)]).earliest()
 
+    def unsettled_due(self) -> int | None:
+        """The same, but for deadlines at which a job leaves that has nothing else to come."""
+        keys = [key for key, _ in self.store.scan(b"d/", MAX_INT)]
+        return DeadlineQueue([key for key in keys if not self._leaves(*split_due(key)[1:])]).earliest()
+
+    def _leaves(self, at: int, contract: int, ref: bytes) -> bool:
+        job = self.store.get(records.job_key(ref)) if contract == CONTRACT.number else None
+        return isinstance(job, Job) and job.state in records.ENDED and at >= job.ended + self.params.job_keep
+
     def until(self, clock: int) -> None:
         """Blocks at every deadline up to `clock`, and one at `clock`."""
         while (due := self.next_due()) is not None and due <= clock:
@@ -337,8 +354,13 @@ class World:
     def burned(self) -> int:
         return int(self.store.records[K_SUPPLY].burned)
 
+    @property
+    def past(self) -> PastReader:
+        """Jobs in the state, and those that left it."""
+        return PastReader(self.store.archive, self.store)
+
     def job(self, job: bytes) -> Job:
-        record = self.store.get(records.job_key(job))
+        record = self.store.get(records.job_key(job)) or self.past.get(records.job_key(job))
         assert isinstance(record, Job)
         return record
 
@@ -349,9 +371,14 @@ class World:
         """Everything that any escrow of the job still holds."""
         return sum(r.amount for key, r in self.store.records.items() if type(r) is Escrow and key[2:34] == job)
 
+    def keys_of(self, job: bytes) -> list[bytes]:
+        """Keys of the job's records, whatever they are."""
+        return [key for key in self.store.records if job in (key[3:35], key[2:34]) or key.endswith(job)]
+
     def result(self, job: bytes, name: object) -> str:
-        index = self.store.get(records.claimant_key(job, who(name))).index
-        return views.Result(self.store.get(records.claim_key(job, index)).result).name
+        index: Any = self.past.get(records.claimant_key(job, who(name)))
+        claim: Any = self.past.get(records.claim_key(job, index.index))
+        return views.Result(claim.result).name
 
     def topics(self, job: bytes) -> list[str]:
         return [e.topic for e in self.events if hasattr(e, "topic") and e.ref == job]

@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.contracts.job import JobCode
+from chain.contracts.job import JobCode, records
 from chain.contracts.job.duties import duties_in
 from chain.contracts.job.messages import Ballot
 from chain.contracts.job.rules import VoteCode
 from chain.crypto import address
 from client.contracts.job.api import build_job
 from client.contracts.job.schema import JobRequest
-from tests.unit.api_kit import CREDIT, GRANT, MODEL, MODEL_CID, Api, FakeLedger, serving, sha
+from tests.unit.api_kit import CREDIT, GRANT, MODEL, MODEL_CID, PARAMS, Api, FakeLedger, serving, sha
 
 OK = Ballot(VoteCode.OK, 5_000, 4_000, 0, 0)
 ARCHIVE = {"cid": str(MODEL_CID), "image_id": "sha256:" + sha("image").hex(), "size": 1_000}
@@ -218,3 +218,48 @@ async def test_a_job_is_found_by_its_first_characters_behind_any_number_of_newer
     below = listed[0]["number"]
     assert [job["id"] for job in await api.get(f"/v1/jobs?id={letter}&before={below}")] == expected[1:]
     await api.refused("GET", "/v1/jobs?id=XYZ", 400)
+
+
+# --- jobs that left the state ---------------------------------------------------------------------------------------------
+
+
+async def test_a_job_that_left_is_shown_as_it_was_and_says_so(api: Api) -> None:
+    ledger = api.node.ledger
+    job = ledger.judged_job(OK)
+    before = await api.get(f"/v1/jobs/{job.hex()}")
+    assert before["left"] is None
+    ledger.block(PARAMS.job_keep)
+    assert ledger.state.get(records.job_key(job)) is None
+    shown = await api.get(f"/v1/jobs/{job.hex()}")
+    assert shown == before | {"left": ledger.height}
+    assert shown["claims"] and shown["rounds"][0]["committee"][0]["votes"] and shown["payments"]["bounty_paid"] == "10"
+    api.node.files.put(MODEL)
+    assert await api.get(f"/v1/jobs/{job.hex()}/model") == MODEL
+    events = await api.get(f"/v1/jobs/{job.hex()}/events")
+    assert events[0]["topic"] == "job.left" and events[0]["data"]["state"] == "PAID"
+
+
+async def test_lists_go_on_over_jobs_that_left(api: Api) -> None:
+    ledger = api.node.ledger
+    for _ in range(5):
+        assert ledger.block(boss=ledger.posting(bounty=CREDIT)) == [0]
+    ledger.block(60_000)
+    ledger.block(PARAMS.job_keep)
+    assert not ledger.state.keys(records.NUMBERS.prefix)
+    for _ in range(2):
+        assert ledger.block(boss=ledger.posting(bounty=2 * CREDIT)) == [0]
+    listed = await api.get("/v1/jobs")
+    assert [(job["number"], job["left"] is None) for job in listed] == [(n, n > 4) for n in range(6, -1, -1)]
+    assert [job["number"] for job in await api.get("/v1/jobs?before=6&limit=3")] == [5, 4, 3]
+    assert [job["number"] for job in await api.get("/v1/jobs?live=true")] == [6, 5]
+    oldest = listed[-1]["id"]
+    assert [job["id"] for job in await api.get(f"/v1/jobs?id={oldest[:16]}")] == [oldest]
+    assert await api.get(f"/v1/jobs?id={oldest[:16]}&live=true") == []
+
+
+async def test_a_node_that_began_from_a_snapshot_says_from_where_on_it_can_tell(api: Api, monkeypatch: Any) -> None:
+    unknown = f"/v1/jobs/{sha('none').hex()}"
+    assert "block 900" not in (await api.refused("GET", unknown, 404))["message"]
+    status = api.node.status
+    monkeypatch.setattr(api.node, "status", lambda: status() | {"first_block": 900})
+    assert "before block 900" in (await api.refused("GET", unknown, 404))["message"]

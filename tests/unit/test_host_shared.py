@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from chain.contracts import credits, host_of
 from chain.contracts.job.records import NUMBERS, Numbered
 from chain.host import Due, Host, due_key
@@ -12,6 +14,7 @@ from chain.ledger.transition import chain_record, params_of
 from tests.unit.ledger_kit import Chain, id_of
 
 REF = bytes(range(32))
+from tests.unit.job_kit import World
 
 
 def host() -> Host:
@@ -44,14 +47,15 @@ def test_a_window_takes_answers_until_its_deadline() -> None:
 
 
 def test_a_queue_is_in_the_order_of_its_keys_and_gives_a_number_once() -> None:
-    there, queue = host(), Queue(b"jn/", Numbered)
+    there, queue = World([], []).host(), Queue(b"jn/", Numbered)
+    store: Any = there.store
     count = 0
     for number in range(300):
         count = queue.append(there, count, Numbered(bytes(31) + bytes((number % 256,))))
     keys = [queue.key(number) for number in range(count)]
     assert count == 300 and keys == sorted(keys) and queue == NUMBERS
-    assert [number for number, _ in queue.newest(there.store, count, 3)] == [299, 298, 297]
-    assert [number for number, _ in queue.newest(there.store, 2, 10)] == [1, 0]
+    assert [number for number, _ in queue.newest(store, count, 3)] == [299, 298, 297]
+    assert [number for number, _ in queue.newest(store, 2, 10)] == [1, 0]
     there.delete(queue.key(298))
-    assert [number for number, _ in queue.newest(there.store, count, 3)] == [299, 297], "one that left is passed over"
-    assert [*queue.newest(there.store, 0, 10)] == []
+    assert [number for number, _ in queue.newest(store, count, 3)] == [299, 297, 296], "one that left is passed over"
+    assert [*queue.newest(store, 0, 10)] == []

@@ -7,15 +7,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.codec import encode
-from chain.contracts import BY_NUMBER, membership
+from chain.codec import decode, encode
+from chain.contracts import BY_NUMBER, membership, state_type
 from chain.contracts.job import messages, records, views
 from chain.contracts.job.duties import DueBallots, duties_in
 from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal, claim_commitment, job_id_of, vote_commitment
 from chain.contracts.job.rules import VoteCode
 from chain.contracts.membership import JudgeCase, Member, member_key
 from chain.crypto import SigningKey, account_id
-from chain.host import K_HISTORY, K_SUPPLY, K_VALIDATORS, Account, History, Supply, Validators
+from chain.host import K_HISTORY, K_SUPPLY, K_VALIDATORS, Account, History, PastReader, Supply, Validators
 from chain.ledger.genesis import GenesisAccount, first_state
 from chain.ledger.state import Overlay, State
 from chain.ledger.transition import BlockInput, apply_block, chain_record, commit
@@ -32,6 +32,7 @@ class LedgerWorld(World):
 
     def __init__(self, members: list[Any], verifiers: list[Any], params: NetworkParams, grant: int) -> None:
         self.ledger = State()
+        self.archive: dict[bytes, Any] = {}
         super().__init__(members, [], params=params, grant=grant)
         records_ = dict(self.store.records)
         self.store = Overlay(self.ledger)
@@ -45,12 +46,19 @@ class LedgerWorld(World):
             self.store.put(member_key(who(name)), Member(name in verifiers, 0, [], []))
         self.seal()
 
+    @property
+    def past(self) -> PastReader:
+        self.seal()
+        return PastReader(self.archive, self.store)
+
     def flag(self, identities: list[bytes]) -> None:
         assert not identities
 
     def seal(self) -> None:
         """Commit what the block did."""
-        changes, _, tree = self.store.finish()
+        changes, encoded, tree = self.store.finish()
+        archived = self.ledger.archived_by(encoded)
+        self.archive |= {key: decode(state_type(key), raw, 1_000_000) for key, raw in archived}
         self.ledger.commit(changes, tree)
         self.store = Overlay(self.ledger)
 
@@ -72,12 +80,16 @@ class LedgerWorld(World):
         assert isinstance(supply, Supply)
         assert self.ledger.total() == supply.minted - supply.burned
 
+    def keys_of(self, job: bytes) -> list[bytes]:
+        self.seal()
+        return [key for key, _ in self.ledger.items() if job in (key[3:35], key[2:34]) or key.endswith(job)]
+
     def escrowed(self, job: bytes) -> int:
         found = [
             views._escrowed(self.store, escrow(job))
             for escrow in (records.bounty_escrow, records.fee_escrow, records.deposit_escrow)
         ]
-        stakes = views.describe(self.store, job)
+        stakes = views.describe(self.past, job)
         assert stakes is not None
         return sum(found) + stakes["payments"]["in_escrow"]["stakes"]
 
@@ -98,7 +110,7 @@ class LedgerRun(Run):
             self.suspend_somebody()
 
     def waiting(self) -> bool:
-        return self.world.next_due() is not None
+        return self.world.unsettled_due() is not None
 
 
 @pytest.mark.parametrize("orderly", [True, False], ids=["orderly", "chaotic"])

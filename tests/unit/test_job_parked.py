@@ -120,7 +120,7 @@ def test_an_open_job_gives_everything_back_in_pages() -> None:
     give_back(w, job)
     assert w.state(job) == "EMPTY" and 0 < w.escrowed(job) < 200 * 1_000
     w.until(w.clock + 10)
-    assert (w.escrowed(job), w.burned(), w.next_due()) == (0, 0, None)
+    assert (w.escrowed(job), w.burned(), w.unsettled_due()) == (0, 0, None)
     assert {w.free(name) for name in ("boss", *names)} == {w.free("boss")}
     assert w.membership.struck() == []
     record = w.store.get(records.contractor_key(who("boss")))
@@ -133,7 +133,7 @@ def test_a_job_under_audit_gives_back_and_judges_nobody() -> None:
     give_back(w, job)
     assert w.job(job).state == JobState.EMPTY
     w.until(w.clock + 10**6)
-    assert (w.escrowed(job), w.burned(), w.next_due()) == (0, 0, None)
+    assert (w.escrowed(job), w.burned(), w.unsettled_due()) == (0, 0, None)
     assert w.membership.struck() == []
 
 
@@ -145,6 +145,6 @@ def test_a_refunded_job_gives_its_last_tenth_back() -> None:
     before = w.free("boss")
     give_back(w, job)
     assert (w.free("boss"), w.escrowed(job), w.job(job).holdback) == (before + 1_000, 0, Holdback.RETURNED)
-    assert (w.state(job), w.next_due()) == ("REFUNDED", None)
+    assert (w.state(job), w.unsettled_due()) == ("REFUNDED", None)
     w.close_case(who("a"), banned=False)
     assert w.burned() == 1_000, "the stake of the false claim, and nothing after"

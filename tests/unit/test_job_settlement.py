@@ -52,7 +52,7 @@ def test_without_a_claim_the_job_is_empty_and_everything_returns() -> None:
     w.deadline(job)
     assert w.state(job) == "EMPTY"
     assert paid(w, "boss") == 0
-    assert (w.escrowed(job), w.burned(), w.next_due()) == (0, 0, None)
+    assert (w.escrowed(job), w.burned(), w.unsettled_due()) == (0, 0, None)
     assert w.store.get(records.contractor_key(who("boss"))) == records.ContractorRecord(1, 0, 0, 1, 0)
 
 
@@ -268,7 +268,7 @@ def test_an_honest_winner_is_paid_and_its_verifiers_too() -> None:
     assert paid(w, "b") == 0
     assert [paid(w, v) for v in VERIFIERS] == [10] * 5
     assert paid(w, "boss") == -10_000 - 50
-    assert (w.escrowed(job), w.burned(), w.next_due()) == (0, 0, None)
+    assert (w.escrowed(job), w.burned(), w.unsettled_due()) == (0, 0, None)
     assert w.membership.struck() == []
     assert w.store.get(records.contractor_key(who("boss"))) == records.ContractorRecord(1, 1, 0, 0, 0)
     assert "paid" in w.topics(job)
@@ -297,7 +297,7 @@ def test_a_false_claim_is_suspended_its_stake_burned_and_the_bounty_returned_but
     w.close_case(who("a"), banned=True)
     assert paid(w, "boss") == -50
     assert w.job(job).holdback == Holdback.RETURNED
-    assert (w.escrowed(job), w.next_due()) == (0, None)
+    assert (w.escrowed(job), w.unsettled_due()) == (0, None)
     assert w.account("a").status == BANNED
 
 
@@ -323,7 +323,7 @@ def test_the_last_tenth_is_settled_even_if_nobody_reports_the_cases_end(ban: boo
     w.set_status(who("a"), BANNED if ban else ACTIVE)
     w.until(w.clock + PARAMS.appeal + 1)
     assert w.free("boss") == before + back
-    assert (w.escrowed(job), w.next_due()) == (0, None)
+    assert (w.escrowed(job), w.unsettled_due()) == (0, None)
 
 
 def test_next_best_goes_on_after_a_cheater_and_the_honest_claim_corroborates_the_case() -> None:
@@ -443,7 +443,7 @@ def test_a_thousand_stakes_are_released_over_several_events() -> None:
     w.block(1)
     assert w.escrowed(job) == (300 - 256) * 1_000
     w.block(1)
-    assert (w.escrowed(job), w.next_due()) == (0, None)
+    assert (w.escrowed(job), w.unsettled_due()) == (0, None)
     assert w.free("m299") == GRANT
 
 

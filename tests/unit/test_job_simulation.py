@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,8 @@ from tests.unit.job_kit import (
 
 SCALE = int(os.environ.get("LC_JOB_SIM", "1"))
 JOBS_PER_RUN = 6
+KEPT = (1, 60_000, 10**8)
+"""Milliseconds for which an ended job stays in the state: fewer than a case takes, and more."""
 ELSEWHERE = 9
 """The number of a contract that suspends for reasons of its own."""
 
@@ -91,11 +94,14 @@ class Run:
     hides_key: set[bytes] = field(default_factory=set)
     junk_key: set[bytes] = field(default_factory=set)
     cases: list[tuple[int, bytes]] = field(default_factory=list)
+    last: dict[bytes, dict[str, Any]] = field(default_factory=dict)
+    """Each job as the state told of it last."""
 
     def __post_init__(self) -> None:
         self.rng = rng = random.Random(self.seed * 2 + self.orderly)
         size = rng.choice([1, 2, 3, 4, 5, 8, 13, 16, 20, 30])
         params = replaced(PARAMS, max_due=rng.choice([1, 3, 256]), appeal=rng.choice([1_000, 300_000, 10**7]))
+        params = replaced(params, job_keep=KEPT[self.seed % len(KEPT)])
         self.posters = [Member(f"boss{i}", True) for i in range(2)]
         people = [Member(f"m{i}", True) for i in range(size)] if self.orderly else [self._anybody(f"m{i}") for i in range(size)]
         if self.orderly:
@@ -151,7 +157,7 @@ class Run:
         return value + self.rng.randint(-half, half)
 
     def terms(self, job: bytes) -> messages.PostJob:
-        found = self.world.store.get(records.posting_key(job))
+        found = self.world.past.get(records.posting_key(job))
         assert isinstance(found, records.Posting)
         return found.terms
 
@@ -260,7 +266,7 @@ class Run:
 
     def waiting(self) -> bool:
         """Is there still a job or a case that has not come to its end?"""
-        return self.world.next_due() is not None or bool(self.world.membership.cases)
+        return self.world.unsettled_due() is not None or bool(self.world.membership.cases)
 
     def run(self) -> None:
         r, w = self.rng, self.world
@@ -271,10 +277,11 @@ class Run:
         limit = w.clock + 10**9
         while self.waiting() and w.clock < limit:
             self.step()
+        w.until(w.clock + max(KEPT) + 2 * w.params.appeal)
 
     def step(self) -> None:
         r, w = self.rng, self.world
-        due = w.next_due()
+        due = w.unsettled_due()
         ahead = r.randint(1, 15_000) if due is None or r.random() < 0.3 else max(0, due - w.clock) + r.choice([0, 0, 0, 5, 30_000])
         if due is None and self.cases:
             ahead = max(1, min(self.cases)[0] - w.clock)
@@ -284,6 +291,7 @@ class Run:
             before = None
             while before != (before := (w.job(job).state, w.job(job).audit, w.job(job).round)):
                 self.act(job)
+        self.last |= {job: told for job in self.jobs if (told := views.describe(w.store, job)) is not None}
 
     # what must hold
 
@@ -294,8 +302,11 @@ class Run:
             record = w.job(job)
             assert record.state in records.ENDED, f"a job of seed {self.seed} never ended: {w.state(job)}"
             assert w.escrowed(job) == 0, f"seed {self.seed}: {w.escrowed(job)} left in escrow of a job that is {w.state(job)}"
-            described = views.describe(w.store, job)
+            open_case = any(case.state == records.CaseState.PENDING for case in record.cases)
+            assert open_case or not w.keys_of(job), f"seed {self.seed}: records of a job that was to leave"
+            described = views.describe(w.past, job)
             assert described is not None
+            assert described | {"contractor": 0} == self.last[job] | {"contractor": 0}, "what left tells what the state told last"
             late = w.lateness.get(job, 0)
             assert record.ended <= described["latest_end"] + late, f"seed {self.seed}: ended late"
             self.check_money(job, described)
@@ -320,7 +331,7 @@ class Run:
         assert not [(address(i), reason) for i, reason in self.struck() if i in honest], f"seed {self.seed}"
         assert all(w.account(i).status == ACTIVE for i in honest), f"seed {self.seed}"
         for job in self.jobs:
-            described = views.describe(w.store, job)
+            described = views.describe(w.past, job)
             assert described is not None
             for claim in described["claims"]:
                 if self.by_address.get(claim["claimant"]) in honest:

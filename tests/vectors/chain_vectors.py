@@ -240,6 +240,7 @@ _CONTRACT_SPANS = (
     "job_key",
     "job_vote_base",
     "job_open_votes",
+    "job_keep",
     "appeal",
     "strike_life",
 )

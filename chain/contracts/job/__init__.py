@@ -23,10 +23,13 @@ Life cycle (protocol_spec/job.md has every row and formula):
     COUNT    OpenVote             opens the commitment       last one: verdicts
     COUNT    deadline                                        verdicts: PAID, REFUNDED, round two or next candidate
 
-Every state but the ends has a deadline, so every job ends; every escrow is paid out or burned.
+    PAID, REFUNDED, EMPTY     job_keep after the end     its records leave the state
+
+Every state but the ends has a deadline, so every job ends; every escrow is paid out or burned; what ended leaves the state.
 
 Files: `rules` formulas, `messages` messages, codes and bounds, `records` state, `store` reading and changing records, `handlers`
-what messages do, `settle` what deadlines and verdicts do, `views` what people and clients read, `texts` what they are told.
+what messages do, `settle` what deadlines and verdicts do, `leaving` how what ended leaves, `views` what people and clients read,
+`texts` what they are told.
 """
 
 from __future__ import annotations
@@ -57,7 +60,7 @@ from chain.contracts.job.records import ESCROWS, NUMBER, STATE, JobState, claima
 from chain.contracts.job.rules import HiddenVote, OnCheat, Result, VoteCode, probe_of
 from chain.contracts.job.store import Finished
 from chain.contracts.job.texts import EVENTS, FORMS, TEXTS
-from chain.host import ALL, WINNERS, Contract, LiveIndex, MessageSpec
+from chain.host import ALL, WINNERS, Archive, Contract, LiveIndex, MessageSpec
 from chain.host.terms import Image, ImageKind, Limits, is_cid, is_reference, model_id
 from chain.verification.scale import FloatKind
 
@@ -83,7 +86,8 @@ CONTRACT = Contract(
     codes=JobCode,
     params=JobParams,
     state=STATE,
-    listed={b"j/": ALL},
+    listed={b"j/": ALL, b"jn/": ALL},
+    archive=Archive(records=(b"jb/", b"jc/", b"jm/", b"jp/", b"jr/", b"js/"), numbers=b"jn/"),
     events=EVENTS,
     texts=TEXTS,
     forms=FORMS,

@@ -298,7 +298,8 @@ def check_ballot(terms: PostJob, claimed: int, ballot: messages.Ballot, hidden: 
 def _load(host: Host, job_id: bytes) -> JobContext:
     work = store.load(host, job_id)
     if work is None:
-        raise Reject(JobCode.NO_SUCH_JOB, f"there is no job {job_id.hex()}")
+        text = f"there is no job {job_id.hex()} in the state: there never was, or it ended long ago and left (LC-JOB-45)"
+        raise Reject(JobCode.NO_SUCH_JOB, text)
     return work
 
 

@@ -25,6 +25,8 @@ class JobParams(ContractParams, frozen=True, kw_only=True):
     """Live jobs of one contractor."""
     job_max_live_bytes: Positive = 4_194_304
     """Bytes of one contractor's live postings together."""
+    job_keep: Span = 7 * 24 * 3_600_000
+    """W_L: how long the records of a job that ended stay in the state."""
 
     def check(self) -> None:
         if self.job_min_open > self.job_max_open:

@@ -3,6 +3,8 @@
 State: `j/` live jobs (until they end), `jb/` jobs, `jp/` their postings (immutable), `jn/` jobs by number, `jt/` how many there
 are, `jc/` claims by their index within a job, `jm/` the index of a claimant, `jr/` rounds of audits (immutable), `js/` seats in
 them, `ja/` the record of a contractor. A claim therefore rewrites one small record, however many claimants a job has.
+
+`jl/` is a job that is leaving: its claims, rounds and seats are removed in pages. What stays for good is `ja/` and `jt/`.
 """
 
 from __future__ import annotations
@@ -161,6 +163,20 @@ class Numbered(Wire, frozen=True):
     job: Hash
 
 
+class Leaving(Wire, frozen=True):
+    """A job whose posting is gone already.
+
+    Claims below `claimants` are still there, and rounds of votes up to `round` of `audit`. `given_back`: the validators ended it,
+    so a stake that is left goes back instead of stopping it.
+    """
+
+    poster: AccountId
+    claimants: Index
+    audit: Small
+    round: Small
+    given_back: bool
+
+
 class Totals(Wire, frozen=True):
     posted: Uint
 
@@ -187,14 +203,15 @@ class ContractorRecord(Wire, frozen=True):
 
 K_TOTALS = b"jt/"
 NUMBERS = Queue(b"jn/", Numbered)
-"""Every job in the order of posting; `Totals` counts them."""
+"""Every job of the state in the order of posting; `Totals` counts all that ever were."""
 STATE: dict[bytes, type] = {
     b"j/": Live,
     b"ja/": ContractorRecord,
     b"jb/": Job,
     b"jc/": ClaimRecord,
+    b"jl/": Leaving,
     b"jm/": ClaimantIndex,
-    b"jn/": Numbered,
+    NUMBERS.prefix: Numbered,
     b"jp/": Posting,
     b"jr/": AuditRound,
     b"js/": Seat,
@@ -212,6 +229,10 @@ def job_key(job: bytes) -> bytes:
 
 def posting_key(job: bytes) -> bytes:
     return b"jp/" + job
+
+
+def leaving_key(job: bytes) -> bytes:
+    return b"jl/" + job
 
 
 def claim_key(job: bytes, index: int) -> bytes:

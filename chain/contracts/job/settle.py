@@ -1,4 +1,4 @@
-"""What happens by itself: deadlines, audits, verdicts, payments and ends. Spec: protocol_spec/job.md, LC-JOB-30 to 39.
+"""What happens by itself: deadlines, audits, verdicts, payments and ends. Spec: protocol_spec/job.md, LC-JOB-30 to 46.
 
 Nothing here may raise `Reject`: a deadline has nobody to refuse. Money leaves an escrow only here, through the host, which
 freezes what a suspended identity would receive and burns what a banned one would.
@@ -6,12 +6,22 @@ freezes what a suspended identity would receive and burns what a banned one woul
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
-from chain.contracts.job import messages, records, rules, store
-from chain.contracts.job.records import ENDED, AuditRound, CaseState, ContractorRecord, Hidden, Holdback, JobCase, JobState, Seat
+from chain.contracts.job import leaving, messages, records, rules, store
+from chain.contracts.job.records import (
+    ENDED,
+    AuditRound,
+    CaseState,
+    ContractorRecord,
+    Hidden,
+    Holdback,
+    Job,
+    JobCase,
+    JobState,
+    Leaving,
+    Seat,
+)
 from chain.contracts.job.rules import HiddenVote, OnCheat, Result, Rule
 from chain.contracts.job.store import JobContext
 from chain.errors import BrokenInvariant
@@ -25,15 +35,20 @@ RELEASE_PAGE = 128
 
 
 def due_work(reader: Reader, job_id: bytes) -> int:
-    """LC-BLK-31: claims are ranked at the end of two windows, and stakes go back."""
-    job: Any = reader.get(records.job_key(job_id))
-    return int(job.claimants) if job is not None else 0
+    """LC-BLK-31: claims are ranked at the end of two windows; of what ended, stakes go back and records leave, in pages."""
+    record = reader.get(records.job_key(job_id)) or reader.get(records.leaving_key(job_id))
+    if isinstance(record, Leaving) or (isinstance(record, Job) and record.state in ENDED):
+        return leaving.page_size(reader, job_id, record)
+    return record.claimants if isinstance(record, Job) else 0
 
 
 def on_due(host: Host, job_id: bytes, at: int) -> None:
     """A deadline has come. A stale one (the state ended early) changes nothing (LC-JOB-30)."""
     work = store.load(host, job_id)
-    if work is None or work.job.deadline != at:
+    if work is None:
+        leaving.go_on(host, job_id)
+        return
+    if work.job.deadline != at:
         return
     work.change(deadline=0)
     state = work.job.state
@@ -48,9 +63,11 @@ def on_due(host: Host, job_id: bytes, at: int) -> None:
     elif state == JobState.COUNT:
         evaluate_round(work)
     elif state in ENDED:
+        before = work.job
         _close_by_status(work)
         release_stakes(work)
         settle_holdback(work)
+        leaving.try_to_leave(work, before)
 
 
 # --- T0, T1, T2 ----------------------------------------------------------------------------------------------------------------
@@ -377,13 +394,16 @@ def finish(work: JobContext, state: JobState, winner: int | None = None) -> None
         host.pay(escrow, poster, host.escrowed(escrow), reason, work.id)
     release_stakes(work)
     settle_holdback(work)
+    leaving.await_leaving(work)
 
 
 def give_back(host: Host, job_id: bytes) -> None:
     """LC-JOB-41: the validators end a parked job: everything it holds goes back to whom it came from, and nobody is judged."""
     work = store.load(host, job_id)
     if work is None:
-        raise BrokenInvariant(f"job {job_id.hex()} has no records")
+        if not leaving.give_back(host, job_id):
+            raise BrokenInvariant(f"job {job_id.hex()} has no records")
+        return
     poster = work.posting.poster
     work.stop()
     for escrow, reason in (
@@ -400,6 +420,7 @@ def give_back(host: Host, job_id: bytes) -> None:
     if work.job.holdback == Holdback.HELD:
         work.change(holdback=Holdback.RETURNED)
     release_stakes(work)
+    leaving.await_leaving(work)
 
 
 def count_outcome(work: JobContext, *, paid: int = 0, refunded: int = 0, empty: int = 0) -> None:
@@ -471,6 +492,8 @@ def on_case_closed(host: Host, job_id: bytes, account: bytes, banned: bool) -> N
     cases = [JobCase(c.account, state) if c.account == account and c.state == CaseState.PENDING else c for c in work.job.cases]
     work.change(cases=cases)
     settle_holdback(work)
+    if work.job.state in ENDED:
+        leaving.put_off(work)
 
 
 def _burn_stake(work: JobContext, claimant: bytes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chain.contracts.job.messages import JobCode
-from chain.contracts.job.records import Holdback
+from chain.contracts.job.records import Holdback, JobState
 from chain.contracts.job.rules import HiddenVote, OnCheat, Result, Rule, VoteCode
 from chain.host import Data, Datum, Form, OneOf
 from chain.host.terms import ImageKind
@@ -11,7 +11,10 @@ from chain.verification.scale import FloatKind
 
 _READ_JOB = "Read the job (GET /v1/jobs/{id}) and send what fits its present state"
 TEXTS: dict[int, tuple[str, str]] = {
-    JobCode.NO_SUCH_JOB: ("there is no such job", "GET /v1/jobs lists the jobs"),
+    JobCode.NO_SUCH_JOB: (
+        "there is no such job, or it ended and its records have left the state",
+        "GET /v1/jobs/{id} tells of a job that ended",
+    ),
     JobCode.BAD_EXPIRY: (
         "the expiry is too near or too far away on the chain clock",
         "Choose another expires_in_s, with a second to spare",
@@ -84,6 +87,7 @@ EVENTS: dict[str, Data] = {
     "refunded": (Datum("poster", Form.ID), Datum("amount", Form.CREDITS)),
     "empty": (Datum("poster", Form.ID),),
     "tenth": (Datum("amount", Form.CREDITS), Datum("state", OneOf(Holdback))),
+    "job.left": (Datum("state", OneOf(JobState, upper=True)), Datum("ended", Form.TIME)),
 }
 FORMS: dict[str, Form | OneOf] = {
     "job": Form.HASH,

@@ -24,11 +24,10 @@ from chain.contracts.job.records import (
     JobState,
     Posting,
     Seat,
-    Totals,
 )
 from chain.contracts.job.rules import HiddenVote, Result, Rule, VoteCode
 from chain.crypto import address
-from chain.host import Escrow, Reader, escrow_key, read_params
+from chain.host import Escrow, Listed, Reader, escrow_key, read_params
 from chain.host.terms import LIMITS, ImageKind, model_id
 from chain.types import quorum
 from chain.verification import ranking, scale
@@ -55,12 +54,9 @@ def _escrowed(reader: Reader, escrow: bytes) -> int:
 # --- lists ---------------------------------------------------------------------------------------------------------------------
 
 
-def newest(reader: Reader, before: int | None, limit: int) -> list[tuple[int, bytes]]:
-    """Jobs and their numbers in descending order of these, below `before`; `limit` is at most `MAX_LIST`."""
-    totals = reader.get(records.K_TOTALS)
-    top = totals.posted if isinstance(totals, Totals) else 0
-    top = top if before is None else max(0, min(before, top))
-    return [(number, entry.job) for number, entry in records.NUMBERS.newest(reader, top, max(0, min(limit, MAX_LIST)))]
+def newest(reader: Listed, before: int | None, limit: int) -> list[tuple[int, bytes]]:
+    """Jobs in the state and their numbers in descending order of these, below `before`; `limit` is at most `MAX_LIST`."""
+    return [(number, entry.job) for number, entry in records.NUMBERS.newest(reader, before, max(0, min(limit, MAX_LIST)))]
 
 
 def summarise(reader: Reader, job_id: bytes) -> dict[str, Any] | None:

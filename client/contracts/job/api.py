@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from chain.contracts.job import FloatKind, Image, ImageKind, Limits, OnCheat, PostJob, is_reference, job_id_of
+from chain.contracts.job import FloatKind, Image, ImageKind, Limits, OnCheat, PostJob, is_reference, job_id_of, records
 from chain.contracts.job.messages import MAX_PARAMS_BYTES
 from chain.contracts.job.views import describe, newest, summarise
+from chain.host import Reader
 from chain.params import MAX_INT
 from chain.types import parse_credits, parse_loss
 from client.api.errors import RequestError, not_found, usage
@@ -143,60 +145,88 @@ async def post_job(call: Call) -> Reply:
 
 
 async def get_jobs(call: Call) -> list[Json]:
-    query: JobsQuery = call.query
-    found = []
-    for number, job in enumerate(await _chosen(call, query)):
-        if number % AT_ONCE == AT_ONCE - 1:
-            await asyncio.sleep(0)
-        if (summary := summarise(call.node.ledger.state, job)) is not None:
-            found.append(render_job(summary))
+    found: list[Json] = []
+    chosen = await _chosen(call, call.query)
+    for start in range(0, len(chosen), AT_ONCE):
+        told = await _told(call, chosen[start : start + AT_ONCE], summarise)
+        found += [render_job(told[job]) for job in chosen[start : start + AT_ONCE] if job in told]
+        await asyncio.sleep(0)
     return found
 
 
 async def _chosen(call: Call, query: JobsQuery) -> list[bytes]:
-    """The ids that a query asks for, newest first. With `id` every job is looked at, however old, a page at a time."""
-    state, before = call.node.ledger.state, query.before
+    """The ids that a query asks for, newest first, whether they are in the state or left it."""
     live = await call.context.followers.settled(LiveJobs) if query.live else None
 
-    def page(limit: int) -> list[tuple[int, bytes]]:
-        return newest(state, before, limit) if live is None else live.newest(before, limit)
+    def page(before: int | None, limit: int) -> list[tuple[int, bytes]]:
+        return newest(call.node.ledger.state, before, limit) if live is None else live.newest(before, limit)
 
     if query.id is None:
-        return [job for _, job in page(query.limit)]
-    found: list[bytes] = []
-    while (jobs := page(AT_ONCE)) and len(found) < query.limit:
+        jobs = await _newest(call, query.before, query.limit) if live is None else page(query.before, query.limit)
+        return [job for _, job in jobs]
+    found = await _archived_beginning(call, query) if live is None else []
+    before = query.before
+    while (jobs := page(before, AT_ONCE)) and len(found) < query.limit:
         found += [job for _, job in jobs if job.hex().startswith(query.id)]
         before = jobs[-1][0]
         await asyncio.sleep(0)
     return found[: query.limit]
 
 
-def _described(call: Call) -> Json:
+async def _newest(call: Call, before: int | None, limit: int) -> list[tuple[int, bytes]]:
+    """Jobs in the state and jobs that left it, by number."""
+    left = await call.node.archived_below(records.NUMBERS.prefix, before, limit)
+    both = dict(left) | dict(newest(call.node.ledger.state, before, limit))
+    return sorted(both.items(), reverse=True)[:limit]
+
+
+async def _archived_beginning(call: Call, query: JobsQuery) -> list[bytes]:
+    begin = query.id or ""
+    first, last = (bytes.fromhex(begin.ljust(64, digit)) for digit in "0f")
+    return await call.node.archived_within(first, last, query.limit)
+
+
+async def _told(call: Call, jobs: Sequence[bytes], view: Callable[[Reader, bytes], Json | None]) -> dict[bytes, Json]:
+    """What a view tells of each job, from the state or from what left it; without those that neither knows."""
+    state = call.node.ledger.state
+    found = {job: told | {"left": None} for job in jobs if (told := view(state, job)) is not None}
+    if gone := [job for job in jobs if job not in found]:
+        for job, past in (await call.node.archived(gone)).items():
+            if (told := view(past.reader, job)) is not None:
+                found[job] = told | {"left": past.height}
+    return found
+
+
+async def _described(call: Call) -> Json:
     job = parse_field("job", parse_hash, call.path("job"))
-    view = describe(call.node.ledger.state, job)
+    view = (await _told(call, [job], describe)).get(job)
     if view is None:
-        raise _unknown(job)
+        raise _unknown(call, job)
     return view
 
 
-def _unknown(job: bytes) -> RequestError:
-    return not_found(f"There is no job {job.hex()} on this network. GET /v1/jobs lists the jobs", name="NO_SUCH_JOB")
+def _unknown(call: Call, job: bytes) -> RequestError:
+    text = f"There is no job {job.hex()} on this network"
+    first: int = call.node.status().get("first_block", 1)
+    if first > 1:
+        text += f", or its records left the state before block {first}, where this node's history begins: another node may know it"
+    return not_found(f"{text}. GET /v1/jobs lists the jobs", name="NO_SUCH_JOB")
 
 
 async def get_job(call: Call) -> Json:
-    return render_job(_described(call))
+    return render_job(await _described(call))
 
 
 async def get_job_events(call: Call) -> list[Json]:
     job = parse_field("job", parse_hash, call.path("job"))
     found = await call.node.events(job, before=call.query.before, limit=call.query.limit)
-    if not found and describe(call.node.ledger.state, job) is None:
-        raise _unknown(job)
+    if not found and not await _told(call, [job], summarise):
+        raise _unknown(call, job)
     return found
 
 
 async def get_model(call: Call) -> web.StreamResponse:
-    view = _described(call)
+    view = await _described(call)
     model = view["model"]
     if model is None:
         raise not_found(

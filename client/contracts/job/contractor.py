@@ -41,6 +41,8 @@ class Contractor(Machine):
         for job in [*self._own, *jobs] if given.anew else jobs:
             posting, record = given.reader.get(records.posting_key(job)), given.reader.get(records.job_key(job))
             if not isinstance(posting, Posting) or posting.poster != self._me or not isinstance(record, Job):
+                if record is None:
+                    self._own.pop(job, None)
                 continue
             if record.state in ENDED:
                 self._own.pop(job, None)

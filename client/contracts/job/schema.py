@@ -116,6 +116,9 @@ class JobSummary(TypedDict):
     limits: LimitsView
     winner: Address | None
     ended: int | None
+    left: Annotated[
+        int | None, Meta(description="block in which its records left the state; what is told is this node's history of it")
+    ]
 
 
 class JobView(JobSummary):

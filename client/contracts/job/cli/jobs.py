@@ -40,6 +40,7 @@ MEANING = {
     "EMPTY": "nobody showed a model; everything went back. Perhaps no worker could get or run the image, or the time was too short",
 }
 """What a job's state says to people."""
+LEFT = "its records left the ledger's state in block {}: this is what the history of this node tells"
 _TERMS = {
     "float_kind": "losses in",
     "tol": "tolerance",
@@ -96,6 +97,9 @@ class Bar:
 def list_jobs(
     *,
     live: Annotated[bool, Parameter(negative="", show_default=False, help="Only jobs that have not ended.")] = False,
+    state: Annotated[
+        str | None, Parameter(help="Only jobs in this state: ended, or one such as open, paid, refunded or empty.")
+    ] = None,
     limit: Annotated[int, Parameter(help="Most jobs to show, up to 20000.")] = 20,
     before: Annotated[int | None, Parameter(help="Go on below this number.")] = None,
     common: Common = HERE,
@@ -103,7 +107,10 @@ def list_jobs(
     """Jobs of the network, newest first."""
     if not 1 <= limit <= MAX_LIST:
         raise WrongUsage(f"--limit is a number of jobs from 1 to {MAX_LIST}, not {limit}. Older ones: --before NUMBER")
-    found, clock = common.ask(lambda node: _with_clock(node, live, before, limit))
+    if state is not None and state.upper() not in (*MEANING, "ENDED"):
+        states = ", ".join(name.lower() for name in MEANING)
+        raise WrongUsage(f"--state is ended, or one of {states}; not {state[:80]!r}")
+    found, clock = common.ask(lambda node: _with_clock(node, live, state, before, limit))
 
     def people(console: Console) -> None:
         if not found:
@@ -131,9 +138,13 @@ def list_jobs(
     return 0
 
 
-async def _with_clock(node: Client, live: bool, before: int | None, limit: int) -> tuple[list[JobSummary], int]:
+async def _with_clock(node: Client, live: bool, state: str | None, before: int | None, limit: int) -> tuple[list[JobSummary], int]:
     found: list[JobSummary] = []
-    async for job in node.every_job(live=live, before=before, page=min(limit, MAX_PAGE)):
+    wanted = {"ENDED": set(ENDED)}.get(state.upper(), {state.upper()}) if state else set(MEANING)
+    page = MAX_PAGE if state else min(limit, MAX_PAGE)
+    async for job in node.every_job(live=live or not wanted & set(ENDED), before=before, page=page):
+        if job.get("state") not in wanted:
+            continue
         found.append(job)
         if len(found) == limit:
             break
@@ -176,6 +187,7 @@ def show_job(console: Console, job: JobView, own: str | None, clock: int, parked
     rows: list[tuple[str, Any]] = [
         ("state", state_text(job.get("state"))),
         ("", meaning(job, parked)),
+        *([("", cell(LEFT.format(job["left"]), "dim"))] if job.get("left") else []),
         ("contractor", job.get("poster")),
         ("bounty", job.get("bounty")),
         ("posted", relative(job.get("posted"), clock)),

@@ -1,0 +1,231 @@
+"""What ended leaves: when, in which pages, with what still told, and never with credits (LC-JOB-44 to 46, LC-BLK-31)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chain.contracts.job import CONTRACT, leaving, records, views
+from chain.contracts.job.messages import JobCode
+from chain.contracts.job.records import CaseState, ContractorRecord, Holdback, Leaving
+from chain.errors import BrokenInvariant
+from chain.host import Escrow, escrow_key
+from tests.unit.job_kit import PARAMS, World, who
+from tests.unit.test_job_parked import give_back
+from tests.unit.test_job_settlement import LIE, YES, audit, everybody, world
+
+KEEP = PARAMS.job_keep
+CROWD = [f"c{n}" for n in range(300)]
+
+
+def of(w: World, prefix: bytes, job: bytes) -> int:
+    return sum(key.startswith(prefix + job) for key in w.store.records)
+
+
+def paid_job(w: World) -> bytes:
+    job = audit(w, {"a": 5_000, "b": 9_000})
+    everybody(w, job, YES)
+    assert w.state(job) == "PAID"
+    return job
+
+
+def empty_job_of_many(w: World) -> bytes:
+    """An EMPTY job whose stakes are all back: nobody revealed."""
+    job = w.post("boss")
+    for n, name in enumerate(CROWD):
+        assert w.claim(job, name, 10**6 + n) == 0
+    w.deadline(job)
+    w.deadline(job)
+    assert w.state(job) == "EMPTY"
+    while w.job(job).released < len(CROWD):
+        w.block(1)
+    return job
+
+
+# --- when ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_stays_for_its_time_and_then_all_of_it_leaves() -> None:
+    w = world()
+    job = paid_job(w)
+    ended = w.job(job).ended
+    assert (w.job(job).deadline, w.unsettled_due()) == (ended + KEEP, None)
+    w.until(ended + KEEP - 1)
+    told = views.describe(w.store, job)
+    assert told is not None and w.keys_of(job)
+    w.until(ended + KEEP)
+    assert w.keys_of(job) == [] and w.next_due() is None
+    assert w.topics(job)[-1] == "job.left" and w.events[-1].data == [records.JobState.PAID, ended]
+    assert views.describe(w.store, job) is None and views.newest(w.store, None, 10) == []
+    assert views.describe(w.past, job) == told, "whoever archived it tells the same"
+    assert w.store.get(records.contractor_key(who("boss"))) == ContractorRecord(1, 1, 0, 0, 0)
+    assert w.store.get(records.K_TOTALS) == records.Totals(1)
+
+
+def test_no_message_is_about_a_job_that_left_and_its_number_is_not_given_again() -> None:
+    w = world()
+    job = paid_job(w)
+    w.until(w.job(job).ended + KEEP)
+    assert w.claim(job, "c", 1) == JobCode.NO_SUCH_JOB and "ended long ago" in w.refused
+    assert w.reveal(job, "a") == JobCode.NO_SUCH_JOB
+    other = w.post("boss")
+    assert other != job and views.newest(w.store, None, 10) == [(1, other)]
+
+
+def test_a_verdict_that_is_open_holds_a_job() -> None:
+    w = world(job_keep=1)
+    job = audit(w, {"a": 100, "b": 5_000}, on_cheat=1)
+    everybody(w, job, LIE)
+    everybody(w, job, YES)
+    assert (w.state(job), w.job(job).cases[0].state) == ("PAID", CaseState.PENDING)
+    w.until(w.clock + PARAMS.appeal)
+    assert w.keys_of(job)
+    w.close_case(who("a"), banned=True)
+    assert w.job(job).deadline == w.clock + 1, "what changed in a block leaves in a later one"
+    w.block(1)
+    assert w.keys_of(job) == [] and w.job(job).cases[0].state == CaseState.BANNED
+
+
+def test_a_tenth_that_waits_holds_a_job() -> None:
+    w = world(job_keep=1)
+    job = audit(w, {"a": 100})
+    everybody(w, job, LIE)
+    w.until(w.clock + 3 * PARAMS.appeal)
+    assert w.job(job).holdback == Holdback.HELD and w.keys_of(job)
+    w.close_case(who("a"), banned=False)
+    w.block(1)
+    assert w.keys_of(job) == [] and w.escrowed(job) == 0
+
+
+def test_a_case_that_closes_when_the_job_was_to_leave_puts_it_off() -> None:
+    """The deadline that was chosen for this block is stale then: an archive of the block before would tell of an open case."""
+    w = world(job_keep=1_000)
+    job = audit(w, {"a": 100, "b": 5_000}, on_cheat=1)
+    everybody(w, job, LIE)
+    everybody(w, job, YES)
+    at = w.job(job).deadline
+    w.clock = at
+    w.close_case(who("a"), banned=False)
+    host = w.host()
+    CONTRACT.on_due(host.acting(CONTRACT), job, at)  # type: ignore[misc]
+    assert w.keys_of(job) and w.job(job).deadline == at + 1
+    w.block(1)
+    assert w.keys_of(job) == []
+
+
+# --- in pages ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_many_claims_leave_in_pages_each_one_event_of_the_poster() -> None:
+    w = World(["boss", *CROWD], [])
+    job = empty_job_of_many(w)
+    w.until(w.job(job).ended + KEEP)
+    assert of(w, b"jc/", job) == of(w, b"jm/", job) == 300 - leaving.PAGE
+    assert w.store.get(records.leaving_key(job)) == Leaving(who("boss"), 172, 0, 0, False)
+    assert views.describe(w.store, job) is None and w.claim(job, "c1", 1) == JobCode.NO_SUCH_JOB
+    told = views.describe(w.past, job)
+    assert told is not None and len(told["claims"]) == 300, "a job that is half gone is told whole"
+    assert CONTRACT.due_work is not None and CONTRACT.due_work(w.store, job) == leaving.PAGE
+    w.block(1)
+    assert of(w, b"jc/", job) == 44 and CONTRACT.due_work(w.store, job) == 44
+    w.block(1)
+    assert w.keys_of(job) == [] and w.next_due() is None
+    assert w.topics(job).count("job.left") == 1
+    w.audit()
+
+
+def test_rounds_leave_whole_and_their_seats_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two audits with a second round each: 30 seats and more, by pages of 20."""
+    monkeypatch.setattr(leaving, "PAGE", 20)
+    names = [f"m{i}" for i in range(30)]
+    w = World(["boss", "a", "b", *names], names)
+    job = audit(w, {"a": 4_000, "b": 5_000}, finalists=2)
+    for _ in range(2):
+        w.vote(job, dict.fromkeys(w.committee(job)))
+        everybody(w, job, LIE)
+        if w.state(job) == "REFUNDED":
+            break
+    rounds = of(w, b"jr/", job)
+    seats = of(w, b"js/", job)
+    assert rounds >= 2 and seats > 40
+    for identity in list(w.membership.cases):
+        w.close_case(identity, banned=False)
+    w.until(w.job(job).ended + KEEP)
+    left = [seats - of(w, b"js/", job)]
+    assert 0 < left[0] < seats and of(w, b"jc/", job) == 0
+    sizes = []
+    while w.keys_of(job):
+        sizes.append(CONTRACT.due_work(w.store, job) if CONTRACT.due_work else 0)
+        before = of(w, b"js/", job) + of(w, b"jr/", job)
+        w.block(1)
+        assert sizes[-1] == before - of(w, b"js/", job) - of(w, b"jr/", job), "the work of a deadline is what it removes"
+    assert w.next_due() is None and max(sizes) <= 20 + 73
+
+
+def test_the_work_of_a_deadline_of_an_ended_job_is_its_next_page() -> None:
+    w = world()
+    job = paid_job(w)
+    assert CONTRACT.due_work is not None
+    seats = of(w, b"js/", job)
+    assert CONTRACT.due_work(w.store, job) == 2 + 1 + seats
+    w.until(w.job(job).ended + KEEP)
+    assert CONTRACT.due_work(w.store, job) == 0
+
+
+# --- never with credits ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("escrow", [records.bounty_escrow, records.fee_escrow, records.deposit_escrow])
+def test_a_job_with_credits_does_not_leave_and_gives_back(escrow: Any) -> None:
+    w = world()
+    job = paid_job(w)
+    w.until(w.job(job).ended + KEEP - 1)
+    w.store.put(escrow_key(escrow(job)), Escrow(7))
+    w.clock += 1
+    host = w.host()
+    w.store.begin()
+    with pytest.raises(BrokenInvariant, match="with 7 in the escrow"):
+        CONTRACT.on_due(host.acting(CONTRACT), job, w.clock)  # type: ignore[misc]
+    w.store.drop()
+    assert w.keys_of(job)
+    before = w.free("boss")
+    host = w.host()
+    CONTRACT.on_give_back(host.acting(CONTRACT), job)  # type: ignore[misc]
+    assert (w.free("boss"), w.escrowed(job)) == (before + 7, 0)
+
+
+def test_a_stake_stops_its_page_and_goes_to_its_claimant_when_given_back() -> None:
+    w = World(["boss", *CROWD], [])
+    job = empty_job_of_many(w)
+    w.until(w.job(job).ended + KEEP)
+    stake = escrow_key(records.stake_escrow(job, who("c3")))
+    w.store.put(stake, Escrow(5))
+    w.clock, at = w.clock + 1, w.clock + 1
+    while of(w, b"jc/", job) > 44:
+        CONTRACT.on_due(w.host().acting(CONTRACT), job, at)  # type: ignore[misc]
+    w.store.begin()
+    with pytest.raises(BrokenInvariant, match="with 5 in the escrow"):
+        CONTRACT.on_due(w.host().acting(CONTRACT), job, at)  # type: ignore[misc]
+    w.store.drop()
+    assert of(w, b"jc/", job) == 44
+    before = w.free("c3")
+    CONTRACT.on_give_back(w.host().acting(CONTRACT), job)  # type: ignore[misc]
+    assert w.free("c3") == before and w.store.get(records.leaving_key(job)).given_back
+    CONTRACT.on_due(w.host().acting(CONTRACT), job, at)  # type: ignore[misc]
+    assert w.free("c3") == before + 5 and w.escrowed(job) == 0
+    assert not [key for key in w.keys_of(job) if not key.startswith(b"d/")]
+
+
+def test_a_job_that_was_given_back_leaves_in_its_time() -> None:
+    w = world()
+    job = audit(w, {"a": 5_000, "b": 9_000})
+    give_back(w, job)
+    w.until(w.job(job).ended + KEEP)
+    assert w.keys_of(job) == [] and w.next_due() is None
+
+
+def test_giving_back_what_is_no_job_is_a_fault() -> None:
+    w = world()
+    with pytest.raises(BrokenInvariant, match="no records"):
+        CONTRACT.on_give_back(w.host().acting(CONTRACT), bytes(32))  # type: ignore[misc]
