@@ -9,6 +9,7 @@ from typing import Any
 from chain.codec import encode
 from chain.contracts.job import records as r
 from chain.contracts.job.messages import PostJob, size_of
+from chain.contracts.job.params import JobParams
 from chain.contracts.membership import Member, member_key
 from chain.crypto import SigningKey, account_id
 from chain.host import ACTIVE, Account, Due, Escrow, account_key, due_key, escrow_key
@@ -47,11 +48,12 @@ def members(ids: list[bytes], verifiers: int) -> Iterator[Record]:
         yield member_key(identity), Member(number < verifiers, 0, [], draws)
 
 
-def jobs(count: int, ids: list[bytes], clock: int) -> Iterator[Record]:
-    """Jobs with three claims each; one in `EVERY` is open or in its reveal window, with a deadline and credits in escrow."""
+def jobs(count: int, ids: list[bytes], clock: int, keep: int = JobParams().job_keep) -> Iterator[Record]:
+    """Jobs with three claims each; one in `EVERY` is open or in its reveal window, with credits in escrow; the others ended
+    within `keep` and wait to leave."""
     past: dict[bytes, r.ContractorRecord] = {}
     for number in range(count):
-        for key, record in _job(number, ids, clock):
+        for key, record in _job(number, ids, clock, keep):
             if isinstance(record, r.Posting):
                 live, old = number % EVERY == 0, past.get(record.poster, r.ContractorRecord(0, 0, 0, 0, 0))
                 size = old.live_bytes + (size_of(record.terms) if live else 0)
@@ -62,11 +64,12 @@ def jobs(count: int, ids: list[bytes], clock: int) -> Iterator[Record]:
     yield r.K_TOTALS, r.Totals(count)
 
 
-def _job(number: int, ids: list[bytes], clock: int) -> Iterator[Record]:
+def _job(number: int, ids: list[bytes], clock: int, keep: int) -> Iterator[Record]:
     job, live = _hash(b"job", number), number % EVERY == 0
     poster, claimants = ids[number % len(ids)], [ids[(number * 3 + i) % len(ids)] for i in range(3)]
     expiry = clock + (1 + number % 40_000) * MINUTE if live else max(1, clock - MINUTE)
-    state, ended = (r.JobState.OPEN, 0) if live else (r.JobState.PAID, max(1, clock - 1))
+    # Those that ended did so one after the other in the last `keep`, and leave in as long.
+    state, ended = (r.JobState.OPEN, 0) if live else (r.JobState.PAID, max(1, clock - number * 7_919 % keep))
     cid = b"\x01\x55\x12\x20" + _hash(b"image", number % 1_000)
     terms = PostJob(
         Image(ImageKind.ARCHIVE, "", cid, _hash(b"id", number % 1_000), 5_000_000),
@@ -76,11 +79,30 @@ def _job(number: int, ids: list[bytes], clock: int) -> Iterator[Record]:
     yield r.posting_key(job), r.Posting(poster, number, max(0, expiry - MINUTE), terms)
     finalists = [] if live else [0, 1, 2]
     winner = [] if live else [1]
-    deadline = expiry if live else 0
+    deadline = expiry if live else ended + keep
     yield (
         r.job_key(job),
-        r.Job(state, deadline, 3, [], finalists, r.Hidden.NONE, b"", 0, 0 if live else 1, 0, 0, [], winner, 0, 0, 0, ended),
+        r.Job(
+            state,
+            deadline,
+            3,
+            [],
+            finalists,
+            r.Hidden.NONE,
+            b"",
+            0,
+            0 if live else 1,
+            0,
+            0,
+            [],
+            winner,
+            0,
+            0,
+            0 if live else 3,
+            ended,
+        ),
     )
+    yield due_key(poster, deadline, r.NUMBER, job), Due(r.NUMBER, job)
     yield r.NUMBERS.key(number), r.Numbered(job)
     for index, claimant in enumerate(claimants):
         position = number.to_bytes(8, "big") + _hash(b"position", number) + bytes(1)
@@ -97,7 +119,6 @@ def _job(number: int, ids: list[bytes], clock: int) -> Iterator[Record]:
             yield r.seat_key(job, 0, 1, voter), r.Seat([1], _hash(b"s", number), [], False, CREDIT // 3)
         return
     yield r.live_key(job), r.Live(number, expiry)
-    yield due_key(poster, expiry, r.NUMBER, job), Due(r.NUMBER, job)
     yield escrow_key(r.bounty_escrow(job)), Escrow(10 * CREDIT)
     yield escrow_key(r.fee_escrow(job)), Escrow(CREDIT)
 

@@ -53,8 +53,10 @@ from chain.tags import Tag
 from chain.types import Uint, Validator, format_credits, parse_credits
 
 _GENESIS, _BEACON = Tag("lc/genesis", "chain id"), Tag("lc/beacon", "first beacon")
-MAX_GENESIS_BYTES = 8_000_000
+MAX_GENESIS_BYTES = 16_000_000
+"""A file of MAX_ACCOUNTS accounts has 11.4 million."""
 MAX_ACCOUNTS = 65_536
+"""As many as the state's tree has buckets, and as many verifiers as one draw looks through: see docs/adr/0012."""
 KEY_DIGITS = 66
 """Of a key in the file: readers of hex let spaces pass, so its length is compared."""
 MIN_BLOCK_BYTES = 2 * (MAX_TX_BYTES + 5)

@@ -11,7 +11,7 @@ from tests.conformance.keys import check_key, identity, tagged
 from tests.conformance.texts import parse_credits
 from tests.conformance.wire import decode, encode
 
-MAX_GENESIS_BYTES = 8_000_000
+MAX_GENESIS_BYTES = 16_000_000
 MAX_TIME = 2**48
 MIN_BLOCK_BYTES, MAX_BLOCK_BYTES, MAX_BLOCK_TXS = 131_082, 4_000_000, 8_192
 NAMES = [name for name, _ in r.PARAMS.fields]

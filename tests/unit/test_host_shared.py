@@ -11,10 +11,10 @@ from chain.host.deadlines import Deadline, is_open
 from chain.host.queues import Queue
 from chain.ledger.state import Overlay
 from chain.ledger.transition import chain_record, params_of
+from tests.unit.job_kit import World
 from tests.unit.ledger_kit import Chain, id_of
 
 REF = bytes(range(32))
-from tests.unit.job_kit import World
 
 
 def host() -> Host:

@@ -9,9 +9,16 @@ import pytest
 from chain.contracts.job import CONTRACT, leaving, records, views
 from chain.contracts.job.messages import JobCode
 from chain.contracts.job.records import CaseState, ContractorRecord, Holdback, Leaving
+from chain.crypto import ZERO_HASH
 from chain.errors import BrokenInvariant
 from chain.host import Escrow, escrow_key
+from chain.ledger.state import State
+from chain.ledger.state_diff import changes_of, follow
+from chain.ledger.transition import BlockInput, apply_block, chain_record, validators_of
+from chain.types import Header, validators_hash
+from tests.unit.api_kit import FakeLedger
 from tests.unit.job_kit import PARAMS, World, who
+from tests.unit.test_api_jobs import OK
 from tests.unit.test_job_parked import give_back
 from tests.unit.test_job_settlement import LIE, YES, audit, everybody, world
 
@@ -229,3 +236,22 @@ def test_giving_back_what_is_no_job_is_a_fault() -> None:
     w = world()
     with pytest.raises(BrokenInvariant, match="no records"):
         CONTRACT.on_give_back(w.host().acting(CONTRACT), bytes(32))  # type: ignore[misc]
+
+
+# --- what a node archives --------------------------------------------------------------------------------------------------------
+
+
+def test_a_block_that_is_taken_over_is_archived_as_one_that_is_executed() -> None:
+    chain = FakeLedger()
+    job = chain.judged_job(OK)
+    parent, validators = chain_record(chain.state), validators_of(chain.state)
+    other = State.load(chain.state.items())
+    proposer = validators[(parent.height + 1) % len(validators)].id
+    time = parent.time + KEEP
+    made = apply_block(chain.state, BlockInput(parent.height + 1, time, proposer, ZERO_HASH, ZERO_HASH, []))
+    assert {key[:3] for key, _ in made.archived} == {b"jb/", b"jc/", b"jm/", b"jn/", b"jp/", b"jr/", b"js/"}
+    assert all(chain.state.raw(key) == raw for key, raw in made.archived)
+    roots = (ZERO_HASH, made.receipt_root, made.state_root, ZERO_HASH, validators_hash(made.next_validators))
+    header = Header(1, chain.chain_id, parent.height + 1, 0, proposer, time, ZERO_HASH, *roots, ZERO_HASH, ZERO_HASH)
+    followed = follow(other, header, 0, made.receipt_bytes, changes_of(made.encoded))
+    assert followed.archived == made.archived and job in {key[3:] for key, _ in followed.archived}

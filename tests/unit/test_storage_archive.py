@@ -6,14 +6,19 @@ import sqlite3
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chain.codec import encode
+from chain.contracts.job import views
 from chain.storage import archive
 from chain.storage.blockstore import BlockStore
 from chain.storage.errors import StorageDamaged
+from client.node import RunningNode
+from tests.unit.api_kit import PARAMS, FakeLedger
 from tests.unit.storage_blocks import CHAIN, chain_of
+from tests.unit.test_api_jobs import OK
 from tests.unit.test_storage_blockstore import open_store
 
 A, B = b"\xa1" * 32, b"\xb2" * 32
@@ -68,3 +73,36 @@ def test_rot_is_noticed(store: BlockStore, tmp_path: Path, table: str, column: s
         archive.check(again)
     with pytest.raises(StorageDamaged):
         archive.read(again, [A]) if table == "archived" else archive.below(again, b"jn/", None, 1)
+
+
+# --- a running node ----------------------------------------------------------------------------------------------------------
+
+
+class Settled:
+    """A driver whose database holds all that was decided."""
+
+    node = None
+
+    async def settled(self) -> None:
+        return
+
+
+async def test_a_running_node_tells_of_a_job_that_left_from_its_database(tmp_path: Path) -> None:
+    chain = FakeLedger()
+    job = chain.judged_job(OK)
+    told = views.describe(chain.state, job)
+    chain.block(PARAMS.job_keep)
+    store = open_store(tmp_path / "db")
+    first, second = islice(chain_of(3), 2)
+    store.commit(first)
+    store.commit(replace(second, archived=[(key, raw) for key, (_, raw) in chain.archive.items()]))
+    nothing: Any = None
+    settled: Any = Settled()
+    ledger: Any = chain
+    node = RunningNode(settled, ledger, store, nothing, nothing, nothing, name="test", version="0")
+    found = await node.archived([job, bytes(32)])
+    assert set(found) == {job} and found[job].height == 2
+    assert views.describe(chain.state, job) is None
+    assert views.describe(found[job].reader, job) == told
+    assert await node.archived_below(b"jn/", None, 5) == [(0, job)]
+    assert await node.archived_within(bytes(32), b"\xff" * 32, 5) == [job]

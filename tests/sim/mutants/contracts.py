@@ -33,6 +33,18 @@ MUTANTS = (
         "size = old.live_bytes - messages.size_of(work.terms)",
         "size = old.live_bytes",
     ),
+    rule(
+        "a job leaves a tenth too early",
+        f"{_JOB}.leaving",
+        "work.params.job_keep - work.host.clock",
+        "work.params.job_keep * 9 // 10 - work.host.clock",
+    ),
+    rule(
+        "a seat stays when its round leaves",
+        f"{_JOB}.leaving",
+        "host.delete(records.seat_key(job_id, audit, round_, voter))",
+        "pass",
+    ),
     rule("claims without limit", f"{_JOB}.handlers", "if index >= work.params.job_max_claimants:", "if False:"),
     rule("three strikes do not bar", f"{_JOB}.handlers", "if strikes >= rules.STRIKE_LIMIT:", "if strikes > rules.STRIKE_LIMIT:"),
     rule(

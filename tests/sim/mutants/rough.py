@@ -76,6 +76,8 @@ class RoughMarket(Market):
         keys = [_key(0), *(_key(FIRST + i) for i in range(MEMBERS))]
         self.people: list[tuple[bytes, SigningKey]] = [(account_id(key.public), key) for key in keys]
         self.jobs: list[bytes] = []
+        self.known: set[bytes] = set()
+        """Those that stood in the state once: one of them that does not has left."""
         self.ballots: dict[tuple[bytes, int, int, int], list[Ballot]] = {}
         self.sent: list[Any] = []
         """Messages that somebody may repeat."""
@@ -85,13 +87,13 @@ class RoughMarket(Market):
     def unfinished(self) -> str:
         if len(self.jobs) < len(POSTED) or self.offers:
             return f"{len(self.jobs)} jobs, {len(self.offers)} messages under way"
-        states = [self._job(job).state for job in self.jobs]
+        states = [job.state for job in map(self._job, self.jobs) if job is not None]
         cases = sum(self.state.get(case_key(identity)) is not None for identity, _ in self.people)
         return f"jobs in states {states}, {cases} cases" if cases or any(s not in ENDED for s in states) else ""
 
-    def _job(self, job: bytes) -> Job:
-        found: Job = self.state.get(records.job_key(job))
-        return found
+    def _job(self, job: bytes) -> Job | None:
+        found = self.state.get(records.job_key(job))
+        return found if isinstance(found, Job) else None
 
     # --- sending ----------------------------------------------------------------------------------------------------------------
 
@@ -104,7 +106,8 @@ class RoughMarket(Market):
         if not machine.up:
             return
         self.state = machine.node.state
-        self.jobs = [job for job in self.jobs if self._job(job) is not None]
+        self.known |= {job for job in self.jobs if self.state.get(records.job_key(job)) is not None}
+        self.jobs = [job for job in self.jobs if job in self.known]
         self._forget(self.state)
         self._everybody()
         for offer in self.offers.values():
@@ -174,7 +177,8 @@ class RoughMarket(Market):
         return [identity for identity, _ in self.people if self.state.get(case_key(identity)) is not None]
 
     def _open(self) -> bool:
-        return not self.jobs or any(self._job(job) is None or self._job(job).state not in ENDED for job in self.jobs)
+        found = [self._job(job) for job in self.jobs if job not in self.known or self._job(job) is not None]
+        return not self.jobs or any(job is None or job.state not in ENDED for job in found)
 
     def _judge(self, person: int, _clock: int) -> list[Any]:
         r = self.rng
