@@ -251,8 +251,11 @@ async def test_after_the_end_no_timer_does_anything(driven: tuple[Recorder, Driv
     assert isinstance(driver_.failed.exception(), ValueError)
 
 
-async def test_a_question_for_blocks_makes_the_database_write_nothing(driven: tuple[Recorder, Driver]) -> None:
+async def test_a_question_for_blocks_makes_the_database_write_nothing(
+    driven: tuple[Recorder, Driver], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was decided a moment ago is answered from memory: a flush for each question would be a sync of the disk for each."""
+    monkeypatch.setattr(driver, "GATHER_MS", 3_600_000)  # what is gathered is written when this test says so
     node, driver_ = driven
     store, answered = SlowStore(), list[m.Message]()
     store.blocks = lambda start, count, size: []  # type: ignore[attr-defined]
