@@ -74,12 +74,15 @@ def host_of(
     clock: int,
     beacon: bytes,
     *,
-    contracts: Mapping[int, Contract] = BY_NUMBER,
+    contracts: Mapping[int, Contract] | None = None,
 ) -> Host:
-    """The host of a block, after the one that `parent` is of, for the ledger itself: `perform` and deadlines act for contracts."""
+    """The host of a block, after the one that `parent` is of, for the ledger itself: `perform` and deadlines act for contracts.
+
+    `contracts` are those of this program unless others are named.
+    """
     return Host(
         store=store,
-        contracts=contracts,
+        contracts=BY_NUMBER if contracts is None else contracts,
         params=params,
         chain_id=parent.chain_id,
         height=height,

@@ -21,7 +21,6 @@ from chain.contracts import BY_NUMBER, CONTRACTS, MESSAGES, STATE_TYPES, host_of
 from chain.contracts.job import records
 from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal, claim_commitment, job_id_of, vote_commitment
 from chain.contracts.job.rules import VoteCode
-from chain.contracts.membership import parked
 from chain.errors import BrokenInvariant, InvalidBlock
 from chain.host import (
     K_SUPPLY,
@@ -35,6 +34,7 @@ from chain.host import (
     account_key,
     due_key,
     escrow_key,
+    read_parked,
 )
 from chain.ledger.state import MAX_RECORD, Overlay, State
 from chain.ledger.transition import BlockInput, Executed, apply_block, chain_record, commit, validators_of
@@ -234,7 +234,7 @@ class Fuzzed:
         for state, made in ((self.node, built), (self.other, again)):
             commit(state, made)
         sound(self.node, built)
-        check(parked(self.node, 99) == parked(self.other, 99), "two nodes parked different things")
+        check(read_parked(self.node, 99) == read_parked(self.other, 99), "two nodes parked different things")
 
     def _tx(self, chain: ChainRecord) -> ParsedTx | None:
         sender = bytes(self.draw.of(self.ids))

@@ -194,6 +194,7 @@ def test_every_parameter_is_known_as_a_time_or_a_count() -> None:
         "job_key",
         "job_vote_base",
         "job_open_votes",
+        "job_keep",
         "strike_life",
     }
     assert times == network.TIMES and counts == {*PARAMETERS} - network.TIMES

@@ -443,11 +443,12 @@ def test_a_state_that_is_not_the_decided_one_is_not_served(net: Net, tmp_path: P
     store, c = empty(tmp_path / "db"), net.commits[0][1]
     store.commit(CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.account_index, []))
     store.close()
+    gc.collect()  # what tests before this one left
     held = len(os.listdir("/proc/self/fd"))
     with pytest.raises(StorageDamaged, match="not the one that was decided"):
         make(store.where, CHAIN, str(tmp_path / "file"))
     gc.collect()  # what the error holds
-    assert len(os.listdir("/proc/self/fd")) == held
+    assert len(os.listdir("/proc/self/fd")) <= held
 
 
 @pytest.mark.parametrize(
