@@ -9,7 +9,8 @@ import random
 import ssl
 import tempfile
 import time
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,7 +42,7 @@ from p2p.tls import (
     make_contexts,
 )
 from p2p.wire import NODE, PATH, PEERS, GetPeers, Hello, PeerAddresses, Peers, Ping, batch_frame, peers_message
-from tests.unit.p2p_kit import CA_, CHAIN, FAST, Node, id_of, key_of, members_of, raw, running, until
+from tests.unit.p2p_kit import CA_, CHAIN, FAST, Node, Raw, id_of, key_of, members_of, raw, running, until
 from tests.unit.test_p2p_misbehaviour import received
 from tests.unit.test_p2p_peers import rng
 
@@ -196,6 +197,41 @@ async def test_a_member_that_is_connected_may_connect_anew_where_there_is_no_roo
                 async with raw(a, 2):
                     pass
             assert refused.value.status == 403 and "no room" in a.reasons("connection refused")
+
+
+async def test_a_place_that_was_taken_before_the_hello_is_not_given_twice() -> None:
+    a = Node(0, members_of(0, 1, 2), config=replace(FAST, max_peers=1, hello_timeout=8))
+    async with running(a), silent(a) as slow, raw(a, 2):
+        await until(lambda: a.connected() == {id_of(2)})
+        code, reason = await slow.greet()
+        assert code == 4001 and "no room" in reason and a.ups == [(id_of(2), True)]
+
+
+async def test_a_member_that_was_blocked_before_its_hello_is_refused() -> None:
+    a = Node(0, members_of(0, 1), config=replace(FAST, hello_timeout=8))
+    async with running(a), silent(a) as slow:
+        while not a.reasons("blocked"):
+            a.net.penalize(id_of(1), "a message of an earlier connection")
+        code, reason = await slow.greet()
+        assert code == 4001 and "blocked for" in reason and not a.ups
+
+
+class Silent(Raw):
+    """A member whose websocket is there and that has not said hello."""
+
+    async def greet(self) -> tuple[int | None, str]:
+        """Says hello. How the connection ends."""
+        await self.ws.send_bytes(peers_message(Hello(PROTOCOL_VERSION, CHAIN, 0, [], 0)))
+        return await self.reason()
+
+
+@asynccontextmanager
+async def silent(node: Node) -> AsyncIterator[Silent]:
+    context = make_contexts(issue_leaf(key_of(1), id_of(1), CHAIN, CA_, time.time()), CA_).client
+    async with aiohttp.ClientSession() as session:
+        ws = await session.ws_connect(f"wss://{node.address}{PATH}", ssl=context, autoping=False)
+        yield Silent(session, ws)
+        await ws.close()
 
 
 async def test_somebody_else_with_the_nodes_own_key_is_told_so() -> None:

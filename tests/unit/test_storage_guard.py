@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from chain.storage.disk import SECTOR
-from chain.storage.errors import GuardMissing, StorageFailed, StorageMismatch
+from chain.storage.errors import DiskFull, GuardMissing, StorageFailed, StorageMismatch
 from chain.storage.guard import Guard, Kind
 from tests.unit.storage_disk import PowerCut, SimDisk
 
@@ -167,6 +168,27 @@ def test_a_failed_sync_releases_nothing_and_is_final() -> None:
     disk.sync_fails = False
     with pytest.raises(StorageFailed):
         guard.sign(V, 2, 0, digest(A), sign)
+
+
+def test_a_full_disk_is_as_final_as_any_other_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some file systems write to a new place what lies there already. Other files may be tried again, but not this one: what the
+    failed sync left of the state is unknown."""
+    guard = create(SimDisk())
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(guard._file, "sync", full)
+        with pytest.raises(DiskFull):
+            guard.sign(V, 1, 0, digest(A), sign)
+    for again in (
+        lambda: guard.sign(V, 1, 0, digest(B), sign),
+        lambda: guard.sign(C, 2, 0, digest(A), sign),
+        lambda: guard.abstain(9),
+    ):
+        with pytest.raises(DiskFull):
+            again()
 
 
 def test_a_missing_guard_signs_nothing_and_names_command_and_risk() -> None:
