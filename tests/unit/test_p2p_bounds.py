@@ -427,7 +427,7 @@ def test_nothing_is_left_of_the_tls_key_that_was_loaded(tmp_path: Path, monkeypa
     leaf = issue_leaf(key_of(1), id_of(1), CHAIN, CA_, time.time())
     held = len(os.listdir("/proc/self/fd"))
     contexts = make_contexts(leaf, CA_)
-    assert len(os.listdir("/proc/self/fd")) == held
+    assert len(os.listdir("/proc/self/fd")) <= held
     assert list(tmp_path.iterdir()) == []
     assert contexts.server.num_tickets == 0
 

@@ -376,7 +376,7 @@ def test_nothing_is_held_open_of_what_was_looked_at_or_refused(folder: Path) -> 
         private.set_mode(folder / "db", 0o640)
         private.claim_database(folder / "db")
         private.sync_folder(folder)
-    assert len(os.listdir("/proc/self/fd")) == held
+    assert len(os.listdir("/proc/self/fd")) <= held
     assert stat.S_IMODE((folder / "db").stat().st_mode) == 0o600
 
 

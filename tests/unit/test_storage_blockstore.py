@@ -465,7 +465,7 @@ def test_another_networks_database_is_refused_and_not_held_open(tmp_path: Path, 
     held = len(os.listdir("/proc/self/fd"))
     with pytest.raises(StorageMismatch, match="belongs to the network") as refused:
         BlockStore.open(str(tmp_path / "db"), chain_id=other, create=False)
-    assert len(os.listdir("/proc/self/fd")) == held, refused
+    assert len(os.listdir("/proc/self/fd")) <= held, refused
 
 
 def test_a_password_in_the_url_of_a_database_is_shown_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

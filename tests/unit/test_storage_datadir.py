@@ -66,7 +66,7 @@ def test_who_is_refused_the_folder_holds_nothing_of_it(tmp_path: Path) -> None:
     held = len(os.listdir("/proc/self/fd"))
     with pytest.raises(FolderInUse) as refused:
         DataDir.open(folder, create=False)
-    assert len(os.listdir("/proc/self/fd")) == held, refused
+    assert len(os.listdir("/proc/self/fd")) <= held, refused
     first.close()
 
 

@@ -396,7 +396,7 @@ def test_another_networks_log_is_refused_and_not_held_open(tmp_path: Path, other
     held = len(os.listdir("/proc/self/fd"))
     with pytest.raises(StorageMismatch, match="belongs to the network") as refused:
         Wal.open(str(tmp_path / "wal"), chain_id=other, create=False)
-    assert len(os.listdir("/proc/self/fd")) == held, refused
+    assert len(os.listdir("/proc/self/fd")) <= held, refused
 
 
 def test_the_log_of_a_newer_program_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
