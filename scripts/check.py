@@ -64,7 +64,7 @@ LINT = (
 )
 TYPES = (Part("types", (".venv/bin/mypy",), 0.7),)
 TESTS = (
-    Part("tests of the code", (*PYTEST, "-n", "2", *without(APART), "--ignore=tests/processes", "tests"), 4.5),
+    Part("tests of the code", (*PYTEST, "-n", "2", *without(APART), "--ignore=tests/processes", "tests"), 7.0),
     Part(
         "tests with real nodes",
         (*PYTEST, "-n", "2", "--dist", "loadfile", *without(APART), "tests/processes"),
