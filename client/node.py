@@ -230,8 +230,11 @@ class RunningNode:
 
 
 def past_of(found: archive.Archived, state: Reader) -> Past:
-    records = {key: decode(type_of(key), raw, MAX_RECORD) for key, raw in found.records.items()}
-    return Past(found.height, PastReader(records, state))
+    return Past(found.height, PastReader(found.records, _record, state))
+
+
+def _record(key: bytes, raw: bytes) -> Any:
+    return decode(type_of(key), raw, MAX_RECORD)
 
 
 def _validators_at(state: Reader, height: int) -> Any:

@@ -357,7 +357,7 @@ class World:
     @property
     def past(self) -> PastReader:
         """Jobs in the state, and those that left it."""
-        return PastReader(self.store.archive, self.store)
+        return PastReader(self.store.archive, lambda _, record: record, self.store)
 
     def job(self, job: bytes) -> Job:
         record = self.store.get(records.job_key(job)) or self.past.get(records.job_key(job))

@@ -49,7 +49,7 @@ class LedgerWorld(World):
     @property
     def past(self) -> PastReader:
         self.seal()
-        return PastReader(self.archive, self.store)
+        return PastReader(self.archive, lambda _, record: record, self.store)
 
     def flag(self, identities: list[bytes]) -> None:
         assert not identities

@@ -12,6 +12,8 @@ import pytest
 
 from chain.codec import encode
 from chain.contracts.job import views
+from chain.host import PastReader
+from chain.ledger.state import State
 from chain.storage import archive
 from chain.storage.blockstore import BlockStore
 from chain.storage.errors import StorageDamaged
@@ -106,3 +108,16 @@ async def test_a_running_node_tells_of_a_job_that_left_from_its_database(tmp_pat
     assert views.describe(found[job].reader, job) == told
     assert await node.archived_below(b"jn/", None, 5) == [(0, job)]
     assert await node.archived_within(bytes(32), b"\xff" * 32, 5) == [job]
+
+
+def test_of_what_left_only_the_records_that_are_asked_for_are_decoded() -> None:
+    """How many a reference has is up to strangers, and lists look at many references."""
+    decoded: list[bytes] = []
+
+    def decode(key: bytes, raw: bytes) -> bytes:
+        decoded.append(key)
+        return raw.upper()
+
+    reader = PastReader({b"jc/%d" % n: b"claim" for n in range(1_000)}, decode, State())
+    assert (reader.get(b"jc/7"), reader.get(b"jc/1000")) == (b"CLAIM", None)
+    assert decoded == [b"jc/7"]
