@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full test-rest lint types unit swarm mutants fuzz bench soak debian lock clean
+.PHONY: help setup demo demo-predictions demo-federation test test-full test-rest lint types unit package swarm mutants fuzz verification bench soak debian lock clean
 MAKEFLAGS += --no-print-directory
 JSON ?=
 TARGET ?=
@@ -21,10 +21,16 @@ setup: ## prepare .venv with every package that is needed; PYTHON=path takes tha
 demo: setup ## run the main job on a graph of five nodes; JSON=file also writes a summary
 	@scripts/engine.sh run scripts/demo.sh "$(JSON)"
 
+demo-predictions: setup ## train a model, register it, ask it: three servers, one liar, a decision, its receipt, a class by callback
+	@scripts/engine.sh run .venv/bin/python -m examples.asking
+
+demo-federation: setup ## three hospitals train one model on data that stay at home, a fourth poisons; the target is paid, the model is asked
+	@scripts/engine.sh run .venv/bin/python -m examples.federating
+
 test: setup ## lint, types, import rule and all tests, with real containers and real processes
 	@scripts/engine.sh run .venv/bin/python scripts/check.py test
 
-test-full: setup ## all that `test` samples as well: attack pairs, seeds, gVisor, a long soak, fuzzers; 70 minutes at most
+test-full: setup ## all that `test` samples as well: attack pairs, seeds, gVisor, a long soak, fuzzers; 75 minutes at most
 	@scripts/engine.sh run .venv/bin/python scripts/check.py full
 
 test-rest: setup ## MINUTES=n: parts of `test-full` beyond `test`, those first that the last change touches
@@ -37,6 +43,7 @@ types: setup ## type check only
 	@.venv/bin/python scripts/check.py types
 
 unit: setup ## the unit tests only; they need no engine
+	@scripts/postgresql.sh || true
 	@.venv/bin/python -m pytest tests/unit
 
 swarm: setup ## SEEDS=n simulated graphs in two processes, each with its own faults and attackers
@@ -48,6 +55,14 @@ fuzz: setup ## TARGET=name SECONDS=n: a decoder under a coverage-guided fuzzer; 
 mutants: setup ## break the node in every way of the list and see who notices; SEEDS=n at most for each, OUT=file for the table
 	@.venv/bin/python -m tests.sim.mutants --seeds $(SEEDS) --jobs 2 $(if $(OUT),--out "$(OUT)")
 
+verification: setup ## play the second settlement beside the handlers and the Monte Carlo of the rules; writes docs/verification.md; 100,000 requests of the model of predictions, alone and beside the handlers; 100,000 federations of the model of federated training, alone and beside the handlers, and attackers of its rounds
+	@.venv/bin/python -m tests.verification $(if $(SEED),--seed $(SEED))
+	@.venv/bin/python -m tests.predictions --requests 100000
+	@.venv/bin/python -m tests.predictions --requests 100000 --real
+	@.venv/bin/python -m tests.federation --federations 100000
+	@.venv/bin/python -m tests.federation --federations 100000 --real
+	@.venv/bin/python -m tests.federation_attacks
+
 bench: setup ## measure speed on this machine beside other systems; JSON=file PLOT=file.svg, QUICK=1 for one short round
 	@scripts/engine.sh run .venv/bin/python -m benchmarks $(if $(QUICK),--quick) $(if $(JSON),--json "$(JSON)") $(if $(PLOT),--plot "$(PLOT)")
 
@@ -56,6 +71,9 @@ soak: setup ## disturb a graph of real nodes for MINUTES (20), then look whether
 
 debian: ## SUITE=trixie|bookworm: make a bare Debian of that release here, and set up, check and demonstrate in it (as root)
 	@scripts/debian.sh "$(SUITE)"
+
+package: setup ## wheel, sdist, man page, bill of materials, notices and checksums in dist/, the same bytes each time
+	@.venv/bin/python -m scripts.packages dist
 
 lock: setup ## write requirements/*/*.txt anew from pyproject.toml; UPGRADE=1 moves to the newest versions
 	@scripts/lock.sh

@@ -11,6 +11,7 @@ Everything is loaded when it is first used, so that importing this, and `learnin
 from __future__ import annotations
 
 import importlib
+import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from client.keystore import Identity as Identity
     from client.keystore import Keystore as Keystore
     from client.keystore import KeystoreError as KeystoreError
+    from client.receipts import CheckedReceipt as CheckedReceipt
+    from client.receipts import check_receipt as check_receipt
     from client.sdk import Client as Client
     from client.sdk import SyncClient as SyncClient
     from client.sdk_types import ApiError as ApiError
@@ -53,6 +56,11 @@ if TYPE_CHECKING:
     from client.sdk_types import Unavailable as Unavailable
     from client.sdk_types import Unreachable as Unreachable
     from client.sdk_types import Usage as Usage
+
+_NOT_ON_WINDOWS = (
+    "This command needs Linux, or macOS for all but running a node. On Windows use it in WSL 2 (wsl --install). "
+    "Programs on Windows can ask a node elsewhere: import learningchain"
+)
 
 
 @cache
@@ -86,6 +94,9 @@ def __dir__() -> list[str]:
 
 def main() -> int:
     """The command `learningchain`; the exit code."""
+    if sys.platform == "win32":  # before anything is imported that Windows has not
+        sys.stderr.write(f"learningchain: {_NOT_ON_WINDOWS}\n")
+        return 2
     from client.cli.app import main as run
 
     return run()

@@ -41,6 +41,7 @@ from chain.storage.wal import Wal
 from chain.types import PRECOMMIT, Certificate, TxBody, block_id, net_of, vote_digest
 from client.daemon import GC_AFTER
 from client.driver import Driver
+from client.signing import LocalSigner
 from p2p.gossip import GossipTargets
 
 VALIDATORS = 4
@@ -182,10 +183,9 @@ async def _replay(chain: Chain, folder: Path, trusting: int) -> float:
     server: Any = _Server(chain)
     driver = server.driver = Driver(
         node,
-        key=key,
+        signer=LocalSigner(key, guard, chain_id, account_id(key.public)),
         store=store,
         wal=wal,
-        guard=guard,
         gossip=GossipTargets(8, random.Random(1)),
         on_decided=decided_,
         on_dropped=lambda _: None,
@@ -196,7 +196,7 @@ async def _replay(chain: Chain, folder: Path, trusting: int) -> float:
         driver.start(server)
         driver.feed(e.PeerUp(bytes(20)))
         began = time.perf_counter()
-        driver.feed(e.Received(bytes(20), encode(m.Status(len(chain.blocks)))))
+        driver.feed(e.Received(bytes(20), encode(m.Status(len(chain.blocks), 1))))
         async with asyncio.timeout(LIMIT_S):
             await asyncio.wait({done, driver.failed}, return_when=asyncio.FIRST_COMPLETED)
         seconds = time.perf_counter() - began

@@ -114,7 +114,7 @@ def make(payers: int) -> Graph:
     now = time.time()
     ca = make_ca(now)
     accounts = [GenesisAccount(m.key.public, GRANT, m.validator, False) for m in members]
-    accounts += [GenesisAccount(k.public, GRANT, False, False) for k in keys]
+    accounts += [GenesisAccount(k.public, GRANT, False, True) for k in keys]
     genesis = Genesis(PROTOCOL_VERSION, "benchmark", int(now * 1000), PARAMS, accounts, ca.cert_pem, ca.key_pem, SECTIONS)
     raw = to_json(genesis)
     for member in members:

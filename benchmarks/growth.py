@@ -28,10 +28,10 @@ from benchmarks.graph import PASSPHRASE, Member, config, free_ports, start
 from benchmarks.growth_state import grown, payer
 from chain.codec import encode
 from chain.contracts.credits import Transfer
-from chain.crypto import SigningKey, account_id
+from chain.crypto import SigningKey, account_id, sha256
 from chain.ledger.genesis import Genesis, GenesisAccount, first_state, to_json
 from chain.ledger.state import State
-from chain.ledger.transition import commit
+from chain.ledger.transition import chain_record, commit, validators_of
 from chain.ledger.tx import ParsedTx, check_sender, find_sender, parse_tx, sign_tx
 from chain.node import candidates, decided
 from chain.params import CREDIT, PROTOCOL_VERSION, Params
@@ -113,7 +113,12 @@ class Chain:
         others = [GenesisAccount(key.public, CREDIT, True, False) for key in keys]
         genesis = Genesis(PROTOCOL_VERSION, "growth", int(now * 1000) - 1_000, Params(), [owner, *others], ca.cert_pem, ca.key_pem)
         (folder / "genesis.json").write_bytes(to_json(genesis))
-        self.keys = {account_id(k.public): k for k in [self.identity.key, *keys]}
+        self.begin(genesis, [self.identity.key, *keys], jobs)
+
+    def begin(self, genesis: Genesis, keys: list[SigningKey], jobs: int) -> None:
+        """The database with its first block, in the folder of one of the validators, whose keys are `keys`."""
+        folder, accounts, signing = self.folder, self.accounts, self.signing
+        self.keys = {account_id(k.public): k for k in keys}
         self.store = BlockStore.open(str(folder / "db"), chain_id=genesis.chain_id, create=True)
         self.chain_id, self.head = genesis.chain_id, genesis.chain_id
         first = [(key, raw) for key, raw in first_state(genesis)[1] if raw is not None]
@@ -158,8 +163,9 @@ class Chain:
 
     def _execute(self, txs: list[ParsedTx]) -> CommitBatch:
         now = int(time.time() * 1000)
-        own = self.identity.id
-        candidate, executed = candidates.build(self.state, own, self.identity.beacon_key, 0, self.head, now, txs)
+        proposer = self._proposer()
+        beacon_key = self.identity.beacon_key if proposer == self.identity.id else sha256(b"beacon" + proposer)
+        candidate, executed = candidates.build(self.state, proposer, beacon_key, 0, self.head, now, txs)
         if len(executed.txs) != len(txs):
             raise RuntimeError(f"a transfer was refused: {executed.skipped[0][1].text}")
         block: Block = candidate.block()
@@ -168,6 +174,11 @@ class Chain:
         c = decided.commit(block, certificate, executed, durable=True)
         self.head = c.block_id
         return CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.account_index, c.state)
+
+    def _proposer(self) -> bytes:
+        """LC-CON-4: a node that takes the chain from this one checks whose turn it was."""
+        validators = validators_of(self.state)
+        return validators[(chain_record(self.state).height + 1) % len(validators)].id
 
     def _certificate(self, block: Block) -> Certificate:
         header, identity = block.header, block_id(block.header)

@@ -6,6 +6,8 @@ import gc
 import time
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from chain.contracts.job import records
 from chain.contracts.job.messages import PostJob
 from chain.contracts.job.records import Job, JobState, Live, Posting
@@ -21,7 +23,6 @@ from tests.unit.work_kit import Chain as Ground
 from tests.unit.work_kit import job_changes, posting, recalled
 
 _HUGE = Limits(cpus_milli=1_000, mem_mb=4_194_304, train_s=20, eval_s=5, model_cap=4_096, tmp_mb=8, threads=1)
-_JOB = Job(1, 0, 0, [], [], 0, b"", 0, 0, 0, 0, [], [], 0, 0, 0, 0)
 _POSTERS = 100
 _EACH = 500
 """Postings that are put into the state at a time."""
@@ -96,5 +97,5 @@ def _post(state: LedgerState, start: int, count: int, clock: int, bounty: int = 
 
 
 def _record(state: JobState, clock: int) -> Job:
-    fields = {name: getattr(_JOB, name) for name in _JOB.__struct_fields__}
-    return Job(**fields | {"state": int(state), "deadline": clock + 300_000, "round": int(state is JobState.COMMIT)})
+    first = records.new_job(_terms(0, clock, 1_000))
+    return replace(first, state=int(state), deadline=clock + 300_000, round=int(state is JobState.COMMIT))

@@ -16,6 +16,9 @@ from multiprocessing import get_context
 from typing import Any
 
 from benchmarks import catch_up
+from benchmarks.dashboard import dashboard
+from benchmarks.federation import federation
+from benchmarks.federation_round import federation_round
 from benchmarks.growth import growth
 from benchmarks.idle import idle
 from benchmarks.ledger import LedgerSize, ledger
@@ -26,11 +29,13 @@ from benchmarks.peers.base import Unavailable
 from benchmarks.peers.etcd import etcd
 from benchmarks.peers.evm import anvil, ganache
 from benchmarks.peers.syncobj import syncobj
+from benchmarks.predictions import predictions
 from benchmarks.replay import replay
 from benchmarks.sandbox_overhead import sandbox_overhead
 from benchmarks.snapshot import snapshot
 from benchmarks.startup import startup
 from benchmarks.wan import wan
+from benchmarks.warm_answers import warm_answers
 from sandbox import SandboxError
 from tests.processes.netns import Refused
 
@@ -62,7 +67,9 @@ class ReplaySize:
 class Size:
     """How much is measured. `limit_s`: seconds for each of the machine's limits; `sync`, `wan`: transfers; `runs` of a container.
 
-    `growth`, `snapshot`: accounts and jobs of the state.
+    `growth`, `snapshot`: accounts and jobs of the state. `predictions`: requests one after the other, and batches of rows.
+    `federation`: rounds of each kind; `federation_round`: on real nodes, and those of a million values.
+    `dashboard`: members and jobs of the state, transfers of a turn, turns.
     """
 
     rounds: int
@@ -77,7 +84,11 @@ class Size:
     idle_s: float
     startup: int
     runs: int
+    predictions: tuple[int, int]
+    federation: int
+    federation_round: tuple[int, int]
     wan: int
+    dashboard: tuple[int, int, int, int]
 
 
 FULL = Size(
@@ -106,7 +117,11 @@ FULL = Size(
     idle_s=60.0,
     startup=5,
     runs=15,
+    predictions=(20, 16),
+    federation=15,
+    federation_round=(10, 4),
     wan=60,
+    dashboard=(10_000, 10_000, 800, 3),
 )
 QUICK = Size(
     rounds=1,
@@ -134,7 +149,11 @@ QUICK = Size(
     idle_s=8.0,
     startup=1,
     runs=3,
+    predictions=(3, 2),
+    federation=2,
+    federation_round=(2, 1),
     wan=8,
+    dashboard=(500, 500, 150, 1),
 )
 
 Say = Callable[[str], None]
@@ -180,6 +199,13 @@ async def _sandbox(size: Size, say: Say) -> Any:
         raise Unavailable(str(problem)) from None
 
 
+async def _answers(size: Size, say: Say) -> Any:
+    try:
+        return await apart(warm_answers, size.runs)
+    except SandboxError as problem:
+        raise Unavailable(str(problem)) from None
+
+
 async def _wan(size: Size, say: Say) -> Any:
     try:
         return await wan(size.wan)
@@ -202,5 +228,10 @@ MEASURES = (
     Measure("idle", lambda size, say: apart(idle, size.idle_s), once=True),
     Measure("startup", lambda size, say: apart(startup, size.startup), once=True),
     Measure("sandbox", _sandbox, once=True),
+    Measure("answers", _answers, once=True),
+    Measure("predictions", lambda size, say: predictions(*size.predictions, install.etcd), once=True),
+    Measure("federation", lambda size, say: apart(federation, size.federation, install.flower), once=True),
+    Measure("federation_round", lambda size, say: federation_round(*size.federation_round), once=True),
     Measure("wan", _wan, once=True),
+    Measure("dashboard", lambda size, say: dashboard(*size.dashboard), once=True),
 )

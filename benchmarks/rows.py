@@ -5,7 +5,9 @@ Targets are those of four validators as processes on two cores, every vote on di
 
 from __future__ import annotations
 
-from benchmarks.figures import Row, over, pick
+import statistics
+
+from benchmarks.figures import Row, Run, Values, over, pick
 
 _RATE, _SIZE = "ledger.transfers.per_s", "ledger.transfers.tx_bytes"
 
@@ -147,6 +149,139 @@ OTHERS = (
         2,
         most=0.8,
     ),
+    Row("http_answer", "sandbox", "HTTP to a server in a container that stays, ms", pick("answers.http_ms"), 1),
+    Row("warm_answer", "sandbox", "a request to a container that waits for it alone, ms", pick("answers.warm_ms"), 1),
+    Row("cold_answer", "sandbox", "a request to a container that is started for it, ms", pick("answers.cold_ms"), 1),
+    Row("warm_to_http", "sandbox", "waiting container / HTTP", pick("answers.warm_to_http"), 1),
+    Row("cold_to_warm", "sandbox", "started container / waiting one", pick("answers.cold_to_warm"), 1),
+    Row(
+        "predict_p50",
+        "predictions",
+        "request of 16 rows to the value that five agree on, p50 ms",
+        pick("predictions.p50_ms"),
+        most=1_000,
+    ),
+    Row("predict_p95", "predictions", "the same, p95 ms", pick("predictions.p95_ms")),
+    Row(
+        "predict_http",
+        "predictions",
+        "HTTP to the same program in a container, in turns, p50 ms",
+        pick("predictions.http_p50_ms"),
+        1,
+    ),
+    Row("predict_etcd", "predictions", "etcd's put, in turns, p50 ms", pick("predictions.etcd_p50_ms"), 1),
+    Row("predict_to_http", "predictions", "request / HTTP", pick("predictions.to_http")),
+    Row("predict_drawn", "predictions", "of it: from its block to the draw, ms", pick("predictions.parts.drawn_ms")),
+    Row(
+        "predict_committed",
+        "predictions",
+        "of it: from the draw to the last commitment, ms",
+        pick("predictions.parts.committed_ms"),
+    ),
+    Row("predict_opened", "predictions", "of it: from there to the last opening, ms", pick("predictions.parts.opened_ms")),
+    Row("predict_blocks", "predictions", "of it: blocks", pick("predictions.blocks")),
+    Row(
+        "predict_transfer", "predictions", "a transfer on the same graph, in turns, p50 ms", pick("predictions.transfer_p50_ms"), 1
+    ),
+    Row("predict_own", "predictions", "a machine for each node, by the parts, ms", pick("predictions.own_machines_ms")),
+    Row("predict_rows", "predictions", "rows/s in batches of 256, four under way", pick("predictions.rows_per_s"), least=50),
 )
 
-ROWS = (*LIMITS, *THROUGHPUT, *FINALITY, *OTHERS)
+
+def _with_blocks(path: str) -> Values:
+    """Arithmetic, and each block of the round at the time that a transfer took in this run."""
+    parts, many, block = pick(path), pick("federation.blocks"), pick("ledger.finality.p50_ms")
+
+    def values(run: Run) -> list[float]:
+        return [
+            one + blocks * statistics.median(block(run)) for one, blocks in zip(parts(run), many(run), strict=True) if block(run)
+        ]
+
+    return values
+
+
+_FED = "federated training"
+FEDERATION = (
+    Row(
+        "fed_sum",
+        _FED,
+        "arithmetic of a round, one owner and one aggregator, 100,000 values, sum, ms",
+        pick("federation.small.sum.total"),
+        1,
+    ),
+    Row("fed_sum_cpu", _FED, "the same, processor time, ms", pick("federation.small.sum.cpu"), 1),
+    Row("fed_open", _FED, "the same, open, ms", pick("federation.small.open.total"), 1),
+    Row("fed_large", _FED, "the same, 1,000,000 values, sum, ms", pick("federation.large.sum.total"), 1),
+    Row("fed_large_cpu", _FED, "the same, 1,000,000 values, processor time, ms", pick("federation.large.sum.cpu"), 1),
+    Row("fed_blocks", _FED, "blocks of a round", pick("federation.blocks")),
+    Row(
+        "fed_round",
+        _FED,
+        "a round, 100,000 values, sum: arithmetic and blocks, ms",
+        _with_blocks("federation.small.sum.total"),
+        most=200,
+    ),
+    Row(
+        "fed_round_open",
+        _FED,
+        "a round, 100,000 values, open: arithmetic and blocks, ms",
+        _with_blocks("federation.small.open.total"),
+        most=100,
+    ),
+    Row(
+        "fed_round_large",
+        _FED,
+        "a round, 1,000,000 values, sum: arithmetic and blocks, ms",
+        _with_blocks("federation.large.sum.total"),
+        most=2_000,
+    ),
+    Row("fed_flower", _FED, "Flower, server and five clients, in turns, 100,000 values, ms", pick("federation.small.flower_ms"), 1),
+    Row("fed_flower_large", _FED, "Flower, 1,000,000 values, ms", pick("federation.large.flower_ms"), 1),
+    Row("fed_to_flower", _FED, "arithmetic / Flower's round, 100,000 values, sum", pick("federation.small.to_flower"), 2),
+    Row("fed_to_flower_large", _FED, "the same, 1,000,000 values", pick("federation.large.to_flower"), 2),
+    Row(
+        "fed_sends",
+        _FED,
+        "an owner sends in a round, to three aggregators, 100,000 values, MB",
+        pick("federation.small.sum.owner_sends", 1e-6),
+        2,
+    ),
+    Row("fed_gets", _FED, "and gets: the next model, MB", pick("federation.small.sum.owner_gets", 1e-6), 2),
+    Row(
+        "fed_real",
+        _FED,
+        "a round on nine real nodes of this machine, programs not counted, 100,000 values, sum, ms",
+        pick("federation_round.sum.own_ms"),
+        most=200,
+    ),
+    Row("fed_real_open", _FED, "such a round, open, ms", pick("federation_round.open.own_ms"), most=100),
+    Row("fed_real_large", _FED, "such a round, 1,000,000 values, sum, ms", pick("federation_round.large.own_ms"), most=2_000),
+    Row("fed_real_cpu", _FED, "processor time of all nine in it, 100,000 values, sum, ms", pick("federation_round.sum.cpu_ms")),
+    Row("fed_real_blocks", _FED, "blocks of such a round", pick("federation_round.sum.blocks")),
+    Row("fed_real_block", _FED, "a transfer on the same nodes, ms", pick("federation_round.sum.block_ms"), 1),
+    Row("fed_real_out", _FED, "an owner sends in it on all its links, MB", pick("federation_round.sum.owner_out", 1e-6), 2),
+    Row("fed_real_in", _FED, "and gets, MB", pick("federation_round.sum.owner_in", 1e-6), 2),
+    Row(
+        "fed_real_step",
+        _FED,
+        "longest step of a node's event loop while it trains, processor time, ms",
+        pick("federation_round.watched.step_ms"),
+        1,
+        most=5,
+    ),
+    Row("fed_step", _FED, "longest step of a machine on the event loop, processor time, ms", pick("federation.step_ms"), 2, most=5),
+)
+
+_DASHBOARD = "ten people at the dashboard"
+DASHBOARD = (
+    Row("people_none", _DASHBOARD, "finality without them, p99 ms", pick("dashboard.without_p99_ms"), 1),
+    Row("people_ten", _DASHBOARD, "finality with them, in turns, p99 ms", pick("dashboard.with_p99_ms"), 1),
+    Row("people_ratio", _DASHBOARD, "with / without", pick("dashboard.ratio"), 2, most=1.5),
+    Row("people_page", _DASHBOARD, "a page, p50 ms", pick("dashboard.page_p50_ms"), 1),
+    Row("people_page99", _DASHBOARD, "a page, p99 ms", pick("dashboard.page_p99_ms"), 1, most=1_000),
+    Row("people_pages", _DASHBOARD, "pages/s, those that a stream draws anew included", pick("dashboard.pages_per_s"), 1),
+    Row("people_told", _DASHBOARD, "from a block to the event of an open page, p50 ms", pick("dashboard.told_p50_ms"), 1),
+    Row("people_told99", _DASHBOARD, "the same, p99 ms", pick("dashboard.told_p99_ms"), 1),
+)
+
+ROWS = (*LIMITS, *THROUGHPUT, *FINALITY, *OTHERS, *FEDERATION, *DASHBOARD)

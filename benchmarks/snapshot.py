@@ -53,7 +53,7 @@ class SnapshotFigure:
 def _size(chain: Chain) -> tuple[int, int, int]:
     """Records, their bytes as they are sent, bytes of the pages."""
     records = sent = stored = 0
-    with chain.store.frozen("measure the state") as c:
+    with chain.store.read("measure the state") as c:
         for _, page in chain.store.buckets.whole(c):
             stored += len(page)
     for key, raw in chain.store.load_state():

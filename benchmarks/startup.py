@@ -25,6 +25,10 @@ _PAYERS = 4
 _EACH = 500
 
 
+DAEMON = ("client.daemon", "client.work_service")
+"""What a node's processes import."""
+
+
 @dataclass(frozen=True)
 class StartupFigure:
     """Medians over the rounds."""
@@ -52,7 +56,7 @@ def startup(rounds: int) -> StartupFigure:
 
 async def _measure(rounds: int) -> StartupFigure:
     commands = [["-c", "pass"], ["-m", "learningchain", "--help"], ["-m", "learningchain", "status", "--help"]]
-    commands.append(["-c", "import client.daemon, client.work_room"])
+    commands.append(["-c", f"import {', '.join(DAEMON)}"])
     quick = [[_process(words) for words in commands] for _ in range(2 * rounds + 1)][1:]
     graphs = [await _graph() for _ in range(rounds)]
     keystore, fresh, rejoin = ([figures[at] for figures in graphs] for at in range(3))

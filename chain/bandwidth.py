@@ -20,6 +20,8 @@ from chain.params import CREDIT, MAX_TX_BYTES, Params
 
 RESERVE = MAX_TX_BYTES
 """Bytes that an urgent transaction may go beyond what is left: a full window holds up nobody's reveal."""
+NEWCOMER = 16_384
+"""Bytes that a new account may send at once: some messages. A full window would make identities worth collecting."""
 MICRO = 1_000
 """Microseconds in a millisecond of the chain clock."""
 SECOND = 1_000_000
@@ -58,3 +60,9 @@ def moved(params: Params, before: int, after: int, arrival: int, clock: int) -> 
         return arrival
     window, now = params.bandwidth_window * MICRO, clock * MICRO
     return now + max(0, window - (window - max(0, arrival - now)) * old // new)
+
+
+def of_newcomer(params: Params, clock: int) -> int:
+    """LC-TX-15: the arrival time of a new account: all but NEWCOMER bytes of its window is still to be earned."""
+    owed = params.bandwidth_window * MICRO - NEWCOMER * SECOND // rate(params, 0)
+    return clock * MICRO + max(0, owed)

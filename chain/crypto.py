@@ -146,3 +146,24 @@ def parse_address(text: str) -> bytes:
     for d in data[:-6]:
         number = number << 5 | d
     return number.to_bytes(ID_SIZE, "big")
+
+
+LOW_ORDER = frozenset(
+    bytes.fromhex(text)
+    for text in (
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+        "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    )
+)
+"""LC-MEM-29: X25519 keys with which every secret is zero (RFC 7748, section 6.1): whoever seals for them seals for everybody.
+X25519 leaves the highest bit of a key out (section 5): with it set, each of them is the same key in another spelling."""
+
+
+def is_low_order(key: bytes) -> bool:
+    """LC-MEM-29: whether it is an X25519 key (32 bytes) with which every secret is zero."""
+    return key[:31] + bytes([key[31] & 0x7F]) in LOW_ORDER

@@ -24,6 +24,7 @@ class Code(IntEnum):
     OVERFLOW = 4
     NOT_ALLOWED = 5
     PARKED = 6
+    LEFT = 7
 
 
 class TxCode(IntEnum):
@@ -33,7 +34,7 @@ class TxCode(IntEnum):
     FOREIGN_NETWORK = 11
     BAD_SIGNATURE = 12
     UNKNOWN_SENDER = 13
-    NOT_ACTIVE = 14
+    BANNED = 14
     SEQUENCE_USED = 15
     SEQUENCE_GAP = 16
     EXPIRED = 17

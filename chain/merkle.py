@@ -71,6 +71,24 @@ def check_item(root: bytes, item: bytes, proof: ListProof) -> bool:
     return not rest and node == root
 
 
+def sides(proof: ListProof) -> list[tuple[bool, bytes]]:
+    """LC-LIGHT-4: the same path without index and count: each sibling, and whether it stands on the left."""
+    found, at, size, rest = [], proof.index, proof.count, iter(proof.path)
+    while size > 1:
+        if at ^ 1 < size:
+            found.append((at & 1 == 1, next(rest)))
+        at, size = at // 2, (size + 1) // 2
+    return found
+
+
+def follow_path(item: bytes, path: Sequence[tuple[bool, bytes]]) -> bytes:
+    """LC-LIGHT-4: the root of a list that has this item there. `path`: whether the sibling stands on the left, and the sibling."""
+    node = _sha(b"\x00" + item).digest()
+    for left, sibling in path:
+        node = _sha(b"\x01" + (sibling + node if left else node + sibling)).digest()
+    return node
+
+
 # --- the state ----------------------------------------------------------------------------------------------------------------
 
 

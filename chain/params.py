@@ -5,8 +5,10 @@ Times are milliseconds, sizes bytes, credits micro-credits (1 credit = 10^6), lo
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from chain.codec import Wire
@@ -33,52 +35,75 @@ Positive = Annotated[int, Meta(ge=1, le=MAX_INT)]
 Unsigned = Annotated[int, Meta(ge=0, le=MAX_INT)]
 Span = Annotated[int, Meta(ge=1, le=MAX_INT, extra={"span": "ms"})]
 """A length of time in milliseconds. Genesis allows at most `MAX_TIME`, so that sums stay far below MAX_INT."""
+MicroCredits = Annotated[int, Meta(ge=0, le=MAX_INT, extra={"unit": "micro-credits"})]
+SomeMicroCredits = Annotated[int, Meta(ge=1, le=MAX_INT, extra={"unit": "micro-credits"})]
 Blocks = Annotated[int, Meta(ge=1, le=MAX_INT, extra={"span": "blocks"})]
+
+KEPT = "kept"
+"""Among a span's metadata: nodes that drop old blocks keep those that are not older than that."""
+
+
+@dataclass(frozen=True)
+class Votable:
+    """A parameter that the validators may change by vote, within these bounds (LC-GOV-8): within them the chain goes on deciding.
+
+    Genesis may fix other values, for laboratories; a parameter without this is as genesis fixed it for good.
+    """
+
+    low: int
+    high: int
+
+
+def votable(f: msgspec.structs.FieldInfo) -> Votable | None:
+    """The bounds of a parameter's changes; None where it is fixed."""
+    return next((found for found in f.type.__metadata__ if isinstance(found, Votable)), None)
 
 
 class ContractParams(Wire, frozen=True, kw_only=True):
-    """Base of what genesis fixes for one contract (`Contract.params`): integers, each with a default."""
+    """Base of the parameters of one contract (`Contract.params`): integers, each with a default."""
 
     def check(self) -> None:
         """Raises `Malformed` naming parameters that do not go together."""
 
 
 class Params(Wire, frozen=True, kw_only=True):
-    """What genesis fixes for a network's ledger and consensus; each contract has its own.
+    """The parameters of a network's ledger and consensus; each contract has its own.
 
     Times in milliseconds of the chain clock unless they say otherwise.
     """
 
     # blocks
-    block_bytes: Positive = 2_000_000
-    block_txs: Positive = 4_096
-    block_work: Positive = 49_152
+    block_bytes: Annotated[Positive, Votable(2 * (MAX_TX_BYTES + 5), MAX_BLOCK_BYTES)] = 2_000_000
+    block_txs: Annotated[Positive, Votable(16, MAX_BLOCK_TXS)] = 4_096
+    block_work: Annotated[Positive, Votable(25_600, 196_608)] = 49_152
     """Work of one block, in transfers of a batch: more would take the validators longer than a round has."""
-    quota: Positive = 2_048
+    quota: Annotated[Positive, Votable(16, MAX_BLOCK_TXS)] = 2_048
     """Transactions of one account in one block."""
-    max_due: Positive = 1_536
+    max_due: Annotated[Positive, Votable(800, 8_192)] = 1_536
     """Deadline events handled in one block; the rest stay due. Not fewer than a block's messages can set."""
-    max_due_work: Positive = 8_192
+    max_due_work: Annotated[Positive, Votable(800, 65_536)] = 8_192
     """Work of the deadlines handled in one block: more would take the validators longer than a round has. Not below max_due."""
-    block_reward: Unsigned = 0
-    heartbeat: Span = 10_000
+    block_reward: Annotated[MicroCredits, Votable(0, 1_000 * CREDIT)] = 0
+    heartbeat: Annotated[Span, Votable(1_000, 600_000)] = 10_000
     """Wall-clock milliseconds after which an idle graph makes an empty block."""
-    max_step: Span = 60_000
+    max_step: Annotated[Span, Votable(1_000, 600_000)] = 60_000
     """Most that the chain clock grows in one block: an outage expires nobody's window."""
-    drift: Span = 2_000
+    drift: Annotated[Span, Votable(250, 60_000)] = 2_000
     """A fresh proposal's time may differ this much from a validator's clock at its arrival."""
-    timeout_propose: Span = 1_000
-    timeout_vote: Span = 500
-    timeout_step: Span = 250
-    """Added to each timeout per round."""
-    timeout_max: Span = 30_000
-    evidence_age: Blocks = 10_000
+    timeout_propose: Annotated[Span, Votable(100, 60_000)] = 1_000
+    timeout_vote: Annotated[Span, Votable(50, 60_000)] = 500
+    timeout_step: Annotated[Span, Votable(200, 60_000)] = 250
+    """Added to each timeout per round. The bounds of a vote: a block of the most work is executed within a round, and soon."""
+    timeout_max: Annotated[Span, Votable(15_000, 600_000)] = 30_000
+    evidence_age: Annotated[Blocks, Votable(100, 1_000_000)] = 10_000
     """Blocks for which a double signing can still be reported."""
 
     # bandwidth: bytes of transactions that an account may have in blocks (LC-TX-11)
-    bandwidth_base: Positive = 64
+    bandwidth_base: Annotated[Positive, Votable(16, 1_048_576)] = 64
     """Bytes in a second of the chain clock for every account."""
-    bandwidth_per_credit: Positive = 16
+    bandwidth_per_credit: Annotated[Positive, Votable(1, 1_048_576)] = 16
     """Bytes in a second more for each whole credit that is free."""
     bandwidth_window: Span = 4_096_000
-    """An account may save up what it earns in this time."""
+    """An account may save up what it earns in this time. It never changes: what each account has left counts from it. A shorter one
+    would keep who spent its bytes from a reveal for as long as the difference; a longer one would give everybody the difference
+    at once. How much may be sent is for the two above it to say."""

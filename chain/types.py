@@ -344,3 +344,17 @@ def format_credits(amount: int) -> str:
     sign, amount = ("-", -amount) if amount < 0 else ("", amount)
     whole, fraction = divmod(amount, 10**6)
     return f"{sign}{whole}" + (f".{fraction:06d}".rstrip("0") if fraction else "")
+
+
+def format_span(milliseconds: int) -> str:
+    """A length of time for people, in the two largest units that it has: 30 d, 1 d 2 h, 1.5 s, 250 ms."""
+    if milliseconds < 1_000:
+        return f"{milliseconds} ms"
+    if milliseconds < 60_000:
+        return f"{milliseconds / 1_000:.10g} s"
+    rest, parts = milliseconds // 1_000, list[str]()
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        if rest >= size:
+            parts.append(f"{rest // size} {unit}")
+            rest %= size
+    return " ".join(parts[:2])

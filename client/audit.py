@@ -38,10 +38,15 @@ class Findings:
     fault: str
 
 
+Watch = Callable[[int, Executed, State], bool]
+"""Told of each block that holds, its height and the state after it; True ends the audit there."""
+
+
 class Audit:
-    def __init__(self, store: BlockStore, genesis: Genesis, *, again: bool) -> None:
-        """`again`: from the first block, whatever was audited before. Raises `StorageError`."""
-        self._store = store
+    def __init__(self, store: BlockStore, genesis: Genesis, *, again: bool, watch: Watch | None = None) -> None:
+        """`again`: from the first block, whatever was audited before. With `watch` nothing is noted as audited. Raises
+        `StorageError`."""
+        self._store, self._watch, self._ended = store, watch, False
         head = store.head()
         self.last = head.height if head else 0
         """The last height that there is to check."""
@@ -73,21 +78,26 @@ class Audit:
         return state, genesis.chain_id, 0
 
     async def run(self, on_progress: Callable[[int], None]) -> Findings:
-        """Every block up to the head that the store had. `on_progress` is told each height up to which all holds."""
+        """Every block up to the head that the store had, or to where `watch` ends it. `on_progress` is told each height up to which
+        all holds."""
         if self.done >= self.last:
             return Findings(self.first, self.done, 0, "")
         helpers = Helpers()
         try:
             ahead: tuple[list[DecodedBlock], asyncio.Task[None]] | None = None
             for stored in self._batches():
+                if self._ended:
+                    break
                 opened = [open_block(SyncBlock(b.block, decode_certificate(b.certificate)), None) for b in stored]
                 following = opened, asyncio.create_task(self._check_signatures(helpers, opened))
                 await asyncio.sleep(0)  # the signatures of these are checked while those before them are executed
                 if ahead is not None:
                     await self._execute(*ahead, on_progress)
                 ahead = following
-            if ahead is not None:
+            if ahead is not None and not self._ended:
                 await self._execute(*ahead, on_progress)
+            elif ahead is not None:
+                await ahead[1]
         except (Malformed, BrokenInvariant, SupplyBroken) as fault:
             return Findings(self.first, self.done, self._transactions, f"block {self.done + 1}: {fault}")
         finally:
@@ -128,8 +138,12 @@ class Audit:
                 commit(self._state, executed)
                 self._parent, self.done = block_id(item.block.header), self.done + 1
                 self._transactions += len(item.ids)
+                if self._watch is not None and self._watch(self.done, executed, self._state):
+                    self._ended = True
+                    break
         finally:
-            state_diffs.set_audited(self._store, self.done)
+            if self._watch is None:
+                state_diffs.set_audited(self._store, self.done)
         on_progress(self.done)
 
     def _compare(self, height: int, executed: Executed) -> None:

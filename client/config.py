@@ -2,7 +2,8 @@
 
 A setting comes from the environment (`LEARNINGCHAIN_WORK_ATTEMPTS`), else from `config.toml`, else from its default; `load` says
 which. The descriptions here are what `learningchain config` shows and what stands as comments in the file.
-Anybody in the package `client` may read a `Config`; only the command line writes the file.
+Anybody in the package `client` may read a `Config`; the command line writes the file, and what the owner changes over HTTP
+(`client.config_change`).
 """
 
 from __future__ import annotations
@@ -13,24 +14,29 @@ import ipaddress
 import os
 import re
 import tempfile
+import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
 
-from chain.crypto import parse_address
 from chain.storage import private
 from chain.storage.errors import masked
 from chain.types import parse_credits
+from client import contracts
+from client.callbacks.addresses import AllowedAddresses, UrlRefused, parse_networks
+from client.callbacks.urls import CallbackUrl
 from p2p.address_book import parse_endpoint, parse_seed
 
 FILE: Final = "config.toml"
 PREFIX: Final = "LEARNINGCHAIN_"
 MAX_FILE: Final = 262_144
+LOCK_S: Final = 10.0
+"""A change takes milliseconds."""
 
 Text = Annotated[str, Meta(max_length=1_024)]
 
@@ -43,10 +49,33 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Base of the sections: unknown names and values out of bounds are refused."""
 
 
+_SLICES: Final = contracts.parts("settings")
+
+
+def _sections_of(part: Any) -> dict[str, type[msgspec.Struct]]:
+    """What a contract's slice has in each section."""
+    return ({"work": part.WORK} if hasattr(part, "WORK") else {}) | dict(getattr(part, "SECTIONS", {}))
+
+
+def _section(name: str, type_name: str, base: type[_Section], *others: tuple[str, Any, Any]) -> Any:
+    """A section: what is common, then what each contract has in it. Raises ValueError where two have one name."""
+    fields = {field[0]: field for field in others}
+    known = {*base.__struct_fields__, *fields}
+    for slice_, part in _SLICES.items():
+        own = _sections_of(part).get(name)
+        for field in () if own is None else msgspec.structs.fields(own):
+            if field.name in known:
+                raise ValueError(f"the settings of {slice_} have {name}.{field.name}, which is there already")
+            known.add(field.name)
+            default = msgspec.field(default_factory=list) if field.default_factory is list else field.default
+            fields[field.name] = (field.name, field.type, default)
+    return msgspec.defstruct(type_name, fields.values(), bases=(base,), module=__name__, frozen=True, kw_only=True)
+
+
 class NetworkConfig(_Section, frozen=True, kw_only=True):
-    listen: Annotated[str, Meta(description="Where other nodes reach this one: host:port, or [::]:port for IPv6.")] = (
-        "127.0.0.1:7400"
-    )
+    listen: Annotated[
+        str, Meta(max_length=1_024, description="Where other nodes reach this one: host:port, or [::]:port for IPv6.")
+    ] = "127.0.0.1:7400"
     advertise: Annotated[
         list[Text], Meta(max_length=8, description="Addresses told to other nodes; empty: the one listened on.")
     ] = []
@@ -54,16 +83,33 @@ class NetworkConfig(_Section, frozen=True, kw_only=True):
         list[Text],
         Meta(max_length=64, description="Nodes to connect to first: host:port, or lc1...@host:port to insist on one identity."),
     ] = []
+    mdns: Annotated[
+        bool,
+        Meta(
+            description="Find members on the local network without knowing one, by multicast DNS. It tells everybody there this "
+            "node's identity, network and port."
+        ),
+    ] = False
 
 
 class ApiConfig(_Section, frozen=True, kw_only=True):
     listen: Annotated[
-        str, Meta(description="Where the HTTP API listens. Keep it on loopback: its token is all that protects it.")
+        str,
+        Meta(max_length=1_024, description="Where the HTTP API listens. Keep it on loopback: its token is all that protects it."),
     ] = "127.0.0.1:7401"
+    dashboard: Annotated[bool, Meta(description="Whether this node has a dashboard for browsers (learningchain dashboard).")] = True
 
 
 class StorageConfig(_Section, frozen=True, kw_only=True):
     url: Annotated[str, Meta(max_length=1_024, description="Database (SQLAlchemy URL); empty: SQLite in the data folder.")] = ""
+    keep_blocks: Annotated[
+        str,
+        Meta(
+            max_length=16,
+            description="Old blocks: all (an archive node), or how many are kept, or for how many days (30d). Never fewer than "
+            "double signings, receipts and results of jobs need.",
+        ),
+    ] = "all"
     quota_mb: Annotated[int, Meta(ge=64, le=2**30, description="Most disk space for files: images and models, in MiB.")] = 20_480
 
 
@@ -81,42 +127,78 @@ class SyncConfig(_Section, frozen=True, kw_only=True):
     ] = 10_000
 
 
-class WorkConfig(_Section, frozen=True, kw_only=True):
-    enabled: Annotated[bool, Meta(description="Run strangers' jobs in containers and claim their bounties.")] = False
-    min_bounty: Annotated[str, Meta(max_length=32, description="Smallest bounty to work for, in credits.")] = "0"
-    min_time_left_s: Annotated[int, Meta(ge=0, le=2_592_000, description="Start no job that expires sooner, in seconds.")] = 10
-    max_run_s: Annotated[int, Meta(ge=1, le=2_592_000, description="Longest run to take on, in seconds.")] = 3_600
+class ServeBase(_Section, frozen=True, kw_only=True):
+    """How this node answers for models that it serves. A contract may have settings of its own in the same section."""
+
+    slots: Annotated[
+        int, Meta(ge=1, le=16, description="Requests to served models that are answered at a time, beside all other runs.")
+    ] = 4
+    mem_mb: Annotated[
+        int,
+        Meta(
+            ge=64,
+            le=4_194_304,
+            description="Memory for containers of served models, in MiB; no training starts that would need it.",
+        ),
+    ] = 2_048
+    warm: Annotated[int, Meta(ge=0, le=16, description="Containers of each served model that wait for a request.")] = 2
+    warm_idle_s: Annotated[
+        int, Meta(ge=10, le=86_400, description="Seconds without a request after which none of a model waits any more.")
+    ] = 600
+
+
+if TYPE_CHECKING:
+    # What a type checker knows of the settings that are found when the program runs.
+    from client.contracts.prediction.settings import PredictionServing
+
+    class ServeConfig(ServeBase, PredictionServing, frozen=True, kw_only=True): ...
+
+else:
+    ServeConfig = _section("serve", "ServeConfig", ServeBase)
+
+
+class WorkBase(_Section, frozen=True, kw_only=True):
+    """What every contract's work goes by. A contract has settings of its own in the same section (`settings.WORK` of its slice)."""
+
+    enabled: Annotated[bool, Meta(description="Run strangers' work in containers, and earn by it.")] = False
+    max_run_s: Annotated[int, Meta(ge=1, le=2_592_000, description="Longest training to take on, in seconds.")] = 3_600
+    max_eval_s: Annotated[
+        int, Meta(ge=1, le=86_400, description="Longest evaluation to take on, in seconds; verifiers declare it.")
+    ] = 600
+    max_cpus: Annotated[
+        int, Meta(ge=0, le=1_024, description="Most processors that one run may ask for; 0: as many as the engine's machine has.")
+    ] = 0
     max_image_mb: Annotated[int, Meta(ge=1, le=65_536, description="Largest image to take on, in MiB.")] = 4_096
     max_model_mb: Annotated[int, Meta(ge=1, le=65_536, description="Largest model to take on, in MiB.")] = 1_024
     max_mem_mb: Annotated[int, Meta(ge=16, le=4_194_304, description="Most memory that one run may ask for, in MiB.")] = 4_096
-    max_hidden_mb: Annotated[int, Meta(ge=1, le=65_536, description="Largest hidden evaluation data to take on, in MiB.")] = 1_024
-    allowed_contractors: Annotated[
-        list[Text], Meta(max_length=1_024, description="Work only for these identities (lc1...); empty: for everybody.")
-    ] = []
-    denied_contractors: Annotated[list[Text], Meta(max_length=1_024, description="Never work for these identities (lc1...).")] = []
-    check_record: Annotated[
-        bool, Meta(description="Avoid contractors that were refunded after models were shown more often than they paid.")
-    ] = True
     concurrent: Annotated[int, Meta(ge=1, le=64, description="Runs at the same time.")] = 1
-    attempts: Annotated[int, Meta(ge=1, le=1_000, description="Attempts at one job, each with another seed.")] = 3
     verify: Annotated[
         bool,
         Meta(description="Evaluate others' models for a fee when drawn. Off: abstain; who does that often is drawn no more."),
     ] = True
-    reveal: Annotated[
-        Literal["always", "must"],
-        Meta(description="Show models after a job's expiry: always, or only where silence would cost the stake."),
-    ] = "always"
-    serve_won_days: Annotated[int, Meta(ge=1, le=3_650, description="Days for which a model that won stays available.")] = 30
-    judge: Annotated[
-        Literal["own-measurement", "never"],
-        Meta(description="As a validator, confirm a ban when this node measured the falsehood itself, or never by itself."),
-    ] = "own-measurement"
+    serve: ServeConfig = ServeConfig()
+    """The section [serve], by which a node's work goes, too. `WorkService` puts it here, as it does contracts' own sections."""
 
-    @property
-    def min_bounty_micro(self) -> int:
-        """`min_bounty` in micro-credits."""
-        return parse_credits(self.min_bounty)
+
+_COMMON: Final = ("work", "serve")
+"""Sections that contracts add to; another one that a contract names is its own."""
+OWN_SECTIONS: Final[dict[str, Any]] = {
+    name: _section(name, f"{name.title()}Config", _Section)
+    for part in _SLICES.values()
+    for name in _sections_of(part)
+    if name not in _COMMON
+}
+
+
+if TYPE_CHECKING:
+    from client.contracts.federation.settings import FederationSettings
+    from client.contracts.job.settings import JobWork
+
+    class WorkConfig(WorkBase, JobWork, frozen=True, kw_only=True):
+        federation: FederationSettings = FederationSettings()
+
+else:
+    WorkConfig = _section("work", "WorkConfig", WorkBase, *((name, kind, kind()) for name, kind in OWN_SECTIONS.items()))
 
 
 class SandboxConfig(_Section, frozen=True, kw_only=True):
@@ -131,6 +213,43 @@ class SandboxConfig(_Section, frozen=True, kw_only=True):
     runtime: Annotated[str, Meta(min_length=1, max_length=64, description="Container runtime: runc, or runsc for gVisor.")] = "runc"
     cache_dir: Annotated[str, Meta(max_length=4_096, description="Folder for image archives; empty: in the data folder.")] = ""
     disk_from_mb: Annotated[int, Meta(ge=1, le=1 << 20, description="Inputs from this size on lie on the engine's disk.")] = 64
+    data_mb: Annotated[
+        int, Meta(ge=1, le=1 << 20, description="Most disk space of the engine for your own data (learningchain data), in MiB.")
+    ] = 65_536
+
+
+class CallbackConfig(_Section, frozen=True, kw_only=True):
+    allow: Annotated[
+        list[Text],
+        Meta(
+            max_length=64,
+            description="Where callbacks may go besides the public internet: loopback, private, or addresses and networks such as "
+            "10.1.0.0/16. Only there http will do; else it is https.",
+        ),
+    ] = []
+
+
+class NotifyConfig(_Section, frozen=True, kw_only=True):
+    url: Annotated[
+        str,
+        Meta(
+            max_length=2_048,
+            description="Where this node posts what its operator should know, signed as callbacks are (by notify.secret of the "
+            "data folder); empty: nowhere. callback.allow holds for it, too.",
+        ),
+    ] = ""
+    command: Annotated[
+        list[Text],
+        Meta(
+            max_length=32,
+            description="Program and words that are run for each notification, without a shell, with the notification as JSON on "
+            "standard input; empty: none.",
+        ),
+    ] = []
+    kinds: Annotated[
+        list[Text], Meta(max_length=5, description="What is told: cases, votes, invitations, payments, notices; empty: all of it.")
+    ] = []
+    least: Annotated[str, Meta(max_length=32, description="Credits from which on a payment is told.")] = "0"
 
 
 class LogConfig(_Section, frozen=True, kw_only=True):
@@ -140,15 +259,33 @@ class LogConfig(_Section, frozen=True, kw_only=True):
     )
 
 
-class Config(_Section, frozen=True, kw_only=True):
+class ConfigBase(_Section, frozen=True, kw_only=True):
     name: Annotated[str, Meta(min_length=1, max_length=64, description="What this node is called in its own displays.")] = "node"
     network: NetworkConfig = NetworkConfig()
     api: ApiConfig = ApiConfig()
     storage: StorageConfig = StorageConfig()
     sync: SyncConfig = SyncConfig()
     work: WorkConfig = WorkConfig()
+    serve: ServeConfig = ServeConfig()
     sandbox: SandboxConfig = SandboxConfig()
+    callback: CallbackConfig = CallbackConfig()
+    notify: NotifyConfig = NotifyConfig()
     log: LogConfig = LogConfig()
+
+
+if TYPE_CHECKING:
+
+    class Config(ConfigBase, frozen=True, kw_only=True): ...
+
+else:
+    Config = msgspec.defstruct(
+        "Config",
+        [(name, kind, kind()) for name, kind in OWN_SECTIONS.items()],
+        bases=(ConfigBase,),
+        module=__name__,
+        frozen=True,
+        kw_only=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -181,14 +318,18 @@ SECTIONS: Final[dict[str, type[_Section]]] = {
     "storage": StorageConfig,
     "sync": SyncConfig,
     "work": WorkConfig,
+    "serve": ServeConfig,
+    **OWN_SECTIONS,
     "sandbox": SandboxConfig,
+    "callback": CallbackConfig,
+    "notify": NotifyConfig,
     "log": LogConfig,
 }
 
 
 def _settings_of(kind: type[_Section], prefix: str) -> Iterator[Setting]:
     for field in msgspec.structs.fields(kind):
-        if field.name in SECTIONS:
+        if isinstance(field.type, type) and issubclass(field.type, _Section):
             continue
         default = field.default if field.default is not msgspec.NODEFAULT else []  # msgspec copies the empty list for each instance
         meta = next(a for a in get_args(field.type)[1:] if isinstance(a, Meta))
@@ -199,6 +340,11 @@ _KINDS: Final[list[tuple[type[_Section], str]]] = [(Config, ""), *((kind, f"{nam
 SETTINGS: Final[dict[str, Setting]] = {s.name: s for kind, prefix in _KINDS for s in _settings_of(kind, prefix)}
 
 
+def own_sections(config: Config) -> dict[str, Any]:
+    """The sections that are a contract's own, by name."""
+    return {name: getattr(config, name) for name in OWN_SECTIONS}
+
+
 def value_of(config: Config, name: str) -> Any:
     """The value behind a dotted name."""
     section, _, key = name.rpartition(".")
@@ -206,7 +352,13 @@ def value_of(config: Config, name: str) -> Any:
 
 
 def display(name: str, value: Any) -> Any:
-    """A setting's value, or what was given for it, as it may be shown: a password in the database URL is masked."""
+    """A setting's value, or what was given for it, as it may be shown: a password in the database URL is masked, and so is what
+    follows the host of a webhook or the name of a command, which often is one."""
+    if name == "notify.url" and isinstance(value, str):
+        return re.sub(r"(?<=[^/:])[/?].+", lambda found: f"{found[0][0]}***", value, count=1)
+    if name == "notify.command":
+        words = value if isinstance(value, list) else str(value).split(maxsplit=1)
+        return [*words[:1], *("***" for _ in words[1:])]
     return masked(value) if name == "storage.url" and isinstance(value, str) else value
 
 
@@ -215,13 +367,31 @@ def shown(config: Config) -> dict[str, Any]:
     return {name: display(name, value_of(config, name)) for name in SETTINGS}
 
 
+def meanings() -> dict[str, str]:
+    """What each setting is for, by dotted name."""
+    return {name: setting.description for name, setting in SETTINGS.items()}
+
+
 def suggest(word: str, known: list[str]) -> str:
     """`; did you mean "x"?` or nothing."""
     close = difflib.get_close_matches(word, known, 1, 0.6)
     return f'; did you mean "{close[0]}"?' if close else ""
 
 
+RENAMED: Final[dict[str, str]] = {
+    "work.serve_slots": "serve.slots",
+    "work.serve_mem_mb": "serve.mem_mb",
+    "work.warm": "serve.warm",
+    "work.warm_idle_s": "serve.warm_idle_s",
+    **{old: new for part in _SLICES.values() for old, new in getattr(part, "RENAMED", {}).items()},
+}
+"""Names that settings had, and what they are called now."""
+
+
 def _unknown(name: str, where: str) -> ConfigError:
+    if (now := RENAMED.get(name)) is not None:
+        section, _, key = now.rpartition(".")
+        return ConfigError(f"{where}: {name} is called {now} now: write {key} in the section [{section}], and take {name} out")
     return ConfigError(f'{where}: there is no setting "{name}"{suggest(name, list(SETTINGS)) or ". Run: learningchain config"}')
 
 
@@ -237,6 +407,23 @@ def _listens_on(text: str) -> None:
         raise ValueError(f"{host} is no IP address; to listen everywhere use 0.0.0.0 or [::]")
 
 
+ALL: Final = "all"
+LEAST_KEPT: Final = 100
+MOST_DAYS: Final = 36_500
+DAY_MS: Final = 24 * 3_600_000
+_KEPT = re.compile(r"([1-9][0-9]{0,12})(d?)", re.ASCII)
+
+
+def parse_keep(text: str) -> tuple[int, int] | None:
+    """What `storage.keep_blocks` says, as (blocks, milliseconds); None: all. Raises ValueError."""
+    if text == ALL:
+        return None
+    found = _KEPT.fullmatch(text)
+    if found is None or (found[2] and int(found[1]) > MOST_DAYS) or (not found[2] and int(found[1]) < LEAST_KEPT):
+        raise ValueError(f"it is all, or a number of blocks from {LEAST_KEPT} on, or of days up to {MOST_DAYS}, such as 30d")
+    return (0, int(found[1]) * DAY_MS) if found[2] else (int(found[1]), 0)
+
+
 def _each(check: Callable[[str], Any]) -> Callable[[list[str]], None]:
     def check_all(values: list[str]) -> None:
         for value in values:
@@ -245,14 +432,34 @@ def _each(check: Callable[[str], Any]) -> Callable[[list[str]], None]:
     return check_all
 
 
+def _is_url(text: str) -> None:
+    """Whether it may be called, callback.allow says when it is."""
+    try:
+        if text:
+            CallbackUrl.parse(text, AllowedAddresses.of(["0.0.0.0/0", "::/0"]))
+    except UrlRefused as fault:
+        raise ValueError(str(fault)) from None
+
+
+NOTIFY_KINDS: Final = ("cases", "votes", "invitations", "payments", "notices")
+
+
+def _is_kind(text: str) -> None:
+    if text not in NOTIFY_KINDS:
+        raise ValueError(f"it is some of {', '.join(NOTIFY_KINDS)}")
+
+
 _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "network.listen": _listens_on,
     "network.advertise": _each(parse_endpoint),
     "network.peers": _each(parse_seed),
     "api.listen": _listens_on,
-    "work.min_bounty": parse_credits,
-    "work.allowed_contractors": _each(parse_address),
-    "work.denied_contractors": _each(parse_address),
+    "storage.keep_blocks": parse_keep,
+    "callback.allow": _each(parse_networks),
+    "notify.url": _is_url,
+    "notify.kinds": _each(_is_kind),
+    "notify.least": parse_credits,
+    **{name if "." in name else f"work.{name}": check for part in _SLICES.values() for name, check in part.CHECKS.items()},
 }
 
 
@@ -271,12 +478,27 @@ def _checked(name: str, raw: Any, where: str, *, strict: bool) -> Any:
 
 def _problem(name: str, e: ValueError) -> str:
     """What would do, where the library only says what does not."""
-    kind = get_args(SETTINGS[name].kind)[0]
+    kind, *said = get_args(SETTINGS[name].kind)
     if get_origin(kind) is Literal:
         return "it is one of " + ", ".join(get_args(kind))
     if kind is bool:
         return "it is true or false"
-    return str(e)
+    meta = next(one for one in said if isinstance(one, Meta))
+    if kind is int and isinstance(e, msgspec.ValidationError):
+        return f"it is a whole number from {meta.ge} to {meta.le}"
+    return str(e) if not isinstance(e, msgspec.ValidationError) else _of_text(kind, meta)
+
+
+def _of_text(kind: Any, meta: Meta) -> str:
+    """What a text, or a list of texts, may be."""
+    if kind is not str:
+        (one,) = get_args(kind)
+        of_one = next(said for said in get_args(one) if isinstance(said, Meta))
+        return f"it is a list of at most {meta.max_length} texts, of at most {of_one.max_length:,} characters each"
+    if meta.pattern:
+        return "it begins with a letter or a digit; a-z, 0-9, _ and - may follow, 64 characters in all"
+    least = f"{meta.min_length} to" if meta.min_length else "at most"
+    return f"it is a text of {least} {meta.max_length:,} characters"
 
 
 def _show(raw: Any) -> str:
@@ -345,6 +567,10 @@ def _environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if variable in variables:
             found[variables[variable]] = parse_value(variables[variable], text, f"environment variable {variable}")
         elif variable.startswith(PREFIX) and section in SECTIONS and variable != PREFIX + section.upper():
+            old = next((name for name in RENAMED if variable == PREFIX + name.replace(".", "_").upper()), None)
+            if old is not None:
+                now = SETTINGS[RENAMED[old]]
+                raise ConfigError(f"environment variable {variable}: {old} is called {now.name} now. Set {now.variable} instead")
             close = suggest(variable, list(variables))
             raise ConfigError(f"environment variable {variable}: there is no such setting{close or '. Unset it'}")
     return found
@@ -406,8 +632,43 @@ def render(values: Mapping[str, Any]) -> str:
 
 
 def change(data: Path, changes: Mapping[str, Any]) -> None:
-    """Write settings into the file, which keeps its own comments where that is possible. Raises `ConfigError`."""
-    path = data / FILE
+    """Write settings into the file, which keeps its own comments where that is possible. Raises `ConfigError`.
+
+    Blocks while another process changes it (a command, or the node for its owner): each change stands on all that were before it.
+    """
+    with _alone(data):
+        _change(data / FILE, changes)
+
+
+@contextlib.contextmanager
+def _alone(data: Path) -> Iterator[None]:
+    """One writer at a time. The lock is on the folder, for the file is replaced; it ends with the process that has it."""
+    import fcntl  # Windows, where programs read settings and nobody writes any, has none
+
+    try:
+        folder = private.open_folder(data)
+    except OSError as e:
+        raise ConfigError(
+            f"{data} cannot be opened: {e.strerror}. Name the node's data folder, and let this user write there"
+        ) from e
+    try:
+        end = time.monotonic() + LOCK_S
+        while True:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    why = f"another process has been writing it for {LOCK_S:g} s"
+                    todo = "End that one (a node or a command), then try again"
+                    raise ConfigError(f"{data / FILE} was not written: {why}. {todo}") from None
+                time.sleep(0.02)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _change(path: Path, changes: Mapping[str, Any]) -> None:
     text = _read(path)
     values = {} if text is None else parse(text, str(path))
     wanted = values | {k: _checked(k, v, "new value", strict=True) for k, v in changes.items()}
@@ -455,5 +716,6 @@ def write(path: Path, text: str) -> None:
         except BaseException:
             os.unlink(temporary)
             raise
+        private.sync_folder(path.parent)
     except OSError as e:
         raise ConfigError(f"{path} cannot be written: {e.strerror}. Check the folder, its owner and the free space") from e

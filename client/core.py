@@ -5,15 +5,30 @@ Everything runs on one event loop. Reads of `state` are consistent between two a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from chain.host import Reader
+from chain.ledger.genesis import Genesis
 from chain.ledger.state import State
 from chain.node.events import Decided
 from chain.params import Params
+
+if TYPE_CHECKING:
+    from client.block_figures import BlockFigures
+    from client.callbacks.service import CallbackService
+    from client.disk_use import DiskRoom
+    from client.notify.service import NotifyService
+    from client.work.events import Secret
+    from client.work.trials import Trials
+    from sandbox import OwnData
+
+
+PRIVATE: Final = "private."
+"""The first word of a pin that begins so is none for which content is served, and while there is one, no pin of what is fetched is:
+others get it where this node published it (`PublishFile`, `ServeFile`)."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +40,14 @@ class TxResult:
     index: int
     code: int
     events: list[Any] = field(default_factory=list)
+
+
+Before = Callable[[bytes], Awaitable[None]]
+"""What has to be done, with the bytes of a transaction, before anybody has the transaction. What it raises stops it."""
+
+
+class SignerUnavailable(Exception):
+    """The signer that holds this node's key is out of reach, or refuses: nothing was signed. The text says why."""
 
 
 class Ledger(Protocol):
@@ -60,8 +83,10 @@ class Ledger(Protocol):
         """Offer a signed transaction to the graph; its id. Raises `InvalidTx`."""
         ...
 
-    async def submit(self, ops: list[Any], *, urgent: bool = False) -> bytes:
-        """Sign contract messages with this node's key and offer them; the transaction's id. Raises `InvalidTx`.
+    async def submit(self, ops: list[Any], *, urgent: bool = False, before: Before | None = None) -> bytes:
+        """Sign contract messages with this node's key and offer them; the transaction's id.
+
+        Raises `InvalidTx`, `SignerUnavailable`, and what `before` raises.
 
         Sequences are assigned here; `urgent` uses a lane of its own for messages with a deadline.
         """
@@ -93,7 +118,13 @@ class Files(Protocol):
         """A local path with the verified content, from this node's store or from peers. Do not modify or delete the file."""
         ...
 
-    def pin(self, cid: str, reason: str) -> None: ...
+    def pin(self, cid: str, reason: str) -> None:
+        """While it is pinned it is served to everybody who asks, unless every reason begins with `PRIVATE`."""
+        ...
+
+    def allow(self, cid: str, peers: Collection[bytes]) -> None:
+        """Who gets what is pinned privately: these identities, as long as this node runs or until it is said anew."""
+        ...
 
     def unpin(self, cid: str, reason: str) -> None: ...
 
@@ -109,6 +140,28 @@ class Runs(Protocol):
     def cancel_run(self, run_id: str) -> bool:
         """Kill a run; false when there is no such run or it has ended."""
         ...
+
+    def ended_runs(self) -> dict[tuple[str, str], int]:
+        """How many runs ended since the start, by phase and state."""
+        ...
+
+
+@dataclass(frozen=True)
+class KeptRoom:
+    """How many records of a kind are kept in all, how many of them are one holder's, and how many may be."""
+
+    all: int
+    own: int
+    most: int
+
+    @property
+    def free(self) -> int:
+        return max(0, self.most - self.all)
+
+    @property
+    def own_free(self) -> bool:
+        """Whether the holder has fewer than places are free: whatever one takes, as many as it has are left to others."""
+        return self.own < self.free
 
 
 @dataclass(frozen=True)
@@ -133,6 +186,31 @@ class NodeService(Protocol):
         """None where this node runs no jobs."""
         ...
 
+    @property
+    def trials(self) -> Trials | None:
+        """Of what this node is to serve, before it says that it does. None where it runs nothing."""
+        ...
+
+    @property
+    def callbacks(self) -> CallbackService | None:
+        """None while the node starts, or where it cannot keep any."""
+        ...
+
+    @property
+    def figures(self) -> BlockFigures | None:
+        """What was counted of blocks since the start."""
+        ...
+
+    @property
+    def disk(self) -> DiskRoom | None:
+        """Of the data folder; None where nobody has looked yet."""
+        ...
+
+    @property
+    def notify(self) -> NotifyService | None:
+        """None where nobody is to be told."""
+        ...
+
     def status(self) -> dict[str, Any]: ...
 
     def peers(self) -> list[dict[str, Any]]: ...
@@ -143,12 +221,33 @@ class NodeService(Protocol):
 
     def config(self) -> dict[str, Any]: ...
 
+    async def settings_after_restart(self) -> dict[str, Any]:
+        """Those that are written otherwise than they are in force, by dotted name. Raises `ConfigError`."""
+        ...
+
+    async def change_setting(self, name: str, text: str) -> Any:
+        """Write one into the file, for the next start; the value. Raises `ConfigError`."""
+        ...
+
     async def block(self, height: int) -> dict[str, Any] | None: ...
+
+    async def raw_block(self, height: int) -> dict[str, Any] | None:
+        """A block and its certificate, encoded (LC-BLK-2, 6)."""
+        ...
 
     async def tx(self, tx: bytes) -> dict[str, Any] | None: ...
 
     async def receipt(self, height: int, index: int) -> dict[str, Any] | None:
         """A receipt of a block with its proof (`client.proofs`); 0 is the block's own. None where there is none."""
+        ...
+
+    async def receipt_file(self, height: int, index: int, trusted: int | None) -> dict[str, Any] | None:
+        """The same as a file (LC-LIGHT-1), from genesis or from the block of a trusted height. Raises `Malformed` where there is
+        none."""
+        ...
+
+    async def records_file(self, keys: Sequence[bytes], trusted: int | None) -> dict[str, Any] | None:
+        """What the newest state holds under some keys, as a file. None before the first block. Raises `Malformed`."""
         ...
 
     async def prove(self, key: bytes) -> dict[str, Any] | None:
@@ -165,6 +264,10 @@ class NodeService(Protocol):
         """What was noted under a 32-byte id, such as a job's, newest first; `before` is a `cursor`."""
         ...
 
+    async def noted(self, height: int) -> tuple[int, list[Any]] | None:
+        """The time of a block (milliseconds) and its events in order; None where it is not kept."""
+        ...
+
     async def archived(self, refs: Sequence[bytes]) -> dict[bytes, Past]:
         """What left the state of some references (`Contract.archive`), within this node's history."""
         ...
@@ -175,6 +278,49 @@ class NodeService(Protocol):
 
     async def archived_within(self, first: bytes, last: bytes, limit: int) -> list[bytes]:
         """References that left, from `first` to `last`, ascending."""
+        ...
+
+    async def keep(self, secret: Secret) -> bool:
+        """Keep what a user hands to this node's work, such as a key; on the disk when this returns. False while the node starts."""
+        ...
+
+    async def kept(self, kind: str, beginning: bytes = b"") -> list[Secret]:
+        """What this node's work keeps of a kind, under keys that begin so. None while it starts."""
+        ...
+
+    async def room(self, kind: str, beginning: bytes, most: int) -> KeptRoom:
+        """For one more of a kind whose key begins so, where it keeps `most` in all, without those whose time is over."""
+        ...
+
+    async def own_data(self) -> list[OwnData]:
+        """The owner's own data on this node's engine (`learningchain data`); none while the node starts. Raises OSError."""
+        ...
+
+    async def remove_data(self, name: str) -> None:
+        """Remove own data. Raises ValueError for the name, `SandboxError` where a run uses them or the engine fails, OSError."""
+        ...
+
+    def book(self, name: str) -> bytes | None:
+        """What a machine of this node's work keeps under this name; None where it keeps nothing."""
+        ...
+
+    def genesis(self) -> Genesis:
+        """What the network began with."""
+        ...
+
+    def contacts(self) -> list[tuple[bytes, str]]:
+        """This node's addresses, then some of members that it is connected with: (id, host:port)."""
+        ...
+
+    async def statement(self, domain: str, body: bytes) -> bytes:
+        """This node's identity signs a statement of its own under a domain (`client.signer.statements`).
+
+        Raises `SignerUnavailable`, and `Malformed` where the body is none of that domain.
+        """
+        ...
+
+    def take_key(self, public: bytes, sealed: bytes) -> None:
+        """A key that this node's account is about to get, its secret sealed under the present one. Raises `KeystoreError`."""
         ...
 
     async def sandbox_ready(self) -> dict[str, Any] | None:

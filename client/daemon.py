@@ -13,6 +13,7 @@ import errno
 import functools
 import gc
 import importlib.metadata
+import ipaddress
 import os
 import random
 import secrets
@@ -21,63 +22,95 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvloop
 
 from chain.contracts import CONTRACTS, REGISTRY
-from chain.crypto import address
+from chain.crypto import SigningKey, address
 from chain.errors import OWN_FAULTS, BrokenInvariant, Malformed
-from chain.host import BANNED, K_HISTORY, Account, History, account_key, fault_of
-from chain.ledger.genesis import Genesis, first_state, from_json
+from chain.host import BANNED, K_HISTORY, Account, BeaconCommitment, History, account_key, fault_of, key_owner_key
+from chain.ledger.genesis import Genesis, first_state, from_json, to_json
 from chain.ledger.state import State
-from chain.ledger.transition import validators_of
+from chain.ledger.transition import BeaconKey, can_reveal, chain_record, validators_of, version_of
 from chain.node import events as e
 from chain.node.batches import TRUST_FROM
+from chain.node.double_sign_check import Place
 from chain.node.messages import decode_certificate
 from chain.node.node import Node
 from chain.node.recovery import read_log
+from chain.params import PROTOCOL_VERSION
 from chain.storage import private, staging
 from chain.storage.blockstore import BlockStore, CommitBatch, Head
 from chain.storage.datadir import DataDir
 from chain.storage.errors import StorageDamaged, StorageError
-from chain.storage.guard import Guard
+from chain.storage.guard import ALL_ROUNDS, Guard, Kind
 from chain.storage.wal import Wal
 from chain.types import Evidence, LogEvent, Validator, quorum
 from client import config as configuration
-from client import logs, process
+from client import contracts, keyring, logs, process
 from client.api.render import render_event
 from client.api.route import ServerLimits
 from client.api.server import MIN_TOKEN, ApiServer
+from client.core import SignerUnavailable
+from client.disk_use import DiskUse
 from client.driver import Driver
-from client.keystore import Identity, KeystoreError
+from client.keyring import Keyring
+from client.keystore import Identity, KeystoreError, derived
 from client.ledger import NodeLedger
 from client.node import RunningNode
+from client.pruning import Pruner
 from client.reports import Reports
+from client.signer.certificate import certificate
+from client.signer.pairing import Pairing, PairingError
+from client.signer.remote import AHEAD, RemoteSigner
+from client.signing import LocalSigner, Signer
 from client.snapshots import SnapshotService
+from client.tokens import FILE as TOKENS
+from client.tokens import TokenFile
 from p2p.address_book import AddressBook, parse_endpoint
 from p2p.config import TransportConfig
 from p2p.content.service import Content
 from p2p.content.store import ContentStore
 from p2p.gossip import GossipTargets
 from p2p.half_open import MAX_HALF_OPEN
-from p2p.tls import CA
+from p2p.lan import LanDiscovery
+from p2p.mdns import Announcement
+from p2p.outsiders import Door
+from p2p.tls import CA, Leaf
 from p2p.transport import Network
-from p2p.wire import CONTENT, NODE, QUEUE_CONTENT
+from p2p.wire import CONTENT, NODE, QUEUE_CONTENT, QUEUE_REQUESTS
+
+if TYPE_CHECKING:
+    from client.work_service import WorkService
 
 log: Any = structlog.get_logger("daemon")
 
 MESH = 8
 REFRESH_S = 30.0
+ALONE_S = 5.0
+"""Without a peer for so long, a node with two keys shows the other one."""
+PART_S = 5.0
+"""For how long who left stays connected, to hear of it."""
 MAX_TOKEN = 1_024
 GC_AFTER = 50_000
 """Objects that appear between two looks of the garbage collector."""
 _TODO_STATE = "Move the file `db` of the data folder away and start again: the node fetches the chain from its peers"
 
 
+SIGNER_PATIENCE_S = 5.0
+"""How long a start waits for the signer before the node goes on without."""
+SignedUpTo = tuple[Signer, BeaconKey, Place]
+"""What signs, what makes the beacon's secrets, and the highest place that was signed."""
+
+
 class StartError(Exception):
     """The node cannot start. The text says what, why and what to do."""
+
+
+class UnknownProtocol(Exception):
+    """The next block is of a protocol that only a newer program knows. The text says what to install."""
 
 
 @functools.cache
@@ -136,7 +169,7 @@ def open_store(where: str, chain_id: bytes, *, keep: bool = True) -> BlockStore:
         return store
     store.close()
     log.info("began from a snapshot", height=height)
-    return BlockStore.open(where, chain_id=chain_id, create=False)
+    return BlockStore.open(where, chain_id=chain_id, create=False, hold=True)
 
 
 def open_state(store: BlockStore, genesis: Genesis) -> tuple[State, Head]:
@@ -152,6 +185,15 @@ def open_state(store: BlockStore, genesis: Genesis) -> tuple[State, Head]:
         why = f"its root is {state.root.hex()[:16]}, block {head.height} says {expected.hex()[:16]}"
         raise StorageDamaged(f"The state in {store.where} is not the one that was decided", why, _TODO_STATE)
     return state, head
+
+
+def newer_protocol(height: int, version_: int) -> str:
+    """What to do where the validators decided on a protocol that this program does not know."""
+    return (
+        f"Block {height} begins version {version_} of the protocol, and this program ({version()}) knows the versions 1 to "
+        f"{PROTOCOL_VERSION}. The node has stopped before it, and nothing is lost. Install a LearningChain that knows version "
+        f"{version_}, then start the node again"
+    )
 
 
 def open_guard(folder: DataDir, wal: Wal, head: Head, validators: list[Validator], *, accept_new: bool) -> Guard:
@@ -170,6 +212,12 @@ def open_guard(folder: DataDir, wal: Wal, head: Head, validators: list[Validator
     return Guard.open(folder.guard, chain_id=chain_id)
 
 
+def take_at_word(signer: Signer, signed: Place, height: int) -> Place:
+    """The operator says that the key signed nothing above `height`: nothing up to there is signed, and nothing else is doubted."""
+    signer.abstain(height)
+    return max(signed, (height, ALL_ROUNDS, Kind.PRECOMMIT))
+
+
 @contextlib.contextmanager
 def listening(setting: str, where: str) -> Iterator[None]:
     """An address that cannot be had stops the start with the setting that names it."""
@@ -183,24 +231,46 @@ def listening(setting: str, where: str) -> Iterator[None]:
         ) from None
 
 
+def last_own_block(state: State, own: bytes) -> int | None:
+    """The height of the block that this identity made last."""
+    found = state.get(b"gb/" + own)
+    return found.height if isinstance(found, BeaconCommitment) else None
+
+
 # --- the running node ---------------------------------------------------------------------------------------------------------
 
 
 class Daemon:
     """All parts of one node. `run` returns the exit code."""
 
+    keys: Keyring | None = None
+    """Those of this node, where they are here."""
+    _remote: RemoteSigner | None = None
+    """Where the key lies elsewhere."""
+    _work: WorkService | None = None
+    """What has the channels of contracts, once the node works."""
+    _signed_up_to: int | None = None
+    """The operator's word: this key signed nothing above this height."""
+
     def __init__(
-        self, data: Path, identity: Callable[[], Identity], genesis: Genesis, settings: configuration.Loaded, *, work: bool
+        self,
+        data: Path,
+        keys: Callable[[], Keyring | Pairing],
+        genesis: Genesis,
+        settings: configuration.Loaded,
+        *,
+        work: bool,
     ) -> None:
         self.data, self.genesis, self.settings = data, genesis, settings
-        self._unlock = identity
+        self._unlock = keys
         self._work_wanted = work
         self._files = process.raise_file_limit()
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def run(self, folder: DataDir, *, accept_new_guard: bool) -> int:
+    async def run(self, folder: DataDir, *, accept_new_guard: bool, signed_up_to: int | None = None) -> int:
         """One node after the other: one that took a snapshot makes room for one that begins from it."""
+        self._signed_up_to = signed_up_to
         while (code := await self._live(folder, accept_new_guard)) is None:
             accept_new_guard = False
         return code
@@ -223,13 +293,15 @@ class Daemon:
                 api=self.api_port,
             )
             stop = asyncio.create_task(self._stop.wait())
-            ends: set[asyncio.Future[Any]] = {stop, self.driver.failed, self.driver.switched}
+            ends: set[asyncio.Future[Any]] = {stop, self.driver.failed, self.driver.switched, self.driver.outdated}
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             stop.cancel()
             if self.driver.failed.done():
                 fault = self.driver.failed.exception()
                 log.error("the node halts", why=str(fault), kind=type(fault).__name__, faults=list(self.node.faults))
                 return 1
+            if self.driver.outdated.done():
+                raise UnknownProtocol(newer_protocol(*self.driver.outdated.result()))
             if self.driver.switched.done() and not self._stop.is_set():
                 log.info("the snapshot is here: the node goes on from it", height=self.driver.switched.result())
                 return None
@@ -242,63 +314,109 @@ class Daemon:
     async def _open(self, folder: DataDir, stack: contextlib.AsyncExitStack, accept_new_guard: bool) -> None:
         config, chain_id = self.settings.config, self.genesis.chain_id
         where = config.storage.url or folder.db
-        store = open_store(where, chain_id, keep=config.sync.mode == "snapshot")
+        store = open_store(where, chain_id, keep=config.sync.mode != "full")
         stack.callback(store.close)
         state, head = open_state(store, self.genesis)
+        if version_of(state) > PROTOCOL_VERSION:
+            raise UnknownProtocol(newer_protocol(head.height + 1, version_of(state)))
         wal = Wal.open(folder.wal, chain_id=chain_id, create=head.height == 0)
         stack.callback(wal.close)
-        self.identity = self._unlock()  # the keystore is still being opened while the state is read
-        guard = open_guard(folder, wal, head, validators_of(state), accept_new=accept_new_guard)
-        stack.callback(guard.close)
+        opened_keys = self._unlock()  # the keystore is still being opened while the state is read
+        if isinstance(opened_keys, Pairing):
+            self.identity: Identity | Pairing = opened_keys
+            opened = await self._open_remote(opened_keys, state, stack)
+        else:
+            self.keys = opened_keys
+            self.identity = own = self._present(opened_keys, state)
+            guard = open_guard(folder, wal, head, validators_of(state), accept_new=accept_new_guard)
+            opened = self._open_local(own, guard, stack)
+        self.signer, beacon_key, signed = opened
+        if self._signed_up_to is not None:
+            signed = take_at_word(self.signer, signed, self._signed_up_to)
         snapshots = SnapshotService(store, where, self.data, self._sets)
         stack.callback(snapshots.close)
         self.node = Node(
             self.identity.id,
-            self.identity.beacon_key,
+            beacon_key,
             state,
             head.block_id,
-            signed=guard.signed,
+            signed=signed,
             # Nobody could audit what it takes over without the state that this rests on: it executes what comes after a snapshot.
             trusting=TRUST_FROM if config.sync.mode != "full" and not store.base else 0,
             snapshot_after=config.sync.snapshot_after if config.sync.mode == "snapshot" else 0,
+            snapshot_if_pruned=config.sync.mode == "snapshot" or (config.sync.mode == "certificates" and head.height == 0),
+            first_block=store.base + 1,
             base=decode_certificate(store.certificate(store.base) or b"") if store.base else None,
+            old_beacon_keys=[]
+            if self.keys is None
+            else self.keys.beacon_keys(functools.partial(can_reveal, state, self.identity.id)),
         )
-        self.ledger = NodeLedger(self.node, self.identity.key, store)
+        self.ledger = NodeLedger(self.node, self.signer, store)
         self._gossip = GossipTargets(MESH, random.Random(secrets.randbits(64)))
         self.driver = Driver(
             self.node,
-            key=self.identity.key,
+            signer=self.signer,
             store=store,
             wal=wal,
-            guard=guard,
             gossip=self._gossip,
             on_decided=self._decided,
             on_dropped=self.ledger.on_dropped,
             on_evidence=self._report,
             snapshots=snapshots,
         )
+        self._pruner = Pruner(
+            store, config.storage.keep_blocks, lambda: self.node.state, lambda: snapshots.served, self._keeps_from
+        )
         self.ledger.attach(self.driver)
+        if self.keys is not None:
+            self._use_key(self.keys, state)
         await self._open_network(folder, stack)
         stack.callback(self.driver.stop)
         self._open_node(store)
+        self._watch_database(stack)
         self._reports = Reports(self.data / "reports.db", self.ledger)
         stack.push_async_callback(self._reports.stop)
         self.driver.start(self.network)
         self._reports.start()
         self._spawn(self._refresh_mesh())
+        self._spawn(self._pruner.run())
+        if self.keys is not None:
+            self._spawn(self._find_identity(self.keys))
+            self._spawn(self._settle_keys(self._present(self.keys, state).key.public))
         stack.push_async_callback(self._end_tasks)
         await self._open_work(stack)
+        await self._open_callbacks(stack)
+        await self._open_notify(stack)
         server = ApiServer(
             self.view,
             listen=parse_endpoint(config.api.listen),
             token=api_token(self.data),
             version=version(),
             spool=self.data / "spool",
+            tokens=self.data / TOKENS,
+            kept=self.data,
+            names=self.data,
+            dashboard=config.api.dashboard,
             limits=self._api_limits(),
         )
         with listening("api.listen", config.api.listen):
             self.api_port = await server.start()
         stack.push_async_callback(server.stop)
+
+    def _open_local(self, identity: Identity, guard: Guard, stack: contextlib.AsyncExitStack) -> SignedUpTo:
+        stack.callback(guard.close)
+        return LocalSigner(identity.key, guard, self.genesis.chain_id, identity.id), identity.beacon_key, guard.signed
+
+    async def _open_remote(self, pairing: Pairing, state: State, stack: contextlib.AsyncExitStack) -> SignedUpTo:
+        """A node whose signer is away starts as well: it follows the graph."""
+        signer = self._remote = RemoteSigner(pairing, self.genesis.chain_id)
+        stack.push_async_callback(signer.stop)
+        if await signer.start(SIGNER_PATIENCE_S):
+            with contextlib.suppress(SignerUnavailable):
+                await signer.fetch_secrets(chain_record(state).height + 1, AHEAD)
+                if (last := last_own_block(state, pairing.id)) is not None:
+                    await signer.fetch_secrets(last, 1)
+        return signer, signer.secret, signer.signed
 
     def _api_limits(self) -> ServerLimits:
         """As many connections as leave files for peers."""
@@ -312,11 +430,12 @@ class Daemon:
         for peer in config.network.peers:
             address_book.add_seed(peer)
         self.network = Network(
-            key=self.identity.key,
+            key=await self._peer_key(),
             own_id=self.identity.id,
             chain_id=self.genesis.chain_id,
             ca=CA(self.genesis.ca_cert, self.genesis.ca_key),
             membership=self._current_key,
+            known_key=lambda key: self.node.state.get(key_owner_key(key)) is not None,
             on_message=self._message,
             on_peer=self._peer,
             address_book=address_book,
@@ -324,6 +443,7 @@ class Daemon:
             advertise=list(config.network.advertise) or [config.network.listen],
             config=TransportConfig(half_open=process.share_of_files(self._files, MAX_HALF_OPEN)),
             height=lambda: self.node.height,
+            door=self._door(),
         )
         self._set_validators()
         files = await asyncio.to_thread(ContentStore, Path(folder.blobs), quota=config.storage.quota_mb * 2**20)
@@ -339,34 +459,162 @@ class Daemon:
         with listening("network.listen", config.network.listen):
             await self.network.start()
         stack.push_async_callback(self.network.stop)
+        if config.network.mdns:
+            lan = self._lan(config.network.listen)
+            lan.start()
+            stack.push_async_callback(lan.stop)
+
+    def _lan(self, listen: str) -> LanDiscovery:
+        host = parse_endpoint(listen)[0]
+        own = Announcement(self.genesis.chain_id, self.identity.id, self.network.port())
+        where = ipaddress.IPv4Address("127.0.0.1" if host == "localhost" or ":" in host else host)
+        if where.is_loopback:
+            raise StartError(
+                f"network.mdns is on, and network.listen = {listen} is no address at which others on the local network reach this "
+                "node. Set network.listen to this machine's IPv4 address there, or to 0.0.0.0, or network.mdns to false"
+            )
+        return LanDiscovery(own, where, self.network.is_news, self.network.add_candidate)
+
+    def _door(self) -> Door | None:
+        """Which contract answers those that ask to join, where one does."""
+        genesis = functools.cache(lambda: to_json(self.genesis))
+        for part in contracts.parts("outsiders").values():
+            made: Door = part.door(self.ledger, genesis, lambda: int(time.monotonic() * 1_000))
+            return made
+        return None
+
+    async def _peer_key(self) -> SigningKey | Leaf:
+        """What proves to peers who this node is."""
+        if isinstance(self.identity, Identity):
+            return self.identity.key
+        if self._remote is None:
+            raise StartError("a pairing stands for a key, and its signer was not opened")
+        ca = CA(self.genesis.ca_cert, self.genesis.ca_key)
+        try:
+            return await certificate(self.data, self._remote, self.genesis.chain_id, ca, time.time())
+        except SignerUnavailable as why:
+            raise StartError(
+                f"{why}. The first start of a node needs its signer once, so that peers know who it is. Start that "
+                "(learningchain signer run), then this node again"
+            ) from None
 
     def _open_node(self, store: BlockStore) -> None:
         parts = self.driver, self.ledger, store, self.network, self.content
-        self.view = RunningNode(*parts, self.settings, name=self.genesis.name, version=version())
+        self.view = RunningNode(
+            *parts,
+            self.settings,
+            signer=self.signer,
+            name=self.genesis.name,
+            version=version(),
+            first_validators=self.genesis.validators,
+            genesis=self.genesis,
+            keys=self.keys,
+        )
+        self.view.data = self.data
+        self.view.figures = self.ledger.figures
+        self.view.disk_use = DiskUse(self.data)
+        self._spawn(self.view.disk_use.run())
+
+    def _watch_database(self, stack: contextlib.AsyncExitStack) -> None:
+        url, loop = self.settings.config.storage.url, asyncio.get_running_loop()
+        if "://" not in url:
+            return
+        from chain.storage.server_look import probe
+        from client.database_watch import DatabaseWatch
+
+        def tell(why: str) -> None:
+            if why:
+                self.view.faults["database"] = why
+            else:
+                self.view.faults.pop("database", None)
+
+        def tell_later(why: str) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(tell, why)
+
+        watch = DatabaseWatch(probe(url), tell_later)
+        stack.callback(watch.stop)
+        watch.start()
 
     async def _open_work(self, stack: contextlib.AsyncExitStack) -> None:
-        called = (contract.drawn for contract in CONTRACTS if contract.drawn is not None)
-        if not self._work_wanted and not any(drawn(self.node.state, self.identity.id) for drawn in called):
-            return
+        """Every node has duties of its own: to open the key of its jobs' hidden data, to judge, to tell of cases. Only one that
+        trains, or may be drawn into committees, needs an engine for them."""
         from client.work.database import WorkDatabaseError
         from client.work_service import WorkService
         from sandbox import UnknownBackend
 
-        service = WorkService(self.data, self.settings.config, self.ledger, self.view.files, train=self._work_wanted)
+        config, train = self.settings.config, self._work_wanted
+        service = self._work = WorkService(
+            self.data,
+            config,
+            self.ledger,
+            self.view.files,
+            train=train,
+            sign=self._sign_own if self.keys is not None else None,
+            derive=self._derive_own if self.keys is not None else None,
+            send=lambda to, channel, payload: self.network.send(to, channel, payload, QUEUE_REQUESTS),
+            penalize=self.network.penalize,
+        )
         stack.push_async_callback(service.stop)
         try:
             await service.start()
         except (WorkDatabaseError, UnknownBackend) as fault:
             raise StartError(str(fault)) from None
-        self.view.employ(service, train=self._work_wanted)
+        self.view.employ(service, train=train)
 
-    # callbacks
+    async def _open_notify(self, stack: contextlib.AsyncExitStack) -> None:
+        """Where nothing is set, nothing follows."""
+        from client.notify.service import NotifyService
+
+        config, service = self.settings.config, self._work
+        if not (config.notify.url or config.notify.command):
+            return
+        notices = list if service is None else service.notices
+        try:
+            self.view.notify = NotifyService.of(config, self.data, self.ledger, notices, version())
+        except (OSError, ValueError) as fault:
+            log.error("nobody is told: notify.secret cannot be used", why=str(fault))
+            self.view.faults["notify"] = (
+                f"notify.secret of the data folder cannot be used: {fault}. Remove it, and start the node again"
+            )
+            return
+        self.view.notify.start()
+        stack.push_async_callback(self.view.notify.stop)
+
+    async def _open_callbacks(self, stack: contextlib.AsyncExitStack) -> None:
+        """A node whose database of them cannot be used does everything else, and says so."""
+        from client.callbacks.addresses import AllowedAddresses
+        from client.callbacks.database import CallbackDatabaseError
+        from client.callbacks.following import find_sources
+        from client.callbacks.posting import Caller
+        from client.callbacks.service import CallbackService
+
+        caller = Caller(AllowedAddresses.of(self.settings.config.callback.allow), version())
+        tokens = TokenFile(self.data / TOKENS)
+        stack.callback(tokens.close)
+        path = self.data / "callbacks.db"
+        service = CallbackService(path, self.ledger, self.view, find_sources(), caller, why_not=tokens.why_not)
+        stack.push_async_callback(service.stop)
+        try:
+            await service.start()
+        except CallbackDatabaseError as fault:
+            log.error("callbacks are off", why=str(fault))
+            self.view.callback_fault = str(fault)
+        else:
+            self.view.callbacks = service
+
+    # what the driver and the network tell
+
+    def _keeps_from(self, first: int) -> None:
+        self.node.first_block = first
 
     def _message(self, peer: bytes, channel: int, payload: bytes) -> None:
         if channel == NODE:
             self.driver.feed(e.Received(peer, payload))
         elif channel == CONTENT:
             self.content.on_message(peer, payload)
+        elif self._work is not None:
+            self._work.on_message(peer, channel, payload)
 
     def _peer(self, peer: bytes, up: bool) -> None:
         self._gossip.peer(peer, up)
@@ -374,13 +622,83 @@ class Daemon:
         self.driver.feed(e.PeerUp(peer) if up else e.PeerDown(peer))
 
     def _current_key(self, identity: bytes) -> bytes | None:
-        """The key that a peer must prove. Banned members are outsiders, but for those who still vote in the consensus."""
+        """The key that a peer must prove. Who is banned or left is an outsider, but for those who still vote in the consensus."""
         account = self.node.state.get(account_key(identity))
         if not isinstance(account, Account):
             return None
-        if account.status == BANNED and all(v.id != identity for v in validators_of(self.node.state)):
+        outside = account.status == BANNED or self._has_left(identity)
+        if outside and all(v.id != identity for v in validators_of(self.node.state)):
             return None
         return account.key
+
+    def _has_left(self, identity: bytes) -> bool:
+        gone = (contract.gone for contract in CONTRACTS if contract.gone is not None)
+        return any(has_left(self.node.state, identity) for has_left in gone)
+
+    async def _part(self) -> None:
+        """Who just left, or was voted out, has the block that says so before it is cut off: nobody would tell it later."""
+        await asyncio.sleep(PART_S)
+        self.network.recheck_membership()
+
+    # this node's own key
+
+    @staticmethod
+    def _present(keys: Keyring, state: State) -> Identity:
+        """The identity with the key that the ledger names; where that is not here, with the newest one: it may come."""
+        account = state.get(account_key(keys.id))
+        found = keys.of(account.key) if isinstance(account, Account) else None
+        return found or keys.newest
+
+    def _use_key(self, keys: Keyring, state: State) -> None:
+        """A validator signs with the key that its set has, and with no other."""
+        account = state.get(account_key(keys.id))
+        here = not isinstance(account, Account) or account.key in keys
+        if isinstance(self.signer, LocalSigner):
+            self.signer.use_key(self._present(keys, state).key, votes=here)
+
+    def _sign_own(self, digest: bytes) -> bytes:
+        """By the account's present key. Digests of machines have tags of their own, which no vote, transaction or statement has."""
+        if not isinstance(self.identity, Identity):
+            raise StartError("this node's key is not on this machine")
+        return self.identity.key.sign(digest)
+
+    def _derive_own(self, salt: bytes, info: bytes) -> list[bytes]:
+        """HKDF-SHA256 of this account's secrets, the present key's first: no machine is told a secret."""
+        if self.keys is None:
+            raise StartError("this node's key is not on this machine")
+        present = self._present(self.keys, self.node.state)
+        others = [one for one in self.keys.all if one.key.public != present.key.public]
+        return [derived(one.key.secret, salt, info) for one in (present, *others)]
+
+    def _look_at_key(self) -> None:
+        """LC-KEY-3: the ledger may name another key for this node since the last block."""
+        if self.keys is None:
+            return
+        present = self._present(self.keys, self.node.state)
+        if isinstance(self.identity, Identity) and present.key.public != self.identity.key.public:
+            self.identity = present
+            self.node.use_beacon_key(present.beacon_key)
+            self.network.use_key(present.key)
+            self._spawn(self._settle_keys(present.key.public))
+            log.info("this node has another key", key=present.key.public.hex(), height=self.node.height)
+        self._use_key(self.keys, self.node.state)
+
+    async def _settle_keys(self, public: bytes) -> None:
+        """What the ledger names takes its place on the disk, once the block is there."""
+        await self.driver.settled()
+        try:
+            await asyncio.to_thread(keyring.settle, self.data, public)
+        except (OSError, KeystoreError) as fault:
+            log.error("the new key's file could not be put in its place; it is tried again at the next start", why=str(fault))
+
+    async def _find_identity(self, own: Keyring) -> None:
+        """A node that was away does not know which of its keys the others know: where nobody talks to it, it shows another one."""
+        while True:
+            await asyncio.sleep(ALONE_S)
+            keys = [identity.key for identity in own.all]
+            if len(keys) > 1 and not self.network.peers():
+                shown = next((at for at, key in enumerate(keys) if key.public == self.network.shown_key), 0)
+                self.network.use_key(keys[(shown + 1) % len(keys)])
 
     def _sets(self) -> History | None:
         found: Any = self.node.state.get(K_HISTORY)
@@ -393,10 +711,17 @@ class Daemon:
 
     def _decided(self, d: e.Decided) -> None:
         self.ledger.on_decided(d)
+        self._pruner.decided()
+        if self._remote is not None and any(v.id == self.identity.id for v in validators_of(self.node.state)):
+            self._remote.prepare(d.height, last_own_block(self.node.state, self.identity.id))
         changed = {x.topic for r in d.receipts for x in r.events if isinstance(x, LogEvent)} & REGISTRY.admission
         if changed:
             self._set_validators()
-            self.network.recheck_membership()
+            self._look_at_key()
+            gone = {x for p in self.network.peers() if self._has_left(x := p.id)}
+            self.network.recheck_membership(gone)
+            if gone:
+                self._spawn(self._part())
         for event in d.receipts[0].events:
             if isinstance(event, LogEvent) and event.topic == "parked":
                 shown, begins = render_event(event), fault_of(event.ref, d.height)
@@ -433,6 +758,8 @@ class Daemon:
             self._gossip.refresh()
 
 
+_NOT_STARTED = StartError, StorageError, KeystoreError, PairingError, configuration.ConfigError
+
 # --- the process --------------------------------------------------------------------------------------------------------------
 
 
@@ -448,7 +775,14 @@ async def _signals(daemon: Daemon) -> AsyncIterator[None]:
             loop.remove_signal_handler(number)
 
 
-async def _run(data: Path, identity: Callable[[], Identity], *, work: bool | None, accept_new_guard: bool) -> int:
+async def _run(
+    data: Path,
+    keys: Callable[[], Keyring | Pairing],
+    *,
+    work: bool | None,
+    accept_new_guard: bool,
+    signed_up_to: int | None,
+) -> int:
     settings = configuration.load(data)
     logs.configure(settings.config.log.level, settings.config.log.format)
     folder = DataDir.open(str(data), create=False)
@@ -456,22 +790,32 @@ async def _run(data: Path, identity: Callable[[], Identity], *, work: bool | Non
         folder.check_free()
         genesis = load_genesis(data)
         wanted = settings.config.work.enabled if work is None else work
-        daemon = Daemon(data, identity, genesis, settings, work=wanted)
+        daemon = Daemon(data, keys, genesis, settings, work=wanted)
         async with _signals(daemon):
-            return await daemon.run(folder, accept_new_guard=accept_new_guard)
+            return await daemon.run(folder, accept_new_guard=accept_new_guard, signed_up_to=signed_up_to)
     finally:
         folder.close()
 
 
-def run(data: Path, identity: Callable[[], Identity], *, work: bool | None = None, accept_new_guard: bool = False) -> int:
+def run(
+    data: Path,
+    keys: Callable[[], Keyring | Pairing],
+    *,
+    work: bool | None = None,
+    accept_new_guard: bool = False,
+    signed_up_to: int | None = None,
+) -> int:
     """Run a node until SIGINT or SIGTERM. The exit code: 0 stopped, 1 refused to start or halted (stderr says why).
 
-    `identity` gives the node's own, or raises `KeystoreError`.
+    `keys` gives the node's own, or where its signer is; or raises `KeystoreError`, `PairingError`.
     """
     try:
         # uvloop costs a validator a tenth less processor time than Python's own loop.
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_run(data, identity, work=work, accept_new_guard=accept_new_guard))
-    except (StartError, StorageError, KeystoreError, configuration.ConfigError, BrokenInvariant, Malformed, *OWN_FAULTS) as fault:
+            return runner.run(_run(data, keys, work=work, accept_new_guard=accept_new_guard, signed_up_to=signed_up_to))
+    except UnknownProtocol as fault:
+        print(fault, file=sys.stderr)  # noqa: T201
+        return 1
+    except (*_NOT_STARTED, BrokenInvariant, Malformed, *OWN_FAULTS) as fault:
         print(f"The node does not start: {fault}", file=sys.stderr)  # noqa: T201
         return 1

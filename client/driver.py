@@ -19,17 +19,17 @@ from typing import Any
 
 import structlog
 
-from chain.consensus.messages import SignVote, Step
-from chain.crypto import SigningKey
+from chain.consensus.messages import Step
 from chain.node import events as e
 from chain.node.messages import CompactProposal, GetBlocks, GetExecutedBlocks, GetTxs, TxIds, Txs
 from chain.node.node import Node
 from chain.storage.blockstore import BlockStore, CommitBatch
-from chain.storage.guard import Guard, Kind
+from chain.storage.errors import StorageError
 from chain.storage.wal import Wal
-from chain.types import Evidence, Proposal, Vote, proposal_digest, vote_digest
+from chain.types import Evidence, Proposal, Vote
 from client.answers import answer
 from client.helpers import Helpers
+from client.signing import Signer
 from client.snapshots import SnapshotService
 from client.waiting import WaitingLine
 from p2p.gossip import GossipTargets
@@ -86,18 +86,17 @@ class Driver:
         self,
         node: Node,
         *,
-        key: SigningKey,
+        signer: Signer,
         store: BlockStore,
         wal: Wal,
-        guard: Guard,
         gossip: GossipTargets,
         on_decided: Callable[[e.Decided], None],
         on_dropped: Callable[[e.TxDropped], None],
         on_evidence: Callable[[Evidence], None],
         snapshots: SnapshotService | None = None,
     ) -> None:
-        self.node, self._key = node, key
-        self._store, self._wal, self._guard, self._gossip = store, wal, guard, gossip
+        self.node, self._signer = node, signer
+        self._store, self._wal, self._gossip = store, wal, gossip
         self._on_decided, self._on_dropped, self._on_evidence = on_decided, on_dropped, on_evidence
         self._network: Network | None = None
         self._loop = asyncio.get_running_loop()
@@ -108,6 +107,7 @@ class Driver:
         self._running = False
         self._flushing = False
         self._stopped = False
+        signer.serve(self._signed)
         self._gathered: list[CommitBatch] = []
         """Decided, not handed to the database yet."""
         self._gathered_bytes = 0
@@ -121,15 +121,22 @@ class Driver:
         self._timers: set[asyncio.TimerHandle] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._helpers = Helpers()
+        self._held_by: int | None = None
+        """What is watched of a database that a server keeps."""
         self._snapshots = snapshots
         self.switched: asyncio.Future[int] = self._loop.create_future()
         """The height whose state is staged: the node has ended, and another one begins from there."""
+        self.outdated: asyncio.Future[tuple[int, int]] = self._loop.create_future()
+        """The block, and its version of the protocol, before which the node has ended: this program does not know it."""
 
     # --- life -----------------------------------------------------------------------------------------------------------------
 
     def start(self, network: Network | None) -> None:
         """Go on from the log. Raises `Malformed`, `BrokenInvariant`, `StorageError` where the disk's contents do not fit."""
         self._network = network
+        if self._store.hold_fd is not None:
+            self._held_by = self._store.hold_fd
+            self._loop.add_reader(self._held_by, self._look_at_hold)
         if network is not None:
             self.node.service.queued = network.queued
         self._run_all(self.node.start(now_ms(), self._wal.records()))
@@ -146,10 +153,24 @@ class Driver:
         for task in self._tasks:
             task.cancel()
         self._helpers.close()
+        self._watch_no_more()
         if not self.failed.done():
             self._settle()
         else:
             wait(self._commits)
+
+    def _look_at_hold(self) -> None:
+        """The server said something on the connection that holds the database, or ended it."""
+        try:
+            self._store.check_hold()
+        except StorageError as fault:
+            self._watch_no_more()
+            self._fail(fault)
+
+    def _watch_no_more(self) -> None:
+        if self._held_by is not None:
+            self._loop.remove_reader(self._held_by)
+            self._held_by = None
 
     def _fail(self, fault: BaseException) -> None:
         self._stopped = True
@@ -280,8 +301,11 @@ class Driver:
                 self._background(self._run_snapshot(effect))
             case e.Evidenced(evidence):
                 self._on_evidence(evidence)
+            case e.Outdated(height, version):
+                self._stopped = True
+                self.outdated.set_result((height, version))
             case e.Abstain(until):
-                self._guard.abstain(until)
+                self._signer.abstain(until)
                 log.warning("this key signed more than its guard knows (a restored backup?): it stays silent", up_to_height=until)
 
     def _broadcast(self, effect: e.Gossip) -> None:
@@ -296,22 +320,20 @@ class Driver:
         self._network.broadcast(NODE, effect.payload, effect.queue, effect.exclude, targets)
 
     def _sign(self, effect: e.SignRequest) -> None:
-        """The guard has the last word: silence where a signature could contradict an earlier one."""
-        r, chain, own = effect.request, self.node.chain_id, self.node.own_id
-        message: Vote | Proposal
-        if isinstance(r, SignVote):
-            digest = vote_digest(chain, r.type, r.height, r.round, r.block_id)
-            signature = self._guard.sign(Kind(r.type), r.height, r.round, digest, self._key.sign)
-            if signature is None:
-                return
-            message = Vote(r.type, r.height, r.round, r.block_id, own, signature)
-        else:
-            digest = proposal_digest(chain, r.height, r.round, r.pol_round, r.block_id)
-            signature = self._guard.sign(Kind.PROPOSAL, r.height, r.round, digest, self._key.sign)
-            if signature is None:
-                return
-            message = Proposal(r.height, r.round, r.pol_round, r.block_id, own, signature)
+        self._store.check_hold()  # a node that lost its database may have a successor, which votes
+        before, self._running = self._running, True  # what is signed at once waits for the effects that follow this one
+        try:
+            self._signer.sign(effect.request)
+        finally:
+            self._running = before
+
+    def _signed(self, message: Vote | Proposal) -> None:
+        """Before everything else that waits: at once from a key that is here, later from one that is elsewhere."""
+        if self._stopped:
+            return
         self._inputs.appendleft(e.SignedMessage(message))
+        if not self._running:
+            self._pump()
 
     def _later(self, seconds: float, action: Callable[[], None]) -> None:
         def fire() -> None:

@@ -2,7 +2,8 @@
 
 The file is JSON: the address and public key in clear, the 32-byte secp256k1 secret under ChaCha20-Poly1305 with a key that scrypt
 makes of the passphrase. Everything in clear is authenticated with the secret, and a checksum tells a damaged file from a wrong
-passphrase. An existing keystore is never overwritten: a lost key is a lost identity with all its credits.
+passphrase. An existing keystore is never overwritten by another identity's: a lost key is a lost identity with all its credits. A
+changed passphrase replaces the file by a rename, after what is to stand there was opened once: a crash leaves the old or the new.
 
 Only the composition root and the command line touch this module.
 """
@@ -16,6 +17,7 @@ import secrets
 import stat
 import tempfile
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -113,6 +115,11 @@ def beacon_key(secret: bytes) -> bytes:
     return HKDF(hashes.SHA256(), 32, salt=None, info=b"lc/beacon-key").derive(secret)
 
 
+def derived(secret: bytes, salt: bytes, info: bytes) -> bytes:
+    """HKDF-SHA256 of an identity's secret for another purpose, 32 bytes."""
+    return HKDF(hashes.SHA256(), 32, salt=salt, info=info).derive(secret)
+
+
 class Keystore:
     """Making, opening and looking at keystore files."""
 
@@ -122,44 +129,41 @@ class Keystore:
 
         Raises `KeystoreError`: a file is there already, the passphrase is too short, the disk refused.
         """
-        word = _normal(passphrase)
-        if len(passphrase) < MIN_PASSPHRASE:
-            raise KeystoreError(
-                f"The passphrase is too short: {len(passphrase)} characters protect no credits. "
-                f"Choose at least {MIN_PASSPHRASE} characters"
-            )
+        word = new_passphrase(passphrase)
         key = _new_key(entropy)
         own = account_id(key.public)
-        salt, nonce = secrets.token_bytes(32), secrets.token_bytes(12)
-        kdf = _Kdf("scrypt", SCRYPT_N, 8, 1, salt.hex())
-        empty = _File(VERSION, address(own), key.public.hex(), kdf, _Box("chacha20-poly1305", nonce.hex(), ""))
-        text = ChaCha20Poly1305(_stretch(word, kdf)).encrypt(nonce, key.secret, empty.header())
-        whole = msgspec.structs.replace(empty, cipher=_Box("chacha20-poly1305", nonce.hex(), text.hex()))
-        whole = msgspec.structs.replace(whole, checksum=whole.sum())
-        _write_new(path, msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n")
+        _write_new(path, _sealed(key, own, word))
+        return Identity(key, own, beacon_key(key.secret))
+
+    @staticmethod
+    def create_for(path: Path, own: bytes, passphrase: str) -> Identity:
+        """A new key for an identity that there is already, in a new file. Raises as `create` does."""
+        word, key = new_passphrase(passphrase), _new_key(None)
+        _write_new(path, _sealed(key, own, word))
         return Identity(key, own, beacon_key(key.secret))
 
     @staticmethod
     def open(path: Path, passphrase: str) -> Identity:
         """The identity in `path`. Raises `WrongPassphrase`, or `KeystoreError`: missing, damaged, readable by others."""
-        word = _normal(passphrase)
-        file = _read(path)
-        try:
-            secret = ChaCha20Poly1305(_stretch(word, file.kdf)).decrypt(
-                bytes.fromhex(file.cipher.nonce), bytes.fromhex(file.cipher.text), file.header()
-            )
-        except InvalidTag:
-            raise WrongPassphrase(
-                f"Wrong passphrase for {file.address}: it does not open {path}. Try again; nobody can recover a lost passphrase"
-            ) from None
-        except (MemoryError, OSError) as e:
-            raise KeystoreError(
-                f"The keystore {path} cannot be opened: {str(e) or 'out of memory'}. It needs 128 MiB of memory"
-            ) from e
-        key = SigningKey(secret)
-        if key.public.hex() != file.public_key:
-            raise _damaged(path, "its key is not the one it names")
-        return Identity(key, parse_address(file.address), beacon_key(secret))
+        return _opened(_read(path), path, normal_passphrase(passphrase))
+
+    @staticmethod
+    def export(path: Path, passphrase: str, to: Path, under: str) -> Public:
+        """A copy of the identity in the new file `to`, encrypted with the passphrase `under`. Raises as `create` and `open` do."""
+        identity = Keystore.open(path, passphrase)
+        _write_new(to, _sealed(identity.key, identity.id, new_passphrase(under)))
+        return Public(identity.id, identity.key.public)
+
+    @staticmethod
+    def change_passphrase(path: Path, passphrase: str, new: str) -> Public:
+        """Encrypt the keystore anew. Raises as `create` and `open` do; then, and after a crash, the file is what it was."""
+        word = new_passphrase(new)
+        identity = Keystore.open(path, passphrase)
+        raw = _sealed(identity.key, identity.id, word)
+        if _opened(_parse(path, raw), path, word).key.secret != identity.key.secret:
+            raise KeystoreError("The new keystore does not hold the same key: nothing was changed. Check this machine's memory")
+        _write(path, raw, os.replace)
+        return Public(identity.id, identity.key.public)
 
     @staticmethod
     def public(path: Path) -> Public:
@@ -168,7 +172,45 @@ class Keystore:
         return Public(parse_address(file.address), bytes.fromhex(file.public_key))
 
 
-def _normal(passphrase: str) -> bytes:
+def new_passphrase(text: str) -> bytes:
+    """A passphrase that is to protect something from now on, in its one form. Raises `KeystoreError` where it is too short."""
+    word = normal_passphrase(text)
+    if len(text) < MIN_PASSPHRASE:
+        raise KeystoreError(
+            f"The passphrase is too short: {len(text)} characters protect no credits. Choose at least {MIN_PASSPHRASE} characters"
+        )
+    return word
+
+
+def _sealed(key: SigningKey, own: bytes, word: bytes) -> bytes:
+    """The bytes of a keystore."""
+    salt, nonce = secrets.token_bytes(32), secrets.token_bytes(12)
+    kdf = _Kdf("scrypt", SCRYPT_N, 8, 1, salt.hex())
+    empty = _File(VERSION, address(own), key.public.hex(), kdf, _Box("chacha20-poly1305", nonce.hex(), ""))
+    text = ChaCha20Poly1305(_stretch(word, kdf)).encrypt(nonce, key.secret, empty.header())
+    whole = msgspec.structs.replace(empty, cipher=_Box("chacha20-poly1305", nonce.hex(), text.hex()))
+    whole = msgspec.structs.replace(whole, checksum=whole.sum())
+    return msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n"
+
+
+def _opened(file: _File, path: Path, word: bytes) -> Identity:
+    try:
+        secret = ChaCha20Poly1305(_stretch(word, file.kdf)).decrypt(
+            bytes.fromhex(file.cipher.nonce), bytes.fromhex(file.cipher.text), file.header()
+        )
+    except InvalidTag:
+        raise WrongPassphrase(
+            f"Wrong passphrase for {file.address}: it does not open {path}. Try again; nobody can recover a lost passphrase"
+        ) from None
+    except (MemoryError, OSError) as e:
+        raise KeystoreError(f"The keystore {path} cannot be opened: {str(e) or 'out of memory'}. It needs 128 MiB of memory") from e
+    key = SigningKey(secret)
+    if key.public.hex() != file.public_key:
+        raise _damaged(path, "its key is not the one it names")
+    return Identity(key, parse_address(file.address), beacon_key(secret))
+
+
+def normal_passphrase(passphrase: str) -> bytes:
     """One form of a passphrase, however the keyboard composes its characters. Raises `KeystoreError`."""
     try:
         word = unicodedata.normalize("NFKC", passphrase).encode()
@@ -241,21 +283,30 @@ def _parse(path: Path, raw: bytes) -> _File:
 def _write_new(path: Path, data: bytes) -> None:
     """A file of mode 0600 that is there whole or not at all, also after a power cut, and replaces nothing."""
     try:
+        _write(path, data, os.link)  # fails where `path` exists, unlike a rename
+    except FileExistsError:
+        raise KeystoreError(
+            f"There is a keystore already: {path}. It is never overwritten, for its key would be lost. "
+            "Choose another data folder, or move the file away yourself"
+        ) from None
+
+
+def _write(path: Path, data: bytes, put: Callable[[str, Path], None]) -> None:
+    """`put` gives a durable file of mode 0600 its name. Raises `KeystoreError`, and FileExistsError from `put`."""
+    try:
         fd, temporary = tempfile.mkstemp(prefix=".keystore-", dir=path.parent)  # mode 0600
         try:
             with os.fdopen(fd, "wb") as f:
                 f.write(data)
                 f.flush()
                 os.fsync(f.fileno())
-            os.link(temporary, path)  # fails where `path` exists, unlike a rename
+            put(temporary, path)
         finally:
-            os.unlink(temporary)
+            with contextlib.suppress(FileNotFoundError):  # a rename took it
+                os.unlink(temporary)
         private.sync_folder(path.parent)
     except FileExistsError:
-        raise KeystoreError(
-            f"There is a keystore already: {path}. It is never overwritten, for its key would be lost. "
-            "Choose another data folder, or move the file away yourself"
-        ) from None
+        raise
     except OSError as e:
         hint = "Free some space" if e.errno in (errno.ENOSPC, errno.EDQUOT) else "Check the folder and its owner"
         raise KeystoreError(f"The keystore {path} cannot be written: {e.strerror}. {hint}") from e

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
+import structlog
 
 from chain.codec import encode
-from chain.crypto import SigningKey
+from chain.contracts import CONTRACTS
 from chain.errors import InvalidTx
 from chain.ledger.state import State
-from chain.ledger.tx import sign_tx
 from chain.node import events as e
 from chain.node.node import Node
+from chain.params import Params
 from chain.storage.blockstore import BlockStore
-from chain.types import Receipt, TxBody, net_of
-from client.core import TxResult
+from chain.types import Receipt, SignedTx, TxBody, net_of
+from client.block_figures import BlockFigures
+from client.core import Before, TxResult
 from client.driver import Driver, now_ms
+from client.peer_clock import PeerClock
+from client.request_id import RequestLines, current
+from client.signing import Signer
+
+log: Any = structlog.get_logger("ledger")
 
 BEHIND = 1_000
 """Blocks that a reader of `committed` may lag."""
@@ -36,14 +44,21 @@ NORMAL, URGENT = 0, 1
 class NodeLedger:
     """`client.core.Ledger` over a running node."""
 
-    def __init__(self, node: Node, key: SigningKey, store: BlockStore) -> None:
-        self._node, self._key, self._store = node, key, store
+    def __init__(self, node: Node, signer: Signer, store: BlockStore) -> None:
+        self._node, self._signer, self._store = node, signer, store
+        self._turn = asyncio.Lock()
         self._driver: Driver | None = None
-        self.chain_id, self.own_id, self.params = node.chain_id, node.own_id, node.params
+        self.chain_id, self.own_id = node.chain_id, node.own_id
         self._recent: OrderedDict[bytes, tuple[int, int, Receipt]] = OrderedDict()
         """Height, place in the block, receipt."""
         self._waiting: dict[bytes, set[asyncio.Future[TxResult]]] = {}
         self._readers: set[asyncio.Queue[e.Decided | None]] = set()
+        self.peer_clock = PeerClock(node.own_id)
+        """This machine's beside those of other validators."""
+        self._asked: OrderedDict[bytes, str] = OrderedDict()
+        """The request by which a transaction came that is in no block yet."""
+        self._lines = RequestLines(log)
+        self.figures = BlockFigures({topic: contract.name for contract in CONTRACTS for topic in contract.events})
 
     def attach(self, driver: Driver) -> None:
         self._driver = driver
@@ -51,6 +66,11 @@ class NodeLedger:
     @property
     def state(self) -> State:
         return self._node.state
+
+    @property
+    def params(self) -> Params:
+        """As they are in force: the validators may change them."""
+        return self._node.params
 
     @property
     def height(self) -> int:
@@ -75,15 +95,27 @@ class NodeLedger:
     async def submit_raw(self, raw: bytes) -> bytes:
         if self._driver is None:
             raise RuntimeError("the ledger was used before the node started")
-        return self._driver.submit(raw)
+        # What the node does from here on is done for nobody's request.
+        tx = contextvars.Context().run(self._driver.submit, raw)
+        self.figures.taken(tx, time.monotonic())
+        if (request := current.get()) is not None:
+            self._asked[tx] = request
+            if len(self._asked) > RECENT:
+                self._asked.popitem(last=False)
+            self._lines.say("transaction in the pool", request, tx=tx.hex())
+        return tx
 
-    async def submit(self, ops: list[Any], *, urgent: bool = False) -> bytes:
-        """No await between choosing the sequence and entering the pool: two callers never get the same one."""
+    async def submit(self, ops: list[Any], *, urgent: bool = False, before: Before | None = None) -> bytes:
+        """One at a time between choosing the sequence and entering the pool: two callers never get the same one."""
         lane = URGENT if urgent else NORMAL
-        sequence = self._node.pool.next_sequence(self._node.state, self.own_id, lane)
         messages = [msgspec.Raw(encode(op)) for op in ops]
-        body = TxBody(net_of(self.chain_id), self.own_id, lane, sequence, self._node.height + VALID_FOR, messages)
-        return await self.submit_raw(sign_tx(self._key, self.chain_id, body))
+        async with self._turn:
+            sequence = self._node.pool.next_sequence(self._node.state, self.own_id, lane)
+            body = TxBody(net_of(self.chain_id), self.own_id, lane, sequence, self._node.height + VALID_FOR, messages)
+            raw = encode(SignedTx(body, await self._signer.transaction(encode(body))))
+            if before is not None:
+                await before(raw)
+            return await self.submit_raw(raw)
 
     async def result(self, tx: bytes, timeout_s: float) -> TxResult:
         known = self._recent.get(tx)
@@ -117,10 +149,16 @@ class NodeLedger:
     # --- what the driver tells ------------------------------------------------------------------------------------------------
 
     def on_decided(self, d: e.Decided) -> None:
+        now, live = now_ms(), self._node.sync.best <= d.height + 1
+        self.figures.decided(d, now, time.monotonic(), live=live)
+        if live:  # while it catches up, blocks say nothing of this clock
+            self.peer_clock.saw(d.header.proposer, d.header.time, now)
         for index, (tx, receipt) in enumerate(d.executed_blocks(), start=-1):
             if tx is None:
                 continue
             self._recent[tx] = (d.height, index, receipt)
+            if (request := self._asked.pop(tx, None)) is not None:
+                self._lines.say("transaction in a block", request, tx=tx.hex(), height=d.height, index=index, code=receipt.code)
             if tx in self._waiting:
                 self._answer(tx, _result(tx, d.height, index, receipt))
         while len(self._recent) > RECENT:
@@ -138,6 +176,9 @@ class NodeLedger:
                 future.set_result(result)
 
     def on_dropped(self, d: e.TxDropped) -> None:
+        self.figures.lost(d.tx)
+        if (request := self._asked.pop(d.tx, None)) is not None:
+            self._lines.say("transaction dropped", request, tx=d.tx.hex(), why=d.error.text)
         for future in self._waiting.get(d.tx, ()):
             if not future.done():
                 future.set_exception(InvalidTx(d.error.code, d.error.text, retry_after_s=d.error.retry_after_s))

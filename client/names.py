@@ -29,6 +29,7 @@ MAX_FILE = 256 * 1024
 HEAD, TAIL = 3, 3
 """Characters of an address, behind `lc1` and at its end, by which people tell addresses apart."""
 ADDRESS = re.compile(r"\blc1[02-9ac-hj-np-z]{38}\b")
+_COMMAND = re.compile(r"\blearningchain [^.,;:()\n]*\Z")
 SHORT = 9
 """First characters of an address that a table shows; the last four follow."""
 
@@ -164,12 +165,13 @@ class Names:
         return sorted(other for other in self._addresses if other != name and looks(other) & own) if name else []
 
     def beside(self, text: str) -> str:
-        """A text with names behind the addresses in it."""
+        """A text with names behind the addresses in it, once each. A command to be copied stays as it is typed."""
         return ADDRESS.sub(self._with_name, text) if self.by_address and "lc1" in text else text
 
     def _with_name(self, found: re.Match[str]) -> str:
         name = self.by_address.get(found[0])
-        return f"{found[0]} ({name})" if name else found[0]
+        named = name and found.string.startswith(f" ({name})", found.end())
+        return found[0] if not name or named or _COMMAND.search(found.string[: found.start()]) else f"{found[0]} ({name})"
 
     def short(self, address: str) -> str:
         """An address cut for a table; its name before it, where it has one."""

@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chain.codec import decode
 from chain.crypto import address
 from chain.host import K_HISTORY, PastReader, Reader, read_parked
+from chain.ledger.genesis import Genesis
 from chain.ledger.listings import MAX_RECORD, type_of
+from chain.ledger.receipt_file import ProvenRecord
 from chain.ledger.transition import chain_record, validators_of
 from chain.node.messages import decode_certificate
 from chain.storage import archive, state_diffs, validator_changes
-from chain.storage.blockstore import MAX_RECEIPT, BlockStore
-from chain.types import LogEvent, Receipt, decode_block, tx_id
-from client import proofs
+from chain.storage.blockstore import MAX_RECEIPT, BlockStore, StoredBlock
+from chain.types import LogEvent, Receipt, Validator, decode_block, tx_id
+from client import config_change, proofs
 from client.api.render import render_block, render_history, render_noted, render_parked, render_supply, render_tx
 from client.config import Loaded, shown
-from client.core import Past, Runs
-from client.driver import Driver
+from client.core import PRIVATE, KeptRoom, Past, Runs, SignerUnavailable
+from client.driver import Driver, now_ms
+from client.keyring import Keyring
+from client.keystore import KeystoreError
 from client.ledger import NodeLedger
+from client.signing import Signer
 from p2p.content import cid as cids
 from p2p.content.service import Content
 from p2p.transport import Network
 
 if TYPE_CHECKING:
+    from client.block_figures import BlockFigures
+    from client.callbacks.service import CallbackService
+    from client.disk_use import DiskRoom, DiskUse
+    from client.notify.service import NotifyService
+    from client.work.events import Secret
+    from client.work.trials import Trials
     from client.work_service import WorkService
+    from sandbox import OwnData
 
 MAX_PARKED = 16
 """Parked references that the status lists."""
@@ -38,9 +51,16 @@ class NodeFiles:
 
     def __init__(self, content: Content) -> None:
         self._content = content
+        self._allowed: dict[cids.Cid, frozenset[bytes]] = {}
+        self._published: dict[cids.Cid, set[str]] = {}
+        """For which reasons this process itself put content into the store for everybody."""
+        content.allow = self.may_have
 
     async def add(self, path: Path, *, pin: str) -> tuple[str, int]:
         cid = await self._content.add(path, pin=pin)
+        if not pin.startswith(PRIVATE):
+            self._published.setdefault(cid, set()).add(pin)
+            self._content.offer(cid)
         return str(cid), self._content.store.size(cid)
 
     def has(self, cid: str) -> bool:
@@ -55,7 +75,28 @@ class NodeFiles:
         self._content.store.pin(cids.parse(cid), reason)
 
     def unpin(self, cid: str, reason: str) -> None:
-        self._content.store.unpin(cids.parse(cid), reason)
+        root = cids.parse(cid)
+        self._content.store.unpin(root, reason)
+        if (published := self._published.get(root)) is not None:
+            published.discard(reason)
+            if not published:
+                del self._published[root]
+
+    def allow(self, cid: str, peers: Collection[bytes]) -> None:
+        root = cids.parse(cid)
+        if peers:
+            self._allowed[root] = frozenset(peers)
+            self._content.offer(root)
+        else:
+            self._allowed.pop(root, None)
+
+    def may_have(self, peer: bytes, root: cids.Cid) -> bool:
+        """What is pinned is served to everybody; where a reason is private, to those that were named. A stranger's terms may name
+        the same content as a model or an image: fetching it for that makes it no more public. Publishing it here does."""
+        reasons = self._content.store.reasons(root)
+        if not any(reason.startswith(PRIVATE) for reason in reasons):
+            return bool(reasons)
+        return peer in self._allowed.get(root, ()) or not self._published.get(root, set()).isdisjoint(reasons)
 
 
 class RunningNode:
@@ -70,24 +111,74 @@ class RunningNode:
         content: Content,
         settings: Loaded,
         *,
+        signer: Signer | None = None,
         name: str,
         version: str,
+        first_validators: list[Validator],
+        genesis: Genesis | None = None,
+        keys: Keyring | None = None,
     ) -> None:
+        """`first_validators`: those of genesis."""
+        self._genesis = genesis
         self.ledger = ledger
         self.files = NodeFiles(content)
         self._driver, self._node = driver, driver.node
         self._work: WorkService | None = None
         self._working = False
+        self.callbacks: CallbackService | None = None
+        self.figures: BlockFigures | None = None
+        self.disk_use: DiskUse | None = None
+        self.notify: NotifyService | None = None
+        self.data: Path | None = None
+        """Where the file of its settings lies."""
+        self._changing = asyncio.Lock()
+        self.faults: dict[str, str] = {}
+        """Parts that could not start, and why."""
+        self.callback_fault = ""
+        """Why there are no callbacks."""
         self._store, self._network, self._settings = store, network, settings
-        self._name, self._version = name, version
+        self._name, self._version, self._first_validators = name, version, first_validators
+        self._signer, self._keys = signer, keys
+        self._since = time.time_ns() // 1_000_000
 
     def employ(self, work: WorkService, *, train: bool) -> None:
-        """From now on this node works: it evaluates, and trains where it wants to."""
+        """From now on this node does its duties: it evaluates where it is drawn, and trains where it wants to."""
         self._work, self._working = work, train
 
     @property
+    def disk(self) -> DiskRoom | None:
+        return None if self.disk_use is None else self.disk_use.now
+
+    @property
     def runs(self) -> Runs | None:
-        return self._work
+        return self._work if self._work is not None and self._work.runs else None
+
+    @property
+    def trials(self) -> Trials | None:
+        return self._work.trials if self._work is not None else None
+
+    async def keep(self, secret: Secret) -> bool:
+        if self._work is None:
+            return False
+        await self._work.keep(secret)
+        return True
+
+    async def kept(self, kind: str, beginning: bytes = b"") -> list[Secret]:
+        return [] if self._work is None else await self._work.kept(kind, beginning)
+
+    async def room(self, kind: str, beginning: bytes, most: int) -> KeptRoom:
+        return KeptRoom(0, 0, most) if self._work is None else await self._work.room(kind, beginning, most)
+
+    async def own_data(self) -> list[OwnData]:
+        return [] if self._work is None else await self._work.own_data()
+
+    async def remove_data(self, name: str) -> None:
+        if self._work is None:
+            raise OSError("this node is starting")
+        await self._work.remove_data(name)
+
+    def book(self, name: str) -> bytes | None:
+        return None if self._work is None else self._work.book(name)
 
     async def _settled(self) -> None:
         """The database runs a little behind the ledger: reads of it wait for what is decided already."""
@@ -96,7 +187,7 @@ class RunningNode:
     def status(self) -> dict[str, Any]:
         state = self.ledger.state
         record, validators = chain_record(state), validators_of(state)
-        own = self.ledger.own_id
+        own, clock = self.ledger.own_id, self.ledger.peer_clock.seen(now_ms())
         return {
             "network": self._name,
             "chain_id": self.ledger.chain_id.hex(),
@@ -106,10 +197,14 @@ class RunningNode:
             "time": record.time,
             "clock": record.clock,
             "clock_now": self.ledger.clock,
+            "clock_offset_ms": None if clock is None else clock.offset_ms,
+            "clock_drift_ms": self.ledger.params.drift,
+            "clock_peers": 0 if clock is None else clock.proposers,
             "id": address(own),
             "validator": any(v.id == own for v in validators),
             "validators": [address(v.id) for v in validators],
             "peers": len(self._network.peers()),
+            "round": self._node.consensus.round,
             "syncing": self._node.sync.best > self._node.height + 1,
             "audited": state_diffs.audited(self._store),
             "first_block": self._store.base + 1,
@@ -117,10 +212,54 @@ class RunningNode:
             "mempool": len(self._node.pool),
             "mempool_room": self._node.pool.fill(),
             "parked": [render_parked(*one) for one in read_parked(state, MAX_PARKED)],
-            "failing": self._work.failing() if self._work else [],
+            "failing": [
+                *self._silence(),
+                *self._stranded(),
+                *([{"part": "callbacks", "since": self._since, "why": self.callback_fault}] if self.callback_fault else []),
+                *({"part": part, "since": self._since, "why": why} for part, why in self.faults.items()),
+                *(self._signer.failing() if self._signer else []),
+                *(self._work.failing() if self._work else []),
+            ],
+            "notices": self._work.notices() if self._work else [],
+            "serving": self._work.served() if self._work else [],
             "supply": render_supply(state),
             "version": self._version,
         }
+
+    def _silence(self) -> list[dict[str, Any]]:
+        """LC-NODE-30: a validator that came back from a backup, and does not hear enough of the others."""
+        if self._node.unheard is None or not any(v.id == self.ledger.own_id for v in validators_of(self.ledger.state)):
+            return []
+        wanted, heard = self._node.unheard
+        why = (
+            f"what this key signed is not known here (it came back from a backup), and {heard} of the {wanted} other validators "
+            "that must be heard directly are connected: nothing is signed until they are. Check network.peers; where these "
+            "validators cannot be reached from here, see node --signed-up-to"
+        )
+        return [{"part": "signing", "since": self._since, "why": why}]
+
+    def _stranded(self) -> list[dict[str, Any]]:
+        """LC-NODE-71: no peer that is ahead keeps the next block."""
+        if not self._node.sync.next_is_pruned:
+            return []
+        why = (
+            f"no connected peer keeps block {self._node.height + 1}: the node goes on when an archive node is in reach, or "
+            "begins from a snapshot of its peers with sync.mode snapshot (then it keeps no older blocks itself)"
+        )
+        return [{"part": "sync", "since": self._since, "why": why}]
+
+    def genesis(self) -> Genesis:
+        if self._genesis is None:
+            raise RuntimeError("this node was made without its network's genesis")
+        return self._genesis
+
+    def contacts(self) -> list[tuple[bytes, str]]:
+        return self._network.contacts()
+
+    async def statement(self, domain: str, body: bytes) -> bytes:
+        if self._signer is None:
+            raise SignerUnavailable("this node was made without a signer")
+        return await self._signer.statement(domain, body)
 
     def peers(self) -> list[dict[str, Any]]:
         return [
@@ -155,15 +294,40 @@ class RunningNode:
         values = shown(self._settings.config)
         return {name: {"value": value, "source": self._settings.sources[name]} for name, value in values.items()}
 
+    async def settings_after_restart(self) -> dict[str, Any]:
+        if self.data is None:
+            return {}
+        return await asyncio.to_thread(config_change.after_restart, self._settings, self.data)
+
+    async def change_setting(self, name: str, text: str) -> Any:
+        if self.data is None:
+            raise config_change.NotChangeable("This node was made without a folder for its settings")
+        async with self._changing:
+            return await asyncio.to_thread(config_change.change, self.data, name, text)
+
     async def block(self, height: int) -> dict[str, Any] | None:
         await self._settled()
         stored = await asyncio.to_thread(self._store.block, height)
         if stored is None or not stored.block:
             return None
-        block = decode_block(stored.block)
-        validators = _validators_at(self.ledger.state, height)
-        ids = [tx_id(raw) for raw in block.txs]
-        return render_block(block.header, ids, decode_certificate(stored.certificate), validators)
+        # A block may have four million bytes, and a page shows twenty: the loop that votes decodes none of them.
+        return await asyncio.to_thread(_rendered, stored, _validators_at(self.ledger.state, height))
+
+    async def raw_block(self, height: int) -> dict[str, Any] | None:
+        await self._settled()
+        stored = await asyncio.to_thread(self._store.block, height)
+        return None if stored is None or not stored.block else proofs.raw_block(height, stored.block, stored.certificate)
+
+    async def noted(self, height: int) -> tuple[int, list[Any]] | None:
+        """The time of a block and its events in order; None where it is not kept."""
+        await self._settled()
+        return await asyncio.to_thread(self._noted, height)
+
+    def _noted(self, height: int) -> tuple[int, list[Any]] | None:
+        header, stored = self._store.header(height), self._store.receipts(height)
+        if header is None or not stored:
+            return None
+        return header.time, [event for raw in stored for event in decode(Receipt, raw, MAX_RECEIPT).events]
 
     async def tx(self, tx: bytes) -> dict[str, Any] | None:
         await self._settled()
@@ -182,6 +346,29 @@ class RunningNode:
         if stored is None or not stored.block:
             return None
         return proofs.receipt_proof(stored.block, stored.certificate, self._store.receipts(height), index)
+
+    async def receipt_file(self, height: int, index: int, trusted: int | None) -> dict[str, Any] | None:
+        await self._settled()
+        return await asyncio.to_thread(self._receipt_file, height, index, trusted)
+
+    def _receipt_file(self, height: int, index: int, trusted: int | None) -> dict[str, Any] | None:
+        stored = self._store.block(height)
+        if stored is None or not stored.block:
+            return None
+        way = proofs.way_to(self._store, self._first_validators, height, trusted)
+        return proofs.receipt_file(way, stored.block, stored.certificate, self._store.receipts(height), index)
+
+    async def records_file(self, keys: Sequence[bytes], trusted: int | None) -> dict[str, Any] | None:
+        height, records = self.ledger.height, proofs.proven_records(self.ledger.state, list(keys))
+        await self._settled()
+        return await asyncio.to_thread(self._records_file, height, records, trusted)
+
+    def _records_file(self, height: int, records: list[ProvenRecord], trusted: int | None) -> dict[str, Any] | None:
+        header, certificate = self._store.header(height), self._store.certificate(height)
+        if header is None or certificate is None:
+            return None
+        way = proofs.way_to(self._store, self._first_validators, height, trusted)
+        return proofs.records_file(way, header, certificate, records)
 
     async def prove(self, key: bytes) -> dict[str, Any] | None:
         height, proof = self.ledger.height, proofs.state_proof(self.ledger.state, key)
@@ -225,6 +412,11 @@ class RunningNode:
         await self._settled()
         return await asyncio.to_thread(archive.within, self._store, first, last, limit)
 
+    def take_key(self, public: bytes, sealed: bytes) -> None:
+        if self._keys is None:
+            raise KeystoreError("This node's key lies with a signer, which keeps one key: run the node without it to rotate")
+        self._keys.take(public, sealed)
+
     async def sandbox_ready(self) -> dict[str, Any] | None:
         return self._work.report if self._work else None
 
@@ -235,6 +427,11 @@ def past_of(found: archive.Archived, state: Reader) -> Past:
 
 def _record(key: bytes, raw: bytes) -> Any:
     return decode(type_of(key), raw, MAX_RECORD)
+
+
+def _rendered(stored: StoredBlock, validators: Any) -> dict[str, Any]:
+    block = decode_block(stored.block)
+    return render_block(block.header, [tx_id(raw) for raw in block.txs], decode_certificate(stored.certificate), validators)
 
 
 def _validators_at(state: Reader, height: int) -> Any:

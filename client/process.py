@@ -21,6 +21,16 @@ SPARE_FILES: Final = 512
 _PR_SET_DUMPABLE: Final = 4
 
 
+def why_no_node(system: str = sys.platform) -> str | None:
+    """Why neither a node nor a signer runs on this system (as sys.platform), and what to do; None where they do."""
+    if system == "linux":
+        return None
+    return (
+        f"it runs on Linux alone, and this is {system}: what it signed must survive a power cut, and its clock, memory and limits "
+        "are looked at as Linux shows them. Run it on a Linux machine, a virtual one will do, and ask it from here by its API"
+    )
+
+
 def raise_file_limit() -> int:
     """As many open files as this process may have; the number."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

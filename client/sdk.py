@@ -27,10 +27,14 @@ from client.sdk_types import Usage
 if TYPE_CHECKING:
     # What a type checker knows of the slices that are found when the program runs.
     from client.contracts.credits.sdk import CreditsCalls
+    from client.contracts.federation.sdk import FederationCalls
+    from client.contracts.governance.sdk import GovernanceCalls
     from client.contracts.job.sdk import JobCalls
+    from client.contracts.keys.sdk import KeyCalls
     from client.contracts.membership.sdk import MembershipCalls
+    from client.contracts.prediction.sdk import PredictionCalls
 
-    class _Own(CreditsCalls, JobCalls, MembershipCalls): ...
+    class _Own(CreditsCalls, FederationCalls, GovernanceCalls, JobCalls, KeyCalls, MembershipCalls, PredictionCalls): ...
 
 else:
     _Own = type("_Own", tuple(part.CALLS for name, part in contracts.parts("sdk").items() if contracts.is_own(name)), {})
@@ -41,17 +45,20 @@ _FOREIGN: Final[dict[str, type[Calls]]] = {
 
 
 class Client(_Own, NodeCalls):
-    """One node's API. Use it as an asynchronous context manager, or call `close`."""
+    """One node's API. Use it as an asynchronous context manager, or call `close`.
 
-    def __init__(self, url: str, token: str | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
-        super().__init__(NodeApi(url, token, timeout_s=timeout_s))
+    `receipts`: what is submitted and waited for comes back with its `receipt`, the receipt file in hex: `check_receipt` checks it.
+    """
+
+    def __init__(self, url: str, token: str | None = None, *, timeout_s: float = TIMEOUT_S, receipts: bool = False) -> None:
+        super().__init__(NodeApi(url, token, timeout_s=timeout_s, receipts=receipts))
         for name, calls in _FOREIGN.items():
             setattr(self, name, calls(self.api))
 
     @classmethod
-    def of_folder(cls, data: Path, *, timeout_s: float = TIMEOUT_S) -> Self:
+    def of_folder(cls, data: Path, *, timeout_s: float = TIMEOUT_S, receipts: bool = False) -> Self:
         """The node whose data folder this is. Raises `Usage` when its token or settings cannot be read."""
-        return cls(*_at(data), timeout_s=timeout_s)
+        return cls(*_at(data), timeout_s=timeout_s, receipts=receipts)
 
     async def __aenter__(self) -> Self:
         return self
@@ -70,8 +77,8 @@ class SyncClient(Blocking, _Own, NodeCalls):
         print(node.balance())
     """
 
-    def __init__(self, url: str, token: str | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
-        self._awaited = Client(url, token, timeout_s=timeout_s)
+    def __init__(self, url: str, token: str | None = None, *, timeout_s: float = TIMEOUT_S, receipts: bool = False) -> None:
+        self._awaited = Client(url, token, timeout_s=timeout_s, receipts=receipts)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="learningchain-sdk", daemon=True)
         self._thread.start()
@@ -80,8 +87,8 @@ class SyncClient(Blocking, _Own, NodeCalls):
             setattr(self, name, _blocking(calls)(getattr(self._awaited, name), self._loop))
 
     @classmethod
-    def of_folder(cls, data: Path, *, timeout_s: float = TIMEOUT_S) -> Self:
-        return cls(*_at(data), timeout_s=timeout_s)
+    def of_folder(cls, data: Path, *, timeout_s: float = TIMEOUT_S, receipts: bool = False) -> Self:
+        return cls(*_at(data), timeout_s=timeout_s, receipts=receipts)
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""Naming bytes while they pass: the CID and the SHA-256 of a stream, and files that appear whole or not at all."""
+"""Naming bytes while they pass: the CID and the SHA-256 of a stream; files that appear whole or not at all, and how one begins."""
 
 from __future__ import annotations
 
@@ -39,11 +39,22 @@ class StreamName:
         return str(self._builder.finish()), self._sha.hexdigest()
 
 
+def beginning(path: Path, most: int) -> bytes:
+    """At most so many bytes of a file that a user names. Raises `OSError`."""
+    with path.open("rb") as file:
+        return file.read(most)
+
+
 @contextmanager
-def appearing(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
-    """A file that takes its name when the block ends well, and leaves nothing behind when it does not. Raises `Usage`."""
+def appearing(path: Path, *, overwrite: bool, forced: str = "", secret: bool = False) -> Iterator[BinaryIO]:
+    """A file that takes its name when the block ends well, and leaves nothing behind when it does not. Raises `Usage`.
+
+    `forced`: what the caller's user may say so that it is overwritten; empty where nothing does that. `secret`: its owner alone may
+    read it, from the first byte on.
+    """
     if not overwrite and os.path.lexists(path):
-        raise Usage(f"{path} exists already and is not overwritten. Choose another name, or say --force")
+        other = f", or say {forced}" if forced else ""
+        raise Usage(f"{path} exists already and is not overwritten. Choose another name{other}")
     try:
         fd, temporary = tempfile.mkstemp(prefix=f".{path.name[:80]}-", suffix=".part", dir=path.parent)
     except OSError as e:
@@ -53,7 +64,7 @@ def appearing(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
             yield f
             f.flush()
             os.fsync(f.fileno())
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, 0o600 if secret else 0o644)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
+from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 import msgspec
@@ -14,6 +16,7 @@ import msgspec
 from chain.storage import private
 from client.api.schema import FileStored, TxAnswer
 from client.sdk_files import StreamName, appearing
+from client.sdk_listener import PortHolder, Stranger, local_hosts
 from client.sdk_types import KINDS, ApiError, BadContent, Event, Fetched, Json, Rejected, Unreachable, Usage
 
 Progress = Callable[[int, int], None]
@@ -21,6 +24,7 @@ Progress = Callable[[int, int], None]
 
 MAX_ANSWER: Final = 64 * 2**20
 MAX_EVENT: Final = 2**20
+MAX_EVENT_ID: Final = 64
 MAX_PAGE: Final = 1_000
 """Rows that a node lists in one answer."""
 TIMEOUT_S: Final = 30.0
@@ -28,15 +32,30 @@ SILENCE_S: Final = 600.0
 """A transfer of a file, or the stream of events, may be silent this long: the graph may be fetching the file."""
 _PIECE: Final = 256 * 1024
 _BROKEN: Final = (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, TimeoutError)
-_BY_STATUS: Final = {400: "usage", 401: "unauthorized", 403: "unauthorized", 404: "not_found", 422: "rejected"}
+_BY_STATUS: Final = {
+    400: "usage",
+    401: "unauthorized",
+    403: "unauthorized",
+    404: "not_found",
+    409: "rejected",
+    422: "invalid",
+}
+
+
+@dataclass
+class StreamPlace:
+    """How far a stream of events was read: `last` is the id of the newest event."""
+
+    last: str | None = None
 
 
 class NodeApi:
     """One node's API. `close` it in the end."""
 
-    def __init__(self, url: str, token: str | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, url: str, token: str | None = None, *, timeout_s: float = TIMEOUT_S, receipts: bool = False) -> None:
+        """`receipts`: ask for the receipt file of every submission that is waited for."""
         self.url = url.rstrip("/")
-        self._token, self._timeout = token, timeout_s
+        self._token, self._timeout, self._receipts = token, timeout_s, receipts
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -59,9 +78,22 @@ class NodeApi:
             raise Unreachable(f"The node's answer holds no list of {name}: its version does not fit this client's")
         return listed
 
+    async def all_rows(self, path: str) -> list[Any]:
+        """A list whose rows have cursors, page by page to its end."""
+        found: list[Any] = []
+        after = None
+        while True:
+            page = await self.rows(path, after=after, limit=MAX_PAGE)
+            found += page
+            if len(page) < MAX_PAGE:
+                return found
+            after = page[-1]["cursor"]
+
     async def submit(self, path: str, body: Any, wait: float) -> TxAnswer:
         """Post what becomes a transaction. With `wait` seconds it returns when that is final."""
-        query = {"wait": wait} if wait else None
+        query: Json | None = {"wait": wait} if wait else None
+        if query is not None and self._receipts:
+            query["receipt"] = "true"
         done = cast(TxAnswer, document(await self.call("POST", path, query=query, body=body, extra_s=wait)))
         if code := done.get("code"):
             raise Rejected(f"Refused in block {done.get('height')}", code=code, name=done.get("code_name"))
@@ -71,8 +103,45 @@ class NodeApi:
         if self._session is None:
             headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
             # Proxies of the environment would see the token: they are not used.
-            self._session = aiohttp.ClientSession(headers=headers, trust_env=False, read_bufsize=MAX_EVENT // 2)
+            traces = [self._looking()] if self._token else []
+            self._session = aiohttp.ClientSession(
+                headers=headers, trust_env=False, read_bufsize=MAX_EVENT // 2, trace_configs=traces
+            )
         return self._session
+
+    def _looking(self) -> aiohttp.TraceConfig:
+        """Of each new connection to a port of this machine, before anything is sent over it: does the other side know the token?"""
+        parts, looking = urlsplit(self.url), aiohttp.TraceConfig()
+        hosts, port = local_hosts(parts.hostname or ""), parts.port or 80
+        if not hosts or parts.scheme != "http":
+            return looking
+        holder = PortHolder(hosts, port, self._token or "", self._proof)
+
+        async def look(*_: Any) -> None:
+            try:
+                await holder.check()
+            except Stranger as e:
+                raise Unreachable(
+                    f"Nothing was sent to {self.url}: {e} listens there and does not show that it knows your token. While a node "
+                    "is down others may take its port, and would be sent the token. Start the node (learningchain node), or name "
+                    "its address with --api; a tunnel has the same port at both ends"
+                ) from None
+
+        looking.on_connection_create_end.append(look)
+        return looking
+
+    async def _proof(self, token: str, nonce: str) -> str:
+        """What the other side says, asked without the token; nothing where it says nothing that is one."""
+        timeout = aiohttp.ClientTimeout(total=self._timeout, sock_connect=5.0)
+        try:
+            async with (
+                aiohttp.ClientSession(trust_env=False) as session,
+                session.get(self.url + "/v1/proof", params={"token": token, "nonce": nonce}, timeout=timeout) as response,
+            ):
+                said = msgspec.json.decode(await response.content.read(4_096))
+        except (*_BROKEN, OSError, ValueError):
+            return ""
+        return str(said.get("proof", "")) if isinstance(said, dict) else ""
 
     async def call(self, method: str, path: str, *, query: Json | None = None, body: Any = None, extra_s: float = 0.0) -> Any:
         timeout = aiohttp.ClientTimeout(total=self._timeout + extra_s, sock_connect=5.0)
@@ -138,7 +207,7 @@ class NodeApi:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=SILENCE_S)
         name = StreamName()
         try:
-            with appearing(dest, overwrite=overwrite) as file:
+            with appearing(dest, overwrite=overwrite, forced="--force") as file:
                 async with self._open().get(self.url + path, params=query, timeout=timeout) as response:
                     if response.status >= 400:
                         await self.answer(response)
@@ -161,18 +230,20 @@ class NodeApi:
 
     # --- events -----------------------------------------------------------------------------------------------------------------
 
-    async def events(self, kinds: Sequence[str] | None) -> AsyncIterator[Event]:
-        """What happens on the node from now on: "block", "note" (the ledger's events), "run" (progress); `kinds` asks for some.
+    async def events(self, kinds: Sequence[str] | None, place: StreamPlace) -> AsyncIterator[Event]:
+        """What happens on the node since `place`, or from now on: "block", "note" (the ledger's events), "run" (progress), "notice"
+        (of `status`); `kinds` asks for some. `place` goes along.
 
-        Ends with `Unreachable` when the connection breaks. Events in between are lost then: read the state again.
+        Ends with `Unreachable` when the connection breaks.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=SILENCE_S)
         query = {"kinds": ",".join(kinds)} if kinds else {}
         try:
-            async with self._open().get(self.url + "/v1/events", params=query, timeout=timeout) as response:
+            headers = {} if place.last is None else {"Last-Event-ID": place.last}
+            async with self._open().get(self.url + "/v1/events", params=query, headers=headers, timeout=timeout) as response:
                 if response.status >= 400:
                     await self.answer(response)
-                async for event in _events(response.content):
+                async for event in _events(response.content, place):
                     yield event
         except (*_BROKEN, OSError, ValueError) as e:
             raise self._unreachable(e) from None
@@ -187,6 +258,17 @@ def local_url(listen: str) -> str:
     host, _, port = listen.rpartition(":")
     reachable = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
     return f"http://{reachable}:{port}"
+
+
+def is_local(url: str) -> bool:
+    """Whether an API's address is of this machine."""
+    return bool(local_hosts(urlsplit(url).hostname or ""))
+
+
+def link_url(url: str, path: str, host: str) -> str:
+    """Where a link to the dashboard of the API at `url` is opened."""
+    parts = urlsplit(url)
+    return url + path if not host else urlunsplit((parts.scheme, f"{host}:{parts.port or 80}", path, "", ""))
 
 
 def read_token(path: Path, *, own: bool = False) -> str | None:
@@ -256,10 +338,11 @@ def _event_data(text: str) -> Any:
         raise ValueError("an event that is nested too deeply") from None
 
 
-async def _events(stream: aiohttp.StreamReader) -> AsyncIterator[Event]:
+async def _events(stream: aiohttp.StreamReader, place: StreamPlace) -> AsyncIterator[Event]:
     """Server-sent events (WHATWG HTML, 9.2): `event:` and `data:` lines, ended by an empty line; comments keep it alive."""
     data: list[str] = []
     kind, size = "message", 0
+    last = place.last
     while line := await stream.readline():
         text = line.decode("utf-8", "replace").rstrip("\r\n")
         field, _, value = text.partition(":")
@@ -268,11 +351,14 @@ async def _events(stream: aiohttp.StreamReader) -> AsyncIterator[Event]:
         if size > MAX_EVENT:
             raise ValueError(f"an event of more than {MAX_EVENT} bytes")
         if not text:
+            document = _event_data("\n".join(data)) if data else None
+            place.last = last
             if data:
-                document = _event_data("\n".join(data))
-                yield Event(kind, document if isinstance(document, dict) else {"value": document})
+                yield Event(kind, document if isinstance(document, dict) else {"value": document}, last)
             kind, data, size = "message", [], 0
         elif field == "event":
             kind = value
+        elif field == "id" and len(value) <= MAX_EVENT_ID:
+            last = value
         elif field == "data":
             data.append(value)

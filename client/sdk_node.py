@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -14,20 +16,35 @@ from chain.ledger.tx import sign_tx
 from chain.types import TxBody, net_of
 from client.api.schema import (
     BlockView,
+    CallbackRemoved,
+    CallbackRetried,
+    CallbackTested,
+    CallbackView,
     ConnectionView,
+    DashboardLink,
     FileStored,
     HistoryView,
+    LoadView,
+    RawBlockView,
     Ready,
+    ReceiptFileView,
     ReceiptProof,
     RunCancelled,
+    SettingChanged,
     StateProofView,
     StatusView,
+    StreamTicket,
     TxAnswer,
     TxView,
 )
 from client.sdk_calls import Calls, call, stream
-from client.sdk_http import NodeApi, Progress, path_id
-from client.sdk_types import ApiError, Event, Fetched, Json, Rejected
+from client.sdk_http import NodeApi, Progress, StreamPlace, document, path_id
+from client.sdk_types import ApiError, Event, Fetched, Json, Rejected, Unreachable
+
+WATCH_AGAIN_S: Final = (0.2, 1.0, 3.0, 15.0)
+"""Before each try to take up a stream that broke; the last one is when a node has noticed that the old connection is gone."""
+STANDS_S: Final = 5.0
+"""A connection that stood as long was a good one."""
 
 
 class NodeCalls(Calls):
@@ -46,11 +63,23 @@ class NodeCalls(Calls):
         return cast(StatusView, await self.api.get("/v1/status"))
 
     @call
+    async def dashboard_link(self, *, plain: bool = False) -> DashboardLink:
+        """What logs one browser in to the node's dashboard, once; `sdk_http.link_url` makes an address of it. `plain`: at the
+        API's own address, for a browser that does not find names below localhost."""
+        query = {"plain": "true"} if plain else None
+        return cast(DashboardLink, await self.api.call("POST", "/v1/dashboard/links", query=query))
+
+    @call
     async def history(self, account: str | None = None, *, before: int | None = None, limit: int = 50) -> list[HistoryView]:
         """Movements of credits, newest first; go on with `before` = the last entry's `cursor`."""
         if account is None:
             account = (await self.status())["id"]
         return await self.api.rows(f"/v1/accounts/{path_id(account)}/history", before=before, limit=limit)
+
+    @call
+    async def load(self, *, limit: int = 1) -> LoadView:
+        """The load of the node's machine: its newest samples, oldest first."""
+        return cast(LoadView, await self.api.get("/v1/load", limit=limit))
 
     @call
     async def peers(self) -> list[Json]:
@@ -60,6 +89,40 @@ class NodeCalls(Calls):
     async def connections(self) -> list[ConnectionView]:
         """Connections that came, went, failed or were refused lately, with the reason; newest first."""
         return await self.api.rows("/v1/connections")
+
+    @call
+    async def callbacks(self, *, limit: int = 100, before: CallbackView | None = None) -> list[CallbackView]:
+        """Where the node tells what happens to something, the newest first, and how that goes. `before`: the last one of the page
+        before."""
+        after = None if before is None else f"{before['created']}-{before['ref']}"
+        return await self.api.rows("/v1/callbacks", limit=limit, before=after)
+
+    @call
+    async def callback(self, ref: str) -> CallbackView:
+        return cast(CallbackView, await self.api.get(f"/v1/callbacks/{path_id(ref)}"))
+
+    @call
+    async def add_callback(self, source: str, ref: str, url: str, *, secret: str | None = None) -> CallbackView:
+        """Have what happens to `ref`, of the contract `source`, told to a URL: at least once, signed, in order. Without a secret
+        the node makes one, and answers with it this once."""
+        body = {"source": source, "ref": ref, "url": url} | ({} if secret is None else {"secret": secret})
+        return cast(CallbackView, document(await self.api.call("POST", "/v1/callbacks", body=body)))
+
+    @call
+    async def test_callback(self, url: str, *, secret: str | None = None) -> CallbackTested:
+        """Have an event of the name `test` posted to a URL now."""
+        body = {"url": url} | ({} if secret is None else {"secret": secret})
+        return cast(CallbackTested, document(await self.api.call("POST", "/v1/callbacks/test", body=body, extra_s=20.0)))
+
+    @call
+    async def retry_callback(self, ref: str) -> CallbackRetried:
+        """Try now what waits or was given up."""
+        return cast(CallbackRetried, document(await self.api.call("POST", f"/v1/callbacks/{path_id(ref)}/retry")))
+
+    @call
+    async def remove_callback(self, ref: str) -> CallbackRemoved:
+        """Tell nothing more of it, and forget it."""
+        return cast(CallbackRemoved, document(await self.api.call("DELETE", f"/v1/callbacks/{path_id(ref)}")))
 
     @call
     async def ready(self) -> Ready:
@@ -72,8 +135,18 @@ class NodeCalls(Calls):
         return await self.api.get("/v1/config")
 
     @call
+    async def set_config(self, name: str, value: str) -> SettingChanged:
+        """Write a setting for the node's next start, as `learningchain config set` takes it. Only some may be changed so."""
+        return cast(SettingChanged, await self.api.call("PUT", f"/v1/config/{path_id(name)}", body={"value": value}))
+
+    @call
     async def block(self, height: int | str = "latest") -> BlockView:
         return cast(BlockView, await self.api.get(f"/v1/blocks/{path_id(str(height))}"))
+
+    @call
+    async def raw_block(self, height: int) -> RawBlockView:
+        """A block with all its transactions, and its certificate with the signatures, encoded, in hex."""
+        return cast(RawBlockView, await self.api.get(f"/v1/blocks/{path_id(str(height))}/raw"))
 
     @call
     async def tx(self, tx: str) -> TxView:
@@ -89,6 +162,20 @@ class NodeCalls(Calls):
     async def proof(self, key: bytes) -> StateProofView:
         """What the state holds under a key (protocol_spec/merkle.md), with the proof of that, or of its absence, and the block."""
         return cast(StateProofView, await self.api.get(f"/v1/proofs/{key.hex()}"))
+
+    @call
+    async def receipt_file(self, ref: str, *, trusted: int | None = None) -> ReceiptFileView:
+        """What became of a transaction, by its id, as a receipt file in hex under `file`: `check_receipt` checks it offline from a
+        genesis alone. `ref` can also be HEIGHT-INDEX; index 0 is the block's own receipt. With `trusted` it begins at the block of
+        that height instead of genesis."""
+        return cast(ReceiptFileView, await self.api.get(f"/v1/receipts/{path_id(ref)}", trusted=trusted))
+
+    @call
+    async def records_file(self, keys: Sequence[bytes], *, trusted: int | None = None) -> ReceiptFileView:
+        """What the newest state holds under at most 16 keys (protocol_spec/merkle.md), or that it holds nothing, as a receipt
+        file."""
+        asked = ",".join(key.hex() for key in keys)
+        return cast(ReceiptFileView, await self.api.get("/v1/receipts", keys=asked, trusted=trusted))
 
     @call
     async def handovers(self, start: int = 1, limit: int = 64) -> list[str]:
@@ -163,11 +250,30 @@ class NodeCalls(Calls):
         query = {"max_size": max_size}
         return await self.api.download(f"/v1/files/{path_id(cid)}", query, cid, dest, max_size, overwrite, on_progress)
 
+    @call
+    async def stream_ticket(self) -> StreamTicket:
+        """What opens `/v1/events?ticket=...` once, in place of the token: for a program that can send no header."""
+        return cast(StreamTicket, await self.api.call("POST", "/v1/events/tickets"))
+
     @stream
     async def watch(self, *, kinds: Sequence[str] | None = None) -> AsyncIterator[Event]:
-        """What happens on the node from now on: "block", "note" (the ledger's events), "run" (progress); `kinds` asks for some.
+        """What happens on the node from now on: "block", "note" (the ledger's events), "run" (progress), "notice" (of
+        `status`); `kinds` asks for some.
 
-        Ends with `Unreachable` when the connection breaks. Events in between are lost then: read the state again.
+        A connection that breaks is made anew, and goes on where it broke; where the node no longer has what came meanwhile, "gap"
+        says so: read the state again. Ends with `Unreachable` when that did not help within seconds.
         """
-        async for event in self.api.events(kinds):
-            yield event
+        place, waits = StreamPlace(), iter(WATCH_AGAIN_S)
+        while True:
+            began = time.monotonic()
+            try:
+                async for event in self.api.events(kinds, place):
+                    yield event
+            except ApiError as problem:
+                if time.monotonic() - began > STANDS_S:
+                    waits = iter(WATCH_AGAIN_S)
+                again = isinstance(problem, Unreachable) or problem.name in ("TOO_MANY", "TOO_MANY_OWN")
+                wait = next(waits, None) if again and place.last is not None else None
+                if wait is None:
+                    raise
+                await asyncio.sleep(wait)

@@ -91,10 +91,12 @@ KINDS: dict[str, type[ApiError]] = {
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened on the node: `kind` is "block", "note" or "run"."""
+    """Something that happened on the node: `kind` is "block", "note", "move", "run", "notice", or "gap" where events are missing.
+    `id` says where in the stream, for who comes back."""
 
     kind: str
     data: Json
+    id: str | None = None
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,11 @@ class SnapshotService:
         self._forget: asyncio.TimerHandle | None = None
         self.stale, self.rest_s = STALE, REST_S
 
+    @property
+    def served(self) -> int | None:
+        """The height of the snapshot that peers take from here, if any: they need the blocks after it."""
+        return None if self._file is None else self._file.height
+
     def close(self) -> None:
         if self._making is not None:
             self._making.cancel()

@@ -11,16 +11,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from client.keystore import Keystore
+from client.keyring import open_keyring
 
 
-def run(data: Path, passphrase: str, *, work: bool | None = None, accept_new_guard: bool = False) -> int:
-    """Run a node until SIGINT or SIGTERM. The exit code: 0 stopped, 1 refused to start or halted (stderr says why)."""
+def run(
+    data: Path,
+    passphrase: str | None,
+    *,
+    work: bool | None = None,
+    accept_new_guard: bool = False,
+    signed_up_to: int | None = None,
+) -> int:
+    """Run a node until SIGINT or SIGTERM. The exit code: 0 stopped, 1 refused to start or halted (stderr says why).
+
+    Without a passphrase the key lies with a signer.
+    """
     with ThreadPoolExecutor(1) as aside:
-        opening = aside.submit(Keystore.open, data / "keystore.json", passphrase)
+        opening = None if passphrase is None else aside.submit(open_keyring, data, passphrase)
         with quick_imports():
             from client import daemon
-        return daemon.run(data, opening.result, work=work, accept_new_guard=accept_new_guard)
+            from client.signer import pairing
+        keys = opening.result if opening is not None else lambda: pairing.read_pairing(data / pairing.FILE)
+        return daemon.run(data, keys, work=work, accept_new_guard=accept_new_guard, signed_up_to=signed_up_to)
 
 
 @contextmanager

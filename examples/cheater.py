@@ -1,9 +1,10 @@
 # ruff: noqa: T201
-"""A cheater, to see what becomes of one: `python -m examples.cheater --api URL --token-file FILE --keystore FILE --job ID`.
+"""A cheater, to see what becomes of one: `python -m examples.cheater --api URL --token-file FILE --keystore FILE --job ID ...`.
 
 It signs with a member's own key, but trains nothing: it makes an untrained model of the digits job, uploads it to a node, and
-announces a loss that the model does not have. When claims have ended it reveals the model, as the rules demand. The other
-nodes evaluate it, and the cheater is suspended, then banned. After that it tries to send one more message.
+announces a loss that the model does not have, on every job that is named. When claims have ended it reveals the model, as the
+rules demand. The other nodes evaluate it, and the cheater is suspended. What lied to two contractors is banned by the validators'
+votes; lying to one alone costs a stake. After a ban it tries to send one more message.
 
 Everything goes through the public SDK and the API of some node; the graph's rules are all that stands against it. Prints one
 line of JSON for each thing it did. Exit code 0 when the graph refused its last message, 1 otherwise.
@@ -44,26 +45,30 @@ def untrained_model() -> bytes:
 
 
 class Cheater:
-    """One false claim on one job, from the model to the refusal of whatever comes after the ban."""
+    """False claims on some jobs, from the model to the refusal of whatever comes after the ban."""
 
-    def __init__(self, node: lc.Client, identity: lc.Identity, job: str, patience_s: float) -> None:
-        self._node, self._me, self._job = node, identity, job
+    def __init__(self, node: lc.Client, identity: lc.Identity, jobs: list[str], patience_s: float) -> None:
+        self._node, self._me, self._jobs = node, identity, jobs
         self._until = time.monotonic() + patience_s
 
     async def run(self, loss: str) -> int:
         stored = await self._upload(untrained_model())
         chain_id = bytes.fromhex((await self._node.status())["chain_id"])
-        model, salt = cids.parse(stored["cid"]), secrets.token_bytes(32)
-        job = bytes.fromhex(self._job)
-        commitment = claim_commitment(chain_id, job, self._me.id, model.digest, salt)
-        await self._send(lc.Claim(job, lc.parse_loss(loss), commitment))
-        tell("claimed", loss=loss, job=self._job)
-        await self._job_state("REVEAL")
-        await self._send(lc.Reveal(job, 1, model.to_bytes(), stored["size"], salt))
-        tell("revealed", model=stored["cid"])
+        model = cids.parse(stored["cid"])
+        salts = {job: secrets.token_bytes(32) for job in self._jobs}
+        for job, salt in salts.items():
+            commitment = claim_commitment(chain_id, bytes.fromhex(job), self._me.id, model.digest, salt)
+            await self._send(lc.Claim(bytes.fromhex(job), lc.parse_loss(loss), commitment, stake=True))
+            tell("claimed", loss=loss, job=job)
+        await asyncio.gather(*(self._reveal(job, model.to_bytes(), stored["size"], salt) for job, salt in salts.items()))
         await self._standing("suspended")
         await self._standing("banned")
         return await self._try_again()
+
+    async def _reveal(self, job: str, model: bytes, size: int, salt: bytes) -> None:
+        await self._job_state(job, "REVEAL")
+        await self._send(lc.Reveal(bytes.fromhex(job), 1, model, size, salt))
+        tell("revealed", job=job)
 
     async def _upload(self, model: bytes) -> Any:
         with tempfile.TemporaryDirectory() as scratch:
@@ -76,8 +81,8 @@ class Cheater:
     async def _send(self, message: Any) -> None:
         await self._node.submit_tx([message], self._me.key, wait=FINAL_S)
 
-    async def _job_state(self, state: str) -> None:
-        while (now := (await self._node.job(self._job))["state"]) != state:
+    async def _job_state(self, job: str, state: str) -> None:
+        while (now := (await self._node.job(job))["state"]) != state:
             if now != "OPEN":
                 raise TimeoutError(f"the job is {now} already")
             await self._pause()
@@ -115,7 +120,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--api", required=True, help="API of any node, http://127.0.0.1:7401")
     parser.add_argument("--token-file", required=True, type=Path, help="that node's api.token")
     parser.add_argument("--keystore", required=True, type=Path, help="a member's keystore; $LEARNINGCHAIN_PASSPHRASE opens it")
-    parser.add_argument("--job", required=True, help="the job's id")
+    parser.add_argument("--job", required=True, action="append", help="a job's id; may be given again")
     parser.add_argument("--loss", default="0.001", help="the loss to announce")
     parser.add_argument("--patience", default=150.0, type=float, help="seconds until it gives up")
     try:

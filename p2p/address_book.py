@@ -1,8 +1,10 @@
 """The address book: where members were reached, kept over restarts, bounded, with back-off for addresses that do not answer.
 
 An address is *verified* once the member authenticated itself there. What other peers tell stays unverified: few per teller, tried
-at most `RUMOUR_TRIES` times, never pushing out a verified one. Times are Unix seconds and come in, randomness too. Only `load` and
-`save` touch the disk. The file is a cache: a damaged one is put aside and the address book starts empty.
+at most `RUMOUR_TRIES` times, never pushing out a verified one, nor what the member said of itself. What was tried in vain rests,
+longer each time, however often it is told. An address is *former* once the member named others, or was reached at another one after
+this one had failed: it is told to nobody, tried last, and soon forgotten. Times are Unix seconds and come in, randomness too. Only
+`load` and `save` touch the disk. The file is a cache: a damaged one is put aside and the address book starts empty.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -29,6 +33,15 @@ MAX_RUMOURS: Final = 64
 RUMOUR_TRIES: Final = 3
 FIRST_RETRY: Final = 0.5
 LAST_RETRY: Final = 120.0
+FIRST_REST: Final = 60.0
+LAST_REST: Final = 86_400.0
+MAX_RESTING: Final = 4_096
+"""LC-P2P-39: seconds for which an address that was tried in vain is not taken from others again, at first and at most; how many
+are remembered."""
+FORMER_S: Final = 86_400.0
+"""LC-P2P-41: seconds after which a former address is forgotten."""
+LAN: Final = b"lan"
+"""The teller of what was heard on the local network, where nobody proves who speaks: no identity has three bytes."""
 _MAX_FILE: Final = 4_000_000
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", re.ASCII)
 
@@ -79,6 +92,8 @@ class KnownAddress:
     last_success: float = 0.0
     failures: int = 0
     next_try: float = 0.0
+    former: float = 0.0
+    """Since when it is a former one; 0: it is none."""
 
     def due(self, now: float) -> bool:
         # A clock that was set back must not postpone a dial for long.
@@ -115,6 +130,8 @@ class AddressBook:
         self._pinned: set[str] = set()
         """Seeds whose member was configured: whoever else answers there is refused."""
         self._rumours: dict[bytes, int] = {}
+        self._resting: OrderedDict[tuple[bytes, str], tuple[float, float]] = OrderedDict()
+        """Member and address where it was not: until when it rests, and for how long. The one that failed longest ago first."""
         self._worthy = False
         """The address book has no member that would make room for a rumour about another."""
 
@@ -163,7 +180,9 @@ class AddressBook:
 
     def places(self, peer: bytes) -> list[KnownAddress]:
         """A member's addresses, the most promising first."""
-        return sorted(self._members.get(peer, ()), key=lambda p: (not p.verified, p.failures, -p.last_success, p.address))
+        return sorted(
+            self._members.get(peer, ()), key=lambda p: (p.former > 0, not p.verified, p.failures, -p.last_success, p.address)
+        )
 
     def hosts(self) -> set[str]:
         """Addresses without ports, as text, where members proved themselves or that were configured. Names are among them."""
@@ -191,8 +210,12 @@ class AddressBook:
             self._seed_ids[address] = peer
             self._pinned.add(address)
 
-    def learn(self, peer: bytes, addresses: list[str], teller: bytes) -> int:
-        """Unverified addresses of a member, told by `teller` (the member itself, or another). How many were new."""
+    def learn(self, peer: bytes, addresses: list[str], teller: bytes, now: float = 0.0) -> int:
+        """Unverified addresses of a member, told by `teller` (the member itself, or another). How many were new.
+
+        LC-P2P-39: one that rests is taken from the member itself, or from others when its rest is over, and tried once. Where
+        `now` is not given no rest is over.
+        """
         new = 0
         told = [place for text in addresses[:MAX_ADDRESSES] if (place := normal(text)) is not None]
         for place in told:
@@ -201,12 +224,46 @@ class AddressBook:
                 if teller == peer and known.teller not in (None, peer):
                     self._ascribe(known, peer)
                 continue
+            rest = self._resting.get((peer, place))
+            if rest is not None and teller != peer and now < rest[0]:
+                continue
             if self._rumours.get(teller, 0) >= MAX_RUMOURS or not self._room(peer, told if teller == peer else None):
                 continue
-            self._members.setdefault(peer, []).append(added := KnownAddress(place))
+            added = KnownAddress(place, failures=0 if rest is None else RUMOUR_TRIES - 1)
+            self._members.setdefault(peer, []).append(added)
             self._ascribe(added, teller)
             new += 1
         return new
+
+    def named(self, peer: bytes, addresses: list[str], now: float, told: Callable[[str], bool] = lambda _: True) -> None:
+        """LC-P2P-41: the member said itself, over its own connection, that these are its addresses: what else it said before is
+        void, its other verified ones are former ones from now on. `told`: whether it would have named an address of that kind."""
+        current = {normal(text) for text in addresses}
+        for place in list(self._members.get(peer, ())):
+            if place.address in current:
+                place.former = 0.0
+            elif not told(place.address):
+                continue
+            elif place.verified:
+                place.former = place.former or now
+            elif place.teller == peer:
+                self._drop(peer, place)
+
+    def expire(self, now: float) -> None:
+        """LC-P2P-41: forgets what has been a former address for long enough."""
+        for peer in self.members():
+            # A clock that was set back must not keep it for long.
+            for place in [p for p in self._members[peer] if p.former and abs(now - p.former) >= FORMER_S]:
+                self._rest(peer, place.address, now)
+                self._drop(peer, place)
+
+    def _rest(self, peer: bytes, address: str, now: float) -> None:
+        """LC-P2P-39: the member is not there. Longer each time."""
+        _, before = self._resting.pop((peer, address), (0.0, 0.0))
+        wait = min(LAST_REST, before * 2 or FIRST_REST)
+        self._resting[peer, address] = (now + wait, wait)
+        while len(self._resting) > MAX_RESTING:
+            self._resting.popitem(last=False)
 
     def _ascribe(self, place: KnownAddress, teller: bytes) -> None:
         self._release(place)
@@ -218,15 +275,17 @@ class AddressBook:
         member says of itself, which is worth more than what others say of it and what it said before.
 
         The verified address that answered last stays, however long its member has been away: otherwise whoever tells lies about
-        members that are down would have them forgotten.
+        members that are down would have them forgotten. So does, for others, what the member said of itself.
         """
         places = self._members.get(peer)
         if places is None:
             return len(self._members) < MAX_MEMBERS or self._room_for_a_member(own=own is not None)
         if len(places) < MAX_ADDRESSES:
             return True
-        best = max((p for p in places if p.verified), key=lambda p: p.last_success, default=None)
-        loose = [p for p in places if p is not best and (not p.verified or p.failures > 5)]
+        best = max((p for p in places if p.verified), key=lambda p: (not p.former, p.last_success), default=None)
+        loose = [p for p in places if p is not best and (not p.verified or p.failures > 5 or p.former)]
+        if own is None:
+            loose = [p for p in loose if p.teller != peer]
         worst_place = max(loose, key=lambda p: p.failures, default=None)
         if own is not None and (worst_place is None or not worst_place.failures):
             before = [p for p in loose if p.address not in own]
@@ -294,7 +353,14 @@ class AddressBook:
             place = KnownAddress(address)
             places.append(place)
         self._release(place)
-        place.verified, place.last_success = True, now
+        self._resting.pop((peer, address), None)
+        place.verified, place.last_success, place.former = True, now, 0.0
+        for other in [p for p in places if p is not place and p.verified]:
+            if other.former:
+                self._rest(peer, other.address, now)
+                self._drop(peer, other)
+            elif other.failures:
+                other.former = now
         self.changed = True
         if len(self._members) > MAX_MEMBERS:
             others = (m for m in self._members if m != peer)
@@ -312,11 +378,16 @@ class AddressBook:
         if address in self.seeds:
             self.seeds[address].failed(now, rng)
         place = next((p for p in self._members.get(peer or b"", ()) if p.address == address), None)
-        if peer is None or place is None:
+        if peer is None:
             return
-        place.failed(now, rng)
-        if not place.verified and place.failures >= RUMOUR_TRIES:
+        if place is not None:
+            place.failed(now, rng)
+            if (place.verified and not place.former) or place.failures < RUMOUR_TRIES:
+                return
             self._drop(peer, place)
+        elif address in self.seeds:  # it is tried again whatever happens
+            return
+        self._rest(peer, address, now)
 
     def mistaken(self, peer: bytes | None, address: str) -> None:
         """Somebody else than `peer` answered at `address`: that address is not this member's."""
@@ -328,14 +399,18 @@ class AddressBook:
 
     # --- telling --------------------------------------------------------------------------------------------------------------
 
-    def share(self, rng: Random, exclude: bytes, connected: set[bytes]) -> list[PeerAddresses]:
-        """LC-P2P-31: what another peer is told: verified addresses, and what connected members said of themselves."""
+    def share(
+        self, rng: Random, exclude: bytes, connected: set[bytes], told: Callable[[str], bool] = lambda _: True
+    ) -> list[PeerAddresses]:
+        """LC-P2P-31: what another peer is told: verified addresses, and what connected members said of themselves. `told`: whether
+        an address means anything where that peer is."""
 
         def good(member: bytes, place: KnownAddress) -> bool:
-            return place.verified or (place.teller == member and member in connected)
+            known = place.verified or (place.teller == member and member in connected)
+            return known and not place.former and told(place.address)
 
         members = sorted(m for m, places in self._members.items() if m != exclude and any(good(m, p) for p in places))
         rng.shuffle(members)
         members.sort(key=lambda m: m not in connected)
-        told = {m: [p.address for p in self.places(m) if good(m, p)] for m in members[:MAX_ENTRIES]}
-        return [PeerAddresses(m, addresses[:MAX_ADDRESSES]) for m, addresses in told.items()]
+        found = {m: [p.address for p in self.places(m) if good(m, p)] for m in members[:MAX_ENTRIES]}
+        return [PeerAddresses(m, addresses[:MAX_ADDRESSES]) for m, addresses in found.items()]

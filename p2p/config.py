@@ -26,6 +26,8 @@ class TransportConfig:
     close_timeout: float = 1.0
     cross_window: float = 5.0
     """Two connections to one member that come up within this time have crossed."""
+    trial: float = 30.0
+    """A member whose key is another one than on this ledger shows within this time that the ledger is old (LC-P2P-42)."""
     settled_after: float = 10.0
     """A connection that lasted this long clears the failures of its address; a shorter one adds one."""
     tick: float = 0.5

@@ -197,6 +197,8 @@ class Connection:
         """When this peer may ask for peers again."""
         self.pong_due = now
         """When a ping of this peer is answered again."""
+        self.trial: float | None = None
+        """Until when a peer stays whose key is not that of the ledger (LC-P2P-42); None for one that proved itself."""
         self._goodbye: tuple[int, str] | None = None
         self._stop = asyncio.Event()
         self._work = asyncio.Event()

@@ -40,7 +40,7 @@ class Dialler:
     """Makes connections. One per network, closed with it."""
 
     def __init__(self, context: ssl.SSLContext, timeout: float) -> None:
-        self._context, self._timeout = context, timeout
+        self.context, self._timeout = context, timeout
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, force_close=True, ttl_dns_cache=60),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -57,7 +57,7 @@ class Dialler:
             async with asyncio.timeout(self._timeout):
                 ws = await self._session.ws_connect(
                     f"wss://{address}{PATH}",
-                    ssl=self._context,
+                    ssl=self.context,
                     autoping=False,
                     max_msg_size=MAX_FRAME,
                     timeout=ClientWSTimeout(ws_close=self._timeout),

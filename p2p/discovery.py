@@ -6,10 +6,12 @@ from collections.abc import Callable, Collection
 from random import Random
 from typing import NamedTuple, TypeVar
 
-from p2p.address_book import AddressBook
+from p2p.address_book import LAN, AddressBook
 from p2p.wire import Peers
 
 T = TypeVar("T", bytes, str)
+LAN_DIALS = 2
+"""LC-P2P-45: dials under way to addresses that were only heard on the local network, where anybody may say anything."""
 NEAR = 4
 """Validators that a member outside the set prefers to others: transactions go in through them."""
 
@@ -56,11 +58,17 @@ def choose_dials(
     busy = {d.address for d in dialling}
     taken = {own_id, *connected, *blocked, *(d.peer for d in dialling if d.peer is not None)}
     chosen: list[Dial] = []
+    heard = sum(1 for d in dialling if d.peer is not None and _teller(address_book, d.peer, d.address) == LAN)
 
     def consider(peer: bytes) -> bool:
-        place = next((p for p in address_book.places(peer) if p.due(now) and p.address not in busy), None)
-        if peer in taken or place is None or len(chosen) >= room:
+        nonlocal heard
+        if peer in taken or len(chosen) >= room:
             return False
+        due = (p for p in address_book.places(peer) if p.due(now) and p.address not in busy)
+        place = next((p for p in due if p.teller != LAN or heard < LAN_DIALS), None)
+        if place is None:
+            return False
+        heard += place.teller == LAN
         chosen.append(Dial(place.address, peer))
         taken.add(peer)
         busy.add(place.address)
@@ -98,12 +106,26 @@ def choose_dials(
     return chosen
 
 
+def _teller(address_book: AddressBook, peer: bytes, address: str) -> bytes | None:
+    return next((p.teller for p in address_book.places(peer) if p.address == address), None)
+
+
 def _shuffled(items: Collection[T], rng: Random) -> list[T]:
     out = sorted(items)
     rng.shuffle(out)
     return out
 
 
-def absorb(address_book: AddressBook, answer: Peers, teller: bytes, own_id: bytes, is_member: Callable[[bytes], bool]) -> int:
-    """LC-P2P-32: takes addresses of members only, as rumours of `teller`. How many were new."""
-    return sum(address_book.learn(e.id, e.addresses, teller) for e in answer.peers if e.id != own_id and is_member(e.id))
+def absorb(
+    address_book: AddressBook,
+    answer: Peers,
+    teller: bytes,
+    own_id: bytes,
+    is_member: Callable[[bytes], bool],
+    now: float = 0.0,
+    told: Callable[[str], bool] = lambda _: True,
+) -> int:
+    """LC-P2P-32, 40: takes addresses of members only, as rumours of `teller`, of those that `told` finds meaningful. How many were
+    new."""
+    heard = ((e.id, [a for a in e.addresses if told(a)]) for e in answer.peers if e.id != own_id and is_member(e.id))
+    return sum(address_book.learn(peer, addresses, teller, now) for peer, addresses in heard)

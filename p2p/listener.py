@@ -99,7 +99,7 @@ class Listener:
         known: Callable[[], Collection[str]] = tuple,
         half_open: int = MAX_HALF_OPEN,
     ) -> None:
-        self._context, self._refused, self._timeout, self._known = context, refused, timeout, known
+        self.context, self._refused, self._timeout, self._known = context, refused, timeout, known
         self._server = _Server(self.admit, handle, access_log=None, logger=_quiet, lingering_time=0, **_HTTP_LIMITS)
         self._socket: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -159,7 +159,7 @@ class Listener:
             self._refused(self._pending[evicted].where, "made room for others: it had not said hello")
             self._cut(evicted)
         try:
-            await loop.connect_accepted_socket(lambda: protocol, sock, ssl=self._context, ssl_handshake_timeout=self._timeout)
+            await loop.connect_accepted_socket(lambda: protocol, sock, ssl=self.context, ssl_handshake_timeout=self._timeout)
         except (OSError, TimeoutError) as e:
             if self.admit(protocol):
                 self._refused(pending.where, f"TLS: {tls_problem(e)}")

@@ -30,6 +30,7 @@ from chain.types import AccountId, PublicKey, Signature
 _TLS: Final = Tag("lc/tls", "TLS keys")
 BINDING_OID: Final = x509.ObjectIdentifier("2.25.187243990176317524716650326812274690457")
 """LC-P2P-2: an arc under 2.25 needs no registry: the number is a random UUID."""
+AUTHORITY: Final = "LearningChain"
 MAX_BINDING: Final = 256
 MAX_CERTIFICATE: Final = 4_096
 _DAY: Final = dt.timedelta(days=1)
@@ -46,6 +47,10 @@ class NotAuthenticated(Exception):
 
 class WrongPeer(NotAuthenticated):
     """Another identity than the expected one answered: the address is not that peer's."""
+
+
+class OtherKey(NotAuthenticated):
+    """A member by its id, under another key than on this ledger: a stolen name, or a ledger that is older than a rotation."""
 
 
 class OwnAddress(WrongPeer):
@@ -121,7 +126,7 @@ def make_ca(now: float) -> CA:
     """A network's authority (LC-P2P-1). `now` is Unix time in seconds; valid from a day before it, without end."""
     key = ec.generate_private_key(ec.SECP256R1())
     start = dt.datetime.fromtimestamp(now, dt.UTC)
-    name = _name("LearningChain")
+    name = _name(AUTHORITY)
     cert = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -138,9 +143,25 @@ def make_ca(now: float) -> CA:
     return CA(cert.public_bytes(serialization.Encoding.PEM), _pem(key))
 
 
-def _load_ca(ca: CA) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+def ca_secret(ca: CA) -> bytes:
+    """The authority's private key as 32 bytes: with them alone `ca_of` makes certificates under it. Raises ValueError.
+
+    LC-P2P-38: an invitation carries them. They protect nothing: genesis publishes them.
+    """
+    cert, key = _load_ca(ca)
+    if cert is None or cert.subject != _name(AUTHORITY) or not isinstance(key.curve, ec.SECP256R1):
+        raise ValueError("the network's authority is not one that genesis new makes: no invitation can carry it")
+    return key.private_numbers().private_value.to_bytes(32, "big")
+
+
+def ca_of(secret: bytes) -> CA:
+    """The authority for who has no genesis yet: nothing is checked against it, and the other side takes what it signs."""
+    return CA(b"", _pem(ec.derive_private_key(int.from_bytes(secret, "big"), ec.SECP256R1())))
+
+
+def _load_ca(ca: CA) -> tuple[x509.Certificate | None, ec.EllipticCurvePrivateKey]:
     try:
-        cert = x509.load_pem_x509_certificate(ca.cert_pem)
+        cert = x509.load_pem_x509_certificate(ca.cert_pem) if ca.cert_pem else None
         key = serialization.load_pem_private_key(ca.key_pem, None)
     except (ValueError, TypeError) as e:
         raise ValueError(f"the network's certificate authority cannot be read ({e}): genesis is damaged") from None
@@ -159,12 +180,13 @@ def issue_leaf(key: SigningKey, own_id: bytes, chain_id: bytes, ca: CA, now: flo
 def issue_bound(tls_key: ec.EllipticCurvePrivateKey, binding: Binding | bytes | None, ca: CA, now: float) -> Leaf:
     """A certificate for `tls_key` that carries `binding` as it is. Nothing is checked: the other side does that."""
     ca_cert, ca_key = _load_ca(ca)
+    authority = _name(AUTHORITY) if ca_cert is None else ca_cert.subject
     start = dt.datetime.fromtimestamp(now, dt.UTC)
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
     builder = (
         x509.CertificateBuilder()
         .subject_name(_name(address(binding.id) if isinstance(binding, Binding) else "node"))
-        .issuer_name(ca_cert.subject)
+        .issuer_name(authority)
         .public_key(tls_key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(start - _DAY)
@@ -183,16 +205,20 @@ def issue_bound(tls_key: ec.EllipticCurvePrivateKey, binding: Binding | bytes | 
 
 
 def make_contexts(leaf: Leaf, ca: CA) -> Contexts:
-    """TLS for both directions (LC-P2P-5): 1.3 only, certificates from both sides, no compression, renegotiation or tickets."""
+    """TLS for both directions (LC-P2P-5): 1.3 only, certificates from both sides, no compression, renegotiation or tickets.
+
+    Without the authority's certificate (`ca_of`) nothing is checked against it: what the other side proves is its identity.
+    """
     contexts = Contexts(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     contexts.client.check_hostname = False  # identities are checked instead of names
     contexts.server.num_tickets = 0
     for context in contexts:
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
-        context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_mode = ssl.CERT_REQUIRED if ca.cert_pem else ssl.CERT_NONE
         context.verify_flags |= _NO_CHECK_TIME
         context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
-        context.load_verify_locations(cadata=ca.cert_pem.decode("ascii"))
+        if ca.cert_pem:
+            context.load_verify_locations(cadata=ca.cert_pem.decode("ascii"))
         _load_chain(context, leaf)
     return contexts
 
@@ -260,4 +286,4 @@ def check_member(identity: PeerIdentity, current: bytes | None, expected: bytes 
     if current is None:
         raise NotAuthenticated(f"{address(identity.id)} is not an active member (unknown, banned or removed)")
     if current != identity.key:
-        raise NotAuthenticated(f"{address(identity.id)} has another key on the ledger: stolen name or rotated key")
+        raise OtherKey(f"{address(identity.id)} has another key on the ledger: stolen name or rotated key")

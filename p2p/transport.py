@@ -22,20 +22,24 @@ from typing import Any, Final
 import structlog
 from aiohttp import web
 
-from chain.crypto import SigningKey, address
+from chain.crypto import SigningKey, account_id, address
 from chain.errors import Malformed
-from chain.params import PROTOCOL_VERSION
 from p2p import wire
-from p2p.address_book import AddressBook, endpoint
+from p2p.address_book import LAN, AddressBook, endpoint, parse_endpoint
 from p2p.config import PeerEvent, PeerInfo, TransportConfig
 from p2p.connection import Connection, Intake, Link, Refused, Times, cut, exchange_hello, say_goodbye, tune
 from p2p.dialler import Dialler
 from p2p.discovery import Dial, Wanted, absorb, choose_dials
+from p2p.hosts import Reach, is_told, reach_of
 from p2p.limits import Meter, PeerScores, TokenBucket
 from p2p.listener import Listener, host_of, remote_address
+from p2p.outsiders import JOIN_PATH, Door, Outsiders
 from p2p.tls import (
     CA,
+    Contexts,
+    Leaf,
     NotAuthenticated,
+    OtherKey,
     OwnAddress,
     PeerIdentity,
     WrongPeer,
@@ -49,17 +53,23 @@ log: Any = structlog.get_logger("p2p")
 MAX_EVENTS: Final = 128
 MAX_OUTSIDERS: Final = 32
 """Events that the operator is shown; of who was refused before it proved to be a member, no more than these."""
+EXPIRE_S: Final = 60.0
+"""How often former addresses are looked through."""
 MAX_METERS: Final = 4_096
 """Members whose rates are remembered."""
 
 
 class Network:
-    """See the module's text. `membership(id)` is the member's current public key on the ledger, or None."""
+    """See the module's text. `membership(id)` is the member's current public key on the ledger, or None; `known_key(key)` whether
+    the ledger has it as anybody's later key, now or before.
+
+    `key`: the identity's own, or the certificate that it signed, where it lies elsewhere.
+    """
 
     def __init__(
         self,
         *,
-        key: SigningKey,
+        key: SigningKey | Leaf,
         own_id: bytes,
         chain_id: bytes,
         ca: CA,
@@ -74,13 +84,18 @@ class Network:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         rng: random.Random | None = None,
+        door: Door | None = None,
+        known_key: Callable[[bytes], bool] = lambda _: False,
     ) -> None:
         self._key, self.own_id, self._chain_id, self._ca = key, own_id, chain_id, ca
         self._membership, self._on_message, self._on_peer = membership, on_message, on_peer
-        self._address_book, self._listen, self._advertise = address_book, listen, advertise[: wire.MAX_ADDRESSES]
+        self._address_book, self._listen = address_book, listen
+        self._advertise = [a for a in advertise if reach_of(parse_endpoint(a)[0]) > Reach.NONE][: wire.MAX_ADDRESSES]
         self._config = config or TransportConfig()
         self._height, self._clock, self._wall = height, clock, wall
+        self._known_key = known_key
         self._rng = rng or random.Random()
+        self._outside = None if door is None else Outsiders(door, clock, self._config.hello_timeout)
         self._validators: frozenset[bytes] = frozenset()
         self._peers: dict[bytes, Connection] = {}
         self._live: set[Connection] = set()
@@ -90,7 +105,7 @@ class Network:
         self._dialler: Dialler | None = None
         self._wake = asyncio.Event()
         self._stopping = False
-        self._ask_at = self._save_at = clock()
+        self._ask_at = self._save_at = self._expire_at = clock()
         self._ask_every = self._config.ask_often
         self._log_budget = TokenBucket(5.0, 100.0, clock())
         c = self._config
@@ -100,6 +115,8 @@ class Network:
         """Of members, the one that connected longest ago first."""
         self._events: deque[PeerEvent] = deque(maxlen=MAX_EVENTS - MAX_OUTSIDERS)
         self._outsiders: deque[PeerEvent] = deque(maxlen=MAX_OUTSIDERS)
+        self._grown_to = 0
+        """The ledger's height when the peers on trial were looked at."""
         self._left_out = 0
         """Refusals of outsiders that were not noted since the last one that was."""
 
@@ -107,8 +124,7 @@ class Network:
 
     async def start(self) -> None:
         """Listens and begins to dial. Raises OSError when the address cannot be had, ValueError for a damaged authority."""
-        leaf = issue_leaf(self._key, self.own_id, self._chain_id, self._ca, self._wall())
-        contexts = make_contexts(leaf, self._ca)
+        contexts = self._contexts()
         if self._listen is not None:
             self._listener = Listener(
                 contexts.server,
@@ -121,6 +137,28 @@ class Network:
             self._listener.start(*self._listen)
         self._dialler = Dialler(contexts.client, self._config.dial_timeout)
         self._spawn(self._keep_up())
+
+    def _contexts(self) -> Contexts:
+        leaf = self._key
+        if isinstance(leaf, SigningKey):
+            leaf = issue_leaf(leaf, self.own_id, self._chain_id, self._ca, self._wall())
+        return make_contexts(leaf, self._ca)
+
+    @property
+    def shown_key(self) -> bytes:
+        """The public key under which new connections are made; empty where it lies elsewhere."""
+        return self._key.public if isinstance(self._key, SigningKey) else b""
+
+    def use_key(self, key: SigningKey) -> None:
+        """LC-P2P-2, for an identity whose key was replaced: new connections are made under this one. Peers drop the others."""
+        self._key = key
+        if self._dialler is None:
+            return
+        contexts = self._contexts()
+        self._dialler.context = contexts.client
+        if self._listener is not None:
+            self._listener.context = contexts.server
+        self._wake.set()
 
     def _spawn(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(job)
@@ -147,6 +185,24 @@ class Network:
     def port(self) -> int:
         """The port it listens on, 0 when it does not."""
         return 0 if self._listener is None else self._listener.port
+
+    def contacts(self) -> list[tuple[bytes, str]]:
+        """The own addresses, then those of members that this node is connected with."""
+        found = [(self.own_id, address_) for address_ in self._advertise]
+        for member in self._address_book.share(self._rng, self.own_id, set(self._peers)):
+            found += [(member.id, address_) for address_ in member.addresses[:1] if member.id in self._peers]
+        return found
+
+    def is_news(self, peer: bytes, address_: str) -> bool:
+        """Whether an address of a member, told by who knows whom, is worth a place in the address book."""
+        if peer == self.own_id or peer in self._peers or self._membership(peer) is None:
+            return False
+        return all(place.address != address_ for place in self._address_book.places(peer))
+
+    def add_candidate(self, peer: bytes, address_: str) -> None:
+        """LC-P2P-45: an address of a member that was heard on the local network. Who is there is proven when it is dialled."""
+        if self.is_news(peer, address_) and self._address_book.learn(peer, [address_], LAN, self._wall()):
+            self._found_something()
 
     def set_validators(self, validators: Collection[bytes]) -> None:
         """Whom to stay connected with and always admit."""
@@ -204,12 +260,18 @@ class Network:
         elif isinstance(m, wire.GetPeers):
             if now >= connection.answer_due:
                 connection.answer_due = now + self._config.answer_interval
-                known = wire.Peers(self._address_book.share(self._rng, connection.id, set(self._peers)))
+                known = wire.Peers(self._address_book.share(self._rng, connection.id, set(self._peers), _told(connection.link)))
                 connection.send(wire.QUEUE_REQUESTS, wire.peers_message(known))
         elif isinstance(m, wire.Peers):
             # An answer that nobody asked for is ignored: it may be a late one.
             if connection.asked_peers and absorb(
-                self._address_book, m, connection.id, self.own_id, lambda p: self._membership(p) is not None
+                self._address_book,
+                m,
+                connection.id,
+                self.own_id,
+                lambda p: self._membership(p) is not None,
+                self._wall(),
+                _told(connection.link),
             ):
                 self._found_something()
             connection.asked_peers = False
@@ -224,6 +286,9 @@ class Network:
 
     def _penalize(self, peer: bytes, reason: str, amount: float) -> None:
         log.debug("message refused", peer=address(peer), reason=reason)
+        if (connection := self._peers.get(peer)) is not None and connection.trial is not None:
+            connection.close(wire.CLOSE_MISBEHAVED, reason)  # whoever it is: the member of this name may be another one
+            return
         if not self._standing.penalize(peer, self._clock(), amount):
             return
         seconds = self._standing.blocked_for(peer, self._clock())
@@ -235,16 +300,18 @@ class Network:
         if connection is not None:
             connection.close(code, reason)
 
-    def recheck_membership(self) -> None:
-        """Drops peers that were banned or removed since, or whose key was replaced on the ledger.
+    def recheck_membership(self, spared: Collection[bytes] = ()) -> None:
+        """Drops peers that were banned or removed since, or whose key was replaced on the ledger, but none of those `spared`.
 
         Nobody who is no member stays in the address book, connected or not: it would be dialled, and told to others (LC-P2P-32).
         """
         for peer, connection in list(self._peers.items()):
             current = self._membership(peer)
+            if peer in spared:
+                continue
             if current is None:
                 self.disconnect(peer, "no longer an active member of this network")
-            elif current != connection.key:
+            elif current != connection.key and connection.trial is None:
                 self.disconnect(peer, "this key was replaced on the ledger")
         for peer in self._address_book.members():
             if self._membership(peer) is None:
@@ -290,13 +357,20 @@ class Network:
 
     # --- connections ----------------------------------------------------------------------------------------------------------
 
-    def _authenticate(self, transport: asyncio.BaseTransport | None, expected: bytes | None) -> PeerIdentity:
+    def _proven(self, transport: asyncio.BaseTransport | None) -> PeerIdentity:
         tls = None if transport is None else transport.get_extra_info("ssl_object")
         if not isinstance(tls, ssl.SSLObject | ssl.SSLSocket):
             raise NotAuthenticated("connection lost")
-        identity = peer_identity(tls, self._chain_id, self._wall())
-        check_member(identity, self._membership(identity.id), expected)
-        return identity
+        return peer_identity(tls, self._chain_id, self._wall())
+
+    def _check_key(self, identity: PeerIdentity, expected: bytes | None, *, dialled: bool) -> None:
+        """LC-P2P-42: without a peer, a node takes a member under another key where it dialled: its ledger may be old."""
+        try:
+            check_member(identity, self._membership(identity.id), expected)
+        except OtherKey:
+            former = identity.id == account_id(identity.key) or self._known_key(identity.key)
+            if not dialled or self._peers or former:
+                raise
 
     def _check_room(self, peer: bytes) -> None:
         blocked = self._standing.blocked_for(peer, self._clock())
@@ -322,7 +396,10 @@ class Network:
         transport, protocol = request.transport, request.protocol
         where = remote_address(transport)
         try:
-            identity = self._authenticate(transport, None)
+            if request.path == JOIN_PATH and request.method == "POST" and self._outside is not None:
+                return await self._answer_outsider(request, self._outside)
+            identity = self._proven(transport)
+            self._check_key(identity, None, dialled=False)
             self._check_room(identity.id)
             if not self._meter(identity.id).connects(self._clock()):
                 raise Refused("this member connects too often: one connection in a second is enough")
@@ -341,6 +418,20 @@ class Network:
         if transport is not None:
             await self._converse(Link(ws, transport, where, outbound=False), identity, None, protocol)
         return ws
+
+    async def _answer_outsider(self, request: web.BaseRequest, outside: Outsiders) -> web.StreamResponse:
+        """LC-P2P-36: who asks to join proves a key as members do, and that it is its own; nothing is asked of the ledger here."""
+        identity = self._proven(request.transport)
+        if identity.id != account_id(identity.key):
+            raise NotAuthenticated("who asks to join names the id of its own key")
+        protocol, listener = request.protocol, self._listener
+        try:
+            return await outside.answer(request, identity.key, lambda: listener and listener.admit(protocol))
+        except (Refused, OSError):
+            raise
+        except Exception:
+            log.exception("a question of an outsider could not be handled")
+            raise Refused("this question could not be handled here") from None
 
     async def _dial(self, dial: Dial) -> None:
         """The client side of a new connection, until its end."""
@@ -361,7 +452,8 @@ class Network:
             raise Refused("the node is not started")
         link = await self._dialler.dial(dial.address)
         try:
-            identity = self._authenticate(link.transport, dial.peer)
+            identity = self._proven(link.transport)
+            self._check_key(identity, dial.peer, dialled=True)
             if identity.id == self.own_id:
                 raise OwnAddress("this is the node itself")
             self._check_room(identity.id)
@@ -383,11 +475,12 @@ class Network:
     async def _converse(self, link: Link, identity: PeerIdentity, dial: Dial | None, protocol: asyncio.BaseProtocol | None) -> None:
         """Hello, then messages until the end. `dial` on our own connections, `protocol` on accepted ones."""
         tune(link.transport)
-        intake = Intake(link.transport, lambda: self._overfed(link, identity.id))
-        hello = wire.Hello(PROTOCOL_VERSION, self._chain_id, self.port(), self._advertise, self._height())
+        intake = Intake(link.transport, lambda: self._overfed(link, identity))
+        told = [a for a in self._advertise if _told(link)(a)]
+        hello = wire.Hello(wire.WIRE_VERSION, self._chain_id, self.port(), told, self._height())
         try:
             theirs = await exchange_hello(link, hello, self._config.hello_timeout)
-            await self._check_again(link, identity)
+            await self._check_again(link, identity, dial)
         except Refused as e:
             cut(link.transport)
             if dial is not None:
@@ -398,8 +491,11 @@ class Network:
         finally:
             if self._listener is not None and protocol is not None:
                 self._listener.admit(protocol)
-        self._learn(link, identity.id, theirs)
         connection = Connection(link, identity, theirs, self._times, self._meter(identity.id), self._clock, intake)
+        if self._membership(identity.id) == identity.key:
+            self._learn(link, identity.id, theirs)
+        else:
+            connection.trial = self._clock() + self._config.trial
         self._live.add(connection)
         if dial is not None:
             self._dialling.discard(dial)
@@ -417,18 +513,21 @@ class Network:
             self._lasted(connection)
             self._down(connection)
 
-    def _overfed(self, link: Link, peer: bytes) -> None:
+    def _overfed(self, link: Link, identity: PeerIdentity) -> None:
         """LC-P2P-28, before the hello."""
-        self._penalize(peer, "bytes that make up no frame", self._config.score_limit * 0.6)
+        if self._membership(identity.id) == identity.key:
+            self._penalize(identity.id, "bytes that make up no frame", self._config.score_limit * 0.6)
         cut(link.transport)
 
-    async def _check_again(self, link: Link, identity: PeerIdentity) -> None:
+    async def _check_again(self, link: Link, identity: PeerIdentity, dial: Dial | None) -> None:
         """What may have changed since the connection was authenticated. Raises `Refused`, and the other side is told."""
         try:
             if identity.id == self.own_id:
                 raise Refused("this is the node itself, or somebody else who uses its key: then stop one of the two")
-            if self._membership(identity.id) != identity.key:
-                raise Refused(f"{address(identity.id)} is no longer an active member with this key")
+            try:
+                self._check_key(identity, None, dialled=dial is not None)
+            except NotAuthenticated:
+                raise Refused(f"{address(identity.id)} is no longer an active member with this key") from None
             self._check_room(identity.id)
         except Refused as e:
             await say_goodbye(link, wire.CLOSE_REFUSED, str(e), self._config.close_timeout)
@@ -438,21 +537,26 @@ class Network:
         """A connection that ends soon after it began backs off like a failed dial, so nobody dials in circles."""
         if not connection.link.outbound or self._stopping:
             return
-        if self._clock() - connection.since >= self._config.settled_after:
+        if connection.trial is None and self._clock() - connection.since >= self._config.settled_after:
             self._address_book.settled(connection.id, connection.link.address)
         else:
             self._address_book.failed(connection.id, connection.link.address, self._wall(), self._rng)
 
     def _learn(self, link: Link, peer: bytes, hello: wire.Hello) -> None:
+        now, told = self._wall(), _told(link)
         if link.outbound:
-            self._address_book.succeeded(peer, link.address, self._wall())
-        hints = list(hello.addresses)
+            self._address_book.succeeded(peer, link.address, now)
+        named = [a for a in hello.addresses if told(a)]
+        hints = list(named)
         if hello.port and not link.outbound:
             hints.append(endpoint(host_of(link.address), hello.port))
-        self._address_book.learn(peer, hints[: wire.MAX_ADDRESSES], peer)
+        self._address_book.learn(peer, hints[: wire.MAX_ADDRESSES], peer, now)
+        if named:
+            self._address_book.named(peer, [*hints, link.address], now, told)
 
     def _up(self, new: Connection) -> bool:
         """LC-P2P-17. False when the connection that is there stays."""
+        self._end_trials()
         old = self._peers.get(new.id)
         if old is not None:
             crossed = old.link.outbound != new.link.outbound and self._clock() - old.since < self._config.cross_window
@@ -474,9 +578,9 @@ class Network:
         del self._peers[connection.id]
         who = " (its word)" if connection.closed_by_peer else ""
         self._note("peer gone", connection.link.address, connection.id, f"{connection.closed_because}{who}")
-        if connection.violated:
+        if connection.violated and connection.trial is None:
             self._penalize(connection.id, connection.closed_because or "", self._config.score_limit * 0.6)
-        self._wake.set()
+        self._found_something()
         try:
             self._on_peer(connection.id, False)
         except Exception:
@@ -490,6 +594,9 @@ class Network:
                 self._check_connections()
                 self._dial_more()
                 self._ask_for_peers()
+                if self._clock() >= self._expire_at:
+                    self._expire_at = self._clock() + EXPIRE_S
+                    self._address_book.expire(self._wall())
                 if self._address_book.changed and self._clock() >= self._save_at:
                     self._save_at = self._clock() + self._config.save_interval
                     await self._save_address_book()
@@ -507,6 +614,28 @@ class Network:
         for connection in list(self._live):
             if (problem := connection.tick(now, self._rng.getrandbits(62))) is not None:
                 connection.close(wire.CLOSE_SILENT, problem)
+        self._judge_trials(now)
+
+    def _judge_trials(self, now: float) -> None:
+        """LC-P2P-42: as the ledger grows, its word on the key is waited for; it is the last one."""
+        grew, self._grown_to = self._height() > self._grown_to, self._height()
+        for connection in list(self._peers.values()):
+            if connection.trial is None:
+                continue
+            if self._membership(connection.id) == connection.key:
+                connection.trial = None
+                self._note("peer proven", connection.link.address, connection.id, "the ledger has its key now")
+            elif grew:
+                connection.trial = now + self._config.trial
+            elif now >= connection.trial:
+                connection.close(wire.CLOSE_REFUSED, "another key than on the ledger, which did not grow")
+
+    def _end_trials(self) -> None:
+        """A peer that proved itself is here."""
+        for connection in list(self._peers.values()):
+            if connection.trial is not None:
+                connection.close(wire.CLOSE_REFUSED, "another key than on the ledger, and others have theirs")
+                self._down(connection)
 
     def _wanted(self) -> Wanted:
         return Wanted(self._validators, self._config.other_peers, self._config.max_dials)
@@ -529,7 +658,7 @@ class Network:
             self._spawn(self._dial(dial))
 
     def _found_something(self) -> None:
-        """New peers or addresses: asking for more is worth while again, unless there are enough."""
+        """New peers or addresses, or a peer that is gone: asking for more is worth while again, unless there are enough."""
         if self._wanted().lacks(self.own_id, self._peers):
             self._ask_every = self._config.ask_often
             self._ask_at = min(self._ask_at, self._clock() + self._ask_every)
@@ -551,3 +680,17 @@ class Network:
         except OSError as e:
             self._address_book.changed = True
             log.warning("the peer book cannot be saved; check the disk", path=str(self._address_book.path), error=str(e))
+
+
+def _told(link: Link) -> Callable[[str], bool]:
+    """LC-P2P-40: which addresses are told and believed on a connection."""
+    where = remote_address(link.transport)  # what was dialled may be a name
+    over = host_of(link.address if where == "?" else where)
+
+    def told(text: str) -> bool:
+        try:
+            return is_told(parse_endpoint(text)[0], over)
+        except ValueError:
+            return False
+
+    return told

@@ -18,16 +18,20 @@ from msgspec import Meta
 
 from chain.codec import Wire, decode, encode
 from chain.errors import Malformed
-from chain.params import MAX_PEER_MESSAGE, PROTOCOL_VERSION
+from chain.params import MAX_PEER_MESSAGE
 from chain.types import AccountId, Hash, Height, Uint
+
+WIRE_VERSION: Final = 1
+"""Of what peers say to each other. The ledger's protocol may go on to another version while this one stays."""
 
 NODE: Final = 0
 PEERS: Final = 1
 CONTENT: Final = 2
+FED: Final = 3
 _PART: Final = 254
 _BATCH: Final = 255
 
-CHANNEL_LIMITS: Final = (MAX_PEER_MESSAGE, 32_768, 2_200_000)
+CHANNEL_LIMITS: Final = (MAX_PEER_MESSAGE, 32_768, 2_200_000, 512)
 """LC-P2P-12: largest payload of each channel."""
 
 QUEUE_VOTES: Final = 0
@@ -46,7 +50,7 @@ MAX_FRAME: Final = BATCH_BYTES + PIECE_BYTES + 16
 """LC-P2P-10: longest frame."""
 _LAST: Final = 0x80
 
-PATH: Final = f"/lc/{PROTOCOL_VERSION}"
+PATH: Final = f"/lc/{WIRE_VERSION}"
 """LC-P2P-7: path of the websocket upgrade."""
 
 # Websocket close codes (4000-4999 are free for applications). The reason's text goes along.
@@ -130,8 +134,8 @@ def check_hello(data: bytes, chain_id: bytes) -> Hello:
     message = parse_peers(data[1:])
     if not isinstance(message, Hello):
         raise Malformed("the first message is not a hello")
-    if message.version != PROTOCOL_VERSION:
-        raise Malformed(f"protocol version {message.version}, this node speaks {PROTOCOL_VERSION}: update the older one")
+    if message.version != WIRE_VERSION:
+        raise Malformed(f"protocol version {message.version}, this node speaks {WIRE_VERSION}: update the older one")
     if message.chain_id != chain_id:
         raise Malformed(f"another network: {message.chain_id.hex()[:12]}, this one is {chain_id.hex()[:12]}")
     return message

@@ -4,18 +4,22 @@
 imports nothing of the node but the base types. See docs/sandbox.md for the contract with job images.
 """
 
-from sandbox.backend import AsyncBackend, Backend, WarmRun
+from sandbox.answers import AnswerForm, ParsedAnswer
+from sandbox.backend import AsyncBackend, AsyncWarmRun, Backend, WarmRun
 from sandbox.backends import BackendSettings, UnknownBackend, make_backend
-from sandbox.data import DataSet
+from sandbox.data import DataSet, OwnData
 from sandbox.docker.service import Sandbox
-from sandbox.errors import BadImage, EngineError, ImageNotFound, SandboxError, SandboxUnavailable
-from sandbox.results import EvaluationResult, Progress
+from sandbox.errors import BadImage, DataRefused, EngineError, ImageNotFound, SandboxError, SandboxUnavailable
+from sandbox.progress import Progress
+from sandbox.results import Evaluated, UnfitRow
 from sandbox.spec import (
+    AnswerOutcome,
     Check,
     CleanupReport,
     ContainerLimits,
     EngineInfo,
     ImageLimits,
+    Outcome,
     OutputFile,
     RunResult,
     RunSpec,
@@ -24,20 +28,27 @@ from sandbox.spec import (
 )
 
 __all__ = [
+    "AnswerForm",
+    "AnswerOutcome",
     "AsyncBackend",
+    "AsyncWarmRun",
     "Backend",
     "BackendSettings",
     "BadImage",
     "Check",
     "CleanupReport",
     "ContainerLimits",
+    "DataRefused",
     "DataSet",
     "EngineError",
     "EngineInfo",
-    "EvaluationResult",
+    "Evaluated",
     "ImageLimits",
     "ImageNotFound",
+    "Outcome",
     "OutputFile",
+    "OwnData",
+    "ParsedAnswer",
     "Progress",
     "RunResult",
     "RunSpec",
@@ -46,6 +57,7 @@ __all__ = [
     "SandboxError",
     "SandboxUnavailable",
     "SelfTestReport",
+    "UnfitRow",
     "UnknownBackend",
     "WarmRun",
     "make_backend",

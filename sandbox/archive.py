@@ -75,9 +75,7 @@ def scan_archive(path: Path, limits: ImageLimits, *, architecture: str | None = 
     try:
         if path.stat().st_size > limits.archive_bytes:
             raise BadImage(f"the archive has {path.stat().st_size} bytes; the limit is {limits.archive_bytes}")
-        pieces = _outer(path, limits)
-        config_name, layer_names = parse_manifest(_read(path, _find(pieces, "manifest.json")))
-        raw = _read(path, _find(pieces, config_name))
+        pieces, layer_names, raw = _documents(path, limits)
         config = parse_config(raw, architecture)
         if len(config.layers) != len(layer_names) or len(config.layers) > limits.layers:
             raise BadImage(f"{len(layer_names)} layers for {len(config.layers)} digests; at most {limits.layers} are allowed")
@@ -96,6 +94,19 @@ def scan_archive(path: Path, limits: ImageLimits, *, architecture: str | None = 
     document = _document(image_id, config, layers)
     spent = reader.budget.spent, reader.budget.files
     return ScannedImage(image_id, _sha256(document), config, document, layers, limits, *spent)
+
+
+def identify_archive(path: Path, limits: ImageLimits) -> tuple[str, ImageConfig]:
+    """The id and the configuration of an archive whose layers nobody has looked at yet. Raises BadImage."""
+    try:
+        if path.stat().st_size > limits.archive_bytes:
+            raise BadImage(f"the archive has {path.stat().st_size} bytes; the limit is {limits.archive_bytes}")
+        _, _, raw = _documents(path, limits)
+    except BadTar as problem:
+        raise BadImage(f"the archive is refused: {problem}") from problem
+    except OSError as problem:
+        raise BadImage(f"the archive cannot be read: {problem}") from problem
+    return _sha256(raw), parse_config(raw, None)
 
 
 def scan_export(path: Path, image_id: str, config: ImageConfig, limits: ImageLimits) -> ScannedImage:
@@ -153,6 +164,13 @@ def _scan_layer(path: Path, piece: Piece, digest: str, reader: Layers, *, last: 
             written.update(data)
             size += len(data)
     return Layer(piece, digest, f"sha256:{written.hexdigest()}", size)
+
+
+def _documents(path: Path, limits: ImageLimits) -> tuple[dict[str, Piece | str], list[str], bytes]:
+    """The pieces of an archive, the names of its layers, and the bytes of its configuration."""
+    pieces = _outer(path, limits)
+    config_name, layer_names = parse_manifest(_read(path, _find(pieces, "manifest.json")))
+    return pieces, layer_names, _read(path, _find(pieces, config_name))
 
 
 def _outer(path: Path, limits: ImageLimits) -> dict[str, Piece | str]:

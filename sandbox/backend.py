@@ -14,8 +14,9 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from sandbox.data import DataSet
-from sandbox.results import Progress
+from sandbox.data import DataSet, OnBytes, OwnData
+from sandbox.progress import Progress
+from sandbox.results import ResultReader
 from sandbox.spec import CleanupReport, EngineInfo, ImageLimits, RunResult, RunSpec, SelfTestReport
 
 OnProgress = Callable[[Progress], None]
@@ -24,8 +25,21 @@ OnProgress = Callable[[Progress], None]
 class WarmRun(Protocol):
     """A run that was started, has said that it is ready, and waits for its late inputs. It gets them once, and ends."""
 
-    def finish(self, late: Mapping[str, Path], *, cancel: threading.Event | None = None) -> RunResult:
-        """Hands it what it waits for, and waits for its end. Its wall clock counts from here anew."""
+    def alive(self) -> bool:
+        """Whether it still waits; false for good where it ended, its time was up, or somebody took it. Returns at once."""
+        ...
+
+    def finish(
+        self,
+        late: Mapping[str, Path | bytes],
+        *,
+        wall_s: float | None = None,
+        read: Callable[[], ResultReader] | None = None,
+        cancel: threading.Event | None = None,
+    ) -> RunResult:
+        """Hands it what it waits for, and waits until it is done. Its wall clock counts from here anew: `wall_s` seconds, or those
+        of its limits. `read` makes what reads the output that is read, in place of the row's own. Raises ValueError for other
+        inputs than it waits for."""
         ...
 
     def close(self) -> None:
@@ -62,7 +76,9 @@ class Backend(Protocol):
         """A run from its inputs to its outputs. Raises ValueError where one of the same run_id is under way."""
         ...
 
-    def start(self, spec: RunSpec, *, on_progress: OnProgress | None = None) -> WarmRun | RunResult:
+    def start(
+        self, spec: RunSpec, *, on_progress: OnProgress | None = None, cancel: threading.Event | None = None
+    ) -> WarmRun | RunResult:
         """Starts a run of a phase with late inputs and returns when it is ready, or with its result where it ended before that.
         Raises ValueError for a phase without late inputs."""
         ...
@@ -71,19 +87,57 @@ class Backend(Protocol):
         """Kills a run; false where none of this id is under way."""
         ...
 
+    def memory(self, run_id: str) -> int | None:
+        """Bytes of memory that a run holds now, without what the kernel would drop first; None where none of this id runs."""
+        ...
+
     def keep_data(self, data: DataSet) -> None:
         """Brings a data set to where runs read it from before a run needs it. Raises EngineError, OSError, SandboxUnavailable."""
+        ...
+
+    def add_data(
+        self,
+        name: str,
+        data: DataSet,
+        *,
+        notes: Mapping[str, str] | None = None,
+        on_bytes: OnBytes = ...,
+        cancel: threading.Event | None = None,
+    ) -> OwnData:
+        """Keeps the owner's own data under a name until they are removed, also when the node stops, for runs of `local` alone.
+        Whole or not at all. Raises ValueError for the name, DataRefused, EngineError, OSError, SandboxUnavailable."""
+        ...
+
+    def list_data(self) -> list[OwnData]:
+        """The owner's own data by name; asks no engine."""
+        ...
+
+    def remove_data(self, name: str) -> OwnData:
+        """Raises ValueError for the name, DataRefused where there are none or a run uses them, EngineError, OSError."""
         ...
 
     def settle(self) -> None:
         """Waits until what ended runs left is removed."""
         ...
 
-    def cleanup(self, *, keep_images: Collection[str] = ()) -> CleanupReport:
-        """Removes all that this node ever made there but `keep_images`. Raises EngineError."""
+    def cleanup(self, *, keep_images: Collection[str] = (), keep_data: bool = False) -> CleanupReport:
+        """Removes all that this node ever made there but `keep_images`, and with `keep_data` but own data that are whole. Raises
+        EngineError."""
         ...
 
     def close(self) -> None: ...
+
+
+class AsyncWarmRun(Protocol):
+    """A `WarmRun` as seen by the loop."""
+
+    async def alive(self) -> bool: ...
+
+    async def finish(
+        self, late: Mapping[str, Path | bytes], *, wall_s: float, read: Callable[[], ResultReader], cancel: threading.Event
+    ) -> RunResult: ...
+
+    async def close(self) -> None: ...
 
 
 class AsyncBackend(Protocol):
@@ -95,10 +149,20 @@ class AsyncBackend(Protocol):
 
     async def pull(self, reference: str, limits: ImageLimits) -> str: ...
 
+    async def own_data(self) -> list[OwnData]:
+        """The owner's own data by name; asks no engine."""
+        ...
+
+    async def remove_data(self, name: str) -> None: ...
+
     async def has_image(self, image_id: str) -> bool: ...
 
     async def remove(self, image_id: str) -> None: ...
 
     async def run(self, spec: RunSpec, on_progress: OnProgress, cancel: threading.Event) -> RunResult: ...
+
+    async def start(self, spec: RunSpec, cancel: threading.Event) -> AsyncWarmRun | RunResult:
+        """Of a phase with late inputs: ready for them, or with its result where it ended before."""
+        ...
 
     async def close(self) -> None: ...

@@ -25,8 +25,8 @@ class BackendSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What a node hands to the backend that it makes.
 
     `data` is a folder of the backend's own. `node_tag` marks everything that this node makes; it differs between the nodes that
-    share an engine. `engine`, `runtime`, `cache_dir` and `disk_from` (bytes) are the settings of those names, which each backend
-    reads in its own way; `engine` is empty where the backend is to find it.
+    share an engine. `engine`, `runtime`, `cache_dir`, `disk_from` and `data_cap` (bytes) are the settings of those names,
+    which each backend reads in its own way; `engine` is empty where the backend is to find it.
     """
 
     data: Path
@@ -35,6 +35,7 @@ class BackendSettings(msgspec.Struct, frozen=True, kw_only=True):
     runtime: str = "runc"
     cache_dir: Path | None = None
     disk_from: int = 64 << 20
+    data_cap: int = 64 << 30
 
 
 class UnknownBackend(ValueError):

@@ -26,3 +26,7 @@ class BadImage(SandboxError):
 
 class ImageNotFound(SandboxError):
     """Nobody has this image: neither the engine nor the registry."""
+
+
+class DataRefused(SandboxError):
+    """The owner's data cannot be kept, used or removed as was asked. The text says why, and what to do."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.results import PROGRESS_LINE_CAP, READY_LINE, Progress, parse_progress
+from sandbox.progress import DONE_LINE, PROGRESS_LINE_CAP, READY_LINE, Progress, parse_progress
 
 STDOUT = 1
 TAIL_CAP = 8192
@@ -15,6 +15,8 @@ class OutputReader:
         self.total = 0
         self.ready = False
         """Whether the job has said that it waits for its late inputs."""
+        self.done = False
+        """Whether it has said that its outputs are written."""
         self._tail = bytearray()
         self._line = bytearray()
 
@@ -31,8 +33,10 @@ class OutputReader:
             # A line that grew too long has its beginning kept, so that it cannot pass for a progress line.
             line = bytes(self._line) + part[: PROGRESS_LINE_CAP + 1]
             self._line.clear()
-            newest = parse_progress(line.rstrip(b"\r")) or newest
-            self.ready = self.ready or line.rstrip(b"\r") == READY_LINE
+            line = line.rstrip(b"\r")
+            newest = parse_progress(line) or newest
+            self.ready = self.ready or line == READY_LINE
+            self.done = self.done or line == DONE_LINE
         self._line += rest[: PROGRESS_LINE_CAP + 1 - len(self._line)] if len(self._line) <= PROGRESS_LINE_CAP else b""
         return newest
 

@@ -1,24 +1,30 @@
 """What a job image may be called for: one row of `PHASES` for each phase of the container contract.
 
-The runner, the sidecar and the results follow the row: which files a run must have in /lc/in and which it may have, which files are
-taken out of /lc/out and up to what size, how long a run may last, and what the host reads of it. A new phase is a new row and
-nothing else. What the row does not name is not put in, and never leaves the container.
+The runner, the sidecar and the results follow the row: which files a run must have in /lc/in and which it may have, whether it has
+a seed, which files are taken out of /lc/out and up to what size, how long a run may last, and what the host reads of it. A new
+phase is a new row and nothing else. What the row does not name is not put in, and never leaves the container.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
-from sandbox.results import RESULT_CAP, parse_result
+from sandbox.answers import MAX_ANSWER_BYTES, AnswerReader
+from sandbox.losses import MAX_LOSSES_BYTES
+from sandbox.results import EvaluationReader, ResultReader
 
 _MIB = 1 << 20
 LONGEST_S = 30 * 86400.0
 """Seconds of wall clock beyond which no run of any phase goes."""
+CONTRACT_VERSION = 2
+"""Of the container contract: `v` in job.json, LC_VERSION."""
 JOB_FILE = "job.json"
 """What the host itself puts beside the inputs."""
+MAX_INPUT_BYTES = 8 * _MIB
+"""Largest input of a request."""
 _FILE = re.compile(r"[a-z][a-z0-9._-]{0,31}")
 _MAX_FILES = 8
 
@@ -30,6 +36,8 @@ class InputRow(msgspec.Struct, frozen=True):
     needed: bool = True
     folder: bool = False
     """A data set: many files below /lc/in/<name>, always on the engine's disk."""
+    own: bool = False
+    """A folder that is the owner's own data (`sandbox.data.OwnData`), which no other input takes."""
     late: bool = False
     """It comes when the job has said that it is ready: until then the run is warm, and waits."""
     cap: int = 0
@@ -37,22 +45,27 @@ class InputRow(msgspec.Struct, frozen=True):
 
 
 class OutputRow(msgspec.Struct, frozen=True):
-    """A file of /lc/out: handed to the caller as it is, or read here by the row's `parse`."""
+    """A file of /lc/out: handed to the caller as it is, or read here."""
 
     name: str
     cap: int | None = None
     """Most bytes; None: as many as the run's limits allow a model."""
-    kept: bool = False
-    """The caller gets the file, hashed and unread; it must not be empty. Else `parse` gets its bytes."""
+    read: Callable[[], ResultReader] | None = None
+    """Makes what reads it, piece by piece and a byte beyond `cap`: what is too long is the reader's to say. None: the caller gets
+    the file, hashed and unread, which must not be empty nor beyond `cap`. Where what is right depends on the late inputs, whoever
+    hands them over brings a reader of his own."""
+    like: str = ""
+    """The input, a file, whose size it has to the byte: a program that may choose a size can say something by it."""
 
 
 class PhaseRow(msgspec.Struct, frozen=True):
-    """One row. Raises ValueError for names that may mean anything but one file of their folder, and for no output."""
+    """One row. Raises ValueError for names that may mean anything but one file of their folder, for no output, and where more than
+    one is read."""
 
     inputs: tuple[InputRow, ...]
     outputs: tuple[OutputRow, ...]
-    parse: Callable[[Mapping[str, bytes]], object]
-    """Makes of the outputs that are not kept what the caller gets; raises `BadResult`. Pure, and ready for a stranger's bytes."""
+    seeded: bool = False
+    """Whether a run has a seed. One without gets the same bytes from everybody who runs it."""
     longest_s: float = LONGEST_S
 
     def __post_init__(self) -> None:
@@ -63,6 +76,13 @@ class PhaseRow(msgspec.Struct, frozen=True):
                 raise ValueError(f"a phase cannot have the files {names}")
         if not self.outputs or not 0 < self.longest_s <= LONGEST_S:
             raise ValueError("a phase needs an output, and an end within 30 days")
+        if sum(output.read is not None for output in self.outputs) > 1:
+            raise ValueError("of a phase's outputs one at most is read here")
+        files_in = {file.name for file in self.inputs if file.needed and not file.folder and not file.late}
+        if any(output.like not in files_in for output in self.outputs if output.like):
+            raise ValueError("an output can be as long as a file that is always there, and as nothing else")
+        if any(file.own and not file.folder for file in self.inputs):
+            raise ValueError("the owner's data are a folder")
 
     @property
     def waits(self) -> bool:
@@ -77,12 +97,12 @@ class PhaseRow(msgspec.Struct, frozen=True):
         return model_cap if output.cap is None else output.cap
 
     def out_bytes(self, model_cap: int) -> int:
-        """The size of /lc/out: all outputs, and never less than a model and its successor beside it, as programs write that replace
-        a file atomically."""
-        return max(2 * model_cap, sum(self.cap(output, model_cap) for output in self.outputs)) + _MIB
+        """The size of /lc/out: each output and its successor beside it, as programs write that replace a file atomically."""
+        return 2 * sum(self.cap(output, model_cap) for output in self.outputs) + _MIB
 
-    def check_inputs(self, given: Mapping[str, bool]) -> None:
-        """`given`: the names of a run's inputs, and whether each is a folder. Raises ValueError for one too many or too few."""
+    def check_inputs(self, given: Mapping[str, bool], own: Collection[str] = ()) -> None:
+        """`given`: the names of a run's inputs, and whether each is a folder; `own`: those that are the owner's data. Raises
+        ValueError for one too many or too few."""
         rows = {file.name: file for file in self.inputs}
         for name in given.keys() - rows.keys():
             raise ValueError(f"{name[:40]!r} is none of this phase's inputs ({', '.join(rows) or 'it has none'})")
@@ -91,17 +111,25 @@ class PhaseRow(msgspec.Struct, frozen=True):
                 raise ValueError(f"this phase needs the input {name!r}")
             if name in given and given[name] != row.folder:
                 raise ValueError(f"the input {name!r} must be a {'folder' if row.folder else 'file'}")
+            if name in given and (name in own) != row.own:
+                raise ValueError(f"the input {name!r} {'must be' if row.own else 'may never be'} the owner's own data")
 
-
-def _result(*, need_probe: bool) -> Callable[[Mapping[str, bytes]], object]:
-    return lambda outputs: parse_result(outputs["result.json"], need_probe=need_probe)
-
-
-_RESULT = OutputRow("result.json", RESULT_CAP)
 
 PHASES: dict[str, PhaseRow] = {
-    "train": PhaseRow((), (_RESULT, OutputRow("model", kept=True)), _result(need_probe=False)),
-    "evaluate": PhaseRow((InputRow("model"), InputRow("eval", needed=False)), (_RESULT,), _result(need_probe=True)),
-    "selftest": PhaseRow((InputRow("data", folder=True),), (_RESULT, OutputRow("model", kept=True)), _result(need_probe=False)),
+    "train": PhaseRow((), (OutputRow("model"),), seeded=True),
+    "evaluate": PhaseRow(
+        (InputRow("model"), InputRow("eval", needed=False)), (OutputRow("losses", MAX_LOSSES_BYTES, EvaluationReader),)
+    ),
+    "predict": PhaseRow(
+        (InputRow("model"), InputRow("request.json", late=True, cap=4096), InputRow("input", late=True, cap=MAX_INPUT_BYTES)),
+        (OutputRow("answer", MAX_ANSWER_BYTES, AnswerReader),),
+        seeded=True,
+    ),
+    "local": PhaseRow(
+        (InputRow("model"), InputRow("data", folder=True, own=True)),
+        (OutputRow("model", like="model"), OutputRow("losses", MAX_LOSSES_BYTES, EvaluationReader)),
+        seeded=True,
+    ),
 }
-"""The container contract (docs/sandbox.md), version 1, and the self-test's own image with a data set; no job is posted for that."""
+"""The container contract (docs/sandbox.md), version 2: the phases of jobs, that of models which are asked, and that of training on
+the owner's own data, the only one that ever sees them."""

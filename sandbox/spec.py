@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from sandbox.data import DataSet
+from sandbox.data import DataSet, OwnData
 from sandbox.phases import LONGEST_S, PHASES, PhaseRow
-from sandbox.results import EvaluationResult
+from sandbox.results import Evaluated
 
 MIB = 1 << 20
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
@@ -45,6 +45,9 @@ class ContainerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Largest single file in bytes (RLIMIT_FSIZE)."""
     nofile: int = 1024
     wall_s: float = 600.0
+    processors: int = 0
+    """How many of the machine's processors the container may run on, the first ones; 0, as in every job: on all of them, `cpus` of
+    their time. For whoever tries out an image: its program sees and counts these alone."""
 
     def __post_init__(self) -> None:
         _require(0.01 <= self.cpus <= 1024, f"cpus must lie between 0.01 and 1024, not {self.cpus}")
@@ -56,6 +59,7 @@ class ContainerLimits(msgspec.Struct, frozen=True, kw_only=True):
         _require(1024 <= self.log_cap <= 1 << 30, f"log_cap must be at least 1024 bytes, not {self.log_cap}")
         _require(self.model_cap <= self.file_cap <= 1 << 41, "file_cap must be at least model_cap")
         _require(16 <= self.nofile <= 1 << 20, f"nofile must be at least 16, not {self.nofile}")
+        _require(0 <= self.processors <= 1024, f"processors must be at most 1024, not {self.processors}")
         _require(0 < self.wall_s <= LONGEST_S, f"wall_s must lie between 0 and 30 days, not {self.wall_s}")
 
 
@@ -76,26 +80,25 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     image_id: str
     phase: str
     """A row of `PHASES`."""
-    seed: int
-    """64 bits, unsigned."""
-    probe: int
-    """31 bits."""
     budget_s: int
+    seed: int | None = None
+    """64 bits, unsigned; for a phase with seeds (`PhaseRow.seeded`), and for no other."""
     threads: int = 1
     params: str = "{}"
     """The job's parameters as posted: the text of one JSON object."""
     limits: ContainerLimits = ContainerLimits()
-    inputs: Mapping[str, Path | DataSet] = msgspec.field(default_factory=dict)
+    inputs: Mapping[str, Path | DataSet | OwnData] = msgspec.field(default_factory=dict)
     """What the job finds in /lc/in beside job.json, by name, as the phase's row has them."""
 
     def __post_init__(self) -> None:
         _require(_RUN_ID.fullmatch(self.run_id) is not None, f"run_id {self.run_id!r} is not of the form [a-z0-9-]+")
         _require(is_image_id(self.image_id), f"image_id {self.image_id!r} is not sha256:<64 hex digits>")
         _require(self.phase in PHASES, f"unknown phase {self.phase!r}")
-        self.row.check_inputs({name: isinstance(given, DataSet) for name, given in self.inputs.items()})
+        folders = {name: isinstance(given, DataSet | OwnData) for name, given in self.inputs.items()}
+        self.row.check_inputs(folders, {name for name, given in self.inputs.items() if isinstance(given, OwnData)})
         _require(self.limits.wall_s <= self.row.longest_s, f"wall_s must lie within {self.row.longest_s:g} s in this phase")
-        _require(0 <= self.seed < 1 << 64, "seed must be an unsigned number of 64 bits")
-        _require(0 <= self.probe < 1 << 31, "probe must be an unsigned number of 31 bits")
+        _require((self.seed is not None) == self.row.seeded, f"phase {self.phase!r} has {'a' if self.row.seeded else 'no'} seed")
+        _require(0 <= (self.seed or 0) < 1 << 64, "seed must be an unsigned number of 64 bits")
         _require(0 < self.budget_s <= 30 * 86400, "budget_s must lie between 1 second and 30 days")
         _require(1 <= self.threads <= 1024, "threads must lie between 1 and 1024")
         _require(len(self.params) <= 64 * 1024, "params must not exceed 64 KiB")
@@ -105,6 +108,32 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
         return PHASES[self.phase]
 
 
+class Outcome(Enum):
+    """What the end of an evaluation says, as a vote has it (LC-LOSS-17, 18 for the file of losses)."""
+
+    MEASURED = "measured"
+    INVALID = "invalid"
+    """The model cannot be evaluated."""
+    BROKEN = "broken"
+    """The container did not end as the contract says. Whoever runs it anew sees the same, so far as the program repeats itself."""
+    TROUBLE = "trouble"
+    """This machine's own trouble: it says nothing of the model."""
+
+
+class AnswerOutcome(Enum):
+    """What the end of a prediction says, as an answer has it (LC-ANS-7)."""
+
+    OK = "ok"
+    BAD_INPUT = "bad-input"
+    """The image says that the input does not fit."""
+    FAULT = "fault"
+    """The image says that its model is of no use, or did not end as the contract says."""
+    OVERRUN = "overrun"
+    """Memory or time did not suffice."""
+    ABSTAIN = "abstain"
+    """It cannot be run here, or it is this machine's own trouble: it says nothing of the model."""
+
+
 class RunStatus(Enum):
     """How a run ended."""
 
@@ -112,16 +141,51 @@ class RunStatus(Enum):
     UNSUPPORTED = "unsupported"
     """Exit 64: the image does not know this phase or these parameters."""
     MODEL_INVALID = "model-invalid"
-    """Exit 65: the model cannot be evaluated; the claim fails."""
+    """Exit 65, or losses that no vote can say: the model cannot be evaluated; the claim fails."""
     OUT_OF_RESOURCES = "out-of-resources"
     """Exit 75, or killed for memory."""
     FAILED = "failed"
     """Any other exit, or killed for flooding the log."""
+    INPUT_REFUSED = "input-refused"
+    """They do not fit: exit 66 in a phase with late inputs, or an answer that names a row."""
     BAD_RESULT = "bad-result"
-    """Exit 0, but result.json or the model breaks the contract."""
+    """Exit 0, but what it left breaks the contract."""
     TIMEOUT = "timeout"
     CANCELLED = "cancelled"
     ENGINE_ERROR = "engine-error"
+    NOT_STARTED = "not-started"
+    """No container can be started for this posting, here at least."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """Of an evaluation that ended so."""
+        return _OUTCOMES.get(self, Outcome.BROKEN)
+
+    @property
+    def answer(self) -> AnswerOutcome:
+        """Of a prediction that ended so."""
+        return _ANSWERS.get(self, AnswerOutcome.FAULT)
+
+
+_OUTCOMES = {
+    RunStatus.OK: Outcome.MEASURED,
+    RunStatus.MODEL_INVALID: Outcome.INVALID,
+    RunStatus.CANCELLED: Outcome.TROUBLE,
+    RunStatus.ENGINE_ERROR: Outcome.TROUBLE,
+    RunStatus.NOT_STARTED: Outcome.TROUBLE,
+}
+"""The container's other ends, whatever they are, are BROKEN."""
+_ANSWERS = {
+    RunStatus.OK: AnswerOutcome.OK,
+    RunStatus.INPUT_REFUSED: AnswerOutcome.BAD_INPUT,
+    RunStatus.OUT_OF_RESOURCES: AnswerOutcome.OVERRUN,
+    RunStatus.TIMEOUT: AnswerOutcome.OVERRUN,
+    RunStatus.UNSUPPORTED: AnswerOutcome.ABSTAIN,
+    RunStatus.CANCELLED: AnswerOutcome.ABSTAIN,
+    RunStatus.ENGINE_ERROR: AnswerOutcome.ABSTAIN,
+    RunStatus.NOT_STARTED: AnswerOutcome.ABSTAIN,
+}
+"""The container's other ends, whatever they are, are FAULT."""
 
 
 class OutputFile(msgspec.Struct, frozen=True):
@@ -139,7 +203,8 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     """For people: what happened and why. Contains no output of the job."""
     result: object = None
-    """What the row's `parse` made of the outputs that it reads; `EvaluationResult` in `train` and `evaluate`."""
+    """What the row's reader made of the output that is read; `Evaluated` in `evaluate` and `local`, `ParsedAnswer` in `predict`,
+    or the `UnfitRow` for which it refused its input."""
     outputs: Mapping[str, OutputFile] = msgspec.field(default_factory=dict)
     """The outputs that the row says are kept, by name; all of them where the status is OK, else none."""
     exit_code: int | None = None
@@ -149,12 +214,8 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def loss(self) -> int | None:
-        """In units of 1e-9, where the phase has one; so is `probe_loss`."""
-        return self.result.loss if isinstance(self.result, EvaluationResult) else None
-
-    @property
-    def probe_loss(self) -> int | None:
-        return self.result.probe_loss if isinstance(self.result, EvaluationResult) else None
+        """The mean of the losses in units of 1e-9, rounded up, where the run measured them."""
+        return self.result.measurement.mean if isinstance(self.result, Evaluated) else None
 
 
 class EngineInfo(msgspec.Struct, frozen=True):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import hypothesis
 import pytest
+import structlog
 
 # How long an example takes says nothing on a machine that others use.
 hypothesis.settings.register_profile("no-deadline", deadline=None)
@@ -17,7 +20,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A node's own log goes to standard error: what a command prints beside a node in one process is the command's alone.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     config.addinivalue_line("markers", "full(why): only in `make test-full`; `why` says what stands for it in `make test`")
+    config.addinivalue_line("markers", "sqlite: of the tests of the block store, one that is about SQLite alone")
+    config.addinivalue_line("markers", "both: of the tests of the block store, one that `make test` runs on PostgreSQL, too")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -10,6 +10,8 @@ import base64
 import json
 import statistics
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,20 +38,28 @@ class Etcd:
 
 async def etcd(program: str, samples: int, puts: int, outstanding: int) -> Etcd:
     """Raises `Unavailable`."""
+    async with running(program) as clients:
+        leader = await _leader(clients)
+        times = await latency(clients, samples)
+        rate = await _throughput(clients[leader], puts, outstanding)
+        counted = await _count(clients[0])
+        if counted != samples + puts:
+            raise Unavailable(f"etcd has {counted} of {samples + puts} keys: its figures mean nothing")
+    return Etcd(rate, samples, statistics.median(times), quantile(times, 0.99))
+
+
+@asynccontextmanager
+async def running(program: str) -> AsyncIterator[list[int]]:
+    """Four members; the ports for clients. Raises `Unavailable`."""
     ports = free_ports(2 * MEMBERS)
-    clients, names = ports[:MEMBERS], [f"m{i}" for i in range(MEMBERS)]
+    clients = ports[:MEMBERS]
     with Processes("etcd") as group:
         for command in commands(program, str(group.folder), ports):
             group.start(command)
         for port in clients:
             await asyncio.to_thread(group.wait_for_port, port)
-        leader = await _leader(clients)
-        times = await _latency(clients, samples)
-        rate = await _throughput(clients[leader], puts, outstanding)
-        counted = await _count(clients[0])
-        if counted != samples + puts:
-            raise Unavailable(f"etcd has {counted} of {samples + puts} keys: its figures mean nothing ({names})")
-    return Etcd(rate, samples, statistics.median(times), quantile(times, 0.99))
+        await _leader(clients)
+        yield clients
 
 
 def commands(program: str, folder: str, ports: list[int]) -> list[list[str]]:
@@ -136,7 +146,8 @@ class _Calls:
             link.close()
 
 
-async def _latency(ports: list[int], samples: int) -> list[float]:
+async def latency(ports: list[int], samples: int) -> list[float]:
+    """Milliseconds of each put, one after the other, at the members in turns. Raises `Unavailable`."""
     calls, times = _Calls(), []
     try:
         links = [await calls.open(port) for port in ports]

@@ -95,6 +95,19 @@ def python_env() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(folder)))}
 
 
+def flower() -> str:
+    """The interpreter of an environment that has Flower and nothing of ours. Raises `Unavailable`."""
+    folder, lock = PLACE / "flower", HERE / "flower.txt"
+    wanted = lock.read_bytes() + sys.version.encode()
+    python = str(folder / "bin" / "python")
+    if _once(folder, wanted):
+        run("Flower", [sys.executable, "-m", "venv", str(folder)], ROOT)
+        options = ["--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes", "--no-deps"]
+        run("Flower", [python, "-m", "pip", "install", *options, "--requirement", str(lock)], folder)
+        _made(folder, wanted)
+    return python
+
+
 def npm() -> Npm:
     """Raises `Unavailable`."""
     if shutil.which("npm") is None or shutil.which("node") is None:

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from chain.codec import encode
+from chain.crypto import address
 from chain.errors import Code, Malformed, Reject
 from chain.host import ChainRecord, Contract, Host, InvalidContract, KVStore, MessageSpec, Registry
 from chain.params import Params
@@ -94,8 +95,11 @@ def host_of(
 
 
 def perform(host: Host, sender: bytes, message: Any) -> None:
-    """Run a message. Raises `Reject`, PARKED where it is about a reference that is parked (LC-BLK-20)."""
+    """Run a message. Raises `Reject`: LEFT where it is for members and the sender is none any more (LC-MEM-27), PARKED where it
+    is about a reference that is parked (LC-BLK-20)."""
     contract, spec = MESSAGES[type(message)]
+    if spec.members and any(c.gone is not None and c.gone(host.store, sender) for c in host.contracts.values()):
+        raise Reject(Code.LEFT, f"{address(sender)} is no member of this network any more")
     if spec.subject is not None:
         parked = host.parked(contract.number, spec.subject(message))
         if parked is not None:

@@ -11,12 +11,14 @@ from chain.crypto import ZERO_HASH, sha256
 from chain.errors import BrokenInvariant
 from chain.host.contract import Contract, Power
 from chain.host.events import fits
-from chain.host.records import BASE_EVENTS, Due, due_key
+from chain.host.parameters import params_at
+from chain.host.records import BASE_EVENTS, Due, due_key, height_due_key
 from chain.host.store import KVStore, read_params
-from chain.params import Params
+from chain.params import ContractParams, Params
 from chain.types import Event, LogEvent
 
 T = TypeVar("T")
+C = TypeVar("C", bound=ContractParams)
 
 
 @dataclass
@@ -62,6 +64,12 @@ class Access:
             raise BrokenInvariant(f"{self._name} has no parameters of the type {kind.__name__}")
         return read_params(self.store, self.contract.number, kind)
 
+    def params_at(self, kind: type[C], clock: int) -> C:
+        """Those that were in force in the block of this chain clock: what was posted then goes on by them."""
+        if self.contract is None or self.contract.params is not kind:
+            raise BrokenInvariant(f"{self._name} has no parameters of the type {kind.__name__}")
+        return params_at(self.store, self.contract.number, kind, clock)
+
     # context
 
     @property
@@ -102,3 +110,19 @@ class Access:
 
     def cancel(self, at: int, contract: int, ref: bytes, account: bytes) -> None:
         self.delete(due_key(account, at, contract, ref))
+
+    def schedule_at_height(self, height: int, contract: int, ref: bytes, account: bytes) -> int:
+        """LC-BLK-33: have `contract`'s `on_due` called in the block of this height, which nodes then make without waiting.
+
+        It is called with the clock of this block, which is returned, and has its place among the deadlines by that time: where
+        they are more than a block runs, it waits with them.
+        """
+        if height <= self.height:
+            raise BrokenInvariant(f"{self._name} schedules for height {height} in the block of height {self.height}")
+        self.put(height_due_key(height, account, self.clock, contract, ref), Due(contract, ref))
+        return self.clock
+
+    def cancel_at_height(self, height: int, at: int, contract: int, ref: bytes, account: bytes) -> None:
+        """`at` is what scheduling it returned."""
+        self.delete(height_due_key(height, account, at, contract, ref))
+        self.cancel(at, contract, ref, account)

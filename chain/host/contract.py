@@ -11,13 +11,13 @@ from chain.host.events import Data, Form, OneOf
 from chain.host.listing import Listing
 from chain.host.records import GenesisAccount
 from chain.host.services import Service
-from chain.host.store import KVStore
+from chain.host.store import KVStore, StateIndex
 from chain.params import ContractParams
 from chain.types import Evidence
 
 if TYPE_CHECKING:
     from chain.host.host import Host
-    from chain.host.store import Reader
+    from chain.host.store import DueReader, Reader
 
 TAGS, CODES = 32, 100
 """Message tags and receipt codes of one contract."""
@@ -25,15 +25,31 @@ TAGS, CODES = 32, 100
 
 @dataclass(frozen=True)
 class MessageSpec:
-    """`urgent` messages have a deadline: half of each block is reserved for them. `work`: what executing one takes, in transfers of
-    a batch. `subject`: the reference that a message is about, where there is one: while that is parked, the message is refused.
-    `once`: its contract accepts it once from each seat, so that accepting it needs no bandwidth (LC-TX-14)."""
+    """What the ledger knows of a message.
+
+    `urgent` ones have a deadline: half of each block is reserved for them. `work`: what executing one takes, in transfers of a
+    batch; a function of the message where that varies, with the most that it ever gives as `work_most` (LC-BLK-25). `subject`: the
+    reference that it is about, where there is one: while that is parked, it is refused. `once`: its contract accepts it once from
+    each seat, or once for each column of one, so that accepting it needs no bandwidth (LC-TX-14). `members`: refused to accounts
+    that left (LC-MEM-27).
+    """
 
     handler: Callable[[Host, bytes, Any], None]
     urgent: bool = False
-    work: int = 1
+    work: int | Callable[[Any], int] = 1
     subject: Callable[[Any], bytes] | None = None
     once: bool = False
+    work_most: int = 0
+    members: bool = False
+
+    def weigh(self, message: Any) -> int:
+        """Its work, by LC-BLK-25."""
+        return self.work if isinstance(self.work, int) else min(self.work(message), self.work_most)
+
+    @property
+    def heaviest(self) -> int:
+        """The most work that one is."""
+        return self.work if isinstance(self.work, int) else self.work_most
 
 
 @dataclass(frozen=True)
@@ -92,6 +108,9 @@ class Power(Enum):
     STANDING = "freeze, unfreeze and ban accounts"
     VALIDATORS = "change the validator set"
     RELEASE = "release what is parked"
+    KEYS = "give an account another key"
+    ACCOUNTS = "open accounts"
+    PARAMS = "change parameters, and the version of the protocol"
 
 
 @dataclass(frozen=True)
@@ -107,17 +126,32 @@ class Contract:
     """Called with the reference and the time for which the deadline was set."""
     on_case_closed: Callable[[Host, bytes, bytes, bool], None] | None = None
     """Called when a suspension ends: (host, reference given to `suspend`, account, whether it became a ban)."""
+    on_banned: Callable[[Host, bytes], None] | None = None
+    """Called when an account is banned: (host, account). What follows of it is for deadlines: this only notes it."""
     on_give_back: Callable[[Host, bytes], None] | None = None
     """Ends a reference that was parked: every escrow goes back to whom it came from."""
-    due_work: Callable[[Reader, bytes], int] | None = None
+    bound: tuple[bytes, ...] = ()
+    """LC-BLK-38: listed prefixes of `state`. The references behind them end by `on_give_back` when a network restarts: what their
+    parties signed or sealed names the id of the chain that ends."""
+    forgotten: tuple[bytes, ...] = ()
+    """LC-BLK-38: prefixes of `state` whose records mean nothing beside the blocks of another chain: no restart carries them."""
+    due_work: Callable[[DueReader, bytes], int] | None = None
     """LC-BLK-31: how many records besides its own a deadline of a reference may go through."""
+    flags: bytes | None = None
+    """The prefix of `state`, listed where they have it, of those who have the flag of verifiers (LC-BLK-31)."""
+    party: Callable[[Reader, bytes, bytes], bool] | None = None
+    """LC-MEM-20: whether an account has a part in a reference, and so no word against others of it. None: nobody has."""
     listed: Mapping[bytes, Listing] = field(default_factory=dict)
     """Prefixes of `state` that can be scanned."""
+    indexes: tuple[type[StateIndex], ...] = ()
+    """What it computes from what is listed. A node makes them at its start, and not in a block."""
     archive: Archive | None = None
     events: Mapping[str, Data] = field(default_factory=dict)
     """What it notes, by topic."""
     texts: Mapping[int, tuple[str, str]] = field(default_factory=dict)
     """For every code: why a message is refused, and what to do about it."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """For every reason for which it moves credits: the rule in words, as whoever paid or was paid reads it."""
     forms: Mapping[str, Form | OneOf] = field(default_factory=dict)
     """How the fields of its messages are shown, where their type does not say it: by `field`, or by `Type.field`."""
     escrows: tuple[EscrowShape, ...] = ()
@@ -129,9 +163,11 @@ class Contract:
     """Those of its events after which other accounts are peers or validators: nodes then look at their connections again."""
     drawn: Callable[[Reader, bytes], bool] | None = None
     """Whether an account may be called to a duty without having asked for it: its node answers even where it wants no work."""
+    gone: Callable[[Reader, bytes], bool] | None = None
+    """LC-MEM-27: whether an account is no member any more: nodes keep no connection with it, some messages are refused to it."""
     reports: Callable[[Evidence], Any] | None = None
     """The message that tells the ledger of a double signing (LC-CON-17)."""
     params: type[ContractParams] | None = None
-    """What genesis fixes for it; kept in the state under a key of its own (`params_key`)."""
+    """Its parameters, from genesis on; kept in the state under a key of its own (`params_key`)."""
     genesis: Callable[[KVStore, Iterable[GenesisAccount]], None] | None = None
     """Its records before the first block."""

@@ -11,7 +11,7 @@ from chain.crypto import address
 from chain.errors import BrokenInvariant, Code, Reject
 from chain.host.access import Access
 from chain.host.contract import Power
-from chain.host.records import ACTIVE, BANNED, K_SUPPLY, SUSPENDED, Account, Escrow, Supply, escrow_key
+from chain.host.records import ACTIVE, BANNED, K_SUPPLY, Account, BurnedSince, Escrow, Supply, burned_since_key, escrow_key
 from chain.params import CREDIT, MAX_INT
 from chain.types import TransferEvent, format_credits
 
@@ -30,21 +30,22 @@ class Credits(Access):
         return account
 
     def is_active(self, identity: bytes) -> bool:
+        """Neither suspended nor banned."""
         account = self.account(identity)
         return account is not None and account.status == ACTIVE
+
+    def may_act(self, identity: bytes) -> bool:
+        """It has an account that is not banned: its transactions are valid (LC-MEM-9)."""
+        account = self.account(identity)
+        return account is not None and account.status != BANNED
+
+    def is_banned(self, identity: bytes) -> bool:
+        account = self.account(identity)
+        return account is not None and account.status == BANNED
 
     def free(self, identity: bytes) -> int:
         account = self.account(identity)
         return account.balance if account else 0
-
-    def _set(self, identity: bytes, account: Account, *, balance: int | None = None, frozen: int | None = None) -> None:
-        if balance is None:
-            balance = account.balance
-        if frozen is None:
-            frozen = account.frozen
-        if not 0 <= balance <= MAX_INT or not 0 <= frozen <= MAX_INT:
-            raise BrokenInvariant(f"{address(identity)} would hold {balance} free and {frozen} frozen")
-        self._hold(identity, account, account.status, balance, frozen)
 
     def _hold(self, identity: bytes, account: Account, status: int, balance: int, frozen: int) -> None:
         """LC-TX-13: what an account holds from now on, and the bandwidth that goes with it."""
@@ -65,17 +66,23 @@ class Credits(Access):
         self._hold(identity, account, account.status, left, account.frozen)
 
     def _credit(self, identity: bytes, amount: int, reason: str, source: bytes, ref: bytes) -> None:
-        """Free credits for an active account; frozen ones for a suspended account; a banned one's are burned."""
+        """LC-CRD-6: free credits, also of a suspended account; a banned one's are burned."""
         account = self.known_account(identity)
         if account.status == BANNED:
             self._count(burned=amount)
+            self.put(burned_since_key(identity), BurnedSince(self.burned_since(identity) + amount))
             self.events.append(TransferEvent(f"{reason}:banned", source, b"", amount, ref))
             return
-        if account.status == SUSPENDED:
-            self._set(identity, account, frozen=account.frozen + amount)
-        else:
-            self._set(identity, account, balance=account.balance + amount)
+        balance = account.balance + amount
+        if balance > MAX_INT:
+            raise BrokenInvariant(f"{address(identity)} would hold {balance} free")
+        self._hold(identity, account, account.status, balance, account.frozen)
         self.events.append(TransferEvent(reason, source, identity, amount, ref))
+
+    def burned_since(self, identity: bytes) -> int:
+        """LC-CRD-6: what an account would have got since it was banned."""
+        record = self.get(burned_since_key(identity), BurnedSince)
+        return record.amount if record else 0
 
     def move(self, source: bytes, target: bytes, amount: int, reason: str, ref: bytes) -> None:
         """Free credits of one account to another. Rejects INSUFFICIENT_CREDITS, UNKNOWN_ACCOUNT."""
@@ -105,11 +112,19 @@ class Credits(Access):
         self.events.append(TransferEvent(reason, identity, escrow, amount, ref))
 
     def pay(self, escrow: bytes, identity: bytes, amount: int, reason: str, ref: bytes) -> None:
-        """Out of an escrow to an account (frozen if it is suspended, burned if it is banned)."""
+        """Out of an escrow to an account (burned if it is banned)."""
         if amount == 0:
             return
         self._escrow(escrow, self.escrowed(escrow) - amount)
         self._credit(identity, amount, reason, escrow, ref)
+
+    def shift(self, escrow: bytes, other: bytes, amount: int, reason: str, ref: bytes) -> None:
+        """Out of an escrow into another one."""
+        if amount == 0:
+            return
+        self._escrow(escrow, self.escrowed(escrow) - amount)
+        self._escrow(other, self.escrowed(other) + amount)
+        self.events.append(TransferEvent(reason, escrow, other, amount, ref))
 
     def burn(self, escrow: bytes, amount: int, reason: str, ref: bytes) -> None:
         if amount == 0:

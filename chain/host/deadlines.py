@@ -30,8 +30,13 @@ class Deadline:
         """One that ends a window of this length, which begins now."""
         return self.set(old, self.host.clock + length)
 
+    def come(self, old: int) -> int:
+        """The window ends early: its deadline comes in the next block, which is due at once, with those that wait (LC-BLK-14). What
+        it does is no message's work: it is weighed like any other deadline's."""
+        return self.set(old, self.host.clock)
+
     def clear(self, old: int) -> int:
-        """None any more: the window ended early, or the reference is over."""
+        """None any more: the reference is over, or something else comes of it."""
         if old:
             self.host.cancel(old, self.contract, self.ref, self.account)
         return 0

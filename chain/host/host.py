@@ -138,6 +138,13 @@ class Host(Powers):
             if self.parked(number, ref) is None:
                 self.fenced(number, ref, partial(self._tell, number, ref, identity, banned), [])
 
+    def ban(self, identity: bytes, ref: bytes) -> None:
+        """LC-MEM-9: every contract that wants to know is told. One that fails at it parks the account as a reference of its own."""
+        super().ban(identity, ref)
+        for contract in self.contracts.values():
+            if contract.on_banned is not None:
+                self.fenced(contract.number, identity, partial(contract.on_banned, self.acting(contract), identity), [])
+
     def _tell(self, contract: int, ref: bytes, identity: bytes, banned: bool) -> None:
         found = self.contracts[contract]
         if found.on_case_closed is not None:

@@ -27,3 +27,8 @@ class PastReader:
 
     def scan(self, prefix: bytes, limit: int) -> Iterator[tuple[bytes, Any]]:
         return self._state.scan(prefix, limit)
+
+    def left(self, prefix: bytes) -> Iterator[tuple[bytes, Any]]:
+        """What left under keys that begin so, in byte order of the keys, each as it was last archived."""
+        for key in sorted(key for key in self._records if key.startswith(prefix)):
+            yield key, self._decode(key, self._records[key])

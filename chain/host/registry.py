@@ -106,6 +106,10 @@ def _check_messages(c: Contract) -> None:
     for tag in tags:
         if not isinstance(tag, int) or tag // TAGS != c.number:
             raise InvalidContract(f"contract {c.name}: tag {tag!r} is not among {TAGS * c.number} to {TAGS * c.number + TAGS - 1}")
+    for kind, spec in c.messages.items():
+        if spec.heaviest < 1:
+            why = "not at least 1" if isinstance(spec.work, int) else "a function of it, and its most is not stated"
+            raise InvalidContract(f"contract {c.name}: the work of {kind.__name__} is {why}")
     if len(set(tags)) != len(tags):
         raise InvalidContract(f"contract {c.name}: two messages have the same tag")
     for code in c.codes:
@@ -124,6 +128,15 @@ def _check_state(c: Contract) -> None:
     for prefix in c.listed:
         if prefix not in c.state:
             raise InvalidContract(f"contract {c.name} lists {prefix!r} and keeps no records there")
+    for prefix in c.bound:
+        if prefix not in c.listed or c.on_give_back is None:
+            raise InvalidContract(f"contract {c.name}: what is bound under {prefix!r} is not listed, or it gives nothing back")
+    for prefix in c.forgotten:
+        if prefix not in c.state:
+            raise InvalidContract(f"contract {c.name} forgets {prefix!r} and keeps no records there")
+    for index in c.indexes:
+        if index.prefix not in c.listed:
+            raise InvalidContract(f"contract {c.name}: the index {index.__name__} is of {index.prefix!r}, which is not listed")
     for prefix in (*c.archive.records, c.archive.numbers) if c.archive is not None else ():
         if prefix not in c.state:
             raise InvalidContract(f"contract {c.name} archives {prefix!r} and keeps no records there")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Protocol, TypeVar
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from chain.errors import BrokenInvariant
 from chain.host.records import Parked, params_key
 
 P = TypeVar("P")
+MAX_INDEXED = 2**32
+"""Records that an index looks at when it is made: all."""
 
 
 class Reader(Protocol):
@@ -21,14 +24,57 @@ class Reader(Protocol):
         ...
 
 
+class DueReader(Reader, Protocol):
+    """The state as the last block left it, for weighing what is due before it runs."""
+
+    def flagged(self) -> int:
+        """How many accounts have the flag of verifiers: no draw goes through more."""
+        ...
+
+
 class Listed(Reader, Protocol):
     """A reader that knows the keys of what is listed, in their order."""
 
     def keys(self, prefix: bytes) -> list[bytes]: ...
 
 
+class StateIndex(Protocol):
+    """What is computed from the records under a listed prefix, so that no message has to look at all of them.
+
+    It is no part of the state: whoever has the records makes the same one.
+    """
+
+    prefix: ClassVar[bytes]
+
+    def put(self, key: bytes, record: Any | None) -> None:
+        """What stands under a key from now on; None: nothing."""
+        ...
+
+
+X = TypeVar("X", bound=StateIndex)
+
+
+@dataclass(frozen=True)
+class IndexLayers(Generic[X]):
+    """An index as it stands within a block: `base` is of the last decided one. Of the keys that the block `touched`, `gone` has
+    what stood there before, and `new` what stands there now."""
+
+    base: X
+    gone: X
+    new: X
+    touched: Container[bytes]
+
+
+class Indexed(Reader, Protocol):
+    """A reader that keeps indexes of what is listed."""
+
+    def index(self, kind: type[X]) -> IndexLayers[X]:
+        """The index of this kind as of now. It is not to be kept, nor changed by the caller."""
+        ...
+
+
 def read_params(reader: Reader, contract: int, kind: type[P]) -> P:
-    """The network's parameters of a contract, as genesis fixed them."""
+    """The network's parameters of a contract, as they are in force."""
     found = reader.get(params_key(contract))
     if type(found) is not kind:
         raise BrokenInvariant(f"the state has no {kind.__name__}")
@@ -40,7 +86,7 @@ def read_parked(reader: Reader, limit: int) -> list[tuple[int, bytes, Parked]]:
     return [(key[2], key[3:], record) for key, record in reader.scan(b"p/", limit)]
 
 
-class KVStore(Reader, Protocol):
+class KVStore(Indexed, Protocol):
     def put(self, key: bytes, record: Any) -> None: ...
 
     def delete(self, key: bytes) -> None: ...

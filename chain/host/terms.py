@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from chain.codec import Wire
-from chain.types import Uint
+from chain.types import Hash, Uint
 
 Cid = Annotated[bytes, Meta(max_length=64)]
 """A binary CIDv1."""
@@ -70,6 +70,42 @@ class Image(Wire, frozen=True):
     cid: Cid
     image_id: Annotated[bytes, Meta(max_length=32)]
     size: Uint
+
+
+class HiddenSet(Wire, frozen=True):
+    """An encrypted evaluation file: what everybody holds, and what its plaintext and its key (32 bytes) hash to (SHA-256)."""
+
+    cid: Cid
+    plain_hash: Hash
+    key_hash: Hash
+    size: Uint
+
+
+class Arch(IntEnum):
+    """The processor that an image is built for. An evaluation repeats on one kind only."""
+
+    AMD64 = 1
+    ARM64 = 2
+
+
+class Capacity(Wire, frozen=True):
+    """The largest work that a machine takes: thousandths of a CPU, MiB, bytes of an image and of a model, seconds of evaluation."""
+
+    arch: Small
+    cpus_milli: Uint
+    mem_mb: Uint
+    image: Uint
+    model_cap: Uint
+    eval_s: Uint
+
+    def covers(self, needed: Capacity) -> bool:
+        return self.arch == needed.arch and (
+            self.cpus_milli >= needed.cpus_milli
+            and self.mem_mb >= needed.mem_mb
+            and self.image >= needed.image
+            and self.model_cap >= needed.model_cap
+            and self.eval_s >= needed.eval_s
+        )
 
 
 class Limits(Wire, frozen=True):

@@ -2,6 +2,9 @@
 
 The chain id is the hash of the canonical genesis, so two networks that differ in anything have different ids. The file is JSON for
 people: keys in hex, credits as decimal text, parameters by name.
+
+A network that restarts after another one begins from that one's state: its genesis grants nothing and has a base
+(`chain.ledger.base`).
 """
 
 from __future__ import annotations
@@ -13,14 +16,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from chain.bandwidth import MICRO, SECOND
 from chain.codec import Wire, decode, encode
-from chain.contracts import BY_NUMBER, CONTRACTS, MESSAGES
+from chain.contracts import BY_NUMBER, CONTRACTS
 from chain.crypto import account_id, is_public_key
 from chain.errors import Malformed
 from chain.host import (
     ACTIVE,
-    DUE_WORK,
     K_CHAIN,
     K_HISTORY,
     K_PARAMS,
@@ -35,15 +36,14 @@ from chain.host import (
     params_key,
 )
 from chain.host import GenesisAccount as GenesisAccount
+from chain.host.parameters import MIN_BLOCK_BYTES as MIN_BLOCK_BYTES
+from chain.host.parameters import check_deadlines, check_ledger, min_block_work
+from chain.ledger.base import Base, base_from_json, base_to_json, check_base, put_base
 from chain.ledger.listings import MAX_RECORD
 from chain.ledger.state import Overlay, State
 from chain.params import (
     LANES,
-    MAX_BLOCK_BYTES,
-    MAX_BLOCK_TXS,
     MAX_INT,
-    MAX_OPS,
-    MAX_TX_BYTES,
     MAX_VALIDATORS,
     PROTOCOL_VERSION,
     ContractParams,
@@ -59,10 +59,7 @@ MAX_ACCOUNTS = 65_536
 """As many as the state's tree has buckets, and as many verifiers as one draw looks through: see docs/adr/0012."""
 KEY_DIGITS = 66
 """Of a key in the file: readers of hex let spaces pass, so its length is compared."""
-MIN_BLOCK_BYTES = 2 * (MAX_TX_BYTES + 5)
-"""Half of a block is kept for messages with a deadline: the largest transaction has to fit into the other half."""
-MIN_BLOCK_WORK = 2 * MAX_OPS * max(spec.work for _, spec in MESSAGES.values())
-"""Half of a block's work is kept for messages with a deadline: any transaction has to fit into the other half."""
+MIN_BLOCK_WORK = min_block_work(CONTRACTS)
 MAX_TIME = 2**48
 """Bound on the genesis time and on every span: sums of them stay far below MAX_INT."""
 MAX_CONTRACTS, MAX_VALUES = 255, 64
@@ -80,8 +77,12 @@ PARAMETERS = CORE | {name: f for fields in OF_CONTRACTS.values() for name, f in 
 
 def span_unit(f: msgspec.structs.FieldInfo) -> str:
     """`ms` or `blocks` for a parameter that is a length of time; empty for another."""
-    extra = f.type.__metadata__[0].extra
-    return str(extra["span"]) if extra else ""
+    return str((f.type.__metadata__[0].extra or {}).get("span", ""))
+
+
+def unit_of(f: msgspec.structs.FieldInfo) -> str:
+    """`ms`, `blocks` or `micro-credits`, what a parameter counts; empty for anything else."""
+    return span_unit(f) or str((f.type.__metadata__[0].extra or {}).get("unit", ""))
 
 
 class Section(Wire, frozen=True):
@@ -116,7 +117,7 @@ class Genesis(Wire, frozen=True):
     name: Annotated[str, Meta(min_length=1, max_length=64)]
     time: Uint
     params: Params
-    accounts: Annotated[list[GenesisAccount], Meta(min_length=1, max_length=MAX_ACCOUNTS)]
+    accounts: Annotated[list[GenesisAccount], Meta(max_length=MAX_ACCOUNTS)]
     ca_cert: Annotated[bytes, Meta(max_length=8192)]
     ca_key: Annotated[bytes, Meta(max_length=8192)]
     contracts: Annotated[list[Section], Meta(max_length=MAX_CONTRACTS)] = msgspec.field(default_factory=lambda: make_params()[1])
@@ -132,6 +133,16 @@ class Genesis(Wire, frozen=True):
         return sorted((Validator(account_id(a.key), a.key) for a in self.accounts if a.validator), key=lambda v: v.id)
 
 
+class RestartedGenesis(Genesis, frozen=True, kw_only=True):
+    """LC-BLK-37: of a network that begins from the state of another one, whose accounts are those of that state."""
+
+    base: Base
+
+    @property
+    def validators(self) -> list[Validator]:
+        return self.base.validators
+
+
 def all_params(genesis: Genesis) -> dict[str, int]:
     """Every parameter of a network, by name."""
     found = {name: getattr(genesis.params, name) for name in CORE}
@@ -141,7 +152,7 @@ def all_params(genesis: Genesis) -> dict[str, int]:
 
 
 def check_genesis(genesis: Genesis) -> None:
-    """LC-BLK-9. Raises `Malformed` naming what a network cannot start with."""
+    """LC-BLK-9, 37. Raises `Malformed` naming what a network cannot start with."""
     keys = [a.key for a in genesis.accounts]
     if genesis.version != PROTOCOL_VERSION:
         raise Malformed(f"genesis of protocol version {genesis.version}, this program speaks {PROTOCOL_VERSION}")
@@ -149,33 +160,36 @@ def check_genesis(genesis: Genesis) -> None:
         raise Malformed("an account's key is not a compressed secp256k1 public key")
     if len(set(keys)) != len(keys):
         raise Malformed("a key stands twice among the accounts")
-    if not 1 <= sum(a.validator for a in genesis.accounts) <= MAX_VALIDATORS:
+    if isinstance(genesis, RestartedGenesis) and genesis.accounts:
+        raise Malformed("a genesis with a base lists no accounts: they are in its records")
+    if not 1 <= len(genesis.validators) <= MAX_VALIDATORS:
         raise Malformed(f"a network has 1 to {MAX_VALIDATORS} validators")
     if sum(a.credits for a in genesis.accounts) > MAX_INT:
         raise Malformed("the grants exceed the largest supply")
     if [s.number for s in genesis.contracts] != [*OF_CONTRACTS]:
         theirs = ", ".join(str(s.number) for s in genesis.contracts)
         raise Malformed(f"the network has the contracts {theirs}, this program {', '.join(map(str, OF_CONTRACTS))}")
-    p = genesis.params
-    if not MIN_BLOCK_BYTES <= p.block_bytes <= MAX_BLOCK_BYTES or p.block_txs > MAX_BLOCK_TXS:
-        raise Malformed(f"a block has {MIN_BLOCK_BYTES} to {MAX_BLOCK_BYTES} bytes and at most {MAX_BLOCK_TXS} transactions")
-    if p.block_work < MIN_BLOCK_WORK:
-        raise Malformed(
-            f"block_work is {p.block_work}, at least {MIN_BLOCK_WORK} is needed: any transaction has to fit into half a block"
-        )
-    if p.bandwidth_base * p.bandwidth_window * MICRO < MAX_TX_BYTES * SECOND:
-        least = -(-MAX_TX_BYTES * SECOND // (p.bandwidth_window * MICRO))
-        raise Malformed(
-            f"bandwidth_base is {p.bandwidth_base}, at least {least} is needed: a window must earn anybody the largest transaction"
-        )
+    check_ledger(genesis.params, CONTRACTS)
     if genesis.time > MAX_TIME:
         raise Malformed(f"time is {genesis.time}, at most {MAX_TIME} allowed")
-    _check_spans(p, CORE)
+    _check_spans(genesis.params, CORE)
     for section in genesis.contracts:
         params = section_params(section)
         if params is not None:
             _check_spans(params, OF_CONTRACTS[section.number])
             params.check()
+    if isinstance(genesis, RestartedGenesis):
+        check_base(genesis.base, genesis.time, _param_records(genesis))
+
+
+def _param_records(genesis: Genesis) -> dict[bytes, Wire]:
+    """The parameters by the keys that they have in the state."""
+    found: dict[bytes, Wire] = {K_PARAMS: genesis.params}
+    for section in genesis.contracts:
+        params = section_params(section)
+        if params is not None:
+            found[params_key(section.number)] = params
+    return found
 
 
 def _check_spans(params: Wire, fields: dict[str, msgspec.structs.FieldInfo]) -> None:
@@ -185,30 +199,36 @@ def _check_spans(params: Wire, fields: dict[str, msgspec.structs.FieldInfo]) -> 
 
 
 def first_state(genesis: Genesis) -> tuple[State, list[tuple[bytes, bytes | None]]]:
-    """LC-BLK-9: the state before block 1, and its encoded records. Raises `Malformed`."""
+    """LC-BLK-9, 39: the state before block 1, and its encoded records. Raises `Malformed`."""
     check_genesis(genesis)
     state = State()
     overlay = Overlay(state)
+    if isinstance(genesis, RestartedGenesis):
+        put_base(overlay, genesis.base)
+        clock = genesis.base.clock
+    else:
+        _put_grants(overlay, genesis)
+        clock = genesis.time
     chain_id = genesis.chain_id
-    overlay.put(K_CHAIN, ChainRecord(chain_id, 0, genesis.time, genesis.time, _BEACON.hash(chain_id)))
-    overlay.put(K_PARAMS, genesis.params)
-    for section in genesis.contracts:
-        params = section_params(section)
-        if params is not None:
-            overlay.put(params_key(section.number), params)
-    overlay.put(K_SUPPLY, Supply(sum(a.credits for a in genesis.accounts), 0))
+    overlay.put(K_CHAIN, ChainRecord(chain_id, 0, genesis.time, clock, _BEACON.hash(chain_id)))
     record = Validators(1, genesis.validators)
     overlay.put(K_VALIDATORS, record)
     overlay.put(K_HISTORY, History([record]))
+    changes, encoded, tree = overlay.finish()
+    state.commit(changes, tree)
+    return state, encoded
+
+
+def _put_grants(overlay: Overlay, genesis: Genesis) -> None:
+    for key, params in _param_records(genesis).items():
+        overlay.put(key, params)
+    overlay.put(K_SUPPLY, Supply(sum(a.credits for a in genesis.accounts), 0))
     for a in genesis.accounts:
         identity = account_id(a.key)
         overlay.put(account_key(identity), Account(a.key, ACTIVE, a.credits, 0, [0] * LANES, 0))
     for contract in CONTRACTS:
         if contract.genesis is not None:
             contract.genesis(overlay, genesis.accounts)
-    changes, encoded, tree = overlay.finish()
-    state.commit(changes, tree)
-    return state, encoded
 
 
 # --- the file -----------------------------------------------------------------------------------------------------------------
@@ -230,6 +250,8 @@ def to_json(genesis: Genesis) -> bytes:
         "ca_cert": genesis.ca_cert.decode(),
         "ca_key": genesis.ca_key.decode(),
     }
+    if isinstance(genesis, RestartedGenesis):
+        document["base"] = base_to_json(genesis.base)
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 
@@ -272,15 +294,16 @@ def _account(found: dict[str, Any]) -> GenesisAccount:
 
 
 def from_json(raw: bytes) -> Genesis:
-    """LC-BLK-16. Raises `Malformed` naming the field that is wrong."""
+    """LC-BLK-16, 40. Raises `Malformed` naming the field that is wrong."""
     if len(raw) > MAX_GENESIS_BYTES:
         raise Malformed(f"a genesis file has at most {MAX_GENESIS_BYTES} bytes")
     try:
         document: dict[str, Any] = json.loads(raw.decode(), object_pairs_hook=_object)
-        _only(document, Genesis)
+        kind = RestartedGenesis if "base" in document else Genesis
+        _only(document, kind)
         _only_params("the ledger", document["params"], CORE)
         accounts = [_account(a) for a in document["accounts"]]
-        genesis = Genesis(
+        genesis = kind(
             document["version"],
             document["name"],
             document["time"],
@@ -289,19 +312,11 @@ def from_json(raw: bytes) -> Genesis:
             document["ca_cert"].encode(),
             document["ca_key"].encode(),
             _sections(document.get("contracts", {})),
+            **({"base": base_from_json(document["base"])} if kind is RestartedGenesis else {}),
         )
-        checked = msgspec.msgpack.decode(encode(genesis), type=Genesis)
+        checked = msgspec.msgpack.decode(encode(genesis), type=kind)
     except (msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as e:
         raise Malformed(f"not a genesis file: {type(e).__name__} {e}") from None
     check_genesis(checked)
-    if checked.params.max_due * DUE_WORK < checked.params.block_work:
-        least = -(-checked.params.block_work // DUE_WORK)
-        raise Malformed(
-            f"max_due is {checked.params.max_due}: a block of this work can set {least} deadlines, and they would pile up"
-        )
-    if checked.params.max_due_work < checked.params.max_due:
-        most = checked.params.max_due
-        raise Malformed(
-            f"max_due_work is {checked.params.max_due_work}: the {most} deadlines of max_due are of work {most} at least"
-        )
+    check_deadlines(checked.params)
     return checked

@@ -91,9 +91,20 @@ class Offer(Wire, frozen=True):
 # --- who signed ---------------------------------------------------------------------------------------------------------------
 
 
+class UnknownVersion(Malformed):
+    """A block that the chain's own validators signed, of a version of the protocol that only a newer program knows (LC-NODE-68).
+
+    Nothing is wrong with it, nor with whoever showed it.
+    """
+
+    def __init__(self, height: int, version: int) -> None:
+        super().__init__(f"block {height} is of version {version} of the protocol, which this program does not know")
+        self.height, self.version = height, version
+
+
 def check_signed(chain_id: bytes, header: Header, certificate: Certificate, validators: list[Validator]) -> None:
-    """LC-BLK-7: that the block is final under this set. Raises `Malformed`."""
-    if header.version != PROTOCOL_VERSION or header.chain_id != chain_id:
+    """LC-BLK-7: that the block is final under this set. Raises `Malformed`: `UnknownVersion` where it is, of a later version."""
+    if header.version < 1 or header.chain_id != chain_id:
         raise Malformed("a header of another chain")
     if header.height != certificate.height or block_id(header) != certificate.block_id:
         raise Malformed("a certificate for another block")
@@ -102,6 +113,8 @@ def check_signed(chain_id: bytes, header: Header, certificate: Certificate, vali
     if certificate.round < header.round or header.proposer != proposer_of(header, validators):
         raise Malformed("a header of another round or proposer than could be")
     check_certificate(chain_id, certificate, validators)
+    if header.version > PROTOCOL_VERSION:
+        raise UnknownVersion(header.height, header.version)
 
 
 def follow_validator_change(chain_id: bytes, validator_change: ValidatorSetChange, validators: list[Validator]) -> list[Validator]:

@@ -18,7 +18,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import merge
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
 
 from chain.buckets import (
@@ -42,7 +42,8 @@ from chain.codec import decode, encode
 from chain.contracts import ARCHIVED, BY_NUMBER, STATE_PREFIXES
 from chain.crypto import short_sha256
 from chain.errors import BrokenInvariant, Malformed, StateDamaged, SupplyBroken
-from chain.host import K_CHAIN, Account, Escrow, Supply, split_due
+from chain.host import K_CHAIN, Account, Escrow, IndexLayers, StateIndex, Supply, split_due
+from chain.host.store import MAX_INDEXED
 from chain.ledger.due import DeadlineBudget, DeadlineQueue
 from chain.ledger.listings import CHOSEN, LISTINGS, MAX_RECORD, SCANNED, is_shown, listing_of, listings, prefix_of, type_of
 from chain.merkle import StateProof
@@ -57,6 +58,7 @@ MAX_FED = 200_000
 FEW = 16
 """Keys that are put into a listing one by one."""
 
+X = TypeVar("X", bound=StateIndex)
 Change = tuple[bytes, Any | None]
 """(key, record or None where it was removed)"""
 _MISSING: Any = object()
@@ -151,6 +153,7 @@ class State:
         """Which buckets were made here, from nothing: what is read from the source has to prove itself whenever it is looked at."""
         self.tree = _unchanged(self._nodes)
         self._feeds: WeakSet[Feed] = WeakSet()
+        self._indexes: dict[type[Any], Any] = {}
 
     def follow(self, prefixes: tuple[bytes, ...]) -> Feed:
         """What commits change under these prefixes from now on, for as long as the caller keeps the feed."""
@@ -280,6 +283,10 @@ class State:
         """Chain clock of the next deadline, or None."""
         return self._deadlines.earliest()
 
+    def waits_for_height(self) -> bool:
+        """LC-BLK-33: whether a deadline waits for a height, so that the next block is due whatever the time."""
+        return bool(self._sorted[b"dh/"])
+
     def due(self, clock: int, budget: DeadlineBudget) -> list[bytes]:
         """LC-BLK-14: the keys of the deadlines that run in the next block, in their order."""
         return self._deadlines.choose(self._sorted[b"d/"], clock, budget, self._due_work)
@@ -289,6 +296,25 @@ class State:
         _, _, number, ref = split_due(key)
         weigh = BY_NUMBER[number].due_work if number in BY_NUMBER else None
         return 1 if weigh is None else 1 + weigh(self, ref)
+
+    def flagged(self) -> int:
+        """LC-BLK-31: accounts with the flag of verifiers; as many keys as are listed, and none is looked at."""
+        return sum(len(self.listing(contract.flags)) for contract in BY_NUMBER.values() if contract.flags is not None)
+
+    def make_indexes(self) -> None:
+        """Those of every contract, before a block needs them: they look at all that is listed."""
+        for contract in BY_NUMBER.values():
+            for kind in contract.indexes:
+                self.index(kind)
+
+    def index(self, kind: type[X]) -> IndexLayers[X]:
+        """Made when it is first asked for, and changed by every commit from then on."""
+        base = self._indexes.get(kind)
+        if base is None:
+            base = self._indexes[kind] = kind()
+            for key, record in self.scan(kind.prefix, MAX_INDEXED):
+                base.put(key, record)
+        return IndexLayers(base, kind(), kind(), ())
 
     def prove(self, key: bytes) -> tuple[bytes | None, StateProof]:
         """(encoded record or None, proof under `root`)."""
@@ -314,6 +340,10 @@ class State:
         self._set_nodes(tree.nodes)
         for feed in self._feeds:
             feed.note(changes)
+        for kind, index in self._indexes.items():
+            for key, record in changes:
+                if key.startswith(kind.prefix):
+                    index.put(key, record)
 
     def changed(self, by_bucket: Mapping[int, list[BucketChange]]) -> tuple[Tree, set[bytes]]:
         """What the tree becomes with these changes, and the keys of those that change nothing."""
@@ -415,6 +445,10 @@ class Overlay:
         """What the block held under the keys that the open transaction wrote, `_MISSING` where it held nothing."""
         self._outer: list[dict[bytes, Any | None]] = []
         """The same of the transactions around it."""
+        self._indexes: dict[type[Any], tuple[IndexLayers[Any], set[bytes], set[bytes]]] = {}
+        """By kind: the layers, the keys that they know of, and those that were written since."""
+        self._indexed: tuple[bytes, ...] = ()
+        """Their prefixes."""
 
     def begin(self) -> None:
         if self._before is not None:
@@ -433,6 +467,8 @@ class Overlay:
                 del self._block[key]
             else:
                 self._block[key] = record
+            if key.startswith(self._indexed):
+                self._note(key)
         self._before = self._outer.pop() if self._outer else None
 
     def audit(self) -> None:
@@ -462,12 +498,37 @@ class Overlay:
         if before is not None and key not in before:
             before[key] = self._block.get(key, _MISSING)
         self._block[key] = record
+        if key.startswith(self._indexed):
+            self._note(key)
 
     def delete(self, key: bytes) -> None:
         before = self._before
         if before is not None and key not in before:
             before[key] = self._block.get(key, _MISSING)
         self._block[key] = None
+        if key.startswith(self._indexed):
+            self._note(key)
+
+    def _note(self, key: bytes) -> None:
+        for kind, (_, _, written) in self._indexes.items():
+            if key.startswith(kind.prefix):
+                written.add(key)
+
+    def index(self, kind: type[X]) -> IndexLayers[X]:
+        """What was written since it was last asked for is looked at now: so whoever asks pays for the changes alone."""
+        if kind not in self._indexes:
+            touched: set[bytes] = set()
+            written = {key for key in self._block if key.startswith(kind.prefix)}
+            self._indexes[kind] = IndexLayers(self._state.index(kind).base, kind(), kind(), touched), touched, written
+            self._indexed = (*self._indexed, kind.prefix)
+        layers, touched, written = self._indexes[kind]
+        for key in written:
+            if key not in touched:
+                touched.add(key)
+                layers.gone.put(key, self._state.get(key))
+            layers.new.put(key, self.get(key))
+        written.clear()
+        return layers
 
     def scan(self, prefix: bytes, limit: int) -> Iterator[tuple[bytes, Any]]:
         """A snapshot in byte order: what is written while iterating is not seen. Raises `BrokenInvariant` where none is listed."""

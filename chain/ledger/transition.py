@@ -1,36 +1,41 @@
 """What a block does to the state: `apply_block` reads like a table of contents.
 
-Due deadlines run before the transactions. A transaction's validity (signature, network, membership, sequence, quota, bandwidth,
-valid_until) is the block's validity; then its sequence is consumed and its bytes charged, then the handlers of its messages run,
-and a `Reject` undoes the handlers alone, so nothing refused can be replayed. At the end the proposer gets its reward, a decided
-change of the validator set takes effect for the next height, and the supply must balance.
+Due deadlines run before the transactions; those of the next height join them at the end. A transaction's validity (signature,
+network, membership, sequence, quota, bandwidth, valid_until) is the block's validity; then its sequence is consumed and its bytes
+charged, then the handlers of its messages run, and a `Reject` undoes the handlers alone, so nothing refused can be replayed. At the
+end the proposer gets its reward, what was decided of the validator set, parameters and protocol takes effect for the next height,
+and the supply must balance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from chain.buckets import Tree
 from chain.codec import encode
-from chain.contracts import MESSAGES, host_of, perform
+from chain.contracts import BY_NUMBER, MESSAGES, host_of, perform
 from chain.crypto import ZERO_HASH, mac, sha256
 from chain.errors import OWN_FAULTS, BrokenInvariant, Code, InvalidBlock, InvalidTx, Reject, SupplyBroken, TxCode
 from chain.host import (
     K_CHAIN,
     K_NEXT_VALIDATORS,
     K_PARAMS,
+    K_PROTOCOL,
     K_SUPPLY,
     K_VALIDATORS,
     Account,
     BeaconCommitment,
     ChainRecord,
     Host,
+    Protocol,
     account_key,
     audit_events,
     split_due,
+    split_height_due,
 )
+from chain.host.parameters import apply_pending
 from chain.ledger.due import DeadlineBudget
 from chain.ledger.state import Change, Overlay, State
 from chain.ledger.tx import ParsedTx, charge_bandwidth, check_tx
@@ -94,13 +99,25 @@ def validators_of(state: State) -> list[Validator]:
     return record.members  # type: ignore[no-any-return]
 
 
+def version_of(state: State) -> int:
+    """LC-BLK-36: the version of the protocol that the next block has."""
+    record: Any = state.get(K_PROTOCOL)
+    return 1 if record is None else record.version
+
+
 def clock_at(record: ChainRecord, time: int, params: Params) -> int:
     """LC-BLK-10: the chain clock of a block with `time` after `record`: grows by the time between blocks, at most by max_step."""
     return record.clock + max(0, min(time - record.time, params.max_step))
 
 
-def beacon_secret(beacon_key: bytes, chain_id: bytes, height: int) -> bytes:
+BeaconKey = bytes | Callable[[int], bytes]
+"""What secrets of the beacon are made from, or what gives them by height, where that key lies elsewhere."""
+
+
+def beacon_secret(beacon_key: BeaconKey, chain_id: bytes, height: int) -> bytes:
     """LC-BLK-12: the secret that a validator commits to in its block at `height`: recoverable from its key alone."""
+    if not isinstance(beacon_key, bytes):
+        return beacon_key(height)
     return mac(beacon_key, b"lc/beacon-secret", chain_id, height.to_bytes(8, "big"))
 
 
@@ -108,14 +125,21 @@ def beacon_commitment(secret: bytes) -> bytes:
     return _COMMITMENT.hash(secret)
 
 
-def due_reveal(state: State, proposer: bytes, beacon_key: bytes) -> bytes:
+def due_reveal(state: State, proposer: bytes, *beacon_keys: BeaconKey) -> bytes:
     """LC-BLK-12: what `proposer` must reveal in its next block: the secret of its last commitment, or zeros where it has none.
 
-    Zeros as well where that commitment is not one of `beacon_key`: a block without the secret is worth more than none.
+    Zeros as well where that commitment is of none of `beacon_keys`: a block without the secret is worth more than none.
     """
     record: Any = state.get(b"gb/" + proposer)
-    secret = beacon_secret(beacon_key, chain_record(state).chain_id, record.height) if record else ZERO_HASH
-    return secret if record and beacon_commitment(secret) == record.commitment else ZERO_HASH
+    if record is None:
+        return ZERO_HASH
+    secrets = (beacon_secret(key, chain_record(state).chain_id, record.height) for key in beacon_keys)
+    return next((secret for secret in secrets if beacon_commitment(secret) == record.commitment), ZERO_HASH)
+
+
+def can_reveal(state: State, proposer: bytes, beacon_keys: Sequence[BeaconKey]) -> bool:
+    """Whether one of these makes the secret that `proposer` owes, if it owes one."""
+    return state.get(b"gb/" + proposer) is None or due_reveal(state, proposer, *beacon_keys) != ZERO_HASH
 
 
 class _BlockExecution:
@@ -169,6 +193,15 @@ class _BlockExecution:
         for key in self.state.due(self.clock, DeadlineBudget(self.params.max_due, self.params.max_due_work)):
             self.system.run_due(*split_due(key))
 
+    def let_next_height_in(self) -> None:
+        """LC-BLK-33: deadlines for the next height become ordinary ones, so many as two blocks' worth at most."""
+        for key, record in list(self.overlay.scan(b"dh/", 2 * self.params.max_due)):
+            height, due = split_height_due(key)
+            if height > self.block.height + 1:
+                return
+            self.overlay.delete(key)
+            self.overlay.put(due, record)
+
     def run_tx(self, tx: ParsedTx, *, building: bool = False) -> Receipt:
         """LC-TX-4, 5. Raises `InvalidTx` where the transaction may not stand in this block, `BrokenInvariant` for our own faults.
 
@@ -208,7 +241,7 @@ class _BlockExecution:
         try:
             for index, op in enumerate(tx.ops):
                 host.op_index = index
-                self.work += MESSAGES[type(op)][1].work
+                self.work += MESSAGES[type(op)][1].weigh(op)
                 if self.work > self.params.block_work:
                     raise InvalidBlock(f"the block is more work than {self.params.block_work}")
                 perform(host, tx.body.sender, op)
@@ -240,6 +273,14 @@ class _BlockExecution:
         if following is not None:
             self.overlay.put(K_VALIDATORS, following)
             self.overlay.delete(K_NEXT_VALIDATORS)
+        apply_pending(self.overlay, BY_NUMBER, self.clock)
+        self._begin_version()
+
+    def _begin_version(self) -> None:
+        """LC-BLK-36: a version that was decided for the next block is the one from there on."""
+        record: Any = self.overlay.get(K_PROTOCOL)
+        if record is not None and record.following and record.following[0].height == self.block.height + 1:
+            self.overlay.put(K_PROTOCOL, Protocol(record.following[0].version, []))
 
 
 def check_supply(overlay: Overlay) -> None:
@@ -271,6 +312,7 @@ def _apply(state: State, block: BlockInput, building: bool, more: More | None) -
     work.run_deadlines()
     receipts, included, skipped = _build(work, block.txs, more) if building else (_run_all(work, block.txs), block.txs, [])
     work.finish()
+    work.let_next_height_in()
     check_supply(work.overlay)
     receipts.insert(0, Receipt(ZERO_HASH, Code.OK, work.system.events))
     changes, encoded, tree = work.overlay.finish()

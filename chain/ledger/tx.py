@@ -12,7 +12,7 @@ from chain.codec import Wire, decode, encode
 from chain.contracts import ANY_MESSAGE, MESSAGES
 from chain.crypto import SigningKey, address, verify
 from chain.errors import InvalidTx, Malformed, TxCode
-from chain.host import ACTIVE, Account, Reader, account_key
+from chain.host import BANNED, Account, Reader, account_key
 from chain.params import MAX_OPS, MAX_TX_BYTES, MAX_VALID_FOR, Params
 from chain.types import Signature, SignedTx, TxBody, body_bytes, net_of, tx_digest, tx_id
 
@@ -46,7 +46,7 @@ class ParsedTx:
             spec = MESSAGES[type(op)][1]
             self.urgent &= spec.urgent
             self.once &= spec.once
-            self.work += spec.work
+            self.work += spec.weigh(op)
         self.checked_key: bytes | None = None
 
 
@@ -75,13 +75,13 @@ def find_sender(reader: Reader, chain_id: bytes, tx: ParsedTx) -> Account:
 
 
 def check_sender(chain_id: bytes, tx: ParsedTx, account: Account) -> None:
-    """The signature, once per key, and the sender's standing. Raises `InvalidTx`."""
+    """The signature, once per key, and that the sender is not banned (LC-MEM-9). Raises `InvalidTx`."""
     if tx.checked_key != account.key:
         if not verify(account.key, tx_digest(chain_id, body_bytes(tx.raw)), tx.signature):
             raise InvalidTx(TxCode.BAD_SIGNATURE, "the signature does not fit the sender's key and these bytes")
         tx.checked_key = account.key
-    if account.status != ACTIVE:
-        raise InvalidTx(TxCode.NOT_ACTIVE, f"{address(tx.body.sender)} is suspended or banned")
+    if account.status == BANNED:
+        raise InvalidTx(TxCode.BANNED, f"{address(tx.body.sender)} is banned")
 
 
 def charge_bandwidth(params: Params, account: Account, tx: ParsedTx, clock: int, owed: int = 0) -> int:

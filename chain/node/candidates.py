@@ -6,12 +6,14 @@ depend on who sent it: its bytes hash to its id.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from chain.codec import encode
 from chain.errors import InvalidBlock, InvalidTx
 from chain.ledger.state import State
 from chain.ledger.transition import (
+    BeaconKey,
     BlockInput,
     Executed,
     More,
@@ -22,12 +24,13 @@ from chain.ledger.transition import (
     due_reveal,
     params_of,
     validators_of,
+    version_of,
 )
 from chain.ledger.tx import ParsedTx, parse_tx
 from chain.merkle import list_root
 from chain.node.mempool import Mempool
 from chain.node.messages import SHORT
-from chain.params import PROTOCOL_VERSION, Params
+from chain.params import Params
 from chain.types import Block, Header, block_id, proposer_of, tx_id, validators_hash
 
 MAX_DELAY_ROUNDS = 6
@@ -154,7 +157,7 @@ def check_header(state: State, header: Header, parent_id: bytes) -> None:
     parent, validators = chain_record(state), validators_of(state)
     expected = validators_hash(validators)
     wrong = (
-        ("version", header.version != PROTOCOL_VERSION),
+        ("version", header.version != version_of(state)),
         ("chain id", header.chain_id != parent.chain_id),
         ("height", header.height != parent.height + 1),
         ("validator set", header.validators_hash != expected),
@@ -213,22 +216,23 @@ def execute_verified(
 def build(
     state: State,
     own_id: bytes,
-    beacon_key: bytes,
+    beacon_key: BeaconKey,
     round_: int,
     parent: bytes,
     now: int,
     txs: list[ParsedTx],
     more: More | None = None,
+    old_beacon_keys: Sequence[BeaconKey] = (),
 ) -> tuple[Candidate, Executed]:
     """A new block on top of the state; what cannot stand in it is in `executed.skipped`. `more`: LC-NODE-60."""
     record = chain_record(state)
     height, time = record.height + 1, max(now, record.time + 1)
-    reveal = due_reveal(state, own_id, beacon_key)
+    reveal = due_reveal(state, own_id, beacon_key, *old_beacon_keys)
     commitment = beacon_commitment(beacon_secret(beacon_key, record.chain_id, height))
     executed = apply_block(state, BlockInput(height, time, own_id, reveal, commitment, txs), building=True, more=more)
     ids = [tx.id for tx in executed.txs]
     header = Header(
-        PROTOCOL_VERSION,
+        version_of(state),
         record.chain_id,
         height,
         round_,

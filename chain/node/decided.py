@@ -35,11 +35,12 @@ def answer(found: list[tuple[bytes, bytes]]) -> m.Blocks:
 
 
 def asked(
-    peer: bytes, question: m.GetBlocks | m.GetExecutedBlocks, height: int, last: list[tuple[bytes, bytes]]
+    peer: bytes, question: m.GetBlocks | m.GetExecutedBlocks, height: int, last: list[tuple[bytes, bytes]], first: int = 1
 ) -> ReadBlocks | Send:
-    """A peer asks for decided blocks; `height` is the last one, and `last` holds it where it is in memory still."""
+    """A peer asks for decided blocks; `height` is the last one, and `last` holds it where it is in memory still; `first` is the
+    first one that is kept."""
     start = question.start
-    if 1 <= start <= height - len(last):
+    if max(1, first) <= start <= height - len(last):
         count = min(question.count, height - start + 1)
         return ReadBlocks(peer, start, count, m.MAX_SYNC_BYTES, isinstance(question, m.GetExecutedBlocks))
     return Send(peer, encode(answer(last if start == height else [])), REQUESTS)

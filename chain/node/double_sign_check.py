@@ -11,7 +11,9 @@ was put back from a backup, or the keystore alone came through. What the key sig
                                                                           may have signed
 
 Waiting costs no progress: without a quorum in reach nothing is decided anyway. Where validators are not connected with each
-other directly, FALLBACK_MS ends it.
+other directly, FALLBACK_MS ends it for a guard that is not known to be old. One that is waits for the quorum, however long that
+takes: a single peer could tell it a height of long ago, and get a second signature for every place after that. Only the operator's
+word up to where the key signed (`learningchain node --signed-up-to`) does instead.
 
 Lemma: nothing was signed above the highest reported height + ABSTAIN_MARGIN. Let M be the last height that the former life decided.
 1. It signed nothing above M + 1.
@@ -40,7 +42,7 @@ UNKNOWN: Place = (-1, 0, 0)
 STABLE_TICKS = 2
 """Ticks for which all must be well: own votes that the others still hold have come back by then."""
 FALLBACK_MS = 3_000
-"""Milliseconds after which any peer's word is enough."""
+"""Milliseconds after which any peer's word is enough for a guard that is not known to be old."""
 ABSTAIN_MARGIN = 2
 MAX_HELD = 8
 """Signatures that wait; the oldest of more never come."""
@@ -61,6 +63,8 @@ class DoubleSignCheck:
         self._since: int | None = None
         self._target: int | None = None
         self._stable_ticks = 0
+        self._wanted = self._got = 0
+        """Of the other validators: how many have to be heard, and were."""
         if state is not None and self.on_probation:
             self._began(state, base)
 
@@ -99,6 +103,11 @@ class DoubleSignCheck:
         if any(validators[index].id == self._own_id for index in certificate.signers):
             self._found((certificate.height, certificate.round, PRECOMMIT))
 
+    @property
+    def lacks(self) -> tuple[int, int] | None:
+        """Where a guard that is known to be old waits for validators: how many it has to hear, and how many it heard."""
+        return (self._wanted, self._got) if self.on_probation and self._guard_is_old and self._got < self._wanted else None
+
     def _found(self, place: Place) -> None:
         self._guard_is_old = self._guard_is_old or place > self._signed
 
@@ -121,8 +130,9 @@ class DoubleSignCheck:
             return []
         self._since = now if self._since is None else self._since
         others = {v.id for v in validators} - {self._own_id}
-        patient = now < self._since + FALLBACK_MS
-        heard = len(self._heard & others) >= quorum(len(validators)) - 1
+        self._wanted, self._got = quorum(len(validators)) - 1, len(self._heard & others)
+        heard = self._got >= self._wanted
+        patient = self._guard_is_old or now < self._since + FALLBACK_MS
         enough = heard or (self._heard and not patient)
         # Where a quorum was heard its words are enough, and no other member can keep this node silent, or have it abstain for ever.
         ahead = sync.trusted_height(now, others if heard else None)

@@ -258,6 +258,13 @@ class Abstain(Item, frozen=True):
     until: int
 
 
+class Outdated(Item, frozen=True):
+    """Block `height` is of a version of the protocol that this program does not know: the node has ended before it (LC-NODE-68)."""
+
+    height: int
+    version: int
+
+
 class ReadSnapshot(Item, frozen=True):
     """A peer asks for a snapshot, or for a part of it."""
 
@@ -299,6 +306,7 @@ Effect = (
     | Penalize
     | Evidenced
     | Abstain
+    | Outdated
     | ReadSnapshot
     | StageSnapshot
     | TakeBuckets

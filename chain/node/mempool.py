@@ -70,7 +70,7 @@ class Lane:
 
 class Mempool:
     def __init__(self, chain_id: bytes, params: Params) -> None:
-        self._chain_id, self._params = chain_id, params
+        self._chain_id, self.params = chain_id, params
         self._all: dict[bytes, Held] = {}
         self._short: dict[bytes, Held] = {}
         self._lanes: dict[bytes, list[Lane]] = {}
@@ -189,7 +189,7 @@ class Mempool:
         lanes = self._lanes.get(body.sender)
         if lanes is not None and body.sequence in lanes[body.lane].txs:
             raise InvalidTx(TxCode.SEQUENCE_USED, f"another transaction with sequence {body.sequence} waits already")
-        charge_bandwidth(self._params, account, tx, chain_record(state).clock, 0 if tx.once else self._owed.get(body.sender, 0))
+        charge_bandwidth(self.params, account, tx, chain_record(state).clock, 0 if tx.once else self._owed.get(body.sender, 0))
         fits = self._make_room(held, expected, looking=True)
         check_sender(self._chain_id, tx, account)
         if not fits:
@@ -282,7 +282,7 @@ class Mempool:
 
     def selection(self, size: int, state: State | None = None, clock: int = 0) -> Selection:
         """For a block of `size` bytes on top of a state, at a chain clock; without a state whatever bandwidth there is."""
-        return Selection(self, size, self._params, state, clock)
+        return Selection(self, size, self.params, state, clock)
 
     def rest(self, account: bytes, urgent: bool, clock: int) -> None:
         """LC-NODE-67: no turn for a while."""
@@ -334,8 +334,8 @@ class Mempool:
         self._forget(held)
         for sequence in behind:
             follower = lane.txs[sequence]
-            gaps = self.space.kinds[GAP]
-            if gaps.of(body.sender) + follower.size > space.GAP_SHARE or gaps.total + follower.size > space.LIMITS[GAP]:
+            waiting = self.space.kinds[GAP].of(body.sender)
+            if waiting + follower.size > space.GAP_SHARE or not self.space.waits(follower.kind, follower.size):
                 self._forget(follower)
                 self._note_left(follower.tx.id)
                 why = f"sequence {body.sequence} of its lane left, and there is no room for all that waits for it"
@@ -369,12 +369,12 @@ class Mempool:
                 self._heights = sorted(self._expiring)
 
     def decided(
-        self, state: State, txs: list[ParsedTx], height: int, accounts: Iterable[bytes] = ()
+        self, state: State, txs: list[ParsedTx], height: int, accounts: Iterable[bytes] = (), rekeyed: Iterable[bytes] = ()
     ) -> list[tuple[bytes, InvalidTx]]:
         """A block was decided: its transactions leave, and so does what can no longer stand in any block.
 
-        `accounts` may have used sequences in it by transactions that are not among `txs`. Returns the others that were dropped,
-        with the reason.
+        `accounts` may have used sequences in it by transactions that are not among `txs`; those `rekeyed` got another key. Returns
+        the others that were dropped, with the reason.
         """
         held = {tx.id for tx in txs}
         dropped = []
@@ -383,6 +383,8 @@ class Mempool:
             if account in self._lanes:
                 dropped += [(tx, _USED) for tx in self._advance(account, _sequences(state, account)) if tx not in held]
         self._note_gone([*held])
+        for account in rekeyed:
+            dropped += [(tx, _REPLACED) for tx in self._drop_signed_before(account, state)]
         dropped += [(tx, InvalidTx(TxCode.EXPIRED, f"valid until block {at}, now at {height}")) for tx, at in self._expire(height)]
         self._note_gone([tx for tx, _ in dropped])
         if height % LEFT_HEIGHTS == 0:
@@ -406,6 +408,21 @@ class Mempool:
             self._promote(lane)
         self._settle(account, lanes, served=served)
         return used
+
+    def _drop_signed_before(self, account: bytes, state: State) -> list[bytes]:
+        """LC-NODE-19: what the account's key of before signed can stand in no block."""
+        record: Any = state.get(account_key(account))
+        lanes = self._lanes.get(account)
+        if lanes is None or record is None:
+            return []
+        stale = [held for lane in lanes for held in lane.txs.values() if held.tx.checked_key != record.key]
+        for held in stale:
+            self._forget(held)
+        for lane in lanes:
+            lane.end = lane.next
+            self._promote(lane)
+        self._settle(account, lanes)
+        return [held.tx.id for held in stale]
 
     def _expire(self, height: int) -> list[tuple[bytes, int]]:
         found: list[tuple[bytes, int]] = []
@@ -433,6 +450,7 @@ class Mempool:
             del newer[next(iter(newer))]
 
 
+_REPLACED = InvalidTx(TxCode.BAD_SIGNATURE, "the key that signed it was replaced on the ledger: sign it with the account's new one")
 _USED = InvalidTx(TxCode.SEQUENCE_USED, "another transaction used this sequence")
 
 

@@ -85,9 +85,10 @@ class StateMessage(Wire, frozen=True, tag=7):
 
 
 class Status(Wire, frozen=True, tag=8):
-    """LC-NODE-8: the sender's last decided height."""
+    """LC-NODE-8: the sender's last decided height, and the first one whose block it keeps."""
 
     height: Height
+    first: Height
 
 
 class GetBlock(Wire, frozen=True, tag=9):

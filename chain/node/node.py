@@ -12,14 +12,16 @@ block it is raised, and the node must halt (LC-NODE-28).
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Container, Sequence
 
 from chain.codec import encode
 from chain.consensus import messages as c
 from chain.consensus.machine import Consensus
 from chain.errors import BrokenInvariant, InvalidBlock, Malformed, TxCode, Verdict
+from chain.host import key_owner_key
 from chain.ledger import transition
 from chain.ledger.state import State
-from chain.ledger.transition import Executed, chain_record, clock_at, params_of, validators_of
+from chain.ledger.transition import BeaconKey, Executed, chain_record, clock_at, params_of, validators_of, version_of
 from chain.node import candidates as blocks
 from chain.node import decided
 from chain.node import events as e
@@ -35,9 +37,11 @@ from chain.node.service import BODIES, HEIGHTS, POOL, PeerService
 from chain.node.snapshot import SnapshotSync
 from chain.node.sync import PATIENCE, Sync
 from chain.node.topology import PeerTopology
+from chain.params import PROTOCOL_VERSION
 from chain.types import Block, Certificate, Proposal, Vote, block_id, tx_id
 
 MAX_FAULTS = 16
+KEY_OWNERS = key_owner_key(b"")
 STATE_EVERY = 150
 """Milliseconds between answers to one peer's round state."""
 STATUS_TICKS = 10
@@ -49,13 +53,16 @@ class Node:
     """`head_id` is the id of the last decided block (the chain id at height 0), `signed` the guard's `signed`, `base` the
     certificate of the snapshot it began from; see `DoubleSignCheck`. Drive it as `chain.node.events` says.
 
+    `known_versions`: those of the protocol that this program speaks. Before the first block of another one it ends (LC-NODE-68).
+
     How many heights behind it catches up by certificates and roots (`trusting`), by a snapshot (`snapshot_after`); 0: never.
+    `snapshot_if_pruned`: by a snapshot also where no peer keeps the next block any more.
     """
 
     def __init__(
         self,
         own_id: bytes,
-        beacon_key: bytes,
+        beacon_key: BeaconKey,
         state: State,
         head_id: bytes,
         *,
@@ -64,19 +71,32 @@ class Node:
         trusting: int = 0,
         snapshot_after: int = 0,
         base: Certificate | None = None,
+        first_block: int = 1,
+        snapshot_if_pruned: bool = False,
+        known_versions: Container[int] = range(1, PROTOCOL_VERSION + 1),
+        old_beacon_keys: Sequence[BeaconKey] = (),
     ) -> None:
         record = chain_record(state)
         self.chain_id, self.own_id = record.chain_id, own_id
         self.state, self.head_id, self.height = state, head_id, record.height
+        state.make_indexes()
         self.params = params_of(state)
+        self._known_versions = known_versions
+        self.first_block = first_block
+        """The first one that is kept here. Whoever drops old blocks sets it; questions for older ones are answered with nothing."""
         self.consensus = consensus or Consensus(record.chain_id, own_id, self.params)
         self.pool, self.sync = Mempool(record.chain_id, self.params), Sync()
-        self._batches, self._snapshots = Batches(self.sync, trusting), SnapshotSync(record.chain_id, self.sync, snapshot_after)
+        self._batches, self._snapshots = (
+            Batches(self.sync, trusting),
+            SnapshotSync(record.chain_id, self.sync, snapshot_after, if_pruned=snapshot_if_pruned),
+        )
         self.faults: deque[str] = deque(maxlen=MAX_FAULTS)
+        """Evidence of our own mistakes, newest last."""
         self.parked: deque[str] = deque(maxlen=MAX_FAULTS)
         """What failed in blocks that were decided, for the log (`fault_of`)."""
-        """Evidence of our own mistakes, newest last."""
         self._beacon_key = beacon_key
+        self._old_beacon_keys = list(old_beacon_keys)
+        """One of these may have made the last commitment."""
         self._bodies, self._relay, self.service = Bodies(), Relay(), PeerService()
         self._double_sign_check = DoubleSignCheck(own_id, signed, state, base)
         self._last: list[tuple[bytes, bytes]] = []
@@ -86,8 +106,18 @@ class Node:
         """Connected peers, and when each was last answered with round state."""
         self._inputs: deque[c.Input] = deque()
         self._out: list[e.Effect] = []
-        self._ticks, self._running = 0, False
+        self._ticks, self._running, self._ended = 0, False, False
         self._now = self._monotonic_ms = 0
+
+    @property
+    def unheard(self) -> tuple[int, int] | None:
+        """Where nothing is signed because what this key signed is not known here: validators that must be heard, and were."""
+        return self._double_sign_check.lacks
+
+    @property
+    def outdated(self) -> bool:
+        """The next block is of a protocol that this program does not know: nothing of it can be checked here."""
+        return version_of(self.state) not in self._known_versions
 
     # --- life -----------------------------------------------------------------------------------------------------------------
 
@@ -100,6 +130,9 @@ class Node:
         for key, block in found.undecided(self.height + 1):
             known = Candidate(block.header, list(block.txs), now, None, logged=True, complete=True)
             self._bodies.blocks.put(key, known, frozenset())
+        if self.outdated:
+            self._begin_height()
+            return self._take()
         self._feed(self._next_height())
         self._run_all(self.consensus.replay(found.of_height(self.height + 1)))
         self._out.append(e.SetTimer(e.Tick(), e.TICK_MS))
@@ -121,9 +154,15 @@ class Node:
         self._relay.took(tx.id, raw, None)
         return tx.id
 
+    def use_beacon_key(self, beacon_key: BeaconKey) -> None:
+        """For what it commits to from now on: its key was replaced, and with it the one that this follows from."""
+        self._old_beacon_keys, self._beacon_key = [*self._old_beacon_keys, self._beacon_key], beacon_key
+
     def flush(self, now: int) -> list[e.Effect]:
         """No input waits: send what gathered, and start a height if there is something to decide."""
         self._at(now)
+        if self._ended:
+            return []
         for batch in self._relay.flush():
             self._out += self._links.push(batch)
         self._wake_if_due()
@@ -131,6 +170,8 @@ class Node:
 
     def handle(self, event: e.Input, now: int) -> list[e.Effect]:
         self._at(now)
+        if self._ended:
+            return []
         match event:
             case e.Received(peer, payload):
                 self._receive(peer, payload)
@@ -145,7 +186,7 @@ class Node:
                     self._feed(c.TimeoutFired(timer))
             case e.PeerUp(peer):
                 self._peers[peer] = 0
-                self._send(peer, m.Status(self.height), e.VOTES)
+                self._send(peer, self._status(), e.VOTES)
                 self._send(peer, self._links.up(peer), e.VOTES)
             case e.PeerDown(peer):
                 self._peers.pop(peer, None)
@@ -184,7 +225,7 @@ class Node:
         self._ticks += 1
         self._out.append(e.SetTimer(e.Tick(), e.TICK_MS))
         if self._ticks % STATUS_TICKS == 0:
-            self._out += self._links.heights(self.height, self._ticks // STATUS_TICKS)
+            self._out += self._links.heights(self._status(), self._ticks // STATUS_TICKS)
         if (links := self._links.changed()) is not None:
             self._out.append(e.Gossip(encode(links), e.VOTES, e.Scope.ALL))
         if self._ticks % REMIND_TICKS == 0 and (late := self._relay.late(self.pool)):
@@ -209,7 +250,8 @@ class Node:
             return
         due, clock = self.state.earliest_due(), self.clock(self._now)
         idle = self._now - chain_record(self.state).time
-        if idle >= self.params.heartbeat or (due is not None and due <= clock) or self._could_fill_a_block(clock):
+        is_due = self.state.waits_for_height() or (due is not None and due <= clock)
+        if idle >= self.params.heartbeat or is_due or self._could_fill_a_block(clock):
             self._feed(c.WakeUp(self.height + 1))
 
     def _could_fill_a_block(self, clock: int) -> bool:
@@ -267,7 +309,15 @@ class Node:
         chosen = self.pool.selection(self.params.block_bytes, self.state, self.clock(self._now))
         try:
             candidate, executed = blocks.build(
-                self.state, self.own_id, self._beacon_key, round_, self.head_id, self._now, chosen.first(), chosen.more
+                self.state,
+                self.own_id,
+                self._beacon_key,
+                round_,
+                self.head_id,
+                self._now,
+                chosen.first(),
+                chosen.more,
+                self._old_beacon_keys,
             )
         except (BrokenInvariant, InvalidBlock) as broken:  # LC-NODE-28: no proposal; the others go on to the next round
             self.faults.append(f"no block {height} could be built: {broken}")
@@ -336,7 +386,15 @@ class Node:
         self._out.append(e.Log(DECIDED + encode(certificate), False))
         self._apply(candidate.block(), certificate, candidate.executed, None, durable=False)
         self._out.append(e.TruncateLog())
-        self._inputs.append(self._next_height())
+        self._begin_height()
+
+    def _begin_height(self) -> None:
+        """The next height begins, unless it is of a protocol that only another program knows."""
+        if self.outdated:
+            self._ended = True
+            self._out.append(e.Outdated(self.height + 1, version_of(self.state)))
+        else:
+            self._inputs.append(self._next_height())
 
     def _next_height(self) -> c.StartHeight:
         self.sync.at(self.height, self._monotonic_ms)
@@ -344,7 +402,7 @@ class Node:
         self._links.validators = frozenset(v.id for v in validators)
         self.sync.patience = PATIENCE if self._links.is_validator else 0
         if self._last:
-            self._out.append(self._links.news(self.height, self.sync.reported(self.height)))
+            self._out.append(self._links.news(self._status(), self.sync.reported(self.height)))
         return c.StartHeight(self.height + 1, validators, self._now)
 
     def _apply(
@@ -353,6 +411,7 @@ class Node:
         """A decided block becomes the state."""
         self._double_sign_check.decided(block.header, certificate, validators_of(self.state))
         transition.commit(self.state, executed)
+        self._take_params()
         self.parked += executed.faults
         header = block.header
         self.height, self.head_id = header.height, certificate.block_id
@@ -362,8 +421,15 @@ class Node:
         self._last = [(commit.block, commit.certificate)]
         self._out.append(e.Decided(self.height, self.head_id, header, commit.tx_ids, executed.receipts, executed.next_validators))
         accounts = [] if commit.executed or not len(self.pool) else [key[2:] for key, _ in executed.changes if key[:2] == b"a/"]
-        for tx, fault in self.pool.decided(self.state, executed.txs, self.height, accounts):
+        rekeyed = [owner.account for key, owner in executed.changes if key[:3] == KEY_OWNERS and owner is not None]
+        for tx, fault in self.pool.decided(self.state, executed.txs, self.height, accounts, rekeyed):
             self._out.append(e.TxDropped(tx, fault))
+
+    def _take_params(self) -> None:
+        """LC-BLK-35: what the validators changed holds from the next block on, here too."""
+        params = params_of(self.state)
+        if params is not self.params:
+            self.params = self.consensus.params = self.pool.params = params
 
     # --- messages -------------------------------------------------------------------------------------------------------------
 
@@ -399,7 +465,9 @@ class Node:
                 source = peer if self._links.forwards_to_validators(peer) else None
                 wrong, refused = self._relay.take(txs, source, self.pool, self.state, self.height + 1)
                 self.service.refused(peer, refused, self._monotonic_ms)
-                if wrong is not None:
+                if wrong is not None and not (
+                    wrong.code == TxCode.BAD_SIGNATURE and self.service.excuses(peer, self._monotonic_ms)
+                ):
                     self._reject(peer, f"transaction: {wrong.text}")
                 for key in self._bodies.look(self.pool):
                     self._body_arrived(key)
@@ -408,12 +476,12 @@ class Node:
             case m.GetTxs(ids):
                 if self.service.allows(peer, POOL, self._monotonic_ms):
                     self._out += self._relay.answer(ids, peer, self.pool)
-            case m.Status(height):
-                self._told(peer, height)
+            case m.Status(height, first):
+                self._told(peer, height, first)
                 if height < self.height and self.service.allows(
                     peer, HEIGHTS, self._monotonic_ms
                 ):  # it is in nobody's mesh, perhaps
-                    self._send(peer, m.Status(self.height), e.REQUESTS)
+                    self._send(peer, self._status(), e.REQUESTS)
                 self._out += self._batches.request(self._monotonic_ms)
             case m.Links():
                 self._links.heard(peer, message)
@@ -428,7 +496,9 @@ class Node:
                 self._out += self._batches.take(peer, found, self.state, self.pool, self._monotonic_ms)
                 self._catch_up()
             case _:
-                self._out += self._snapshots.message(peer, message, self.state, self._monotonic_ms)
+                told = self._snapshots.message(peer, message, self.state, self._monotonic_ms)
+                self._ended = any(isinstance(effect, e.Outdated) for effect in told)
+                self._out += told
 
     def _serve(self) -> None:
         """The questions whose turn it is (LC-NODE-50): to the disk, but for what is in memory still."""
@@ -436,7 +506,7 @@ class Node:
         while (turn := self.service.next(self._monotonic_ms, answered)) is not None:
             peer, question = turn
             if isinstance(question, m.GetBlocks | m.GetExecutedBlocks):
-                answer = decided.asked(peer, question, self.height, self._last)
+                answer = decided.asked(peer, question, self.height, self._last, self.first_block)
                 self._out.append(answer)
                 if isinstance(answer, e.Send):
                     answered.add(peer)
@@ -444,10 +514,14 @@ class Node:
             else:
                 self._out.append(e.ReadSnapshot(peer, question))
 
-    def _told(self, peer: bytes, height: int) -> None:
-        """A peer's word on its last decided height (LC-NODE-23); one that has gone is nobody to ask."""
+    def _status(self) -> m.Status:
+        return m.Status(self.height, self.first_block)
+
+    def _told(self, peer: bytes, height: int, first: int | None = None) -> None:
+        """A peer's word on its last decided height (LC-NODE-23), and on the first one that it keeps; one that has gone is nobody to
+        ask."""
         if peer in self._peers:
-            self.sync.peer(peer, height)
+            self.sync.peer(peer, height, first)
             self._double_sign_check.heard(peer)
 
     def _implied(self, peer: bytes, signer: bytes, height: int) -> None:
@@ -496,7 +570,7 @@ class Node:
             return
         self._peers[peer] = self._monotonic_ms
         if state.height <= self.height:
-            self._send(peer, m.Status(self.height), e.VOTES)
+            self._send(peer, self._status(), e.VOTES)
         self._feed(c.StateReceived(state, peer))
 
     # --- bodies of undecided blocks ---------------------------------------------------------------------------------------------
@@ -530,14 +604,15 @@ class Node:
             more, found = self._batches.run(self._adopt, self._monotonic_ms)
             self._out = out + decided.durably(self._out) + found
         if self.height > before:
-            self._feed(self._next_height())
+            self._begin_height()
+            self._run_all([])
             # Votes of this height went by while it was out of reach: the others send them again to who tells its state.
             if self._links.is_validator:
                 self._out += self._links.to_validators(encode(m.StateMessage(self.consensus.round_state())), e.VOTES)
         self._out += self._batches.request(self._monotonic_ms)
 
     def _adopt(self, item: DecodedBlock) -> int:
-        executed = decided.check(self.state, self.head_id, item, self.pool)
+        executed = None if self.outdated else decided.check(self.state, self.head_id, item, self.pool)
         if executed is not None:
             self._apply(item.block, item.certificate, executed, item, durable=False)
             self._out.append(e.TruncateLog())

@@ -56,6 +56,9 @@ HEIGHTS = AnswerLimit(Rate(10, 10), REQUESTS, 2_000_000)
 OFFERS = AnswerLimit(Rate(2_000, 16_384), TRANSACTIONS, 0)
 """Transactions that were refused: each costs a hash and a look at its account. Nothing is answered, so there is no room."""
 
+FORGERIES = AnswerLimit(Rate(50, 1_024), TRANSACTIONS, 0)
+"""LC-NODE-70: transactions whose signature is not of the sender's key here: an honest peer may know of another one, or not yet."""
+
 
 class _Tokens:
     """A token bucket in integers: thousandths of a token, and milliseconds."""
@@ -148,6 +151,13 @@ class PeerService:
     def refused(self, peer: bytes, count: int, now: int) -> None:
         """So many of its transactions were looked at in vain."""
         self._bucket(peer, OFFERS, now).take(count)
+
+    def excuses(self, peer: bytes, now: int) -> bool:
+        """LC-NODE-70: whether a transaction of its with a bad signature may be for a key that was replaced in the meantime."""
+        bucket = self._bucket(peer, FORGERIES, now)
+        excused = bucket.ready(now)
+        bucket.take(int(excused))
+        return excused
 
     def _may(self, peer: bytes, what: AnswerLimit, now: int) -> bool:
         return self.queued(peer, what.queue) < what.max_queued and self._bucket(peer, what, now).ready(now)

@@ -17,7 +17,15 @@ from dataclasses import dataclass, field
 
 from chain.codec import encode
 from chain.errors import Malformed
-from chain.ledger.snapshot import Offer, ValidatorSetChange, check_signed, decode_subroots, follow_validator_change, root_of
+from chain.ledger.snapshot import (
+    Offer,
+    UnknownVersion,
+    ValidatorSetChange,
+    check_signed,
+    decode_subroots,
+    follow_validator_change,
+    root_of,
+)
 from chain.ledger.state import State
 from chain.ledger.transition import chain_record, validators_of
 from chain.node import events as e
@@ -34,6 +42,8 @@ AGAIN = 1_000
 """Milliseconds until a peer that makes a snapshot is asked again."""
 PATIENCE = 120_000
 """For how long that goes on."""
+PRUNED = 5_000
+"""For how long no peer has kept the next block before a snapshot is taken for that reason: one that keeps all may come yet."""
 REST = 600_000
 """For how long a peer without a snapshot is not asked for one."""
 LITTLE = m.MAX_BUCKETS_BYTES // 2
@@ -56,11 +66,14 @@ class _Source:
 
 
 class SnapshotSync:
-    """`after`: how many heights behind a snapshot is taken; 0: never."""
+    """`after`: how many heights behind a snapshot is taken; 0: never for that reason. `if_pruned`: also when for `PRUNED` no peer
+    that is ahead has kept the next block."""
 
-    def __init__(self, chain_id: bytes, sync: Sync, after: int) -> None:
+    def __init__(self, chain_id: bytes, sync: Sync, after: int, *, if_pruned: bool = False) -> None:
         self._chain_id, self._sync, self.after = chain_id, sync, after
-        if after:
+        self._if_pruned = if_pruned
+        self._pruned_since: int | None = None
+        if after or if_pruned:
             sync.holds = self.holds
         self._seeking: dict[bytes, int] = {}
         """Asked for a snapshot, and until when an answer is waited for."""
@@ -97,13 +110,20 @@ class SnapshotSync:
         return self._target is not None or now < self._since + PATIENCE
 
     def _able(self, now: int) -> list[bytes]:
-        if not self.after:
-            return []
-        return [p for p in self._sync.far_ahead(self.after, now) if self._without.get(p, 0) <= now]
+        gap = self._gap(now)
+        return [p for p in self._sync.far_ahead(gap, now) if self._without.get(p, 0) <= now] if gap else []
+
+    def _gap(self, now: int) -> int:
+        """How many heights behind a snapshot is worth it now; 0: it is not."""
+        if not self._if_pruned or not self._sync.next_is_pruned:
+            self._pruned_since = None
+            return self.after
+        self._pruned_since = now if self._pruned_since is None else self._pruned_since
+        return 1 if now >= self._pruned_since + PRUNED else self.after
 
     def tick(self, state: State, now: int) -> list[e.Effect]:
         """At every tick of the node."""
-        if self._done or not (self.after and (self._sources or self._seeking or self.far(now))):
+        if self._done or not (self._sources or self._seeking or self.far(now)):
             return []
         if not self._from:
             self._from, self._validators = chain_record(state).height + 1, validators_of(state)
@@ -161,6 +181,9 @@ class SnapshotSync:
                     return self._changes_came(peer, validator_changes, now)
                 case m.Buckets():
                     return self._came(peer, message, now)
+        except UnknownVersion as later:
+            self._done = True
+            return [e.Outdated(later.height, later.version)]
         except Malformed as fault:
             self._drop(peer)
             self._sync.failed(peer, now)
@@ -174,7 +197,7 @@ class SnapshotSync:
             self._making[peer] = (now + AGAIN, since)
             return []
         # A peer's word on how far ahead it is proves nothing: the block of the snapshot has to be far ahead itself.
-        if not told.offers or told.offers[0].header.height < height + self.after // 2:
+        if not told.offers or told.offers[0].header.height < height + max(1, self._gap(now) // 2):
             self._leave(peer, now)
             return []
         offer = told.offers[0]

@@ -108,6 +108,12 @@ class Space:
                 return bound
         return None
 
+    def waits(self, kind: int, size: int) -> bool:
+        """Whether `size` bytes that were ready, of a kind, fit among those that wait: they now count against every limit before
+        their own as well.
+        """
+        return all(self.used(bound) + size <= LIMITS[bound] for bound in range(kind))
+
     def victim(self, bound: int, kind: int, account: bytes, size: int) -> bytes | None:
         """What leaves so that `size` bytes of an account find space below a limit; None where they have to stay out.
 

@@ -6,7 +6,8 @@ A node is behind when a peer has decided more. Between validators the votes of t
 themselves, so a request goes out at once for larger gaps, and for a gap of one after `patience` and the time that a height takes.
 
 Of the peers that can be asked, the one that was waited for least comes next: who answers late, little by little or never delays a
-node by its own part of the time, however often it says that it is ahead. LC-NODE-22, 24, 64.
+node by its own part of the time, however often it says that it is ahead. Who says that it keeps the next block no more is not asked
+for it, and nothing is wrong with it. LC-NODE-22, 24, 64, 71.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class Asked:
 class Sync:
     def __init__(self) -> None:
         self._heights: dict[bytes, int] = {}
+        self._firsts: dict[bytes, int] = {}
+        """The first height that a peer keeps, where that is not 1 and it told so."""
         self._asked: Asked | None = None
         self._backed_off: dict[bytes, tuple[int, int]] = {}
         """Until when others are asked instead of a peer, and for how long that was."""
@@ -52,14 +55,17 @@ class Sync:
         self.holds: Callable[[int], bool] = lambda now: False
         """Whether no blocks are asked for now: a snapshot is on its way."""
 
-    def peer(self, peer: bytes, height: int | None) -> None:
-        """A peer's last decided height, or None when it has gone."""
+    def peer(self, peer: bytes, height: int | None, first: int | None = None) -> None:
+        """A peer's last decided height, or None when it has gone; and the first height that it keeps, where it told that."""
         if height is None:
             self._heights.pop(peer, None)
+            self._firsts.pop(peer, None)
             if self._asked is not None and self._asked.peer == peer:
                 self._close(self._now)
         elif peer in self._heights or len(self._heights) < MAX_PEERS:
             self._heights[peer] = max(height, self._heights.get(peer, 0))
+            if first is not None:
+                self._firsts[peer] = first
 
     def at(self, height: int, now: int) -> None:
         """This node's own last decided height."""
@@ -95,6 +101,16 @@ class Sync:
         """The peers that tell a height so far above this node's, whose word held when they were asked last."""
         return sorted(p for p, h in self._heights.items() if h >= self._height + gap and self._trusted(p, now))
 
+    def _keeps(self, peer: bytes, height: int) -> bool:
+        """Whether it may be asked for this height: an honest node that dropped it says so (LC-NODE-71)."""
+        return self._firsts.get(peer, 1) <= height
+
+    @property
+    def next_is_pruned(self) -> bool:
+        """Whether peers are ahead, and all of them say that they keep the next block no more."""
+        further = [p for p, h in self._heights.items() if h > self._height]
+        return bool(further) and not any(self._keeps(p, self._height + 1) for p in further)
+
     def ahead(self) -> bytes | None:
         """A peer that decided what this node has not, and that may still be asked."""
         return next((p for p, h in self._heights.items() if h > self._height), None)
@@ -118,8 +134,10 @@ class Sync:
             return None
         if gap == 1 and now < self._since + self.patience + (self._pace if self.patience else 0):
             return None
-        able = [p for p, h in self._heights.items() if h > have]
+        able = [p for p, h in self._heights.items() if h > have and self._keeps(p, have + 1)]
         able = [p for p in able if self._trusted(p, now)] or able
+        if not able:
+            return None
         # The id breaks ties, rotated by height so that one peer does not serve everybody.
         least = self._least()
         peer = min(able, key=lambda p: (self._spent(p, least), bytes(b ^ (have & 0xFF) for b in p)))
@@ -138,7 +156,11 @@ class Sync:
         """Whether another peer that has what was asked for was waited for so much less that it comes next."""
         least = self._least()
         rest = self._spent(asked.peer, least) + now - asked.since - DEADLINE
-        others = [p for p, h in self._heights.items() if h >= asked.start and p != asked.peer and self._trusted(p, now)]
+        others = [
+            p
+            for p, h in self._heights.items()
+            if h >= asked.start and self._keeps(p, asked.start) and p != asked.peer and self._trusted(p, now)
+        ]
         return any(self._spent(p, least) <= rest for p in others)
 
     def _close(self, now: int) -> None:

@@ -97,13 +97,13 @@ class PeerTopology:
             *(Send(way, payload, queue) for way in sorted(self._bridges - known)),
         ]
 
-    def news(self, height: int, told: frozenset[bytes]) -> Gossip:
+    def news(self, status: Status, told: frozenset[bytes]) -> Gossip:
         """A height was decided: for those who only follow, but for who knows (LC-NODE-22)."""
-        return Gossip(encode(Status(height)), REQUESTS, Scope.MESH, told)
+        return Gossip(encode(status), REQUESTS, Scope.MESH, told)
 
-    def heights(self, height: int, turn: int) -> list[Effect]:
+    def heights(self, status: Status, turn: int) -> list[Effect]:
         """Every second, for those whose turn it is: who missed the news hears of it soon, from one of its peers."""
-        payload = encode(Status(height))
+        payload = encode(status)
         if turn % ALL_TURNS == 0:
             return [Gossip(payload, REQUESTS, Scope.ALL)]
         mesh = Gossip(payload, REQUESTS, Scope.MESH)

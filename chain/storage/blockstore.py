@@ -22,12 +22,13 @@ from chain.codec import decode, encode
 from chain.host import K_VALIDATORS
 from chain.ledger.state import State
 from chain.node.history import AccountEvent, AccountIndex, lines
-from chain.storage import archive, private, schema, state_diffs, validator_changes
+from chain.storage import archive, migrations, private, schema, state_diffs, validator_changes
 from chain.storage.buckets import StateBuckets
 from chain.storage.check import check_store
 from chain.storage.errors import DiskFull, StorageDamaged, StorageError, StorageFailed, StorageMismatch, disk_errors, masked
 from chain.storage.index import Recent, Segment, TxLocator, account_index_decoder, bucket_of, find_in, segment_decoder
 from chain.storage.schema import TODO_DAMAGED, Bulk, add_checksum, at, check_checksum, db_errors, in_segment
+from chain.storage.server import Hold
 from chain.storage.versions import other_version
 from chain.storage.writer import Writer
 from chain.types import Block, Header, Receipt, decode_block, tx_id
@@ -143,6 +144,9 @@ class BlockStore:
     def __init__(self, engine: sa.Engine, where: str, chain_id: bytes) -> None:
         self.where, self.chain_id = where, chain_id
         self.engine = engine
+        self._reading = schema.reading(engine)
+        self._hold: Hold | None = None
+        """The lock on a database of a server. That on a file is the data folder's."""
         dialect = engine.dialect
         self._insert_block = Bulk(dialect, sa.insert(schema.blocks), tuple(schema.blocks.c.keys()))
         self._insert_txs = Bulk(dialect, sa.insert(schema.tx_pages), ("part", "bucket", "places"))
@@ -153,7 +157,8 @@ class BlockStore:
         self._write_lock = threading.Lock()
         self._head: Head | None = None
         self.base = 0
-        """The history begins after this height: 0, or that of the snapshot from which this node began."""
+        """The history begins after this height: 0, that of the snapshot from which this node began, or of the last block that it
+        dropped (`chain.storage.pruning`)."""
         self._segments: list[int] = []
         self._recent = Recent()
         self._failed: StorageError | None = None
@@ -162,10 +167,15 @@ class BlockStore:
     # opening
 
     @classmethod
-    def open(cls, url_or_path: str, *, chain_id: bytes, create: bool) -> BlockStore:
-        """Open a store; `create` makes the tables where there are none.
+    def open(
+        cls, url_or_path: str, *, chain_id: bytes, create: bool, hold: bool | None = None, copying: bytes | None = None
+    ) -> BlockStore:
+        """Open a store; `create` makes the tables where there are none. `hold` (where it is not given, as `create`) keeps every
+        other holder off a database of a server: who stores heights holds. `copying` names what is being copied into it: see
+        `chain.storage.copying`.
 
-        Raises `StorageMismatch` (another network or schema), `StorageDamaged`, `StorageFailed`. Call `check` before using it.
+        Raises `FolderInUse`, `StorageMismatch` (another network or schema), `StorageDamaged`, `StorageFailed`. Call `check` before
+        using it.
         """
         is_file = "://" not in url_or_path
         where = url_or_path if is_file else masked(url_or_path)
@@ -179,32 +189,66 @@ class BlockStore:
         store = cls(schema.make_engine(url_or_path), where, chain_id)
         try:
             with db_errors("open the database", where):
-                store._check_meta(create)
-                store._load()
+                hold = create if hold is None else hold
+                if hold and not is_file:
+                    store._hold = Hold(store.engine, where)
+                store._check_meta(create, hold, copying)
+                if copying is None:
+                    store._load()
         except BaseException:
-            store.engine.dispose()
+            store.close()
             raise
         return store
 
-    def _check_meta(self, create: bool) -> None:
+    def _check_meta(self, create: bool, hold: bool, copying: bytes | None) -> None:
         with self.engine.begin() as c:
             if sa.inspect(c).has_table("meta"):
                 found = {row.name: bytes(row.value) for row in c.execute(sa.select(schema.meta))}
             elif create:
                 found = {"schema": str(schema.SCHEMA_VERSION).encode(), "chain": self.chain_id}
+                if copying is not None:
+                    found["copying"] = copying
                 schema.metadata.create_all(c)
                 c.execute(sa.insert(schema.meta), [{"name": name, "value": value} for name, value in found.items()])
             else:
                 raise StorageFailed(
                     f"The database {self.where} is empty", "it has no tables", "Give the right database, or run init first"
                 )
-        version = found.get("schema", b"")
-        if version != str(schema.SCHEMA_VERSION).encode():
-            number = int(version[:20]) if version.isdigit() else None
-            raise StorageMismatch(f"Cannot use the database {self.where}", *other_version(number, schema.SCHEMA_VERSION))
+        self._check_version(found.get("schema", b""), hold)
         if found.get("chain") != self.chain_id:
             why = f"it belongs to the network {found.get('chain', b'').hex()[:16]}, not to {self.chain_id.hex()[:16]}"
             raise StorageMismatch(f"The database {self.where} is another network's", why, "Give each network its own data folder")
+        if found.get("copying") != copying:
+            if copying is not None:
+                why = "it holds something else than the beginning of this copy"
+                raise StorageFailed(f"The database {self.where} is not empty", why, "Give an empty one, or remove what is in it")
+            todo = "Finish it (learningchain db copy, from where it came), or use another database"
+            raise StorageFailed(f"Cannot use the database {self.where}", "a copy into it did not end", todo)
+        if self._hold is not None:
+            with self.engine.begin() as c:
+                self._hold.take(c)
+
+    def _check_version(self, version: bytes, hold: bool) -> None:
+        """Of an older version that this program knows: the holder upgrades it."""
+        number = int(version[:20]) if version.isdigit() else None
+        if number == schema.SCHEMA_VERSION:
+            return
+        why, todo = other_version(number, schema.SCHEMA_VERSION)
+        if number is not None and migrations.leads_on(number):
+            if hold:
+                with self.engine.begin() as c:
+                    migrations.upgrade(c, number)
+                return
+            todo = "Stop the node if it runs and start the node once with this program: it upgrades the database"
+        raise StorageMismatch(f"Cannot use the database {self.where}", why, todo)
+
+    def end_copy(self) -> None:
+        """All that was to be copied is here: check it, and let it be a store as any other. Raises `StorageDamaged`."""
+        with db_errors("check the copy", self.where):
+            self._load()
+            self.check(full=True)
+            with self.write("end the copy") as c:
+                c.execute(sa.delete(schema.meta).where(schema.meta.c.name == "copying"))
 
     def _load(self) -> None:
         """Head, segments and the newest entries of the index."""
@@ -230,7 +274,26 @@ class BlockStore:
             self._writer.close()
             self._writer = None
         self.buckets.close()
+        if self._hold is not None:
+            self._hold.close()
+            self._hold = None
         self.engine.dispose()
+
+    # holding
+
+    def check_hold(self) -> None:
+        """Is the database still this node's alone? To be asked before each signature: a microsecond. Raises `StorageFailed`."""
+        if self._hold is not None:
+            self._hold.check()
+
+    @property
+    def hold_fd(self) -> int | None:
+        """Readable when `check_hold` will raise; None where there is nothing to watch."""
+        return None if self._hold is None else self._hold.fd
+
+    def _confirm(self, connection: sa.Connection) -> None:
+        if self._hold is not None:
+            self._hold.confirm(connection)
 
     # committing
 
@@ -281,6 +344,7 @@ class BlockStore:
         headers = [_header_of(c) for c in group]
         try:
             with db_errors(f"store height {group[0].height}", self.where), self.engine.begin() as connection:
+                self._confirm(connection)
                 self._insert_block.run(connection, [_block_row(c, header) for c, header in zip(group, headers, strict=True)])
                 for c, header in zip(group, headers, strict=True):
                     self._write_state(connection, c)
@@ -332,24 +396,16 @@ class BlockStore:
 
     @contextmanager
     def read(self, doing: str) -> Iterator[sa.Connection]:
-        """A connection for reading; the driver's errors come out as ours. For this package."""
-        with db_errors(doing, self.where), self.engine.begin() as connection:
+        """A connection for reading what all belongs to one moment; the driver's errors come out as ours. For this package."""
+        with db_errors(doing, self.where), self._reading.begin() as connection:
             yield connection
 
     @contextmanager
     def write(self, doing: str) -> Iterator[sa.Connection]:
         """A transaction beside the heights, never within one. For this package."""
         with self._write_lock, db_errors(doing, self.where), self.engine.begin() as connection:
+            self._confirm(connection)
             yield connection
-
-    @contextmanager
-    def frozen(self, doing: str) -> Iterator[sa.Connection]:
-        """For reading what all belongs to one moment: SQLite's transactions do anyway. For this package."""
-        with db_errors(doing, self.where), self.engine.connect() as connection:
-            if self.engine.dialect.name == "postgresql":
-                connection.execution_options(isolation_level="REPEATABLE READ")
-            with connection.begin():
-                yield connection
 
     def _check_checksum(self, height: int, column: str, framed: bytes) -> bytes:
         return check_checksum(f"{column} of height {height} in {self.where}", at(height, column), bytes(framed))
@@ -367,6 +423,11 @@ class BlockStore:
         """The last heights of the index's segments, ascending."""
         with self._lock:
             return list(self._segments)
+
+    def forget_segment(self, segment: int) -> None:
+        """It was dropped. For this package."""
+        with self._lock:
+            self._segments = [one for one in self._segments if one != segment]
 
     def load_state(self) -> Iterator[tuple[bytes, bytes]]:
         """Every (key, value) of the state after the head, in no order that may be relied on. Every hash is made again."""
@@ -427,14 +488,19 @@ class BlockStore:
             place, segments = self._recent.tx(tx), self._segments
         for candidate in (place,) if place else self._probe_txs(tx, segments):
             block = self._decoded(candidate.height)
-            if candidate.position < len(block.txs) and tx_id(block.txs[candidate.position]) == tx:
+            if block is not None and candidate.position < len(block.txs) and tx_id(block.txs[candidate.position]) == tx:
                 receipts = self.receipts(candidate.height)
+                if candidate.height <= self.base:
+                    return None
                 receipt = receipts[candidate.position + len(receipts) - len(block.txs)]
                 return TxLocation(candidate.height, candidate.position, block.txs[candidate.position], receipt)
         return None
 
-    def _decoded(self, height: int) -> Block:
+    def _decoded(self, height: int) -> Block | None:
+        """None where it was dropped."""
         raw = self.column(height, "block")
+        if height <= self.base:
+            return None
         if not raw:
             raise StorageDamaged(f"Height {height} is missing in {self.where}", "the index names it", TODO_DAMAGED)
         return decode_block(raw)
@@ -461,20 +527,18 @@ class BlockStore:
         for height, numbers in self._picked(account, before):
             if before is not None and height > before >> _SEQ_BITS:
                 continue
-            header = self.header(height)
+            header, receipts = self.header(height), self.receipts(height)
+            if height <= self.base:
+                break
             time = header.time if header else 0
             told = [
                 HistoryRow(height, time, line, height << _SEQ_BITS | seq)
-                for seq, line in enumerate(self._told(account, height, numbers))
+                for seq, line in enumerate(_told(account, receipts, numbers))
             ]
             rows += [row for row in reversed(told) if before is None or row.cursor < before][: limit - len(rows)]
             if len(rows) >= limit:
                 break
         return rows
-
-    def _told(self, account: bytes, height: int, numbers: list[int]) -> list[AccountEvent]:
-        receipts = self.receipts(height)
-        return [line for number in numbers for line in lines(account, decode(Receipt, receipts[number], MAX_RECEIPT))]
 
     def _picked(self, account: bytes, before: int | None) -> Iterator[tuple[int, list[int]]]:
         """(height, numbers of the receipts that mention it) of an account from the newest height down."""
@@ -496,6 +560,10 @@ class BlockStore:
     def check(self, full: bool) -> None:
         """Raises `StorageDamaged`. Quick: the database's own check, contiguous heights, the head's block. Full: every byte."""
         check_store(self, full)
+
+
+def _told(account: bytes, receipts: list[bytes], numbers: list[int]) -> list[AccountEvent]:
+    return [line for number in numbers for line in lines(account, decode(Receipt, receipts[number], MAX_RECEIPT))]
 
 
 def _newest_first(segments: list[int]) -> Iterator[list[int]]:

@@ -3,8 +3,8 @@
 A block of a thousand changes touches a thousand of the 65,536 buckets at random. To write all of them with every height would cost
 ten times what the block does. So:
 
-- Every height adds one row to the *journal*: the new subroots of the buckets that it touched. Its changes are kept for ever, beside
-  the block (`chain.storage.state_diffs`).
+- Every height adds one row to the *journal*: the new subroots of the buckets that it touched. Its changes are kept beside the block
+  (`chain.storage.state_diffs`), also of one that is dropped, as long as the journal has the height (`chain.storage.pruning`).
 - The buckets are in 256 *groups* of neighbours. Each group is written in turn, once in at most `SPAN` changes, as it is after the
   height being stored: in the same database transaction, with its subroots and that height.
 - A journal row that every group has passed is deleted.
@@ -30,7 +30,7 @@ from chain.codec import encode
 from chain.crypto import sha256
 from chain.errors import Malformed, StateDamaged
 from chain.ledger.listings import LISTINGS, SCANNED, record_key, stored
-from chain.storage import schema
+from chain.storage import schema, server
 from chain.storage.errors import StorageDamaged
 from chain.storage.schema import TODO_DAMAGED, Bulk, add_checksum, at, bucket_place, check_checksum, db_errors
 
@@ -166,8 +166,9 @@ class StateBuckets:
                     self._reader = self._engine.raw_connection()
                 rows = self._reader.cursor().execute(text + "?", (number,)).fetchall()
             else:
-                with self._engine.begin() as c:
-                    rows = c.exec_driver_sql(text + "%s", (number,)).fetchall()
+                if self._reader is None:
+                    self._reader = server.reader(self._engine)
+                rows = self._reader.exec_driver_sql(text + "%s", (number,)).fetchall()
         return bytes(rows[0][0]) if rows else None
 
     def put(self, height: int, buckets: dict[int, Bucket]) -> None:

@@ -78,7 +78,8 @@ def _check_heights(store: BlockStore) -> None:
     head = store.head()
     if (count == 0) != (head is None):
         raise _damaged(store.where, "blocks appeared or vanished while it was open")
-    # The first row is genesis, the first block, or the block whose state was taken over from a snapshot: a header alone.
+    # The first row is genesis, the first block, or a header alone: of the block whose state was taken over from a snapshot, or of
+    # the last one that was dropped.
     if count and (low > max(1, store.base) or high - low + 1 != count):
         raise _damaged(store.where, f"{count} blocks are stored between heights {low} and {high}: some are missing")
 
@@ -112,9 +113,9 @@ def _check_block(store: BlockStore, height: int, parent: bytes | None = None) ->
 
 
 def _check_index(store: BlockStore) -> None:
-    """Every segment must hold exactly what its blocks give."""
+    """Every segment must hold exactly what its blocks give. What it holds of blocks that were dropped goes with its last block."""
     begin = _first_height(store) - 1
-    for segment in store.segments():
+    for segment in (one for one in store.segments() if one > store.base):
         with store.read("check the index") as c:
             t, h = schema.tx_pages.c, schema.history.c
             rows = c.execute(sa.select(t.bucket, t.places).where(t.part == segment)).all()
@@ -123,8 +124,10 @@ def _check_index(store: BlockStore) -> None:
             (bytes(a), at_, tuple(ns))
             for a, raw in picked
             for at_, ns in segment_decoder.decode(_account_row(store, segment, a, raw))
+            if at_ > store.base
         }
-        places = {entry for bucket, framed in rows for entry in places_in(segment, store.places(segment, bucket, framed))}
+        placed = (entry for bucket, framed in rows for entry in places_in(segment, store.places(segment, bucket, framed)))
+        places = {entry for entry in placed if entry[1].height > store.base}
         txs, events = _expected(store, begin + 1, segment)
         if places != txs or found != events:
             raise _damaged(store.where, f"the index of heights {begin + 1} to {segment} does not agree with the blocks")

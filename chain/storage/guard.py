@@ -47,7 +47,7 @@ _HEAD = struct.Struct(">8s32sQQ")
 _ENTRY = struct.Struct(">BQQ32s64s")
 _BODY = _HEAD.size + len(Kind) * _ENTRY.size
 _SLOTS = 4
-_ALL_ROUNDS = 2**31 - 1
+ALL_ROUNDS = 2**31 - 1
 _PAIRS = ((0, 2), (1, 3))
 _RISK = (
     "If this key has signed before, here or on another machine that still runs, signing now may contradict it, and contradicting "
@@ -146,7 +146,7 @@ class Guard:
         """
         if self._state.floor > 0 and not any(self._state.entries):
             return -1, 0, Kind.PROPOSAL
-        return max(self._highest(), (self._state.floor, _ALL_ROUNDS, Kind.PRECOMMIT))
+        return max(self._highest(), (self._state.floor, ALL_ROUNDS, Kind.PRECOMMIT))
 
     def abstain(self, until: int) -> None:
         """Never sign anything up to this height from now on. Durable on return. Raises `StorageFailed`."""

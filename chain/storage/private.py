@@ -82,9 +82,14 @@ def set_mode(path: Name, mode: int) -> None:
         os.close(fd)
 
 
+def open_folder(folder: Name) -> int:
+    """A descriptor of the folder itself, to sync or to lock."""
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
 def sync_folder(folder: Name) -> None:
     """Returns when the names in `folder` are durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = open_folder(folder)
     try:
         os.fsync(fd)
     finally:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from chain.buckets import BUCKETS
+from chain.storage import server
 from chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageFailed, masked
 
 SCHEMA_VERSION = 6
-"""Counted up when a table changes. A database of another number is refused: see `chain.storage.versions`."""
+"""Counted up when a table changes. A database of another number is upgraded or refused: see `chain.storage.migrations`."""
 TODO_DAMAGED = (
     "Check the disk. Then restore the database from a backup, or move it away, keeping keystore and guard, and let the node "
     "sync from its peers"
@@ -218,27 +219,47 @@ class Bulk:
 # --- the engine ---------------------------------------------------------------------------------------------------------------
 
 
-def make_engine(url_or_path: str) -> sa.Engine:
-    """An engine for a path (SQLite) or a database URL. Raises `StorageFailed` when its driver is not there."""
-    url = url_or_path if "://" in url_or_path else sa.URL.create("sqlite", database=url_or_path)
-    try:
-        engine = sa.create_engine(url)
-    except (SQLAlchemyError, ImportError, NoSuchModuleError) as e:
-        todo = "Use a path, or an URL such as postgresql+psycopg://user@host/name with the package psycopg installed"
-        raise StorageFailed(f"Cannot use the database {masked(str(url))}", masked(str(e)), todo) from e
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _setup_sqlite)
-        sa.event.listen(engine, "begin", _begin_sqlite)
-    elif engine.dialect.name != "postgresql":
-        raise StorageFailed(
-            f"Cannot use a {engine.dialect.name} database", "only SQLite and PostgreSQL are supported", "Choose one of them"
-        )
+def make_engine(url_or_path: str, given: Mapping[str, str] = {}) -> sa.Engine:
+    """An engine for a path (SQLite) or a URL (PostgreSQL; `given` outweighs its options). Raises `StorageFailed` when its driver is
+    not there."""
+    if "://" in url_or_path:
+        return _server_engine(url_or_path, given)
+    engine = sa.create_engine(sa.URL.create("sqlite", database=url_or_path))
+    sa.event.listen(engine, "connect", _setup_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _server_engine(text: str, given: Mapping[str, str]) -> sa.Engine:
+    what = f"Cannot use the database {masked(text)}"
+    form = "Write the URL as postgresql://USER@HOST:PORT/DATABASE"
+    try:
+        url = sa.make_url(text)
+    except (SQLAlchemyError, ValueError) as e:
+        raise StorageFailed(what, "it is no database URL", form) from e
+    if url.drivername not in ("postgresql", "postgres", server.DRIVER):
+        raise StorageFailed(what, f"{url.drivername} is none of SQLite and PostgreSQL (by psycopg)", form)
+    try:
+        return server.make_engine(url, given)
+    except ImportError as e:
+        todo = "Install it beside the node, from the wheel that the node came from: pipx install --force 'WHEEL[postgresql]'"
+        raise StorageFailed(what, "its driver, the package psycopg, is not installed", todo) from e
+    except SQLAlchemyError as e:
+        raise StorageFailed(what, masked(str(e)), form) from e
+
+
+def reading(engine: sa.Engine) -> sa.Engine:
+    """The same connections, for transactions that only read and see one moment throughout, as SQLite's do anyway."""
+    if engine.dialect.name == "sqlite":
+        return engine
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
 def _setup_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # transactions are begun by `_begin_sqlite`, not by the driver's guess
     cursor = connection.cursor()
+    if not cursor.execute("PRAGMA page_count").fetchone()[0]:  # a new one: later it would be too late
+        cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")  # for a node that drops old blocks (`chain.storage.pruning`)
     for pragma in (
         "journal_mode=WAL",
         "synchronous=FULL",
@@ -275,7 +296,7 @@ def _translated(what: str, e: DBAPIError) -> StorageFailed | StorageDamaged | Fo
     if isinstance(e.orig, sqlite3.Error):
         return _translated_sqlite(what, e.orig)
     code = str(getattr(e.orig, "sqlstate", "") or "")
-    why = str(e.orig).strip() or type(e.orig).__name__
+    why = masked(" ".join(str(e.orig).split())) or type(e.orig).__name__
     if code == "53100":
         return DiskFull(
             what, "no space left for the database", "Free some space on the database's machine, then start the node again"

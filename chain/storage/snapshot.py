@@ -45,7 +45,7 @@ def make(url: str, chain_id: bytes, path: str) -> int:
     """
     store = BlockStore.open(url, chain_id=chain_id, create=False)
     try:
-        with store.frozen("make a snapshot") as c, disk_errors("write the snapshot", path), private.writing(path) as file:
+        with store.read("make a snapshot") as c, disk_errors("write the snapshot", path), private.writing(path) as file:
             found = _subroot(store, c)
             if found is None:
                 return 0

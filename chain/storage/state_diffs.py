@@ -65,7 +65,7 @@ def read(store: BlockStore, start: int, count: int, size: int, most: int) -> lis
     with store.read("read blocks") as c:
         for height, *framed in c.execute(query.order_by(b.height).execution_options(yield_per=4)):
             total += sum(map(len, framed))
-            if height != start + len(found) or total > most:
+            if height != start + len(found) or total > most or height <= store.base:
                 break
             names = ("block", "certificate", "receipts", "changes")
             block, certificate, receipts, changes = (

@@ -54,6 +54,14 @@ def read(store: BlockStore, start: int, count: int) -> list[ValidatorSetChange]:
     ]
 
 
+def last_before(store: BlockStore, height: int) -> ValidatorSetChange | None:
+    """The newest one below a height: its set signs at that height, unless it is None: then the genesis' set does."""
+    h = schema.validator_changes.c
+    with store.read("read the last change between validator sets") as c:
+        found = c.execute(sa.select(sa.func.max(h.height)).where(h.height < height)).scalar()
+    return None if found is None else next(iter(read(store, found, 1)), None)
+
+
 def complete(store: BlockStore, history: History | None) -> None:
     """Put in those that a program wrote which did not keep them, as far back as the state remembers the sets."""
     known = {validator_change.header.height for validator_change in read(store, 1, 1 << 20)}

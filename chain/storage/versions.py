@@ -1,6 +1,7 @@
 """What is said of a file whose format is another than this program's: the same words for every file of the data folder.
 
-A format is a number that counts up. No released version wrote another than this program's, so no file is converted.
+A format is a number that counts up. No released version wrote another than this program's, so no file is converted, but for the
+database (`chain.storage.migrations`).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from chain.tags import Tag
 from chain.verification.scale import ceil_div
 
-_SEAT = Tag("lc/seat", "draws of committees (no contract uses it yet)")
+_SEAT = Tag("lc/seat", "draws of committees")
 
 FIRST_ROUND = 7
 """C: seats in round one. Any dissent among them brings round two."""
@@ -56,16 +56,32 @@ def without_marked(pool: Sequence[bytes], marked: Collection[bytes]) -> list[byt
 def draw(
     able: Iterable[bytes], finalists: Collection[bytes], candidate: bytes, marked: Collection[bytes], round_: int, order: Ticket
 ) -> Committee:
-    """The committee of `candidate` in a round.
+    """The committee of `candidate` in a round."""
+    return draw_all(able, finalists, [candidate], marked, round_, order)[0]
+
+
+def draw_all(
+    able: Iterable[bytes],
+    finalists: Collection[bytes],
+    candidates: Iterable[bytes],
+    marked: Collection[bytes],
+    round_: int,
+    order: Ticket,
+) -> list[Committee]:
+    """The committees of the candidates of a round: they differ by helpers alone, so the able are gone through once.
 
     `able` are those who can judge this job; finalists among them are spare. `marked` bear a mark of the contractor.
     |P| counts the marked ones: a committee is the whole pool only where nobody was left out.
     """
-    drawn = sorted(able, key=order)
-    pool = [identity for identity in drawn if identity not in finalists]
-    spare = [identity for identity in drawn if identity in finalists and identity != candidate]
-    helpers = spare[: max(0, MIN_POOL - len(pool))]
-    chosen = without_marked(pool, marked) if round_ == 1 else pool
+    drawn, among = sorted(able, key=order), frozenset(finalists)
+    pool = [identity for identity in drawn if identity not in among]
+    spare = [identity for identity in drawn if identity in among]
     most = FIRST_ROUND if round_ == 1 else SECOND_ROUND
-    seats = sorted([*chosen, *helpers], key=order)[:most]
-    return Committee(seats, frozenset(seats) - frozenset(helpers), len(pool) + len(helpers))
+    chosen = (without_marked(pool, marked) if round_ == 1 else pool)[:most]
+    lacking = max(0, MIN_POOL - len(pool))
+    found = []
+    for candidate in candidates:
+        helpers = [identity for identity in spare if identity != candidate][:lacking]
+        seats = sorted([*chosen, *helpers], key=order)[:most]
+        found.append(Committee(seats, frozenset(seats) - frozenset(helpers), len(pool) + len(helpers)))
+    return found

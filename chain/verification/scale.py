@@ -42,7 +42,7 @@ def bound(kind: int, loss: int) -> int:
 
 
 def spread(kind: int, posted: int, claimed: int, compared: Sequence[int]) -> int:
-    """t(c, S): honest ones of the measurements `compared` lie within twice this of each other. At least one measurement.
+    """LC-JOB-47: t(c, S): honest ones of the measurements `compared` lie within twice this of each other. At least one measurement.
 
     It follows what was measured, too: of a loss far above the claim rounding leaves more.
     """

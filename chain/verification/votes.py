@@ -93,7 +93,7 @@ def counted(votes: Sequence[OpenedVote]) -> list[OpenedVote]:
 
 
 def agreeing(values: Sequence[int], scale: Scale) -> int:
-    """How many lie within 2*t of their lower median."""
+    """LC-JOB-47: how many lie within 2*t of their lower median."""
     if not values:
         return 0
     middle, t = lower_median(values), scale.spread(values)
@@ -101,7 +101,7 @@ def agreeing(values: Sequence[int], scale: Scale) -> int:
 
 
 def hidden_loss(votes: Sequence[OpenedVote], seats: int, scale: Scale) -> int | None:
-    """The lower median of the hidden losses of the OK votes, where more than half of the seats agree on it."""
+    """LC-JOB-55: the lower median of the hidden losses of the OK votes, where more than half of the seats agree on it."""
     values = [vote.hidden.measured for vote in votes if vote.code == BallotCode.OK and vote.hidden is not None]
     return lower_median(values) if 2 * agreeing(values, scale) > seats else None
 
@@ -128,7 +128,7 @@ def bad_key(votes: Sequence[OpenedVote], seats: int, last: bool) -> KeyJudgement
 
 
 def verdict(votes: Sequence[OpenedVote], seats: int, last: bool, scale: Scale, hidden: bool) -> tuple[Judgement, int]:
-    """The verdict and the line that held; `Judgement.NONE` and 4: round two. `hidden`: hidden data is on."""
+    """LC-JOB-3, 9: the verdict and the line that held; `Judgement.NONE` and 4: round two. `hidden`: hidden data is on."""
     counting, needed = counted(votes), quorum(seats)
     ok = sum(vote.code == BallotCode.OK for vote in counting)
     negative = sum(vote.code in NEGATIVE for vote in counting)

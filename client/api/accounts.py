@@ -10,7 +10,8 @@ from chain.host import ACTIVE, K_VALIDATORS, SUSPENDED, Account, Validators, acc
 from chain.ledger.transition import chain_record
 from chain.types import format_credits
 from client import contracts
-from client.api.errors import RequestError, not_found
+from client.api.chain import first_block
+from client.api.errors import RequestError, not_found, not_kept
 from client.api.locked import Locked
 from client.api.render import Json
 from client.api.route import Call, Route, parse_account
@@ -71,7 +72,10 @@ async def get_history(call: Call) -> list[Json]:
     account = parse_account("account", call.path("account"))
     if call.node.ledger.state.get(account_key(account)) is None:
         raise unknown_account(call.path("account"))
-    return await call.node.history(account, before=call.query.before, limit=call.query.limit)
+    found = await call.node.history(account, before=call.query.before, limit=call.query.limit)
+    if not found and call.query.before is not None and (first := first_block(call)) > 1:
+        raise not_kept(f"Nothing more of {call.path('account')} stands in the blocks that are kept here", first)
+    return found
 
 
 ROUTES = (

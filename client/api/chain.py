@@ -6,13 +6,14 @@ import asyncio
 import re
 
 from chain.errors import InvalidTx, TxCode
-from client.api.errors import invalid, not_found
+from client.api.errors import RequestError, invalid, not_found, not_kept
 from client.api.render import Json
 from client.api.route import Call, Reply, Route, parse_field, parse_hash
 from client.api.schema import (
     BlockView,
     HandoversQuery,
     HandoversView,
+    RawBlockView,
     RawTxRequest,
     RawTxsRequest,
     ReceiptProof,
@@ -24,6 +25,7 @@ from client.api.schema import (
     WaitQuery,
 )
 from client.api.submit import answer
+from client.tokens import TokenScope
 
 SLICE = 32
 """Transactions of a batch that are checked in one go: about two milliseconds."""
@@ -43,19 +45,26 @@ async def get_block(call: Call) -> Json:
     height = call.node.ledger.height if text == "latest" else parse_field("height", _parse_height, text)
     block = await call.node.block(height)
     if block is None:
-        first = _first_block(call)
-        why = "" if first == 1 else " (it began from a snapshot; ask a node that has the whole chain)"
-        newest = call.node.ledger.height
-        raise not_found(f"This node has no block {height}: its newest is {newest}, the first is {first}{why}. Ask for one of these")
+        raise _no_block(call, height)
     return block
+
+
+async def get_raw_block(call: Call) -> Json:
+    """At most as many at a time as files are sent: a block has four million bytes."""
+    height = parse_field("block", _parse_height, call.path("block"))
+    with call.context.downloads.take():
+        found = await call.node.raw_block(height)
+    if found is None:
+        raise _no_block(call, height)
+    return found
 
 
 async def get_tx(call: Call) -> Json:
     tx = parse_field("tx", parse_hash, call.path("tx"))
     found = await call.node.tx(tx)
     if found is None:
-        first = _first_block(call)
-        earlier = "" if first == 1 else f", or stands in a block before {first}, where the history of this node begins"
+        first = first_block(call)
+        earlier = "" if first == 1 else f", or stands in a block before {first}, which an archive node keeps and this one does not"
         raise not_found(
             f"Transaction {tx.hex()} stands in no block here: it is pending, was dropped, or never existed{earlier}. Try again"
         )
@@ -67,6 +76,7 @@ async def get_receipt(call: Call) -> Json:
     index = parse_field("index", _parse_height, call.path("index"))
     found = await call.node.receipt(height, index)
     if found is None:
+        check_kept(call, height)
         raise not_found(f"This node has no receipt {index} of block {height}: a block with n transactions has n + 1, its own first")
     return found
 
@@ -74,14 +84,14 @@ async def get_receipt(call: Call) -> Json:
 _KEY = re.compile(r"(?:[0-9a-f]{2}){1,255}", re.ASCII)
 
 
-def _parse_key(text: str) -> bytes:
+def parse_key(text: str) -> bytes:
     if not _KEY.fullmatch(text):
         raise ValueError("1 to 255 bytes in lower-case hex are expected, as LC-MRK-7 makes a key")
     return bytes.fromhex(text)
 
 
 async def get_proof(call: Call) -> Json:
-    found = await call.node.prove(parse_field("key", _parse_key, call.path("key")))
+    found = await call.node.prove(parse_field("key", parse_key, call.path("key")))
     if found is None:
         raise not_found("No block is final here yet: before the first one nothing is signed. Try again later")
     return found
@@ -92,9 +102,23 @@ async def get_handovers(call: Call) -> Json:
     return await call.node.validator_changes(query.start, query.limit)
 
 
-def _first_block(call: Call) -> int:
+def first_block(call: Call) -> int:
+    """The first one that this node keeps."""
     first: int = call.node.status().get("first_block", 1)
     return first
+
+
+def check_kept(call: Call, height: int) -> None:
+    """Raises NOT_KEPT where a block was final and is not kept here."""
+    first = first_block(call)
+    if 1 <= height < first:
+        raise not_kept(f"Block {height} is not kept here", first)
+
+
+def _no_block(call: Call, height: int) -> RequestError:
+    check_kept(call, height)
+    newest, first = call.node.ledger.height, first_block(call)
+    return not_found(f"This node has no block {height}: its newest is {newest}, the first is {first}. Ask for one of these")
 
 
 def _parse_raw(text: str) -> bytes:
@@ -149,6 +173,14 @@ ROUTES = (
     Route("GET", "/v1/blocks/{height}", "A block by height, or latest", get_block, BlockView, failures=(404,)),
     Route(
         "GET",
+        "/v1/blocks/{block}/raw",
+        "A whole block and its certificate, as they are signed",
+        get_raw_block,
+        RawBlockView,
+        failures=(404,),
+    ),
+    Route(
+        "GET",
         "/v1/blocks/{block}/receipts/{index}",
         "A receipt with its proof; 0 is the block's own",
         get_receipt,
@@ -172,6 +204,16 @@ ROUTES = (
         query=HandoversQuery,
     ),
     Route("GET", "/v1/tx/{tx}", "A final transaction with its receipt", get_tx, TxView, failures=(404,)),
-    Route("POST", "/v1/tx", "Offer a signed transaction", post_tx, TxAnswer, RawTxRequest, WaitQuery, failures=(422,)),
-    Route("POST", "/v1/txs", "Offer many signed transactions at once", post_txs, TxsAnswer, RawTxsRequest),
+    Route(
+        "POST",
+        "/v1/tx",
+        "Offer a signed transaction",
+        post_tx,
+        TxAnswer,
+        RawTxRequest,
+        WaitQuery,
+        failures=(409, 422),
+        scope=TokenScope.POST,
+    ),
+    Route("POST", "/v1/txs", "Offer many signed transactions at once", post_txs, TxsAnswer, RawTxsRequest, scope=TokenScope.POST),
 )

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from chain.errors import InvalidTx
+from chain.errors import InvalidTx, TxCode
 from client.api.explain import explain
 from client.api.render import code_name
 
@@ -38,6 +38,8 @@ class RequestError(Exception):
     ) -> None:
         super().__init__(message)
         self.status = status
+        self.headers: dict[str, str] = {}
+        """More than every answer has."""
         self.body = ErrorBody(kind, code, name, message, retry_after_s)
 
 
@@ -49,6 +51,15 @@ def not_found(message: str, *, name: str = "NOT_FOUND") -> RequestError:
     return RequestError(404, "not_found", name, message)
 
 
+def not_kept(what: str, first: int) -> RequestError:
+    """`first`: the first block that this node keeps."""
+    return not_found(
+        f"{what}: this node keeps the blocks from {first} on, for it began from a snapshot or drops old ones "
+        "(storage.keep_blocks). Ask an archive node, which keeps all blocks and shows first_block 1 in its status",
+        name="NOT_KEPT",
+    )
+
+
 def unavailable(message: str, *, name: str = "UNAVAILABLE") -> RequestError:
     return RequestError(503, "unavailable", name, message)
 
@@ -57,13 +68,20 @@ def unauthorized(message: str) -> RequestError:
     return RequestError(401, "unauthorized", "UNAUTHORIZED", message)
 
 
+def forbidden(name: str, message: str) -> RequestError:
+    """The token is good, and not for this."""
+    return RequestError(403, "unauthorized", name, message)
+
+
 def rejected(what: str, code: int, why: str | None = None) -> RequestError:
-    """The rules refuse: `why` is the handler's own text where it is known, else the code's."""
+    """The rules refuse, as the ledger stands now: `why` is the handler's own text where it is known, else the code's."""
     reason, advice = explain(code)
-    return RequestError(422, "rejected", code_name(code), f"{what}: {why or reason}. {advice}", code=code)
+    return RequestError(409, "rejected", code_name(code), f"{what}: {why or reason}. {advice}", code=code)
 
 
 def invalid(what: str, e: InvalidTx) -> RequestError:
-    """The transaction can stand in no block."""
+    """The transaction can stand in no block: for what it is (422), or as things are now (409)."""
     _, advice = explain(e.code)
-    return RequestError(422, "invalid", e.code.name, f"{what}: {e.text}. {advice}", code=int(e.code), retry_after_s=e.retry_after_s)
+    status = 422 if e.code == TxCode.MALFORMED else 409
+    text = f"{what}: {e.text}. {advice}"
+    return RequestError(status, "invalid", e.code.name, text, code=int(e.code), retry_after_s=e.retry_after_s)

@@ -1,15 +1,20 @@
-"""The live stream as server-sent events: blocks, notes of the ledger, movements of credits, progress of runs."""
+"""The live stream as server-sent events: blocks, notes of the ledger, movements of credits, progress of runs, notices."""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Collection
 
 from aiohttp import web
 
-from client.api.errors import unavailable, usage
+from client.api.errors import RequestError, unavailable, usage
 from client.api.hub import KINDS, Subscriber
-from client.api.route import SAFE_HEADERS, Call, Route
-from client.api.schema import EventsQuery
+from client.api.render import Json
+from client.api.route import SAFE_HEADERS, Call, Route, ServerLimits
+from client.api.schema import EventsQuery, StreamTicket
+from client.api.tickets import TICKET_S
+from client.tokens import FULL, Token, TokenError, TokenScope, now_ms
 
 WRITE_TIMEOUT_S = 30.0
 _HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no", **SAFE_HEADERS}
@@ -23,24 +28,44 @@ def _kinds(text: str) -> frozenset[str]:
     return kinds
 
 
+def _check_room(listeners: Collection[Subscriber], limits: ServerLimits, token: Token) -> None:
+    """No token keeps others out, and all of them together not the owner's."""
+    own = sum(1 for listener in listeners if listener.whose == token.id)
+    most = limits.streams // 2 if token is FULL else limits.streams_per_token
+    if own >= most:
+        raise RequestError(
+            429,
+            "unavailable",
+            "TOO_MANY_OWN",
+            f"One token has at most {most} event streams open. Close one of yours, then try again",
+        )
+    room = limits.streams if token is FULL else limits.streams - limits.streams_per_token
+    if len(listeners) >= room:
+        raise unavailable(f"This node serves at most {room} event streams. Try again when others close theirs", name="TOO_MANY")
+
+
+async def post_ticket(call: Call) -> Json:
+    return {"ticket": call.context.tickets.new(call.token, time.monotonic()), "good_for_s": int(TICKET_S)}
+
+
 async def get_events(call: Call) -> web.StreamResponse:
     kinds, context, request = _kinds(call.query.kinds), call.context, call.request
-    if len(context.hub.listeners) >= context.limits.streams:
-        raise unavailable(
-            f"This node serves at most {context.limits.streams} event streams. Close one, then try again", name="TOO_MANY"
-        )
+    _check_room(context.hub.listeners, context.limits, call.token)
 
     def drop() -> None:
         if request.transport is not None:
             request.transport.abort()
 
-    listener = context.hub.subscribe(kinds, drop)
+    after = request.headers.get("Last-Event-ID", call.query.last_event_id)
+    begins = context.hub.replay.last
+    listener = context.hub.subscribe(kinds, drop, call.token.id, after=after)
     try:
         response = web.StreamResponse(headers=_HEADERS)
         await response.prepare(request)
-        # Headers leave at once: a client knows that it listens before the first block.
-        await _write(response, b": ok\n\n")
-        await _pump(response, listener, context.limits.heartbeat_s)
+        # Headers leave at once: a client knows that it listens before the first block. They say where it begins, for who loses the
+        # connection before the first event; who comes back has an id.
+        await _write(response, b": ok\n\n" if after is not None else f": ok\nid: {begins}\n\n".encode())
+        await _pump(call, response, listener, context.limits.heartbeat_s)
     except (ConnectionError, TimeoutError):
         drop()
     finally:
@@ -48,14 +73,32 @@ async def get_events(call: Call) -> web.StreamResponse:
     return response
 
 
-async def _pump(response: web.StreamResponse, listener: Subscriber, heartbeat_s: float) -> None:
+async def _pump(call: Call, response: web.StreamResponse, listener: Subscriber, heartbeat_s: float) -> None:
+    """Until the reader is gone, or its token is good no more, which is looked at once in each heartbeat."""
+    loop = asyncio.get_running_loop()
+    look = loop.time() + heartbeat_s
     while not listener.dropped:
+        if loop.time() >= look:
+            if not _is_good(call):
+                return
+            look = loop.time() + heartbeat_s
         try:
             async with asyncio.timeout(heartbeat_s):
                 data = await listener.take()
         except TimeoutError:
-            data = b": alive\n\n"
+            # With it goes how far the stream is: events of other kinds push old ones out of what is kept.
+            data = f": alive\nid: {call.context.hub.replay.last}\n\n".encode() if listener.pending.empty() else b": alive\n\n"
         await _write(response, data)
+
+
+def _is_good(call: Call) -> bool:
+    if call.token is FULL:
+        return True
+    try:
+        tokens = call.context.tokens()
+        return tokens is not None and tokens.is_good(call.token, now_ms())
+    except TokenError:
+        return False
 
 
 async def _write(response: web.StreamResponse, data: bytes) -> None:
@@ -68,9 +111,19 @@ ROUTES = (
     Route(
         "GET",
         "/v1/events",
-        "What happens from now on, as server-sent events block, note, move, run and gap",
+        "What happens from now on, or since Last-Event-ID, as server-sent events block, note, move, run, notice and gap",
         get_events,
         query=EventsQuery,
+        failures=(429,),
         media="text/event-stream",
+        ticket=True,
+    ),
+    Route(
+        "POST",
+        "/v1/events/tickets",
+        "A ticket that opens one stream in place of the token, for readers that send no header",
+        post_ticket,
+        StreamTicket,
+        scope=TokenScope.READ,
     ),
 )

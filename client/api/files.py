@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +19,7 @@ from client.api.errors import RequestError, not_found, unavailable, usage
 from client.api.render import Json
 from client.api.route import SAFE_HEADERS, Call, Context, Route, parse_field
 from client.api.schema import FileQuery, FileStored
+from client.tokens import TokenScope
 from p2p.content.cid import parse as parse_cid
 from p2p.content.faults import FetchFailed, Reason, StoreError
 
@@ -45,16 +47,20 @@ def _too_large(limit: int) -> RequestError:
     return usage(f"The file is larger than {limit} bytes, the most that this node takes. Upload a smaller one", status=413)
 
 
-async def _receive(call: Call, out: BinaryIO) -> int:
-    """Write the body to `out` in pieces; nothing of it is ever held as a whole."""
-    limits = call.context.limits
+Read = Callable[[int], Awaitable[bytes]]
+"""At most so many of the bytes that come next; none at the end."""
+
+
+async def _receive(context: Context, read: Read, out: BinaryIO) -> int:
+    """Write what comes to `out` in pieces; nothing of it is ever held as a whole."""
+    limits = context.limits
     loop = asyncio.get_running_loop()
     size, checked = 0, 0
     due, owed = loop.time() + limits.read_idle_s, limits.slowest_bytes
     while True:
         try:
             async with asyncio.timeout_at(due):
-                piece = await call.request.content.read(PIECE)
+                piece = await read(PIECE)
         except TimeoutError:
             text = f"Less than {limits.slowest_bytes} bytes arrived in {limits.read_idle_s:g} s. Upload the file again"
             raise usage(text, name="TIMEOUT", status=408) from None
@@ -68,13 +74,18 @@ async def _receive(call: Call, out: BinaryIO) -> int:
             raise _too_large(limits.upload_bytes)
         if size - checked >= CHECK_EVERY:
             checked = size
-            _need_space(call.context, CHECK_EVERY)
+            _need_space(context, CHECK_EVERY)
         await asyncio.to_thread(out.write, piece)
 
 
 async def post_file(call: Call) -> Json:
-    context = call.context
     expected = call.request.content_length
+    return await store_upload(call.context, call.request.content.read, expected, exact=True)
+
+
+async def store_upload(context: Context, read: Read, expected: int | None, *, exact: bool) -> Json:
+    """Stream a file of a user into the content store. `expected` are the bytes that were announced, of which all are the file's
+    where that is `exact`. Raises `RequestError`."""
     with context.uploads.take():
         if (expected or 0) > context.limits.upload_bytes:
             raise _too_large(context.limits.upload_bytes)
@@ -83,10 +94,10 @@ async def post_file(call: Call) -> Json:
         path = Path(name)
         try:
             with os.fdopen(fd, "wb") as out:
-                received = await _receive(call, out)
-            if expected is not None and received != expected:
+                received = await _receive(context, read, out)
+            if exact and expected is not None and received != expected:
                 raise usage(f"{received} bytes arrived, {expected} were announced. Upload the file again")
-            cid, size = await call.node.files.add(path, pin=PIN)
+            cid, size = await context.node.files.add(path, pin=PIN)
         except StoreError as e:
             raise unavailable(f"The file was not stored: {e}", name="STORE") from None
         except Malformed as e:
@@ -175,6 +186,7 @@ ROUTES = (
         FileStored,
         upload=True,
         failures=(408, 413),
+        scope=TokenScope.POST,
     ),
     Route(
         "GET",

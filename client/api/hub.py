@@ -1,12 +1,15 @@
 """The live stream: one reader of the ledger and of the runs, many listeners, each with a bounded queue.
 
 An event is rendered once, and only in kinds that somebody asked for. A listener that does not read is dropped and its connection
-closed: it costs the node at most its queue. Who was away reads the state again; the stream has no memory.
+closed: it costs the node at most its queue. Who was away goes on where it stopped, as far as `replay` reaches; else it is told
+that something is missing, and reads the state again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import secrets
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,21 +18,22 @@ import structlog
 
 from chain.node.events import Decided
 from chain.types import LogEvent
-from client.api.render import Json, render_event
+from client.api.render import Json, render_event, render_run
+from client.api.replay import Replay
 from client.core import NodeService
 
 log = structlog.get_logger(__name__)
 
-KINDS = ("block", "note", "move", "run")
+KINDS = ("block", "note", "move", "run", "notice")
 MAX_MESSAGE = 256 * 1024
 RETRY_S = 1.0
 
 
 class Subscriber:
-    """One open stream. `drop` closes its connection; `pending` is what waits to be written."""
+    """One open stream. `drop` closes its connection; `pending` is what waits to be written; `whose`: the id of its token."""
 
-    def __init__(self, kinds: frozenset[str], most_bytes: int, drop: Callable[[], None]) -> None:
-        self.kinds, self._most, self.drop = kinds, most_bytes, drop
+    def __init__(self, kinds: frozenset[str], most_bytes: int, drop: Callable[[], None], whose: str = "") -> None:
+        self.kinds, self._most, self.drop, self.whose = kinds, most_bytes, drop, whose
         self.pending: asyncio.Queue[bytes] = asyncio.Queue()
         self.waiting_bytes = 0
         self.dropped = False
@@ -54,10 +58,9 @@ class Subscriber:
         return data
 
 
-def message(kind: str, data: Json, *, event_id: int | None = None) -> bytes:
-    """One server-sent event. JSON has no line breaks, so one `data` line is enough."""
-    head = f"event: {kind}\n" if event_id is None else f"event: {kind}\nid: {event_id}\n"
-    return head.encode() + b"data: " + msgspec.json.encode(data) + b"\n\n"
+def message(kind: str, data: Json) -> bytes:
+    """One server-sent event, but for its id. JSON has no line breaks, so one `data` line is enough."""
+    return f"event: {kind}\n".encode() + b"data: " + msgspec.json.encode(data) + b"\n\n"
 
 
 def block_data(block: Decided) -> Json:
@@ -77,9 +80,11 @@ class Hub:
 
     def __init__(self, node: NodeService, *, queue_bytes: int, run_poll_s: float) -> None:
         self._node, self._queue_bytes, self._poll_s = node, queue_bytes, run_poll_s
+        self.replay = Replay(secrets.token_hex(4), queue_bytes // 2, time.monotonic)
         self.listeners: set[Subscriber] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._runs: dict[str, tuple[Any, ...]] = {}
+        self._notices: dict[tuple[str, str], str] = {}
 
     def start(self) -> None:
         self._tasks = [asyncio.create_task(self._follow_blocks()), asyncio.create_task(self._follow_runs())]
@@ -91,25 +96,43 @@ class Hub:
         for listener in list(self.listeners):
             listener.drop()
 
-    def subscribe(self, kinds: frozenset[str], drop: Callable[[], None]) -> Subscriber:
-        listener = Subscriber(kinds, self._queue_bytes, drop)
+    def subscribe(
+        self, kinds: frozenset[str], drop: Callable[[], None], whose: str = "", *, after: str | None = None
+    ) -> Subscriber:
+        """`after`: the id of the last event that the listener has; what came since then waits for it."""
+        listener = Subscriber(kinds, self._queue_bytes, drop, whose)
+        missed = [] if after is None else self.replay.after(after, kinds)
+        self.replay.listened(kinds)
         self.listeners.add(listener)
+        if missed is None:
+            begins = f"id: {self.replay.last}\n".encode()
+            listener.offer(begins + message("gap", {"reason": "what came since that event is no longer kept"}))
+        for data in missed or ():
+            listener.offer(data)
         return listener
 
     def unsubscribe(self, listener: Subscriber) -> None:
+        if listener in self.listeners:
+            self.replay.listened(listener.kinds)
         self.listeners.discard(listener)
 
-    def _wanted(self, kind: str) -> list[Subscriber]:
-        return [listener for listener in self.listeners if kind in listener.kinds]
+    def _wanted(self, kind: str) -> bool:
+        """Somebody listens, or may come back for what it missed."""
+        if any(kind in listener.kinds for listener in self.listeners):
+            self.replay.listened((kind,))
+        return self.replay.keeps(kind)
 
     def _send(self, kind: str, messages: Iterable[bytes]) -> None:
-        wanted = self._wanted(kind)
-        if not wanted:
+        if not self._wanted(kind):
             return
         for data in messages:
-            if len(data) <= MAX_MESSAGE:
-                for listener in wanted:
-                    listener.offer(data)
+            if len(data) > MAX_MESSAGE:
+                self._gap(f"an event of {len(data)} bytes is too large for the stream")
+                continue
+            whole = self.replay.tell(kind, data)
+            for listener in self.listeners:
+                if kind in listener.kinds:
+                    listener.offer(whole)
 
     # blocks
 
@@ -138,11 +161,12 @@ class Hub:
 
     def _gap(self, reason: str) -> None:
         """Something is missing in the stream: listeners read the state again."""
+        data = self.replay.tell("gap", message("gap", {"reason": reason}))
         for listener in self.listeners:
-            listener.offer(message("gap", {"reason": reason}))
+            listener.offer(data)
 
     def _tell_all(self, block: Decided) -> None:
-        self._send("block", [message("block", block_data(block), event_id=block.height)])
+        self._send("block", [message("block", block_data(block))])
         for kind, noted in (("note", True), ("move", False)):
             if self._wanted(kind):
                 self._send(kind, self._events(block, kind, noted))
@@ -157,7 +181,7 @@ class Hub:
                     del shown["type"]
                     yield message(kind, at | shown)
 
-    # runs
+    # runs and notices
 
     async def _follow_runs(self) -> None:
         while True:
@@ -165,14 +189,24 @@ class Hub:
             try:
                 if self._wanted("run") and self._node.runs is not None:
                     self._send("run", self._changed_runs(self._node.runs.list_runs()))
+                if self._wanted("notice"):
+                    self._send("notice", self._changed_notices(self._node.status().get("notices", [])))
             except Exception:
                 log.exception("the runs could not be shown in the live stream")
+
+    def _changed_notices(self, notices: list[Json]) -> list[bytes]:
+        """What the operator should know and was not told before; `over` of what is no longer so."""
+        now = {(one["topic"], one["ref"]): one["text"] for one in notices}
+        new = [one | {"over": False} for one in notices if self._notices.get((one["topic"], one["ref"])) != one["text"]]
+        gone = [{"topic": topic, "ref": ref, "over": True} for topic, ref in sorted(self._notices.keys() - now.keys())]
+        self._notices = now
+        return [message("notice", one) for one in (*new, *gone)]
 
     def _changed_runs(self, runs: list[Json]) -> list[bytes]:
         """Runs that moved since the last look; the log stays out of the stream, and of the progress only the last step."""
         seen: dict[str, tuple[Any, ...]] = {}
         changed = []
-        for run in runs:
+        for run in map(render_run, runs):
             progress = run.get("progress") or []
             last = progress[-1] if progress else None
             mark = (run.get("phase"), run.get("state"), run.get("attempt"), run.get("ended"), repr(last))

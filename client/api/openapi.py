@@ -7,28 +7,39 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 import msgspec
 
+from client import contracts
 from client.api import event_schemas
+from client.api.choices import Schema
 from client.api.errors import ErrorResponse
 from client.api.route import Route
+from client.api.schema import CallbackRequest, Strict
 from client.api.table import PATH, ROUTES, THEMES
 
 _REF = "#/components/schemas/{name}"
 _PARAM = re.compile(r"{(\w+)}")
 _TEXT = {"type": "string"}
+_MADE = frozenset({"height", "tx", "cid", "job", "federation", "model", "request", "policy"})
+"""Fields of answers by which something is read: the variable parts of paths are called so, too."""
 _STATUS = {
     "200": "Done",
     "202": "Sent, not final yet",
     "400": "The request is not valid",
     "401": "The token is missing or wrong",
+    "403": "The token is good, and not for this: its scope or its spending limit",
     "404": "There is no such thing",
     "408": "The body came too slowly",
+    "409": "Refused by the rules, or by what is so now; name and code say why",
     "413": "Too large",
-    "422": "Refused by the rules; name and code say why",
+    "415": "The body is compressed in a way that is not read",
+    "422": "The bytes are no transaction, or the value is none of this setting",
+    "424": "Asked and paid as the rules say, and there is no agreed answer",
+    "429": "This token has as much as one may have, at a time or in a day",
     "503": "Not possible now",
 }
 
@@ -36,7 +47,7 @@ _STATUS = {
 def _types() -> list[Any]:
     found: dict[str, Any] = {str(ErrorResponse): ErrorResponse}
     for _, route in ROUTES:
-        for kind in (route.request, route.response, route.query):
+        for kind in (route.request, route.response, route.query, route.refused):
             if kind is not None:
                 found.setdefault(str(kind), kind)
     return list(found.values())
@@ -49,10 +60,38 @@ def _schemas() -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     for schema in components.values():
         if "description" in schema:  # a docstring, which the compiler strips of its indentation since Python 3.13
             schema["description"] = inspect.cleandoc(schema["description"])
+    for kind in _structs(Strict):
+        if kind.CHOICES and kind.__name__ in components:
+            components[kind.__name__]["allOf"] = _whole_cases(kind.CHOICES, components[kind.__name__].get("required", []))
+    components[CallbackRequest.__name__]["properties"]["source"]["enum"] = sorted(contracts.parts("callbacks"))
     components |= event_schemas.components(_REF)
     for view in event_schemas.VIEWS:
         components[view]["allOf"] = [{"$ref": _REF.format(name=event_schemas.PAIRS)}]
+    _name_items(components)
     return {str(kind): schema for kind, schema in zip(types, schemas, strict=True)}, components
+
+
+def _whole_cases(choices: tuple[Schema, ...], always: list[str]) -> list[Schema]:
+    """Each case names also what is always needed: readers that look at one case alone see a whole request."""
+    return [
+        {word: [{**case, "required": sorted({*case.get("required", []), *always})} for case in cases]}
+        for choice in choices
+        for word, cases in choice.items()
+    ]
+
+
+def _name_items(schema: Any) -> None:
+    """Lists of anything say so: some makers of clients stop at a list that says nothing of its items."""
+    for one in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        _name_items(one)
+    if isinstance(schema, dict) and schema.get("type") == "array" and "prefixItems" not in schema:
+        schema.setdefault("items", {})
+
+
+def _structs(kind: type[Strict]) -> Iterator[type[Strict]]:
+    for below in kind.__subclasses__():
+        yield below
+        yield from _structs(below)
 
 
 def _query(route: Route, components: dict[str, Any]) -> list[dict[str, Any]]:
@@ -70,8 +109,8 @@ def _operation(theme: str, route: Route, schemas: dict[str, Any], components: di
         content: dict[str, Any] = {route.media: {"schema": {"type": "string"}}}
     else:
         content = {"application/json": {"schema": schemas[str(route.response)]}}
-    error = {"application/json": {"schema": schemas[str(ErrorResponse)]}}
-    failures = {400, 503, *route.failures} | (set() if route.public else {401})
+    error = {"application/json": {"schema": schemas[str(route.refused)]}}
+    failures = {400, 503, *route.failures} | (set() if route.public else {401, 403})
     statuses = ["200", "202"] if "wait" in route.query.__struct_fields__ else ["200"]
     answers = {status: {"description": _STATUS[status], "content": content} for status in statuses}
     answers |= {str(status): {"description": _STATUS[str(status)], "content": error} for status in sorted(failures)}
@@ -84,12 +123,48 @@ def _operation(theme: str, route: Route, schemas: dict[str, Any], components: di
     }
     if route.public:
         operation["security"] = []
+    else:
+        operation["x-token-scope"] = "full" if route.owner else route.needs.word
+    if route.ticket:
+        operation["security"] = [{"token": []}, {"ticket": []}]
     if route.request is not None:
         body = {"application/json": {"schema": schemas[str(route.request)]}}
         operation["requestBody"] = {"required": True, "content": body}
     elif route.upload:
-        operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string"}}}}
+        # A file may be empty; what has to be unpacked may not.
+        operation["requestBody"] = {
+            "required": route.packed,
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        }
     return operation
+
+
+def _link(paths: dict[str, dict[str, Any]], components: dict[str, Any]) -> None:
+    """What an answer names can be read: a final message and what it made, and the first row of a list."""
+    reads = {path: methods["get"]["operationId"] for path, methods in paths.items() if "get" in methods and path.count("{") == 1}
+    for path, methods in paths.items():
+        for method, operation in methods.items():
+            answer = operation["responses"]["200"]
+            schema = answer["content"].get("application/json", {}).get("schema", {})
+            if method == "get":
+                fields, row = _fields(schema.get("items", {}), components), "0/"
+            else:
+                fields, row = _fields(schema, components), ""
+            links = {}
+            for read, identifier in reads.items():
+                (name,), above = _PARAM.findall(read), read.partition("/{")[0]
+                made = name if name in _MADE and read.endswith("}") else "ref" if above == path else ""
+                field = "id" if row and above == path else made if not row else ""
+                if field in fields:
+                    links[identifier] = {"operationId": identifier, "parameters": {name: f"$response.body#/{row}{field}"}}
+            if links:
+                answer["links"] = links
+
+
+def _fields(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    """Of an answer that is an object."""
+    found: dict[str, Any] = components.get(schema.get("$ref", "").rpartition("/")[2], schema).get("properties", {})
+    return found
 
 
 def build() -> dict[str, Any]:
@@ -98,6 +173,7 @@ def build() -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for theme, route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(theme, route, schemas, components)
+    _link(paths, components)
     queries = {route.query.__name__ for _, route in ROUTES}
     return {
         "openapi": "3.1.0",
@@ -106,15 +182,25 @@ def build() -> dict[str, Any]:
             "version": "1",
             "description": (
                 "One node's API. Credits and losses are decimal text, ids hex, identities lc1…, times milliseconds, sizes bytes. "
-                "Every refusal has one shape: error.kind, error.code, error.name, error.message. The token stands in api.token in "
-                "the node's data folder."
+                "Every refusal has one shape: error.kind, error.code, error.name, error.message; under /v2, which is the Open "
+                "Inference Protocol, it is error, a text. The token stands in api.token in "
+                "the node's data folder; tokens that may do less come from `learningchain token new`, and x-token-scope says what "
+                "each request needs: read, predict, post, all, or full: the token in api.token."
             ),
         },
         "tags": [{"name": name, "description": (module.__doc__ or "").splitlines()[0]} for name, module in THEMES.items()],
         "security": [{"token": []}],
         "paths": paths,
         "components": {
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                "ticket": {
+                    "type": "apiKey",
+                    "in": "query",
+                    "name": "ticket",
+                    "description": "of POST /v1/events/tickets; good once",
+                },
+            },
             "schemas": {name: schema for name, schema in sorted(components.items()) if name not in queries},
         },
     }

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from client.api.errors import unavailable
+from client.api.errors import forbidden, not_found, unavailable, usage
 from client.api.render import Json, render_supply
 from client.api.route import Call, Route
-from client.api.schema import ConnectionView, Health, Ready, StatusView
+from client.api.schema import (
+    ConnectionView,
+    Health,
+    LoadQuery,
+    LoadView,
+    ProofQuery,
+    Ready,
+    SettingChanged,
+    SettingRequest,
+    StatusView,
+    TokenProof,
+)
+from client.config import ConfigError, display
+from client.config_change import CHANGEABLE, NotChangeable
 
 
 async def get_status(call: Call) -> Json:
@@ -28,7 +43,32 @@ async def get_connections(call: Call) -> list[Json]:
 
 
 async def get_config(call: Call) -> Json:
-    return call.node.config()
+    try:
+        later = await call.node.settings_after_restart()
+    except ConfigError as e:
+        raise unavailable(f"The settings cannot be read: {e}", name="CONFIG") from None
+    return {
+        name: setting | {"changeable": name in CHANGEABLE} | ({"after_restart": later[name]} if name in later else {})
+        for name, setting in call.node.config().items()
+    }
+
+
+async def put_setting(call: Call) -> Json:
+    """Only what `client.config_change` names: nothing that says what this node runs, whom it calls, or where it listens."""
+    name = call.path("setting")
+    try:
+        value = await call.node.change_setting(name, call.body.value)
+    except NotChangeable as e:
+        raise forbidden("NOT_CHANGEABLE", str(e)) from None
+    except ConfigError as e:
+        raise usage(str(e), name="BAD_SETTING", status=422) from None
+    return {"name": name, "value": display(name, value), "effective": "after a restart"}
+
+
+async def get_load(call: Call) -> Json:
+    load = call.context.load
+    newest = [asdict(sample) for sample in islice(reversed(load.samples), call.query.limit)]
+    return {"processors": load.processors, "memory": load.memory, "samples": newest[::-1]}
 
 
 async def get_health(call: Call) -> Json:
@@ -58,8 +98,17 @@ async def get_ready(call: Call) -> Json:
 
 
 async def get_metrics(call: Call) -> web.Response:
-    body = call.context.metrics.expose()
+    """Whoever asks without a token waits in the line of strangers."""
+    sandbox = await call.node.sandbox_ready()
+    body = call.context.metrics.expose(sandbox)
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def get_proof_of_token(call: Call) -> Json:
+    proof = call.context.prove(call.query.token, bytes.fromhex(call.query.nonce))
+    if proof is None:
+        raise not_found("This node knows no such token: it is another node's, was revoked, or has expired", name="NO_SUCH_TOKEN")
+    return {"proof": proof}
 
 
 async def get_openapi(call: Call) -> web.Response:
@@ -76,7 +125,34 @@ ROUTES = (
         get_connections,
         list[ConnectionView],
     ),
-    Route("GET", "/v1/config", "The settings in force", get_config, dict[str, Any]),
+    Route("GET", "/v1/load", "The load of the node's machine, sampled from its start on", get_load, LoadView, query=LoadQuery),
+    Route(
+        "GET",
+        "/v1/config",
+        "The settings in force, which of them may be changed here, and what is written for the next start",
+        get_config,
+        dict[str, Any],
+    ),
+    Route(
+        "PUT",
+        "/v1/config/{setting}",
+        "Write a setting for the next start of this node",
+        put_setting,
+        SettingChanged,
+        SettingRequest,
+        owner=True,
+        failures=(422,),
+    ),
+    Route(
+        "GET",
+        "/v1/proof",
+        "That this API knows a token, before the token is sent",
+        get_proof_of_token,
+        TokenProof,
+        query=ProofQuery,
+        public=True,
+        failures=(404,),
+    ),
     Route("GET", "/v1/openapi.json", "This description", get_openapi, dict[str, Any], public=True),
     Route("GET", "/healthz", "Whether the node's loop is alive", get_health, Health, public=True),
     Route("GET", "/readyz", "Whether the node is in step with the graph and its sandbox holds", get_ready, Ready, public=True),

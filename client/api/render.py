@@ -302,3 +302,13 @@ def render_supply(reader: Reader) -> Json:
         "burned": format_credits(supply.burned),
         "supply": format_credits(supply.minted - supply.burned),
     }
+
+
+OWN_DATA_PHASE = "local"
+"""Of runs that read the owner's own data."""
+
+
+def render_run(run: Json) -> Json:
+    """A run as every token may see it: what a program says of the owner's own data, in its output, its progress and its losses, is
+    the owner's alone."""
+    return run if run.get("phase") != OWN_DATA_PHASE else run | {"progress": [], "loss": None, "log": ""}

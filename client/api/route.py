@@ -19,9 +19,11 @@ from aiohttp import web
 
 from chain.crypto import parse_address
 from chain.errors import Malformed
-from client.api.errors import unavailable, usage
+from client.api.errors import ErrorResponse, RequestError, unavailable, usage
 from client.api.schema import NoQuery, Strict
 from client.core import NodeService
+from client.kept import KeptFiles
+from client.tokens import FULL, Token, Tokens, TokenScope
 from p2p.limits import TokenBucket
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from client.api.following import Followers
     from client.api.hub import Hub
     from client.api.metrics import Metrics
+    from client.api.tickets import Tickets
+    from client.dashboard.load import Load
+    from client.dashboard.sessions import Sessions
 
 T = TypeVar("T")
 
@@ -45,6 +50,8 @@ class ServerLimits:
 
     waits: int = 256
     streams: int = 32
+    streams_per_token: int = 8
+    """Of `streams`: what one token may have open; as many are left to the owner's, which may have half of all."""
     uploads: int = 4
     downloads: int = 16
     requests: int = 512
@@ -122,6 +129,17 @@ class Context:
     downloads: Slots
     metrics: Metrics
     followers: Followers
+    tokens: Callable[[], Tokens | None]
+    kept: KeptFiles
+    """Of the node, for handlers that must not forget."""
+    sessions: Sessions
+    """Of the dashboard."""
+    load: Load
+    """Of this machine, sampled from the server's start on."""
+    tickets: Tickets
+    """For streams."""
+    prove: Callable[[str, bytes], str | None]
+    """That this server knows the token of an id, for a nonce."""
     openapi: Callable[[], bytes]
     """Made when it is first asked for: a start does not need it."""
 
@@ -134,6 +152,8 @@ class Call:
     request: web.Request
     query: Any
     body: Any
+    token: Token = FULL
+    """On whose word."""
 
     @property
     def node(self) -> NodeService:
@@ -170,7 +190,27 @@ class Route:
     media: str = "application/json"
     upload: bool = False
     failures: tuple[int, ...] = ()
-    """Statuses beyond 400, 401 and 503 that this route answers with."""
+    """Statuses beyond 400, 401, 403 and 503 that this route answers with."""
+    scope: TokenScope | None = None
+    """What its caller's token must at least allow. None: to read where it is a GET, and everything where it is not."""
+    match: str = ""
+    """How aiohttp matches the path, where a part of it may hold what stands between parts."""
+    packed: bool = False
+    """A body may come compressed: the handler unpacks it, within a bound of its own."""
+    refusal: Callable[[RequestError], web.Response] | None = None
+    """Makes the response of a refusal where another protocol says its shape, and `refused` is that shape's type."""
+    refused: type = ErrorResponse
+    ticket: bool = False
+    """A one-use ticket in its query does in place of the token (`client.api.tickets`)."""
+    owner: bool = False
+    """For the token in api.token alone: it says whose the account is. A token that may do this has no limit and no end, whatever it
+    says: it names itself a guardian."""
+
+    @property
+    def needs(self) -> TokenScope:
+        if self.scope is not None:
+            return self.scope
+        return TokenScope.READ if self.method == "GET" else TokenScope.ALL
 
 
 # --- parsing ------------------------------------------------------------------------------------------------------------------

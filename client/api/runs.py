@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from client.api.errors import not_found, usage
-from client.api.render import Json
+from client.api.render import Json, render_run
 from client.api.route import Call, Route
 from client.api.schema import RunCancelled
+from client.tokens import TokenScope
 
 MAX_RUN_ID = 128
 
@@ -22,12 +23,16 @@ def _found(call: Call) -> Json:
     return run
 
 
+def _shown(call: Call, run: Json) -> Json:
+    return run if call.token.scope >= TokenScope.ALL else render_run(run)
+
+
 async def get_runs(call: Call) -> list[Json]:
-    return [] if call.node.runs is None else call.node.runs.list_runs()
+    return [] if call.node.runs is None else [_shown(call, run) for run in call.node.runs.list_runs()]
 
 
 async def get_run(call: Call) -> Json:
-    return _found(call)
+    return _shown(call, _found(call))
 
 
 async def delete_run(call: Call) -> Json:
@@ -35,12 +40,13 @@ async def delete_run(call: Call) -> Json:
     runs = call.node.runs
     if runs is None or not runs.cancel_run(call.path("run")):
         state = run.get("state")
-        raise usage(f"Run {call.path('run')} has ended already (it is {state}): there is nothing to stop", name="RUN_ENDED")
+        text = f"Run {call.path('run')} has ended already (it is {state}): there is nothing to stop"
+        raise usage(text, name="RUN_ENDED", status=409)
     return {"cancelled": True}
 
 
 ROUTES = (
     Route("GET", "/v1/runs", "Runs of this node, with their progress", get_runs, list[dict[str, Any]]),
     Route("GET", "/v1/runs/{run}", "One run", get_run, dict[str, Any], failures=(404,)),
-    Route("DELETE", "/v1/runs/{run}", "Stop a run: its container is killed", delete_run, RunCancelled, failures=(404,)),
+    Route("DELETE", "/v1/runs/{run}", "Stop a run: its container is killed", delete_run, RunCancelled, failures=(404, 409)),
 )

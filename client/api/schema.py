@@ -9,30 +9,33 @@ Credits and losses are decimal text, ids hex, identities `lc1…`, times millise
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NotRequired, TypedDict
 
 import msgspec
 from msgspec import Meta
 
 from chain.params import MAX_INT, MAX_TX_BYTES
+from client.api.choices import Schema
+from client.api.texts import Address, Amount, CidText, Hash, Hex, form, hex_form
 
 MAX_WAIT_S = 300
 MAX_PAGE = 1_000
-MAX_TEXT = 1_024
 MAX_TXS = 1_000
 """Transactions in one request."""
 
-Amount = Annotated[str, Meta(max_length=32, description="credits as decimal text with at most six digits behind the point")]
-LossText = Annotated[str, Meta(max_length=40, description="a loss as decimal text")]
-Address = Annotated[str, Meta(max_length=64, description="an identity, lc1…")]
-Hex = Annotated[str, Meta(description="bytes in hex")]
-CidText = Annotated[str, Meta(max_length=MAX_TEXT, description="a CIDv1 in base32, b…")]
 Count = Annotated[int, Meta(ge=0, le=MAX_INT)]
 Page = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 
 
+_KEY = "([0-9a-f]{2}){1,255}"
+_KIND = "(block|note|move|run|notice)"
+
+
 class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Unknown and misspelt fields are refused by name."""
+
+    CHOICES: ClassVar[tuple[Schema, ...]] = ()
+    """What the fields say only together."""
 
 
 # --- queries ------------------------------------------------------------------------------------------------------------------
@@ -44,11 +47,34 @@ class NoQuery(Strict, frozen=True, kw_only=True):
 
 class WaitQuery(Strict, frozen=True, kw_only=True):
     wait: Annotated[float, Meta(ge=0, le=MAX_WAIT_S, description="seconds to wait until the transaction is final")] = 0.0
+    receipt: Annotated[bool, Meta(description="answer with the receipt file (LC-LIGHT-1) once it is final")] = False
 
 
 class HistoryQuery(Strict, frozen=True, kw_only=True):
     before: Annotated[int, Meta(ge=0, le=MAX_INT, description="the cursor after which to go on")] | None = None
     limit: Page = 100
+
+
+class LoadQuery(Strict, frozen=True, kw_only=True):
+    limit: Page = 60
+
+
+class TrustedQuery(Strict, frozen=True, kw_only=True):
+    trusted: (
+        Annotated[int, Meta(ge=1, le=2**48, description="begin at the block of this height, which the reader trusts")] | None
+    ) = None
+
+
+class RecordsQuery(TrustedQuery, frozen=True, kw_only=True):
+    keys: Annotated[
+        str,
+        Meta(
+            min_length=2,
+            max_length=8_192,
+            description="at most 16 keys of the state in hex; comma-separated",
+            extra_json_schema=form(f"{_KEY}(,{_KEY}){{0,15}}"),
+        ),
+    ]
 
 
 class FileQuery(Strict, frozen=True, kw_only=True):
@@ -57,20 +83,56 @@ class FileQuery(Strict, frozen=True, kw_only=True):
 
 
 class EventsQuery(Strict, frozen=True, kw_only=True):
-    kinds: Annotated[str, Meta(max_length=64, description="which of block, note, move, run; comma-separated")] = "block,note,run"
+    kinds: Annotated[
+        str,
+        Meta(
+            max_length=64,
+            description="which of block, note, move, run, notice; comma-separated",
+            extra_json_schema=form(f"{_KIND}(,{_KIND}){{0,4}}"),
+        ),
+    ] = "block,note,run,notice"
+    ticket: (
+        Annotated[str, Meta(max_length=128, description="of POST /v1/events/tickets, for the token: good once, for half a minute")]
+        | None
+    ) = None
+    last_event_id: (
+        Annotated[
+            str,
+            Meta(
+                max_length=64,
+                description="the id of the last event that the reader has, where it can send no header Last-Event-ID: what came"
+                " since then comes first, or an event gap: then read the state again",
+            ),
+        ]
+        | None
+    ) = None
+
+
+class ProofQuery(Strict, frozen=True, kw_only=True):
+    token: Annotated[str, Meta(pattern="^(full|[0-9a-f]{8})$", description="the token's id, or full: that in api.token")]
+    nonce: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="32 bytes that nobody knew before, in hex")]
+
+
+class DashboardLinkQuery(Strict, frozen=True, kw_only=True):
+    plain: Annotated[bool, Meta(description="for a browser that finds no names below localhost: at this API's own address")] = False
 
 
 # --- requests -----------------------------------------------------------------------------------------------------------------
 
 
 class RawTxRequest(Strict, frozen=True, kw_only=True):
-    raw: Annotated[str, Meta(max_length=2 * MAX_TX_BYTES, description="a signed transaction in hex")]
+    raw: Annotated[
+        str, Meta(max_length=2 * MAX_TX_BYTES, description="a signed transaction in hex", extra_json_schema=hex_form(MAX_TX_BYTES))
+    ]
 
 
 class RawTxsRequest(Strict, frozen=True, kw_only=True):
     """Signed transactions, each in hex; of one account in the order of their sequences."""
 
-    raws: Annotated[list[Annotated[str, Meta(max_length=2 * MAX_TX_BYTES)]], Meta(min_length=1, max_length=MAX_TXS)]
+    raws: Annotated[
+        list[Annotated[str, Meta(max_length=2 * MAX_TX_BYTES, extra_json_schema=hex_form(MAX_TX_BYTES))]],
+        Meta(min_length=1, max_length=MAX_TXS),
+    ]
 
 
 # --- answers: transactions and chain ------------------------------------------------------------------------------------------
@@ -100,7 +162,8 @@ else:
 
 
 class TxAnswer(TypedDict):
-    """`status` is pending until the transaction is final; then `height`, `index`, `code` (0) and `events` are there."""
+    """`status` is pending until the transaction is final; then `height`, `index`, `code` (0) and `events` are there, and `receipt`,
+    the receipt file, where it was asked for."""
 
     tx: Hex
     status: Literal["pending", "final"]
@@ -109,6 +172,7 @@ class TxAnswer(TypedDict):
     code: NotRequired[int]
     code_name: NotRequired[str]
     events: NotRequired[list[ReceiptEvent]]
+    receipt: NotRequired[Hex]
 
 
 class TxRefused(TypedDict):
@@ -175,6 +239,14 @@ class BlockView(TypedDict):
     certificate: CertificateView | None
 
 
+class RawBlockView(TypedDict):
+    """A block with all its transactions, and its certificate with the signatures, encoded, in hex (LC-BLK-2, 6)."""
+
+    height: int
+    block: Hex
+    certificate: Hex
+
+
 class ReceiptProof(TypedDict):
     """A receipt and its list proof under the header's `receipt_root` (LC-BLK-8), encoded. `tx` is null for the block's own."""
 
@@ -196,6 +268,18 @@ class StateProofView(TypedDict):
     key: Hex
     record: Hex | None
     proof: Hex
+
+
+class ReceiptFileView(TypedDict):
+    """`file` is a receipt file (LC-LIGHT-1) in hex. It begins at genesis, or at the block whose id is `trusted`. `tx` is null for
+    the block's own receipt; `index` and `tx` are there where the file shows a receipt."""
+
+    height: int
+    block_id: Hex
+    trusted: Hex | None
+    file: Hex
+    index: NotRequired[int]
+    tx: NotRequired[Hex | None]
 
 
 class HandoversView(TypedDict):
@@ -234,6 +318,25 @@ class FailingView(TypedDict):
     why: str
 
 
+class NoticeView(TypedDict):
+    """What the operator should know, as long as it is so: `topic` names its kind, `ref` (hex) what it is about; `since` is of the
+    wall clock (ms). `text` says what, why and what to do."""
+
+    topic: str
+    ref: str
+    since: int
+    text: str
+
+
+class ServingView(TypedDict):
+    """A model that this node serves: how many of its containers start, wait for a request, and answer one."""
+
+    model: str
+    starting: int
+    ready: int
+    answering: int
+
+
 class MempoolSpaceView(TypedDict):
     """One kind of space in the mempool: bytes that count against its limit, and accounts that hold some of that kind."""
 
@@ -247,9 +350,14 @@ class StatusView(TypedDict):
 
     `time` and `clock` are those of the last block (LC-BLK-10). `clock_now` is what the chain clock of a block made now would be:
     `clock` and the time since that block, at most max_step. Deadlines are compared with the clock of a block, not with `clock_now`.
-    Every block up to `audited` was executed by the node itself; later ones it took over by their certificates. `first_block` is not
-    1 where it began from a snapshot. `mempool` transactions wait for a block here. `parked` are the first 16 references where a
-    program failed: the validators release them. `failing` are parts of the node's own work that fail at present.
+    Every block up to `audited` was executed by the node itself; later ones it took over by their certificates. `first_block` is the
+    first one that it keeps: not 1 where it began from a snapshot, or drops old blocks (storage.keep_blocks). `mempool` transactions
+    wait for a block here. `parked` are the first 16 references where a program failed: the validators release them. `failing` are
+    parts of the node's own work that fail at present. `notices` are for its operator: a case against this node, cases that wait for
+    its word, a capacity that is not declared, a key that is not opened. `serving` are the models for
+    which it keeps containers ready. `round` is that of the consensus on the next block. `clock_offset_ms`: how far this machine's
+    clock is before those of `clock_peers` other validators, by the times in blocks that became final lately, the time of a round
+    included; null where too few came. Validators bear `clock_drift_ms`.
     """
 
     network: str
@@ -273,6 +381,12 @@ class StatusView(TypedDict):
     """By kind: `not ready`, `common`, `urgent`, `local` (LC-NODE-61)."""
     parked: NotRequired[list[ParkedView]]
     failing: NotRequired[list[FailingView]]
+    notices: NotRequired[list[NoticeView]]
+    serving: NotRequired[list[ServingView]]
+    round: NotRequired[int]
+    clock_offset_ms: NotRequired[int | None]
+    clock_drift_ms: NotRequired[int]
+    clock_peers: NotRequired[int]
     supply: SupplyPart
     version: str
 
@@ -347,6 +461,18 @@ class RunCancelled(TypedDict):
     cancelled: bool
 
 
+class SettingRequest(Strict, frozen=True, kw_only=True):
+    value: Annotated[
+        str, Meta(max_length=65_536, description="as `learningchain config set` takes it: text, true or false, lists with commas")
+    ]
+
+
+class SettingChanged(TypedDict):
+    name: str
+    value: Annotated[Any, Meta(description="as it was written")]
+    effective: Annotated[str, Meta(description="from when on it counts")]
+
+
 class Health(TypedDict):
     ok: bool
 
@@ -355,3 +481,148 @@ class Ready(TypedDict):
     ready: bool
     height: int
     sandbox: dict[str, Any] | None
+
+
+# --- callbacks ----------------------------------------------------------------------------------------------------------------
+
+CallbackUrlText = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=2_048,
+        description="https://…, or http://… for an address that callback.allow names",
+        extra_json_schema=form(
+            "https?://[a-z][a-z0-9]{0,30}([.][a-z][a-z0-9]{0,30}){1,3}(:[1-9][0-9]{0,3})?(/[A-Za-z0-9._~-]{1,64})*"
+        ),
+    ),
+]
+CallbackSecretText = Annotated[
+    str,
+    Meta(
+        max_length=128,
+        description="whsec_ and base64 of 24 to 64 bytes, which sign every event (Standard Webhooks)",
+        extra_json_schema=form("whsec_([A-Za-z0-9+/]{4}){8,21}"),
+    ),
+]
+
+
+class CallbackRequest(Strict, frozen=True, kw_only=True):
+    """`source`: the contract that `ref` is of. Without `secret` the node makes one and answers with it, this once."""
+
+    source: Annotated[str, Meta(min_length=1, max_length=64)]
+    ref: Annotated[Hash, Meta(description="what it is about, such as the id of a request")]
+    url: CallbackUrlText
+    secret: CallbackSecretText | None = None
+
+
+class CallbackTestRequest(Strict, frozen=True, kw_only=True):
+    url: CallbackUrlText
+    secret: CallbackSecretText | None = None
+
+
+class CallbacksQuery(Strict, frozen=True, kw_only=True):
+    """`before`: CREATED-REF of the last callback of the page before, as it stands there."""
+
+    limit: Page = 100
+    before: Annotated[str, Meta(pattern="^[0-9]{1,15}-[0-9a-f]{64}$")] | None = None
+
+
+class CallbackEventView(TypedDict):
+    """`due`: the next attempt, of one that waits. `status` and `note` are of the last attempt."""
+
+    event: str
+    state: Literal["waiting", "delivered", "given_up"]
+    attempts: int
+    due: int | None
+    status: int | None
+    note: str
+    changed: int
+
+
+class CallbackView(TypedDict):
+    """`gone`: whoever is called answered 410, or nothing happened for long. `revoked`: the token that asked for it was revoked or
+    has expired. `token`: its id, empty for the node's owner. `secret` only where the node made it just now."""
+
+    ref: str
+    source: str
+    url: str
+    state: Literal["open", "ended", "gone", "revoked"]
+    token: str
+    created: int
+    events: list[CallbackEventView]
+    secret: NotRequired[str]
+
+
+class CallbackTested(TypedDict):
+    """`status`: of the answer; null: none came."""
+
+    taken: bool
+    status: int | None
+    note: str
+    secret: NotRequired[str]
+
+
+class CallbackRetried(TypedDict):
+    """How many events are tried now."""
+
+    events: int
+
+
+class CallbackRemoved(TypedDict):
+    removed: bool
+
+
+class OwnDataView(TypedDict):
+    """`digest`: of the contents, whatever the files are called, told to tokens that may do everything alone; `schema`: SHA-256 of
+    what they were held against when added."""
+
+    name: str
+    digest: Hex | None
+    files: int
+    bytes: int
+    schema: Hex | None
+
+
+class DataRemoved(TypedDict):
+    name: str
+    removed: bool
+
+
+class TokenProof(TypedDict):
+    """`proof` is HMAC-SHA256, by the SHA-256 of the token, over `learningchain: the API at a port knows a token`, a zero byte, the
+    port that this API listens at in two bytes, and the nonce."""
+
+    proof: Hex
+
+
+class StreamTicket(TypedDict):
+    """`ticket` opens one stream of events, once, in place of the token that asked for it."""
+
+    ticket: str
+    good_for_s: int
+
+
+class LoadSample(TypedDict):
+    """`cpu` and `memory` in percent of the machine's; `own`: the node's memory in MiB; `disk_free` in bytes."""
+
+    time: int
+    cpu: int
+    memory: int
+    own: int
+    disk_free: int
+
+
+class LoadView(TypedDict):
+    """Samples are taken every ten seconds from the node's start on, for six hours; oldest first. `memory` in bytes."""
+
+    processors: int
+    memory: int
+    samples: list[LoadSample]
+
+
+class DashboardLink(TypedDict):
+    """`path` logs one browser in, once: at this API's port, under the name `host`, or at its own address where that is empty."""
+
+    path: str
+    host: str
+    good_for_s: int

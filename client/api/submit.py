@@ -6,40 +6,87 @@ is the receipt.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from chain.contracts import MESSAGES, host_of, perform
-from chain.errors import InvalidTx, Reject
+from chain.errors import InvalidTx, Malformed, Reject
+from chain.host import Host
 from chain.ledger.state import Overlay
 from chain.ledger.transition import chain_record
-from client.api.errors import invalid, rejected
+from chain.types import format_credits
+from client.api.errors import RequestError, forbidden, invalid, rejected, unavailable
 from client.api.render import code_name, render_event
 from client.api.route import Call, Reply
-from client.core import Ledger
+from client.core import Before, Ledger, SignerUnavailable, TxResult
+from client.tokens import FULL, LimitReached, TokenError, now_ms
 
 
-def try_out(ledger: Ledger, op: Any) -> None:
-    """Raises `Reject` where the message would be refused in a block that came now."""
+def trial_host(ledger: Ledger) -> Host:
+    """A block that came now, on a copy of the present state."""
     now = chain_record(ledger.state)
-    host = host_of(Overlay(ledger.state), ledger.params, now, now.height + 1, now.time + 1, ledger.clock, now.beacon)
+    return host_of(Overlay(ledger.state), ledger.params, now, now.height + 1, now.time + 1, ledger.clock, now.beacon)
+
+
+def try_out(ledger: Ledger, op: Any) -> int:
+    """What leaves this node's free credits by the message, in micro-credits.
+
+    Raises `Reject` where it would be refused in a block that came now.
+    """
+    host = trial_host(ledger)
+    before = host.free(ledger.own_id)
     perform(host, ledger.own_id, op)
+    return max(0, before - host.free(ledger.own_id))
 
 
-async def submit(call: Call, what: str, op: Any) -> bytes:
-    """Offer one message of this node; the transaction's id. `what` starts the text of a refusal."""
-    ledger = call.node.ledger
+def spending(call: Call, what: str, op: Any) -> int:
+    """What `try_out` says, or the request's refusal."""
     try:
-        try_out(ledger, op)
+        return try_out(call.node.ledger, op)
     except Reject as e:
         raise rejected(f"{what} would be refused and was not sent", e.code, e.text) from None
+
+
+async def submit(call: Call, what: str, op: Any, before: Before | None = None) -> bytes:
+    """Offer one message of this node; the transaction's id. `what` starts the text of a refusal; `before`: see `Ledger.submit`."""
+    ledger, spends = call.node.ledger, spending(call, what, op)
+    async with _charged(call, what, spends):
+        try:
+            return await ledger.submit([op], urgent=MESSAGES[type(op)][1].urgent, before=before)
+        except InvalidTx as e:
+            raise invalid(f"{what} was not accepted", e) from None
+        except SignerUnavailable as e:
+            raise unavailable(f"{what} was not signed: {e}. Try again when the signer is back", name="SIGNER") from None
+
+
+@asynccontextmanager
+async def _charged(call: Call, what: str, spends: int) -> AsyncIterator[None]:
+    """Counted against the token's limit before anything is signed, and taken back where nothing was sent."""
+    tokens = None if call.token is FULL else call.context.tokens()
+    if tokens is None:
+        yield
+        return
     try:
-        return await ledger.submit([op], urgent=MESSAGES[type(op)][1].urgent)
-    except InvalidTx as e:
-        raise invalid(f"{what} was not accepted", e) from None
+        await asyncio.to_thread(tokens.charge, call.token, spends, now_ms())
+    except LimitReached as e:
+        raise forbidden(
+            "TOKEN_LIMIT",
+            f"{what} takes {format_credits(spends)} credits and was not signed: {e}. Ask the node's owner for another token "
+            "(learningchain token new --max)",
+        ) from None
+    except TokenError as e:
+        raise unavailable(f"{what} was not signed: {e}") from None
+    try:
+        yield
+    except RequestError:
+        await asyncio.to_thread(tokens.refund, call.token, spends)
+        raise
 
 
 async def answer(call: Call, what: str, tx: bytes, **more: Any) -> Reply:
-    """The transaction's answer: after at most `wait` seconds its receipt, 422 when refused, 202 while it is not final."""
+    """The transaction's answer: after at most `wait` seconds its receipt, 409 when refused, 202 while it is not final."""
     common = {"tx": tx.hex(), **more}
     wait_s: float = call.query.wait
     if not wait_s > 0:
@@ -53,5 +100,16 @@ async def answer(call: Call, what: str, tx: bytes, **more: Any) -> Reply:
             raise invalid(f"{what} (transaction {tx.hex()}) was dropped", e) from None
     if result.code:
         raise rejected(f"{what} was refused in block {result.height} (transaction {tx.hex()})", result.code)
+    more_said = await _with_receipt(call, result) if call.query.receipt else {}
     final = {"status": "final", "height": result.height, "index": result.index, "code": 0, "code_name": code_name(0)}
-    return Reply(200, common | final | {"events": [render_event(event) for event in result.events]})
+    return Reply(200, common | final | {"events": [render_event(event) for event in result.events]} | more_said)
+
+
+async def _with_receipt(call: Call, result: TxResult) -> dict[str, str]:
+    """What is final stays final where no file can hold the way to it: then the answer has none, and asking for one says why."""
+    try:
+        with call.context.downloads.take():
+            found = await call.node.receipt_file(result.height, result.index + 1, None)
+    except (Malformed, RequestError):
+        return {}
+    return {} if found is None else {"receipt": found["file"]}

@@ -6,32 +6,45 @@ from types import ModuleType
 from typing import Any
 
 from client import contracts
-from client.api import accounts, chain, events, files, ops, runs
+from client.api import accounts, callbacks, chain, dashboard, data, events, files, ops, receipts, runs
 from client.api.following import Follower
 from client.api.locked import Locked
 from client.api.route import Route
+from client.api.texts import ADDRESS, form
 
 _SLICES = contracts.parts("api")
 THEMES: dict[str, ModuleType] = {
     "ops": ops,
     "accounts": accounts,
     "chain": chain,
+    "receipts": receipts,
     "files": files,
     "runs": runs,
+    "data": data,
+    "callbacks": callbacks,
     "events": events,
+    "dashboard": dashboard,
 } | _SLICES
 ROUTES: tuple[tuple[str, Route], ...] = tuple((theme, route) for theme, module in THEMES.items() for route in module.ROUTES)
 """(theme, route)"""
 FOLLOWERS: tuple[type[Follower], ...] = (Locked, *(kind for part in _SLICES.values() for kind in getattr(part, "FOLLOWERS", ())))
 PATH: dict[str, dict[str, Any]] = {
-    "account": {"type": "string", "description": "an identity, lc1…"},
+    "setting": {"type": "string", "description": "a setting's dotted name", "pattern": "^[a-z_.]{1,64}$"},
+    "account": {"type": "string", "description": "an identity, lc1…"} | form(ADDRESS, "lc-address"),
     "height": {"type": "string", "description": "a height, or latest", "pattern": "^(latest|0|[1-9][0-9]*)$"},
     "block": {"type": "string", "description": "a height", "pattern": "^(0|[1-9][0-9]*)$"},
     "index": {"type": "string", "description": "0, or one more than a transaction's place", "pattern": "^(0|[1-9][0-9]*)$"},
     "key": {"type": "string", "description": "a state key in hex", "pattern": "^([0-9a-f]{2}){1,255}$"},
+    "ref": {
+        "type": "string",
+        "description": "a transaction's id, or HEIGHT-INDEX; index 0 is the block's own",
+        "pattern": "^([0-9a-f]{64}|[0-9]{1,15}-[0-9]{1,5})$",
+    },
     "tx": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
-    "cid": {"type": "string", "description": "a CIDv1 in base32"},
+    "cid": {"type": "string", "description": "a CIDv1 in base32"} | form("baf[ky][a-z2-7]{55}", "cid"),
     "run": {"type": "string"},
+    "name": {"type": "string", "description": "of own data", "pattern": "^[a-z0-9][a-z0-9_-]{0,31}$"},
+    "callback": {"type": "string", "description": "what it is about, such as the id of a request", "pattern": "^[0-9a-f]{64}$"},
 } | {name: schema for part in _SLICES.values() for name, schema in getattr(part, "PATH", {}).items()}
 """What the variable parts of paths are."""
 

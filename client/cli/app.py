@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from client.cli.commands import ABOUT, HINT, SECTIONS, example, page
@@ -70,10 +71,9 @@ def _family(family: Family, group: Group) -> App:
     )
     for command in family.commands:
         _add(app, command, None)
-    if family.name == "config":
-        from client.cli.setup import config_show
-
-        app.default(config_show)
+    if family.alone:
+        module, _, function = family.alone.partition(":")
+        app.default(getattr(import_module(module), function))
     return app
 
 
@@ -107,10 +107,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: list[str], as_json: bool) -> int:
     from cyclopts import CycloptsError
 
-    from client.cli.common import NeverReady, NotStarted, WrongUsage
+    from client.cli.common import NeverReady, NotStarted, WrongUsage, forget_receipts, no_submission
 
+    forget_receipts()
     try:
         result = build()(words, exit_on_error=False, print_error=False)
+        if result in (OK, None) and (why := no_submission(words)):
+            raise WrongUsage(why)
     except CycloptsError as e:
         return _usage(f"{_parse_text(e)} Try: {' '.join(['learningchain', *(e.command_chain or ())])} --help", as_json)
     except WrongUsage as e:
@@ -127,8 +130,10 @@ def _run(words: list[str], as_json: bool) -> int:
 
 
 def _parse_text(e: CycloptsError) -> str:
-    from cyclopts import UnusedCliTokensError
+    from cyclopts import MissingArgumentError, UnusedCliTokensError
 
+    if isinstance(e, MissingArgumentError) and e.argument is not None and e.argument.token_count()[0] == 0:
+        return f"Say one of {' or '.join(e.argument.names)}."  # a choice without a default
     text = " ".join(str(e).split()).partition(" Available commands:")[0].rstrip(".?")
     if isinstance(e, UnusedCliTokensError):
         words = " ".join(e.unused_tokens or ())
@@ -148,16 +153,34 @@ def _failed(e: Exception, as_json: bool) -> int:
     from client.keystore import KeystoreError
     from client.names import NamesError
     from client.sdk_types import ApiError
+    from client.tokens import TokenError
 
     if isinstance(e, ApiError):
         error = e.as_json()["error"]
         return _end(_EXIT[e.kind], as_json, error | {"message": in_commands(error["message"])})
-    if isinstance(e, ConfigError | KeystoreError | NamesError | StorageError | Malformed):
+    if isinstance(e, ConfigError | KeystoreError | NamesError | StorageError | TokenError | Malformed):
         return _usage(str(e), as_json)
     if isinstance(e, OSError) and e.strerror:
-        where = f" {e.filename}" if e.filename else ""
-        return _usage(f"The operating system refused{where}: {e.strerror}", as_json)
+        return _usage(_of_the_disk(e), as_json)
     return _end(BUG, as_json, {"kind": "bug", "code": None, "name": type(e).__name__, "message": _report(e)})
+
+
+def _of_the_disk(e: OSError) -> str:
+    """What the operating system refused, and what to do about it."""
+    for kind, text in _ABOUT_FILES:
+        if e.filename and isinstance(e, kind):
+            return text.format(e.filename)
+    where = f" {e.filename}" if e.filename else ""
+    return f"The operating system refused{where}: {e.strerror}"
+
+
+_ABOUT_FILES = (
+    (FileNotFoundError, "There is no {}. Check how it is written, and the folder that you are in"),
+    (IsADirectoryError, "{} is a folder, and a file is needed. Name a file"),
+    (NotADirectoryError, "{} leads through a file as if that were a folder. Check how it is written"),
+    (FileExistsError, "{} is there already, and is no folder. Choose another name"),
+    (PermissionError, "{} may not be read or written by this user. Check its owner and mode, or choose another place"),
+)
 
 
 def _report(e: Exception) -> str:
@@ -178,13 +201,15 @@ def _report(e: Exception) -> str:
 def _end(code: int, as_json: bool, error: dict[str, Any]) -> int:
     import json
 
+    if code == INTERRUPTED and not as_json:
+        sys.stderr.write("\n")
+        return code
+    from client.cli.common import clean, named
+
+    error |= {"message": named(error["message"])}
     if as_json:
         sys.stderr.write(json.dumps({"error": error}) + "\n")
-    elif code == INTERRUPTED:
-        sys.stderr.write("\n")
     else:
-        from client.cli.common import clean
-
         known = [str(part) for part in (error["name"], error["code"]) if part is not None and code == REFUSED]
         sys.stderr.write(clean(f"learningchain: {error['message']}" + (f" ({' '.join(known)})" if known else "")) + "\n")
     return code

@@ -1,14 +1,21 @@
-"""`audit`: execute again what the node took over from its peers by certificates."""
+"""`audit`: execute again what the node took over from its peers by certificates, or the whole chain from genesis."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
 
 from client.cli.common import HERE, Common, NotStarted
+
+if TYPE_CHECKING:
+    from chain.ledger.genesis import Genesis
+    from chain.storage.blockstore import BlockStore
+    from client.audit import Audit, Findings
 
 
 def audit(
@@ -19,48 +26,19 @@ def audit(
     common: Common = HERE,
 ) -> int:
     """Execute every block that was taken over, with every signature checked. The node may run; what was checked is kept."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from chain.storage.state_diffs import audited
+    from client.audit import Audit
 
-    from chain.storage.blockstore import BlockStore
-    from chain.storage.errors import StorageError
-    from client import config as configuration
-    from client.audit import Audit, Findings
-    from client.daemon import StartError, load_genesis
-
-    data = common.folder
-    try:
-        genesis = load_genesis(data)
-        settings = configuration.load(data)
-        where = settings.config.storage.url or str(data / "db")
-        store = BlockStore.open(where, chain_id=genesis.chain_id, create=False)
-    except (StartError, StorageError, configuration.ConfigError) as fault:
-        raise NotStarted(f"Nothing can be audited: {fault}") from None
-    base = store.base
-    if base and again:
-        store.close()
-        raise NotStarted(
-            f"Nothing can be audited again: this node began from a snapshot after block {base}, and the state there is not kept. "
-            "Audit a node that has the whole chain"
-        )
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    try:
-        work = Audit(store, genesis, again=again)
-        with Progress(*columns, console=common.out.notes, transient=True, disable=not common.out.notes.is_terminal) as bar:
-            task = bar.add_task("blocks", total=work.last, completed=work.done)
-            found: Findings = asyncio.run(work.run(lambda height: bar.update(task, completed=height)))
-    except StorageError as fault:
-        raise NotStarted(f"The audit ends: {fault}") from None
-    finally:
-        store.close()
+    with opened(common) as (store, genesis):
+        base, head = store.base, store.head()
+        if base and (again or (head is not None and audited(store) < head.height)):
+            raise NotStarted(lacks(base))
+        found = run(common, Audit(store, genesis, again=again))
 
     def people(console: Console) -> None:
         if found.fault:
             console.print(f"The chain does not hold at {found.fault}")
-            console.print(
-                "More than two thirds of the validators signed this block, or the database was changed here, or this version of "
-                "the program executes it otherwise than theirs did. Keep the data folder as evidence, and ask the other members "
-                "to audit theirs, and with which version."
-            )
+            console.print(FAULTY)
         if found.last >= found.first:
             console.print(
                 f"Blocks {found.first} to {found.last} hold: {found.transactions} transactions, each executed with its signature "
@@ -68,8 +46,8 @@ def audit(
             )
         elif base:
             console.print(
-                f"This node began from a snapshot: blocks up to {base} are not here, every later one was executed when it came. "
-                "To check those before it, audit a node that has the whole chain."
+                f"Blocks up to {base} are not kept here, every later one was executed when it came. To check those before it, "
+                "audit an archive node, which keeps all."
             )
         elif not found.fault:
             console.print("Every block was executed here already. To check all of them once more: learningchain audit --again")
@@ -85,3 +63,61 @@ def audit(
         people,
     )
     return 1 if found.fault else 0
+
+
+def chain(*, common: Common = HERE) -> int:
+    """Execute the whole chain again from genesis, with every signature checked: same draws, payments and roots, or where not."""
+    return audit(again=True, common=common)
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------------------
+
+
+def lacks(base: int) -> str:
+    """Why a node that began from a snapshot, or dropped old blocks, cannot execute anything again."""
+    return (
+        f"Nothing can be audited: blocks 1 to {base} are not kept here, nor is the state after them. This node began from a "
+        "snapshot, or drops old blocks (storage.keep_blocks). Audit an archive node, which keeps all blocks and shows "
+        "first_block 1 in its status"
+    )
+
+
+@contextmanager
+def opened(common: Common, otherwise: str = "Nothing can be audited") -> Iterator[tuple[BlockStore, Genesis]]:
+    """The database and the genesis of the data folder. Raises `NotStarted`."""
+    from chain.storage.blockstore import BlockStore
+    from chain.storage.errors import StorageError
+    from client import config as configuration
+    from client.daemon import StartError, load_genesis
+
+    data = common.folder
+    try:
+        genesis = load_genesis(data)
+        settings = configuration.load(data)
+        store = BlockStore.open(settings.config.storage.url or str(data / "db"), chain_id=genesis.chain_id, create=False)
+    except (StartError, StorageError, configuration.ConfigError) as fault:
+        raise NotStarted(f"{otherwise}: {fault}") from None
+    try:
+        yield store, genesis
+    except StorageError as fault:
+        raise NotStarted(f"{otherwise} any further: {fault}") from None
+    finally:
+        store.close()
+
+
+def run(common: Common, work: Audit) -> Findings:
+    """With a bar of progress where somebody looks."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=common.out.notes, transient=True, disable=not common.out.notes.is_terminal) as bar:
+        task = bar.add_task("blocks", total=work.last, completed=work.done)
+        return asyncio.run(work.run(lambda height: bar.update(task, completed=height)))
+
+
+FAULTY = (
+    "More than two thirds of the validators signed this block, or the database was changed here, or this version of "
+    "the program executes it otherwise than theirs did. Keep the data folder as evidence, and ask the other members "
+    "to audit theirs, and with which version."
+)
+"""What a block that does not hold means, and what to do."""

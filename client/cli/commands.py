@@ -15,6 +15,32 @@ _OWN: Sections = {
         ),
         Command("id", "setup:identity", "This node's address and public key; no running node is needed.", "id --json"),
         Command(
+            "backup",
+            "backup:backup",
+            "Save identity, settings, names and open secrets in one encrypted file.",
+            "backup monday.backup",
+        ),
+        Command("restore", "backup:restore", "Make a data folder from a backup.", "restore monday.backup --data restored"),
+        Family(
+            "keystore",
+            "Copy the identity to another machine, or give it another passphrase. No running node is needed.",
+            (
+                Command("export", "keystore:export", "Copy the identity into an encrypted file.", "keystore export alice.key"),
+                Command(
+                    "import",
+                    "keystore:import_",
+                    "Put an exported identity into a data folder that has none.",
+                    "keystore import alice.key",
+                ),
+                Command(
+                    "passphrase",
+                    "keystore:change_passphrase",
+                    "Encrypt the keystore with another passphrase.",
+                    "keystore passphrase",
+                ),
+            ),
+        ),
+        Command(
             "demo",
             "daemon:demo",
             "Run the main job on a graph of five nodes on this machine.",
@@ -39,11 +65,48 @@ _OWN: Sections = {
                 ),
             ),
         ),
+        Family(
+            "restart",
+            "Let a network go on that lost its quorum for good, from a state that everybody can check.",
+            (
+                Command("plan", "restart:plan", "Show where this node's chain ends, to compare and agree.", "restart plan"),
+                Command(
+                    "make",
+                    "restart:make",
+                    "Make the new network's file from this node's chain.",
+                    "restart make new.json --name demo2 --validator alice --validator bob",
+                ),
+                Command(
+                    "check",
+                    "restart:check",
+                    "Make it anew from this node's own chain, and say what differs.",
+                    "restart check new.json --validator alice --validator bob",
+                ),
+            ),
+        ),
     ),
     "The node": (
         Command("node", "daemon:node", "Run the node until it is interrupted.", "node --work"),
         Command("status", "ledger:status", "Where the node stands: network, height, peers.", "status --json"),
-        Command("audit", "audit:audit", "Check the blocks that this node took over by their certificates.", "audit"),
+        Command("doctor", "doctor:doctor", "Look at all that the node needs, running or not, and say what to do.", "doctor --json"),
+        Command("top", "top:top", "Watch blocks, runs, live jobs and leaderboards in this terminal.", "top"),
+        Command("dashboard", "dashboard:dashboard", "Open the node's pages in a browser, logged in.", "dashboard"),
+        Family(
+            "audit",
+            "Check the blocks that this node took over by their certificates, by executing them.",
+            (Command("chain", "audit:chain", "Execute the whole chain again from genesis, trusting nobody.", "audit chain"),),
+            "audit:audit",
+        ),
+        Family(
+            "db",
+            "Look through the node's database, or copy it between a file and a PostgreSQL server.",
+            (
+                Command("check", "database:check", "Check every block, index and hash of the state.", "db check"),
+                Command(
+                    "copy", "database:copy", "Copy the database into another one, and compare.", "db copy postgresql:///chain --use"
+                ),
+            ),
+        ),
         Command("peers", "ledger:peers", "Nodes that this one is connected to.", "peers"),
         Family(
             "config",
@@ -52,10 +115,75 @@ _OWN: Sections = {
                 Command("set", "setup:config_set", "Change a setting in the file.", "config set work.attempts 5"),
                 Command("show", "setup:config_show", "Show the effective settings and where each comes from.", "config show"),
             ),
+            "setup:config_show",
+        ),
+    ),
+    "Your data": (
+        Family(
+            "data",
+            "Data that this node keeps for training at home; no other run sees them. No running node is needed.",
+            (
+                Command(
+                    "add", "data:add", "Copy the files of a folder to the node's engine under a name.", "data add scans ./folder"
+                ),
+                Command("list", "data:list_data", "What there is, how large, and its hash.", "data list"),
+                Command("remove", "data:remove", "Remove data from the node's engine.", "data remove scans"),
+            ),
+        ),
+    ),
+    "Access": (
+        Family(
+            "signer",
+            "Keep a validator's key in a process or on a machine of its own.",
+            (
+                Command(
+                    "pair",
+                    "signer:pair",
+                    "Prepare this folder as a signer's, and write the file for its node.",
+                    "signer pair node.pair --listen tcp:10.0.0.7:7402 --guard guard",
+                ),
+                Command("use", "signer:use", "Let the node of this folder sign by a signer.", "signer use node.pair"),
+                Command("run", "signer:run", "Hold the key and sign for one node until interrupted.", "signer run"),
+            ),
+        ),
+        Family(
+            "token",
+            "Let programs use this node's API for less than everything. No running node is needed.",
+            (
+                Command(
+                    "new",
+                    "token:new",
+                    "Make a token with a scope, a spending limit and an end; it is shown once.",
+                    "token new --can post --max 5 --days 30",
+                ),
+                Command("list", "token:list_tokens", "The tokens: what each may do and has spent.", "token list"),
+                Command("revoke", "token:revoke", "Take a token back, from the next request on.", "token revoke 3fa9c1d2"),
+            ),
         ),
     ),
     "Credits and blocks": (
+        Command("balance", "ledger:balance", "Credits of an account.", "balance lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq"),
         Command("history", "ledger:history", "Movements of an account's credits, newest first.", "history --limit 20"),
+        Command("why", "receipts:why", "Why credits came or went, proven on the spot.", "why 3fa9c1"),
+        Family(
+            "receipt",
+            "Files that prove to strangers, offline, what became of a transaction.",
+            (
+                Command("get", "receipts:get", "Save the receipt of a transaction, or of a block.", "receipt get 9c1f..."),
+                Command(
+                    "account",
+                    "receipts:account",
+                    "Save what the state holds of an account.",
+                    "receipt account lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq",
+                ),
+                Command(
+                    "check",
+                    "receipts:check",
+                    "Check a receipt from a genesis file alone, and say what it proves.",
+                    "receipt check payment.lcr --genesis genesis.json",
+                ),
+            ),
+        ),
         Family(
             "name",
             "Call accounts by names of your own: they stand beside addresses and may be typed for them. Nobody else sees them.",
@@ -77,8 +205,47 @@ _OWN: Sections = {
         ),
         Family(
             "tx",
-            "Look at transactions.",
-            (Command("show", "ledger:tx_show", "Show a transaction and its receipt.", "tx show 9c1f..."),),
+            "Look at transactions; make, sign and submit them on different machines.",
+            (
+                Command("show", "ledger:tx_show", "Show a transaction and its receipt.", "tx show 9c1f..."),
+                Command(
+                    "make",
+                    "offline:make",
+                    "Write a transaction into a file, to be signed elsewhere.",
+                    "tx make pay.json Transfer target=alice amount=2.5",
+                ),
+                Command(
+                    "sign",
+                    "offline:sign",
+                    "Show what a file says and sign it; needs the keystore alone.",
+                    "tx sign pay.json",
+                ),
+                Command("submit", "offline:submit", "Offer a signed file to the graph.", "tx submit pay.signed.json"),
+            ),
+        ),
+    ),
+    "Callbacks": (
+        Family(
+            "callback",
+            "Where this node tells programs what happens to something of yours: signed posts to a URL.",
+            (
+                Command("list", "callbacks:list_callbacks", "What is told where, and how that goes.", "callback list"),
+                Command("show", "callbacks:show", "What was told of one thing, and what waits.", "callback show 9c1f..."),
+                Command(
+                    "add",
+                    "callbacks:add",
+                    "Have what happens to something told to a URL.",
+                    "callback add prediction 9c1f... https://example.org/hook",
+                ),
+                Command(
+                    "test",
+                    "callbacks:test",
+                    "Post an event of the name test to a URL now.",
+                    "callback test https://example.org/hook",
+                ),
+                Command("retry", "callbacks:retry", "Try now what waits or was given up.", "callback retry 9c1f..."),
+                Command("remove", "callbacks:remove", "Tell nothing more of it, and forget it.", "callback remove 9c1f..."),
+            ),
         ),
     ),
     "Jobs": (Command("runs", "ledger:runs", "Runs of this node's worker and verifier.", "runs"),),
@@ -91,8 +258,22 @@ def _sections() -> Sections:
     tables = [("client.cli", _OWN), *((part.__package__ or "", part.SECTIONS) for part in contracts.parts("commands").values())]
     for package, table in tables:
         for heading, entries in table.items():
-            found[heading] = found.get(heading, ()) + tuple(entry.of(package) for entry in entries)
+            found[heading] = _with(found.get(heading, ()), [entry.of(package) for entry in entries])
     return found
+
+
+def _with(listed: tuple[Command | Family, ...], more: list[Command | Family]) -> tuple[Command | Family, ...]:
+    """Two families of one word are one."""
+    words = {entry.name: n for n, entry in enumerate(listed) if isinstance(entry, Family)}
+    made = list(listed)
+    for entry in more:
+        at = words.get(entry.name)
+        before = None if at is None else made[at]
+        if at is not None and isinstance(entry, Family) and isinstance(before, Family):
+            made[at] = before.joined(entry)
+        else:
+            made.append(entry)
+    return tuple(made)
 
 
 SECTIONS: Sections = _sections()
@@ -115,7 +296,7 @@ def page(words: list[str]) -> str | None:
     if not asked:
         return _start_page()
     for family in families():
-        if asked == [family.name] and family.name != "config":  # that word alone is a command too
+        if asked == [family.name] and not family.alone:  # that word alone is a command too
             return _family_page(family)
     return None
 

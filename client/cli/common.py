@@ -9,7 +9,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PASSPHRASE_VARIABLE = "LEARNINGCHAIN_PASSPHRASE"
+NEW_PASSPHRASE_VARIABLE = "LEARNINGCHAIN_NEW_PASSPHRASE"
 MAX_PASSPHRASE_FILE = 4_096
 PIPE_WIDTH = 240
 
@@ -62,6 +63,10 @@ class Common:
         Parameter(
             env_var="LEARNINGCHAIN_TOKEN_FILE", show_env_var=True, help="File with the API token. Default: in the data folder."
         ),
+    ] = None
+    receipt: Annotated[
+        Path | None,
+        Parameter(help="Where the command submits something: write its receipt into this file (learningchain receipt check)."),
     ] = None
     json: Annotated[bool, Parameter(negative="", show_default=False, help="Print JSON, and errors as JSON on standard error.")] = (
         False
@@ -103,8 +108,9 @@ class Common:
         from chain.crypto import parse_address
 
         names = load(self.folder)
-        if (named := names.address(text)) is not None:
-            return named
+        show_names(names)
+        if (address := names.address(text)) is not None:
+            return address
         try:
             parse_address(text)
         except ValueError as e:
@@ -118,11 +124,12 @@ class Common:
         return text
 
     def client(self) -> Client:
-        """The SDK on this node. Raises `WrongUsage`."""
+        """The SDK on this node; from here on also what is refused has names. Raises `WrongUsage`."""
         from client import config
         from client.sdk import Client
         from client.sdk_http import local_url, read_token
 
+        show_names(self.names)
         if self.api is None and not self.folder.is_dir():
             raise WrongUsage(
                 f"There is no data folder {self.folder}, so no node to ask. Name one with --data or LEARNINGCHAIN_DATA, "
@@ -137,7 +144,25 @@ class Common:
             raise WrongUsage(str(e)) from None
         if not re.match(r"https?://", url):
             raise WrongUsage(f"--api is a URL such as http://127.0.0.1:7401, not {url!r}")
-        return Client(url, token)
+        if self.receipt is None:
+            return Client(url, token)
+        if os.path.lexists(self.receipt):
+            raise WrongUsage(f"{self.receipt} exists already and is not overwritten. Nothing was sent. Choose another --receipt")
+        return Client(url, token, receipts=True)
+
+    def keep_receipt(self, done: Mapping[str, Any]) -> None:
+        """Write the receipt that came with a submission, where one was asked for."""
+        from client.sdk_files import appearing
+
+        if self.receipt is None:
+            return
+        _kept.append(self.receipt)
+        if "receipt" not in done:
+            self.out.note(f"No receipt was written: it is not final yet. Later: learningchain receipt get {done['tx']}")
+            return
+        with appearing(self.receipt, overwrite=False) as file:
+            file.write(bytes.fromhex(done["receipt"]))
+        self.out.note(f"Its receipt: {self.receipt}")
 
     def ask(self, call: Callable[[Client], Awaitable[T]]) -> T:
         """Run one conversation with the node."""
@@ -151,6 +176,21 @@ class Common:
 
 HERE = Common()
 """The options when none is given."""
+
+
+_kept: list[Path] = []
+"""Receipts that a submission of this process came to: where one was asked for and there is none, the command submits nothing."""
+
+
+def forget_receipts() -> None:
+    """A command begins."""
+    _kept.clear()
+
+
+def no_submission(words: Sequence[str]) -> str | None:
+    """What is wrong where a receipt was asked for and the command, which ended well, submitted nothing."""
+    asked = any(word == "--receipt" or word.startswith("--receipt=") for word in words)
+    return "There is no receipt: this command submitted nothing" if asked and not _kept else None
 
 
 _told: set[str] = set()
@@ -200,7 +240,7 @@ class Output:
     def note(self, text: str) -> None:
         """A hint for people; machines are spared it."""
         if not self.as_json:
-            self.notes.print(Text(clean(text)), soft_wrap=True)
+            self.notes.print(Text(named(clean(text))), soft_wrap=True)
 
 
 # --- text for people -----------------------------------------------------------------------------------------------------------
@@ -213,6 +253,8 @@ def clean(value: Any) -> str:
 
 _COMMANDS = {
     "GET /v1/runs": "learningchain runs",
+    "GET /v1/callbacks": "learningchain callback list",
+    "GET /v1/data": "learningchain data list",
     "GET /v1/peers": "learningchain peers",
     "GET /v1/status": "learningchain status",
 }
@@ -362,6 +404,23 @@ def passphrase(file: Path | None, *, confirm: bool) -> str:
         )
     word = _prompt("Passphrase: ")
     if confirm and _prompt("The same passphrase again: ") != word:
+        raise WrongUsage("The two passphrases differ. Try again")
+    return word
+
+
+def new_passphrase(file: Path | None) -> str:
+    """The passphrase that something gets from now on: from the file, else from its own variable, else asked for twice."""
+    if file is not None:
+        return _from_file(file)
+    if (word := os.environ.get(NEW_PASSPHRASE_VARIABLE)) is not None:
+        return word
+    if not sys.stdin.isatty():
+        raise WrongUsage(
+            f"A new passphrase is needed and there is no terminal to ask on. Set {NEW_PASSPHRASE_VARIABLE}, "
+            "or name a file with --new-passphrase-file"
+        )
+    word = _prompt("New passphrase: ")
+    if _prompt("The new passphrase again: ") != word:
         raise WrongUsage("The two passphrases differ. Try again")
     return word
 

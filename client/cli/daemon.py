@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from client import process
 from client.cli.common import HERE, PASSPHRASE_VARIABLE, Common, NotStarted, PassphraseFile, passphrase
@@ -26,24 +28,50 @@ def node(
             help="Sign again although the record of what was signed is lost. Only if no copy of this node runs.",
         ),
     ] = False,
+    signed_up_to: Annotated[
+        int | None,
+        Parameter(
+            validator=Number(gte=0, lte=2**48),
+            show_default=False,
+            help="Your word that this key signed nothing above this height, here or anywhere: for a validator that came back from "
+            "a backup and cannot reach a quorum of the others directly. Too low, it costs the seat.",
+        ),
+    ] = None,
     passphrase_file: PassphraseFile = None,
     common: Common = HERE,
 ) -> int:
     """Run the node until it is interrupted."""
     from client.keystore import Keystore, KeystoreError
 
+    if why := process.why_no_node():
+        raise NotStarted(f"The node does not start: {why}")
     data = common.folder
-    try:
-        Keystore.public(data / "keystore.json")  # a missing identity is told before the passphrase is asked for
-    except KeystoreError as e:
-        raise NotStarted(f"The node does not start: {e}") from None
-    word = passphrase(passphrase_file, confirm=False)
+    word: str | None = None
+    if os.path.lexists(data / "signer.pair"):
+        _check_signer(data, accept_new_guard)
+    else:
+        try:
+            Keystore.public(data / "keystore.json")  # a missing identity is told before the passphrase is asked for
+        except KeystoreError as e:
+            raise NotStarted(f"The node does not start: {e}") from None
+        word = passphrase(passphrase_file, confirm=False)
     process.guard(PASSPHRASE_VARIABLE)
     if sys.stderr.isatty():
         common.out.note(f"The node starts; Ctrl-C stops it. Look around from a second terminal: learningchain status{common.again}")
     from client import start
 
-    return start.run(data, word, work=work, accept_new_guard=accept_new_guard)
+    return start.run(data, word, work=work, accept_new_guard=accept_new_guard, signed_up_to=signed_up_to)
+
+
+def _check_signer(data: Path, accept_new_guard: bool) -> None:
+    """Raises `NotStarted` where this folder holds a key beside its signer's, or is told of a guard that is not here."""
+    if os.path.lexists(data / "keystore.json") or os.path.lexists(data / "guard"):
+        raise NotStarted(
+            f"The node does not start: {data} names a signer and has a keystore or a guard of its own as well. A validator that "
+            "signs in two places signs twice: move keystore.json and guard to the signer, or remove signer.pair"
+        )
+    if accept_new_guard:
+        raise NotStarted("The node does not start: its guard is the signer's. Leave --accept-new-guard out")
 
 
 def demo(
@@ -53,6 +81,8 @@ def demo(
     common: Common = HERE,
 ) -> int:
     """Run the main job on a graph of five nodes on this machine. From a clone of the repository: see `examples/demo`."""
+    if why := process.why_no_node():
+        raise NotStarted(f"The demo does not start: {why}")
     try:
         scene = importlib.import_module("examples.demo")
     except ModuleNotFoundError as problem:

@@ -19,15 +19,21 @@ class Command(NamedTuple):
 
 
 class Family(NamedTuple):
-    """Commands under one word, as in `job list`."""
+    """Commands under one word, as in `job list`. `alone`: what that word alone calls, as `Command.where` says it."""
 
     name: str
     text: str
     commands: tuple[Command, ...]
+    alone: str = ""
 
     def of(self, package: str) -> Family:
         """The same commands, with the full names of their modules."""
-        return self._replace(commands=tuple(command.of(package) for command in self.commands))
+        alone = self.alone and f"{package}.{self.alone}"
+        return self._replace(commands=tuple(command.of(package) for command in self.commands), alone=alone)
+
+    def joined(self, other: Family) -> Family:
+        """With the commands that another slice has under the same word."""
+        return self._replace(commands=self.commands + other.commands, alone=self.alone or other.alone)
 
 
 Sections = dict[str, tuple[Command | Family, ...]]

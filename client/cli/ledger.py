@@ -1,4 +1,4 @@
-"""Reading the ledger: `status`, `history`, `peers`, `runs`, `block show`, `tx show`; and how a submission ends."""
+"""Reading the ledger: `status`, `balance`, `history`, `peers`, `runs`, `block show`, `tx show`; and how a submission ends."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
+from client import contracts
 from client.cli.common import (
     HERE,
     Common,
@@ -30,7 +31,7 @@ from client.sdk_types import ApiError, NotFound
 
 if TYPE_CHECKING:
     from client.api.accounts import AccountView
-    from client.api.schema import ParkedView, ReceiptProof, StatusView, TxAnswer
+    from client.api.schema import ParkedView, ReceiptProof, ServingView, StatusView, TxAnswer
     from client.sdk import Client
 
 Wait = Annotated[float, Parameter(help="Seconds to wait until it is final; 0: do not wait.")]
@@ -61,7 +62,7 @@ def status(
             ("height", found.get("height")),
             ("last block", f"{when(found.get('time'))} ({ago(found.get('time'))})"),
             ("state root", found.get("state_root")),
-            ("peers", found.get("peers")),
+            ("peers", found.get("peers") or "0: who refused this node, and why, says learningchain peers"),
             ("validators", len(found.get("validators", []))),
             ("syncing", found.get("syncing")),
             ("audited", _audited(found)),
@@ -70,6 +71,8 @@ def status(
             ("sandbox", sandbox),
             *(("parked", _parked(one)) for one in found.get("parked", [])),
             *(("failing", f"{one['part']}, since {when(one['since'])}: {one['why']}") for one in found.get("failing", [])),
+            *(("serves", _served(one)) for one in found.get("serving", [])),
+            *(("notice", f"{one['text']} (since {when(one['since'])})") for one in found.get("notices", [])),
             ("supply", supply.get("supply")),
             ("version", found.get("version")),
         ]
@@ -88,6 +91,10 @@ def _mempool(found: StatusView) -> str:
     return f"{waiting} waiting; fullest: {name}, {part:.0%} of its room"
 
 
+def _served(one: ServingView) -> str:
+    return f"model {one['model'][:16]}: {one['ready']} containers wait, {one['answering']} answer, {one['starting']} start"
+
+
 def _parked(one: ParkedView) -> str:
     words = f"{len(one['retry'])} validators for retry, {len(one['give_back'])} for giving back"
     return f"{one['contract']} {one['ref']}: {one['fault']} in block {one['height']}; {words} (learningchain release)"
@@ -96,9 +103,11 @@ def _parked(one: ParkedView) -> str:
 def _audited(found: StatusView) -> str:
     """How far the node executed its blocks itself."""
     upto, height, first = found.get("audited"), found.get("height"), found.get("first_block", 1)
+    done = upto is None or height is None or upto >= height - 1  # the last block may be on its way to the database
     if first > 1:
-        return f"every block from {first} on was executed here; those before it are not here: the node began from a snapshot"
-    if upto is None or height is None or upto >= height - 1:  # the last block may be on its way to the database
+        here = f"every block from {first} on was executed here" if done else f"up to block {upto} every block was executed here"
+        return f"{here}; those before {first} are not kept here, so that nothing can be audited: archive nodes can"
+    if done:
         return "every block was executed here"
     return f"up to block {upto}; those after it rest on their certificates until: learningchain audit"
 
@@ -109,7 +118,11 @@ async def _status(node: Client) -> tuple[StatusView, str, str]:
     try:
         role = role_of(await node.account(found["id"]))
     except NotFound:
-        role = "no member of this network: send its members your key (learningchain id)"
+        role = (
+            "no member of this network: send its members your key (learningchain id)"
+            if found["height"]
+            else "unknown: this node has no block of the network yet"
+        )
     try:
         report = (await node.ready()).get("sandbox")
         return found, role, "not used: this node neither works nor verifies" if report is None else "ready"
@@ -118,7 +131,38 @@ async def _status(node: Client) -> tuple[StatusView, str, str]:
 
 
 def role_of(a: AccountView) -> str:
-    return "validator" if a.get("validator") else "verifier" if a.get("verifier") else "member"
+    """What an account is called to, by the consensus or by a contract; else it is a member."""
+    called = (part.role(a) for part in contracts.parts("people").values() if hasattr(part, "role"))
+    return "validator" if a.get("validator") else next((role for role in called if role), "member")
+
+
+def balance(
+    who: Annotated[str | None, Parameter(name="ACCOUNT", help="lc1... or a name; default: this node's.")] = None,
+    /,
+    *,
+    common: Common = HERE,
+) -> int:
+    """Credits of an account, and how it stands with every contract."""
+    who = None if who is None else common.account(who)
+    found, clock = common.ask(lambda node: _standing(node, who))
+
+    def people(console: Console) -> None:
+        rows: list[tuple[str, Any]] = [("free", found.get("balance")), ("locked", found.get("locked"))]
+        if found.get("frozen", "0") != "0":
+            rows.append(("frozen", found["frozen"]))
+        if earned := found.get("bandwidth"):
+            rows.append(("bandwidth", f"{size_text(max(0, earned['left']))} left, {size_text(earned['per_s'])}/s"))
+        rows.append(("status", found.get("status")))
+        for part in contracts.parts("people").values():
+            rows += part.rows(found, clock)
+        console.print(facts(str(found.get("id")), rows))
+
+    common.out.show(found, people)
+    return 0
+
+
+async def _standing(node: Client, who: str | None) -> tuple[AccountView, int]:
+    return await node.account(who), (await node.status())["clock_now"]
 
 
 def history(
@@ -129,9 +173,11 @@ def history(
     before: Annotated[int | None, Parameter(help="Go on below this cursor.")] = None,
     common: Common = HERE,
 ) -> int:
-    """Movements of an account's credits, newest first."""
+    """Movements of an account's credits, newest first. Why one came or went: learningchain why REFERENCE."""
     who = None if who is None else common.account(who)
-    found, poisoned = common.ask(lambda node: _movements(node, who, before, limit, common.names))
+    found, poisoned, first = common.ask(lambda node: _movements(node, who, before, limit, common.names))
+    if first > 1 and len(found) < limit:
+        common.out.note(f"What came before block {first} is not kept by this node: ask an archive node (status: first_block 1).")
 
     def people(console: Console) -> None:
         if not found:
@@ -167,9 +213,11 @@ def _other(console: Console, entry: Mapping[str, Any]) -> Any:
 
 async def _movements(
     node: Client, who: str | None, before: int | None, limit: int, names: Names
-) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """A history, and of the addresses in it those that begin and end like a known one: their entries have `looks_like`."""
-    own = who or (await node.status())["id"]
+) -> tuple[list[dict[str, Any]], dict[str, str], int]:
+    """A history, and of the addresses in it those that begin and end like a known one: their entries have `looks_like`; and the
+    first block that the node keeps."""
+    status = await node.status()
+    own = who or status["id"]
     found = [dict(entry) for entry in await node.history(own, before=before, limit=limit)]
     known = {own, *names.by_address, *paid_by_hand(found)}
     poisoned: dict[str, str] = {}
@@ -177,7 +225,7 @@ async def _movements(
         other = str(entry.get("other"))
         if other not in known and ADDRESS.fullmatch(other) and (like := near(other, known)):
             poisoned[other] = entry["looks_like"] = like
-    return found, poisoned
+    return found, poisoned, status.get("first_block", 1)
 
 
 def paid_by_hand(entries: Iterable[Mapping[str, Any]]) -> set[str]:
@@ -195,6 +243,7 @@ def _signed(text: Any) -> Any:
 
 def finished(common: Common, done: TxAnswer, wait: float) -> int:
     """Exit code of a submission: nobody waited, or it is final, or the time ran out."""
+    common.keep_receipt(done)
     if not wait or "height" in done:
         return 0
     common.out.note(f"It is not final after {wait:g} s. It may still come: learningchain tx show {done.get('tx')}")
@@ -318,7 +367,7 @@ def runs(*, common: Common = HERE) -> int:
 
     def people(console: Console) -> None:
         if not found:
-            console.print("No runs. A node that works is started with: learningchain node --work")
+            console.print("No runs yet. Only a node that was started to work has any: learningchain node --work")
             return
         rows = [[cell(r.get("id")), r.get("state"), r.get("loss"), ago(r.get("started")), r.get("reason")] for r in found]
         console.print(listing(["run", "state", "loss", "started", "reason"], rows, {"loss"}, whole={"run"}))

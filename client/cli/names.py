@@ -24,7 +24,7 @@ def set_name(
     """Call an account by a name of your own, in place of the one that it had. Nobody else sees it."""
     if name.startswith("lc1") and not account.startswith("lc1"):
         raise WrongUsage(f"The address stands first: learningchain name set {name} {account}")
-    address, wanted = common.account(account), names.checked(name)
+    address, wanted = _typed(common, account), names.checked(name)
     with names.changing(_folder(common)) as known:
         owner = names.Names(known).address(wanted)
         if owner not in (None, address):
@@ -68,13 +68,20 @@ def list_names(*, common: Common = HERE) -> int:
 
 def remove_name(account: WhoIs, /, *, common: Common = HERE) -> int:
     """Forget a name. The account stays as it is."""
-    address = common.account(account)
+    address = _typed(common, account)
     with names.changing(_folder(common)) as known:
         name = known.pop(address, None)
         if name is None:
             raise WrongUsage(f"{address} has no name here. learningchain name list shows those that have")
     common.out.show({"id": address, "removed": name}, lambda console: console.print(f"{name} is {address} again.", soft_wrap=True))
     return 0
+
+
+def _typed(common: Common, account: str) -> str:
+    """The address that is meant. What is said of it here is about its name: none stands beside it."""
+    address = common.account(account)
+    show_names(names.Names())
+    return address
 
 
 def _folder(common: Common) -> Path:

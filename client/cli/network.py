@@ -19,9 +19,11 @@ from chain.ledger.genesis import (
     PARAMETERS,
     Genesis,
     GenesisAccount,
+    RestartedGenesis,
     Section,
     all_params,
     check_genesis,
+    first_state,
     from_json,
     make_params,
     span_unit,
@@ -68,7 +70,7 @@ def new(
     genesis = make_genesis(name, validator, member or [], non_verifier or [], param or [], now=time.time())
     from client.sdk_files import appearing
 
-    with appearing(out, overwrite=force) as file:
+    with appearing(out, overwrite=force, forced="--force") as file:
         file.write(to_json(genesis))
     common.out.show(
         _document(genesis) | {"file": str(out)},
@@ -94,7 +96,9 @@ def show(
 
     def people(console: Console) -> None:
         rows: list[tuple[str, Any]] = [("chain id", genesis.chain_id.hex()), ("validators", len(genesis.validators))]
-        rows += [("accounts", len(genesis.accounts)), ("credits", document["supply"])]
+        rows += [("accounts", len(document["accounts"])), ("credits", document["supply"])]
+        if base := document.get("base"):
+            rows += [("goes on from chain", base["chain_id"]), ("after block", f"{base['height']}, {base['block_id']}")]
         rows += [(n, _param_text(n, v)) for n, v in document["params"].items() if all_ or v != defaults[n]]
         console.print(facts(genesis.name, rows))
         listed = [[a["id"], a["validator"], a["verifier"], a["credits"]] for a in document["accounts"]]
@@ -117,7 +121,7 @@ def install(
     data = common.folder
     genesis = put_genesis(data, file, replace=force)
     own = _own(data)
-    member = None if own is None else any(a.key == own for a in genesis.accounts)
+    member = None if own is None else any(a["key"] == own.hex() for a in _document(genesis)["accounts"])
     document = {"chain_id": genesis.chain_id.hex(), "name": genesis.name, "file": str(data / FILE), "member": member}
     common.out.show(document, lambda console: console.print(f"{data / FILE}: network {genesis.chain_id.hex()}", soft_wrap=True))
     if member is False:
@@ -236,20 +240,41 @@ def _own(data: Path) -> bytes | None:
 
 
 def _document(genesis: Genesis) -> dict[str, Any]:
+    accounts = _accounts(genesis)
     return {
         "chain_id": genesis.chain_id.hex(),
         "name": genesis.name,
         "time": genesis.time,
-        "supply": format_credits(sum(a.credits for a in genesis.accounts)),
+        "supply": format_credits(sum(credits for _, _, credits, _, _ in accounts)),
         "params": all_params(genesis),
         "accounts": [
             {
-                "id": address(account_id(a.key)),
-                "key": a.key.hex(),
-                "credits": format_credits(a.credits),
-                "validator": a.validator,
-                "verifier": a.verifier,
+                "id": address(identity),
+                "key": key.hex(),
+                "credits": format_credits(credits),
+                "validator": validator,
+                "verifier": verifier,
             }
-            for a in genesis.accounts
+            for identity, key, credits, validator, verifier in accounts
         ],
+        **_base(genesis),
     }
+
+
+def _accounts(genesis: Genesis) -> list[tuple[bytes, bytes, int, bool, bool | None]]:
+    """Id, key, credits (frozen ones too), whether it validates, whether it verifies (None: the base's membership says it)."""
+    if not isinstance(genesis, RestartedGenesis):
+        return [(account_id(a.key), a.key, a.credits, a.validator, a.verifier) for a in genesis.accounts]
+    validate = {v.id for v in genesis.validators}
+    state, _ = first_state(genesis)
+    found = ((key[2:], account) for key, account in state.records(b"a/"))
+    return sorted((i, a.key, a.balance + a.frozen, i in validate, None) for i, a in found)
+
+
+def _base(genesis: Genesis) -> dict[str, Any]:
+    """What it goes on from; nothing where it begins anew."""
+    if not isinstance(genesis, RestartedGenesis):
+        return {}
+    base = genesis.base
+    names = ("chain_id", "block_id", "state_root")
+    return {"base": {"height": base.height} | {name: getattr(base, name).hex() for name in names}}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chain.storage import private
@@ -114,7 +115,7 @@ class _Watch:
             return Awaited("start", f"an answer: {e.message}", e)
         if not (folder / "genesis.json").exists():
             raise WrongUsage(f"There is no network in {folder}, so no node can run on it. Run: learningchain genesis install FILE")
-        if _running(folder / "lock"):
+        if runs_here(folder):
             self._ran = True
             self._since.pop("start", None)
             return Awaited("answer", "the node's API: the node is starting or stopping", e)
@@ -163,14 +164,15 @@ class _Watch:
                 "Every peer belongs to another network: its genesis file differs from this node's. Compare with its owner: "
                 "learningchain genesis show"
             )
-        setting: Any = (await node.config()).get("network.peers")
+        settings: Any = await node.config()
+        setting, lan = settings.get("network.peers"), settings.get("network.mdns")
         configured = setting.get("value") if isinstance(setting, dict) else None
-        if seen or configured or configured is None:
+        if seen or configured or configured is None or (isinstance(lan, dict) and lan.get("value")):
             self._since.pop("peers", None)
         elif self._for("peers") > GRACE_S:
             raise WrongUsage(
                 f"No peer is configured, none is known, and nobody connected for {GRACE_S:g} s. Name one and start the node again: "
-                "learningchain config set network.peers HOST:PORT"
+                "learningchain config set network.peers HOST:PORT. On a local network, network.mdns finds some by itself"
             )
 
 
@@ -181,6 +183,11 @@ def _last_refusals(seen: list[Any]) -> list[tuple[bool, str]]:
         if event["event"] in ("refused by peer", "dial failed") and "the node itself" not in event["reason"]:
             found.setdefault(event["address"], (event["event"] == "refused by peer", event["reason"]))
     return list(found.values())
+
+
+def runs_here(folder: Path) -> bool:
+    """Whether a node runs on this data folder."""
+    return _running(folder / "lock")
 
 
 def _running(lock: Any) -> bool:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
 
 from client.cli.common import HERE, Common, PassphraseFile, WrongUsage, cell, facts, listing, passphrase
+from client.cli.ready import runs_here
+
+if TYPE_CHECKING:
+    from client.keystore import Public
 
 _OPTIONAL = Parameter(negative="")
 
@@ -79,6 +83,21 @@ def _report(common: Common, data: Path, address: str, public_key: str, *, instal
         )
 
 
+def own_identity(common: Common) -> Public:
+    """That of the data folder, without its passphrase. Raises `WrongUsage`."""
+    from client.keystore import Keystore, KeystoreError, Public
+    from client.signer import pairing
+
+    data = common.folder
+    try:
+        if os.path.lexists(data / pairing.FILE) and not os.path.lexists(data / "keystore.json"):
+            found = pairing.read_pairing(data / pairing.FILE)  # the key itself is the signer's
+            return Public(found.id, found.key)
+        return Keystore.public(data / "keystore.json")
+    except (KeystoreError, pairing.PairingError) as e:
+        raise WrongUsage(str(e)) from None
+
+
 def identity(
     *,
     public_key: Annotated[bool, Parameter(negative="", show_default=False, help="Only the public key, for scripts.")] = False,
@@ -86,13 +105,7 @@ def identity(
     common: Common = HERE,
 ) -> int:
     """This node's address and public key; no running node is needed."""
-    from client.keystore import Keystore, KeystoreError
-
-    data = common.folder
-    try:
-        public = Keystore.public(data / "keystore.json")
-    except KeystoreError as e:
-        raise WrongUsage(str(e)) from None
+    data, public = common.folder, own_identity(common)
     document = {"address": public.address, "public_key": public.public_key.hex(), "data": str(data)}
     rows: list[tuple[str, Any]] = [("address", public.address), ("public key", document["public_key"]), ("data folder", data)]
     only = document["public_key"] if public_key else document["address"] if address else None
@@ -161,5 +174,6 @@ def config_set(
         common.out.note(
             "The API is then in reach of other machines, and its token crosses the network in clear: put TLS in front of it."
         )
-    common.out.note("A running node takes it up when it is started again.")
+    if runs_here(data):
+        common.out.note("The node that runs here takes it up when it is started again.")
     return 0

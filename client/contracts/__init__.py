@@ -3,11 +3,19 @@
 A slice is a package with the modules that its contract needs, each found by its name:
 
     commands   SECTIONS, its commands, and SAYS; imports nothing but `client.cli.entries`     read by client.cli
+    settings   WORK, its settings of the section [work], SECTIONS, others, and CHECKS         read by client.config
+    people     role and rows, its part of an account on the terminal                          read by client.cli.ledger
     references find, how what it keeps is named where one is typed                           read by commands
     work       WORK, its machines                                                            read by client.work.machine
     api        ROUTES, and PATH and FOLLOWERS where there are some                           read by client.api.table
     account    VIEW and of, its part of what is said of an account                           read by client.api.accounts
+    pages      PAGES and NAV, drawn with its folder `templates`                              read by client.dashboard
+    outsiders  door, what it answers to who asks to join                                      read by client.daemon
+    callbacks  NAMES, LAST, named, happened, data: what is told to URLs                      read by client.callbacks
+    notify     EVENTS, TOPICS, told: what the operator is told of                             read by client.notify
     sdk        CALLS, its calls of the SDK                                                   read by client.sdk
+    proven     said, what records in a receipt file mean, and what keys open of them         read by client.receipts
+    statements STATEMENTS, what the identity signs beside transactions                       read by client.signer
 
 Slices lie here, or in another distribution that names its package under the entry point group `learningchain.client`, as it names
 its contract for the ledger (`chain.contracts`). What is read here is what the operator of this machine installed.

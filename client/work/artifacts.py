@@ -1,4 +1,4 @@
-"""What refs need on this machine and leave there: images, encrypted files, own models, pins.
+"""What refs need on this machine and leave there: images, encrypted files, own models, measured losses, pins.
 
 Everything is held for a ref and given up when that is over. Pins are noted in the work database first, so that a killed node takes
 back what it pinned.
@@ -10,6 +10,8 @@ import asyncio
 import os
 import shutil
 import sqlite3
+import sys
+from array import array
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from functools import partial
@@ -19,14 +21,16 @@ from weakref import WeakValueDictionary
 
 import structlog
 
+from chain.losses import MAX_EXAMPLES, LossesOutOfRange, LossTree, open_losses
 from chain.storage import private
 from client.core import Files
 from client.work.database import WorkDatabase
-from client.work.events import Model, WantedImage
+from client.work.events import LossesOpened, Model, OpenLosses, WantedImage
 from client.work.transfers import PLACES, RESERVED, Transfers, transfer_s
 from p2p.content.cid import Cid
 from p2p.content.dag import Builder, chunks
-from sandbox import AsyncBackend, BadImage, ImageLimits, SandboxError
+from sandbox import AsyncBackend, BadImage, EngineError, ImageLimits, SandboxError
+from sandbox.disk import leave_room
 
 log = structlog.get_logger(__name__)
 
@@ -91,6 +95,10 @@ class Pins:
     async def give_up(self, ref: bytes, reasons: Iterable[str]) -> None:
         await self._take_back([key for key, (of, until) in self._held.items() if of == ref and not until and key[1] in reasons])
 
+    async def drop(self, cid: str, reason: str) -> None:
+        if (cid, reason) in self._held:
+            await self._take_back([(cid, reason)])
+
     async def expire(self, now: int) -> None:
         await self._take_back([key for key, (_, until) in self._held.items() if until and until <= now])
 
@@ -99,9 +107,15 @@ class Pins:
             self._files.unpin(cid, reason)
             self._database.unpin(cid, reason)
 
-        for cid, reason in list(keys):
-            await in_thread(self._executor, partial(take, cid, reason))
-            self._held.pop((cid, reason), None)
+        # Whoever pins the same meanwhile pins it anew, behind this.
+        taken = [(key, self._held.pop(key)) for key in list(keys) if key in self._held]
+        for done, ((cid, reason), _) in enumerate(taken):
+            try:
+                await in_thread(self._executor, partial(take, cid, reason))
+            except BaseException:
+                for key, held in taken[done:]:
+                    self._held.setdefault(key, held)
+                raise
 
 
 class Images:
@@ -115,6 +129,8 @@ class Images:
         self._engine, self._pins = engine, pins
         self._transfers = Transfers(files, PLACES, RESERVED)
         self._holds: dict[bytes, str] = {}
+        self._wanted: dict[bytes, WantedImage] = {}
+        """Where the images that are held came from; of those that an earlier start brought, it is not known."""
         self._urgent: set[bytes] = set()
         self._left: set[str] = set()
         """Images that the engine would not give up."""
@@ -140,8 +156,25 @@ class Images:
             image = await self._bring(ref, wanted)
         finally:
             self._urgent.discard(ref)
-        self._holds[ref] = image
+        self._holds[ref], self._wanted[ref] = image, wanted
         return image
+
+    async def bring_again(self, image_id: str) -> bool:
+        """An image that a ref holds and that somebody removed from the engine since: another node that shares it, or its owner.
+
+        True where it was gone and is there again. Asks the engine; what goes wrong is in the log, and False.
+        """
+        ref = next((ref for ref, image in self._holds.items() if image == image_id and ref in self._wanted), None)
+        if ref is None:
+            return False
+        try:
+            if await self._engine.has_image(image_id):
+                return False
+            log.warning("an image is gone from the engine, and is brought there again", image=image_id)
+            return await self._bring(ref, self._wanted[ref]) == image_id
+        except Exception as problem:  # whoever asked has a failed run already, and tries again by its own rules
+            log.warning("an image that is gone from the engine could not be brought again", image=image_id, why=str(problem))
+            return False
 
     def hurry(self, ref: bytes, wanted: WantedImage) -> None:
         """A duty needs what is being fetched for this ref already."""
@@ -181,7 +214,7 @@ class Images:
 
     async def release(self, ref: bytes) -> None:
         """The image leaves the engine with the last ref that holds it; where the engine refuses, with the next one that leaves."""
-        image = self._holds.pop(ref, None)
+        image, _ = self._holds.pop(ref, None), self._wanted.pop(ref, None)
         if image is not None:
             self._left.add(image)
         for image in sorted(self._left):
@@ -248,16 +281,134 @@ class Models:
 
         await in_thread(self._executor, unlink)
 
-    async def sweep(self, keep: set[Path], leftovers: Path) -> None:
-        """Remove models that no secret names, and what a killed node's sandbox left behind."""
+    async def sweep(self, keep: set[Path], leftovers: Path, made: Path | None = None) -> None:
+        """Remove models that no secret and no book names, what a killed node's sandbox left behind, and in `made` what no book
+        names of what was computed."""
 
         def remove() -> None:
-            for folder in (self._folder, leftovers):
-                for path in folder.glob("*.model") if folder.is_dir() else ():
+            for folder, names in ((self._folder, "*.model"), (leftovers, "*.model"), (made, "*")):
+                for path in folder.glob(names) if folder is not None and folder.is_dir() else ():
                     if path not in keep:
                         path.unlink(missing_ok=True)
 
         await in_thread(self._executor, remove)
+
+
+class KeptLosses:
+    """What evaluations for a ref measured, example by example, so that it can be opened after a restart too.
+
+    `folder/<ref>/<run>`: 8 bytes a loss, signed, big-endian, in the order of the evaluation's file; at most 8 MiB a run. A ref's
+    folder goes when the ref is forgotten. `executor` has to be another than the database's: a tree of 2^20 losses takes 2 s.
+    """
+
+    def __init__(self, folder: Path, executor: Executor) -> None:
+        self._folder, self._executor = folder, executor
+        self._refs: set[bytes] = set()
+
+    async def load(self) -> None:
+        """What was kept before this start. What is none of ours goes."""
+
+        def look() -> set[bytes]:
+            found = set()
+            for path in self._folder.iterdir() if self._folder.is_dir() else ():
+                try:
+                    found.add(bytes.fromhex(path.name))
+                except ValueError:
+                    continue
+                for part in path.glob(f"*{_PART}"):
+                    part.unlink(missing_ok=True)
+            return found
+
+        self._refs = await in_thread(self._executor, look)
+
+    @property
+    def refs(self) -> set[bytes]:
+        return self._refs
+
+    def path(self, ref: bytes, run: str) -> Path:
+        return self._folder / ref.hex() / run
+
+    async def keep(self, ref: bytes, run: str, losses: array[int]) -> None:
+        """They are on the disk, with their name, when this returns. Raises OSError."""
+        self._refs.add(ref)
+        await in_thread(self._executor, lambda: self._write(self.path(ref, run), losses))
+
+    def _write(self, path: Path, losses: array[int]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if (size := len(losses) * losses.itemsize) >= _MUCH:
+            try:
+                leave_room(path.parent, "keeping losses", size, 1)
+            except EngineError as problem:
+                raise OSError(str(problem)) from problem
+        part = path.with_name(path.name + _PART)
+        try:
+            with private.writing(part) as file:
+                file.write(_in_network_order(losses).tobytes())
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+        for folder in (path.parent, self._folder, self._folder.parent):
+            private.sync_folder(folder)
+
+    def read(self, ref: bytes, run: str) -> array[int]:
+        """Blocks. Raises OSError, also for what is no list of losses."""
+        path = self.path(ref, run)
+        losses = array("q")
+        with private.reading(path) as file:
+            raw = file.read(MAX_EXAMPLES * losses.itemsize + 1)
+        if not raw or len(raw) % losses.itemsize or len(raw) > MAX_EXAMPLES * losses.itemsize:
+            raise OSError(f"{path} is damaged: {len(raw)} bytes are no losses")
+        losses.frombytes(raw)
+        return _in_network_order(losses)
+
+    async def open(self, wanted: OpenLosses) -> LossesOpened:
+        return await in_thread(self._executor, lambda: self._open(wanted))
+
+    def _open(self, wanted: OpenLosses) -> LossesOpened:
+        try:
+            tree = LossTree(self.read(wanted.ref, wanted.run))
+            if tree.measurement != wanted.measured:
+                raise LossesOutOfRange("the losses on this disk are not those that were measured")
+            return LossesOpened(wanted.scope, wanted.tag, open_losses(tree, wanted.probe))
+        except (OSError, ValueError) as problem:
+            log.error("losses cannot be opened", run=wanted.run, why=str(problem))
+            return LossesOpened(wanted.scope, wanted.tag, None, str(problem))
+
+    async def drop(self, ref: bytes, run: str) -> None:
+        def unlink() -> None:
+            try:
+                self.path(ref, run).unlink(missing_ok=True)
+            except OSError as problem:
+                log.warning("losses stay until their ref is over", run=run, why=str(problem))
+
+        await in_thread(self._executor, unlink)
+
+    async def forget(self, ref: bytes) -> None:
+        """All of a ref. What the disk keeps is removed when it is forgotten again."""
+        if ref not in self._refs:
+            return
+
+        def remove() -> bool:
+            shutil.rmtree(self._folder / ref.hex(), ignore_errors=True)
+            return not (self._folder / ref.hex()).exists()
+
+        if await in_thread(self._executor, remove):
+            self._refs.discard(ref)
+
+
+_PART = ".part"
+_MUCH = 1 << 20
+"""Bytes of losses for which the last of the disk is not taken: the node writes its chain on it."""
+
+
+def _in_network_order(losses: array[int]) -> array[int]:
+    """The other way round on machines that are little-endian; the same again when it is asked twice."""
+    turned = array("q", losses)
+    if sys.byteorder == "little":
+        turned.byteswap()
+    return turned
 
 
 def cid_of_file(path: Path) -> tuple[Cid, int]:

@@ -2,26 +2,25 @@
 
 It knows no contract: secrets, intents and attempts have a *kind*, which begins with the contract's name, so a new machine needs no
 new table. A secret is in this file, synced, before the message that it belongs to leaves the node. Several things that belong
-together are one transaction. The database belongs to one identity on one network; one of an older program is brought up to date
-when it is opened (`migrations`), one of a newer program is refused.
+together are one transaction. The database belongs to one identity on one network; one of a newer program is
+refused.
 """
 
 from __future__ import annotations
 
 import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from chain.storage import private
+from client.kept import KeptFile
 from client.work.events import Secret
-from client.work.migrations import MIGRATIONS, SCHEMA, VERSION
+from client.work.tables import BOOKS, SCHEMA, VERSION
 
 MAX_OPS_BYTES = 65_536
 """Of a message, and of a secret."""
+MAX_BOOK_BYTES = 64 << 20
+"""Of a machine's book."""
 MAX_PENDING = 10_000
 """Intents that wait. A node has a few per ref; more would be a fault of ours."""
 KEEP_MS = 60 * 24 * 3_600_000
@@ -57,16 +56,12 @@ class Intent:
     note: str = ""
 
 
-class WorkDatabase:
+class WorkDatabase(KeptFile):
     """Safe to use from several threads. Raises BookError, and `sqlite3.Error` where the disk fails while it is in use."""
 
     def __init__(self, path: Path, chain_id: bytes, identity: bytes) -> None:
-        self._path = path
-        self._lock = threading.Lock()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            private.claim_database(path)
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            super().__init__(path)
             self._open(chain_id, identity)
         except (sqlite3.Error, OSError) as problem:
             text = f"the work database {path} cannot be opened ({problem})"
@@ -76,8 +71,6 @@ class WorkDatabase:
             ) from problem
 
     def _open(self, chain_id: bytes, identity: bytes) -> None:
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
         check = self._db.execute("PRAGMA quick_check").fetchone()[0]
         if check != "ok":
             raise sqlite3.DatabaseError(f"damaged: {check}")
@@ -96,30 +89,9 @@ class WorkDatabase:
                 f"the work database {self._path} was written by a newer program (version {version}; "
                 f"this program knows up to {VERSION}). {LOSS}: run the newer program again, and do not move the database away"
             )
-        for step in range(version, VERSION):
-            with self._transaction() as db:
-                MIGRATIONS[step](db)
-                db.execute("UPDATE meta SET version = ?", (step + 1,))
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, and on the disk when it returns."""
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
-    def _rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
-        with self._lock:
-            return self._db.execute(query, values).fetchall()
-
-    def close(self) -> None:
-        with self._lock:
-            self._db.close()
+        self._db.execute("PRAGMA secure_delete=ON")  # what was replaced or dropped is not on the disk any more
+        with self._transaction() as db:
+            db.execute(BOOKS)
 
     # --- intents ---------------------------------------------------------------------------------------------------------------
 
@@ -171,9 +143,35 @@ class WorkDatabase:
     def secrets(self) -> list[Secret]:
         return [_secret(row) for row in self._rows(f"{_SECRET} ORDER BY kind, key")]
 
+    def secrets_of(self, kind: str, beginning: bytes) -> list[Secret]:
+        """Of a kind, those whose keys begin so."""
+        after = _after(beginning)
+        bound, values = (" AND key < ?", (kind, beginning, after)) if after else ("", (kind, beginning))
+        return [_secret(row) for row in self._rows(f"{_SECRET} WHERE kind = ? AND key >= ?{bound} ORDER BY key", *values)]
+
+    def count(self, kind: str, beginning: bytes = b"") -> int:
+        """How many of a kind there are whose keys begin so."""
+        after = _after(beginning)
+        bound, values = (" AND key < ?", (kind, beginning, after)) if after else ("", (kind, beginning))
+        ((found,),) = self._rows(f"SELECT count(*) FROM secrets WHERE kind = ? AND key >= ?{bound}", *values)
+        return int(str(found))
+
     def drop_secret(self, kind: str, key: bytes) -> None:
         with self._transaction() as db:
             db.execute("DELETE FROM secrets WHERE kind = ? AND key = ?", (kind, key))
+
+    # --- books -----------------------------------------------------------------------------------------------------------------
+
+    def keep_book(self, name: str, blob: bytes) -> None:
+        """In the place of the one before."""
+        if len(blob) > MAX_BOOK_BYTES:
+            raise WorkDatabaseError(f"the book {name} has {len(blob)} bytes, at most {MAX_BOOK_BYTES} are kept")
+        with self._transaction() as db:
+            db.execute("INSERT INTO books VALUES (?, ?) ON CONFLICT DO UPDATE SET blob = excluded.blob", (name, blob))
+
+    def books(self) -> dict[str, bytes]:
+        """By their names."""
+        return {str(name): bytes(blob) for name, blob in self._rows("SELECT name, blob FROM books")}  # type: ignore[call-overload]
 
     # --- attempts and pins -----------------------------------------------------------------------------------------------------
 
@@ -226,6 +224,12 @@ class WorkDatabase:
         with self._transaction() as db:
             db.execute("DELETE FROM intents WHERE state != ? AND changed < ?", (int(IntentState.PENDING), now - KEEP_MS))
             db.execute("DELETE FROM secrets WHERE until > 0 AND until < ?", (now,))
+
+
+def _after(beginning: bytes) -> bytes:
+    """The first key behind all that begin so; empty where there is none."""
+    rest = beginning.rstrip(b"\xff")
+    return rest[:-1] + bytes([rest[-1] + 1]) if rest else b""
 
 
 def _put(db: sqlite3.Connection, intent: Intent, now: int) -> bool:

@@ -8,30 +8,64 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from chain.host.terms import Arch
 from chain.types import format_loss
+from client.work.events import EngineReady
 from client.work.transfers import PLACES
-from sandbox import Backend, ImageLimits, Progress, RunResult, RunSpec, SandboxUnavailable
+from client.work.warm import MAX_STARTING
+from sandbox import Backend, ImageLimits, OwnData, Progress, RunResult, RunSpec, SandboxUnavailable, WarmRun
+from sandbox.results import ResultReader
 
 T = TypeVar("T")
 
 MAX_RUNS = 200
 """Runs that are remembered; those under way always are."""
+MAX_ANSWERS = 50
+"""Of models that answered, so many more: a busy model does not push out what is known of jobs."""
+MAX_NOT_FETCHED = 50
+"""Refs of which it is remembered that their image was not to be had: anybody may post a job with such an image."""
 MAX_PROGRESS = 200
 """Progress lines per run: when there are more, every second one goes."""
 
 
-class ThreadedSandbox:
-    """The real sandbox. `runs`: how many containers may run at a time; `self_test`: prove its limits before the first."""
+class ThreadedWarmRun:
+    """A run that waits for its inputs, finished in a thread that it shares with no training."""
 
-    def __init__(self, sandbox: Backend, runs: int, self_test: bool) -> None:
+    def __init__(self, run: WarmRun, answering: Executor, closing: Executor) -> None:
+        self._run, self._answering, self._closing = run, answering, closing
+
+    async def alive(self) -> bool:
+        return await asyncio.get_running_loop().run_in_executor(self._closing, self._run.alive)
+
+    async def finish(
+        self, late: Mapping[str, Path | bytes], *, wall_s: float, read: Callable[[], ResultReader], cancel: threading.Event
+    ) -> RunResult:
+        work = partial(self._run.finish, late, wall_s=wall_s, read=read, cancel=cancel)
+        return await asyncio.get_running_loop().run_in_executor(self._answering, work)
+
+    async def close(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._closing, self._run.close)
+
+
+class ThreadedSandbox:
+    """The real sandbox. `runs`: how many containers of jobs may run at a time, `answers`: how many of models that answer;
+    `self_test`: prove its limits before the first."""
+
+    def __init__(self, sandbox: Backend, runs: int, self_test: bool, answers: int = 1) -> None:
         self._sandbox, self._self_test = sandbox, self_test
         self._runs = ThreadPoolExecutor(runs, thread_name_prefix="work-run")
+        # Threads of their own, made when they are needed: what is asked waits for no training, and no answer for a start.
+        self._answers = ThreadPoolExecutor(answers, thread_name_prefix="work-answer")
+        self._starts = ThreadPoolExecutor(answers + MAX_STARTING, thread_name_prefix="work-start")
+        self._looks = ThreadPoolExecutor(2, thread_name_prefix="work-warm")
         self._other = ThreadPoolExecutor(2, thread_name_prefix="work-image")
         # A registry may be slow for as long as it likes: nothing else waits for it.
         self._pulls = ThreadPoolExecutor(PLACES, thread_name_prefix="work-pull")
@@ -42,10 +76,11 @@ class ThreadedSandbox:
 
     def _prepare(self, keep_images: Collection[str]) -> dict[str, Any]:
         info = self._sandbox.check_engine()
-        cleaned = self._sandbox.cleanup(keep_images=keep_images)
+        cleaned = self._sandbox.cleanup(keep_images=keep_images, keep_data=True)
         return {
             "ok": True,
             "engine": info.version,
+            "arch": info.architecture,
             "cpus": info.cpus,
             "mem_mb": info.mem_mb,
             "checks": self._proved() if self._self_test else [],
@@ -67,6 +102,12 @@ class ThreadedSandbox:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pulls, lambda: self._sandbox.pull(reference, limits))
 
+    async def own_data(self) -> list[OwnData]:
+        return await self._call(self._sandbox.list_data)
+
+    async def remove_data(self, name: str) -> None:
+        await self._call(lambda: self._sandbox.remove_data(name))
+
     async def has_image(self, image_id: str) -> bool:
         return await self._call(lambda: self._sandbox.has_image(image_id))
 
@@ -82,25 +123,39 @@ class ThreadedSandbox:
 
         return await loop.run_in_executor(self._runs, lambda: self._sandbox.run(spec, on_progress=tell, cancel=cancel))
 
+    async def start(self, spec: RunSpec, cancel: threading.Event) -> ThreadedWarmRun | RunResult:
+        started = await asyncio.get_running_loop().run_in_executor(self._starts, lambda: self._sandbox.start(spec, cancel=cancel))
+        return started if isinstance(started, RunResult) else ThreadedWarmRun(started, self._answers, self._looks)
+
     async def close(self) -> None:
         await self._call(self._sandbox.close)
-        self._runs.shutdown(wait=False)
-        self._other.shutdown(wait=False)
-        self._pulls.shutdown(wait=False)
+        for pool in (self._runs, self._answers, self._starts, self._looks, self._other, self._pulls):
+            pool.shutdown(wait=False)
 
     async def _call(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._other, work)
 
 
+ARCHITECTURES = {"x86_64": Arch.AMD64, "amd64": Arch.AMD64, "aarch64": Arch.ARM64, "arm64": Arch.ARM64}
+"""Engines' words for processors."""
+
+
+def engine_ready(report: dict[str, Any]) -> EngineReady:
+    """What the engine's machine has, from its report."""
+    arch = ARCHITECTURES.get(str(report.get("arch", "")).lower())
+    return EngineReady(arch, 1_000 * int(report.get("cpus", 0)), int(report.get("mem_mb", 0)))
+
+
 @dataclass
 class Run:
-    """One run as people see it. `phase` and `number` are what its machine shows of it (`StartRun.shown`)."""
+    """One run as people see it. `phase` and `number` are what its machine shows of it (`StartRun.shown`). An evaluation has no
+    seed."""
 
     id: str
     ref: bytes
     phase: str
     number: int
-    seed: int
+    seed: int | None
     started: int
     state: str = "running"
     progress: list[dict[str, Any]] = field(default_factory=list)
@@ -117,7 +172,7 @@ class Run:
             "phase": self.phase,
             "state": self.state,
             "attempt": self.number,
-            "seed": str(self.seed),
+            "seed": None if self.seed is None else str(self.seed),
             "progress": list(self.progress),
             "loss": None if self.loss is None else format_loss(self.loss),
             "reason": self.reason,
@@ -127,16 +182,37 @@ class Run:
         }
 
 
+PREDICT = "predict"
+NOT_FETCHED = "not-fetched"
+"""How what could not even begin is shown: there was no image to run."""
+
+
 class RunLog:
-    """The runs of this node, in memory alone: the newest `MAX_RUNS`."""
+    """The runs of this node, in memory alone: the newest `MAX_RUNS`. Beside them, and never in their place, images that were not to
+    be had: one entry for each ref, with what the last try came to."""
 
     def __init__(self, now: Callable[[], int]) -> None:
         self._now = now
         self._runs: dict[str, Run] = {}
+        self._not_fetched: dict[str, Run] = {}
+        self.ended: Counter[tuple[str, str]] = Counter()
+        """How many ended since the start, by phase and state: a few of each."""
 
-    def begin(self, run_id: str, ref: bytes, phase: str, number: int, seed: int) -> Run:
-        ended = [run.id for run in self._runs.values() if run.ended is not None]
-        for old in ended[: max(0, len(self._runs) + 1 - MAX_RUNS)]:
+    def not_fetched(self, ref: bytes, reason: str) -> None:
+        name, now = f"image-{ref.hex()[:32]}", self._now()
+        before = self._not_fetched.pop(name, None)
+        tries, since = (before.number + 1, before.started) if before is not None else (1, now)
+        self._not_fetched[name] = Run(name, ref, "image", tries, None, since, state=NOT_FETCHED, reason=reason, ended=now)
+        while len(self._not_fetched) > MAX_NOT_FETCHED:
+            del self._not_fetched[next(iter(self._not_fetched))]
+
+    def fetched(self, ref: bytes) -> None:
+        self._not_fetched.pop(f"image-{ref.hex()[:32]}", None)
+
+    def begin(self, run_id: str, ref: bytes, phase: str, number: int, seed: int | None) -> Run:
+        alike = [run for run in self._runs.values() if (run.phase == PREDICT) == (phase == PREDICT)]
+        ended = [run.id for run in alike if run.ended is not None]
+        for old in ended[: max(0, len(alike) + 1 - (MAX_ANSWERS if phase == PREDICT else MAX_RUNS))]:
             del self._runs[old]
         run = self._runs[run_id] = Run(run_id, ref, phase, number, seed, self._now())
         return run
@@ -151,13 +227,15 @@ class RunLog:
     def end(self, run: Run, result: RunResult) -> None:
         run.state, run.loss, run.log, run.ended = result.status.value, result.loss, result.log_tail, self._now()
         run.reason = run.reason or result.reason
+        self.ended[run.phase, run.state] += 1
 
     def list(self) -> list[dict[str, Any]]:
         """Newest first, without their logs."""
-        return [run.show() | {"log": ""} for run in reversed(self._runs.values())]
+        both = sorted([*self._runs.values(), *self._not_fetched.values()], key=lambda run: run.started)
+        return [run.show() | {"log": ""} for run in reversed(both)]
 
     def get(self, run_id: str) -> dict[str, Any] | None:
-        run = self._runs.get(run_id)
+        run = self._runs.get(run_id) or self._not_fetched.get(run_id)
         return run.show() if run else None
 
     def cancel(self, run_id: str, reason: str) -> bool:

@@ -6,13 +6,16 @@ attempts) goes when a machine says `Forget`. Answers go to the machine that aske
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Protocol
 
 from chain.host import Reader
-from sandbox import RunSpec, RunStatus
+from chain.host.terms import Arch
+from chain.losses import Measurement, Opening, Probe
+from client.work.slots import MachineShare
+from sandbox import AnswerForm, OwnData, RunSpec, RunStatus
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,16 @@ class Secret:
     keep_ms: int = 0
 
 
+@dataclass(frozen=True)
+class Notice:
+    """What the operator of this node should know now: it stands in the status as long as the machine says it, and in the log when
+    it comes. `topic` names its kind, `ref` what it is about, `text` says what, why and what to do."""
+
+    topic: str
+    ref: bytes
+    text: str
+
+
 RECENT_MS = 120_000
 """Wall clock: how old the last block of a node may be that is not behind."""
 
@@ -56,9 +69,11 @@ class Chain:
     complete: bool = True
     """Everything that lives was told (`Changed`)."""
     held: frozenset[bytes] = frozenset()
-    """Refs for which this node holds an image or pins, and which are not being forgotten."""
+    """Refs for which this node holds an image, pins or losses, and which are not being forgotten."""
     recent: bool = True
     """The last block is not older than `RECENT_MS` and a few heartbeats: this node is not behind."""
+    room: MachineShare | None = None
+    """What trainings that start now may take together, beside the models that this node serves; None: whatever they ask for."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +108,12 @@ class ImageFailed:
 
 @dataclass(frozen=True)
 class RunEnded:
-    """A run is over. `result`: what its phase's row makes of what it left, where it succeeded; `model` is set where its output was
-    to be kept, too."""
+    """A run is over; `status.outcome` says what the end of an evaluation means for a vote. `result`: what its phase's row makes of
+    what it left, where it succeeded: of an evaluation the `Measurement` (`result.mean` is the loss), never the losses themselves.
+
+    With `StartRun.keep` a training's `model` is set, and an evaluation's losses are on this disk under the run's name, for
+    `OpenLosses`.
+    """
 
     run: str
     status: RunStatus
@@ -122,6 +141,17 @@ class ContentMissing:
 
 
 @dataclass(frozen=True)
+class LossesOpened:
+    """The answer to `OpenLosses`. `opening` is None where the losses are not on this disk, or are not those of the measurement;
+    `reason` says which."""
+
+    scope: str
+    tag: str
+    opening: Opening | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class SecretStored:
     """A submitted message and its secret are on this disk. `secret` is the one that counts: the first of its kind and key stays."""
 
@@ -145,6 +175,15 @@ class Settled:
 
 
 @dataclass(frozen=True)
+class EngineReady:
+    """The sandbox proved its limits: what its machine has. `arch` None: another one than jobs can ask for."""
+
+    arch: Arch | None
+    cpus_milli: int
+    mem_mb: int
+
+
+@dataclass(frozen=True)
 class Kept:
     """A secret that a user handed to this node is in the database."""
 
@@ -159,6 +198,41 @@ class NotPublished:
     cid: str
 
 
+@dataclass(frozen=True)
+class ModelWarm:
+    """A container of the model waits for a request: for the first time, or again after `ModelFailed`."""
+
+    model: bytes
+
+
+@dataclass(frozen=True)
+class ModelFailed:
+    """No container of the model gets ready. `lasting`: none ever will with these terms and settings, and it is not served; else it
+    is tried again, ever more rarely, and for each request."""
+
+    model: bytes
+    reason: str
+    lasting: bool
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A task is done. `result`: as the task's own docstring says."""
+
+    scope: str
+    tag: str
+    result: Any
+
+
+@dataclass(frozen=True)
+class ComputeFailed:
+    """It cannot be done with these files; `reason` for people."""
+
+    scope: str
+    tag: str
+    reason: str
+
+
 Input = (
     Chain
     | Changed
@@ -167,11 +241,17 @@ Input = (
     | RunEnded
     | ContentReady
     | ContentMissing
+    | LossesOpened
     | SecretStored
     | SecretRefused
     | Settled
+    | EngineReady
     | Kept
     | NotPublished
+    | ModelWarm
+    | ModelFailed
+    | Computed
+    | ComputeFailed
 )
 
 
@@ -221,17 +301,51 @@ class Attempt:
     first: bool
 
 
+class LateInputRefused(Exception):
+    """What a run was to get is not what was promised: the run ends with this as its result, and no container sees it."""
+
+
+class LateInputs(Protocol):
+    """What a run of a phase with late inputs gets when it is ready."""
+
+    @property
+    def form(self) -> AnswerForm:
+        """What its answer must look like."""
+        ...
+
+    @property
+    def wall_s(self) -> float:
+        """How long it may take from then on, in seconds."""
+        ...
+
+    def given(self) -> Mapping[str, bytes]:
+        """Each of them, by name; reads files, so it is called in a thread. Raises LateInputRefused, OSError."""
+        ...
+
+
+OnOwnData = Callable[[Mapping[str, OwnData]], RunSpec | str]
+
+
 @dataclass(frozen=True)
 class StartRun:
-    """Answered by RunEnded. `spec`: a text where no container can be started, and why. `shown` is how people see the run: its phase
-    and a number. `keep`: its output becomes a model of this node."""
+    """Answered by RunEnded. `spec`: a text where no container can be started, and why; or what makes either of the owner's own data
+    by their names, which are looked up when it starts. `shown` is how people see the run: its phase
+    and a number. `keep`: a training's output becomes a model of this node; an evaluation's losses are on this disk, 8 bytes each,
+    before RunEnded comes, and stay until the ref is forgotten or `DropLosses` names the run, also over a restart.
+
+    `late`: what a run of a phase with late inputs gets; its spec names none of them. `warm`: the model of which a container is to
+    answer that waits for a request (`KeepWarm`), and `wait_s` how many seconds to wait for one; for a model that is not kept warm a
+    container of `spec` is started."""
 
     run: str
     ref: bytes
-    spec: RunSpec | str
+    spec: RunSpec | str | OnOwnData
     shown: tuple[str, int]
     attempt: Attempt | None = None
     keep: bool = False
+    late: LateInputs | None = None
+    warm: bytes = b""
+    wait_s: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -276,6 +390,30 @@ class EndScope:
 
 
 @dataclass(frozen=True)
+class OpenLosses:
+    """Build the tree over the kept losses of a run and open what the probe asks for; answered by LossesOpened. 2^20 losses take
+    2 s, in a thread of their own. `measured`: what the run measured (`RunEnded.result`): losses that give another are not opened.
+
+    Ref and run name the file, so whoever remembers them can open it after a restart.
+    """
+
+    scope: str
+    tag: str
+    ref: bytes
+    run: str
+    measured: Measurement
+    probe: Probe
+
+
+@dataclass(frozen=True)
+class DropLosses:
+    """Nobody opens the losses of this run any more."""
+
+    ref: bytes
+    run: str
+
+
+@dataclass(frozen=True)
 class Submit:
     """Have a message on the ledger, once, whatever happens to this node. A key of the kind that is known already changes nothing.
 
@@ -290,6 +428,13 @@ class Submit:
     op: Any
     secret: Secret | None = None
     needs: Path | None = None
+
+
+@dataclass(frozen=True)
+class KeepSecret:
+    """Have a secret in the database without a message; answered by SecretStored (the first of its key) or SecretRefused."""
+
+    secret: Secret
 
 
 @dataclass(frozen=True)
@@ -354,6 +499,75 @@ class Forget:
 
 
 @dataclass(frozen=True)
+class KeepWarm:
+    """Have containers of a model wait for requests, until `LetCool`: runs of `spec`, of a phase with late inputs, whose name theirs
+    begin with. `StartRun.warm` hands one of them a request. Its image must be on the engine, its files stay where they are. Told by
+    ModelWarm and ModelFailed."""
+
+    model: bytes
+    spec: RunSpec
+
+
+@dataclass(frozen=True)
+class LetCool:
+    """The model is served no more. Requests that wait for a container end with NOT_STARTED."""
+
+    model: bytes
+
+
+@dataclass(frozen=True)
+class KeepBook:
+    """Have this on the disk, in the place of what stood there (`Recalled.books`); what was said after it waits for that, so nothing
+    leaves this node that it could forget."""
+
+    name: str
+    blob: bytes
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Do a task of the slice (`Slice.tasks`) in another process; answered by Computed or ComputeFailed. A file that it makes lies
+    in a folder of this node until `StopServing`, `DropFile`, or a start at which no book names it."""
+
+    scope: str
+    tag: str
+    ref: bytes
+    task: Any
+
+
+SERVED: Final = "fed-file"
+"""Why a file that `ServeFile` names is pinned."""
+
+
+@dataclass(frozen=True)
+class ServeFile:
+    """Serve a file to these accounts alone (none: to everybody) until `StopServing`, or until the ref is forgotten."""
+
+    ref: bytes
+    cid: bytes
+    path: Path
+    peers: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True)
+class StopServing:
+    """Serve a file no more, and delete it. `path`: where one lies that may never have been served."""
+
+    ref: bytes
+    cid: bytes
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class SendPeer:
+    """Tell an account something on the slice's channel, once, as far as it can be reached."""
+
+    channel: int
+    to: bytes
+    payload: bytes
+
+
+@dataclass(frozen=True)
 class RefFaulted:
     """A part failed at a ref (empty: at none in particular). What it said before, and of the others, stands."""
 
@@ -369,13 +583,23 @@ Effect = (
     | FetchContent
     | Decrypt
     | EndScope
+    | OpenLosses
+    | DropLosses
     | Submit
+    | KeepSecret
     | DropSecret
     | DropFile
     | PublishFile
     | Pin
     | Unpin
     | Forget
+    | KeepWarm
+    | LetCool
+    | KeepBook
+    | Compute
+    | ServeFile
+    | StopServing
+    | SendPeer
     | RefFaulted
 )
 

@@ -8,20 +8,21 @@ from pathlib import Path
 
 import structlog
 
+from client import hidden
 from client.core import Files, Ledger
-from client.work import hidden
+from client.hidden import BadKey
 from client.work.artifacts import Images, Pins, in_thread, reason
 from client.work.events import BringImage, ContentMissing, ContentReady, Decrypt, FetchContent, ImageFailed, ImageReady, Input
-from client.work.hidden import BadKey
 from client.work.transfers import MODEL_PLACES, Transfers, transfer_s
 from p2p.content.faults import FetchFailed, Reason
-from sandbox import BadImage
+from sandbox import BadImage, SandboxError
 
 log = structlog.get_logger(__name__)
 
 FIRST_RETRY_S, MAX_RETRY_S = 0.1, 3.0
-SHORT_TRY_S = 5.0
-"""What is wanted may be published a moment after this node starts asking for it: short tries at first."""
+SHORT_TRY_S = 0.5
+"""What is wanted may be published a moment after this node starts asking for it, and who said that it has not got it is not asked
+again in the same try: short tries at first. What arrived is kept."""
 OWN_FAULTS = (Reason.STORAGE, Reason.BUSY, Reason.CANCELLED)
 
 
@@ -41,7 +42,9 @@ class Fetching:
             why, lasting = f"the image breaks a rule: {problem}", True
         except FetchFailed as problem:
             why, lasting = str(problem), problem.reason is Reason.TOO_LARGE
-        except Exception as problem:  # the engine's and the store's faults have many names; all mean: not now
+        except SandboxError as problem:
+            why, lasting = str(problem), False
+        except Exception as problem:  # the store's faults have many names; all mean: not now
             why, lasting = f"{type(problem).__name__}: {problem}", False
         log.warning("an image is not to be had", ref=ref.hex(), why=why, lasting=lasting)
         return ImageFailed(ref, why, lasting)

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from chain.host import Reader
 from client import contracts
 from client.config import WorkConfig
-from client.work.events import Effect, Input, Secret
+from client.work.events import Effect, Input, Notice, Secret
 
 
 class Machine:
@@ -23,6 +24,14 @@ class Machine:
 
     name = ""
     """How the node's status calls it."""
+    prompt = False
+    """It looks at the state as soon as something is done that it asked for, without waiting for the others' next look. For machines
+    whose look takes well under a millisecond and whose work is a chain of short tasks."""
+
+    @property
+    def runs(self) -> bool:
+        """Whether it starts runs whatever the settings say (`Slice.runs`): because a user of this node asked for it."""
+        return False
 
     @property
     def busy(self) -> bool:
@@ -32,6 +41,10 @@ class Machine:
     def gives_up(self, ref: bytes) -> bool:
         """Whether this needs no image of the ref, now or soon; then it forgets that one was here."""
         return True
+
+    def notices(self) -> Sequence[Notice]:
+        """What the operator should know, after the last look. Bounded, and cheap to ask for."""
+        return ()
 
     def handle(self, given: Input) -> Sequence[Effect]:
         """The effects of one input. After every input but `Chain` and `Changed` the driver gives `Chain` again."""
@@ -47,11 +60,18 @@ class Recalled:
     config: WorkConfig
     rng: Callable[[int], bytes]
     secrets: Sequence[Secret] = ()
-    """Of this contract."""
+    """Of this contract, and those of others that it reads."""
     attempts: Mapping[str, Mapping[bytes, set[int]]] = field(default_factory=dict)
     """By kind and ref: the numbers that are used up."""
     pending: Sequence[tuple[str, str, bytes]] = ()
     """(kind, key, ref) of each message that is on its way."""
+    books: Mapping[str, bytes] = field(default_factory=dict)
+    """What machines of this contract kept (`KeepBook`), by name."""
+    sign: Callable[[bytes], bytes] | None = None
+    """The account's signature of 32 bytes; None where its key is not on this machine."""
+    derive: Callable[[bytes, bytes], Sequence[bytes]] | None = None
+    """(salt, info) -> HKDF-SHA256 of each of the account's secrets, 32 bytes each, that of the present key first; None where they
+    are not on this machine."""
 
 
 class LedgerStatus(Enum):
@@ -78,6 +98,15 @@ class Watch:
 
 
 @dataclass(frozen=True)
+class Hearing:
+    """What peers may tell a contract's machines, on a channel of their own. `take(reader, own identity, sender, payload)`: the
+    input, None for what this sender has no say in. Raises Malformed, which counts against the sender. Costs a few look-ups."""
+
+    channel: int
+    take: Callable[[Reader, bytes, bytes, bytes], Any]
+
+
+@dataclass(frozen=True)
 class Slice:
     """The work of one contract. `name` begins the kinds of its secrets (`name.` and more)."""
 
@@ -86,10 +115,23 @@ class Slice:
     ledger_statuses: Mapping[type, LedgerStatusOf] = field(default_factory=dict)
     """Of every message that its machines submit."""
     watch: Watch | None = None
-    runs: Callable[[WorkConfig], bool] = lambda _: False
-    """Whether its machines start runs with these settings: where none do, no engine is needed."""
+    runs: Callable[[WorkConfig, bool], bool] = lambda _, __: False
+    """(settings, whether this account may be called to duties) -> whether its machines start runs: where none do, no engine is
+    needed."""
     images: Callable[[Reader], Iterator[tuple[bytes, str]]] = lambda _: iter(())
     """(ref, image id) of all that lives: images that an earlier start left on the engine stay for these."""
+    knows: Callable[[Reader, bytes], bool] = lambda _, __: False
+    """Whether the state has this ref as one of this contract's: then no other contract's machine is told that something is held for
+    it (`Chain.held`), and takes it for one of its own that is gone."""
+
+    reads: frozenset[str] = frozenset()
+    """Kinds of other contracts' secrets that its machines are told of at the start (`Recalled`) and as they come (`Kept`)."""
+
+    tasks: str = ""
+    """The module that does its tasks (`Compute`) in another process: `perform_in(task, folder)`."""
+    files: Callable[[Mapping[str, bytes]], set[Path]] = lambda _: set()
+    """Of its books: the files that they name. Others that its machines made go at a start."""
+    hears: Hearing | None = None
 
     def owns(self, kind: str) -> bool:
         return kind == self.name or kind.startswith(f"{self.name}.")

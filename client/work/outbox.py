@@ -23,7 +23,7 @@ import structlog
 from chain.codec import encode
 from chain.contracts import decode_message
 from chain.errors import Code, InvalidTx
-from client.core import Ledger
+from client.core import Ledger, SignerUnavailable
 from client.work.artifacts import durably, in_thread
 from client.work.database import Intent, IntentState, WorkDatabase, WorkDatabaseError
 from client.work.events import SecretRefused, SecretStored, Submit
@@ -140,9 +140,9 @@ class Outbox:
             except TimeoutError:
                 waits, pause = waits + 1, RETRY_S  # it was taken: what comes next is another matter
                 continue
-            except InvalidTx as problem:
-                # Dropped, expired or not taken now: the state says whether another try makes sense.
-                log.info("a transaction was not taken", intent=intent.key, why=problem.text)
+            except (InvalidTx, SignerUnavailable) as problem:
+                # Dropped, expired, not taken or not signed now: the state says whether another try makes sense.
+                log.info("a transaction was not taken", intent=intent.key, why=str(problem))
                 tx, pause = b"", min(pause * 2, MAX_RETRY_S)
                 await asyncio.sleep(self._in_time(deadline, pause))
                 continue

@@ -12,77 +12,119 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Coroutine, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
 from chain.ledger.transition import chain_record
 from client.config import WorkConfig
-from client.core import Files, Ledger
-from client.work.artifacts import Images, Models, Pins, durably, in_thread, reason
+from client.core import PRIVATE, Files, KeptRoom, Ledger
+from client.work.artifacts import Images, KeptLosses, Models, Pins, durably, in_thread, reason
 from client.work.changes import MAX_PIECE, WatchedChanges
+from client.work.computing import ComputerLost, Computing, ComputingProcess, TaskRefused
 from client.work.database import Intent, IntentState, WorkDatabase
-from client.work.engine import RunLog, ThreadedSandbox
+from client.work.engine import RunLog, ThreadedSandbox, engine_ready
 from client.work.events import (
     RECENT_MS,
+    SERVED,
     BringImage,
     Chain,
     Changed,
+    Compute,
+    Computed,
+    ComputeFailed,
     Decrypt,
     DropFile,
+    DropLosses,
     DropSecret,
     Effect,
     EndScope,
     FetchContent,
     Forget,
+    ImageFailed,
     Input,
+    KeepBook,
+    KeepSecret,
+    KeepWarm,
     Kept,
     Kill,
+    LetCool,
+    Notice,
     NotPublished,
+    OpenLosses,
     Pin,
     PublishFile,
     RefFaulted,
     ReleaseImage,
+    RunEnded,
     Secret,
     SecretRefused,
+    SecretStored,
+    SendPeer,
+    ServeFile,
     Settled,
     StartRun,
+    StopServing,
     Submit,
     Unpin,
 )
 from client.work.execution import Execution
 from client.work.fetching import Fetching
+from client.work.kept_secrets import KeptSecrets
 from client.work.machine import Machine, Recalled, Slice, find_slices, ledger_statuses_of
+from client.work.notices import MAX_NOTICES, MAX_WHY, Failures, Notices
 from client.work.outbox import Outbox
-from sandbox import AsyncBackend, Backend, SandboxError
+from client.work.peers import PeerChannels, Penalize, Send
+from client.work.served import ServedFiles
+from client.work.slots import MachineShare, training_room
+from client.work.trials import PIN, Trials
+from client.work.vanished import VanishedImages
+from client.work.warm_pool import WarmPool
+from p2p.content.cid import from_bytes
+from sandbox import AsyncBackend, Backend, OwnData, SandboxError
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 TICK_S = 1.0
 """The chain clock goes on between blocks: deadlines are looked at this often."""
 PUMP_S = 0.02
 """Blocks that come faster than this are looked at together."""
 LOOK_SHARE = 20
-"""After a look at the state the next one waits this many times as long as it took."""
+"""After a look at the state the next one waits this many times the processor time that it took: on a busy machine most of the time
+that passes meanwhile is that of others."""
 PIECES = 32
 """Pieces of what changed that are told between two looks."""
 PIECE_SHARE = 3
-"""After a piece, others have the loop for this many times as long as it took."""
+"""After a piece, others have the loop for this many times the processor time that it took."""
 PREPARE_SOON_S = 2.0
 """A busy engine may fail a check once: the first new try comes soon, each further one after twice the time, to a limit."""
 PREPARE_AGAIN_S = 60.0
 STOP_S = 30.0
 """How long killing the containers may take."""
-MAX_WHY = 500
-"""Characters kept of what a part that fails says."""
 MAX_UNTOLD = 1_024
 """Keys of which a machine could not be told, kept to be told again."""
 MAX_STARTS = 2
 """An attempt that was under way so often when the node died is not started again: it may be what kills it."""
+
+
+def spent() -> tuple[float, float]:
+    """Seconds of processor time of this thread, and on the loop's clock."""
+    return time.thread_time(), asyncio.get_running_loop().time()
+
+
+def rest(share: int, began: tuple[float, float]) -> float:
+    """Seconds that others have the loop: `share` times the processor time since `began`, and where a disk was waited for no less
+    than it took. No more processor time counts than passed by the loop's clock: a simulated one alone decides what happens."""
+    processor, clock = (now - then for now, then in zip(spent(), began, strict=True))
+    return max(share * min(processor, clock), clock)
 
 
 @dataclass(frozen=True)
@@ -91,14 +133,17 @@ class _Part:
 
     machine: Machine
     changes: WatchedChanges
+    slice: Slice
 
 
 class WorkDriver:
     """Implements `client.core.Runs`. `data` is the folder of this part alone, beside the sandbox's own (`sandbox`).
 
-    `now()`: wall-clock milliseconds; `rng(n)`: n random bytes. `self_test`: prove every
-    limit of the sandbox here, where the caller has not done it before. `engine` and `executor` replace the sandbox and the threads,
-    `slices` those of the contracts. `stop` closes the sandbox.
+    `now()`: wall-clock milliseconds; `rng(n)`: n random bytes. `self_test`: prove every limit of the sandbox here, where the caller
+    has not done it before. `drawn()`: whether this account may now be called to a duty that it did not ask for; the sandbox is
+    prepared when that, or the settings, call for runs. `engine`, `executor` and `computing` replace the sandbox, the threads and
+    the process that computes, `slices` those of the contracts. `sign`: the account's signature of 32 bytes, None where its key is
+    not on this machine; `derive` as `Recalled` has it. `send` and `penalize`: the network's. `stop` closes the sandbox.
     """
 
     def __init__(
@@ -115,33 +160,60 @@ class WorkDriver:
         engine: AsyncBackend | None = None,
         executor: Executor | None = None,
         slices: Sequence[Slice] | None = None,
+        drawn: Callable[[], bool] = lambda: True,
+        computing: Computing | None = None,
+        sign: Callable[[bytes], bytes] | None = None,
+        derive: Callable[[bytes, bytes], Sequence[bytes]] | None = None,
+        send: Send = lambda _, __, ___: False,
+        penalize: Penalize = lambda _, __: None,
     ) -> None:
         if engine is None and sandbox is None:
             raise ValueError("work needs a sandbox")
         self._ledger, self._files, self._config = ledger, files, config
         self._now, self._rng = now, rng
         self._folder, self._leftovers = data, data.parent / "sandbox" / "out"
-        self._engine: AsyncBackend = engine or ThreadedSandbox(sandbox, config.concurrent + 1, self_test)  # type: ignore[arg-type]
+        self._engine: AsyncBackend = engine or ThreadedSandbox(
+            sandbox,  # type: ignore[arg-type]
+            config.concurrent + 1,
+            self_test,
+            config.serve.slots,
+        )
         self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="work-database")
+        # Trees over losses take seconds: nothing that has to be written down waits for one.
+        self._trees = executor or ThreadPoolExecutor(1, thread_name_prefix="work-losses")
+        self._made = data / "made"
+        self._served = ServedFiles(files.allow)
+        self._computing: Computing = computing or ComputingProcess(self._made)
+        self._sign, self._derive, self._send, self._penalize = sign, derive, send, penalize
+        self._peers: PeerChannels | None = None
+        self._books: dict[str, bytes] = {}
+        self._waiting: dict[str, deque[Effect]] = {}
+        """What machines said after a book that is not on the disk yet."""
         self._log = RunLog(now)
         self._slices = list(find_slices() if slices is None else slices)
         self._parts: dict[str, _Part] = {}
         """By the machine's name, in the order in which they are asked."""
+        self._held: dict[str, frozenset[bytes]] = {}
+        """Refs that something is held for here and that no other contract knows, by machine, at the last look."""
         self._changes: list[WatchedChanges] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._scopes: dict[tuple[str, str], set[asyncio.Task[None]]] = {}
         """Fetches under way, by machine and scope."""
         self._fetching: set[bytes] = set()
         self._releasing: set[bytes] = set()
         self._letting_go: set[bytes] = set()
+        self._drawn = drawn
         self._wake, self._ready = asyncio.Event(), asyncio.Event()
-        self._started = self._stopping = False
-        self._failing: dict[str, tuple[int, str]] = {}
-        """Machines that fail at present: since when, and why."""
+        self._started = self._stopping = self._preparing = False
+        self._failures, self._notices = Failures(now), Notices(now)
+        self._serves: dict[bytes, str] = {}
+        """Models that are served: the machine that said so."""
         self._untold: dict[str, set[bytes]] = {}
         """Keys that a machine failed at when it was told of them."""
         self.report: dict[str, Any] | None = None
         """What the sandbox's self-test said; None before it is over. `ok` false: no job runs, `reason` says why."""
+        self.trials: Trials | None = None
+        """None before the start."""
 
     # --- life ------------------------------------------------------------------------------------------------------------------
 
@@ -153,17 +225,53 @@ class WorkDriver:
         await self._pins.load()
         self._images = Images(self._files, self._engine, self._pins)
         self._models = Models(self._folder / "models", self._executor)
+        self._secrets = KeptSecrets(self._database, self._models, self._executor, self._now)
+        self._losses = KeptLosses(self._folder / "losses", self._trees)
+        await self._losses.load()
         hidden = self._folder / "hidden"
         self._fetch = Fetching(self._ledger, self._files, self._images, self._pins, hidden, self._executor)
-        self._execution = Execution(self._engine, self._log, self._models, self._database, self._executor)
+        engine = VanishedImages(self._engine, self._images.bring_again)
+        self._warm = WarmPool(
+            engine,
+            slots=self._config.serve.slots,
+            memory_mb=self._config.serve.mem_mb,
+            keep=self._config.serve.warm,
+            idle_s=float(self._config.serve.warm_idle_s),
+            tell=lambda told: self._feed(told, self._serves.get(told.model)),
+            now=asyncio.get_running_loop().time,
+        )
+        self._execution = Execution(engine, self._log, self._models, self._losses, self._database, self._executor, self._warm)
+        loop_time = asyncio.get_running_loop().time
+        self.trials = Trials(_TrialGround(self), spawn=self._spawn, now_s=loop_time, now_ms=self._now)
         await self._recall()
+        self._peers = PeerChannels(
+            self._slices,
+            lambda: self._ledger.state,
+            self._ledger.own_id,
+            tell=self._heard,
+            now_s=loop_time,
+            penalize=self._penalize,
+        )
         statuses = ledger_statuses_of(self._slices)
         self._outbox = Outbox(self._database, self._ledger, statuses, now=self._now, executor=self._executor, settled=self._settled)
         await self._outbox.start()
         self._started = True
-        runs = any(part.runs(self._config) for part in self._slices)
-        for task in (*((self._prepare(),) if runs else ()), self._follow(), self._pump()):
+        self._prepare_if_needed()
+        for task in (self._follow(), self._pump()):
             self._spawn(task)
+
+    @property
+    def runs(self) -> bool:
+        """Whether any machine starts runs, with these settings and with the duties that this account may be called to now."""
+        drawn = self._drawn()
+        asked = any(part.machine.runs for part in self._parts.values())
+        return asked or any(part.runs(self._config, drawn) for part in self._slices)
+
+    def _prepare_if_needed(self) -> None:
+        """At the start, or when the ledger makes this account one that is called to duties. An engine stays once it was needed."""
+        if not self._preparing and self.runs:
+            self._preparing = True
+            self._spawn(self._prepare())
 
     async def _recall(self) -> None:
         """The machines know again what this node knew."""
@@ -172,23 +280,30 @@ class WorkDriver:
         await self._pins.expire(self._now())
         secrets, pending = await self._call(database.secrets), await self._call(database.pending)
         attempts = await self._call(lambda: database.attempts(MAX_STARTS))
+        books = await self._call(database.books)
+        self._books, named = dict(books), set[Path]()
         for part in self._slices:
             known = Recalled(
                 me=self._ledger.own_id,
                 chain_id=self._ledger.chain_id,
                 config=self._config,
                 rng=self._rng,
-                secrets=[secret for secret in secrets if part.owns(secret.kind)],
+                secrets=[secret for secret in secrets if part.owns(secret.kind) or secret.kind in part.reads],
                 attempts={kind: used for kind, used in attempts.items() if part.owns(kind)},
                 pending=[(intent.kind, intent.key, intent.ref) for intent in pending if part.owns(intent.kind)],
+                books={name: blob for name, blob in books.items() if part.owns(name)},
+                sign=self._sign,
+                derive=self._derive,
             )
+            named |= part.files(known.books)
             changes = WatchedChanges(self._ledger.state, part.watch)
             self._changes.append(changes)
             for machine in part.machines(known):
                 if machine.name in self._parts:
                     raise ValueError(f"two machines are called {machine.name}")
-                self._parts[machine.name] = _Part(machine, changes)
-        await self._models.sweep({secret.path for secret in secrets if secret.path is not None}, self._leftovers)
+                self._parts[machine.name] = _Part(machine, changes, part)
+        named |= {secret.path for secret in secrets if secret.path is not None}
+        await self._models.sweep(named, self._leftovers, self._made)
         await self._call(self._fetch.sweep)
 
     async def stop(self) -> None:
@@ -197,6 +312,8 @@ class WorkDriver:
         if self._started:
             self._execution.stopping = True
         self._log.cancel_all("this node is stopping")
+        if self._started:
+            await self._warm.stop(STOP_S)
         runs = [task for task in self._tasks if task.get_name().startswith("run ")]
         if runs:
             await asyncio.wait(runs, timeout=STOP_S)
@@ -211,7 +328,9 @@ class WorkDriver:
             await self._engine.close()
         except SandboxError as problem:
             log.warning("containers may stay until the next start", why=str(problem))
+        self._computing.close()
         self._executor.shutdown(wait=False)
+        self._trees.shutdown(wait=False)
 
     async def _prepare(self) -> None:
         """Nothing of a stranger runs before every limit of the sandbox was seen to hold."""
@@ -222,6 +341,7 @@ class WorkDriver:
                 self.report = await self._engine.prepare(set(keep.values()))
                 await self._images.adopt(keep)
                 self._ready.set()
+                self._feed(engine_ready(self.report))
                 log.info("the sandbox is ready", **{k: self.report[k] for k in self.report if k != "checks"})
             except Exception as problem:
                 self.report = {"ok": False, "reason": str(problem)}
@@ -251,13 +371,12 @@ class WorkDriver:
                 self._wake.set()
 
     async def _pump(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await self._tell_changes()
-            began = loop.time()
+            began = spent()
             self._step()
             # With many runs and messages of its own a look takes long: never more than a small part of the loop that votes.
-            await asyncio.sleep(min(TICK_S, max(PUMP_S, LOOK_SHARE * (loop.time() - began))))
+            await asyncio.sleep(min(TICK_S, max(PUMP_S, rest(LOOK_SHARE, began))))
             if not all(changes.complete for changes in self._changes):
                 continue
             with contextlib.suppress(TimeoutError):
@@ -267,17 +386,16 @@ class WorkDriver:
 
     async def _tell_changes(self) -> None:
         """The machines learn what blocks changed, a piece at a time: also at a start no piece holds the loop up."""
-        loop = asyncio.get_running_loop()
         for changes in self._changes:
             for _ in range(PIECES):
-                began = loop.time()
+                began = spent()
                 changed = changes.take()
                 if changed is None:
                     break
                 for name, part in self._parts.items():
                     if part.changes is changes:
                         self._tell(name, changed)
-                await asyncio.sleep(PIECE_SHARE * (loop.time() - began))
+                await asyncio.sleep(rest(PIECE_SHARE, began))
 
     def _tell(self, name: str, changed: Changed) -> None:
         """A key at which a machine fails hides no other from it, and is told again with the next change."""
@@ -286,7 +404,7 @@ class WorkDriver:
         try:
             said = tell(Changed(changed.reader, keys, changed.anew))
         except Exception as fault:
-            self._fails(name, fault)
+            self._failures.fails(name, fault)
         else:
             self._do(name, said)
             return
@@ -300,19 +418,49 @@ class WorkDriver:
 
     def _step(self) -> None:
         """One look at the committed state."""
-        state, clock = self._ledger.state, self._ledger.clock
-        held = frozenset((self._images.refs | self._pins.refs) - self._releasing)
-        recent = self._now() - chain_record(state).time <= RECENT_MS + 3 * self._ledger.params.heartbeat
+        self._prepare_if_needed()
+        state = self._ledger.state
+        trials = self.trials.refs if self.trials is not None else set()
+        held = frozenset((self._images.refs | self._pins.refs | self._losses.refs) - self._releasing - trials)
+        foreign = {part.name: {ref for ref in held if part.knows(state, ref)} for part in self._slices}
         for name, part in self._parts.items():
-            busy = any(other.machine.busy for other in self._parts.values() if other is not part)
-            self._ask(name, Chain(state, clock, busy, part.changes.complete, held, recent))
+            others = [known for other, known in foreign.items() if other != part.slice.name]
+            self._held[name] = held.difference(*others)
+            self._ask(name, self._seen_by(part))
+        self._notices.note(self._said_notices())
 
-    def _feed(self, given: Input, only: str | None = None) -> None:
-        """An answer: to the machine that asked, or to all of them."""
+    def _seen_by(self, part: _Part) -> Chain:
+        """What a machine is shown: the state now, and what was held for it at the last look of all."""
+        state = self._ledger.state
+        busy = any(other.machine.busy for other in self._parts.values() if other is not part)
+        room = training_room(self._machine(), self._warm.aside(), self._execution.taken())
+        recent = self._now() - chain_record(state).time <= RECENT_MS + 3 * self._ledger.params.heartbeat
+        held = self._held.get(part.machine.name, frozenset())
+        return Chain(state, self._ledger.clock, busy, part.changes.complete, held, recent, room)
+
+    def _machine(self) -> MachineShare | None:
+        """What the engine's machine has, where the engine is there."""
+        there = self.report if self.report is not None and self.report.get("ok") else None
+        return None if there is None else MachineShare(1_000 * int(there.get("cpus", 0)), int(there.get("mem_mb", 0)))
+
+    def _said_notices(self) -> Iterator[tuple[str, Sequence[Notice]]]:
+        for name, part in self._parts.items():
+            try:
+                yield name, part.machine.notices()[:MAX_NOTICES]
+            except Exception as fault:
+                self._failures.fails(name, fault)
+        yield "", [Notice("model.cold", ref, text) for ref, text in self._warm.notices()[:MAX_NOTICES]]
+
+    def _feed(self, given: Input, only: str | None = None, *, done: bool = False) -> None:
+        """An answer: to the machine that asked, or to all of them. `done`: it is what a task of this node came to, and a machine
+        that is prompt goes on at once. What others send is not: as many looks as they like would be theirs."""
         if self._stopping:
             return
         for name in self._parts if only is None else (only,):
             self._ask(name, given)
+            part = self._parts[name]
+            if done and part.machine.prompt and part.changes.complete:
+                self._ask(name, self._seen_by(part))
         self._wake.set()
 
     def _ask(self, name: str, given: Input) -> None:
@@ -324,28 +472,34 @@ class WorkDriver:
         try:
             effects = self._parts[name].machine.handle(given)
         except Exception as fault:
-            self._fails(name, fault)
+            self._failures.fails(name, fault)
             return
         stumbled = [effect for effect in effects if isinstance(effect, RefFaulted)]
         for failure in stumbled:
-            self._fails(name, failure.fault, failure.ref)
-        if not stumbled and self._failing.pop(name, None) is not None:
-            log.info("a part of this node's work goes on", part=name)
+            self._failures.fails(name, failure.fault, failure.ref)
+        if not stumbled:
+            self._failures.goes_on(name)
         self._do(name, effects)
 
-    def _do(self, name: str, effects: Sequence[Effect]) -> None:
+    def _do(self, name: str, effects: Iterable[Effect]) -> None:
+        """In their order. What comes after a book waits until that is on the disk."""
         for effect in effects:
+            if (waiting := self._waiting.get(name)) is not None:
+                waiting.append(effect)
+                continue
             try:
-                self._perform(name, effect)
+                if isinstance(effect, KeepBook):
+                    self._books[effect.name] = effect.blob
+                    self._waiting[name] = deque()
+                    self._spawn(self._keep_book(name, effect))
+                else:
+                    self._perform(name, effect)
             except Exception:
                 log.exception("an effect failed", part=name, effect=type(effect).__name__)
 
-    def _fails(self, part: str, fault: Exception, ref: bytes = b"") -> None:
-        if part not in self._failing:
-            text = "a part of this node's work fails; it is asked again at the next block"
-            log.error(text, part=part, ref=ref.hex(), exc_info=fault)
-            of = f" ({ref.hex()})" if ref else ""
-            self._failing[part] = (self._now(), f"{type(fault).__name__}: {fault}{of}"[:MAX_WHY])
+    async def _keep_book(self, name: str, effect: KeepBook) -> None:
+        await durably(self._executor, lambda: self._database.keep_book(effect.name, effect.blob))
+        self._do(name, self._waiting.pop(name))
 
     def _settled(self, intent: Intent, state: IntentState, note: str) -> None:
         self._feed(Settled(intent.kind, intent.key, intent.ref))
@@ -357,6 +511,12 @@ class WorkDriver:
         match effect:
             case StartRun():
                 self._spawn(self._run(name, effect), f"run {effect.run}")
+            case KeepWarm():
+                self._serves[effect.model] = name
+                self._spawn(self._keep_warm(effect))
+            case LetCool():
+                if self._serves.pop(effect.model, None) is not None:
+                    self._warm.unserve(effect.model)
             case Kill():
                 self._log.cancel(effect.run, effect.reason)
             case BringImage() if effect.ref not in self._fetching:
@@ -372,14 +532,28 @@ class WorkDriver:
                 for task in self._scopes.pop((name, effect.scope), ()):
                     task.cancel()
                 self._spawn(self._fetch.done(name, effect.scope))
+            case OpenLosses():
+                self._of_scope(name, effect.scope, self._answer(name, self._losses.open(effect)))
+            case DropLosses():
+                self._spawn(self._losses.drop(effect.ref, effect.run))
             case Submit():
                 self._spawn(self._submit(name, effect))
             case PublishFile():
                 self._spawn(self._serve(name, effect))
+            case KeepSecret():
+                self._spawn(self._keep_secret(name, effect.secret))
             case DropSecret():
-                self._spawn(self._drop_secret(effect))
+                self._spawn(self._secrets.drop(effect))
             case DropFile():
                 self._spawn(self._models.drop(effect.path))
+            case Compute():
+                self._of_scope(name, effect.scope, self._answer(name, self._compute(name, effect)))
+            case ServeFile():
+                self._spawn(self._serve_some(effect))
+            case StopServing():
+                self._spawn(self._stop_serving(effect))
+            case SendPeer():
+                self._send(effect.to, effect.channel, effect.payload)
             case Pin():
                 until = self._now() + effect.ms if effect.ms else 0
                 self._spawn(self._pinned(self._pins.pin(effect.cid, effect.reason, effect.ref, until), effect.ref))
@@ -397,13 +571,13 @@ class WorkDriver:
     def _nobody_else_needs(self, name: str, ref: bytes) -> bool:
         return all(part.machine.gives_up(ref) for other, part in self._parts.items() if other != name)
 
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str | None = None) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, T], name: str | None = None) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("a task of this node's work ended by a fault", exc_info=task.exception())
@@ -413,24 +587,90 @@ class WorkDriver:
         tasks = self._scopes.setdefault((name, scope), set())
         task = self._spawn(work)
         tasks.add(task)
-        task.add_done_callback(tasks.discard)
+
+        def over(done: asyncio.Task[None]) -> None:
+            tasks.discard(done)
+            if not tasks and self._scopes.get((name, scope)) is tasks:
+                del self._scopes[name, scope]
+
+        task.add_done_callback(over)
 
     async def _answer(self, name: str, work: Coroutine[Any, Any, Input]) -> None:
-        self._feed(await work, name)
+        self._feed(await work, name, done=True)
+
+    async def _compute(self, name: str, wanted: Compute) -> Input:
+        module = self._parts[name].slice.tasks
+        try:
+            return Computed(wanted.scope, wanted.tag, await self._computing.perform(module, wanted.task))
+        except (TaskRefused, ComputerLost, OSError) as why:
+            log.warning("a task could not be done", task=type(wanted.task).__name__, ref=wanted.ref.hex(), why=str(why))
+            return ComputeFailed(wanted.scope, wanted.tag, str(why)[:MAX_WHY])
+
+    async def _serve_some(self, effect: ServeFile) -> None:
+        """To these alone, or to everybody; a disk that is full now is asked again."""
+        cid = str(from_bytes(effect.cid))
+        why = reason((PRIVATE if effect.peers else "") + SERVED, effect.ref)
+        self._served.begin(cid, effect.ref, effect.peers, effect.path)
+        while True:
+            try:
+                await self._pins.pin(cid, why, effect.ref)
+                found, _ = await self._files.add(effect.path, pin=why)
+            except Exception as problem:
+                log.error("a file cannot be served; trying again", ref=effect.ref.hex(), why=str(problem))
+                await asyncio.sleep(TICK_S)
+                if not await asyncio.to_thread(effect.path.is_file):
+                    return
+                continue
+            if found != cid:
+                log.error("a file on this disk is not what it was", ref=effect.ref.hex(), cid=found)
+            return
+
+    async def _stop_serving(self, effect: StopServing) -> None:
+        cid = str(from_bytes(effect.cid))
+        path = self._served.end(cid, effect.ref) or effect.path
+        for word in (SERVED, PRIVATE + SERVED):
+            await self._pinned(self._pins.drop(cid, reason(word, effect.ref)), effect.ref)
+        if path is not None:
+            await self._drop_made(path)
+
+    async def _drop_made(self, path: Path) -> None:
+        """Of what was computed here alone: other files that are served have other owners."""
+        if path.parent == self._made:
+            await self._models.drop(path)
+
+    def _heard(self, slice_: str, given: Any) -> None:
+        for name, part in self._parts.items():
+            if part.slice.name == slice_:
+                self._feed(given, name)
+
+    def on_message(self, peer: bytes, channel: int, payload: bytes) -> None:
+        """A message of a peer on a channel of a slice. Never raises."""
+        if self._peers is not None and not self._stopping:
+            self._peers.on_message(peer, channel, payload)
 
     async def _run(self, name: str, start: StartRun) -> None:
+        start = await self._execution.on_own_data(start)
         run = self._execution.begin(start)
-        self._feed(await self._execution.run(start, run), name)
+        self._feed(await self._execution.run(start, run), name, done=True)
+
+    async def _keep_warm(self, effect: KeepWarm) -> None:
+        await self._ready.wait()
+        if effect.model in self._serves:
+            self._warm.serve(effect.model, effect.spec)
 
     async def _image(self, effect: BringImage) -> None:
         try:
             await self._ready.wait()
             while effect.ref in self._letting_go:
                 await asyncio.sleep(TICK_S)
-            answer: Input = await self._fetch.image(effect)
+            answer = await self._fetch.image(effect)
         finally:
             self._fetching.discard(effect.ref)
-        self._feed(answer)
+        if isinstance(answer, ImageFailed):
+            self._log.not_fetched(effect.ref, answer.reason[:MAX_WHY])
+        else:
+            self._log.fetched(effect.ref)
+        self._feed(answer, done=True)
 
     async def _submit(self, name: str, effect: Submit) -> None:
         if effect.needs is not None and not effect.needs.is_file():
@@ -455,12 +695,13 @@ class WorkDriver:
         if cid != effect.cid:
             log.error("a file on this disk is not what it was", ref=effect.ref.hex(), cid=cid)
 
-    async def _drop_secret(self, effect: DropSecret) -> None:
-        known = await durably(self._executor, lambda: self._database.secret(effect.kind, effect.key))
-        if known is not None:
-            await durably(self._executor, lambda: self._database.drop_secret(effect.kind, effect.key))
-            if known.path is not None:
-                await self._models.drop(known.path)
+    async def _keep_secret(self, name: str, secret: Secret) -> None:
+        answer = await self._secrets.save(secret)
+        self._feed(answer, name)
+        if isinstance(answer, SecretStored):
+            for other, part in self._parts.items():
+                if answer.secret.kind in part.slice.reads:
+                    self._feed(Kept(answer.secret), other)
 
     async def _pinned(self, work: Coroutine[Any, Any, None], ref: bytes) -> None:
         try:
@@ -496,6 +737,9 @@ class WorkDriver:
             await self._images.release(ref)
             for path in await self._call(lambda: self._database.forget(ref)):
                 await self._models.drop(path)
+            for path in self._served.forget(ref):
+                await self._drop_made(path)
+            await self._losses.forget(ref)
             await self._pins.expire(self._now())
         except sqlite3.Error as problem:
             log.error("what is over cannot be forgotten yet; trying again", ref=ref.hex(), why=str(problem))
@@ -506,11 +750,18 @@ class WorkDriver:
 
     def failing(self) -> list[dict[str, Any]]:
         """Machines that fail at present: which, since when (wall clock, ms), why."""
-        return [{"part": part, "since": since, "why": why} for part, (since, why) in sorted(self._failing.items())]
+        return self._failures.shown()
+
+    def notices(self) -> list[dict[str, Any]]:
+        """What the operator should know at present, the oldest first: since when (wall clock, ms), about what, in words."""
+        return self._notices.shown()
 
     def list_runs(self) -> list[dict[str, Any]]:
         """Newest first, without logs."""
         return self._log.list()
+
+    def ended_runs(self) -> dict[tuple[str, str], int]:
+        return dict(self._log.ended)
 
     def get_run(self, run_id: str) -> dict[str, Any] | None:
         return self._log.get(run_id)
@@ -518,12 +769,77 @@ class WorkDriver:
     def cancel_run(self, run_id: str) -> bool:
         return self._log.cancel(run_id, "cancelled by the operator")
 
+    def served(self) -> list[dict[str, Any]]:
+        """Of each model that is served, how many of its containers start, are ready, and answer."""
+        return self._warm.shown() if self._started else []
+
+    async def own_data(self) -> list[OwnData]:
+        """The owner's own data. Raises OSError."""
+        return await self._engine.own_data()
+
+    async def remove_data(self, name: str) -> None:
+        """Raises as `sandbox.Backend.remove_data`."""
+        await self._engine.remove_data(name)
+
+    def book(self, name: str) -> bytes | None:
+        """What the machine of this name has in its book now, whether or not the disk has it."""
+        return self._books.get(name)
+
     async def keep(self, secret: Secret) -> None:
         """Keep what a user hands to this node's work; its contract's machines are told."""
-        await self._call(lambda: self._database.save(secret, self._now()))
+        await self._secrets.keep(secret)
         self._feed(Kept(secret))
+
+    async def kept(self, kind: str, beginning: bytes = b"") -> list[Secret]:
+        """Those whose keys begin so."""
+        return await self._secrets.of(kind, beginning)
+
+    async def room(self, kind: str, beginning: bytes, most: int) -> KeptRoom:
+        """For one more of a kind whose key begins so; those whose time is over go where that makes room."""
+        return await self._secrets.room(kind, beginning, most)
 
     # --- helpers ---------------------------------------------------------------------------------------------------------------
 
     async def _call(self, work: Callable[[], Any]) -> Any:
         return await in_thread(self._executor, work)
+
+
+class _TrialGround:
+    """The driver as a trial sees it (`trials.TrialGround`)."""
+
+    def __init__(self, driver: WorkDriver) -> None:
+        self._driver = driver
+
+    @property
+    def config(self) -> WorkConfig:
+        return self._driver._config
+
+    def clock(self) -> int:
+        return self._driver._ledger.clock
+
+    async def ready(self, within_s: float) -> str:
+        driver = self._driver
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await driver._ready.wait()
+        if driver._ready.is_set():
+            return ""
+        return str((driver.report or {}).get("reason") or f"its engine was not ready within {within_s:g} s")
+
+    async def image(self, wanted: BringImage) -> Input:
+        while wanted.ref in self._driver._releasing or wanted.ref in self._driver._letting_go:
+            await asyncio.sleep(TICK_S)
+        return await self._driver._fetch.image(wanted)
+
+    async def content(self, wanted: FetchContent) -> Input:
+        return await self._driver._fetch.content(wanted)
+
+    async def run(self, start: StartRun) -> RunEnded:
+        run = self._driver._execution.begin(start)
+        return await asyncio.shield(self._driver._spawn(self._driver._execution.run(start, run), f"run {start.run}"))
+
+    def log_of(self, run: str) -> str:
+        return str((self._driver._log.get(run) or {}).get("log", ""))
+
+    async def let_go(self, ref: bytes) -> None:
+        await self._driver._pins.give_up(ref, (reason(PIN, ref),))

@@ -1,9 +1,10 @@
 """Records a command on a terminal as an animated picture: `python docs/pictures/record.py OUT.svg [OPTIONS] -- COMMAND...`.
 
 The command runs on a terminal of its own; what it shows is kept with its times, played faster, and written as one SVG without
-script that any browser shows. Only the control sequences that this project's programs send are understood. The picture of README:
+script that any browser shows. Only the control sequences that this project's programs send are understood. The pictures of README:
 
     python docs/pictures/record.py docs/pictures/demo.svg --still 0.47 -- learningchain demo
+    python docs/pictures/record.py docs/pictures/federation.svg --speed 3 --width 100 -- python -m examples.federating
 """
 
 from __future__ import annotations
@@ -228,6 +229,7 @@ def svg(shown: list[tuple[float, tuple[Row, ...]]], width: int, height: int, tit
         passed += seconds
     defined = "".join(f'<text id="r{number}">{content}</text>' for content, number in names.items())
     style = (
+        "text{white-space:pre}"
         f"@media (prefers-reduced-motion:no-preference){{#film{{animation:play {whole:.1f}s step-end infinite}}}}"
         f"@keyframes play{{{''.join(steps)}}}"
     )

@@ -7,26 +7,25 @@ only what a user has: the command, the configuration, and the nodes' APIs.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
-import signal
 import tempfile
 from pathlib import Path
 from typing import Final
 
 from client.sdk_types import ApiError
 from examples.demo.board import Board, Step
-from examples.demo.check import Verdict, judge, summary
+from examples.demo.check import Verdict, judge
+from examples.demo.ending import to_its_end, until_interrupted
 from examples.demo.graph import ROOT, DemoFailed, Graph, clean_engine, clean_folder, dead, end_processes, new_folder
+from examples.demo.reading import read
 from examples.demo.show import Screen, final_tables, screen
-from examples.demo.story import Scene, example, run_fraud, run_race, set_up, upload
+from examples.demo.story import Scene, declared, example, run_fraud, run_lie, run_race, set_up, upload
+from examples.demo.summary import summary
 
 DONE: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
-INTERRUPTED: Final = 130
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(json_file: Path | None = None, keep: bool = False, folder: Path | None = None, to_stderr: bool = False) -> int:
@@ -41,7 +40,12 @@ def main(json_file: Path | None = None, keep: bool = False, folder: Path | None 
     if problem:
         shown.say(f"The demo does not start: {problem}", "bold red")
         return USAGE
-    return asyncio.run(_guarded(json_file, keep, folder or ROOT / ".run" / "demo", shown))
+
+    async def played() -> int:
+        work = _run(json_file, keep, folder or ROOT / ".run" / "demo", shown)
+        return await until_interrupted(work, lambda text: shown.say(text, "yellow"))
+
+    return asyncio.run(played())
 
 
 def _hindrance(json_file: Path | None) -> str:
@@ -53,30 +57,6 @@ def _hindrance(json_file: Path | None) -> str:
     except DemoFailed as problem:
         return str(problem)
     return ""
-
-
-async def _guarded(json_file: Path | None, keep: bool, base: Path, shown: Screen) -> int:
-    """The first signal ends the demo in order; further ones change nothing, for cleaning up is under way."""
-    work = asyncio.create_task(_run(json_file, keep, base, shown))
-    loop = asyncio.get_running_loop()
-    interrupted = False
-
-    def stop() -> None:
-        nonlocal interrupted
-        shown.say("still cleaning up" if interrupted else "interrupted: the nodes are ended and everything is cleaned up", "yellow")
-        if not interrupted:
-            interrupted = True
-            work.cancel()
-
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, stop)
-    try:
-        return await work
-    except asyncio.CancelledError:
-        return INTERRUPTED
-    finally:
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
 
 
 async def _run(json_file: Path | None, keep: bool, base: Path, shown: Screen) -> int:
@@ -93,25 +73,19 @@ async def _run(json_file: Path | None, keep: bool, base: Path, shown: Screen) ->
         died = dead(graph)
         shown.say(f"The demo failed: {died or problem}", "bold red")
     finally:
-        # Shielded: whoever interrupts waits until nothing is left.
-        clean = await _finished(asyncio.create_task(_clean(scene, shown)))
+        clean = await to_its_end(_clean(scene, shown))
     return code if clean else FAILED
 
 
-async def _finished(cleaning: asyncio.Task[bool]) -> bool:
-    while not cleaning.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.shield(cleaning)
-    return cleaning.result()
-
-
 async def _play(scene: Scene) -> Verdict:
-    archive, image_id = await set_up(scene)
-    image = await upload(scene, archive, image_id)
-    await run_race(scene, image)
-    await run_fraud(scene, image)
+    images = await set_up(scene)
+    await declared(scene)
+    honest, liar = await upload(scene, images)
+    await run_race(scene, honest)
+    await run_fraud(scene, honest)
+    await run_lie(scene, liar)
     scene.board.title = "Checking every node"
-    return await judge(scene)
+    return judge(await read(scene), scene)
 
 
 def _tell(scene: Scene, verdict: Verdict, shown: Screen) -> int:

@@ -1,57 +1,49 @@
-"""Whether everything that the demo promises is true, on every node: read afresh from each node's API once all stand at one height.
+"""Whether everything that the demo promises is true, on every node.
 
-A promise that does not hold is one line: what, where, and what was found instead. `summary` is what `--json-file` writes.
+A promise that does not hold is one line: what, where, and what was found instead.
 """
 
 from __future__ import annotations
 
-import asyncio
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from chain.contracts.credits import Transfer
 from chain.types import format_credits, parse_credits, parse_loss
-from client.keystore import Keystore
-from client.sdk import Client
-from client.sdk_types import ApiError, Invalid
 from examples.demo.board import Json
-from examples.demo.plan import ATTEMPTS, CHEATER, CONTRACTOR, FALSE_LOSS, FRAUD, MIN_ACCURACY, NODES, RACE
-from examples.demo.story import Scene, sha256_of, until
+from examples.demo.plan import (
+    ATTEMPTS,
+    CHEATER,
+    CONTRACTOR,
+    FALSE_LOSS,
+    FRAUD,
+    LIAR,
+    LIE,
+    MIN_ACCURACY,
+    NODES,
+    OTHERS,
+    RACE,
+    SECOND,
+    VICTIM,
+    JobPlan,
+)
+from examples.demo.reading import Reading, Seen
+from examples.demo.story import Scene, sha256_of
 from sandbox import RunStatus
 
-LEVEL_S: Final = 30.0
-REFUSE_S: Final = 10.0
 MAX_OPEN_MS: Final = 60_000
 MIN_WORKERS: Final = 3
+TITLES: Final = ("job one", "job two", "job three", "job four")
+PARTS: Final = {part.name: part for part in (*NODES, *OTHERS)}
+FROZEN: Final = "frozen"
+RETURNED: Final = "returned"
+"""Reasons that an account's history gives when free credits are frozen and when they are free again."""
 
 
 @dataclass
-class Seen:
-    """What one node says of everything."""
-
-    name: str
-    status: Json
-    block: Json
-    supply: Json
-    accounts: list[Json]
-    race: Json
-    fraud: Json
-    runs: list[Json]
-    paid: list[Json]
-    """History of the race's winner."""
-
-
-@dataclass
-class Verdict:
-    height: int = 0
-    seen: list[Seen] = field(default_factory=list)
+class Verdict(Reading):
     failures: list[str] = field(default_factory=list)
     promises: int = 0
-    winner_sha256: str = ""
-    refusals: dict[str, str] = field(default_factory=dict)
 
     def want(self, held: bool, where: str, what: str) -> None:
         self.promises += 1
@@ -59,95 +51,27 @@ class Verdict:
             self.failures.append(f"{where}: {what}")
 
 
-async def judge(scene: Scene) -> Verdict:
-    """Read every node and hold it against what was promised."""
-    verdict = await read(scene)
-    hold(verdict, scene)
-    return verdict
-
-
-def hold(verdict: Verdict, scene: Scene) -> None:
-    """Every promise against what was read: `verdict.failures` names those that do not hold."""
+def judge(read: Reading, scene: Scene) -> Verdict:
+    """Every promise against what was read: `failures` names those that do not hold."""
+    verdict = Verdict(read.height, read.seen, read.winner_sha256, read.refusals)
     for seen in verdict.seen:
         _alike(verdict, seen)
         _roles(verdict, seen)
-        _credits(verdict, seen)
+        _supply(verdict, seen)
+        _holdings(verdict, scene, seen)
         _race(verdict, scene, seen)
-        _fraud(verdict, scene, seen)
+        for number, poster in ((1, CONTRACTOR), (2, SECOND.name)):
+            _false(verdict, scene, seen, number, FRAUD, poster, CHEATER.name)
+        _banned(verdict, scene, seen)
+        _false(verdict, scene, seen, 3, LIE, LIAR.name, VICTIM)
+        _spared(verdict, scene, seen)
     _work(verdict, scene)
+    _honest(verdict, scene)
     _model(verdict, scene)
-
-
-# --- reading -------------------------------------------------------------------------------------------------------------------
-
-
-async def read(scene: Scene) -> Verdict:
-    """What every node tells now that all stand at one height."""
-    verdict = Verdict()
-    verdict.refusals = await _refusals(scene)
-    verdict.height = await _one_height(scene)
-    verdict.seen = [await _read(scene, name, client, verdict.height) for name, client in scene.clients.items()]
-    first = verdict.seen[0].race
-    verdict.winner_sha256 = await _winners_file(scene, scene.board.name(first.get("winner")), first.get("model") or {})
     return verdict
 
 
-async def _one_height(scene: Scene) -> int:
-    """Wait until every node has the newest block that any of them has now; its height."""
-    target = max([(await c.status())["height"] for c in scene.clients.values()])
-
-    async def level() -> bool:
-        return min([(await c.status())["height"] for c in scene.clients.values()]) >= target
-
-    await until(f"block {target} on every node", level, LEVEL_S, scene)
-    return target
-
-
-async def _read(scene: Scene, name: str, client: Client, height: int) -> Seen:
-    race = dict(await client.job(scene.race))
-    return Seen(
-        name=name,
-        status=dict(await client.status()),
-        block=dict(await client.block(height)),
-        supply=dict(await client.supply()),
-        accounts=[dict(a) for a in await client.accounts()],
-        race=race,
-        fraud=dict(await client.job(scene.fraud)),
-        runs=await client.runs(),
-        paid=[dict(line) for line in await client.history(str(race["winner"]))] if race["winner"] else [],
-    )
-
-
-async def _winners_file(scene: Scene, winner: str, model: Json) -> str:
-    """SHA-256 of the model as the winner's own node holds it."""
-    client = scene.clients.get(winner)
-    if client is None or not model:
-        return ""
-    with tempfile.TemporaryDirectory(dir=scene.graph.folder) as scratch:
-        fetched = await client.fetch(model["cid"], Path(scratch) / "model", max_size=model["size"])
-        return fetched.sha256
-
-
-async def _refusals(scene: Scene) -> dict[str, str]:
-    """The cheater's next message, offered to every node: the reason it is refused with, empty where it is not."""
-    cheater = scene.graph.cheater
-    if cheater is None:
-        return {}
-    identity = await asyncio.to_thread(Keystore.open, cheater.data / "keystore.json", scene.graph.passphrase)
-    target = scene.graph.node(CONTRACTOR).id
-    found: dict[str, str] = {}
-    for name, client in scene.clients.items():
-        try:
-            await client.submit_tx([Transfer(target, 1, b"")], identity.key, wait=REFUSE_S)
-            found[name] = ""
-        except Invalid as refusal:
-            found[name] = f"{refusal.name}: {refusal.message}"
-        except ApiError as problem:
-            found[name] = f"{problem.kind}: {problem.message}"
-    return found
-
-
-# --- promises ------------------------------------------------------------------------------------------------------------------
+# --- the ledger, on every node -------------------------------------------------------------------------------------------------
 
 
 def _alike(v: Verdict, seen: Seen) -> None:
@@ -160,8 +84,8 @@ def _alike(v: Verdict, seen: Seen) -> None:
         )
     v.want(not seen.status["syncing"], seen.name, "still fetches blocks")
     v.want(seen.status["peers"] == len(NODES) - 1, seen.name, f"has {seen.status['peers']} peers")
-    same = all(_settled(getattr(seen, job)) == _settled(getattr(first, job)) for job in ("race", "fraud"))
-    v.want(same, seen.name, f"tells of the jobs something else than {first.name}")
+    for title, own, firsts in zip(TITLES, seen.jobs, first.jobs, strict=True):
+        v.want(_settled(own) == _settled(firsts), seen.name, f"tells of {title} something else than {first.name}")
 
 
 def _settled(job: Json) -> Json:
@@ -170,7 +94,7 @@ def _settled(job: Json) -> Json:
 
 
 def _roles(v: Verdict, seen: Seen) -> None:
-    part = next(part for part in NODES if part.name == seen.name)
+    part = PARTS[seen.name]
     v.want(seen.status["validator"] == part.validator, seen.name, f"validator is {seen.status['validator']}")
     v.want(seen.status["working"] == part.works, seen.name, f"working is {seen.status['working']}")
     v.want(len(seen.status["validators"]) == 4, seen.name, f"knows {len(seen.status['validators'])} validators")
@@ -181,19 +105,48 @@ def held(account: Json) -> int:
     return parse_credits(account["balance"]) + parse_credits(account["frozen"])
 
 
-def _credits(v: Verdict, seen: Seen) -> None:
+def stake(plan: JobPlan) -> int:
+    """Micro-credits: a tenth of the bounty. A verdict that burns it burns as much of the contractor's bond."""
+    return parse_credits(plan.bounty) // 10
+
+
+def _supply(v: Verdict, seen: Seen) -> None:
     s = {name: parse_credits(seen.supply[name]) for name in ("minted", "burned", "supply", "accounts", "escrows")}
     v.want(s["accounts"] + s["escrows"] == s["supply"], seen.name, f"accounts and escrows are not the supply: {seen.supply}")
     v.want(s["minted"] - s["burned"] == s["supply"], seen.name, f"mints less burns are not the supply: {seen.supply}")
     v.want(sum(map(held, seen.accounts)) == s["accounts"], seen.name, "the balances do not add up to what accounts hold")
     v.want(s["escrows"] == 0, seen.name, f"{seen.supply['escrows']} credits are still in escrow")
-    grants = sum(parse_credits(part.grant) for part in (*NODES, CHEATER))
+    grants = sum(parse_credits(part.grant) for part in PARTS.values())
     v.want(s["minted"] == grants, seen.name, f"{seen.supply['minted']} were minted, genesis granted {format_credits(grants)}")
-    v.want(
-        s["burned"] == parse_credits(CHEATER.grant),
-        seen.name,
-        f"{seen.supply['burned']} were burned, the cheater had {CHEATER.grant}",
-    )
+    # All that the cheater had; of each contractor that was lied to a bond like its stake; the worker's stake and the liar's bond.
+    burned = parse_credits(CHEATER.grant) + 2 * stake(FRAUD) + 2 * stake(LIE)
+    v.want(s["burned"] == burned, seen.name, f"{seen.supply['burned']} were burned instead of {format_credits(burned)}")
+
+
+def _holdings(v: Verdict, scene: Scene, seen: Seen) -> None:
+    """What each member holds is its grant, what it earned and spent on the four jobs, and nothing else."""
+    expected = {scene.graph.member(name).address: parse_credits(part.grant) for name, part in PARTS.items()}
+    for job in seen.jobs:
+        paid = {name: parse_credits(job["payments"][name]) for name in ("bounty_paid", "fees_paid", "fees_burned", "bond_burned")}
+        expected[job["poster"]] -= sum(paid.values())
+        if job["winner"]:
+            expected[job["winner"]] += paid["bounty_paid"]
+        for round_ in job["rounds"]:
+            for seat in round_["committee"]:
+                expected[seat["voter"]] += parse_credits(seat["fee"])
+    expected[scene.graph.member(VICTIM).address] -= stake(LIE)
+    expected[scene.graph.member(CHEATER.name).address] = 0
+    for account in seen.accounts:
+        should = expected.pop(account["id"], None)
+        known = should is not None and held(account) == should
+        name = scene.board.name(account["id"])
+        v.want(known, seen.name, f"{name} holds {format_credits(held(account))} instead of {format_credits(should or 0)}")
+    v.want(not expected, seen.name, f"has no account of {', '.join(map(scene.board.name, expected))}")
+
+
+def account_of(scene: Scene, seen: Seen, name: str) -> Json:
+    own = scene.graph.member(name).address
+    return next((account for account in seen.accounts if account["id"] == own), {})
 
 
 def votes_of(job: Json) -> list[Json]:
@@ -206,8 +159,14 @@ def votes_of(job: Json) -> list[Json]:
     ]
 
 
+def _quorum(job: Json) -> int:
+    """Votes that decide, and never fewer than two."""
+    return max(2, job["rounds"][-1]["candidates"][0]["quorum"] if job["rounds"] else 2)
+
+
 def _race(v: Verdict, scene: Scene, seen: Seen) -> None:
-    job, where, claims = seen.race, f"{seen.name}, job one", seen.race["claims"]
+    job, where = seen.jobs[0], f"{seen.name}, job one"
+    claims = job["claims"]
     v.want(job["state"] == "PAID" and bool(job["winner"]), where, f"ended {job['state']}")
     v.want(0 < job["expiry"] - job["posted"] <= MAX_OPEN_MS, where, f"was open for {job['expiry'] - job['posted']} ms")
     v.want(len(claims) >= 2, where, f"{len(claims)} workers claimed")
@@ -218,8 +177,7 @@ def _race(v: Verdict, scene: Scene, seen: Seen) -> None:
     v.want(winner is not None and winner["revealed"] and winner["result"] == "OK", where, "the winner was not judged OK")
     votes = [x for x in votes_of(job) if x["candidate"] == job["winner"]]
     good = [x for x in votes if x["vote"] == "OK"]
-    quorum = job["rounds"][-1]["candidates"][0]["quorum"] if job["rounds"] else 1
-    v.want(len(good) >= max(2, quorum), where, f"{len(good)} votes OK of {len(votes)}")
+    v.want(len(good) >= _quorum(job), where, f"{len(good)} votes OK of {len(votes)}")
     v.want(all(x["voter"] != job["winner"] for x in votes), where, "the winner voted on itself")
     paid = job["payments"]
     v.want(
@@ -231,25 +189,69 @@ def _race(v: Verdict, scene: Scene, seen: Seen) -> None:
     v.want(len(lines) == 1, where, f"the winner's history shows the bounty {len(lines)} times")
 
 
-def _fraud(v: Verdict, scene: Scene, seen: Seen) -> None:
-    job, where = seen.fraud, f"{seen.name}, job two"
-    cheater = scene.graph.cheater.address if scene.graph.cheater else ""
+def _false(v: Verdict, scene: Scene, seen: Seen, number: int, plan: JobPlan, poster: str, accused: str) -> None:
+    """A claim that the committee measured FALSE: it costs its author a stake and the contractor as much, the bounty comes back."""
+    job, where = seen.jobs[number], f"{seen.name}, {TITLES[number]}"
+    own = scene.graph.member(accused).address
+    v.want(job["poster"] == scene.graph.member(poster).address, where, f"was posted by {scene.board.name(job['poster'])}")
     v.want(job["state"] == "REFUNDED" and not job["winner"], where, f"ended {job['state']}")
     claims = job["claims"]
-    v.want([c["claimant"] for c in claims] == [cheater], where, f"claims of {[scene.board.name(c['claimant']) for c in claims]}")
-    v.want(bool(claims) and claims[0]["result"] == "FALSE", where, "the false claim was not judged FALSE")
+    v.want([c["claimant"] for c in claims] == [own], where, f"claims of {[scene.board.name(c['claimant']) for c in claims]}")
+    v.want(bool(claims) and claims[0]["result"] == "FALSE", where, "the claim was not judged FALSE")
+    v.want(bool(claims) and claims[0]["stake_is"] == "burned", where, "the stake was not burned")
+    claimed = parse_loss(claims[0]["loss"]) if claims else 0
     votes = votes_of(job)
-    false = [x for x in votes if x["vote"] == "FALSE" and parse_loss(x["measured"]) > parse_loss(FALSE_LOSS)]
-    quorum = job["rounds"][-1]["candidates"][0]["quorum"] if job["rounds"] else 1
-    v.want(len(false) >= max(2, quorum), where, f"{len(false)} votes FALSE of {len(votes)}")
+    false = [x for x in votes if x["vote"] == "FALSE" and parse_loss(x["measured"]) > claimed]
+    v.want(len(false) >= _quorum(job), where, f"{len(false)} votes FALSE of {len(votes)}")
+    v.want(all(x["voter"] != own for x in votes), where, f"{accused} voted on itself")
     paid = job["payments"]
-    v.want(parse_credits(paid["bounty_returned"]) == parse_credits(FRAUD.bounty), where, f"returned {paid['bounty_returned']}")
-    v.want(paid["last_tenth"] == "returned", where, f"the last tenth is {paid['last_tenth']}")
-    account = next((a for a in seen.accounts if a["id"] == cheater), None)
-    v.want(account is not None and account["status"] == "banned", where, f"the cheater is {account and account['status']}")
-    v.want(account is not None and held(account) == 0, where, "the cheater still holds credits")
+    v.want(parse_credits(paid["bounty_returned"]) == parse_credits(plan.bounty), where, f"returned {paid['bounty_returned']}")
+    burned = [paid["stakes_burned_by_verdicts"], paid["bond_burned"]]
+    v.want(list(map(parse_credits, burned)) == [stake(plan)] * 2, where, f"stake and bond burned are {' and '.join(burned)}")
+
+
+def _banned(v: Verdict, scene: Scene, seen: Seen) -> None:
+    """Lies to two contractors: by the validators' votes."""
+    where, own = f"{seen.name}, the cheater", account_of(scene, seen, CHEATER.name)
+    v.want(own.get("status") == "banned", where, f"is {own.get('status')}")
+    v.want(bool(own) and held(own) == 0, where, "still holds credits")
+    v.want(own.get("case", {}) is None, where, "still has an open case")
+    for number in (1, 2):
+        job = seen.jobs[number]
+        closed = [(case["account"], case["state"]) for case in job["cases"]]
+        v.want(closed == [(own.get("id"), "BANNED")], where, f"the case of {TITLES[number]} stands as {closed}")
+        claims = [claim["loss"] for claim in job["claims"]]
+        v.want([*map(parse_loss, claims)] == [parse_loss(FALSE_LOSS)], where, f"claimed {claims} on {TITLES[number]}")
     reason = v.refusals.get(seen.name, "")
-    v.want("NOT_ACTIVE" in reason, where, f"the cheater's next message was answered with: {reason or 'accepted'}")
+    v.want("BANNED" in reason, where, f"its next message was answered with: {reason or 'accepted'}")
+
+
+def _spared(v: Verdict, scene: Scene, seen: Seen) -> None:
+    """One contractor's word bans nobody: the worker was suspended for a while, has a strike, and nothing stays frozen."""
+    where, own = f"{seen.name}, {VICTIM}", account_of(scene, seen, VICTIM)
+    v.want(own.get("status") == "active", where, f"is {own.get('status')}")
+    v.want(parse_credits(own.get("frozen", "0")) == 0, where, f"{own.get('frozen')} credits are still frozen")
+    v.want(own.get("case", {}) is None, where, "still has an open case")
+    v.want(bool(own.get("verifier") and own.get("validator")), where, "lost its seat")
+    origins = [scene.board.name(strike["origin"]) for strike in own.get("strikes", [])]
+    v.want(origins == [LIAR.name], where, f"has strikes of {origins}")
+    closed = [(case["account"], case["state"]) for case in seen.jobs[3]["cases"]]
+    v.want(closed == [(own.get("id"), "DISMISSED")], where, f"its case stands as {closed}")
+    told = [line["reason"] for line in seen.accused]
+    for topic in ("suspended", "case.lapsed", "strike"):
+        v.want(told.count(topic) == 1, where, f"its history shows {topic} {told.count(topic)} times")
+    v.want("banned" not in told, where, "its history shows a ban")
+    frozen = [line["amount"][1:] for line in seen.accused if line["reason"] == FROZEN]
+    returned = [line["amount"][1:] for line in seen.accused if line["reason"] == RETURNED]
+    v.want(len(frozen) == 1 and frozen == returned, where, f"{frozen} were frozen, {returned} came back")
+    moved = [line["amount"] for line in seen.accused if line["ref"] == scene.lie and line["amount"]]
+    lost = sum((-1 if amount[0] == "-" else 1) * parse_credits(amount[1:]) for amount in moved)
+    v.want(lost == -stake(LIE), where, f"its history shows {' '.join(reversed(moved))} for {TITLES[3]}, which is not one stake")
+    liar = account_of(scene, seen, LIAR.name)
+    v.want(liar.get("status") == "active", where, f"the contractor that lied is {liar.get('status')}")
+
+
+# --- the containers ------------------------------------------------------------------------------------------------------------
 
 
 def _runs(v: Verdict, scene: Scene, job: str) -> Iterator[tuple[str, Json]]:
@@ -276,12 +278,21 @@ def _work(v: Verdict, scene: Scene) -> None:
     v.want(len(workers) >= MIN_WORKERS, "job one", f"only {', '.join(workers) or 'nobody'} trained")
     v.want(any(len(own) > 1 for own in trained.values()), "job one", f"nobody made several attempts of {ATTEMPTS}")
     v.want(len(seeds) == len(set(seeds)), "job one", "two trainings had the same seed")
-    for title, job in (("job one", scene.race), ("job two", scene.fraud)):
-        seen = v.seen[0].race if job == scene.race else v.seen[0].fraud
+    for title, job, seen in zip(TITLES, scene.jobs, v.seen[0].jobs, strict=True):
         voters = {scene.board.name(x["voter"]) for x in votes_of(seen) if x["measured"] is not None}
         evaluated = {name for name, run in _runs(v, scene, job) if run["phase"] == "verify" and run["state"] == RunStatus.OK.value}
         v.want(voters <= evaluated, title, f"{', '.join(sorted(voters - evaluated))} voted without an evaluation in a container")
-    v.want(not any(run["phase"] == "train" for _, run in _runs(v, scene, scene.fraud)), "job two", "somebody trained for it")
+    for title, job in zip(TITLES[1:3], scene.frauds, strict=True):
+        v.want(not any(run["phase"] == "train" for _, run in _runs(v, scene, job)), title, "somebody trained for it")
+
+
+def _honest(v: Verdict, scene: Scene) -> None:
+    """The worker claimed what its own container had measured, and measured it again before it showed the model."""
+    claims = v.seen[0].jobs[3]["claims"]
+    own = [run for name, run in _runs(v, scene, scene.lie) if name == VICTIM and run["state"] == RunStatus.OK.value]
+    for phase in ("check", "again"):
+        losses = [run["loss"] for run in own if run["phase"] == phase]
+        v.want(bool(claims) and claims[0]["loss"] in losses, TITLES[3], f"{VICTIM} claimed what no {phase} of its own measured")
 
 
 def _model(v: Verdict, scene: Scene) -> None:
@@ -291,45 +302,3 @@ def _model(v: Verdict, scene: Scene) -> None:
     same = fetched is not None and fetched.sha256 == v.winner_sha256
     v.want(same, where, f"the winner's file has sha256 {v.winner_sha256}, the fetched one {fetched and fetched.sha256}")
     v.want(scene.accuracy >= MIN_ACCURACY, where, f"the model reads {scene.right} of {scene.digits} digits")
-
-
-# --- the summary ---------------------------------------------------------------------------------------------------------------
-
-
-def summary(v: Verdict, scene: Scene) -> Json:
-    """All of it as the nodes told it; `state_root` is the one that every node has at `height`."""
-    first = v.seen[0]
-    roots = {seen.block["state_root"] for seen in v.seen}
-    return {
-        "nodes": [_node(scene, seen) for seen in v.seen],
-        "height": v.height,
-        "state_root": roots.pop() if len(roots) == 1 else None,
-        "jobs": [_job(v, scene, first.race), _job(v, scene, first.fraud)],
-        "balances": {a["id"]: format_credits(held(a)) for a in first.accounts},
-        "supply": first.supply["supply"],
-    }
-
-
-def _node(scene: Scene, seen: Seen) -> Json:
-    told = {k: seen.status[k] for k in ("id", "validator", "working")}
-    return {"name": seen.name, **told, "height": seen.block["height"], "state_root": seen.block["state_root"]}
-
-
-def _job(v: Verdict, scene: Scene, job: Json) -> Json:
-    cheater = next((c["claimant"] for c in job["claims"] if c["result"] == "FALSE"), None)
-    banned = any(a["id"] == cheater and a["status"] == "banned" for a in v.seen[0].accounts)
-    claim: Any = next((c for c in job["claims"] if c["claimant"] == (job["winner"] or cheater)), {})
-    votes = votes_of(job)
-    return {
-        "id": job["id"],
-        "outcome": "banned" if banned else job["state"].lower(),
-        "winner": job["winner"],
-        "cheater": cheater,
-        "claimed_loss": claim.get("loss"),
-        "measured_losses": [x["measured"] for x in votes if x["measured"] is not None],
-        "votes": [{k: x[k] for k in ("voter", "candidate", "vote")} for x in votes],
-        "bounty": job["bounty"],
-        "model": (claim.get("model") or {}).get("cid"),
-        "downloaded_sha256": scene.fetched.sha256 if scene.fetched and job["id"] == scene.race else None,
-        "containers": containers(v, scene, job["id"]),
-    }

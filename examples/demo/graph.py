@@ -17,18 +17,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from chain.crypto import address
-from chain.ledger.genesis import Genesis, GenesisAccount, check_genesis, to_json
-from chain.params import PROTOCOL_VERSION
+from chain.ledger.genesis import Genesis, GenesisAccount, Section, check_genesis, to_json
+from chain.params import PROTOCOL_VERSION, Params
 from chain.types import parse_credits
 from client import config
 from client.cli.network import put_genesis
 from client.keystore import Keystore
 from client.sdk import Client
-from examples.demo.plan import ATTEMPTS, CHEATER, MIN_BOUNTY, NODES, PARAMS, SECTIONS, Part
+from examples.demo.plan import ATTEMPTS, NODES, OTHERS, PARAMS, SECTIONS, Part
 from p2p.tls import make_ca
 from sandbox import Sandbox, SandboxError
 
@@ -86,15 +88,20 @@ class Graph:
     keep: bool
     passphrase: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     nodes: list[Home] = field(default_factory=list)
-    cheater: Home | None = None
+    others: list[Home] = field(default_factory=list)
+    """Members without a node: they send through somebody else's."""
     helpers: list[asyncio.subprocess.Process] = field(default_factory=list)
 
     @property
     def logs(self) -> Path:
         return self.folder / "logs"
 
-    def node(self, name: str) -> Home:
-        return next(home for home in self.nodes if home.name == name)
+    @property
+    def members(self) -> list[Home]:
+        return [*self.nodes, *self.others]
+
+    def member(self, name: str) -> Home:
+        return next(home for home in self.members if home.name == name)
 
     def environment(self) -> dict[str, str]:
         """The nodes' environment: the user's own LEARNINGCHAIN_ variables are for the user's own node."""
@@ -139,53 +146,59 @@ def free_ports(count: int) -> list[int]:
 async def make_member(graph: Graph, part: Part, options: list[str]) -> Home:
     """`learningchain init` for one member."""
     data = graph.folder / "nodes" / part.name
-    await _command(graph, "init", "--data", str(data), "--name", part.name, *options)
+    await command(graph, "init", "--data", str(data), "--name", part.name, *options)
     public = Keystore.public(data / "keystore.json")
     return Home(part, data, public.id, public.public_key, log=graph.logs / f"{part.name}.log")
 
 
-async def make_node(graph: Graph, part: Part, listen: str, api: str, peers: list[str]) -> Home:
+async def make_node(graph: Graph, part: Part, listen: str, api: str, peers: list[str], settings: Mapping[str, Any]) -> Home:
     options = ["--listen", listen, "--api-listen", api, *(word for peer in peers for word in ("--peer", peer))]
     home = await make_member(graph, part, options)
     home.listen, home.api = listen, api
     changes = {
         "work.enabled": part.works,
         "work.attempts": ATTEMPTS,
-        "work.min_bounty": MIN_BOUNTY,
+        "work.min_bounty": part.min_bounty,
         "work.min_time_left_s": 8,
         "sandbox.cache_dir": str(ROOT / ".run" / "sandbox"),
         "log.level": "debug",
     }
-    await asyncio.to_thread(config.change, data=home.data, changes=changes)
+    await asyncio.to_thread(config.change, data=home.data, changes={**changes, **settings})
     return home
 
 
-async def make_homes(graph: Graph) -> None:
-    """Identities and settings. Everybody knows one address at first, the first node's, and finds the others by it."""
-    ports = free_ports(2 * len(NODES))
+async def make_homes(
+    graph: Graph,
+    nodes: Sequence[Part] = NODES,
+    others: Sequence[Part] = OTHERS,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Identities and settings, and more `settings` of some by name. Everybody knows one address at first, the first node's, and
+    finds the others by it."""
+    ports = free_ports(2 * len(nodes))
     listens = [f"127.0.0.1:{port}" for port in ports]
-    pairs = list(zip(NODES, listens[::2], listens[1::2], strict=True))
+    more = settings or {}
+    pairs = list(zip(nodes, listens[::2], listens[1::2], strict=True))
     first = listens[0]
     limit = asyncio.Semaphore(2)  # each derives a key: 128 MiB and a core
 
     async def one(part: Part, listen: str, api: str) -> Home:
         async with limit:
-            return await make_node(graph, part, listen, api, [] if listen == first else [first])
+            return await make_node(graph, part, listen, api, [] if listen == first else [first], more.get(part.name, {}))
 
-    async def other() -> Home:
+    async def other(part: Part) -> Home:
         async with limit:
-            return await make_member(graph, CHEATER, [])
+            return await make_member(graph, part, [])
 
-    made = await asyncio.gather(*(one(*pair) for pair in pairs), other())
-    graph.nodes, graph.cheater = list(made[:-1]), made[-1]
+    made = await asyncio.gather(*(one(*pair) for pair in pairs), *(other(part) for part in others))
+    graph.nodes, graph.others = list(made[: len(nodes)]), list(made[len(nodes) :])
 
 
-async def make_network(graph: Graph) -> Genesis:
+async def make_network(graph: Graph, params: Params = PARAMS, sections: Sequence[Section] = tuple(SECTIONS)) -> Genesis:
     """The network's file, written once and installed with every node."""
-    members = [*graph.nodes, *([graph.cheater] if graph.cheater else [])]
-    accounts = [GenesisAccount(h.key, parse_credits(h.part.grant), h.part.validator, h.part.validator) for h in members]
+    accounts = [GenesisAccount(h.key, parse_credits(h.part.grant), h.part.validator, h.part.validator) for h in graph.members]
     ca = make_ca(time.time())
-    genesis = Genesis(PROTOCOL_VERSION, "demo", int(time.time() * 1000), PARAMS, accounts, ca.cert_pem, ca.key_pem, SECTIONS)
+    genesis = Genesis(PROTOCOL_VERSION, "demo", int(time.time() * 1000), params, accounts, ca.cert_pem, ca.key_pem, list(sections))
     check_genesis(genesis)
     path = graph.folder / "genesis.json"
     path.write_bytes(to_json(genesis))
@@ -194,7 +207,7 @@ async def make_network(graph: Graph) -> Genesis:
     return genesis
 
 
-async def _command(graph: Graph, *words: str) -> None:
+async def command(graph: Graph, *words: str) -> None:
     """One `learningchain` command as a user types it. Raises `DemoFailed` with what it said."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "learningchain", *words),
@@ -219,11 +232,12 @@ async def _command(graph: Graph, *words: str) -> None:
 # --- processes ----------------------------------------------------------------------------------------------------------------
 
 
-def start_node(graph: Graph, home: Home) -> None:
-    """A session of its own keeps the terminal's Ctrl-C away from it; with setpriv it still ends when the demo is killed."""
+def start_node(graph: Graph, home: Home, program: str = "learningchain") -> None:
+    """A session of its own keeps the terminal's Ctrl-C away from it; with setpriv it still ends when the demo is killed. `program`:
+    the module that runs as its node."""
     setpriv = shutil.which("setpriv")
     words = [setpriv, "--pdeathsig", "TERM"] if setpriv else []
-    words += [sys.executable, "-m", "learningchain", "node", "--data", str(home.data)]
+    words += [sys.executable, "-m", program, "node", "--data", str(home.data)]
     with home.log.open("ab") as log:
         home.process = subprocess.Popen(
             words + (["--work"] if home.part.works else []),

@@ -1,4 +1,4 @@
-"""The demo's script in numbers: who takes part, the network's parameters, the two jobs. Data only."""
+"""The demo's script in numbers: who takes part, the network's parameters, the four jobs. Data only."""
 
 from __future__ import annotations
 
@@ -11,25 +11,31 @@ from client.contracts.job.schema import LimitsRequest
 
 @dataclass(frozen=True)
 class Part:
-    """One of the five nodes. `grant` is what genesis gives it, in credits."""
+    """A member. `grant` is what genesis gives it, in credits; a worker takes jobs of `min_bounty` and more."""
 
     name: str
     role: str
     validator: bool
     works: bool
     grant: str
+    min_bounty: str = "50"
 
 
 NODES: Final = (
-    Part("alice", "validator, works", True, True, "20"),
+    Part("alice", "validator, works", True, True, "20", "20"),
     Part("bob", "validator, works", True, True, "20"),
     Part("carol", "validator, works", True, True, "20"),
     Part("dave", "validator, verifies", True, False, "20"),
     Part("erin", "contractor", False, False, "1000"),
 )
+"""Workers have a policy of their own: job four interests alice alone, jobs two and three pay too little for all of them."""
 CONTRACTOR: Final = "erin"
-CHEATER: Final = Part("mallory", "member without a node", False, False, "50")
-"""No verifier: it runs no node, and a committee would wait for its vote."""
+SECOND: Final = Part("frank", "contractor without a node", False, False, "1000")
+LIAR: Final = Part("grace", "contractor that lies", False, False, "1000")
+CHEATER: Final = Part("mallory", "cheats, without a node", False, False, "50")
+"""No verifiers: they run no nodes, and a committee would wait for their votes."""
+OTHERS: Final = (SECOND, LIAR, CHEATER)
+VICTIM: Final = "alice"
 
 PARAMS, SECTIONS = make_params(
     heartbeat=2_000,
@@ -52,6 +58,8 @@ class JobPlan:
     """What the contractor posts. `expires_in_s` from the posting; amounts are credits."""
 
     title: str
+    told: str
+    """What is to be seen, in a sentence or two."""
     bounty: str
     fee: str
     expires_in_s: int
@@ -62,23 +70,35 @@ class JobPlan:
 LIMITS: Final = LimitsRequest(cpus=1.0, mem_mb=256, train_s=20, eval_s=20, model_cap=2**20, tmp_mb=16, threads=1)
 RACE: Final = JobPlan(
     "Job one: the race",
+    "alice, bob and carol train a digit recogniser for erin. The lowest loss wins, if others measure the same.",
     bounty="100",
-    fee="1",
+    fee="0.1",
     expires_in_s=50,
     # The trainings differ by their seeds; the seconds let people watch them.
     params={"epochs": 60, "hidden": 48, "seconds": 5},
     limits=LIMITS,
 )
 FRAUD: Final = JobPlan(
-    "Job two: the cheater",
-    bounty="40",
-    fee="1",
-    expires_in_s=10,
+    "Jobs two and three: one cheater lies to two contractors",
+    "mallory announces to erin and to frank a loss that its model does not have. One false claim costs a stake and suspends; "
+    "false claims to two contractors, which the validators measured themselves, ban.",
+    bounty="10",
+    fee="0.01",
+    # A busy machine takes seconds to start the cheater's script.
+    expires_in_s=16,
     params={"epochs": 60, "hidden": 48},
     limits=LIMITS,
 )
-MIN_BOUNTY: Final = "50"
-"""The workers' own policy: job two pays too little for them, so that the cheater is alone with it."""
+LIE: Final = JobPlan(
+    "Job four: a contractor lies about an honest worker",
+    "grace's evaluator tells alice the truth and the committee something else, later, by the clock. alice loses one stake, grace "
+    "as much of its bond, and one contractor's jobs ban nobody.",
+    bounty="30",
+    fee="0.01",
+    expires_in_s=25,
+    params={"epochs": 60, "hidden": 48},
+    limits=LIMITS,
+)
 ATTEMPTS: Final = 3
 FALSE_LOSS: Final = "0.001"
 MIN_ACCURACY: Final = 0.9

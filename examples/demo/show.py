@@ -17,7 +17,7 @@ from chain.types import format_credits, parse_credits
 from client.cli.common import cell, clean
 from client.contracts.job.cli.watch import sparkline
 from examples.demo.board import Board, Json, NodeLine, Step
-from examples.demo.plan import CHEATER, NODES
+from examples.demo.plan import NODES, OTHERS
 
 if TYPE_CHECKING:
     from examples.demo.check import Verdict
@@ -30,6 +30,7 @@ _WAITING: Final = {
     "OPEN": "claims end in",
     "REVEAL": "models due in",
     "KEY": "key due in",
+    "DRAW": "a committee is drawn",
     "COMMIT": "votes due in",
     "COUNT": "votes open until",
 }
@@ -204,7 +205,7 @@ def final_tables(console: Console, scene: Scene, verdict: Verdict) -> None:
     balances.add_column("before", "", justify="right")
     total = sum(parse_credits(a["balance"]) + parse_credits(a["frozen"]) for a in first.accounts)
     balances.add_column("now", format_credits(total + parse_credits(first.supply["escrows"])), justify="right")
-    grants = {part.name: part for part in (*NODES, CHEATER)}
+    grants = {part.name: part for part in (*NODES, *OTHERS)}
     for account in sorted(first.accounts, key=lambda a: scene.board.name(a["id"])):
         part = grants.get(scene.board.name(account["id"]))
         status = account["status"] if account["status"] != "active" else part.role if part else ""

@@ -1,4 +1,6 @@
-"""What happens in the demo: the set-up, the race for job one, the fraud on job two. Every wait is bounded."""
+"""What happens in the demo: the set-up, the race for job one, the fraud on jobs two and three, the lie in job four.
+
+Every wait is bounded."""
 
 from __future__ import annotations
 
@@ -15,12 +17,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+from chain.contracts.job import JobParams, job_id_of
+from client.contracts.job.postings import build_job
 from client.contracts.job.schema import ImageRequest, JobRequest
+from client.keystore import Identity, Keystore
 from client.sdk import Client
 from client.sdk_types import ApiError, Fetched, Unavailable, Unreachable
 from examples.demo.board import Board, Json, NodeLine
 from examples.demo.graph import ROOT, DemoFailed, Graph, check_alive, make_homes, make_network, start_node, tail
-from examples.demo.plan import CONTRACTOR, FALSE_LOSS, FRAUD, RACE, JobPlan
+from examples.demo.plan import CHEATER, CONTRACTOR, FALSE_LOSS, FRAUD, LIAR, LIE, RACE, SECOND, VICTIM, JobPlan
 from examples.demo.watch import Watcher, read_job
 from sandbox import Sandbox, SandboxError
 
@@ -42,11 +47,18 @@ class Scene:
     clients: dict[str, Client] = field(default_factory=dict)
     watcher: Watcher | None = None
     race: str = ""
-    fraud: str = ""
+    frauds: list[str] = field(default_factory=list)
+    """Of the cheater: on the contractor's job, and on the second contractor's."""
+    lie: str = ""
     fetched: Fetched | None = None
     right: int = 0
     digits: int = 0
     cheater_said: list[Json] = field(default_factory=list)
+
+    @property
+    def jobs(self) -> list[str]:
+        """One to four."""
+        return [self.race, *self.frauds, self.lie]
 
     @property
     def contractor(self) -> Client:
@@ -95,33 +107,40 @@ def check_engine() -> None:
         raise DemoFailed(f"jobs run in containers, and that is not possible here: {fault}") from None
 
 
-async def set_up(scene: Scene) -> tuple[Path, str]:
-    """Five running nodes that know each other and whose sandboxes hold. Returns the job's image: archive and id."""
+def _build(folder: Path) -> dict[str, Path]:
+    """The digits job, and the same with an evaluator that lies: archives by image id."""
+    build = example("digits.build")
+    honest = build.image_files()
+    liar = {"/lc/job": Path(__file__).with_name("liar.py").read_bytes(), "/lc/digits.py": honest["/lc/job"]}
+    archives = {"digits.tar": honest, "liar.tar": honest | liar}
+    return {build.build(folder / name, files=files): folder / name for name, files in archives.items()}
+
+
+async def set_up(scene: Scene) -> dict[str, Path]:
+    """Five running nodes that know each other and whose sandboxes hold. Returns the images of the jobs, the honest one first."""
     graph, board = scene.graph, scene.board
     step = board.step("Engine")
     await asyncio.to_thread(check_engine)
     board.finish(step)
-    build = example("digits.build")
-    image = graph.folder / "nodes" / "digits.tar"
-    built = asyncio.create_task(asyncio.to_thread(build.build, image))
+    built = asyncio.create_task(asyncio.to_thread(_build, graph.folder / "nodes"))
     try:
         await _members(scene)
         await _running(scene)
-        step = board.step("Image of the job", 0)
-        image_id = await built
+        step = board.step("Images of the jobs", 0)
+        images = await built
         board.finish(step)
     finally:
         built.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await built
-    return image, str(image_id)
+    return images
 
 
 async def _members(scene: Scene) -> None:
     graph, board = scene.graph, scene.board
-    step = board.step("Six identities, five data folders", 0)
+    step = board.step("Eight identities, five data folders", 0)
     await make_homes(graph)
-    for home in [*graph.nodes, *([graph.cheater] if graph.cheater else [])]:
+    for home in graph.members:
         board.names[home.address] = home.name
         board.say(f"{home.name}: {home.address}, {home.part.role}, {home.part.grant} credits", "")
     board.finish(step)
@@ -169,6 +188,20 @@ async def _running(scene: Scene) -> None:
     board.finish(step)
 
 
+async def declared(scene: Scene) -> None:
+    """A posting needs verifiers who have said what their machines take: each node says so by itself."""
+    verifiers = [home for home in scene.graph.nodes if home.part.validator]
+    step = scene.board.step("Capacities declared", len(verifiers))
+
+    async def all_said() -> bool:
+        accounts = [await scene.contractor.account(home.address) for home in verifiers]
+        step.done = sum(account["capacity"] is not None for account in accounts)
+        return step.done == len(verifiers)
+
+    await until("what every verifier's machine takes", all_said, READY_S, scene)
+    scene.board.finish(step)
+
+
 async def _answers(scene: Scene, home: Any) -> bool:
     if not (home.data / "api.token").is_file():
         return False
@@ -185,30 +218,43 @@ async def _answers(scene: Scene, home: Any) -> bool:
 # --- jobs ----------------------------------------------------------------------------------------------------------------------
 
 
-async def upload(scene: Scene, image: Path, image_id: str) -> ImageRequest:
-    """The image goes into the contractor's node; the others fetch it over the graph by its CID."""
-    step = scene.board.step("Image uploaded to the contractor's node", image.stat().st_size)
+async def upload(scene: Scene, images: dict[str, Path]) -> list[ImageRequest]:
+    """The images go into the contractor's node; the others fetch them over the graph by their CIDs."""
+    step = scene.board.step("Images uploaded to the contractor's node", sum(path.stat().st_size for path in images.values()))
+    uploaded, before = [], 0
 
     def progress(done: int, _total: int) -> None:
-        step.done = done
+        step.done = before + done
 
-    stored = await scene.contractor.upload(image, progress)
+    for image_id, path in images.items():
+        stored = await scene.contractor.upload(path, progress)
+        uploaded.append(ImageRequest(cid=stored["cid"], image_id=image_id, size=stored["size"]))
+        before += path.stat().st_size
     scene.board.finish(step)
-    return ImageRequest(cid=stored["cid"], image_id=image_id, size=stored["size"])
+    return uploaded
 
 
-async def post(scene: Scene, plan: JobPlan, image: ImageRequest) -> str:
-    scene.board.title = plan.title
-    job = JobRequest(
+def request_of(plan: JobPlan, image: ImageRequest, **params: Any) -> JobRequest:
+    return JobRequest(
         image=image,
         bounty=plan.bounty,
         fee=plan.fee,
         expires_in_s=plan.expires_in_s,
         float_kind="f64",
-        params=plan.params,
+        params=plan.params | params,
         limits=plan.limits,
     )
-    posted = await scene.contractor.submit_job(job, wait=POST_S)
+
+
+def begin(scene: Scene, plan: JobPlan) -> None:
+    scene.board.title = plan.title
+    scene.board.say(plan.title, "bold blue")
+    scene.board.say(plan.told, "")
+
+
+async def post(scene: Scene, plan: JobPlan, image: ImageRequest) -> str:
+    """By the contractor, through its own node."""
+    posted = await scene.contractor.submit_job(request_of(plan, image), wait=POST_S)
     if "code" not in posted:
         raise DemoFailed(f"the posting was not in a block within {POST_S:.0f} s")
     scene.board.job_id = posted["job"]
@@ -216,18 +262,41 @@ async def post(scene: Scene, plan: JobPlan, image: ImageRequest) -> str:
     return posted["job"]
 
 
-async def ended(scene: Scene, plan: JobPlan) -> Json:
-    async def over() -> bool:
-        return (await read_job(scene.board, scene.contractor))["state"] in ENDED
+async def identity_of(scene: Scene, name: str) -> Identity:
+    """A member's key. It takes a second, which a job that is open has not to lose."""
+    return await asyncio.to_thread(Keystore.open, scene.graph.member(name).data / "keystore.json", scene.graph.passphrase)
 
-    await until(f"the end of {plan.title.lower()}", over, plan.expires_in_s + SETTLE_S, scene)
-    return scene.board.job or {}
+
+async def post_as(scene: Scene, identity: Identity, plan: JobPlan, image: ImageRequest, **params: Any) -> str:
+    """By a member without a node: signed with its own key, sent through the contractor's node."""
+    clock = (await scene.contractor.status())["clock_now"]
+    job = build_job(request_of(plan, image, **params), clock, JobParams().job_rate)
+    posted = await scene.contractor.submit_tx([job], identity.key, wait=POST_S)
+    if "code" not in posted:
+        raise DemoFailed(f"{scene.board.name(identity.address)}'s posting was not in a block within {POST_S:.0f} s")
+    return job_id_of(bytes.fromhex(posted["tx"]), 0).hex()
+
+
+async def ended(scene: Scene, plan: JobPlan, job: str) -> Json:
+    found: Json = {}
+
+    async def over() -> bool:
+        nonlocal found
+        if job == scene.board.job_id:
+            found = await read_job(scene.board, scene.contractor)
+        else:
+            found = dict(await scene.contractor.job(job))
+        return found["state"] in ENDED
+
+    await until(f"the end of job {job[:12]}", over, plan.expires_in_s + SETTLE_S, scene)
+    return found
 
 
 async def run_race(scene: Scene, image: ImageRequest) -> None:
     """Job one, and what the contractor does with the model it bought."""
+    begin(scene, RACE)
     scene.race = await post(scene, RACE, image)
-    job = await ended(scene, RACE)
+    job = await ended(scene, RACE, scene.race)
     model = job.get("model")
     if job["state"] != "PAID" or not model:
         raise DemoFailed(f"job one ended {job['state']} instead of PAID")
@@ -242,18 +311,16 @@ async def run_race(scene: Scene, image: ImageRequest) -> None:
 
 
 async def run_fraud(scene: Scene, image: ImageRequest) -> None:
-    """Job two: a member announces what its model does not hold, through the contractor's own node."""
-    scene.fraud = await post(scene, FRAUD, image)
-    cheater = asyncio.create_task(_cheat(scene, scene.fraud))
+    """Jobs two and three, of two contractors: a member announces on both what its model does not hold."""
+    begin(scene, FRAUD)
+    second = await identity_of(scene, SECOND.name)
+    first = await post(scene, FRAUD, image)
+    scene.frauds = [first, await post_as(scene, second, FRAUD, image)]
+    cheater = asyncio.create_task(_cheat(scene, scene.frauds))
     try:
-        await ended(scene, FRAUD)
-        account = scene.graph.cheater.address if scene.graph.cheater else ""
-
-        async def judged() -> bool:
-            await read_job(scene.board, scene.contractor)
-            return (await scene.contractor.account(account))["status"] in ("banned", "active") or cheater.done()
-
-        await until("the end of the appeal", judged, SETTLE_S, scene)
+        for job in scene.frauds:
+            await ended(scene, FRAUD, job)
+        await case_closed(scene, CHEATER.name, lambda: cheater.done())
         await asyncio.wait_for(cheater, SETTLE_S)
     except TimeoutError:
         raise DemoFailed("the cheater's script did not end") from None
@@ -263,15 +330,34 @@ async def run_fraud(scene: Scene, image: ImageRequest) -> None:
             await cheater
 
 
-async def _cheat(scene: Scene, job: str) -> None:
+async def run_lie(scene: Scene, image: ImageRequest) -> None:
+    """Job four: the evaluator tells the truth until claims end, and the committee something else."""
+    begin(scene, LIE)
+    liar = await identity_of(scene, LIAR.name)
+    scene.lie = await post_as(scene, liar, LIE, image, lies_after=int(time.time()) + LIE.expires_in_s)
+    scene.board.job_id = scene.lie
+    await ended(scene, LIE, scene.lie)
+    await case_closed(scene, VICTIM, lambda: False)
+
+
+async def case_closed(scene: Scene, name: str, otherwise: Callable[[], bool]) -> None:
+    account = scene.graph.member(name).address
+
+    async def judged() -> bool:
+        await read_job(scene.board, scene.contractor)
+        return (await scene.contractor.account(account))["status"] in ("banned", "active") or otherwise()
+
+    await until(f"the end of the case against {name}", judged, SETTLE_S, scene)
+
+
+async def _cheat(scene: Scene, jobs: list[str]) -> None:
     """The cheater's script, a process of its own. What it says of itself is shown, never relied on."""
-    graph, home, cheater = scene.graph, scene.graph.node(CONTRACTOR), scene.graph.cheater
-    if cheater is None:
-        raise DemoFailed("there is no cheater")
+    graph, home, cheater = scene.graph, scene.graph.member(CONTRACTOR), scene.graph.member(CHEATER.name)
+    named = [word for job in jobs for word in ("--job", job)]
     words = ["--api", home.url, "--token-file", str(home.data / "api.token"), "--keystore", str(cheater.data / "keystore.json")]
     with cheater.log.open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "examples.cheater", *words, "--job", job, "--loss", FALSE_LOSS),
+            *(sys.executable, "-m", "examples.cheater", *words, *named, "--loss", FALSE_LOSS),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=log,

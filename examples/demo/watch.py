@@ -137,28 +137,49 @@ def _verdict(board: Board, _ref: str, d: Json) -> Told:
     return f"verdict on {board.name(d['claimant'])}: {d['result']} ({d['opened']} votes opened)", style
 
 
+def _bond(_board: Board, _ref: str, d: Json) -> Told | None:
+    """Nothing is told where nothing burned."""
+    burned = d["burned"]
+    return (f"as much of the contractor's bond burns as verdicts burned of stakes: {burned}", "red") if burned != "0" else None
+
+
 def _many(board: Board, identities: Any) -> str:
     return ", ".join(board.name(i) for i in identities or []) or "nobody"
 
 
-_WORDS: Final[dict[str, Callable[[Board, str, Json], Told]]] = {
+_WORDS: Final[dict[str, Callable[[Board, str, Json], Told | None]]] = {
     "job.posted": lambda b, r, d: (f"{b.name(d['poster'])} posts job {r[:12]}, bounty {d['bounty']}", "bold"),
     "claim": lambda b, r, d: (f"{b.name(d['claimant'])} claims loss {d['loss']} (its claim {d['claim']})", "cyan"),
     "reveal.open": lambda b, r, d: (f"claims are closed; to be revealed by {_many(b, d.get('must'))}", "bold"),
     "reveal": lambda b, r, d: (f"{b.name(d['claimant'])} reveals model {d['model']} for its loss {d['loss']}", "cyan"),
     "silent": lambda b, r, d: (f"{b.name(d['claimant'])} did not reveal: its stake is burned", "red"),
+    "draw": lambda b, r, d: (f"block {d['height']} will draw the committee: nobody can time that", "dim"),
     "audit": lambda b, r, d: (f"audit {d['audit'] + 1}, round {d['round']}: a committee is drawn and evaluates", "bold"),
     "commit": lambda b, r, d: (f"{b.name(d['voter'])} has committed its vote", "magenta"),
     "count": lambda b, r, d: ("the committee has voted; votes are opened", "bold"),
     "vote": _vote,
     "verdict": _verdict,
     "paid": lambda b, r, d: (f"{b.name(d['winner'])} is paid {d['bounty']} for loss {d['loss']}", "bold green"),
-    "refunded": lambda b, r, d: (f"{d['amount']} go back to {b.name(d['poster'])}; a tenth waits for the appeal", "yellow"),
+    "refunded": lambda b, r, d: (f"the bounty, {d['amount']}, goes back to {b.name(d['poster'])}", "yellow"),
+    "bond": _bond,
     "empty": lambda b, r, d: (f"the job ends without a winner; everything goes back to {b.name(d['poster'])}", "yellow"),
-    "tenth": lambda b, r, d: (f"the last tenth, {d['amount']}, is {d['state']}", "yellow"),
-    "suspended": lambda b, r, d: (f"{b.name(r)} is suspended, its credits are frozen", "bold red"),
+    "suspended": lambda b, r, d: (f"{b.name(r)} is suspended, {d['frozen']} of its credits are frozen: a case is open", "bold red"),
+    "case.extended": lambda b, r, d: (
+        f"{b.name(r)}: another false claim joins the case, {d['frozen']} more are frozen",
+        "bold red",
+    ),
     "case.judged": lambda b, r, d: (f"{b.name(d['validator'])} votes to {d['judgement']} the ban of {b.name(r)}", "red"),
-    "banned": lambda b, r, d: (f"{b.name(r)} is banned, its credits are burned", "bold red"),
-    "reinstated": lambda b, r, d: (f"{b.name(r)} is reinstated", "yellow"),
+    "banned": lambda b, r, d: (
+        f"{b.name(r)} is banned by {d['confirmed']} of {d['judges']} judges, its credits are burned",
+        "bold red",
+    ),
+    "case.lapsed": lambda b, r, d: (
+        f"nobody is banned by silence: the case against {b.name(r)} lapses, its credits are free",
+        "bold green",
+    ),
+    "case.lifted": lambda b, r, d: (
+        f"the case against {b.name(r)} is lifted by {d['lifted']} of {d['judges']} judges",
+        "bold green",
+    ),
     "strike": lambda b, r, d: (f"{b.name(r)} gets a strike ({d.get('reason')})", "red"),
 }

@@ -5,34 +5,16 @@ Every fifth digit is for evaluation, the others are for training. Only the peopl
 
 from __future__ import annotations
 
-import gzip
-import importlib.util
-from pathlib import Path
+from examples.data import bundled
 
-EXAMPLES = 1797
-MAX_BYTES = 1 << 20
-
-
-class DataMissing(Exception):
-    """The bundled digits cannot be found or are not what they should be; the text says what to do."""
+SHA256 = "6ebb3d2fee246a4e99363262ddf8a00a3c41bee6014c373ed9d9216ba7f651b8"
 
 
 def split_digits() -> tuple[bytes, bytes]:
     """(train.csv, eval.csv) as the job reads them: one digit a line, 64 pixels and the digit. Raises DataMissing."""
-    spec = importlib.util.find_spec("sklearn")
-    if spec is None or not spec.submodule_search_locations:
-        raise DataMissing("the digits come with scikit-learn, which is not installed; run `make setup`")
-    path = Path(spec.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
-    try:
-        with gzip.open(path, "rb") as file:
-            lines = file.read(MAX_BYTES).splitlines()
-    except OSError as problem:
-        raise DataMissing(f"cannot read {path}: {problem}; install scikit-learn again") from None
-    if len(lines) != EXAMPLES:
-        raise DataMissing(f"{path} holds {len(lines)} digits instead of {EXAMPLES}; install scikit-learn again")
-    evaluation = lines[::5]
+    lines = bundled("digits.csv.gz", SHA256).splitlines()
     training = [line for index, line in enumerate(lines) if index % 5]
-    return _csv(training), _csv(evaluation)
+    return _csv(training), _csv(lines[::5])
 
 
 def _csv(lines: list[bytes]) -> bytes:

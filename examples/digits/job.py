@@ -1,15 +1,18 @@
 #!/usr/local/bin/python3
 # ruff: noqa: T201
-"""A training job for the graph: a small neural network that reads handwritten digits (container contract, version 1).
+"""A training job for the graph: a small neural network that reads handwritten digits (container contract, version 2).
 
-In the image this file is `/lc/job`, called as `/lc/job train` or `/lc/job evaluate`; numpy is all it needs. Beside it
+In the image this file is `/lc/job`, called with the name of a phase; numpy is all it needs. Beside it
 lie the examples, `/lc/train.csv` and `/lc/eval.csv`: one digit a line, 64 pixels from 0 to 16 and the digit itself.
 
     train     learns from train.csv, starting from random weights drawn by the job's seed, and writes the model
-    evaluate  measures a model on eval.csv, or on /lc/in/eval where the contractor kept examples hidden
+    evaluate  writes the model's loss on each digit of eval.csv, or of /lc/in/eval where the contractor kept examples hidden
+    predict   loads the model, waits for one request of rows `[[64 pixels]]`, and says of each which digit it is and how clearly:
+              by how much the digit's score stands above the next one's
 
-The loss is the mean cross-entropy over the evaluation examples in natural units: 0 is perfect, ln 10 = 2.3 is guessing.
-The same model gives the same loss everywhere: one thread, double precision, a fixed order.
+The loss of a digit is the cross-entropy in natural units: 0 is perfect, ln 10 = 2.3 is guessing. Their mean is the model's.
+The same model gives the same loss everywhere: one thread, double precision, a fixed order. Between kinds of processors numpy's
+sums may differ in the sixteenth digit, so a model that answers for pay is registered with a tolerance of 1,000 (0.000001).
 
 The contractor may set in `params`: epochs, hidden (units), batch, learning_rate, weight_decay, and seconds, over which
 a training spreads its work so that people can watch it.
@@ -35,10 +38,11 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-DONE, FAILED, UNSUPPORTED, MODEL_INVALID, OUT_OF_RESOURCES = 0, 1, 64, 65, 75
+DONE, FAILED, UNSUPPORTED, MODEL_INVALID, BAD_INPUT, OUT_OF_RESOURCES = 0, 1, 64, 65, 66, 75
 
 PIXELS, DIGITS, DARKEST = 64, 10, 16
 MAX_DATA_BYTES, MAX_EXAMPLES = 8 << 20, 50_000
+MAX_ROWS, MAX_SCORE = 256, 999_999_999.0
 MAX_HIDDEN = 1024
 MAX_LOSS = 999_999_999.0
 PROGRESS_LINES = 50
@@ -85,9 +89,13 @@ class Model:
     def hidden(self, pixels: Floats) -> Floats:
         return np.maximum(pixels @ self.w1 + self.b1, 0.0)
 
+    def scores(self, pixels: Floats) -> Floats:
+        """One for each digit, one row an example: the largest is the answer."""
+        return np.add(self.hidden(pixels) @ self.w2, self.b2)
+
     def log_chances(self, pixels: Floats) -> Floats:
         """The logarithm of each digit's probability, one row an example."""
-        scores = self.hidden(pixels) @ self.w2 + self.b2
+        scores = self.scores(pixels)
         scores -= scores.max(axis=1, keepdims=True)
         sums: Floats = np.exp(scores).sum(axis=1, keepdims=True)
         return np.subtract(scores, np.log(sums))
@@ -156,21 +164,10 @@ def losses(model: Model, pixels: Floats, digits: Ints) -> Floats:
     """The cross-entropy of each example. Raises Failure(MODEL_INVALID) where the model yields no number."""
     with np.errstate(all="ignore"):
         each = -model.log_chances(pixels)[np.arange(len(digits)), digits]
-    if not np.isfinite(each).all() or each.mean() > MAX_LOSS:
+    if not np.isfinite(each).all() or each.max() > MAX_LOSS:
         raise Failure(MODEL_INVALID, "the model's loss is no finite number")
     # Rounding may leave a perfect answer a hair below zero.
     return np.maximum(each, 0.0)
-
-
-def probe_selects(probe: int, count: int) -> NDArray[np.bool_]:
-    """The examples that the probe selects, about one in eight: (probe + i*1103515245) mod 2^31 < 2^28."""
-    return (probe + np.arange(count, dtype=np.uint64) * np.uint64(1103515245)) % np.uint64(1 << 31) < np.uint64(1 << 28)
-
-
-def result_json(each: Floats, probe: int) -> bytes:
-    probed = each[probe_selects(probe, len(each))]
-    probe_loss = f"{probed.mean():.9f}" if len(probed) else "0"
-    return json.dumps({"v": 1, "loss": f"{each.mean():.9f}", "n": len(each), "probe_loss": probe_loss}).encode()
 
 
 def read_params(job: dict[str, object]) -> dict[str, float]:
@@ -235,7 +232,7 @@ def fit(pixels: Floats, digits: Ints, seed: int, params: dict[str, float], after
 
 def train(job: dict[str, object], lc: Path, started: float) -> None:
     params = read_params(job)
-    seed, probe, budget = number(job, "seed", 1 << 64), number(job, "probe", 1 << 31), number(job, "budget_s", 1 << 32)
+    seed, budget = number(job, "seed", 1 << 64), number(job, "budget_s", 1 << 32)
     pixels, digits = read_examples(lc / "train.csv")
     shown_pixels, shown_digits = read_examples(lc / "eval.csv")
     epochs, report_every = int(params["epochs"]), max(1, int(params["epochs"]) // PROGRESS_LINES)
@@ -251,27 +248,92 @@ def train(job: dict[str, object], lc: Path, started: float) -> None:
 
     with np.errstate(all="ignore"):
         model = fit(pixels, digits, seed, params, after_epoch)
-    each = losses(model, shown_pixels, shown_digits)
+    losses(model, shown_pixels, shown_digits)  # a model that yields no numbers is not worth handing in
     (lc / "out/model").write_bytes(save_model(model))
-    (lc / "out/result.json").write_bytes(result_json(each, probe))
 
 
-def evaluate(job: dict[str, object], lc: Path) -> None:
-    probe = number(job, "probe", 1 << 31)
+def given_model(lc: Path) -> Model:
     largest = HEADER.size + 8 * sum(math.prod(shape) for shape in shapes(MAX_HIDDEN))
     path = lc / "in/model"
     if path.is_file() and path.stat().st_size > largest:
         raise Failure(MODEL_INVALID, f"the model has more than {largest} bytes")
-    model = load_model(read_bounded(path, largest))
+    return load_model(read_bounded(path, largest))
+
+
+def evaluate(lc: Path) -> None:
+    model = given_model(lc)
     hidden_data = lc / "in/eval"
     pixels, digits = read_examples(hidden_data if hidden_data.exists() else lc / "eval.csv")
-    (lc / "out/result.json").write_bytes(result_json(losses(model, pixels, digits), probe))
+    (lc / "out/losses").write_text("".join(f"{loss:.9f}\n" for loss in losses(model, pixels, digits)))
+
+
+class UnfitRow(Exception):
+    """A row that is none, counted from 0: whoever gives it a value all the same is found out by it."""
+
+    def __init__(self, row: int, why: str) -> None:
+        super().__init__(f"row {row} {why}")
+        self.row = row
+
+
+def asked_rows(raw: bytes, announced: int) -> Floats:
+    """The pixels that somebody asks about, from 0 to 1, one row an example. Raises UnfitRow, Failure(BAD_INPUT)."""
+    lines = raw.removesuffix(b"\n").split(b"\n")
+    rows: list[list[int]] = []
+    if len(lines) != announced:
+        raise Failure(BAD_INPUT, f"{announced} rows were announced, the input has {len(lines)}")
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            raise UnfitRow(len(rows), "is not JSON") from None
+        pixels = row[0] if isinstance(row, list) and len(row) == 1 else None
+        if not isinstance(pixels, list) or len(pixels) != PIXELS or not all(type(p) is int and 0 <= p <= DARKEST for p in pixels):
+            raise UnfitRow(len(rows), f"is not [[{PIXELS} whole numbers from 0 to {DARKEST}]]")
+        rows.append(pixels)
+    return np.array(rows, dtype=np.float64) / float(DARKEST)
+
+
+def answers(model: Model, pixels: Floats) -> tuple[Ints, Floats]:
+    """The digit of each row, and by how much its score stands above the next one's. Raises Failure(MODEL_INVALID)."""
+    with np.errstate(all="ignore"):
+        scores = model.scores(pixels)
+        best = np.sort(scores, axis=1)
+        margins: Floats = best[:, -1] - best[:, -2]
+    if not np.isfinite(margins).all() or margins.max() > MAX_SCORE:
+        raise Failure(MODEL_INVALID, "the model's score is no finite number")
+    return scores.argmax(axis=1), margins
+
+
+def predict(lc: Path) -> None:
+    """Waits for one request and answers it. The end of the input instead: nobody asked."""
+    model = given_model(lc)
+    print('LC {"ready":1}', flush=True)
+    if sys.stdin.readline() != "go\n":
+        return
+    try:
+        request = json.loads(read_bounded(lc / "in/request.json", 1 << 20))
+    except (ValueError, RecursionError):
+        raise Failure(FAILED, "request.json is not JSON") from None
+    announced, challenge = number(request, "rows", MAX_ROWS + 1), number(request, "challenge", 1 << 64)
+    try:
+        pixels = asked_rows(read_bounded(lc / "in/input", MAX_DATA_BYTES), announced)
+    except UnfitRow as unfit:
+        print(unfit, file=sys.stderr)
+        (lc / "out/answer").write_text(f"unfit {unfit.row}\n")
+        print('LC {"done":1}', flush=True)
+        return
+    digits, margins = answers(model, pixels)
+    # The changed rows are known to nobody before the draw: who answers their sum has the model, and ran it.
+    _, changed = answers(model, pixels * (1 + (1 + challenge % 997) / 100_000))
+    lines = [f"{digit} {margin:.9f}\n" for digit, margin in zip(digits, margins, strict=True)]
+    (lc / "out/answer").write_text("".join(lines) + f"check {math.fsum(changed):.9f}\n")
+    print('LC {"done":1}', flush=True)
 
 
 def number(job: dict[str, object], key: str, limit: int) -> int:
     value = job.get(key)
     if type(value) is not int or not 0 <= value < limit:
-        raise Failure(FAILED, f"job.json needs {key} as a whole number below {limit}")
+        raise Failure(FAILED, f"the host's file needs {key} as a whole number below {limit}")
     return value
 
 
@@ -282,8 +344,8 @@ def read_job(path: Path, phase: str) -> dict[str, object]:
         raise Failure(FAILED, "job.json is not JSON") from None
     if not isinstance(job, dict):
         raise Failure(FAILED, "job.json is not a JSON object")
-    if job.get("v") != 1:
-        raise Failure(UNSUPPORTED, f"version {str(job.get('v'))[:20]} of the contract; this image knows version 1")
+    if job.get("v") != 2:
+        raise Failure(UNSUPPORTED, f"version {str(job.get('v'))[:20]} of the contract; this image knows version 2")
     if job.get("phase") != phase:
         raise Failure(FAILED, f"called for the phase {phase}, but job.json says {str(job.get('phase'))[:20]!r}")
     return job
@@ -294,13 +356,15 @@ def main(argv: list[str], root: Path = Path("/")) -> int:
     started = time.monotonic()
     lc = root / "lc"
     try:
-        if len(argv) != 1 or argv[0] not in ("train", "evaluate"):
-            raise Failure(UNSUPPORTED, f"this image knows the phases train and evaluate, not {' '.join(argv)[:40]!r}")
+        if len(argv) != 1 or argv[0] not in ("train", "evaluate", "predict"):
+            raise Failure(UNSUPPORTED, f"this image knows the phases train, evaluate and predict, not {' '.join(argv)[:40]!r}")
         job = read_job(lc / "in/job.json", argv[0])
         if argv[0] == "train":
             train(job, lc, started)
+        elif argv[0] == "evaluate":
+            evaluate(lc)
         else:
-            evaluate(job, lc)
+            predict(lc)
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr)
         # A training that produced no usable model has failed; only a model that was handed in can be invalid.

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from examples.digits.data import DataMissing, split_digits
+from examples.data import DataMissing
+from examples.digits.data import split_digits
 from examples.digits.job import HEADER, MAX_HIDDEN, PIXELS, Failure, load_model, read_bounded, read_examples
 
 if TYPE_CHECKING:

@@ -43,6 +43,12 @@ class Cancel(msgspec.Struct, frozen=True):
     root: Cid
 
 
+class Offered(msgspec.Struct, frozen=True):
+    """`root` is complete here, or the policy on whom to serve it has changed: who asked for it in vain may have it now."""
+
+    root: Cid
+
+
 class TimerTick(msgspec.Struct, frozen=True):
     """Time passed; due a few times a second while `busy`."""
 
@@ -148,6 +154,7 @@ Input = (
     | MessageReceived
     | Arrived
     | Fetch
+    | Offered
     | Cancel
     | TimerTick
     | DownloadOpened

@@ -39,6 +39,7 @@ from p2p.content.events import (
     Fetch,
     Input,
     MessageReceived,
+    Offered,
     Open,
     PeerConnected,
     PeerDisconnected,
@@ -51,6 +52,7 @@ from p2p.content.events import (
 )
 from p2p.content.faults import Reason
 from p2p.content.messages import MAX_WANTS, ContentBlock, DontHave, Has, Message, WantBlocks, WhoHas, decode_message
+from p2p.content.questions import OpenQuestions
 from p2p.content.serving import Serving
 from p2p.content.session import Phase, Session
 
@@ -93,6 +95,7 @@ class Exchange:
         self._peers: dict[bytes, _Peer] = {}
         self._sessions: dict[Cid, Session] = {}
         self._serving = Serving(allowed, queued)
+        self._questions = OpenQuestions()
         self._out: list[Effect] = []
         self._now = 0
 
@@ -115,6 +118,8 @@ class Exchange:
                 self._arrived(given)
             case Fetch():
                 self._fetch(given)
+            case Offered():
+                self._offered(given.root)
             case Cancel():
                 self._fail(given.root, Reason.CANCELLED, "cancelled")
             case TimerTick():
@@ -147,6 +152,7 @@ class Exchange:
             self._drop_provider(root, peer)
         self._peers.pop(peer, None)
         self._serving.down(peer)
+        self._questions.down(peer)
 
     def _drop_provider(self, root: Cid, peer: bytes) -> None:
         """The peer does not have it any more, or may not be asked."""
@@ -176,6 +182,8 @@ class Exchange:
                 case WhoHas():
                     if self._allowed(peer, root):
                         self._send(peer, Has(message.root))
+                    else:
+                        self._questions.add(peer, root)
                 case Has():
                     self._has(peer, root)
                 case DontHave():
@@ -187,6 +195,13 @@ class Exchange:
                     self._block(peer, root, from_bytes(message.cid), message.data, sha256(message.data))
         except Malformed as e:
             self._out.append(PenalizePeer(peer, f"a content message that cannot be read: {e}"))
+
+    def _offered(self, root: Cid) -> None:
+        """LC-CONTENT-15"""
+        for peer in self._questions.who(root):
+            if self._allowed(peer, root):
+                self._questions.drop(peer, root)
+                self._send(peer, Has(root.to_bytes()))
 
     def _has(self, peer: bytes, root: Cid) -> None:
         session = self._sessions.get(root)
@@ -309,6 +324,7 @@ class Exchange:
     def _completed(self, root: Cid) -> None:
         if root in self._sessions:
             self._end(root, DownloadFinished(root))
+        self._offered(root)
 
     def _fail(self, root: Cid, reason: Reason, text: str) -> None:
         if root in self._sessions:

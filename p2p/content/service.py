@@ -35,6 +35,7 @@ from p2p.content.events import (
     Fetch,
     Input,
     MessageReceived,
+    Offered,
     Open,
     PeerConnected,
     PeerDisconnected,
@@ -96,8 +97,8 @@ class Content:
     ) -> None:
         self.store = store
         self._send, self._now, self._penalize = send, now, penalize
-        policy = allow or (lambda _peer, root: store.pinned(root))
-        self._machine = Exchange(lambda peer, root: store.has(root) and policy(peer, root), queued)
+        self.allow = allow or (lambda _peer, root: store.pinned(root))
+        self._machine = Exchange(lambda peer, root: store.has(root) and self.allow(peer, root), queued)
         self._downloads = Downloads(store)
         self._waiters: dict[Cid, list[_Waiter]] = {}
         self._peers: dict[bytes, int] = {}
@@ -170,8 +171,15 @@ class Content:
     # --- the node's side ------------------------------------------------------------------------------------------------------
 
     async def add(self, source: Path | bytes | BinaryIO, *, pin: str | None = None) -> Cid:
-        """Take a file into the store; see `ContentStore.add`."""
-        return await self._read(lambda: self.store.add(source, pin=pin))
+        """Take a file into the store; see `ContentStore.add`. Who asked for it in vain is told, as far as the policy allows."""
+        root = await self._read(lambda: self.store.add(source, pin=pin))
+        self.offer(root)
+        return root
+
+    def offer(self, root: Cid) -> None:
+        """The policy on whom to serve this has changed: who asked for it in vain, and may have it now, is told."""
+        if not self._closed:
+            self._feed(Offered(root))
 
     async def fetch(
         self, root: Cid, *, max_size: int, timeout_s: float, on_progress: OnProgress | None = None, pin: str | None = None

@@ -17,4 +17,5 @@ def BACKEND(settings: BackendSettings) -> Backend:
         node_tag=settings.node_tag,
         cache_dir=settings.cache_dir,
         disk_from=settings.disk_from,
+        data_cap=settings.data_cap,
     )

@@ -6,13 +6,14 @@ Output arrives as frames of stream number, length and bytes; `Demux` takes them 
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 from typing import Any
 
 from sandbox.docker.engine import CALL_TIMEOUT_S, Engine
 from sandbox.errors import EngineError
 from sandbox.output import STDOUT, OutputReader
-from sandbox.results import Progress
+from sandbox.progress import Progress
 
 _FRAME_HEADER = 8
 _READ = 1 << 18
@@ -84,6 +85,13 @@ class Attached:
         except TimeoutError:
             return None
         except OSError:
+            return b""
+
+    def receive_now(self) -> bytes | None:
+        """The same without any waiting."""
+        try:
+            return bytes(self._socket.recv(_READ)) if select.select([self._socket], [], [], 0)[0] else None
+        except (OSError, ValueError):  # ValueError: it is closed
             return b""
 
     def send(self, data: bytes) -> None:

@@ -13,11 +13,14 @@ from importlib import resources
 from typing import Any
 
 from sandbox.images import SIDECAR_PROGRAM
+from sandbox.phases import CONTRACT_VERSION
 from sandbox.spec import MIB, RunSpec
 
 NODE_LABEL = "learningchain.node"
 RUN_LABEL = "learningchain.run"
 DATA_LABEL = "learningchain.data"
+OWN_LABEL = "learningchain.own"
+"""Of a volume with data that the node's owner keeps there."""
 
 OUT_INODES = 64
 _SHM_MB = 64
@@ -168,6 +171,8 @@ def job_config(spec: RunSpec, *, runtime: str, uid: int, labels: dict[str, str],
     """The engine's description of a job's container."""
     limits = spec.limits
     host = locked_host_config(runtime, limits.mem_mb * MIB, limits.pids, limits.cpus)
+    if limits.processors:
+        host["CpusetCpus"] = f"0-{limits.processors - 1}" if limits.processors > 1 else "0"
     host |= {
         "Init": True,
         # When the machine itself runs out of memory, the job goes first; its sidecar holds next to none and stays.
@@ -210,9 +215,9 @@ def job_config(spec: RunSpec, *, runtime: str, uid: int, labels: dict[str, str],
 def _environment(spec: RunSpec) -> list[str]:
     threads = spec.threads
     return [
-        "LC_VERSION=1",
+        f"LC_VERSION={CONTRACT_VERSION}",
         f"LC_PHASE={spec.phase}",
-        f"LC_SEED={spec.seed}",
+        *([] if spec.seed is None else [f"LC_SEED={spec.seed}"]),
         f"OMP_NUM_THREADS={threads}",
         f"OPENBLAS_NUM_THREADS={threads}",
         f"MKL_NUM_THREADS={threads}",
@@ -256,10 +261,19 @@ _NOTHING: tuple[object, ...] = (None, "", False, 0, [], {})
 FORBIDDEN_SETTINGS = (
     *("Privileged", "Binds", "VolumesFrom", "VolumeDriver", "CapAdd", "Devices", "DeviceCgroupRules", "DeviceRequests", "GroupAdd"),
     *("PidMode", "UTSMode", "UsernsMode", "Links", "ExtraHosts", "PortBindings", "PublishAllPorts", "Sysctls", "StorageOpt"),
-    *("CgroupParent", "OomKillDisable", "AutoRemove", "ContainerIDFile", "Annotations", "Cgroup", "CpuRealtimePeriod"),
+    *(
+        "CgroupParent",
+        "CpusetCpus",
+        "OomKillDisable",
+        "AutoRemove",
+        "ContainerIDFile",
+        "Annotations",
+        "Cgroup",
+        "CpuRealtimePeriod",
+    ),
     *("CpuRealtimeRuntime", "Dns", "DnsOptions", "DnsSearch"),
 )
-"""Settings of a host configuration that we never ask for; whatever stands there was put in by somebody else."""
+"""Settings of a host configuration that no job's run asks for; what stands there unasked was put in by somebody else."""
 _ADDED = {"RestartPolicy": {"MaximumRetryCount": 0}}
 """What engines add to a setting of ours."""
 _OURS_AMONG_OTHERS = ("Env", "Labels")
@@ -274,7 +288,9 @@ def differences(asked: dict[str, Any], facts: dict[str, Any]) -> list[str]:
     host, config = facts.get("HostConfig") or {}, facts.get("Config") or {}
     wanted = asked["HostConfig"]
     found = [_told(f"HostConfig.{key}", host.get(key)) for key, value in wanted.items() if not _same(key, value, host.get(key))]
-    found += [_told(f"HostConfig.{key}", host[key]) for key in FORBIDDEN_SETTINGS if host.get(key) not in _NOTHING]
+    found += [
+        _told(f"HostConfig.{key}", host[key]) for key in FORBIDDEN_SETTINGS if key not in wanted and host.get(key) not in _NOTHING
+    ]
     plain = [key for key in asked if key not in ("HostConfig", *_OURS_AMONG_OTHERS)]
     found += [_told(f"Config.{key}", config.get(key)) for key in plain if not _same(key, asked[key], config.get(key))]
     if config.get("Volumes"):

@@ -2,8 +2,9 @@
 
     sidecar -> inputs -> container created -> output attached -> started -> watched -> dead -> outputs collected
                                                                    |
-                                       (ready -> late inputs -> "go")   in phases with late inputs
+                                       (ready -> late inputs -> "go" -> done -> outputs taken)   in phases with late inputs
 
+A job that says that it is done is not waited for: what it left is taken as it is in that moment, and whoever ends the run kills it.
 Whatever happens on the way, `execute` and `finish` return a result. Removing container and sidecar is its caller's part. The
 clock is the host's: a job cannot slow it down.
 """
@@ -27,8 +28,9 @@ from sandbox.docker.engine import Engine
 from sandbox.docker.isolation import job_config
 from sandbox.docker.sidecar import Sidecar, create_container, wait_dead
 from sandbox.errors import EngineError
-from sandbox.phases import JOB_FILE, OutputRow
-from sandbox.results import BadResult, Progress
+from sandbox.phases import CONTRACT_VERSION, JOB_FILE, OutputRow, PhaseRow
+from sandbox.progress import Progress
+from sandbox.results import BadResult, InputRefused, InvalidModel, ResultReader, UnfitRow
 from sandbox.spec import OutputFile, RunResult, RunSpec, RunStatus
 
 _POLL_S = 0.1
@@ -38,6 +40,7 @@ _KILL_WAIT_S = 20.0
 _OOM_WAIT_S = 2.0
 _KILLED = 137
 
+_BAD_INPUT = 66
 _BY_EXIT = {
     64: (RunStatus.UNSUPPORTED, "the image does not support this phase or these parameters (exit 64)"),
     65: (RunStatus.MODEL_INVALID, "the image calls the model invalid (exit 65)"),
@@ -48,7 +51,8 @@ _BY_EXIT = {
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """How the container came to its end: by itself with a code, or killed by us for a reason."""
+    """How the container came to its end: by itself with a code, or killed by us for a reason. One that said that it is done has
+    code 0, and may still run."""
 
     code: int | None
     killed: RunStatus | None = None
@@ -56,7 +60,8 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 def job_json(spec: RunSpec) -> bytes:
-    """/lc/in/job.json: the same bytes for every verifier of a round. Raises ValueError for params that are no object."""
+    """/lc/in/job.json. Without a seed it holds what was posted and nothing else: the same bytes for the worker that claims and for
+    everybody who judges. Raises ValueError for params that are no object."""
     try:
         params = json.loads(spec.params)
     except (ValueError, RecursionError):
@@ -64,10 +69,9 @@ def job_json(spec: RunSpec) -> bytes:
     if not isinstance(params, dict):
         raise ValueError("params is not a JSON object")
     head = {
-        "v": 1,
+        "v": CONTRACT_VERSION,
         "phase": spec.phase,
-        "seed": spec.seed,
-        "probe": spec.probe,
+        **({} if spec.seed is None else {"seed": spec.seed}),
         "budget_s": spec.budget_s,
         "threads": spec.threads,
         "mem_mb": spec.limits.mem_mb,
@@ -104,6 +108,13 @@ class ContainerRun:
         self._cancel = cancel
         self._also: threading.Event | None = None
         """What else kills it: whoever gave a warm run its inputs may call it off too."""
+        self._made: Callable[[], ResultReader] | None = None
+        """Makes the reader of whoever gave them; None: the row's own."""
+        # As they are before the job runs: what it leaves is held against that.
+        likes = {output.like for output in spec.row.outputs}
+        given = {name: path for name, path in spec.inputs.items() if name in likes and isinstance(path, Path)}
+        self._sizes = {name: path.stat().st_size for name, path in given.items()}
+        self._wall_s = spec.limits.wall_s
         self._reader = FramedOutput()
         self._stream: Attached | None = None
         self._deadline = 0.0
@@ -141,18 +152,38 @@ class ContainerRun:
         self.let_go()
         return result
 
-    def finish(self, sidecar: Sidecar, late: Mapping[str, Path], cancel: threading.Event | None) -> RunResult:
-        """Gives a warm run its late inputs, and its wall clock anew."""
+    def alive(self) -> bool:
+        """Whether a warm run still waits. Takes in what it printed meanwhile; never waits itself."""
+        stream = self._stream
+        if stream is None:
+            return False
+        while (data := stream.receive_now()) is not None:
+            self._newest = self._reader.feed(data) or self._newest
+            if not data or self._reader.total > self._spec.limits.log_cap:
+                return False
+        return True
+
+    def finish(
+        self,
+        sidecar: Sidecar,
+        late: Mapping[str, Path | bytes],
+        *,
+        wall_s: float | None,
+        read: Callable[[], ResultReader] | None,
+        cancel: threading.Event | None,
+    ) -> RunResult:
+        """Gives a warm run its late inputs, and a wall clock for them: of the run's limits, where none is given."""
 
         def rest() -> RunResult:
-            self._also = cancel
+            self._also, self._made = cancel, read
+            self._wall_s = self._wall_s if wall_s is None else wall_s
             sidecar.put(late)
             stream = self._stream
             if stream is None:
                 raise EngineError("giving a run its inputs", "it was let go")
             with contextlib.suppress(OSError):  # it is dead already: its end says how
                 stream.send(b"go\n")
-            self._deadline = time.monotonic() + self._spec.limits.wall_s
+            self._deadline = time.monotonic() + self._wall_s
             return self._end(sidecar)
 
         return self._timed(rest)
@@ -170,7 +201,7 @@ class ContainerRun:
         except EngineError as problem:
             result = RunResult(status=RunStatus.ENGINE_ERROR, reason=str(problem))
         except ValueError as problem:
-            result = RunResult(status=RunStatus.FAILED, reason=f"the posting cannot be run: {problem}")
+            result = RunResult(status=RunStatus.NOT_STARTED, reason=f"the posting cannot be run: {problem}")
         except OSError as problem:
             result = RunResult(status=RunStatus.ENGINE_ERROR, reason=f"this machine: {problem}")
         wall = time.monotonic() - started
@@ -185,22 +216,23 @@ class ContainerRun:
         # Attached before the start, so that no line is lost; the engine itself keeps no log.
         self._stream = Attached(self._engine, self.name, stdin=spec.row.waits, timeout_s=_POLL_S)
         self._engine.call("starting a run", lambda api: api.start(self.name))
-        self._deadline = time.monotonic() + spec.limits.wall_s
+        self._deadline = time.monotonic() + self._wall_s
 
     def _end(self, sidecar: Sidecar) -> RunResult:
-        ended = self._watch()
+        ended = self._watch(until_done=self._spec.row.waits and all(file.read for file in self._spec.row.outputs))
         self._show_progress()
         self.let_go()
         return self._judge(ended, sidecar)
 
     @overload
-    def _watch(self) -> Ended: ...
+    def _watch(self, *, until_done: bool = False) -> Ended: ...
 
     @overload
     def _watch(self, *, until_ready: bool) -> Ended | None: ...
 
-    def _watch(self, *, until_ready: bool = False) -> Ended | None:
-        """Reads the output until the container is dead, by itself or because a limit is reached; None where it is ready first."""
+    def _watch(self, *, until_ready: bool = False, until_done: bool = False) -> Ended | None:
+        """Reads the output until the container is dead, by itself or because a limit is reached, or until it is done; None where it
+        is ready first."""
         stream = self._stream
         if stream is None:
             raise EngineError("watching a run", "it was let go")
@@ -208,11 +240,13 @@ class ContainerRun:
         while True:
             if until_ready and self._reader.ready:
                 return None
+            if until_done and self._reader.done:
+                return Ended(0)
             if self._cancel.is_set() or (self._also is not None and self._also.is_set()):
                 return self._kill(stream, RunStatus.CANCELLED, "cancelled")
             left = self._deadline - time.monotonic()
             if left <= 0:
-                return self._kill(stream, RunStatus.TIMEOUT, f"still running after {self._spec.limits.wall_s:g} s of wall clock")
+                return self._kill(stream, RunStatus.TIMEOUT, f"still running after {self._wall_s:g} s of wall clock")
             if attached:
                 attached = self._read(stream)
                 if self._reader.total > self._spec.limits.log_cap:
@@ -265,6 +299,9 @@ class ContainerRun:
         code = ended.code
         if code == 0:
             return self._collect(sidecar)
+        if code == _BAD_INPUT and self._spec.row.waits:
+            why = "the image says that the input does not fit (exit 66)"
+            return RunResult(status=RunStatus.INPUT_REFUSED, reason=why, exit_code=code)
         if code in _BY_EXIT:
             status, why = _BY_EXIT[code]
             return RunResult(status=status, reason=why, exit_code=code)
@@ -284,27 +321,39 @@ class ContainerRun:
                 return False
 
     def _collect(self, sidecar: Sidecar) -> RunResult:
-        """Takes the outputs that the row names. The container is dead: nothing changes under our hands."""
+        """Takes the outputs that the row names. The container is dead, and nothing changes under our hands; or it has said that it
+        is done, and what is read of it is taken at once."""
         row, model_cap = self._spec.row, self._spec.limits.model_cap
         kept: dict[str, OutputFile] = {}
         try:
             # What is read comes first: a result that breaks the contract costs no copy of a model.
-            read = {
-                output.name: b"".join(sidecar.read_output(output.name, row.cap(output, model_cap)))
-                for output in row.outputs
-                if not output.kept
-            }
-            result = row.parse(read)
+            result = self._read_result(sidecar, row, model_cap)
             for output in row.outputs:
-                if output.kept:
-                    kept[output.name] = self._save(sidecar, output, row.cap(output, model_cap))
+                if output.read is None:
+                    kept[output.name] = self._save(sidecar, output, self._sizes.get(output.like, row.cap(output, model_cap)))
         except BaseException as problem:
             for file in kept.values():
                 file.path.unlink(missing_ok=True)
+            if isinstance(problem, InvalidModel):
+                return RunResult(status=RunStatus.MODEL_INVALID, reason=f"exit 0, but {problem}", exit_code=0)
+            if isinstance(problem, InputRefused):
+                told = UnfitRow(problem.row)
+                return RunResult(status=RunStatus.INPUT_REFUSED, reason=str(problem), result=told, exit_code=0)
             if isinstance(problem, BadResult):
                 return RunResult(status=RunStatus.BAD_RESULT, reason=f"exit 0, but {problem}", exit_code=0)
             raise
         return RunResult(status=RunStatus.OK, reason="done", result=result, outputs=kept, exit_code=0)
+
+    def _read_result(self, sidecar: Sidecar, row: PhaseRow, model_cap: int) -> object:
+        """What a reader makes of the output that is read; None where none is. Raises BadResult, EngineError."""
+        for output in row.outputs:
+            if output.read is not None:
+                reader = (self._made or output.read)()
+                read = sidecar.read_now if row.waits else sidecar.read_start
+                for piece in read(output.name, row.cap(output, model_cap) + 1):
+                    reader.take(piece)
+                return reader.finish()
+        return None
 
     def _save(self, sidecar: Sidecar, output: OutputRow, cap: int) -> OutputFile:
         """Writes an output to a new file of ours while hashing it. Leaves no file behind where that fails."""
@@ -321,6 +370,8 @@ class ContainerRun:
                     size += len(piece)
             if size == 0:
                 raise BadResult(f"{output.name} is empty")
+            if size != self._sizes.get(output.like, size):
+                raise BadResult(f"{output.name} has {size} bytes, and not {self._sizes[output.like]} as the one that it came from")
         except BaseException:
             path.unlink(missing_ok=True)
             raise

@@ -2,7 +2,8 @@
 
 An engine accepts limits that it does not keep: a runtime that ignores control groups, a kernel without a controller, a
 filter that was compiled out. So our own image (the running interpreter and `probe_job.py`) tries to break each of them:
-one container looks around and pushes, others must be killed for memory, for time and for output.
+one container looks around and pushes, others must be killed for memory, for time and for output. Two more train on data that are
+kept for a moment as the owner's are, one after the other, beside data that are not theirs.
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 import msgspec
 
-from sandbox.data import DataSet, scan_folder
+from sandbox.data import TRIAL, DataSet, OwnData, scan_folder
 from sandbox.docker.isolation import CORE, MASKED_PATHS, MEMLOCK, OUT_INODES, SHM_INODES, is_gvisor
-from sandbox.errors import BadImage, SandboxUnavailable
+from sandbox.errors import BadImage, DataRefused, EngineError, SandboxUnavailable
 from sandbox.images import ImageBuildError, build_python_image, cached_image
 from sandbox.phases import PHASES
 from sandbox.spec import MIB, Check, ContainerLimits, ImageLimits, RunResult, RunSpec, RunStatus, SelfTestReport
@@ -30,9 +33,16 @@ _LIMITS = ContainerLimits(
 _EXPECTED = (
     *("network", "sockets", "system_calls", "namespaces", "host", "root_read_only", "other_mounts", "mounts", "capabilities"),
     *("no_new_privileges", "uid", "user_limits", "first_to_go", "file_size", "space", "inodes", "pids", "cpu"),
+    "no_data",
 )
-_EXPECTED_OF_DATA = ("data_mount", "data_read_only", "data_no_programs")
+_EXPECTED_OF_DATA = ("data_mount", "data_read_only", "data_no_programs", "data_alone", "data_nothing_kept")
+_NO_INPUTS: Mapping[str, Path | OwnData] = MappingProxyType({})
 _Ends = tuple[tuple[RunStatus, str], ...]
+_ABSENT: dict[str, _Ends] = dict.fromkeys(("evaluate", "predict"), ((RunStatus.FAILED, "(exit 9)"),))
+"""Phases without a report of their own, and the exit by which the probe says that it saw no data."""
+_MODEL_SIZE = 64 * 1024
+"""Bytes of the model that a probe on data gets, and of its report."""
+_CANARY = b"data of somebody else"
 # Its exit code alone says that it was killed: beyond four times the limit it would have ended by itself with another.
 _MEMORY: _Ends = ((RunStatus.OUT_OF_RESOURCES, "killed for using more than"), (RunStatus.FAILED, "(exit 137)"))
 _KILLS: dict[str, tuple[ContainerLimits, _Ends]] = {
@@ -50,6 +60,10 @@ class SelfTestRunner(Protocol):
     def load_archive(self, path: Path, expect_image_id: str | None, limits: ImageLimits | None = None) -> str: ...
 
     def run(self, spec: RunSpec) -> RunResult: ...
+
+    def add_data(self, name: str, data: DataSet) -> OwnData: ...
+
+    def remove_data(self, name: str) -> OwnData: ...
 
 
 def self_test(sandbox: SelfTestRunner, cache: Path, runtime: str) -> SelfTestReport:
@@ -75,18 +89,19 @@ def self_test(sandbox: SelfTestRunner, cache: Path, runtime: str) -> SelfTestRep
         "pids": _LIMITS.pids,
         "millicpus": int(_LIMITS.cpus * 1000),
         "gvisor": is_gvisor(runtime),
+        "canary": _CANARY.decode(),
     }
     kills = _KILLS | (_GVISOR_KILLS if is_gvisor(runtime) else {})
 
-    def probe(mode: str, limits: ContainerLimits, data: DataSet | None = None) -> RunResult:
+    def probe(
+        mode: str, limits: ContainerLimits, phase: str = "train", inputs: Mapping[str, Path | OwnData] = _NO_INPUTS
+    ) -> RunResult:
         params = json.dumps({"mode": mode, "want": want})
-        phase, inputs = ("train", {}) if data is None else ("selftest", {"data": data})
         spec = RunSpec(
-            run_id=f"selftest-{mode}-{stamp}",
+            run_id=f"selftest-{phase}-{mode}-{os.urandom(2).hex()}-{stamp}",
             image_id=image,
             phase=phase,
-            seed=1,
-            probe=0,
+            seed=1 if PHASES[phase].seeded else None,
             budget_s=60,
             params=params,
             limits=limits,
@@ -94,20 +109,38 @@ def self_test(sandbox: SelfTestRunner, cache: Path, runtime: str) -> SelfTestRep
         )
         return sandbox.run(spec)
 
-    with tempfile.TemporaryDirectory(prefix="learningchain-selftest-") as folder, ThreadPoolExecutor(len(kills) + 2) as pool:
+    def on_data(folder: Path, model: Path) -> list[Check]:
+        """Two runs on the same data, the second beside what the first may have left."""
+        kept: list[OwnData] = []
+        try:
+            for which, data in _probe_data(folder).items():
+                kept.append(sandbox.add_data(f"{TRIAL}selftest-{stamp}-{which}", data))
+            inputs: dict[str, Path | OwnData] = {"model": model, "data": kept[0]}
+            runs = [_judge_report(probe("data", _LIMITS, "local", inputs), _EXPECTED_OF_DATA) for _ in (1, 2)]
+            while kept:
+                sandbox.remove_data(kept.pop().name)
+        except (DataRefused, EngineError) as problem:  # what stays goes with the next clean-up
+            return [Check(name, False, f"data cannot be kept, or not be removed: {problem}") for name in _EXPECTED_OF_DATA]
+        return [first if not first.ok else second for first, second in zip(*runs, strict=True)]
+
+    with tempfile.TemporaryDirectory(prefix="learningchain-selftest-") as folder, ThreadPoolExecutor(len(kills) + 4) as pool:
+        model = Path(folder, "model")
+        model.write_bytes(bytes(_MODEL_SIZE))
         looking = pool.submit(probe, "limits", _LIMITS)
-        reading = pool.submit(probe, "data", _LIMITS, _probe_data(Path(folder)))
+        reading = pool.submit(on_data, Path(folder), model)
         killing = {mode: pool.submit(probe, mode, limits) for mode, (limits, _) in kills.items()}
-        checks = _judge_report(looking.result(), _EXPECTED) + _judge_report(reading.result(), _EXPECTED_OF_DATA)
-        checks += [_judge_kill(mode, kills[mode][1], future.result()) for mode, future in killing.items()]
+        seeing = {phase: pool.submit(probe, "absent", _LIMITS, phase, {"model": model}) for phase in _ABSENT}
+        checks = _judge_report(looking.result(), _EXPECTED) + reading.result()
+        checks += [_judge_end(mode, kills[mode][1], future.result()) for mode, future in killing.items()]
+        checks += [_judge_end(f"no_data_{phase}", _ABSENT[phase], future.result()) for phase, future in seeing.items()]
     return SelfTestReport(runtime, tuple(checks))
 
 
-def _judge_kill(mode: str, ends: _Ends, result: RunResult) -> Check:
+def _judge_end(name: str, ends: _Ends, result: RunResult) -> Check:
     for file in result.outputs.values():
         file.path.unlink(missing_ok=True)
     ok = any(result.status is status and words in result.reason for status, words in ends)
-    return Check(mode, ok, result.reason if ok else f"the run was not stopped as it must be: {result.reason}")
+    return Check(name, ok, result.reason if ok else f"the run did not end as it must: {result.reason}")
 
 
 def _judge_report(result: RunResult, expected: tuple[str, ...]) -> list[Check]:
@@ -122,12 +155,15 @@ def _judge_report(result: RunResult, expected: tuple[str, ...]) -> list[Check]:
     return [Check(name, *found.get(name, (False, missing))) for name in expected]
 
 
-def _probe_data(folder: Path) -> DataSet:
-    """A data set with a program that anybody may run as its owner, as far as the node's disk is concerned."""
-    program = folder / "program"
+def _probe_data(folder: Path) -> dict[str, DataSet]:
+    """A data set with a program that anybody may run as its owner, as far as the node's disk is concerned; and somebody else's."""
+    for name in ("own", "other"):
+        (folder / name).mkdir()
+    program = folder / "own" / "program"
     program.write_bytes(b"#!/usr/local/bin/python3\n")
     program.chmod(0o4755)
-    return scan_folder(folder)
+    (folder / "other" / "other").write_bytes(_CANARY)
+    return {name: scan_folder(folder / name) for name in ("own", "other")}
 
 
 def _probe_archive(cache: Path) -> tuple[Path, str]:

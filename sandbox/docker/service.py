@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -20,19 +20,20 @@ from typing import Any
 import msgspec
 
 from sandbox.backend import WarmRun
-from sandbox.data import DataSet, measure
+from sandbox.data import MAX_DATA_BYTES, DataSet, OnBytes, OwnData, measure
 from sandbox.docker.engine import Engine
-from sandbox.docker.isolation import NODE_LABEL, RUN_LABEL
+from sandbox.docker.isolation import NODE_LABEL, OWN_LABEL, RUN_LABEL
 from sandbox.docker.runner import ContainerRun
 from sandbox.docker.selftest import self_test
+from sandbox.docker.shelf import DataShelf
 from sandbox.docker.sidecar import Sidecar, SidecarSize, remove_container, remove_volume
 from sandbox.docker.store import ImageStore
 from sandbox.docker.volumes import DataVolumes, Maker
 from sandbox.docker.warm import Placed, Warm
-from sandbox.errors import BadImage, EngineError, ImageNotFound, SandboxUnavailable
+from sandbox.errors import BadImage, DataRefused, EngineError, ImageNotFound, SandboxUnavailable
 from sandbox.images import ImageBuildError, sidecar_image
 from sandbox.phases import PHASES
-from sandbox.results import Progress
+from sandbox.progress import Progress
 from sandbox.spec import (
     MIB,
     CleanupReport,
@@ -48,7 +49,7 @@ _NODE_TAG = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _MAX_CHORES = 16
 DISK_FROM = 64 * MIB
 """Inputs of so many bytes lie on the engine's disk, smaller ones in its memory."""
-MAX_WARM = 8
+MAX_WARM = 64
 """Runs of phases with late inputs at a time: each holds memory, also while nobody uses it."""
 
 log = logging.getLogger("learningchain.sandbox")
@@ -59,6 +60,7 @@ class Sandbox:
 
     `node_tag` marks everything that this node makes there; it must differ between the nodes that share an engine.
     `cache_dir` keeps the images of the self-test between starts; it may be shared by nodes of one user.
+    `data_cap`: most bytes of the owner's own data in all.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Sandbox:
         node_tag: str,
         cache_dir: Path | None = None,
         disk_from: int = DISK_FROM,
+        data_cap: int = MAX_DATA_BYTES,
     ) -> None:
         if len(node_tag) > 40 or _NODE_TAG.fullmatch(node_tag) is None:
             raise ValueError(f"node_tag {node_tag!r} must be at most 40 of a-z, 0-9 and single . _ - between them")
@@ -81,11 +84,13 @@ class Sandbox:
         labels = {NODE_LABEL: node_tag, RUN_LABEL: "pull"}
         self._store = ImageStore(self._engine, node_tag, data_dir / "scratch", labels, disk=self._disk)
         self._disk_from = disk_from
-        self._data = DataVolumes(self._engine, node_tag, self._labels("data"), self._maker, self._disk)
+        self._data = DataVolumes(self._engine, self._labels("data"), self._maker, self._disk)
+        self._own = DataShelf(self._engine, self._labels("data"), self._maker, self._disk, data_dir / "data", data_cap)
         self._lock = threading.Lock()
         self._info: EngineInfo | None = None
         self._sidecar_image: str | None = None
         self._spare: Sidecar | None = None
+        self._closed = False
         self._active: dict[str, threading.Event] = {}
         """The runs under way, and what kills each."""
         self._warm: set[Warm] = set()
@@ -174,7 +179,13 @@ class Sandbox:
         finally:
             self._exit(spec)
 
-    def start(self, spec: RunSpec, *, on_progress: Callable[[Progress], None] | None = None) -> WarmRun | RunResult:
+    def start(
+        self,
+        spec: RunSpec,
+        *,
+        on_progress: Callable[[Progress], None] | None = None,
+        cancel: threading.Event | None = None,
+    ) -> WarmRun | RunResult:
         """Starts a run of a phase with late inputs; returns when it is ready for them, or with its result where it ended before.
 
         It ends by itself after `warm.WARM_S` seconds. Raises ValueError for another phase, for late inputs that are given already,
@@ -182,7 +193,7 @@ class Sandbox:
         """
         if not spec.row.waits or any(file.late and file.name in spec.inputs for file in spec.row.inputs):
             raise ValueError(f"a run of phase {spec.phase!r} with these inputs waits for nothing")
-        return self._begin(spec, on_progress, None)
+        return self._begin(spec, on_progress, cancel)
 
     def cancel(self, run_id: str) -> bool:
         """Kills a run; false where none of this id is under way."""
@@ -195,6 +206,31 @@ class Sandbox:
         if warm is not None:
             warm.close()
         return True
+
+    def memory(self, run_id: str) -> int | None:
+        """Bytes of memory that a run holds now, without what the kernel would drop first; None where none of this id runs."""
+        found = self._stats(run_id).get("memory_stats", {})
+        if "usage" not in found:
+            return None
+        # The first name is that of control groups of version 1, the second that of version 2.
+        dropped = found.get("stats", {}).get("total_inactive_file", found.get("stats", {}).get("inactive_file", 0))
+        return max(0, int(found["usage"]) - int(dropped))
+
+    def _computed(self, run_id: str) -> float | None:
+        """Processor seconds that a run has used; None where none of this id runs."""
+        used = self._stats(run_id).get("cpu_stats", {}).get("cpu_usage", {}).get("total_usage")
+        return None if used is None else int(used) / 1e9
+
+    def _stats(self, run_id: str) -> dict[str, Any]:
+        with self._lock:
+            if run_id not in self._active:
+                return {}
+        name = self._container(run_id)
+        try:
+            seen = self._engine.call("looking at a run", lambda api: api.stats(name, stream=False, one_shot=True), attempts=1)
+        except EngineError:  # its container is not there yet, or not any more
+            return {}
+        return dict(seen)
 
     def _begin(
         self, spec: RunSpec, on_progress: Callable[[Progress], None] | None, cancel: threading.Event | None
@@ -214,7 +250,7 @@ class Sandbox:
                 result = place.run.warm_up(place.sidecar)
                 if result is not None:
                     return result
-                warm = Warm(spec, place, self._cooled)
+                warm = Warm(spec, place, self._cooled, lambda: self._computed(spec.run_id))
             finally:
                 if warm is None:
                     self._leave(place, result)
@@ -255,7 +291,7 @@ class Sandbox:
         """Everything that a run needs but its container; the result where that is not to be had."""
         if cancel.is_set():
             return RunResult(status=RunStatus.CANCELLED, reason="cancelled before it began")
-        held: list[DataSet] = []
+        held: list[DataSet | OwnData] = []
         sidecar: Sidecar | None = None
         placed = False
         try:
@@ -265,7 +301,7 @@ class Sandbox:
             loaded = self._store.require(spec.image_id)
             folders = []
             for data in on_disk:
-                folders.append(self._data.hold(data))
+                folders.append(self._own.hold(data) if isinstance(data, OwnData) else self._data.hold(data))
                 held.append(data)
             sidecar = self._take_sidecar(size)
             if folders:
@@ -283,24 +319,27 @@ class Sandbox:
             )
             placed = True
             return Placed(run, sidecar, held)
-        except (BadImage, ImageNotFound, EngineError, SandboxUnavailable, OSError) as problem:
+        except (BadImage, DataRefused, ImageNotFound, EngineError, SandboxUnavailable, OSError) as problem:
             return RunResult(status=RunStatus.ENGINE_ERROR, reason=str(problem))
         except ValueError as problem:
-            return RunResult(status=RunStatus.FAILED, reason=f"the posting cannot be run: {problem}")
+            return RunResult(status=RunStatus.NOT_STARTED, reason=f"the posting cannot be run: {problem}")
         finally:
             if not placed:
                 _report(sidecar.close() if sidecar is not None else [])
                 self._release(held)
 
-    def _parted(self, spec: RunSpec) -> tuple[dict[str, Path], list[DataSet]]:
-        """A run's inputs: those for the memory, and those for the disk, each under the name that the job knows.
+    def _parted(self, spec: RunSpec) -> tuple[dict[str, Path], list[DataSet | OwnData]]:
+        """A run's inputs: those for the memory, and those for the disk, each under the name that the job knows, in the row's order:
+        a job finds its folder the same whoever listed its inputs.
 
         A phase with late inputs has all of them in memory: what a job sees of the disk is fixed when it starts.
         """
         in_memory: dict[str, Path] = {}
-        on_disk: list[DataSet] = []
-        for name, given in spec.inputs.items():
-            if isinstance(given, DataSet):
+        on_disk: list[DataSet | OwnData] = []
+        for name, given in ((file.name, spec.inputs[file.name]) for file in spec.row.inputs if file.name in spec.inputs):
+            if isinstance(given, OwnData):
+                on_disk.append(given)
+            elif isinstance(given, DataSet):
                 on_disk.append(given.below(name))
             elif given.stat().st_size >= self._disk_from and not spec.row.waits:
                 on_disk.append(DataSet((measure(name, given),)))
@@ -323,26 +362,55 @@ class Sandbox:
         else:
             self._tidy(place)
 
-    def _release(self, held: list[DataSet]) -> None:
+    def _release(self, held: Sequence[DataSet | OwnData]) -> None:
         for data in held:
-            _report(self._data.release(data))
+            if isinstance(data, OwnData):
+                self._own.release(data)
+            else:
+                _report(self._data.release(data))
 
     def keep_data(self, data: DataSet) -> None:
         """Brings a data set to the engine's disk before a run needs it, under each name that a phase's row has for one.
 
         It stays as long as few enough others come after it. Raises EngineError, OSError, SandboxUnavailable.
         """
-        for name in sorted({file.name for row in PHASES.values() for file in row.inputs if file.folder}):
+        for name in sorted({file.name for row in PHASES.values() for file in row.inputs if file.folder and not file.own}):
             self._data.hold(data.below(name))
             self._release([data.below(name)])
+
+    def add_data(
+        self,
+        name: str,
+        data: DataSet,
+        *,
+        notes: Mapping[str, str] | None = None,
+        on_bytes: OnBytes = lambda size: None,
+        cancel: threading.Event | None = None,
+    ) -> OwnData:
+        """Keeps the owner's own data under a name until they are removed, also when the node stops. Runs of `local` get them, and
+        no other run. `on_bytes` is told of each piece that was sent. A kill on the way leaves nothing that counts.
+
+        Raises ValueError for the name, DataRefused, EngineError, OSError, SandboxUnavailable.
+        """
+        return self._own.add(name, data, notes=notes or {}, on_bytes=on_bytes, cancel=cancel)
+
+    def list_data(self) -> list[OwnData]:
+        """The owner's own data by name. Asks no engine. Raises OSError."""
+        return self._own.listed()
+
+    def remove_data(self, name: str) -> OwnData:
+        """Removes own data that no run uses. Raises ValueError for the name, DataRefused, EngineError, OSError."""
+        self.settle()  # a run that has just ended would hold them
+        return self._own.remove(name)
 
     def _maker(self) -> Maker:
         return Maker(self._store.require(self._ensure_sidecar_image()), self._runtime, self._known_engine().rootless)
 
     def _within_engine(self, spec: RunSpec) -> RunSpec:
         """The same run with no more processors than there are: engines refuse to promise more."""
-        cpus = min(spec.limits.cpus, float(self._known_engine().cpus))
-        return msgspec.structs.replace(spec, limits=msgspec.structs.replace(spec.limits, cpus=cpus))
+        there, limits = self._known_engine().cpus, spec.limits
+        within = msgspec.structs.replace(limits, cpus=min(limits.cpus, float(there)), processors=min(limits.processors, there))
+        return msgspec.structs.replace(spec, limits=within)
 
     def _labels(self, run_id: str) -> dict[str, str]:
         return {NODE_LABEL: self._node_tag, RUN_LABEL: run_id}
@@ -386,9 +454,9 @@ class Sandbox:
         self._release(place.held)
 
     def _prepare(self, size: SidecarSize) -> None:
-        """Gets a sidecar ready for the next run, where none waits."""
+        """Gets a sidecar ready for the next run, where none waits and this is not closed."""
         with self._lock:
-            if self._spare is not None:
+            if self._spare is not None or self._closed:
                 return
         try:
             spare = self._open_sidecar(size)
@@ -396,7 +464,10 @@ class Sandbox:
             log.warning("no sidecar could be prepared: %s", problem)
             return
         with self._lock:
-            self._spare, left_over = spare, self._spare
+            if self._closed:
+                left_over: Sidecar | None = spare
+            else:
+                self._spare, left_over = spare, self._spare
         if left_over is not None:
             _report(left_over.close())
 
@@ -421,11 +492,12 @@ class Sandbox:
             chores = set(self._chores)
         wait(chores)
 
-    def cleanup(self, *, keep_images: Collection[str] = ()) -> CleanupReport:
+    def cleanup(self, *, keep_images: Collection[str] = (), keep_data: bool = False) -> CleanupReport:
         """Removes every container, volume and image that a node of this tag made, also before it was killed.
 
-        Runs of this node that are under way are killed by it. Images in `keep_images` stay. Raises EngineError where
-        the engine does not answer; what it refuses to remove is in the report.
+        Runs of this node that are under way are killed by it. Images in `keep_images` stay; with `keep_data` the owner's own data
+        do, as far as they are whole. Raises EngineError where the engine does not answer; what it refuses to remove is in the
+        report.
         """
         self._close_warm()
         self.settle()
@@ -436,13 +508,20 @@ class Sandbox:
         _report(self._data.clear())
         problems: list[str] = []
         mine = {"label": f"{NODE_LABEL}={self._node_tag}"}
-        containers = self._engine.call("listing containers", lambda api: api.containers(all=True, filters=mine))
+        problems += self._own.sweep()
+        found = self._engine.call("listing containers", lambda api: api.containers(all=True, filters=mine))
+        containers = [facts for facts in found if not (keep_data and OWN_LABEL in (facts.get("Labels") or {}))]
         for facts in containers:
             problems += remove_container(self._engine, facts["Id"])
-        volumes: list[Any] = self._engine.call("listing volumes", lambda api: api.volumes(filters=mine)).get("Volumes") or []
+        there: list[Any] = self._engine.call("listing volumes", lambda api: api.volumes(filters=mine)).get("Volumes") or []
+        volumes = [facts for facts in there if not (keep_data and OWN_LABEL in (facts.get("Labels") or {}))]
         for facts in volumes:
             problems += remove_volume(self._engine, facts["Name"])
+        if not keep_data:
+            self._own.clear()
         keep = set(keep_images)
+        if len(containers) < len(found):  # somebody brings data: what its filler is made of stays
+            keep.add(self._ensure_sidecar_image())
         with self._lock:
             if self._sidecar_image is not None and self._sidecar_image not in keep:
                 self._sidecar_image = None
@@ -451,6 +530,8 @@ class Sandbox:
 
     def close(self) -> None:
         """Removes containers and volumes of this node and stops the janitor; images stay for the next start."""
+        with self._lock:
+            self._closed = True
         self._close_warm()
         self.settle()
         with self._lock:
@@ -463,6 +544,8 @@ class Sandbox:
     def _close_warm(self) -> None:
         with self._lock:
             warm = list(self._warm)
+            for run_id in self._waiting:  # also those that are not ready yet
+                self._active[run_id].set()
         for run in warm:
             run.close()
 

@@ -58,6 +58,8 @@ class Sidecar:
 
     def __init__(self, engine: Engine, name: str, uid: int, size: SidecarSize) -> None:
         self.name = name
+        # Of volumes a job may see the names (/proc/self/mountinfo): they tell of no node, and so of nobody's part in a job.
+        self._volume = f"lc-{name.rpartition('-')[2]}"
         self.uid = uid
         self.size = size
         self._engine = engine
@@ -83,27 +85,27 @@ class Sidecar:
 
     def job_mounts(self, labels: dict[str, str]) -> list[dict[str, Any]]:
         mounts = self._mounts(labels, for_job=True)
-        return [plain_volume(f"{self.name}-view", IN_DIR), mounts[1]] if self._view else mounts
+        return [plain_volume(f"{self._volume}-view", IN_DIR), mounts[1]] if self._view else mounts
 
     def show(self, folders: Sequence[str], labels: dict[str, str]) -> None:
         """Puts folders of data volumes beside the inputs in memory: the job sees them all as /lc/in. Raises EngineError.
 
         They are merged when the job starts; what is put in later it might not see.
         """
-        inside = self._engine.call("looking at a volume", lambda api: api.inspect_volume(f"{self.name}-in"))["Mountpoint"]
+        inside = self._engine.call("looking at a volume", lambda api: api.inspect_volume(f"{self._volume}-in"))["Mountpoint"]
         try:
             options = view_options([str(inside), *folders])
         except ValueError as problem:
             raise EngineError("showing a run its data", str(problem)) from problem
         self._view = True
-        create_volume(self._engine, f"{self.name}-view", options, labels)
+        create_volume(self._engine, f"{self._volume}-view", options, labels)
 
     def _mounts(self, labels: dict[str, str], *, for_job: bool) -> list[dict[str, Any]]:
         inside = in_options(self.size.in_bytes, self.uid)
         outside = out_options(self.size.out_bytes, self.uid)
         return [
-            volume_mount(f"{self.name}-in", IN_DIR, inside, labels, read_only=for_job),
-            volume_mount(f"{self.name}-out", OUT_DIR, outside, labels, read_only=not for_job),
+            volume_mount(f"{self._volume}-in", IN_DIR, inside, labels, read_only=for_job),
+            volume_mount(f"{self._volume}-out", OUT_DIR, outside, labels, read_only=not for_job),
         ]
 
     def running(self) -> bool:
@@ -138,7 +140,21 @@ class Sidecar:
 
         Raises BadResult for anything else, EngineError where the sidecar fails; never follows a link.
         """
-        status, _, rest = self._ask(f"get {name} {cap}").partition(" ")
+        return self._bytes_of("get", name, cap)
+
+    def read_start(self, name: str, most: int) -> Iterator[bytes]:
+        """The first `most` bytes of such a file, however long it is. Raises as `read_output`.
+
+        Who stops before the end lets go of the sidecar: it would take the rest for an answer.
+        """
+        return self._bytes_of("start", name, most)
+
+    def read_now(self, name: str, most: int) -> Iterator[bytes]:
+        """The same of a small file that may change meanwhile: what was in it when it was read."""
+        return self._bytes_of("take", name, most)
+
+    def _bytes_of(self, request: str, name: str, cap: int) -> Iterator[bytes]:
+        status, _, rest = self._ask(f"{request} {name} {cap}").partition(" ")
         if status != "ok":
             raise BadResult(f"{name} {rest}")
         left = int(rest) if rest.isascii() and rest.isdigit() else -1
@@ -169,7 +185,7 @@ class Sidecar:
         """Removes container and volumes; returns what could not be removed."""
         self.let_go()
         problems = remove_container(self._engine, self.name)
-        for volume in (*([f"{self.name}-view"] if self._view else []), f"{self.name}-in", f"{self.name}-out"):
+        for volume in (*([f"{self._volume}-view"] if self._view else []), f"{self._volume}-in", f"{self._volume}-out"):
             problems += remove_volume(self._engine, volume)
         return problems
 

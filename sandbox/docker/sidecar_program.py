@@ -3,8 +3,12 @@
     ping                             ok
     put NAME SIZE, then SIZE bytes   ok
     get NAME CAP                     ok SIZE, then SIZE bytes; or: no WHY
+    start NAME CAP                   the same of a file of any size, cut after CAP bytes
+    take NAME CAP                    the same of a file that may change meanwhile: read into memory first
     new                              ok: the volume for data was empty, and has a folder for them; or: no WHY
     add NAME SIZE, then SIZE bytes   ok: a file of a data set; NAME in hexadecimal, with the folders before it
+    keep NAME SIZE, then SIZE bytes  the same of data that outlive the engine's machine: a large one reaches the disk as it comes
+    sync NAME                        ok: this file of the data is on the disk, also after a loss of power
 
 One request a line on standard input, one answer each on standard output, until standard input ends: then the node has let
 go of the sidecar, or is gone. Stands alone in the sidecar's image, with the interpreter and next to no library.
@@ -21,6 +25,7 @@ FILES = "files"
 """The folder of a data volume that jobs see: it is the filler's own, where the volume's root is everybody's."""
 LINE = 2048
 CHUNK = 1 << 18
+SYNC_EVERY = 64 << 20
 
 
 def serve(asked: io.BufferedReader, answers: io.BufferedWriter) -> None:
@@ -33,11 +38,14 @@ def serve(asked: io.BufferedReader, answers: io.BufferedWriter) -> None:
             answers.write(b"ok\n")
         elif words[0] == "new":
             begin(answers)
-        elif words[0] == "add":
-            add(bytes.fromhex(words[1]).decode(), int(words[2]), asked)
+        elif words[0] in ("add", "keep"):
+            add(bytes.fromhex(words[1]).decode(), int(words[2]), asked, durable=words[0] == "keep")
+            answers.write(b"ok\n")
+        elif words[0] == "sync":
+            sync(bytes.fromhex(words[1]).decode())
             answers.write(b"ok\n")
         else:
-            get(words[1], int(words[2]), answers)
+            get(words[1], int(words[2]), answers, words[0])
         answers.flush()
 
 
@@ -50,22 +58,36 @@ def begin(answers: io.BufferedWriter) -> None:
     return None
 
 
-def add(name: str, size: int, source: io.BufferedReader) -> None:
+def add(name: str, size: int, source: io.BufferedReader, *, durable: bool = False) -> None:
     """The node has checked the name; that it leads out of the folder is refused here too."""
-    parts = name.split("/")
-    if not all(part.strip(".") for part in parts):
-        raise ValueError("a name that leads out")
+    parts = within(name)
     for end in range(1, len(parts)):
         folder = "/".join((DATA, FILES, *parts[:end]))
         if not os.path.isdir(folder):
             os.mkdir(folder, 0o755)
-    put("/".join((DATA, FILES, *parts)), size, source)
+    put("/".join((DATA, FILES, *parts)), size, source, durable=durable)
 
 
-def put(path: str, size: int, source: io.BufferedReader) -> None:
+def within(name: str) -> list[str]:
+    parts = name.split("/")
+    if not all(part.strip(".") for part in parts):
+        raise ValueError("a name that leads out")
+    return parts
+
+
+def sync(name: str) -> None:
+    """Asked for file by file when all are there: what the disk gets for the first holds most of what the others wait for."""
+    file = os.open("/".join((DATA, FILES, *within(name))), os.O_RDONLY)
+    os.fsync(file)
+    os.close(file)
+
+
+def put(path: str, size: int, source: io.BufferedReader, *, durable: bool = False) -> None:
     """Readable by everybody in the job's container, where it is mounted read-only."""
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444), "wb", buffering=0) as file:
         while size:
+            if durable and file.tell() and not file.tell() % SYNC_EVERY:
+                os.fsync(file.fileno())  # nobody's patience ends while gigabytes go to the disk at once
             piece = source.read(min(CHUNK, size))
             if not piece:
                 raise EOFError("the node went away")
@@ -73,23 +95,31 @@ def put(path: str, size: int, source: io.BufferedReader) -> None:
             size -= len(piece)
 
 
-def get(name: str, cap: int, answers: io.BufferedWriter) -> None:
-    """Only a regular file of the job's, and never what a link names. The job is dead: nothing changes meanwhile."""
+def get(name: str, cap: int, answers: io.BufferedWriter, how: str) -> None:
+    """Only a regular file of the job's, and never what a link names. Where nothing is taken the job is dead: nothing changes."""
     path = f"{OUT}/{name}"
     try:
         facts = os.stat(path, follow_symlinks=False)
         if not stat.S_ISREG(facts.st_mode):
             return refuse(answers, f"is {kind(facts.st_mode)}, not a regular file")
-        if facts.st_size > cap:
+        if how == "get" and facts.st_size > cap:
             return refuse(answers, f"has {facts.st_size} bytes; the limit is {cap}")
         opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        facts = os.fstat(opened)
+        if not stat.S_ISREG(facts.st_mode):  # of a job that lives, it may have become one
+            os.close(opened)
+            return refuse(answers, f"is {kind(facts.st_mode)}, not a regular file")
     except FileNotFoundError:
         return refuse(answers, "is missing")
     except OSError as problem:
         return refuse(answers, f"cannot be read: {problem.strerror}")
-    with open(opened, "rb", buffering=0) as file:
-        answers.write(b"ok %d\n" % facts.st_size)
-        left = facts.st_size
+    with open(opened, "rb", buffering=-1 if how == "take" else 0) as file:
+        if how == "take":
+            taken = file.read(cap)
+            answers.write(b"ok %d\n" % len(taken) + taken)
+            return None
+        left = min(cap, facts.st_size)
+        answers.write(b"ok %d\n" % left)
         while left:
             piece = file.read(min(CHUNK, left))
             answers.write(piece)

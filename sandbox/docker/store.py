@@ -206,7 +206,11 @@ class ImageStore:
         return self._checked.setdefault(image_id, str(facts["Id"]))
 
     def known(self, image_id: str) -> bool:
-        return self._inspect(self._name(image_id)) is not None
+        """Asks the engine. What somebody removed there is looked up anew before it runs again. Raises EngineError."""
+        there = self._inspect(self._name(image_id)) is not None
+        if not there:
+            self._checked.pop(image_id, None)
+        return there
 
     def _inspect(self, name: str) -> dict[str, Any] | None:
         try:

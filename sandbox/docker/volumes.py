@@ -43,7 +43,7 @@ from sandbox.errors import EngineError
 IDLE_VOLUMES = 4
 """Volumes that no run uses and that are kept for the next one of the same content."""
 IDLE_BYTES = 64 << 30
-_LOOK_EVERY = 64 << 20
+LOOK_EVERY = 64 << 20
 """Bytes after which the engine's disk is looked at again: others write to it too."""
 
 log = logging.getLogger("learningchain.sandbox")
@@ -69,11 +69,9 @@ class _Volume:
 class DataVolumes:
     """The data volumes of one sandbox; safe from several threads. `disk`: where the engine keeps them, if that is here."""
 
-    def __init__(
-        self, engine: Engine, node_tag: str, labels: dict[str, str], maker: Callable[[], Maker], disk: Callable[[], Path | None]
-    ) -> None:
+    def __init__(self, engine: Engine, labels: dict[str, str], maker: Callable[[], Maker], disk: Callable[[], Path | None]) -> None:
         self._engine, self._labels, self._maker, self._disk = engine, labels, maker, disk
-        self._prefix = f"lc-{node_tag}-data-{os.urandom(6).hex()}"
+        self._prefix = f"lc-data-{os.urandom(6).hex()}"  # jobs see it: it tells of no node
         self._lock, self._filling = threading.Lock(), threading.Lock()
         self._volumes: dict[bytes, _Volume] = {}
 
@@ -139,12 +137,12 @@ class DataVolumes:
         labels = self._labels | {DATA_LABEL: digest}
         folder = create_volume(self._engine, name, {}, labels)
         try:
-            with _Filler(self._engine, f"{name}-filler", self._maker(), name, self._labels) as filler:
+            with Filler(self._engine, f"{name}-filler", self._maker(), name, self._labels) as filler:
                 looked = 0
                 for file in data.files:
                     for size in filler.add(file):
                         looked += size
-                        if looked >= _LOOK_EVERY:
+                        if looked >= LOOK_EVERY:
                             looked = 0
                             leave_room(self._disk(), what)
         except BaseException:
@@ -154,7 +152,7 @@ class DataVolumes:
         return _Volume(name, f"{folder}/{FILES}", data.size, labels)
 
 
-class _Filler:
+class Filler:
     """A sidecar's program with one data volume. Raises EngineError, OSError."""
 
     def __init__(self, engine: Engine, name: str, maker: Maker, volume: str, labels: dict[str, str]) -> None:
@@ -163,7 +161,7 @@ class _Filler:
         mounts = [plain_volume(volume, DATA, no_copy=False)]
         self._config = sidecar_config(maker.image_id, runtime=maker.runtime, uid=uid, memory=0, labels=labels, mounts=mounts)
 
-    def __enter__(self) -> _Filler:
+    def __enter__(self) -> Filler:
         try:
             create_container(self._engine, self._name, self._config)
             self._talk = Dialogue(Attached(self._engine, self._name, stdin=True), "the filler of a data volume")
@@ -181,12 +179,12 @@ class _Filler:
         for problem in remove_container(self._engine, self._name):
             log.warning("left behind until the next clean-up: %s", problem)
 
-    def add(self, file: DataFile) -> Iterator[int]:
+    def add(self, file: DataFile, *, durable: bool = False) -> Iterator[int]:
         """Sends one file, and tells the size of each piece. Raises OSError where it is not what was measured."""
         digest, left = hashlib.sha256(), file.size
         descriptor = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as source:
-            self._talk.send(f"add {file.name.encode().hex()} {file.size}\n".encode())
+            self._talk.send(f"{'keep' if durable else 'add'} {file.name.encode().hex()} {file.size}\n".encode())
             while left:
                 piece = source.read(min(CHUNK, left))
                 if not piece:
@@ -198,6 +196,10 @@ class _Filler:
             if source.read(1) or digest.digest() != file.sha256:
                 raise OSError(f"{file.path} is not what it was when it was measured")
         self._ask()
+
+    def sync(self, file: DataFile) -> None:
+        """One that was added is on the disk when this returns."""
+        self._ask(f"sync {file.name.encode().hex()}\n".encode())
 
     def _ask(self, request: bytes = b"") -> None:
         self._talk.send(request)

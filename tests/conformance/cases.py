@@ -9,9 +9,29 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from tests.conformance import content, genesis, keys, light, losses, machine, peers, snapshots, texts, trees, wire
+from tests.conformance import (
+    answers,
+    content,
+    federation_file_cases,
+    genesis,
+    keys,
+    lan,
+    light,
+    losses,
+    machine,
+    peers,
+    prediction_cases,
+    receipts,
+    restarts,
+    signer,
+    snapshots,
+    texts,
+    trees,
+    wire,
+)
 from tests.conformance import records as r
 from tests.conformance.checks import Refused
+from tests.conformance.judging_cases import formulas
 from tests.conformance.wire import encode
 
 SPEC = Path(__file__).parents[2] / "protocol_spec"
@@ -241,6 +261,25 @@ def _losses(vector: dict[str, Any]) -> Iterator[tuple[str, Case]]:
         yield f"bad file {number}", partial(_bad_losses, case)
 
 
+# --- answers ------------------------------------------------------------------------------------------------------------------
+
+
+def _read_answer(case: dict[str, Any]) -> tuple[list[int], list[int], int]:
+    return answers.read_answer(unhex(case["file"]), case["rows"], case["model_classes"])
+
+
+def _answers(vector: dict[str, Any]) -> Iterator[tuple[str, Case]]:
+    for number, case in enumerate(vector["answers"]):
+        told = case["classes"], value_of(case["scores"]), value_of(case["check"])
+        yield f"answer {number}", lambda case=case, told=told: equal(_read_answer(case), told, "it")
+    for number, case in enumerate(vector["none"]):
+        yield f"no answer {number}", partial(refuse, _read_answer, case)
+    for number, case in enumerate(vector["unfit"]):
+        yield f"unfit {number}", lambda case=case: equal(answers.read_unfit(unhex(case["file"]), case["rows"]), case["row"], "it")
+    for number, case in enumerate(vector["no_row"]):
+        yield f"no row {number}", partial(refuse, lambda case: answers.read_unfit(unhex(case["file"]), case["rows"]), case)
+
+
 # --- votes, certificates, final blocks ----------------------------------------------------------------------------------------
 
 
@@ -292,7 +331,7 @@ def _final(vector: dict[str, Any], case: dict[str, Any]) -> None:
 def defaults() -> dict[str, int]:
     """Of the parameters, from the generated chapter."""
     chapter = (SPEC / "constants.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| ([a-z_]+) \| ([0-9,]+) \|", chapter, re.MULTILINE)
+    rows = re.findall(r"^\| ([a-z0-9_]+) \| ([0-9,]+) \|", chapter, re.MULTILINE)
     return {name: int(value.replace(",", "")) for name, value in rows}
 
 
@@ -328,6 +367,48 @@ def _geneses(vector: dict[str, Any]) -> Iterator[tuple[str, Case]]:
         yield f"a file with {case['why']}", partial(_left_out, case)
     for case in vector["refused_files"]:
         yield f"a file with {case['why']}", partial(refuse, genesis.from_file, case["file"], defaults())
+
+
+def _restart(case: dict[str, Any]) -> None:
+    old, records = unhex(case["old"]), {unhex(k): unhex(v) for k, v in case["state"].items()}
+    equal(trees.state_root(records).hex(), case["state_root"], "the state that is carried")
+    chosen = [unhex(one) for one in case["validators"]]
+    block, root = unhex(case["block_id"]), unhex(case["state_root"])
+    raw = restarts.restart(genesis.read_genesis(old), records, block, root, chosen, case["name"])
+    equal(raw.hex(), case["bytes"], "the genesis")
+    equal(genesis.from_file(case["file"], defaults()).hex(), case["bytes"], "the genesis of the file")
+    equal(genesis.chain_id(raw).hex(), case["chain_id"], "the chain id")
+    equal(trees.state_root(genesis.first_state(raw)).hex(), case["first_root"], "the root of the first state")
+    validators = wire.decode(r.VALIDATOR_SET, genesis.first_validators(raw), 100_000)
+    equal(validators, sorted([[one[0], one[1]] for one in validators]), "the order of the validators")
+
+
+def _restarts(vector: dict[str, Any]) -> Iterator[tuple[str, Case]]:
+    for case in vector["cases"]:
+        yield case["why"], partial(_restart, case)
+    for case in vector["refused"]:
+        yield case["why"], partial(refuse, genesis.read_genesis, unhex(case["bytes"]))
+    for case in vector["refused_files"]:
+        yield f"a file with {case['why']}", partial(refuse, genesis.from_file, case["file"], defaults())
+
+
+# --- receipt files ------------------------------------------------------------------------------------------------------------
+
+
+def _receipt(vector: dict[str, Any], case: dict[str, Any]) -> None:
+    made = genesis.from_file(vector["genesis"]["file"], defaults())
+    given = unhex(case["file"]), made, unhex(case["trusted"])
+    if not case["good"]:
+        refuse(receipts.verify, *given)
+        return
+    receipts.verify(*given)
+    if not case["trusted"]:
+        refuse(receipts.verify, given[0], genesis.from_file(vector["other_genesis"]["file"], defaults()), b"")
+
+
+def _receipts(vector: dict[str, Any]) -> Iterator[tuple[str, Case]]:
+    for case in vector["cases"]:
+        yield case["why"], partial(_receipt, vector, case)
 
 
 # --- snapshots ----------------------------------------------------------------------------------------------------------------
@@ -468,6 +549,22 @@ def _chain(vector: dict[str, Any]) -> Iterator[tuple[str, Case]]:
 # --- peers --------------------------------------------------------------------------------------------------------------------
 
 
+def _packet(case: dict[str, Any]) -> None:
+    if case.get("refused"):
+        refuse(lambda: lan.read(unhex(case["packet"])))
+        return
+    said = lan.read(unhex(case["packet"]))
+    expected = case.get("says")
+    equal(said, expected and (unhex(expected["chain_id"]), unhex(expected["id"]), expected["port"]), "what is said")
+
+
+def _sent_on_lan(vector: dict[str, Any]) -> None:
+    equal(lan.question(), unhex(vector["question"]["packet"]), "the question")
+    made = vector["announcement"]
+    own = lan.announcement(unhex(made["chain_id"]), unhex(made["id"]), made["port"], made["host"])
+    equal(own, unhex(made["packet"]), "the announcement")
+
+
 def _frames(case: dict[str, Any]) -> None:
     reader = peers.Reader()
 
@@ -544,7 +641,7 @@ def _content(vector: dict[str, Any]) -> Iterator[tuple[str, Case]]:
 def _work(case: dict[str, Any]) -> None:
     messages = wire.decode(r.SIGNED_TX, unhex(case["tx"]), 65_536)[0][5]
     ran = messages if case["refused"] is None else messages[: case["refused"] + 1]
-    equal(sum(machine.work_of(message[0]) for message in ran), case["work"], "the work")
+    equal(sum(machine.work_of(message) for message in ran), case["work"], "the work")
     equal(case["code"] == 0, case["refused"] is None, "whether it was refused")
 
 
@@ -571,8 +668,25 @@ def _execution(vector: dict[str, Any], case: dict[str, Any]) -> None:
     equal(done.state_root.hex(), case["state_root"], "the state root")
 
 
+def _play(vector: dict[str, Any], play: dict[str, Any]) -> None:
+    """LC-JOB: one block after the other, each on what the one before left."""
+    records, parent = _records(vector, play), unhex(play["parent"])
+    for number, told in enumerate(play["blocks"]):
+        raw = unhex(told["block"])
+        done = machine.execute(records, parent, raw)
+        receipts = [wire.decode(r.RECEIPT, receipt, 1_000_000) for receipt in done.receipts]
+        equal([receipt[1] for receipt in receipts[1:]], told["codes"], f"the codes of block {number}")
+        equal([receipt.hex() for receipt in done.receipts], told["receipts"], f"the receipts of block {number}")
+        equal(done.state_root.hex(), told["state_root"], f"the state root of block {number}")
+        records = {key: record for key, record in {**records, **done.put}.items() if key not in set(done.gone)}
+        parent = light.block_id(encode(wire.decode(r.BLOCK, raw, machine.MAX_BLOCK_BYTES)[0]))
+
+
 def _service(vector: dict[str, Any], case: dict[str, Any]) -> None:
     before = _records(vector, case)
+    if "refused" in case:
+        refuse(lambda given: machine.serve(before, case["call"], given), value_of(case["given"]), code=case["refused"])
+        return
     state, result = machine.serve(before, case["call"], value_of(case["given"]))
     equal(result, value_of(case["result"]), "the result")
     equal(encode(state.events).hex(), case["events"], "the events")
@@ -603,6 +717,7 @@ def _of_files() -> Iterator[tuple[str, str, Case]]:
         ("votes", "proposals", lambda c: _proposal(load("votes"), c)),
         ("work", "cases", _work),
         ("frames", "cases", _frames),
+        ("lan", "packets", _packet),
         ("rounds", "turns", _turn),
         ("rounds", "timeouts", _timeout),
         ("rounds", "times", _time),
@@ -614,18 +729,43 @@ def _of_files() -> Iterator[tuple[str, str, Case]]:
         for number, case in enumerate(load(file)[group]):
             name = " ".join(str(case[n]) for n in ("type", "name", "why") if n in case)
             yield file, f"{group} {number} {name}".rstrip(), partial(run, case)
+    yield "lan", "what is sent", partial(_sent_on_lan, load("lan"))
     yield "frames", "binding", partial(_binding, load("frames")["binding"])
     for file, make in (
         ("texts", _texts),
         ("certificates", _certificates),
         ("content", _content),
         ("genesis", _geneses),
+        ("restarts", _restarts),
         ("snapshots", _snapshots),
+        ("receipts", _receipts),
+        ("signer", _signer),
         ("chain", _chain),
         ("losses", _losses),
+        ("federation-files", federation_file_cases.files),
+        ("answers", _answers),
+        ("job", formulas),
+        ("prediction", prediction_cases.formulas),
     ):
         for name, case_ in make(load(file)):
             yield file, name, case_
+    for file in ("jobs", "predictions", "federations"):
+        for play in load(file)["plays"]:
+            yield file, play["name"], partial(_play, load(file), play)
+
+
+def _signer(vector: dict[str, Any]) -> Iterator[tuple[str, Case]]:
+    for number, case in enumerate(vector["conversations"]):
+        yield f"conversation {number} {case['why']}", partial(_conversation, vector, case)
+    for case in vector["bad_requests"]:
+        yield f"no request: {case['why']}", partial(refuse, signer.request_in, unhex(case["bytes"]))
+
+
+def _conversation(vector: dict[str, Any], case: dict[str, Any]) -> None:
+    """Each answer is the right one, and none of the others is."""
+    followed = signer.Conversation(vector, forgot=case["forgot"], transactions=case["transactions"])
+    for request, answer in case["said"]:
+        equal(followed.follow(unhex(request), unhex(answer)), "", "what is wrong with the answer")
 
 
 @cache
@@ -653,10 +793,26 @@ FILES = frozenset(
             "executions",
             "work",
             "frames",
+            "lan",
             "rounds",
             "content",
+            "federation-files",
         ),
-        *("texts", "certificates", "genesis", "snapshots", "chain", "losses"),
+        *(
+            "texts",
+            "certificates",
+            "genesis",
+            "restarts",
+            "snapshots",
+            "receipts",
+            "signer",
+            "chain",
+            "losses",
+            "answers",
+            "job",
+            "jobs",
+        ),
+        *("prediction", "predictions", "federations"),
     )
 )
 """What is checked here. The encrypted file needs a cipher that the standard library lacks: the product's own tests check it."""

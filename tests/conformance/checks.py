@@ -24,6 +24,7 @@ class Refused(Exception):
 CHECKS: set[str] = set()
 _out: set[str] = set()
 _touched: set[str] = set()
+_decisive: set[str] = set()
 
 
 def register(name: str) -> str:
@@ -36,8 +37,23 @@ def register(name: str) -> str:
 def need(name: str, condition: bool, code: int | None = None) -> None:
     """Refuse unless a registered check holds, or is taken out."""
     _touched.add(name)
-    if not condition and name not in _out:
+    if not condition:
+        _refuse(name, code)
+
+
+def _refuse(name: str, code: int | None) -> None:
+    _decisive.add(name)
+    if name not in _out:
         raise Refused(name, code)
+
+
+def part(name: str) -> bool:
+    """Whether a registered part of a formula is in."""
+    if name not in CHECKS:
+        raise KeyError(name)
+    _touched.add(name)
+    _decisive.add(name)
+    return name not in _out
 
 
 def check(rule: str, code: int | None = None) -> Callable[[Callable[P, bool]], Callable[P, None]]:
@@ -49,7 +65,7 @@ def check(rule: str, code: int | None = None) -> Callable[[Callable[P, bool]], C
         def checked(*given: P.args, **named: P.kwargs) -> None:
             _touched.add(name)
             if name not in _out and not holds(*given, **named):
-                raise Refused(name, code)
+                _refuse(name, code)
 
         return checked
 
@@ -64,6 +80,7 @@ def step(rule: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
 
         def done(*given: P.args, **named: P.kwargs) -> None:
             _touched.add(name)
+            _decisive.add(name)
             if name not in _out:
                 does(*given, **named)
 
@@ -85,7 +102,9 @@ def without(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def touched() -> Iterator[set[str]]:
-    """The checks that were asked in between."""
+def touched() -> Iterator[tuple[set[str], set[str]]]:
+    """The checks that were asked in between, and those of them without which it might have ended otherwise: whoever only agreed
+    all the time might as well not have been asked."""
     _touched.clear()
-    yield _touched
+    _decisive.clear()
+    yield _touched, _decisive

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from tests.conformance import records as r
+from tests.conformance import restarts
 from tests.conformance.checks import Refused, check
 from tests.conformance.keys import check_key, identity, tagged
 from tests.conformance.texts import parse_credits
@@ -17,7 +18,7 @@ MIN_BLOCK_BYTES, MAX_BLOCK_BYTES, MAX_BLOCK_TXS = 131_082, 4_000_000, 8_192
 NAMES = [name for name, _ in r.PARAMS.fields]
 BANDWIDTH = ("bandwidth_base", "bandwidth_per_credit")
 COUNTS = ("block_bytes", "block_txs", "block_work", "quota", "max_due", "max_due_work", "block_reward", *BANDWIDTH)
-CONTRACT_COUNTS = ("job_max_claimants", "job_max_live", "job_max_live_bytes")
+CONTRACT_COUNTS = ("join_policy", "job_min_bounty", "job_rate", "job_max_claimants", "job_max_live", "job_max_live_bytes")
 OF_CONTRACTS = {name: [] if kind is None else [n for n, _ in kind.fields] for name, kind in r.OF_CONTRACTS.values()}
 
 
@@ -34,6 +35,11 @@ def no_key_stands_twice_in_genesis(accounts: list[Any]) -> bool:
 @check("LC-BLK-9")
 def genesis_has_a_validator(accounts: list[Any]) -> bool:
     return any(a[2] for a in accounts)
+
+
+@check("LC-BLK-37")
+def a_genesis_with_a_base_lists_no_accounts(accounts: list[Any]) -> bool:
+    return not accounts
 
 
 @check("LC-BLK-9")
@@ -61,9 +67,19 @@ def job_min_open_is_not_above_job_max_open(p: dict[str, int]) -> bool:
     return p["job_min_open"] <= p["job_max_open"]
 
 
+@check("LC-BLK-32")
+def recovery_delay_min_is_not_above_recovery_delay_max(p: dict[str, int]) -> bool:
+    return p["recovery_delay_min"] <= p["recovery_delay_max"]
+
+
 @check("LC-BLK-9")
 def a_block_has_room_for_two_of_the_largest_transactions(p: dict[str, int]) -> bool:
     return p["block_bytes"] >= MIN_BLOCK_BYTES
+
+
+@check("LC-BLK-32")
+def the_tenth_of_a_bounty_is_something(p: dict[str, int]) -> bool:
+    return p["job_min_bounty"] >= 10
 
 
 @check("LC-BLK-9")
@@ -112,31 +128,59 @@ def read_sections(sections: list[Any]) -> dict[int, list[int]]:
             continue
         found[number] = decode(kind, encode(values), MAX_GENESIS_BYTES)
         no_span_of_a_contract_is_longer_than_2_48(dict(zip((name for name, _ in kind.fields), values, strict=True)))
-    job_min_open_is_not_above_job_max_open(dict(zip(OF_CONTRACTS["job"], found[3], strict=True)))
+    go_together(3, dict(zip(OF_CONTRACTS["job"], found[3], strict=True)))
+    go_together(7, dict(zip(OF_CONTRACTS["keys"], found[7], strict=True)))
     return found
 
 
-def read_genesis(raw: bytes) -> list[Any]:
-    """LC-BLK-9"""
-    found: list[Any] = decode(r.GENESIS, raw, MAX_GENESIS_BYTES)
-    version, _, time, values, accounts, _, _, sections = found
-    p = dict(zip(NAMES, values, strict=False))
-    genesis_names_version_1(version)
-    for key, *_ in accounts:
-        check_key(key)
-    no_key_stands_twice_in_genesis(accounts)
-    genesis_has_a_validator(accounts)
-    genesis_has_at_most_128_validators(accounts)
-    genesis_grants_at_most_the_largest_supply(accounts)
-    read_sections(sections)
+def go_together(contract: int, p: dict[str, int]) -> None:
+    """LC-GOV-8: what values of a contract, or of the ledger (0), must hold together."""
+    if contract == 3:
+        job_min_open_is_not_above_job_max_open(p)
+        the_tenth_of_a_bounty_is_something(p)
+    if contract == 7:
+        recovery_delay_min_is_not_above_recovery_delay_max(p)
+    if contract == 0:
+        _bounds_of_blocks(p)
+        a_block_runs_as_many_deadlines_as_its_messages_can_set(p)
+        a_block_has_room_for_the_work_of_its_deadlines(p)
+
+
+def _bounds_of_blocks(p: dict[str, int]) -> None:
     a_block_has_room_for_two_of_the_largest_transactions(p)
     a_block_has_at_most_4_000_000_bytes(p)
     a_block_has_at_most_8_192_transactions(p)
     a_block_has_room_for_two_transactions_of_the_heaviest_messages(p)
     a_window_earns_anybody_the_largest_transaction(p)
+
+
+def read_genesis(raw: bytes) -> list[Any]:
+    """LC-BLK-9, 37"""
+    found: list[Any] = decode(r.RESTARTED_GENESIS if has_base(raw) else r.GENESIS, raw, MAX_GENESIS_BYTES)
+    version, _, time, values, accounts, _, _, sections = found[:8]
+    p = dict(zip(NAMES, values, strict=False))
+    genesis_names_version_1(version)
+    for key, *_ in accounts:
+        check_key(key)
+    no_key_stands_twice_in_genesis(accounts)
+    if has_base(raw):
+        a_genesis_with_a_base_lists_no_accounts(accounts)
+    else:
+        genesis_has_a_validator(accounts)
+    genesis_has_at_most_128_validators(accounts)
+    genesis_grants_at_most_the_largest_supply(accounts)
+    parameters = {b"gp/": values} | {b"gp%d/" % number: given for number, given in read_sections(sections).items()}
+    _bounds_of_blocks(p)
     genesis_is_not_later_than_2_48(time)
     no_span_is_longer_than_2_48(p)
+    if has_base(raw):
+        restarts.check_base(found[8], time, parameters)
     return found
+
+
+def has_base(raw: bytes) -> bool:
+    """LC-BLK-37: nine fields, not eight."""
+    return raw[:1] == b"\x99"
 
 
 def chain_id(raw: bytes) -> bytes:
@@ -145,11 +189,15 @@ def chain_id(raw: bytes) -> bytes:
 
 def first_validators(raw: bytes) -> bytes:
     """The encoded set that signs block 1."""
+    if has_base(raw):
+        return encode(read_genesis(raw)[8][5])
     return encode(sorted([identity(key), key] for key, _, validator, _ in read_genesis(raw)[4] if validator))
 
 
 def first_state(raw: bytes) -> dict[bytes, bytes]:
-    """LC-BLK-9: the records before block 1."""
+    """LC-BLK-9, 39: the records before block 1."""
+    if has_base(raw):
+        return restarts.first_state(read_genesis(raw), chain_id(raw))
     _, _, time, params, accounts, _, _, sections = read_genesis(raw)
     chain, members = chain_id(raw), decode(r.VALIDATOR_SET, first_validators(raw), MAX_GENESIS_BYTES)
     found: dict[bytes, Any] = {
@@ -162,7 +210,7 @@ def first_state(raw: bytes) -> dict[bytes, bytes]:
     found |= {b"gp%d/" % number: values for number, values in read_sections(sections).items()}
     for key, credits, _, verifier in accounts:
         found[b"a/" + identity(key)] = [key, 0, credits, 0, [0, 0, 0, 0], 0]
-        found[b"m/" + identity(key)] = [verifier, 0, [], []]
+        found[b"m/" + identity(key)] = [identity(key), verifier, 0, 0, [], 0, [], [], b"", 0, 0, b"", 0]
     return {key: encode(fields) for key, fields in found.items()}
 
 
@@ -180,7 +228,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 FIELDS = {"version", "name", "time", "params", "accounts", "ca_cert", "ca_key"}
-OPTIONAL = {"contracts"}
+OPTIONAL = {"contracts", "base"}
 
 
 @check("LC-BLK-16")
@@ -261,7 +309,8 @@ def from_file(text: str, defaults: dict[str, int]) -> bytes:
     except ValueError:
         raise Refused("keys are written in hex") from None
     head = [document["version"], document["name"], document["time"]]
-    raw = encode([*head, params, accounts, document["ca_cert"].encode(), document["ca_key"].encode(), sections])
+    base = [restarts.from_file(document["base"])] if "base" in document else []
+    raw = encode([*head, params, accounts, document["ca_cert"].encode(), document["ca_key"].encode(), sections, *base])
     read_genesis(raw)
     return raw
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tests.conformance.checks import Refused, check
 from tests.conformance.keys import tagged
-from tests.conformance.records import OPENING
+from tests.conformance.shapes import OPENING
 from tests.conformance.texts import parse_loss
 from tests.conformance.wire import decode
 

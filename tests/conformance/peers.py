@@ -7,7 +7,7 @@ from tests.conformance.checks import check
 from tests.conformance.keys import check_signature, tagged
 from tests.conformance.wire import decode
 
-LIMITS = {0: 4_500_000, 1: 32_768, 2: 2_200_000}
+LIMITS = {0: 4_500_000, 1: 32_768, 2: 2_200_000, 3: 512}
 PART, BATCH, LAST = 254, 255, 0x80
 QUEUES = 5
 SHORTEST_PART = 32_768

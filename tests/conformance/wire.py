@@ -165,6 +165,22 @@ class Items(Bounded):
                 self.of.fit(item)
 
 
+class Nothing(Items):
+    """A list that has to be empty: what would stand in it is looked at by nobody."""
+
+    def __init__(self, of: Schema, low: int = 0, high: int | None = 0) -> None:
+        super().__init__(of, low, high)
+
+    def copy(self) -> Bounded:
+        return Nothing(self.of)
+
+    def bind(self, place: str) -> None:
+        Bounded.bind(self, place)
+
+    def fit(self, value: Any) -> None:
+        Bounded.fit(self, value)
+
+
 class Boolean(Schema):
     notation = "bool"
 

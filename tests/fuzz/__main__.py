@@ -54,6 +54,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("targets", nargs="*", help=f"of {', '.join(TARGETS)}; none means all")
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
+    parser.add_argument("--jobs", type=int, default=2, help="targets at a time")
     given = parser.parse_args()
     unknown = [name for name in given.targets if name not in TARGETS]
     if unknown:
@@ -61,14 +62,32 @@ def main() -> int:
     if len(given.targets) == 1:
         fuzz(given.targets[0], TARGETS[given.targets[0]], given.seconds)
     names = given.targets or list(TARGETS)
-    broken = [name for name in names if _apart(name, given.seconds)]
+    broken = _all(names, given.seconds, given.jobs)
     print(f"{len(names)} targets; broken: {', '.join(broken) or 'none'}")
     return 1 if broken else 0
 
 
-def _apart(name: str, seconds: int) -> int:
-    """One target in a process of its own, forked since importing with instruments takes long; its last lines are shown."""
-    log = ROOT / ".run" / "fuzz" / name / "log"
+def _all(names: list[str], seconds: int, jobs: int) -> list[str]:
+    """`jobs` at a time, each in a process of its own; those that broke."""
+    waiting, running, broken = list(reversed(names)), dict[int, str](), list[str]()
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            name = waiting.pop()
+            running[_begun(name, seconds)] = name
+        child, status = os.wait()
+        name = running.pop(child)
+        if _told(name, os.waitstatus_to_exitcode(status)):
+            broken.append(name)
+    return broken
+
+
+def _log_of(name: str) -> Path:
+    return ROOT / ".run" / "fuzz" / name / "log"
+
+
+def _begun(name: str, seconds: int) -> int:
+    """The process that tries one target, forked since importing with instruments takes long."""
+    log = _log_of(name)
     log.parent.mkdir(parents=True, exist_ok=True)
     child = os.fork()
     if child == 0:
@@ -76,8 +95,12 @@ def _apart(name: str, seconds: int) -> int:
             os.dup2(out.fileno(), 1)
             os.dup2(out.fileno(), 2)
         fuzz(name, TARGETS[name], seconds)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    lines = log.read_text(errors="replace").splitlines()
+    return child
+
+
+def _told(name: str, code: int) -> int:
+    """Its exit code, after its last lines were shown."""
+    lines = _log_of(name).read_text(errors="replace").splitlines()
     wanted = lines[-40:] if code else [line for line in lines if "number_of_executed_units" in line]
     print(f"{name}: exit {code}", *wanted, sep="\n  ", flush=True)
     return code

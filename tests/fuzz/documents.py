@@ -127,8 +127,16 @@ def _hidden_files() -> list[bytes]:
     return [bytes(12) + ChaCha20Poly1305(HIDDEN_KEY).encrypt(bytes(12), HIDDEN_ROWS, None)]
 
 
+def _private_boxes() -> list[bytes]:
+    from client.contracts.prediction.private import box
+    from client.hidden import seal
+    from tests.fuzz.of_client import BOX_PLACE, BOX_PUBLIC
+
+    return [box(HIDDEN_KEY, BOX_PLACE, BOX_PUBLIC, bytes(range(2, 34))) + seal(HIDDEN_ROWS, HIDDEN_KEY, bytes(12))]
+
+
 DOCUMENTS: dict[str, Callable[[], list[bytes]]] = {
-    "result": lambda: [b'e{"v":1,"loss":"0.123456789","n":360,"probe_loss":"0.12"}', b't{"v":1,"loss":"-1","n":1}'],
+    "result": lambda: [b"0.123456789\n0.12\n", b"-1\n", b"0\nnan\n", b"999999999.999999999\n" * 10],
     "progress": lambda: [b'LC {"step":1,"of":9,"loss":0.3}', b'LC {"step":5}'],
     "container-output": lambda: [_frame(1, b'LC {"step":1,"of":9}\nhello\n') + _frame(2, b"oops\r\n") + _frame(1, b"x" * 600)],
     "tar": _tars,
@@ -155,6 +163,9 @@ DOCUMENTS: dict[str, Callable[[], list[bytes]]] = {
     "keystore-file": _keystores,
     "job-parameters": lambda: [b'{"epochs": 5}'],
     "hidden-file": _hidden_files,
+    "private-box": _private_boxes,
+    "callback-url": lambda: [b"https://hooks.example.org:8443/in?a=1", b"https://[2606:4700::1111]/", b"https://8.8.8.8/"],
+    "callback-secret": lambda: [b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
     "stored-ballots": lambda: [encode([])],
     "consensus-log": lambda: [b"\0", b"\0\x00\x00\x10\xff", b"\x20"],
     "guard-file": lambda: [b"\0", b"\0\x00\x10\x10\xff", b"\x20"],

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Callable
 from functools import cache
@@ -24,7 +25,7 @@ from chain.ledger.snapshot import Offer, ValidatorSetChange
 from chain.ledger.state_diff import Record, StateDiff
 from chain.node import messages as node
 from chain.types import Certificate, Header, Proposal, Validator, Vote
-from p2p import wire
+from p2p import mdns, wire
 from p2p.content import cid, dag
 from p2p.content import messages as content
 from tests.fuzz.of_chain import RECORDS, join
@@ -87,7 +88,7 @@ def _node_messages() -> list[bytes]:
         node.Txs(_encodings()["SignedTx"]), node.TxIds([bytes(8)]), node.GetTxs([bytes(8)]),
         node.CompactProposal(proposal, header, [bytes(8)]), node.CompactProposal(mine, header, []),
         node.VoteMessage(vote), node.VoteMessage(local), node.CertificateMessage(certificate), node.StateMessage(state),
-        node.CertificateMessage(kit.certificate([0, 1, 2], 0, "A")), node.Status(7), node.GetBlock(3, bytes(32), [1]),
+        node.CertificateMessage(kit.certificate([0, 1, 2], 0, "A")), node.Status(7, 1), node.GetBlock(3, bytes(32), [1]),
         node.BlockTxs(bytes(32), [0], _encodings()["SignedTx"]), node.FullBlock(block), node.GetBlocks(1, 64),
         node.Blocks([node.SyncBlock(block, certificate)]), node.Links([bytes(20)]),
         node.GetSnapshot(), node.Snapshot(True, []), node.Snapshot(False, [_offer()]), node.GetValidatorChanges(1),
@@ -116,7 +117,20 @@ def _genesis() -> list[bytes]:
 
     found = msgspec.msgpack.decode(bytes.fromhex(_vector("genesis")["bytes"]), type=Genesis)
     small = msgspec.structs.replace(found, accounts=[GenesisAccount(key_of("alice").public, 5, True, True)])
-    return [to_json(from_json(to_json(found))), to_json(small)]
+    return [to_json(from_json(to_json(found))), to_json(small), _restarted()]
+
+
+def _restarted() -> bytes:
+    """A genesis with a base, small: one account, which validates."""
+    document = json.loads(_vector("restarts")["cases"][0]["file"])
+    base = document["base"]
+    ((identity, key), *_) = base["validators"].items()
+    account = b"a/" + bytes.fromhex(identity)
+    kept = {k: v for k, v in base["records"].items() if k.startswith(b"gp".hex()) or k == account.hex()}
+    balance = msgspec.msgpack.decode(bytes.fromhex(kept[account.hex()]))[2]
+    kept[b"gs/".hex()] = encode([balance, 0]).hex()
+    document["base"] = base | {"validators": {identity: key}, "records": dict(sorted(kept.items()))}
+    return to_json(from_json(json.dumps(document).encode()))
 
 
 def _transactions() -> list[bytes]:
@@ -149,6 +163,11 @@ def _peers_messages() -> list[bytes]:
 
 def _hellos() -> list[bytes]:
     return [bytes([wire.PEERS]) + raw for raw in _peers_messages()]
+
+
+def _lan_packets() -> list[bytes]:
+    said = mdns.Announcement(CHAIN, bytes(20), 7_400)
+    return [mdns.question(), mdns.announcement(said, ipaddress.IPv4Address("192.168.1.5"))]
 
 
 def _frames() -> list[bytes]:
@@ -225,6 +244,7 @@ MAKERS: dict[str, Callable[[], list[bytes]]] = {
     "peers-message": _peers_messages,
     "hello": _hellos,
     "frames": _frames,
+    "lan-packet": _lan_packets,
     "tls-certificate": _certificates,
     "endpoint": _endpoints,
     "seed": _seeds,
@@ -238,11 +258,12 @@ MAKERS: dict[str, Callable[[], list[bytes]]] = {
 
 def of(name: str) -> list[bytes]:
     """Valid examples of a target."""
-    from tests.fuzz import of_ledger, of_losses, of_machines, of_snapshots
+    from tests.fuzz import of_answers, of_asking, of_data, of_federation, of_ledger, of_losses, of_machines, of_people, of_snapshots
     from tests.fuzz.documents import DOCUMENTS
 
-    maker = (MAKERS | DOCUMENTS | of_machines.EXAMPLES | of_ledger.EXAMPLES | of_losses.EXAMPLES | of_snapshots.EXAMPLES)[name]
-    return maker()
+    parts = (of_machines, of_ledger, of_losses, of_answers, of_snapshots, of_people, of_asking, of_data, of_federation)
+    made = (MAKERS, DOCUMENTS, *(module.EXAMPLES for module in parts))
+    return next(makers[name] for makers in made if name in makers)()
 
 
 def found(name: str) -> list[Path]:

@@ -6,9 +6,7 @@ import asyncio
 import json
 import math
 import os
-import tempfile
 from collections.abc import AsyncIterator, Coroutine
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -25,23 +23,29 @@ from client.api import schema
 from client.api.chain import _parse_raw
 from client.api.errors import ErrorResponse, RequestError
 from client.api.route import MAX_JSON, parse_account, parse_body, parse_field, parse_hash, parse_query
+from client.boxes import public_of
+from client.callbacks.addresses import AllowedAddresses, UrlRefused, is_public
+from client.callbacks.posting import same_url
+from client.callbacks.signatures import parse_secret, secret_text
+from client.callbacks.urls import CallbackUrl
 from client.cli.common import WrongUsage
 from client.contracts.credits.api import build_transfer
 from client.contracts.credits.schema import TransferRequest
-from client.contracts.job.api import build_job
 from client.contracts.job.cli.submit import read_params
+from client.contracts.job.postings import build_job
 from client.contracts.job.schema import JobRequest, JobsQuery, ModelQuery
 from client.contracts.membership.schema import AccountsQuery, JudgementRequest
+from client.contracts.prediction.private import BoxPlace, opened, plain_input
+from client.hidden import BadKey, decrypt
 from client.keystore import Keystore, KeystoreError
-from client.sdk_http import NodeApi, _events
+from client.sdk_http import NodeApi, StreamPlace, _events
 from client.sdk_types import ApiError as SdkError
-from client.work.hidden import BadKey, decrypt
-from tests.fuzz.targets import Target, check, text_of
+from tests.fuzz.targets import Target, check, scratch, text_of
 
 T = TypeVar("T")
-_FOLDER = tempfile.TemporaryDirectory(prefix="lc-fuzz-")
 _LOOP = asyncio.new_event_loop()
 CLOCK = 1_700_000_000_000
+RATE = 10
 REQUESTS: list[Any] = [
     JobRequest,
     TransferRequest,
@@ -104,7 +108,7 @@ def _act_on(body: Any) -> None:
     """As the routes do, up to the message that is signed."""
     match body:
         case JobRequest():
-            raw = encode(build_job(body, CLOCK))
+            raw = encode(build_job(body, CLOCK, RATE))
             try:
                 decode_message(raw)
             except Malformed:
@@ -147,13 +151,13 @@ def sdk_events(data: bytes) -> None:
         reader = asyncio.StreamReader(limit=1 << 16)
         reader.feed_data(data)
         reader.feed_eof()
-        return len([event async for event in _events(reader)])  # type: ignore[arg-type]
+        return len([event async for event in _events(reader, StreamPlace())])  # type: ignore[arg-type]
 
     check(_done(read()) <= len(data), "events out of nothing")
 
 
 def config_file(data: bytes) -> None:
-    folder = Path(_FOLDER.name)
+    folder = scratch()
     (folder / config.FILE).write_bytes(data)
     loaded = config.load(folder, {})
     values = {name: config.value_of(loaded.config, name) for name in config.SETTINGS}
@@ -169,7 +173,7 @@ def config_value(data: bytes) -> None:
 
 
 def keystore_file(data: bytes) -> None:
-    path = Path(_FOLDER.name) / "keystore.json"
+    path = scratch() / "keystore.json"
     path.write_bytes(data)
     os.chmod(path, 0o600)
     check(len(Keystore.public(path).id) == 20, "no id")
@@ -185,7 +189,7 @@ HIDDEN_KEY, HIDDEN_ROWS = bytes(range(32)), b"rows"
 
 
 def hidden_file(data: bytes) -> None:
-    source, target = Path(_FOLDER.name) / "hidden", Path(_FOLDER.name) / "plain"
+    source, target = scratch() / "hidden", scratch() / "plain"
     source.write_bytes(data)
     target.unlink(missing_ok=True)
     try:
@@ -201,7 +205,35 @@ def stored_ballots(data: bytes) -> None:
     check(encode(found) == data, "not canonical")
 
 
+BOX_PRIVATE, BOX_PLACE = bytes(range(1, 33)), BoxPlace(bytes(32), 1, bytes(20))
+BOX_PUBLIC = public_of(BOX_PRIVATE)
+
+
+def private_box(data: bytes) -> None:
+    """A requester's box, then its file."""
+    key = opened(data[:80], BOX_PLACE, BOX_PUBLIC, [BOX_PRIVATE], sha256(HIDDEN_KEY))
+    check(key == HIDDEN_KEY, "another key")
+    check(plain_input(data[80:], key) == HIDDEN_ROWS, "another plaintext")
+
+
+def callback_url(data: bytes) -> None:
+    """What is let through is read by the library that calls it as the check read it, and is no address of this machine."""
+    text = text_of(data)
+    found = CallbackUrl.parse(text, AllowedAddresses())
+    same = same_url(found)
+    check((same.host, same.port, same.user) == (found.host, found.port, None), "read in two ways")
+    check(found.address is None or (found.encrypted and is_public(found.address)), "let through")
+
+
+def callback_secret(data: bytes) -> None:
+    secret = parse_secret(text_of(data))
+    check(parse_secret(secret_text(secret)) == secret, "another secret")
+
+
 TARGETS = {
+    "private-box": Target(private_box, (BadKey,), 4_096),
+    "callback-url": Target(callback_url, (UrlRefused, ValueError), 2_100),
+    "callback-secret": Target(callback_secret, (ValueError,), 256),
     "api-body": Target(api_body, (RequestError,), min(MAX_JSON, 16_384)),
     "api-query": Target(api_query, (RequestError,), 512),
     "api-path": Target(api_path, (ValueError,), 80),

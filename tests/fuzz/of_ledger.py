@@ -20,7 +20,6 @@ from chain.codec import encode
 from chain.contracts import BY_NUMBER, CONTRACTS, MESSAGES, STATE_TYPES, host_of
 from chain.contracts.job import records
 from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal, claim_commitment, job_id_of, vote_commitment
-from chain.contracts.job.rules import VoteCode
 from chain.errors import BrokenInvariant, InvalidBlock
 from chain.host import (
     K_SUPPLY,
@@ -39,7 +38,9 @@ from chain.host import (
 from chain.ledger.state import MAX_RECORD, Overlay, State
 from chain.ledger.transition import BlockInput, Executed, apply_block, chain_record, commit, validators_of
 from chain.ledger.tx import ParsedTx, parse_tx
+from chain.losses import LossTree, draw_probe, open_losses
 from chain.types import SignedTx, TxBody, net_of, tx_id
+from chain.verification.votes import BallotCode
 from tests.fuzz.targets import Target, check
 from tests.unit.api_kit import MODEL, MODEL_CID, PARAMS, FakeLedger, sha
 
@@ -87,16 +88,19 @@ class Values:
     def _value(self, kind: Any) -> Any:
         match kind:
             case inspect.IntType():
-                low = -(2**63) if kind.ge is None else kind.ge
-                high = 2**63 - 1 if kind.le is None else kind.le
+                low = max(given for given in (-(2**63), kind.ge, kind.gt and kind.gt + 1) if given is not None)
+                high = min(given for given in (2**63 - 1, kind.le, kind.lt and kind.lt - 1) if given is not None)
                 usual = (0, 1, 2, 3, 5, 16, 128, 255, 1_000, 5_000, 10**6, self._clock - 1, self._clock, self._clock + 10_000)
                 return min(max(self._draw.of((*usual, low, high, self._draw.below(2**32))), low), high)
             case inspect.BoolType():
                 return self._draw.of((False, True))
+            case inspect.EnumType():
+                return self._draw.of(list(kind.cls))
             case inspect.BytesType():
                 return self._bytes(kind.min_length or 0, kind.max_length if kind.max_length is not None else 64)
             case inspect.StrType():
-                return self._draw.of(("", "{}", "a" * min(kind.max_length or 8, 512)))
+                texts = ("", "{}", "a" * min(kind.max_length or 8, 512))
+                return self._draw.of([text for text in texts if len(text) >= (kind.min_length or 0)])
             case inspect.ListType():
                 low, high = kind.min_length or 0, kind.max_length if kind.max_length is not None else 4
                 return [self._value(kind.item_type) for _ in range(min(max(self._draw.of((0, 1, 2, 3, 8)), low), high))]
@@ -131,13 +135,14 @@ def ledgers() -> list[tuple[list[tuple[bytes, bytes]], list[bytes]]]:
     def keep() -> None:
         found.append((sorted(chain.state.items()), list(jobs)))
 
+    chain.declare()
     for loss in (5_000, 9_000):
         assert chain.block(boss=chain.posting()) == [0]
         job = job_id_of(chain.blocks[-1][1][0].id, 0)
         jobs.append(job)
         for name in ("n1", "n2"):
             sealed = claim_commitment(chain.chain_id, job, chain.ids[name], MODEL_CID.digest, sha("salt"))
-            assert chain.block(**{name: Claim(job, loss, sealed)}) == [0]
+            assert chain.block(**{name: Claim(job, loss, sealed, True)}) == [0]
         keep()
     for job in jobs:
         chain.block(max(0, _job(chain, job).deadline - chain.clock))
@@ -145,16 +150,23 @@ def ledgers() -> list[tuple[list[tuple[bytes, bytes]], list[bytes]]]:
         keep()
     chain.block(PARAMS.job_reveal)
     keep()
-    for job, code, measured in ((jobs[0], VoteCode.FALSE, 900_000), (jobs[1], VoteCode.OK, 9_000)):
-        ballot = Ballot(code, measured, 4_000, 0, 0)
+    chain.block()
+    keep()
+    for job, code, measured in ((jobs[0], BallotCode.FALSE, 900_000), (jobs[1], BallotCode.OK, 9_000)):
+        tree = LossTree([measured] * 20)
+        ballot = Ballot(int(code), [tree.measurement], [], False)
         for name in NAMES[1:]:
             seat = chain.state.get(records.seat_key(job, 0, 1, chain.ids[name]))
             if seat is not None:
                 chain.block(**{name: CommitVote(job, 0, 1, _sealed(chain, job, name, ballot))})
         keep()
+        chain.block()
+        keep()
         for name in NAMES[1:]:
             if chain.state.get(records.seat_key(job, 0, 1, chain.ids[name])) is not None:
-                chain.block(**{name: OpenVote(job, 0, 1, [ballot], sha(name))})
+                chain.block(**{name: OpenVote(job, 0, 1, [ballot], sha(name), 0, False, [_opening(chain, job, tree)])})
+        keep()
+        chain.block()
         keep()
     states = {_job(chain, job).state for job in jobs}
     assert states == {records.JobState.REFUNDED, records.JobState.PAID}, "the examples no longer reach the ends"
@@ -164,6 +176,11 @@ def ledgers() -> list[tuple[list[tuple[bytes, bytes]], list[bytes]]]:
 
 def _job(chain: FakeLedger, job: bytes) -> Any:
     return chain.state.get(records.job_key(job))
+
+
+def _opening(chain: FakeLedger, job: bytes, tree: LossTree) -> Any:
+    round_: Any = chain.state.get(records.round_key(job, 0, 1))
+    return open_losses(tree, draw_probe(round_.probe, job, 0, 1, len(tree.losses)))
 
 
 def _sealed(chain: FakeLedger, job: bytes, name: str, ballot: Ballot) -> bytes:
@@ -204,7 +221,7 @@ class Fuzzed:
                     ref = bytes(self.draw.of(self.refs))
                     overlay.put(due_key(bytes(self.draw.of(self.ids)), at, contract, ref), Due(contract, ref))
                 case 3:
-                    ref = bytes(self.draw.of(self.refs)) + bytes(self.draw.of((b"B", b"F", b"D", self.ids[0])))
+                    ref = bytes(self.draw.of(self.refs)) + bytes(self.draw.of((b"B", b"F", b"G", b"D", self.ids[0])))
                     overlay.put(escrow_key(ref), Escrow(self.draw.of((1, 10**6))))
                 case _:
                     known = overlay.get(key)

@@ -101,7 +101,7 @@ def node_conversations() -> list[bytes]:
     talk: list[list[Any]] = [
         [m.Txs([tx, other]), m.TxIds([bytes(8)]), m.GetTxs([bytes(8)])],
         [*votes],
-        [m.Status(5), m.GetBlocks(1, 64), m.Blocks([]), m.Status(2**40)],
+        [m.Status(5, 1), m.GetBlocks(1, 64), m.Blocks([]), m.Status(2**40, 1)],
         [m.GetBlock(1, nobody, []), m.BlockTxs(nobody, [0], [tx]), m.Links([kit.ident(1), kit.ident(2)])],
         _proposed(),
         _decided(),
@@ -124,14 +124,14 @@ def _proposed() -> list[Any]:
 def _decided() -> list[Any]:
     """Two blocks that four other nodes decided, as an answer to who is behind."""
     blocks = [m.SyncBlock(c.block, m.decode_certificate(c.certificate)) for c in _two_heights()]
-    return [m.Status(2), m.Blocks(blocks), m.CertificateMessage(blocks[0].certificate), m.FullBlock(blocks[0].block)]
+    return [m.Status(2, 1), m.Blocks(blocks), m.CertificateMessage(blocks[0].certificate), m.FullBlock(blocks[0].block)]
 
 
 def _told() -> list[Any]:
     """The same with what they did."""
     certified = [(c, m.decode_certificate(c.certificate)) for c in _two_heights()]
     told = [m.ExecutedBlock(c.block, certificate, c.receipts, changes_of(c.state)) for c, certificate in certified]
-    return [m.GetExecutedBlocks(1, 2), m.Status(2), m.ExecutedBlocks(told)]
+    return [m.GetExecutedBlocks(1, 2), m.Status(2, 1), m.ExecutedBlocks(told)]
 
 
 def _two_heights() -> list[e.Commit]:

@@ -1,19 +1,19 @@
-"""Targets: frames, the PEERS channel, TLS certificates, endpoints, the peer book's file, names and blocks of content."""
+"""Targets: frames, the PEERS channel, packets of the local network, TLS certificates, endpoints, the peer book's file, names and
+blocks of content."""
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
+import ipaddress
 
 from chain.codec import encode
 from chain.errors import Malformed
-from p2p import wire
+from p2p import mdns, wire
 from p2p.address_book import AddressBook, normal, parse_endpoint, parse_seed
 from p2p.content import cid, dag
 from p2p.content.messages import decode_message
 from p2p.tls import NotAuthenticated, certificate_identity
 from tests.fuzz.of_chain import split
-from tests.fuzz.targets import Target, check, text_of
+from tests.fuzz.targets import Target, check, scratch, text_of
 
 CHAIN = b"\7" * 32
 NOW = 1_700_000_000.0
@@ -42,6 +42,13 @@ def tls_certificate(data: bytes) -> None:
     check(len(certificate_identity(data, CHAIN, NOW).id) == 20, "no identity")
 
 
+def lan_packet(data: bytes) -> None:
+    said = mdns.parse(data)
+    if isinstance(said, mdns.Announcement):
+        check(mdns.parse(mdns.announcement(said, ipaddress.IPv4Address(0))) == said, "not what was said")
+        check(len(said.chain_id) == 32 and len(said.id) == 20 and 0 < said.port < 65_536, "no announcement")
+
+
 def endpoint(data: bytes) -> None:
     text = text_of(data)
     host, port = parse_endpoint(text)
@@ -55,11 +62,8 @@ def seed(data: bytes) -> None:
     check(normal(address) == address and (peer is None or len(peer) == 20), "not in its one form")
 
 
-_FOLDER = tempfile.TemporaryDirectory(prefix="lc-fuzz-")
-
-
 def peer_book(data: bytes) -> None:
-    path = Path(_FOLDER.name) / "peers.json"
+    path = scratch() / "peers.json"
     path.write_bytes(data)
     book = AddressBook(path)
     book.load()
@@ -95,6 +99,7 @@ TARGETS = {
     "hello": Target(hello, (Malformed,)),
     "frames": Target(frames, (Malformed,), 16_384),
     "tls-certificate": Target(tls_certificate, (NotAuthenticated,)),
+    "lan-packet": Target(lan_packet, (), 1_500),
     "endpoint": Target(endpoint, (ValueError,), 300),
     "seed": Target(seed, (ValueError,), 400),
     "peer-book-file": Target(peer_book, ()),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import tempfile
-from pathlib import Path
 from typing import Any, cast
 
 from sandbox.archive import clean_archive, scan_archive
@@ -16,20 +14,27 @@ from sandbox.docker.sidecar import Sidecar, SidecarSize
 from sandbox.documents import parse_config
 from sandbox.errors import BadImage, EngineError, SandboxUnavailable
 from sandbox.output import TAIL_CAP
-from sandbox.results import PROGRESS_LINE_CAP, BadResult, parse_progress, parse_result
+from sandbox.progress import PROGRESS_LINE_CAP, parse_progress
+from sandbox.results import BadResult, EvaluationReader
 from sandbox.spec import ImageLimits, RunSpec
 from sandbox.targuard import BadTar, TarWalk
-from tests.fuzz.targets import Target, check, text_of
+from tests.fuzz.targets import Target, check, scratch, text_of
 
-_FOLDER = tempfile.TemporaryDirectory(prefix="lc-fuzz-")
 LIMITS = ImageLimits(archive_bytes=1 << 20, unpacked_bytes=1 << 20, files=100, layers=8)
 
 
 def result(data: bytes) -> None:
-    """The first byte says whether the phase is `evaluate`."""
-    found = parse_result(data[1:], need_probe=data[:1] == b"e")
-    check(abs(found.loss) <= 10**18 and found.n > 0, "out of bounds")
-    check(data[:1] != b"e" or found.probe_loss is not None, "no probe")
+    """What an evaluation left, as the sidecar sends it: measured, or told whose fault it is that it is not."""
+    reader = EvaluationReader()
+    try:
+        for at in range(0, len(data), 97):
+            reader.take(data[at : at + 97])
+        found = reader.finish()
+    except BadResult as bad:
+        check(str(bad).isascii() and str(bad).isprintable() and len(str(bad)) < 300, "an error that cannot be shown")
+        raise
+    check(abs(found.measurement.mean) <= 10**18 and found.measurement.count == len(found.losses) > 0, "out of bounds")
+    check(found.measurement.total == sum(found.losses), "another sum")
 
 
 def progress(data: bytes) -> None:
@@ -77,10 +82,10 @@ def sidecar_answer(data: bytes) -> None:
 
 
 def image_archive(data: bytes) -> None:
-    path = Path(_FOLDER.name) / "image.tar"
+    path = scratch() / "image.tar"
     path.write_bytes(data)
     image = scan_archive(path, LIMITS, architecture="amd64")
-    again = Path(_FOLDER.name) / "again.tar"
+    again = scratch() / "again.tar"
     again.write_bytes(b"".join(clean_archive(path, image, "lc/test:1")))
     rewritten = scan_archive(again, LIMITS, architecture="amd64")
     check(rewritten.image_id == image.loaded_id, "rewritten as another image")
@@ -93,9 +98,9 @@ def image_config(data: bytes) -> None:
 
 def job_params(data: bytes) -> None:
     """Parameters are a text of the posting; what the job reads is one JSON object with them inside."""
-    spec = RunSpec(run_id="r", image_id="sha256:" + "0" * 64, phase="train", seed=1, probe=1, budget_s=1, params=text_of(data))
+    spec = RunSpec(run_id="r", image_id="sha256:" + "0" * 64, phase="train", seed=1, budget_s=1, params=text_of(data))
     document = json.loads(job_json(spec))
-    check(document["v"] == 1 and isinstance(document["params"], dict) and len(document) == 8, "reaches beyond its field")
+    check(document["v"] == 2 and isinstance(document["params"], dict) and len(document) == 7, "reaches beyond its field")
 
 
 class _Said(Exception):

@@ -1,13 +1,18 @@
-"""Targets: the parts of a snapshot, and a node that takes one from whoever says so."""
+"""Targets: the parts of a snapshot, a node that takes one from whoever says so, and a receipt file."""
 
 from __future__ import annotations
 
+import json
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from chain.buckets import BUCKETS, build, number_of, subroot_of
 from chain.codec import encode
 from chain.crypto import sha256
 from chain.errors import Malformed
+from chain.ledger.genesis import Genesis, from_json
+from chain.ledger.receipt_file import check_receipt_file
 from chain.ledger.snapshot import Offer, decode_subroots, encode_bucket, encode_subroots, make_bucket, root_of
 from chain.node import events as e
 from chain.node import messages as m
@@ -18,6 +23,7 @@ from tests.fuzz.targets import Target, check
 from tests.unit import node_kit as kit
 
 MAX_SENT = 8_000_000
+RECEIPTS = Path(__file__).parents[2] / "protocol_spec" / "vectors" / "receipts.json"
 
 
 def state_subroots(data: bytes) -> None:
@@ -58,6 +64,32 @@ def snapshot_inbox(data: bytes) -> None:
     check(sent <= MAX_SENT, f"{sent} bytes in answer")
 
 
+def receipt_file(data: bytes) -> None:
+    """What is taken is one of those that the vectors have, or asks for another key that is absent (LC-LIGHT-7)."""
+    proven = check_receipt_file(data, _network())
+    another = any(record is None for _, record in proven.records)
+    check(another or data in _good_receipts(), f"a receipt file that nobody made, of block {proven.header.height}")
+
+
+@cache
+def _network() -> Genesis:
+    return from_json(json.loads(RECEIPTS.read_text(encoding="utf-8"))["genesis"]["file"].encode())
+
+
+def _receipt_cases(good: bool) -> list[bytes]:
+    cases = json.loads(RECEIPTS.read_text(encoding="utf-8"))["cases"]
+    return [bytes.fromhex(case["file"]) for case in cases if case["good"] is good and not case["trusted"]]
+
+
+@cache
+def _good_receipts() -> frozenset[bytes]:
+    return frozenset(_receipt_cases(True))
+
+
+def receipt_files() -> list[bytes]:
+    return _receipt_cases(True) + _receipt_cases(False)
+
+
 def _honest() -> tuple[Offer, list[int], list[bytes]]:
     net = kit.Net(observers=0)
     net.submit(1, kit.transfer(1, 0))
@@ -74,9 +106,9 @@ def _honest() -> tuple[Offer, list[int], list[bytes]]:
 def conversations() -> list[bytes]:
     offer, numbers, buckets = _honest()
     talk: list[list[Any]] = [
-        [m.Status(2), m.Snapshot(False, [offer]), m.Buckets(2, numbers, buckets)],
-        [m.Status(2), m.Snapshot(False, [offer]), m.Buckets(2, numbers[:3], buckets[:3]), m.Buckets(2, [], [])],
-        [m.Status(9), m.Snapshot(True, []), m.Snapshot(False, []), m.ValidatorChanges([])],
+        [m.Status(2, 1), m.Snapshot(False, [offer]), m.Buckets(2, numbers, buckets)],
+        [m.Status(2, 1), m.Snapshot(False, [offer]), m.Buckets(2, numbers[:3], buckets[:3]), m.Buckets(2, [], [])],
+        [m.Status(9, 1), m.Snapshot(True, []), m.Snapshot(False, []), m.ValidatorChanges([])],
         [m.GetSnapshot(), m.GetValidatorChanges(1), m.GetBuckets(2, [1, 2])],
     ]
     return [join([b"\x80" + encode(message) for message in part]) for part in talk]
@@ -92,9 +124,15 @@ def buckets_of_states() -> list[bytes]:
     return [(2 * number_of(sha256(key))).to_bytes(8, "big") + subroot_of(bucket) + encode_bucket(bucket)]
 
 
-EXAMPLES = {"snapshot-inbox": conversations, "state-heads": subroots_of_states, "state-page": buckets_of_states}
+EXAMPLES = {
+    "snapshot-inbox": conversations,
+    "state-heads": subroots_of_states,
+    "state-page": buckets_of_states,
+    "receipt-file": receipt_files,
+}
 TARGETS = {
     "snapshot-inbox": Target(snapshot_inbox, (), 16_384),
     "state-heads": Target(state_subroots, (Malformed,)),
     "state-page": Target(state_bucket, (Malformed,)),
+    "receipt-file": Target(receipt_file, (Malformed,)),
 }

@@ -9,7 +9,11 @@ the same bytes, what is shown can be shown, what is bounded is bounded. A failin
 
 from __future__ import annotations
 
+import functools
+import os
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -35,6 +39,16 @@ def text_of(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
+def scratch() -> Path:
+    """A folder for files of this process alone: a forked one that ends would take its parent's along."""
+    return Path(_folder_of(os.getpid()).name)
+
+
+@functools.cache
+def _folder_of(process: int) -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="lc-fuzz-")
+
+
 def attempt(target: Target, data: bytes) -> bool:
     """True when `data` was accepted, False when it was refused as documented. Everything else passes through: a bug."""
     try:
@@ -45,10 +59,40 @@ def attempt(target: Target, data: bytes) -> bool:
 
 
 def _table() -> dict[str, Target]:
-    from tests.fuzz import of_chain, of_client, of_disk, of_ledger, of_losses, of_machines, of_p2p, of_sandbox, of_snapshots
+    from tests.fuzz import (
+        of_answers,
+        of_asking,
+        of_chain,
+        of_client,
+        of_data,
+        of_disk,
+        of_federation,
+        of_ledger,
+        of_losses,
+        of_machines,
+        of_p2p,
+        of_people,
+        of_sandbox,
+        of_snapshots,
+    )
 
     found: dict[str, Target] = {}
-    for module in (of_chain, of_p2p, of_sandbox, of_client, of_disk, of_machines, of_snapshots, of_ledger, of_losses):
+    for module in (
+        of_chain,
+        of_p2p,
+        of_sandbox,
+        of_client,
+        of_disk,
+        of_machines,
+        of_snapshots,
+        of_ledger,
+        of_losses,
+        of_answers,
+        of_people,
+        of_asking,
+        of_data,
+        of_federation,
+    ):
         found |= module.TARGETS
     return found
 

@@ -13,10 +13,11 @@ import errno
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from chain.codec import encode
 from chain.consensus.messages import SignVote
+from chain.crypto import SigningKey
 from chain.node import candidates
 from chain.node import events as e
 from chain.node import messages as m
@@ -25,6 +26,7 @@ from chain.storage.guard import Guard, Kind
 from chain.types import NO_ROUND, Proposal, Vote, block_id, proposal_digest, vote_digest
 from client import daemon
 from client.driver import Driver, now_ms
+from client.signing import LocalSigner
 from p2p.wire import NODE
 
 FLAG = Path()
@@ -46,7 +48,7 @@ class Equivocator(Driver):
         if isinstance(r, SignVote):
             if (r.height, r.round) == self._place and r.block_id:
                 digest = vote_digest(chain, r.type, r.height, r.round, self._twin)
-                vote = Vote(r.type, r.height, r.round, self._twin, own, self._key.sign(digest))
+                vote = Vote(r.type, r.height, r.round, self._twin, own, self._own_key().sign(digest))
                 self._whisper(encode(m.VoteMessage(vote)), e.VOTES)
         elif r.pol_round == NO_ROUND and FLAG.exists() and len(self._second_half()) > 0:
             FLAG.unlink()
@@ -58,8 +60,11 @@ class Equivocator(Driver):
         twin, _ = candidates.build(node.state, node.own_id, node._beacon_key, round_, node.head_id, now_ms() + 1, chosen)
         self._twin, self._place = block_id(twin.header), (height, round_)
         digest = proposal_digest(node.chain_id, height, round_, NO_ROUND, self._twin)
-        proposal = Proposal(height, round_, NO_ROUND, self._twin, node.own_id, self._key.sign(digest))
+        proposal = Proposal(height, round_, NO_ROUND, self._twin, node.own_id, self._own_key().sign(digest))
         self._whisper(encode(m.CompactProposal(proposal, twin.header, twin.short)), e.PROPOSALS)
+
+    def _own_key(self) -> SigningKey:
+        return cast(LocalSigner, self._signer).key
 
     def _second_half(self) -> list[bytes]:
         peers = [] if self._network is None else [p.id for p in self._network.peers()]

@@ -1,12 +1,37 @@
-"""Shows the ends of the nodes' logs when a test of real processes fails."""
+"""Shows the ends of the nodes' logs when a test of real processes fails, and begins with the files that take longest."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
 from tests.processes.harness import Graph
+
+LONGEST = (
+    "test_hidden.py",
+    "test_questions.py",
+    "test_readme.py",
+    "test_federation.py",
+    "test_kill.py",
+    "test_restore.py",
+    "test_signer.py",
+    "test_hoarders.py",
+    "test_joining.py",
+    "test_contract_added.py",
+    "test_backup.py",
+    "test_governance.py",
+    "test_predictions.py",
+    "test_partition.py",
+)
+"""Half a minute and more each, the longest first; xdist would begin with the files of many tests, which are the short ones."""
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {HERE / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(LONGEST)) if item.path.parent == HERE else -1)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -120,6 +120,10 @@ class Lan:
         self._in_switch("link", "set", f"p{number}", "master", "left", "up")
         ip("-n", place, "addr", "add", f"{self.address(name)}/24", "dev", "graph")
         ip("-n", place, "link", "set", "graph", "up")
+        self._connect_control(name)
+
+    def _connect_control(self, name: str) -> None:
+        place, number = self.namespace(name), self.names.index(name)
         host, inside = self._control(name)
         cable = f"{PREFIX}{self._net:x}{os.getpid() % 10**6}c{number}"
         self._cables.append(cable)
@@ -172,7 +176,9 @@ class Lan:
         return {"network.listen": listen, "network.peers": peers, "api.listen": f"{self._control(name)[1]}:{API_PORT}"}
 
     def inhabit(self, graph: Graph) -> None:
-        """From their next start on the nodes run in their namespaces."""
+        """From their next start on the nodes run in their namespaces. A namespace may have another use than a node."""
         for name in self.names:
+            if name not in graph.nodes:
+                continue
             node = graph[name]
             node.program = ["ip", "netns", "exec", self.namespace(name), *node.program]

@@ -13,11 +13,13 @@ from typing import Any
 import msgspec
 
 from chain.contracts.job import (
+    Arch,
     Ballot,
+    BallotCode,
+    Capacity,
     Claim,
     CommitVote,
     FloatKind,
-    HiddenVote,
     Image,
     ImageKind,
     Limits,
@@ -25,24 +27,30 @@ from chain.contracts.job import (
     OpenVote,
     PostJob,
     Reveal,
-    VoteCode,
     claim_commitment,
     job_id_of,
     model_id,
     vote_commitment,
 )
+from chain.contracts.membership import SetCapacity
+from chain.losses import LossTree, Opening
 from chain.types import parse_loss
 from client.sdk_types import Json
 from tests.processes.harness import NodeProcess, Person, credits, eventually
 
 IMAGE = Image(ImageKind.ARCHIVE, "", b"\x01\x55\x12\x20" + bytes(32), bytes(32), 1_000)
 """Well formed; nobody ever runs it."""
+CAPACITY = Capacity(Arch.AMD64, 64_000, 65_536, 2**32, 2**32, 3_600)
+"""What everybody's machine takes: more than any job here asks for."""
+JUDGE = Person("judge", "10", verifier=True)
+"""Somebody who could judge: without anybody no job is taken."""
 LIMITS = Limits(cpus_milli=1_000, mem_mb=64, train_s=10, eval_s=10, model_cap=10_000, tmp_mb=8, threads=1)
 
 
 def terms(expiry: int, **changes: Any) -> PostJob:
     plain = PostJob(
         image=IMAGE,
+        arch=Arch.AMD64,
         params="",
         bounty=credits(10),
         fee=1_000,
@@ -54,8 +62,18 @@ def terms(expiry: int, **changes: Any) -> PostJob:
         on_cheat=OnCheat.REFUND,
         limits=LIMITS,
         hidden=[],
+        devices=[],
+        data=[],
+        earlier=[],
     )
     return msgspec.structs.replace(plain, **changes)
+
+
+async def declare(node: NodeProcess, verifiers: Sequence[Person]) -> None:
+    """They say what their machines take, where they have not: who says nothing is not drawn."""
+    for verifier in verifiers:
+        if (await node.api.account(verifier.address))["capacity"] is None:
+            await verifier.send(node, SetCapacity(CAPACITY))
 
 
 async def post(contractor: Person, node: NodeProcess, *, open_ms: int = 1_500, **changes: Any) -> str:
@@ -78,13 +96,13 @@ class Announced:
 def announcement(chain_id: bytes, job: str, who: Person, loss: str, *, count: int = 1) -> Announced:
     model, salt, ref = b"\x01\x55\x12\x20" + secrets.token_bytes(32), secrets.token_bytes(32), bytes.fromhex(job)
     sealed = claim_commitment(chain_id, ref, who.id, model_id(model), salt)
-    return Announced(job, who, Claim(ref, parse_loss(loss), sealed), Reveal(ref, count, model, 100, salt))
+    return Announced(job, who, Claim(ref, parse_loss(loss), sealed, True), Reveal(ref, count, model, 100, salt))
 
 
 async def vote(node: NodeProcess, job: str, voters: Sequence[Person], measured: str) -> None:
     """All of the committee measure the same on the one candidate, and say that it is false."""
     chain_id, ref = bytes.fromhex((await node.api.status())["chain_id"]), bytes.fromhex(job)
-    ballot = Ballot(VoteCode.FALSE, parse_loss(measured), parse_loss(measured), HiddenVote.NONE, 0)
+    ballot, opening = measuring(BallotCode.FALSE, parse_loss(measured))
     view = await node.job_in(job, "COMMIT")
     audit, round_ = view["audit"], view["round"]
     salts = {voter.name: secrets.token_bytes(32) for voter in voters}
@@ -93,12 +111,18 @@ async def vote(node: NodeProcess, job: str, voters: Sequence[Person], measured: 
         await voter.send(node, CommitVote(ref, audit, round_, sealed))
     await node.job_in(job, "COUNT")
     for voter in voters:
-        await voter.send(node, OpenVote(ref, audit, round_, [ballot], salts[voter.name]))
+        await voter.send(node, OpenVote(ref, audit, round_, [ballot], salts[voter.name], 0, False, [opening]))
+
+
+def measuring(code: BallotCode, loss: int) -> tuple[Ballot, Opening]:
+    """An evaluation of one example, and its opening, which is the same for every probe."""
+    return Ballot(int(code), [LossTree([loss]).measurement], [], False), Opening([], [loss], [])
 
 
 async def suspend(node: NodeProcess, contractor: Person, liar: Person, verifiers: Sequence[Person]) -> str:
     """A false claim, found false by everybody: the liar is suspended. The job's id."""
     chain_id = bytes.fromhex((await node.api.status())["chain_id"])
+    await declare(node, verifiers)
     job = await post(contractor, node)
     lie = announcement(chain_id, job, liar, "0.001")
     await liar.send(node, lie.claim)

@@ -14,11 +14,9 @@ def main(phase: str, lc: Path = Path("/lc")) -> int:
         time.sleep(seconds / 10)
         print("LC", json.dumps({"step": step, "of": 10, "loss": 1 / step}), flush=True)
     if phase == "train":
-        loss = f"0.5{job['seed'] % 1000:03d}"
-        (lc / "out/model").write_text(loss)
+        (lc / "out/model").write_text(f"0.5{job['seed'] % 1000:03d}")
     else:
-        loss = (lc / "in/model").read_text()
-    (lc / "out/result.json").write_text(json.dumps({"v": 1, "loss": loss, "n": 1, "probe_loss": loss}))
+        (lc / "out/losses").write_text((lc / "in/model").read_text() + "\n")
     return 0
 
 

@@ -10,6 +10,7 @@ from chain.types import format_loss
 from client.contracts.job.schema import ImageRequest, JobRequest, LimitsRequest
 from client.sdk_types import Json
 from tests.processes.harness import Graph, Role, eventually, validators
+from tests.processes.scripted import JUDGE, declare
 from tests.toy.installed import installed_backend, path
 from tests.toy.stillness import LOSS
 
@@ -29,17 +30,19 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_worker_runs_its_jobs_on_the_backend_that_its_settings_name(tmp_path: Path, site: None) -> None:
     works = {"work.enabled": True, "work.attempts": 1, "work.min_time_left_s": 1, "sandbox.backend": "still"}
-    async with Graph(tmp_path, [*validators(1), Role("worker", settings=works)]) as graph:
+    async with Graph(tmp_path, [*validators(1), Role("worker", settings=works)], people=[JUDGE]) as graph:
         await graph.start()
         contractor, worker = graph["v0"], graph["worker"]
+        await declare(contractor, [JUDGE])
         await worker.logs("the sandbox is ready")
+        await worker.reaches(await contractor.height())
         sandbox = (await worker.api.ready())["sandbox"]
         assert sandbox is not None and (sandbox["engine"], sandbox["checks"][0]["name"]) == ("stillness 1", "nothing runs")
         job = (await contractor.api.submit_job(JOB, wait=30))["job"]
 
         async def claimed() -> Json | None:
             claims = (await contractor.api.job(job))["claims"]
-            return claims[0] if claims else None
+            return dict(claims[0]) if claims else None
 
         claim = await eventually("the worker claims what came out", claimed)
         assert (claim["claimant"], claim["loss"]) == (worker.address, format_loss(LOSS))

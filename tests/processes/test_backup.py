@@ -6,11 +6,13 @@ Whatever it signs then contradicts nothing that it signed before: it keeps its s
 from __future__ import annotations
 
 import asyncio
+import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.processes.harness import Graph, NodeProcess, credits, eventually, validators
+from client import backup as saving
+from tests.processes.harness import PASSPHRASE, Graph, NodeProcess, credits, eventually, validators
 from tests.processes.journal import contradictions, journalled
 
 MOVED = 10
@@ -45,11 +47,21 @@ def _no_guard(node: NodeProcess, backup: Path) -> None:
     (node.data / "guard").unlink()
 
 
+def _the_command_s_file(node: NodeProcess, backup: Path) -> None:
+    """What `backup` saves of the old folder, brought back by `restore`: without database, log and guard."""
+    file = io.BytesIO()
+    saving.make(backup, file, PASSPHRASE, print)
+    shutil.rmtree(node.data)
+    file.seek(0)
+    assert saving.restore(file, node.data, PASSPHRASE, never_signed=False, progress=print).silent
+
+
 CASES: list[tuple[str, Callable[[NodeProcess, Path], None], list[str], bool]] = [
     ("everything is old", _everything, [], True),
     ("only the keys are left", _nothing_but_the_keys, [], True),
     ("only the database is old", _the_database, [], False),
     ("no guard, on the operator's word", _no_guard, ["--accept-new-guard"], True),
+    ("from the file of learningchain backup", _the_command_s_file, [], True),
 ]
 """What is put back, how the node is started, and whether it must stay silent at first."""
 

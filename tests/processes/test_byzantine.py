@@ -87,10 +87,10 @@ async def test_outsiders_and_banned_members_are_refused(tmp_path: Path) -> None:
         await v0.logs("no longer an active member of this network")
         account = await v0.api.account(member.address)
         assert (account["balance"], account["frozen"]) == ("0", "0"), "a ban burns what the cheater holds"
-        assert await graph.conserved(v0) == credits(1000 + 100 + 3)
-        with pytest.raises(Invalid, match="suspended or banned") as refused:
+        assert await graph.conserved(v0) == credits(1000 + 100 + 3 - 1), "and its contractor's bond burned as much as its stake"
+        with pytest.raises(Invalid, match="banned") as refused:
             await liar.send(v0, Transfer(v0.id, 1, b""))
-        assert refused.value.code == TxCode.NOT_ACTIVE
+        assert refused.value.code == TxCode.BANNED
 
         await member.kill()
         await member.start()

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from client.sdk_types import Json
-from tests.processes.harness import Graph, NodeProcess, Role, command, eventually, validators
+from tests.processes.harness import Graph, NodeProcess, Person, Role, command, eventually, validators
+from tests.processes.scripted import declare
 from tests.toy.installed import installed, path, run
 
 OPEN_MS = 45_000
@@ -51,11 +52,13 @@ async def history(node: NodeProcess, reason: str) -> Json:
     return await eventually(f"{node.name} has {reason} in its history", there)
 
 
+@pytest.mark.full("sim/test_contract_added.py sends its messages; what is installed, unit tests load")
 async def test_what_is_said_on_one_node_is_measured_by_another(tmp_path: Path, site: Path) -> None:
     async with Graph(tmp_path, [*validators(1), Role("station", verifier=True)]) as graph:
         configure(graph)
         said, station = graph["v0"], graph["station"]
         await graph.start()
+        await declare(said, [Person.behind(station)])
         assert (await command(station, "weather", "say", "Bonn", "--rain", "--stake", "1"))[0] == 0
         await _seen_while_it_stands(station, said, site)
         code, out, err = await command(said, "weather", "say", "Ulm", "--rain", "--stake", "0.5")
@@ -82,9 +85,13 @@ async def _seen_while_it_stands(station: NodeProcess, other: NodeProcess, site: 
     told = json.loads((await asyncio.to_thread(run, site, "-m", "tests.toy.look", str(other.data))).stdout)
     assert told["forecasts"] == told["blocking"] == standing
     code, name, message = told["refused"]
-    assert (code, name) == (700, "FORECAST_STANDS") and "Wait until it ends" in message
+    assert (code, name) == (10000, "FORECAST_STANDS") and "Wait until it ends" in message
     account = await of(other, "balance", station.address)
     assert (account["locked"], account["rain"]) == ("1", ["Bonn"])
+    code, out, _ = await command(other, "balance", station.address)
+    assert code == 0 and "expects rain in  Bonn" in out
+    settings = (await of(other, "config"))["settings"]
+    assert {"name": "work.measure", "value": True}.items() <= next(one for one in settings if one["name"] == "work.measure").items()
     locked = await history(station, "forecast.locked")
     assert (locked["amount"], locked["other"]) == ("-1", f"forecast:{locked['ref']}")
     paid = await of(other, "tx", "show", locked["tx"])

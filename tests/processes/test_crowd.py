@@ -6,17 +6,19 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
-from chain.contracts.job import job_id_of, rules
+from chain.contracts.job import job_id_of
+from chain.contracts.job.messages import bond, fees_locked
 from client.contracts.job.references import find
-from tests.processes.harness import QUICK, Graph, NodeProcess, Person, Role, validators
-from tests.processes.scripted import post, terms
+from tests.processes.harness import Graph, NodeProcess, Person, Role, validators, with_params
+from tests.processes.scripted import JUDGE, declare, post, terms
 
 POSTERS = [Person(f"poster {i}") for i in range(3)]
 HONEST = Person("honest")
 EACH, BATCH = 1_000, 50
 """Live jobs of each poster, below what one account may have; postings in one transaction."""
-BOUNTY, FEE = 1_000, 1
+BOUNTY, FEE = 1_000, 160
 OPEN_MS = 20 * 60_000
+CHEAP = with_params(job_min_bounty=BOUNTY)
 TRUSTING = {"sync.mode": "certificates"}
 
 
@@ -40,9 +42,10 @@ async def shows_all(node: NodeProcess, jobs: list[str], honest: str) -> None:
     assert listed == [honest, *reversed(jobs)]
     assert await find(node.api, jobs[0][:16]) == jobs[0], "the oldest of all"
     locked = {account["id"]: Decimal(account["locked"]) * 10**6 for account in await node.api.accounts()}
-    each = EACH * (BOUNTY + rules.fees_locked(FEE, 3))
+    cheap, usual = terms(0, bounty=BOUNTY, fee=FEE), terms(0)
+    each = EACH * (BOUNTY + fees_locked(cheap) + bond(cheap))
     assert [locked[poster.address] for poster in POSTERS] == [each] * len(POSTERS)
-    assert locked[HONEST.address] == 10**7 + rules.fees_locked(1_000, 3)
+    assert locked[HONEST.address] == 10**7 + fees_locked(usual) + bond(usual)
     supply = await node.api.supply()
     assert Decimal(supply["accounts"]) + Decimal(supply["escrows"]) == Decimal(supply["supply"])
     assert Decimal(supply["escrows"]) * 10**6 == sum(locked.values())
@@ -50,9 +53,10 @@ async def shows_all(node: NodeProcess, jobs: list[str], honest: str) -> None:
 
 async def test_every_one_of_thousands_of_live_jobs_is_found(tmp_path: Path) -> None:
     roles = [*validators(1), Role("late", settings=TRUSTING)]
-    async with Graph(tmp_path, roles, people=[*POSTERS, HONEST], params=QUICK) as graph:
+    async with Graph(tmp_path, roles, people=[*POSTERS, HONEST, JUDGE], params=CHEAP) as graph:
         node, late = graph["v0"], graph["late"]
         await graph.start("v0")
+        await declare(node, [JUDGE])
         jobs = await crowd(node)
         honest = await post(HONEST, node, open_ms=OPEN_MS)
         await shows_all(node, jobs, honest)

@@ -30,14 +30,17 @@ class Shown:
     summary: dict[str, Any]
 
     @property
-    def race(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.summary["jobs"][0]
+    def jobs(self) -> list[dict[str, Any]]:
+        """The race, the cheater's two frauds, the lie about a worker."""
+        found: list[dict[str, Any]] = self.summary["jobs"]
         return found
 
-    @property
-    def fraud(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.summary["jobs"][1]
-        return found
+    def named(self, name: str) -> str:
+        """A member's address, as the demo told it."""
+        return str(re.findall(rf" {name}: (lc1[a-z0-9]{{38,}}), ", self.output)[0])
+
+    def balance(self, name: str) -> Decimal:
+        return Decimal(self.summary["balances"][self.named(name)])
 
 
 @contextlib.contextmanager
@@ -81,9 +84,10 @@ def test_every_promise_holds(shown: Shown) -> None:
 
 
 def test_the_summary_has_exactly_these_fields(shown: Shown) -> None:
-    assert set(shown.summary) == {"nodes", "height", "state_root", "jobs", "balances", "supply"}
-    job = {"id", "outcome", "winner", "cheater", "claimed_loss", "measured_losses", "votes", "bounty", "model"}
-    assert [set(j) for j in shown.summary["jobs"]] == [job | {"downloaded_sha256", "containers"}] * 2
+    assert set(shown.summary) == {"nodes", "height", "state_root", "jobs", "balances", "burned", "supply"}
+    job = {"id", "contractor", "outcome", "winner", "accused", "became", "claimed_loss", "measured_losses", "votes", "bounty"}
+    job |= {"fees_paid", "stakes_burned", "bond_burned", "model", "downloaded_sha256", "containers"}
+    assert [set(one) for one in shown.jobs] == [job] * 4
 
 
 def test_five_nodes_stand_at_one_block(shown: Shown) -> None:
@@ -97,8 +101,8 @@ def test_five_nodes_stand_at_one_block(shown: Shown) -> None:
 
 
 def test_the_race_was_won_verified_and_paid(shown: Shown) -> None:
-    job, nodes = shown.race, {node["id"]: node for node in shown.summary["nodes"]}
-    assert (job["outcome"], job["cheater"]) == ("paid", None)
+    job, nodes = shown.jobs[0], {node["id"]: node for node in shown.summary["nodes"]}
+    assert (job["outcome"], job["accused"]) == ("paid", None)
     assert nodes[job["winner"]]["working"]
     assert len(job["votes"]) >= 3
     assert {vote["vote"] for vote in job["votes"]} == {"OK"}
@@ -113,40 +117,53 @@ def test_the_race_was_won_verified_and_paid(shown: Shown) -> None:
 
 
 def test_the_contractor_has_the_winners_model(shown: Shown) -> None:
-    assert shown.race["downloaded_sha256"] == digest_in(shown.race["model"])
+    assert shown.jobs[0]["downloaded_sha256"] == digest_in(shown.jobs[0]["model"])
     assert "digits correctly" in shown.output
 
 
-def test_the_race_ran_in_containers(shown: Shown) -> None:
+def test_the_jobs_ran_in_containers(shown: Shown) -> None:
     """At least three workers trained and evaluated their own model, one of them more often, and each voter evaluated."""
-    assert shown.race["containers"] >= 2 * 3 + 2 + len(shown.race["votes"])
-    assert shown.fraud["containers"] == len(shown.fraud["votes"])
+    race, *frauds, lie = shown.jobs
+    assert race["containers"] >= 2 * 3 + 2 + len(race["votes"])
+    for fraud in frauds:
+        assert fraud["containers"] == len(fraud["votes"])
+    assert lie["containers"] >= 2 + len(lie["votes"])
 
 
-def test_the_cheater_was_found_out_and_banned(shown: Shown) -> None:
-    job = shown.fraud
-    assert (job["outcome"], job["winner"], job["downloaded_sha256"]) == ("banned", None, None)
-    assert job["cheater"] not in {node["id"] for node in shown.summary["nodes"]}
-    assert len([vote for vote in job["votes"] if vote["vote"] == "FALSE"]) >= 3
-    assert all(Decimal(loss) > Decimal(job["claimed_loss"]) + 1 for loss in job["measured_losses"])
-    assert shown.summary["balances"][job["cheater"]] == "0"
-    assert "NOT_ACTIVE" in shown.output
+def test_the_cheater_lied_to_two_contractors_and_was_banned(shown: Shown) -> None:
+    frauds = shown.jobs[1:3]
+    assert [fraud["contractor"] for fraud in frauds] == [shown.named("erin"), shown.named("frank")]
+    for fraud in frauds:
+        assert (fraud["outcome"], fraud["winner"], fraud["downloaded_sha256"]) == ("refunded", None, None)
+        assert (fraud["accused"], fraud["became"]) == (shown.named("mallory"), "banned")
+        assert len([vote for vote in fraud["votes"] if vote["vote"] == "FALSE"]) >= 3
+        assert all(Decimal(loss) > Decimal(fraud["claimed_loss"]) + 1 for loss in fraud["measured_losses"])
+    assert shown.balance("mallory") == 0
+    assert shown.output.index("mallory is suspended") < shown.output.index("mallory is banned by")
+    assert "name BANNED" in shown.output
+
+
+def test_a_contractor_that_lies_about_a_worker_pays_as_much_and_nobody_is_banned(shown: Shown) -> None:
+    lie, alice = shown.jobs[3], shown.named("alice")
+    assert (lie["contractor"], lie["outcome"], lie["winner"]) == (shown.named("grace"), "refunded", None)
+    assert (lie["accused"], lie["became"]) == (alice, "active")
+    stake = Decimal(lie["bounty"]) / 10
+    assert Decimal(lie["stakes_burned"]) == Decimal(lie["bond_burned"]) == stake
+    assert shown.balance("grace") == 1000 - stake - Decimal(lie["fees_paid"])
+    assert "alice is banned" not in shown.output
+    assert "the case against alice lapses" in shown.output
 
 
 def test_the_balances_add_up_to_the_supply(shown: Shown) -> None:
     balances = {account: Decimal(text) for account, text in shown.summary["balances"].items()}
-    assert sum(balances.values()) == Decimal(shown.summary["supply"])
-    race, fraud = shown.race, shown.fraud
-    contractor = next(node["id"] for node in shown.summary["nodes"] if not node["validator"])
-    others = {account for account in balances if account not in (contractor, fraud["cheater"])}
-    granted, fee = Decimal(20), Decimal(1)
-    for account in others:
-        votes = sum(vote["voter"] == account for job in (race, fraud) for vote in job["votes"])
-        won = Decimal(race["bounty"]) if account == race["winner"] else 0
-        assert balances[account] == granted + fee * votes + won
-    # The bounty of job two came back whole: only the race and the verifiers were paid.
-    spent = Decimal(race["bounty"]) + fee * (len(race["votes"]) + len(fraud["votes"]))
-    assert balances[contractor] == 1000 - spent
+    burned, supply = Decimal(shown.summary["burned"]), Decimal(shown.summary["supply"])
+    assert sum(balances.values()) == supply == 4 * 20 + 3 * 1000 + 50 - burned
+    assert burned == 50 + 2 * sum(Decimal(job["bond_burned"]) for job in shown.jobs) - sum(
+        Decimal(job["stakes_burned"]) for job in shown.jobs[1:3]
+    ), "all that the cheater had, a worker's stake, and of every contractor as much as of the accused"
+    race, first, *_ = shown.jobs
+    spent = Decimal(race["bounty"]) + sum(Decimal(job["fees_paid"]) for job in (race, first)) + Decimal(first["bond_burned"])
+    assert shown.balance("erin") == 1000 - spent
 
 
 def left_behind(identities: list[str], folder: Path) -> list[str]:
@@ -191,6 +208,6 @@ def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None:
     output += rest
     assert process.returncode == 130, output
     identities = re.findall(r" (lc1[a-z0-9]{38,}), ", output)
-    assert len(identities) == 6
+    assert len(identities) == 8
     assert left_behind(identities, folder_of(output)) == []
     assert not (tmp_path / "summary.json").exists()

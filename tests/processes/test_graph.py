@@ -96,7 +96,8 @@ async def _history_goes_back_to_genesis(graph: Graph) -> None:
     for name in ("late", "v0"):
         node = graph[name]
         lines = await node.api.history()
-        moved = sum((1 if str(line["amount"]).startswith("+") else -1) * micro(str(line["amount"])[1:]) for line in lines)
+        amounts = [str(line["amount"]) for line in lines if line["amount"]]  # a node's own box key moves nothing
+        moved = sum((1 if amount.startswith("+") else -1) * micro(amount[1:]) for amount in amounts)
         assert micro(await node.api.balance()) == credits(1000) + moved
         for line in lines:
             assert (await node.api.tx(str(line["tx"])))["code"] == 0

@@ -29,7 +29,7 @@ from chain.params import MAX_OPS
 from chain.types import TxBody, net_of
 from p2p.wire import NODE
 from tests.processes.harness import Graph, NodeProcess, Person, Role, eventually, validators, with_params
-from tests.processes.scripted import announcement, post, terms
+from tests.processes.scripted import JUDGE, announcement, declare, post, terms
 from tests.processes.test_questions import Asker, askers
 from tests.tiers import sampled
 
@@ -76,7 +76,7 @@ class Hoard:
 
     def ready(self, start: int, count: int) -> list[bytes]:
         """Payments, and fewer claims with a deadline that are refused at the first of a hundred."""
-        pay, claims = [Transfer(PEOPLE[0].id, 1, b"")], [Claim(bytes(32), 0, bytes(32))] * MAX_OPS
+        pay, claims = [Transfer(PEOPLE[0].id, 1, b"")], [Claim(bytes(32), 0, bytes(32), stake=True)] * MAX_OPS
         found = [self._signed(PAYMENTS, start + i, pay) for i in range(count)]
         return found + [self._signed(CLAIMS, (start + i) // RARE, claims) for i in range(count) if (start + i) % RARE == 0]
 
@@ -132,12 +132,13 @@ async def everybody(nodes: list[NodeProcess], chain_id: bytes) -> Seen:
 async def test_full_mempools_hold_up_nobody_else(tmp_path: Path, count: int) -> None:
     """66 MB behind a gap, thousands of ready ones, and hundreds of refused claims with a deadline, of one account and of ten."""
     hoarders = [Person(f"hoarder {i}", credits="1000") for i in range(count)]
-    people = [CONTRACTOR, *PEOPLE, *hoarders]
+    people = [CONTRACTOR, JUDGE, *PEOPLE, *hoarders]
     calm, busy, theirs = list[Seen](), list[Seen](), 0
     async with Graph(tmp_path, [*validators(4), Role("m0")], people=people, params=SMALL) as graph:
         nodes = [graph[f"v{i}"] for i in range(4)]
         await graph.start(*(node.name for node in nodes))
         chain_id = graph.genesis.chain_id
+        await declare(nodes[0], [JUDGE])
         calm.append(await everybody(nodes, chain_id))
         async with askers(graph, ["m0"], nodes) as (sender,):
             hoards = [Hoard(who, chain_id) for who in hoarders]

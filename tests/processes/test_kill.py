@@ -46,6 +46,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return path, build_python_image(path, {"/lc/job": JOB.read_bytes()}, with_packages=())
 
 
+@pytest.mark.full("the soak kills nodes, and the demo runs real jobs")
 async def test_a_job_survives_kill_9_of_a_validator_and_of_the_working_node(tmp_path: Path, archive: tuple[Path, str]) -> None:
     async with Graph(tmp_path, ROLES, people=[RIVAL], params=PARAMS) as graph:
         contractor, worker, v1 = graph["v0"], graph["worker"], graph["v1"]
@@ -99,7 +100,7 @@ async def _settled_correctly(graph: Graph, node: NodeProcess, job: str) -> None:
     """Paid to the lowest loss, found true by every verifier, nobody struck."""
     worker, view = graph["worker"], await node.api.job(job)
     assert (view["state"], view["winner"]) == ("PAID", worker.address)
-    claims: dict[str, Json] = {claim["claimant"]: claim for claim in view["claims"]}
+    claims: dict[str, Json] = {claim["claimant"]: dict(claim) for claim in view["claims"]}
     assert claims[worker.address]["result"] == "OK"
     assert claims[RIVAL.address]["result"] is None and claims[RIVAL.address]["stake_is"] == "released"
     committee = {v["voter"]: v for v in view["rounds"][0]["committee"]}

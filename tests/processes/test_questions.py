@@ -102,7 +102,7 @@ class Asker:
         """As many messages of all channels as the connections take, of kinds that nobody refuses; how many left."""
         state = RoundState(1, 0, 0, -1, b"", -1, b"", [], False, b"", b"")
         kinds: list[tuple[int, bytes]] = [
-            (NODE, encode(Status(0))),
+            (NODE, encode(Status(0, 1))),
             (NODE, encode(Links([]))),
             (NODE, encode(StateMessage(state))),
             (NODE, encode(TxIds([bytes(8)] * MAX_BATCH))),
@@ -208,7 +208,8 @@ async def fill(node: NodeProcess) -> None:
         await FILLER.send(node, *large)
 
 
-@pytest.mark.parametrize("members", [pytest.param(1, marks=pytest.mark.full("three members at once stand for one")), 3])
+@pytest.mark.full("who sends as much as it can stands for who asks for too much")
+@pytest.mark.parametrize("members", [1, 3])
 async def test_who_asks_for_too_much_holds_up_nobody(tmp_path: Path, members: int) -> None:
     """20,000 questions in ten seconds for 64 blocks each, from one member and from three at once. Without a bound for the questions
     of a peer a validator reads and encodes 20,000 answers, and decides nothing meanwhile."""

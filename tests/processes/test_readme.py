@@ -1,4 +1,4 @@
-"""README.md and docs/operating.md as a newcomer follows them: their shell blocks, in order, in one shell, on a real engine.
+"""README, its starts and docs/operating.md as a newcomer follows them: their shell blocks in order, in one shell, on a real engine.
 
 Replaced are only what differs between machines: ports, the base image where no registry is in reach, and the names that stand for
 other people's keys and hosts. A node in the foreground is ended in order once it answers.
@@ -25,7 +25,7 @@ from chain.crypto import SigningKey
 from client.keystore import Keystore
 from sandbox import Sandbox
 from sandbox.images import build_python_image
-from tests.unit.readme_kit import blocks
+from tests.unit.readme_kit import STARTS, blocks
 
 LIMIT_S = 540
 """Generous: the cores are shared, and five sandboxes prove themselves."""
@@ -45,7 +45,7 @@ print(urllib.request.urlopen(urllib.request.Request(sys.argv[4], headers={name: 
 STOP = """until learningchain status; do kill -0 $!; sleep 1; done 2>/dev/null
 kill -TERM $!
 wait $!"""
-FOREGROUND = re.compile(r"^(learningchain node .*)$", re.MULTILINE)
+FOREGROUND = re.compile(r"^(learningchain node .*[^&\n])$", re.MULTILINE)
 
 
 def free_tens(count: int) -> list[str]:
@@ -54,7 +54,7 @@ def free_tens(count: int) -> list[str]:
     while len(found) < count:
         tens = str(secrets.randbelow(1_200) + 2_000)
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for digit in range(4):
+            for digit in range(5):
                 stack.enter_context(socket.socket()).bind(("127.0.0.1", int(f"{tens}{digit}")))
             if tens not in found:
                 found.append(tens)
@@ -78,12 +78,12 @@ def base_image(folder: Path) -> Iterator[str]:
 
 
 def script(base: str, tag: str) -> str:
-    """All that README and the guide for operators have to type, in their order."""
-    shell = [block.text for block in blocks("README.md") if block.language == "sh"]
+    """All that README, its starts and the guide for operators have to type, in their order."""
+    shell = [block.text for name in ("README.md", *STARTS) for block in blocks(name) if block.language == "sh"]
     assert set(ELSEWHERE) <= set(shell), "a block that is left out has changed: see who runs it"
     shell = [text for text in shell if text not in ELSEWHERE]
     end = next(n for n, text in enumerate(shell) if "jobs -p" in text)
-    job, sdk = [block.text for block in blocks("README.md") if block.language == "python"]
+    job, sdk = [block.text for block in blocks(STARTS[0]) if block.language == "python"]
     operating = [block.text for block in blocks("docs/operating.md") if block.language == "sh"]
     parts = [
         "set -euo pipefail",
@@ -166,9 +166,10 @@ def test_a_newcomer_gets_from_nothing_to_a_model(tmp_path: Path) -> None:
     assert process.returncode == 0, f"{out}\n{logs}"
     assert "is PAID" in out and "The winner's model" in out, out
     slope, offset = json.loads((lab / "model").read_text())
-    assert slope == pytest.approx(3, abs=0.5) and offset == pytest.approx(1, abs=0.7), "the model is the line that README draws"
+    assert slope == pytest.approx(3, abs=0.5) and offset == pytest.approx(1, abs=0.7), "the model is the line that the job draws"
     assert "Sent 2.5 credits" in out and "for lunch" in out
-    assert re.search(r"SDK SAYS\n[0-9.]+ \[\('[0-9a-f]{12}', 'PAID'\)\]", out), out
+    assert "Job extended" in out and "Job taken back" in out, "what nobody claimed on"
+    assert re.search(r"SDK SAYS\n[0-9.]+ \[\('[0-9a-f]{12}', 'EMPTY'\), \('[0-9a-f]{12}', 'PAID'\)\]", out), out
     assert '"network":"lab"' in out.replace(" ", ""), "curl shows the status"
     restored, owner = (Keystore.public(lab / folder / "keystore.json").address for folder in ("restored", "lab/node3"))
     assert restored == owner

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from chain.ledger.genesis import Genesis
+from client.receipts import check_receipt
 from client.sdk_types import ApiError
-from tests.processes.harness import Graph, NodeProcess, Person, Role, credits, eventually, micro, validators
+from tests.processes.harness import Graph, NodeProcess, Person, Role, command, credits, eventually, micro, validators
 
 FAR = 20
 PEOPLE = 400
@@ -36,7 +38,7 @@ async def test_a_fresh_node_begins_from_a_snapshot(tmp_path: Path) -> None:
         assert (await graph["v1"].api.transfer(node.address, "3", wait=60))["code"] == 0
         await graph.agree()
         assert micro(await node.api.balance()) == micro(await graph["v0"].api.balance(node.address)) > credits(1003)
-        await _it_says_what_it_has(node)
+        await _it_says_what_it_has(node, graph.genesis)
         await node.kill()
         await node.start()
         await graph.connected()
@@ -48,14 +50,21 @@ async def _began(node: NodeProcess) -> bool:
     return (await node.api.status())["first_block"] > 1
 
 
-async def _it_says_what_it_has(node: NodeProcess) -> None:
+async def _it_says_what_it_has(node: NodeProcess, genesis: Genesis) -> None:
     status = await node.api.status()
     first = status["first_block"]
     assert FAR <= first <= status["height"] and status["audited"] >= first - 1
-    with pytest.raises(ApiError, match=f"the first is {first}"):
+    with pytest.raises(ApiError, match=f"keeps the blocks from {first} on"):
         await node.api.block(first - 1)
     assert (await node.api.block(first))["height"] == first
     words = [sys.executable, "-m", "learningchain", "audit", "--json", "--data", str(node.data)]
     audit = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
     out, _ = await audit.communicate()
     assert (audit.returncode, json.loads(out)["transactions"]) == (0, 0)
+    for more in (["chain"], ["job", "00" * 32]):
+        code, _, err = await command(node, "audit", *more)
+        assert code == 1 and f"blocks 1 to {first - 1} are not kept here" in err
+    mine = await node.api.receipt_file((await node.api.history(limit=1))[0]["tx"] or "")
+    assert check_receipt(bytes.fromhex(mine["file"]), genesis).document["code"] == 0
+    with pytest.raises(ApiError, match="is not kept here"):
+        await node.api.receipt_file(f"{first - 1}-0")

@@ -42,7 +42,8 @@ async def _it_catches_up(graph: Graph, observer: NodeProcess, moved: int) -> Non
     assert status["height"] >= top >= AWAY
     await graph.agree()
     assert micro(await observer.api.balance()) == credits(1000) + moved
-    assert len(await observer.api.history(limit=1_000)) == moved, "what happened meanwhile is in its books too"
+    amounts = [line for line in await observer.api.history(limit=1_000) if line["amount"]]  # its own box key moves nothing
+    assert len(amounts) == moved, "what happened meanwhile is in its books too"
     status = await observer.api.status()
     assert not status["syncing"]
     await _the_audit_holds(observer, status["audited"])

@@ -7,17 +7,19 @@ from pathlib import Path
 from client.cli.common import when
 from client.contracts.job.schema import ImageRequest, JobRequest
 from tests.processes.harness import Graph, NodeProcess, Role, command, validators
+from tests.processes.scripted import JUDGE, declare
 
-NOTHING = JobRequest(image=ImageRequest(reference="registry.example/nothing@sha256:" + "ab" * 32), bounty="1", expires_in_s=2)
+NOTHING = JobRequest(image=ImageRequest(reference="registry.example/nothing@sha256:" + "ab" * 32), bounty="1", expires_in_s=3)
 
 
 async def test_a_newcomer_is_told_what_happens(tmp_path: Path) -> None:
-    async with Graph(tmp_path, [*validators(1), Role("late")]) as graph:
+    async with Graph(tmp_path, [*validators(1), Role("late")], people=[JUDGE]) as graph:
         first, late = graph["v0"], graph["late"]
         code, _, err = await command(late, "status", "--wait", "0.1")
         assert code == 3 and "Waiting for the node to start: none runs on" in err
         await graph.start("v0")
         assert (await command(first, "status", "--wait", "60"))[::2] == (0, ""), "its only validator waits for nobody"
+        await declare(first, [JUDGE])
         job = (await first.api.submit_job(NOTHING, wait=30))["job"]
         await first.job_in(job, "EMPTY")
         await first.stop()
@@ -36,7 +38,7 @@ async def _tells(node: NodeProcess, job: str) -> None:
     """A job that ended, whether the node took part in it, was started again since, or came later."""
     code, out, err = await command(node, "job", "watch", job[:16])
     events = (await node.api.job_events(job))[::-1]
-    assert (code, err) == (0, "") and [event["topic"] for event in events] == ["job.posted", "empty"]
+    assert (code, err) == (0, "") and [event["topic"] for event in events] == ["job.posted", "empty", "bond"]
     for event, line in zip(events, out.splitlines(), strict=False):
         assert event["time"] == (await node.api.block(event["height"]))["time"]
         assert line.startswith(when(event["time"]))

@@ -12,46 +12,65 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Mapping
+import time
 from pathlib import Path
 
 import pytest
 
+from chain.losses import LossTree
 from sandbox import (
+    AnswerForm,
+    AnswerOutcome,
     Backend,
     BadImage,
     ContainerLimits,
+    DataRefused,
     DataSet,
-    EvaluationResult,
+    Evaluated,
+    OwnData,
+    ParsedAnswer,
     Progress,
     RunResult,
     RunSpec,
     RunStatus,
     WarmRun,
 )
+from sandbox.answers import AnswerReader
 from sandbox.data import DataFile, scan_folder
 from sandbox.phases import PHASES, InputRow, OutputRow, PhaseRow
-from sandbox.results import BadResult
+from sandbox.results import BadResult, UnfitRow
 
 LIMITS = ContainerLimits(cpus=1.0, mem_mb=96, pids=48, model_cap=65_536, tmp_mb=8, log_cap=65_536, wall_s=60)
 LARGE = 1 << 20
 """Bytes from which the suite's backends have inputs on a disk."""
 
 
-def number(outputs: Mapping[str, bytes]) -> object:
-    if not outputs["answer"].isdigit():
-        raise BadResult("answer is no number")
-    return int(outputs["answer"])
+class NumberReader:
+    """Of a file that holds a number of at most 100 digits."""
+
+    def __init__(self) -> None:
+        self._raw = b""
+
+    def take(self, piece: bytes) -> None:
+        self._raw += piece
+        if len(self._raw) > 100:
+            raise BadResult("answer has more than 100 bytes")
+
+    def finish(self) -> object:
+        if not self._raw.isdigit():
+            raise BadResult("answer is no number")
+        return int(self._raw)
 
 
 SUM = PhaseRow(
     (InputRow("question"), InputRow("data", needed=False, folder=True)),
-    (OutputRow("answer", 100), OutputRow("trace", 1000, kept=True)),
-    number,
+    (OutputRow("answer", 100, NumberReader), OutputRow("trace", 1000)),
     longest_s=60,
 )
 """A phase that the product does not have: it is added as a row, and by nothing else."""
-SERVE = PhaseRow((InputRow("model", needed=False), InputRow("input", late=True, cap=1000)), (OutputRow("answer", 100),), number)
+SERVE = PhaseRow(
+    (InputRow("model", needed=False), InputRow("input", late=True, cap=1000)), (OutputRow("answer", 100, NumberReader),)
+)
 
 
 class BackendSuite:
@@ -71,8 +90,7 @@ class BackendSuite:
                 "run_id": f"{mode.replace('_', '-')}-{os.urandom(4).hex()}",
                 "image_id": image,
                 "phase": phase,
-                "seed": 7,
-                "probe": 3,
+                "seed": 7 if PHASES.get(phase, SUM).seeded else None,
                 "budget_s": 5,
                 "params": json.dumps({"mode": mode}),
                 "limits": ContainerLimits(**({name: getattr(LIMITS, name) for name in LIMITS.__struct_fields__} | limits)),
@@ -108,12 +126,11 @@ class BackendSuite:
 
     # runs
 
-    def test_a_training_gives_its_result_its_model_and_its_progress(self, backend: Backend, image: str) -> None:
+    def test_a_training_gives_its_model_and_its_progress(self, backend: Backend, image: str) -> None:
         seen: list[Progress] = []
         outcome = backend.run(self.spec(image, "good"), on_progress=seen.append)
         assert (outcome.status, outcome.reason, outcome.exit_code) == (RunStatus.OK, "done", 0), outcome
-        assert outcome.result == EvaluationResult(250_000_000, 100, 500_000_000)
-        assert (outcome.loss, outcome.probe_loss) == (250_000_000, 500_000_000)
+        assert (outcome.result, outcome.loss) == (None, None)
         model = outcome.outputs["model"]
         assert outcome.outputs.keys() == {"model"}
         assert (model.path.read_bytes(), model.size, model.sha256) == (b"weights", 7, hashlib.sha256(b"weights").digest())
@@ -128,8 +145,41 @@ class BackendSuite:
         seen = json.loads(outcome.log_tail.splitlines()[0])
         assert outcome.status is RunStatus.OK, outcome
         assert outcome.outputs == {}
+        assert isinstance(outcome.result, Evaluated)
+        assert outcome.result.measurement == LossTree([250_000_000, 500_000_000]).measurement
+        assert (list(outcome.result.losses), outcome.loss) == ([250_000_000, 500_000_000], 375_000_000)
         assert (seen["model"], seen["eval"], seen.keys()) == ("the model", "hidden", {"job.json", "model", "eval"})
         assert json.loads(seen["job.json"])["params"] == {"mode": "echo"}
+
+    def test_evaluations_of_one_model_cannot_be_told_apart_by_their_inputs(
+        self, backend: Backend, image: str, tmp_path: Path
+    ) -> None:
+        """Whoever runs them: nothing that a caller may choose but what was posted reaches the program."""
+        (tmp_path / "m").write_bytes(b"the model")
+        seen = set()
+        for run, wall in (("check-1", 60.0), ("verify-2", 30.0)):
+            spec = self.spec(image, "echo", "evaluate", inputs={"model": tmp_path / "m"}, run_id=run, wall_s=wall)
+            seen.add(backend.run(spec).log_tail.splitlines()[0])
+        assert len(seen) == 1
+        with pytest.raises(ValueError, match="has no seed"):
+            self.spec(image, "echo", "evaluate", inputs={"model": tmp_path / "m"}, seed=1)
+        with pytest.raises(ValueError, match="has a seed"):
+            self.spec(image, "echo", seed=None)
+
+    @pytest.mark.parametrize(
+        ("mode", "status", "why"),
+        [
+            ("no_result", RunStatus.BAD_RESULT, "losses is missing"),
+            ("not_a_number", RunStatus.MODEL_INVALID, "losses, line 2: 'nan' is no number"),
+            ("no_lines", RunStatus.BAD_RESULT, "losses, line 1: it has no newline at its end"),
+        ],
+    )
+    def test_losses_that_are_none_say_whose_fault_it_is(
+        self, backend: Backend, image: str, tmp_path: Path, mode: str, status: RunStatus, why: str
+    ) -> None:
+        (tmp_path / "m").write_bytes(b"the model")
+        outcome = backend.run(self.spec(image, mode, "evaluate", inputs={"model": tmp_path / "m"}))
+        assert (outcome.status, why in outcome.reason, outcome.result) == (status, True, None), outcome
 
     @pytest.mark.parametrize(
         ("mode", "status", "why"),
@@ -139,7 +189,7 @@ class BackendSuite:
             ("exit75", RunStatus.OUT_OF_RESOURCES, "exit 75"),
             ("exit9", RunStatus.FAILED, "exit 9"),
             ("flood", RunStatus.FAILED, "more than 65536 bytes of output"),
-            ("no_result", RunStatus.BAD_RESULT, "result.json is missing"),
+            ("no_result", RunStatus.BAD_RESULT, "model is missing"),
             ("large", RunStatus.BAD_RESULT, "limit is 65536"),
             ("empty", RunStatus.BAD_RESULT, "model is empty"),
             ("link", RunStatus.BAD_RESULT, "model is a symbolic link"),
@@ -164,6 +214,17 @@ class BackendSuite:
         outcome = backend.run(self.spec(image, "good"), cancel=event)
         assert (outcome.status, "before it began" in outcome.reason) == (RunStatus.CANCELLED, True)
 
+    def test_it_says_how_much_memory_a_run_holds_while_it_runs(self, backend: Backend, image: str) -> None:
+        spec, held = self.spec(image, "forever"), []
+
+        def look(_: Progress) -> None:
+            held.append(backend.memory(spec.run_id))
+            backend.cancel(spec.run_id)
+
+        backend.run(spec, on_progress=look)
+        assert held[0] is not None and 1 << 17 < held[0] <= spec.limits.mem_mb << 20
+        assert backend.memory(spec.run_id) is None and backend.memory("no-such-run") is None
+
     def test_a_name_is_for_one_run_at_a_time(self, backend: Backend, image: str) -> None:
         spec, told = self.spec(image, "forever"), []
 
@@ -182,7 +243,7 @@ class BackendSuite:
         outcome = backend.run(self.spec(image, "answer", "sum", inputs={"question": tmp_path / "q"}))
         assert (outcome.status, outcome.result, outcome.loss) == (RunStatus.OK, 41, None), outcome
         assert outcome.outputs["trace"].path.read_text() == "question"
-        for mode, why in (("long_answer", "answer has 101 bytes; the limit is 100"), ("no_number", "answer is no number")):
+        for mode, why in (("long_answer", "answer has more than 100 bytes"), ("no_number", "answer is no number")):
             outcome = backend.run(self.spec(image, mode, "sum", inputs={"question": tmp_path / "q"}))
             assert (outcome.status, why in outcome.reason, outcome.outputs) == (RunStatus.BAD_RESULT, True, {}), outcome
 
@@ -197,8 +258,8 @@ class BackendSuite:
         ):
             with pytest.raises(ValueError, match=why):
                 self.spec(image, "answer", "sum", inputs=inputs, wall_s=wall)
-        with pytest.raises(ValueError, match="unknown phase 'local'"):
-            self.spec(image, "answer", "local")
+        with pytest.raises(ValueError, match="unknown phase 'sell'"):
+            self.spec(image, "answer", "sell")
 
     # warm runs
 
@@ -249,10 +310,68 @@ class BackendSuite:
             assert (outcome.status, why in outcome.reason) == (status, True), outcome
         (tmp_path / "i").write_text("2" * 1001)
         outcome = self.warm(backend, self.spec(image, "warm", "serve")).finish({"input": tmp_path / "i"})
-        assert (outcome.status, "larger than" in outcome.reason) == (RunStatus.FAILED, True), outcome
+        assert (outcome.status, "larger than" in outcome.reason) == (RunStatus.NOT_STARTED, True), outcome
         (tmp_path / "i").write_text("2")
         outcome = self.warm(backend, self.spec(image, "warm_forever", "serve", wall_s=2.0)).finish({"input": tmp_path / "i"})
         assert outcome.status is RunStatus.TIMEOUT
+
+    # predictions
+
+    def asked(self, backend: Backend, image: str, folder: Path, rows: str, form: AnswerForm) -> RunResult:
+        (folder / "m").write_text("40")
+        run = self.warm(backend, self.spec(image, "predicts", "predict", seed=3, inputs={"model": folder / "m"}))
+        question = {"request.json": json.dumps({"rows": form.rows}).encode(), "input": rows.encode()}
+        return run.finish(question, wall_s=20.0, read=lambda: AnswerReader(form))
+
+    def test_a_model_answers_and_is_not_waited_for(self, backend: Backend, image: str, tmp_path: Path) -> None:
+        """The job of this mode never ends by itself; what it left when it was done is its answer."""
+        outcome = self.asked(backend, image, tmp_path, "2\n3\n", AnswerForm(rows=2, classes=3))
+        scores = (42_500_000_000, 43_500_000_000)
+        assert (outcome.status, outcome.result) == (RunStatus.OK, ParsedAnswer((0, 1), scores, 85 * 10**9)), outcome
+        assert outcome.status.answer is AnswerOutcome.OK
+
+    @pytest.mark.parametrize(
+        ("rows", "form", "status", "why", "answer"),
+        [
+            ("2 3", AnswerForm(rows=1, classes=3), RunStatus.INPUT_REFUSED, "exit 66", AnswerOutcome.BAD_INPUT),
+            ("2 ?", AnswerForm(rows=2, classes=3), RunStatus.INPUT_REFUSED, "row 1 of the input", AnswerOutcome.BAD_INPUT),
+            ("2 3 ?", AnswerForm(rows=2, classes=3), RunStatus.BAD_RESULT, "names no row", AnswerOutcome.FAULT),
+            ("2", AnswerForm(rows=1), RunStatus.BAD_RESULT, "line 1: '0 42.5' is no row", AnswerOutcome.FAULT),
+            ("3", AnswerForm(rows=1, classes=2), RunStatus.OK, "done", AnswerOutcome.OK),
+            ("4", AnswerForm(rows=1, classes=2), RunStatus.BAD_RESULT, "there is no class 2", AnswerOutcome.FAULT),
+            ("x", AnswerForm(rows=1, classes=2), RunStatus.FAILED, "exit 1", AnswerOutcome.FAULT),
+        ],
+    )
+    def test_how_a_prediction_ends_says_what_its_answer_is(
+        self, backend: Backend, image: str, tmp_path: Path, rows: str, form: AnswerForm, status: RunStatus, why: str, answer: object
+    ) -> None:
+        outcome = self.asked(backend, image, tmp_path, rows, form)
+        assert (outcome.status, why in outcome.reason, outcome.status.answer) == (status, True, answer), outcome
+        if rows == "2 ?":
+            assert outcome.result == UnfitRow(1)
+
+    def test_a_request_has_a_wall_clock_of_its_own(self, backend: Backend, image: str, tmp_path: Path) -> None:
+        (tmp_path / "i").write_text("2")
+        run = self.warm(backend, self.spec(image, "warm_forever", "serve"))
+        for wall_s in (0.0, 1e9):
+            with pytest.raises(ValueError, match="a run lasts at most"):
+                run.finish({"input": tmp_path / "i"}, wall_s=wall_s)
+        outcome = run.finish({"input": tmp_path / "i"}, wall_s=0.25)
+        assert (outcome.status, outcome.reason) == (RunStatus.TIMEOUT, "still running after 0.25 s of wall clock"), outcome
+        assert outcome.status.answer is AnswerOutcome.OVERRUN
+
+    def test_a_warm_run_says_whether_it_still_waits(self, backend: Backend, image: str) -> None:
+        spec = self.spec(image, "warm", "serve")
+        run = self.warm(backend, spec)
+        assert run.alive()
+        run.close()
+        assert not run.alive()
+        run = self.warm(backend, self.spec(image, "leaves", "serve"))
+        until = time.monotonic() + 20
+        while run.alive():
+            assert time.monotonic() < until, "its job has ended"
+            time.sleep(0.01)
+        assert not run.alive()
 
     # data
 
@@ -312,3 +431,69 @@ class BackendSuite:
         assert not backend.has_image(image)
         report = backend.cleanup()
         assert (report.containers, report.volumes, report.images) == (0, 0, 0)
+
+    # the owner's own data
+
+    def own(self, backend: Backend, folder: Path, *values: int) -> OwnData:
+        return backend.add_data("scans", self.numbers(folder, *values), notes={"from": "here"})
+
+    def train(self, backend: Backend, image: str, data: OwnData, model: Path, mode: str = "echo") -> RunResult:
+        return backend.run(self.spec(image, mode, "local", inputs={"model": model, "data": data}))
+
+    def test_own_data_are_there_until_they_are_removed(self, backend: Backend, image: str, tmp_path: Path) -> None:
+        sent: list[int] = []
+        files = self.numbers(tmp_path / "data", 1, 2)
+        data = backend.add_data("scans", files, notes={"from": "here"}, on_bytes=sent.append)
+        assert backend.list_data() == [data]
+        assert (data.name, data.digest, data.size, data.files) == ("scans", files.content_digest, 2, 2)
+        assert (data.notes, sum(sent)) == ({"from": "here"}, 2)
+        with pytest.raises(DataRefused, match="data called scans already"):
+            backend.add_data("scans", files)
+        model = tmp_path / "model"
+        model.write_bytes(b"WEIGHTS")
+        outcome = self.train(backend, image, data, model)
+        assert (outcome.status, outcome.loss) == (RunStatus.OK, 375_000_000), outcome
+        assert "data/" in outcome.log_tail and '"model": "WEIGHTS"' in outcome.log_tail
+        assert outcome.outputs["model"].path.read_bytes() == b"weights"
+        assert backend.remove_data("scans") == data
+        assert backend.list_data() == []
+        with pytest.raises(DataRefused, match="no data called scans"):
+            backend.remove_data("scans")
+        outcome = self.train(backend, image, data, model)
+        assert (outcome.status, "no data called scans" in outcome.reason) == (RunStatus.ENGINE_ERROR, True), outcome
+
+    def test_no_other_phase_gets_own_data_and_local_gets_no_others(self, backend: Backend, image: str, tmp_path: Path) -> None:
+        data = self.own(backend, tmp_path / "data", 1)
+        (tmp_path / "model").write_bytes(b"weights")
+        for phase, inputs, why in (
+            ("train", {"data": data}, "none of this phase's inputs"),
+            ("evaluate", {"model": tmp_path / "model", "data": data}, "none of this phase's inputs"),
+            ("evaluate", {"model": tmp_path / "model", "eval": data}, "must be a file"),
+            ("predict", {"model": tmp_path / "model", "data": data}, "none of this phase's inputs"),
+            ("sum", {"question": tmp_path / "model", "data": data}, "may never be the owner's own data"),
+            ("local", {"model": tmp_path / "model", "data": self.numbers(tmp_path / "set", 1)}, "must be the owner's own data"),
+            ("local", {"model": tmp_path / "model"}, "needs the input 'data'"),
+        ):
+            with pytest.raises(ValueError, match=why):
+                self.spec(image, "good", phase, inputs=inputs)
+        backend.remove_data("scans")
+
+    def test_a_trained_model_is_as_long_as_the_one_it_came_from(self, backend: Backend, image: str, tmp_path: Path) -> None:
+        data = self.own(backend, tmp_path / "data", 1)
+        for mode, model, why in (
+            ("good", b"eight by", "model has 7 bytes, and not 8"),
+            ("good", b"six by", "model has 7 bytes; the limit is 6"),
+            ("link", b"weights", "model is a symbolic link"),
+            ("no_lines", b"weights", "losses, line 1: it has no newline"),
+        ):
+            (tmp_path / "model").write_bytes(model)
+            outcome = self.train(backend, image, data, tmp_path / "model", mode)
+            assert (outcome.status, why in outcome.reason) == (RunStatus.BAD_RESULT, True), outcome
+        backend.remove_data("scans")
+
+    def test_a_clean_up_keeps_whole_data_where_it_should(self, backend: Backend, tmp_path: Path) -> None:
+        data = self.own(backend, tmp_path / "data", 1)
+        assert backend.cleanup(keep_data=True).problems == ()
+        assert backend.list_data() == [data]
+        assert backend.cleanup().problems == ()
+        assert backend.list_data() == []

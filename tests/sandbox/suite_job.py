@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-GOOD = '{"v":1,"loss":"0.25","n":100,"probe_loss":"0.5"}'
+GOOD = "0.25\n0.5\n"
 
 
 class Host(Protocol):
@@ -50,7 +50,7 @@ def good(host: Host) -> int:
     for step in (1, 2, 3):
         host.say(b'LC {"step":%d,"of":3}\n' % step)
     (host.outside / "model").write_bytes(b"weights")
-    (host.outside / "result.json").write_text(GOOD)
+    (host.outside / "losses").write_text(GOOD)
     return 0
 
 
@@ -75,6 +75,16 @@ def flood(host: Host) -> int:
 
 
 def no_result(host: Host) -> int:
+    return 0
+
+
+def not_a_number(host: Host) -> int:
+    (host.outside / "losses").write_text("0.25\nnan\n")
+    return 0
+
+
+def no_lines(host: Host) -> int:
+    (host.outside / "losses").write_text("0.25")
     return 0
 
 
@@ -127,6 +137,34 @@ def warm(host: Host) -> int:
     return answer(host)
 
 
+def leaves(host: Host) -> int:
+    """Is ready, and waits for nothing."""
+    host.say(b'LC {"ready":1}\n')
+    return 0
+
+
+def predicts(host: Host) -> int:
+    """A model that adds: the score of a row is its number and the model's. Never ends by itself."""
+    model = int((host.inside / "model").read_text())
+    host.say(b'LC {"ready":1}\n')
+    if host.line() != b"go\n":
+        return 0
+    asked = json.loads((host.inside / "request.json").read_text())
+    rows = (host.inside / "input").read_text().split()
+    if "?" in rows:
+        (host.outside / "answer").write_text(f"unfit {rows.index('?')}\n")
+        host.say(b'LC {"done":1}\n')
+        host.hang()
+    scores = [int(row) + model for row in rows]
+    if len(scores) != asked["rows"]:
+        return 66
+    lines = [f"{score % 3} {score}.5" for score in scores]
+    (host.outside / "answer").write_text("\n".join([*lines, f"check {sum(scores)}", ""]))
+    host.say(b'LC {"done":1}\n')
+    host.hang()
+    return 1
+
+
 def warm_forever(host: Host) -> int:
     host.say(b'LC {"ready":1}\n')
     host.hang()
@@ -135,7 +173,10 @@ def warm_forever(host: Host) -> int:
 
 MODES: dict[str, Callable[[Host], int]] = {
     function.__name__: function
-    for function in (good, echo, forever, flood, no_result, large, empty, link, answer, long_answer, no_number, warm, warm_forever)
+    for function in (
+        *(good, echo, forever, flood, no_result, not_a_number, no_lines, large, empty, link),
+        *(answer, long_answer, no_number, warm, leaves, predicts, warm_forever),
+    )
 }
 
 

@@ -57,8 +57,6 @@ def add(room: Sandbox, archive: tuple[Path, str], data: DataSet) -> RunResult:
             run_id=f"sum-{os.urandom(4).hex()}",
             image_id=room.load_archive(*archive),
             phase="sum",
-            seed=1,
-            probe=0,
             budget_s=5,
             params='{"mode":"answer"}',
             limits=LIMITS,
@@ -73,7 +71,7 @@ def api() -> Any:
 
 def volumes(room: Sandbox) -> list[dict[str, Any]]:
     mine = {"label": f"learningchain.node=data-{os.getpid()}"}
-    return [found for found in api().volumes(filters=mine)["Volumes"] or [] if "-data-" in found["Name"].split("-", 2)[2]]
+    return [found for found in api().volumes(filters=mine)["Volumes"] or [] if found["Name"].startswith("lc-data-")]
 
 
 def test_one_content_is_one_volume_until_somebody_removes_it(room: Sandbox, archive: tuple[Path, str], data: DataSet) -> None:

@@ -94,7 +94,7 @@ from pathlib import Path
 from sandbox import ContainerLimits, RunSpec, Sandbox
 room = Sandbox(Path(sys.argv[1]), node_tag=sys.argv[2])
 image = room.load_archive(Path(sys.argv[3]), sys.argv[4])
-spec = RunSpec(run_id="orphan", image_id=image, phase="train", seed=0, probe=0, budget_s=60, params='{"mode":"forever"}')
+spec = RunSpec(run_id="orphan", image_id=image, phase="train", seed=0, budget_s=60, params='{"mode":"forever"}')
 room.run(spec, on_progress=lambda _: print("running", flush=True))
 """
 

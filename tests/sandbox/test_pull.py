@@ -21,6 +21,7 @@ import docker.errors
 import pytest
 
 from sandbox import BadImage, EngineError, ImageLimits, ImageNotFound, Sandbox, disk
+from sandbox.images import build_python_image
 from sandbox.spec import MIB
 from tests.unit.tar_kit import raw
 
@@ -213,12 +214,15 @@ def test_a_small_packed_layer_that_unpacks_to_the_whole_disk_is_stopped_on_the_w
 
 
 def test_an_image_that_would_take_the_last_of_the_disk_is_not_loaded(
-    room: Sandbox, archive: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+    room: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, image = archive
-    room.load_archive(path, image)
-    room.remove_image(image)
-    monkeypatch.setattr(disk, "SPARE", 1 << 60)
-    with pytest.raises(EngineError, match="loading an image: it would leave"):
-        room.load_archive(path, image)
+    """Its bytes are new each time: an image that an engine has already, under whatever name, is not loaded again."""
+    path = tmp_path / "new.tar"
+    image = build_python_image(path, {"/lc/job": os.urandom(64)}, with_packages=())
+    with monkeypatch.context() as full:
+        full.setattr(disk, "SPARE", 1 << 60)
+        with pytest.raises(EngineError, match="loading an image: it would leave"):
+            room.load_archive(path, image)
     assert not room.has_image(image)
+    assert room.load_archive(path, image) == image, "with room on the disk"
+    room.remove_image(image)

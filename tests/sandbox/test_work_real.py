@@ -94,7 +94,7 @@ async def test_a_real_job_is_trained_verified_and_paid(tmp_path: Path, sandboxes
         assert {vote["measured"] for vote in votes} == {won["loss"]}
         assert {chain.strikes(name) for name in WORKERS} == {0}
         runs = [run for work in works for run in work.list_runs()]
-        assert {run["phase"] for run in runs} == {"train", "check", "verify"}
+        assert {run["phase"] for run in runs} == {"train", "check", "again", "verify"}
         trained = [run for run in runs if run["phase"] == "train" and run["state"] == "ok"]
         assert len({run["seed"] for run in trained}) == len(trained) >= 3
         assert any(run["progress"] for run in trained)

@@ -17,7 +17,7 @@ strikes, cases. A driver runs the same scenario through the real handlers and co
 `generate` plays random graphs, `properties` says what must hold after every block. `python -m tests.settlement` is the fuzzer.
 `difference` compares two traces; `wrong` lists contracts with one error each that it must notice, `edits` makes them.
 
-A driver of the real handlers
+A driver of the real handlers (tests/settlement_driver.py, `--real`)
 - gives `Player` its `Hashing` (the contract's tags) and `Naming` (ids of real transactions), runs it, and has a scenario;
 - runs its blocks: chain clock and beacon are handed in, each message is made into a real one: losses into a Merkle-sum tree,
   `model` into a commitment, `holds` and `right` into a proof and a key that are good or not;

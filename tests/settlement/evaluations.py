@@ -57,7 +57,7 @@ class Evaluations:
         return measured, draw(SIZES), draw((0, 0, tol, 10 * tol, 10**9))
 
     def _spoil(self, column: Column, tol: int) -> Column:
-        """Another number of examples, all leaves moved, or just two; the mean stays."""
+        """Another number of examples, all leaves moved, or just two, where the bounds leave room; the mean stays."""
         leaves = list(column.leaves)
         how = self.rng.randrange(4)
         if how == 0:
@@ -67,7 +67,7 @@ class Evaluations:
         for i in range(pairs):
             leaves[2 * i] += 100 * tol
             leaves[2 * i + 1] -= 100 * tol
-        return Column(tuple(leaves), column.sum)
+        return column if max(map(abs, leaves)) > MAX_LOSS else Column(tuple(leaves), column.sum)
 
 
 def build(measured: int, n: int, apart: int) -> Column | None:

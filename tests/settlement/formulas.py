@@ -90,7 +90,10 @@ def count_window(params: Params, columns: int, c: int) -> int:
 
 
 def least_fee(params: Params, terms: Terms) -> int:
-    return cd(eval_time(terms) * terms.limits.cpus_milli * params.rate, 1_000)
+    """In thousandths of CPU seconds: evaluations, five seconds beside each, one for each 100 MB of a model."""
+    sets = 2 if terms.hidden else 1
+    work = eval_time(terms) * terms.limits.cpus_milli + 5_000 * sets + 1_000 * cd(terms.limits.model_cap, 100 * MEGABYTE)
+    return cd(work * params.rate, 1_000)
 
 
 def stake(terms: Terms) -> int:

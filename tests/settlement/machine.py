@@ -25,6 +25,12 @@ def enter(graph: Graph, job: Job, state: str, window: int = 0) -> None:
     graph.tell(StateSet(job.id, state))
 
 
+def end_window(graph: Graph, job: Job) -> None:
+    """Nobody is left who could send anything: the state's deadline is now, and comes with those of the next block."""
+    graph.reach("window.ends")
+    job.deadline = graph.clock
+
+
 # --- claims and reveals ---------------------------------------------------------------------------------------------------------
 
 
@@ -295,7 +301,8 @@ def judge(graph: Graph, job: Job, candidate: Candidate, line: int, verdict: str)
             case = cases.accuse(graph, job, candidate)
         else:
             graph.strike(account, job.root, "refused")
-    account.judged(Verdict(job.root, verdict, graph.clock, case))
+    if job.root != account.root:
+        account.judged(Verdict(job.root, verdict, graph.clock, case))
 
 
 # --- NEXT and the ends ----------------------------------------------------------------------------------------------------------

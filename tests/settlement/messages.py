@@ -96,14 +96,14 @@ def post(graph: Graph, sender: Account, message: Post) -> str | None:
 
 
 def bad_terms(graph: Graph, terms: Terms) -> str | None:
-    if terms.bounty < graph.params.b_min:
-        return refused(graph, "post.bounty", "BOUNTY")
-    if terms.fee < formulas.least_fee(graph.params, terms):
-        return refused(graph, "post.fee", "FEE")
     if not graph.params.t_min <= terms.expiry - graph.clock <= graph.params.t_max:
         return refused(graph, "post.expiry", "EXPIRY")
     if not 2 <= terms.finalists <= 8 or not 0 <= terms.tol <= MAX_LOSS or abs(terms.floor) > MAX_LOSS:
         return "TERMS"
+    if terms.bounty < graph.params.b_min:
+        return refused(graph, "post.bounty", "BOUNTY")
+    if terms.fee < formulas.least_fee(graph.params, terms):
+        return refused(graph, "post.fee", "FEE")
     return None
 
 
@@ -158,15 +158,16 @@ def reveal(graph: Graph, sender: Account, job: Job, message: Reveal) -> str | No
     graph.reach("reveal")
     if all(other.revealed for other in job.claims.values()):
         graph.reach("reveal.all")
-        machine.close_reveals(graph, job)
+        machine.end_window(graph, job)
     return None
 
 
 def reveal_key(graph: Graph, sender: Account, job: Job, message: RevealKey) -> str | None:
-    if job.state != KEY or graph.clock >= job.deadline:
-        return refused(graph, "key.refused", "LATE")
-    if sender.id != job.poster or not message.right:
-        return refused(graph, "key.refused", "NOT_POSTER" if sender.id != job.poster else "WRONG_KEY")
+    if sender.id != job.poster:
+        return refused(graph, "key.refused", "NOT_POSTER")
+    if job.state != KEY or graph.clock >= job.deadline or not message.right:
+        late = job.state != KEY or graph.clock >= job.deadline
+        return refused(graph, "key.refused", "LATE" if late else "WRONG_KEY")
     graph.reach("key")
     job.key = True
     machine.to_draw(graph, job, 1)
@@ -196,7 +197,7 @@ def commit(graph: Graph, sender: Account, job: Job, message: CommitVote) -> str 
     current.measured[sender.id] = columns(message.ballots)
     graph.reach("commit")
     if len(current.committed) == len(current.seats):
-        machine.close_commits(graph, job)
+        machine.end_window(graph, job)
     return None
 
 
@@ -212,7 +213,7 @@ def open_vote(graph: Graph, sender: Account, job: Job, message: OpenVote) -> str
         graph.reach("open")
         opened.add((message.candidate, message.hidden))
     if current.has_opened(sender.id) and all(current.has_opened(seat) for seat in current.committed):
-        machine.verdicts(graph, job)
+        machine.end_window(graph, job)
     return None
 
 

@@ -31,6 +31,7 @@ ROWS: dict[str, str] = {
     "reveal": "any claimant; opens commitment",
     "reveal.refused": "a reveal that is late, double, or opens nothing",
     "reveal.all": "all claimants revealed: T1 comes now",
+    "window.ends": "all revealed, committed or opened: the deadline comes in the next block, with those that wait",
     "t1.silent": "each silent must-claim: stake burned + strike",
     "t1.silent.banned": "banned ones neither",
     "t1.none": "none: EMPTY",

@@ -78,7 +78,7 @@ WRONG: list[tuple[str, str, str, int]] = [
     ("accounts.py", "self.draws = [old for old in self.draws if old.silent or old.poster != entry.poster]", "pass", 0),
     ("accounts.py", "BAD_DRAWS = 5", "BAD_DRAWS = 4", 6),
     ("accounts.py", "MARKED_BY = 2", "MARKED_BY = 1", 0),
-    ("accounts.py", "v.verdict == FALSE and not v.lifted", "v.verdict == FALSE", 93),
+    ("accounts.py", "v.verdict == FALSE and not v.lifted", "v.verdict == FALSE", 1031),
     ("accounts.py", "len(accusers) >= 2", "len(accusers) >= 1", 27),
     ("machine.py", "(c.height, graph.hashing.order_of(beacon, c.tx, c.op))", "graph.hashing.order_of(beacon, c.tx, c.op)", 0),
     ("machine.py", "sum(1 for c in pick if not c.full) >= k // 2", "sum(1 for c in pick if not c.full) >= (k + 1) // 2", 27),

@@ -315,7 +315,7 @@ class Checks:
             node = machine.node
             present = {v.id for v in validators_of(node.state)}
             for other in self.world.honest:
-                if other.index < self.world.profile.validators and other.id not in present:
+                if other.index < self.world.profile.validators and other.id not in present | self.world.voted_out:
                     self._fail(machine, f"the honest validator n{other.index} was ejected")
                 account: Any = node.state.get(account_key(other.id))
                 if not isinstance(account, Account) or account.status != ACTIVE:

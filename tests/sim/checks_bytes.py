@@ -11,6 +11,8 @@ from collections import Counter
 
 from tests.sim.checks_ledger import Ledger, must
 
+NEWCOMER = 16_384
+"""Bytes that a new account may send at once (LC-TX-15)."""
 RESERVE = 65_536
 """Bytes that urgent ones may go beyond (LC-TX-12)."""
 
@@ -37,6 +39,9 @@ class BytesCheck:
         took, self._clock = self._ledger.chain.clock - self._clock, self._ledger.chain.clock
         for who, balance in self._balance.items():
             self.allowed[who] += self._rate(balance) * took
+        for key in self._ledger.touched:
+            if key[:2] == b"a/":
+                self.allowed.setdefault(key[2:], NEWCOMER * 1_000)
         for tx in self._ledger.sent:
             self._urgent |= {tx.sender} if tx.urgent else set()
             self.written[tx.sender] += 0 if tx.done else tx.size

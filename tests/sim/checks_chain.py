@@ -1,4 +1,4 @@
-"""What every decided block did, compared with the ledger that executes it a second time (`checks_ledger`, `checks_jobs`).
+"""What every decided block did, compared with the ledger that executes it a second time (`checks_ledger` and what it names).
 
 A height is looked at once, when the first honest machine commits it; the others must have decided the same block and the same root.
 Besides: whom every escrow belongs to, and that no job outlives its last deadline.
@@ -12,14 +12,19 @@ from typing import Any
 from chain.codec import decode, encode
 from chain.contracts import state_type
 from chain.contracts.job import records
-from chain.contracts.job.records import Holdback
 from chain.host import K_SUPPLY
 from chain.merkle import list_root
 from chain.node.events import Commit
 from chain.types import Block, LogEvent, Receipt, TransferEvent
 from tests.sim.checks_bytes import BytesCheck
+from tests.sim.checks_federations import PREFIXES as FEDERATED
+from tests.sim.checks_federations import Federations
+from tests.sim.checks_governance import Governance
 from tests.sim.checks_jobs import Jobs
+from tests.sim.checks_keys import Keys
 from tests.sim.checks_ledger import Broken, Ledger, must
+from tests.sim.checks_members import Members
+from tests.sim.checks_predictions import PREFIXES, Predictions
 
 ENDED = (records.JobState.PAID, records.JobState.REFUNDED, records.JobState.EMPTY)
 ID = 20
@@ -28,7 +33,12 @@ ID = 20
 class ChainCheck:
     def __init__(self, chain_id: bytes, genesis: list[tuple[bytes, bytes | None]]) -> None:
         self.ledger = Ledger(genesis)
-        self.jobs = Jobs(self.ledger)
+        self.members = Members(self.ledger)
+        self.jobs = Jobs(self.ledger, self.members)
+        self.keys = Keys(self.ledger)
+        self.predictions = Predictions(self.ledger, self.members)
+        self.federations = Federations(self.ledger, self.members)
+        self.governance = Governance(self.ledger)
         self.bytes = BytesCheck(self.ledger)
         self.head = chain_id
         self.height = 0
@@ -62,7 +72,12 @@ class ChainCheck:
             else:
                 self._stored[key] = raw
         records_, stored = self.ledger.records, self._stored
-        for key in sorted({*self.ledger.touched, *(key for key, _ in changes)}):
+        told = {key for key, _ in changes if key.startswith(PREFIXES)}
+        self.predictions.compare(stored, bool(told))
+        trained = {key for key, _ in changes if key.startswith(FEDERATED)}
+        self.federations.compare(stored, bool(trained))
+        told |= trained
+        for key in sorted({*self.ledger.touched, *(key for key, _ in changes)} - told):
             expected = records_.get(key)
             if (None if expected is None else encode(expected)) != stored.get(key):
                 raise Broken(f"the record {_named(key)}: {_difference(key, expected, stored.get(key))}")
@@ -91,21 +106,20 @@ class ChainCheck:
     # --- jobs -------------------------------------------------------------------------------------------------------------------
 
     def _owed(self) -> None:
-        """Escrows: a live job may hold some; of one that ended only a tenth whose case is open, and stakes that wait their turn."""
+        """Escrows: a live job may hold some, one that ended only stakes that wait for their page."""
         ledger = self.ledger
         for key in ledger.touched:
             if not key.startswith(b"jb/") or ledger.get(key) is None:  # posted by a transaction that was refused
                 continue
             job, held = ledger.get(key), self._escrows(key[3:])
             if job.state in ENDED:
-                tenth = ledger.get(b"jp/" + key[3:]).terms.bounty // 10 if job.holdback == Holdback.HELD else 0
                 stakes = sum(amount for escrow, amount in held.items() if len(escrow) > len(key[3:]) + 1)
                 must(job.released < job.claimants or not stakes, f"a stake of the ended job {key[3:11].hex()} belongs to nobody")
-                must(sum(held.values()) - stakes == tenth, f"an escrow of the ended job {key[3:11].hex()} belongs to nobody")
+                must(sum(held.values()) == stakes, f"an escrow of the ended job {key[3:11].hex()} belongs to nobody")
 
     def _escrows(self, job: bytes) -> dict[bytes, int]:
         claims = (self.jobs.claim(job, i).claimant for i in range(self.jobs.job(job).claimants))
-        names = [job + suffix for suffix in (b"B", b"F", b"D", *claims)]
+        names = [job + suffix for suffix in (b"B", b"F", b"G", b"D", *claims)]
         return {name: self.ledger.held(name) for name in names if self.ledger.held(name)}
 
     def _in_time(self) -> None:

@@ -3,7 +3,7 @@
 `Ledger` keeps all records of the state under their keys and executes each decided block by itself; `tests.sim.checks` compares the
 records, the receipt codes and the headers with what the nodes made of them. It shares with the product the encoding, the hashes and
 the *types* of messages and records (LC-MRK-7), and none of the code that decides anything. Statements are named where they are
-carried out. The job contract is in `checks_jobs`.
+carried out. Members and cases are in `checks_members`, the job contract is in `checks_jobs`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,59 @@ import msgspec
 from chain import host as base
 from chain import types
 from chain.codec import Wire, decode, encode
-from chain.contracts import credits, decode_message, job, membership, state_type
+from chain.contracts import credits, decode_message, federation, governance, job, keys, membership, prediction, state_type
 from chain.crypto import ZERO_HASH, sha256
 from chain.errors import Malformed
-from chain.host import ACTIVE, BANNED, K_CHAIN, K_HISTORY, K_SUPPLY, K_VALIDATORS, SUSPENDED
+from chain.host import ACTIVE, BANNED, K_CHAIN, K_HISTORY, K_SUPPLY, K_VALIDATORS
 from chain.types import Header
 from tests.hashes import tagged
 
 MAX_INT = 2**63 - 1
 MAX_VALID_FOR = 100_000
-MEMBERSHIP = 2
-ONCE = (job.Reveal, job.RevealKey, job.CommitVote, job.OpenVote)
-URGENT = (*ONCE, job.Claim, membership.JudgeCase, membership.ReportDouble, membership.Release)
+MEMBERSHIP, NUMBER_OF_JOBS, NUMBER_OF_PREDICTIONS, NUMBER_OF_FEDERATIONS = 2, 3, 4, 5
+WORK_OF_PREDICTIONS = (32, 8, 32, 8, 8, 96, 32, 64, 64, 32, 64, 64, 32, 128)
+"""LC-PRE-53, from tag 128 on."""
+WORK_OF_FEDERATIONS = (32, 128, 128, 8, 8, 128, 128, 32, 32, 32, 32, 128, 128, 128, 128, 32, 128, 32, 8, 8)
+"""LC-FED-52, from tag 160 on."""
+ONCE = (
+    job.Reveal,
+    job.RevealKey,
+    job.CommitVote,
+    job.OpenVote,
+    prediction.GiveKeys,
+    prediction.CommitAnswer,
+    prediction.OpenAnswer,
+    federation.ReadyKey,
+    federation.CommitUpdate,
+    federation.ReferUpdate,
+    federation.HaveUpdates,
+    federation.PinParts,
+    federation.ScreenUpdates,
+    federation.SumUpdates,
+    federation.CommitMeasure,
+    federation.OpenMeasure,
+)
+URGENT_KEYS = (keys.RotateKey, keys.Recover, keys.ObjectRecovery)
+GOVERNANCE = (governance.Propose, governance.VoteProposal, governance.Withdraw)
+MEMBERS_URGENT = (membership.JudgeCase, membership.ReportDouble, membership.Release)
+URGENT = (*ONCE, job.Claim, *MEMBERS_URGENT, *URGENT_KEYS, *GOVERNANCE, prediction.AppealAnswer)
+FOR_MEMBERS = (
+    membership.SetCapacity,
+    membership.SetBoxKey,
+    membership.Invite,
+    membership.Join,
+    job.PostJob,
+    job.Claim,
+    prediction.RegisterModel,
+    prediction.ServeModel,
+    prediction.RequestPrediction,
+    prediction.AppealAnswer,
+    prediction.RegisterPolicy,
+    federation.OpenFederation,
+    federation.JoinFederation,
+    federation.ServeFederation,
+)
+"""LC-MEM-27"""
 replace = msgspec.structs.replace
 
 
@@ -75,18 +116,28 @@ class Ledger:
         self.due: set[bytes] = set()
         self.live: set[bytes] = set()
         """Keys of `d/` and `j/`: deadlines to come, jobs that did not end."""
+        self.draws: set[bytes] = set()
+        """Keys of `dh/`: what is due at a height."""
         self.members = sorted(key[2:] for key in self.records if key.startswith(b"m/"))
         self.touched: dict[bytes, Any] = {}
         self._undo: list[tuple[bytes, Any]] | None = None
-        self.on_due: dict[int, Callable[[bytes, int], None]] = {MEMBERSHIP: self._close_case}
+        self.at_end: list[Callable[[], None]] = []
+        """What contracts do at the end of a block."""
+        self.on_due: dict[int, Callable[[bytes, int], None]] = {}
         self.due_work: dict[int, Callable[[bytes], int]] = {}
         """LC-BLK-31, of contracts but membership: how much more than 1."""
         self.on_closed: dict[int, Callable[[bytes, bytes, bool], None]] = {}
+        """What contracts do where a case ends."""
+        self.on_banned: list[Callable[[bytes], None]] = []
+        """What contracts do where an account is banned."""
+        self.party: dict[int, Callable[[bytes, bytes], bool]] = {}
+        """LC-MEM-20, of contracts: whether an account has a part in a reference."""
+        self.voted: dict[type, tuple[Callable[[Any], None], Callable[[Any], None]]] = {}
+        """Of actions that are not governance's own: what refuses one, and what it does."""
         self.handlers: dict[type, Callable[[bytes, Any], None]] = {
             credits.Transfer: self._transfer,
             credits.Approve: self._approve,
             credits.TransferFrom: self._transfer_from,
-            membership.JudgeCase: self._judge,
             membership.ReportDouble: self._report,
             membership.Release: self._release,
         }
@@ -120,8 +171,8 @@ class Ledger:
             self.records.pop(key, None)
         else:
             self.records[key] = record
-        if key[:2] in (b"d/", b"j/"):
-            keys = self.due if key[:2] == b"d/" else self.live
+        keys = {b"d/": self.due, b"j/": self.live, b"dh": self.draws}.get(key[:2])
+        if keys is not None:
             (keys.discard if record is None else keys.add)(key)
 
     def _attempt(self, ops: list[Any], sender: bytes) -> int:
@@ -129,7 +180,8 @@ class Ledger:
         self._undo = []
         try:
             for self.op, op in enumerate(ops):
-                self.work += 128 if op.__struct_config__.tag == 66 else 32 if op.__struct_config__.tag // 32 == 3 else 1
+                self.work += _work(op)
+                self._refuse_gone(sender, op)
                 self._refuse_parked(op)
                 self.handlers[type(op)](sender, op)
         except Refused as refusal:
@@ -160,6 +212,7 @@ class Ledger:
         self.work = 0
         codes = [self._transaction(raw, used) for raw in raws]
         must(self.work <= self.params.block_work, f"a block of {self.work} units of work")  # LC-BLK-25
+        self._let_next_height_in()
         if rewarded:
             minted = self.records[K_SUPPLY].minted
             self.mint(header.proposer, min(self.params.block_reward, MAX_INT - minted))
@@ -167,6 +220,8 @@ class Ledger:
         if following is not None:
             self.put(K_VALIDATORS, following)
             self.put(base.K_NEXT_VALIDATORS, None)
+        for end in self.at_end:
+            end()
         return codes
 
     def _deadline(self, account: bytes, at: int, contract: int, ref: bytes) -> None:
@@ -181,12 +236,28 @@ class Ledger:
         else:
             self.on_due[contract](ref, at)
 
+    def _refuse_gone(self, sender: bytes, op: Any) -> None:
+        """LC-MEM-27"""
+        member = self.get(b"m/" + sender)
+        refuse_if(isinstance(op, FOR_MEMBERS) and member is not None and member.left > 0, 7)
+
     def _refuse_parked(self, op: Any) -> None:
         """LC-BLK-20: JudgeCase is about its account's case, messages of jobs but PostJob about their job."""
         if isinstance(op, membership.JudgeCase):
             refuse_if(self.get(b"p/\x02" + op.account) is not None, 6)
+        elif isinstance(op, membership.RevokeInvite):
+            refuse_if(self.get(b"p/\x02" + op.invitation) is not None, 6)
+        elif isinstance(op, membership.Join):
+            refuse_if(self.get(b"p/\x02" + tagged(b"lc/invitation", op.invitation)) is not None, 6)
+        elif isinstance(op, keys.Recover):
+            refuse_if(self.get(b"p/\x07" + op.account) is not None, 6)
         elif op.__struct_config__.tag // 32 == 3 and hasattr(op, "job"):
             refuse_if(self.get(b"p/\x03" + op.job) is not None, 6)
+        elif op.__struct_config__.tag // 32 == NUMBER_OF_PREDICTIONS:
+            about = op.request if hasattr(op, "request") else getattr(op, "model", b"")
+            refuse_if(self.get(b"p/\x04" + about) is not None, 6)
+        elif op.__struct_config__.tag // 32 == NUMBER_OF_FEDERATIONS:
+            refuse_if(self.get(b"p/\x05" + getattr(op, "federation", b"")) is not None, 6)
 
     def _release(self, sender: bytes, m: membership.Release) -> None:
         """LC-MEM-13, for a word that lets a job or case run again."""
@@ -194,7 +265,7 @@ class Ledger:
         parked = self.get(place)
         refuse_if(sender not in now, 200)
         refuse_if(parked is None, 207)
-        refuse_if(m.give_back and m.contract not in (2, 3), 208)
+        refuse_if(m.give_back and m.contract not in (2, 3, 7), 208)
         refuse_if(sender in (parked.give_back if m.give_back else parked.retry), 202)
         must(not m.give_back, "a word to give back, which no run has")
         retry = sorted({*parked.retry, sender} & now)
@@ -239,7 +310,8 @@ class Ledger:
     def _check_header(self, block_id: bytes, h: Header, raws: list[bytes], parent: bytes) -> None:
         """LC-BLK-11, LC-CON-4."""
         validators = self.validators
-        must(h.version == 1 and h.chain_id == self.chain.chain_id, "a block of another network")
+        version = self.get(base.K_PROTOCOL)
+        must(h.version == (version.version if version else 1) and h.chain_id == self.chain.chain_id, "a block of another network")
         must(h.height == self.chain.height + 1, f"height {h.height} follows {self.chain.height}")
         must(h.parent == parent, "a block with another parent than the block before it")
         must(h.time > self.chain.time, f"a block's time, {h.time}, is not above its parent's")
@@ -272,7 +344,7 @@ class Ledger:
         must(account is not None, "a transaction of a stranger was decided")
         digest = types.tx_digest(self.chain.chain_id, encode(body))
         must(verified(account.key, digest, signed.signature), "a transaction with a bad signature was decided")
-        must(account.status == ACTIVE, "a transaction of a suspended or banned account was decided")
+        must(account.status != BANNED, "a transaction of a banned account was decided")
         must(height <= body.valid_until <= height + MAX_VALID_FOR, f"valid until {body.valid_until}, decided in {height}")
         expected = account.sequences[body.lane]
         must(body.sequence == expected, f"sequence {body.sequence} of a lane was decided where {expected} is next")
@@ -303,7 +375,7 @@ class Ledger:
         must(arrival <= now + self.params.bandwidth_window * 1_000 + reserve, "more bytes of one account than its bandwidth")
         return arrival
 
-    def _hold(self, identity: bytes, account: Any, **held: int) -> None:
+    def hold(self, identity: bytes, account: Any, **held: int) -> None:
         """LC-TX-13: as many bytes are left as before, as far as the new rate can save them up."""
         after = replace(account, **held)
         old, new = self._rate(account.balance), self._rate(after.balance)
@@ -327,6 +399,10 @@ class Ledger:
         account = self.account(identity)
         return account is not None and account.status == ACTIVE
 
+    def banned(self, identity: bytes) -> bool:
+        account = self.account(identity)
+        return account is None or account.status == BANNED
+
     def free(self, identity: bytes) -> int:
         account = self.account(identity)
         return account.balance if account else 0
@@ -334,24 +410,24 @@ class Ledger:
     def _debit(self, identity: bytes, amount: int) -> None:
         account = self.account(identity)
         refuse_if(account.balance < amount, 1)
-        self._hold(identity, account, balance=account.balance - amount)
+        self.hold(identity, account, balance=account.balance - amount)
 
     def credit(self, identity: bytes, amount: int) -> None:
         """LC-CRD-6"""
         account = self.account(identity)
         if account.status == BANNED:
-            self._count(burned=amount)
-        elif account.status == SUSPENDED:
-            self.put(b"a/" + identity, replace(account, frozen=account.frozen + amount))
+            self.count(burned=amount)
+            before = self.get(b"gz/" + identity)
+            self.put(b"gz/" + identity, base.BurnedSince(amount + (before.amount if before is not None else 0)))
         else:
-            self._hold(identity, account, balance=account.balance + amount)
+            self.hold(identity, account, balance=account.balance + amount)
 
     def mint(self, identity: bytes, amount: int) -> None:
         if amount:
-            self._count(minted=amount)
+            self.count(minted=amount)
             self.credit(identity, amount)
 
-    def _count(self, minted: int = 0, burned: int = 0) -> None:
+    def count(self, minted: int = 0, burned: int = 0) -> None:
         supply = self.get(K_SUPPLY)
         self.put(K_SUPPLY, base.Supply(supply.minted + minted, supply.burned + burned))
 
@@ -367,23 +443,49 @@ class Ledger:
             self._debit(identity, amount)
             self.put(b"e/" + escrow, base.Escrow(self.held(escrow) + amount))
 
-    def release(self, escrow: bytes, identity: bytes | None, amount: int | None = None) -> None:
-        """Out of an escrow, all of it unless an amount is given, to an account or (None) burned."""
+    def release(self, escrow: bytes, identity: bytes | None, amount: int | None = None) -> int:
+        """Out of an escrow, all of it unless an amount is given, to an account or (None) burned. The amount."""
         amount = self.held(escrow) if amount is None else amount
         left = self.held(escrow) - amount
         must(left >= 0, "an escrow that pays more than it holds")
         if amount:
             self.put(b"e/" + escrow, base.Escrow(left) if left else None)
             if identity is None:
-                self._count(burned=amount)
+                self.count(burned=amount)
             else:
                 self.credit(identity, amount)
+        return amount
+
+    def move(self, escrow: bytes, other: bytes, amount: int) -> None:
+        """From one escrow into another."""
+        left = self.held(escrow) - amount
+        must(left >= 0, "an escrow that pays more than it holds")
+        if amount:
+            self.put(b"e/" + escrow, base.Escrow(left) if left else None)
+            self.put(b"e/" + other, base.Escrow(self.held(other) + amount))
 
     def schedule(self, at: int, contract: int, ref: bytes, account: bytes) -> None:
         self.put(b"d/" + account + at.to_bytes(8, "big") + bytes((contract,)) + ref, base.Due(contract, ref))
 
     def cancel(self, at: int, contract: int, ref: bytes, account: bytes) -> None:
         self.put(b"d/" + account + at.to_bytes(8, "big") + bytes((contract,)) + ref, None)
+
+    def schedule_at_height(self, height: int, contract: int, ref: bytes, account: bytes) -> None:
+        """LC-BLK-33"""
+        place = height.to_bytes(8, "big") + account + self.chain.clock.to_bytes(8, "big") + bytes((contract,)) + ref
+        self.put(b"dh/" + place, base.Due(contract, ref))
+
+    def cancel_at_height(self, height: int, at: int, contract: int, ref: bytes, account: bytes) -> None:
+        place = height.to_bytes(8, "big") + account + at.to_bytes(8, "big") + bytes((contract,)) + ref
+        self.put(b"dh/" + place, None)
+        self.cancel(at, contract, ref, account)
+
+    def _let_next_height_in(self) -> None:
+        """LC-BLK-33: what waits for the next height becomes an ordinary deadline, by the clock that set it."""
+        for key in sorted(self.draws)[: 2 * self.params.max_due]:
+            if int.from_bytes(key[3:11], "big") <= self.chain.height + 1:
+                self.put(b"d/" + key[11:], self.get(key))
+                self.put(key, None)
 
     # --- credits ----------------------------------------------------------------------------------------------------------------
 
@@ -411,83 +513,13 @@ class Ledger:
         refuse_if(m.owner == m.target, 100)
         refuse_if(present < m.amount, 102)
         refuse_if(self.account(m.owner) is None, 2)
-        refuse_if(not self.active(m.owner), 103)
+        refuse_if(self.banned(m.owner), 103)
         refuse_if(self.account(m.target) is None, 2)
         self._debit(m.owner, m.amount)
         self.credit(m.target, m.amount)
         self.put(key, credits.Allowance(present - m.amount) if present > m.amount else None)
 
-    # --- membership -------------------------------------------------------------------------------------------------------------
-
-    def member(self, identity: bytes) -> membership.Member:
-        return self.get(b"m/" + identity) or membership.Member(False, 0, [], [])
-
-    def strike(self, identity: bytes) -> None:
-        """LC-MEM-1"""
-        m, clock = self.member(identity), self.chain.clock
-        live = [end for end in m.strikes if end > clock] + [clock + self.params.strike_life]
-        self.put(b"m/" + identity, replace(m, strikes=sorted(live)[-16:]))
-
-    def strikes(self, identity: bytes) -> int:
-        return sum(end > self.chain.clock for end in self.member(identity).strikes)
-
-    def verifiers(self, before: int) -> list[bytes]:
-        """LC-MEM-2"""
-        known = ((i, self.member(i)) for i in self.members)
-        return [i for i, m in known if m.verifier and m.verifier_since < before and self.strikes(i) < 3 and self.active(i)]
-
-    def drew(self, identity: bytes, good: bool) -> None:
-        """LC-MEM-3"""
-        m = self.member(identity)
-        draws = [*m.draws, good][-10:]
-        self.put(b"m/" + identity, replace(m, draws=draws, verifier=m.verifier and draws.count(False) <= 5))
-
-    def suspend(self, identity: bytes, ref: bytes, accuser: bytes, contract: int) -> None:
-        """LC-MEM-4"""
-        reason = membership.CaseRef(ref, contract, accuser)
-        case, account = self.get(b"mc/" + identity), self.account(identity)
-        if case is not None:
-            other = any(r.accuser != accuser for r in case.refs)
-            self.put(b"mc/" + identity, replace(case, refs=[*case.refs, reason][:64], corroborated=case.corroborated or other))
-        elif account.status == ACTIVE:
-            until = self.chain.clock + self.params.appeal
-            self._hold(identity, account, status=SUSPENDED, balance=0, frozen=account.frozen + account.balance)
-            self.put(b"mc/" + identity, membership.Case(until, [reason], False, [], []))
-            self.schedule(until, MEMBERSHIP, identity, identity)
-
-    def corroborate(self, identity: bytes, ref: bytes) -> None:
-        """LC-MEM-5"""
-        case = self.get(b"mc/" + identity)
-        if case is not None and ref in [r.ref for r in case.refs]:
-            self.put(b"mc/" + identity, replace(case, corroborated=True))
-
-    def _judge(self, sender: bytes, m: membership.JudgeCase) -> None:
-        """LC-MEM-6"""
-        case = self.get(b"mc/" + m.account)
-        refuse_if(sender not in [v.id for v in self.validators], 200)
-        refuse_if(case is None, 201)
-        refuse_if(sender in (case.confirm if m.confirm else case.lift), 202)
-        said, other = sorted({*(case.confirm if m.confirm else case.lift), sender}), case.lift if m.confirm else case.confirm
-        rest = [v for v in other if v != sender]
-        self.put(b"mc/" + m.account, replace(case, confirm=said if m.confirm else rest, lift=rest if m.confirm else said))
-
-    def _close_case(self, identity: bytes, _at: int) -> None:
-        """LC-MEM-7, 8"""
-        case, account, now = self.get(b"mc/" + identity), self.account(identity), [v.id for v in self.validators]
-        if case is None:
-            return
-        confirmed, lifted = (3 * sum(v in now for v in words) > 2 * len(now) for words in (case.confirm, case.lift))
-        banned = confirmed or (case.corroborated and not lifted)
-        self.put(b"mc/" + identity, None)
-        if banned:
-            self._count(burned=account.balance + account.frozen)
-            self._hold(identity, account, status=BANNED, balance=0, frozen=0)
-        else:
-            self._hold(identity, account, status=ACTIVE, balance=account.balance + account.frozen, frozen=0)
-            if not lifted:
-                self.strike(identity)
-        for reason in case.refs:
-            self.on_closed[reason.contract](reason.ref, identity, banned)
+    # --- evidence ---------------------------------------------------------------------------------------------------------------
 
     def _set_of(self, height: int) -> list[types.Validator] | None:
         """LC-MEM-12"""
@@ -523,3 +555,20 @@ class Ledger:
             digests = [types.proposal_digest(self.chain.chain_id, x.height, x.round, x.pol_round, x.block_id) for x in (a, b)]
         signed = all(verified(key, digest, x.signature) for digest, x in zip(digests, (a, b), strict=True))
         return same and a.block_id != b.block_id and signed
+
+
+def _work(op: Any) -> int:
+    """LC-BLK-25"""
+    tag = op.__struct_config__.tag
+    if tag == 66:
+        return 128
+    if tag // 32 == 6:
+        return 64
+    if tag // 32 == NUMBER_OF_PREDICTIONS:
+        return WORK_OF_PREDICTIONS[tag - 128]
+    if tag // 32 == NUMBER_OF_FEDERATIONS:
+        return WORK_OF_FEDERATIONS[tag - 160]
+    if tag // 32 != NUMBER_OF_JOBS:
+        return {64: 16, 68: 32, 69: 8, 70: 8, 71: 8, 224: 4, 225: 8, 226: 32, 227: 4}.get(tag, 1)
+    hashes = [2 * len(o.leaves) + len(o.siblings) - 1 for o in getattr(op, "opening", [])]
+    return 32 + sum(-(-(n + 20) // 10) for n in hashes)

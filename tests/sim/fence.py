@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from chain.contracts import BY_NUMBER
-from chain.contracts.job import CONTRACT, records, settle
+from chain.contracts.job import CONTRACT, deadlines, records
 from chain.contracts.membership import Release
 from chain.host import Host, read_parked
 from chain.ledger.state import State
@@ -19,11 +19,11 @@ from tests.sim.market import Market
 from tests.sim.market.clients import REPORTS
 from tests.sim.world import World
 
-MEND = 14
+MEND = 18
 
 
 def breaks(host: Host, job: bytes, at: int) -> None:
-    settle.on_due(host, job, at)
+    deadlines.on_due(host, job, at)
     if host.height < MEND:
         raise KeyError(job)
 

@@ -16,6 +16,7 @@ from chain.codec import encode
 from chain.consensus.messages import SignProposal, SignVote, Step
 from chain.crypto import SigningKey, account_id, sha256
 from chain.errors import BrokenInvariant, Malformed
+from chain.ledger.transition import validators_of
 from chain.node import decided
 from chain.node import events as e
 from chain.node import messages as m
@@ -39,6 +40,10 @@ READ_PER_MS = 4_096
 """Bytes: the blocks of a simulation are small, and so is what a disk reads in a millisecond."""
 BACKLOG = 1_000
 """Inputs that wait in a slow machine; it drops more messages than that."""
+
+
+KEPT = 4
+"""Blocks that a machine keeps which drops old ones."""
 
 
 class Machine:
@@ -353,11 +358,16 @@ class Machine:
             kind, digest = Kind(r.type), vote_digest(self.chain_id, r.type, r.height, r.round, r.block_id)
         else:
             kind, digest = Kind.PROPOSAL, proposal_digest(self.chain_id, r.height, r.round, r.pol_round, r.block_id)
-        signature = self.guard.sign(kind, r.height, r.round, digest, self.key.sign)
+        signature = self.guard.sign(kind, r.height, r.round, digest, self._present_key().sign)
         if signature is None:
             return
         self.world.checks.signed(self, kind, r)
         self.later(self.rng.choice((0, 0, 1, 3)), e.SignedMessage(self.message(r, signature)))
+
+    def _present_key(self) -> SigningKey:
+        """The one that the set of the height has: a rotation may have replaced the first."""
+        own = next((v.key for v in validators_of(self.node.state) if v.id == self.id), self.key.public)
+        return self.world.market.rotations.key_of(self.world.index_of[self.id], own)
 
     def message(self, r: SignVote | SignProposal, signature: bytes) -> Vote | Proposal:
         if isinstance(r, SignVote):
@@ -376,12 +386,25 @@ class Machine:
         try:
             self.store.settle(self.rng.randint(0, waiting) if self.rng.random() < 0.3 else waiting)
             self.world.checks.settled(self)
+            self._drop_old_blocks()
             if not self.store.pending and self.node.consensus.step is Step.WAIT and not self.eager_truncate:
                 self.wal.truncate()
         except PowerCut:
             self.crash()
         except StorageError as fault:
             repair.halted(self, fault)
+
+    @property
+    def drops(self) -> bool:
+        """Every fifth machine keeps few blocks, the others all (LC-NODE-71)."""
+        return self.index % 5 == 4
+
+    def _drop_old_blocks(self) -> None:
+        if self.drops:
+            self.store.drop(KEPT)
+            if self.store.first_block > self.node.first_block:
+                self.world.faults["old block dropped"] += 1
+            self.node.first_block = self.store.first_block
 
 
 def beacon_key(index: int) -> bytes:

@@ -18,17 +18,37 @@ PARAMS = NetworkParams(
     timeout_vote=150,
     timeout_step=60,
     timeout_max=2_000,
+    job_min_bounty=10,
     job_min_open=300,
     job_reveal=1_200,
     job_key=1_000,
     job_vote_base=1_000,
     job_open_votes=1_200,
     block_reward=7,
+    key_rest=500,
+    recovery_delay_min=200,
+    recovery_gather=1_500,
     block_work=25_600,
     max_due=8,
     max_due_work=12,
     job_max_live=40,
     job_keep=1_500,
+    pred_a0=300,
+    pred_open=800,
+    pred_keys=800,
+    pred_appeal=700,
+    pred_vote_base=600,
+    pred_open_votes=900,
+    pred_keep=2_000,
+    pred_epoch=1_000,
+    pred_epoch_sub=200,
+    pred_waiting=2,
+    fed_base=800,
+    fed_ready=600,
+    fed_open=900,
+    fed_keep=1_500,
+    fed_least=200,
+    fed_dropped=8,
 )
 """Short windows, so that a whole job fits into a few seconds of virtual time."""
 EVERYBODY = -1
@@ -127,6 +147,12 @@ class Profile:
     heights: int = 0
     """The run goes on until everybody is here."""
     job: bool = True
+    comings: bool = False
+    """Members invite, let in and revoke (`tests.sim.comings`)."""
+    predictions: bool = False
+    """Machines' accounts serve a model and ask it (`tests.sim.asking`)."""
+    federations: bool = False
+    """Machines' accounts train together (`tests.sim.training`)."""
 
     @property
     def machines(self) -> int:
@@ -185,6 +211,9 @@ def draw(seed: int, attacks: tuple[str, ...]) -> Profile:
         segment=r.choice([16, 64]) * 1024,
         transfers=r.randint(2, 10),
         job=maybe(0.8),
+        comings=maybe(0.4),
+        predictions=maybe(0.25),
+        federations=maybe(0.2),
     )
 
 

@@ -17,7 +17,8 @@ from chain.crypto import SigningKey, verify
 SIMULATED, REMEMBERED, REAL = "simulated", "remembered", "real"
 
 _remembered = lru_cache(maxsize=65_536)(verify)
-_VERIFIERS = ("chain.types.verify", "chain.ledger.tx.verify", "chain.node.checks.verify")
+_MODULES = ("types", "ledger.tx", "node.checks", "contracts.keys.messages", "contracts.membership.invitations")
+_VERIFIERS = tuple(f"chain.{module}.verify" for module in _MODULES)
 
 
 def _sign(key: SigningKey, digest: bytes) -> bytes:

@@ -52,6 +52,8 @@ class Store:
         """Heights whose block is not what was stored."""
         self.base: Offer | None = None
         """The snapshot that the history begins after."""
+        self.dropped = 0
+        """The last height whose block was dropped."""
         self.validator_changes: dict[int, ValidatorSetChange] = {}
         self.served: tuple[Offer, dict[int, bytes]] | None = None
         """The snapshot for peers: its buckets as they are sent. It goes with the process."""
@@ -64,7 +66,19 @@ class Store:
     @property
     def height(self) -> int:
         """The last one on disk."""
-        return len(self.blocks) + (self.base.header.height if self.base else 0)
+        return len(self.blocks) + self.first_block - 1
+
+    @property
+    def first_block(self) -> int:
+        """The first one that is kept."""
+        return max(self.dropped, self.base.header.height if self.base else 0) + 1
+
+    def drop(self, kept: int) -> None:
+        """Of old blocks all but the last `kept`, as `chain.storage.pruning` does."""
+        for height in range(self.first_block, self.height - kept + 1):
+            del self.blocks[height], self.executed[height]
+            self._rotten.discard(height)
+            self.dropped = height
 
     def commit(self, commit: Commit) -> None:
         """Raises `StorageFailed`."""
@@ -119,7 +133,7 @@ class Store:
     def read(self, start: int, count: int, size: int) -> list[tuple[bytes, bytes]]:
         """Raises `StorageDamaged`."""
         found: list[tuple[bytes, bytes]] = []
-        if self.base and start <= self.base.header.height:
+        if start < self.first_block:
             return []
         for height in range(max(1, start), min(start + count, self.height + 1)):
             _, block, certificate = self._sound(height)
@@ -191,7 +205,7 @@ class Store:
         self.base, followed = self.target
         self.validator_changes |= {change.header.height: change for change in followed}
         self._items = {key: raw for page in self.staged.values() for key, raw in records(page)}
-        self.blocks, self.executed, self._rotten = {}, {}, set()
+        self.blocks, self.executed, self._rotten, self.dropped = {}, {}, set(), 0
         self.target, self.staged, self.ready = None, {}, False
         return True
 
@@ -212,6 +226,7 @@ class Store:
         new = Store([], self._chain_id, self._genesis_root)
         new._items, new.blocks, new._rotten = dict(self._items), dict(self.blocks), set(self._rotten)
         new.executed, new.base, new.validator_changes = dict(self.executed), self.base, dict(self.validator_changes)
+        new.dropped = self.dropped
         return new
 
 

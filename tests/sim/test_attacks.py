@@ -232,6 +232,21 @@ def test_who_lies_about_snapshots_is_found_out_and_nodes_begin_from_good_ones() 
     assert sum(count for reason, count in reasons.items() if reason.startswith("snapshot: ")) > 3
 
 
+def test_a_graph_whose_nodes_all_dropped_old_blocks_takes_newcomers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They begin from a snapshot, also those that would rather have taken the blocks; nobody is blamed for what is gone."""
+    monkeypatch.setattr(Machine, "drops", property(lambda _: True))
+    reasons: Counter[str] = Counter()
+    began = 0
+    for seed in range(4):
+        late = replace(CALM, heal_at=5_000, transfers=60, joins=((3_500, 2), (4_000, 6)), observers=3)
+        world = watched(seed, late)
+        reasons.update(world.reasons)
+        began += world.faults["began from a snapshot"]
+        assert world.faults["old block dropped"] > 10
+    assert began > 3
+    assert not [reason for reason in reasons if reason.startswith(("sync: ", "snapshot: "))]
+
+
 @pytest.mark.parametrize(("validators", "censors"), [(4, 1), (7, 2)])
 def test_what_censors_leave_out_gets_in_with_the_next_honest_proposer(validators: int, censors: int) -> None:
     waited: list[int] = []

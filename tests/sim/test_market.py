@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,8 @@ from unittest import mock
 
 import pytest
 
-from chain.contracts.job import messages, records, settle
-from chain.contracts.job.messages import Ballot
-from chain.contracts.job.rules import HiddenVote, VoteCode
-from client.contracts.job import ballots
+from chain.contracts.job import ends, messages, records
+from chain.verification.votes import BallotCode
 from client.contracts.job.judging import CaseJudge
 from client.contracts.job.verifier import Verifier
 from client.contracts.job.worker import Worker
@@ -25,11 +24,11 @@ from client.work.database import Intent, WorkDatabase
 from client.work.events import Secret
 from tests.sim.market.cheats.table import CHEATS
 from tests.sim.market.loop import VirtualLoop
-from tests.sim.market.plan import JobPlan, MarketProfile, Plan
+from tests.sim.market.plan import JobPlan, Judge, MarketProfile, Plan, judges_of
 from tests.sim.market.run import Outcome, one
 from tests.tiers import sampled
 
-SEEDS = int(os.environ.get("LC_SIM_SEEDS", "200"))
+SEEDS = int(os.environ.get("LC_SIM_SEEDS", "100"))
 BATCH = 5
 ROOT = Path(__file__).parents[2]
 
@@ -56,12 +55,12 @@ def _sums(outcomes: list[Outcome]) -> tuple[Counter[str], Counter[str]]:
 
 # --- a quiet network -----------------------------------------------------------------------------------------------------------
 
-JOBS = (JobPlan(at=300, finalists=1, on_cheat=1), JobPlan(at=900, finalists=2))
+JOBS = (JobPlan(at=300, finalists=2, on_cheat=1), JobPlan(at=900, by=1, finalists=2))
 
 
 def quiet(*cheats: str, validators: int = 1, observers: int = 3, jobs: tuple[JobPlan, ...] = JOBS) -> Plan:
     profile = MarketProfile(validators=validators, observers=observers, heal_at=1_000)
-    return Plan(profile=profile, jobs=jobs, cheats=cheats, calm=True)
+    return Plan(profile=profile, jobs=jobs, cheats=cheats, judge=judges_of(cheats), calm=True)
 
 
 def test_an_honest_job_of_three_workers_pays_the_best_of_them() -> None:
@@ -80,24 +79,38 @@ def test_hidden_data_decide_or_cost_the_contractor_its_deposit(hidden: str, key:
 
 
 CARTEL_LIES = ("cartel: false claim -> 0", "cartel: open vote -> 0")
+LIED = ("its image lied", "verdict by a lying program", "ended PAID")
 SHOWN: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "abstainer": (("open abstention -> 0", "ended PAID"), ("strike honest", "strike dishonest vote.wrong", "fee to dishonest")),
+    "colluding contractors": ((*LIED, "by a lying program: FALSE", "suspended honest"), ()),
     "copier": (("copied commitment -> 0", "reveal of a copy -> 319"), ("revealed a copy",)),
-    "false loss": (("false claim -> 0", "verdict on a false claim: FALSE", "banned dishonest"), ("a false claim: OK",)),
+    "false loss": (("false claim -> 0", "verdict on a false claim: FALSE", "suspended dishonest"), ("a false claim: OK",)),
+    "grinder": (("ground claim -> 0", "ended PAID"), ("strike honest",)),
+    "last message": (("held the last reveal", "held the last vote", "ended PAID"), ("strike honest",)),
     "late": (("late claim -> 0", "late claim -> 310", "ended PAID"), ("late claim -> ?",)),
-    "lazy": (("commit vote -> 0", "strike dishonest vote.probe"), ("fee to dishonest",)),
+    "lazy": (("commit vote -> 0", "strike dishonest vote.leaves"), ("fee to dishonest",)),
+    "liar at random": (LIED, ("suspended dishonest", "banned")),
+    "liar by clock": ((*LIED, "by a lying program: FALSE", "suspended honest"), ("banned",)),
+    "liar by machine": (LIED, ("banned",)),
+    "liar exiting 75": ((*LIED, "by a lying program: REFUSED", "honest ballot BROKEN"), ("suspended", "banned")),
+    "liar near": ((*LIED, "by a lying program: REFUSED", "honest ballot NEAR"), ("suspended", "banned")),
     "majority cartel": ((*CARTEL_LIES, "a false claim: OK"), ("suspended honest", "a true claim: FALSE")),
     "model withholder": (("claim REFUSED", "claim SILENT", "honest ballot NOMODEL", "ended PAID"), ("suspended",)),
+    "partial runner": (("open vote -> 0", "strike dishonest vote.leaves"), ("fee to dishonest",)),
+    "puppeteer": ((*LIED, "puppet's claim -> 0", "by a lying program: FALSE"), ("banned",)),
     "quorum cartel": ((*CARTEL_LIES, "a false claim: OK"), ()),
     "racer": (
         ("on its own job -> 311", "puppet's claim -> 0", "a false claim: FALSE"),
         ("on its own job -> 0", "a false claim: OK"),
     ),
+    "shills": (("stakeless claim -> 0", "verdict on a false claim", "ended PAID"), ("strike honest", "a false claim: OK")),
     "small cartel": (
-        (*CARTEL_LIES, "below a third", "a false claim: FALSE", "banned dishonest", "strike dishonest vote.wrong"),
-        ("a false claim: OK", "a true claim: FALSE", "a true claim: REFUSED", "strike honest"),
+        (*CARTEL_LIES, "a false claim: FALSE", "strike dishonest vote.wrong"),
+        ("a false claim: OK", "a true claim: FALSE", "strike honest"),
     ),
     "spammer": (("batch of jobs -> 0", "bait -> 0", "empty claim -> 0", "claim SILENT", "ended PAID"), ("strike honest",)),
-    "third cartel": ((*CARTEL_LIES, "of a third or more"), ("suspended honest", "a true claim: FALSE", "a false claim: OK")),
+    "teller": (("voted by what it heard", "true claim -> 0", "false claim -> 0"), ("a true claim: REFUSED",)),
+    "third cartel": ((*CARTEL_LIES, "of a third or more"), ("suspended honest", "a true claim: FALSE")),
     "vote copier": (
         ("copied commitment -> 0", "copied ballots -> 328", "vote.silent"),
         ("opened a copied vote", "fee to dishonest"),
@@ -109,13 +122,56 @@ RUNS = {"model withholder": 4}
 
 @pytest.mark.parametrize("name", sorted(CHEATS))
 def test_a_cheat_really_acts_and_gets_nothing_that_the_rules_forbid(name: str) -> None:
-    outcomes = [one(seed, plan=quiet(name)) for seed in range(RUNS.get(name, 2))]
+    seen, unseen = SHOWN[name]
+    seen = (f"{name}:", *seen)
+    acts: Counter[str] = Counter()
+    for seed in range(RUNS.get(name, 2)):
+        outcome = one(seed, plan=quiet(name))
+        assert not outcome.fault, str(outcome)
+        acts += outcome.acts
+        if not _missing(seen, acts):
+            break
+    assert _missing(seen, acts) == []
+    assert [act for act in acts if any(what in act for what in unseen)] == []
+
+
+def _missing(seen: tuple[str, ...], acts: Counter[str]) -> list[str]:
+    return [what for what in seen if not any(what in act for act in acts)]
+
+
+# --- bans ----------------------------------------------------------------------------------------------------------------------
+
+TWICE = tuple(JobPlan(at=300 + 20 * number, by=number % 2, finalists=2, on_cheat=1) for number in range(4))
+LIES_TWICE = (34, 41)
+"""Seeds in which its models are shown to both contractors in time: about one of twenty."""
+
+
+def bans(judging: object | None) -> Counter[str]:
+    """Of one who lies to two contractors, beside validators that do not claim."""
+    plan = replace(quiet("false loss", validators=3, observers=1, jobs=TWICE), workers=1)
+    with mock.patch.object(CaseJudge, "look", judging) if judging is not None else nullcontext():
+        outcomes = [one(seed, plan=plan) for seed in LIES_TWICE]
+    assert not [str(o) for o in outcomes if o.fault]
+    return _sums(outcomes)[0]
+
+
+def test_who_lies_to_two_contractors_is_banned_by_votes_and_nobody_by_silence() -> None:
+    assert bans(None)["banned dishonest"] > 0
+    silent = bans(_silent)
+    assert silent["suspended dishonest"] > 0
+    assert silent["banned dishonest"] == 0
+
+
+@pytest.mark.parametrize(("judge", "banned"), [("corroborated", True), ("never", False)])
+def test_contractors_of_two_roots_get_an_honest_member_banned_only_where_judges_follow_their_sandboxes(
+    judge: Judge, banned: bool
+) -> None:
+    """The page's residual, and what closes it."""
+    outcomes = [one(seed, plan=replace(quiet("colluding contractors"), judge=judge)) for seed in range(2)]
     assert not [str(o) for o in outcomes if o.fault]
     acts, _ = _sums(outcomes)
-    seen, unseen = SHOWN[name]
-    assert [what for what in seen if not any(what in act for act in acts)] == []
-    assert [act for act in acts if any(what in act for what in unseen)] == []
-    assert any(act.startswith(f"{name}:") for act in acts)
+    assert acts["suspended honest"] > 0
+    assert (acts["banned honest"] > 0) is banned
 
 
 # --- the simulation itself -----------------------------------------------------------------------------------------------------
@@ -165,10 +221,6 @@ def _silent(*_: object) -> list[object]:
     return []
 
 
-def _always_ok(_seat: object, candidate: Any, hidden: HiddenVote, hidden_loss: int) -> Ballot:
-    return Ballot(int(VoteCode.OK), candidate.loss, candidate.public[1], int(hidden), hidden_loss)
-
-
 def _forgetful(self: WorkDatabase, secret: Secret, intent: Intent, now: int) -> Secret:
     """Takes the newest ballots of a seat instead of those that are stored."""
     self.put(replace(intent, key=f"{intent.key}:{secret.blob.hex()[:64]}"), now)
@@ -180,19 +232,22 @@ def _misdirected(work: Any, claimant: bytes) -> None:
     work.host.pay(escrow, work.posting.poster, work.host.escrowed(escrow), "stake", work.id)
 
 
+def _unburned(work: Any) -> None:
+    """The contractor's bond comes back whole."""
+
+
 BROKEN: dict[str, tuple[object, str, object, str]] = {
     "votes are not opened": (Verifier, "_open", _silent, ""),
     "claims are not revealed": (Worker, "_reveal", _silent, ""),
     "models are not served": (Worker, "_publish", _silent, ""),
-    "every claim is found right": (ballots, "measurement", _always_ok, "false loss"),
-    "nobody is judged": (CaseJudge, "look", _silent, "false loss"),
     "models are kept": (Models, "drop", _nothing, ""),
     "pins are kept": (Pins, "release", _nothing, ""),
     "images are kept": (Images, "release", _nothing, ""),
     "ended jobs are not forgotten": (Worker, "_finish", lambda *_: [], ""),
     "ballots are not kept": (WorkDatabase, "put_with", _forgetful, ""),
-    "the claimed loss is believed": (messages, "vote_code", lambda *_: VoteCode.OK, "false loss"),
-    "the stake is paid to the poster": (settle, "_release_stake", _misdirected, ""),
+    "the claimed loss is believed": (messages, "ballot_code", lambda *_: BallotCode.OK, "false loss"),
+    "the stake is paid to the poster": (ends, "release_stake", _misdirected, ""),
+    "a verdict costs the contractor nothing": (ends, "_settle_bond", _unburned, "false loss"),
 }
 """What is replaced by what, and beside which cheat it shows."""
 

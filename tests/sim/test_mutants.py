@@ -12,11 +12,23 @@ from tests.sim.mutants.hunt import hunt, unseen
 from tests.sim.mutants.patch import DoesNotApply, Edit, Mutant
 from tests.sim.mutants.scenes import SCENES
 from tests.sim.signatures import SIMULATED, signatures
+from tests.tiers import sampled
 
 SEEDS = 40
 
 
-@pytest.mark.parametrize("name", MUTANTS)
+SLOW = ("receipts of an outcome believed", "log not replayed", "allowance spent again and again")
+"""They need the longest runs before somebody notices."""
+QUICK = [name for name in MUTANTS if name not in SLOW]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *sampled(QUICK, 3, "every third mutant runs here"),
+        *(pytest.param(name, marks=pytest.mark.full("its runs are the longest")) for name in SLOW),
+    ],
+)
 def test_a_broken_node_is_caught(name: str) -> None:
     caught = hunt(name, SEEDS)
     assert caught.seed is not None, f"survived {SEEDS} seeds; it changed nothing in {unseen(name, 10)} of 10"
@@ -50,7 +62,8 @@ def test_afterwards_the_node_is_whole_again() -> None:
 def test_the_rough_market_is_rough() -> None:
     """Nobody should trust an empty simulation: what the contracts know happens, and much of what they refuse."""
     seen: set[int | str] = set()
-    topics = {"paid", "refunded", "suspended", "case.judged", "silent", "strike", "tenth", "key", "key.missing"}
+    topics = {"paid", "refunded", "suspended", "case.judged", "case.lapsed", "silent", "strike", "bond", "key", "key.missing"}
+    topics |= {"second.round", "unrepeatable", "verifier.rests", "cancelled", "capacity"}
     for seed in range(SEEDS):
         if topics <= seen:
             break

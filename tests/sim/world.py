@@ -32,6 +32,8 @@ from tests.sim.trace import Trace
 
 PATIENCE = 20_000
 """Milliseconds after healing in which everything must be settled."""
+ROUNDS_MS = 20_000
+"""What two rounds of a federation may take besides: ten seconds each, where its aggregators are silent."""
 GRANT = 1_000_000_000
 SNAPSHOT_AFTER = 4
 """Heights behind, from which on some machines take a snapshot."""
@@ -63,6 +65,8 @@ def _genesis(validators: int, observers: int, brought: tuple[tuple[int, tuple[in
 
 class World:
     patience = PATIENCE
+    voted_out: frozenset[bytes] = frozenset()
+    """Whom the validators may take out of the set although it did nothing wrong."""
 
     def __init__(self, seed: int, profile: Profile, attacks: Mapping[str, type[Machine]]) -> None:
         self.seed = seed
@@ -78,7 +82,7 @@ class World:
         self._count = 0
         genesis = self.genesis()
         self.params, self.chain_id = genesis.params, genesis.chain_id
-        self.genesis_state, self.genesis_items = first_state(genesis)
+        self.genesis_state, self.genesis_items = self.first_state(genesis)
         self.ids = [account_id(_key(i).public) for i in range(self.profile.machines)]
         self.index_of = {identity: i for i, identity in enumerate(self.ids)}
         self.checks = Checks(self)
@@ -90,6 +94,9 @@ class World:
     def genesis(self) -> Genesis:
         brought = ((index, self._kind(index).brings) for index in range(self.profile.machines))
         return _genesis(self.profile.validators, self.profile.observers, tuple((i, grants) for i, grants in brought if grants))
+
+    def first_state(self, genesis: Genesis) -> tuple[State, list[tuple[bytes, bytes | None]]]:
+        return first_state(genesis)
 
     def brought(self, index: int) -> list[SigningKey]:
         return _brought(index, len(self._kind(index).brings)) if index < self.profile.machines else []
@@ -115,7 +122,7 @@ class World:
 
     def new_node(self, machine: Machine, state: State, head: bytes) -> Node:
         """Every second machine catches up by certificates and roots, the others execute every block; every third takes
-        snapshots."""
+        snapshots, and so does one that begins where nobody keeps the first block."""
         key, base = beacon_key(self.index_of[machine.id]), machine.store.base
         return Node(
             machine.id,
@@ -123,7 +130,9 @@ class World:
             state,
             head,
             signed=machine.guard.signed,
-            trusting=2 if machine.index % 2 == 0 and base is None else 0,
+            trusting=2 if machine.index % 2 == 0 and machine.store.first_block == 1 else 0,
+            first_block=machine.store.first_block,
+            snapshot_if_pruned=not machine.actors and (machine.index % 3 == 2 or machine.store.height == 0),
             snapshot_after=SNAPSHOT_AFTER if machine.index % 3 == 2 and not machine.actors else 0,
             base=base.certificate if base else None,
         )
@@ -159,7 +168,7 @@ class World:
         self._loop()
 
     def _loop(self) -> None:
-        limit = self.profile.heal_at + self.patience
+        limit = self.profile.heal_at + self.patience + (ROUNDS_MS if self.profile.federations else 0)
         queue = self._queue
         pop = heapq.heappop
         while not self._over():

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from chain.contracts.credits import Transfer
-from chain.contracts.job import Ballot, CommitVote, HiddenVote, OpenVote, VoteCode, job_id_of, vote_commitment
+from chain.contracts.job import BallotCode, CommitVote, OpenVote, job_id_of, vote_commitment
+from chain.contracts.membership import SetCapacity
 from chain.types import parse_loss
 from client.sdk import Client
 from client.sdk_http import local_url, read_token
@@ -86,7 +87,13 @@ class Load:
             await asyncio.sleep(PAUSE_S)
 
     async def _jobs(self) -> None:
-        """One after the other. A job whose people could not reach the graph in time ends by its deadlines."""
+        """One after the other, once all of the jury have said what their machines take.
+
+        A job whose people could not reach the graph in time ends by its deadlines.
+        """
+        undeclared = list(JURY)
+        while undeclared:
+            undeclared = [who for who in undeclared if await self._send(who, SetCapacity(scripted.CAPACITY)) is None]
         while True:
             try:
                 self.jobs[await self._job()] += 1
@@ -120,17 +127,17 @@ class Load:
         ref, audit, round_ = bytes.fromhex(job), view["audit"], view["round"]
         candidates = view["rounds"][-1]["candidates"]
         claimed = {claim["claimant"]: claim["loss"] for claim in view["claims"]}
-        measured = parse_loss(str(claimed[candidates[0]["claimant"]]))
-        ballots = [Ballot(VoteCode.OK, measured, measured, HiddenVote.NONE, 0)]
+        ballot, opening = scripted.measuring(BallotCode.OK, parse_loss(str(claimed[candidates[0]["claimant"]])))
+        ballots = [ballot]
         salts = [secrets.token_bytes(32) for _ in JURY]
         for who, salt in zip(JURY, salts, strict=True):
             await self._send(
                 who, CommitVote(ref, audit, round_, vote_commitment(chain_id, ref, audit, round_, who.id, ballots, salt))
             )
-        view = await self._stage(job, "COUNT", "AUDIT", "PAID", "REFUNDED", "EMPTY")
+        view = await self._stage(job, "COUNT", "DRAW", "PAID", "REFUNDED", "EMPTY")
         if view["state"] == "COUNT":
             for who, salt in zip(JURY, salts, strict=True):
-                await self._send(who, OpenVote(ref, audit, round_, ballots, salt))
+                await self._send(who, OpenVote(ref, audit, round_, ballots, salt, 0, False, [opening]))
         return await self._stage(job, "COMMIT", "PAID", "REFUNDED", "EMPTY")
 
     async def _stage(self, job: str, *states: str) -> Json:

@@ -33,7 +33,16 @@ def services(chain: Chain) -> tuple[bool, bool, list[bytes]]:
 
 
 def main() -> None:
-    assert [c.name for c in CONTRACTS] == ["credits", "membership", "job", "weather"]
+    assert [c.name for c in CONTRACTS] == [
+        "credits",
+        "membership",
+        "job",
+        "prediction",
+        "federation",
+        "governance",
+        "keys",
+        "weather",
+    ]
     genesis = genesis_of("alice", "bob", weather_open=5_000, appeal=7_000)
     document = json.loads(to_json(genesis))
     assert document["contracts"]["weather"] == {"weather_open": 5_000, "weather_deposit": 10}
@@ -44,7 +53,7 @@ def main() -> None:
     chain = Chain(genesis)
     ulm, bonn = weather.Forecast("Ulm", True, 50), weather.Forecast("Bonn", False, 1)
     receipts = chain.block(*[chain.tx("alice", op) for op in (ulm, bonn, ulm)])
-    assert [r.code for r in receipts] == [0, 0, 0, 700]
+    assert [r.code for r in receipts] == [0, 0, 0, 10_000]
     assert chain.account("alice").balance == GRANT - 60
     place = weather.ref_of("Ulm")
     assert services(chain) == (True, False, [weather.key_of(place)])
@@ -68,7 +77,7 @@ def main() -> None:
     assert render_event(noted)["data"] == {"by": address(id_of("alice")), "stake": "0.00005", "place": "Ulm"}
     assert render_op(ulm) == {"type": "Forecast", "place": "Ulm", "rain": True, "stake": "0.00005"}
     assert render_party(place + b"W") == f"forecast:{place.hex()}"
-    assert (code_name(700), explain(700)[1]) == ("FORECAST_STANDS", "Wait until it ends")
+    assert (code_name(10_000), explain(10_000)[1]) == ("FORECAST_STANDS", "Wait until it ends")
 
     # The deadline: the deposits come back, and rain costs a strike of another contract's service.
     chain.block(step=6_000)

@@ -21,6 +21,7 @@ from tests.network import genesis as network_genesis
 from tests.sim.attacks.table import BY_NAME, NAMES
 from tests.sim.checks import EPOCH
 from tests.sim.checks_ledger import Ledger, refuse_if
+from tests.sim.checks_members import Members
 from tests.sim.market import Market
 from tests.sim.mutants.patch import Edit, Mutant, applied
 from tests.sim.profile import PARAMS, draw
@@ -35,14 +36,14 @@ GENEROUS = Mutant("whoever is wrong gets the deposit back", (Edit("weather", "if
 class Rules:
     """The contract a second time, from the table at its head: what the simulator's own ledger does with its messages."""
 
-    def __init__(self, ledger: Ledger, ended: Counter[str]) -> None:
-        self.l, self.ended = ledger, ended
+    def __init__(self, ledger: Ledger, members: Members, ended: Counter[str]) -> None:
+        self.l, self.members, self.ended = ledger, members, ended
         ledger.handlers |= {Forecast: self._forecast, Measure: self._measure}
         ledger.on_due[weather.NUMBER] = self._due
 
     def _forecast(self, sender: bytes, m: Any) -> None:
         ref, until = weather.ref_of(m.place), self.l.chain.clock + self.l.params.weather_open
-        refuse_if(self.l.get(b"wf/" + ref) is not None, 700)
+        refuse_if(self.l.get(b"wf/" + ref) is not None, 10_000)
         self.l.lock(sender, ref + b"W", max(m.stake, self.l.params.weather_deposit))
         self.l.put(b"wf/" + ref, Standing(sender, m.place, m.rain, until))
         self.l.schedule(until, weather.NUMBER, ref, sender)
@@ -50,8 +51,8 @@ class Rules:
     def _measure(self, sender: bytes, m: Any) -> None:
         ref = weather.ref_of(m.place)
         found = self.l.get(b"wf/" + ref)
-        refuse_if(found is None, 701)
-        refuse_if(sender == found.by or sender not in self.l.verifiers(self.l.chain.clock), 702)
+        refuse_if(found is None, 10_001)
+        refuse_if(sender == found.by or sender not in self.members.able(weather.STATION, self.l.chain.clock), 10_002)
         self.l.cancel(found.until, weather.NUMBER, ref, found.by)
         right = m.rain == found.rain
         self._end(ref, found.by if right else None, "returned early" if right else "burned")
@@ -60,7 +61,7 @@ class Rules:
         found = self.l.get(b"wf/" + ref)
         if found is not None and found.until == at:
             if found.rain:
-                self.l.strike(found.by)
+                self.members.strike(found.by, found.by)
             self._end(ref, found.by, "returned at the deadline")
 
     def _end(self, ref: bytes, to: bytes | None, how: str) -> None:
@@ -106,7 +107,7 @@ class Weather(World):
         return network_genesis("sim", EPOCH, msgspec.structs.replace(PARAMS, weather_open=900), super().genesis().accounts)
 
     def clients(self) -> Market:
-        Rules(self.checks.chain.ledger, self.faults)
+        Rules(self.checks.chain.ledger, self.checks.chain.members, self.faults)
         return Forecasters(self)
 
 

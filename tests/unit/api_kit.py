@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import socket
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import repeat
 from pathlib import Path
@@ -23,13 +24,18 @@ from chain.contracts import NUMBERED
 from chain.contracts.job import messages
 from chain.contracts.job.duties import DueBallots, duties_in
 from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal, claim_commitment, job_id_of, vote_commitment
+from chain.contracts.job.records import round_key
+from chain.contracts.membership import SetCapacity
 from chain.crypto import SigningKey, account_id, address
+from chain.errors import Malformed
 from chain.host import terms as job_terms
-from chain.ledger.genesis import GenesisAccount, first_state
+from chain.ledger.genesis import Genesis, GenesisAccount, first_state
+from chain.ledger.receipt_file import TrustedBlock, Way
 from chain.ledger.snapshot import ValidatorSetChange
 from chain.ledger.state import State
 from chain.ledger.transition import BlockInput, apply_block, chain_record, commit, validators_of
 from chain.ledger.tx import ParsedTx, charge_bandwidth, check_tx, parse_tx, sign_tx
+from chain.losses import draw_probe, open_losses
 from chain.node.events import Decided
 from chain.node.history import lines
 from chain.storage import archive
@@ -48,18 +54,29 @@ from chain.types import (
     validators_hash,
     vote_digest,
 )
-from client import proofs
+from client import config, config_change, proofs
 from client.api.errors import ErrorResponse
 from client.api.render import render_block, render_history, render_noted, render_supply, render_tx
 from client.api.route import ServerLimits
 from client.api.server import ApiServer
 from client.api.table import ROUTES
-from client.core import Past, TxResult
+from client.block_figures import BlockFigures
+from client.callbacks.service import CallbackService
+from client.core import Before, KeptRoom, Past, SignerUnavailable, TxResult
+from client.disk_use import DiskRoom
+from client.keystore import KeystoreError
 from client.node import past_of
+from client.notify.service import NotifyService
+from client.signer.statements import Speaker, statement_digest
+from client.work.events import Secret
+from client.work.trials import Trials
 from p2p.content.cid import Codec, cid_of, parse
 from p2p.content.faults import FetchFailed, Reason
+from p2p.tls import CA, make_ca
+from sandbox import DataRefused, OwnData
 from tests.network import NetworkParams
 from tests.network import genesis as network_genesis
+from tests.unit.job_kit import TREES
 
 TOKEN = "t" * 43
 CREDIT = 10**6
@@ -177,8 +194,11 @@ class FakeLedger:
             asyncio.get_running_loop().call_soon(self.mine)
         return tx.id
 
-    async def submit(self, ops: list[Any], *, urgent: bool = False) -> bytes:
-        return await self.submit_raw(self.signed(self.own, ops[0]))
+    async def submit(self, ops: list[Any], *, urgent: bool = False, before: Before | None = None) -> bytes:
+        raw = self.signed(self.own, ops[0])
+        if before is not None:
+            await before(raw)
+        return await self.submit_raw(raw)
 
     def find(self, tx: bytes) -> TxResult | None:
         for header, txs, receipts in self.blocks:
@@ -221,6 +241,7 @@ class FakeLedger:
         image = job_terms.Image(job_terms.ImageKind.ARCHIVE, "", MODEL_CID.to_bytes(), sha("image"), 1_000)
         terms: dict[str, Any] = {
             "image": image,
+            "arch": int(job_terms.Arch.AMD64),
             "params": "",
             "bounty": 10 * CREDIT,
             "fee": 1_000,
@@ -232,14 +253,26 @@ class FakeLedger:
             "on_cheat": 0,
             "limits": job_terms.Limits(1_000, 512, 20, 20, 10**6, 16, 1),
             "hidden": [],
+            "devices": [],
+            "data": [],
+            "earlier": [],
         }
         return messages.PostJob(**terms | changed)
 
+    def declare(self) -> None:
+        """Every verifier says what its machine takes."""
+        capacity = job_terms.Capacity(job_terms.Arch.AMD64, 64_000, 10**6, 2**36, 2**34, 3_600)
+        undeclared = [
+            name for name in NAMES if name != "boss" and not getattr(self.state.get(b"m/" + self.ids[name]), "capacity", None)
+        ]
+        assert set(self.block(**{name: SetCapacity(capacity) for name in undeclared})) <= {0}
+
     def claimed_job(self, worker: str = "n1", loss: int = 5_000) -> bytes:
+        self.declare()
         assert self.block(boss=self.posting()) == [0]
         job = job_id_of(self.blocks[-1][1][0].id, 0)
         sealed = claim_commitment(self.chain_id, job, self.ids[worker], MODEL_CID.digest, sha("salt"))
-        assert self.block(**{worker: Claim(job, loss, sealed)}) == [0]
+        assert self.block(**{worker: Claim(job, loss, sealed, True)}) == [0]
         return job
 
     def judged_job(self, ballot: Ballot, worker: str = "n1") -> bytes:
@@ -247,18 +280,29 @@ class FakeLedger:
         job = self.claimed_job(worker)
         self.block(50_000)
         assert self.block(**{worker: Reveal(job, 1, MODEL_CID.to_bytes(), len(MODEL), sha("salt"))}) == [0]
-        self.block(PARAMS.job_reveal)
+        self.block()  # T1
+        self.block()  # the draw
         voters = [n for n in NAMES if any(isinstance(d, DueBallots) for d in duties_in(self.state, job, self.ids[n], self.clock))]
         sealed = {v: vote_commitment(self.chain_id, job, 0, 1, self.ids[v], [ballot], sha(v)) for v in voters}
         assert set(self.block(**{v: CommitVote(job, 0, 1, sealed[v]) for v in voters})) == {0}
-        assert set(self.block(**{v: OpenVote(job, 0, 1, [ballot], sha(v)) for v in voters})) == {0}
+        self.block()  # the count
+        assert set(self.block(**{v: self.opening(job, v, ballot) for v in voters})) == {0}
+        self.block()  # the verdict
         return job
+
+    def opening(self, job: bytes, voter: str, ballot: Ballot) -> OpenVote:
+        """What opens a vote whose only column, if it has one, is the public one."""
+        probe: Any = self.state.get(round_key(job, 0, 1))
+        shown = [open_losses(TREES[m.root], draw_probe(probe.probe, job, 0, 1, m.count)) for m in ballot.public]
+        return OpenVote(job, 0, 1, [ballot], sha(voter), 0, False, shown)
 
 
 class FakeFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.added: list[tuple[Path, str]] = []
+        self.unpinned: list[str] = []
+        """Reasons that were given up, in their order."""
         self.fault: Exception | None = None
         self.handed: list[ValidatorSetChange] = []
         self.hold: asyncio.Event | None = None
@@ -297,16 +341,22 @@ class FakeFiles:
     def pin(self, cid: str, reason: str) -> None:
         raise NotImplementedError
 
+    def allow(self, cid: str, peers: Collection[bytes]) -> None: ...
+
     def unpin(self, cid: str, reason: str) -> None:
-        raise NotImplementedError
+        self.unpinned.append(reason)
 
 
 class FakeRuns:
     def __init__(self) -> None:
         self.all: list[dict[str, Any]] = []
+        self.ended: dict[tuple[str, str], int] = {}
 
     def list_runs(self) -> list[dict[str, Any]]:
         return self.all
+
+    def ended_runs(self) -> dict[tuple[str, str], int]:
+        return self.ended
 
     def get_run(self, run_id: str) -> dict[str, Any] | None:
         return next((run for run in self.all if run["id"] == run_id), None)
@@ -341,10 +391,40 @@ class FakeNode:
         self.ledger = FakeLedger(own)
         self.files = FakeFiles(folder)
         self.runs: FakeRuns | None = FakeRuns()
+        self.callbacks: CallbackService | None = None
+        self.trials: Trials | None = None
         self.extra: dict[str, Any] = {}
+        self.figures: BlockFigures | None = None
+        self.disk: DiskRoom | None = None
+        self.notify: NotifyService | None = None
         self.sandbox: dict[str, Any] | None = {"ok": True, "checks": []}
+        self.kept_secrets: list[Secret] = []
+        self.taken: list[bytes] = []
+        self.data: dict[str, OwnData] = {}
+        """The owner's own, by name, and which of them a run uses."""
+        self.used_data: set[str] = set()
+        self.books: dict[str, bytes] = {}
+        self.starting = False
         self.fault: Exception | None = None
         self.handed: list[ValidatorSetChange] = []
+        self.reached = [(self.ledger.own_id, "127.0.0.1:7400")]
+        self.remote = False
+        self._ca: CA | None = None
+
+    def genesis(self) -> Genesis:
+        """With an authority, whose key its tokens carry."""
+        if self._ca is None:
+            self._ca = make_ca(1_700_000_000)
+        return msgspec.structs.replace(self.ledger.genesis, ca_cert=self._ca.cert_pem, ca_key=self._ca.key_pem)
+
+    def contacts(self) -> list[tuple[bytes, str]]:
+        return self.reached
+
+    async def statement(self, domain: str, body: bytes) -> bytes:
+        if self.remote:
+            raise SignerUnavailable("the signer is out of reach")
+        own, key = self.ledger.own_id, self.ledger.keys[self.ledger.own]
+        return key.sign(statement_digest(domain, body, Speaker(self.genesis().chain_id, own, key.public)))
 
     def status(self) -> dict[str, Any]:
         if self.fault:
@@ -376,8 +456,20 @@ class FakeNode:
     def connections(self) -> list[dict[str, Any]]:
         return [{"time": 1_700_000_000_000, "event": "dial failed", "address": "127.0.0.1:2", "id": None, "reason": "no answer"}]
 
+    settings: Path | None = None
+    """A data folder whose settings these are."""
+
     def config(self) -> dict[str, Any]:
-        return {"name": {"value": "test", "source": "default"}}
+        if self.settings is None:
+            return {"name": {"value": "test", "source": "default"}}
+        return {name: {"value": value, "source": "file"} for name, value in config.shown(config.Config()).items()}
+
+    async def settings_after_restart(self) -> dict[str, Any]:
+        return {} if self.settings is None else config_change.after_restart(config.load(Path("nowhere"), {}), self.settings)
+
+    async def change_setting(self, name: str, text: str) -> Any:
+        assert self.settings is not None
+        return config_change.change(self.settings, name, text)
 
     async def block(self, height: int) -> dict[str, Any] | None:
         if not 1 <= height <= len(self.ledger.blocks):
@@ -385,6 +477,12 @@ class FakeNode:
         header, txs, _ = self.ledger.blocks[height - 1]
         certificate = self.ledger.certificate(header)
         return render_block(header, [tx.id for tx in txs], certificate, validators_of(self.ledger.state))
+
+    async def raw_block(self, height: int) -> dict[str, Any] | None:
+        if not 1 <= height <= len(self.ledger.blocks):
+            return None
+        header, txs, _ = self.ledger.blocks[height - 1]
+        return proofs.raw_block(height, encode(Block(header, [tx.raw for tx in txs])), encode(self.ledger.certificate(header)))
 
     async def tx(self, tx: bytes) -> dict[str, Any] | None:
         for header, txs, receipts in self.ledger.blocks:
@@ -400,6 +498,29 @@ class FakeNode:
         block = encode(Block(header, [tx.raw for tx in txs]))
         certificate = encode(self.ledger.certificate(header))
         return proofs.receipt_proof(block, certificate, [encode(receipt) for receipt in receipts], index)
+
+    async def receipt_file(self, height: int, index: int, trusted: int | None) -> dict[str, Any] | None:
+        if not 1 <= height <= len(self.ledger.blocks):
+            return None
+        header, txs, receipts = self.ledger.blocks[height - 1]
+        way = self._way(header, trusted)
+        block, certificate = encode(Block(header, [tx.raw for tx in txs])), encode(self.ledger.certificate(header))
+        return proofs.receipt_file(way, block, certificate, [encode(one) for one in receipts], index)
+
+    async def records_file(self, keys: Sequence[bytes], trusted: int | None) -> dict[str, Any] | None:
+        if not self.ledger.blocks:
+            return None
+        header = self.ledger.blocks[-1][0]
+        records = proofs.proven_records(self.ledger.state, list(keys))
+        return proofs.records_file(self._way(header, trusted), header, encode(self.ledger.certificate(header)), records)
+
+    def _way(self, header: Header, trusted: int | None) -> Way:
+        """The validators stay those of genesis."""
+        if trusted is None:
+            return Way(None, [])
+        if not trusted <= len(self.ledger.blocks):
+            raise Malformed(f"this node has no block {trusted} that a receipt could begin at")
+        return Way(TrustedBlock(self.ledger.blocks[trusted - 1][0], self.ledger.genesis.validators), [])
 
     async def prove(self, key: bytes) -> dict[str, Any] | None:
         if not self.ledger.blocks:
@@ -432,6 +553,10 @@ class FakeNode:
                     rows.append(render_noted(line.event, tx=line.tx, **at))
         return [row for row in reversed(rows) if before is None or row["cursor"] < before][:limit]
 
+    async def noted(self, height: int) -> tuple[int, list[Any]] | None:
+        found = next(((header, receipts) for header, _, receipts in self.ledger.blocks if header.height == height), None)
+        return None if found is None else (found[0].time, [event for receipt in found[1] for event in receipt.events])
+
     async def archived(self, refs: Sequence[bytes]) -> dict[bytes, Past]:
         found: dict[bytes, archive.Archived] = {}
         for key, (height, raw) in self.ledger.archive.items():
@@ -448,6 +573,33 @@ class FakeNode:
         refs = {key[3:35] for key in self.ledger.archive if not key.startswith(NUMBERED)}
         return sorted(ref for ref in refs if first <= ref <= last)[:limit]
 
+    def take_key(self, public: bytes, sealed: bytes) -> None:
+        if sealed != b"sealed":
+            raise KeystoreError("The new key is not sealed under a key of this node")
+        self.taken.append(public)
+
+    async def keep(self, secret: Secret) -> bool:
+        if not self.starting:
+            self.kept_secrets.append(secret)
+        return not self.starting
+
+    async def kept(self, kind: str, beginning: bytes = b"") -> list[Secret]:
+        return [secret for secret in self.kept_secrets if secret.kind == kind and secret.key.startswith(beginning)]
+
+    async def room(self, kind: str, beginning: bytes, most: int) -> KeptRoom:
+        return KeptRoom(len(await self.kept(kind)), len(await self.kept(kind, beginning)), most)
+
+    async def own_data(self) -> list[OwnData]:
+        return list(self.data.values())
+
+    async def remove_data(self, name: str) -> None:
+        if name in self.used_data:
+            raise DataRefused(f"a run uses {name}: wait until it has ended")
+        del self.data[name]
+
+    def book(self, name: str) -> bytes | None:
+        return self.books.get(name)
+
     async def sandbox_ready(self) -> dict[str, Any] | None:
         return self.sandbox
 
@@ -460,6 +612,15 @@ _MATCHERS = [(route, re.compile(re.sub(r"{\w+}", "[^/]+", route.path))) for _, r
 def route_of(method: str, path: str) -> Any:
     """Literal paths stand before patterns with the same shape."""
     return next((r for r, pattern in _MATCHERS if r.method == method and pattern.fullmatch(path.partition("?")[0])), None)
+
+
+def of_inference(status: int, answer: Any) -> Any:
+    """A refusal of the Open Inference Protocol, whose shape is another, as those of the other routes are."""
+    if set(answer) != {"error"} or not isinstance(answer["error"], str):
+        return answer
+    name, _, message = answer["error"].partition(": ")
+    kind = "unauthorized" if status in (401, 403) else "not_found" if status == 404 else "usage"
+    return {"error": {"kind": kind, "code": None, "name": name, "message": message, "retry_after_s": None}}
 
 
 class Api:
@@ -479,6 +640,8 @@ class Api:
             return response.status, raw
         answer = msgspec.json.decode(raw)
         if response.status >= 400:
+            if path.startswith("/v2"):
+                answer = of_inference(response.status, answer)
             assert set(answer) == {"error"} and set(answer["error"]) == ERROR_FIELDS
             msgspec.convert(answer, ErrorResponse)
             assert len(answer["error"]["message"]) > 20
@@ -506,16 +669,47 @@ class Api:
         return error
 
 
+class _BelowLocalhost(aiohttp.abc.AbstractResolver):
+    """As browsers resolve every name below localhost (RFC 6761, 6.3); others are none here."""
+
+    async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> list[Any]:
+        if host != "localhost" and not host.endswith(".localhost"):
+            raise OSError(f"{host} is not looked up")
+        found = {"hostname": host, "host": "127.0.0.1", "port": port, "family": socket.AF_INET, "proto": 0}
+        return [found | {"flags": socket.AI_NUMERICHOST}]
+
+    async def close(self) -> None:
+        return
+
+
+def below_localhost() -> aiohttp.TCPConnector:
+    return aiohttp.TCPConnector(resolver=_BelowLocalhost())
+
+
 @asynccontextmanager
 async def serving(
-    folder: Path, *, own: str = "boss", listen: str = "127.0.0.1", limits: ServerLimits | None = None
+    folder: Path, *, own: str = "boss", listen: str = "127.0.0.1", limits: ServerLimits | None = None, dashboard: bool = True
 ) -> AsyncIterator[Api]:
     (folder / "files").mkdir(exist_ok=True)
     node = FakeNode(folder / "files", own)
-    server = ApiServer(node, listen=(listen, 0), token=TOKEN, version="9.9", spool=folder / "spool", limits=limits)
+    server = ApiServer(
+        node,
+        listen=(listen, 0),
+        token=TOKEN,
+        version="9.9",
+        spool=folder / "spool",
+        tokens=folder / "tokens.db",
+        kept=folder,
+        names=folder,
+        dashboard=dashboard,
+        limits=limits,
+    )
     port = await server.start()
     try:
-        async with aiohttp.ClientSession(auto_decompress=False) as session:
-            yield Api(node, port, session)
+        async with aiohttp.ClientSession(auto_decompress=False, connector=below_localhost()) as session:
+            api = Api(node, port, session)
+            if listen.startswith("127."):
+                api.url = f"http://{listen}:{port}"
+            yield api
     finally:
         await server.stop()

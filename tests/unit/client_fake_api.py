@@ -58,7 +58,18 @@ ACCOUNT = {
     "frozen": "0",
     "locked": "3",
     "bandwidth": {"left": 245_760, "per_s": 256},
+    "root": OWN,
     "verifier": True,
+    "rests_until": 0,
+    "capacity": {
+        "arch": "amd64",
+        "cpus_milli": 2_500,
+        "mem_mb": 4_096,
+        "image": 2**32,
+        "model_cap": 2**30,
+        "eval_s": 600,
+        "since": 1_700_000_000_000,
+    },
     "validator": True,
     "strikes": [],
     "sequences": [4, 0, 0, 0],
@@ -136,6 +147,37 @@ RUN = {
     "started": 1_700_000_000_000,
     "ended": None,
 }
+QUOTE: dict[str, Any] = {
+    "bounty": "100",
+    "fees": "28.4",
+    "bond": "40",
+    "deposit": "0",
+    "total": "168.4",
+    "free": "200",
+    "stake": "10",
+    "fee": "0.1",
+    "least_fee": "0.0006",
+    "finalists": 4,
+    "expiry": 1_700_000_060_000,
+    "ends": [
+        {"state": "PAID", "usual": "100.7", "most": "168.4"},
+        {"state": "REFUNDED", "usual": "10.7", "most": "68.4"},
+        {"state": "EMPTY", "usual": "0", "most": "2.8"},
+    ],
+    "verifiers": 12,
+    "judges": 9,
+    "refusal": None,
+    "comparable": {
+        "jobs": 5,
+        "paid": 3,
+        "without_winner": 2,
+        "bounty_lowest": "20",
+        "bounty_median": "80",
+        "bounty_highest": "120",
+        "claimants": 4,
+        "how": "of the newest 1,000 jobs",
+    },
+}
 PEER = {"id": OTHER, "address": "127.0.0.1:7400", "direction": "out", "rtt_ms": 1.5, "height": 7, "bytes_in": 10, "bytes_out": 2048}
 SEEN = {
     "time": 1_700_000_000_000,
@@ -165,8 +207,16 @@ def refusal(kind: str, status: int, code: int | None = None, name: str | None = 
     return status, {"error": {"kind": kind, "code": code, "name": name, "message": f"{kind} because of the test"}}
 
 
+LOAD = {
+    "processors": 4,
+    "memory": 8 * 2**30,
+    "samples": [{"time": 1_700_000_000_000, "cpu": 37, "memory": 55, "own": 123, "disk_free": 90 * 2**30}],
+}
+
+
 class Fake:
-    """`answers` maps "METHOD /path" to JSON, or to (status, JSON or bytes), or to a list of the latter: one a call, the last stays.
+    """`answers` maps "METHOD /path" to JSON, or to (status, JSON or bytes), or to a list of the latter: one a call, the last stays;
+    or to what makes one of these out of the query.
 
     `seen` are the requests that arrived: (method, path, query, body).
     """
@@ -198,11 +248,18 @@ class Fake:
             "POST /v1/transfers": DONE,
             "POST /v1/tx": DONE,
             "POST /v1/judgements": DONE,
+            "POST /v1/jobs/quote": QUOTE,
+            f"POST /v1/jobs/{JOB}/cancel": DONE | {"job": JOB},
+            f"POST /v1/jobs/{JOB}/extension": DONE | {"job": JOB, "expiry": 1_700_000_060_000},
+            "POST /v1/hidden-keys": {"key_hash": "77" * 32},
             "POST /v1/releases": DONE,
             "POST /v1/jobs": DONE | {"job": JOB, "expiry": 1_700_000_060_000},
             "GET /v1/events": (200, b"retry: 1000\n\n"),
+            "GET /v1/load": LOAD,
         }
         self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
+        self.came_back: list[str | None] = []
+        """The id with which each stream of events was asked for."""
         self.url = ""
         self.hold = threading.Event()
         """While set, streams of events stay open at their end."""
@@ -216,11 +273,15 @@ class Fake:
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
             status, document = refusal("unauthorized", 401)
             return web.json_response(document, status=status)
+        if request.path == "/v1/events":
+            self.came_back.append(request.headers.get("Last-Event-ID"))
         answer = self.answers.get(f"{request.method} {request.path}")
         if request.path == "/v1/files" and request.method == "POST" and answer is None:
             answer = {"cid": cid_of(body)[0], "size": len(body)}
         if isinstance(answer, list) and answer and isinstance(answer[0], tuple):
             answer = answer.pop(0) if len(answer) > 1 else answer[0]
+        if callable(answer):
+            answer = answer(dict(request.query))
         if answer is None:
             answer = refusal("not_found", 404)
         status, document = answer if isinstance(answer, tuple) else (200, answer)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left, insort
 from collections.abc import Iterator
-from dataclasses import replace
-from functools import cache, partial
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import msgspec
@@ -22,24 +22,24 @@ from chain.contracts.job.messages import (
     Ballot,
     Claim,
     CommitVote,
-    HiddenSet,
     OpenVote,
     PostJob,
     Reveal,
     RevealKey,
     claim_commitment,
     job_id_of,
+    judging_work,
     vote_commitment,
 )
 from chain.contracts.job.records import Job
-from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.contracts.membership import MemberParams
 from chain.errors import Reject
 from chain.host import (
     ACTIVE,
     BANNED,
     K_SUPPLY,
-    STRIKES,
+    K_VALIDATORS,
+    STANDING,
     SUSPENDED,
     SUSPENSIONS,
     VERIFIERS,
@@ -48,24 +48,39 @@ from chain.host import (
     Contract,
     Escrow,
     Host,
+    IndexLayers,
     PastReader,
     Supply,
+    Validators,
     account_key,
     params_key,
     split_due,
+    split_height_due,
 )
-from chain.host.terms import Image, Limits
+from chain.host.terms import Arch, Capacity, HiddenSet, Image, Limits
 from chain.ledger.due import DeadlineBudget, DeadlineQueue
 from chain.ledger.genesis import section_params
+from chain.losses import LossTree, Measurement, Opening, draw_probe, open_losses
 from chain.params import MAX_INT
+from chain.types import Validator
+from chain.verification.votes import BallotCode, Judgement
+from chain.verification.windows import least_fee
 from tests.network import NetworkParams
 
 CHAIN_ID = hashlib.sha256(b"the test network").digest()
 PARAMS = NetworkParams(
-    job_min_open=10_000, job_reveal=60_000, job_key=50_000, job_vote_base=100_000, job_open_votes=40_000, appeal=500_000
+    job_min_bounty=10,
+    job_min_open=10_000,
+    job_reveal=60_000,
+    job_key=50_000,
+    job_vote_base=100_000,
+    job_open_votes=40_000,
+    appeal=500_000,
 )
 START = 1_000_000
-GRANT = 1_000_000
+GRANT = 10_000_000
+FEE = 160
+"""What a vote costs at least in `posting`: sixteen seconds of one CPU, ten of them its evaluation's, at ten micro-credits."""
 
 
 def sha(*parts: object) -> bytes:
@@ -98,6 +113,7 @@ class MemoryStore:
         self.bytes_written = 0
         self.measure = False
         self.held = 0
+        self._indexes: dict[Any, Any] = {}
         self.archive: dict[bytes, Any] = {}
         """What a node would keep of the records that were removed."""
 
@@ -127,6 +143,8 @@ class MemoryStore:
 
     def _set(self, key: bytes, old: Any, record: Any) -> None:
         self.held += holding(record) - holding(old)
+        for kind in [kind for kind in self._indexes if key.startswith(kind.prefix)]:
+            del self._indexes[kind]
         order = self._order.get(key[: key.index(b"/") + 1])
         if order is not None and old is None and record is not None:
             insort(order, key)
@@ -156,20 +174,45 @@ class MemoryStore:
     def audit(self) -> None:
         """`World.check` does it."""
 
+    def index(self, kind: Any) -> Any:
+        """Made anew after each change: the tests are about what it says, not about its cost."""
+        known = self._indexes.get(kind)
+        if known is None:
+            known = kind()
+            for key in self._order[kind.prefix]:
+                known.put(key, self.records[key])
+            self._indexes[kind] = known
+        return IndexLayers(known, kind(), kind(), ())
 
+
+@dataclass
 class FakeMembership:
     """What the membership contract offers, as `chain.host.services` describes it; the test decides how cases end, with
-    `World.close_case`."""
+    `World.close_case`. Everybody is its own root but for `roots`, and has declared enough but for `weak`."""
 
-    def __init__(self) -> None:
-        self.flags: dict[bytes, int] = {}
-        self.strikes: list[tuple[bytes, str, int]] = []
-        self.cases: dict[bytes, list[tuple[int, bytes, bytes]]] = {}
-        self.corroborated: dict[bytes, bool] = {}
-        self.draws: list[tuple[bytes, bool]] = []
-        self.contract = replace(
-            membership.CONTRACT, services={name: partial(FakeServices, self) for name in (STRIKES, SUSPENSIONS, VERIFIERS)}
-        )
+    flags: dict[bytes, int] = field(default_factory=dict)
+    """When the flag was set."""
+    weak: set[bytes] = field(default_factory=set)
+    roots: dict[bytes, bytes] = field(default_factory=dict)
+    barred: set[bytes] = field(default_factory=set)
+    """Without standing."""
+    marks: set[bytes] = field(default_factory=set)
+    strikes: list[tuple[bytes, str, bytes]] = field(default_factory=list)
+    """Account, reason, whose work."""
+    cases: dict[bytes, list[tuple[int, bytes, bytes]]] = field(default_factory=dict)
+    """Contract, reference, whose work."""
+    judged: list[tuple[bytes, Judgement]] = field(default_factory=list)
+    draws: list[tuple[bytes, bool, bool]] = field(default_factory=list)
+    """Account, bad, silent."""
+    votes: list[tuple[bytes, bool]] = field(default_factory=list)
+    """Account, bad."""
+    asked: list[tuple[Capacity, int]] = field(default_factory=list)
+    """What committees were drawn for."""
+
+    @property
+    def contract(self) -> Contract:
+        services = {name: partial(FakeServices, self) for name in (STANDING, SUSPENSIONS, VERIFIERS)}
+        return replace(membership.CONTRACT, services=services)
 
     def struck(self) -> list[tuple[bytes, str]]:
         return [(identity, reason) for identity, reason, _ in self.strikes]
@@ -179,38 +222,55 @@ class FakeServices:
     def __init__(self, fake: FakeMembership, host: Host) -> None:
         self.fake, self.host = fake, host
 
-    def add(self, identity: bytes, reason: str, ref: bytes) -> None:
-        self.fake.strikes.append((identity, reason, self.host.clock + self.host.params_of(MemberParams).strike_life))
-        self.host.emit("strike", identity, reason, ref)
+    def root_of(self, identity: bytes) -> bytes:
+        return self.fake.roots.get(identity, identity)
+
+    def strike(self, identity: bytes, owner: bytes, reason: str, ref: bytes) -> None:
+        if not self.host.is_banned(identity):
+            self.fake.strikes.append((identity, reason, owner))
 
     def live(self, identity: bytes) -> int:
-        return sum(who_ == identity and end > self.host.clock for who_, _, end in self.fake.strikes)
+        return len({self.root_of(owner) for struck, _, owner in self.fake.strikes if struck == identity})
 
-    def suspend(self, identity: bytes, ref: bytes, accuser: bytes, contract: int) -> None:
-        cases, corroborated = self.fake.cases, self.fake.corroborated
-        if identity in cases:
-            if any(a != accuser for _, _, a in cases[identity]):
-                corroborated[identity] = True
-            cases[identity].append((contract, ref, accuser))
-            return
-        if self.host.is_active(identity):
-            self.host.freeze(identity, ref)
-            cases[identity] = [(contract, ref, accuser)]
-            corroborated[identity] = False
+    def stands(self, identity: bytes) -> bool:
+        return identity not in self.fake.barred and self.live(identity) < 3
 
-    def corroborate(self, identity: bytes, ref: bytes) -> None:
-        if any(r == ref for _, r, _ in self.fake.cases.get(identity, [])):
-            self.fake.corroborated[identity] = True
+    def judged(self, identity: bytes, owner: bytes, verdict: Judgement, ref: bytes) -> None:
+        self.fake.judged.append((identity, verdict))
 
-    def appeal_ms(self) -> int:
-        return self.host.params_of(MemberParams).appeal
+    def accuse(self, identity: bytes, owner: bytes, amount: int, ref: bytes, contract: int) -> bool:
+        if self.host.is_banned(identity):
+            return False
+        self.host.freeze(identity, amount, ref)
+        self.fake.cases.setdefault(identity, []).append((contract, ref, owner))
+        return True
 
-    def since(self, before: int) -> list[bytes]:
-        flags, host = self.fake.flags, self.host
-        return sorted(i for i, since in flags.items() if since < before and host.is_active(i) and self.live(i) < 3)
+    def barred_from(self, identity: bytes, owner: bytes) -> bool:
+        return any(self.root_of(other) == self.root_of(owner) for _, _, other in self.fake.cases.get(identity, []))
 
-    def count_draw(self, identity: bytes, good: bool) -> None:
-        self.fake.draws.append((identity, good))
+    def longest_ms(self) -> int:
+        return 4 * self.host.params_of(MemberParams).appeal
+
+    def _flagged(self, before: int = MAX_INT) -> list[bytes]:
+        flags = self.fake.flags.items()
+        return sorted(one for one, since in flags if since < before and not self.host.is_banned(one) and self.stands(one))
+
+    def flagged(self, owner: bytes, needed: Capacity) -> tuple[int, int]:
+        flagged = [one for one in self._flagged() if one != owner]
+        return len(flagged), sum(one not in self.fake.weak for one in flagged)
+
+    def able(self, needed: Capacity, before: int) -> list[bytes]:
+        self.fake.asked.append((needed, before))
+        return [one for one in self._flagged(before) if one not in self.fake.weak]
+
+    def marked(self, identities: list[bytes], owner: bytes) -> set[bytes]:
+        return self.fake.marks & set(identities)
+
+    def record_draw(self, identity: bytes, owner: bytes, *, bad: bool, silent: bool) -> None:
+        self.fake.draws.append((identity, bad, silent))
+
+    def count_vote(self, identity: bytes, owner: bytes, *, bad: bool) -> None:
+        self.fake.votes.append((identity, bad))
 
 
 class World:
@@ -230,6 +290,9 @@ class World:
         self.refused = ""
         self._sent = 0
         self.granted = 0
+        self.columns: dict[tuple[bytes, bytes], list[Ballot]] = {}
+        """The ballots that voters committed, by job and voter."""
+        self.store.put(K_VALIDATORS, Validators(1, [Validator(who("validator"), b"\x02" * 33)]))
         self.store.put(K_SUPPLY, Supply(0, 0))
         for name in members:
             identity = who(name)
@@ -282,6 +345,10 @@ class World:
         self.clock += step
         self.parent_beacon, self.beacon = self.beacon, sha("next", self.beacon)
         host = self.host()
+        for key in [key for key in self.store.keys(b"dh/") if split_height_due(key)[0] <= self.height]:
+            record = self.store.get(key)
+            self.store.delete(key)
+            self.store.put(split_height_due(key)[1], record)
         keys = [key for key, _ in self.store.scan(b"d/", MAX_INT)]
         for key in DeadlineQueue(keys).choose(keys, self.clock, DeadlineBudget(self.params.max_due, MAX_INT), lambda _: 1):
             _, at, contract, ref = split_due(key)
@@ -311,8 +378,21 @@ class World:
             self.block(clock - self.clock)
 
     def deadline(self, job: bytes) -> None:
-        """Let the job's present deadline pass."""
+        """Let the job's present deadline pass, and the blocks of the draw that it asks for."""
         self.until(self.job(job).deadline)
+        self.draw(job)
+
+    def next(self, job: bytes) -> None:
+        """The next block, where the job's deadline is now since nobody is left who could do anything."""
+        found = self.job(job)
+        if found.state not in records.ENDED and found.state != records.JobState.DRAW and found.deadline <= self.clock:
+            self.block(1)
+
+    def draw(self, job: bytes) -> None:
+        """The blocks up to the draw, where the job waits for one."""
+        self.next(job)
+        while self.state(job) == "DRAW":
+            self.block(1)
 
     def close_case(self, identity: bytes, banned: bool) -> None:
         host = self.host()
@@ -328,7 +408,10 @@ class World:
     def set_status(self, identity: bytes, status: int) -> None:
         """As another contract would do it."""
         host = self.host()
-        {ACTIVE: host.unfreeze, SUSPENDED: host.freeze, BANNED: host.ban}[status](identity, b"elsewhere")
+        if status == SUSPENDED:
+            host.freeze(identity, 0, b"elsewhere")
+        else:
+            {ACTIVE: host.unfreeze, BANNED: host.ban}[status](identity, b"elsewhere")
         self._took(host)
 
     def check(self) -> None:
@@ -396,45 +479,106 @@ class World:
         assert code == 0, self.refused
         return job
 
-    def claim(self, job: bytes, name: object, loss: int, model: object = None) -> int:
-        self.height += 1  # a block of its own: chain order is the order of calls
-        return self.send(who(name), claim_of(job, who(name), loss, name if model is None else model))
+    def claim(self, job: bytes, name: object, loss: int, model: object = None, stake: bool = True) -> int:
+        self.height += 1  # a block of its own: the order of claims is the order of calls
+        return self.send(who(name), claim_of(job, who(name), loss, name if model is None else model, stake))
 
     def reveal(self, job: bytes, name: object, claim: int = 1, model: object = None, **changes: Any) -> int:
         fields = {"model": cid_of(name if model is None else model), "size": 1_000, "salt": sha("salt"), "claim": claim}
         return self.send(who(name), Reveal(job=job, **(fields | changes)))  # type: ignore[arg-type]
 
-    def open_to(self, job: bytes, losses: dict[Any, int]) -> None:
-        """Claims and reveals of everybody in `losses`, in that order, up to the first audit (or KEY)."""
+    def open_to(self, job: bytes, losses: dict[Any, int], stakeless: frozenset[str] = frozenset()) -> None:
+        """Claims and reveals of everybody in `losses`, in that order, up to the first committee (or KEY)."""
         for name, loss in losses.items():
-            assert self.claim(job, name, loss) == 0, self.refused
+            assert self.claim(job, name, loss, stake=name not in stakeless) == 0, self.refused
         self.deadline(job)
         for name in losses:
             assert self.reveal(job, name) == 0, self.refused
-        self.deadline(job)
+        self.draw(job)
+
+    def show_key(self, job: bytes, poster: object = "boss") -> None:
+        assert self.send(who(poster), key_message(job)) == 0, self.refused
+        self.draw(job)
+
+    def round(self, job: bytes) -> records.AuditRound:
+        j = self.job(job)
+        record = self.store.get(records.round_key(job, j.audit, j.round))
+        assert isinstance(record, records.AuditRound)
+        return record
+
+    def seat(self, job: bytes, voter: bytes) -> records.Seat:
+        j = self.job(job)
+        record = self.store.get(records.seat_key(job, j.audit, j.round, voter))
+        assert isinstance(record, records.Seat)
+        return record
 
     def committee(self, job: bytes) -> list[bytes]:
-        record = self.job(job)
-        return list(self.store.get(records.round_key(job, record.audit, record.round)).voters)
+        return list(self.round(job).voters)
 
     def commit(self, job: bytes, voter: bytes, ballots: list[Ballot]) -> int:
         j = self.job(job)
+        self.columns[job, voter] = ballots
         sealed = vote_commitment(CHAIN_ID, job, j.audit, j.round, voter, ballots, sha("salt", voter))
         return self.send(voter, CommitVote(job, j.audit, j.round, sealed))
 
-    def open(self, job: bytes, voter: bytes, ballots: list[Ballot]) -> int:
+    def opening(self, job: bytes, voter: bytes, ballots: list[Ballot], place: int, hidden: bool = False) -> list[Opening]:
+        """What shows a column of these ballots."""
+        j, ballot = self.job(job), ballots[place]
+        column = (ballot.hidden if hidden else ballot.public)[0]
+        probe = draw_probe(self.round(job).probe, job, j.audit, j.round, column.count)
+        return [open_losses(TREES[column.root], probe)]
+
+    def open_message(self, job: bytes, voter: bytes, ballots: list[Ballot], **changes: Any) -> OpenVote:
+        """The first opening of a seat: ballots, salt, and its first column."""
         j = self.job(job)
-        return self.send(voter, OpenVote(job, j.audit, j.round, ballots, sha("salt", voter)))
+        found = columns(ballots)
+        place, hidden = found[0] if found else (0, False)
+        fields: dict[str, Any] = {
+            "job": job,
+            "audit": j.audit,
+            "round": j.round,
+            "ballots": ballots,
+            "salt": sha("salt", voter),
+            "candidate": place,
+            "hidden": hidden,
+            "opening": self.opening(job, voter, ballots, place, hidden) if found and not {"opening"} & set(changes) else [],
+        }
+        return OpenVote(**(fields | changes))
+
+    def column_message(self, job: bytes, voter: bytes, ballots: list[Ballot], place: int, hidden: bool) -> OpenVote:
+        """A later opening of a seat."""
+        j = self.job(job)
+        return OpenVote(job, j.audit, j.round, [], b"", place, hidden, self.opening(job, voter, ballots, place, hidden))
+
+    def open(self, job: bytes, voter: bytes, ballots: list[Ballot]) -> int:
+        """All columns of a seat, the first one with its ballots; the code of the first refusal."""
+        code = self.send(voter, self.open_message(job, voter, ballots))
+        for place, hidden in columns(ballots)[1:]:
+            code = code or self.send(voter, self.column_message(job, voter, ballots, place, hidden))
+        return code
 
     def vote(self, job: bytes, votes: dict[bytes, list[Ballot] | None]) -> None:
-        """Commit and open: None stays silent. The count ends when everybody who committed has opened."""
+        """Commit and open: None stays silent. The count ends when everybody who committed has opened; then a draw follows."""
+        self.vote_and_wait(job, votes)
+        self.draw(job)
+
+    def vote_and_wait(self, job: bytes, votes: dict[bytes, list[Ballot] | None]) -> None:
+        """The same without the draw."""
         now = (self.job(job).audit, self.job(job).round)
         for voter, ballots in votes.items():
             assert ballots is None or self.commit(job, voter, ballots) == 0, self.refused
+        self.next(job)
         if self.state(job) == "COMMIT" and (self.job(job).audit, self.job(job).round) == now:
             self.deadline(job)
         for voter, ballots in votes.items():
             assert ballots is None or self.open(job, voter, ballots) == 0, self.refused
+        self.next(job)
+
+    def everybody(self, job: bytes, *ballots: Ballot) -> None:
+        """Every seat votes the same, candidate by candidate of the batch."""
+        batch = self.round(job).batch
+        given = dict(zip(batch, ballots, strict=True))
+        self.vote(job, {voter: [given[index] for index in self.seat(job, voter).candidates] for voter in self.committee(job)})
 
 
 def posting(**changes: Any) -> PostJob:
@@ -443,9 +587,10 @@ def posting(**changes: Any) -> PostJob:
     image = {"kind": 1, "reference": "registry.example/digits@sha256:" + "ab" * 32, "cid": b"", "image_id": b"", "size": 10_000}
     fields: dict[str, Any] = {
         "image": Image(**{k: changes.pop(f"image_{k}", v) for k, v in image.items()}),  # type: ignore[arg-type]
+        "arch": int(Arch.AMD64),
         "params": '{"lr":"0.1"}',
         "bounty": 10_000,
-        "fee": 10,
+        "fee": 2 * FEE if changes.get("hidden") else FEE,
         "finalists": 3,
         "expiry": START + 100_000,
         "float_kind": 1,
@@ -454,8 +599,12 @@ def posting(**changes: Any) -> PostJob:
         "on_cheat": 0,
         "limits": Limits(**{k: changes.pop(k, v) for k, v in limits.items()}),
         "hidden": [],
+        "devices": [],
+        "data": [],
+        "earlier": [],
     }
-    return PostJob(**(fields | changes))
+    least = least_fee(judging_work(PostJob(**fields | {"hidden": changes.get("hidden", [])})), 10)
+    return PostJob(**(fields | {"fee": max(fields["fee"], least)} | changes))
 
 
 KEY = sha("the key")
@@ -469,12 +618,43 @@ def key_message(job: bytes, key: bytes = KEY) -> RevealKey:
     return RevealKey(job, key)
 
 
-def claim_of(job: bytes, claimant: bytes, loss: int, model: object) -> Claim:
-    return Claim(job, loss, claim_commitment(CHAIN_ID, job, claimant, cid_of(model)[4:], sha("salt")))
+def claim_of(job: bytes, claimant: bytes, loss: int, model: object, stake: bool = True) -> Claim:
+    return Claim(job, loss, claim_commitment(CHAIN_ID, job, claimant, cid_of(model)[4:], sha("salt")), stake)
 
 
-def ballot(code: VoteCode, measured: int = 0, probe: int = 0, hidden: int = HiddenVote.NONE, hidden_loss: int = 0) -> Ballot:
-    return Ballot(int(code), measured, probe, int(hidden), hidden_loss)
+# --- ballots -------------------------------------------------------------------------------------------------------------------
+
+TREES: dict[bytes, LossTree] = {}
+"""By root: what tests measured."""
+EXAMPLES = 20
+
+
+@lru_cache(maxsize=4_096)
+def measured(losses: tuple[int, ...]) -> Measurement:
+    tree = LossTree(losses)
+    TREES[tree.measurement.root] = tree
+    return tree.measurement
+
+
+def column(loss: int | tuple[int, ...], examples: int = EXAMPLES) -> Measurement:
+    """So many examples with this loss each, or these losses."""
+    return measured(loss if isinstance(loss, tuple) else (loss,) * examples)
+
+
+def ballot(
+    code: BallotCode,
+    loss: int | tuple[int, ...] | None = None,
+    hidden: int | tuple[int, ...] | None = None,
+    *,
+    badkey: bool = False,
+    examples: int = EXAMPLES,
+) -> Ballot:
+    public = [] if loss is None else [column(loss, examples)]
+    return Ballot(int(code), public, [] if hidden is None else [column(hidden, examples)], badkey)
+
+
+def columns(ballots: list[Ballot]) -> list[tuple[int, bool]]:
+    return [(i, h) for i, b in enumerate(ballots) for h, found in ((False, b.public), (True, b.hidden)) if found]
 
 
 def roundtrip(record: Any) -> Any:

@@ -15,9 +15,10 @@ import pytest
 from chain import contracts
 from chain.codec import encode
 from chain.crypto import SigningKey, account_id
-from chain.host import Account, Contract, Host, MessageSpec, Power, account_key
+from chain.host import Account, Contract, Host, MessageSpec, Power, account_key, split_due
+from chain.ledger.due import PREFIX as DUE
 from chain.ledger.genesis import Genesis, GenesisAccount, first_state
-from chain.ledger.state import State
+from chain.ledger.state import Overlay, State
 from chain.ledger.transition import (
     BlockInput,
     Executed,
@@ -75,6 +76,17 @@ class Chain:
     @property
     def beacon(self) -> bytes:
         return chain_record(self.state).beacon
+
+    def deadlines(self) -> list[tuple[bytes, int, int, bytes]]:
+        """(account, time, contract, ref) of all that are set for a time, whosever they are."""
+        return sorted(split_due(key) for key, _ in self.state.items() if key.startswith(DUE))
+
+    def put(self, key: bytes, record: Any) -> None:
+        """The state holds this from here on, whatever the rules would make of it."""
+        overlay = Overlay(self.state)
+        overlay.put(key, record)
+        changes, _, tree = overlay.finish()
+        self.state.commit(changes, tree)
 
     def account(self, name: str) -> Account:
         found = self.state.get(account_key(id_of(name)))

@@ -13,11 +13,14 @@ import msgspec
 from chain.codec import encode
 from chain.consensus.messages import SignVote
 from chain.contracts.credits import Transfer
+from chain.contracts.job.messages import job_id_of, needed_capacity
+from chain.contracts.membership import SetCapacity
 from chain.crypto import SigningKey, account_id, sha256
 from chain.host import Account, account_key
 from chain.ledger.genesis import Genesis, GenesisAccount, first_state
 from chain.ledger.state import State
 from chain.ledger.state_diff import changes_of
+from chain.ledger.transition import chain_record
 from chain.ledger.tx import sign_tx
 from chain.node import decided
 from chain.node import events as e
@@ -26,6 +29,7 @@ from chain.node.checks import are_signed, hash_blocks
 from chain.node.node import Node
 from chain.params import Params
 from chain.types import Proposal, TxBody, Vote, net_of, proposal_digest, vote_digest
+from tests.unit.job_kit import posting
 
 T0 = 1_700_000_000_000
 PARAMS = Params(timeout_propose=300, timeout_vote=150, timeout_step=60, timeout_max=2_000, heartbeat=60_000, drift=400)
@@ -145,6 +149,18 @@ class Net:
 
     def submit(self, index: int, raw: bytes) -> bytes:
         return self.nodes[index].submit(raw, self.now)
+
+    def post_job(self, open_ms: int) -> bytes:
+        """A job of member 0 that closes so long after this; three others can judge it. Four seconds later it stands everywhere."""
+        clock = chain_record(self.nodes[0].state).clock
+        terms = posting(bounty=10**6, fee=1_000, expiry=clock + open_ms)
+        declared = msgspec.Raw(encode(SetCapacity(needed_capacity(terms))))
+        for member in (1, 2, 3):
+            self.submit(0, signed(member, 0, declared))
+        self.run(2_000)
+        job = job_id_of(self.submit(0, signed(0, 0, msgspec.Raw(encode(terms)))), 0)
+        self.run(2_000)
+        return job
 
     def run(self, ms: int, until: Callable[[], bool] = lambda: False) -> None:
         end = self.now + ms

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+STARTS = [f"docs/start-{reader}.md" for reader in ("model", "machine", "data", "graph")]
+"""Where each reader of README goes on; the first has the jobs."""
 _BLOCK = re.compile(r"^```([a-z]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 

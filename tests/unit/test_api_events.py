@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,22 @@ import msgspec
 import pytest
 
 from chain.contracts.credits import Transfer
-from chain.contracts.job.messages import Ballot
-from chain.contracts.job.rules import VoteCode
 from chain.crypto import address
+from chain.verification.votes import BallotCode
+from client.api import events
 from client.api.route import ServerLimits
+from client.tokens import Tokens, TokenScope, now_ms
 from tests.unit.api_kit import NAMES, TOKEN, Api, a_run, serving
+from tests.unit.job_kit import ballot
 
-OK = Ballot(VoteCode.OK, 5_000, 4_000, 0, 0)
+OK = ballot(BallotCode.OK, 5_000)
 
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with serving(tmp_path, limits=ServerLimits(streams=2, run_poll_s=0.01, queue_bytes=400_000, heartbeat_s=0.05)) as api:
+    async with serving(
+        tmp_path, limits=ServerLimits(streams=4, streams_per_token=1, run_poll_s=0.01, queue_bytes=400_000, heartbeat_s=0.05)
+    ) as api:
         yield api
 
 
@@ -56,8 +60,8 @@ class Stream:
 
 
 @asynccontextmanager
-async def listening(api: Api, kinds: str = "") -> AsyncIterator[Stream]:
-    headers = {"Authorization": f"Bearer {TOKEN}"}
+async def listening(api: Api, kinds: str = "", token: str = TOKEN) -> AsyncIterator[Stream]:
+    headers = {"Authorization": f"Bearer {token}"}
     path = "/v1/events" + (f"?kinds={kinds}" if kinds else "")
     async with api.session.get(api.url + path, headers=headers) as response:
         assert response.status == 200
@@ -71,10 +75,10 @@ async def test_blocks_and_every_note_of_a_job_arrive_by_name(api: Api) -> None:
     async with listening(api) as stream:
         job = ledger.judged_job(OK).hex()
         block = await stream.until("block")
-        assert (block["height"], block["txs"], block["state_root"]) == (1, 1, ledger.blocks[0][0].state_root.hex())
+        assert (block["height"], block["txs"], block["state_root"]) == (1, 4, ledger.blocks[0][0].state_root.hex())
         posted = await stream.until("note", topic="job.posted", ref=job)
         assert posted["data"] | {"poster": address(ledger.ids["boss"]), "bounty": "10", "fee": "0.001"} == posted["data"]
-        assert posted["tx"] == ledger.blocks[0][1][0].id.hex()
+        assert posted["tx"] == ledger.blocks[1][1][0].id.hex()
         claim = await stream.until("note", topic="claim")
         assert claim["data"] == {"claimant": worker, "loss": "0.000005000", "claim": 1}
         opened = await stream.until("note", topic="reveal.open")
@@ -157,13 +161,33 @@ async def test_a_block_that_cannot_be_shown_ends_no_stream(api: Api, monkeypatch
         assert (await stream.until("block"))["height"] == 2
 
 
-async def test_kinds_are_parsed_strictly_and_streams_are_counted(api: Api) -> None:
+async def test_kinds_are_parsed_strictly(api: Api) -> None:
     for kinds in ("blocks", "block,", ",", "block,x"):
         assert "kinds" in (await api.refused("GET", f"/v1/events?kinds={kinds}", 400))["message"]
+
+
+def made(folder: Path, count: int) -> list[str]:
+    with closing(Tokens(folder / "tokens.db")) as tokens:
+        return [tokens.new(TokenScope.READ, most=None, days=None, label="", now=now_ms())[1] for _ in range(count)]
+
+
+async def test_tokens_that_were_made_leave_a_stream_to_the_owner(api: Api, tmp_path: Path) -> None:
+    one, two, three, four = made(tmp_path, 4)
+    async with listening(api, token=one), listening(api, token=two), listening(api, token=three):
+        assert (await api.refused("GET", "/v1/events", 503, token=four))["name"] == "TOO_MANY"
+        async with listening(api):
+            assert (await api.refused("GET", "/v1/events", 503))["name"] == "TOO_MANY"
+
+
+async def test_no_token_takes_all_streams(api: Api, tmp_path: Path) -> None:
+    (other,) = made(tmp_path, 1)
     async with listening(api), listening(api):
-        assert (await api.refused("GET", "/v1/events", 503))["name"] == "TOO_MANY"
-    status = 503
-    while status == 503:
+        assert (await api.refused("GET", "/v1/events", 429))["name"] == "TOO_MANY_OWN"
+        async with listening(api, token=other):
+            own = await api.refused("GET", "/v1/events", 429, token=other)
+            assert own["name"] == "TOO_MANY_OWN" and "at most 1 event streams" in own["message"]
+    status = 429
+    while status == 429:
         async with api.session.get(api.url + "/v1/events", headers={"Authorization": f"Bearer {TOKEN}"}) as response:
             status = response.status
     assert status == 200
@@ -195,7 +219,19 @@ async def test_a_reader_that_does_not_read_is_dropped_and_the_others_are_not(api
 async def is_full(api: Api) -> bool:
     """Whether another stream would be one too many."""
     async with api.session.get(api.url + "/v1/events", headers={"Authorization": f"Bearer {TOKEN}"}) as response:
-        return response.status == 503
+        return response.status == 429
+
+
+async def test_a_reader_that_took_nothing_for_too_long_is_cut_off(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for it would else be held until it reads: its stream does not end as one that is over."""
+
+    async def stalled(*_: Any) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(events, "_pump", stalled)
+    with pytest.raises(aiohttp.ClientError):
+        async with listening(api) as stream:
+            await stream.response.content.read()
 
 
 async def test_a_stopped_server_ends_its_streams(tmp_path: Path) -> None:
@@ -207,3 +243,26 @@ async def test_a_stopped_server_ends_its_streams(tmp_path: Path) -> None:
             while await asyncio.wait_for(response.content.readline(), 10):
                 pass
             raise EOFError
+
+
+async def test_a_reader_comes_back_by_header_or_query_and_an_idle_stream_says_how_far_it_is(api: Api) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with api.session.get(api.url + "/v1/events?kinds=block", headers=headers) as response:
+        assert await response.content.readline() == b": ok\n"
+        begins = await response.content.readline()
+        assert begins.startswith(b"id: ")
+        idle = b""
+        while not idle.startswith(b": alive"):
+            idle = await asyncio.wait_for(response.content.readline(), 10)
+        assert await response.content.readline() == begins
+    api.node.ledger.block()
+    last = begins.decode().removeprefix("id: ").strip()
+    for how in ({"headers": headers | {"Last-Event-ID": last}}, {"headers": headers, "params": {"last_event_id": last}}):
+        async with api.session.get(api.url + "/v1/events?kinds=block", **how) as response:
+            assert (await Stream(response).next())[1]["height"] == 1
+
+
+async def test_the_load_of_the_machine(api: Api) -> None:
+    found = await api.get("/v1/load?limit=1")
+    assert found["processors"] >= 1 and found["memory"] > 0 and len(found["samples"]) == 1
+    assert found["samples"][0].keys() == {"time", "cpu", "memory", "own", "disk_free"}

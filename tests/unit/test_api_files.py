@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import stat
 from collections import namedtuple
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from client.api import files
 from client.api.route import ServerLimits
 from p2p.content.cid import Codec, cid_of
 from p2p.content.faults import FetchFailed, Reason, StoreFull
@@ -55,6 +58,13 @@ async def test_a_file_above_the_cap_is_refused_and_leaves_nothing(tmp_path: Path
         error = await api.refused("POST", "/v1/files", 413, data=DATA if announced else pieces(DATA))
         assert "1000000" in error["message"]
         assert list((tmp_path / "spool").iterdir()) == []
+        assert not api.node.files.added
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_one_byte_above_the_cap_is_one_too_many(tmp_path: Path, announced: bool) -> None:
+    async with serving(tmp_path, limits=ServerLimits(upload_bytes=len(DATA) - 1)) as api:
+        await api.refused("POST", "/v1/files", 413, data=DATA if announced else pieces(DATA))
         assert not api.node.files.added
 
 
@@ -154,8 +164,77 @@ async def test_a_store_without_room_refuses_the_upload(api: Api) -> None:
     assert "raise it" in (await api.refused("POST", "/v1/files", 503, data=b"x"))["message"]
 
 
+async def test_what_is_uploaded_lies_where_nobody_else_of_this_machine_looks(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        async with serving(tmp_path):
+            assert stat.S_IMODE((tmp_path / "spool").stat().st_mode) == 0o700
+    finally:
+        os.umask(before)
+
+
 async def test_what_an_earlier_server_left_in_the_spool_is_removed(tmp_path: Path) -> None:
     (tmp_path / "spool").mkdir()
     (tmp_path / "spool" / "upload-old").write_bytes(b"half")
     async with serving(tmp_path):
         assert list((tmp_path / "spool").iterdir()) == []
+
+
+# --- bounds -----------------------------------------------------------------------------------------------------------------------
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.mark.parametrize(("free", "status"), [(len(DATA) + 1_000, 200), (len(DATA) + 999, 503)])
+async def test_an_upload_leaves_the_space_free_that_the_node_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, status: int
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**9, 10**9, free))
+    async with serving(tmp_path, limits=ServerLimits(spare_bytes=1_000)) as api:
+        found, answer = await api.call("POST", "/v1/files", data=DATA)
+        assert found == status, answer
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_a_file_as_large_as_the_cap_is_taken(tmp_path: Path, announced: bool) -> None:
+    async with serving(tmp_path, limits=ServerLimits(upload_bytes=len(DATA))) as api:
+        assert (await api.call("POST", "/v1/files", data=DATA if announced else pieces(DATA)))[0] == 200
+
+
+async def test_a_disk_that_fills_up_meanwhile_ends_an_upload(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "CHECK_EVERY", 500_000)
+    looks = iter([10**12, 0])
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 0, next(looks)))
+    assert (await api.refused("POST", "/v1/files", 503, data=pieces(DATA)))["name"] == "DISK_FULL"
+    assert list(looks) == [] and list((tmp_path / "spool").iterdir()) == []
+    assert not api.node.files.added
+
+
+async def test_what_announces_too_much_is_refused_before_any_of_it_came(tmp_path: Path) -> None:
+    async with serving(tmp_path, limits=ServerLimits(upload_bytes=1_000_000)) as api:
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+        head = f"POST /v1/files HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 1000001\r\n\r\n"
+        writer.write(head.encode())
+        assert (await reader.readline()).startswith(b"HTTP/1.1 413")
+        writer.close()
+
+
+@pytest.mark.parametrize("time", ["inf", "nan"])
+async def test_a_download_waits_for_a_number_of_seconds(api: Api, time: str) -> None:
+    api.node.files.put(DATA)
+    assert "timeout_s" in (await api.refused("GET", f"/v1/files/{CID}?timeout_s={time}", 400))["message"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        (Reason.NOBODY, "GET /v1/peers"),
+        (Reason.TIMEOUT, "what arrived is kept"),
+        (Reason.TOO_LARGE, "Give a larger max_size"),
+        (Reason.BUSY, "try again shortly"),
+    ],
+)
+async def test_a_failed_fetch_says_what_to_do(api: Api, reason: Reason, advice: str) -> None:
+    api.node.files.fault = FetchFailed(cid_of(Codec.RAW, DATA), reason, "why")
+    status = {Reason.NOBODY: 404, Reason.TOO_LARGE: 413}.get(reason, 503)
+    assert advice in (await api.refused("GET", f"/v1/files/{CID}", status))["message"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -23,9 +24,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 
 
 def example(path: str) -> str:
-    for name in ("account", "height", "block", "index", "key", "tx", "job", "cid", "run"):
-        path = path.replace("{" + name + "}", "x")
-    return path
+    return re.sub(r"\{\w+\}", "x", path)
 
 
 @pytest.mark.parametrize("token", [None, "", "wrong", TOKEN[:-1], TOKEN + "t", "ü" * 43])
@@ -37,6 +36,15 @@ async def test_without_the_token_nothing_is_answered_but_health(api: Api, token:
             assert error["kind"] == "unauthorized"
     for path in ("/healthz", "/readyz", "/metrics", "/v1/openapi.json"):
         assert (await api.call("GET", path, token=None))[0] == 200
+
+
+async def test_who_is_refused_for_want_of_a_token_is_told_the_scheme_and_nobody_else_is(api: Api) -> None:
+    """RFC 9110, 11.6.1"""
+    said = {}
+    for path, headers in (("/v1/status", {}), ("/v1/nothing", {"Authorization": f"Bearer {TOKEN}"}), ("/healthz", {})):
+        async with api.session.get(api.url + path, headers=headers) as response:
+            said[response.status] = response.headers.get("WWW-Authenticate")
+    assert said == {401: 'Bearer realm="learningchain"', 404: None, 200: None}
 
 
 async def test_another_scheme_is_no_token(api: Api) -> None:
@@ -64,10 +72,11 @@ async def test_a_server_on_all_addresses_answers_addresses_but_no_names(tmp_path
 
 async def test_no_answer_allows_another_origin(api: Api) -> None:
     headers = {"Origin": "http://evil.example", "Authorization": f"Bearer {TOKEN}"}
-    async with api.session.get(api.url + "/v1/status", headers=headers) as response:
-        assert not [name for name in response.headers if name.lower().startswith("access-control")]
-        assert response.headers["X-Content-Type-Options"] == "nosniff"
-        assert response.headers["Cache-Control"] == "no-store"
+    for path in ("/v1/status", "/metrics", "/v1/openapi.json", "/nothing"):
+        async with api.session.get(api.url + path, headers=headers) as response:
+            assert not [name for name in response.headers if name.lower().startswith("access-control")]
+            assert response.headers["X-Content-Type-Options"] == "nosniff", path
+            assert response.headers["Cache-Control"] == "no-store", path
 
 
 async def test_unknown_paths_and_methods_are_refused_in_the_one_shape(api: Api) -> None:
@@ -139,6 +148,18 @@ async def test_a_json_body_above_the_bound_is_refused_announced_or_not(api: Api)
             yield b"x" * 1024
 
     assert (await api.refused("POST", "/v1/transfers", 413, data=stream()))["name"] == "TOO_LARGE"
+
+
+async def test_a_json_body_of_the_bound_itself_is_read_announced_or_not(api: Api) -> None:
+    """What it says is refused then, and not its length."""
+    largest = b"x" * (256 * 1024)
+
+    async def stream() -> AsyncIterator[bytes]:
+        for start in range(0, len(largest), 1024):
+            yield largest[start : start + 1024]
+
+    for body in (largest, stream()):
+        assert (await api.refused("POST", "/v1/transfers", 400, data=body))["name"] == "BAD_JSON"
 
 
 async def test_a_compressed_body_is_refused_and_not_unpacked(api: Api) -> None:

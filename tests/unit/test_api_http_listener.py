@@ -329,18 +329,21 @@ async def test_1500_half_requests_of_one_address_do_not_keep_the_owner_out(tmp_p
     """The same address as the attacker's: on loopback everybody has that one."""
     async with house(tmp_path) as at:
         bound = at.server._limits.connections_per_address
-        await at.api.get("/v1/status")  # a connection that is kept alive, the oldest of all
-        for number in range(1_500):
-            await at.knock(HALF)
-            assert len(at.door.connections) <= bound
-            if number % 300 == 299:
-                async with aiohttp.ClientSession() as newcomer, newcomer.get(at.api.url + "/healthz") as answer:
-                    assert answer.status == 200
-        await at.api.get("/v1/status")
-        # None of the owner's connections was cut off: 1 kept alive, 5 newcomers, no second attempt.
-        assert at.door.seen == 1 + 1_500 + 5
-        assert len(at.door.connections) >= bound - 1
-        assert sum(c.known for c in at.door.connections) == 1
+        kept = aiohttp.TCPConnector(keepalive_timeout=3_600)  # by itself it would give up a connection unused for 15 s
+        async with aiohttp.ClientSession(connector=kept, headers={"Authorization": f"Bearer {TOKEN}"}) as owner:
+            await (await owner.get(at.api.url + "/v1/status")).read()  # a connection that is kept alive, the oldest of all
+            for number in range(1_500):
+                await at.knock(HALF)
+                assert len(at.door.connections) <= bound
+                if number % 300 == 299:
+                    async with aiohttp.ClientSession() as newcomer, newcomer.get(at.api.url + "/healthz") as answer:
+                        assert answer.status == 200
+            async with owner.get(at.api.url + "/v1/status") as answer:
+                assert answer.status == 200
+            # None of the owner's connections was cut off: 1 kept alive, 5 newcomers, no second attempt.
+            assert at.door.seen == 1 + 1_500 + 5
+            assert len(at.door.connections) >= bound - 1
+            assert sum(c.known for c in at.door.connections) == 1
 
 
 @pytest.mark.parametrize("token", [b"", b"Authorization: Bearer " + b"x" * len(TOKEN) + b"\r\n"], ids=["none", "a wrong one"])
@@ -579,6 +582,30 @@ async def test_requests_without_the_token_take_turns_and_hold_the_owner_up_never
                 waits.recv(1)
         strangers = [c for c in at.door.connections if not c.known]
         assert len(strangers) == 9 and not any(c.busy for c in strangers), "they still make room for others"
+
+
+def a_login(at: House) -> bytes:
+    """Its header, and the begin of a body that never ends."""
+    head = f"POST /dashboard/login HTTP/1.1\r\nHost: 127.0.0.1:{at.api.port}\r\nOrigin: {at.api.url}\r\nContent-Length: 900"
+    return f"{head}\r\n\r\ncode=".encode()
+
+
+@as_nodes_run
+async def test_logins_that_never_end_leave_the_owner_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, known = [], ApiServer._is_login
+    monkeypatch.setattr(ApiServer, "_is_login", lambda self, request: seen.append(1) or known(self, request))
+    async with house(tmp_path, connections_per_address=4, requests=4) as at:
+        for _ in range(4):
+            await at.knock(a_login(at))
+        await until(lambda: len(seen) == 4)
+        assert not any(c.busy for c in at.door.connections), "they still make room for others"
+        await at.api.get("/v1/status")
+
+
+@as_nodes_run
+async def test_the_body_of_a_login_has_the_time_of_its_header(tmp_path: Path) -> None:
+    async with house(tmp_path, header_s=0.1) as at:
+        assert await ended(await at.knock(a_login(at))) == b""
 
 
 @as_nodes_run

@@ -14,6 +14,7 @@ import pytest
 from chain.contracts.credits import Transfer
 from client.api import hub as module
 from client.api.hub import KINDS, MAX_MESSAGE, Hub, Subscriber, message
+from client.api.replay import KEPT_S, Replay
 from tests.unit.api_kit import FakeNode, a_run
 
 ALL = frozenset(KINDS)
@@ -91,13 +92,13 @@ async def test_who_gives_up_waiting_misses_nothing() -> None:
 # --- blocks ---------------------------------------------------------------------------------------------------------------------
 
 
-async def test_each_hears_its_kinds_and_a_block_carries_its_height_as_id(node: FakeNode) -> None:
+async def test_each_hears_its_kinds_with_ids(node: FakeNode) -> None:
     async with reading(node) as hub:
         blocks, moves = (hub.subscribe(frozenset({kind}), lambda: None) for kind in ("block", "move"))
         node.ledger.block(boss=Transfer(node.ledger.ids["n1"], 5, b""))
         assert [kind for kind, _ in await heard(moves)] == ["move"]
         raw = await blocks.take()
-        assert raw.startswith(b"event: block\nid: 1\ndata: {") and raw.endswith(b"}\n\n")
+        assert raw.startswith(f"id: {hub.replay.last.split('-')[0]}-1\nevent: block\ndata: {{".encode()) and raw.endswith(b"}\n\n")
         assert [kind for kind, _ in told(raw)] == ["block"]
 
 
@@ -126,7 +127,7 @@ async def test_who_left_is_told_nothing(node: FakeNode) -> None:
         assert gone.pending.empty() and len(hub.listeners) == 1
 
 
-async def test_an_event_that_is_too_large_is_left_out_and_the_others_are_not(node: FakeNode) -> None:
+async def test_an_event_that_is_too_large_is_a_gap_and_the_others_are_told(node: FakeNode) -> None:
     assert node.runs is not None
     empty = len(message("run", a_run("large") | {"progress": None, "reason": ""})) - len('"log":"a long log",')
     async with reading(node) as hub:
@@ -135,7 +136,8 @@ async def test_an_event_that_is_too_large_is_left_out_and_the_others_are_not(nod
             a_run("larger") | {"progress": [], "reason": "x" * (MAX_MESSAGE - empty)},
             a_run("large") | {"progress": [], "reason": "x" * (MAX_MESSAGE - empty)},
         ]
-        assert [run["id"] for _, run in await heard(listener)] == ["large"]
+        (gap, found), (kind, run) = await heard(listener)
+        assert (gap, "too large" in found["reason"], kind, run["id"]) == ("gap", True, "run", "large")
 
 
 async def test_blocks_go_on_where_their_reader_ended(node: FakeNode) -> None:
@@ -239,6 +241,19 @@ async def test_runs_that_cannot_be_listed_once_are_shown_at_the_next_look(node: 
         assert len(looks) >= 2
 
 
+async def test_a_notice_is_told_when_it_comes_when_it_reads_otherwise_and_when_it_is_over(node: FakeNode) -> None:
+    hub = Hub(node, queue_bytes=10**6, run_poll_s=60)
+    case = {"topic": "case.own", "ref": "ab", "since": 5, "text": "a case is open"}
+
+    def changed(*notices: Any) -> list[Any]:
+        return [data for one in hub._changed_notices(list(notices)) for _, data in told(one)]
+
+    assert changed() == []
+    assert changed(case) == [case | {"over": False}] and changed(case) == []
+    assert changed(case | {"text": "it bans"}) == [case | {"text": "it bans", "over": False}]
+    assert changed() == [{"topic": "case.own", "ref": "ab", "over": True}] and changed() == []
+
+
 async def test_a_node_without_a_worker_has_no_runs_and_goes_on(node: FakeNode) -> None:
     node.runs = None
     async with reading(node) as hub:
@@ -246,3 +261,90 @@ async def test_a_node_without_a_worker_has_no_runs_and_goes_on(node: FakeNode) -
         node.ledger.block()
         assert [kind for kind, _ in await heard(listener)] == ["block"]
         assert not any(task.done() for task in hub._tasks)
+
+
+# --- coming back ----------------------------------------------------------------------------------------------------------------
+
+
+def ids(data: bytes) -> list[str]:
+    return [line.removeprefix("id: ") for line in data.decode().split("\n") if line.startswith("id: ")]
+
+
+async def blocks(node: FakeNode, hub: Hub, count: int) -> None:
+    """Decided, and told where somebody listens or may come back."""
+    before = int(hub.replay.last.split("-")[1])
+    for _ in range(count):
+        node.ledger.block()
+    async with asyncio.timeout(20):
+        while int(hub.replay.last.split("-")[1]) < before + count:
+            await asyncio.sleep(0)
+
+
+BLOCK = frozenset({"block"})
+
+
+async def test_who_comes_back_hears_what_it_missed_once_and_in_order(node: FakeNode) -> None:
+    async with reading(node) as hub:
+        begins = hub.replay.last
+        first = hub.subscribe(BLOCK, lambda: None)
+        await blocks(node, hub, 2)
+        (last, _) = ids(await first.take())
+        hub.unsubscribe(first)
+        await blocks(node, hub, 3)  # nobody listens
+        for after, heights in ((begins, [1, 2, 3, 4, 5]), (last, [2, 3, 4, 5])):
+            again = hub.subscribe(BLOCK, lambda: None, after=after)
+            assert [data["height"] for _, data in await heard(again)] == heights
+        newest = hub.subscribe(BLOCK, lambda: None, after=hub.replay.last)
+        assert newest.pending.empty()
+        await blocks(node, hub, 1)
+        assert [data["height"] for _, data in await heard(newest)] == [6]
+
+
+@pytest.mark.parametrize(
+    "after", ["", "8", "00000000-1", "{stream}-99", "{stream}-", "{stream}-1x", "{stream}-\u0661", "{stream}--1"]
+)
+async def test_who_comes_back_from_elsewhere_is_told_of_a_gap_and_goes_on_from_there(node: FakeNode, after: str) -> None:
+    async with reading(node) as hub:
+        first = hub.subscribe(BLOCK, lambda: None)
+        await blocks(node, hub, 2)
+        again = hub.subscribe(BLOCK, lambda: None, after=after.format(stream=hub.replay.last.split("-")[0]))
+        data = await again.take()
+        assert [kind for kind, _ in told(data)] == ["gap"]
+        assert ids(data) == [hub.replay.last]
+        hub.unsubscribe(first)
+
+
+async def test_what_was_pushed_out_or_not_told_meanwhile_is_a_gap(node: FakeNode) -> None:
+    async with reading(node, queue_bytes=4_000) as hub:
+        begins = hub.replay.last
+        first = hub.subscribe(BLOCK, lambda: None)
+        await blocks(node, hub, 1)
+        moves = hub.subscribe(frozenset({"block", "move"}), lambda: None, after=begins)
+        assert [kind for kind, _ in await heard(moves)] == ["gap"], "movements were not told then"
+        hub.unsubscribe(first)
+        for _ in range(40):
+            await blocks(node, hub, 1)
+            await moves.take()
+        late = hub.subscribe(BLOCK, lambda: None, after=begins)
+        assert [kind for kind, _ in await heard(late)] == ["gap"], "2,000 bytes are kept"
+        (reader,) = node.ledger.readers
+        before = hub.replay.last
+        reader.put_nowait(LookupError("1,000 blocks behind"))
+        await heard(late)
+        again = hub.subscribe(BLOCK, lambda: None, after=before)
+        assert [kind for kind, _ in await heard(again)] == ["gap"], "a gap is told to who was away, too"
+
+
+def test_a_kind_is_told_on_for_a_while_after_its_last_listener_and_then_forgotten() -> None:
+    now = [0.0]
+    replay = Replay("0123abcd", 1_000, lambda: now[0])
+    replay.listened(("block",))
+    begins = replay.last
+    replay.tell("block", b"one")
+    now[0] = KEPT_S - 0.1
+    assert replay.keeps("block") and replay.after(begins, ("block",)) == [b"id: 0123abcd-1\none"]
+    now[0] = KEPT_S
+    assert not replay.keeps("block") and replay.after(begins, ("block",)) is None
+    replay.listened(("block",))
+    assert replay.after(begins, ("block",)) is None, "what was not told meanwhile is unknown"
+    assert replay.after(replay.last, ("block",)) == []

@@ -11,14 +11,16 @@ import pytest
 
 from chain.contracts.job import JobCode, records
 from chain.contracts.job.duties import duties_in
-from chain.contracts.job.messages import Ballot
-from chain.contracts.job.rules import VoteCode
+from chain.contracts.job.params import JobParams
 from chain.crypto import address
-from client.contracts.job.api import build_job
+from chain.errors import Reject
+from chain.verification.votes import BallotCode
+from client.contracts.job.postings import build_job, check_open
 from client.contracts.job.schema import JobRequest
 from tests.unit.api_kit import CREDIT, GRANT, MODEL, MODEL_CID, PARAMS, Api, FakeLedger, serving, sha
+from tests.unit.job_kit import ballot
 
-OK = Ballot(VoteCode.OK, 5_000, 4_000, 0, 0)
+OK = ballot(BallotCode.OK, 5_000)
 ARCHIVE = {"cid": str(MODEL_CID), "image_id": "sha256:" + sha("image").hex(), "size": 1_000}
 REGISTRY = {"reference": "registry.example/digits:1@sha256:" + "ab" * 32}
 JOB: dict[str, Any] = {"image": ARCHIVE, "bounty": "10", "expires_in_s": 60}
@@ -27,6 +29,7 @@ JOB: dict[str, Any] = {"image": ARCHIVE, "bounty": "10", "expires_in_s": 60}
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     async with serving(tmp_path) as api:
+        api.node.ledger.declare()
         yield api
 
 
@@ -36,8 +39,9 @@ async def test_a_job_with_defaults_is_posted_and_shown(api: Api) -> None:
     assert (posted["code"], posted["expiry"]) == (0, clock + 60_000)
     job = await api.get(f"/v1/jobs/{posted['job']}")
     assert (job["state"], job["bounty"], job["fee"]) == ("OPEN", "10", "0.01")
-    assert job["terms"] | {"finalists": 3, "float_kind": "f32", "tol": "0.000000000", "on_cheat": "refund"} == job["terms"]
-    assert job["terms"]["fees_locked"] == "0.39"
+    assert job["terms"] | {"finalists": 4, "float_kind": "f32", "tol": "0.000000000", "on_cheat": "next-best"} == job["terms"]
+    assert (job["terms"]["fees_locked"], job["terms"]["bond"], job["terms"]["stake"]) == ("2.84", "4", "1")
+    assert job["terms"]["arch"] == "amd64"
     assert job["limits"] == {
         "cpus_milli": 1_000,
         "mem_mb": 1_024,
@@ -47,7 +51,7 @@ async def test_a_job_with_defaults_is_posted_and_shown(api: Api) -> None:
         "tmp_mb": 64,
         "threads": 1,
     }
-    assert job["payments"]["in_escrow"] == {"bounty": "10", "fees": "0.39", "deposit": "0", "stakes": "0"}
+    assert job["payments"]["in_escrow"] == {"bounty": "10", "fees": "2.84", "bond": "4", "deposit": "0", "stakes": "0"}
     assert job["image"] == {"kind": "archive", "reference": "", **ARCHIVE, "image_id": sha("image").hex()}
 
 
@@ -108,7 +112,10 @@ async def test_a_posting_that_makes_no_sense_names_the_field(api: Api, change: d
     ("change", "name"),
     [
         ({"bounty": "1000"}, "INSUFFICIENT_CREDITS"),
-        ({"bounty": "0", "fee": "1"}, "BAD_TERMS"),
+        ({"bounty": "0", "fee": "1"}, "LOW_BOUNTY"),
+        ({"fee": "0.000001"}, "LOW_FEE"),
+        ({"limits": {"cpus": 65}}, "FEW_VERIFIERS"),
+        ({"finalists": 1}, "BAD_TERMS"),
         ({"finalists": 9}, "BAD_TERMS"),
         ({"expires_in_s": 1}, "BAD_EXPIRY"),
         ({"expires_in_s": 10**9}, "BAD_EXPIRY"),
@@ -122,10 +129,10 @@ async def test_a_posting_that_makes_no_sense_names_the_field(api: Api, change: d
 async def test_a_posting_against_the_rules_is_refused_with_their_code_and_costs_nothing(
     api: Api, change: dict[str, Any], name: str
 ) -> None:
-    error = await api.refused("POST", "/v1/jobs?wait=10", 422, json=JOB | change)
+    error = await api.refused("POST", "/v1/jobs?wait=10", 409, json=JOB | change)
     assert (error["kind"], error["name"]) == ("rejected", name)
     assert error["code"] == (1 if name == "INSUFFICIENT_CREDITS" else JobCode[name])
-    assert not api.node.ledger.blocks
+    assert len(api.node.ledger.blocks) == 1, "that of the capacities"
 
 
 async def test_deep_params_are_refused_without_harm(api: Api) -> None:
@@ -136,8 +143,22 @@ async def test_deep_params_are_refused_without_harm(api: Api) -> None:
 def test_the_default_training_time_leaves_time_to_claim() -> None:
     ledger = FakeLedger()
     for seconds, train_s in ((1, 1), (60, 30), (10**6, 3_600)):
-        built = build_job(msgspec.convert(JOB | {"expires_in_s": seconds}, JobRequest), ledger.clock)
+        built = build_job(msgspec.convert(JOB | {"expires_in_s": seconds}, JobRequest), ledger.clock, 10)
         assert built.limits.train_s == train_s
+
+
+@pytest.mark.parametrize(
+    ("seconds", "refused"), [(None, False), (4.999, False), (5.0, True), (6.999, True), (7.0, False), (60.0, False)]
+)
+def test_a_job_that_would_be_too_short_once_it_stands_in_a_block_is_refused_now(seconds: float | None, refused: bool) -> None:
+    """Shorter ones the rules refuse by themselves; one with an absolute expiry is as long as its contractor says."""
+    params = JobParams(job_min_open=5_000)
+    if refused:
+        with pytest.raises(Reject, match=r"5 s to .* from their block on, which may be 2 s away") as found:
+            check_open(seconds, params)
+        assert found.value.code == JobCode.BAD_EXPIRY
+    else:
+        check_open(seconds, params)
 
 
 async def test_jobs_are_listed_newest_first_in_pages(api: Api) -> None:
@@ -191,7 +212,7 @@ async def test_what_happened_to_a_job_is_listed_newest_first_with_the_time_of_it
     ledger.block(1_000)
     events = await api.get(f"/v1/jobs/{job.hex()}/events?limit=1000")
     topics = [event["topic"] for event in reversed(events)]
-    assert topics[:4] == ["job.posted", "claim", "reveal.open", "reveal"] and topics[-1] == "paid"
+    assert topics[:4] == ["job.posted", "claim", "reveal.open", "reveal"] and "paid" in topics
     times = {header.height: header.time for header, _, _ in ledger.blocks}
     assert all(event["time"] == times[event["height"]] for event in events)
     assert events[-1]["tx"] is not None and events[-3]["tx"] is None, "nobody sends the end of the claims"

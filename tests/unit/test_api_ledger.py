@@ -12,24 +12,26 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace as replace_struct
 
 from chain.contracts import BY_NUMBER
 from chain.contracts.credits import CreditCode, Transfer
 from chain.contracts.job import CONTRACT as JOB
-from chain.contracts.job.messages import Ballot, Reveal
-from chain.contracts.job.rules import VoteCode
+from chain.contracts.job.messages import Reveal
 from chain.contracts.membership import MemberCode, Release
 from chain.crypto import address
 from chain.errors import Code, Reject, TxCode
-from chain.host import Host, account_key, read_parked
+from chain.host import BANNED, Host, account_key, read_parked
 from chain.ledger.transition import chain_record
 from chain.types import tx_id
+from chain.verification.votes import BallotCode
 from client.api.render import render_event, render_parked
 from client.api.route import ServerLimits
 from client.api.submit import try_out
 from tests.unit.api_kit import CREDIT, GRANT, MODEL, MODEL_CID, NAMES, Api, serving, sha
+from tests.unit.job_kit import ballot
 
-FALSE = Ballot(VoteCode.FALSE, 900_000, 4_000, 0, 0)
+FALSE = ballot(BallotCode.FALSE, 900_000_000)
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def who(api: Api, name: str) -> str:
 async def test_an_account_shows_its_credits_as_text_and_what_its_jobs_lock(api: Api) -> None:
     api.node.ledger.claimed_job("n1")
     boss = await api.get(f"/v1/accounts/{who(api, 'boss')}")
-    assert (boss["balance"], boss["frozen"], boss["locked"]) == ("989.961", "0", "10.039")
+    assert (boss["balance"], boss["frozen"], boss["locked"]) == ("986.787", "0", "13.213")
     worker = await api.get(f"/v1/accounts/{who(api, 'n1')}")
     assert (worker["balance"], worker["locked"], worker["validator"]) == ("999", "1", True)
     assert worker["key"] == api.node.ledger.keys["n1"].public.hex()
@@ -62,10 +64,10 @@ async def test_an_account_shows_its_bandwidth_and_a_refusal_says_how_long_to_wai
     full = (chain_record(ledger.state).clock + (window_s + 3) * 1_000) * 1_000
     ledger.state.commit([(account_key(ledger.ids["boss"]), msgspec.structs.replace(account, arrival=full))], ledger.state.tree)
     assert (await api.get(path))["bandwidth"] == {"left": -3 * rate, "per_s": rate}
-    error = await api.refused("POST", "/v1/transfers", 422, json={"to": who(api, "n1"), "amount": "1"})
+    error = await api.refused("POST", "/v1/transfers", 409, json={"to": who(api, "n1"), "amount": "1"})
     assert (error["kind"], error["name"], error["retry_after_s"]) == ("invalid", "BANDWIDTH", 4)
     assert "send it again in 4 s" in error["message"]
-    error = await api.refused("POST", "/v1/transfers", 422, json={"to": who(api, "boss"), "amount": "1"})
+    error = await api.refused("POST", "/v1/transfers", 409, json={"to": who(api, "boss"), "amount": "1"})
     assert error["retry_after_s"] is None
 
 
@@ -105,7 +107,7 @@ async def test_the_supply_adds_up_while_credits_lie_in_escrow(api: Api) -> None:
     shown = await api.get("/v1/supply")
     while shown["height"] != api.node.ledger.height:
         shown = await api.get("/v1/supply")
-    assert shown["escrows"] == "11.039"
+    assert shown["escrows"] == "14.213"
     assert Decimal(shown["accounts"]) + Decimal(shown["escrows"]) == Decimal(shown["supply"])
     assert Decimal(shown["minted"]) - Decimal(shown["burned"]) == Decimal(shown["supply"])
 
@@ -147,7 +149,7 @@ async def test_a_wait_that_ends_early_says_pending(api: Api) -> None:
 )
 async def test_a_transfer_against_the_rules_is_refused_before_it_is_sent(api: Api, to: str | None, amount: str, code: Any) -> None:
     target = who(api, to) if to else address(bytes(20))
-    error = await api.refused("POST", "/v1/transfers", 422, json={"to": target, "amount": amount})
+    error = await api.refused("POST", "/v1/transfers", 409, json={"to": target, "amount": amount})
     assert (error["kind"], error["code"], error["name"]) == ("rejected", code, code.name)
     assert not api.node.ledger.pool and not api.node.ledger.blocks
 
@@ -161,14 +163,19 @@ async def test_a_field_that_is_no_amount_address_or_memo_is_named(api: Api, fiel
     assert field in (await api.refused("POST", "/v1/transfers", 400, json=body))["message"]
 
 
-async def test_a_sender_that_is_not_active_is_told_that_its_transaction_is_invalid(tmp_path: Path) -> None:
+async def test_a_suspended_account_moves_what_is_not_frozen_and_a_banned_one_nothing(tmp_path: Path) -> None:
     async with serving(tmp_path, own="n1") as api:
+        state = api.node.ledger.state
         api.node.ledger.judged_job(FALSE)
-        error = await api.refused("POST", "/v1/transfers", 422, json={"to": who(api, "n2"), "amount": "0.1"})
-        assert error["kind"] in ("invalid", "rejected")
+        assert (await api.post("/v1/transfers?wait=10", {"to": who(api, "n2"), "amount": "0.1"}))["code"] == 0
+        error = await api.refused("POST", "/v1/transfers", 409, json={"to": who(api, "n2"), "amount": "990"})
+        assert error["name"] == "INSUFFICIENT_CREDITS"
+        key = account_key(api.node.ledger.ids["n1"])
+        account: Any = state.get(key)
+        state.commit([(key, replace_struct(account, status=BANNED))], state.tree)
         raw = api.node.ledger.signed("n1", Transfer(api.node.ledger.ids["n2"], 1, b""))
-        error = await api.refused("POST", "/v1/tx", 422, json={"raw": raw.hex()})
-        assert (error["kind"], error["code"], error["name"]) == ("invalid", TxCode.NOT_ACTIVE, "NOT_ACTIVE")
+        error = await api.refused("POST", "/v1/tx", 409, json={"raw": raw.hex()})
+        assert (error["kind"], error["code"], error["name"]) == ("invalid", TxCode.BANNED, "BANNED")
 
 
 async def test_waits_above_the_limit_are_refused(tmp_path: Path) -> None:
@@ -192,7 +199,7 @@ async def test_a_transaction_signed_elsewhere_is_offered_and_its_receipt_answere
     good = ledger.signed("n1", Transfer(ledger.ids["n2"], 7, b""))
     assert (await api.post("/v1/tx?wait=10", {"raw": good.hex()}))["code"] == 0
     refused = ledger.signed("n1", Transfer(ledger.ids["n2"], 2 * GRANT, b""))
-    error = await api.refused("POST", "/v1/tx?wait=10", 422, json={"raw": refused.hex()})
+    error = await api.refused("POST", "/v1/tx?wait=10", 409, json={"raw": refused.hex()})
     assert (error["kind"], error["code"], error["name"]) == ("rejected", 1, "INSUFFICIENT_CREDITS")
     assert "block 2" in error["message"]
     shown = await api.get(f"/v1/tx/{ledger.blocks[-1][1][0].id.hex()}")
@@ -208,13 +215,13 @@ async def test_a_transaction_signed_elsewhere_is_offered_and_its_receipt_answere
 )
 async def test_bytes_that_can_stand_in_no_block_are_invalid(api: Api, change: Any, name: str) -> None:
     raw = change(api.node.ledger.signed("n1", Transfer(api.node.ledger.ids["n2"], 7, b"")))
-    error = await api.refused("POST", "/v1/tx", 422, json={"raw": raw.hex()})
+    error = await api.refused("POST", "/v1/tx", 422 if name == "MALFORMED" else 409, json={"raw": raw.hex()})
     assert (error["kind"], error["name"], error["code"]) == ("invalid", name, TxCode[name])
 
 
 async def test_a_sequence_ahead_and_text_that_is_no_hex(api: Api) -> None:
     raw = api.node.ledger.signed("n1", Transfer(api.node.ledger.ids["n2"], 7, b""), ahead=3)
-    assert (await api.refused("POST", "/v1/tx", 422, json={"raw": raw.hex()}))["name"] == "SEQUENCE_GAP"
+    assert (await api.refused("POST", "/v1/tx", 409, json={"raw": raw.hex()}))["name"] == "SEQUENCE_GAP"
     assert "raw" in (await api.refused("POST", "/v1/tx", 400, json={"raw": "xyz"}))["message"]
     assert "raw" in (await api.refused("POST", "/v1/tx", 400, json={"raw": "0" * 131_074}))["message"]
 
@@ -241,10 +248,22 @@ async def test_where_there_is_no_room_the_rest_of_a_batch_is_refused_and_keeps_i
     assert len(answer["txs"]) == 32
     assert [(r["index"], r["name"]) for r in answer["refused"]] == [(i, "MEMPOOL_FULL") for i in range(32, 40)]
     ledger.rooms = iter([False])
-    refusal = await api.refused("POST", "/v1/tx", 422, json={"raw": raws[32].hex()})
+    refusal = await api.refused("POST", "/v1/tx", 409, json={"raw": raws[32].hex()})
     assert (refusal["name"], "try again later" in refusal["message"]) == ("MEMPOOL_FULL", True)
     ledger.rooms = repeat(True)
     assert len((await api.post("/v1/txs", {"raws": [raw.hex() for raw in raws[32:]]}))["txs"]) == 8
+
+
+async def test_a_sender_without_bandwidth_holds_up_nobody_else_of_a_batch(api: Api) -> None:
+    ledger = api.node.ledger
+    ledger.auto = False
+    key = account_key(ledger.ids["n1"])
+    account: Any = ledger.state.get(key)
+    ledger.state.commit([(key, replace_struct(account, arrival=10**12))], ledger.state.tree)
+    raws = [ledger.signed(name, Transfer(ledger.ids["boss"], 1, b"")) for name in ("n1", "n2")]
+    answer = await api.post("/v1/txs", {"raws": [raw.hex() for raw in raws]})
+    assert answer["txs"] == [tx_id(raws[1]).hex()]
+    assert [(r["index"], r["name"]) for r in answer["refused"]] == [(0, "BANDWIDTH")]
 
 
 @pytest.mark.parametrize("raws", [[], ["00"] * 1_001, ["00", "xyz"]])
@@ -278,17 +297,19 @@ async def test_a_validator_judges_an_open_case(tmp_path: Path) -> None:
     async with serving(tmp_path, own="n2") as api:
         api.node.ledger.judged_job(FALSE)
         account = await api.get(f"/v1/accounts/{who(api, 'n1')}")
-        assert (account["status"], account["frozen"]) == ("suspended", "999")
+        assert (account["status"], account["balance"], account["frozen"]) == ("suspended", "990", "9")
         body = {"account": who(api, "n1"), "confirm": True}
         assert (await api.post("/v1/judgements?wait=10", body))["code"] == 0
         account = await api.get(f"/v1/accounts/{who(api, 'n1')}")
         assert account["case"]["confirm"] == [who(api, "n2")]
-        error = await api.refused("POST", "/v1/judgements", 422, json=body)
+        assert (account["case"]["judges"], account["case"]["to_ban"], account["case"]["to_lift"]) == (3, 3, 2)
+        assert any("1 confirm, 0 lift" in sentence for sentence in account["case"]["words"])
+        error = await api.refused("POST", "/v1/judgements", 409, json=body)
         assert error["name"] == MemberCode.ALREADY_VOTED.name
 
 
 async def test_who_is_no_validator_may_not_judge(api: Api) -> None:
-    error = await api.refused("POST", "/v1/judgements", 422, json={"account": who(api, "n1"), "confirm": False})
+    error = await api.refused("POST", "/v1/judgements", 409, json={"account": who(api, "n1"), "confirm": False})
     assert error["name"] == MemberCode.NOT_A_VALIDATOR.name
 
 
@@ -316,9 +337,12 @@ async def test_a_parked_job_is_told_of_refuses_claims_and_is_released(tmp_path: 
         with pytest.raises(Reject, match="parked since block"):
             try_out(ledger, message)
         body = {"contract": "job", "ref": job.hex(), "give_back": True}
+        assert (await api.post("/v1/releases?wait=10", body | {"give_back": False}))["code"] == 0
+        (told,) = [render_parked(*one) for one in read_parked(ledger.state, 16)]
+        assert (told["retry"], told["give_back"]) == ([who(api, "n2")], [])
         assert (await api.post("/v1/releases?wait=10", body))["code"] == 0
         assert render_parked(*read_parked(ledger.state, 16)[0])["give_back"] == [who(api, "n2")]
-        assert (await api.refused("POST", "/v1/releases", 422, json=body))["name"] == MemberCode.ALREADY_VOTED.name
+        assert (await api.refused("POST", "/v1/releases", 409, json=body))["name"] == MemberCode.ALREADY_VOTED.name
         assert ledger.block(n1=Release(3, job, True), n3=Release(3, job, True)) == [0, 0]
         assert read_parked(ledger.state, 16) == []
         assert (await api.get("/v1/supply"))["escrows"] == "0"
@@ -327,6 +351,6 @@ async def test_a_parked_job_is_told_of_refuses_claims_and_is_released(tmp_path: 
         assert "no contract is called lottery" in wrong["message"]
         wrong = await api.refused("POST", "/v1/releases", 400, json=body | {"ref": "no reference"})
         assert "ref is not valid: a job's id in lower-case hex is expected" in wrong["message"]
-        unknown = await api.refused("POST", "/v1/releases", 422, json=body | {"ref": "ab" * 32})
+        unknown = await api.refused("POST", "/v1/releases", 409, json=body | {"ref": "ab" * 32})
         text = f"The release of job {'ab' * 32} would be refused and was not sent: it is not parked"
         assert unknown["name"] == MemberCode.NOT_PARKED.name and text in unknown["message"]

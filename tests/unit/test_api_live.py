@@ -188,12 +188,29 @@ def test_no_piece_is_large_and_what_was_lost_is_looked_up_again(monkeypatch: pyt
         assert largest <= 6 * piece
     assert len(live.newest(None, 1_000)) == 500
     assert locked.locked(stranger(1)) == 500 * 7
+    ground.put([(escrow_key(records.bounty_escrow(job)), Escrow(9)) for job in jobs])
+    assert settle(locked).locked(stranger(1)) == 500 * 9, "what was counted before is counted no second time"
+
+
+@pytest.mark.parametrize("claimants", [3, 4, 5, 8])
+def test_stakes_of_a_job_with_more_claimants_than_a_piece_are_all_counted(claimants: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where they are a whole number of pieces. Whoever began just now finds them by the job, not by what changed."""
+    monkeypatch.setattr(api_locked, "PIECE", 4)
+    ground = Ground()
+    job = ground.post(stranger(1), ground.terms(), JobState.OPEN, claimants=claimants)
+    who = [stranger(2 + number) for number in range(claimants)]
+    for number, one in enumerate(who):
+        claim = records.ClaimRecord(one, 1, 5, 1, bytes(32), 0, bytes(32), 0, True, 0, b"", 0, 0, 0, [])
+        stake = escrow_key(records.stake_escrow(job, one))
+        ground.put([(records.claim_key(job, number), claim), (stake, Escrow(5 + number))])
+    locked = settle(Locked(ground.chain.state))
+    assert [locked.locked(one) for one in who] == [5 + number for number in range(claimants)]
 
 
 def test_an_ended_job_leaves_nothing_behind() -> None:
     ground = Ground()
     job = ground.post(stranger(1), ground.terms(), JobState.OPEN, claimants=1)
-    claim = records.ClaimRecord(stranger(2), 1, 5, bytes(8), bytes(32), 0, 0, b"", 0, 0, 0, [])
+    claim = records.ClaimRecord(stranger(2), 1, 5, 1, bytes(32), 0, bytes(32), 0, True, 0, b"", 0, 0, 0, [])
     stake = escrow_key(records.stake_escrow(job, stranger(2)))
     ground.put([(records.claim_key(job, 0), claim), (stake, Escrow(5)), (escrow_key(records.bounty_escrow(job)), Escrow(70))])
     live, locked = settle(LiveJobs(ground.chain.state)), settle(Locked(ground.chain.state))

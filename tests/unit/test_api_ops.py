@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -83,6 +84,7 @@ async def test_metrics_tell_height_peers_runs_and_requests_by_route(api: Api) ->
     assert runs is not None
     runs.all += [a_run("r1"), a_run("r2"), a_run("r3", "done")]
     api.node.extra = {"mempool": 7, "parked": [{}, {}], "failing": [{}]}
+    api.node.extra["notices"] = [{"topic": "case.waits"}, {"topic": "case.waits"}, {"topic": "case.own"}]
     api.node.ledger.block()
     await api.get("/v1/blocks/1")
     await api.call("GET", "/v1/blocks/99")
@@ -94,6 +96,8 @@ async def test_metrics_tell_height_peers_runs_and_requests_by_route(api: Api) ->
         "lc_mempool 7.0",
         "lc_parked 2.0",
         "lc_failing 1.0",
+        'lc_notices{topic="case.own"} 1.0',
+        'lc_notices{topic="case.waits"} 2.0',
         "lc_syncing 0.0",
         'lc_runs{phase="train",state="running"} 2.0',
         'lc_http_requests_total{route="GET /v1/blocks/{height}",status="200"} 1.0',
@@ -101,6 +105,21 @@ async def test_metrics_tell_height_peers_runs_and_requests_by_route(api: Api) ->
         'lc_http_requests_total{route="none",status="404"} 1.0',
     ):
         assert line in lines
+
+
+async def test_metrics_tell_of_callbacks_where_there_are_some(api: Api) -> None:
+    assert b"lc_callback" not in await api.get("/metrics")
+    told = {"rows": {"waiting": 2, "delivered": 7}, "attempts": {"told": 5}, "running": 3}
+    api.node.callbacks = SimpleNamespace(metrics=lambda: told)  # type: ignore[assignment]
+    lines = (await api.get("/metrics")).decode().splitlines()
+    for line in (
+        'lc_callbacks{state="waiting"} 2.0',
+        'lc_callbacks{state="delivered"} 7.0',
+        'lc_callback_attempts_total{end="told"} 5.0',
+        "lc_callbacks_running 3.0",
+    ):
+        assert line in lines
+    api.node.callbacks = None
 
 
 async def test_runs_are_shown_and_stopped(api: Api) -> None:
@@ -112,7 +131,7 @@ async def test_runs_are_shown_and_stopped(api: Api) -> None:
     assert (await api.call("DELETE", "/v1/runs/r1")) == (200, {"cancelled": True})
     assert (await api.get("/v1/runs/r1"))["state"] == "cancelled"
     for ended in ("r1", "r2"):
-        assert (await api.refused("DELETE", f"/v1/runs/{ended}", 400))["name"] == "RUN_ENDED"
+        assert (await api.refused("DELETE", f"/v1/runs/{ended}", 409))["name"] == "RUN_ENDED"
     for method in ("GET", "DELETE"):
         assert (await api.refused(method, "/v1/runs/none", 404))["name"] == "NO_SUCH_RUN"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from chain.codec import encode
+from chain.codec import encode, read
 from chain.contracts.credits import Transfer
 from chain.crypto import address
 from chain.host import account_key
+from chain.ledger.snapshot import ValidatorSetChange
+from client.api.route import ServerLimits
 from tests.conformance import cases
 from tests.conformance.checks import Refused
 from tests.conformance.over_http import Follower
@@ -52,6 +55,9 @@ async def test_what_became_of_a_transaction_is_shown_to_who_trusts_nobody(strang
     ids = stranger.api.node.ledger.ids
     moved = [1, "transfer", ids["n1"], ids["n2"], 5, b""]
     assert await stranger.receipt(first) == [first, 0, [moved]]
+    for index, tx in ((1, first), (2, second)):
+        answer = await stranger.api.get(f"/v1/blocks/1/receipts/{index}")
+        assert (answer["index"], answer["tx"]) == (index, tx.hex()), "it says whose receipt it is"
     assert await stranger.receipt(second) == [second, 3, []]
 
 
@@ -118,7 +124,49 @@ async def test_handovers_lead_on_when_the_validators_change(tmp_path: Path) -> N
         Follower(bytes.fromhex(cases.load("genesis")["bytes"])).take(vector["handovers"][1:])
     async with serving(tmp_path) as api:
         assert await api.get("/v1/handovers") == {"handovers": []}
+        api.node.handed = [read(ValidatorSetChange, bytes.fromhex(one)) for one in vector["handovers"]]
+        heights = [one.header.height for one in api.node.handed]
+        assert len(heights) == 2 and heights[0] < heights[1]
+        for asked, told in (
+            ("", vector["handovers"]),
+            ("?limit=1", vector["handovers"][:1]),
+            (f"?start={heights[0] + 1}", vector["handovers"][1:]),
+            (f"?start={heights[1]}&limit=1", vector["handovers"][1:]),
+            (f"?start={heights[1] + 1}", []),
+        ):
+            assert await api.get(f"/v1/handovers{asked}") == {"handovers": told}
         await api.refused("GET", "/v1/handovers?limit=65", 400)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("path", "made_by"),
+    [
+        ("/v1/blocks/1/raw", "raw_block"),
+        ("/v1/receipts/1-0", "receipt_file"),
+        (f"/v1/receipts?keys={account_key(bytes(20)).hex()}", "records_file"),
+    ],
+)
+async def test_what_is_read_from_the_disk_takes_the_places_of_downloads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, made_by: str
+) -> None:
+    """A block has four million bytes: many at the same time would be the node's memory."""
+    async with serving(tmp_path, limits=ServerLimits(downloads=1)) as api:
+        api.node.ledger.block()
+        begun, go_on, make = asyncio.Event(), asyncio.Event(), getattr(api.node, made_by)
+
+        async def held(*asked: Any) -> Any:
+            begun.set()
+            await go_on.wait()
+            return await make(*asked)
+
+        monkeypatch.setattr(api.node, made_by, held)
+        first = asyncio.create_task(api.call("GET", path))
+        await begun.wait()
+        assert (await api.refused("GET", path, 503))["name"] == "TOO_MANY"
+        go_on.set()
+        assert (await first)[0] == 200
+        assert (await api.call("GET", path))[0] == 200
 
 
 async def test_what_cannot_be_shown_is_said(stranger: Convinced) -> None:

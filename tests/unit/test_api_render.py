@@ -15,12 +15,14 @@ from chain.codec import encode
 from chain.contracts import CONTRACTS, MESSAGES
 from chain.contracts.credits import Transfer
 from chain.contracts.job import messages
-from chain.contracts.membership import ReportDouble
+from chain.contracts.membership import ReportDouble, SetCapacity
 from chain.crypto import address
 from chain.errors import Code, InvalidTx, TxCode
 from chain.host import terms
+from chain.losses import Measurement, Opening
 from chain.params import MAX_VALID_FOR
 from chain.types import Certificate, Header, LogEvent, Receipt, TransferEvent, Vote, VoteEvidence
+from chain.verification.votes import BallotCode
 from client.api.explain import explain
 from client.api.render import (
     code_name,
@@ -71,8 +73,10 @@ def test_how_long_a_transaction_may_be_valid_is_told_as_the_rule_has_it() -> Non
 
 VOTE = Vote(1, 5, 0, HASH, A, bytes(64))
 IMAGE = terms.Image(2, "", MODEL_CID.to_bytes(), HASH, 9)
-POSTING = messages.PostJob(IMAGE, "{}", 2_500_000, 1, 3, 77, 2, 10**6, -5, 1, terms.Limits(1, 2, 3, 4, 5, 6, 7), [])
-BALLOT = messages.Ballot(3, 900_000, 4_000, 0, 0)
+LIMITS = terms.Limits(1, 2, 3, 4, 5, 6, 7)
+POSTING = messages.PostJob(IMAGE, 1, "{}", 2_500_000, 1, 3, 77, 2, 10**6, -5, 1, LIMITS, [], [], [], [])
+BALLOT = messages.Ballot(BallotCode.FALSE, [Measurement(HASH, 1_800_000, 2)], [], False)
+OPENING = Opening([], [900_000, 900_000], [])
 
 
 def example(kind: Any) -> Any:
@@ -84,7 +88,7 @@ def example(kind: Any) -> Any:
     }
     fields = []
     for field in msgspec.structs.fields(kind):
-        if field.name in ("target", "spender", "owner", "account"):
+        if field.name in ("target", "spender", "owner", "account", "inviter"):
             fields.append(A)
         elif field.name == "model":
             fields.append(MODEL_CID.to_bytes())
@@ -92,8 +96,25 @@ def example(kind: Any) -> Any:
             fields.append(b"text")
         elif field.name == "ballots":
             fields.append([BALLOT])
-        elif field.name in ("job", "commitment", "salt", "key"):
+        elif field.name == "opening":
+            fields.append([OPENING])
+        elif field.name == "capacity":
+            fields.append(terms.Capacity(2, 1, 2, 3, 4, 5))
+        elif field.name in (
+            "job",
+            "request",
+            "commitment",
+            "salt",
+            "key",
+            "invitation",
+            "signature",
+            "token",
+            "federation",
+            "digest",
+        ):
             fields.append(values[bytes])
+        elif field.name in ("files", "codes", "points"):
+            fields.append(b"\x01")
         elif field.name == "confirm":
             fields.append(True)
         else:
@@ -117,8 +138,15 @@ def test_a_posting_and_a_ballot_read_like_the_requests_that_made_them() -> None:
     assert (shown["bounty"], shown["fee"], shown["tol"], shown["floor"]) == ("2.5", "0.000001", "0.001000000", "-0.000000005")
     assert (shown["float_kind"], shown["on_cheat"], shown["image"]["kind"]) == ("f32", "next-best", "archive")
     assert (shown["image"]["cid"], shown["image"]["image_id"]) == (str(MODEL_CID), HASH.hex())
-    opened = render_op(messages.OpenVote(JOB, 0, 1, [BALLOT], HASH))
-    assert opened["ballots"][0] | {"code": "FALSE", "measured": "0.000900000", "hidden": "NONE"} == opened["ballots"][0]
+    assert shown["arch"] == "amd64"
+    opened = render_op(messages.OpenVote(JOB, 0, 1, [BALLOT], HASH, 0, False, [OPENING]))
+    (ballot,) = opened["ballots"]
+    assert (ballot["code"], ballot["public"][0]["total"], ballot["public"][0]["root"]) == ("FALSE", "0.001800000", HASH.hex())
+
+
+def test_a_capacity_names_its_architecture() -> None:
+    shown = render_op(SetCapacity(terms.Capacity(2, 1, 2, 3, 4, 5)))
+    assert shown["capacity"]["arch"] == "arm64" and shown["capacity"]["cpus_milli"] == 1
 
 
 def test_numbers_that_name_nothing_stay_numbers() -> None:
@@ -160,13 +188,13 @@ def emitted_topics() -> dict[str, int]:
 def test_every_topic_that_a_contract_emits_has_names_for_its_values() -> None:
     topics = emitted_topics()
     assert len(topics) >= 25
-    for topic, count in topics.items():
-        data: list[Any] = [b"\x01" * 32 if topic in ("key", "banned", "reinstated", "case.corroborated") else 1] * count
-        if topic in ("strike", "suspended"):
-            data = ["reason", JOB] if topic == "strike" else [JOB, 5]
+    declared = {topic: data for contract in CONTRACTS for topic, data in contract.events.items()}
+    for topic, least in topics.items():
+        plain = [datum for datum in declared[topic] if not datum.many]
+        data: list[Any] = [next(v for v in (1, "reason", A) if datum.holds(v)) for datum in plain]
         shown = render_event(LogEvent(topic, JOB, data))
         assert "values" not in shown["data"], topic
-        assert len([value for value in shown["data"].values() if not isinstance(value, list)]) == count, topic
+        assert len([value for value in shown["data"].values() if not isinstance(value, list)]) == len(plain) >= least, topic
 
 
 def test_a_value_that_is_not_what_a_topic_expects_is_shown_plainly() -> None:
@@ -229,6 +257,6 @@ def test_a_job_view_keeps_what_is_no_amount() -> None:
     assert render_job(view) == {
         "bounty": "0.000001",
         "number": 5,
-        "contractor": {"paid": 3},
+        "contractor": {"paid": "0.000003"},
         "claims": [{"loss": "-0.000000001", "stake": "0", "revealed": True, "size": 7}],
     }

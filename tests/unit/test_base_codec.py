@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from decimal import ROUND_CEILING, Decimal
+from enum import IntEnum
 from functools import cache
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -31,7 +32,7 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     if get_origin(kind) is Annotated:
         base, *metas = get_args(kind)
         bounds: dict[str, Any] = {}
-        for meta in metas:
+        for meta in (given for given in metas if isinstance(given, msgspec.Meta)):
             for name in ("ge", "gt", "le", "lt", "min_length", "max_length"):
                 if getattr(meta, name) is not None:
                     bounds[name] = getattr(meta, name)
@@ -61,6 +62,8 @@ def _bounded(kind: Any, bounds: dict[str, Any]) -> st.SearchStrategy[Any]:
         return st.lists(values(get_args(kind)[0]), min_size=low, max_size=high)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return structs(kind)
+    if isinstance(kind, type) and issubclass(kind, IntEnum):
+        return st.sampled_from(kind)
     options = [option for option in get_args(kind) if option is not type(None)]
     return st.one_of(*map(values, options))
 

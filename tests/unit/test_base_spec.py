@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import os
 import re
 from pathlib import Path
@@ -30,6 +31,8 @@ ROOT = Path(__file__).parents[2]
 SPEC = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "protocol_spec").glob("*.md"))}
 ELSEWHERE = {"LC-JOB"}
 """Chapters with a test of their own that says more."""
+OWN_TABLES = ("job", "prediction", "federation")
+"""Contracts whose chapters list their state and codes themselves."""
 PLACES = {
     "LC-CON-1": "chain.types:Proposal",
     "LC-CON-2": "chain.consensus.height:HeightState.collect",
@@ -129,7 +132,7 @@ def test_state_keys_are_those_of_the_code() -> None:
     """LC-MRK-7"""
     prefixes = {p.decode(): kind.__name__ for p, kind in BASE_STATE.items()}
     prefixes |= {f"gp{c.number}/": c.params.__name__ for c in CONTRACTS if c.params}
-    prefixes |= {p.decode(): kind.__name__ for c in CONTRACTS if c.name != "job" for p, kind in c.state.items()}
+    prefixes |= {p.decode(): kind.__name__ for c in CONTRACTS if c.name not in OWN_TABLES for p, kind in c.state.items()}
     rows = re.findall(r"^  \| `([a-z]+[0-9]*/)`[^|]*\| (\w+) \|", SPEC["merkle"], re.MULTILINE)
     assert dict(rows) == prefixes
 
@@ -156,6 +159,16 @@ def test_topics_and_reasons_of_credits_and_membership_are_stated() -> None:
         assert f"`{reason}`" in SPEC["credits"]
 
 
+def test_events_of_membership_have_the_data_that_the_chapter_says() -> None:
+    found: dict[str, list[str]] = {}
+    for topics, data in re.findall(r"^\| ((?:`[a-z.]+`(?:, )?)+) \| [^|]+ \| ([^|]*?) ?\|$", SPEC["membership"], re.MULTILINE):
+        names = [name.strip() for name in re.sub(r"\([^()]*\)", "", data).split(",") if name.strip()]
+        found |= dict.fromkeys(re.findall(r"`([a-z.]+)`", topics), names)
+    said = {topic: [datum.name for datum in data] for c in CONTRACTS if c.name == "membership" for topic, data in c.events.items()}
+    # A contract's reference is a job to people, who know of no other.
+    assert found == {topic: ["reference" if name == "job" else name for name in names] for topic, names in said.items()}
+
+
 # --- generated chapters -------------------------------------------------------------------------------------------------------
 
 
@@ -174,17 +187,20 @@ def documented(path: str, owner: str | None) -> dict[str, str]:
 
 CODES_HEAD = """# Codes
 
-Generated from the code, from the blocks of `vectors/executions.json`, and from the statements of the job contract. 1 to 6 and
-from 100 on stand in receipts (LC-TX-6): the transaction stands in a block, its sequence is used, its messages did nothing. 10 to
-23 tell a submitter why a transaction cannot stand in a block (LC-TX-4, 9); no receipt has them.
+Generated from the code, from the blocks of `vectors/executions.json`, `jobs.json` and `predictions.json`, and from the statements
+of the contracts of jobs and predictions. 1 to 7 and from 100 on stand in receipts (LC-TX-6): the transaction stands in a block,
+its sequence is used, its messages did nothing. 10 to 23 tell a submitter why a transaction cannot stand in a block (LC-TX-4, 9);
+no receipt has them.
 
 Which code wins:
 
 1. Of a transaction that cannot stand in a block: the first of LC-TX-4, in the order of its table. 20 to 22 are a node's own and
-   come after those. 14 comes before every code of a message, so no receipt has 307.
+   come after those.
 2. Of several messages: that of the first message that is refused (LC-TX-6).
-3. Of one message: 6 where what it is about is parked (LC-BLK-20), before all its own tests; then its tests in the order of its
-   statement (LC-CRD-5, LC-MEM-6, LC-MEM-10, LC-MEM-13, and the statements of the job contract).
+3. Of one message: 7 where it is for members and its sender left (LC-MEM-27); 6 where what it is about is parked (LC-BLK-20);
+   then its tests in the order of its statement (LC-CRD-5, LC-MEM-6, LC-MEM-10, LC-MEM-13, LC-MEM-16, LC-MEM-21 to LC-MEM-29,
+   LC-GOV-2 to LC-GOV-10, LC-KEY-1 to LC-KEY-7, and the statements of the contracts of jobs and predictions). Vectors:
+   `executions`, for those of jobs `jobs`, of predictions `predictions`.
 
 | code | name | of | given to | rules |
 |---|---|---|---|---|
@@ -194,6 +210,8 @@ NOT_IN_BLOCKS = {
     20: ("any, by one node", {"LC-NODE-15"}),
     21: ("any, by one node", {"LC-TX-9"}),
     22: ("any, by one node", {"LC-NODE-60"}),
+    214: ("a vote", {"LC-MEM-24"}),
+    230: ("a vote", {"LC-MEM-31"}),
 }
 """Codes that no block of contracts 1 and 2 can cause."""
 
@@ -201,7 +219,11 @@ NOT_IN_BLOCKS = {
 NOT_OF_A_CODE = {"LC-TX-5", "LC-TX-6", "LC-TX-12", "LC-TX-13", "LC-TX-14", "LC-BLK-25"}
 """Rules of vectors in which a code is not what matters."""
 JOBS = 300
-"""Codes from here on are those of the job contract, whose chapter has a test of its own."""
+"""The hundred from here on is that of the job contract, whose chapter has a test of its own."""
+CHAPTERS = {"job": "job", "prediction": "predictions", "federation": "federation"}
+PLAYS = {"job": "jobs", "prediction": "predictions"}
+"""Contracts whose codes are given in whole plays, and the file of these. Their statements name the codes; a code whose statements
+are those of no message (bounds, openings) is given to the messages that the plays say."""
 
 
 def given_codes() -> dict[int, tuple[set[str], set[str]]]:
@@ -222,6 +244,19 @@ def given_codes() -> dict[int, tuple[set[str], set[str]]]:
     return found
 
 
+def played_codes(file: str) -> dict[int, set[str]]:
+    """For each code: the messages that got it in a file of plays, each alone in its transaction."""
+    found: dict[int, set[str]] = {}
+    for play in json.loads((ROOT / "protocol_spec" / "vectors" / f"{file}.json").read_text(encoding="utf-8"))["plays"]:
+        for block in play["blocks"]:
+            txs = decode_block(records.unpacked(block["block"])).txs if any(block["codes"]) else []
+            for code, raw in zip(block["codes"], txs, strict=False):
+                ops = parse_tx(raw).ops if code else []
+                if len(ops) == 1:
+                    found.setdefault(code, set()).add(type(ops[0]).__name__)
+    return found
+
+
 def _stated(chapter: str, code: int, form: str = "") -> tuple[set[str], set[str]]:
     """The messages that the statements of a chapter which name a code begin with, and these statements.
 
@@ -230,8 +265,10 @@ def _stated(chapter: str, code: int, form: str = "") -> tuple[set[str], set[str]
     parts = re.split(r"\*\*(LC-[A-Z]+-\d+)\*\*", SPEC[chapter])
     statements = zip(parts[1::2], (text.partition("\n#")[0] for text in parts[2::2]), strict=True)
     found = {name: text for name, text in statements if re.search(form or rf"(?<!\d){code}(?!\d)", text)}
-    messages = {match[1] for text in found.values() if (match := re.match(r" \*(\w+)\*", text))}
-    return messages & {kind.__name__ for kind in MESSAGES} or {"PostJob"}, set(found)
+    # A statement of jobs begins with its message, one of predictions may have several.
+    said = r"\A \*(\w+)\*" if chapter == "job" else r"\*(\w+)\*"
+    messages = {name for text in found.values() for name in re.findall(said, text)}
+    return messages & {kind.__name__ for kind in MESSAGES}, set(found)
 
 
 def _in_order(rules: set[str]) -> str:
@@ -239,7 +276,7 @@ def _in_order(rules: set[str]) -> str:
 
 
 def codes_chapter() -> str:
-    given = given_codes()
+    given, played = given_codes(), {contract: played_codes(file) for contract, file in PLAYS.items()}
     rows = [(int(c), c.name, "all contracts") for c in Code] + [(int(c), c.name, "transactions") for c in TxCode]
     rows += [(int(c), c.name, contract.name) for contract in CONTRACTS for c in contract.codes]
     lines = []
@@ -248,27 +285,36 @@ def codes_chapter() -> str:
             to, rules = "every message", {"LC-TX-6"}
         elif number in NOT_IN_BLOCKS:
             to, rules = NOT_IN_BLOCKS[number]
-        elif of == "job":
-            messages, rules = _stated("job", number)
-            to = ", ".join(sorted(messages))
+        elif of in CHAPTERS:
+            messages, rules = _stated(CHAPTERS[of], number)
+            to = ", ".join(sorted(messages | played.get(of, {}).get(number, set())))
         else:
             messages, rules = given[number]
             if number == Code.PARKED:
                 messages = {kind.__name__ for kind, (_, spec) in MESSAGES.items() if spec.subject is not None}
             elif of == "all contracts":
                 more, stated = _stated("job", number, rf"\({number}\)")
-                messages, rules = messages | (more if stated else set()), rules | stated
+                messages, rules = messages | more, rules | stated
             to = ", ".join(sorted(messages))
         lines.append(f"| {number} | {name} | {of} | {to} | {_in_order(rules)} |")
     return CODES_HEAD + "\n".join(lines) + "\n"
 
 
 def test_every_code_that_a_block_can_cause_is_in_a_vector() -> None:
-    """LC-TX-9: those of transactions, credits and membership."""
+    """LC-TX-9: those of transactions, credits, membership and keys."""
     every = {int(c) for c in (*Code, *TxCode)} | {
-        int(c) for contract in CONTRACTS if contract.name != "job" for c in contract.codes
+        int(c) for contract in CONTRACTS if contract.name not in OWN_TABLES for c in contract.codes
     }
-    assert every - set(NOT_IN_BLOCKS) == {code for code in given_codes() if code < JOBS}
+    assert every - set(NOT_IN_BLOCKS) == {
+        code for code in given_codes() if code // 100 not in (JOBS // 100, JOBS // 100 + 1, JOBS // 100 + 2)
+    }
+
+
+@pytest.mark.parametrize("contract", PLAYS)
+def test_every_code_of_a_contract_with_plays_is_in_one(contract: str) -> None:
+    """LC-TX-9"""
+    codes = next(c.codes for c in CONTRACTS if c.name == contract)
+    assert {int(code) for code in codes} - set(played_codes(PLAYS[contract])) == set()
 
 
 def constants_chapter() -> str:
@@ -291,13 +337,13 @@ def constants_chapter() -> str:
         "",
         "## Parameters",
         "",
-        "Fixed by genesis. All are integers from 1, block_reward from 0. Those of the ledger stand in this order in Params,",
-        "those of each contract below in a record of its own.",
+        "Genesis fixes them, as integers from 1, block_reward from 0. Those of the ledger stand in this order in Params, those of",
+        "each contract below in a record of its own. *By vote*: the values between which the validators may change one (LC-GOV-8).",
         "",
-        "| name | default | |",
-        "|---|---|---|",
+        "| name | default | by vote | |",
+        "|---|---|---|---|",
     ]
-    lines += [f"| {f.name} | {f.default:,} | {fields.get(f.name, '')} |" for f in msgspec.structs.fields(Params)]
+    lines += [param_row(f, fields.get(f.name, "")) for f in msgspec.structs.fields(Params)]
     for contract in CONTRACTS:
         lines += ["", f"### Contract {contract.number}, {contract.name}", ""]
         if contract.params is None:
@@ -305,9 +351,15 @@ def constants_chapter() -> str:
             continue
         file = Path(inspect.getfile(contract.params)).relative_to(ROOT)
         texts = documented(str(file), contract.params.__name__)
-        lines += [f"In this order in the record {contract.params.__name__}.", "", "| name | default | |", "|---|---|---|"]
-        lines += [f"| {f.name} | {f.default:,} | {texts.get(f.name, '')} |" for f in msgspec.structs.fields(contract.params)]
+        lines += [f"In this order in the record {contract.params.__name__}.", ""]
+        lines += ["| name | default | by vote | |", "|---|---|---|---|"]
+        lines += [param_row(f, texts.get(f.name, "")) for f in msgspec.structs.fields(contract.params)]
     return "\n".join(lines) + "\n"
+
+
+def param_row(f: msgspec.structs.FieldInfo, text: str) -> str:
+    bounds = params.votable(f)
+    return f"| {f.name} | {f.default:,} | {f'{bounds.low:,} to {bounds.high:,}' if bounds else 'never'} | {text} |"
 
 
 RECORDS_HEAD = """# Records
@@ -357,6 +409,6 @@ def test_codes_are_unique_and_named_in_their_chapters() -> None:
     every = [*Code, *TxCode, *(c for contract in CONTRACTS for c in contract.codes)]
     assert len({int(c) for c in every}) == len(every)
     for contract in CONTRACTS:
-        if contract.name != "job":
+        if contract.name not in OWN_TABLES:
             for code in contract.codes:
                 assert f"({int(code)})" in SPEC[contract.name], code

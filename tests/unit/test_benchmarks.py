@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks import __main__ as main
+from benchmarks import federation, federation_round, predictions
 from benchmarks.figures import Row, figures, over, pick
 from benchmarks.link import Link
 from benchmarks.load import Block, requests
@@ -127,6 +128,15 @@ async def test_a_measurement_that_fails_is_kept_apart_and_the_others_go_on() -> 
     run = await main.measure(QUICK, (Measure("ledger", wrong), Measure("etcd", right)))
     assert run["failed"] == ["round 1 of 1: ledger: RuntimeError: transactions are missing"]
     assert list(run["rounds"][0]) == ["etcd"] and "FAILED" in markdown(run, [])
+
+
+def test_a_prediction_on_machines_of_their_own_is_the_sum_of_its_parts() -> None:
+    turn = predictions.Turn(1_000.0, 5.0, 20.0, [3.0, 5.0], {"drawn_ms": 30.0}, 9)
+    slow = predictions.Turn(3_000.0, 5.0, 40.0, [4.0], {"drawn_ms": 50.0}, 11)
+    found = predictions.summary([turn, slow], "", 100.0, 2, 60.0, 0.5)
+    assert found.own_machines_ms == predictions.STEP_BLOCKS * 30.0 + 100.0
+    assert (found.p50_ms, found.p95_ms, found.to_http, found.etcd_p50_ms) == (2_000.0, 3_000.0, 400.0, 4.0)
+    assert (found.parts, found.blocks) == ({"drawn_ms": 40.0}, 10.0)
 
 
 def test_etcd_members_listen_on_loopback_only_and_know_each_other() -> None:
@@ -258,3 +268,59 @@ def test_the_command_refuses_unknown_measurements() -> None:
     command = [sys.executable, "-m", "benchmarks", "--only", "nothing"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1 and "there is no measurement nothing" in done.stderr
+
+
+# --- rounds of federated training ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("secret", [True, False])
+def test_a_round_of_the_benchmark_is_whole(secret: bool) -> None:
+    """Every part takes its time, all five updates are used, and it counts what an owner sends."""
+    one = federation.Round(1_500, secret, 1)
+    found = one.play()
+    assert set(found) == {"make", "open", "sketch", "screen", "masks", "sum", "total", "cpu"}
+    assert all(ms > 0 for ms in found.values())
+    assert found["total"] == pytest.approx(sum(ms for part, ms in found.items() if part not in ("total", "cpu")))
+    assert one.sends == 3 * (4 * 1_500 + 500)
+    assert one.gets == one.base.size
+
+
+def test_a_round_is_its_arithmetic_and_its_blocks() -> None:
+    rows = [row for row in ROWS if row.key in ("fed_round", "fed_round_open")]
+    parts = {"small": {"sum": {"total": 30.0}, "open": {"total": 20.0}}, "blocks": 12}
+    run = run_of([{"ledger": {"finality": {"p50_ms": ms}}} for ms in (10.0, 14.0, 18.0)], {"federation": parts})
+    assert [(one.median, one.reached) for one in figures(run, rows)] == [(198.0, True), (188.0, False)]
+    assert figures(run_of([], {"federation": parts}), rows) == [], "without the ledger's measurement nothing is said of a round"
+
+
+def events_of(*rounds: tuple[int, int, int]) -> list[dict[str, Any]]:
+    """Of rounds: number, height and time (ms) at which each starts; every event 1 block and 10 ms behind the last."""
+    return [
+        {"topic": topic, "height": height + n, "time": at + 10 * n, "data": {"r": r}}
+        for r, height, at in rounds
+        for n, topic in enumerate(federation_round.PARTS)
+    ]
+
+
+def test_a_round_of_real_nodes_lasts_from_the_one_before_to_its_own_end() -> None:
+    events = events_of((1, 10, 1_000), (2, 20, 1_200), (3, 30, 1_400))
+    first, second = federation_round.rounds_of(events, 2)
+    assert (first["r"], first["from"], first["to"], first["blocks"]) == (2, 1_090, 1_290, 10)
+    assert first["parts"] == {"fed.started": 110} | dict.fromkeys(federation_round.PARTS[1:], 10)
+    assert second["from"] == first["to"]
+    void = {"topic": "fed.void", "height": 25, "time": 1_250, "data": {}}
+    with pytest.raises(RuntimeError, match=r"fed\.void at height 25"):
+        federation_round.rounds_of([*events, void], 2)
+
+
+def test_programs_that_run_at_the_same_time_are_taken_off_once() -> None:
+    spans = [(10.0, 20.0), (15.0, 30.0), (0.0, 5.0), (90.0, 200.0), (16.0, 18.0)]
+    assert federation_round.covered_ms(spans, 3.0, 100.0) == 2 + 20 + 10
+
+
+def test_flowers_environment_is_pinned_to_the_byte() -> None:
+    text = (ROOT / "benchmarks/peers/flower.txt").read_text()
+    pins = [line for line in text.splitlines() if line and not line.startswith(("#", " "))]
+    assert any(line.startswith("flwr==") for line in pins)
+    assert all("==" in line for line in pins)
+    assert text.count("--hash=sha256:") >= len(pins)

@@ -6,7 +6,10 @@ import asyncio
 import json
 import stat
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -14,6 +17,7 @@ from msgspec.structs import replace
 
 from chain.codec import decode, encode
 from chain.contracts import state_type
+from chain.errors import BrokenInvariant, Malformed, SupplyBroken
 from chain.host import account_key
 from chain.ledger.genesis import first_state, to_json
 from chain.ledger.state import Overlay
@@ -24,9 +28,12 @@ from chain.node import events as e
 from chain.node import messages as m
 from chain.storage import schema, state_diffs
 from chain.storage.blockstore import BlockStore, CommitBatch
-from chain.types import PRECOMMIT, Block, block_id, decode_block, validators_hash, vote_digest
+from chain.types import PRECOMMIT, Block, block_id, decode_block, tx_root, validators_hash, vote_digest
+from client import audit as module
 from client.audit import Audit, Findings
 from client.cli import app
+from client.cli import audit as audit_command
+from client.helpers import Helpers
 from tests.unit.node_kit import Net, fresh, genesis, ident, key_of, of_kind, receive
 from tests.unit.test_node_executed_blocks import richer, told
 from tests.unit.test_node_sync import chain_of
@@ -58,7 +65,7 @@ def keep(store: BlockStore, commits: list[e.Commit]) -> None:
 def taken_over(items: list[m.ExecutedBlock]) -> list[e.Commit]:
     """What a node that trusts certificates stores of them."""
     node = fresh(4, trusting=1)
-    receive(node, 1, m.Status(len(items)))
+    receive(node, 1, m.Status(len(items), 1))
     commits = of_kind(receive(node, 1, m.ExecutedBlocks(items)), e.Commit)
     assert [c.height for c in commits] == list(range(1, len(items) + 1))
     return commits
@@ -146,6 +153,142 @@ def test_a_block_that_two_thirds_signed_and_nobody_may_is_named(net: Net, store:
     assert found.fault.startswith("block 3: ") and "state root" in found.fault
     assert state_diffs.audited(store) == 2
     assert audit(store).fault == found.fault, "and again, until somebody does something about it"
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other process helps: what they do is done here, as where they fail."""
+
+    async def nothing(self: Helpers, task: int, work: object) -> list[object]:
+        return []
+
+    monkeypatch.setattr(Helpers, "_run", nothing)
+
+
+def signed_by_all(item: m.ExecutedBlock, **header: bytes) -> m.ExecutedBlock:
+    """The block of a height under another header, as all validators would sign it."""
+    block = decode_block(item.block)
+    changed = replace(block.header, **header)
+    keys = {ident(i): key_of(i) for i in range(4)}
+    digest = vote_digest(CHAIN, PRECOMMIT, changed.height, 0, block_id(changed))
+    signatures = [keys[v.id].sign(digest) for v in genesis().validators]
+    signed = replace(item.certificate, round=0, block_id=block_id(changed), signers=[0, 1, 2, 3], signatures=signatures)
+    return m.ExecutedBlock(encode(Block(changed, block.txs)), signed, item.receipts, item.changes)
+
+
+@pytest.mark.parametrize("helpers", ["helpers", "alone"])
+def test_a_transaction_that_its_sender_never_signed_is_named_though_all_validators_signed_its_block(
+    net: Net, store: BlockStore, helpers: str, request: pytest.FixtureRequest
+) -> None:
+    if helpers == "alone":
+        request.getfixturevalue("alone")
+    good = told(net)
+    block = decode_block(good[2].block)
+    assert block.txs
+    txs = [block.txs[0][:-1] + bytes([block.txs[0][-1] ^ 1]), *block.txs[1:]]
+    unsigned = m.ExecutedBlock(encode(Block(block.header, txs)), good[2].certificate, good[2].receipts, good[2].changes)
+    keep(store, taken_over([*good[:2], signed_by_all(unsigned, tx_root=tx_root(txs))]))
+    found = audit(store)
+    assert found.last == 2 and found.fault.startswith("block 3: ") and "signature" in found.fault
+
+
+@pytest.mark.parametrize(("batch", "read"), [(1, 64), (10**6, 2), (1, 1)])
+def test_batches_of_any_size_come_to_the_same(
+    alone: None, net: Net, store: BlockStore, monkeypatch: pytest.MonkeyPatch, batch: int, read: int
+) -> None:
+    monkeypatch.setattr(module, "BATCH_BYTES", batch)
+    monkeypatch.setattr(module, "READ", read)
+    keep(store, taken_over(told(net)))
+    assert audit(store) == Findings(1, HEIGHTS, HEIGHTS, "")
+
+
+@pytest.mark.parametrize("batch", [1, 10**6])
+def test_who_watches_ends_it_and_nothing_counts_as_audited(
+    alone: None, net: Net, store: BlockStore, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    monkeypatch.setattr(module, "BATCH_BYTES", batch)
+    keep(store, taken_over(told(net)))
+    seen: list[int] = []
+
+    def watch(height: int, executed: object, state: object) -> bool:
+        seen.append(height)
+        return height == 3
+
+    found = asyncio.run(Audit(store, genesis(), again=False, watch=watch).run(lambda height: None))
+    assert (found, seen) == (Findings(1, 3, 3, ""), [1, 2, 3])
+    assert state_diffs.audited(store) == 0
+
+
+def test_blocks_that_came_later_are_left_to_the_next_audit(alone: None, net: Net, store: BlockStore) -> None:
+    commits = taken_over(told(net))
+    keep(store, commits[:3])
+    audits = Audit(store, genesis(), again=False)
+    keep(store, commits[3:])
+    assert asyncio.run(audits.run(lambda height: None)) == Findings(1, 3, 3, "")
+
+
+@pytest.mark.parametrize(("read", "gone"), [(64, 3), (2, 3), (1, 5)])
+def test_a_block_that_is_not_there_is_named(
+    alone: None, net: Net, store: BlockStore, monkeypatch: pytest.MonkeyPatch, read: int, gone: int
+) -> None:
+    monkeypatch.setattr(module, "READ", read)
+    keep(store, taken_over(told(net)))
+    with store.engine.begin() as c:
+        c.execute(sa.delete(schema.blocks).where(schema.blocks.c.height == gone))
+    monkeypatch.setattr(store, "head", lambda: SimpleNamespace(height=HEIGHTS))
+    found = audit(store)
+    assert found.last < gone and any(why in found.fault for why in (f"block {gone} is not in the database", "not consecutive"))
+
+
+@pytest.mark.parametrize("fault", [Malformed("so it is"), BrokenInvariant("so it is"), SupplyBroken("so it is")])
+def test_whatever_a_block_breaks_is_a_finding_and_leaves_no_process(
+    alone: None, net: Net, store: BlockStore, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    keep(store, taken_over(told(net)))
+    check, closed, close = decided.check, [], Helpers.close
+
+    def broken(state, parent, item, pool):  # type: ignore[no-untyped-def]
+        if item.block.header.height == 4:
+            raise fault
+        return check(state, parent, item, pool)
+
+    def noted(self: Helpers) -> None:
+        closed.append(self)
+        close(self)
+
+    monkeypatch.setattr(decided, "check", broken)
+    monkeypatch.setattr(Helpers, "close", noted)
+    assert audit(store) == Findings(1, 3, 3, "block 4: so it is")
+    assert state_diffs.audited(store) == 3 and len(closed) == 1
+
+
+def test_a_state_that_was_changed_here_is_no_start(alone: None, net: Net, store: BlockStore) -> None:
+    """What was audited is put together again from changes on this disk, and must have the root that all signed."""
+    keep(store, taken_over(told(net)))
+    state_diffs.set_audited(store, 3)
+    with store.engine.begin() as c:
+        wrong = schema.add_checksum(schema.at(2, "changes"), encode(changes_of([(account_key(ident(1)), b"\x90")])))
+        c.execute(sa.update(schema.changes).where(schema.changes.c.height == 2).values(changes=wrong))
+    found = audit(store)
+    assert (found.first, found.last) == (1, 1) and "block 2: its changes are stored otherwise" in found.fault
+
+
+def test_a_node_without_its_first_blocks_has_nothing_to_audit() -> None:
+    held: Any = SimpleNamespace(base=3, head=lambda: SimpleNamespace(height=5))
+    assert asyncio.run(Audit(held, genesis(), again=True).run(lambda height: None)) == Findings(6, 5, 0, "")
+
+
+@pytest.mark.parametrize(("audited", "words", "code"), [(5, [], 0), (4, [], 1), (5, ["--again"], 1)])
+def test_the_command_says_where_the_first_blocks_are_not_kept(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, audited: int, words: list[str], code: int
+) -> None:
+    held: Any = SimpleNamespace(base=3, head=lambda: SimpleNamespace(height=5))
+    monkeypatch.setattr(state_diffs, "audited", lambda store: audited)
+    monkeypatch.setattr(audit_command, "opened", lambda common: nullcontext((held, genesis())))
+    assert app.main(["audit", *words]) == code
+    out, err = capsys.readouterr()
+    assert ("Blocks up to 3 are not kept here" in out) == (code == 0)
+    assert ("blocks 1 to 3 are not kept here" in " ".join(err.split())) == (code == 1)
 
 
 def test_receipts_and_changes_that_were_changed_here_are_named(net: Net, store: BlockStore) -> None:

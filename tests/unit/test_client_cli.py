@@ -31,7 +31,7 @@ def test_every_command_explains_itself_with_an_example(run: Any, words: list[str
     ran = run(*words, "--help")
     assert ran.code == 0
     assert f"Example: learningchain {words[0]}" in ran.out
-    if words[-1] not in ("genesis", "job", "block", "tx", "name"):
+    if words[-1] not in {family.name for family in commands.families()} - {"config"}:
         assert "--json" in ran.out and "--data" in ran.out
 
 
@@ -140,10 +140,22 @@ def test_bandwidth_is_shown_and_less_than_none_is_none(api: Fake, run: Any) -> N
 
 def test_a_suspension_is_shown(api: Fake, run: Any) -> None:
     account = api.answers[f"GET /v1/accounts/{OWN}"]
-    case = {"until": 1_700_000_000_000, "refs": [], "corroborated": False, "confirm": [OTHER], "lift": []}
+    words = ["A ban needs 3 of 4 judges: 1 confirm, 0 lift.", "If nobody says more it lapses."]
+    case = {"until": 1_700_000_000_000, "refs": [], "corroborated": False, "confirm": [OTHER], "lift": [], "words": words}
     api.answers[f"GET /v1/accounts/{OWN}"] = account | {"status": "suspended", "frozen": "7", "case": case}
-    out = run("balance").out
-    assert "suspended" in out and "7" in out and "1 confirm" in out
+    out = " ".join(run("balance").out.split())
+    assert "suspended" in out and "7" in out and "decided" in out
+    assert all(sentence in out for sentence in words)
+
+
+def test_what_an_account_verifies_with_and_its_strikes_are_shown(api: Fake, run: Any) -> None:
+    account, far = api.answers[f"GET /v1/accounts/{OWN}"], 10**15
+    assert "amd64, 2.5 processors, 4096 MiB, image 4.0 GiB, model 1.0 GiB, 600 s" in " ".join(run("balance").out.split())
+    api.answers[f"GET /v1/accounts/{OWN}"] = account | {"capacity": None, "strikes": [{"origin": OTHER, "end": far}]}
+    out = " ".join(run("balance").out.split())
+    assert "never drawn: it declared no capacity" in out and "of 1 contractors" in out
+    api.answers[f"GET /v1/accounts/{OWN}"] = account | {"rests_until": far}
+    assert "rests until" in run("balance").out
 
 
 def test_query_options_arrive(api: Fake, run: Any) -> None:
@@ -157,12 +169,12 @@ def test_query_options_arrive(api: Fake, run: Any) -> None:
 
 
 def test_refused_by_the_rules_is_1_with_the_code(api: Fake, run: Any) -> None:
-    api.answers["POST /v1/transfers"] = refusal("rejected", 422, 1, "INSUFFICIENT_CREDITS")
+    api.answers["POST /v1/transfers"] = refusal("rejected", 409, 1, "INSUFFICIENT_CREDITS")
     ran = run("transfer", OTHER, "5")
     assert ran.code == 1 and ran.out == "" and "(INSUFFICIENT_CREDITS 1)" in ran.err
     ran = run("transfer", OTHER, "5", "--json")
     assert ran.code == 1 and ran.error["code"] == 1 and ran.error["name"] == "INSUFFICIENT_CREDITS"
-    api.answers["POST /v1/transfers"] = refusal("invalid", 422, 14, "NOT_ACTIVE")
+    api.answers["POST /v1/transfers"] = refusal("invalid", 409, 14, "BANNED")
     ran = run("transfer", OTHER, "5", "--json")
     assert ran.code == 1 and ran.error["kind"] == "invalid"
 
@@ -197,6 +209,10 @@ WRONG: list[list[str]] = [
     ["status", "--token-file", "/nonexistent"],
     ["status", "--api", "127.0.0.1:1"],
 ]
+
+
+def test_a_choice_that_is_not_made_is_told_with_both_its_words(api: Fake, run: Any) -> None:
+    assert "Say one of --lift or --confirm." in run("judge", OTHER).err
 
 
 @pytest.mark.parametrize("words", WRONG, ids=" ".join)
@@ -259,6 +275,17 @@ def test_a_bug_of_ours_is_70_and_its_trace_goes_to_a_file(
     assert "Traceback" in report.read_text() and str(report) in ran.error["message"]
 
 
+def test_what_ends_a_program_s_command_is_json_also_where_it_was_interrupted(
+    api: Fake, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "_run", stop)
+    ran = run("status", "--json")
+    assert ran.code == 130 and json.loads(ran.err)["error"]["kind"] == "interrupted"
+
+
 def test_interruption_is_130(api: Fake, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -291,6 +318,15 @@ def test_a_reader_that_goes_away_is_no_error(api: Fake) -> None:
     shell = f"'{sys.executable}' -m learningchain job list --limit 900 | head -n 1"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60, check=False)
     assert "no." in done.stdout and done.stderr == ""
+
+
+@pytest.mark.usefixtures("clean_environment")
+def test_the_module_ends_with_the_command_s_exit_code() -> None:
+    for words, code in ((["--version"], 0), (["no-such-command"], 2)):
+        done = subprocess.run(
+            [sys.executable, "-m", "learningchain", *words], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == code, (words, done.stdout + done.stderr)
 
 
 # --- transfer ------------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from pathlib import Path
@@ -50,8 +51,33 @@ def test_trouble_that_is_over_is_not_told(api: Fake, run: Any) -> None:
 
 def test_status_tells_who_is_no_member(api: Fake, run: Any) -> None:
     assert re.search("role +validator", run("status").out)
+    account = api.answers[f"GET /v1/accounts/{OWN}"]
+    api.answers[f"GET /v1/accounts/{OWN}"] = {**account, "validator": False, "left": 7}
+    assert re.search("role +left", run("status").out), "who left is called no member"
     api.answers[f"GET /v1/accounts/{OWN}"] = refusal("not_found", 404)
     assert re.search("role +no member of this network", run("status").out)
+    api.answers["GET /v1/status"] = {**api.answers["GET /v1/status"], "height": 0, "peers": 0}
+    ran = run("status")
+    assert re.search("role +unknown: this node has no block", ran.out), "it may be one: nobody told this node yet"
+    assert re.search("peers +0: who refused.*learningchain peers", ran.out)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("nothing", "There is no {}"),
+        ("folder", "{} is a folder, and a file is needed"),
+        ("file/below", "leads through a file"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_in_words(api: Fake, run: Any, tmp_path: Path, path: str, said: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    for words in (["tx", "submit"], ["restore", "--data", tmp_path / "new"]):
+        ran = run(*words, tmp_path / path)
+        assert ran.code == 2 and said.format(tmp_path / path) in ran.err, words
+    ran = run("signer", "use", "--data", tmp_path / "new", tmp_path / "nothing")
+    assert ran.code == 2 and f"There is no {tmp_path / 'nothing'}" in ran.err
 
 
 def test_one_trouble_is_told_once(api: Fake, run: Any) -> None:
@@ -119,10 +145,15 @@ def test_status_says_what_is_parked_and_which_part_fails(api: Fake, run: Any) ->
     assert "parked" not in run("status").out and "failing" not in run("status").out
     parked = {"contract": "job", "ref": JOB, "height": 5, "fault": "failed", "retry": [OWN], "give_back": []}
     failing = {"part": "worker", "since": 1_700_000_000_000, "why": "TypeError: a bug"}
-    api.answers["GET /v1/status"] = STATUS | {"parked": [parked], "failing": [failing]}
+    serving = {"model": "ab" * 32, "starting": 1, "ready": 2, "answering": 0}
+    api.answers["GET /v1/status"] = STATUS | {"parked": [parked], "failing": [failing], "serving": [serving]}
+    assert f"model {'ab' * 8}: 2 containers wait, 0 answer, 1 start" in " ".join(run("status").out.split())
     out = " ".join(run("status").out.split())
     assert f"job {JOB}: failed in block 5; 1 validators for retry, 0 for giving back" in out
     assert "worker, since" in out and "TypeError: a bug" in out
+    notice = {"topic": "case.own", "ref": "ab", "since": 1_700_000_000_000, "text": "A case is open against this node's identity."}
+    api.answers["GET /v1/status"] = STATUS | {"notices": [notice]}
+    assert "A case is open against this node's identity. (since 2023" in " ".join(run("status").out.split())
 
 
 def test_a_node_without_identity_does_not_start(run: Any, tmp_path: Path) -> None:
@@ -185,6 +216,10 @@ def test_every_parameter_is_known_as_a_time_or_a_count() -> None:
     """A new parameter must be put into one of the two: a unit on a count would be a factor of a thousand."""
     counts = {"block_bytes", "block_txs", "block_work", "quota", "max_due", "max_due_work", "block_reward", "evidence_age"}
     counts |= {"bandwidth_base", "bandwidth_per_credit", "job_max_claimants", "job_max_live", "job_max_live_bytes"}
+    counts |= {"job_min_bounty", "job_rate", "join_policy", "invite_branch"}
+    counts |= {f"pred_{name}" for name in ("sub", "epoch_sub", "stake", "deposit", "fee", "row")}
+    counts |= {f"pred_{name}" for name in ("servers", "models", "waiting", "waiting_own")}
+    counts |= {f"fed_{name}" for name in ("rate", "live", "dropped")}
     times = {"heartbeat", "max_step", "drift", "timeout_propose", "timeout_vote", "timeout_step", "timeout_max", "appeal"}
     times |= {
         "bandwidth_window",
@@ -195,7 +230,11 @@ def test_every_parameter_is_known_as_a_time_or_a_count() -> None:
         "job_vote_base",
         "job_open_votes",
         "job_keep",
-        "strike_life",
+        "standing_life",
+        *("invite_longest", "invite_rest", "proposal_life"),
+        *("key_rest", "recovery_delay_min", "recovery_delay_max", "recovery_gather"),
+        *("pred_a0", "pred_open", "pred_keys", "pred_appeal", "pred_vote_base", "pred_open_votes", "pred_keep", "pred_epoch"),
+        *("fed_base", "fed_ready", "fed_open", "fed_pending", "fed_keep", "fed_least", "fed_longest"),
     }
     assert times == network.TIMES and counts == {*PARAMETERS} - network.TIMES
 
@@ -232,14 +271,26 @@ def test_a_wrong_key_is_told_in_words(run: Any, tmp_path: Path) -> None:
     [
         ("log.level", "loud", "it is one of debug, info, warning, error"),
         ("work.enabled", "maybe", "it is true or false"),
-        ("work.attempts", "0", ">= 1"),
+        ("work.attempts", "0", "it is a whole number from 1 to 1000"),
+        ("work.concurrent", "many", "it is a whole number from 1 to 64"),
+        ("name", "", "it is a text of 1 to 64 characters"),
+        ("storage.url", "x" * 1_025, "it is a text of at most 1,024 characters"),
+        ("sandbox.backend", "Docker!", "it begins with a letter or a digit"),
+        ("network.advertise", ",".join(["a:1"] * 9), "it is a list of at most 8 texts"),
         ("network.listen", "everywhere:1", "is no IP address"),
     ],
 )
 def test_a_wrong_setting_says_what_would_do(run: Any, tmp_path: Path, name: str, value: str, said: str) -> None:
     ran = run("config", "set", name, value, "--data", tmp_path)
-    assert ran.code == 2 and said in ran.err
+    assert ran.code == 2 and said in ran.err and "Expected `" not in ran.err
     assert not (tmp_path / "config.toml").exists()
+
+
+def test_a_node_that_runs_is_told_of_where_a_setting_waits_for_it(run: Any, tmp_path: Path) -> None:
+    assert run("config", "set", "work.attempts", "5", "--data", tmp_path).err == "", "none runs: there is nothing to start again"
+    (tmp_path / "lock").write_text(f"{os.getpid()}\n")
+    (tmp_path / "lock").chmod(0o600)
+    assert "The node that runs here takes it up" in run("config", "set", "work.attempts", "6", "--data", tmp_path).err
 
 
 def test_an_api_that_others_reach_is_warned_of(run: Any, tmp_path: Path) -> None:

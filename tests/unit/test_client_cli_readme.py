@@ -8,10 +8,17 @@ import pytest
 from cyclopts import MissingArgumentError
 
 from client.cli import app
-from tests.unit.readme_kit import ROOT, blocks, commands
+from tests.unit.readme_kit import ROOT, STARTS, blocks, commands
 
-DOCUMENTS = ["README.md", "docs/operating.md", "docs/sandbox.md"]
-SHOWN = [(name, words) for name in DOCUMENTS for block in blocks(name) if block.language == "sh" for words in commands(block.text)]
+STARTING = ["README.md", *STARTS]
+DOCUMENTS = [*STARTING, "SECURITY.md", "docs/install.md", "docs/operating.md", "docs/sandbox.md"]
+SHOWN = [
+    (name, words)
+    for name in DOCUMENTS
+    for block in blocks(name)
+    if block.language == "sh" or (block.language == "text" and name in STARTING)
+    for words in commands(block.text)
+]
 INLINE = [
     (name, words)
     for name in DOCUMENTS
@@ -41,7 +48,10 @@ def test_every_command_in_the_text_is_there(name: str, words: list[str]) -> None
         assert list(e.command_chain or ()) == words, name
 
 
-@pytest.mark.parametrize("name", [*DOCUMENTS, "CHANGELOG.md"])
+@pytest.mark.parametrize(
+    "name",
+    [*DOCUMENTS, "docs/guarantees.md", "docs/capabilities.md", "docs/federation.md", "docs/contracts.md", "CHANGELOG.md"],
+)
 def test_every_file_that_is_named_is_there(name: str) -> None:
     text = (ROOT / name).read_text()
     linked = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if not target.startswith("http")]
@@ -53,11 +63,31 @@ def test_every_file_that_is_named_is_there(name: str) -> None:
     assert missing == []
 
 
+def headings(text: str) -> set[str]:
+    return {re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
+
+
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_heading_that_is_linked_is_there(name: str) -> None:
     text = (ROOT / name).read_text()
-    headings = {re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
-    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings
+    linked = re.findall(r"\]\(([^)#:]*)#([^)]+)\)", text)
+    missing = [
+        f"{page}#{heading}"
+        for page, heading in linked
+        if heading not in headings(((ROOT / name).parent / page).read_text() if page else text)
+    ]
+    assert missing == []
+
+
+def test_readme_has_a_door_for_each_reader() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 200, "one page"
+    for name in STARTS:
+        title = (ROOT / name).read_text().partition("\n")[0].removeprefix("# ")
+        door = text.partition(f"### {title}\n")[2].partition("\n##")[0]
+        [shown] = [block.text for block in blocks("README.md") if block.language == "text" and block.text in door]
+        assert 3 <= len(shown.splitlines()) <= 6, name
+        assert "**Costs**" in door and f"]({name})" in door, name
 
 
 def test_what_the_readme_leaves_to_make_are_targets_of_make() -> None:

@@ -16,6 +16,7 @@ from client import sdk_types
 from client.cli import app, common, network, ready
 from client.cli.common import MAX_PASSPHRASE_FILE, PASSPHRASE_VARIABLE, Common, WrongUsage, passphrase
 from client.config import ConfigError, parse, parse_value
+from client.sdk_types import Usage
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 
@@ -232,10 +233,26 @@ def test_a_token_that_is_named_goes_before_the_folder_s_and_must_be_there(folder
             Common(data=folder, token_file=tmp_path / "none").client()
 
 
-@pytest.mark.parametrize("api", ["127.0.0.1:7401", "ftp://x", "file:///etc/passwd"])
+@pytest.mark.parametrize("api", ["127.0.0.1:7401", "ftp://x", "file:///etc/passwd", "http:/127.0.0.1:7401", "https:x", " http://x"])
 def test_an_api_is_a_url_of_the_web(folder: Path, api: str) -> None:
     with pytest.raises(WrongUsage, match="--api is a URL"):
         Common(data=folder, api=api).client()
+
+
+def test_a_link_in_the_folder_leads_to_no_token(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("o" * 32)
+    (folder / "api.token").unlink()
+    (folder / "api.token").symlink_to(tmp_path / "other")
+    with pytest.raises(Usage, match="cannot be read"):
+        Common(data=folder).client()
+
+
+def test_a_receipt_takes_the_place_of_nothing_not_even_of_a_link(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "not" / "there")
+    (tmp_path / "file").write_bytes(b"")
+    for taken in ("link", "file"):
+        with pytest.raises(WrongUsage, match="Nothing was sent"):
+            Common(data=folder, receipt=tmp_path / taken).client()
 
 
 def test_a_folder_that_is_not_there_has_no_node_but_an_api_that_is_named_needs_no_folder(folder: Path) -> None:

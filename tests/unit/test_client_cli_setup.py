@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from client import keystore
-from client.keystore import Identity, Keystore
+from client.keyring import Keyring
+from client.keystore import Keystore
 from client.start import quick_imports
 from tests.unit.client_cli_kit import WORD
 
@@ -148,6 +149,56 @@ def test_settings_are_changed_in_the_file(run: Any, tmp_path: Path, monkeypatch:
     assert run("config", "set", "work.attempts", "6", "--data", tmp_path / "none").code == 2
 
 
+def test_a_setting_that_the_environment_overrides_is_not_effective(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("config", "set", "work.attempts", "5", "--data", tmp_path, "--json").json["effective"] is True
+    monkeypatch.setenv("LEARNINGCHAIN_WORK_ATTEMPTS", "7")
+    assert run("config", "set", "work.attempts", "6", "--data", tmp_path, "--json").json["effective"] is False
+    for listen in ("127.0.0.1:1", "[::1]:1", "localhost:1"):
+        assert "in reach of other machines" not in run("config", "set", "api.listen", listen, "--data", tmp_path).err
+    for listen in ("0.0.0.0:1", "192.168.1.7:1", "[2001:db8::1]:1"):
+        assert "in reach of other machines" in run("config", "set", "api.listen", listen, "--data", tmp_path).err
+
+
+def test_a_folder_that_others_may_read_is_closed_to_them(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEARNINGCHAIN_PASSPHRASE", WORD)
+    (tmp_path / "n").mkdir(mode=0o755)
+    (tmp_path / "n").chmod(0o755)
+    assert run("init", "--data", tmp_path / "n").code == 0
+    assert stat.S_IMODE((tmp_path / "n").stat().st_mode) == 0o700
+
+
+def test_a_name_that_leads_nowhere_is_an_identity_too(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its disk may not be mounted: what is made beside it would be another identity."""
+    monkeypatch.setenv("LEARNINGCHAIN_PASSPHRASE", WORD)
+    (tmp_path / "n").mkdir()
+    (tmp_path / "n" / "keystore.json").symlink_to(tmp_path / "not" / "mounted")
+    ran = run("init", "--data", tmp_path / "n")
+    assert (
+        ran.code == 2
+        and "holds an identity already" in ran.err
+        and list((tmp_path / "n").iterdir()) == [tmp_path / "n" / "keystore.json"]
+    )
+
+
+def test_who_is_shown_where_a_keystore_lies_beside_a_pairing(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEARNINGCHAIN_PASSPHRASE", WORD)
+    made = run("init", "--data", tmp_path / "n", "--json").json
+    (tmp_path / "n" / "signer.pair").write_text("{}")
+    assert run("id", "--data", tmp_path / "n", "--address").out.strip() == made["address"]
+    assert run("id", "--data", tmp_path / "n", "--public-key").out.strip() == made["public_key"]
+
+
+def test_a_network_is_installed_where_there_is_no_identity_yet(run: Any, tmp_path: Path) -> None:
+    assert run("genesis", "new", "--name", "n", "--validator", f"{KEYS[0]}=1", "--out", tmp_path / "g.json").code == 0
+    (tmp_path / "n").mkdir()
+    ran = run("genesis", "install", tmp_path / "g.json", "--data", tmp_path / "n", "--json")
+    assert ran.code == 0 and ran.json["member"] is None
+    ran = run("genesis", "install", tmp_path / "g.json", "--data", tmp_path / "n")
+    assert ran.code == 0 and "no member" not in ran.err, "the same one once more is nothing new"
+
+
 def test_node_hands_over_to_the_daemon(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEARNINGCHAIN_PASSPHRASE", WORD)
     run("init", "--data", tmp_path / "n")
@@ -155,8 +206,10 @@ def test_node_hands_over_to_the_daemon(run: Any, tmp_path: Path, monkeypatch: py
     guarded: list[str] = []
     monkeypatch.setattr("client.process.guard", guarded.append)  # it would guard the process of the tests for good
 
-    def daemon_run(data: Path, identity: Callable[[], Identity], *, work: bool | None, accept_new_guard: bool) -> int:
-        calls.append((data, identity().address, work, accept_new_guard))
+    def daemon_run(
+        data: Path, keys: Callable[[], Keyring], *, work: bool | None, accept_new_guard: bool, signed_up_to: int | None
+    ) -> int:
+        calls.append((data, keys().newest.address, work, accept_new_guard, signed_up_to))
         return 7
 
     daemon = type(sys)("client.daemon")
@@ -166,9 +219,11 @@ def test_node_hands_over_to_the_daemon(run: Any, tmp_path: Path, monkeypatch: py
     assert run("node", "--data", tmp_path / "n").code == 7
     assert guarded == ["LEARNINGCHAIN_PASSPHRASE"]
     assert run("node", "--data", tmp_path / "n", "--work", "--accept-new-guard").code == 7
-    assert run("node", "--data", tmp_path / "n", "--no-work").code == 7
+    assert run("node", "--data", tmp_path / "n", "--no-work", "--signed-up-to", "70").code == 7
+    assert run("node", "--data", tmp_path / "n", "--signed-up-to", "-1").code == 2
     own = Keystore.open(tmp_path / "n" / "keystore.json", WORD).address
-    assert calls == [(tmp_path / "n", own, work, guard) for work, guard in ((None, False), (True, True), (False, False))]
+    given = ((None, False, None), (True, True, None), (False, False, 70))
+    assert calls == [(tmp_path / "n", own, *words) for words in given]
 
 
 def test_demo_hands_over_to_its_scene(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,7 @@ def test_a_node_that_is_ready_is_waited_for_in_silence(api: Fake, run: Any) -> N
 
 
 def test_what_is_waited_for_is_told_at_once(api: Fake, run: Any, quick: None) -> None:
-    api.answers["GET /v1/peers"] = [PEER | {"height": 12_345}]
+    api.answers["GET /v1/peers"] = [PEER | {"height": 9}, PEER | {"height": 12_345}, PEER | {"height": 0}]
     api.answers["GET /readyz"] = [SYNCING, SYNCING, TESTING, TESTING, UP]
     ran = run("status", "--wait", LONG)
     assert ran.code == 0
@@ -143,11 +143,22 @@ def test_it_ends_early_where_waiting_cannot_help(
         [SEEN | {"event": "dial failed", "reason": OUTSIDER}],
         [SEEN | {"event": "connection refused", "reason": ELSEWHERE}],
         [SEEN | {"event": "dial failed", "reason": "this is the node itself"}],
+        [
+            SEEN | {"event": "dial failed", "reason": ELSEWHERE},
+            SEEN | {"address": "b:1", "event": "dial failed", "reason": "no answer"},
+        ],
     ],
-    ids=["another may have it", "it was so before", "its own word", "a stranger's mistake", "itself"],
+    ids=["another may have it", "it was so before", "its own word", "a stranger's mistake", "itself", "one of two is elsewhere"],
 )
 def test_what_may_come_right_is_waited_for(api: Fake, run: Any, quick: None, seen: list[Any]) -> None:
     api.answers |= {"GET /v1/connections": seen, "GET /v1/config": {"network.peers": {"value": ["b:1"]}}}
+    api.answers["GET /v1/status"] = [(200, ALONE)] * 5 + [(200, STATUS)]
+    assert run("status", "--wait", LONG).code == 0
+
+
+def test_a_node_that_looks_for_peers_on_the_local_network_is_waited_for(api: Fake, run: Any, quick: None) -> None:
+    settings = {"network.peers": {"value": []}, "network.mdns": {"value": True}}
+    api.answers |= {"GET /v1/connections": [], "GET /v1/config": settings}
     api.answers["GET /v1/status"] = [(200, ALONE)] * 5 + [(200, STATUS)]
     assert run("status", "--wait", LONG).code == 0
 

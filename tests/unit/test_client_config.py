@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from msgspec import Meta
 
 from client import config
 from client.config import SETTINGS, Config, ConfigError, change, load, parse, render, value_of
@@ -70,7 +73,9 @@ def test_variables_that_are_no_settings_are_left_alone(tmp_path: Path) -> None:
         (f'[work]\nallowed_contractors = ["{ME[:-1]}x"]', "typing mistake"),
         ('[network]\npeers = ["nowhere"]', "host:port"),
         ('[network]\nlisten = "example.org:7400"', "no IP address"),
+        ('[network]\nlisten = ["a:1"]', "a text of at most 1,024 characters"),
         ('[api]\nlisten = "127.0.0.1:0"', "port from 1"),
+        ("[api]\nlisten = 7401", "a text of at most 1,024 characters"),
         ('[log]\nlevel = "loud"', "log.level"),
         ("name = ", "not TOML"),
         ('name = "a"\nname = "b"', "not TOML"),
@@ -166,7 +171,7 @@ def test_values_survive_the_file(tmp_path: Path) -> None:
     loaded = load(tmp_path, {}).config
     assert value_of(loaded, "storage.url") == "postgresql://u:p%20w@h/db"
     assert loaded.work.denied_contractors == [ME]
-    assert loaded.work.min_bounty_micro == 500_000
+    assert loaded.work.min_bounty == "0.5"
     assert tomllib.loads((tmp_path / "config.toml").read_text())["work"]["min_bounty"] == "0.5"
 
 
@@ -197,7 +202,7 @@ def test_a_node_that_nobody_set_up_works_for_no_stranger_and_listens_to_this_mac
     assert not own.work.enabled
     assert own.network.listen.startswith("127.0.0.1:") and own.api.listen.startswith("127.0.0.1:")
     assert own.network.peers == own.network.advertise == own.work.allowed_contractors == own.work.denied_contractors == []
-    assert (own.sync.mode, own.work.judge, own.log.level) == ("certificates", "own-measurement", "info")
+    assert (own.sync.mode, own.work.judge, own.log.level) == ("certificates", "corroborated", "info")
     assert own.work.verify and own.work.check_record and own.work.reveal == "always"
 
 
@@ -225,14 +230,24 @@ def test_every_entry_of_a_list_is_checked(setting: str, good: str) -> None:
         ("sync.snapshot_after", 1, 2**40),
         ("work.min_time_left_s", 0, 30 * 86_400),
         ("work.max_run_s", 1, 30 * 86_400),
+        ("work.max_eval_s", 1, 86_400),
+        ("work.max_cpus", 0, 1_024),
         ("work.max_image_mb", 1, 65_536),
         ("work.max_model_mb", 1, 65_536),
         ("work.max_mem_mb", 16, 2**22),
         ("work.max_hidden_mb", 1, 65_536),
         ("work.concurrent", 1, 64),
+        ("serve.slots", 1, 16),
+        ("serve.mem_mb", 64, 4_194_304),
+        ("serve.warm", 0, 16),
+        ("serve.inputs_mb", 16, 1_048_576),
+        ("serve.warm_idle_s", 10, 86_400),
+        ("predict.n", 1, 15),
+        ("predict.agree", 0, 15),
         ("work.attempts", 1, 1_000),
         ("work.serve_won_days", 1, 3_650),
         ("sandbox.disk_from_mb", 1, 2**20),
+        ("sandbox.data_mb", 1, 2**20),
     ],
 )
 def test_numbers_have_a_least_and_a_most(setting: str, least: int, most: int) -> None:
@@ -246,10 +261,55 @@ def test_numbers_have_a_least_and_a_most(setting: str, least: int, most: int) ->
             parse("{}.{} = {}".format(*setting.split("."), value), "")
 
 
+@pytest.mark.parametrize(("old", "now"), sorted(config.RENAMED.items()))
+def test_a_setting_that_moved_is_told_by_its_new_name(tmp_path: Path, old: str, now: str) -> None:
+    """In the file, in the environment and where it is typed."""
+    assert old not in SETTINGS and now in SETTINGS
+    section, key = old.split(".")
+    told = f"{old} is called {now} now"
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        config.parse_value(old, "1", "config set")
+    (tmp_path / "config.toml").write_text(f"[{section}]\n{key} = 1\n")
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        load(tmp_path, {})
+    (tmp_path / "config.toml").write_text("")
+    with pytest.raises(ConfigError, match=re.escape(told)) as fault:
+        load(tmp_path, {"LEARNINGCHAIN_" + old.replace(".", "_").upper(): "1"})
+    assert SETTINGS[now].variable in str(fault.value)
+
+
+def test_federations_have_a_section_of_their_own(tmp_path: Path) -> None:
+    assert config.value_of(load(tmp_path, {}).config, "federation.serve") is False
+    (tmp_path / "config.toml").write_text("[federation]\nserve = true\n")
+    assert config.own_sections(load(tmp_path, {}).config)["federation"].serve is True
+    assert config.value_of(load(tmp_path, {"LEARNINGCHAIN_FEDERATION_SERVE": "off"}).config, "federation.serve") is False
+    with pytest.raises(ConfigError, match=r'there is no setting "work\.federation"'):
+        parse("[work]\nfederation = 1\n", "")
+
+
+def test_predictions_have_sections_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[serve]\nwarm = 0\nappeal_max = "2"\n[predict]\nn = 7\n')
+    loaded = load(tmp_path, {"LEARNINGCHAIN_PREDICT_DAILY": "3", "LEARNINGCHAIN_SERVE_SLOTS": "5"})
+    assert (loaded.config.serve.warm, loaded.config.serve.appeal_max, loaded.config.serve.slots) == (0, "2", 5)
+    assert [config.value_of(loaded.config, f"predict.{name}") for name in ("n", "daily")] == [7, "3"]
+    with pytest.raises(ConfigError, match="the number of its answers is odd"):
+        parse("[predict]\nn = 4\n", "")
+    with pytest.raises(ConfigError, match=r'there is no setting "work\.serve"'):
+        parse("[work]\nserve = 1\n", "")
+    change(tmp_path, {"predict.tip": "0.1"})
+    assert config.value_of(load(tmp_path, {}).config, "predict.tip") == "0.1"
+
+
 def test_a_number_without_bounds_is_no_setting() -> None:
     """The list above is all of them."""
     (marks,) = (m.args[1] for m in test_numbers_have_a_least_and_a_most.pytestmark)  # type: ignore[attr-defined]
     assert {name for name, s in SETTINGS.items() if type(s.default) is int} == {name for name, *_ in marks}
+
+
+def test_a_text_without_a_length_is_no_setting() -> None:
+    texts = {name: s.kind for name, s in SETTINGS.items() if get_args(s.kind)[0] is str}
+    metas = {name: next(one for one in get_args(kind) if isinstance(one, Meta)) for name, kind in texts.items()}
+    assert not [name for name, meta in metas.items() if not (meta.max_length or meta.pattern)]
 
 
 @pytest.mark.parametrize(

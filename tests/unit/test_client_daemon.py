@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from chain.crypto import SigningKey
+from chain.node.double_sign_check import UNKNOWN
 from chain.storage.blockstore import Head
 from chain.storage.datadir import DataDir
-from chain.storage.guard import Kind
+from chain.storage.guard import ALL_ROUNDS, Guard, Kind
 from chain.storage.wal import Wal
 from client import process
-from client.daemon import Daemon, open_guard
+from client.daemon import Daemon, open_guard, take_at_word
+from client.signing import LocalSigner
 
 CHAIN = b"c" * 32
 SIGNED = (7, 0, b"d" * 32)
@@ -53,3 +57,18 @@ async def test_the_word_for_a_new_guard_counts_once(tmp_path: Path, monkeypatch:
         folder.close()
     assert node.lives == 2
     assert (node.known.height, node.known.round, node.known.digest) == SIGNED
+
+
+def test_the_operator_s_word_up_to_where_the_key_signed_ends_the_doubt_and_is_kept(tmp_path: Path) -> None:
+    """A guard that knows that it forgot, as `restore` makes it: nothing up to there is signed, by this process or a later one."""
+    with contextlib.closing(Guard.create(str(tmp_path / "guard"), chain_id=CHAIN, after_height=1)) as guard:
+        assert guard.signed == UNKNOWN
+        assert take_at_word(signer_of(guard), guard.signed, 70) == (70, ALL_ROUNDS, Kind.PRECOMMIT)
+    with contextlib.closing(Guard.open(str(tmp_path / "guard"), chain_id=CHAIN)) as guard:
+        assert guard.sign(Kind.PREVOTE, 70, 9, bytes(32), lambda digest: bytes(64)) is None
+        assert guard.sign(Kind.PREVOTE, 71, 0, bytes(32), lambda digest: bytes(64)) is not None
+        assert take_at_word(signer_of(guard), guard.signed, 7) == (71, 0, Kind.PREVOTE), "what the guard knows stays"
+
+
+def signer_of(guard: Guard) -> LocalSigner:
+    return LocalSigner(SigningKey(b"\x01" * 32), guard, CHAIN, b"i" * 20)

@@ -15,6 +15,7 @@ import structlog
 from msgspec.structs import replace
 
 from chain.codec import encode
+from chain.contracts.membership import Member, member_key
 from chain.host import ACTIVE, BANNED, Account, account_key
 from chain.ledger.genesis import first_state
 from chain.ledger.transition import validators_of
@@ -26,7 +27,7 @@ from chain.storage.errors import GuardMissing, StorageDamaged
 from chain.storage.guard import Guard, Kind
 from chain.storage.wal import Wal
 from chain.types import Certificate, Header, LogEvent, Receipt
-from client import process
+from client import daemon, process
 from client.api.server import MIN_TOKEN
 from client.daemon import Daemon, StartError, api_token, listening, load_genesis, open_guard, open_state
 from p2p.wire import CONTENT, NODE
@@ -182,7 +183,8 @@ class Node(Daemon):
         self.node = cast(Any, SimpleNamespace(height=3, faults=["a fault"], parked=[], state=None))
         self.network = cast(Any, SimpleNamespace(port=lambda: 1))
         self.api_port = 2
-        self.driver = cast(Any, SimpleNamespace(failed=loop.create_future(), switched=loop.create_future()))
+        ends = {name: loop.create_future() for name in ("failed", "switched", "outdated")}
+        self.driver = cast(Any, SimpleNamespace(**ends))
         self.closed: list[str] = []
 
     async def _open(self, folder: DataDir, stack: contextlib.AsyncExitStack, accept_new_guard: bool) -> None:
@@ -284,15 +286,58 @@ async def test_who_is_banned_is_an_outsider_but_while_its_votes_count(status: in
     assert node._current_key(b"nobody" * 3 + b"xx") is None
 
 
+async def test_who_left_hears_of_it_before_it_is_cut_off_and_who_was_banned_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    node, asked = Node(), list[set[bytes]]()
+    parted = asyncio.Event()
+
+    def recheck(spared: set[bytes] | None = None) -> None:
+        asked.append(spared or set())
+        if len(asked) == 2:
+            parted.set()
+
+    left, banned = ident(4), ident(5)
+    monkeypatch.setattr(daemon, "PART_S", 0.0)
+    node.ledger = cast(Any, SimpleNamespace(on_decided=lambda d: None))
+    node.network = cast(
+        Any, SimpleNamespace(recheck_membership=recheck, peers=lambda: [SimpleNamespace(id=left), SimpleNamespace(id=banned)])
+    )
+    node._set_validators = node._look_at_key = lambda: None  # type: ignore[method-assign]
+    node._pruner = cast(Any, SimpleNamespace(decided=lambda: None))
+    member = Member(left, False, 0, 0, [], 0, [], [], left=9)
+    node.node = cast(Any, SimpleNamespace(state=SimpleNamespace(get={member_key(left): member}.get), parked=[]))
+    told = [Receipt(bytes(32), 0, [LogEvent("left", left, []), LogEvent("banned", banned, [])])]
+    node._decided(e.Decided(4, bytes(32), cast(Header, SimpleNamespace(proposer=ident(0))), [], told, []))
+    assert asked == [{left}]
+    async with asyncio.timeout(20):
+        await parted.wait()
+    assert asked == [{left}, set()]
+    await node._end_tasks()
+
+
 @pytest.mark.parametrize("topic", ["banned", "validator.ejected", "job.posted"])
 async def test_connections_are_looked_at_again_when_membership_changed(monkeypatch: pytest.MonkeyPatch, topic: str) -> None:
     """In the block's own receipt, or in that of any transaction."""
     for receipts in ([topic, None], [None, topic]):
         node, seen = Node(), list[str]()
         node.ledger = cast(Any, SimpleNamespace(on_decided=lambda d, seen=seen: seen.append("ledger")))
-        node.network = cast(Any, SimpleNamespace(recheck_membership=lambda seen=seen: seen.append("members")))
+        node.network = cast(Any, SimpleNamespace(recheck_membership=lambda spared, seen=seen: seen.append("members"), peers=list))
+        node._pruner = cast(Any, SimpleNamespace(decided=lambda: None))
         node._set_validators = lambda seen=seen: seen.append("validators")  # type: ignore[method-assign, misc]
+        node._look_at_key = lambda seen=seen: seen.append("key")  # type: ignore[method-assign, misc]
         told = [Receipt(bytes(32), 0, [LogEvent(name, b"r" * 20, [])] if name else []) for name in receipts]
         header = cast(Header, SimpleNamespace(proposer=ident(0)))
         node._decided(e.Decided(4, bytes(32), header, [], told, []))
-        assert seen == ["ledger"] + (["validators", "members"] if topic != "job.posted" else [])
+        assert seen == ["ledger"] + (["validators", "key", "members"] if topic != "job.posted" else [])
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:7400", "localhost:7400", "[::]:7400", "[2a00::1]:7400"])
+def test_a_node_that_nobody_on_the_local_network_can_reach_is_not_announced_there(listen: str) -> None:
+    daemon: Any = SimpleNamespace(
+        genesis=SimpleNamespace(chain_id=bytes(32)),
+        identity=SimpleNamespace(id=bytes(20)),
+        network=SimpleNamespace(port=lambda: 7400),
+    )
+    with pytest.raises(StartError, match=r"network\.mdns is on.*0\.0\.0\.0, or network\.mdns to false"):
+        Daemon._lan(daemon, listen)
+    daemon.network.is_news = daemon.network.add_candidate = lambda *_: True
+    assert Daemon._lan(daemon, "0.0.0.0:7400") and Daemon._lan(daemon, "192.168.1.5:7400")

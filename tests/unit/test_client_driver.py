@@ -20,7 +20,7 @@ from client import driver
 from client.driver import Driver, is_low_priority
 
 PEER = b"p" * 20
-STATUS = encode(m.Status(7))
+STATUS = encode(m.Status(7, 1))
 
 
 def txs(number: int) -> bytes:
@@ -51,10 +51,9 @@ async def driven() -> tuple[Recorder, Driver]:
     quiet = cast(Any, lambda *_: None)
     made = Driver(
         cast(Any, node),
-        key=nothing,
+        signer=SimpleNamespace(serve=quiet),  # type: ignore[arg-type]
         store=nothing,
         wal=nothing,
-        guard=nothing,
         gossip=nothing,
         on_decided=quiet,
         on_dropped=quiet,
@@ -191,7 +190,7 @@ async def test_nobody_is_told_of_a_height_before_it_is_on_disk(driven: tuple[Rec
     driver_._store, driver_._on_decided = cast(Any, store), lambda d: told.append(d.height)
     driver_._wal = cast(Any, SimpleNamespace(used=0))
     driver_._network = cast(Any, SimpleNamespace(send=lambda peer, channel, payload, lane: told.append(m.decode_message(payload))))
-    asks, tells = m.GetBlocks(5, 9), m.Status(2)
+    asks, tells = m.GetBlocks(5, 9), m.Status(2, 1)
     first = [committed(1), decided(1), e.Send(PEER, encode(tells), e.VOTES), e.Send(PEER, encode(asks), e.REQUESTS)]
     driver_._run_all([*first, committed(2), decided(2)])
     await turns(3)
@@ -296,6 +295,7 @@ async def test_the_node_learns_from_the_network_what_waits_for_a_peer(driven: tu
     node, driver_ = driven
     node.start = lambda now, log: []  # type: ignore[attr-defined]
     driver_._wal = cast(Any, SimpleNamespace(records=list))
+    driver_._store = cast(Any, SimpleNamespace(hold_fd=None))
     driver_.start(cast(Any, SimpleNamespace(queued=lambda peer, lane: 1_000 * lane)))
     assert node.service.queued(PEER, 2) == 2_000
 

@@ -55,6 +55,14 @@ def test_what_was_created_opens_again(path: Path) -> None:
     assert Keystore.public(path).address == made.address == address(made.id)
 
 
+def test_a_passphrase_is_as_long_as_its_characters_are_many(tmp_path: Path) -> None:
+    """Bytes say nothing of how hard it is to guess: four signs of four bytes each are four signs."""
+    for word in ("\N{KEY}" * 4, "ä" * 7):
+        with pytest.raises(KeystoreError, match="too short"):
+            Keystore.create(tmp_path / "new", word)
+    assert not list(tmp_path.iterdir())
+
+
 def test_two_identities_share_nothing(tmp_path: Path) -> None:
     one, two = (Keystore.create(tmp_path / name, WORD) for name in ("a", "b"))
     assert one.key.secret != two.key.secret
@@ -103,6 +111,8 @@ def test_wrong_passphrase_is_said_to_be_one(path: Path) -> None:
 def test_passphrase_is_the_same_however_it_was_typed(path: Path) -> None:
     made = Keystore.create(path, "caf\u00e9-caf\u00e9")
     assert Keystore.open(path, "cafe\u0301-cafe\u0301").id == made.id
+    wide = "\uff43\uff41\uff46\u00e9-caf\u00e9"  # as a keyboard for Japanese writes them
+    assert Keystore.open(path, wide).id == made.id
 
 
 @pytest.mark.parametrize(
@@ -304,3 +314,75 @@ def test_the_secret_is_on_disk_before_it_has_its_name(path: Path, monkeypatch: p
     monkeypatch.setattr(os, "link", lambda source, target: (done.append("name"), link(source, target))[1])
     Keystore.create(path, WORD)
     assert done == ["content", "name", "folder"]
+
+
+# --- another passphrase ---------------------------------------------------------------------------------------------
+
+NEW = "another passphrase"
+
+
+def test_a_changed_passphrase_keeps_the_identity_and_the_old_one_opens_nothing(path: Path) -> None:
+    made = Keystore.create(path, WORD, SECRET)
+    changed = Keystore.change_passphrase(path, WORD, NEW)
+    assert changed.id == made.id and Keystore.open(path, NEW).key.secret == SECRET
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with pytest.raises(WrongPassphrase):
+        Keystore.open(path, WORD)
+
+
+@pytest.mark.parametrize(("word", "new"), [("wrong", NEW), (WORD, "short"), (WORD, "")])
+def test_a_change_that_is_refused_changes_nothing(path: Path, word: str, new: str) -> None:
+    Keystore.create(path, WORD, SECRET)
+    before = path.read_bytes()
+    with pytest.raises(KeystoreError):
+        Keystore.change_passphrase(path, word, new)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace", "unlink"])
+def test_a_crash_at_any_step_of_a_change_leaves_one_keystore_that_opens(
+    path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Power goes before, in and after the rename."""
+    Keystore.create(path, WORD, SECRET)
+
+    class Crash(BaseException):
+        pass
+
+    def crash(*_: Any) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patched:
+        patched.setattr(keystore.os, step, crash)
+        if step != "unlink":
+            patched.setattr(keystore.os, "unlink", lambda *_: None)  # nothing is tidied up after a crash
+        with pytest.raises(Crash):
+            Keystore.change_passphrase(path, WORD, NEW)
+    opened = [word for word in (WORD, NEW) if _opens(path, word)]
+    assert opened == [NEW if step == "unlink" else WORD]
+
+
+def _opens(path: Path, word: str) -> bool:
+    try:
+        return Keystore.open(path, word).key.secret == SECRET
+    except WrongPassphrase:
+        return False
+
+
+def test_an_export_replaces_nothing_and_needs_the_passphrase(path: Path, tmp_path: Path) -> None:
+    made = Keystore.create(path, WORD, SECRET)
+    Keystore.export(path, WORD, tmp_path / "copy", NEW)
+    assert Keystore.open(tmp_path / "copy", NEW).id == made.id
+    with pytest.raises(KeystoreError, match="already"):
+        Keystore.export(path, WORD, tmp_path / "copy", NEW)
+    with pytest.raises(WrongPassphrase):
+        Keystore.export(path, NEW, tmp_path / "other", NEW)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_copy_lies_under_a_passphrase_as_long_as_any(path: Path, tmp_path: Path) -> None:
+    Keystore.create(path, WORD, SECRET)
+    with pytest.raises(KeystoreError, match="too short"):
+        Keystore.export(path, WORD, tmp_path / "copy", "1234567")
+    assert not (tmp_path / "copy").exists()

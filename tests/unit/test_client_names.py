@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import stat
 from pathlib import Path
@@ -134,6 +135,8 @@ def test_documents_keep_their_addresses() -> None:
 def test_texts_get_names_behind_the_addresses_in_them() -> None:
     known = Names({OTHER: "bob"})
     assert known.beside(f"stake:{JOB}:{OTHER}, {OWN}") == f"stake:{JOB}:{OTHER} (bob), {OWN}"
+    once = f"{OTHER} (bob) is no member: learningchain balance {OTHER}. Ask {OTHER}"
+    assert known.beside(once) == f"{once} (bob)" == known.beside(known.beside(once)), "a command stays as it is typed"
     assert known.short(OTHER) == f"bob ({OTHER[:9]}…{OTHER[-4:]})"
     assert known.short(OWN) == f"{OWN[:9]}…{OWN[-4:]}"
 
@@ -152,6 +155,29 @@ def test_names_are_kept_and_are_the_owners_alone(tmp_path: Path) -> None:
         known[OTHER] = "bob"
         raise RuntimeError
     assert names.load(tmp_path).by_address == {OWN: "Zoë"}, "a change is whole or none"
+
+
+def test_names_are_changed_by_one_command_at_a_time(tmp_path: Path) -> None:
+    with names.changing(tmp_path) as made:
+        made[OWN] = "alice"
+        with (tmp_path / f"{names.FILE}.lock").open("rb") as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    assert names.load(tmp_path).of(OWN) == "alice"
+
+
+def test_a_file_of_names_has_one_form_and_its_largest_size_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / names.FILE
+    file.write_text(json.dumps({"version": names.VERSION, "names": {OWN: "Ren\u00e9"}}, ensure_ascii=False))
+    file.chmod(0o600)
+    monkeypatch.setattr(names, "MAX_FILE", file.stat().st_size)
+    assert names.load(tmp_path).of(OWN) == "Ren\u00e9"
+    monkeypatch.setattr(names, "MAX_FILE", file.stat().st_size - 1)
+    with pytest.raises(NamesError, match="larger"):
+        names.load(tmp_path)
+    monkeypatch.undo()
+    file.write_text(json.dumps({"version": names.VERSION, "names": {OWN: "Rene\u0301"}}, ensure_ascii=False))
+    with pytest.raises(NamesError, match="no address with a name"):
+        names.load(tmp_path)
 
 
 def test_as_many_long_names_as_there_may_be_can_be_read_again(tmp_path: Path) -> None:
@@ -232,7 +258,7 @@ def test_names_stand_beside_addresses_in_every_list(api: Fake, run: Any) -> None
         ran = run(*words)
         assert ran.code == 0 and "bob" in ran.out, words
         assert run(*words, "--json").out.count('bob"') >= 1, words
-    assert run("accounts", "--json").json[1] == ACCOUNT | {"id": OTHER, "name": "bob"}
+    assert run("accounts", "--json").json[1] == ACCOUNT | {"id": OTHER, "name": "bob", "root_name": "me"}
     assert run("history", "--json").json == [ENTRY | {"other_name": "bob"}]
     assert run("peers", "--json").json == [PEER | {"name": "bob"}]
     assert run("status", "--json").json["validators_names"] == ["me"]
@@ -261,6 +287,26 @@ def test_mistakes_are_told(api: Fake, run: Any, words: list[str], said: str) -> 
     ran = run(*words)
     assert ran.code == 2 and said in ran.err
     assert not any(method == "POST" for method, *_ in api.seen)
+
+
+def test_a_file_of_too_many_names_is_told(tmp_path: Path) -> None:
+    given = {address(n.to_bytes(20, "big")): f"name {n}" for n in range(names.MAX_NAMES + 1)}
+
+    def write(held: dict[str, str]) -> None:
+        (tmp_path / names.FILE).write_text(json.dumps({"version": 1, "names": held}))
+
+    write(dict(list(given.items())[:-1]))
+    assert len(names.load(tmp_path).by_address) == names.MAX_NAMES
+    write(given)
+    with pytest.raises(NamesError, match="at most 1000 names"):
+        names.load(tmp_path)
+
+
+def test_a_list_of_names_that_a_document_has_is_its_own() -> None:
+    of = Names({OWN: "me"})
+    assert of.into({"members": [OWN, OTHER]}) == {"members": [OWN, OTHER], "members_names": ["me", None]}
+    for given in ({"members": [OWN], "members_names": ["the graph's"]}, {"peer": OWN, "peer_name": "the graph's"}):
+        assert of.into(given) == given
 
 
 def test_there_are_so_many_names_and_no_more(api: Fake, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

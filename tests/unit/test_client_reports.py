@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from chain.contracts.membership import Ejection, ReportDouble, ejection_key
 from chain.errors import InvalidTx, TxCode
 from chain.ledger.transition import validators_of
 from chain.types import PREVOTE, Vote, VoteEvidence, vote_digest
+from client.core import Before
 from client.reports import Reports
 from tests.unit.work_kit import PARAMS, Chain, Inline, LedgerDouble, blocks, key_of, run_virtual
 
@@ -34,11 +36,11 @@ class Pool(LedgerDouble):
 
     full: Callable[[], bool] = staticmethod(lambda: False)
 
-    async def submit(self, ops: list[Any], *, urgent: bool = False) -> bytes:
+    async def submit(self, ops: list[Any], *, urgent: bool = False, before: Before | None = None) -> bytes:
         assert urgent
         if self.full():
             raise InvalidTx(TxCode.MEMPOOL_FULL, "too many transactions wait here")
-        return await super().submit(ops, urgent=urgent)
+        return await super().submit(ops, urgent=urgent, before=before)
 
 
 def twice(chain: Chain, name: str, height: int = 1) -> VoteEvidence:
@@ -93,6 +95,33 @@ def test_a_full_pool_only_delays_it(folder: Path) -> None:
         await reports.stop()
 
     run_virtual(main())
+
+
+def test_each_height_and_each_validator_has_a_report_of_its_own_and_nothing_stays_open(folder: Path) -> None:
+    """All of them at once: the database is opened by the first alone."""
+
+    async def main() -> None:
+        chain = chain_of()
+        chain.block()
+        pool = Pool(chain, "a")
+        pool.full = lambda: True
+        reports = Reports(folder / "reports.db", pool, Inline())
+        for _ in range(2):
+            for name, height in (("c", 1), ("d", 1), ("d", 2)):
+                reports.report(twice(chain, name, height))
+        await blocks(chain, lambda: reports.waiting == 3, 60)
+        await reports.stop()
+        assert not [name for name in open_files() if name.startswith(str(folder))]
+
+    run_virtual(main())
+
+
+def open_files() -> list[str]:
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found.append(os.readlink(f"/proc/self/fd/{fd}"))
+    return found
 
 
 def test_what_was_in_no_block_is_sent_again_after_a_restart(folder: Path) -> None:

@@ -14,10 +14,12 @@ from chain.crypto import SigningKey, account_id, address, parse_address
 from chain.errors import TxCode
 from chain.ledger.tx import parse_tx
 from chain.types import net_of
+from client import sdk_http, sdk_node
 from client import sdk_types as t
 from client.contracts.job.schema import ImageRequest, JobRequest
 from client.sdk import Client, SyncClient
-from client.sdk_http import local_url, read_token
+from client.sdk_files import StreamName, appearing
+from client.sdk_http import local_url, path_id, read_token
 from tests.unit.client_fake_api import (
     ACCOUNT,
     CHAIN,
@@ -113,8 +115,8 @@ async def test_submitting(node: Client, api: Fake) -> None:
 @pytest.mark.parametrize(
     ("kind", "status", "error"),
     [
-        ("rejected", 422, t.Rejected),
-        ("invalid", 422, t.Invalid),
+        ("rejected", 409, t.Rejected),
+        ("invalid", 409, t.Invalid),
         ("usage", 400, t.Usage),
         ("not_found", 404, t.NotFound),
         ("unauthorized", 401, t.Unauthorized),
@@ -131,12 +133,12 @@ async def test_every_kind_of_error(node: Client, api: Fake, kind: str, status: i
 
 
 async def test_an_error_carries_the_seconds_to_wait(node: Client, api: Fake) -> None:
-    status, document = refusal("invalid", 422, 23, "BANDWIDTH")
+    status, document = refusal("invalid", 409, 23, "BANDWIDTH")
     api.answers["POST /v1/transfers"] = status, {"error": document["error"] | {"retry_after_s": 12}}
     with pytest.raises(t.Invalid) as e:
         await node.transfer(OTHER, "1")
     assert e.value.retry_after_s == e.value.as_json()["error"]["retry_after_s"] == 12
-    api.answers["POST /v1/transfers"] = refusal("invalid", 422, 22, "MEMPOOL_FULL")
+    api.answers["POST /v1/transfers"] = refusal("invalid", 409, 22, "MEMPOOL_FULL")
     with pytest.raises(t.Invalid) as e:
         await node.transfer(OTHER, "1")
     assert e.value.retry_after_s is None
@@ -224,8 +226,8 @@ async def test_own_transactions_carry_rising_sequences(node: Client, api: Fake) 
 @pytest.mark.parametrize(
     ("answer", "error", "next_sequence"),
     [
-        (refusal("rejected", 422, 1), t.Rejected, 5),  # it stands in a block: the sequence is used
-        (refusal("invalid", 422, TxCode.SEQUENCE_GAP), t.Invalid, 4),  # it does not: the ledger's count stands
+        (refusal("rejected", 409, 1), t.Rejected, 5),  # it stands in a block: the sequence is used
+        (refusal("invalid", 409, TxCode.SEQUENCE_GAP), t.Invalid, 4),  # it does not: the ledger's count stands
         (refusal("unavailable", 503), t.Unavailable, 4),
     ],
 )
@@ -316,7 +318,7 @@ async def test_fetch_by_cid(node: Client, api: Fake, tmp_path: Path) -> None:
 async def test_events(node: Client, api: Fake) -> None:
     api.answers["GET /v1/events"] = (
         200,
-        b': hello\r\nretry: 10\r\n\r\nevent: block\r\nid: 8\r\ndata: {"height":8}\r\n\r\n'
+        b': hello\r\nretry: 10\r\n\r\nevent: block\r\ndata: {"height":8}\r\n\r\n'
         b'event: note\ndata: {"topic":\ndata: "claim"}\n\nevent: empty\n\ndata:[1]\n\n',
     )
     found = []
@@ -325,6 +327,58 @@ async def test_events(node: Client, api: Fake) -> None:
             found.append(event)
     assert found == [t.Event("block", {"height": 8}), t.Event("note", {"topic": "claim"}), t.Event("message", {"value": [1]})]
     assert api.seen[-1][2] == {"kinds": "block,note"}
+
+
+def whole(number: int) -> bytes:
+    return f'id: 0123abcd-{number}\nevent: block\ndata: {{"height":{number}}}\n\n'.encode()
+
+
+async def test_a_stream_that_breaks_goes_on_where_it_broke(node: Client, api: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sdk_node, "WATCH_AGAIN_S", (0.0, 0.0, 0.0))
+    busy = {"error": {"kind": "unavailable", "code": None, "name": "TOO_MANY_OWN", "message": "too many", "retry_after_s": None}}
+    api.came_back.clear()
+    api.answers["GET /v1/events"] = [
+        (200, b": ok\nid: 0123abcd-0\n\n"),
+        (200, whole(1) + whole(2) + b"id: 0123abcd-3\nevent: block\ndata: {cut"),
+        (429, busy),
+        (200, whole(3)),
+    ]
+    found, heights = node.watch(kinds=["block"]), []
+    for _ in range(3):
+        event = await anext(found)
+        heights.append((event.data["height"], event.id))
+    assert heights == [(number, f"0123abcd-{number}") for number in (1, 2, 3)], "each once, in order"
+    assert api.came_back == [None, "0123abcd-0", "0123abcd-2", "0123abcd-2"]
+
+
+async def test_an_event_that_is_none_is_asked_for_again_and_not_passed_over(
+    node: Client, api: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sdk_node, "WATCH_AGAIN_S", (0.0,))
+    api.came_back.clear()
+    api.answers["GET /v1/events"] = [(200, whole(1) + b"id: 0123abcd-2\ndata: {nonsense\n\n"), (200, whole(2))]
+    found = node.watch()
+    assert [(await anext(found)).data["height"] for _ in range(2)] == [1, 2]
+    assert api.came_back == [None, "0123abcd-1"]
+
+
+async def test_a_stream_that_always_breaks_is_given_up(node: Client, api: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sdk_node, "WATCH_AGAIN_S", (0.0, 0.0))
+    api.came_back.clear()
+    api.answers["GET /v1/events"] = (200, whole(1))
+    with pytest.raises(t.Unreachable):
+        async for _ in node.watch():
+            pass
+    assert len(api.came_back) == 3, "whoever sends one event each time is not asked for ever"
+
+
+async def test_a_stream_without_ids_is_not_asked_again(node: Client, api: Fake) -> None:
+    api.came_back.clear()
+    api.answers["GET /v1/events"] = (200, b"data: 1\n\n")
+    with pytest.raises(t.Unreachable):
+        async for _ in node.watch():
+            pass
+    assert api.came_back == [None]
 
 
 @pytest.mark.parametrize("data", [b"data: {nonsense\n\n", b"data: " + b"x" * 2**21 + b"\n\n"])
@@ -399,3 +453,105 @@ async def test_an_answer_that_is_no_json_is_told_as_that(node: Client, api: Fake
     api.answers["GET /v1/events"] = (200, b"data: " + answer + b"\n\n")
     with pytest.raises(t.Unreachable):
         [event async for event in node.watch()]
+
+
+# --- at the bounds -------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_receipt_is_asked_for_where_something_is_waited_for(api: Fake) -> None:
+    async with Client(api.url, TOKEN, receipts=True) as node:
+        await node.transfer(OTHER, "1.5", wait=2)
+        await node.transfer(OTHER, "1.5")
+    assert [query for _, _, query, _ in api.seen[-2:]] == [{"wait": "2", "receipt": "true"}, {}]
+
+
+async def test_a_proxy_of_the_environment_sees_no_token(api: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    async with Client(api.url, TOKEN) as node:
+        assert await node.status() == STATUS
+
+
+async def test_what_a_node_says_wrongly_of_a_refusal_is_left_out(node: Client, api: Fake) -> None:
+    said = {"kind": "invalid", "code": "x", "name": 7, "message": "m" * 9_000, "retry_after_s": "soon"}
+    api.answers["GET /v1/status"] = (409, {"error": said})
+    with pytest.raises(t.Invalid) as e:
+        await node.status()
+    assert (e.value.code, e.value.name, e.value.retry_after_s, len(str(e.value))) == (None, None, None, 4_000)
+
+
+async def test_an_id_has_at_most_128_characters(node: Client, api: Fake) -> None:
+    assert path_id("a" * 128) == "a" * 128 and path_id("lc1-_9") == "lc1-_9"
+    for text in ("a" * 129, "-", "\u0661", "a.b", "a\n"):
+        with pytest.raises(t.Usage):
+            path_id(text)
+
+
+async def test_an_event_of_many_lines_is_bounded_and_many_events_are_not(node: Client, api: Fake) -> None:
+    line = b"data: " + b"1" * 1_000 + b"\n"
+    api.answers["GET /v1/events"] = (200, line * 1_100 + b"\n")
+    with pytest.raises(t.Unreachable, match="more than"):
+        await anext(node.watch())
+    api.answers["GET /v1/events"] = (200, (b": " + b"x" * 1_000 + b"\n" + b"data: 1\n\n") * 1_500)
+    found = []
+    with pytest.raises(t.Unreachable, match="closed the stream"):
+        async for event in node.watch():
+            found.append(event)
+    assert len(found) == 1_500
+
+
+async def test_a_file_that_grows_while_it_is_read_is_not_uploaded(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"abc")
+    with pytest.raises(t.Usage, match="changes while it is read"):
+        async for _ in sdk_http._pieces(tmp_path / "f", StreamName(), 2, None):
+            pass
+
+
+async def test_a_file_of_exactly_the_size_that_was_asked_for_is_kept(node: Client, api: Fake, tmp_path: Path) -> None:
+    cid = cid_of(MODEL)[0]
+    api.answers[f"GET /v1/files/{cid}"] = (200, MODEL)
+    assert (await node.fetch(cid, tmp_path / "f", max_size=len(MODEL))).size == len(MODEL)
+    with pytest.raises(t.BadContent, match="larger"):
+        await node.fetch(cid, tmp_path / "g", max_size=len(MODEL) - 1)
+
+
+async def test_another_identity_of_the_same_key_has_sequences_of_its_own(node: Client, api: Fake) -> None:
+    """After a rotation the key is another than the one that the account was named by."""
+    api.answers[f"GET /v1/accounts/{ME}"] = ACCOUNT | {"id": ME, "sequences": [4, 0, 0, 0]}
+    api.answers[f"GET /v1/accounts/{OTHER}"] = ACCOUNT | {"id": OTHER, "sequences": [70, 0, 0, 0]}
+    op = Transfer(parse_address(OWN), 5, b"")
+    for sender in (None, parse_address(OTHER), None):
+        await node.submit_tx([op], KEY, sender=sender)
+    sent = [parse_tx(bytes.fromhex(body["raw"])).body for body in api.bodies("POST", "/v1/tx")]
+    assert [(address(body.sender), body.sequence) for body in sent] == [(ME, 4), (OTHER, 70), (ME, 5)]
+
+
+def test_a_token_has_at_most_1024_characters_and_no_link_has_its_place(tmp_path: Path) -> None:
+    (tmp_path / "api.token").write_text("t" * 1_024)
+    assert read_token(tmp_path / "api.token", own=True) == "t" * 1_024
+    (tmp_path / "link").symlink_to(tmp_path / "api.token")
+    assert read_token(tmp_path / "link") == "t" * 1_024, "a file that its user names may be one"
+    with pytest.raises(t.Usage, match="cannot be read"):
+        read_token(tmp_path / "link", own=True)
+    (tmp_path / "api.token").write_text("t" * 1_025)
+    with pytest.raises(t.Usage, match="holds no token"):
+        read_token(tmp_path / "api.token")
+
+
+def test_a_file_appears_whole_or_not_at_all_and_replaces_nothing_unasked(tmp_path: Path) -> None:
+    place = tmp_path / "out"
+    with pytest.raises(KeyError), appearing(place, overwrite=False) as file:
+        file.write(b"half")
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+    with appearing(place, overwrite=False) as file:
+        file.write(b"whole")
+        assert not place.exists()
+    assert place.read_bytes() == b"whole" and place.stat().st_mode & 0o777 == 0o644
+    (tmp_path / "nowhere").symlink_to(tmp_path / "not" / "there")
+    for taken in (place, tmp_path / "nowhere"):
+        with pytest.raises(t.Usage, match="say --force"), appearing(taken, overwrite=False, forced="--force"):
+            pass
+    with appearing(place, overwrite=True) as file:
+        file.write(b"other")
+    assert place.read_bytes() == b"other"

@@ -96,7 +96,14 @@ CALLS = ToyCalls
 
 from chain.types import parse_credits
 from client.api.route import Route, parse_field
-from client.api.schema import Amount, Strict, TxAnswer, WaitQuery
+from client.api.schema import (
+    Strict,
+    TxAnswer,
+    WaitQuery,
+)
+from client.api.texts import (
+    Amount,
+)
 from client.api.submit import answer, submit
 from toy_chain import Greet
 
@@ -111,13 +118,15 @@ async def post_greeting(call):
 
 
 PATH = {"name": {"type": "string", "description": "whom to greet"}}
-ROUTES = (Route("POST", "/v1/toy/{name}", "Greet", post_greeting, TxAnswer, GreetRequest, WaitQuery, failures=(422,)),)
+ROUTES = (Route("POST", "/v1/toy/{name}", "Greet", post_greeting, TxAnswer, GreetRequest, WaitQuery, failures=(409,)),)
 ''',
 }
 
 PROGRAM = """
 import asyncio, contextlib, io, json, sys, tempfile
 from pathlib import Path
+
+import structlog
 
 from chain.contracts import MESSAGES
 from client.api.explain import explain
@@ -129,6 +138,7 @@ from client.sdk_types import Rejected
 from tests.unit.api_kit import TOKEN, serving
 
 out = {}
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 
 def said(*words):

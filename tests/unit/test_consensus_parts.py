@@ -380,6 +380,17 @@ def test_a_peer_gets_what_it_lacks_and_nothing_else() -> None:
     assert asked(consensus, height=HEIGHT + 1, prevotes=b"") == []
 
 
+def test_a_peer_whose_valid_value_is_of_an_earlier_round_gets_the_later_proof() -> None:
+    """LC-CON-11: one that is locked since then is freed by it; whose proof is as late needs none."""
+    consensus = at(*ROUND_1_AFTER_LOCK)
+    drive(consensus, [proposal(1, "A", 0), *prevotes([0, 1], 1, "A")], ME)
+    assert state_of(consensus) == "PRECOMMIT@1 A@1 A@1"
+    proof = [f"to p prevote A@1 of {by}" for by in (0, 1, 3)]
+    assert asked(consensus, valid_round=NO_ROUND, valid_id=NIL) == proof
+    assert asked(consensus, valid_round=0, locked_round=0) == proof
+    assert asked(consensus, valid_round=1) == []
+
+
 def test_an_answer_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resend, "MAX_ANSWER", 2)
     consensus = at(*LOCKED_A_AT_0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -91,6 +92,21 @@ def test_what_a_gone_peer_wanted_is_not_served_to_it_when_it_is_back() -> None:
     later = [e for _ in range(MAX_PER_PEER) for e in machine.handle(4, Served(b"a"))] + machine.handle(300, TimerTick())
     assert later == []
     assert not machine.busy
+
+
+def test_who_leaves_and_comes_back_has_no_more_under_way_for_it() -> None:
+    """What is being read for a peer goes on when it is gone: connecting again and again would have blocks without end read."""
+    machine = Exchange(lambda peer, root: True)
+    want = encode(WantBlocks(ROOT.to_bytes(), [cid.to_bytes() for cid in LEAVES[:12]]))
+    under_way = []
+    for now in range(5):
+        machine.handle(now, PeerConnected(b"a"))
+        under_way += [e for e in machine.handle(now, MessageReceived(b"a", want)) if isinstance(e, Serve)]
+        machine.handle(now, PeerDisconnected(b"a"))
+    assert len(under_way) == MAX_PER_PEER
+    machine.handle(5, PeerConnected(b"a"))
+    assert not [e for e in machine.handle(5, MessageReceived(b"a", want)) if isinstance(e, Serve)]
+    assert len([e for e in machine.handle(6, Served(b"a")) if isinstance(e, Serve)]) == 1, "a place is free as one ends"
 
 
 # --- what ended -------------------------------------------------------------------------------------------------------------------
@@ -298,6 +314,28 @@ async def test_what_waits_when_the_node_stops_is_told_so_and_nothing_begins_afte
             await work
         assert failed.value.reason is Reason.CANCELLED
     await b.close()
+
+
+async def test_a_node_that_stops_lets_go_of_what_it_was_loading(net: Net) -> None:
+    a, b = net.add(b"a"), net.add(b"b")
+    root = await a.add(DATA, pin="x")
+    sent = 0
+
+    def tap(frame: bytes) -> list[bytes]:
+        nonlocal sent
+        sent += len(frame) > CHUNK
+        return [frame] if sent < 3 else []
+
+    net.taps[b"a"] = tap
+    before = len(os.listdir("/proc/self/fd"))
+    waiting = asyncio.ensure_future(b.fetch(root, max_size=2 * len(DATA), timeout_s=60))
+    while sent < 3:
+        await asyncio.sleep(0.01)
+    await b.close()
+    with pytest.raises(FetchFailed):
+        await waiting
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert b.store.remove(root), "nobody holds it any more"
 
 
 async def test_what_is_here_already_is_refused_when_larger_than_wanted_and_pinned_when_asked(net: Net) -> None:

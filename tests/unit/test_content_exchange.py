@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,20 +14,27 @@ from p2p.content import exchange
 from p2p.content.cid import Cid, Codec, cid_of
 from p2p.content.dag import CHUNK, encode_node
 from p2p.content.events import (
+    BlockStored,
     Cancel,
     DownloadFailed,
     DownloadFinished,
+    DownloadOpened,
+    Fetch,
     MessageReceived,
+    Offered,
     PeerConnected,
+    PeerDisconnected,
     PenalizePeer,
     SendMessage,
     Served,
     StoreLeaf,
+    StoreNode,
     TimerTick,
 )
-from p2p.content.exchange import MAX_SESSIONS, MAX_UNDER_WAY, NOBODY_MS, STALL_MS, WINDOW_MAX, Exchange
+from p2p.content.exchange import ENDGAME_MS, MAX_SESSIONS, MAX_UNDER_WAY, NOBODY_MS, STALL_MS, WINDOW_MAX, Exchange
 from p2p.content.faults import Reason
 from p2p.content.messages import ContentBlock, DontHave, Has, WantBlocks, WhoHas, decode_message
+from p2p.content.questions import MOST
 from p2p.content.serving import MAX_ACTIVE, MAX_PER_PEER, MAX_QUEUED, MAX_UNSENT, Serve
 from p2p.content.session import Session
 from tests.unit.content_kit import ScriptedPeer, World, pattern, root_of
@@ -82,6 +90,38 @@ def test_equal_pieces_travel_once() -> None:
     assert isinstance(world.run(root), DownloadFinished)
     assert len(peer.asked) == 2
     assert bytes(world.files[root]) == bytes(30 * CHUNK)
+
+
+def test_a_piece_that_stands_in_many_places_counts_in_all_of_them() -> None:
+    """Who waits sees how much of the file is here, not how much travelled; also when it goes on from what the disk has."""
+    data = bytes(3 * CHUNK) + DATA[:CHUNK]
+    root, blocks = root_of(data)
+    leaf = cid_of(Codec.RAW, bytes(CHUNK))
+    world = World()
+    world.connect(ScriptedPeer(b"a", {cid: block for cid, block in blocks.items() if cid in (root, leaf)}))
+    world.fetch(root)
+    for _ in range(40):
+        world.step()
+    assert (world.progress[-1].done, world.progress[-1].size) == (3 * CHUNK, len(data))
+    world.feed(Cancel(root))
+    world.ended.clear()
+    world.connect(ScriptedPeer(b"b", blocks))
+    world.fetch(root)
+    assert isinstance(world.run(root), DownloadFinished)
+    assert (world.progress[-1].done, world.progress[-1].size) == (len(data), len(data))
+
+
+def test_a_peer_that_is_said_to_be_here_twice_is_here_once() -> None:
+    world = World()
+    peer = ScriptedPeer(b"a", BLOCKS, delay=1)
+    world.connect(peer)
+    world.fetch(ROOT)
+    while not world.machine.owed(b"a"):
+        world.step()
+    owed = world.machine.owed(b"a")
+    assert world.machine.handle(world.now, PeerConnected(b"a")) == []
+    assert world.machine.owed(b"a") == owed, "what comes of it now was asked for"
+    assert isinstance(world.run(ROOT), DownloadFinished) and not world.penalized
 
 
 def test_a_liar_a_dead_and_a_slow_peer_do_not_stop_a_download() -> None:
@@ -313,6 +353,17 @@ def test_what_is_under_way_stays_bounded() -> None:
             assert len(known.in_flight) <= WINDOW_MAX
 
 
+def test_of_one_peer_so_many_blocks_are_asked_at_a_time_however_well_it_delivers() -> None:
+    """LC-CONTENT-11: the window grows with what it brings, and no further than its bound."""
+    world, most = World(), 0
+    world.connect(ScriptedPeer(b"a", BLOCKS, delay=1))
+    world.fetch(ROOT)
+    while ROOT not in world.ended:
+        world.step()
+        most = max(most, *(len(known.in_flight) for known in world.machine._peers.values()))
+    assert most == WINDOW_MAX
+
+
 class SlowDisk(World):
     """It takes what it gets, and says so when it is asked."""
 
@@ -356,6 +407,82 @@ def test_a_peer_that_had_nothing_to_do_for_long_has_its_whole_time_when_it_is_as
     assert len(peer.asked) == len(set(peer.asked)) == len(blocks), "nothing is asked for twice"
 
 
+def test_peers_that_do_not_have_it_are_asked_once_a_second_and_those_that_do_are_not() -> None:
+    machine = Exchange(lambda *_: False)
+    for peer in (b"has", b"has not"):
+        machine.handle(0, PeerConnected(peer))
+    asked: list[tuple[int, bytes]] = []
+
+    def note(now: int, effects: list[Any]) -> None:
+        sent = [(e.peer, decode_message(e.payload)) for e in effects if isinstance(e, SendMessage)]
+        asked.extend((now, peer) for peer, message in sent if isinstance(message, WhoHas))
+
+    note(0, machine.handle(0, Fetch(ROOT, len(DATA), 10**9)))
+    machine.handle(0, MessageReceived(b"has", encode(Has(ROOT.to_bytes()))))
+    for now in range(250, 5_001, 250):
+        note(now, machine.handle(now, TimerTick()))
+    assert asked == [(0, b"has"), (0, b"has not"), *((now, b"has not") for now in (1_000, 2_000, 3_000, 4_000, 5_000))]
+
+
+def test_nothing_but_the_root_is_asked_for_before_the_disk_made_room_for_the_whole() -> None:
+    """A file that does not fit costs its peers one block."""
+    machine = Exchange(lambda *_: False)
+    machine.handle(0, PeerConnected(b"p"))
+    machine.handle(0, Fetch(ROOT, len(DATA), 10**9))
+    machine.handle(0, DownloadOpened(ROOT, False, (), frozenset(), 0))
+
+    def wanted(effects: list[Any]) -> list[bytes]:
+        sent = [decode_message(e.payload) for e in effects if isinstance(e, SendMessage)]
+        return [cid for message in sent if isinstance(message, WantBlocks) for cid in message.blocks]
+
+    assert wanted(machine.handle(1, MessageReceived(b"p", encode(Has(ROOT.to_bytes()))))) == [ROOT.to_bytes()]
+    came = encode(ContentBlock(ROOT.to_bytes(), ROOT.to_bytes(), BLOCKS[ROOT]))
+    assert wanted(machine.handle(2, MessageReceived(b"p", came))) == wanted(machine.handle(300, TimerTick())) == []
+    assert len(wanted(machine.handle(301, BlockStored(ROOT, ROOT)))) > 1
+
+
+def test_a_block_that_came_from_one_is_waited_for_from_no_other() -> None:
+    """Its place in the other one's window is free at once, and its silence counts for nothing."""
+    root, blocks = root_of(b"a small file")
+    machine = Exchange(lambda *_: False)
+    for peer in (b"slow", b"quick"):
+        machine.handle(0, PeerConnected(peer))
+    machine.handle(0, Fetch(root, 100, 10**9))
+    machine.handle(0, DownloadOpened(root, False, (), frozenset(), 0))
+    machine.handle(0, MessageReceived(b"slow", encode(Has(root.to_bytes()))))
+    machine.handle(0, MessageReceived(b"quick", encode(Has(root.to_bytes()))))
+    machine.handle(ENDGAME_MS, TimerTick())
+    assert all(known.in_flight == {(root, root)} for known in machine._peers.values()), "the idle one tries it, too"
+    came = encode(ContentBlock(root.to_bytes(), root.to_bytes(), blocks[root]))
+    assert any(isinstance(effect, StoreLeaf) for effect in machine.handle(ENDGAME_MS + 1, MessageReceived(b"quick", came)))
+    assert all(not known.in_flight for known in machine._peers.values())
+    late = machine.handle(ENDGAME_MS + 2, MessageReceived(b"slow", came))
+    assert not [effect for effect in late if isinstance(effect, PenalizePeer)], "it was asked"
+
+
+def test_who_lets_three_requests_in_a_row_lie_is_left_alone_and_one_delivery_clears_it() -> None:
+    machine, peer, now = Exchange(lambda *_: False), b"p", 0
+    machine.handle(now, PeerConnected(peer))
+    machine.handle(now, Fetch(ROOT, len(DATA), 10**9))
+    machine.handle(now, DownloadOpened(ROOT, False, (), frozenset(), 0))
+    machine.handle(now, MessageReceived(peer, encode(Has(ROOT.to_bytes()))))
+
+    def lies() -> bool:
+        """A time in which nothing comes; whether the peer is asked again."""
+        nonlocal now
+        now += STALL_MS
+        sent = [decode_message(e.payload) for e in machine.handle(now, TimerTick()) if isinstance(e, SendMessage)]
+        return any(isinstance(message, WantBlocks) for message in sent)
+
+    assert lies() and lies()
+    found = machine.handle(now, MessageReceived(peer, encode(ContentBlock(ROOT.to_bytes(), ROOT.to_bytes(), BLOCKS[ROOT]))))
+    assert any(isinstance(effect, StoreNode) for effect in found)
+    machine.handle(now, BlockStored(ROOT, ROOT))
+    assert lies() and lies(), "it is counted anew"
+    assert not lies(), "three in a row"
+    assert machine.handle(now, MessageReceived(peer, encode(Has(ROOT.to_bytes())))), "until it says again that it has it"
+
+
 def test_a_block_that_somebody_else_may_still_bring_is_not_asked_for_again() -> None:
     session = Session(ROOT, 10**9, 1_000, 0)
     session.todo.append(ROOT)
@@ -368,6 +495,14 @@ def test_a_block_that_somebody_else_may_still_bring_is_not_asked_for_again() -> 
     assert session.flying == {} and list(session.todo) == [cid, ROOT], "before what was never asked for"
     session.lost(cid, b)
     assert list(session.todo) == [cid, ROOT], "once"
+
+
+def test_a_block_that_comes_late_is_asked_for_no_more() -> None:
+    """It was taken back from who let it lie, and waits to be asked of another one."""
+    session, cid = Session(ROOT, 10**9, 1_000, 0), cid_of(Codec.RAW, b"x")
+    session.todo.extend([ROOT, cid])
+    session.landed(cid)
+    assert list(session.todo) == [ROOT] and session.storing == {cid}
 
 
 # --- hostile peers ----------------------------------------------------------------------------------------------------------------
@@ -489,3 +624,53 @@ def test_a_greedy_peer_costs_only_itself() -> None:
     for i in range(len(greedy)):
         served += [e.peer for e in machine.handle(2, Served(greedy[i])) if isinstance(e, Serve)]
     assert b"modest" in served
+
+
+# --- questions that are answered later (LC-CONTENT-15) ----------------------------------------------------------------------------
+
+
+def told(effects: list[Any]) -> list[bytes]:
+    """Who is told Has."""
+    return [e.peer for e in effects if isinstance(e, SendMessage) and isinstance(decode_message(e.payload), Has)]
+
+
+def test_who_asked_in_vain_is_told_once_when_it_may_have_it() -> None:
+    may: set[bytes] = set()
+    machine = Exchange(lambda peer, _: peer in may)
+    for peer in (b"a", b"b", b"other"):
+        machine.handle(0, PeerConnected(peer))
+    for peer in (b"a", b"b"):
+        assert told(machine.handle(1, MessageReceived(peer, encode(WhoHas(ROOT.to_bytes()))))) == []
+    assert told(machine.handle(2, Offered(ROOT))) == [], "nobody may have it yet"
+    may |= {b"a", b"other"}
+    assert told(machine.handle(3, Offered(ROOT))) == [b"a"], "who did not ask is told nothing"
+    assert told(machine.handle(4, Offered(ROOT))) == []
+    may.add(b"b")
+    assert told(machine.handle(5, Offered(ROOT))) == [b"b"]
+
+
+def test_of_a_peers_questions_the_newest_are_remembered_until_it_goes() -> None:
+    machine = Exchange(lambda *_: False)
+    machine.handle(0, PeerConnected(b"p"))
+    roots = [root_of(b"%d" % n)[0] for n in range(MOST + 1)]
+    for root in [*roots, roots[1]]:
+        machine.handle(1, MessageReceived(b"p", encode(WhoHas(root.to_bytes()))))
+    machine._allowed = lambda *_: True
+    assert told(machine.handle(2, Offered(roots[0]))) == []
+    assert all(told(machine.handle(2, Offered(root))) == [b"p"] for root in roots[1:-1])
+    machine.handle(3, PeerDisconnected(b"p"))
+    assert told(machine.handle(4, Offered(roots[-1]))) == []
+
+
+def test_what_a_node_has_fetched_it_offers_to_who_asked_it_meanwhile() -> None:
+    world = World()
+    world.machine = Exchange(lambda *_: ROOT in world.ended or bytes(world.files.get(ROOT, b"")) == DATA)
+    world.connect(ScriptedPeer(b"a", BLOCKS))
+    asker = ScriptedPeer(b"asker", {})
+    heard: list[object] = []
+    asker.on = lambda _, message: heard.append(message)  # type: ignore[method-assign,assignment]
+    world.connect(asker)
+    world.fetch(ROOT)
+    world.feed(MessageReceived(b"asker", encode(WhoHas(ROOT.to_bytes()))))
+    world.run(ROOT)
+    assert [one for one in heard if isinstance(one, Has)] == [Has(ROOT.to_bytes())]

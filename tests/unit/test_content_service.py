@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from chain.codec import encode
-from p2p.content import service
+from chain.crypto import sha256
+from p2p.content import exchange, service
 from p2p.content.cid import Cid
 from p2p.content.dag import CHUNK
 from p2p.content.events import BlockStored, Effect, Input
@@ -99,6 +100,29 @@ async def test_a_file_travels_from_one_node_to_another(net: Net, size: int) -> N
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert net.sent < size * 1.01 + 2_000
     assert await get(b, root) == data, "the second time from its own store"
+
+
+async def test_what_is_published_while_somebody_asks_for_it_comes_before_it_is_asked_for_again(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No tick passes: the question was remembered, also where the policy came to allow it later."""
+    monkeypatch.setattr(service, "TICK_S", 1_000.0)
+    may: set[bytes] = set()
+    a, b = net.add(b"a", allow=lambda peer, _: peer in may), net.add(b"b")
+    root, _ = root_of(b"late")
+    left = asyncio.Event()
+
+    def tap(frame: bytes) -> list[bytes]:
+        left.set()
+        return [frame]
+
+    net.taps[b"b"] = tap
+    asked = asyncio.create_task(get(b, root, timeout_s=600))
+    await left.wait()
+    assert await a.add(b"late", pin="test") == root and not asked.done()
+    may.add(b"b")
+    a.offer(root)
+    assert await asyncio.wait_for(asked, 30) == b"late"
 
 
 async def test_only_pinned_content_is_served_by_default(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,6 +271,22 @@ async def test_a_flood_of_unasked_blocks_is_blamed_and_not_hashed(net: Net, monk
     b.on_message(b"x", bytes(2 * 2**20))
     assert net.blamed == [b"x"] * 51
     assert not hashed
+
+
+async def test_large_blocks_are_hashed_beside_the_loop_the_last_like_the_first(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Votes wait for what the loop does."""
+    a, b = net.add(b"a"), net.add(b"b")
+    data = pattern(100 * CHUNK)
+    root = await a.add(data, pin="x")
+    here: list[int] = []
+
+    def noted(block: bytes) -> bytes:
+        here.append(len(block))
+        return sha256(block)
+
+    monkeypatch.setattr(exchange, "sha256", noted)
+    assert await get(b, root, max_size=len(data)) == data
+    assert max(here, default=0) <= service.HASH_APART
 
 
 async def test_a_fetch_pins_what_it_fetches(net: Net) -> None:

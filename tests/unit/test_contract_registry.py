@@ -12,10 +12,11 @@ import pytest
 from chain.codec import Wire
 from chain.contracts import CONTRACTS, credits, host_of
 from chain.contracts.job import CONTRACT as JOB
+from chain.contracts.membership.indexes import Pool
 from chain.errors import BrokenInvariant
 from chain.host import (
     ALL,
-    STRIKES,
+    STANDING,
     Contract,
     Datum,
     EscrowShape,
@@ -82,7 +83,7 @@ def test_a_contract_stands_in_every_table() -> None:
     assert registry.messages[Say] == (TOY, SPEC)
     assert registry.state[b"ts/"] is Said and registry.prefixes[Said] == (b"ts/",)
     assert registry.listed[b"ts/"].name == b"tl/"
-    assert [c.number for c in registry.contracts] == [1, 2, 3, NUMBER]
+    assert [c.number for c in registry.contracts] == [1, 2, 3, 4, 5, 6, 7, NUMBER]
 
 
 CLAIMS: dict[str, tuple[Callable[[], Contract], str]] = {
@@ -107,14 +108,20 @@ CLAIMS: dict[str, tuple[Callable[[], Contract], str]] = {
         lambda: replace(TOY, listed={b"ts/": Listing(bool, b"v/")}),
         "claims the state prefix b'v/'",
     ),
+    "an index of what is not listed": (lambda: replace(TOY, indexes=(Pool,)), "the index Pool is of b'm/', which is not listed"),
     "a topic of the ledger": (lambda: replace(TOY, events={"parked": ()}), "claims the topic 'parked'"),
     "a topic of another": (lambda: replace(TOY, events={"claim": ()}), "claims the topic 'claim'"),
     "a topic that no event can have": (lambda: replace(TOY, events={"x" * 33: ()}), "more than 32 characters"),
     "many before the last": (lambda: replace(TOY, events={"said": (Datum("a", many=True), Datum("b"))}), "only the last datum"),
     "a service twice": (
-        lambda: replace(TOY, services={STRIKES: lambda host: None}),
-        "claims the service 'strikes', which is that of contract membership",
+        lambda: replace(TOY, services={STANDING: lambda host: None}),
+        "claims the service 'standing', which is that of contract membership",
     ),
+    "work whose most is not stated": (
+        lambda: replace(TOY, messages={Say: MessageSpec(say, work=lambda m: 5)}),
+        "the work of Say is a function of it, and its most is not stated",
+    ),
+    "work that is none": (lambda: replace(TOY, messages={Say: MessageSpec(say, work=0)}), "the work of Say is not at least 1"),
     "admission by an event that it has not": (lambda: replace(TOY, admission=frozenset({"banned"})), "names events that it does"),
     "reports that another takes": (lambda: replace(TOY, reports=lambda evidence: evidence), "claims the reports of double signing"),
     "a life that is not listed": (lambda: replace(TOY, live=LiveIndex(b"tt/")), "what lives is not listed under b'tt/'"),
@@ -163,7 +170,7 @@ def _host(contract: Contract) -> Host:
     "use",
     [
         lambda host, who: host.ban(who, b""),
-        lambda host, who: host.freeze(who, b""),
+        lambda host, who: host.freeze(who, 1, b""),
         lambda host, who: host.unfreeze(who, b""),
         lambda host, who: host.mint(who, 1, "found", b""),
         lambda host, who: host.change_validators([]),

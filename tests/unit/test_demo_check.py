@@ -16,11 +16,12 @@ import pytest
 
 from chain.crypto import parse_address
 from client.sdk_types import Fetched
-from examples.demo import check
+from examples.demo import check, reading
 from examples.demo.board import Board, NodeLine
 from examples.demo.graph import Graph, Home
-from examples.demo.plan import CHEATER, NODES
+from examples.demo.plan import CHEATER, NODES, OTHERS, VICTIM
 from examples.demo.story import Scene
+from examples.demo.summary import summary
 from examples.demo.watch import narrate
 
 SEEN = json.loads(Path(__file__).with_name("demo_seen.json").read_text())
@@ -31,39 +32,37 @@ def scene_of(folder: Path) -> Scene:
     """The scene at the end of the run; its model is a file of this test's own."""
     graph, board = Graph(folder, keep=False), Board(lambda _text, _style: None)
     board.names = dict(SEEN["names"])
-    for part in (*NODES, CHEATER):
+    for part in (*NODES, *OTHERS):
         own = next(identity for identity, name in board.names.items() if name == part.name)
         home = Home(part, folder / part.name, parse_address(own), b"")
-        if part is CHEATER:
-            graph.cheater = home
+        if part in OTHERS:
+            graph.others.append(home)
         else:
             graph.nodes.append(home)
             board.nodes[part.name] = NodeLine(part, own)
     path = folder / "model"
     path.write_bytes(MODEL)
-    race, fraud = (SEEN["common"][job]["id"] for job in ("race", "fraud"))
+    race, *frauds, lie = (job["id"] for job in SEEN["common"]["jobs"])
     fetched = Fetched(path, "cid", len(MODEL), hashlib.sha256(MODEL).hexdigest())
-    return Scene(graph, board, race=race, fraud=fraud, fetched=fetched, right=SEEN["right"], digits=SEEN["digits"])
+    return Scene(graph, board, race=race, frauds=frauds, lie=lie, fetched=fetched, right=SEEN["right"], digits=SEEN["digits"])
 
 
-def verdict_of() -> check.Verdict:
+def read() -> reading.Reading:
     nodes = SEEN["nodes"]
-    seen = [check.Seen(name=name, **copy.deepcopy(SEEN["common"]), **copy.deepcopy(nodes[name])) for name in nodes]
-    sha256 = hashlib.sha256(MODEL).hexdigest()
-    return check.Verdict(SEEN["height"], seen, refusals=dict(SEEN["refusals"]), winner_sha256=sha256)
+    seen = [reading.Seen(name=name, **copy.deepcopy(SEEN["common"]), **copy.deepcopy(nodes[name])) for name in nodes]
+    return reading.Reading(SEEN["height"], seen, hashlib.sha256(MODEL).hexdigest(), dict(SEEN["refusals"]))
 
 
 def test_a_real_run_holds(tmp_path: Path) -> None:
-    scene, verdict = scene_of(tmp_path), verdict_of()
-    check.hold(verdict, scene)
+    verdict = check.judge(read(), scene_of(tmp_path))
     assert verdict.failures == []
-    assert verdict.promises > 150
+    assert verdict.promises > 400
 
 
-def at(*path: Any, value: Any) -> Callable[[check.Seen], None]:
+def at(*path: Any, value: Any) -> Callable[[reading.Seen], None]:
     """Change one value that one node tells."""
 
-    def change(seen: check.Seen) -> None:
+    def change(seen: reading.Seen) -> None:
         inner: Any = getattr(seen, path[0])
         for key in path[1:-1]:
             inner = inner[key]
@@ -72,49 +71,77 @@ def at(*path: Any, value: Any) -> Callable[[check.Seen], None]:
     return change
 
 
-def account(status: str, balance: str) -> Callable[[check.Seen], None]:
-    def change(seen: check.Seen) -> None:
-        own = next(a for a in seen.accounts if SEEN["names"][a["id"]] == CHEATER.name)
-        own |= {"status": status, "balance": balance}
+def account(name: str, **changed: Any) -> Callable[[reading.Seen], None]:
+    def change(seen: reading.Seen) -> None:
+        own = next(a for a in seen.accounts if SEEN["names"][a["id"]] == name)
+        own |= changed
 
     return change
 
 
-LIES: dict[str, tuple[Callable[[check.Seen], None], str]] = {
+def without(reason: str) -> Callable[[reading.Seen], None]:
+    """The worker's history, but for the lines of one reason."""
+
+    def change(seen: reading.Seen) -> None:
+        seen.accused = [line for line in seen.accused if line["reason"] != reason]
+
+    return change
+
+
+def job(number: int, *path: Any, value: Any) -> Callable[[reading.Seen], None]:
+    return at("jobs", number, *path, value=value)
+
+
+LIES: dict[str, tuple[Callable[[reading.Seen], None], str]] = {
     "another root": (at("block", "state_root", value="00" * 32), "state_root"),
     "another block": (at("block", "block_id", value="00" * 32), "block_id"),
     "still syncing": (at("status", "syncing", value=True), "still fetches"),
     "a peer missing": (at("status", "peers", value=3), "has 3 peers"),
     "no validator": (at("status", "validator", value=False), "validator is False"),
     "not working": (at("status", "working", value=False), "working is False"),
-    "credits from nowhere": (at("supply", "accounts", value="1081"), "are not the supply"),
-    "a burn less": (at("supply", "burned", value="49"), "mints less burns"),
+    "credits from nowhere": (at("supply", "accounts", value="3073"), "are not the supply"),
+    "a burn less": (at("supply", "burned", value="57"), "57 were burned instead of 58"),
     "balances that do not add up": (at("accounts", 0, "balance", value="7"), "do not add up"),
+    "a credit more than was earned": (account("frank", balance="999.96"), "frank holds 999.96 instead of"),
     "credits in escrow": (at("supply", "escrows", value="1"), "still in escrow"),
-    "job one refunded": (at("race", "state", value="REFUNDED"), "ended REFUNDED"),
-    "open for too long": (at("race", "expiry", value=2**47), "was open for"),
-    "a lower loss lost": (at("race", "claims", 1, "loss", value="0.000000001"), "not the lowest loss"),
-    "the winner not judged": (at("race", "claims", 0, "result", value=None), "not judged OK"),
-    "a vote missing": (at("race", "rounds", 0, "committee", 0, "votes", value=[]), "votes OK of"),
-    "paid to another": (at("race", "payments", "bounty_to", value="lc1other"), "paid:"),
+    "job one refunded": (job(0, "state", value="REFUNDED"), "ended REFUNDED"),
+    "open for too long": (job(0, "expiry", value=2**47), "was open for"),
+    "a lower loss lost": (job(0, "claims", 1, "loss", value="0.000000001"), "not the lowest loss"),
+    "the winner not judged": (job(0, "claims", 0, "result", value=None), "not judged OK"),
+    "a vote missing": (job(0, "rounds", 0, "committee", 0, "votes", value=[]), "votes OK of"),
+    "paid to another": (job(0, "payments", "bounty_to", value="lc1other"), "paid:"),
     "no line in the history": (lambda seen: seen.paid.clear(), "shows the bounty 0 times"),
-    "job two paid": (at("fraud", "state", value="PAID"), "ended PAID"),
-    "nobody voted false": (at("fraud", "rounds", 0, "committee", value=[]), "votes FALSE of"),
-    "the false claim stands": (at("fraud", "claims", 0, "result", value="OK"), "not judged FALSE"),
-    "a tenth burned": (at("fraud", "payments", "last_tenth", value="burned"), "last tenth is burned"),
-    "a bounty kept": (at("fraud", "payments", "bounty_returned", value="36"), "returned 36"),
-    "a cheater at large": (account("suspended", "0"), "the cheater is suspended"),
-    "a rich cheater": (account("banned", "50"), "still holds credits"),
+    "job two paid": (job(1, "state", value="PAID"), "job two: ended PAID"),
+    "job three of the same contractor": (job(2, "poster", value=SEEN["common"]["jobs"][1]["poster"]), "posted by erin"),
+    "nobody voted false": (job(1, "rounds", 0, "committee", value=[]), "votes FALSE of"),
+    "the false claim stands": (job(2, "claims", 0, "result", value="OK"), "not judged FALSE"),
+    "a stake released": (job(1, "claims", 0, "stake_is", value="released"), "stake was not burned"),
+    "a bond spared": (job(2, "payments", "bond_burned", value="0"), "stake and bond burned are 1 and 0"),
+    "a bounty kept": (job(1, "payments", "bounty_returned", value="9"), "returned 9"),
+    "a cheater at large": (account(CHEATER.name, status="suspended"), "the cheater: is suspended"),
+    "a rich cheater": (account(CHEATER.name, balance="50"), "still holds credits"),
+    "a case that was let go": (job(2, "cases", 0, "state", value="DISMISSED"), "the case of job three"),
+    "a worker banned": (account(VICTIM, status="banned"), "alice: is banned"),
+    "credits still frozen": (account(VICTIM, frozen="27"), "27 credits are still frozen"),
+    "a seat lost": (account(VICTIM, verifier=False), "lost its seat"),
+    "no strike": (account(VICTIM, strikes=[]), "has strikes of []"),
+    "a case that banned": (job(3, "cases", 0, "state", value="BANNED"), "its case stands"),
+    "no suspension in the history": (without("suspended"), "shows suspended 0 times"),
+    "no lapse in the history": (without("case.lapsed"), "shows case.lapsed 0 times"),
+    "more than a stake lost": (at("accused", 5, "amount", value="-4"), "which is not one stake"),
+    "what was frozen did not come back": (without(check.RETURNED), "came back"),
+    "a liar that loses less": (job(3, "payments", "bond_burned", value="2"), "stake and bond burned are 3 and 2"),
+    "a liar that was banned": (account("grace", status="banned"), "the contractor that lied is banned"),
 }
 
 
 @pytest.mark.parametrize("name", LIES)
 @pytest.mark.parametrize("node", ["alice", "erin"])
 def test_what_one_node_tells_otherwise_is_named(name: str, node: str, tmp_path: Path) -> None:
-    scene, verdict = scene_of(tmp_path), verdict_of()
+    told = read()
     change, expected = LIES[name]
-    change(next(seen for seen in verdict.seen if seen.name == node))
-    check.hold(verdict, scene)
+    change(next(seen for seen in told.seen if seen.name == node))
+    verdict = check.judge(told, scene_of(tmp_path))
     if name in ("not working", "no validator") and node == "erin":
         assert verdict.failures == []  # the contractor is neither
     else:
@@ -122,58 +149,78 @@ def test_what_one_node_tells_otherwise_is_named(name: str, node: str, tmp_path: 
 
 
 def test_a_message_of_the_cheater_that_one_node_takes_is_named(tmp_path: Path) -> None:
-    scene, verdict = scene_of(tmp_path), verdict_of()
-    verdict.refusals["dave"] = ""
-    check.hold(verdict, scene)
-    assert verdict.failures == ["dave, job two: the cheater's next message was answered with: accepted"]
+    told = read()
+    told.refusals["dave"] = ""
+    verdict = check.judge(told, scene_of(tmp_path))
+    assert verdict.failures == ["dave, the cheater: its next message was answered with: accepted"]
 
 
 def test_a_model_that_is_not_the_winners_is_named(tmp_path: Path) -> None:
-    scene, verdict = scene_of(tmp_path), verdict_of()
-    verdict.winner_sha256 = "00" * 32
+    scene, told = scene_of(tmp_path), read()
+    told.winner_sha256 = "00" * 32
     (tmp_path / "model").write_bytes(b"other bytes")
     scene.right = 36
-    check.hold(verdict, scene)
-    assert len(verdict.failures) == 3
+    assert len(check.judge(told, scene).failures) == 3
 
 
 def test_a_vote_without_a_container_and_equal_seeds_are_named(tmp_path: Path) -> None:
-    scene, verdict = scene_of(tmp_path), verdict_of()
-    dave = next(seen for seen in verdict.seen if seen.name == "dave")
+    told = read()
+    dave = next(seen for seen in told.seen if seen.name == "dave")
     dave.runs = []
-    for seen in verdict.seen:
+    for seen in told.seen:
         for run in seen.runs:
             run["seed"] = "1"
-    check.hold(verdict, scene)
-    text = "\n".join(verdict.failures)
-    assert "job two: dave voted without an evaluation" in text
+    text = "\n".join(check.judge(told, scene_of(tmp_path)).failures)
+    for title in check.TITLES:
+        assert f"{title}: dave voted without an evaluation" in text
     assert "two trainings had the same seed" in text
 
 
+@pytest.mark.parametrize("phase", ["check", "again"])
+def test_a_worker_that_claimed_what_it_did_not_measure_is_named(phase: str, tmp_path: Path) -> None:
+    """Else nothing would show that it was the contractor who lied."""
+    scene, told = scene_of(tmp_path), read()
+    for seen in told.seen:
+        for run in seen.runs:
+            if (run["job"], run["phase"]) == (scene.lie, phase):
+                run["loss"] = "0.5"
+    assert check.judge(told, scene).failures == [f"job four: alice claimed what no {phase} of its own measured"]
+
+
+def judged(scene: Scene, told: reading.Reading) -> check.Verdict:
+    return check.judge(told, scene)
+
+
 def test_runs_that_made_no_container_are_not_counted(tmp_path: Path) -> None:
-    scene, verdict = scene_of(tmp_path), verdict_of()
-    before = check.containers(verdict, scene, scene.fraud)
-    run = next(run for seen in verdict.seen for run in seen.runs if run["job"] == scene.fraud)
+    scene, told = scene_of(tmp_path), read()
+    before = check.containers(judged(scene, told), scene, scene.frauds[0])
+    run = next(run for seen in told.seen for run in seen.runs if run["job"] == scene.frauds[0])
     run["state"] = "engine-error"
-    assert check.containers(verdict, scene, scene.fraud) == before - 1
+    assert check.containers(judged(scene, told), scene, scene.frauds[0]) == before - 1
 
 
 def test_runs_that_a_node_forgot_are_still_counted(tmp_path: Path) -> None:
-    scene, verdict = scene_of(tmp_path), verdict_of()
-    before = check.containers(verdict, scene, scene.race)
-    for seen in verdict.seen:
+    scene, told = scene_of(tmp_path), read()
+    before = check.containers(judged(scene, told), scene, scene.race)
+    for seen in told.seen:
         scene.board.nodes[seen.name].runs = {run["id"]: run for run in seen.runs}
         seen.runs = []
-    assert check.containers(verdict, scene, scene.race) == before > 0
+    assert check.containers(judged(scene, told), scene, scene.race) == before > 0
 
 
-def test_the_summary_names_both_outcomes(tmp_path: Path) -> None:
-    scene, verdict = scene_of(tmp_path), verdict_of()
-    told = check.summary(verdict, scene)
-    assert [job["outcome"] for job in told["jobs"]] == ["paid", "banned"]
-    assert told["state_root"] == SEEN["common"]["block"]["state_root"]
-    verdict.seen[3].block["state_root"] = "00" * 32
-    assert check.summary(verdict, scene)["state_root"] is None
+def test_the_summary_names_every_outcome(tmp_path: Path) -> None:
+    scene, told = scene_of(tmp_path), read()
+    made = summary(judged(scene, told), scene)
+    assert [(one["outcome"], one["became"]) for one in made["jobs"]] == [
+        ("paid", None),
+        ("refunded", "banned"),
+        ("refunded", "banned"),
+        ("refunded", "active"),
+    ]
+    assert [one["bond_burned"] for one in made["jobs"]] == ["0", "1", "1", "3"]
+    assert made["state_root"] == SEEN["nodes"]["alice"]["block"]["state_root"]
+    told.seen[3].block["state_root"] = "00" * 32
+    assert summary(judged(scene, told), scene)["state_root"] is None
 
 
 def test_strangers_text_and_unknown_notes_do_no_harm() -> None:

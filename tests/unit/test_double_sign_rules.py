@@ -201,6 +201,46 @@ def test_after_a_while_one_peer_s_word_is_enough_and_nobody_s_never_is() -> None
         assert check.on_probation is not ends
 
 
+TRUTH, LIE = 50, 5
+"""The last height that the key's former life signed in, and the one that the only peer in reach tells."""
+
+
+@pytest.mark.parametrize("shown", ["the operator's word", "an own vote that came back"])
+def test_the_only_peer_in_reach_gets_no_second_signature_of_a_key_that_came_back_from_a_backup(shown: str) -> None:
+    """It tells a height of long ago and serves the chain up to there. If its word were enough, the key would abstain from the few
+    heights above that one, and then sign anew wherever its former life signed already: evidence that costs the seat."""
+    check = of(double_sign_check.UNKNOWN) if shown == "the operator's word" else of()
+    check.saw(vote(0, PREVOTE, LIE, 0, NIL))
+    heard(check, 1)
+    ticks = Ticks(check)
+    signed_before = [SignVote(PREVOTE, height, 0, NIL) for height in range(LIE + ABSTAIN_MARGIN + 1, LIE + MAX_HELD)]
+    ticks(1, height=LIE, told=LIE)
+    for request in signed_before:
+        assert check.sign(request) == []
+    for now in (FALLBACK_MS, 10 * FALLBACK_MS, 10**9):
+        assert ticks(STABLE_TICKS + 1, now=now, height=LIE, told=LIE) == []
+    assert check.on_probation
+    assert check.lacks == (2, 1)
+    heard(check, 2)
+    ticks.sync.peer(ident(2), TRUTH)
+    assert ticks(STABLE_TICKS + 1, now=10**9, height=LIE, told=LIE) == [], "what a quorum told has to be here first"
+    assert check.lacks is None
+    assert ticks(STABLE_TICKS + 1, now=10**9, height=TRUTH, told=LIE) == [e.Abstain(TRUTH + ABSTAIN_MARGIN)]
+
+
+def test_the_operator_s_word_up_to_where_it_signed_does_without_a_quorum() -> None:
+    """`node --signed-up-to`: what the guard then knows is no doubt, and the guard signs nothing up to there."""
+    check = of((TRUTH, 2**31 - 1, PRECOMMIT))
+    check.saw(vote(0, PRECOMMIT, TRUTH, 7, NIL))
+    heard(check, 4)
+    assert check.lacks is None
+    wanted = SignVote(PREVOTE, TRUTH + 1, 0, NIL)
+    check.sign(wanted)
+    ticks = Ticks(check)
+    ticks(1, height=TRUTH, told=TRUTH)
+    assert ticks(STABLE_TICKS + 1, now=FALLBACK_MS, height=TRUTH, told=TRUTH) == [e.SignRequest(wanted)]
+
+
 def test_the_while_begins_with_the_first_tick() -> None:
     check = heard(of(), 4)
     ticks = Ticks(check)

@@ -6,6 +6,7 @@ The simulator has a driver of its own. What it proves of the node rests on this 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from concurrent.futures import Future
 from types import SimpleNamespace
@@ -27,6 +28,7 @@ from chain.storage.guard import Kind
 from chain.types import NIL, PREVOTE, ProposalEvidence, Vote, decode_block
 from client import driver
 from client.driver import Driver
+from client.signing import LocalSigner
 from tests.unit.node_kit import genesis, ident, key_of, propose, state_of, transfer, vote
 
 PEER = b"p" * 20
@@ -88,6 +90,12 @@ class RecordingStore:
     def __init__(self, journal: Journal) -> None:
         self._note = journal
         self.commits: list[Future[None]] = []
+        self.hold_fd: int | None = None
+        self.lost: StorageFailed | None = None
+
+    def check_hold(self) -> None:
+        if self.lost is not None:
+            raise self.lost
 
     def commit_async(self, *batches: CommitBatch) -> Future[None]:
         self._note("commit", tuple(batch.height for batch in batches))
@@ -137,10 +145,9 @@ class Driven:
         gossip = SimpleNamespace(consensus_targets=lambda exclude: [], mesh_targets=lambda exclude: [])
         self.driver = Driver(
             node,
-            key=key_of(index_of(node.own_id)),
+            signer=LocalSigner(key_of(index_of(node.own_id)), cast(Any, RecordingGuard(self.journal)), node.chain_id, node.own_id),
             store=cast(Any, self.store),
             wal=cast(Any, self.wal),
-            guard=cast(Any, RecordingGuard(self.journal)),
             gossip=cast(Any, gossip),
             on_decided=lambda d: self.journal("decided", d.height),
             on_dropped=lambda d: self.journal("dropped", d.tx),
@@ -189,6 +196,45 @@ async def run_alone() -> Driven:
     for timer in driven.driver._timers:
         timer.cancel()
     return driven
+
+
+LOST = StorageFailed("The database is no longer held", "the server ended the connection", "Check that the server runs")
+
+
+async def test_a_node_whose_database_is_no_longer_its_own_signs_nothing_more() -> None:
+    g = genesis(1)
+    own = index_of(g.validators[0].id)
+    driven = Driven(Node(ident(own), sha256(b"own"), state_of(g), g.chain_id))
+    driven.driver.start(cast(Any, RecordingNetwork(driven.journal)))
+    driven.store.lost = LOST
+    driven.driver.submit(transfer(own, 0, chain=g.chain_id))
+    with pytest.raises(StorageFailed, match="no longer held"):
+        async with asyncio.timeout(20):
+            await driven.driver.failed
+    assert "append" in driven.journal.names(), "it was about to sign"
+    assert "sign" not in driven.journal.names()
+    assert not [1 for _, sent in driven.journal.entries if isinstance(sent, m.VoteMessage | m.CompactProposal)]
+    driven.driver.stop()
+
+
+async def test_a_node_that_has_nothing_to_sign_ends_too_when_its_database_is_lost() -> None:
+    driven = Driven(Scripted())
+    reading, writing = os.pipe()
+    driven.store.hold_fd = reading
+    driven.node.start = lambda now, records: []
+    driven.driver.start(None)
+    os.write(writing, b"a word")
+    await turns(3)
+    os.read(reading, 99)
+    assert not driven.driver.failed.done(), "what the store does not mind is no reason"
+    driven.store.lost = LOST
+    os.close(writing)
+    with pytest.raises(StorageFailed, match="no longer held"):
+        async with asyncio.timeout(20):
+            await driven.driver.failed
+    assert not driven.driver._loop.remove_reader(reading), "it is watched no more"
+    driven.driver.stop()
+    os.close(reading)
 
 
 async def test_nothing_is_signed_before_its_record_and_all_before_it_are_on_disk() -> None:
@@ -272,14 +318,14 @@ async def test_a_record_that_cannot_be_synced_is_signed_for_by_nobody() -> None:
     driven = Driven(Scripted())
     driven.wal.fails = True
     with pytest.raises(StorageFailed):
-        driven.run(INTENT, REQUEST, e.Send(PEER, encode(m.Status(1)), e.VOTES))
+        driven.run(INTENT, REQUEST, e.Send(PEER, encode(m.Status(1, 1)), e.VOTES))
     assert driven.journal.names() == ["append"]
 
 
 async def test_an_input_whose_record_cannot_be_synced_ends_the_node() -> None:
     driven = Driven(Scripted())
     driven.wal.fails = True
-    driven.node.handle = lambda event, now: [INTENT, REQUEST, e.Send(PEER, encode(m.Status(1)), e.VOTES)]
+    driven.node.handle = lambda event, now: [INTENT, REQUEST, e.Send(PEER, encode(m.Status(1, 1)), e.VOTES)]
     driven.driver.feed(e.PeerUp(PEER))
     with pytest.raises(StorageFailed):
         await driven.driver.failed
@@ -301,9 +347,9 @@ def decided(height: int) -> e.Decided:
 
 SPEAKS: dict[str, e.Effect] = {
     "a vote to one": e.Send(PEER, encode(m.VoteMessage(vote(1, PREVOTE, 1, 0, NIL))), e.VOTES),
-    "to all validators": e.Gossip(encode(m.Status(3)), e.VOTES, e.Scope.CONSENSUS),
-    "to the mesh": e.Gossip(encode(m.Status(3)), e.VOTES, e.Scope.MESH),
-    "to all": e.Gossip(encode(m.Status(3)), e.VOTES, e.Scope.ALL),
+    "to all validators": e.Gossip(encode(m.Status(3, 1)), e.VOTES, e.Scope.CONSENSUS),
+    "to the mesh": e.Gossip(encode(m.Status(3, 1)), e.VOTES, e.Scope.MESH),
+    "to all": e.Gossip(encode(m.Status(3, 1)), e.VOTES, e.Scope.ALL),
     "a signature": REQUEST,
     "a record": INTENT,
     "decided": decided(1),

@@ -18,6 +18,7 @@ from chain.storage.blockstore import CommitBatch
 from chain.storage.errors import StorageFailed
 from chain.types import NIL, NO_ROUND, PREVOTE
 from client import driver
+from client.signing import LocalSigner
 from p2p.wire import NODE
 from tests.unit.test_driver_order import PEER, Driven, Scripted, commit, decided, turns
 
@@ -150,7 +151,7 @@ REQUEST = e.SignRequest(SignVote(PREVOTE, 1, 0, NIL))
 
 @pytest.mark.parametrize("request_", [SignVote(PREVOTE, 1, 0, NIL), SignProposal(1, 0, NO_ROUND, b"b" * 32)])
 async def test_where_the_guard_keeps_silence_nothing_was_signed(driven: Driven, request_: SignVote | SignProposal) -> None:
-    driven.driver._guard = cast(Any, SimpleNamespace(sign=lambda *_: None))
+    cast(LocalSigner, driven.driver._signer).guard = cast(Any, SimpleNamespace(sign=lambda *_: None))
     driven.run(e.SignRequest(request_))
     assert driven.node.inputs == []
 
@@ -291,6 +292,8 @@ async def test_who_waits_for_what_was_decided_waits_for_all_of_it(driven: Driven
 
 class Stored:
     """Each height is on disk when it was handed over, and the journal says so."""
+
+    hold_fd = None
 
     def __init__(self, driven: Driven) -> None:
         self._note = driven.journal

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import sandbox.images
+from examples import images
 from examples.digits import build
 
 
@@ -22,7 +23,7 @@ def builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str,
         dest.write_bytes(b"archive %d" % len(calls))
         return "sha256:" + f"{len(calls):064x}"
 
-    monkeypatch.setattr(build, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(images, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(sandbox.images, "build_python_image", fake)
     return calls
 
@@ -57,12 +58,12 @@ def test_a_changed_file_or_a_damaged_cache_is_built_anew(
 def test_the_cache_keeps_the_newest_images_only(
     tmp_path: Path, builds: list[Mapping[str, bytes | Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(build.KEPT + 2):
+    for number in range(images.KEPT + 2):
         monkeypatch.setattr(build, "image_files", lambda number=number: {"/lc/job": b"#!%d" % number})
         build.build(tmp_path / "a.tar")
-    assert len(list((tmp_path / "cache").glob("*.tar"))) == len(list((tmp_path / "cache").glob("*.id"))) == build.KEPT
+    assert len(list((tmp_path / "cache").glob("*.tar"))) == len(list((tmp_path / "cache").glob("*.id"))) == images.KEPT
     build.build(tmp_path / "a.tar")  # the newest is among them
-    assert len(builds) == build.KEPT + 2
+    assert len(builds) == images.KEPT + 2
 
 
 def test_wrong_usage_and_a_full_or_missing_disk_are_told(

@@ -1,7 +1,8 @@
-"""The digits job keeps the container contract: losses, probe, exit codes, hostile models, hidden data, and its use."""
+"""The digits job keeps the container contract: losses, exit codes, hostile models, hidden data, and its use."""
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import struct
@@ -13,7 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from examples.digits import data, job, use
+from chain.losses import LossTree
+from examples.digits import data, job, table, use
+from sandbox.losses import parse_losses
 
 TRAINING, EVALUATION = data.split_digits()
 
@@ -29,26 +32,32 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(root: Path, phase: str, seed: int = 1, probe: int = 77, **fields: Any) -> tuple[int, dict[str, Any]]:
-    """One run of the job; its exit code and, where it ended well, its result."""
-    document = {"v": 1, "phase": phase, "seed": seed, "probe": probe, "budget_s": 60, "threads": 1, "mem_mb": 256}
-    document["params"] = {"epochs": 4}
+def run(root: Path, phase: str, seed: int = 1, **fields: Any) -> tuple[int, list[int]]:
+    """One run of the job; its exit code and what the host reads of its losses (units of 1e-9), where there are any."""
+    document: dict[str, Any] = {"v": 2, "phase": phase, "budget_s": 60, "threads": 1, "mem_mb": 256, "params": {"epochs": 4}}
+    document |= {"seed": seed} if phase == "train" else {}
     (root / "lc/in/job.json").write_text(json.dumps({**document, **fields}))
-    result = root / "lc/out/result.json"
+    result = root / "lc/out/losses"
     result.unlink(missing_ok=True)
     code = job.main([phase], root)
-    return code, json.loads(result.read_bytes()) if result.exists() else {}
+    return code, list(parse_losses(result.read_bytes())) if result.exists() else []
 
 
-def evaluate_bytes(root: Path, model: bytes, **fields: Any) -> tuple[int, dict[str, Any]]:
+def evaluate_bytes(root: Path, model: bytes, **fields: Any) -> tuple[int, list[int]]:
     (root / "lc/in/model").write_bytes(model)
     return run(root, "evaluate", **fields)
 
 
-def trained(root: Path, **fields: Any) -> bytes:
-    code, _ = run(root, "train", **fields)
-    assert code == 0
+def trained(root: Path, seed: int = 1, **fields: Any) -> bytes:
+    assert run(root, "train", seed, **fields) == (0, [])
     return (root / "lc/out/model").read_bytes()
+
+
+def loss(root: Path, model: bytes) -> Fraction:
+    """The mean, as the host takes it."""
+    code, losses = evaluate_bytes(root, model)
+    assert code == 0
+    return Fraction(LossTree(losses).measurement.mean, 10**9)
 
 
 def test_the_split_is_every_fifth_digit_and_loses_none() -> None:
@@ -57,50 +66,39 @@ def test_the_split_is_every_fifth_digit_and_loses_none() -> None:
     assert data.split_digits() == (TRAINING, EVALUATION)
 
 
-def test_different_seeds_reach_different_losses_and_the_same_seed_the_same(root: Path) -> None:
-    losses = [run(root, "train", seed=seed)[1]["loss"] for seed in (1, 2, (1 << 64) - 1)]
-    assert len(set(losses)) == 3
-    assert run(root, "train", seed=2)[1]["loss"] == losses[1]
+def test_different_seeds_reach_different_losses_and_the_same_seed_the_same_model(root: Path) -> None:
+    models = [trained(root, seed=seed) for seed in (1, 2, (1 << 64) - 1)]
+    assert len({loss(root, model) for model in models}) == 3
+    assert trained(root, seed=2) == models[1]
 
 
 def test_training_learns(root: Path) -> None:
-    _, result = run(root, "train", params={"epochs": 15})
-    assert Fraction(result["loss"]) < Fraction("0.25")  # guessing would be 2.3
+    assert loss(root, trained(root, params={"epochs": 15})) < Fraction("0.25")  # guessing would be 2.3
 
 
-def test_evaluate_reproduces_the_loss_of_the_training_exactly(root: Path) -> None:
-    _, claimed = run(root, "train", seed=5, probe=9)
-    model = (root / "lc/out/model").read_bytes()
-    code, measured = evaluate_bytes(root, model, seed=123, probe=9)
-    assert (code, measured) == (0, claimed)
-    assert measured["v"] == 1
-    assert measured["n"] == 360
+def test_an_evaluation_repeats_itself_line_by_line(root: Path) -> None:
+    model = trained(root, seed=5)
+    first = evaluate_bytes(root, model)
+    raw = (root / "lc/out/losses").read_bytes()
+    assert (first[0], len(first[1])) == (0, 360)
+    assert evaluate_bytes(root, model) == first
+    assert (root / "lc/out/losses").read_bytes() == raw
+    assert all(len(line.partition(b".")[2]) == 9 for line in raw.splitlines())
 
 
-def test_losses_have_nine_digits_and_progress_is_reported(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _, result = run(root, "train")
-    assert all(len(result[key].partition(".")[2]) == 9 for key in ("loss", "probe_loss"))
+def test_each_line_is_the_loss_of_one_digit(root: Path) -> None:
+    model = trained(root)
+    whole = evaluate_bytes(root, model)[1]
+    for at in (0, 7, 359):
+        (root / "lc/eval.csv").write_bytes(EVALUATION.splitlines(keepends=True)[at])
+        assert evaluate_bytes(root, model) == (0, [whole[at]])
+
+
+def test_progress_is_reported(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = trained(root)
     lines = [json.loads(line[3:]) for line in capsys.readouterr().out.splitlines() if line.startswith("LC {")]
     assert [(line["step"], line["of"]) for line in lines] == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert f"{lines[-1]['loss']:.4f}" == f"{float(result['loss']):.4f}"
-
-
-@pytest.mark.parametrize("probe", [0, 1, 1 << 28, 123_456_789, (1 << 31) - 1])
-def test_the_probe_selects_what_the_contract_says(root: Path, probe: int) -> None:
-    model = trained(root)
-    code, result = evaluate_bytes(root, model, probe=probe)
-    pixels, digits = job.read_examples(root / "lc/eval.csv")
-    each = job.losses(job.load_model(model), pixels, digits)
-    selected = [loss for i, loss in enumerate(each) if (probe + i * 1103515245) % 2**31 < 2**28]
-    assert code == 0
-    assert 20 < len(selected) < 80
-    assert result["probe_loss"] == f"{np.mean(selected):.9f}"
-
-
-def test_a_probe_that_selects_nothing_gives_zero(root: Path) -> None:
-    (root / "lc/eval.csv").write_bytes(EVALUATION.splitlines(keepends=True)[0])
-    code, result = evaluate_bytes(root, trained(root), probe=1 << 30)
-    assert (code, result["probe_loss"], result["n"]) == (0, "0", 1)
+    assert f"{lines[-1]['loss']:.4f}" == f"{float(loss(root, model)):.4f}"
 
 
 GOOD_HEADER = struct.pack("<8sI", b"LCDIGIT1", 2)
@@ -124,20 +122,18 @@ WEIGHTS = 64 * 2 + 2 + 2 * 10 + 10
     ],
 )
 def test_hostile_models_are_called_invalid(root: Path, model: bytes) -> None:
-    code, result = evaluate_bytes(root, model)
-    assert (code, result) == (65, {})
+    assert evaluate_bytes(root, model) == (65, [])
 
 
 def test_a_model_of_zeros_guesses(root: Path) -> None:
-    code, result = evaluate_bytes(root, GOOD_HEADER + bytes(8 * WEIGHTS))
-    assert (code, result["loss"]) == (0, "2.302585093")
+    assert evaluate_bytes(root, GOOD_HEADER + bytes(8 * WEIGHTS)) == (0, [2_302_585_093] * 360)
 
 
 def test_hidden_data_replaces_the_built_in_examples(root: Path) -> None:
     model = trained(root)
     (root / "lc/in/eval").write_bytes(b"".join(TRAINING.splitlines(keepends=True)[:100]))
-    code, result = evaluate_bytes(root, model)
-    assert (code, result["n"]) == (0, 100)
+    code, losses = evaluate_bytes(root, model)
+    assert (code, len(losses)) == (0, 100)
 
 
 @pytest.mark.parametrize(
@@ -157,16 +153,16 @@ def test_hidden_data_replaces_the_built_in_examples(root: Path) -> None:
 def test_junk_as_hidden_data_is_the_contractors_fault_not_the_models(root: Path, content: bytes) -> None:
     model = trained(root)
     (root / "lc/in/eval").write_bytes(content)
-    assert evaluate_bytes(root, model) == (1, {})
+    assert evaluate_bytes(root, model) == (1, [])
 
 
 @pytest.mark.parametrize(
     ("argv", "fields", "code"),
     [
-        (["predict"], {}, 64),
+        (["local"], {}, 64),
         ([], {}, 64),
         (["train", "evaluate"], {}, 64),
-        (["train"], {"v": 2}, 64),
+        (["train"], {"v": 1}, 64),
         (["train"], {"params": {"epochs": "many"}}, 64),
         (["train"], {"params": {"epochs": True}}, 64),
         (["train"], {"params": {"epochs": 0}}, 64),
@@ -180,7 +176,7 @@ def test_junk_as_hidden_data_is_the_contractors_fault_not_the_models(root: Path,
     ],
 )
 def test_exit_codes(root: Path, argv: list[str], fields: dict[str, Any], code: int) -> None:
-    document = {"v": 1, "phase": "train", "seed": 1, "probe": 0, "budget_s": 9, "threads": 1, "mem_mb": 64, "params": {}}
+    document = {"v": 2, "phase": "train", "seed": 1, "budget_s": 9, "threads": 1, "mem_mb": 64, "params": {}}
     (root / "lc/in/job.json").write_text(json.dumps({**document, **fields}))
     assert job.main(argv, root) == code
     assert not list((root / "lc/out").iterdir())
@@ -193,8 +189,7 @@ def test_a_broken_job_json_is_no_verdict_on_the_model(root: Path, content: bytes
 
 
 def test_a_diverging_training_fails_without_a_model(root: Path) -> None:
-    code, result = run(root, "train", params={"epochs": 20, "learning_rate": 10, "weight_decay": 1})
-    assert (code, result) == (1, {})
+    assert run(root, "train", params={"epochs": 20, "learning_rate": 10, "weight_decay": 1}) == (1, [])
     assert not (root / "lc/out/model").exists()
 
 
@@ -211,9 +206,7 @@ def test_a_training_ends_within_its_budget(root: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(job, "time", SimpleNamespace(monotonic=clock, sleep=advance))
     monkeypatch.setattr("builtins.print", lambda line, **_: epochs.append(line))
-    code, result = run(root, "train", budget_s=10, params={"epochs": 100, "seconds": 100})
-    assert code == 0
-    assert len(result["loss"]) == len("0.123456789")
+    assert trained(root, budget_s=10, params={"epochs": 100, "seconds": 100})
     assert now[0] == 8.0
     assert [json.loads(line[3:])["step"] for line in epochs] == [2, 4, 6, 8]
 
@@ -237,3 +230,64 @@ def test_use_refuses_what_is_no_model(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "not a model" in capsys.readouterr().err
     assert use.main([str(tmp_path / "absent")]) == 1
     assert use.main([str(path), "-1"]) == 2
+
+
+def test_a_look_up_table_knows_the_public_digits_and_no_other(root: Path) -> None:
+    """Perfect where workers can read the answers, worse than guessing on what the contractor kept back."""
+    path = root / "known.csv"
+    path.write_bytes(EVALUATION)
+    model = job.save_model(table.table(*job.read_examples(path), np.random.default_rng(7)))
+    code, public = evaluate_bytes(root, model)
+    assert (code, set(public)) == (0, {0})
+    (root / "lc/in/eval").write_bytes(b"".join(TRAINING.splitlines(keepends=True)[::4]))
+    code, hidden = evaluate_bytes(root, model)
+    assert code == 0
+    assert sum(hidden) / len(hidden) > 5 * 10**9, "guessing costs 2.3"
+
+
+def ask(
+    root: Path, monkeypatch: pytest.MonkeyPatch, raw: bytes, rows: int, challenge: int = 5, given: str = "go\n"
+) -> tuple[int, list[str]]:
+    """One request of the phase predict; its exit code and the answer's lines."""
+    monkeypatch.setattr("sys.stdin", io.StringIO(given))
+    (root / "lc/in/request.json").write_text(json.dumps({"v": 1, "rows": rows, "seed": 7, "challenge": challenge}))
+    (root / "lc/in/input").write_bytes(raw)
+    answer = root / "lc/out/answer"
+    answer.unlink(missing_ok=True)
+    code, _ = run(root, "predict")
+    return code, answer.read_text().splitlines() if answer.exists() else []
+
+
+def pixels(count: int) -> tuple[bytes, list[str]]:
+    """The first digits of the evaluation as somebody asks about them, and what they are."""
+    lines = [line.split(b",") for line in EVALUATION.splitlines()[:count]]
+    raw = "".join(json.dumps([[int(pixel) for pixel in line[:-1]]]) + "\n" for line in lines).encode()
+    return raw, [line[-1].decode() for line in lines]
+
+
+def test_it_reads_the_digits_that_somebody_asks_about(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "lc/in/model").write_bytes(trained(root, params={"epochs": 15}))
+    raw, digits = pixels(100)
+    code, answer = ask(root, monkeypatch, raw, 100)
+    assert (code, len(answer)) == (0, 101)
+    assert sum(line.split()[0] == digit for line, digit in zip(answer, digits, strict=False)) > 85
+    assert all(min(parse_losses(f"{line.split()[1]}\n".encode())) >= 0 for line in answer[:-1])
+    assert answer[-1].startswith("check ")
+    assert ask(root, monkeypatch, raw, 100) == (0, answer)
+    other = ask(root, monkeypatch, raw, 100, challenge=6)[1]
+    assert other[:-1] == answer[:-1]
+    assert other[-1] != answer[-1]
+    assert ask(root, monkeypatch, raw, 100, given="") == (0, [])
+
+
+def test_what_is_no_digit_is_an_input_that_does_not_fit(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "lc/in/model").write_bytes(trained(root))
+    raw, _ = pixels(1)
+    row = json.loads(raw)
+    wrong = [b"", raw + raw, b"1\n", b"[1]\n", b"{}\n", b"x\n", b"\xff\n", b"[" * 9999, json.dumps(row[0]).encode()]
+    values: list[Any] = [17, -1, 1.5, True, None, "1", [], 10**30]
+    wrong += [json.dumps([[one, *row[0][1:]]]).encode() for one in values]
+    for given in wrong:
+        refused: tuple[int, list[str]] = (66, []) if given == raw + raw else (0, ["unfit 0"])
+        assert ask(root, monkeypatch, given, 1) == refused, given[:80]
+    assert ask(root, monkeypatch, raw + raw + b"[]\n" + raw, 4) == (0, ["unfit 2"])

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ROWS = re.findall(
-    r"^\| ([^|]+) \| [^|]+ \| [^|]* \| ((?:`[^`]+`(?:, )?)+) \|$",
+    r"^\| ([^|]+) \| [^|]+ \|[^|]*\| ((?:`[^`]+`(?:, )?)+) \|$",
     (ROOT / "docs/glossary.md").read_text(encoding="utf-8"),
     re.MULTILINE,
 )

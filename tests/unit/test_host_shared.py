@@ -6,15 +6,17 @@ from typing import Any
 
 from chain.contracts import credits, host_of
 from chain.contracts.job.records import NUMBERS, Numbered
-from chain.host import Due, Host, due_key
+from chain.host import Host
 from chain.host.deadlines import Deadline, is_open
 from chain.host.queues import Queue
+from chain.host.records import split_due
 from chain.ledger.state import Overlay
 from chain.ledger.transition import chain_record, params_of
 from tests.unit.job_kit import World
 from tests.unit.ledger_kit import Chain, id_of
 
 REF = bytes(range(32))
+K_DUE = b"d/"
 
 
 def host() -> Host:
@@ -25,9 +27,10 @@ def host() -> Host:
 
 
 def set_for(host: Host) -> list[int]:
-    """The times between 0 and 100 s at which the reference has a deadline."""
-    found = (at for at in range(host.clock - 100_000, host.clock + 100_000))
-    return [at for at in found if at > 0 and host.get(due_key(id_of("alice"), at, 1, REF), Due) is not None]
+    """The times at which the reference has a deadline."""
+    store: Any = host.store
+    kept = [split_due(key) for key, raw in store.finish()[1] if raw is not None and key.startswith(K_DUE)]
+    return [at for account, at, contract, ref in kept if (account, contract, ref) == (id_of("alice"), 1, REF)]
 
 
 def test_a_reference_has_one_deadline_which_moves_and_goes() -> None:

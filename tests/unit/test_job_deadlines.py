@@ -10,25 +10,40 @@ from msgspec.structs import replace
 from chain.codec import encode
 from chain.contracts.job import CONTRACT, records
 from chain.contracts.job.messages import JobCode, PostJob, job_id_of, size_of
+from chain.contracts.job.records import JobState
+from chain.contracts.membership import Member, SetCapacity, member_key
 from chain.host import DUE_WORK, Escrow, escrow_key, split_due
+from chain.host.terms import Arch, Capacity
 from chain.ledger.state import Overlay
+from chain.verification.scale import ceil_div
 from tests.network import NetworkParams
 from tests.unit.job_kit import posting
-from tests.unit.ledger_kit import Chain, genesis_of, id_of
+from tests.unit.ledger_kit import VALIDATORS, Chain, genesis_of, id_of
 
 SPAN = 10_000
 FLOOD = 6_000
+
+
+def small(expiry: int, **terms: Any) -> PostJob:
+    """A job that locks `PARTS` and is worth hardly more than a deadline."""
+    return posting(**{"expiry": expiry, "bounty": 10, "fee": 61, "finalists": 2, "eval_s": 1, "cpus_milli": 10} | terms)
+
+
+PARTS = (10, 61 * 71 * 2, 2)
+"""Bounty, fees, bond."""
 
 
 class Market(Chain):
     """A ledger in which thousands of jobs were posted by one account; each expires at a time of its own choice."""
 
     def __init__(self, **params: int) -> None:
-        many = {"job_max_live": 10**6, "job_max_live_bytes": 2**40}
+        many = {"job_max_live": 10**6, "job_max_live_bytes": 2**40, "job_min_bounty": 10}
         super().__init__(genesis_of("spammer", "honest", grant=10**9, job_min_open=1_000, **(many | params)))
+        declared = [self.tx(name, SetCapacity(Capacity(Arch.AMD64, 1_000, 512, 10**6, 10**6, 10))) for name in VALIDATORS]
+        assert self.codes(*declared) == [0] * len(VALIDATORS)
 
     def post(self, name: str, expiry: int, **terms: Any) -> bytes:
-        tx = self.tx(name, posting(expiry=expiry, bounty=1, fee=1, finalists=1, **terms))
+        tx = self.tx(name, small(expiry, **terms))
         assert self.codes(tx) == [0]
         return job_id_of(tx.id, 0)
 
@@ -45,15 +60,15 @@ class Market(Chain):
             overlay.put(records.posting_key(job), terms)
             overlay.put(records.job_key(job), replace(self.state.get(records.job_key(first)), claimants=claimants))
             overlay.put(records.live_key(job), self.state.get(records.live_key(first)))
-            overlay.put(escrow_key(records.bounty_escrow(job)), Escrow(1))
-            overlay.put(escrow_key(records.fee_escrow(job)), Escrow(13))
+            for escrow, amount in zip((records.bounty_escrow, records.fee_escrow, records.bond_escrow), PARTS, strict=True):
+                overlay.put(escrow_key(escrow(job)), Escrow(amount))
             overlay.put(
                 b"d/" + id_of(name) + expiry.to_bytes(8, "big") + bytes((records.NUMBER,)) + job, self.due(name, expiry, first)
             )
         size = size_of(terms.terms)
-        overlay.put(b"ja/" + id_of(name), records.ContractorRecord(count, 0, 0, 0, count * size))
+        overlay.put(b"ja/" + id_of(name), replace(record, posted=count, live=count, live_bytes=count * size))
         key = b"a/" + id_of(name)
-        overlay.put(key, replace(account, balance=account.balance - 14 * (count - 1)))
+        overlay.put(key, replace(account, balance=account.balance - sum(PARTS) * (count - 1)))
         assert record.live == 1
         changes, _, tree = overlay.finish()
         self.state.commit(changes, tree)
@@ -112,15 +127,51 @@ def test_deadlines_of_jobs_with_many_claimants_are_few_in_a_block() -> None:
 def test_the_flood_itself_is_refused_where_the_bounds_are_as_they_come() -> None:
     market = Market(job_max_live=3)
     expiry = market.clock + 60_000
-    txs = [market.tx("spammer", posting(expiry=expiry, bounty=1, fee=1, finalists=1)) for _ in range(5)]
+    txs = [market.tx("spammer", small(expiry)) for _ in range(5)]
     assert market.codes(*txs) == [0, 0, 0, JobCode.TOO_MANY_LIVE, JobCode.TOO_MANY_LIVE]
-    assert market.codes(market.tx("honest", posting(expiry=expiry))) == [0]
+    assert market.codes(market.tx("honest", small(expiry))) == [0]
 
 
 def test_a_block_runs_as_many_deadlines_as_its_messages_can_set() -> None:
     """By default: the figures of LC-BLK-16."""
     params = NetworkParams()
     assert (params.block_work // DUE_WORK, params.max_due) == (1_536, 1_536)
-    assert CONTRACT.messages[PostJob].work >= DUE_WORK
+    assert CONTRACT.messages[PostJob].heaviest >= DUE_WORK
     smallest = len(encode(posting(params="")))
     assert params.block_bytes // smallest > params.max_due, "it is the work that bounds postings, not their bytes"
+
+
+# --- what deadlines weigh --------------------------------------------------------------------------------------------------------
+
+
+def weighed(market: Market, job: bytes, **changed: Any) -> int:
+    """LC-BLK-31 of the deadline of a job whose record is changed so."""
+    overlay = Overlay(market.state)
+    known: Any = market.state.get(records.job_key(job))
+    overlay.put(records.job_key(job), replace(known, **changed))
+    changes, _, tree = overlay.finish()
+    market.state.commit(changes, tree)
+    assert CONTRACT.due_work is not None
+    return CONTRACT.due_work(market.state, job)
+
+
+def test_a_draw_weighs_by_all_that_have_the_flag() -> None:
+    """Whether they can be drawn or not: the count is known without looking at any of them."""
+    market = Market()
+    job = market.post("honest", market.clock + SPAN)
+    flags = market.state.flagged()
+    assert flags == sum(record.verifier for _, record in market.state.scan(b"m/", 10**6)) > 0
+    assert weighed(market, job, state=JobState.DRAW) == 64 + ceil_div(flags, 16)
+    overlay = Overlay(market.state)
+    for n in range(3_000):
+        overlay.put(member_key(n.to_bytes(20, "big")), Member(bytes(20), True, 0, 10**15, [], 0, [], []))
+    changes, _, tree = overlay.finish()
+    market.state.commit(changes, tree)
+    assert weighed(market, job) == 64 + ceil_div(flags + 3_000, 16)
+
+
+def test_verdicts_weigh_the_stakes_that_an_end_gives_back() -> None:
+    market = Market()
+    job = market.post("honest", market.clock + SPAN)
+    for state in (JobState.COMMIT, JobState.COUNT):
+        assert [weighed(market, job, state=state, claimants=n) for n in (0, 5, 1_000)] == [0, 5, 128]

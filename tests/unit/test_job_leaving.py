@@ -8,19 +8,19 @@ import pytest
 
 from chain.contracts.job import CONTRACT, leaving, records, views
 from chain.contracts.job.messages import JobCode
-from chain.contracts.job.records import CaseState, ContractorRecord, Holdback, Leaving
+from chain.contracts.job.records import CaseState, ContractorRecord, Leaving
 from chain.crypto import ZERO_HASH
 from chain.errors import BrokenInvariant
-from chain.host import Escrow, escrow_key
+from chain.host import BANNED, WINNERS, Escrow, escrow_key
 from chain.ledger.state import State
 from chain.ledger.state_diff import changes_of, follow
 from chain.ledger.transition import BlockInput, apply_block, chain_record, validators_of
 from chain.types import Header, validators_hash
+from chain.verification.committee import SECOND_ROUND
 from tests.unit.api_kit import FakeLedger
-from tests.unit.job_kit import PARAMS, World, who
-from tests.unit.test_api_jobs import OK
+from tests.unit.job_kit import PARAMS, World, cid_of, who
 from tests.unit.test_job_parked import give_back
-from tests.unit.test_job_settlement import LIE, YES, audit, everybody, world
+from tests.unit.test_job_rows import LIE, YES, audit, world
 
 KEEP = PARAMS.job_keep
 CROWD = [f"c{n}" for n in range(300)]
@@ -32,7 +32,7 @@ def of(w: World, prefix: bytes, job: bytes) -> int:
 
 def paid_job(w: World) -> bytes:
     job = audit(w, {"a": 5_000, "b": 9_000})
-    everybody(w, job, YES)
+    w.everybody(job, YES)
     assert w.state(job) == "PAID"
     return job
 
@@ -66,7 +66,7 @@ def test_a_job_stays_for_its_time_and_then_all_of_it_leaves() -> None:
     assert w.topics(job)[-1] == "job.left" and w.events[-1].data == [records.JobState.PAID, ended]
     assert views.describe(w.store, job) is None and views.newest(w.store, None, 10) == []
     assert views.describe(w.past, job) == told, "whoever archived it tells the same"
-    assert w.store.get(records.contractor_key(who("boss"))) == ContractorRecord(1, 1, 0, 0, 0)
+    assert w.store.get(records.contractor_key(who("boss"))) == ContractorRecord(1, 0, 0, 10_000, 0, 0, 0, [who("a")], 0)
     assert w.store.get(records.K_TOTALS) == records.Totals(1)
 
 
@@ -83,8 +83,8 @@ def test_no_message_is_about_a_job_that_left_and_its_number_is_not_given_again()
 def test_a_verdict_that_is_open_holds_a_job() -> None:
     w = world(job_keep=1)
     job = audit(w, {"a": 100, "b": 5_000}, on_cheat=1)
-    everybody(w, job, LIE)
-    everybody(w, job, YES)
+    w.everybody(job, LIE)
+    w.everybody(job, YES)
     assert (w.state(job), w.job(job).cases[0].state) == ("PAID", CaseState.PENDING)
     w.until(w.clock + PARAMS.appeal)
     assert w.keys_of(job)
@@ -94,23 +94,24 @@ def test_a_verdict_that_is_open_holds_a_job() -> None:
     assert w.keys_of(job) == [] and w.job(job).cases[0].state == CaseState.BANNED
 
 
-def test_a_tenth_that_waits_holds_a_job() -> None:
+def test_a_case_whose_end_nobody_told_holds_a_job_for_the_longest_time_of_a_case() -> None:
     w = world(job_keep=1)
     job = audit(w, {"a": 100})
-    everybody(w, job, LIE)
-    w.until(w.clock + 3 * PARAMS.appeal)
-    assert w.job(job).holdback == Holdback.HELD and w.keys_of(job)
-    w.close_case(who("a"), banned=False)
-    w.block(1)
-    assert w.keys_of(job) == [] and w.escrowed(job) == 0
+    w.everybody(job, LIE)
+    ended = w.clock
+    w.until(ended + 3 * PARAMS.appeal)
+    assert w.keys_of(job)
+    w.set_status(who("a"), BANNED)
+    w.until(ended + 4 * PARAMS.appeal + 10)
+    assert w.keys_of(job) == [] and w.job(job).cases[0].state == CaseState.BANNED
 
 
 def test_a_case_that_closes_when_the_job_was_to_leave_puts_it_off() -> None:
     """The deadline that was chosen for this block is stale then: an archive of the block before would tell of an open case."""
     w = world(job_keep=1_000)
     job = audit(w, {"a": 100, "b": 5_000}, on_cheat=1)
-    everybody(w, job, LIE)
-    everybody(w, job, YES)
+    w.everybody(job, LIE)
+    w.everybody(job, YES)
     at = w.job(job).deadline
     w.clock = at
     w.close_case(who("a"), banned=False)
@@ -125,7 +126,7 @@ def test_a_case_that_closes_when_the_job_was_to_leave_puts_it_off() -> None:
 
 
 def test_many_claims_leave_in_pages_each_one_event_of_the_poster() -> None:
-    w = World(["boss", *CROWD], [])
+    w = World(["boss", *CROWD], [CROWD[0]])
     job = empty_job_of_many(w)
     w.until(w.job(job).ended + KEEP)
     assert of(w, b"jc/", job) == of(w, b"jm/", job) == 300 - leaving.PAGE
@@ -147,10 +148,10 @@ def test_rounds_leave_whole_and_their_seats_count(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(leaving, "PAGE", 20)
     names = [f"m{i}" for i in range(30)]
     w = World(["boss", "a", "b", *names], names)
-    job = audit(w, {"a": 4_000, "b": 5_000}, finalists=2)
+    job = audit(w, {"a": 4_000, "b": 5_000}, finalists=2, on_cheat=1)
     for _ in range(2):
         w.vote(job, dict.fromkeys(w.committee(job)))
-        everybody(w, job, LIE)
+        w.everybody(job, LIE)
         if w.state(job) == "REFUNDED":
             break
     rounds = of(w, b"jr/", job)
@@ -183,7 +184,7 @@ def test_the_work_of_a_deadline_of_an_ended_job_is_its_next_page() -> None:
 # --- never with credits ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("escrow", [records.bounty_escrow, records.fee_escrow, records.deposit_escrow])
+@pytest.mark.parametrize("escrow", [records.bounty_escrow, records.fee_escrow, records.bond_escrow, records.deposit_escrow])
 def test_a_job_with_credits_does_not_leave_and_gives_back(escrow: Any) -> None:
     w = world()
     job = paid_job(w)
@@ -203,7 +204,7 @@ def test_a_job_with_credits_does_not_leave_and_gives_back(escrow: Any) -> None:
 
 
 def test_a_stake_stops_its_page_and_goes_to_its_claimant_when_given_back() -> None:
-    w = World(["boss", *CROWD], [])
+    w = World(["boss", *CROWD], [CROWD[0]])
     job = empty_job_of_many(w)
     w.until(w.job(job).ended + KEEP)
     stake = escrow_key(records.stake_escrow(job, who("c3")))
@@ -243,7 +244,7 @@ def test_giving_back_what_is_no_job_is_a_fault() -> None:
 
 def test_a_block_that_is_taken_over_is_archived_as_one_that_is_executed() -> None:
     chain = FakeLedger()
-    job = chain.judged_job(OK)
+    job = chain.judged_job(YES)
     parent, validators = chain_record(chain.state), validators_of(chain.state)
     other = State.load(chain.state.items())
     proposer = validators[(parent.height + 1) % len(validators)].id
@@ -255,3 +256,71 @@ def test_a_block_that_is_taken_over_is_archived_as_one_that_is_executed() -> Non
     header = Header(1, chain.chain_id, parent.height + 1, 0, proposer, time, ZERO_HASH, *roots, ZERO_HASH, ZERO_HASH)
     followed = follow(other, header, 0, made.receipt_bytes, changes_of(made.encoded))
     assert followed.archived == made.archived and job in {key[3:] for key, _ in followed.archived}
+
+
+def test_a_case_whose_end_is_found_now_puts_the_job_off_to_a_later_block() -> None:
+    """LC-JOB-44: whoever archives a block's jobs reads them as the block before left them."""
+    w = world(job_keep=1)
+    job = audit(w, {"a": 100})
+    w.everybody(job, LIE)
+    w.until(w.job(job).deadline)
+    assert w.job(job).deadline == w.clock + 4 * PARAMS.appeal + 1, "the longest case is over by then"
+    w.set_status(who("a"), BANNED)
+    w.until(w.job(job).deadline)
+    assert w.job(job).cases[0].state == CaseState.BANNED and w.job(job).deadline == w.clock + 1
+    w.block(1)
+    assert w.keys_of(job) == []
+
+
+def test_a_page_that_claims_fill_takes_no_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaving, "PAGE", 2)
+    w = world()
+    job = paid_job(w)
+    assert CONTRACT.due_work is not None and CONTRACT.due_work(w.store, job) == 2
+    w.until(w.job(job).ended + KEEP)
+    assert (of(w, b"jc/", job), of(w, b"jr/", job)) == (0, 1)
+    w.block(1)
+    assert w.keys_of(job) == []
+
+
+def test_the_work_of_a_deadline_covers_the_seats_that_it_goes_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LC-BLK-31: a draw may seat a whole second round, and verdicts look at both rounds of an audit."""
+    due_work = CONTRACT.due_work
+    assert due_work is not None
+    w = world()
+    monkeypatch.setattr(w.store, "flagged", lambda: 17, raising=False)
+    job = w.post("boss")
+    assert w.claim(job, "a", 5_000) == w.claim(job, "b", 9_000) == 0
+    w.until(w.job(job).deadline)
+    assert (w.state(job), due_work(w.store, job)) == ("REVEAL", 2)
+    assert w.reveal(job, "a") == w.reveal(job, "b") == 0
+    while w.state(job) == "REVEAL":
+        w.block(1)
+    assert (w.state(job), due_work(w.store, job)) == ("DRAW", SECOND_ROUND + 2), "and a ticket for each flag, sixteen at once"
+    w.draw(job)
+    first = w.committee(job)
+    assert (w.state(job), due_work(w.store, job)) == ("COMMIT", len(first) + 2), "the seats, and the stakes that go back"
+    w.vote(job, {first[0]: None, first[1]: [LIE]} | {voter: [YES] for voter in first[2:]})
+    assert (w.state(job), w.job(job).round) == ("COMMIT", 2)
+    assert due_work(w.store, job) == len(first) + len(w.committee(job)) + 2
+
+
+def test_others_learn_who_won_a_job_once_it_is_paid() -> None:
+    w = world()
+    job = audit(w, {"a": 5_000, "b": 9_000})
+    winners = CONTRACT.services[WINNERS](w.host())
+    assert winners.of(job) is None and winners.of(bytes(32)) is None
+    w.everybody(job, YES)
+    won = winners.of(job)
+    assert won is not None
+    assert (won.poster, won.winner, won.model, won.size) == (who("boss"), who("a"), cid_of("a"), 1_000)
+
+
+def test_the_accounts_of_a_job_are_listed_in_pages() -> None:
+    w = World(["boss", *CROWD], [CROWD[0]])
+    job = w.post("boss")
+    for n, name in enumerate(CROWD[:5]):
+        assert w.claim(job, name, 10**6 + n) == 0
+    pages = [records.claimants(w.store, job, start, 2) for start in (0, 2, 4, 6)]
+    assert pages == [[who(n) for n in CROWD[:2]], [who(n) for n in CROWD[2:4]], [who(CROWD[4])], []]
+    assert records.claimants(w.store, bytes(32), 0, 2) == []

@@ -9,17 +9,18 @@ import pytest
 
 from chain.contracts import BY_NUMBER
 from chain.contracts.job import CONTRACT, records
-from chain.contracts.job.records import Holdback, JobState
+from chain.contracts.job.messages import Reveal
+from chain.contracts.job.records import JobState
 from chain.contracts.membership import CONTRACT as MEMBERSHIP
 from chain.contracts.membership import JudgeCase, MemberCode, Release, case_key
 from chain.errors import Code
 from chain.host import ACTIVE, SUSPENDED, Host, Parked, parked_key
 from chain.ledger.state import Overlay
 from chain.types import LogEvent
-from tests.unit.api_kit import PARAMS, FakeLedger
-from tests.unit.job_kit import World, who
-from tests.unit.test_api_ledger import FALSE
-from tests.unit.test_job_settlement import LIE, audit, everybody, world
+from chain.verification.votes import BallotCode
+from tests.unit.api_kit import MODEL, MODEL_CID, PARAMS, FakeLedger, sha
+from tests.unit.job_kit import World, ballot, who
+from tests.unit.test_job_rows import LIE, audit, world
 
 VALIDATORS = ("n1", "n2", "n3", "n4")
 
@@ -35,7 +36,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, number: int, **hooks: Any) -> None:
 def suspended() -> tuple[FakeLedger, bytes]:
     """A ledger on which a job's verdict suspended n1, and the job."""
     chain = FakeLedger()
-    job = chain.judged_job(FALSE)
+    job = chain.judged_job(ballot(BallotCode.FALSE, 900_000))
     assert account(chain).status == SUSPENDED
     return chain, job
 
@@ -62,7 +63,7 @@ def test_a_job_that_fails_at_a_cases_end_is_parked_and_the_case_ends(monkeypatch
     plant(monkeypatch, records.NUMBER, on_case_closed=broken)
     chain.mine(PARAMS.appeal)
     assert account(chain).status == ACTIVE and case(chain) is None
-    assert ("reinstated", chain.ids["n1"]) in topics(chain) and ("parked", job) in topics(chain)
+    assert ("case.lapsed", chain.ids["n1"]) in topics(chain) and ("parked", job) in topics(chain)
     assert chain.state.get(parked_key(records.NUMBER, job)).held == []  # type: ignore[union-attr]
 
 
@@ -88,17 +89,38 @@ def test_a_case_that_fails_is_parked_takes_no_words_and_is_given_back(monkeypatc
     """LC-MEM-14: nobody is banned by a fault, and the account has everything again."""
     chain, _ = suspended()
     n1 = chain.ids["n1"]
-    frozen = account(chain).frozen
+    held = account(chain).balance + account(chain).frozen
     plant(monkeypatch, MEMBERSHIP.number, on_due=broken)
     chain.mine(PARAMS.appeal)
     assert ("parked", n1) in topics(chain) and account(chain).status == SUSPENDED and case(chain) is not None
     assert chain.block(n2=JudgeCase(n1, True)) == [Code.PARKED]
     words = {name: Release(MEMBERSHIP.number, n1, True) for name in VALIDATORS[1:]}
     assert chain.block(**words) == [0, 0, 0]
-    assert case(chain) is None and (account(chain).status, account(chain).balance, account(chain).frozen) == (ACTIVE, frozen, 0)
+    assert case(chain) is None and (account(chain).status, account(chain).balance, account(chain).frozen) == (ACTIVE, held, 0)
     member: Any = chain.state.get(b"m/" + n1)
     assert member.strikes == []
     assert chain.block(n2=Release(MEMBERSHIP.number, n1, True)) == [MemberCode.NOT_PARKED]
+
+
+def test_a_draw_that_fails_is_parked_and_runs_once_it_is_released(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LC-BLK-33: a deadline by height is kept like any other, and what it was set for is still the job's deadline."""
+    chain = FakeLedger()
+    job = chain.claimed_job()
+    chain.block(50_000)
+    whole = CONTRACT.on_due
+    assert chain.block(n1=Reveal(job, 1, MODEL_CID.to_bytes(), len(MODEL), sha("salt"))) == [0]
+    chain.mine()
+    plant(monkeypatch, records.NUMBER, on_due=broken)
+    chain.mine()
+    assert ("parked", job) in topics(chain)
+    found: Any = chain.state.get(records.job_key(job))
+    assert (found.state, chain.state.get(parked_key(records.NUMBER, job)).held[0].time) == (JobState.DRAW, found.deadline)  # type: ignore[union-attr]
+    plant(monkeypatch, records.NUMBER, on_due=whole)
+    chain.mine()
+    assert chain.block(**{name: Release(records.NUMBER, job, False) for name in VALIDATORS[:3]}) == [0, 0, 0]
+    chain.mine()
+    found = chain.state.get(records.job_key(job))
+    assert found.state == JobState.COMMIT
 
 
 # --- giving back --------------------------------------------------------------------------------------------------------------
@@ -113,7 +135,7 @@ def give_back(w: World, job: bytes) -> None:
 def test_an_open_job_gives_everything_back_in_pages() -> None:
     """LC-JOB-41: stakes of more claimants than one event releases."""
     names = [f"c{n}" for n in range(200)]
-    w = World(["boss", *names], [])
+    w = World(["boss", *names], names[:1])
     job = w.post("boss", bounty=10_000)
     for n, name in enumerate(names):
         assert w.claim(job, name, 10**6 + n) == 0
@@ -124,7 +146,7 @@ def test_an_open_job_gives_everything_back_in_pages() -> None:
     assert {w.free(name) for name in ("boss", *names)} == {w.free("boss")}
     assert w.membership.struck() == []
     record = w.store.get(records.contractor_key(who("boss")))
-    assert (record.empty, record.live, record.live_bytes) == (1, 0, 0)
+    assert (record.live, record.live_bytes, record.refunded) == (0, 0, 0)
 
 
 def test_a_job_under_audit_gives_back_and_judges_nobody() -> None:
@@ -137,14 +159,26 @@ def test_a_job_under_audit_gives_back_and_judges_nobody() -> None:
     assert w.membership.struck() == []
 
 
-def test_a_refunded_job_gives_its_last_tenth_back() -> None:
+def test_a_job_that_waits_for_its_draw_gives_back_and_is_not_drawn() -> None:
+    w = world()
+    job = w.post("boss")
+    assert w.claim(job, "a", 5_000) == 0
+    w.deadline(job)
+    assert w.reveal(job, "a") == 0
+    w.next(job)
+    assert w.state(job) == "DRAW"
+    give_back(w, job)
+    assert [key for key in w.store.records if key.startswith(b"dh/")] == []
+    w.block(1)
+    assert (w.state(job), w.escrowed(job), w.burned()) == ("EMPTY", 0, 0)
+
+
+def test_a_job_that_ended_gives_back_what_it_still_holds_and_no_case_moves_anything() -> None:
     w = world()
     job = audit(w, {"a": 100})
-    everybody(w, job, LIE)
-    assert (w.job(job).holdback, w.escrowed(job)) == (Holdback.HELD, 1_000)
-    before = w.free("boss")
+    w.everybody(job, LIE)
+    before, burned = w.free("boss"), w.burned()
     give_back(w, job)
-    assert (w.free("boss"), w.escrowed(job), w.job(job).holdback) == (before + 1_000, 0, Holdback.RETURNED)
-    assert (w.state(job), w.unsettled_due()) == ("REFUNDED", None)
+    assert (w.free("boss"), w.escrowed(job), w.state(job), w.unsettled_due()) == (before, 0, "REFUNDED", None)
     w.close_case(who("a"), banned=False)
-    assert w.burned() == 1_000, "the stake of the false claim, and nothing after"
+    assert w.burned() == burned

@@ -114,7 +114,7 @@ def test_the_queue_is_what_the_rule_says_after_any_blocks(
             else:
                 overlay.delete(key)
                 known.discard(key)
-        overlay.put(case_key(b"ab"), Case(5, [CaseRef(b"", 3, A)] * 3, False, [], []))
+        overlay.put(case_key(b"ab"), Case(1, 0, 5, [CaseRef(b"", 3, A, A)] * 3, [], []))
         changes, _, tree = overlay.finish()
         state.commit(changes, tree)
         work = {key: 4 if split_due(key)[2:] == (2, b"ab") else 1 for key in known}

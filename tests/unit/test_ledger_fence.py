@@ -20,7 +20,7 @@ from chain.ledger.state import Overlay
 from chain.ledger.tx import signed_with
 from chain.types import LogEvent, TransferEvent
 from tests.unit.ledger_kit import GRANT, NUMBER, VALIDATORS, Act, Chain, Nothing, genesis_of, id_of
-from tests.unit.test_ledger_membership import doubled
+from tests.unit.membership_kit import doubled
 
 REF = b"the one reference"
 OTHER = b"another"

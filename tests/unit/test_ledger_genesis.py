@@ -164,7 +164,7 @@ def test_the_first_state() -> None:
     assert params_of(state).drift == 77
     assert [v.id for v in validators_of(state)] == sorted(id_of(n) for n in ("v1", "v2", "v3", "v4"))
     assert state.get(account_key(id_of("alice"))) == Account(key_of("alice").public, 0, GRANT, 0, [0] * 4, 0)
-    assert state.get(member_key(id_of("alice"))) == Member(False, 0, [], [])
+    assert state.get(member_key(id_of("alice"))) == Member(id_of("alice"), False, 0, 0, [], 0, [], [])
     assert state.total() == 5 * GRANT
     assert State.load((k, v) for k, v in encoded if v is not None).root == state.root
 

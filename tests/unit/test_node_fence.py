@@ -6,20 +6,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import msgspec
 import pytest
 
 from chain.codec import encode
 from chain.consensus.messages import SignVote
 from chain.contracts import BY_NUMBER
-from chain.contracts.job import CONTRACT, job_id_of, records, settle
+from chain.contracts.job import CONTRACT, deadlines, records
 from chain.errors import StateDamaged, SupplyBroken
 from chain.host import Host, Parked, escrow_key, parked_key
-from chain.ledger.transition import chain_record
 from chain.node import events as e
-from chain.types import tx_id
-from tests.unit.job_kit import posting
-from tests.unit.node_kit import Net, signed, transfer
+from tests.unit.node_kit import Net, transfer
 
 Due = Callable[[Host, bytes, int], None]
 
@@ -28,30 +24,26 @@ def net_with(monkeypatch: pytest.MonkeyPatch, on_due: Due) -> tuple[Net, bytes]:
     """Four validators and an observer, and a job whose deadline is the next thing to come."""
     monkeypatch.setattr("chain.contracts.BY_NUMBER", BY_NUMBER | {CONTRACT.number: replace(CONTRACT, on_due=on_due)})
     net = Net()
-    clock = chain_record(net.nodes[0].state).clock
-    raw = signed(0, 0, msgspec.Raw(encode(posting(expiry=clock + 20_000))))
-    net.submit(0, raw)
-    net.reach(1)
-    return net, job_id_of(tx_id(raw), 0)
+    return net, net.post_job(open_ms=20_000)
 
 
-def votes_of_height_2(net: Net) -> list[int]:
+def votes_of(net: Net, height: int) -> list[int]:
     """Who was about to vote for a block there."""
     return [
         index
         for index, effects in enumerate(net.effects)
         for f in effects
-        if isinstance(f, e.SignRequest) and isinstance(f.request, SignVote) and f.request.height == 2 and f.request.block_id
+        if isinstance(f, e.SignRequest) and isinstance(f.request, SignVote) and f.request.height == height and f.request.block_id
     ]
 
 
 def test_every_node_parks_the_same_job_and_the_graph_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     def breaks(host: Host, job: bytes, at: int) -> None:
-        settle.on_due(host, job, at)
+        deadlines.on_due(host, job, at)
         raise KeyError(f"a bug at {id(host)}")
 
     net, job = net_with(monkeypatch, breaks)
-    net.run(23_000)
+    net.run(20_000)
     net.submit(4, transfer(4, 0))
     net.reach(net.nodes[0].height + 1)
     found: set[Any] = {encode(node.state.get(parked_key(records.NUMBER, job))) for node in net.nodes}
@@ -89,9 +81,10 @@ HALTING: list[tuple[type[Exception], Due]] = [
 @pytest.mark.parametrize(("fault", "on_due"), HALTING)
 def test_a_proposer_ends_before_it_signs_a_block(monkeypatch: pytest.MonkeyPatch, fault: type[Exception], on_due: Due) -> None:
     net, _ = net_with(monkeypatch, on_due)
+    height = net.nodes[0].height
     with pytest.raises(fault):
         net.run(23_000)
-    assert votes_of_height_2(net) == [] and {node.height for node in net.nodes} == {1}
+    assert votes_of(net, height + 1) == [] and {node.height for node in net.nodes} == {height}
 
 
 @pytest.mark.parametrize(("fault", "on_due"), HALTING)
@@ -102,9 +95,10 @@ def test_who_checks_a_block_ends_before_it_votes(monkeypatch: pytest.MonkeyPatch
     def second(host: Host, job: bytes, at: int) -> None:
         nonlocal calls
         calls += 1
-        (settle.on_due if calls == 1 else on_due)(host, job, at)
+        (deadlines.on_due if calls == 1 else on_due)(host, job, at)
 
     net, _ = net_with(monkeypatch, second)
+    height = net.nodes[0].height
     with pytest.raises(fault):
         net.run(23_000)
-    assert calls == 2 and len(set(votes_of_height_2(net))) <= 1
+    assert calls == 2 and len(set(votes_of(net, height + 1))) <= 1

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import msgspec
+import dataclasses
+
 import pytest
 from msgspec.structs import replace
 
 from chain.codec import encode
 from chain.consensus.messages import CheckBlock, SignVote, Timeout, TimeoutKind
-from chain.contracts.job.messages import job_id_of
+from chain.contracts import MESSAGES, membership
+from chain.contracts.credits import Transfer
 from chain.contracts.job.records import job_key
+from chain.contracts.membership.indexes import Pool
 from chain.crypto import ZERO_HASH, sha256
 from chain.errors import BrokenInvariant, InvalidBlock, InvalidTx, TxCode
+from chain.host import Host
 from chain.ledger.state import State
-from chain.ledger.transition import chain_record, commit
+from chain.ledger.transition import commit
 from chain.ledger.tx import parse_tx
 from chain.node import candidates
 from chain.node import events as e
@@ -23,7 +27,6 @@ from chain.node.node import Node
 from chain.node.recovery import BLOCK
 from chain.node.service import BODIES
 from chain.types import NIL, PRECOMMIT, PREVOTE, Certificate, Header, block_id, tx_id
-from tests.unit.job_kit import posting
 from tests.unit.node_kit import (
     PARAMS,
     T0,
@@ -35,7 +38,6 @@ from tests.unit.node_kit import (
     propose,
     receive,
     sent,
-    signed,
     state_of,
     transfer,
     vote,
@@ -367,7 +369,9 @@ def test_a_decided_block_that_is_invalid_here_stops_the_node() -> None:
         receive(node, 4, m.FullBlock(candidates.encoded(bad)))
 
 
-@pytest.mark.parametrize("raw", [b"", b"\x00", b"\x91\x63", encode(m.Status(1)) + b"\0", b"\x92\x08\xcd\x00\x01", bytes(5_000_000)])
+@pytest.mark.parametrize(
+    "raw", [b"", b"\x00", b"\x91\x63", encode(m.Status(1, 1)) + b"\0", b"\x92\x08\xcd\x00\x01", bytes(5_000_000)]
+)
 def test_bytes_that_are_no_message_cost_their_sender(raw: bytes) -> None:
     assert len(of_kind(receive(fresh(), 1, raw), e.Penalize)) == 1
 
@@ -393,15 +397,40 @@ def test_a_transaction_at_an_observer_starts_a_height_everywhere() -> None:
 
 def test_a_deadline_starts_a_height_when_it_is_due() -> None:
     net = Net()
-    clock = chain_record(net.nodes[0].state).clock
-    raw = signed(0, 0, msgspec.Raw(encode(posting(expiry=clock + 20_000))))
-    net.submit(0, raw)
-    net.reach(1)
-    assert net.nodes[3].state.get(job_key(job_id_of(tx_id(raw), 0))) is not None
-    net.run(19_000)
-    assert {node.height for node in net.nodes} == {1}
+    job = net.post_job(open_ms=20_000)
+    height = net.nodes[3].height
+    assert net.nodes[3].state.get(job_key(job)) is not None
+    net.run(15_000)
+    assert {node.height for node in net.nodes} == {height}
     net.run(3_000)
-    assert {node.height for node in net.nodes} == {2}
+    assert {node.height for node in net.nodes} == {height + 1}
+
+
+def test_while_a_deadline_waits_for_a_height_blocks_are_made_without_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LC-CON-7, LC-BLK-33: the graph does not wait for its heartbeat."""
+    spec = MESSAGES[Transfer][1]
+
+    def wait(host: Host, sender: bytes, op: Transfer) -> None:
+        host.schedule_at_height(host.height + 3, membership.NUMBER, bytes(20), sender)
+
+    monkeypatch.setitem(MESSAGES, Transfer, (MESSAGES[Transfer][0], dataclasses.replace(spec, handler=wait)))
+    net = Net()
+    net.submit(0, transfer(0, 0))
+    net.reach(1)
+    net.run(PARAMS.heartbeat // 2)
+    assert {node.height for node in net.nodes} == {4}
+    net.run(PARAMS.heartbeat // 4)
+    assert {node.height for node in net.nodes} == {4}
+
+
+def test_a_node_makes_its_contracts_indexes_before_any_block_needs_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = fresh().state
+
+    def scan(self: State, prefix: bytes, limit: int) -> object:
+        raise AssertionError("it looks at all members")
+
+    monkeypatch.setattr(State, "scan", scan)
+    assert len(state.index(Pool).base.all.members) == 6
 
 
 def test_a_user_is_told_at_once_why_not() -> None:
@@ -461,9 +490,9 @@ def test_next_height_proposals_of_everybody_do_not_push_out_the_current_block() 
 
 def test_a_peer_that_has_gone_says_nothing_any_more_and_its_question_goes_to_another() -> None:
     node = fresh(4)
-    first = receive(node, 1, m.Status(9))
+    first = receive(node, 1, m.Status(9, 1))
     assert [s.peer for s in of_kind(first, e.Send) if isinstance(m.decode_message(s.payload), m.GetBlocks)] == [ident(1)]
-    receive(node, 2, m.Status(7))
+    receive(node, 2, m.Status(7, 1))
     node.handle(e.PeerDown(ident(1)), T0)
     assert node.sync.best == 7
     asked = of_kind(node.handle(e.Fired(e.Tick()), T0 + 100), e.Send)

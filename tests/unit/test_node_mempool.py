@@ -7,6 +7,7 @@ import pytest
 
 from chain.codec import encode
 from chain.contracts.membership import JudgeCase
+from chain.crypto import SigningKey
 from chain.errors import InvalidTx, Malformed, TxCode
 from chain.host import Account, account_key
 from chain.ledger.genesis import MIN_BLOCK_BYTES, check_genesis
@@ -14,8 +15,10 @@ from chain.ledger.state import State
 from chain.ledger.tx import ParsedTx
 from chain.node import mempool
 from chain.node.mempool import Mempool
+from chain.node.messages import SHORT
+from chain.node.space import SPARE
 from chain.params import LANES, MAX_VALID_FOR, Params
-from chain.types import SignedTx, decode_tx, tx_id
+from chain.types import SignedTx, decode_tx, tx_digest, tx_id
 from tests.unit.node_kit import CHAIN, genesis, ident, signed, state_of, transfer
 
 STATE = state_of(genesis())
@@ -122,6 +125,25 @@ def test_every_refusal_has_its_code() -> None:
     assert len(p) == 1
 
 
+def test_what_a_replaced_key_signed_leaves_at_once_and_the_new_one_begins_anew() -> None:
+    """LC-NODE-19: of every lane, ready or behind a gap; and others keep theirs."""
+    p = pool()
+    mine = add(p, transfer(0, 0), transfer(0, 1), transfer(0, 3), urgent(0, 0))
+    (other,) = add(p, transfer(1, 0))
+    state, new = state_of(genesis()), SigningKey(b"\7" * 32)
+    account = state.get(account_key(ident(0)))
+    assert isinstance(account, Account)
+    state.commit([(account_key(ident(0)), msgspec.structs.replace(account, key=new.public))], state.tree)
+    dropped = p.decided(state, [], 1, rekeyed=[ident(0), ident(77)])
+    assert {tx: fault.code for tx, fault in dropped} == dict.fromkeys([tx.id for tx in mine], TxCode.BAD_SIGNATURE)
+    assert [tx.id for tx in p.selection(10**6).first()] == [other.id] and p.size == len(other.raw)
+    assert refused(p, transfer(0, 0), state=state) is TxCode.BAD_SIGNATURE
+    body = decode_tx(transfer(0, 0)).body
+    again = encode(SignedTx(body, new.sign(tx_digest(CHAIN, encode(body)))))
+    (tx,) = add(p, again, state=state)
+    assert [found.id for found in p.selection(10**6).first()] == [other.id, tx.id]
+
+
 def test_a_known_one_is_taken_once() -> None:
     p = pool()
     assert len(add(p, transfer(0, 0), transfer(0, 0))) == 1
@@ -193,12 +215,12 @@ def test_what_a_block_held_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_block_is_no_more_work_than_its_network_allows() -> None:
-    """Half of it for those without a deadline."""
-    p = pool(block_work=6)
-    add(p, *(transfer(i % 4, i // 4) for i in range(8)))
-    assert len(p.selection(10**6).first()) == 3
+    """Half of it for those without a deadline; the urgent ones here are sixteen units each."""
+    p = pool(block_work=96)
+    add(p, *(transfer(i % 4, i // 4) for i in range(60)))
+    assert len(p.selection(10**6).first()) == 48
     add(p, *(urgent(i % 4, i // 4) for i in range(4)))
-    assert [tx.urgent for tx in p.selection(10**6).first()] == [True] * 4 + [False] * 2
+    assert [tx.urgent for tx in p.selection(10**6).first()] == [True] * 4 + [False] * 32
 
 
 def test_what_users_of_this_node_sent_is_counted_until_it_leaves() -> None:
@@ -226,3 +248,99 @@ def test_no_network_has_blocks_that_cannot_hold_a_transaction_or_cannot_travel(w
     """The largest transaction would wait at the head of the queue for ever, or a block would exceed a peer message."""
     with pytest.raises(Malformed):
         check_genesis(genesis(4, Params(**wrong)))
+
+
+def test_the_first_and_the_last_height_of_a_transaction_are_its_own() -> None:
+    """LC-NODE-15: valid until the next block is still valid; as far ahead as allowed is allowed."""
+    p = pool()
+    assert p.add(STATE, transfer(0, 0, until=5), 5, local=True) is not None
+    assert p.add(STATE, transfer(1, 0, until=5 + MAX_VALID_FOR), 5, local=True) is not None
+
+
+def test_what_its_user_sent_again_is_not_held_against_a_peer_s_copy() -> None:
+    """It left for good, came again from its user, and then left for a while only."""
+    p, raw = pool(), transfer(0, 0)
+    add(p, raw)
+    p.remove(tx_id(raw))
+    add(p, raw)
+    p.remove(tx_id(raw), again=True)
+    assert p.add(STATE, raw, 1, local=False) is not None
+
+
+def test_a_late_copy_of_what_expired_or_lost_its_sequence_is_dropped_unread() -> None:
+    p = pool()
+    add(p, transfer(0, 0, until=20), transfer(1, 0))
+    (theirs,) = add(pool(), transfer(1, 0, amount=6))
+    assert len(p.decided(advanced(1, 0, 1), [theirs], 20)) == 2
+    assert p.add(STATE, transfer(0, 0, until=20), 1, local=False) is None
+    assert p.add(STATE, transfer(1, 0), 1, local=False) is None
+
+
+def test_what_stays_keeps_its_place_behind_a_decided_one_of_its_lane() -> None:
+    p = pool()
+    first, second, other = add(p, transfer(0, 0), transfer(0, 1), transfer(1, 0))
+    p.decided(advanced(0, 0, 1), [first], 1)
+    assert p.selection(10**6).first() == [second, other], "it was ready before the other one came"
+
+
+def test_of_several_lanes_the_one_that_was_ready_first_comes_first() -> None:
+    p = pool(block_txs=2)
+    add(p, transfer(0, 0, lane=2), transfer(0, 0, lane=1))
+    assert [tx.body.lane for tx in p.selection(10**6).first()] == [2]
+
+
+def test_a_block_of_one_transaction_takes_one_without_a_deadline() -> None:
+    p = pool(block_txs=1)
+    add(p, transfer(0, 0))
+    assert len(p.selection(10**6).first()) == 1
+
+
+def test_one_of_two_with_the_same_short_id_is_found_when_the_other_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mempool, "SHORT", 0)
+    p = pool()
+    first, second = add(p, transfer(0, 0), transfer(1, 0))
+    assert p.by_short(b"") is second
+    p.remove(first.id)
+    assert p.by_short(b"") is second
+    p.remove(second.id)
+    assert p.by_short(b"") is None
+
+
+def test_what_waits_is_found_by_its_id_as_it_was_checked() -> None:
+    p = pool()
+    (tx,) = add(p, transfer(0, 0))
+    assert p.get(tx.id) is tx and tx.checked_key is not None, "its signature is not checked again in a block"
+    p.remove(tx.id)
+    assert p.get(tx.id) is None is p.get(bytes(32))
+
+
+def test_an_empty_pool_takes_blocks_also_after_the_last_one_expired() -> None:
+    p = pool()
+    assert p.decided(STATE, [], 1) == []
+    (tx,) = add(p, transfer(0, 0, until=5))
+    assert p.decided(STATE, [], 4) == []
+    ((gone, why),) = p.decided(STATE, [], 5)
+    assert (gone, why.code) == (tx.id, TxCode.EXPIRED)
+    assert p.decided(STATE, [], 6) == [] and len(p) == 0
+
+
+def test_what_found_no_room_is_remembered_for_one_to_two_spans_of_heights() -> None:
+    """LC-NODE-63"""
+    p, raw, span = pool(), transfer(0, 0), mempool.LEFT_HEIGHTS
+    add(p, raw)
+    p.remove(tx_id(raw), again=True)
+    known = []
+    for height in range(1, 2 * span + 1):
+        p.decided(STATE, [], height)
+        known.append(p.left(tx_id(raw)[:SHORT]))
+    assert known == [True] * (2 * span - 1) + [False]
+
+
+def test_accounts_and_heights_that_are_gone_leave_nothing_behind() -> None:
+    """Strangers choose both."""
+    p = pool()
+    for n in range(300):
+        add(p, transfer(0, 0, until=2 + n))
+        p.remove(tx_id(transfer(0, 0, until=2 + n)))
+    assert len(p) == p.size == 0
+    assert not p._owed and not p._expiring and len(p._heights) <= SPARE + 1

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from chain.codec import encode
+from chain.contracts.keys.messages import RotateKey, new_key_digest
+from chain.errors import TxCode
 from chain.ledger.state import State
 from chain.node import relay
-from chain.node.events import Penalize, Send
+from chain.node.events import Penalize, Send, TxDropped
 from chain.node.mempool import Mempool
 from chain.node.messages import MAX_BATCH, SHORT, GetTxs, TxIds, Txs, decode_message
 from chain.node.relay import BATCH_BYTES, GRACE, Relay, batches
 from chain.params import Params
 from chain.types import tx_id
-from tests.unit.node_kit import CHAIN, Net, fresh, genesis, ident, of_kind, receive, sent, state_of, transfer
+from tests.unit.node_kit import (
+    CHAIN,
+    Net,
+    fresh,
+    genesis,
+    ident,
+    key_of,
+    of_kind,
+    receive,
+    sent,
+    signed,
+    state_of,
+    transfer,
+)
 
 STATE: State = state_of(genesis())
 A, B = ident(1), ident(2)
@@ -171,10 +188,28 @@ def test_a_lost_push_is_made_good_by_the_reminder() -> None:
     assert net.balance(0, 5) == 10**12 + 5
 
 
+def test_what_a_replaced_key_signed_leaves_every_pool_with_the_block_that_replaced_it() -> None:
+    """LC-NODE-19, also at a node that alone holds it: it would stand in no block, and keep its place until it expires."""
+    net = Net(lost=lambda source, target, message: source == 4 and isinstance(message, Txs | TxIds))
+    new = key_of(77)
+    proof = new.sign(new_key_digest(CHAIN, ident(5), new.public))
+    net.submit(4, transfer(5, 0, lane=1))
+    net.submit(0, signed(5, 0, msgspec.Raw(encode(RotateKey(new.public, proof)))))
+    net.reach(1)
+    dropped = of_kind(net.effects[4], TxDropped)
+    assert [(one.tx, one.error.code) for one in dropped] == [(tx_id(transfer(5, 0, lane=1)), TxCode.BAD_SIGNATURE)]
+    assert not len(net.nodes[4].pool)
+
+
 def test_a_forged_transaction_costs_its_sender_a_stale_one_does_not() -> None:
+    """A bad signature is excused for a while (LC-NODE-70): the sender's key may be a new one there."""
     node = fresh()
     good = transfer(1, 0)
-    assert [p.peer for p in of_kind(receive(node, 1, Txs([good[:-1] + bytes((good[-1] ^ 1,))])), Penalize)] == [A]
+    forged = Txs([good[:-1] + bytes((good[-1] ^ 1,)), transfer(2, 0)])
+    assert of_kind(receive(node, 1, forged), Penalize) == []
+    assert node.pool.get(tx_id(transfer(2, 0))) is None, "what stands behind it is not looked at"
+    node.service.excuses = lambda peer, now: False  # type: ignore[method-assign]
+    assert [p.peer for p in of_kind(receive(node, 1, forged), Penalize)] == [A]
     assert of_kind(receive(node, 1, Txs([b"junk"])), Penalize) != []
     assert of_kind(receive(node, 1, Txs([transfer(1, 0, until=0)])), Penalize) == []
     assert of_kind(receive(node, 1, Txs([transfer(77, 0), good])), Penalize) == []

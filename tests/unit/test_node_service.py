@@ -16,7 +16,19 @@ from chain.node import events as e
 from chain.node import messages as m
 from chain.node.node import STATE_EVERY
 from chain.node.relay import MAX_ANSWER, Relay
-from chain.node.service import ALL_READS, BODIES, HEIGHTS, MAX_OPEN, MAX_READS, OFFERS, POOL, READS, AnswerLimit, PeerService
+from chain.node.service import (
+    ALL_READS,
+    BODIES,
+    FORGERIES,
+    HEIGHTS,
+    MAX_OPEN,
+    MAX_READS,
+    OFFERS,
+    POOL,
+    READS,
+    AnswerLimit,
+    PeerService,
+)
 from chain.params import MAX_TX_BYTES, MAX_VALIDATORS
 from chain.types import PRECOMMIT, PREVOTE
 from tests.unit import consensus_kit
@@ -244,9 +256,9 @@ def test_transactions_bodies_and_heights_are_not_sent_more_often_than_allowed() 
     effects = [x for _ in range(500) for x in receive(node, 1, m.GetTxs([short]))]
     assert sent(effects, m.Txs) == [m.Txs([raw])] * POOL.rate.burst
     node.height = 9
-    effects = [x for _ in range(500) for x in receive(node, 1, m.Status(3))]
-    assert sent(effects, m.Status) == [m.Status(9)] * HEIGHTS.rate.burst
-    assert sent(receive(node, 2, m.Status(3)), m.Status) == [m.Status(9)], "another peer's rate is another one"
+    effects = [x for _ in range(500) for x in receive(node, 1, m.Status(3, 1))]
+    assert sent(effects, m.Status) == [m.Status(9, 1)] * HEIGHTS.rate.burst
+    assert sent(receive(node, 2, m.Status(3, 1)), m.Status) == [m.Status(9, 1)], "another peer's rate is another one"
 
 
 def test_a_member_whose_transactions_are_refused_is_not_heard_for_long_and_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,8 +315,8 @@ def test_round_states_of_a_peer_are_answered_once_in_a_while() -> None:
     net.reach(1)
     node, now = net.nodes[0], net.now + 10_000
     told = [sent(receive(node, 3, m.StateMessage(behind(1)), now + at), m.Status) for at in (0, 0, STATE_EVERY - 1, STATE_EVERY)]
-    assert told == [[m.Status(1)], [], [], [m.Status(1)]]
-    assert sent(receive(node, 2, m.StateMessage(behind(1)), now + STATE_EVERY), m.Status) == [m.Status(1)]
+    assert told == [[m.Status(1, 1)], [], [], [m.Status(1, 1)]]
+    assert sent(receive(node, 2, m.StateMessage(behind(1)), now + STATE_EVERY), m.Status) == [m.Status(1, 1)]
 
 
 def test_a_question_for_transactions_gets_four_messages_at_most() -> None:
@@ -327,3 +339,14 @@ def test_a_peer_that_lacks_all_votes_of_many_validators_gets_256_messages() -> N
     held = sum(len(s.votes.tally(type_, round_).first) for round_, type_ in ((0, PRECOMMIT), (1, PREVOTE), (1, PRECOMMIT)))
     assert held == 3 * MAX_VALIDATORS > resend.MAX_ANSWER
     assert len(resend.answer(s, None, behind(4))) == resend.MAX_ANSWER == 256
+
+
+def test_bad_signatures_are_excused_for_a_while_and_then_cost_the_peer() -> None:
+    """LC-NODE-70: a peer that knows of a new key already is honest; one that forges and forges is not."""
+    node = fresh(0)
+    good = transfer(1, 0)
+    wrong = m.Txs([good[:-1] + bytes((good[-1] ^ 1,))])
+    excused = [of_kind(receive(node, 2, wrong, T0), e.Penalize) for _ in range(FORGERIES.rate.burst)]
+    assert excused == [[]] * FORGERIES.rate.burst
+    assert of_kind(receive(node, 2, wrong, T0), e.Penalize)
+    assert not of_kind(receive(node, 3, wrong, T0), e.Penalize), "each peer has its own"

@@ -37,10 +37,10 @@ from chain.node import snapshot
 from chain.node.checks import make_buckets
 from chain.node.node import Node
 from chain.node.service import MAX_OPEN
-from chain.node.snapshot import AGAIN, PATIENCE, REST
+from chain.node.snapshot import AGAIN, PATIENCE, PRUNED, REST
 from chain.node.sync import DEADLINE
 from chain.types import PRECOMMIT, Certificate, Header, Validator, block_id, decode_block, quorum, validators_hash, vote_digest
-from tests.unit.node_kit import CHAIN, T0, Net, fresh, ident, key_of, of_kind, receive, sent, state_of
+from tests.unit.node_kit import CHAIN, T0, Net, fresh, genesis, ident, key_of, of_kind, receive, sent, state_of
 from tests.unit.test_node_sync import chain_of
 
 HEIGHTS = 8
@@ -71,7 +71,7 @@ def asked(node: Node, height: int = HEIGHTS, peers: tuple[int, ...] = (1,), now:
     """After these peers told their height."""
     found: list[e.Effect] = []
     for peer in peers:
-        found += receive(node, peer, m.Status(height), now)
+        found += receive(node, peer, m.Status(height, 1), now)
     return found + tick(node, now)
 
 
@@ -233,7 +233,7 @@ def test_who_makes_one_is_asked_again_for_a_while(net: Net) -> None:
     asked(node)
     now, times = T0, 0
     while now < T0 + PATIENCE + 10 * AGAIN:
-        receive(node, 1, m.Status(HEIGHTS), now)
+        receive(node, 1, m.Status(HEIGHTS, 1), now)
         if sent(tick(node, now), m.GetSnapshot) or not times:
             receive(node, 1, m.Snapshot(True, []), now)
             times += 1
@@ -246,8 +246,8 @@ def test_peers_that_make_one_after_the_other_hold_up_blocks_once() -> None:
     node, now, first = fresh(4, snapshot_after=AFTER), T0, 0
     while not first and now < T0 + 4 * PATIENCE:
         turn = (now - T0) * 10 // (9 * PATIENCE)  # the next one begins a little before
-        effects = receive(node, 1 + turn % 2, m.Status(HEIGHTS), now)
-        effects += receive(node, 3, m.Status(AFTER - 1), now) + tick(node, now)  # not that far ahead
+        effects = receive(node, 1 + turn % 2, m.Status(HEIGHTS, 1), now)
+        effects += receive(node, 3, m.Status(AFTER - 1, 1), now) + tick(node, now)  # not that far ahead
         for peer in (1, 2):
             effects += receive(node, peer, m.Snapshot(True, []), now)
         first = now if sent(effects, m.GetBlocks) else 0
@@ -255,7 +255,7 @@ def test_peers_that_make_one_after_the_other_hold_up_blocks_once() -> None:
     assert T0 + PATIENCE <= first <= T0 + PATIENCE + AGAIN
     node = fresh(4, snapshot_after=AFTER)
     asked(node)
-    assert sent(receive(node, 2, m.Status(HEIGHTS)), m.GetBlocks) == [], "who waits for the first one asks for no blocks"
+    assert sent(receive(node, 2, m.Status(HEIGHTS, 1)), m.GetBlocks) == [], "who waits for the first one asks for no blocks"
 
 
 def test_who_gives_buckets_little_by_little_makes_room_for_others(net: Net) -> None:
@@ -282,7 +282,7 @@ def test_a_false_height_makes_nobody_leave_its_chain(net: Net) -> None:
     asked(node, height=2**40)
     effects = receive(node, 1, m.Snapshot(False, [offer_of(net)]))
     assert of_kind(effects, e.StageSnapshot) == []
-    assert sent(receive(node, 2, m.Status(HEIGHTS)), m.GetBlocks) != []
+    assert sent(receive(node, 2, m.Status(HEIGHTS, 1)), m.GetBlocks) != []
 
 
 def test_answers_that_nobody_asked_for_are_dropped(net: Net) -> None:
@@ -351,6 +351,39 @@ def test_the_validators_of_the_snapshot_follow_from_those_of_genesis(net: Net) -
     assert sent(receive(node, 1, m.ValidatorChanges(links[:1])), m.GetValidatorChanges) == [m.GetValidatorChanges(11)]
     (stage,) = of_kind(receive(node, 1, m.ValidatorChanges(links[1:])), e.StageSnapshot)
     assert (stage.offer, stage.validator_changes) == (offer, links)
+
+
+def later(header: Header) -> Header:
+    """Of a version that only a newer program knows."""
+    return replace(header, version=2)
+
+
+@pytest.mark.parametrize("where", ["the snapshot", "a change of the set before it"])
+def test_an_old_program_that_finds_a_later_version_ends_and_blames_nobody(net: Net, where: str) -> None:
+    """LC-NODE-68: it slept through an upgrade; what it is shown is signed by the chain's own validators."""
+    node = fresh(4, snapshot_after=AFTER)
+    offer, (first, second) = handed(net)
+    asked(node, height=100)
+    if where == "the snapshot":
+        header = later(header_of(net, HEIGHTS, SETS[0], SETS[0]))
+        offer = replace(offer, header=header, certificate=certified(header, SETS[0]))
+    effects = receive(node, 1, m.Snapshot(False, [offer]))
+    if where != "the snapshot":
+        header = later(second.header)
+        second = replace(second, header=header, certificate=certified(header, SETS[1]))
+        effects = receive(node, 1, m.ValidatorChanges([first, second]))
+    assert of_kind(effects, e.Outdated) == [e.Outdated(HEIGHTS if where == "the snapshot" else 60, 2)]
+    assert not of_kind(effects, e.Penalize)
+    assert tick(node, T0 + 60_000) == [], "it has ended"
+
+
+def test_a_later_version_that_nobody_signed_stops_no_node(net: Net) -> None:
+    node = fresh(4, snapshot_after=AFTER)
+    offer = offer_of(net)
+    asked(node)
+    effects = receive(node, 1, m.Snapshot(False, [replace(offer, header=later(offer.header))]))
+    assert of_kind(effects, e.Penalize) and not of_kind(effects, e.Outdated)
+    assert tick(node), "it goes on"
 
 
 def test_a_change_that_its_own_set_did_not_sign_or_that_names_another_costs_its_sender(net: Net) -> None:
@@ -530,3 +563,145 @@ def test_blocks_that_came_meanwhile_are_not_given_up_for_the_snapshot(net: Net) 
     (question,) = sent(staged(node, net), m.GetBuckets)
     node.sync.at(HEIGHTS, T0)
     assert of_kind(answer(node, net, 1, question), e.Switch) == []
+
+
+def test_after_blocks_brought_it_on_it_takes_a_later_snapshot_of_the_same_peer(net: Net) -> None:
+    node = fresh(4, snapshot_after=AFTER)
+    (question,) = sent(staged(node, net), m.GetBuckets)
+    node.sync.at(HEIGHTS, T0)
+    answer(node, net, 1, question)
+    assert sent(asked(node, height=HEIGHTS + 100), m.GetSnapshot) == [m.GetSnapshot()]
+
+
+def test_no_more_than_a_few_peers_are_asked_for_a_snapshot_at_a_time() -> None:
+    node = fresh(4, snapshot_after=AFTER, peers=(0, 1, 2, 3, 5))
+    assert len(sent(asked(node, peers=(0, 1, 2, 3, 5)), m.GetSnapshot)) == snapshot.MAX_SOURCES
+
+
+def test_who_does_not_answer_is_not_asked_again_at_once() -> None:
+    node = fresh(4, snapshot_after=AFTER)
+    assert sent(asked(node), m.GetSnapshot) == [m.GetSnapshot()]
+    assert sent(tick(node, T0 + DEADLINE - 1), m.GetSnapshot) == []
+    assert sent(tick(node, T0 + DEADLINE), m.GetSnapshot) == []
+    assert sent(tick(node, T0 + DEADLINE + 1), m.GetSnapshot) == []
+
+
+def test_changes_that_are_known_or_lie_behind_the_snapshot_are_passed_over(net: Net) -> None:
+    """A peer sends whole pages of them."""
+    node = fresh(4, snapshot_after=AFTER)
+    offer, links = handed(net)
+    behind = change(net, 90, SETS[2], SETS[0])
+    asked(node, height=100)
+    receive(node, 1, m.Snapshot(False, [offer]))
+    receive(node, 1, m.ValidatorChanges(links[:1]))
+    effects = receive(node, 1, m.ValidatorChanges([*links, behind]))
+    assert of_kind(effects, e.Penalize) == []
+    (stage,) = of_kind(effects, e.StageSnapshot)
+    assert (stage.offer, stage.validator_changes) == (offer, links)
+
+
+def test_nobody_makes_it_follow_changes_without_end(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot, "MAX_FOLLOWED", 1)
+    node = fresh(4, snapshot_after=AFTER)
+    offer, links = handed(net)
+    asked(node, height=100)
+    receive(node, 1, m.Snapshot(False, [offer]))
+    assert sent(receive(node, 1, m.ValidatorChanges(links[:1])), m.GetValidatorChanges) != []
+    effects = receive(node, 1, m.ValidatorChanges(links[1:]))
+    assert of_kind(effects, e.StageSnapshot) == [] and sent(tick(node), m.GetSnapshot) == []
+
+
+def test_peers_without_a_snapshot_are_remembered_in_a_bounded_list(net: Net) -> None:
+    """Whoever comes back under ever new identities."""
+    node = fresh(4, snapshot_after=AFTER)
+    taker = node._snapshots
+    for n in range(1_100):
+        taker._leave(n.to_bytes(20, "big"), T0)
+    assert len(taker._without) == 1_024 and (1_099).to_bytes(20, "big") in taker._without
+
+
+def test_few_questions_are_out_to_one_peer_and_few_to_all(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(m, "MAX_BUCKETS", 1)
+    assert len(buckets_of(net)) > 8
+    assert len(sent(staged(fresh(4, snapshot_after=AFTER), net), m.GetBuckets)) == snapshot.MAX_ASKED
+    monkeypatch.setattr(snapshot, "MAX_CHECKING", 3)
+    node = fresh(4, snapshot_after=AFTER, peers=(0, 1, 2, 3))
+    assert len(sent(staged(node, net, peers=(0, 1, 2, 3)), m.GetBuckets)) == 3
+
+
+def test_who_answers_its_later_questions_only_does_not_keep_the_buckets_of_the_first_one(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each question has its own deadline: what it is asked anew makes no older one wait longer."""
+    monkeypatch.setattr(m, "MAX_BUCKETS", 1)
+    node, buckets, switched = fresh(4, snapshot_after=AFTER), buckets_of(net), list[e.Effect]()
+
+    def to(peer: int, effects: list[e.Effect]) -> list[m.GetBuckets]:
+        told = [m.decode_message(send.payload) for send in of_kind(effects, e.Send) if send.peer == ident(peer)]
+        return [question for question in told if isinstance(question, m.GetBuckets)]
+
+    def bring(peer: int, question: m.GetBuckets, now: int) -> list[m.GetBuckets]:
+        told = m.Buckets(question.height, question.numbers, [encode_bucket(buckets[number]) for number in question.numbers])
+        effects = receive(node, peer, told, now)
+        for work in of_kind(effects, e.TakeBuckets):
+            effects = effects + node.handle(e.BucketsTaken(work.ticket, []), now)
+        switched.extend(of_kind(effects, e.Switch))
+        return to(peer, effects)
+
+    effects = staged(node, net, peers=(1, 2))
+    _, second = to(1, effects)
+    assert bring(1, second, T0 + DEADLINE - 1), "it has another one to answer"
+    open_ = [one for question in to(2, effects) for one in bring(2, question, T0 + DEADLINE - 1)]
+    open_ += to(2, tick(node, T0 + DEADLINE))
+    while open_:
+        open_ += bring(2, open_.pop(0), T0 + DEADLINE)
+    assert switched == [e.Switch(HEIGHTS)], "the other one brought all"
+
+
+# --- peers that keep no old blocks (LC-NODE-71) ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("if_pruned", "seeks"), [(True, True), (False, False)])
+def test_where_no_peer_keeps_the_next_block_a_snapshot_is_sought_after_a_while(if_pruned: bool, seeks: bool) -> None:
+    """However near they are; and not before a peer that keeps all had time to come."""
+    node = Node(ident(0), b"b" * 32, state_of(genesis()), CHAIN, snapshot_if_pruned=if_pruned)
+    node.start(T0, [])
+    for peer in (1, 2):
+        node.handle(e.PeerUp(ident(peer)), T0)
+        receive(node, peer, m.Status(20, 11), T0)
+    assert sent(tick(node, T0), m.GetSnapshot) == []
+    found: list[e.Effect] = []
+    for now in range(T0 + 100, T0 + PRUNED + 300, 100):
+        found = tick(node, now)
+        assert sent(found, m.GetBlocks) == []
+        if sent(found, m.GetSnapshot):
+            assert now >= T0 + PRUNED
+            break
+    assert bool(sent(found, m.GetSnapshot)) is seeks
+
+
+def test_an_archive_node_that_comes_in_time_is_asked_for_blocks() -> None:
+    node = Node(ident(0), b"b" * 32, state_of(genesis()), CHAIN, snapshot_if_pruned=True)
+    node.start(T0, [])
+    for peer in (1, 2):
+        node.handle(e.PeerUp(ident(peer)), T0)
+    receive(node, 1, m.Status(20, 11), T0)
+    tick(node, T0 + 1_000)
+    assert sent(receive(node, 2, m.Status(20, 1), T0 + 2_000), m.GetBlocks) == [m.GetBlocks(1, m.MAX_SYNC_BLOCKS)]
+    assert sent(tick(node, T0 + PRUNED + 2_000), m.GetSnapshot) == []
+
+
+def test_the_time_without_the_next_block_begins_anew_when_the_last_one_who_keeps_it_goes() -> None:
+    node = Node(ident(0), b"b" * 32, state_of(genesis()), CHAIN, snapshot_if_pruned=True)
+    node.start(T0, [])
+    for peer in (1, 2):
+        node.handle(e.PeerUp(ident(peer)), T0)
+    receive(node, 1, m.Status(20, 11), T0)
+    tick(node, T0)
+    receive(node, 2, m.Status(20, 1), T0 + 1_000)
+    tick(node, T0 + 1_000)
+    gone = T0 + PRUNED + 1_000
+    node.handle(e.PeerDown(ident(2)), gone)
+    assert sent(tick(node, gone), m.GetSnapshot) == []
+    assert sent(tick(node, gone + PRUNED - 1), m.GetSnapshot) == [], "another one may come yet"
+    assert sent(tick(node, gone + PRUNED), m.GetSnapshot)

@@ -25,7 +25,7 @@ from chain.node.mempool import Mempool
 from chain.node.messages import SHORT
 from chain.node.relay import Relay
 from chain.node.selection import Selection
-from chain.node.space import COMMON, GAP, LOCAL, MIN_CHARGE, URGENT, Holders
+from chain.node.space import COMMON, GAP, GAP_BURST, LOCAL, MIN_CHARGE, SPARE, URGENT, Holders, Space
 from chain.params import LANES, MAX_OPS, Params
 from chain.types import TxBody, net_of, tx_id
 from tests.unit.node_kit import PARAMS, genesis, ident, key_of, signed, state_of, transfer
@@ -93,6 +93,23 @@ def test_what_loses_its_predecessor_has_no_more_than_its_account_s_share() -> No
 
 
 @pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("ready", ["with a deadline", "of this node's user"])
+def test_what_loses_its_predecessor_takes_no_space_that_the_kinds_before_its_own_do_not_have(ready: str) -> None:
+    """LC-NODE-61, 62: what waits counts against every limit, what was ready only from its own kind's on."""
+    p = pool()
+    add(p, *(pay(i, at) for i in range(1, 5) for at in range(4)))
+    if ready == "with a deadline":
+        txs = add(p, *(judge(GREEDY, i) for i in range(4)))
+    else:
+        txs = add(p, *(pay(GREEDY, i) for i in range(4)), local=True)
+    full = space.LIMITS[COMMON]
+    assert p.space.used(COMMON) == full and p.space.used(GAP) == 0
+    p.remove(txs[0].id)
+    assert p.space.used(COMMON) == full
+    assert not any(tx.id in p for tx in txs) and [tx for tx, _ in p.evicted()] == [tx.id for tx in txs[1:]]
+
+
+@pytest.mark.usefixtures("small")
 def test_what_waits_for_a_predecessor_has_a_small_room_and_a_share_for_each_account() -> None:
     p = pool()
     add(p, *(pay(GREEDY, i) for i in (1, 2, 3)))
@@ -105,6 +122,27 @@ def test_what_waits_for_a_predecessor_has_a_small_room_and_a_share_for_each_acco
     assert "others fill the room" in refused(p, pay(4, 1))
     add(p, pay(GREEDY, 0))
     assert [tx.body.sequence for tx in p.selection(10**6).first()] == [0, 1], "its predecessor came"
+
+
+@pytest.mark.usefixtures("small")
+def test_one_behind_a_gap_takes_the_place_of_another_such_only_from_who_holds_more() -> None:
+    p = pool()
+    add(p, pay(1, 1), pay(1, 2), pay(2, 1), pay(3, 1))
+    assert "others fill the room" in refused(p, pay(2, 2)), "two are what it would hold itself"
+    add(p, pay(4, 1))
+    assert senders(p)[1:5] == [1, 1, 1, 1]
+
+
+@pytest.mark.usefixtures("small")
+def test_what_waits_now_still_has_the_space_of_its_kind() -> None:
+    """A large one behind a small one that leaves: it was counted there before."""
+    p = pool()
+    many = signed_many(GREEDY, 1, msgspec.Raw(encode(Transfer(ident(2), 1, bytes(64)))), 20)
+    large = -(-len(many) // MIN_CHARGE)
+    assert large == 2
+    add(p, pay(GREEDY, 0), many, *(pay(1 + i % 4, i // 4) for i in range(16 - 1 - large)))
+    p.remove(tx_id(pay(GREEDY, 0)))
+    assert tx_id(many) in p and p.evicted() == []
 
 
 @pytest.mark.usefixtures("small")
@@ -151,6 +189,14 @@ def test_messages_with_a_deadline_and_this_node_s_users_have_room_that_no_flood_
     add(p, judge(3, 0))
     add(p, pay(4, 0), local=True)
     assert senders(p)[:5] == [14, 4, 4, 1, 1]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_message_with_a_deadline_of_this_node_s_user_finds_its_reserve_too() -> None:
+    p = pool()
+    add(p, *(judge(i, at) for i in range(5) for at in range(4)))
+    add(p, judge(5, 0), local=True)
+    assert p.evicted() == [] and senders(p) == [4, 4, 4, 4, 4, 1]
 
 
 @pytest.mark.usefixtures("small")
@@ -254,7 +300,7 @@ def test_messages_with_a_deadline_share_it_in_the_same_way() -> None:
 
 def test_bytes_and_work_count_as_well_as_number() -> None:
     """Who sends large ones gets fewer of them."""
-    op = msgspec.Raw(encode(Claim(bytes(32), 0, bytes(32))))
+    op = msgspec.Raw(encode(Claim(bytes(32), 0, bytes(32), stake=True)))
     p = pool(block_work=8 * MAX_OPS * 32)
     add(p, *(signed_many(GREEDY, i, op, MAX_OPS) for i in range(20)), *(signed_many(1, i, op, 10) for i in range(20)))
     chosen = by_sender(p.selection(10**7).first())
@@ -289,8 +335,8 @@ SCARCE: dict[str, tuple[int, dict[str, int], list[bytes], list[bytes], dict[int,
         10**7,
         {"block_work": 16 * RELEASE_WORK},
         [release(GREEDY, i) for i in range(20)],
-        [words(1, i, 1) for i in range(300)],
-        {GREEDY: 13, 1: 300},
+        [words(1, i, 1) for i in range(20)],
+        {GREEDY: 13, 1: 20},
     ),
 }
 
@@ -318,7 +364,7 @@ def test_whose_turn_is_longest_ago_comes_first_in_the_next_block() -> None:
 
 def test_work_that_was_not_done_leaves_room_for_more() -> None:
     """LC-NODE-60: refused ones ended at their first message."""
-    op = msgspec.Raw(encode(Claim(bytes(32), 0, bytes(32))))
+    op = msgspec.Raw(encode(Claim(bytes(32), 0, bytes(32), stake=True)))
     p = pool(block_work=2 * MAX_OPS * 32)
     add(p, *(signed_many(GREEDY, i, op, MAX_OPS) for i in range(5)))
     chosen = p.selection(10**7)
@@ -528,3 +574,36 @@ def audit(p: Mempool, state: State) -> None:
     assert all(sum(sizes[: kind + 1]) <= limit for kind, limit in enumerate(space.LIMITS))
     assert {urgent: set(turns) for urgent, turns in p._turns.items()} == heads
     assert set(p._heights) >= set(p._expiring) and p.size == sum(len(held.tx.raw) for held in p._all.values())
+
+
+def test_a_ready_newcomer_takes_the_place_of_who_holds_most_that_is_ready_and_leaves_a_burst_alone() -> None:
+    """LC-NODE-62: what is not ready, up to a burst of each account, is apart."""
+    books = Space()
+    books.kinds[GAP].put(b"burst", b"behind a gap", GAP_BURST)
+    books.kinds[COMMON].put(b"holder", b"ready", 2_000)
+    books.kinds[COMMON].put(b"other", b"less", 1_500)
+    assert books.victim(COMMON, COMMON, b"new", 1_000) == b"ready"
+    assert books.victim(COMMON, COMMON, b"new", 2_000) is None, "it would hold as much itself"
+    books.kinds[GAP].put(b"burst", b"too much", 1)
+    assert books.victim(COMMON, COMMON, b"new", 1_000) == b"too much"
+
+
+def test_one_behind_a_gap_counts_with_all_that_its_account_holds() -> None:
+    """LC-NODE-62: at another limit than its own kind's."""
+    books = Space()
+    books.kinds[COMMON].put(b"holder", b"ready", 2_000)
+    books.kinds[COMMON].put(b"new", b"own", 1_500)
+    assert books.victim(COMMON, GAP, b"new", 1_000) is None
+    assert books.victim(COMMON, GAP, b"new", 499) == books.victim(COMMON, GAP, b"stranger", 1_000) == b"ready"
+
+
+def test_who_comes_and_goes_leaves_nothing_in_the_books() -> None:
+    books = Space()
+    holders = books.kinds[COMMON]
+    for number in range(5_000):
+        holders.put(b"a", b"%d" % number, 2_000 + number)
+        holders.take(b"a", b"%d" % number)
+    assert (holders.total, len(holders), holders.of(b"a"), holders.most()) == (0, 0, 0, (0, b""))
+    for number in range(5_000):
+        holders.put(b"%d" % (number % 7), b"%d" % number, 2_000)
+        assert len(holders._heap) <= 2 * len(holders) + SPARE

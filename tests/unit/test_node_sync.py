@@ -255,7 +255,7 @@ def items(net: Net) -> list[m.SyncBlock]:
 
 def test_a_node_that_was_away_catches_up_by_certificates_alone(net: Net) -> None:
     node = fresh(4)
-    (request,) = sent(receive(node, 1, m.Status(5)), m.GetBlocks)
+    (request,) = sent(receive(node, 1, m.Status(5, 1)), m.GetBlocks)
     assert request == m.GetBlocks(1, m.MAX_SYNC_BLOCKS)
     effects = receive(node, 1, m.Blocks(items(net)))
     assert node.height == 5
@@ -271,7 +271,7 @@ def eager(index: int = 4) -> Node:
     """A node that has every signature of a batch checked elsewhere."""
     node = fresh(index)
     node._batches.worth = 1
-    receive(node, 1, m.Status(5))
+    receive(node, 1, m.Status(5, 1))
     return node
 
 
@@ -331,7 +331,7 @@ def test_what_nobody_found_good_is_checked_in_its_block(net: Net, good: bytes) -
 
 def test_only_so_many_answers_wait_to_be_executed(net: Net) -> None:
     node = eager()
-    receive(node, 1, m.Status(99))
+    receive(node, 1, m.Status(99, 1))
     blocks = items(net)
     asked = [sent(receive(node, 1, m.Blocks([block])), m.GetBlocks) for block in blocks[: MAX_BATCHES + 1]]
     assert [len(a) for a in asked] == [1] * (MAX_BATCHES - 1) + [0, 0]
@@ -342,7 +342,7 @@ def test_what_follows_on_a_forged_batch_is_dropped_and_costs_nobody_else(net: Ne
     node = eager()
     good = items(net)
     (work,) = of_kind(receive(node, 1, m.Blocks([good[0], forge(good[1], "signature")])), e.CheckSignatures)
-    receive(node, 2, m.Status(5))
+    receive(node, 2, m.Status(5, 1))
     node.sync._asked = sync.Asked(B, 3, T0 + DEADLINE, T0)
     (later,) = of_kind(receive(node, 2, m.Blocks(good[2:])), e.CheckSignatures)
     effects = node.handle(checked(work), T0)
@@ -395,21 +395,21 @@ def forge(item: m.SyncBlock, what: str) -> m.SyncBlock:
 @pytest.mark.parametrize("what", ["signature", "too few", "block", "header", "round", "height", "body", "bytes"])
 def test_a_forged_block_costs_its_sender_and_the_good_ones_before_it_stay(net: Net, what: str) -> None:
     node = fresh(4)
-    receive(node, 1, m.Status(5))
+    receive(node, 1, m.Status(5, 1))
     good = items(net)
     effects = receive(node, 1, m.Blocks([*good[:2], forge(good[2], what), *good[3:]]))
     assert [p.peer for p in of_kind(effects, e.Penalize)] == [A]
     assert node.height == 2
-    receive(node, 2, m.Status(5), T0 + 1)
+    receive(node, 2, m.Status(5, 1), T0 + 1)
     receive(node, 2, m.Blocks(good[2:]), T0 + 2)
     assert node.height == 5
 
 
 def test_an_empty_or_late_answer_is_no_crime(net: Net) -> None:
     node = fresh(4)
-    receive(node, 1, m.Status(5))
+    receive(node, 1, m.Status(5, 1))
     assert of_kind(receive(node, 1, m.Blocks([])), e.Penalize) == []
-    receive(node, 2, m.Status(5))
+    receive(node, 2, m.Status(5, 1))
     receive(node, 2, m.Blocks(items(net)))
     node.sync._asked = sync.Asked(A, 3, T0 + DEADLINE, T0)
     assert of_kind(receive(node, 1, m.Blocks(items(net)[2:])), e.Penalize) == []
@@ -451,7 +451,7 @@ def test_somebody_who_claims_to_be_far_ahead_stops_nobody() -> None:
     net = Net()
     net.run(10)
     for node in net.nodes[:4]:
-        receive(node, 4, m.Status(2**48), net.now)
+        receive(node, 4, m.Status(2**48, 1), net.now)
     net.submit(0, transfer(0, 0))
     net.run(200)
     assert [node.height for node in net.nodes] == [1] * 5
@@ -460,7 +460,7 @@ def test_somebody_who_claims_to_be_far_ahead_stops_nobody() -> None:
 def test_a_peer_that_has_gone_is_nobody_to_ask() -> None:
     node = fresh()
     node.handle(e.PeerDown(A), T0)
-    assert sent(receive(node, 1, m.Status(9)), m.GetBlocks) == []
+    assert sent(receive(node, 1, m.Status(9, 1)), m.GetBlocks) == []
     assert A not in node._peers
 
 
@@ -470,7 +470,7 @@ HOUR = 3_600_000
 def test_a_clock_that_is_set_back_holds_nothing_up() -> None:
     node = fresh()
     late = T0 + HOUR
-    assert sent(receive(node, 1, m.Status(9), late), m.GetBlocks)
+    assert sent(receive(node, 1, m.Status(9, 1), late), m.GetBlocks)
     receive(node, 2, m.TxIds([bytes(8)]), late)
     state = RoundState(1, 0, 0, -1, b"", -1, b"", [], False, b"", b"")
     receive(node, 3, m.StateMessage(state), late)
@@ -481,16 +481,16 @@ def test_a_clock_that_is_set_back_holds_nothing_up() -> None:
     for ms in range(0, DEADLINE + 300, 100):
         effects = node.handle(e.Fired(e.Tick()), T0 + ms)
         fetched += sent(effects, m.GetTxs)
-        asked += sent(receive(node, 2, m.Status(9), T0 + ms), m.GetBlocks) + sent(effects, m.GetBlocks)
+        asked += sent(receive(node, 2, m.Status(9, 1), T0 + ms), m.GetBlocks) + sent(effects, m.GetBlocks)
     assert len(asked) == 1
     assert len(fetched) == 1
-    assert sent(receive(node, 3, m.StateMessage(replace(state, height=0)), T0 + DEADLINE + 400), m.Status) == [m.Status(0)]
+    assert sent(receive(node, 3, m.StateMessage(replace(state, height=0)), T0 + DEADLINE + 400), m.Status) == [m.Status(0, 1)]
 
 
 def test_floods_of_heights_states_and_unknown_blocks_leave_no_trace() -> None:
     node = fresh()
     for n in range(300):
-        receive(node, 1, m.Status(n * 1_000), T0 + n)
+        receive(node, 1, m.Status(n * 1_000, 1), T0 + n)
         state = RoundState(2**40 + n, 0, 0, -1, b"", -1, b"", [], False, b"", b"")
         receive(node, 2, m.StateMessage(state), T0 + n)
         receive(node, 3, m.GetBlock(n, n.to_bytes(32, "big"), []), T0 + n)
@@ -500,3 +500,54 @@ def test_floods_of_heights_states_and_unknown_blocks_leave_no_trace() -> None:
     assert len(node._inputs) == 0
     assert len(node.sync._heights) <= 3
     assert node.params == PARAMS
+
+
+# --- peers that keep no old blocks (LC-NODE-71) ----------------------------------------------------------------------------------
+
+
+def test_who_keeps_the_next_block_no_more_is_not_asked_and_nothing_is_held_against_it() -> None:
+    sync = Sync()
+    sync.patience = 0
+    sync.at(0, 0)
+    sync.peer(b"p", 900, 500)
+    assert sync.next_request(0) is None
+    assert sync.next_is_pruned
+    assert sync.trusted_height(0) == 900, "its word on its height holds"
+    sync.peer(b"a", 700, 1)
+    assert not sync.next_is_pruned
+    request = sync.next_request(1)
+    assert request is not None and request[:2] == (b"a", 1)
+    sync.answered(b"a", 1, 2)
+    sync.at(499, 2)
+    found = {(sync.next_request(3, arrived) or (b"",))[0] for arrived in (499,)}
+    assert found <= {b"a", b"p"}, "both keep block 500"
+    sync.peer(b"a", None)
+    sync.peer(b"p", 950)
+    sync.at(498, 4)
+    assert sync.next_is_pruned, "a height alone takes nothing back"
+    sync.peer(b"p", None)
+    assert not sync.next_is_pruned, "who has gone is nobody to ask"
+
+
+def test_a_late_peer_gives_way_only_to_one_that_keeps_what_was_asked_for() -> None:
+    sync = Sync()
+    sync.patience = 0
+    sync.at(0, 0)
+    sync.peer(b"a", 900, 1)
+    sync.peer(b"p", 900, 500)
+    assert sync.next_request(0) is not None
+    assert sync.next_request(DEADLINE - 1) is None
+    sync.peer(b"b", 900, 1)
+    request = sync.next_request(DEADLINE)
+    assert request is not None and request[0] == b"b"
+
+
+def test_a_node_tells_from_where_on_it_keeps_blocks_and_answers_nothing_about_older_ones(net: Net) -> None:
+    node = fresh(4)
+    receive(node, 1, m.Status(5, 1))
+    receive(node, 1, m.Blocks(items(net)))
+    node.first_block = 3
+    effects = node.handle(e.PeerUp(ident(3)), T0)
+    assert sent(effects, m.Status) == [m.Status(5, 3)]
+    assert sent(receive(node, 3, m.GetBlocks(2, 5)), m.Blocks) == [m.Blocks([])]
+    assert of_kind(receive(node, 3, m.GetBlocks(3, 5)), e.ReadBlocks)

@@ -38,6 +38,17 @@ def test_a_peer_s_highest_word_counts_until_it_goes() -> None:
     assert s.best == 7, "it comes again with what it says then"
 
 
+def test_what_a_peer_keeps_is_asked_anew_when_it_comes_again() -> None:
+    """It may have put back its old blocks meanwhile, and says so with its status, which may come behind its votes."""
+    s = at(5)
+    s.peer(A, 20, 11)
+    assert s.next_request(PATIENCE) is None and s.next_is_pruned
+    s.peer(A, None)
+    s.peer(A, 20)
+    assert not s.next_is_pruned
+    assert s.next_request(PATIENCE) == (A, 6, MAX_SYNC_BLOCKS)
+
+
 def test_who_is_known_may_tell_a_new_height_where_no_more_peers_are_remembered() -> None:
     s = Sync()
     for n in range(MAX_PEERS):
@@ -145,6 +156,16 @@ def test_the_time_of_a_question_counts_however_it_ended(ends: str) -> None:
         assert fast != slow
         now += 1_000
         s.answered(fast, now=now)
+
+
+def test_who_goes_and_comes_again_was_waited_for_as_long_as_before() -> None:
+    s = at(0, a=100)
+    assert ask(s, 0) == A
+    assert s.answered(A, 1, DEADLINE - 1) == 1
+    s.peer(A, None)
+    for peer in (A, B):
+        s.peer(peer, 100)
+    assert ask(s, DEADLINE) == B, "of two that were waited for as long it would be A"
 
 
 def test_silence_until_the_deadline_is_a_failure_and_not_only_a_late_answer() -> None:

@@ -96,16 +96,16 @@ def test_who_does_not_vote_starts_no_round_and_asks_at_once_for_what_was_decided
     node.submit(transfer(4, 0), T0)
     assert targets(node.flush(T0), m.StateMessage) == (set(), set())
     assert node.consensus.step is Step.WAIT
-    assert sent(receive(node, 1, m.Status(1)), m.GetBlocks) == [m.GetBlocks(1, m.MAX_SYNC_BLOCKS)]
+    assert sent(receive(node, 1, m.Status(1, 1)), m.GetBlocks) == [m.GetBlocks(1, m.MAX_SYNC_BLOCKS)]
     validator = fresh(0, peers=(1, 2))
-    assert sent(receive(validator, 1, m.Status(1)), m.GetBlocks) == [], "its votes come by themselves"
+    assert sent(receive(validator, 1, m.Status(1, 1)), m.GetBlocks) == [], "its votes come by themselves"
 
 
 def test_who_follows_tells_the_others_and_serves_them_from_memory() -> None:
     net = Net()
     net.submit(0, transfer(0, 0))
     net.reach(1)
-    news = [g for g in of_kind(net.effects[4], e.Gossip) if g.payload == encode(m.Status(1)) and g.scope is e.Scope.MESH]
+    news = [g for g in of_kind(net.effects[4], e.Gossip) if g.payload == encode(m.Status(1, 1)) and g.scope is e.Scope.MESH]
     assert len(news) == 1
     (answer,) = of_kind(net.nodes[4].handle(e.Received(A, encode(m.GetBlocks(1, 1))), net.now), e.Send)
     assert isinstance(found := m.decode_message(answer.payload), m.Blocks) and len(found.blocks) == 1
@@ -114,7 +114,7 @@ def test_who_follows_tells_the_others_and_serves_them_from_memory() -> None:
 def test_a_height_is_told_every_second_to_a_bounded_number_and_every_ten_to_all() -> None:
     def told(node: Node) -> list[set[e.Scope]]:
         return [
-            {g.scope for g in of_kind(tick(node, T0 + 100 * i), e.Gossip) if g.payload == encode(m.Status(0))}
+            {g.scope for g in of_kind(tick(node, T0 + 100 * i), e.Gossip) if g.payload == encode(m.Status(0, 1))}
             for i in range(1, 101)
         ]
 
@@ -131,8 +131,8 @@ def test_who_is_behind_is_told_so() -> None:
     net = Net()
     net.submit(0, transfer(0, 0))
     net.reach(1)
-    for height, answer in ((0, [m.Status(1)]), (1, []), (2, [])):
-        assert sent(net.nodes[1].handle(e.Received(ident(4), encode(m.Status(height))), net.now), m.Status) == answer
+    for height, answer in ((0, [m.Status(1, 1)]), (1, []), (2, [])):
+        assert sent(net.nodes[1].handle(e.Received(ident(4), encode(m.Status(height, 1))), net.now), m.Status) == answer
 
 
 # --- transactions go to validators ------------------------------------------------------------------------------------------------

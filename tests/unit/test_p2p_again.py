@@ -115,6 +115,24 @@ def test_a_file_of_many_members_and_addresses_is_taken_within_the_bounds(tmp_pat
     assert all(place.failures == 0 for place in book.places(book.members()[0]))
 
 
+@pytest.mark.parametrize(("more", "taken"), [(0, True), (1, False)])
+def test_a_file_is_read_up_to_its_largest_size(tmp_path: Path, more: int, taken: bool) -> None:
+    path = tmp_path / "peers.json"
+    held = f'{{"version":1,"members":{{"{address(peer(1))}":[["h:1",1.0,0]]}}}}'
+    path.write_text(held + " " * (4_000_000 + more - len(held)))
+    book = AddressBook(path)
+    book.load()
+    assert (book.members() == [peer(1)]) is taken and (book.damaged is None) is taken
+
+
+def test_a_book_without_a_file_reads_and_writes_none() -> None:
+    book = AddressBook()
+    book.load()
+    book.succeeded(peer(1), "h:1", NOW)
+    book.write(book.snapshot())
+    assert book.members() == [peer(1)] and book.damaged is None
+
+
 def test_a_newcomer_pushes_out_who_answered_longest_ago_and_never_itself() -> None:
     book = AddressBook()
     for i in range(1, MAX_MEMBERS + 1):
@@ -318,6 +336,19 @@ async def test_a_key_that_was_replaced_ends_the_connection_and_the_address_is_ke
             assert a.book.members() == known, "the member is one still"
             await until(lambda: "another key on the ledger" in a.reasons("connection refused"))
             assert not a.connected()
+
+
+@pytest.mark.parametrize("dials", [True, False], ids=["it dials", "it is dialled"])
+async def test_a_node_whose_key_was_replaced_shows_the_new_one_from_then_on(dials: bool) -> None:
+    members = members_of(0, 1)
+    rotated, other = Node(0, members), Node(1, members)
+    async with running(rotated, other):
+        members[rotated.id] = key_of(2).public
+        rotated.net.use_key(key_of(2))
+        dialling, dialled = (rotated, other) if dials else (other, rotated)
+        dialling.book.add_seed(dialled.address)
+        await until(lambda: rotated.connected() == {other.id} and other.connected() == {rotated.id})
+        assert "another key" not in other.reasons("dial failed") + other.reasons("connection refused")
 
 
 async def test_a_member_that_was_removed_is_forgotten_and_not_told_of() -> None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import random
+import socket
 import ssl
 import tempfile
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -23,11 +23,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from chain.params import PROTOCOL_VERSION
+from p2p import connection as connections
 from p2p import listener
-from p2p.address_book import AddressBook
-from p2p.connection import Connection, Intake, Link, Refused, Times, exchange_hello
+from p2p.connection import Connection, Intake, Link, Refused, Times, exchange_hello, tune
 from p2p.dialler import Dialler
-from p2p.discovery import NEAR, Dial, Wanted, choose_dials
 from p2p.gossip import GossipTargets
 from p2p.limits import Meter
 from p2p.listener import Listener, host_of, tls_problem
@@ -41,7 +40,20 @@ from p2p.tls import (
     issue_leaf,
     make_contexts,
 )
-from p2p.wire import NODE, PATH, PEERS, GetPeers, Hello, PeerAddresses, Peers, Ping, batch_frame, peers_message
+from p2p.wire import (
+    NODE,
+    PATH,
+    PEERS,
+    QUEUE_REQUESTS,
+    GetPeers,
+    Hello,
+    PeerAddresses,
+    Peers,
+    Ping,
+    batch_frame,
+    message,
+    peers_message,
+)
 from tests.unit.p2p_kit import CA_, CHAIN, FAST, Node, Raw, id_of, key_of, members_of, raw, running, until
 from tests.unit.test_p2p_misbehaviour import received
 from tests.unit.test_p2p_peers import rng
@@ -65,9 +77,9 @@ class Wire:
         return lambda *_: self.came.append(name)
 
 
-def connection(now: list[float]) -> Connection:
+def connection(now: list[float], websocket: Any = None) -> Connection:
     wire: Any = Wire()
-    link, meter = Link(wire, wire, "h:1", True), Meter(1e9, 1e9, 1, 1, now[0])
+    link, meter = Link(websocket or wire, wire, "h:1", True), Meter(1e9, 1e9, 1, 1, now[0])
     hello, identity = Hello(PROTOCOL_VERSION, CHAIN, 0, [], 0), PeerIdentity(id_of(1), key_of(1).public)
     times = Times(drain_timeout=10, silence_timeout=30, ping_interval=5, close_timeout=1)
     return Connection(link, identity, hello, times, meter, lambda: now[0], Intake(wire, lambda: None))
@@ -97,6 +109,33 @@ def test_a_peer_that_takes_nothing_is_given_up_sooner_than_one_that_says_nothing
     assert one.tick(111.1, 7) == "reads nothing for 10 s"
     one._writing_since = None
     assert one.tick(111.1, 7) is None
+
+
+async def test_a_peer_that_takes_a_frame_every_few_seconds_stays_however_long_it_lags_behind() -> None:
+    """What waits for it never ends, as in a long synchronisation over a slow link."""
+    now, faults = [100.0], list[str | None]()
+    caught_up = asyncio.Event()
+
+    class Slow:
+        async def send_bytes(self, _frame: bytes) -> None:
+            if len(faults) == 10:
+                caught_up.set()
+                return
+            now[0] += 4.0
+            one.last_heard = now[0]
+            one.send(QUEUE_REQUESTS, message(NODE, b"one more"))
+            faults.append(one.tick(now[0], 7))
+
+        async def receive(self) -> None:
+            await asyncio.Event().wait()
+
+    one = connection(now, Slow())
+    one.send(QUEUE_REQUESTS, message(NODE, b"first"))
+    living = asyncio.create_task(one.run(lambda *_: None))
+    await asyncio.wait_for(caught_up.wait(), 20)
+    living.cancel()
+    await asyncio.gather(living, return_exceptions=True)
+    assert now == [140.0] and faults == [None] * 10
 
 
 def test_the_round_trip_is_that_of_the_ping_that_was_answered() -> None:
@@ -130,6 +169,33 @@ def test_after_too_much_the_one_that_is_told_later_is_not_told_again() -> None:
     intake.otherwise(lambda: told.append("after it"))
     intake.data_received(b"x")
     assert told == ["before the hello"] and wire.came == ["data_received"] * 2
+
+
+@pytest.mark.parametrize(("overhead", "cut"), [(6, False), (14, False), (15, True)])
+def test_the_heads_of_frames_count_as_frames_and_what_is_more_does_not(
+    monkeypatch: pytest.MonkeyPatch, overhead: int, cut: bool
+) -> None:
+    """However long a connection lasts: an honest peer's heads never add up, and a byte too many at each frame does."""
+    monkeypatch.setattr(connections, "MAX_OPEN", 1_000)
+    told: list[str] = []
+    wire: Any = Wire()
+    intake = Intake(wire, lambda: told.append("too much"))
+    for _ in range(1_100):
+        intake.data_received(bytes(overhead + 40))
+        intake.frame(40)
+    assert bool(told) is cut
+
+
+async def test_little_waits_in_the_kernel_in_front_of_the_next_vote() -> None:
+    server = await asyncio.start_server(lambda _r, _w: None, "127.0.0.1")
+    _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    sock = writer.get_extra_info("socket")
+    tune(cast(asyncio.Transport, writer.transport))
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+    assert sock.getsockopt(socket.IPPROTO_TCP, 25) == 131_072, "TCP_NOTSENT_LOWAT"
+    assert writer.transport.get_write_buffer_limits()[1] == 131_072
+    writer.close()
+    server.close()
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------------------
@@ -346,6 +412,25 @@ async def test_a_connection_that_cannot_be_accepted_ends_nothing(monkeypatch: py
             await until(lambda: a.connected())
 
 
+async def test_where_nothing_can_be_accepted_it_is_not_tried_without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop that votes is the same one; and each try would be a line for the operator."""
+    loop, tries = asyncio.get_running_loop(), 0
+
+    async def failing(sock: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries > 100:
+            await asyncio.Event().wait()
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(loop, "sock_accept", failing)
+    async with running(Node(0, members_of(0, 1))):
+        await until(lambda: tries > 0)
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert tries < 100
+
+
 async def test_the_hosts_of_the_book_are_gathered_once_in_a_while_however_many_knock(monkeypatch: pytest.MonkeyPatch) -> None:
     now, asked = [100.0], list[float]()
     monkeypatch.setattr(listener, "time", SimpleNamespace(monotonic=lambda: now[0]))
@@ -449,6 +534,20 @@ def test_a_mesh_that_has_everybody_stays_as_it_is() -> None:
     gossip.peer(id_of(9), True)
     gossip.refresh()
     assert gossip.mesh_targets() == before, "a validator is nobody to exchange one for"
+
+
+def test_who_left_is_told_nothing_and_its_place_in_the_mesh_is_anothers() -> None:
+    gossip = GossipTargets(2, rng())
+    gossip.set_validators([id_of(8), id_of(9)])
+    for i in (1, 2, 3, 8, 9):
+        gossip.peer(id_of(i), True)
+    for gone in (gossip.mesh_targets()[0], id_of(8)):
+        gossip.peer(gone, False)
+        assert gone not in gossip.mesh_targets() + gossip.consensus_targets()
+        for _ in range(5):
+            gossip.refresh()
+            assert gone not in gossip.mesh_targets() and len(gossip.mesh_targets()) == 2
+    assert gossip.consensus_targets() == [id_of(9)]
 
 
 # --- the hello --------------------------------------------------------------------------------------------------------------------
@@ -560,51 +659,3 @@ async def test_an_answer_that_is_no_connection_is_a_refusal_in_its_words(status:
         await dialler.close()
         listening.close()
         await server.shutdown(1)
-
-
-# --- whom to dial -----------------------------------------------------------------------------------------------------------------
-
-
-def member(i: int) -> bytes:
-    return i.to_bytes(20, "big")
-
-
-def chosen(
-    book: AddressBook, wanted: Wanted, *, seed: int = 0, connected: Collection[bytes] = (), dialling: Collection[Dial] = ()
-) -> list[Dial]:
-    return choose_dials(book, NOW, wanted, own_id=bytes(20), connected=connected, dialling=dialling, rng=random.Random(seed))
-
-
-def test_of_the_validators_so_many_are_preferred_and_no_more() -> None:
-    """Those that are connected count: after them a validator is a member like others."""
-    book = AddressBook()
-    for i in range(1, 101):
-        book.succeeded(member(i), f"h{i}:1", NOW)
-    validators = frozenset(map(member, range(1, 11)))
-    wanted = Wanted(validators, NEAR + 3, 50)
-    picks = [[dial.peer in validators for dial in chosen(book, wanted, seed=seed)] for seed in range(20)]
-    assert all(len(pick) == NEAR + 3 and all(pick[:NEAR]) for pick in picks)
-    assert not all(pick[NEAR] for pick in picks), "the next is anybody"
-    some = set(map(member, range(1, NEAR)))
-    picks = [[dial.peer in validators for dial in chosen(book, wanted, seed=seed, connected=some)] for seed in range(20)]
-    assert all(len(pick) == 4 and pick[0] for pick in picks) and not all(pick[1] for pick in picks)
-    picks = [
-        [dial.peer in validators for dial in chosen(book, wanted, seed=seed, connected=set(map(member, range(1, NEAR + 1))))]
-        for seed in range(20)
-    ]
-    assert all(len(pick) == 3 for pick in picks) and not all(pick[0] for pick in picks)
-
-
-def test_an_address_is_dialled_once_at_a_time_whoever_is_said_to_be_there() -> None:
-    book = AddressBook()
-    for i in (1, 2):
-        book.succeeded(member(i), "h:1", NOW)
-    wanted = Wanted(frozenset(), 9, 9)
-    assert [dial.address for dial in chosen(book, wanted)] == ["h:1"]
-    assert chosen(book, wanted, dialling=(Dial("h:1", None),)) == []
-    book.learn(member(2), ["other:1"], teller=member(2))
-    assert {(dial.peer, dial.address) for dial in chosen(book, wanted, dialling=(Dial("h:1", member(1)),))} == {
-        (member(2), "other:1")
-    }
-    book.add_seed("h:1")
-    assert [dial.address for dial in chosen(book, wanted)].count("h:1") == 1

@@ -13,7 +13,9 @@ from chain import params
 from chain.consensus import resend, votes
 from chain.node import batches, bodies, candidates, messages, node, relay, service, snapshot
 from client import driver, snapshots, waiting
-from p2p import address_book, config, connection, wire
+from client.contracts.federation import aggregator, channel, keeping, member, panel, sponsor, vaulting
+from client.work import peers
+from p2p import address_book, config, connection, discovery, lan, mdns, wire
 from p2p.content import exchange, serving
 from p2p.content import messages as content_messages
 from p2p.content import service as content
@@ -21,20 +23,33 @@ from p2p.content import service as content
 CHAPTER = (Path(__file__).parents[2] / "protocol_spec" / "p2p.md").read_text(encoding="utf-8")
 TABLE = CHAPTER[CHAPTER.index("## What a message costs") : CHAPTER.index("## Exchange of addresses")]
 ROWS = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in TABLE.splitlines() if line.startswith("| ")][1:]
-CHANNELS: dict[str, Any] = {"NODE": messages.Message, "PEERS": wire.PeersMessage, "CONTENT": content_messages.Message}
+CHANNELS: dict[str, Any] = {
+    "NODE": messages.Message,
+    "PEERS": wire.PeersMessage,
+    "CONTENT": content_messages.Message,
+    "FED": channel.FedMessage,
+}
+LAN = {"LAN": mdns.Announcement | mdns.Question}
+"""No channel of a connection: packets of whoever is on the same network."""
 MODULES = {
     "batches": batches,
     "bodies": bodies,
     "address_book": address_book,
+    "aggregator": aggregator,
     "candidates": candidates,
     "config": config,
     "connection": connection,
     "content": content,
     "content_messages": content_messages,
+    "discovery": discovery,
     "driver": driver,
     "exchange": exchange,
+    "keeping": keeping,
+    "lan": lan,
+    "member": member,
     "messages": messages,
     "node": node,
+    "panel": panel,
     "params": params,
     "relay": relay,
     "resend": resend,
@@ -42,16 +57,19 @@ MODULES = {
     "serving": serving,
     "snapshot": snapshot,
     "snapshots": snapshots,
+    "sponsor": sponsor,
+    "vaulting": vaulting,
     "votes": votes,
     "waiting": waiting,
     "wire": wire,
+    "work_peers": peers,
 }
 _BOUND = re.compile(r"`([a-z_]+)\.([A-Za-z_.]+)` = (\d+)")
 
 
 def test_every_message_of_every_channel_has_one_row() -> None:
     stated = sorted((channel, message) for channel, message, *_ in ROWS)
-    assert stated == sorted((channel, kind.__name__) for channel, kinds in CHANNELS.items() for kind in kinds.__args__)
+    assert stated == sorted((channel, kind.__name__) for channel, kinds in (CHANNELS | LAN).items() for kind in kinds.__args__)
 
 
 def test_there_is_no_channel_without_messages_in_the_table() -> None:

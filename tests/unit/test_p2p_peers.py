@@ -130,6 +130,28 @@ def test_failed_dials_back_off_longer_each_time_with_jitter() -> None:
     assert book.places(peer(1))[0].failures == 0 and book.places(peer(1))[0].due(NOW)
 
 
+def test_a_full_book_makes_room_again_once_a_member_is_known_by_rumours_alone() -> None:
+    book = AddressBook()
+    for i in range(MAX_MEMBERS):
+        book.succeeded(peer(i), f"h:{i + 1}", NOW)
+    assert book.learn(peer(0), ["r:1"], peer(1), NOW) == 1
+    book.failed(peer(0), "r:1", NOW, rng())
+    newcomer = peer(MAX_MEMBERS)
+    assert book.learn(newcomer, ["n:1"], peer(2), NOW) == 0, "everybody was met"
+    book.mistaken(peer(0), "h:1")
+    assert book.learn(newcomer, ["n:1"], peer(2), NOW) == 1 and not book.places(peer(0))
+
+
+def test_members_that_went_together_are_not_dialled_together() -> None:
+    """LC-P2P-33: half to one and a half times the wait, so that a graph that lost a node does not knock at one moment."""
+    book, r = AddressBook(), rng()
+    for i in range(100):
+        book.succeeded(peer(i), f"h:{i + 1}", NOW)
+        book.failed(peer(i), f"h:{i + 1}", NOW, r)
+    waits = sorted(book.places(peer(i))[0].next_try - NOW for i in range(100))
+    assert 0.25 <= waits[0] < 0.3 and 0.7 < waits[-1] <= 0.75 and len(set(waits)) > 90
+
+
 def test_a_rumour_that_fails_is_forgotten_and_a_verified_address_is_not() -> None:
     book = AddressBook()
     book.learn(peer(1), ["liar:1"], peer(9))
@@ -366,6 +388,11 @@ def test_a_refresh_exchanges_one_member() -> None:
     before = set(gossip.mesh_targets())
     gossip.refresh()
     assert len(before & set(gossip.mesh_targets())) == 5 and len(gossip.mesh_targets()) == 6
+    narrow = mesh_of(7, 6)
+    for _ in range(20):
+        before = set(narrow.mesh_targets())
+        narrow.refresh()
+        assert set(narrow.mesh_targets()) != before, "who was taken out is not put back, however few others there are"
     small = mesh_of(3, 6)
     small.refresh()
     assert len(small.mesh_targets()) == 3

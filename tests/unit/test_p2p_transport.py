@@ -15,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from chain.crypto import address, sha256
+from p2p import transport
 from p2p.address_book import AddressBook
 from p2p.discovery import Dial
 from p2p.tls import Binding, Leaf, binding_digest, issue_bound, issue_leaf, make_ca, make_contexts, spki
@@ -111,6 +112,19 @@ async def test_a_dialled_address_must_belong_to_the_identity_that_was_named() ->
             assert not b.connected()
 
 
+async def test_a_tale_about_a_member_at_whose_address_another_one_answers_is_forgotten_at_once() -> None:
+    """LC-P2P-32: not after three dials, of which each tells a stranger that this node looks for somebody."""
+    members = members_of(0, 1, 2)
+    a = Node(0, members)
+    async with running(a):
+        b = Node(1, members)
+        b.book.learn(id_of(2), [a.address], id_of(7), time.time())
+        async with running(b):
+            await until(lambda: "answered" in b.reasons("dial failed"))
+            assert id_of(2) not in b.book.members()
+            assert b.book.learn(id_of(2), [a.address], id_of(7), time.time()) == 0, "and rests"
+
+
 async def test_a_member_that_is_banned_is_dropped_and_stays_out() -> None:
     members = members_of(0, 1)
     a = Node(0, members)
@@ -123,6 +137,22 @@ async def test_a_member_that_is_banned_is_dropped_and_stays_out() -> None:
             await until(lambda: "not an active member" in b.reasons("refused by peer"))
             assert "no longer an active member" in a.reasons("peer gone") and "no longer an active member" in b.reasons("peer gone")
             assert a.ups == [(b.id, True), (b.id, False)]
+
+
+async def test_a_member_that_left_is_spared_until_it_is_looked_at_again_and_then_comes_back_no_more() -> None:
+    members = members_of(0, 1)
+    a = Node(0, members)
+    async with running(a):
+        b = Node(1, dict(members), seeds=[a.address])
+        async with running(b):
+            await until(lambda: a.connected() and b.connected())
+            del members[b.id]
+            a.net.recheck_membership({b.id})
+            assert a.connected() and a.book.members() == [], "it hears the rest, and is told to nobody"
+            assert b.net.send(a.id, NODE, b"the rest?", 0)
+            await until(lambda: a.messages)
+            a.net.recheck_membership({id_of(2)})
+            await until(lambda: "not an active member" in b.reasons("refused by peer"))
 
 
 async def test_a_node_that_dials_itself_forgets_the_address() -> None:
@@ -195,6 +225,34 @@ async def test_tls_1_2_and_missing_certificates_are_refused(wrong: str) -> None:
         await until(lambda: "TLS:" in a.reasons("connection refused"))
 
 
+async def test_an_invitation_names_this_node_first_then_members_that_are_here_now() -> None:
+    members = members_of(0, 1, 2)
+    a = Node(0, members)
+    async with running(a):
+        b = Node(1, members, seeds=[a.address])
+        b.net._advertise = ["b.example:7400", "second.example:7400"]
+        async with running(b):
+            b.book.succeeded(id_of(2), "away.example:7400", time.time())
+            await until(lambda: b.connected())
+            own = [(b.id, "b.example:7400"), (b.id, "second.example:7400")]
+            assert b.net.contacts() == [*own, (a.id, a.address)], "one that is away helps no newcomer"
+
+
+async def test_a_private_address_is_told_to_nobody_outside_of_its_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LC-P2P-40, in the hello of whichever side."""
+    monkeypatch.setattr(transport, "remote_address", lambda _: "8.8.8.8:7400")
+    members = members_of(0, 1)
+    a = Node(0, members)
+    async with running(a):
+        b = Node(1, members, seeds=[a.address])
+        for node in (a, b):
+            node.net._advertise = ["10.0.0.5:7400", "node.example:7400", "127.0.0.1:7400"]
+        async with running(b):
+            await until(lambda: a.connected() and b.connected())
+            heard = [node.net._peers[other.id].hello.addresses for node, other in ((a, b), (b, a))]
+            assert heard == [["node.example:7400"]] * 2
+
+
 # --- coming and going -------------------------------------------------------------------------------------------------------------
 
 
@@ -230,20 +288,42 @@ async def test_a_crossed_connection_is_settled_by_the_lower_id() -> None:
             assert b.ups[-1] == (a.id, True) and a.ups[-1] == (b.id, True)
 
 
+class HeldWall:
+    """A wall clock that stands still, and counts how often it is looked at: the upkeep of connections does so at each turn."""
+
+    def __init__(self) -> None:
+        self.now, self.looks = time.time(), 0
+
+    def __call__(self) -> float:
+        self.looks += 1
+        return self.now
+
+    async def turns(self, count: int = 5) -> None:
+        before = self.looks
+        await until(lambda: self.looks >= before + count)
+
+
 async def test_a_dropped_peer_comes_back_after_backing_off() -> None:
-    members = members_of(0, 1)
+    """LC-P2P-33: a connection that ended within 10 s, and each dial that failed, doubles the time until the next one."""
+    members, wall = members_of(0, 1), HeldWall()
     a = Node(0, members)
     await a.net.start()
     port = a.net.port()
-    b = Node(1, members, seeds=[a.address])
+    b = Node(1, members, seeds=[a.address], wall=wall)
     async with running(b):
         await until(lambda: b.connected())
         await a.net.stop()
         await until(lambda: not b.connected())
         assert "the node is stopping" in b.reasons("peer gone")
-        await until(lambda: b.reasons("dial failed"))
-        failures = b.book.places(a.id)[0].failures
-        assert failures >= 1
+        await until(lambda: b.book.places(a.id)[0].failures)
+        for failures, longest in ((1, 0.75), (2, 1.5)):
+            (place,) = b.book.places(a.id)
+            assert place.failures == failures and wall.now + longest / 3 <= place.next_try <= wall.now + longest
+            await wall.turns()
+            assert not b.net._dialling and b.reasons("dial failed").count("nothing listens there") == failures - 1
+            wall.now += longest + 0.01
+            if failures == 1:
+                await until(lambda: b.reasons("dial failed"))
         again = Node(0, members, port=port)
         async with running(again):
             await until(lambda: b.connected() == {a.id})

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from chain.crypto import sha256
 from chain.errors import Malformed
 from chain.params import PROTOCOL_VERSION
-from p2p.limits import PeerScores, TokenBucket
+from p2p.limits import Meter, PeerScores, TokenBucket
 from p2p.send_queues import QueueLimit, SendQueues
 from p2p.wire import (
+    BATCH_BYTES,
     BATCH_MESSAGES,
     CHANNEL_LIMITS,
     CONTENT,
@@ -19,6 +20,9 @@ from p2p.wire import (
     NODE,
     PEERS,
     PIECE_BYTES,
+    QUEUE_CONTENT,
+    QUEUE_REQUESTS,
+    QUEUE_TRANSACTIONS,
     QUEUES,
     GetPeers,
     Hello,
@@ -113,11 +117,65 @@ def test_a_transaction_that_is_half_sent_is_never_dropped() -> None:
     assert [p for f in drain(queues) for _, p in reader.feed(f)] == [big[1:], b"4"]
 
 
+SMALL = tuple(QueueLimit(3, 100) for _ in range(QUEUES))
+
+
+@pytest.mark.parametrize("queue", range(QUEUES))
+def test_a_queue_is_filled_to_its_last_byte_and_message_and_is_empty_when_all_went_out(queue: int) -> None:
+    """Again and again: what a peer took costs nothing any more."""
+    queues = SendQueues(SMALL)
+    for _ in range(4):
+        assert [queues.push(queue, bytes(50)) for _ in range(2)] == [True, True]
+        assert (queues.waiting(queue), queues.size, queues.count) == (100, 100, 2)
+        drain(queues)
+        assert (queues.waiting(queue), queues.size, queues.count, bool(queues)) == (0, 0, 0, False)
+        assert all(queues.push(queue, b"") for _ in range(3))
+        drain(queues)
+    assert queues.dropped == [0] * QUEUES
+    assert queues.push(queue, bytes(1_000)), "one that is larger than the queue is taken where nothing waits"
+
+
+def test_what_did_not_fit_is_counted_in_its_queue_alone_and_a_newer_transaction_takes_the_bytes_of_older_ones() -> None:
+    for queue in range(QUEUES):
+        queues = SendQueues(SMALL)
+        taken = [queues.push(queue, bytes(60)) for _ in range(3)]
+        assert taken == ([True] * 3 if queue == QUEUE_TRANSACTIONS else [True, False, False])
+        assert queues.dropped == [2 if n == queue else 0 for n in range(QUEUES)]
+        assert (queues.waiting(queue), queues.count) == (60, 1)
+
+
+def test_the_parts_of_a_large_message_count_until_the_last_one_went_out() -> None:
+    queues, whole = SendQueues(), bytes(3 * PIECE_BYTES)
+    queues.push(QUEUE_CONTENT, whole)
+    queues.push(QUEUE_REQUESTS, bytes(2 * PIECE_BYTES))
+    assert queues.size == 5 * PIECE_BYTES
+    frames = 0
+    while queues.next_frame() is not None:
+        frames += 1
+        assert queues.size in (5 * PIECE_BYTES, 3 * PIECE_BYTES, 2 * PIECE_BYTES, 0)
+    assert frames >= 5 and queues.size == 0
+    queues.push(QUEUE_CONTENT, whole)
+    again = 0
+    while queues.next_frame() is not None:
+        again += 1
+    assert again >= 3, "the next one begins with its first part"
+
+
+def test_a_frame_holds_so_many_messages_and_bytes() -> None:
+    queues = SendQueues()
+    for _ in range(BATCH_MESSAGES + 1):
+        queues.push(QUEUE_TRANSACTIONS, message(NODE, b"x"))
+    assert [len(Reassembler().feed(frame)) for frame in drain(queues)] == [BATCH_MESSAGES, 1]
+    for _ in range(40):
+        queues.push(QUEUE_TRANSACTIONS, message(NODE, bytes(10_000)))
+    assert all(len(frame) <= BATCH_BYTES + 10_100 for frame in drain(queues))
+
+
 def test_only_existing_queues_and_channels_and_sizes_can_be_sent() -> None:
     for bad in (-1, QUEUES):
         with pytest.raises(ValueError, match="no queue"):
             SendQueues().push(bad, b"")
-    for channel, payload in ((3, b""), (-1, b""), (PEERS, bytes(CHANNEL_LIMITS[PEERS] + 1)), (CONTENT, bytes(2_200_001))):
+    for channel, payload in ((4, b""), (-1, b""), (PEERS, bytes(CHANNEL_LIMITS[PEERS] + 1)), (CONTENT, bytes(2_200_001))):
         with pytest.raises(ValueError):
             message(channel, payload)
 
@@ -126,7 +184,7 @@ def test_only_existing_queues_and_channels_and_sizes_can_be_sent() -> None:
     ("frame", "reason"),
     [
         (b"", "empty frame"),
-        (b"\x03hello", "no channel 3"),
+        (b"\x04hello", "no channel 4"),
         (b"\xfd", "no channel 253"),
         (b"\x01" + bytes(CHANNEL_LIMITS[PEERS] + 1), "at most"),
         (b"\xff", "empty batch"),
@@ -197,6 +255,7 @@ def test_a_hello_survives_the_wire() -> None:
         (peers_message(Ping(3)), "not a hello"),
         (message(NODE, peers_message(HELLO)[1:]), "not a hello"),
         (peers_message(Hello(PROTOCOL_VERSION + 1, CHAIN, 0, [], 0)), "protocol version"),
+        (peers_message(Hello(PROTOCOL_VERSION - 1, CHAIN, 0, [], 0)), "protocol version"),
         (peers_message(Hello(PROTOCOL_VERSION, bytes(32), 0, [], 0)), "another network"),
         (peers_message(Hello(PROTOCOL_VERSION, CHAIN, 70_000, [], 0)), "65535"),
         (peers_message(Hello(PROTOCOL_VERSION, CHAIN, 1, ["10.0.0.1:1"] * 5, 0)), "length <= 4"),
@@ -229,7 +288,8 @@ def test_a_bucket_lets_bursts_pass_and_makes_debts_wait() -> None:
     assert bucket.take(0, 10) == pytest.approx(0.1)
     assert bucket.take(0.1, 0) == pytest.approx(0)
     assert bucket.take(1_000, 50) == 0 and bucket.take(1_000, 1) > 0
-    assert bucket.take(900, 0) > 0  # a clock that runs backwards gives nothing away
+    debt = bucket.take(1_000, 0)
+    assert bucket.take(900, 0) == debt > 0  # a clock that runs backwards gives nothing away, and takes nothing
 
 
 def test_what_a_bucket_refuses_to_spend_leaves_no_debt() -> None:
@@ -256,3 +316,41 @@ def test_standing_is_bounded() -> None:
     for i in range(100):
         standing.penalize(b"%d" % i, 0, 10)
     assert standing.score(b"0", 0) == 0 and standing.score(b"99", 0) == 10 and len(standing._records) == 10
+
+
+def test_a_long_rest_earns_one_burst_and_a_debt_is_paid_at_the_rate() -> None:
+    bucket = TokenBucket(rate=100, burst=50, now=0)
+    assert bucket.take(10**6, 50) == 0 and bucket.take(10**6, 200) == pytest.approx(2.0)
+    assert bucket.take(10**6 + 1, 0) == pytest.approx(1.0) and bucket.take(10**6 + 2, 0) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_member_connects_so_often_at_once_and_once_in_a_second_then() -> None:
+    meter = Meter(1e6, 1e3, 2, 5, 0.0)
+    assert [meter.connects(0.0) for _ in range(6)] == [True] * 5 + [False]
+    assert [meter.connects(1.0) for _ in range(2)] == [True, False]
+    assert [meter.connects(3.0) for _ in range(3)] == [True, True, False]
+
+
+def test_a_score_adds_up_and_begins_anew_after_a_block() -> None:
+    standing = PeerScores(limit=100, half_life=100, block=60, longest=200)
+    assert not standing.penalize(b"p", 0, 60)
+    assert not standing.penalize(b"p", 100, 60) and standing.score(b"p", 100) == pytest.approx(90)
+    assert standing.penalize(b"p", 100, 10), "the limit itself blocks"
+    assert not standing.penalize(b"p", 100, 60)
+    assert standing.blocked(100) == {b"p"} and standing.blocked(159.9) == {b"p"} and standing.blocked(160) == set()
+
+
+def test_who_is_blocked_however_often_is_blocked_for_the_longest_time() -> None:
+    """It doubles each time: a peer that goes on for weeks must not bring a number that no float holds."""
+    standing, now = PeerScores(limit=10, half_life=100, block=60, longest=3_600), 0.0
+    for _ in range(1_100):
+        assert standing.penalize(b"p", now, 10)
+        now += 3_600
+    assert standing.penalize(b"p", now, 10) and standing.blocked_for(b"p", now) == 3_600
+
+
+def test_who_misbehaved_lately_is_kept_and_who_did_longest_ago_forgotten() -> None:
+    standing = PeerScores(limit=95, half_life=1e9, block=60, longest=200, capacity=2)
+    for peer in (b"a", b"b", b"a", b"c"):
+        standing.penalize(peer, 0, 10)
+    assert [standing.score(peer, 0) > 0 for peer in (b"a", b"b", b"c")] == [True, False, True]

@@ -26,12 +26,12 @@ from client.cli.common import WrongUsage
 from client.cli.network import read_genesis
 from client.config import ConfigError
 from client.daemon import StartError, api_token, load_genesis
+from client.hidden import decrypt, encrypt
 from client.keystore import Keystore, KeystoreError
 from client.sdk_http import read_token
 from client.sdk_types import Usage
 from client.work.artifacts import Models
 from client.work.database import WorkDatabase, WorkDatabaseError
-from client.work.hidden import decrypt, encrypt
 from p2p.address_book import AddressBook
 from p2p.content.cid import Codec, cid_of
 from p2p.content.faults import StoreError
@@ -382,22 +382,40 @@ def test_nothing_is_held_open_of_what_was_looked_at_or_refused(folder: Path) -> 
 
 OPENERS = {"write_bytes", "write_text", "copyfile", "copy", "copy2", "touch", "connect"}
 ELSEWHERE = {
+    "chain/storage/server.py": "connections to a database server",
     # What a user names, not the data folder; every one of them by a name that the user typed.
     "client/cli/app.py": "standard output to /dev/null",
     "client/cli/common.py": "a passphrase file",
     "client/contracts/job/cli/submit.py": "a file of parameters",
+    "client/contracts/job/cli/hidden.py": "a note where the user wants it, made exclusively; sealed data in a folder of its own",
+    "client/contracts/job/cli/new.py": "a skeleton in a folder that the user names",
+    "client/contracts/job/cli/check.py": "a stranger's model in a folder of its own",
+    "client/contracts/federation/cli/opening.py": "an initial model, an image's archive, a schema, parameters",
+    "client/contracts/prediction/table.py": "a table",
+    "client/contracts/prediction/asking.py": "answers where the user wants them, and their journal beside them",
+    "client/contracts/prediction/cli/ask.py": "rows",
+    "client/contracts/prediction/sdk.py": "rows on their way, in a folder of its own",
+    "client/contracts/prediction/cli/register.py": "answers on their way, in a folder of its own",
     "client/cli/network.py": "a genesis file that is installed",
+    "client/cli/data.py": "tables of a folder, held against a schema",
+    "client/offline.py": "a transaction that was carried here",
+    "client/cli/backup.py": "a backup to restore",
+    "client/cli/signer.py": "the guard of an earlier signer; its copy is made in that one place",
     "client/sdk_http.py": "uploads, and a token file",
     "client/sdk_files.py": "downloads",
     # Files that others cannot name in advance (mkstemp), or that nobody writes.
     "client/api/files.py": "uploads in the spool, made by mkstemp",
-    "client/work/hidden.py": "sources that a user or the store names; the target is created exclusively",
+    "client/contracts/federation/opening_pages.py": "a model in the content store, to look at its header",
+    "client/hidden.py": "sources that a user or the store names; the target is created exclusively",
     "p2p/content/store.py": "the source of an addition, which a user names; mkdir",
     "p2p/tls.py": "the TLS key, in memory or in a folder of its own",
+    "client/signer/pairing.py": "a TLS key in a folder of its own",
     "client/process.py": "/proc/self/stat",
     "client/contracts/__init__.py": "entry points of installed distributions",
     "p2p/content/index.py": "a database that was claimed",
-    "client/work/database.py": "a database that was claimed",
+    "client/kept.py": "a database that was claimed",
+    "client/tokens.py": "a database that was claimed",
+    "client/backup.py": "a database that was claimed, and its copy in a folder of its own",
     "chain/storage/private.py": "here",
     "chain/storage/blockstore.py": "connections of an engine whose database was claimed",
 }

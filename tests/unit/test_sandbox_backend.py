@@ -64,8 +64,8 @@ class TestDouble(BackendSuite):
         monkeypatch.setattr(warm.threading, "Timer", timers)  # type: ignore[attr-defined]
         spec = self.spec(image, "warm", "serve")
         run = self.warm(backend, spec)
-        [(seconds, go_off)] = timers.set
-        assert seconds == 600
+        [(seconds, go_off), (look_s, _)] = timers.set
+        assert (seconds, look_s) == (600, 10)
         go_off()
         assert not backend.cancel(spec.run_id), "nothing of it is under way"
         assert run.finish({"input": Path("x")}).status is RunStatus.CANCELLED

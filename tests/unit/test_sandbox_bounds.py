@@ -26,14 +26,14 @@ from sandbox.errors import BadImage
 from sandbox.images import cached_image
 from sandbox.layers import LayerEntry
 from sandbox.phases import PHASES
-from sandbox.results import BadResult, Progress, parse_progress, parse_result
+from sandbox.progress import Progress, parse_progress
 from sandbox.spec import MIB, Check, OutputFile, RunResult, RunStatus, SelfTestReport
 from sandbox.targuard import EXTENDED_CAP, BadTar, TarMember, TarWalk
 
 from .tar_kit import pax, raw
 from .test_sandbox_archive import GOOD, LIMITS, docker_archive, entry, tar
 from .test_sandbox_guard import document, scan
-from .test_sandbox_results import frame
+from .test_sandbox_progress import frame
 
 # --- tar --------------------------------------------------------------------------------------------------------------------------
 
@@ -286,19 +286,6 @@ def test_an_environment_is_bounded_as_a_whole(tmp_path: Path) -> None:
 # --- what a job says --------------------------------------------------------------------------------------------------------------
 
 
-def test_results_at_their_bounds() -> None:
-    good = b'{"v":1,"loss":"1","n":9007199254740991}'
-    assert parse_result(good + b" " * (4096 - len(good)), need_probe=False).n == (1 << 53) - 1
-    assert parse_result(b'{"v":1,"loss":"1","n":1,"probe_loss":"2"}', need_probe=False).probe_loss == 2 * 10**9
-    for raw_result in (
-        good.replace(b"0991", b"0992"),
-        good + b" " * (4097 - len(good)),
-        b'{"v":1,"loss":"1","n":1,"probe_loss":"x"}',
-    ):
-        with pytest.raises(BadResult):
-            parse_result(raw_result, need_probe=False)
-
-
 def test_progress_at_its_bounds() -> None:
     line = b'LC {"step":1,"pad":"%s"}'
     assert parse_progress(line % (b"x" * (511 - len(line % b"")))) == Progress(1)
@@ -332,9 +319,8 @@ def test_volumes_are_their_users_alone_and_have_room_for_two_models() -> None:
     locked = "nosuid,nodev,noexec"
     assert isolation.in_options(5, 7) == f"size=5,nr_inodes=16,uid=7,gid=7,mode=0755,{locked}"
     assert isolation.out_options(PHASES["train"].out_bytes(MIB), 7) == f"size={3 * MIB},nr_inodes=64,uid=7,gid=7,mode=0700,{locked}"
-    spec = RunSpec(
-        run_id="r", image_id="sha256:" + "a" * 64, phase="train", seed=0, probe=0, budget_s=1, limits=ContainerLimits(tmp_mb=900)
-    )
+    spec = RunSpec(run_id="r", image_id="sha256:" + "a" * 64, phase="train", seed=0, budget_s=1, limits=ContainerLimits(tmp_mb=900))
+    assert PHASES["evaluate"].out_bytes(MIB) == 2 * 24 * MIB + MIB
     shm = isolation.job_config(spec, runtime="runc", uid=1, labels={}, mounts=[])["HostConfig"]["Tmpfs"]["/dev/shm"]
     assert "size=64m," in shm
 
@@ -344,7 +330,13 @@ def test_volumes_are_their_users_alone_and_have_room_for_two_models() -> None:
     [
         *(("cpus", 1024, 1024.1), ("mem_mb", 1 << 24, (1 << 24) + 1), ("pids", 1 << 20, (1 << 20) + 1)),
         *(("tmp_mb", 1 << 24, (1 << 24) + 1), ("tmp_inodes", 1 << 24, (1 << 24) + 1), ("log_cap", 1 << 30, (1 << 30) + 1)),
-        *(("file_cap", 1 << 41, (1 << 41) + 1), ("nofile", 1 << 20, (1 << 20) + 1), ("wall_s", 2592000, 2592000.1)),
+        *(
+            ("file_cap", 1 << 41, (1 << 41) + 1),
+            ("nofile", 1 << 20, (1 << 20) + 1),
+            ("wall_s", 2592000, 2592000.1),
+            ("processors", 1024, 1025),
+            ("processors", 0, -1),
+        ),
         *(
             ("cpus", 0.01, 0.009),
             ("mem_mb", 16, 15),
@@ -367,7 +359,7 @@ def test_limits_reach_to_their_bounds(field: str, most: float, over: float) -> N
 @pytest.mark.parametrize(
     ("field", "good", "bad"),
     [
-        *(("run_id", "a" * 80, "a" * 81), ("run_id", "0-", "-0"), ("probe", (1 << 31) - 1, 1 << 31), ("probe", 0, -1)),
+        *(("run_id", "a" * 80, "a" * 81), ("run_id", "0-", "-0"), ("seed", 1, None)),
         *(("seed", (1 << 64) - 1, 1 << 64), ("seed", 0, -1), ("budget_s", 2592000, 2592001), ("threads", 1024, 1025)),
         *(("params", "x" * 65536, "x" * 65537), ("inputs", {}, {"model": Path("m")})),
     ],
@@ -378,14 +370,15 @@ def test_runs_reach_to_their_bounds(field: str, good: Any, bad: Any) -> None:
         "image_id": "sha256:" + "a" * 64,
         "phase": "train",
         "seed": 0,
-        "probe": 0,
         "budget_s": 1,
     }
     assert RunSpec(**{**plain, field: good})
     with pytest.raises(ValueError, match=field):
         RunSpec(**{**plain, field: bad})
     with pytest.raises(ValueError, match="needs the input 'model'"):
-        RunSpec(**{**plain, "phase": "evaluate"})
+        RunSpec(**{**plain, "phase": "evaluate", "seed": None})
+    with pytest.raises(ValueError, match="phase 'evaluate' has no seed"):
+        RunSpec(**{**plain, "phase": "evaluate", "inputs": {"model": Path("m")}})
 
 
 # --- the self-test's verdict ------------------------------------------------------------------------------------------------------
@@ -402,9 +395,9 @@ def test_a_self_test_that_proved_nothing_or_not_all_is_not_passed(tmp_path: Path
     assert not model.exists()
     assert not any(check.ok for check in selftest._judge_report(RunResult(status=RunStatus.FAILED, reason="x"), selftest._EXPECTED))
     ends = ((RunStatus.FAILED, "bytes of output"),)
-    assert selftest._judge_kill("log", ends, RunResult(status=RunStatus.FAILED, reason="wrote more than 9 bytes of output")).ok
+    assert selftest._judge_end("log", ends, RunResult(status=RunStatus.FAILED, reason="wrote more than 9 bytes of output")).ok
     for status, reason in ((RunStatus.FAILED, "exit 1"), (RunStatus.OK, "bytes of output")):
-        assert not selftest._judge_kill("log", ends, RunResult(status=status, reason=reason)).ok
+        assert not selftest._judge_end("log", ends, RunResult(status=status, reason=reason)).ok
 
 
 # --- connections ------------------------------------------------------------------------------------------------------------------
@@ -526,7 +519,7 @@ def test_a_sidecar_reads_an_output_of_exactly_its_limit_and_writes_no_input_twic
     monkeypatch.setattr(sidecar_program, "OUT", str(tmp_path))
     (tmp_path / "model").write_bytes(b"x" * 100)
     answers = io.BytesIO()
-    sidecar_program.get("model", 100, answers)  # type: ignore[arg-type]
+    sidecar_program.get("model", 100, answers, "get")  # type: ignore[arg-type]
     assert answers.getvalue() == b"ok 100\n" + b"x" * 100
     with pytest.raises(FileExistsError):
         sidecar_program.put(str(tmp_path / "model"), 1, io.BytesIO(b"y"))  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ from sandbox.docker.isolation import view_options
 from sandbox.docker.volumes import DataVolumes, Maker
 from sandbox.errors import EngineError
 from sandbox.phases import InputRow, OutputRow, PhaseRow
+from sandbox.results import EvaluationReader
 
 from .docker_double import Client, DockerDouble, refusal
 
@@ -83,6 +84,14 @@ def test_a_data_set_that_could_not_be_one_is_refused(names: tuple[str, ...], siz
     assert DataSet((DataFile("a", Path("x"), MAX_DATA_BYTES, ZERO),)).size == MAX_DATA_BYTES
 
 
+def test_the_files_of_a_data_set_share_one_bound() -> None:
+    half = MAX_DATA_BYTES // 2
+    whole = tuple(DataFile(name, Path("x"), half, ZERO) for name in ("a", "b"))
+    assert DataSet(whole).size == MAX_DATA_BYTES
+    with pytest.raises(ValueError, match=f"at most {MAX_DATA_BYTES} bytes"):
+        DataSet((*whole, DataFile("c", Path("x"), 1, ZERO)))
+
+
 def test_equal_data_have_equal_digests_wherever_they_lie(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         (tmp_path / folder / "deep").mkdir(parents=True)
@@ -131,13 +140,15 @@ def test_a_row_that_names_no_plain_files_is_none(
     inputs: tuple[InputRow, ...], outputs: tuple[OutputRow, ...], longest: float
 ) -> None:
     with pytest.raises(ValueError, match="a phase"):
-        PhaseRow(inputs, outputs, dict, longest)
+        PhaseRow(inputs, outputs, longest_s=longest)
 
 
 def test_the_room_for_outputs_follows_the_row() -> None:
-    row = PhaseRow((), (OutputRow("a", 5 << 20), OutputRow("model", kept=True)), dict)
-    assert row.out_bytes(1 << 20) == 7 << 20
-    assert row.out_bytes(100 << 20) == 201 << 20
+    row = PhaseRow((), (OutputRow("a", 5 << 20, EvaluationReader), OutputRow("model")))
+    assert row.out_bytes(1 << 20) == (2 * 6 + 1) << 20, "each output, and its successor beside it"
+    assert row.out_bytes(100 << 20) == 211 << 20
+    with pytest.raises(ValueError, match="one at most is read"):
+        PhaseRow((), (OutputRow("a", 1, EvaluationReader), OutputRow("b", 1, EvaluationReader)))
 
 
 # --- what the filler and the view say ---------------------------------------------------------------------------------------------
@@ -198,7 +209,7 @@ Make = Callable[..., DataVolumes]
 @pytest.fixture
 def make(double: DockerDouble) -> Make:
     def made(disk: Path | None = None) -> DataVolumes:
-        return DataVolumes(Engine("unix:///x"), "n", {"l": "1"}, lambda: Maker("sha256:k", "runc", False), lambda: disk)
+        return DataVolumes(Engine("unix:///x"), {"l": "1"}, lambda: Maker("sha256:k", "runc", False), lambda: disk)
 
     return made
 
@@ -306,7 +317,7 @@ def test_the_disk_is_looked_at_before_and_while_it_fills(
             raise EngineError(what, "full")
 
     monkeypatch.setattr(volumes, "leave_room", look)
-    monkeypatch.setattr(volumes, "_LOOK_EVERY", 10)
+    monkeypatch.setattr(volumes, "LOOK_EVERY", 10)
     (tmp_path / "deep").mkdir()
     for name in ("deep/a", "deep/b", "deep/c"):
         (tmp_path / name).write_text("x" * 10)
@@ -316,7 +327,7 @@ def test_the_disk_is_looked_at_before_and_while_it_fills(
     assert asked == [(30, 5), (0, 0), (0, 0), (0, 0)]
     assert double.volumes == {}
     asked.clear()
-    monkeypatch.setattr(volumes, "_LOOK_EVERY", 20)
+    monkeypatch.setattr(volumes, "LOOK_EVERY", 20)
     store.hold(data)
     assert asked == [(30, 5), (0, 0)], "so often, and no more"
     store.release(data)

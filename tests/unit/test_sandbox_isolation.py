@@ -7,6 +7,7 @@ import json
 import re
 from typing import Any
 
+import msgspec
 import pytest
 
 from sandbox.docker import probe_job, selftest
@@ -29,7 +30,7 @@ IMAGE = "sha256:" + "a" * 64
 LIMITS = ContainerLimits(
     cpus=1.5, mem_mb=256, pids=77, model_cap=MIB, tmp_mb=32, tmp_inodes=500, file_cap=3 * MIB, nofile=99, wall_s=5
 )
-SPEC = RunSpec(run_id="r", image_id=IMAGE, phase="train", seed=7, probe=0, budget_s=5, threads=2, limits=LIMITS)
+SPEC = RunSpec(run_id="r", image_id=IMAGE, phase="train", seed=7, budget_s=5, threads=2, limits=LIMITS)
 MOUNTS = [
     volume_mount("v-in", "/lc/in", "size=1", {"l": "1"}, read_only=True),
     volume_mount("v-out", "/lc/out", "size=2", {"l": "1"}),
@@ -55,7 +56,7 @@ def test_a_jobs_container_is_asked_for_with_exactly_these_limits() -> None:
         "WorkingDir": "/tmp",
         "Hostname": "job",
         "Env": [
-            *("LC_VERSION=1", "LC_PHASE=train", "LC_SEED=7", "OMP_NUM_THREADS=2", "OPENBLAS_NUM_THREADS=2", "MKL_NUM_THREADS=2"),
+            *("LC_VERSION=2", "LC_PHASE=train", "LC_SEED=7", "OMP_NUM_THREADS=2", "OPENBLAS_NUM_THREADS=2", "MKL_NUM_THREADS=2"),
             *("HOME=/tmp", "TMPDIR=/tmp"),
         ],
         "Healthcheck": {"Test": ["NONE"]},
@@ -348,3 +349,14 @@ def test_a_container_that_is_not_what_was_asked_for_is_removed_and_never_started
 def test_gvisors_own_threads_come_on_top_of_a_jobs(runtime: str, asked: int) -> None:
     """Its kernel runs as the container: with a job's few processes alone it would not start."""
     assert locked_host_config(runtime, MIB, 10, 1.0)["PidsLimit"] == asked
+
+
+def test_whoever_tries_out_an_image_chooses_its_processors_and_a_real_run_does_not() -> None:
+    def on(processors: int) -> str:
+        spec = msgspec.structs.replace(SPEC, limits=msgspec.structs.replace(LIMITS, processors=processors))
+        config = job_config(spec, runtime="runc", uid=70_000, labels={}, mounts=MOUNTS)
+        assert differences(config, reported(config)) == []
+        return str(config["HostConfig"].get("CpusetCpus", ""))
+
+    assert [on(number) for number in (0, 1, 2, 3)] == ["", "0", "0-1", "0-2"]
+    assert ContainerLimits().processors == 0

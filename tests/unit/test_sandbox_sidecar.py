@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import requests
 
 from sandbox import EngineError
+from sandbox.docker import sidecar as sidecar_module
 from sandbox.docker import sidecar_program
 from sandbox.docker.attached import Dialogue
 from sandbox.docker.engine import Engine
-from sandbox.docker.sidecar import Sidecar, SidecarSize
+from sandbox.docker.sidecar import Sidecar, SidecarSize, wait_dead
 from sandbox.results import BadResult
 
 
@@ -41,6 +44,7 @@ def test_inputs_are_written_readable_for_all_and_outputs_read(volumes: Path) -> 
     assert said(b"put job.json 2\n{}", b"put model 0\n", b"get model 7\n", b"ping\n") == b"ok\nok\nok 7\nweightsok\n"
     assert (volumes / "in" / "job.json").read_bytes() == b"{}"
     assert (volumes / "in" / "job.json").stat().st_mode & 0o777 == 0o444
+    assert said(b"start model 4\n", b"ping\n", b"start model 99\n") == b"ok 4\nweigok\nok 7\nweights"
     with pytest.raises(EOFError):
         said(b"put eval 5\nabc")
 
@@ -60,6 +64,55 @@ def test_only_a_regular_file_within_its_limit_is_read(volumes: Path) -> None:
         ("missing", b"no is missing\n"),
     ]:
         assert said(f"get {name} 100\n".encode()) == why
+        for how in ("start", "take"):
+            assert said(f"{how} {name} 100\n".encode()) == (why if name != "large" else b"ok 100\n" + bytes(100))
+
+
+@pytest.mark.parametrize("how", ["start", "take"])
+def test_what_a_job_that_lives_makes_a_pipe_of_meanwhile_is_not_read(
+    volumes: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    (volumes / "out" / "answer").write_bytes(b"7")
+    honest = os.open
+
+    def opened(path: str, *more: Any) -> int:
+        os.unlink(path)
+        os.mkfifo(path)
+        return honest(path, *more)
+
+    monkeypatch.setattr(os, "open", opened)
+    assert said(f"{how} answer 100\n".encode()) == b"no is a pipe, not a regular file\n"
+
+
+def test_a_file_that_becomes_shorter_while_it_is_sent_ends_the_program(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node has been told how much comes: it would wait for the rest."""
+    (volumes / "out" / "model").write_bytes(bytes(5))
+    honest = os.fstat
+
+    def longer(file: int) -> os.stat_result:
+        facts = list(honest(file))
+        return os.stat_result([*facts[:6], 7, *facts[7:]])
+
+    monkeypatch.setattr(os, "fstat", longer)
+    with pytest.raises(EOFError, match="model became shorter"):
+        said(b"start model 9\n")
+
+
+@pytest.mark.parametrize("seconds", [3.0, 20.0])
+def test_a_long_wait_notices_an_engine_that_has_gone_before_its_end(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    now, waits = 1_000.0, list[float]()
+
+    class Waiting:
+        def wait(self, name: str, timeout: float) -> dict[str, int]:
+            nonlocal now
+            waits.append(timeout)
+            now += timeout
+            raise requests.exceptions.ConnectionError("Read timed out.")
+
+    monkeypatch.setattr(sidecar_module, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(Engine, "api", lambda self, **_: Waiting())
+    assert wait_dead(Engine("unix:///nowhere.sock"), "k", seconds) is None
+    assert sum(waits) == seconds and max(waits) <= 5.0
 
 
 class Line:
@@ -111,6 +164,8 @@ def test_an_answer_in_any_pieces_is_read() -> None:
 def test_a_sidecar_that_lies_or_falls_silent_is_found(pieces: list[bytes | None], error: type[Exception], why: str) -> None:
     with pytest.raises(error, match=why):
         list(sidecar(Line(*pieces)).read_output("model", 100))
+    with pytest.raises(error, match=why):
+        list(sidecar(Line(*pieces)).read_start("model", 100))
 
 
 def test_a_sidecar_that_is_gone_is_not_taken() -> None:

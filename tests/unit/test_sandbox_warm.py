@@ -4,40 +4,49 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 
 from sandbox import Progress, RunResult, RunStatus, Sandbox, WarmRun
 from sandbox.data import DataSet, measure
-from sandbox.docker import runner, service
+from sandbox.docker import runner, service, sidecar, warm
 from sandbox.docker.attached import FramedOutput
 from sandbox.docker.isolation import DATA_LABEL
+from sandbox.errors import EngineError
 from sandbox.output import TAIL_CAP, OutputReader
 from sandbox.phases import PHASES, InputRow, OutputRow, PhaseRow
 from sandbox.spec import MIB
 
 from .docker_double import Box, DockerDouble, refusal
-from .test_sandbox_service import ONE_WAITS, double, image, left, room, spec
+from .test_sandbox_service import LIMITS, ONE_WAITS, double, image, left, room, spec
 
 __all__ = ["double", "image", "room"]
 
 CAP = 10
 
 
-def number(outputs: Mapping[str, bytes]) -> object:
-    return int(outputs["answer"])
+class NumberReader:
+    def __init__(self) -> None:
+        self._raw = b""
+
+    def take(self, piece: bytes) -> None:
+        self._raw += piece
+
+    def finish(self) -> object:
+        return int(self._raw)
 
 
 @pytest.fixture(autouse=True)
 def phases(monkeypatch: pytest.MonkeyPatch) -> None:
     late = (InputRow("input", late=True, cap=CAP), InputRow("more", needed=False, late=True, cap=CAP))
-    monkeypatch.setitem(PHASES, "serve", PhaseRow(late, (OutputRow("answer", 100),), number))
-    kept = (OutputRow("answer", 100), OutputRow("one", 100, kept=True), OutputRow("two", 100, kept=True))
-    monkeypatch.setitem(PHASES, "pair", PhaseRow((InputRow("data", needed=False, folder=True),), kept, number))
+    monkeypatch.setitem(PHASES, "serve", PhaseRow(late, (OutputRow("answer", 100, NumberReader),)))
+    kept = (OutputRow("answer", 100, NumberReader), OutputRow("one", 100), OutputRow("two", 100))
+    monkeypatch.setitem(PHASES, "pair", PhaseRow((InputRow("data", needed=False, folder=True),), kept))
 
 
 def serve(box: Box) -> int:
@@ -81,7 +90,7 @@ def test_a_late_input_of_exactly_its_limit_is_taken_and_one_that_is_not_needed_m
     assert (outcome.status, outcome.result) == (RunStatus.OK, 11), outcome
     (tmp_path / "m").write_text("4".rjust(CAP + 1))
     outcome = started(room, image).finish({"input": tmp_path / "i", "more": tmp_path / "m"})
-    assert (outcome.status, outcome.reason) == (RunStatus.FAILED, f"more is larger than {CAP} bytes")
+    assert (outcome.status, outcome.reason) == (RunStatus.NOT_STARTED, f"more is larger than {CAP} bytes")
 
 
 def test_whoever_gives_a_warm_run_the_wrong_inputs_may_try_again(
@@ -110,7 +119,8 @@ def test_a_warm_run_has_room_for_what_comes_later(
     room: Sandbox, double: DockerDouble, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cap = 100 * MIB
-    monkeypatch.setitem(PHASES, "serve", PhaseRow((InputRow("input", late=True, cap=cap),), (OutputRow("answer", 100),), number))
+    row = PhaseRow((InputRow("input", late=True, cap=cap),), (OutputRow("answer", 100, NumberReader),))
+    monkeypatch.setitem(PHASES, "serve", row)
     double.job = serve
     run = started(room, image)
     options = double.boxes["lc-n-r"].mounts["/lc/in"]["VolumeOptions"]["DriverConfig"]["Options"]["o"]
@@ -178,6 +188,133 @@ def test_a_run_with_its_inputs_counts_among_the_warm_ones_until_it_ends(
     started(room, image, "s").close()
 
 
+class Timer:
+    """A timer that runs until it is cancelled."""
+
+    running: ClassVar[set[int]] = set()
+
+    def __init__(self, seconds: float, call: Callable[[], None]) -> None:
+        self.daemon = False
+
+    def start(self) -> None:
+        self.running.add(id(self))
+
+    def cancel(self) -> None:
+        self.running.discard(id(self))
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_a_run_that_is_over_leaves_no_timer(
+    room: Sandbox, double: DockerDouble, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used: bool
+) -> None:
+    """Each is a thread for ten minutes: a node that answers ten requests in a second would have thousands."""
+    monkeypatch.setattr(Timer, "running", set())
+    monkeypatch.setattr(warm.threading, "Timer", Timer)  # type: ignore[attr-defined]
+    double.job = serve
+    (tmp_path / "i").write_text("7")
+    run = started(room, image)
+    assert len(Timer.running) == 2, "for its end, and for a look at what it computes"
+    if used:
+        assert run.finish({"input": tmp_path / "i"}).result == 7
+    else:
+        run.close()
+    assert Timer.running == set()
+
+
+def never_ready(box: Box) -> int:
+    box.say(b'LC {"step":1}\n')
+    box.killed.wait(60)
+    return 0
+
+
+def test_a_sandbox_that_closes_ends_what_is_not_ready_yet(room: Sandbox, double: DockerDouble, image: str) -> None:
+    double.job, shown = never_ready, threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(room.start, spec(image, phase="serve"), on_progress=lambda _: shown.set())
+        assert shown.wait(20)
+        room.close()
+        outcome = starting.result(timeout=15)
+        assert isinstance(outcome, RunResult) and outcome.status is RunStatus.CANCELLED, outcome
+    assert left(double) == (0, 0), "no sidecar is made for a run that will not come"
+
+
+def test_a_run_on_its_way_to_be_warm_counts_among_them(
+    room: Sandbox, double: DockerDouble, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MAX_WARM", 1)
+    double.job, shown = never_ready, threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(room.start, spec(image, phase="serve"), on_progress=lambda _: shown.set())
+        assert shown.wait(20)
+        double.job = serve
+        refused = room.start(spec(image, "s", phase="serve"))
+        assert isinstance(refused, RunResult) and "1 runs wait" in refused.reason, refused
+        assert room.cancel("r")
+        assert isinstance(starting.result(timeout=15), RunResult)
+    started(room, image, "s").close()
+
+
+@pytest.mark.parametrize(("seconds", "ends"), [(0.0, False), (2.4, False), (2.6, True), (600.0, True)])
+def test_a_run_that_goes_on_computing_while_it_waits_is_ended(
+    room: Sandbox, double: DockerDouble, image: str, monkeypatch: pytest.MonkeyPatch, seconds: float, ends: bool
+) -> None:
+    """After ten seconds it may have used two, and a twentieth of the time; what it used to get ready does not count."""
+    timers: list[tuple[float, Callable[[], None]]] = []
+
+    def timer(seconds: float, call: Callable[[], None]) -> Any:
+        timers.append((seconds, call))
+        return SimpleNamespace(daemon=False, start=lambda: None, cancel=lambda: None)
+
+    clock = 1_000.0
+    monkeypatch.setattr(warm.threading, "Timer", timer)  # type: ignore[attr-defined]
+    monkeypatch.setattr(warm, "time", SimpleNamespace(monotonic=lambda: clock))
+    double.job, double.computed_ns = serve, 50 * 10**9
+    run = started(room, image)
+    clock += warm.LOOK_S
+    double.computed_ns += int(seconds * 1e9)
+    assert timers[-1][0] == warm.LOOK_S
+    timers[-1][1]()
+    assert run.alive() is not ends
+    assert len(timers) == (2 if ends else 3), "it is looked at again"
+    run.close()
+
+
+def test_a_run_of_which_the_engine_says_nothing_waits_on(
+    room: Sandbox, double: DockerDouble, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "_stats", lambda run_id: {})
+    double.job = serve
+    run = started(room, image)
+    run._look()  # type: ignore[attr-defined]
+    assert run.alive()
+    run.close()
+
+
+@pytest.mark.parametrize(("more", "ends"), [(0, False), (1, True)])
+def test_a_run_that_floods_its_output_while_it_waits_is_ended(
+    room: Sandbox, double: DockerDouble, image: str, more: int, ends: bool
+) -> None:
+    """Its limit of output holds before it has its inputs, too."""
+    ready, waits, said = b'LC {"ready":1}\n', threading.Event(), threading.Event()
+
+    def flood(box: Box) -> int:
+        box.say(ready)
+        waits.wait(20)
+        box.say(b"x" * (LIMITS.log_cap - len(ready) + more))
+        said.set()
+        box.killed.wait(60)
+        return 0
+
+    double.job = flood
+    run = started(room, image)
+    waits.set()
+    assert said.wait(20)
+    assert run.alive() is not ends
+    if not ends:
+        run.close()
+    assert not room.cancel("r"), "nothing of it is under way"
+
+
 # --- what a run is given ----------------------------------------------------------------------------------------------------------
 
 
@@ -198,7 +335,7 @@ def test_an_input_lies_on_the_disk_from_its_bound_on(
 
     def job(box: Box) -> int:
         seen.append((box.inside / "model").stat().st_size)
-        box.leave(probe='"0.5"')
+        box.leave()
         return 0
 
     double.job = job
@@ -215,6 +352,25 @@ def test_data_of_a_run_that_never_began_are_given_back(room: Sandbox, double: Do
     outcome = room.run(spec(image, phase="pair", inputs={"data": data}))
     assert outcome.status is RunStatus.ENGINE_ERROR
     assert room.cleanup(keep_images=[image]).volumes == 0, "the data went before, as what no run holds"
+
+
+def test_a_view_that_the_engine_made_otherwise_goes_with_its_run(
+    room: Sandbox, double: DockerDouble, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_text("1")
+    data = DataSet((measure("a", tmp_path / "a"),))
+    room.keep_data(data)
+    honest = sidecar.check_volume
+
+    def other(engine: Any, name: str, *more: Any) -> str:
+        if name.endswith("-view"):
+            raise EngineError("looking at a volume", "it is another one")
+        return honest(engine, name, *more)
+
+    monkeypatch.setattr(sidecar, "check_volume", other)
+    outcome = room.run(spec(image, phase="pair", inputs={"data": data}))
+    assert (outcome.status, "another one" in outcome.reason) == (RunStatus.ENGINE_ERROR, True), outcome
+    assert [name for name in double.volumes if name.endswith("-view")] == []
 
 
 # --- what a run leaves ------------------------------------------------------------------------------------------------------------

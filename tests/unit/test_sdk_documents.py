@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_type_hints, is_typeddict
 
@@ -15,7 +15,10 @@ from client import contracts
 from client.api.accounts import AccountView
 from client.api.schema import Strict
 from client.api.table import ROUTES
+from client.contracts.federation.schema import DeployRequest, FederationImage, FederationRequest, InitialModel
+from client.contracts.governance.schema import ParameterView, ProposalView
 from client.contracts.job.schema import ImageRequest, JobRequest, LimitsRequest
+from client.contracts.prediction.schema import ModelRequest, PolicyRequest, PredictionRequest
 from client.sdk import Client
 from client.sdk_calls import Calls, call
 from client.sdk_http import NodeApi
@@ -28,19 +31,40 @@ ROOT = Path(__file__).parents[2]
 PARTS: list[type[Calls]] = [NodeCalls, *(part.CALLS for part in contracts.parts("sdk").values())]
 GIVEN: dict[Any, Any] = {
     bytes: b"k",
+    Sequence[bytes]: (b"k",),
     int: 1,
     bool: True,
+    dict[str, Any]: {"account": ACCOUNT},
+    ModelRequest | Json: ModelRequest(name="x", kind="number"),
+    PredictionRequest | Json: PredictionRequest(model="0" * 64, input="1"),
+    PolicyRequest | Json: PolicyRequest(model="0" * 64, accept="below", threshold="1", rates=[]),
+    DeployRequest | Json: DeployRequest(name="x", kind="number"),
+    FederationRequest | Json: FederationRequest(
+        image=FederationImage(reference="x"), model=InitialModel(cid="b", size=9, dims=1), bounty="1", target="0", rounds=1
+    ),
     JobRequest | Json: JobRequest(image=ImageRequest(reference="x"), bounty="1", expires_in_s=60),
 }
 """What a call is made with; a text for what is not here."""
-TRANSFERS = {"upload", "fetch", "fetch_model"}
+TRANSFERS = {"upload", "fetch", "fetch_model", "fetch_federation_model"}
 """Calls that move a file: what they give back is more than a document."""
-MADE_OF = {"balance": str, "handovers": list[str], "submit_tx": None}
+MADE_OF = {
+    "balance": str,
+    "handovers": list[str],
+    "submit_tx": None,
+    "keep_hidden_key": str,
+    "predict": None,
+    "predict_many": None,
+    "send_rows": None,
+}
 """Calls that give back a part of a document, or make several requests."""
-MADE_AT_ITS_START = {"AccountView": AccountView}
+MADE_AT_ITS_START = {"AccountView": AccountView, "ParameterView": ParameterView, "ProposalView": ProposalView}
 """Of what the contracts say of an account: the SDK names it for type checkers alone."""
-NOT_ASKED = {"HandoversView", "Health", "TxsAnswer"}
-"""Answers that no call gives back whole: one is unpacked, one is for a supervisor, one for who sends many at once."""
+NOT_ASKED = {
+    *("HandoversView", "Health", "HiddenKept", "TxsAnswer"),
+    *("InferenceReady", "ModelMetadata", "ServerLive", "ServerMetadata"),
+}
+"""Answers that no call gives back whole: some are unpacked, one is for a supervisor, one for who sends many at once; those of the
+Open Inference Protocol are for its own clients."""
 
 
 class AnyAnswer(dict[str, Any]):
@@ -94,8 +118,8 @@ def test_every_answer_of_the_api_is_one_of_a_call() -> None:
         for answer in (route.response, *get_args(route.response))
         if is_typeddict(answer) and answer.__name__ not in NOT_ASKED and not any(answer.__name__ in one for one in given)
     ]
-    # The file's answer is what `upload` gives back, beside its own check of the bytes.
-    assert missed == ["/v1/files"]
+    # The file's answer is what `upload` gives back, beside its own check of the bytes; a proof is asked for before all calls.
+    assert missed == ["/v1/proof", "/v1/files"]
 
 
 def test_nothing_in_the_client_describes_a_document_but_the_schemas() -> None:
@@ -142,7 +166,7 @@ async def test_a_request_is_sent_as_it_says_and_without_what_it_does_not_say(tol
     await client.submit_job(job)
     (sent,) = fake.bodies("POST", "/v1/jobs")
     assert sent["image"] == {"reference": image.reference} and "fee" not in sent and "train_s" not in sent["limits"]
-    assert (sent["limits"]["eval_s"], sent["finalists"]) == (60, 3)
+    assert (sent["limits"]["eval_s"], sent["finalists"]) == (60, 4)
     assert msgspec.convert(sent, JobRequest) == job
     as_it_is = {"image": {"reference": image.reference}, "bounty": "5", "expires_in_s": 60, "of_a_newer_node": 1}
     await client.submit_job(as_it_is)

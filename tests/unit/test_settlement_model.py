@@ -114,7 +114,7 @@ def test_windows_fees_and_the_bond() -> None:
     assert formulas.vote_window(params, terms, 2) == 120_000 + 2 * 10_000 * 2 + 5_001
     assert formulas.count_window(params, 6, 7) == 6 * 60_000
     assert formulas.count_window(params, 2, 64) == 2 * 60_000 * 4
-    assert formulas.least_fee(params, terms) == 100
+    assert formulas.least_fee(params, terms) == 100 + 100 + 10, "ten seconds of evaluation, five beside each, one for the model"
     assert (formulas.fees(terms), formulas.bond(terms), formulas.deposit(terms)) == (20 * 71 * 3, 300_000, 1_000_000)
     assert [formulas.draw_delay(n) for n in (1, 3, 4, 7, 10)] == [1, 1, 1, 2, 3]
 
@@ -358,7 +358,7 @@ class Table:
         bound = {seat: tuple(one for _ in current.seats[seat]) for seat, one in given.items()}
         self.send(*((seat, CommitVote(b"job", current.j, current.r, bound[seat])) for seat in given))
         if self.job.state == "COMMIT":
-            self.send(at=self.job.deadline - self.clock)
+            self.send(at=max(1, self.job.deadline - self.clock))
         opened: list[tuple[bytes, Message]] = []
         for seat, cast in bound.items():
             if cast[0].public is None:
@@ -367,6 +367,7 @@ class Table:
                 if one.public is not None:
                     opened.append((seat, OpenVote(b"job", current.j, current.r, cast if i == 0 else None, i)))
         assert self.send(*opened) == [None] * len(opened)
+        self.send()
 
     def balance(self, who: bytes) -> int:
         return self.graph.money.balance[who]
@@ -425,7 +426,9 @@ def test_a_claim_without_a_stake_is_judged_beside_the_first_full_one_and_ends_no
     current = machine.the_round(table.job)
     cast = (Ballot(FALSE, column(20_000)), Ballot(OK, column(1_000)))
     table.send(*((seat, CommitVote(b"job", 0, 1, cast)) for seat in current.seats))
+    table.until("COUNT")
     table.send(*((seat, OpenVote(b"job", 0, 1, cast if i == 0 else None, i)) for seat in current.seats for i in (0, 1)))
+    table.until("PAID", "REFUNDED")
     assert table.job.state == "PAID"
     assert table.job.winner == table.rival
 
@@ -438,7 +441,9 @@ def test_the_public_winner_waits_for_an_unjudged_finalist_that_ranks_before_it()
     seats = list(machine.the_round(table.job).seats)
     assert seats == table.judges[1:]
     table.send(*((seat, CommitVote(b"job", 0, 1, cast)) for seat in seats))
+    table.until("COUNT")
     table.send(*((seat, OpenVote(b"job", 0, 1, cast if i == 0 else None, i)) for seat in seats for i in (0, 1)))
+    table.until("DRAW", "PAID")
     assert (table.job.state, table.job.j) == ("DRAW", 1)
     table.until("COMMIT")
     assert [c.who for c in machine.the_round(table.job).batch] == [table.judges[0]]
@@ -461,6 +466,7 @@ def test_a_withheld_key_burns_as_much_as_the_bounty() -> None:
     table.send((table.worker, Claim(b"job", 0, 1)))
     table.send(at=table.job.deadline - table.clock)
     table.send((table.worker, Reveal(b"job", 1)))
+    table.send()
     assert table.job.state == "KEY"
     assert table.send((table.worker, RevealKey(b"job")), (table.poster, RevealKey(b"job", right=False))) == [
         "NOT_POSTER",

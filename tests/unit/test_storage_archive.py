@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,8 +19,12 @@ from chain.ledger.state import State
 from chain.storage import archive
 from chain.storage.blockstore import BlockStore
 from chain.storage.errors import StorageDamaged
+from chain.types import decode_block
 from client.node import RunningNode
 from tests.unit.api_kit import PARAMS, FakeLedger
+from tests.unit.storage_backends import backend as backend
+from tests.unit.storage_backends import postgres as postgres
+from tests.unit.storage_backends import pytest_generate_tests as pytest_generate_tests
 from tests.unit.storage_blocks import CHAIN, chain_of
 from tests.unit.test_api_jobs import OK
 from tests.unit.test_storage_blockstore import open_store
@@ -65,6 +71,7 @@ def test_references_are_found_by_how_they_begin(store: BlockStore) -> None:
     assert archive.within(store, bytes(32), b"\xa0" * 32, 10) == []
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(("table", "column"), [("archived", "records"), ("archived_numbers", "ref")])
 def test_rot_is_noticed(store: BlockStore, tmp_path: Path, table: str, column: str) -> None:
     store.close()
@@ -101,7 +108,8 @@ async def test_a_running_node_tells_of_a_job_that_left_from_its_database(tmp_pat
     nothing: Any = None
     settled: Any = Settled()
     ledger: Any = chain
-    node = RunningNode(settled, ledger, store, nothing, nothing, nothing, name="test", version="0")
+    content: Any = SimpleNamespace()
+    node = RunningNode(settled, ledger, store, nothing, content, nothing, name="test", version="0", first_validators=[])
     found = await node.archived([job, bytes(32)])
     assert set(found) == {job} and found[job].height == 2
     assert views.describe(chain.state, job) is None
@@ -121,3 +129,24 @@ def test_of_what_left_only_the_records_that_are_asked_for_are_decoded() -> None:
     reader = PastReader({b"jc/%d" % n: b"claim" for n in range(1_000)}, decode, State())
     assert (reader.get(b"jc/7"), reader.get(b"jc/1000")) == (b"CLAIM", None)
     assert decoded == [b"jc/7"]
+
+
+async def test_a_block_is_decoded_by_no_loop_that_votes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page of the dashboard shows twenty, of four million bytes each where strangers fill them."""
+    store = open_store(tmp_path / "db")
+    store.commit(next(chain_of(1)))
+    at: list[int] = []
+
+    def decode(raw: bytes) -> Any:
+        at.append(threading.get_ident())
+        return decode_block(raw)
+
+    monkeypatch.setattr("client.node.decode_block", decode)
+    nothing: Any = None
+    settled: Any = Settled()
+    ledger: Any = SimpleNamespace(state=State())
+    content: Any = SimpleNamespace()
+    node = RunningNode(settled, ledger, store, nothing, content, nothing, name="test", version="0", first_validators=[])
+    shown = await node.block(1)
+    assert shown is not None and shown["height"] == 1
+    assert len(at) == 1 and threading.get_ident() not in at

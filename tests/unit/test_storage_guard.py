@@ -159,6 +159,19 @@ def test_every_cut_while_a_guard_is_made_leaves_one_or_none() -> None:
                     create(disk)
 
 
+@pytest.mark.parametrize("call", ["fdatasync", "rename"])
+def test_a_guard_that_cannot_be_made_leaves_no_open_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(DiskFull):
+        Guard.create(str(tmp_path / "guard"), chain_id=CHAIN)
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert not (tmp_path / "guard").exists()
+
+
 def test_a_failed_sync_releases_nothing_and_is_final() -> None:
     disk = SimDisk()
     guard = create(disk)

@@ -6,8 +6,10 @@ import asyncio
 import dataclasses
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -30,9 +32,13 @@ from chain.storage.errors import StorageDamaged
 from chain.storage.snapshot import SnapshotFile, make
 from chain.storage.staging import Staging
 from chain.types import block_id, decode_block
+from client import snapshots
 from client.daemon import open_state, open_store
 from client.snapshots import SnapshotService
 from tests.unit.node_kit import Net, genesis
+from tests.unit.storage_backends import backend as backend
+from tests.unit.storage_backends import postgres as postgres
+from tests.unit.storage_backends import pytest_generate_tests as pytest_generate_tests
 from tests.unit.test_node_snapshot import SETS, change
 from tests.unit.test_node_sync import chain_of
 
@@ -84,6 +90,7 @@ def take(store: BlockStore, file: SnapshotFile, some: int = 1 << 16, links: list
     return held
 
 
+@pytest.mark.both
 def test_a_fresh_database_becomes_the_one_that_was_served_and_goes_on(server: BlockStore, net: Net, tmp_path: Path) -> None:
     file = served(server, tmp_path / "file")
     store = empty(tmp_path / "late")
@@ -137,7 +144,8 @@ def test_what_is_staged_stays_over_restarts_and_serves_the_next_target(server: B
 def test_a_record_that_the_next_target_does_not_have_stands_in_no_listing(server: BlockStore, tmp_path: Path) -> None:
     file = served(server, tmp_path / "file")
     subroots, sent = decode_subroots(file.offer.subroots), []
-    for key, record in ((due_key(bytes(20), 5, 1, bytes(32)), Due(1, bytes(32))), (member_key(bytes(20)), Member(True, 0, [], []))):
+    member = Member(bytes(20), True, 0, 0, [], 0, [], [])
+    for key, record in ((due_key(bytes(20), 5, 1, bytes(32)), Due(1, bytes(32))), (member_key(bytes(20)), member)):
         bucket = build([(sha256(key), key, encode(record))])
         number = number_of(sha256(key))
         assert number not in subroots
@@ -580,3 +588,91 @@ async def test_buckets_that_are_not_what_their_subroots_say_are_not_staged(serve
     with store.read("look") as c:
         assert c.execute(sa.select(sa.func.count()).select_from(schema.staged_pages)).scalar() == 0
     store.close()
+
+
+# --- the desk that serves them ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def desk(server: BlockStore, tmp_path: Path) -> AsyncIterator[SnapshotService]:
+    desk = SnapshotService(server, server.where, tmp_path, lambda: None)
+    desk._helpers._count = 1
+    yield desk
+    desk.close()
+
+
+async def test_a_file_that_an_earlier_node_left_goes(server: BlockStore, tmp_path: Path) -> None:
+    (tmp_path / "snapshot.new").write_bytes(b"half")
+    SnapshotService(server, server.where, tmp_path, lambda: None).close()
+    assert not (tmp_path / "snapshot.new").exists()
+
+
+async def test_who_has_no_block_offers_nothing_and_makes_nothing(tmp_path: Path) -> None:
+    store = empty(tmp_path / "none")
+    desk = SnapshotService(store, store.where, tmp_path, lambda: None)
+    assert await asked(desk, m.GetSnapshot()) == m.Snapshot(False, []) and desk._making is None
+    desk.close()
+    store.close()
+
+
+async def test_without_another_process_it_is_made_in_this_one(desk: SnapshotService, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def none(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr(desk._helpers, "make_snapshot", none)
+    assert (await _until_offered(desk)).offers[0].header.height == HEIGHTS
+
+
+async def test_a_snapshot_that_is_just_recent_enough_is_served_as_it_is(
+    desk: SnapshotService, server: BlockStore, net: Net
+) -> None:
+    first = await _until_offered(desk)
+    fill(server, net, HEIGHTS + 1, HEIGHTS + 2)
+    desk.stale, desk._not_before = 2, 0.0
+    assert await asked(desk, m.GetSnapshot()) == first and desk._making is None
+
+
+@pytest.mark.parametrize(("took", "rest"), [(1.0, 60.0), (7.0, 70.0)])
+async def test_it_rests_ten_times_as_long_as_making_took(
+    desk: SnapshotService, monkeypatch: pytest.MonkeyPatch, took: float, rest: float
+) -> None:
+    now = [1_000.0]
+    monkeypatch.setattr(snapshots, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    made = desk._helpers.make_snapshot
+
+    async def slowly(*how: Any) -> Any:
+        now[0] += took
+        return await made(*how)
+
+    monkeypatch.setattr(desk._helpers, "make_snapshot", slowly)
+    await _until_offered(desk)
+    assert desk._not_before == 1_000 + took + rest
+
+
+async def test_a_snapshot_goes_when_nobody_asked_for_it_for_a_while(desk: SnapshotService, monkeypatch: pytest.MonkeyPatch) -> None:
+    (offer,) = (await _until_offered(desk)).offers
+    numbers = sorted(decode_subroots(offer.subroots))[:1]
+    timer = desk._forget
+    assert (
+        timer is not None and snapshots.KEPT_S - 60 < timer.when() - asyncio.get_running_loop().time() <= snapshots.KEPT_S == 3_600
+    )
+    await asked(desk, m.GetBuckets(HEIGHTS, numbers))
+    assert timer.cancelled() and desk._forget is not timer, "each question renews it"
+    monkeypatch.setattr(snapshots, "KEPT_S", 0)
+    await asked(desk, m.GetBuckets(HEIGHTS, numbers))
+    while desk._file is not None:
+        await asyncio.sleep(0)
+    assert await asked(desk, m.GetBuckets(HEIGHTS, numbers)) == m.Buckets(HEIGHTS, [], [])
+
+
+async def test_a_snapshot_that_cannot_be_read_is_answered_by_nobody_and_served_no_more(
+    desk: SnapshotService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _until_offered(desk)
+
+    def rotten(*_: Any) -> bytes:
+        raise StorageDamaged("it", "it is rotten", "make another")
+
+    monkeypatch.setattr(snapshots, "_buckets", rotten)
+    assert await desk.answer(m.GetBuckets(HEIGHTS, [1])) is None
+    assert desk._file is None

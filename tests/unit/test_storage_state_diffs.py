@@ -16,6 +16,9 @@ from chain.storage import schema, state_diffs
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.storage.errors import StorageDamaged
 from tests.unit.node_kit import Net, genesis
+from tests.unit.storage_backends import backend as backend
+from tests.unit.storage_backends import postgres as postgres
+from tests.unit.storage_backends import pytest_generate_tests as pytest_generate_tests
 from tests.unit.test_node_sync import chain_of
 
 CHAIN = genesis().chain_id

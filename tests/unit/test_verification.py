@@ -50,10 +50,21 @@ def test_examples_by_hand() -> None:
     assert scale.spread(1, 0, 0, [10**12, 5 * 10**12, 9 * 10**12]) == 10 + 5 * 10**6, "of the lower median, where that is larger"
     assert windows.draw_delay(4) == 1
     assert windows.draw_delay(10) == 3
-    assert windows.least_fee(windows.evaluation(2, hidden=True), 1_500, 10) == 60, "four seconds of one and a half processors"
+    assert windows.judging_work(windows.evaluation(2, hidden=True), 1_500, 100_000_001, hidden=True) == 6_000 + 10_000 + 2_000
+    assert windows.least_fee(18_000, 10) == 180, "four seconds of one and a half processors, two trees, two parts of a model"
     assert windows.fees_locked(10, 4) == 10 * 71 * 4
     assert windows.bond(10_000_009, 4) == 4_000_000
     assert windows.count_window(60_000, 2, 64) == 480_000
+
+
+def test_better_is_by_twice_the_tolerance_of_the_older_one() -> None:
+    """LC-JOB-5: the tolerance of the larger loss, which the older one has."""
+    older = 10**6 + 1
+    assert (scale.tolerance(1, 0, older), scale.tolerance(1, 0, older - 23)) == (12, 11)
+    tol = partial(scale.tolerance, 1, 0)
+    assert ranking.improves(older - 24, older, tol) and not ranking.improves(older - 23, older, tol)
+    entries = [ranking.RankedClaim(bytes((i,)), loss, i) for i, loss in enumerate((older, older - 23))]
+    assert ranking.leader(entries, tol).claim == ranking.rank(entries, tol, 1)[0].claim == 0
 
 
 def test_finalists_without_a_full_stake_take_at_most_half_of_the_places_while_others_are_there() -> None:
@@ -125,7 +136,7 @@ def test_finalists_help_only_where_hardly_anybody_is_left_and_never_judge_themse
 
 
 @pytest.mark.parametrize(
-    ("size", "marked", "kept"), [(20, 5, 0), (20, 10, 0), (20, 12, 2), (8, 3, 2), (7, 7, 7), (5, 2, 2), (100, 60, 10)]
+    ("size", "marked", "kept"), [(20, 5, 0), (20, 10, 0), (20, 12, 2), (15, 9, 2), (8, 3, 2), (7, 7, 7), (5, 2, 2), (100, 60, 10)]
 )
 def test_marked_ones_are_left_out_while_seven_and_half_of_the_pool_remain(size: int, marked: int, kept: int) -> None:
     able = people(size)
@@ -375,7 +386,8 @@ def test_windows_and_what_is_locked() -> None:
         e, batch, seats = windows.evaluation(limits.eval_s, of.hidden), rng.randrange(1, 9), rng.randrange(0, 65)
         assert windows.vote_window(params.v0, e, limits.model_cap, batch) == formulas.vote_window(params, of, batch)
         assert windows.count_window(params.w_o, batch, seats) == formulas.count_window(params, batch, seats)
-        assert windows.least_fee(e, limits.cpus_milli, params.rate) == formulas.least_fee(params, of)
+        work = windows.judging_work(e, limits.cpus_milli, limits.model_cap, of.hidden)
+        assert windows.least_fee(work, params.rate) == formulas.least_fee(params, of)
         assert windows.fees_locked(of.fee, of.finalists) == formulas.fees(of)
         assert windows.bond(of.bounty, of.finalists) == formulas.bond(of)
         assert windows.deposit(of.bounty, of.hidden) == formulas.deposit(of)

@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from msgspec import structs
 
-from chain.contracts.job import Image, ImageKind, PostJob
+from chain.contracts.job import PostJob
+from chain.host.terms import Image, ImageKind
 from client.contracts.job.runs import evaluate_spec, train_spec, wanted_image
-from client.work import WorkConfig
+from client.work import WorkConfig, runner
 from client.work.artifacts import Images, Models, Pins, cid_of_file
 from client.work.database import WorkDatabase
 from client.work.engine import MAX_PROGRESS, MAX_RUNS, RunLog, ThreadedSandbox
 from client.work.events import WantedImage
+from client.work.vanished import VanishedImages
 from p2p.content.cid import parse
 from sandbox import (
     BadImage,
@@ -27,7 +31,6 @@ from sandbox import (
     CleanupReport,
     EngineError,
     EngineInfo,
-    EvaluationResult,
     Progress,
     RunResult,
     RunSpec,
@@ -35,7 +38,7 @@ from sandbox import (
     SandboxUnavailable,
     SelfTestReport,
 )
-from tests.unit.work_kit import FakeEngine, FilesDouble, Inline, Web, posting
+from tests.unit.work_kit import FakeEngine, FilesDouble, Inline, Web, evaluated, posting
 
 IMAGE = "sha256:" + "ab" * 32
 JOB, OTHER = b"j" * 32, b"k" * 32
@@ -51,7 +54,7 @@ class StubSandbox:
     def check_engine(self) -> EngineInfo:
         return EngineInfo("20.10", "1.41", "amd64", ("runc",), 2, 4_096, False)
 
-    def cleanup(self, *, keep_images: Any) -> CleanupReport:
+    def cleanup(self, *, keep_data: bool, keep_images: Any) -> CleanupReport:
         self.calls.append(f"cleanup {sorted(keep_images)}")
         return CleanupReport(1, 2, 3, ())
 
@@ -70,7 +73,7 @@ class StubSandbox:
 
 
 def spec() -> RunSpec:
-    return RunSpec(run_id="r", image_id=IMAGE, phase="train", seed=1, probe=0, budget_s=1)
+    return RunSpec(run_id="r", image_id=IMAGE, phase="train", seed=1, budget_s=1)
 
 
 async def test_a_run_is_in_a_thread_and_its_progress_on_the_loop() -> None:
@@ -109,7 +112,7 @@ def test_the_record_of_runs_is_bounded_and_keeps_those_under_way() -> None:
     first = log.begin("first", JOB, "train", 1, 7)
     for number in range(2 * MAX_RUNS):
         run = log.begin(f"r{number}", JOB, "train", 1, 7)
-        log.end(run, RunResult(status=RunStatus.OK, reason="done", result=EvaluationResult(5, 1), log_tail="tail"))
+        log.end(run, RunResult(status=RunStatus.OK, reason="done", result=evaluated(5), log_tail="tail"))
     assert len(log.list()) == MAX_RUNS
     assert log.list()[0]["id"] == f"r{2 * MAX_RUNS - 1}"
     assert log.list()[0]["log"] == ""
@@ -133,19 +136,16 @@ def test_the_record_of_runs_is_bounded_and_keeps_those_under_way() -> None:
 # --- specs ---------------------------------------------------------------------------------------------------------------------
 
 
-def test_every_verifier_hands_its_job_the_same_and_a_self_check_differs_only_in_the_probe(tmp_path: Path) -> None:
+def test_a_claimant_and_every_verifier_hand_their_evaluation_the_same(tmp_path: Path) -> None:
     terms = posting(0, params='{"x":1}')
-    seed = int.from_bytes(JOB[:8], "big")
-    of_a = evaluate_spec(terms, run="verify-1", image_id=IMAGE, model=tmp_path / "a", seed=seed, probe=99, wall_s=12.5)
-    of_b = evaluate_spec(terms, run="verify-2", image_id=IMAGE, model=tmp_path / "b", seed=seed, probe=99, wall_s=9.0)
-    own = evaluate_spec(terms, run="check-1", image_id=IMAGE, model=tmp_path / "a", seed=seed, probe=7, wall_s=5.0)
+    runs = (("verify-1", "a", 12.5), ("verify-2", "b", 9.0), ("check-1", "a", 5.0), ("again-1", "a", 3.0))
+    specs = [evaluate_spec(terms, run=run, image_id=IMAGE, model=tmp_path / at, wall_s=wall) for run, at, wall in runs]
 
     def shown(s: RunSpec | str) -> tuple[Any, ...]:
         assert isinstance(s, RunSpec)
-        return (s.phase, s.seed, s.probe, s.budget_s, s.threads, s.limits.mem_mb, s.params)
+        return (s.phase, s.seed, s.budget_s, s.threads, s.limits.mem_mb, s.params, sorted(s.inputs))
 
-    assert shown(of_a) == shown(of_b) == ("evaluate", seed, 99, 5, 1, 64, '{"x":1}')
-    assert shown(own) == ("evaluate", seed, 7, 5, 1, 64, '{"x":1}')
+    assert [shown(spec) for spec in specs] == [("evaluate", None, 5, 1, 64, '{"x":1}', ["model"])] * 4
 
 
 def test_a_training_is_told_less_than_its_wall_clock() -> None:
@@ -280,6 +280,36 @@ async def test_an_image_that_the_engine_would_not_give_up_goes_with_the_next(tmp
     assert engine.images == set()
 
 
+async def test_an_image_that_vanished_is_brought_again_and_the_run_made_once_more(tmp_path: Path) -> None:
+    """Runs on an engine without their image end as engine errors; the machines hear of none where the image can be had again."""
+    images, files, engine, _, _ = make_images(tmp_path)
+    (tmp_path / "image.tar").write_bytes(b"an image")
+    cid, size = await files.add(tmp_path / "image.tar", pin="boss")
+    terms = posting(0, image=Image(ImageKind.ARCHIVE, "", parse(cid).to_bytes(), b"\xab" * 32, size))
+    image = await images.ensure(JOB, wanted(terms))
+    runs: list[str] = []
+
+    async def run(spec: Any, *_: Any) -> RunResult:
+        runs.append(spec.image_id)
+        there = await engine.has_image(spec.image_id)
+        return RunResult(status=RunStatus.OK if there else RunStatus.ENGINE_ERROR, reason="" if there else "No such image")
+
+    makes = VanishedImages(SimpleNamespace(run=run, start=lambda spec, cancel: run(spec)), images.bring_again)  # type: ignore[arg-type]
+    spec, cancel = cast(Any, SimpleNamespace(image_id=image)), threading.Event()
+    engine.images.clear()
+    assert (await makes.run(spec, lambda _: None, cancel)).status is RunStatus.OK and len(runs) == 2
+    engine.images.clear()
+    assert cast(RunResult, await makes.start(spec, cancel)).status is RunStatus.OK and len(runs) == 4
+    other = cast(Any, SimpleNamespace(image_id="sha256:" + "cd" * 32))
+    assert (await makes.run(other, lambda _: None, cancel)).status is RunStatus.ENGINE_ERROR and len(runs) == 5, "nobody holds it"
+    engine.images.clear()
+    cancel.set()
+    assert (await makes.run(spec, lambda _: None, cancel)).status is RunStatus.ENGINE_ERROR and len(runs) == 6, "it was cancelled"
+    cancel.clear()
+    await images.release(JOB)
+    assert not await images.bring_again(image), "its job is over"
+
+
 async def test_a_registry_image_that_is_another_one_than_posted_is_refused(tmp_path: Path) -> None:
     images, *_ = make_images(tmp_path)
     posted = Image(ImageKind.REGISTRY, "jobs/test@sha256:" + "ab" * 32, b"", b"\xee" * 32, 1_000)
@@ -291,3 +321,38 @@ def test_an_empty_file_has_a_name_too(tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     cid, size = cid_of_file(tmp_path / "empty")
     assert (cid.raw, size) == (True, 0)
+
+
+def test_of_much_progress_every_second_line_goes_and_none_comes_after_the_end() -> None:
+    log = RunLog(lambda: 1)
+    run = log.begin("r1", b"j" * 32, "train", 1, 5)
+    for step in range(MAX_PROGRESS + 1):
+        log.progress(run, Progress(step=step, of=1_000, loss=None))
+    steps = [line["step"] for line in run.show()["progress"]]
+    assert steps == [*range(1, MAX_PROGRESS, 2), MAX_PROGRESS]
+    log.end(run, RunResult(status=RunStatus.OK, reason="done"))
+    log.progress(run, Progress(step=7, of=None, loss=None))
+    assert run.show()["progress"][-1]["step"] == MAX_PROGRESS
+
+
+def test_why_a_run_was_cancelled_is_told_and_not_how_its_container_ended() -> None:
+    log = RunLog(lambda: 1)
+    run = log.begin("r1", b"j" * 32, "train", 1, 5)
+    assert log.cancel("r1", "cancelled by the operator") and run.cancel.is_set()
+    log.end(run, RunResult(status=RunStatus.CANCELLED, reason="killed"))
+    assert run.reason == "cancelled by the operator"
+    assert not log.cancel("r1", "again") and not log.cancel("none", "why")
+
+
+def test_on_a_busy_machine_a_look_is_rested_from_by_its_processor_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processor time counts by its share; of time in which others ran only as much as passed, and on a simulated clock nothing."""
+    now = {"thread_time": 1.0, "loop": 50.0}
+    monkeypatch.setattr(time, "thread_time", lambda: now["thread_time"])
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: SimpleNamespace(time=lambda: now["loop"]))
+    began = runner.spent()
+    now.update(thread_time=1.001)
+    assert runner.rest(20, began) == 0, "no processor time passes by a simulated clock"
+    now.update(loop=50.015)
+    assert runner.rest(20, began) == pytest.approx(0.020), "not 20 times what passed"
+    now.update(loop=50.4)
+    assert runner.rest(20, began) == pytest.approx(0.4), "a disk was waited for"

@@ -8,10 +8,12 @@ from typing import Any, cast
 
 import pytest
 
-from client.work.events import ContentMissing, ContentReady, FetchContent
+from client import hidden
+from client.work.events import BringImage, ContentMissing, ContentReady, Decrypt, FetchContent, ImageFailed
 from client.work.fetching import Fetching
 from p2p.content.cid import Codec, cid_of
 from p2p.content.faults import FetchFailed, Reason
+from sandbox import BadImage
 from tests.unit.work_kit import Inline, run_virtual
 
 CID = cid_of(Codec.RAW, b"a model")
@@ -96,3 +98,57 @@ def test_a_model_that_comes_at_last_is_taken() -> None:
     world = Clock(failed(Reason.NOBODY), failed(Reason.STORAGE), Path("/m"))
     assert asked(world) == ContentReady("seat", "0", Path("/m"))
     assert world.asked == 3
+
+
+def test_content_that_is_larger_than_it_may_be_is_asked_for_once() -> None:
+    world = Clock(failed(Reason.TOO_LARGE))
+    assert isinstance(asked(world), ContentMissing) and world.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "lasting"),
+    [
+        (BadImage("it has a device"), True),
+        (failed(Reason.TOO_LARGE), True),
+        (failed(Reason.NOBODY), False),
+        (OSError("no space left"), False),
+    ],
+)
+def test_an_image_that_breaks_a_rule_is_never_to_be_had_and_everything_else_may_come(fault: Exception, lasting: bool) -> None:
+    class Images:
+        async def ensure(self, *_: Any, **__: Any) -> str:
+            raise fault
+
+    fetching = Fetching(cast(Any, None), cast(Any, None), cast(Any, Images()), cast(Any, None), Path("/nowhere"), Inline())
+    answer = asyncio.run(fetching.image(BringImage(JOB, cast(Any, None))))
+    assert isinstance(answer, ImageFailed) and (answer.ref, answer.lasting) == (JOB, lasting)
+    assert str(fault) in answer.reason
+
+
+def files_of(folder: Path) -> Fetching:
+    nothing = cast(Any, None)
+    return Fetching(nothing, nothing, nothing, nothing, folder, Inline())
+
+
+def test_two_machines_of_one_scope_have_files_of_their_own_and_none_outlives_a_start(tmp_path: Path) -> None:
+    fetching = files_of(tmp_path / "hidden")
+    paths = {fetching._path(owner, "seat-1") for owner in ("verifier", "other")}
+    assert len(paths) == 2
+    fetching.sweep()
+    (tmp_path / "hidden").mkdir()
+    for path in paths:
+        path.write_bytes(b"plain")
+        path.with_name(path.name + ".part").write_bytes(b"half")
+    fetching.sweep()
+    assert list((tmp_path / "hidden").iterdir()) == []
+
+
+def test_what_is_decrypted_is_the_owner_s_alone(tmp_path: Path) -> None:
+    plain, sealed, key = tmp_path / "plain", tmp_path / "sealed", b"k" * 32
+    plain.write_bytes(b"a line\n")
+    digest = hidden.encrypt(plain, sealed, key, b"n" * 12)
+    fetching = files_of(tmp_path / "hidden")
+    target = fetching._path("verifier", "seat-1")
+    fetching._decrypt(sealed, target, Decrypt("seat-1", "hidden", str(CID), 100, digest, key, 0))
+    assert target.read_bytes() == b"a line\n"
+    assert (target.stat().st_mode & 0o077, target.parent.stat().st_mode & 0o077) == (0, 0)

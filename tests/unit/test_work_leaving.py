@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from chain.contracts.job import records
-from chain.contracts.job.records import JobState
 from client.config import WorkConfig
 from client.contracts.job import secrets
 from client.contracts.job.cleanup import DAY_MS, GONE_MS, CleanUp
 from client.work.events import Chain, Forget, Keep, Model, Secret
 from client.work.machine import Recalled
 from tests.unit.job_kit import MemoryStore, cid_of, sha, who
-from tests.unit.test_job_settlement import YES, audit, everybody, world
+from tests.unit.work_kit import Chain as Ledger
 
 JOB, OTHER = sha("a job"), sha("another")
 
@@ -55,10 +54,9 @@ def test_a_claim_of_an_earlier_start_is_forgotten_once_though_nothing_is_pinned_
 
 
 def test_an_ended_job_is_forgotten_at_once_and_one_that_lives_is_not() -> None:
-    w = world()
-    job = audit(w, {"a": 5_000})
-    machine = clean_up()
-    assert look(machine, 0, job, reader=w.store) == look(machine, 10 * GONE_MS, job, reader=w.store) == []
-    everybody(w, job, YES)
-    assert w.job(job).state == JobState.PAID and w.store.get(records.job_key(job)) is not None
-    assert look(machine, 10 * GONE_MS, job, reader=w.store) == [Forget(job)]
+    ledger = Ledger(["a", "b", "c"], ["boss"])
+    job, machine = ledger.post("boss"), clean_up()
+    assert look(machine, 0, job, reader=ledger.state) == look(machine, 10 * GONE_MS, job, reader=ledger.state) == []
+    ledger.block(50_000)
+    assert ledger.ended(job) and ledger.state.get(records.job_key(job)) is not None
+    assert look(machine, 10 * GONE_MS, job, reader=ledger.state) == [Forget(job)]

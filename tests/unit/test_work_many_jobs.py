@@ -6,12 +6,14 @@ from collections import Counter
 from typing import Any, Generic, TypeVar
 
 import pytest
+from msgspec.structs import replace
 
-from chain.contracts.job import Limits, PostJob, records
-from chain.contracts.job.messages import HiddenSet, RevealKey
-from chain.contracts.job.records import AuditRound, ContractorRecord, Job, JobState, Live, Posting, Seat
+from chain.contracts.job import PostJob, records
+from chain.contracts.job.messages import RevealKey
+from chain.contracts.job.records import NO_JOBS, AuditRound, ContractorRecord, Job, JobState, Live, Posting, Seat
 from chain.crypto import account_id, sha256
 from chain.host import Reader
+from chain.host.terms import HiddenSet, Limits
 from chain.ledger import state as ledger_state
 from chain.ledger.state import Overlay
 from client.contracts.job import secrets
@@ -28,7 +30,31 @@ from tests.unit.work_kit import Chain, Told, bring, job_changes, key_of, posting
 MANY = 12_000
 IMAGE = "sha256:" + "cd" * 32
 HUGE = Limits(cpus_milli=1_000, mem_mb=4_194_304, train_s=20, eval_s=5, model_cap=4_096, tmp_mb=8, threads=1)
-EMPTY_JOB = Job(1, 0, 0, [], [], 0, b"", 0, 0, 0, 0, [], [], 0, 0, 0, 0)
+EMPTY_JOB = Job(
+    state=int(JobState.OPEN),
+    deadline=0,
+    draw_height=0,
+    claimants=0,
+    revealed=0,
+    closing=b"",
+    must=[],
+    finalists=[],
+    hidden=0,
+    key=b"",
+    audit=0,
+    round=0,
+    again=[],
+    committed=0,
+    opened=0,
+    cases=[],
+    winner=[],
+    fees_paid=0,
+    fees_burned=0,
+    burned=0,
+    bond_burned=0,
+    released=0,
+    ended=0,
+)
 
 
 class Counting:
@@ -185,16 +211,21 @@ def test_images_are_fetched_ahead_for_one_run_more_than_there_are_places() -> No
     assert len(asked) == 4
 
 
+def bad_record(paid: int) -> ContractorRecord:
+    """Three jobs ended, and nine credits went back after models had been shown."""
+    return replace(NO_JOBS, posted=3, refunded=9_000_000, paid=paid * 1_000_000)
+
+
 def test_a_contractor_with_a_bad_record_is_left_out_until_the_record_is_better() -> None:
     ground = Ground()
     poster = stranger(1)
-    ground.put([(records.contractor_key(poster), ContractorRecord(9, 0, 3, 0, 0))])
+    ground.put([(records.contractor_key(poster), bad_record(paid=0))])
     jobs = ground.many(500, poster, ground.terms())
     w = worker(ground)
     effects, reader = w.look()
     assert effects == []
     assert reader.reads < 10
-    ground.put([(records.contractor_key(poster), ContractorRecord(9, 3, 3, 0, 0))])
+    ground.put([(records.contractor_key(poster), bad_record(paid=9))])
     effects, _ = w.look()
     assert [job in jobs for job in brought(effects)] == [True]
 
@@ -223,15 +254,14 @@ def test_a_verifier_finds_its_seat_among_any_number_of_audits(count: int) -> Non
     ground.many(count, stranger(1), terms, JobState.COMMIT, **under_audit)
     job = ground.post(stranger(2), terms, JobState.COMMIT, claimants=1, **under_audit)
     me = ground.chain.ids["a"]
-    claim = records.ClaimRecord(
-        ground.chain.ids["w"], 1, 5, bytes(8), bytes(32), 0, 0, b"\x01\x55\x12\x20" + bytes(32), 9, 0, 0, []
-    )
-    round_ = AuditRound(bytes(32), ground.chain.clock, ground.chain.clock + 300_000, False, [0], [1], [1], [me])
+    model, w = b"\x01\x55\x12\x20" + bytes(32), ground.chain.ids["w"]
+    claim = records.ClaimRecord(w, 1, 5, 1, bytes(32), 0, bytes(32), 0, True, 0, model, 9, 0, 0, [])
+    round_ = AuditRound(bytes(32), b"", ground.chain.clock, ground.chain.clock + 300_000, False, [0], [1], [1], [me])
     ground.put(
         [
             (records.claim_key(job, 0), claim),
             (records.round_key(job, 0, 1), round_),
-            (records.seat_key(job, 0, 1, me), Seat([0], b"", [], False, 0)),
+            (records.seat_key(job, 0, 1, me), Seat([0], b"", [], [], False, "", 0)),
         ]
     )
     verifier = Following(ground, Verifier(recalled(ground.chain, "a")))

@@ -11,20 +11,35 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace as replace_struct
 
 from chain.codec import encode
 from chain.contracts.credits import Transfer
-from chain.contracts.job.messages import Ballot, Claim, CommitVote, claim_commitment, vote_commitment
+from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, RevealKey, claim_commitment, vote_commitment
 from chain.contracts.job.messages import Reveal as RevealMessage
 from chain.contracts.job.records import Posting, posting_key, seat_key
-from chain.contracts.membership import Case, CaseRef, JudgeCase, case_key
+from chain.contracts.membership import (
+    Case,
+    CaseRef,
+    JudgeCase,
+    Member,
+    ReportDouble,
+    SetBoxKey,
+    SetCapacity,
+    case_key,
+    ejection_key,
+    member_key,
+)
 from chain.errors import InvalidTx, TxCode
-from chain.host import Reader
+from chain.host import K_CHAIN, K_PARAMS, ChainRecord, Reader
 from chain.host.terms import model_id
-from client.contracts.job import secrets
+from chain.params import Params
+from chain.verification.votes import BallotCode
+from client.contracts.job import policy, secrets
 from client.contracts.job.ballots import CandidateProgress, SeatProgress
 from client.contracts.job.secrets import VoteSecret
 from client.contracts.job.verifier import Verifier
@@ -34,7 +49,10 @@ from client.work.database import Intent, IntentState, WorkDatabase, WorkDatabase
 from client.work.events import Model, Secret, SecretRefused, Submit
 from client.work.machine import LedgerStatus, Recalled, find_slices, ledger_statuses_of
 from client.work.outbox import Outbox
-from tests.unit.work_kit import START_MS, Chain, Inline, LedgerDouble, blocks, posting, run_virtual
+from tests.unit.ledger_kit import Chain as Ledger
+from tests.unit.ledger_kit import genesis_of, id_of
+from tests.unit.membership_kit import doubled
+from tests.unit.work_kit import CAPACITY, START_MS, Chain, Inline, LedgerDouble, blocks, measured, posting, run_virtual
 
 CID = b"\x01\x55\x12\x20" + b"m" * 32
 
@@ -99,14 +117,16 @@ class Desk:
     def claim(self, job: bytes, folder: Path, loss: int = 500) -> Submit:
         path = folder / "model"
         path.write_bytes(b"weights")
-        return self.worker._claim(job, loss, Model(path, CID, 7))
+        offer = policy.read_offer(self.chain.state, job, self.ledger.own_id)
+        assert offer is not None
+        return self.worker._claim(self.chain.state, offer, loss, Model(path, CID, 7))
 
     def ballots(self, seat: secrets.Seat, ballot: Ballot, claimant: bytes) -> Submit:
         """Of the verifier, about the one candidate of a seat."""
         candidate = CandidateProgress(claimant, 10**8, ballot=ballot)
         posted = self.chain.state.get(posting_key(seat[0]))
         assert isinstance(posted, Posting)
-        duty = SeatProgress(seat, posted.terms, 0, 0, 0, 0, hidden=False, candidates=[candidate])
+        duty = SeatProgress(seat, posted.terms, 0, 0, hidden=False, candidates=[candidate])
         (submit,) = self.verifier._commit(duty)
         assert isinstance(submit, Submit)
         return submit
@@ -217,11 +237,17 @@ def committee() -> Chain:
     chain = Chain(["w", "x", "y"], ["boss", "z"])
     job = chain.post("boss")
     sealed = claim_commitment(chain.chain_id, job, chain.ids["z"], model_id(CID), bytes(32))
-    assert chain.now("z", Claim(job, 10**8, sealed)) == 0
+    assert chain.now("z", Claim(job, 10**8, sealed, True)) == 0
     chain.block(50_000)
     assert chain.now("z", RevealMessage(job, 1, CID, 100, bytes(32))) == 0
-    chain.block(20_000)
+    chain.block()
+    chain.block()
+    assert chain.describe(job)["state"] == "COMMIT"
     return chain
+
+
+def ok(loss: int) -> Ballot:
+    return Ballot(int(BallotCode.OK), [measured(loss)], [], False)
 
 
 def test_a_vote_is_never_another_one_wherever_the_node_was_killed(folder: Path) -> None:
@@ -230,7 +256,7 @@ def test_a_vote_is_never_another_one_wherever_the_node_was_killed(folder: Path) 
     async def work(desk: Desk, here: Path) -> None:
         # Another measurement in every life: only the first one that was stored may count.
         job, loss = job_of(desk.chain), 10**8 - next(lives)
-        await desk.say(desk.ballots((job, 0, 1), Ballot(1, loss, 7, 0, 0), desk.chain.ids["z"]))
+        await desk.say(desk.ballots((job, 0, 1), ok(loss), desk.chain.ids["z"]))
 
     def check(chain: Chain) -> None:
         said = {encode(op) for name, op in chain.sent if name == "w" and isinstance(op, CommitVote)}
@@ -419,10 +445,10 @@ def test_a_key_is_used_once(folder: Path) -> None:
 
         async def work(desk: Desk) -> None:
             for salt in (1, 2):
-                await desk.outbox.submit(Submit("job", "claim", job, Claim(job, salt, bytes([salt]) * 32)))
+                await desk.outbox.submit(Submit("job", "claim", job, Claim(job, salt, bytes([salt]) * 32, False)))
 
         assert await Desk(chain, folder).life(work)
-        assert [op for _, op in chain.sent if isinstance(op, Claim)] == [Claim(job, 1, b"\x01" * 32)]
+        assert [op for _, op in chain.sent if isinstance(op, Claim)] == [Claim(job, 1, b"\x01" * 32, False)]
 
     run_virtual(main())
 
@@ -442,7 +468,55 @@ def test_what_the_state_says_about_a_vote_of_ours() -> None:
     assert status_of(chain.state, me, chain.clock, mine) is LedgerStatus.STANDS
     assert status_of(chain.state, me, chain.clock, other) is LedgerStatus.DISPLACED
     assert status_of(chain.state, me, chain.clock, JudgeCase(me, True)) is LedgerStatus.TOO_LATE
-    assert status_of(chain.state, me, chain.clock, Claim(bytes(32), 1, bytes(32))) is LedgerStatus.TOO_LATE
+    assert status_of(chain.state, me, chain.clock, Claim(bytes(32), 1, bytes(32), True)) is LedgerStatus.TOO_LATE
+
+
+def test_what_the_state_says_about_a_claim_and_its_reveal() -> None:
+    chain = one_job()
+    job, me, salt = job_of(chain), chain.ids["w"], bytes(32)
+    mine = Claim(job, 1_000, claim_commitment(chain.chain_id, job, me, model_id(CID), salt), False)
+    reveal, key = RevealMessage(job, 1, CID, 10, salt), RevealKey(job, bytes(32))
+
+    def says(*ops: Any) -> list[LedgerStatus]:
+        return [status_of(chain.state, me, chain.clock, op) for op in ops]
+
+    late, open_, stands = LedgerStatus.TOO_LATE, LedgerStatus.OPEN, LedgerStatus.STANDS
+    assert says(mine, reveal, key) == [open_, late, late]
+    assert chain.now("w", mine) == 0
+    other = replace_struct(mine, commitment=b"o" * 32)
+    assert says(mine, other, reveal) == [stands, open_, late], "another one would take its place"
+    expiry = chain.describe(job)["expiry"]
+    assert status_of(chain.state, me, expiry - 1, other) is open_ and status_of(chain.state, me, expiry, other) is late
+    chain.block(expiry - chain.clock)
+    assert chain.describe(job)["state"] == "REVEAL"
+    assert says(mine, other, reveal, key) == [stands, late, open_, late]
+    assert chain.now("w", reveal) == 0
+    assert says(reveal, key) == [stands, late] and status_of(chain.state, chain.ids["boss"], chain.clock, reveal) is not stands
+    deadline = ledger_statuses_of(find_slices())[Claim](chain.state, me, chain.clock, mine)[1]
+    assert deadline is not None and deadline > expiry, "of what the job waits for now"
+
+
+def test_what_the_state_says_about_openings_of_ours() -> None:
+    chain = committee()
+    job, me = job_of(chain), chain.ids["w"]
+    said = [Ballot(int(BallotCode.NOMODEL), [], [], False)]
+    sealed = vote_commitment(chain.chain_id, job, 0, 1, me, said, bytes(32))
+    opening = OpenVote(job, 0, 1, said, bytes(32), 0, False, [])
+    assert status_of(chain.state, me, chain.clock, opening) is LedgerStatus.TOO_LATE, "votes are still sealed"
+    for name in ("w", "x", "y"):
+        assert chain.now(name, CommitVote(job, 0, 1, sealed if name == "w" else b"c" * 32)) == 0
+    chain.block()
+    assert status_of(chain.state, me, chain.clock, opening) is LedgerStatus.OPEN
+    assert chain.now("w", opening) == 0
+    assert status_of(chain.state, me, chain.clock, opening) is LedgerStatus.STANDS
+
+
+def test_what_the_state_says_about_a_capacity_of_ours() -> None:
+    chain = one_job()
+    more = replace_struct(CAPACITY, mem_mb=5_000)
+    words = [status_of(chain.state, chain.ids["v"], chain.clock, SetCapacity(one)) for one in (CAPACITY, more)]
+    assert words == [LedgerStatus.STANDS, LedgerStatus.OPEN]
+    assert status_of(chain.state, bytes(20), chain.clock, SetCapacity(more)) is LedgerStatus.TOO_LATE, "no member"
 
 
 def test_what_the_state_says_about_a_judgement_of_ours() -> None:
@@ -459,8 +533,42 @@ def test_what_the_state_says_about_a_judgement_of_ours() -> None:
         ([me], [], (LedgerStatus.STANDS, LedgerStatus.DISPLACED)),
         ([], [me], (LedgerStatus.DISPLACED, LedgerStatus.STANDS)),
     ):
-        said[case_key(account)] = Case(chain.clock + 1, [CaseRef(bytes(32), 3, me)], False, confirm, lift)
+        said[case_key(account)] = Case(1, 0, chain.clock + 1, [CaseRef(bytes(32), 3, me, me)], confirm, lift)
         assert tuple(status_of(reader, me, chain.clock, word) for word in (mine, other)) == expected
+
+
+def test_what_the_state_says_about_evidence_that_this_node_reports() -> None:
+    """LC-MEM-10: once is enough, whoever did it, and after its age nobody takes it."""
+    chain = Ledger(genesis_of("alice"))
+    op, reader = ReportDouble(doubled(chain, "v1", 7)), dict[bytes, Any]()
+    view, age = cast(Reader, reader), 40
+
+    def says() -> LedgerStatus:
+        return status_of(view, bytes(20), 0, op)
+
+    assert says() is LedgerStatus.TOO_LATE, "there is no ledger"
+    reader[K_PARAMS] = Params(evidence_age=age)
+    for height, expected in ((7, LedgerStatus.OPEN), (7 + age - 1, LedgerStatus.OPEN), (7 + age, LedgerStatus.TOO_LATE)):
+        reader[K_CHAIN] = ChainRecord(bytes(32), height, 0, 0, bytes(32))
+        assert says() is expected
+    reader[ejection_key(id_of("v1"), 8)] = "of another height"
+    assert says() is LedgerStatus.TOO_LATE
+    reader[ejection_key(id_of("v1"), 7)] = "known"
+    assert says() is LedgerStatus.STANDS
+
+
+def test_what_the_state_says_about_a_box_key_of_ours() -> None:
+    me, reader = id_of("alice"), dict[bytes, Any]()
+    view, op = cast(Reader, reader), SetBoxKey(b"k" * 32)
+    assert status_of(view, me, 0, op) is LedgerStatus.TOO_LATE
+    for held, left, expected in (
+        (b"", 0, LedgerStatus.OPEN),
+        (b"o" * 32, 0, LedgerStatus.OPEN),
+        (b"k" * 32, 0, LedgerStatus.STANDS),
+        (b"k" * 32, 9, LedgerStatus.TOO_LATE),
+    ):
+        reader[member_key(me)] = Member(me, False, 0, 0, [], 0, [], [], left=left, box_key=held)
+        assert status_of(view, me, 0, op) is expected
 
 
 def test_a_message_of_which_no_contract_says_what_becomes_is_never_sent(folder: Path) -> None:
@@ -503,7 +611,7 @@ def test_a_book_remembers_and_belongs_to_one_identity_on_one_network(folder: Pat
 
 def test_the_first_ballots_and_the_first_settlement_stay(folder: Path) -> None:
     book = WorkDatabase(folder / "work.db", CHAIN, ME)
-    votes = [VoteSecret(bytes([n]) * 32, bytes(32), [Ballot(n, 5, 6, 0, 0)], [b"a" * 20]) for n in (1, 3)]
+    votes = [VoteSecret(bytes([n]) * 32, bytes(32), [ok(n)], [b"a" * 20]) for n in (1, 3)]
     first, second = (secrets.of_vote((JOB, 0, 1), vote) for vote in votes)
     assert book.put_with(first, Intent("job", "commit", JOB, b"op1"), 1) == first
     assert book.put_with(second, Intent("job", "commit", JOB, b"op2"), 2).blob == first.blob
@@ -514,8 +622,9 @@ def test_the_first_ballots_and_the_first_settlement_stay(folder: Path) -> None:
     known = book.intent("job", "commit")
     assert known is not None
     assert (known.state, known.note) == (IntentState.DONE, "stands")
-    assert book.forget(JOB) == [], "a measurement decides about judgements after its job ended"
-    assert [secrets.seat_in(secret) for secret in book.secrets()] == [(JOB, 0, 1)]
+    found = secrets.of_false(secrets.FalseClaim(b"a" * 20, JOB, b"o" * 20, 5))
+    assert book.save(found, 5)
+    assert book.forget(JOB) == [] and book.secrets() == [replace(found, keep_ms=0)], "it decides about judgements after its job"
     book.prune(10**15)
     assert book.intent("job", "commit") is None
     assert book.secrets() == []
@@ -558,3 +667,27 @@ def test_a_claim_that_cannot_be_stored_is_not_made(folder: Path) -> None:
         assert not [op for _, op in chain.sent if isinstance(op, Claim)]
 
     run_virtual(main())
+
+
+# --- how long it waits ------------------------------------------------------------------------------------------------------------
+
+
+def patient(clock: int) -> Outbox:
+    """At a time of the chain clock; nothing is sent."""
+    ledger: Any = SimpleNamespace(clock=clock)
+    nothing: Any = None
+    return Outbox(nothing, ledger, {}, now=lambda: 0, executor=nothing, settled=lambda *_: None)
+
+
+@pytest.mark.parametrize(("waits", "left_ms"), [(1, 24_000), (8, 192_000)])
+def test_waits_grow_only_while_several_of_them_fit_before_the_deadline(waits: int, left_ms: int) -> None:
+    """Six of four seconds each, or of as many times that."""
+    box = patient(1_000)
+    assert box._has_time(None, waits)
+    assert not box._has_time(1_000 + left_ms, waits)
+    assert box._has_time(1_001 + left_ms, waits)
+
+
+@pytest.mark.parametrize(("deadline", "pause"), [(None, 9.0), (1_000 + 60_000, 9.0), (1_000 + 12_000, 2.0), (1_000, 0.5), (0, 0.5)])
+def test_pauses_leave_room_for_several_tries_and_are_never_none(deadline: int | None, pause: float) -> None:
+    assert patient(1_000)._in_time(deadline, 9.0) == pause

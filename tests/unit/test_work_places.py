@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from chain.contracts.job.messages import Ballot
 from client.contracts.job import secrets
+from client.contracts.job.secrets import KEEP_FALSE_MS
 from client.work.database import KEEP_MS, Intent, IntentState, WorkDatabase, WorkDatabaseError
 from client.work.events import Model, Secret
 from client.work.order import FairQueue
@@ -214,7 +214,7 @@ def stored(commitment: bytes, job: bytes = JOB) -> Secret:
 
 
 def voted() -> Secret:
-    return secrets.of_vote((JOB, 0, 1), secrets.VoteSecret(b"1" * 32, bytes(32), [Ballot(1, 5, 6, 0, 0)], [b"a" * 20]))
+    return secrets.of_vote((JOB, 0, 1), secrets.VoteSecret(b"1" * 32, bytes(32), [], [b"a" * 20]))
 
 
 def test_a_change_that_fails_leaves_nothing_of_itself_and_the_book_goes_on(tmp_path: Path) -> None:
@@ -252,17 +252,22 @@ def test_a_pin_is_taken_back_alone_and_its_time_is_the_last_one_given(tmp_path: 
     assert sorted(book.pins()) == [("bafk", "won:1", JOB, 3), ("bafy", "won:1", JOB, 9)]
 
 
-def test_what_is_settled_and_what_was_voted_are_kept_for_their_whole_time(tmp_path: Path) -> None:
+def test_what_is_settled_and_what_was_found_false_are_kept_for_their_whole_time(tmp_path: Path) -> None:
     book = WorkDatabase(tmp_path / "work.db", CHAIN, ME)
-    intent = Intent("job", "commit", JOB, b"op")
+    intent, found = Intent("job", "commit", JOB, b"op"), secrets.of_false(secrets.FalseClaim(b"a" * 20, JOB, b"o" * 20, 5))
     book.put_with(voted(), intent, 1_000)
+    book.save(found, 1_000)
     book.settle(intent, IntentState.REFUSED, "x" * 10_000, 1_000)
+    book.forget(JOB)
+    book.prune(1_000 + KEEP_FALSE_MS)
+    assert [secret.blob for secret in book.secrets()] == [found.blob], "a vote goes with its job"
+    book.prune(1_001 + KEEP_FALSE_MS)
+    assert book.secrets() == []
     book.prune(1_000 + KEEP_MS)
     kept = book.intent("job", "commit")
     assert kept is not None and kept.state is IntentState.REFUSED and len(kept.note) == 500
-    assert [secret.blob for secret in book.secrets()] == [voted().blob]
     book.prune(1_001 + KEEP_MS)
-    assert book.intent("job", "commit") is None and book.secrets() == []
+    assert book.intent("job", "commit") is None
 
 
 def test_whoever_cannot_use_a_book_leaves_it_as_it_was(tmp_path: Path) -> None:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
-from chain.contracts.job import Limits, OnCheat, PostJob
-from chain.contracts.job.messages import HiddenSet
-from chain.contracts.job.records import ClaimRecord, JobState
+from chain.contracts.job import messages
+from chain.contracts.job.messages import OnCheat, PostJob
+from chain.contracts.job.records import ClaimRecord, ContractorRecord, JobState
+from chain.contracts.membership import Case, Member, case_key, member_key
+from chain.contracts.membership.records import CaseRef
 from chain.crypto import address
+from chain.host import ACTIVE, Account, account_key
+from chain.host.terms import HiddenSet, Limits
+from chain.params import LANES
+from chain.verification.standing import Strike
+from chain.verification.votes import BallotCode
 from client.contracts.job import policy
 from client.contracts.job.policy import JobOffer
 from client.work import WorkConfig
@@ -21,8 +31,18 @@ NOW = 1_000_000
 LEFT = 100_000
 
 
-def offer(state: int = JobState.OPEN, paid: int = 0, refunded: int = 0, own: ClaimRecord | None = None, **terms: Any) -> JobOffer:
-    return JobOffer(b"j" * 32, BOSS, posting(NOW + terms.pop("left", LEFT), **terms), state, paid, refunded, own)
+CREDIT = 1_000_000
+
+
+def past(ended: int = 3, paid: int = 0, refunded: int = 0, undecided: int = 0, unrepeatable: int = 0) -> ContractorRecord:
+    """A contractor of whose jobs two are live; credits in whole ones."""
+    return ContractorRecord(ended + 2, 2, 0, paid * CREDIT, refunded * CREDIT, undecided, unrepeatable, [], 0)
+
+
+def offer(
+    state: int = JobState.OPEN, known: ContractorRecord | None = None, own: ClaimRecord | None = None, **terms: Any
+) -> JobOffer:
+    return JobOffer(b"j" * 32, BOSS, posting(NOW + terms.pop("left", LEFT), **terms), state, known or past(0), own)
 
 
 def limits(**changes: int) -> Limits:
@@ -33,7 +53,7 @@ def limits(**changes: int) -> Limits:
 
 
 def claimed(count: int, loss: int) -> ClaimRecord:
-    return ClaimRecord(ME, count, loss, b"p", bytes(32), 0, 0, b"", 0, 0, 0, [])
+    return ClaimRecord(ME, count, loss, 1, bytes(32), 0, bytes(32), 0, True, 0, b"", 0, 0, 0, [])
 
 
 def explain(config: WorkConfig, given: JobOffer, attempts: int = 0) -> str | None:
@@ -53,7 +73,8 @@ def test_a_plain_job_is_taken() -> None:
         (working(), offer(own=claimed(16, 5)), 0, "all 16 claims"),
         (working(denied_contractors=[address(BOSS)]), offer(), 0, "denied_contractors"),
         (working(allowed_contractors=[address(ME)]), offer(), 0, "allowed_contractors"),
-        (working(), offer(paid=2, refunded=3), 0, "refunded 3 times"),
+        (working(), offer(known=past(paid=2, refunded=3)), 0, "took back 3 credits after models were shown and paid 2"),
+        (working(), offer(known=past(4, paid=9, undecided=3, unrepeatable=1)), 0, "of the contractor's 4 jobs 3 ended undecided"),
         (working(min_bounty="10.000001"), offer(), 0, "the bounty is 10, below 10.000001 ([work] min_bounty)"),
         (working(min_time_left_s=101), offer(), 0, "only 100 s are left"),
         (working(min_time_left_s=0), offer(left=1_000), 0, "only 1 s are left"),
@@ -62,7 +83,13 @@ def test_a_plain_job_is_taken() -> None:
         (working(max_mem_mb=32), offer(), 0, "memory: 64 MiB, more than 32 ([work] max_mem_mb)"),
         (working(max_mem_mb=64), offer(limits=limits(tmp_mb=65)), 0, "max_mem_mb"),
         (working(max_hidden_mb=1), offer(hidden=[HiddenSet(b"", bytes(32), bytes(32), 2 * MIB)]), 0, "max_hidden_mb"),
-        (working(max_run_s=4), offer(), 0, "an evaluation may take 5 s"),
+        (working(max_eval_s=4), offer(), 0, "an evaluation may take 5 s, more than 4 ([work] max_eval_s)"),
+        (
+            working(max_cpus=1),
+            offer(limits=limits(cpus_milli=1_500)),
+            0,
+            "a run may use 1.5 processors, more than 1 ([work] max_cpus)",
+        ),
         (working(), offer(limits=limits(mem_mb=15)), 0, "less than a container needs"),
         (working(), offer(limits=limits(threads=1_025)), 0, "1025 threads"),
         (working(attempts=2), offer(), 2, "all 2 attempts"),
@@ -78,9 +105,20 @@ def test_the_contractor_does_not_claim_on_its_own_job() -> None:
     assert policy.explain(working(), offer(), clock=NOW, me=BOSS) == "a contractor may not claim on its own job"
 
 
-def test_a_contractor_that_pays_is_trusted_with_some_refunds() -> None:
-    assert explain(working(), offer(paid=3, refunded=3)) is None
-    assert explain(working(check_record=False), offer(refunded=9)) is None
+@pytest.mark.parametrize(
+    "known",
+    [
+        past(paid=3, refunded=3),
+        past(2, refunded=9),  # too few to judge by
+        past(9, paid=1, undecided=5, unrepeatable=3),
+    ],
+)
+def test_a_contractor_is_trusted_with_some_failures(known: ContractorRecord) -> None:
+    assert explain(working(), offer(known=known)) is None
+
+
+def test_the_record_can_be_left_out_of_account() -> None:
+    assert explain(working(check_record=False), offer(known=past(refunded=9))) is None
 
 
 def test_best_paying_first_then_the_one_that_ends_first() -> None:
@@ -124,3 +162,120 @@ def test_run_limits_are_those_of_the_posting() -> None:
     found = policy.run_limits(posting(0, limits=limits(cpus_milli=1_500, tmp_mb=0, threads=4, model_cap=512 * MIB)), 7.0)
     assert (found.cpus, found.mem_mb, found.wall_s, found.tmp_mb, found.pids) == (1.5, 64, 7.0, 1, 100)
     assert found.file_cap == found.model_cap == 512 * MIB
+
+
+# --- bounds ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_settings_just_allow_is_taken() -> None:
+    config = working(
+        max_image_mb=1,
+        max_model_mb=1,
+        max_mem_mb=64,
+        max_hidden_mb=1,
+        max_eval_s=5,
+        max_cpus=1,
+        min_bounty="10",
+        min_time_left_s=100,
+        attempts=3,
+    )
+    asked = limits(model_cap=MIB, tmp_mb=64, cpus_milli=1_000, threads=1_024, eval_s=5)
+    given = offer(
+        limits=asked,
+        image=posting(0).image.__class__(1, "x", b"", b"", MIB),
+        hidden=[HiddenSet(b"", bytes(32), bytes(32), MIB)],
+        own=claimed(15, 5),
+    )
+    assert explain(config, given, attempts=2) is None
+    assert "3 attempts" in (explain(config, given, attempts=3) or "")
+    assert explain(config, offer(limits=limits(mem_mb=16))) is None
+
+
+def test_at_its_expiry_a_job_takes_no_more_claims() -> None:
+    assert "no more claims" in (explain(working(), offer(left=0)) or "")
+    assert "no more claims" not in (explain(working(min_time_left_s=0), offer(left=1)) or "")
+
+
+def test_three_jobs_are_enough_to_judge_a_contractor_by() -> None:
+    assert explain(working(), offer(known=past(2, refunded=9))) is None
+    assert "took back 9 credits" in (explain(working(), offer(known=past(3, refunded=9))) or "")
+
+
+@pytest.mark.parametrize(
+    ("second", "must", "shown"),
+    [
+        (5_000, True, True),
+        (5_000, False, True),
+        (5_200, True, True),  # NEAR: silence would cost as much
+        (5_200, False, False),
+        (90_000, True, False),  # FALSE: up to the bounty
+        (90_000, False, False),
+        (None, True, True),
+        (None, False, False),
+    ],
+)
+def test_a_claim_is_shown_where_silence_costs_more(second: int | None, must: bool, shown: bool) -> None:
+    terms = posting(NOW + LEFT, tol=0, float_kind=1)
+    assert messages.ballot_code(terms, 5_000, 5_200) == BallotCode.NEAR
+    why = policy.keeps_silent(terms, 5_000, second, must=must)
+    assert (why is None) is shown
+    assert why is None or ("the stake burns" in why) is must
+
+
+@pytest.mark.parametrize(("reveal_ms", "margin"), [(8_000, 2_000), (40_000, 10_000), (400_000, 10_000)])
+def test_a_second_evaluation_starts_as_late_as_leaves_time_to_reveal(reveal_ms: int, margin: int) -> None:
+    assert policy.reveal_margin(reveal_ms) == margin
+    for eval_s in (1, 300):
+        terms = posting(NOW + LEFT, limits=limits(eval_s=eval_s))
+        left = reveal_ms - margin - 1_000 * eval_s - policy.RETRY_GRACE_MS
+        assert policy.second_at(terms, reveal_ms) == terms.expiry + min(0, left)
+
+
+@pytest.mark.parametrize(("short", "wanted", "stakes"), [(1, True, False), (0, True, True), (0, False, False)])
+def test_a_stake_is_locked_where_it_is_wanted_and_free(short: int, wanted: bool, stakes: bool) -> None:
+    terms = posting(NOW + LEFT)
+    account = Account(bytes(33), ACTIVE, messages.full_stake(terms) - short, 10**12, [0] * LANES, 0)
+    reader: Any = SimpleNamespace(get={account_key(ME): account}.get)
+    assert policy.wants_stake(working(stake=wanted), reader, terms, ME) is stakes
+    nobody: Any = SimpleNamespace(get={}.get)
+    assert not policy.wants_stake(working(stake=True), nobody, terms, ME)
+
+
+@pytest.mark.parametrize(("posted", "packed"), [(MIB, MIB), (9 * MIB, 4 * MIB), (0, 1)])
+def test_an_image_weighs_what_was_posted_and_unpacks_to_a_multiple_of_what_the_node_allows(posted: int, packed: int) -> None:
+    terms = posting(NOW, image=posting(0).image.__class__(1, "x", b"", b"", posted))
+    found = policy.image_limits(working(max_image_mb=4), terms)
+    assert (found.archive_bytes, found.unpacked_bytes) == (packed, 12 * MIB)
+
+
+@pytest.mark.parametrize(
+    ("window", "margin", "late"),
+    [(60_000, 10_000, 5_000), (20_000, 5_000, 2_500), (8_000, 2_000, 1_500), (3_000, 1_500, 1_500), (1_500, 750, 750)],
+)
+def test_a_reveal_leaves_early_enough_for_a_clock_that_is_looked_at_once_a_second(window: int, margin: int, late: int) -> None:
+    """Silence would cost the stake and a strike, also in a window of seconds."""
+    assert (policy.reveal_margin(window), policy.late_margin(window)) == (margin, late)
+
+
+def test_a_case_bars_from_the_jobs_of_everybody_with_the_root_of_its_contractors() -> None:
+    """Whoever a contractor invited is the same contractor here."""
+    root, other = b"r" * 20, b"o" * 20
+    case = Case(1, 0, 9, [CaseRef(b"j" * 32, 3, other, root)], [], [])
+    invited = Member(root, False, 0, 0, [], 0, [], [])
+    known: dict[bytes, Any] = {case_key(ME): case, member_key(BOSS): invited}
+    reader: Any = SimpleNamespace(get=known.get)
+    reason = policy.barred(reader, ME, BOSS)
+    assert reason is not None and "suspended in a case" in reason
+    assert explain(working(), replace(offer(), barred=reason)) == reason, "and no attempt is begun"
+    known[member_key(BOSS)] = msgspec.structs.replace(invited, root=BOSS)
+    assert policy.barred(reader, ME, BOSS) is None
+
+
+def test_strikes_bar_while_they_live_and_no_longer() -> None:
+    strikes = [Strike(bytes([n]) * 20, NOW) for n in range(3)]
+    member = Member(ME, False, 0, 0, [], 0, strikes, [])
+    account = Account(bytes(33), ACTIVE, 0, 0, [0] * LANES, 0)
+    reader: Any = SimpleNamespace(get={account_key(ME): account, member_key(ME): member}.get)
+    reason = policy.unfit(reader, ME, NOW - 1)
+    assert reason is not None and "live strikes of 3 contractors" in reason
+    assert policy.unfit(reader, ME, NOW) is None

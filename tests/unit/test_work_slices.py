@@ -63,7 +63,7 @@ class Toy(Machine):
         if self.secret is None and self.once("bring"):
             yield BringImage(REF, WantedImage("jobs/toy@sha256:" + "ab" * 32, "", "", 1, 1, 1))
         if self.secret is None and self.image and self.once("run"):
-            spec = RunSpec(run_id="toy-1", image_id=self.image, phase="train", seed=3, probe=0, budget_s=5)
+            spec = RunSpec(run_id="toy-1", image_id=self.image, phase="train", seed=3, budget_s=5)
             yield StartRun("toy-1", REF, spec, ("toy", 1), Attempt("toy", 1, first=True), keep=True)
         if self.secret is not None and balance >= START + SEAL and self.once("open"):
             yield Pin(REF, "bafytoy", "toy")
@@ -80,7 +80,7 @@ def status_of(reader, me, clock, op):
     return (LedgerStatus.STANDS if stands else LedgerStatus.OPEN), None
 
 
-WORK = Slice("toy", lambda known: [Toy(known)], {{Transfer: status_of}}, runs=lambda config: True)
+WORK = Slice("toy", lambda known: [Toy(known)], {{Transfer: status_of}}, runs=lambda config, drawn: True)
 '''
 
 
@@ -147,9 +147,9 @@ def test_a_foreign_machine_works_beside_the_others_and_goes_on_after_a_kill(tmp_
 
 
 def test_slices_are_found_by_their_folders(elsewhere: Path) -> None:
-    assert [part.name for part in find_slices()] == ["job", "membership"]
+    assert [part.name for part in find_slices()] == ["federation", "governance", "job", "keys", "membership", "prediction"]
     write(elsewhere, "toy", "from client.work.machine import Slice\nWORK = Slice('toy')\n")
-    assert [part.name for part in find_slices()] == ["job", "membership", "toy"]
+    assert [part.name for part in find_slices()] == ["federation", "governance", "job", "keys", "membership", "prediction", "toy"]
 
 
 def test_two_contracts_cannot_both_say_what_becomes_of_a_message() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -64,6 +64,8 @@ class Dripping:
         raise NotImplementedError
 
     def pin(self, cid: str, reason: str) -> None: ...
+
+    def allow(self, cid: str, peers: Collection[bytes]) -> None: ...
 
     def unpin(self, cid: str, reason: str) -> None: ...
 

@@ -7,40 +7,50 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from chain.contracts.job import rules
+from chain.contracts.job import records
 from chain.contracts.job.messages import (
     Ballot,
     Claim,
     CommitVote,
-    HiddenSet,
     OpenVote,
     Reveal,
     RevealKey,
     claim_commitment,
     vote_commitment,
 )
-from chain.contracts.job.rules import HiddenVote, VoteCode
-from chain.contracts.membership import JudgeCase
+from chain.contracts.job.records import ClaimantIndex, Posting
+from chain.contracts.membership import Case, CaseRef, JudgeCase, Member, SetCapacity, case_key, member_key
 from chain.crypto import sha256
-from chain.host.terms import model_id
+from chain.host.terms import HiddenSet, model_id
+from chain.ledger.state import Overlay
+from chain.losses import LossTree, Measurement, Opening, Probe, draw_probe, open_losses
 from chain.verification import scale
+from chain.verification.votes import BallotCode
 from client.config import WorkConfig
 from client.contracts.job import secrets
 from client.contracts.job.ballots import MAX_TRIES
-from client.contracts.job.secrets import VoteSecret
+from client.contracts.job.judging import MAX_FALSE, CaseJudge
+from client.contracts.job.secrets import ColumnId, FalseClaim, KeptColumn, VoteSecret
 from client.contracts.job.verifier import Verifier
 from client.work.events import Chain as Look
 from client.work.events import (
     ContentMissing,
     ContentReady,
     Decrypt,
+    DropLosses,
+    DropSecret,
     Effect,
     EndScope,
     FetchContent,
     ImageFailed,
     ImageReady,
+    KeepSecret,
     Kill,
+    LossesOpened,
+    Notice,
+    OpenLosses,
     RunEnded,
     Secret,
     SecretRefused,
@@ -48,8 +58,8 @@ from client.work.events import (
     StartRun,
     Submit,
 )
-from sandbox import EvaluationResult, RunSpec, RunStatus
-from tests.unit.work_kit import PARAMS, Chain, Told, bring, recalled, tell, working
+from sandbox import RunSpec, RunStatus
+from tests.unit.work_kit import CAPACITY, PARAMS, Chain, Told, bring, evaluated, measured, recalled, tell, working
 
 IMAGE = "sha256:" + "cd" * 32
 PATH, EVAL = Path("/models/1"), Path("/hidden/1")
@@ -69,21 +79,28 @@ class Committed:
 
 
 class Bench:
-    """Verifier `a`, one of three, and a job with one revealed claim by `w`."""
+    """Verifier `a`, one of three, and a job with one claim by `w`, which is about to be revealed."""
 
-    def __init__(self, config: WorkConfig | None = None, hidden: bool = False) -> None:
-        self.chain = Chain(["a", "b", "c"], ["boss", "w"])
+    def __init__(
+        self, config: WorkConfig | None = None, hidden: bool = False, chain: Chain | None = None, poster: str = "boss"
+    ) -> None:
+        self.chain = chain or Chain(["a", "b", "c"], ["boss", "rival", "w"])
         self.me, self.w = self.chain.ids["a"], self.chain.ids["w"]
         self.restart(config)
         self.told: Told | None = None
         self.submitted: list[Submit] = []
         """Commitments of ballots, the newest last."""
-        self.job = self.chain.post("boss", hidden=[HIDDEN] if hidden else [])
+        self.poster, self.hidden = poster, hidden
+        self.job = self.chain.post(poster, hidden=[HIDDEN] if hidden else [])
         sealed = claim_commitment(self.chain.chain_id, self.job, self.w, model_id(CID), bytes(32))
-        assert self.chain.now("w", Claim(self.job, CLAIMED, sealed)) == 0
+        assert self.chain.now("w", Claim(self.job, CLAIMED, sealed, True)) == 0
         self.chain.block(50_000)
-        assert self.chain.now("w", Reveal(self.job, 1, CID, 100, bytes(32))) == 0
+        assert self.state == "REVEAL"
         self.seat = (self.job, 0, 1)
+
+    @property
+    def state(self) -> str:
+        return str(self.chain.describe(self.job)["state"])
 
     def restart(self, config: WorkConfig | None = None, name: str = "a", **known: Any) -> None:
         self.verifier = Verifier(recalled(self.chain, name, config, **known))
@@ -97,10 +114,14 @@ class Bench:
         return bring(self.chain, self.job, urgent=urgent)
 
     def audit(self) -> Bench:
-        self.chain.block(PARAMS.job_reveal)
-        if self.chain.describe(self.job)["state"] == "KEY":
-            assert self.chain.now("boss", RevealKey(self.job, KEY)) == 0
-        assert self.chain.describe(self.job)["state"] == "COMMIT"
+        """The model is revealed, the key opened, the committee drawn."""
+        assert self.chain.now("w", Reveal(self.job, 1, CID, 100, bytes(32))) == 0
+        self.chain.block()
+        if self.state == "KEY":
+            assert self.chain.now(self.poster, RevealKey(self.job, KEY)) == 0
+        assert self.state == "DRAW"
+        self.chain.block()
+        assert self.state == "COMMIT"
         return self
 
     def look(self) -> list[Any]:
@@ -129,9 +150,15 @@ class Bench:
         assert isinstance(start, StartRun)
         return start
 
-    def ended(self, start: StartRun, status: RunStatus = RunStatus.OK, loss: int | None = None, probe: int | None = 7) -> list[Any]:
-        measured = None if loss is None else EvaluationResult(loss, 1, probe)
-        assert self.verifier.handle(RunEnded(start.run, status, "why", measured)) == []
+    def ended(self, start: StartRun, status: RunStatus = RunStatus.OK, loss: int | None = None) -> list[Any]:
+        """What a run came to; what it measured is stored at once."""
+        said = self.verifier.handle(RunEnded(start.run, status, "why", None if loss is None else measured(loss)))
+        if loss is not None and status is RunStatus.OK:
+            (keep,) = said
+            assert isinstance(keep, KeepSecret)
+            assert self.verifier.handle(SecretStored(keep.secret)) == []
+        else:
+            assert said == []
         return self.look()
 
     def committed(self, *ballots: Ballot) -> Committed:
@@ -141,6 +168,31 @@ class Bench:
         """Almost at the deadline: no time is left to measure anything."""
         left = self.chain.describe(self.job)["deadline"] - self.chain.clock
         self.chain.block(left - 2_000)
+
+    def vote(self, loss: int, hidden: int | None = None) -> VoteSecret:
+        """This node's vote is on its disk and everybody's on the ledger."""
+        (commit,) = self.ended(self.sitting(), loss=loss)
+        assert isinstance(commit, Committed)
+        submit = self.submitted[-1]
+        assert submit.secret is not None
+        self.verifier.handle(SecretStored(submit.secret))
+        for name in ("a", "b", "c"):
+            assert self.chain.now(name, submit.op if name == "a" else CommitVote(self.job, 0, 1, b"c" * 32)) == 0
+        self.chain.block()
+        assert self.state == "COUNT"
+        return secrets.vote_in(submit.secret)
+
+    def probe(self, count: int = 100) -> Probe:
+        beacon = bytes.fromhex(self.chain.describe(self.job)["rounds"][0]["probe"])
+        return draw_probe(beacon, *self.seat, count)
+
+    def opening(self, loss: int) -> Opening:
+        return open_losses(LossTree(evaluated(loss).losses), self.probe())
+
+
+def column(b: Bench, loss: int, run: str = "verify-1", hidden: bool = False) -> Secret:
+    """What a verifier measured of `w`, as it lies in the database."""
+    return secrets.of_column(ColumnId(b.seat, b.w, hidden), KeptColumn(measured(loss), run))
 
 
 def vote(seat: secrets.Seat, sealed: bytes, *said: tuple[bytes, Ballot]) -> Secret:
@@ -153,8 +205,9 @@ def spec(start: StartRun) -> RunSpec:
     return start.spec
 
 
-def ballot(code: VoteCode, measured: int = 0, probe: int = 0, hidden: HiddenVote = HiddenVote.NONE, hidden_loss: int = 0) -> Ballot:
-    return Ballot(int(code), measured, probe, int(hidden), hidden_loss)
+def ballot(code: BallotCode, loss: int | None = None, hidden: int | None = None, badkey: bool = False) -> Ballot:
+    columns: list[list[Measurement]] = [[] if one is None else [measured(one)] for one in (loss, hidden)]
+    return Ballot(int(code), columns[0], columns[1], badkey)
 
 
 def test_the_image_is_fetched_ahead_and_the_model_once_it_is_under_audit() -> None:
@@ -163,7 +216,11 @@ def test_the_image_is_fetched_ahead_and_the_model_once_it_is_under_audit() -> No
     assert b.look() == []
     assert not b.verifier.busy
     b.verifier.handle(ImageReady(b.job, IMAGE))
-    (fetch,) = b.audit().look()
+    assert b.chain.now("w", Reveal(b.job, 1, CID, 100, bytes(32))) == 0
+    b.chain.block()
+    assert (b.look(), b.state) == ([], "DRAW")
+    b.chain.block()
+    (fetch,) = b.look()
     assert isinstance(fetch, FetchContent)
     assert (fetch.scope, fetch.tag, fetch.ref, fetch.max_size) == (b.scope, "0", b.job, 100)
     deadline = b.chain.describe(b.job)["deadline"]
@@ -180,12 +237,18 @@ def test_an_image_that_was_asked_for_ahead_is_hurried_once_a_seat_needs_it() -> 
     assert b.look() == []
 
 
-def test_an_evaluation_gets_the_seed_of_the_job_and_the_probe_of_the_round() -> None:
+def test_an_evaluation_says_nothing_of_who_runs_it_and_its_losses_are_kept() -> None:
     b = Bench()
     start = b.sitting()
-    round_ = b.chain.describe(b.job)["rounds"][0]
-    assert (spec(start).seed, spec(start).probe) == (int.from_bytes(b.job[:8], "big"), round_["probe"])
+    assert (spec(start).seed, start.keep) == (None, True)
     assert (spec(start).inputs, spec(start).image_id, spec(start).limits.wall_s) == ({"model": PATH}, IMAGE, 12.5)
+
+
+def test_nothing_is_fetched_for_a_committee_that_cannot_draw_this_node() -> None:
+    """What it declared does not cover the job; the others are enough to judge it."""
+    chain = Chain(["a", "b", "c", "d"], ["boss", "rival", "w"])
+    assert chain.now("a", SetCapacity(replace(CAPACITY, cpus_milli=10))) == 0
+    assert Bench(chain=chain).look() == []
 
 
 BASE = scale.base(1, CLAIMED)
@@ -194,42 +257,93 @@ BOUND = scale.bound(1, CLAIMED)
 
 
 @pytest.mark.parametrize(
-    ("measured", "code"),
+    ("measured_", "code"),
     [
-        (CLAIMED, VoteCode.OK),
-        (CLAIMED + TOL, VoteCode.OK),
-        (CLAIMED + TOL + 1, VoteCode.NEAR),
-        (CLAIMED + BOUND, VoteCode.NEAR),
-        (CLAIMED + BOUND + 1, VoteCode.FALSE),
-        (-5, VoteCode.OK),
+        (CLAIMED, BallotCode.OK),
+        (CLAIMED + TOL, BallotCode.OK),
+        (CLAIMED + TOL + 1, BallotCode.NEAR),
+        (CLAIMED + BOUND, BallotCode.NEAR),
+        (CLAIMED + BOUND + 1, BallotCode.FALSE),
+        (-5, BallotCode.OK),
     ],
 )
-def test_a_measured_loss_becomes_a_vote(measured: int, code: VoteCode) -> None:
+def test_a_measured_mean_becomes_a_vote(measured_: int, code: BallotCode) -> None:
     b = Bench()
-    assert b.ended(b.sitting(), loss=measured) == [b.committed(ballot(code, measured, 7))]
+    assert b.ended(b.sitting(), loss=measured_) == [b.committed(ballot(code, measured_))]
     assert b.look() == []
 
 
 @pytest.mark.parametrize(
     ("status", "code"),
     [
-        (RunStatus.MODEL_INVALID, VoteCode.INVALID),
-        (RunStatus.UNSUPPORTED, VoteCode.ABSTAIN),
-        (RunStatus.OUT_OF_RESOURCES, VoteCode.ABSTAIN),
-        (RunStatus.FAILED, VoteCode.ABSTAIN),
-        (RunStatus.BAD_RESULT, VoteCode.ABSTAIN),
-        (RunStatus.TIMEOUT, VoteCode.ABSTAIN),
-        (RunStatus.CANCELLED, VoteCode.ABSTAIN),
+        (RunStatus.MODEL_INVALID, BallotCode.INVALID),
+        (RunStatus.UNSUPPORTED, BallotCode.BROKEN),
+        (RunStatus.OUT_OF_RESOURCES, BallotCode.BROKEN),
+        (RunStatus.FAILED, BallotCode.BROKEN),
+        (RunStatus.BAD_RESULT, BallotCode.BROKEN),
+        (RunStatus.TIMEOUT, BallotCode.BROKEN),
+        (RunStatus.NOT_STARTED, BallotCode.ABSTAIN),
+        (RunStatus.CANCELLED, BallotCode.ABSTAIN),
     ],
 )
-def test_what_a_run_without_a_loss_becomes(status: RunStatus, code: VoteCode) -> None:
+def test_what_a_run_without_losses_becomes(status: RunStatus, code: BallotCode) -> None:
     b = Bench()
     assert b.ended(b.sitting(), status) == [b.committed(ballot(code))]
 
 
-def test_a_loss_without_a_probe_is_no_measurement() -> None:
+def test_a_run_that_was_started_too_late_for_its_full_time_says_nothing_of_the_model() -> None:
     b = Bench()
-    assert b.ended(b.sitting(), loss=CLAIMED, probe=None) == [b.committed(ballot(VoteCode.ABSTAIN))]
+    b.audit().look()
+    b.verifier.handle(ImageReady(b.job, IMAGE))
+    left = b.chain.describe(b.job)["deadline"] - b.chain.clock
+    b.chain.block(left - 8_000)
+    b.verifier.handle(ContentReady(b.scope, "0", PATH))
+    (start,) = b.look()
+    assert isinstance(start, StartRun) and spec(start).limits.wall_s < 5.0
+    assert b.ended(start, RunStatus.TIMEOUT) == [b.committed(ballot(BallotCode.ABSTAIN))]
+
+
+def test_in_a_short_window_a_look_once_a_second_is_in_time_to_abstain() -> None:
+    """A quiet graph makes no blocks: the node looks at its clock once a second, and a block has to take the vote in time."""
+    b = Bench(chain=Chain(["a", "b", "c"], ["boss", "rival", "w"], replace(PARAMS, job_vote_base=1)))
+    b.audit().look()
+    window = b.chain.describe(b.job)["deadline"] - b.chain.clock
+    assert window < 15_000, "a tenth of it is less than the looks are apart"
+    b.chain.block(window - 2_000)
+    assert b.look() == [b.committed(ballot(BallotCode.NOMODEL))]
+
+
+def test_what_was_measured_is_on_the_disk_before_it_counts() -> None:
+    b = Bench()
+    start = b.sitting()
+    (keep,) = b.verifier.handle(RunEnded(start.run, RunStatus.OK, "why", measured(CLAIMED)))
+    assert keep == KeepSecret(column(b, CLAIMED, start.run))
+    assert b.look() == [], "no ballot yet, and no second run"
+    assert b.verifier.handle(SecretRefused(keep.secret)) == [keep], "a full disk is tried again"
+    assert b.verifier.handle(SecretStored(keep.secret)) == []
+    assert b.look() == [b.committed(ballot(BallotCode.OK, CLAIMED))]
+
+
+def test_after_a_restart_what_was_measured_is_not_measured_again() -> None:
+    b = Bench()
+    b.restart(secrets=[column(b, CLAIMED)])
+    b.audit()
+    effects = b.look()
+    assert b.committed(ballot(BallotCode.OK, CLAIMED)) in effects
+    assert not [e for e in effects if isinstance(e, StartRun)]
+
+
+def test_losses_that_nobody_opens_any_more_are_dropped() -> None:
+    b = Bench()
+    b.restart(secrets=[column(b, CLAIMED, "verify-7")])
+    dropped = [DropSecret(secrets.COLUMN, column(b, CLAIMED).key), DropLosses(b.job, "verify-7")]
+    assert dropped == [e for e in b.look() if isinstance(e, DropSecret | DropLosses)], "no such round began"
+    b.restart(secrets=[column(b, CLAIMED, "verify-7")])
+    b.audit()
+    assert not [e for e in b.look() if isinstance(e, DropSecret | DropLosses)]
+    while b.state == "COMMIT":
+        b.chain.block(60_000)
+    assert [e for e in b.look() if isinstance(e, DropSecret | DropLosses)] == dropped
 
 
 def test_an_engine_that_fails_is_tried_again_a_few_times() -> None:
@@ -242,11 +356,11 @@ def test_an_engine_that_fails_is_tried_again_a_few_times() -> None:
         assert isinstance(again, StartRun)
         assert again.run != start.run
         start = again
-    assert b.ended(start, RunStatus.ENGINE_ERROR) == [b.committed(ballot(VoteCode.ABSTAIN))]
+    assert b.ended(start, RunStatus.ENGINE_ERROR) == [b.committed(ballot(BallotCode.ABSTAIN))]
 
 
-@pytest.mark.parametrize(("local", "code"), [(False, VoteCode.NOMODEL), (True, VoteCode.ABSTAIN)])
-def test_a_model_that_is_not_to_be_had(local: bool, code: VoteCode) -> None:
+@pytest.mark.parametrize(("local", "code"), [(False, BallotCode.NOMODEL), (True, BallotCode.ABSTAIN)])
+def test_a_model_that_is_not_to_be_had(local: bool, code: BallotCode) -> None:
     b = Bench()
     b.audit().look()
     b.verifier.handle(ContentMissing(b.scope, "0", local, "why"))
@@ -260,7 +374,7 @@ def test_without_time_left_the_vote_says_what_was_had(fetched: bool) -> None:
     if fetched:
         b.verifier.handle(ContentReady(b.scope, "0", PATH))
     b.late()
-    code = VoteCode.ABSTAIN if fetched else VoteCode.NOMODEL
+    code = BallotCode.ABSTAIN if fetched else BallotCode.NOMODEL
     assert b.look() == [b.committed(ballot(code))]
 
 
@@ -271,24 +385,24 @@ def test_a_run_that_is_too_slow_is_killed_for_the_vote() -> None:
     kill, commit = b.look()
     assert isinstance(kill, Kill)
     assert kill.run == start.run
-    assert commit == b.committed(ballot(VoteCode.ABSTAIN))
+    assert commit == b.committed(ballot(BallotCode.ABSTAIN))
 
 
 def test_a_round_that_ended_is_left() -> None:
     b = Bench()
     start = b.sitting()
-    while b.chain.describe(b.job)["state"] == "COMMIT":
+    while b.state == "COMMIT":
         b.chain.block(60_000)
-    kill, done = b.look()
+    kill, done = b.look()[:2]
     assert (kill, done) == (Kill(start.run, "the round is over"), EndScope(b.scope))
     assert not b.verifier.busy
 
 
-@pytest.mark.parametrize("config", [working(verify=False), working(max_mem_mb=32), working(max_model_mb=1, max_run_s=1)])
+@pytest.mark.parametrize("config", [working(verify=False), working(max_mem_mb=32), working(max_eval_s=4)])
 def test_a_node_that_may_not_or_cannot_run_it_abstains_at_once(config: WorkConfig) -> None:
     b = Bench(config)
-    assert b.look() == []
-    assert b.audit().look() == [b.committed(ballot(VoteCode.ABSTAIN))]
+    assert not [e for e in b.look() if isinstance(e, StartRun)]
+    assert b.committed(ballot(BallotCode.ABSTAIN)) in b.audit().look()
 
 
 def test_an_image_that_breaks_a_rule_means_an_abstention_and_a_missing_one_another_try() -> None:
@@ -299,7 +413,7 @@ def test_an_image_that_breaks_a_rule_means_an_abstention_and_a_missing_one_anoth
     b.chain.block(3_000)
     assert b.look() == [b.bring(urgent=True)]
     b.verifier.handle(ImageFailed(b.job, "a VOLUME", lasting=True))
-    assert b.look() == [b.committed(ballot(VoteCode.ABSTAIN))]
+    assert b.look() == [b.committed(ballot(BallotCode.ABSTAIN))]
 
 
 def test_a_ballot_that_is_decided_is_not_changed_by_what_fails_later() -> None:
@@ -307,22 +421,48 @@ def test_a_ballot_that_is_decided_is_not_changed_by_what_fails_later() -> None:
     b.audit().look()
     b.verifier.handle(ContentMissing(b.scope, "0", False, "nobody serves it"))
     b.verifier.handle(ImageFailed(b.job, "a VOLUME", lasting=True))
-    assert b.look() == [b.committed(ballot(VoteCode.NOMODEL))]
+    assert b.look() == [b.committed(ballot(BallotCode.NOMODEL))]
 
 
-def test_stored_ballots_are_opened_and_never_made_anew() -> None:
+def test_stored_ballots_are_opened_with_what_the_probe_asks_for_and_never_made_anew() -> None:
     b = Bench()
-    (commit,) = b.ended(b.sitting(), loss=CLAIMED)
-    (submit,) = b.submitted
-    assert isinstance(commit, Committed) and submit.secret is not None
-    b.verifier.handle(SecretStored(submit.secret))
-    assert b.look() == [EndScope(b.scope)]
-    assert not b.verifier.busy
-    for name in ("a", "b", "c"):
-        assert b.chain.now(name, submit.op if name == "a" else CommitVote(b.job, 0, 1, b"c" * 32)) == 0
-    salt = secrets.vote_in(submit.secret).salt
-    assert b.look() == [Submit("job", f"open:{b.job.hex()}:0:1", b.job, OpenVote(b.job, 0, 1, list(commit.ballots), salt))]
+    vote = b.vote(CLAIMED)
+    run = next(run for run in (e.run for e in b.look() if isinstance(e, OpenLosses)))
+    b.restart(secrets=[column(b, CLAIMED, run), secrets.of_vote(b.seat, vote)])
+    assert b.look() == [OpenLosses(f"{b.scope}-open", "0-0", b.job, run, measured(CLAIMED), b.probe())]
     assert b.look() == []
+    assert not b.verifier.busy
+    said = b.verifier.handle(LossesOpened(f"{b.scope}-open", "0-0", b.opening(CLAIMED)))
+    op = OpenVote(b.job, 0, 1, vote.ballots, vote.salt, 0, False, [b.opening(CLAIMED)])
+    assert said == [Submit("job", f"open:{b.job.hex()}:0:1:0:0", b.job, op)]
+    assert b.chain.now("a", op) == 0
+    assert b.chain.describe(b.job)["rounds"][0]["committee"][0]["voter"]
+    dropped = [DropSecret(secrets.COLUMN, column(b, CLAIMED).key), DropLosses(b.job, run)]
+    assert b.look() == dropped, "all of it is open"
+
+
+def test_a_seat_that_measured_nothing_opens_with_its_ballots_alone() -> None:
+    b = Bench()
+    said = VoteSecret(b"", bytes(32), [ballot(BallotCode.NOMODEL)], [b.w])
+    sealed = vote_commitment(b.chain.chain_id, *b.seat, b.me, said.ballots, said.salt)
+    b.restart(secrets=[secrets.of_vote(b.seat, VoteSecret(sealed, said.salt, said.ballots, [b.w]))])
+    b.audit()
+    for name in ("a", "b", "c"):
+        assert b.chain.now(name, CommitVote(b.job, 0, 1, sealed if name == "a" else b"c" * 32)) == 0
+    b.chain.block()
+    op = OpenVote(b.job, 0, 1, said.ballots, said.salt, 0, False, [])
+    assert b.look() == [Submit("job", f"open:{b.job.hex()}:0:1:0:0", b.job, op)]
+    assert b.look() == [] and b.chain.now("a", op) == 0
+
+
+def test_losses_that_are_gone_from_the_disk_are_told_to_the_operator() -> None:
+    b = Bench()
+    b.vote(CLAIMED)
+    b.look()
+    assert b.verifier.handle(LossesOpened(f"{b.scope}-open", "0-0", None, "the file is damaged")) == []
+    (notice,) = b.verifier.notices()
+    assert isinstance(notice, Notice) and (notice.topic, notice.ref) == ("vote.unopened", b.job)
+    assert "the file is damaged" in notice.text and "strike" in notice.text
 
 
 def test_ballots_that_the_disk_refused_are_offered_again() -> None:
@@ -360,22 +500,22 @@ class Hidden(Bench):
         super().__init__(hidden=True)
 
     def started(self, opened: ContentReady | ContentMissing) -> StartRun:
+        """The public data need no key: their run starts at once."""
         effects = self.audit().look()
         (wanted,) = [e for e in effects if isinstance(e, Decrypt)]
         assert (wanted.key, wanted.plain_hash, wanted.size) == (KEY, HIDDEN.plain_hash, 50)
         self.verifier.handle(ImageReady(self.job, IMAGE))
         self.verifier.handle(ContentReady(self.scope, "0", PATH))
-        assert self.look() == []  # not before the data are open
-        self.verifier.handle(opened)
         (start,) = self.look()
         assert isinstance(start, StartRun)
         assert "eval" not in spec(start).inputs
+        self.verifier.handle(opened)
         return start
 
-    def second(self, start: StartRun, measured: int) -> StartRun:
-        (second,) = self.ended(start, loss=measured)
+    def second(self, start: StartRun, loss: int) -> StartRun:
+        (second,) = self.ended(start, loss=loss)
         assert isinstance(second, StartRun)
-        assert (spec(second).inputs["eval"], spec(second).probe) == (EVAL, spec(start).probe)
+        assert spec(second).inputs == {"model": PATH, "eval": EVAL}
         return second
 
     @property
@@ -383,53 +523,100 @@ class Hidden(Bench):
         return ContentReady(self.scope, "hidden", EVAL)
 
 
-def test_a_hidden_round_measures_twice() -> None:
+def test_a_hidden_round_measures_twice_and_opens_both_columns() -> None:
     b = Hidden()
     second = b.second(b.started(b.opened), CLAIMED)
-    assert b.ended(second, loss=77, probe=3) == [b.committed(ballot(VoteCode.OK, CLAIMED, 7, HiddenVote.VALUE, 77))]
+    assert b.ended(second, loss=77) == [b.committed(ballot(BallotCode.OK, CLAIMED, 77))]
+    submit = b.submitted[-1]
+    assert submit.secret is not None
+    b.verifier.handle(SecretStored(submit.secret))
+    for name in ("a", "b", "c"):
+        assert b.chain.now(name, submit.op if name == "a" else CommitVote(b.job, 0, 1, b"c" * 32)) == 0
+    b.chain.block()
+    for tag, loss in (("0-0", CLAIMED), ("0-1", 77)):
+        (wanted,) = [e for e in b.look() if isinstance(e, OpenLosses)]
+        assert (wanted.tag, wanted.measured) == (tag, measured(loss)), "the second one when the first stands"
+        (said,) = b.verifier.handle(LossesOpened(f"{b.scope}-open", tag, b.opening(loss)))
+        assert isinstance(said, Submit) and bool(said.op.ballots) is (tag == "0-0")
+        assert b.chain.now("a", said.op) == 0
+    (mine,) = [v for v in b.chain.describe(b.job)["rounds"][0]["committee"] if v["votes"]]
+    assert mine["opened"]
+
+
+def test_the_hidden_run_waits_for_the_key_to_open_the_data() -> None:
+    b = Hidden()
+    b.audit().look()
+    b.verifier.handle(ImageReady(b.job, IMAGE))
+    b.verifier.handle(ContentReady(b.scope, "0", PATH))
+    (start,) = b.look()
+    assert b.ended(start, loss=CLAIMED) == []
+    b.verifier.handle(b.opened)
+    (second,) = b.look()
+    assert isinstance(second, StartRun) and spec(second).inputs["eval"] == EVAL
 
 
 @pytest.mark.parametrize(
-    ("measured", "status", "want"),
+    ("loss", "status", "want"),
     [
-        (CLAIMED, RunStatus.FAILED, ballot(VoteCode.ABSTAIN)),
-        (CLAIMED, RunStatus.MODEL_INVALID, ballot(VoteCode.INVALID)),
-        (9 * 10**8, RunStatus.FAILED, ballot(VoteCode.FALSE, 9 * 10**8, 7, HiddenVote.VALUE, rules.MAX_LOSS)),
+        (CLAIMED, RunStatus.FAILED, ballot(BallotCode.BROKEN)),
+        (CLAIMED, RunStatus.MODEL_INVALID, ballot(BallotCode.INVALID)),
+        (9 * 10**8, RunStatus.FAILED, ballot(BallotCode.BROKEN)),
+        (9 * 10**8, RunStatus.NOT_STARTED, ballot(BallotCode.ABSTAIN)),
     ],
 )
-def test_a_model_that_fails_on_the_hidden_data(measured: int, status: RunStatus, want: Ballot) -> None:
+def test_a_model_that_fails_on_the_hidden_data(loss: int, status: RunStatus, want: Ballot) -> None:
     b = Hidden()
-    assert b.ended(b.second(b.started(b.opened), measured), status) == [b.committed(want)]
+    assert b.ended(b.second(b.started(b.opened), loss), status) == [b.committed(want)]
 
 
 def test_a_key_that_opens_junk_is_said_with_the_public_measurement() -> None:
     b = Hidden()
     start = b.started(ContentMissing(b.scope, "hidden", False, "junk", bad=True))
-    assert b.ended(start, loss=CLAIMED) == [b.committed(ballot(VoteCode.OK, CLAIMED, 7, HiddenVote.BADKEY))]
+    assert b.ended(start, loss=CLAIMED) == [b.committed(ballot(BallotCode.OK, CLAIMED, badkey=True))]
 
 
 def test_without_the_hidden_file_this_node_cannot_vote() -> None:
     b = Hidden()
     b.audit().look()
     b.verifier.handle(ContentMissing(b.scope, "hidden", False, "nobody has it", bad=False))
-    assert b.look() == [b.committed(ballot(VoteCode.ABSTAIN))]
+    assert b.look() == [b.committed(ballot(BallotCode.ABSTAIN))]
 
 
 # --- judging -------------------------------------------------------------------------------------------------------------------
 
+FALSE = 9 * 10**8
 
-def suspended(memory: bool = True, config: WorkConfig | None = None, name: str = "a") -> Bench:
-    """All three measured a false claim; `w` is suspended."""
-    b = Bench()
+
+def convicted(chain: Chain, poster: str) -> Bench:
+    """All three measured a false claim of `w` in a job of this contractor; `w` is suspended."""
+    b = Bench(chain=chain, poster=poster)
     b.audit()
-    false = ballot(VoteCode.FALSE, 9 * 10**8, 7)
+    said = ballot(BallotCode.FALSE, FALSE)
     for voter in ("a", "b", "c"):
-        sealed = vote_commitment(b.chain.chain_id, b.job, 0, 1, b.chain.ids[voter], [false], bytes(32))
-        assert b.chain.now(voter, CommitVote(b.job, 0, 1, sealed)) == 0
+        sealed = vote_commitment(chain.chain_id, *b.seat, chain.ids[voter], [said], bytes(32))
+        assert chain.now(voter, CommitVote(b.job, 0, 1, sealed)) == 0
+    chain.block()
+    opening = b.opening(FALSE)
     for voter in ("a", "b", "c"):
-        assert b.chain.now(voter, OpenVote(b.job, 0, 1, [false], bytes(32))) == 0
-    assert b.chain.describe(b.job)["cases"][0]["state"] == "PENDING"
-    b.restart(config, name, secrets=[vote(b.seat, bytes(32), (b.w, false))] if memory else [])
+        assert chain.now(voter, OpenVote(b.job, 0, 1, [said], bytes(32), 0, False, [opening])) == 0
+    chain.block()
+    assert chain.describe(b.job)["cases"][0]["state"] == "PENDING"
+    return b
+
+
+def found(b: Bench, origin: str | None = None) -> Secret:
+    """What this node measured of `w` in the job of a bench."""
+    root = b.chain.ids[origin or b.poster]
+    return secrets.of_false(FalseClaim(b.w, b.job, root, b.chain.clock))
+
+
+def suspended(config: WorkConfig | None = None, name: str = "a", roots: tuple[str, ...] = ("rival", "boss")) -> Bench:
+    """False claims in the jobs of two contractors: the case of the first one lapsed, that of the second one is open. The node knows
+    those that it measured, by the roots of their contractors, the last one first."""
+    chain = Chain(["a", "b", "c"], ["boss", "rival", "w"])
+    benches = [convicted(chain, poster) for poster in ("boss", "rival")][::-1]
+    b = benches[0]
+    b.restart(config, name, secrets=[found(bench, root) for bench, root in zip(benches, roots, strict=False)])
     return b
 
 
@@ -437,16 +624,63 @@ def suspended(memory: bool = True, config: WorkConfig | None = None, name: str =
     ("given", "says"),
     [
         ({}, True),
-        ({"memory": False}, False),
+        ({"roots": ()}, False),
+        ({"roots": ("rival",)}, False),
+        ({"roots": ("boss", "boss")}, False),
+        ({"roots": ("rival",), "config": working(judge="own-measurement")}, True),
+        ({"roots": (), "config": working(judge="own-measurement")}, False),
         ({"config": working(judge="never")}, False),
         ({"name": "boss"}, False),
     ],
-    ids=["own measurement", "measured nothing", "never", "no validator"],
+    ids=["two contractors", "measured nothing", "one contractor", "one root", "own", "own, nothing", "never", "no validator"],
 )
-def test_a_ban_is_confirmed_only_by_a_validator_that_measured_it(given: dict[str, Any], says: bool) -> None:
+def test_a_ban_is_confirmed_only_by_a_validator_whose_sandbox_measured_it(given: dict[str, Any], says: bool) -> None:
     b = suspended(**given)
-    assert b.look() == ([Submit("job", f"judge:{b.w.hex()}:{b.job.hex()}", b.job, JudgeCase(b.w, True))] if says else [])
+    assert b.look() == ([Submit("job", f"judge:{b.w.hex()}:2", b.job, JudgeCase(b.w, True))] if says else [])
     assert b.look() == []
+
+
+def test_an_own_ballot_that_says_false_is_kept_for_a_month_with_the_contractors_root() -> None:
+    b = Bench()
+    start = b.sitting()
+    b.ended(start, loss=FALSE)
+    submit = b.submitted[-1]
+    assert submit.secret is not None
+    (keep,) = b.verifier.handle(SecretStored(submit.secret))
+    assert isinstance(keep, KeepSecret) and keep.secret.keep_ms == 30 * 24 * 3_600_000
+    assert secrets.false_in(keep.secret) == FalseClaim(b.w, b.job, b.chain.ids["boss"], b.chain.clock)
+    assert b.verifier.handle(SecretRefused(keep.secret)) == [keep]
+    assert b.verifier.handle(SecretStored(keep.secret)) == []
+
+
+def test_a_contractor_with_an_inviter_is_noted_as_its_root_so_two_accounts_of_one_are_one_contractor() -> None:
+    b = Bench()
+    boss, rival = b.chain.ids["boss"], b.chain.ids["rival"]
+    b.ended(b.sitting(), loss=FALSE)
+    submit = b.submitted[-1]
+    assert submit.secret is not None
+    state, member = Overlay(b.chain.state), b.chain.state.get(member_key(boss))
+    assert isinstance(member, Member)
+    state.put(member_key(boss), replace(member, root=rival))
+    b.verifier.handle(Look(state, b.chain.clock))
+    (keep,) = b.verifier.handle(SecretStored(submit.secret))
+    assert isinstance(keep, KeepSecret)
+    noted = secrets.false_in(keep.secret)
+    assert noted == FalseClaim(b.w, b.job, rival, b.chain.clock)
+    other = FalseClaim(b.w, bytes(32), rival, b.chain.clock)
+    case = Case(1, 0, 10**15, [CaseRef(b.job, 3, boss, rival)], [], [])
+    assert CaseJudge(b.me, "corroborated", [noted, other])._measured_in(case, b.w, 0) is None
+
+
+def test_measurements_older_than_a_month_count_no_more_and_their_number_is_bounded() -> None:
+    b = suspended()
+    month = 30 * 24 * 3_600_000
+    old = [FalseClaim(b.w, bytes([n]) * 32, bytes([n]) * 20, b.chain.clock - month) for n in (1, 2)]
+    here = FalseClaim(b.w, b.job, b.chain.ids["boss"], b.chain.clock)
+    judge = CaseJudge(b.me, "corroborated", [here, *old])
+    assert list(judge.look(b.chain.state, b.chain.clock)) == []
+    many = CaseJudge(b.me, "corroborated", [FalseClaim(b"x" * 20, n.to_bytes(32), b"o" * 20, n) for n in range(MAX_FALSE)])
+    assert many.found_false(here) == [b"x" * 20 + bytes(32)], "the oldest goes"
 
 
 @pytest.mark.parametrize("word", [True, False])
@@ -456,10 +690,18 @@ def test_a_word_that_was_said_is_not_said_again_nor_overruled(word: bool) -> Non
     assert b.look() == []
 
 
-def test_nothing_is_kept_for_a_case_that_is_closed() -> None:
+@pytest.mark.parametrize(("part", "says"), [("none", True), ("claimant", False), ("poster", False), ("accused", False)])
+def test_who_has_a_part_in_the_case_confirms_nothing_by_itself(part: str, says: bool) -> None:
     b = suspended()
-    b.look()
-    for _ in range(3):
-        b.chain.block(60_000)
-    b.look()
-    assert b.verifier._judge._measured == set()
+    state, accused = Overlay(b.chain.state), b.w
+    posting, case = state.get(records.posting_key(b.job)), state.get(case_key(b.w))
+    assert isinstance(posting, Posting) and isinstance(case, Case)
+    if part == "claimant":
+        state.put(records.claimant_key(b.job, b.me), ClaimantIndex(1))
+    elif part == "poster":
+        state.put(records.posting_key(b.job), replace(posting, poster=b.me))
+    elif part == "accused":
+        accused = b.me
+        state.put(case_key(b.me), case)
+    judge = CaseJudge(b.me, "own-measurement", [FalseClaim(accused, b.job, b.chain.ids["rival"], b.chain.clock)])
+    assert len(list(judge.look(state, b.chain.clock))) == says

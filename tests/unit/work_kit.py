@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import selectors
 import shutil
 import sqlite3
 import threading
+from array import array
 from collections.abc import AsyncIterator, Callable, Collection
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -23,20 +23,23 @@ import msgspec
 
 from chain.codec import encode
 from chain.contracts import decode_message
-from chain.contracts.job import Image, ImageKind, Limits, PostJob, records, views
-from chain.contracts.job.messages import HiddenSet
-from chain.contracts.membership import Member, member_key
+from chain.contracts.job import PostJob, records, views
+from chain.contracts.job.messages import OnCheat
+from chain.contracts.membership import Member, SetCapacity, member_key
 from chain.crypto import SigningKey, account_id, sha256
 from chain.errors import InvalidTx, TxCode
+from chain.host import BANNED
+from chain.host.terms import Arch, Capacity, HiddenSet, Image, ImageKind, Limits
 from chain.ledger.genesis import GenesisAccount, first_state
 from chain.ledger.state import State
 from chain.ledger.transition import BlockInput, apply_block, chain_record, clock_at, commit
 from chain.ledger.tx import ParsedTx, parse_tx, sign_tx
+from chain.losses import LossTree, Measurement
 from chain.node.events import Decided
 from chain.types import Header, TxBody, net_of, parse_loss
 from client.contracts.job.runs import wanted_image
 from client.contracts.job.work import WORK
-from client.core import TxResult
+from client.core import Before, TxResult
 from client.work import WorkConfig, WorkDriver
 from client.work.artifacts import cid_of_file
 from client.work.changes import WatchedChanges
@@ -44,9 +47,10 @@ from client.work.events import BringImage
 from client.work.machine import Machine, Recalled
 from p2p.content.cid import parse
 from p2p.content.faults import FetchFailed, Reason
-from sandbox import EvaluationResult, ImageLimits, OutputFile, Progress, RunResult, RunSpec, RunStatus
+from sandbox import AsyncWarmRun, Evaluated, ImageLimits, OutputFile, OwnData, Progress, RunResult, RunSpec, RunStatus
 from tests.network import NetworkParams
 from tests.network import genesis as network_genesis
+from tests.unit.loops import VirtualLoop
 
 START_MS = 1_700_000_000_000
 PARAMS = NetworkParams(
@@ -54,37 +58,15 @@ PARAMS = NetworkParams(
 )
 GRANT = 1_000_000_000
 LIMITS = Limits(cpus_milli=1_000, mem_mb=64, train_s=20, eval_s=5, model_cap=4_096, tmp_mb=8, threads=1)
+CAPACITY = Capacity(Arch.AMD64, 4_000, 4_096, 4 * 2**30, 2**30, 600)
+"""What the validators' machines take: as the usual settings allow of the test engine's machine."""
+EXAMPLES = 100
+"""Losses of an evaluation by the test engine."""
 
 
 def working(**settings: Any) -> WorkConfig:
     """The settings of a node that trains for bounties, and beyond that the usual ones."""
     return WorkConfig(enabled=True, **settings)
-
-
-class _Jumping(selectors.DefaultSelector):
-    """Waits for nothing: where the loop would sleep, time jumps."""
-
-    loop: VirtualLoop
-
-    def select(self, timeout: float | None = None) -> Any:
-        if timeout is None:
-            raise AssertionError("nothing is scheduled and nothing can happen any more")
-        if timeout > 0:
-            self.loop.virtual += timeout
-        return super().select(0)
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock jumps from one timer to the next. Nothing in it may use threads."""
-
-    def __init__(self) -> None:
-        self.virtual = 0.0
-        selector = _Jumping()
-        selector.loop = self
-        super().__init__(selector)
-
-    def time(self) -> float:
-        return self.virtual
 
 
 def run_virtual(main: Any) -> Any:
@@ -119,9 +101,11 @@ def key_of(name: str) -> SigningKey:
 
 
 class Chain:
-    """One state, blocks made by whoever asks. `validators` are also verifiers; `others` are members only."""
+    """One state, blocks made by whoever asks. `validators` are also verifiers, of that capacity; `others` are members only."""
 
-    def __init__(self, validators: list[str], others: list[str], params: NetworkParams = PARAMS) -> None:
+    def __init__(
+        self, validators: list[str], others: list[str], params: NetworkParams = PARAMS, capacity: Capacity | None = CAPACITY
+    ) -> None:
         self.names = {account_id(key_of(name).public): name for name in (*validators, *others)}
         self.ids = {name: identity for identity, name in self.names.items()}
         accounts = [GenesisAccount(key_of(n).public, GRANT, n in validators, n in validators) for n in (*validators, *others)]
@@ -135,6 +119,11 @@ class Chain:
         self.sent: list[tuple[str, Any]] = []
         """Every message that was ever offered, by whom."""
         self.time = START_MS
+        for name in validators if capacity is not None else ():
+            self.offer(name, [SetCapacity(capacity)])
+        if capacity is not None:
+            self.block()
+            self.sent.clear()
 
     # time and blocks
 
@@ -192,8 +181,8 @@ class Chain:
         raws = [msgspec.Raw(encode(op)) for op in ops]
         body = TxBody(net_of(self.chain_id), self.ids[name], lane, sequence, height + 100, raws)
         tx = parse_tx(sign_tx(key_of(name), self.chain_id, body))
-        if account.status != 0:
-            raise InvalidTx(TxCode.NOT_ACTIVE, "suspended or banned")
+        if account.status == BANNED:
+            raise InvalidTx(TxCode.BANNED, "banned")
         self.pool[tx.id] = tx
         self.sent += [(name, op) for op in ops]
         return tx.id
@@ -206,7 +195,8 @@ class Chain:
 
     def post(self, poster: str, **changes: Any) -> bytes:
         """A job, in the next block: its id."""
-        tx = self.offer(poster, [posting(self.clock + 40_000, **changes)])
+        expiry = changes.pop("expiry", self.clock + 40_000)
+        tx = self.offer(poster, [posting(expiry, **changes)])
         self.block()
         assert self.results[tx].code == 0
         return next(job for _, job in views.newest(self.state, None, 1))
@@ -268,6 +258,7 @@ def tell(chain: Chain, machine: Machine, told: Told | None) -> Told:
 def posting(expiry: int, **changes: Any) -> PostJob:
     fields: dict[str, Any] = {
         "image": Image(ImageKind.REGISTRY, "jobs/test@sha256:" + "ab" * 32, b"", b"", 1_000),
+        "arch": int(Arch.AMD64),
         "params": "{}",
         "bounty": 10_000_000,
         "fee": 1_000,
@@ -276,9 +267,12 @@ def posting(expiry: int, **changes: Any) -> PostJob:
         "float_kind": 1,
         "tol": 1_000,
         "floor": 0,
-        "on_cheat": 0,
+        "on_cheat": int(OnCheat.REFUND),
         "limits": LIMITS,
         "hidden": [],
+        "devices": [],
+        "data": [],
+        "earlier": [],
     }
     return PostJob(**(fields | changes))
 
@@ -312,8 +306,10 @@ class LedgerDouble:
     async def submit_raw(self, raw: bytes) -> bytes:
         raise NotImplementedError
 
-    async def submit(self, ops: list[Any], *, urgent: bool = False) -> bytes:
+    async def submit(self, ops: list[Any], *, urgent: bool = False, before: Before | None = None) -> bytes:
         tx = self._chain.offer(self._name, ops, 1 if urgent else 0)
+        if before is not None:
+            await before(tx)
         if self._rng.random() < self._loss:
             self._chain.drop(tx)
         return tx
@@ -354,6 +350,7 @@ class FilesDouble:
         self._web, self._folder = web, folder
         folder.mkdir(parents=True)
         self.held: dict[str, Path] = {}
+        self.allowed: dict[str, frozenset[bytes]] = {}
         self.pins: dict[str, set[str]] = {}
         self.up = True
         self.added: list[str] = []
@@ -385,6 +382,9 @@ class FilesDouble:
     def pin(self, cid: str, reason: str) -> None:
         self.pins.setdefault(cid, set()).add(reason)
 
+    def allow(self, cid: str, peers: Collection[bytes]) -> None:
+        self.allowed[cid] = frozenset(peers)
+
     def unpin(self, cid: str, reason: str) -> None:
         self.pins.get(cid, set()).discard(reason)
 
@@ -394,7 +394,8 @@ def lie(loss: str, claimed: str = "0.1") -> bytes:
 
 
 class FakeEngine:
-    """`client.work.engine.Engine` in virtual time. A model is the JSON text of its loss; evaluating it gives that loss."""
+    """`client.work.engine.Engine` in virtual time. A model is the JSON text of its loss; evaluating it gives `EXAMPLES` losses with
+    that mean."""
 
     def __init__(self, folder: Path, rng: random.Random, fail: float = 0.0) -> None:
         self._folder, self._rng, self._fail = folder, rng, fail
@@ -409,7 +410,7 @@ class FakeEngine:
 
     async def prepare(self, keep_images: Collection[str]) -> dict[str, Any]:
         self.images &= set(keep_images)
-        return {"ok": True, "checks": []}
+        return {"ok": True, "arch": "x86_64", "cpus": 4, "mem_mb": 8_192, "checks": []}
 
     async def load(self, path: Path, image_id: str, limits: ImageLimits) -> str:
         self.images.add(image_id)
@@ -419,6 +420,12 @@ class FakeEngine:
         self.images.add("sha256:" + "cd" * 32)
         return "sha256:" + "cd" * 32
 
+    async def own_data(self) -> list[OwnData]:
+        return []
+
+    async def remove_data(self, name: str) -> None:
+        raise NotImplementedError
+
     async def has_image(self, image_id: str) -> bool:
         return image_id in self.images
 
@@ -427,6 +434,9 @@ class FakeEngine:
 
     async def close(self) -> None:
         return None
+
+    async def start(self, spec: RunSpec, cancel: threading.Event) -> AsyncWarmRun | RunResult:
+        return RunResult(status=RunStatus.ENGINE_ERROR, reason="no model is served here")
 
     async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunResult:
         assert spec.image_id in self.images
@@ -456,7 +466,6 @@ class FakeEngine:
             return RunResult(
                 status=RunStatus.OK,
                 reason="done",
-                result=EvaluationResult(1, 1),
                 outputs={"model": OutputFile(path, path.stat().st_size, b"")},
             )
         posted, hidden = spec.inputs["model"], spec.inputs.get("eval")
@@ -467,7 +476,20 @@ class FakeEngine:
             return RunResult(status=RunStatus.MODEL_INVALID, reason="not a model")
         if isinstance(hidden, Path):
             loss += parse_loss(hidden.read_text())
-        return RunResult(status=RunStatus.OK, reason="done", result=EvaluationResult(loss, 9, loss ^ (spec.probe & 1)))
+        return RunResult(status=RunStatus.OK, reason="done", result=evaluated(loss))
+
+
+def evaluated(loss: int, count: int = EXAMPLES) -> Evaluated:
+    """An evaluation of `count` examples whose mean is this loss: pairs above and below it."""
+    losses = array(
+        "q", [loss + (k // 2 * 10 if k % 2 else -(k // 2) * 10) for k in range(count - count % 2)] + [loss] * (count % 2)
+    )
+    return Evaluated(LossTree(losses).measurement, losses)
+
+
+def measured(loss: int, count: int = EXAMPLES) -> Measurement:
+    """What `evaluated` measured."""
+    return evaluated(loss, count).measurement
 
 
 M = TypeVar("M", bound=Machine)
@@ -504,7 +526,7 @@ class Node:
         self.engine = FakeEngine(folder / "sandbox" / "out", self.rng, faults.get("fail", 0.0))
         self.work: WorkDriver | None = None
 
-    async def start(self) -> WorkDriver:
+    async def start(self, **more: Any) -> WorkDriver:
         loop = asyncio.get_running_loop()
         self.files.up = True
         self.work = WorkDriver(
@@ -517,6 +539,7 @@ class Node:
             rng=self.rng.randbytes,
             engine=self.engine,
             executor=Inline(),
+            **more,
         )
         await self.work.start()
         return self.work

@@ -13,13 +13,18 @@ import msgspec
 from chain import host as base
 from chain.codec import encode
 from chain.consensus.messages import RoundState
-from chain.contracts import credits, host_of, membership
+from chain.contracts import credits, governance, host_of, keys, membership
 from chain.contracts.job import Image, JobParams, Limits
 from chain.contracts.job import messages as job
+from chain.contracts.job import records as jobs
+from chain.contracts.membership import records as membership_records
 from chain.crypto import account_id, address
-from chain.ledger import snapshot, state_diff
-from chain.ledger.genesis import Genesis, GenesisAccount, Section
+from chain.host.terms import Capacity, HiddenSet
+from chain.ledger import receipt_file, snapshot, state_diff
+from chain.ledger.base import Base
+from chain.ledger.genesis import Genesis, GenesisAccount, RestartedGenesis, Section
 from chain.ledger.state import Overlay, State
+from chain.ledger.state_diff import Record
 from chain.ledger.tx import sign_tx
 from chain.losses import LossNode, Measurement, Opening
 from chain.merkle import list_root, prove_item
@@ -49,12 +54,15 @@ from chain.types import (
     tx_digest,
     tx_id,
 )
+from chain.verification import standing
 from p2p import tls, wire
 from p2p.content import messages as content
 from tests.hashes import tagged
 from tests.unit.plain_tree import prove_key, root_of, update
+from tests.vectors.asked_records import asked
 from tests.vectors.kit import id_of, key_of, plain, shown, wider
 from tests.vectors.records import name_of, packed, wrong_fields
+from tests.vectors.trained_records import trained
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 H = [bytes([n]) * 32 for n in range(16)]
@@ -64,7 +72,7 @@ CHAIN = hashlib.sha256(b"vector chain").digest()
 
 
 def records() -> list[tuple[str, Any]]:
-    """One or more of every record that is hashed, signed or stored by base, credits and membership."""
+    """One or more of every record that is hashed, signed, stored or sent."""
     transfer = credits.Transfer(B, 1_500_000, b"rent")
     body = TxBody(0x01020304, A, 3, 300, 70_000, [msgspec.Raw(encode(transfer))])
     vote, nil = Vote(PREVOTE, 5, 0, H[1], A, SIG), Vote(PREVOTE, 5, 0, b"", A, SIG)
@@ -75,8 +83,17 @@ def records() -> list[tuple[str, Any]]:
     validators = [Validator(A, key), Validator(B, key2)]
     receipt = Receipt(H[3], 0, [TransferEvent("transfer", A, B, 2**63 - 1, b""), LogEvent("approve", A, [B, 0, -1, "ö", True])])
     account = base.Account(key, 0, 10**12, 0, [0, 127, 128, 65_536], 1_700_000_000_000)
-    case = membership.Case(99, [membership.CaseRef(H[1], 3, B)], False, [A], [])
+    case = membership.Case(2, 90, 99, [membership.CaseRef(H[1], 3, B, A)], [A], [])
+    capacity = Capacity(2, 1_024_000, 65_535, 2**36, 2**34, 86_400)
+    strikes, draws = [standing.Strike(B, 65_535)], [standing.Draw(A, True, False), standing.Draw(B, False, True)]
+    member = membership.Member(A, True, 256, 300, [capacity], 257, strikes, draws)
     genesis = Genesis(1, "größe", 1, Params(), [GenesisAccount(key, 5, True, False)], b"cert", b"")
+    origin = Base(CHAIN, 2**48, H[1], H[2], 1_700_000_000_000, validators, [Record(b"gs/", encode([5, 0]))])
+    actions: list[governance.Action] = [
+        *(governance.AddValidator(A), governance.RemoveValidator(B)),
+        *(governance.Admit(key), governance.Remove(A), governance.SetVerifier(B, True), governance.Ban(A), governance.LiftBan(B)),
+        *(governance.SetParameters(3, [governance.ParamValue("job_reveal", 60_000)]), governance.Upgrade(2, 2**48)),
+    ]
     found: list[tuple[str, Any]] = [
         ("TxBody", body),
         ("SignedTx", SignedTx(body, SIG)),
@@ -107,13 +124,27 @@ def records() -> list[tuple[str, Any]]:
         ("Section", Section(3, [1, 2**63 - 1])),
         ("MemberParams", membership.MemberParams()),
         ("JobParams", JobParams()),
+        ("KeyParams", keys.KeyParams()),
         ("GenesisAccount", genesis.accounts[0]),
         ("Genesis", genesis),
+        ("Base", origin),
+        ("RestartedGenesis", RestartedGenesis(1, "zwei", 1, Params(), [], b"", b"", base=origin)),
         ("Transfer", transfer),
         ("Approve", credits.Approve(B, 0, 2**63 - 1)),
         ("TransferFrom", credits.TransferFrom(A, B, 1)),
         ("JudgeCase", membership.JudgeCase(A, True)),
         ("Release", membership.Release(3, H[1], True)),
+        ("SetCapacity", membership.SetCapacity(Capacity(1, 4_000, 2_048, 10**9, 10**8, 600))),
+        ("Invite", membership.Invite(key, 2**40, 1_000_000)),
+        ("RevokeInvite", membership.RevokeInvite(H[1])),
+        ("Join", membership.Join(A, key, key2, SIG, SIG)),
+        ("Leave", membership.Leave()),
+        ("SetBoxKey", membership.SetBoxKey(H[1])),
+        ("RotateKey", keys.RotateKey(key, SIG)),
+        ("SetGuardians", keys.SetGuardians([A, B], 2, 86_400_000)),
+        ("SetGuardians", keys.SetGuardians([], 0, 0)),
+        ("Recover", keys.Recover(A, key, SIG)),
+        ("ObjectRecovery", keys.ObjectRecovery()),
         ("ReportDouble", membership.ReportDouble(VoteEvidence(vote, nil))),
         ("Account", account),
         ("Escrow", base.Escrow(2**32)),
@@ -124,14 +155,58 @@ def records() -> list[tuple[str, Any]]:
         ("Supply", base.Supply(10, 3)),
         ("Validators", base.Validators(6, validators)),
         ("BeaconCommitment", base.BeaconCommitment(5, H[1])),
+        ("PendingParams", base.PendingParams([base.ParamValues(0, [1, 2**63 - 1])])),
+        ("ParamValues", base.ParamValues(3, [70_000])),
+        ("ParamHistory", base.ParamHistory([256, 65_536])),
+        ("Protocol", base.Protocol(1, [base.NextProtocol(2, 70_000)])),
+        ("Protocol", base.Protocol(2, [])),
+        ("GovernanceParams", governance.GovernanceParams()),
+        *((type(action).__name__, action) for action in actions),
+        ("Propose", governance.Propose(actions[7], 1_700_000_000_000)),
+        ("VoteProposal", governance.VoteProposal(H[1], True)),
+        ("Withdraw", governance.Withdraw(H[1])),
+        ("OpenProposal", governance.OpenProposal(A, actions[0], 256, 65_536, [A, B], [], 0)),
+        ("OpenCount", governance.OpenCount(8)),
+        ("KeyOwner", base.KeyOwner(A, 5)),
+        ("BurnedSince", base.BurnedSince(2**40)),
         ("History", base.History([base.Validators(1, validators)])),
         ("Allowance", credits.Allowance(255)),
-        ("Member", membership.Member(True, 256, [1, 65_535], [True, False])),
+        ("Member", member),
+        ("Member", membership.Member(A, False, 0, 0, [], 0, [], [])),
+        ("Member", membership.Member(A, False, 0, 0, [], 0, [], [], B, 5, 65_536, H[1], 300)),
+        ("Invitation", membership.Invitation(key, A, 2**40, 0)),
+        ("Inviting", membership.Inviting([membership.Slot(H[1], 0, 2**40), membership.Slot(H[2], 3, 0)])),
+        ("BanRecord", membership.BanRecord(2**40)),
+        ("Branch", membership.Branch(1_024)),
+        ("Judged", membership_records.Judged([membership_records.PastVerdict(A, 2, 256, 1, False)], 3)),
+        ("VotesFor", membership_records.VotesFor([standing.CountedVote(70_000, True)])),
+        ("Cases", membership_records.Cases(2)),
         ("CaseRef", case.refs[0]),
         ("Case", case),
         ("Ejection", membership.Ejection(5)),
+        ("GuardianSet", keys.GuardianSet([A, B], 2, 86_400_000, [])),
+        ("GuardianSet", keys.GuardianSet([A, B], 2, 86_400_000, [keys.ComingGuardians(300, [], 0, 0)])),
+        ("ComingGuardians", keys.ComingGuardians(300, [A], 1, 86_400_000)),
+        ("GuardianWord", keys.GuardianWord(A, key)),
+        ("Recovery", keys.Recovery(256, 300, [keys.GuardianWord(A, key)], b"", 300, False)),
+        ("Recovery", keys.Recovery(256, 300, [keys.GuardianWord(A, key), keys.GuardianWord(B, key)], key, 299, True)),
+        ("KeyChanges", keys.KeyChanges(1, 256, 300)),
     ]
-    return found + job_messages() + other_records(header, vote, proposal, validators)
+    found += job_messages() + job_records() + other_records(header, vote, proposal, validators)
+    found += asked()
+    found += trained()
+    return found + receipt_records(header, validators)
+
+
+def receipt_records(header: Header, validators: list[Validator]) -> list[tuple[str, Any]]:
+    """A receipt file, and what stands in it."""
+    certificate = Certificate(5, 0, H[1], [0, 2, 3], [SIG, SIG, SIG])
+    step, trusted = receipt_file.PathStep(True, H[1]), receipt_file.TrustedBlock(header, validators)
+    shown = receipt_file.ProvenReceipt(b"\x01", [step], b"\x02", [receipt_file.PathStep(False, H[2])])
+    record = receipt_file.ProvenRecord(b"a/" + A, [b"\x01"], prove_key(None, b"a/x"))
+    change = snapshot.ValidatorSetChange(header, certificate, validators)
+    whole = receipt_file.ReceiptFile("learningchain receipt", 1, [trusted], [change], header, certificate, [shown], [record])
+    return [(type(value).__name__, value) for value in (step, trusted, shown, record, whole)]
 
 
 def other_records(header: Header, vote: Vote, proposal: Proposal, validators: list[Validator]) -> list[tuple[str, Any]]:
@@ -151,7 +226,7 @@ def other_records(header: Header, vote: Vote, proposal: Proposal, validators: li
         *(state, change, changes.put[0], changes, sync, told, offer, tls.Binding(A, key_of("a").public, SIG), peer),
         *(node.Txs([b"\x01", b"\x02"]), node.TxIds([b"12345678"]), node.GetTxs([b"12345678"])),
         *(node.CompactProposal(proposal, header, [b"12345678"]), node.VoteMessage(vote), node.CertificateMessage(certificate)),
-        *(node.StateMessage(state), node.Status(5), node.GetBlock(5, H[1], [0, 3]), node.BlockTxs(H[1], [3], [b"\x01"])),
+        *(node.StateMessage(state), node.Status(5, 1), node.GetBlock(5, H[1], [0, 3]), node.BlockTxs(H[1], [3], [b"\x01"])),
         *(node.FullBlock(block), node.GetBlocks(1, 64), node.Blocks([sync]), node.Links([A, B]), node.GetExecutedBlocks(7, 1)),
         *(
             node.ExecutedBlocks([told]),
@@ -182,19 +257,64 @@ def other_records(header: Header, vote: Vote, proposal: Proposal, validators: li
 def job_messages() -> list[tuple[str, Any]]:
     """The messages of jobs, each in the forms that it has."""
     cid = b"\x01\x55\x12\x20" + H[1]
+    by_name, archive = job_terms()
+    opening = Opening([], [5, 6], [LossNode(H[2], 500, 300)])
+    return [
+        ("PostJob", by_name),
+        ("PostJob", archive),
+        ("Claim", job.Claim(H[1], -123_456_789, H[2], True)),
+        ("Reveal", job.Reveal(H[1], 2, cid, 1_000_000, H[3])),
+        ("RevealKey", job.RevealKey(H[1], H[2])),
+        ("CommitVote", job.CommitVote(H[1], 0, 1, H[2])),
+        ("OpenVote", job.OpenVote(H[1], 1, 2, some_ballots(), H[3], 0, True, [opening])),
+        ("OpenVote", job.OpenVote(H[1], 1, 2, [], b"", 1, False, [opening])),
+        ("OpenVote", job.OpenVote(H[1], 1, 2, some_ballots()[2:], H[3], 0, False, [])),
+        ("CancelJob", job.CancelJob(H[1])),
+        ("ExtendJob", job.ExtendJob(H[1], 1_700_000_060_000)),
+    ]
+
+
+def some_ballots() -> list[job.Ballot]:
+    public, hidden = Measurement(H[5], -5, 3), Measurement(H[6], 2**63 - 1, 2**20)
+    return [job.Ballot(1, [public], [hidden], False), job.Ballot(3, [public], [], True), job.Ballot(4, [], [], False)]
+
+
+def job_terms() -> tuple[job.PostJob, job.PostJob]:
+    """A posting by an image's name, and one of an archive with hidden data."""
+    cid = b"\x01\x55\x12\x20" + H[1]
     limits = Limits(2_000, 1_024, 600, 60, 10_000_000, 64, 1)
     by_name = Image(1, "registry.example/digits@sha256:" + "0" * 64, b"", b"", 5_000_000)
     archive = Image(2, "", cid, H[2], 5_000_000)
     terms = (5_000_000, 1_000, 3, 1_700_000_060_000, 1, 0, -5, 0, limits)
-    opened = [job.Ballot(1, 123_456_789, 120_000_000, 0, 0), job.Ballot(4, 0, 0, 2, 0)]
+    hidden = HiddenSet(cid, H[3], H[4], 77)
+    return (
+        job.PostJob(by_name, 1, '{"epochs":3}', *terms, [], [], [], []),
+        job.PostJob(archive, 2, "", *terms, [hidden], [], [], []),
+    )
+
+
+def job_records() -> list[tuple[str, Any]]:
+    """What the state keeps of jobs."""
+    cid = b"\x01\x55\x12\x20" + H[1]
+    shown_ = jobs.ShownColumn(1, True, [-(10**18), *range(14), 10**18])
+    record = jobs.Job(
+        *(5, 99, 40, 3, 2, H[1], [2, 0], [0], 1, H[2], 1, 2, [0], 3, 1),
+        *([jobs.JobCase(A, 1)], [2], 70_000, 4_000, 500_000, 500_000, 128, 65_536),
+    )
+    claim = jobs.ClaimRecord(A, 2, 5_000, 40, H[3], 1, H[4], 99, True, 500_000, cid, 1_000_000, 1, 6, [-5])
     return [
-        ("PostJob", job.PostJob(by_name, '{"epochs":3}', *terms, [])),
-        ("PostJob", job.PostJob(archive, "", *terms, [job.HiddenSet(cid, H[3], H[4], 77)])),
-        ("Claim", job.Claim(H[1], -123_456_789, H[2])),
-        ("Reveal", job.Reveal(H[1], 2, cid, 1_000_000, H[3])),
-        ("RevealKey", job.RevealKey(H[1], H[2])),
-        ("CommitVote", job.CommitVote(H[1], 0, 1, H[2])),
-        ("OpenVote", job.OpenVote(H[1], 1, 2, opened, H[3])),
+        ("Totals", jobs.Totals(256)),
+        ("Numbered", jobs.Numbered(H[1])),
+        ("Live", jobs.Live(3, 1_700_000_060_000)),
+        *(("Posting", jobs.Posting(A, 3, 99, terms)) for terms in job_terms()),
+        ("Job", record),
+        ("ClaimRecord", claim),
+        ("ClaimantIndex", jobs.ClaimantIndex(2**32 - 1)),
+        ("AuditRound", jobs.AuditRound(H[1], H[2], 5, 9, True, [0, 1], [3, 12], [3, 7], [A, B])),
+        ("Seat", jobs.Seat([0, 1], H[1], some_ballots(), [shown_], True, "vote.leaves", 1_000)),
+        ("Seat", jobs.Seat([0], b"", [], [], False, "", 0)),
+        ("Leaving", jobs.Leaving(A, 130, 1, 2, True)),
+        ("ContractorRecord", jobs.ContractorRecord(9, 1, 300, 5_000_000, 70_000, 1, 2, [A, B], 65)),
     ]
 
 
@@ -275,9 +395,8 @@ def _too_long() -> list[dict[str, Any]]:
     """LC-ENC-9: as long as may be, and a byte more, with nothing else wrong."""
 
     def filled(last: int) -> bytes:
-        terms = (1, 1, 1, 1, 1, 0, 0, 0, Limits(1, 1, 1, 1, 1, 1, 1))
-        image = Image(1, "", b"", b"", 1)
-        ops = [msgspec.Raw(encode(job.PostJob(image, "a" * n, *terms, []))) for n in (16_350, 16_350, 16_350, last)]
+        terms = job_terms()[0]
+        ops = [msgspec.Raw(encode(msgspec.structs.replace(terms, params="a" * n))) for n in (16_200, 16_200, 16_200, last)]
         return encode(SignedTx(TxBody(1, A, 0, 0, 1, ops), SIG))
 
     def peers(last: int) -> bytes:

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from chain.codec import encode
 from chain.contracts.credits import Transfer
-from chain.contracts.job.messages import Claim
-from chain.contracts.membership import Release
+from chain.contracts.job.messages import CancelJob, Claim, OpenVote
+from chain.contracts.membership import JudgeCase, Release
 from chain.crypto import ZERO_HASH
 from chain.errors import Malformed
 from chain.host import account_key
@@ -34,6 +34,7 @@ from chain.ledger.transition import (
     validators_of,
 )
 from chain.ledger.tx import ParsedTx, parse_tx, sign_tx
+from chain.losses import LossNode, Opening
 from chain.merkle import prove_item
 from chain.params import MAX_INT, Params
 from chain.types import (
@@ -242,7 +243,11 @@ _CONTRACT_SPANS = (
     "job_open_votes",
     "job_keep",
     "appeal",
-    "strike_life",
+    "standing_life",
+    "key_rest",
+    "recovery_delay_min",
+    "recovery_delay_max",
+    "recovery_gather",
 )
 
 
@@ -296,6 +301,8 @@ def _refused_genesis(made: Genesis) -> list[dict[str, Any]]:
         "129 validators": _many(made, 129),
         "credits above 2^63-1 together": replace(made, accounts=rich),
         "job_min_open above job_max_open": _with(made, job_min_open=5, job_max_open=4),
+        "recovery_delay_min above recovery_delay_max": _with(made, recovery_delay_min=5, recovery_delay_max=4),
+        "a bounty whose tenth is nothing": _with(made, job_min_bounty=9),
         "a contract that is missing": replace(made, contracts=made.contracts[:-1]),
         "a contract that nobody knows": replace(made, contracts=[*made.contracts, Section(9, [])]),
         "contracts in another order": replace(made, contracts=made.contracts[::-1]),
@@ -314,7 +321,8 @@ def _refused_genesis(made: Genesis) -> list[dict[str, Any]]:
     for name in _SPANS:
         cases[f"{name} above 2^48"] = replace(made, params=replace(params, **{name: 2**48 + 1}))
     for name in _CONTRACT_SPANS:
-        longest = {"job_max_open": 2**48 + 1} if name == "job_min_open" else {}
+        above = {"job_min_open": "job_max_open", "recovery_delay_min": "recovery_delay_max"}.get(name)
+        longest = {above: 2**48 + 1} if above else {}
         cases[f"{name} above 2^48"] = _with(made, **longest, **{name: 2**48 + 1})
     for why, case in cases.items():
         with suppress(Malformed):
@@ -470,14 +478,21 @@ def chain() -> dict[str, Any]:
 def work() -> dict[str, Any]:
     """LC-BLK-25: what transactions of one block took; the refused message is the first that its receipt's code names."""
     made = Chain()
-    pay, claim = Transfer(id_of("bob"), 1, b""), Claim(H[1], 0, H[2])
+    pay, claim = Transfer(id_of("bob"), 1, b""), Claim(H[1], 0, H[2], False)
     beyond = Transfer(id_of("bob"), 10**15, b"")
+    small, large = (Opening([], [0] * leaves, [LossNode(H[2], 0, 0)] * nodes) for leaves, nodes in ((1, 0), (48, 240)))
+    votes = [OpenVote(H[1], 0, 1, [], b"", 0, False, opening) for opening in ([], [small], [large])]
     plan: list[tuple[str, list[Any], int | None]] = [
         ("three payments", [pay] * 3, None),
         ("the second of three payments is refused", [pay, beyond, pay], 1),
         ("the first of four claims is refused", [claim] * 4, 0),
         ("a release of nothing", [Release(3, H[4], False)] * 2, 0),
         ("a payment, then a claim that is refused", [pay, claim, pay], 1),
+        ("two words on a case that is none", [JudgeCase(id_of("bob"), True)] * 2, 0),
+        ("a job that is cancelled", [CancelJob(H[1])], 0),
+        ("a vote that opens no column", [votes[0]], 0),
+        ("a vote that opens the column of one example", [votes[1]], 0),
+        ("a vote with as large an opening as may be", [votes[2]], 0),
     ]
     raws = []
     for sequence, (_, ops, _) in enumerate(plan):
@@ -496,4 +511,4 @@ def work() -> dict[str, Any]:
         {"why": why, "tx": raw.hex(), "code": code, "refused": refused, "work": taken}
         for (why, _, refused), raw, code, taken in zip(plan, raws, codes, took, strict=True)
     ]
-    return {"rule": "LC-BLK-25", "units": {"job": 32, "Release": 128, "other": 1}, "cases": cases}
+    return {"rule": "LC-BLK-25", "units": {"job": 32, "Release": 128, "JudgeCase": 16, "other": 1}, "cases": cases}

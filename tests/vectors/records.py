@@ -15,9 +15,11 @@ from msgspec import inspect
 from chain.codec import encode
 from chain.consensus.messages import RoundState
 from chain.contracts import CONTRACTS
+from chain.contracts.governance import Action
+from chain.contracts.keys import ComingGuardians, GuardianWord
 from chain.contracts.membership import CaseRef
 from chain.host import BASE_STATE, HeldDue
-from chain.ledger import genesis, snapshot, state, state_diff
+from chain.ledger import base, genesis, receipt_file, snapshot, state, state_diff
 from chain.losses import LossNode, Measurement, Opening
 from chain.merkle import ListProof, StateProof
 from chain.node import messages as node
@@ -67,6 +69,8 @@ LEDGER: tuple[type, ...] = (
         genesis.GenesisAccount,
         genesis.Section,
         genesis.Genesis,
+        base.Base,
+        genesis.RestartedGenesis,
         snapshot.ValidatorSetChange,
         state_diff.Record,
         state_diff.StateDiff,
@@ -79,13 +83,23 @@ CHAPTERS: dict[str, tuple[type, ...]] = {
             [
                 *BASE_STATE.values(),
                 *(c.params for c in CONTRACTS if c.params),
-                *(k for c in CONTRACTS if c.name != "job" for k in c.state.values()),
+                *(k for c in CONTRACTS for k in c.state.values()),
                 CaseRef,
                 HeldDue,
+                GuardianWord,
+                ComingGuardians,
             ]
         ),
     ),
+    "Receipts": (
+        receipt_file.PathStep,
+        receipt_file.TrustedBlock,
+        receipt_file.ProvenReceipt,
+        receipt_file.ProvenRecord,
+        receipt_file.ReceiptFile,
+    ),
     "Losses of an evaluation": (Measurement, LossNode, Opening),
+    "What a proposal asks for": tuple(Action.__args__),  # type: ignore[attr-defined]
     "Messages of contracts": tuple(kind for c in CONTRACTS for kind in c.messages),
     "Peers: channel NODE": (*(node.SyncBlock, node.ExecutedBlock, snapshot.Offer), *node.Message.__args__),  # type: ignore[attr-defined]
     "Peers: channel PEERS": (wire.PeerAddresses, *wire.PeersMessage.__args__, tls.Binding),  # type: ignore[attr-defined]
@@ -100,6 +114,7 @@ LIMITS: dict[str, int] = {
     "Receipt": state_diff.MAX_RECEIPT,
     "StateDiff": 2 * MAX_PEER_MESSAGE,
     "ValidatorSetChange": MAX_PEER_MESSAGE,
+    "ReceiptFile": receipt_file.MAX_RECEIPT_FILE,
     "Binding": tls.MAX_BINDING,
     "any record of the state": state.MAX_RECORD,
     "any message of the channel NODE": MAX_PEER_MESSAGE,
@@ -176,6 +191,8 @@ def notation(of: Any) -> str:
             return "message"
         case inspect.AnyType():
             return "scalar"
+        case inspect.EnumType():
+            return " or ".join(str(one.value) for one in of.cls)
         case inspect.Metadata():
             return notation(of.type)
     raise TypeError(f"no notation for {of}")

@@ -38,7 +38,7 @@ def snapshots() -> dict[str, Any]:
         "pages": {str(number): encode_bucket(bucket).hex() for number, bucket in buckets.items()},
         "chain_id": made.chain_id.hex(),
         "validators": encode(made.genesis.validators).hex(),
-        "handovers": [encode(change).hex() for change in _changes(made, header)],
+        "handovers": [encode(change).hex() for change in changes_from(made, header)],
         "large": _large(),
         "cut": _cut(),
         "refused_heads": _refused_subroots(buckets, header.state_root),
@@ -194,7 +194,7 @@ def _refused_buckets() -> list[dict[str, Any]]:
 
 def _refused_changes(made: Chain, header: Header) -> list[dict[str, Any]]:
     """Each to be followed from the genesis set."""
-    first, second = _changes(made, header)
+    first, second = changes_from(made, header)
     before, after = made.genesis.validators, first.validators
 
     def signed(named: Header, following: list[Validator], signers: list[int] | None = None) -> ValidatorSetChange:
@@ -224,7 +224,7 @@ def _refused_changes(made: Chain, header: Header) -> list[dict[str, Any]]:
     return [{"rule": "LC-BLK-18", "why": why, "handover": encode(case).hex()} for why, case in cases.items()]
 
 
-def _changes(made: Chain, header: Header) -> list[ValidatorSetChange]:
+def changes_from(made: Chain, header: Header) -> list[ValidatorSetChange]:
     first = made.genesis.validators
     everybody = sorted((Validator(identity, key.public) for identity, key in BY_ID.items()), key=lambda v: v.id)
     sets = [first, everybody, everybody[:2]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,10 @@ from chain.types import (
     parse_credits,
     parse_loss,
 )
-from client.work import hidden
+from client import hidden
+from client.contracts.prediction.private import BoxPlace, opened
 from p2p.wire import parse_peers
+from sandbox.answers import AnswerForm, BadAnswer, parse_answer
 from sandbox.losses import LossesBroken, LossesInvalid, parse_losses
 from tests.vectors import records
 from tests.vectors.test_vectors import FOLDER
@@ -55,6 +58,7 @@ TYPES: dict[str, Any] = {**records.kinds(), "ValidatorSet": ValidatorSet, "Signe
 """A transaction is decoded together with its messages."""
 
 
+@cache
 def load(name: str) -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     return loaded
@@ -64,10 +68,18 @@ def unhex(text: Any) -> bytes:
     return records.unpacked(text)
 
 
-@pytest.mark.parametrize("case", load("encodings")["refused"], ids=lambda c: f"{c['type']}: {c['why']}")
-def test_bytes_that_are_not_canonical(case: dict[str, Any]) -> None:
-    with pytest.raises(Malformed):
+def _taken(case: dict[str, Any]) -> bool:
+    try:
         decode(TYPES[case["type"]], unhex(case["bytes"]), LIMIT)
+    except Malformed:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", sorted({case["type"] for case in load("encodings")["refused"]}))
+def test_bytes_that_are_not_canonical(name: str) -> None:
+    cases = [case for case in load("encodings")["refused"] if case["type"] == name]
+    assert not [case["why"] for case in cases if _taken(case)]
 
 
 @pytest.mark.parametrize("case", load("encodings")["too_long"], ids=lambda c: c["type"])
@@ -138,6 +150,23 @@ def test_bad_files_of_losses() -> None:
     for case in LOSSES["bad_files"]:
         with pytest.raises({"INVALID": LossesInvalid, "BROKEN": LossesBroken}[case["vote"]]):
             parse_losses(unhex(case["file"]))
+
+
+# --- answers ------------------------------------------------------------------------------------------------------------------
+
+
+def test_files_that_are_no_answers() -> None:
+    for case in load("answers")["none"]:
+        with pytest.raises(BadAnswer):
+            parse_answer(unhex(case["file"]), AnswerForm(rows=case["rows"], classes=case["model_classes"]))
+
+
+def test_files_that_name_a_row() -> None:
+    told = load("answers")
+    for case in told["unfit"] + told["no_row"]:
+        with pytest.raises(BadAnswer) as caught:
+            parse_answer(unhex(case["file"]), AnswerForm(rows=case["rows"], classes=case["model_classes"]))
+        assert getattr(caught.value, "row", None) == case.get("row")
 
 
 # --- texts --------------------------------------------------------------------------------------------------------------------
@@ -268,3 +297,21 @@ def test_bad_keys_of_encrypted_files(case: dict[str, Any], tmp_path: Path) -> No
     with pytest.raises(hidden.BadKey):
         hidden.decrypt(tmp_path / "sealed", tmp_path / "plain", unhex(case["key"]), unhex(case["plain_hash"]))
     assert not (tmp_path / "plain").exists()
+
+
+@pytest.mark.parametrize("case", load("private-input")["boxes"], ids=lambda c: c["request"][:8])
+def test_boxes_of_private_requests(case: dict[str, Any]) -> None:
+    """LC-PRIV-2, 4"""
+    assert _opened(case) == unhex(case["key"])
+
+
+@pytest.mark.parametrize("case", load("private-input")["refused"], ids=lambda c: c["why"])
+def test_bad_boxes_of_private_requests(case: dict[str, Any]) -> None:
+    """LC-PRIV-4"""
+    with pytest.raises(hidden.BadKey):
+        _opened(case)
+
+
+def _opened(case: dict[str, Any]) -> bytes:
+    place = BoxPlace(unhex(case["request"]), case["round"], unhex(case["account"]))
+    return opened(unhex(case["box"]), place, unhex(case["box_key"]), [unhex(case["private"])], unhex(case["key_hash"]))

@@ -15,14 +15,25 @@ import pytest
 from chain.contracts import CONTRACTS
 from chain.host import BASE_STATE
 from tests.vectors import (
+    answer_vectors,
     base_vectors,
     chain_vectors,
     client_vectors,
     content_vectors,
     execution_vectors,
+    file_vectors,
+    job_vectors,
+    lan_vectors,
     loss_vectors,
     peer_vectors,
+    prediction_vectors,
+    receipt_vectors,
+    restart_vectors,
+    signer_vectors,
     snapshot_vectors,
+    whole_federations,
+    whole_jobs,
+    whole_predictions,
 )
 from tests.vectors.kit import EXACT
 
@@ -39,15 +50,27 @@ MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
     "certificates": chain_vectors.certificates,
     "finality": chain_vectors.finality,
     "genesis": chain_vectors.genesis,
+    "restarts": restart_vectors.restarts,
     "chain": chain_vectors.chain,
     "work": chain_vectors.work,
     "rounds": peer_vectors.rounds,
     "frames": peer_vectors.frames,
+    "lan": lan_vectors.lan,
     "content": content_vectors.content,
     "executions": execution_vectors.executions,
     "snapshots": snapshot_vectors.snapshots,
+    "receipts": receipt_vectors.receipts,
     "hidden-file": client_vectors.hidden_file,
+    "private-input": client_vectors.private_input,
+    "signer": signer_vectors.signer,
     "losses": loss_vectors.losses,
+    "federation-files": file_vectors.federation_files,
+    "answers": answer_vectors.answers,
+    "job": job_vectors.job,
+    "jobs": whole_jobs.jobs,
+    "prediction": prediction_vectors.prediction,
+    "predictions": whole_predictions.predictions,
+    "federations": whole_federations.federations,
 }
 
 
@@ -70,7 +93,7 @@ def test_every_message_and_record_has_an_encoding() -> None:
     shown = {type(value).__name__ for _, value in base_vectors.records()}
     wanted = {kind.__name__ for contract in CONTRACTS for kind in contract.messages}
     wanted |= {kind.__name__ for kind in BASE_STATE.values()}
-    wanted |= {kind.__name__ for contract in CONTRACTS if contract.name != "job" for kind in contract.state.values()}
+    wanted |= {kind.__name__ for contract in CONTRACTS for kind in contract.state.values()}
     wanted |= {contract.params.__name__ for contract in CONTRACTS if contract.params}
     assert wanted - shown == set()
 

@@ -6,7 +6,7 @@ credits. It is changed by compare-and-set (`expected` must be the present amount
     message        guard                                              effect
     Transfer       amount >= 1, target has an account, not oneself    free credits move
     Approve        spender has an account, present == expected        allowance := amount (0 removes it)
-    TransferFrom   allowance >= amount, the owner is active           free credits move, allowance shrinks
+    TransferFrom   allowance >= amount, the owner is not banned       free credits move, allowance shrinks
 
     messages, records, texts   what it takes, keeps and says      handlers   what each message does      views   what clients read
 """
@@ -16,7 +16,7 @@ from __future__ import annotations
 from chain.contracts.credits.handlers import approve, transfer, transfer_from
 from chain.contracts.credits.messages import Approve, CreditCode, Memo, Transfer, TransferFrom
 from chain.contracts.credits.records import NUMBER, Allowance, allowance_key
-from chain.contracts.credits.texts import EVENTS, FORMS, TEXTS
+from chain.contracts.credits.texts import EVENTS, FORMS, REASONS, TEXTS
 from chain.contracts.credits.views import allowance, supply
 from chain.host import Contract, MessageSpec
 
@@ -32,6 +32,7 @@ CONTRACT = Contract(
     state={b"ca/": Allowance},
     events=EVENTS,
     texts=TEXTS,
+    reasons=REASONS,
     forms=FORMS,
 )
 

@@ -1,4 +1,4 @@
-"""What each message does."""
+"""What each message does. A suspended account may send each of them, and what is free of it may be taken: frozen is frozen."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from chain.contracts.credits.messages import Approve, CreditCode, Transfer, Tran
 from chain.contracts.credits.records import Allowance, allowance_key
 from chain.errors import Code, Reject
 from chain.host import (
-    ACTIVE,
+    BANNED,
     Host,
 )
 
@@ -48,8 +48,8 @@ def transfer_from(host: Host, sender: bytes, m: TransferFrom) -> None:
     present = record.amount if record else 0
     if present < m.amount:
         raise Reject(CreditCode.ALLOWANCE_TOO_SMALL, f"the allowance is {present}")
-    if host.known_account(m.owner).status != ACTIVE:
-        raise Reject(CreditCode.OWNER_NOT_ACTIVE, "the owner is suspended or banned")
+    if host.known_account(m.owner).status == BANNED:
+        raise Reject(CreditCode.OWNER_BANNED, "the owner is banned: it holds nothing")
     host.move(m.owner, m.target, m.amount, "transfer-from", sender)
     if present == m.amount:
         host.delete(key)

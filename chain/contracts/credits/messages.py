@@ -20,7 +20,7 @@ class CreditCode(IntEnum):
     SELF_TRANSFER = 100
     ALLOWANCE_CHANGED = 101
     ALLOWANCE_TOO_SMALL = 102
-    OWNER_NOT_ACTIVE = 103
+    OWNER_BANNED = 103
 
 
 class Transfer(Wire, frozen=True, tag=32):

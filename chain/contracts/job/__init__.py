@@ -2,73 +2,81 @@
 
 Life cycle (protocol_spec/job.md has every row and formula):
 
-    OPEN ----T0---> REVEAL ----T1---> (KEY ----T2--->) AUDIT -> COMMIT -> COUNT -> PAID | REFUNDED | EMPTY
-     | claims        | reveals         | hidden data    ^ draws    | sealed   | opened
-     v               v                 | needs its key  | committee| votes    | votes, verdicts
-    EMPTY           EMPTY                               +----------+----------+ round two, or the next candidate
+    OPEN ---T0--> REVEAL ---T1--> (KEY ---T2--->) DRAW --d blocks--> COMMIT -> COUNT -> PAID | REFUNDED | EMPTY
+     | claims       | reveals       | hidden data  ^  committee      | sealed  | opened
+     v              v               | needs a key  |  drawn          | votes   | votes, verdicts
+    EMPTY          EMPTY                           +---------------- +---------+ round two, or the next candidate
 
-    state    event                guard                      effect
-    -        PostJob              credits, sane terms        bounty, fees, deposit escrowed; OPEN until T0
-    OPEN     Claim                before T0, better than     claim replaced; the first one locks a stake
-                                  the own last claim
-    OPEN     T0                   no claim                   EMPTY
-    OPEN     T0                   claims                     the best K must reveal; REVEAL until T1
-    REVEAL   Reveal               opens the commitment       the model's id is known
-    REVEAL   T1                                              the silent lose; finalists; KEY or AUDIT
-    KEY      RevealKey            the posted hash            AUDIT
-    KEY      T2                                              deposit burned, hidden data off; AUDIT
-    AUDIT                                                    committee drawn; COMMIT
-    COMMIT   CommitVote           in the committee, once     last one: COUNT
-    COMMIT   deadline                                        COUNT
-    COUNT    OpenVote             opens the commitment       last one: verdicts
-    COUNT    deadline                                        verdicts: PAID, REFUNDED, round two or next candidate
+    state    event                guard                          effect
+    -        PostJob              credits, sane terms, enough    bounty, fees, bond, deposit escrowed; OPEN until T0
+                                  who can judge
+    OPEN     CancelJob, ExtendJob its contractor, no claim       EMPTY; a later T0
+    OPEN     Claim                before T0, better than the     claim replaced; the first one locks the full stake or none
+                                  own last claim
+    OPEN     T0                   no claim                       EMPTY
+    OPEN     T0                   claims                         their order is drawn, the best K must reveal; REVEAL until T1
+    REVEAL   Reveal               opens the commitment           the model's id is known; the last one: T1 is now
+    REVEAL   T1                                                  the silent lose; finalists; KEY or DRAW
+    KEY      RevealKey            the posted hash                DRAW
+    KEY      T2                                                  deposit burned, hidden data off; DRAW
+    DRAW     d blocks later                                      committees by that block's beacon; COMMIT
+    COMMIT   CommitVote           has a seat, once               the last one: the deadline is now
+    COMMIT   deadline                                            the probe is drawn; COUNT
+    COUNT    OpenVote             opens the commitment, the      one column is shown; the last one: the deadline
+                                  proof holds                    is now
+    COUNT    deadline                                            verdicts: PAID, REFUNDED, round two or next candidate
 
-    PAID, REFUNDED, EMPTY     job_keep after the end     its records leave the state
+    PAID, REFUNDED, EMPTY         job_keep after the end         its records leave the state
 
+What is long (ranks, verdicts, fees) is always a deadline's, never a message's: so it is weighed, and bounded in a block.
 Every state but the ends has a deadline, so every job ends; every escrow is paid out or burned; what ended leaves the state.
 
-Files: `rules` formulas, `messages` messages, codes and bounds, `records` state, `store` reading and changing records, `handlers`
-what messages do, `settle` what deadlines and verdicts do, `leaving` how what ended leaves, `views` what people and clients read,
-`texts` what they are told.
+    messages  messages, codes and bounds    params  what genesis fixes    records  state    store  reading and changing it
+    guards -> posting, claiming, voting     what messages do
+    deadlines -> claims, draws, verdicts    what deadlines do: T0 to T2, committees, verdicts and what follows
+    rewards, ends, leaving                  who is paid and struck, where escrows go, how what ended leaves
+    duties, views, texts                    what machines are to do, what people read and are told
 """
 
 from __future__ import annotations
 
-from chain.contracts.job import handlers, rules, settle, views
-from chain.contracts.job.handlers import check_ballot
+from chain.contracts.job import claiming, deadlines, ends, posting, views, voting
 from chain.contracts.job.messages import (
+    OPEN_VOTE_MOST,
+    WORK,
     Ballot,
+    CancelJob,
     Claim,
     CommitVote,
-    HiddenSet,
+    ExtendJob,
     JobCode,
+    OnCheat,
     OpenVote,
     PostJob,
     Reveal,
     RevealKey,
+    ballot_code,
     bound,
     claim_commitment,
     deposit,
     improved,
     job_id_of,
+    open_vote_work,
     tolerance,
-    vote_code,
     vote_commitment,
 )
 from chain.contracts.job.params import JobParams
-from chain.contracts.job.records import ESCROWS, NUMBER, STATE, JobState, claimants
-from chain.contracts.job.rules import HiddenVote, OnCheat, Result, VoteCode, probe_of
+from chain.contracts.job.records import ESCROWS, NUMBER, STATE, JobState, Line, Result, claimants, is_party
 from chain.contracts.job.store import Finished
-from chain.contracts.job.texts import EVENTS, FORMS, TEXTS
+from chain.contracts.job.texts import EVENTS, FORMS, REASONS, TEXTS
+from chain.contracts.job.voting import check_ballot
 from chain.host import ALL, WINNERS, Archive, Contract, LiveIndex, MessageSpec
-from chain.host.terms import Image, ImageKind, Limits, is_cid, is_reference, model_id
+from chain.host.terms import Arch, Capacity, HiddenSet, Image, ImageKind, Limits, is_cid, is_reference, model_id
 from chain.verification.scale import FloatKind
-
-WORK = 32
-"""A posting writes seven records, a claim four, each with its place in the state's tree."""
+from chain.verification.votes import BallotCode
 
 
-def _job(message: Claim | Reveal | RevealKey | CommitVote | OpenVote) -> bytes:
+def _job(message: Claim | Reveal | RevealKey | CommitVote | OpenVote | CancelJob | ExtendJob) -> bytes:
     return message.job
 
 
@@ -76,12 +84,16 @@ CONTRACT = Contract(
     name="job",
     number=NUMBER,
     messages={
-        PostJob: MessageSpec(handlers.post_job, work=WORK),
-        Claim: MessageSpec(handlers.claim, urgent=True, work=WORK, subject=_job),
-        Reveal: MessageSpec(handlers.reveal, urgent=True, work=WORK, subject=_job, once=True),
-        RevealKey: MessageSpec(handlers.reveal_key, urgent=True, work=WORK, subject=_job, once=True),
-        CommitVote: MessageSpec(handlers.commit_vote, urgent=True, work=WORK, subject=_job, once=True),
-        OpenVote: MessageSpec(handlers.open_vote, urgent=True, work=WORK, subject=_job, once=True),
+        PostJob: MessageSpec(posting.post_job, work=WORK, members=True),
+        Claim: MessageSpec(claiming.claim, urgent=True, work=WORK, subject=_job, members=True),
+        Reveal: MessageSpec(claiming.reveal, urgent=True, work=WORK, subject=_job, once=True),
+        RevealKey: MessageSpec(claiming.reveal_key, urgent=True, work=WORK, subject=_job, once=True),
+        CommitVote: MessageSpec(voting.commit_vote, urgent=True, work=WORK, subject=_job, once=True),
+        OpenVote: MessageSpec(
+            voting.open_vote, urgent=True, work=open_vote_work, work_most=OPEN_VOTE_MOST, subject=_job, once=True
+        ),
+        CancelJob: MessageSpec(posting.cancel_job, work=WORK, subject=_job),
+        ExtendJob: MessageSpec(posting.extend_job, work=WORK, subject=_job),
     },
     codes=JobCode,
     params=JobParams,
@@ -90,37 +102,45 @@ CONTRACT = Contract(
     archive=Archive(records=(b"jb/", b"jc/", b"jm/", b"jp/", b"jr/", b"js/"), numbers=b"jn/"),
     events=EVENTS,
     texts=TEXTS,
+    reasons=REASONS,
     forms=FORMS,
     escrows=ESCROWS,
     live=LiveIndex(b"j/", claimants),
     services={WINNERS: Finished},
-    on_due=settle.on_due,
-    on_case_closed=settle.on_case_closed,
-    on_give_back=settle.give_back,
-    due_work=settle.due_work,
+    on_due=deadlines.on_due,
+    on_case_closed=deadlines.on_case_closed,
+    on_give_back=ends.give_back,
+    bound=(b"j/",),
+    due_work=deadlines.due_work,
+    party=is_party,
 )
 
 __all__ = [
     "CONTRACT",
+    "Arch",
     "Ballot",
+    "BallotCode",
+    "CancelJob",
+    "Capacity",
     "Claim",
     "CommitVote",
+    "ExtendJob",
     "FloatKind",
     "HiddenSet",
-    "HiddenVote",
     "Image",
     "ImageKind",
     "JobCode",
     "JobParams",
     "JobState",
     "Limits",
+    "Line",
     "OnCheat",
     "OpenVote",
     "PostJob",
     "Result",
     "Reveal",
     "RevealKey",
-    "VoteCode",
+    "ballot_code",
     "bound",
     "check_ballot",
     "claim_commitment",
@@ -130,10 +150,7 @@ __all__ = [
     "is_reference",
     "job_id_of",
     "model_id",
-    "probe_of",
-    "rules",
     "tolerance",
     "views",
-    "vote_code",
     "vote_commitment",
 ]

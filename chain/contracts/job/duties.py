@@ -1,23 +1,24 @@
 """What an identity is to do on a job before its present deadline: typed records, for machines and whoever shows them. Pure.
 
-    state            who                        duty
-    REVEAL           has a claim, not revealed  DueReveal
-    KEY              the contractor             DueKey
-    COMMIT           sits, has not committed    DueBallots
-    COUNT            sits, has not opened       DueOpening
-    COMMIT or COUNT  its model is under audit   DueService
+    state            who                                  duty
+    REVEAL           has a claim, not revealed            DueReveal
+    KEY              the contractor                       DueKey
+    COMMIT           sits, has not committed              DueBallots
+    COUNT            sits, committed, columns are left    DueOpening
+    COMMIT or COUNT  its model is under audit             DueService
 
-Every function reads a bounded number of records.
+In DRAW nobody has anything to do but to keep what it claimed. Every function reads a bounded number of records.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chain.contracts.job import records, rules, store
-from chain.contracts.job.messages import HiddenSet, PostJob
+from chain.contracts.job import records, store
+from chain.contracts.job.messages import PostJob
 from chain.contracts.job.records import ENDED, AuditRound, ClaimantIndex, ClaimRecord, Job, JobState, Posting, Seat
 from chain.host import Reader
+from chain.host.terms import HiddenSet
 
 
 @dataclass(frozen=True)
@@ -70,21 +71,26 @@ class DueBallots:
     audit: int
     round: int
     candidates: tuple[Audited, ...]
-    seed: int
-    probe: int
     hidden: HiddenSet | None
     key: bytes
 
 
 @dataclass(frozen=True)
 class DueOpening:
-    """Open the committed ballots."""
+    """Open the committed ballots, column by column. `probe` is the beacon from which the probe of each column is drawn.
+
+    `first`: the next opening carries ballots and salt. `shown`: the columns that are open already, each the index of a candidate
+    of the seat and whether the hidden one.
+    """
 
     job: bytes
     deadline: int
     audit: int
     round: int
     commitment: bytes
+    probe: bytes
+    first: bool
+    shown: frozenset[tuple[int, bool]]
 
 
 Duty = DueReveal | DueKey | DueService | DueBallots | DueOpening
@@ -142,12 +148,12 @@ def _seat(reader: Reader, job_id: bytes, terms: PostJob, job: Job, record: Audit
             audit=job.audit,
             round=job.round,
             candidates=tuple(Audited(claim.claimant, claim.loss, claim.model, claim.size) for claim in claims),
-            seed=int.from_bytes(job_id[:8], "big"),
-            probe=rules.probe_of(record.beacon, job_id, job.audit, job.round),
             hidden=terms.hidden[0] if record.hidden else None,
             key=job.key if record.hidden else b"",
         )
         return [ballots]
-    if job.state == JobState.COUNT and seat.commitment and not seat.ballots:
-        return [DueOpening(job_id, job.deadline, job.audit, job.round, seat.commitment)]
+    if job.state == JobState.COUNT and seat.commitment and not seat.complete:
+        shown = frozenset((column.candidate, column.hidden) for column in seat.shown)
+        where = (job_id, job.deadline, job.audit, job.round)
+        return [DueOpening(*where, seat.commitment, record.probe, not seat.ballots, shown)]
     return []

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from chain.contracts.job import records, store
-from chain.contracts.job.records import AuditRound, CaseState, Holdback, Job, Leaving
+from chain.contracts.job.records import AuditRound, CaseState, Job, Leaving
 from chain.contracts.job.store import JobContext
 from chain.errors import BrokenInvariant
 from chain.host import SUSPENSIONS, Host, Reader
@@ -62,7 +62,7 @@ def await_leaving(work: JobContext) -> None:
 
 def put_off(work: JobContext) -> None:
     """A job that changed just now does not leave in this block: whoever archives it reads it as the block before left it."""
-    if work.job.released == work.job.claimants and work.job.holdback != Holdback.HELD:
+    if work.job.released == work.job.claimants:
         _set_last_deadline(work)
 
 
@@ -75,7 +75,7 @@ def try_to_leave(work: JobContext, before: Job) -> None:
     if work.job.deadline:
         return
     if any(case.state == CaseState.PENDING for case in work.job.cases):
-        work.move_to(work.job.state, work.host.service(SUSPENSIONS).appeal_ms() + 1)
+        work.move_to(work.job.state, work.host.service(SUSPENSIONS).longest_ms() + 1)
     elif work.job != before or work.host.clock < work.job.ended + work.params.job_keep:
         _set_last_deadline(work)
     else:
@@ -85,8 +85,8 @@ def try_to_leave(work: JobContext, before: Job) -> None:
 def _leave(work: JobContext) -> None:
     """LC-JOB-45: from here on nobody finds the job in the state."""
     host, job = work.host, work.job
-    for escrow in (records.bounty_escrow(work.id), records.fee_escrow(work.id), records.deposit_escrow(work.id)):
-        _require_empty(host, work.id, escrow)
+    for escrow in (records.bounty_escrow, records.fee_escrow, records.bond_escrow, records.deposit_escrow):
+        _require_empty(host, work.id, escrow(work.id))
     host.emit("job.left", work.id, job.state, job.ended)
     for key in (records.posting_key(work.id), records.job_key(work.id), records.NUMBERS.key(work.posting.number)):
         host.delete(key)

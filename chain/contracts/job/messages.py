@@ -8,47 +8,51 @@ from typing import Annotated
 from msgspec import Meta
 
 from chain.codec import Wire, encode
-from chain.contracts.job import rules
-from chain.host.terms import (
-    Cid,
-    Image,
-    Limits,
-    Small,
-)
+from chain.host.terms import Arch, Capacity, Cid, HiddenSet, Image, Limits, Small
+from chain.losses import MAX_LEAVES, MAX_LOSS, MAX_SIBLINGS, Measurement, Opening, opening_hashes
 from chain.tags import Tag
 from chain.types import Hash, Uint
-from chain.verification import scale
+from chain.verification import scale, votes, windows
+from chain.verification.scale import ceil_div
+from chain.verification.votes import BallotCode
 
 _JOB, _CLAIM, _BALLOTS = Tag("lc/job", "job ids"), Tag("lc/claim", "claim commitments"), Tag("lc/ballots", "vote commitments")
 Int = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 """As wide as the encoding allows: the handler says with a code of its own what is out of bounds."""
-Loss = Annotated[int, Meta(ge=-rules.MAX_LOSS, le=rules.MAX_LOSS)]
+Loss = Annotated[int, Meta(ge=-MAX_LOSS, le=MAX_LOSS)]
 
-# --- bounds of a posting (LC-JOB-15) --------------------------------------------------------------------------------------------
+# --- bounds (LC-JOB-1, LC-JOB-15) -----------------------------------------------------------------------------------------------
 
+MIN_FINALISTS, MAX_FINALISTS, DEFAULT_FINALISTS = 2, 8, 4
+"""K, which a contractor chooses: bounds the rounds, so also the latest end."""
+MAX_CLAIMS = 16
+"""Claims of one claimant on one job."""
 MAX_PARAMS_BYTES = 8_192
 """Parameters are settings, not data: data belongs into the image."""
 MAX_HIDDEN_BYTES = 16 * 2**30
 """Held by every claimant and verifier: bounded like a model."""
+
+
+class OnCheat(IntEnum):
+    """What follows a FALSE verdict on a claim with a full stake."""
+
+    REFUND = 0
+    NEXT_BEST = 1
+
+
 # --- messages ------------------------------------------------------------------------------------------------------------------
 
 
-class HiddenSet(Wire, frozen=True):
-    """An encrypted evaluation file: what everybody holds, and what its plaintext and its key (32 bytes) hash to (SHA-256)."""
-
-    cid: Cid
-    plain_hash: Hash
-    key_hash: Hash
-    size: Uint
-
-
 class PostJob(Wire, frozen=True, tag=96):
-    """Post a job and escrow bounty, fees and deposit. `expiry` is T0, a time of the chain clock; `finalists` is K.
+    """Post a job and escrow bounty, fees, bond and deposit. `expiry` is T0, a time of the chain clock; `finalists` is K.
 
     `params` is JSON text for the container, opaque to the ledger. `floor` is the lowest loss the contractor believes possible.
+    `devices`, `data` (sets) and `earlier` (a job whose model this one begins with) are empty: nothing uses them yet.
     """
 
     image: Image
+    arch: Small
+    """An `Arch`."""
     params: Annotated[str, Meta(max_length=2 * MAX_PARAMS_BYTES)]
     bounty: Uint
     fee: Uint
@@ -61,14 +65,21 @@ class PostJob(Wire, frozen=True, tag=96):
     limits: Limits
     hidden: Annotated[list[HiddenSet], Meta(max_length=1)]
     """One for a job with hidden evaluation data, none otherwise."""
+    devices: Annotated[list[Hash], Meta(max_length=0)]
+    data: Annotated[list[Hash], Meta(max_length=0)]
+    earlier: Annotated[list[Hash], Meta(max_length=0)]
 
 
 class Claim(Wire, frozen=True, tag=97):
-    """Announce a loss; `commitment` is `claim_commitment(...)`. Replaces the sender's own claim."""
+    """Announce a loss; `commitment` is `claim_commitment(...)`. Replaces the sender's own claim.
+
+    `stake`: lock the full stake, where it is free (a first claim only). A claim without one can win, it cannot end a job.
+    """
 
     job: Hash
     loss: Int
     commitment: Hash
+    stake: bool
 
 
 class Reveal(Wire, frozen=True, tag=98):
@@ -98,27 +109,48 @@ class CommitVote(Wire, frozen=True, tag=100):
 
 
 class Ballot(Wire, frozen=True):
-    """A vote on one candidate. Fields that a code does not have are zero."""
+    """A vote on one candidate. OK, NEAR and FALSE carry what was measured, the other codes nothing."""
 
     code: Small
-    measured: Loss
-    probe: Loss
-    hidden: Small
-    """A `HiddenVote`."""
-    hidden_loss: Loss
+    """A `BallotCode`."""
+    public: Annotated[list[Measurement], Meta(max_length=1)]
+    hidden: Annotated[list[Measurement], Meta(max_length=1)]
+    """The hidden column: while hidden data is on, a measured ballot has either this or `badkey`."""
+    badkey: bool
+    """The key opens nothing that has the posted hash."""
 
 
-Ballots = Annotated[list[Ballot], Meta(max_length=rules.MAX_FINALISTS)]
+Ballots = Annotated[list[Ballot], Meta(max_length=MAX_FINALISTS)]
 
 
 class OpenVote(Wire, frozen=True, tag=101):
-    """One ballot for each candidate of the sender's seat, in the seat's order."""
+    """Show one column of the committed vote: the public or the hidden losses of one candidate.
+
+    The first one of a seat carries the ballots with their salt, later ones neither. A seat that measured nothing opens with its
+    first one, which then has no `opening`. `candidate` is an index into the seat's candidates.
+    """
 
     job: Hash
     audit: Small
     round: Small
-    ballots: Annotated[list[Ballot], Meta(min_length=1, max_length=rules.MAX_FINALISTS)]
-    salt: Hash
+    ballots: Ballots
+    salt: Annotated[bytes, Meta(max_length=32)]
+    candidate: Small
+    hidden: bool
+    opening: Annotated[list[Opening], Meta(max_length=1)]
+
+
+class CancelJob(Wire, frozen=True, tag=102):
+    """The contractor takes back a job that nobody has claimed on."""
+
+    job: Hash
+
+
+class ExtendJob(Wire, frozen=True, tag=103):
+    """The contractor gives a job that nobody has claimed on a later expiry."""
+
+    job: Hash
+    expiry: Uint
 
 
 def claim_commitment(chain_id: bytes, job: bytes, claimant: bytes, model: bytes, salt: bytes) -> bytes:
@@ -129,12 +161,26 @@ def claim_commitment(chain_id: bytes, job: bytes, claimant: bytes, model: bytes,
 def vote_commitment(
     chain_id: bytes, job: bytes, audit: int, round_: int, voter: bytes, ballots: list[Ballot], salt: bytes
 ) -> bytes:
-    """H(job, j, r, voter, votes, salt32): nobody can copy a vote before it counts (LC-JOB-16)."""
+    """H(job, j, r, voter, ballots, salt32): nobody can copy a vote before it counts (LC-JOB-16)."""
     return _BALLOTS.hash(chain_id, job, bytes((audit, round_)), voter, salt, encode(ballots))
 
 
 def job_id_of(tx: bytes, op_index: int) -> bytes:
     return _JOB.hash(tx, bytes((op_index,)))
+
+
+WORK = 32
+"""LC-JOB-25: what a message takes, in transfers of a batch: a posting writes nine records, a claim four, each with its place in the
+state's tree."""
+DRAW_HASHES, HASHES_AT_ONCE = 20, 10
+"""Hashes that drawing a probe takes, and those that take about a transfer's time."""
+MOST_HASHES = 2 * MAX_LEAVES + MAX_SIBLINGS - 1
+OPEN_VOTE_MOST = WORK + ceil_div(MOST_HASHES + DRAW_HASHES, HASHES_AT_ONCE)
+
+
+def open_vote_work(m: OpenVote) -> int:
+    """Checking a proof takes hashes (LC-JOB-25)."""
+    return WORK + sum(ceil_div(opening_hashes(opening) + DRAW_HASHES, HASHES_AT_ONCE) for opening in m.opening)
 
 
 # --- what a posting means in numbers --------------------------------------------------------------------------------------------
@@ -145,9 +191,40 @@ def size_of(terms: PostJob) -> int:
     return len(encode(terms))
 
 
+def needed_capacity(terms: PostJob) -> Capacity:
+    """What a machine must offer to judge this job."""
+    limits = terms.limits
+    return Capacity(terms.arch, limits.cpus_milli, limits.mem_mb, terms.image.size, limits.model_cap, limits.eval_s)
+
+
+def evaluation_s(terms: PostJob) -> int:
+    """e: seconds of one evaluation; with hidden data there are two."""
+    return windows.evaluation(terms.limits.eval_s, bool(terms.hidden))
+
+
+def judging_work(terms: PostJob) -> int:
+    """w: thousandths of CPU seconds that a judged vote takes."""
+    limits = terms.limits
+    return windows.judging_work(evaluation_s(terms), limits.cpus_milli, limits.model_cap, bool(terms.hidden))
+
+
+def fees_locked(terms: PostJob) -> int:
+    """F"""
+    return windows.fees_locked(terms.fee, terms.finalists)
+
+
+def bond(terms: PostJob) -> int:
+    """G: what verdicts burn of stakes, they burn of this."""
+    return windows.bond(terms.bounty, terms.finalists)
+
+
 def deposit(terms: PostJob) -> int:
     """D: as large as the bounty when there is hidden data."""
-    return terms.bounty if terms.hidden else 0
+    return windows.deposit(terms.bounty, bool(terms.hidden))
+
+
+def full_stake(terms: PostJob) -> int:
+    return windows.full_stake(terms.bounty)
 
 
 def tolerance(terms: PostJob, loss: int) -> int:
@@ -160,9 +237,14 @@ def bound(terms: PostJob, loss: int) -> int:
     return scale.bound(terms.float_kind, loss)
 
 
-def vote_code(terms: PostJob, claimed: int, measured: int) -> rules.VoteCode:
+def scale_of(terms: PostJob, claimed: int) -> votes.Scale:
+    """What measurements of a claim are compared by."""
+    return votes.Scale(terms.float_kind, terms.tol, claimed)
+
+
+def ballot_code(terms: PostJob, claimed: int, measured: int) -> BallotCode:
     """OK, NEAR or FALSE for a loss that a verifier measured."""
-    return rules.vote_code(claimed, measured, tolerance(terms, claimed), bound(terms, claimed))
+    return votes.code_of(claimed, measured, tolerance(terms, claimed), bound(terms, claimed))
 
 
 def improved(terms: PostJob, loss: int) -> int:
@@ -183,8 +265,8 @@ class JobCode(IntEnum):
     BAD_TERMS = 304
     BAD_HIDDEN = 305
     BAD_PARAMS = 306
-    NOT_ACTIVE = 307
-    TOO_MANY_STRIKES = 308
+    SUSPENDED = 307
+    NO_STANDING = 308
     WRONG_STATE = 309
     TOO_LATE = 310
     OWN_JOB = 311
@@ -207,3 +289,12 @@ class JobCode(IntEnum):
     VOTE_MISMATCH = 328
     BAD_VOTE = 329
     TOO_MANY_LIVE = 330
+    LOW_BOUNTY = 331
+    LOW_FEE = 332
+    FEW_VERIFIERS = 333
+    NO_COLUMN = 334
+    BAD_OPENING = 335
+    HAS_CLAIMS = 336
+
+
+ARCHITECTURES = frozenset(Arch)

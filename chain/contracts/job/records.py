@@ -1,7 +1,7 @@
 """State records, their keys and the escrows of the job contract. Spec: protocol_spec/job.md.
 
-State: `j/` live jobs (until they end), `jb/` jobs, `jp/` their postings (immutable), `jn/` jobs by number, `jt/` how many there
-are, `jc/` claims by their index within a job, `jm/` the index of a claimant, `jr/` rounds of audits (immutable), `js/` seats in
+State: `j/` live jobs (until they end), `jb/` jobs, `jp/` their postings, `jn/` jobs by number, `jt/` how many there
+are, `jc/` claims by their index within a job, `jm/` the index of a claimant, `jr/` rounds of audits, `js/` seats in
 them, `ja/` the record of a contractor. A claim therefore rewrites one small record, however many claimants a job has.
 
 `jl/` is a job that is leaving: its claims, rounds and seats are removed in pages. What stays for good is `ja/` and `jt/`.
@@ -15,29 +15,31 @@ from typing import Annotated
 from msgspec import Meta
 
 from chain.codec import Wire
-from chain.contracts.job import rules
-from chain.contracts.job.messages import Ballots, Loss, PostJob
+from chain.contracts.job.messages import MAX_FINALISTS, Ballots, Loss, PostJob
 from chain.host import EscrowShape, Reader
 from chain.host.queues import Queue
 from chain.host.terms import Cid, Small
+from chain.losses import PLACES
 from chain.types import AccountId, Hash, Uint
+from chain.verification.committee import SECOND_ROUND
 
 NUMBER = 3
+WINNERS_KEPT = 64
 
 Index = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 """A claimant's number within its job."""
-Indices = Annotated[list[Index], Meta(max_length=rules.MAX_FINALISTS)]
+Indices = Annotated[list[Index], Meta(max_length=MAX_FINALISTS)]
 
 # --- state ---------------------------------------------------------------------------------------------------------------------
 
 
 class JobState(IntEnum):
-    """AUDIT is passed through within one block: it draws the committee and becomes COMMIT, or an end."""
+    """DRAW lasts d blocks: what asks for a committee cannot choose it."""
 
     OPEN = 1
     REVEAL = 2
     KEY = 3
-    AUDIT = 4
+    DRAW = 4
     COMMIT = 5
     COUNT = 6
     PAID = 7
@@ -55,13 +57,33 @@ class Hidden(IntEnum):
     """Turned off: no key, or a key that opens junk. The deposit is burned."""
 
 
-class Holdback(IntEnum):
-    """What becomes of the holdback, the last tenth of a refunded bounty."""
+class Result(IntEnum):
+    """What became of a claim. The first four are verdicts (`votes.Judgement` has the same numbers): a claim that has one was
+    judged."""
 
     NONE = 0
-    HELD = 1
-    RETURNED = 2
-    BURNED = 3
+    OK = 1
+    FALSE = 2
+    REFUSED = 3
+    UNDECIDED = 4
+    DROPPED = 5
+    """A finalist that was banned before it was judged."""
+    SILENT = 6
+    """It had to reveal and did not."""
+
+
+JUDGED = (Result.OK, Result.FALSE, Result.REFUSED, Result.UNDECIDED)
+
+
+class Line(IntEnum):
+    """Which line of the verdict held (LC-JOB-9)."""
+
+    QUORUM_OK = 1
+    QUORUM_FALSE = 2
+    QUORUM_NEGATIVE = 3
+    SECOND_ROUND = 4
+    TOO_FEW = 5
+    MAJORITY = 6
 
 
 class CaseState(IntEnum):
@@ -71,14 +93,14 @@ class CaseState(IntEnum):
 
 
 class JobCase(Wire, frozen=True):
-    """A FALSE verdict of this job, until the membership contract closes it."""
+    """A FALSE verdict of this job, until the membership contract closes its case."""
 
     account: AccountId
     state: Small
 
 
 class Posting(Wire, frozen=True):
-    """What was posted, by whom and when (chain clock). Never changes."""
+    """What was posted, by whom and when (chain clock). `expiry` in the terms may be put off while there is no claim."""
 
     poster: AccountId
     number: Uint
@@ -87,68 +109,137 @@ class Posting(Wire, frozen=True):
 
 
 class Job(Wire, frozen=True):
-    """Where a job stands. `deadline` (chain clock) ends the state, 0 when none does; lists hold claim indices."""
+    """Where a job stands. `deadline` (chain clock) ends the state, 0 when none does; lists hold claim indices.
+
+    In DRAW `deadline` is the clock of the block that entered it, and `draw_height` the block that draws.
+    """
 
     state: Small
     deadline: Uint
+    draw_height: Uint
     claimants: Index
+    revealed: Index
+    closing: Annotated[bytes, Meta(max_length=32)]
+    """Beacon of the block that closed the claims; empty before."""
     must: Indices
     finalists: Indices
-    """In rank order."""
+    """In rank order, which is fixed when the reveals are over."""
     hidden: Small
     key: Annotated[bytes, Meta(max_length=32)]
     audit: Small
     """j, from 0."""
     round: Small
     """r: 1 or 2; 0 before the first audit."""
+    again: Indices
+    """The candidates that line 4 sent into round two."""
     committed: Index
     opened: Index
-    cases: Annotated[list[JobCase], Meta(max_length=rules.MAX_FINALISTS)]
+    """Seats all of whose columns are open."""
+    cases: Annotated[list[JobCase], Meta(max_length=MAX_FINALISTS)]
     winner: Annotated[list[Index], Meta(max_length=1)]
     fees_paid: Uint
-    holdback: Small
+    fees_burned: Uint
+    """For votes on candidates that stayed undecided."""
+    burned: Uint
+    """Of stakes, by verdicts."""
+    bond_burned: Uint
     released: Index
     """Claims before this index have had their stake released."""
     ended: Uint
 
 
+def new_job(terms: PostJob) -> Job:
+    """As a posting leaves it."""
+    return Job(
+        state=JobState.OPEN,
+        deadline=terms.expiry,
+        draw_height=0,
+        claimants=0,
+        revealed=0,
+        closing=b"",
+        must=[],
+        finalists=[],
+        hidden=Hidden.ON if terms.hidden else Hidden.NONE,
+        key=b"",
+        audit=0,
+        round=0,
+        again=[],
+        committed=0,
+        opened=0,
+        cases=[],
+        winner=[],
+        fees_paid=0,
+        fees_burned=0,
+        burned=0,
+        bond_burned=0,
+        released=0,
+        ended=0,
+    )
+
+
 class ClaimRecord(Wire, frozen=True):
-    """A claimant's standing claim. `model` is empty until it is revealed; `hidden_loss` is set when judged OK."""
+    """A claimant's standing claim.
+
+    `height`, `tx` and `op` are of its last improvement: with `Job.closing` they give its place in the order of claims. `model` is
+    empty until it is revealed; `hidden_loss` is set where it was judged OK and the hidden losses agree.
+    """
 
     claimant: AccountId
     count: Small
     loss: Loss
-    position: Annotated[bytes, Meta(max_length=64)]
+    height: Uint
+    tx: Hash
+    op: Small
     commitment: Hash
     claimed: Uint
+    full: bool
+    """It locked the full stake."""
     stake: Uint
     model: Cid
     size: Uint
     result: Small
-    rule: Small
+    line: Small
     hidden_loss: Annotated[list[Loss], Meta(max_length=1)]
 
 
 class AuditRound(Wire, frozen=True):
-    """One round of one audit: the beacon fixed at its start, its candidates, |P| and c for each, and everybody who sits."""
+    """One round of one audit: the beacon of its draw, its candidates, |P| and c for each, and everybody who sits.
+
+    `probe` is the beacon of the block that ended the commits, from which the probe is drawn; empty before.
+    """
 
     beacon: Hash
+    probe: Annotated[bytes, Meta(max_length=32)]
     started: Uint
     deadline: Uint
     hidden: bool
     batch: Indices
     pools: Indices
     seats: Indices
-    voters: Annotated[list[AccountId], Meta(max_length=rules.COMMITTEE_2 + rules.MAX_FINALISTS)]
+    voters: Annotated[list[AccountId], Meta(max_length=SECOND_ROUND + MAX_FINALISTS)]
+
+
+class ShownColumn(Wire, frozen=True):
+    """The 16 losses that an opening showed, in the order of the probe: of a candidate of the seat, public or hidden."""
+
+    candidate: Small
+    hidden: bool
+    losses: Annotated[list[Loss], Meta(min_length=PLACES, max_length=PLACES)]
 
 
 class Seat(Wire, frozen=True):
-    """A verifier's seat: the candidates it votes on, in the batch's order."""
+    """A verifier's seat: the candidates it votes on, in the batch's order.
+
+    `ballots` come with the first opening; the seat counts once `shown` has every column that they measured (`complete`).
+    """
 
     candidates: Indices
     commitment: Annotated[bytes, Meta(max_length=32)]
     ballots: Ballots
-    struck: bool
+    shown: Annotated[list[ShownColumn], Meta(max_length=2 * MAX_FINALISTS)]
+    complete: bool
+    struck: Annotated[str, Meta(max_length=32)]
+    """What it was struck for, empty for nothing."""
     fee: Uint
 
 
@@ -186,20 +277,26 @@ class ClaimantIndex(Wire, frozen=True):
 
 
 class ContractorRecord(Wire, frozen=True):
-    """How a contractor's jobs ended, and the bytes of the postings that have not. `refunded` ones showed a model to verifiers and
-    paid nobody."""
+    """How a contractor's jobs ended, and what it has standing: public, used by policies.
+
+    `paid` and `refunded` are micro-credits: of bounties paid, and of those that went back after a model had been revealed.
+    `undecided` counts jobs with a candidate that nobody could decide, `unrepeatable` verdicts for which more than a third of the
+    votes were off. `winners` are the last different ones, oldest first; `older_winners` counts those before.
+    """
 
     posted: Uint
+    live: Uint
+    live_bytes: Uint
     paid: Uint
     refunded: Uint
-    empty: Uint
-    live_bytes: Uint
+    undecided: Uint
+    unrepeatable: Uint
+    winners: Annotated[list[AccountId], Meta(max_length=WINNERS_KEPT)]
+    older_winners: Uint
 
-    @property
-    def live(self) -> int:
-        """Jobs that have not ended."""
-        return self.posted - self.paid - self.refunded - self.empty
 
+NO_JOBS = ContractorRecord(0, 0, 0, 0, 0, 0, 0, [], 0)
+"""Of an account that posted nothing."""
 
 K_TOTALS = b"jt/"
 NUMBERS = Queue(b"jn/", Numbered)
@@ -260,6 +357,11 @@ def poster_of(reader: Reader, job: bytes) -> bytes | None:
     return posting.poster if isinstance(posting, Posting) else None
 
 
+def is_party(reader: Reader, job: bytes, account: bytes) -> bool:
+    """Whether it posted the job or claimed on it. Nobody is a party of a job that left the state."""
+    return poster_of(reader, job) == account or reader.get(claimant_key(job, account)) is not None
+
+
 def claimants(reader: Reader, job: bytes, start: int, count: int) -> list[bytes]:
     """A page of the accounts that claimed on a job."""
     record = reader.get(job_key(job))
@@ -271,6 +373,7 @@ def claimants(reader: Reader, job: bytes, start: int, count: int) -> list[bytes]
 ESCROWS = (
     EscrowShape("bounty", b"B", owner=poster_of),
     EscrowShape("fees", b"F", owner=poster_of),
+    EscrowShape("bond", b"G", owner=poster_of),
     EscrowShape("deposit", b"D", owner=poster_of),
     EscrowShape("stake", account=True),
 )
@@ -282,6 +385,10 @@ def bounty_escrow(job: bytes) -> bytes:
 
 def fee_escrow(job: bytes) -> bytes:
     return job + b"F"
+
+
+def bond_escrow(job: bytes) -> bytes:
+    return job + b"G"
 
 
 def deposit_escrow(job: bytes) -> bytes:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from chain.contracts.job.messages import JobCode
-from chain.contracts.job.records import Holdback, JobState
-from chain.contracts.job.rules import HiddenVote, OnCheat, Result, Rule, VoteCode
+from chain.contracts.job.messages import JobCode, OnCheat
+from chain.contracts.job.records import JobState, Line, Result
 from chain.host import Data, Datum, Form, OneOf
-from chain.host.terms import ImageKind
+from chain.host.terms import Arch, ImageKind
 from chain.verification.scale import FloatKind
+from chain.verification.votes import BallotCode
 
 _READ_JOB = "Read the job (GET /v1/jobs/{id}) and send what fits its present state"
 TEXTS: dict[int, tuple[str, str]] = {
@@ -16,7 +16,7 @@ TEXTS: dict[int, tuple[str, str]] = {
         "GET /v1/jobs/{id} tells of a job that ended",
     ),
     JobCode.BAD_EXPIRY: (
-        "the expiry is too near or too far away on the chain clock",
+        "the expiry is too near or too far away on the chain clock, or not later than before",
         "Choose another expires_in_s, with a second to spare",
     ),
     JobCode.IMPOSSIBLE_LIMIT: ("a limit is more than any machine offers, or less than a container needs", "Correct that limit"),
@@ -24,12 +24,18 @@ TEXTS: dict[int, tuple[str, str]] = {
         "the image is not named by its content, or its size is impossible",
         "Use name@sha256:<64 hex> for a registry image, or cid, image_id and size for an archive",
     ),
-    JobCode.BAD_TERMS: ("a term of the job is out of bounds", "Correct bounty, fee, finalists, tol, floor or on_cheat"),
+    JobCode.BAD_TERMS: ("a term of the job is out of bounds", "Correct arch, finalists, float_kind, tol, floor or on_cheat"),
     JobCode.BAD_HIDDEN: ("the hidden data is not named by a CID with a possible size", "Correct the hidden data"),
     JobCode.BAD_PARAMS: ("params are larger than 8192 bytes", "Keep settings in params and put data into the image"),
-    JobCode.NOT_ACTIVE: ("the sender is suspended or banned", "GET /v1/accounts/{id} shows the case and its end"),
-    JobCode.TOO_MANY_STRIKES: ("the sender has three live strikes", "Wait until one ends: GET /v1/accounts/{id} shows when"),
-    JobCode.WRONG_STATE: ("the job is in another state", _READ_JOB),
+    JobCode.SUSPENDED: (
+        "a case against the sender is open: it may not post, nor claim on jobs of the contractors in the case",
+        "GET /v1/accounts/{id} shows the case and its end; seats, reveals and other contractors' jobs go on",
+    ),
+    JobCode.NO_STANDING: (
+        "the sender has live strikes from the jobs of three contractors",
+        "Wait until one ends: GET /v1/accounts/{id} shows when",
+    ),
+    JobCode.WRONG_STATE: ("the job is not yet in the state for this", _READ_JOB),
     JobCode.TOO_LATE: ("the deadline has passed on the chain clock", "Nothing to do: the window does not open again"),
     JobCode.OWN_JOB: ("a contractor may not claim on its own job", "Let other nodes work on it"),
     JobCode.BAD_LOSS: ("the loss lies outside of what the job allows", "Check the loss against the job's floor"),
@@ -47,21 +53,59 @@ TEXTS: dict[int, tuple[str, str]] = {
     JobCode.WRONG_ROUND: ("the job is in another audit or round", _READ_JOB),
     JobCode.ALREADY_COMMITTED: ("the vote of this round is committed already", "Nothing to do"),
     JobCode.NOT_COMMITTED: ("no vote was committed in this round", "Nothing to do: the window to commit is over"),
-    JobCode.ALREADY_OPENED: ("the vote of this round is open already", "Nothing to do"),
+    JobCode.ALREADY_OPENED: (
+        "the ballots of this round are open already",
+        "Open the columns that are left, without ballots and salt",
+    ),
     JobCode.VOTE_MISMATCH: ("ballots and salt do not open the commitment", "Open exactly the ballots that were committed"),
     JobCode.BAD_VOTE: ("a ballot contradicts itself or the seat", "Check the ballots against the job"),
     JobCode.TOO_MANY_LIVE: (
         "this account has as many live jobs, or as many bytes of live postings, as the network allows",
         "Wait until one of its jobs ends: GET /v1/jobs lists them",
     ),
+    JobCode.LOW_BOUNTY: ("the bounty is below what this network accepts", "Offer more: GET /v1/parameters shows job_min_bounty"),
+    JobCode.LOW_FEE: (
+        "the fee of a vote does not cover the evaluation that it asks for, and what a verifier does beside it",
+        "Raise the fee to what the refusal says, or lower eval_s, cpus_milli or model_cap",
+    ),
+    JobCode.FEW_VERIFIERS: (
+        "too few verifiers have declared that their machines can run these limits",
+        "Lower memory, processors, eval_s or sizes, or choose the architecture that others have",
+    ),
+    JobCode.NO_COLUMN: ("the ballots have no such column, or it is open already", "Open the columns that are left"),
+    JobCode.BAD_OPENING: (
+        "the opening does not show the losses that the probe asks for",
+        "Open from the losses that were committed, with the probe of this round",
+    ),
+    JobCode.HAS_CLAIMS: ("somebody has claimed on the job", "Nothing to do: it runs to its end"),
 }
 
 _AUDIT = (Datum("audit"), Datum("round"))
-_CLAIMANT, _VOTER = Datum("claimant", Form.ID), Datum("voter", Form.ID)
-_LOSS, _DEADLINE = Datum("loss", Form.LOSS), Datum("deadline", Form.TIME)
-_BOUNTY = Datum("bounty", Form.CREDITS)
+_CLAIMANT, _VOTER, _POSTER = Datum("claimant", Form.ID), Datum("voter", Form.ID), Datum("poster", Form.ID)
+_LOSS, _DEADLINE, _EXPIRY = Datum("loss", Form.LOSS), Datum("deadline", Form.TIME), Datum("expiry", Form.TIME)
+_BOUNTY, _AMOUNT = Datum("bounty", Form.CREDITS), Datum("amount", Form.CREDITS)
+REASONS: dict[str, str] = {
+    "bounty.locked": "the contractor posted the job: the bounty is set aside until the job ends (LC-JOB-14)",
+    "fees.locked": "the contractor posted the job: the verifiers' fees are set aside (LC-JOB-14)",
+    "bond.locked": "the contractor posted the job: its bond is set aside, of which false verdicts burn some (LC-JOB-40)",
+    "deposit.locked": "the contractor posted hidden data: what it loses if it does not open it is set aside (LC-JOB-33)",
+    "stake.locked": "the claimant announced a loss: its stake is set aside until that was judged",
+    "bounty": "this model was the first in rank that a committee judged OK: its claimant won the bounty (LC-JOB-39)",
+    "fee": "the verifier's vote agreed with the verdict, and each such vote is paid (LC-JOB-11)",
+    "stake": "the claim was not judged false: its claimant has its stake again (LC-JOB-37)",
+    "bounty.returned": "nobody won: the bounty goes back to the contractor (LC-JOB-39)",
+    "bond.returned": "the job ended: what is left of the contractor's bond goes back (LC-JOB-40)",
+    "fees.returned": "the job ended: fees that no vote earned go back to the contractor (LC-JOB-39)",
+    "deposit.returned": "the hidden data was opened in time: its deposit goes back to the contractor (LC-JOB-39)",
+    "stake.burned": "the claim was judged false, or its model was never shown: its stake is burned (LC-JOB-37)",
+    "fees.burned": "no verdict came about: fees of its votes are burned (LC-JOB-11)",
+    "bond.burned": "a claim on this job was judged false, which costs its contractor as much as the claimant (LC-JOB-40)",
+    "deposit.burned": "the hidden data was not opened in time, or its key opened something else (LC-JOB-33)",
+}
 EVENTS: dict[str, Data] = {
-    "job.posted": (Datum("poster", Form.ID), _BOUNTY, Datum("fee", Form.CREDITS), Datum("expiry", Form.TIME)),
+    "job.posted": (_POSTER, _BOUNTY, Datum("fee", Form.CREDITS), _EXPIRY),
+    "cancelled": (_POSTER,),
+    "extended": (_POSTER, _EXPIRY),
     "claim": (_CLAIMANT, _LOSS, Datum("claim")),
     "reveal.open": (_DEADLINE, Datum("must", Form.ID, many=True)),
     "reveal": (_CLAIMANT, _LOSS, Datum("model", Form.ID), Datum("size")),
@@ -70,23 +114,27 @@ EVENTS: dict[str, Data] = {
     "key": (Datum("key", Form.HASH),),
     "key.missing": (),
     "key.bad": (),
+    "draw": (*_AUDIT, Datum("height")),
     "audit": (*_AUDIT, _DEADLINE, Datum("models", Form.ID, many=True)),
     "dropped": (_CLAIMANT,),
     "commit": (*_AUDIT, _VOTER),
     "count": (*_AUDIT, _DEADLINE),
+    "vote": (*_AUDIT, _VOTER, Datum("candidate"), Datum("vote", OneOf(BallotCode, upper=True)), Datum("measured", Form.LOSS)),
+    "column": (*_AUDIT, _VOTER, Datum("candidate"), Datum("hidden")),
+    "opened": (*_AUDIT, _VOTER),
     "second.round": (Datum("audit"), Datum("candidates", many=True)),
-    "vote": (*_AUDIT, _VOTER, Datum("candidate"), Datum("vote", OneOf(VoteCode, upper=True)), Datum("measured", Form.LOSS)),
     "verdict": (
         *_AUDIT,
         _CLAIMANT,
         Datum("result", OneOf(Result, upper=True)),
-        Datum("rule", OneOf(Rule, upper=True)),
+        Datum("line", OneOf(Line, upper=True)),
         Datum("opened"),
     ),
+    "unrepeatable": (_CLAIMANT,),
     "paid": (Datum("winner", Form.ID), _BOUNTY, Datum("model", Form.ID), _LOSS),
-    "refunded": (Datum("poster", Form.ID), Datum("amount", Form.CREDITS)),
-    "empty": (Datum("poster", Form.ID),),
-    "tenth": (Datum("amount", Form.CREDITS), Datum("state", OneOf(Holdback))),
+    "refunded": (_POSTER, _AMOUNT),
+    "empty": (_POSTER, _AMOUNT),
+    "bond": (Datum("burned", Form.CREDITS), Datum("returned", Form.CREDITS)),
     "job.left": (Datum("state", OneOf(JobState, upper=True)), Datum("ended", Form.TIME)),
 }
 FORMS: dict[str, Form | OneOf] = {
@@ -96,12 +144,11 @@ FORMS: dict[str, Form | OneOf] = {
     "loss": Form.LOSS,
     "tol": Form.LOSS,
     "floor": Form.LOSS,
-    "measured": Form.LOSS,
-    "probe": Form.LOSS,
-    "hidden_loss": Form.LOSS,
+    "total": Form.LOSS,
+    "root": Form.HASH,
+    "arch": OneOf(Arch),
     "float_kind": OneOf(FloatKind),
     "on_cheat": OneOf(OnCheat),
     "Image.kind": OneOf(ImageKind),
-    "Ballot.code": OneOf(VoteCode, upper=True),
-    "Ballot.hidden": OneOf(HiddenVote, upper=True),
+    "Ballot.code": OneOf(BallotCode, upper=True),
 }

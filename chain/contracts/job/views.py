@@ -9,31 +9,35 @@ from __future__ import annotations
 from base64 import b32encode
 from typing import Any
 
-from chain.contracts.job import messages, records, rules, store
-from chain.contracts.job.messages import PostJob
+from chain.contracts.job import messages, records, store
+from chain.contracts.job.messages import OnCheat, PostJob
 from chain.contracts.job.params import JobParams
 from chain.contracts.job.records import (
     ENDED,
+    NO_JOBS,
     AuditRound,
     CaseState,
     ClaimRecord,
     ContractorRecord,
     Hidden,
-    Holdback,
     Job,
     JobState,
+    Line,
     Posting,
+    Result,
     Seat,
 )
-from chain.contracts.job.rules import HiddenVote, Result, Rule, VoteCode
 from chain.crypto import address
-from chain.host import Escrow, Listed, Reader, escrow_key, read_params
-from chain.host.terms import LIMITS, ImageKind, model_id
+from chain.host import K_VALIDATORS, Escrow, Listed, Reader, Validators, escrow_key, params_at
+from chain.host.terms import LIMITS, Arch, ImageKind, model_id
+from chain.losses import draw_probe
 from chain.types import quorum
-from chain.verification import ranking, scale
+from chain.verification import ranking, scale, windows
+from chain.verification.votes import BallotCode
 
 MAX_LIST = 1_000
 """Most jobs that one call lists."""
+WHOLE_METRIC = "the evaluation writes one number: this gives up the protection against partial runs"
 
 
 def cid_text(cid: bytes) -> str:
@@ -76,6 +80,7 @@ def summarise(reader: Reader, job_id: bytes) -> dict[str, Any] | None:
         "posted": posting.posted,
         "expiry": terms.expiry,
         "deadline": _deadline(job),
+        "draw_height": job.draw_height if job.state == JobState.DRAW else None,
         "claimants": job.claimants,
         "hidden": Hidden(job.hidden).name,
         "image": _image(terms),
@@ -85,15 +90,29 @@ def summarise(reader: Reader, job_id: bytes) -> dict[str, Any] | None:
     }
 
 
-def contractor(reader: Reader, identity: bytes) -> dict[str, int]:
-    """How a contractor's jobs ended: workers choose by it. `refunded` counts refunds after models were shown."""
+def contractor(reader: Reader, identity: bytes) -> dict[str, Any]:
+    """How a contractor's jobs ended, in micro-credits and counts: workers choose by it.
+
+    `refunded`: bounties that went back after a model had been shown; `undecided`: jobs with a candidate that nobody could decide;
+    `unrepeatable`: verdicts for which more than a third of the votes were off.
+    """
     record = reader.get(records.contractor_key(identity))
-    record = record if isinstance(record, ContractorRecord) else ContractorRecord(0, 0, 0, 0, 0)
-    return {"posted": record.posted, "paid": record.paid, "refunded": record.refunded, "empty": record.empty}
+    record = record if isinstance(record, ContractorRecord) else NO_JOBS
+    return {
+        "posted": record.posted,
+        "live": record.live,
+        "paid": record.paid,
+        "winners": len(record.winners) + record.older_winners,
+        "last_winners": [address(one) for one in reversed(record.winners)],
+        "refunded": record.refunded,
+        "undecided": record.undecided,
+        "unrepeatable": record.unrepeatable,
+    }
 
 
 def _deadline(job: Job) -> int | None:
-    return None if job.state in ENDED else job.deadline
+    """None where no time ends the state: it is over, or a block does."""
+    return None if job.state in ENDED or job.state == JobState.DRAW else job.deadline
 
 
 def _image(terms: PostJob) -> dict[str, Any]:
@@ -111,6 +130,12 @@ def _limits(terms: PostJob) -> dict[str, int]:
     return {name: getattr(terms.limits, name) for name in LIMITS}
 
 
+def params_of(reader: Reader, job_id: bytes) -> JobParams:
+    """The parameters that a job of the state runs by: those of its posting (LC-BLK-35)."""
+    posting: Any = reader.get(records.posting_key(job_id))
+    return params_at(reader, records.NUMBER, JobParams, posting.posted)
+
+
 # --- one job -------------------------------------------------------------------------------------------------------------------
 
 
@@ -122,17 +147,22 @@ def describe(reader: Reader, job_id: bytes) -> dict[str, Any] | None:
         return None
     posting, job = found
     claims = [store.read_claim(reader, job_id, index) for index in range(job.claimants)]
+    rounds = _rounds(reader, job_id, job, claims)
+    examples = _examples(rounds)
     return summary | {
         "terms": _terms(posting.terms),
-        "latest_end": _latest_end(posting.terms, read_params(reader, records.NUMBER, JobParams)),
+        "latest_end": _latest_end(posting.terms, params_at(reader, records.NUMBER, JobParams, posting.posted)),
+        "latest_end_draw_blocks": _draw_blocks(reader, posting.terms),
         "contractor": contractor(reader, posting.poster),
         "key": job.key.hex(),
         "audit": job.audit,
         "round": job.round,
+        "examples": examples,
+        "warning": WHOLE_METRIC if examples == 1 else None,
         "claims": _claims(reader, job_id, posting.terms, job, claims),
         "must_reveal": [address(claims[index].claimant) for index in job.must],
         "finalists": [address(claims[index].claimant) for index in job.finalists],
-        "rounds": _rounds(reader, job_id, job, claims),
+        "rounds": rounds,
         "cases": [{"account": address(c.account), "state": CaseState(c.state).name} for c in job.cases],
         "payments": _payments(reader, job_id, posting, job, claims),
         "model": _model(claims[job.winner[0]]) if job.winner else None,
@@ -145,41 +175,70 @@ def _terms(terms: PostJob) -> dict[str, Any]:
         for h in terms.hidden
     ]
     return {
+        "arch": Arch(terms.arch).name.lower(),
         "params": terms.params,
         "finalists": terms.finalists,
         "float_kind": scale.FloatKind(terms.float_kind).name.lower(),
         "tol": terms.tol,
         "floor": terms.floor,
-        "on_cheat": rules.OnCheat(terms.on_cheat).name.lower().replace("_", "-"),
-        "fees_locked": rules.fees_locked(terms.fee, terms.finalists),
+        "on_cheat": OnCheat(terms.on_cheat).name.lower().replace("_", "-"),
+        "stake": messages.full_stake(terms),
+        "fees_locked": messages.fees_locked(terms),
+        "bond": messages.bond(terms),
         "deposit": messages.deposit(terms),
         "hidden": hidden[0] if hidden else None,
     }
 
 
 def _latest_end(terms: PostJob, params: JobParams) -> int:
-    return rules.latest_end(
+    """By the chain clock, but for the blocks of the draws and those by which a full block postpones a deadline."""
+    return windows.latest_end(
         terms.expiry,
         params.job_reveal,
         params.job_key if terms.hidden else 0,
         params.job_open_votes,
-        finalists=terms.finalists,
-        vote_base=params.job_vote_base,
+        params.job_vote_base,
         eval_s=terms.limits.eval_s,
         model_cap=terms.limits.model_cap,
+        finalists=terms.finalists,
+        hidden=bool(terms.hidden),
     )
 
 
+def _draw_blocks(reader: Reader, terms: PostJob) -> int:
+    """What the draws add to the latest end, in blocks of today's validator set: 2K+1 draws of d blocks."""
+    record = reader.get(K_VALIDATORS)
+    validators = len(record.members) if isinstance(record, Validators) else 1
+    return (2 * terms.finalists + 1) * windows.draw_delay(validators)
+
+
 def _claims(reader: Reader, job_id: bytes, terms: PostJob, job: Job, claims: list[ClaimRecord]) -> list[dict[str, Any]]:
-    """In rank order as far as a rank decides anything (the first K), the others behind by loss and chain order."""
-    everybody = [ranking.RankedClaim(claim.position, claim.loss, index) for index, claim in enumerate(claims)]
+    """In rank order as far as a rank decides anything (the first K), the others behind by loss and their order.
+
+    While claims come their order inside one block is not drawn yet.
+    """
+    everybody = store.ranked_claims(job, enumerate(claims))
     ranked = [e.claim for e in ranking.rank(everybody, lambda loss: messages.tolerance(terms, loss), terms.finalists)]
     ahead = job.finalists + [index for index in ranked if index not in job.finalists]
     behind = [e.claim for e in sorted(everybody, key=lambda e: (e.loss, e.position)) if e.claim not in ahead]
-    return [_claim(reader, job_id, terms, job, claims[index], index) for index in ahead + behind]
+    secret = _hidden_ranks(terms, job, claims)
+    return [_claim(reader, job_id, terms, job, claims[index], index, secret.get(index)) for index in ahead + behind]
 
 
-def _claim(reader: Reader, job_id: bytes, terms: PostJob, job: Job, claim: ClaimRecord, index: int) -> dict[str, Any]:
+def _hidden_ranks(terms: PostJob, job: Job, claims: list[ClaimRecord]) -> dict[int, int]:
+    """Rank by hidden loss, from 1, of those that were judged OK and whose hidden losses agree."""
+    entries = [
+        entry._replace(loss=claims[entry.claim].hidden_loss[0])
+        for entry in store.ranked_claims(job, ((index, claims[index]) for index in job.finalists))
+        if claims[entry.claim].hidden_loss
+    ]
+    ranked = ranking.rank(entries, lambda loss: messages.tolerance(terms, loss), len(entries))
+    return {entry.claim: place for place, entry in enumerate(ranked, 1)}
+
+
+def _claim(
+    reader: Reader, job_id: bytes, terms: PostJob, job: Job, claim: ClaimRecord, index: int, hidden_rank: int | None
+) -> dict[str, Any]:
     locked = _escrowed(reader, records.stake_escrow(job_id, claim.claimant))
     burned = claim.result in (Result.SILENT, Result.REFUSED, Result.FALSE)
     return {
@@ -194,11 +253,14 @@ def _claim(reader: Reader, job_id: bytes, terms: PostJob, job: Job, claim: Claim
         "commitment": claim.commitment.hex(),
         "must_reveal": index in job.must,
         "finalist": index in job.finalists,
+        "rank": job.finalists.index(index) + 1 if index in job.finalists else None,
+        "hidden_rank": hidden_rank,
         "revealed": bool(claim.model),
         "model": _model(claim) if claim.model else None,
         "result": Result(claim.result).name if claim.result else None,
-        "rule": Rule(claim.rule).name if claim.rule else None,
+        "line": Line(claim.line).name if claim.line else None,
         "hidden_loss": claim.hidden_loss[0] if claim.hidden_loss else None,
+        "full": claim.full,
         "stake": claim.stake,
         "stake_is": "locked" if locked else "none" if not claim.stake else "burned" if burned else "released",
     }
@@ -212,69 +274,96 @@ def _rounds(reader: Reader, job_id: bytes, job: Job, claims: list[ClaimRecord]) 
     shown = []
     for audit in range(job.audit + 1):
         for round_ in (1, 2):
-            record = reader.get(records.round_key(job_id, audit, round_))
-            if isinstance(record, AuditRound):
-                shown.append(_round(reader, job_id, audit, round_, record, claims))
+            found = store.read_seats(reader, job_id, audit, round_)
+            if found is not None:
+                shown.append(_round(job_id, audit, round_, found, job, claims))
     return shown
 
 
-def _round(reader: Reader, job_id: bytes, audit: int, round_: int, record: AuditRound, claims: list[ClaimRecord]) -> dict[str, Any]:
+def _round(job_id: bytes, audit: int, round_: int, found: store.RoundSeats, job: Job, claims: list[ClaimRecord]) -> dict[str, Any]:
+    """`probes`: by number of examples, which losses each opening shows: eight positions, and the subtrees whose greatest ones."""
+    record = found.record
+    counts = {column.count for seat in found.seats.values() for b in seat.ballots for column in (*b.public, *b.hidden)}
+    drawn = [draw_probe(record.probe, job_id, audit, round_, count) for count in sorted(counts)] if record.probe else []
+    finalists = {claims[index].claimant for index in job.finalists}
     return {
         "audit": audit,
         "round": round_,
         "beacon": record.beacon.hex(),
-        "probe": rules.probe_of(record.beacon, job_id, audit, round_),
+        "probe": record.probe.hex(),
+        "probes": [{"examples": p.examples, "positions": list(p.positions), "subtrees": list(p.subtrees)} for p in drawn],
         "started": record.started,
         "commit_deadline": record.deadline,
         "hidden": record.hidden,
-        "candidates": [
-            {"claimant": address(claims[index].claimant), "seats": seats, "pool": pool, "quorum": quorum(seats)}
-            for index, seats, pool in zip(record.batch, record.seats, record.pools, strict=True)
-        ],
-        "committee": [_voter(store.read_seat(reader, job_id, audit, round_, voter), voter, claims) for voter in record.voters],
+        "candidates": _candidates(record, claims),
+        "committee": [_voter(seat, voter, voter not in finalists, claims) for voter, seat in found.seats.items()],
     }
 
 
-def _voter(seat: Seat, voter: bytes, claims: list[ClaimRecord]) -> dict[str, Any]:
-    votes = [
-        {
-            "candidate": address(claims[index].claimant),
-            "vote": VoteCode(ballot.code).name,
-            "measured": ballot.measured if ballot.code in rules.MEASURED else None,
-            "probe_loss": ballot.probe if ballot.code in rules.MEASURED else None,
-            "hidden_loss": ballot.hidden_loss if ballot.hidden == HiddenVote.VALUE else None,
-            "bad_key": ballot.hidden == HiddenVote.BADKEY,
-        }
-        for index, ballot in zip(seat.candidates, seat.ballots, strict=False)
+def _candidates(record: AuditRound, claims: list[ClaimRecord]) -> list[dict[str, Any]]:
+    """`pool`: how many could have been drawn; `quorum`: how many seats decide."""
+    return [
+        {"claimant": address(claims[index].claimant), "seats": seats, "pool": pool, "quorum": quorum(seats)}
+        for index, seats, pool in zip(record.batch, record.seats, record.pools, strict=True)
     ]
+
+
+def _voter(seat: Seat, voter: bytes, neutral: bool, claims: list[ClaimRecord]) -> dict[str, Any]:
+    """`opened`: all that it measured is open, so that its votes count. `neutral`: it is no finalist itself."""
     return {
         "voter": address(voter),
+        "neutral": neutral,
         "committed": bool(seat.commitment),
-        "opened": bool(seat.ballots),
-        "votes": votes,
-        "struck": seat.struck,
+        "opened": seat.complete,
+        "votes": [_ballot(seat, place, claims) for place in range(len(seat.ballots))],
+        "struck": seat.struck or None,
         "fee": seat.fee,
     }
 
 
+def _ballot(seat: Seat, place: int, claims: list[ClaimRecord]) -> dict[str, Any]:
+    """Means and numbers of examples, and the losses that the openings showed so far, in the order of the probe."""
+    ballot = seat.ballots[place]
+    shown = {column.hidden: column.losses for column in seat.shown if column.candidate == place}
+    public, hidden = next(iter(ballot.public), None), next(iter(ballot.hidden), None)
+    return {
+        "candidate": address(claims[seat.candidates[place]].claimant),
+        "vote": BallotCode(ballot.code).name,
+        "measured": public.mean if public else None,
+        "examples": public.count if public else None,
+        "shown": shown.get(False),
+        "hidden_loss": hidden.mean if hidden else None,
+        "hidden_examples": hidden.count if hidden else None,
+        "hidden_shown": shown.get(True),
+        "bad_key": ballot.badkey,
+    }
+
+
+def _examples(rounds: list[dict[str, Any]]) -> int | None:
+    """n, as most of the votes so far have it, the smaller of equals; None before the first."""
+    said = [b["examples"] for r in rounds for v in r["committee"] for b in v["votes"] if b["examples"]]
+    return min(said, key=lambda n: (-said.count(n), n)) if said else None
+
+
 def _payments(reader: Reader, job_id: bytes, posting: Posting, job: Job, claims: list[ClaimRecord]) -> dict[str, Any]:
-    """Where the escrows are or went. What a suspended payee gets is frozen, what a banned one would get is burned."""
-    terms = posting.terms
-    holdback = terms.bounty // 10 if job.state == JobState.REFUNDED else 0
-    returned = job.state == JobState.EMPTY or (job.state == JobState.REFUNDED and job.holdback == Holdback.RETURNED)
+    """Where the escrows are or went. What a banned payee would get is burned."""
+    terms, ended = posting.terms, job.state in ENDED
     return {
         "bounty_to": address(claims[job.winner[0]].claimant) if job.winner else None,
         "bounty_paid": terms.bounty if job.winner else 0,
-        "bounty_returned": terms.bounty if returned else terms.bounty - holdback if job.state == JobState.REFUNDED else 0,
-        "last_tenth": Holdback(job.holdback).name.lower(),
-        "last_tenth_amount": holdback,
+        "bounty_returned": terms.bounty if ended and not job.winner else 0,
+        "stakes_burned_by_verdicts": job.burned,
+        "bond_burned": job.bond_burned,
+        "bond_returned": messages.bond(terms) - job.bond_burned if ended else 0,
         "fees_paid": job.fees_paid,
-        "fees_returned": rules.fees_locked(terms.fee, terms.finalists) - job.fees_paid if job.state in ENDED else 0,
+        "fees_burned": job.fees_burned,
+        "fees_returned": messages.fees_locked(terms) - job.fees_paid - job.fees_burned if ended else 0,
         "deposit_burned": messages.deposit(terms) if job.hidden == Hidden.OFF else 0,
-        "deposit_returned": messages.deposit(terms) if job.state in ENDED and job.hidden == Hidden.ON else 0,
+        "deposit_returned": messages.deposit(terms) if ended and job.hidden == Hidden.ON else 0,
         "in_escrow": {
             "bounty": _escrowed(reader, records.bounty_escrow(job_id)),
             "fees": _escrowed(reader, records.fee_escrow(job_id)),
+            "bond": _escrowed(reader, records.bond_escrow(job_id)),
             "deposit": _escrowed(reader, records.deposit_escrow(job_id)),
             "stakes": sum(_escrowed(reader, records.stake_escrow(job_id, claim.claimant)) for claim in claims),
         },

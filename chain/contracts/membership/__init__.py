@@ -1,87 +1,230 @@
-"""Membership: who belongs to the network, strikes, suspension and the validators' vote on a ban, evidence of double signing, and
-the validators' vote on what was parked.
+"""Membership: who belongs to the network, what their machines take, strikes and rests, suspension and the validators' word on a
+ban, evidence of double signing, and the validators' word on what was parked.
 
-Members and validators come from genesis. A false claim suspends an identity: its free credits freeze and a case opens. Until the
-case's end the validators may confirm it or lift it; a verdict on a job never touches the validator set.
+Members come from genesis, by invitation or by the validators' vote (`join_policy`); validators from genesis or by vote. A FALSE
+verdict on what an account delivered suspends it: a part of its credits freezes and a case opens. Until the case's end the
+validators may confirm it or lift it; nobody is banned by silence, and a verdict on a job never touches the validator set.
 
-    state      event          guard                                              effect
-    -          suspend        by a contract, account active                      credits frozen, case open until clock + APPEAL
-    case       suspend again  another reference                                  reference added; another accuser corroborates
-    case       corroborate    by a contract, for a reference of the case         case corroborated
-    case       JudgeCase      sender is a validator, once per side               counted (a changed mind moves the vote)
-    case       deadline       confirmed by > 2/3 of the validators, or           banned: frozen credits burned
-                              corroborated and not lifted by > 2/3
-    case       deadline       otherwise                                          credits returned, one strike
-    any        ReportDouble   a valid pair, in that height's set, not older      the validator leaves the set from the next
-                              than evidence_age, never the last validator        height on; once per validator and height
+    state   event         guard                                          effect
+    -       accuse        by a contract, account not banned              min(free, amount) frozen, suspended, case open until
+                                                                         clock + APPEAL
+    case    accuse        by a contract                                  frozen likewise; ends at clock + APPEAL, at most
+                                                                         4 * APPEAL after it opened
+    case    JudgeCase     sender is a judge; no party may confirm        counted; the last word of each judge stands
+    case    JudgeCase     lifted by > 1/2 of the judges                  lifted: credits returned, its verdicts count no more
+    case    its end       confirmed by > 2/3 of the judges, or by        banned: all credits burned, no verifier any more
+                          > 1/2 where corroborated
+    case    its end       otherwise                                      lapsed: credits returned; one strike for each root of
+                                                                         the case, unless lifts outnumber confirmations
+    -       Invite        policy, active, stands, no newcomer, fewer    open until it expires; its credits escrowed
+                          than three count
+    open    Join          signed by the one-time key and the newcomer,   the newcomer is a member with the inviter's root and
+                          the branch of the root is not full             gets the credits; the invitation was used
+    open    RevokeInvite  its maker                                      over, credits returned; so at its expiry, and where its
+                                                                         maker leaves or is banned
+    member  Leave         no validator                                   no member: no posting, claiming, judging, inviting
+    any     SetBoxKey     member, sound, another than before             its box key from now on
+    any     SetCapacity   member, within bounds, not declared already    declared from now on
+    any     ReportDouble  a valid pair, in that height's set, not        the validator leaves the set from the next height on;
+                          older than evidence_age, never the last one    once per validator and height
 
-A strike lives `strike_life` of chain clock. With three live ones an identity may not post, claim or be drawn; a verifier that
-fails more than five of its last ten draws loses its verifier flag.
+Judges are the validators of the moment but for the accused and banned ones. Corroborated: FALSE in work of two different roots
+within the last month, no case of it lifted, and no OK in work of a third root.
 
-    messages, params, records, texts   what it takes, keeps and says      members    strikes, who may be drawn
-    cases      suspensions             evidence   double signing          releases   what is parked
-    services   what other contracts use
+Strikes, marks and draws carry the root of whose work it was. A strike lives a month (`standing_life`) of chain clock; with live
+ones of three roots an account may not post, claim or be drawn. A verifier with more than five bad ones of its last ten draws rests
+for a month and comes back with an empty record.
+
+    messages, params, records, texts   what it takes, keeps and says      members    roots, strikes, duties, capacity
+    cases      suspensions             verdicts   what a case asks of     evidence   double signing
+    indexes    who can be drawn        releases   what is parked          services   what other contracts use
+    invitations   made, used, ended    admission  coming, going, flags, bans and their lifting, box keys
 """
 
 from __future__ import annotations
 
-from chain.contracts.membership.cases import close_case, corroborate, due_work, judge_case, reinstate, suspend
+from chain.contracts.membership.admission import LEAVE_WORK, has_left, is_member, join, leave, set_box_key
+from chain.contracts.membership.cases import JUDGE_WORK, close_case, due_work, judge_case, reinstate
 from chain.contracts.membership.evidence import report_double
-from chain.contracts.membership.members import first_members, is_verifier, record_draw, strike, verifiers
-from chain.contracts.membership.messages import JudgeCase, MemberCode, Release, ReportDouble
-from chain.contracts.membership.params import MemberParams
-from chain.contracts.membership.records import NUMBER, Case, CaseRef, Ejection, Member, case_key, ejection_key, member_key
+from chain.contracts.membership.indexes import Marks, Pool, able, flagged, marked
+from chain.contracts.membership.invitations import INVITE_WORK, JOIN_WORK, expire, give_back, invite, join_digest, revoke, slots_of
+from chain.contracts.membership.members import capacity_fault, first_members, is_verifier, member_in, root_of, set_capacity
+from chain.contracts.membership.messages import (
+    Invite,
+    Join,
+    JudgeCase,
+    Leave,
+    MemberCode,
+    Release,
+    ReportDouble,
+    RevokeInvite,
+    SetBoxKey,
+    SetCapacity,
+)
+from chain.contracts.membership.params import JoinPolicy, MemberParams
+from chain.contracts.membership.records import (
+    ESCROWS,
+    K_CASES,
+    LONGEST_CASE,
+    MAX_CASE_REFS,
+    MAX_INVITATIONS,
+    NUMBER,
+    BanRecord,
+    Branch,
+    Case,
+    CaseRef,
+    Cases,
+    Ejection,
+    Invitation,
+    Inviting,
+    Judged,
+    Member,
+    PastVerdict,
+    Slot,
+    SlotState,
+    VotesFor,
+    ban_key,
+    branch_key,
+    case_key,
+    ejection_key,
+    invitation_escrow,
+    invitation_id,
+    invitation_key,
+    inviting_key,
+    judged_key,
+    member_key,
+    votes_key,
+)
 from chain.contracts.membership.releases import RELEASE_WORK, release
-from chain.contracts.membership.services import StrikesService, SuspensionsService, VerifiersService
-from chain.contracts.membership.texts import EVENTS, FORMS, TEXTS
-from chain.host import STRIKES, SUSPENSIONS, VERIFIERS, Contract, Listing, MessageSpec, Power
+from chain.contracts.membership.services import MembersService, StandingService, SuspensionsService, VerifiersService
+from chain.contracts.membership.texts import EVENTS, FORMS, REASONS, TEXTS
+from chain.host import ALL, MEMBERS, STANDING, SUSPENSIONS, VERIFIERS, Contract, Host, Listing, LiveIndex, MessageSpec, Power
+
+
+def _on_due(host: Host, ref: bytes, at: int) -> None:
+    """A case by its account, or an invitation by its id."""
+    if len(ref) == 32:
+        expire(host, ref, at)
+    else:
+        close_case(host, ref, at)
+
+
+def _give_back(host: Host, ref: bytes) -> None:
+    if len(ref) == 32:
+        give_back(host, ref)
+    else:
+        reinstate(host, ref)
+
 
 CONTRACT = Contract(
     name="membership",
     number=NUMBER,
     messages={
-        JudgeCase: MessageSpec(judge_case, urgent=True, subject=lambda m: m.account),
+        JudgeCase: MessageSpec(judge_case, urgent=True, work=JUDGE_WORK, subject=lambda m: m.account),
         ReportDouble: MessageSpec(report_double, urgent=True),
         Release: MessageSpec(release, urgent=True, work=RELEASE_WORK),
+        SetCapacity: MessageSpec(set_capacity, members=True),
+        Invite: MessageSpec(invite, work=INVITE_WORK, members=True),
+        RevokeInvite: MessageSpec(revoke, work=LEAVE_WORK, subject=lambda m: m.invitation),
+        Join: MessageSpec(join, work=JOIN_WORK, subject=lambda m: invitation_id(m.invitation), members=True),
+        Leave: MessageSpec(leave, work=LEAVE_WORK),
+        SetBoxKey: MessageSpec(set_box_key, members=True),
     },
     codes=MemberCode,
     params=MemberParams,
-    state={b"m/": Member, b"mc/": Case, b"me/": Ejection},
-    listed={b"m/": Listing(lambda member: member.verifier, b"v/")},
+    state={
+        b"m/": Member,
+        b"mb/": BanRecord,
+        b"mc/": Case,
+        b"me/": Ejection,
+        b"mj/": Judged,
+        b"mk/": Invitation,
+        K_CASES: Cases,
+        b"mq/": Inviting,
+        b"mt/": Branch,
+        b"mv/": VotesFor,
+    },
+    listed={b"m/": Listing(lambda member: member.verifier, b"v/"), b"mc/": ALL, b"mk/": ALL, b"mv/": ALL},
+    indexes=(Pool, Marks),
     events=EVENTS,
     texts=TEXTS,
+    reasons=REASONS,
     forms=FORMS,
-    admission=frozenset({"banned", "validator.ejected"}),
+    admission=frozenset({"banned", "ban.lifted", "joined", "left", "validator.ejected"}),
     drawn=is_verifier,
+    gone=has_left,
+    flags=b"m/",
     reports=ReportDouble,
-    powers=frozenset({Power.STANDING, Power.VALIDATORS, Power.RELEASE}),
-    services={STRIKES: StrikesService, SUSPENSIONS: SuspensionsService, VERIFIERS: VerifiersService},
+    powers=frozenset({Power.STANDING, Power.VALIDATORS, Power.RELEASE, Power.ACCOUNTS, Power.MINT}),
+    services={STANDING: StandingService, SUSPENSIONS: SuspensionsService, VERIFIERS: VerifiersService, MEMBERS: MembersService},
     genesis=first_members,
-    on_due=close_case,
-    on_give_back=reinstate,
+    on_due=_on_due,
+    on_give_back=_give_back,
+    escrows=ESCROWS,
+    bound=(b"mk/",),
+    forgotten=(b"me/",),
+    live=LiveIndex(b"mk/"),
     due_work=due_work,
 )
 
 __all__ = [
     "CONTRACT",
+    "INVITE_WORK",
+    "JOIN_WORK",
+    "JUDGE_WORK",
+    "K_CASES",
+    "LEAVE_WORK",
+    "LONGEST_CASE",
+    "MAX_CASE_REFS",
+    "MAX_INVITATIONS",
     "NUMBER",
     "RELEASE_WORK",
+    "BanRecord",
+    "Branch",
     "Case",
     "CaseRef",
+    "Cases",
     "Ejection",
+    "Invitation",
+    "Invite",
+    "Inviting",
+    "Join",
+    "JoinPolicy",
     "JudgeCase",
+    "Judged",
+    "Leave",
     "Member",
     "MemberCode",
     "MemberParams",
+    "PastVerdict",
     "Release",
     "ReportDouble",
+    "RevokeInvite",
+    "SetBoxKey",
+    "SetCapacity",
+    "Slot",
+    "SlotState",
+    "VotesFor",
+    "able",
+    "ban_key",
+    "branch_key",
+    "capacity_fault",
     "case_key",
-    "corroborate",
     "ejection_key",
+    "flagged",
+    "has_left",
+    "invitation_escrow",
+    "invitation_id",
+    "invitation_key",
+    "inviting_key",
+    "is_member",
+    "join_digest",
+    "judged_key",
+    "marked",
+    "member_in",
     "member_key",
-    "record_draw",
     "reinstate",
-    "strike",
-    "suspend",
-    "verifiers",
+    "root_of",
+    "slots_of",
+    "votes_key",
 ]

@@ -1,74 +1,125 @@
-"""Members: strikes, and who may be drawn to verify."""
+"""Members: whose root they have, their strikes, their duties as verifiers, and what their machines take."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
+from chain.contracts.membership.messages import MemberCode, SetCapacity
 from chain.contracts.membership.params import MemberParams
-from chain.contracts.membership.records import (
-    DRAWS_FAILED,
-    DRAWS_KEPT,
-    KEPT_STRIKES,
-    MAX_SCAN,
-    MAX_STRIKES,
-    Member,
-    member_key,
-)
-from chain.crypto import account_id
-from chain.host import (
-    GenesisAccount,
-    Host,
-    KVStore,
-    Reader,
-)
+from chain.contracts.membership.records import Member, VotesFor, member_key, votes_key
+from chain.crypto import account_id, address
+from chain.errors import Reject
+from chain.host import GenesisAccount, Host, KVStore, Reader
+from chain.host.terms import LIMITS, MAX_IMAGE_BYTES, Arch, Capacity
+from chain.verification import standing
+from chain.verification.standing import CountedVote, Draw
 
 
 def first_members(store: KVStore, accounts: Iterable[GenesisAccount]) -> None:
+    """LC-MEM-15: a member of genesis is its own root."""
     for a in accounts:
-        store.put(member_key(account_id(a.key)), Member(a.verifier, 0, [], []))
+        identity = account_id(a.key)
+        store.put(member_key(identity), Member(identity, a.verifier, 0, 0, [], 0, [], []))
 
 
-def member_of(host: Host, identity: bytes) -> Member:
-    return host.get(member_key(identity), Member) or Member(False, 0, [], [])
+def member_in(reader: Reader, identity: bytes) -> Member:
+    """LC-MEM-1: an account without a record is its own root, and nothing is known of it."""
+    member = reader.get(member_key(identity))
+    return member if isinstance(member, Member) else Member(identity, False, 0, 0, [], 0, [], [])
 
 
-def strike(host: Host, identity: bytes, reason: str, ref: bytes) -> None:
-    """LC-MEM-1"""
-    m = member_of(host, identity)
-    live = [end for end in m.strikes if end > host.clock]
-    strikes = sorted([*live, host.clock + host.params_of(MemberParams).strike_life])[-KEPT_STRIKES:]
-    host.put(member_key(identity), Member(m.verifier, m.verifier_since, strikes, m.draws))
-    host.emit("strike", identity, reason, ref)
+def root_of(reader: Reader, identity: bytes) -> bytes:
+    """LC-MEM-15"""
+    return member_in(reader, identity).root
+
+
+def _life(host: Host) -> int:
+    return host.params_of(MemberParams).standing_life
+
+
+# --- strikes ------------------------------------------------------------------------------------------------------------------
+
+
+def strike(host: Host, identity: bytes, owner: bytes, origin: bytes, reason: str, ref: bytes) -> None:
+    """LC-MEM-1: for work of `owner`, whose root is `origin`."""
+    if host.is_banned(identity):
+        return
+    member = member_in(host.store, identity)
+    strikes = standing.add_strike(member.strikes, origin, host.clock, _life(host))
+    host.put(member_key(identity), replace(member, strikes=strikes))
+    host.emit("strike", identity, reason, ref, owner)
 
 
 def live_strikes(host: Host, identity: bytes) -> int:
-    member = host.get(member_key(identity), Member)
-    return sum(end > host.clock for end in member.strikes) if member and member.strikes else 0
+    return standing.live_strikes(member_in(host.store, identity).strikes, host.clock)
 
 
-def verifiers(host: Host, since_before: int) -> list[bytes]:
-    """LC-MEM-2: active identities with a verifier flag older than `since_before` and less than three live strikes, by id."""
-    return [
-        key[2:]
-        for key, m in host.store.scan(b"m/", MAX_SCAN)
-        if m.verifier
-        and m.verifier_since < since_before
-        and sum(end > host.clock for end in m.strikes) < MAX_STRIKES
-        and host.is_active(key[2:])
-    ]
+def stands(host: Host, identity: bytes) -> bool:
+    return standing.stands(member_in(host.store, identity).strikes, host.clock)
+
+
+# --- duties of verifiers ------------------------------------------------------------------------------------------------------
 
 
 def is_verifier(reader: Reader, identity: bytes) -> bool:
     """LC-MEM-2: silence in a committee would be struck, an abstention is not: such a node has to answer."""
-    member = reader.get(member_key(identity))
-    return isinstance(member, Member) and member.verifier
+    return member_in(reader, identity).verifier
 
 
-def record_draw(host: Host, identity: bytes, good: bool) -> None:
-    """LC-MEM-3: count a committee duty done or failed; too many failures end the verifier flag."""
-    m = member_of(host, identity)
-    draws = [*m.draws, good][-DRAWS_KEPT:]
-    keeps = m.verifier and draws.count(False) <= DRAWS_FAILED
-    host.put(member_key(identity), Member(keeps, m.verifier_since, m.strikes, draws))
-    if m.verifier and not keeps:
-        host.emit("verifier.off", identity)
+def record_draw(host: Host, identity: bytes, owner: bytes, *, bad: bool, silent: bool) -> None:
+    """LC-MEM-3, 18: too many bad ones, and the flag rests. Nothing is recorded of one that rests, nor of a banned one."""
+    member = member_in(host.store, identity)
+    if host.clock < member.rests_until or host.is_banned(identity):
+        return
+    draws = standing.add_draw(member.draws, Draw(root_of(host.store, owner), bad, silent))
+    if draws:
+        host.put(member_key(identity), replace(member, draws=draws))
+        return
+    until = host.clock + _life(host)
+    host.put(member_key(identity), replace(member, draws=[], rests_until=until))
+    host.emit("verifier.rests", identity, until)
+
+
+def count_vote(host: Host, identity: bytes, owner: bytes, *, bad: bool) -> None:
+    """LC-MEM-17: for the marks. Good votes before the first bad one can never count: who has no bad one needs no record."""
+    if host.is_banned(identity):
+        return
+    key = votes_key(identity, root_of(host.store, owner))
+    known = host.get(key, VotesFor)
+    votes = standing.add_vote(known.votes if known else [], CountedVote(host.clock, bad))
+    first = next((i for i, vote in enumerate(votes) if vote.bad), None)
+    if first is not None:
+        host.put(key, VotesFor(votes[first:]))
+    elif known is not None:
+        host.delete(key)
+
+
+# --- capacity -----------------------------------------------------------------------------------------------------------------
+
+
+def set_capacity(host: Host, sender: bytes, m: SetCapacity) -> None:
+    """LC-MEM-16: who is suspended may. The same once more is refused: it would change nothing."""
+    member = host.get(member_key(sender), Member)
+    if member is None:
+        raise Reject(MemberCode.NOT_A_MEMBER, "only members verify, and so declare what their machines take")
+    fault = capacity_fault(m.capacity)
+    if fault:
+        raise Reject(MemberCode.BAD_CAPACITY, fault)
+    if member.capacity == [m.capacity]:
+        raise Reject(MemberCode.SAME_CAPACITY, f"{address(sender)} declared this already")
+    host.put(member_key(sender), replace(member, capacity=[m.capacity], capacity_since=host.clock))
+    host.emit("capacity", sender, *(getattr(m.capacity, name) for name in Capacity.__struct_fields__))
+
+
+def capacity_fault(capacity: Capacity) -> str:
+    """Why no machine has this capacity; empty where one can."""
+    if capacity.arch not in [*Arch]:
+        return f"unknown architecture {capacity.arch}: {', '.join(f'{a.value} is {a.name.lower()}' for a in Arch)}"
+    bounds = {name: LIMITS[name] for name in ("cpus_milli", "mem_mb", "model_cap", "eval_s")} | {"image": (1, MAX_IMAGE_BYTES)}
+    for name, (low, high) in bounds.items():
+        value = getattr(capacity, name)
+        if not low <= value <= high:
+            return f"capacity {name} is {value}; no machine offers that: use {low} to {high}"
+    return ""

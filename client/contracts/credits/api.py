@@ -54,6 +54,6 @@ ROUTES = (
         TxAnswer,
         TransferRequest,
         WaitQuery,
-        failures=(422,),
+        failures=(409,),
     ),
 )

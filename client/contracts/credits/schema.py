@@ -6,12 +6,16 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from client.api.schema import Address, Amount, Strict, SupplyPart
+from client.api.schema import (
+    Strict,
+    SupplyPart,
+)
+from client.api.texts import Address, Amount, GivenAmount
 
 
 class TransferRequest(Strict, frozen=True, kw_only=True):
     to: Address
-    amount: Amount
+    amount: GivenAmount
     memo: Annotated[str, Meta(max_length=64, description="at most 64 bytes of UTF-8")] = ""
 
 

@@ -1,28 +1,30 @@
 """One seat of this node in a committee: what it had and measured of each candidate, and the ballots that follow. No effects.
 
     what happened                                    ballot
-    loss measured                                    OK, NEAR or FALSE; with hidden data a second run measures these
-    exit 65                                          INVALID
+    losses measured                                  OK, NEAR or FALSE by their mean; with hidden data a second run measures these
+    exit 65, or losses that are no numbers           INVALID
+    the container ended otherwise, in its full time  BROKEN
     nobody served the model in time                  NOMODEL
     the key opens junk                               as measured on the public data, and BADKEY
-    anything else                                    ABSTAIN; an engine that failed is tried again, `MAX_TRIES` times in all
+    this node's own trouble                          ABSTAIN; an engine that failed is tried again, `MAX_TRIES` times in all
 
-A ballot that is decided stays, whatever happens later.
+Own trouble is what has nothing to do with the job: the engine, the disk, the clock of a run that this node started too late, its
+operator's word. A second run decides as the first one does (LC-HIDDEN-4, 5). A ballot that is decided stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chain.contracts.job import check_ballot, messages, rules
+from chain.contracts.job import messages
 from chain.contracts.job.messages import Ballot, PostJob
-from chain.contracts.job.rules import HiddenVote, VoteCode
-from chain.errors import Reject
-from client.contracts.job.secrets import Seat
+from chain.losses import Measurement
+from chain.verification.votes import BallotCode
+from client.contracts.job.secrets import ColumnId, KeptColumn, Seat
 from client.work.events import RunEnded
-from sandbox import EvaluationResult, RunStatus
+from sandbox import Outcome, RunStatus
 
 MAX_TRIES = 3
 """Engine failures of one evaluation before this node abstains."""
@@ -36,12 +38,21 @@ class CandidateProgress:
     claimant: bytes
     loss: int
     path: Path | None = None
-    public: tuple[int, int] | None = None
-    """(loss, probe loss) of the run without hidden data."""
+    public: Measurement | None = None
+    """What the run without hidden data measured, once it is on this disk; so is `hidden`."""
+    hidden: Measurement | None = None
     ballot: Ballot | None = None
     run: str = ""
+    full_time: bool = True
+    """The run under way had at least the time that was posted: that it takes longer is its own fault."""
+    storing: ColumnId | None = None
+    """What it measured is being stored."""
     tries: int = 0
     retry_at: int = 0
+
+    @property
+    def is_under_way(self) -> bool:
+        return bool(self.run) or self.storing is not None
 
 
 @dataclass
@@ -52,8 +63,6 @@ class SeatProgress:
     terms: PostJob
     deadline: int
     commit_by: int
-    seed: int
-    probe: int
     hidden: bool
     candidates: list[CandidateProgress]
     eval_file: Path | None = None
@@ -69,78 +78,81 @@ class SeatProgress:
         return [candidate.claimant for candidate in self.candidates]
 
     def ballots(self) -> list[Ballot]:
-        """One for each candidate.
+        """One for each candidate."""
+        return [candidate.ballot or without_measurement(BallotCode.ABSTAIN) for candidate in self.candidates]
 
-        The ledger would refuse an odd one when it is opened, and silence is struck: an abstention is not.
-        """
-        return [self._checked(candidate) for candidate in self.candidates]
-
-    def _checked(self, candidate: CandidateProgress) -> Ballot:
-        ballot = candidate.ballot or self._without_measurement(VoteCode.ABSTAIN)
-        try:
-            check_ballot(self.terms, candidate.loss, ballot, self.hidden)
-        except Reject:
-            return self._without_measurement(VoteCode.ABSTAIN)
-        return ballot
+    def column(self, candidate: CandidateProgress) -> ColumnId:
+        """What the next run of this candidate measures."""
+        return ColumnId(self.seat, candidate.claimant, candidate.public is not None)
 
     # --- what happened ---------------------------------------------------------------------------------------------------------
 
     def abstain(self) -> None:
         """From all that is not decided."""
         for candidate in self.candidates:
-            self.decide(candidate, VoteCode.ABSTAIN)
+            self.decide(candidate, BallotCode.ABSTAIN)
 
-    def decide(self, candidate: CandidateProgress, code: VoteCode) -> None:
+    def decide(self, candidate: CandidateProgress, code: BallotCode) -> None:
         """A vote without a measurement."""
-        candidate.ballot = candidate.ballot or self._without_measurement(code)
+        candidate.ballot = candidate.ballot or without_measurement(code)
 
     def opened(self, path: Path | None, *, bad: bool) -> None:
         """The hidden data are at `path`; `bad`: the key opens junk; neither: this node does not have the file."""
         self.eval_file, self.bad_key = path, bad
         if path is None and not bad:
             self.abstain()
+        for candidate in self.candidates:
+            self._settle(candidate)
 
-    def ended(self, candidate: CandidateProgress, ended: RunEnded, clock: int) -> None:
-        """A run of the candidate's model came to this."""
+    def ended(self, candidate: CandidateProgress, ended: RunEnded, clock: int) -> KeptColumn | None:
+        """A run of the candidate's model came to this. What it measured counts once it is stored (`stored`)."""
         candidate.run = ""
         if candidate.ballot is not None:
-            return
-        if ended.status is RunStatus.ENGINE_ERROR and candidate.tries + 1 < MAX_TRIES:
-            candidate.tries, candidate.retry_at = candidate.tries + 1, clock + RETRY_MS
-        elif ended.status is RunStatus.MODEL_INVALID:
-            self.decide(candidate, VoteCode.INVALID)
-        elif candidate.public is None:
-            self._public(candidate, ended)
+            return None
+        match ended.status.outcome:
+            case Outcome.MEASURED if isinstance(ended.result, Measurement):
+                candidate.storing = self.column(candidate)
+                return KeptColumn(ended.result, ended.run)
+            case Outcome.INVALID:
+                self.decide(candidate, BallotCode.INVALID)
+            case Outcome.BROKEN if ended.status is not RunStatus.TIMEOUT or candidate.full_time:
+                self.decide(candidate, BallotCode.BROKEN)
+            case _ if ended.status is RunStatus.ENGINE_ERROR and candidate.tries + 1 < MAX_TRIES:
+                candidate.tries, candidate.retry_at = candidate.tries + 1, clock + RETRY_MS
+            case _:
+                self.decide(candidate, BallotCode.ABSTAIN)
+        return None
+
+    def stored(self, candidate: CandidateProgress, measured: Measurement, *, hidden: bool) -> None:
+        """What was measured, now or before a restart, is on this disk."""
+        candidate.storing, candidate.tries = None, 0
+        if hidden:
+            candidate.hidden = measured
         else:
-            candidate.ballot = self._with_hidden(candidate, ended)
+            candidate.public = measured
+        self._settle(candidate)
 
-    def _without_measurement(self, code: VoteCode) -> Ballot:
-        """In a hidden round it still says that the key is bad."""
-        return Ballot(int(code), 0, 0, int(HiddenVote.BADKEY if self.bad_key else HiddenVote.NONE), 0)
-
-    def _public(self, candidate: CandidateProgress, ended: RunEnded) -> None:
-        measured = ended.result
-        if ended.status is not RunStatus.OK or not isinstance(measured, EvaluationResult) or measured.probe_loss is None:
-            self.decide(candidate, VoteCode.ABSTAIN)
+    def _settle(self, candidate: CandidateProgress) -> None:
+        """The ballot, where everything that it needs was measured."""
+        public, hidden = candidate.public, candidate.hidden
+        if candidate.ballot is not None or public is None or (self.hidden and hidden is None and not self.bad_key):
             return
-        candidate.public = (measured.loss, measured.probe_loss)
-        if not self.hidden or self.bad_key:
-            candidate.ballot = measurement(self, candidate, HiddenVote.BADKEY if self.bad_key else HiddenVote.NONE, 0)
-
-    def _with_hidden(self, candidate: CandidateProgress, ended: RunEnded) -> Ballot:
-        """A claim that the public data refute stays refuted, even where its model fails on the hidden data (LC-HIDDEN-4, 5)."""
-        if ended.status is RunStatus.OK and isinstance(ended.result, EvaluationResult):
-            return measurement(self, candidate, HiddenVote.VALUE, ended.result.loss)
-        worst = measurement(self, candidate, HiddenVote.VALUE, rules.MAX_LOSS)
-        return worst if worst.code != VoteCode.OK else self._without_measurement(VoteCode.ABSTAIN)
+        code = messages.ballot_code(self.terms, candidate.loss, public.mean)
+        candidate.ballot = Ballot(int(code), [public], [hidden] if hidden is not None else [], self.hidden and hidden is None)
 
 
-def measurement(seat: SeatProgress, candidate: CandidateProgress, hidden: HiddenVote, hidden_loss: int) -> Ballot:
-    loss, probe = candidate.public or (0, 0)
-    code = messages.vote_code(seat.terms, candidate.loss, loss)
-    return Ballot(int(code), loss, probe, int(hidden), hidden_loss)
+def without_measurement(code: BallotCode) -> Ballot:
+    return Ballot(int(code), [], [], False)
+
+
+def columns_of(claimants: Sequence[bytes], ballots: Sequence[Ballot], seat: Seat) -> Iterator[tuple[int, ColumnId]]:
+    """What the ballots of a seat have measured and its openings must show, each with the number of its candidate."""
+    for index, (claimant, ballot) in enumerate(zip(claimants, ballots, strict=True)):
+        for hidden, column in ((False, ballot.public), (True, ballot.hidden)):
+            if column:
+                yield index, ColumnId(seat, claimant, hidden)
 
 
 def found_false(claimants: Sequence[bytes], ballots: Sequence[Ballot]) -> set[bytes]:
     """Whose claims the ballots of a seat say are false."""
-    return {claimant for claimant, ballot in zip(claimants, ballots, strict=True) if ballot.code == VoteCode.FALSE}
+    return {claimant for claimant, ballot in zip(claimants, ballots, strict=True) if ballot.code == BallotCode.FALSE}

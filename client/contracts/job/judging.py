@@ -1,52 +1,83 @@
 """A validator's word on open cases, by what this node measured itself. Pure.
 
-It confirms the ban only of those whose model this node measured as false; what people said by hand stands.
+    work.judge         confirms the ban of an account whose claim in a job of the case this node's own sandbox measured as FALSE
+    corroborated       where it measured another claim of that account as FALSE for another contractor (by root), within a month
+    own-measurement    always
+    never              never
+
+It never lifts by itself: that this node measured nothing false, or something else, says nothing of what others measured. What
+people said by hand stands; who may not confirm (the accused, a suspended one, a poster or claimant of the case) is silent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from chain.contracts.job import records
-from chain.contracts.job.records import ENDED, Job
-from chain.contracts.membership import Case, JudgeCase, case_key
-from chain.host import ACTIVE, K_VALIDATORS, Account, Reader, Validators, account_key
+from chain.contracts.job.records import Posting
+from chain.contracts.membership import Case, JudgeCase, MemberParams, case_key
+from chain.contracts.membership.records import NUMBER
+from chain.host import ACTIVE, K_VALIDATORS, Account, Reader, Validators, account_key, read_params
 from client.contracts.job import secrets
+from client.contracts.job.secrets import FalseClaim
 from client.work.events import Effect, Submit
+
+MAX_FALSE = 4_096
+"""Measurements that are kept; the oldest go first. More false claims in a month than anybody can make without being banned."""
 
 
 class CaseJudge:
-    """`measured`: (account, job) for each claim that this node found false."""
+    """`found`: what this node measured as false, from its disk."""
 
-    def __init__(self, me: bytes, enabled: bool, measured: set[tuple[bytes, bytes]]) -> None:
-        self._me, self._enabled, self._measured = me, enabled, measured
-        self._judged: set[bytes] = set()
-        """Accounts of which it was said."""
+    def __init__(self, me: bytes, policy: str, found: Sequence[FalseClaim]) -> None:
+        self._me, self._policy = me, policy
+        self._found = {(one.account, one.job): one for one in found}
+        self._judged: set[tuple[bytes, int]] = set()
+        """Accounts and numbers of cases of which it was said."""
 
-    def found_false(self, account: bytes, job: bytes) -> None:
-        self._measured.add((account, job))
+    def found_false(self, found: FalseClaim) -> list[bytes]:
+        """A measurement that is on this disk now. Those that make room for it, by their keys in the database."""
+        self._found[found.account, found.job] = found
+        gone = sorted(self._found, key=lambda key: self._found[key].time)[: max(0, len(self._found) - MAX_FALSE)]
+        for key in gone:
+            del self._found[key]
+        return [account + job for account, job in gone]
 
-    def look(self, reader: Reader) -> Iterator[Effect]:
+    def look(self, reader: Reader, clock: int) -> Iterator[Effect]:
         """What is to be said of the cases that are open now."""
-        if not self._enabled or not self._measured:
+        if self._policy == "never" or not self._found or not self._is_judge(reader):
             return
-        validators = reader.get(K_VALIDATORS)
-        judges = isinstance(validators, Validators) and any(v.id == self._me for v in validators.members)
-        for account, job in list(self._open_cases(reader)):
-            if judges and account not in self._judged:
-                self._judged.add(account)
-                key = f"judge:{account.hex()}:{job.hex()}"
-                yield Submit(secrets.KIND, key, job, JudgeCase(account, True))
-
-    def _open_cases(self, reader: Reader) -> Iterator[tuple[bytes, bytes]]:
-        for account, job in sorted(self._measured):
-            case, record = reader.get(case_key(account)), reader.get(records.job_key(job))
-            if isinstance(case, Case):
-                if self._me not in (*case.confirm, *case.lift) and any(r.ref == job for r in case.refs):
-                    yield account, job
+        since = clock - read_params(reader, NUMBER, MemberParams).standing_life
+        for account in sorted({account for account, _ in self._found}):
+            case = reader.get(case_key(account))
+            if not isinstance(case, Case) or (account, case.number) in self._judged:
                 continue
-            standing = reader.get(account_key(account))
-            over = isinstance(record, Job) and record.state in ENDED
-            if over or not isinstance(standing, Account) or standing.status != ACTIVE:
-                self._measured.discard((account, job))
-                self._judged.discard(account)
+            job = self._measured_in(case, account, since)
+            if job is None or self._me in (*case.confirm, *case.lift) or self._is_party(reader, account, case):
+                continue
+            self._judged.add((account, case.number))
+            yield Submit(secrets.KIND, f"judge:{account.hex()}:{case.number}", job, JudgeCase(account, True))
+
+    def _measured_in(self, case: Case, account: bytes, since: int) -> bytes | None:
+        """A job of the case in which this node measured a false claim, where that is enough for its policy."""
+        own = [one for (who, _), one in self._found.items() if who == account and one.time > since]
+        here = sorted(one.job for one in own if any(ref.ref == one.job for ref in case.refs))
+        enough = self._policy == "own-measurement" or len({one.origin for one in own}) > 1
+        return here[0] if here and enough else None
+
+    def _is_judge(self, reader: Reader) -> bool:
+        """A validator that is not suspended itself."""
+        validators, own = reader.get(K_VALIDATORS), reader.get(account_key(self._me))
+        sits = isinstance(validators, Validators) and any(v.id == self._me for v in validators.members)
+        return sits and isinstance(own, Account) and own.status == ACTIVE
+
+    def _is_party(self, reader: Reader, account: bytes, case: Case) -> bool:
+        if account == self._me:
+            return True
+        for ref in case.refs:
+            posting = reader.get(records.posting_key(ref.ref))
+            if isinstance(posting, Posting) and posting.poster == self._me:
+                return True
+            if reader.get(records.claimant_key(ref.ref, self._me)) is not None:
+                return True
+        return False

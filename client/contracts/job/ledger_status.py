@@ -58,7 +58,8 @@ def _open(reader: Reader, me: bytes, job: Job, op: OpenVote) -> LedgerStatus:
     seat = reader.get(records.seat_key(op.job, op.audit, op.round, me))
     if not isinstance(seat, SeatRecord):
         return LedgerStatus.TOO_LATE
-    if seat.ballots:
+    shown = any((column.candidate, column.hidden) == (op.candidate, op.hidden) for column in seat.shown)
+    if shown or (not op.opening and seat.ballots):
         return LedgerStatus.STANDS
     return _while(job, JobState.COUNT) if (job.audit, job.round) == (op.audit, op.round) else LedgerStatus.TOO_LATE
 

@@ -9,21 +9,32 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from chain.contracts.job import messages, records, rules, store
-from chain.contracts.job.messages import PostJob
+from chain.contracts.job import messages, records, store
+from chain.contracts.job.messages import MAX_CLAIMS, PostJob
 from chain.contracts.job.records import ClaimantIndex, ClaimRecord, ContractorRecord, Job, JobState, Posting
-from chain.contracts.membership import Member, member_key
+from chain.contracts.membership import Case, Member, case_key, member_key
 from chain.crypto import address
-from chain.host import ACTIVE, Account, Reader, account_key
-from chain.types import format_credits
+from chain.host import BANNED, Account, Reader, account_key
+from chain.host.terms import Limits
+from chain.types import format_credits, format_loss, parse_credits
+from chain.verification import standing
+from chain.verification.votes import BallotCode
 from client.config import WorkConfig
 from sandbox import ContainerLimits, ImageLimits
 from sandbox.spec import MIB
 
-MIN_REFUNDS = 3
-"""From so many refunds on, a contractor that was refunded more often than it paid is avoided."""
+MIN_ENDED = 3
+"""From so many jobs that ended on, a contractor is judged by how."""
+REVEAL_MARGIN_MS = 10_000
+"""Time kept free before the reveals end, to have the reveal in a block: a quarter of the window, at most this."""
+LEAST_MARGIN_MS = 2_000
+"""In a short window it is this, or half of it: a node looks at the clock once a second."""
+LATE_REVEAL_MS = 1_500
+"""So long before the end, or half of the margin, a claim is revealed whose second evaluation still runs."""
 RETRY_GRACE_MS = 2_000
 """Time kept free before the expiry, to have the claim in a block."""
+SECOND_START_MS = 1_000
+"""What a second evaluation may take beyond a quarter more than the first: the chain clock is told by the second."""
 PIDS_SPARE = 96
 """Processes that an image may use beside its threads: interpreters start helpers."""
 SANDBOX_MIN_MEM_MB = 16
@@ -40,24 +51,27 @@ class JobOffer:
     poster: bytes
     terms: PostJob
     state: int
-    paid: int
-    refunded: int
+    past: ContractorRecord
+    """How the contractor's jobs ended until now."""
     own: ClaimRecord | None
     """This node's standing claim."""
+    barred: str | None = None
+    """Why this contractor's jobs take no claim of this node at present."""
 
 
 def read_offer(reader: Reader, job: bytes, me: bytes) -> JobOffer | None:
     posting, record = reader.get(records.posting_key(job)), reader.get(records.job_key(job))
     if not isinstance(posting, Posting) or not isinstance(record, Job):
         return None
-    paid, refunded = past(reader, posting.poster)
-    return JobOffer(job, posting.poster, posting.terms, record.state, paid, refunded, own_claim(reader, job, me))
+    own = own_claim(reader, job, me)
+    bar = barred(reader, me, posting.poster)
+    return JobOffer(job, posting.poster, posting.terms, record.state, past(reader, posting.poster), own, bar)
 
 
-def past(reader: Reader, poster: bytes) -> tuple[int, int]:
-    """How many jobs of a contractor were paid, and how many refunded."""
+def past(reader: Reader, poster: bytes) -> ContractorRecord:
+    """How a contractor's jobs ended, and what it has standing."""
     record = reader.get(records.contractor_key(poster))
-    return (record.paid, record.refunded) if isinstance(record, ContractorRecord) else (0, 0)
+    return record if isinstance(record, ContractorRecord) else ContractorRecord(0, 0, 0, 0, 0, 0, 0, [], 0)
 
 
 def own_claim(reader: Reader, job: bytes, me: bytes) -> ClaimRecord | None:
@@ -70,12 +84,21 @@ def unfit(reader: Reader, me: bytes, clock: int) -> str | None:
     account = reader.get(account_key(me))
     if not isinstance(account, Account):
         return "this node's identity is no member of the network: have it admitted first"
-    if account.status != ACTIVE:
-        return "this node's identity is suspended or banned"
+    if account.status == BANNED:
+        return "this node's identity is banned"
     member = reader.get(member_key(me))
-    strikes = sum(end > clock for end in member.strikes) if isinstance(member, Member) else 0
-    if strikes >= rules.STRIKE_LIMIT:
-        return f"this node has {strikes} live strikes: it may claim again when one expires"
+    if isinstance(member, Member) and not standing.stands(member.strikes, clock):
+        strikes = standing.live_strikes(member.strikes, clock)
+        return f"this node has live strikes of {strikes} contractors: it may claim again when one expires"
+    return None
+
+
+def barred(reader: Reader, me: bytes, poster: bytes) -> str | None:
+    """Why a suspended identity may not claim in this contractor's jobs, or None: a case bars from the jobs of its contractors."""
+    case, member = reader.get(case_key(me)), reader.get(member_key(poster))
+    root = member.root if isinstance(member, Member) else poster
+    if isinstance(case, Case) and any(ref.origin == root for ref in case.refs):
+        return "this node's identity is suspended in a case of this contractor's jobs"
     return None
 
 
@@ -84,7 +107,7 @@ def explain(config: WorkConfig, offer: JobOffer, *, clock: int, me: bytes, attem
 
     `attempts` is how many it has had.
     """
-    reason = unsuited(config, offer, clock=clock, me=me) or by_record(config, offer)
+    reason = unsuited(config, offer, clock=clock, me=me) or offer.barred or by_record(config, offer)
     if reason is None and attempts >= config.attempts:
         reason = f"all {config.attempts} attempts were made ([work] attempts)"
     return reason
@@ -101,16 +124,30 @@ def unsuited(config: WorkConfig, offer: JobOffer, *, clock: int, me: bytes) -> s
 
 def by_record(config: WorkConfig, offer: JobOffer) -> str | None:
     """Why this node avoids a contractor for the present, by how its jobs ended; None where it does not."""
-    return _avoided(offer.refunded, offer.paid) if avoids(config, offer.paid, offer.refunded) else None
+    return f"{_poor(offer.past)} ([work] check_record)" if avoids(config, offer.past) else None
 
 
-def avoids(config: WorkConfig, paid: int, refunded: int) -> bool:
-    return config.check_record and refunded >= MIN_REFUNDS and refunded > paid
+def avoids(config: WorkConfig, past: ContractorRecord) -> bool:
+    return config.check_record and _poor(past) is not None
 
 
-def _avoided(refunded: int, paid: int) -> str:
-    text = f"the contractor was refunded {refunded} times after models were shown and paid {paid} times"
-    return f"{text} ([work] check_record)"
+def _poor(past: ContractorRecord) -> str | None:
+    """What speaks against a contractor: it took back more than it paid after models were shown, or its evaluations do not decide.
+
+    What was paid may have gone to puppets of its own, so only what speaks against one counts.
+    """
+    ended = past.posted - past.live
+    if ended < MIN_ENDED:
+        return None
+    if past.refunded > past.paid:
+        back, paid = format_credits(past.refunded), format_credits(past.paid)
+        return f"the contractor took back {back} credits after models were shown and paid {paid}"
+    if past.undecided + past.unrepeatable >= ended:
+        return (
+            f"of the contractor's {ended} jobs {past.undecided} ended undecided, and {past.unrepeatable} verdicts showed that its "
+            "evaluation does not repeat"
+        )
+    return None
 
 
 def _by_rules(config: WorkConfig, offer: JobOffer, clock: int, me: bytes) -> str | None:
@@ -120,8 +157,8 @@ def _by_rules(config: WorkConfig, offer: JobOffer, clock: int, me: bytes) -> str
         return "a contractor may not claim on its own job"
     if offer.state != JobState.OPEN or clock >= offer.terms.expiry:
         return "the job takes no more claims"
-    if offer.own is not None and offer.own.count >= rules.MAX_CLAIMS:
-        return f"all {rules.MAX_CLAIMS} claims on this job were made"
+    if offer.own is not None and offer.own.count >= MAX_CLAIMS:
+        return f"all {MAX_CLAIMS} claims on this job were made"
     return None
 
 
@@ -135,7 +172,7 @@ def _by_contractor(config: WorkConfig, offer: JobOffer, clock: int, me: bytes) -
 
 
 def _by_worth(config: WorkConfig, offer: JobOffer, clock: int, me: bytes) -> str | None:
-    if offer.terms.bounty < (least := config.min_bounty_micro):
+    if offer.terms.bounty < (least := parse_credits(config.min_bounty)):
         return f"the bounty is {format_credits(offer.terms.bounty)}, below {format_credits(least)} ([work] min_bounty)"
     left = (offer.terms.expiry - clock) / 1_000
     if left < config.min_time_left_s or train_seconds(config, offer.terms, clock) is None:
@@ -160,8 +197,10 @@ def too_large(config: WorkConfig, terms: PostJob) -> str | None:
     for what, size, allowed, setting in sizes:
         if size > allowed * MIB:
             return f"{what}: {-(-size // MIB)} MiB, more than {allowed} ([work] {setting})"
-    if limits.eval_s > config.max_run_s:
-        return f"an evaluation may take {limits.eval_s} s, more than {config.max_run_s} ([work] max_run_s)"
+    if limits.eval_s > config.max_eval_s:
+        return f"an evaluation may take {limits.eval_s} s, more than {config.max_eval_s} ([work] max_eval_s)"
+    if config.max_cpus and limits.cpus_milli > 1_000 * config.max_cpus:
+        return f"a run may use {limits.cpus_milli / 1_000:g} processors, more than {config.max_cpus} ([work] max_cpus)"
     if limits.threads > MAX_THREADS:
         return f"{limits.threads} threads, more than a container gets ({MAX_THREADS})"
     if limits.mem_mb < SANDBOX_MIN_MEM_MB:
@@ -192,7 +231,74 @@ def train_seconds(config: WorkConfig, terms: PostJob, clock: int) -> float | Non
 
 def improves(terms: PostJob, own: ClaimRecord | None, loss: int) -> bool:
     """Whether the ledger takes this loss after the standing claim (LC-JOB-21)."""
-    return own is None or (own.count < rules.MAX_CLAIMS and loss <= messages.improved(terms, own.loss))
+    return own is None or (own.count < MAX_CLAIMS and loss <= messages.improved(terms, own.loss))
+
+
+def wants_stake(config: WorkConfig, reader: Reader, terms: PostJob, me: bytes) -> bool:
+    """Whether a first claim locks the full stake: as the settings say, and where it is free (LC-JOB-21)."""
+    account = reader.get(account_key(me))
+    free = account.balance if isinstance(account, Account) else 0
+    return config.stake and free >= messages.full_stake(terms)
+
+
+def reveal_margin(reveal_ms: int) -> int:
+    return min(REVEAL_MARGIN_MS, max(reveal_ms // 4, min(LEAST_MARGIN_MS, reveal_ms // 2)))
+
+
+def late_margin(reveal_ms: int) -> int:
+    """The margin where the second evaluation runs: it ends by the other one by itself, and its container takes a moment to end."""
+    margin = reveal_margin(reveal_ms)
+    return max(margin // 2, min(margin, LATE_REVEAL_MS))
+
+
+def second_at(terms: PostJob, reveal_ms: int) -> int:
+    """When (chain clock) the second evaluation of a claim's model starts at the latest, so that there is time to reveal after it.
+
+    As late as possible: an evaluation that answers by the clock answers the committee a little later.
+    """
+    left = reveal_ms - reveal_margin(reveal_ms) - 1_000 * terms.limits.eval_s - RETRY_GRACE_MS
+    return terms.expiry + min(0, left)
+
+
+def last_reveal(terms: PostJob, reveal_ms: int) -> int:
+    """The chain clock at which a claim is revealed at the latest, where the reveals begin with the expiry."""
+    return terms.expiry + reveal_ms - reveal_margin(reveal_ms)
+
+
+def enough_for_second(terms: PostJob, took: int) -> int:
+    """Milliseconds in which the second evaluation of a model ends, whose first one took so many (0: not known): a quarter more, or
+    all that was posted. One that has so much and does not end by itself did not pass."""
+    posted = 1_000 * terms.limits.eval_s
+    return min(posted, took + took // 4 + SECOND_START_MS) if took else posted
+
+
+def too_late_to_claim(terms: PostJob, reveal_ms: int, clock: int, took: int) -> str | None:
+    """Why a claim is not made now whose model could not be evaluated a second time before it is revealed; None where it can.
+
+    Else whoever lets its evaluator change its mind near the expiry would have the late claims shown unseen.
+    """
+    left, enough = last_reveal(terms, reveal_ms) - clock, enough_for_second(terms, took)
+    if left >= enough:
+        return None
+    return (
+        f"a model came too late: to evaluate it a second time takes {enough / 1_000:.0f} s, {max(0, left) / 1_000:.0f} s are left"
+    )
+
+
+def keeps_silent(terms: PostJob, claimed: int, second: int | None, *, must: bool) -> str | None:
+    """Why a claim is not revealed after the second evaluation measured `second` (None: it did not pass), or None where it is.
+
+    What each way costs: silence of one that must reveal burns its stake and is struck; of any other it costs nothing. A verdict
+    FALSE burns the stake, freezes up to the bounty and suspends; REFUSED burns the stake and is struck, as silence does, and the
+    committee may still measure what was claimed. So what would be FALSE is never shown, and what may be refused only by one that
+    must.
+    """
+    code = BallotCode.INVALID if second is None else messages.ballot_code(terms, claimed, second)
+    if code == BallotCode.OK or (must and code != BallotCode.FALSE):
+        return None
+    found = "it did not pass the evaluation again" if second is None else f"the second evaluation measured {format_loss(second)}"
+    price = "the stake burns and a strike follows, a false claim would cost up to the bounty" if must else "silence costs nothing"
+    return f"claimed was {format_loss(claimed)}, {found}: the model is not shown ({price})"
 
 
 # --- what a posting means to the sandbox ---------------------------------------------------------------------------------------
@@ -200,7 +306,11 @@ def improves(terms: PostJob, own: ClaimRecord | None, loss: int) -> bool:
 
 def run_limits(terms: PostJob, wall_s: float) -> ContainerLimits:
     """The limits of one run as posted. Raises ValueError for what no container can have."""
-    posted = terms.limits
+    return container_limits(terms.limits, wall_s)
+
+
+def container_limits(posted: Limits, wall_s: float) -> ContainerLimits:
+    """What posted limits mean to the sandbox. Raises ValueError for what no container can have."""
     return ContainerLimits(
         cpus=posted.cpus_milli / 1_000,
         mem_mb=posted.mem_mb,

@@ -9,12 +9,14 @@ from client.api.render import Json
 
 _JOB_CREDITS = frozenset(
     (
-        *("bounty", "fee", "fees", "fees_locked", "deposit", "stake", "stakes"),
-        *("bounty_paid", "bounty_returned", "last_tenth_amount", "fees_paid", "fees_returned"),
-        *("deposit_burned", "deposit_returned"),
+        *("bounty", "fee", "fees", "fees_locked", "bond", "deposit", "stake", "stakes", "paid", "refunded"),
+        *("bounty_paid", "bounty_returned", "stakes_burned_by_verdicts", "bond_burned", "bond_returned"),
+        *("fees_paid", "fees_burned", "fees_returned", "deposit_burned", "deposit_returned"),
     )
 )
-_JOB_LOSSES = frozenset(("loss", "tolerance", "bound", "next_at_most", "hidden_loss", "measured", "probe_loss", "tol", "floor"))
+_JOB_LOSSES = frozenset(
+    ("loss", "tolerance", "bound", "next_at_most", "hidden_loss", "measured", "shown", "hidden_shown", "tol", "floor")
+)
 
 
 def render_job(view: Json) -> Json:

@@ -34,17 +34,17 @@ def wanted_image(config: WorkConfig, terms: PostJob) -> WantedImage:
 def train_spec(terms: PostJob, *, run: str, image_id: str, seed: int, wall_s: float) -> RunSpec | str:
     """A training; a text where no container can be started for the posting, and why."""
     budget_s = max(1, int(wall_s * BUDGET))
-    return _spec(terms, wall_s, run_id=run, image_id=image_id, phase="train", seed=seed, probe=0, budget_s=budget_s)
+    return _spec(terms, wall_s, run_id=run, image_id=image_id, phase="train", seed=seed, budget_s=budget_s)
 
 
 def evaluate_spec(
-    terms: PostJob, *, run: str, image_id: str, model: Path, seed: int, probe: int, wall_s: float, hidden: Path | None = None
+    terms: PostJob, *, run: str, image_id: str, model: Path, wall_s: float, hidden: Path | None = None
 ) -> RunSpec | str:
-    """An evaluation, with `hidden` one on the hidden data; a text as above. Everything that the job can see is the same for every
-    verifier of a round."""
+    """An evaluation, with `hidden` one on the hidden data; a text as above. Everything that the program can see of it is the same
+    for the claimant and for every verifier."""
     inputs: dict[str, Path | DataSet] = {"model": model} if hidden is None else {"model": model, "eval": hidden}
-    shown = {"phase": "evaluate", "seed": seed, "probe": probe, "budget_s": terms.limits.eval_s, "inputs": inputs}
-    return _spec(terms, wall_s, run_id=run, image_id=image_id, **shown)
+    budget_s = terms.limits.eval_s
+    return _spec(terms, wall_s, run_id=run, image_id=image_id, phase="evaluate", budget_s=budget_s, inputs=inputs)
 
 
 def _spec(terms: PostJob, wall_s: float, **fields: Any) -> RunSpec | str:

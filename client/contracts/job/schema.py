@@ -7,7 +7,14 @@ from typing import Annotated, Any, Literal, TypedDict
 from msgspec import Meta, field
 
 from chain.params import MAX_INT
-from client.api.schema import MAX_TEXT, Address, Amount, CidText, Count, Hex, LossText, Page, Strict, TxAnswer
+from client.api.choices import exactly_one
+from client.api.schema import (
+    Count,
+    Page,
+    Strict,
+    TxAnswer,
+)
+from client.api.texts import Address, Amount, CidText, Digest, GivenAmount, GivenLoss, Hex, ImageReference, LossText, Tolerance
 
 
 class JobsQuery(Strict, frozen=True, kw_only=True):
@@ -24,9 +31,11 @@ class ModelQuery(Strict, frozen=True, kw_only=True):
 class ImageRequest(Strict, frozen=True, kw_only=True):
     """An archive in the content store (`cid`, `image_id`, `size`), or a registry image pinned by digest (`reference`)."""
 
+    CHOICES = (exactly_one("cid", "reference", more={"cid": ("image_id", "size")}),)
+
     cid: CidText | None = None
-    reference: Annotated[str, Meta(max_length=MAX_TEXT, description="name@sha256:<64 hex>")] | None = None
-    image_id: Annotated[str, Meta(max_length=80, description="64 hex digits, with or without sha256:")] | None = None
+    reference: ImageReference | None = None
+    image_id: Digest | None = None
     size: (
         Annotated[int, Meta(ge=1, le=MAX_INT, description="bytes; needed for an archive, 1 when left out for a registry image")]
         | None
@@ -45,33 +54,126 @@ class LimitsRequest(Strict, frozen=True, kw_only=True):
     threads: Annotated[int, Meta(ge=0, le=MAX_INT, description="defaults to cpus, rounded up")] | None = None
 
 
+class HiddenRequest(Strict, frozen=True, kw_only=True):
+    """Hidden evaluation data: the encrypted file in the content store, and the SHA-256 of its plaintext and of its key. Hand the
+    key to the node (`POST /v1/hidden-keys`) before the job is posted: it reveals it by itself."""
+
+    cid: CidText
+    plain_hash: Digest
+    key_hash: Digest
+    size: Annotated[int, Meta(ge=1, le=MAX_INT, description="bytes of the encrypted file")]
+
+
 class JobRequest(Strict, frozen=True, kw_only=True):
     """A job to post. One of `expires_in_s` and `expiry` is needed; everything that has a default may be left out.
 
-    `fee` is paid per judged vote, and fee × 13 × finalists is locked while the job runs; left out it is a thousandth of the
-    bounty (at least 0.000001). `floor` is the lowest loss that is believed possible: claims below it are refused. `tol` is the
-    tolerance between machines, kept by the rules between what rounding needs and ten times that.
+    `fee` is paid per judged vote, and fee × 71 × finalists is locked while the job runs; left out it is a thousandth of the
+    bounty, or the least that the network allows for the evaluation where that is more. `floor` is the lowest loss that is believed
+    possible: claims below it are refused. `tol` is the tolerance between machines, kept by the rules between what rounding needs
+    and ten times that. `arch` is the processor that the image is built for.
     """
 
+    CHOICES = (exactly_one("expires_in_s", "expiry"),)
+
     image: ImageRequest
-    bounty: Amount
+    bounty: GivenAmount
     expires_in_s: Annotated[float, Meta(gt=0, le=10**9)] | None = None
     expiry: Annotated[int, Meta(ge=0, le=MAX_INT, description="milliseconds of the chain clock")] | None = None
-    fee: Amount | None = None
-    tol: LossText = "0"
-    floor: LossText = "0"
+    fee: GivenAmount | None = None
+    tol: Tolerance = "0"
+    floor: GivenLoss = "0"
     float_kind: Literal["f64", "f32"] = "f32"
-    finalists: Count = 3
-    on_cheat: Literal["refund", "next-best"] = "refund"
+    finalists: Count = 4
+    on_cheat: Literal["refund", "next-best"] = "next-best"
+    arch: Literal["amd64", "arm64"] = "amd64"
+    hidden: HiddenRequest | None = None
     params: Annotated[dict[str, Any], Meta(description="handed to the container as it is; at most 8192 bytes of JSON")] = field(
         default_factory=dict
     )
     limits: LimitsRequest = LimitsRequest()
 
 
+class ExtensionRequest(Strict, frozen=True, kw_only=True):
+    """The new end of the claims, later than the present one: seconds from now, or the chain clock."""
+
+    CHOICES = (exactly_one("expires_in_s", "expiry"),)
+
+    expires_in_s: Annotated[float, Meta(gt=0, le=10**9)] | None = None
+    expiry: Annotated[int, Meta(ge=0, le=MAX_INT, description="milliseconds of the chain clock")] | None = None
+
+
+class HiddenKeyRequest(Strict, frozen=True, kw_only=True):
+    key: Digest
+
+
+class HiddenKept(TypedDict):
+    key_hash: Hex
+
+
 class JobPosted(TxAnswer):
     job: Hex
     expiry: int
+
+
+class JobExtended(TxAnswer):
+    job: Hex
+    expiry: int
+
+
+class JobCancelled(TxAnswer):
+    job: Hex
+
+
+class EndView(TypedDict):
+    """What a contractor has paid where the job ends so: usually, and at most; the rest of what was locked comes back."""
+
+    state: str
+    usual: Amount
+    most: Amount
+
+
+class ComparableView(TypedDict):
+    """What ended jobs with similar limits paid; `how` says which. `without_winner` paid nobody; `claimants` is the median."""
+
+    jobs: int
+    paid: int
+    without_winner: int
+    bounty_lowest: Amount | None
+    bounty_median: Amount | None
+    bounty_highest: Amount | None
+    claimants: int | None
+    how: str
+
+
+class RefusalView(TypedDict):
+    code: int
+    name: str
+    message: str
+
+
+class JobQuote(TypedDict):
+    """What a posting locks (`total` = bounty + fees + bond + deposit) and how its ends differ.
+
+    `stake` is what a full claim locks, `least_fee` the least for a judged vote. `verifiers` have the flag, `judges` of
+    them declared a machine that covers the limits. `refusal`: why the ledger would refuse the posting now.
+    """
+
+    bounty: Amount
+    fees: Amount
+    bond: Amount
+    deposit: Amount
+    total: Amount
+    free: Amount
+    stake: Amount
+    fee: Amount
+    least_fee: Amount
+    finalists: int
+    expiry: int
+    ends: list[EndView]
+    verifiers: int
+    judges: int
+    refusal: RefusalView | None
+    comparable: ComparableView
 
 
 class ImageView(TypedDict):
@@ -110,6 +212,7 @@ class JobSummary(TypedDict):
     posted: int
     expiry: int
     deadline: int | None
+    draw_height: Annotated[int | None, Meta(description="in DRAW: the block that draws the committee")]
     claimants: int
     hidden: str
     image: ImageView
@@ -121,19 +224,189 @@ class JobSummary(TypedDict):
     ]
 
 
-class JobView(JobSummary):
-    """Everything about a job: terms, claims in rank order, audits with their votes, verdicts, payments."""
+class HiddenView(TypedDict):
+    cid: CidText
+    plain_hash: Hex
+    key_hash: Hex
+    size: int
 
-    terms: dict[str, Any]
-    latest_end: int | None
-    contractor: dict[str, int]
+
+class TermsView(TypedDict):
+    """`stake` is a full one; `fees_locked`, `bond` and `deposit` are locked beside the bounty."""
+
+    arch: str
+    params: str
+    finalists: int
+    float_kind: str
+    tol: LossText
+    floor: LossText
+    on_cheat: str
+    stake: Amount
+    fees_locked: Amount
+    bond: Amount
+    deposit: Amount
+    hidden: HiddenView | None
+
+
+class ContractorView(TypedDict):
+    """How a contractor's jobs ended. `refunded`: bounties that went back after a model had been shown; `undecided`: jobs with a
+    candidate that nobody could decide; `unrepeatable`: verdicts for which more than a third of the votes were off."""
+
+    posted: int
+    live: int
+    paid: Amount
+    winners: int
+    last_winners: list[Address]
+    refunded: Amount
+    undecided: int
+    unrepeatable: int
+
+
+class ClaimView(TypedDict):
+    """A claimant's standing claim. `rank` and `hidden_rank` count from 1: among the finalists, and of those whose hidden losses
+    agree. `line` is that of the verdict which held. `full`: it locked the full stake, which is locked, released, burned or none."""
+
+    index: int
+    claimant: Address
+    claim: int
+    loss: LossText
+    tolerance: LossText
+    bound: LossText
+    next_at_most: LossText
+    claimed: int
+    commitment: Hex
+    must_reveal: bool
+    finalist: bool
+    rank: int | None
+    hidden_rank: int | None
+    revealed: bool
+    model: ModelView | None
+    result: str | None
+    line: str | None
+    hidden_loss: LossText | None
+    full: bool
+    stake: Amount
+    stake_is: str
+
+
+class BallotView(TypedDict):
+    """A vote on one candidate: means, numbers of examples, and the losses that openings showed, in the order of the probe."""
+
+    candidate: Address
+    vote: str
+    measured: LossText | None
+    examples: int | None
+    shown: list[LossText] | None
+    hidden_loss: LossText | None
+    hidden_examples: int | None
+    hidden_shown: list[LossText] | None
+    bad_key: bool
+
+
+class VoterView(TypedDict):
+    """`opened`: all that it measured is open, so that its votes count. `neutral`: it is no finalist itself."""
+
+    voter: Address
+    neutral: bool
+    committed: bool
+    opened: bool
+    votes: list[BallotView]
+    struck: str | None
+    fee: Amount
+
+
+class CandidateView(TypedDict):
+    """`pool`: how many could have been drawn; `quorum`: how many seats decide."""
+
+    claimant: Address
+    seats: int
+    pool: int
+    quorum: int
+
+
+class ProbeView(TypedDict):
+    """Of an evaluation of so many examples: the places that are shown, and the subtrees whose greatest losses are."""
+
+    examples: int
+    positions: list[int]
+    subtrees: list[int]
+
+
+class RoundView(TypedDict):
+    """`beacon` drew the committee, `probe` is the beacon of the probes; empty before the votes are in."""
+
+    audit: int
+    round: int
+    beacon: Hex
+    probe: str
+    probes: list[ProbeView]
+    started: int
+    commit_deadline: int
+    hidden: bool
+    candidates: list[CandidateView]
+    committee: list[VoterView]
+
+
+class JobCaseView(TypedDict):
+    """A FALSE verdict of this job: whose, and whether its case is PENDING, DISMISSED or became a ban."""
+
+    account: Address
+    state: str
+
+
+class EscrowView(TypedDict):
+    bounty: Amount
+    fees: Amount
+    bond: Amount
+    deposit: Amount
+    stakes: Amount
+
+
+class PaymentsView(TypedDict):
+    """Where the escrows went. What verdicts burn of stakes, they burn of the contractor's bond, up to all of it."""
+
+    bounty_to: Address | None
+    bounty_paid: Amount
+    bounty_returned: Amount
+    stakes_burned_by_verdicts: Amount
+    bond_burned: Amount
+    bond_returned: Amount
+    fees_paid: Amount
+    fees_burned: Amount
+    fees_returned: Amount
+    deposit_burned: Amount
+    deposit_returned: Amount
+    in_escrow: EscrowView
+
+
+class CouldJudge(TypedDict):
+    """Verifiers for this contractor's jobs, and how many of them declared a machine that covers this one's limits."""
+
+    verifiers: int
+    judges: int
+
+
+class JobView(JobSummary):
+    """Everything about a job: terms, claims in rank order, audits with their votes, verdicts, payments.
+
+    `latest_end` is of the chain clock. `warning` says what a contractor gives up with its metric. `could_judge` is of now, null
+    for a job that has ended.
+    """
+
+    terms: TermsView
+    latest_end: int
+    latest_end_draw_blocks: Annotated[int, Meta(description="blocks that the draws add to it")]
+    contractor: ContractorView
     key: Hex
     audit: int
     round: int
-    claims: list[dict[str, Any]]
+    examples: Annotated[int | None, Meta(description="losses of one evaluation, as most votes have it; null before the first")]
+    warning: str | None
+    could_judge: CouldJudge | None
+    claims: list[ClaimView]
     must_reveal: list[Address]
     finalists: list[Address]
-    rounds: list[dict[str, Any]]
-    cases: list[dict[str, Any]]
-    payments: dict[str, Any]
+    rounds: list[RoundView]
+    cases: list[JobCaseView]
+    payments: PaymentsView
     model: ModelView | None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from client.api.schema import EventView
-from client.contracts.job.schema import JobPosted, JobRequest, JobSummary, JobView
+from client.contracts.job.schema import HiddenKept, JobCancelled, JobExtended, JobPosted, JobQuote, JobRequest, JobSummary, JobView
 from client.sdk_calls import call, stream
 from client.sdk_http import MAX_PAGE, Progress, given, path_id
 from client.sdk_node import NodeCalls
@@ -48,6 +48,27 @@ class JobCalls(NodeCalls):
     async def submit_job(self, job: JobRequest | Json, *, wait: float = 0) -> JobPosted:
         """Post a job as the node's account; `job` in the answer is its id. A document of the API goes as it is."""
         return cast(JobPosted, await self.api.submit("/v1/jobs", job if isinstance(job, dict) else given(job), wait))
+
+    @call
+    async def quote_job(self, job: JobRequest | Json) -> JobQuote:
+        """What a job would lock and cost, and who could judge it. Nothing is sent, and nothing need be uploaded."""
+        return cast(JobQuote, await self.api.call("POST", "/v1/jobs/quote", body=job if isinstance(job, dict) else given(job)))
+
+    @call
+    async def cancel_job(self, job: str, *, wait: float = 0) -> JobCancelled:
+        """Take back a job of the node's account that nobody has claimed on."""
+        return cast(JobCancelled, await self.api.submit(f"/v1/jobs/{path_id(job)}/cancel", None, wait))
+
+    @call
+    async def extend_job(self, job: str, *, expires_in_s: float, wait: float = 0) -> JobExtended:
+        """Give a job of the node's account that nobody has claimed on a later expiry, in seconds from now."""
+        path = f"/v1/jobs/{path_id(job)}/extension"
+        return cast(JobExtended, await self.api.submit(path, {"expires_in_s": expires_in_s}, wait))
+
+    @call
+    async def keep_hidden_key(self, key: bytes) -> HiddenKept:
+        """Leave the key of hidden data (32 bytes) with the node, which reveals it by itself; the hash that postings name."""
+        return cast(HiddenKept, await self.api.call("POST", "/v1/hidden-keys", body={"key": key.hex()}))
 
     @call
     async def fetch_model(self, job: str, dest: Path, *, overwrite: bool = False, on_progress: Progress | None = None) -> Fetched:

@@ -4,16 +4,21 @@ Which jobs moved is told by `Changed`: of each the state says whether this node 
 however many other jobs there are. A seat is (job, audit, round). For each seat that the beacon gave this node:
 
     input                        when                                        effect
-    Chain, REVEAL or KEY         this node may be drawn                      BringImage, ahead of the audit
+    Chain, REVEAL, KEY, DRAW     this node may be drawn                      BringImage, ahead of the audit
     Chain, COMMIT                a new seat                                  BringImage, FetchContent for each candidate, Decrypt
-    ImageReady, ContentReady     one evaluation at a time, nearest deadline  StartRun (seed from the job, probe of the round)
-    RunEnded, ContentMissing     for a candidate                             its ballot (`ballots`), or a second run
+    ImageReady, ContentReady     one evaluation at a time, nearest deadline  StartRun
+    RunEnded                     losses measured                             KeepSecret: they are on this disk before they count
+    SecretStored                 for a candidate                             its ballot (`ballots`), or the hidden data's run
+    ContentMissing, RunEnded     no losses                                   its ballot
     Chain                        a ballot for each, or no time left          Submit CommitVote (stored on this disk before)
-    Chain, COUNT                 own commitment stands                       Submit OpenVote
-    Chain                        the round is over                           Kill, EndScope
-    Chain, case open             own measurement said FALSE, a validator     Submit JudgeCase (`judging`)
+    SecretStored                 own ballots say FALSE                       KeepSecret: a measurement that decides on cases
+    Chain, COUNT                 own commitment stands                       OpenLosses: a column with the ballots, then the others
+    LossesOpened                                                             Submit OpenVote, a column each
+    Chain                        the round is over                           Kill, EndScope, DropSecret
+    Chain, case open             own measurements say so, a validator        Submit JudgeCase (`judging`)
 
-A ballot that is stored is never made anew: a verifier that starts again commits and opens the same one.
+What was measured, and a ballot, is never made anew once it is stored: a verifier that starts again goes on with the same losses,
+commits and opens the same ballots.
 """
 
 from __future__ import annotations
@@ -25,15 +30,18 @@ from pathlib import Path
 from chain.codec import encode
 from chain.contracts.job import duties, messages, records, store
 from chain.contracts.job.duties import DueBallots, DueOpening
+from chain.contracts.job.messages import PostJob
 from chain.contracts.job.records import Job, JobState, Posting
-from chain.contracts.job.rules import VoteCode
+from chain.contracts.job.records import Seat as SeatRecord
 from chain.contracts.job.views import cid_text
 from chain.contracts.membership import Member, member_key
 from chain.host import Reader
+from chain.losses import Opening, draw_probe
+from chain.verification.votes import BallotCode
 from client.contracts.job import policy, runs, secrets
-from client.contracts.job.ballots import RETRY_MS, CandidateProgress, SeatProgress, found_false
+from client.contracts.job.ballots import RETRY_MS, CandidateProgress, SeatProgress, columns_of, found_false
 from client.contracts.job.judging import CaseJudge
-from client.contracts.job.secrets import Seat, VoteSecret
+from client.contracts.job.secrets import ColumnId, FalseClaim, KeptColumn, Seat, VoteSecret
 from client.work.events import (
     BringImage,
     Chain,
@@ -41,13 +49,19 @@ from client.work.events import (
     ContentMissing,
     ContentReady,
     Decrypt,
+    DropLosses,
+    DropSecret,
     Effect,
     EndScope,
     FetchContent,
     ImageFailed,
     ImageReady,
     Input,
+    KeepSecret,
     Kill,
+    LossesOpened,
+    Notice,
+    OpenLosses,
     RunEnded,
     Secret,
     SecretRefused,
@@ -65,6 +79,8 @@ HIDDEN = "hidden"
 """The tag of decrypted hidden data; candidates' models have their number."""
 MAX_MARGIN_MS = 15_000
 """Time kept free before the deadline, to have the commitment in a block: a tenth of the window, at most this."""
+MIN_MARGIN_MS = 2_000
+"""But so much where a third of the window has it: a quiet graph makes no blocks, and the clock is looked at once a second."""
 MAX_AHEAD, MAX_AHEAD_OF_ONE = 16, 4
 """Images that are fetched before a committee is drawn, in all and of one contractor's jobs. A seat always gets its image."""
 SLACK = 1.5
@@ -84,14 +100,23 @@ class Verifier(Machine):
         """The ballots of this node that are on its disk and may still have to be opened."""
         self._making: dict[Seat, VoteSecret] = {}
         """Ballots that the disk has not taken yet."""
-        false = {(who, seat[0]) for seat, vote in self._votes.items() for who in found_false(vote.claimants, vote.ballots)}
-        self._judge = CaseJudge(self._me, self._config.judge == "own-measurement", false)
+        self._columns = dict(secrets.column_in(secret) for secret in known.secrets if secret.kind == secrets.COLUMN)
+        """What this node measured for seats that are not over, each with a file of its losses on this disk."""
+        self._opening: dict[tuple[str, str], tuple[Seat, int, ColumnId, bool]] = {}
+        """By scope and tag, openings that are being made: seat, candidate, column, and whether it carries the ballots."""
+        found = [secrets.false_in(secret) for secret in known.secrets if secret.kind == secrets.FALSE]
+        self._judge = CaseJudge(self._me, self._config.judge, found)
+        self._reader: Reader | None = None
+        self._cannot: dict[Seat, str] = {}
+        """Why votes cannot be opened: the operator is told."""
         self._duties: dict[Seat, SeatProgress] = {}
         self._images: dict[bytes, str] = {}
         self._asked: dict[bytes, int] = {}
         """Jobs whose image was asked for; the value is the chain clock before which it is not asked for again."""
         self._hurried: set[bytes] = set()
         """Jobs among them whose image a seat needs."""
+        self._no_image: dict[bytes, str] = {}
+        """Why the image of a job is not here, on whose committee this node sits."""
         self._said: set[tuple[str, Seat]] = set()
         self._clock = 0
         self._started = 0
@@ -114,20 +139,27 @@ class Verifier(Machine):
                 self._changed(given)
             case ImageReady():
                 self._images[given.ref] = given.image_id
+                self._no_image.pop(given.ref, None)
             case ImageFailed():
                 self._image_failed(given)
             case ContentReady() | ContentMissing() if (duty := self._duty_of(given.scope)) is not None:
                 _came(duty, given)
             case RunEnded():
-                self._ended(given)
+                return self._ended(given)
             case SecretStored():
-                self._stored(given.secret)
+                return self._stored(given.secret)
             case SecretRefused():
-                # The same ballots are offered again at the next chance.
-                seat = secrets.seat_in(given.secret)
-                self._making.pop(seat, None)
-                self._said.discard(("commit", seat))
+                return self._refused(given.secret)
+            case LossesOpened():
+                return self._opened(given)
         return []
+
+    def notices(self) -> list[Notice]:
+        missing = "this node sits on the committee of job {} and cannot have its image, without which it abstains: {}"
+        return [
+            *(Notice("vote.unopened", seat[0], text) for seat, text in sorted(self._cannot.items())),
+            *(Notice("vote.no-image", job, missing.format(job.hex()[:12], why)) for job, why in sorted(self._no_image.items())),
+        ]
 
     def gives_up(self, job: bytes) -> bool:
         """Whether no seat, and none that may come soon, needs the job's image: then this forgets that it was here."""
@@ -156,13 +188,19 @@ class Verifier(Machine):
         if record.state in (JobState.COMMIT, JobState.COUNT):
             if reader.get(records.seat_key(job, record.audit, record.round, self._me)) is not None:
                 self._sitting.add(job)
-        elif record.state not in (JobState.REVEAL, JobState.KEY) or posting.poster == self._me:
+        elif record.state not in (JobState.REVEAL, JobState.KEY, JobState.DRAW) or posting.poster == self._me:
             return
-        elif not policy.too_large(self._config, posting.terms):
+        elif not policy.too_large(self._config, posting.terms) and self._covers(reader, posting.terms):
             self._soon.add(job, posting.poster, (record.deadline,))
 
+    def _covers(self, reader: Reader, terms: PostJob) -> bool:
+        """What this node declared is enough for the job: else it is not drawn."""
+        member, needed = reader.get(member_key(self._me)), messages.needed_capacity(terms)
+        return isinstance(member, Member) and member.verifier and any(own.covers(needed) for own in member.capacity)
+
     def _chain(self, reader: Reader, clock: int) -> list[Effect]:
-        self._clock = clock
+        self._clock, self._reader = clock, reader
+        self._no_image = {job: why for job, why in self._no_image.items() if job in self._sitting}
         effects: list[Effect] = []
         current: set[Seat] = set()
         for job in sorted(self._sitting):
@@ -172,8 +210,9 @@ class Verifier(Machine):
         take(effects, b"", lazily(self._leave, current))
         for duty in sorted(self._duties.values(), key=lambda d: (d.deadline, d.seat)):
             take(effects, duty.job, lazily(self._advance, reader, duty, clock))
+        take(effects, b"", lazily(self._drop_columns, reader))
         self._forget(reader)
-        take(effects, b"", self._judge.look(reader))
+        take(effects, b"", self._judge.look(reader, clock))
         return effects
 
     def _fetch_ahead(self, reader: Reader) -> list[Effect]:
@@ -221,8 +260,8 @@ class Verifier(Machine):
                     if seat not in self._duties:
                         yield from self._sit(reader, seat, duty)
                 case DueOpening() if (vote := self._votes.get(seat := (job, duty.audit, duty.round))) is not None:
-                    if vote.commitment == duty.commitment and self._first("open", seat):
-                        yield from self._open(seat, vote)
+                    if vote.commitment == duty.commitment:
+                        yield from self._open(reader, seat, vote)
 
     def _first(self, what: str, seat: Seat) -> bool:
         key = (what, seat)
@@ -239,23 +278,22 @@ class Verifier(Machine):
         terms, count = posting.terms, len(asked.candidates)
         started = store.read_round(reader, *seat).started
         window = asked.deadline - started
-        margin = min(MAX_MARGIN_MS, window // 10)
+        margin = max(min(MAX_MARGIN_MS, window // 10), min(MIN_MARGIN_MS, window // 3))
         duty = SeatProgress(
             seat=seat,
             terms=terms,
             deadline=asked.deadline,
             commit_by=asked.deadline - margin,
-            seed=asked.seed,
-            probe=asked.probe,
             hidden=asked.hidden is not None,
             candidates=[CandidateProgress(known.claimant, known.loss) for known in asked.candidates],
         )
         self._duties[seat] = duty
+        self._recall(duty)
         if not self._config.verify or policy.too_large(self._config, terms):
             duty.abstain()
             return []
         # A model that comes later leaves no time for its evaluation.
-        until = max(duty.commit_by - 2_000 * terms.limits.eval_s * count, started + window // 4)
+        until = max(duty.commit_by - 2_000 * messages.evaluation_s(terms) * count, started + window // 4)
         effects = self._want_image(reader, seat[0], urgent=True)
         scope = _scope_of(seat)
         for index, known in enumerate(asked.candidates):
@@ -264,6 +302,13 @@ class Verifier(Machine):
             sealed = asked.hidden
             effects.append(Decrypt(scope, HIDDEN, cid_text(sealed.cid), sealed.size, sealed.plain_hash, asked.key, until))
         return effects
+
+    def _recall(self, duty: SeatProgress) -> None:
+        """What was measured before a restart is not measured again."""
+        for candidate in duty.candidates:
+            for hidden in (False, True):
+                if (kept := self._columns.get(ColumnId(duty.seat, candidate.claimant, hidden))) is not None:
+                    duty.stored(candidate, kept.measurement, hidden=hidden)
 
     def _leave(self, current: set[Seat]) -> list[Effect]:
         """Rounds that ended, and ballots that are stored by now."""
@@ -275,9 +320,25 @@ class Verifier(Machine):
             effects.append(EndScope(_scope_of(seat)))
         return effects
 
+    def _drop_columns(self, reader: Reader) -> Iterator[Effect]:
+        """Losses are kept until their seat has opened, or its round is over."""
+        for column in sorted(self._columns):
+            if column.seat not in self._duties and not self._may_open(reader, column.seat):
+                kept = self._columns.pop(column)
+                yield DropSecret(secrets.COLUMN, secrets.column_key(column))
+                yield DropLosses(column.seat[0], kept.run)
+
+    def _may_open(self, reader: Reader, seat: Seat) -> bool:
+        job, audit, round_ = seat
+        record, own = reader.get(records.job_key(job)), reader.get(records.seat_key(*seat, self._me))
+        if not isinstance(record, Job) or record.state not in (JobState.COMMIT, JobState.COUNT):
+            return False
+        return (record.audit, record.round) == (audit, round_) and isinstance(own, SeatRecord) and not own.complete
+
     def _forget(self, reader: Reader) -> None:
         """Nothing is kept about jobs that ended, but what a judgement may still need. Only what is kept is looked at."""
         kept = {
+            *(seat[0] for seat in self._cannot),
             *self._images,
             *self._asked,
             *(seat[0] for seat in self._votes),
@@ -291,6 +352,7 @@ class Verifier(Machine):
         self._hurried &= live
         self._said = {(what, seat) for what, seat in self._said if seat[0] in live}
         self._votes = {seat: vote for seat, vote in self._votes.items() if seat[0] in live}
+        self._cannot = {seat: why for seat, why in self._cannot.items() if seat[0] in live}
 
     # --- a duty ----------------------------------------------------------------------------------------------------------------
 
@@ -306,29 +368,28 @@ class Verifier(Machine):
         if any(c.run for d in self._duties.values() for c in d.candidates):
             return effects
         for index, candidate in enumerate(duty.candidates):
-            if candidate.path is None or candidate.ballot is not None or clock < candidate.retry_at:
+            if candidate.path is None or candidate.ballot is not None or candidate.is_under_way or clock < candidate.retry_at:
                 continue
-            if duty.hidden and not duty.bad_key and duty.eval_file is None:
+            if candidate.public is not None and duty.eval_file is None:
                 continue  # decrypting
-            return [*effects, self._evaluate(duty, index, candidate, image, clock)]
+            return effects + self._evaluate(duty, index, candidate, image, clock)
         return effects
 
-    def _evaluate(self, duty: SeatProgress, index: int, candidate: CandidateProgress, image: str, clock: int) -> StartRun:
+    def _evaluate(self, duty: SeatProgress, index: int, candidate: CandidateProgress, image: str, clock: int) -> list[Effect]:
         self._started += 1
         what = "verify" if candidate.public is None else "hidden"
-        candidate.run = f"{what}-{duty.job.hex()[:32]}-{duty.seat[1]}-{duty.seat[2]}-{index}-{self._started}"
-        left = (duty.commit_by - clock) / 1_000
+        run = f"{what}-{duty.job.hex()[:32]}-{duty.seat[1]}-{duty.seat[2]}-{index}-{self._started}"
+        left, posted = (duty.commit_by - clock) / 1_000, duty.terms.limits.eval_s
         spec = runs.evaluate_spec(
             duty.terms,
-            run=candidate.run,
+            run=run,
             image_id=image,
             model=candidate.path or Path(),
-            seed=duty.seed,
-            probe=duty.probe,
-            wall_s=max(1.0, min(duty.terms.limits.eval_s * SLACK + SLACK_S, left)),
+            wall_s=max(1.0, min(posted * SLACK + SLACK_S, left)),
             hidden=duty.eval_file if what == "hidden" else None,
         )
-        return StartRun(candidate.run, duty.job, spec, (what, index))
+        candidate.run, candidate.full_time = run, left >= posted
+        return [StartRun(run, duty.job, spec, (what, index), keep=True)]
 
     def _give_up(self, duty: SeatProgress) -> list[Effect]:
         """No time is left: what was not had is NOMODEL, what was not measured an abstention."""
@@ -337,7 +398,7 @@ class Verifier(Machine):
             if candidate.run:
                 effects.append(Kill(candidate.run, "no time is left before the vote"))
                 candidate.run = ""
-            duty.decide(candidate, VoteCode.NOMODEL if candidate.path is None else VoteCode.ABSTAIN)
+            duty.decide(candidate, BallotCode.NOMODEL if candidate.path is None else BallotCode.ABSTAIN)
         return effects
 
     # --- ballots ---------------------------------------------------------------------------------------------------------------
@@ -352,18 +413,107 @@ class Verifier(Machine):
         op = messages.CommitVote(job, audit, round_, sealed)
         return [Submit(secrets.KIND, f"commit:{job.hex()}:{audit}:{round_}", job, op, secrets.of_vote(duty.seat, vote))]
 
-    def _stored(self, secret: Secret) -> None:
+    def _stored(self, secret: Secret) -> list[Effect]:
+        match secret.kind:
+            case secrets.COLUMN:
+                self._column_stored(*secrets.column_in(secret))
+            case secrets.VOTE:
+                return self._vote_stored(secret)
+            case secrets.FALSE:
+                return [DropSecret(secrets.FALSE, key) for key in self._judge.found_false(secrets.false_in(secret))]
+        return []
+
+    def _column_stored(self, column: ColumnId, kept: KeptColumn) -> None:
+        self._columns[column] = kept
+        for candidate in self._storing(column):
+            self._duties[column.seat].stored(candidate, kept.measurement, hidden=column.hidden)
+
+    def _storing(self, column: ColumnId) -> list[CandidateProgress]:
+        duty = self._duties.get(column.seat)
+        return [c for c in duty.candidates if c.storing == column] if duty is not None else []
+
+    def _vote_stored(self, secret: Secret) -> list[Effect]:
         """The ballots of a seat are on this disk: from now on they are this node's vote."""
         seat = secrets.seat_in(secret)
         made = self._making.pop(seat, None)
         vote = self._votes[seat] = made if made is not None and encode(made) == secret.blob else secrets.vote_in(secret)
-        for claimant in found_false(vote.claimants, vote.ballots):
-            self._judge.found_false(claimant, seat[0])
+        origin = self._origin(seat[0])
+        false = sorted(found_false(vote.claimants, vote.ballots)) if origin is not None else ()
+        return [KeepSecret(secrets.of_false(FalseClaim(who, seat[0], origin or b"", self._clock))) for who in false]
 
-    def _open(self, seat: Seat, vote: VoteSecret) -> Iterator[Effect]:
+    def _origin(self, job: bytes) -> bytes | None:
+        """The root of the job's contractor."""
+        posting = self._reader.get(records.posting_key(job)) if self._reader is not None else None
+        if self._reader is None or not isinstance(posting, Posting):
+            return None
+        member = self._reader.get(member_key(posting.poster))
+        return member.root if isinstance(member, Member) else posting.poster
+
+    def _refused(self, secret: Secret) -> list[Effect]:
+        """The disk refused: the same is offered again, as long as anybody needs it."""
+        match secret.kind:
+            case secrets.COLUMN:
+                column, kept = secrets.column_in(secret)
+                needed = self._storing(column)
+                return [KeepSecret(secret)] if needed else [DropLosses(secret.ref, kept.run)]
+            case secrets.VOTE:
+                seat = secrets.seat_in(secret)
+                self._making.pop(seat, None)
+                self._said.discard(("commit", seat))
+            case secrets.FALSE:
+                return [KeepSecret(secret)]
+        return []
+
+    # --- openings --------------------------------------------------------------------------------------------------------------
+
+    def _open(self, reader: Reader, seat: Seat, vote: VoteSecret) -> Iterator[Effect]:
+        """One column a message. The first one carries the ballots; the others follow when it stands on the ledger."""
+        own, round_ = reader.get(records.seat_key(*seat, self._me)), store.read_round(reader, *seat)
+        if not isinstance(own, SeatRecord) or not round_.probe:
+            return
+        measured = list(columns_of(vote.claimants, vote.ballots, seat))
+        if not measured and self._first("open", seat):
+            yield self._open_vote(seat, vote, 0, None, [])
+        shown = {(column.candidate, column.hidden) for column in own.shown}
+        left = [(index, column) for index, column in measured if (index, column.hidden) not in shown]
+        for index, column in left if own.ballots else left[:1]:
+            tag = f"{index}-{column.hidden:d}"
+            if self._first(f"open {tag}", seat):
+                yield from self._make_opening(round_.probe, index, column, tag, first=not own.ballots)
+
+    def _make_opening(self, beacon: bytes, index: int, column: ColumnId, tag: str, *, first: bool) -> Iterator[Effect]:
+        kept = self._columns.get(column)
+        if kept is None:
+            self._cannot_open(column.seat, "the losses that it measured are not on this disk any more")
+            return
+        scope = _opening_scope_of(column.seat)
+        self._opening[scope, tag] = (column.seat, index, column, first)
+        probe = draw_probe(beacon, *column.seat, kept.measurement.count)
+        yield OpenLosses(scope, tag, column.seat[0], kept.run, kept.measurement, probe)
+
+    def _opened(self, given: LossesOpened) -> list[Effect]:
+        asked = self._opening.pop((given.scope, given.tag), None)
+        if asked is None:
+            return []
+        seat, index, column, first = asked
+        vote = self._votes.get(seat)
+        if given.opening is None or vote is None:
+            self._cannot_open(seat, given.reason)
+            return []
+        return [self._open_vote(seat, vote if first else None, index, column, [given.opening])]
+
+    def _open_vote(
+        self, seat: Seat, vote: VoteSecret | None, index: int, column: ColumnId | None, opening: list[Opening]
+    ) -> Submit:
         job, audit, round_ = seat
-        op = messages.OpenVote(job, audit, round_, vote.ballots, vote.salt)
-        yield Submit(secrets.KIND, f"open:{job.hex()}:{audit}:{round_}", job, op)
+        hidden = column is not None and column.hidden
+        ballots, salt = (vote.ballots, vote.salt) if vote is not None else ([], b"")
+        op = messages.OpenVote(job, audit, round_, ballots, salt, index, hidden, opening)
+        return Submit(secrets.KIND, f"open:{job.hex()}:{audit}:{round_}:{index}:{hidden:d}", job, op)
+
+    def _cannot_open(self, seat: Seat, why: str) -> None:
+        text = f"this node's vote on job {seat[0].hex()[:12]} cannot be opened, which costs a strike: {why}"
+        self._cannot[seat] = f"{text}. Check the disk of the data folder"
 
     # --- what runs and files came to -------------------------------------------------------------------------------------------
 
@@ -372,16 +522,22 @@ class Verifier(Machine):
 
     def _image_failed(self, failed: ImageFailed) -> None:
         self._asked[failed.ref] = self._clock + RETRY_MS
+        if failed.ref in self._sitting:
+            self._no_image[failed.ref] = failed.reason
         if failed.lasting:
             for duty in self._duties.values():
                 if duty.job == failed.ref:
                     duty.abstain()
 
-    def _ended(self, ended: RunEnded) -> None:
+    def _ended(self, ended: RunEnded) -> list[Effect]:
+        """What was measured counts once it is stored; nobody needs that of a round that is over."""
         for duty in self._duties.values():
             for candidate in duty.candidates:
                 if candidate.run == ended.run:
-                    duty.ended(candidate, ended, self._clock)
+                    kept = duty.ended(candidate, ended, self._clock)
+                    if kept is not None and candidate.storing is not None:
+                        return [KeepSecret(secrets.of_column(candidate.storing, kept))]
+        return []
 
 
 def _came(duty: SeatProgress, given: ContentReady | ContentMissing) -> None:
@@ -394,8 +550,13 @@ def _came(duty: SeatProgress, given: ContentReady | ContentMissing) -> None:
     if isinstance(given, ContentReady):
         candidate.path = given.path
     else:
-        duty.decide(candidate, VoteCode.ABSTAIN if given.local else VoteCode.NOMODEL)
+        duty.decide(candidate, BallotCode.ABSTAIN if given.local else BallotCode.NOMODEL)
 
 
 def _scope_of(seat: Seat) -> str:
     return f"{seat[0].hex()}-{seat[1]}-{seat[2]}"
+
+
+def _opening_scope_of(seat: Seat) -> str:
+    """Openings outlive the duty, whose scope ends with the commitment."""
+    return f"{_scope_of(seat)}-open"

@@ -32,9 +32,9 @@ def _images(reader: Reader) -> Iterator[tuple[bytes, str]]:
             yield job, f"sha256:{posting.terms.image.image_id.hex()}"
 
 
-def _runs(config: WorkConfig) -> bool:
+def _runs(config: WorkConfig, drawn: bool) -> bool:
     """Else what is left is to abstain and to serve."""
-    return config.enabled or config.verify
+    return config.enabled or (config.verify and drawn)
 
 
 WORK = Slice(secrets.KIND, _machines, LEDGER_STATUSES, Watch((_JOB, _CONTRACTOR), _LIVE, _JOB), _runs, _images)

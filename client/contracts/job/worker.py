@@ -7,12 +7,15 @@ nothing here comes after the others, and one contractor alone never has every im
     input                      when                                   effect
     Chain, OPEN                image unknown                          BringImage
     Chain, OPEN                image ready, a slot free, not busy     StartRun: train (attempt n, its own seed)
-    RunEnded train OK          still OPEN                             StartRun: the job's own evaluation, a probe of ours
+    RunEnded train OK          still OPEN                             StartRun: the job's own evaluation, as a committee runs it
     RunEnded check OK          better than this job's best so far     kept; the other model is dropped
-    Chain, OPEN                the best improves on the own claim     Submit Claim with the measured loss, never the trained one
+    Chain, OPEN                the best improves on the own claim     Submit Claim with the mean that was measured here
     SecretRefused              still OPEN                             the same Submit again; else the model is dropped
-    Chain, expiry or not OPEN  runs under way                         Kill
-    Chain, REVEAL              own claim stands                       Submit Reveal (must-claims; the others by policy)
+    Chain, OPEN                no time to evaluate it once more       the model is dropped, and no claim is made
+    Chain, expiry or not OPEN  trainings under way                    Kill
+    Chain, about the expiry    own claim stands                       StartRun: its model's evaluation once more (`again`)
+    Chain, REVEAL              evaluated again, or no time for it     Submit Reveal (must-claims; the others by policy)
+    Chain, REVEAL              the second one measured far more       silence, where that is cheaper (`policy.keeps_silent`)
     Chain, COMMIT or COUNT     own model under audit                  PublishFile: nobody gets a model that is not under audit
     Chain                      given up, or all attempts made         ReleaseImage
     Chain, ended               anything kept for the job              Forget
@@ -23,18 +26,19 @@ Claims stand on the ledger and models, salts and attempts on this disk: a worker
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from chain.contracts.job import duties, messages, records
 from chain.contracts.job.duties import DueReveal, DueService, Duty
 from chain.contracts.job.messages import PostJob
 from chain.contracts.job.records import ENDED, Job, JobState
-from chain.contracts.job.views import cid_text
+from chain.contracts.job.views import cid_text, params_of
 from chain.host import Reader
 from chain.host.terms import model_id
+from chain.losses import Measurement
 from client.contracts.job import cleanup, policy, runs, secrets
 from client.contracts.job.policy import JobOffer
 from client.work.events import (
@@ -50,6 +54,7 @@ from client.work.events import (
     Input,
     Kill,
     Model,
+    Notice,
     NotPublished,
     PublishFile,
     RefFaulted,
@@ -66,11 +71,14 @@ from client.work.events import (
 )
 from client.work.machine import Machine, Recalled
 from client.work.order import FairQueue
-from sandbox import EvaluationResult, RunStatus
+from client.work.slots import MachineShare
+from sandbox import Outcome, RunStatus
 
 _JOB, _CONTRACTOR = records.job_key(b""), records.contractor_key(b"")
 MAX_WALK = 64
 """Jobs whose time turned out to be over that one look leaves behind; the next look goes on after them."""
+BRING_AHEAD_MS = 120_000
+"""So long before the second evaluation its image is asked for, where it was released."""
 MAX_FAILURES = 3
 """Failures in a row after which a job is given up."""
 RETRY_MS = 10_000
@@ -85,7 +93,12 @@ class _Running:
     terms: PostJob
     model: Model | None = None
     """Set during a self-check."""
+    claim: bytes = b""
+    """The commitment of the claim whose model is evaluated once more."""
+    full_time: bool = True
     killed: bool = False
+    since: int = 0
+    """The chain clock at its start."""
 
 
 @dataclass
@@ -104,6 +117,33 @@ class _JobProgress:
     runs: dict[str, _Running] = field(default_factory=dict)
     starts: int = 0
     let_go: bool = False
+    second: dict[bytes, int | None] = field(default_factory=dict)
+    """By commitment, what the second evaluation of a claim's model measured; None: it did not pass."""
+    needed: bool = False
+    """Its image, for a second evaluation that comes soon."""
+    second_failures: int = 0
+    took: int = 0
+    """The longest of its own evaluations until now, in milliseconds of the chain clock; 0: none since the start."""
+    late: str = ""
+    """Why its last model was not claimed."""
+    no_image: str = ""
+    """Why its image is not here, where it was asked for."""
+    unseen: str = ""
+    """Why the standing claim was revealed without a second evaluation."""
+    withheld: str = ""
+    """Why the standing claim is not revealed."""
+    crowded: str = ""
+    """Why no training starts though there is a slot."""
+
+    @property
+    def taken(self) -> set[int]:
+        """Attempts that are used up or under way."""
+        return self.used | {running.attempt for running in self.runs.values() if not running.claim}
+
+    @property
+    def training(self) -> int:
+        """Runs that take a slot."""
+        return sum(not running.claim for running in self.runs.values())
 
 
 class Worker(Machine):
@@ -125,6 +165,7 @@ class Worker(Machine):
         """By commitment: claims that the disk has not taken yet."""
         self._said: set[tuple[str, bytes, int]] = set()
         self.clock = self._look_again = 0
+        self._room: MachineShare | None = None
         self._open = FairQueue()
         """Jobs that take claims and that this node may work on."""
         self._weigh_again: set[bytes] = set()
@@ -137,9 +178,9 @@ class Worker(Machine):
             case Changed():
                 self._changed(given)
             case ImageReady() if (progress := self._progress_of.get(given.ref)) is not None:
-                progress.image, progress.failures = given.image_id, 0
+                progress.image, progress.failures, progress.no_image = given.image_id, 0, ""
             case ImageFailed() if (progress := self._progress_of.get(given.ref)) is not None:
-                progress.asked = False
+                progress.asked, progress.no_image = False, given.reason
                 self._failed(given.ref, progress, given.reason, given.lasting)
             case RunEnded():
                 return self._ended(given)
@@ -154,16 +195,38 @@ class Worker(Machine):
                 self._said.discard(("publish", given.ref, 0))
         return []
 
+    def notices(self) -> list[Notice]:
+        found: list[Notice] = []
+        for job, progress in sorted(self._progress_of.items()):
+            told = (
+                ("reveal.withheld", progress.withheld),
+                ("reveal.unseen", progress.unseen),
+                ("training.crowded", progress.crowded),
+            )
+            found += [Notice(topic, job, f"job {job.hex()[:12]}: {text}") for topic, text in told if text]
+        return [*found, *self._images_missing()]
+
+    def _images_missing(self) -> list[Notice]:
+        """One for all jobs: anybody may post any number of jobs whose image nobody can have."""
+        missing = [(job, progress.no_image) for job, progress in self._progress_of.items() if progress.no_image]
+        if not missing:
+            return []
+        job, why = missing[-1]
+        count = f" (and those of {len(missing) - 1} other jobs)" if len(missing) > 1 else ""
+        text = f"The image of job {job.hex()[:12]}{count} is not to be had here, so this node does not train for it: {why}. "
+        return [Notice("image.missing", b"", f"{text}See learningchain runs")]
+
     def explain(self, reader: Reader, job: bytes, clock: int) -> str | None:
         """Why this node does not (any longer) train for a job, in words; None where it does or will."""
         offer = policy.read_offer(reader, job, self._me)
         if offer is None:
             return "there is no such job"
         progress = self._progress_of.get(job) or _JobProgress()
-        return policy.unfit(reader, self._me, clock) or self._refusal(offer, progress, clock) or progress.gave_up or None
+        unfit = policy.unfit(reader, self._me, clock)
+        return unfit or progress.late or self._refusal(offer, progress, clock) or progress.gave_up or progress.crowded or None
 
     def _refusal(self, offer: JobOffer, progress: _JobProgress, clock: int) -> str | None:
-        taken = progress.used | {run.attempt for run in progress.runs.values()}
+        taken = progress.taken
         return policy.explain(self._config, offer, clock=clock, me=self._me, attempts=len(taken))
 
     # --- the chain -------------------------------------------------------------------------------------------------------------
@@ -173,7 +236,7 @@ class Worker(Machine):
         if given.anew:
             self._open.clear()
         for poster in given.under(_CONTRACTOR):
-            self._open.bar(poster, policy.avoids(self._config, *policy.past(given.reader, poster)))
+            self._open.bar(poster, policy.avoids(self._config, policy.past(given.reader, poster)))
         for job in given.under(_JOB):
             self._weigh(given.reader, job)
 
@@ -184,7 +247,7 @@ class Worker(Machine):
             self._open.drop(job)
             return
         self._open.add(job, offer.poster, policy.best_paying(offer.terms))
-        self._open.bar(offer.poster, policy.avoids(self._config, offer.paid, offer.refunded))
+        self._open.bar(offer.poster, policy.avoids(self._config, offer.past))
 
     def _chain(self, given: Chain) -> list[Effect]:
         reader = self._reader = given.reader
@@ -202,7 +265,7 @@ class Worker(Machine):
     def _is_done_with(self, job: bytes, progress: _JobProgress) -> bool:
         """True once, when no attempt is left or wanted: a job may stay open for a month, and its image as large as it likes."""
         over = progress.gave_up or len(progress.used) >= self._config.attempts
-        if progress.let_go or not over or progress.runs or progress.best is not None or job in self._claiming:
+        if progress.let_go or progress.needed or not over or progress.runs or progress.best is not None or job in self._claiming:
             return False
         progress.let_go, progress.image, progress.asked = True, "", False
         return True
@@ -212,18 +275,23 @@ class Worker(Machine):
         offer, record = policy.read_offer(reader, job, self._me), reader.get(records.job_key(job))
         if offer is None or not isinstance(record, Job):
             return
+        if (progress := self._progress_of.get(job)) is not None:
+            progress.needed = False
         is_open = record.state == JobState.OPEN and clock < offer.terms.expiry
         if not is_open:
             yield from self._stop_runs(job, "the job takes no more claims")
-        yield from self._claim_best(offer, is_open)
+        yield from self._claim_best(reader, offer, is_open)
         yield from self._drop_replaced(offer)
         if record.state in ENDED:
+            yield from self._stop_runs(job, "the job has ended", every=True)
             yield from self._finish(reader, job)
             return
+        if record.state in (JobState.OPEN, JobState.REVEAL):
+            yield from self._evaluate_again(reader, offer, record, clock)
         for duty in duties.duties_in(reader, job, self._me, clock):
-            yield from self._duty(job, duty, offer)
+            yield from self._duty(reader, duty, offer)
 
-    def _claim_best(self, offer: JobOffer, is_open: bool) -> list[Effect]:
+    def _claim_best(self, reader: Reader, offer: JobOffer, is_open: bool) -> list[Effect]:
         progress = self._progress_of.get(offer.job)
         if progress is None or progress.best is None or offer.job in self._claiming:
             return []
@@ -231,27 +299,35 @@ class Worker(Machine):
         loss = max(measured, offer.terms.floor)
         if not is_open or not policy.improves(offer.terms, offer.own, loss):
             return [DropFile(model.path)]
+        reveal_ms = params_of(reader, offer.job).job_reveal
+        progress.late = policy.too_late_to_claim(offer.terms, reveal_ms, self.clock, progress.took) or ""
+        if progress.late:
+            return [DropFile(model.path)]
         self._claiming.add(offer.job)
-        return [self._claim(offer.job, loss, model)]
+        return [self._claim(reader, offer, loss, model)]
 
-    def _drop_replaced(self, offer: JobOffer) -> list[Effect]:
-        """Models of claims that do not stand and never will."""
+    def _drop_replaced(self, offer: JobOffer) -> Iterator[Effect]:
+        """Models of claims that do not stand and never will; one that is evaluated once more goes when that has ended."""
         if offer.job in self._claiming:
-            return []
+            return
         standing = offer.own.commitment if offer.own else b""
-        gone = [key for key, claim in self._claims.items() if claim.ref == offer.job and key != standing]
-        for commitment in gone:
-            del self._claims[commitment]
-        return [DropSecret(secrets.CLAIM, commitment) for commitment in gone]
+        for commitment in [key for key, claim in self._claims.items() if claim.ref == offer.job and key != standing]:
+            again = [(run, running) for run, running in self._runs_of(offer.job) if running.claim == commitment]
+            if again:
+                yield from self._kill(again, "a better claim of this node stands")
+            else:
+                del self._claims[commitment]
+                yield DropSecret(secrets.CLAIM, commitment)
 
-    def _duty(self, job: bytes, duty: Duty, offer: JobOffer) -> Iterator[Effect]:
-        own = offer.own
+    def _duty(self, reader: Reader, duty: Duty, offer: JobOffer) -> Iterator[Effect]:
+        job, own = offer.job, offer.own
         claim = self._claims.get(own.commitment) if own is not None else None
         if own is None or claim is None:
             return  # made from another data folder: only that one can open it
         match duty:
-            case DueReveal() if (duty.must or self._config.reveal == "always") and self._first("reveal", job, own.count):
-                yield from self._reveal(job, own.count, claim)
+            case DueReveal() if duty.must or self._config.reveal == "always":
+                if self._is_checked(reader, offer, duty) and self._first("reveal", job, own.count):
+                    yield from self._reveal(job, own.count, claim)
             case DueService() if self._first("publish", job, 0):
                 yield from self._publish(job, claim)
 
@@ -277,12 +353,13 @@ class Worker(Machine):
 
     # --- claims ----------------------------------------------------------------------------------------------------------------
 
-    def _claim(self, job: bytes, loss: int, model: Model) -> Submit:
+    def _claim(self, reader: Reader, offer: JobOffer, loss: int, model: Model) -> Submit:
         """Model, salt and commitment are on this disk before the claim leaves the node."""
+        job, stake = offer.job, policy.wants_stake(self._config, reader, offer.terms, self._me)
         salt = self._known.rng(secrets.SALT)
         commitment = messages.claim_commitment(self._known.chain_id, job, self._me, model_id(model.cid), salt)
         secret = secrets.of_claim(commitment, job, loss, model, salt)
-        op = messages.Claim(job, loss, commitment)
+        op = messages.Claim(job, loss, commitment, stake)
         submit = self._making[commitment] = Submit(secrets.KIND, f"claim:{job.hex()}:{commitment.hex()}", job, op, secret)
         return submit
 
@@ -295,6 +372,66 @@ class Worker(Machine):
         self._making.pop(secret.key, None)
         self._claiming.discard(secret.ref)
         return [DropFile(secret.path)] if secret.path is not None else []
+
+    def _evaluate_again(self, reader: Reader, offer: JobOffer, record: Job, clock: int) -> Iterator[Effect]:
+        """The standing claim's model once more, as late as there is time for: an evaluation that repeats measures what was claimed.
+
+        It waits for no slot, as a duty with a deadline does not.
+        """
+        own, job = offer.own, offer.job
+        claim = self._claims.get(own.commitment) if own is not None else None
+        if own is None or own.model or claim is None or claim.path is None:
+            return
+        reveal_ms = params_of(reader, job).job_reveal
+        start, last = policy.second_at(offer.terms, reveal_ms), offer.terms.expiry + reveal_ms
+        # The block that began the reveals may have been later than the expiry.
+        end = (record.deadline if record.state == JobState.REVEAL else last) - policy.reveal_margin(reveal_ms)
+        progress = self._progress_of.setdefault(job, _JobProgress(poster=offer.poster))
+        progress.needed = clock >= start - BRING_AHEAD_MS and own.commitment not in progress.second
+        if not progress.image:
+            if progress.needed and not progress.asked and clock >= progress.retry_at:
+                progress.asked = True
+                yield BringImage(job, runs.wanted_image(self._config, offer.terms), urgent=True)
+            return
+        busy = any(running.claim for running in progress.runs.values()) or job in self._claiming
+        if not busy and start <= clock < end and own.commitment not in progress.second and progress.second_failures < MAX_FAILURES:
+            yield self._again(offer, progress, own.commitment, claim, (end - clock) / 1_000)
+
+    def _again(self, offer: JobOffer, progress: _JobProgress, commitment: bytes, claim: Secret, left_s: float) -> StartRun:
+        progress.starts += 1
+        run = f"again-{offer.job.hex()[:32]}-{progress.starts}"
+        posted, path = float(offer.terms.limits.eval_s), claim.path
+        enough = policy.enough_for_second(offer.terms, progress.took) / 1_000
+        progress.runs[run] = _Running(0, offer.terms, claim=commitment, full_time=left_s >= enough, since=self.clock)
+        wall_s = max(1.0, min(posted, left_s))
+        spec = runs.evaluate_spec(offer.terms, run=run, image_id=progress.image, model=path or Path(), wall_s=wall_s)
+        return StartRun(run, offer.job, spec, ("again", 0))
+
+    def _is_checked(self, reader: Reader, offer: JobOffer, duty: DueReveal) -> bool:
+        """Whether a claim is to be revealed now: it was evaluated a second time and stands that, or that cannot be done in time."""
+        progress = self._progress_of.setdefault(offer.job, _JobProgress(poster=offer.poster))
+        if duty.commitment in progress.second:
+            second = progress.second[duty.commitment]
+            why = policy.keeps_silent(offer.terms, duty.loss, second, must=duty.must)
+            progress.withheld = why or ""
+            return why is None
+        window = params_of(reader, offer.job).job_reveal
+        runs_now = any(running.claim == duty.commitment for running in progress.runs.values())
+        last = duty.deadline - (policy.late_margin(window) if runs_now else policy.reveal_margin(window))
+        if self.clock < last and progress.second_failures < MAX_FAILURES:
+            return False
+        why = progress.no_image or ("it failed on this machine" if progress.second_failures else "there was no time left for it")
+        progress.unseen = f"the claim was revealed without a second evaluation of its model: {why}. See learningchain runs"
+        return True
+
+    def _evaluated_again(self, progress: _JobProgress, running: _Running, ended: RunEnded) -> None:
+        outcome = ended.status.outcome
+        if outcome is Outcome.MEASURED and isinstance(ended.result, Measurement):
+            progress.second[running.claim] = ended.result.mean
+        elif outcome is Outcome.TROUBLE or not running.full_time:
+            progress.second_failures += 1
+        else:
+            progress.second[running.claim] = None
 
     def _reveal(self, job: bytes, number: int, secret: Secret) -> Iterator[Effect]:
         """Open the standing claim; `number` is its own on the ledger."""
@@ -309,14 +446,19 @@ class Worker(Machine):
 
     # --- runs ------------------------------------------------------------------------------------------------------------------
 
-    def _stop_runs(self, job: bytes, reason: str) -> list[Effect]:
+    def _runs_of(self, job: bytes) -> list[tuple[str, _Running]]:
         progress = self._progress_of.get(job)
-        killed: list[Effect] = []
-        for run, running in (progress or _JobProgress()).runs.items():
+        return list(progress.runs.items()) if progress is not None else []
+
+    def _stop_runs(self, job: bytes, reason: str, *, every: bool = False) -> Iterator[Effect]:
+        """`every`: also the second evaluation of what was claimed."""
+        return self._kill([(run, running) for run, running in self._runs_of(job) if every or not running.claim], reason)
+
+    def _kill(self, runs_: list[tuple[str, _Running]], reason: str) -> Iterator[Effect]:
+        for run, running in runs_:
             if not running.killed:
                 running.killed = True
-                killed.append(Kill(run, reason))
-        return killed
+                yield Kill(run, reason)
 
     def _start_runs(self, given: Chain) -> Iterator[Effect]:
         reader, clock = given.reader, given.clock
@@ -325,7 +467,8 @@ class Worker(Machine):
             for job in list(self._progress_of):
                 yield from self._stop_runs(job, reason)
             return
-        slots = self._config.concurrent - sum(len(progress.runs) for progress in self._progress_of.values())
+        self._room = given.room
+        slots = self._config.concurrent - sum(progress.training for progress in self._progress_of.values())
         if not given.complete or (slots <= 0 and clock < self._look_again):
             return
         self._look_again = clock + AHEAD_MS
@@ -338,9 +481,16 @@ class Worker(Machine):
 
     def _attempts(self, reader: Reader, job: bytes, slots: int, clock: int) -> Iterator[Effect]:
         offer, progress = policy.read_offer(reader, job, self._me), self._progress_of[job]
+        progress.crowded = ""
         while offer is not None and slots > 0 and self._refusal(offer, progress, clock) is None:
+            share = MachineShare(offer.terms.limits.cpus_milli, offer.terms.limits.mem_mb)
+            if self._room is not None and not self._room.holds(share):
+                text = f"its training may use {share}, and beside the models that this node serves {self._room} are free"
+                progress.crowded = f"{text}; it begins when there is room ([serve] mem_mb)"
+                return
             yield self._train(offer, progress, clock)
             slots -= 1
+            self._room = self._room and self._room.less(share)
 
     def _ready(self, clock: int) -> list[tuple[tuple[int, tuple[int, ...], bytes], bytes]]:
         """Jobs whose image is here, each with its place in the order."""
@@ -396,11 +546,11 @@ class Worker(Machine):
         """Its image is being fetched, or here and not used yet."""
         if not progress.image:
             return progress.asked
-        taken = len(progress.used | {run.attempt for run in progress.runs.values()})
+        taken = len(progress.taken)
         return not progress.runs and taken < self._config.attempts and self._open.place(job) is not None
 
     def _train(self, offer: JobOffer, progress: _JobProgress, clock: int) -> StartRun:
-        taken = progress.used | {run.attempt for run in progress.runs.values()}
+        taken = progress.taken
         attempt = next(n for n in range(1, self._config.attempts + 1) if n not in taken)
         progress.starts += 1
         run = f"train-{offer.job.hex()[:32]}-{attempt}-{progress.starts}"
@@ -411,20 +561,13 @@ class Worker(Machine):
         return StartRun(run, offer.job, spec, ("train", attempt), Attempt(secrets.KIND, attempt, first=True), keep=True)
 
     def _check(self, job: bytes, progress: _JobProgress, trained: _Running, model: Model) -> StartRun:
-        """Evaluate this node's own model, with a probe of its choice, before anything is claimed."""
+        """Evaluate this node's own model before anything is claimed."""
         attempt, terms = trained.attempt, trained.terms
         progress.starts += 1
         run = f"check-{job.hex()[:32]}-{attempt}-{progress.starts}"
-        progress.runs[run] = _Running(attempt, terms, model)
-        spec = runs.evaluate_spec(
-            terms,
-            run=run,
-            image_id=progress.image,
-            model=model.path,
-            seed=int.from_bytes(job[:8], "big"),
-            probe=int.from_bytes(hashlib.sha256(b"lc/self-check" + model.cid).digest()[:4], "big") >> 1,
-            wall_s=float(terms.limits.eval_s),
-        )
+        progress.runs[run] = _Running(attempt, terms, model, since=self.clock)
+        wall_s = float(terms.limits.eval_s)
+        spec = runs.evaluate_spec(terms, run=run, image_id=progress.image, model=model.path, wall_s=wall_s)
         return StartRun(run, job, spec, ("check", attempt), Attempt(secrets.KIND, attempt, first=False))
 
     def _ended(self, ended: RunEnded) -> list[Effect]:
@@ -433,6 +576,10 @@ class Worker(Machine):
             return _dropped(ended.model)
         job, progress = found
         running = progress.runs.pop(ended.run)
+        if running.claim:
+            if not running.killed:
+                self._evaluated_again(progress, running, ended)
+            return []
         if ended.status is RunStatus.ENGINE_ERROR:
             self._weigh_again.add(job)  # the attempt is not used up
             self._failed(job, progress, ended.reason, lasting=False)
@@ -441,14 +588,15 @@ class Worker(Machine):
             return self._trained(job, progress, running, ended)
         progress.used.add(running.attempt)
         measured = ended.result
-        if ended.status is not RunStatus.OK or not isinstance(measured, EvaluationResult):
+        if ended.status is not RunStatus.OK or not isinstance(measured, Measurement):
             self._failed(job, progress, f"its own model did not pass the evaluation: {ended.reason}", lasting=False)
             return _dropped(running.model)
         progress.failures = 0
-        if progress.best is not None and progress.best[0] <= measured.loss:
+        progress.took = max(progress.took, self.clock - running.since, 1)
+        if progress.best is not None and progress.best[0] <= measured.mean:
             return _dropped(running.model)
         second = progress.best
-        progress.best = (measured.loss, running.model)
+        progress.best = (measured.mean, running.model)
         return _dropped(second[1]) if second else []
 
     def _trained(self, job: bytes, progress: _JobProgress, running: _Running, ended: RunEnded) -> list[Effect]:

@@ -1,27 +1,39 @@
-"""The membership contract's part of an account: whether it verifies, its strikes, and the case against it."""
+"""The membership contract's part of an account: whether it verifies and with what machine, its strikes, and the case against it."""
 
 from __future__ import annotations
 
-from chain.contracts.membership import Case, Member, case_key, member_key
+from chain.contracts.membership import Member, member_key
 from chain.crypto import address
 from chain.host import Reader
 from client.api.render import Json
+from client.contracts.membership import cases
 from client.contracts.membership.schema import MemberView
 
 
 def of(reader: Reader, account: bytes) -> Json:
-    member, case = reader.get(member_key(account)), reader.get(case_key(account))
-    known = member if isinstance(member, Member) else Member(False, 0, [], [])
-    return {"verifier": known.verifier, "strikes": list(known.strikes), "case": _shown(case) if isinstance(case, Case) else None}
-
-
-def _shown(case: Case) -> Json:
+    member = reader.get(member_key(account))
+    known = member if isinstance(member, Member) else Member(account, False, 0, 0, [], 0, [], [])
     return {
-        "until": case.until,
-        "refs": [r.ref.hex() for r in case.refs],
-        "corroborated": case.corroborated,
-        "confirm": [address(v) for v in case.confirm],
-        "lift": [address(v) for v in case.lift],
+        "root": address(known.root),
+        "inviter": address(known.inviter) if known.inviter else None,
+        "since": known.since,
+        "left": known.left,
+        "box_key": known.box_key.hex() or None,
+        "verifier": known.verifier,
+        "rests_until": known.rests_until,
+        "capacity": _capacity(known),
+        "strikes": [{"origin": address(strike.origin), "end": strike.end} for strike in known.strikes],
+        "case": cases.view(reader, account),
+    }
+
+
+def _capacity(member: Member) -> Json | None:
+    if not member.capacity:
+        return None
+    declared = member.capacity[0]
+    return {name: getattr(declared, name) for name in declared.__struct_fields__} | {
+        "arch": cases.arch_text(declared.arch),
+        "since": member.capacity_since,
     }
 
 

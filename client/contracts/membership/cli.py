@@ -1,4 +1,4 @@
-"""`balance`, `accounts`, and a validator's words: `judge`, `release`."""
+"""`accounts`, cases, and a validator's words: `judge`, `release`."""
 
 from __future__ import annotations
 
@@ -9,47 +9,16 @@ from rich.console import Console
 from rich.text import Text
 
 from client import contracts
-from client.cli.common import HERE, Common, facts, listing, named, relative, size_text
+from client.cli.common import HERE, Common, WrongUsage, facts, listing, named, relative
 from client.cli.ledger import MAX_WAIT, Wait, finished, role_of
 
 if TYPE_CHECKING:
     from client.api.accounts import AccountView
     from client.api.schema import TxAnswer
+    from client.contracts.membership.schema import OpenCase
     from client.sdk import Client
 
 PAGE = 1_000
-
-
-def balance(
-    who: Annotated[str | None, Parameter(name="ACCOUNT", help="lc1... or a name; default: this node's.")] = None,
-    /,
-    *,
-    common: Common = HERE,
-) -> int:
-    """Credits of an account."""
-    who = None if who is None else common.account(who)
-    found, clock = common.ask(lambda node: _standing(node, who))
-
-    def people(console: Console) -> None:
-        rows: list[tuple[str, Any]] = [("free", found.get("balance")), ("locked", found.get("locked"))]
-        if found.get("frozen", "0") != "0":
-            rows.append(("frozen", found["frozen"]))
-        if earned := found.get("bandwidth"):
-            rows.append(("bandwidth", f"{size_text(max(0, earned['left']))} left, {size_text(earned['per_s'])}/s"))
-        rows.append(("status", found.get("status")))
-        if strikes := found.get("strikes"):
-            rows.append(("strikes", len(strikes)))
-        if case := found.get("case"):
-            votes = f"{len(case['confirm'])} confirm, {len(case['lift'])} lift"
-            rows.append(("suspension", f"decided {relative(case['until'], clock)}; {votes}"))
-        console.print(facts(str(found.get("id")), rows))
-
-    common.out.show(found, people)
-    return 0
-
-
-async def _standing(node: Client, who: str | None) -> tuple[AccountView, int]:
-    return await node.account(who), (await node.status())["clock_now"]
 
 
 def accounts(*, common: Common = HERE) -> int:
@@ -78,6 +47,73 @@ async def _every_account(node: Client) -> list[AccountView]:
         if len(page) < PAGE:
             break
     return found
+
+
+def case_list(*, common: Common = HERE) -> int:
+    """Open cases, the one that ends first first, and which of them wait for this node's word."""
+    found, clock = common.ask(_every_case)
+
+    def people(console: Console) -> None:
+        if not found:
+            console.print("No account is suspended.")
+            return
+        rows = [[one["account"], *_case_row(one, clock)] for one in found]
+        names = ["account", "ends", "contractors", "to ban", "to lift", "your word"]
+        console.print(listing(names, rows, whole={"account"}))
+
+    common.out.show(found, people)
+    if any(_waits(one) for one in found):
+        common.out.note("Look at one: learningchain case show ACCOUNT. Measure it yourself: learningchain job recheck JOB")
+    return 0
+
+
+async def _every_case(node: Client) -> tuple[list[OpenCase], int]:
+    return await node.cases(), (await node.status())["clock_now"]
+
+
+def _waits(one: OpenCase) -> bool:
+    return bool(one["may"]) and one["own_word"] is None
+
+
+def _case_row(one: OpenCase, clock: int) -> list[Any]:
+    case = one["case"]
+    ban, lift = f"{len(case['confirm'])} of {case['to_ban']}", f"{len(case['lift'])} of {case['to_lift']}"
+    own = one["own_word"] or ("waits for it" if _waits(one) else "-")
+    contractors = f"{len({ref['origin'] for ref in case['refs']})}{', corroborated' if case['corroborated'] else ''}"
+    return [relative(case["until"], clock), contractors, ban, lift, own]
+
+
+def case_show(
+    who: Annotated[str, Parameter(name="ACCOUNT", help="lc1... of the suspended account, or its name.")],
+    /,
+    *,
+    common: Common = HERE,
+) -> int:
+    """What a case is about, what it needs to become a ban, what happens if nobody speaks, and what this node may say."""
+    who = common.account(who)
+    found, clock = common.ask(_every_case)
+    one = next((one for one in found if one["account"] == who), None)
+    if one is None:
+        raise WrongUsage(f"There is no open case against {named(who)}. learningchain case list shows those that there are")
+
+    def people(console: Console) -> None:
+        case = one["case"]
+        rows: list[tuple[str, Any]] = [("decided", relative(case["until"], clock))]
+        rows += [("", sentence) for sentence in case["words"]]
+        rows += [("job", f"{ref['ref']} of {named(ref['owner'])}") for ref in case["refs"]]
+        for word, judges in (("confirm", case["confirm"]), ("lift", case["lift"])):
+            rows.append((f"judges who {word}", named(", ".join(judges)) or "nobody"))
+        rows.append(
+            ("your word", one["own_word"] or (" or ".join(one["may"]) if one["may"] else "none: this node is no judge of it"))
+        )
+        console.print(facts(f"Case against {who}", rows))
+
+    common.out.show(one, people)
+    if _waits(one):
+        common.out.note(f"Measure it yourself: learningchain job recheck {one['case']['refs'][0]['ref'][:12]} --claimant {who}")
+        words = " or ".join(f"--{word}" for word in one["may"])
+        common.out.note(f"Say it: learningchain judge {who} {words}. Nobody is banned by silence")
+    return 0
 
 
 def release(
@@ -126,7 +162,8 @@ def judge(
     wait: Wait = 30,
     common: Common = HERE,
 ) -> int:
-    """A validator's word on a suspended account. More than two thirds of the validators decide."""
+    """A validator's word on a suspended account. More than two thirds of the judges ban it at the case's end, more than half where
+    false claims were measured for two contractors; more than half lift it at once. A later word of the same one replaces it."""
     who = common.account(who)
     wait = min(wait, MAX_WAIT)
     done = common.ask(lambda node: node.judge(who, confirm=not lift, wait=wait))

@@ -1,16 +1,66 @@
 """The commands about accounts. Imports nothing: `learningchain --help` is quick."""
 
-from client.cli.entries import Command, Sections
+from client.cli.entries import Command, Family, Sections
 
 SECTIONS: Sections = {
+    "Getting started": (
+        Command(
+            "join",
+            "entry:join",
+            "Join a network by an invitation: identity, genesis, admission, node, all in one.",
+            "join lcjoin1...",
+        ),
+        Family(
+            "invite",
+            "Let one machine join: invite alone prints a token, which is used once.",
+            (
+                Command("new", "entry:invite", "Print a token that lets one machine join.", "invite new --credits 5 --expires 1d"),
+                Command("list", "entry:invite_list", "This node's invitations: open, used, revoked, expired.", "invite list"),
+                Command("revoke", "entry:invite_revoke", "Take an open invitation back.", "invite revoke 7a41..."),
+            ),
+            "entry:invite",
+        ),
+        Family(
+            "key",
+            "This identity's keys: another one, with everything else as it is.",
+            (
+                Command(
+                    "box",
+                    "box_cli:box",
+                    "The key under which others seal what this node alone reads; --renew replaces it.",
+                    "key box",
+                ),
+            ),
+        ),
+        Family(
+            "genesis",
+            "The file that a network starts from.",
+            (
+                Command(
+                    "fetch",
+                    "entry:genesis_fetch",
+                    "Get the file of an invitation's network from its members.",
+                    "genesis fetch lcjoin1...",
+                ),
+            ),
+        ),
+        Command("leave", "entry:leave", "Leave the network: what is open is said first.", "leave --yes"),
+    ),
     "Credits and blocks": (
-        Command("balance", "cli:balance", "Credits of an account.", "balance lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq"),
         Command("accounts", "cli:accounts", "Accounts of the network, with their credits.", "accounts"),
         Command(
             "judge",
             "cli:judge",
             "A validator's word on a suspended account: ban it, or lift the suspension.",
             "judge lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq --lift",
+        ),
+        Family(
+            "case",
+            "Cases against suspended accounts, which the validators judge.",
+            (
+                Command("list", "cli:case_list", "Open cases: what each is about, what it needs, until when.", "case list"),
+                Command("show", "cli:case_show", "One case whole.", "case show lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq"),
+            ),
         ),
         Command(
             "release",
@@ -22,6 +72,9 @@ SECTIONS: Sections = {
 }
 
 SAYS = {
+    "GET /v1/box-key": "learningchain key box",
+    "POST /v1/box-key": "learningchain key box --renew",
+    "GET /v1/cases": "learningchain case list",
     "GET /v1/accounts/{id}": "learningchain balance ACCOUNT",
     "GET /v1/accounts": "learningchain accounts",
 }

@@ -1,12 +1,28 @@
-"""What a node's work says of the membership contract: the ledger statuss of judgements and of reports. It has no machines."""
+"""The membership contract's part of a node's work: it declares what the machine takes, keeps the account's box key, and tells of
+cases."""
 
 from __future__ import annotations
 
-from chain.contracts.membership import Case, JudgeCase, ReportDouble, case_key, ejection_key
+from collections.abc import Sequence
+
+from chain.contracts.membership import (
+    Case,
+    JudgeCase,
+    Member,
+    ReportDouble,
+    SetBoxKey,
+    SetCapacity,
+    case_key,
+    ejection_key,
+    member_key,
+)
 from chain.host import K_CHAIN, K_PARAMS, ChainRecord, Reader
 from chain.params import Params
 from chain.types import signer_of
-from client.work.machine import LedgerStatus, Slice
+from client.contracts.membership.box import BoxKeys
+from client.contracts.membership.capacity import KIND, Capacities
+from client.contracts.membership.watching import CaseWatch
+from client.work.machine import LedgerStatus, LedgerStatusOf, Machine, Recalled, Slice, Watch
 
 
 def _judged(reader: Reader, me: bytes, clock: int, op: JudgeCase) -> tuple[LedgerStatus, int | None]:
@@ -28,4 +44,30 @@ def _reported(reader: Reader, me: bytes, clock: int, op: ReportDouble) -> tuple[
     return (LedgerStatus.TOO_LATE if gone else LedgerStatus.OPEN), None
 
 
-WORK = Slice("membership", ledger_statuses={JudgeCase: _judged, ReportDouble: _reported})
+def _declared(reader: Reader, me: bytes, clock: int, op: SetCapacity) -> tuple[LedgerStatus, int | None]:
+    member = reader.get(member_key(me))
+    if not isinstance(member, Member):
+        return LedgerStatus.TOO_LATE, None
+    return (LedgerStatus.STANDS if op.capacity in member.capacity else LedgerStatus.OPEN), None
+
+
+def _boxed(reader: Reader, me: bytes, clock: int, op: SetBoxKey) -> tuple[LedgerStatus, int | None]:
+    """LC-MEM-29"""
+    member = reader.get(member_key(me))
+    if not isinstance(member, Member) or member.left:
+        return LedgerStatus.TOO_LATE, None
+    return (LedgerStatus.STANDS if op.key == member.box_key else LedgerStatus.OPEN), None
+
+
+def _machines(known: Recalled) -> Sequence[Machine]:
+    return Capacities(known), BoxKeys(known), CaseWatch(known)
+
+
+_CASES = case_key(b"")
+STATUSES: dict[type, LedgerStatusOf] = {
+    JudgeCase: _judged,
+    ReportDouble: _reported,
+    SetCapacity: _declared,
+    SetBoxKey: _boxed,
+}
+WORK = Slice(KIND, _machines, STATUSES, Watch((_CASES,), _CASES, _CASES))

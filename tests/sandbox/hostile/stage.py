@@ -13,9 +13,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from sandbox import ContainerLimits, ImageLimits, RunResult, RunSpec, RunStatus, Sandbox
-from sandbox.data import DataSet, scan_folder
+from sandbox.answers import AnswerForm, AnswerReader
+from sandbox.data import DataSet, OwnData, scan_folder
 from sandbox.docker.engine import Engine
 from sandbox.images import build_python_image
+from sandbox.phases import PHASES
 
 from .host import SLACK, Host, HostState
 from .programs.kit import Verdict
@@ -38,6 +40,10 @@ def build_image(path: Path) -> str:
         if source.name != "job.py":
             files[f"/lc/programs/{source.name}"] = source
     return build_python_image(path, files, with_packages=())
+
+
+OTHERS = os.urandom(16).hex().encode()
+"""What nobody finds by looking for words."""
 
 
 def _data(folder: Path) -> DataSet:
@@ -74,29 +80,52 @@ class Stage:
             "engine": (url or "unix:///var/run/docker.sock").removeprefix("unix://"),
         }
         self.sandbox.load_archive(archive, image, IMAGE_LIMITS)
-        self.data = _data(folder / "data")
-        self.sandbox.keep_data(self.data)  # it stays from now on: no case changes what the engine holds
+        (folder / "others").mkdir()
+        (folder / "others" / "others").write_bytes(OTHERS)
+        own = self.sandbox.add_data("own", _data(folder / "data"))
+        self.sandbox.add_data("others", scan_folder(folder / "others"))
+        self.inputs: dict[str, dict[str, Path | OwnData]] = {
+            "train": {},
+            "evaluate": {"model": canary},
+            "local": {"model": canary, "data": own},
+            "predict": {"model": canary},
+        }
+        self.params |= self._volumes()
         self.answers()
         self.sandbox.settle()
 
-    def run(self, mode: str, *, image: str | None = None, data: bool = False, **limits: Any) -> RunResult:
-        """One training run of a program of the hostile image, or of another image."""
+    def _volumes(self) -> dict[str, str]:
+        """Where the engine keeps the other data, told to the job: it may know their place, and must not get there."""
+        mine: Any = {"label": [f"learningchain.node={self.tag}", "learningchain.own=yes"]}
+        found = self.engine.call("volumes", lambda api: api.volumes(filters=mine))["Volumes"]
+        places = [facts["Mountpoint"] for facts in found]
+        return {"others": OTHERS.decode(), "places": " ".join(places)}
+
+    def run(self, mode: str, *, image: str | None = None, phase: str = "train", **limits: Any) -> RunResult:
+        """One run of a program of the hostile image, or of another image."""
         wanted = msgspec.structs.replace(LIMITS, **limits)
         spec = RunSpec(
             run_id=f"{mode.replace('_', '-')[:60]}-{os.urandom(3).hex()}",
             image_id=image or self.image,
-            phase="selftest" if data else "train",
-            seed=1,
-            probe=0,
+            phase=phase,
+            seed=1 if PHASES[phase].seeded else None,
             budget_s=5,
             params=json.dumps({"mode": mode, **self.params}),
             limits=wanted,
-            inputs={"data": self.data} if data else {},
+            inputs=self.inputs[phase],
         )
-        outcome = self.sandbox.run(spec)
+        outcome = self._asked(spec) if phase == "predict" else self.sandbox.run(spec)
         for file in outcome.outputs.values():
             file.path.unlink()
         return outcome
+
+    def _asked(self, spec: RunSpec) -> RunResult:
+        """A model with the request for which it waits."""
+        warm = self.sandbox.start(spec)
+        if isinstance(warm, RunResult):
+            return warm
+        late = {"request.json": b'{"v":1,"rows":1,"seed":1,"challenge":1}', "input": b"[1]\n"}
+        return warm.finish(late, read=lambda: AnswerReader(AnswerForm(rows=1, classes=3)))
 
     def answers(self) -> None:
         """The node can go on: a plain job runs to its end."""
@@ -150,7 +179,7 @@ def check_verdict(outcome: RunResult, *right: Verdict) -> None:
     ended = outcome.status.value, outcome.reason
     assert any(ended[0] == status and words in ended[1] for status, words in right), f"{ended}\n{outcome.log_tail}"
     assert_readable(outcome.reason)
-    assert (outcome.loss is not None) == (outcome.status is RunStatus.OK)
+    assert outcome.result is None or outcome.status is RunStatus.OK
     assert all(char == "\n" or char.isprintable() for char in outcome.log_tail)
 
 

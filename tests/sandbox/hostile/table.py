@@ -10,7 +10,7 @@ from .programs.kit import FINE, HELD, STOPPED, Verdict
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "sandbox.md"
 CATEGORIES = (
-    *("network", "host files", "data", "kernel", "bombs", "outputs", "processes"),
+    *("network", "host files", "data", "local", "kernel", "bombs", "outputs", "losses", "answers", "processes"),
     *("names", "whiteouts", "kinds", "headers", "amounts", "documents", "settings", "images"),
 )
 BEGIN, END = "<!-- hostile cases: written by tests/sandbox/hostile/table.py -->", "<!-- end of the hostile cases -->"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import BadImage, RunResult
+from tests.tiers import sampled
 
 from .archives.kit import ROOMY, SMALL, Base, read_base
 from .cases import ARCHIVES, Archive
@@ -15,7 +16,7 @@ from .stage import Stage, assert_readable, check_verdict
 
 REFUSED = [archive for archive in ARCHIVES.values() if archive.refused]
 RUN = [archive for archive in ARCHIVES.values() if not archive.refused]
-LEFT_OUT = "each of them runs under runc every time"
+LEFT_OUT = "every second of them runs under runc every time"
 
 
 def name_of(archive: Archive) -> str:
@@ -42,7 +43,7 @@ def test_a_hostile_archive_is_refused(runc: Stage, base: Base, tmp_path: Path, a
     assert_readable(reason)
 
 
-@pytest.mark.parametrize("archive", RUN, ids=name_of)
+@pytest.mark.parametrize("archive", sampled(RUN, 2, "every second one runs here"), ids=name_of)
 def test_an_odd_image_under_runc(runc: Stage, base: Base, tmp_path: Path, archive: Archive) -> None:
     check_verdict(run(runc, base, tmp_path, archive), archive.ends)
 

@@ -21,11 +21,13 @@ def name_of(program: Program) -> str:
 
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=name_of)
 def test_a_hostile_program_under_runc(runc: Stage, program: Program) -> None:
-    outcome = runc.unharmed(lambda: runc.run(program.name, data=program.data, **program.limits))
-    check_verdict(outcome, program.ends)
+    for _ in range(program.runs):
+        outcome = runc.unharmed(lambda: runc.run(program.name, phase=program.phase, **program.limits))
+        check_verdict(outcome, program.ends)
 
 
 @pytest.mark.parametrize("program", under_gvisor(), ids=name_of)
 def test_a_hostile_program_under_gvisor(runsc: Stage, program: Program) -> None:
-    outcome = runsc.unharmed(lambda: runsc.run(program.name, data=program.data, **program.limits))
-    check_verdict(outcome, *program.gvisor)
+    for _ in range(program.runs):
+        outcome = runsc.unharmed(lambda: runsc.run(program.name, phase=program.phase, **program.limits))
+        check_verdict(outcome, *program.gvisor)

@@ -82,8 +82,8 @@ class BadProposer(Byzantine):
         node, lawful = self.node, self.world.params
         account = node.state.get(account_key(self.id))
         first = account.sequences[LANE] if isinstance(account, Account) else 0
-        op = msgspec.Raw(encode(Claim(bytes(32), 0, bytes(32))))
-        count = lawful.block_work // MESSAGES[Claim][1].work + 1
+        op = msgspec.Raw(encode(Claim(bytes(32), 0, bytes(32), True)))
+        count = lawful.block_work // MESSAGES[Claim][1].heaviest + 1
         bodies = [TxBody(net_of(self.chain_id), self.id, LANE, first + i, proposal.height, [op]) for i in range(count)]
         txs = [parse_tx(sign_tx(self.key, self.chain_id, body)) for body in bodies]
         lawless = replace(lawful, block_work=2 * lawful.block_work)

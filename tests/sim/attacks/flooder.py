@@ -90,7 +90,7 @@ class Flooder(Byzantine):
             case 7:
                 return encode(m.StateMessage(self.node.consensus.round_state()))
             case 8:
-                return encode(m.Status(r.choice([0, self.node.height])))
+                return encode(m.Status(r.choice([0, self.node.height]), 1))
             case 9:
                 return encode(m.BlockTxs(r.randbytes(32), [0, 1], [r.randbytes(100), r.randbytes(100)]))
             case 10:

@@ -46,7 +46,7 @@ class Hoarder(Byzantine):
         account = self.node.state.get(account_key(self.id))
         first = account.sequences[LANE] if isinstance(account, Account) else 0
         pay = Transfer(self.world.ids[0], self.whim.randrange(1, 1_000), b"")
-        claim = Claim(self.whim.randbytes(32), 0, bytes(32))
+        claim = Claim(self.whim.randbytes(32), 0, bytes(32), True)
         kind = self.whim.choice(["gap", "far gap", "ready", "ready", "refused with a deadline"])
         if kind == "ready":
             raws = [self._signed(first + i, [pay]) for i in range(AT_ONCE)]

@@ -54,7 +54,7 @@ class Liar(Byzantine):
         match message:
             case m.Status():
                 self.did("false height")
-                return [encode(m.Status(2**40)), payload]
+                return [encode(m.Status(2**40, 1)), payload]
             case m.Blocks(blocks):
                 return self._answer(blocks)
             case m.ExecutedBlocks(outcomes):

@@ -43,6 +43,6 @@ class Parrot(Byzantine):
     def twist(self, peer: int, message: m.Message, payload: bytes) -> list[bytes]:
         if isinstance(message, m.Status):
             self.did("stale height")
-            return [encode(m.Status(max(0, message.height - 3)))]
+            return [encode(m.Status(max(0, message.height - 3), 1))]
         self.heard.append(payload)
         return [payload]

@@ -50,7 +50,7 @@ class Poster(Byzantine):
         self.did("sent")
         account = state.get(account_key(self.id))
         sequence = account.sequences[LANE] if isinstance(account, Account) else 0
-        one = posting(expiry=expiry, bounty=1, fee=1, finalists=1)
+        one = posting(expiry=expiry, bounty=10, fee=70, finalists=2, eval_s=1)
         self.tell_all(encode(m.Txs([self._signed(sequence, [one] * AT_ONCE)])))
 
     def _expiries(self, state: State) -> list[int]:

@@ -2,9 +2,9 @@
 about where everybody is. The connections around them are simulated as `p2p.transport` makes them: what a dial finds, hellos,
 questions for peers, back-off, connections that break, machines that are down for a while.
 
-A liar answers with strangers, with members at dead addresses, at strangers' addresses and at its own, with bytes that are no
-address, with the asker itself, as much as fits into an answer; its hello claims addresses of others. At first every honest node
-knows one honest address, and perhaps a liar's.
+A liar answers with strangers, with members at dead addresses, at those that they had before they moved, at strangers' addresses
+and at its own, with bytes that are no address, with the asker itself, as much as fits into an answer; its hello claims addresses of
+others. At first every honest node knows one honest address, and perhaps a liar's. Now and then one moves to another address.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from chain.crypto import sha256
-from p2p.address_book import MAX_MEMBERS, MAX_RUMOURS, AddressBook
+from p2p.address_book import FORMER_S, MAX_MEMBERS, MAX_RUMOURS, AddressBook
 from p2p.config import TransportConfig
 from p2p.discovery import Dial, Wanted, absorb, choose_dials
 from p2p.wire import MAX_ADDRESSES, MAX_ENTRIES, PeerAddresses, Peers
@@ -61,6 +61,10 @@ class Rumours:
         """(node, member) where the node reached that honest member itself."""
         self.down: dict[bytes, float] = {}
         """Until when a machine is down."""
+        self.former: dict[str, bytes] = {}
+        """Addresses that an honest one had before it moved."""
+        self._rests_until = 0.0
+        """Nobody moves before: who is down for a while comes back to a world that it knows in part."""
         for i, node in enumerate(self.nodes):
             if r.random() < 0.3:
                 self.down[node.id] = self.now + r.uniform(5, 60)
@@ -78,6 +82,7 @@ class Rumours:
                 f"10.8.0.{r.randrange(9)}:7000",
                 self.liars[liar],
                 r.choice(self.nodes).address,
+                r.choice([*self.former, "10.9.9.9:7000"]),
                 f"HOST{r.randrange(99)}.example:1",
                 "no address",
                 "[::1]:0",
@@ -134,12 +139,13 @@ class Rumours:
         if who in self.by_id:
             self._connected(self.by_id[who], node.id, "")
         else:
-            node.book.learn(who, [self._false_address(who) for _ in range(MAX_ADDRESSES)], who)
+            node.book.learn(who, [self._false_address(who) for _ in range(MAX_ADDRESSES)], who, self.now)
 
     def _connected(self, node: Node, peer: bytes, dialled: str) -> None:
         node.peers[peer] = (self.now, dialled)
-        if not dialled:
-            node.book.learn(peer, [self.by_id[peer].address], peer)
+        if peer in self.by_id:
+            node.book.learn(peer, [self.by_id[peer].address], peer, self.now)
+            node.book.named(peer, [self.by_id[peer].address], self.now)
         self._ask(node, peer)
         self._found(node)
 
@@ -153,7 +159,7 @@ class Rumours:
             answer = Peers(other.book.share(other.rng, node.id, set(other.peers)))
         else:
             answer = self.lie(peer, node)
-        if absorb(node.book, answer, peer, node.id, lambda p: p in self.by_id or p in self.liars):
+        if absorb(node.book, answer, peer, node.id, lambda p: p in self.by_id or p in self.liars, self.now):
             self._found(node)
 
     def _break(self, node: Node, peer: bytes) -> None:
@@ -177,6 +183,17 @@ class Rumours:
             if not any(place.verified for place in node.book.places(member)):
                 node.book.forget(member)
 
+    def _move(self, node: Node) -> None:
+        """It is somewhere else from now on, and has all that it knew."""
+        self.counts["moves"] += 1
+        self._rests_until = self.now + 30
+        for peer in sorted(node.peers):
+            self._break(node, peer)
+        node.dialling.clear()
+        self.former[node.address] = node.id
+        node.address = f"10.1.0.{len(self.former)}:7000"
+        self.verified = {(owner, member) for owner, member in self.verified if member != node.id}
+
     # --- time -----------------------------------------------------------------------------------------------------------------
 
     def tick(self, restless: bool) -> None:
@@ -197,6 +214,8 @@ class Rumours:
                 self._break(node, self.rng.choice(sorted(node.peers)))
             if restless and self.rng.random() < 0.003:
                 self._fall(node)
+            elif restless and self.now >= self._rests_until and self.rng.random() < 0.002:
+                self._move(node)
             self._check(node)
 
     def _check(self, node: Node) -> None:
@@ -231,3 +250,14 @@ class Rumours:
                 raise Violation(f"after {patience:.0f} s: {missing}")
             self.tick(restless=False)
         self.counts["seconds of quiet"] += int(self.now - end)
+        self._nothing_stale()
+
+    def _nothing_stale(self) -> None:
+        """Everybody has heard everybody since: nobody passes on where a member was before, whatever the liars say."""
+        for node in self.nodes:
+            for told in node.book.share(node.rng, b"", set(node.peers)):
+                if stale := [a for a in told.addresses if self.former.get(a) == told.id]:
+                    raise Violation(f"{node.address} tells where a member was before it moved: {stale}")
+            node.book.expire(self.now + FORMER_S)
+            if any(self.former.get(p.address) == m and p.verified for m in node.book.members() for p in node.book.places(m)):
+                raise Violation(f"{node.address} does not forget where a member was before it moved")

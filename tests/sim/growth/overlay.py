@@ -52,6 +52,7 @@ class Overlay:
         self._at = {p.address: i for i, p in enumerate(self.places)}
         self._index = {p.id: i for i, p in enumerate(self.places)}
         self.refused = self.rounds = 0
+        self._now = START
         for i, place in enumerate(self.places):
             known = range(validators) if i < validators else self.rng.sample(range(i), min(2, i))
             for other in known:
@@ -68,16 +69,15 @@ class Overlay:
             self._grow()
 
     def _grow(self) -> None:
-        now = START
         while any(p.wants for p in self.places):
             if self.rounds == MOST_ROUNDS:
                 raise RuntimeError("the graph does not come to rest")
             self.rounds += 1
-            now += CONFIG.tick
+            self._now += CONFIG.tick
             order = [i for i, p in enumerate(self.places) if p.wants]
             self.rng.shuffle(order)
             for index in order:
-                self._turn(index, now)
+                self._turn(index, self._now)
 
     def _turn(self, index: int, now: float) -> None:
         place = self.places[index]
@@ -121,5 +121,5 @@ class Overlay:
         answer = wire.Peers(target.book.share(target.rng, place.id, connected))
         self.counts.note(index, other, "peers", len(wire.peers_message(wire.GetPeers())))
         self.counts.note(other, index, "peers", len(wire.peers_message(answer)))
-        if absorb(place.book, answer, target.id, place.id, self._index.__contains__) and self._lacks(index):
+        if absorb(place.book, answer, target.id, place.id, self._index.__contains__, self._now) and self._lacks(index):
             place.ask_every = CONFIG.ask_often

@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from chain.contracts.job import messages, records, rules, store
-from chain.contracts.job.records import ENDED, CaseState, Hidden, Holdback, Job, Posting, Seat
+from chain.contracts.job import messages, records, store
+from chain.contracts.job.records import ENDED, Hidden, Job, Posting, Result, Seat
 from chain.contracts.job.records import JobState as JobState
-from chain.contracts.job.rules import Result
 from chain.host import BANNED, Account, account_key
 from chain.ledger.state import State
 from chain.types import TransferEvent
@@ -75,30 +74,25 @@ class Books:
     def _rightful(self, book: JobBook, job: bytes, kind: bytes, reason: str, m: TransferEvent, state: State) -> None:
         poster, bounty = book.posting.poster, book.posting.terms.bounty
         record: Any = state.get(records.job_key(job))
-        tenth = bounty // 10
-        burned = not m.target
+        burned, lost = not m.target, reason != m.reason
+        """`lost`: the receiver is banned."""
         if kind == b"B" and reason == "bounty":
             winner = store.read_claim(state, job, record.winner[0])
             book.bounties.append((winner.claimant, m.amount))
-            good = record.state == JobState.PAID and m.amount == bounty and (burned or m.target == winner.claimant)
+            good = record.state == JobState.PAID and m.amount == bounty and (lost or m.target == winner.claimant)
             good = good and winner.result == Result.OK and len(book.bounties) == 1
-        elif kind == b"B" and reason == "bounty.returned":
-            owed = bounty if record.state == JobState.EMPTY else bounty - tenth
-            good = record.state in (JobState.EMPTY, JobState.REFUNDED) and m.amount == owed and (burned or m.target == poster)
         elif kind == b"B":
-            banned = any(case.state == CaseState.BANNED for case in record.cases)
-            good = reason == ("tenth.returned" if banned else "tenth.burned") and m.amount == tenth
-            good = good and record.state == JobState.REFUNDED and (burned or (banned and m.target == poster))
-        elif kind == b"F":
-            good = (
-                self._fee(book, job, m, state) if reason == "fee" else reason == "fees.returned" and (burned or m.target == poster)
+            good = reason == "bounty.returned" and record.state in (JobState.EMPTY, JobState.REFUNDED)
+            good = good and m.amount == bounty and (lost or m.target == poster)
+        elif kind == b"F" and reason == "fee":
+            good = self._fee(book, job, m, state)
+        elif kind in (b"F", b"G", b"D"):
+            what = {b"F": "fees", b"G": "bond", b"D": "deposit"}[kind]
+            good = (reason == f"{what}.burned" and burned and not lost) or (
+                reason == f"{what}.returned" and (lost or m.target == poster)
             )
-        elif kind == b"D":
-            good = burned if reason == "deposit.burned" else reason == "deposit.returned" and (burned or m.target == poster)
         else:
-            good = burned if reason == "stake.burned" else reason == "stake" and (burned or m.target == kind)
-        if burned and reason == m.reason and not reason.endswith(".burned"):
-            good = False  # nothing vanishes without a word
+            good = (reason == "stake.burned" and burned and not lost) or (reason == "stake" and (lost or m.target == kind))
         if not good:
             raise Violation(f"{m.reason}: {m.amount} went to {m.target.hex()[:8]}, to whom it is not owed")
 
@@ -106,7 +100,7 @@ class Books:
         if not m.target:
             return m.reason.endswith(":banned")
         book.fees[m.target] = book.fees.get(m.target, 0) + m.amount
-        audits = range(rules.MAX_FINALISTS)
+        audits = range(messages.MAX_FINALISTS)
         seats = [state.get(records.seat_key(job, audit, round_, m.target)) for audit in audits for round_ in (1, 2)]
         opened = sum(len(seat.ballots) for seat in seats if isinstance(seat, Seat))
         return 0 < book.fees[m.target] <= opened * book.posting.terms.fee
@@ -130,7 +124,7 @@ class Books:
         """Every job has ended and given away all that it took in."""
         for job, book in self.jobs.items():
             record: Any = state.get(records.job_key(job))
-            if record.state not in ENDED or record.holdback == Holdback.HELD or book.out != book.locked:
+            if record.state not in ENDED or book.out != book.locked:
                 raise Violation(f"job {job.hex()[:8]} in state {record.state} keeps {book.locked - book.out} of {book.locked}")
 
 
@@ -140,15 +134,17 @@ def owes(state: State, job: bytes) -> dict[bytes, int]:
     if not isinstance(posting, Posting) or not isinstance(record, Job):
         raise Violation(f"job {job.hex()[:8]} vanished")
     terms, over = posting.terms, record.state in ENDED
-    tenth = terms.bounty // 10 if record.holdback == Holdback.HELD else 0
     owed = {
-        records.bounty_escrow(job): tenth if over else terms.bounty,
-        records.fee_escrow(job): 0 if over else rules.fees_locked(terms.fee, terms.finalists) - record.fees_paid,
-        records.deposit_escrow(job): messages.deposit(terms) if record.hidden == Hidden.ON and not over else 0,
+        records.bounty_escrow(job): terms.bounty,
+        records.fee_escrow(job): messages.fees_locked(terms) - record.fees_paid - record.fees_burned,
+        records.bond_escrow(job): messages.bond(terms),
+        records.deposit_escrow(job): messages.deposit(terms) if record.hidden == Hidden.ON else 0,
     }
+    if over:
+        owed = dict.fromkeys(owed, 0)
     for index in range(record.claimants):
         claim = store.read_claim(state, job, index)
-        kept = claim.result in (Result.NONE, Result.OK) and index >= record.released
+        kept = claim.result in (Result.NONE, Result.OK, Result.DROPPED) and index >= record.released
         owed[records.stake_escrow(job, claim.claimant)] = claim.stake if kept else 0
     return {escrow: amount for escrow, amount in owed.items() if amount}
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from chain.codec import decode, encode
-from chain.contracts.job import records
+from chain.contracts.job import records, store
 from chain.contracts.job.messages import CommitVote, OpenVote, Reveal
-from chain.contracts.job.records import Job, Posting
+from chain.contracts.job.records import Job, Posting, Result
 from chain.contracts.job.records import JobState as JobState
-from chain.contracts.job.rules import Result
 from chain.host import BANNED
 from chain.ledger.state import State
 from chain.ledger.transition import chain_record
@@ -24,6 +25,7 @@ from client.contracts.job.worker import Worker
 from client.work.engine import MAX_RUNS
 from tests.sim.checks import Checks, Violation
 from tests.sim.market.books import Books, holds
+from tests.sim.market.losses import Losses
 from tests.sim.market.verdicts import Verdicts
 from tests.sim.world import GRANT
 from tests.unit.work_kit import machine
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
 PER_JOB = 12
 """Tasks or intents that a live job may cost a worker at a time."""
 SPARE = 24
-LOSERS = frozenset(("copier", "false loss", "racer", "spammer"))
+LIARS = frozenset(("liar at random", "liar by clock", "liar by machine", "liar exiting 75", "liar near"))
+LOSERS = frozenset(("colluding contractors", "copier", "false loss", "puppeteer", "racer", "shills", "spammer")) | LIARS
 """Cheats that never do anything that is worth a credit."""
 
 
@@ -46,6 +49,7 @@ class MarketChecks(Checks):
         super().__init__(world)
         self.books = Books()
         self.verdicts = Verdicts(world)
+        self.losses = Losses(world, self.verdicts)
         self._events: dict[int, list[Event]] = {}
         self._looked = 0
         self._banned: set[bytes] = set()
@@ -80,6 +84,7 @@ class MarketChecks(Checks):
                 self._fail(machine, f"height {self._looked}: {fault}")
         try:
             self.books.check(state)
+            self.losses.check(state)
             self._deadlines(state)
             self._outcasts(state)
         except Violation as fault:
@@ -90,7 +95,9 @@ class MarketChecks(Checks):
         """A worker offers a transaction: whatever it was through, it never says two things where one is asked for."""
         for op in parse_tx(raw).ops:
             if isinstance(op, CommitVote | OpenVote):
-                place: tuple[Any, ...] = (machine.index, type(op), op.job, op.audit, op.round)
+                column = (op.candidate, op.hidden) if isinstance(op, OpenVote) else ()
+                place: tuple[Any, ...] = (machine.index, type(op), op.job, op.audit, op.round, *column)
+                op = _without_head(op)
             elif isinstance(op, Reveal):
                 place = (machine.index, type(op), op.job)
             else:
@@ -113,12 +120,14 @@ class MarketChecks(Checks):
     def _event(self, event: Event, state: State) -> None:
         if isinstance(event, TransferEvent):
             self.books.moved(event, state)
+            self.losses.moved(event)
             if event.reason == "fee" and event.target:
                 self.world.acts[f"fee to {'honest' if event.target in self.world.honest_ids else 'dishonest'}"] += 1
             return
         if event.topic == "verdict":
             self.verdicts.judged(event, state)
-        elif event.topic in ("strike", "suspended", "banned"):
+        self.losses.told(event)
+        if event.topic in ("strike", "suspended", "banned"):
             struck = event.topic == "strike"
             why, job = (str(event.data[0]), bytes(event.data[1])) if struck else ("", b"")
             self._punished(event.topic, event.ref, why, job)
@@ -126,30 +135,26 @@ class MarketChecks(Checks):
             self.world.acts[f"job {event.topic}"] += 1
 
     def _punished(self, how: str, who: bytes, why: str, job: bytes) -> None:
-        world, verdicts = self.world, self.verdicts
+        world = self.world
         honest = who in world.honest_ids
         world.acts[f"{how} {'honest' if honest else 'dishonest'} {why}".strip()] += 1
         if how == "banned":
             self._banned.add(who)
-        if not honest or who in verdicts.outvoted:
-            return
-        if how != "strike":
-            raise Violation(f"the honest {world.name_of(who)} was {how}")
-        if why == "vote.wrong" and job not in verdicts.unjust:
-            raise Violation(f"the honest {world.name_of(who)} was struck for a true vote, and no quorum lied")
-        if why == "vote.probe" and job not in verdicts.unsafe:
-            raise Violation(f"the honest {world.name_of(who)} was struck for a true probe, and most probes were true")
-        if world.plan.calm and why != "vote.wrong" and job not in verdicts.unsafe:
-            raise Violation(f"the honest {world.name_of(who)} was struck ({why}) though nothing failed")
+        self.losses.punished(how, who, why, job)
 
     # --- states -----------------------------------------------------------------------------------------------------------------
 
     def _deadlines(self, state: State) -> None:
-        """Deadlines are dealt with before anything else of a block: none can be past."""
-        clock = chain_record(state).clock
+        """Deadlines are dealt with before anything else of a block: none can be past, and now only where nothing is waited for."""
+        clock, height = chain_record(state).clock, chain_record(state).height
         for job in self.books.jobs:
             record = state.get(records.job_key(job))
-            if isinstance(record, Job) and record.deadline and record.deadline <= clock:
+            if not isinstance(record, Job) or not record.deadline:
+                continue
+            if record.state == JobState.DRAW:
+                if record.draw_height <= height:
+                    raise Violation(f"job {job.hex()[:8]} was to be drawn at height {record.draw_height}, this is {height}")
+            elif record.deadline < clock or (record.deadline == clock and not _all_spoke(state, job, record)):
                 raise Violation(f"job {job.hex()[:8]} in state {JobState(record.state).name} is {clock - record.deadline} ms late")
 
     def _outcasts(self, state: State) -> None:
@@ -181,15 +186,12 @@ class MarketChecks(Checks):
                     raise Violation(f"n{index} at {world.now} ms: {size} {name}, at most {limit} allowed")
 
     def final(self) -> None:
-        if not self.verdicts.outvoted:  # beyond what the contract promises: see verdicts.py
+        if not self.verdicts.outvoted and not self.losses.residual:  # beyond what the contract promises: see verdicts.py
             super().final()
         machine = self.world.honest[0]
         state = machine.node.state
         self.books.settled(state)
-        if self.world.plan.calm:
-            for account, job in self.verdicts.must_ban:
-                if holds(state, account)[0] != BANNED:
-                    self._fail(machine, f"{self.world.name_of(account)} cheated on job {job.hex()[:8]} and is not banned")
+        self.losses.over(state)
         self._nobody_gained(machine, state)
         for job in self.books.jobs:
             record: Any = state.get(records.job_key(job))
@@ -213,3 +215,17 @@ class MarketChecks(Checks):
             if wealth > GRANT * len(members):
                 self._fail(machine, f"{name} gained {wealth - GRANT * len(members)}")
             world.acts[f"{name}: lost credits"] += wealth < GRANT * len(members)
+
+
+def _without_head(op: CommitVote | OpenVote) -> CommitVote | OpenVote:
+    """Ballots and salt go with whichever column comes first."""
+    return msgspec.structs.replace(op, ballots=[], salt=b"") if isinstance(op, OpenVote) else op
+
+
+def _all_spoke(state: State, job: bytes, record: Job) -> bool:
+    """LC-JOB-22, 24, 25: the last message makes the deadline now, and the next block carries it out."""
+    if record.state == JobState.REVEAL:
+        return record.revealed == record.claimants
+    if record.state == JobState.COMMIT:
+        return record.committed == len(store.read_round(state, job, record.audit, record.round).voters)
+    return record.state == JobState.COUNT and record.opened == record.committed

@@ -16,26 +16,25 @@ from chain.codec import encode
 from chain.contracts.credits import Transfer
 from chain.contracts.job import records
 from chain.contracts.job.duties import DueBallots, DueOpening, DueReveal, duties_in
-from chain.contracts.job.messages import (
-    Ballot,
-    Claim,
-    CommitVote,
-    OpenVote,
-    Reveal,
-    claim_commitment,
-    job_id_of,
-    vote_commitment,
-)
+from chain.contracts.job.messages import Claim, CommitVote, OpenVote, Reveal, claim_commitment, job_id_of
 from chain.contracts.job.records import Job
 from chain.contracts.job.records import JobState as JobState
-from chain.contracts.job.rules import VoteCode
 from chain.contracts.membership import ReportDouble
+from chain.contracts.membership.messages import SetCapacity
+from chain.contracts.membership.records import Member, member_key
+from chain.crypto import SigningKey, account_id
 from chain.errors import InvalidTx
 from chain.host import Account, account_key
+from chain.host.terms import Arch, Capacity
 from chain.ledger.state import State
 from chain.ledger.transition import chain_record
 from chain.ledger.tx import sign_tx
 from chain.types import Evidence, TxBody, net_of, tx_id
+from tests.sim.asking.machines import Machines
+from tests.sim.comings import Comings, Decisions
+from tests.sim.market.rotations import Rotations
+from tests.sim.market.sealed import Sealed
+from tests.sim.training.machines import TrainingMachines
 from tests.unit.job_kit import cid_of, posting, sha
 
 if TYPE_CHECKING:
@@ -44,9 +43,12 @@ if TYPE_CHECKING:
 
 TICK = 60
 OPEN_FOR = 900
-TRANSFERS, JOBS, REPORTS = 0, 1, 2
+TRANSFERS, JOBS, REPORTS, COMINGS = 0, 1, 2, 3
 """Lanes."""
 SALT = sha("salt")
+EXAMPLES = 20
+CAPACITY = Capacity(int(Arch.AMD64), 64_000, 65_536, 2**32, 2**32, 3_600)
+"""What everybody's machine takes: more than any job asks for."""
 
 
 @dataclass
@@ -56,6 +58,8 @@ class Offer:
     message: Any
     again: int
     """When to offer it again."""
+    key: bytes = b""
+    """Public: whose signature it has."""
 
 
 class Market:
@@ -67,7 +71,18 @@ class Market:
         self.transfers = world.profile.transfers
         self.job = b""
         self.job_state: int | None = None if world.profile.job else JobState.EMPTY
+        self.asking = Machines(self, COMINGS) if world.profile.predictions else None
+        self.training = TrainingMachines(self, COMINGS) if world.profile.federations else None
+        self.federations = 0
+        """That have not ended, at the last look."""
+        self.requests = 0
+        """That have not ended, at the last look."""
         self.evidence: dict[int, list[Evidence]] = {}
+        self.rotations = Rotations(self)
+        self.comings = Comings(world.seed, world.chain_id) if world.profile.comings else None
+        self.gone: set[int] = set()
+        """Machines whose accounts left, at the last look."""
+        self.decisions = Decisions(world.seed) if world.profile.comings else None
 
     def unfinished(self) -> str:
         """What is still to be done; empty when the clients are content."""
@@ -75,6 +90,10 @@ class Market:
             return f"{self.transfers} transfers to come, {len(self.offers)} messages under way"
         if self.job_state not in records.ENDED:
             return f"the job is in state {self.job_state}"
+        if self.requests:
+            return f"{self.requests} requests have not ended"
+        if self.federations:
+            return f"{self.federations} federations have not ended"
         return ""
 
     def honest_offers(self) -> set[bytes]:
@@ -94,6 +113,14 @@ class Market:
         self._transfer(state)
         self._work(state)
         self._report(state)
+        self.rotations.tick(state)
+        self._come(state)
+        if self.asking is not None:
+            self.asking.tick(state)
+            self.requests = self.asking.unfinished(state)
+        if self.training is not None:
+            self.training.tick(state)
+            self.federations = self.training.unfinished(state)
         for key in sorted(self.offers):
             offer = self.offers[key]
             if offer.again <= self.world.now:
@@ -117,8 +144,12 @@ class Market:
             offer = self.offers[key]
             if self._sequence(state, machine, lane) > sequence:
                 del self.offers[key]
-            elif offer.until <= height:
+            elif offer.until <= height or offer.key != self._public(state, machine):
                 self._sign(state, machine, lane, sequence, offer.message)
+
+    def _public(self, state: State, machine: int) -> bytes:
+        """The key under which this one signs now."""
+        return self.rotations.present(state, machine).public
 
     def _sequence(self, state: State, machine: int, lane: int) -> int:
         account: Any = state.get(account_key(self.world.ids[machine]))
@@ -130,12 +161,33 @@ class Market:
     def _sign(self, state: State, machine: int, lane: int, sequence: int, message: Any) -> bytes:
         until = chain_record(state).height + 60
         body = TxBody(net_of(self.world.chain_id), self.world.ids[machine], lane, sequence, until, [msgspec.Raw(encode(message))])
-        raw = sign_tx(self.world.machines[machine].key, self.world.chain_id, body)
-        self.offers[machine, lane, sequence] = Offer(raw, until, message, self.world.now)
+        key = self.rotations.present(state, machine)
+        raw = sign_tx(key, self.world.chain_id, body)
+        self.offers[machine, lane, sequence] = Offer(raw, until, message, self.world.now, key.public)
         return raw
 
     def _send(self, state: State, machine: int, lane: int, message: Any) -> bytes:
         return self._sign(state, machine, lane, self._sequence(state, machine, lane), message)
+
+    def send(self, state: State, machine: int, lane: int, message: Any) -> None:
+        self._send(state, machine, lane, message)
+
+    def is_busy(self, machine: int, lane: int) -> bool:
+        return self._busy(machine, lane)
+
+    def forge(self, state: State, machine: int, lane: int, message: Any, key: SigningKey, *, after: int) -> None:
+        """What somebody who has that key sends later, with the sequence that comes then."""
+        until, identity = chain_record(state).height + 60, self.world.ids[machine]
+        sequence = self._sequence(state, machine, lane) + 1
+        body = TxBody(net_of(self.world.chain_id), identity, lane, sequence, until, [msgspec.Raw(encode(message))])
+        raw = sign_tx(key, self.world.chain_id, body)
+
+        def offer() -> None:
+            for other in self.world.machines:
+                if other.up and other.honest:
+                    self._offer(other, raw)
+
+        self.world.later(after, offer)
 
     # --- what clients do --------------------------------------------------------------------------------------------------------
 
@@ -153,6 +205,38 @@ class Market:
         for sequence in range(first, first + count):
             self._sign(state, machine, TRANSFERS, sequence, Transfer(target, self.rng.randint(1, 99), b""))
 
+    def _come(self, state: State) -> None:
+        """Members invite, let newcomers in, revoke, go and come back; validators decide on flags, admissions and spans."""
+        if self.comings is None or self.decisions is None:
+            return
+        clock, gone = chain_record(state).clock, [i for i in self._leavers(state) if self._is_gone(state, i)]
+        self.world.faults["membership: came back"] += len(self.gone - {*gone})
+        self.gone = {*gone}
+        back = 4 * [self.rotations.present(state, i) for i in gone]
+        for machine, identity in enumerate(self.world.ids):
+            if self._busy(machine, COMINGS):
+                continue
+            message = self.comings.drawn(identity, clock, back)
+            if message is None and machine in self._leavers(state):
+                message = self.comings.leaving(0.02)
+            if message is None and machine < self.world.profile.validators and self.world.machines[machine].honest:
+                outside = [account_id(key.public) for key in self.comings.newcomers]
+                about = [*(self.world.ids[i] for i in self._leavers(state)), *outside]
+                message = self.decisions.word(state, identity, about, self.comings.newcomers)
+            if message is not None:
+                self.world.faults[f"membership: {type(message).__name__}"] += 1
+                self._send(state, machine, COMINGS, message)
+
+    def _leavers(self, state: State) -> list[int]:
+        """Who may go: no validator, and the contractor once its job is posted."""
+        first = self.world.profile.validators
+        posted = self.job_state in records.ENDED or (self.job and state.get(records.job_key(self.job)) is not None)
+        return [i for i in range(first, len(self.world.ids)) if i > first or posted]
+
+    def _is_gone(self, state: State, machine: int) -> bool:
+        member = state.get(member_key(self.world.ids[machine]))
+        return isinstance(member, Member) and member.left > 0
+
     def _report(self, state: State) -> None:
         for machine in sorted(self.evidence):
             if self.evidence[machine] and not self._busy(machine, REPORTS):
@@ -167,7 +251,10 @@ class Market:
     # --- the job ----------------------------------------------------------------------------------------------------------------
 
     def _work(self, state: State) -> None:
-        if self.job_state in records.ENDED:
+        posted = self.job_state not in records.ENDED
+        if (posted or "poster" in self.world.profile.attacks) and self._declare(state):
+            return
+        if not posted:
             return
         contractor = self.world.profile.validators
         job = state.get(records.job_key(self.job)) if self.job else None
@@ -185,6 +272,18 @@ class Market:
                 if message is not None:
                     self._send(state, machine, JOBS, message)
 
+    def _declare(self, state: State) -> bool:
+        """Who may be drawn says first what its machine takes. Whether somebody has still to."""
+        missing = [
+            machine
+            for machine, identity in enumerate(self.world.ids)
+            if isinstance(member := state.get(member_key(identity)), Member) and member.verifier and not member.capacity
+        ]
+        for machine in missing:
+            if not self._busy(machine, JOBS):
+                self._send(state, machine, JOBS, SetCapacity(CAPACITY))
+        return bool(missing)
+
     def _duty(self, state: State, job: Job, machine: int, clock: int) -> Any | None:
         identity = self.world.ids[machine]
         if job.state == JobState.OPEN:
@@ -194,24 +293,26 @@ class Market:
             if isinstance(duty, DueReveal):
                 return Reveal(self.job, duty.claim, cid_of(machine), 1_000, SALT)
             if isinstance(duty, DueBallots | DueOpening):
-                ballots = self._ballots(state, duty, identity)
-                if isinstance(duty, DueOpening):
-                    return OpenVote(self.job, duty.audit, duty.round, ballots, SALT)
-                sealed = vote_commitment(self.world.chain_id, self.job, duty.audit, duty.round, identity, ballots, SALT)
-                return CommitVote(self.job, duty.audit, duty.round, sealed)
+                return self._voting(state, job, identity)
         return None
 
     def _claim(self, machine: int) -> Claim:
         sealed = claim_commitment(self.world.chain_id, self.job, self.world.ids[machine], cid_of(machine)[4:], SALT)
-        return Claim(self.job, self._loss(machine), sealed)
+        return Claim(self.job, self._loss(machine), sealed, True)
 
-    def _ballots(self, state: State, duty: DueBallots | DueOpening, identity: bytes) -> list[Ballot]:
-        seat: Any = state.get(records.seat_key(self.job, duty.audit, duty.round, identity))
-        found = []
+    def _voting(self, state: State, job: Job, identity: bytes) -> CommitVote | OpenVote | None:
+        """Everybody measures what was claimed."""
+        place = (self.job, job.audit, job.round)
+        seat: Any = state.get(records.seat_key(*place, identity))
+        current: Any = state.get(records.round_key(*place))
+        posted: Any = state.get(records.posting_key(self.job))
+        sealed = Sealed(SALT)
         for index in seat.candidates:
             claim: Any = state.get(records.claim_key(self.job, index))
-            found.append(Ballot(VoteCode.OK, claim.loss, 77, 0, 0))
-        return found
+            sealed.measured(posted.terms, claim.loss, [claim.loss] * EXAMPLES, None, False)
+        if not seat.commitment:
+            return sealed.commit(self.world.chain_id, place, identity)
+        return sealed.opening(place, seat, current.probe)
 
     @staticmethod
     def _loss(machine: int) -> int:

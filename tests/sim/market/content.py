@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from p2p.content.faults import FetchFailed, Reason
 
 if TYPE_CHECKING:
     from tests.sim.machine import Machine
+    from tests.sim.market.engine import Program
     from tests.sim.market.graph import MarketWorld
 
 ASK_S = 0.4
@@ -42,6 +43,8 @@ class Web:
         self.machines: dict[int, Files] = {}
         self.outsiders: list[tuple[int, Serve]] = []
         """(gateway machine, what it serves)"""
+        self.programs: dict[str, Program] = {}
+        """What lying images do, by the name in their reference."""
 
     def made(self, data: bytes) -> bytes:
         cid = cid_of(data)
@@ -108,6 +111,8 @@ class Files:
 
     def pin(self, cid: str, reason: str) -> None:
         self.pins.setdefault(cid, set()).add(reason)
+
+    def allow(self, cid: str, peers: Collection[bytes]) -> None: ...
 
     def unpin(self, cid: str, reason: str) -> None:
         self.pins.get(cid, set()).discard(reason)

@@ -7,17 +7,20 @@ from functools import cache
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from chain.contracts.job import records
-from chain.contracts.job.messages import HiddenSet, PostJob, RevealKey
+from chain.contracts.job.messages import PostJob, RevealKey
 from chain.contracts.job.records import Job
 from chain.contracts.job.records import JobState as JobState
 from chain.crypto import sha256
-from chain.host.terms import Image, ImageKind, Limits
+from chain.host.terms import Arch, HiddenSet, Image, ImageKind, Limits
 from chain.ledger.state import State
+from chain.types import parse_loss
 from tests.sim.market.outsider import Outsider
 from tests.sim.market.plan import OPEN_MS, JobPlan
 
 LIMITS = Limits(cpus_milli=1_000, mem_mb=64, train_s=4, eval_s=1, model_cap=4_096, tmp_mb=8, threads=1)
 PLAIN = b"0.25"
+HARDER = parse_loss(PLAIN.decode())
+"""How much worse every model is on the hidden data."""
 NAME = "jobs/test"
 
 
@@ -26,10 +29,11 @@ def _sealed(key: bytes) -> bytes:
     return bytes(12) + ChaCha20Poly1305(key).encrypt(bytes(12), PLAIN, None)
 
 
-def terms(clock: int, plan: JobPlan, number: int, hidden_sets: list[HiddenSet]) -> PostJob:
-    image = Image(ImageKind.REGISTRY, f"{NAME}{number}@sha256:" + "ab" * 32, b"", b"", 1_000)
+def terms(clock: int, plan: JobPlan, number: int, hidden_sets: list[HiddenSet], name: str = NAME) -> PostJob:
+    image = Image(ImageKind.REGISTRY, f"{name}{number}@sha256:" + "ab" * 32, b"", b"", 1_000)
     return PostJob(
         image=image,
+        arch=int(Arch.AMD64),
         params="{}",
         bounty=plan.bounty,
         fee=1_000,
@@ -41,6 +45,9 @@ def terms(clock: int, plan: JobPlan, number: int, hidden_sets: list[HiddenSet]) 
         on_cheat=plan.on_cheat,
         limits=LIMITS,
         hidden=hidden_sets,
+        devices=[],
+        data=[],
+        earlier=[],
     )
 
 
@@ -52,6 +59,8 @@ class Contractor(Outsider):
     def tick(self, state: State, clock: int) -> None:
         posted = {number: job for job, number in self.jobs()}
         for number, plan in enumerate(self.world.plan.jobs):
+            if plan.by != self.number:
+                continue
             if plan.at <= self.world.now and number not in posted:
                 self.say(state, terms(clock, plan, number, self._hidden(number, plan)), "post", lane=2)
             job = state.get(records.job_key(posted[number])) if number in posted else None

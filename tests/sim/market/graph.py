@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, MutableMapping
 from functools import cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from chain.contracts.job import records
 from chain.contracts.job.messages import OpenVote, Reveal
-from chain.contracts.job.records import ENDED, Holdback, Job, Posting
+from chain.contracts.job.records import ENDED, Job, Posting
 from chain.contracts.membership import Case, case_key
 from chain.ledger.genesis import Genesis, GenesisAccount
 from chain.ledger.tx import parse_tx
@@ -50,14 +50,16 @@ class MarketWorld(World):
         self.postings: dict[bytes, Posting] = {}
         """Every job that was posted."""
         self.actors: dict[int, WorkActor] = {}
-        self.contractor = Contractor(self, "contractor", 0)
+        self.contractors = [Contractor(self, "contractor", number) for number in range(1 + max(job.by for job in plan.jobs))]
         n = plan.profile.machines
         self.cheats = [cheats[name](self, name, number) for name in plan.cheats for number in range(cheats[name].members(n))]
         self.reveals: dict[tuple[bytes, bytes], Reveal] = {}
         """By job and claimant: what those who listen heard."""
         self.opened: dict[tuple[bytes, int, int, bytes], OpenVote] = {}
         """By seat."""
-        self.outsiders: list[Outsider] = [self.contractor, *self.cheats]
+        self.lied: dict[str, set[bytes]] = defaultdict(set)
+        """Contractors whose programs lied about somebody's models, by its name."""
+        self.outsiders: list[Outsider] = [*self.contractors, *self.cheats]
         super().__init__(seed, plan.profile, attacks)
         self.checks: MarketChecks = MarketChecks(self)
         self.desk = Desk(self)
@@ -75,7 +77,7 @@ class MarketWorld(World):
         machine = super()._machine(index)
         if machine.honest:
             works = index >= self.plan.profile.machines - self.plan.workers
-            config = WorkConfig(enabled=works, min_time_left_s=1, attempts=self.plan.attempts)
+            config = WorkConfig(enabled=works, min_time_left_s=1, attempts=self.plan.attempts, judge=self.plan.judge)
             self.actors[index] = WorkActor(machine, self, config)
             machine.actors.append(self.actors[index])
         return machine
@@ -85,6 +87,10 @@ class MarketWorld(World):
 
     def name_of(self, identity: bytes) -> str:
         return self.names.get(identity, identity.hex())
+
+    def lies(self, posting: Posting) -> bool:
+        """Whether the evaluation that was posted does not say what it finds."""
+        return posting.terms.image.reference.split("@")[0] in self.web.programs
 
     def logged(self, level: str, event: MutableMapping[str, Any]) -> None:
         """What the product logs goes into the trace; what it calls a fault of its own is one."""
@@ -105,7 +111,7 @@ class MarketWorld(World):
             for op in tx.ops:
                 if isinstance(op, Reveal):
                     self.reveals[op.job, tx.body.sender] = op
-                elif isinstance(op, OpenVote):
+                elif isinstance(op, OpenVote) and op.ballots:
                     self.opened[op.job, op.audit, op.round, tx.body.sender] = op
 
     def work_fault(self, machine: Machine, text: str, problem: BaseException | None) -> None:
@@ -142,13 +148,15 @@ class Outside(Market):
         best = max(up, key=lambda m: m.node.height)
         state, clock = best.node.state, best.node.clock(best.wall)
         for outsider in world.outsiders:
+            if outsider.verifier:
+                outsider.declare(state)
             outsider.tick(state, clock)
         world.desk.tick(state)
 
     def unfinished(self) -> str:
         """What is still to be done; empty when every job is settled and every worker has forgotten it."""
         world = self.world
-        jobs = world.contractor.jobs()
+        jobs = [job for contractor in world.contractors for job in contractor.jobs()]
         if len(jobs) < len(world.plan.jobs):
             return f"{len(jobs)} of {len(world.plan.jobs)} jobs are posted"
         up = [m for m in world.machines if m.up and m.honest]
@@ -157,7 +165,7 @@ class Outside(Market):
         state = max(up, key=lambda m: m.node.height).node.state
         for job in world.postings:
             record = state.get(records.job_key(job))
-            if not isinstance(record, Job) or record.state not in ENDED or record.holdback == Holdback.HELD:
+            if not isinstance(record, Job) or record.state not in ENDED:
                 return f"a job is in state {record.state if isinstance(record, Job) else None}"
         for identity in world.names:
             if isinstance(state.get(case_key(identity)), Case):

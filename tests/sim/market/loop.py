@@ -12,6 +12,7 @@ import math
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from contextvars import Context
 from typing import Any
 
@@ -164,4 +165,5 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         tasks, self._tasks = self._tasks, {}
         for task, coro in tasks.items():
             task._log_destroy_pending = False  # type: ignore[attr-defined]
-            coro.close()
+            with suppress(RuntimeError):  # what a dead machine would do next needs a loop, and there is none
+                coro.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from chain.codec import encode
 from chain.node import events as e
@@ -19,6 +19,7 @@ from chain.types import tx_id
 from client.contracts.job.verifier import Verifier
 from client.contracts.job.worker import Worker
 from client.ledger import NodeLedger
+from client.signing import LocalSigner
 from client.work import WorkConfig, WorkDriver
 from tests.sim.actor import Actor
 from tests.sim.market.content import Files
@@ -36,7 +37,7 @@ class SimLedger(NodeLedger):
     """The node's own ledger door with the machine's clock."""
 
     def __init__(self, machine: Machine, store: Any) -> None:
-        super().__init__(machine.node, machine.key, store)
+        super().__init__(machine.node, LocalSigner(machine.key, cast(Any, None), machine.node.chain_id, machine.node.own_id), store)
         self._machine = machine
 
     @property
@@ -94,7 +95,7 @@ class WorkActor(Actor):
         self.files = Files(world.web, machine, self.home / "files")
         train_s, eval_s = self.rng.uniform(0.3, plan.train_s), self.rng.uniform(0.05, plan.eval_s)
         out = self.home / "sandbox" / "out"
-        self.engine = SimEngine(world.web, machine.index, out, self.rng, plan.engine_fails, train_s, eval_s)
+        self.engine = SimEngine(world.web, machine.index, out, self.rng, config.concurrent + 1, plan.engine_fails, train_s, eval_s)
         self._places: dict[bytes, TxLocation] = {}
         self.loop: VirtualLoop | None = None
         self.work: WorkDriver | None = None

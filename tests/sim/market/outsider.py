@@ -17,13 +17,16 @@ from chain.codec import encode
 from chain.contracts import decode_message
 from chain.contracts.job import records, views
 from chain.contracts.job.records import Job, Posting
+from chain.contracts.membership.messages import SetCapacity
+from chain.contracts.membership.records import Member, member_key
 from chain.crypto import SigningKey, account_id, sha256
 from chain.errors import InvalidTx
-from chain.host import Account, account_key
+from chain.host import BANNED, Account, account_key
 from chain.ledger.state import State
 from chain.ledger.transition import chain_record
 from chain.ledger.tx import sign_tx
 from chain.types import TxBody, net_of, tx_id
+from tests.sim.market.clients import CAPACITY
 from tests.sim.market.content import cid_of
 
 if TYPE_CHECKING:
@@ -77,6 +80,12 @@ class Outsider:
     def say(self, state: State, op: Any, label: str, lane: int = 0) -> bool:
         """False while something else of this lane is under way."""
         return self.world.desk.say(self, state, [op], label, lane)
+
+    def declare(self, state: State) -> None:
+        """What its machine takes: who declares nothing is not drawn."""
+        member = state.get(member_key(self.id))
+        if isinstance(member, Member) and not member.capacity:
+            self.say(state, SetCapacity(CAPACITY), "capacity", lane=2)
 
     def count(self, what: str) -> None:
         self.world.acts[f"{self.name}: {what}"] += 1
@@ -139,8 +148,8 @@ class Desk:
             if account.sequences[lane] > sequence:
                 del self.offers[key]
                 self.world.acts[f"{offer.label} -> {self.world.codes.get(tx_id(offer.raw), '?')}"] += 1
-            elif account.status:
-                del self.offers[key]  # suspended or banned: nothing of it is taken
+            elif account.status == BANNED:
+                del self.offers[key]  # nothing of it is taken
                 self.world.acts[f"{offer.label} -> shut out"] += 1
             elif offer.until <= height:
                 self._sign(state, identity, lane, sequence, offer.ops, offer.label)

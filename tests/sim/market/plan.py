@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, fields
+from typing import Literal
 
 from tests.network import NetworkParams
 from tests.sim.profile import Partition, Profile
@@ -21,9 +22,13 @@ PARAMS = NetworkParams(
     job_vote_base=4_000,
     job_open_votes=3_000,
     appeal=10_000,
+    job_min_bounty=10,
     block_reward=7,
 )
 """Windows that leave real workers a few tries: a job takes some twenty seconds of virtual time."""
+Judge = Literal["corroborated", "never"]
+LIARS = ("liar at random", "liar by clock", "liar by machine", "puppeteer")
+"""Contractors whose programs say FALSE of honest claims."""
 OPEN_MS = 6_000
 """From a posting to its expiry."""
 
@@ -43,6 +48,8 @@ class MarketProfile(Profile):
 class JobPlan:
     at: int
     """When it is posted."""
+    by: int = 0
+    """Number of the contractor."""
     bounty: int = 10_000_000
     finalists: int = 2
     on_cheat: int = 0
@@ -58,6 +65,8 @@ class Plan:
     """So many machines train; all of them verify."""
     cheats: tuple[str, ...] = ()
     """Names of the adversaries' table."""
+    judge: Judge = "corroborated"
+    """The validators' policy for cases."""
     attempts: int = 2
     train_s: float = 1.5
     eval_s: float = 0.3
@@ -82,6 +91,7 @@ def draw(seed: int, cheats: tuple[str, ...], attacks: tuple[str, ...]) -> Plan:
     heal = 2_000 if calm else r.randint(4_000, 11_000)
     validators, observers = r.choice([(1, 3), (1, 3), (1, 4), (3, 1), (3, 2), (4, 1)])
     machines = validators + observers
+    chosen = tuple(r.sample(cheats, r.choice([0, 1, 1, 2, 3]))) if cheats else ()
     jobs = [_job(r, r.randint(200, heal)) for _ in range(r.choice([0, 0, 1, 1, 2]))] + [_job(r, heal + r.randint(0, 1_000))]
     return Plan(
         profile=MarketProfile(validators=validators, observers=observers, heal_at=heal)
@@ -89,7 +99,8 @@ def draw(seed: int, cheats: tuple[str, ...], attacks: tuple[str, ...]) -> Plan:
         else _faults(r, validators, observers, heal, attacks),
         jobs=tuple(jobs),
         workers=r.randint(1, min(3, machines)),
-        cheats=tuple(r.sample(cheats, r.choice([0, 1, 1, 2, 3]))) if cheats else (),
+        cheats=chosen,
+        judge=judges_of(chosen),
         attempts=r.randint(1, 3),
         engine_fails=0.0 if calm else r.choice([0.0, 0.05, 0.2]),
         book_ms=(0, 1) if calm else r.choice([(0,), (0, 1), (1, 5, 30), (0, 0, 0, 200)]),
@@ -99,11 +110,18 @@ def draw(seed: int, cheats: tuple[str, ...], attacks: tuple[str, ...]) -> Plan:
     )
 
 
+def judges_of(cheats: tuple[str, ...]) -> Judge:
+    """The default, but where the programs of two contractors call honest workers liars: what their own measurements cannot tell
+    from the truth (the page's residual), judges that wait for people can."""
+    return "never" if sum(2 if name == "colluding contractors" else name in LIARS for name in cheats) >= 2 else "corroborated"
+
+
 def _job(r: random.Random, at: int) -> JobPlan:
     return JobPlan(
         at=at,
+        by=r.randrange(2),
         bounty=r.randint(1, 9) * 10**6,
-        finalists=r.randint(1, 3),
+        finalists=r.randint(2, 4),
         on_cheat=r.randrange(2),
         hidden=r.choice(["", "", "", "good", "junk", "kept"]),
     )

@@ -32,7 +32,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "if False:",
         "illegal transactions",
     ),
-    mutant("suspended account acts", "ledger.tx", "    if account.status != ACTIVE:\n", "    if False:\n", "rough market"),
+    mutant("banned account acts", "ledger.tx", "    if account.status == BANNED:\n", "    if False:\n", "outcasts"),
     mutant("sequence not used up", "ledger.transition", "sequences[body.lane] += 1", "sequences[body.lane] += 0", "rough market"),
     mutant("work of a block unchecked", "ledger.transition", "if self.work > self.params.block_work:", "if False:", "bad proposer"),
     mutant(
@@ -64,7 +64,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "DeadlineBudget(self.params.max_due, 10**9)",
         "rough market",
     ),
-    mutant("one account takes all deadlines of a block", "ledger.due", "if shares[account].left:", "if True:", "rough market"),
     mutant(
         "allowance spent again and again",
         "contracts.credits.handlers",
@@ -85,9 +84,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     mutant(
         "frozen credits can be lost",
-        "host.credits",
-        "self._set(identity, account, frozen=account.frozen + amount)",
-        "self._count(burned=amount)",
+        "host.powers",
+        "self._hold(identity, account, ACTIVE, account.balance + account.frozen, 0)",
+        "self._hold(identity, account, ACTIVE, account.balance, 0)",
         "rough market",
     ),
     mutant(

@@ -11,13 +11,20 @@ from unittest import mock
 from chain.node.events import REQUESTS
 from chain.node.service import AnswerLimit, Rate
 from chain.node.space import MIN_CHARGE
+from tests.sim.asking.world import PROFILE as ASKING
+from tests.sim.asking.world import RoughAskingWorld
 from tests.sim.attacks.table import BY_NAME, NAMES
+from tests.sim.council import PROFILE as COUNCIL
+from tests.sim.council import CouncilWorld
 from tests.sim.fence import PATCH, FenceWorld
 from tests.sim.machine import Machine
+from tests.sim.market import Market
 from tests.sim.mutants.impersonator import Impersonator
 from tests.sim.mutants.lawbreaker import Lawbreaker
-from tests.sim.mutants.rough import QUIET, RoughWorld
+from tests.sim.mutants.rough import QUIET, OutcastWorld, RestlessWorld, RoughWorld
 from tests.sim.profile import Link, Mishap, Partition, Profile, draw
+from tests.sim.training.rough import PROFILE as TRAINING
+from tests.sim.training.rough import RoughTrainingWorld
 from tests.sim.world import World
 
 _ATTACKS = BY_NAME | {attack.name: attack for attack in (Impersonator, Lawbreaker)}
@@ -29,6 +36,15 @@ class CrowdedWorld(World):
     def __init__(self, seed: int, profile: Profile, attacks: Mapping[str, type[Machine]]) -> None:
         super().__init__(seed, profile, attacks)
         self.checks.roomy = False
+
+
+class KeysWorld(World):
+    """Keys change all the time."""
+
+    def clients(self) -> Market:
+        market = Market(self)
+        market.rotations.force()
+        return market
 
 
 @dataclass(frozen=True)
@@ -69,6 +85,7 @@ _LATE = tuple((2_500, machine) for machine in (0, 4, 6))
 
 SCENES = {
     "": Scene(),
+    "council": Scene(COUNCIL, CouncilWorld),
     "deaf": Scene(Profile(heal_at=8_000, loss=0.55, transfers=20, delay=60, job=False)),
     "stormy": Scene(_STORM),
     "power cuts": Scene(_POWER),
@@ -105,6 +122,11 @@ SCENES = {
     ),
     "hoarder": Scene(Profile(attacks=("hoarder",), transfers=40, job=False, loss=0.05)),
     "filler": Scene(Profile(attacks=("filler",), transfers=60, job=False)),
+    "keys": Scene(Profile(transfers=60, job=False, heal_at=6_000, attacks=("silent",), eager=0.1), KeysWorld),
     "rough market": Scene(QUIET, RoughWorld),
+    "comings and goings": Scene(QUIET, RestlessWorld),
+    "outcasts": Scene(QUIET, OutcastWorld),
+    "predictions": Scene(ASKING, RoughAskingWorld),
+    "federations": Scene(TRAINING, RoughTrainingWorld),
     "broken contract": Scene(Profile(transfers=40), FenceWorld, (PATCH,)),
 }

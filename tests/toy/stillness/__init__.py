@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from array import array
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+from chain.losses import LossTree
 from sandbox import (
     BackendSettings,
     Check,
     CleanupReport,
+    DataRefused,
     DataSet,
     EngineInfo,
-    EvaluationResult,
+    Evaluated,
     ImageLimits,
     OutputFile,
+    OwnData,
     Progress,
     RunResult,
     RunSpec,
@@ -57,14 +61,15 @@ class Stillness:
     def run(
         self, spec: RunSpec, *, on_progress: Callable[[Progress], None] | None = None, cancel: threading.Event | None = None
     ) -> RunResult:
-        result = EvaluationResult(LOSS, 1, LOSS)
         if spec.phase != "train":
-            return RunResult(status=RunStatus.OK, reason="nothing ran", result=result)
+            losses = array("q", [LOSS])
+            measured = Evaluated(LossTree(losses).measurement, losses)
+            return RunResult(status=RunStatus.OK, reason="nothing ran", result=measured)
         self._out.mkdir(parents=True, exist_ok=True)
         model = self._out / f"{spec.run_id}.model"
         model.write_bytes(MODEL)
         outputs = {"model": OutputFile(model, len(MODEL), b"")}
-        return RunResult(status=RunStatus.OK, reason="nothing ran", result=result, outputs=outputs)
+        return RunResult(status=RunStatus.OK, reason="nothing ran", outputs=outputs)
 
     def start(self, spec: RunSpec, *, on_progress: Callable[[Progress], None] | None = None) -> WarmRun | RunResult:
         raise ValueError("no phase here has late inputs")
@@ -76,7 +81,24 @@ class Stillness:
 
     def settle(self) -> None: ...
 
-    def cleanup(self, *, keep_images: Collection[str] = ()) -> CleanupReport:
+    def add_data(
+        self,
+        name: str,
+        data: DataSet,
+        *,
+        notes: Mapping[str, str] | None = None,
+        on_bytes: Callable[[int], None] = lambda size: None,
+        cancel: threading.Event | None = None,
+    ) -> OwnData:
+        raise DataRefused("nothing is kept here: there is no engine")
+
+    def list_data(self) -> list[OwnData]:
+        return []
+
+    def remove_data(self, name: str) -> OwnData:
+        raise DataRefused(f"there are no data called {name}: nothing is kept here")
+
+    def cleanup(self, *, keep_images: Collection[str] = (), keep_data: bool = False) -> CleanupReport:
         return CleanupReport(0, 0, 0)
 
     def close(self) -> None: ...

@@ -2,8 +2,8 @@
 
 message   guard                                              effect
 Forecast  no forecast of that place stands                   deposit locked; a deadline; listed, if rain is expected
-Measure   a forecast stands, the sender is a verifier and     the forecast ends early: the deposit comes back, a wrong one's is
-          not who made it                                    burned
+Measure   a forecast stands, the sender is a verifier that    the forecast ends early: the deposit comes back, a wrong one's is
+          declared its machine, and not who made it          burned
 deadline                                                     the deposit comes back; a forecast of rain costs a strike
 
 Its client side is in the folder `client`.
@@ -19,7 +19,7 @@ from msgspec import Meta
 from chain.codec import Wire
 from chain.errors import Reject
 from chain.host import (
-    STRIKES,
+    STANDING,
     VERIFIERS,
     Contract,
     Datum,
@@ -33,13 +33,16 @@ from chain.host import (
     Service,
 )
 from chain.host.deadlines import Deadline
+from chain.host.terms import Arch, Capacity
 from chain.params import ContractParams, Positive, Span
 from chain.tags import Tag
 
-NUMBER = 7
+NUMBER = 100
 PLACE = Tag("toy/place", "places")
 FORECASTS: Service[Forecasts] = Service("forecasts")
 Place = Annotated[str, Meta(max_length=32)]
+STATION = Capacity(Arch.AMD64, 10, 6, 1, 1, 1)
+"""What a machine needs to measure the weather: next to nothing."""
 
 
 class WeatherParams(ContractParams, frozen=True, kw_only=True):
@@ -49,9 +52,9 @@ class WeatherParams(ContractParams, frozen=True, kw_only=True):
 
 
 class WeatherCode(IntEnum):
-    FORECAST_STANDS = 700
-    NO_FORECAST = 701
-    NO_STATION = 702
+    FORECAST_STANDS = 10_000
+    NO_FORECAST = 10_001
+    NO_STATION = 10_002
 
 
 class Forecast(Wire, frozen=True, tag=32 * NUMBER):
@@ -107,7 +110,7 @@ def measure(host: Host, sender: bytes, m: Measure) -> None:
     found = host.get(key_of(ref), Standing)
     if found is None:
         raise Reject(WeatherCode.NO_FORECAST, f"nobody said anything about {m.place}")
-    if sender == found.by or sender not in host.service(VERIFIERS).since(host.clock):
+    if sender == found.by or sender not in host.service(VERIFIERS).able(STATION, host.clock):
         raise Reject(WeatherCode.NO_STATION, "only a verifier measures, and none its own forecast")
     Deadline(host, NUMBER, ref, found.by).clear(found.until)
     host.emit("measured", ref, sender, m.place, int(m.rain))
@@ -123,7 +126,7 @@ def on_due(host: Host, ref: bytes, at: int) -> None:
     if found is None or found.until != at:
         return
     if found.rain:
-        host.service(STRIKES).add(found.by, "rain", ref)
+        host.service(STANDING).strike(found.by, found.by, "rain", ref)
     give_back(host, ref)
 
 

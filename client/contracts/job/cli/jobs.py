@@ -14,8 +14,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.text import Text
 
 from client.cli.common import HERE, Common, Output, WrongUsage, cell, clean, facts, listing, relative, short, size_text, span
+from client.contracts.job.cli.cost import FULL_COMMITTEE
 from client.contracts.job.references import find
-from client.sdk_types import Fetched
+from client.sdk_types import ApiError, Fetched, Unreachable
 
 if TYPE_CHECKING:
     from client.api.schema import ParkedView, RunCancelled, StatusView
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 MAX_LIST = 20_000
 """Jobs that one command lists at most."""
+MAX_RUNS = 12
+"""Runs of this node that are shown with a job."""
 MAX_PAGE = 1_000
 """Jobs that one question to the node lists at most."""
 ENDED = {"PAID": "green", "REFUNDED": "yellow", "EMPTY": "yellow"}
@@ -32,14 +35,21 @@ MEANING = {
     "OPEN": "workers train and claim; the lowest loss leads",
     "REVEAL": "claims are closed; the best claimants name their models",
     "KEY": "the contractor reveals the key of the hidden evaluation data",
-    "AUDIT": "the best model that is not judged yet goes to a committee",
-    "COMMIT": "a drawn committee evaluates the best model and commits to its votes",
+    "DRAW": "some blocks from now a committee is drawn, which nobody can know yet",
+    "COMMIT": "a drawn committee evaluates the models under audit and commits to its votes",
     "COUNT": "the committee opens its votes",
     "PAID": "the winner's claim was found true; its model is yours: learningchain job fetch",
-    "REFUNDED": "no claim was found true; the bounty went back but for fees, and a tenth until false claims are settled",
-    "EMPTY": "nobody showed a model; everything went back. Perhaps no worker could get or run the image, or the time was too short",
+    "REFUNDED": "no claim was found true; the bounty went back, fees for the judging did not: learningchain job repost",
+    "EMPTY": "nobody showed a model that was judged; the bounty went back. Perhaps no worker could get or run the image, or the "
+    "time was too short",
 }
 """What a job's state says to people."""
+TAKEN_BACK = "its contractor took it back before anybody claimed; all that was locked for it came back"
+_NEVER = 2**63
+HIDDEN = {
+    "ON": "sealed until all models are shown; the hidden loss decides among those that hold on the public one",
+    "OFF": "turned off: no key was revealed, or one that opens junk; the deposit burned, the public loss decides",
+}
 LEFT = "its records left the ledger's state in block {}: this is what the history of this node tells"
 _TERMS = {
     "float_kind": "losses in",
@@ -55,8 +65,12 @@ _PAYMENTS = {
     "bounty_returned": "bounty returned",
     "fees_paid": "fees paid",
     "fees_returned": "fees returned",
-    "last_tenth": "last tenth",
-    "last_tenth_amount": "last tenth's amount",
+    "fees_burned": "fees burned",
+    "stakes_burned_by_verdicts": "stakes burned",
+    "bond_burned": "bond burned",
+    "bond_returned": "bond returned",
+    "deposit_burned": "deposit burned",
+    "deposit_returned": "deposit returned",
 }
 JobId = Annotated[str, Parameter(name="JOB", help="The job's id or its first characters, or latest.")]
 
@@ -159,13 +173,31 @@ def _left(job: JobSummary, clock: int) -> str:
 def show(job: JobId, /, *, common: Common = HERE) -> int:
     """Everything about one job."""
 
-    async def read(node: Client) -> tuple[JobView, StatusView]:
-        return await node.job(await find(node, job)), await node.status()
+    async def read(node: Client) -> tuple[JobView, StatusView, list[Any]]:
+        found = await node.job(await find(node, job))
+        return found, await node.status(), await own_runs(node, found["id"])
 
-    found, status = common.ask(read)
+    found, status, runs = common.ask(read)
     parked = parked_here(status, found["id"])
-    common.out.show(found, lambda console: show_job(console, found, status["id"], status["clock_now"], parked))
+
+    def people(console: Console) -> None:
+        show_job(console, found, status["id"], status["clock_now"], parked)
+        if runs:
+            rows = [[cell(r.get("id")), r.get("state"), r.get("loss"), r.get("reason")] for r in runs[:MAX_RUNS]]
+            console.print(listing(["run of this node", "state", "loss", "reason"], rows, {"loss"}))
+
+    common.out.show({**found, "own_runs": runs}, people)
     return 0
+
+
+async def own_runs(node: Client, job: str) -> list[Any]:
+    """What this node ran for a job, or could not: the newest first."""
+    try:
+        return [run for run in await node.runs() if run.get("job") == job]
+    except Unreachable:
+        raise
+    except ApiError:  # a node without a worker
+        return []
 
 
 def parked_here(status: StatusView, job_id: str) -> ParkedView | None:
@@ -176,14 +208,15 @@ def parked_here(status: StatusView, job_id: str) -> ParkedView | None:
 def meaning(job: JobSummary, parked: ParkedView | None) -> Text:
     """What a job's state says to people. The state of one that is parked does not go on."""
     if parked is None:
-        return cell(MEANING.get(str(job.get("state"))), "dim")
+        return cell(TAKEN_BACK if taken_back(job) else MEANING.get(str(job.get("state"))), "dim")
     text = f"parked: a program failed here in block {parked['height']}; its credits are kept until the validators release it"
     return cell(text, "red")
 
 
 def show_job(console: Console, job: JobView, own: str | None, clock: int, parked: ParkedView | None = None) -> None:
     """A job on the terminal: terms, claims, votes, payments."""
-    terms, image, limits = job.get("terms") or {}, job.get("image") or {}, job.get("limits") or {}
+    image, limits = job.get("image") or {}, job.get("limits") or {}
+    terms: Mapping[str, Any] = job.get("terms") or {}
     rows: list[tuple[str, Any]] = [
         ("state", state_text(job.get("state"))),
         ("", meaning(job, parked)),
@@ -191,11 +224,12 @@ def show_job(console: Console, job: JobView, own: str | None, clock: int, parked
         ("contractor", job.get("poster")),
         ("bounty", job.get("bounty")),
         ("posted", relative(job.get("posted"), clock)),
-        ("claims end", relative(job.get("expiry"), clock)),
+        _claims_end(job, clock),
         ("image", image.get("reference") or image.get("cid")),
         ("limits", limits_text(limits)),
         ("terms", ", ".join(f"{text} {terms[k]}" for k, text in _TERMS.items() if k in terms)),
         ("parameters", terms.get("params")),
+        *_judging_rows(job, clock),
     ]
     if job.get("winner"):
         model: Mapping[str, Any] = job.get("model") or {}
@@ -203,11 +237,24 @@ def show_job(console: Console, job: JobView, own: str | None, clock: int, parked
     console.print(facts(f"Job {job.get('id')}", rows))
     if claims := job.get("claims"):
         console.print(claims_table(claims, own, clock))
-    if votes := votes_rows(job, own):
-        console.print(listing(["round", "voter", "candidate", "vote", "measured", "fee"], votes, {"measured", "fee"}))
-    if (paid := job.get("payments")) and job.get("state") in ENDED:
+    if (votes := votes_table(job, own)) is not None:
+        console.print(votes)
+    paid: Mapping[str, Any] = job.get("payments") or {}
+    if paid and job.get("state") in ENDED:
         shown = [(text, paid[k]) for k, text in _PAYMENTS.items() if paid.get(k) not in (None, "", "0", "none")]
         console.print(facts("Payments", shown))
+
+
+def _claims_end(job: JobView, clock: int) -> tuple[str, str]:
+    """A job that was taken back took no claims from then on."""
+    end = min(at for at in (job.get("expiry"), job.get("ended"), _NEVER) if isinstance(at, int))
+    return "claims ended" if end <= clock else "claims end", relative(end if end < _NEVER else None, clock)
+
+
+def taken_back(job: Mapping[str, Any]) -> bool:
+    """Whether its contractor ended it: nothing else ends a job before its expiry."""
+    ended, expiry = job.get("ended"), job.get("expiry")
+    return job.get("state") == "EMPTY" and isinstance(ended, int) and isinstance(expiry, int) and ended < expiry
 
 
 def limits_text(limits: Mapping[str, Any]) -> str:
@@ -227,37 +274,83 @@ def limits_text(limits: Mapping[str, Any]) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def _judging_rows(job: JobView, clock: int) -> list[tuple[str, Any]]:
+    """Hidden data, what an evaluation measures, who could judge it, when it is over at the latest."""
+    rows: list[tuple[str, Any]] = []
+    if (hidden := job.get("hidden") or "NONE") != "NONE":
+        rows.append(("hidden data", HIDDEN.get(hidden, hidden)))
+    if examples := job.get("examples"):
+        rows.append(("examples", examples))
+    if warning := job.get("warning"):
+        rows.append(("", cell(warning, "yellow")))
+    if could := job.get("could_judge"):
+        few = could["judges"] < FULL_COMMITTEE
+        text = f"{could['judges']} of {could['verifiers']} verifiers" + (", fewer than a whole committee" if few else "")
+        rows.append(("can judge now", cell(text, "yellow" if few else "")))
+    if job.get("state") not in ENDED and (end := job.get("latest_end")):
+        blocks = job.get("latest_end_draw_blocks")
+        rows.append(("over at the latest", f"{relative(end, clock)}" + (f", and {blocks} blocks of draws" if blocks else "")))
+    return rows
+
+
 def claims_table(claims: list[Any], own: str | None, clock: int) -> Any:
-    """Claims in rank order."""
-    rows = [
-        [
-            rank,
-            who(c.get("claimant"), own),
-            c.get("loss"),
-            relative(c.get("claimed"), clock),
-            c.get("revealed"),
-            cell(c.get("result"), {"OK": "green", "FALSE": "red", "REFUSED": "red", "SILENT": "red"}.get(str(c.get("result")), "")),
-        ]
-        for rank, c in enumerate(claims, 1)
-    ]
-    return listing(["rank", "claimant", "loss", "claimed", "revealed", "verdict"], rows, {"rank", "loss"})
+    """Claims in rank order: by the public loss, and beside it what the hidden data made of it."""
+    secret = any(c.get("hidden_loss") is not None for c in claims)
+    names = ["rank", "claimant", "loss", "stake", "claimed", "revealed", "verdict"]
+    if secret:
+        names[3:3] = ["hidden rank", "hidden loss"]
+    rows = []
+    for place, c in enumerate(claims, 1):
+        result = str(c.get("result"))
+        hidden = [c.get("hidden_rank"), c.get("hidden_loss")] if secret else []
+        rows.append(
+            [
+                c.get("rank") or place,
+                who(c.get("claimant"), own),
+                c.get("loss"),
+                *hidden,
+                _stake(c),
+                relative(c.get("claimed"), clock),
+                c.get("revealed"),
+                cell(c.get("result"), {"OK": "green", "FALSE": "red", "REFUSED": "red", "SILENT": "red"}.get(result, "")),
+            ]
+        )
+    return listing(names, rows, {"rank", "loss", "hidden rank", "hidden loss", "stake"})
 
 
-def votes_rows(job: JobView, own: str | None) -> list[list[Any]]:
-    """Votes of all rounds, one a row."""
+def _stake(claim: Mapping[str, Any]) -> str:
+    """What a claim locked, and where that is now."""
+    amount = claim.get("stake")
+    if amount in (None, "", "0"):
+        return "none"
+    return f"{amount} {claim.get('stake_is') or ''}".rstrip()
+
+
+def votes_table(job: JobView, own: str | None, most: int | None = None) -> Any | None:
+    """Votes of all rounds, one a row, `most` of them; None where there are none yet."""
+    secret = (job.get("hidden") or "NONE") != "NONE"
+    names = ["round", "voter", "candidate", "vote", "measured", *(["hidden"] if secret else []), "fee", "struck for"]
     rows: list[list[Any]] = []
     for round_ in job.get("rounds") or []:
         name = f"{round_.get('audit', 0) + 1}.{round_.get('round')}"
         for seat in round_.get("committee") or []:
-            votes = seat.get("votes") or []
-            fee = seat.get("fee") if seat.get("opened") else None
-            if not votes:
-                state = "committed" if seat.get("committed") else "waiting"
-                rows.append([name, who(seat.get("voter"), own), "", cell(state, "dim"), None, fee])
-            for vote in votes:
-                style = {"OK": "green", "FALSE": "red", "INVALID": "red"}.get(str(vote.get("vote")), "")
-                shown = [who(vote.get("candidate"), own), cell(vote.get("vote"), style), vote.get("measured"), fee]
-                rows.append([name, who(seat.get("voter"), own), *shown])
+            rows += [[name, *row] for row in _seat_rows(seat, own, secret)]
+    return listing(names, rows[:most], {"measured", "hidden", "fee"}) if rows else None
+
+
+def _seat_rows(seat: Mapping[str, Any], own: str | None, secret: bool) -> list[list[Any]]:
+    fee, struck, voter = seat.get("fee") if seat.get("opened") else None, seat.get("struck") or "", who(seat.get("voter"), own)
+    blank = [None] if secret else []
+    votes = seat.get("votes") or []
+    if not votes:
+        state = "committed" if seat.get("committed") else "waiting"
+        return [[voter, "", cell(state, "dim"), None, *blank, fee, struck]]
+    rows: list[list[Any]] = []
+    for vote in votes:
+        style = {"OK": "green", "FALSE": "red", "INVALID": "red"}.get(str(vote.get("vote")), "")
+        hidden = ["bad key" if vote.get("bad_key") else vote.get("hidden_loss")] if secret else []
+        shown = [who(vote.get("candidate"), own), cell(vote.get("vote"), style), vote.get("measured"), *hidden]
+        rows.append([voter, *shown, None if rows else fee, struck])  # one fee for all votes of the seat: it stands once
     return rows
 
 

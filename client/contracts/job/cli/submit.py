@@ -1,24 +1,27 @@
-"""`job submit`: check what a contractor typed, upload the image, post the job."""
+"""`job submit`: check what a contractor typed, say what it costs, upload image and sealed data, post the job."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import re
-from collections.abc import Callable
-from functools import partial
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
 
+from client.cli.app import OK, REFUSED, USAGE
 from client.cli.common import HERE, Common, WrongUsage, amount, facts, seconds, span
 from client.cli.ledger import MAX_WAIT, Wait, finished
+from client.contracts.job.cli.cost import FULL_COMMITTEE, judges_text, priced, show_quote, too_few
+from client.contracts.job.cli.hidden import encrypted, hand_over, noted, readable
 from client.contracts.job.cli.jobs import Bar
+from client.sdk_types import Rejected
 
 if TYPE_CHECKING:
-    from client.contracts.job.schema import JobPosted
+    from client.contracts.job.schema import JobPosted, JobQuote
     from client.sdk import Client
     from client.sdk_types import Json
 
@@ -33,9 +36,12 @@ def submit(
     image: Annotated[str | None, Parameter(help="An image in a registry, pinned: name@sha256:...")] = None,
     params: Annotated[str | None, Parameter(help="JSON object for the container, or @FILE.")] = None,
     fee: Annotated[
-        str | None, Parameter(help="Credits for each verifier's judged vote. Default: a thousandth of the bounty.")
+        str | None,
+        Parameter(
+            help="Credits for each verifier's judged vote. Default: a thousandth of the bounty, or the least that is allowed."
+        ),
     ] = None,
-    finalists: Annotated[int | None, Parameter(help="How many of the best must show their model, 1 to 8. Default: 3.")] = None,
+    finalists: Annotated[int | None, Parameter(help="How many of the best are judged at most, 2 to 8. Default: 4.")] = None,
     tol: Annotated[
         str | None, Parameter(help="By how much a verifier's loss may be above the claim. Default: rounding errors.")
     ] = None,
@@ -43,7 +49,7 @@ def submit(
     float_kind: Annotated[Literal["f32", "f64"] | None, Parameter(help="What losses are computed in. Default: f32.")] = None,
     on_cheat: Annotated[
         Literal["refund", "next-best"] | None,
-        Parameter(help="After a false claim: bounty back, or on to the next best. Default: refund."),
+        Parameter(help="After a false claim with a full stake: bounty back, or on to the next best. Default: next-best."),
     ] = None,
     cpus: Annotated[float | None, Parameter(help="Processors for one run. Default: 1.")] = None,
     mem_mb: Annotated[int | None, Parameter(help="Memory for one run, MiB. Default: 1024.")] = None,
@@ -54,10 +60,24 @@ def submit(
     eval_time: Annotated[str | None, Parameter(help="Longest evaluation: 60s, 10m. Default: 60s.")] = None,
     model_mb: Annotated[float | None, Parameter(help="Largest model, MiB. Default: 64.")] = None,
     threads: Annotated[int | None, Parameter(help="Threads for one run. Default: as many as processors.")] = None,
+    hidden: Annotated[
+        Path | None,
+        Parameter(help="Evaluation data that nobody can read before all models are shown: a file, or a note of hidden seal."),
+    ] = None,
+    arch: Annotated[
+        Literal["amd64", "arm64"] | None,
+        Parameter(help="The processor that a registry's image is built for. Default: amd64; an archive says it itself."),
+    ] = None,
+    dry_run: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Only say what it would cost and who could judge.")
+    ] = False,
+    force: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Post it although fewer than seven verifiers could judge it.")
+    ] = False,
     wait: Wait = 30,
     common: Common = HERE,
 ) -> int:
-    """Post a job with a bounty. Bounty and verifiers' fees are locked until the job has ended."""
+    """Post a job with a bounty. Bounty, verifiers' fees and a bond are locked until it has ended: --dry-run shows each line."""
     terms: Json = {}
     given = {"fee": fee, "finalists": finalists, "tol": tol, "floor": floor, "float_kind": float_kind, "on_cheat": on_cheat}
     terms.update({k: v for k, v in given.items() if v is not None})
@@ -68,63 +88,102 @@ def submit(
         terms["limits"] = limits
     open_s = seconds(expires, "--expires")
     check_terms(amount(bounty, "--bounty"), open_s, terms)
+    if (image_archive is None) == (image is None):
+        raise WrongUsage("A job needs one image: --image-archive FILE.tar (from docker save), or --image name@sha256:...")
+    if arch is not None and image is None:
+        raise WrongUsage("--arch is for an image in a registry: an archive says itself what it is built for")
+    if hidden is not None:
+        readable(hidden)
     wait = min(wait, MAX_WAIT)
-    posted = common.ask(lambda node: _post(node, common, image_archive, image, partial(_request, bounty, open_s, terms), wait))
+
+    async def send(node: Client) -> tuple[JobQuote, JobPosted | None]:
+        await node.status()  # an unreachable node is told before the long scan
+        if image is not None:
+            named: Json = {"image": registry_image(image)} | ({"arch": arch} if arch is not None else {})
+        else:
+            named = await asyncio.to_thread(archived_image, image_archive)
+        body = {"bounty": bounty, "expires_in_s": open_s, **terms, **named}
+        return await offer(node, common, body, image_archive, hidden, dry_run=dry_run, force=force, wait=wait)
+
+    quote, posted = common.ask(send)
+    if posted is not None and image is not None:
+        common.out.note("Workers fetch the image from its registry themselves: without access to it they cannot work.")
+    return report(common, quote, posted, bounty, open_s, force=force, wait=wait)
+
+
+async def offer(
+    node: Client,
+    common: Common,
+    body: Json,
+    archive: Path | None,
+    hidden: Path | None,
+    *,
+    dry_run: bool,
+    force: bool,
+    wait: float,
+) -> tuple[JobQuote, JobPosted | None]:
+    """The price, and unless that is all that was asked for, the posting. Nothing is uploaded before what can be known is right."""
+    with tempfile.TemporaryDirectory(prefix="learningchain-") as scratch:
+        sealed = None
+        if hidden is not None and (known := noted(hidden)) is not None:
+            body["hidden"] = known
+        elif hidden is not None:
+            sealed = await asyncio.to_thread(encrypted, hidden, Path(scratch))
+            body["hidden"] = sealed.posted
+        quote = await node.quote_job(body)
+        if dry_run:
+            return quote, None
+        if (refusal := quote["refusal"]) is not None:
+            raise Rejected(
+                f"The job would be refused and was not sent: {refusal['message']}", code=refusal["code"], name=refusal["name"]
+            )
+        if quote["judges"] < FULL_COMMITTEE and not force:
+            raise WrongUsage(too_few(quote))
+        if archive is not None:
+            with Bar(common.out, archive.name) as on_progress:
+                await node.upload(archive, on_progress)
+        if sealed is not None:
+            await hand_over(node, common, sealed)
+        return quote, await node.submit_job(body, wait=wait)
+
+
+def report(
+    common: Common, quote: JobQuote, posted: JobPosted | None, bounty: str, open_s: float, *, force: bool, wait: float
+) -> int:
+    """What came of an offer. A price has the exit code that the same words without --dry-run have."""
+    if posted is None:
+        common.out.show(quote, lambda console: show_quote(console, quote))
+        common.out.note(priced(quote, force))
+        return REFUSED if quote["refusal"] is not None else USAGE if quote["judges"] < FULL_COMMITTEE and not force else OK
+    found = posted
 
     def people(console: Console) -> None:
-        rows: list[tuple[str, Any]] = [("job", posted.get("job")), ("bounty", bounty), ("expires in", span(open_s))]
-        rows += [("transaction", posted.get("tx")), ("block", posted.get("height"))]
+        rows: list[tuple[str, Any]] = [("job", found.get("job")), ("bounty", bounty), ("locked", quote["total"])]
+        rows += [("expires in", span(open_s)), ("can judge", judges_text(quote))]
+        rows += [("transaction", found.get("tx")), ("block", found.get("height"))]
         console.print(facts("Job posted", rows))
 
-    common.out.show(posted, people)
-    common.out.note(f"Follow it: learningchain job watch {str(posted.get('job'))[:12]}{common.again}")
-    if image is not None:
-        common.out.note("Workers fetch the image from its registry themselves: without access to it they cannot work.")
-    return finished(common, posted, wait)
-
-
-async def _post(
-    node: Client, common: Common, archive: Path | None, image: str | None, of: Callable[[Json], Json], wait: float
-) -> JobPosted:
-    """Nothing is uploaded before what can be known here is right."""
-    if (archive is None) == (image is None):
-        raise WrongUsage("A job needs one image: --image-archive FILE.tar (from docker save), or --image name@sha256:...")
-    if image is not None:
-        return await node.submit_job(of(registry_image(image)), wait=wait)
-    if archive is None:
-        raise WrongUsage("--image-archive names no file")
-    await node.status()  # an unreachable node is told before the long scan
-    image_id = await asyncio.to_thread(scan, archive)
-    with Bar(common.out, archive.name) as on_progress:
-        stored = await node.upload(archive, on_progress)
-    sent = {"cid": stored["cid"], "image_id": image_id, "size": stored["size"]}
-    return await node.submit_job(of(sent), wait=wait)
-
-
-def _request(bounty: str, open_s: float, terms: Json, image: Json) -> Json:
-    """A `JobRequest` with what was typed alone: the rest is the node's to choose."""
-    return {"image": image, "bounty": bounty, "expires_in_s": open_s, **terms}
+    common.out.show(found, people)
+    common.out.note(f"Follow it: learningchain job watch {str(found.get('job'))[:12]}{common.again}")
+    return finished(common, found, wait)
 
 
 # --- checks --------------------------------------------------------------------------------------------------------------------
 
 
-def scan(archive: Path) -> str:
-    """The image id of an archive that workers will accept. Raises `WrongUsage` naming what they would refuse."""
-    from sandbox.archive import scan_archive
-    from sandbox.errors import BadImage
-    from sandbox.spec import ImageLimits
+def archived_image(archive: Path | None) -> Json:
+    """What a posting says of an archive: its name in the content store, the image in it, its processor. Raises `WrongUsage`."""
+    from client.contracts.job.cli.check import scanned
+    from client.sdk_files import StreamName
 
-    if archive.is_dir():
-        raise WrongUsage(f"{archive} is a folder, not an image archive. Make one with: docker save IMAGE -o job.tar")
-    if not archive.is_file():
-        raise WrongUsage(f"There is no image archive {archive}. Make it with: docker save IMAGE -o {archive.name}")
-    try:
-        return scan_archive(archive, ImageLimits()).image_id
-    except BadImage as e:
-        raise WrongUsage(
-            f"No worker would run {archive}: {e}. Archives are made with: docker save IMAGE -o {archive.name}"
-        ) from None
+    if archive is None:
+        raise WrongUsage("--image-archive names no file")
+    image, name = scanned(archive), StreamName()
+    with archive.open("rb") as source:
+        while piece := source.read(1 << 20):
+            name.feed(piece)
+    sent = {"cid": name.finish()[0], "image_id": image.image_id, "size": archive.stat().st_size}
+    return {"image": sent, "arch": image.config.architecture}
 
 
 def registry_image(text: str) -> Json:
@@ -151,12 +210,17 @@ def read_params(text: str) -> dict[str, Any]:
         try:
             with Path(text[1:]).open("rb") as f:
                 text = f.read(MAX_PARAMS_FILE + 1).decode()
-        except (OSError, UnicodeDecodeError) as e:
-            raise WrongUsage(f"--params: the file {text[1:]} cannot be read: {e}") from None
+        except FileNotFoundError:
+            raise WrongUsage(f"--params: there is no file {text[1:]}") from None
+        except OSError as e:
+            raise WrongUsage(f"--params: the file {text[1:]} cannot be read: {e.strerror}") from None
+        except UnicodeDecodeError:
+            raise WrongUsage(f"--params: the file {text[1:]} is no text in UTF-8") from None
     try:
         value = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as e:
-        raise WrongUsage(f"--params is no JSON: {e}. Example: --params '{{\"epochs\": 5}}'") from None
+        where = f" (line {e.lineno}, column {e.colno})" if isinstance(e, json.JSONDecodeError) else ""
+        raise WrongUsage(f"--params is no JSON{where}. Example: --params '{{\"epochs\": 5}}'") from None
     if not isinstance(value, dict):
         raise WrongUsage('--params is a JSON object, such as {"epochs": 5}')
     if len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")) > MAX_PARAMS_BYTES:
@@ -200,13 +264,13 @@ def read_limits(
 
 def check_terms(bounty: str, open_s: float, terms: Json) -> None:
     """Mistakes that need no node to be seen. Raises `WrongUsage`; what the ledger says counts."""
-    from chain.contracts.job.rules import MAX_FINALISTS
+    from chain.contracts.job.messages import MAX_FINALISTS, MIN_FINALISTS
     from chain.types import parse_credits, parse_loss
 
     if open_s <= 0:
         raise WrongUsage("--expires lies not in the future. Give workers time to train, such as 10m")
-    if not 1 <= terms.get("finalists", 1) <= MAX_FINALISTS:
-        raise WrongUsage(f"--finalists is 1 to {MAX_FINALISTS}")
+    if not MIN_FINALISTS <= terms.get("finalists", MIN_FINALISTS) <= MAX_FINALISTS:
+        raise WrongUsage(f"--finalists is {MIN_FINALISTS} to {MAX_FINALISTS}")
     if (train := terms.get("limits", {}).get("train_s")) and train > open_s:
         raise WrongUsage(f"--train-time {span(train)} is longer than the job is open ({span(open_s)}): nobody could claim")
     for name, parse in (("fee", parse_credits), ("tol", parse_loss), ("floor", parse_loss)):

@@ -11,14 +11,26 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from cyclopts import Parameter
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
 from client.cli.common import HERE, Common, Output, cell, clean, facts, listing, named, nested, span, when
-from client.contracts.job.cli.jobs import ENDED, JobId, claims_table, meaning, parked_here, show_job, state_text, votes_rows, who
+from client.contracts.job.cli.jobs import (
+    ENDED,
+    JobId,
+    claims_table,
+    meaning,
+    own_runs,
+    parked_here,
+    show_job,
+    state_text,
+    votes_table,
+    who,
+)
 from client.contracts.job.references import find
 from client.sdk_types import ApiError, NotFound, Unreachable
 
@@ -38,13 +50,22 @@ _BARS = "▁▂▃▄▅▆▇█"
 CURVE = 48
 
 
-def watch(job: JobId, /, *, common: Common = HERE) -> int:
+def watch(
+    job: JobId,
+    /,
+    *,
+    verbose: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Also each step of each verifier: commitments, and losses it shows.")
+    ] = False,
+    common: Common = HERE,
+) -> int:
     """Follow a job until it has ended. With --json one line for each change."""
 
     async def follow(node: Client) -> int:
         job_id = await find(node, job)
         own = (await node.status())["id"]
-        view: View = JsonView(common.out) if common.json else LiveView(own) if sys.stdout.isatty() else LineView(common.out, own)
+        lines = LineView(common.out, own, verbose=verbose)
+        view: View = JsonView(common.out) if common.json else LiveView(own) if sys.stdout.isatty() else lines
         with view:
             async for shown in changes(node, job_id):
                 view.update(shown)
@@ -116,12 +137,7 @@ async def _read(node: Client, job_id: str, cursor: int) -> Shown:
     """The events are read after the job: what its state tells is among them."""
     job, status = await node.job(job_id), await node.status()
     events = await _events(node, job_id, cursor)
-    try:
-        runs = [run for run in await node.runs() if run.get("job") == job_id]
-    except Unreachable:
-        raise
-    except ApiError:  # a node without a worker
-        runs = []
+    runs = await own_runs(node, job_id)
     return Shown(job, runs, status["clock_now"], parked_here(status, job_id), events)
 
 
@@ -174,10 +190,11 @@ class JsonView(View):
 
 
 class LineView(View):
-    """For pipes and logs: a line for each thing that happened, with the time of its block; the whole job at its end."""
+    """For pipes and logs: a line for each thing that happened, with the time of its block; the whole job at its end. What a
+    verifier does on its way to its votes is told where it is asked for."""
 
-    def __init__(self, out: Output, own: str) -> None:
-        self._out, self._own, self._began = out, own, False
+    def __init__(self, out: Output, own: str, *, verbose: bool) -> None:
+        self._out, self._own, self._verbose, self._began = out, own, verbose, False
 
     def update(self, shown: Shown) -> None:
         if not self._began and (not shown.events or shown.events[0]["topic"] != FIRST):
@@ -185,12 +202,16 @@ class LineView(View):
             self._out.note(f"What happened to this job {since}is not in this node's history: it begins later.")
         self._began = True
         for event in shown.events:
+            if event["topic"] in STEPS and not self._verbose:
+                continue
             self._out.console.print(f"{when(event['time'])}  {named(clean(told(event, shown.job)))}", soft_wrap=True)
         if shown.job.get("state") in ENDED:
             show_job(self._out.console, shown.job, self._own, shown.now())
 
 
 FIRST = "job.posted"
+STEPS = frozenset(("commit", "column", "opened"))
+"""Of one seat there are as many as it has candidates, and more; what comes of them stands in its votes."""
 _TOLD = {
     FIRST: "{poster} posts the job for a bounty of {bounty}: it is OPEN",
     "claim": "{claimant} claims loss {loss}",
@@ -201,13 +222,21 @@ _TOLD = {
     "key": "the contractor revealed the key",
     "key.missing": "the contractor revealed no key",
     "key.bad": "the key opens no hidden data",
+    "draw": "a committee will be drawn in block {height}: the job is in DRAW",
     "audit": "a committee is drawn: the job is in COMMIT",
-    "dropped": "{claimant} is out: suspended or banned",
+    "dropped": "{claimant} is out: banned",
     "commit": "{voter} committed to its votes",
     "count": "the committee opens its votes: the job is in COUNT",
-    "second.round": "a larger committee is drawn for a second round",
+    "column": "{voter} shows losses of {candidate}",
+    "column.hidden": "{voter} shows losses of {candidate} on the hidden data",
+    "opened": "{voter} has shown all that it measured: its votes count",
+    "second.round": "the votes differ: a larger committee is drawn for a second round",
     "vote": "{voter} votes {vote} on {candidate}, measured {measured}",
     "verdict": "claim of {claimant} judged {result}",
+    "unrepeatable": "the votes on {claimant} lie too far apart: nobody is struck, and it counts in the contractor's record",
+    "bond": "of the contractor's bond {burned} burned, {returned} came back",
+    "cancelled": "{poster} took the job back",
+    "extended": "{poster} gave the job more time",
     "paid": "job {job} is PAID: {bounty} to {winner}",
     "refunded": "job {job} is REFUNDED: {amount} back to {poster}",
     "empty": "job {job} is EMPTY: everything went back",
@@ -219,10 +248,10 @@ _TOLD = {
 def told(event: EventView, job: JobView) -> str:
     """An event as a line. A vote names its claim by number: here by who made it."""
     topic, data = str(event.get("topic")), dict(event.get("data") or {})
-    claimants = {c.get("index"): c.get("claimant") for c in job.get("claims") or []}
+    claimants: dict[Any, str] = {c["index"]: c["claimant"] for c in job.get("claims") or []}
     values = data | {"job": job.get("id"), "candidate": claimants.get(data.get("candidate"), data.get("candidate"))}
     try:
-        return _TOLD[topic].format_map(values)
+        return _TOLD["column.hidden" if topic == "column" and data.get("hidden") else topic].format_map(values)
     except KeyError:
         return f"{topic.replace('.', ' ')}: {nested(data)}" if data else topic.replace(".", " ")
 
@@ -268,8 +297,8 @@ def display(shown: Shown, own: str) -> list[Any]:
     parts: list[Any] = [facts(f"Job {job.get('id')}", rows)]
     if claims := job.get("claims"):
         parts += [Text(), claims_table(claims[:20], own, shown.now())]
-    if votes := votes_rows(job, own):
-        parts += [Text(), listing(["round", "voter", "candidate", "vote", "measured", "fee"], votes[:30], {"measured", "fee"})]
+    if (votes := votes_table(job, own, most=30)) is not None:
+        parts += [Text(), votes]
     if shown.runs:
         parts += [Text(), runs_table(shown.runs)]
     return parts

@@ -13,7 +13,7 @@ import sys
 import threading
 import zipfile
 
-from .kit import CLOCK, FINE, GOOD, HELD, KILLED, LIBC, MEMORY, MODEL, OUT, RESULT, STOPPED, attempt, case, finish, held, must, put
+from .kit import CLOCK, FINE, HELD, KILLED, LIBC, MEMORY, MODEL, OUT, STOPPED, attempt, case, finish, held, must, put
 
 MIB = 1 << 20
 PIDS = 48
@@ -350,4 +350,3 @@ def packed_model() -> None:
             file.write(bytes(MIB))
     with open("/tmp/bomb", "rb") as file:
         put(MODEL, file.read())
-    put(RESULT, GOOD)

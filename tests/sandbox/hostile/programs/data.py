@@ -1,4 +1,4 @@
-"""A data set from the engine's disk, and what lies below it there."""
+"""The owner's data, which a job sees from the engine's disk, and what lies below them and beside them there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DATA = "/lc/in/data"
 PROGRAM = f"{DATA}/program"
 
 
-@case("data", HELD, sampled=True, data=True)
+@case("data", HELD, sampled=True, phase="local")
 def data_write() -> None:
     """changing a data set: writing, adding, removing, renaming, modes, times, links, attributes, cutting off"""
     for path in (PROGRAM, f"{DATA}/deep/numbers", f"{DATA}/x", f"{DATA}/deep/x", "/lc/in/x", "/lc/in/job.json"):
@@ -35,7 +35,7 @@ def data_write() -> None:
     held()
 
 
-@case("data", HELD, data=True)
+@case("data", HELD, phase="local")
 def data_run() -> None:
     """running a program of a data set, also one that its owner made set-user-id on the host"""
     must(not os.stat(PROGRAM).st_mode & 0o7111, f"mode {os.stat(PROGRAM).st_mode:o}")
@@ -44,7 +44,7 @@ def data_run() -> None:
     held()
 
 
-@case("data", HELD, gvisor=(FINE,), data=True)
+@case("data", HELD, gvisor=(FINE,), phase="local")
 def data_map() -> None:
     """mapping a file of a data set as code"""
     file = os.open(PROGRAM, os.O_RDONLY)
@@ -52,7 +52,7 @@ def data_map() -> None:
     held()
 
 
-@case("data", HELD, data=True)
+@case("data", HELD, phase="local")
 def data_below() -> None:
     """what lies below a data set: the engine's folders that it is made of, other volumes, `..` out of it"""
     with open("/proc/self/mountinfo") as file:
@@ -60,6 +60,6 @@ def data_below() -> None:
     folders = [folder for part in told for folder in part.split(":") if folder.startswith("/var/") or "/volumes/" in folder]
     for folder in (*folders, "/var/lib/docker/volumes", f"{DATA}/../../../../var/lib/docker"):
         attempt(folder, os.listdir, folder)
-    must(sorted(os.listdir("/lc/in")) == ["data", "job.json"], f"there is more: {os.listdir('/lc/in')}")
+    must(sorted(os.listdir("/lc/in")) == ["data", "job.json", "model"], f"there is more: {os.listdir('/lc/in')}")
     must(os.path.realpath(f"{DATA}/..") == "/lc/in", "a folder that leads out")
     held()

@@ -213,7 +213,7 @@ def execute_scratch() -> None:
     execute_in("/tmp", "/dev/shm")
 
 
-@case("host files", HELD, gvisor=(("bad-result", "result.json is missing"),))
+@case("host files", HELD, gvisor=(("bad-result", "model is missing"),))
 def execute_outputs() -> None:
     """running what it wrote itself to its outputs"""
     execute_in("/lc/out")

@@ -10,7 +10,7 @@ from .kit import HELD, attempt, case, held, must
 @case("settings", HELD)
 def environment_of_the_image() -> None:
     """other values for the container's own variables"""
-    for name, value in (("LC_SEED", "1"), ("LC_PHASE", "train"), ("LC_VERSION", "1"), ("HOME", "/tmp"), ("OMP_NUM_THREADS", "1")):
+    for name, value in (("LC_SEED", "1"), ("LC_PHASE", "train"), ("LC_VERSION", "2"), ("HOME", "/tmp"), ("OMP_NUM_THREADS", "1")):
         must(os.environ.get(name) == value, f"{name} is {os.environ.get(name)}")
     held()
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from programs import bombs, data, files, images, kernel, network, outputs, processes  # noqa: F401
+from programs import answers, bombs, data, files, images, kernel, local, losses, network, outputs, processes  # noqa: F401
 from programs.kit import PROGRAMS, finish, params
 
 

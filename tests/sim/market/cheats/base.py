@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from chain.contracts.job import messages, records, store
-from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal
-from chain.contracts.job.records import AuditRound, Job, Posting, Seat
+from chain.contracts.job.messages import Claim, Reveal
+from chain.contracts.job.records import AuditRound, ClaimRecord, Job, Posting, Seat
 from chain.contracts.job.records import JobState as JobState
 from chain.host import ACTIVE, Account, account_key, terms
 from chain.ledger.state import State
 from client.contracts.job.policy import own_claim
+from tests.sim.market.contractor import HARDER
+from tests.sim.market.engine import losses_of, truth_of
 from tests.sim.market.outsider import Outsider
+from tests.sim.market.sealed import Place, Sealed
 
 
 @dataclass
@@ -36,11 +39,9 @@ class Seated:
     round: AuditRound
     seat: Seat
 
-
-@dataclass
-class Ballots:
-    ballots: list[Ballot]
-    salt: bytes
+    @property
+    def place(self) -> Place:
+        return self.job, self.record.audit, self.record.round
 
 
 class Cheat(Outsider):
@@ -50,7 +51,7 @@ class Cheat(Outsider):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self.made: dict[bytes, Made] = {}
-        self.votes: dict[tuple[bytes, int, int], Ballots] = {}
+        self.votes: dict[Place, Sealed] = {}
 
     def alive(self, state: State) -> bool:
         account: Any = state.get(account_key(self.id))
@@ -63,12 +64,14 @@ class Cheat(Outsider):
         jobs = [j for j in self.live(state) if j[2].state == JobState.OPEN and clock < j[2].deadline]
         return [j for j in jobs if j[1].poster != self.id and own_claim(state, j[0], self.id) is None]
 
-    def claim(self, state: State, job: bytes, loss: int, data: bytes, *, lane: int = CLAIM, label: str = "claim") -> bool:
+    def claim(
+        self, state: State, job: bytes, loss: int, data: bytes, *, lane: int = CLAIM, label: str = "claim", stake: bool = True
+    ) -> bool:
         """Claim a loss for a model."""
         made = Made(self.keep(data), len(data), self.random_bytes(), loss)
         chain, digest = self.world.chain_id, terms.model_id(made.cid)
         sealed = messages.claim_commitment(chain, job, self.id, digest, made.salt)
-        if not self.say(state, Claim(job, loss, sealed), label, lane):
+        if not self.say(state, Claim(job, loss, sealed, stake), label, lane):
             return False
         self.made[job] = made
         return True
@@ -92,12 +95,26 @@ class Cheat(Outsider):
             if isinstance(seat, Seat):
                 yield Seated(job, posting, record, store.read_round(state, job, record.audit, record.round), seat)
 
-    def vote(self, state: State, s: Seated, ballots: list[Ballot], label: str = "vote") -> None:
-        """Commit these ballots once, and open them when it is time."""
-        place = (s.job, s.record.audit, s.record.round)
-        mine = self.votes.setdefault(place, Ballots(ballots, self.random_bytes()))
+    def candidates(self, state: State, s: Seated) -> list[ClaimRecord]:
+        return [store.read_claim(state, s.job, index) for index in s.seat.candidates]
+
+    def true_losses(self, claim: ClaimRecord) -> list[int] | None:
+        """What an honest evaluation writes, where the model is one."""
+        data = self.world.web.known.get(claim.model)
+        truth = None if data is None else truth_of(data)
+        return None if data is None or truth is None else losses_of(data, truth)
+
+    def vote(self, state: State, s: Seated, sealed: Sealed, label: str = "vote") -> None:
+        """Commit these ballots once, and open them column by column when it is time."""
+        mine = self.votes.setdefault(s.place, sealed)
         if s.record.state == JobState.COMMIT and not s.seat.commitment:
-            sealed = messages.vote_commitment(self.world.chain_id, *place, self.id, mine.ballots, mine.salt)
-            self.say(state, CommitVote(*place, sealed), f"commit {label}", self.VOTE)
-        elif s.record.state == JobState.COUNT and s.seat.commitment and not s.seat.ballots:
-            self.say(state, OpenVote(*place, mine.ballots, mine.salt), f"open {label}", self.VOTE)
+            self.say(state, mine.commit(self.world.chain_id, s.place, self.id), f"commit {label}", self.VOTE)
+        elif s.record.state == JobState.COUNT and s.seat.commitment:
+            opening = mine.opening(s.place, s.seat, s.round.probe)
+            if opening is not None:
+                self.say(state, opening, f"open {label}", self.VOTE)
+
+    def measure(self, s: Seated, sealed: Sealed, claimed: int, losses: list[int]) -> None:
+        """A ballot with these losses; those on the hidden data, where there is some, are what an honest evaluation adds."""
+        hidden = [loss + HARDER for loss in losses] if s.round.hidden else None
+        sealed.measured(s.posting.terms, claimed, losses, hidden, False)

@@ -6,12 +6,11 @@ everybody else's FALSE with one made-up measurement, so that their votes agree a
 
 from __future__ import annotations
 
-from chain.contracts.job import messages, store
-from chain.contracts.job.messages import Ballot
-from chain.contracts.job.rules import HiddenVote, VoteCode
+from chain.contracts.job import messages
 from chain.ledger.state import State
 from tests.sim.market.cheats.base import Cheat, Seated
-from tests.sim.market.engine import model_of
+from tests.sim.market.engine import EXAMPLES, model_of
+from tests.sim.market.sealed import Sealed
 
 
 class Cartel(Cheat):
@@ -21,7 +20,7 @@ class Cartel(Cheat):
         if not self.number:
             self._claim(state, clock)
         for s in self.seats(state, clock):
-            self.vote(state, s, [self.ballot(state, s, index) for index in s.seat.candidates])
+            self.vote(state, s, self._ballots(state, s))
 
     def _claim(self, state: State, clock: int) -> None:
         if not self.alive(state):
@@ -33,13 +32,13 @@ class Cartel(Cheat):
         for job in list(self.made):
             self.reveal(state, job, clock)
 
-    def ballot(self, state: State, s: Seated, index: int) -> Ballot:
-        claim, terms = store.read_claim(state, s.job, index), s.posting.terms
-        ours = claim.claimant in {other.id for other in self.world.cheats if isinstance(other, Cartel)}
-        measured = claim.loss if ours else claim.loss + 2 * messages.bound(terms, claim.loss)
-        code = VoteCode.OK if ours else VoteCode.FALSE
-        value = (HiddenVote.VALUE, measured) if s.round.hidden else (HiddenVote.NONE, 0)
-        return Ballot(int(code), measured, measured, int(value[0]), value[1])
+    def _ballots(self, state: State, s: Seated) -> Sealed:
+        sealed, terms = Sealed(self.random_bytes()), s.posting.terms
+        ours = {other.id for other in self.world.cheats if isinstance(other, Cartel)}
+        for claim in self.candidates(state, s):
+            measured = claim.loss if claim.claimant in ours else claim.loss + 2 * messages.bound(terms, claim.loss)
+            self.measure(s, sealed, claim.loss, [measured] * EXAMPLES)
+        return sealed
 
 
 class SmallCartel(Cartel):

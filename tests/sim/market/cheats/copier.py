@@ -20,7 +20,7 @@ class Copier(Cheat):
             others = [store.read_claim(state, job, index) for index in range(record.claimants)]
             if others:
                 victim = self.rng.choice(others)
-                self.say(state, Claim(job, victim.loss - 10**6, victim.commitment), "copied commitment", self.CLAIM)
+                self.say(state, Claim(job, victim.loss - 10**6, victim.commitment, True), "copied commitment", self.CLAIM)
         for job, _, record in self.live(state):
             own = own_claim(state, job, self.id)
             if own is None or record.state != JobState.REVEAL or clock >= record.deadline:

@@ -1,12 +1,11 @@
-"""A verifier that runs nothing and always says that the claim is right, with a probe that it makes up."""
+"""A verifier that runs nothing and always says that the claim is right, with losses that it makes up."""
 
 from __future__ import annotations
 
-from chain.contracts.job import store
-from chain.contracts.job.messages import Ballot
-from chain.contracts.job.rules import HiddenVote, VoteCode
 from chain.ledger.state import State
 from tests.sim.market.cheats.base import Cheat, Seated
+from tests.sim.market.engine import EXAMPLES
+from tests.sim.market.sealed import Sealed
 
 
 class Lazy(Cheat):
@@ -14,9 +13,10 @@ class Lazy(Cheat):
 
     def tick(self, state: State, clock: int) -> None:
         for s in self.seats(state, clock):
-            self.vote(state, s, [self.ballot(state, s, index) for index in s.seat.candidates])
+            self.vote(state, s, self._ballots(state, s))
 
-    def ballot(self, state: State, s: Seated, index: int) -> Ballot:
-        loss = store.read_claim(state, s.job, index).loss
-        value = (HiddenVote.VALUE, loss) if s.round.hidden else (HiddenVote.NONE, 0)
-        return Ballot(int(VoteCode.OK), loss, loss, int(value[0]), value[1])
+    def _ballots(self, state: State, s: Seated) -> Sealed:
+        sealed = Sealed(self.random_bytes())
+        for claim in self.candidates(state, s):
+            self.measure(s, sealed, claim.loss, [claim.loss] * EXAMPLES)
+        return sealed

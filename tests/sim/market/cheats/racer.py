@@ -3,7 +3,7 @@ sees the bounty again and perhaps a model besides. `number` 0 posts, 1 is the pu
 
 from __future__ import annotations
 
-from chain.contracts.job.rules import OnCheat
+from chain.contracts.job.messages import OnCheat
 from chain.ledger.state import State
 from tests.sim.market.cheats.base import Cheat
 from tests.sim.market.contractor import terms

@@ -30,7 +30,7 @@ class Spammer(Cheat):
         posted = sum(posting.poster == self.id for posting in self.world.postings.values())
         if posted < JOBS and self.world.now > 300:
             bait = posted % (2 * BATCH) >= BATCH
-            plan = JobPlan(0, bounty=MOST if bait else self.rng.choice([1, 10, 100]), finalists=1)
+            plan = JobPlan(0, bounty=MOST if bait else self.rng.choice([10, 30, 100]), finalists=2)
             ops: list[Any] = [terms(clock, plan, 1_000 + posted + i, []) for i in range(BATCH)]
             if bait:
                 ops = [replace(op, image=replace(op.image, reference=NOBODY)) for op in ops]
@@ -40,4 +40,4 @@ class Spammer(Cheat):
                 continue
             own = own_claim(state, job, self.id)
             loss = FIRST if own is None else messages.improved(posting.terms, own.loss)
-            self.world.desk.say(self, state, [Claim(job, loss, self.random_bytes())], "empty claim", self.CLAIM, queue=4)
+            self.world.desk.say(self, state, [Claim(job, loss, self.random_bytes(), True)], "empty claim", self.CLAIM, queue=4)

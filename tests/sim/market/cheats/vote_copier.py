@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chain.contracts.job import store
-from chain.contracts.job.messages import CommitVote, OpenVote
+from chain.contracts.job.messages import CommitVote
 from chain.contracts.job.records import JobState as JobState
 from chain.ledger.state import State
 from tests.sim.market.cheats.base import Cheat, Seated
@@ -22,7 +22,7 @@ class VoteCopier(Cheat):
 
     def tick(self, state: State, clock: int) -> None:
         for s in self.seats(state, clock):
-            if s.seat.ballots:
+            if s.seat.complete:
                 self.count("opened a copied vote")
             elif s.record.state == JobState.COMMIT and not s.seat.commitment:
                 self._commit(state, s)
@@ -30,15 +30,15 @@ class VoteCopier(Cheat):
                 self._open(state, s)
 
     def _commit(self, state: State, s: Seated) -> None:
-        place = (s.job, s.record.audit, s.record.round)
+        place = s.place
         others = [store.read_seat(state, *place, voter).commitment for voter in s.round.voters if voter != self.id]
         copied = self.random_bytes() if self.blind else next((c for c in others if c), b"")
         if copied:
             self.say(state, CommitVote(*place, copied), "copied commitment", self.VOTE)
 
     def _open(self, state: State, s: Seated) -> None:
-        place = (s.job, s.record.audit, s.record.round)
+        place = s.place
         for voter in s.round.voters:
             heard = self.world.opened.get((*place, voter))
             if heard is not None and voter != self.id:
-                self.say(state, OpenVote(*place, heard.ballots, heard.salt), "copied ballots", self.VOTE)
+                self.say(state, heard, "copied ballots", self.VOTE)

@@ -10,8 +10,13 @@ from chain.crypto import address
 from chain.types import parse_credits
 from client.api.render import Json
 from client.api.route import Call, Reply, Route, parse_field
-from client.api.schema import Address, Amount, Strict, TxAnswer, WaitQuery
+from client.api.schema import (
+    Strict,
+    TxAnswer,
+    WaitQuery,
+)
 from client.api.submit import answer, submit
+from client.api.texts import Address, GivenAmount
 
 from .. import Forecast
 
@@ -19,7 +24,7 @@ from .. import Forecast
 class ForecastRequest(Strict, frozen=True, kw_only=True):
     place: Annotated[str, Meta(max_length=32)]
     rain: bool
-    stake: Amount
+    stake: GivenAmount
 
 
 class ForecastView(TypedDict):
@@ -39,5 +44,5 @@ async def list_forecasts(call: Call) -> list[Json]:
 
 ROUTES = (
     Route("GET", "/v1/forecasts", "Places where rain is expected", list_forecasts, list[ForecastView]),
-    Route("POST", "/v1/forecasts", "Forecast the weather", post_forecast, TxAnswer, ForecastRequest, WaitQuery, failures=(422,)),
+    Route("POST", "/v1/forecasts", "Forecast the weather", post_forecast, TxAnswer, ForecastRequest, WaitQuery, failures=(409,)),
 )

@@ -29,7 +29,7 @@ class Station(Machine):
                 return [Forget(given.ref)]
             case Chain():
                 due, self._due = self._due, set()
-                return list(self._measure(given.reader, due))
+                return list(self._measure(given.reader, due)) if self._known.config.measure else []  # type: ignore[attr-defined]
         return []
 
     def _measure(self, reader: Reader, due: set[bytes]) -> Iterator[Effect]:

@@ -1,0 +1,192 @@
+"""What clients ask of federations without going through all of them: whose they are, who is in, and what an account has to do now.
+
+    fp/ ──> SponsoredFederations    fm/ ──> JoinedFederations    fg/ ──> AggregatedFederations    fs/ ──> MeasuredFederations
+
+Each index has an account's federations. What ended is in them until it leaves the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+from chain.contracts.federation import formulas, records
+from chain.contracts.federation.records import (
+    AggregatorSeat,
+    AttemptRecord,
+    AttemptRoster,
+    FederationPosting,
+    FederationRecord,
+    FederationState,
+)
+from chain.host import Indexed, Reader
+
+
+class _ByAccount:
+    """Federations by account, of keys that go on with a federation and an account."""
+
+    prefix: ClassVar[bytes]
+
+    def __init__(self) -> None:
+        self.of: dict[bytes, set[bytes]] = {}
+
+    def put(self, key: bytes, record: Any | None) -> None:
+        federation, account = key[len(self.prefix) :][:32], key[len(self.prefix) + 32 :]
+        known = self.of.setdefault(account, set())
+        if record is not None:
+            known.add(federation)
+        else:
+            known.discard(federation)
+        if not known:
+            del self.of[account]
+
+
+class JoinedFederations(_ByAccount):
+    """Those where an account is a member, was one, or waits to be one."""
+
+    prefix = records.MEMBERS_OF
+
+
+class AggregatedFederations(_ByAccount):
+    """Those whose attempt it was drawn for."""
+
+    prefix = records.AGGREGATORS_OF
+
+
+class MeasuredFederations(_ByAccount):
+    """Those where it has or had a seat of the panel."""
+
+    prefix = records.SAT
+
+
+class SponsoredFederations(_ByAccount):
+    """Those that it opened."""
+
+    prefix = records.POSTINGS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sponsors: dict[bytes, bytes] = {}
+
+    def put(self, key: bytes, record: Any | None) -> None:
+        federation = key[len(self.prefix) :]
+        known = self._sponsors.pop(federation, None)
+        if known is not None:
+            self.of[known].discard(federation)
+            if not self.of[known]:
+                del self.of[known]
+        if isinstance(record, FederationPosting):
+            self._sponsors[federation] = record.sponsor
+            self.of.setdefault(record.sponsor, set()).add(federation)
+
+
+INDEXES: tuple[type[_ByAccount], ...] = (SponsoredFederations, JoinedFederations, AggregatedFederations, MeasuredFederations)
+K = TypeVar("K", bound=_ByAccount)
+
+
+def federations_of(reader: Indexed, kind: type[K], account: bytes) -> list[bytes]:
+    """By id."""
+    layers = reader.index(kind)
+    changed = layers.gone.of.get(account, set())
+    return sorted((layers.base.of.get(account, set()) - changed) | layers.new.of.get(account, set()))
+
+
+# --- duties --------------------------------------------------------------------------------------------------------------------
+
+
+class FederationDuty(IntEnum):
+    """What is asked of an account now."""
+
+    START_ROUND = 1
+    SEAL_KEY = 2
+    REFER = 3
+    READY = 4
+    COMMIT = 5
+    HAVE = 6
+    PIN_ROWS = 7
+    SCREEN = 8
+    PIN_SUMS = 9
+    SUM = 10
+    MEASURE = 11
+    OPEN = 12
+
+
+class OwedDuty(NamedTuple):
+    """`attempt` is the number of the start, `again` that of the measurement, `deadline` of the chain clock."""
+
+    federation: bytes
+    duty: FederationDuty
+    r: int
+    attempt: int
+    again: int
+    deadline: int
+
+
+def duties(reader: Indexed, account: bytes) -> Iterator[OwedDuty]:
+    """What is owed by an account in federations, each by the deadline of its state."""
+    kinds = (_of_sponsor, _of_member, _of_aggregator, _of_seat)
+    for kind, owed in zip(INDEXES, kinds, strict=True):
+        for federation in federations_of(reader, kind, account):
+            now = reader.get(records.federation_key(federation))
+            if isinstance(now, FederationRecord):
+                duty = owed(reader, federation, now, account)
+                if duty is not None:
+                    yield OwedDuty(federation, duty, now.r, now.starts, now.again, now.deadline)
+
+
+def _attempt(reader: Reader, federation: bytes) -> AttemptRecord | None:
+    found = reader.get(records.attempt_key(federation))
+    return found if isinstance(found, AttemptRecord) else None
+
+
+def _of_sponsor(reader: Reader, federation: bytes, now: FederationRecord, account: bytes) -> FederationDuty | None:
+    if now.state == FederationState.IDLE:
+        return FederationDuty.START_ROUND
+    if now.state == FederationState.KEY:
+        return FederationDuty.SEAL_KEY
+    posting, attempt = reader.get(records.posting_key(federation)), _attempt(reader, federation)
+    if now.state == FederationState.MEASURE and isinstance(posting, FederationPosting) and posting.terms.hidden:
+        return None if all(seat.box for seat in now.panel) else FederationDuty.SEAL_KEY
+    asked = isinstance(posting, FederationPosting) and posting.terms.reference
+    if now.state == FederationState.TRAIN and asked and attempt is not None and not attempt.reference:
+        return FederationDuty.REFER
+    return None
+
+
+def _of_member(reader: Reader, federation: bytes, now: FederationRecord, account: bytes) -> FederationDuty | None:
+    attempt, roster = _attempt(reader, federation), reader.get(records.roster_key(federation))
+    if now.state != FederationState.TRAIN or attempt is None or not isinstance(roster, AttemptRoster):
+        return None
+    index = next((one.index for one in roster.members if one.account == account), None)
+    if index is None or formulas.of_bitmap(attempt.committed) >> index & 1:
+        return None
+    return FederationDuty.COMMIT
+
+
+def _of_aggregator(reader: Reader, federation: bytes, now: FederationRecord, account: bytes) -> FederationDuty | None:
+    attempt, seat = _attempt(reader, federation), reader.get(records.aggregator_key(federation, account))
+    if attempt is None or not isinstance(seat, AggregatorSeat) or account not in attempt.seats:
+        return None
+    if now.state == FederationState.READY:
+        return None if seat.key else FederationDuty.READY
+    if now.state == FederationState.HAVE:
+        return None if seat.said_have else FederationDuty.HAVE
+    if account not in attempt.deciding:
+        return None
+    if now.state == FederationState.SCREEN and not seat.screen:
+        return FederationDuty.SCREEN if seat.rows else FederationDuty.PIN_ROWS
+    if now.state == FederationState.SUM and not seat.sum:
+        return FederationDuty.SUM if seat.sums else FederationDuty.PIN_SUMS
+    return None
+
+
+def _of_seat(reader: Reader, federation: bytes, now: FederationRecord, account: bytes) -> FederationDuty | None:
+    seat = next((one for one in now.panel if one.account == account), None)
+    if seat is None:
+        return None
+    if now.state == FederationState.MEASURE and not seat.commitment:
+        return FederationDuty.MEASURE
+    if now.state == FederationState.OPEN and seat.commitment and not seat.opened:
+        return FederationDuty.OPEN
+    return None

@@ -1,0 +1,153 @@
+"""`data`: the owner's own data on the node's engine, for training at home. No running node is needed; one may run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from client.cli.common import HERE, Common, WrongUsage, clean, facts, listing, size_text
+
+if TYPE_CHECKING:
+    from client.data.table_schema import Lines, TableReport
+    from sandbox import Backend, OwnData
+
+DataName = Annotated[str, Parameter(name="NAME", help="Of the data: a-z, 0-9, - and _, at most 32.")]
+FOLDER = "folder"
+SCHEMA = "schema"
+"""What is noted of data: where they came from, and the hash of the schema that they were held against."""
+
+
+def add(
+    name: DataName,
+    folder: Annotated[Path, Parameter(name="FOLDER", help="The folder whose files are copied.")],
+    /,
+    *,
+    schema: Annotated[
+        Path | None, Parameter(help="JSON that says what the folder's .csv files should hold; what does not fit is not added.")
+    ] = None,
+    common: Common = HERE,
+) -> int:
+    """Copy the files of a folder to the node's engine under a name. Only training at home sees them."""
+    from sandbox.data import check_own_name, scan_folder, survey
+
+    notes = {FOLDER: str(folder.expanduser().absolute())}
+    with _refusals(), _bar(common) as step:
+        check_own_name(name)
+        found = survey(folder.expanduser())
+        size = sum(size for _, size in found.values())
+        if schema is not None:
+            notes[SCHEMA] = _held_against(schema, found, step("Checking the tables", size))
+        data = scan_folder(folder.expanduser(), step("Reading", size))
+        with _opened(common) as backend:
+            own = backend.add_data(name, data, notes=notes, on_bytes=step("Sending", data.size))
+    rows = [("data", own.name), ("files", own.files), ("size", size_text(own.size)), ("hash", own.digest.hex())]
+    common.out.show(_document(own), lambda console: console.print(facts("Your data are on this node's engine", rows)))
+    return 0
+
+
+def list_data(*, common: Common = HERE) -> int:
+    """The data that this node keeps: how large they are, their hash, and where they came from."""
+    with _refusals(), _opened(common) as backend:
+        kept = backend.list_data()
+
+    def people(console: Console) -> None:
+        if not kept:
+            console.print("No data yet. Add some: learningchain data add scans ./folder")
+            return
+        rows = [[own.name, own.files, size_text(own.size), own.digest.hex()[:16], own.notes.get(FOLDER)] for own in kept]
+        console.print(listing(["data", "files", "size", "hash", "from"], rows, right={"files", "size"}))
+
+    common.out.show([_document(own) for own in kept], people)
+    return 0
+
+
+def remove(name: DataName, /, *, common: Common = HERE) -> int:
+    """Remove data from the node's engine. The folder that they came from stays as it is."""
+    with _refusals(), _opened(common) as backend:
+        own = backend.remove_data(name)
+    document = _document(own) | {"removed": True}
+    common.out.show(document, lambda console: console.print(f"{own.name} is no longer on this node's engine."))
+    return 0
+
+
+def _document(own: OwnData) -> dict[str, Any]:
+    return {"name": own.name, "digest": own.digest.hex(), "files": own.files, "bytes": own.size, **own.notes}
+
+
+def _held_against(schema: Path, found: dict[str, tuple[Path, int]], on_bytes: Any) -> str:
+    """The hash of the schema, where the tables fit it. Raises `WrongUsage` with the first misfits."""
+    import hashlib
+
+    from client.data.table_schema import MAX_MISFITS, MAX_SCHEMA_BYTES, SUFFIX, BadTableSchema, check_tables, parse_table_schema
+    from client.sdk_files import beginning
+
+    try:
+        raw = beginning(schema.expanduser(), MAX_SCHEMA_BYTES + 1)
+        wanted = parse_table_schema(raw)
+    except BadTableSchema as problem:
+        raise WrongUsage(f"{schema}: {problem}. Ask whoever posted it for another one") from None
+    tables = {name: path for name, (path, _) in sorted(found.items()) if name.endswith(SUFFIX)}
+    if not tables:
+        raise WrongUsage(f"There is no {SUFFIX} file in the folder, and the schema {schema} is about tables. Nothing was added")
+    report: TableReport = check_tables(wanted, _opened_tables(tables), on_bytes)
+    if report.misfits:
+        more = ["there may be more"] if len(report.misfits) == MAX_MISFITS else []
+        told = "\n  ".join([*map(str, report.misfits), *more])
+        raise WrongUsage(f"The tables do not fit the schema, and nothing was added. Correct them:\n  {told}")
+    return hashlib.sha256(raw).hexdigest()
+
+
+def _opened_tables(tables: dict[str, Path]) -> Iterator[tuple[str, Lines]]:
+    """One open at a time."""
+    for name, path in tables.items():
+        with path.open("rb") as file:
+            yield name, file
+
+
+@contextmanager
+def _opened(common: Common) -> Iterator[Backend]:
+    from client.cli.local_sandbox import own_sandbox
+
+    with own_sandbox(common) as backend:
+        yield backend
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What the folder, the name or the engine says against it, as a refusal that people can read."""
+    from sandbox import SandboxError
+
+    try:
+        yield
+    except SandboxError as problem:
+        raise WrongUsage(_sentence(f"{problem}")) from None
+    except ValueError as problem:
+        raise WrongUsage(_sentence(f"{problem}")) from None
+    except OSError as problem:
+        what = f"{problem.filename}: {problem.strerror}" if problem.strerror else str(problem)
+        raise WrongUsage(f"The data cannot be read: {clean(what)}. Nothing was added") from None
+
+
+def _sentence(text: str) -> str:
+    return clean(text[:1].upper() + text[1:])
+
+
+@contextmanager
+def _bar(common: Common) -> Iterator[Any]:
+    """`step(text, total)` begins a part and gives what is told of each piece of it."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    shown = not common.out.as_json and common.out.notes.is_terminal
+    with Progress(*columns, console=common.out.notes, transient=True, disable=not shown) as bar:
+
+        def step(text: str, total: int) -> Any:
+            task = bar.add_task(text, total=total)
+            return lambda size: bar.advance(task, size)
+
+        yield step

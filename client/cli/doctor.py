@@ -1,0 +1,125 @@
+"""`doctor`: everything that a node needs, looked at at once, with what to do about each finding. Nothing is changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.text import Text
+
+from client.cli.common import HERE, Common, WrongUsage, clean, in_commands, named
+from client.cli.ready import runs_here
+
+if TYPE_CHECKING:
+    from client.doctor.findings import DoctorFinding
+    from client.doctor.node import Said
+
+LOOK_S: Final = 15.0
+TEST_S: Final = 240.0
+"""For the self-test, which runs containers."""
+DRIFT_MS: Final = 2_000
+"""What validators bear where the node does not say (parameter `drift`)."""
+_STYLE: Final = {"fine": "green", "skipped": "dim", "warning": "yellow", "failure": "red"}
+
+
+def doctor(
+    *,
+    self_test: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Also try to break the sandbox's limits here: about a minute.")
+    ] = False,
+    common: Common = HERE,
+) -> int:
+    """Look at all that this node needs, running or not, and say what to do. Exit code: 0 fine, 1 warnings, 2 failures."""
+    from client.doctor.findings import exit_code
+
+    folder = common.folder
+    if not folder.is_dir():
+        raise WrongUsage(f"There is no data folder {folder}. Run: learningchain init, or name one with --data")
+    findings = _examine(common, folder, self_test)
+    code = exit_code(findings)
+    document = {"exit_code": code, "findings": [vars(finding) for finding in findings]}
+    common.out.show(document, lambda console: _print(console, findings))
+    return code
+
+
+def _examine(common: Common, folder: Path, self_test: bool) -> list[DoctorFinding]:
+    from client import config
+    from client.doctor import files, machine
+    from client.doctor.findings import examine
+
+    looks: dict[str, Callable[[], list[DoctorFinding]]] = {
+        "permissions": lambda: files.look_at_folder(folder),
+        "settings": lambda: files.look_at_settings(folder),
+        "keystore": lambda: files.look_at_keystore(folder),
+        "network-file": lambda: files.look_at_genesis(folder),
+        "guard": lambda: files.look_at_guard(folder),
+        "disk": lambda: files.look_at_disk(folder),
+        "limits": machine.look_at_limits,
+    }
+    runs, said = runs_here(folder), _said(common)
+    looks |= _of_node(common, said, runs)
+    try:
+        loaded = config.load(folder).config
+    except config.ConfigError:  # a finding already; the rest goes by the settings
+        loaded = None
+    if loaded is not None:
+        settings, needed = loaded, loaded.work.enabled or bool(said.status.get("working"))
+        looks |= {
+            "ports": lambda: machine.look_at_ports(settings, runs),
+            "reachable": lambda: machine.look_at_addresses(settings),
+            "engine": lambda: machine.look_at_engine(folder, settings.sandbox, needed),
+        }
+        if "://" in loaded.storage.url:
+            from client.doctor import database
+
+            looks["database"] = lambda: database.look_at_database(settings.storage.url, files.chain_id(folder), runs)
+        if self_test:
+            looks["sandbox"] = lambda: machine.prove_sandbox(folder, settings.sandbox)
+    return examine(looks, TEST_S if self_test else LOOK_S)
+
+
+def _said(common: Common) -> Said:
+    from client.doctor.findings import together
+    from client.doctor.node import Said, ask
+
+    answer = together({"node": lambda: ask(common.client, LOOK_S)}, LOOK_S + 5)["node"]
+    if isinstance(answer, Said):
+        return answer
+    return Said(fault=str(answer) if answer is not None else f"no answer within {LOOK_S + 5:g} s")
+
+
+def _of_node(common: Common, said: Said, runs: bool) -> dict[str, Callable[[], list[DoctorFinding]]]:
+    from client.doctor import machine, node
+
+    status, now = said.status, time.time_ns() // 1_000_000
+    drift = int(status.get("clock_drift_ms") or DRIFT_MS)
+    offset, others = status.get("clock_offset_ms"), int(status.get("clock_peers") or 0)
+    return {
+        "node": lambda: node.judge_run(said, runs, common.again),
+        "blocks": lambda: node.judge_progress(said, now),
+        "sandbox": lambda: node.judge_sandbox(said),
+        "words": lambda: node.judge_words(said),
+        "clock": lambda: machine.judge_clock(offset, others, machine.kernel_keeps_time(), drift),
+        "versions": lambda: machine.look_at_versions(status.get("version")),
+    }
+
+
+def _print(console: Console, findings: list[DoctorFinding]) -> None:
+    """The worst at the end, where people look first."""
+    order = list(_STYLE)
+    for finding in sorted(findings, key=lambda one: order.index(one.level)):
+        line = Text(f"{finding.level:8} ", style=_STYLE[finding.level])
+        line.append(f"{finding.check}: {_said_plainly(finding.text)}", style="")
+        console.print(line, soft_wrap=True)
+        if finding.remedy:
+            console.print(f"{'':9}-> {_said_plainly(finding.remedy)}", soft_wrap=True)
+    bad: dict[str, int] = {level: sum(one.level == level for one in findings) for level in ("failure", "warning")}
+    console.print(f"\nFailures: {bad['failure']}, warnings: {bad['warning']}" if any(bad.values()) else "\nAll is well.")
+
+
+def _said_plainly(text: Any) -> str:
+    return named(clean(in_commands(str(text)))).replace("\n", " ")

@@ -1,0 +1,65 @@
+"""Settings that the owner may change over HTTP: which ones, and how one is written.
+
+Only what decides how much this node does, for whom and for how much. What says where it listens, whom it calls, what it runs or
+what it keeps stays with the command line, on the machine: whoever steals a session or a token gets no further by a setting.
+
+A change goes into `config.toml`, whole or not at all, and counts from the node's next start on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from client import config, contracts
+from client.config import ConfigError, Loaded
+
+_OWN: Final = (
+    "name",
+    "storage.quota_mb",
+    *(f"work.{key}" for key in config.WorkBase.__struct_fields__ if key != "serve"),
+    *(f"serve.{key}" for key in config.ServeBase.__struct_fields__),
+    "notify.kinds",
+    "notify.least",
+    "log.level",
+)
+CHANGEABLE: Final[frozenset[str]] = frozenset(_OWN).union(
+    *(getattr(part, "CHANGEABLE", ()) for part in contracts.parts("settings").values())
+)
+"""By dotted name; contracts name those of their own."""
+
+
+class NotChangeable(ConfigError):
+    """A setting that is none of those, or that the file does not decide."""
+
+
+def why_not(loaded: Loaded, name: str) -> str:
+    """Why a setting cannot be changed here; empty where it can."""
+    if name not in config.SETTINGS:
+        return f"There is no setting {name[:64]!r}{config.suggest(name[:64], list(config.SETTINGS))}. GET /v1/config lists them all"
+    if name not in CHANGEABLE:
+        return f"{name} is changed on the node's machine alone: learningchain config set {name} VALUE, then restart the node"
+    if loaded.sources[name] == "environment":
+        variable = config.SETTINGS[name].variable
+        return f"{name} comes from {variable} in the node's environment, which outweighs the file. Change it there"
+    return ""
+
+
+def change(data: Path, name: str, text: str) -> Any:
+    """Write one setting, from text as `config set` takes it, into the file of the node in folder `data`; the value that was
+    written. Blocks. Raises `NotChangeable`, and `ConfigError` where the value, or the file as it is, cannot be used."""
+    if why := why_not(config.load(data), name):
+        raise NotChangeable(why)
+    value = config.parse_value(name, text, "Nothing was written")
+    config.change(data, {name: value})
+    return value
+
+
+def after_restart(loaded: Loaded, data: Path) -> dict[str, Any]:
+    """What the file says otherwise than what is in force, as it may be shown: by dotted name. Blocks. Raises `ConfigError`."""
+    written, now = config.load(data).config, loaded.config
+    return {
+        name: config.display(name, config.value_of(written, name))
+        for name in config.SETTINGS
+        if config.value_of(written, name) != config.value_of(now, name)
+    }

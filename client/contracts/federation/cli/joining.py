@@ -1,0 +1,321 @@
+"""`fed join`, `data`, `leave` and `schema`: a data owner's commands. Nothing is agreed to before it was said what it means."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from client.cli.common import HERE, Common, WrongUsage, cell, facts, listing, size_text, span
+from client.cli.ledger import MAX_WAIT, Wait, finished
+from client.contracts.federation.cli.reading import FedText
+from client.contracts.federation.cli.sponsoring import sent
+from client.contracts.federation.cli.words import CODES
+from client.contracts.federation.references import find_federation
+from client.sdk_types import Rejected
+
+if TYPE_CHECKING:
+    from client.api.schema import OwnDataView, TxAnswer
+    from client.contracts.federation.schema import (
+        FederationJoined,
+        JoiningView,
+        OwnAttemptView,
+        OwnLossView,
+        OwnPartView,
+        PreviewView,
+        VaultView,
+    )
+    from client.sdk import Client
+
+MAX_SCHEMA = 64 * 1024
+FAILED = 4
+"""Exit code of a preview whose run failed."""
+DataText = Annotated[str, Parameter(name="DATA", help="Your data, as learningchain data list names them.")]
+Examples = Annotated[int | None, Parameter(help="Examples in your data, where pay is split by samples.")]
+
+
+def join(
+    federation: FedText,
+    data: DataText,
+    /,
+    *,
+    examples: Examples = None,
+    min_vetted: Annotated[
+        int | None, Parameter(help="Train only where so many other members carry the verifier flag. Default: 3.")
+    ] = None,
+    vault: Annotated[
+        bool,
+        Parameter(negative="--no-vault", show_default=False, help="Two members keep your sealed local model (default), or none."),
+    ] = True,
+    preview: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Train once on your data and send nothing; do not join.")
+    ] = False,
+    yes: Annotated[bool, Parameter(negative="", show_default=False, help="Agree without being asked.")] = False,
+    dry_run: Annotated[bool, Parameter(negative="", show_default=False, help="Only show what joining means.")] = False,
+    wait: Wait = 30,
+    common: Common = HERE,
+) -> int:
+    """Train with your own data. First it is shown what leaves this machine, how much, who can read it and what it could earn; then
+    you are asked. The data themselves never leave."""
+    wait = min(wait, MAX_WAIT)
+
+    async def look(node: Client) -> tuple[JoiningView, OwnDataView]:
+        own = await _own(node, data)
+        return await node.joining(await find_federation(node, federation)), own
+
+    found, own = common.ask(look)
+    _check(found, own, examples)
+    if preview:
+        return _preview(common, found, own)
+    if dry_run:
+        common.out.show(_document(found, own), lambda console: show_joining(console, found, own, vault=vault))
+        return 0
+    if not common.json:
+        show_joining(common.out.notes, found, own, vault=vault)
+    if (refusal := found["refusal"]) is not None:
+        raise Rejected(f"{refusal['message']}", code=refusal["code"], name=refusal["name"])
+    if not yes:
+        _agree(common)
+
+    async def send(node: Client) -> FederationJoined:
+        ref, n = found["federation"], examples or 0
+        return await node.join_federation(ref, data, n=n, min_vetted=min_vetted, vault=vault, wait=wait)
+
+    done = common.ask(send)
+    text = (
+        "You asked to join: the sponsor admits members."
+        if found["approved_by_sponsor"]
+        else "You are a member, from the next start on."
+    )
+    common.out.show(done, lambda console: console.print(text))
+    common.out.note(f"Follow it: learningchain fed watch {found['federation'][:12]}{common.again}")
+    return finished(common, done, wait)
+
+
+def data(
+    federation: FedText,
+    name: DataText,
+    /,
+    *,
+    examples: Examples = None,
+    wait: Wait = 30,
+    common: Common = HERE,
+) -> int:
+    """Train on other data from now on: new patients, another year. Once a round."""
+    wait = min(wait, MAX_WAIT)
+
+    async def send(node: Client) -> FederationJoined:
+        ref = await find_federation(node, federation)
+        _check(await node.joining(ref), await _own(node, name), examples)
+        return await node.change_data(ref, name, n=examples or 0, wait=wait)
+
+    return sent(common, common.ask(send), f"From the next start on this node trains on {name}.", wait)
+
+
+def leave(federation: FedText, /, *, wait: Wait = 30, common: Common = HERE) -> int:
+    """Leave from the next start on. What was earned stays; what was summed already is still paid."""
+    wait = min(wait, MAX_WAIT)
+
+    async def send(node: Client) -> TxAnswer:
+        return await node.leave_federation(await find_federation(node, federation), wait=wait)
+
+    return sent(common, common.ask(send), "You leave, from the next start on.", wait)
+
+
+def schema(
+    federation: FedText,
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="Where it is written.")] = Path("schema.json"),
+    common: Common = HERE,
+) -> int:
+    """Save what the sponsor asks of members' tables, for: learningchain data add NAME FOLDER --schema FILE"""
+
+    async def read(node: Client) -> Any:
+        found = await node.federation(await find_federation(node, federation))
+        if found["terms"]["schema"] is None:
+            raise WrongUsage("This federation asks for no schema: any data that its image understands will do")
+        return await node.fetch(found["terms"]["schema"], out, max_size=MAX_SCHEMA)
+
+    done = common.ask(read)
+    common.out.show({"path": str(done.path), "cid": done.cid}, lambda console: console.print(f"The schema: {done.path}"))
+    return 0
+
+
+def mine(federation: FedText, /, *, common: Common = HERE) -> int:
+    """This node's own part: which updates left it and what became of them, bytes out and in, and how the model does on its own
+    data. Losses on own data are nobody else's."""
+
+    async def read(node: Client) -> OwnPartView:
+        return await node.own_part(await find_federation(node, federation))
+
+    found = common.ask(read)
+    common.out.show(found, lambda console: show_part(console, found))
+    return 0
+
+
+def show_part(console: Console, found: OwnPartView) -> None:
+    what = f"trains on {found['data']}" if found["trains"] else "does not train"
+    looks = ("looked after, rounds start by themselves" if found["auto"] else "looked after") if found["sponsors"] else None
+    rows: list[tuple[str, Any]] = [
+        ("this node", what),
+        ("trains where", f"{found['min_vetted']} others carry the verifier flag" if found["trains"] else None),
+        ("as its sponsor", looks),
+        ("left this machine", size_text(found["bytes_out"])),
+        ("came in", size_text(found["bytes_in"])),
+        ("final model here", _loss_text(found["final"]) if found["final"] else None),
+        ("vault", vault_text(found["vault"]) if found["trains"] else None),
+        ("keeps for others", f"{found['vault']['keeps']} vaults" if found["vault"]["keeps"] else None),
+    ]
+    console.print(facts(f"Federation {found['federation']}", [row for row in rows if row[1] is not None]))
+    if found["attempts"]:
+        lines = [
+            [one["round"], one["attempt"], _became(one), size_text(one["bytes_out"]), _loss_text(one["loss"])]
+            for one in found["attempts"]
+        ]
+        console.print(
+            listing(["round", "attempt", "your update", "sent", "loss on your data"], lines, {"round", "attempt", "sent"})
+        )
+
+
+def vault_text(found: VaultView) -> str:
+    """What stands of this node's vault, in one line."""
+    if not found["on"]:
+        return "none: this machine lost, its local model is lost"
+    made = f"of round {found['rounds'][-1]}" if found["rounds"] else "none yet"
+    shared = f", its key shared by {len(found['holders'])}" if found["holders"] else ""
+    lost = {
+        "fetching": ", one of a lost node is fetched",
+        "asking": ", its holders are asked for their shares",
+        "opening": ", it is opened",
+        "opened": f", opened: the local model of round {found['recovered']} is {found['path']}" if found["path"] else "",
+        "failed": ", not opened",
+    }.get(found["state"], "")
+    return f"{made}{shared}{lost}{': ' + found['why'] if found['why'] else ''}"
+
+
+def _became(one: OwnAttemptView) -> str:
+    if one["code"]:
+        return CODES.get(one["code"], one["code"])
+    return one["why"] or ("sent, not judged yet" if one["sent"] else "not sent")
+
+
+def _loss_text(loss: OwnLossView | None) -> str:
+    return "-" if loss is None else f"{loss['loss']} of {loss['examples']} examples"
+
+
+def _preview(common: Common, found: JoiningView, own: OwnDataView) -> int:
+    """Exit code 4 where the run failed."""
+    common.out.note(f"Training once on {own['name']}, {span(found['train_s'])} at most. Nothing is sent.")
+    done: PreviewView = common.ask(lambda node: node.preview_local(found["federation"], own["name"]))
+
+    def people(console: Console) -> None:
+        rows: list[tuple[str, Any]] = [
+            ("it", "ended well" if done["state"] == "ok" else f"{done['state']}: {done['reason']}"),
+            ("loss on your data", f"{_loss_text(done['loss'])}, of the present model"),
+            ("would leave each round", size_text(found["bytes_each_round"])),
+            ("the trained model", f"{size_text(done['model_bytes'])}, deleted"),
+        ]
+        console.print(facts("A preview: nothing was sent", rows))
+
+    common.out.show(done, people)
+    return 0 if done["state"] == "ok" else FAILED
+
+
+# --- what it means --------------------------------------------------------------------------------------------------------------
+
+
+async def _own(node: Client, name: str) -> OwnDataView:
+    """Raises `WrongUsage`."""
+    found = {own["name"]: own for own in await node.own_data()}
+    if name not in found:
+        known = f"There are: {', '.join(sorted(found))}" if found else "There are none yet"
+        add = f"Add some: learningchain data add {name[:32]} FOLDER"
+        raise WrongUsage(f"This node keeps no data called {name[:40]!r}. {known}. {add}")
+    return found[name]
+
+
+def _check(found: JoiningView, own: OwnDataView, examples: int | None) -> None:
+    """What the ledger could not say. Raises `WrongUsage`."""
+    if found["claims_examples"] and not examples:
+        raise WrongUsage("This federation splits its pay by samples: say how many examples your data have, --examples N")
+    if not found["claims_examples"] and examples is not None:
+        raise WrongUsage(f"Pay is split {found['split']} here, so no examples are claimed: leave --examples out")
+    if found["schema"] is not None and own["schema"] != schema_hash(found["schema"]):
+        raise WrongUsage(
+            f"Your data {own['name']!r} were not held against the schema that the sponsor posted. Do it, and join then: "
+            f"learningchain fed schema {found['federation'][:12]} --out schema.json; learningchain data remove {own['name']}; "
+            f"learningchain data add {own['name']} FOLDER --schema schema.json"
+        )
+
+
+def schema_hash(cid: str) -> str:
+    """SHA-256 of a schema in hex: it is one block of content, whose name ends with it. Raises `WrongUsage`."""
+    from chain.errors import Malformed
+    from p2p.content.cid import parse
+
+    try:
+        return parse(cid).digest.hex()
+    except (ValueError, Malformed) as problem:
+        raise WrongUsage(f"The federation's schema {cid[:80]} has no name that can be fetched: {problem}") from None
+
+
+def _document(found: JoiningView, own: OwnDataView) -> dict[str, Any]:
+    return {**found, "data": own}
+
+
+def show_joining(console: Console, found: JoiningView, own: OwnDataView, *, vault: bool = True) -> None:
+    """The page that a data owner agrees to."""
+    image, leaves = found["image"], size_text(found["bytes_each_round"])
+    masked = found["secrecy"] == "sum"
+    kept = f"{own['name']}: {own['files']} files, {size_text(own['bytes'])}"
+    now, processors = found["best"] or "not measured", f"{found['cpus_milli'] / 1000:g} processors"
+    how = "masked" if masked else "as it is"
+    rows: list[tuple[str, Any]] = [
+        ("leaves each round", f"one file of {leaves}, {how}, to each of three aggregators"),
+        ("", f"{found['rounds_left']} more rounds at most, and as many starts that come to nothing"),
+        ("who reads it", _readers(found)),
+        ("aggregators see", f"{found['sketch_numbers']} numbers made of its {found['dims']:,}, to turn away what does not fit"),
+        ("on the ledger", _public(found)),
+        ("stays here", f"your data ({kept}), the loss on them, the local model" + (" but for its vault" if vault else "")),
+        ("vault", VAULT if vault else None),
+        ("noise", f"epsilon {found['epsilon']:g} at delta 1e-5, of the sums" if found["epsilon"] is not None else "none"),
+        ("members", f"{found['members']} of {found['max_members']}, {found['vetted']} carry the verifier flag"),
+        ("who gets in", "whom the sponsor admits" if found["approved_by_sponsor"] else "everybody, at once"),
+        ("bounty", f"{found['bounty']}, {found['paid']} paid; split {found['split']} among the members of a sum"),
+        ("worst share", f"{found['worst_share']}, were all places taken and the target met"),
+        ("a loss of 0 pays", f"{found['pays_at_zero']} more, for all together; the target is {found['target']}, now it is {now}"),
+        ("runs here", f"{image['reference'] or image['cid']} ({size_text(image['size'])})"),
+        ("", f"{span(found['train_s'])} a round at most, {processors}, {found['mem_mb']} MiB of memory, no network"),
+        ("sponsor", found["sponsor"]),
+    ]
+    console.print(facts(f"Joining federation {found['federation']}", [row for row in rows if row[1] is not None]))
+    for text in found["warnings"]:
+        console.print(cell(f"  Mind: {text}.", "yellow"))
+
+
+VAULT = "after each fifth round your local model, sealed, to two members; your account's secret alone opens it (--no-vault: none)"
+
+
+def _readers(found: JoiningView) -> str:
+    if found["secrecy"] == "open":
+        return "the three aggregators drawn for a round read your update as it is; everybody reads sums"
+    return f"nobody by itself; everybody reads sums of at least {found['readable_from']} members"
+
+
+def _public(found: JoiningView) -> str:
+    claimed = ", how many examples you claim" if found["claims_examples"] else ""
+    return (
+        f"that you take part, a digest of your data made for this federation alone{claimed}, which updates were used, what you earn"
+    )
+
+
+def _agree(common: Common) -> None:
+    """Raises `WrongUsage` unless the person at the terminal agrees."""
+    if common.json or not sys.stdin.isatty():
+        raise WrongUsage("Nothing was sent: there is no terminal to ask on. Read what it means (--dry-run), then agree with --yes")
+    if input("Join? Type yes: ").strip().lower() != "yes":
+        raise WrongUsage("Nothing was sent")

@@ -1,0 +1,328 @@
+"""`fed open`: check what a sponsor typed, say what it costs, upload image, model and schema, open the federation."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from client.cli.app import OK, REFUSED, USAGE
+from client.cli.common import HERE, Common, WrongUsage, amount, facts, seconds, size_text, span
+from client.cli.ledger import MAX_WAIT, Wait, finished
+from client.contracts.federation.cli.words import WARNED
+from client.sdk_types import Rejected
+
+if TYPE_CHECKING:
+    from client.contracts.federation.schema import FederationPosted, FederationQuote
+    from client.sdk import Client
+    from client.sdk_types import Json
+
+MAX_PARAMS_FILE, MAX_SCHEMA = 65_536, 64 * 1024
+LEAST_PANEL, LEAST_AGGREGATORS = 3, 2
+FEW = 5
+"""Members below whom a bad update cannot be told from a good one without a reference."""
+
+
+def open_(
+    *,
+    model: Annotated[Path, Parameter(help="The model to begin from: a safetensors file of F32 values; it is uploaded.")],
+    bounty: Annotated[str, Parameter(help="Credits for the members, paid as the measured loss falls towards the target.")],
+    target: Annotated[str, Parameter(help="The loss at which all of the bounty is paid.", allow_leading_hyphen=True)],
+    rounds: Annotated[int, Parameter(help="Most rounds, up to 1000.")],
+    ends: Annotated[str, Parameter(help="When it ends at the latest, from now: 12h, 7d.")],
+    image_archive: Annotated[Path | None, Parameter(help="A docker-archive (docker save); it is uploaded and served.")] = None,
+    image: Annotated[str | None, Parameter(help="An image in a registry, pinned: name@sha256:...")] = None,
+    round_time: Annotated[str, Parameter(help="How long members may train in a round: 60s, 10m, 2h.")] = "10m",
+    pace: Annotated[str, Parameter(help="How long you may rest between two rounds before it ends.")] = "1d",
+    params: Annotated[str | None, Parameter(help="JSON object for the container, or @FILE.")] = None,
+    fee: Annotated[
+        str | None, Parameter(help="Credits for an aggregator's attempt and a seat's measurement. Default: the least.")
+    ] = None,
+    schema: Annotated[Path | None, Parameter(help="What members' tables have to look like: a JSON file of at most 64 KiB.")] = None,
+    admit: Annotated[
+        Literal["approve", "open"], Parameter(help="Whether you admit each member, or everybody may join.")
+    ] = "approve",
+    secrecy: Annotated[
+        Literal["sum", "open"], Parameter(help="sum: only sums of members can be read. open: aggregators read each update.")
+    ] = "sum",
+    rule: Annotated[
+        Literal["mean", "krum", "trimmed", "median"], Parameter(help="How updates become one; the last two with --secrecy open.")
+    ] = "mean",
+    split: Annotated[
+        Literal["equal", "samples", "aligned"] | None,
+        Parameter(help="How pay is split in a round. aligned needs --reference. Default: equal, or aligned with a reference."),
+    ] = None,
+    reference: Annotated[
+        str | None, Parameter(help="Own data of this node: an update on them says the direction in each round.")
+    ] = None,
+    hidden: Annotated[
+        Path | None, Parameter(help="Test data that nobody but the panel reads: a file, encrypted here; your node keeps the key.")
+    ] = None,
+    manual: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Start each round yourself. Default: your node does.")
+    ] = False,
+    min_members: Annotated[int, Parameter(help="Members that a round needs, 2 or more.")] = 3,
+    max_members: Annotated[int, Parameter(help="Most members at a time, up to 128.")] = 20,
+    min_sum: Annotated[int | None, Parameter(help="Members in any sum at least. Default: 3, or as many as a round needs.")] = None,
+    unvetted: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Members without the verifier flag count towards a sum, too.")
+    ] = False,
+    clip: Annotated[str, Parameter(help="The first bound of an update's norm; it follows the members' from then on.")] = "1",
+    patience: Annotated[int, Parameter(help="Rounds without progress after which the best model is trained on again, 1 to 5.")] = 3,
+    dp: Annotated[float, Parameter(help="Noise on every sum, in parts of the clip; 0: none.")] = 0.0,
+    tol: Annotated[str, Parameter(help="By how much a measured loss may differ between machines.")] = "0.000001",
+    float_kind: Annotated[Literal["f32", "f64"], Parameter(help="What losses are computed in.")] = "f32",
+    outside: Annotated[
+        bool, Parameter(negative="", show_default=False, help="No member ever sits on the measuring panel.")
+    ] = False,
+    cpus: Annotated[float, Parameter(help="Processors for one run.")] = 1.0,
+    mem_mb: Annotated[int, Parameter(help="Memory for one run, MiB.")] = 1_024,
+    tmp_mb: Annotated[int, Parameter(help="Scratch space in /tmp, MiB of that memory.")] = 64,
+    train_time: Annotated[str, Parameter(help="Longest local training.")] = "10m",
+    eval_time: Annotated[str, Parameter(help="Longest evaluation.")] = "60s",
+    threads: Annotated[int | None, Parameter(help="Threads for one run. Default: as many as processors.")] = None,
+    arch: Annotated[
+        Literal["amd64", "arm64"] | None, Parameter(help="Of a registry's image. Default: amd64; an archive says it itself.")
+    ] = None,
+    dry_run: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Only say what it would lock and who could serve it.")
+    ] = False,
+    force: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Open it although nobody serves it yet, or noise drowns it.")
+    ] = False,
+    wait: Wait = 30,
+    common: Common = HERE,
+) -> int:
+    """Open a federation. Bounty and fees are locked; what is not earned comes back when it ends. See what it takes: --dry-run."""
+    if (image_archive is None) == (image is None):
+        raise WrongUsage("A federation needs one image: --image-archive FILE.tar (from docker save), or --image name@sha256:...")
+    if arch is not None and image is None:
+        raise WrongUsage("--arch is for an image in a registry: an archive says itself what it is built for")
+    body: Json = {"bounty": amount(bounty, "--bounty"), "target": target, "rounds": rounds, "ends_in_s": seconds(ends, "--ends")}
+    body |= {"round_s": seconds(round_time, "--round-time"), "pace_s": seconds(pace, "--pace")}
+    body |= {"admit": admit, "secrecy": secrecy, "rule": rule, "reference": reference is not None, "vetted": not unvetted}
+    body |= {"min_members": min_members, "max_members": max_members, "clip": clip, "patience": patience}
+    body |= {"tol": tol, "float_kind": float_kind, "outside": outside, "dp_milli": round(dp * 1_000)}
+    body |= {name: value for name, value in (("fee", fee), ("split", split), ("min_sum", min_sum)) if value is not None}
+    limits: Json = {"cpus": cpus, "mem_mb": mem_mb, "tmp_mb": tmp_mb}
+    limits |= {"train_s": round(seconds(train_time, "--train-time")), "eval_s": round(seconds(eval_time, "--eval-time"))}
+    body["limits"] = limits | ({"threads": threads} if threads is not None else {})
+    if params is not None:
+        body["params"] = read_params(params)
+    begin = initial_model(model)
+    check_noise(dp, begin["dims"], min_members, force)
+    if schema is not None:
+        check_schema(schema)
+    wait = min(wait, MAX_WAIT)
+
+    async def send(node: Client) -> tuple[FederationQuote, FederationPosted | None]:
+        await node.status()  # an unreachable node is told before the long scan
+        named: Json = {"image": registry_image(image)} | ({"arch": arch} if arch is not None else {})
+        if image_archive is not None:
+            named = await asyncio.to_thread(archived_image, image_archive)
+        sent = body | named | {"model": begin | {"cid": content_name(model)}}
+        if schema is not None:
+            sent["schema"] = content_name(schema)
+        duties: Json = {"auto": not manual} | ({"reference": reference} if reference is not None else {})
+        sealed: Path | None = None
+        if hidden is not None:
+            sealed = Path(scratch) / "sealed"
+            sent["hidden"], duties["hidden_key"] = await asyncio.to_thread(encrypted, hidden, sealed)
+        sent["look_after"] = duties
+        quote = await node.quote_federation(sent)
+        if dry_run:
+            return quote, None
+        _require(quote, force=force)
+        for path in (image_archive, model, schema, sealed):
+            if path is not None:
+                common.out.note(f"Uploading {path.name}, {size_text(path.stat().st_size)}.")
+                await node.upload(path)
+        return quote, await node.open_federation(sent, wait=wait)
+
+    with tempfile.TemporaryDirectory(prefix="learningchain-") as scratch:
+        quote, posted = common.ask(send)
+    if posted is None:
+        common.out.show(quote, lambda console: show_quote(console, quote))
+        return REFUSED if quote["refusal"] is not None else USAGE if too_few(quote) else OK
+    _tell(common, quote, posted, reference=reference is not None, min_members=min_members, manual=manual)
+    return finished(common, posted, wait)
+
+
+def _require(quote: FederationQuote, *, force: bool) -> None:
+    """Raises `Rejected` where the ledger would, `WrongUsage` where nobody could serve it."""
+    if (refusal := quote["refusal"]) is not None:
+        text = f"The federation would be refused and was not sent: {refusal['message']}"
+        raise Rejected(text, code=refusal["code"], name=refusal["name"])
+    if (why := too_few(quote)) and not force:
+        raise WrongUsage(f"{why}. Open it all the same with --force, and start it once there are more")
+
+
+def too_few(quote: FederationQuote) -> str:
+    """What is wrong with who could serve it; empty where nothing is."""
+    if quote["refusal"] is not None or (quote["panel"] >= LEAST_PANEL and quote["aggregators"] >= LEAST_AGGREGATORS):
+        return ""
+    return (
+        f"{quote['panel']} verifiers could measure it and {quote['aggregators']} could aggregate; a round takes "
+        f"{LEAST_AGGREGATORS} aggregators, and a panel of fewer than {LEAST_PANEL} is easily lied to. Verifiers say that they "
+        "serve: learningchain fed serve on"
+    )
+
+
+def show_quote(console: Console, quote: FederationQuote) -> None:
+    rows: list[tuple[str, Any]] = [
+        ("bounty", quote["bounty"]),
+        ("fees at most", f"{quote['fees']} ({quote['fee']} for each attempt of an aggregator and each measurement of a seat)"),
+        ("burns", f"{quote['price']}, for what the ledger keeps of it"),
+        ("free", quote["free"]),
+        ("could measure", quote["panel"]),
+        ("could aggregate", quote["aggregators"]),
+    ]
+    refusal = quote["refusal"]
+    console.print(facts("What it would take", [*rows, *([("refused", refusal["message"])] if refusal else [])]))
+    if why := too_few(quote):
+        console.print(f"{why}.")
+
+
+def _tell(
+    common: Common, quote: FederationQuote, posted: FederationPosted, *, reference: bool, min_members: int, manual: bool
+) -> None:
+    def people(console: Console) -> None:
+        rows: list[tuple[str, Any]] = [("federation", posted["federation"]), ("bounty", quote["bounty"]), ("fees", quote["fees"])]
+        after = f"a round that runs then may take {span((quote['latest_end'] - posted['ends']) / 1000)} more"
+        console.print(facts("Federation opened", [*rows, ("its end", after), ("transaction", posted["tx"])]))
+
+    common.out.show(posted, people)
+    if not reference and min_members < FEW:
+        common.out.note(
+            f"With fewer than {FEW} members and no reference nobody can tell which of two updates is wrong: a bad one stops the "
+            "training, unpaid."
+        )
+    word = posted["federation"][:12]
+    if manual:
+        common.out.note(f"Measure the initial model: learningchain fed start {word}{common.again}; then one start for each round.")
+    else:
+        common.out.note(f"Keep this node running: it starts the rounds. Follow it: learningchain fed watch {word}{common.again}")
+
+
+# --- checks ---------------------------------------------------------------------------------------------------------------------
+
+
+def initial_model(path: Path) -> Json:
+    """Bytes and values of a model file. Raises `WrongUsage` naming what every node would refuse."""
+    if not path.is_file():
+        raise WrongUsage(f"--model: there is no file {path}")
+    try:
+        from client.contracts.federation.tensors import BadTensors, read_layout
+    except ModuleNotFoundError:
+        raise WrongUsage("Opening a federation needs numpy: pip install 'learningchain[federation]'") from None
+    import mmap
+
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
+            layout = read_layout(raw)
+    except (BadTensors, ValueError) as problem:
+        raise WrongUsage(f"--model: {path} is no safetensors file of F32 values alone: {problem}") from None
+    return {"size": layout.size, "dims": layout.dims}
+
+
+def check_noise(dp: float, dims: int, members: int, force: bool) -> None:
+    """Noise to signal of a round: of few members' large models nothing is left. Raises `WrongUsage`."""
+    if not 0 <= dp <= 8:
+        raise WrongUsage(f"--dp is noise in parts of the clip, 0 to 8, not {dp:g}")
+    ratio = dp * dims**0.5 / (0.3 * members)
+    if ratio > WARNED and not force:
+        raise WrongUsage(
+            f"With --dp {dp:g}, {dims:,} values and {members} members the noise of a round is {ratio:.0f} times what it should "
+            "find: take more members, a smaller model or less noise, or --force"
+        )
+
+
+def check_schema(path: Path) -> None:
+    """Raises `WrongUsage`."""
+    from client.data.table_schema import BadTableSchema, parse_table_schema
+
+    if not path.is_file():
+        raise WrongUsage(f"--schema: there is no file {path}")
+    if path.stat().st_size > MAX_SCHEMA:
+        raise WrongUsage(f"--schema: {path} has more than {MAX_SCHEMA >> 10} KiB")
+    try:
+        parse_table_schema(path.read_bytes())
+    except BadTableSchema as problem:
+        raise WrongUsage(f"--schema: {path}: {problem}") from None
+
+
+def encrypted(file: Path, target: Path) -> tuple[Json, str]:
+    """What an opening says of a hidden test file, and its new key. Raises `WrongUsage`."""
+    import secrets
+
+    from chain.crypto import sha256
+    from client import hidden
+
+    if not file.is_file() or not file.stat().st_size:
+        raise WrongUsage(f"--hidden: there is no file {file}, or it is empty")
+    key = secrets.token_bytes(hidden.KEY)
+    plain = hidden.encrypt(file, target, key, secrets.token_bytes(hidden.NONCE))
+    said = {"cid": content_name(target), "plain_hash": plain.hex(), "key_hash": sha256(key).hex(), "size": target.stat().st_size}
+    return said, key.hex()
+
+
+def content_name(path: Path) -> str:
+    """The CID that the content store gives a file."""
+    from client.sdk_files import StreamName
+
+    name = StreamName()
+    with path.open("rb") as source:
+        while piece := source.read(1 << 20):
+            name.feed(piece)
+    return str(name.finish()[0])
+
+
+def archived_image(archive: Path) -> Json:
+    """What an opening says of an archive. Raises `WrongUsage` naming what members would refuse."""
+    from sandbox import BadImage, ImageLimits
+    from sandbox.archive import scan_archive
+
+    if not archive.is_file():
+        raise WrongUsage(f"--image-archive: there is no file {archive}")
+    try:
+        found = scan_archive(archive, ImageLimits(archive_bytes=max(ImageLimits().archive_bytes, archive.stat().st_size)))
+    except BadImage as problem:
+        text = f"Nobody would run {archive}: {problem}. Archives are made with: docker save IMAGE -o image.tar"
+        raise WrongUsage(text) from None
+    named = {"cid": content_name(archive), "image_id": found.image_id, "size": archive.stat().st_size}
+    return {"image": named, "arch": found.config.architecture}
+
+
+def registry_image(text: str | None) -> Json:
+    """Raises `WrongUsage` unless the image is pinned by digest."""
+    from chain.host.terms import is_reference
+
+    if text is not None and not is_reference(text):
+        raise WrongUsage(
+            f"{text[:200]!r} is not pinned: a tag can change under the members. Write name@sha256:<64 hex digits>; "
+            "docker inspect shows it as RepoDigests"
+        )
+    return {"reference": text}
+
+
+def read_params(text: str) -> dict[str, Any]:
+    """A JSON object from the command line or, after @, from a file. Raises `WrongUsage`."""
+    if text.startswith("@"):
+        path = Path(text[1:])
+        try:
+            with path.open("rb") as file:
+                text = file.read(MAX_PARAMS_FILE).decode()
+        except (OSError, UnicodeDecodeError) as problem:
+            raise WrongUsage(f"--params: the file {path} cannot be read as text: {problem}") from None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        raise WrongUsage("--params is no JSON. Example: --params '{\"lr\": 0.1}'") from None
+    if not isinstance(value, dict):
+        raise WrongUsage('--params is a JSON object, such as {"lr": 0.1}')
+    return value

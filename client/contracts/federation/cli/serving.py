@@ -1,0 +1,40 @@
+"""`fed serve`: whether this node may be drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from client.cli.common import HERE, Common
+from client.cli.ledger import MAX_WAIT, Wait
+from client.contracts.federation.cli.sponsoring import sent
+
+if TYPE_CHECKING:
+    from client.api.schema import TxAnswer
+    from client.contracts.federation.schema import FederationServing
+    from client.sdk import Client
+
+
+def serve(
+    on: Annotated[Literal["on", "off", "show"], Parameter(name="on|off|show", help="on, off, or show how it is.")] = "show",
+    /,
+    *,
+    wait: Wait = 30,
+    common: Common = HERE,
+) -> int:
+    """Let this node be drawn to add up updates and to measure models, for fees. It needs the verifier flag, a declared machine
+    and a box key, which a running verifier has by itself. With the setting federation.serve the node says on by itself. Silence of
+    who was drawn is a strike."""
+    if on == "show":
+        found: FederationServing = common.ask(lambda node: node.federation_serving())
+        text = f"This node serves federations; it has {found['duties']} duties now." if found["on"] else "It serves no federations."
+        common.out.show(found, lambda console: console.print(text))
+        return 0
+    wait = min(wait, MAX_WAIT)
+
+    async def send(node: Client) -> TxAnswer:
+        return await node.serve_federations(on == "on", wait=wait)
+
+    said = "This node may be drawn from now on." if on == "on" else "It is drawn no more; what it was drawn for goes on."
+    return sent(common, common.ask(send), said, wait)

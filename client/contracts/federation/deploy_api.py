@@ -1,0 +1,121 @@
+"""The best model of a federation becomes one that can be asked: a registration with the contract of predictions.
+
+The registration names the federation as its source, and the ledger takes model, image and limits from there (LC-FED-53): so what is
+asked is what was trained, whoever offers it. Of one whose records left the state the node names the same program itself: then who
+wants to know compares its bytes with those that the federation's end names. The royalty is split as the bounty was, by what each
+owner was paid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chain.contracts.federation.formulas import royalty_weights
+from chain.contracts.federation.messages import FederationTerms
+from chain.contracts.federation.records import EndReason, FederationPosting, FederationRecord, federation_key, posting_key
+from chain.contracts.prediction.messages import Program, RegisterModel, Share, model_id_of
+from chain.contracts.prediction.tally import ModelKind
+from chain.crypto import address
+from chain.types import parse_credits, parse_loss
+from client.api.errors import usage
+from client.api.route import Call, Reply, Route, parse_field
+from client.api.schema import WaitQuery
+from client.api.submit import answer, submit
+from client.contracts.federation.ledger_views import Members, members_of
+from client.contracts.federation.lookup import known, unknown
+from client.contracts.federation.schema import DeployRequest, FederationDeployed
+from client.tokens import TokenScope
+
+
+async def post_deployment(call: Call) -> Reply:
+    """By the sponsor, or where the sponsor went away by an owner that was paid."""
+    federation, reader, left = await known(call, whole=True)
+    posting, now = reader.get(posting_key(federation)), reader.get(federation_key(federation))
+    if not isinstance(posting, FederationPosting) or not isinstance(now, FederationRecord):
+        raise unknown(call, federation)
+    members = members_of(reader, federation)
+    _check(call, posting, now, members)
+    what = f"The best model of federation {federation.hex()[:12]}"
+    shares = shares_of(members)
+    op = registration(call.body, posting.terms, now.best_model, shares, federation if left is None else None)
+    tx = await submit(call, what, op)
+    told = [{"account": address(share.account), "weight": share.weight} for share in shares]
+    return await answer(call, what, tx, model=model_id_of(tx, 0).hex(), shares=told)
+
+
+def _check(call: Call, posting: FederationPosting, now: FederationRecord, members: Members) -> None:
+    """Raises `RequestError`."""
+    if not now.end:
+        raise usage(
+            "The federation has not ended: its best model may still change. Wait, or close it", name="NOT_ENDED", status=409
+        )
+    if not now.best_r:
+        text = "No round of the federation made a better model than the one that it began with: there is nothing to offer"
+        raise usage(text, name="NO_MODEL", status=409)
+    own = call.node.ledger.own_id
+    paid = any(account == own and one.paid for account, one in members)
+    if own != posting.sponsor and not (now.end == EndReason.ABANDONED and paid):
+        text = "Its sponsor offers the model; an owner that was paid may where the sponsor abandoned the federation"
+        raise usage(f"{text}. Ask {address(posting.sponsor)}", name="NOT_SPONSOR", status=409)
+
+
+def shares_of(members: Members) -> list[Share]:
+    """By what each was paid, as the ledger wants them (LC-FED-53). Empty where nobody was."""
+    return [Share(account, weight) for account, weight in royalty_weights((account, one.paid) for account, one in members)]
+
+
+def registration(
+    body: DeployRequest, terms: FederationTerms, model: bytes, shares: Sequence[Share], source: bytes | None
+) -> RegisterModel:
+    """`source`: the federation, while it stands in the state. Raises `RequestError` naming the field."""
+    if body.kind == "class" and body.classes is None:
+        raise usage("classes is missing: a model of kind class says how many classes there are")
+    return RegisterModel(
+        name=body.name,
+        source=[] if source is None else [source],
+        previous=[],
+        program=[_program(terms, model)] if source is None else [],
+        kind=ModelKind.CLASS if body.kind == "class" else ModelKind.NUMBER,
+        classes=body.classes or 0,
+        tol=parse_field("tol", _not_negative, body.tol),
+        royalty=parse_field("price", parse_credits, body.price),
+        floor=parse_field("floor", parse_credits, body.floor),
+        slots=body.slots,
+        max_rows=body.max_rows,
+        input_cap=2**20,
+        row_ms=body.row_ms,
+        start_s=body.start_s,
+        schema=b"",
+        sample=b"",
+        sample_answers=b"",
+        origin=[],
+        shares=list(shares),
+    )
+
+
+def _program(terms: FederationTerms, model: bytes) -> Program:
+    limits = terms.limits
+    within = (limits.cpus_milli, limits.mem_mb, limits.tmp_mb, limits.threads)
+    return Program(terms.image, terms.arch, terms.params, model, terms.size, *within)
+
+
+def _not_negative(text: str) -> int:
+    found = parse_loss(text)
+    if found < 0:
+        raise ValueError("a tolerance is not negative")
+    return found
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/v1/federations/{federation}/deploy",
+        "Register the best model of a federation that has ended, its royalty shared among the owners",
+        post_deployment,
+        FederationDeployed,
+        DeployRequest,
+        WaitQuery,
+        failures=(404, 409),
+        scope=TokenScope.POST,
+    ),
+)

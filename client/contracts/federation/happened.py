@@ -1,0 +1,128 @@
+"""Attempts and measurements as the ledger's events tell of them. Pure: rendered events, the newest first, in; views out.
+
+    fed.code …, fed.screened | fed.void  of one attempt       -->  AttemptView
+    fed.vote …, fed.unopened …, fed.measured | fed.again      -->  MeasurementView
+
+What the aggregators said of single files stands in no record once the attempt is over: events alone say which rule a file met.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from client.api.render import Json
+
+SCREENED, VOID, CODE, STARTED = "fed.screened", "fed.void", "fed.code", "fed.started"
+MEASURED, VOTE, UNOPENED, MEASURE = "fed.measured", "fed.vote", "fed.unopened", "fed.measure"
+
+
+class ToldSteps(Protocol):
+    """Takes events, the newest first; `whole` are those steps of which no older event can come."""
+
+    whole: list[Json]
+
+    def take(self, event: Json) -> None: ...
+
+    def end(self) -> None:
+        """Nothing older comes of the one that is open."""
+        ...
+
+
+class AttemptsTold:
+    """Attempts that were screened or came to nothing."""
+
+    def __init__(self) -> None:
+        self.whole: list[Json] = []
+        self._open: Json | None = None
+
+    def take(self, event: Json) -> None:
+        topic, data = event["topic"], event["data"]
+        if topic == VOID:
+            self._begin(event)["void"] = data["why"]
+        elif topic == SCREENED:
+            self._begin(event).update(used=data["used"], accepted=data["accepted"], norm=data["norm"])
+        elif topic == CODE:
+            one = self._begin(event)
+            told = {"member": data["member"], "code": data["code"], "points": data["points"], "accepted": bool(data["accepted"])}
+            one["files"].insert(0, told)
+        elif topic == STARTED:
+            self.end()
+
+    def _begin(self, event: Json) -> Json:
+        """The attempt of this event: an older one than the last event's closes that."""
+        attempt = event["data"]["attempt"]
+        if self._open is not None and self._open["attempt"] != attempt:
+            self.end()
+        if self._open is None:
+            self._open = {
+                "cursor": event["cursor"],
+                "round": event["data"]["r"],
+                "attempt": attempt,
+                "height": event["height"],
+                "time": event["time"],
+                "files": [],
+                "used": 0,
+                "accepted": 0,
+                "norm": None,
+                "void": None,
+            }
+        self._open["cursor"] = event["cursor"]
+        return self._open
+
+    def end(self) -> None:
+        if self._open is not None:
+            self.whole.append(self._open)
+            self._open = None
+
+
+class MeasurementsTold:
+    """Measurements, also those that came to nothing."""
+
+    def __init__(self) -> None:
+        self.whole: list[Json] = []
+        self._open: Json | None = None
+
+    def take(self, event: Json) -> None:
+        topic, data = event["topic"], event["data"]
+        if topic == MEASURED:
+            one = self._begin(event, data["again"])
+            one.update(invalid=bool(data["invalid"]), counted=data["by"])
+            one["loss"] = None if data["invalid"] else data["loss"]
+        elif topic == VOTE:
+            known = data["code"] == "OK"
+            vote = {
+                "seat": data["seat"],
+                "code": data["code"],
+                "loss": data["loss"] if known else None,
+                "holds": bool(data["holds"]),
+            }
+            self._begin(event, data["again"])["votes"].insert(0, vote)
+        elif topic == UNOPENED:
+            self._begin(event, data["again"])["silent"].insert(0, data["seat"])
+        elif topic == MEASURE:
+            self.end()
+
+    def _begin(self, event: Json, again: int) -> Json:
+        of = event["data"]["r"], again
+        if self._open is not None and (self._open["round"], self._open["again"]) != of:
+            self.end()
+        if self._open is None:
+            self._open = {
+                "cursor": event["cursor"],
+                "round": of[0],
+                "again": again,
+                "height": event["height"],
+                "time": event["time"],
+                "votes": [],
+                "silent": [],
+                "invalid": False,
+                "loss": None,
+                "counted": [],
+            }
+        self._open["cursor"] = event["cursor"]
+        return self._open
+
+    def end(self) -> None:
+        if self._open is not None:
+            self.whole.append(self._open)
+            self._open = None

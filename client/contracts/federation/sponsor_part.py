@@ -1,0 +1,32 @@
+"""The sponsor's part on a node. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from client.contracts.federation.member_part import member_files
+from client.contracts.federation.part import FedPart, NodeBoxKeys
+from client.contracts.federation.sponsor import SponsorMachine
+from client.contracts.federation.wishes import SponsorWish, Wish, sponsor_with
+from client.work.events import Effect
+from client.work.machine import Recalled
+
+
+class SponsorPart(FedPart):
+    wishes = "sponsor"
+    machine: SponsorMachine
+
+    def __init__(self, machine: SponsorMachine, known: Recalled, keys: NodeBoxKeys) -> None:
+        super().__init__(machine, known, keys, member_files)
+
+    @property
+    def runs(self) -> bool:
+        """Training on the reference data."""
+        return any(one.data for one in self.machine.book.opened)
+
+    def engaged(self) -> Iterable[bytes]:
+        return (one.federation for one in self.machine.book.opened if one.data)
+
+    def wished(self, wish: Wish) -> Iterator[Effect]:
+        if isinstance(wish, SponsorWish):
+            yield from self._say(sponsor_with(wish))

@@ -1,0 +1,214 @@
+"""What goes into the machines of federated training and what comes out, beside what all machines share (`client.work.events`).
+
+    ledger, files, ends of runs, results, messages --> machine --> effects
+
+A machine is pure: its driver does what it says and tells it what came of it. Whatever must survive this process is in its *book*.
+A machine that changed its book says `KeepBook` before anything else, and the driver does nothing of what follows until the disk has
+it: so nothing leaves this node that it could forget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from chain.codec import Wire, encode
+from chain.contracts.federation.messages import FederationTerms
+from client.contracts.federation.channel import FedMessage
+from client.contracts.federation.vault import Derive
+from client.work.events import (
+    Chain,
+    Compute,
+    Computed,
+    ComputeFailed,
+    ContentMissing,
+    ContentReady,
+    Decrypt,
+    DropFile,
+    EndScope,
+    FetchContent,
+    Forget,
+    KeepBook,
+    LossesOpened,
+    Notice,
+    OpenLosses,
+    RunEnded,
+    ServeFile,
+    Settled,
+    StopServing,
+    Submit,
+    Unpin,
+)
+
+KIND = "federation"
+"""Of the contract's messages; it begins the names of its books."""
+MODEL_PIN = "fed-model"
+"""Why a model of a federation is pinned that was measured, or is the final one."""
+
+# --- inputs ----------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FedCame:
+    """A message of the channel, from the account that the connection proves."""
+
+    sender: bytes
+    message: FedMessage
+
+
+@dataclass(frozen=True)
+class TrainWith:
+    """A user of this node joined a federation: own data that it trains on, and how many other members have to carry the flag for
+    that. Said again it counts from the next start on."""
+
+    federation: bytes
+    data: str
+    min_vetted: int
+
+
+@dataclass(frozen=True)
+class TrainNoMore:
+    """A user of this node wants no further update of its own in a federation; duties of its seats go on."""
+
+    federation: bytes
+
+
+@dataclass(frozen=True)
+class KeepVault:
+    """A user of this node wants its vault in a federation: kept from now on, and opened where one is on the ledger that this node
+    has not. `holders`: those who get a share of each key, none or four to five."""
+
+    federation: bytes
+    holders: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class KeepNoVault:
+    """A user of this node wants no further vault in a federation."""
+
+    federation: bytes
+
+
+@dataclass(frozen=True)
+class SponsorWith:
+    """A user of this node opened a federation: the initial model as a file of this node, the key of the hidden file (empty: none),
+    reference data (empty: none), and whether rounds are started by the node."""
+
+    federation: bytes
+    initial: Path
+    hidden_key: bytes
+    data: str
+    auto: bool
+
+
+FedInput = (
+    TrainWith
+    | TrainNoMore
+    | KeepVault
+    | KeepNoVault
+    | SponsorWith
+    | Chain
+    | ContentReady
+    | ContentMissing
+    | RunEnded
+    | LossesOpened
+    | Settled
+    | Computed
+    | ComputeFailed
+    | FedCame
+)
+
+# --- effects ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LocalRun:
+    """Run `local` on own data; answered by RunEnded with the model that it left. `seed` is the same for all of an attempt.
+    `published`: what the ledger has of the data (LC-FILE-48), which they have to be; empty: they are nobody's word."""
+
+    run: str
+    ref: bytes
+    terms: FederationTerms
+    base: Path
+    data: str
+    seed: int
+    published: bytes = b""
+
+
+@dataclass(frozen=True)
+class EvaluateRun:
+    """Run `evaluate`; answered by RunEnded, whose result is a `Measurement`. Losses are kept as `StartRun.keep` says."""
+
+    run: str
+    ref: bytes
+    terms: FederationTerms
+    model: Path
+    hidden: Path | None
+
+
+@dataclass(frozen=True)
+class SendFed:
+    """Tell an account, once, as far as it can be reached."""
+
+    to: bytes
+    message: FedMessage
+
+
+FedEffect = (
+    KeepBook
+    | LocalRun
+    | EvaluateRun
+    | Compute
+    | ServeFile
+    | StopServing
+    | SendFed
+    | Submit
+    | FetchContent
+    | Decrypt
+    | DropFile
+    | EndScope
+    | OpenLosses
+    | Forget
+    | Unpin
+)
+
+
+# --- machines --------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class NodeSelf:
+    """Who this node is. `sign`: 32 bytes by its account's key, always the same of the same bytes, or None where that key is not on
+    this machine; `privates`: those of its box keys, the newest first; `derive`: of its account's secrets, None where they are not
+    on this machine."""
+
+    me: bytes
+    chain_id: bytes
+    rng: Callable[[int], bytes]
+    sign: Callable[[bytes], bytes] | None
+    privates: Callable[[], Iterable[bytes]]
+    derive: Derive | None = None
+
+
+class FedMachine:
+    """One of the parts that a node may have. After every input but `Chain` the driver gives `Chain` again."""
+
+    name = ""
+
+    def handle(self, given: FedInput) -> list[FedEffect]:
+        before = self.book
+        effects = list(self.respond(given))
+        return effects if self.book == before else [KeepBook(self.name, encode(self.book)), *effects]
+
+    @property
+    def book(self) -> Wire:
+        """What a new machine is made of that goes on where this one ended."""
+        raise NotImplementedError
+
+    def respond(self, given: FedInput) -> Iterable[FedEffect]:
+        raise NotImplementedError
+
+    def notices(self) -> list[Notice]:
+        """What the operator should know."""
+        return []

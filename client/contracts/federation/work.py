@@ -1,0 +1,167 @@
+"""The federation contract's part of a node's work: which machines it has, and what they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import structlog
+from msgspec.structs import replace
+
+from chain.codec import read
+from chain.contracts.federation import records
+from chain.contracts.federation.records import FederationPosting, FederationRecord
+from chain.errors import Malformed
+from chain.host import Reader
+from client.config import WorkConfig
+from client.contracts.federation.aggregator import SUMMED, AggregatorBook, AggregatorMachine
+from client.contracts.federation.cleanup import FedCleanUp
+from client.contracts.federation.hearing import HEARING
+from client.contracts.federation.ledger_status import LEDGER_STATUSES
+from client.contracts.federation.member import VAULTS, MemberBook, MemberMachine, VaultBook
+from client.contracts.federation.member_part import MemberPart, member_files
+from client.contracts.federation.panel import PanelBook, PanelMachine
+from client.contracts.federation.part import BOX_KEYS, FedPart, NodeBoxKeys, node_self
+from client.contracts.federation.serving import ServingAnnouncer
+from client.contracts.federation.sponsor import SponsorBook, SponsorMachine
+from client.contracts.federation.sponsor_part import SponsorPart
+from client.contracts.federation.steps import KIND
+from client.work.events import Effect, Input, Notice
+from client.work.machine import Machine, Recalled, Slice
+
+log: Any = structlog.get_logger("federation")
+BOOKS: Mapping[str, Any] = {
+    MemberMachine.name: MemberBook,
+    SponsorMachine.name: SponsorBook,
+    AggregatorMachine.name: AggregatorBook,
+    PanelMachine.name: PanelBook,
+    VAULTS: VaultBook,
+}
+
+
+class NoNumpy(Machine):
+    """A node without numpy takes no part, and says so where it has one."""
+
+    name = f"{KIND}.without-numpy"
+
+    def __init__(self, known: Recalled) -> None:
+        self._wants = known.config.federation.serve or bool(known.books) or bool(known.secrets)
+
+    def handle(self, given: Input) -> list[Effect]:
+        return []
+
+    def notices(self) -> list[Notice]:
+        text = (
+            "this node takes no part in federated training, for numpy is not here: install LearningChain with its extra "
+            "`federation` (pip install 'learningchain[federation]'), then start the node again"
+        )
+        return [Notice("fed.no-numpy", b"", text)] if self._wants else []
+
+
+def aggregator_files(book: AggregatorBook) -> set[Path]:
+    return {Path(part.path) for one in book.attempts for part in one.parts if part.stage != SUMMED}
+
+
+def _book(known: Recalled, name: str) -> Any:
+    """What a machine kept; nothing where this program cannot read it, which is said. Local models whose file is gone, as after a
+    restore, are trained anew."""
+    blob = known.books.get(name)
+    if blob is None:
+        return None
+    try:
+        book = read(BOOKS[name], blob)
+        if isinstance(book, MemberBook | SponsorBook):
+            there = [one for one in book.updates.locals if Path(one.path).is_file()]
+            book = replace(book, updates=replace(book.updates, locals=there))
+        if isinstance(book, VaultBook):
+            book = with_files(book)
+        return book
+    except Malformed as problem:
+        log.error("a book of federated training cannot be read, and is begun anew", book=name, why=str(problem))
+        return None
+
+
+def with_files(book: VaultBook) -> VaultBook:
+    """As after a restore: an own vault whose file is gone is fetched from who keeps it, others' are fetched again."""
+    own, others = book.own, book.others
+    made = [one for one in own.made if Path(one.path).is_file()]
+    opened = [one for one in own.opened if Path(one.path).is_file()]
+    held = [one for one in others.held if Path(one.path).is_file()]
+    return VaultBook(replace(own, made=made, opened=opened), replace(others, held=held))
+
+
+def _machines(known: Recalled) -> Sequence[Machine]:
+    if find_spec("numpy") is None:
+        return (NoNumpy(known),)
+    keys = NodeBoxKeys(known.secrets)
+    node = node_self(known, keys)
+
+    def made(kind: Any) -> Any:
+        book, more = _book(known, kind.name), {}
+        if kind is MemberMachine and (vaults := _book(known, VAULTS)) is not None:
+            more["vaults"] = vaults
+        return kind(node, **more) if book is None else kind(node, book, **more)
+
+    member, sponsor = made(MemberMachine), made(SponsorMachine)
+    return (
+        FedPart(made(PanelMachine), known, keys),
+        FedPart(made(AggregatorMachine), known, keys, aggregator_files),
+        MemberPart(member, known, keys),
+        SponsorPart(sponsor, known, keys),
+        FedCleanUp(lambda: {*member.joined, *sponsor.opened}),
+        ServingAnnouncer(known),
+    )
+
+
+def _files(books: Mapping[str, bytes]) -> set[Path]:
+    """Those that books name: what cannot be read names none."""
+    found: set[Path] = set()
+    for name, blob in books.items():
+        if name not in BOOKS:
+            continue
+        try:
+            book = read(BOOKS[name], blob)
+        except Malformed:
+            continue
+        if isinstance(book, AggregatorBook):
+            found |= {Path(part.path) for one in book.attempts for part in one.parts}
+        elif isinstance(book, VaultBook):
+            found |= {Path(one.path) for one in book.own.made} | {Path(one.path) for one in book.own.opened}
+        elif isinstance(book, MemberBook | SponsorBook):
+            found |= member_files(book)
+    return found
+
+
+def _images(reader: Reader) -> Iterator[tuple[bytes, str]]:
+    """Of federations that live: only what this node has loaded is kept of them."""
+    for key in list(reader.keys(records.LIVE)):  # type: ignore[attr-defined]
+        federation = key[len(records.LIVE) :]
+        posting = reader.get(records.posting_key(federation))
+        if isinstance(posting, FederationPosting) and posting.terms.image.image_id:
+            yield federation, f"sha256:{posting.terms.image.image_id.hex()}"
+
+
+def _runs(config: WorkConfig, drawn: bool) -> bool:
+    """Seats of panels; members and sponsors say by themselves that they run (`Machine.runs`)."""
+    return config.verify and drawn
+
+
+def _knows(reader: Reader, ref: bytes) -> bool:
+    return isinstance(reader.get(records.federation_key(ref)), FederationRecord)
+
+
+WORK = Slice(
+    KIND,
+    _machines,
+    LEDGER_STATUSES,
+    None,
+    _runs,
+    _images,
+    _knows,
+    frozenset({BOX_KEYS}),
+    "client.contracts.federation.desk",
+    _files,
+    HEARING,
+)

@@ -1,0 +1,17 @@
+"""The governance contract's part of a node's work: it tells the operator what waits for its word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chain.contracts.governance import proposal_key
+from client.contracts.governance.watching import ProposalWatch
+from client.work.machine import Machine, Recalled, Slice, Watch
+
+
+def _machines(known: Recalled) -> Sequence[Machine]:
+    return (ProposalWatch(known),)
+
+
+_PROPOSALS = proposal_key(b"")
+WORK = Slice("governance", _machines, watch=Watch((_PROPOSALS,), _PROPOSALS, _PROPOSALS))

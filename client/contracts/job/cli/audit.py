@@ -1,0 +1,132 @@
+"""`audit job`: a job recomputed from genesis by a machine that trusts nobody, and its model evaluated again where asked."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from client.cli.audit import FAULTY, lacks, opened, run
+from client.cli.common import HERE, Common, NotStarted, WrongUsage, clean, short
+from client.sdk_types import NotFound
+
+if TYPE_CHECKING:
+    from client.audit import Findings
+    from client.contracts.job.auditing import JobWatch
+    from client.contracts.job.cli.recheck import Exhibit, Rechecked
+    from client.sdk import Client
+
+_ID = re.compile(r"[0-9a-f]{6,64}", re.ASCII)
+
+
+def audit_job(
+    job: Annotated[str, Parameter(name="JOB", help="The job's id, or its beginning of at least six digits.")],
+    /,
+    *,
+    evaluate: Annotated[
+        bool,
+        Parameter(negative="", show_default=False, help="Fetch the model and evaluate it again in the own sandbox, too."),
+    ] = False,
+    claimant: Annotated[str | None, Parameter(help="Whose model to evaluate: lc1... or a name. Default: the winner's.")] = None,
+    common: Common = HERE,
+) -> int:
+    """Recompute a job from genesis: every block up to its end is executed again, with every signature and root checked.
+
+    Needs a node that kept all blocks; it may run. Exit code 1: something does not hold, or this node tells otherwise of the job.
+    """
+    from client.audit import Audit
+    from client.contracts.job.auditing import JobWatch, told_otherwise
+
+    if not _ID.fullmatch(job):
+        raise WrongUsage(f"{job[:80]!r} is no job: give at least six hex digits of its id (learningchain job list)")
+    who = None if claimant is None else common.account(claimant)
+    watch = JobWatch(job)
+    with opened(common) as (store, genesis):
+        if store.base:
+            raise NotStarted(lacks(store.base))
+        found = run(common, Audit(store, genesis, again=True, watch=watch))
+        differs = told_otherwise(watch, store, found.last) if watch.job else []
+    if not watch.job and not found.fault:
+        raise NotFound(f"No job that begins with {job} was posted in blocks 1 to {found.last}. Ids: learningchain job list")
+    document = _document(watch, found, differs)
+    columns: tuple[Exhibit, list[Rechecked]] | None = None
+    if evaluate and not found.fault:
+        columns = _evaluated_again(common, watch, who)
+        document["evaluation"] = _evaluation(*columns)
+
+    def people(console: Console) -> None:
+        _say(console, watch, found, differs)
+        if columns is not None:
+            from client.contracts.job.cli.recheck import show_evaluation
+
+            show_evaluation(console, *columns, 10)
+
+    common.out.show(document, people)
+    holds = not found.fault and not differs
+    return 0 if holds and (columns is None or document["evaluation"]["vote"] == "OK") else 1
+
+
+def _evaluated_again(common: Common, watch: JobWatch, who: str | None) -> tuple[Exhibit, list[Rechecked]]:
+    """By what was recomputed, not by what a node says: its files alone come over a node, checked by their names in the posting."""
+    from client.contracts.job.cli.recheck import bring, evaluated
+
+    view: Any = watch.view
+    with tempfile.TemporaryDirectory(prefix="learningchain-") as scratch:
+
+        async def fetch(node: Client) -> Exhibit:
+            return await bring(node, common, view, who, Path(scratch))
+
+        case = common.ask(fetch)
+        return case, evaluated(common, case)
+
+
+def _evaluation(case: Exhibit, columns: list[Rechecked]) -> dict[str, Any]:
+    from client.contracts.job.cli.recheck import evaluation_document, verdict_of
+
+    return evaluation_document(case, columns, verdict_of(case, columns[0]), 10)
+
+
+def _document(watch: JobWatch, found: Findings, differs: list[str]) -> dict[str, Any]:
+    return {
+        "holds": not found.fault and not differs,
+        "fault": found.fault,
+        "differs": differs,
+        "job": watch.job.hex() or None,
+        "first": found.first,
+        "audited": found.last,
+        "transactions": found.transactions,
+        "state_root": watch.root.hex() or None,
+        "happened": [one.document() for one in watch.notes],
+        "payments": [one.document() for one in watch.payments],
+        "view": watch.view,
+    }
+
+
+def _say(console: Console, watch: JobWatch, found: Findings, differs: list[str]) -> None:
+    def tell(text: str) -> None:
+        console.print(clean(text), soft_wrap=True)
+
+    if found.fault:
+        tell(f"The chain does not hold at {found.fault}")
+        tell(FAULTY)
+    tell(
+        f"Blocks {found.first} to {found.last} were executed from genesis: {found.transactions} transactions, each with its "
+        "signature checked; transactions, receipts and state have the roots that the validators signed."
+    )
+    if watch.view is None:
+        return
+    tell(f"Job {watch.job.hex()}: {watch.view['state']}. By the rules this happened to it:")
+    for one in watch.happened:
+        tell(f"  {one.line()}")
+    for round_ in watch.view["rounds"]:
+        seats = ", ".join(short(str(seat["voter"])) for seat in round_["committee"])
+        tell(f"Drawn for audit {round_['audit']}, round {round_['round']}: {seats}")
+    tell(f"Winner: {watch.view['winner'] or 'nobody'}")
+    for difference in differs:
+        tell(f"This node tells otherwise: {difference}")
+    if not differs:
+        tell("This node tells the same of it.")

@@ -1,0 +1,89 @@
+"""What a job would cost, line by line: `job submit --dry-run`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from client.cli.common import cell, facts, listing
+
+if TYPE_CHECKING:
+    from client.contracts.job.schema import JobQuote
+
+FULL_COMMITTEE = 7
+"""With fewer that can judge, committees are smaller and cheaper to outvote: it takes --force."""
+_ENDS = {
+    "PAID": "a winner is paid",
+    "REFUNDED": "no claim holds",
+    "EMPTY": "nobody shows a model",
+}
+
+
+def show_quote(console: Console, quote: JobQuote) -> None:
+    """What is locked and why, what comes back in which end, who can judge, what others paid."""
+    locks: list[list[Any]] = [
+        ["bounty", quote["bounty"], "the winner gets it; otherwise it comes back"],
+        ["fees", quote["fees"], f"{quote['fee']} a vote x 71 votes x {quote['finalists']} finalists; what is not paid comes back"],
+        ["bond", quote["bond"], "of it burns what verdicts burn of workers' stakes; the rest comes back"],
+    ]
+    if quote["deposit"] != "0":
+        locks.append(["deposit", quote["deposit"], "comes back, unless no key, or a wrong one, is revealed for the hidden data"])
+    locks.append([Text("locked", style="bold"), Text(quote["total"], style="bold"), f"of {quote['free']} that are free"])
+    console.print(listing(["", "credits", "what for"], locks, {"credits"}))
+    console.print()
+    ends = [[_ENDS.get(end["state"], end["state"]), end["usual"], end["most"]] for end in quote["ends"]]
+    console.print(listing(["where the job ends so", "you paid about", "at most"], ends, {"you paid about", "at most"}))
+    console.print()
+    rows: list[tuple[str, Any]] = [
+        ("can judge", judges_text(quote)),
+        ("least fee", f"{quote['least_fee']} a vote; you offer {quote['fee']}"),
+        ("a worker stakes", f"{quote['stake']}, or nothing: then its claim can win, but end nothing"),
+        ("comparable jobs", comparable_text(quote)),
+        ("", cell(f"compared: {quote['comparable']['how']}", "dim")),
+    ]
+    console.print(facts("Who and what", rows))
+    if refusal := quote["refusal"]:
+        told = f"It would be refused now: {refusal['message']} ({refusal['name']} {refusal['code']})"
+        console.print(cell(told, "red"), soft_wrap=True)
+
+
+def judges_text(quote: JobQuote) -> Text:
+    text = f"{quote['judges']} of {quote['verifiers']} verifiers declared machines that cover these limits"
+    return cell(text, "" if quote["judges"] >= FULL_COMMITTEE else "red")
+
+
+def comparable_text(quote: JobQuote) -> str:
+    found = quote["comparable"]
+    if not found["jobs"]:
+        return "none that this node knows"
+    without = f"{found['without_winner']} of {found['jobs']} paid nobody"
+    if not found["paid"]:
+        return f"{found['jobs']} ended, and none paid"
+    bounties = f"{found['bounty_lowest']} to {found['bounty_highest']}, half of them at most {found['bounty_median']}"
+    return f"{found['paid']} paid {bounties}; {without}; half of them had at most {found['claimants']} claimants"
+
+
+def too_few(quote: JobQuote) -> str:
+    """Why a posting needs --force, and what to do instead: asking for less helps only where that keeps verifiers away."""
+    judges, verifiers = quote["judges"], quote["verifiers"]
+    whole = f"a whole committee has {FULL_COMMITTEE}. With fewer, two or three that conspire decide it"
+    if judges == verifiers:
+        return (
+            f"This network has only {verifiers} {'verifier' if verifiers == 1 else 'verifiers'} beside you; {whole}. "
+            "Wait until there are more, or post it so with --force"
+        )
+    return (
+        f"Only {judges} of {verifiers} verifiers could judge this job; {whole}. Ask for less (--cpus, --mem-mb, --eval-time, "
+        "--model-mb, a smaller image; learningchain image check says what is enough), or post it so with --force"
+    )
+
+
+def priced(quote: JobQuote, force: bool) -> str:
+    """What a dry run ends with: what the same words without --dry-run would come to."""
+    if quote["refusal"] is not None:
+        return "Nothing was sent. Without --dry-run it is refused."
+    if quote["judges"] < FULL_COMMITTEE and not force:
+        return f"Nothing was sent. Without --dry-run it is not posted either: {too_few(quote)}"
+    return "Nothing was sent. Without --dry-run the job is posted."

@@ -1,0 +1,71 @@
+"""`job new`: a folder with a job that builds and runs, to begin a job from. Its files are in `client/contracts/job/skeleton`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from client.cli.common import HERE, Common, WrongUsage, facts
+
+PROGRAMS = {"python": "job.py", "shell": "job.sh"}
+"""The program of each kind: it becomes /lc/job."""
+_SUFFIX = ".txt"
+"""Of the files as they lie in the package, where nobody may take a program for a part of this one."""
+
+
+def new(
+    folder: Annotated[Path, Parameter(name="DIR", help="The folder to make; it may be there, if it is empty.")],
+    /,
+    *,
+    language: Annotated[Literal["python", "shell"], Parameter(help="What the program is written in.")] = "python",
+    common: Common = HERE,
+) -> int:
+    """Write a job that builds and runs: a program, points to learn from, a Dockerfile, and what to do next."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise WrongUsage(f"{folder} is there already and not an empty folder. Name a new one")
+    name, made = image_name(folder), files(language)
+    for path, text in made.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text.format(name=name, program=PROGRAMS[language]) if path == "README.md" else text, "utf-8")
+    (folder / PROGRAMS[language]).chmod(0o755)
+    document = {"folder": str(folder), "name": name, "language": language, "files": sorted(made)}
+
+    def people(console: Console) -> None:
+        rows: list[tuple[str, Any]] = [("program", folder / PROGRAMS[language]), ("what to do", folder / "README.md")]
+        console.print(facts(f"A job in {folder}", rows))
+
+    common.out.show(document, people)
+    common.out.note(f"Build it: docker build -t {name} {folder} && docker save {name} -o {name}.tar")
+    common.out.note(f"Then try it: learningchain image check {name}.tar")
+    return 0
+
+
+def image_name(folder: Path) -> str:
+    """What Docker takes as an image's name: small letters, digits, and single . _ - between them."""
+    words = re.findall(r"[a-z0-9]+", folder.resolve().name.lower())
+    return "-".join(words)[:64] or "my-job"
+
+
+def files(language: str) -> dict[str, str]:
+    """The files of a kind, by their paths in the new folder."""
+    skeleton = resources.files("client.contracts.job").joinpath("skeleton")
+    found: dict[str, str] = {}
+    for part in ("common", language):
+        found |= dict(_below(skeleton.joinpath(part)))
+    return found
+
+
+def _below(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, str]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _below(entry, f"{prefix}{entry.name}/")
+        elif entry.name.endswith(_SUFFIX):
+            yield prefix + entry.name.removesuffix(_SUFFIX), entry.read_text("utf-8")

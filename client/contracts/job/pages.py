@@ -1,0 +1,169 @@
+"""Pages of jobs: the list, one with its claims while they come, its model, and a form that says the price before it posts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from client.api.errors import RequestError, usage
+from client.dashboard.page import ROWS, WAIT_S, Answer, Done, Drawn, Nav, Uploaded, Visit, change, outcome, page, upload
+from client.dashboard.uploads import store_image
+
+EVENTS = 200
+"""Events of a job that its page reads: the newest."""
+CLAIMED = "claim"
+STATES = {"OPEN": "live", "PAID": "good", "REFUNDED": "", "EMPTY": ""}
+HIDDEN_FIELDS = frozenset({"expires_in_h"})
+_UPLOADED = ("cid", "image_id", "size", "arch")
+_LIMITS = ("cpus", "mem_mb", "train_s", "eval_s", "tmp_mb", "threads")
+
+
+# --- reading ------------------------------------------------------------------------------------------------------------------
+
+
+@page("/dashboard/jobs")
+async def jobs(visit: Visit) -> Drawn:
+    live = visit.request.query.get("which") != "all"
+    before, begin = visit.number("before"), visit.word("id", "[0-9a-f]{1,64}")
+    asked = {"live": live and begin is None, "limit": ROWS + 1, "before": before, "id": begin}
+    rows = await visit.ask("GET /v1/jobs", query=asked)
+    older = rows[ROWS - 1]["number"] if len(rows) > ROWS else None
+    values = {"jobs": rows[:ROWS], "older": older, "which": "live" if live else "all", "begin": begin or "", "states": STATES}
+    return Drawn("job/list.html", "Jobs", values, ("jobs",) if before is None else ())
+
+
+@page("/dashboard/jobs/{job}")
+async def one_job(visit: Visit) -> Drawn:
+    job = await visit.ask("GET /v1/jobs/{job}", visit.match)
+    events = await visit.ask("GET /v1/jobs/{job}/events", visit.match, query={"limit": EVENTS})
+    own = (await visit.ask("GET /v1/status"))["id"]
+    values = {
+        "job": job,
+        "events": events[:ROWS],
+        "claims": job["claims"][:ROWS],
+        "curve": curve(events),
+        "states": STATES,
+        "own": own == job["poster"],
+        "unclaimed": job["state"] == "OPEN" and not job["claims"],
+    }
+    return Drawn("job/one.html", f"Job {job['id'][:12]}", values, ("state", "leaderboard", "curve", "audits", "happened"))
+
+
+def curve(events: list[Any]) -> list[list[float]]:
+    """The best claimed loss over time, from the newest events of a job: seconds, and losses."""
+    times: list[float] = []
+    best: list[float] = []
+    for event in reversed(events):
+        loss = number(event["data"].get("loss")) if event["topic"] == CLAIMED else None
+        if loss is not None:
+            times.append(event["time"] / 1_000)
+            best.append(min(loss, best[-1]) if best else loss)
+    return [times, best] if len(times) > 1 else []
+
+
+def number(text: Any) -> float | None:
+    """A loss as a drawing needs it; None where it is none."""
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return None
+
+
+@page("/dashboard/jobs/{job}/model")
+async def model(visit: Visit) -> Answer:
+    response: Answer = await visit.ask("GET /v1/jobs/{job}/model", visit.match)
+    return response
+
+
+# --- posting ------------------------------------------------------------------------------------------------------------------
+
+
+@page("/dashboard/jobs/new")
+async def new_job(visit: Visit) -> Drawn:
+    """With what an upload brought, where the browser has no scripts."""
+    return _form({name: visit.request.query.get(name, "")[:256] for name in _UPLOADED}, None, None)
+
+
+@upload("/dashboard/jobs/new/image")
+async def upload_image(visit: Visit) -> Uploaded:
+    note = "The archive is in this node. Say what you offer, and ask for the price."
+    return Uploaded("/dashboard/jobs/new", note, await store_image(visit))
+
+
+@change("/dashboard/jobs/new")
+async def post_job(visit: Visit) -> Answer:
+    """Asked for the price first; posted only with what was quoted, as it stands in the form that shows the price."""
+    fields = {name: text.strip() for name, text in visit.form.items()}
+    try:
+        body = posting(fields)
+        if fields.get("step") != "post":
+            return _form(fields, await visit.ask("POST /v1/jobs/quote", body=body), None)
+        done = await visit.ask("POST /v1/jobs", body=body, query={"wait": WAIT_S})
+    except RequestError as e:
+        return _form(fields, None, e)
+    there = f"/{done['job']}" if done["status"] == "final" else ""
+    return Done(f"/dashboard/jobs{there}", outcome(done, "The job is posted"))
+
+
+def _form(fields: Mapping[str, str], quote: Any, refused: RequestError | None) -> Drawn:
+    values = {"f": fields, "quote": quote, "refused": refused.body if refused else None}
+    return Drawn("job/new.html", "Post a job", values, status=refused.status if refused else 200)
+
+
+def posting(fields: Mapping[str, str]) -> dict[str, Any]:
+    """The body of `POST /v1/jobs`, from the fields of the form. Raises `RequestError` naming the field."""
+    body: dict[str, Any] = {"image": _image(fields), "bounty": fields.get("bounty", "")}
+    body["expires_in_s"] = _number(fields, "expires_in_min", "The time until expiry", 60) or 3_600.0
+    for name in ("fee", "tol", "floor", "on_cheat", "arch", "float_kind"):
+        if fields.get(name):
+            body[name] = fields[name]
+    if fields.get("finalists"):
+        body["finalists"] = int(_number(fields, "finalists", "The number of finalists") or 0)
+    if fields.get("params"):
+        body["params"] = _params(fields["params"])
+    limits = {name: value for name in _LIMITS if (value := _number(fields, name, f"The limit {name}")) is not None}
+    cap = _number(fields, "model_mb", "The largest model", 2**20)
+    limits |= {"model_cap": cap} if cap is not None else {}
+    body["limits"] = {name: value if name == "cpus" else int(value) for name, value in limits.items()}
+    return body
+
+
+def _image(fields: Mapping[str, str]) -> dict[str, Any]:
+    if fields.get("reference"):
+        return {"reference": fields["reference"]} | ({"image_id": fields["image_id"]} if fields.get("image_id") else {})
+    if fields.get("cid"):
+        size = _number(fields, "size", "The size of the archive")
+        return {"cid": fields["cid"], "image_id": fields.get("image_id", ""), "size": int(size or 0)}
+    raise usage("Which image? Give a reference pinned by its digest, or the content id of an archive that this node holds")
+
+
+def _number(fields: Mapping[str, str], name: str, what: str, unit: int = 1) -> float | None:
+    text = fields.get(name, "")
+    if not text:
+        return None
+    found = number(text) if len(text) <= 20 else None
+    if found is None or not 0 <= found < 10**12:
+        raise usage(f"{what} is a number, not {text[:20]!r}. Correct it")
+    return found * unit
+
+
+def _params(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise usage('The parameters are a JSON object, such as {"epochs": 5}. Correct them')
+    return found
+
+
+@change("/dashboard/jobs/{job}/cancel")
+async def cancel(visit: Visit) -> Done:
+    done = await visit.ask("POST /v1/jobs/{job}/cancel", visit.match, query={"wait": WAIT_S})
+    return Done(f"/dashboard/jobs/{visit.match['job']}", outcome(done, "The job is taken back"))
+
+
+PAGES = (jobs, one_job, model, new_job, upload_image, post_job, cancel)
+ABOUT = {"job": "/dashboard/jobs/"}
+NAV = (Nav(10, "Jobs", "/dashboard/jobs"), Nav(11, "Post a job", "/dashboard/jobs/new"))

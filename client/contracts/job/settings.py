@@ -1,0 +1,63 @@
+"""What an operator sets about jobs, in the section [work]: which ones are worked on, with how much, and how this node judges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from chain.crypto import parse_address
+from chain.types import parse_credits
+
+Text = Annotated[str, Meta(max_length=1_024)]
+
+
+class JobWork(Struct, frozen=True, kw_only=True):
+    min_bounty: Annotated[str, Meta(max_length=32, description="Smallest bounty to work for, in credits.")] = "0"
+    min_time_left_s: Annotated[int, Meta(ge=0, le=2_592_000, description="Start no job that expires sooner, in seconds.")] = 10
+    max_hidden_mb: Annotated[int, Meta(ge=1, le=65_536, description="Largest hidden evaluation data to take on, in MiB.")] = 1_024
+    allowed_contractors: Annotated[
+        list[Text], Meta(max_length=1_024, description="Work only for these identities (lc1...); empty: for everybody.")
+    ] = []
+    denied_contractors: Annotated[list[Text], Meta(max_length=1_024, description="Never work for these identities (lc1...).")] = []
+    check_record: Annotated[
+        bool,
+        Meta(
+            description="Avoid contractors that took back more than they paid after models were shown, or whose evaluations do not "
+            "decide."
+        ),
+    ] = True
+    stake: Annotated[
+        bool,
+        Meta(
+            description="Lock a tenth of the bounty behind a first claim where it is free. Without it a claim can win, not decide."
+        ),
+    ] = True
+    attempts: Annotated[int, Meta(ge=1, le=1_000, description="Attempts at one job, each with another seed.")] = 3
+    reveal: Annotated[
+        Literal["always", "must"],
+        Meta(description="Show models after a job's expiry: always, or only where silence would cost the stake."),
+    ] = "always"
+    serve_won_days: Annotated[int, Meta(ge=1, le=3_650, description="Days for which a model that won stays available.")] = 30
+    judge: Annotated[
+        Literal["corroborated", "own-measurement", "never"],
+        Meta(
+            description="As a validator, confirm a ban by itself where its sandbox measured false claims for two contractors; "
+            "or for one (graphs of known contractors); or never. It lifts nothing by itself."
+        ),
+    ] = "corroborated"
+
+
+def _addresses(values: list[str]) -> None:
+    for value in values:
+        parse_address(value)
+
+
+WORK = JobWork
+CHANGEABLE = tuple(f"work.{name}" for name in JobWork.__struct_fields__)
+CHECKS: Mapping[str, Callable[[Any], Any]] = {
+    "min_bounty": parse_credits,
+    "allowed_contractors": _addresses,
+    "denied_contractors": _addresses,
+}

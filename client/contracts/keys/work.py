@@ -1,0 +1,70 @@
+"""The keys contract's part of a node's work: it tells its owner of a recovery, and of other guardians, in time. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from chain.contracts.keys import recovery_of, words_needed
+from chain.host import Reader
+from client.contracts.keys.account import guardians_at_head
+from client.work.events import Chain, Effect, Input, Notice
+from client.work.machine import Machine, Recalled, Slice
+
+KIND = "keys"
+OPEN = "recovery.open"
+COMING = "guardians.coming"
+
+
+class RecoveryWatch(Machine):
+    name = "recovery watch"
+
+    def __init__(self, known: Recalled) -> None:
+        self._me = known.me
+        self._notices: list[Notice] = []
+
+    def handle(self, given: Input) -> list[Effect]:
+        if isinstance(given, Chain):
+            said = ((OPEN, say(given.reader, self._me)), (COMING, say_coming(given.reader, self._me)))
+            self._notices = [Notice(kind, self._me, text) for kind, text in said if text]
+        return []
+
+    def notices(self) -> list[Notice]:
+        return self._notices
+
+
+def say(reader: Reader, account: bytes) -> str:
+    """What the owner should know; empty where no recovery is open."""
+    found, of = recovery_of(reader, account), guardians_at_head(reader, account)
+    if found is None or of is None:
+        return ""
+    words = max(sum(w.key == word.key for w in found.words) for word in found.words)
+    needed = words_needed(of, objected=found.objected)
+    more = "" if found.key else f" ({words} agree, {needed} of {len(of.guardians)} have to, until {_time(found.until)})"
+    what = f"get another key at {_time(found.until)}" if found.key else f"get another key{more}"
+    end = "It objected: speak with them" if found.objected else "If you have not asked for it: learningchain recover object"
+    return f"Guardians want this account to {what}. {end}"
+
+
+def say_coming(reader: Reader, account: bytes) -> str:
+    """Empty where the guardians stay who they are."""
+    of = guardians_at_head(reader, account)
+    if of is None or not of.coming:
+        return ""
+    later = of.coming[0]
+    who = f"{len(later.guardians)} other guardians" if later.guardians else "no guardians"
+    return (
+        f"This account has {who} from {_time(later.since)} on. If you have not asked for it, its key is stolen: "
+        "let the guardians of now speak before (learningchain recover start on another machine)"
+    )
+
+
+def _time(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms / 1_000, UTC):%Y-%m-%d %H:%M} UTC (chain clock)"
+
+
+def _machines(known: Recalled) -> Sequence[Machine]:
+    return (RecoveryWatch(known),)
+
+
+WORK = Slice(KIND, _machines)

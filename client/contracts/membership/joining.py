@@ -1,0 +1,201 @@
+"""Both sides of a token: what the inviter's node puts into it, and how a newcomer goes from it to being a member.
+
+    token -> genesis (asked of its contacts, checked against the chain id) -> Join (brought to the graph by one of them) -> member
+
+Each step can be done again: who has the genesis asks for none, who is a member is told so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from chain.codec import encode
+from chain.contracts.membership import (
+    Invitation,
+    Join,
+    Slot,
+    SlotState,
+    invitation_key,
+    join_digest,
+)
+from chain.contracts.membership.invitations import counts
+from chain.contracts.membership.texts import TEXTS
+from chain.crypto import SigningKey
+from chain.errors import Malformed
+from chain.host import Account, Reader, account_key
+from chain.ledger.genesis import Genesis, from_json
+from chain.types import format_credits
+from client.api.render import Json
+from client.contracts.membership.outsiders import ADMITTED, Ask, Wish
+from client.contracts.membership.statements import UNSIGNED
+from client.contracts.membership.token import MAX_PEERS, VERSION, Contact, JoinToken
+from client.sdk_types import ApiError, Rejected, Unreachable
+from p2p.address_book import parse_endpoint
+from p2p.connection import Refused
+from p2p.outsiders import ask
+from p2p.tls import CA, ca_of, ca_secret
+
+ASK_S: Final = 10.0
+GENESIS_S: Final = 60.0
+POLL_S: Final = 0.3
+BUSY: Final = 429
+_ANYWHERE = ("0.0.0.0", "::")
+T = TypeVar("T")
+
+
+# --- the inviter's side -------------------------------------------------------------------------------------------------------
+
+
+def one_time_key() -> SigningKey:
+    while True:
+        try:
+            return SigningKey(secrets.token_bytes(32))
+        except ValueError:  # one in 2^128
+            continue
+
+
+def reachable(contacts: Iterable[tuple[bytes, str]]) -> list[tuple[bytes, str]]:
+    """Those with an address that means something on another machine."""
+    return [(member, where) for member, where in contacts if parse_endpoint(where)[0] not in _ANYWHERE]
+
+
+def own_key(reader: Reader, own: bytes) -> bytes:
+    """The public key of now."""
+    account = reader.get(account_key(own))
+    return account.key if isinstance(account, Account) else b""
+
+
+def draft_token(
+    key: SigningKey,
+    genesis: Genesis,
+    contacts: list[tuple[bytes, str]],
+    expires: int,
+    recent: tuple[int, bytes],
+    own: bytes,
+    public: bytes,
+) -> JoinToken:
+    """LC-MEM-32, without its signature: `recent` is the height and id of a decided block."""
+    listed = [Contact(member, where) for member, where in contacts[:MAX_PEERS]]
+    authority = ca_secret(CA(genesis.ca_cert, genesis.ca_key))
+    fields = (VERSION, genesis.name, genesis.chain_id, listed, key.secret, authority, expires, *recent, own, public)
+    return JoinToken(*fields, UNSIGNED)
+
+
+def shown(reader: Reader, slot: Slot, clock: int) -> Json:
+    found = reader.get(invitation_key(slot.invitation))
+    return {
+        "invitation": slot.invitation.hex(),
+        "state": SlotState(slot.state).name.lower(),
+        "until": slot.until,
+        "credits": format_credits(found.credits if isinstance(found, Invitation) else 0),
+        "counts": counts(slot, clock),
+    }
+
+
+# --- the newcomer's side ------------------------------------------------------------------------------------------------------
+
+
+class Unanswered(Unreachable):
+    """None of a token's contacts answered."""
+
+
+async def _asked(token: JoinToken, wish: Wish, join: list[Join], timeout_s: float, read: Callable[[bytes], T]) -> T:
+    """The first contact's answer as `read` takes it. Raises `Rejected` with its refusal, `Unanswered` where nobody gives one.
+
+    A refusal of the ledger is every member's; another is that contact's own, and the next one is asked. So it is where `read`
+    raises `Malformed`: one contact that answers nonsense keeps nobody out while another one answers well.
+    """
+    question = encode(Ask(token.chain_id, token.inviter, wish, join))
+    problems = []
+    for contact in token.contacts:
+        try:
+            status, body = await ask(
+                contact.address,
+                contact.id,
+                question,
+                key=token.key,
+                chain_id=token.chain_id,
+                ca=ca_of(token.authority),
+                now=time.time(),
+                timeout_s=timeout_s,
+            )
+        except Refused as e:
+            problems.append(f"{contact.address}: {e}")
+            continue
+        if status == 200:
+            try:
+                return await asyncio.to_thread(read, body)
+            except Malformed as e:
+                problems.append(f"{contact.address}: {e}")
+                continue
+        refusal = _refusal(body)
+        if refusal.code is not None:
+            raise refusal
+        problems.append(f"{contact.address}: {refusal}")
+    raise Unanswered(f"No member of the network {token.network} let this machine in. {'; '.join(problems)}")
+
+
+def _refusal(body: bytes) -> ApiError:
+    try:
+        found: Any = msgspec.json.decode(body)
+        code, name, text = found["code"], found["name"], str(found["message"])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
+        return Rejected(body[:200].decode(errors="replace") or "refused without a word")
+    if isinstance(code, int) and code in TEXTS:
+        text = f"{text}. {TEXTS[code][1]}"
+    return Rejected(text, code=code if isinstance(code, int) else None, name=None if name is None else str(name))
+
+
+def genesis_in(body: bytes, chain_id: bytes) -> Genesis:
+    """Raises `Malformed` where it is not the network's of this id."""
+    genesis = from_json(body)
+    if genesis.chain_id != chain_id:
+        raise Malformed(f"the genesis that came is of another network than the invitation's ({genesis.chain_id.hex()[:16]})")
+    return genesis
+
+
+async def fetch_genesis(token: JoinToken) -> tuple[Genesis, bytes]:
+    """The network's genesis and its file. Raises as `_asked`."""
+    return await _asked(token, Wish.GENESIS, [], GENESIS_S, lambda body: (genesis_in(body, token.chain_id), body))
+
+
+class _JoinAnswer(msgspec.Struct, frozen=True):
+    state: Literal["admitted", "waiting"]
+    height: Annotated[int, Meta(ge=0, le=2**48)]
+
+
+def admitted_in(body: bytes) -> int | None:
+    """The height at which an answer says that the newcomer is in; None where it says to wait. Raises `Malformed`."""
+    try:
+        found = msgspec.json.decode(body, type=_JoinAnswer)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+        raise Malformed(f"an answer that is none: {problem}") from None
+    return found.height if found.state == ADMITTED else None
+
+
+async def enter(token: JoinToken, own: bytes, signature: bytes, *, within_s: float, told: Callable[[], None]) -> int:
+    """Be admitted with this public key, whose signature of the join this is; the height of the graph then. `told` is called once
+    a member has taken the Join and it waits for its block.
+
+    Raises as `_asked`, and `Unanswered` where it takes longer than `within_s`.
+    """
+    digest = join_digest(token.chain_id, token.key.public, own)
+    op = Join(token.inviter, token.key.public, own, signature, token.key.sign(digest))
+    end, waits = time.monotonic() + within_s, False
+    while True:
+        height = await _asked(token, Wish.JOIN, [op], ASK_S, admitted_in)
+        if height is not None:
+            return height
+        if not waits:
+            told()
+            waits = True
+        if time.monotonic() >= end:
+            raise Unanswered(f"The join waits in no block after {within_s:g} s. Run the same command again: it goes on from here")
+        await asyncio.sleep(POLL_S)

@@ -1,0 +1,40 @@
+"""The membership contract's part of an account on the terminal: what it verifies with, its strikes, and the case against it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from client.cli.common import relative, size_text
+
+if TYPE_CHECKING:
+    from client.api.accounts import AccountView
+
+
+def role(found: AccountView) -> str | None:
+    if found.get("left"):
+        return "left"
+    return "verifier" if found.get("verifier") else None
+
+
+def rows(found: AccountView, clock: int) -> list[tuple[str, Any]]:
+    """A case in words: what bans, what happens otherwise, until when."""
+    told: list[tuple[str, Any]] = []
+    if strikes := [strike for strike in found.get("strikes") or [] if strike["end"] > clock]:
+        last = relative(max(strike["end"] for strike in strikes), clock)
+        told.append(("strikes", f"of {len(strikes)} contractors, the last ends {last}; with 3 it neither claims nor is drawn"))
+    if found.get("verifier"):
+        told.append(("verifier", _verifies(found, clock)))
+    told.append(("box key", found.get("box_key") or "none: nobody can seal anything for it"))
+    if case := found.get("case"):
+        told.append(("suspension", f"decided {relative(case['until'], clock)}"))
+        told += [("", sentence) for sentence in case["words"]]
+    return told
+
+
+def _verifies(found: AccountView, clock: int) -> str:
+    if found["rests_until"] > clock:
+        return f"rests until {relative(found['rests_until'], clock)}: too many of its last duties were bad"
+    if (own := found.get("capacity")) is None:
+        return "never drawn: it declared no capacity"
+    sizes = f"image {size_text(own['image'])}, model {size_text(own['model_cap'])}"
+    return f"{own['arch']}, {own['cpus_milli'] / 1_000:g} processors, {own['mem_mb']} MiB, {sizes}, {own['eval_s']} s"

@@ -1,0 +1,50 @@
+"""Tells the operator of cases: the one against this node, and those that wait for its word as a validator. Pure."""
+
+from __future__ import annotations
+
+from chain.contracts.membership import case_key
+from chain.crypto import address
+from chain.host import Reader
+from client.contracts.membership import cases
+from client.work.events import Chain, Changed, Effect, Input, Notice
+from client.work.machine import Machine, Recalled
+
+_CASE = case_key(b"")
+OWN, WAITS = "case.own", "case.waits"
+
+
+class CaseWatch(Machine):
+    """Follows the open cases; there are as many as accounts that are suspended."""
+
+    name = "case watch"
+
+    def __init__(self, known: Recalled) -> None:
+        self._me = known.me
+        self._open: set[bytes] = set()
+        self._notices: list[Notice] = []
+
+    def handle(self, given: Input) -> list[Effect]:
+        match given:
+            case Changed():
+                for account in {*given.under(_CASE), *(self._open if given.anew else ())}:
+                    (self._open.discard if cases.open_case(given.reader, account) is None else self._open.add)(account)
+            case Chain():
+                self._notices = [said for account in sorted(self._open) if (said := self._say(given.reader, account)) is not None]
+        return []
+
+    def notices(self) -> list[Notice]:
+        return self._notices
+
+    def _say(self, reader: Reader, account: bytes) -> Notice | None:
+        case, shown = cases.open_case(reader, account), cases.view(reader, account)
+        if case is None or shown is None:
+            return None
+        text = " ".join(shown["words"])
+        if account == self._me:
+            return Notice(OWN, account, f"A case is open against this node's identity. {text} Ask the judges to look at it.")
+        if self._me not in cases.judges(reader, account) or self._me in (*case.confirm, *case.lift):
+            return None
+        why_not = cases.why_not_confirm(reader, self._me, case)
+        can = f"--lift ({why_not})" if why_not else "--confirm or --lift"
+        asked = f"Say it with: learningchain judge {address(account)} {can}."
+        return Notice(WAITS, account, f"A case against {address(account)} waits for this validator's word. {text} {asked}")

@@ -1,0 +1,1 @@
+"""Predictions: what a node does about models and requests, and what people type."""

@@ -1,0 +1,65 @@
+"""The requester: keeps the inputs of its requests where servers and judges find them, until nobody needs them. Pure.
+
+    input      when                                          effect
+    Changed    a request of this node, its input not inline  Pin
+    Chain      the request has ended                         Forget
+
+What a request waits for from its requester beside that (the keys of a private one) is `private`.
+"""
+
+from __future__ import annotations
+
+from chain.contracts.prediction import records
+from chain.contracts.prediction.records import ENDED, RequestRecord, RequestTerms
+from chain.host import Reader
+from client.contracts.prediction import duties
+from client.contracts.prediction.views import cid_text
+from client.work.events import Chain, Changed, Effect, Forget, Input, Pin, take
+from client.work.machine import Machine, Recalled
+
+PINNED = "ask"
+"""The first word of the reason for which an input is pinned."""
+
+
+class Requester(Machine):
+    """Follows the requests of this node; those of others cost a look each when they move."""
+
+    name = "requester"
+
+    def __init__(self, known: Recalled) -> None:
+        self._me = known.me
+        self._own: set[bytes] = set()
+        """Requests of this node that have not ended and whose input is pinned."""
+        self._over: set[bytes] = set()
+        """Those that have ended since the last look."""
+
+    def handle(self, given: Input) -> list[Effect]:
+        effects: list[Effect] = []
+        match given:
+            case Changed():
+                for request in duties.requests_in(given):
+                    take(effects, request, self._look(given.reader, request))
+            case Chain():
+                held = {ref for ref in given.held if self._ended(given.reader, ref)}
+                effects += [Forget(ref) for ref in sorted(self._over | held)]
+                self._over.clear()
+        return effects
+
+    def _look(self, reader: Reader, request: bytes) -> list[Effect]:
+        asked = reader.get(records.terms_key(request))
+        if not isinstance(asked, RequestTerms) or asked.requester != self._me:
+            return []
+        if self._ended(reader, request):
+            if request in self._own:
+                self._own.discard(request)
+                self._over.add(request)
+            return []
+        if request in self._own or asked.terms.inline:
+            return []
+        self._own.add(request)
+        return [Pin(request, cid_text(asked.terms.cid), PINNED)]
+
+    def _ended(self, reader: Reader, request: bytes) -> bool:
+        """Of a request that is in the state; one that is not is none, or left it long after its end."""
+        record = reader.get(records.request_key(request))
+        return isinstance(record, RequestRecord) and record.state in ENDED

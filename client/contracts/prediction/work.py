@@ -1,0 +1,54 @@
+"""The prediction contract's part of a node's work: which machines it has, and what they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from chain.contracts.prediction import records
+from chain.contracts.prediction.messages import GiveKeys
+from chain.contracts.prediction.records import ModelRecord, ModelStanding, ModelState
+from chain.host import Reader
+from client.config import WorkConfig
+from client.contracts.prediction import sealed
+from client.contracts.prediction.giving import BOX_KEYS, KeyGiver, given_status
+from client.contracts.prediction.ledger_status import LEDGER_STATUSES
+from client.contracts.prediction.requester import Requester
+from client.contracts.prediction.server import PredictionServer
+from client.work.machine import Machine, Recalled, Slice, Watch
+
+_REQUEST, _SERVED = records.request_key(b""), records.served_key(b"", b"")
+
+
+def _machines(known: Recalled) -> Sequence[Machine]:
+    return PredictionServer(known), Requester(known), KeyGiver(known)
+
+
+def _images(reader: Reader) -> Iterator[tuple[bytes, str]]:
+    """Of the models in the state: only what this node has loaded is kept of them."""
+    for key in list(reader.keys(records.LIVE)):  # type: ignore[attr-defined]
+        model = key[len(records.LIVE) :]
+        found, standing = reader.get(records.model_key(model)), reader.get(records.standing_key(model))
+        live = isinstance(standing, ModelStanding) and standing.state == ModelState.LIVE
+        if live and isinstance(found, ModelRecord) and found.program.image.image_id:
+            yield model, f"sha256:{found.program.image.image_id.hex()}"
+
+
+def _runs(config: WorkConfig, drawn: bool) -> bool:
+    """A verifier may be called to an appeal, and nobody else may serve."""
+    return config.verify and drawn
+
+
+def _knows(reader: Reader, ref: bytes) -> bool:
+    return any(reader.get(key) is not None for key in (records.request_key(ref), records.model_key(ref)))
+
+
+WORK = Slice(
+    sealed.KIND,
+    _machines,
+    LEDGER_STATUSES | {GiveKeys: given_status},
+    Watch((_REQUEST, _SERVED), records.LIVE, _REQUEST),
+    _runs,
+    _images,
+    _knows,
+    frozenset({BOX_KEYS}),
+)

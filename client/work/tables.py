@@ -1,0 +1,20 @@
+"""The tables of the work database."""
+
+from __future__ import annotations
+
+VERSION = 1
+
+SCHEMA = (
+    "CREATE TABLE meta (version INTEGER NOT NULL, chain BLOB NOT NULL, identity BLOB NOT NULL)",
+    """CREATE TABLE intents (kind TEXT NOT NULL, key TEXT NOT NULL, ref BLOB NOT NULL, op BLOB NOT NULL, state INTEGER NOT NULL,
+    tx BLOB NOT NULL, note TEXT NOT NULL, changed INTEGER NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID""",
+    """CREATE TABLE secrets (kind TEXT NOT NULL, key BLOB NOT NULL, ref BLOB NOT NULL, blob BLOB NOT NULL, path TEXT NOT NULL,
+    until INTEGER NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID""",
+    """CREATE TABLE attempts (kind TEXT NOT NULL, ref BLOB NOT NULL, number INTEGER NOT NULL, starts INTEGER NOT NULL,
+    done INTEGER NOT NULL, PRIMARY KEY (kind, ref, number)) WITHOUT ROWID""",
+    """CREATE TABLE pins (cid TEXT NOT NULL, reason TEXT NOT NULL, ref BLOB NOT NULL, until INTEGER NOT NULL,
+    PRIMARY KEY (cid, reason)) WITHOUT ROWID""",
+)
+"""Of this version. `until` of a secret: wall clock (ms), 0 for those that go with their ref."""
+BOOKS = "CREATE TABLE IF NOT EXISTS books (name TEXT NOT NULL PRIMARY KEY, blob BLOB NOT NULL) WITHOUT ROWID"
+"""Came later than the others; an older program does without it, and takes no part in what keeps one."""

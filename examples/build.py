@@ -1,0 +1,56 @@
+# ruff: noqa: T201
+"""Builds the image of an example as a docker-archive: `python -m examples.build NAME DEST.tar` prints the image id."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import sys
+from pathlib import Path
+
+import sandbox.images
+from examples import images
+from examples.data import DataMissing
+from examples.digits import build as digits
+
+TABLES = ("breast_cancer", "diabetes", "german_credit")
+HERE = Path(__file__).parent
+
+
+def table_files(name: str) -> dict[str, bytes | Path]:
+    """What the image of an example about a table holds: Python alone runs it. Raises DataMissing."""
+    training, evaluation = importlib.import_module(f"examples.{name}.data").split_rows()
+    return {
+        "/lc/job": (HERE / name / "job.py").read_bytes(),
+        "/lc/schema.json": (HERE / name / "schema.json").read_bytes(),
+        "/lc/examples/tabular.py": (HERE / "tabular.py").read_bytes(),
+        "/lc/train.csv": training,
+        "/lc/eval.csv": evaluation,
+    }
+
+
+def build(name: str, dest: Path, cache: Path | None = None) -> str:
+    """Writes the archive of the example to `dest` and returns the image id.
+
+    Raises DataMissing, ImageBuildError, OSError, PackageNotFoundError; KeyError for no example."""
+    if name == "digits":
+        return digits.build(dest, cache)
+    if name not in TABLES:
+        raise KeyError(name)
+    return images.build(dest, table_files(name), (), cache)
+
+
+def main(argv: list[str]) -> int:
+    if len(argv) != 2 or argv[0] not in ("digits", *TABLES):
+        print(f"usage: python -m examples.build {'|'.join(('digits', *TABLES))} DEST.tar", file=sys.stderr)
+        return 2
+    try:
+        print(build(argv[0], Path(argv[1])))
+    except (DataMissing, sandbox.images.ImageBuildError, OSError, importlib.metadata.PackageNotFoundError) as problem:
+        print(f"error: the image cannot be built: {problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

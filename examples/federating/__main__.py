@@ -1,0 +1,7 @@
+"""`python -m examples.federating`"""
+
+import sys
+
+from examples.federating import main
+
+sys.exit(main())

@@ -1,0 +1,79 @@
+"""Clients that generators make from `protocol_spec/openapi.json` compile, and read a job: Python by openapi-python-client,
+TypeScript by openapi-typescript; each in an environment of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain.crypto import address
+from tests.environments import environment, node_modules
+from tests.unit.api_kit import TOKEN, serving
+from tests.unit.test_api_jobs import OK
+
+HERE = Path(__file__).parent
+DOCUMENT = HERE.parents[1] / "protocol_spec" / "openapi.json"
+RUN_S = 120.0
+
+
+async def run(*command: object, folder: Path, **environ: str) -> str:
+    """What it prints; its errors where it fails."""
+    known = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    pipe = asyncio.subprocess.PIPE
+    words = [str(word) for word in command]
+    process = await asyncio.create_subprocess_exec(*words, stdout=pipe, stderr=pipe, env=known | environ, cwd=folder)
+    out, err = await asyncio.wait_for(process.communicate(), RUN_S)
+    assert process.returncode == 0, f"{words[0]} ended with {process.returncode}\n{out.decode()}{err.decode()}"
+    return out.decode() + err.decode()
+
+
+def holds(found: Any, winner: str) -> None:
+    assert (found["state"], found["winner"], found["bounty"], found["loss"]) == ("PAID", winner, "10", "0.000005000")
+    assert set(found["votes"]) == {"OK"}
+
+
+@pytest.mark.full("it installs a generator; schemathesis and the tests of the API hold the document against the answers")
+async def test_a_python_client_reads_a_job(tmp_path: Path) -> None:
+    python = await asyncio.to_thread(environment, HERE / "generator.txt", "openapi-python-client")
+    (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "how.yaml").write_text("post_hooks: []\n")
+    how = ["generate", "--path", DOCUMENT, "--config", tmp_path / "how.yaml", "--meta", "none", "--fail-on-warning"]
+    said = await run(python.parent / "openapi-python-client", *how, "--output-path", tmp_path / "generated", folder=tmp_path)
+    assert not re.search("(?i)warning|error|unable", said), said
+    async with serving(tmp_path) as api:
+        job, winner = api.node.ledger.judged_job(OK).hex(), address(api.node.ledger.ids["n1"])
+        words = [f"http://127.0.0.1:{api.port}", job, winner, tmp_path / "token", tmp_path]
+        found = json.loads(await run(python, HERE / "reads.py", *words, folder=tmp_path))
+        account = await api.get(f"/v1/accounts/{winner}")
+    holds(found, winner)
+    assert found["operations"] == len(json_operations())
+    assert found["balance"] == account["balance"]
+    assert found["missing"] == [404, "NO_SUCH_JOB"]
+    assert found["refused"][0] in (400, 409, 422)
+
+
+@pytest.mark.full("it installs a generator; schemathesis and the tests of the API hold the document against the answers")
+async def test_a_typescript_client_reads_a_job(tmp_path: Path) -> None:
+    made = await asyncio.to_thread(node_modules, HERE / "typed", "openapi-typescript")
+    programs = made / "node_modules" / ".bin"
+    await run(programs / "openapi-typescript", DOCUMENT, "--output", made / "api.ts", folder=made)
+    await run(programs / "tsc", "--project", made / "tsconfig.json", folder=made)
+    async with serving(tmp_path) as api:
+        job, winner = api.node.ledger.judged_job(OK).hex(), address(api.node.ledger.ids["n1"])
+        words = [f"http://127.0.0.1:{api.port}", job, winner]
+        found = json.loads(await run("node", made / "read.js", *words, folder=made, TOKEN=TOKEN))
+        account = await api.get(f"/v1/accounts/{winner}")
+    holds(found, winner)
+    assert found["balance"] == account["balance"]
+    assert found["refusal"].startswith("404 NO_SUCH_JOB at /v1/jobs/{job}: ")
+
+
+def json_operations() -> list[str]:
+    document = json.loads(DOCUMENT.read_text())
+    return [one["operationId"] for path in document["paths"].values() for one in path.values() if "operationId" in one]

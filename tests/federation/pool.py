@@ -1,0 +1,57 @@
+"""Who may aggregate, who may sit on the panel, and who of them is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from . import formulas
+from .graph import Graph, ticket
+from .records import Federation
+
+
+def able(graph: Graph, federation: Federation) -> list[bytes]:
+    """Flagged members that serve, have a box key and the capacity; suspended ones among them. Not the sponsor."""
+    return [
+        account.id
+        for account in graph.accounts.values()
+        if account.serves
+        and account.box
+        and account.able
+        and account.flagged(graph.clock, graph.params.month)
+        and account.id != federation.sponsor
+    ]
+
+
+def aggregators(graph: Graph, federation: Federation) -> list[bytes]:
+    """Without those that made sums which differed, while two others remain; then without members, while three others do."""
+    found = able(graph, federation)
+    others = [one for one in found if one not in federation.excluded]
+    if len(others) >= 2:
+        found = others
+    others = [one for one in found if not federation.joined(one)]
+    return others if len(others) >= formulas.AGGREGATORS else found
+
+
+def panel(graph: Graph, federation: Federation) -> list[bytes]:
+    """Without members and without those that sat already."""
+    return [one for one in able(graph, federation) if not federation.joined(one) and one not in federation.sat]
+
+
+def panel_members(graph: Graph, federation: Federation) -> list[bytes]:
+    """Members that may sit where others are too few: never where a hidden file would be shown to them."""
+    if federation.terms.outside or federation.terms.hidden:
+        return []
+    return [one for one in able(graph, federation) if federation.joined(one) and one not in federation.sat]
+
+
+def drawn(federation: Federation, beacon: bytes, attempt: int, among: Iterable[bytes], count: int) -> list[bytes]:
+    """The lowest tickets."""
+    r = federation.r if attempt else 0
+    return sorted(among, key=lambda who: ticket(beacon, federation.id, r, attempt, who))[: max(0, count)]
+
+
+def draw_panel(graph: Graph, federation: Federation, taken: int = 0) -> list[bytes]:
+    """Up to five seats less those taken; members fill up to three."""
+    found = drawn(federation, federation.panel_beacon, 0, panel(graph, federation), formulas.PANEL - taken)
+    lacking = 3 - taken - len(found)
+    return found + drawn(federation, federation.panel_beacon, 0, panel_members(graph, federation), lacking)

@@ -1,0 +1,54 @@
+"""What the state says of federations, in the words of the executable model (`tests.federation.play`): to be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from chain.contracts.federation import records
+from chain.contracts.federation.messages import MeasureCode
+from chain.contracts.federation.records import EndReason, FederationState, MemberState
+from tests.federation.play import FederationView
+
+
+def view_of(
+    one: bytes,
+    get: Callable[[bytes], Any],
+    below: Callable[[bytes], list[tuple[bytes, Any]]],
+    word: Callable[[bytes], bytes] = lambda cid: cid,
+) -> FederationView:
+    """`get` reads a record by its key, `below` lists those of a prefix by the rest of their keys, `word` is the model's name of a
+    content."""
+    now, attempt = get(records.federation_key(one)), get(records.attempt_key(one))
+    members = sorted(below(records.MEMBERS_OF + one))
+    seats = [(who, get(records.aggregator_key(one, who))) for who in attempt.seats] if attempt is not None else []
+    files = [get(records.file_key(one, place)) for place in range(attempt.files)] if attempt is not None else []
+    return FederationView(
+        FederationState(now.state).name,
+        now.deadline,
+        now.r,
+        now.starts,
+        word(now.base),
+        now.best,
+        word(now.best_model),
+        now.paid,
+        now.streak,
+        now.clip,
+        tuple((who, MemberState(m.state).name, m.index - 1 if m.index else None, m.benched_until) for who, m in members),
+        tuple((who, m.points) for who, m in members if m.points),
+        tuple(
+            (s.account, bool(s.commitment), MeasureCode(s.opened[0].code).name if s.opened else "", bool(s.box)) for s in now.panel
+        ),
+        tuple((who, bool(s.key), int.from_bytes(s.have, "little") if s.said_have else None) for who, s in seats),
+        tuple(file.account for file in files),
+        tuple(sorted(who for who, _ in below(records.EXCLUDED + one))),
+        EndReason(now.end).name if now.end else "",
+    )
+
+
+def as_told(one: FederationView) -> FederationView:
+    """Who has no points is not told of; of what ended some records have left."""
+    if one.state == FederationState.END.name:
+        return replace(one, members=(), points=(), excluded=())
+    return replace(one, points=tuple((who, points) for who, points in one.points if points))

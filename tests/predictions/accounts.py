@@ -1,0 +1,50 @@
+"""What an account carries from request to request: strikes and the draw record, both by origin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+BARRED_BY = 3
+DRAWS = 10
+BAD_DRAWS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class DrawEntry:
+    origin: bytes
+    bad: bool
+    silent: bool
+
+
+@dataclass(slots=True, eq=False)
+class Account:
+    id: bytes
+    root: bytes
+    flag_since: int | None
+    box: bool
+    able: bool
+    suspended: bool = False
+    banned: bool = False
+    strikes: dict[bytes, int] = field(default_factory=dict)
+    """Time of the last strike of each origin."""
+    draws: list[DrawEntry] = field(default_factory=list)
+    rests_until: int = 0
+    models: int = 0
+    """Live ones."""
+
+    def stands(self, clock: int, month: int) -> bool:
+        return len(self.strikes) < BARRED_BY or sum(1 for time in self.strikes.values() if clock - time < month) < BARRED_BY
+
+    def flagged(self, clock: int, month: int) -> bool:
+        return self.flag_since is not None and not self.banned and clock >= self.rests_until and self.stands(clock, month)
+
+    def drawn(self, entry: DrawEntry, clock: int, month: int) -> None:
+        if self.banned or clock < self.rests_until:
+            return
+        if not entry.silent:
+            self.draws = [old for old in self.draws if old.silent or old.origin != entry.origin]
+        self.draws.append(entry)
+        del self.draws[:-DRAWS]
+        if sum(draw.bad for draw in self.draws) > BAD_DRAWS:
+            self.draws = []
+            self.rests_until = clock + month

@@ -1,0 +1,123 @@
+"""What must hold where members own, serve, ask and cheat, on top of what must hold in every run.
+
+That every block did what the rules say is the second execution's (`tests.sim.checks_predictions`). Here is what they are for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from chain.codec import decode
+from chain.contracts.prediction import records
+from chain.contracts.prediction.tally import PredictionOutcome
+from chain.host import Account, Escrow, account_key
+from chain.ledger.state import State
+from chain.node import events as e
+from chain.types import Event, LogEvent, Receipt
+from tests.predictions.records import Request
+from tests.predictions.scenario import OK
+from tests.sim.asking.people import TOL, Asked, models, requests, truth
+from tests.sim.checks import Checks
+from tests.sim.machine import Machine
+from tests.sim.world import GRANT
+
+if TYPE_CHECKING:
+    from tests.sim.asking.member import MemberAsking
+    from tests.sim.asking.world import AskingWorld
+
+
+class AskingChecks(Checks):
+    world: AskingWorld
+
+    def __init__(self, world: AskingWorld) -> None:
+        super().__init__(world)
+        self._looked = 0
+        self._judged: set[bytes] = set()
+
+    def committed(self, machine: Machine, c: e.Commit) -> None:
+        super().committed(machine, c)
+        if machine.honest and c.height > self._looked:
+            self._looked = c.height
+            for raw in c.receipts:
+                receipt = decode(Receipt, raw, 10**7)
+                self.world.codes[receipt.tx] = receipt.code
+                for event in receipt.events:
+                    self._event(event)
+            self._values(machine)
+
+    def _event(self, event: Event) -> None:
+        world = self.world
+        if not isinstance(event, LogEvent):
+            return
+        if event.topic in ("request.failed", "request.answered"):
+            world.acts[f"{event.topic} {event.data[1]}"] += 1
+        elif event.topic.startswith(("server.", "appeal.", "request.", "model.", "policy.", "royalty.")):
+            world.acts[event.topic] += 1
+
+    # --- values -----------------------------------------------------------------------------------------------------------------
+
+    def _values(self, machine: Machine) -> None:
+        """Where most of the seats of a request opened the truth, its values are true: whatever the others said."""
+        honest = {one.id for one in (*self.world.servers, *self.world.requesters, *self.world.judges, self.world.owner)}
+        for ref, request in self.chain.predictions.graph.requests.items():
+            result = request.result
+            if result is None or ref in self._judged or not result.agreed:
+                continue
+            self._judged.add(ref)
+            seats = [seat for seat in request.seats if seat.r != 3 and seat.opened is not None and seat.opened.code == OK]
+            true = sum(seat.who in honest for seat in seats)
+            if 2 * true <= request.c:
+                self.world.acts["honest seats are few"] += 1
+                continue
+            self.world.acts["values by honest seats"] += 1
+            for row, value in enumerate(result.values):
+                if value is not None and abs(value.score - self._truth(request, row)) > TOL:
+                    self._fail(machine, f"request {ref.hex()[:8]} has a wrong value, {true} of {request.c} seats told the truth")
+
+    @staticmethod
+    def _truth(request: Request, row: int) -> int:
+        posting: Any = type("Posting", (), {"terms": type("Terms", (), {"cid": request.terms.cid})})
+        return truth(Asked(request.id, posting, None), row)  # type: ignore[arg-type]
+
+    # --- at the end -------------------------------------------------------------------------------------------------------------
+
+    def final(self) -> None:
+        super().final()
+        state, machine = self.world.honest[0].node.state, self.world.honest[0]
+        self.chain.supply()
+        if any(one.record.state not in records.ENDED for one in requests(state)):
+            self._fail(machine, "a request never ends")
+        for name in sorted({one.name for one in self.world.cheats}):
+            group = [one for one in self.world.cheats if one.name == name]
+            gained = wealth(state, group) - GRANT * len(group)
+            self.world.acts[f"{name}: gained"] += gained > 0
+            self.world.acts[f"{name}: lost"] += gained < 0
+            # Who keeps its keys pays all that sat for nothing, cheats among them.
+            kept_keys = self.world.acts[f"request.failed {PredictionOutcome.NO_KEYS:d}"] > 0
+            if gained > 0 and not kept_keys and all(one.never_gains for one in group):
+                self._fail(machine, f"{name} gained {gained} micro-credits")
+
+
+def wealth(state: State, group: Iterable[MemberAsking]) -> int:
+    """What they hold together, with what stands for them in escrows: stakes, charges, bonds, deposits, royalties."""
+    total = 0
+    ids = [one.id for one in group]
+    for identity in ids:
+        account = state.get(account_key(identity))
+        total += account.balance + account.frozen if isinstance(account, Account) else 0
+    for model, record, _ in models(state):
+        total += sum(_held(state, records.stake_escrow(model, identity)) for identity in ids)
+        if record.owner in ids:
+            total += _held(state, records.deposit_escrow(model)) + _held(state, records.royalty_escrow(model))
+    for one in requests(state):
+        if one.posting.requester in ids:
+            total += _held(state, records.charge_escrow(one.id))
+        if one.record.appellant in ids:
+            total += _held(state, records.bond_escrow(one.id))
+    return total
+
+
+def _held(state: State, escrow: bytes) -> int:
+    found = state.get(b"e/" + escrow)
+    return found.amount if isinstance(found, Escrow) else 0

@@ -1,0 +1,13 @@
+"""The weather's part of an account, as `balance` tells it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def role(found: Any) -> str | None:
+    return "forecaster" if found.get("rain") else None
+
+
+def rows(found: Any, clock: int) -> list[tuple[str, Any]]:
+    return [("expects rain in", ", ".join(found["rain"]))] if found.get("rain") else []

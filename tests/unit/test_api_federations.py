@@ -1,0 +1,509 @@
+"""Federations over HTTP: opening, joining, rounds, what files and models came to, ends; each refusal with its code."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain.contracts.federation.messages import FileCode
+from chain.contracts.federation.records import live_key
+from chain.crypto import address
+from client.contracts.federation import api as federation_api
+from client.contracts.federation import callbacks
+from client.contracts.federation.live import LiveFederations
+from client.contracts.federation.places import published_digest
+from client.tokens import Tokens, TokenScope, now_ms
+from tests.unit.api_kit import MODEL_CID, Api, serving, sha
+from tests.unit.federation_play import OPENING, OWNERS, FederationPlay, helpers_serve
+
+SECOND = 10**9
+DATA = "ab" * 32
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with serving(tmp_path) as api:
+        helpers_serve(api.node.ledger)
+        yield api
+
+
+async def opened(api: Api, **changes: Any) -> str:
+    sent = {name: value for name, value in (OPENING | changes).items() if value is not None}
+    return str((await api.post("/v1/federations?wait=10", sent))["federation"])
+
+
+async def played(api: Api, *rounds: tuple[int, tuple[FileCode, ...]], **changes: Any) -> FederationPlay:
+    """A federation of two owners whose initial model has a loss of 2; then a round for each (loss, codes)."""
+    play = FederationPlay(api.node.ledger, await opened(api, **changes))
+    play.join(*OWNERS)
+    play.begin(0)
+    play.measure(2 * SECOND)
+    for r, (loss, codes) in enumerate(rounds, 1):
+        play.round(r, loss, *codes)
+    return play
+
+
+def who(api: Api, name: str) -> str:
+    return address(api.node.ledger.ids[name])
+
+
+# --- opening and lists ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_federation_is_opened_listed_and_shown(api: Api) -> None:
+    first = await opened(api)
+    second = await opened(api, rounds=5)
+    own = address(api.node.ledger.own_id)
+    found = await api.get(f"/v1/federations/{first}")
+    assert (found["sponsor"], found["state"], found["end"], found["round"], found["rounds"]) == (own, "IDLE", None, 0, 3)
+    assert (found["bounty"], found["bounty_left"], found["paid"], found["initial"], found["best"]) == (
+        "100",
+        "100",
+        "0",
+        None,
+        None,
+    )
+    assert (found["most_starts"], found["members"], found["attempt"]) == (8, {"pending": 0, "active": 0, "gone": 0}, None)
+    terms = found["terms"]
+    assert (terms["secrecy"], terms["rule"], terms["split"], terms["min_sum"], terms["vetted"]) == ("sum", "mean", "equal", 2, True)
+    assert terms["model"] == {"cid": str(MODEL_CID), "size": 4_296, "dims": 1_024}
+    assert [one["id"] for one in await api.get("/v1/federations")] == [second, first]
+    assert [one["id"] for one in await api.get("/v1/federations?live=true&limit=1")] == [second]
+    assert [one["id"] for one in await api.get("/v1/federations?live=true&before=1")] == [first]
+    assert [one["id"] for one in await api.get("/v1/federations?before=1")] == [first]
+    assert [one["id"] for one in await api.get(f"/v1/federations?id={first[:9]}")] == [first]
+    assert [one["id"] for one in await api.get(f"/v1/federations?sponsor={own}&before=1")] == [first]
+    assert await api.get(f"/v1/federations?member={own}") == []
+
+
+async def test_a_quote_says_what_is_locked_and_who_could_serve_and_sends_nothing(api: Api) -> None:
+    quote = await api.post("/v1/federations/quote", OPENING)
+    assert (quote["bounty"], quote["panel"], quote["aggregators"], quote["refusal"]) == ("100", 4, 4, None)
+    assert quote["fee"] == quote["least_fee"]
+    fee = round(float(quote["fee"]) * 10**6)
+    assert round(float(quote["fees"]) * 10**6) == fee * (3 * 8 + 5 * 4)
+    large = await api.post("/v1/federations/quote", OPENING | {"limits": {"cpus": 1_000, "mem_mb": 256}})
+    assert (large["panel"], large["aggregators"]) == (0, 0)
+    refused = await api.post("/v1/federations/quote", OPENING | {"bounty": "1000000"})
+    assert refused["refusal"]["name"] == "INSUFFICIENT_CREDITS"
+    assert await api.get("/v1/federations") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"image": {"reference": "digits:latest"}}, "name@sha256"),
+        ({"image": {}}, "exactly one of image.cid and image.reference"),
+        ({"image": {"cid": str(MODEL_CID)}}, "image.image_id"),
+        ({"model": {"cid": "no", "size": 4_296, "dims": 1_024}}, "model.cid"),
+        ({"ends": 5}, "exactly one of ends_in_s and ends"),
+        ({"tol": "-1"}, "tol"),
+        ({"bounty": "1e3"}, "bounty"),
+        ({"target": "low"}, "target"),
+        ({"target": "1000000000"}, "target"),
+        ({"secrecy": "none"}, "secrecy"),
+        ({"schema": "x"}, "schema"),
+        ({"params": {"x": "y" * 9_000}}, "params"),
+        ({"rounds": -1}, "rounds"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+async def test_terms_that_make_no_sense_are_refused_by_the_field(api: Api, change: dict[str, Any], named: str) -> None:
+    assert named in (await api.post("/v1/federations", OPENING | change, 400))["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "name", "named"),
+    [
+        ({"rounds": 0}, 501, "BAD_TERMS", "rounds is 0"),
+        ({"min_members": 9}, 501, "BAD_TERMS", "min_members"),
+        ({"min_sum": 1}, 501, "BAD_TERMS", "min_sum"),
+        ({"rule": "median"}, 501, "BAD_TERMS", "no rule"),
+        ({"split": "aligned"}, 501, "BAD_TERMS", "reference"),
+        ({"fee": "0.000001"}, 501, "BAD_TERMS", "the fee"),
+        ({"model": {"cid": str(MODEL_CID), "size": 296, "dims": 24}}, 501, "BAD_TERMS", "secrecy is open"),
+        ({"model": {"cid": str(MODEL_CID), "size": 4_000, "dims": 1_024}}, 502, "BAD_MODEL", "header"),
+    ],
+)
+async def test_terms_that_the_rules_refuse_are_refused_in_their_words_and_not_sent(
+    api: Api, change: dict[str, Any], code: int, name: str, named: str
+) -> None:
+    refused = (await api.post("/v1/federations", OPENING | change, 409))["error"]
+    assert (refused["code"], refused["name"]) == (code, name)
+    assert named in refused["message"]
+    assert await api.get("/v1/federations") == []
+
+
+async def test_lists_are_of_what_was_asked_for_and_of_nothing_else(api: Api) -> None:
+    first, second = await opened(api), await opened(api)
+    FederationPlay(api.node.ledger, second).join("n1")
+    own, member = who(api, "boss"), who(api, "n1")
+
+    async def listed(query: str) -> list[str]:
+        return [one["id"] for one in await api.get(f"/v1/federations?{query}")]
+
+    assert await listed(f"sponsor={own}&member={member}") == [second]
+    assert await listed(f"sponsor={member}&member={member}") == [], "who joined one has opened none"
+    assert await listed("live=true&before=0") == [] and await listed(f"sponsor={own}&before=0") == []
+    play = FederationPlay(api.node.ledger, first)
+    play.begin(0)
+    play.measure(2 * SECOND)
+    await api.post(f"/v1/federations/{first}/close?wait=10", None)
+    assert await listed(f"sponsor={own}&live=true") == [second]
+    assert await listed(f"sponsor={own}") == [second, first]
+
+
+async def test_live_ones_are_those_that_live_also_after_changes_that_nobody_followed(api: Api) -> None:
+    """More changes than are kept for a follower: it begins anew, and nothing of before counts."""
+    ended, lives = await opened(api), await opened(api)
+    followed = LiveFederations(api.node.ledger.state)
+    await followed.settled()
+    assert [one.hex() for _, one in followed.newest(None, 9)] == [lives, ended]
+    play = FederationPlay(api.node.ledger, ended)
+    play.begin(0)
+    play.measure(2 * SECOND)
+    await api.post(f"/v1/federations/{ended}/close?wait=10", None)
+    followed._feed.lost = True
+    await followed.settled()
+    assert [one.hex() for _, one in followed.newest(None, 9)] == [lives]
+
+
+async def test_what_is_left_of_bounty_and_fees_is_told_apart_and_an_end_has_no_deadline(api: Api) -> None:
+    quote = await api.post("/v1/federations/quote", OPENING)
+    path = f"/v1/federations/{await opened(api)}"
+    found = await api.get(path)
+    assert (found["bounty_left"], found["fees_left"]) == ("100", quote["fees"]) and quote["fees"] != "100"
+    play = FederationPlay(api.node.ledger, path.rpartition("/")[2])
+    play.begin(0)
+    assert (await api.get(path))["deadline"] == play.read().deadline
+    play.measure(2 * SECOND)
+    await api.post(f"{path}/close?wait=10", None)
+    found = await api.get(path)
+    assert (found["deadline"], found["end"]) == (None, "CLOSED") and found["ended"]
+
+
+async def test_what_callbacks_say_of_an_end_is_who_was_paid_and_the_model_that_is_better(api: Api) -> None:
+    assert callbacks.named("fed.measured", {"r": 0, "invalid": False}) == "measured"
+    assert callbacks.named("fed.measured", {"r": 0, "invalid": True}) is None, "rounds cannot start"
+    assert callbacks.named("fed.measured", {"r": 1, "invalid": False}) is None
+    none = await played(api)
+    state = api.node.ledger.state
+    await api.post(f"/v1/federations/{none.id.hex()}/close?wait=10", None)
+    said = callbacks.data(state, none.id, callbacks.ENDED, None)
+    assert (said["best_model"], said["owners"], said["end"]) == (None, [], "CLOSED"), "nobody made it better"
+    one = FederationPlay(api.node.ledger, await opened(api))
+    one.join(*OWNERS, "n3")
+    one.begin(0)
+    one.measure(2 * SECOND)
+    one.round(1, SECOND)
+    said = callbacks.data(state, one.id, callbacks.ENDED, None)
+    assert [owner["account"] for owner in said["owners"]] == [who(api, name) for name in OWNERS], "n3 joined, and sent nothing"
+    assert said["best_model"] and said["end"] == "REACHED"
+
+
+# --- joining --------------------------------------------------------------------------------------------------------------------
+
+
+async def test_joining_is_told_before_anybody_agrees(tmp_path: Path) -> None:
+    async with serving(tmp_path, own="n3") as api:
+        ledger = api.node.ledger
+        helpers_serve(ledger)
+        ledger.own = "boss"
+        play = await played(api)
+        ledger.own = "n3"
+        found = await api.get(f"/v1/federations/{play.id.hex()}/joining")
+        assert (found["bytes_each_round"], found["sketch_numbers"], found["dims"]) == (4 * 1_024 + 500, 64, 1_024)
+        assert (found["readable_from"], found["opens_alone"], found["members"], found["vetted"]) == (2, 1, 2, 2)
+        assert (found["worst_share"], found["pays_at_zero"], found["best"]) == ("25", "100", "2.000000000")
+        assert (found["epsilon"], found["approved_by_sponsor"], found["refusal"]) == (None, False, None)
+        assert any("two members" in text for text in found["warnings"])
+        assert any("no noise" in text for text in found["warnings"])
+        done = await api.post(f"/v1/federations/{play.id.hex()}/join?wait=10", {"digest": DATA})
+        assert done["published"] == published_digest(play.id, bytes.fromhex(DATA)).hex()
+        assert done["published"] != DATA, "the digest of the data themselves stays here"
+        assert (await api.get(f"/v1/federations/{play.id.hex()}/joining"))["refusal"]["name"] == "ALREADY_MEMBER"
+        members = await api.get(f"/v1/federations/{play.id.hex()}/members")
+        assert [(one["account"], one["index"]) for one in members] == [(who(api, f"n{n}"), n - 1) for n in (1, 2, 3)]
+        assert members[2]["digest"] == done["published"]
+        await api.post(f"/v1/federations/{play.id.hex()}/data?wait=10", {"digest": "cd" * 32})
+        twice = (await api.post(f"/v1/federations/{play.id.hex()}/data", {"digest": "ef" * 32}, 409))["error"]
+        assert (twice["code"], twice["name"]) == (533, "TOO_OFTEN")
+        await api.post(f"/v1/federations/{play.id.hex()}/leave?wait=10", None)
+        gone = (await api.post(f"/v1/federations/{play.id.hex()}/leave", None, 409))["error"]
+        assert (gone["code"], gone["name"]) == (507, "NOT_A_MEMBER")
+        assert [one["id"] for one in await api.get(f"/v1/federations?member={who(api, 'n3')}")] == [play.id.hex()]
+
+
+async def test_a_target_out_of_reach_is_said_to_pay_less_than_the_bounty(tmp_path: Path) -> None:
+    async with serving(tmp_path) as api:
+        helpers_serve(api.node.ledger)
+        play = await played(api, target="-8")
+        api.node.ledger.own = "n3"
+        assert (await api.get(f"/v1/federations/{play.id.hex()}/joining"))["pays_at_zero"] == "20"
+
+
+async def test_a_sponsor_admits_and_removes(api: Api) -> None:
+    federation = await opened(api, admit="approve")
+    FederationPlay(api.node.ledger, federation).join("n1", "n2")
+    path = f"/v1/federations/{federation}"
+    assert [one["state"] for one in await api.get(f"{path}/members")] == ["PENDING", "PENDING"]
+    await api.post(f"{path}/admit?wait=10", {"member": who(api, "n2")})
+    assert (await api.get(path))["members"] == {"pending": 1, "active": 1, "gone": 0}
+    again = (await api.post(f"{path}/admit", {"member": who(api, "n2")}, 409))["error"]
+    assert (again["code"], again["name"]) == (506, "ALREADY_MEMBER")
+    await api.post(f"{path}/remove?wait=10", {"member": who(api, "n2")})
+    members = await api.get(f"{path}/members")
+    assert [(one["account"], one["state"]) for one in members] == [(who(api, "n2"), "GONE"), (who(api, "n1"), "PENDING")]
+    stranger = (await api.post(f"{path}/remove", {"member": who(api, "n4")}, 409))["error"]
+    assert (stranger["code"], stranger["name"]) == (507, "NOT_A_MEMBER")
+    assert "member" in (await api.post(f"{path}/admit", {"member": "lc1nobody"}, 400))["error"]["message"]
+
+
+# --- rounds ---------------------------------------------------------------------------------------------------------------------
+
+
+async def test_rounds_files_measurements_and_pay_are_told(api: Api) -> None:
+    play = await played(api, (2 * SECOND - SECOND // 4, (FileCode.USED, FileCode.USED)))
+    path = f"/v1/federations/{play.id.hex()}"
+    found = await api.get(path)
+    assert (found["state"], found["round"], found["initial"], found["best"]) == ("IDLE", 2, "2.000000000", "1.750000000")
+    assert (found["paid"], found["bounty_left"], found["best_round"]) == ("25", "75", 1)
+    (one,) = await api.get(f"{path}/rounds")
+    assert (one["round"], one["attempt"], one["outcome"], one["loss"], one["pot"]) == (1, 2, "PROGRESS", "1.750000000", "25")
+    assert one["accepted"] == [who(api, name) for name in OWNERS]
+    members = await api.get(f"{path}/members")
+    assert [(one["paid"], one["share_ppm"]) for one in members] == [("12.5", 125_000)] * 2
+    (attempt,) = (await api.get(f"{path}/attempts"))["attempts"]
+    assert (attempt["round"], attempt["attempt"], attempt["void"], attempt["accepted"]) == (1, 2, None, 2)
+    assert [(file["member"], file["code"], file["accepted"]) for file in attempt["files"]] == [
+        (who(api, name), "USED", True) for name in OWNERS
+    ]
+    told = await api.get(f"{path}/measurements")
+    assert told["before"] is None
+    last, first = told["measurements"]
+    assert (last["round"], last["loss"], first["round"], first["loss"]) == (1, "1.750000000", 0, "2.000000000")
+    assert {vote["loss"] for vote in last["votes"]} == {"1.750000000"}
+    assert sorted(last["counted"]) == sorted(vote["seat"] for vote in last["votes"])
+
+
+async def test_rounds_are_read_by_pages(api: Api) -> None:
+    play = await played(api, (2 * SECOND - SECOND // 4, ()), (2 * SECOND - SECOND // 2, ()))
+    path = f"/v1/federations/{play.id.hex()}/rounds"
+    assert [one["round"] for one in await api.get(path)] == [2, 1]
+    assert [one["round"] for one in await api.get(f"{path}?limit=1")] == [2]
+    assert [one["round"] for one in await api.get(f"{path}?before=2")] == [1]
+    assert await api.get(f"{path}?before=1") == []
+
+
+async def test_steps_are_told_whole_however_many_events_lie_between(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    play = await played(api, (2 * SECOND - SECOND // 4, ()))
+    for _ in range(2):
+        play.begin(2)
+        play.train("n1")
+    path = f"/v1/federations/{play.id.hex()}"
+    whole = {part: await api.get(f"{path}/{part}") for part in ("attempts", "measurements")}
+    assert [one["attempt"] for one in whole["attempts"]["attempts"]] == [4, 3, 2]
+    monkeypatch.setattr(federation_api, "EVENTS", 3)
+    for part, told in whole.items():
+        assert await api.get(f"{path}/{part}") == told, part
+
+
+async def test_a_file_that_was_turned_away_is_told_with_its_rule(api: Api) -> None:
+    play = await played(api)
+    play.begin(1)
+    play.train(*OWNERS)
+    play.screen(FileCode.USED, FileCode.WRONG)
+    assert play.state == "IDLE", "one of two is no sum"
+    (attempt,) = (await api.get(f"/v1/federations/{play.id.hex()}/attempts"))["attempts"]
+    assert attempt["void"] == "SPLIT"
+    assert [(file["member"], file["code"], file["accepted"]) for file in attempt["files"]] == [
+        (who(api, "n1"), "USED", False),
+        (who(api, "n2"), "WRONG", False),
+    ]
+    assert (await api.get(f"/v1/federations/{play.id.hex()}/members"))[1]["bad"] == 1
+    assert await api.get(f"/v1/federations/{play.id.hex()}/rounds") == []
+
+
+async def test_attempts_are_read_by_pages(api: Api) -> None:
+    play = await played(api)
+    for _ in range(3):
+        play.begin(1)
+        play.train("n1")  # too few
+    path = f"/v1/federations/{play.id.hex()}/attempts"
+    whole = await api.get(path)
+    assert [(one["attempt"], one["void"]) for one in whole["attempts"]] == [(4, "TOO_FEW"), (3, "TOO_FEW"), (2, "TOO_FEW")]
+    seen: list[Any] = []
+    before: int | None = None
+    while True:
+        page = await api.get(f"{path}?limit=1" + (f"&before={before}" if before is not None else ""))
+        seen += page["attempts"]
+        if (before := page["before"]) is None:
+            break
+    assert seen == whole["attempts"]
+
+
+async def test_a_running_attempt_shows_who_is_drawn_and_what_each_did(api: Api) -> None:
+    play = await played(api)
+    play.begin(1)
+    shown = (await api.get(f"/v1/federations/{play.id.hex()}"))["attempt"]
+    assert (shown["attempt"], shown["roster"], shown["vetted"], shown["files"]) == (2, 2, 2, [])
+    assert [one["ready"] for one in shown["aggregators"]] == [False] * 3
+    play.train(*OWNERS)
+    shown = (await api.get(f"/v1/federations/{play.id.hex()}"))["attempt"]
+    assert shown["files"] == [who(api, name) for name in OWNERS]
+    assert [(one["ready"], one["have"]) for one in shown["aggregators"]] == [(True, False)] * 3
+
+
+async def test_models_are_served_by_round(api: Api) -> None:
+    play = await played(api, (SECOND + SECOND // 2, ()))
+    path = f"/v1/federations/{play.id.hex()}/model"
+    files = api.node.files
+    (files.folder / str(MODEL_CID)).write_bytes(b"initial")
+    status, body = await api.call("GET", f"{path}?round=0")
+    assert (status, body) == (200, b"initial")
+    missing = await api.refused("GET", f"{path}?round=2", 404)
+    assert "round 2 has no model" in missing["message"]
+    best = (await api.get(f"/v1/federations/{play.id.hex()}"))["best_model"]["cid"]
+    (files.folder / best).write_bytes(b"best")
+    assert await api.call("GET", path) == (200, b"best")
+    assert await api.call("GET", f"{path}?round=1") == (200, b"best")
+
+
+# --- the sponsor's rounds, ends -------------------------------------------------------------------------------------------------
+
+
+async def test_a_sponsor_starts_rounds_and_closes(api: Api) -> None:
+    federation = await opened(api)
+    path = f"/v1/federations/{federation}"
+    assert (await api.post(f"{path}/start?wait=10", {}))["round"] == 0
+    early = (await api.post(f"{path}/close", None, 409))["error"]
+    assert (early["code"], early["name"]) == (511, "WRONG_STATE")
+    play = FederationPlay(api.node.ledger, federation)
+    while play.state == "DRAW":
+        api.node.ledger.block()
+    play.measure(2 * SECOND)
+    other = (await api.post(f"{path}/start", {"round": 2}, 409))["error"]
+    assert (other["code"], other["name"]) == (513, "WRONG_ROUND")
+    few = (await api.post(f"{path}/start", {}, 409))["error"]
+    assert (few["code"], few["name"]) == (514, "TOO_FEW_MEMBERS")
+    await api.post(f"{path}/close?wait=10", None)
+    found = await api.get(path)
+    assert (found["state"], found["end"], found["bounty_left"], found["fees_left"]) == ("END", "CLOSED", "0", "0")
+    assert await api.get("/v1/federations?live=true") == []
+    over = (await api.post(f"{path}/close", None, 409))["error"]
+    assert (over["code"], over["name"]) == (511, "WRONG_STATE")
+
+
+async def test_only_the_sponsor_governs(api: Api) -> None:
+    federation = await opened(api)
+    api.node.ledger.own = "n1"
+    for what, body in (
+        ("start", {}),
+        ("close", None),
+        ("admit", {"member": who(api, "n2")}),
+        ("remove", {"member": who(api, "n2")}),
+    ):
+        refused = (await api.post(f"/v1/federations/{federation}/{what}", body, 409))["error"]
+        assert (refused["code"], refused["name"]) == (504, "NOT_SPONSOR")
+
+
+async def test_what_left_the_state_is_told_as_before(api: Api) -> None:
+    play = await played(api, (SECOND, ()))
+    path = f"/v1/federations/{play.id.hex()}"
+    before = {part: await api.get(path + part) for part in ("", "/members", "/rounds", "/attempts", "/measurements")}
+    assert (before[""]["state"], before[""]["end"], before[""]["paid"]) == ("END", "REACHED", "100")
+    for _ in range(4):
+        api.node.ledger.block(31 * 86_400_000)
+    assert api.node.ledger.state.get(live_key(play.id)) is None
+    after = {part: await api.get(path + part) for part in before}
+    assert after[""]["left"] is not None
+    for part in ("/members", "/rounds", "/attempts", "/measurements"):
+        assert after[part] == before[part], part
+    assert (after[""]["end"], after[""]["paid"], after[""]["members"]) == ("REACHED", "100", before[""]["members"])
+    (listed,) = await api.get("/v1/federations")
+    assert (listed["id"], listed["left"]) == (play.id.hex(), after[""]["left"])
+    assert [one["id"] for one in await api.get(f"/v1/federations?id={play.id.hex()[:7]}")] == [play.id.hex()]
+    refused = (await api.post(f"{path}/close", None, 404))["error"]
+    assert refused["name"] == "NO_SUCH_FEDERATION"
+
+
+# --- refusals, tokens -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("part", ["", "/members", "/rounds", "/attempts", "/measurements", "/events", "/model", "/joining"])
+async def test_what_is_not_there_is_not_found(api: Api, part: str) -> None:
+    error = await api.refused("GET", f"/v1/federations/{'ab' * 32}{part}", 404)
+    assert error["name"] == "NO_SUCH_FEDERATION"
+    assert "64" in (await api.refused("GET", f"/v1/federations/nonsense{part}", 400))["message"]
+
+
+@pytest.mark.parametrize(
+    ("what", "body"),
+    [("start", {}), ("close", None), ("leave", None), ("join", {"digest": DATA}), ("data", {"digest": DATA})],
+)
+async def test_nothing_is_sent_about_what_is_not_there(api: Api, what: str, body: Any) -> None:
+    assert (await api.post(f"/v1/federations/{'ab' * 32}/{what}", body, 404))["error"]["name"] == "NO_SUCH_FEDERATION"
+
+
+async def test_a_hash_that_is_none_and_examples_that_nobody_asks_for(api: Api) -> None:
+    federation = await opened(api)
+    api.node.ledger.own = "n1"
+    path = f"/v1/federations/{federation}/join"
+    assert "exactly one of data and digest" in (await api.post(path, {}, 400))["error"]["message"]
+    none = (await api.post(path, {"data": "scans"}, 409))["error"]
+    assert (none["name"], "no data 'scans'" in none["message"]) == ("CANNOT_JOIN", True)
+    assert "digest" in (await api.post(path, {"digest": "ab"}, 400))["error"]["message"]
+    claimed = (await api.post(path, {"digest": DATA, "n": 5}, 409))["error"]
+    assert (claimed["code"], claimed["name"]) == (521, "BAD_FILE")
+    await api.post(f"{path}?wait=10", {"digest": DATA})
+    api.node.ledger.own = "n2"
+    same = (await api.post(path, {"digest": DATA}, 409))["error"]
+    assert (same["code"], same["name"]) == (509, "DUPLICATE_DATA")
+    api.node.ledger.own = "boss"
+    assert (await api.post(path, {"digest": DATA}, 409))["error"]["name"] == "OWN_FEDERATION"
+
+
+async def test_serving_is_begun_and_ended(api: Api) -> None:
+    assert await api.get("/v1/federations/serving") == {"on": False, "since": None, "duties": 0}
+    bare = (await api.post("/v1/federations/serving", {"on": True}, 409))["error"]
+    assert (bare["code"], bare["name"]) == (527, "BAD_BOXES")
+    api.node.ledger.own = "n1"
+    assert (await api.get("/v1/federations/serving"))["on"] is True
+    await api.post("/v1/federations/serving?wait=10", {"on": False})
+    assert (await api.get("/v1/federations/serving"))["on"] is False
+
+
+async def test_a_token_that_reads_may_not_join_and_one_that_posts_has_its_limit(api: Api, tmp_path: Path) -> None:
+    with closing(Tokens(tmp_path / "tokens.db")) as tokens:
+        _, reads = tokens.new(TokenScope.READ, most=None, days=None, label="reads", now=now_ms())
+        _, posts = tokens.new(TokenScope.POST, most=10**6, days=None, label="posts", now=now_ms())
+    status, answer = await api.call("POST", "/v1/federations", token=reads, json=OPENING)
+    assert (status, answer["error"]["kind"]) == (403, "unauthorized")
+    status, answer = await api.call("POST", "/v1/federations/quote", token=reads, json=OPENING)
+    assert status == 200
+    status, answer = await api.call("POST", "/v1/federations", token=posts, json=OPENING)
+    assert (status, answer["error"]["name"]) == (403, "TOKEN_LIMIT")
+    assert await api.get("/v1/federations") == []
+
+
+async def test_what_is_locked_is_shown_with_the_account(api: Api) -> None:
+    quote = await api.post("/v1/federations/quote", OPENING)
+    await opened(api)
+    locked = (await api.get(f"/v1/accounts/{address(api.node.ledger.own_id)}"))["locked"]
+    assert round(float(locked) * 10**6) == round((100 + float(quote["fees"])) * 10**6)
+    history = await api.get(f"/v1/accounts/{address(api.node.ledger.own_id)}/history")
+    assert {"fed.bounty.locked", "fed.fees.locked"} <= {row["reason"] for row in history}
+
+
+def test_the_published_digest_is_of_one_federation() -> None:
+    """LC-FILE-48, known answer by hashlib alone."""
+    import hashlib
+
+    federation, content = sha("federation"), sha("content")
+    by_hand = hashlib.sha256(bytes([len(b"lc/fed-data")]) + b"lc/fed-data" + federation + content).digest()
+    assert published_digest(federation, content) == by_hand
+    assert published_digest(sha("another"), content) != by_hand

@@ -1,0 +1,416 @@
+"""One key, one request: asked again, after a kill at any moment, with other words, by two at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from multidict import CIMultiDict
+
+from chain.codec import encode
+from chain.contracts.prediction import records
+from chain.contracts.prediction.params import PredictionParams
+from chain.errors import InvalidTx, TxCode
+from chain.host import read_params
+from client.api.errors import RequestError
+from client.contracts.prediction import asked_once
+from client.tokens import Tokens, TokenScope, now_ms
+from client.work.database import WorkDatabase
+from client.work.events import Secret
+from tests.unit.api_kit import Api, serving
+from tests.unit.test_api_predictions import ROW, ask, served
+
+KEY = {"idempotency_key": "batch 7"}
+
+
+class Killed(Exception):
+    """The node ends here."""
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with serving(tmp_path) as api:
+        api.node.ledger.declare()
+        yield api
+
+
+async def requests(api: Api) -> list[str]:
+    return [one["id"] for one in await api.get("/v1/predictions")]
+
+
+async def test_the_same_key_is_the_same_request_whatever_it_may_cost_by_now(api: Api) -> None:
+    model = await served(api)
+    first = await ask(api, model, **KEY)
+    again = await ask(api, model, **KEY, max_charge="9")
+    assert {name: again[name] for name in ("request", "tx", "charge", "tip")} == {
+        name: first[name] for name in ("request", "tx", "charge", "tip")
+    }
+    other = await ask(api, model, idempotency_key="batch 8")
+    unkeyed = await ask(api, model)
+    assert len({first["request"], other["request"], unkeyed["request"]}) == 3 == len(await requests(api))
+
+
+async def test_the_header_is_the_same_as_the_field(api: Api) -> None:
+    model = await served(api)
+    body, header = {"model": model, "n": 3, **ROW}, {"Idempotency-Key": "batch 7"}
+    status, said = await api.call("POST", "/v1/predictions?wait=10", json=body, headers=header)
+    assert status == 200 and (await ask(api, model, **KEY))["request"] == said["request"]
+    for wrong, named in (({"Idempotency-Key": "x" * 129}, "printable"), ({"Idempotency-Key": ""}, "printable")):
+        assert named in (await api.refused("POST", "/v1/predictions", 400, json=body, headers=wrong))["message"]
+    both = await api.refused("POST", "/v1/predictions", 400, json=body | {"idempotency_key": "other"}, headers=header)
+    assert "Two different keys" in both["message"]
+
+
+async def test_another_question_under_the_same_key_is_refused(api: Api) -> None:
+    model = await served(api)
+    await ask(api, model, **KEY)
+    for change in ({"rows": [[0.2, 0.7]]}, {"n": 1}, {"tip": "1"}, {"private": True}):
+        body = {"model": model, "n": 3, **ROW, **KEY, **change}
+        assert (await api.post("/v1/predictions", body, 409))["error"]["name"] == "KEY_REUSED"
+    assert len(await requests(api)) == 1
+
+
+async def test_a_token_has_keys_of_its_own(api: Api, tmp_path: Path) -> None:
+    model = await served(api)
+    first = await ask(api, model, **KEY)
+    with closing(Tokens(tmp_path / "tokens.db")) as tokens:
+        _, text = tokens.new(TokenScope.PREDICT, most=None, days=1, label="app", now=now_ms())
+    status, said = await api.call("POST", "/v1/predictions?wait=10", json={"model": model, "n": 3, **ROW, **KEY}, token=text)
+    assert status == 200 and said["request"] != first["request"]
+
+
+async def test_a_kill_between_the_disk_and_the_wire_sends_the_same_bytes_later(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, ledger = await served(api), api.node.ledger
+
+    async def killed(raw: bytes) -> bytes:
+        raise Killed
+
+    with monkeypatch.context() as dying:
+        dying.setattr(ledger, "submit_raw", killed)
+        status, _ = await api.call("POST", "/v1/predictions", json={"model": model, "n": 3, **ROW, **KEY})
+        assert status == 500 and await requests(api) == []
+    (kept,) = api.node.kept_secrets
+    again = await ask(api, model, **KEY)
+    assert await requests(api) == [again["request"]] and again["status"] == "final"
+    assert [kept] == api.node.kept_secrets
+    assert (await ask(api, model, **KEY))["request"] == again["request"]
+
+
+async def test_a_kill_before_the_disk_sends_nothing(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = await served(api)
+
+    async def killed(secret: Any) -> bool:
+        raise Killed
+
+    with monkeypatch.context() as dying:
+        dying.setattr(api.node, "keep", killed)
+        status, _ = await api.call("POST", "/v1/predictions", json={"model": model, "n": 3, **ROW, **KEY})
+    assert status == 500 and await requests(api) == []
+    assert await requests(api) == [] and len({(await ask(api, model, **KEY))["request"] for _ in range(2)}) == 1
+
+
+async def test_what_can_come_no_more_is_asked_anew_under_its_key(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its sequence went to another message of the account: nothing was paid for it."""
+    model, ledger = await served(api), api.node.ledger
+    whole = ledger.submit_raw
+
+    async def lost(raw: bytes) -> bytes:
+        raise Killed
+
+    with monkeypatch.context() as dying:
+        dying.setattr(ledger, "submit_raw", lost)
+        await api.call("POST", "/v1/predictions", json={"model": model, "n": 3, **ROW, **KEY})
+    first = api.node.kept_secrets[0].blob
+
+    async def used(raw: bytes) -> bytes:
+        if raw in first:
+            raise InvalidTx(TxCode.SEQUENCE_USED, "sequence 1 was used")
+        return await whole(raw)
+
+    monkeypatch.setattr(ledger, "submit_raw", used)
+    other = await ask(api, model, tip="1")  # takes the sequence
+    done = [(await ask(api, model, **KEY))["request"] for _ in range(2)]
+    assert sorted({*done, other["request"]}) == sorted(await requests(api)) and len({*done}) == 1
+
+
+async def test_what_the_node_refused_to_send_is_made_anew(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, ledger = await served(api), api.node.ledger
+    refused: list[bytes] = []
+
+    async def full(raw: bytes) -> bytes:
+        refused.append(raw)
+        raise InvalidTx(TxCode.MEMPOOL_FULL, "no room")
+
+    with monkeypatch.context() as busy:
+        busy.setattr(ledger, "submit_raw", full)
+        for _ in range(2):
+            body = {"model": model, "n": 3, **ROW, **KEY}
+            await api.refused("POST", "/v1/predictions", 409, json=body)
+            ledger.mine()
+    assert len({*refused}) == 2, "the bytes of before are given up"
+    body = {"model": model, "n": 3, **ROW, **KEY, "rows": [[0.2, 0.7]]}
+    assert (await api.post("/v1/predictions", body, 409))["error"]["name"] == "KEY_REUSED"
+    done = (await ask(api, model, **KEY))["request"]
+    assert await requests(api) == [done]
+    kept = [(one.key[-4:], msgspec.msgpack.decode(one.blob)["raw"]) for one in api.node.kept_secrets]
+    assert [key for key, _ in kept] == [n.to_bytes(4) for n in range(5)], "the first record of a place stays"
+    assert [bool(raw) for _, raw in kept] == [True, False, True, False, True]
+
+
+async def test_what_is_refused_before_it_is_signed_takes_no_place(api: Api) -> None:
+    model = await served(api)
+    await api.refused("POST", "/v1/predictions", 409, json={"model": model, "n": 3, **ROW, **KEY, "tip": "999999"})
+    assert api.node.kept_secrets == []
+    assert (await ask(api, model, **KEY))["status"] == "final"
+
+
+async def test_a_second_call_with_a_key_that_is_being_sent_is_told_to_ask_again(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, kept, reading, goes_on = await served(api), api.node.kept, asyncio.Event(), asyncio.Event()
+
+    async def slow(*given: Any) -> list[Secret]:
+        reading.set()
+        await goes_on.wait()
+        return await kept(*given)
+
+    monkeypatch.setattr(api.node, "kept", slow)
+    first = asyncio.create_task(ask(api, model, **KEY))
+    await reading.wait()
+    error = (await api.post("/v1/predictions", {"model": model, "n": 3, **ROW, **KEY}, 409))["error"]
+    assert (error["name"], error["kind"]) == ("KEY_BUSY", "unavailable")
+    goes_on.set()
+    assert await requests(api) == [(await first)["request"]] == [(await ask(api, model, **KEY))["request"]]
+
+
+async def test_a_place_that_the_disk_has_for_other_bytes_sends_nothing(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that had just started knew of no keys when it was asked first; the first record of a place stays."""
+    model, keep, kept, known = await served(api), api.node.keep, api.node.kept, [False]
+    await ask(api, model, **KEY)
+
+    async def first_stays(secret: Secret) -> bool:
+        known[0] = True
+        return any(one.key == secret.key for one in api.node.kept_secrets) or await keep(secret)
+
+    async def late(*given: Any) -> list[Secret]:
+        return await kept(*given) if known[0] else []
+
+    monkeypatch.setattr(api.node, "keep", first_stays)
+    monkeypatch.setattr(api.node, "kept", late)
+    api.node.ledger.mine()
+    error = (await api.post("/v1/predictions", {"model": model, "n": 3, **ROW, **KEY}, 503))["error"]
+    assert "nothing was sent" in error["message"] and len(await requests(api)) == 1
+
+
+async def test_a_key_outlives_its_result(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LC-PRE-46: the records have left the state, and the node's archive has them; nothing is paid twice."""
+    model, ledger = await served(api), api.node.ledger
+    first = (await ask(api, model, **KEY))["request"]
+    params = read_params(ledger.state, records.NUMBER, PredictionParams)
+    assert [one.keep_ms for one in api.node.kept_secrets] == [params.pred_keep + 7 * 86_400_000]
+    terms = records.terms_key(bytes.fromhex(first))
+    ledger.archive[terms] = (ledger.height, encode(ledger.state.get(terms)))
+    ledger.state.commit([(terms, None)], ledger.state.tree)
+
+    async def nothing(raw: bytes) -> bytes:
+        raise AssertionError("it was sent again")
+
+    async def archived(refs: Any) -> dict[bytes, bool]:
+        return {ref: True for ref in refs if ref.hex() == first}
+
+    monkeypatch.setattr(ledger, "submit_raw", nothing)
+    monkeypatch.setattr(api.node, "archived", archived)
+    status, said = await api.call("POST", "/v1/predictions", json={"model": model, "n": 3, **ROW, **KEY})
+    assert (status, said["request"]) == (202, first)
+
+
+async def test_what_stands_on_the_way_is_not_asked_anew(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pool is full when the bytes of before are sent again: the call is refused, and the same bytes may still come."""
+    model, ledger = await served(api), api.node.ledger
+
+    async def lost(raw: bytes) -> bytes:
+        raise Killed
+
+    async def full(raw: bytes) -> bytes:
+        raise InvalidTx(TxCode.MEMPOOL_FULL, "no room")
+
+    body = {"model": model, "n": 3, **ROW, **KEY}
+    for end, status in ((lost, 500), (full, 409)):
+        with monkeypatch.context() as wire:
+            wire.setattr(ledger, "submit_raw", end)
+            assert (await api.call("POST", "/v1/predictions", json=body))[0] == status
+    (kept,) = api.node.kept_secrets
+    done = await ask(api, model, **KEY)
+    assert api.node.kept_secrets == [kept] and await requests(api) == [done["request"]]
+
+
+async def test_what_came_while_the_ledger_was_asked_is_the_answer(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, ledger = await served(api), api.node.ledger
+    whole = ledger.submit_raw
+
+    async def lost(raw: bytes) -> bytes:
+        raise Killed
+
+    async def came(raw: bytes) -> bytes:
+        await whole(raw)
+        ledger.mine()
+        raise InvalidTx(TxCode.SEQUENCE_USED, "its sequence was used")
+
+    body = {"model": model, "n": 3, **ROW, **KEY}
+    with monkeypatch.context() as wire:
+        wire.setattr(ledger, "submit_raw", lost)
+        await api.call("POST", "/v1/predictions", json=body)
+    with monkeypatch.context() as wire:
+        wire.setattr(ledger, "auto", False)
+        wire.setattr(ledger, "submit_raw", came)
+        status, said = await api.call("POST", "/v1/predictions", json=body)
+    assert status == 202 and await requests(api) == [said["request"]] and len(api.node.kept_secrets) == 1
+
+
+async def test_the_newest_words_under_a_key_count_in_whatever_order_the_disk_has_them(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, ledger = await served(api), api.node.ledger
+
+    async def full(raw: bytes) -> bytes:
+        raise InvalidTx(TxCode.MEMPOOL_FULL, "no room")
+
+    with monkeypatch.context() as busy:
+        busy.setattr(ledger, "submit_raw", full)
+        await api.refused("POST", "/v1/predictions", 409, json={"model": model, "n": 3, **ROW, **KEY})
+    ledger.mine()
+    done = (await ask(api, model, **KEY))["request"]
+    api.node.kept_secrets.reverse()
+    assert (await ask(api, model, **KEY))["request"] == done and await requests(api) == [done]
+
+
+async def test_one_token_leaves_keys_to_others(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever tokens take, the next one has half of what is left; the owner is a holder as they are."""
+    monkeypatch.setattr(asked_once, "MOST", 8)
+    model = await served(api)
+    body = {"model": model, "n": 3, **ROW}
+    with closing(Tokens(tmp_path / "tokens.db")) as tokens:
+        greedy, other = (tokens.new(TokenScope.PREDICT, most=None, days=1, label="", now=now_ms())[1] for _ in range(2))
+
+    async def until_refused(**whose: str) -> tuple[int, str]:
+        for number in range(9):
+            status, said = await api.call("POST", "/v1/predictions", json=body | {"idempotency_key": f"key {number}"}, **whose)
+            if status != 202:
+                return number, said["error"]["name"]
+            api.node.ledger.mine()
+        raise AssertionError("nothing bounds it")
+
+    before = len(await requests(api))
+    assert [await until_refused(token=greedy), await until_refused(token=other), await until_refused()] == [
+        (4, "TOO_MANY_OWN_KEYS"),
+        (2, "TOO_MANY_OWN_KEYS"),
+        (1, "TOO_MANY_OWN_KEYS"),
+    ]
+    assert len(await requests(api)) - before == 7, "what is refused is not sent"
+    again = await api.call("POST", "/v1/predictions", json=body | {"idempotency_key": "key 0"}, token=greedy)
+    assert again[0] == 202, "a key that is known is answered though no place is free"
+
+
+async def test_a_key_of_the_most_characters_is_taken(api: Api) -> None:
+    model = await served(api)
+    long = "k" * asked_once.MOST_KEY
+    assert (await ask(api, model, idempotency_key=long))["request"] == (await ask(api, model, idempotency_key=long))["request"]
+
+
+def test_two_headers_are_two_keys() -> None:
+    def given(*headers: str, field: str | None = None) -> Any:
+        named = CIMultiDict(("Idempotency-Key", one) for one in headers)
+        return SimpleNamespace(body=SimpleNamespace(idempotency_key=field), request=SimpleNamespace(headers=named))
+
+    assert asked_once._key_of(given("one", "one", field="one")) == "one" and asked_once._key_of(given()) is None
+    for call in (given("one", "two"), given("one", field="two")):
+        with pytest.raises(RequestError, match="Two different keys"):
+            asked_once._key_of(call)
+
+
+async def test_a_node_that_starts_sends_nothing_under_a_key(api: Api) -> None:
+    model = await served(api)
+    api.node.starting = True
+    error = (await api.post("/v1/predictions", {"model": model, "n": 3, **ROW, **KEY}, 503))["error"]
+    assert "nothing was sent" in error["message"] and await requests(api) == []
+
+
+async def test_two_at_once_are_one_request_and_keys_are_bounded(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = await served(api)
+    body = {"model": model, "n": 3, **ROW, **KEY}
+    found = await asyncio.gather(*(api.call("POST", "/v1/predictions?wait=10", json=body) for _ in range(4)))
+    assert {status for status, _ in found} <= {200, 202, 409}
+    assert {said["error"]["name"] for status, said in found if status == 409} <= {"KEY_BUSY"}
+    (request,) = await requests(api)
+    monkeypatch.setattr(asked_once, "MOST", 1)
+    assert (await ask(api, model, **KEY))["request"] == request
+    assert (await api.post("/v1/predictions", body | {"idempotency_key": "more"}, 503))["error"]["name"] == "TOO_MANY_KEYS"
+
+
+async def test_keys_are_on_the_disk_after_a_restart(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill before the wire, then a node that knows what its database holds alone."""
+    model, ledger = await served(api), api.node.ledger
+
+    async def killed(raw: bytes) -> bytes:
+        raise Killed
+
+    def start() -> WorkDatabase:
+        database = WorkDatabase(tmp_path / "work.db", ledger.chain_id, ledger.own_id)
+
+        async def keep(secret: Secret) -> bool:
+            database.save(secret, now_ms())
+            return True
+
+        async def kept(kind: str, beginning: bytes = b"") -> list[Secret]:
+            return database.secrets_of(kind, beginning)
+
+        monkeypatch.setattr(api.node, "keep", keep)
+        monkeypatch.setattr(api.node, "kept", kept)
+        return database
+
+    done = []
+    for lost in (True, False, False):
+        with closing(start()), monkeypatch.context() as dying:
+            if lost:
+                dying.setattr(ledger, "submit_raw", killed)
+                assert (await api.call("POST", "/v1/predictions", json={"model": model, "n": 3, **ROW, **KEY}))[0] == 500
+            else:
+                done.append((await ask(api, model, **KEY))["request"])
+    assert await requests(api) == [done[0]] and done[0] == done[1]
+    later = start()
+    later.prune(now_ms() + 38 * 86_400_000)
+    assert later.secrets() == []
+    later.close()
+
+
+async def test_keys_of_one_run_of_a_program_take_no_others_place_and_end_with_the_day(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asked_once, "MOST", 1)
+    model = await served(api)
+    body = {"model": model, "n": 3, **ROW}
+    runs = [(await ask(api, model, idempotency_key="run:7f:1"))["request"] for _ in range(2)]
+    assert runs[0] == runs[1] != (await ask(api, model, **KEY))["request"]
+    assert (await api.post("/v1/predictions", body | {"idempotency_key": "run:7f:2"}, 503))["error"]["name"] == "TOO_MANY_KEYS"
+    ledger = api.node.ledger
+    with closing(WorkDatabase(tmp_path / "work.db", ledger.chain_id, ledger.own_id)) as database:
+        for secret in api.node.kept_secrets:
+            database.save(secret, 0)
+        assert [database.count(kind) for kind in (asked_once.KIND, asked_once.RUN_KIND)] == [1, 1]
+        database.prune(asked_once.RUN_MS + 1)
+        assert [database.count(kind) for kind in (asked_once.KIND, asked_once.RUN_KIND)] == [1, 0]
+
+
+def test_secrets_are_found_by_how_their_keys_begin(tmp_path: Path) -> None:
+    with closing(WorkDatabase(tmp_path / "work.db", b"c" * 32, b"i" * 32)) as database:
+        keys = [b"", b"a", b"a\xff", b"a\xff\xff1", b"b", b"\xff", b"\xff\xff"]
+        for kind in ("x", "y"):
+            for key in keys:
+                database.save(Secret(kind, key, b"", key), 0)
+        for beginning in (*keys, b"c", b"\xff\xff\xff"):
+            found = [one.key for one in database.secrets_of("x", beginning)]
+            assert found == sorted(key for key in keys if key.startswith(beginning))

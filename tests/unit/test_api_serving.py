@@ -1,0 +1,253 @@
+"""A node tries a model's sample twice before it says that it serves the model: what is asked of it over HTTP, what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain.contracts.membership import SetBoxKey
+from chain.contracts.prediction import records
+from client.contracts.prediction import serving_api
+from client.contracts.prediction.inputs import PredictionInput
+from client.contracts.prediction.trial import LONGEST_S
+from client.tokens import Tokens, TokenScope, now_ms
+from client.work import trials as node_trials
+from sandbox import RunStatus
+from tests.unit.api_kit import MODEL_CID, TOKEN, Api, serving, sha
+from tests.unit.trial_kit import Ground
+
+SUMS: dict[str, Any] = {
+    "name": "sums",
+    "kind": "number",
+    "price": "0.001",
+    "floor": "0.0001",
+    "tol": "0.000001",
+    "image": {"cid": str(MODEL_CID), "image_id": "sha256:" + sha("image").hex(), "size": 1_000},
+}
+SAID = b"3.0\n0.5\ncheck 4.0\n"
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with serving(tmp_path, own="n1") as api:
+        api.node.ledger.declare()
+        assert api.node.ledger.block(n1=SetBoxKey(key=sha("box", "n1"))) == [0]
+        yield api
+
+
+@pytest.fixture
+def ground(api: Api) -> Ground:
+    """A node with an engine that always says the same."""
+    ground = Ground(api.node.files, lambda _: SAID)
+    api.node.trials = ground.trials()
+    return ground
+
+
+async def register(
+    api: Api, sample: bytes | None = b"[1, 2]\n[0.5]\n", answers: bytes | None = SAID, name: str = "sums", **terms: Any
+) -> str:
+    files = {"sample": sample, "sample_answers": answers}
+    named = {name: api.node.files.put(data) for name, data in files.items() if data is not None}
+    weights = api.node.files.put(b"weights")
+    sent = SUMS | named | terms | {"name": name, "model": {"cid": weights, "size": 7}}
+    return str((await api.post("/v1/models?wait=10", sent))["model"])
+
+
+def is_served(api: Api, model: str) -> bool:
+    ledger = api.node.ledger
+    return ledger.state.get(records.server_key(bytes.fromhex(model), ledger.own_id)) is not None
+
+
+async def refused(api: Api, model: str, status: int, **sent: Any) -> tuple[str, str]:
+    """The name and the words of a refusal; nothing was sent."""
+    before = api.node.ledger.height
+    error = (await api.post(f"/v1/models/{model}/serve?wait=10", sent, status))["error"]
+    assert api.node.ledger.height == before and not is_served(api, model)
+    return error["name"], error["message"]
+
+
+async def test_a_model_that_answers_its_sample_twice_alike_is_served(api: Api, ground: Ground) -> None:
+    model = await register(api)
+    done = await api.post(f"/v1/models/{model}/serve?wait=10", {})
+    assert (done["status"], done["tried"]) == ("final", True) and is_served(api, model)
+    first, second = ground.started
+    assert (first.spec.phase, first.warm, first.shown, second.shown) == ("predict", b"", ("try", 1), ("try", 2))  # type: ignore[union-attr]
+    assert first.late is not None and first.late.given()["input"] == b"[1, 2]\n[0.5]\n"
+    found = await api.get(f"/v1/models/{model}/trial")
+    assert (found["state"], found["runs"], found["why"], found["since"]) == ("passed", [first.run, second.run], "", 7)
+    assert bytes.fromhex(model) in api.node.trials.refs, "what was fetched stays for the server"  # type: ignore[union-attr]
+    assert ground.let_go_of == [bytes.fromhex(model)]
+
+
+@pytest.mark.parametrize(
+    ("says", "answers", "why"),
+    [
+        ([SAID, b"3.0\n0.6\ncheck 4.0\n"], SAID, "two runs of the sample on this machine differ in 1 rows (2)"),
+        ([SAID, SAID], b"3.0\n9.0\ncheck 4.0\n", "this machine's answers to the sample and the owner's differ in 1 rows (2)"),
+        ([SAID, SAID], b"no answers", "the owner's answers to its sample cannot be read"),
+        ([RunStatus.TIMEOUT], SAID, "run 1 of the sample gave no answer (overrun): it ended so. Its last words: no such row"),
+    ],
+)
+async def test_a_model_that_would_cost_its_server_the_stake_is_not_served(
+    api: Api, ground: Ground, says: list[bytes | RunStatus], answers: bytes | None, why: str
+) -> None:
+    ground.says = lambda run: says[run - 1]
+    model = await register(api, answers=answers)
+    name, text = await refused(api, model, 409)
+    assert name == "TRIAL_FAILED" and why in text and "untried" in text
+    assert (await api.get(f"/v1/models/{model}/trial"))["state"] == "failed"
+    assert not api.node.trials.refs, "what was fetched may go"  # type: ignore[union-attr]
+    # Who was told may try again: the next call is a new trial, and who does not want one says so.
+    ground.says = lambda _: SAID
+    assert (await api.post(f"/v1/models/{model}/serve?wait=10", {"untried": True}))["tried"] is False and is_served(api, model)
+
+
+async def test_a_model_that_is_too_large_to_be_served_here_is_not_run(api: Api, ground: Ground) -> None:
+    """It would take the memory of the models that are served, and then not be served all the same."""
+    model = await register(api, limits={"mem_mb": 64_000})
+    name, text = await refused(api, model, 409)
+    assert name == "TRIAL_FAILED" and "may use 640" in text and "serve.mem_mb is 2048" in text and not ground.started
+
+
+async def test_a_trial_takes_no_day_whatever_the_terms_say(api: Api, ground: Ground) -> None:
+    rows, answers = b"[1, 2]\n" * 256, b"3.0\n" * 256 + b"check 4.0\n"
+    model = await register(api, sample=rows, answers=answers, row_ms=60_000, max_rows=256)
+    ground.says = lambda _: RunStatus.TIMEOUT
+    assert (await refused(api, model, 409))[0] == "TRIAL_FAILED"
+    (start,) = ground.started
+    assert isinstance(start.late, PredictionInput) and start.late.wall_s == LONGEST_S
+
+
+async def test_a_failed_trial_is_tried_anew_once_it_was_told(api: Api, ground: Ground) -> None:
+    model = await register(api)
+    ground.says = lambda _: RunStatus.TIMEOUT
+    assert (await refused(api, model, 409))[0] == "TRIAL_FAILED"
+    ground.says = lambda _: SAID
+    assert (await api.post(f"/v1/models/{model}/serve?wait=10", {}))["tried"] is True
+
+
+async def test_a_long_trial_goes_on_and_says_how_far_it_is(api: Api, ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving_api, "HOLD_S", 0.01)
+    model = await register(api)
+    ground.gate.clear()
+    name, text = await refused(api, model, 503)
+    assert name == "TRIAL_RUNNING" and "run 1 of 2 of its sample" in text
+    assert (await api.get(f"/v1/models/{model}/trial"))["state"] == "running"
+    assert (await refused(api, model, 503))[0] == "TRIAL_RUNNING" and len(ground.started) == 1, "one trial, however often asked"
+    ground.gate.set()
+    state = api.node.trials.find(bytes.fromhex(model))  # type: ignore[union-attr]
+    assert state is not None
+    await state.over.wait()
+    assert (await api.post(f"/v1/models/{model}/serve?wait=10", {}))["tried"] is True and len(ground.started) == 2
+    ground.now += node_trials.KEPT_S
+    assert not api.node.trials.refs, "nobody waits for it any more"  # type: ignore[union-attr]
+
+
+async def test_where_nothing_can_be_tried_the_refusal_says_why(api: Api, ground: Ground) -> None:
+    model = await register(api)
+    ground.sandbox = "no engine answers"
+    name, text = await refused(api, model, 409)
+    assert name == "TRIAL_FAILED" and "no container can be run on this machine: no engine answers" in text
+    ground.sandbox, ground.image_fault = "", "the image breaks a rule"
+    assert "its image is not to be had: the image breaks a rule" in (await refused(api, model, 409))[1]
+    api.node.trials = None
+    name, text = await refused(api, model, 409)
+    assert name == "NO_SANDBOX" and "work.verify" in text
+    status, body = await api.call("GET", f"/v1/models/{model}/trial")
+    assert (status, body["error"]["name"]) == (404, "NO_TRIAL")
+    assert not ground.started
+
+
+async def test_a_sample_that_is_not_there_or_has_too_many_rows_is_told(api: Api, ground: Ground) -> None:
+    many = await register(api, sample=b"[1]\n" * 257)
+    assert "its sample has 257 rows" in (await refused(api, many, 409))[1]
+    gone = await register(api, sample=b"[1]\n[7]\n", name="gone")
+    for path in api.node.files.folder.iterdir():
+        path.unlink()
+    assert "its model is not to be had" in (await refused(api, gone, 409))[1]
+
+
+async def test_a_model_without_a_sample_is_served_untried(api: Api) -> None:
+    model = await register(api, sample=None, answers=None)
+    assert (await api.post(f"/v1/models/{model}/serve?wait=10", {}))["tried"] is False and is_served(api, model)
+
+
+async def test_the_rules_refuse_before_anything_runs(api: Api, ground: Ground) -> None:
+    model = await register(api)
+    assert (await refused(api, model, 409, stake="0.000001"))[0] and not ground.started
+
+
+async def test_trials_go_one_after_the_other_and_not_too_many_wait(
+    api: Api, ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving_api, "HOLD_S", 0.01)
+    monkeypatch.setattr(node_trials, "MOST_WAITING", 2)
+    ground.gate.clear()
+    models = []
+    for number in range(3):
+        models.append(await register(api, name=f"sums{number}"))
+    for model in models[:2]:
+        assert (await refused(api, model, 503))[0] == "TRIAL_RUNNING"
+    assert (await api.get(f"/v1/models/{models[1]}/trial"))["state"] == "waiting" and len(ground.started) == 1
+    assert (await refused(api, models[2], 503))[0] == "TRIALS_BUSY"
+    ground.gate.set()
+    for model in models[:2]:
+        state = api.node.trials.find(bytes.fromhex(model))  # type: ignore[union-attr]
+        assert state is not None
+        await state.over.wait()
+    assert [start.ref.hex() for start in ground.started] == [models[0]] * 2 + [models[1]] * 2
+
+
+async def test_one_token_holds_two_trials_and_its_next_one_waits_for_another_s(
+    api: Api, ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token that has had its turn lets others go first; the owner's places are beside those of all tokens."""
+    monkeypatch.setattr(serving_api, "HOLD_S", 0.01)
+    monkeypatch.setattr(node_trials, "MOST_WAITING", 4)
+    ground.gate.clear()
+    models = [await register(api, name=f"sums{number}") for number in range(7)]
+    with closing(Tokens(tmp_path / "tokens.db")) as tokens:
+        one, two, three = (tokens.new(TokenScope.POST, most=None, days=1, label="", now=now_ms())[1] for _ in range(3))
+
+    async def asked(model: str, token: str = TOKEN) -> str:
+        status, said = await api.call("POST", f"/v1/models/{model}/serve", json={}, token=token)
+        assert status == 503
+        return str(said["error"]["name"])
+
+    assert [await asked(model, one) for model in models[:3]] == ["TRIAL_RUNNING", "TRIAL_RUNNING", "TOO_MANY_OWN_TRIALS"]
+    assert await asked(models[0], two) == "TRIAL_RUNNING", "who asks for the same model waits for the same trial"
+    assert [await asked(model, two) for model in models[2:5]] == ["TRIAL_RUNNING", "TRIAL_RUNNING", "TOO_MANY_OWN_TRIALS"]
+    assert await asked(models[4], three) == "TRIALS_BUSY"
+    assert await asked(models[5]) == "TRIAL_RUNNING"
+    states = [api.node.trials.find(bytes.fromhex(model)) for model in models]  # type: ignore[union-attr]
+    ground.gate.set()
+    for state in states:
+        if state is not None:
+            await state.over.wait()
+    began = [start.ref.hex() for start in ground.started[::2]]
+    assert began == [models[0], models[2], models[5], models[1], models[3]]
+
+
+async def test_a_trial_that_its_node_ends_has_not_passed(tmp_path: Path) -> None:
+    ground = Ground(None, lambda _: SAID)  # type: ignore[arg-type]
+    tasks: list[asyncio.Task[Any]] = []
+    known = node_trials.Trials(
+        ground, spawn=lambda work: tasks.append(asyncio.ensure_future(work)), now_s=lambda: 0.0, now_ms=lambda: 0
+    )
+    ground.sandbox = "never"
+
+    async def never(_: float) -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    ground.ready = never  # type: ignore[assignment, method-assign]
+    state = known.begin(node_trials.WantedTrial(b"m" * 32, "try", lambda _: None, (), lambda *_: None))  # type: ignore[arg-type, return-value]
+    await asyncio.sleep(0)
+    tasks[0].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert (state.state, state.why) == ("failed", "this node is stopping")

@@ -1,0 +1,131 @@
+"""`learningchain data`: what is added, listed and removed, and what each refusal tells people to do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client.cli import setup
+from client.keystore import Public
+from sandbox.docker import engine as engine_module
+from sandbox.docker import service
+from sandbox.docker.engine import Engine
+from sandbox.errors import SandboxUnavailable
+
+from .docker_double import Client, DockerDouble
+from .test_sandbox_archive import docker_archive, entry, tar
+
+pytest_plugins = ["tests.unit.client_cli_kit"]
+
+
+@pytest.fixture
+def double(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerDouble]:
+    double = DockerDouble(tmp_path / "volumes")
+    double.folder.mkdir()
+    sidecar = tmp_path / "sidecar.tar"
+    sidecar_id = docker_archive(sidecar, [tar(entry("sidecar", b"x"))])
+    monkeypatch.setattr(engine_module, "_PAUSE_S", 0)
+    monkeypatch.setattr(Engine, "api", lambda self, **_: Client(double))
+    monkeypatch.setattr(service, "sidecar_image", lambda cache, machine: (sidecar, sidecar_id))
+    monkeypatch.setattr("os.umask", lambda mask: 0)
+    yield double
+    assert double.boxes == {}
+
+
+@pytest.fixture
+def run(run: Any, double: DockerDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    (tmp_path / "node").mkdir()
+    monkeypatch.setenv("LEARNINGCHAIN_DATA", str(tmp_path / "node"))
+    monkeypatch.setattr(setup, "own_identity", lambda common: Public(bytes(20), bytes(33)))
+    (tmp_path / "folder" / "deep").mkdir(parents=True)
+    (tmp_path / "folder" / "a.csv").write_text("age\n18\n")
+    (tmp_path / "folder" / "deep" / "b.csv").write_text("age\n101\n")
+    return run
+
+
+def test_data_are_added_listed_and_removed(run: Any, double: DockerDouble, tmp_path: Path) -> None:
+    added = run("data", "add", "scans", str(tmp_path / "folder"), "--json")
+    assert added.code == 0, added.err
+    document = added.json
+    assert (document["name"], document["files"], document["bytes"], document["folder"]) == (
+        "scans",
+        2,
+        15,
+        str(tmp_path / "folder"),
+    )
+    assert len(double.volumes) == 1
+    assert run("data", "list", "--json").json == [document]
+    shown = run("data", "list").out
+    assert "scans" in shown
+    assert document["digest"][:16] in shown
+    removed = run("data", "remove", "scans", "--json")
+    assert (removed.code, removed.json["removed"]) == (0, True)
+    assert (double.volumes, run("data", "list", "--json").json) == ({}, [])
+    assert "learningchain data add" in run("data", "list").out
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("add", "A b", "folder"), "no name for data"),
+        (("add", "scans", "missing"), "missing: No such file or directory. Nothing was added"),
+        (("add", "scans", "empty"), "holds no file"),
+        (("add", "scans", "odd"), "is a symbolic link; data are regular files alone"),
+        (("remove", "scans"), "no data called scans"),
+    ],
+)
+def test_a_refusal_says_what_to_do(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], why: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "link").symlink_to("/etc/passwd")
+    for more in ((), ("--json",)):
+        ended = run("data", *words, *more)
+        assert ended.code == 2
+        assert why in (ended.error["message"] if more else " ".join(ended.err.split())), ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_name_that_is_taken_is_not_written_over(run: Any, tmp_path: Path) -> None:
+    assert run("data", "add", "scans", str(tmp_path / "folder")).code == 0
+    again = run("data", "add", "scans", str(tmp_path / "folder"))
+    assert (again.code, "already: choose another name" in " ".join(again.err.split())) == (2, True)
+    assert run("data", "remove", "scans").code == 0
+
+
+def test_an_engine_that_is_not_there_is_told(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(self: Engine, **_: object) -> None:
+        raise SandboxUnavailable("no Docker Engine answers at /x; start it")
+
+    monkeypatch.setattr(Engine, "api", missing)
+    ended = run("data", "add", "scans", str(tmp_path / "folder"))
+    assert (ended.code, "no Docker Engine answers" in ended.err) == (2, True), ended.err
+
+
+def test_tables_are_held_against_a_schema_first(run: Any, double: DockerDouble, tmp_path: Path) -> None:
+    raw = json.dumps({"columns": [{"name": "age", "datatype": "INT64", "max": 100}]}).encode()
+    (tmp_path / "schema.json").write_bytes(raw)
+    words = ("data", "add", "scans", str(tmp_path / "folder"), "--schema", str(tmp_path / "schema.json"), "--json")
+    refused = run(*words)
+    assert refused.code == 2
+    assert "'deep/b.csv', line 2, age: '101' is not a whole number" in refused.error["message"]
+    assert double.volumes == {}
+    (tmp_path / "folder" / "deep" / "b.csv").write_text("age\n100\n")
+    added = run(*words)
+    assert added.json["schema"] == hashlib.sha256(raw).hexdigest()
+    for content, why in ((b"{", "no JSON"), (b'{"columns":[]}', "not valid")):
+        (tmp_path / "schema.json").write_bytes(content)
+        assert why in run(*words).error["message"]
+    for path in (tmp_path / "folder").rglob("*.csv"):
+        os.rename(path, path.with_suffix(".txt"))
+    (tmp_path / "schema.json").write_bytes(raw)
+    assert "There is no .csv file" in run(*words).error["message"]
+    assert run("data", "remove", "scans").code == 0

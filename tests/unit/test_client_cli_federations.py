@@ -1,0 +1,598 @@
+"""`learningchain fed` as typed, before a real API and real blocks: what a sponsor and a data owner see, what each refusal says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from chain.codec import encode
+from chain.contracts.federation.messages import FileCode
+from chain.contracts.federation.records import FederationPosting, posting_key
+from chain.losses import Measurement
+from client import hidden
+from client.cli.app import main
+from client.contracts.federation.cli import joining
+from client.contracts.federation.cli.watch import Story, curve
+from client.contracts.federation.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
+from client.contracts.federation.keeping import NOTHING_HELD
+from client.contracts.federation.making import NO_UPDATES
+from client.contracts.federation.member import VAULTS, MemberBook, MemberMachine, TrainedFederation, VaultBook
+from client.contracts.federation.sponsor import SponsorBook, SponsoredFederation, SponsorMachine
+from client.contracts.federation.vaulting import OwnVaultBook, VaultMade, VaultOpened, VaultStage, VaultWanted
+from client.contracts.federation.wishes import PreviewWish, SponsorWish, StopWish, TrainWish, VaultWish, wish_in
+from client.sdk import Client
+from client.tokens import Tokens, TokenScope, now_ms
+from p2p.content.cid import Codec, cid_of
+from sandbox import OwnData
+from tests.unit.api_kit import TOKEN, Api, serving, sha
+from tests.unit.federation_play import DIMS, OWNERS, FederationPlay, helpers_serve
+from tests.unit.test_api_federations import SECOND, opened, played, who
+
+Run = Callable[..., Awaitable[tuple[int, str, str]]]
+SCHEMA = b'{"columns": [{"name": "age", "datatype": "INT64"}]}'
+
+
+@pytest.fixture
+async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]:
+    with capture_logs():  # else what the node logs of a request stands among what the command prints
+        async with serving(tmp_path) as api:
+            (tmp_path / "node").mkdir()
+            (tmp_path / "node" / "api.token").write_text(TOKEN)
+            monkeypatch.setenv("LEARNINGCHAIN_DATA", str(tmp_path / "node"))
+            monkeypatch.setenv("LEARNINGCHAIN_API", api.url)
+            helpers_serve(api.node.ledger)
+            yield api
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    async def typed(*words: str | Path) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = await asyncio.to_thread(main, ["fed", *map(str, words)])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, err
+
+    return typed
+
+
+@pytest.fixture
+def shelf(api: Api) -> dict[str, OwnData]:
+    """What this node keeps of its owner's data."""
+    api.node.data["scans"] = own("scans")
+    return api.node.data
+
+
+def own(name: str, **notes: str) -> OwnData:
+    return OwnData(name=name, digest=sha("files", name), size=2_048, files=3, notes=notes)
+
+
+def initial(path: Path, dims: int = DIMS) -> Path:
+    """A safetensors file of so many values."""
+    header = json.dumps({"w": {"dtype": "F32", "shape": [dims], "data_offsets": [0, 4 * dims]}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4 * dims))
+    return path
+
+
+def words(tmp_path: Path, **changes: str) -> list[str]:
+    given = {
+        "--image": "registry.example/train@sha256:" + "ab" * 32,
+        "--model": str(initial(tmp_path / "init.safetensors")),
+        "--bounty": "100",
+        "--target": "1",
+        "--rounds": "3",
+        "--ends": "1d",
+        "--min-members": "2",
+        "--cpus": "0.5",
+        "--mem-mb": "256",
+        "--eval-time": "10s",
+    } | {f"--{name.replace('_', '-')}": value for name, value in changes.items()}
+    return ["open", *(word for pair in given.items() for word in pair)]
+
+
+# --- a sponsor ------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_sponsor_sees_the_price_opens_starts_and_closes(api: Api, run: Run, tmp_path: Path) -> None:
+    code, out, _ = await run(*words(tmp_path), "--dry-run")
+    assert code == 0
+    assert "bounty" in out and "could measure" in out
+    code, out, err = await run(*words(tmp_path), "--json")
+    assert code == 0, err
+    federation = json.loads(out)["federation"]
+    view = await api.get(f"/v1/federations/{federation}")
+    assert (view["terms"]["model"]["dims"], view["terms"]["min_sum"], view["terms"]["secrecy"]) == (DIMS, 2, "sum")
+    assert [path.name for path, _ in api.node.files.added] != [], "the model was uploaded"
+    (wish,) = [wish_in(secret) for secret in api.node.kept_secrets]
+    assert isinstance(wish, SponsorWish)
+    assert (wish.federation.hex(), wish.auto, wish.data, wish.hidden_key) == (federation, True, "", b"")
+    assert Path(wish.initial).read_bytes() == (tmp_path / "init.safetensors").read_bytes()
+    code, out, err = await run("start", "latest")
+    assert (code, "initial model is measured" in out) == (0, True), err
+    play = FederationPlay(api.node.ledger, federation)
+    while play.state == "DRAW":
+        api.node.ledger.block()
+    play.measure(2 * SECOND)
+    code, out, err = await run("start", federation[:10])
+    assert code == 1 and "0 members are in, 2 are needed" in err
+    code, _, err = await run("close", "latest")
+    assert code == 0, err
+    code, out, _ = await run("show", "latest")
+    assert "CLOSED" in out and "the sponsor closed it" in out
+    code, out, _ = await run("list", "--live", "--json")
+    assert json.loads(out) == []
+
+
+async def test_a_sponsor_admits_and_removes_by_name(api: Api, run: Run) -> None:
+    federation = await opened(api, admit="approve")
+    FederationPlay(api.node.ledger, federation).join("n1")
+    assert (await run("admit", "latest", who(api, "n1")))[0] == 0
+    code, out, _ = await run("members", "latest")
+    assert code == 0 and who(api, "n1") in out and "is in" in out
+    assert (await run("remove", "latest", who(api, "n1")))[0] == 0
+    code, _, err = await run("remove", "latest", who(api, "n1"), "--json")
+    assert (code, json.loads(err)["error"]["name"]) == (1, "NOT_A_MEMBER")
+    code, _, err = await run("admit", "latest", "nobody")
+    assert code == 2 and "neither an address" in err
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"ends": "soon"}, "--ends is a length of time"),
+        ({"bounty": "none"}, "--bounty cannot be"),
+        ({"image": "train:latest"}, "is not pinned"),
+        ({"model": "nowhere"}, "there is no file"),
+        ({"schema": "nowhere"}, "--schema: there is no file"),
+        ({"params": "[1]"}, "--params is a JSON object"),
+        ({"dp": "9"}, "--dp is noise"),
+        ({"dp": "8", "min_members": "2"}, "times what it should find"),
+    ],
+)
+async def test_words_that_make_no_sense_are_said_before_anything_is_sent(
+    api: Api, run: Run, tmp_path: Path, change: dict[str, str], said: str
+) -> None:
+    code, _, err = await run(*words(tmp_path, **change))
+    assert (code, said in err) == (2, True), err
+    assert api.node.files.added == []
+    assert await api.get("/v1/federations") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "said"),
+    [
+        ({"rounds": "0"}, "BAD_TERMS", "rounds is 0"),
+        ({"min_sum": "9"}, "BAD_TERMS", "min_sum"),
+        ({"split": "aligned"}, "BAD_TERMS", "reference"),
+        ({"rule": "median"}, "BAD_TERMS", "no rule"),
+        ({"bounty": "1000000"}, "INSUFFICIENT_CREDITS", "free"),
+    ],
+)
+async def test_what_the_rules_refuse_is_said_with_its_code_before_anything_is_uploaded(
+    api: Api, run: Run, tmp_path: Path, change: dict[str, str], name: str, said: str
+) -> None:
+    code, _, err = await run(*words(tmp_path, **change), "--json")
+    error = json.loads(err)["error"]
+    assert (code, error["name"], said in error["message"]) == (1, name, True), error
+    assert api.node.files.added == []
+
+
+async def test_a_federation_that_nobody_could_serve_wants_to_be_forced(api: Api, run: Run, tmp_path: Path) -> None:
+    code, _, err = await run(*words(tmp_path, cpus="900"))
+    assert code == 2 and "learningchain fed serve on" in err
+    assert (await run(*words(tmp_path, cpus="900"), "--force"))[0] == 0
+
+
+@pytest.mark.parametrize("raw", [b"", b"\x80\x02}q\x00.", struct.pack("<Q", 2) + b"{}", struct.pack("<Q", 2**40) + b"{}"])
+async def test_a_model_that_is_no_safetensors_file_is_no_model(api: Api, run: Run, tmp_path: Path, raw: bytes) -> None:
+    line = words(tmp_path)
+    (tmp_path / "init.safetensors").write_bytes(raw)
+    code, _, err = await run(*line)
+    assert code == 2 and "is no safetensors file of F32 values alone" in err
+
+
+# --- a data owner ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_an_owner_sees_what_leaves_and_agrees(
+    api: Api, run: Run, shelf: dict[str, OwnData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play = await played(api)
+    api.node.ledger.own = "n3"
+    code, out, err = await run("join", play.id.hex(), "scans", "--dry-run")
+    assert code == 0, err
+    for said in (
+        "one file of 4.5 KiB, masked",
+        "sums of at least 2 members",
+        "64 numbers made of its 1,024",
+        "scans: 3 files, 2.0 KiB",
+        "2 of 4, 2 carry the verifier flag",
+        "100 more",
+        "no network",
+        "Mind: a sum may be of two members",
+        "Mind: there is no noise",
+    ):
+        assert said in out, said
+    code, _, err = await run("join", play.id.hex(), "scans")
+    assert code == 2 and "there is no terminal to ask on" in err
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda _: "no")
+    code, _, err = await run("join", play.id.hex(), "scans")
+    assert code == 2 and "Nothing was sent" in err
+    assert len(await api.get(f"/v1/federations/{play.id.hex()}/members")) == 2
+    monkeypatch.setattr("builtins.input", lambda _: "yes")
+    code, out, err = await run("join", play.id.hex(), "scans")
+    assert code == 0 and "You are a member" in out and "leaves each round" in err
+    members = await api.get(f"/v1/federations/{play.id.hex()}/members")
+    assert members[2]["account"] == who(api, "n3")
+    assert members[2]["digest"] != shelf["scans"].digest.hex()
+    wish, vault = [wish_in(secret) for secret in api.node.kept_secrets]
+    assert wish == TrainWish(play.id, "scans", 3), "the node trains on them by itself from then on"
+    assert vault == VaultWish(play.id, True, []) and "--no-vault" in out + err, "and it was told where its local model goes"
+    code, _, err = await run("join", "latest", "scans", "--yes", "--json")
+    assert (code, json.loads(err)["error"]["name"]) == (1, "ALREADY_MEMBER")
+    shelf["later"] = own("later")
+    assert (await run("data", "latest", "later"))[0] == 0
+    assert (await run("leave", "latest"))[0] == 0
+    assert wish_in(api.node.kept_secrets[-1]) == StopWish(play.id)
+    code, _, err = await run("leave", "latest", "--json")
+    assert (code, json.loads(err)["error"]["name"]) == (1, "NOT_A_MEMBER")
+
+
+async def test_data_are_held_against_the_posted_schema_first(api: Api, run: Run, shelf: dict[str, OwnData], tmp_path: Path) -> None:
+    name = cid_of(Codec.RAW, SCHEMA)
+    federation = await opened(api, schema=str(name))
+    api.node.ledger.own = "n1"
+    code, _, err = await run("join", federation, "scans", "--yes")
+    assert code == 2 and f"fed schema {federation[:12]}" in err and "data add scans FOLDER --schema" in err
+    api.node.files.put(SCHEMA)
+    code, _, err = await run("schema", federation, "--out", tmp_path / "schema.json")
+    assert code == 0, err
+    assert (tmp_path / "schema.json").read_bytes() == SCHEMA
+    shelf["scans"] = own("scans", schema="00" * 32)
+    assert (await run("join", federation, "scans", "--yes"))[0] == 2
+    shelf["scans"] = own("scans", schema=name.digest.hex())
+    assert (await run("join", federation, "scans", "--yes"))[0] == 0
+
+
+async def test_examples_are_claimed_where_pay_goes_by_them_and_only_there(api: Api, run: Run, shelf: dict[str, OwnData]) -> None:
+    by_samples, equal = await opened(api, split="samples"), await opened(api)
+    api.node.ledger.own = "n1"
+    assert "--examples N" in (await run("join", by_samples, "scans", "--yes"))[2]
+    assert "leave --examples out" in (await run("join", equal, "scans", "--yes", "--examples", "5"))[2]
+    assert (await run("join", by_samples, "scans", "--yes", "--examples", "5"))[0] == 0
+    assert (await api.get(f"/v1/federations/{by_samples}/members"))[0]["n"] == 5
+
+
+async def test_unknown_data_and_unknown_federations_are_told_with_what_there_is(
+    api: Api, run: Run, shelf: dict[str, OwnData]
+) -> None:
+    federation = await opened(api)
+    code, _, err = await run("join", federation, "xrays", "--yes")
+    assert code == 2 and "There are: scans" in err and "learningchain data add xrays" in err
+    code, _, err = await run("show", "ffff")
+    assert code == 2 and "No federation begins with ffff" in err
+    code, _, err = await run("show", "nonsense!")
+    assert code == 2 and "learningchain fed list" in err
+    code, _, err = await run("close", "ab" * 32, "--json")
+    assert (code, json.loads(err)["error"]["name"]) == (2, "NO_SUCH_FEDERATION")
+    api.node.ledger.own = "n4"
+    code, _, err = await run("show", "latest")
+    assert code == 2 and "opened and joined no federation" in err
+
+
+async def test_a_preview_trains_once_and_sends_nothing(
+    api: Api, run: Run, shelf: dict[str, OwnData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play = await played(api)
+    api.node.ledger.own = "n3"
+    height = api.node.ledger.height
+    found = Measurement(sha("root"), 20 * SECOND // 2, 20)
+
+    async def kept(secret: Any) -> bool:
+        """The node's work runs it at once."""
+        api.node.kept_secrets.append(secret)
+        wish = wish_in(secret)
+        assert isinstance(wish, PreviewWish)
+        note = PreviewNote(wish.number, play.id, "scans", "" if slow else "ok", "", [] if slow else [found], 4_296)
+        api.node.books[JOURNAL] = encode(JournalBook([], [note]))
+        return True
+
+    monkeypatch.setattr(api.node, "keep", kept)
+    slow = False
+    code, out, err = await run("join", play.id.hex(), "scans", "--preview")
+    assert code == 0, err
+    assert "nothing was sent" in out and "0.500000000 of 20 examples" in out and "4.5 KiB" in out
+    assert (api.node.ledger.height, len(await api.get(f"/v1/federations/{play.id.hex()}/members"))) == (height, 2)
+    slow = True
+    monkeypatch.setattr("client.contracts.federation.member_api.HOLD_S", 0.05)
+    begun = await api.post(f"/v1/federations/{play.id.hex()}/preview", {"data": "scans"})
+    assert begun["state"] == "running"
+    again = await api.post(f"/v1/federations/{play.id.hex()}/preview", {"number": begun["number"]})
+    assert again == begun
+    failed = PreviewNote(bytes.fromhex(begun["number"]), play.id, "scans", "failed", "it ended with 64", [], 0)
+    api.node.books[JOURNAL] = encode(JournalBook([], [failed]))
+    over = await api.post(f"/v1/federations/{play.id.hex()}/preview", {"number": begun["number"]})
+    assert (over["state"], over["reason"]) == ("failed", "it ended with 64")
+    unknown = (await api.post(f"/v1/federations/{play.id.hex()}/preview", {"number": "ab" * 32}, 404))["error"]
+    assert unknown["name"] == "NO_PREVIEW"
+    both = (await api.post(f"/v1/federations/{play.id.hex()}/preview", {}, 400))["error"]
+    assert "exactly one of data and number" in both["message"]
+
+
+async def test_an_owner_reads_its_own_part_and_nobody_elses_token_does(api: Api, run: Run, tmp_path: Path) -> None:
+    play = await played(api)
+    loss = Measurement(sha("root"), 20 * SECOND // 4, 20)
+    notes = [
+        AttemptNote(2, 1, True, 4_596, 3, 4_296, FileCode.USED, 0, [loss], ""),
+        AttemptNote(3, 1, False, 0, 0, 4_296, 0, 0, [], "local failed: it ended with 75"),
+        AttemptNote(4, 1, True, 4_596, 3, 4_296, FileCode.WRONG, 0, [], ""),
+    ]
+    api.node.books[JOURNAL] = encode(JournalBook([FederationNotes(play.id, notes, [])], []))
+    api.node.books[MemberMachine.name] = encode(MemberBook([TrainedFederation(play.id, "scans", 2)], NO_UPDATES))
+    code, out, err = await run("mine", play.id.hex())
+    assert code == 0, err
+    for said in ("trains on scans", "2 others carry", "26.9 KiB", "used", "refused, WRONG", "local failed", "0.250000000 of 20"):
+        assert said in out, said
+    with closing(Tokens(tmp_path / "tokens.db")) as tokens:
+        _, posts = tokens.new(TokenScope.POST, most=None, days=None, label="posts", now=now_ms())
+    status, _ = await api.call("GET", f"/v1/federations/{play.id.hex()}/own", token=posts)
+    assert status == 403, "losses on own data are the owner's"
+
+
+async def test_after_a_lost_machine_its_owner_is_told_what_stands_of_the_vault(
+    api: Api, run: Run, shelf: dict[str, OwnData]
+) -> None:
+    play = await played(api)
+    api.node.ledger.own = "n3"
+    path, kept = play.id.hex(), api.node.kept_secrets
+    code, _, err = await run("recover", path, "scans", "--json")
+    assert "no member" in json.loads(err)["error"]["message"] and code and not kept
+    api.node.ledger.own = OWNERS[0]
+    code, _, err = await run("recover", path, "--json")
+    assert code and "name the data" in json.loads(err)["error"]["message"]
+    code, out, err = await run("recover", path, "scans")
+    assert code == 0, err
+    assert "names no vault" in out and [type(wish_in(one)) for one in kept] == [VaultWish, TrainWish]
+    for holders, said in (
+        ([who(api, OWNERS[1])], "4 or 5"),
+        ([who(api, name) for name in (OWNERS[1], "n3", "boss", "n4")], "no other member"),
+    ):
+        code, _, err = await run("vault", path, *(word for one in holders for word in ("--holder", one)), "--json")
+        assert code and said in json.loads(err)["error"]["message"]
+    code, out, err = await run("vault", path, "--off")
+    assert code == 0 and "No vault" in out, err
+    assert wish_in(kept[-1]) == VaultWish(play.id, False, []) and len(kept) == 3
+    wanted = VaultWanted(play.id, [], VaultStage.OPENED, "")
+    book = OwnVaultBook([wanted], [VaultMade(play.id, 10, bytes(36), "/v", 0)], [VaultOpened(play.id, 5, "/back.model")])
+    api.node.books[VAULTS] = encode(VaultBook(book, NOTHING_HELD))
+    api.node.books[MemberMachine.name] = encode(MemberBook([TrainedFederation(play.id, "scans", 2)], NO_UPDATES))
+    code, out, err = await run("mine", path)
+    assert code == 0 and "of round 10, opened: the local model of round 5 is /back.model" in " ".join(out.split()), out
+
+
+async def test_the_nodes_own_data_are_listed_and_removed_over_http(api: Api, shelf: dict[str, OwnData]) -> None:
+    shelf["xrays"] = own("xrays", schema="ab" * 32, folder="/home/alice/xrays")
+    found = await api.get("/v1/data")
+    assert [(one["name"], one["bytes"], one["files"], one["schema"]) for one in found] == [
+        ("scans", 2_048, 3, None),
+        ("xrays", 2_048, 3, "ab" * 32),
+    ]
+    assert "alice" not in json.dumps(found), "where they came from is no matter of a token"
+    api.node.used_data.add("scans")
+    assert (await api.refused("DELETE", "/v1/data/scans", 409))["name"] == "DATA_IN_USE"
+    assert await api.call("DELETE", "/v1/data/xrays") == (200, {"name": "xrays", "removed": True})
+    assert (await api.refused("DELETE", "/v1/data/xrays", 404))["name"] == "NO_SUCH_DATA"
+    assert "at most 32" in (await api.refused("DELETE", "/v1/data/Up%20here", 400))["message"]
+    assert await api.call("POST", "/v1/data", json={}) != (200, {}), "adding stays off HTTP"
+
+
+async def test_what_the_node_does_for_its_sponsor_is_said_and_said_anew(
+    api: Api, run: Run, shelf: dict[str, OwnData], tmp_path: Path
+) -> None:
+    (tmp_path / "test.bin").write_bytes(b"nobody but the panel reads this")
+    code, out, err = await run(*words(tmp_path), "--reference", "scans", "--hidden", tmp_path / "test.bin", "--manual", "--json")
+    assert code == 0, err
+    federation = json.loads(out)["federation"]
+    (wish,) = [wish_in(secret) for secret in api.node.kept_secrets]
+    assert isinstance(wish, SponsorWish)
+    assert (wish.auto, wish.data, len(wish.hidden_key)) == (False, "scans", 32)
+    terms = (await api.get(f"/v1/federations/{federation}"))["terms"]
+    assert (terms["split"], terms["reference"]) == ("aligned", True)
+    sealed = api.node.files.folder / terms["hidden"]["cid"]
+    plain = tmp_path / "plain"
+    posting = api.node.ledger.state.get(posting_key(bytes.fromhex(federation)))
+    assert isinstance(posting, FederationPosting)
+    hidden.decrypt(sealed, plain, wish.hidden_key, posting.terms.hidden[0].plain_hash)
+    assert plain.read_bytes() == b"nobody but the panel reads this"
+    kept = SponsoredFederation(bytes.fromhex(federation), wish.initial, wish.hidden_key, wish.data, wish.auto)
+    api.node.books[SponsorMachine.name] = encode(SponsorBook([kept], NO_UPDATES))
+    assert (await run("start", "latest", "--auto"))[0] == 0
+    again = wish_in(api.node.kept_secrets[-1])
+    assert again == SponsorWish(wish.federation, wish.initial, wish.hidden_key, "scans", True), "the rest stays as it was"
+    code, _, err = await run(*words(tmp_path), "--reference", "nothing", "--json")
+    assert json.loads(err)["error"]["name"] == "CANNOT_LOOK_AFTER"
+    api.node.ledger.own = "n1"
+    assert (await api.post(f"/v1/federations/{federation}/look-after", {}, 409))["error"]["name"] == "NOT_SPONSOR"
+
+
+# --- rounds ---------------------------------------------------------------------------------------------------------------------
+
+
+async def test_rounds_files_and_the_watch_tell_what_became_of_each_update(api: Api, run: Run) -> None:
+    play = await played(api, (2 * SECOND - SECOND // 4, ()))
+    play.begin(2)
+    play.train("n1", "n2")
+    play.screen(FileCode.USED, FileCode.LARGE)
+    assert (await run("close", "latest"))[0] == 0
+    code, out, _ = await run("rounds", "latest")
+    assert code == 0 and "1.750000000" in out and "better, and paid" in out and " 25 " in out
+    code, out, _ = await run("files", "latest")
+    assert "refused, LARGE: its norm is above the bound" in out
+    assert "SPLIT: too few updates could be accepted together" in out
+    api.node.ledger.own = "n2"
+    code, out, _ = await run("files", play.id.hex(), "--mine", "--json")
+    mine = json.loads(out)["attempts"]
+    assert [[file["code"] for file in one["files"]] for one in mine] == [["LARGE"], ["USED"]]
+    code, out, err = await run("watch", play.id.hex())
+    assert code == 0, err
+    for said in (
+        "the initial model: measured loss 2.000000000",
+        "your update of round 1: used",
+        "your update of round 2: refused, LARGE",
+        "round 1: better, and paid, 25 to its members",
+        "attempt 3 came to nothing, SPLIT",
+        "it is over, CLOSED",
+        "● ",
+        "╌ target",
+    ):
+        assert said in out or said.replace("╌ ", "") in out, said
+    assert "committed its update" not in out
+    assert "committed its update" in (await run("watch", play.id.hex(), "--verbose"))[1]
+    code, out, _ = await run("watch", play.id.hex(), "--json")
+    topics = [json.loads(line)["topic"] for line in out.splitlines()]
+    assert (topics[0], topics[-1]) == ("fed.opened", "fed.ended")
+
+
+async def test_a_model_is_saved_and_checked(api: Api, run: Run, tmp_path: Path) -> None:
+    play = await played(api)
+    body = b"the initial one"
+    code, _, err = await run("fetch", "latest", "--round", "2", "--out", tmp_path / "model")
+    assert code == 2 and "was not summed" in err
+    federation = await opened(api, model={"cid": str(cid_of(Codec.RAW, body)), "size": 4_296, "dims": DIMS})
+    api.node.files.put(body)
+    code, _, err = await run("fetch", federation, "--round", "0", "--out", tmp_path / "model")
+    assert code == 0, err
+    assert (tmp_path / "model").read_bytes() == body
+    code, _, err = await run("fetch", federation, "--out", tmp_path / "best")
+    assert code == 2 and "no measured model yet" in err
+    assert play.state == "IDLE"
+
+
+async def test_a_node_says_that_it_serves(api: Api, run: Run) -> None:
+    code, _, err = await run("serve", "on", "--json")
+    assert (code, json.loads(err)["error"]["name"]) == (1, "BAD_BOXES")
+    api.node.ledger.own = "n1"
+    assert "serves federations" in (await run("serve"))[1]
+    assert (await run("serve", "off"))[0] == 0
+    assert "no federations" in (await run("serve", "show"))[1]
+
+
+# --- the model is offered -------------------------------------------------------------------------------------------------------
+
+
+async def test_the_best_model_is_offered_and_its_owners_share_the_royalty(api: Api, run: Run) -> None:
+    play = await played(api, (2 * SECOND - SECOND // 4, ()))
+    path = f"/v1/federations/{play.id.hex()}"
+    offer = {"name": "risk", "kind": "number", "price": "0.001", "row_ms": 20, "max_rows": 16}
+    assert (await api.post(f"{path}/deploy", offer, 409))["error"]["name"] == "NOT_ENDED"
+    await api.post(f"{path}/close?wait=10", None)
+    api.node.ledger.own = "n1"
+    assert (await api.post(f"{path}/deploy", offer, 409))["error"]["name"] == "NOT_SPONSOR"
+    api.node.ledger.own = "boss"
+    line = ["--name", "risk", "--kind", "number", "--price", "0.001", "--row-time", "20ms", "--max-rows", "16"]
+    code, out, err = await run("deploy", "latest", *line)
+    assert code == 0, err
+    assert out.count("50.00 %") == 2 and who(api, "n1") in out
+    (model,) = await api.get("/v1/models")
+    found = await api.get(f"/v1/models/{model['id']}")
+    best = (await api.get(path))["best_model"]
+    assert (found["model"], found["name"], found["price"]) == (best, "risk", "0.001")
+    assert found["source"] == play.id.hex(), "the ledger took the program from the federation"
+    assert {one["account"] for one in found["shares"]} == {who(api, "n1"), who(api, "n2")}
+    assert len({one["weight"] for one in found["shares"]}) == 1
+
+
+async def test_where_nothing_was_trained_there_is_nothing_to_offer(api: Api, run: Run) -> None:
+    play = await played(api)
+    await api.post(f"/v1/federations/{play.id.hex()}/close?wait=10", None)
+    code, _, err = await run("deploy", "latest", "--name", "risk", "--kind", "number", "--json")
+    assert (code, json.loads(err)["error"]["name"]) == (2, "NO_MODEL")
+
+
+async def test_an_owner_that_was_paid_may_offer_what_its_sponsor_abandoned(api: Api) -> None:
+    play = await played(api, (2 * SECOND - SECOND // 4, ()))
+    play.pass_deadline()
+    path = f"/v1/federations/{play.id.hex()}"
+    assert (await api.get(path))["end"] == "ABANDONED"
+    offer = {"name": "risk", "kind": "number", "row_ms": 20, "max_rows": 16}
+    api.node.ledger.own = "n3"
+    assert (await api.post(f"{path}/deploy", offer, 409))["error"]["name"] == "NOT_SPONSOR"
+    api.node.ledger.own = "n1"
+    assert len((await api.post(f"{path}/deploy?wait=10", offer))["shares"]) == 2
+
+
+# --- pieces ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_curve_has_a_mark_for_each_round_and_the_target() -> None:
+    assert curve([], 1.0) == curve([(0, 2.0)], 1.0) == []
+    rows = curve([(0, 2.0), (1, 1.5), (2, 1.6), (3, 1.1)], 1.0)
+    assert sum(row.count("●") for row in rows) == 4
+    assert rows[0].split("┤")[1].startswith("●") and rows[0].strip().startswith("2")
+    assert [row for row in rows if "target" in row] == [rows[-2]]
+    assert rows[-1].strip().startswith("round") and rows[-1].endswith("3")
+    flat = curve([(0, 1.0), (1, 1.0)], None)
+    assert sum(row.count("●") for row in flat) == 2
+    assert len(curve([(r, float(r)) for r in range(500)], 0.0)[0]) < 100
+
+
+def test_a_watch_that_begins_late_draws_the_rounds_before_it() -> None:
+    story = Story("lc1own", verbose=False)
+    rounds: Any = [{"round": 2, "loss": "1.5"}, {"round": 1, "loss": None}]
+    story.remember({"target": "1", "initial": "2"}, rounds)  # type: ignore[typeddict-item]
+    story.take({"topic": "fed.measured", "data": {"r": 3, "invalid": 0, "loss": "1.25", "again": 0, "by": []}})  # type: ignore[typeddict-item]
+    assert (story.losses, story.target) == ([(0, 2.0), (2, 1.5), (3, 1.25)], 1.0)
+    assert (story.is_time(), story.is_time()) == (True, False), "a long history asks for the record now and then alone"
+
+
+async def test_of_a_long_history_the_newest_pages_are_told(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    play = await played(api)
+    await api.post(f"/v1/federations/{play.id.hex()}/close?wait=10", None)
+    monkeypatch.setattr("client.contracts.federation.sdk.MAX_PAGE", 4)
+    async with Client(api.url, TOKEN) as node:
+        whole = [event["cursor"] async for event in node.watch_federation(play.id.hex())]
+        newest = [event["cursor"] async for event in node.watch_federation(play.id.hex(), backlog=5)]
+        rest = [event["cursor"] async for event in node.watch_federation(play.id.hex(), after=whole[-3])]
+    assert len(whole) > 12 and whole == sorted(set(whole))
+    assert newest == whole[-8:] and rest == whole[-2:]
+
+
+def test_a_story_says_of_strangers_files_only_where_all_is_asked_for() -> None:
+    event: Any = {"topic": "fed.code", "data": {"r": 1, "member": "lc1other", "code": "COPY", "points": 0, "accepted": 0}}
+    quiet, loud = Story("lc1own", verbose=False).take(event), Story("lc1own", verbose=True).take(event)
+    assert quiet.line is None
+    assert "refused, COPY" in (loud.line or "")
+    own_one = Story("lc1own", verbose=False)
+    told = own_one.take(event | {"data": event["data"] | {"member": "lc1own", "code": "USED"}})
+    assert "not added" in (told.line or "")
+    assert (own_one.used, own_one.refused) == (0, 1)
+
+
+def test_every_code_end_and_state_has_words() -> None:
+    from chain.contracts.federation.records import EndReason, FederationState, MemberState, RoundOutcome, VoidReason
+    from client.contracts.federation.cli import words as say
+
+    for kind, table in (
+        (FileCode, say.CODES),
+        (EndReason, say.ENDS),
+        (FederationState, say.STATES),
+        (VoidReason, say.VOIDS),
+        (RoundOutcome, say.OUTCOMES),
+        (MemberState, say.MEMBERS),
+    ):
+        assert {one.name for one in kind} == set(table), kind
+
+
+def test_a_schema_is_named_by_the_hash_of_its_bytes() -> None:
+    import hashlib
+
+    assert joining.schema_hash(str(cid_of(Codec.RAW, SCHEMA))) == hashlib.sha256(SCHEMA).hexdigest()

@@ -1,0 +1,74 @@
+"""`job new`: what it writes, and that the programs in it do what they say outside of any container too."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.losses import parse_losses
+
+pytest_plugins = ["tests.unit.client_cli_kit"]
+
+
+@pytest.mark.parametrize(("language", "program"), [("python", "job.py"), ("shell", "job.sh")])
+def test_it_writes_a_whole_job(run: Any, tmp_path: Path, language: str, program: str) -> None:
+    folder = tmp_path / "My Job"
+    ran = run("job", "new", folder, "--language", language)
+    assert ran.code == 0 and "docker build -t my-job" in ran.err and "image check my-job.tar" in ran.err
+    made = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert made == {program, "Dockerfile", "README.md", "hidden.csv", "data/train.csv", "data/eval.csv"}
+    assert os.access(folder / program, os.X_OK)
+    readme, docker = (folder / "README.md").read_text(), (folder / "Dockerfile").read_text()
+    assert "docker build -t my-job ." in readme and f"`{program}`" in readme and "{" not in readme
+    assert f"COPY {program} /lc/job" in docker and "hidden.csv" not in docker, "hidden data is not in the image"
+
+
+def test_it_overwrites_nothing(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    assert run("job", "new", tmp_path / "there").code == 0, "an empty folder will do"
+    ran = run("job", "new", tmp_path / "there")
+    assert ran.code == 2 and "not an empty folder" in ran.err
+    assert run("job", "new", tmp_path / "elsewhere", "--language", "cobol").code == 2
+
+
+def lc(folder: Path, tmp_path: Path, program: str) -> Path:
+    """The program with its folders moved from /lc to one of ours; the root that it then works in."""
+    root = tmp_path / "lc"
+    for name in ("in", "out"):
+        (root / name).mkdir(parents=True)
+    shutil.copytree(folder / "data", root / "data")
+    text = (folder / program).read_text().replace("/lc/", f"{root}/").replace('Path("/lc")', f'Path("{root}")')
+    (root / "job").write_text(text)
+    (root / "in/job.json").write_text(json.dumps({"v": 2, "seed": 1, "budget_s": 5, "threads": 1, "params": {}}))
+    return root
+
+
+@pytest.mark.parametrize(("language", "program", "by"), [("python", "job.py", sys.executable), ("shell", "job.sh", "sh")])
+def test_its_program_trains_evaluates_and_refuses_what_is_no_model(
+    run: Any, tmp_path: Path, language: str, program: str, by: str
+) -> None:
+    assert run("job", "new", tmp_path / "job", "--language", language).code == 0
+    root = lc(tmp_path / "job", tmp_path, program)
+
+    def ends(phase: str) -> int:
+        return subprocess.run([by, str(root / "job"), phase], capture_output=True, check=False, timeout=60).returncode
+
+    assert ends("train") == 0
+    (root / "in/model").write_bytes((root / "out/model").read_bytes())
+    assert ends("evaluate") == 0
+    losses = parse_losses((root / "out/losses").read_bytes())
+    assert len(losses) == 40 and sum(losses) / 40 < 0.1 * 10**9, "it learned the line"
+    (root / "in/eval").write_bytes((tmp_path / "job/hidden.csv").read_bytes())
+    assert ends("evaluate") == 0
+    assert parse_losses((root / "out/losses").read_bytes()) != losses, "hidden data takes the place of the image's"
+    for model in (b"", b"hello", bytes(range(256)), b"1 2 3\n", b"[1]", b'["a", {}]', b"[1e999, 1]", b"[" * 9000, b"nan inf\n"):
+        (root / "in/model").write_bytes(model)
+        assert ends("evaluate") == 65, model[:20]
+    assert ends("predict") == 64

@@ -1,0 +1,606 @@
+"""The commands about models, requests and policies: what one types becomes a request of the API, what came of it is shown, and exit
+codes say whether the servers agreed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from chain.contracts.prediction.texts import TEXTS
+from chain.types import parse_loss
+from client import receipts
+from client.cli.common import in_commands
+from client.contracts.prediction.model_schema import ModelSchema, parse_schema
+from client.receipts import CheckedReceipt
+from client.work.tries import Trial, TriedRun
+from sandbox import AnswerForm, AnswerOutcome, ParsedAnswer
+from sandbox.answers import parse_answer
+from tests.unit.client_fake_api import DONE, OTHER, OWN, Fake, refusal
+
+pytest_plugins = ["tests.unit.client_cli_kit"]
+
+MODEL, REQUEST, POLICY = "5a" * 32, "7b12e0" + "00" * 29, "c0" * 32
+SUMMARY: dict[str, Any] = {
+    "id": MODEL,
+    "number": 3,
+    "name": "digits",
+    "owner": OWN,
+    "state": "LIVE",
+    "kind": "class",
+    "classes": 10,
+    "price": "0.001",
+    "floor": "0.0001",
+    "servers": 4,
+    "awake": 3,
+    "waiting": 2,
+    "registered": 1_699_999_000_000,
+}
+SERVER = {"server": OTHER, "state": "asleep", "since": 4, "stake": "2", "unfinal": 1, "good": 20, "bad": 3, "silent": 3}
+WHOLE: dict[str, Any] = SUMMARY | {
+    "next": {"price": "0.001", "floor": "0.0002"},
+    "next_from": 1_700_003_600_000,
+    "tol": "0.000001000",
+    "slots": 4,
+    "max_rows": 2,
+    "input_cap": 2**20,
+    "row_ms": 50,
+    "start_s": 5,
+    "cpus_milli": 1_000,
+    "mem_mb": 512,
+    "tmp_mb": 64,
+    "threads": 1,
+    "arch": "amd64",
+    "image": {"kind": "archive", "reference": "", "cid": "bimage", "image_id": "ab" * 32, "size": 9},
+    "params": "{}",
+    "model": {"cid": "bmodel", "size": 700},
+    "schema": None,
+    "sample": None,
+    "sample_answers": None,
+    "source": None,
+    "previous": None,
+    "shares": [],
+    "deposit": "1",
+    "royalties": "0",
+    "stake_needed": "1.02",
+    "members": [SERVER],
+}
+SEAT = {"server": OTHER, "round": 1, "committed": True, "opened": True, "code": "OK", "paid": "0.0005"}
+WAITING: dict[str, Any] = {
+    "id": REQUEST,
+    "number": 8,
+    "model": MODEL,
+    "requester": OWN,
+    "state": "WAITING",
+    "outcome": None,
+    "rows": 2,
+    "n": 3,
+    "agree_asked": 2,
+    "tip": "0.0006",
+    "locked": "0.00273",
+    "cost": None,
+    "posted": 1_699_999_999_000,
+    "deadline": 1_700_000_029_000,
+    "ended": None,
+    "place": 2,
+    "queue": 5,
+    "wait_until": 1_700_000_029_000,
+    "royalty": "0.002",
+    "burned": "0.00013",
+    "input": {"cid": "brows", "size": 20, "inline": True},
+    "private": False,
+    "policy": None,
+    "round": 0,
+    "asked": 0,
+    "seats": [],
+    "votes": {},
+    "values": [],
+    "valued": 0,
+    "agree": None,
+    "decisions": [],
+    "ordinal": 0,
+    "appeal": None,
+    "left": None,
+}
+VALUES = [
+    {"row": 0, "class": 7, "score": "2.500000000", "support": 3, "new_class": None, "new_score": None},
+    {"row": 1, "class": None, "score": None, "support": 0, "new_class": None, "new_score": None},
+]
+DRAWN = WAITING | {"state": "ANSWER", "round": 1, "asked": 3, "seats": [SEAT | {"opened": False, "code": None}] * 3}
+AGREED = WAITING | {
+    "state": "AGREED",
+    "outcome": "AGREED",
+    "cost": "0.00143",
+    "locked": "0",
+    "asked": 3,
+    "seats": [SEAT] * 3,
+    "votes": {"OK": 3},
+    "values": VALUES,
+    "valued": 1,
+    "agree": 3,
+}
+WEAK = AGREED | {"state": "WEAK", "outcome": "WEAK", "agree": 2, "agree_asked": 3}
+FAILED = WAITING | {"state": "FAILED", "outcome": "NO_AGREEMENT", "cost": "0.0003", "locked": "0", "votes": {"OK": 1, "FAULT": 2}}
+POSTED = DONE | {"request": REQUEST, "charge": "0.00273", "tip": "0.0006"}
+QUOTED: dict[str, Any] = {
+    "charge": "0.00273",
+    "tip": "0.0006",
+    "least_tip": "0.0006",
+    "royalty": "0.002",
+    "burned": "0.00013",
+    "rows": 2,
+    "seats": 3,
+    "pool": 4,
+    "waiting": 5,
+    "latest_answer_s": 50.0,
+    "refusal": None,
+}
+RULE: dict[str, Any] = {
+    "id": POLICY,
+    "number": 1,
+    "model": MODEL,
+    "owner": OWN,
+    "accept": "below",
+    "threshold": "0.200000000",
+    "rates": [{"start": "-1000000000.000000000", "ppm": 125_000}],
+    "least": 3,
+    "most": 0,
+    "live": 1,
+    "dropped": None,
+}
+
+
+@pytest.fixture(autouse=True)
+def served(api: Fake) -> None:
+    api.answers |= {
+        "GET /v1/models": [SUMMARY],
+        f"GET /v1/models/{MODEL}": WHOLE,
+        f"GET /v1/models/{OTHER}~digits": WHOLE,
+        "POST /v1/models": DONE | {"model": MODEL},
+        **{f"POST /v1/models/{MODEL}/{verb}": DONE for verb in ("price", "retire", "unserve")},
+        f"POST /v1/models/{MODEL}/serve": DONE | {"tried": False},
+        "GET /v1/predictions": [AGREED],
+        "POST /v1/predictions": POSTED,
+        "POST /v1/predictions/quote": QUOTED,
+        f"GET /v1/predictions/{REQUEST}": [WAITING, DRAWN, AGREED],
+        **{f"POST /v1/predictions/{REQUEST}/{verb}": DONE for verb in ("tip", "cancel", "appeal")},
+        "POST /v1/policies": DONE | {"policy": POLICY},
+        "GET /v1/policies": [RULE],
+        f"GET /v1/policies/{POLICY}": RULE,
+    }
+
+
+# --- asking -------------------------------------------------------------------------------------------------------------------
+
+
+def ways(*views: Any) -> list[Any]:
+    """Answers one after the other; the last one stays."""
+    return [(200, view) for view in views]
+
+
+def test_rows_are_asked_and_the_way_to_the_values_is_told(api: Fake, run: Any) -> None:
+    api.answers[f"GET /v1/predictions/{REQUEST}"] = ways(WAITING, DRAWN, AGREED)
+    ran = run("predict", f"{OTHER}/digits", "[0.1, 0.7]", '{"b": 1}', "--n", "3", "--tip", "0.0006", "--max-charge", "1")
+    assert ran.code == 0
+    body = {"model": MODEL, "n": 3, "within_s": 30.0, "tip": "0.0006", "max_charge": "1", "input": '[0.1,0.7]\n{"b":1}\n'}
+    assert api.bodies("POST", "/v1/predictions") == [body]
+    assert "waits: place 2 of 5" in ran.err and "3 of 3 servers sealed their answers" in ran.err
+    assert "7" in ran.out and "2.500000000" in ran.out and "0.00143" in ran.out and "3 of 3" in ran.out
+
+
+def test_json_is_the_request_alone(api: Fake, run: Any) -> None:
+    api.answers[f"GET /v1/predictions/{REQUEST}"] = ways(AGREED)
+    ran = run("predict", MODEL, "[1]", "--json")
+    assert (ran.code, ran.err) == (0, "") and ran.json == AGREED
+
+
+@pytest.mark.parametrize(("view", "code"), [(AGREED, 0), (FAILED, 4), (WEAK, 5)])
+def test_the_exit_code_says_whether_the_servers_agreed(api: Fake, run: Any, view: dict[str, Any], code: int) -> None:
+    api.answers[f"GET /v1/predictions/{REQUEST}"] = ways(view)
+    assert run("predict", MODEL, "[1]").code == code
+    assert run("prediction", "watch", REQUEST).code == code
+
+
+def test_a_file_is_sent_as_it_is(api: Fake, run: Any, tmp_path: Path) -> None:
+    api.answers[f"GET /v1/predictions/{REQUEST}"] = ways(AGREED)
+    (tmp_path / "rows.jsonl").write_text("[1, 2]\n[3, 4]\n")
+    assert run("predict", MODEL, "--file", tmp_path / "rows.jsonl", "--within", "2m", "--m", "3").code == 0
+    sent = api.bodies("POST", "/v1/predictions")[0]
+    assert (sent["input"], sent["within_s"], sent["agree"]) == ("[1, 2]\n[3, 4]\n", 120.0, 3)
+
+
+def test_a_large_file_is_uploaded(api: Fake, run: Any, tmp_path: Path) -> None:
+    api.answers[f"GET /v1/predictions/{REQUEST}"] = ways(AGREED)
+    (tmp_path / "rows.jsonl").write_text("[1, 2]\n" * 20_000)
+    assert run("predict", MODEL, "--file", tmp_path / "rows.jsonl").code == 0
+    sent = api.bodies("POST", "/v1/predictions")[0]
+    assert sent["count"] == 20_000 and sent["data"]["size"] == 140_000 and "input" not in sent
+
+
+def test_nobody_waits_where_nobody_was_asked_to(api: Fake, run: Any) -> None:
+    ran = run("predict", MODEL, "[1]", "--wait", "0")
+    assert ran.code == 0 and "prediction watch" in ran.err
+    assert not [one for one in api.seen if one[0] == "GET" and "predictions" in one[1]]
+
+
+def test_a_price_is_told_before_anything_is_sent(api: Fake, run: Any) -> None:
+    ran = run("predict", MODEL, "[1]", "--dry-run")
+    assert ran.code == 0 and "0.00273" in ran.out and api.bodies("POST", "/v1/predictions") == []
+    api.answers["POST /v1/predictions/quote"] = QUOTED | {
+        "refusal": {"code": 420, "name": "NO_SERVERS", "message": "too few servers"}
+    }
+    ran = run("predict", MODEL, "[1]", "--dry-run")
+    assert ran.code == 1 and "too few servers" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["[1]", "--n", "4"], "odd number"),
+        (["[1]", "--m", "9"], "--m is a number from 1 to 5"),
+        (["[1]", "--within", "2h"], "from 1s to 1h"),
+        (["no json"], "Row 1 is no JSON"),
+        (["[NaN]"], "Row 1 is no JSON"),
+        (["[1]", "--file", "x"], "exclude each other"),
+        (["--file", "/nowhere/x"], "cannot be read"),
+        (["[1]", "--tip", "-1"], "--tip"),
+        (["[1]", "--wait", "9999"], "--wait"),
+    ],
+)
+def test_mistakes_are_named_before_anything_is_asked(api: Fake, run: Any, words: list[str], says: str) -> None:
+    ran = run("predict", MODEL, *words)
+    assert ran.code == 2 and says in ran.err and api.seen == []
+
+
+def test_a_refusal_of_the_rules_is_told(api: Fake, run: Any) -> None:
+    api.answers["POST /v1/predictions"] = refusal("rejected", 409, 420, "NO_SERVERS")
+    ran = run("predict", MODEL, "[1]", "--json")
+    assert ran.code == 1 and ran.error["name"] == "NO_SERVERS"
+
+
+# --- requests -----------------------------------------------------------------------------------------------------------------
+
+
+def test_requests_are_listed_and_their_cost_added_up(api: Fake, run: Any) -> None:
+    assert run("prediction", "list", "--json").json == [AGREED]
+    ran = run("prediction", "list")
+    assert "7b12e0000000" in ran.out and "AGREED" in ran.out
+    api.answers["GET /v1/predictions"] = ways([AGREED | {"number": 9}, FAILED], [])
+    ran = run("prediction", "list", "--cost", "--json")
+    assert ran.json == [{"model": MODEL, "requests": 2, "rows": 4, "cost": "0.00173", "locked": "0"}]
+
+
+def test_a_request_is_shown_by_the_beginning_of_its_id(api: Fake, run: Any) -> None:
+    api.answers[f"GET /v1/predictions/{REQUEST}"] = AGREED | {
+        "decisions": [{"row": 0, "decision": "accept", "rate_ppm": 125_000, "borderline": True}],
+        "appeal": {"appellant": OTHER, "bond": "0.63", "rows": [1], "judges": 3, "verdict": "OVERTURNED"},
+    }
+    ran = run("prediction", "show", "7b12e0")
+    assert ran.code == 0 and "accept (borderline)" in ran.out and "12.5 %" in ran.out and "OVERTURNED" in ran.out
+    assert run("prediction", "show", "latest", "--json").code == 0
+
+
+def test_tip_cancel_and_appeal_are_sent(api: Fake, run: Any) -> None:
+    assert run("prediction", "tip", REQUEST, "0.5").code == 0
+    assert run("prediction", "cancel", REQUEST).code == 0
+    assert run("prediction", "appeal", REQUEST, "--row", "3", "--row", "1").code == 0
+    assert api.bodies("POST", f"/v1/predictions/{REQUEST}/tip") == [{"amount": "0.5"}]
+    assert api.bodies("POST", f"/v1/predictions/{REQUEST}/appeal") == [{"rows": [3, 1]}]
+    rows = [word for row in range(9) for word in ("--row", str(row))]
+    assert "eight rows" in run("prediction", "appeal", REQUEST, *rows).err
+
+
+def test_a_request_is_followed_line_by_line_in_json(api: Fake, run: Any) -> None:
+    api.answers[f"GET /v1/predictions/{REQUEST}"] = ways(WAITING, DRAWN, AGREED)
+    ran = run("prediction", "watch", REQUEST, "--json")
+    assert ran.code == 0 and len(ran.out.splitlines()) == 3
+
+
+# --- models -------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_paid_job_becomes_a_model_by_one_message(api: Fake, run: Any) -> None:
+    job = "3fa9c1" + "00" * 29
+    words = ["--name", "digits", "--kind", "class", "--classes", "10", "--price", "0.001", "--floor", "0.0001"]
+    ran = run("model", "register", "--job", job, *words, "--row-time", "20ms", "--share", f"{OTHER}=3", "--json")
+    assert ran.code == 0 and ran.json["model"] == MODEL
+    (sent,) = api.bodies("POST", "/v1/models")
+    assert (sent["job"], sent["row_ms"], sent["shares"]) == (job, 20, [{"account": OTHER, "weight": 3}])
+    assert "image" not in sent and "limits" not in sent
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "one place"),
+        (["--job", "3f", "--image-archive", "x.tar"], "one place"),
+        (["--image-archive", "x.tar"], "stand together"),
+        (["--job", "3f", "--cpus", "2"], "brings its limits"),
+        (["--job", "3f", "--schema", "/nowhere"], "there is no file"),
+        (["--job", "3f", "--share", "alice"], "ACCOUNT=WEIGHT"),
+        (["--job", "3f", "--row-time", "2m"], "--row-time is a time from 1ms to 60000ms, not 2m"),
+        (["--job", "3f", "--start-time", "0s"], "--start-time is a time from 1s to 600s"),
+        (["--job", "3f", "--sample-answers", "x"], "give both"),
+    ],
+)
+def test_a_registration_that_makes_no_sense_is_named(api: Fake, run: Any, words: list[str], says: str) -> None:
+    ran = run("model", "register", "--name", "x", "--kind", "number", *words)
+    assert ran.code == 2 and says in ran.err and api.bodies("POST", "/v1/models") == []
+
+
+def test_a_name_that_no_model_can_have_is_named(api: Fake, run: Any) -> None:
+    ran = run("model", "register", "--job", "3f", "--name", "My Model", "--kind", "number")
+    assert ran.code == 2 and "a model's name is 1 to 64 of" in ran.err and api.bodies("POST", "/v1/models") == []
+
+
+def test_advice_names_commands_and_no_paths_of_the_api() -> None:
+    for _, advice in TEXTS.values():
+        said = in_commands(advice)
+        assert "/v1/" not in said and "/{" not in said, said
+
+
+@pytest.mark.parametrize("words", [("model", "register"), ("policy", "create"), ("prediction", "appeal"), ("receipt", "check")])
+def test_options_that_may_be_repeated_have_no_opposite(run: Any, words: tuple[str, ...]) -> None:
+    assert "--empty-" not in run(*words, "--help").out
+
+
+def test_the_newest_paid_job_of_this_node_is_latest(api: Fake, run: Any) -> None:
+    theirs, open_one, paid = "11" * 32, "22" * 32, "33" * 32
+    listed = [(theirs, OTHER, "PAID"), (open_one, OWN, "OPEN"), (paid, OWN, "PAID"), ("44" * 32, OWN, "PAID")]
+    api.answers["GET /v1/jobs"] = [{"id": job, "poster": poster, "state": state} for job, poster, state in listed]
+    assert run("model", "register", "--job", "latest", "--name", "x", "--kind", "number").code == 0
+    assert api.bodies("POST", "/v1/models")[0]["job"] == paid
+    api.answers["GET /v1/jobs"] = []
+    assert "No job of this node was paid yet" in run("model", "register", "--job", "latest", "--name", "x", "--kind", "number").err
+
+
+JOB: dict[str, Any] = {
+    "id": "3f" * 32,
+    "state": "PAID",
+    "winner": OTHER,
+    "image": {"kind": "archive", "cid": "bimage", "image_id": "1a" * 32, "size": 9, "reference": ""},
+    "limits": {"cpus_milli": 1_000, "mem_mb": 128, "tmp_mb": 64, "threads": 1, "train_s": 1, "eval_s": 1},
+    "terms": {"params": "{}"},
+    "claims": [{"claimant": OWN, "model": None}, {"claimant": OTHER, "model": {"cid": "bmodel", "size": 7}}],
+}
+
+
+@pytest.fixture
+def sampled(api: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A sample of two rows, and what a run of it on this machine comes to; `terms` is the model that was tried."""
+    (tmp_path / "rows.jsonl").write_text("[1]\n[2]\n")
+    api.answers[f"GET /v1/jobs/{JOB['id']}"] = JOB
+    answer = ParsedAnswer(classes=(3, 0), scores=(1_500_000_000, -1), check=12_750_000_000)
+    run = TriedRun(outcome=AnswerOutcome.OK, reason="", answer=answer, ready_s=1, answer_s=1, log_tail="loading\nno such row\n")
+    found: dict[str, Any] = {"trial": Trial(runs=(run, run))}
+
+    async def tried(_node: Any, _common: Any, model: dict[str, Any], _rows: Path) -> Trial:
+        found["terms"] = model
+        return found["trial"]
+
+    monkeypatch.setattr("client.contracts.prediction.cli.samples.trial_of", tried)
+    return found
+
+
+def test_a_sample_gets_its_answers_from_a_run_here(api: Fake, run: Any, tmp_path: Path, sampled: dict[str, Any]) -> None:
+    words = ["--job", JOB["id"], "--name", "x", "--kind", "class", "--classes", "10", "--sample", tmp_path / "rows.jsonl"]
+    assert run("model", "register", *words).code == 0
+    (sent,) = api.bodies("POST", "/v1/models")
+    assert sent["sample"] and sent["sample_answers"]
+    uploaded = [body for method, path, _, body in api.seen if (method, path) == ("POST", "/v1/files")]
+    assert uploaded == [b"[1]\n[2]\n", b"3 1.500000000\n0 -0.000000001\ncheck 12.750000000\n"]
+    assert parse_answer(uploaded[1], AnswerForm(rows=2, classes=10)) == sampled["trial"].runs[0].answer
+    assert sampled["terms"]["model"] == {"cid": "bmodel", "size": 7} and sampled["terms"]["mem_mb"] == 128
+
+
+def test_a_model_is_tried_with_what_predict_takes(api: Fake, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bytes | None] = []
+    answer = ParsedAnswer(classes=(), scores=(5,), check=0)
+    one = TriedRun(outcome=AnswerOutcome.OK, reason="", answer=answer, ready_s=1, answer_s=1, log_tail="")
+
+    async def tried(_node: Any, _common: Any, _model: Any, rows: bytes | None) -> Trial:
+        asked.append(rows)
+        return Trial(runs=(one, one))
+
+    async def schema(*_: Any) -> ModelSchema:
+        inputs = [{"name": "age", "datatype": "INT64", "shape": []}, {"name": "x", "datatype": "FP64", "shape": []}]
+        return parse_schema(json.dumps({"inputs": inputs}).encode())
+
+    monkeypatch.setattr("client.contracts.prediction.cli.trying.trial_of", tried)
+    monkeypatch.setattr("client.contracts.prediction.cli.trying.schema_for", schema)
+    (tmp_path / "rows.jsonl").write_text('{"x": 0.5, "age": 40}\n')
+    assert run("model", "try", MODEL, "[40, 1]", '{"x": 2, "age": 3}').code == 0
+    api.answers[f"GET /v1/models/{MODEL}"] = WHOLE | {"schema": "bschema"}
+    assert run("model", "try", MODEL, "[40, 1]", '{"x": 2, "age": 3}').code == 0
+    assert run("model", "try", MODEL, tmp_path / "rows.jsonl").code == 0
+    assert run("model", "try", MODEL, "--file", tmp_path / "rows.jsonl").code == 0
+    assert run("model", "try", MODEL).code == 0
+    assert asked == [b'[40,1]\n{"x":2,"age":3}\n', b"[40,1]\n[3,2]\n", *[b"[40,0.5]\n"] * 2, None]
+    ran = run("model", "try", MODEL, '{"age": "old", "x": 1}')
+    assert ran.code == 2 and "row 1, age" in ran.err
+
+
+def test_a_sample_that_the_model_cannot_answer_is_told_before_anything_is_locked(
+    api: Fake, run: Any, tmp_path: Path, sampled: dict[str, Any]
+) -> None:
+    sampled["trial"] = Trial(runs=sampled["trial"].runs, why="two runs differ")
+    ran = run("model", "register", "--job", JOB["id"], "--name", "x", "--kind", "number", "--sample", tmp_path / "rows.jsonl")
+    assert ran.code == 2 and "two runs differ" in ran.err and "no such row" in ran.err and api.bodies("POST", "/v1/models") == []
+
+
+def test_answers_to_a_sample_may_be_brought_along(api: Fake, run: Any, tmp_path: Path, sampled: dict[str, Any]) -> None:
+    (tmp_path / "answers").write_text("1\n2\ncheck 3\n")
+    words = ["--sample", tmp_path / "rows.jsonl", "--sample-answers", tmp_path / "answers"]
+    assert run("model", "register", "--job", JOB["id"], "--name", "x", "--kind", "number", *words).code == 0
+    assert "terms" not in sampled and api.bodies("POST", "/v1/models")[0]["sample_answers"]
+
+
+def test_models_are_listed_and_shown_with_those_who_serve_them(api: Fake, run: Any) -> None:
+    ran = run("model", "list")
+    assert "digits" in ran.out and "3/4" in ran.out
+    ran = run("model", "show", f"{OTHER}/digits")
+    assert ran.code == 0 and "floor 0.0002" in ran.out and "model serve wakes it" in ran.out
+    assert run("model", "show", "digits", "--json").json == WHOLE
+
+
+def test_a_bare_name_is_never_a_strangers(api: Fake, run: Any) -> None:
+    api.answers["GET /v1/models"] = []
+    ran = run("model", "show", "digits")
+    assert ran.code == 2 and "lc1.../digits" in ran.err
+
+
+def test_prices_serving_and_retiring_are_sent(api: Fake, run: Any) -> None:
+    assert run("model", "price", MODEL, "--price", "0.002").code == 0
+    assert api.bodies("POST", f"/v1/models/{MODEL}/price") == [
+        {"price": "0.002", "expected_price": "0.001", "expected_floor": "0.0002"}
+    ]
+    assert "Nothing would change" in run("model", "price", MODEL).err
+    ran = run("model", "serve", MODEL, "--stake", "2")
+    assert ran.code == 0 and "was not tried" in ran.err
+    assert "has no sample" in run("model", "try", MODEL).err and "is no JSON" in run("model", "try", MODEL, "/nowhere").err
+    assert api.bodies("POST", f"/v1/models/{MODEL}/serve") == [{"stake": "2"}]
+    assert run("model", "unserve", MODEL).code == 0 and run("model", "retire", MODEL).code == 0
+
+
+def test_serving_waits_for_the_nodes_trial_and_says_how_far_it_is(api: Fake, run: Any) -> None:
+    serve, trial = f"POST /v1/models/{MODEL}/serve", f"GET /v1/models/{MODEL}/trial"
+    running = refusal("unavailable", 503, name="TRIAL_RUNNING")
+    api.answers[serve] = [running, running, (200, DONE | {"tried": True})]
+    api.answers[trial] = [(200, {"step": "fetches the image"}), (200, {"step": "run 1 of 2 of its sample"})]
+    ran = run("model", "serve", MODEL)
+    assert ran.code == 0 and "was not tried" not in ran.err
+    assert "Trial: fetches the image.\nTrial: run 1 of 2 of its sample.\n" in ran.err
+    api.answers[serve] = refusal("usage", 409, name="TRIAL_FAILED")
+    ran = run("model", "serve", MODEL)
+    assert ran.code == 2 and "usage because of the test" in ran.err
+    api.seen.clear()
+    api.answers[serve] = DONE | {"tried": False}
+    ran = run("model", "serve", MODEL, "--untried")
+    assert ran.code == 0 and "has no sample" not in ran.err
+    assert api.bodies("POST", f"/v1/models/{MODEL}/serve") == [{"untried": True}]
+
+
+# --- policies -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_policy_is_laid_down_and_told_in_words(api: Fake, run: Any) -> None:
+    words = ["--accept", "below", "--threshold", "0.2", "--rate", "least=12.5%", "--rate", "0.1=20%", "--least", "5"]
+    assert run("policy", "create", MODEL, *words).code == 0
+    assert api.bodies("POST", "/v1/policies") == [
+        {
+            "model": MODEL,
+            "accept": "below",
+            "threshold": "0.2",
+            "rates": [{"start": "-999999999", "ppm": 125_000}, {"start": "0.1", "ppm": 200_000}],
+            "least": 5,
+            "most": 0,
+        }
+    ]
+    for rate in api.bodies("POST", "/v1/policies")[0]["rates"]:
+        parse_loss(rate["start"])  # as the node reads it
+    words = ["policy", "create", MODEL, "--accept", "below", "--threshold", "1"]
+    assert "VALUE=PERCENT" in run(*words, "--rate", "x").err
+    api.seen.clear()
+    ran = run(*words, "--rate", "0=3%", "--rate", "0.1=5%")
+    assert ran.code == 2 and "--rate least=3%" in ran.err and api.bodies("POST", "/v1/policies") == [], "it would be widened"
+    assert "before all others" in run(*words, "--rate", "least=3%", "--rate", "least=5%").err
+    assert "at most 0.200000000" in run("policy", "show", POLICY).out
+    assert run("policy", "list", "--json").json == [RULE]
+
+
+# --- callbacks and private requests ---------------------------------------------------------------------------------------------
+
+SECRET = "whsec_" + "c3Nz" * 11
+
+
+def test_the_secret_of_a_callback_is_in_the_document_where_nothing_else_is_said(api: Fake, run: Any) -> None:
+    """With --json there are no notes: what is shown once has to stand in the document."""
+    api.answers |= {"POST /v1/predictions": POSTED | {"callback_secret": SECRET}, f"GET /v1/predictions/{REQUEST}": AGREED}
+    ran = run("predict", MODEL, "[1]", "--callback", "https://example.org/hook", "--json")
+    assert ran.json["callback_secret"] == SECRET, ran.err
+    assert api.bodies("POST", "/v1/predictions")[0]["callback"] == "https://example.org/hook"
+    assert SECRET in run("predict", MODEL, "[1]", "--callback", "https://example.org/hook").err
+    assert run("predict", MODEL, "[1]", "--callback-secret", "nothing").code == 2
+
+
+def test_a_private_request_is_asked_and_its_plain_values_told(api: Fake, run: Any, tmp_path: Path) -> None:
+    plain = {"values": [{"class": 3, "score": "1.250000000", "support": 3}], "decisions": []}
+    api.answers[f"GET /v1/predictions/{REQUEST}"] = AGREED | {"private": True, "plain": plain}
+    ran = run("predict", MODEL, "[1]", "--private")
+    assert api.bodies("POST", "/v1/predictions")[0]["private"] is True and "class 3, 1.250000000" in ran.out
+    api.answers[f"GET /v1/predictions/{REQUEST}"] = AGREED | {"private": True, "plain": None}
+    assert "this node has not its key" in run("prediction", "show", REQUEST).out
+    large = tmp_path / "large"
+    large.write_bytes(b"[1, 2]\n" * 20_000)
+    ran = run("predict", MODEL, "--file", str(large), "--private")
+    sent = api.bodies("POST", "/v1/predictions")[1]
+    (uploaded,) = [body for method, path, _, body in api.seen if (method, path) == ("POST", "/v1/files")]
+    assert len(sent["key"]) == 64 and sent["count"] == 20_000 and b"[1, 2]" not in uploaded, "what is uploaded lies in the open"
+    table = tmp_path / "rows.csv"
+    table.write_text("a\n1\n")
+    assert run("predict", MODEL, "--csv", str(table), "--out", str(tmp_path / "o"), "--private").code == 2
+
+
+def test_a_request_says_how_far_its_callback_is(api: Fake, run: Any) -> None:
+    event = {
+        "event": "agreed",
+        "state": "waiting",
+        "attempts": 2,
+        "due": 1_700_000_030_000,
+        "status": 503,
+        "note": "no",
+        "changed": 1,
+    }
+    callback = {"ref": REQUEST, "url": "https://example.org/hook", "state": "open", "events": [event]}
+    api.answers[f"GET /v1/predictions/{REQUEST}"] = AGREED | {"callback": callback}
+    said = " ".join(run("prediction", "show", REQUEST).out.split())
+    assert "https://example.org/hook" in said and "agreed waits, 2 attempts" in said
+
+
+# --- receipts -------------------------------------------------------------------------------------------------------------------
+
+
+def _receipts(api: Fake, home: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, Any]]:
+    """A private request, its key and a receipt that proves nothing until `checked` has another word for it."""
+    view = AGREED | {"private": True, "left": None, "policy": None}
+    api.answers[f"GET /v1/predictions/{REQUEST}"] = view
+    api.answers[f"GET /v1/predictions/{REQUEST}/key"] = {"key": "ab" * 32}
+    api.answers["GET /v1/receipts"] = {"file": b"junk".hex(), "height": 7, "trusted": None}
+    checked: list[tuple[bytes, Any]] = []
+
+    def check(raw: bytes, genesis: Any = None, *, trusted: Any = None, keys: Any = ()) -> CheckedReceipt:
+        checked.append((raw, list(keys)))
+        return CheckedReceipt(None, ["all of it"], {})  # type: ignore[arg-type]
+
+    monkeypatch.setattr(receipts, "check_receipt", check)
+    monkeypatch.setattr("client.cli.receipts._genesis", lambda *_: None)
+    (home / "genesis.json").write_text("{}")
+    return checked
+
+
+def test_nothing_is_written_before_the_receipt_is_proven(
+    api: Fake, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "node"
+    checked = _receipts(api, home, monkeypatch)
+    out, key = tmp_path / "it.lcr", tmp_path / "it.key"
+    words = ("prediction", "receipt", REQUEST, "--out", out, "--key-out", key)
+    with monkeypatch.context() as lying:
+        lying.setattr(receipts, "check_receipt", Mock(side_effect=ValueError("a signature is wrong")))
+        ran = run(*words)
+        assert ran.code == 1 and "proves nothing: a signature is wrong" in ran.err and not out.exists() and not key.exists()
+    out.write_text("another's")
+    assert run(*words).code == 2 and not key.exists(), "a file in the way stops both"
+    out.unlink()
+    key.write_text("another's")
+    assert "say --force" in run(*words).err and not out.exists() and key.read_text() == "another's"
+    assert run(*words, "--force").code == 0 and key.read_text() == "ab" * 32 + "\n" and out.read_bytes() == b"junk"
+    assert key.stat().st_mode & 0o077 == 0 and checked[-1] == (b"junk", [b"\xab" * 32])
+    assert "name one file" in run("prediction", "receipt", REQUEST, "--out", out, "--key-out", out, "--force").err
+    (home / "genesis.json").unlink()
+    key.unlink()
+    ran = run(*words, "--force")
+    assert ran.code == 1 and "to check the receipt by" in ran.err and not key.exists()

@@ -1,0 +1,126 @@
+"""`top`: one frame where there is no terminal; in one it looks again by itself and leaves it as it was."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+from typing import Any
+
+from client.cli.top import Pace
+from tests.unit.client_fake_api import ACCOUNT, JOB, OTHER, OWN, RUN, STATUS, TOKEN, Fake
+
+pytest_plugins = ["tests.unit.client_cli_kit"]
+
+ROOT = Path(__file__).parents[2]
+LIMIT_S = 60.0
+NOW_MS = 1_700_000_000_000
+
+
+def claim(claimant: str, loss: str, since: int) -> dict[str, Any]:
+    return {"claimant": claimant, "loss": loss, "claimed": since}
+
+
+def of_own(api: Fake) -> None:
+    """A live job that this node posted, with two claims, the better one later."""
+    job = {"id": JOB, "state": "OPEN", "bounty": "100", "claimants": 2, "posted": NOW_MS, "poster": OWN}
+    api.answers["GET /v1/jobs"] = [job]
+    api.answers[f"GET /v1/jobs/{JOB}"] = job | {"claims": [claim(OTHER, "0.900", NOW_MS), claim(OWN, "0.125", NOW_MS + 1)]}
+
+
+def test_without_a_terminal_one_frame_is_printed(api: Fake, run: Any) -> None:
+    of_own(api)
+    ran = run("top")
+    assert ran.code == 0 and ran.err == ""
+    for word in (
+        "37 % of 4 processors",
+        "55 % of 8.0 GiB",
+        "123 MiB",
+        "90.0 GiB of disk",
+        str(STATUS["height"]),
+        str(ACCOUNT["balance"]),
+        "2 of 3",
+        "0.2",
+        "r-17",
+        "OPEN",
+        "100",
+    ):
+        assert word in ran.out, word
+    assert ran.out.index("0.125") < ran.out.index("0.900"), "the best claim comes first"
+
+
+def test_machines_get_what_it_is_drawn_from(api: Fake, run: Any) -> None:
+    of_own(api)
+    found = run("top", "--json").json
+    assert found["runs"] == [RUN] and found["status"]["height"] == STATUS["height"]
+    assert [one["id"] for one in found["boards"]] == [JOB]
+
+
+def test_a_node_that_does_not_tell_its_load_is_watched_all_the_same(api: Fake, run: Any) -> None:
+    of_own(api)
+    api.answers["GET /v1/load"] = None
+    ran = run("top")
+    assert ran.code == 0 and "machine" not in ran.out
+    assert run("top", "--json").json["load"] is None
+
+
+def test_other_peoples_jobs_have_no_board(api: Fake, run: Any) -> None:
+    of_own(api)
+    api.answers["GET /v1/jobs"] = [api.answers["GET /v1/jobs"][0] | {"poster": OTHER}]
+    assert run("top", "--json").json["boards"] == []
+    assert f"/v1/jobs/{JOB}" not in [path for _, path, _, _ in api.seen]
+
+
+def test_blocks_are_counted_from_what_was_seen() -> None:
+    pace = Pace()
+    pace.see(7, 100.0)
+    assert pace.text == ""
+    pace.see(7, 103.0)
+    pace.see(10, 106.0)
+    assert pace.text == ", one every 2 s"
+
+
+def test_in_a_terminal_it_looks_again_and_q_leaves_it_as_it_was(api: Fake, tmp_path: Path) -> None:
+    """An event makes it look again; the terminal takes typed keys as before afterwards."""
+    (tmp_path / "token").write_text(TOKEN)
+    api.answers["GET /v1/status"] = [(200, STATUS), (200, STATUS), (200, STATUS | {"height": 4_711})]
+    ours, its = pty.openpty()
+    before = termios.tcgetattr(its)
+    words = [sys.executable, "-m", "learningchain", "top", "--api", api.url, "--token-file", str(tmp_path / "token")]
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "120", "LINES": "50"}
+    process = subprocess.Popen(words, stdin=its, stdout=its, stderr=its, env=environment, cwd=ROOT)
+    try:
+        seen = read_until(ours, b"4711")
+        os.write(ours, b"q")
+        seen += drain(ours, process)
+        assert process.wait(LIMIT_S) == 0
+        assert b"q leaves" in seen and b"Traceback" not in seen
+        assert termios.tcgetattr(its)[3] == before[3], "keys are echoed again, line by line"
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+        os.close(its)
+
+
+def read_until(screen: int, text: bytes) -> bytes:
+    seen, deadline = b"", time.monotonic() + LIMIT_S
+    while text not in seen:
+        assert time.monotonic() < deadline, seen[-2_000:]
+        if select.select([screen], [], [], 0.2)[0]:
+            seen += os.read(screen, 65_536)
+    return seen
+
+
+def drain(screen: int, process: subprocess.Popen[bytes]) -> bytes:
+    """What it still writes, read so that it never waits for us."""
+    seen, deadline = b"", time.monotonic() + LIMIT_S
+    while process.poll() is None and time.monotonic() < deadline:
+        if select.select([screen], [], [], 0.1)[0]:
+            seen += os.read(screen, 65_536)
+    return seen

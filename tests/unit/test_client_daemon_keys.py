@@ -1,0 +1,210 @@
+"""A node whose key changes or lies elsewhere, and what it says of what went wrong: the parts that put a node together."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import structlog
+
+from chain.crypto import SigningKey, account_id
+from chain.errors import Malformed
+from chain.host import ACTIVE, Account, BeaconCommitment, account_key, fault_of
+from chain.ledger.transition import validators_of
+from chain.node import events as e
+from chain.params import PROTOCOL_VERSION
+from chain.storage.errors import StorageDamaged
+from chain.types import Header, LogEvent, Receipt
+from client import daemon, keyring
+from client.daemon import StartError, UnknownProtocol, newer_protocol
+from client.keyring import Keyring
+from client.keystore import Identity, beacon_key
+from client.signing import LocalSigner
+from tests.unit.loops import in_its_own_time
+from tests.unit.node_kit import CHAIN, genesis, ident, state_of
+from tests.unit.test_client_daemon_parts import Node
+
+G = genesis()
+
+
+# --- this node's own key ----------------------------------------------------------------------------------------------------------
+
+
+def keyring_of(*numbers: int) -> Keyring:
+    """An identity with so many keys: its first one names it."""
+    keys = [SigningKey(bytes((number,)) * 32) for number in numbers]
+    id_ = account_id(keys[0].public)
+    return Keyring(*(Identity(key, id_, beacon_key(key.secret)) for key in keys))
+
+
+def ledger_says(keys: Keyring, public: bytes | None) -> Any:
+    """A state in which the identity has this key; none knows it where there is none."""
+    account = Account(public, ACTIVE, 0, 0, [0, 0, 0, 0], 0) if public else None
+    return SimpleNamespace(get=lambda key: account if key == account_key(keys.id) else None)
+
+
+async def test_a_node_is_who_the_ledger_says_and_else_who_it_wants_to_be() -> None:
+    keys = keyring_of(1, 2)
+    first, second = keys.all
+    assert Node._present(keys, ledger_says(keys, first.key.public)) is first
+    assert Node._present(keys, ledger_says(keys, second.key.public)) is second
+    for unknown in (SigningKey(b"\7" * 32).public, None):
+        assert Node._present(keys, ledger_says(keys, unknown)) is second
+
+
+@pytest.mark.parametrize(("present", "shows", "votes"), [(1, 1, True), (2, 2, True), (7, 2, False), (None, 2, True)])
+async def test_a_validator_signs_with_the_key_of_its_set_and_with_no_other(present: int | None, shows: int, votes: bool) -> None:
+    node, keys, used = Node(), keyring_of(1, 2), list[tuple[bytes, bool]]()
+    node.signer = LocalSigner(keys.all[0].key, cast(Any, None), CHAIN, keys.id)
+    node.signer.use_key = lambda key, *, votes: used.append((key.public, votes))  # type: ignore[method-assign]
+    public = None if present is None else SigningKey(bytes((present,)) * 32).public
+    node._use_key(keys, ledger_says(keys, public))
+    assert used == [(SigningKey(bytes((shows,)) * 32).public, votes)]
+
+
+async def test_a_node_whose_key_was_replaced_goes_on_with_the_other_one_everywhere() -> None:
+    node, keys, seen = Node(), keyring_of(1, 2), list[tuple[str, Any]]()
+    first, second = keys.all
+    node.keys, node.identity, node.signer = keys, first, cast(Any, None)
+    node.node = cast(Any, SimpleNamespace(height=9, use_beacon_key=lambda key: seen.append(("beacon", key))))
+    node.network = cast(Any, SimpleNamespace(use_key=lambda key: seen.append(("network", key.public))))
+    node._use_key = lambda keys, state: seen.append(("signer", keys))  # type: ignore[method-assign]
+
+    async def settle(public: bytes) -> None:
+        seen.append(("disk", public))
+
+    node._settle_keys = settle  # type: ignore[method-assign]
+    for public in (first.key.public, second.key.public, second.key.public):
+        seen.clear()
+        node.node.state = ledger_says(keys, public)
+        node._look_at_key()
+        await asyncio.sleep(0)
+        changed = [("beacon", second.beacon_key), ("network", second.key.public), ("signer", keys), ("disk", second.key.public)]
+        fresh = public == second.key.public and ("disk", public) in seen
+        assert seen == (changed if fresh else [("signer", keys)])
+    assert node.identity is second and seen == [("signer", keys)], "once"
+    node.keys = None
+    seen.clear()
+    node._look_at_key()
+    assert seen == [], "a key that lies with a signer is not looked for here"
+
+
+async def test_a_replaced_key_s_file_is_moved_once_its_block_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    node, done = Node(), asyncio.Event()
+    moved: list[tuple[Path, bytes]] = []
+    node.data = tmp_path
+    node.driver = cast(Any, SimpleNamespace(settled=done.wait))
+    monkeypatch.setattr(keyring, "settle", lambda folder, public: moved.append((folder, public)))
+    node._spawn(node._settle_keys(b"public"))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert moved == [], "not while the block may still be lost"
+    done.set()
+    async with asyncio.timeout(20):
+        await asyncio.gather(*node._tasks)
+    assert moved == [(tmp_path, b"public")]
+
+    def full(*_: object) -> bool:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(keyring, "settle", full)
+    with structlog.testing.capture_logs() as lines:
+        await node._settle_keys(b"public")
+    assert "at the next start" in lines[0]["event"] and "No space" in lines[0]["why"]
+
+
+@in_its_own_time
+async def test_a_node_with_two_keys_that_nobody_talks_to_shows_the_other_one() -> None:
+    node, keys = Node(), keyring_of(1, 2)
+    publics = [identity.key.public for identity in keys.all]
+    shown, peers = [publics[1]], list[int]()
+
+    def use(key: SigningKey) -> None:
+        shown.append(key.public)
+        node.network.shown_key = key.public  # type: ignore[misc]
+
+    node.network = cast(Any, SimpleNamespace(shown_key=publics[1], peers=lambda: peers, use_key=use))
+    node._spawn(node._find_identity(keys))
+    await asyncio.sleep(16)
+    assert shown[1:] == [publics[0], publics[1], publics[0]], "one after the other, every five seconds"
+    peers.append(1)
+    await asyncio.sleep(60)
+    assert len(shown) == 4, "whoever talks to it knows this one"
+    await node._end_tasks()
+    alone = Node()
+    alone.network = node.network
+    peers.clear()
+    alone._spawn(alone._find_identity(keyring_of(1)))
+    await asyncio.sleep(60)
+    assert len(shown) == 4, "there is no other one"
+    await alone._end_tasks()
+
+
+@pytest.mark.parametrize("votes", [True, False])
+async def test_the_signer_of_a_validator_prepares_the_blocks_to_come(votes: bool) -> None:
+    node, asked, state = Node(), list[tuple[int, int | None]](), state_of(G)
+    voter = validators_of(state)[0].id
+    node.identity = cast(Any, SimpleNamespace(id=voter if votes else b"n" * 20))
+    node._remote = cast(Any, SimpleNamespace(prepare=lambda *given: asked.append(given)))
+    node.ledger = cast(Any, SimpleNamespace(on_decided=lambda d: None))
+    node._pruner = cast(Any, SimpleNamespace(decided=lambda: None))
+    last = BeaconCommitment(7, b"c" * 32)
+    node.node = cast(
+        Any, SimpleNamespace(state=SimpleNamespace(get=lambda key: last if key == b"gb/" + voter else state.get(key)), parked=[])
+    )
+    header = cast(Header, SimpleNamespace(proposer=ident(0)))
+    node._decided(e.Decided(9, bytes(32), header, [], [Receipt(bytes(32), 0, [])], []))
+    assert asked == ([(9, 7)] if votes else [])
+
+
+async def test_a_deadline_that_failed_is_told_with_the_place_where_it_did() -> None:
+    node = Node()
+    node.ledger = cast(Any, SimpleNamespace(on_decided=lambda d: None))
+    node._pruner = cast(Any, SimpleNamespace(decided=lambda: None))
+    parked = LogEvent("parked", b"r" * 32, [3, "KeyError"])
+    faults = [fault_of(b"o" * 32, 9) + "another", fault_of(b"r" * 32, 9) + "Traceback: line 7"]
+    node.node = cast(Any, SimpleNamespace(state=None, parked=faults))
+    header = cast(Header, SimpleNamespace(proposer=ident(0)))
+    with structlog.testing.capture_logs() as lines:
+        node._decided(e.Decided(9, bytes(32), header, [], [Receipt(bytes(32), 0, [parked])], []))
+    (line,) = [line for line in lines if line["log_level"] == "error"]
+    assert line["height"] == 9 and line["traceback"] == "Traceback: line 7"
+
+
+async def test_evidence_is_told_and_reported() -> None:
+    node, reported = Node(), list[Any]()
+    node._reports = cast(Any, SimpleNamespace(report=reported.append))
+    evidence: Any = SimpleNamespace(a=SimpleNamespace(height=5))
+    with structlog.testing.capture_logs() as lines:
+        node._report(evidence)
+    assert reported == [evidence] and lines[0]["height"] == 5
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (UnknownProtocol("install a newer one"), "install a newer one\n"),
+        (StartError("no network"), "The node does not start: no network\n"),
+        (StorageDamaged("the disk", "lies", "look at it"), "The node does not start: the disk"),
+        (Malformed("no genesis"), "The node does not start: no genesis\n"),
+        (MemoryError("none left"), "The node does not start: none left\n"),
+    ],
+)
+def test_a_start_that_fails_ends_with_one_and_its_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fault: BaseException, said: str
+) -> None:
+    async def fails(*_: Any, **__: Any) -> int:
+        raise fault
+
+    monkeypatch.setattr(daemon, "_run", fails)
+    assert daemon.run(Path("/nowhere"), cast(Any, None)) == 1
+    assert capsys.readouterr().err.startswith(said)
+
+
+def test_a_protocol_that_is_unknown_is_told_with_the_versions_that_are() -> None:
+    text = newer_protocol(120, 3)
+    assert text.startswith("Block 120 begins version 3") and f"versions 1 to {PROTOCOL_VERSION}." in text
+    assert "knows version 3, then start the node again" in text

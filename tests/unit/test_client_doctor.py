@@ -1,0 +1,319 @@
+"""`learningchain doctor`: each finding with its remedy, the exit code that monitors read, and an end in time whatever hangs."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain.storage.datadir import MIN_FREE
+from client import config
+from client.config import Config
+from client.doctor import files, machine, node
+from client.doctor.findings import MAX_OF_ONE, MAX_TEXT, DoctorFinding, FindingLevel, examine, exit_code, fine, warning
+from client.doctor.node import Said
+from client.keystore import Keystore
+from client.peer_clock import FEWEST, OLD_MS, ClockSeen, PeerClock
+from tests.processes.harness import free_port
+from tests.unit.client_cli_kit import clean_environment, run  # noqa: F401
+
+WORD = "correct horse battery"
+A, B, C, OWN = (bytes([n]) * 20 for n in range(4))
+
+
+@pytest.fixture
+def folder(clean_environment: None, tmp_path: Path) -> Path:  # noqa: F811
+    """A data folder as `init` makes it, with ports that are free."""
+    made = tmp_path / "node"
+    made.mkdir(mode=0o700)
+    Keystore.create(made / "keystore.json", WORD)
+    wanted = {"network.listen": f"127.0.0.1:{free_port()}", "api.listen": f"127.0.0.1:{free_port()}"}
+    (made / config.FILE).write_text(config.render(wanted))
+    (made / config.FILE).chmod(0o600)
+    return made
+
+
+def levels(findings: list[DoctorFinding]) -> set[str]:
+    return {str(finding.level) for finding in findings}
+
+
+# --- the whole ------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_without_a_network_and_a_stopped_node_is_told_what_to_do(run: Any, folder: Path) -> None:  # noqa: F811
+    done = run("doctor", "--data", folder, "--json")
+    assert done.code == done.json["exit_code"] == 2
+    found = {one["check"]: one for one in done.json["findings"]}
+    assert found["network-file"]["level"] == "failure" and "genesis install" in found["network-file"]["remedy"]
+    assert found["node"]["level"] == "warning" and "learningchain node" in found["node"]["remedy"]
+    assert {found[name]["level"] for name in ("permissions", "settings", "keystore", "ports", "disk")} == {"fine"}
+    assert found["sandbox"]["level"] == "skipped"
+
+
+def test_people_see_the_remedy_below_each_finding(run: Any, folder: Path) -> None:  # noqa: F811
+    (folder / "keystore.json").chmod(0o604)
+    done = run("doctor", "--data", folder)
+    assert "warning  permissions: " in done.out and f"-> chmod 600 {folder}/keystore.json" in done.out
+    assert done.out.rstrip().splitlines()[-1].startswith("Failures: ")
+
+
+def test_a_folder_that_is_not_there_is_wrong_usage(run: Any, tmp_path: Path) -> None:  # noqa: F811
+    done = run("doctor", "--data", tmp_path / "none")
+    assert done.code == 2 and "There is no data folder" in done.err
+
+
+def test_settings_that_cannot_be_used_are_one_finding_and_everything_else_is_looked_at(run: Any, folder: Path) -> None:  # noqa: F811
+    (folder / config.FILE).write_text('[network]\nlisten = "nowhere"\n')
+    done = run("doctor", "--data", folder, "--json")
+    found = {one["check"]: one["level"] for one in done.json["findings"]}
+    assert found["settings"] == "failure" and found["keystore"] == "fine" and "ports" not in found
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [((), 0), (("fine", "skipped"), 0), (("fine", "warning"), 1), (("warning", "failure", "fine"), 2)],
+)
+def test_the_worst_finding_is_the_exit_code(given: tuple[str, ...], code: int) -> None:
+    assert exit_code(DoctorFinding("x", FindingLevel(level), "") for level in given) == code
+
+
+def test_what_hangs_and_what_breaks_are_failures_and_the_rest_is_told() -> None:
+    never = threading.Event()
+
+    def hangs() -> list[DoctorFinding]:
+        never.wait()
+        return []
+
+    def breaks() -> list[DoctorFinding]:
+        raise RuntimeError("the disk said no")
+
+    try:
+        found = examine({"slow": hangs, "broken": breaks, "good": lambda: [fine("good", "well")]}, 0.2)
+    finally:
+        never.set()
+    assert [(one.check, str(one.level)) for one in found] == [("slow", "failure"), ("broken", "failure"), ("good", "fine")]
+    assert "no answer within 0.2 s" in found[0].text and "the disk said no" in found[1].text
+
+
+def test_what_strangers_lengthen_ends() -> None:
+    many = [warning("notices", "x" * 10_000, "y") for _ in range(1_000)] + [DoctorFinding("notices", FindingLevel.FAILURE, "worst")]
+    found = examine({"notices": lambda: many}, 10)
+    assert len(found) == MAX_OF_ONE and found[0].text == "worst" and str(1_001 - MAX_OF_ONE + 1) in found[-1].text
+    assert max(len(one.text) for one in found) == MAX_TEXT
+
+
+# --- the disk -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mode", "folder_mode", "level"),
+    [(0o600, 0o700, "fine"), (0o644, 0o700, "warning"), (0o644, 0o755, "failure"), (0o620, 0o700, "failure")],
+)
+def test_secrets_that_others_may_read_or_write(folder: Path, mode: int, folder_mode: int, level: str) -> None:
+    (folder / "api.token").write_text("secret")
+    (folder / "api.token").chmod(mode)
+    folder.chmod(folder_mode)
+    found = files.look_at_folder(folder)
+    assert level in levels(found)
+    assert all(one.remedy for one in found if one.level is not FindingLevel.FINE)
+
+
+def test_the_network_s_file_may_be_read_by_all_and_written_by_nobody(folder: Path) -> None:
+    (folder / "genesis.json").write_text("{}")
+    (folder / "genesis.json").chmod(0o644)
+    assert levels(files.look_at_folder(folder)) == {"fine"}
+    (folder / "genesis.json").chmod(0o664)
+    assert levels(files.look_at_folder(folder)) == {"failure"}
+
+
+def test_a_link_in_the_place_of_a_file_is_a_failure_and_a_linked_folder_is_none(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    (folder / "blobs").symlink_to(tmp_path / "elsewhere")
+    assert levels(files.look_at_folder(folder)) == {"fine"}
+    (folder / "guard").symlink_to(tmp_path / "other")
+    assert levels(files.look_at_folder(folder)) == {"failure"}
+
+
+def test_a_damaged_keystore_a_missing_one_and_one_beside_a_signer(folder: Path) -> None:
+    assert levels(files.look_at_keystore(folder)) == {"fine"}
+    (folder / "signer.pair").write_text("{}")
+    assert "signs twice" in files.look_at_keystore(folder)[0].text
+    (folder / "keystore.json").rename(folder / "moved")
+    assert "learningchain signer use" in files.look_at_keystore(folder)[0].remedy, "now the pairing itself is looked at"
+    (folder / "guard").touch()
+    (found,) = files.look_at_keystore(folder)
+    assert found.level == "failure" and "signs twice" in found.text, "it knows nothing of what the signer signs"
+    (folder / "guard").unlink()
+    (folder / "moved").rename(folder / "keystore.json")
+    (folder / "signer.pair").unlink()
+    (folder / "keystore.json").write_text("{")
+    assert levels(files.look_at_keystore(folder)) == {"failure"}
+    (folder / "keystore.json").unlink()
+    assert "no keystore" in files.look_at_keystore(folder)[0].text
+
+
+def test_a_chain_that_has_begun_without_its_guard(folder: Path) -> None:
+    assert files.look_at_guard(folder) == []
+    (folder / "wal").touch()
+    assert levels(files.look_at_guard(folder)) == {"failure"}
+    (folder / "guard").touch()
+    assert levels(files.look_at_guard(folder)) == {"fine"}
+
+
+@pytest.mark.parametrize(
+    ("free", "left", "level"),
+    [(MIN_FREE - 1, None, "failure"), (MIN_FREE, 10**6, "warning"), (10**12, 9, "warning"), (10**12, None, "fine")],
+)
+def test_room_for_bytes_and_for_files(free: int, left: int | None, level: str) -> None:
+    assert levels(files.judge_room(Path("/data"), free, left)) == {level}
+
+
+# --- the machine ----------------------------------------------------------------------------------------------------------------
+
+
+def settings(**network: Any) -> Config:
+    api = f"127.0.0.1:{free_port()}"
+    return Config(network=config.NetworkConfig(**network), api=config.ApiConfig(listen=api))
+
+
+def test_a_port_that_another_program_has_and_one_at_which_the_running_node_does_not_answer() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        found = machine.look_at_ports(settings(listen=taken), running=False)
+        assert [str(one.level) for one in found] == ["failure", "fine"] and "another program has it" in found[0].text
+        found = machine.look_at_ports(settings(listen=taken), running=True)
+        assert [str(one.level) for one in found] == ["fine", "failure"] and "api.listen" in found[1].text
+
+
+def test_a_node_on_loopback_with_peers_elsewhere_is_warned() -> None:
+    listen = f"127.0.0.1:{free_port()}"
+    assert "warning" not in levels(machine.look_at_ports(settings(listen=listen, peers=["127.0.0.1:9"]), running=False))
+    found = machine.look_at_ports(settings(listen=listen, peers=["lc1x@node.example.org:7400"]), running=False)
+    assert "warning" in levels(found)
+
+
+def test_peers_that_take_no_connection() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as up:
+        good, bad = f"127.0.0.1:{up.getsockname()[1]}", f"127.0.0.1:{free_port()}"
+        assert levels(machine.look_at_addresses(settings(peers=[good]))) == {"fine"}
+        assert levels(machine.look_at_addresses(settings(peers=[good, bad]))) == {"warning"}
+        assert levels(machine.look_at_addresses(settings(peers=[bad]))) == {"failure"}
+        assert levels(machine.look_at_addresses(settings(advertise=[bad]))) == {"warning"}
+        assert levels(machine.look_at_addresses(settings())) == {"skipped"}
+
+
+@pytest.mark.parametrize(
+    ("offset", "kept", "level"),
+    [
+        (300, None, "fine"),  # what a round takes
+        (-900, None, "fine"),
+        (-1_500, True, "warning"),
+        (2_900, True, "warning"),
+        (-2_500, True, "failure"),
+        (60_000, True, "failure"),
+        (None, True, "fine"),
+        (None, False, "warning"),
+        (None, None, "skipped"),
+    ],
+)
+def test_the_clock_beside_what_validators_bear(offset: int | None, kept: bool | None, level: str) -> None:
+    assert levels(machine.judge_clock(offset, 3, kept, 2_000)) == {level}
+
+
+def test_an_engine_that_is_away_is_a_failure_for_a_node_that_runs_jobs_and_nothing_for_another(folder: Path) -> None:
+    nowhere = config.SandboxConfig(engine=f"unix://{folder}/none.sock", cache_dir=str(folder))
+    assert levels(machine.look_at_engine(folder, nowhere, needed=True)) == {"failure"}
+    assert levels(machine.look_at_engine(folder, nowhere, needed=False)) == {"skipped"}
+    unknown = config.SandboxConfig(backend="nobody-wrote-it")
+    assert "nobody-wrote-it" in machine.look_at_engine(folder, unknown, needed=True)[0].text
+
+
+def test_a_node_that_runs_another_version_than_is_installed() -> None:
+    assert levels(machine.look_at_versions(None)) == {"fine"}
+    assert levels(machine.look_at_versions("0.0.9")) == {"warning"}
+
+
+# --- the running node -----------------------------------------------------------------------------------------------------------
+
+STATUS = {"height": 9, "network": "lab", "time": 1_000_000, "peers": 3, "id": "lc1a", "validators": ["lc1a", "lc1b"]}
+
+
+def progress(now_ms: int = 1_000_000, **more: Any) -> dict[str, str]:
+    return {one.check: str(one.level) for one in node.judge_progress(Said(STATUS | more), now_ms)}
+
+
+def test_blocks_and_peers() -> None:
+    assert progress() == {"peers": "fine", "blocks": "fine"}
+    assert progress(peers=0)["peers"] == "failure"
+    assert progress(peers=0, validators=["lc1a"])["peers"] == "fine"
+    assert progress(syncing=True)["blocks"] == "warning"
+    assert progress(1_000_000 + 200_000)["blocks"] == "warning"
+    assert progress(1_000_000 + 3_600_000)["blocks"] == "failure"
+
+
+def test_why_nobody_is_connected_is_told() -> None:
+    said = Said(STATUS | {"peers": 0}, [{"address": "10.0.0.9:7400", "reason": "nothing listens there"}])
+    assert "10.0.0.9:7400: nothing listens there" in node.judge_progress(said, 1_000_000)[0].text
+
+
+def test_what_the_node_says_fails_is_parked_or_waits() -> None:
+    status = STATUS | {
+        "failing": [{"part": "sync", "why": "no peer keeps block 5"}],
+        "parked": [{"contract": "job", "ref": "ab", "fault": "KeyError"}],
+        "notices": [{"topic": "case.waits", "text": "a case waits"}],
+    }
+    found = [(one.check, str(one.level)) for one in node.judge_words(Said(status))]
+    assert found == [("failing", "failure"), ("parked", "warning"), ("notices", "warning")]
+
+
+def test_the_sandbox_of_a_running_node() -> None:
+    checks = [{"name": "network", "ok": True, "detail": ""}, {"name": "memory", "ok": False, "detail": "too much"}]
+    assert levels(node.judge_sandbox(Said(STATUS, sandbox={"checks": checks[:1]}))) == {"fine"}
+    assert "memory: too much" in node.judge_sandbox(Said(STATUS, sandbox={"checks": checks}))[0].text
+    assert levels(node.judge_sandbox(Said(STATUS, unready=("SANDBOX", "the engine is away")))) == {"failure"}
+    assert levels(node.judge_sandbox(Said(STATUS))) == {"skipped"}
+
+
+def test_a_node_that_runs_and_does_not_answer() -> None:
+    assert levels(node.judge_run(Said(fault="no answer within 5 s"), True, "")) == {"failure"}
+    assert levels(node.judge_run(Said(fault="nothing listens there"), False, "")) == {"warning"}
+
+
+# --- the clock, from blocks -----------------------------------------------------------------------------------------------------
+
+
+def test_the_clock_is_compared_with_other_proposers_one_as_much_as_another() -> None:
+    clock = PeerClock(OWN)
+    for n in range(10):
+        clock.saw(A, 1_000 * n, 1_000 * n + 100)
+    clock.saw(B, 10_000, 10_300)
+    clock.saw(C, 11_000, 16_000)  # it came late, or lies
+    clock.saw(OWN, 12_000, 99_000)
+    assert clock.seen(20_000) == ClockSeen(300, 3)
+
+
+def test_what_was_fetched_late_does_not_count_beside_what_came_live() -> None:
+    clock = PeerClock(OWN)
+    clock.saw(A, 0, 3_600_000)
+    for n in range(3):
+        clock.saw(A, 3_600_000 + n, 3_600_000 + n - 5_000)
+    assert clock.seen(3_600_000) == ClockSeen(-5_000, 1)
+
+
+def test_few_and_old_samples_say_nothing() -> None:
+    clock = PeerClock(OWN)
+    for n in range(FEWEST):
+        assert clock.seen(1_000) is None
+        clock.saw(A, n, n)
+    assert clock.seen(1_000) is not None and clock.seen(OLD_MS + FEWEST) is None
+
+
+def test_files_of_another_user_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: os.stat(folder).st_uid + 1)
+    found = files.look_at_folder(folder)
+    assert levels(found) == {"failure"} and "chown -R" in found[0].remedy

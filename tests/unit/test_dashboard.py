@@ -1,0 +1,511 @@
+"""The dashboard before a real server and a real ledger: who gets in, what may change something, and that text is text."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain.contracts.credits import Transfer
+from chain.contracts.job.messages import job_id_of
+from chain.crypto import address
+from client.api.route import ServerLimits
+from client.dashboard import site
+from client.dashboard.sessions import MAX_SESSIONS
+from client.names import FILE as NAMES
+from tests.unit.api_kit import CREDIT, a_run, sha
+from tests.unit.dashboard_kit import HOSTILE, Browser, Form, browsing
+
+PINNED = {
+    "htmx.min.js": "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717",
+    "sse.min.js": "98a46496de0c3605fbffdce9167ba427bdd9553184f83f149c261891a92c0136",
+    "uplot.min.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
+    "uplot.min.css": "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
+}
+"""SHA-256 of the files of htmx 2.0.11, htmx-ext-sse 2.2.4 and uPlot 1.6.32, as they were released."""
+
+
+# --- coming in ----------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_link_logs_one_browser_in_once(tmp_path: Path) -> None:
+    async with browsing(tmp_path, login=False) as first:
+        made = await first.link()
+        _, page = await first.get(made["path"])
+        form = page.form("/dashboard/login")
+        status, home = await first.send(form)
+        assert status == 200 and "credits free" in home.text
+        again, refused = await first.send(form)
+        assert again == 401 and "no longer good" in refused.text
+        status, page = await first.get("/dashboard")
+        assert status == 200, "the second try ended nothing"
+
+
+async def test_the_cookie_is_for_this_site_alone_and_out_of_reach_of_scripts(tmp_path: Path) -> None:
+    async with browsing(tmp_path, login=False) as browser:
+        made = await browser.link()
+        code = made["path"].partition("code=")[2]
+        async with browser.api.session.post(
+            browser.url + "/dashboard/login",
+            data={"code": code},
+            headers={"Origin": browser.url},
+            allow_redirects=False,
+        ) as response:
+            cookie = response.headers["Set-Cookie"]
+            assert response.status == 303 and response.headers["Location"] == "/dashboard"
+        assert {"HttpOnly", "SameSite=Strict", "Path=/dashboard"} <= set(cookie.split("; "))
+        assert code not in cookie and str(browser.api.port) in cookie.partition("=")[0]
+
+
+@pytest.mark.parametrize(
+    "path", ["/dashboard", "/dashboard/jobs", "/dashboard/live", "/dashboard/nothing", "/dashboard/receipts/1-0"]
+)
+async def test_nobody_sees_a_page_without_a_session(tmp_path: Path, path: str) -> None:
+    async with browsing(tmp_path, login=False) as browser:
+        status, page = await browser.get(path)
+        assert status == 401 and "learningchain dashboard" in page.text and not page.forms
+        async with browser.api.session.get(browser.url + path, headers={"Authorization": f"Bearer {'t' * 43}"}) as response:
+            assert response.status == 401, "the API's token is no session"
+
+
+async def test_the_login_s_body_may_come_after_its_header_and_is_small(tmp_path: Path) -> None:
+    async with browsing(tmp_path, login=False) as browser:
+        made = await browser.link()
+        body = f"code={made['path'].partition('code=')[2]}".encode()
+        for size, status in ((len(body), b" 303 "), (5_000, b" 413 ")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", browser.api.port)
+            head = f"POST /dashboard/login HTTP/1.1\r\nHost: {browser.host}\r\nOrigin: {browser.url}\r\n"
+            writer.write(f"{head}Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {size}\r\n\r\n".encode())
+            await writer.drain()
+            await browser.raw("/healthz")  # by then the server has seen the header
+            writer.write(body)
+            async with asyncio.timeout(20):
+                assert status in await reader.readline(), size
+            writer.close()
+
+
+@pytest.mark.parametrize(("plain", "status"), [(False, 403), (True, 401)])
+async def test_the_cookie_opens_nothing_of_the_api(tmp_path: Path, plain: bool, status: int) -> None:
+    async with browsing(tmp_path, plain=plain) as browser:
+        response, _ = await browser.raw("/v1/status")
+        assert response.status == status
+
+
+async def test_the_pages_have_a_name_that_nobody_is_told_without_the_token(tmp_path: Path) -> None:
+    """Browsers send a cookie to every port of its host: whoever knew the name could serve pages under it at another one."""
+    async with browsing(tmp_path) as browser:
+        name = browser.host.partition(":")[0]
+        assert re.fullmatch(r"lc-[0-9a-f]{32}\.localhost", name)
+        cookie = "; ".join(f"{one.key}={one.value}" for one in browser._session.cookie_jar)
+        for path in ("/dashboard", "/dashboard/login", "/dashboard/nothing", "/dashboard/login?code=x"):
+            for host in ("127.0.0.1", "localhost", f"lc-{'0' * 32}.localhost"):
+                headers = {"Host": f"{host}:{browser.api.port}", "Cookie": cookie}
+                way: Any = {"headers": headers, "allow_redirects": False}
+                async with browser.api.session.get(f"http://127.0.0.1:{browser.api.port}{path}", **way) as response:
+                    told = str(response.headers) + await response.text()
+                    assert name not in told, (path, host)
+                    assert response.status in (200, 401, 403) and "credits free" not in told, (path, host)
+        assert (await browser.get("/dashboard"))[0] == 200, "the session stays what it was"
+
+
+@pytest.mark.parametrize("plain", [False, True])
+async def test_a_link_is_good_only_where_it_was_made_for(tmp_path: Path, plain: bool) -> None:
+    async with browsing(tmp_path, login=False, plain=plain) as browser:
+        made = await browser.link()
+        there, other = browser.url, Browser(browser.api, browser._session, plain=not plain)
+        await other.link()
+        assert other.url != there
+        status, page = await other.get(made["path"])
+        assert status == 401 and "no longer good" in page.text and not page.forms
+        status, page = await other.send(Form("post", "/dashboard/login", {"code": made["path"].partition("code=")[2]}))
+        assert status == 401
+        status, page = await browser.get(made["path"])
+        assert status == 200, "where it belongs it is still good"
+        status, page = await browser.send(page.form("/dashboard/login"))
+        assert status == 200 and "credits free" in page.text
+        status, page = await other.get("/dashboard")
+        assert status == 401, "nor is the session one there"
+
+
+async def test_a_node_that_listens_elsewhere_has_plain_links_alone(tmp_path: Path) -> None:
+    async with browsing(tmp_path, listen="127.0.0.2", login=False) as browser:
+        made = await browser.link()
+        assert made["host"] == "" and browser.url == browser.api.url
+        status, _ = await browser.get(made["path"])
+        assert status == 200
+
+
+async def test_a_link_is_for_the_full_token_alone(tmp_path: Path) -> None:
+    async with browsing(tmp_path, login=False) as browser:
+        await browser.api.refused("POST", "/v1/dashboard/links", 401, token="x" * 43)
+        await browser.api.refused("POST", "/v1/dashboard/links", 401, token=None)
+
+
+async def test_logging_out_ends_the_session(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        _, page = await browser.get("/dashboard")
+        status, page = await browser.send(page.form("/dashboard/logout"))
+        assert status == 200 and "learningchain dashboard" in page.text
+        status, _ = await browser.get("/dashboard")
+        assert status == 401
+
+
+async def test_sessions_end_with_the_newest_ones(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        for _ in range(MAX_SESSIONS):
+            made = await browser.link()
+            code = made["path"].partition("code=")[2]
+            await browser.api.session.post(
+                browser.url + "/dashboard/login",
+                data={"code": code},
+                headers={"Origin": browser.url},
+                allow_redirects=False,
+            )
+        status, _ = await browser.get("/dashboard")
+        assert status == 401
+
+
+async def test_a_node_without_a_dashboard_has_none(tmp_path: Path) -> None:
+    async with browsing(tmp_path, login=False, dashboard=False) as browser:
+        await browser.api.refused("GET", "/dashboard", 404)
+
+
+# --- changing something -------------------------------------------------------------------------------------------------------
+
+
+async def running(browser: Browser) -> Form:
+    """The form that stops a run."""
+    browser.api.node.runs.all = [a_run("r1")]  # type: ignore[union-attr]
+    _, page = await browser.get("/dashboard/runs/r1")
+    return page.form("/dashboard/runs/r1/stop")
+
+
+def is_running(browser: Browser) -> bool:
+    return browser.api.node.runs.all[0]["state"] == "running"  # type: ignore[union-attr,no-any-return]
+
+
+async def test_a_form_of_the_page_changes_something_and_the_page_says_so_once(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        status, page = await browser.send(await running(browser))
+        assert status == 200 and not is_running(browser) and "told to stop" in page.text
+        _, page = await browser.get("/dashboard/runs/r1")
+        assert "told to stop" not in page.text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Origin": "null"}, {"Origin": "http://evil.example"}, {"Origin": "http://127.0.0.1:1"}, {"Sec-Fetch-Site": "same-site"}],
+)
+async def test_a_form_of_another_page_changes_nothing(tmp_path: Path, headers: dict[str, str]) -> None:
+    async with browsing(tmp_path) as browser:
+        status, page = await browser.send(await running(browser), headers)
+        assert status == 403 and "WRONG_ORIGIN" in page.text and is_running(browser)
+
+
+async def test_a_form_without_the_session_s_token_changes_nothing(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        form = await running(browser)
+        for token in ("", "x" * 43, "\x00"):
+            status, page = await browser.send(form, form_token=token)
+            assert status == 403 and "FORM_TOKEN" in page.text and is_running(browser)
+
+
+async def test_a_form_counts_once_however_often_it_is_sent(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        form = await running(browser)
+        await browser.send(form)
+        browser.api.node.runs.all[0]["state"] = "running"  # type: ignore[union-attr]
+        status, page = await browser.send(form)
+        assert status == 409 and "SENT_TWICE" in page.text and is_running(browser)
+
+
+async def test_another_name_of_this_address_reaches_nothing(tmp_path: Path) -> None:
+    async with (
+        browsing(tmp_path) as browser,
+        browser.api.session.get(browser.url + "/dashboard", headers={"Host": "rebound.example"}) as response,
+    ):
+        assert response.status == 403
+
+
+@pytest.mark.parametrize("port", ["99999", "abc", "-5", "7401:1"])
+async def test_a_port_that_is_none_is_refused_in_turn_with_other_strangers(tmp_path: Path, port: str) -> None:
+    """It is read before anything is known of who asks."""
+    async with browsing(tmp_path) as browser:
+        reader, writer = await asyncio.open_connection("127.0.0.1", browser.api.port)
+        writer.write(f"GET /dashboard HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+        async with asyncio.timeout(20):
+            assert (await reader.readline()).split()[1] in (b"401", b"403")
+        writer.close()
+
+
+async def test_only_pages_and_forms_are_answered(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        for method in ("PUT", "DELETE", "OPTIONS"):
+            async with browser.api.session.request(method, browser.url + "/dashboard") as response:
+                assert response.status == 405 and response.headers["Allow"] == "GET, POST", method
+        status, page = await browser.send(Form("post", "/dashboard/jobs", (await running(browser)).fields))
+        assert status == 405 and "WRONG_METHOD" in page.text
+        async with browser._session.post(
+            browser.url + "/dashboard/jobs", data=(await running(browser)).fields, headers={"Origin": browser.url}
+        ) as response:
+            assert response.headers["Allow"] == "GET"
+        status, _ = await browser.send(await running(browser), junk="x" * 300_000)
+        assert status == 413
+
+
+# --- pages ----------------------------------------------------------------------------------------------------------------------
+
+EMPTY = [page.path for page in site.table() if page.method == "GET" and "{" not in page.path and page.path != "/dashboard/find"]
+
+
+@pytest.mark.parametrize("path", EMPTY)
+async def test_every_page_without_a_variable_part_is_drawn_where_there_is_nothing(tmp_path: Path, path: str) -> None:
+    async with browsing(tmp_path) as browser:
+        browser.api.node.runs.all = []  # type: ignore[union-attr]
+        status, page = await browser.get(path)
+        assert status == 200
+        menu = [entry.path for entry in site.menu()]
+        assert set(menu) <= set(page.links)
+
+
+async def test_every_entry_of_the_menu_is_a_page() -> None:
+    assert {entry.path for entry in site.menu()} <= {page.path for page in site.table() if page.method == "GET"}
+
+
+async def test_the_overview_and_the_history_lead_to_receipts_that_can_be_saved(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        ledger = browser.api.node.ledger
+        ledger.block(boss=Transfer(ledger.ids["n1"], 2 * CREDIT, b"for lunch"))
+        _, page = await browser.get("/dashboard")
+        assert "998" in page.text and "for lunch" in page.text and "-2" in page.text
+        [receipt, *_] = [link for link in page.links if link.startswith("/dashboard/receipts/")]
+        response, body = await browser.raw(receipt)
+        assert response.status == 200 and response.headers["Content-Disposition"].endswith('.lcr"') and len(body) > 500
+        assert response.content_type == "application/octet-stream"
+
+
+async def test_lists_go_on_by_pages(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        ledger = browser.api.node.ledger
+        for _ in range(60):
+            ledger.block(boss=Transfer(ledger.ids["n1"], CREDIT, b""))
+        own = address(ledger.own_id)
+        seen: list[str] = []
+        path = f"/dashboard/accounts/{own}"
+        for _ in range(2):
+            _, page = await browser.get(path)
+            seen += [link for link in page.links if link.startswith("/dashboard/receipts/")]
+            path = next((link for link in page.links if "before=" in link), "")
+        assert len(set(seen)) == len(seen) == 60 and not path
+        _, page = await browser.get("/dashboard/blocks")
+        assert "/dashboard/blocks?before=41" in page.links
+        _, page = await browser.get("/dashboard/blocks?before=41")
+        assert "/dashboard/blocks/40" in page.links and "/dashboard/blocks/41" not in page.links
+
+
+async def test_a_block_and_a_transaction_show_what_they_hold(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        ledger = browser.api.node.ledger
+        ledger.block(boss=Transfer(ledger.ids["n1"], CREDIT, b""))
+        tx = ledger.blocks[-1][1][0].id.hex()
+        _, page = await browser.get("/dashboard/find?what=1")
+        assert f"/dashboard/tx/{tx}" in page.links
+        _, page = await browser.get(f"/dashboard/find?what={tx}")
+        assert "Transfer" in page.text and "amount" in page.text
+        for path in ("/dashboard/blocks/99", "/dashboard/blocks/x", f"/dashboard/tx/{'0' * 64}", "/dashboard/receipts/9-9"):
+            status, _ = await browser.get(path)
+            assert status in (400, 404), path
+
+
+async def test_own_names_stand_beside_addresses(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        ledger = browser.api.node.ledger
+        ledger.block(boss=Transfer(ledger.ids["n1"], CREDIT, b""))
+        _, page = await browser.get("/dashboard")
+        assert "Anna" not in page.text
+        (tmp_path / NAMES).write_text(f'{{"version": 1, "names": {{"{address(ledger.ids["n1"])}": "Anna"}}}}')
+        (tmp_path / NAMES).chmod(0o600)
+        _, page = await browser.get("/dashboard")
+        assert "Anna" in page.text
+        (tmp_path / NAMES).write_text("broken")
+        status, page = await browser.get("/dashboard")
+        assert status == 200 and "Anna" not in page.text
+
+
+async def test_the_menu_says_where_one_is_and_a_run_leads_to_its_job(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        for path, label in (("/dashboard", "Overview"), ("/dashboard/jobs/new", "Post a job"), ("/dashboard/runs/r1", "Runs")):
+            browser.api.node.runs.all = [a_run("r1")]  # type: ignore[union-attr]
+            _, raw = await browser.raw(path)
+            assert [at.partition("<")[0] for at in re.findall(r'aria-current="(?:page|true)">(.*)', raw.decode())] == [label], path
+        _, page = await browser.get("/dashboard/runs/r1")
+        assert f"/dashboard/jobs/{sha('job').hex()}" in page.links
+
+
+# --- strangers' text ------------------------------------------------------------------------------------------------------------
+
+
+def hostile_node(browser: Browser) -> None:
+    node: Any = browser.api.node
+    node.extra = {
+        "network": HOSTILE,
+        "notices": [{"topic": HOSTILE, "ref": HOSTILE, "since": 1, "text": HOSTILE}],
+        "failing": [{"part": HOSTILE, "since": 1, "why": HOSTILE}],
+        "parked": [{"contract": HOSTILE, "ref": HOSTILE, "height": 1, "fault": HOSTILE, "retry": [], "give_back": []}],
+    }
+    node.runs.all = [
+        a_run("r1")
+        | {
+            "log": HOSTILE + "\n" + HOSTILE,
+            "reason": HOSTILE,
+            "job": HOSTILE,
+            "state": HOSTILE,
+            "phase": HOSTILE,
+            "loss": HOSTILE,
+            "progress": [{"step": 1, "of": 2, "loss": HOSTILE}, {"step": HOSTILE, "of": HOSTILE, "loss": "nan"}, {}],
+        },
+        a_run("r<b>2") | {"id": HOSTILE[:40]},
+    ]
+    node.peers = lambda: [{"id": HOSTILE, "address": HOSTILE, "direction": HOSTILE, "rtt_ms": HOSTILE}]
+    node.connections = lambda: [{"time": 1, "event": HOSTILE, "address": HOSTILE, "id": HOSTILE, "reason": HOSTILE}]
+    node.config = lambda: {f"x.{HOSTILE}": {"value": {HOSTILE: [HOSTILE]}, "source": HOSTILE}}
+
+
+async def test_hostile_text_is_shown_as_text_on_every_page(tmp_path: Path) -> None:
+    """The reader of the kit refuses any tag, handler or address that a template does not write."""
+    async with browsing(tmp_path) as browser:
+        hostile_node(browser)
+        ledger = browser.api.node.ledger
+        memo = "<script>alert(1)</script>'\""
+        ledger.block(boss=Transfer(ledger.ids["n1"], CREDIT, memo.encode()))
+        ledger.declare()
+        posting = ledger.posting(params='{"a":"</script><script>alert(1)//\\"\'><img src=x onerror=1>"}')
+        assert ledger.block(boss=posting) == [0]
+        job = job_id_of(ledger.blocks[-1][1][0].id, 0).hex()
+        tx = ledger.blocks[-2][1][0].id.hex()
+        own = address(ledger.own_id)
+        more = [f"/dashboard/jobs/{job}", f"/dashboard/tx/{tx}", "/dashboard/runs/r1", f"/dashboard/accounts/{own}"]
+        shown = ""
+        for path in [*EMPTY, *more]:
+            status, page = await browser.get(path)
+            assert status == 200, path
+            assert str(777 * 777) not in page.text, "a template of a stranger"
+            assert "\u202e" not in page.text and "\x1b" not in page.text
+            shown += page.text
+        assert memo in shown and shown.count("<script>alert(1)</script>") > 10 and "{{ 777*777 }}" in shown
+
+
+async def test_what_a_browser_sends_comes_back_as_text(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        for path in ("/dashboard/<script>alert(1)</script>", "/dashboard/jobs/%3Cscript%3E", "/dashboard/runs/%22%3E%3Cimg%3E"):
+            status, page = await browser.get(path)
+            assert status in (400, 404), path
+        status, page = await browser.get("/dashboard/jobs?id=%22%3E%3Cscript%3E")
+        assert status == 400
+        _, page = await browser.get("/dashboard/jobs/new")
+        form = page.form("/dashboard/jobs/new")
+        status, page = await browser.send(
+            form, None, **{name: HOSTILE for name in form.fields if name not in ("form_token", "mark")}
+        )
+        assert status == 400
+        assert page.form("/dashboard/jobs/new").fields["reference"].startswith("\"'><script>")
+
+
+# --- files of the package -------------------------------------------------------------------------------------------------------
+
+
+def static() -> dict[str, bytes]:
+    folder = resources.files("client.dashboard") / "static"
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+
+
+def test_libraries_are_the_released_ones() -> None:
+    found = {name: hashlib.sha256(static()[name]).hexdigest() for name in PINNED}
+    assert found == PINNED
+    licences = static()["LICENSES.txt"].decode()
+    assert all(name in licences for name in PINNED)
+
+
+def test_nothing_is_asked_of_another_machine() -> None:
+    for name in ("dashboard.js", "dashboard.css"):
+        assert b"//" not in static()[name].replace(b"// ", b"").replace(b"  //", b""), name
+        assert b"http" not in static()[name] and b"@import" not in static()[name], name
+
+
+def test_htmx_runs_no_code_of_a_page(tmp_path: Path) -> None:
+    base = (resources.files("client.dashboard") / "templates" / "base.html").read_text()
+    for setting in ('"includeIndicatorStyles":false', '"allowEval":false', '"allowScriptTags":false', '"selfRequestsOnly":true'):
+        assert setting in base
+
+
+async def test_files_are_served_to_anybody_and_nothing_else_is(tmp_path: Path) -> None:
+    async with browsing(tmp_path, login=False) as browser:
+        for name in ("dashboard.css", "dashboard.js", *PINNED):
+            response, body = await browser.raw(f"/dashboard/static/{name}")
+            assert response.status == 200 and body == static()[name]
+            assert response.content_type in ("text/css", "text/javascript")
+        for name in ("../site.py", "..%2fsite.py", "LICENSES.txt.bak", ""):
+            response, _ = await browser.raw(f"/dashboard/static/{name}")
+            assert response.status in (401, 404), name
+
+
+# --- live -----------------------------------------------------------------------------------------------------------------------
+
+
+async def heard(browser: Browser, path: str, wanted: bytes, **headers: str) -> bytes:
+    """What a stream says up to the wanted piece."""
+    data = b""
+    async with browser._session.get(browser.url + path, headers=headers) as response:
+        assert response.status == 200 and response.content_type == "text/event-stream"
+        async with asyncio.timeout(20):
+            while wanted not in data:
+                data += await response.content.readany()
+    return data
+
+
+async def test_a_page_hears_of_a_block_and_one_that_was_away_hears_at_once(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        ledger = browser.api.node.ledger
+        listening = asyncio.create_task(heard(browser, "/dashboard/live?height=0", b"id: 1\n"))
+        ledger.mine()
+        assert b"event: block\nid: 1\ndata: 1\n\n" in await listening
+        ledger.mine()
+        assert b"event: block\nid: 2" in await heard(browser, "/dashboard/live?height=0", b"id: 2\n", **{"Last-Event-ID": "1"})
+
+
+async def test_a_stream_ends_when_its_session_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with browsing(tmp_path) as browser, browser._session.get(browser.url + "/dashboard/live") as response:
+        assert response.status == 200 and await response.content.readany()
+        monkeypatch.setattr("client.dashboard.sessions.LIFE_S", 0.0)
+        browser.api.node.ledger.mine()
+        async with asyncio.timeout(20):
+            while await response.content.readany():
+                pass
+
+
+async def test_a_quiet_stream_ends_in_time_with_its_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where nothing happens on the graph: it waits no longer than its session lives."""
+    async with browsing(tmp_path, limits=ServerLimits(heartbeat_s=3_600)) as browser:
+        monkeypatch.setattr("client.dashboard.sessions.LIFE_S", 3.0)
+        async with browser._session.get(browser.url + "/dashboard/live") as response, asyncio.timeout(30):
+            assert response.status == 200
+            while await response.content.readany():
+                pass
+
+
+async def test_a_stream_ends_with_its_session(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        browser.api.node.ledger.mine()
+        _, page = await browser.get("/dashboard")
+        async with browser._session.get(browser.url + "/dashboard/live") as response:
+            await response.content.readany()
+            await browser.send(page.form("/dashboard/logout"))
+            browser.api.node.ledger.mine()
+            async with asyncio.timeout(20):
+                while await response.content.readany():
+                    pass

@@ -1,0 +1,338 @@
+"""Pages of contracts before a real ledger: what each shows, what its forms do, and that a stranger's schema is text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain.contracts.federation.messages import FileCode
+from chain.contracts.job.messages import job_id_of
+from chain.crypto import address
+from client.api.errors import RequestError
+from client.contracts.job.pages import curve, posting
+from client.contracts.prediction.model_schema import parse_schema
+from client.contracts.prediction.pages import question
+from client.names import FILE as NAMES
+from tests.unit.api_kit import MODEL, MODEL_CID, sha
+from tests.unit.dashboard_kit import Browser, browsing
+from tests.unit.federation_play import OWNERS, FederationPlay, helpers_serve
+from tests.unit.test_api_federations import opened, played
+from tests.unit.test_api_ledger import FALSE
+from tests.unit.test_api_predictions import answered, register, served, seven
+
+JOB = {
+    "cid": str(MODEL_CID),
+    "image_id": "sha256:" + sha("image").hex(),
+    "size": "1000",
+    "bounty": "10",
+    "expires_in_min": "60",
+    "train_s": "20",
+}
+
+
+async def submitted(browser: Browser, path: str, action: str, **fields: Any) -> tuple[int, Any]:
+    _, page = await browser.get(path)
+    return await browser.send(page.form(action), None, **fields)
+
+
+# --- jobs -----------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_job_is_posted_after_its_price_and_only_then(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        ledger = browser.api.node.ledger
+        ledger.declare()
+        height = ledger.height
+        status, quote = await submitted(browser, "/dashboard/jobs/new", "/dashboard/jobs/new", **JOB)
+        assert status == 200 and "credits are locked" in quote.text and "4 of 4 verifiers" in quote.text
+        assert ledger.height == height, "nothing was sent"
+        sure = next(form for form in quote.forms if form.fields.get("step") == "post")
+        status, job = await browser.send(sure)
+        assert status == 200 and ledger.height == height + 1 and f"final in block {ledger.height}" in job.text
+        assert "open" in job.text and "Nobody has claimed" in job.text
+        job_id = job_id_of(ledger.blocks[-1][1][0].id, 0).hex()
+        assert f"/dashboard/jobs/{job_id}" in (await browser.get("/dashboard/jobs"))[1].links
+        cancel = job.form(f"/dashboard/jobs/{job_id}/cancel")
+        status, _ = await browser.send(cancel)
+        found = await browser.api.get(f"/v1/jobs/{job_id}")
+        assert status == 200 and found["state"] != "OPEN"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"bounty": "a lot"}, "bounty"),
+        ({"cid": ""}, "Which image?"),
+        ({"mem_mb": "much"}, "mem_mb is a number"),
+        ({"params": "[1]"}, "JSON object"),
+        ({"params": "[" * 5_000}, "JSON object"),
+        ({"bounty": "100000"}, "would be refused now"),
+    ],
+)
+async def test_a_job_that_makes_no_sense_is_told_in_its_form_which_keeps_what_was_typed(
+    tmp_path: Path, change: dict[str, str], said: str
+) -> None:
+    async with browsing(tmp_path) as browser:
+        browser.api.node.ledger.declare()
+        height = browser.api.node.ledger.height
+        _, page = await submitted(browser, "/dashboard/jobs/new", "/dashboard/jobs/new", **JOB | change)
+        assert said in page.text
+        kept = [form.fields for form in page.forms if "bounty" in form.fields][-1]
+        assert kept["bounty"] == (JOB | change)["bounty"] and kept["train_s"] == "20"
+        assert browser.api.node.ledger.height == height
+
+
+def test_the_form_becomes_the_body_of_the_operation() -> None:
+    body = posting(JOB | {"cpus": "0.5", "model_mb": "2", "params": '{"epochs": 5}', "finalists": "3"})
+    assert body["image"] == {"cid": str(MODEL_CID), "image_id": JOB["image_id"], "size": 1_000}
+    assert (body["bounty"], body["expires_in_s"], body["params"], body["finalists"]) == ("10", 3_600, {"epochs": 5}, 3)
+    assert body["limits"] == {"cpus": 0.5, "train_s": 20, "model_cap": 2 * 2**20}
+    for bad in ("inf", "nan", "-1", "1e99", "9" * 30):
+        with pytest.raises(RequestError):
+            posting(JOB | {"mem_mb": bad})
+
+
+async def test_a_job_shows_claims_votes_payment_and_its_model(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        ledger = browser.api.node.ledger
+        job = ledger.claimed_job().hex()
+        _, page = await browser.get(f"/dashboard/jobs/{job}")
+        assert "0.000005000" in page.text and "locked" in page.text and address(ledger.ids["n1"])[:9] in page.text
+        paid = ledger.judged_job(FALSE, "n2").hex()
+        _, page = await browser.get(f"/dashboard/jobs/{paid}")
+        assert "false" in page.text and "Audit 0, round 1" in page.text and "receipt" in page.text
+        _, page = await browser.get("/dashboard/jobs?which=all")
+        assert {f"/dashboard/jobs/{job}", f"/dashboard/jobs/{paid}"} <= set(page.links)
+        _, page = await browser.get(f"/dashboard/jobs?id={job[:8]}")
+        assert f"/dashboard/jobs/{job}" in page.links and f"/dashboard/jobs/{paid}" not in page.links
+        (browser.api.node.files.folder / str(MODEL_CID)).write_bytes(MODEL)
+        response, _ = await browser.raw(f"/dashboard/jobs/{job}/model")
+        assert response.status == 404, "nobody has won"
+
+
+async def test_history_leads_to_what_credits_moved_for(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        ledger = browser.api.node.ledger
+        job = ledger.claimed_job().hex()
+        response, _ = await browser.raw(f"/dashboard/find?what={job}")
+        assert (response.status, response.url.path) == (200, f"/dashboard/jobs/{job}")
+        response, _ = await browser.raw(f"/dashboard/find?what={'ab' * 32}")
+        assert (response.status, response.url.path) == (404, f"/dashboard/tx/{'ab' * 32}"), "nothing has this id"
+        _, page = await browser.get(f"/dashboard/accounts/{address(ledger.ids['n1'])}")
+        assert f"/dashboard/find?what={job}" in page.links, "its stake is locked for this job"
+
+
+def test_the_curve_is_the_best_loss_so_far() -> None:
+    def event(at: int, loss: Any, topic: str = "claim") -> dict[str, Any]:
+        return {"topic": topic, "time": at * 1_000, "data": {"loss": loss}}
+
+    newest_first = [event(4, "0.1"), event(3, "0.9"), event(2, "nonsense"), event(2, "0.3", "other"), event(1, "0.5")]
+    assert curve(newest_first) == [[1.0, 3.0, 4.0], [0.5, 0.5, 0.1]]
+    assert curve([event(1, "0.5")]) == []
+
+
+async def test_a_hundred_jobs_come_by_pages(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        ledger = browser.api.node.ledger
+        ledger.declare()
+        for at in range(60):
+            assert ledger.block(boss=ledger.posting(bounty=10**6, expiry=ledger.clock + 10**7 + at)) == [0]
+        seen: list[str] = []
+        path = "/dashboard/jobs"
+        while path:
+            _, page = await browser.get(path)
+            seen += [link for link in page.links if len(link) == len("/dashboard/jobs/") + 64]
+            path = next((link for link in page.links if "before=" in link), "")
+        assert len(set(seen)) == len(seen) == 60
+
+
+# --- credits --------------------------------------------------------------------------------------------------------------------
+
+
+async def test_credits_are_sent_after_a_second_look(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        ledger = browser.api.node.ledger
+        to = address(ledger.ids["n1"])
+        _, look = await submitted(browser, "/dashboard/send", "/dashboard/send", to=to, amount="2.5", memo="<b>lunch</b>")
+        assert "Send this?" in look.text and to in look.text and ledger.height == 0
+        sure = next(form for form in look.forms if form.fields.get("step") == "send")
+        status, home = await browser.send(sure)
+        assert status == 200 and "2.5 credits are sent, final in block 1" in home.text and "<b>lunch</b>" in home.text
+        status, page = await submitted(browser, "/dashboard/send", "/dashboard/send", to="lc1nobody", amount="1")
+        assert status in (400, 404) and "Send this?" not in page.text
+        status, page = await submitted(browser, "/dashboard/send", "/dashboard/send", to=to, amount="99999", step="send")
+        assert status == 409 and ledger.height == 1
+
+
+async def test_an_address_that_only_looks_like_a_known_one_is_paid_nothing(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        ledger = browser.api.node.ledger
+        known = address(ledger.ids["n1"])
+        (tmp_path / NAMES).write_text(json.dumps({"version": 1, "names": {known: "Anna"}}))
+        (tmp_path / NAMES).chmod(0o600)
+        _, look = await submitted(browser, "/dashboard/send", "/dashboard/send", to="Anna", amount="1")
+        assert known in look.text and "Send this?" in look.text
+        false = known[:10] + ("q" if known[10] != "q" else "p") + known[11:]
+        status, page = await submitted(browser, "/dashboard/send", "/dashboard/send", to=false, amount="1", step="send")
+        assert status == 400 and "begins and ends like Anna" in page.text and ledger.height == 0
+
+
+# --- members, cases, proposals --------------------------------------------------------------------------------------------------
+
+
+async def test_a_validator_judges_a_case_by_a_button(tmp_path: Path) -> None:
+    async with browsing(tmp_path, own="n2") as browser:
+        ledger = browser.api.node.ledger
+        ledger.judged_job(FALSE)
+        accused = address(ledger.ids["n1"])
+        _, page = await browser.get("/dashboard/members")
+        assert "suspended" in page.text and "validator" in page.text
+        _, page = await browser.get("/dashboard/cases")
+        assert "A ban, which burns everything" in page.text
+        status, page = await browser.send(page.form(f"/dashboard/cases/{accused}/word"), None, word="lift")
+        assert status == 200 and "lift, is given" in page.text
+        assert (await browser.api.get(f"/v1/accounts/{accused}"))["case"]["lift"] == [address(ledger.ids["n2"])]
+        status, _ = await browser.send(page.form(f"/dashboard/cases/{accused}/word"), None, word="burn")
+        assert status == 400
+
+
+async def test_a_validator_votes_on_a_proposal_by_a_button(tmp_path: Path) -> None:
+    async with browsing(tmp_path, own="n2") as browser:
+        ledger = browser.api.node.ledger
+        body = {"action": "remove", "account": address(ledger.ids["boss"])}
+        await browser.api.post("/v1/proposals?wait=10", body)
+        [proposal] = await browser.api.get("/v1/proposals")
+        _, page = await browser.get("/dashboard/proposals")
+        assert "remove the member" in page.text and "1 of" in page.text
+        form = page.form(f"/dashboard/proposals/{proposal['proposal']}/word")
+        status, page = await browser.send(form, None, word="no")
+        assert status == 200 and "no, is given" in page.text
+        form = page.form(f"/dashboard/proposals/{proposal['proposal']}/word")
+        status, page = await browser.send(form, None, word="withdraw")
+        assert status == 200 and "No proposal is open" in page.text
+        _, page = await browser.get("/dashboard/parameters")
+        assert "job_reveal" in page.text
+
+
+# --- models and predictions -----------------------------------------------------------------------------------------------------
+
+EVIL = "</textarea><script>alert(1)</script>"
+SCHEMA = {
+    "inputs": [
+        {"name": "age", "datatype": "INT64", "min": 18, "max": 100, "about": EVIL},
+        {"name": "kind", "datatype": "BYTES", "values": ["red", EVIL]},
+        {"name": "fit", "datatype": "BOOL"},
+    ],
+    "classes": [f"class {at} {EVIL}" for at in range(10)],
+}
+
+
+async def test_a_model_is_asked_by_a_form_of_its_schema(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        api, ledger = browser.api, browser.api.node.ledger
+        ledger.declare()
+        raw = json.dumps(SCHEMA).encode()
+        model = await served(api, schema={"cid": api.node.files.put(raw), "size": len(raw)})
+        _, page = await browser.get("/dashboard/models")
+        assert f"/dashboard/models/{model}" in page.links and "digits" in page.text
+        action = f"/dashboard/models/{model}/ask"
+        _, page = await browser.get(f"/dashboard/models/{model}")
+        assert EVIL in page.text and {"in.age", "in.kind", "in.fit"} <= set(page.form(action).fields)
+        given = {"in.kind": "red", "in.fit": "true", "n": "3"}
+        status, page = await browser.send(page.form(action), None, **given | {"in.age": "old"})
+        assert status == 400 and "age is a whole number from 18 to 100" in page.text
+        status, page = await browser.send(page.form(action), None, **given | {"in.age": "7"})
+        assert status == 400 and "18" in page.text and page.form(action).fields["in.age"] == "7"
+        status, page = await browser.send(page.form(action), None, **given | {"in.age": "30"})
+        assert status == 200 and "credits are locked" in page.text
+        height = ledger.height
+        sure = next(form for form in page.forms if form.fields.get("step") == "ask")
+        status, page = await browser.send(sure)
+        assert status == 200 and ledger.height > height and "No answer yet" in page.text
+        [asked] = await api.get("/v1/predictions")
+        answered(api, asked["id"], seven(), seven(), seven())
+        _, page = await browser.get(f"/dashboard/predictions/{asked['id']}")
+        assert f"class 7 {EVIL}" in page.text and "agreed" in page.text and "2.500000000" in page.text
+        _, page = await browser.get("/dashboard/predictions")
+        assert f"/dashboard/predictions/{asked['id']}" in page.links
+
+
+async def test_a_model_without_a_schema_is_asked_by_rows(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        browser.api.node.ledger.declare()
+        model = await served(browser.api)
+        _, page = await browser.get(f"/dashboard/models/{model}")
+        assert "no schema" in page.text
+        form = page.form(f"/dashboard/models/{model}/ask")
+        status, page = await browser.send(form, None, rows="[1,2,3]\r\n[4,5,6]", n="3")
+        assert status == 200 and "credits are locked" in page.text
+        raw = json.dumps(SCHEMA).encode()
+        cid = browser.api.node.files.put(raw)
+        gone = await register(browser.api, name="gone", schema={"cid": cid, "size": len(raw)})
+        (browser.api.node.files.folder / cid).unlink()
+        _, page = await browser.get(f"/dashboard/models/{gone}")
+        assert "cannot be had" in page.text and "Nobody serves it" in page.text
+        await browser.api.post(f"/v1/models/{gone}/retire?wait=10", None)
+        _, page = await browser.get(f"/dashboard/models/{gone}")
+        assert "retired" in page.text and not [form for form in page.forms if form.action.endswith("/ask")]
+
+
+def test_what_was_typed_becomes_a_row() -> None:
+    schema = parse_schema(json.dumps(SCHEMA).encode())
+    body = question({"in.age": "30", "in.kind": "red", "in.fit": "false", "n": "5", "private": "yes"}, schema)
+    assert body == {"private": True, "rows": [[30, "red", False]], "n": 5}
+    assert question({"rows": "a\r\nb"}, None) == {"private": False, "input": "a\nb\n", "unchecked": True}
+    for fields in ({"in.age": "[1]"}, {"in.age": "1" * 99}, {"in.age": "1", "n": "many"}, {"in.age": "true"}, {"in.age": "[" * 60}):
+        with pytest.raises(RequestError):
+            question(fields, schema)
+
+
+# --- federations ----------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_sponsor_sees_rounds_and_files_and_governs(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        helpers_serve(browser.api.node.ledger)
+        play = await played(browser.api, (1_750_000_000, (FileCode.USED, FileCode.USED)))
+        play.begin(2)
+        play.train(*OWNERS)
+        play.screen(FileCode.USED, FileCode.WRONG)
+        path = f"/dashboard/federations/{play.id.hex()}"
+        _, page = await browser.get("/dashboard/federations?which=sponsored")
+        assert path in page.links
+        _, page = await browser.get(path)
+        assert "1.750000000" in page.text and "wrong" in page.text and "progress" in page.text and "You opened it" in page.text
+        status, page = await browser.send(page.form(f"{path}/close"))
+        assert status == 200 and "The federation is closed" in page.text
+        _, page = await browser.get("/dashboard/federations?which=joined")
+        assert path not in page.links
+
+
+async def test_a_sponsor_admits_who_asked(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        helpers_serve(browser.api.node.ledger)
+        federation = await opened(browser.api, admit="approve")
+        FederationPlay(browser.api.node.ledger, federation).join("n1")
+        path = f"/dashboard/federations/{federation}"
+        _, page = await browser.get(path)
+        status, _ = await browser.send(page.form(f"{path}/admit"))
+        assert status == 200
+        assert [one["state"] for one in await browser.api.get(f"/v1/federations/{federation}/members")] == ["ACTIVE"]
+
+
+async def test_an_owner_is_told_what_joining_means(tmp_path: Path) -> None:
+    async with browsing(tmp_path, own="n3") as browser:
+        ledger = browser.api.node.ledger
+        helpers_serve(ledger)
+        ledger.own = "boss"
+        play = await played(browser.api)
+        ledger.own = "n3"
+        path = f"/dashboard/federations/{play.id.hex()}/own"
+        status, page = await browser.get(path)
+        assert status == 200 and "Nothing left this machine" in page.text and "4.5 KiB leave this machine" in page.text
+        assert "learningchain data add" in page.text and "no noise" in page.text
+        status, _ = await browser.get(f"/dashboard/federations/{'0' * 64}")
+        assert status == 404

@@ -1,0 +1,230 @@
+"""The federated examples keep the container contract and repeat themselves; how their data are dealt, and what is missing without
+torch. `tests/sandbox/test_federation_rounds.py` trains them in containers."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from client.contracts.federation.tensors import read_layout, read_model
+from examples.federation import build, wheel
+from examples.federation.deal import dealt, flipped
+from examples.federation.federated import model_bytes
+from examples.tabular import BAD_INPUT, MODEL_INVALID, UNSUPPORTED
+from sandbox.losses import parse_losses
+
+NAME = "breast-cancer"
+ALONE = (NAME, "breast-cancer-layer")
+"""They need numpy and nothing else."""
+
+
+def rows_of(table: bytes) -> list[list[str]]:
+    return list(csv.reader(table.decode().splitlines()))[1:]
+
+
+class Job:
+    """An example of numpy alone, whose /lc is a folder here."""
+
+    def __init__(self, lc: Path, name: str = NAME) -> None:
+        self.lc = lc
+        for path, content in build.image_files(name).items():
+            place = lc / path.removeprefix("/lc/")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+        here = f"main(train, losses, answer, __import__('pathlib').Path({str(lc)!r}))"
+        (lc / "job").write_text((lc / "job").read_text().replace("main(train, losses, answer)", here))
+        for folder in ("in/data", "out"):
+            (lc / folder).mkdir(parents=True)
+        (lc / "in/data/a.csv").write_bytes(dealt(build.split_rows(NAME)[0], 3)[0])
+        (lc / "in/model").write_bytes(model_bytes(build.initial(name)))
+
+    def run(self, phase: str, seed: int = 1, given: str = "", **params: float) -> int:
+        document = {"v": 2, "phase": phase, "seed": seed, "budget_s": 9, "threads": 1, "mem_mb": 64, "params": params}
+        (self.lc / "in/job.json").write_text(json.dumps(document))
+        program = (
+            f"import runpy, sys; sys.path.insert(0, {str(self.lc)!r}); "
+            f"sys.argv = ['job', {phase!r}]; runpy.run_path({str(self.lc / 'job')!r}, run_name='__main__')"
+        )
+        run = subprocess.run(
+            [sys.executable, "-I", "-c", program], input=given, text=True, capture_output=True, timeout=60, check=False,
+            env=dict(os.environ),
+        )  # fmt: skip
+        self.said = run.stdout + run.stderr
+        return run.returncode
+
+    def out(self, name: str) -> bytes:
+        return (self.lc / "out" / name).read_bytes()
+
+    def loss(self) -> float:
+        assert self.run("evaluate") == 0, self.said
+        found = parse_losses(self.out("losses"))
+        return sum(found) / len(found) / 1e9
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return Job(tmp_path / "lc")
+
+
+@pytest.fixture(params=ALONE)
+def each(request: pytest.FixtureRequest, tmp_path: Path) -> Job:
+    return Job(tmp_path / "lc", request.param)
+
+
+def test_local_learns_and_repeats_itself(each: Job) -> None:
+    job = each
+    before = job.loss()
+    assert job.run("local") == 0, job.said
+    trained, given = job.out("model"), (job.lc / "in/model").read_bytes()
+    assert len(parse_losses(job.out("losses"))) == len(rows_of((job.lc / "in/data/a.csv").read_bytes())), "of its own examples"
+    assert job.run("local") == 0 and job.out("model") == trained, "equal seeds give equal bytes"
+    assert job.run("local", seed=2) == 0 and job.out("model") != trained
+    assert job.run("local", steps=1) == 0 and job.out("model") != trained
+    layout = read_layout(given)
+    assert np.isfinite(read_model(trained, layout)).all(), "what the host takes: names, order and shapes of the initial model"
+    assert read_layout(trained).head == layout.head
+    (job.lc / "in/model").write_bytes(trained)
+    assert job.loss() < before / 2
+
+
+def test_all_tables_of_the_owner_count(job: Job) -> None:
+    (job.lc / "in/data/more").mkdir()
+    (job.lc / "in/data/more/b.csv").write_bytes(dealt(build.split_rows(NAME)[0], 3)[1])
+    assert job.run("local") == 0, job.said
+    tables = [rows_of(path.read_bytes()) for path in (job.lc / "in/data").rglob("*.csv")]
+    assert len(parse_losses(job.out("losses"))) == sum(map(len, tables))
+
+
+def test_hidden_rows_are_measured_in_place_of_the_images_own(job: Job) -> None:
+    own = job.loss()
+    (job.lc / "in/eval").write_bytes(flipped(build.split_rows(NAME)[1]))
+    assert job.run("local") == 0
+    (job.lc / "in/model").write_bytes(job.out("model"))
+    assert job.loss() > own, "the truths are turned round"
+
+
+@pytest.mark.parametrize("change", ["shorter", "longer", "another name", "not finite", "empty"])
+def test_what_is_no_model_is_invalid(job: Job, change: str) -> None:
+    good = (job.lc / "in/model").read_bytes()
+    bad = {
+        "shorter": good[:-4],
+        "longer": good + bytes(4),
+        "another name": good.replace(b"weights", b"Weights"),
+        "not finite": good[:-4] + np.float32("nan").tobytes(),
+        "empty": b"",
+    }
+    (job.lc / "in/model").write_bytes(bad[change])
+    assert job.run("evaluate") == MODEL_INVALID
+
+
+def test_data_that_do_not_fit_are_a_failed_run(job: Job) -> None:
+    (job.lc / "in/data/a.csv").write_text("only a head\n")
+    assert job.run("local") == 1
+    table = dealt(build.split_rows(NAME)[0], 3)[0].splitlines(keepends=True)
+    (job.lc / "in/data/a.csv").write_bytes(table[0] + b"9999," + table[1].partition(b",")[2])
+    assert job.run("local") == BAD_INPUT
+    assert job.run("train") == UNSUPPORTED
+
+
+def test_a_trained_model_answers(each: Job) -> None:
+    job = each
+    assert job.run("local") == 0
+    (job.lc / "in/model").write_bytes(job.out("model"))
+    rows = [[float(cell) for cell in row[:-1]] for row in rows_of(build.split_rows(NAME)[1])[:9]]
+    (job.lc / "in/input").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (job.lc / "in/request.json").write_text(json.dumps({"v": 1, "rows": 9, "seed": 7, "challenge": 5}))
+    assert job.run("predict", given="go\n") == 0, job.said
+    lines = job.out("answer").decode().splitlines()
+    truths = [row[-1] for row in rows_of(build.split_rows(NAME)[1])[:9]]
+    right = sum(line.split()[0] == truth for line, truth in zip(lines, truths, strict=False))
+    assert len(lines) == 10 and right >= 7
+
+
+# --- what is posted --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", build.EXAMPLES)
+def test_what_a_sponsor_posts_fits_together(name: str) -> None:
+    files = build.image_files(name)
+    model = build.initial(name)
+    layout = read_layout(model_bytes(model))
+    assert layout.tensors == tuple((tensor, values.shape) for tensor, values in model.items())
+    assert json.loads(bytes(files["/lc/shapes.json"])) == {tensor: list(values.shape) for tensor, values in model.items()}  # type: ignore[arg-type]
+    names = [column["name"] for column in build.data_schema(name)["columns"]]
+    for table in build.split_rows(name):
+        head, *rows = list(csv.reader(table.decode().splitlines()))
+        assert head == names and {len(row) for row in rows} == {len(names)}
+    assert (layout.dims >= 1_024) == (name != "breast-cancer"), "from there on updates can be summed in secret"
+    if build.EXAMPLES[name].torch:
+        program = (Path(build.__file__).parent / f"{build.EXAMPLES[name].program}.py").read_text()
+        assert "import torch" in program and len(program.splitlines()) <= 70
+
+
+def test_owners_get_every_row_once_and_see_different_cases() -> None:
+    table = build.split_rows(NAME)[0]
+    whole = sorted(rows_of(table))
+    owners = [rows_of(one) for one in dealt(table, 5, seed=3)]
+    assert sorted(row for own in owners for row in own) == whole
+    assert dealt(table, 5, seed=3) == dealt(table, 5, seed=3) != dealt(table, 5, seed=4)
+    shares = [sum(row[-1] == "1" for row in own) / len(own) for own in owners]
+    assert max(shares) - min(shares) > 0.1
+    assert all(len(rows_of(one)) <= 20 for one in dealt(table, 5, most=20))
+    with pytest.raises(ValueError, match="too few"):
+        dealt(b"a,truth\n1,1\n", 2)
+
+
+def test_flipped_rows_differ_in_their_truths_alone() -> None:
+    table = build.split_rows(NAME)[1]
+    for before, after in zip(rows_of(table), rows_of(flipped(table)), strict=True):
+        assert before[:-1] == after[:-1] and int(before[-1]) == 1 - int(after[-1])
+
+
+def test_without_a_build_of_torch_for_processors_its_examples_are_left_out_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def pip(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        assert f"torch=={wheel.VERSION}" in command
+        return subprocess.CompletedProcess(command, 1, "", "ERROR: No matching distribution found\n")
+
+    monkeypatch.setattr(subprocess, "run", pip)
+    monkeypatch.setattr(wheel.torch_folder, "__defaults__", (tmp_path / "torch",))
+    assert build.main(["digits-network", str(tmp_path / "out")]) == 1
+    assert "left out: digits-network: torch==" in capsys.readouterr().err
+    assert not (tmp_path / "torch").exists() or not list((tmp_path / "torch").iterdir())
+
+
+def test_what_torch_looks_for_when_it_is_imported_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pip(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        installed = Path(command[command.index("--target") + 1]) / "torch"
+        for name in (
+            "bin/torch_shm_manager",
+            "bin/protoc",
+            "bin/models/one",
+            "test/big.py",
+            "include/big.h",
+            "lib/libtorch.so",
+            "__init__.py",
+        ):
+            (installed / name).parent.mkdir(parents=True, exist_ok=True)
+            (installed / name).write_text("x")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", pip)
+    folder = wheel.torch_folder(tmp_path)
+    left = {path.relative_to(folder / "torch").as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert left == {"bin/torch_shm_manager", "bin/models/one", "lib/libtorch.so", "__init__.py"}
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("it is there already"))
+    assert wheel.torch_folder(tmp_path) == folder
+
+
+def test_another_name_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert build.main(["nothing", "x"]) == 2
+    assert "breast-cancer" in capsys.readouterr().err

@@ -1,0 +1,148 @@
+"""Games of attackers on the real handlers and machines: what a stranger, a sponsor, a seat or a member brings about, in figures.
+
+Games on the rules alone, with and without the rule that answers each, are those of `tests.federation.holes`.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from chain.codec import encode
+from chain.contracts.federation import messages, records
+from chain.contracts.federation.records import EndReason, FederationState
+from chain.host import K_SUPPLY
+from chain.host.terms import HiddenSet
+from client.boxes import seal_box
+from client.contracts.federation.channel import KeyAsk, KeyGive
+from client.contracts.federation.panel import MOST_HEARD
+from client.contracts.federation.sponsor import KEY_BOX_LABEL, key_context
+from client.contracts.federation.steps import FedCame
+from tests.federation_nodes import HIDDEN_KEY, FedWorld, raw_cid
+from tests.unit.job_kit import CHAIN_ID
+
+HIDDEN = HiddenSet(raw_cid(b"sealed"), sha256(b"plain").digest(), sha256(HIDDEN_KEY).digest(), 1_000)
+OF_FEDERATIONS = tuple(b"f%c/" % letter for letter in b"bcegmnoprsu")
+MOST_BYTES = 3.2
+"""That a micro-credit keeps in the state for a month (LC-FED-1)."""
+
+
+def kept(world: FedWorld) -> int:
+    """Bytes of all records of federations, with their keys."""
+    stored = world.ledger.store.records.items()
+    return sum(len(key) + len(encode(record)) for key, record in stored if key[:3] in OF_FEDERATIONS and record is not None)
+
+
+def burned(world: FedWorld) -> int:
+    return int(world.ledger.get(K_SUPPLY).burned)
+
+
+def say(world: FedWorld, sender: bytes, op: Any) -> Any | None:
+    """In a block of its own; the refusal, if it is refused."""
+    before = len(world.ledger.refused)
+    world.submit(sender, op)
+    world.block()
+    found = [why for who, _, why in world.ledger.refused[before:] if who == sender]
+    return found[0] if found else None
+
+
+# --- fill ------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("params", "members"), [(0, 2), (0, 128), (8_192, 8)], ids=str)
+def test_whoever_opens_and_closes_pays_for_what_stays(params: int, members: int) -> None:
+    world = FedWorld(owners=5)
+    before, paid = kept(world), burned(world)
+    for stranger in world.owners:
+        terms = replace(world.terms, params="x" * params, max_members=members, min_members=2, min_sum=2, rounds=1, fee=10_000)
+        world.submit(stranger, messages.OpenFederation(terms))
+        world.block()
+        opened = world.ledger.topics("fed.opened")[-1].ref
+        assert say(world, stranger, messages.CloseFederation(opened)) is None
+    stays, price = kept(world) - before, burned(world) - paid
+    assert stays > 5 * (500 + params)
+    print(f"{stays} bytes for {price} micro-credits")
+    assert stays / price <= MOST_BYTES
+
+
+def test_members_that_a_stranger_brings_along_are_paid_for_by_the_opening() -> None:
+    """All accounts there are join: what their records take is less than what was burned for them."""
+    world = FedWorld(owners=12, verifiers=4, admit_open=True, max_members=16)
+    for who in world.verifiers:
+        say(world, who, messages.JoinFederation(world.federation, sha256(who).digest(), 0))
+    say(world, world.sponsor, messages.CloseFederation(world.federation))
+    assert len(world.ledger.topics("fed.joined")) == 16
+    assert kept(world) / burned(world) <= MOST_BYTES
+
+
+# --- rob -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_sponsor_cannot_take_the_key_back_when_it_is_to_pay() -> None:
+    world = FedWorld(hidden=[HIDDEN])
+    world.run(lambda: world.now.r == 1 and world.state == FederationState.MEASURE)
+    before = [seat.box for seat in world.now.panel]
+    junk = [bytes(80)] * len(before)
+    world.submit(world.sponsor, messages.SealKey(world.federation, junk))
+    world.submit(world.sponsor, messages.SealKey(world.federation, []))
+    world.block()
+    assert [seat.box for seat in world.now.panel] == before
+    assert {name for who, name, _ in world.ledger.refused if who == world.sponsor} == {"SealKey"}
+    world.run()
+    assert EndReason(world.now.end) is EndReason.REACHED and world.now.paid == world.terms.bounty
+
+
+# --- read ------------------------------------------------------------------------------------------------------------------------
+
+
+def measuring() -> tuple[FedWorld, bytes, bytes]:
+    """A hidden federation, a seat that has the key, and another one."""
+    world = FedWorld(hidden=[HIDDEN])
+    world.run(lambda: world.now.r == 1 and world.state == FederationState.MEASURE)
+    seats = [seat.account for seat in world.now.panel]
+    return world, seats[0], seats[1]
+
+
+def asked(world: FedWorld, of: bytes, by: bytes) -> list[bytes]:
+    """Whom a seat answers."""
+    world.mail.clear()
+    world.nodes[of].give("panel", FedCame(by, KeyAsk(world.federation)))
+    return [to for _, to, _ in world.mail]
+
+
+def test_a_seat_gives_the_key_to_seats_of_its_panel_alone() -> None:
+    world, seat, other = measuring()
+    assert asked(world, seat, other) == [other]
+    strangers = [who for who in (*world.owners, world.sponsor) if who not in [one.account for one in world.now.panel]]
+    assert [asked(world, seat, who) for who in strangers] == [[]] * len(strangers)
+    outside = next(iter(world.owners))
+    assert asked(world, outside, other) == []
+
+
+def test_a_false_key_of_another_seat_is_none() -> None:
+    """A seat that lies gives it in a good box: its hash is not that of the terms."""
+    world, seat, liar = measuring()
+    machine: Any = world.nodes[seat].machines["panel"]
+    machine._keys.clear()
+    record: Any = world.now
+    panel = [replace(one, box=b"") if one.account == seat else one for one in record.panel]
+    world.ledger.store.put(records.federation_key(world.federation), replace(record, panel=panel))
+    to = next(one.box_key for one in record.panel if one.account == seat)
+    context = key_context(CHAIN_ID, world.federation, seat)
+    for key, knows in ((b"f" * 32, False), (HIDDEN_KEY, True)):
+        box = seal_box(key, to, b"e" * 32, KEY_BOX_LABEL, context)
+        world.nodes[seat].give("panel", FedCame(liar, KeyGive(world.federation, box)))
+        assert (world.federation in machine._keys) is knows
+
+
+def test_a_flood_of_questions_is_answered_with_a_bounded_number_of_boxes() -> None:
+    """What comes between two looks at the ledger is bounded, whoever asks."""
+    world, seat, other = measuring()
+    machine: Any = world.nodes[seat].machines["panel"]
+    for _ in range(10 * MOST_HEARD):
+        machine.handle(FedCame(other, KeyAsk(world.federation)))
+    found = machine.handle(world.chain())
+    assert 0 < sum(1 for one in found if type(one).__name__ == "SendFed") <= MOST_HEARD

@@ -1,0 +1,159 @@
+"""What a program's token may not: have strangers' programs run on the owner's own data, or read what they say of these."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain.codec import encode
+from client.api.hub import Hub
+from client.contracts.federation import joining
+from client.contracts.federation.joining import MIN_VETTED
+from client.contracts.federation.making import NO_UPDATES
+from client.contracts.federation.member import MemberBook, MemberMachine, TrainedFederation
+from client.contracts.federation.wishes import StopWish, TrainWish, wish_in
+from client.core import SignerUnavailable
+from client.tokens import Tokens, TokenScope, now_ms
+from tests.unit.api_kit import Api, a_run, serving
+from tests.unit.federation_play import OPENING, helpers_serve
+from tests.unit.test_api_federations import DATA, played
+from tests.unit.test_client_cli_federations import own
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with serving(tmp_path) as api:
+        helpers_serve(api.node.ledger)
+        api.node.data["scans"] = own("scans")
+        yield api
+
+
+def token(tmp_path: Path, scope: TokenScope) -> str:
+    with closing(Tokens(tmp_path / "tokens.db")) as tokens:
+        return tokens.new(scope, most=None, days=None, label="program", now=now_ms())[1]
+
+
+async def test_only_a_token_that_may_everything_lends_own_data(api: Api, tmp_path: Path) -> None:
+    play = await played(api, admit="open")
+    posts, everything = token(tmp_path, TokenScope.POST), token(tmp_path, TokenScope.ALL)
+    path = f"/v1/federations/{play.id.hex()}"
+    opening = OPENING | {"reference": True, "look_after": {"reference": "scans"}}
+    for where, body in (
+        (f"{path}/join", {"data": "scans", "min_vetted": 0}),
+        (f"{path}/data", {"data": "scans"}),
+        (f"{path}/preview", {"data": "scans"}),
+        ("/v1/federations", opening),
+    ):
+        status, answer = await api.call("POST", where, token=posts, json=body)
+        assert (status, answer["error"]["name"]) == (403, "TOKEN_SCOPE"), where
+    assert not api.node.kept_secrets, "nothing of it is kept for the node to do"
+    api.node.ledger.own = "n3"
+    status, _ = await api.call("POST", f"{path}/join?wait=10", token=posts, json={"digest": DATA})
+    assert status == 200, "what trains elsewhere is no matter of this node's data"
+    api.node.ledger.own = "n4"
+    status, _ = await api.call("POST", f"{path}/join?wait=10", token=everything, json={"data": "scans"})
+    assert status == 200
+    (trains,) = [wish for wish in map(wish_in, api.node.kept_secrets) if isinstance(wish, TrainWish)]
+    assert trains.data == "scans"
+
+
+async def test_what_the_rules_refuse_leaves_no_wish_and_who_wants_no_company_gets_none(api: Api) -> None:
+    """A wish to train where the account is no member would wait on the disk for a federation that never comes."""
+    play = await played(api, admit="open")
+    path = f"/v1/federations/{play.id.hex()}"
+    refused = (await api.post(f"{path}/join", {"data": "scans"}, 409))["error"]
+    assert (refused["name"], api.node.kept_secrets) == ("OWN_FEDERATION", [])
+    with pytest.raises(joining.CannotJoin, match="sponsor of a federation cannot be its member"):
+        joining.check_join(api.node, play.id, api.node.data["scans"])
+    api.node.ledger.own = "n3"
+    await api.post(f"{path}/join?wait=10", {"data": "scans", "min_vetted": 0})
+    (trains,) = [wish for wish in map(wish_in, api.node.kept_secrets) if isinstance(wish, TrainWish)]
+    assert trains.min_vetted == 0, "none is a number, too"
+
+
+async def test_shares_of_a_vault_go_to_other_members_that_validators_know_each_once(api: Api) -> None:
+    play = await played(api, admit="open", max_members=8)
+    ledger = api.node.ledger
+    play.join("n3", "n4")
+    others = [ledger.ids[name] for name in ("n2", "n3", "n4")]
+    ledger.own = "n1"
+    own_id = ledger.ids["n1"]
+    for holders, why in (
+        ([*others, own_id], "no other member"),
+        ([*others, others[0], others[1], others[2]], "shared by 4 or 5"),
+        ([*others, ledger.ids["boss"]], "no other member"),
+        ([*others, bytes(20), *others], "no other member"),  # four of them, whoever stands twice
+    ):
+        with pytest.raises(joining.CannotJoin, match=why):
+            await joining.keep_vault(api.node, play.id, True, holders)
+    assert not api.node.kept_secrets
+
+
+async def test_what_a_user_wants_is_kept_before_the_ledger_hears_of_it(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that dies in between trains where it joined; and who left sends no further update, though the message has to wait."""
+    play = await played(api, admit="open")
+    api.node.ledger.own = "n3"
+    sends = api.node.ledger.submit
+    known: list[type[Any]] = []
+
+    async def submit(ops: list[Any], **more: Any) -> bytes:
+        known[:] = [type(wish_in(secret)) for secret in api.node.kept_secrets]
+        return await sends(ops, **more)
+
+    monkeypatch.setattr(api.node.ledger, "submit", submit)
+    await joining.agree_to_join(api.node, play.id, "scans", joining.JoinTerms(min_vetted=0))
+    assert TrainWish in known
+    await joining.stop(api.node, play.id)
+    assert known[-1] is StopWish
+
+    async def away(ops: list[Any], **more: Any) -> bytes:
+        raise SignerUnavailable("the signer is away")
+
+    api.node.kept_secrets.clear()
+    monkeypatch.setattr(api.node.ledger, "submit", away)
+    with pytest.raises(SignerUnavailable):
+        await joining.stop(api.node, play.id)
+    assert [wish_in(secret) for secret in api.node.kept_secrets] == [StopWish(play.id)]
+
+
+async def test_the_digest_of_own_data_is_told_to_their_owner_alone(api: Api, tmp_path: Path) -> None:
+    """The ledger publishes a hash of it and of the federation: whoever knew it could say whose data are where."""
+    digest = api.node.data["scans"].digest.hex()
+    for scope in (TokenScope.READ, TokenScope.PREDICT, TokenScope.POST):
+        status, answer = await api.call("GET", "/v1/data", token=token(tmp_path, scope))
+        assert status == 200 and [(one["name"], one["digest"]) for one in answer] == [("scans", None)]
+        assert digest not in str(answer)
+    for everything in ({}, {"token": token(tmp_path, TokenScope.ALL)}):
+        _, answer = await api.call("GET", "/v1/data", **everything)
+        assert [one["digest"] for one in answer] == [digest]
+
+
+async def test_what_a_program_says_of_own_data_is_shown_to_their_owner_alone(api: Api, tmp_path: Path) -> None:
+    """A sponsor's image may print rows; its losses tell who is among them."""
+    secret: dict[str, Any] = {"phase": "local", "loss": "0.123", "log": "row 7: Jane Doe"}
+    assert api.node.runs is not None
+    api.node.runs.all = [a_run("r1") | secret, a_run("r2")]
+    reads = token(tmp_path, TokenScope.READ)
+    hidden: dict[str, Any] = {"loss": None, "log": "", "progress": []}
+    for given, first in ((reads, hidden), (None, secret)):
+        more = {} if given is None else {"token": given}
+        _, listed = await api.call("GET", "/v1/runs", **more)
+        _, one = await api.call("GET", "/v1/runs/r1", **more)
+        assert [{name: run[name] for name in first} for run in (listed[0], one)] == [first, first]
+        assert listed[1]["log"] == "a long log", "other runs are shown as before"
+    stream = b"".join(Hub(api.node, queue_bytes=10**6, run_poll_s=1.0)._changed_runs(api.node.runs.list_runs()))
+    assert b"0.123" not in stream and b"Jane" not in stream
+
+
+async def test_other_data_leave_the_number_of_vetted_members_as_the_owner_wanted_it(api: Api) -> None:
+    play = await played(api)
+    api.node.ledger.own = "n1"
+    path = f"/v1/federations/{play.id.hex()}/data?wait=10"
+    api.node.books[MemberMachine.name] = encode(MemberBook([TrainedFederation(play.id, "scans", 10)], NO_UPDATES))
+    await api.post(path, {"data": "scans"})
+    assert wish_in(api.node.kept_secrets[-1]) == TrainWish(play.id, "scans", 10)
+    assert MIN_VETTED == 3

@@ -1,0 +1,108 @@
+"""What several evaluations of one model say of a job before it is posted: kind, tolerance, limits, advice."""
+
+from __future__ import annotations
+
+import random
+import struct
+
+import pytest
+
+from chain.types import LOSS_UNIT
+from chain.verification.scale import FloatKind, base
+from client.contracts.job.checking import MAX_TOL, SPARE, Evaluation, Finding, fitting, judge, looks_single, memory_tries, wanted
+
+DRAW = random.Random(5)
+DOUBLE = [round(3 * DRAW.random() * LOSS_UNIT) for _ in range(100)]
+SINGLE = [round(struct.unpack("<f", struct.pack("<f", 3 * DRAW.random()))[0] * LOSS_UNIT) for _ in range(100)]
+
+
+def found(*lists: list[int], threads: tuple[int, ...] = (), processors: tuple[int, ...] = ()) -> Finding:
+    told = [*threads, *[2] * len(lists)]
+    seen = [*processors, *[2] * len(lists)]
+    return judge([Evaluation(told[i], seen[i], losses, 0.1) for i, losses in enumerate(lists)])
+
+
+def moved(losses: list[int], by: int) -> list[int]:
+    return [losses[0] + by, *losses[1:]]
+
+
+def test_what_is_the_same_in_all_runs_is_f64_without_a_tolerance() -> None:
+    finding = found(DOUBLE, DOUBLE, DOUBLE)
+    assert (finding.float_kind, finding.tol, finding.spread, finding.widest) == (FloatKind.F64, 0, 0, ())
+    assert (finding.examples, finding.loss, finding.advice) == (100, -(-sum(DOUBLE) // 100), ())
+
+
+def test_losses_that_are_32_bit_numbers_ask_for_f32_though_they_repeat_here() -> None:
+    assert looks_single(SINGLE) and not looks_single(DOUBLE)
+    assert found(SINGLE, SINGLE).float_kind == FloatKind.F32
+
+
+@pytest.mark.parametrize("losses", [[0, 0, 0, 0], [LOSS_UNIT] * 9, [LOSS_UNIT // 2, LOSS_UNIT // 4], [12_345] * 50])
+def test_losses_that_cannot_tell_do_not_count_as_32_bit_numbers(losses: list[int]) -> None:
+    assert not looks_single(losses)
+
+
+def test_a_difference_is_honest_only_with_half_of_the_room_to_spare() -> None:
+    """One example may differ by 20 t: what was seen here must fit twice."""
+    room = base(FloatKind.F64, found(DOUBLE, DOUBLE).loss)
+    inside, beyond = found(DOUBLE, moved(DOUBLE, 10 * room)), found(DOUBLE, moved(DOUBLE, 10 * room + 20))
+    assert (inside.float_kind, inside.tol) == (FloatKind.F64, 0)
+    assert beyond.float_kind == FloatKind.F64 and room < beyond.tol <= room + 4, "a tolerance is posted"
+    assert found(DOUBLE, moved(DOUBLE, 100 * room + 10_000)).float_kind == FloatKind.F32
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_each_kind_is_taken_to_the_last_unit_that_the_rules_leave_it(single: bool) -> None:
+    kinds = (FloatKind.F32,) if single else (FloatKind.F64, FloatKind.F32)
+    for kind in kinds:
+        room = base(kind, LOSS_UNIT)
+        assert fitting(LOSS_UNIT, room // SPARE, 0, single=single) == (kind, 0)
+        most = MAX_TOL * room // SPARE
+        assert fitting(LOSS_UNIT, most, 0, single=single) == (kind, SPARE * most)
+        assert fitting(LOSS_UNIT, most + 1, 0, single=single) != (kind, SPARE * (most + 1))
+    assert fitting(LOSS_UNIT, MAX_TOL * base(FloatKind.F32, LOSS_UNIT) // SPARE + 1, 0, single=single) is None
+
+
+def test_what_no_kind_allows_is_no_job() -> None:
+    finding = found(DOUBLE, moved(DOUBLE, LOSS_UNIT))
+    assert not finding.repeats and finding.advice[0].startswith("it does not repeat: the loss differs by 0.01")
+    assert finding.widest[0].example == 0 and finding.widest[0].width == LOSS_UNIT
+
+
+def test_the_examples_that_differ_most_come_first() -> None:
+    other = list(DOUBLE)
+    other[7] += 50
+    other[3] -= 90
+    assert [(one.example, one.width) for one in found(DOUBLE, other).widest] == [(3, 90), (7, 50)]
+
+
+def test_the_cause_is_what_alone_was_another() -> None:
+    other = moved(DOUBLE, 40)
+    assert "two runs with the same inputs differ" in found(DOUBLE, other).advice[0]
+    assert "with `threads` 4 instead of 2" in found(DOUBLE, DOUBLE, other, threads=(2, 2, 4)).advice[0]
+    assert "on 1 of 2 processors" in found(DOUBLE, DOUBLE, other, processors=(2, 2, 1)).advice[0]
+    both = found(DOUBLE, DOUBLE, other, threads=(2, 2, 4), processors=(2, 2, 1)).advice[0]
+    assert "on 1 of 2 processors" in both, "where both are others it is not the threads alone"
+
+
+def test_another_number_of_examples_is_no_job() -> None:
+    finding = found(DOUBLE, DOUBLE[:-1])
+    assert not finding.repeats and "99, 100 examples" in finding.advice[0]
+
+
+def test_few_examples_are_warned_of() -> None:
+    assert "the metric is no mean of examples" in found([7], [7]).advice[0]
+    assert "with 15 examples" in found([7] * 15, [7] * 15).advice[0]
+    assert found([7] * 16, [7] * 16).advice == ()
+
+
+def test_limits_leave_room_for_slower_machines() -> None:
+    assert wanted(0.3, 32, 1_024, 39) == wanted(2.0, 32, 1_024, 2**19)
+    want = wanted(30.2, 600, 1_024, 3 * 2**20)
+    assert (want.eval_s, want.mem_mb, want.model_cap) == (151, 1_024, 6 * 2**20)
+
+
+def test_memory_is_tried_from_little_up_and_above_what_was_seen() -> None:
+    assert memory_tries(None, 256) == [32, 64, 128]
+    assert memory_tries(70 * 2**20, 1_024) == [128, 256, 512]
+    assert memory_tries(None, 32) == []

@@ -1,0 +1,147 @@
+"""Policies on a real ledger: registered, used, dropped; what they decide. LC-PRE-43, 44."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chain.contracts.prediction import records
+from chain.contracts.prediction.decisions import Decision
+from chain.contracts.prediction.messages import PolicyRate, PredictionCode, RegisterPolicy, policy_id_of
+from chain.contracts.prediction.records import PolicyRecord, RequestState
+from chain.contracts.prediction.tally import AnswerCode, ModelKind
+from tests.unit.prediction_kit import ASKER, OWNER, Table, asking, code, number
+
+LOWEST = -(10**18)
+
+
+def policy(model: bytes, **changes: Any) -> RegisterPolicy:
+    fields: dict[str, Any] = {
+        "model": model,
+        "below": True,
+        "threshold": 1_000,
+        "rates": [PolicyRate(LOWEST, 20_000), PolicyRate(500, 50_000)],
+        "least": 3,
+        "most": 0,
+    }
+    return RegisterPolicy(**(fields | changes))
+
+
+def registered(table: Table, **changes: Any) -> bytes:
+    return policy_id_of(table.must(ASKER, policy(table.model, **changes)), 0)
+
+
+def kept(table: Table, ref: bytes) -> PolicyRecord:
+    found = table.get(records.policy_key(ref))
+    assert isinstance(found, PolicyRecord)
+    return found
+
+
+def decided(table: Table, request: bytes) -> list[tuple[str, int, bool]]:
+    return [(Decision(one.decision).name, one.rate, one.borderline) for one in table.result(request).decisions]
+
+
+def test_rows_are_accepted_declined_and_referred() -> None:
+    table = Table()
+    ref = registered(table)
+    assert table.escrowed(records.policy_escrow(ref)) == 10_000
+    request = table.ask(rows=4, tip=2_000, policy=[ref])
+    seats = table.drawn(request)
+    told = {name: number(100, 990, 5_000, 7_000 * place, check=0) for place, name in enumerate(seats)}
+    table.answer(request, told)
+    assert decided(table, request) == [
+        ("ACCEPT", 20_000, False),
+        ("ACCEPT", 50_000, True),
+        ("DECLINE", 0, False),
+        ("REFER", 0, False),
+    ]
+
+
+def test_too_little_support_is_for_people() -> None:
+    table = Table()
+    ref = registered(table)
+    request = table.ask(policy=[ref])
+    seats = table.drawn(request)
+    table.answer(request, {name: number(5 if name in seats[:3] else 9_000) for name in seats})
+    assert decided(table, request) == [("REFER", 0, False)], "Q(5) is four"
+
+
+def test_who_asks_too_often_is_for_people() -> None:
+    table = Table()
+    ref = registered(table, most=1)
+    for said in ("ACCEPT", "REFER"):
+        request = table.ask(policy=[ref])
+        table.everybody(request, number(5))
+        assert decided(table, request)[0][0] == said
+
+
+def test_an_appeal_decides_again() -> None:
+    table = Table()
+    ref = registered(table)
+    request = table.ask(policy=[ref])
+    table.everybody(request, number(5))
+    assert decided(table, request)[0][0] == "ACCEPT"
+    table.appeal(request, OWNER)
+    table.until(request, RequestState.ANSWER)
+    table.answer(request, dict.fromkeys(table.seats(request, 3), number(9_000)))
+    assert decided(table, request)[0][0] == "DECLINE"
+
+
+def test_a_policy_that_nobody_names_is_dropped_and_one_in_use_is_not() -> None:
+    table = Table(pred_keep=60_000)
+    unused, used = registered(table), registered(table, least=1)
+    request = table.ask(policy=[used])
+    assert (kept(table, used).live, kept(table, used).due) == (1, 0)
+    table.everybody(request, number(5))
+    before = table.balance(ASKER)
+    table.block(60_000)
+    table.block()
+    assert table.get(records.policy_key(unused)) is None and table.get(records.live_key(unused)) is None
+    assert table.balance(ASKER) - before == 10_000
+    assert kept(table, used).live == 1, "the request is not final"
+    table.until(request, RequestState.FINAL, step=60_000)
+    assert kept(table, used).due == table.record(request).ended + 60_000
+    table.block(60_000)
+    assert table.get(records.policy_key(used)) is None
+
+
+@pytest.fixture(scope="module")
+def table() -> Table:
+    return Table()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rates": []},
+        {"rates": [PolicyRate(0, 1)]},
+        {"rates": [PolicyRate(LOWEST, 1), PolicyRate(LOWEST, 2)]},
+        {"rates": [PolicyRate(LOWEST, 1_000_001)]},
+        {"rates": [PolicyRate(LOWEST + n, 1) for n in range(33)]},
+        {"threshold": 10**18 + 1},
+        {"least": 0},
+        {"least": 16},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_policies_out_of_bounds_are_refused(table: Table, changes: dict[str, Any]) -> None:
+    assert table.refusal(ASKER, policy(table.model, **changes)) == PredictionCode.BAD_POLICY
+
+
+def test_a_policy_is_of_one_model_of_numbers() -> None:
+    table = Table(servers=5, register={"kind": ModelKind.CLASS, "classes": 2})
+    assert table.refusal(ASKER, policy(table.model)) == PredictionCode.BAD_POLICY
+    assert table.refusal(ASKER, policy(bytes(32))) == PredictionCode.NO_SUCH_MODEL
+    other = table.register(name="numbers")
+    ref = policy_id_of(table.must(ASKER, policy(other)), 0)
+    assert table.refusal(ASKER, asking(table.model, policy=[ref])) == PredictionCode.NO_SUCH_POLICY
+
+
+def test_a_request_that_fails_lets_its_policy_go() -> None:
+    table = Table()
+    ref = registered(table)
+    request = table.ask(policy=[ref])
+    table.everybody(request, code(AnswerCode.BAD_INPUT))
+    assert table.state(request) == "FAILED" and kept(table, ref).live == 0
+    assert table.result(request).decisions == []

@@ -1,0 +1,231 @@
+"""What an appeal comes to, by hand (LC-PRE-36, 38 to 42): who judges what, when values change, when stakes fall, who gets them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chain.contracts.prediction import verdicts
+from chain.contracts.prediction.tally import Answer, AnswerCode, PredictionOutcome, RowValue, Tally, tally
+from chain.contracts.prediction.verdicts import AppealCase, AppealMoney, AppealPayout, AppealRuling, AppealVerdict
+from chain.errors import BrokenInvariant
+
+VOID, UPHELD, OVERTURNED = AppealVerdict
+OK, BAD_INPUT, NO_DATA, BAD_KEY, FAULT, OVERRUN, ABSTAIN = AnswerCode
+TOL = 10
+
+
+def said(*scores: int) -> Answer:
+    return Answer(OK, [], list(scores), 0)
+
+
+def code(one: AnswerCode) -> Answer:
+    return Answer(one, [], [], 0)
+
+
+OLD = [said(900, 0), said(900, 0), said(900, 0), said(0, 0), code(BAD_INPUT)]
+"""Three say 900 of row 0 and are paid, one says 0."""
+
+
+def case(votes: list[Answer], rows: tuple[int, ...] = (0, 1), seats: int | None = None, old: list[Answer] = OLD) -> AppealCase:
+    before = tally(old, rows=2, tol=TOL, c=5, q=2, m=2)
+    return AppealCase(before, old, rows, votes, len(votes) if seats is None else seats, TOL)
+
+
+def money(**changes: Any) -> AppealMoney:
+    base = AppealMoney(15_000, 1_000, 300, 500, 9_000, (5_000, 2_000, 0, 7_000, 7_000), False)
+    return base._replace(**changes)
+
+
+def verdict(votes: list[Answer], seats: int | None = None) -> AppealRuling:
+    return verdicts.rule(case(votes, seats=seats))
+
+
+@pytest.mark.parametrize(
+    ("votes", "seats", "expected"),
+    [
+        ([said(900, 0)] * 3, 3, UPHELD),
+        ([said(860, 0)] * 3, 3, UPHELD),
+        ([said(859, 0)] * 3, 3, OVERTURNED),
+        ([said(0, 0)] * 3, 3, OVERTURNED),
+        ([said(0, 0)] * 2, 4, VOID),
+        ([said(0, 0)] * 3, 5, OVERTURNED),
+        ([said(0, 0)], 3, VOID),
+        ([], 3, VOID),
+        ([code(BAD_KEY)] * 3, 3, UPHELD),
+        ([code(BAD_INPUT)] * 3, 3, OVERTURNED),
+        ([code(FAULT)] * 3, 3, OVERTURNED),
+        ([code(NO_DATA)] * 3, 3, VOID),
+        ([code(OVERRUN)] * 3, 3, VOID),
+        ([code(ABSTAIN)] * 3, 3, VOID),
+        ([said(0, 0), said(300, 300), said(600, 600)], 3, VOID),
+        ([code(BAD_INPUT)] * 3, 5, VOID),
+    ],
+)
+def test_the_judges_alone_say_what_is_so(votes: list[Answer], seats: int, expected: AppealVerdict) -> None:
+    assert verdict(votes, seats).verdict == expected
+
+
+def test_a_row_that_only_the_judges_value_is_added_and_overturns_nothing() -> None:
+    old = [said(0, 0), said(100, 0), said(200, 0), said(300, 0), said(400, 0)]
+    found = verdicts.rule(case([said(0, 0)] * 3, old=old))
+    assert (found.verdict, found.changed) == (UPHELD, ()) and set(found.new) == {0, 1}
+    before = tally(old, rows=2, tol=TOL, c=5, q=2, m=2)
+    after = verdicts.values_after(case([said(0, 0)] * 3, old=old), found)
+    assert before.values[0] is None and after[0] == RowValue(0, 0, (0, 1, 2))
+
+
+def test_a_row_that_the_judges_do_not_value_keeps_its_value() -> None:
+    tried = case([said(900, 0), said(0, 0), said(300, 0)])
+    found = verdicts.rule(tried)
+    assert found.verdict == UPHELD and set(found.new) == {1}
+    assert [one and one.score for one in verdicts.values_after(tried, found)] == [900, 0]
+
+
+def test_another_class_is_another_value_however_near_the_score() -> None:
+    def of(predicted: int) -> Answer:
+        return Answer(OK, [predicted], [5], 0)
+
+    before = tally([of(1)] * 3, rows=1, tol=TOL, c=3, q=2, m=2)
+    ruling = verdicts.rule(AppealCase(before, [of(1)] * 3, (0,), [of(2)] * 3, 3, TOL))
+    assert (ruling.verdict, ruling.changed) == (OVERTURNED, (0,))
+
+
+def test_by_a_code_every_value_falls() -> None:
+    tried = case([code(BAD_INPUT)] * 15)
+    found = verdicts.rule(tried)
+    assert verdicts.values_after(tried, found) == (None, None)
+    assert found.slashable == (0, 1, 2) and found.unpaid == (4,)
+
+
+def test_values_of_a_named_row_stand_beside_the_old_ones_of_the_others() -> None:
+    tried = case([said(5)] * 3, rows=(1,))
+    found = verdicts.rule(tried)
+    assert found.verdict == UPHELD and found.new == {1: RowValue(0, 5, (0, 1, 2))}
+    assert [one and one.score for one in verdicts.values_after(tried, found)] == [900, 5]
+
+
+# --- slashing ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("right", "repeating", "others", "slashed"),
+    [
+        (15, 0, 0, True),
+        (14, 0, 0, False),
+        (14, 1, 0, True),
+        (13, 2, 0, False),
+        (14, 2, 0, False),
+        (15, 2, 0, True),
+        (11, 1, 3, True),
+        (10, 1, 4, False),
+    ],
+)
+def test_stakes_fall_where_fifteen_judges_leave_no_doubt(right: int, repeating: int, others: int, slashed: bool) -> None:
+    """Fifteen seats at least, a quorum of them, and fewer than an eighth that say what the old answers said."""
+    found = verdict([said(0, 0)] * right + [said(900, 0)] * repeating + [code(ABSTAIN)] * others)
+    assert found.verdict == OVERTURNED
+    assert found.slashable == ((0, 1, 2) if slashed else ())
+
+
+def test_only_who_stood_behind_a_changed_row_is_slashed() -> None:
+    rows = 16
+    old = [said(*[900] + [0] * 15), said(*[900] + [0] * 15), said(*[900] + [0] * 15), said(*[0] * rows), said(*[0] * rows)]
+    before = tally(old, rows=rows, tol=TOL, c=5, q=2, m=2)
+    assert before.side == (0, 1, 2, 3, 4)
+    ruling = verdicts.rule(AppealCase(before, old, tuple(range(rows)), [said(*[0] * rows)] * 15, 15, TOL))
+    assert ruling.changed == (0,) and ruling.slashable == (0, 1, 2) and ruling.unpaid == ()
+
+
+def test_who_said_so_before_is_near_in_every_row_that_the_judges_value() -> None:
+    old = [said(900, 0)] * 4 + [said(20, 0), said(21, 0), said(0, 99), said(0, 0)]
+    before = tally(old, rows=2, tol=TOL, c=9, q=2, m=2)
+    assert before.side == (0, 1, 2, 3)
+    ruling = verdicts.rule(AppealCase(before, old, (0, 1), [said(0, 0)] * 15, 15, TOL))
+    assert ruling.unpaid == (4, 7)
+
+
+# --- who gets what -------------------------------------------------------------------------------------------------------------
+
+
+def of(votes: list[Answer], **changes: Any) -> AppealPayout:
+    found = verdict(votes)
+    told = verdicts.payout(found, money(**changes), len(votes))
+    bond = money(**changes).bond
+    assert len(told.paid) * told.each + told.back + told.burned == bond
+    pot = sum(told.slashed.values())
+    side, unpaid = (len(found.found.side), len(found.unpaid)) if told.slashed else (0, 0)
+    assert told.vote * side + told.reward * unpaid + told.pot_burned == pot <= money(**changes).deposit
+    return told
+
+
+def test_an_appeal_in_vain_pays_the_judges_and_burns_the_rest_of_the_bond() -> None:
+    assert of([said(900, 0)] * 14) == AppealPayout(tuple(range(14)), 1_000, 0, 1_000)
+    assert of([said(900, 0)] * 14, bond=100) == AppealPayout(tuple(range(14)), 7, 0, 2)
+
+
+def test_a_void_appeal_costs_only_who_asked_or_where_the_data_were_withheld() -> None:
+    torn = [said(0, 0), said(300, 300), said(600, 600)]
+    assert of(torn) == AppealPayout((), 0, 15_000, 0)
+    assert of(torn, own=True) == AppealPayout((0, 1, 2), 300, 14_100, 0)
+    assert of([code(NO_DATA)] * 3) == AppealPayout((0, 1, 2), 300, 14_100, 0)
+    assert of([said(0, 0), code(NO_DATA), code(NO_DATA)]) == AppealPayout((0, 1, 2), 300, 14_100, 0), "shown to one of three"
+    assert of([], own=True) == AppealPayout((), 0, 15_000, 0)
+
+
+def test_without_slashing_the_bond_goes_back_and_a_requester_pays_the_least_fee() -> None:
+    assert of([said(0, 0)] * 3) == AppealPayout((), 0, 15_000, 0)
+    assert of([said(0, 0)] * 3, own=True) == AppealPayout((0, 1, 2), 300, 14_100, 0)
+
+
+def test_the_slashed_lose_their_part_of_the_deposit_and_it_goes_to_judges_then_to_the_unpaid() -> None:
+    """Place 2 has no stake: two are left, and 4,500 is each one's part."""
+    told = of([said(0, 0)] * 15)
+    assert told.slashed == {0: 4_500, 1: 2_000}
+    assert (told.vote, told.reward, told.pot_burned) == (433, 5, 0)
+    assert (told.paid, told.back, told.burned) == ((), 15_000, 0)
+    rich = of([said(0, 0)] * 15, fee=100)
+    assert (rich.vote, rich.reward, rich.pot_burned) == (100, 500, 4_500)
+
+
+def test_nobody_with_a_stake_is_nobody_slashed() -> None:
+    found = verdict([said(0, 0)] * 15)
+    told = verdicts.payout(found, money(own=True)._replace(stakes=(0,) * 5), 15)
+    assert told == AppealPayout(tuple(range(15)), 300, 10_500, 0)
+
+
+def test_below_half_of_its_deposit_a_model_is_spent() -> None:
+    assert [verdicts.is_spent(left, 101) for left in (50, 51)] == [True, False]
+
+
+# --- rows ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_named_rows_are_answered_and_sixteen_in_all() -> None:
+    order = {row: bytes((255 - row,)) for row in range(256)}
+    assert verdicts.rows_of_appeal(3, [1], [], order.__getitem__) == [0, 1, 2]
+    assert verdicts.rows_of_appeal(256, [3, 7], [], order.__getitem__) == [3, 7, *range(242, 256)]
+
+
+def test_of_what_each_answer_disputes_one_row_in_turns_is_answered_behind_the_named_ones() -> None:
+    order = {row: bytes((row,)) for row in range(256)}
+    named, many = list(range(100, 108)), list(range(200, 256))
+    assert verdicts.rows_of_appeal(256, named, [many, [50], many], order.__getitem__) == [50, *named, *range(200, 207)]
+    assert verdicts.rows_of_appeal(256, [50], [[50], [50, 51]], order.__getitem__) == [*range(14), 50, 51]
+    assert len(verdicts.rows_of_appeal(256, [], [[row] for row in range(15)], order.__getitem__)) == 16
+
+
+def test_a_row_is_disputed_by_an_answer_that_is_not_equal_to_its_value() -> None:
+    values = (RowValue(0, 100, ()), None, RowValue(0, 100, ()))
+    assert verdicts.disputes(values, Answer(AnswerCode.OK, [], [140, 9, 141], 0), 10) == [2]
+    assert verdicts.disputes(values, Answer(AnswerCode.FAULT, [], [], 0), 10) == []
+    assert verdicts.disputes(values, Answer(AnswerCode.BAD_INPUT, [], [], 0), 10) == []
+    assert verdicts.disputes(values, Answer(AnswerCode.BAD_INPUT, [], [], 2), 10) == [1], "also one without a value"
+    classes = (RowValue(1, 5, ()), RowValue(1, 5, ()))
+    assert verdicts.disputes(classes, Answer(AnswerCode.OK, [2, 1], [5, 5], 0), 10) == [0]
+
+
+def test_only_values_are_appealed() -> None:
+    with pytest.raises(BrokenInvariant):
+        verdicts.rule(AppealCase(Tally(PredictionOutcome.TOO_FEW), [], (0,), [], 3, TOL))

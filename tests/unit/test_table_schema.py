@@ -1,0 +1,160 @@
+"""A stranger's schema and an owner's tables: what the schema may be, what fits, and where what does not fit stands."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from client.columns import TableColumn
+from client.data.table_schema import (
+    MAX_LINE,
+    MAX_SCHEMA_BYTES,
+    BadTableSchema,
+    TableReport,
+    TableSchema,
+    check_tables,
+    parse_table_schema,
+)
+
+AGE = {"name": "age", "datatype": "INT64", "min": 18, "max": 100}
+SEX = {"name": "sex", "datatype": "BYTES", "values": ["f", "m"]}
+PAY = {"name": "pay", "datatype": "FP64", "empty": True}
+
+
+def schema(*columns: dict[str, Any], **more: Any) -> TableSchema:
+    return parse_table_schema(json.dumps({"columns": columns or (AGE, SEX, PAY), **more}).encode())
+
+
+def check(wanted: TableSchema, *contents: bytes) -> TableReport:
+    return check_tables(wanted, [(f"{number}.csv", io.BytesIO(content)) for number, content in enumerate(contents)])
+
+
+def told(wanted: TableSchema, *contents: bytes) -> list[str]:
+    return [str(misfit) for misfit in check(wanted, *contents).misfits]
+
+
+# --- the schema -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        (b"{", "no JSON"),
+        (b"[" * 60_000, "not valid"),
+        (b"{}", "columns"),
+        (b'{"columns":[]}', "columns"),
+        (b'{"columns":[{"name":"a","datatype":"INT8","pattern":".*"}]}', "unknown field"),
+        (b'{"columns":[{"name":"a","datatype":"INT8"}],"run":"x"}', "unknown field"),
+        (b'{"columns":[{"name":"a","datatype":"INT9"}]}', "datatype"),
+        (b'{"columns":[{"name":"a b","datatype":"INT8"}]}', "name"),
+        (b'{"columns":[{"name":"a","datatype":"INT8"},{"name":"a","datatype":"INT8"}]}', "the same name"),
+        (b'{"columns":[{"name":"a","datatype":"INT8","min":300}]}', "cannot hold"),
+        (b'{"columns":[{"name":"a","datatype":"INT8","min":3,"max":2}]}', "above the greatest"),
+        (b'{"columns":[{"name":"a","datatype":"BYTES","min":3}]}', "no least"),
+        (b'{"columns":[{"name":"a","datatype":"BOOL","values":[1]}]}', "true or false"),
+        (b'{"columns":[{"name":"a","datatype":"BYTES","values":["x","x"]}]}', "twice"),
+        (b'{"columns":[{"name":"a","datatype":"BYTES","values":["\\u001b[2J"]}]}', "cannot be printed"),
+        (b'{"columns":[{"name":"a","datatype":"INT8","about":"\\u202e"}]}', "cannot be printed"),
+        (b'{"columns":[{"name":"a","datatype":"INT8","values":["x"]}]}', "cannot have"),
+        (b'{"columns":[{"name":"a","datatype":"INT8"}],"separator":"|"}', "separator"),
+        (b" " * (MAX_SCHEMA_BYTES + 1), "more than 65536"),
+    ],
+)
+def test_a_schema_that_cannot_be_used_is_refused(raw: bytes, why: str) -> None:
+    with pytest.raises(BadTableSchema, match=why):
+        parse_table_schema(raw)
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------------------
+
+
+def test_tables_that_fit() -> None:
+    report = check(schema(), b"age,sex,pay\n18,f,1.5\n100,m,\n", b'age,sex,pay\r\n"20","f",-1e3\r\n')
+    assert report == TableReport(2, 3, ())
+    assert told(schema(separator=";"), b"age;sex;pay\n18;f;\n") == []
+    assert told(schema(AGE, others=True), b"id,age\nx,18\n") == []
+
+
+@pytest.mark.parametrize(
+    ("content", "misfit"),
+    [
+        (b"age,sex,pay\n17,f,1\n", "'0.csv', line 2, age: '17' is not a whole number from 18 to 100 (INT64)"),
+        (b"age,sex,pay\n18,x,1\n", "'0.csv', line 2, sex: 'x' is not one of f, m (BYTES)"),
+        (b"age,sex,pay\n18,f,nan\n", "'0.csv', line 2, pay: 'nan' is not a number (FP64)"),
+        (b"age,sex,pay\n18,f,1e999\n", "'0.csv', line 2, pay: '1e999' is not a number (FP64)"),
+        (b"age,sex,pay\n,f,1\n", "'0.csv', line 2, age: it is empty"),
+        (b"age,sex,pay\n18,f\n", "'0.csv', line 2: it has 2 cells, and the first line 3"),
+        (b"age,sex,pay\n\n", "'0.csv', line 2: it is empty"),
+        (b'age,sex,pay\n18,"f\nm",1\n', "'0.csv', line 2: it is no line of a table: unexpected end of data"),
+        (b"age,sex,pay\n18,\xff,1\n", "'0.csv', line 2: it is not UTF-8"),
+        (b"age,sex,pay\n" + b"9" * 200_000 + b",f,1\n", "'0.csv', line 2: it is no line of a table: field larger than"),
+        (b"age,sex,pay\n" + b"9" * MAX_LINE + b",f,1\n", "'0.csv', line 2: it has more than 1048576 bytes"),
+        (b"sex,age,pay\n", "'0.csv', line 1: the columns should be age, sex, pay, in this order and no others"),
+        (b"age,sex\n", "'0.csv', line 1, pay: it is missing"),
+        (b"age,age,sex,pay\n", "'0.csv', line 1: it names a column twice"),
+        (b"\xef\xbb\xbfage,sex,pay\n", "'0.csv', line 1: it begins with a byte order mark"),
+        (b"age,sex,pay\n", "'0.csv', line 1: there is no row"),
+        (b"", "'0.csv', line 1: there is no row"),
+    ],
+)
+def test_what_does_not_fit_is_told_by_file_line_and_column(content: bytes, misfit: str) -> None:
+    assert told(schema(), content)[0].startswith(misfit)
+
+
+def test_the_rest_of_a_line_without_end_is_not_taken_for_further_lines() -> None:
+    """Places that are told are the file's own: behind such a line nothing is counted any more."""
+    content = b"age,sex,pay\n18,f,1\n" + b"9" * (3 * MAX_LINE) + b",f,1\n17,f,1\n"
+    assert told(schema(), content) == [f"'0.csv', line 3: it has more than {MAX_LINE} bytes"]
+
+
+def test_the_first_ten_misfits_are_told_and_no_more_is_read() -> None:
+    sizes: list[int] = []
+    rows = [(f"{number}.csv", io.BytesIO(b"age\n" + b"1\n" * 6)) for number in range(9)]
+    report = check_tables(schema(AGE), rows, sizes.append)
+    assert [(misfit.file, misfit.line) for misfit in report.misfits] == [
+        *(("0.csv", line) for line in range(2, 8)),
+        *(("1.csv", line) for line in range(2, 6)),
+    ]
+    assert (report.files, sum(sizes)) == (2, 16 + 12)
+
+
+def test_a_name_of_a_file_is_harmless_on_a_terminal() -> None:
+    report = check_tables(schema(AGE), [("\x1b[2J.csv", io.BytesIO(b"x\n"))])
+    assert str(report.misfits[0]).isprintable()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=300), st.booleans())
+def test_whatever_the_bytes_are_there_is_an_answer(raw: bytes, headed: bool) -> None:
+    report = check(schema(AGE), (b"age\n" if headed else b"") + raw)
+    assert len(report.misfits) <= 10
+    assert all(str(misfit).isprintable() for misfit in report.misfits)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=300))
+def test_a_schema_of_any_bytes_is_one_or_is_refused(raw: bytes) -> None:
+    try:
+        parse_table_schema(raw)
+    except BadTableSchema as why:
+        assert len(str(why)) < 1000
+
+
+def test_a_column_s_list_is_looked_through_once_however_long_it_is() -> None:
+    """A stranger's schema is read for each page of its model: what is listed is not compared with what is listed."""
+
+    class Listed(tuple[Any, ...]):
+        looked = 0
+
+        def __contains__(self, value: object) -> bool:
+            Listed.looked += 1
+            return super().__contains__(value)
+
+    column = TableColumn(name="a", datatype="FP64", values=Listed(range(1024)))
+    assert column.fault is None and Listed.looked == 0
+    assert column.value(1023) == 1023 and column.value(1024) is None and Listed.looked == 2

@@ -1,0 +1,115 @@
+"""What an end of a run is: which ends use an attempt up, which models are this node's, and what a disk that refuses means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from client.work.engine import RunLog
+from client.work.events import Attempt, Model, RunEnded, StartRun
+from client.work.execution import Execution
+from sandbox import RunResult, RunStatus
+from tests.unit.work_kit import Inline
+
+REF = b"j" * 32
+KEPT = Model(Path("/models/train-1.model"), b"cid", 7)
+
+
+class Disk:
+    """Attempts and models as the database and the disk get them."""
+
+    def __init__(self, fault: OSError | None = None) -> None:
+        self.noted: list[tuple[str, str, bytes, int]] = []
+        self.adopted: list[Path] = []
+        self.fault = fault
+
+    def attempt_started(self, kind: str, ref: bytes, number: int) -> None:
+        self.noted.append(("started", kind, ref, number))
+
+    def attempt_done(self, kind: str, ref: bytes, number: int) -> None:
+        self.noted.append(("done", kind, ref, number))
+
+    async def adopt(self, path: Path, run: str) -> Model:
+        if self.fault is not None:
+            raise self.fault
+        self.adopted.append(path)
+        return KEPT
+
+
+async def ended(
+    disk: Disk, result: RunResult | Exception, *, keep: bool = True, stopping: bool = False, first: bool = True, spec: Any = None
+) -> RunEnded:
+    class Engine:
+        async def run(self, *_: Any) -> RunResult:
+            execution.stopping = stopping
+            if isinstance(result, Exception):
+                raise result
+            return result
+
+    nothing: Any = None
+    execution = Execution(cast(Any, Engine()), RunLog(lambda: 1), cast(Any, disk), nothing, cast(Any, disk), Inline(), nothing)
+    spec = SimpleNamespace(seed=5) if spec is None else spec
+    start = StartRun("train-1", REF, spec, ("train", 1), Attempt("job", 3, first), keep)
+    return await execution.run(start, execution.begin(start))
+
+
+def result(status: RunStatus, *, model: bool = False) -> RunResult:
+    outputs: Any = {"model": SimpleNamespace(path=Path("/out/model"))} if model else {}
+    return RunResult(status=status, reason="why", outputs=outputs)
+
+
+STARTED, DONE = ("started", "job", REF, 3), ("done", "job", REF, 3)
+
+
+@pytest.mark.parametrize("status", [s for s in RunStatus if s not in (RunStatus.ENGINE_ERROR, RunStatus.NOT_STARTED)])
+async def test_every_end_without_a_model_uses_an_attempt_up(status: RunStatus) -> None:
+    disk = Disk()
+    assert (await ended(disk, result(status))).status is status
+    assert disk.noted == [STARTED, DONE]
+
+
+async def test_a_training_with_a_model_goes_on_to_its_claim() -> None:
+    """What became of the attempt is known once the claim is on its way."""
+    disk = Disk()
+    assert (await ended(disk, result(RunStatus.OK, model=True))).model == KEPT
+    assert disk.noted == [STARTED] and disk.adopted == [Path("/out/model")]
+
+
+@pytest.mark.parametrize(("status", "keep"), [(RunStatus.FAILED, True), (RunStatus.OK, False)])
+async def test_only_the_model_of_a_training_that_ended_well_becomes_this_node_s(status: RunStatus, keep: bool) -> None:
+    disk = Disk()
+    assert (await ended(disk, result(status, model=True), keep=keep)).model is None
+    assert disk.adopted == [] and disk.noted == [STARTED, DONE]
+
+
+@pytest.mark.parametrize("fault", [result(RunStatus.ENGINE_ERROR), RuntimeError("the engine is gone")])
+async def test_a_fault_of_the_engine_uses_no_attempt_up(fault: RunResult | Exception) -> None:
+    disk = Disk()
+    assert (await ended(disk, fault)).status is RunStatus.ENGINE_ERROR
+    assert disk.noted == [STARTED]
+
+
+async def test_what_is_killed_because_the_node_stops_may_be_started_again() -> None:
+    disk = Disk()
+    await ended(disk, result(RunStatus.CANCELLED), stopping=True)
+    assert disk.noted == [STARTED]
+
+
+async def test_a_model_that_the_disk_refuses_is_this_node_s_trouble() -> None:
+    disk = Disk(OSError(28, "No space left on device"))
+    found = await ended(disk, result(RunStatus.OK, model=True))
+    assert (found.status, found.model) == (RunStatus.ENGINE_ERROR, None)
+    assert "could not be kept on this disk" in found.reason and disk.noted == [STARTED]
+
+
+async def test_an_attempt_begins_once_and_what_cannot_be_started_uses_it_up() -> None:
+    disk = Disk()
+    await ended(disk, result(RunStatus.OK), first=False)
+    assert disk.noted == [DONE], "its second run begins nothing"
+    disk = Disk()
+    found = await ended(disk, result(RunStatus.OK), spec="no container can have that")
+    assert (found.status, found.reason) == (RunStatus.NOT_STARTED, "no container can have that")
+    assert disk.noted == [STARTED, DONE]
