@@ -1,9 +1,9 @@
 # Everything works on a bare Debian 12 or 13 machine, as root, in a fresh clone: each target first sets up what it needs.
-# An engine that a target had to start is stopped at its end; one that was running is left alone.
+# An engine that a target had to start is stopped at its end; one that was running is left alone. The tests have one of their own.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-predictions demo-federation test test-full test-rest lint types unit package swarm mutants fuzz verification bench soak debian lock clean
+.PHONY: help setup demo demo-predictions demo-federation test test-full lint types unit package swarm mutants fuzz verification bench soak debian lock clean
 MAKEFLAGS += --no-print-directory
 JSON ?=
 TARGET ?=
@@ -27,14 +27,11 @@ demo-predictions: setup ## train a model, register it, ask it: three servers, on
 demo-federation: setup ## three hospitals train one model on data that stay at home, a fourth poisons; the target is paid, the model is asked
 	@scripts/engine.sh run .venv/bin/python -m examples.federating
 
-test: setup ## lint, types, import rule and all tests, with real containers and real processes
-	@scripts/engine.sh run .venv/bin/python scripts/check.py test
+test: ## what decides about a change: lint, types, tests, real nodes, real containers; ONLY="words for pytest" for some of it
+	@scripts/test.sh $(if $(ONLY),only $(ONLY),test)
 
-test-full: setup ## all that `test` samples as well: attack pairs, seeds, gVisor, a long soak, fuzzers; 75 minutes at most
-	@scripts/engine.sh run .venv/bin/python scripts/check.py full
-
-test-rest: setup ## MINUTES=n: parts of `test-full` beyond `test`, those first that the last change touches
-	@scripts/engine.sh run .venv/bin/python scripts/check.py rest $(or $(MINUTES),55)
+test-full: ## everything else: more seeds, examples drawn anew, gVisor, demos, a browser, soak, fuzzers; 75 minutes at most
+	@scripts/test.sh full
 
 lint: setup ## lint, format and import rule only
 	@.venv/bin/python scripts/check.py lint

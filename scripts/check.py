@@ -1,404 +1,218 @@
-"""Runs the checks in parts, each with its time, and ends at the first that fails.
+"""Runs the checks in parts, to the end, and says everything that failed. scripts/parts.py has the parts.
 
-check.py lint            lint, format and import rule
+check.py lint            lint, format, import rule and the list of quarantined tests
 check.py types           the type check
-check.py test [WORDS]    what every change must pass; ends at 35 minutes. WORDS go to pytest instead of the list of tests
-check.py full            all of it, and everything that `test` samples; ends at 75 minutes
-check.py rest MINUTES    parts of `full` that `test` has not: those first that the last change touches, then those that were left
-                         out longest; ends in time and names what it left out
-check.py list            the parts, their time on two cores and what brings them to the front
+check.py test            what decides about a change, in 30 minutes at most
+check.py only WORDS...   lint and types, then pytest with WORDS
+check.py full            everything else, in 75 minutes at most; its report is looked at
+check.py list            the parts, and their time on two quiet cores
 
-`make test`, `make test-full` and `.ci/run` call it, with a Docker Engine running. It needs nothing but Python's own library.
+Exit 0: all passed. Exit 1: something failed, or was not reached in time. What each part printed is kept in .run/checks.
+It needs nothing but Python's own library.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from parts import GATE, LINT, PYTEST, SECOND, TYPES, Part
+
 ROOT = Path(__file__).resolve().parents[1]
-PYTHON = ".venv/bin/python"
-PYTEST = (PYTHON, "-m", "pytest")
-FULL = (*PYTEST, "--full", "-m", "full")
-TEST_MINUTES = 35.0
+OUTPUT = Path(".run/checks")
+GATE_MINUTES = 30.0
 FULL_MINUTES = 75.0
-SECOND_LOOKS = 3
-"""A machine that is busy elsewhere can be late once. What then passes alone is named at the end, as UNSTABLE: it wants a look."""
-FAILED = ROOT / ".pytest_cache/v/cache/lastfailed"
-END_S = 30.0
-"""What a part that is out of time has to end by itself."""
-CHANGE_HOURS = 4
-"""The last change: commits made within this time before the newest one."""
-APART = ("tests/sandbox", "tests/soak", "tests/processes/test_demo.py")
-"""Containers under exact limits, the demo and the soak want the machine for themselves."""
-HOSTILE = "tests/sandbox/hostile"
-"""Its limits are far from exact, and each process of the tests has an engine of its own."""
-MEMORY = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "learningchain" / "parts.json"
-"""How often in turn each part was left out, where the machine keeps that."""
+END_S = 20.0
+"""What a part that is out of time has to end by itself, so that it can still say what it found."""
+SECOND_LOOKS = 8
+"""Where more files of real nodes and containers fail, it was the change."""
+SLOW = "4"
+"""Every wait of a real node that ends with its event may be this much longer here; see tests/conftest.py."""
+POLL_S = 0.2
 
 
-@dataclass(frozen=True)
-class Part:
-    """`minutes`: what it takes on two cores. `touches`: beginnings of paths; a change there brings it to the front."""
+@dataclass
+class Failure:
+    """`test`: FILE::NAME, or the name of a part that ended badly without telling of a test."""
 
-    name: str
-    command: tuple[str, ...]
-    minutes: float
-    touches: tuple[str, ...] = ()
-    root: bool = False
-    """It needs root's networks, so the command `ip`."""
-    server: bool = False
-    """Some of its tests start a PostgreSQL server."""
-    again: bool = False
-    """Its tests run real programs against real time: where `SECOND_LOOKS` of them or fewer fail, those are run once more, alone."""
+    test: str
+    part: Part
+    seconds: float
+    said: str
+
+    @property
+    def file(self) -> str:
+        return self.test.partition("::")[0]
 
 
-def without(paths: Iterable[str]) -> tuple[str, ...]:
-    return tuple(f"--ignore={path}" for path in paths)
+@dataclass
+class Outcome:
+    """What a part did. `code` None: its time was over."""
+
+    part: Part
+    code: int | None
+    seconds: float
+    passed: int = 0
+    skipped: int = 0
+    failures: list[Failure] = field(default_factory=list)
 
 
-LINT = (
-    Part("lint", (".venv/bin/ruff", "check", "--quiet", "."), 0.1),
-    Part("format", (".venv/bin/ruff", "format", "--check", "--quiet", "."), 0.1),
-    Part("import rule", (".venv/bin/lint-imports",), 0.2),
-)
-TYPES = (Part("types", (".venv/bin/mypy",), 0.7),)
-TESTS = (
-    Part("tests of the code", (*PYTEST, "-n", "2", *without(APART), "--ignore=tests/processes", "tests"), 9.5, server=True),
-    Part(
-        "tests with real nodes",
-        (*PYTEST, "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", *without(APART), "tests/processes"),
-        8.5,
-        root=True,
-        again=True,
-    ),
-    Part("hostile images", (*PYTEST, "-n", "2", HOSTILE), 2.0),
-    Part(
-        "tests with real containers",
-        (*PYTEST, "-n", "2", "--dist", "loadfile", *without((HOSTILE,)), "tests/sandbox"),
-        4.0,
-        root=True,
-        again=True,
-    ),
-    Part("the demo and the soak", (*PYTEST, "tests/processes/test_demo.py", "tests/soak"), 4.5, root=True, again=True),
-)
-STORE = (
-    "tests/unit/storage_backends.py",
-    "tests/unit/test_storage_archive.py",
-    "tests/unit/test_storage_blockstore.py",
-    "tests/unit/test_storage_buckets.py",
-    "tests/unit/test_storage_copying.py",
-    "tests/unit/test_storage_pruning.py",
-    "tests/unit/test_storage_server.py",
-    "tests/unit/test_storage_snapshot.py",
-    "tests/unit/test_storage_state_diffs.py",
-)
-"""Of each, what runs on both databases."""
-CORE = ("chain/", "tests/sim/", "protocol_spec/")
-REST = (
-    Part("every attack with every other", (*FULL, "-n", "2", "tests/sim/test_attacks.py"), 0.5, ("chain/", "tests/sim/")),
-    Part("400 seeds of the graph", (PYTHON, "-m", "tests.sim", "--seeds", "0..400", "--jobs", "2"), 1.4, CORE),
-    Part(
-        "100 seeds of the market", (*FULL, "-n", "2", "tests/sim/test_market.py"), 2.0, ("client/work/", "client/contracts/", *CORE)
-    ),
-    Part("every mutant", (*FULL, "-n", "2", "tests/sim/test_mutants.py"), 3.0, CORE),
-    Part(
-        "60 seeds of predictions",
-        (*FULL, "-n", "2", "tests/sim/test_asking.py"),
-        0.5,
-        ("chain/contracts/prediction/", "tests/predictions/", *CORE),
-    ),
-    Part(
-        "every case of two rounds of twins",
-        (PYTHON, "-m", "tests.twins", "--rounds", "2", "--jobs", "2"),
-        1.0,
-        ("chain/consensus/",),
-    ),
-    Part(
-        "hostile images under gVisor, and every archive",
-        (*FULL, "-n", "2", "tests/sandbox/hostile"),
-        5.5,
-        ("sandbox/", "tests/sandbox/", "scripts/engine.sh"),
-    ),
-    Part(
-        "the block store on PostgreSQL",
-        (*FULL, "-n", "2", *STORE),
-        2.0,
-        ("chain/storage/", "tests/postgres.py", "tests/unit/storage_backends.py"),
-        server=True,
-    ),
-    Part(
-        "what is left of the real nodes",
-        (*FULL, "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", *without(APART), "tests/processes"),
-        10.0,
-        ("client/", "p2p/", "chain/storage/", "chain/node/", "tests/processes/"),
-        root=True,
-        server=True,
-        again=True,
-    ),
-    Part(
-        "federations under an older numpy and with every attacker, every example",
-        (
-            *FULL,
-            "tests/sandbox/test_examples.py",
-            "tests/unit/test_federation_attacks.py",
-            "tests/unit/test_federation_numpy.py",
-        ),
-        1.0,
-        ("client/contracts/federation/", "examples/", "tests/federation_attacks/"),
-    ),
-    Part(
-        "the dashboard in a real browser",
-        (*FULL, "tests/browser"),
-        4.0,
-        ("client/dashboard/", "client/api/", "client/contracts/", "tests/browser/"),
-        again=True,
-    ),
-    Part(
-        "the HTTP API under a fuzzer of its document",
-        (*FULL, "tests/apifuzz"),
-        1.5,
-        ("client/api/", "client/contracts/", "tests/apifuzz/", "protocol_spec/openapi.json"),
-        again=True,
-    ),
-    Part(
-        "clients and a validator that nobody here wrote",
-        (*FULL, "-n", "2", "tests/clients", "tests/packages"),
-        1.0,
-        ("client/api/", "client/contracts/", "tests/clients/", "scripts/packages/", "tests/packages/", "requirements/"),
-    ),
-    Part(
-        "the node's image, and a graph of six containers",
-        (*FULL, "tests/packaging"),
-        4.0,
-        ("packaging/", "scripts/image.sh", "scripts/compose.sh", "tests/packaging/", "requirements/"),
-        again=True,
-    ),
-    Part(
-        "soak of two minutes",
-        (PYTHON, "-m", "tests.soak", "--minutes", "2", "--seed", "1"),
-        3.5,
-        ("chain/storage/", "chain/node/", "client/driver.py", "tests/soak/"),
-        root=True,
-    ),
-    Part(
-        "every decoder under a fuzzer",
-        ("tests/fuzz/run.sh", "", "1"),
-        2.4,
-        ("chain/codec.py", "chain/types.py", "chain/losses.py", "chain/node/messages.py", "p2p/", "sandbox/", "tests/fuzz/"),
-    ),
-)
-"""Together with `TESTS` they are all of it: here only what is marked `full`, and what has a program of its own."""
+def output_of(part: Part) -> Path:
+    return OUTPUT / f"{re.sub('[^a-z0-9]+', '-', part.name.lower()).strip('-')[:60]}.log"
 
 
-def code_of(part: Part, deadline: float, clock: Callable[[], float] = time.monotonic) -> int | None:
-    """Its exit code, or None where `deadline` ended it. Whatever it started ends with it."""
-    with subprocess.Popen(part.command, cwd=ROOT, start_new_session=True) as process:
+def run(part: Part, deadline: float) -> Outcome:
+    """Run it until its end or `deadline` (of `time.monotonic`). Whatever it started ends with it."""
+    log = output_of(part)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    results = log.with_suffix(".xml")
+    results.unlink(missing_ok=True)
+    told = (f"--junitxml={results}", "-o", "junit_family=xunit1") if part.tests else ()
+    began = time.monotonic()
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(
+            (*part.command, *told), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+        ) as process,
+    ):
         try:
-            return process.wait(max(0.0, deadline - clock()))
-        except subprocess.TimeoutExpired:
+            code = follow(process, log, deadline)
+        finally:
             end(process)
-            return None
-        except BaseException:
-            end(process)
-            raise
+    return outcome(part, code, time.monotonic() - began, results)
 
 
-def second_look(part: Part) -> Part | None:
-    """What failed in it, as a part of its own; None where it is no such part, or too much failed."""
-    try:
-        failed = sorted(json.loads(FAILED.read_text())) if part.again else []
-    except (OSError, ValueError):
-        return None
-    if not 0 < len(failed) <= SECOND_LOOKS or not all("::" in test for test in failed):
-        return None
-    program = FULL if "--full" in part.command else PYTEST
-    return Part(", ".join(failed), (*program, *failed), 0.0, root=part.root)
+def follow(process: subprocess.Popen[bytes], log: Path, deadline: float) -> int | None:
+    """Show what it writes until it ends: its exit code, or None where `deadline` came first."""
+    with log.open("rb") as written:
+        while True:
+            late = time.monotonic() > deadline
+            if late:
+                end(process)
+            code = process.poll()
+            sys.stdout.write(written.read().decode("utf-8", "replace"))
+            sys.stdout.flush()
+            if late or code is not None:
+                return None if late else code
+            time.sleep(POLL_S)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    """It and all of its session: pytest tells what it found when it is interrupted."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
             process.wait(END_S)
-            return
         except subprocess.TimeoutExpired:
             continue
         except ProcessLookupError:
             return
 
 
-def prepare(part: Part) -> None:
-    """Only root can make the networks that are cut in two; for anybody else those tests are skipped, with that reason."""
-    if part.root and os.geteuid() == 0:
-        subprocess.run(
-            ["bash", "-c", '. scripts/lib.sh; command -v ip >/dev/null || apt_install "the command ip" iproute2'],
-            cwd=ROOT,
-            check=True,
-        )
-    if part.server:
-        subprocess.run(["scripts/postgresql.sh"], cwd=ROOT, check=False)  # it says why, and the tests that are left out do
+def outcome(part: Part, code: int | None, seconds: float, results: Path) -> Outcome:
+    found = Outcome(part, code, seconds)
+    if part.tests:
+        read_results(found, results)
+    if code is None:
+        found.failures.append(Failure(part.name, part, seconds, "its time was over"))
+    elif code and not (code in (1, 2) and found.failures):
+        found.failures.append(Failure(part.name, part, seconds, f"exit {code}"))
+    return found
+
+
+def read_results(found: Outcome, results: Path) -> None:
+    """Add what pytest told of each test, where it told something."""
+    try:
+        cases = ET.parse(results).iter("testcase")  # our own pytest wrote it
+    except (OSError, ET.ParseError):
+        return
+    failed: dict[str, Failure] = {}
+    for case in cases:
+        bad = next((child for child in case if child.tag in ("failure", "error")), None)
+        if bad is not None:
+            test = f"{case.get('file', '?')}::{case.get('name', '?')}"
+            said = (bad.get("message") or bad.text or "").strip().partition("\n")[0][:160]
+            failed.setdefault(test, Failure(test, found.part, float(case.get("time", 0)), said))
+        elif any(child.tag == "skipped" for child in case):
+            found.skipped += 1
+        else:
+            found.passed += 1
+    found.failures += failed.values()
+
+
+class Run:
+    """Parts in turn, all of them, until `minutes` are over."""
+
+    def __init__(self, minutes: float) -> None:
+        self.began = time.monotonic()
+        self.deadline = self.began + minutes * 60
+        self.outcomes: list[Outcome] = []
+        self.unsteady: list[Failure] = []
+
+    def all(self, parts: Iterable[Part]) -> int:
+        for part in parts:
+            say(f"== {part.name}")
+            if time.monotonic() < self.deadline:
+                self.outcomes.append(run(part, self.deadline))
+            else:
+                self.outcomes.append(Outcome(part, None, 0.0, failures=[Failure(part.name, part, 0.0, "not reached in time")]))
+        self.look_again()
+        return self.tell()
+
+    def look_again(self) -> None:
+        """Once more, and alone: the files of real nodes and containers that failed."""
+        failed = [failure for found in self.outcomes if found.part.again for failure in found.failures if "::" in failure.test]
+        files = Counter(failure.file for failure in failed)
+        if len(files) > SECOND_LOOKS:
+            return
+        for file in files:
+            again = Part(f"again, alone {file}", (*PYTEST, file), 0.0)
+            say(f"== {again.name}")
+            if run(again, self.deadline).code == 0:
+                self.unsteady += [failure for failure in failed if failure.file == file]
+        for found in self.outcomes:
+            steady = [failure for failure in found.failures if failure not in self.unsteady]
+            found.passed += len(found.failures) - len(steady)
+            found.failures = steady
+
+    def tell(self) -> int:
+        say("== time of each part")
+        for found in self.outcomes:
+            say(f"   {took(found.seconds):>13}  {found.part.name}")
+        say(f"   {took(time.monotonic() - self.began):>13}  together")
+        for failure in self.unsteady:
+            say(f"unsteady: {failure.test} (first time: {failure.said}; {output_of(failure.part)})")
+        failures = [failure for found in self.outcomes for failure in found.failures]
+        for failure in failures:
+            say(f"FAILED {failure.test} ({failure.seconds:.1f} s, {failure.part.name}; {failure.said}; {output_of(failure.part)})")
+        passed, skipped = sum(found.passed for found in self.outcomes), sum(found.skipped for found in self.outcomes)
+        say(f"{passed} passed, {len(failures)} failed, {skipped} skipped")
+        return 1 if failures else 0
 
 
 def took(seconds: float) -> str:
     return f"{int(seconds // 60)} min {int(seconds % 60):02} s"
 
 
-class Run:
-    """Parts in turn until `minutes` are over."""
-
-    def __init__(self, minutes: float) -> None:
-        self.began = time.monotonic()
-        self.deadline = self.began + minutes * 60
-        self.minutes = minutes
-        self.times: list[tuple[str, float]] = []
-        self.unstable: list[str] = []
-
-    def part(self, part: Part) -> int | None:
-        say(f"== {part.name}")
-        began = time.monotonic()
-        prepare(part)
-        if part.again:
-            FAILED.unlink(missing_ok=True)
-        code = code_of(part, self.deadline)
-        if code == 1 and (failed := second_look(part)) is not None:
-            code = self._alone(failed)
-        self.times.append((part.name, time.monotonic() - began))
-        return code
-
-    def _alone(self, failed: Part) -> int | None:
-        complain(f"== once more, alone: {failed.name}")
-        code = code_of(failed, self.deadline)
-        if code == 0:
-            self.unstable.append(failed.name)
-        return code
-
-    def all(self, parts: Iterable[Part]) -> int:
-        """Every part or a failure: 0, the code of the first that failed, or 124 where the time was over."""
-        for part in parts:
-            code = self.part(part)
-            if code is None:
-                complain(f"== FAILED: {part.name} (the {self.minutes:.0f} minutes of this run are over)")
-            elif code:
-                complain(f"== FAILED: {part.name} (exit {code}; the command was: {' '.join(part.command)})")
-            if code != 0:
-                self.tell()
-                return 124 if code is None else code
-        self.tell()
-        return 0
-
-    def tell(self) -> None:
-        say("== time of each part")
-        for name, seconds in [*self.times, ("together", time.monotonic() - self.began)]:
-            say(f"   {took(seconds):>13}  {name}")
-        for name in self.unstable:
-            complain(f"== UNSTABLE: failed among others and passed alone: {name}")
-
-
 def say(text: str) -> None:
     print(text, flush=True)
 
 
-def complain(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-# --- parts of the rest ----------------------------------------------------------------------------------------------------------
-
-
-def changed() -> list[str]:
-    """Paths that the last change touches, as far as git knows; none where it does not answer."""
-    try:
-        newest = int(git("log", "-1", "--format=%ct"))
-        return git("log", "--format=", "--name-only", f"--since={newest - CHANGE_HOURS * 3_600}").split()
-    except (subprocess.CalledProcessError, OSError, ValueError):
-        return []
-
-
-def turn_of() -> int:
-    """Another number for every commit; 0 where git does not answer."""
-    try:
-        return int(git("rev-list", "--count", "HEAD"))
-    except (subprocess.CalledProcessError, OSError, ValueError):
-        return 0
-
-
-def git(*words: str) -> str:
-    return subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def recall(path: Path) -> dict[str, int]:
-    try:
-        kept = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return {k: v for k, v in kept.items() if isinstance(k, str) and isinstance(v, int)} if isinstance(kept, dict) else {}
-
-
-def keep(path: Path, missed: dict[str, int]) -> None:
-    """A machine that keeps nothing loses only the order of the next run."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(missed, indent=1, sort_keys=True))
-    except OSError as fault:
-        complain(f"what was left out could not be noted for the next run: {fault}")
-
-
-def ordered(parts: tuple[Part, ...], paths: list[str], missed: dict[str, int], turn: int) -> list[Part]:
-    """Those that were left out three times running, then what the change touches, then what was left out longest.
-
-    Among equals a different one is the first at each `turn`.
-    """
-    turned = [*parts[turn % len(parts) :], *parts[: turn % len(parts)]]
-
-    def rank(part: Part) -> tuple[bool, bool, int]:
-        left_out = missed.get(part.name, 0)
-        touched = bool(part.touches) and any(path.startswith(part.touches) for path in paths)
-        return left_out < 3, not touched, -left_out
-
-    return sorted(turned, key=rank)
-
-
-def left_minutes(run: Run) -> float:
-    return (run.deadline - time.monotonic()) / 60
-
-
-def rest(minutes: float, parts: tuple[Part, ...] = REST, memory: Path | None = None) -> int:
-    memory = memory or MEMORY
-    missed = recall(memory)
-    run, left_out, passed = Run(minutes), list[str](), 0
-    for part in ordered(parts, changed(), missed, turn_of()):
-        code = run.part(part) if part.minutes <= left_minutes(run) else None
-        if code is None:
-            left_out.append(part.name)
-            missed[part.name] = missed.get(part.name, 0) + 1
-        elif code:
-            complain(f"== FAILED: {part.name} (exit {code}; the command was: {' '.join(part.command)})")
-            run.tell()
-            return code
-        else:
-            passed += 1
-            missed[part.name] = 0
-    keep(memory, missed)
-    run.tell()
-    for name in left_out:
-        say(f"== left out, no time: {name} ({missed[name]} in turn)")
-    say(f"parts: {passed} passed, 0 failed, {len(left_out)} skipped")
-    return 0
-
-
 def show() -> int:
-    for title, parts in (("test", (*LINT, *TYPES, *TESTS)), ("rest", REST)):
-        say(f"{title}: {sum(p.minutes for p in parts):.0f} minutes")
+    for title, parts in (("make test", GATE), ("make test-full", SECOND)):
+        say(f"{title}: {sum(part.minutes for part in parts):.0f} minutes")
         for part in parts:
-            say(f"  {part.minutes:5.1f}  {part.name}{'  <- ' + ' '.join(part.touches) if part.touches else ''}")
+            say(f"  {part.minutes:5.1f}  {part.name}")
     return 0
 
 
@@ -406,20 +220,20 @@ def main(words: list[str]) -> int:
     os.chdir(ROOT)
     match words:
         case ["lint"]:
-            return Run(TEST_MINUTES).all(LINT)
+            return Run(GATE_MINUTES).all(LINT)
         case ["types"]:
-            return Run(TEST_MINUTES).all(TYPES)
+            return Run(GATE_MINUTES).all(TYPES)
         case ["test"]:
-            return Run(TEST_MINUTES).all((*LINT, *TYPES, *TESTS))
-        case ["test", *given]:
-            return Run(TEST_MINUTES).all((*LINT, *TYPES, Part("tests", (*PYTEST, *given), 0.0)))
+            os.environ.setdefault("LC_SLOW", SLOW)
+            return Run(GATE_MINUTES).all(GATE)
+        case ["only", first, *given]:
+            return Run(GATE_MINUTES).all((*LINT, *TYPES, Part("tests", (*PYTEST, first, *given), 0.0)))
         case ["full"]:
-            return Run(FULL_MINUTES).all((*LINT, *TYPES, *TESTS, *REST))
-        case ["rest", minutes] if minutes.replace(".", "", 1).isdigit():
-            return rest(float(minutes))
+            os.environ.setdefault("LC_SLOW", SLOW)
+            return Run(FULL_MINUTES).all(SECOND)
         case ["list"]:
             return show()
-    complain(f"usage: {__doc__}")
+    print(f"usage: {__doc__}", file=sys.stderr)
     return 2
 
 

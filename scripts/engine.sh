@@ -8,14 +8,18 @@
 # An engine started here has no bridge and touches no firewall rule: jobs have no network anyway. It has gVisor as a second
 # runtime where that can be installed (scripts/gvisor.sh). Its process id is kept
 # in .run/engine.pid together with its start time, so that a recycled process id is never mistaken for it.
+#
+# ENGINE_FOLDER names a folder for an engine with data and settings of its own, as the tests have one (scripts/room.sh); it then
+# has gVisor where ENGINE_GVISOR=1.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
 
-PID_FILE=.run/engine.pid
-LOG=.run/engine.log
-SETTINGS=.run/daemon.json
+FOLDER="${ENGINE_FOLDER:-.run}"
+PID_FILE="$FOLDER/engine.pid"
+LOG="$FOLDER/engine.log"
+SETTINGS="$FOLDER/daemon.json"
 SOCKET=/var/run/docker.sock
 START_TRIES=60 # half seconds
 STOP_TRIES=80
@@ -109,7 +113,13 @@ start_daemon() {
     fi
     : >"$LOG"
     local settings=()
-    scripts/gvisor.sh "$SETTINGS" && settings=(--config-file "$SETTINGS")
+    if [ -n "${ENGINE_FOLDER:-}" ]; then
+        echo '{}' >"$SETTINGS"
+        [ "${ENGINE_GVISOR:-0}" = 0 ] || DOCKER_SETTINGS="$FOLDER/none" scripts/gvisor.sh "$SETTINGS" || true
+        settings=(--config-file "$SETTINGS" --data-root "$FOLDER/data")
+    else
+        scripts/gvisor.sh "$SETTINGS" && settings=(--config-file "$SETTINGS")
+    fi
     STARTED=1
     setsid dockerd --bridge=none --iptables=false --ip-forward=false --ip-masq=false "${settings[@]}" \
         >>"$LOG" 2>&1 </dev/null 9>&- &
@@ -127,8 +137,8 @@ start_daemon() {
 start() {
     engine_answers && return 0
     check_possible
-    mkdir -p .run
-    exec 9>.run/engine.lock
+    mkdir -p "$FOLDER"
+    exec 9>"$FOLDER/engine.lock"
     flock --wait 900 9 || die "another start of the engine has been running for 15 minutes." "End it and run this again."
     if ! command -v dockerd >/dev/null 2>&1; then
         apt_install "the Docker Engine" docker.io

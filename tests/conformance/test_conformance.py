@@ -136,6 +136,7 @@ def _order(vector: str) -> tuple[bool, bool, int]:
     return "canonical" in vector, vector in REFUSALS, -REFUSALS.get(vector, 0)
 
 
+@pytest.mark.full("it asks whether the vectors would notice a missing check; the vectors themselves run")
 def test_the_vectors_notice_nine_of_ten_checks_that_are_taken_out() -> None:
     """Only the vectors in which a check decides something can notice it: of these, those that are to be refused first."""
     users: dict[str, list[str]] = {name: [] for name in CHECKS}

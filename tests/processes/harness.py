@@ -44,6 +44,7 @@ from p2p.tls import make_ca
 from sandbox import Sandbox, SandboxError
 from tests.network import NetworkParams
 from tests.network import genesis as network_genesis
+from tests.slow import SLOW
 
 T = TypeVar("T")
 
@@ -51,7 +52,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PASSPHRASE = "a passphrase for tests"
 POLL_S = 0.05
 PATIENCE_S = 60.0
-"""Generous: the cores are shared. Every wait ends with its event, or here."""
+"""On a quiet machine, where others are not: `SLOW` multiplies it. Every wait ends with its event, or here."""
 TAIL = 60
 """Lines of each log that a failure shows."""
 QUICK = NetworkParams(heartbeat=400, job_min_open=1_000)
@@ -68,7 +69,7 @@ class NotInTime(AssertionError):
 
 async def eventually(what: str, probe: Callable[[], Awaitable[T | None]], within: float = PATIENCE_S) -> T:
     """The first true answer of `probe`. A node that cannot be reached has not answered yet. Raises `NotInTime`."""
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + within * SLOW
     last: object = None
     while time.monotonic() < deadline:
         try:
@@ -81,7 +82,7 @@ async def eventually(what: str, probe: Callable[[], Awaitable[T | None]], within
                 raise
             last = fault
         await asyncio.sleep(POLL_S)
-    raise NotInTime(f"after {within:.0f} s still not: {what} (last answer: {last!r})")
+    raise NotInTime(f"after {within * SLOW:.0f} s still not: {what} (last answer: {last!r})")
 
 
 def free_port() -> int:
@@ -225,9 +226,9 @@ class NodeProcess:
         if process is None:
             raise RuntimeError(f"{self.name} was not started")
         try:
-            code = await asyncio.to_thread(process.wait, within)
+            code = await asyncio.to_thread(process.wait, within * SLOW)
         except subprocess.TimeoutExpired:
-            raise NotInTime(f"after {within:.0f} s {self.name} still runs") from None
+            raise NotInTime(f"after {within * SLOW:.0f} s {self.name} still runs") from None
         await self._close_api()
         return code
 
@@ -251,7 +252,7 @@ class NodeProcess:
     def pause(self) -> None:
         """Stands still when this returns: a thread inside a system call ends that first."""
         self.signal(signal.SIGSTOP)
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + PATIENCE_S * SLOW
         while self.running and not self._stands() and time.monotonic() < deadline:
             time.sleep(0.001)
 
@@ -493,7 +494,7 @@ async def command(node: NodeProcess, *arguments: str, environment: Mapping[str, 
         cwd=ROOT,
         env=kept | dict(environment or {}),
     )
-    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S * SLOW)
     return process.returncode or 0, out.decode(), err.decode()
 
 

@@ -137,11 +137,11 @@ def pairs(place: int, part: int) -> list[int]:
 
 
 def groups() -> list[Any]:
-    """Each attack with a part of those behind it in the list: one part of them in every run, every pair in the full one."""
-    mark = pytest.mark.full("every third pair of attacks runs here")
+    """Each attack with a part of those behind it in the list: every third of these parts in every run, all in the full one."""
+    mark = pytest.mark.full("every ninth pair of attacks runs here")
     found = [(place, part) for place in range(len(NAMES)) for part in range(PARTS) if pairs(place, part)]
     return [
-        pytest.param(place, part, id=f"{NAMES[place]}, part {part}", marks=[mark] if part != place % PARTS else [])
+        pytest.param(place, part, id=f"{NAMES[place]}, part {part}", marks=[] if part == place % PARTS == 0 else [mark])
         for place, part in found
     ]
 

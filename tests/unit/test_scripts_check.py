@@ -1,207 +1,215 @@
-"""The parts of the checks: what fails is named, time is told and bounded, and no part is left out for ever."""
+"""The checks run to the end, name everything that failed, and end with a code that says whose fault it was."""
 
 from __future__ import annotations
 
+import datetime
 import importlib.util
-import json
 import os
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from tests import quarantined
+from tests.slow import SLOW
+from tests.tiers import SECOND, left
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("check", ROOT / "scripts/check.py")
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["check"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
 
-check = load()
-Part = check.Part
+parts, check = load("parts"), load("check")
+Part = parts.Part
+PASSES = "def test_good(): pass\n"
+FAILS = "import pytest\ndef test_good(): pass\n@pytest.mark.parametrize('x', [1, 2])\ndef test_bad(x): assert x == 1, 'no\\nmore'\n"
+SKIPS = "import pytest\n@pytest.mark.skip(reason='none here')\ndef test_left(): pass\n"
+ONCE = """
+from pathlib import Path
+def test_wavers():
+    there = Path("seen").exists()
+    Path("seen").touch()
+    assert there
+"""
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with tests of its own, which pytest of this environment runs."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -q\n")
+    monkeypatch.setattr(check, "PYTEST", (sys.executable, "-m", "pytest"))
+    monkeypatch.setattr(parts, "PYTEST", check.PYTEST)
     return tmp_path
 
 
-def program(tree: Path, name: str, text: str) -> None:
-    path = tree / ".venv/bin" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(0o755)
+def part_of(tree: Path, again: bool = False, **files: str) -> Any:
+    """A part that runs these files."""
+    for name, text in files.items():
+        (tree / f"{name}.py").write_text(text)
+    return Part(" ".join(files), (*check.PYTEST, *(f"{name}.py" for name in files)), 0.0, again=again)
 
 
-def call(tree: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(tree / "scripts/check.py"), *words]
-    clean = os.environ | {"HOME": str(tree), "XDG_CACHE_HOME": str(tree / "cache")}
-    return subprocess.run(command, env=clean, capture_output=True, text=True, timeout=60, check=False)
+def shell(name: str, command: str) -> Any:
+    return Part(name, ("sh", "-c", command), 0.0)
+
+
+def test_every_part_runs_and_every_failure_is_named_with_its_part_and_where_its_output_lies(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = [shell("lint", "exit 3"), part_of(tree, test_a=FAILS, test_b=SKIPS), part_of(tree, test_c=PASSES)]
+    assert check.Run(5.0).all(run) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1] == "3 passed, 2 failed, 1 skipped"
+    failed = [line for line in said if line.startswith("FAILED ") and ".run/checks" in line]
+    assert [line.split()[1] for line in failed] == ["lint", "test_a.py::test_bad[2]"]
+    assert "exit 3" in failed[0]
+    assert "test_a test_b; AssertionError: no; .run/checks/test-a-test-b.log)" in failed[1]
+    assert "def test_bad" in Path(".run/checks/test-a-test-b.log").read_text()
+    assert [line for line in said if line.endswith("  test_c")], "with the time of each part"
+
+
+def test_what_passes_is_green(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check.Run(5.0).all([shell("lint", "true"), part_of(tree, test_c=PASSES)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "1 passed, 0 failed, 0 skipped"
+
+
+@pytest.mark.parametrize("text", ["import nothing_of_this_name\n", "import os\ndef test_dies(): os._exit(7)\n"])
+def test_a_part_that_breaks_off_is_a_failure_though_it_names_no_test(
+    tree: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check.Run(5.0).all([part_of(tree, test_d=text)]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "0 passed, 1 failed, 0 skipped"
+
+
+def test_real_programs_that_fail_once_are_green_and_named(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check.Run(5.0).all([part_of(tree, True, test_e=ONCE), part_of(tree, test_c=PASSES)]) == 0
+    said = capsys.readouterr().out
+    assert "unsteady: test_e.py::test_wavers (first time: " in said
+    assert said.index("== test_c") < said.index("== again, alone test_e.py"), "after everything else"
+    assert said.splitlines()[-1] == "2 passed, 0 failed, 0 skipped"
+
+
+def test_real_programs_that_fail_twice_are_red_and_no_other_test_has_a_second_try(tree: Path) -> None:
+    assert check.Run(5.0).all([part_of(tree, True, test_a=FAILS)]) == 1
+    assert check.Run(5.0).all([part_of(tree, test_e=ONCE)]) == 1
+
+
+def test_where_many_files_of_real_programs_fail_none_is_tried_again(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = {f"test_{number}": FAILS for number in range(check.SECOND_LOOKS + 1)}
+    assert check.Run(5.0).all([part_of(tree, True, **files)]) == 1
+    assert "again, alone" not in capsys.readouterr().out
+
+
+def test_a_run_ends_when_its_time_is_over_with_what_it_started_and_says_what_it_did_not_reach(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    endless = shell("endless", "trap exit INT; sleep 600 & echo $! >child; wait")
+    assert check.Run(0.02).all([endless, shell("never", "touch never")]) == 1
+    said = capsys.readouterr().out
+    assert "FAILED endless (" in said and "its time was over" in said
+    assert "FAILED never (0.0 s, never; not reached in time;" in said
+    assert not Path("never").exists()
+    status = Path(f"/proc/{Path('child').read_text().strip()}/stat")
+    deadline = time.monotonic() + 30 * SLOW
+    while status.exists() and ") Z " not in status.read_text():
+        assert time.monotonic() < deadline, "what it started lives on"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("words", [[], ["lint", "types"], ["rest", "5"], ["only"], ["everything"]])
+def test_wrong_words_are_refused(words: list[str]) -> None:
+    done = subprocess.run([sys.executable, str(ROOT / "scripts/check.py"), *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr[:31]) == (2, "usage: Runs the checks in parts")
+
+
+def test_what_cannot_be_set_up_has_a_code_of_its_own(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    (tmp_path / "scripts/setup.sh").write_text("#!/bin/sh\necho no index >&2\nexit 1\n")
+    command = [str(tmp_path / "scripts/test.sh"), "test"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": os.environ["PATH"]})
+    assert done.returncode == 3
+    assert "== NOT SET UP" in done.stderr
+
+
+# --- the tiers --------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_estimates_of_each_tier_fit_its_limit_and_no_two_parts_share_their_output() -> None:
+    assert sum(part.minutes for part in parts.GATE) <= check.GATE_MINUTES / 2
+    assert sum(part.minutes for part in parts.SECOND) <= check.FULL_MINUTES
+    every = (*parts.GATE, *parts.SECOND)
+    assert len({check.output_of(part) for part in every}) == len(every)
+
+
+def files() -> list[str]:
+    return [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "tests").rglob("test_*.py"))]
+
+
+def words_of(tier: Iterable[Any]) -> list[str]:
+    return [word for part in tier if part.tests for word in part.command if word.startswith("tests/")]
+
+
+def within(name: str, folders: Iterable[str]) -> int:
+    return sum(Path(name).is_relative_to(folder) for folder in folders)
+
+
+def test_every_file_is_in_a_part_of_its_tier_and_in_one_alone() -> None:
+    for name in files():
+        assert within(name, words_of(parts.SECOND)) == 1, f"{name} is in no part of the second tier, or in two"
+        if left(name) is None:
+            assert within(name, words_of(parts.GATE)) == 1, f"{name} is in no part of the gate, or in two"
+
+
+def test_whatever_is_left_to_the_second_tier_is_there_and_has_its_reason() -> None:
+    for name, why in SECOND.items():
+        assert (ROOT / name).exists() and why, name
+
+
+# --- the quarantine ---------------------------------------------------------------------------------------------------------------
+
+TODAY = datetime.date(2030, 3, 22)
+HERE = "tests/unit/test_scripts_check.py::test_what_passes_is_green"
 
 
 @pytest.mark.parametrize(
-    ("failing", "headline"),
-    [("ruff", "lint"), ("lint-imports", "import rule"), ("mypy", "types"), ("python", "tests of the code")],
+    ("lines", "said"),
+    [
+        ([f"{HERE} | 2030-03-01 | its port; gets one from the kernel"], []),
+        ([f"{HERE}[a case] | 2030-03-22 | its port"], []),
+        ([f"{HERE} | 2030-02-28 | its port"], ["here for 22 days, 21 at most"]),
+        ([f"{HERE} | 2030-03-22 |"], ["no reason"]),
+        (["tests/unit/test_scripts_check.py::test_gone | 2030-03-22 | its port"], ["no such test"]),
+        (["tests/unit/test_gone.py::test_gone | 2030-03-22 | its port"], ["no such test"]),
+        ([f"{HERE} | 2030-03-22 | its port"] * 21, ["21 tests, 20 at most"]),
+    ],
 )
-def test_the_first_failing_part_is_named_and_ends_it(tree: Path, failing: str, headline: str) -> None:
-    for name in ("ruff", "lint-imports", "mypy", "python"):
-        program(tree, name, f"echo ran {name}\nexit {3 if name == failing else 0}")
-    done = call(tree, "test")
-    assert done.returncode == 3
-    assert done.stderr.startswith(f"== FAILED: {headline} (exit 3")
-    told = done.stdout.splitlines()
-    assert [line for line in told if line.startswith("ran ")][-1] == f"ran {failing}"
-    assert told[-2].endswith(f" s  {headline}")
+def test_the_quarantine_is_short_fresh_and_says_why(lines: list[str], said: list[str]) -> None:
+    found = quarantined.faults(quarantined.read("\n".join(["# a head", "", *lines])), TODAY)
+    assert len(found) == len(said)
+    assert all(part in whole for part, whole in zip(said, found, strict=True))
 
 
-def test_words_go_to_pytest_and_every_part_has_its_time(tree: Path) -> None:
-    for name in ("ruff", "lint-imports", "mypy"):
-        program(tree, name, "true")
-    program(tree, "python", 'echo "$@"; echo 5 passed in 1.00s')
-    done = call(tree, "test", "-k", "two words")
-    assert done.returncode == 0
-    assert "-m pytest -k two words\n5 passed in 1.00s\n" in done.stdout
-    times = done.stdout.partition("== time of each part\n")[2].splitlines()
-    assert [line.split("s  ")[1] for line in times] == ["lint", "format", "import rule", "types", "tests", "together"]
+@pytest.mark.parametrize("line", ["tests/x.py::test_y", "tests/x.py::test_y | soon | why", "tests/x.py::test_y | why | 2030-03-22"])
+def test_a_line_of_another_form_is_named(line: str) -> None:
+    with pytest.raises(ValueError, match="line 2 is not"):
+        quarantined.read(f"# a head\n{line}\n")
 
 
-def test_a_run_ends_when_its_time_is_over_and_what_it_started_with_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    child = tmp_path / "child"
-    endless = Part("endless", ("sh", "-c", f"sleep 600 & echo $! > {child}; wait"), 1.0)
-    never = Part("never", ("touch", str(tmp_path / "never")), 1.0)
-    assert check.Run(0.01).all([endless, never]) == 124
-    assert "FAILED: endless (the 0 minutes of this run are over)" in capsys.readouterr().err
-    assert not (tmp_path / "never").exists()
-    pid = int(child.read_text())
-    deadline = time.monotonic() + 30
-    while (status := Path(f"/proc/{pid}/stat")).exists() and ") Z " not in status.read_text() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not status.exists() or ") Z " in status.read_text()
-
-
-def failing(monkeypatch: pytest.MonkeyPatch, tree: Path, failed: int, times: int) -> Any:
-    """A part with real programs of which `failed` tests fail the first `times` times."""
-    count, cache = tree / "count", tree / "lastfailed"
-    monkeypatch.setattr(check, "FAILED", cache)
-    script = (
-        f'echo "$0 $@" >> {count}; if [ $(wc -l < {count}) -gt {times} ]; then exit 0; fi; '
-        f"echo '{json.dumps({f'tests/a.py::test_{i}': True for i in range(failed)})}' > {cache}; exit 1"
-    )
-    monkeypatch.setattr(check, "PYTEST", ("sh", "-c", script, "alone"))
-    return Part("real", ("sh", "-c", script, "all"), 1.0, again=True)
-
-
-@pytest.mark.parametrize(("failed", "times", "code", "ran"), [(1, 1, 0, 2), (3, 1, 0, 2), (3, 2, 1, 2), (4, 1, 1, 1), (0, 1, 1, 1)])
-def test_few_failures_of_real_programs_are_looked_at_once_more_and_named(
-    failed: int,
-    times: int,
-    code: int,
-    ran: int,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert check.Run(1.0).all([failing(monkeypatch, tmp_path, failed, times)]) == code
-    lines = (tmp_path / "count").read_text().splitlines()
-    assert len(lines) == ran
-    names = [f"tests/a.py::test_{i}" for i in range(failed)]
-    if ran == 2:
-        assert lines[1].split() == ["alone", *names]
-    told = f"== UNSTABLE: failed among others and passed alone: {', '.join(names)}"
-    assert (told in capsys.readouterr().err) is (code == 0)
-
-
-def test_no_other_part_is_looked_at_twice_and_what_failed_long_ago_is_not_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = failing(monkeypatch, tmp_path, 1, 1)
-    assert check.Run(1.0).all([Part("code", real.command, 1.0)]) == 1
-    assert check.Run(1.0).all([Part("broken", ("sh", "-c", "exit 1"), 1.0, again=True)]) == 1
-
-
-@pytest.mark.parametrize("words", [(), ("lint", "types"), ("rest",), ("rest", "soon"), ("everything",)])
-def test_wrong_words_are_refused(tree: Path, words: tuple[str, ...]) -> None:
-    done = call(tree, *words)
-    assert done.returncode == 2
-    assert done.stderr.startswith("usage: Runs the checks in parts")
-
-
-# --- what is left out -------------------------------------------------------------------------------------------------------------
-
-PARTS = tuple(Part(name, ("true",), 1.0, (f"{name}/",)) for name in "abcd")
-
-
-def test_what_the_change_touches_comes_first_and_then_what_was_left_out_longest() -> None:
-    def names(paths: list[str], missed: dict[str, int], turn: int = 0) -> str:
-        return "".join(part.name for part in check.ordered(PARTS, paths, missed, turn))
-
-    assert names([], {}) == "abcd"
-    assert names([], {}, 6) == "cdab"
-    assert names(["c/file.py", "other"], {"b": 1, "d": 2}) == "cdba"
-    assert names(["c/file.py"], {"b": 3}) == "bcad"
-
-
-@pytest.mark.parametrize("room", [2, 3])
-def test_every_part_runs_at_least_every_fourth_time_where_half_of_them_fit(
-    room: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Whatever changes touch: here always the same part, and the run has time for `room` of four parts."""
-    memory = tmp_path / "cache/parts.json"
-    monkeypatch.setattr(check, "changed", lambda: ["a/file.py"])
-    ran: list[set[str]] = []
-    parts = tuple(Part(name, ("true",), 1.0, (f"{name}/",)) for name in "abcd")
-    for _ in range(16):
-        monkeypatch.setattr(check.Run, "part", lambda self, part: (ran[-1].add(part.name), 0)[1])
-        monkeypatch.setattr(check, "left_minutes", lambda run: float(room - len(ran[-1])))
-        ran.append(set())
-        assert check.rest(60.0, parts, memory) == 0
-        out = capsys.readouterr().out
-        for name in set("abcd") - ran[-1]:
-            assert f"== left out, no time: {name} (" in out
-        assert f"parts: {room} passed, 0 failed, {4 - room} skipped" in out
-    for name in "abcd":
-        for start in range(len(ran) - 3):
-            assert any(name in run for run in ran[start : start + 4]), (name, start)
-
-
-def test_a_failing_part_fails_the_rest_and_damaged_notes_are_no_notes(tmp_path: Path) -> None:
-    memory = tmp_path / "parts.json"
-    for text in ("no json", "[1, 2]", json.dumps({"a": "often", "b": 2})):
-        memory.write_text(text)
-        assert check.recall(memory) == ({"b": 2} if "often" in text else {})
-    assert check.rest(1.0, (Part("bad", ("false",), 0.0),), memory) == 1
-    assert check.rest(1.0, (Part("good", ("true",), 0.0),), memory) == 0
-
-
-def test_the_estimates_of_each_tier_fit_its_limit() -> None:
-    test = sum(part.minutes for part in (*check.LINT, *check.TYPES, *check.TESTS))
-    assert test < 30 < check.TEST_MINUTES
-    assert test + sum(part.minutes for part in check.REST) <= check.FULL_MINUTES
-    assert len({part.name for part in (*check.LINT, *check.TYPES, *check.TESTS, *check.REST)}) == len(check.REST) + 9
-
-
-def test_every_beginning_of_a_path_that_a_part_names_is_there() -> None:
-    for part in check.REST:
-        for touched in part.touches:
-            assert (ROOT / touched).exists(), (part.name, touched)
-
-
-def test_every_test_that_make_test_leaves_out_is_in_a_part_of_the_rest() -> None:
-    full = [word for part in check.REST if "full" in part.command for word in part.command if word.startswith("tests/")]
-    seeds = ROOT / "tests/sim/test_sim.py"  # `python -m tests.sim` runs them
-    torch = ROOT / "tests/sandbox/test_federation_rounds.py"  # by hand: its rounds take longer than a part may
-    for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        text = path.read_text(encoding="utf-8")
-        if ("pytest.mark.full(" in text or "tests.tiers import" in text) and path not in (seeds, torch, Path(__file__)):
-            assert any(path.is_relative_to(ROOT / word) for word in full), f"{path.relative_to(ROOT)} runs in no part"
+def test_a_name_without_brackets_is_all_cases_of_that_test_and_no_other_test() -> None:
+    (line,) = quarantined.read("tests/x.py::test_y | 2030-03-22 | why")
+    held = [line.holds(f"tests/x.py::{name}") for name in ("test_y", "test_y[1]", "test_yes", "test_y2[1]")]
+    assert held == [True, True, False, False]

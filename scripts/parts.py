@@ -1,0 +1,63 @@
+"""What the two tiers of the checks consist of, part by part. docs/testing.md says how a test finds its place.
+
+`GATE` (`make test`) decides: the same tests with the same inputs in every run. `SECOND` (`make test-full`) is everything else: it
+draws its examples, takes longer, and its report is looked at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PYTHON = ".venv/bin/python"
+PYTEST = (PYTHON, "-m", "pytest")
+FULL = (*PYTEST, "--full", "-m", "full or quarantined or hypothesis")
+"""What the gate leaves out, and what draws its examples, which are other ones here."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """`minutes`: what it takes on two quiet cores."""
+
+    name: str
+    command: tuple[str, ...]
+    minutes: float
+    again: bool = False
+    """Real nodes or real containers: a file that fails is run once more, alone, after everything else."""
+
+    @property
+    def tests(self) -> bool:
+        """Whether pytest runs it, and tells of every test."""
+        return self.command[:3] == PYTEST
+
+
+CODE = ("tests/unit", "tests/vectors", "tests/conformance", "tests/fuzz", "tests/twins")
+LINT = (
+    Part("lint", (".venv/bin/ruff", "check", "--quiet", "."), 0.1),
+    Part("format", (".venv/bin/ruff", "format", "--check", "--quiet", "."), 0.1),
+    Part("import rule", (".venv/bin/lint-imports",), 0.2),
+    Part("quarantine", (PYTHON, "-m", "tests.quarantined"), 0.0),
+)
+TYPES = (Part("types", (".venv/bin/mypy",), 1.0),)
+GATE = (
+    *LINT,
+    *TYPES,
+    Part("tests of the code", (*PYTEST, "-n", "2", "--dist", "loadfile", *CODE), 4.2),
+    Part("virtual time", (*PYTEST, "-n", "2", "tests/sim"), 1.4),
+    Part("real nodes, one at a time", (*PYTEST, "tests/processes"), 4.0, again=True),
+    Part("real containers, one at a time", (*PYTEST, "tests/sandbox"), 2.0, again=True),
+)
+SECOND = (
+    Part("the code's second tier", (*FULL, "-n", "2", *CODE), 6.0),
+    Part("virtual time's second tier", (*FULL, "-n", "2", "tests/sim"), 10.0),
+    Part("400 seeds of the graph", (PYTHON, "-m", "tests.sim", "--seeds", "0..400", "--jobs", "2"), 1.5),
+    Part("every case of two rounds of twins", (PYTHON, "-m", "tests.twins", "--rounds", "2", "--jobs", "2"), 1.0),
+    Part("every decoder under a fuzzer", ("tests/fuzz/run.sh", "", "1"), 3.0),
+    Part("the HTTP API under a fuzzer of its document", (*FULL, "tests/apifuzz"), 1.5),
+    Part("clients and a validator that nobody here wrote", (*FULL, "-n", "2", "tests/clients", "tests/packages"), 1.5),
+    Part("the rest of the real containers", (*FULL, "tests/sandbox"), 12.0, again=True),
+    Part("the rest of the real nodes", (*FULL, "tests/processes"), 25.0, again=True),
+    Part("the dashboard in a real browser", (*FULL, "tests/browser"), 4.0),
+    Part("soak of two minutes", (PYTHON, "-m", "tests.soak", "--minutes", "2"), 3.0),
+    Part("soak of half a minute, and what looks for it", (*FULL, "tests/soak"), 1.0),
+    Part("the node's image, and a graph of six containers", (*FULL, "tests/packaging"), 4.0),
+)
