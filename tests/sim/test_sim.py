@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from chain.contracts.job.records import JobState as JobState
+from tests.reached import reached
 from tests.sim.attacks.table import NAMES
 from tests.sim.profile import DEEP, PLAIN, SPEED, Mishap, Partition, Profile, draw
 from tests.sim.run import Outcome, one
@@ -44,9 +45,9 @@ def test_everybody_agrees_whatever_goes_wrong(first: int) -> None:
     assert not [str(o) for o in outcomes if o.fault]
     # Nobody should trust an empty simulation.
     faults = sum((o.faults for o in outcomes), Counter[str]())
-    assert not [name for name in ALWAYS if not faults[name]]
-    assert sum(o.height for o in outcomes) >= 4 * BATCH
-    assert any(o.job == JobState.PAID for o in outcomes)
+    reached(not (unseen := [name for name in ALWAYS if not faults[name]]), f"{unseen} in seeds from {first}")
+    reached(sum(o.height for o in outcomes) >= 4 * BATCH, f"four heights a seed in seeds from {first}")
+    reached(any(o.job == JobState.PAID for o in outcomes), f"a job that is paid in seeds from {first}")
 
 
 def test_every_kind_of_fault_is_among_the_default_runs() -> None:
@@ -87,7 +88,7 @@ def test_one_machine_may_suffer_anything(name: str) -> None:
     assert not [str(o) for o in outcomes if o.fault]
     assert all(o.faults[name] == 1 for o in outcomes)
     faults = sum((o.faults for o in outcomes), Counter[str]())
-    assert not [effect for effect in STRIKES.get(name, ()) if not faults[effect]]
+    reached(not (unseen := [effect for effect in STRIKES.get(name, ()) if not faults[effect]]), f"{name}: {unseen}")
 
 
 def test_a_clock_that_is_set_back_holds_nobody_up() -> None:
