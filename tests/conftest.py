@@ -6,6 +6,7 @@ the list in tiers.py, and what is quarantined runs with `--full` (as `make test-
 
 from __future__ import annotations
 
+import os
 import sys
 
 import hypothesis
@@ -52,6 +53,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item.add_marker(pytest.mark.timeout(seconds * SLOW), append=False)
         if not config.getoption("--full") and not any(item.nodeid.startswith(word) for word in named):
             _leave(item)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    os.umask(0o022)  # a sidecar's program has another one, and some tests run it in this process
 
 
 def _leave(item: pytest.Item) -> None:

@@ -427,7 +427,6 @@ for batch in chain_of(10):
 """
 
 
-@pytest.mark.both
 def test_a_killed_process_leaves_a_database_that_opens_and_goes_on(tmp_path: Path, backend: Places) -> None:
     heights = 30
     command = [sys.executable, "-c", PRUNER, backend.of(str(tmp_path / "db"))]
