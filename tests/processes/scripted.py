@@ -36,7 +36,8 @@ from chain.contracts.membership import SetCapacity
 from chain.losses import LossTree, Opening
 from chain.types import parse_loss
 from client.sdk_types import Json
-from tests.processes.harness import NodeProcess, Person, credits, eventually
+from tests.processes.clocked import HOUR_MS, ClockedGraph
+from tests.processes.harness import PATIENCE_S, NodeProcess, Person, credits, eventually
 
 IMAGE = Image(ImageKind.ARCHIVE, "", b"\x01\x55\x12\x20" + bytes(32), bytes(32), 1_000)
 """Well formed; nobody ever runs it."""
@@ -119,24 +120,25 @@ def measuring(code: BallotCode, loss: int) -> tuple[Ballot, Opening]:
     return Ballot(int(code), [LossTree([loss]).measurement], [], False), Opening([], [loss], [])
 
 
-async def suspend(node: NodeProcess, contractor: Person, liar: Person, verifiers: Sequence[Person]) -> str:
+async def suspend(graph: ClockedGraph, node: NodeProcess, contractor: Person, liar: Person, verifiers: Sequence[Person]) -> str:
     """A false claim, found false by everybody: the liar is suspended. The job's id."""
-    chain_id = bytes.fromhex((await node.api.status())["chain_id"])
     await declare(node, verifiers)
-    job = await post(contractor, node)
-    lie = announcement(chain_id, job, liar, "0.001")
+    job = await post(contractor, node, open_ms=HOUR_MS)
+    lie = announcement(graph.genesis.chain_id, job, liar, "0.001")
     await liar.send(node, lie.claim)
+    await graph.clock.advance(HOUR_MS)
     await node.job_in(job, "REVEAL")
     await liar.send(node, lie.opening)
     await vote(node, job, verifiers, "0.9")
-    await standing(node, liar.address, "suspended", "banned")
+    await standing(node, liar.address, "suspended")
     return job
 
 
-async def ban(node: NodeProcess, contractor: Person, liar: Person, verifiers: Sequence[Person]) -> str:
+async def ban(graph: ClockedGraph, node: NodeProcess, contractor: Person, liar: Person, verifiers: Sequence[Person]) -> str:
     """... and the validators confirm it: banned when the appeal is over."""
-    job = await suspend(node, contractor, liar, verifiers)
-    await node.api.judge(liar.address, confirm=True, wait=30)
+    job = await suspend(graph, node, contractor, liar, verifiers)
+    await node.api.judge(liar.address, confirm=True, wait=PATIENCE_S)
+    await graph.clock.advance(graph.params.appeal)
     await standing(node, liar.address, "banned")
     return job
 

@@ -1,5 +1,8 @@
 #!/usr/local/bin/python3
-"""A job that takes as long as its parameters say: `{"train": seconds, "evaluate": seconds}`. Its loss depends on the seed alone."""
+"""A job that takes as long as its parameters say: `{"train": seconds, "evaluate": seconds}`. Its loss depends on the seed alone.
+
+Its model is that loss as text, and every example loses as much: one, or `examples` of them.
+"""
 
 import json
 import sys
@@ -16,7 +19,7 @@ def main(phase: str, lc: Path = Path("/lc")) -> int:
     if phase == "train":
         (lc / "out/model").write_text(f"0.5{job['seed'] % 1000:03d}")
     else:
-        (lc / "out/losses").write_text((lc / "in/model").read_text() + "\n")
+        (lc / "out/losses").write_text(((lc / "in/model").read_text() + "\n") * job["params"].get("examples", 1))
     return 0
 
 

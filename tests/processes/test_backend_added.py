@@ -17,7 +17,7 @@ from tests.toy.stillness import LOSS
 JOB = JobRequest(
     image=ImageRequest(reference="registry.example/nothing@sha256:" + "ab" * 32),
     bounty="1",
-    expires_in_s=60,
+    expires_in_s=3_600,
     limits=LimitsRequest(mem_mb=64, train_s=5, eval_s=5),
 )
 

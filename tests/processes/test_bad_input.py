@@ -16,7 +16,8 @@ from chain.errors import Code, TxCode
 from client.sdk_http import local_url, read_token
 from client.sdk_types import Invalid, Json, Rejected
 from tests.processes import scripted
-from tests.processes.harness import Graph, NodeProcess, Person, Role, command, credits, with_params
+from tests.processes.clocked import HOUR_MS, ClockedGraph
+from tests.processes.harness import Graph, NodeProcess, Person, Role, command, credits
 from tests.processes.scripted import announcement
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -24,15 +25,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 CONTRACTOR, ALICE, BOB, POOR = Person("contractor", "500"), Person("alice"), Person("bob"), Person("poor", "0")
 CHEAT = Person("cheat", "20")
 JURY = [Person(f"juror {i}", "1", verifier=True) for i in range(3)]
-PARAMS = with_params(job_reveal=2_500, appeal=1_500)
 DIGEST = "registry.example/trainer@sha256:" + "ab" * 32
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def graph(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Graph]:
+async def graph(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ClockedGraph]:
     people = [CONTRACTOR, ALICE, BOB, POOR, CHEAT, *JURY]
     folder = tmp_path_factory.mktemp("one")
-    async with Graph(folder, [Role("v0", validator=True)], people=people, params=PARAMS) as made:
+    async with ClockedGraph(folder, [Role("v0", validator=True)], people=people) as made:
         await made.start()
         await scripted.declare(made["v0"], JURY)
         yield made
@@ -138,9 +138,9 @@ async def refused(who: Person, node: NodeProcess, op: Any, *, code: int) -> Reje
     return answer.value
 
 
-async def test_claims_and_reveals_that_the_rules_refuse(graph: Graph, node: NodeProcess) -> None:
+async def test_claims_and_reveals_that_the_rules_refuse(graph: ClockedGraph, node: NodeProcess) -> None:
     chain_id = graph.genesis.chain_id
-    job = await scripted.post(CONTRACTOR, node, open_ms=4_000)
+    job = await scripted.post(CONTRACTOR, node, open_ms=HOUR_MS)
     first = announcement(chain_id, job, ALICE, "0.5")
     early = announcement(chain_id, job, BOB, "0.6")
     await ALICE.send(node, first.claim)
@@ -151,6 +151,7 @@ async def test_claims_and_reveals_that_the_rules_refuse(graph: Graph, node: Node
         await refused(BOB, node, announcement(chain_id, job, BOB, "-1").claim, code=JobCode.BAD_LOSS)
         await refused(BOB, node, announcement(chain_id, "00" * 32, BOB, "0.1").claim, code=JobCode.NO_SUCH_JOB)
         await refused(BOB, node, early.opening, code=JobCode.WRONG_STATE)
+    await graph.clock.advance(HOUR_MS)
     await node.job_in(job, "REVEAL")
     async with Unharmed(graph):
         await refused(BOB, node, announcement(chain_id, job, BOB, "0.1").claim, code=JobCode.TOO_LATE)
@@ -163,9 +164,9 @@ async def test_claims_and_reveals_that_the_rules_refuse(graph: Graph, node: Node
     await node.job_in(job, "COMMIT", "COUNT")
 
 
-async def test_a_banned_member_is_not_heard(graph: Graph, node: NodeProcess) -> None:
-    await scripted.ban(node, CONTRACTOR, CHEAT, JURY)
-    job = await scripted.post(CONTRACTOR, node, open_ms=3_000)
+async def test_a_banned_member_is_not_heard(graph: ClockedGraph, node: NodeProcess) -> None:
+    await scripted.ban(graph, node, CONTRACTOR, CHEAT, JURY)
+    job = await scripted.post(CONTRACTOR, node, open_ms=HOUR_MS)
     async with Unharmed(graph):
         for op in (announcement(graph.genesis.chain_id, job, CHEAT, "0.2").claim, Transfer(BOB.id, 1, b"")):
             with pytest.raises(Invalid, match="banned") as answer:

@@ -11,7 +11,8 @@ from chain.contracts.credits import Transfer
 from chain.errors import TxCode
 from client.sdk_types import Invalid
 from tests.processes import scripted
-from tests.processes.harness import Graph, NodeProcess, Person, Role, credits, eventually, validators, with_params
+from tests.processes.clocked import ClockedGraph
+from tests.processes.harness import Graph, NodeProcess, Person, Role, credits, eventually, validators
 
 
 def broken(node: NodeProcess, fault: str) -> Path:
@@ -70,12 +71,11 @@ async def _height_of_ejection(node: NodeProcess, evil: NodeProcess) -> int:
 
 CONTRACTOR = Person("contractor")
 JURY = [Person(f"juror {i}", "1", verifier=True) for i in range(3)]
-SOON = with_params(job_reveal=1_500, appeal=2_000)
 
 
 async def test_outsiders_and_banned_members_are_refused(tmp_path: Path) -> None:
     roles = [Role("v0", validator=True), Role("member"), Role("outsider", member=False)]
-    async with Graph(tmp_path, roles, people=[CONTRACTOR, *JURY], params=SOON) as graph:
+    async with ClockedGraph(tmp_path, roles, people=[CONTRACTOR, *JURY]) as graph:
         v0, member, outsider = graph["v0"], graph["member"], graph["outsider"]
         await graph.start("v0", "member")
         await outsider.start()
@@ -83,7 +83,7 @@ async def test_outsiders_and_banned_members_are_refused(tmp_path: Path) -> None:
         await _is_alone(outsider, v0)
 
         liar = Person.behind(member)
-        await scripted.ban(v0, CONTRACTOR, liar, JURY)
+        await scripted.ban(graph, v0, CONTRACTOR, liar, JURY)
         await v0.logs("no longer an active member of this network")
         account = await v0.api.account(member.address)
         assert (account["balance"], account["frozen"]) == ("0", "0"), "a ban burns what the cheater holds"

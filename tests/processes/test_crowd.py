@@ -17,7 +17,7 @@ HONEST = Person("honest")
 EACH, BATCH = 1_000, 50
 """Live jobs of each poster, below what one account may have; postings in one transaction."""
 BOUNTY, FEE = 1_000, 160
-OPEN_MS = 20 * 60_000
+OPEN_MS = 3_600_000
 CHEAP = with_params(job_min_bounty=BOUNTY)
 TRUSTING = {"sync.mode": "certificates"}
 

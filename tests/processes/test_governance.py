@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from client.sdk_types import ApiError
+from tests.processes.clocked import HOUR_MS, ClockedGraph
 from tests.processes.harness import Graph, NodeProcess, Person, Role, eventually, validators
 from tests.processes.scripted import JUDGE, declare, post
 
@@ -45,13 +46,13 @@ async def the_set_is(nodes: list[NodeProcess]) -> None:
 
 async def test_every_validator_of_the_genesis_is_replaced_while_jobs_run_and_then_an_upgrade_ends_all(tmp_path: Path) -> None:
     roles = [*validators(4), *(Role(f"n{i}") for i in range(4))]
-    async with Graph(tmp_path, roles, people=[JUDGE, CONTRACTOR]) as graph:
+    async with ClockedGraph(tmp_path, roles, people=[JUDGE, CONTRACTOR]) as graph:
         await graph.start()
         present, jobs = [graph[f"v{i}"] for i in range(4)], list[str]()
         await declare(present[0], [JUDGE])
         for i in range(4):
             old, new = graph[f"v{i}"], graph[f"n{i}"]
-            jobs.append(await post(CONTRACTOR, present[-1], open_ms=4_000))
+            jobs.append(await post(CONTRACTOR, present[-1], open_ms=HOUR_MS))
             await decide(present, "add-validator", account=new.address)
             present.append(new)
             await the_set_is(present)
@@ -60,6 +61,7 @@ async def test_every_validator_of_the_genesis_is_replaced_while_jobs_run_and_the
             await the_set_is(present)
             assert await old.stop() == 0
             await present[0].grows(2)
+        await graph.clock.advance(HOUR_MS)
         for job in jobs:
             await present[0].job_in(job, "EMPTY")
         await graph.agree()

@@ -16,7 +16,8 @@ from examples.digits import build
 from examples.digits.job import read_examples, save_model
 from examples.digits.table import table
 from p2p.content import cid as cids
-from tests.processes.harness import Graph, NodeProcess, Person, Role, command, credits, eventually, micro, with_params
+from tests.processes.clocked import HOUR_MS, ClockedGraph
+from tests.processes.harness import NodeProcess, Person, Role, command, credits, eventually, micro
 
 VERIFIERS = ("v1", "v2", "v3")
 VERIFIES = {"work.verify": True}
@@ -26,7 +27,6 @@ ROLES = [
     *(Role(name, validator=True, verifier=True, settings=VERIFIES) for name in VERIFIERS),
     Role("worker", settings=WORKS),
 ]
-PARAMS = with_params(job_min_open=5_000, job_reveal=8_000, job_vote_base=120_000, job_open_votes=60_000)
 CHEAT = Person("table", "100")
 BOUNTY = 10
 SLOW_S = 180.0
@@ -48,7 +48,7 @@ def split(folder: Path) -> tuple[Path, str, Path, Path]:
 async def test_a_look_up_table_wins_the_public_digits_and_loses_the_hidden_ones(tmp_path: Path) -> None:
     archive, _, public, hidden = split(tmp_path)
     (tmp_path / "graph").mkdir()
-    async with Graph(tmp_path / "graph", ROLES, people=[CHEAT], params=PARAMS) as graph:
+    async with ClockedGraph(tmp_path / "graph", ROLES, people=[CHEAT]) as graph:
         contractor, worker = graph["v0"], graph["worker"]
         await graph.start()
         for name in VERIFIERS:
@@ -59,6 +59,8 @@ async def test_a_look_up_table_wins_the_public_digits_and_loses_the_hidden_ones(
         # Between the upload and the window its node dies: the key is on its disk.
         await contractor.kill()
         await contractor.start()
+        await eventually("the worker and the table have claimed", lambda: _both_claimed(contractor, job, worker), SLOW_S)
+        await graph.clock.advance(HOUR_MS)
         await contractor.job_in(job, "REVEAL", within=SLOW_S)
         await CHEAT.send(contractor, opening)
         found = await contractor.job_in(job, "PAID", "REFUNDED", "EMPTY", within=SLOW_S)
@@ -105,8 +107,8 @@ async def _can_judge(node: NodeProcess, verifier: NodeProcess) -> None:
 
 async def _post(contractor: NodeProcess, archive: Path, hidden: Path) -> str:
     """As a contractor does it: the data are sealed, uploaded, and the node keeps the key."""
-    words = ["--bounty", str(BOUNTY), "--expires", "45s", "--image-archive", str(archive), "--hidden", str(hidden), "--force"]
-    words += ["--float-kind", "f64", "--train-time", "20s", "--eval-time", "20s", "--mem-mb", "256", "--model-mb", "1"]
+    words = ["--bounty", str(BOUNTY), "--expires", "1h", "--image-archive", str(archive), "--hidden", str(hidden), "--force"]
+    words += ["--float-kind", "f64", "--train-time", "300s", "--eval-time", "120s", "--mem-mb", "256", "--model-mb", "1"]
     code, out, err = await command(contractor, "job", "submit", *words, "--params", '{"epochs": 60}', "--json")
     assert code == 0, err
     return str(json.loads(out)["job"])
@@ -121,6 +123,10 @@ async def _claim(node: NodeProcess, job: str, model: bytes) -> Reveal:
     chain_id = bytes.fromhex((await node.api.status())["chain_id"])
     await CHEAT.send(node, Claim(ref, 0, claim_commitment(chain_id, ref, CHEAT.id, cid.digest, salt), stake=True))
     return Reveal(ref, 1, cid.to_bytes(), stored["size"], salt)
+
+
+async def _both_claimed(node: NodeProcess, job: str, worker: NodeProcess) -> bool:
+    return {claim["claimant"] for claim in (await node.api.job(job))["claims"]} == {CHEAT.address, worker.address}
 
 
 def _the_table_lost(found: Json, worker: NodeProcess) -> None:

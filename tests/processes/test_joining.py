@@ -25,6 +25,7 @@ from client.sdk_http import read_token
 from client.sdk_types import Rejected
 from tests.network import NetworkParams
 from tests.processes import scripted
+from tests.processes.clocked import HOUR_MS, WINDOWS, ClockedGraph
 from tests.processes.harness import (
     PASSPHRASE,
     PATIENCE_S,
@@ -37,6 +38,7 @@ from tests.processes.harness import (
     free_port,
     validators,
 )
+from tests.slow import SLOW
 
 SMALL = Capacity(Arch.AMD64, 1_000, 512, 10**6, 10**6, 60)
 
@@ -69,7 +71,7 @@ class Newcomer:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        out, _ = await asyncio.wait_for(done.communicate(), PATIENCE_S)
+        out, _ = await asyncio.wait_for(done.communicate(), PATIENCE_S * SLOW)
         return int(done.returncode or 0), out.decode()
 
     def start(self, token: str, *, anew: bool = False) -> None:
@@ -159,7 +161,7 @@ async def _several(api: Client) -> bool:
 async def test_bad_tokens_are_refused_with_their_reason(tmp_path: Path) -> None:
     """Replayed (above), revoked, expired, altered, foreign, unknown; and an outsider can do nothing else."""
     roles = [*validators(1), Role("member")]
-    async with Graph(tmp_path, roles, params=NetworkParams(heartbeat=200)) as graph:
+    async with ClockedGraph(tmp_path, roles, params=NetworkParams(heartbeat=200, **WINDOWS)) as graph:
         await graph.start()
         member = graph["member"]
         good = await token_of(member)
@@ -167,7 +169,9 @@ async def test_bad_tokens_are_refused_with_their_reason(tmp_path: Path) -> None:
         await member.api.revoke_invitation(done["invitation"], wait=PATIENCE_S)
         code, said = await Newcomer(tmp_path, "revoked").says(done["token"])
         assert code == 1 and "INVITATION_REVOKED" in said
-        short = await member.api.invite(lasts_s=1.0, wait=PATIENCE_S)
+        short = await member.api.invite(lasts_s=HOUR_MS / 1_000, wait=PATIENCE_S)
+
+        await graph.clock.advance(HOUR_MS)
 
         async def expired() -> bool:
             found = await member.api.invitations()

@@ -23,7 +23,7 @@ from tests.processes.harness import (
     with_params,
 )
 
-QUICK_KEYS = with_params(key_rest=1_000, recovery_delay_min=3_000, recovery_gather=60_000)
+QUICK_KEYS = with_params(key_rest=1_000, recovery_delay_min=3_000, recovery_gather=3_600_000)
 
 
 async def of(node: NodeProcess, *arguments: str) -> Any:

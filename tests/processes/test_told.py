@@ -6,14 +6,15 @@ from pathlib import Path
 
 from client.cli.common import when
 from client.contracts.job.schema import ImageRequest, JobRequest
-from tests.processes.harness import Graph, NodeProcess, Role, command, validators
+from tests.processes.clocked import HOUR_MS, ClockedGraph
+from tests.processes.harness import NodeProcess, Role, command, validators
 from tests.processes.scripted import JUDGE, declare
 
-NOTHING = JobRequest(image=ImageRequest(reference="registry.example/nothing@sha256:" + "ab" * 32), bounty="1", expires_in_s=3)
+NOTHING = JobRequest(image=ImageRequest(reference="registry.example/nothing@sha256:" + "ab" * 32), bounty="1", expires_in_s=3_600)
 
 
 async def test_a_newcomer_is_told_what_happens(tmp_path: Path) -> None:
-    async with Graph(tmp_path, [*validators(1), Role("late")], people=[JUDGE]) as graph:
+    async with ClockedGraph(tmp_path, [*validators(1), Role("late")], people=[JUDGE]) as graph:
         first, late = graph["v0"], graph["late"]
         code, _, err = await command(late, "status", "--wait", "0.1")
         assert code == 3 and "Waiting for the node to start: none runs on" in err
@@ -21,6 +22,7 @@ async def test_a_newcomer_is_told_what_happens(tmp_path: Path) -> None:
         assert (await command(first, "status", "--wait", "60"))[::2] == (0, ""), "its only validator waits for nobody"
         await declare(first, [JUDGE])
         job = (await first.api.submit_job(NOTHING, wait=30))["job"]
+        await graph.clock.advance(HOUR_MS)
         await first.job_in(job, "EMPTY")
         await first.stop()
         await graph.start("v0", "late")

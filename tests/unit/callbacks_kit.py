@@ -15,6 +15,7 @@ from chain.types import LogEvent
 from client.callbacks.addresses import AllowedAddresses
 from client.callbacks.posting import Caller
 from client.callbacks.service import CallbackService, RetryTimes
+from tests.slow import SLOW
 
 CHAIN, OWN = b"c" * 32, b"o" * 20
 SECRET = b"s" * 32
@@ -200,7 +201,7 @@ class HttpServer:
             writer.close()
 
     async def until(self, count: int) -> None:
-        async with self.came, asyncio.timeout(20):
+        async with self.came, asyncio.timeout(20 * SLOW):
             await self.came.wait_for(lambda: len(self.posts) >= count)
 
 
@@ -220,6 +221,6 @@ def service(
 
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(20 * SLOW):
         while not await true():
             await asyncio.sleep(0.005)

@@ -19,6 +19,7 @@ from p2p.config import TransportConfig
 from p2p.tls import CA, issue_leaf, make_ca, make_contexts
 from p2p.transport import Network
 from p2p.wire import PATH, Hello, peers_message
+from tests.slow import SLOW
 
 CHAIN = sha256(b"a test network")
 CA_ = make_ca(time.time())
@@ -101,7 +102,7 @@ class Node:
 
 async def until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
     """Looks at every turn of the loop; a polling wait, because the conditions span several nodes."""
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(seconds * SLOW):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -139,7 +140,7 @@ class Raw:
 
     async def reason(self) -> tuple[int | None, str]:
         """Reads until the other side closes; its code and reason."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(30 * SLOW):
             while True:
                 m = await self.ws.receive()
                 if m.type is aiohttp.WSMsgType.CLOSE:

@@ -6,15 +6,20 @@ A module imports what is here. A test marked `sqlite` is about SQLite's files, o
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chain.storage.blockstore import BlockStore
+from tests.descriptors import below
 from tests.postgres import Server
 from tests.postgres import postgres as postgres
+from tests.slow import SLOW
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
+_CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
 STANDS_FOR_IT = "the same on SQLite, and a few of them on PostgreSQL"
 
 
@@ -37,6 +42,19 @@ class Places:
         if path not in self._urls:
             self._urls[path] = self.server.new_schema()
         return self._urls[path]
+
+    def held(self, folder: Path) -> int:
+        """What is open: files below a folder, and connections to the server."""
+        return len(below(folder)) + (int(str(self.server.run(_CONNECTIONS)[0][0])) if self.server else 0)
+
+    def lets_go(self, folder: Path, held: int) -> bool:
+        """Whether no more is open than before. A server takes note of a connection's end a moment later."""
+        latest = time.monotonic() + 20 * SLOW
+        while self.held(folder) > held:
+            if self.server is None or time.monotonic() > latest:
+                return False
+            time.sleep(0.01)
+        return True
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,7 @@ from client.callbacks.posting import Caller
 from client.callbacks.service import CallbackService
 from client.callbacks.signatures import parse_secret, secret_text, signature
 from client.tokens import FULL, TokenFile, Tokens, TokenScope, now_ms
+from tests.slow import SLOW
 from tests.unit.api_kit import TOKEN, Api, serving
 from tests.unit.callbacks_kit import QUICK, SECRET, Chain, HttpServer, Thing, hang, ref_of, status, until
 
@@ -30,7 +31,7 @@ GIVEN = secret_text(SECRET)
 
 
 @asynccontextmanager
-async def telling(tmp_path: Path, *, limits: ServerLimits | None = None, answer_s: float = 0.3) -> AsyncIterator[Api]:
+async def telling(tmp_path: Path, *, limits: ServerLimits | None = None, answer_s: float = 0.3 * SLOW) -> AsyncIterator[Api]:
     """A node that takes callbacks, where A has been agreed and is final."""
     async with serving(tmp_path, limits=limits) as api:
         thing = Thing()

@@ -19,6 +19,7 @@ from chain.verification.votes import BallotCode
 from client.api import events
 from client.api.route import ServerLimits
 from client.tokens import Tokens, TokenScope, now_ms
+from tests.slow import SLOW
 from tests.unit.api_kit import NAMES, TOKEN, Api, a_run, serving
 from tests.unit.job_kit import ballot
 
@@ -40,7 +41,7 @@ class Stream:
 
     async def next(self) -> tuple[str, dict[str, Any]]:
         kind, data = "", ""
-        while line := (await asyncio.wait_for(self.response.content.readline(), 10)).decode():
+        while line := (await asyncio.wait_for(self.response.content.readline(), 10 * SLOW)).decode():
             line = line.rstrip("\n")
             if line.startswith(":"):
                 self.comments.append(line)
@@ -128,9 +129,9 @@ async def test_runs_are_told_when_they_move_without_their_logs(api: Api) -> None
 async def test_an_idle_stream_is_kept_alive(api: Api) -> None:
     async with listening(api) as stream:
         for _ in range(3):
-            line = await asyncio.wait_for(stream.response.content.readline(), 10)
+            line = await asyncio.wait_for(stream.response.content.readline(), 10 * SLOW)
             while not line.startswith(b": alive"):
-                line = await asyncio.wait_for(stream.response.content.readline(), 10)
+                line = await asyncio.wait_for(stream.response.content.readline(), 10 * SLOW)
 
 
 async def test_a_listener_learns_that_blocks_were_lost(api: Api) -> None:
@@ -147,7 +148,7 @@ async def test_no_block_after_a_gap_is_lost(api: Api) -> None:
         await stream.until("gap")
         # Whoever is told of a gap reads the state: what is decided from this moment on is in the stream.
         api.node.ledger.block()
-        async with asyncio.timeout(20):  # a block that is lost is never told
+        async with asyncio.timeout(20 * SLOW):  # a block that is lost is never told
             assert (await stream.until("block"))["height"] == 1
 
 
@@ -240,7 +241,7 @@ async def test_a_stopped_server_ends_its_streams(tmp_path: Path) -> None:
             response = await session.get(api.url + "/v1/events", headers={"Authorization": f"Bearer {TOKEN}"})
             await response.content.readline()
         with pytest.raises((aiohttp.ClientError, EOFError, ConnectionError)):
-            while await asyncio.wait_for(response.content.readline(), 10):
+            while await asyncio.wait_for(response.content.readline(), 10 * SLOW):
                 pass
             raise EOFError
 
@@ -253,7 +254,7 @@ async def test_a_reader_comes_back_by_header_or_query_and_an_idle_stream_says_ho
         assert begins.startswith(b"id: ")
         idle = b""
         while not idle.startswith(b": alive"):
-            idle = await asyncio.wait_for(response.content.readline(), 10)
+            idle = await asyncio.wait_for(response.content.readline(), 10 * SLOW)
         assert await response.content.readline() == begins
     api.node.ledger.block()
     last = begins.decode().removeprefix("id: ").strip()

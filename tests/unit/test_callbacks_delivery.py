@@ -33,6 +33,7 @@ from client.callbacks.service import TESTS_AT_ONCE, CallbackService, RetryTimes,
 from client.callbacks.signatures import parse_secret, secret_text
 from client.tokens import TokenError
 from client.work.events import Secret
+from tests.slow import SLOW
 from tests.unit.callbacks_kit import (
     CHAIN,
     OWN,
@@ -63,7 +64,7 @@ def played(
         callbacks = service(path, graph, **more)  # type: ignore[arg-type]
         await callbacks.start()
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(30 * SLOW):
                 await play(graph, callbacks)
         finally:
             await callbacks.stop()
@@ -261,7 +262,7 @@ def test_no_answer_in_time_is_a_failure(tmp_path: Path) -> None:
             await ended(callbacks)
             assert len(server.posts) == 2
 
-    played(play, tmp_path, answer_s=0.3)
+    played(play, tmp_path, answer_s=0.3 * SLOW)
 
 
 def test_a_server_that_never_accepts_is_left_alone_in_time() -> None:
@@ -487,7 +488,7 @@ def test_an_event_while_an_attempt_runs_is_not_forgotten(tmp_path: Path) -> None
     async def idle(callbacks: CallbackService) -> bool:
         return callbacks.metrics()["running"] == 0 and not callbacks._fresh
 
-    played(play, tmp_path, answer_s=0.3)
+    played(play, tmp_path, answer_s=0.3 * SLOW)
 
 
 def test_an_event_while_an_attempt_fails_makes_the_next_one_no_sooner(tmp_path: Path) -> None:
@@ -504,7 +505,7 @@ def test_an_event_while_an_attempt_fails_makes_the_next_one_no_sooner(tmp_path: 
     async def failed(callbacks: CallbackService) -> bool:
         return callbacks.metrics()["attempts"] == {"failed": 1} and callbacks.metrics()["running"] == 0
 
-    played(play, tmp_path, answer_s=0.3, now=lambda: 1_000, times=RetryTimes(first=10**8, most=10**8, until=10**12, disk=5))
+    played(play, tmp_path, answer_s=0.3 * SLOW, now=lambda: 1_000, times=RetryTimes(first=10**8, most=10**8, until=10**12, disk=5))
 
 
 def test_after_the_last_word_nothing_more_is_told_though_it_waits(tmp_path: Path) -> None:
@@ -749,7 +750,7 @@ async def test_what_this_node_keeps_makes_plain_what_it_tells_also_after_a_kill(
         return [Secret(kind, A, b"", b"in plain")] if (kind, beginning) == ("thing.key", A) else []
 
     chain.kept = kept  # type: ignore[method-assign]
-    async with HttpServer() as server, asyncio.timeout(30):
+    async with HttpServer() as server, asyncio.timeout(30 * SLOW):
         first = service(tmp_path, chain, Sealed())
         await first.start()
         for ref in (A, B):

@@ -13,6 +13,7 @@ from client.callbacks.addresses import AllowedAddresses, UrlRefused, is_public, 
 from client.callbacks.posting import Caller, Told
 from client.callbacks.resolving import MOST_ADDRESSES, CheckedResolver
 from client.callbacks.urls import MAX_URL, CallbackUrl
+from tests.slow import SLOW
 from tests.unit.callbacks_kit import SECRET, HttpServer
 
 NOBODY = AllowedAddresses()
@@ -174,7 +175,7 @@ def test_a_name_is_looked_up_once_and_what_it_says_later_changes_nothing() -> No
         server = await asyncio.start_server(lambda *_: hit.set(), "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         find, asked = look_up(["192.88.99.1"], ["127.0.0.1"])
-        caller = Caller(NOBODY, "1", look_up=find, connect_s=0.2, answer_s=0.5)
+        caller = Caller(NOBODY, "1", look_up=find, connect_s=0.2 * SLOW, answer_s=0.5 * SLOW)
         outcome = await caller.post(f"https://rebind.example.org:{port}/", bytes(32), "id", 1, b"")
         assert outcome.end is Told.FAILED and asked == ["rebind.example.org"] and not hit.is_set()
         outcome = await caller.post(f"https://rebind.example.org:{port}/", bytes(32), "id", 1, b"")

@@ -20,6 +20,7 @@ from client.doctor.node import Said
 from client.keystore import Keystore
 from client.peer_clock import FEWEST, OLD_MS, ClockSeen, PeerClock
 from tests.processes.harness import free_port
+from tests.slow import SLOW
 from tests.unit.client_cli_kit import clean_environment, run  # noqa: F401
 
 WORD = "correct horse battery"
@@ -93,11 +94,11 @@ def test_what_hangs_and_what_breaks_are_failures_and_the_rest_is_told() -> None:
         raise RuntimeError("the disk said no")
 
     try:
-        found = examine({"slow": hangs, "broken": breaks, "good": lambda: [fine("good", "well")]}, 0.2)
+        found = examine({"slow": hangs, "broken": breaks, "good": lambda: [fine("good", "well")]}, 0.2 * SLOW)
     finally:
         never.set()
     assert [(one.check, str(one.level)) for one in found] == [("slow", "failure"), ("broken", "failure"), ("good", "fine")]
-    assert "no answer within 0.2 s" in found[0].text and "the disk said no" in found[1].text
+    assert f"no answer within {0.2 * SLOW:g} s" in found[0].text and "the disk said no" in found[1].text
 
 
 def test_what_strangers_lengthen_ends() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from client.sdk import Client, SyncClient
 from client.sdk_types import Rejected, Unavailable, Usage
+from tests.slow import SLOW
 from tests.unit.client_fake_api import DONE, TOKEN, Fake, refusal, serving
 from tests.unit.test_client_cli_predictions import AGREED, FAILED, MODEL, POSTED, REQUEST, WAITING, WHOLE
 
@@ -77,7 +78,7 @@ async def test_a_request_that_failed_is_an_answer_and_one_that_was_refused_is_no
 async def test_what_is_not_answered_in_time_goes_on_and_is_named(api: Fake, node: Client) -> None:
     api.answers[HERE] = WAITING
     with pytest.raises(Unavailable, match=REQUEST):
-        await node.predict(MODEL, [1], timeout_s=0.3)
+        await node.predict(MODEL, [1], timeout_s=0.3 * SLOW)
 
 
 async def test_who_waits_for_what_is_final_gets_no_answer_that_an_appeal_may_change(api: Fake, node: Client) -> None:

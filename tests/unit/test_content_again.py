@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from p2p.content.exchange import ENDGAME_MS, MAX_OWED, NOBODY_MS, STALL_MS, Exch
 from p2p.content.faults import FetchFailed, Reason
 from p2p.content.messages import ContentBlock, DontHave, Has, WantBlocks, WhoHas, decode_message
 from p2p.content.serving import MAX_ACTIVE, MAX_PER_PEER, MAX_QUEUED, Serve
+from tests.descriptors import below
 from tests.unit.content_kit import ScriptedPeer, World, pattern, root_of
 from tests.unit.test_content_service import Net
 
@@ -316,7 +316,7 @@ async def test_what_waits_when_the_node_stops_is_told_so_and_nothing_begins_afte
     await b.close()
 
 
-async def test_a_node_that_stops_lets_go_of_what_it_was_loading(net: Net) -> None:
+async def test_a_node_that_stops_lets_go_of_what_it_was_loading(net: Net, tmp_path: Path) -> None:
     a, b = net.add(b"a"), net.add(b"b")
     root = await a.add(DATA, pin="x")
     sent = 0
@@ -327,14 +327,14 @@ async def test_a_node_that_stops_lets_go_of_what_it_was_loading(net: Net) -> Non
         return [frame] if sent < 3 else []
 
     net.taps[b"a"] = tap
-    before = len(os.listdir("/proc/self/fd"))
+    before = below(tmp_path)
     waiting = asyncio.ensure_future(b.fetch(root, max_size=2 * len(DATA), timeout_s=60))
     while sent < 3:
         await asyncio.sleep(0.01)
     await b.close()
     with pytest.raises(FetchFailed):
         await waiting
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert below(tmp_path) == before
     assert b.store.remove(root), "nobody holds it any more"
 
 

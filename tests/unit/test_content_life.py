@@ -20,6 +20,7 @@ from p2p.content.dag import CHUNK
 from p2p.content.faults import Damaged, Missing, StoreError, StoreFull
 from p2p.content.partial import Downloads
 from p2p.content.store import MAX_REASON, MAX_REASONS, ContentStore
+from tests.descriptors import below
 from tests.unit.content_kit import flip, kill, pattern, root_of
 
 DATA = pattern(2 * CHUNK + 99)
@@ -46,10 +47,6 @@ def make(tmp_path: Path) -> Iterator[Callable[..., ContentStore]]:
 
 def files(store: ContentStore, part: str) -> list[str]:
     return sorted(path.name for path in (store.folder / part).iterdir())
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 def begin(downloads: Downloads) -> None:
@@ -176,13 +173,13 @@ def test_a_download_is_neither_removed_nor_collected_before_its_last_holder_left
 
 def test_downloads_leave_no_open_file(make: Callable[..., ContentStore]) -> None:
     store = make()
-    before, downloads = descriptors(), Downloads(store)
+    before, downloads = below(store.folder), Downloads(store)
     begin(downloads)
     downloads.release(ROOT)
     begin(downloads)
-    assert descriptors() == before + 1
+    assert len(below(store.folder)) == len(before) + 1
     downloads.close()
-    assert descriptors() == before
+    assert below(store.folder) == before
     assert store.remove(ROOT), "whoever closed them holds nothing"
 
 
@@ -210,7 +207,7 @@ def test_a_download_that_the_disk_refuses_leaves_no_open_file(
     make: Callable[..., ContentStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = make()
-    before, downloads = descriptors(), Downloads(store)
+    before, downloads = below(store.folder), Downloads(store)
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -220,16 +217,16 @@ def test_a_download_that_the_disk_refuses_leaves_no_open_file(
         with pytest.raises(StoreFull):
             begin(downloads)
         downloads.release(ROOT)
-    assert descriptors() == before
+    assert below(store.folder) == before
     assert files(store, "partial") == [] and store.used() == 0
 
 
 def test_a_refused_second_owner_leaves_no_open_file(make: Callable[..., ContentStore]) -> None:
     store = make()
-    before = descriptors()
+    before = below(store.folder)
     with pytest.raises(StoreError, match="another process"):
         ContentStore(store.folder, quota=1)
-    assert descriptors() == before
+    assert below(store.folder) == before
 
 
 def test_what_is_removed_leaves_nothing_in_the_index_for_a_later_download(make: Callable[..., ContentStore]) -> None:

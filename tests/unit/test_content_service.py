@@ -20,6 +20,7 @@ from p2p.content.messages import ContentBlock, Has, WantBlocks, WhoHas, decode_m
 from p2p.content.partial import Downloads
 from p2p.content.service import MAX_WAITING, RETRY_S, Content
 from p2p.content.store import ContentStore
+from tests.slow import SLOW
 from tests.unit.content_kit import flip, pattern, root_of
 
 QUOTA = 200 * 2**20
@@ -122,14 +123,14 @@ async def test_what_is_published_while_somebody_asks_for_it_comes_before_it_is_a
     assert await a.add(b"late", pin="test") == root and not asked.done()
     may.add(b"b")
     a.offer(root)
-    assert await asyncio.wait_for(asked, 30) == b"late"
+    assert await asyncio.wait_for(asked, 30 * SLOW) == b"late"
 
 
 async def test_only_pinned_content_is_served_by_default(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = net.add(b"a"), net.add(b"b")
     root = await a.add(b"private")
     with pytest.raises(FetchFailed) as failed:
-        await get(b, root, timeout_s=0.3)
+        await get(b, root, timeout_s=0.3 * SLOW)
     assert failed.value.reason == Reason.NOBODY
     net.stores[b"a"].pin(root, "job:1")
     assert await get(b, root) == b"private"
@@ -143,7 +144,7 @@ async def test_policy_says_who_is_served_what(net: Net) -> None:
     await a.add(data)
     assert await get(b, root) == data
     with pytest.raises(FetchFailed):
-        await get(c, root, timeout_s=0.3)
+        await get(c, root, timeout_s=0.3 * SLOW)
 
 
 async def test_many_waiters_share_one_download(net: Net) -> None:
@@ -417,11 +418,11 @@ async def test_a_peer_whose_link_is_full_has_few_frames_wait_and_holds_up_nobody
         assert len(content._tasks) - tasks == MAX_WAITING
         content.on_message(b"late", encode(WhoHas(root.to_bytes())))
         full.discard(b"late")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(10 * SLOW):
             while b"late" not in sent:
                 await asyncio.sleep(RETRY_S)
         content.on_message(b"late", encode(WantBlocks(root.to_bytes(), [root.to_bytes()])))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(10 * SLOW):
             while sent.count(b"late") < 2:
                 await asyncio.sleep(RETRY_S)
         assert b"stuck" not in sent
@@ -443,7 +444,7 @@ async def test_what_waited_for_one_connection_is_not_sent_to_the_next(tmp_path: 
         content.on_peer(b"p", False)
         content.on_peer(b"p", True)
         full = False
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(10 * SLOW):
             while content._waiting[b"p"]:
                 await asyncio.sleep(0.01)
         assert sent == []

@@ -33,6 +33,7 @@ from p2p.wire import (
     parse_peers,
     peers_message,
 )
+from tests.slow import SLOW
 from tests.unit.loops import as_nodes_run
 from tests.unit.p2p_kit import CA_, CHAIN, FAST, Node, Raw, id_of, key_of, members_of, pair, raw, running, until
 
@@ -67,11 +68,11 @@ async def test_a_wrong_hello_is_answered_with_the_reason(hello: bytes, reason: s
 
 
 async def test_a_silent_dialler_is_cut_off() -> None:
-    a = Node(0, members_of(0, 1), config=replace(FAST, hello_timeout=0.1))
+    a = Node(0, members_of(0, 1), config=replace(FAST, hello_timeout=0.25 * SLOW))
     context = make_contexts(issue_leaf(key_of(1), id_of(1), CHAIN, CA_, time.time()), CA_).client
     async with running(a):
         reader, writer = await asyncio.open_connection("127.0.0.1", a.net.port(), ssl=context)
-        async with asyncio.timeout(5):  # TLS done, nothing sent: not even a request
+        async with asyncio.timeout(5 * SLOW):  # TLS done, nothing sent: not even a request
             assert await reader.read() == b""
         writer.close()
 
@@ -112,11 +113,18 @@ async def test_who_breaks_the_rules_of_frames_twice_is_blocked() -> None:
 
 
 async def test_a_member_that_is_silent_after_its_hello_is_dropped() -> None:
-    a = Node(0, members_of(0, 1, 2), config=replace(FAST, silence_timeout=0.4))
+    """The nodes' clock goes on when a ping was answered, which is all that the other node says: no machine is too slow for that."""
+    now = [1_000.0]
+    config = replace(FAST, silence_timeout=10, ask_often=3_600, ping_interval=1)
+    a = Node(0, members_of(0, 1, 2), config=config, clock=lambda: now[0])
     async with running(a):
-        b = Node(2, members_of(0, 1, 2), seeds=[a.address])
+        b = Node(2, members_of(0, 1, 2), seeds=[a.address], config=replace(config, ping_interval=3_600), clock=lambda: now[0])
         async with running(b), raw(a) as mute:
             await until(lambda: len(a.connected()) == 2)
+            for second in range(1, 12):
+                assert len(a.connected()) == 2, f"nobody was silent for more than {second - 1} s"
+                now[0] += 1
+                await until(lambda: a.net._peers[b.id].last_heard == now[0])
             code, reason = await mute.reason()  # it reads, and answers no ping
             assert code == 4005 and "silent for" in reason
             await until(lambda: a.connected() == {b.id})  # who answers pings stays
@@ -141,7 +149,7 @@ async def test_who_is_banned_or_loses_its_key_between_handshake_and_hello_stays_
 async def received(peer: Raw, end: int) -> list[PeersMessage]:
     """What came on PEERS before the ping with this number."""
     found: list[PeersMessage] = []
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(8 * SLOW):
         while True:
             frame = await peer.ws.receive()
             assert frame.type is aiohttp.WSMsgType.BINARY
@@ -304,8 +312,9 @@ async def test_a_callback_that_fails_costs_only_the_peer_that_sent_the_message()
 
 
 async def test_a_peer_that_does_not_read_is_bounded_dropped_and_slows_nobody() -> None:
-    members = members_of(0, 1, 2)
-    a = Node(0, members, config=replace(FAST, drain_timeout=0.3))
+    """The node's clock goes on when the other one has everything: whatever takes long before, only who does not read has waited."""
+    members, now = members_of(0, 1, 2), [1_000.0]
+    a = Node(0, members, config=replace(FAST, drain_timeout=10, silence_timeout=30), clock=lambda: now[0])
     async with running(a):
         b = Node(2, members, seeds=[a.address])
         async with running(b), raw(a, 1):
@@ -320,7 +329,9 @@ async def test_a_peer_that_does_not_read_is_bounded_dropped_and_slows_nobody() -
             assert a.net.queued(deaf_id, 2) > 14_000_000 and a.net.queued(deaf_id, 3) == a.net.queued(id_of(9), 2) == 0
             info = {p.id: p for p in a.net.peers()}[deaf_id]
             assert info.queued_bytes <= 16_000_000 and info.dropped == refusals
-            await until(lambda: len(b.messages) == 40)
+            await until(lambda: len(b.messages) == 40 and a.net._peers[b.id]._writing_since is None)
+            assert len(a.connected()) == 2
+            now[0] += 11
             await until(lambda: a.connected() == {b.id})
             assert "reads nothing" in a.reasons("peer gone")
 

@@ -35,6 +35,7 @@ from sandbox.docker.sidecar import Sidecar
 from sandbox.errors import BadImage
 from sandbox.losses import MAX_LOSSES_BYTES
 from sandbox.spec import MIB
+from tests.slow import SLOW
 
 from .docker_double import Box, Client, DockerDouble, refusal
 from .test_sandbox_archive import GOOD, docker_archive, entry, tar
@@ -327,7 +328,7 @@ def test_a_run_that_was_cancelled_before_it_began_touches_nothing(room: Sandbox,
 @pytest.mark.parametrize("job", [forever, silently])
 def test_the_wall_clock_ends_a_run_whether_or_not_it_still_talks(room: Sandbox, double: DockerDouble, image: str, job: Any) -> None:
     double.job = job
-    outcome = room.run(spec(image, wall_s=0.3))
+    outcome = room.run(spec(image, wall_s=0.3 * SLOW))
     assert outcome.status is RunStatus.TIMEOUT
     assert double.count("kill lc-n-r") == 1
     room.settle()
@@ -449,8 +450,8 @@ def test_a_model_that_is_refused_leaves_no_file(
 def test_only_what_memory_killed_ran_out_of_memory(
     room: Sandbox, double: DockerDouble, image: str, monkeypatch: pytest.MonkeyPatch, told: list[bool], status: RunStatus
 ) -> None:
-    """An engine tells it beside the end, or a little later."""
-    monkeypatch.setattr(runner, "_OOM_WAIT_S", 0.3)
+    """An engine tells it beside the end, or a little later; where it tells nothing, it is not waited for longer than that."""
+    monkeypatch.setattr(runner, "_OOM_WAIT_S", 60.0 * SLOW if True in told else 0.3)
     double.job = lambda box: 137
     honest = double.inspect_container
 

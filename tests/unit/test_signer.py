@@ -39,6 +39,7 @@ from client.signer.server import SignerServer
 from client.signer.statements import Speaker, statement_digest
 from client.signing import LocalSigner
 from p2p.tls import binding_digest, issue_leaf, make_ca
+from tests.slow import SLOW
 from tests.unit.loops import in_its_own_time
 
 CHAIN = bytes(range(32))
@@ -102,7 +103,7 @@ async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 
 async def until(what: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(10 * SLOW):
         while not what():
             await asyncio.sleep(0.005)
 
@@ -202,7 +203,7 @@ async def test_a_second_node_at_once_gets_nothing(desk: Desk) -> None:
     others: list[Any] = []
     second.serve(others.append)
     desk.nodes.append(second)
-    assert not await second.start(0.3)
+    assert not await second.start(0.3 * SLOW)
     assert "another node is being served" in second.failing()[0]["why"]
     second.sign(SignVote(PREVOTE, 5, 0, B))
     with pytest.raises(SignerUnavailable):
@@ -376,11 +377,11 @@ async def test_a_false_signer_is_found_out(desk: Desk) -> None:
     wrong_key = msgspec.structs.replace(desk.pairing, public_key=stranger.public.hex())
     node = RemoteSigner(wrong_key, CHAIN)
     desk.nodes.append(node)
-    assert not await node.start(0.3) and "another key" in node.failing()[0]["why"]
+    assert not await node.start(0.3 * SLOW) and "another key" in node.failing()[0]["why"]
     _, other = pairing.make(desk.place, desk.place, OWN.address, KEY.public, time.time())
     node = RemoteSigner(msgspec.structs.replace(desk.pairing, signer_cert=other.signer_cert), CHAIN)
     desk.nodes.append(node)
-    assert not await node.start(0.3)
+    assert not await node.start(0.3 * SLOW)
 
 
 async def test_what_is_asked_is_answered_and_no_more(desk: Desk) -> None:
@@ -653,7 +654,7 @@ async def test_strangers_that_say_nothing_are_so_many_and_no_more(desk: Desk, mo
 
 
 async def test_a_node_that_falls_silent_loses_its_place(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "IDLE_S", 0.05)
+    monkeypatch.setattr(server, "IDLE_S", 0.05 * SLOW)
     await desk.open()
     async with desk.raw() as frames:
         await ask(frames, HELLO)
@@ -665,7 +666,7 @@ async def test_a_node_that_falls_silent_loses_its_place(desk: Desk, monkeypatch:
 
 
 async def test_connections_that_say_nothing_take_no_place(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HELLO_S", 0.2)
+    monkeypatch.setattr(server, "HELLO_S", 0.2 * SLOW)
     await desk.open()
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(server.MAX_WAITING + 4):

@@ -14,6 +14,7 @@ import pytest
 from chain.storage.datadir import DataDir
 from chain.storage.errors import DiskFull, FolderInUse, StorageFailed
 from chain.storage.wal import SEGMENT
+from tests.descriptors import below
 
 ROOT = Path(__file__).parents[2]
 HOLDER = """
@@ -63,10 +64,10 @@ def test_who_is_refused_the_folder_holds_nothing_of_it(tmp_path: Path) -> None:
     """Otherwise it would keep a node out that starts when the first has gone, for as long as it lives."""
     folder = str(tmp_path / "node")
     first = DataDir.open(folder, create=True)
-    held = len(os.listdir("/proc/self/fd"))
+    held = below(tmp_path)
     with pytest.raises(FolderInUse) as refused:
         DataDir.open(folder, create=False)
-    assert len(os.listdir("/proc/self/fd")) <= held, refused
+    assert below(tmp_path) == held != [], refused
     first.close()
 
 

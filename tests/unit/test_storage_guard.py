@@ -17,6 +17,7 @@ import pytest
 from chain.storage.disk import SECTOR
 from chain.storage.errors import DiskFull, GuardMissing, StorageFailed, StorageMismatch
 from chain.storage.guard import Guard, Kind
+from tests.descriptors import below
 from tests.unit.storage_disk import PowerCut, SimDisk
 
 CHAIN = bytes(range(32))
@@ -164,11 +165,10 @@ def test_a_guard_that_cannot_be_made_leaves_no_open_file(tmp_path: Path, monkeyp
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    before = len(os.listdir("/proc/self/fd"))
     monkeypatch.setattr(os, call, full)
     with pytest.raises(DiskFull):
         Guard.create(str(tmp_path / "guard"), chain_id=CHAIN)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert below(tmp_path) == []
     assert not (tmp_path / "guard").exists()
 
 

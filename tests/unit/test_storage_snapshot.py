@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import gc
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,6 +35,7 @@ from client import snapshots
 from client.daemon import open_state, open_store
 from client.snapshots import SnapshotService
 from tests.unit.node_kit import Net, genesis
+from tests.unit.storage_backends import Places
 from tests.unit.storage_backends import backend as backend
 from tests.unit.storage_backends import postgres as postgres
 from tests.unit.storage_backends import pytest_generate_tests as pytest_generate_tests
@@ -447,16 +447,15 @@ def test_an_answer_is_counted_as_a_whole_and_to_the_byte(
         assert len(file.buckets(numbers)) == count
 
 
-def test_a_state_that_is_not_the_decided_one_is_not_served(net: Net, tmp_path: Path) -> None:
+def test_a_state_that_is_not_the_decided_one_is_not_served(net: Net, tmp_path: Path, backend: Places) -> None:
     store, c = empty(tmp_path / "db"), net.commits[0][1]
     store.commit(CommitBatch(c.height, c.block_id, c.block, c.certificate, c.tx_ids, c.receipts, c.account_index, []))
     store.close()
-    gc.collect()  # what tests before this one left
-    held = len(os.listdir("/proc/self/fd"))
+    held = backend.held(tmp_path)
     with pytest.raises(StorageDamaged, match="not the one that was decided"):
         make(store.where, CHAIN, str(tmp_path / "file"))
     gc.collect()  # what the error holds
-    assert len(os.listdir("/proc/self/fd")) <= held
+    assert backend.lets_go(tmp_path, held)
 
 
 @pytest.mark.parametrize(

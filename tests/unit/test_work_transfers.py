@@ -25,6 +25,7 @@ from p2p.content.dag import CHUNK
 from p2p.content.exchange import MAX_SESSIONS
 from p2p.content.faults import FetchFailed, Reason
 from p2p.content.messages import ContentBlock, decode_message
+from tests import slow as machine
 from tests.unit.content_kit import pattern
 from tests.unit.test_content_service import Net
 from tests.unit.work_kit import FakeEngine, Inline, posting, run_virtual
@@ -363,8 +364,8 @@ def test_a_seats_image_does_not_wait_behind_those_of_jobs_that_could_be_trained(
 
 
 async def test_a_peer_that_drips_real_blocks_is_left_and_what_came_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same with files of real blocks, in real time, where a window is half a second and a block every 0.2 s too slow."""
-    for name, value in (("WINDOW_S", 0.6), ("STEP_S", 0.1), ("LEAST", 4 * MB)):
+    """The same with files of real blocks, in real time: a block every 0.2 s is too slow for a window."""
+    for name, value in (("WINDOW_S", 0.6 * machine.SLOW), ("STEP_S", 0.1 * machine.SLOW), ("LEAST", 4 * MB)):
         monkeypatch.setattr(transfers_module, name, value)
     net = Net(tmp_path)
     try:
