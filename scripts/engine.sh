@@ -66,10 +66,12 @@ forget_stale() { # PID-FILE PROGRAM
     [ -n "$pid" ] && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$2" ] || rm -f "$1"
 }
 
+# One that sees other mounts than we do has another /var/run: an engine in a container, or in the room of a run of the tests.
 is_running() { # PROGRAM
-    local comm
-    for comm in /proc/[0-9]*/comm; do
-        [ "$(cat "$comm" 2>/dev/null)" = "$1" ] && return 0
+    local process
+    for process in /proc/[0-9]*; do
+        [ "$(cat "$process/comm" 2>/dev/null)" = "$1" ] || continue
+        [ "$(readlink "$process/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ] || return 0
     done
     return 1
 }
