@@ -6,30 +6,24 @@ import asyncio
 import errno
 import os
 import socket
-import ssl
 import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import aiohttp
 import pytest
-from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from chain.params import PROTOCOL_VERSION
 from p2p import connection as connections
-from p2p import listener
 from p2p.connection import Connection, Intake, Link, Refused, Times, exchange_hello, tune
-from p2p.dialler import Dialler
 from p2p.gossip import GossipTargets
 from p2p.limits import Meter
-from p2p.listener import Listener, host_of, tls_problem
 from p2p.tls import (
     MAX_CERTIFICATE,
     NotAuthenticated,
@@ -44,19 +38,15 @@ from p2p.wire import (
     NODE,
     PATH,
     PEERS,
-    QUEUE_REQUESTS,
-    GetPeers,
     Hello,
     PeerAddresses,
     Peers,
     Ping,
     batch_frame,
-    message,
     peers_message,
 )
 from tests.descriptors import targets
 from tests.unit.p2p_kit import CA_, CHAIN, FAST, Node, Raw, id_of, key_of, members_of, raw, running, until
-from tests.unit.test_p2p_misbehaviour import received
 from tests.unit.test_p2p_peers import rng
 
 NOW = 1_800_000_000.0
@@ -110,66 +100,6 @@ def test_a_peer_that_takes_nothing_is_given_up_sooner_than_one_that_says_nothing
     assert one.tick(111.1, 7) == "reads nothing for 10 s"
     one._writing_since = None
     assert one.tick(111.1, 7) is None
-
-
-async def test_a_peer_that_takes_a_frame_every_few_seconds_stays_however_long_it_lags_behind() -> None:
-    """What waits for it never ends, as in a long synchronisation over a slow link."""
-    now, faults = [100.0], list[str | None]()
-    caught_up = asyncio.Event()
-
-    class Slow:
-        async def send_bytes(self, _frame: bytes) -> None:
-            if len(faults) == 10:
-                caught_up.set()
-                return
-            now[0] += 4.0
-            one.last_heard = now[0]
-            one.send(QUEUE_REQUESTS, message(NODE, b"one more"))
-            faults.append(one.tick(now[0], 7))
-
-        async def receive(self) -> None:
-            await asyncio.Event().wait()
-
-    one = connection(now, Slow())
-    one.send(QUEUE_REQUESTS, message(NODE, b"first"))
-    living = asyncio.create_task(one.run(lambda *_: None))
-    await asyncio.wait_for(caught_up.wait(), 20)
-    living.cancel()
-    await asyncio.gather(living, return_exceptions=True)
-    assert now == [140.0] and faults == [None] * 10
-
-
-def test_the_round_trip_is_that_of_the_ping_that_was_answered() -> None:
-    now = [100.0]
-    one = connection(now)
-    one.tick(100.0, 7)
-    one.tick(105.0, 8)
-    now[0] = 105.25
-    one.pong(7)
-    assert one.rtt is None, "the answer to an older one says nothing any more"
-    one.pong(8)
-    assert one.rtt == 0.25
-
-
-def test_what_is_no_data_passes_between_the_wire_and_the_library() -> None:
-    wire: Any = Wire()
-    intake = Intake(wire, lambda: None)
-    intake.pause_writing()
-    intake.resume_writing()
-    intake.eof_received()
-    intake.connection_lost(None)
-    assert wire.came == ["pause_writing", "resume_writing", "eof_received", "connection_lost"]
-
-
-def test_after_too_much_the_one_that_is_told_later_is_not_told_again() -> None:
-    wire: Any = Wire()
-    told: list[str] = []
-    intake = Intake(wire, lambda: told.append("before the hello"))
-    for _ in range(3):
-        intake.data_received(bytes(2**20))
-    intake.otherwise(lambda: told.append("after it"))
-    intake.data_received(b"x")
-    assert told == ["before the hello"] and wire.came == ["data_received"] * 2
 
 
 @pytest.mark.parametrize(("overhead", "cut"), [(6, False), (14, False), (15, True)])
@@ -231,23 +161,6 @@ async def test_one_answer_is_taken_for_one_question_and_of_members_alone() -> No
             await peer.ws.send_bytes(peers_message(Peers([PeerAddresses(id_of(i), [where]) for i, where in told])))
         await until(lambda: a.net.peers()[0].messages_in >= 2)
         assert set(a.book.members()) == {id_of(2)}, "neither a stranger, nor the node itself, nor what came unasked"
-
-
-async def test_a_question_for_peers_is_answered_again_after_the_pause() -> None:
-    now = [1_000.0]
-    a = Node(0, members_of(0, 1), config=replace(FAST, answer_interval=5, ask_often=60, ping_interval=60))
-    a.net._clock = lambda: now[0]
-    async with running(a), raw(a) as peer:
-        await until(lambda: a.connected())
-        answers = []
-        for end, later in enumerate((0.0, 4.9, 0.1), 90):
-            now[0] += later
-            before = a.net.peers()[0].messages_in
-            await peer.ws.send_bytes(peers_message(GetPeers()))
-            await until(lambda before=before: a.net.peers()[0].messages_in > before)  # type: ignore[misc]
-            a.net._peers[id_of(1)].send(0, peers_message(Ping(end)))
-            answers.append(sum(isinstance(message, Peers) for message in await received(peer, end)))
-        assert answers == [1, 0, 1]
 
 
 # --- who is let in ----------------------------------------------------------------------------------------------------------------
@@ -318,28 +231,6 @@ async def test_a_peer_is_known_where_it_says_and_where_it_came_from(port: int, k
         assert {place.address for place in a.book.places(id_of(1))} == known
 
 
-@pytest.mark.parametrize(("lasted", "failures"), [(10.0, 0), (9.9, 3)], ids=["long enough", "hardly"])
-async def test_a_connection_that_ends_soon_counts_like_a_failed_dial_and_one_that_lasted_clears_them(
-    lasted: float, failures: int
-) -> None:
-    members, now = members_of(0, 1), [1_000.0]
-    a = Node(0, members)
-    async with running(a):
-        b = Node(1, members, seeds=[a.address], config=replace(FAST, settled_after=10))
-        b.net._clock = lambda: now[0]
-        async with running(b):
-            await until(lambda: b.connected() and a.connected())
-            for place in b.book.places(a.id):
-                place.failures = 2
-            seen: list[list[int]] = []
-            b.net._on_peer = lambda *_: seen.append([place.failures for place in b.book.places(a.id)])
-            now[0] += lasted
-            b.net.disconnect(a.id, "bye")
-            await until(lambda: seen)
-            assert seen[0] == [failures]
-            assert [place.failures for place in a.book.places(b.id)] == [0], "who was dialled knows nothing of the dial"
-
-
 # --- upkeep -----------------------------------------------------------------------------------------------------------------------
 
 
@@ -361,26 +252,6 @@ async def test_the_book_is_written_once_in_its_interval(tmp_path: Path, monkeypa
             await a_turn()
         await until(lambda: len(written) >= 2)
         assert [at - begin for at in written] == pytest.approx([0, 30])
-
-
-async def test_questions_for_peers_become_rare_and_are_asked_soon_again_after_news() -> None:
-    a = Node(0, members_of(0, 1, 2), config=replace(FAST, ask_often=2, ask_rarely=4, silence_timeout=1e9))
-    now = [float(round(a.net._clock()))]
-    a.net._clock = lambda: now[0]
-    async with running(a), raw(a) as peer:
-        await until(lambda: a.connected())
-        await until(lambda: a.net._ask_at > now[0])
-        a.net._found_something()
-        pauses = []
-        for _ in range(4):
-            now[0] = a.net._ask_at
-            await until(lambda: a.net._ask_at > now[0])
-            pauses.append(a.net._ask_at - now[0])
-        assert pauses == [2, 3, 4, 4]
-        a.net._peers[id_of(1)].asked_peers = True
-        await peer.ws.send_bytes(peers_message(Peers([PeerAddresses(id_of(2), ["127.0.0.1:1"])])))
-        await until(lambda: a.book.places(id_of(2)))
-        assert a.net._ask_at - now[0] == 2
 
 
 # --- the listener -----------------------------------------------------------------------------------------------------------------
@@ -430,42 +301,6 @@ async def test_where_nothing_can_be_accepted_it_is_not_tried_without_a_pause(mon
         for _ in range(200):
             await asyncio.sleep(0)
         assert tries < 100
-
-
-async def test_the_hosts_of_the_book_are_gathered_once_in_a_while_however_many_knock(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, asked = [100.0], list[float]()
-    monkeypatch.setattr(listener, "time", SimpleNamespace(monotonic=lambda: now[0]))
-
-    def known() -> list[str]:
-        asked.append(now[0])
-        return ["10.0.0.1"] if len(asked) == 1 else ["2001:db8::1"]
-
-    door = Listener(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), lambda _: None, lambda *_: None, 1.0, known)  # type: ignore[arg-type, return-value]
-    for at in (100.0, 101.0, 104.9):
-        now[0] = at
-        assert door._is_known("10.0.0.1") and door._is_known("::ffff:10.0.0.1") and not door._is_known("10.0.0.2")
-    now[0] = 105.0
-    assert door._is_known("2001:db8::ffff") and not door._is_known("10.0.0.1")
-    assert asked == [100.0, 105.0]
-
-
-@pytest.mark.parametrize(("where", "host"), [("10.0.0.1:7000", "10.0.0.1"), ("[2001:db8::1]:7000", "2001:db8::1"), ("?", "")])
-def test_the_host_of_an_address(where: str, host: str) -> None:
-    assert host_of(where) == host
-
-
-@pytest.mark.parametrize(
-    ("error", "told"),
-    [
-        (ConnectionRefusedError(111, "Connection refused"), "nothing listens there"),
-        (ConnectionResetError(104, "reset"), "had no place for one more connection"),
-        (OSError(113, "No route to host"), "No route to host"),
-        (TimeoutError(), "TimeoutError"),
-        (OSError(5, "a\nline"), "a?line"),
-    ],
-)
-def test_what_went_wrong_is_told_in_words(error: OSError, told: str) -> None:
-    assert told in tls_problem(error)
 
 
 # --- certificates -----------------------------------------------------------------------------------------------------------------
@@ -518,22 +353,6 @@ def test_nothing_is_left_of_the_tls_key_that_was_loaded(tmp_path: Path, monkeypa
 
 
 # --- gossip -----------------------------------------------------------------------------------------------------------------------
-
-
-def test_a_mesh_that_has_everybody_stays_as_it_is() -> None:
-    with pytest.raises(ValueError, match="at least one"):
-        GossipTargets(0, rng())
-    gossip = GossipTargets(3, rng())
-    for i in range(3):
-        gossip.peer(id_of(i), True)
-    gossip.set_validators([id_of(9)])
-    before = gossip.mesh_targets()
-    for _ in range(5):
-        gossip.refresh()
-        assert gossip.mesh_targets() == before
-    gossip.peer(id_of(9), True)
-    gossip.refresh()
-    assert gossip.mesh_targets() == before, "a validator is nobody to exchange one for"
 
 
 def test_who_left_is_told_nothing_and_its_place_in_the_mesh_is_anothers() -> None:
@@ -623,39 +442,3 @@ async def test_whoever_says_nothing_is_given_up() -> None:
     with pytest.raises(Refused, match=r"no hello within 0\.01 s") as refused:
         await greeted(Speaker(None), 0.01)
     assert not refused.value.by_peer
-
-
-# --- dialling ---------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("status", "text", "why", "by_peer"),
-    [
-        (403, "  you are\x07 not wanted \n", "you are? not wanted", True),
-        (403, "x" * 300, "x" * 200, True),
-        (403, "", "answers with HTTP status 403", True),
-        (500, "secret words", "answers with HTTP status 500", True),
-        (200, "a page", "answers with HTTP status 200", True),
-        (302, "", "answers with HTTP status 302", True),
-    ],
-)
-async def test_an_answer_that_is_no_connection_is_a_refusal_in_its_words(status: int, text: str, why: str, by_peer: bool) -> None:
-    asked: list[str] = []
-
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        asked.append(request.path)
-        return web.Response(status=status, text=text, headers={"Location": "/elsewhere"} if status == 302 else {})
-
-    contexts = make_contexts(issue_leaf(key_of(0), id_of(0), CHAIN, CA_, time.time()), CA_)
-    server = web.Server(answer)
-    listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0, ssl=contexts.server)
-    dialler = Dialler(contexts.client, 5)
-    try:
-        with pytest.raises(Refused) as refused:
-            await dialler.dial(f"127.0.0.1:{listening.sockets[0].getsockname()[1]}")
-        assert (str(refused.value), refused.value.by_peer) == (why, by_peer)
-        assert asked == [PATH], "it follows nobody elsewhere"
-    finally:
-        await dialler.close()
-        listening.close()
-        await server.shutdown(1)

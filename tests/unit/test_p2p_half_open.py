@@ -6,21 +6,17 @@ import asyncio
 import contextlib
 import random
 import socket
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-import structlog
 
 from p2p import listener
 from p2p.address_book import AddressBook
 from p2p.half_open import MAX_HALF_OPEN, MAX_HALF_OPEN_PER_HOST, MAX_HALF_OPEN_PER_NETWORK, HalfOpen
 from p2p.hosts import host_of_address, network_of_address
-from p2p.listener import CUT_OFF
-from p2p.transport import MAX_EVENTS, MAX_OUTSIDERS
 from tests.descriptors import sockets_at
 from tests.slow import SLOW
 from tests.unit.loops import as_nodes_run
@@ -228,32 +224,3 @@ async def test_a_place_ends_with_its_connection() -> None:
         async with running(outsider):
             await until(lambda: "not an active member" in node.reasons("connection refused"))
         await until(lambda: silent.half_open() == 0)
-
-
-@as_nodes_run
-async def test_whoever_is_cut_off_is_told_all_that_may_be_the_reason() -> None:
-    """A full door looks like a refused certificate from outside."""
-    full = await asyncio.start_server(lambda _, writer: writer.transport.abort(), "127.0.0.1", 0)
-    async with full:
-        node = Node(1, members_of(0, 1), seeds=[f"127.0.0.1:{full.sockets[0].getsockname()[1]}"])
-        async with running(node):
-            await until(lambda: CUT_OFF in node.reasons("dial failed"))
-    assert all(words in CUT_OFF for words in ("no place", "certificate", "another network"))
-
-
-def test_a_flood_of_outsiders_hides_neither_the_next_refusal_nor_what_happened_to_members() -> None:
-    node = Node(0, members_of(0, 1))
-    start = time.monotonic() + 100
-    now = [start]
-    node.net._clock = lambda: now[0]
-    with structlog.testing.capture_logs() as lines:
-        node.net._note("peer gone", "192.0.2.1:1", id_of(1), "it said so")
-        for number in range(20_000):
-            node.net._refused_outsider(f"198.51.100.1:{number}", "nonsense")
-        noted = len(lines)
-        now[0] = start + 1
-        node.net._refused_outsider("203.0.113.1:1", "the next one")
-    assert noted < 200
-    assert lines[-1]["reason"] == "the next one" and lines[-1]["left_out"] == 20_001 - noted
-    assert len(node.net.events) == 1 + MAX_OUTSIDERS < MAX_EVENTS
-    assert node.reasons("peer gone") == "it said so" and node.reasons("connection refused").endswith("the next one")

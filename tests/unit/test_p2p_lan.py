@@ -293,27 +293,6 @@ async def test_a_socket_that_cannot_be_had_is_said_once_and_tried_again(monkeypa
     assert len(said) == 1 and "in use" in said[0] and not discovery._links
 
 
-async def test_that_there_is_no_interface_is_said_once_until_there_was_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without a local network has no line in its log for each minute; a cable that is pulled again has one."""
-    said: list[str] = []
-    monkeypatch.setattr(lan.log, "warning", lambda _text, **why: said.append(why["why"]))
-    there: list[Interface] = []
-
-    def refused(_: Interface) -> socket.socket:
-        raise OSError(98, "address already in use")
-
-    discovery = LanDiscovery(OWN, HERE, lambda *_: True, lambda *_: None, found=lambda _: there, opened=refused)
-    for round_ in (1, 2):
-        there[:] = []
-        for _ in range(3):
-            discovery._refresh()
-        assert len(said) == 2 * round_ - 1 and said[-1] == f"no interface has {HERE}"
-        there[:] = [WIRE]
-        for _ in range(3):
-            discovery._refresh()
-        assert len(said) == 2 * round_ and "in use" in said[-1], "it went, and has the same trouble again"
-
-
 # --- how often ----------------------------------------------------------------------------------------------------------------
 
 
@@ -341,27 +320,6 @@ async def test_an_answer_comes_after_a_moment_and_at_most_once_in_a_second() -> 
 
 
 @in_its_own_time
-async def test_a_stopped_search_takes_back_what_it_was_about_to_say() -> None:
-    async with looking() as (world, sock):
-        await asyncio.sleep(10)
-        sock.put(question())
-        await world.drained(sock)
-        spoken = len(sock.said)
-    await asyncio.sleep(10)
-    assert len(sock.said) == spoken
-
-
-@in_its_own_time
-async def test_the_kernel_keeps_what_does_not_fit_into_a_second() -> None:
-    async with looking() as (_, sock):
-        sock.put(b"noise", times=20_000)
-        await asyncio.sleep(0.01)
-        assert 1_024 <= sock.taken <= 1_024 + 2 * BATCH, "at once"
-        await asyncio.sleep(4)
-        assert 4.8 * 1_024 <= sock.taken <= 5 * 1_024 + 2 * BATCH
-
-
-@in_its_own_time
 async def test_of_one_host_and_of_all_so_many_packets_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[float] = []
     loop = asyncio.get_running_loop()
@@ -384,49 +342,6 @@ async def test_of_one_host_and_of_all_so_many_packets_are_read(monkeypatch: pyte
 
 
 @in_its_own_time
-async def test_a_refused_packet_costs_the_host_and_the_others_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one host says too much does not use up what is read of all."""
-    heard: list[bytes] = []
-    monkeypatch.setattr(mdns, "parse", heard.append)
-    async with looking() as (world, sock):
-        sock.put(b"flood", times=500)
-        for host in range(56):
-            sock.put(b"%d" % host, (f"192.168.1.{host + 10}", mdns.PORT))
-        await world.drained(sock)
-        assert len(heard) == 64 and set(heard) == {b"flood", *(b"%d" % host for host in range(56))}
-
-
-@in_its_own_time
-async def test_of_one_host_four_addresses_are_taken_and_one_more_in_a_minute() -> None:
-    async with looking() as (world, sock):
-        for second in range(100):
-            sock.put(announcement(Announcement(CHAIN, id_of(1), second + 1), HERE))
-            await asyncio.sleep(1)
-        assert [where for _, where in world.added[:4]] == [f"192.168.1.6:{port}" for port in (1, 2, 3, 4)]
-        assert len(world.added) == 5
-        known = len(world.added)
-        world.known.update((id_of(1), f"192.168.1.6:{port}") for port in range(1, 200))
-        for second in range(60):
-            sock.put(announcement(Announcement(CHAIN, id_of(1), second + 1), HERE))
-            await asyncio.sleep(1)
-        assert len(world.added) == known
-        sock.put(announcement(Announcement(CHAIN, id_of(1), 900), HERE))
-        await asyncio.sleep(1)
-        assert len(world.added) == known + 1, "what is known already uses up nothing"
-
-
-@in_its_own_time
-async def test_hosts_are_remembered_by_when_they_spoke_last() -> None:
-    async with looking() as (world, sock):
-        for host in range(lan.MAX_HOSTS + 40):
-            sock.put(b"noise", (f"192.168.{host >> 8}.{host & 255}", mdns.PORT))
-            sock.put(b"noise", FROM)
-            await world.drained(sock)
-        assert len(world.discovery._hosts) == lan.MAX_HOSTS
-        assert FROM[0] in world.discovery._hosts and "192.168.0.0" not in world.discovery._hosts
-
-
-@in_its_own_time
 async def test_a_packet_that_is_too_long_is_not_read_as_its_beginning() -> None:
     async with looking() as (world, sock):
         said = announcement(OTHER, HERE)
@@ -436,45 +351,6 @@ async def test_a_packet_that_is_too_long_is_not_read_as_its_beginning() -> None:
         sock.put(said + bytes(mdns.MAX_PACKET - len(said)))
         await world.drained(sock)
         assert len(world.added) == 1
-
-
-@in_its_own_time
-async def test_a_network_that_cannot_be_spoken_to_for_a_moment_is_spoken_to_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(lan.log, "warning", lambda _text, **why: told.append(why["why"]))
-    async with looking() as (world, sock):
-        await asyncio.sleep(10)
-        spoken = len(sock.said)
-        for fault in (BlockingIOError(11, "try again"), OSError(101, "the network cannot be reached")):
-            sock.fault = fault
-            await asyncio.sleep(60)
-            assert not sock.closed and len(sock.said) == spoken
-        sock.fault = None
-        await asyncio.sleep(60)
-        assert len(sock.said) == spoken + 1 and len(world.sockets) == 1
-        assert told == ["[Errno 101] the network cannot be reached"], "a socket that is full is no trouble"
-
-
-@in_its_own_time
-async def test_a_look_for_interfaces_that_fails_is_tried_again_in_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[float] = []
-    told: list[str] = []
-    monkeypatch.setattr(lan.log, "warning", lambda _text, **why: told.append(why["why"]))
-
-    def found(_: ipaddress.IPv4Address) -> list[Interface]:
-        asked.append(asyncio.get_running_loop().time())
-        if len(asked) < 3:
-            raise OSError(24, "too many open files")
-        return []
-
-    discovery = LanDiscovery(OWN, HERE, lambda *_: True, lambda *_: None, found=found)
-    discovery.start()
-    await asyncio.sleep(121)
-    await discovery.stop()
-    assert asked == pytest.approx([0, 60, 120])
-    assert told == ["[Errno 24] too many open files", f"no interface has {HERE}"], "each once"
-    await asyncio.sleep(600)
-    assert len(asked) == 3
 
 
 def test_interfaces_are_those_that_the_node_is_reached_on() -> None:

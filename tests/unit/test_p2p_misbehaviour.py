@@ -14,7 +14,6 @@ import pytest
 from chain.crypto import sha256
 from chain.params import PROTOCOL_VERSION
 from p2p.connection import MAX_OPEN, SLICE
-from p2p.limits import Meter
 from p2p.tls import issue_leaf, make_contexts
 from p2p.wire import (
     MAX_FRAME,
@@ -23,7 +22,6 @@ from p2p.wire import (
     PEERS,
     GetPeers,
     Hello,
-    PeerAddresses,
     Peers,
     PeersMessage,
     Ping,
@@ -175,20 +173,6 @@ async def test_questions_for_peers_at_once_get_one_answer() -> None:
         assert found.count(Pong) == 1, "pings have a pause, too"
 
 
-async def test_addresses_that_nobody_asked_for_are_not_taken() -> None:
-    members = members_of(0, 1, 2)
-    asked = Node(0, members, config=replace(FAST, ask_often=0.05))
-    unasked = Node(0, members, config=replace(FAST, ask_often=60))
-    told = peers_message(Peers([PeerAddresses(id_of(2), ["10.1.2.3:7000"])]))
-    for node, taken in ((asked, True), (unasked, False)):
-        async with running(node), raw(node) as peer:
-            await until(lambda node=node: node.connected())  # type: ignore[misc]
-            node.net._peers[id_of(1)].asked_peers = taken
-            await peer.ws.send_bytes(told)
-            await until(lambda node=node: node.net.peers()[0].messages_in >= 1)  # type: ignore[misc]
-            assert bool(node.book.places(id_of(2))) == taken
-
-
 async def test_who_connects_again_and_again_is_refused_and_has_no_more_than_before() -> None:
     """Each connection costs handshakes, news to its peers, and once brought the right to a burst of messages.
 
@@ -214,13 +198,6 @@ async def test_who_connects_again_and_again_is_refused_and_has_no_more_than_befo
         assert refused.value.status == 403 and "connects too often" in a.reasons("connection refused")
         await good.ws.send_bytes(b"\0fine")
         await until(lambda: (id_of(2), NODE, b"fine") in a.messages)
-
-
-def test_a_member_that_was_refused_may_connect_when_a_second_has_passed() -> None:
-    meter = Meter(1, 1, 1, 2, 0.0)
-    assert [meter.connects(0.0) for _ in range(50)] == [True, True, *[False] * 48]
-    assert [meter.connects(1.0) for _ in range(3)] == [True, False, False], "asking in between costs nothing"
-    assert [meter.connects(100.0) for _ in range(3)] == [True, True, False]
 
 
 async def test_what_arrives_late_on_a_replaced_connection_is_not_delivered() -> None:
@@ -338,23 +315,6 @@ async def test_a_peer_that_does_not_read_is_bounded_dropped_and_slows_nobody() -
 
             await until(it_is_gone_later)
             assert "reads nothing" in a.reasons("peer gone")
-
-
-async def test_a_peer_above_its_rate_is_slowed_down_not_lost() -> None:
-    config = replace(FAST, messages_per_s=2_000.0, burst_s=0.05)
-    members = members_of(0, 1)
-    a = Node(0, members, config=config)
-    async with running(a):
-        b = Node(1, members, seeds=[a.address])
-        async with running(b):
-            await until(lambda: a.connected() and b.connected())
-            start = time.monotonic()
-            for i in range(3_000):
-                assert b.net.send(a.id, NODE, b"%d" % i, 0)
-            await until(lambda: len(a.messages) == 3_000)
-            assert [int(m[2]) for m in a.messages] == list(range(3_000))
-            # Not a speed test: the limiter must have made it wait for about half a second after each batch.
-            assert time.monotonic() - start > 0.5
 
 
 # --- bytes that make up no frame ------------------------------------------------------------------------------------------------

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
-from dataclasses import replace
 
 import pytest
 
@@ -22,7 +20,7 @@ from p2p.address_book import (
 from p2p.discovery import LAN_DIALS, Dial, Wanted, absorb, choose_dials
 from p2p.hosts import Reach, is_told, reach_of
 from p2p.wire import PeerAddresses, Peers
-from tests.unit.p2p_kit import FAST, Node, id_of, members_of, raw, running, until
+from tests.unit.p2p_kit import Node, id_of, members_of, running, until
 
 NOW = 1_800_000_000.0
 
@@ -102,37 +100,6 @@ def test_a_former_address_is_forgotten_after_failed_dials_and_after_a_day() -> N
         assert book.members() == []
         if how == "time":
             assert book.learn(peer(1), ["10.0.0.1:1"], peer(2), NOW + FORMER_S) == 0, "it rests"
-
-
-def test_the_address_where_a_member_is_now_stays_though_a_former_one_answered_later() -> None:
-    book = AddressBook()
-    book.succeeded(peer(1), "10.0.0.2:1", NOW)
-    book.succeeded(peer(1), "10.0.0.1:1", NOW + 2)
-    book.named(peer(1), ["10.0.0.2:1"], NOW + 3)
-    in_vain(book, peer(1), "10.0.0.2:1", 6)
-    assert book.learn(peer(1), ["10.0.0.3:1", "10.0.0.4:1"], peer(2), NOW) == 2
-    assert book.learn(peer(1), ["10.0.0.5:1"], peer(3), NOW) == 0
-    assert {"10.0.0.1:1", "10.0.0.2:1"} <= set(known(book, peer(1)))
-
-
-def test_a_former_address_is_forgotten_after_a_day_however_often_the_member_names_others() -> None:
-    book = AddressBook()
-    book.succeeded(peer(1), "10.0.0.1:1", NOW)
-    for hour in range(24):
-        book.named(peer(1), ["10.0.0.2:1"], NOW + 3_600 * hour)
-        book.expire(NOW + 3_600 * hour)
-        assert known(book, peer(1)) == ["10.0.0.1:1"]
-    book.expire(NOW + FORMER_S)
-    assert book.members() == []
-
-
-def test_a_former_address_that_answers_is_none() -> None:
-    book = AddressBook()
-    book.succeeded(peer(1), "10.0.0.1:1", NOW)
-    book.named(peer(1), ["10.0.0.2:1"], NOW)
-    book.succeeded(peer(1), "10.0.0.1:1", NOW + 1)
-    book.expire(NOW + 2 * FORMER_S)
-    assert known(book, peer(1)) == ["10.0.0.1:1"] and told(book, set()) == {peer(1): ["10.0.0.1:1"]}
 
 
 def test_a_member_that_names_nothing_is_former_where_it_failed_once_it_is_reached_elsewhere() -> None:
@@ -307,15 +274,3 @@ async def test_members_that_both_move_find_each_other_through_one_that_stayed() 
         async with running(*again):
             assert all(node.address != before[node.id] for node in again)
             await until(lambda: all(len(n.connected()) == 2 for n in (stayed, *again)))
-
-
-async def test_a_peer_that_is_gone_makes_questions_frequent_again() -> None:
-    members = members_of(0, 1, 2)
-    a = Node(0, members, config=replace(FAST, other_peers=2, ask_rarely=3_600.0))
-    async with running(a), raw(a, 1):
-        async with raw(a, 2):
-            await until(lambda: len(a.connected()) == 2)
-            a.net._ask_every, a.net._ask_at = 3_600.0, a.net._clock() + 3_600
-        await until(lambda: len(a.connected()) == 1)
-        assert a.net._ask_every < 1 and a.net._ask_at <= a.net._clock() + 1
-        await asyncio.sleep(0)

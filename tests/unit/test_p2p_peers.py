@@ -14,10 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from chain.crypto import SigningKey, account_id, address, sha256
 from p2p.address_book import MAX_MEMBERS, MAX_RUMOURS, RUMOUR_TRIES, AddressBook, endpoint, normal, parse_endpoint, parse_seed
-from p2p.discovery import NEAR, Dial, Wanted, absorb, choose_dials
+from p2p.discovery import NEAR, Dial, Wanted, choose_dials
 from p2p.gossip import GossipTargets
 from p2p.tls import (
-    BINDING_OID,
     CA,
     Binding,
     NotAuthenticated,
@@ -31,7 +30,6 @@ from p2p.tls import (
     make_contexts,
     spki,
 )
-from p2p.wire import PeerAddresses, Peers
 
 NOW = 1_800_000_000.0
 ME = bytes(20)
@@ -140,16 +138,6 @@ def test_a_full_book_makes_room_again_once_a_member_is_known_by_rumours_alone() 
     assert book.learn(newcomer, ["n:1"], peer(2), NOW) == 0, "everybody was met"
     book.mistaken(peer(0), "h:1")
     assert book.learn(newcomer, ["n:1"], peer(2), NOW) == 1 and not book.places(peer(0))
-
-
-def test_members_that_went_together_are_not_dialled_together() -> None:
-    """LC-P2P-33: half to one and a half times the wait, so that a graph that lost a node does not knock at one moment."""
-    book, r = AddressBook(), rng()
-    for i in range(100):
-        book.succeeded(peer(i), f"h:{i + 1}", NOW)
-        book.failed(peer(i), f"h:{i + 1}", NOW, r)
-    waits = sorted(book.places(peer(i))[0].next_try - NOW for i in range(100))
-    assert 0.25 <= waits[0] < 0.3 and 0.7 < waits[-1] <= 0.75 and len(set(waits)) > 90
 
 
 def test_a_rumour_that_fails_is_forgotten_and_a_verified_address_is_not() -> None:
@@ -327,13 +315,6 @@ def test_enough_others_are_dialled_and_no_more_at_once_than_allowed() -> None:
     assert dials(full_book(50), Wanted(frozenset(), others=5, dials=8), connected={peer(i) for i in range(5)}) == []
 
 
-def test_nobody_is_dialled_twice_and_never_the_node_itself() -> None:
-    book = full_book(3)
-    book.succeeded(ME, "me:1", NOW)
-    wanted = Wanted(frozenset({peer(0), ME}), others=9, dials=9)
-    assert {d.peer for d in dials(book, wanted, connected={peer(0)}, dialling={Dial("h1:1", peer(1))})} == {peer(2)}
-
-
 def test_addresses_in_back_off_wait() -> None:
     book = full_book(2)
     book.failed(peer(0), "h0:1", NOW, rng())
@@ -347,13 +328,6 @@ def test_seeds_are_dialled_until_their_member_is_connected() -> None:
     assert dials(book, wanted) == [Dial("seed:1", None)]
     book.succeeded(peer(1), "seed:1", NOW)
     assert dials(book, wanted) == [Dial("seed:1", peer(1))] and dials(book, wanted, connected={peer(1)}) == []
-
-
-def test_answers_about_strangers_and_about_ourselves_are_not_believed() -> None:
-    book = AddressBook()
-    answer = Peers([PeerAddresses(peer(1), ["a:1"]), PeerAddresses(peer(2), ["b:1"]), PeerAddresses(ME, ["c:1"])])
-    assert absorb(book, answer, peer(9), ME, lambda p: p != peer(2)) == 1 and book.members() == [peer(1)]
-    assert absorb(book, Peers([PeerAddresses(peer(1), ["http://x/", "a:0", "é:1"])]), peer(9), ME, lambda _: True) == 0
 
 
 # --- gossip -----------------------------------------------------------------------------------------------------------------------
@@ -396,10 +370,6 @@ def test_a_refresh_exchanges_one_member() -> None:
     small = mesh_of(3, 6)
     small.refresh()
     assert len(small.mesh_targets()) == 3
-
-
-def test_the_mesh_depends_on_the_generator_alone() -> None:
-    assert mesh_of(50, 6).mesh_targets() == mesh_of(50, 6).mesh_targets()
 
 
 def test_consensus_reaches_every_connected_validator_and_nobody_else() -> None:
@@ -498,8 +468,3 @@ def test_contexts_allow_tls_1_3_with_certificates_only() -> None:
         assert context.minimum_version == context.maximum_version == ssl.TLSVersion.TLSv1_3
         assert context.verify_mode == ssl.CERT_REQUIRED
         assert context.options & ssl.OP_NO_COMPRESSION and context.options & ssl.OP_NO_RENEGOTIATION
-
-
-def test_the_extension_stands_in_the_spec() -> None:
-    spec = (Path(__file__).parents[2] / "protocol_spec" / "p2p.md").read_text()
-    assert BINDING_OID.dotted_string in spec

@@ -61,14 +61,6 @@ async def test_broadcast_reaches_everybody_but_the_excluded() -> None:
             a.net.send(b.id, NODE, bytes(4_500_001), 0)
 
 
-async def test_peers_are_listed_with_round_trip_time_and_traffic() -> None:
-    async with pair() as (a, b):
-        await until(lambda: a.net.peers()[0].rtt is not None and b.net.peers()[0].rtt is not None)
-        (of_a,), (of_b,) = a.net.peers(), b.net.peers()
-        assert (of_a.direction, of_b.direction) == ("in", "out")
-        assert of_b.address == a.address and of_a.bytes_in > 0 and of_a.score == 0
-
-
 # --- who is refused -------------------------------------------------------------------------------------------------------------
 
 
@@ -110,19 +102,6 @@ async def test_a_dialled_address_must_belong_to_the_identity_that_was_named() ->
         async with running(b):
             await until(lambda: "answered" in b.reasons("dial failed") and "answered" in a.reasons("refused by peer"))
             assert not b.connected()
-
-
-async def test_a_tale_about_a_member_at_whose_address_another_one_answers_is_forgotten_at_once() -> None:
-    """LC-P2P-32: not after three dials, of which each tells a stranger that this node looks for somebody."""
-    members = members_of(0, 1, 2)
-    a = Node(0, members)
-    async with running(a):
-        b = Node(1, members)
-        b.book.learn(id_of(2), [a.address], id_of(7), time.time())
-        async with running(b):
-            await until(lambda: "answered" in b.reasons("dial failed"))
-            assert id_of(2) not in b.book.members()
-            assert b.book.learn(id_of(2), [a.address], id_of(7), time.time()) == 0, "and rests"
 
 
 async def test_a_member_that_is_banned_is_dropped_and_stays_out() -> None:

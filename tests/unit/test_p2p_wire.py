@@ -135,15 +135,6 @@ def test_a_queue_is_filled_to_its_last_byte_and_message_and_is_empty_when_all_we
     assert queues.push(queue, bytes(1_000)), "one that is larger than the queue is taken where nothing waits"
 
 
-def test_what_did_not_fit_is_counted_in_its_queue_alone_and_a_newer_transaction_takes_the_bytes_of_older_ones() -> None:
-    for queue in range(QUEUES):
-        queues = SendQueues(SMALL)
-        taken = [queues.push(queue, bytes(60)) for _ in range(3)]
-        assert taken == ([True] * 3 if queue == QUEUE_TRANSACTIONS else [True, False, False])
-        assert queues.dropped == [2 if n == queue else 0 for n in range(QUEUES)]
-        assert (queues.waiting(queue), queues.count) == (60, 1)
-
-
 def test_the_parts_of_a_large_message_count_until_the_last_one_went_out() -> None:
     queues, whole = SendQueues(), bytes(3 * PIECE_BYTES)
     queues.push(QUEUE_CONTENT, whole)
@@ -309,19 +300,6 @@ def test_scores_halve_with_time_and_repeated_blocks_last_longer() -> None:
         assert standing.penalize(b"p", 0, 1_000)
         blocks.append(standing.blocked_for(b"p", 0))
     assert blocks == [60, 120, 200, 200] and standing.blocked_for(b"p", 201) == 0 and standing.blocked_for(b"q", 0) == 0
-
-
-def test_standing_is_bounded() -> None:
-    standing = PeerScores(limit=95, half_life=100, block=60, longest=200, capacity=10)
-    for i in range(100):
-        standing.penalize(b"%d" % i, 0, 10)
-    assert standing.score(b"0", 0) == 0 and standing.score(b"99", 0) == 10 and len(standing._records) == 10
-
-
-def test_a_long_rest_earns_one_burst_and_a_debt_is_paid_at_the_rate() -> None:
-    bucket = TokenBucket(rate=100, burst=50, now=0)
-    assert bucket.take(10**6, 50) == 0 and bucket.take(10**6, 200) == pytest.approx(2.0)
-    assert bucket.take(10**6 + 1, 0) == pytest.approx(1.0) and bucket.take(10**6 + 2, 0) == pytest.approx(0, abs=1e-6)
 
 
 def test_a_member_connects_so_often_at_once_and_once_in_a_second_then() -> None:
