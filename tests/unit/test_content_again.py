@@ -13,7 +13,6 @@ from p2p.content.cid import Cid
 from p2p.content.dag import CHUNK
 from p2p.content.events import (
     Cancel,
-    DownloadFailed,
     DownloadFinished,
     MessageReceived,
     PeerConnected,
@@ -23,11 +22,10 @@ from p2p.content.events import (
     Served,
     TimerTick,
 )
-from p2p.content.exchange import ENDGAME_MS, MAX_OWED, NOBODY_MS, STALL_MS, Exchange
+from p2p.content.exchange import ENDGAME_MS, MAX_OWED, NOBODY_MS, Exchange
 from p2p.content.faults import FetchFailed, Reason
 from p2p.content.messages import ContentBlock, DontHave, Has, WantBlocks, WhoHas, decode_message
 from p2p.content.serving import MAX_ACTIVE, MAX_PER_PEER, MAX_QUEUED, Serve
-from tests.descriptors import below
 from tests.unit.content_kit import ScriptedPeer, World, pattern, root_of
 from tests.unit.test_content_service import Net
 
@@ -64,23 +62,6 @@ def test_the_time_without_anybody_begins_when_the_last_one_left() -> None:
     assert isinstance(world.run(ROOT), DownloadFinished)
 
 
-def test_a_failure_says_whether_anybody_ever_had_it() -> None:
-    for seen, text in ((True, "went away"), (False, "no connected peer offers it")):
-        world = World()
-        world.connect(ScriptedPeer(b"a", BLOCKS if seen else {}, mute=True))
-        world.fetch(ROOT)
-        for _ in range(3):
-            world.step()
-        world.disconnect(b"a")
-        ended = world.run(ROOT)
-        assert isinstance(ended, DownloadFailed) and ended.reason is Reason.NOBODY and text in ended.text
-    world = World()
-    world.connect(ScriptedPeer(b"a", BLOCKS, mute=True))
-    world.fetch(ROOT, deadline=3_000)
-    ended = world.run(ROOT)
-    assert isinstance(ended, DownloadFailed) and ended.reason is Reason.TIMEOUT
-
-
 def test_what_a_gone_peer_wanted_is_not_served_to_it_when_it_is_back() -> None:
     machine = Exchange(lambda peer, root: True)
     machine.handle(0, PeerConnected(b"a"))
@@ -112,27 +93,6 @@ def test_who_leaves_and_comes_back_has_no_more_under_way_for_it() -> None:
 # --- what ended -------------------------------------------------------------------------------------------------------------------
 
 
-def test_downloads_that_were_given_up_leave_their_peers_free_for_the_next() -> None:
-    world = World()
-    files = others(12)
-    peer = ScriptedPeer(b"a", {cid: block for _, blocks in files for cid, block in blocks.items()} | BLOCKS, mute=True)
-    world.connect(peer)
-    for root, _ in files:
-        world.fetch(root)
-        for _ in range(3):
-            world.step()
-        world.feed(Cancel(root))
-        assert world.ended[root].reason is Reason.CANCELLED  # type: ignore[union-attr]
-        assert world.machine.owed(b"a") <= MAX_OWED
-    assert world.released == [root for root, _ in files]
-    peer.mute = False
-    world.fetch(ROOT)
-    began = world.now
-    assert isinstance(world.run(ROOT), DownloadFinished)
-    assert world.now - began < STALL_MS, "no place was taken by what nobody waits for"
-    assert not world.machine.busy
-
-
 def test_what_peers_owe_is_counted_up_to_a_bound_and_down_with_each_block() -> None:
     world = World()
     files = others(MAX_OWED + 20)
@@ -151,19 +111,6 @@ def test_what_peers_owe_is_counted_up_to_a_bound_and_down_with_each_block() -> N
         assert world.machine.handle(world.now, MessageReceived(b"a", late)) == [], "late, and asked for"
     (effect,) = world.machine.handle(world.now, MessageReceived(b"a", late))
     assert isinstance(effect, PenalizePeer), "one more than was asked for"
-
-
-def test_a_block_comes_twice_and_the_second_is_nobodys() -> None:
-    machine = Exchange(lambda peer, root: False)
-    world = World()
-    world.machine = machine
-    peer = ScriptedPeer(b"a", BLOCKS)
-    world.connect(peer)
-    world.fetch(ROOT)
-    assert isinstance(world.run(ROOT), DownloadFinished)
-    assert machine.owed(b"a") == 0
-    again = encode(ContentBlock(ROOT.to_bytes(), ROOT.to_bytes(), BLOCKS[ROOT]))
-    assert [type(e) for e in machine.handle(world.now, MessageReceived(b"a", again))] == [PenalizePeer]
 
 
 def test_a_liar_that_comes_back_is_not_even_asked_whether_it_has_it() -> None:
@@ -187,24 +134,6 @@ def test_a_liar_that_comes_back_is_not_even_asked_whether_it_has_it() -> None:
     for _ in range(12):
         world.step()
     assert asked == []
-
-
-def test_only_who_does_not_offer_it_yet_is_asked_again() -> None:
-    world = World()
-    count = {b"has": 0, b"has not": 0}
-    on = ScriptedPeer.on
-
-    class Watched(ScriptedPeer):
-        def on(self, world: World, message: object) -> None:
-            count[self.name] += isinstance(message, WhoHas)
-            on(self, world, message)  # type: ignore[arg-type]
-
-    world.connect(Watched(b"has", BLOCKS, mute=True))
-    world.connect(Watched(b"has not", {}))
-    world.fetch(ROOT)
-    while world.now < STALL_MS - 500:
-        world.step()
-    assert count[b"has"] == 1 and count[b"has not"] > 3
 
 
 # --- the end of a download --------------------------------------------------------------------------------------------------------
@@ -316,28 +245,6 @@ async def test_what_waits_when_the_node_stops_is_told_so_and_nothing_begins_afte
     await b.close()
 
 
-async def test_a_node_that_stops_lets_go_of_what_it_was_loading(net: Net, tmp_path: Path) -> None:
-    a, b = net.add(b"a"), net.add(b"b")
-    root = await a.add(DATA, pin="x")
-    sent = 0
-
-    def tap(frame: bytes) -> list[bytes]:
-        nonlocal sent
-        sent += len(frame) > CHUNK
-        return [frame] if sent < 3 else []
-
-    net.taps[b"a"] = tap
-    before = below(tmp_path)
-    waiting = asyncio.ensure_future(b.fetch(root, max_size=2 * len(DATA), timeout_s=60))
-    while sent < 3:
-        await asyncio.sleep(0.01)
-    await b.close()
-    with pytest.raises(FetchFailed):
-        await waiting
-    assert below(tmp_path) == before
-    assert b.store.remove(root), "nobody holds it any more"
-
-
 async def test_what_is_here_already_is_refused_when_larger_than_wanted_and_pinned_when_asked(net: Net) -> None:
     b = net.add(b"b")
     root = await b.add(b"0123456789")
@@ -346,18 +253,3 @@ async def test_what_is_here_already_is_refused_when_larger_than_wanted_and_pinne
     assert failed.value.reason is Reason.TOO_LARGE
     assert (await b.fetch(root, max_size=10, timeout_s=5, pin="job:1")).read_bytes() == b"0123456789"
     assert b.store.reasons(root) == ["job:1"]
-
-
-async def test_a_download_in_two_waits_for_the_larger_limit_only(net: Net) -> None:
-    """The size is known with the first node: whoever wants less is told then, not at the end."""
-    a, b = net.add(b"a"), net.add(b"b")
-    data = pattern(4 * CHUNK)
-    root = await a.add(data, pin="test")
-    seen: list[int] = []
-    large = asyncio.ensure_future(b.fetch(root, max_size=len(data), timeout_s=30, on_progress=lambda done, size: seen.append(done)))
-    with pytest.raises(FetchFailed) as failed:
-        await b.fetch(root, max_size=len(data) - 1, timeout_s=30)
-    assert failed.value.reason is Reason.TOO_LARGE
-    assert not large.done()
-    assert (await large).read_bytes() == data
-    assert seen == sorted(seen) and seen[-1] == len(data)

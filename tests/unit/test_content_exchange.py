@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain.codec import encode
-from p2p.content import exchange
 from p2p.content.cid import Cid, Codec, cid_of
 from p2p.content.dag import CHUNK, encode_node
 from p2p.content.events import (
@@ -58,19 +57,6 @@ def test_a_file_comes_from_several_peers_at_once() -> None:
     assert not world.penalized
 
 
-def test_nodes_come_before_leaves() -> None:
-    data = pattern(200 * CHUNK)
-    root, blocks = root_of(data)
-    world = World()
-    peer = ScriptedPeer(b"a", blocks)
-    world.connect(peer)
-    world.fetch(root)
-    assert isinstance(world.run(root), DownloadFinished)
-    kinds = [cid.codec for cid in peer.asked]
-    assert kinds == sorted(kinds, reverse=True)
-    assert kinds.count(Codec.DAG_PB) == 3
-
-
 @pytest.mark.parametrize("size", [0, 5, CHUNK])
 def test_a_file_of_one_leaf(size: int) -> None:
     root, blocks = root_of(pattern(size))
@@ -79,49 +65,6 @@ def test_a_file_of_one_leaf(size: int) -> None:
     world.fetch(root)
     assert isinstance(world.run(root), DownloadFinished)
     assert bytes(world.files[root]) == pattern(size)
-
-
-def test_equal_pieces_travel_once() -> None:
-    root, blocks = root_of(bytes(30 * CHUNK))
-    world = World()
-    peer = ScriptedPeer(b"a", blocks)
-    world.connect(peer)
-    world.fetch(root)
-    assert isinstance(world.run(root), DownloadFinished)
-    assert len(peer.asked) == 2
-    assert bytes(world.files[root]) == bytes(30 * CHUNK)
-
-
-def test_a_piece_that_stands_in_many_places_counts_in_all_of_them() -> None:
-    """Who waits sees how much of the file is here, not how much travelled; also when it goes on from what the disk has."""
-    data = bytes(3 * CHUNK) + DATA[:CHUNK]
-    root, blocks = root_of(data)
-    leaf = cid_of(Codec.RAW, bytes(CHUNK))
-    world = World()
-    world.connect(ScriptedPeer(b"a", {cid: block for cid, block in blocks.items() if cid in (root, leaf)}))
-    world.fetch(root)
-    for _ in range(40):
-        world.step()
-    assert (world.progress[-1].done, world.progress[-1].size) == (3 * CHUNK, len(data))
-    world.feed(Cancel(root))
-    world.ended.clear()
-    world.connect(ScriptedPeer(b"b", blocks))
-    world.fetch(root)
-    assert isinstance(world.run(root), DownloadFinished)
-    assert (world.progress[-1].done, world.progress[-1].size) == (len(data), len(data))
-
-
-def test_a_peer_that_is_said_to_be_here_twice_is_here_once() -> None:
-    world = World()
-    peer = ScriptedPeer(b"a", BLOCKS, delay=1)
-    world.connect(peer)
-    world.fetch(ROOT)
-    while not world.machine.owed(b"a"):
-        world.step()
-    owed = world.machine.owed(b"a")
-    assert world.machine.handle(world.now, PeerConnected(b"a")) == []
-    assert world.machine.owed(b"a") == owed, "what comes of it now was asked for"
-    assert isinstance(world.run(ROOT), DownloadFinished) and not world.penalized
 
 
 def test_a_liar_a_dead_and_a_slow_peer_do_not_stop_a_download() -> None:
@@ -192,30 +135,6 @@ def test_a_peer_that_leaves_is_replaced_by_one_that_comes() -> None:
     assert len(second.asked) < len(BLOCKS) - 8, "what arrived is not loaded again"
 
 
-def test_a_peer_that_gets_the_content_later_is_found() -> None:
-    world = World()
-    peer = ScriptedPeer(b"a", {})
-    world.connect(peer)
-    world.fetch(ROOT)
-    while world.now < 7_000:
-        world.step()
-    peer.blocks = BLOCKS
-    assert isinstance(world.run(ROOT), DownloadFinished)
-
-
-def test_a_peer_that_loses_the_content_says_so_and_is_left_alone() -> None:
-    world = World()
-    a, b = ScriptedPeer(b"a", dict(BLOCKS), delay=20), ScriptedPeer(b"b", BLOCKS, delay=20)
-    world.connect(a)
-    world.connect(b)
-    world.fetch(ROOT)
-    while world.written < 10:
-        world.step()
-    a.blocks = {}
-    assert isinstance(world.run(ROOT), DownloadFinished)
-    assert not world.penalized
-
-
 def test_nobody_has_it() -> None:
     world = World()
     world.connect(ScriptedPeer(b"a", {}))
@@ -246,16 +165,6 @@ def test_content_above_the_limit_costs_one_node() -> None:
     assert ended.reason == Reason.TOO_LARGE
     assert peer.asked == [ROOT]
     assert not world.disk, "nothing reached the disk"
-
-
-def test_a_single_leaf_above_the_limit_is_refused_too() -> None:
-    root, blocks = root_of(pattern(1000))
-    world = World()
-    world.connect(ScriptedPeer(b"a", blocks))
-    world.fetch(root, max_size=999)
-    ended = world.run(root)
-    assert isinstance(ended, DownloadFailed)
-    assert ended.reason == Reason.TOO_LARGE
 
 
 @pytest.mark.parametrize("leaf", [b"x" * CHUNK, b"short"])
@@ -324,18 +233,6 @@ def test_too_many_downloads_are_refused_with_a_reason() -> None:
     assert ended.reason == Reason.BUSY
 
 
-@pytest.mark.parametrize("first", [True, False], ids=["the patient call first", "the patient call last"])
-def test_calls_for_one_content_share_the_longest_time_and_the_largest_size(first: bool) -> None:
-    """A hasty caller ends its own wait, not the download of the others."""
-    world = World()
-    world.connect(ScriptedPeer(b"a", BLOCKS, delay=500))
-    calls = [{"max_size": len(DATA), "deadline": 600_000}, {"max_size": 1, "deadline": 100}]
-    for call in calls if first else reversed(calls):
-        world.fetch(ROOT, **call)
-    assert isinstance(world.run(ROOT), DownloadFinished)
-    assert bytes(world.files[ROOT]) == DATA
-
-
 def test_what_is_under_way_stays_bounded() -> None:
     machine = Exchange(lambda peer, root: False)
     world = World()
@@ -362,49 +259,6 @@ def test_of_one_peer_so_many_blocks_are_asked_at_a_time_however_well_it_delivers
         world.step()
         most = max(most, *(len(known.in_flight) for known in world.machine._peers.values()))
     assert most == WINDOW_MAX
-
-
-class SlowDisk(World):
-    """It takes what it gets, and says so when it is asked."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.unsaid: list[StoreLeaf] = []
-
-    def _run(self, effect: object) -> None:
-        if isinstance(effect, StoreLeaf):
-            self.unsaid.append(effect)
-        else:
-            super()._run(effect)
-
-
-def test_what_waits_for_the_disk_counts_among_what_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It lies in memory as well: fast peers before a slow disk would fill it."""
-    monkeypatch.setattr(exchange, "MAX_UNDER_WAY", 10)
-    world = SlowDisk()
-    for i in range(5):
-        world.connect(ScriptedPeer(bytes([i]), BLOCKS, delay=1))
-    world.fetch(ROOT)
-    most = 0
-    while ROOT not in world.ended:
-        for _ in range(40):
-            world.step()
-        most = max(most, len(world.unsaid))
-        taken, world.unsaid = world.unsaid, []
-        for effect in taken:
-            World._run(world, effect)
-    assert most == 10
-    assert bytes(world.files[ROOT]) == DATA
-
-
-def test_a_peer_that_had_nothing_to_do_for_long_has_its_whole_time_when_it_is_asked() -> None:
-    root, blocks = root_of(pattern(3 * CHUNK))
-    world, peer = World(), ScriptedPeer(b"p", blocks, delay=1_000)
-    world.connect(peer)
-    world.now += 10 * STALL_MS
-    world.fetch(root)
-    assert isinstance(world.run(root), DownloadFinished)
-    assert len(peer.asked) == len(set(peer.asked)) == len(blocks), "nothing is asked for twice"
 
 
 def test_peers_that_do_not_have_it_are_asked_once_a_second_and_those_that_do_are_not() -> None:
@@ -481,20 +335,6 @@ def test_who_lets_three_requests_in_a_row_lie_is_left_alone_and_one_delivery_cle
     assert lies() and lies(), "it is counted anew"
     assert not lies(), "three in a row"
     assert machine.handle(now, MessageReceived(peer, encode(Has(ROOT.to_bytes())))), "until it says again that it has it"
-
-
-def test_a_block_that_somebody_else_may_still_bring_is_not_asked_for_again() -> None:
-    session = Session(ROOT, 10**9, 1_000, 0)
-    session.todo.append(ROOT)
-    a, b, cid = b"a", b"b", cid_of(Codec.RAW, b"x")
-    session.flying[cid] = {a: 0, b: 5}
-    session.lost(cid, b"c")
-    session.lost(cid, a)
-    assert session.flying == {cid: {b: 5}} and list(session.todo) == [ROOT]
-    session.lost(cid, b)
-    assert session.flying == {} and list(session.todo) == [cid, ROOT], "before what was never asked for"
-    session.lost(cid, b)
-    assert list(session.todo) == [cid, ROOT], "once"
 
 
 def test_a_block_that_comes_late_is_asked_for_no_more() -> None:
@@ -632,21 +472,6 @@ def test_a_greedy_peer_costs_only_itself() -> None:
 def told(effects: list[Any]) -> list[bytes]:
     """Who is told Has."""
     return [e.peer for e in effects if isinstance(e, SendMessage) and isinstance(decode_message(e.payload), Has)]
-
-
-def test_who_asked_in_vain_is_told_once_when_it_may_have_it() -> None:
-    may: set[bytes] = set()
-    machine = Exchange(lambda peer, _: peer in may)
-    for peer in (b"a", b"b", b"other"):
-        machine.handle(0, PeerConnected(peer))
-    for peer in (b"a", b"b"):
-        assert told(machine.handle(1, MessageReceived(peer, encode(WhoHas(ROOT.to_bytes()))))) == []
-    assert told(machine.handle(2, Offered(ROOT))) == [], "nobody may have it yet"
-    may |= {b"a", b"other"}
-    assert told(machine.handle(3, Offered(ROOT))) == [b"a"], "who did not ask is told nothing"
-    assert told(machine.handle(4, Offered(ROOT))) == []
-    may.add(b"b")
-    assert told(machine.handle(5, Offered(ROOT))) == [b"b"]
 
 
 def test_of_a_peers_questions_the_newest_are_remembered_until_it_goes() -> None:

@@ -3,7 +3,6 @@ is what a few dictionaries say it is. And what a second call, a second holder or
 
 from __future__ import annotations
 
-import errno
 import os
 import random
 import shutil
@@ -17,11 +16,11 @@ import pytest
 from p2p.content import store as store_module
 from p2p.content.cid import Cid, Codec, cid_of
 from p2p.content.dag import CHUNK
-from p2p.content.faults import Damaged, Missing, StoreError, StoreFull
+from p2p.content.faults import Missing, StoreError, StoreFull
 from p2p.content.partial import Downloads
 from p2p.content.store import MAX_REASON, MAX_REASONS, ContentStore
 from tests.descriptors import below
-from tests.unit.content_kit import flip, kill, pattern, root_of
+from tests.unit.content_kit import kill, pattern, root_of
 
 DATA = pattern(2 * CHUNK + 99)
 ROOT, BLOCKS = root_of(DATA)
@@ -183,44 +182,6 @@ def test_downloads_leave_no_open_file(make: Callable[..., ContentStore]) -> None
     assert store.remove(ROOT), "whoever closed them holds nothing"
 
 
-def test_a_kill_costs_few_uses_however_many_there_were(make: Callable[..., ContentStore]) -> None:
-    """What was used for long after it came is not the first to go because the node was killed."""
-    store = make()
-    names = [store.add(b"%d" % i) for i in range(70)]
-    for cid in reversed(names):
-        store.read_block(cid, cid)
-    assert [row.root for row in store.contents()] == names[::-1]
-    assert [row.root for row in make().contents()] == [*names[:6], *names[:5:-1]]
-
-
-def test_what_is_set_aside_can_be_written_to_by_its_owner(make: Callable[..., ContentStore]) -> None:
-    """Complete contents are read-only. A node that is not root could load nothing into one that it set aside."""
-    store = make()
-    store.add(DATA)
-    flip(store.path(ROOT), 5)
-    with pytest.raises(Damaged):
-        store.open(ROOT)
-    assert store.partial_path(ROOT).stat().st_mode & 0o777 == 0o600
-
-
-def test_a_download_that_the_disk_refuses_leaves_no_open_file(
-    make: Callable[..., ContentStore], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = make()
-    before, downloads = below(store.folder), Downloads(store)
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "posix_fallocate", full)
-    for _ in range(2):
-        with pytest.raises(StoreFull):
-            begin(downloads)
-        downloads.release(ROOT)
-    assert below(store.folder) == before
-    assert files(store, "partial") == [] and store.used() == 0
-
-
 def test_a_refused_second_owner_leaves_no_open_file(make: Callable[..., ContentStore]) -> None:
     store = make()
     before = below(store.folder)
@@ -287,14 +248,6 @@ def test_the_ledgers_room_on_the_disk_is_left_free(make: Callable[..., ContentSt
     with pytest.raises(StoreFull, match="free space"):
         store.add(bytes(101))
     assert store.has(kept)
-
-
-def test_both_disk_and_quota_have_to_have_room(make: Callable[..., ContentStore], monkeypatch: pytest.MonkeyPatch) -> None:
-    store = make(quota=10_000)
-    first, second = store.add(b"a" * 1_000), store.add(b"b" * 1_000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: Usage(10_000, 9_500, 500))
-    third = store.add(b"c" * 1_200)
-    assert [store.has(cid) for cid in (first, second, third)] == [False, True, True], "the disk ran short, the quota did not"
 
 
 def test_an_addition_that_fails_midway_gives_its_room_back(

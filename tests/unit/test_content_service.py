@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from chain.codec import encode
-from chain.crypto import sha256
-from p2p.content import exchange, service
+from p2p.content import service
 from p2p.content.cid import Cid
 from p2p.content.dag import CHUNK
 from p2p.content.events import BlockStored, Effect, Input
@@ -274,38 +273,11 @@ async def test_a_flood_of_unasked_blocks_is_blamed_and_not_hashed(net: Net, monk
     assert not hashed
 
 
-async def test_large_blocks_are_hashed_beside_the_loop_the_last_like_the_first(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Votes wait for what the loop does."""
-    a, b = net.add(b"a"), net.add(b"b")
-    data = pattern(100 * CHUNK)
-    root = await a.add(data, pin="x")
-    here: list[int] = []
-
-    def noted(block: bytes) -> bytes:
-        here.append(len(block))
-        return sha256(block)
-
-    monkeypatch.setattr(exchange, "sha256", noted)
-    assert await get(b, root, max_size=len(data)) == data
-    assert max(here, default=0) <= service.HASH_APART
-
-
 async def test_a_fetch_pins_what_it_fetches(net: Net) -> None:
     a, b = net.add(b"a"), net.add(b"b")
     root = await a.add(b"model", pin="x")
     await b.fetch(root, max_size=100, timeout_s=10, pin="job:7")
     assert net.stores[b"b"].reasons(root) == ["job:7"]
-
-
-@pytest.mark.parametrize("here", [True, False], ids=["from the store", "from a peer"])
-async def test_a_file_larger_than_wanted_is_not_handed_out(net: Net, here: bool) -> None:
-    a, b = net.add(b"a"), net.add(b"b")
-    root = await a.add(pattern(CHUNK + 5), pin="x")
-    node = a if here else b
-    with pytest.raises(FetchFailed) as refused:
-        await node.fetch(root, max_size=CHUNK + 4, timeout_s=10)
-    assert refused.value.reason is Reason.TOO_LARGE
-    assert (await node.fetch(root, max_size=CHUNK + 5, timeout_s=10)).stat().st_size == CHUNK + 5
 
 
 async def settled(node: Content) -> None:
@@ -341,26 +313,6 @@ async def test_what_an_ended_connection_asked_for_is_not_sent_to_the_next_one(ne
     assert net.blamed == []
     assert net.sent < 1_000
     assert await get(b, root) == data
-
-
-async def test_a_block_that_is_being_hashed_when_its_connection_ends_blames_nobody(net: Net) -> None:
-    a, b = net.add(b"a"), net.add(b"b")
-    data = pattern(3 * CHUNK)
-    root = await a.add(data, pin="test")
-    broken = 0
-
-    def tap(frame: bytes) -> list[bytes]:
-        nonlocal broken
-        if len(frame) > CHUNK and not broken:
-            broken = 1
-            b.on_message(b"a", frame)  # it arrives, and the connection ends before it was looked at
-            reconnect(net, b"a", b"b")
-            return []
-        return [frame]
-
-    net.taps[b"a"] = tap
-    assert await get(b, root) == data
-    assert broken and net.blamed == []
 
 
 @pytest.mark.parametrize("size", [0, 1_000, CHUNK])

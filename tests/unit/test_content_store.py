@@ -346,17 +346,6 @@ def test_unpinned_content_goes_least_recently_used_first(make: Callable[..., Con
     assert len(files(store, "files")) == 3
 
 
-def test_uses_outlive_a_clean_restart(make: Callable[..., ContentStore], tmp_path: Path) -> None:
-    store = make(quota=3 * CHUNK)
-    a, b, _ = (store.add(blob(i)) for i in range(3))
-    store.open(a)
-    store.close()
-    store = make(quota=3 * CHUNK)
-    store.add(blob(3))
-    assert store.has(a)
-    assert not store.has(b)
-
-
 def test_pinned_content_stays_until_every_reason_is_gone(make: Callable[..., ContentStore]) -> None:
     store = make(quota=2 * CHUNK)
     a = store.add(blob(0), pin="job:1")
@@ -377,17 +366,6 @@ def test_pinned_content_stays_until_every_reason_is_gone(make: Callable[..., Con
     assert not store.has(a)
 
 
-def test_a_pin_may_come_before_the_content(make: Callable[..., ContentStore]) -> None:
-    store = make(quota=CHUNK)
-    cid, _ = root_of(blob(0))
-    store.pin(cid, "job:1")
-    store = make(quota=CHUNK)
-    store.add(blob(0))
-    with pytest.raises(StoreFull):
-        store.add(blob(1))
-    assert store.has(cid)
-
-
 def test_no_room_is_said_before_anything_is_collected(make: Callable[..., ContentStore]) -> None:
     store = make(quota=3 * CHUNK)
     kept, loose = store.add(blob(0), pin="x"), store.add(blob(1))
@@ -397,14 +375,6 @@ def test_no_room_is_said_before_anything_is_collected(make: Callable[..., Conten
     assert store.has(loose)
     assert files(store, "tmp") == []
     assert store.used() == 2 * CHUNK
-
-
-def test_a_stream_of_unknown_length_meets_the_quota_too(make: Callable[..., ContentStore]) -> None:
-    store = make(quota=3 * CHUNK)
-    with pytest.raises(StoreFull):
-        store.add(BytesIO(bytes(40 * CHUNK)))
-    assert store.used() == 0
-    assert files(store, "tmp") == []
 
 
 def test_a_download_takes_its_room_at_the_start_and_is_not_collected_while_it_runs(make: Callable[..., ContentStore]) -> None:
@@ -417,17 +387,6 @@ def test_a_download_takes_its_room_at_the_start_and_is_not_collected_while_it_ru
     store.add(blob(1, 2 * CHUNK))
     assert Downloads(store).resume(ROOT) == Found(False, 0, (), frozenset())
     assert files(store, "partial") == []
-
-
-def test_a_download_that_does_not_fit_is_refused_at_its_root(make: Callable[..., ContentStore]) -> None:
-    store = make(quota=CHUNK)
-    downloads = Downloads(store)
-    downloads.resume(ROOT)
-    with pytest.raises(StoreFull):
-        downloads.put_node(ROOT, ROOT, BLOCKS[ROOT], len(DATA))
-    downloads.release(ROOT)
-    assert files(store, "partial") == []
-    assert store.used() == 0
 
 
 @pytest.mark.parametrize("call", ["posix_fallocate", "pwrite", "fsync"])
