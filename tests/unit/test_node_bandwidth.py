@@ -14,10 +14,8 @@ from chain.host import K_CHAIN, Account, ChainRecord, account_key
 from chain.ledger.state import State
 from chain.ledger.transition import chain_record
 from chain.node.mempool import REST_MS, Mempool
-from chain.node.messages import SHORT
 from chain.params import Params
-from chain.types import tx_id
-from tests.unit.node_kit import CHAIN, T0, Net, genesis, ident, signed, state_of, transfer
+from tests.unit.node_kit import CHAIN, Net, genesis, ident, signed, state_of, transfer
 from tests.unit.node_kit import PARAMS as NET_PARAMS
 
 PARAMS = Params()
@@ -96,15 +94,6 @@ def test_what_ran_dry_stays_holds_up_nobody_and_has_its_turn_again_later() -> No
     assert len(p.selection(10**6, rich, clock).first()) == 6
 
 
-def test_the_dry_make_no_blocks() -> None:
-    p, rich = pool(), state_with(10**5)
-    p.add(rich, transfer(0, 0), 1, local=False)
-    assert p.waiting
-    dry = state_with(0)
-    assert p.selection(10**6, dry, chain_record(dry).clock).first() == []
-    assert not p.waiting
-
-
 def make_dry(state: State, sender: int) -> None:
     """Nothing is left, nor will be for the next hour."""
     account = state.get(account_key(ident(sender)))
@@ -126,34 +115,12 @@ def test_who_waits_for_bandwidth_alone_makes_no_empty_blocks(once: bool | None) 
     assert {node.height for node in net.nodes} == {1}
 
 
-def test_the_first_with_bandwidth_behind_the_dry_starts_a_height() -> None:
-    net = Net()
-    for node in net.nodes:
-        for sender in (5, 4, 3):
-            assert node.pool.add(node.state, transfer(sender, 0), 1, local=False) is not None
-        make_dry(node.state, 5)
-        make_dry(node.state, 4)
-    net.reach(1)
-    assert net.now < T0 + HEARTBEAT
-    assert [len(node.pool) for node in net.nodes] == [2] * len(net.nodes)
-    net.run(HEARTBEAT - 5_000)
-    assert {node.height for node in net.nodes} == {1}
-
-
 def test_a_transfer_without_bandwidth_holds_up_no_urgent_one_of_its_account() -> None:
     p, rich = pool(), state_with(10**5)
     p.add(rich, transfer(0, 0), 1, local=False)
     said = p.add(rich, urgent(0, 0, once=False), 1, local=False)
     dry = state_with(0)
     assert p.selection(10**6, dry, chain_record(dry).clock).first() == [said]
-
-
-def test_what_had_no_bandwidth_is_not_asked_for_again_for_a_while() -> None:
-    """LC-NODE-63"""
-    p, raw = pool(), transfer(0, 0)
-    with pytest.raises(InvalidTx):
-        p.add(state_with(SIZE - 1), raw, 1, local=False)
-    assert p.left(tx_id(raw)[:SHORT])
 
 
 def test_messages_that_are_not_charged_take_nothing_from_those_that_are() -> None:
@@ -172,12 +139,3 @@ def test_what_is_charged_takes_nothing_from_messages_that_are_not() -> None:
     raw = urgent(0, 0, once=True)
     dry = state_with(len(raw) - RESERVE + 2)
     assert p.add(dry, raw, 1, local=False) is not None, "the rest of the reserve is there for it, whatever waits beside"
-
-
-def test_another_one_of_a_resting_account_wakes_it_not() -> None:
-    p, rich = pool(), state_with(10**5)
-    p.add(rich, transfer(0, 0), 1, local=False)
-    dry = state_with(0)
-    assert p.selection(10**6, dry, chain_record(dry).clock).first() == []
-    p.add(rich, transfer(0, 1), 1, local=False)
-    assert not p.waiting

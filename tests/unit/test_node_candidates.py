@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import pytest
 from msgspec.structs import replace
 
@@ -16,7 +14,6 @@ from chain.ledger.transition import params_of, validators_of
 from chain.ledger.tx import ParsedTx, parse_tx
 from chain.merkle import list_root
 from chain.node import batches, candidates
-from chain.node import events as e
 from chain.node import messages as m
 from chain.node.batches import Batch, DecodedBlock, checks_of, mark, open_answer, take_hashes
 from chain.node.candidates import MAX_CANDIDATES, MAX_DELAY_ROUNDS, Candidate, Candidates, build, execute, is_timely
@@ -24,7 +21,6 @@ from chain.node.checks import hash_blocks
 from chain.node.mempool import Mempool
 from chain.node.messages import SHORT
 from chain.node.recovery import Recovered
-from chain.node.sync import Sync
 from chain.params import Params
 from chain.types import Block, Certificate, Header, block_id, tx_id
 from tests.unit.node_kit import CHAIN, T0, genesis, ident, key_of, state_of, transfer
@@ -60,31 +56,6 @@ def test_a_block_is_complete_after_a_wrong_transaction_once_the_right_one_came()
     assert not block.fill([0], [RIGHT])
     assert block.fill([1], [OTHER])
     assert block.complete and block.ids == [tx_id(RIGHT), tx_id(OTHER)] and block.block().txs == [RIGHT, OTHER]
-
-
-def test_a_stated_list_that_was_wrong_is_not_looked_up_again() -> None:
-    """Else the same wrong transactions of the pool would come back at every look, and the body would never be asked for."""
-    block = candidate(WRONG, of=(RIGHT,), stated=(WRONG,))
-    assert not block.verify_header()
-    assert not block.look(pool_with(WRONG))
-    assert block.missing == [0]
-    assert block.fill([0], [RIGHT])
-    longer = candidate(WRONG, OTHER, of=(RIGHT, OTHER), stated=(WRONG, OTHER))
-    assert not longer.verify_header() and not longer.look(pool_with(WRONG))
-    assert longer.missing == [0, 1], "not even the part of it that the pool has"
-    assert longer.fill([0, 1], [RIGHT, OTHER])
-
-
-def test_a_look_into_the_pool_fills_what_came_by_now() -> None:
-    block = candidate(None, OTHER, of=(RIGHT, OTHER), stated=(RIGHT, OTHER))
-    assert not block.look(pool_with(OTHER)) and block.missing == [0]
-    assert block.look(pool_with(RIGHT, OTHER))
-
-
-def test_what_is_there_is_not_replaced_by_a_late_piece() -> None:
-    block = candidate(RIGHT, None, of=(RIGHT, OTHER))
-    assert block.fill([0, 1], [WRONG, OTHER])
-    assert block.block().txs == [RIGHT, OTHER]
 
 
 @pytest.mark.parametrize(("places", "txs"), [([2], [OTHER]), ([1], [OTHER, OTHER]), ([1, 0], [OTHER])])
@@ -178,27 +149,6 @@ def test_a_signature_that_was_found_bad_or_not_looked_at_is_checked_again_in_its
     assert [tx.checked_key for tx in txs] == [key_of(0).public, None, None]
     again, left = checks_of([block], state_of(genesis()))
     assert left == txs[1:] and len(again) == 2, "what is known to be good is not checked twice"
-
-
-class Ahead:
-    """Catching up that asks one peer for blocks from 11 on, and trusts a height."""
-
-    def __init__(self, height: int) -> None:
-        self.height = height
-
-    def next_request(self, now: int, arrived: int = 0) -> tuple[bytes, int, int]:
-        return ident(1), 11, 5
-
-    def trusted_height(self, now: int) -> int:
-        return self.height
-
-
-@pytest.mark.parametrize(
-    ("height", "trusting", "kind"), [(19, 10, m.GetBlocks), (20, 10, m.GetExecutedBlocks), (99, 0, m.GetBlocks)]
-)
-def test_who_is_as_far_behind_as_it_says_asks_for_what_blocks_did(height: int, trusting: int, kind: type) -> None:
-    (effect,) = batches.Batches(cast(Sync, Ahead(height)), trusting).request(0)
-    assert isinstance(effect, e.Send) and m.decode_message(effect.payload) == kind(11, 5)
 
 
 def test_a_block_holds_exactly_as_much_as_the_network_allows(monkeypatch: pytest.MonkeyPatch) -> None:

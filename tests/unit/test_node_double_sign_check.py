@@ -103,17 +103,6 @@ def test_a_restored_validator_signs_nothing_that_it_may_have_signed_before(grown
     assert min(after)[0] > abstained[0].until
 
 
-def test_without_the_rule_it_would_contradict_itself(grown: Graph) -> None:
-    """What the rule is there for: a node that trusts a guard from the beginning signs old heights anew."""
-    before = grown.signed()
-    grown.lost = lambda source, target, message: isinstance(message, m.Blocks)
-    grown.restore(signed=None)
-    grown.submit(0, transfer(0, 0))
-    grown.run(5_000)
-    places = {entry[:3]: entry[3] for entry in before}
-    assert any(places.get(entry[:3], entry[3]) != entry[3] for entry in grown.signed())
-
-
 def test_a_guard_that_knows_everything_costs_no_height(grown: Graph) -> None:
     grown.restore(signed=(5, 0, PRECOMMIT))
     grown.submit(1, transfer(1, 5))

@@ -12,7 +12,6 @@ from chain.consensus.messages import CheckBlock, SignVote, Timeout, TimeoutKind
 from chain.contracts import MESSAGES, membership
 from chain.contracts.credits import Transfer
 from chain.contracts.job.records import job_key
-from chain.contracts.membership.indexes import Pool
 from chain.crypto import ZERO_HASH, sha256
 from chain.errors import BrokenInvariant, InvalidBlock, InvalidTx, TxCode
 from chain.host import Host
@@ -280,15 +279,6 @@ def test_a_wrong_list_of_ids_from_a_peer_makes_no_nil_vote() -> None:
     assert prevoted(effects) == [block_id(good.header)]
 
 
-def test_a_proposal_whose_body_is_not_here_is_not_sent_again_with_a_shorter_list() -> None:
-    node, proposer = victim()
-    good = block_of(proposer, transfer(0, 0))
-    receive(node, proposer, compact(proposer, good), T0 + 6)
-    assert node._bodies.wire(compact(proposer, good).proposal) is None
-    receive(node, proposer, m.FullBlock(candidates.encoded(good)), T0 + 7)
-    assert node._bodies.wire(compact(proposer, good).proposal) == compact(proposer, good)
-
-
 # --- votes, certificates, bytes --------------------------------------------------------------------------------------------------
 
 
@@ -423,16 +413,6 @@ def test_while_a_deadline_waits_for_a_height_blocks_are_made_without_anything_el
     assert {node.height for node in net.nodes} == {4}
 
 
-def test_a_node_makes_its_contracts_indexes_before_any_block_needs_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    state = fresh().state
-
-    def scan(self: State, prefix: bytes, limit: int) -> object:
-        raise AssertionError("it looks at all members")
-
-    monkeypatch.setattr(State, "scan", scan)
-    assert len(state.index(Pool).base.all.members) == 6
-
-
 def test_a_user_is_told_at_once_why_not() -> None:
     node = fresh()
     with pytest.raises(InvalidTx) as caught:
@@ -497,14 +477,6 @@ def test_a_peer_that_has_gone_says_nothing_any_more_and_its_question_goes_to_ano
     assert node.sync.best == 7
     asked = of_kind(node.handle(e.Fired(e.Tick()), T0 + 100), e.Send)
     assert [s.peer for s in asked if isinstance(m.decode_message(s.payload), m.GetBlocks)] == [ident(2)]
-
-
-def test_who_signs_has_decided_the_height_before_and_who_passes_it_on_perhaps_not() -> None:
-    """Votes of the height that is being decided travel ahead of it: who is asked for a block that it lacks answers nothing."""
-    for via, told in ((1, 4), (2, 3)):
-        node = fresh(0)
-        receive(node, via, m.VoteMessage(vote(1, PREVOTE, 5, 0, NIL)))
-        assert node.sync.best == told
 
 
 def test_a_block_is_logged_once_however_often_it_is_checked_and_when_it_is_decided() -> None:

@@ -91,13 +91,6 @@ def test_half_of_a_block_is_kept_for_messages_with_a_deadline() -> None:
     assert len(rush.selection(10**6).first()) == 4
 
 
-def test_the_bytes_of_a_block_are_halved_as_well() -> None:
-    p = pool()
-    add(p, *(transfer(0, i) for i in range(20)))
-    size = len(transfer(0, 0)) + 5
-    assert len(p.selection(10 * size).first()) == 5
-
-
 def test_no_account_takes_more_of_a_block_than_its_quota() -> None:
     p = pool(quota=2)
     add(p, *(transfer(0, i) for i in range(4)), transfer(1, 0))
@@ -223,17 +216,6 @@ def test_a_block_is_no_more_work_than_its_network_allows() -> None:
     assert [tx.urgent for tx in p.selection(10**6).first()] == [True] * 4 + [False] * 32
 
 
-def test_what_users_of_this_node_sent_is_counted_until_it_leaves() -> None:
-    p = pool()
-    (first, second) = add(p, transfer(0, 0), transfer(1, 0))
-    assert p.add(STATE, transfer(2, 0), 1, local=False) is not None
-    assert (p.own, len(p)) == (2, 3)
-    p.decided(advanced(0, 0, 1), [first], 1)
-    assert p.own == 1
-    p.remove(second.id)
-    assert (p.own, len(p)) == (0, 1)
-
-
 def test_ids_of_those_that_left_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mempool, "MAX_GONE", 2)
     p = pool()
@@ -257,16 +239,6 @@ def test_the_first_and_the_last_height_of_a_transaction_are_its_own() -> None:
     assert p.add(STATE, transfer(1, 0, until=5 + MAX_VALID_FOR), 5, local=True) is not None
 
 
-def test_what_its_user_sent_again_is_not_held_against_a_peer_s_copy() -> None:
-    """It left for good, came again from its user, and then left for a while only."""
-    p, raw = pool(), transfer(0, 0)
-    add(p, raw)
-    p.remove(tx_id(raw))
-    add(p, raw)
-    p.remove(tx_id(raw), again=True)
-    assert p.add(STATE, raw, 1, local=False) is not None
-
-
 def test_a_late_copy_of_what_expired_or_lost_its_sequence_is_dropped_unread() -> None:
     p = pool()
     add(p, transfer(0, 0, until=20), transfer(1, 0))
@@ -274,25 +246,6 @@ def test_a_late_copy_of_what_expired_or_lost_its_sequence_is_dropped_unread() ->
     assert len(p.decided(advanced(1, 0, 1), [theirs], 20)) == 2
     assert p.add(STATE, transfer(0, 0, until=20), 1, local=False) is None
     assert p.add(STATE, transfer(1, 0), 1, local=False) is None
-
-
-def test_what_stays_keeps_its_place_behind_a_decided_one_of_its_lane() -> None:
-    p = pool()
-    first, second, other = add(p, transfer(0, 0), transfer(0, 1), transfer(1, 0))
-    p.decided(advanced(0, 0, 1), [first], 1)
-    assert p.selection(10**6).first() == [second, other], "it was ready before the other one came"
-
-
-def test_of_several_lanes_the_one_that_was_ready_first_comes_first() -> None:
-    p = pool(block_txs=2)
-    add(p, transfer(0, 0, lane=2), transfer(0, 0, lane=1))
-    assert [tx.body.lane for tx in p.selection(10**6).first()] == [2]
-
-
-def test_a_block_of_one_transaction_takes_one_without_a_deadline() -> None:
-    p = pool(block_txs=1)
-    add(p, transfer(0, 0))
-    assert len(p.selection(10**6).first()) == 1
 
 
 def test_one_of_two_with_the_same_short_id_is_found_when_the_other_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,24 +257,6 @@ def test_one_of_two_with_the_same_short_id_is_found_when_the_other_left(monkeypa
     assert p.by_short(b"") is second
     p.remove(second.id)
     assert p.by_short(b"") is None
-
-
-def test_what_waits_is_found_by_its_id_as_it_was_checked() -> None:
-    p = pool()
-    (tx,) = add(p, transfer(0, 0))
-    assert p.get(tx.id) is tx and tx.checked_key is not None, "its signature is not checked again in a block"
-    p.remove(tx.id)
-    assert p.get(tx.id) is None is p.get(bytes(32))
-
-
-def test_an_empty_pool_takes_blocks_also_after_the_last_one_expired() -> None:
-    p = pool()
-    assert p.decided(STATE, [], 1) == []
-    (tx,) = add(p, transfer(0, 0, until=5))
-    assert p.decided(STATE, [], 4) == []
-    ((gone, why),) = p.decided(STATE, [], 5)
-    assert (gone, why.code) == (tx.id, TxCode.EXPIRED)
-    assert p.decided(STATE, [], 6) == [] and len(p) == 0
 
 
 def test_what_found_no_room_is_remembered_for_one_to_two_spans_of_heights() -> None:

@@ -25,7 +25,6 @@ from tests.unit.node_kit import (
     key_of,
     of_kind,
     receive,
-    sent,
     signed,
     state_of,
     transfer,
@@ -110,19 +109,6 @@ def test_one_peer_s_flood_of_ids_leaves_room_for_the_others() -> None:
     assert r.waiting == relay.MAX_ANNOUNCED
 
 
-def test_several_peers_that_fill_all_room_for_announcements_leave_the_others_their_part() -> None:
-    r, nothing = Relay(), pool()
-    liars = [bytes((n,)) * 20 for n in range(relay.MAX_ANNOUNCED // relay.MAX_OF_PEER + 2)]
-    for liar in liars:
-        r.heard([liar[:1] + i.to_bytes(7, "big") for i in range(relay.MAX_OF_PEER)], liar, nothing, 0)
-    honest = [b"x" + i.to_bytes(7, "big") for i in range(relay.MAX_ANNOUNCED // (2 * len(liars)))]
-    r.heard(honest, B, nothing, 0)
-    assert r.waiting == relay.MAX_ANNOUNCED
-    asked = [short for s in r.ask(nothing, GRACE) if s.peer == B for short in decode_message(s.payload).ids]  # type: ignore[union-attr]
-    assert asked == honest
-    assert r.waiting == 0 and not r._of_peer
-
-
 def test_where_all_room_is_taken_whoever_has_most_loses_its_newest_until_both_have_as_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not one more: two peers with as many would take each other's places without end."""
     monkeypatch.setattr(relay, "MAX_ANNOUNCED", 4)
@@ -147,15 +133,6 @@ def test_a_request_is_answered_with_each_transaction_once_and_a_bounded_number_o
     short = tx_id(raw)[:SHORT]
     assert payloads(r.answer([short] * MAX_BATCH, A, pool(raw))) == [Txs([raw])]
     assert r.answer([b"unknown!"], A, pool(raw)) == []
-
-
-def test_who_asks_for_much_gets_its_first_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rest it asks for again: one question of some kilobytes would bring it the whole pool."""
-    raws = [transfer(n, 0) for n in range(4)]
-    monkeypatch.setattr(relay, "BATCH_BYTES", len(raws[0]))
-    monkeypatch.setattr(relay, "MAX_ANSWER", 3)
-    ids = [tx_id(raw)[:SHORT] for raw in raws]
-    assert payloads(Relay().answer(ids, A, pool(*raws))) == [Txs([raw]) for raw in raws[:3]]
 
 
 @pytest.mark.parametrize("forged", [0, 1])
@@ -214,9 +191,3 @@ def test_a_forged_transaction_costs_its_sender_a_stale_one_does_not() -> None:
     assert of_kind(receive(node, 1, Txs([transfer(1, 0, until=0)])), Penalize) == []
     assert of_kind(receive(node, 1, Txs([transfer(77, 0), good])), Penalize) == []
     assert node.pool.get(tx_id(good)) is not None
-
-
-def test_what_a_peer_asks_for_it_gets() -> None:
-    node, raw = fresh(), transfer(1, 0)
-    receive(node, 1, Txs([raw]))
-    assert sent(receive(node, 2, GetTxs([tx_id(raw)[:SHORT]])), Txs) == [Txs([raw])]

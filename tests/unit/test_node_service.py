@@ -7,9 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from chain.consensus import resend
-from chain.consensus.height import HeightState
-from chain.consensus.messages import RoundState, Step
+from chain.consensus.messages import RoundState
 from chain.ledger.state import State
 from chain.ledger.tx import ParsedTx
 from chain.node import events as e
@@ -26,16 +24,12 @@ from chain.node.service import (
     OFFERS,
     POOL,
     READS,
-    AnswerLimit,
     PeerService,
 )
-from chain.params import MAX_TX_BYTES, MAX_VALIDATORS
-from chain.types import PRECOMMIT, PREVOTE
-from tests.unit import consensus_kit
+from chain.params import MAX_TX_BYTES
 from tests.unit.node_kit import T0, Net, fresh, ident, of_kind, receive, sent, transfer
 
 QUESTION = m.GetBlocks(1, 64)
-HOUR = 3_600_000
 
 
 def names(count: int) -> list[bytes]:
@@ -118,20 +112,6 @@ def test_nothing_is_read_for_a_peer_whose_queue_is_not_near_empty() -> None:
     assert service.next(0) == (slow, QUESTION)
 
 
-def test_what_is_answered_from_memory_counts_for_its_peer_alone() -> None:
-    """Many may follow the chain block by block."""
-    service = PeerService()
-    peers = names(20)
-    for peer in peers:
-        for _ in range(READS.rate.burst):
-            service.ask(peer, QUESTION)
-            assert service.next(0) == (peer, QUESTION)
-            service.done(peer, unread=True)
-        service.ask(peer, QUESTION)
-        assert service.next(0) is None
-        service.down(peer)
-
-
 def test_who_connects_again_has_no_more_than_before() -> None:
     service = PeerService()
     (a,) = names(1)
@@ -156,14 +136,6 @@ def test_what_is_read_for_a_peer_counts_until_it_is_read_wherever_the_peer_is() 
     assert service.next(0) == (a, QUESTION)
 
 
-def test_a_clock_that_goes_back_takes_nothing_away() -> None:
-    """The system's clock is set now and then."""
-    service = PeerService()
-    assert allowed(service, BODIES, 1, HOUR) == 1
-    assert allowed(service, BODIES, 99, 0) == BODIES.rate.burst - 1
-    assert allowed(service, BODIES, 99, 1_000) == BODIES.rate.per_s
-
-
 def test_of_the_rates_that_are_known_the_one_longest_unused_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Or a peer buys itself new ones with a few others' names."""
     monkeypatch.setattr("chain.node.service.MAX_KNOWN", 3)
@@ -173,21 +145,6 @@ def test_of_the_rates_that_are_known_the_one_longest_unused_is_forgotten(monkeyp
     for other in others:
         assert service.allows(other, BODIES, 0)
         assert not service.allows(greedy, BODIES, 0)
-
-
-def allowed(service: PeerService, what: AnswerLimit, times: int, now: int) -> int:
-    return sum(service.allows(b"peer", what, now) for _ in range(times))
-
-
-def test_answers_from_memory_have_a_rate_of_their_own_each() -> None:
-    service = PeerService()
-    for what in (POOL, BODIES, HEIGHTS):
-        assert allowed(service, what, 500, 0) == what.rate.burst
-        assert allowed(service, what, 500, 1_000) == what.rate.per_s
-        assert allowed(service, what, 500, HOUR) == what.rate.burst, "no more than a burst is saved"
-        service.queued = lambda peer, lane, what=what: what.max_queued if lane == what.queue else 0  # type: ignore[misc]
-        assert allowed(service, what, 1, 2 * HOUR) == 0
-        service.queued = lambda peer, lane: 0
 
 
 # --- in a node ----------------------------------------------------------------------------------------------------------------
@@ -206,22 +163,6 @@ def test_a_node_asked_for_blocks_again_and_again_reads_one_answer_at_a_time() ->
     assert len(of_kind(rest, e.ReadBlocks)) == MAX_OPEN - 1
 
 
-def test_in_one_go_a_peer_gets_one_answer_from_memory() -> None:
-    """Its queue is looked at before each answer, and what was answered in this moment is not in it yet."""
-    net = Net()
-    net.submit(0, transfer(0, 0))
-    net.reach(1)
-    node, waits = net.nodes[0], READS.max_queued
-    node.service.queued = lambda peer, lane: waits
-    for peer in (2, 3):
-        for _ in range(3):
-            assert not receive(node, peer, QUESTION, net.now)
-    waits = 0
-    for turn in (1, 2, 3):
-        answers = [s for s in of_kind(node.handle(e.Fired(e.Tick()), net.now + 100 * turn), e.Send) if s.payload[1] == 13]
-        assert sorted(s.peer for s in answers) == sorted([ident(2), ident(3)])
-
-
 def test_questions_of_a_peer_that_has_gone_are_forgotten() -> None:
     net = Net()
     net.submit(0, transfer(0, 0))
@@ -233,20 +174,6 @@ def test_questions_of_a_peer_that_has_gone_are_forgotten() -> None:
     waits = 0
     effects = node.handle(e.Fired(e.Tick()), net.now + 100)
     assert not [s for s in of_kind(effects, e.Send) if s.peer == ident(3)]
-
-
-def test_a_turn_that_could_not_come_comes_with_a_tick() -> None:
-    net = Net()
-    for height in (1, 2):
-        net.submit(0, transfer(0, height - 1))
-        net.reach(height)
-    node = net.nodes[0]
-    waits = READS.max_queued
-    node.service.queued = lambda peer, lane: waits
-    assert not of_kind(receive(node, 4, QUESTION, net.now), e.ReadBlocks)
-    assert not of_kind(node.handle(e.Fired(e.Tick()), net.now + 100), e.ReadBlocks)
-    waits = 0
-    assert len(of_kind(node.handle(e.Fired(e.Tick()), net.now + 200), e.ReadBlocks)) == 1
 
 
 def test_transactions_bodies_and_heights_are_not_sent_more_often_than_allowed() -> None:
@@ -295,15 +222,6 @@ def test_a_member_whose_transactions_are_refused_is_not_heard_for_long_and_other
     assert len(node.pool) == 4, "and after a while the member is heard again"
 
 
-def test_transactions_that_are_taken_count_for_nothing() -> None:
-    node = fresh(0, peers=(1, 2, 3, 4))
-    for start in range(0, 2 * m.MAX_BATCH, m.MAX_BATCH):
-        many = m.Txs([transfer(4, start + i) for i in range(m.MAX_BATCH)])
-        for _ in range(OFFERS.rate.burst // m.MAX_BATCH + 1):  # and what is known is no work
-            receive(node, 4, many)
-    assert len(node.pool) == 2 * m.MAX_BATCH
-
-
 def behind(height: int) -> RoundState:
     """A peer that decides this height and has nothing of it."""
     return RoundState(height, 0, 0, -1, b"", -1, b"", [], False, b"", b"")
@@ -327,18 +245,6 @@ def test_a_question_for_transactions_gets_four_messages_at_most() -> None:
     assert len(answers) == MAX_ANSWER == 4
     found = [raw for answer in answers if isinstance(answer, m.Txs) for raw in answer.txs]
     assert found == list(raws.values())[: len(found)] and 0 < len(found) < m.MAX_BATCH
-
-
-def test_a_peer_that_lacks_all_votes_of_many_validators_gets_256_messages() -> None:
-    members = consensus_kit.validators(MAX_VALIDATORS)
-    s = HeightState.start(4, members, members[0].id)
-    s.round, s.step = 1, Step.PREVOTE
-    for round_, type_ in ((0, PRECOMMIT), (1, PREVOTE), (1, PRECOMMIT)):
-        for index, member in enumerate(members):
-            s.votes.add(consensus_kit.make_vote(type_, 4, round_, b"", member.id), index)
-    held = sum(len(s.votes.tally(type_, round_).first) for round_, type_ in ((0, PRECOMMIT), (1, PREVOTE), (1, PRECOMMIT)))
-    assert held == 3 * MAX_VALIDATORS > resend.MAX_ANSWER
-    assert len(resend.answer(s, None, behind(4))) == resend.MAX_ANSWER == 256
 
 
 def test_bad_signatures_are_excused_for_a_while_and_then_cost_the_peer() -> None:

@@ -37,7 +37,7 @@ from chain.node import snapshot
 from chain.node.checks import make_buckets
 from chain.node.node import Node
 from chain.node.service import MAX_OPEN
-from chain.node.snapshot import AGAIN, PATIENCE, PRUNED, REST
+from chain.node.snapshot import PRUNED, REST
 from chain.node.sync import DEADLINE
 from chain.types import PRECOMMIT, Certificate, Header, Validator, block_id, decode_block, quorum, validators_hash, vote_digest
 from tests.unit.node_kit import CHAIN, T0, Net, fresh, genesis, ident, key_of, of_kind, receive, sent, state_of
@@ -226,36 +226,6 @@ def test_peers_without_a_snapshot_are_asked_for_blocks_instead(net: Net) -> None
     assert sent(effects, m.GetSnapshot) == [] and sent(effects, m.GetBlocks) != []
     asked(node, now=T0 + REST)  # what it asked for then was not answered
     assert sent(asked(node, now=T0 + REST + 2_000), m.GetSnapshot) != []
-
-
-def test_who_makes_one_is_asked_again_for_a_while(net: Net) -> None:
-    node = fresh(4, snapshot_after=AFTER)
-    asked(node)
-    now, times = T0, 0
-    while now < T0 + PATIENCE + 10 * AGAIN:
-        receive(node, 1, m.Status(HEIGHTS, 1), now)
-        if sent(tick(node, now), m.GetSnapshot) or not times:
-            receive(node, 1, m.Snapshot(True, []), now)
-            times += 1
-        now += AGAIN // 2
-    assert times * AGAIN <= PATIENCE + 2 * AGAIN and times > 10
-
-
-def test_peers_that_make_one_after_the_other_hold_up_blocks_once() -> None:
-    """Each says so for as long as it is believed, and when it is not any more the next one does."""
-    node, now, first = fresh(4, snapshot_after=AFTER), T0, 0
-    while not first and now < T0 + 4 * PATIENCE:
-        turn = (now - T0) * 10 // (9 * PATIENCE)  # the next one begins a little before
-        effects = receive(node, 1 + turn % 2, m.Status(HEIGHTS, 1), now)
-        effects += receive(node, 3, m.Status(AFTER - 1, 1), now) + tick(node, now)  # not that far ahead
-        for peer in (1, 2):
-            effects += receive(node, peer, m.Snapshot(True, []), now)
-        first = now if sent(effects, m.GetBlocks) else 0
-        now += AGAIN // 2
-    assert T0 + PATIENCE <= first <= T0 + PATIENCE + AGAIN
-    node = fresh(4, snapshot_after=AFTER)
-    asked(node)
-    assert sent(receive(node, 2, m.Status(HEIGHTS, 1)), m.GetBlocks) == [], "who waits for the first one asks for no blocks"
 
 
 def test_who_gives_buckets_little_by_little_makes_room_for_others(net: Net) -> None:
@@ -558,46 +528,9 @@ def test_a_guard_that_is_older_than_the_snapshot_shows_in_its_state_or_certifica
     assert not nobody._double_sign_check._guard_is_old
 
 
-def test_blocks_that_came_meanwhile_are_not_given_up_for_the_snapshot(net: Net) -> None:
-    node = fresh(4, snapshot_after=AFTER)
-    (question,) = sent(staged(node, net), m.GetBuckets)
-    node.sync.at(HEIGHTS, T0)
-    assert of_kind(answer(node, net, 1, question), e.Switch) == []
-
-
-def test_after_blocks_brought_it_on_it_takes_a_later_snapshot_of_the_same_peer(net: Net) -> None:
-    node = fresh(4, snapshot_after=AFTER)
-    (question,) = sent(staged(node, net), m.GetBuckets)
-    node.sync.at(HEIGHTS, T0)
-    answer(node, net, 1, question)
-    assert sent(asked(node, height=HEIGHTS + 100), m.GetSnapshot) == [m.GetSnapshot()]
-
-
 def test_no_more_than_a_few_peers_are_asked_for_a_snapshot_at_a_time() -> None:
     node = fresh(4, snapshot_after=AFTER, peers=(0, 1, 2, 3, 5))
     assert len(sent(asked(node, peers=(0, 1, 2, 3, 5)), m.GetSnapshot)) == snapshot.MAX_SOURCES
-
-
-def test_who_does_not_answer_is_not_asked_again_at_once() -> None:
-    node = fresh(4, snapshot_after=AFTER)
-    assert sent(asked(node), m.GetSnapshot) == [m.GetSnapshot()]
-    assert sent(tick(node, T0 + DEADLINE - 1), m.GetSnapshot) == []
-    assert sent(tick(node, T0 + DEADLINE), m.GetSnapshot) == []
-    assert sent(tick(node, T0 + DEADLINE + 1), m.GetSnapshot) == []
-
-
-def test_changes_that_are_known_or_lie_behind_the_snapshot_are_passed_over(net: Net) -> None:
-    """A peer sends whole pages of them."""
-    node = fresh(4, snapshot_after=AFTER)
-    offer, links = handed(net)
-    behind = change(net, 90, SETS[2], SETS[0])
-    asked(node, height=100)
-    receive(node, 1, m.Snapshot(False, [offer]))
-    receive(node, 1, m.ValidatorChanges(links[:1]))
-    effects = receive(node, 1, m.ValidatorChanges([*links, behind]))
-    assert of_kind(effects, e.Penalize) == []
-    (stage,) = of_kind(effects, e.StageSnapshot)
-    assert (stage.offer, stage.validator_changes) == (offer, links)
 
 
 def test_nobody_makes_it_follow_changes_without_end(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -689,19 +622,3 @@ def test_an_archive_node_that_comes_in_time_is_asked_for_blocks() -> None:
     tick(node, T0 + 1_000)
     assert sent(receive(node, 2, m.Status(20, 1), T0 + 2_000), m.GetBlocks) == [m.GetBlocks(1, m.MAX_SYNC_BLOCKS)]
     assert sent(tick(node, T0 + PRUNED + 2_000), m.GetSnapshot) == []
-
-
-def test_the_time_without_the_next_block_begins_anew_when_the_last_one_who_keeps_it_goes() -> None:
-    node = Node(ident(0), b"b" * 32, state_of(genesis()), CHAIN, snapshot_if_pruned=True)
-    node.start(T0, [])
-    for peer in (1, 2):
-        node.handle(e.PeerUp(ident(peer)), T0)
-    receive(node, 1, m.Status(20, 11), T0)
-    tick(node, T0)
-    receive(node, 2, m.Status(20, 1), T0 + 1_000)
-    tick(node, T0 + 1_000)
-    gone = T0 + PRUNED + 1_000
-    node.handle(e.PeerDown(ident(2)), gone)
-    assert sent(tick(node, gone), m.GetSnapshot) == []
-    assert sent(tick(node, gone + PRUNED - 1), m.GetSnapshot) == [], "another one may come yet"
-    assert sent(tick(node, gone + PRUNED), m.GetSnapshot)

@@ -25,7 +25,7 @@ from chain.node.mempool import Mempool
 from chain.node.messages import SHORT
 from chain.node.relay import Relay
 from chain.node.selection import Selection
-from chain.node.space import COMMON, GAP, GAP_BURST, LOCAL, MIN_CHARGE, SPARE, URGENT, Holders, Space
+from chain.node.space import COMMON, GAP, GAP_BURST, LOCAL, MIN_CHARGE, SPARE, URGENT, Space
 from chain.params import LANES, MAX_OPS, Params
 from chain.types import TxBody, net_of, tx_id
 from tests.unit.node_kit import PARAMS, genesis, ident, key_of, signed, state_of, transfer
@@ -268,14 +268,6 @@ def test_the_whole_pool_is_what_the_limits_say() -> None:
     assert space.charge(b"x") == MIN_CHARGE and space.charge(bytes(65_536)) == 65_536
 
 
-def test_a_refused_one_that_a_proposer_left_out_may_come_again() -> None:
-    p = pool()
-    (tx,) = add(p, pay(1, 0))
-    p.remove(tx.id, again=True)
-    assert p.left(tx.id[:SHORT])
-    assert [t.id for t in add(p, pay(1, 0))] == [tx.id]
-
-
 # --- room in the block ----------------------------------------------------------------------------------------------------------
 
 
@@ -290,21 +282,6 @@ def test_a_block_is_shared_by_account_whoever_came_first() -> None:
     p = pool(block_txs=12)
     add(p, *(pay(GREEDY, i) for i in range(50)), *(pay(1, i) for i in range(50)), pay(2, 0), pay(3, 0))
     assert by_sender(p.selection(10**6).first()) == {ident(GREEDY): 2, ident(1): 2, ident(2): 1, ident(3): 1}
-
-
-def test_messages_with_a_deadline_share_it_in_the_same_way() -> None:
-    p = pool(block_txs=6)
-    add(p, *(judge(GREEDY, i) for i in range(50)), judge(1, 0), pay(2, 0), judge(3, 0))
-    assert by_sender(p.selection(10**6).first()) == {ident(GREEDY): 4, ident(1): 1, ident(3): 1}
-
-
-def test_bytes_and_work_count_as_well_as_number() -> None:
-    """Who sends large ones gets fewer of them."""
-    op = msgspec.Raw(encode(Claim(bytes(32), 0, bytes(32), stake=True)))
-    p = pool(block_work=8 * MAX_OPS * 32)
-    add(p, *(signed_many(GREEDY, i, op, MAX_OPS) for i in range(20)), *(signed_many(1, i, op, 10) for i in range(20)))
-    chosen = by_sender(p.selection(10**7).first())
-    assert chosen == {ident(1): 20, ident(GREEDY): 6}
 
 
 def words(sender: int, sequence: int, count: int) -> bytes:
@@ -396,11 +373,6 @@ def in_batches(lanes: Lanes, *took: list[int]) -> list[list[bytes]]:
     return [[tx.body.sender for tx in batch] for batch in (chosen.first(), *map(chosen.more, took))]
 
 
-def test_what_any_of_a_batch_left_over_is_room_for_those_without_a_deadline() -> None:
-    """LC-NODE-60: not what the last one left alone, and in the half that is theirs as well."""
-    assert in_batches(Lanes((b"a", 20, False), (b"b", 20, False), (b"c", 25, False)), [5, 20]) == [[b"a", b"b"], [b"c"]]
-
-
 def test_what_the_urgent_ones_left_over_opens_no_more_than_the_half_to_others() -> None:
     """LC-NODE-16"""
     lanes = Lanes((b"u", 60, True), (b"a", 40, False), (b"b", 40, False))
@@ -455,43 +427,6 @@ def steps(work: Callable[[], object]) -> int:
     return count
 
 
-def flooded(each: int) -> Mempool:
-    """By nine accounts: with gaps, ready, urgent."""
-    p = pool(block_txs=8)
-    for sender in range(1, 10):
-        kinds = (pay(sender, i + (sender % 3 == 0), 0, 1_000 + i) for i in range(each)) if sender % 3 != 1 else None
-        add(p, *(kinds or (judge(sender, i) for i in range(each))))
-    return p
-
-
-OPERATIONS: dict[str, Callable[[Mempool], Callable[[], object]]] = {
-    "a transaction comes": lambda p: lambda: add(p, pay(20, 0), pay(20, 1), pay(21, 5)),
-    "a block is chosen": lambda p: lambda: p.selection(10**6).first(),
-    "an empty block is decided": lambda p: lambda: p.decided(STATE, [], 16),
-    "the next sequence of an account": lambda p: lambda: p.next_sequence(STATE, ident(2), 0),
-    "reminders": lambda p: lambda: p.oldest(16),
-}
-
-
-@pytest.mark.parametrize("name", OPERATIONS)
-def test_what_strangers_put_in_makes_nothing_take_longer(name: str) -> None:
-    steps(OPERATIONS[name](flooded(20)))  # Python 3.12 counts nothing where a function's instructions are first asked for
-    few, many = (steps(OPERATIONS[name](flooded(each))) for each in (20, 400))
-    assert few
-    assert many <= 1.5 * few, f"{few} instructions with 180 transactions, {many} with 3,600"
-
-
-def test_evicting_looks_at_who_holds_most_and_not_at_everybody() -> None:
-    found = []
-    for each in (20, 400):
-        p = flooded(each)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(space, "LIMITS", tuple(p.space.used(kind) for kind in (GAP, COMMON, URGENT, LOCAL)))
-            found.append(steps(lambda p=p: add(p, pay(20, 0), pay(21, 0))))  # type: ignore[misc]
-        assert len(p.evicted()) == 2
-    assert found[1] <= 1.5 * found[0]
-
-
 def test_expiry_takes_a_bounded_number_at_a_height(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mempool, "MAX_EXPIRED", 3)
     p = pool()
@@ -503,27 +438,6 @@ def test_expiry_takes_a_bounded_number_at_a_height(monkeypatch: pytest.MonkeyPat
 
 
 # --- bookkeeping ----------------------------------------------------------------------------------------------------------------
-
-
-def test_who_holds_most_is_found_whatever_came_and_went() -> None:
-    rng, holders, model = random.Random(7), Holders(), dict[bytes, dict[bytes, int]]()
-    for _ in range(5_000):
-        account = bytes([rng.randrange(20)])
-        of = model.setdefault(account, {})
-        if of and rng.random() < 0.5:
-            tx = rng.choice(sorted(of))
-            holders.take(account, tx)
-            del of[tx]
-        else:
-            tx, size = rng.randbytes(8), rng.randrange(1, 9)
-            holders.put(account, tx, size)
-            of[tx] = size
-        most = max((sum(held.values()), -ord(who)) for who, held in model.items())
-        assert holders.most() == ((most[0], bytes([-most[1]])) if most[0] else (0, b""))
-        assert holders.total == sum(sum(held.values()) for held in model.values())
-        if of:
-            assert holders.last(account) == list(of)[-1]
-        assert len(holders._heap) <= 2 * len(model) + space.SPARE + 1
 
 
 @pytest.mark.usefixtures("small")
@@ -586,15 +500,6 @@ def test_a_ready_newcomer_takes_the_place_of_who_holds_most_that_is_ready_and_le
     assert books.victim(COMMON, COMMON, b"new", 2_000) is None, "it would hold as much itself"
     books.kinds[GAP].put(b"burst", b"too much", 1)
     assert books.victim(COMMON, COMMON, b"new", 1_000) == b"too much"
-
-
-def test_one_behind_a_gap_counts_with_all_that_its_account_holds() -> None:
-    """LC-NODE-62: at another limit than its own kind's."""
-    books = Space()
-    books.kinds[COMMON].put(b"holder", b"ready", 2_000)
-    books.kinds[COMMON].put(b"new", b"own", 1_500)
-    assert books.victim(COMMON, GAP, b"new", 1_000) is None
-    assert books.victim(COMMON, GAP, b"new", 499) == books.victim(COMMON, GAP, b"stranger", 1_000) == b"ready"
 
 
 def test_who_comes_and_goes_leaves_nothing_in_the_books() -> None:

@@ -105,16 +105,6 @@ def test_every_useless_answer_doubles_the_time_for_which_others_are_asked_instea
     assert asked(s, now) == b"a"
 
 
-def test_where_nobody_else_is_higher_a_peer_is_asked_again_once_it_repeats_its_height() -> None:
-    """The only link to the graph may just be bad."""
-    s = at(0, a=9)
-    for now in range(10):
-        assert asked(s, now) == b"a"
-        s.failed(b"a", now)
-        assert s.next_request(now) is None
-        s.peer(b"a", 9)
-
-
 def test_only_the_peer_that_was_asked_can_answer() -> None:
     s = at(0, a=9)
     assert s.answered(b"a") is None
@@ -123,15 +113,6 @@ def test_only_the_peer_that_was_asked_can_answer() -> None:
     assert s.answered(b"a", 3) is None, "the answer to something that an earlier life of this node asked"
     assert s.answered(b"a", 1) == 1
     assert s.answered(b"a", 1) is None
-
-
-def test_a_peer_that_goes_frees_the_request() -> None:
-    s = at(0, a=9)
-    s.next_request(0)
-    s.peer(b"a", None)
-    assert s.next_request(0) is None
-    s.peer(b"b", 9)
-    assert s.next_request(1) == (b"b", 1, m.MAX_SYNC_BLOCKS)
 
 
 def test_the_peers_remembered_are_bounded() -> None:
@@ -215,21 +196,6 @@ def test_who_says_that_it_is_ahead_and_brings_nothing_new_holds_up_the_next_bloc
         s.useful(honest)
         s.at(top, now + 10)
     assert sum(waits) <= 2 * DEADLINE, "not once for every block"
-
-
-def test_a_slow_link_to_everybody_is_no_reason_to_ask_others() -> None:
-    s, now = Sync(), 0
-    s.at(0, 0)
-    for _ in range(20):
-        for peer in HONEST:
-            s.peer(peer, 10**6)
-        request = s.next_request(now)
-        assert request is not None
-        for _ in range(40):
-            now += 100
-            assert s.next_request(now) is None
-        assert s.answered(request[0], now=now) is not None
-        s.at(s.height + 64, now)
 
 
 # --- between nodes ----------------------------------------------------------------------------------------------------------------
@@ -464,29 +430,6 @@ def test_a_peer_that_has_gone_is_nobody_to_ask() -> None:
     assert A not in node._peers
 
 
-HOUR = 3_600_000
-
-
-def test_a_clock_that_is_set_back_holds_nothing_up() -> None:
-    node = fresh()
-    late = T0 + HOUR
-    assert sent(receive(node, 1, m.Status(9, 1), late), m.GetBlocks)
-    receive(node, 2, m.TxIds([bytes(8)]), late)
-    state = RoundState(1, 0, 0, -1, b"", -1, b"", [], False, b"", b"")
-    receive(node, 3, m.StateMessage(state), late)
-    before = len(sent(receive(node, 3, m.StateMessage(state), late), m.Status))
-    assert before == 0
-    asked: list[m.GetBlocks] = []
-    fetched: list[m.GetTxs] = []
-    for ms in range(0, DEADLINE + 300, 100):
-        effects = node.handle(e.Fired(e.Tick()), T0 + ms)
-        fetched += sent(effects, m.GetTxs)
-        asked += sent(receive(node, 2, m.Status(9, 1), T0 + ms), m.GetBlocks) + sent(effects, m.GetBlocks)
-    assert len(asked) == 1
-    assert len(fetched) == 1
-    assert sent(receive(node, 3, m.StateMessage(replace(state, height=0)), T0 + DEADLINE + 400), m.Status) == [m.Status(0, 1)]
-
-
 def test_floods_of_heights_states_and_unknown_blocks_leave_no_trace() -> None:
     node = fresh()
     for n in range(300):
@@ -527,19 +470,6 @@ def test_who_keeps_the_next_block_no_more_is_not_asked_and_nothing_is_held_again
     assert sync.next_is_pruned, "a height alone takes nothing back"
     sync.peer(b"p", None)
     assert not sync.next_is_pruned, "who has gone is nobody to ask"
-
-
-def test_a_late_peer_gives_way_only_to_one_that_keeps_what_was_asked_for() -> None:
-    sync = Sync()
-    sync.patience = 0
-    sync.at(0, 0)
-    sync.peer(b"a", 900, 1)
-    sync.peer(b"p", 900, 500)
-    assert sync.next_request(0) is not None
-    assert sync.next_request(DEADLINE - 1) is None
-    sync.peer(b"b", 900, 1)
-    request = sync.next_request(DEADLINE)
-    assert request is not None and request[0] == b"b"
 
 
 def test_a_node_tells_from_where_on_it_keeps_blocks_and_answers_nothing_about_older_ones(net: Net) -> None:

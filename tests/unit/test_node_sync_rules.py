@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chain.node.messages import MAX_SYNC_BLOCKS
-from chain.node.sync import BACKOFF_MS, DEADLINE, HELD, MAX_BACKOFF_MS, MAX_PEERS, PATIENCE, Sync
+from chain.node.sync import BACKOFF_MS, DEADLINE, HELD, MAX_BACKOFF_MS, MAX_PEERS, Sync
 
 A, B, C = b"a", b"b", b"c"
 
@@ -36,27 +36,6 @@ def test_a_peer_s_highest_word_counts_until_it_goes() -> None:
     assert (s.best, s.ahead()) == (0, None)
     s.peer(A, 7)
     assert s.best == 7, "it comes again with what it says then"
-
-
-def test_what_a_peer_keeps_is_asked_anew_when_it_comes_again() -> None:
-    """It may have put back its old blocks meanwhile, and says so with its status, which may come behind its votes."""
-    s = at(5)
-    s.peer(A, 20, 11)
-    assert s.next_request(PATIENCE) is None and s.next_is_pruned
-    s.peer(A, None)
-    s.peer(A, 20)
-    assert not s.next_is_pruned
-    assert s.next_request(PATIENCE) == (A, 6, MAX_SYNC_BLOCKS)
-
-
-def test_who_is_known_may_tell_a_new_height_where_no_more_peers_are_remembered() -> None:
-    s = Sync()
-    for n in range(MAX_PEERS):
-        s.peer(b"%d" % n, 1)
-    s.peer(b"another", 2)
-    assert s.best == 1
-    s.peer(b"0", 3)
-    assert s.best == 3
 
 
 def test_who_tells_a_height_and_who_tells_one_far_ahead() -> None:
@@ -158,16 +137,6 @@ def test_the_time_of_a_question_counts_however_it_ended(ends: str) -> None:
         s.answered(fast, now=now)
 
 
-def test_who_goes_and_comes_again_was_waited_for_as_long_as_before() -> None:
-    s = at(0, a=100)
-    assert ask(s, 0) == A
-    assert s.answered(A, 1, DEADLINE - 1) == 1
-    s.peer(A, None)
-    for peer in (A, B):
-        s.peer(peer, 100)
-    assert ask(s, DEADLINE) == B, "of two that were waited for as long it would be A"
-
-
 def test_silence_until_the_deadline_is_a_failure_and_not_only_a_late_answer() -> None:
     s = at(0, a=9)
     assert ask(s, 0) == A
@@ -235,22 +204,6 @@ def test_what_is_here_lengthens_the_patience_of_those_who_vote_alone() -> None:
         s.hold()
     assert voter.next_request(HELD - 1) is None and voter.next_request(HELD) is not None
     assert follower.patience == 0 and follower.next_request(0) is not None
-
-
-def test_a_gap_of_one_is_waited_for_from_the_moment_of_the_last_height() -> None:
-    s = at(5, a=7)
-    s.at(6, 10_000)
-    assert s.next_request(10_000 + 2_000 + PATIENCE - 1) is None, "the last one took ten seconds, of which two count"
-    assert s.next_request(10_000 + 2_000 + PATIENCE) is not None
-
-
-def test_heights_that_were_fetched_together_or_again_set_no_pace() -> None:
-    for height in (5, 8):
-        s = Sync()
-        s.at(5, 0)
-        s.at(height, 1_500)
-        s.peer(A, height + 1)
-        assert s.next_request(1_500 + PATIENCE) is not None
 
 
 # --- bounds ----------------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from chain.codec import encode
-from chain.consensus.messages import Step
 from chain.node import events as e
 from chain.node import messages as m
 from chain.node.node import Node
@@ -91,16 +90,6 @@ def test_a_validator_out_of_reach_gets_votes_through_two_members_that_lead_to_it
     assert targets(receive(node, 1, m.VoteMessage(vote(2, PREVOTE, 1, 0, NIL))), m.VoteMessage) == ({e.Scope.CONSENSUS}, set())
 
 
-def test_who_does_not_vote_starts_no_round_and_asks_at_once_for_what_was_decided() -> None:
-    node = fresh(4, peers=(0, 1))
-    node.submit(transfer(4, 0), T0)
-    assert targets(node.flush(T0), m.StateMessage) == (set(), set())
-    assert node.consensus.step is Step.WAIT
-    assert sent(receive(node, 1, m.Status(1, 1)), m.GetBlocks) == [m.GetBlocks(1, m.MAX_SYNC_BLOCKS)]
-    validator = fresh(0, peers=(1, 2))
-    assert sent(receive(validator, 1, m.Status(1, 1)), m.GetBlocks) == [], "its votes come by themselves"
-
-
 def test_who_follows_tells_the_others_and_serves_them_from_memory() -> None:
     net = Net()
     net.submit(0, transfer(0, 0))
@@ -126,15 +115,6 @@ def test_a_height_is_told_every_second_to_a_bounded_number_and_every_ten_to_all(
     assert told(fresh(4, peers=(0, 1)))[9] == both, "without other members it tells the validators"
 
 
-def test_who_is_behind_is_told_so() -> None:
-    """It may be in nobody's mesh."""
-    net = Net()
-    net.submit(0, transfer(0, 0))
-    net.reach(1)
-    for height, answer in ((0, [m.Status(1, 1)]), (1, []), (2, [])):
-        assert sent(net.nodes[1].handle(e.Received(ident(4), encode(m.Status(height, 1))), net.now), m.Status) == answer
-
-
 # --- transactions go to validators ------------------------------------------------------------------------------------------------
 
 
@@ -157,16 +137,6 @@ def test_a_member_s_transaction_goes_in_through_one_validator_which_sends_it_to_
     validator = fresh(0, peers=(1, 2, 3, 4))
     receive(validator, 4, PUSH)
     assert targets(validator.flush(T0), m.Txs) == ({e.Scope.CONSENSUS}, set())
-
-
-def test_a_member_that_is_connected_with_all_validators_sends_to_all_and_they_need_not() -> None:
-    member = fresh(4, peers=(0, 1, 2, 3, 5))
-    member.submit(RAW, T0)
-    assert targets(member.flush(T0), m.Txs) == ({e.Scope.CONSENSUS}, set())
-    validator = fresh(0, peers=(1, 2, 3, 4))
-    receive(validator, 4, m.Links(sorted(VALIDATORS)))
-    receive(validator, 4, PUSH)
-    assert targets(validator.flush(T0), m.Txs) == (set(), set())
 
 
 def test_a_member_without_validators_uses_two_peers_that_have_some_and_otherwise_its_mesh() -> None:
