@@ -19,7 +19,7 @@ from chain.consensus.messages import (
     Step,
     VoteReceived,
 )
-from chain.consensus.resend import MAX_ANSWER, RESEND_OTHERS
+from chain.consensus.resend import RESEND_OTHERS
 from chain.consensus.wal import Polka, SignIntent, decode_record
 from chain.errors import BrokenInvariant, Malformed
 from chain.params import Params
@@ -31,7 +31,6 @@ from tests.unit.consensus_kit import (
     NO_PROPOSAL_0,
     ROUND_1_AFTER_LOCK,
     T_PRECOMMIT,
-    T_PREVOTE,
     T_PROPOSE,
     T_RESEND,
     WAKE,
@@ -223,17 +222,6 @@ def test_a_certified_block_found_invalid_is_visible_to_the_node() -> None:
     assert consensus.step is not Step.DECIDED
 
 
-def test_blocks_that_never_come_are_forgotten() -> None:
-    consensus = machine(None)
-    drive(consensus, [start(), WAKE], None)
-    for r in range(400):
-        name = f"junk {r}"
-        consensus.handle(proposal(r, name))
-        consensus.handle(timeout(T_PRECOMMIT, r))
-    assert consensus._state is not None
-    assert len(consensus._state.checks._known) <= 70
-
-
 # --- sending again ------------------------------------------------------------------------------------------------------------
 
 
@@ -301,22 +289,6 @@ def answers(consensus: Consensus, state: RoundState) -> list[str]:
     return [show(e) for e in consensus.handle(StateReceived(state, b"peer"))]
 
 
-def test_a_peer_gets_what_it_lacks() -> None:
-    ahead, behind = machine(ME), machine(2)
-    drive(ahead, [start(), *LOCKED_A_AT_0], ME)
-    drive(behind, [start(), WAKE, prevote(0, 0, "A")], 2)
-    assert answers(ahead, behind.round_state()) == [
-        "to peer proposal A@0 pol -1",
-        "to peer prevote A@0 of 0",
-        "to peer prevote A@0 of 1",
-        "to peer prevote A@0 of 3",
-        "to peer prevote A@0 of 1",
-        "to peer prevote A@0 of 3",
-        "to peer precommit A@0 of 3",
-    ]
-    assert answers(behind, ahead.round_state()) == []
-
-
 def test_a_peer_a_round_behind_gets_what_ended_that_round() -> None:
     ahead, behind = machine(ME), machine(2)
     drive(ahead, [start(), *ROUND_1_AFTER_LOCK], ME)
@@ -333,25 +305,6 @@ def test_a_peer_at_the_decided_height_gets_the_certificate() -> None:
     assert answers(done, behind.round_state()) == ["to peer certificate A@0 by [0, 1, 3]"]
     late = VoteReceived(prevote(2, 1, None).vote, b"peer")
     assert [show(e) for e in done.handle(late)] == ["to peer certificate A@0 by [0, 1, 3]"], "it went on to round 1"
-
-
-def test_a_vote_that_came_too_late_for_its_certificate_is_not_answered() -> None:
-    """LC-CON-11: of n validators n - quorum vote after every decision; each of these votes would be answered by everybody."""
-    done = machine(ME)
-    drive(done, [start(), *LOCKED_A_AT_0, *precommits([0, 1], 0, "A"), start(height=HEIGHT + 1)], ME)
-    for late in (precommit(2, 0, "A"), precommit(2, 0, None), prevote(2, 0, "A")):
-        assert done.handle(VoteReceived(late.vote, b"peer")) == []
-
-
-def test_an_answer_is_bounded() -> None:
-    consensus = machine(0)
-    drive(
-        consensus,
-        [start(128, height=128), proposal(0, "A", n=128, height=128), *(prevote(i, 0, "A", height=128) for i in range(1, 128))],
-        0,
-    )
-    state = RoundState(128, 0, 1, -1, b"", -1, b"", [], False, b"", b"")
-    assert 0 < len(consensus.handle(StateReceived(state, b"p"))) <= MAX_ANSWER
 
 
 # --- heights ------------------------------------------------------------------------------------------------------------------
@@ -408,11 +361,6 @@ def log_of(inputs: list[object], *, guard: bool = True) -> list[bytes]:
     return [bytes(e.record) for e in effects if type(e).__name__ == "Persist"]  # type: ignore[union-attr]
 
 
-def test_an_empty_log_leaves_the_height_asleep() -> None:
-    consensus, effects = reborn([])
-    assert effects == [] and consensus.step is Step.WAIT
-
-
 def test_a_lock_and_its_proof_survive_a_crash() -> None:
     consensus, effects = reborn(log_of(LOCKED_A_AT_0))
     assert state_of(consensus) == "PRECOMMIT@0 A@0 A@0"
@@ -429,14 +377,6 @@ def test_a_node_that_came_back_never_asks_for_anything_else_in_the_same_place() 
     assert not any(isinstance(e, Sign) for e in effects2)
 
 
-def test_a_node_comes_back_into_its_last_round_with_its_messages() -> None:
-    before = [*ROUND_1_AFTER_LOCK, proposal(1, "B"), *prevotes([0, 1], 1, "B"), timeout(T_PREVOTE, 1)]
-    consensus, effects = reborn(log_of(before))
-    assert state_of(consensus) == "PRECOMMIT@1 A@0 A@0"
-    assert effects[0] == "sign precommit nil@1"
-    assert {"send prevote A@0 of 3", "send precommit A@0 of 3", "send prevote nil@1 of 3"} <= set(effects)
-
-
 def test_a_proposer_that_came_back_proposes_the_same_block() -> None:
     consensus = machine(0)
     records = [
@@ -451,10 +391,6 @@ def test_a_proposer_that_came_back_proposes_the_same_block() -> None:
         "time resend@0 1000",
     ]
     assert again.handle(built(0, "B")) == []
-
-
-def test_records_of_other_heights_are_skipped() -> None:
-    assert reborn([bytes(SignIntent(HEIGHT - 1, 0, 1, -1, b"", [], []))])[1] == []
 
 
 def test_a_damaged_record_is_refused() -> None:

@@ -156,18 +156,6 @@ def test_an_invalid_block_is_not_fresh_in_any_round_until_a_certificate_says_oth
     assert checks.validity(A) is None and checks.ask(A, 3, False)
 
 
-def test_bad_news_that_nobody_asked_for_are_nobody_s_answer() -> None:
-    """A late answer to a question of the round before: the check of this round may say something else."""
-    checks = BlockChecks()
-    checks.answer(A, False)
-    assert checks.validity(A) is None
-    checks.note_fresh(A, 0, False)
-    checks.answer(A, False)
-    assert checks.validity(A) is None
-    checks.answer(A, True)
-    assert checks.validity(A) is True
-
-
 def test_of_open_questions_the_newest_and_those_that_matter_are_kept() -> None:
     checks = BlockChecks()
     names = [bytes([n]) * 32 for n in range(1, MAX_OPEN_CHECKS + 4)]
@@ -179,14 +167,6 @@ def test_of_open_questions_the_newest_and_those_that_matter_are_kept() -> None:
     assert len(checks._known) == MAX_OPEN_CHECKS + 1, "what was answered and is not wanted goes as well"
     kept = [name for name in names if not checks.ask(name, 0, False)]
     assert kept == [names[0], *names[-MAX_OPEN_CHECKS:]]
-
-
-def test_a_proposal_that_came_too_late_is_refused_in_its_own_round_without_a_check() -> None:
-    consensus = at(WAKE)
-    drive(consensus, [replace(proposal(1, "A"), timely=False)], ME)
-    effects = drive(consensus, [timeout(T_PROPOSE, 0), *precommits([0, 1, 2], 0, None), timeout(T_PRECOMMIT, 0)], ME)
-    assert not [effect for effect in effects if isinstance(effect, CheckBlock)]
-    assert "sign prevote nil@1" in [show(effect) for effect in effects]
 
 
 # --- rules on the edge ------------------------------------------------------------------------------------------------------------
@@ -206,13 +186,6 @@ def test_a_polka_without_its_proposal_is_looked_at_after_the_own_prevote_and_loc
     assert not [effect for effect in effects if isinstance(effect, CheckBlock)]
     assert state_of(consensus) == "PROPOSE@0 - -"
     drive(consensus, [timeout(T_PROPOSE, 0), good("A")], ME)
-    assert state_of(consensus) == "PRECOMMIT@0 A@0 A@0"
-
-
-def test_who_only_follows_writes_nothing_down() -> None:
-    consensus = machine(None)
-    effects = drive(consensus, [start(), *LOCKED_A_AT_0, *prevotes([2], 0, "A"), *precommits([0, 1], 0, "A")], None)
-    assert not [effect for effect in effects if isinstance(effect, Persist | Sign)]
     assert state_of(consensus) == "PRECOMMIT@0 A@0 A@0"
 
 
@@ -310,20 +283,6 @@ def test_an_early_message_counts_if_its_signer_s_key_is_the_same_then(changed: b
         members[1] = replace(members[1], key=b"\3" + b"k" * 32)
     drive(consensus, [replace(start(height=HEIGHT + 1), validators=members)], ME)
     assert (inside(consensus).votes.held(PREVOTE, 0, 1) is None) is changed
-
-
-def test_what_was_verified_with_an_old_key_is_verified_again_with_the_new_one() -> None:
-    asked: list[bytes] = []
-    consensus = machine(ME)
-    verify = consensus._validator._verify
-    consensus._validator._verify = lambda message, validator: (asked.append(validator.key), verify(message, validator))[1]
-    drive(consensus, [start(), WAKE], ME)
-    consensus.classify(early().vote)
-    members = validators(4)
-    members[1] = replace(members[1], key=b"\3" + b"k" * 32)
-    drive(consensus, [replace(start(height=HEIGHT + 1), validators=members)], ME)
-    consensus.classify(early().vote)
-    assert asked == [validators(4)[1].key, members[1].key]
 
 
 @pytest.mark.parametrize(("next_", "expected"), [(HEIGHT + 1, Verdict.REJECT), (HEIGHT + 2, Verdict.IGNORE)])

@@ -207,16 +207,6 @@ def test_a_very_long_height_forgets_its_old_rounds() -> None:
     assert consensus.round == 500
 
 
-def test_votes_of_sixteen_rounds_back_still_count() -> None:
-    """LC-CON-12: the oldest round of the window is in it, the one before is not."""
-    consensus = machine(3)
-    drive(consensus, [start(), WakeUp(HEIGHT), *(timeout(T_PRECOMMIT, r) for r in range(20))], 3)
-    assert consensus.round == 20
-    oldest, older = (prevote(0, 20 - back, "A").vote for back in (KEEP_ROUNDS, KEEP_ROUNDS + 1))
-    assert consensus.classify(oldest).verdict is Verdict.ACCEPT
-    assert (consensus.classify(older).verdict, consensus.classify(older).reason) == (Verdict.IGNORE, "old round")
-
-
 @settings(max_examples=40, derandomize=True, deadline=None)
 @given(seed=st.integers(0, 2**32), n=st.sampled_from([1, 2, 4, 7]))
 def test_any_sequence_of_messages_is_harmless(seed: int, n: int) -> None:

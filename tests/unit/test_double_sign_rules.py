@@ -269,14 +269,6 @@ def test_without_doubt_what_waited_for_the_height_that_was_decided_meanwhile_is_
     assert Ticks(check)(STABLE_TICKS + 1) == [e.SignRequest(wanted[1])]
 
 
-def test_the_newest_of_what_waits_are_kept() -> None:
-    check = heard(of(), 1, 2, 3)
-    wanted = [SignVote(PREVOTE, height, 0, NIL) for height in range(6, 6 + MAX_HELD + 3)]
-    for request in wanted:
-        check.sign(request)
-    assert Ticks(check)(STABLE_TICKS + 1) == [e.SignRequest(request) for request in wanted[3:]]
-
-
 def test_a_node_that_is_further_than_all_others_say_abstains_from_its_own_height_on() -> None:
     check = heard(of(double_sign_check.UNKNOWN), 1, 2, 3)
     assert Ticks(check)(STABLE_TICKS + 1, height=9, told=5) == [e.Abstain(9 + ABSTAIN_MARGIN)]

@@ -25,7 +25,7 @@ from chain.node.recovery import BLOCK, CONSENSUS, DECIDED
 from chain.storage.blockstore import CommitBatch
 from chain.storage.errors import StorageFailed
 from chain.storage.guard import Kind
-from chain.types import NIL, PREVOTE, ProposalEvidence, Vote, decode_block
+from chain.types import NIL, PREVOTE, ProposalEvidence, decode_block
 from client import driver
 from client.driver import Driver
 from client.signing import LocalSigner
@@ -307,13 +307,6 @@ REQUEST = e.SignRequest(SignVote(PREVOTE, 1, 0, NIL))
 INTENT = e.Log(CONSENSUS + b"intent", True)
 
 
-async def test_the_order_within_one_input_is_append_sync_sign() -> None:
-    driven = Driven(Scripted())
-    assert driven.run(e.Log(BLOCK + b"body", False), INTENT, REQUEST) == ["append", "append", "sync", "sign"]
-    (said,) = driven.node.inputs
-    assert isinstance(said.message, Vote)
-
-
 async def test_a_record_that_cannot_be_synced_is_signed_for_by_nobody() -> None:
     driven = Driven(Scripted())
     driven.wal.fails = True
@@ -390,12 +383,6 @@ async def test_what_comes_later_does_not_overtake_what_waits() -> None:
     assert [which for what, which in driven.journal.entries if what == "penalize"] == [str(number) for number in range(6)]
 
 
-async def test_what_concerns_nobody_else_goes_on_meanwhile() -> None:
-    driven = Driven(Scripted())
-    asks = e.Send(PEER, encode(m.GetBlocks(5, 9)), e.REQUESTS)
-    assert driven.run(commit(1), asks, commit(2)) == ["commit", "wire", "commit"]
-
-
 # --- the log is emptied -----------------------------------------------------------------------------------------------------------
 
 
@@ -414,17 +401,6 @@ async def test_the_log_is_not_emptied_while_a_later_commit_is_under_way(full: No
     driven.store.commits[1].set_result(None)
     await turns()
     assert driven.journal.names()[-1] == "truncate"
-
-
-@pytest.mark.parametrize("step", [step for step in Step if step is not Step.WAIT])
-async def test_nor_while_the_next_height_is_in_it(full: None, step: Step) -> None:
-    """Its votes are in no database: a node that forgot them would sign others after a crash."""
-    driven = Driven(Scripted())
-    driven.run(e.Log(BLOCK + bytes(20), False), commit(1))
-    driven.node.consensus.step = step
-    driven.store.commits[0].set_result(None)
-    await turns()
-    assert "truncate" not in driven.journal.names()
 
 
 async def test_nor_while_a_height_was_not_handed_to_the_database(full: None) -> None:
@@ -471,11 +447,6 @@ async def test_a_log_at_its_bound_is_emptied_only_when_all_is_in_the_database(mo
     driven.driver._store = cast(Any, SimpleNamespace(commit_async=commit_async))
     driven.run(e.Log(BLOCK + bytes(20), False), commit(1, durable=False), commit(2, durable=False), e.TruncateLog())
     assert driven.journal.names() == ["append", "commit", "stored", "truncate"]
-
-
-async def test_a_small_log_is_left_as_it_is() -> None:
-    driven = Driven(Scripted())
-    assert driven.run(e.Log(BLOCK + bytes(20), False), commit(1, durable=False), e.TruncateLog()) == ["append"]
 
 
 async def test_a_node_hears_its_own_vote_before_what_came_meanwhile() -> None:

@@ -11,14 +11,13 @@ from typing import Any, cast
 import pytest
 
 from chain.codec import encode
-from chain.consensus.messages import SignProposal, SignVote, Timeout, TimeoutKind
+from chain.consensus.messages import SignVote, Timeout, TimeoutKind
 from chain.node import events as e
 from chain.node import messages as m
 from chain.storage.blockstore import CommitBatch
 from chain.storage.errors import StorageFailed
-from chain.types import NIL, NO_ROUND, PREVOTE
+from chain.types import NIL, PREVOTE
 from client import driver
-from client.signing import LocalSigner
 from p2p.wire import NODE
 from tests.unit.test_driver_order import PEER, Driven, Scripted, commit, decided, turns
 
@@ -88,14 +87,6 @@ async def test_the_end_leaves_no_timer_no_task_and_no_process(driven: Driven, mo
     assert timer.cancelled() and task.cancelled() and closed == [True]
 
 
-async def test_work_that_is_done_is_kept_nowhere(driven: Driven) -> None:
-    driven.driver._snapshots = cast(Any, SimpleNamespace(answer=lambda question: asyncio.sleep(0, b"page")))
-    driven.run(e.ReadSnapshot(PEER, m.GetSnapshot()))
-    await turns()
-    assert driven.node.inputs == [e.Answered(PEER, b"page")]
-    assert not driven.driver._tasks
-
-
 async def test_a_node_that_failed_waits_for_what_the_database_is_writing(driven: Driven, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is closed next. What could not be written is not tried again."""
     waited: list[set[Future[None]]] = []
@@ -107,23 +98,7 @@ async def test_a_node_that_failed_waits_for_what_the_database_is_writing(driven:
     assert waited == [set(driven.store.commits)] and len(driven.store.commits) == 1
 
 
-async def test_the_first_fault_is_the_one_that_is_told(driven: Driven) -> None:
-    driven.driver._fail(LOST)
-    driven.driver._fail(ValueError("what followed of it"))
-    assert driven.driver.failed.exception() is LOST
-
-
 # --- inputs ---------------------------------------------------------------------------------------------------------------------
-
-
-async def test_a_user_s_transaction_leaves_with_the_next_turn_of_the_loop(driven: Driven) -> None:
-    own = driven.node
-    own.submit = lambda raw, now: b"id"
-    own.flush = lambda now: [e.Penalize(PEER, "flushed")]
-    assert driven.driver.submit(b"transaction") == b"id"
-    assert driven.journal.entries == []
-    await turns(2)
-    assert driven.journal.entries == [("penalize", "flushed")], "once"
 
 
 async def test_what_a_flush_leads_to_is_handled_before_more_is_taken_from_the_line(driven: Driven) -> None:
@@ -149,13 +124,6 @@ async def test_what_a_callback_feeds_waits_until_all_effects_before_it_ran(drive
 REQUEST = e.SignRequest(SignVote(PREVOTE, 1, 0, NIL))
 
 
-@pytest.mark.parametrize("request_", [SignVote(PREVOTE, 1, 0, NIL), SignProposal(1, 0, NO_ROUND, b"b" * 32)])
-async def test_where_the_guard_keeps_silence_nothing_was_signed(driven: Driven, request_: SignVote | SignProposal) -> None:
-    cast(LocalSigner, driven.driver._signer).guard = cast(Any, SimpleNamespace(sign=lambda *_: None))
-    driven.run(e.SignRequest(request_))
-    assert driven.node.inputs == []
-
-
 # --- the wire -------------------------------------------------------------------------------------------------------------------
 
 MESH, VALIDATORS = [b"m" * 20], [b"v" * 20]
@@ -177,13 +145,6 @@ async def test_each_scope_has_its_targets_and_who_knows_is_left_out_of_all(
     driven.run(e.Gossip(b"payload", e.TRANSACTIONS, scope, known))
     assert sent == [(NODE, b"payload", e.TRANSACTIONS, known, targets)]
     assert asked == ([known] if targets else [])
-
-
-async def test_a_node_without_a_network_sends_to_nobody_and_goes_on(driven: Driven) -> None:
-    driven.driver._network = None
-    assert driven.run(e.Send(PEER, b"x", e.VOTES), e.Gossip(b"x", e.VOTES, e.Scope.ALL), e.Penalize(PEER, "x"), decided(1)) == [
-        "decided"
-    ]
 
 
 # --- blocks for peers -----------------------------------------------------------------------------------------------------------
@@ -312,14 +273,6 @@ async def test_a_start_that_applies_the_log_again_tells_of_it_once_it_is_stored(
     driven.driver.start(None)
     assert driven.journal.names() == ["commit", "decided"]
     driven.driver.stop()
-
-
-async def test_the_log_is_emptied_behind_the_commit_before_it(driven: Driven, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "LOG_FULL", 0)
-    driven.driver._store, driven.wal.used = cast(Any, Stored(driven)), 10
-    assert driven.run(commit(1), e.TruncateLog()) == ["commit"]
-    await turns()
-    assert driven.journal.names() == ["commit", "truncate"]
 
 
 async def test_what_comes_behind_a_commit_that_is_stored_waits_for_nothing(driven: Driven) -> None:
