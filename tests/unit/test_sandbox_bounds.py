@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
 import io
 import socket
 import tarfile
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +12,15 @@ import msgspec
 import pytest
 import requests
 
-from sandbox import ContainerLimits, EngineError, RunSpec, SandboxUnavailable, images, layers
+from sandbox import ContainerLimits, EngineError, RunSpec, SandboxUnavailable, layers
 from sandbox.archive import clean_archive, scan_archive
 from sandbox.docker import engine as engine_module
-from sandbox.docker import isolation, selftest, sidecar_program
-from sandbox.docker.attached import Attached, Dialogue, FramedOutput
-from sandbox.docker.engine import CALL_TIMEOUT_S, PULL_TIMEOUT_S, TRANSFER_TIMEOUT_S, Engine
+from sandbox.docker import isolation, selftest
+from sandbox.docker.attached import Attached, Dialogue
+from sandbox.docker.engine import Engine
 from sandbox.docker.sidecar import SidecarSize
 from sandbox.documents import parse_config
 from sandbox.errors import BadImage
-from sandbox.images import cached_image
-from sandbox.layers import LayerEntry
 from sandbox.phases import PHASES
 from sandbox.progress import Progress, parse_progress
 from sandbox.spec import MIB, Check, OutputFile, RunResult, RunStatus, SelfTestReport
@@ -147,23 +143,6 @@ def test_names_are_as_long_as_engines_take_and_no_longer(tmp_path: Path) -> None
         scan(tmp_path / "d.tar", [tar(entry("l", kind=b"2", link="t" * 4001))])
 
 
-def test_permissions_and_times_that_are_written(tmp_path: Path) -> None:
-    stream = b"".join(
-        (
-            raw(b"d", b"5", mode=0o7755),
-            pax((b"mtime", b"-5")) + raw(b"d/early", mode=0o6711),
-            pax((b"mtime", b"99999999999999")) + raw(b"d/late"),
-            bytes(1024),
-        )
-    )
-    seen = scan(tmp_path / "a.tar", [stream])
-    assert seen[:3] == [
-        LayerEntry("d", b"5", 0, 0o1755),
-        LayerEntry("d/early", b"0", 0, 0o711),
-        LayerEntry("d/late", b"0", 0, 0o644, 8**11 - 1),
-    ]
-
-
 def test_removals_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     below = tar(entry("d/f"), entry("g"))
     for names, why in (
@@ -241,19 +220,6 @@ def test_a_layer_that_is_there_twice_may_be_a_link_to_the_first_and_no_link_goes
             scan_archive(path, LIMITS)
 
 
-def test_what_is_scanned_is_what_is_written_for_any_number_of_layers(tmp_path: Path) -> None:
-    """The scratch folder comes with the top layer, and every layer is as long as its header says."""
-    for count in (1, 2, 3):
-        docker_archive(tmp_path / "a.tar", [tar(entry(f"f{n}", b"x")) for n in range(count)])
-        image = scan_archive(tmp_path / "a.tar", LIMITS)
-        written = b"".join(clean_archive(tmp_path / "a.tar", image, "t:1"))
-        with tarfile.open(fileobj=io.BytesIO(written)) as archive:
-            assert [archive.getmember(f"{n}/layer.tar").size for n in range(count)] == [
-                layer.written_size for layer in image.layers
-            ]
-            assert len(archive.getnames()) == count + 2
-
-
 @pytest.mark.parametrize("change", ["cut", "damaged", "gone", "longer"])
 def test_an_archive_that_changes_after_the_scan_is_told_as_changed(tmp_path: Path, change: str) -> None:
     path = tmp_path / "a.tar"
@@ -293,15 +259,6 @@ def test_progress_at_its_bounds() -> None:
     assert parse_progress(b'LC {"step":9007199254740991,"of":9007199254740992}') == Progress((1 << 53) - 1)
     assert parse_progress(b'LC {"step":9007199254740992}') is None
     assert parse_progress(b'LC {"step":0,"of":-1,"loss":1e18}') == Progress(0)
-
-
-def test_the_newest_progress_wins_however_lines_and_frames_fall() -> None:
-    lines = b'LC {"step":1}\r\nLC {"step":2}\r\nLC {"step":3}\nbye\n'
-    assert FramedOutput().feed(frame(1, lines)) == Progress(3)
-    assert FramedOutput().feed(frame(1, lines) + frame(1, b"more\n") + frame(2, b"warning\n")) == Progress(3)
-    reader = FramedOutput()
-    for byte in b'x LC {"step":1}\n':
-        assert reader.feed(frame(1, bytes([byte]))) is None
 
 
 # --- isolation and limits ---------------------------------------------------------------------------------------------------------
@@ -429,20 +386,6 @@ def test_a_connection_bears_silence_for_its_time_and_ends_for_both(tmp_path: Pat
     theirs.close()
 
 
-def test_the_answer_that_a_connection_came_from_is_closed_before_its_streams() -> None:
-    """As docker-py hands it out: the raw stream below the answer, which it refers to."""
-    ours, theirs = socket.socketpair()
-    with theirs:
-        theirs.sendall(b"HTTP/1.1 101 UPGRADED\r\n\r\n")
-        answer = http.client.HTTPResponse(ours)
-        answer.begin()
-        wrapper: Any = answer.fp.raw  # type: ignore[union-attr]
-        wrapper._response = answer
-        Attached(OneSocket(wrapper), "n").close()  # type: ignore[arg-type]
-        assert answer.closed
-        answer.close()  # as its end does, and Python 3.13 reports what that raises
-
-
 def test_a_line_and_complaints_have_bounds() -> None:
     def talk(*data: bytes) -> Dialogue:
         ours, theirs = socket.socketpair()
@@ -458,20 +401,6 @@ def test_a_line_and_complaints_have_bounds() -> None:
         talks[2].line(256)
     for one in talks:
         one.close()
-
-
-def test_each_thread_has_one_client_for_each_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[int] = []
-    monkeypatch.setattr(engine_module, "_make_client", lambda timeout, **_: made.append(timeout) or object())
-    engine = Engine("unix:///x.sock")
-    for _ in range(2):
-        plain, transfer, pull = engine.api(), engine.api(transfer=True), engine.api(pull=True)
-    assert made == [CALL_TIMEOUT_S, TRANSFER_TIMEOUT_S, PULL_TIMEOUT_S]
-    assert len({id(plain), id(transfer), id(pull)}) == 3
-    other = threading.Thread(target=engine.api)
-    other.start()
-    other.join()
-    assert len(made) == 4
 
 
 def test_an_engine_that_has_gone_is_tried_as_often_as_one_that_hangs_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -491,39 +420,6 @@ def test_an_engine_that_has_gone_is_tried_as_often_as_one_that_hangs_up(monkeypa
 
 
 # --- files of ours ----------------------------------------------------------------------------------------------------------------
-
-
-def test_an_archive_of_ours_is_built_once_for_each_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    built: list[Path] = []
-
-    def build(dest: Path) -> str:
-        dest.write_bytes(b"archive %d" % len(built))
-        built.append(dest)
-        return f"sha256:{len(built):064x}"
-
-    first = cached_image(tmp_path, "sidecar", b"a", build)
-    assert first[1] == f"sha256:{1:064x}"
-    assert first[0].read_bytes() == b"archive 0"
-    assert cached_image(tmp_path, "sidecar", b"a", build) == first
-    assert cached_image(tmp_path, "sidecar", b"b", build) != first
-    assert cached_image(tmp_path, "selftest", b"a", build) != first
-    assert len(built) == len(list(tmp_path.iterdir())) == 3
-    monkeypatch.setattr(images.inspect, "getsource", lambda _: "another builder")  # type: ignore[attr-defined]
-    assert cached_image(tmp_path, "sidecar", b"a", build) != first, "what builds it counts like the program in it"
-
-
-def test_a_sidecar_reads_an_output_of_exactly_its_limit_and_writes_no_input_twice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sidecar_program, "IN", str(tmp_path))
-    monkeypatch.setattr(sidecar_program, "OUT", str(tmp_path))
-    (tmp_path / "model").write_bytes(b"x" * 100)
-    answers = io.BytesIO()
-    sidecar_program.get("model", 100, answers, "get")  # type: ignore[arg-type]
-    assert answers.getvalue() == b"ok 100\n" + b"x" * 100
-    with pytest.raises(FileExistsError):
-        sidecar_program.put(str(tmp_path / "model"), 1, io.BytesIO(b"y"))  # type: ignore[arg-type]
-    assert (tmp_path / "model").read_bytes() == b"x" * 100
 
 
 @pytest.mark.parametrize("total", [0, 1, 4 * MIB - 1, 4 * MIB, 4 * MIB + 1, 60 * MIB, 64 * MIB])

@@ -8,7 +8,6 @@ import json
 import os
 import tarfile
 from pathlib import Path, PurePosixPath
-from types import SimpleNamespace
 
 import pytest
 
@@ -107,26 +106,6 @@ def test_no_file_lies_outside_of_an_image(tmp_path: Path, path: str) -> None:
     assert not (tmp_path / "image.tar").exists()
 
 
-def test_settings_of_the_caller_replace_ours(tmp_path: Path) -> None:
-    _, built = written(tmp_path, {"/a": b"x"}, Cmd=["/a"], Labels={"x": "1"})
-    config = json.loads(built.document)["config"]
-    assert (config["Cmd"], config["Labels"]) == (["/a"], {"x": "1"})
-    assert any(line.startswith("PATH=") for line in config["Env"])
-    assert json.loads(built.document)["rootfs"]["diff_ids"] == [
-        "sha256:" + hashlib.sha256(built.parts[layer]).hexdigest() for layer in built.manifest["Layers"]
-    ]
-
-
-def test_a_library_that_is_missing_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = SimpleNamespace(stdout="\tlibgone.so.1 => not found\n", stderr="")
-    monkeypatch.setattr(images.subprocess, "run", lambda *_, **__: told)  # type: ignore[attr-defined]
-    with pytest.raises(ImageBuildError, match=r"shared library libgone\.so\.1 is missing"):
-        images._add_shared_libraries(images._Tree(), [Path("/x")])
-    told.stdout, told.stderr = "", "no such loader"
-    with pytest.raises(ImageBuildError, match="no such loader"):
-        images._add_shared_libraries(images._Tree(), [Path("/x")])
-
-
 @pytest.mark.parametrize(
     ("path", "wanted"),
     [
@@ -146,9 +125,3 @@ def test_a_library_that_is_missing_here_is_named(monkeypatch: pytest.MonkeyPatch
 )
 def test_what_of_a_package_a_job_gets(path: str, wanted: bool) -> None:
     assert images._wanted(PurePosixPath(path)) is wanted
-
-
-def test_a_package_that_is_not_here_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ImageBuildError, match="package 'no-such-thing' is not installed"):
-        images.build_python_image(tmp_path / "i.tar", {}, with_packages=["no-such-thing"])
-    assert list(tmp_path.iterdir()) == []

@@ -212,12 +212,6 @@ def test_a_folder_that_is_none_empty_or_too_large_is_refused_before_it_is_read(
         survey(tmp_path / "deep")
 
 
-def test_equal_contents_have_one_digest_whatever_the_files_are_called(tmp_path: Path) -> None:
-    one, two, other = files(tmp_path / "a", x="1", y="2"), files(tmp_path / "b", p="2", q="1"), files(tmp_path / "c", x="1", y="3")
-    assert one.content_digest == two.content_digest != other.content_digest
-    assert one.digest != two.digest
-
-
 # --- what goes wrong --------------------------------------------------------------------------------------------------------------
 
 
@@ -294,13 +288,6 @@ def test_nothing_is_removed_while_somebody_brings_data_or_a_record_is_damaged(
     assert len(double.volumes) == 2, "what a damaged record names is not known"
     with pytest.raises(DataRefused, match=r"damaged .*: remove it"):
         make().remove("scans")
-
-
-def test_a_record_under_another_name_counts_for_nothing(make: Make, double: DockerDouble, tmp_path: Path) -> None:
-    add(make(), "scans", files(tmp_path / "f", a="1"))
-    (tmp_path / "records" / "scans.json").rename(tmp_path / "records" / "other.json")
-    with pytest.raises(DataRefused, match="is the record of scans"):
-        make().remove("other")
 
 
 def test_data_in_use_are_not_removed_by_whoever_asks(make: Make, double: DockerDouble, tmp_path: Path) -> None:

@@ -20,9 +20,7 @@ from sandbox import (
     EngineError,
     Evaluated,
     ImageLimits,
-    ImageNotFound,
     Progress,
-    RunResult,
     RunSpec,
     RunStatus,
     Sandbox,
@@ -249,23 +247,6 @@ def test_a_waiting_sidecar_that_died_is_not_taken_and_goes(room: Sandbox, double
     assert left(double) == ONE_WAITS
 
 
-def test_runs_side_by_side_leave_one_sidecar_waiting(room: Sandbox, double: DockerDouble, image: str) -> None:
-    together = threading.Barrier(3)
-
-    def job(box: Box) -> int:
-        together.wait(20)
-        box.leave()
-        return 0
-
-    double.job = job
-    with ThreadPoolExecutor(3) as pool:
-        outcomes = list(pool.map(lambda run: room.run(spec(image, run)), ("a", "b", "c")))
-    assert {outcome.status for outcome in outcomes} == {RunStatus.OK}
-    assert len({outcome.outputs["model"].path for outcome in outcomes}) == 3
-    room.settle()
-    assert left(double) == ONE_WAITS
-
-
 def test_a_run_id_is_taken_while_its_run_is_under_way_and_free_after(room: Sandbox, double: DockerDouble, image: str) -> None:
     told: list[str] = []
 
@@ -424,13 +405,6 @@ def test_what_the_kernel_would_drop_first_is_not_held_by_a_run(
     assert seen == [mib << 20]
 
 
-def test_a_leftover_of_the_same_name_is_replaced(room: Sandbox, double: DockerDouble, image: str) -> None:
-    double.create_container_from_config({"Image": "x", "Labels": {}}, "lc-n-r")
-    assert room.run(spec(image)).status is RunStatus.OK
-    double.faults["create_container_from_config"] = [requests.ConnectionError("after it was made"), None]
-    assert room.run(spec(image, "s")).status is RunStatus.OK
-
-
 @pytest.mark.parametrize(("model", "why"), [(None, "missing"), (b"", "empty"), (b"x" * 1001, "limit is 1000")])
 def test_a_model_that_is_refused_leaves_no_file(
     room: Sandbox, double: DockerDouble, image: str, tmp_path: Path, model: bytes | None, why: str
@@ -473,17 +447,6 @@ def test_parameters_of_any_depth_are_refused_by_name(room: Sandbox, image: str) 
 
 
 # --- images of a node -------------------------------------------------------------------------------------------------------------
-
-
-def test_an_image_goes_at_once_though_its_last_container_is_removed_in_the_background(
-    room: Sandbox, double: DockerDouble, image: str
-) -> None:
-    assert room.run(spec(image)).status is RunStatus.OK
-    room.remove_image(image)
-    assert not room.has_image(image)
-    outcome = room.run(spec(image, "s"))
-    assert (outcome.status, "is not on this engine" in outcome.reason) == (RunStatus.ENGINE_ERROR, True)
-    room.remove_image(image)  # nothing left to do
 
 
 def test_limits_of_the_caller_are_the_ones_that_count(room: Sandbox, tmp_path: Path) -> None:
@@ -537,34 +500,6 @@ def test_a_clean_up_says_what_it_could_not_remove_and_counts_the_rest(room: Sand
         room.cleanup()
 
 
-@pytest.mark.parametrize(
-    ("fault", "told"), [(refusal(404), False), (refusal(409, "removal is already in progress"), False), (refusal(409, "no"), True)]
-)
-def test_what_is_gone_or_going_is_no_problem(
-    room: Sandbox, double: DockerDouble, image: str, monkeypatch: pytest.MonkeyPatch, fault: Exception, told: bool
-) -> None:
-    assert room.run(spec(image)).status is RunStatus.OK
-    room.settle()
-    honest = double.remove_container
-
-    def gone(name: str, **how: Any) -> None:
-        honest(name, **how)
-        raise fault
-
-    monkeypatch.setattr(double, "remove_container", gone)
-    assert (room.cleanup().problems != ()) is told
-    monkeypatch.setattr(double, "remove_container", honest)
-
-
-def test_after_it_was_closed_a_run_still_leaves_nothing_in_its_place(room: Sandbox, double: DockerDouble, image: str) -> None:
-    assert room.run(spec(image)).status is RunStatus.OK
-    room.close()
-    assert left(double) == (0, 0)
-    assert room.has_image(image)
-    assert room.run(spec(image, "s")).status is RunStatus.OK
-    assert "lc-n-s" not in double.boxes
-
-
 def test_a_sidecar_that_cannot_be_prepared_costs_the_next_run_only_its_time(
     room: Sandbox, double: DockerDouble, image: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -588,13 +523,6 @@ def test_an_engine_that_does_not_answer_is_not_an_image_that_is_missing(room: Sa
     assert room.has_image(image)
 
 
-def test_the_folder_of_an_engine_elsewhere_is_not_looked_for_here(double: DockerDouble, tmp_path: Path) -> None:
-    double.facts["DockerRootDir"] = str(tmp_path)
-    assert Sandbox(tmp_path, base_url="unix:///x.sock", node_tag="n")._disk() == tmp_path
-    assert Sandbox(tmp_path, base_url="tcp://10.0.0.1:2375", node_tag="n")._disk() is None
-    assert Sandbox(tmp_path, base_url="http://10.0.0.1:2375", node_tag="n")._disk() is None
-
-
 @pytest.mark.parametrize(
     ("facts", "why"),
     [
@@ -613,19 +541,3 @@ def test_an_engine_that_cannot_keep_a_promise_is_not_used(
     double.facts |= facts
     with pytest.raises(SandboxUnavailable, match=why):
         Sandbox(tmp_path, node_tag="n").check_engine()
-
-
-def test_what_an_engine_says_of_itself_is_passed_on(double: DockerDouble, tmp_path: Path) -> None:
-    info = Sandbox(tmp_path, node_tag="n").check_engine()
-    assert (info.mem_mb, info.cpus, info.rootless, info.architecture) == (1024, 2, False, "amd64")
-    for option in ("name=rootless", "name=userns"):
-        double.facts["SecurityOptions"] = ["name=seccomp", option]
-        assert Sandbox(tmp_path, node_tag="n").check_engine().rootless
-
-
-def test_no_outcome_names_an_image_that_is_not_there(room: Sandbox) -> None:
-    missing = "sha256:" + "0" * 64
-    outcome: RunResult = room.run(spec(missing))
-    assert (outcome.status, missing in outcome.reason) == (RunStatus.ENGINE_ERROR, True)
-    with pytest.raises(ImageNotFound):
-        room._store.require(missing)

@@ -157,14 +157,6 @@ def test_a_pulled_image_is_written_anew_and_pulled_once(double: DockerDouble, op
     assert double.count("pull") == 2, "it had gone"
 
 
-@pytest.mark.parametrize("size", [1, 700, 8191, 1 << 20])
-def test_a_pulled_images_files_come_in_pieces_of_any_size(
-    double: DockerDouble, open_store: Callable[[], ImageStore], size: int
-) -> None:
-    double.registry[REFERENCE] = image(POSTED), [GOOD[start : start + size] for start in range(0, len(GOOD), size)]
-    assert open_store().pull(REFERENCE, LIMITS, None) == POSTED
-
-
 def test_the_container_that_shows_a_pulled_images_files_is_marked_as_this_nodes(
     double: DockerDouble, open_store: Callable[[], ImageStore]
 ) -> None:
@@ -219,17 +211,6 @@ def test_a_pulled_image_that_is_refused_is_on_the_engine_no_more(
     assert (double.images, double.names) == ({}, {})
 
 
-@pytest.mark.parametrize("method", ["create_container_from_config", "export", "load_image", "tag"])
-def test_a_pulled_image_goes_where_the_engine_breaks_off_too(
-    double: DockerDouble, open_store: Callable[[], ImageStore], method: str
-) -> None:
-    double.faults[method] = [refusal(400, "broken")]
-    with pytest.raises((EngineError, BadImage), match="broken"):
-        open_store().pull(REFERENCE, LIMITS, None)
-    assert (double.images, double.names) == ({}, {})
-    assert open_store().pull(REFERENCE, LIMITS, None) == POSTED
-
-
 @pytest.mark.parametrize(
     ("events", "error", "why"),
     [
@@ -253,22 +234,6 @@ def test_a_pull_that_ends_early_ends_on_the_engine_too(
         open_store().pull(REFERENCE, LIMITS, None)
     assert double.open_pulls == 0, "an engine goes on while somebody listens"
     del caught  # until here it kept all that the pull had open
-
-
-@pytest.mark.parametrize(
-    ("fault", "error"),
-    [
-        (refusal(404, "pull access denied"), ImageNotFound),
-        (refusal(500, "oh"), EngineError),
-        (requests.ReadTimeout("x"), EngineError),
-    ],
-)
-def test_a_pull_that_the_engine_refuses_is_named(
-    double: DockerDouble, open_store: Callable[[], ImageStore], fault: Exception, error: type[Exception]
-) -> None:
-    double.faults["pull"] = [fault]
-    with pytest.raises(error):
-        open_store().pull(REFERENCE, LIMITS, None)
 
 
 def test_no_pull_begins_and_none_goes_on_where_the_disk_is_nearly_full(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -12,10 +11,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from sandbox import Progress, RunResult, RunStatus, Sandbox, WarmRun
+from sandbox import RunResult, RunStatus, Sandbox, WarmRun
 from sandbox.data import DataSet, measure
-from sandbox.docker import runner, service, sidecar, warm
-from sandbox.docker.attached import FramedOutput
+from sandbox.docker import service, sidecar, warm
 from sandbox.docker.isolation import DATA_LABEL
 from sandbox.errors import EngineError
 from sandbox.output import TAIL_CAP, OutputReader
@@ -203,24 +201,6 @@ class Timer:
         self.running.discard(id(self))
 
 
-@pytest.mark.parametrize("used", [False, True])
-def test_a_run_that_is_over_leaves_no_timer(
-    room: Sandbox, double: DockerDouble, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used: bool
-) -> None:
-    """Each is a thread for ten minutes: a node that answers ten requests in a second would have thousands."""
-    monkeypatch.setattr(Timer, "running", set())
-    monkeypatch.setattr(warm.threading, "Timer", Timer)  # type: ignore[attr-defined]
-    double.job = serve
-    (tmp_path / "i").write_text("7")
-    run = started(room, image)
-    assert len(Timer.running) == 2, "for its end, and for a look at what it computes"
-    if used:
-        assert run.finish({"input": tmp_path / "i"}).result == 7
-    else:
-        run.close()
-    assert Timer.running == set()
-
-
 def never_ready(box: Box) -> int:
     box.say(b'LC {"step":1}\n')
     box.killed.wait(60)
@@ -276,17 +256,6 @@ def test_a_run_that_goes_on_computing_while_it_waits_is_ended(
     timers[-1][1]()
     assert run.alive() is not ends
     assert len(timers) == (2 if ends else 3), "it is looked at again"
-    run.close()
-
-
-def test_a_run_of_which_the_engine_says_nothing_waits_on(
-    room: Sandbox, double: DockerDouble, image: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(room, "_stats", lambda run_id: {})
-    double.job = serve
-    run = started(room, image)
-    run._look()  # type: ignore[attr-defined]
-    assert run.alive()
     run.close()
 
 
@@ -376,40 +345,6 @@ def test_a_view_that_the_engine_made_otherwise_goes_with_its_run(
 # --- what a run leaves ------------------------------------------------------------------------------------------------------------
 
 
-def test_progress_is_shown_so_often_and_the_last_of_it_in_any_case(
-    room: Sandbox, double: DockerDouble, image: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runner, "_PROGRESS_EVERY_S", 1e12)
-    read, feed = threading.Event(), FramedOutput.feed
-
-    def fed(reader: FramedOutput, data: bytes) -> Progress | None:
-        found = feed(reader, data)
-        read.set()
-        return found
-
-    monkeypatch.setattr(FramedOutput, "feed", fed)
-
-    def job(box: Box) -> int:
-        for step in range(5):
-            read.clear()
-            box.say(b'LC {"step":%d}\n' % step)
-            assert read.wait(20)
-        box.leave()
-        return 0
-
-    double.job, shown = job, list[Progress]()
-    assert room.run(spec(image), on_progress=shown.append).status is RunStatus.OK
-    assert shown == [Progress(4)]
-
-
-def test_an_output_is_a_new_file_whatever_has_its_name(room: Sandbox, double: DockerDouble, image: str, tmp_path: Path) -> None:
-    (tmp_path / "victim").write_text("dear")
-    (tmp_path / "data" / "out").mkdir(parents=True)
-    (tmp_path / "data" / "out" / "r.model").symlink_to(tmp_path / "victim")
-    model = room.run(spec(image)).outputs["model"].path
-    assert (model.read_bytes(), model.is_symlink(), (tmp_path / "victim").read_text()) == (b"weights", False, "dear")
-
-
 @pytest.mark.parametrize(("two", "kept"), [(b"2", {"one", "two"}), (b"", set()), (None, set()), (bytes(101), set())])
 def test_of_several_outputs_the_caller_gets_all_or_none(
     room: Sandbox, double: DockerDouble, image: str, tmp_path: Path, two: bytes | None, kept: set[str]
@@ -461,30 +396,6 @@ def test_a_run_under_the_name_of_one_that_has_just_ended_keeps_its_container(
             future.set_result(None)
         tidied.set()
         assert again.result(timeout=30).status is RunStatus.OK
-
-
-def test_where_the_janitor_is_far_behind_a_run_tidies_up_itself(
-    room: Sandbox, double: DockerDouble, image: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(service, "_MAX_CHORES", 0)
-    assert room.run(spec(image)).status is RunStatus.OK
-    assert left(double) == ONE_WAITS, "without waiting for anybody"
-
-
-def test_a_run_has_the_parameters_as_they_were_posted(room: Sandbox, double: DockerDouble, image: str) -> None:
-    """Not as a parser would print them: every verifier of a round has the same bytes."""
-    posted = '{"b": 1.50,\n"a":  "\\u00e4", "big": 12345678901234567890123}'
-    seen: list[bytes] = []
-
-    def job(box: Box) -> int:
-        seen.append((box.inside / "job.json").read_bytes())
-        box.leave()
-        return 0
-
-    double.job = job
-    assert room.run(spec(image, params=posted)).status is RunStatus.OK
-    assert seen[0].endswith(f',"params":{posted}}}'.encode())
-    assert json.loads(seen[0])["params"]["big"] == 12345678901234567890123
 
 
 # --- what a job says --------------------------------------------------------------------------------------------------------------
