@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,12 +13,9 @@ import pytest
 
 from chain.codec import encode
 from chain.contracts.job import views
-from chain.host import PastReader
-from chain.ledger.state import State
 from chain.storage import archive
 from chain.storage.blockstore import BlockStore
 from chain.storage.errors import StorageDamaged
-from chain.types import decode_block
 from client.node import RunningNode
 from tests.unit.api_kit import PARAMS, FakeLedger
 from tests.unit.storage_backends import backend as backend
@@ -116,37 +112,3 @@ async def test_a_running_node_tells_of_a_job_that_left_from_its_database(tmp_pat
     assert views.describe(found[job].reader, job) == told
     assert await node.archived_below(b"jn/", None, 5) == [(0, job)]
     assert await node.archived_within(bytes(32), b"\xff" * 32, 5) == [job]
-
-
-def test_of_what_left_only_the_records_that_are_asked_for_are_decoded() -> None:
-    """How many a reference has is up to strangers, and lists look at many references."""
-    decoded: list[bytes] = []
-
-    def decode(key: bytes, raw: bytes) -> bytes:
-        decoded.append(key)
-        return raw.upper()
-
-    reader = PastReader({b"jc/%d" % n: b"claim" for n in range(1_000)}, decode, State())
-    assert (reader.get(b"jc/7"), reader.get(b"jc/1000")) == (b"CLAIM", None)
-    assert decoded == [b"jc/7"]
-
-
-async def test_a_block_is_decoded_by_no_loop_that_votes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page of the dashboard shows twenty, of four million bytes each where strangers fill them."""
-    store = open_store(tmp_path / "db")
-    store.commit(next(chain_of(1)))
-    at: list[int] = []
-
-    def decode(raw: bytes) -> Any:
-        at.append(threading.get_ident())
-        return decode_block(raw)
-
-    monkeypatch.setattr("client.node.decode_block", decode)
-    nothing: Any = None
-    settled: Any = Settled()
-    ledger: Any = SimpleNamespace(state=State())
-    content: Any = SimpleNamespace()
-    node = RunningNode(settled, ledger, store, nothing, content, nothing, name="test", version="0", first_validators=[])
-    shown = await node.block(1)
-    assert shown is not None and shown["height"] == 1
-    assert len(at) == 1 and threading.get_ident() not in at

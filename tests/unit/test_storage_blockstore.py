@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 from chain.codec import decode, encode
 from chain.crypto import ZERO_HASH
@@ -653,34 +652,3 @@ def test_a_killed_process_leaves_every_height_that_it_reported(tmp_path: Path, b
     store.check(full=True)
     Model(list(islice(chain_of(20), head.height))).check(store)
     store.close()
-
-
-# --- PostgreSQL ---------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.sqlite
-def test_the_statements_are_valid_for_postgresql() -> None:
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    upsert = str(schema.upsert(dialect, schema.pages, "number", "page").compile(dialect=dialect))
-    assert "ON CONFLICT (number) DO UPDATE SET page = excluded.page" in upsert
-    assert "ON CONFLICT (key) DO NOTHING" in str(schema.add_key(dialect).compile(dialect=dialect))
-    bulk = schema.Bulk(dialect, sa.insert(schema.tx_pages), ("part", "bucket", "places"))
-    assert "%(part)s" in bulk.text and "INSERT INTO tx_pages" in bulk.text
-    deleting = schema.Bulk(dialect, schema.delete_by(schema.pages.c.number), ("number",))
-    assert "DELETE FROM pages WHERE pages.number = %(number)s" in deleting.text
-    tables = [str(sa.schema.CreateTable(t).compile(dialect=dialect)) for t in schema.metadata.sorted_tables]
-    assert len(tables) == 17 and not any("ROWID" in t or "SERIAL" in t for t in tables)
-    assert any("BYTEA" in t for t in tables)
-
-
-@pytest.mark.sqlite
-def test_an_unusable_database_url_says_what_would_do() -> None:
-    for url in (
-        "mysql://u@h/db",
-        "postgresql+nothing://u:secret@h/db",
-        "mysql://h/db?password=secret",
-        "postgresql://h:x/?password=secret",
-    ):
-        with pytest.raises(StorageFailed) as e:
-            open_store(url)
-        assert "secret" not in str(e.value)

@@ -161,21 +161,6 @@ def test_heights_that_share_a_transaction_are_undone_together(stored: Stored, mo
     stored.agrees()
 
 
-def test_a_graph_that_does_little_has_a_short_journal(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A height counts for so many changes at least: else a node on an idle graph would read a journal of years at its start."""
-    monkeypatch.setattr(storage_buckets, "SPAN", 1_000)
-    rng = random.Random(2)
-    for _ in range(14):
-        batch = stored.batch(rng, 1)
-        assert len(batch.state) < storage_buckets.MIN_CHANGES / 2
-        stored.store.commit(batch)
-    with stored.store.engine.begin() as c:
-        waiting = c.execute(sa.select(sa.func.count()).select_from(schema.journal)).scalar_one()
-    assert waiting <= 11
-    stored.reopen()
-    stored.agrees()
-
-
 @pytest.mark.parametrize("span", [100, 400_000])
 def test_a_bucket_that_is_emptied_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, span: int) -> None:
     """Written or not: what was in it is neither read again nor damage."""

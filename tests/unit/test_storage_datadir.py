@@ -81,17 +81,6 @@ def test_nothing_of_an_earlier_holders_number_is_left(tmp_path: Path) -> None:
     data.close()
 
 
-def test_a_folder_that_was_named_from_here_is_the_same_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path)
-    data = DataDir.open("node", create=True)
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    assert data.check_free(1) > 0
-    assert data.path == str(tmp_path / "node")
-    assert {os.path.dirname(path) for path in (data.db, data.wal, data.guard, data.blobs)} == {data.path}
-    data.close()
-
-
 def test_a_folder_that_is_not_there_or_no_folder(tmp_path: Path) -> None:
     with pytest.raises(StorageFailed, match="learningchain init"):
         DataDir.open(str(tmp_path / "no"), create=False)

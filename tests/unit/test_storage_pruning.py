@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 from chain.codec import decode
 from chain.storage import blockstore, buckets, index, pruning, schema, state_diffs
@@ -177,13 +176,6 @@ def test_a_step_has_a_bound_in_blocks_bytes_and_rows(store: BlockStore, monkeypa
     assert max(accounts) == pruning.STEP_ROWS, "a segment of a busy graph has hundreds of thousands"
 
 
-def test_nothing_is_dropped_of_an_empty_store_or_of_one_block(store: BlockStore) -> None:
-    assert not drop_step(store, keep(1))
-    fill(store, 1)
-    drop(store, keep(0))
-    assert store.base == 0
-
-
 def test_readers_beside_it_find_a_block_whole_or_not_at_all(store: BlockStore) -> None:
     batches = fill(store, 40)
     over, faults = threading.Event(), list[BaseException]()
@@ -312,26 +304,6 @@ def test_the_file_becomes_smaller_and_then_grows_no_more(tmp_path: Path, monkeyp
     store.close()
 
 
-@pytest.mark.sqlite
-def test_a_database_without_auto_vacuum_uses_its_space_again(tmp_path: Path) -> None:
-    """As those are that an earlier version made."""
-    with sqlite3.connect(tmp_path / "db") as db:
-        db.execute("PRAGMA auto_vacuum=NONE")
-        db.execute("CREATE TABLE other (x)")
-    db.close()
-    store = open_store(tmp_path / "db", create=True)
-    blocks = chain_of(40)
-    store.commit_async(*islice(blocks, 50)).result()
-    drop(store, keep(10))
-    whole = _pages(store)
-    for _ in range(4):
-        store.commit_async(*islice(blocks, 10)).result()
-        drop(store, keep(10))
-    assert _pages(store) <= 1.1 * whole
-    store.check(full=True)
-    store.close()
-
-
 def _pages(store: BlockStore) -> int:
     with store.read("count pages") as c:
         return int(c.exec_driver_sql("PRAGMA page_count").scalar() or 0)
@@ -447,22 +419,3 @@ def test_a_killed_process_leaves_a_database_that_opens_and_goes_on(tmp_path: Pat
     drop(store, keep(2))
     check(store, batches, head.height - 2)
     store.close()
-
-
-@pytest.mark.sqlite
-def test_the_statements_are_valid_for_postgresql(store: BlockStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What runs on SQLite here is compiled for PostgreSQL too; of what SQLite alone has, nothing is sent there."""
-    fill(store, 30)
-    dialect, sent = postgresql.dialect(), list[str]()  # type: ignore[no-untyped-call]
-
-    def compiled(connection: Any, clause: Any, *_: Any) -> None:
-        sent.append(str(clause.compile(dialect=dialect)))
-
-    sa.event.listen(store.engine, "before_execute", compiled)
-    raw = list[str]()
-    sa.event.listen(store.engine, "before_cursor_execute", lambda c, cursor, statement, *_: raw.append(statement))
-    monkeypatch.setattr(store.engine.dialect, "name", "postgresql")
-    drop(store, keep(5))
-    assert not [one for one in raw if one.startswith("PRAGMA")]
-    assert {one.split()[0] for one in sent} == {"SELECT", "UPDATE", "DELETE"}
-    assert any("length(blocks.block)" in one for one in sent)

@@ -7,7 +7,6 @@ import dataclasses
 import gc
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -24,7 +23,6 @@ from chain.ledger.genesis import first_state
 from chain.ledger.snapshot import MAX_BUCKET, ValidatorSetChange, decode_subroots, encode_bucket, encode_subroots
 from chain.node import messages as m
 from chain.node.checks import make_buckets
-from chain.node.messages import MAX_BUCKETS_BYTES
 from chain.storage import index, schema, snapshot, staging, state_diffs, validator_changes
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.storage.errors import StorageDamaged
@@ -420,19 +418,6 @@ def test_what_a_liar_makes_of_subbuckets_is_not_staged(large: BlockStore, tmp_pa
         assert make_buckets([lie]) == ([], [lie[0]]), what
 
 
-def test_an_answer_ends_where_it_is_large_enough_and_where_a_bucket_is_unknown(
-    server: BlockStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = served(server, tmp_path / "file")
-    numbers = sorted(decode_subroots(file.offer.subroots))
-    assert len(file.buckets(numbers)) == len(numbers)
-    missing = next(n for n in range(1 << 16) if n not in numbers)
-    assert len(file.buckets([*numbers[:2], missing, *numbers[2:]])) == 2
-    monkeypatch.setattr(snapshot, "MAX_BUCKETS_BYTES", 1)
-    assert len(file.buckets(numbers)) == 1
-    assert MAX_BUCKETS_BYTES < m.MAX_SYNC_ANSWER
-
-
 def test_an_answer_is_counted_as_a_whole_and_to_the_byte(
     server: BlockStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -600,26 +585,12 @@ async def desk(server: BlockStore, tmp_path: Path) -> AsyncIterator[SnapshotServ
     desk.close()
 
 
-async def test_a_file_that_an_earlier_node_left_goes(server: BlockStore, tmp_path: Path) -> None:
-    (tmp_path / "snapshot.new").write_bytes(b"half")
-    SnapshotService(server, server.where, tmp_path, lambda: None).close()
-    assert not (tmp_path / "snapshot.new").exists()
-
-
 async def test_who_has_no_block_offers_nothing_and_makes_nothing(tmp_path: Path) -> None:
     store = empty(tmp_path / "none")
     desk = SnapshotService(store, store.where, tmp_path, lambda: None)
     assert await asked(desk, m.GetSnapshot()) == m.Snapshot(False, []) and desk._making is None
     desk.close()
     store.close()
-
-
-async def test_without_another_process_it_is_made_in_this_one(desk: SnapshotService, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def none(*_: Any) -> None:
-        return None
-
-    monkeypatch.setattr(desk._helpers, "make_snapshot", none)
-    assert (await _until_offered(desk)).offers[0].header.height == HEIGHTS
 
 
 async def test_a_snapshot_that_is_just_recent_enough_is_served_as_it_is(
@@ -629,39 +600,6 @@ async def test_a_snapshot_that_is_just_recent_enough_is_served_as_it_is(
     fill(server, net, HEIGHTS + 1, HEIGHTS + 2)
     desk.stale, desk._not_before = 2, 0.0
     assert await asked(desk, m.GetSnapshot()) == first and desk._making is None
-
-
-@pytest.mark.parametrize(("took", "rest"), [(1.0, 60.0), (7.0, 70.0)])
-async def test_it_rests_ten_times_as_long_as_making_took(
-    desk: SnapshotService, monkeypatch: pytest.MonkeyPatch, took: float, rest: float
-) -> None:
-    now = [1_000.0]
-    monkeypatch.setattr(snapshots, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    made = desk._helpers.make_snapshot
-
-    async def slowly(*how: Any) -> Any:
-        now[0] += took
-        return await made(*how)
-
-    monkeypatch.setattr(desk._helpers, "make_snapshot", slowly)
-    await _until_offered(desk)
-    assert desk._not_before == 1_000 + took + rest
-
-
-async def test_a_snapshot_goes_when_nobody_asked_for_it_for_a_while(desk: SnapshotService, monkeypatch: pytest.MonkeyPatch) -> None:
-    (offer,) = (await _until_offered(desk)).offers
-    numbers = sorted(decode_subroots(offer.subroots))[:1]
-    timer = desk._forget
-    assert (
-        timer is not None and snapshots.KEPT_S - 60 < timer.when() - asyncio.get_running_loop().time() <= snapshots.KEPT_S == 3_600
-    )
-    await asked(desk, m.GetBuckets(HEIGHTS, numbers))
-    assert timer.cancelled() and desk._forget is not timer, "each question renews it"
-    monkeypatch.setattr(snapshots, "KEPT_S", 0)
-    await asked(desk, m.GetBuckets(HEIGHTS, numbers))
-    while desk._file is not None:
-        await asyncio.sleep(0)
-    assert await asked(desk, m.GetBuckets(HEIGHTS, numbers)) == m.Buckets(HEIGHTS, [], [])
 
 
 async def test_a_snapshot_that_cannot_be_read_is_answered_by_nobody_and_served_no_more(
