@@ -143,24 +143,6 @@ def test_the_probe_is_the_one_of_the_spec(count: int, audit: int, round_: int, s
     assert len(set(drawn.subtrees)) == len(drawn.subtrees) == (8 if count >= 16 else 0)
 
 
-@pytest.mark.parametrize(("count", "positions", "subtrees"), [(1, 16, 0), (15, 16, 0), (16, 8, 8), (17, 8, 8)])
-def test_from_sixteen_losses_on_half_of_the_places_show_the_greatest(count: int, positions: int, subtrees: int) -> None:
-    """LC-LOSS-6, 7"""
-    drawn = draw_probe(beacon(0), JOB, 0, 1, count)
-    assert (len(drawn.positions), len(drawn.subtrees)) == (positions, subtrees)
-
-
-def test_every_part_of_the_probe_counts() -> None:
-    drawn = [
-        draw_probe(beacon(0), JOB, 0, 1, 10_000),
-        draw_probe(beacon(1), JOB, 0, 1, 10_000),
-        draw_probe(beacon(0), bytes(32), 0, 1, 10_000),
-        draw_probe(beacon(0), JOB, 1, 1, 10_000),
-        draw_probe(beacon(0), JOB, 0, 2, 10_000),
-    ]
-    assert len({probe.positions for probe in drawn}) == len({probe.subtrees for probe in drawn}) == 5
-
-
 @given(st.integers(16, 100) | st.integers(16, MAX_EXAMPLES))
 @settings(max_examples=100, deadline=None)
 def test_the_subtrees_part_the_losses_and_each_holds_one(count: int) -> None:
@@ -355,13 +337,6 @@ def test_totals_that_leave_the_bounds_on_the_way_up_are_refused() -> None:
 
 
 # --- what it costs ------------------------------------------------------------------------------------------------------------
-
-
-def test_a_tree_takes_two_hashes_a_loss_and_an_opening_few_more(hashes: list[int]) -> None:
-    tree = LossTree(some_losses(40_000))
-    assert hashes[0] == 2 * 40_000 - 1
-    open_losses(tree, draw_probe(beacon(0), JOB, 0, 1, 40_000))
-    assert hashes[0] - (2 * 40_000 - 1) <= 16 * 2 * 512, "what is kept is not made again"
 
 
 @pytest.mark.parametrize("count", [1, 15, 16, 17, 360, 3_000])

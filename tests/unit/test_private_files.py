@@ -19,7 +19,7 @@ from chain.storage.datadir import DataDir
 from chain.storage.disk import OsDisk
 from chain.storage.errors import StorageError
 from chain.storage.guard import Guard
-from chain.storage.snapshot import SnapshotFile, make
+from chain.storage.snapshot import make
 from chain.storage.wal import Wal
 from client import config, daemon
 from client.cli.common import WrongUsage
@@ -293,12 +293,6 @@ def test_the_token_is_whole_durable_and_unreadable_to_others(folder: Path, monke
     assert len(token) >= daemon.MIN_TOKEN
 
 
-def test_a_token_that_is_a_link_is_named_with_what_to_do(folder: Path) -> None:
-    plant(folder / "api.token", folder / "victim")
-    with pytest.raises(StartError, match=r"api\.token cannot be read: it is a link: .* Remove it, and the node makes a new one"):
-        api_token(folder)
-
-
 def test_a_keystore_is_on_the_disk_before_it_has_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A power cut in between would leave an identity, shown to others already, whose key nobody has."""
     steps: list[str] = []
@@ -309,11 +303,6 @@ def test_a_keystore_is_on_the_disk_before_it_has_its_name(folder: Path, monkeypa
     monkeypatch.setattr(os, "link", lambda *names: (steps.append("name"), link(*names)))
     Keystore.create(folder / "keystore.json", "a passphrase")
     assert steps == ["file", "name", "folder"]
-
-
-def test_a_snapshot_is_made_and_read_again(folder: Path) -> None:
-    make_snapshot(folder)
-    assert SnapshotFile(str(folder / "snapshot.new")).height == 1
 
 
 def test_what_is_created_is_empty_and_what_is_opened_is_kept(folder: Path) -> None:
